@@ -1,0 +1,48 @@
+/* Files: whole reads, and writes that a crash can't tear.
+ *
+ *     file_write_atomic("runs/a/report.txt", text, length, &err)   // aside, flushed, renamed, folder flushed
+ */
+#ifndef NASRUN_BASE_FILE_H
+#define NASRUN_BASE_FILE_H
+
+#include "host/base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Reads a whole file. *data is malloc'd (the caller frees it), has one NUL behind the content, *length excludes it. */
+enum status file_read(const char *path, char **data, size_t *length, struct error *err);
+
+/* Writes `path` so that after a crash it holds either its old content or all of the new: PATH.tmp is written,
+ * flushed to disk and renamed over it, then the folder is flushed. On error PATH.tmp is removed. */
+enum status file_write_atomic(const char *path, const void *data, size_t length, struct error *err);
+
+/* A file being written aside, for what is too large to be held whole. */
+struct file_aside {
+    FILE *stream; /* write here; errors stick in the stream and are found by file_aside_commit */
+    char *path, *aside;
+};
+enum status file_aside_open(struct file_aside *file, const char *path, struct error *err);
+/* Flushes and renames. Closes in any case. */
+enum status file_aside_commit(struct file_aside *file, struct error *err);
+/* Removes what was written. Does nothing after a commit or on a zeroed struct. */
+void file_aside_abandon(struct file_aside *file);
+
+/* Makes the folder and its parents. Existing ones are no error. */
+enum status file_make_folder(const char *path, struct error *err);
+
+bool file_exists(const char *path);
+
+/* "folder/name", malloc'd; NULL when out of memory. */
+char *file_join(const char *folder, const char *name);
+
+/* CRC-32 (zlib's), for journal lines. */
+uint32_t file_checksum(const void *data, size_t length);
+
+/* 64-bit FNV-1a, continued from `hash`; start with FILE_HASH_START. For fingerprints, not against malice. */
+#define FILE_HASH_START 0xcbf29ce484222325ull
+uint64_t file_hash(uint64_t hash, const void *data, size_t length);
+
+#endif

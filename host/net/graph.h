@@ -1,0 +1,118 @@
+/* The architecture graph: layers and the edges between them. A graph is a value: it holds no weights and knows no
+ * device.
+ *
+ * Layers stand in topological order: the inputs of layer i are layers with smaller indices; layer 0 is the input image;
+ * the last layer is a dense layer and yields the logits. Every layer has one output tensor, of shape C x H x W an image.
+ * A layer keeps its `id` for life, also through morphs: weights are named by it.
+ */
+#ifndef NASRUN_NET_GRAPH_H
+#define NASRUN_NET_GRAPH_H
+
+#include "host/base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum layer_kind {
+    LAYER_INPUT,
+    LAYER_CONV,         /* out_channels, kernel, stride, pad, groups, bias */
+    LAYER_BATCH_NORM,   /* over N, H, W; epsilon GRAPH_BATCH_NORM_EPSILON */
+    LAYER_RELU,
+    LAYER_MAX_POOL,     /* kernel, stride, pad */
+    LAYER_AVERAGE_POOL, /* kernel, stride, pad; padding does not count in the mean */
+    LAYER_GLOBAL_POOL,  /* mean over H and W: C x 1 x 1 */
+    LAYER_ADD,          /* two inputs of equal shape */
+    LAYER_CONCAT,       /* two to GRAPH_MAX_INPUTS inputs of equal H x W, joined along C in order of inputs */
+    LAYER_DENSE,        /* out_channels; input flattened as C x H x W; bias */
+    LAYER_DROPOUT,      /* rate; element by element, kept values divided by 1 - rate; identity in inference */
+    LAYER_KIND_COUNT
+};
+
+enum { GRAPH_MAX_INPUTS = 8, GRAPH_MAX_LAYERS = 2048 };
+
+#define GRAPH_BATCH_NORM_EPSILON 1e-5f
+
+struct shape {
+    int32_t n, c, h, w; /* n is 0 in graphs, the batch in programs */
+};
+
+struct layer {
+    enum layer_kind kind;
+    uint32_t id; /* unique in the graph, above 0; the input's is 0 */
+    int32_t input_count;
+    int32_t inputs[GRAPH_MAX_INPUTS]; /* indices of layers */
+    int32_t out_channels;             /* conv, dense */
+    int32_t kernel_h, kernel_w;       /* conv, pools */
+    int32_t stride, pad_h, pad_w;     /* conv, pools */
+    int32_t groups;                   /* conv: divides both channel counts; 1 otherwise */
+    bool bias;                        /* conv, dense */
+    float rate;                       /* dropout: share of values dropped, in [0, 1) */
+    struct shape shape;               /* of the output; set by graph_infer */
+};
+
+struct graph {
+    int32_t count, capacity;
+    uint32_t next_id; /* above every id in use */
+    struct layer *layers;
+};
+
+/* An empty graph with its input layer for images of channels x height x width. */
+enum status graph_new(struct graph *graph, int32_t channels, int32_t height, int32_t width, struct error *err);
+void graph_free(struct graph *graph); /* a zeroed graph is allowed */
+enum status graph_copy(struct graph *copy, const struct graph *graph, struct error *err);
+
+/* Appends `layer` (its id is set here when it is 0) and infers its shape. *index is its place; NULL is allowed. */
+enum status graph_append(struct graph *graph, struct layer layer, int32_t *index, struct error *err);
+
+/* Inserts `layer` at place `index`, shifting what follows and every index that points there. */
+enum status graph_insert(struct graph *graph, int32_t index, struct layer layer, struct error *err);
+
+/* Sets every shape anew and checks everything the head of this file promises: order, counts, ids, ranges, shapes, that
+ * every layer but the last is used and that the last is dense. The error names layer, found, expected. */
+enum status graph_infer(struct graph *graph, struct error *err);
+
+/* Index of the layer with that id, -1 when absent. */
+int32_t graph_find(const struct graph *graph, uint32_t id);
+
+const char *layer_kind_name(enum layer_kind kind); /* "conv", "batch_norm", ... as in JSON */
+
+/* ---- weights ----
+ * The weight tensors of a graph in a fixed order: by layer, in the order of enum weight_role. */
+enum weight_role {
+    WEIGHT_KERNEL,       /* conv: out, in / groups, kernel_h, kernel_w.  dense: out, C, H, W of its input */
+    WEIGHT_BIAS,         /* out */
+    WEIGHT_SCALE,        /* batch norm's gamma: c */
+    WEIGHT_SHIFT,        /* batch norm's beta: c */
+    WEIGHT_RUNNING_MEAN, /* c; not trained */
+    WEIGHT_RUNNING_VAR,  /* c; not trained; the biased variance */
+    WEIGHT_ROLE_COUNT
+};
+
+struct weight_tensor {
+    uint32_t layer_id;
+    int32_t layer; /* index */
+    enum weight_role role;
+    int32_t dims[4]; /* out, in, kernel_h, kernel_w; vectors are {c, 1, 1, 1} */
+    size_t offset;   /* in floats, into one flat array of all tensors; a multiple of 16 */
+    size_t count;    /* floats */
+};
+
+struct weight_table {
+    int32_t count;
+    struct weight_tensor *tensors;
+    size_t total; /* floats of the flat array, gaps included (a gap holds zeros) */
+};
+
+/* The table of an inferred graph. weight_table_free allows a zeroed table. */
+enum status weight_table_new(struct weight_table *table, const struct graph *graph, struct error *err);
+void weight_table_free(struct weight_table *table);
+int32_t weight_find(const struct weight_table *table, uint32_t layer_id, enum weight_role role); /* -1: absent */
+const char *weight_role_name(enum weight_role role); /* "weight", "bias", "running_mean", ... (PyTorch's names) */
+bool weight_is_trained(enum weight_role role);       /* false for the running statistics */
+
+/* Fresh weights into values[table->total]: kernels by He et al. 2015 (normal, variance 2 / fan-in; the last dense layer
+ * 1 / fan-in), biases and shifts 0, scales 1, running mean 0, variance 1. A function of seed, layer id and place only. */
+void weight_initialise(const struct weight_table *table, const struct graph *graph, uint64_t seed, float *values);
+
+#endif

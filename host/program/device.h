@@ -1,0 +1,134 @@
+/* The device interface. A device owns memory in its own layout and types and runs programs; the host never sees a
+ * layout: what goes up and comes down is float32 in the order of the weight table, or uint8 images N,C,H,W.
+ *
+ *     device_open -> dataset_upload -> weights_new, weights_upload -> program_prepare (no tensor memory yet: `bytes` is
+ *     exact) -> program_bind -> program_run ... -> program_metrics -> weights_download
+ *
+ * program_run is asynchronous: it returns when the step is queued. Functions that read (…_metrics, …_download,
+ * …_probabilities) wait for what was queued. No function but prepare, bind, new and upload allocates. One thread at a
+ * time may use a device and what belongs to it. All objects of a device are freed before it is closed; …_free allows NULL.
+ */
+#ifndef NASRUN_PROGRAM_DEVICE_H
+#define NASRUN_PROGRAM_DEVICE_H
+
+#include "host/net/remap.h"
+#include "host/program/augment.h"
+#include "host/program/optimizer.h"
+#include "host/program/program.h"
+
+enum { DEVICE_INTERFACE_VERSION = 1 };
+
+struct device;
+struct device_dataset;
+struct device_weights;
+struct device_program;
+
+struct device_options {
+    int32_t index;   /* which of its kind */
+    int32_t threads; /* CPU only; 0: as many as the process may use */
+};
+
+struct device_info {
+    char name[128];      /* "cpu:0 AMD EPYC 7B13, 2 threads, oneDNN 2.6.3" */
+    int32_t threads;     /* CPU threads or multiprocessors */
+    size_t memory_total; /* bytes */
+    size_t memory_free;
+    double flops;        /* operations a second of a mid-sized convolution, measured at open in well under a second; 0: unknown */
+    double bytes;        /* bytes a second of its memory, likewise */
+};
+
+/* Images resident on a device. Pixels are copied; the sample lists are the splits. */
+struct dataset_view {
+    int32_t count, channels, height, width, classes;
+    const uint8_t *pixels; /* count x channels x height x width */
+    const int32_t *labels; /* count, in [0, classes) */
+    float mean[4], deviation[4]; /* per channel, of value / 255, training part only */
+};
+
+/* Which samples a program reads. `samples` are indices into the dataset, copied at bind. */
+struct device_binding {
+    struct device_weights *weights;
+    struct device_dataset *dataset;
+    const int32_t *samples;
+    int32_t sample_count;
+    int32_t shuffled;         /* see gather_place */
+    int32_t use_average;      /* evaluation reads the averaged weights instead of the values */
+    struct augment augment;   /* train only */
+    struct optimizer optimizer; /* train only */
+};
+
+/* What changes from step to step. */
+struct step {
+    uint64_t seed;
+    uint32_t number; /* steps done before this one: dropout's counter, AdamW's t - 1 */
+    uint32_t epoch;
+    uint32_t first; /* place of row 0 in the epoch's order */
+    int32_t valid;  /* rows that count, 1 .. batch */
+    float learning_rate;
+    float average_decay;
+};
+
+/* The parts of a weight set. GRADIENT belongs to programs and is listed for tests. */
+enum weight_slot { SLOT_VALUE, SLOT_AVERAGE, SLOT_FIRST, SLOT_SECOND, SLOT_GRADIENT, SLOT_COUNT };
+
+struct device_ops {
+    uint32_t version; /* DEVICE_INTERFACE_VERSION */
+    const char *kind; /* "ref", "cpu", "cuda" */
+
+    enum status (*open)(const struct device_options *options, struct device **device, struct error *err);
+    void (*close)(struct device *device);
+    void (*info)(struct device *device, struct device_info *info);
+
+    enum status (*dataset_upload)(struct device *device, const struct dataset_view *view,
+                                  struct device_dataset **dataset, struct error *err);
+    void (*dataset_free)(struct device *device, struct device_dataset *dataset);
+
+    /* A weight set with all slots zeroed. `table` is copied. */
+    enum status (*weights_new)(struct device *device, const struct weight_table *table,
+                               struct device_weights **weights, struct error *err);
+    void (*weights_free)(struct device *device, struct device_weights *weights);
+    /* values[table->total], exact both ways: upload then download returns the same bits. */
+    enum status (*weights_upload)(struct device *device, struct device_weights *weights, enum weight_slot slot,
+                                  const float *values, struct error *err);
+    enum status (*weights_download)(struct device *device, struct device_weights *weights, enum weight_slot slot,
+                                    float *values, struct error *err);
+    /* Fills the child's VALUE and AVERAGE from the parent's slot `from`; clears FIRST and SECOND. */
+    enum status (*weights_remap)(struct device *device, struct device_weights *child,
+                                 const struct device_weights *parent, enum weight_slot from,
+                                 const struct remap_list *remaps, uint64_t seed, struct error *err);
+
+    /* Chooses algorithms, layouts and places. `program` is kept and must outlive the result. */
+    enum status (*program_prepare)(struct device *device, const struct program *program,
+                                   struct device_program **prepared, struct error *err);
+    void (*program_free)(struct device *device, struct device_program *prepared);
+    /* Device bytes that bind takes: arena, workspaces, gradients, index list. Exact, known before bind. */
+    size_t (*program_bytes)(const struct device_program *prepared);
+    /* Allocates (once) and connects. May be called again to change weights, samples or settings. */
+    enum status (*program_bind)(struct device *device, struct device_program *prepared,
+                                const struct device_binding *binding, struct error *err);
+    enum status (*program_run)(struct device *device, struct device_program *prepared, const struct step *step,
+                               struct error *err);
+    enum status (*program_metrics)(struct device *device, struct device_program *prepared,
+                                   double metrics[METRIC_COUNT], struct error *err);
+    /* Sets the accumulated metrics (zeros: a reset; other values: a resume). */
+    enum status (*program_set_metrics)(struct device *device, struct device_program *prepared,
+                                       const double metrics[METRIC_COUNT], struct error *err);
+    /* probabilities[batch x classes] of the last step of an evaluation program. */
+    enum status (*program_probabilities)(struct device *device, struct device_program *prepared,
+                                         float *probabilities, struct error *err);
+    /* For tests: tensor `id` of the last step as float32 in N,C,H,W order (labels as floats). The arena may have reused
+     * its place when its last use lies before the program's end. */
+    enum status (*program_tensor)(struct device *device, struct device_program *prepared, int32_t id, float *values,
+                                  struct error *err);
+    /* For tests: writes an arena or gradient tensor before program_run_op. */
+    enum status (*program_set_tensor)(struct device *device, struct device_program *prepared, int32_t id,
+                                      const float *values, struct error *err);
+    /* For tests and benchmarks: runs operation `op` alone. */
+    enum status (*program_run_op)(struct device *device, struct device_program *prepared, int32_t op,
+                                  const struct step *step, struct error *err);
+};
+
+extern const struct device_ops ref_device_ops; /* host/ref: double precision, plain loops */
+extern const struct device_ops cpu_device_ops; /* host/cpu: oneDNN */
+
+#endif

@@ -1,0 +1,21 @@
+/* Lowering: a graph becomes a program; automatic differentiation and fusion happen here.
+ * Fusion: batch norm + ReLU, batch norm + add (+ ReLU) become one operation where nothing else reads what lies between. */
+#ifndef NASRUN_PROGRAM_LOWER_H
+#define NASRUN_PROGRAM_LOWER_H
+
+#include "host/program/program.h"
+
+struct lower_options {
+    enum prog_purpose purpose;
+    int32_t batch;
+    bool augment;             /* train only */
+    bool weight_average;      /* train only: whether a weight_average operation ends the step */
+    float label_smoothing;    /* train only; evaluation uses 0 */
+    float batch_norm_momentum; /* share of the batch in the running statistics, 0.1 by default */
+};
+
+/* `graph` must be inferred. The program is the caller's to free. */
+enum status lower_graph(const struct graph *graph, const struct lower_options *options, struct program *program,
+                        struct error *err);
+
+#endif

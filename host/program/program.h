@@ -1,0 +1,130 @@
+/* Programs: a network's step as a flat list of operations over tensors, in execution order. Lowered from a graph
+ * (lower.h), prepared once and run step by step by a device (device.h).
+ *
+ * A program is a value in host memory: it owns three arrays and points to nothing else. Tensors are written once (no
+ * operation updates a tensor in place, except weights, their slots and the metrics); their lifetimes follow.
+ *
+ * Contracts of the operations (i: inputs, o: outputs, in this order). "weight" is a tensor of kind TENSOR_WEIGHT.
+ *   gather        o image [N,C,H,W], labels [N].  Row r of step `s` is sample gather_sample() of the bound sample list,
+ *                 augmented as augment.h says when `gather.augment`, then (value / 255 - mean[c]) / deviation[c].
+ *                 Rows from step.valid on repeat row 0 and are ignored by the loss.
+ *   conv          i x, kernel[, bias]   o y.     Cross-correlation, zero padding.
+ *   conv_backward_data      i dy, kernel          o dx
+ *   conv_backward_weights   i x, dy               o dkernel[, dbias]     (gradients are of kind TENSOR_GRADIENT)
+ *   batch_norm    i x, scale, shift[, addend]     o y, mean, invstd.   y = f(scale * (x - mean) * invstd + shift
+ *                 + addend), f = ReLU if `relu`; mean and biased variance over N, H, W. Also updates the running
+ *                 statistics in weights 4 and 5: running = (1 - m) * running + m * batch, m = `momentum`, biased variance.
+ *                 Inputs in full: x, scale, shift, running mean, running var[, addend].
+ *   batch_norm_backward  i x, y, dy, scale, mean, invstd   o dx, dscale, dshift[, daddend].  With `relu`, dy counts where
+ *                 y > 0; y is not read otherwise. daddend = that dy. i y is -1 without relu.
+ *   batch_norm_inference i x, scale, shift, running mean, running var[, addend]   o y
+ *   relu          i x   o y = max(x, 0)         relu_backward   i y, dy   o dx = dy where y > 0
+ *   add           i a, b   o a + b              (also sums gradients where branches of the network join)
+ *   concat        i x1 .. xk   o y              split   i dy   o dx1 .. dxk (any may be -1: not wanted)
+ *   max_pool      i x   o y, index              max_pool_backward   i dy, index   o dx.  Of equals the first, row by row.
+ *                 `index` is the device's own affair in type and meaning; its shape is y's. pad < kernel.
+ *   average_pool  i x   o y; divides by the number of pixels inside the image.  average_pool_backward  i dy   o dx
+ *   global_pool   i x   o y [N,C,1,1]           global_pool_backward   i dy   o dx
+ *   dense         i x, kernel, bias   o y [N,K,1,1].  kernel [K,C,H,W] over the whole input.
+ *   dense_backward_data  i dy, kernel   o dx    dense_backward_weights  i x, dy   o dkernel, dbias
+ *   dropout       i x   o y; element e (index in N,C,H,W order) of this op is kept when random_unit of
+ *                 random_draw(step.seed, RANDOM_DROPOUT, step.number << 24 | e / 4, layer_id).v[e % 4] >= rate (e below 2^24
+ *                 * 4; the shift makes room), and divided by 1 - rate.     dropout_backward   i dy   o dx, the same mask
+ *   loss          i logits, labels   o metrics[, probabilities [N,K,1,1]][, dlogits].  Per valid row: cross-entropy
+ *                 against (1 - s) * one-hot + s / K, s = `smoothing`; dlogits = (p - target) / step.valid, 0 in rows that
+ *                 are not valid. metrics accumulate, in double: METRIC_* below.
+ *   optimizer     i - o -   over all trained weights at once: value, gradient, slots. See optimizer.h.
+ *   weight_average i - o -  average = d * average + (1 - d) * value for *all* weights, d = step.average_decay.
+ */
+#ifndef NASRUN_PROGRAM_PROGRAM_H
+#define NASRUN_PROGRAM_PROGRAM_H
+
+#include "host/net/graph.h"
+
+#include <stdio.h>
+
+enum prog_op_kind {
+#define PROG_OP(KIND, name, text) PROG_OP_##KIND,
+#include "host/program/ops.def"
+#undef PROG_OP
+    PROG_OP_KIND_COUNT
+};
+
+enum tensor_kind {
+    TENSOR_ACTIVATION, /* lives in the arena from its first to its last use; gradients of activations too */
+    TENSOR_LABELS,     /* int32 [N]; in the arena */
+    TENSOR_VECTOR,     /* float32 per channel (saved mean, invstd); in the arena */
+    TENSOR_INDEX,      /* max pool's winners; in the arena */
+    TENSOR_WEIGHT,     /* `weight` is its place in the weight table; lives in the bound weights */
+    TENSOR_GRADIENT,   /* of that weight; lives in the device's gradient buffer */
+    TENSOR_METRICS,    /* METRIC_COUNT doubles; lives as long as the program */
+    TENSOR_OUTPUT,     /* probabilities, float32 [N,K,1,1]; lives as long as the program, may be read after a step */
+};
+
+enum metric { METRIC_LOSS, METRIC_CORRECT, METRIC_SAMPLES, METRIC_COUNT }; /* sums over valid rows since the last reset */
+
+enum { PROG_MAX_INPUTS = 8, PROG_MAX_OUTPUTS = 8 };
+
+struct prog_tensor {
+    enum tensor_kind kind;
+    struct shape shape; /* vectors: {1, c, 1, 1}; labels {n, 1, 1, 1}; weights as in the weight table's dims */
+    int32_t weight;     /* weight table index; -1 */
+    int32_t first, last; /* operations that write it first and use it last (set by prog_finish); -1 when never */
+};
+
+struct prog_op {
+    enum prog_op_kind kind;
+    uint32_t layer_id; /* of the graph's layer it comes from; 0: none */
+    int32_t input_count, output_count;
+    int32_t inputs[PROG_MAX_INPUTS], outputs[PROG_MAX_OUTPUTS]; /* tensor ids; -1: absent */
+    union {
+        struct {
+            int32_t kernel_h, kernel_w, stride, pad_h, pad_w, groups;
+        } window; /* conv*, max_pool*, average_pool* */
+        struct {
+            bool relu;
+            float momentum;
+        } norm; /* batch_norm* */
+        struct {
+            float rate;
+        } dropout;
+        struct {
+            float smoothing;
+        } loss;
+        struct {
+            bool augment;
+        } gather;
+    };
+};
+
+enum prog_purpose {
+    PROG_TRAIN,    /* gather, forward, loss, backward, optimizer, weight average */
+    PROG_EVALUATE, /* gather, forward in inference, loss with metrics and probabilities */
+};
+
+struct program {
+    enum prog_purpose purpose;
+    int32_t batch; /* rows of a step, N */
+    int32_t tensor_count, op_count;
+    struct prog_tensor *tensors;
+    struct prog_op *ops;
+    int32_t metrics;       /* tensor ids; -1 when absent */
+    int32_t probabilities;
+    int32_t logits;
+    struct weight_table weights; /* the graph's, owned */
+};
+
+void program_free(struct program *program); /* a zeroed program is allowed */
+
+const char *prog_op_name(enum prog_op_kind kind); /* "batch norm backward" */
+
+/* Which lifetimes overlap: places for all arena tensors. sizes[t] is the device's size of tensor t in bytes (0: not in
+ * the arena); offsets[t] receives its place, a multiple of 64. Returns the arena's size in bytes. Greedy by size, so
+ * the result lies near the largest sum of live tensors. Allocates scratch; *st tells failure. */
+enum status prog_plan_arena(const struct program *program, const size_t *sizes, size_t *offsets, size_t *arena_bytes,
+                            struct error *err);
+
+/* Writes the program for people: one line an operation with shapes. */
+void prog_print(const struct program *program, FILE *out);
+
+#endif

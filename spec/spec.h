@@ -1,0 +1,26 @@
+/* The job-file format: reading, checking, printing. The schema table (schema.def) is the only list of keys. */
+#ifndef NASRUN_SPEC_SPEC_H
+#define NASRUN_SPEC_SPEC_H
+
+#include "host/base/error.h"
+#include "spec/job.h"
+
+#include <stdio.h>
+
+/* Reads the libconfig file, applies `overrides` ("budget.seconds=120", "search.starts=[\"lean\"]", "output.dir=runs/x";
+ * a bare word is a string), fills defaults, checks types, ranges and that files exist. Errors name file:line (or the
+ * override), key, found, expected and, for an unknown key, the nearest known one. Relative paths are kept as written.
+ * On ST_OK the job is the caller's to free. */
+enum status spec_read(const char *path, char *const *overrides, int override_count, struct job *job, struct error *err);
+void spec_free(struct job *job); /* a zeroed job is allowed */
+
+/* Writes the job as a libconfig file with every key: reading it back gives the same job. */
+enum status spec_write(const struct job *job, FILE *out, struct error *err);
+
+/* A reference of every key: type, unit, range, default, meaning. Text for a terminal, or Markdown for spec/REFERENCE.md. */
+void spec_print_reference(FILE *out, bool markdown);
+
+/* Whether two jobs describe the same run: everything but output.*, and budgets may grow at their end. err says which key differs. */
+enum status spec_same_run(const struct job *before, const struct job *now, struct error *err);
+
+#endif
