@@ -12,7 +12,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Werror
 CFLAGS_ALL := -std=c17 $(WARNINGS) $(OPTIMIZE) -g -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off -MMD -MP $(SANITIZE) $(CFLAGS)
 LIBS = $(shell pkg-config --libs $(PACKAGES)) -ldnnl -lopenblas -llapacke -lm -lpthread
 
-ROOMS := spec host/base host/data host/net host/morph host/program host/ref host/cpu host/train host/search host/run
+ROOMS := spec host/base host/data host/net host/morph host/program host/ref host/cpu host/train host/search host/report host/run
 LIBRARY_SOURCES := $(foreach room,$(ROOMS),$(filter-out host/run/main.c,$(wildcard $(room)/*.c)))
 LIBRARY_OBJECTS := $(LIBRARY_SOURCES:%.c=$(BUILD)/%.o)
 LIBRARY := $(BUILD)/libnasrun.a
@@ -20,10 +20,64 @@ TOOL_COMMON := $(wildcard tools/common/*.c)
 TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/*.c))
 TEST_COMMON := $(wildcard tests/support/*.c)
 TESTS := $(wildcard tests/*/test_*.c)
+TEST_SCRIPTS := $(sort $(wildcard tests/scripts/*.sh))
 TEST_PROGRAMS := $(TESTS:tests/%.c=$(BUILD)/tests/%)
 
-.PHONY: all clean
+.PHONY: all help deps demo test test-programs asan tsan bench install format format-check clean
 all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%)
+
+help:
+	@echo 'make              builds bin/nasrun and the tools'
+	@echo 'make demo         installs what is missing, builds, searches on Fashion-MNIST for 5 minutes, shows the report'
+	@echo 'make test         installs what is missing, builds, runs all tests'
+	@echo 'make deps         installs what is missing (as root; otherwise prints the one command to run)'
+	@echo 'make asan, tsan   the tests under AddressSanitizer and UBSan, under ThreadSanitizer'
+	@echo 'make bench        training speed, beside PyTorch where it is installed'
+	@echo 'make install PREFIX=/usr/local'
+	@echo 'make format-check, format, clean'
+
+deps:
+	@tools/deps.sh build
+
+demo:
+	@tools/deps.sh build demo
+	@$(MAKE) --no-print-directory all
+	$(BIN)/nasrun --fresh samples/fashion-mnist.cfg budget.seconds=300 output.dir=runs/demo
+
+test:
+	@tools/deps.sh build demo test
+	@$(MAKE) --no-print-directory all test-programs
+	@tests/run.sh $(TEST_PROGRAMS) $(TEST_SCRIPTS)
+
+test-programs: $(TEST_PROGRAMS)
+
+# Sanitizers: the same test programs, built apart. OpenMP's own synchronisation is unknown to ThreadSanitizer, so that one
+# runs the tests of the threads that are ours.
+asan:
+	@tools/deps.sh build demo test
+	@$(MAKE) --no-print-directory BUILD=build/asan BIN=build/asan/bin OPTIMIZE=-O1 \
+		SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' test-programs
+	@NASRUN_QUICK=1 tests/run.sh $(TESTS:tests/%.c=build/asan/tests/%)
+
+tsan:
+	@tools/deps.sh build demo test
+	@$(MAKE) --no-print-directory BUILD=build/tsan BIN=build/tsan/bin OPTIMIZE=-O1 SANITIZE='-fsanitize=thread' test-programs
+	@NASRUN_QUICK=1 OMP_NUM_THREADS=1 tests/run.sh $(TESTS:tests/%.c=build/tsan/tests/%)
+
+bench: $(BUILD)/tests/bench/bench_train
+	@tests/bench/bench.sh $(BUILD)/tests/bench/bench_train
+
+PREFIX ?= /usr/local
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/nasrun/samples
+	install -m 755 $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 samples/* $(DESTDIR)$(PREFIX)/share/nasrun/samples
+
+FORMATTED = $(shell git ls-files '*.c' '*.h')
+format:
+	clang-format -i $(FORMATTED)
+format-check:
+	clang-format --dry-run -Werror $(FORMATTED)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -31,7 +85,7 @@ $(BUILD)/%.o: %.c
 
 $(LIBRARY): $(LIBRARY_OBJECTS)
 	@rm -f $@
-	ar rcs $@ $^
+	ar qcs $@ $^
 
 $(BIN)/nasrun: $(BUILD)/host/run/main.o $(LIBRARY)
 	@mkdir -p $(BIN)
@@ -46,7 +100,6 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS) -lcmocka
 
 .PRECIOUS: $(BUILD)/%.o
-test-programs: $(TEST_PROGRAMS)
 
 clean:
 	rm -rf build bin

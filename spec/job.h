@@ -69,7 +69,7 @@ struct job_budget {
 };
 
 struct job_output {
-    char *dir;
+    char *dir; /* the run folder; spec_read makes "" into "runs/" and the job file's name without extension */
     bool plots;
 };
 

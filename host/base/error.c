@@ -53,9 +53,15 @@ enum status error_memory(struct error *err, const char *name, unsigned long long
 const char *status_name(enum status status)
 {
     static const char *const names[] = {
-        [ST_OK] = "ok",           [ST_RANGE] = "range",           [ST_FORMAT] = "format",
-        [ST_IO] = "io",           [ST_MEMORY] = "memory",         [ST_DEVICE] = "device",
-        [ST_DIVERGED] = "diverged", [ST_UNSUPPORTED] = "unsupported", [ST_INTERRUPTED] = "interrupted",
+        [ST_OK] = "ok",
+        [ST_RANGE] = "range",
+        [ST_FORMAT] = "format",
+        [ST_IO] = "io",
+        [ST_MEMORY] = "memory",
+        [ST_DEVICE] = "device",
+        [ST_DIVERGED] = "diverged",
+        [ST_UNSUPPORTED] = "unsupported",
+        [ST_INTERRUPTED] = "interrupted",
         [ST_BUSY] = "busy",
     };
     return names[status];

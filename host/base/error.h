@@ -1,8 +1,8 @@
 /* Errors: one idiom for the whole program.
  *
- * A function that can fail returns `enum status` and takes `struct error *err` as its last argument. The message is
- * written once, where the fact is known, and says what was found and what was expected; callers may put the place
- * in front of it (error_prefix) but never reword it. `err` is never NULL.
+ * A function that can fail returns `enum status` and takes `struct error *err` as its last argument. The
+ * message is written once, where the fact is known, and says what was found and what was expected; callers
+ * may put the place in front of it (error_prefix) but never reword it. `err` is never NULL.
  */
 #ifndef NASRUN_BASE_ERROR_H
 #define NASRUN_BASE_ERROR_H
@@ -37,8 +37,8 @@ enum status error_set(struct error *err, enum status status, const char *format,
 /* Puts "place: " in front of the message. Returns err->status. */
 enum status error_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Like error_set, with ": " and the text of the system's errno `number` behind the message; ST_IO, or ST_MEMORY
- * for ENOMEM. */
+/* Like error_set, with ": " and the text of the system's errno `number` behind the message; ST_IO, or
+ * ST_MEMORY for ENOMEM. */
 enum status error_system(struct error *err, int number, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -12,7 +12,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* Reads a whole file. *data is malloc'd (the caller frees it), has one NUL behind the content, *length excludes it. */
+/* Reads a whole file. *data is malloc'd (the caller frees it), has one NUL behind the content, *length
+ * excludes it. */
 enum status file_read(const char *path, char **data, size_t *length, struct error *err);
 
 /* Writes `path` so that after a crash it holds either its old content or all of the new: PATH.tmp is written,

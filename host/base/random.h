@@ -1,6 +1,7 @@
 /* Random numbers by counter: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as
- * 1, 2, 3", SC 2011). A draw is a pure function of (seed, stream, counter), so a resumed run, another thread count
- * and another device draw the same numbers. This header is compiled for the host and for CUDA devices alike.
+ * 1, 2, 3", SC 2011). A draw is a pure function of (seed, stream, counter), so a resumed run, another thread
+ * count and another device draw the same numbers. This header is compiled for the host and for CUDA devices
+ * alike.
  */
 #ifndef NASRUN_BASE_RANDOM_H
 #define NASRUN_BASE_RANDOM_H
@@ -15,8 +16,8 @@
 
 /* One stream for each use, so that no two uses share numbers. */
 enum random_stream {
-    RANDOM_ORDER = 1,   /* the order of samples in an epoch */
-    RANDOM_AUGMENT,     /* crop, flip, cutout of one sample */
+    RANDOM_ORDER = 1, /* the order of samples in an epoch */
+    RANDOM_AUGMENT,   /* crop, flip, cutout of one sample */
     RANDOM_DROPOUT,
     RANDOM_WEIGHTS,     /* initial weights */
     RANDOM_MORPH_NOISE, /* noise that breaks symmetry in a child's weights */
@@ -61,8 +62,8 @@ RANDOM_INLINE uint32_t random_below(uint32_t bits, uint32_t n)
     return (uint32_t)(((uint64_t)bits * n) >> 32);
 }
 
-/* Place `i` of a pseudo-random permutation of [0, n): a six-round Feistel network over the next even number of bits,
- * walked until it falls inside. No table, any place at any time. n > 0, i < n. */
+/* Place `i` of a pseudo-random permutation of [0, n): a six-round Feistel network over the next even number
+ * of bits, walked until it falls inside. No table, any place at any time. n > 0, i < n. */
 RANDOM_INLINE uint32_t random_permute(uint64_t seed, uint64_t epoch, uint32_t i, uint32_t n)
 {
     uint32_t half = 1;
@@ -83,8 +84,8 @@ RANDOM_INLINE uint32_t random_permute(uint64_t seed, uint64_t epoch, uint32_t i,
     return x;
 }
 
-/* A sequence for host code that draws one number after another: a counter that counts itself. Saving it is saving
- * its four fields. */
+/* A sequence for host code that draws one number after another: a counter that counts itself. Saving it is
+ * saving its four fields. */
 struct random_sequence {
     uint64_t seed;
     uint64_t counter;
@@ -107,7 +108,8 @@ static inline float random_next_unit(struct random_sequence *sequence)
     return random_unit(random_next(sequence));
 }
 
-/* Two standard normal numbers from one draw (Box and Muller). For host code only: sines differ between devices. */
+/* Two standard normal numbers from one draw (Box and Muller). For host code only: sines differ between
+ * devices. */
 void random_normal2(struct random4 draw, double *first, double *second);
 
 #endif

@@ -1,10 +1,10 @@
-/* Morphisms: changes of an architecture that keep its function. Each yields the child's graph and the remaps that make
- * the child's weights from its parent's (Chen, Goodfellow, Shlens, "Net2Net", 2016; Wei et al., "Network morphism",
- * 2016; Auto-Keras). Outputs in inference equal the parent's up to float rounding when noise is 0. A morph whose
- * precondition fails is refused with ST_RANGE and changes nothing.
+/* Morphisms: changes of an architecture that keep its function. Each yields the child's graph and the remaps
+ * that make the child's weights from its parent's (Chen, Goodfellow, Shlens, "Net2Net", 2016; Wei et al.,
+ * "Network morphism", 2016; Auto-Keras). Outputs in inference equal the parent's up to float rounding when
+ * noise is 0. A morph whose precondition fails is refused with ST_RANGE and changes nothing.
  *
- * One morph at a time: a child of several morphs is made by composing (morph_apply on the previous child); the
- * weights go through one remap list a morph.
+ * One morph at a time: a child of several morphs is made by composing (morph_apply on the previous child);
+ * the weights go through one remap list a morph.
  */
 #ifndef NASRUN_MORPH_MORPH_H
 #define NASRUN_MORPH_MORPH_H
@@ -14,21 +14,25 @@
 #include "host/net/remap.h"
 
 enum morph_kind {
-    MORPH_DEEPEN,      /* new layers behind layer a; `variant` says which */
-    MORPH_WIDEN,       /* layer a (conv or dense) gets `amount` more outputs: copies, consumers share their weight */
-    MORPH_ADD_SKIP,    /* b's output becomes b + branch(a), the branch zero at first */
-    MORPH_CONCAT_SKIP, /* b's output is concatenated with branch(a), consumers read it with zero weight at first */
+    MORPH_DEEPEN,   /* new layers behind layer a; `variant` says which */
+    MORPH_WIDEN,    /* layer a (conv or dense) gets `amount` more outputs: each channel copied at most once,
+                       consumers share    their weight; all layers tied to a by adds are widened with it */
+    MORPH_ADD_SKIP, /* b's output becomes b + branch(a), the branch zero at first; b depends on a; one a pair
+                     */
+    MORPH_CONCAT_SKIP, /* b's output is concatenated with branch(a), consumers read it with zero weight at
+                          first */
     MORPH_KERNEL,      /* conv a gets a kernel `amount` larger (an even number), the old one centred */
     MORPH_KIND_COUNT
 };
 
 enum deepen_variant {
-    DEEPEN_CONV,      /* an identity convolution, `amount` its kernel (1, 3 or 5) */
-    DEEPEN_CONV_RELU, /* the same with a ReLU; only where a's output can't be negative */
-    DEEPEN_RESIDUAL,  /* a + batch_norm(conv(a)), the batch norm's scale 0: same function in training too */
+    DEEPEN_CONV,       /* an identity convolution, `amount` its kernel (1, 3 or 5) */
+    DEEPEN_CONV_RELU,  /* the same with a ReLU; only where a's output can't be negative */
+    DEEPEN_RESIDUAL,   /* a + batch_norm(conv(a)), the batch norm's scale 0: same function in training too */
     DEEPEN_BATCH_NORM, /* a batch norm that is the identity in inference */
-    DEEPEN_RELU,      /* only where a's output can't be negative */
-    DEEPEN_DENSE,     /* behind a dense layer but the last, or the global pool: identity dense (+ ReLU where >= 0) */
+    DEEPEN_RELU,       /* only where a's output can't be negative */
+    DEEPEN_DENSE, /* where a's output is 1 x 1 (dense layers, global pool): an identity dense (+ ReLU where >=
+                     0) */
     DEEPEN_VARIANT_COUNT
 };
 
@@ -39,20 +43,22 @@ struct morph {
     int32_t variant; /* deepen: enum deepen_variant */
 };
 
-/* Applies the morph. On ST_OK child and remaps are the caller's to free. `noise` breaks symmetry: the remaps' noise,
- * relative to the weights' deviation; 0 in property tests, 1e-3 by default. Random choices (which channels a widening
- * copies) are drawn from `seed`. */
+/* Applies the morph. On ST_OK child and remaps are the caller's to free. `noise` breaks symmetry: the remaps'
+ * noise, relative to the weights' deviation; 0 in property tests, 1e-3 by default. Random choices (which
+ * channels a widening copies) are drawn from `seed`. */
 enum status morph_apply(const struct morph *morph, const struct graph *parent, float noise, uint64_t seed,
                         struct graph *child, struct remap_list *remaps, struct error *err);
 
-/* Draws a morph that fits the graph: kind uniform over those in `allowed` (bit i: enum morph_kind i), then layers and
- * amounts. Widths grow by half or double, in multiples of 8. ST_RANGE when none of many draws fits. */
-enum status morph_draw(const struct graph *graph, uint32_t allowed, struct random_sequence *random, struct morph *morph,
-                       struct error *err);
+/* Draws a morph that fits the graph: kind uniform over those in `allowed` (bit i: enum morph_kind i), then
+ * layers and amounts. Widths grow by half or double, in multiples of 8. ST_RANGE when none of many draws
+ * fits. */
+enum status morph_draw(const struct graph *graph, uint32_t allowed, struct random_sequence *random,
+                       struct morph *morph, struct error *err);
 
 /* "widen conv 4 32->48", "add skip 3->9", for people and the journal. */
 void morph_describe(const struct morph *morph, const struct graph *parent, char *text, size_t size);
 
-const char *morph_kind_name(enum morph_kind kind); /* "deepen", "widen", "add_skip", "concat_skip", "kernel" */
+const char *
+morph_kind_name(enum morph_kind kind); /* "deepen", "widen", "add_skip", "concat_skip", "kernel" */
 
 #endif

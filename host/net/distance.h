@@ -1,6 +1,6 @@
-/* Edit distance between two architectures, after Auto-Keras (Jin, Song, Hu, KDD 2019, section 3.1): layers of the main
- * chain by string edit distance with a relative substitution cost, skips by optimal assignment. Dense widths count.
- * Symmetric, 0 for equal graphs, at least 0. */
+/* Edit distance between two architectures, after Auto-Keras (Jin, Song, Hu, KDD 2019, section 3.1): layers of
+ * the main chain by string edit distance with a relative substitution cost, skips by optimal assignment.
+ * Dense widths count. Symmetric, 0 for equal graphs, at least 0. */
 #ifndef NASRUN_NET_DISTANCE_H
 #define NASRUN_NET_DISTANCE_H
 

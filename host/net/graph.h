@@ -1,9 +1,9 @@
-/* The architecture graph: layers and the edges between them. A graph is a value: it holds no weights and knows no
- * device.
+/* The architecture graph: layers and the edges between them. A graph is a value: it holds no weights and
+ * knows no device.
  *
- * Layers stand in topological order: the inputs of layer i are layers with smaller indices; layer 0 is the input image;
- * the last layer is a dense layer and yields the logits. Every layer has one output tensor, of shape C x H x W an image.
- * A layer keeps its `id` for life, also through morphs: weights are named by it.
+ * Layers stand in topological order: the inputs of layer i are layers with smaller indices; layer 0 is the
+ * input image; the last layer is a dense layer and yields the logits. Every layer has one output tensor, of
+ * shape C x H x W an image. A layer keeps its `id` for life, also through morphs: weights are named by it.
  */
 #ifndef NASRUN_NET_GRAPH_H
 #define NASRUN_NET_GRAPH_H
@@ -16,8 +16,8 @@
 
 enum layer_kind {
     LAYER_INPUT,
-    LAYER_CONV,         /* out_channels, kernel, stride, pad, groups, bias */
-    LAYER_BATCH_NORM,   /* over N, H, W; epsilon GRAPH_BATCH_NORM_EPSILON */
+    LAYER_CONV,       /* out_channels, kernel, stride, pad, groups, bias */
+    LAYER_BATCH_NORM, /* over N, H, W; epsilon GRAPH_BATCH_NORM_EPSILON */
     LAYER_RELU,
     LAYER_MAX_POOL,     /* kernel, stride, pad */
     LAYER_AVERAGE_POOL, /* kernel, stride, pad; padding does not count in the mean */
@@ -29,7 +29,14 @@ enum layer_kind {
     LAYER_KIND_COUNT
 };
 
-enum { GRAPH_MAX_INPUTS = 8, GRAPH_MAX_LAYERS = 2048 };
+enum {
+    GRAPH_MAX_INPUTS = 8,
+    GRAPH_MAX_LAYERS = 2048,
+    GRAPH_MAX_CHANNELS = 65536,
+    GRAPH_MAX_SIDE = 4096,          /* height and width, in pixels */
+    GRAPH_MAX_ELEMENTS = INT32_MAX, /* of a layer's output for one image, and of a weight tensor */
+    GRAPH_MAX_ID = (1 << 29) - 2    /* so that id * 8 + role fits 32 bits (random counters) */
+};
 
 #define GRAPH_BATCH_NORM_EPSILON 1e-5f
 
@@ -58,18 +65,24 @@ struct graph {
 };
 
 /* An empty graph with its input layer for images of channels x height x width. */
-enum status graph_new(struct graph *graph, int32_t channels, int32_t height, int32_t width, struct error *err);
+enum status graph_new(struct graph *graph, int32_t channels, int32_t height, int32_t width,
+                      struct error *err);
 void graph_free(struct graph *graph); /* a zeroed graph is allowed */
 enum status graph_copy(struct graph *copy, const struct graph *graph, struct error *err);
 
-/* Appends `layer` (its id is set here when it is 0) and infers its shape. *index is its place; NULL is allowed. */
+/* Appends `layer` (its id is set here when it is 0) and infers its shape. *index is its place; NULL is
+ * allowed. On error the graph is as it was. */
 enum status graph_append(struct graph *graph, struct layer layer, int32_t *index, struct error *err);
 
-/* Inserts `layer` at place `index`, shifting what follows and every index that points there. */
+/* Inserts `layer` at place `index` (1 .. count), shifting what follows and every index in later layers that
+ * points there. layer.inputs name layers below `index`; its id is set here when it is 0; only its own shape
+ * is inferred. No consumer reads it yet: rewire them, then call graph_infer. On error the graph is as it was.
+ */
 enum status graph_insert(struct graph *graph, int32_t index, struct layer layer, struct error *err);
 
-/* Sets every shape anew and checks everything the head of this file promises: order, counts, ids, ranges, shapes, that
- * every layer but the last is used and that the last is dense. The error names layer, found, expected. */
+/* Sets every shape anew and checks everything the head of this file promises: order, counts, ids, ranges,
+ * shapes, that every layer but the last is used and that the last is dense. The error names layer, found,
+ * expected. */
 enum status graph_infer(struct graph *graph, struct error *err);
 
 /* Index of the layer with that id, -1 when absent. */
@@ -107,12 +120,17 @@ struct weight_table {
 /* The table of an inferred graph. weight_table_free allows a zeroed table. */
 enum status weight_table_new(struct weight_table *table, const struct graph *graph, struct error *err);
 void weight_table_free(struct weight_table *table);
-int32_t weight_find(const struct weight_table *table, uint32_t layer_id, enum weight_role role); /* -1: absent */
-const char *weight_role_name(enum weight_role role); /* "weight", "bias", "running_mean", ... (PyTorch's names) */
+
+/* Index of the layer's tensor of that role, -1 when absent. */
+int32_t weight_find(const struct weight_table *table, uint32_t layer_id, enum weight_role role);
+const char *weight_role_name(enum weight_role role); /* PyTorch's: "weight", "bias", "running_mean", ... */
 bool weight_is_trained(enum weight_role role);       /* false for the running statistics */
 
-/* Fresh weights into values[table->total]: kernels by He et al. 2015 (normal, variance 2 / fan-in; the last dense layer
- * 1 / fan-in), biases and shifts 0, scales 1, running mean 0, variance 1. A function of seed, layer id and place only. */
-void weight_initialise(const struct weight_table *table, const struct graph *graph, uint64_t seed, float *values);
+/* Fresh weights into values[table->total]: kernels by He et al. 2015 (normal, variance 2 / fan-in; the last
+ * dense layer 1 / fan-in), biases and shifts 0, scales 1, running mean 0, variance 1. A function of seed,
+ * layer id and place only: places 2k and 2k + 1 of a tensor are the two normal numbers of random_draw(seed,
+ * RANDOM_WEIGHTS, k, id * 8 + role). */
+void weight_initialise(const struct weight_table *table, const struct graph *graph, uint64_t seed,
+                       float *values);
 
 #endif

@@ -9,7 +9,8 @@
 #include <cjson/cJSON.h>
 
 cJSON *graph_to_json(const struct graph *graph); /* NULL when out of memory; the caller deletes it */
-enum status graph_from_json(struct graph *graph, const cJSON *json, struct error *err); /* inferred and checked */
+enum status graph_from_json(struct graph *graph, const cJSON *json,
+                            struct error *err); /* inferred and checked */
 
 /* The same graph up to ids has the same fingerprint, whatever its history. */
 uint64_t graph_fingerprint(const struct graph *graph);

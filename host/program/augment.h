@@ -20,6 +20,7 @@ struct augment_draw {
     int32_t cut_top, cut_left, cut_side; /* square in the result; side 0: none */
 };
 
+/* `sample`: the image's index in the dataset. */
 RANDOM_INLINE struct augment_draw augment_sample(struct augment a, uint64_t seed, uint32_t epoch, uint32_t sample,
                                                  int32_t height, int32_t width)
 {

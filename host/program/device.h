@@ -101,7 +101,8 @@ struct device_ops {
     enum status (*program_prepare)(struct device *device, const struct program *program,
                                    struct device_program **prepared, struct error *err);
     void (*program_free)(struct device *device, struct device_program *prepared);
-    /* Device bytes that bind takes: arena, workspaces, gradients, index list. Exact, known before bind. */
+    /* Device bytes that bind takes: arena, workspaces, gradients. Exact, known before bind. The copy of the sample list
+     * (4 bytes a sample) comes on top: its length is known only then. */
     size_t (*program_bytes)(const struct device_program *prepared);
     /* Allocates (once) and connects. May be called again to change weights, samples or settings. */
     enum status (*program_bind)(struct device *device, struct device_program *prepared,

@@ -4,7 +4,8 @@
  * A program is a value in host memory: it owns three arrays and points to nothing else. Tensors are written once (no
  * operation updates a tensor in place, except weights, their slots and the metrics); their lifetimes follow.
  *
- * Contracts of the operations (i: inputs, o: outputs, in this order). "weight" is a tensor of kind TENSOR_WEIGHT.
+ * Contracts of the operations (i: inputs, o: outputs, in this order). "weight" is a tensor of kind TENSOR_WEIGHT. What
+ * stands in brackets may be absent: its place holds -1, and so do all places from input_count and output_count on.
  *   gather        o image [N,C,H,W], labels [N].  Row r of step `s` is sample gather_sample() of the bound sample list,
  *                 augmented as augment.h says when `gather.augment`, then (value / 255 - mean[c]) / deviation[c].
  *                 Rows from step.valid on repeat row 0 and are ignored by the loss.
@@ -16,23 +17,27 @@
  *                 statistics in weights 4 and 5: running = (1 - m) * running + m * batch, m = `momentum`, biased variance.
  *                 Inputs in full: x, scale, shift, running mean, running var[, addend].
  *   batch_norm_backward  i x, y, dy, scale, mean, invstd   o dx, dscale, dshift[, daddend].  With `relu`, dy counts where
- *                 y > 0; y is not read otherwise. daddend = that dy. i y is -1 without relu.
+ *                 y > 0; y is not read otherwise. daddend = that dy. i y is -1 without relu. dx is always there, even where
+ *                 nobody reads it; daddend only with relu (the addend's gradient is dy itself otherwise).
  *   batch_norm_inference i x, scale, shift, running mean, running var[, addend]   o y
  *   relu          i x   o y = max(x, 0)         relu_backward   i y, dy   o dx = dy where y > 0
  *   add           i a, b   o a + b              (also sums gradients where branches of the network join)
- *   concat        i x1 .. xk   o y              split   i dy   o dx1 .. dxk (any may be -1: not wanted)
+ *   concat        i x1 .. xk   o y              split   i dy   o dx1 .. dxk (all of them, wanted or not:
+ *                 their channels say where each begins)
  *   max_pool      i x   o y, index              max_pool_backward   i dy, index   o dx.  Of equals the first, row by row.
- *                 `index` is the device's own affair in type and meaning; its shape is y's. pad < kernel.
+ *                 `index` is the device's own affair in type and meaning; its shape is y's; it is -1 where no backward
+ *                 pass reads it. pad < kernel.
  *   average_pool  i x   o y; divides by the number of pixels inside the image.  average_pool_backward  i dy   o dx
  *   global_pool   i x   o y [N,C,1,1]           global_pool_backward   i dy   o dx
- *   dense         i x, kernel, bias   o y [N,K,1,1].  kernel [K,C,H,W] over the whole input.
- *   dense_backward_data  i dy, kernel   o dx    dense_backward_weights  i x, dy   o dkernel, dbias
+ *   dense         i x, kernel[, bias]   o y [N,K,1,1].  kernel [K,C,H,W] over the whole input.
+ *   dense_backward_data  i dy, kernel   o dx    dense_backward_weights  i x, dy   o dkernel[, dbias]
  *   dropout       i x   o y; element e (index in N,C,H,W order) of this op is kept when random_unit of
  *                 random_draw(step.seed, RANDOM_DROPOUT, step.number << 24 | e / 4, layer_id).v[e % 4] >= rate (e below 2^24
  *                 * 4; the shift makes room), and divided by 1 - rate.     dropout_backward   i dy   o dx, the same mask
  *   loss          i logits, labels   o metrics[, probabilities [N,K,1,1]][, dlogits].  Per valid row: cross-entropy
  *                 against (1 - s) * one-hot + s / K, s = `smoothing`; dlogits = (p - target) / step.valid, 0 in rows that
- *                 are not valid. metrics accumulate, in double: METRIC_* below.
+ *                 are not valid. metrics accumulate, in double: METRIC_* below. A row is correct when its largest logit, of
+ *                 equals the first, is the label's. Places: 0 metrics, 1 probabilities or -1, 2 dlogits or -1.
  *   optimizer     i - o -   over all trained weights at once: value, gradient, slots. See optimizer.h.
  *   weight_average i - o -  average = d * average + (1 - d) * value for *all* weights, d = step.average_decay.
  */
@@ -118,9 +123,13 @@ void program_free(struct program *program); /* a zeroed program is allowed */
 
 const char *prog_op_name(enum prog_op_kind kind); /* "batch norm backward" */
 
+/* Sets every tensor's first and last and checks the program: ids in range, inputs written before they are read, tensors
+ * written once, and in training the gradient of every trained weight written. The error names operation and tensor. */
+enum status prog_finish(struct program *program, struct error *err);
+
 /* Which lifetimes overlap: places for all arena tensors. sizes[t] is the device's size of tensor t in bytes (0: not in
- * the arena); offsets[t] receives its place, a multiple of 64. Returns the arena's size in bytes. Greedy by size, so
- * the result lies near the largest sum of live tensors. Allocates scratch; *st tells failure. */
+ * the arena); offsets[t] receives its place, a multiple of 64; *arena_bytes the arena's size. Greedy by size, so the
+ * result lies near the largest sum of live tensors. A tensor that no operation uses gets no room. Allocates scratch. */
 enum status prog_plan_arena(const struct program *program, const size_t *sizes, size_t *offsets, size_t *arena_bytes,
                             struct error *err);
 

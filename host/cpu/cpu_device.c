@@ -1,0 +1,243 @@
+/* The CPU device: opening, datasets, access to tensors, and the table of its functions. */
+#include "host/cpu/cpu_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_THREADS = 1024 };
+
+/* ---- device ---- */
+
+static void device_close(struct device *device)
+{
+    if (device == NULL)
+        return;
+    dnnl_primitive_attr_destroy(device->user_scratchpad);
+    dnnl_stream_destroy(device->stream);
+    dnnl_engine_destroy(device->engine);
+    free(device);
+}
+
+static enum status open_library(struct device *device, struct error *err)
+{
+    enum status st = cpu_check(dnnl_engine_create(&device->engine, dnnl_cpu, 0), "open the CPU", err);
+    if (st == ST_OK)
+        st = cpu_check(dnnl_stream_create(&device->stream, device->engine, dnnl_stream_default_flags),
+                       "make a stream", err);
+    if (st == ST_OK)
+        st = cpu_check(dnnl_primitive_attr_create(&device->user_scratchpad), "make attributes", err);
+    if (st == ST_OK)
+        st = cpu_check(
+            dnnl_primitive_attr_set_scratchpad_mode(device->user_scratchpad, dnnl_scratchpad_mode_user),
+            "lend its primitives memory", err);
+    return st;
+}
+
+static enum status device_open(const struct device_options *options, struct device **device,
+                               struct error *err)
+{
+    if (options->index < 0)
+        return error_set(err, ST_RANGE, "cpu device: index is %d, expected 0 or more", (int)options->index);
+    if (options->threads < 0 || options->threads > MAX_THREADS)
+        return error_set(err, ST_RANGE,
+                         "cpu device: %d threads, expected 1 to %d, or 0 for as many as allowed",
+                         (int)options->threads, (int)MAX_THREADS);
+    struct device *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return error_memory(err, "cpu device", sizeof *made);
+    int32_t allowed = cpu_threads_allowed(&made->allowed);
+    made->index = options->index;
+    made->threads = options->threads > 0 ? options->threads : allowed;
+    made->pinned = made->threads > 1 && made->threads == CPU_COUNT(&made->allowed);
+    made->block = dnnl_get_effective_cpu_isa() >= dnnl_cpu_isa_avx512_core &&
+                          dnnl_get_effective_cpu_isa() != dnnl_cpu_isa_avx2_vnni
+                      ? 16
+                      : 8;
+    enum status st = open_library(made, err);
+    if (st == ST_OK)
+        st = cpu_probe(made, err);
+    if (st == ST_OK) {
+        *device = made;
+        made = NULL;
+    }
+    device_close(made);
+    return st;
+}
+
+/* The processor's name as the kernel gives it, without blanks at the end. */
+static void read_processor(char *name, size_t size)
+{
+    char line[256];
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    snprintf(name, size, "processor");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        char *text = strchr(line, ':');
+        if (strncmp(line, "model name", strlen("model name")) != 0 || text == NULL)
+            continue;
+        text += 1 + strspn(text + 1, " \t");
+        text[strcspn(text, "\n")] = '\0';
+        snprintf(name, size, "%s", text);
+        break;
+    }
+    if (file != NULL)
+        fclose(file);
+}
+
+static void device_information(struct device *device, struct device_info *info)
+{
+    char processor[64];
+    const dnnl_version_t *version = dnnl_version();
+    read_processor(processor, sizeof processor);
+    memset(info, 0, sizeof *info);
+    snprintf(info->name, sizeof info->name, "cpu:%d %s, %d thread%s, oneDNN %d.%d.%d", (int)device->index,
+             processor, (int)device->threads, device->threads == 1 ? "" : "s", version->major, version->minor,
+             version->patch);
+    info->threads = device->threads;
+    info->flops = device->flops;
+    info->bytes = device->bytes;
+    cpu_memory_info(&info->memory_total, &info->memory_free);
+}
+
+/* ---- datasets ---- */
+
+static void dataset_free(struct device *device, struct device_dataset *dataset)
+{
+    (void)device;
+    if (dataset == NULL)
+        return;
+    cpu_memory_free(dataset->pixels);
+    cpu_memory_free(dataset->labels);
+    free(dataset);
+}
+
+static enum status check_view(const struct dataset_view *view, struct error *err)
+{
+    if (view->count < 1 || view->channels < 1 || view->channels > 4 || view->height < 1 || view->width < 1)
+        return error_set(err, ST_RANGE,
+                         "dataset: %d images of %d x %d x %d, expected at least one, of 1 to 4 channels",
+                         (int)view->count, (int)view->channels, (int)view->height, (int)view->width);
+    for (int32_t i = 0; i < view->count; i++)
+        if (view->labels[i] < 0 || view->labels[i] >= view->classes)
+            return error_set(err, ST_RANGE, "dataset: image %d has label %d, expected 0 to %d", (int)i,
+                             (int)view->labels[i], (int)view->classes - 1);
+    for (int32_t c = 0; c < view->channels; c++)
+        if (!(view->deviation[c] > 0.0f))
+            return error_set(err, ST_RANGE, "dataset: channel %d has deviation %g, expected above 0", (int)c,
+                             (double)view->deviation[c]);
+    return ST_OK;
+}
+
+static enum status dataset_upload(struct device *device, const struct dataset_view *view,
+                                  struct device_dataset **dataset, struct error *err)
+{
+    enum status st = check_view(view, err);
+    if (st != ST_OK)
+        return st;
+    size_t labels = (size_t)view->count * sizeof *view->labels;
+    size_t pixels = (size_t)view->count * (size_t)view->channels * (size_t)view->height * (size_t)view->width;
+    struct device_dataset *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return error_memory(err, "dataset", sizeof *made);
+    made->pixels = cpu_memory_new(pixels, device->threads);
+    made->labels = cpu_memory_new(labels, device->threads);
+    if (made->pixels == NULL || made->labels == NULL) {
+        dataset_free(device, made);
+        return error_memory(err, "dataset", pixels + labels);
+    }
+    memcpy(made->pixels, view->pixels, pixels);
+    memcpy(made->labels, view->labels, labels);
+    made->view = *view;
+    made->view.pixels = made->pixels;
+    made->view.labels = made->labels;
+    *dataset = made;
+    return ST_OK;
+}
+
+/* ---- what can be read of a program ---- */
+
+static enum status check_bound(const struct device_program *prepared, struct error *err)
+{
+    return prepared->memory != NULL ? ST_OK : error_set(err, ST_RANGE, "the program is not bound");
+}
+
+static enum status program_metrics(struct device *device, struct device_program *prepared,
+                                   double metrics[METRIC_COUNT], struct error *err)
+{
+    (void)device;
+    (void)err;
+    memcpy(metrics, prepared->metrics, sizeof prepared->metrics);
+    return ST_OK;
+}
+
+static enum status program_set_metrics(struct device *device, struct device_program *prepared,
+                                       const double metrics[METRIC_COUNT], struct error *err)
+{
+    (void)device;
+    (void)err;
+    memcpy(prepared->metrics, metrics, sizeof prepared->metrics);
+    return ST_OK;
+}
+
+static enum status program_tensor(struct device *device, struct device_program *prepared, int32_t id,
+                                  float *values, struct error *err)
+{
+    (void)device;
+    enum status st = check_bound(prepared, err);
+    if (st == ST_OK && (id < 0 || id >= prepared->program->tensor_count))
+        st = error_set(err, ST_RANGE, "tensor %d, expected 0 to %d", (int)id,
+                       (int)prepared->program->tensor_count - 1);
+    if (st == ST_OK)
+        cpu_layout_unpack(prepared, id, values);
+    return st;
+}
+
+static enum status program_set_tensor(struct device *device, struct device_program *prepared, int32_t id,
+                                      const float *values, struct error *err)
+{
+    (void)device;
+    enum status st = check_bound(prepared, err);
+    if (st == ST_OK && (id < 0 || id >= prepared->program->tensor_count))
+        st = error_set(err, ST_RANGE, "tensor %d, expected 0 to %d", (int)id,
+                       (int)prepared->program->tensor_count - 1);
+    if (st == ST_OK && prepared->program->tensors[id].kind == TENSOR_WEIGHT)
+        st = error_set(err, ST_UNSUPPORTED, "tensor %d is a weight: it is set by an upload", (int)id);
+    if (st == ST_OK)
+        cpu_layout_pack(prepared, id, values);
+    return st;
+}
+
+static enum status program_probabilities(struct device *device, struct device_program *prepared,
+                                         float *probabilities, struct error *err)
+{
+    if (prepared->program->probabilities < 0)
+        return error_set(err, ST_UNSUPPORTED,
+                         "probabilities: the program yields none (is it a training program?)");
+    return program_tensor(device, prepared, prepared->program->probabilities, probabilities, err);
+}
+
+const struct device_ops cpu_device_ops = {
+    .version = DEVICE_INTERFACE_VERSION,
+    .kind = "cpu",
+    .open = device_open,
+    .close = device_close,
+    .info = device_information,
+    .dataset_upload = dataset_upload,
+    .dataset_free = dataset_free,
+    .weights_new = cpu_weights_new,
+    .weights_free = cpu_weights_free,
+    .weights_upload = cpu_weights_upload,
+    .weights_download = cpu_weights_download,
+    .weights_remap = cpu_weights_remap,
+    .program_prepare = cpu_program_prepare,
+    .program_free = cpu_program_free,
+    .program_bytes = cpu_program_bytes,
+    .program_bind = cpu_program_bind,
+    .program_run = cpu_program_run,
+    .program_metrics = program_metrics,
+    .program_set_metrics = program_set_metrics,
+    .program_probabilities = program_probabilities,
+    .program_tensor = program_tensor,
+    .program_set_tensor = program_set_tensor,
+    .program_run_op = cpu_program_run_op,
+};

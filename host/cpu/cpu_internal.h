@@ -1,0 +1,225 @@
+/* What the files of the CPU device share.
+ *
+ * Layout rule: every activation is *blocked*: float32 [N][ceil(C / B)][H][W][B], B = 16 where oneDNN uses
+ * AVX-512 and 8 elsewhere; lanes beyond C hold zeros, always. With H = W = 1 that is row-major [N][C rounded
+ * up to B], so logits and dense outputs are rows padded to a multiple of B. Vectors are padded to a multiple
+ * of B likewise, a max pool's index is one byte an element in the order of its activation, labels are int32
+ * [N]. One exception: an image of at most four channels that only ungrouped convolutions read is plain
+ * [N][C][H][W], which oneDNN's first-layer kernels take (blocked, three of four or more lanes would be
+ * computed for nothing). Weights and their slots are flat float arrays in the weight table's order, so that
+ * optimizer, average, upload, download and remap are exact and plain. Convolutions and dense layers copy them
+ * into the layout they like: one copy an operation ("kept"), made anew only when `version` of the weight set
+ * has moved.
+ *
+ * Memory: a prepared program owns one block, taken at bind: arena | kept copies | scratch | gradients |
+ * probabilities. Every place in it is known after prepare. Nothing allocates in a step, oneDNN's small
+ * argument maps apart.
+ */
+#ifndef NASRUN_CPU_INTERNAL_H
+#define NASRUN_CPU_INTERNAL_H
+
+#include "host/cpu/kernels.h"
+#include "host/program/device.h"
+
+#include <oneapi/dnnl/dnnl.h>
+#include <sched.h>
+
+enum { CPU_MAX_CALLS = 4, CPU_MAX_ARGS = 5 };
+
+struct device {
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    dnnl_primitive_attr_t user_scratchpad; /* primitives take their scratchpad from the program's block */
+    int32_t index, threads, block;
+    cpu_set_t allowed; /* CPUs the opening thread might use */
+    bool pinned;       /* whether steps run with one thread bound to each allowed CPU */
+    double flops, bytes;
+};
+
+struct device_dataset {
+    struct dataset_view view; /* pixels and labels are our copies */
+    uint8_t *pixels;
+    int32_t *labels;
+};
+
+struct device_weights {
+    struct weight_table table;
+    float *slots[SLOT_GRADIENT]; /* table.total floats each */
+    uint64_t version;            /* moves with every change of values or averages; starts at 1 */
+};
+
+/* Where an operand lies; becomes an address at bind. */
+enum cpu_region { CPU_TENSOR, CPU_KEPT, CPU_SCRATCH };
+
+struct cpu_place {
+    enum cpu_region region;
+    int32_t tensor; /* of CPU_TENSOR */
+    size_t offset;  /* bytes into the other regions */
+};
+
+/* One oneDNN primitive with its operands. */
+struct cpu_call {
+    dnnl_primitive_t primitive;
+    int32_t count;
+    dnnl_exec_arg_t args[CPU_MAX_ARGS];
+    struct cpu_place places[CPU_MAX_ARGS];
+};
+
+/* What prepare found out about one operation. */
+struct cpu_op {
+    struct cpu_call calls[CPU_MAX_CALLS];
+    int32_t call_count;
+    bool copies_weight; /* the first call is the copy of the weight */
+    uint64_t version;   /* of the weights that the kept copy was made from; 0: none yet */
+    size_t kept, kept_bytes;
+    size_t scratch_bytes; /* scratch is shared by all operations: the program takes the largest */
+};
+
+struct cpu_tensor {
+    size_t bytes, offset; /* in the arena; 0 bytes: not there */
+    bool plain;           /* the exception of the layout rule */
+};
+
+struct device_program {
+    struct device *device;
+    const struct program *program;
+    struct cpu_tensor *tensors;      /* [tensor_count] */
+    struct cpu_op *ops;              /* [op_count] */
+    struct cpu_weight_range *ranges; /* the trained weights */
+    int32_t range_count;
+    size_t kept, scratch, gradients, output, total; /* offsets of the regions; the arena is at 0 */
+    char *memory;                                   /* NULL before bind */
+    struct device_binding binding;                  /* samples points to our copy */
+    int32_t *samples;
+    int32_t sample_capacity;
+    double metrics[METRIC_COUNT];
+};
+
+/* ---- cpu_memory.c ---- */
+/* Bytes that a block of `bytes` takes in truth: whole huge pages from 4 MiB on, multiples of 64 below. */
+size_t cpu_memory_size(size_t bytes);
+/* Zeroed, aligned to 64 bytes at least; NULL when there is not enough. The pages are touched by the team. */
+void *cpu_memory_new(size_t bytes, int32_t threads);
+void cpu_memory_free(void *memory); /* NULL is allowed */
+/* What the machine has and what this process may still take, in bytes; 0: unknown. */
+void cpu_memory_info(size_t *total, size_t *available);
+
+/* ---- cpu_threads.c ---- */
+/* CPUs that this process may use: affinity mask and control group quota. *allowed is the mask. */
+int32_t cpu_threads_allowed(cpu_set_t *allowed);
+/* A team of device->threads for the calling thread, bound to CPUs when device->pinned; leave gives the
+ * calling thread its own mask back. */
+void cpu_threads_enter(const struct device *device);
+void cpu_threads_leave(const struct device *device);
+
+/* ---- cpu_probe.c ---- */
+/* Measures device->flops and device->bytes in a few hundredths of a second. */
+enum status cpu_probe(struct device *device, struct error *err);
+
+/* ---- cpu_layout.c ---- */
+static inline size_t cpu_round_up(size_t value, size_t unit)
+{
+    return (value + unit - 1) / unit * unit;
+}
+static inline int32_t cpu_padded(const struct device *device, int32_t channels)
+{
+    return (int32_t)cpu_round_up((size_t)channels, (size_t)device->block);
+}
+/* Bytes of each arena tensor and which images are plain; offsets are left for the plan. */
+void cpu_layout_tensors(const struct device *device, const struct program *program,
+                        struct cpu_tensor *tensors);
+/* Between the arena and plain float32 N,C,H,W (labels and indices as floats). */
+void cpu_layout_unpack(const struct device_program *prepared, int32_t id, float *values);
+void cpu_layout_pack(const struct device_program *prepared, int32_t id, const float *values);
+/* Dense kernels between plain [K][C][H][W] and rows in the order of a blocked input, [K padded][C
+ * blocks][H][W][B]. */
+void cpu_layout_pack_rows(const struct device *device, struct shape kernel, const float *plain, float *rows);
+void cpu_layout_unpack_rows(const struct device *device, struct shape kernel, const float *rows,
+                            float *plain);
+
+/* ---- cpu_primitive.c ---- */
+/* ST_DEVICE with "oneDNN cannot `what`" unless `status` is success. */
+enum status cpu_check(dnnl_status_t status, const char *what, struct error *err);
+
+struct cpu_arg {
+    int index; /* DNNL_ARG_... */
+    const dnnl_memory_desc_t *layout;
+    struct cpu_place place;
+};
+
+/* Appends the primitive of `description` to the operation, its scratchpad included. `description` stays the
+ * caller's. */
+enum status cpu_call_new(struct device_program *prepared, struct cpu_op *op,
+                         const_dnnl_primitive_desc_t description, const struct cpu_arg *args, int32_t count,
+                         struct error *err);
+/* Appends a change of layout. */
+enum status cpu_call_reorder(struct device_program *prepared, struct cpu_op *op,
+                             const dnnl_memory_desc_t *from, struct cpu_place source,
+                             const dnnl_memory_desc_t *to, struct cpu_place target, struct error *err);
+void cpu_calls_free(struct cpu_op *op);
+/* Gives the operands their addresses. */
+enum status cpu_calls_bind(struct device_program *prepared, struct cpu_op *op, struct error *err);
+/* Runs the operation's calls in order; the copy of the weight only when the weights have changed. */
+enum status cpu_calls_run(struct device_program *prepared, struct cpu_op *op, struct error *err);
+/* Reserves bytes; the result is for cpu_place's offset. */
+struct cpu_place cpu_take_scratch(struct cpu_op *op, size_t bytes);
+struct cpu_place cpu_take_kept(struct cpu_op *op, size_t bytes);
+static inline struct cpu_place cpu_at_tensor(int32_t id)
+{
+    return (struct cpu_place){CPU_TENSOR, id, 0};
+}
+
+static inline struct cpu_shape cpu_shape_of(const struct device_program *prepared, int32_t id)
+{
+    struct shape s = prepared->program->tensors[id].shape;
+    return (struct cpu_shape){s.n, s.c, s.h, s.w, prepared->device->block};
+}
+
+/* ---- cpu_program.c ---- */
+/* Address of an operand of a bound program. A tensor that is absent (-1) has none: NULL. */
+void *cpu_address(const struct device_program *prepared, const struct cpu_op *op, struct cpu_place place);
+void *cpu_tensor_address(const struct device_program *prepared, int32_t id);
+
+enum status cpu_program_prepare(struct device *device, const struct program *program,
+                                struct device_program **prepared, struct error *err);
+void cpu_program_free(struct device *device, struct device_program *prepared);
+size_t cpu_program_bytes(const struct device_program *prepared);
+enum status cpu_program_bind(struct device *device, struct device_program *prepared,
+                             const struct device_binding *binding, struct error *err);
+enum status cpu_program_run(struct device *device, struct device_program *prepared, const struct step *step,
+                            struct error *err);
+enum status cpu_program_run_op(struct device *device, struct device_program *prepared, int32_t op,
+                               const struct step *step, struct error *err);
+
+/* ---- cpu_weights.c ---- */
+enum status cpu_weights_new(struct device *device, const struct weight_table *table,
+                            struct device_weights **weights, struct error *err);
+void cpu_weights_free(struct device *device, struct device_weights *weights);
+enum status cpu_weights_upload(struct device *device, struct device_weights *weights, enum weight_slot slot,
+                               const float *values, struct error *err);
+enum status cpu_weights_download(struct device *device, struct device_weights *weights, enum weight_slot slot,
+                                 float *values, struct error *err);
+enum status cpu_weights_remap(struct device *device, struct device_weights *child,
+                              const struct device_weights *parent, enum weight_slot from,
+                              const struct remap_list *remaps, uint64_t seed, struct error *err);
+/* The slot that a program's weight tensors read: averages in an evaluation that asks for them. */
+static inline float *cpu_weights_read(const struct device_program *prepared)
+{
+    return prepared->binding.weights->slots[prepared->binding.use_average ? SLOT_AVERAGE : SLOT_VALUE];
+}
+
+/* ---- operations: cpu_conv.c, cpu_dense.c, cpu_norm.c, cpu_pool.c, cpu_elementwise.c, cpu_step.c ----
+ * prepare chooses and reserves; operations without one need nothing. run works on a bound program. */
+enum status cpu_prepare_conv(struct device_program *prepared, int32_t op, struct error *err);
+enum status cpu_prepare_dense(struct device_program *prepared, int32_t op, struct error *err);
+enum status cpu_prepare_norm(struct device_program *prepared, int32_t op, struct error *err);
+enum status cpu_prepare_max_pool(struct device_program *prepared, int32_t op, struct error *err);
+enum status cpu_prepare_loss(struct device_program *prepared, int32_t op, struct error *err);
+
+#define PROG_OP(KIND, name, text)                                                                            \
+    enum status cpu_run_##name(struct device_program *prepared, int32_t op, const struct step *step,         \
+                               struct error *err);
+#include "host/program/ops.def"
+#undef PROG_OP
+
+#endif

@@ -1,0 +1,124 @@
+/* oneDNN primitives as operations use them: made in prepare, given their addresses at bind, run in a step.
+ * oneDNN's own cache (1024 primitives, keyed by description) keeps the generated code, so that the next
+ * candidate with the same layer finds it made. */
+#include "host/cpu/cpu_internal.h"
+
+enum { LINE = 64 };
+
+enum status cpu_check(dnnl_status_t status, const char *what, struct error *err)
+{
+    if (status == dnnl_success)
+        return ST_OK;
+    if (status == dnnl_out_of_memory)
+        return error_set(err, ST_MEMORY, "out of memory: oneDNN, to %s", what);
+    return error_set(err, status == dnnl_unimplemented ? ST_UNSUPPORTED : ST_DEVICE,
+                     "oneDNN cannot %s: status %d", what, (int)status);
+}
+
+struct cpu_place cpu_take_scratch(struct cpu_op *op, size_t bytes)
+{
+    struct cpu_place place = {CPU_SCRATCH, -1, op->scratch_bytes};
+    op->scratch_bytes += cpu_round_up(bytes, LINE);
+    return place;
+}
+
+struct cpu_place cpu_take_kept(struct cpu_op *op, size_t bytes)
+{
+    struct cpu_place place = {CPU_KEPT, -1, op->kept_bytes};
+    op->kept_bytes += cpu_round_up(bytes, LINE);
+    return place;
+}
+
+static enum status append_argument(struct device_program *prepared, struct cpu_call *call, struct cpu_arg arg,
+                                   struct error *err)
+{
+    dnnl_exec_arg_t *slot = &call->args[call->count];
+    slot->arg = arg.index;
+    enum status st =
+        cpu_check(dnnl_memory_create(&slot->memory, arg.layout, prepared->device->engine, DNNL_MEMORY_NONE),
+                  "describe memory", err);
+    if (st == ST_OK)
+        call->places[call->count++] = arg.place;
+    return st;
+}
+
+enum status cpu_call_new(struct device_program *prepared, struct cpu_op *op,
+                         const_dnnl_primitive_desc_t description, const struct cpu_arg *args, int32_t count,
+                         struct error *err)
+{
+    /* Counted at once, so that cpu_calls_free finds also what a failure leaves half made. */
+    struct cpu_call *call = &op->calls[op->call_count++];
+    *call = (struct cpu_call){0};
+    enum status st = cpu_check(dnnl_primitive_create(&call->primitive, description), "make a primitive", err);
+    for (int32_t i = 0; st == ST_OK && i < count; i++)
+        st = append_argument(prepared, call, args[i], err);
+    const dnnl_memory_desc_t *scratchpad =
+        dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);
+    size_t bytes = scratchpad != NULL ? dnnl_memory_desc_get_size(scratchpad) : 0;
+    if (st == ST_OK && bytes > 0)
+        st = append_argument(prepared, call,
+                             (struct cpu_arg){DNNL_ARG_SCRATCHPAD, scratchpad, cpu_take_scratch(op, bytes)},
+                             err);
+    return st;
+}
+
+enum status cpu_call_reorder(struct device_program *prepared, struct cpu_op *op,
+                             const dnnl_memory_desc_t *from, struct cpu_place source,
+                             const dnnl_memory_desc_t *to, struct cpu_place target, struct error *err)
+{
+    struct device *device = prepared->device;
+    dnnl_primitive_desc_t description = NULL;
+    enum status st = cpu_check(dnnl_reorder_primitive_desc_create(&description, from, device->engine, to,
+                                                                  device->engine, device->user_scratchpad),
+                               "change a layout", err);
+    if (st == ST_OK) {
+        struct cpu_arg args[] = {{DNNL_ARG_FROM, from, source}, {DNNL_ARG_TO, to, target}};
+        st = cpu_call_new(prepared, op, description, args, 2, err);
+    }
+    dnnl_primitive_desc_destroy(description);
+    return st;
+}
+
+void cpu_calls_free(struct cpu_op *op)
+{
+    for (int32_t i = 0; i < op->call_count; i++) {
+        struct cpu_call *call = &op->calls[i];
+        for (int32_t k = 0; k < call->count; k++)
+            dnnl_memory_destroy(call->args[k].memory);
+        dnnl_primitive_destroy(call->primitive);
+    }
+    op->call_count = 0;
+}
+
+enum status cpu_calls_bind(struct device_program *prepared, struct cpu_op *op, struct error *err)
+{
+    for (int32_t i = 0; i < op->call_count; i++) {
+        struct cpu_call *call = &op->calls[i];
+        for (int32_t k = 0; k < call->count; k++) {
+            void *address = cpu_address(prepared, op, call->places[k]);
+            enum status st = cpu_check(
+                dnnl_memory_set_data_handle_v2(call->args[k].memory, address, prepared->device->stream),
+                "place memory", err);
+            if (st != ST_OK)
+                return st;
+        }
+    }
+    op->version = 0;
+    return ST_OK;
+}
+
+enum status cpu_calls_run(struct device_program *prepared, struct cpu_op *op, struct error *err)
+{
+    uint64_t version = prepared->binding.weights->version;
+    bool fresh = op->copies_weight && op->version == version;
+    for (int32_t i = fresh ? 1 : 0; i < op->call_count; i++) {
+        const struct cpu_call *call = &op->calls[i];
+        enum status st = cpu_check(
+            dnnl_primitive_execute(call->primitive, prepared->device->stream, call->count, call->args), "run",
+            err);
+        if (st != ST_OK)
+            return st;
+    }
+    op->version = version;
+    return ST_OK;
+}

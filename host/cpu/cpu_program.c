@@ -1,0 +1,315 @@
+/* Prepared programs: from a list of operations to primitives, places and one block of memory; and the step
+ * itself. */
+#include "host/cpu/cpu_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { LINE = 64 };
+
+typedef enum status prepare_function(struct device_program *prepared, int32_t op, struct error *err);
+typedef enum status run_function(struct device_program *prepared, int32_t op, const struct step *step,
+                                 struct error *err);
+
+/* Operations that choose primitives, need scratch or have limits; the others need no preparation. */
+static prepare_function *const prepare_functions[PROG_OP_KIND_COUNT] = {
+    [PROG_OP_CONV] = cpu_prepare_conv,
+    [PROG_OP_CONV_BACKWARD_DATA] = cpu_prepare_conv,
+    [PROG_OP_CONV_BACKWARD_WEIGHTS] = cpu_prepare_conv,
+    [PROG_OP_DENSE] = cpu_prepare_dense,
+    [PROG_OP_DENSE_BACKWARD_DATA] = cpu_prepare_dense,
+    [PROG_OP_DENSE_BACKWARD_WEIGHTS] = cpu_prepare_dense,
+    [PROG_OP_BATCH_NORM] = cpu_prepare_norm,
+    [PROG_OP_BATCH_NORM_BACKWARD] = cpu_prepare_norm,
+    [PROG_OP_MAX_POOL] = cpu_prepare_max_pool,
+    [PROG_OP_LOSS] = cpu_prepare_loss,
+};
+
+static run_function *const run_functions[PROG_OP_KIND_COUNT] = {
+#define PROG_OP(KIND, name, text) [PROG_OP_##KIND] = cpu_run_##name,
+#include "host/program/ops.def"
+#undef PROG_OP
+};
+
+/* ---- prepare ---- */
+
+static enum status allocate_lists(struct device_program *prepared, struct error *err)
+{
+    const struct program *program = prepared->program;
+    size_t tensors = (size_t)program->tensor_count + 1, ops = (size_t)program->op_count + 1;
+    size_t weights = (size_t)program->weights.count + 1; /* + 1: calloc may return NULL for nothing */
+    prepared->tensors = calloc(tensors, sizeof *prepared->tensors);
+    prepared->ops = calloc(ops, sizeof *prepared->ops);
+    prepared->ranges = calloc(weights, sizeof *prepared->ranges);
+    if (prepared->tensors == NULL || prepared->ops == NULL || prepared->ranges == NULL)
+        return error_memory(err, "prepared program",
+                            tensors * sizeof *prepared->tensors + ops * sizeof *prepared->ops +
+                                weights * sizeof *prepared->ranges);
+    return ST_OK;
+}
+
+static enum status prepare_ops(struct device_program *prepared, struct error *err)
+{
+    const struct program *program = prepared->program;
+    for (int32_t op = 0; op < program->op_count; op++) {
+        prepare_function *prepare = prepare_functions[program->ops[op].kind];
+        if (prepare != NULL && prepare(prepared, op, err) != ST_OK)
+            return error_prefix(err, "%s, operation %d of layer %u", prog_op_name(program->ops[op].kind),
+                                (int)op, (unsigned)program->ops[op].layer_id);
+    }
+    return ST_OK;
+}
+
+static enum status plan_arena(struct device_program *prepared, size_t *arena, struct error *err)
+{
+    int32_t count = prepared->program->tensor_count;
+    size_t *sizes = calloc(2 * (size_t)count + 1, sizeof *sizes);
+    if (sizes == NULL)
+        return error_memory(err, "arena plan", 2 * (size_t)count * sizeof *sizes);
+    size_t *offsets = sizes + count;
+    for (int32_t id = 0; id < count; id++)
+        sizes[id] = prepared->tensors[id].bytes;
+    enum status st = prog_plan_arena(prepared->program, sizes, offsets, arena, err);
+    for (int32_t id = 0; st == ST_OK && id < count; id++)
+        prepared->tensors[id].offset = offsets[id];
+    free(sizes);
+    return st;
+}
+
+/* Gives every region its place behind the arena. */
+static void place_regions(struct device_program *prepared, size_t arena)
+{
+    const struct program *program = prepared->program;
+    size_t kept = 0, scratch = 0, output = 0;
+    for (int32_t op = 0; op < program->op_count; op++) {
+        prepared->ops[op].kept = kept;
+        kept += prepared->ops[op].kept_bytes;
+        if (prepared->ops[op].scratch_bytes > scratch)
+            scratch = prepared->ops[op].scratch_bytes;
+    }
+    if (program->probabilities >= 0) {
+        struct shape s = program->tensors[program->probabilities].shape;
+        output = (size_t)s.n * (size_t)s.c * sizeof(float);
+    }
+    size_t gradients = program->purpose == PROG_TRAIN ? program->weights.total * sizeof(float) : 0;
+    prepared->kept = cpu_round_up(arena, LINE);
+    prepared->scratch = cpu_round_up(prepared->kept + kept, LINE);
+    prepared->gradients = cpu_round_up(prepared->scratch + scratch, LINE);
+    prepared->output = cpu_round_up(prepared->gradients + gradients, LINE);
+    prepared->total = cpu_memory_size(prepared->output + output);
+}
+
+static void list_ranges(struct device_program *prepared)
+{
+    const struct weight_table *table = &prepared->program->weights;
+    for (int32_t i = 0; i < table->count; i++) {
+        const struct weight_tensor *tensor = &table->tensors[i];
+        if (weight_is_trained(tensor->role))
+            prepared->ranges[prepared->range_count++] =
+                (struct cpu_weight_range){tensor->offset, tensor->count, tensor->role == WEIGHT_KERNEL};
+    }
+}
+
+enum status cpu_program_prepare(struct device *device, const struct program *program,
+                                struct device_program **prepared, struct error *err)
+{
+    struct device_program *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return error_memory(err, "prepared program", sizeof *made);
+    size_t arena = 0;
+    made->device = device;
+    made->program = program;
+    cpu_threads_enter(device); /* oneDNN plans for the team it finds */
+    enum status st = allocate_lists(made, err);
+    if (st != ST_OK)
+        goto out;
+    cpu_layout_tensors(device, program, made->tensors);
+    list_ranges(made);
+    st = prepare_ops(made, err);
+    if (st != ST_OK)
+        goto out;
+    st = plan_arena(made, &arena, err);
+    if (st != ST_OK)
+        goto out;
+    place_regions(made, arena);
+    *prepared = made;
+    made = NULL;
+out:
+    cpu_threads_leave(device);
+    cpu_program_free(device, made);
+    return st;
+}
+
+void cpu_program_free(struct device *device, struct device_program *prepared)
+{
+    (void)device;
+    if (prepared == NULL)
+        return;
+    for (int32_t op = 0; prepared->ops != NULL && op < prepared->program->op_count; op++)
+        cpu_calls_free(&prepared->ops[op]);
+    free(prepared->tensors);
+    free(prepared->ops);
+    free(prepared->ranges);
+    free(prepared->samples);
+    cpu_memory_free(prepared->memory);
+    free(prepared);
+}
+
+size_t cpu_program_bytes(const struct device_program *prepared)
+{
+    return prepared->total;
+}
+
+/* ---- addresses ---- */
+
+void *cpu_tensor_address(const struct device_program *prepared, int32_t id)
+{
+    if (id < 0)
+        return NULL;
+    const struct prog_tensor *tensor = &prepared->program->tensors[id];
+    const struct weight_tensor *weights = prepared->program->weights.tensors;
+    switch (tensor->kind) {
+    case TENSOR_WEIGHT:
+        return cpu_weights_read(prepared) + weights[tensor->weight].offset;
+    case TENSOR_GRADIENT:
+        return (float *)(void *)(prepared->memory + prepared->gradients) + weights[tensor->weight].offset;
+    case TENSOR_METRICS:
+        return (void *)(uintptr_t)prepared->metrics;
+    case TENSOR_OUTPUT:
+        return prepared->memory + prepared->output;
+    case TENSOR_ACTIVATION:
+    case TENSOR_LABELS:
+    case TENSOR_VECTOR:
+    case TENSOR_INDEX:
+        break;
+    }
+    return prepared->memory + prepared->tensors[id].offset;
+}
+
+void *cpu_address(const struct device_program *prepared, const struct cpu_op *op, struct cpu_place place)
+{
+    switch (place.region) {
+    case CPU_KEPT:
+        return prepared->memory + prepared->kept + op->kept + place.offset;
+    case CPU_SCRATCH:
+        return prepared->memory + prepared->scratch + place.offset;
+    case CPU_TENSOR:
+        break;
+    }
+    return cpu_tensor_address(prepared, place.tensor);
+}
+
+/* ---- bind ---- */
+
+static enum status check_binding(const struct device_program *prepared, const struct device_binding *binding,
+                                 struct error *err)
+{
+    const struct program *program = prepared->program;
+    const struct dataset_view *view = &binding->dataset->view;
+    if (binding->weights->table.total != program->weights.total)
+        return error_set(err, ST_RANGE, "bind: weights of %zu values, expected the program's %zu",
+                         binding->weights->table.total, program->weights.total);
+    if (binding->sample_count < 1)
+        return error_set(err, ST_RANGE, "bind: %d samples, expected at least 1", (int)binding->sample_count);
+    for (int32_t i = 0; i < binding->sample_count; i++)
+        if (binding->samples[i] < 0 || binding->samples[i] >= view->count)
+            return error_set(err, ST_RANGE, "bind: sample %d is image %d, expected 0 to %d", (int)i,
+                             (int)binding->samples[i], (int)view->count - 1);
+    for (int32_t i = 0; i < program->op_count; i++) {
+        if (program->ops[i].kind != PROG_OP_GATHER)
+            continue;
+        struct shape s = program->tensors[program->ops[i].outputs[0]].shape;
+        if (s.c != view->channels || s.h != view->height || s.w != view->width)
+            return error_set(
+                err, ST_RANGE, "bind: images of %d x %d x %d, expected the program's %d x %d x %d",
+                (int)view->channels, (int)view->height, (int)view->width, (int)s.c, (int)s.h, (int)s.w);
+    }
+    if (program->logits >= 0 && program->tensors[program->logits].shape.c != view->classes)
+        return error_set(err, ST_RANGE, "bind: images of %d classes, expected the program's %d",
+                         (int)view->classes, (int)program->tensors[program->logits].shape.c);
+    return ST_OK;
+}
+
+static enum status copy_samples(struct device_program *prepared, const struct device_binding *binding,
+                                struct error *err)
+{
+    size_t bytes = (size_t)binding->sample_count * sizeof(int32_t);
+    if (binding->sample_count > prepared->sample_capacity) {
+        int32_t *samples = realloc(prepared->samples, bytes);
+        if (samples == NULL)
+            return error_memory(err, "sample list", bytes);
+        prepared->samples = samples;
+        prepared->sample_capacity = binding->sample_count;
+    }
+    memcpy(prepared->samples, binding->samples, bytes);
+    return ST_OK;
+}
+
+enum status cpu_program_bind(struct device *device, struct device_program *prepared,
+                             const struct device_binding *binding, struct error *err)
+{
+    enum status st = check_binding(prepared, binding, err);
+    if (st == ST_OK)
+        st = copy_samples(prepared, binding, err);
+    if (st != ST_OK)
+        return st;
+    cpu_threads_enter(device);
+    if (prepared->memory == NULL)
+        prepared->memory = cpu_memory_new(prepared->total, device->threads);
+    if (prepared->memory == NULL)
+        st = error_memory(err, "tensors of a program", prepared->total);
+    prepared->binding = *binding;
+    prepared->binding.samples = prepared->samples;
+    for (int32_t op = 0; st == ST_OK && op < prepared->program->op_count; op++)
+        st = cpu_calls_bind(prepared, &prepared->ops[op], err);
+    cpu_threads_leave(device);
+    return st;
+}
+
+/* ---- run ---- */
+
+static enum status check_step(const struct device_program *prepared, const struct step *step,
+                              struct error *err)
+{
+    if (prepared->memory == NULL)
+        return error_set(err, ST_RANGE, "step: the program is not bound");
+    if (step->valid < 1 || step->valid > prepared->program->batch)
+        return error_set(err, ST_RANGE, "step: %d rows, expected 1 to %d", (int)step->valid,
+                         (int)prepared->program->batch);
+    if ((int64_t)step->first + step->valid > prepared->binding.sample_count)
+        return error_set(err, ST_RANGE, "step: rows %u to %lld, expected at most %d samples",
+                         (unsigned)step->first, (long long)step->first + step->valid,
+                         (int)prepared->binding.sample_count);
+    return ST_OK;
+}
+
+/* Runs operations first .. end - 1. */
+static enum status run_range(struct device_program *prepared, int32_t first, int32_t end,
+                             const struct step *step, struct error *err)
+{
+    enum status st = check_step(prepared, step, err);
+    if (st != ST_OK)
+        return st;
+    const struct prog_op *ops = prepared->program->ops;
+    cpu_threads_enter(prepared->device);
+    for (int32_t op = first; st == ST_OK && op < end; op++)
+        if (run_functions[ops[op].kind](prepared, op, step, err) != ST_OK)
+            st = error_prefix(err, "%s, operation %d of layer %u", prog_op_name(ops[op].kind), (int)op,
+                              (unsigned)ops[op].layer_id);
+    cpu_threads_leave(prepared->device);
+    return st;
+}
+
+enum status cpu_program_run(struct device *device, struct device_program *prepared, const struct step *step,
+                            struct error *err)
+{
+    (void)device;
+    return run_range(prepared, 0, prepared->program->op_count, step, err);
+}
+
+enum status cpu_program_run_op(struct device *device, struct device_program *prepared, int32_t op,
+                               const struct step *step, struct error *err)
+{
+    (void)device;
+    return run_range(prepared, op, op + 1, step, err);
+}

@@ -1,0 +1,95 @@
+/* Weight sets: flat float arrays in the table's order, one for each slot. Gradients belong to programs
+ * (device.h). */
+#include "host/cpu/cpu_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum status check_slot(enum weight_slot slot, struct error *err)
+{
+    if (slot < SLOT_VALUE || slot >= SLOT_GRADIENT)
+        return error_set(err, ST_UNSUPPORTED,
+                         "weights: slot %d, expected 0 to %d (gradients are read as a program's tensors)",
+                         (int)slot, (int)SLOT_GRADIENT - 1);
+    return ST_OK;
+}
+
+enum status cpu_weights_new(struct device *device, const struct weight_table *table,
+                            struct device_weights **weights, struct error *err)
+{
+    enum status st = ST_OK;
+    struct device_weights *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return error_memory(err, "weight set", sizeof *made);
+    made->version = 1;
+    made->table = (struct weight_table){table->count, NULL, table->total};
+    made->table.tensors = malloc(((size_t)table->count + 1) * sizeof *made->table.tensors);
+    if (made->table.tensors == NULL) {
+        st = error_memory(err, "weight table", (size_t)table->count * sizeof *made->table.tensors);
+        goto out;
+    }
+    if (table->count > 0)
+        memcpy(made->table.tensors, table->tensors, (size_t)table->count * sizeof *table->tensors);
+    for (int slot = 0; slot < SLOT_GRADIENT; slot++) {
+        made->slots[slot] = cpu_memory_new(table->total * sizeof(float), device->threads);
+        if (made->slots[slot] == NULL) {
+            st = error_memory(err, "weights", table->total * sizeof(float));
+            goto out;
+        }
+    }
+    *weights = made;
+    made = NULL;
+out:
+    cpu_weights_free(device, made);
+    return st;
+}
+
+void cpu_weights_free(struct device *device, struct device_weights *weights)
+{
+    (void)device;
+    if (weights == NULL)
+        return;
+    for (int slot = 0; slot < SLOT_GRADIENT; slot++)
+        cpu_memory_free(weights->slots[slot]);
+    free(weights->table.tensors);
+    free(weights);
+}
+
+enum status cpu_weights_upload(struct device *device, struct device_weights *weights, enum weight_slot slot,
+                               const float *values, struct error *err)
+{
+    (void)device;
+    enum status st = check_slot(slot, err);
+    if (st != ST_OK)
+        return st;
+    memcpy(weights->slots[slot], values, weights->table.total * sizeof *values);
+    weights->version++;
+    return ST_OK;
+}
+
+enum status cpu_weights_download(struct device *device, struct device_weights *weights, enum weight_slot slot,
+                                 float *values, struct error *err)
+{
+    (void)device;
+    enum status st = check_slot(slot, err);
+    if (st == ST_OK)
+        memcpy(values, weights->slots[slot], weights->table.total * sizeof *values);
+    return st;
+}
+
+enum status cpu_weights_remap(struct device *device, struct device_weights *child,
+                              const struct device_weights *parent, enum weight_slot from,
+                              const struct remap_list *remaps, uint64_t seed, struct error *err)
+{
+    (void)device;
+    enum status st = check_slot(from, err);
+    if (st != ST_OK)
+        return st;
+    size_t bytes = child->table.total * sizeof(float);
+    remap_apply(remaps, &child->table, &parent->table, parent->slots[from], seed, child->slots[SLOT_VALUE]);
+    memcpy(child->slots[SLOT_AVERAGE], child->slots[SLOT_VALUE], bytes);
+    memset(child->slots[SLOT_FIRST], 0, bytes);
+    memset(child->slots[SLOT_SECOND], 0, bytes);
+    child->version++;
+    return ST_OK;
+}

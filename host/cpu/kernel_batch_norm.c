@@ -1,0 +1,375 @@
+/* Batch norm over blocked tensors: training, its gradient, inference; with ReLU and residual addition fused.
+ *
+ * Both directions of training are two passes over planes: sums, then values; between them the planes' sums
+ * are joined channel by channel, always in the order of images. The second pass walks the planes backwards:
+ * what the first pass touched last is still in the cache. */
+#include "host/cpu/kernel_lanes.h"
+#include "host/cpu/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    PILOT_PIXELS = 32, /* their mean is what a plane's sums are taken about */
+    RUN_PIXELS = 128,  /* summed in float, then joined in double */
+    BLOCK_MAX = 16,
+};
+
+/* Two sums per channel of one plane. Forward: of x and of x * x. Backward: of dy and of dy * (x - mean). */
+struct plane_sums {
+    double first[BLOCK_MAX], second[BLOCK_MAX];
+};
+
+/* What pass two needs of a channel block, padded with zeros. */
+struct block_values {
+    _Alignas(32) float mean[BLOCK_MAX], scale[BLOCK_MAX], shift[BLOCK_MAX], slope[BLOCK_MAX];
+};
+
+size_t cpu_kernel_batch_norm_scratch(struct cpu_shape s)
+{
+    return (size_t)s.n * (size_t)cpu_shape_blocks(s) * sizeof(struct plane_sums);
+}
+
+/* Copies channels first .. first + block - 1 of values[count], zeros beyond. */
+static void load_block(float *out, const float *values, int32_t count, int32_t first, int32_t block)
+{
+    for (int32_t lane = 0; lane < BLOCK_MAX; lane++)
+        out[lane] = lane < block && first + lane < count ? values[first + lane] : 0.0f;
+}
+
+/* Adds sixteen float sums into the block's doubles: with a block of 8 both eights belong to the same
+ * channels. */
+CPU_INLINE void join_run(double *sums, const float *even, const float *odd, int32_t block)
+{
+    for (int32_t lane = 0; lane < LANES; lane++) {
+        if (block == LANES) {
+            sums[lane] += (double)even[lane] + (double)odd[lane];
+        } else {
+            sums[lane] += (double)even[lane];
+            sums[LANES + lane] += (double)odd[lane];
+        }
+    }
+}
+
+/* ---- training ---- */
+
+/* Sums of one plane of `count` floats. The pilot (a float mean of the first pixels) is subtracted from every
+ * value before it is squared and summed, and put back in double. */
+CPU_KERNEL static void plane_moments(const float *x, size_t count, int32_t block, struct plane_sums *out)
+{
+    const size_t pixels = count / (size_t)block;
+    const size_t pilot_pixels = pixels < PILOT_PIXELS ? pixels : PILOT_PIXELS;
+    const size_t pilot_count = pilot_pixels * (size_t)block;
+    _Alignas(32) float pilot[BLOCK_MAX], a[LANES], b[LANES];
+    double sum[BLOCK_MAX] = {0}, square[BLOCK_MAX] = {0};
+    lanes pilot_even = LANES_ZERO, pilot_odd = LANES_ZERO;
+    size_t j = 0;
+    for (; j + 16 <= pilot_count; j += 16) {
+        pilot_even += LANES_IN(x + j);
+        pilot_odd += LANES_IN(x + j + 8);
+    }
+    if (j < pilot_count)
+        pilot_even += LANES_IN(x + j);
+    if (block == LANES)
+        pilot_even = pilot_odd = pilot_even + pilot_odd;
+    pilot_even /= LANES_ALL((float)pilot_pixels);
+    pilot_odd /= LANES_ALL((float)pilot_pixels);
+    LANES_AT(pilot) = pilot_even;
+    LANES_AT(pilot + LANES) = pilot_odd;
+
+    for (size_t begin = 0; begin < count;) {
+        size_t end = begin + (size_t)RUN_PIXELS * (size_t)block;
+        if (end > count)
+            end = count;
+        lanes s0 = LANES_ZERO, s1 = LANES_ZERO, s2 = LANES_ZERO, s3 = LANES_ZERO;
+        lanes q0 = LANES_ZERO, q1 = LANES_ZERO, q2 = LANES_ZERO, q3 = LANES_ZERO;
+        size_t i = begin;
+        for (; i + 32 <= end; i += 32) {
+            lanes v0 = LANES_IN(x + i) - pilot_even, v1 = LANES_IN(x + i + 8) - pilot_odd;
+            lanes v2 = LANES_IN(x + i + 16) - pilot_even, v3 = LANES_IN(x + i + 24) - pilot_odd;
+            s0 += v0;
+            q0 += v0 * v0;
+            s1 += v1;
+            q1 += v1 * v1;
+            s2 += v2;
+            q2 += v2 * v2;
+            s3 += v3;
+            q3 += v3 * v3;
+        }
+        for (; i + 16 <= end; i += 16) {
+            lanes v0 = LANES_IN(x + i) - pilot_even, v1 = LANES_IN(x + i + 8) - pilot_odd;
+            s0 += v0;
+            q0 += v0 * v0;
+            s1 += v1;
+            q1 += v1 * v1;
+        }
+        if (i < end) { /* one pixel is left of a block of 8 */
+            lanes v0 = LANES_IN(x + i) - pilot_even;
+            s0 += v0;
+            q0 += v0 * v0;
+        }
+        LANES_AT(a) = s0 + s2;
+        LANES_AT(b) = s1 + s3;
+        join_run(sum, a, b, block);
+        LANES_AT(a) = q0 + q2;
+        LANES_AT(b) = q1 + q3;
+        join_run(square, a, b, block);
+        begin = end;
+    }
+    for (int32_t lane = 0; lane < block; lane++) {
+        const double m = (double)pilot[lane];
+        out->first[lane] = sum[lane] + (double)pixels * m;
+        out->second[lane] = square[lane] + 2.0 * m * sum[lane] + (double)pixels * m * m;
+    }
+}
+
+/* y = (x - mean) * scale + shift (+ addend), ReLU or not. */
+CPU_INLINE void apply_body(const float *x, const float *addend, float *y, size_t count, int32_t block,
+                           const struct block_values *v, const int has_addend, const int relu)
+{
+    const size_t odd = block == LANES ? 0 : LANES;
+    const lanes m0 = LANES_IN(v->mean), g0 = LANES_IN(v->scale), h0 = LANES_IN(v->shift);
+    const lanes m1 = LANES_IN(v->mean + odd), g1 = LANES_IN(v->scale + odd), h1 = LANES_IN(v->shift + odd);
+    size_t i = 0;
+    for (; i + 16 <= count; i += 16) {
+        lanes r0 = (LANES_IN(x + i) - m0) * g0 + h0, r1 = (LANES_IN(x + i + 8) - m1) * g1 + h1;
+        if (has_addend) {
+            r0 += LANES_IN(addend + i);
+            r1 += LANES_IN(addend + i + 8);
+        }
+        if (relu) {
+            r0 = LANES_RELU(r0);
+            r1 = LANES_RELU(r1);
+        }
+        LANES_AT(y + i) = r0;
+        LANES_AT(y + i + 8) = r1;
+    }
+    if (i < count) {
+        lanes r0 = (LANES_IN(x + i) - m0) * g0 + h0;
+        if (has_addend)
+            r0 += LANES_IN(addend + i);
+        if (relu)
+            r0 = LANES_RELU(r0);
+        LANES_AT(y + i) = r0;
+    }
+}
+
+CPU_KERNEL static void plane_apply(const float *x, const float *addend, float *y, size_t count, int32_t block,
+                                   const struct block_values *v, bool relu)
+{
+    if (addend && relu)
+        apply_body(x, addend, y, count, block, v, 1, 1);
+    else if (addend)
+        apply_body(x, addend, y, count, block, v, 1, 0);
+    else if (relu)
+        apply_body(x, addend, y, count, block, v, 0, 1);
+    else
+        apply_body(x, addend, y, count, block, v, 0, 0);
+}
+
+void cpu_kernel_batch_norm(struct cpu_shape s, const float *x, const float *scale, const float *shift,
+                           const float *addend, bool relu, float momentum, float epsilon, float *running_mean,
+                           float *running_var, float *y, float *mean, float *invstd, void *scratch)
+{
+    struct plane_sums *sums = scratch;
+    const int32_t blocks = cpu_shape_blocks(s), planes = s.n * blocks, padded = cpu_shape_padded(s);
+    const size_t count = (size_t)s.h * (size_t)s.w * (size_t)s.block;
+    const double samples = (double)s.n * s.h * s.w;
+#pragma omp parallel for schedule(static)
+    for (int32_t p = 0; p < planes; p++)
+        plane_moments(x + (size_t)p * count, count, s.block, &sums[p]);
+
+#pragma omp parallel for schedule(static)
+    for (int32_t c = 0; c < padded; c++) {
+        mean[c] = 0.0f;
+        invstd[c] = 0.0f;
+        if (c >= s.c)
+            continue;
+        double first = 0.0, second = 0.0;
+        for (int32_t n = 0; n < s.n; n++) {
+            first += sums[n * blocks + c / s.block].first[c % s.block];
+            second += sums[n * blocks + c / s.block].second[c % s.block];
+        }
+        const double m = first / samples;
+        double variance = second / samples - m * m;
+        if (variance < 0.0) /* rounding; written so that NaN stays */
+            variance = 0.0;
+        mean[c] = (float)m;
+        invstd[c] = (float)(1.0 / sqrt(variance + (double)epsilon));
+        running_mean[c] = (1.0f - momentum) * running_mean[c] + momentum * (float)m;
+        running_var[c] = (1.0f - momentum) * running_var[c] + momentum * (float)variance;
+    }
+
+#pragma omp parallel for schedule(static)
+    for (int32_t i = 0; i < planes; i++) {
+        const int32_t p = planes - 1 - i, channel = p % blocks * s.block;
+        const size_t at = (size_t)p * count;
+        struct block_values v;
+        load_block(v.mean, mean, s.c, channel, s.block);
+        load_block(v.scale, scale, s.c, channel, s.block);
+        load_block(v.shift, shift, s.c, channel, s.block);
+        for (int32_t lane = 0; lane < s.block; lane++)
+            v.scale[lane] *= invstd[channel + lane];
+        plane_apply(x + at, addend ? addend + at : NULL, y + at, count, s.block, &v, relu);
+    }
+}
+
+void cpu_kernel_batch_norm_inference(struct cpu_shape s, const float *x, const float *scale,
+                                     const float *shift, const float *running_mean, const float *running_var,
+                                     float epsilon, const float *addend, bool relu, float *y)
+{
+    const int32_t blocks = cpu_shape_blocks(s), planes = s.n * blocks;
+    const size_t count = (size_t)s.h * (size_t)s.w * (size_t)s.block;
+#pragma omp parallel for schedule(static)
+    for (int32_t p = 0; p < planes; p++) {
+        const int32_t channel = p % blocks * s.block;
+        const size_t at = (size_t)p * count;
+        struct block_values v;
+        load_block(v.mean, running_mean, s.c, channel, s.block);
+        load_block(v.scale, scale, s.c, channel, s.block);
+        load_block(v.shift, shift, s.c, channel, s.block);
+        for (int32_t lane = 0; lane < s.block && channel + lane < s.c; lane++)
+            v.scale[lane] =
+                (float)((double)v.scale[lane] / sqrt((double)running_var[channel + lane] + (double)epsilon));
+        plane_apply(x + at, addend ? addend + at : NULL, y + at, count, s.block, &v, relu);
+    }
+}
+
+/* ---- gradient ----
+ * With d = dy where y > 0 (all of dy without ReLU), u = x - mean, M values a channel:
+ *     dshift = sum(d), dscale = invstd * sum(d * u),
+ *     dx = scale * invstd * (d - sum(d) / M - u * invstd^2 * sum(d * u) / M)
+ *        = scale * d - (slope * u + shift),  the three in struct block_values. */
+
+/* d at one place; a macro since vectors are not handed through functions. */
+#define GATED(dy, y, relu) ((relu) ? LANES_WHERE(LANES_IN(dy), LANES_IN(y) > LANES_ZERO) : LANES_IN(dy))
+
+CPU_INLINE void gradient_sums_body(const float *x, const float *y, const float *dy, const float *mean,
+                                   size_t count, int32_t block, struct plane_sums *out, const int relu)
+{
+    _Alignas(32) float a[LANES], b[LANES];
+    const lanes m0 = LANES_IN(mean), m1 = LANES_IN(mean + (block == LANES ? 0 : LANES));
+    memset(out, 0, sizeof *out);
+    for (size_t begin = 0; begin < count;) {
+        size_t end = begin + (size_t)RUN_PIXELS * (size_t)block;
+        if (end > count)
+            end = count;
+        lanes s0 = LANES_ZERO, s1 = LANES_ZERO, q0 = LANES_ZERO, q1 = LANES_ZERO;
+        size_t i = begin;
+        for (; i + 16 <= end; i += 16) {
+            lanes d0 = GATED(dy + i, y + i, relu), d1 = GATED(dy + i + 8, y + i + 8, relu);
+            s0 += d0;
+            q0 += d0 * (LANES_IN(x + i) - m0);
+            s1 += d1;
+            q1 += d1 * (LANES_IN(x + i + 8) - m1);
+        }
+        if (i < end) {
+            lanes d0 = GATED(dy + i, y + i, relu);
+            s0 += d0;
+            q0 += d0 * (LANES_IN(x + i) - m0);
+        }
+        LANES_AT(a) = s0;
+        LANES_AT(b) = s1;
+        join_run(out->first, a, b, block);
+        LANES_AT(a) = q0;
+        LANES_AT(b) = q1;
+        join_run(out->second, a, b, block);
+        begin = end;
+    }
+}
+
+CPU_KERNEL static void plane_gradient_sums(const float *x, const float *y, const float *dy, const float *mean,
+                                           size_t count, int32_t block, struct plane_sums *out)
+{
+    if (y)
+        gradient_sums_body(x, y, dy, mean, count, block, out, 1);
+    else
+        gradient_sums_body(x, dy, dy, mean, count, block, out, 0);
+}
+
+CPU_INLINE void gradient_apply_body(const float *x, const float *y, const float *dy, float *dx,
+                                    float *daddend, size_t count, int32_t block, const struct block_values *v,
+                                    const int relu, const int has_addend)
+{
+    const size_t odd = block == LANES ? 0 : LANES;
+    const lanes m0 = LANES_IN(v->mean), g0 = LANES_IN(v->scale), h0 = LANES_IN(v->shift),
+                k0 = LANES_IN(v->slope);
+    const lanes m1 = LANES_IN(v->mean + odd), g1 = LANES_IN(v->scale + odd);
+    const lanes h1 = LANES_IN(v->shift + odd), k1 = LANES_IN(v->slope + odd);
+    size_t i = 0;
+    for (; i + 16 <= count; i += 16) {
+        lanes d0 = GATED(dy + i, y + i, relu), d1 = GATED(dy + i + 8, y + i + 8, relu);
+        LANES_AT(dx + i) = g0 * d0 - (k0 * (LANES_IN(x + i) - m0) + h0);
+        LANES_AT(dx + i + 8) = g1 * d1 - (k1 * (LANES_IN(x + i + 8) - m1) + h1);
+        if (has_addend) {
+            LANES_AT(daddend + i) = d0;
+            LANES_AT(daddend + i + 8) = d1;
+        }
+    }
+    if (i < count) {
+        lanes d0 = GATED(dy + i, y + i, relu);
+        LANES_AT(dx + i) = g0 * d0 - (k0 * (LANES_IN(x + i) - m0) + h0);
+        if (has_addend)
+            LANES_AT(daddend + i) = d0;
+    }
+}
+
+CPU_KERNEL static void plane_gradient_apply(const float *x, const float *y, const float *dy, float *dx,
+                                            float *daddend, size_t count, int32_t block,
+                                            const struct block_values *v)
+{
+    if (y && daddend)
+        gradient_apply_body(x, y, dy, dx, daddend, count, block, v, 1, 1);
+    else if (y)
+        gradient_apply_body(x, y, dy, dx, daddend, count, block, v, 1, 0);
+    else if (daddend)
+        gradient_apply_body(x, dy, dy, dx, daddend, count, block, v, 0, 1);
+    else
+        gradient_apply_body(x, dy, dy, dx, daddend, count, block, v, 0, 0);
+}
+
+void cpu_kernel_batch_norm_backward(struct cpu_shape s, const float *x, const float *y, const float *dy,
+                                    const float *scale, const float *mean, const float *invstd, float *dx,
+                                    float *dscale, float *dshift, float *daddend, void *scratch)
+{
+    struct plane_sums *sums = scratch;
+    const int32_t blocks = cpu_shape_blocks(s), planes = s.n * blocks;
+    const size_t count = (size_t)s.h * (size_t)s.w * (size_t)s.block;
+    const double samples = (double)s.n * s.h * s.w;
+#pragma omp parallel for schedule(static)
+    for (int32_t p = 0; p < planes; p++) {
+        const size_t at = (size_t)p * count;
+        plane_gradient_sums(x + at, y ? y + at : NULL, dy + at, mean + p % blocks * s.block, count, s.block,
+                            &sums[p]);
+    }
+
+#pragma omp parallel for schedule(static)
+    for (int32_t c = 0; c < s.c; c++) {
+        double first = 0.0, second = 0.0;
+        for (int32_t n = 0; n < s.n; n++) {
+            first += sums[n * blocks + c / s.block].first[c % s.block];
+            second += sums[n * blocks + c / s.block].second[c % s.block];
+        }
+        dshift[c] = (float)first;
+        dscale[c] = (float)(second * (double)invstd[c]);
+    }
+
+#pragma omp parallel for schedule(static)
+    for (int32_t i = 0; i < planes; i++) {
+        const int32_t p = planes - 1 - i, channel = p % blocks * s.block;
+        const size_t at = (size_t)p * count;
+        struct block_values v;
+        load_block(v.mean, mean, s.c, channel, s.block);
+        load_block(v.scale, scale, s.c, channel, s.block);
+        load_block(v.shift, dshift, s.c, channel, s.block);
+        load_block(v.slope, dscale, s.c, channel, s.block);
+        for (int32_t lane = 0; lane < s.block; lane++) {
+            const double r = (double)invstd[channel + lane], g = r * (double)v.scale[lane] / samples;
+            v.shift[lane] = (float)(g * (double)v.shift[lane]);
+            v.slope[lane] = (float)(g * r * (double)v.slope[lane]);
+            v.scale[lane] = (float)(r * (double)v.scale[lane]);
+        }
+        plane_gradient_apply(x + at, y ? y + at : NULL, dy + at, dx + at, daddend ? daddend + at : NULL,
+                             count, s.block, &v);
+    }
+}

@@ -1,0 +1,167 @@
+/* The CPU's own kernels: everything but convolutions and dense layers, as pure functions over raw arrays.
+ * They know neither programs nor devices, allocate nothing, fail never, and hold no state. The operations'
+ * contracts stand in host/program/program.h and optimizer.h; here stands what is particular to memory and
+ * arithmetic.
+ *
+ * Layout "blocked": float32 [N][ceil(C / block)][H][W][block], block 8 or 16 channels. Lanes beyond C hold
+ * zeros in every input and receive zeros in every output. With H = W = 1 it is row-major [N][padded C]. A
+ * (image, channel block) pair, H * W * block floats in a row, is called a plane; planes are what the threads
+ * share out. Blocked arrays and scratch begin on multiples of 64 bytes; weights, statistics and flat arrays
+ * on multiples of 4. Outputs never overlap inputs, unless a function says "in place".
+ *
+ * Threads: the OpenMP team of the caller (omp_set_num_threads). All sums are taken in an order fixed by the
+ * shape, with vectors of fixed width and without contraction to fused multiply-add: results are bit for bit
+ * the same from run to run, for any number of threads and any instruction set.
+ *
+ * Bound: RAM (all kernels here do a few operations a byte). "reads 2, writes 1" counts passes over a tensor
+ * of the operation's size; a write costs as much as a read and a write, since the cache fetches the line
+ * first.
+ *
+ * NaN: arithmetic kernels hand it on, ReLU too (max(NaN, 0) is NaN), so that a diverged network shows in its
+ * loss. */
+#ifndef NASRUN_CPU_KERNELS_H
+#define NASRUN_CPU_KERNELS_H
+
+#include "host/program/device.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct cpu_shape {
+    int32_t n, c, h, w;
+    int32_t block; /* 8 or 16 */
+};
+
+/* Channel blocks, channels with padding, and floats of a tensor in the blocked layout. */
+static inline int32_t cpu_shape_blocks(struct cpu_shape s)
+{
+    return (s.c + s.block - 1) / s.block;
+}
+static inline int32_t cpu_shape_padded(struct cpu_shape s)
+{
+    return cpu_shape_blocks(s) * s.block;
+}
+static inline size_t cpu_shape_count(struct cpu_shape s)
+{
+    return (size_t)s.n * (size_t)cpu_shape_padded(s) * (size_t)s.h * (size_t)s.w;
+}
+
+/* ---- kernel_batch_norm.c ---- */
+
+/* Bytes of `scratch` for batch_norm and batch_norm_backward. */
+size_t cpu_kernel_batch_norm_scratch(struct cpu_shape s);
+
+/* Training. scale, shift, running_mean, running_var: [c]; addend: like x, or NULL; y: like x; mean, invstd:
+ * [padded c], zeros beyond c. The running statistics are updated (biased variance).
+ * Sums of a plane are taken about the mean of its first pixels, in float over short runs, and joined in
+ * double: mean and variance are good to about 1e-6 of the deviation also where the mean is thousands of
+ * deviations from zero. Reads 2 (3 with addend), writes 1. */
+void cpu_kernel_batch_norm(struct cpu_shape s, const float *x, const float *scale, const float *shift,
+                           const float *addend, bool relu, float momentum, float epsilon, float *running_mean,
+                           float *running_var, float *y, float *mean, float *invstd, void *scratch);
+
+/* y: the forward result, NULL without ReLU. mean, invstd: [padded c] as left by batch_norm. dscale, dshift:
+ * [c]. daddend: like x, or NULL. Reads 4 (6 with ReLU), writes 1 (2 with daddend). */
+void cpu_kernel_batch_norm_backward(struct cpu_shape s, const float *x, const float *y, const float *dy,
+                                    const float *scale, const float *mean, const float *invstd, float *dx,
+                                    float *dscale, float *dshift, float *daddend, void *scratch);
+
+/* Reads 1 (2 with addend), writes 1. Parameters are [c]; addend may be NULL. */
+void cpu_kernel_batch_norm_inference(struct cpu_shape s, const float *x, const float *scale,
+                                     const float *shift, const float *running_mean, const float *running_var,
+                                     float epsilon, const float *addend, bool relu, float *y);
+
+/* ---- kernel_elementwise.c ---- */
+
+/* `count` = cpu_shape_count(): a multiple of 8. Reads 1 or 2, writes 1. May work in place. */
+void cpu_kernel_relu(size_t count, const float *x, float *y);
+void cpu_kernel_relu_backward(size_t count, const float *y, const float *dy, float *dx);
+void cpu_kernel_add(size_t count, const float *a, const float *b, float *y);
+
+/* Forward (x to y) and backward (dy to dx) alike: drops the same elements and divides the others by 1 - rate.
+ * The mask is drawn anew each time from seed, step and layer. n * c * h * w at most 2^26. Bound by drawing
+ * numbers. */
+void cpu_kernel_dropout(struct cpu_shape s, const float *x, float rate, uint64_t seed, uint32_t step,
+                        uint32_t layer_id, float *y);
+
+/* ---- kernel_channels.c ---- */
+
+/* y: shape `s`; x[i]: `channels[i]` channels, which sum up to s.c; count at most PROG_MAX_INPUTS. Where a
+ * block of y is a block of one input it is copied whole, else lane by lane. Reads 1, writes 1. */
+void cpu_kernel_concat(struct cpu_shape s, int32_t count, const int32_t *channels, const float *const *x,
+                       float *y);
+/* The inverse: dy of shape `s` to dx[i]; NULL: not wanted. */
+void cpu_kernel_split(struct cpu_shape s, int32_t count, const int32_t *channels, const float *dy,
+                      float *const *dx);
+
+/* ---- kernel_max_pool.c, kernel_average_pool.c ---- */
+
+struct cpu_window {
+    int32_t kernel_h, kernel_w, stride, pad_h, pad_w; /* pad < kernel */
+};
+
+/* Windows that index bytes can name; the caller refuses others with ST_UNSUPPORTED. */
+static inline bool cpu_window_fits(struct cpu_window k)
+{
+    return k.kernel_h * k.kernel_w <= 255;
+}
+
+/* `in`: shape of x and dx; `out`: shape of y and dy, equal in n, c and block. Reads in, writes out (and out /
+ * 4 of index). index: cpu_shape_count(out) bytes, in y's order: the winner's place in its window, row by row
+ * (places outside the image are counted too); NULL: not wanted. */
+void cpu_kernel_max_pool(struct cpu_shape in, struct cpu_shape out, struct cpu_window k, const float *x,
+                         float *y, uint8_t *index);
+/* Writes all of dx. Windows that overlap add up in their own order. */
+void cpu_kernel_max_pool_backward(struct cpu_shape in, struct cpu_shape out, struct cpu_window k,
+                                  const float *dy, const uint8_t *index, float *dx);
+
+void cpu_kernel_average_pool(struct cpu_shape in, struct cpu_shape out, struct cpu_window k, const float *x,
+                             float *y);
+void cpu_kernel_average_pool_backward(struct cpu_shape in, struct cpu_shape out, struct cpu_window k,
+                                      const float *dy, float *dx);
+
+/* `s`: shape of x and dx; y, dy: [n][padded c]. */
+void cpu_kernel_global_pool(struct cpu_shape s, const float *x, float *y);
+void cpu_kernel_global_pool_backward(struct cpu_shape s, const float *dy, float *dx);
+
+/* ---- kernel_loss.c ---- */
+
+/* Bytes of `scratch`. */
+size_t cpu_kernel_loss_scratch(int32_t rows);
+
+/* logits, dlogits: [rows][padded], padded >= classes, zeros beyond; labels: [rows], in [0, classes) (also in
+ * rows that are not valid); probabilities: [rows][classes] without padding, all rows. probabilities and
+ * dlogits may be NULL. Adds to metrics[METRIC_COUNT], rows in order; a row is correct when its label is the
+ * first of its largest logits. Arithmetic in double. */
+void cpu_kernel_loss(int32_t rows, int32_t classes, int32_t padded, int32_t valid, float smoothing,
+                     const float *logits, const int32_t *labels, double *metrics, float *probabilities,
+                     float *dlogits, void *scratch);
+
+/* ---- kernel_gather.c ---- */
+
+/* Fills image [rows, channels, height, width] and labels [rows] from `view` (whose pixels and labels are
+ * read) for `step`. samples: the bound list of sample_count indices. augment: NULL for none. block: 8 or 16,
+ * or 0 for plain N,C,H,W. Augmentation is drawn for a sample by its index in the dataset. */
+void cpu_kernel_gather(const struct dataset_view *view, const int32_t *samples, int32_t sample_count,
+                       bool shuffled, const struct augment *augment, const struct step *step, int32_t rows,
+                       int32_t block, float *image, int32_t *labels);
+
+/* ---- kernel_optimizer.c ---- */
+
+/* A trained weight tensor's place in the flat arrays. */
+struct cpu_weight_range {
+    size_t offset, count; /* floats */
+    bool decayed;         /* kernels: weight decay applies */
+};
+
+/* Updates value (and first, second) by `optimizer`; `number` as in struct step. second is not touched by SGD
+ * and may be NULL. SGD reads 3, writes 2; AdamW reads 4, writes 3. */
+void cpu_kernel_optimizer(int32_t range_count, const struct cpu_weight_range *ranges,
+                          const struct optimizer *optimizer, float rate, uint32_t number,
+                          const float *gradient, float *value, float *first, float *second);
+
+/* average = decay * average + (1 - decay) * value over `count` floats. Reads 2, writes 1. */
+void cpu_kernel_weight_average(size_t count, float decay, const float *value, float *average);
+
+#endif

@@ -1,0 +1,193 @@
+/* What the files of this room share. Nothing outside host/data includes it.
+ *
+ * Two ways lead to a dataset. The packed formats (idx.c, cifar.c) hold images of one size and fill pixels at once.
+ * The formats of single files (folder.c, csv.c) first make a list of what there is; decode.c turns the list into
+ * pixels, or cache.c remembers what decode.c made of the same list before. Both then pass through split.c and
+ * measure.c.
+ */
+#ifndef NASRUN_DATA_DATA_INTERNAL_H
+#define NASRUN_DATA_DATA_INTERNAL_H
+
+#include "host/base/error.h"
+#include "host/data/dataset.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <zlib.h>
+
+/* A dataset in the making: what the readers know beside the dataset itself. Zero it, data_build_free ends it. */
+struct data_build {
+    struct dataset set;
+    uint8_t *given;     /* set.count, enum data_split: the split that the files give each image; training by default */
+    bool numbered;      /* classes are bare numbers, so one without images is no mistake */
+    const char *source; /* what messages call the data: the job's path */
+};
+void data_build_free(struct data_build *build);
+/* Allocates set.class_names with the names "0", "1", ... for set.classes classes. */
+enum status data_number_classes(struct dataset *set, struct error *err);
+
+/* ---- pack.c: files of many records, raw or gzip ---- */
+
+struct data_pack {
+    char *path;
+    gzFile stream;
+    int64_t bytes; /* on disk */
+    bool packed;   /* gzip */
+};
+enum status data_pack_open(struct data_pack *pack, const char *path, struct error *err);
+/* Reads exactly `length` bytes; `what` names them in messages ("pixels"). */
+enum status data_pack_read(struct data_pack *pack, void *to, size_t length, const char *what, struct error *err);
+/* True in *more if at least one byte is left; what gzip promises of its end is checked when none is. */
+enum status data_pack_more(struct data_pack *pack, bool *more, struct error *err);
+/* ST_FORMAT unless the file ends here. */
+enum status data_pack_end(struct data_pack *pack, struct error *err);
+/* The most bytes that the file may hold unpacked: its own size, or what deflate can reach at best. */
+int64_t data_pack_capacity(const struct data_pack *pack);
+void data_pack_close(struct data_pack *pack); /* a zeroed one is allowed */
+
+/* ---- idx.c, cifar.c ---- */
+
+enum status data_read_idx(const struct job_dataset *job, struct data_build *build, struct error *err);
+/* `classes`: 10 or 100; the latter's files hold a coarse label too, which is not used. */
+enum status data_read_cifar(const struct job_dataset *job, int32_t classes, struct data_build *build,
+                            struct error *err);
+
+/* ---- list.c: the list of single image files ---- */
+
+struct data_item {
+    char *path;
+    int64_t size, modified; /* bytes; nanoseconds since 1970 */
+    int32_t label;          /* until data_list_finish: the class in order of appearance */
+    int32_t line;           /* in the CSV file, from 1; 0: from a folder */
+    uint8_t split;          /* enum data_split */
+};
+
+struct data_class {
+    char *name;
+    int32_t id; /* in order of appearance */
+};
+
+struct data_list {
+    const char *source; /* the folder or CSV file, for messages */
+    struct data_item *items;
+    int32_t count, capacity;
+    struct data_class *classes; /* sorted by name */
+    int32_t class_count, class_capacity;
+    bool skip;       /* on_error = "skip" */
+    int32_t skipped; /* files left out */
+    FILE *log;       /* may be NULL */
+};
+
+/* The id of the class `name`, added if it is new. */
+enum status data_list_class(struct data_list *list, const char *name, int32_t *id, struct error *err);
+/* Adds a file; `item->path` belongs to the list afterwards, also on error. */
+enum status data_list_add(struct data_list *list, struct data_item *item, struct error *err);
+/* Puts the images' labels into the order of class names. Call once, after the last item. */
+enum status data_list_finish(struct data_list *list, struct error *err);
+/* What becomes of a file that can't be used, for the reason in err: under "skip" it is logged and counted, and ST_OK
+ * returned; otherwise, and when memory is short, err stands. */
+enum status data_list_problem(struct data_list *list, struct error *err);
+void data_list_free(struct data_list *list);
+
+/* The split that a word names (train, training, val, valid, validation, test, in any case), -1: none. */
+int data_split_of_word(const char *word);
+/* PNG and JPEG by their file names; *other is true for images of kinds that can't be read. */
+bool data_is_image_name(const char *name, bool *other);
+
+enum status data_list_folder(const struct job_dataset *job, struct data_list *list, struct error *err);
+enum status data_list_csv(const struct job_dataset *job, struct data_list *list, struct error *err);
+
+/* ---- image.c, image_png.c, image_jpeg.c: one image file ---- */
+
+enum { IMAGE_MAX_SIDE = 16384 }; /* pixels; checked before anything is allocated */
+
+struct image_info {
+    int32_t height, width;
+    bool grey, alpha, deep, palette; /* deep: 16 bits a channel */
+};
+
+struct image {
+    int32_t height, width, channels; /* channels: 1 or 3 */
+    uint8_t *pixels;                 /* height x width x channels */
+};
+
+/* Size and kind from the file's head. */
+enum status image_probe(const char *path, struct image_info *info, struct error *err);
+/* Decodes to `channels` 1 or 3. `shrink` 1, 2, 4 or 8: the size may be divided by up to that much where the format
+ * does so cheaply (JPEG, from its frequencies; sizes round up). The caller frees image->pixels. */
+enum status image_decode(const char *path, int32_t channels, int32_t shrink, struct image *image, struct error *err);
+/* ST_FORMAT unless each side is 1 to IMAGE_MAX_SIDE. */
+enum status image_check_size(int64_t height, int64_t width, struct error *err);
+
+/* The two formats: `stream` stands at the file's start and stays the caller's. With image NULL only the head is read.
+ * Images come as the file has them, 1 or 3 channels of 8 bits, alpha composited on white. Messages lack the path. */
+enum status image_png_read(FILE *stream, struct image_info *info, struct image *image, struct error *err);
+enum status image_jpeg_read(FILE *stream, int32_t shrink, struct image_info *info, struct image *image,
+                            struct error *err);
+
+/* ---- resize.c ---- */
+
+enum data_fit { FIT_STRETCH, FIT_CROP, FIT_PAD };
+enum status data_fit_parse(const char *text, enum data_fit *fit, struct error *err);
+
+struct resize_taps { /* for each place of one output axis: the input places it draws from and their weights */
+    int32_t *first, *count; /* `places` */
+    float *weights;         /* places x most */
+    int32_t most;
+    size_t place_capacity, weight_capacity;
+};
+struct resize_work { /* reused from image to image, one for each thread; zeroed at first */
+    struct resize_taps rows, columns;
+    float *row;
+    size_t row_capacity;
+};
+/* Resizes `from` (height x width x channels) into `to` (channels planes of to_height x to_width) with a triangle
+ * filter, widened when shrinking so that every pixel counts. Equal sizes copy exactly. */
+enum status data_resize(struct resize_work *work, const uint8_t *from, int32_t channels, int32_t height,
+                        int32_t width, enum data_fit fit, uint8_t *to, int32_t to_height, int32_t to_width,
+                        struct error *err);
+/* How much of an image may be shrunk while decoding before it is resized: 1, 2, 4 or 8, leaving at least twice the
+ * resolution wanted. */
+int32_t data_resize_shrink(int32_t height, int32_t width, enum data_fit fit, int32_t to_height, int32_t to_width);
+void data_resize_free(struct resize_work *work);
+
+/* ---- decode.c ---- */
+
+/* The size that all images get: the job's, or the median of `heights` and of `widths` (which it sorts), capped. */
+void data_choose_size(const struct job_dataset *job, int32_t *heights, int32_t *widths, int32_t count,
+                      int32_t *height, int32_t *width);
+/* Decodes all of the list into build->set and build->given. *kept (caller frees): the places in the list of the
+ * set.count images that came out. */
+enum status data_decode(const struct job_dataset *job, struct data_list *list, int32_t threads,
+                        struct data_build *build, int32_t **kept, struct error *err);
+/* Gives images of a packed format the job's size and channels. */
+enum status data_conform(const struct job_dataset *job, int32_t threads, struct dataset *set, struct error *err);
+
+/* ---- cache.c ---- */
+
+/* Names what decoding the list under the job's settings depends on. */
+uint64_t data_cache_key(const struct job_dataset *job, const struct data_list *list);
+/* Fills pixels, sizes, policy, counts and *kept as data_decode would, if the cache has them whole; else *found is
+ * false and nothing is changed. Only shortage of memory is an error. */
+enum status data_cache_load(const struct job_dataset *job, const struct data_list *list, uint64_t key,
+                            struct dataset *set, int32_t **kept, bool *found, struct error *err);
+enum status data_cache_store(const struct job_dataset *job, const struct data_list *list, uint64_t key,
+                             const struct dataset *set, const int32_t *kept, struct error *err);
+
+/* ---- split.c, measure.c ---- */
+
+/* Fills set.samples: what the files give, and held-out shares for what they don't. Test first, validation from the
+ * rest. ST_FORMAT for a single class, for a class without training images. */
+enum status data_split(const struct job_dataset *job, int64_t seed, struct data_build *build, struct error *err);
+/* Fills mean and deviation; exact whole-number sums, so the same for any number of threads. */
+void data_measure(struct dataset *set, int32_t threads);
+/* Four interleaved lanes over 8-byte words, after xxHash64 (Y. Collet): several GB/s. Not against malice. */
+uint64_t data_hash(uint64_t start, const void *data, size_t length);
+uint64_t data_fingerprint(const struct dataset *set);
+
+/* Threads to use for a request of `threads`, 0: all. */
+int data_threads(int32_t threads);
+
+#endif

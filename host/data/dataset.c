@@ -1,0 +1,237 @@
+/* The way from a job's dataset section to a dataset: which format, which reader, and what follows for all of them. */
+#include "host/data/dataset.h"
+
+#include "host/base/file.h"
+#include "host/data/data_internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+enum format { FORMAT_IDX, FORMAT_CIFAR10, FORMAT_CIFAR100, FORMAT_FOLDER, FORMAT_CSV, FORMAT_COUNT };
+
+static const char *const format_names[FORMAT_COUNT] = {"idx", "cifar10", "cifar100", "folder", "csv"};
+
+/* What betrays a packed format inside a folder, the first match winning. */
+static const struct {
+    const char *pattern;
+    enum format format;
+} signs[] = {
+    {"*idx3-ubyte", FORMAT_IDX},           {"*idx3-ubyte.gz", FORMAT_IDX}, {"data_batch_*.bin", FORMAT_CIFAR10},
+    {"data_batch_*.bin.gz", FORMAT_CIFAR10}, {"train.bin", FORMAT_CIFAR100}, {"train.bin.gz", FORMAT_CIFAR100},
+};
+enum { SIGN_COUNT = sizeof(signs) / sizeof(signs[0]) };
+
+int data_threads(int32_t threads)
+{
+    return threads > 0 ? threads : omp_get_max_threads();
+}
+
+/* A folder without any sign holds class folders. */
+static enum status detect_in_folder(const char *path, enum format *format, struct error *err)
+{
+    int best = SIGN_COUNT;
+    DIR *folder = opendir(path);
+    if (folder == NULL)
+        return error_system(err, errno, "%s", path);
+    for (const struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder))
+        for (int i = 0; i < best; i++)
+            if (fnmatch(signs[i].pattern, entry->d_name, 0) == 0)
+                best = i;
+    closedir(folder);
+    *format = best < SIGN_COUNT ? signs[best].format : FORMAT_FOLDER;
+    return ST_OK;
+}
+
+/* The job's format, or the one that the path looks like; also checks that the path is of the kind the format needs. */
+static enum status choose_format(const struct job_dataset *job, enum format *format, struct error *err)
+{
+    struct stat about;
+    if (stat(job->path, &about) != 0)
+        return error_system(err, errno, "%s", job->path);
+    bool is_folder = S_ISDIR(about.st_mode);
+    size_t length = strlen(job->path);
+
+    if (strcmp(job->format, "auto") == 0) {
+        if (is_folder)
+            return detect_in_folder(job->path, format, err);
+        if (length < 4 || strcasecmp(job->path + length - 4, ".csv") != 0)
+            return error_set(err, ST_FORMAT, "%s: is a file that is no .csv, expected a folder or a CSV file",
+                             job->path);
+        *format = FORMAT_CSV;
+        return ST_OK;
+    }
+    *format = FORMAT_IDX;
+    while (*format < FORMAT_COUNT && strcmp(job->format, format_names[*format]) != 0)
+        (*format)++;
+    if (*format == FORMAT_COUNT)
+        return error_set(err, ST_RANGE, "dataset format \"%s\": expected auto, idx, cifar10, cifar100, folder or csv",
+                         job->format);
+    if (*format == FORMAT_CSV && is_folder)
+        return error_set(err, ST_FORMAT, "%s: is a folder, expected a CSV file for format \"csv\"", job->path);
+    if (*format != FORMAT_CSV && !is_folder)
+        return error_set(err, ST_FORMAT, "%s: is a file, expected a folder for format \"%s\"", job->path,
+                         job->format);
+    return ST_OK;
+}
+
+/* The job's words that this room alone understands, checked before any file is opened. */
+static enum status check_settings(const struct job_dataset *job, struct error *err)
+{
+    enum data_fit fit;
+    enum status st = data_fit_parse(job->fit, &fit, err);
+    if (st != ST_OK)
+        return st;
+    if (strcmp(job->channels, "auto") != 0 && strcmp(job->channels, "grey") != 0 && strcmp(job->channels, "rgb") != 0)
+        return error_set(err, ST_RANGE, "dataset channels \"%s\": expected auto, grey or rgb", job->channels);
+    if (job->resize.count != 0 && job->resize.count != 2)
+        return error_set(err, ST_RANGE, "dataset resize: %d numbers, expected [height, width]", job->resize.count);
+    for (int i = 0; i < job->resize.count; i++)
+        if (!(job->resize.items[i] >= 1 && job->resize.items[i] <= IMAGE_MAX_SIDE))
+            return error_set(err, ST_RANGE, "dataset resize: a side of %g pixels, expected 1 to %d",
+                             job->resize.items[i], IMAGE_MAX_SIDE);
+    if (!(job->validation >= 0 && job->validation < 1) || !(job->test >= 0 && job->test < 1))
+        return error_set(err, ST_RANGE, "dataset shares held out: validation %g, test %g, expected 0 up to below 1",
+                         job->validation, job->test);
+    return ST_OK;
+}
+
+/* Class names, labels and splits of the images that came out of the list; the list gives its names away. */
+static enum status label_from_list(struct data_list *list, const int32_t *kept, struct data_build *build,
+                                   struct error *err)
+{
+    struct dataset *set = &build->set;
+    set->labels = malloc(((size_t)set->count + 1) * sizeof(*set->labels));
+    build->given = malloc((size_t)set->count + 1);
+    set->class_names = calloc((size_t)list->class_count + 1, sizeof(*set->class_names));
+    if (set->labels == NULL || build->given == NULL || set->class_names == NULL)
+        return error_memory(err, "labels", (unsigned long long)set->count * sizeof(*set->labels));
+    for (int32_t i = 0; i < set->count; i++) {
+        set->labels[i] = list->items[kept[i]].label;
+        build->given[i] = list->items[kept[i]].split;
+    }
+    set->classes = list->class_count;
+    for (int32_t i = 0; i < list->class_count; i++) {
+        set->class_names[i] = list->classes[i].name;
+        list->classes[i].name = NULL;
+    }
+    return ST_OK;
+}
+
+/* The formats of single files: list, then the cache or the decoder. */
+static enum status read_files(const struct job_dataset *job, enum format format, int32_t threads, FILE *log,
+                              struct data_build *build, struct error *err)
+{
+    struct data_list list = {.source = job->path, .skip = strcmp(job->on_error, "skip") == 0, .log = log};
+    bool use_cache = job->cache != NULL && job->cache[0] != '\0', found = false;
+    int32_t *kept = NULL;
+    uint64_t key = 0;
+
+    enum status st = format == FORMAT_CSV ? data_list_csv(job, &list, err) : data_list_folder(job, &list, err);
+    if (st == ST_OK)
+        st = data_list_finish(&list, err);
+    if (st != ST_OK)
+        goto out;
+    if (use_cache) {
+        key = data_cache_key(job, &list);
+        st = data_cache_load(job, &list, key, &build->set, &kept, &found, err);
+        if (st != ST_OK)
+            goto out;
+    }
+    if (!found) {
+        st = data_decode(job, &list, threads, build, &kept, err);
+        if (st != ST_OK)
+            goto out;
+        struct error unwritten; /* a cache that can't be written costs time, not the run */
+        if (use_cache && data_cache_store(job, &list, key, &build->set, kept, &unwritten) != ST_OK && log != NULL)
+            fprintf(log, "warning: the dataset cache is not written: %s\n", unwritten.message);
+    } else if (build->set.skipped > list.skipped && log != NULL) {
+        fprintf(log, "warning: %s: %d files left out when they were decoded for the cache\n", job->path,
+                build->set.skipped - list.skipped);
+    }
+    st = label_from_list(&list, kept, build, err);
+out:
+    free(kept);
+    data_list_free(&list);
+    return st;
+}
+
+enum status data_load(const struct job_dataset *job, int64_t seed, int32_t threads, FILE *log,
+                      struct dataset *dataset, struct error *err)
+{
+    struct data_build build = {.source = job->path};
+    enum format format = FORMAT_IDX;
+
+    *dataset = (struct dataset){0};
+    enum status st = check_settings(job, err);
+    if (st == ST_OK)
+        st = choose_format(job, &format, err);
+    if (st != ST_OK)
+        goto out;
+    switch (format) {
+    case FORMAT_IDX:
+        st = data_read_idx(job, &build, err);
+        break;
+    case FORMAT_CIFAR10:
+        st = data_read_cifar(job, 10, &build, err);
+        break;
+    case FORMAT_CIFAR100:
+        st = data_read_cifar(job, 100, &build, err);
+        break;
+    default:
+        st = read_files(job, format, threads, log, &build, err);
+        break;
+    }
+    if (st == ST_OK && (format == FORMAT_IDX || format == FORMAT_CIFAR10 || format == FORMAT_CIFAR100))
+        st = data_conform(job, threads, &build.set, err);
+    if (st == ST_OK)
+        st = data_split(job, seed, &build, err);
+    if (st != ST_OK)
+        goto out;
+    data_measure(&build.set, threads);
+    build.set.fingerprint = data_fingerprint(&build.set);
+    *dataset = build.set;
+    build.set = (struct dataset){0};
+out:
+    data_build_free(&build);
+    return st;
+}
+
+void data_free(struct dataset *dataset)
+{
+    free(dataset->pixels);
+    free(dataset->labels);
+    for (int32_t i = 0; dataset->class_names != NULL && i < dataset->classes; i++)
+        free(dataset->class_names[i]);
+    free(dataset->class_names);
+    for (int split = 0; split < SPLIT_COUNT; split++)
+        free(dataset->samples[split]);
+    *dataset = (struct dataset){0};
+}
+
+void data_build_free(struct data_build *build)
+{
+    data_free(&build->set);
+    free(build->given);
+    build->given = NULL;
+}
+
+enum status data_number_classes(struct dataset *set, struct error *err)
+{
+    char text[16];
+    set->class_names = calloc((size_t)set->classes, sizeof(*set->class_names));
+    if (set->class_names == NULL)
+        return error_memory(err, "class names", (unsigned long long)set->classes * sizeof(*set->class_names));
+    for (int32_t i = 0; i < set->classes; i++) {
+        snprintf(text, sizeof(text), "%d", i);
+        set->class_names[i] = strdup(text);
+        if (set->class_names[i] == NULL)
+            return error_memory(err, "class names", sizeof(text));
+    }
+    return ST_OK;
+}

@@ -1,0 +1,356 @@
+/* From a list of files to pixels, in two rounds over all cores: the heads of all images tell which size and colours
+ * all of them get, then each image is decoded and resized straight into its place. No decoded original is kept. */
+#include "host/data/data_internal.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One thread's share of a round takes this many images at a time. */
+enum { DECODE_CHUNK = 16 };
+
+struct decoder {
+    struct data_list *list;
+    struct image_info *infos; /* of each file in the list */
+    bool *broken;             /* by an earlier round */
+    char **messages;          /* what went wrong in this round; NULL: nothing */
+    int32_t first;            /* the first that went wrong in this round; INT32_MAX: none */
+    struct error first_error;
+    enum data_fit fit;
+    struct dataset *set; /* its size is that of all images; pixels has a place for each file of the list */
+};
+
+/* What came of one image; called from many threads. Only the first error of the list's order matters when errors
+ * stop the reading, so that the message is the same for any number of threads. */
+static void note_failure(struct decoder *decoder, int32_t i, struct error *err)
+{
+    if (decoder->list->items[i].line > 0)
+        error_prefix(err, "%s:%d", decoder->list->source, decoder->list->items[i].line);
+    decoder->messages[i] = strdup(err->message);
+#pragma omp critical(data_decode_failure)
+    if (i < decoder->first || (err->status == ST_MEMORY && decoder->first_error.status != ST_MEMORY)) {
+#pragma omp atomic write
+        decoder->first = i;
+        decoder->first_error = *err;
+    }
+}
+
+/* True when an error before image i already ends the reading. */
+static bool is_over(struct decoder *decoder, int32_t i)
+{
+    int32_t first;
+    if (decoder->list->skip)
+        return false;
+#pragma omp atomic read
+    first = decoder->first;
+    return first < i;
+}
+
+/* After a round: with on_error "stop" its first error, otherwise warnings in the list's order. */
+static enum status settle_round(struct decoder *decoder, struct error *err)
+{
+    if (decoder->first == INT32_MAX)
+        return ST_OK;
+    if (!decoder->list->skip || decoder->first_error.status == ST_MEMORY) {
+        *err = decoder->first_error;
+        return err->status;
+    }
+    for (int32_t i = 0; i < decoder->list->count; i++) {
+        if (decoder->messages[i] == NULL)
+            continue;
+        error_set(err, ST_FORMAT, "%s", decoder->messages[i]);
+        data_list_problem(decoder->list, err); /* cannot fail under "skip" */
+        decoder->broken[i] = true;
+        free(decoder->messages[i]);
+        decoder->messages[i] = NULL;
+    }
+    decoder->first = INT32_MAX;
+    return ST_OK;
+}
+
+static enum status probe_all(struct decoder *decoder, int32_t threads, struct error *err)
+{
+    const struct data_list *list = decoder->list;
+#pragma omp parallel for num_threads(data_threads(threads)) schedule(dynamic, DECODE_CHUNK)
+    for (int32_t i = 0; i < list->count; i++) {
+        struct error failure;
+        if (!is_over(decoder, i) && image_probe(list->items[i].path, &decoder->infos[i], &failure) != ST_OK)
+            note_failure(decoder, i, &failure);
+    }
+    return settle_round(decoder, err);
+}
+
+static enum status decode_one(const struct decoder *decoder, int32_t i, struct resize_work *work, struct error *err)
+{
+    const struct dataset *set = decoder->set;
+    const struct image_info *info = &decoder->infos[i];
+    size_t bytes = (size_t)set->channels * (size_t)set->height * (size_t)set->width;
+    struct image image = {0};
+    int32_t shrink = data_resize_shrink(info->height, info->width, decoder->fit, set->height, set->width);
+    enum status st = image_decode(decoder->list->items[i].path, set->channels, shrink, &image, err);
+    if (st == ST_OK)
+        st = data_resize(work, image.pixels, set->channels, image.height, image.width, decoder->fit,
+                         set->pixels + (size_t)i * bytes, set->height, set->width, err);
+    free(image.pixels);
+    return st;
+}
+
+static enum status decode_all(struct decoder *decoder, int32_t threads, struct error *err)
+{
+    const struct data_list *list = decoder->list;
+#pragma omp parallel num_threads(data_threads(threads))
+    {
+        struct resize_work work = {0};
+#pragma omp for schedule(dynamic, DECODE_CHUNK)
+        for (int32_t i = 0; i < list->count; i++) {
+            struct error failure;
+            if (!decoder->broken[i] && !is_over(decoder, i) && decode_one(decoder, i, &work, &failure) != ST_OK)
+                note_failure(decoder, i, &failure);
+        }
+        data_resize_free(&work);
+    }
+    return settle_round(decoder, err);
+}
+
+static int compare_sides(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+void data_choose_size(const struct job_dataset *job, int32_t *heights, int32_t *widths, int32_t count,
+                      int32_t *height, int32_t *width)
+{
+    if (job->resize.count == 2) {
+        *height = (int32_t)job->resize.items[0];
+        *width = (int32_t)job->resize.items[1];
+        return;
+    }
+    qsort(heights, (size_t)count, sizeof(*heights), compare_sides);
+    qsort(widths, (size_t)count, sizeof(*widths), compare_sides);
+    *height = heights[count / 2];
+    *width = widths[count / 2];
+    int32_t longer = *height > *width ? *height : *width;
+    if (job->max_side > 0 && longer > job->max_side) {
+        double scale = (double)job->max_side / longer;
+        *height = (int32_t)(*height * scale + 0.5) > 0 ? (int32_t)(*height * scale + 0.5) : 1;
+        *width = (int32_t)(*width * scale + 0.5) > 0 ? (int32_t)(*width * scale + 0.5) : 1;
+    }
+}
+
+static const char *fit_text(enum data_fit fit)
+{
+    return fit == FIT_STRETCH ? "stretched" : fit == FIT_CROP ? "cut to the middle" : "padded with black";
+}
+
+/* Size and channels of the dataset, from the heads of all images that have one, and the sentence that says so. */
+static enum status choose_shape(const struct job_dataset *job, struct decoder *decoder, struct error *err)
+{
+    const struct data_list *list = decoder->list;
+    struct dataset *set = decoder->set;
+    int32_t count = 0, colours = 0, greys = 0, alphas = 0, deeps = 0, palettes = 0;
+    int32_t *heights = malloc((size_t)list->count * sizeof(*heights));
+    int32_t *widths = malloc((size_t)list->count * sizeof(*widths));
+    if (heights == NULL || widths == NULL) {
+        free(heights);
+        free(widths);
+        return error_memory(err, "image sizes", (unsigned long long)list->count * sizeof(*heights));
+    }
+    for (int32_t i = 0; i < list->count; i++) {
+        const struct image_info *info = &decoder->infos[i];
+        if (decoder->broken[i])
+            continue;
+        heights[count] = info->height;
+        widths[count++] = info->width;
+        greys += info->grey;
+        colours += !info->grey;
+        alphas += info->alpha;
+        deeps += info->deep;
+        palettes += info->palette;
+    }
+    if (count == 0) {
+        free(heights);
+        free(widths);
+        return error_set(err, ST_FORMAT, "%s: none of %d images can be read", list->source, list->count);
+    }
+    data_choose_size(job, heights, widths, count, &set->height, &set->width);
+    free(heights);
+    free(widths);
+    bool grey = strcmp(job->channels, "grey") == 0 || (strcmp(job->channels, "auto") == 0 && colours == 0);
+    set->channels = grey ? 1 : 3;
+
+    for (int32_t i = 0; i < list->count; i++)
+        set->resized += !decoder->broken[i] && (decoder->infos[i].height != set->height ||
+                                                decoder->infos[i].width != set->width);
+    size_t used = 0;
+    struct {
+        int32_t count;
+        const char *text;
+    } parts[] = {
+        {palettes, "palettes expanded"},
+        {deeps, "16 bits reduced to 8"},
+        {alphas, "alpha composited on white"},
+        {grey ? colours : 0, "colours turned grey"},
+        {grey ? 0 : greys, "grey repeated as RGB"},
+    };
+    if (set->resized > 0)
+        used = (size_t)snprintf(set->policy, sizeof(set->policy), "sizes to %d x %d (%s, %s, antialiased; %d images)",
+                                set->height, set->width, job->resize.count == 2 ? "as the job says" : "median, capped",
+                                fit_text(decoder->fit), set->resized);
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        if (parts[i].count > 0 && used < sizeof(set->policy))
+            used += (size_t)snprintf(set->policy + used, sizeof(set->policy) - used, "%s%s (%d)", used > 0 ? "; " : "",
+                                     parts[i].text, parts[i].count);
+    return ST_OK;
+}
+
+/* Closes the gaps that broken images left in the pixels, and lists the whole ones. */
+static void close_gaps(struct decoder *decoder, int32_t *kept)
+{
+    struct dataset *set = decoder->set;
+    size_t bytes = (size_t)set->channels * (size_t)set->height * (size_t)set->width;
+    for (int32_t i = 0; i < decoder->list->count; i++) {
+        if (decoder->broken[i])
+            continue;
+        if (set->count != i)
+            memcpy(set->pixels + (size_t)set->count * bytes, set->pixels + (size_t)i * bytes, bytes);
+        kept[set->count++] = i;
+    }
+}
+
+enum status data_decode(const struct job_dataset *job, struct data_list *list, int32_t threads,
+                        struct data_build *build, int32_t **kept, struct error *err)
+{
+    struct dataset *set = &build->set;
+    size_t count = (size_t)list->count;
+    struct decoder decoder = {.list = list,
+                              .infos = calloc(count, sizeof(*decoder.infos)),
+                              .broken = calloc(count, sizeof(*decoder.broken)),
+                              .messages = calloc(count, sizeof(*decoder.messages)),
+                              .first = INT32_MAX,
+                              .set = set};
+    enum status st;
+
+    *kept = malloc(count * sizeof(**kept));
+    if (decoder.infos == NULL || decoder.broken == NULL || decoder.messages == NULL || *kept == NULL) {
+        st = error_memory(err, "the list of images", (unsigned long long)count * sizeof(*decoder.infos));
+        goto out;
+    }
+    st = data_fit_parse(job->fit, &decoder.fit, err);
+    if (st == ST_OK)
+        st = probe_all(&decoder, threads, err);
+    if (st == ST_OK)
+        st = choose_shape(job, &decoder, err);
+    if (st != ST_OK)
+        goto out;
+    size_t bytes = (size_t)set->channels * (size_t)set->height * (size_t)set->width;
+    set->pixels = malloc(count * bytes); /* sides up to 2^14 and counts up to 2^31 fit into size_t */
+    if (set->pixels == NULL) {
+        st = error_memory(err, "pixels", (unsigned long long)(count * bytes));
+        goto out;
+    }
+    st = decode_all(&decoder, threads, err);
+    if (st != ST_OK)
+        goto out;
+    close_gaps(&decoder, *kept);
+    set->skipped = list->skipped;
+    if (set->count == 0)
+        st = error_set(err, ST_FORMAT, "%s: none of %d images can be read", list->source, list->count);
+out:
+    for (size_t i = 0; decoder.messages != NULL && i < count; i++)
+        free(decoder.messages[i]);
+    free(decoder.infos);
+    free(decoder.broken);
+    free(decoder.messages);
+    if (st != ST_OK) {
+        free(*kept);
+        *kept = NULL;
+    }
+    return st;
+}
+
+/* One image of a packed format: planes, not interleaved, so each plane is resized as a grey image of its own.
+ * `grey` has room for one plane of the old size. */
+static enum status conform_one(const struct dataset *from, struct dataset *to, enum data_fit fit, int32_t i,
+                               struct resize_work *work, uint8_t *grey, struct error *err)
+{
+    size_t plane = (size_t)from->height * (size_t)from->width, to_plane = (size_t)to->height * (size_t)to->width;
+    const uint8_t *pixels = from->pixels + (size_t)i * plane * (size_t)from->channels;
+    uint8_t *target = to->pixels + (size_t)i * to_plane * (size_t)to->channels;
+    int32_t planes = from->channels < to->channels ? from->channels : to->channels;
+    if (from->channels == 3 && to->channels == 1) {
+        for (size_t k = 0; k < plane; k++)
+            grey[k] = (uint8_t)((299u * pixels[k] + 587u * pixels[k + plane] + 114u * pixels[k + 2 * plane] + 500u) /
+                                1000u);
+        pixels = grey;
+    }
+    for (int32_t c = 0; c < planes; c++) {
+        enum status st = data_resize(work, pixels + (size_t)c * plane, 1, from->height, from->width, fit,
+                                     target + (size_t)c * to_plane, to->height, to->width, err);
+        if (st != ST_OK)
+            return st;
+    }
+    for (int32_t c = planes; c < to->channels; c++)
+        memcpy(target + (size_t)c * to_plane, target, to_plane);
+    return ST_OK;
+}
+
+enum status data_conform(const struct job_dataset *job, int32_t threads, struct dataset *set, struct error *err)
+{
+    enum data_fit fit;
+    struct dataset to = {.count = set->count, .channels = set->channels};
+    int32_t height = set->height, width = set->width;
+    struct error failure = {.status = ST_OK};
+
+    enum status st = data_fit_parse(job->fit, &fit, err);
+    if (st != ST_OK)
+        return st;
+    data_choose_size(job, &height, &width, 1, &to.height, &to.width);
+    if (strcmp(job->channels, "auto") != 0)
+        to.channels = strcmp(job->channels, "grey") == 0 ? 1 : 3;
+    bool resized = to.height != set->height || to.width != set->width;
+    if (!resized && to.channels == set->channels)
+        return ST_OK;
+    size_t bytes = (size_t)to.count * (size_t)to.channels * (size_t)to.height * (size_t)to.width;
+    to.pixels = malloc(bytes);
+    if (to.pixels == NULL)
+        return error_memory(err, "pixels", bytes);
+#pragma omp parallel num_threads(data_threads(threads))
+    {
+        struct error mine = {.status = ST_OK};
+        struct resize_work work = {0};
+        uint8_t *grey = malloc((size_t)set->height * (size_t)set->width);
+        if (grey == NULL)
+            error_memory(&mine, "a plane", (unsigned long long)set->height * (unsigned long long)set->width);
+#pragma omp for schedule(static)
+        for (int32_t i = 0; i < set->count; i++)
+            if (mine.status == ST_OK)
+                conform_one(set, &to, fit, i, &work, grey, &mine);
+#pragma omp critical(data_conform_failure)
+        if (mine.status != ST_OK)
+            failure = mine;
+        free(grey);
+        data_resize_free(&work);
+    }
+    if (failure.status != ST_OK) {
+        free(to.pixels);
+        *err = failure;
+        return err->status;
+    }
+    size_t used = 0;
+    if (resized) {
+        set->resized = set->count;
+        used = (size_t)snprintf(set->policy, sizeof(set->policy), "sizes from %d x %d to %d x %d (%s, %s, antialiased)",
+                                set->height, set->width, to.height, to.width,
+                                job->resize.count == 2 ? "as the job says" : "capped", fit_text(fit));
+    }
+    if (to.channels != set->channels)
+        snprintf(set->policy + used, sizeof(set->policy) - used, "%s%s", used > 0 ? "; " : "",
+                 to.channels == 1 ? "colours turned grey" : "grey repeated as RGB");
+    free(set->pixels);
+    set->pixels = to.pixels;
+    set->channels = to.channels;
+    set->height = to.height;
+    set->width = to.width;
+    return ST_OK;
+}

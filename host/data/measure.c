@@ -1,0 +1,95 @@
+/* What is known of a dataset once it stands: its statistics and its fingerprint. */
+#include "host/data/data_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+/* So many bytes can be squared and summed in 32 bits: 65025 x 65536 < 2^32. */
+enum { SUM_STRETCH = 1 << 16 };
+
+static void add_plane(const uint8_t *pixels, size_t count, uint64_t *sum, uint64_t *squares)
+{
+    while (count > 0) {
+        size_t stretch = count < SUM_STRETCH ? count : SUM_STRETCH;
+        uint32_t s = 0, q = 0;
+        for (size_t i = 0; i < stretch; i++) {
+            uint32_t v = pixels[i];
+            s += v;
+            q += v * v;
+        }
+        *sum += s;
+        *squares += q;
+        pixels += stretch;
+        count -= stretch;
+    }
+}
+
+void data_measure(struct dataset *set, int32_t threads)
+{
+    size_t plane = (size_t)set->height * (size_t)set->width, image = plane * (size_t)set->channels;
+    int32_t count = set->sample_count[SPLIT_TRAIN];
+    const int32_t *samples = set->samples[SPLIT_TRAIN];
+    uint64_t sum[4] = {0}, squares[4] = {0};
+
+#pragma omp parallel for num_threads(data_threads(threads)) schedule(static) reduction(+ : sum[:4], squares[:4])
+    for (int32_t i = 0; i < count; i++)
+        for (int32_t c = 0; c < set->channels; c++)
+            add_plane(set->pixels + (size_t)samples[i] * image + (size_t)c * plane, plane, &sum[c], &squares[c]);
+
+    double values = (double)count * (double)plane;
+    for (int32_t c = 0; c < set->channels; c++) {
+        double mean = (double)sum[c] / values;
+        double variance = (double)squares[c] / values - mean * mean;
+        set->mean[c] = (float)(mean / 255);
+        set->deviation[c] = (float)(sqrt(variance > 0 ? variance : 0) / 255);
+    }
+}
+
+static uint64_t rotate(uint64_t x, int by)
+{
+    return x << by | x >> (64 - by);
+}
+
+static uint64_t word_at(const uint8_t *bytes)
+{
+    uint64_t word;
+    memcpy(&word, bytes, sizeof(word));
+    return word;
+}
+
+static uint64_t mix(uint64_t lane, uint64_t word)
+{
+    return rotate(lane + word * 0xC2B2AE3D27D4EB4Full, 31) * 0x9E3779B185EBCA87ull;
+}
+
+uint64_t data_hash(uint64_t start, const void *data, size_t length)
+{
+    const uint8_t *bytes = data;
+    uint64_t lanes[4] = {start + 1, start + 2, start + 3, start + 4};
+    uint8_t rest[32] = {0};
+    size_t whole = length / 32 * 32;
+    for (size_t i = 0; i < whole; i += 32)
+        for (size_t k = 0; k < 4; k++)
+            lanes[k] = mix(lanes[k], word_at(bytes + i + 8 * k));
+    if (length > whole)
+        memcpy(rest, bytes + whole, length - whole);
+    uint64_t hash = mix(start, length);
+    for (size_t k = 0; k < 4; k++)
+        hash = mix(hash ^ mix(lanes[k], word_at(rest + 8 * k)), k);
+    /* Each bit of the result depends on each bit of the hash. */
+    hash = (hash ^ hash >> 33) * 0xC2B2AE3D27D4EB4Full;
+    hash = (hash ^ hash >> 29) * 0x165667B19E3779F9ull;
+    return hash ^ hash >> 32;
+}
+
+uint64_t data_fingerprint(const struct dataset *set)
+{
+    int32_t shape[5] = {set->count, set->channels, set->height, set->width, set->classes};
+    size_t image = (size_t)set->channels * (size_t)set->height * (size_t)set->width;
+    uint64_t hash = data_hash(0, shape, sizeof(shape));
+    hash = data_hash(hash, set->pixels, (size_t)set->count * image);
+    hash = data_hash(hash, set->labels, (size_t)set->count * sizeof(*set->labels));
+    for (int split = 0; split < SPLIT_COUNT; split++)
+        hash = data_hash(hash, set->samples[split], (size_t)set->sample_count[split] * sizeof(int32_t));
+    return hash;
+}

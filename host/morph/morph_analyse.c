@@ -1,0 +1,91 @@
+/* Questions about a graph, and the layers that morphs add. */
+#include "host/morph/morph_internal.h"
+
+#include <stdlib.h>
+
+enum status morph_find_place(const struct graph *graph, uint32_t id, const char *what, int32_t *index,
+                             struct error *err)
+{
+    *index = graph_find(graph, id);
+    if (*index < 0)
+        return error_set(err, ST_RANGE,
+                         "%s: layer %u is not in the graph, expected the id of one of its layers", what,
+                         (unsigned)id);
+    if (*index == graph->count - 1)
+        return error_set(err, ST_RANGE, "%s: layer %u is the last, expected one before it", what,
+                         (unsigned)id);
+    return ST_OK;
+}
+
+enum status morph_never_negative(const struct graph *graph, int32_t index, bool *answer, struct error *err)
+{
+    bool *never = calloc((size_t)index + 1, sizeof *never);
+    if (!never)
+        return error_memory(err, "signs of a graph's layers", (unsigned long long)index + 1);
+    for (int32_t i = 0; i <= index; i++) {
+        const struct layer *layer = &graph->layers[i];
+        switch (layer->kind) {
+        case LAYER_RELU:
+            never[i] = true;
+            break;
+        case LAYER_MAX_POOL: /* padding never enters a pool's result */
+        case LAYER_AVERAGE_POOL:
+        case LAYER_GLOBAL_POOL:
+        case LAYER_ADD:
+        case LAYER_CONCAT:
+        case LAYER_DROPOUT:
+            never[i] = true;
+            for (int32_t k = 0; k < layer->input_count; k++)
+                never[i] = never[i] && never[layer->inputs[k]];
+            break;
+        default: /* the image is normalised, the others have weights of any sign */
+            break;
+        }
+    }
+    *answer = never[index];
+    free(never);
+    return ST_OK;
+}
+
+void morph_reach(const struct graph *graph, int32_t from, bool *reached)
+{
+    for (int32_t i = 0; i < graph->count; i++) {
+        const struct layer *layer = &graph->layers[i];
+        reached[i] = i == from;
+        for (int32_t k = 0; k < layer->input_count; k++)
+            reached[i] = reached[i] || reached[layer->inputs[k]];
+    }
+}
+
+bool morph_is_depthwise(const struct graph *graph, int32_t index)
+{
+    const struct layer *layer = &graph->layers[index];
+    return layer->kind == LAYER_CONV && layer->groups > 1 &&
+           layer->groups == graph->layers[layer->inputs[0]].shape.c;
+}
+
+struct layer morph_layer(enum layer_kind kind, int32_t input)
+{
+    return (struct layer){.kind = kind, .input_count = 1, .inputs = {input}, .groups = 1, .stride = 1};
+}
+
+struct layer morph_conv_layer(int32_t input, int32_t channels, int32_t kernel, bool bias)
+{
+    struct layer layer = morph_layer(LAYER_CONV, input);
+    layer.out_channels = channels;
+    layer.kernel_h = layer.kernel_w = kernel;
+    layer.pad_h = layer.pad_w = kernel / 2;
+    layer.bias = bias;
+    return layer;
+}
+
+struct layer morph_mixing_layer(const struct graph *graph, int32_t input, int32_t channels, bool bias)
+{
+    const struct shape *shape = &graph->layers[input].shape;
+    if (shape->h > 1 || shape->w > 1)
+        return morph_conv_layer(input, channels, 1, bias);
+    struct layer layer = morph_layer(LAYER_DENSE, input);
+    layer.out_channels = channels;
+    layer.bias = bias;
+    return layer;
+}

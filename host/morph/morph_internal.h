@@ -1,0 +1,106 @@
+/* What the files of this room share: a morph as a *plan*, the child's graph together with what is known about
+ * where its channels and its new layers come from. Each kind of morph makes a plan; one place derives all
+ * remaps from it.
+ *
+ *     morph_plan_make(&plan, morph, parent, seed, err)       // morph_deepen.c, morph_widen.c, ... : the
+ * graph morph_plan_remaps(&plan, parent, noise, &remaps, err)  // morph_plan.c: the weights
+ *     morph_plan_free(&plan)
+ */
+#ifndef NASRUN_MORPH_MORPH_INTERNAL_H
+#define NASRUN_MORPH_MORPH_INTERNAL_H
+
+#include "host/morph/morph.h"
+
+enum {
+    MORPH_MAX_CHANNELS = 4096, /* of a convolution or dense layer that a widening makes */
+    MORPH_MAX_KERNEL = 11,     /* pixels */
+    MORPH_MAX_FRESH = 2,       /* layers with weights that one morph adds */
+};
+
+/* Where a layer's channels come from: the child's channel j computes what the parent's channel parent[j]
+ * computed. */
+struct channel_map {
+    int32_t count;   /* channels of the child; 0 with parent NULL */
+    int32_t *parent; /* [count]; NULL: the identity */
+};
+
+/* How the weights of a new layer start. Biases and shifts start at 0 always. */
+enum morph_start {
+    START_RANDOM,   /* conv: normal numbers of variance 2 / fan-in (He et al. 2015), whatever the noise is */
+    START_ZERO,     /* conv, dense: zeros.  batch norm: scale 0, statistics of a normalised input */
+    START_IDENTITY, /* conv, dense: output o is input channel o.  batch norm: the identity in inference */
+};
+
+struct morph_fresh {
+    uint32_t id;
+    enum morph_start start;
+};
+
+struct morph_plan {
+    struct graph child;
+
+    /* Layers added behind `behind`, in order of insertion; what read `behind` reads the last of them. */
+    int32_t behind; /* index; the same in parent and child. -1: none added */
+    int32_t added;
+    int32_t fresh_count;
+    struct morph_fresh fresh[MORPH_MAX_FRESH];
+
+    /* Set by a widening, whose child has the parent's layers in the parent's order. NULL otherwise: every map
+     * is the identity. The map of layer i is maps[root[i]]. */
+    int32_t layer_count;
+    int32_t *root;
+    struct channel_map *maps;
+};
+
+/* Makes the child's graph, inferred and checked. Refuses with ST_RANGE. On error the plan is empty. */
+enum status morph_plan_make(struct morph_plan *plan, const struct morph *morph, const struct graph *parent,
+                            uint64_t seed, struct error *err);
+
+/* Derives the remaps, one for each weight tensor of plan->child. */
+enum status morph_plan_remaps(const struct morph_plan *plan, const struct graph *parent, float noise,
+                              struct remap_list *remaps, struct error *err);
+
+void morph_plan_free(struct morph_plan *plan); /* a zeroed plan is allowed */
+
+/* Adds `layer` behind layer `behind` and what was added before; its id is set here. *index is its place in
+ * the child. */
+enum status morph_plan_insert(struct morph_plan *plan, int32_t behind, struct layer layer, int32_t *index,
+                              struct error *err);
+
+/* The same for a layer with weights. */
+enum status morph_plan_insert_fresh(struct morph_plan *plan, int32_t behind, struct layer layer,
+                                    enum morph_start start, int32_t *index, struct error *err);
+
+/* The kinds. plan->child is a copy of the parent; each changes it, morph_plan_make infers it. */
+enum status morph_plan_deepen(struct morph_plan *plan, const struct morph *morph, const struct graph *parent,
+                              struct error *err);
+enum status morph_plan_widen(struct morph_plan *plan, const struct morph *morph, const struct graph *parent,
+                             uint64_t seed, struct error *err);
+enum status morph_plan_skip(struct morph_plan *plan, const struct morph *morph, const struct graph *parent,
+                            struct error *err);
+enum status morph_plan_kernel(struct morph_plan *plan, const struct morph *morph, const struct graph *parent,
+                              struct error *err);
+
+/* ---- questions about a graph (morph_analyse.c) ---- */
+
+/* Index of layer `id`, refused with ST_RANGE when it isn't there or is the last. `what` names the morph. */
+enum status morph_find_place(const struct graph *graph, uint32_t id, const char *what, int32_t *index,
+                             struct error *err);
+
+/* Whether the output of layer `index` can't be negative in inference, whatever weights and images are. */
+enum status morph_never_negative(const struct graph *graph, int32_t index, bool *answer, struct error *err);
+
+/* Sets reached[i] for layer `from` and every layer that depends on it. reached has graph->count places. */
+void morph_reach(const struct graph *graph, int32_t from, bool *reached);
+
+/* One filter for each input channel, several channels: its outputs keep their inputs' channels apart. */
+bool morph_is_depthwise(const struct graph *graph, int32_t index);
+
+/* A layer of that kind with one input and everything else at its default. */
+struct layer morph_layer(enum layer_kind kind, int32_t input);
+
+/* A convolution of stride 1 that keeps height and width (kernel odd), or on 1 x 1 inputs a dense layer. */
+struct layer morph_conv_layer(int32_t input, int32_t channels, int32_t kernel, bool bias);
+struct layer morph_mixing_layer(const struct graph *graph, int32_t input, int32_t channels, bool bias);
+
+#endif

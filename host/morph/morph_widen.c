@@ -1,0 +1,329 @@
+/* Widening: a layer gets copies of some of its channels (Net2Net), and so does everything whose channels are
+ * tied to it.
+ *
+ * Every layer has a channel map, child to parent, and all follow from the widened layer's:
+ *   tied        batch norm, ReLU, pools, dropout, and a depthwise convolution with one filter a channel share
+ * the map of their input, an add that of both operands. Tied layers form a class with one map. A class is
+ * widened by widening every convolution and dense layer in it alike. determined  a concat's map is its
+ * inputs' maps side by side; a depthwise convolution's with several filters a channel repeats its input's for
+ * each filter. free        a convolution and a dense layer read any map: the copies of a channel share its
+ * weight. A grouped convolution reads and makes maps that are the same in each of its blocks only. What can't
+ * be satisfied so is refused: the input image in the class, an add with a concat as the operand to be
+ * widened, blocks that don't fit.
+ */
+#include "host/morph/morph_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { WIDEN_MAX_PASSES = 16 };
+
+struct widening {
+    const struct graph *graph; /* the parent */
+    int32_t target;
+    int32_t *root;            /* [count]: the smallest index in the layer's class */
+    struct channel_map *maps; /* [count]: of a class, at its root */
+};
+
+static enum status new_map(struct channel_map *map, int32_t count, struct error *err)
+{
+    *map = (struct channel_map){count, malloc((size_t)count * sizeof *map->parent)};
+    return map->parent ? ST_OK
+                       : error_memory(err, "channel map", (unsigned long long)count * sizeof *map->parent);
+}
+
+static int32_t class_root(const int32_t *root, int32_t index)
+{
+    while (root[index] != index)
+        index = root[index];
+    return index;
+}
+
+static void tie(int32_t *root, int32_t i, int32_t k)
+{
+    int32_t first = class_root(root, i), second = class_root(root, k);
+    if (first < second)
+        root[second] = first;
+    else
+        root[first] = second;
+}
+
+static void find_classes(struct widening *widening)
+{
+    const struct graph *graph = widening->graph;
+    int32_t *root = widening->root;
+    for (int32_t i = 0; i < graph->count; i++) {
+        const struct layer *layer = &graph->layers[i];
+        root[i] = i;
+        switch (layer->kind) {
+        case LAYER_CONV:
+            if (morph_is_depthwise(graph, i) && layer->out_channels == layer->groups)
+                tie(root, i, layer->inputs[0]);
+            break;
+        case LAYER_INPUT:
+        case LAYER_DENSE:
+        case LAYER_CONCAT:
+            break;
+        default:
+            for (int32_t k = 0; k < layer->input_count; k++)
+                tie(root, i, layer->inputs[k]);
+            break;
+        }
+    }
+    for (int32_t i = 0; i < graph->count; i++)
+        root[i] = class_root(root, i);
+}
+
+static bool is_grouped(const struct graph *graph, int32_t index)
+{
+    const struct layer *layer = &graph->layers[index];
+    return layer->kind == LAYER_CONV && layer->groups > 1 && !morph_is_depthwise(graph, index);
+}
+
+/* Into how many equal blocks the target's map is to be cut: the most groups of a convolution that makes or
+ * reads it. */
+static int32_t target_blocks(const struct widening *widening)
+{
+    const struct graph *graph = widening->graph;
+    int32_t root = widening->root[widening->target], blocks = 1;
+    for (int32_t i = 0; i < graph->count; i++) {
+        const struct layer *layer = &graph->layers[i];
+        if (is_grouped(graph, i) && (widening->root[i] == root || widening->root[layer->inputs[0]] == root))
+            blocks = layer->groups > blocks ? layer->groups : blocks;
+    }
+    return blocks;
+}
+
+/* The target's map: in each block its channels, then `amount` / blocks of them, drawn without repetition, the
+ * same in all blocks. */
+static enum status draw_target_map(struct widening *widening, int32_t amount, uint64_t seed,
+                                   struct error *err)
+{
+    const struct layer *layer = &widening->graph->layers[widening->target];
+    int32_t channels = layer->shape.c, blocks = target_blocks(widening);
+    if (amount < 1 || amount > channels || amount % blocks != 0)
+        return error_set(
+            err, ST_RANGE, "widen: amount is %d, expected 1 to %d (the channels of %s %u), a multiple of %d",
+            (int)amount, (int)channels, layer_kind_name(layer->kind), (unsigned)layer->id, (int)blocks);
+    struct channel_map *map = &widening->maps[widening->root[widening->target]];
+    int32_t size = channels / blocks, more = amount / blocks, wide = size + more;
+    int32_t *order = malloc((size_t)size * sizeof *order);
+    enum status st = order ? new_map(map, channels + amount, err)
+                           : error_memory(err, "order of channels", (unsigned long long)size * sizeof *order);
+    if (st != ST_OK)
+        goto out;
+    struct random_sequence random = {.seed = seed, .stream = RANDOM_SEARCH, .part = layer->id};
+    for (int32_t j = 0; j < size; j++)
+        order[j] = j;
+    for (int32_t j = 0; j < more; j++) {
+        int32_t other = j + (int32_t)random_next_below(&random, (uint32_t)(size - j));
+        int32_t chosen = order[other];
+        order[other] = order[j];
+        order[j] = chosen;
+    }
+    for (int32_t block = 0; block < blocks; block++)
+        for (int32_t j = 0; j < wide; j++)
+            map->parent[block * wide + j] = block * size + (j < size ? j : order[j - size]);
+out:
+    free(order);
+    return st;
+}
+
+/* ---- maps that follow from others ---- */
+
+static const struct channel_map *layer_map(const struct widening *widening, int32_t index)
+{
+    return &widening->maps[widening->root[index]];
+}
+
+static enum status concat_map(const struct widening *widening, const struct layer *layer,
+                              struct channel_map *map, struct error *err)
+{
+    int32_t count = 0;
+    bool changed = false;
+    for (int32_t k = 0; k < layer->input_count; k++) {
+        const struct channel_map *in = layer_map(widening, layer->inputs[k]);
+        count += in->parent ? in->count : widening->graph->layers[layer->inputs[k]].shape.c;
+        changed = changed || in->parent;
+    }
+    if (!changed)
+        return ST_OK;
+    enum status st = new_map(map, count, err);
+    if (st != ST_OK)
+        return st;
+    int32_t at = 0, offset = 0; /* in the child's channels, in the parent's */
+    for (int32_t k = 0; k < layer->input_count; k++) {
+        const struct channel_map *in = layer_map(widening, layer->inputs[k]);
+        int32_t channels = widening->graph->layers[layer->inputs[k]].shape.c;
+        for (int32_t j = 0; j < (in->parent ? in->count : channels); j++)
+            map->parent[at++] = offset + (in->parent ? in->parent[j] : j);
+        offset += channels;
+    }
+    return ST_OK;
+}
+
+static enum status multiplied_map(const struct widening *widening, const struct layer *layer,
+                                  struct channel_map *map, struct error *err)
+{
+    const struct channel_map *in = layer_map(widening, layer->inputs[0]);
+    if (!in->parent)
+        return ST_OK;
+    int32_t filters = layer->out_channels / layer->groups;
+    enum status st = new_map(map, in->count * filters, err);
+    for (int32_t j = 0; st == ST_OK && j < map->count; j++)
+        map->parent[j] = in->parent[j / filters] * filters + j % filters;
+    return st;
+}
+
+/* Whether layer `index` has a map that its inputs' maps determine; if so, *map is it (the caller frees its
+ * array; NULL: the identity). */
+static enum status determined_map(const struct widening *widening, int32_t index, bool *determined,
+                                  struct channel_map *map, struct error *err)
+{
+    const struct layer *layer = &widening->graph->layers[index];
+    *map = (struct channel_map){0, NULL};
+    *determined = true;
+    if (layer->kind == LAYER_CONCAT)
+        return concat_map(widening, layer, map, err);
+    if (morph_is_depthwise(widening->graph, index) && layer->out_channels > layer->groups)
+        return multiplied_map(widening, layer, map, err);
+    *determined = false;
+    return ST_OK;
+}
+
+static bool same_map(const struct channel_map *a, const struct channel_map *b)
+{
+    if (!a->parent || !b->parent)
+        return !a->parent && !b->parent;
+    return a->count == b->count && memcmp(a->parent, b->parent, (size_t)a->count * sizeof *a->parent) == 0;
+}
+
+/* Carries the target's map through the graph. An add can tie what stands behind to what stands before, so one
+ * pass isn't always enough. Where maps still change after WIDEN_MAX_PASSES two of them contradict each other
+ * (or the ties are more tangled than any real network's), and check_layer refuses. */
+static enum status derive_maps(struct widening *widening, struct error *err)
+{
+    bool changed = true;
+    for (int32_t pass = 0; changed && pass < WIDEN_MAX_PASSES; pass++) {
+        changed = false;
+        for (int32_t i = 0; i < widening->graph->count; i++) {
+            struct channel_map wanted;
+            bool determined = false;
+            enum status st = determined_map(widening, i, &determined, &wanted, err);
+            if (st != ST_OK)
+                return st;
+            struct channel_map *map = &widening->maps[widening->root[i]];
+            bool own = widening->root[i] == widening->root[widening->target];
+            if (!wanted.parent || own || same_map(map, &wanted)) {
+                free(wanted.parent);
+                continue;
+            }
+            free(map->parent);
+            *map = wanted;
+            changed = true;
+        }
+    }
+    return ST_OK;
+}
+
+/* ---- checks ---- */
+
+static enum status refuse(const struct widening *widening, int32_t index, const char *why, struct error *err)
+{
+    const struct layer *target = &widening->graph->layers[widening->target];
+    const struct layer *layer = &widening->graph->layers[index];
+    return error_set(err, ST_RANGE, "widen: %s %u can't be widened: %s %u %s", layer_kind_name(target->kind),
+                     (unsigned)target->id, layer_kind_name(layer->kind), (unsigned)layer->id, why);
+}
+
+/* Whether the map falls into `blocks` equal parts, each of which maps alike into its own part of the parent's
+ * channels. */
+static bool fits_blocks(const struct channel_map *map, int32_t parent_channels, int32_t blocks)
+{
+    if (!map->parent)
+        return true;
+    if (map->count % blocks != 0 || parent_channels % blocks != 0)
+        return false;
+    int32_t wide = map->count / blocks, size = parent_channels / blocks;
+    for (int32_t j = 0; j < map->count; j++)
+        if (map->parent[j % wide] >= size || map->parent[j] != j / wide * size + map->parent[j % wide])
+            return false;
+    return true;
+}
+
+static enum status check_layer(const struct widening *widening, int32_t index, struct error *err)
+{
+    const struct graph *graph = widening->graph;
+    const struct layer *layer = &graph->layers[index];
+    const struct channel_map *map = layer_map(widening, index);
+    if (layer->kind == LAYER_INPUT && map->parent)
+        return refuse(widening, index, "is added to it, and its channels are the image's", err);
+    if ((layer->kind == LAYER_CONV || layer->kind == LAYER_DENSE) && map->parent &&
+        map->count > MORPH_MAX_CHANNELS)
+        return error_set(err, ST_RANGE, "widen: %s %u would have %d channels, expected at most %d",
+                         layer_kind_name(layer->kind), (unsigned)layer->id, (int)map->count,
+                         MORPH_MAX_CHANNELS);
+
+    struct channel_map wanted;
+    bool determined = false;
+    enum status st = determined_map(widening, index, &determined, &wanted, err);
+    if (st != ST_OK)
+        return st;
+    bool agrees = !determined || same_map(map, &wanted);
+    free(wanted.parent);
+    if (!agrees)
+        return refuse(widening, index, "would need channels that its inputs do not make", err);
+
+    if (!is_grouped(graph, index))
+        return ST_OK;
+    int32_t input = layer->inputs[0];
+    if (!fits_blocks(map, layer->shape.c, layer->groups) ||
+        !fits_blocks(layer_map(widening, input), graph->layers[input].shape.c, layer->groups))
+        return refuse(widening, index, "would mix channels of several groups", err);
+    return ST_OK;
+}
+
+/* Writes the maps' widths into the child. */
+static void widen_child(const struct widening *widening, struct graph *child)
+{
+    for (int32_t i = 0; i < child->count; i++) {
+        struct layer *layer = &child->layers[i];
+        const struct channel_map *map = layer_map(widening, i);
+        if ((layer->kind != LAYER_CONV && layer->kind != LAYER_DENSE) || !map->parent)
+            continue;
+        layer->out_channels = map->count;
+        if (morph_is_depthwise(widening->graph, i))
+            layer->groups = layer_map(widening, layer->inputs[0])->count;
+    }
+}
+
+enum status morph_plan_widen(struct morph_plan *plan, const struct morph *morph, const struct graph *parent,
+                             uint64_t seed, struct error *err)
+{
+    struct widening widening = {.graph = parent};
+    enum status st = morph_find_place(parent, morph->a, "widen", &widening.target, err);
+    if (st != ST_OK)
+        return st;
+    const struct layer *target = &parent->layers[widening.target];
+    if (target->kind != LAYER_CONV && target->kind != LAYER_DENSE)
+        return error_set(err, ST_RANGE, "widen: layer %u is %s, expected conv or dense", (unsigned)target->id,
+                         layer_kind_name(target->kind));
+    size_t count = (size_t)parent->count;
+    plan->root = calloc(count, sizeof *plan->root);
+    plan->maps = calloc(count, sizeof *plan->maps);
+    if (!plan->root || !plan->maps)
+        return error_memory(err, "channel maps", count * sizeof *plan->maps);
+    plan->layer_count = parent->count;
+    widening.root = plan->root;
+    widening.maps = plan->maps;
+
+    find_classes(&widening);
+    st = draw_target_map(&widening, morph->amount, seed, err);
+    if (st == ST_OK)
+        st = derive_maps(&widening, err);
+    for (int32_t i = 0; st == ST_OK && i < parent->count; i++)
+        st = check_layer(&widening, i, err);
+    if (st == ST_OK)
+        widen_child(&widening, &plan->child);
+    return st;
+}

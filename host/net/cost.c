@@ -1,0 +1,170 @@
+/* Costs from shapes alone. Training is counted as the fused program runs it (host/program/lower.h): a ReLU or
+ * an add behind a batch norm that nothing else reads moves few bytes of its own. */
+#include "host/net/cost.h"
+
+#include <stdbool.h>
+
+enum { FLOAT_BYTES = 4 };
+
+/* What is known of the layers around a layer. */
+struct surroundings {
+    int32_t uses[GRAPH_MAX_LAYERS];      /* how many inputs read the layer */
+    bool has_gradient[GRAPH_MAX_LAYERS]; /* whether a gradient of its output is wanted: trained weights lie
+                                            before it */
+    bool ends_fusion[GRAPH_MAX_LAYERS];  /* batch norm, or add fused behind one: a following ReLU fuses */
+};
+
+struct layer_cost {
+    double parameters, forward_flops, train_flops, train_bytes;
+};
+
+static double elements(struct shape shape)
+{
+    return (double)shape.c * shape.h * shape.w;
+}
+
+/* Which input an add or a ReLU fuses with, -1: none. Nothing else may read it. */
+static int32_t fused_input(const struct graph *graph, const struct surroundings *around, int32_t index)
+{
+    const struct layer *layer = &graph->layers[index];
+    for (int32_t i = 0; i < layer->input_count; i++) {
+        int32_t input = layer->inputs[i];
+        if (around->uses[input] == 1 && around->ends_fusion[input] &&
+            (layer->kind == LAYER_RELU || graph->layers[input].kind == LAYER_BATCH_NORM))
+            return i;
+    }
+    return -1;
+}
+
+static void look_around(const struct graph *graph, struct surroundings *around)
+{
+    for (int32_t l = 0; l < graph->count; l++) {
+        around->uses[l] = 0;
+        for (int32_t i = 0; i < graph->layers[l].input_count; i++)
+            around->uses[graph->layers[l].inputs[i]]++;
+    }
+    for (int32_t l = 0; l < graph->count; l++) {
+        const struct layer *layer = &graph->layers[l];
+        enum layer_kind kind = layer->kind;
+        around->has_gradient[l] = kind == LAYER_CONV || kind == LAYER_DENSE || kind == LAYER_BATCH_NORM;
+        for (int32_t i = 0; i < layer->input_count; i++)
+            around->has_gradient[l] |= around->has_gradient[layer->inputs[i]];
+        around->ends_fusion[l] =
+            kind == LAYER_BATCH_NORM || (kind == LAYER_ADD && fused_input(graph, around, l) >= 0);
+    }
+}
+
+/* Convolution and dense layer: one product forward, one for each gradient that is wanted. */
+static struct layer_cost product_cost(const struct graph *graph, const struct layer *layer,
+                                      bool input_gradient)
+{
+    struct shape in = graph->layers[layer->inputs[0]].shape;
+    double outputs = elements(layer->shape), fan_in = elements(in);
+    if (layer->kind == LAYER_CONV)
+        fan_in = (double)(in.c / layer->groups) * layer->kernel_h * layer->kernel_w;
+    double passes = input_gradient ? 3.0 : 2.0;
+    struct layer_cost cost = {0};
+    cost.parameters = fan_in * layer->out_channels + (layer->bias ? layer->out_channels : 0);
+    cost.forward_flops = outputs * (2.0 * fan_in + (layer->bias ? 1.0 : 0.0));
+    cost.train_flops = passes * cost.forward_flops;
+    /* Each product reads or writes both the input's and the output's side once. */
+    cost.train_bytes = passes * FLOAT_BYTES * (elements(in) + outputs);
+    return cost;
+}
+
+/* The other kinds: `forward` and `backward` operations a value of the larger side. */
+static struct layer_cost plain_cost(double values, double forward, double backward, double moved)
+{
+    return (struct layer_cost){.forward_flops = forward * values,
+                               .train_flops = (forward + backward) * values,
+                               .train_bytes = FLOAT_BYTES * moved};
+}
+
+static struct layer_cost batch_norm_cost(const struct layer *layer)
+{
+    double values = elements(layer->shape);
+    /* Forward reads x twice (statistics, result) and writes y; backward reads x and dy twice and writes dx.
+     */
+    struct layer_cost cost = plain_cost(values, 2.0, 0.0, 8.0 * values);
+    cost.train_flops = values * (6.0 + 9.0);
+    cost.parameters = 2.0 * layer->shape.c;
+    return cost;
+}
+
+static struct layer_cost cost_of_layer(const struct graph *graph, const struct surroundings *around,
+                                       int32_t index)
+{
+    const struct layer *layer = &graph->layers[index];
+    if (layer->kind == LAYER_INPUT)
+        return (struct layer_cost){0};
+    double outputs = elements(layer->shape), inputs = 0.0;
+    bool gradient = false; /* of some input */
+    for (int32_t i = 0; i < layer->input_count; i++) {
+        inputs += elements(graph->layers[layer->inputs[i]].shape);
+        gradient |= around->has_gradient[layer->inputs[i]];
+    }
+    double both_ways = gradient ? 2.0 : 1.0;
+    double window = (double)layer->kernel_h * layer->kernel_w;
+
+    switch (layer->kind) {
+    case LAYER_CONV:
+    case LAYER_DENSE:
+        return product_cost(graph, layer, gradient);
+    case LAYER_BATCH_NORM:
+        return batch_norm_cost(layer);
+    case LAYER_RELU:
+        if (fused_input(graph, around, index) >= 0)
+            return plain_cost(outputs, 1.0, 1.0, 0.0);
+        /* Forward reads x, writes y; backward reads y and dy, writes dx. */
+        return plain_cost(outputs, 1.0, gradient ? 1.0 : 0.0, (gradient ? 5.0 : 2.0) * outputs);
+    case LAYER_ADD:
+        /* Fused: reads the other summand, writes its gradient. Alone: three tensors each way. */
+        return plain_cost(outputs, 1.0, gradient ? 1.0 : 0.0,
+                          (fused_input(graph, around, index) >= 0 ? 1.0 : 3.0) * both_ways * outputs);
+    case LAYER_MAX_POOL:
+    case LAYER_AVERAGE_POOL:
+        return plain_cost(outputs, window, gradient ? window : 0.0, both_ways * (inputs + outputs));
+    case LAYER_GLOBAL_POOL:
+        return plain_cost(inputs, 1.0, gradient ? 1.0 : 0.0, both_ways * (inputs + outputs));
+    case LAYER_CONCAT:
+        return plain_cost(outputs, 0.0, 0.0, both_ways * (inputs + outputs));
+    case LAYER_DROPOUT:
+        /* Free in inference. */
+        return (struct layer_cost){.train_flops = both_ways * outputs,
+                                   .train_bytes = FLOAT_BYTES * both_ways * (inputs + outputs)};
+    default:
+        return (struct layer_cost){0};
+    }
+}
+
+struct cost cost_of_graph(const struct graph *graph)
+{
+    struct surroundings around;
+    look_around(graph, &around);
+    struct cost cost = {0};
+    double parameters = 0.0; /* whole numbers below 2^53: exact */
+    for (int32_t l = 0; l < graph->count; l++) {
+        struct layer_cost layer = cost_of_layer(graph, &around, l);
+        parameters += layer.parameters;
+        cost.forward_flops += layer.forward_flops;
+        cost.train_flops += layer.train_flops;
+        cost.train_bytes += layer.train_bytes;
+        cost.activation_bytes += FLOAT_BYTES * elements(graph->layers[l].shape);
+    }
+    cost.parameters = (int64_t)parameters;
+    return cost;
+}
+
+double cost_seconds(const struct graph *graph, double flops, double bytes)
+{
+    struct surroundings around;
+    look_around(graph, &around);
+    double seconds = 0.0;
+    for (int32_t l = 0; l < graph->count; l++) {
+        struct layer_cost layer = cost_of_layer(graph, &around, l);
+        double computing = flops > 0.0 ? layer.train_flops / flops : 0.0;
+        double moving = bytes > 0.0 ? layer.train_bytes / bytes : 0.0;
+        seconds += computing > moving ? computing : moving;
+    }
+    return seconds;
+}

@@ -1,0 +1,364 @@
+/* Graphs to JSON and back, and their fingerprint. What is read may come from anybody: every value is checked
+ * here or by graph_append. */
+#include "host/net/serialise.h"
+#include "host/base/file.h"
+
+#include <math.h>
+#include <string.h>
+
+/* The keys that a kind has beside id, kind and inputs. */
+enum field {
+    FIELD_OUT = 1,
+    FIELD_KERNEL = 2,
+    FIELD_STRIDE = 4,
+    FIELD_PAD = 8,
+    FIELD_GROUPS = 16,
+    FIELD_BIAS = 32,
+    FIELD_RATE = 64,
+    FIELD_EVERY = 128 /* id, kind, inputs */
+};
+
+static int fields_of(enum layer_kind kind)
+{
+    switch (kind) {
+    case LAYER_CONV:
+        return FIELD_OUT | FIELD_KERNEL | FIELD_STRIDE | FIELD_PAD | FIELD_GROUPS | FIELD_BIAS;
+    case LAYER_MAX_POOL:
+    case LAYER_AVERAGE_POOL:
+        return FIELD_KERNEL | FIELD_STRIDE | FIELD_PAD;
+    case LAYER_DENSE:
+        return FIELD_OUT | FIELD_BIAS;
+    case LAYER_DROPOUT:
+        return FIELD_RATE;
+    default:
+        return 0;
+    }
+}
+
+/* ---- writing ---- */
+
+static bool put_number(cJSON *object, const char *key, double value)
+{
+    return cJSON_AddNumberToObject(object, key, value) != NULL;
+}
+
+static bool put_array(cJSON *object, const char *key, const int32_t *values, int32_t count)
+{
+    cJSON *array = cJSON_CreateIntArray(values, count);
+    if (array == NULL || !cJSON_AddItemToObject(object, key, array)) {
+        cJSON_Delete(array);
+        return false;
+    }
+    return true;
+}
+
+static bool put_settings(cJSON *object, const struct layer *layer)
+{
+    int fields = fields_of(layer->kind);
+    const int32_t kernel[2] = {layer->kernel_h, layer->kernel_w}, pad[2] = {layer->pad_h, layer->pad_w};
+    bool ok = true;
+    if (fields & FIELD_OUT)
+        ok = ok && put_number(object, "out", layer->out_channels);
+    if (fields & FIELD_KERNEL)
+        ok = ok && put_array(object, "kernel", kernel, 2);
+    if (fields & FIELD_STRIDE && layer->stride != 1)
+        ok = ok && put_number(object, "stride", layer->stride);
+    if (fields & FIELD_PAD && (pad[0] != 0 || pad[1] != 0))
+        ok = ok && put_array(object, "pad", pad, 2);
+    if (fields & FIELD_GROUPS && layer->groups != 1)
+        ok = ok && put_number(object, "groups", layer->groups);
+    if (fields & FIELD_BIAS && layer->bias)
+        ok = ok && cJSON_AddTrueToObject(object, "bias") != NULL;
+    if (fields & FIELD_RATE)
+        ok = ok && put_number(object, "rate", layer->rate);
+    return ok;
+}
+
+static cJSON *layer_to_json(const struct graph *graph, const struct layer *layer)
+{
+    int32_t inputs[GRAPH_MAX_INPUTS];
+    for (int32_t i = 0; i < layer->input_count; i++)
+        inputs[i] = (int32_t)graph->layers[layer->inputs[i]].id; /* at most GRAPH_MAX_ID */
+    cJSON *object = cJSON_CreateObject();
+    if (object == NULL)
+        return NULL;
+    if (!put_number(object, "id", layer->id) ||
+        cJSON_AddStringToObject(object, "kind", layer_kind_name(layer->kind)) == NULL ||
+        !put_array(object, "inputs", inputs, layer->input_count) || !put_settings(object, layer)) {
+        cJSON_Delete(object);
+        return NULL;
+    }
+    return object;
+}
+
+cJSON *graph_to_json(const struct graph *graph)
+{
+    struct shape image = graph->layers[0].shape;
+    const int32_t input[3] = {image.c, image.h, image.w};
+    cJSON *json = cJSON_CreateObject();
+    if (json == NULL || !put_array(json, "input", input, 3) || !put_number(json, "next_id", graph->next_id))
+        goto failed;
+    cJSON *layers = cJSON_AddArrayToObject(json, "layers");
+    if (layers == NULL)
+        goto failed;
+    for (int32_t l = 1; l < graph->count; l++) {
+        cJSON *object = layer_to_json(graph, &graph->layers[l]);
+        if (object == NULL || !cJSON_AddItemToArray(layers, object)) {
+            cJSON_Delete(object);
+            goto failed;
+        }
+    }
+    return json;
+failed:
+    cJSON_Delete(json);
+    return NULL;
+}
+
+/* ---- reading ---- */
+
+/* `json` (NULL when absent) as a whole number in [0, INT32_MAX]; graph_append knows the narrower ranges. */
+static enum status get_whole(const cJSON *json, const char *key, int32_t *value, struct error *err)
+{
+    if (json == NULL)
+        return error_set(err, ST_FORMAT, "key \"%s\" is missing", key);
+    if (!cJSON_IsNumber(json))
+        return error_set(err, ST_FORMAT, "\"%s\" is not a number", key);
+    double found = json->valuedouble;
+    if (!(found >= 0.0 && found <= (double)INT32_MAX && floor(found) == found))
+        return error_set(err, ST_FORMAT, "\"%s\" is %.17g, expected a whole number from 0 to %d", key, found,
+                         INT32_MAX);
+    *value = (int32_t)found;
+    return ST_OK;
+}
+
+/* `json` as an array of `low` to `high` whole numbers. */
+static enum status get_wholes(const cJSON *json, const char *key, int32_t low, int32_t high, int32_t *values,
+                              int32_t *count, struct error *err)
+{
+    if (json == NULL)
+        return error_set(err, ST_FORMAT, "key \"%s\" is missing", key);
+    if (!cJSON_IsArray(json))
+        return error_set(err, ST_FORMAT, "\"%s\" is not an array", key);
+    int32_t found = 0;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, json)
+    {
+        if (found < high) {
+            enum status st = get_whole(item, key, &values[found], err);
+            if (st != ST_OK)
+                return st;
+        }
+        found++;
+    }
+    if (found < low || found > high)
+        return error_set(err, ST_FORMAT, "\"%s\" has %d entries, expected %d to %d", key, found, low, high);
+    *count = found;
+    return ST_OK;
+}
+
+static const cJSON *get(const cJSON *object, const char *key)
+{
+    return cJSON_GetObjectItemCaseSensitive(object, key);
+}
+
+static enum status get_kind(const cJSON *json, enum layer_kind *kind, struct error *err)
+{
+    if (!cJSON_IsString(json))
+        return error_set(err, ST_FORMAT, "\"kind\" is missing or not a string");
+    for (int k = LAYER_INPUT + 1; k < LAYER_KIND_COUNT; k++)
+        if (strcmp(json->valuestring, layer_kind_name((enum layer_kind)k)) == 0) {
+            *kind = (enum layer_kind)k;
+            return ST_OK;
+        }
+    return error_set(err, ST_FORMAT, "\"kind\" is \"%.32s\", expected a kind of layer such as \"conv\"",
+                     json->valuestring);
+}
+
+/* Every key known, of this kind and standing once: a misspelt or doubled setting is not to be overlooked. */
+static enum status check_keys(const cJSON *object, enum layer_kind kind, struct error *err)
+{
+    static const struct {
+        const char *key;
+        int field;
+    } keys[] = {{"id", FIELD_EVERY}, {"kind", FIELD_EVERY},    {"inputs", FIELD_EVERY},
+                {"out", FIELD_OUT},  {"kernel", FIELD_KERNEL}, {"stride", FIELD_STRIDE},
+                {"pad", FIELD_PAD},  {"groups", FIELD_GROUPS}, {"bias", FIELD_BIAS},
+                {"rate", FIELD_RATE}};
+    int allowed = fields_of(kind) | FIELD_EVERY;
+    unsigned seen = 0;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, object)
+    {
+        unsigned bit = 0;
+        for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
+            if (strcmp(item->string, keys[k].key) == 0 && keys[k].field & allowed)
+                bit = 1u << k;
+        if (bit == 0 || seen & bit)
+            return error_set(err, ST_FORMAT, "key \"%.32s\" %s", item->string,
+                             bit == 0 ? "is none of this kind of layer" : "stands twice");
+        seen |= bit;
+    }
+    return ST_OK;
+}
+
+static enum status get_pair(const cJSON *object, const char *key, int32_t *first, int32_t *second,
+                            struct error *err)
+{
+    int32_t pair[2], count;
+    enum status st = get_wholes(get(object, key), key, 2, 2, pair, &count, err);
+    if (st == ST_OK)
+        *first = pair[0], *second = pair[1];
+    return st;
+}
+
+static enum status get_settings(const cJSON *object, struct layer *layer, struct error *err)
+{
+    int fields = fields_of(layer->kind);
+    const cJSON *bias = get(object, "bias"), *rate = get(object, "rate");
+    enum status st = ST_OK;
+    if (fields & FIELD_OUT)
+        st = get_whole(get(object, "out"), "out", &layer->out_channels, err);
+    if (st == ST_OK && fields & FIELD_KERNEL)
+        st = get_pair(object, "kernel", &layer->kernel_h, &layer->kernel_w, err);
+    if (st == ST_OK && get(object, "stride") != NULL)
+        st = get_whole(get(object, "stride"), "stride", &layer->stride, err);
+    if (st == ST_OK && get(object, "pad") != NULL)
+        st = get_pair(object, "pad", &layer->pad_h, &layer->pad_w, err);
+    if (st == ST_OK && get(object, "groups") != NULL)
+        st = get_whole(get(object, "groups"), "groups", &layer->groups, err);
+    if (st != ST_OK)
+        return st;
+    if (bias != NULL && !cJSON_IsBool(bias))
+        return error_set(err, ST_FORMAT, "\"bias\" is not true or false");
+    layer->bias = cJSON_IsTrue(bias);
+    if (!(fields & FIELD_RATE))
+        return ST_OK;
+    /* The range is checked as double: what rounds to 1 in float is for graph_append to refuse. */
+    if (!cJSON_IsNumber(rate) || !(rate->valuedouble >= 0.0 && rate->valuedouble < 1.0))
+        return error_set(err, ST_FORMAT, "\"rate\" is missing or not a number from 0 to below 1");
+    layer->rate = (float)rate->valuedouble;
+    return ST_OK;
+}
+
+static enum status layer_from_json(struct graph *graph, const cJSON *object, struct error *err)
+{
+    if (!cJSON_IsObject(object))
+        return error_set(err, ST_FORMAT, "not an object");
+    struct layer layer = {.stride = 1, .groups = 1};
+    int32_t id, ids[GRAPH_MAX_INPUTS];
+    enum status st = get_kind(get(object, "kind"), &layer.kind, err);
+    if (st == ST_OK)
+        st = check_keys(object, layer.kind, err);
+    if (st == ST_OK)
+        st = get_whole(get(object, "id"), "id", &id, err);
+    if (st == ST_OK)
+        st = get_wholes(get(object, "inputs"), "inputs", 1, GRAPH_MAX_INPUTS, ids, &layer.input_count, err);
+    if (st == ST_OK)
+        st = get_settings(object, &layer, err);
+    if (st != ST_OK)
+        return st;
+    if (id == 0)
+        return error_set(err, ST_FORMAT, "\"id\" is 0, expected at least 1 (0 is the input's)");
+    layer.id = (uint32_t)id;
+    for (int32_t i = 0; i < layer.input_count; i++) {
+        layer.inputs[i] = graph_find(graph, (uint32_t)ids[i]);
+        if (layer.inputs[i] < 0)
+            return error_set(err, ST_FORMAT, "\"inputs\" names %d, expected the id of a layer before it",
+                             ids[i]);
+    }
+    return graph_append(graph, layer, NULL, err);
+}
+
+static enum status layers_from_json(struct graph *graph, const cJSON *json, struct error *err)
+{
+    const cJSON *layers = get(json, "layers"), *item;
+    int32_t image[3], count, next_id, place = 0;
+    enum status st = get_wholes(get(json, "input"), "input", 3, 3, image, &count, err);
+    if (st == ST_OK)
+        st = get_whole(get(json, "next_id"), "next_id", &next_id, err);
+    if (st != ST_OK)
+        return st;
+    if (!cJSON_IsArray(layers))
+        return error_set(err, ST_FORMAT, "\"layers\" is missing or not an array");
+    st = graph_new(graph, image[0], image[1], image[2], err);
+    if (st != ST_OK)
+        return st;
+    cJSON_ArrayForEach(item, layers)
+    {
+        if (layer_from_json(graph, item, err) != ST_OK)
+            return error_prefix(err, "entry %d of \"layers\"", place);
+        place++;
+    }
+    if ((uint32_t)next_id < graph->next_id)
+        return error_set(err, ST_FORMAT, "\"next_id\" is %d, expected at least %u, above every id", next_id,
+                         (unsigned)graph->next_id);
+    graph->next_id = (uint32_t)next_id;
+    return graph_infer(graph, err);
+}
+
+enum status graph_from_json(struct graph *graph, const cJSON *json, struct error *err)
+{
+    *graph = (struct graph){0};
+    enum status st = cJSON_IsObject(json) ? layers_from_json(graph, json, err)
+                                          : error_set(err, ST_FORMAT, "not an object");
+    if (st != ST_OK) {
+        graph_free(graph);
+        return error_prefix(err, "graph");
+    }
+    return ST_OK;
+}
+
+/* ---- fingerprint ---- */
+
+static uint64_t hash_number(uint64_t hash, uint64_t number)
+{
+    return file_hash(hash, &number, sizeof number);
+}
+
+/* Of the layer and all before it, without ids or places. */
+static uint64_t hash_layer(const struct layer *layer, const uint64_t *hashes)
+{
+    int fields = fields_of(layer->kind);
+    uint64_t hash = hash_number(FILE_HASH_START, layer->kind);
+    if (layer->kind == LAYER_INPUT) {
+        hash = hash_number(hash, (uint64_t)layer->shape.c);
+        hash = hash_number(hash, (uint64_t)layer->shape.h);
+        hash = hash_number(hash, (uint64_t)layer->shape.w);
+    }
+    if (fields & FIELD_OUT)
+        hash = hash_number(hash, (uint64_t)layer->out_channels);
+    if (fields & FIELD_KERNEL)
+        hash = hash_number(hash_number(hash, (uint64_t)layer->kernel_h), (uint64_t)layer->kernel_w);
+    if (fields & FIELD_STRIDE)
+        hash = hash_number(hash, (uint64_t)layer->stride);
+    if (fields & FIELD_PAD)
+        hash = hash_number(hash_number(hash, (uint64_t)layer->pad_h), (uint64_t)layer->pad_w);
+    if (fields & FIELD_GROUPS)
+        hash = hash_number(hash, (uint64_t)layer->groups);
+    if (fields & FIELD_BIAS)
+        hash = hash_number(hash, layer->bias);
+    if (fields & FIELD_RATE)
+        hash = hash_number(hash, (uint64_t)(layer->rate * 16777216.0f));
+    if (layer->kind == LAYER_ADD) /* whose summands have no order */
+        return hash_number(hash, hashes[layer->inputs[0]] + hashes[layer->inputs[1]]);
+    for (int32_t i = 0; i < layer->input_count; i++)
+        hash = hash_number(hash, hashes[layer->inputs[i]]);
+    return hash;
+}
+
+/* A layer's final hash also covers everything behind it; the sum over all layers has no order. So the order
+ * in which parallel branches were made does not count, but who shares whose output does. */
+uint64_t graph_fingerprint(const struct graph *graph)
+{
+    uint64_t before[GRAPH_MAX_LAYERS], behind[GRAPH_MAX_LAYERS] = {0}, sum = 0;
+    for (int32_t l = 0; l < graph->count; l++)
+        before[l] = hash_layer(&graph->layers[l], before);
+    for (int32_t l = graph->count - 1; l >= 0; l--) {
+        const struct layer *layer = &graph->layers[l];
+        uint64_t whole = hash_number(before[l], behind[l]);
+        sum += whole;
+        for (int32_t i = 0; i < layer->input_count; i++)
+            behind[layer->inputs[i]] += hash_number(whole, layer->kind == LAYER_ADD ? 0 : (uint64_t)i);
+    }
+    return hash_number(hash_number(FILE_HASH_START, (uint64_t)graph->count), sum);
+}

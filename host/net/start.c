@@ -1,0 +1,270 @@
+/* Starting architectures. Each is a function that puts its layers behind the input; a builder remembers the
+ * first error, so that the functions read as lists of layers. */
+#include "host/net/start.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Halving stops below this short side: what is left goes to the global pool. */
+enum { SMALLEST_HALVED_SIDE = 4 };
+
+/* Images with a larger short side are shrunk by the stem to at most this, as ImageNet's networks do. */
+enum { LARGEST_STEM_SIDE = 64 };
+
+enum { DENSENET_BLOCKS = 4, RESNET_STAGES = 4, RESNET_STAGE_BLOCKS = 2 };
+
+struct builder {
+    struct graph *graph;
+    int32_t at; /* index of the layer that the next one reads */
+    enum status status;
+    struct error *err;
+};
+
+static void add(struct builder *b, struct layer layer)
+{
+    if (b->status != ST_OK)
+        return;
+    if (layer.input_count == 0) {
+        layer.inputs[0] = b->at;
+        layer.input_count = 1;
+    }
+    if (layer.stride == 0)
+        layer.stride = 1;
+    if (layer.groups == 0)
+        layer.groups = 1;
+    b->status = graph_append(b->graph, layer, &b->at, b->err);
+}
+
+/* A convolution that keeps height and width when the stride is 1. */
+static void conv(struct builder *b, int32_t channels, int32_t kernel, int32_t stride, bool bias)
+{
+    add(b, (struct layer){.kind = LAYER_CONV,
+                          .out_channels = channels,
+                          .kernel_h = kernel,
+                          .kernel_w = kernel,
+                          .stride = stride,
+                          .pad_h = kernel / 2,
+                          .pad_w = kernel / 2,
+                          .bias = bias});
+}
+
+static void simple(struct builder *b, enum layer_kind kind)
+{
+    add(b, (struct layer){.kind = kind});
+}
+
+static void batch_norm_relu(struct builder *b)
+{
+    simple(b, LAYER_BATCH_NORM);
+    simple(b, LAYER_RELU);
+}
+
+static void pool(struct builder *b, enum layer_kind kind, int32_t kernel, int32_t stride, int32_t pad)
+{
+    add(b, (struct layer){.kind = kind,
+                          .kernel_h = kernel,
+                          .kernel_w = kernel,
+                          .stride = stride,
+                          .pad_h = pad,
+                          .pad_w = pad});
+}
+
+static void join(struct builder *b, enum layer_kind kind, int32_t first, int32_t second)
+{
+    add(b, (struct layer){.kind = kind, .input_count = 2, .inputs = {first, second}});
+}
+
+static void dense(struct builder *b, int32_t channels)
+{
+    add(b, (struct layer){.kind = LAYER_DENSE, .out_channels = channels, .bias = true});
+}
+
+static int32_t short_side(const struct builder *b)
+{
+    struct shape s = b->graph->layers[b->at].shape;
+    return s.h < s.w ? s.h : s.w;
+}
+
+static bool can_halve(const struct builder *b)
+{
+    return short_side(b) >= SMALLEST_HALVED_SIDE;
+}
+
+static int32_t halving_stride(const struct builder *b)
+{
+    return can_halve(b) ? 2 : 1;
+}
+
+static void max_pool_halving(struct builder *b)
+{
+    if (can_halve(b))
+        pool(b, LAYER_MAX_POOL, 2, 2, 0);
+}
+
+/* The first convolution; large images are halved by it and by as many pools as it takes. */
+static void stem(struct builder *b, int32_t channels, int32_t kernel)
+{
+    conv(b, channels, kernel, short_side(b) > LARGEST_STEM_SIDE ? 2 : 1, false);
+    while (b->status == ST_OK && short_side(b) > LARGEST_STEM_SIDE)
+        max_pool_halving(b);
+}
+
+/* Six convolutions, pooled before batch norm and ReLU (a quarter of the memory traffic for the same function
+ * up to the sign of the scale), channels doubled where the image halves. At 32 x 32 x 3, width 32: 68 million
+ * operations forward and 203 million a training step and image, 0.55 million parameters: a third of the
+ * ResNet's depth at an eighth of its cost, and room for the search to grow. */
+static void lean(struct builder *b, int32_t width, int32_t classes)
+{
+    stem(b, width, 3);
+    batch_norm_relu(b);
+    conv(b, width, 3, 1, false);
+    max_pool_halving(b);
+    batch_norm_relu(b);
+
+    conv(b, 2 * width, 3, 1, false);
+    max_pool_halving(b);
+    batch_norm_relu(b);
+
+    conv(b, 4 * width, 3, 1, false);
+    batch_norm_relu(b);
+    conv(b, 4 * width, 3, 1, false);
+    max_pool_halving(b);
+    batch_norm_relu(b);
+
+    conv(b, 8 * width, 3, 1, false);
+    batch_norm_relu(b);
+    simple(b, LAYER_GLOBAL_POOL);
+    dense(b, classes);
+}
+
+/* Auto-Keras's CnnGenerator. There a block is ReLU, batch norm, convolution, pool; here it is convolution,
+ * batch norm, ReLU, pool, so that the image itself is not cut at zero. */
+static void cnn(struct builder *b, int32_t width, int32_t classes)
+{
+    for (int32_t block = 0; block < 3; block++) {
+        conv(b, width, 3, 1, true);
+        batch_norm_relu(b);
+        max_pool_halving(b);
+    }
+    simple(b, LAYER_GLOBAL_POOL);
+    add(b, (struct layer){.kind = LAYER_DROPOUT, .rate = 0.25f});
+    dense(b, width);
+    simple(b, LAYER_RELU);
+    dense(b, classes);
+}
+
+/* He et al. 2015, ResNet-18 with the 3 x 3 stem for small images. Where the shape stays, the shortcut is the
+ * identity (Auto-Keras puts a ReLU and a convolution there always). */
+static void resnet(struct builder *b, int32_t width, int32_t classes)
+{
+    stem(b, width, 3);
+    batch_norm_relu(b);
+    for (int32_t stage = 0; stage < RESNET_STAGES; stage++)
+        for (int32_t block = 0; block < RESNET_STAGE_BLOCKS; block++) {
+            int32_t channels = width << stage, begin = b->at;
+            bool changes = stage > 0 && block == 0;
+            int32_t stride = changes ? halving_stride(b) : 1;
+            conv(b, channels, 3, stride, false);
+            batch_norm_relu(b);
+            conv(b, channels, 3, 1, false);
+            simple(b, LAYER_BATCH_NORM);
+            int32_t branch = b->at, shortcut = begin;
+            if (changes) {
+                b->at = begin;
+                conv(b, channels, 1, stride, false);
+                simple(b, LAYER_BATCH_NORM);
+                shortcut = b->at;
+            }
+            join(b, LAYER_ADD, branch, shortcut);
+            simple(b, LAYER_RELU);
+        }
+    simple(b, LAYER_GLOBAL_POOL);
+    dense(b, classes);
+}
+
+/* Huang et al. 2017, DenseNet-121 with Auto-Keras's stem: growth is half the width, bottlenecks four times
+ * the growth, transitions halve the channels. */
+static void densenet(struct builder *b, int32_t width, int32_t classes)
+{
+    static const int32_t block_layers[DENSENET_BLOCKS] = {6, 12, 24, 16};
+    int32_t growth = width / 2, channels = width;
+    stem(b, width, 7);
+    batch_norm_relu(b);
+    if (can_halve(b))
+        pool(b, LAYER_MAX_POOL, 3, 2, 1);
+    for (int32_t block = 0; block < DENSENET_BLOCKS; block++) {
+        for (int32_t l = 0; l < block_layers[block]; l++) {
+            int32_t begin = b->at;
+            batch_norm_relu(b);
+            conv(b, 4 * growth, 1, 1, false);
+            batch_norm_relu(b);
+            conv(b, growth, 3, 1, false);
+            join(b, LAYER_CONCAT, begin, b->at);
+            channels += growth;
+        }
+        if (block == DENSENET_BLOCKS - 1)
+            break;
+        batch_norm_relu(b);
+        channels /= 2;
+        conv(b, channels, 1, 1, false);
+        if (can_halve(b))
+            pool(b, LAYER_AVERAGE_POOL, 2, 2, 0);
+    }
+    batch_norm_relu(b);
+    simple(b, LAYER_GLOBAL_POOL);
+    dense(b, classes);
+}
+
+static const struct start {
+    const char *name;
+    int32_t width; /* its own */
+    void (*build)(struct builder *b, int32_t width, int32_t classes);
+} starts[] = {
+    {"lean", 32, lean},
+    {"cnn", 64, cnn},
+    {"resnet", 64, resnet},
+    {"densenet", 64, densenet},
+};
+
+enum { START_COUNT = sizeof starts / sizeof starts[0] };
+
+static enum status unknown_start(const char *name, struct error *err)
+{
+    char names[128] = "";
+    size_t length = 0;
+    for (int32_t i = 0; i < START_COUNT; i++)
+        length += (size_t)snprintf(names + length, sizeof names - length, "%s\"%s\"", i > 0 ? ", " : "",
+                                   starts[i].name);
+    return error_set(err, ST_RANGE, "starting network: found \"%.64s\", expected one of %s", name, names);
+}
+
+enum status start_make(struct graph *graph, const char *name, int32_t width, struct shape image,
+                       int32_t classes, struct error *err)
+{
+    *graph = (struct graph){0};
+    const struct start *start = NULL;
+    for (int32_t i = 0; i < START_COUNT; i++)
+        if (strcmp(starts[i].name, name) == 0)
+            start = &starts[i];
+    if (start == NULL)
+        return unknown_start(name, err);
+    if (width == 0)
+        width = start->width;
+    if (width < 8 || width > START_MAX_WIDTH || width % 8 != 0)
+        return error_set(err, ST_RANGE,
+                         "starting network %s: width is %d, expected 0 or a multiple of 8 from 8 to %d", name,
+                         width, START_MAX_WIDTH);
+    enum status st = graph_new(graph, image.c, image.h, image.w, err);
+    if (st == ST_OK) {
+        struct builder builder = {.graph = graph, .err = err};
+        start->build(&builder, width, classes);
+        st = builder.status;
+    }
+    if (st == ST_OK)
+        st = graph_infer(graph, err);
+    if (st != ST_OK) {
+        graph_free(graph);
+        return error_prefix(err, "starting network %s", name);
+    }
+    return ST_OK;
+}

@@ -1,0 +1,130 @@
+/* The weight tensors of a graph: which there are, where they lie, how they begin. */
+#include "host/base/random.h"
+#include "host/net/graph.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Tensors begin at multiples of 64 bytes, for aligned vector loads. */
+enum { WEIGHT_ALIGNMENT = 16 };
+
+const char *weight_role_name(enum weight_role role)
+{
+    static const char *const names[WEIGHT_ROLE_COUNT] = {
+        [WEIGHT_KERNEL] = "weight",
+        [WEIGHT_BIAS] = "bias",
+        [WEIGHT_SCALE] = "weight",
+        [WEIGHT_SHIFT] = "bias",
+        [WEIGHT_RUNNING_MEAN] = "running_mean",
+        [WEIGHT_RUNNING_VAR] = "running_var",
+    };
+    return (unsigned)role < WEIGHT_ROLE_COUNT ? names[role] : "unknown";
+}
+
+bool weight_is_trained(enum weight_role role)
+{
+    return role != WEIGHT_RUNNING_MEAN && role != WEIGHT_RUNNING_VAR;
+}
+
+static bool layer_has(const struct layer *layer, enum weight_role role)
+{
+    switch (layer->kind) {
+    case LAYER_CONV:
+    case LAYER_DENSE:
+        return role == WEIGHT_KERNEL || (role == WEIGHT_BIAS && layer->bias);
+    case LAYER_BATCH_NORM:
+        return role >= WEIGHT_SCALE;
+    default:
+        return false;
+    }
+}
+
+static void tensor_dims(const struct graph *graph, const struct layer *layer, enum weight_role role,
+                        int32_t dims[4])
+{
+    dims[0] = layer->shape.c; /* of all kinds with weights the number of outputs */
+    dims[1] = dims[2] = dims[3] = 1;
+    if (role != WEIGHT_KERNEL)
+        return;
+    struct shape in = graph->layers[layer->inputs[0]].shape;
+    dims[1] = layer->kind == LAYER_CONV ? in.c / layer->groups : in.c;
+    dims[2] = layer->kind == LAYER_CONV ? layer->kernel_h : in.h;
+    dims[3] = layer->kind == LAYER_CONV ? layer->kernel_w : in.w;
+}
+
+enum status weight_table_new(struct weight_table *table, const struct graph *graph, struct error *err)
+{
+    *table = (struct weight_table){0};
+    int32_t count = 0;
+    for (int32_t l = 0; l < graph->count; l++)
+        for (int role = 0; role < WEIGHT_ROLE_COUNT; role++)
+            count += layer_has(&graph->layers[l], role);
+    size_t bytes = (size_t)(count > 0 ? count : 1) * sizeof *table->tensors;
+    table->tensors = malloc(bytes);
+    if (table->tensors == NULL)
+        return error_memory(err, "weight table", bytes);
+
+    /* No overflow: a tensor has at most GRAPH_MAX_ELEMENTS values (graph_infer), a graph fewer than 2^14
+     * tensors. */
+    for (int32_t l = 0; l < graph->count; l++) {
+        const struct layer *layer = &graph->layers[l];
+        for (int role = 0; role < WEIGHT_ROLE_COUNT; role++) {
+            if (!layer_has(layer, role))
+                continue;
+            struct weight_tensor *tensor = &table->tensors[table->count++];
+            *tensor = (struct weight_tensor){
+                .layer_id = layer->id, .layer = l, .role = role, .offset = table->total};
+            tensor_dims(graph, layer, role, tensor->dims);
+            tensor->count = (size_t)tensor->dims[0] * (size_t)tensor->dims[1] * (size_t)tensor->dims[2] *
+                            (size_t)tensor->dims[3];
+            table->total += (tensor->count + WEIGHT_ALIGNMENT - 1) / WEIGHT_ALIGNMENT * WEIGHT_ALIGNMENT;
+        }
+    }
+    return ST_OK;
+}
+
+void weight_table_free(struct weight_table *table)
+{
+    free(table->tensors);
+    *table = (struct weight_table){0};
+}
+
+int32_t weight_find(const struct weight_table *table, uint32_t layer_id, enum weight_role role)
+{
+    for (int32_t i = 0; i < table->count; i++)
+        if (table->tensors[i].layer_id == layer_id && table->tensors[i].role == role)
+            return i;
+    return -1;
+}
+
+static void fill_normal(const struct weight_tensor *tensor, double deviation, uint64_t seed, float *values)
+{
+    uint32_t part = tensor->layer_id * 8 + (uint32_t)tensor->role;
+    for (size_t i = 0; i < tensor->count; i += 2) {
+        double first, second;
+        random_normal2(random_draw(seed, RANDOM_WEIGHTS, i / 2, part), &first, &second);
+        values[i] = (float)(deviation * first);
+        if (i + 1 < tensor->count)
+            values[i + 1] = (float)(deviation * second);
+    }
+}
+
+void weight_initialise(const struct weight_table *table, const struct graph *graph, uint64_t seed,
+                       float *values)
+{
+    memset(values, 0, table->total * sizeof *values);
+    for (int32_t t = 0; t < table->count; t++) {
+        const struct weight_tensor *tensor = &table->tensors[t];
+        float *place = values + tensor->offset;
+        if (tensor->role == WEIGHT_KERNEL) {
+            double fan_in = (double)tensor->dims[1] * tensor->dims[2] * tensor->dims[3];
+            /* No ReLU follows the logits: half the variance keeps their size. */
+            double gain = tensor->layer == graph->count - 1 ? 1.0 : 2.0;
+            fill_normal(tensor, sqrt(gain / fan_in), seed, place);
+        } else if (tensor->role == WEIGHT_SCALE || tensor->role == WEIGHT_RUNNING_VAR) {
+            for (size_t i = 0; i < tensor->count; i++)
+                place[i] = 1.0f;
+        }
+    }
+}

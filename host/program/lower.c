@@ -1,0 +1,251 @@
+/* Lowering: the frame. Counts, plans the fusions, and calls forward and backward. */
+#include "host/program/lowering.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The dropout's counter has 24 bits for groups of four elements (program.h). */
+static const int64_t dropout_elements_max = (int64_t)4 << 24;
+
+struct prog_op *lower_op(struct lowering *lowering, enum prog_op_kind kind, int32_t layer)
+{
+    struct program *program = lowering->program;
+    assert(program->op_count < lowering->op_capacity);
+    struct prog_op *op = &program->ops[program->op_count++];
+    memset(op, 0, sizeof *op);
+    op->kind = kind;
+    op->layer_id = layer < 0 ? 0 : lowering->graph->layers[layer].id;
+    for (int32_t i = 0; i < PROG_MAX_INPUTS; i++)
+        op->inputs[i] = -1;
+    for (int32_t i = 0; i < PROG_MAX_OUTPUTS; i++)
+        op->outputs[i] = -1;
+    return op;
+}
+
+void lower_window(struct lowering *lowering, struct prog_op *op, int32_t layer)
+{
+    const struct layer *from = &lowering->graph->layers[layer];
+    op->window.kernel_h = from->kernel_h;
+    op->window.kernel_w = from->kernel_w;
+    op->window.stride = from->stride;
+    op->window.pad_h = from->pad_h;
+    op->window.pad_w = from->pad_w;
+    op->window.groups = from->kind == LAYER_CONV ? from->groups : 1;
+}
+
+void lower_read(struct prog_op *op, int32_t tensor)
+{
+    assert(op->input_count < PROG_MAX_INPUTS);
+    op->inputs[op->input_count++] = tensor;
+}
+
+void lower_read_value(const struct lowering *lowering, struct prog_op *op, int32_t layer)
+{
+    lower_read(op, lowering->layers[lowering->layers[layer].source].value);
+}
+
+/* Weight tensors are appended first, so a weight's tensor has the id of its place in the weight table. */
+void lower_read_weight(const struct lowering *lowering, struct prog_op *op, int32_t layer,
+                       enum weight_role role)
+{
+    int32_t weight = lowering->weight_of[layer * WEIGHT_ROLE_COUNT + (int32_t)role];
+    if (weight >= 0)
+        lower_read(op, weight);
+}
+
+static int32_t append_tensor(struct lowering *lowering, enum tensor_kind kind, struct shape shape,
+                             int32_t weight)
+{
+    struct program *program = lowering->program;
+    assert(program->tensor_count < lowering->tensor_capacity);
+    program->tensors[program->tensor_count] = (struct prog_tensor){kind, shape, weight, -1, -1};
+    return program->tensor_count++;
+}
+
+int32_t lower_write(struct lowering *lowering, struct prog_op *op, enum tensor_kind kind, struct shape shape)
+{
+    assert(op->output_count < PROG_MAX_OUTPUTS);
+    int32_t tensor = append_tensor(lowering, kind, shape, -1);
+    op->outputs[op->output_count++] = tensor;
+    return tensor;
+}
+
+void lower_skip_output(struct prog_op *op)
+{
+    assert(op->output_count < PROG_MAX_OUTPUTS);
+    op->outputs[op->output_count++] = -1;
+}
+
+void lower_write_gradient(struct lowering *lowering, struct prog_op *op, int32_t layer, enum weight_role role)
+{
+    int32_t weight = lowering->weight_of[layer * WEIGHT_ROLE_COUNT + (int32_t)role];
+    if (weight < 0)
+        return;
+    assert(op->output_count < PROG_MAX_OUTPUTS);
+    struct shape shape = lowering->program->tensors[weight].shape;
+    op->outputs[op->output_count++] = append_tensor(lowering, TENSOR_GRADIENT, shape, weight);
+}
+
+struct shape lower_shape(const struct lowering *lowering, int32_t layer)
+{
+    struct shape shape = lowering->graph->layers[layer].shape;
+    shape.n = lowering->options->batch;
+    return shape;
+}
+
+/* Who reads whom, and which layers need a gradient. */
+static void plan_readers(struct lowering *lowering)
+{
+    const struct graph *graph = lowering->graph;
+    bool inference = lowering->options->purpose == PROG_EVALUATE;
+    for (int32_t i = 0; i < graph->count; i++) {
+        const struct layer *layer = &graph->layers[i];
+        struct layer_state *state = &lowering->layers[i];
+        *state = (struct layer_state){.source = i,
+                                      .reader = -1,
+                                      .norm = -1,
+                                      .addend = -1,
+                                      .value = -1,
+                                      .gradient = -1,
+                                      .saved = {-1, -1}};
+        state->trained =
+            layer->kind == LAYER_CONV || layer->kind == LAYER_BATCH_NORM || layer->kind == LAYER_DENSE;
+        for (int32_t k = 0; k < layer->input_count; k++)
+            state->trained = state->trained || lowering->layers[layer->inputs[k]].trained;
+        if (inference && layer->kind == LAYER_DROPOUT) {
+            state->source = lowering->layers[layer->inputs[0]].source;
+            continue;
+        }
+        for (int32_t k = 0; k < layer->input_count; k++) {
+            struct layer_state *read = &lowering->layers[lowering->layers[layer->inputs[k]].source];
+            read->reader_count++;
+            read->reader = i;
+        }
+    }
+}
+
+/* The only layer that reads `layer`, when it is of that kind; -1 otherwise. */
+static int32_t sole_reader(const struct lowering *lowering, int32_t layer, enum layer_kind kind)
+{
+    const struct layer_state *state = &lowering->layers[layer];
+    if (state->reader_count != 1 || lowering->graph->layers[state->reader].kind != kind)
+        return -1;
+    return state->reader;
+}
+
+/* Extends each batch norm over the add and the ReLU behind it, where nobody else reads what lies between.
+ * From the last to the first: where both operands of an add are batch norms the later one takes it, whose
+ * input is the fresher. */
+static void plan_fusion(struct lowering *lowering)
+{
+    struct layer_state *layers = lowering->layers;
+    for (int32_t norm = lowering->graph->count - 1; norm > 0; norm--) {
+        if (lowering->graph->layers[norm].kind != LAYER_BATCH_NORM)
+            continue;
+        int32_t tail = norm, addend = -1;
+        int32_t add = sole_reader(lowering, tail, LAYER_ADD);
+        bool taken = add >= 0 && (layers[add].absorbed || layers[add].norm >= 0);
+        if (add >= 0 && !taken) {
+            const int32_t *operands = lowering->graph->layers[add].inputs;
+            int32_t left = layers[operands[0]].source, right = layers[operands[1]].source;
+            addend = left == norm ? right : left;
+            layers[tail].absorbed = true;
+            tail = add;
+        }
+        int32_t relu = sole_reader(lowering, tail, LAYER_RELU);
+        if (relu >= 0) {
+            layers[tail].absorbed = true;
+            tail = relu;
+        }
+        layers[tail].norm = norm;
+        layers[tail].addend = addend;
+        layers[tail].relu = relu >= 0;
+    }
+}
+
+static enum status check_options(const struct graph *graph, const struct lower_options *options,
+                                 struct error *err)
+{
+    if (options->batch < 1)
+        return error_set(err, ST_RANGE, "lowering: batch is %d, expected 1 or more", options->batch);
+    for (int32_t i = 0; i < graph->count && options->purpose == PROG_TRAIN; i++) {
+        const struct layer *layer = &graph->layers[i];
+        int64_t image = (int64_t)layer->shape.c * layer->shape.h * layer->shape.w;
+        if (layer->kind == LAYER_DROPOUT && image > dropout_elements_max / options->batch)
+            return error_set(
+                err, ST_UNSUPPORTED,
+                "lowering: dropout layer %u: %lld values an image in a batch of %d, expected at most %lld "
+                "values in all",
+                layer->id, (long long)image, options->batch, (long long)dropout_elements_max);
+    }
+    return ST_OK;
+}
+
+/* Room for the longest program of the graph: a layer has one operation forward and at most two backward, each
+ * edge at most one sum of gradients; beside these gather, loss, optimizer and average. A layer has at most
+ * three outputs forward, each edge a gradient and a sum. */
+static enum status allocate(struct lowering *lowering, struct error *err)
+{
+    const struct graph *graph = lowering->graph;
+    struct program *program = lowering->program;
+    int32_t edges = 0, weights = program->weights.count;
+    for (int32_t i = 0; i < graph->count; i++)
+        edges += graph->layers[i].input_count;
+    lowering->op_capacity = 3 * graph->count + edges + 4;
+    lowering->tensor_capacity = 2 * weights + 3 * graph->count + 2 * edges + 8;
+    size_t layers = (size_t)graph->count, roles = layers * WEIGHT_ROLE_COUNT;
+    program->ops = calloc((size_t)lowering->op_capacity, sizeof *program->ops);
+    program->tensors = calloc((size_t)lowering->tensor_capacity, sizeof *program->tensors);
+    lowering->layers = calloc(layers, sizeof *lowering->layers);
+    lowering->weight_of = calloc(roles, sizeof *lowering->weight_of);
+    if (!program->ops || !program->tensors || !lowering->layers || !lowering->weight_of)
+        return error_memory(err, "lowering",
+                            (size_t)lowering->op_capacity * sizeof *program->ops +
+                                (size_t)lowering->tensor_capacity * sizeof *program->tensors +
+                                layers * sizeof *lowering->layers + roles * sizeof *lowering->weight_of);
+    for (size_t i = 0; i < roles; i++)
+        lowering->weight_of[i] = -1;
+    for (int32_t w = 0; w < weights; w++) {
+        const struct weight_tensor *weight = &program->weights.tensors[w];
+        lowering->weight_of[weight->layer * WEIGHT_ROLE_COUNT + (int32_t)weight->role] = w;
+        struct shape shape = {weight->dims[0], weight->dims[1], weight->dims[2], weight->dims[3]};
+        append_tensor(lowering, TENSOR_WEIGHT, shape, w);
+    }
+    return ST_OK;
+}
+
+enum status lower_graph(const struct graph *graph, const struct lower_options *options,
+                        struct program *program, struct error *err)
+{
+    struct lowering lowering = {.graph = graph, .options = options, .program = program, .dlogits = -1};
+    memset(program, 0, sizeof *program);
+    program->purpose = options->purpose;
+    program->batch = options->batch;
+    program->metrics = program->probabilities = program->logits = -1;
+    enum status st = check_options(graph, options, err);
+    if (st != ST_OK)
+        goto out;
+    st = weight_table_new(&program->weights, graph, err);
+    if (st != ST_OK)
+        goto out;
+    st = allocate(&lowering, err);
+    if (st != ST_OK)
+        goto out;
+    plan_readers(&lowering);
+    plan_fusion(&lowering);
+    lower_forward(&lowering);
+    if (options->purpose == PROG_TRAIN) {
+        lower_backward(&lowering);
+        lower_op(&lowering, PROG_OP_OPTIMIZER, -1);
+        if (options->weight_average)
+            lower_op(&lowering, PROG_OP_WEIGHT_AVERAGE, -1);
+    }
+    st = prog_finish(program, err);
+out:
+    if (st != ST_OK)
+        program_free(program);
+    free(lowering.layers);
+    free(lowering.weight_of);
+    return st;
+}

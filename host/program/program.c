@@ -1,0 +1,175 @@
+/* Programs: freeing, names, lifetimes and their check, printing. */
+#include "host/program/program.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void program_free(struct program *program)
+{
+    free(program->tensors);
+    free(program->ops);
+    weight_table_free(&program->weights);
+    memset(program, 0, sizeof *program);
+}
+
+const char *prog_op_name(enum prog_op_kind kind)
+{
+    static const char *const names[PROG_OP_KIND_COUNT] = {
+#define PROG_OP(KIND, name, text) [PROG_OP_##KIND] = text,
+#include "host/program/ops.def"
+#undef PROG_OP
+    };
+    return names[kind];
+}
+
+static const char *tensor_kind_name(enum tensor_kind kind)
+{
+    static const char *const names[] = {
+        [TENSOR_ACTIVATION] = "activation", [TENSOR_LABELS] = "labels", [TENSOR_VECTOR] = "vector",
+        [TENSOR_INDEX] = "index",           [TENSOR_WEIGHT] = "weight", [TENSOR_GRADIENT] = "gradient",
+        [TENSOR_METRICS] = "metrics",       [TENSOR_OUTPUT] = "output",
+    };
+    return names[kind];
+}
+
+static enum status program_error(const struct program *program, int32_t op, int32_t tensor, const char *what,
+                                 struct error *err)
+{
+    return error_set(err, ST_RANGE, "program: operation %d (%s): tensor %d: %s", op,
+                     prog_op_name(program->ops[op].kind), tensor, what);
+}
+
+/* Notes that operation `at` reads tensor `id`. Weights and metrics hold a value before any operation runs. */
+static enum status note_read(struct program *program, int32_t at, int32_t id, struct error *err)
+{
+    if (id == -1)
+        return ST_OK;
+    if (id < 0 || id >= program->tensor_count)
+        return program_error(program, at, id, "no such tensor", err);
+    struct prog_tensor *tensor = &program->tensors[id];
+    bool holds = tensor->kind == TENSOR_WEIGHT || tensor->kind == TENSOR_METRICS;
+    if (!holds && (tensor->first < 0 || tensor->first >= at))
+        return program_error(program, at, id, "read, but not written before", err);
+    tensor->last = at;
+    return ST_OK;
+}
+
+static enum status note_write(struct program *program, int32_t at, int32_t id, struct error *err)
+{
+    if (id == -1)
+        return ST_OK;
+    if (id < 0 || id >= program->tensor_count)
+        return program_error(program, at, id, "no such tensor", err);
+    struct prog_tensor *tensor = &program->tensors[id];
+    if (tensor->kind == TENSOR_WEIGHT)
+        return program_error(program, at, id, "a weight is no operation's output", err);
+    if (tensor->first >= 0)
+        return program_error(program, at, id, "written a second time", err);
+    tensor->first = tensor->last = at;
+    return ST_OK;
+}
+
+static enum status check_gradients(const struct program *program, struct error *err)
+{
+    for (int32_t w = 0; w < program->weights.count; w++) {
+        const struct weight_tensor *weight = &program->weights.tensors[w];
+        int32_t written = 0;
+        for (int32_t t = 0; t < program->tensor_count; t++) {
+            const struct prog_tensor *tensor = &program->tensors[t];
+            written += tensor->kind == TENSOR_GRADIENT && tensor->weight == w && tensor->first >= 0;
+        }
+        int32_t expected = weight_is_trained(weight->role) ? 1 : 0;
+        if (written != expected)
+            return error_set(err, ST_RANGE,
+                             "program: layer %u, %s: its gradient is written %d times, expected %d",
+                             weight->layer_id, weight_role_name(weight->role), written, expected);
+    }
+    return ST_OK;
+}
+
+enum status prog_finish(struct program *program, struct error *err)
+{
+    for (int32_t t = 0; t < program->tensor_count; t++)
+        program->tensors[t].first = program->tensors[t].last = -1;
+    enum status st = ST_OK;
+    for (int32_t at = 0; at < program->op_count && st == ST_OK; at++) {
+        const struct prog_op *op = &program->ops[at];
+        for (int32_t i = 0; i < PROG_MAX_INPUTS && st == ST_OK; i++) {
+            if (i >= op->input_count && op->inputs[i] != -1)
+                return program_error(program, at, op->inputs[i], "stands behind the last input", err);
+            st = note_read(program, at, op->inputs[i], err);
+        }
+        for (int32_t i = 0; i < PROG_MAX_OUTPUTS && st == ST_OK; i++) {
+            if (i >= op->output_count && op->outputs[i] != -1)
+                return program_error(program, at, op->outputs[i], "stands behind the last output", err);
+            st = note_write(program, at, op->outputs[i], err);
+        }
+    }
+    if (st == ST_OK && program->purpose == PROG_TRAIN)
+        st = check_gradients(program, err);
+    return st;
+}
+
+static void print_tensors(const struct program *program, const int32_t *ids, int32_t count, FILE *out)
+{
+    for (int32_t i = 0; i < count; i++) {
+        if (ids[i] < 0) {
+            fputs(" -", out);
+            continue;
+        }
+        const struct prog_tensor *tensor = &program->tensors[ids[i]];
+        fprintf(out, " %d:", ids[i]);
+        if (tensor->kind != TENSOR_ACTIVATION)
+            fprintf(out, "%s", tensor_kind_name(tensor->kind));
+        fprintf(out, "[%d,%d,%d,%d]", tensor->shape.n, tensor->shape.c, tensor->shape.h, tensor->shape.w);
+    }
+}
+
+static void print_settings(const struct prog_op *op, FILE *out)
+{
+    switch (op->kind) {
+    case PROG_OP_CONV:
+    case PROG_OP_CONV_BACKWARD_DATA:
+    case PROG_OP_CONV_BACKWARD_WEIGHTS:
+    case PROG_OP_MAX_POOL:
+    case PROG_OP_MAX_POOL_BACKWARD:
+    case PROG_OP_AVERAGE_POOL:
+    case PROG_OP_AVERAGE_POOL_BACKWARD:
+        fprintf(out, "  %dx%d stride %d pad %d,%d groups %d", op->window.kernel_h, op->window.kernel_w,
+                op->window.stride, op->window.pad_h, op->window.pad_w, op->window.groups);
+        break;
+    case PROG_OP_BATCH_NORM:
+    case PROG_OP_BATCH_NORM_BACKWARD:
+    case PROG_OP_BATCH_NORM_INFERENCE:
+        fputs(op->norm.relu ? "  with relu" : "", out);
+        break;
+    case PROG_OP_DROPOUT:
+    case PROG_OP_DROPOUT_BACKWARD:
+        fprintf(out, "  rate %g", (double)op->dropout.rate);
+        break;
+    case PROG_OP_LOSS:
+        fprintf(out, "  smoothing %g", (double)op->loss.smoothing);
+        break;
+    case PROG_OP_GATHER:
+        fputs(op->gather.augment ? "  augmented" : "", out);
+        break;
+    default:
+        break;
+    }
+}
+
+void prog_print(const struct program *program, FILE *out)
+{
+    fprintf(out, "%s, batch %d: %d operations, %d tensors\n",
+            program->purpose == PROG_TRAIN ? "train" : "evaluate", program->batch, program->op_count,
+            program->tensor_count);
+    for (int32_t at = 0; at < program->op_count; at++) {
+        const struct prog_op *op = &program->ops[at];
+        fprintf(out, "%4d  %-28s layer %-4u", at, prog_op_name(op->kind), op->layer_id);
+        print_tensors(program, op->inputs, op->input_count, out);
+        fputs(" ->", out);
+        print_tensors(program, op->outputs, op->output_count, out);
+        print_settings(op, out);
+        fputc('\n', out);
+    }
+}

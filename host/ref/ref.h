@@ -1,0 +1,107 @@
+/* Private to host/ref: the objects behind the device interface, and what an operation sees.
+ *
+ * Every tensor is an array of doubles in N,C,H,W order, labels and winners of a max pool too (whole numbers
+ * are exact). */
+#ifndef NASRUN_REF_REF_H
+#define NASRUN_REF_REF_H
+
+#include "host/program/device.h"
+
+struct device_dataset {
+    int32_t count, channels, height, width, classes;
+    uint8_t *pixels; /* count x channels x height x width */
+    int32_t *labels; /* count */
+    float mean[4], deviation[4];
+};
+
+struct device_weights {
+    struct weight_table table; /* a copy */
+    double *slots[SLOT_COUNT]; /* [table.total] each; the gradient's is NULL */
+};
+
+struct device_program {
+    const struct program *program;
+    size_t *offsets;    /* [tensor_count] bytes from the arena's start */
+    size_t arena_size;  /* bytes */
+    size_t output_size; /* bytes of the probabilities; 0 in training */
+    double metrics[METRIC_COUNT];
+    /* From bind on: */
+    char *arena;
+    double *gradients; /* [weights.total], places as in the weight table; NULL in evaluation */
+    double *outputs;   /* probabilities [batch x classes]; NULL in training */
+    int32_t *samples;  /* a copy of the binding's, to which binding.samples points */
+    struct device_binding binding;
+};
+
+/* One operation of one step. */
+struct ref_call {
+    struct device_program *prepared;
+    const struct prog_op *op;
+    const struct step *step;
+};
+
+/* Where tensor `id` lies; NULL for -1. Only after bind. */
+double *ref_tensor(const struct device_program *prepared, int32_t id);
+
+/* Input or output `i` of the operation; NULL when absent. */
+double *ref_input(const struct ref_call *call, int32_t i);
+double *ref_output(const struct ref_call *call, int32_t i);
+
+/* Their shapes; the tensor must be there. */
+struct shape ref_input_shape(const struct ref_call *call, int32_t i);
+struct shape ref_output_shape(const struct ref_call *call, int32_t i);
+
+static inline size_t ref_count(struct shape shape)
+{
+    return (size_t)shape.n * (size_t)shape.c * (size_t)shape.h * (size_t)shape.w;
+}
+
+/* Place of element (n, c, y, x). */
+static inline size_t ref_at(struct shape shape, int32_t n, int32_t c, int32_t y, int32_t x)
+{
+    return (((size_t)n * (size_t)shape.c + (size_t)c) * (size_t)shape.h + (size_t)y) * (size_t)shape.w +
+           (size_t)x;
+}
+
+/* The operations, one for each row of ops.def. */
+#define PROG_OP(KIND, name, text) void ref_run_##name(const struct ref_call *call);
+#include "host/program/ops.def"
+#undef PROG_OP
+
+/* The entries of the device's table, by the files they stand in. */
+
+/* ref_weights.c */
+enum status ref_weights_new(struct device *device, const struct weight_table *table,
+                            struct device_weights **weights, struct error *err);
+void ref_weights_free(struct device *device, struct device_weights *weights);
+enum status ref_weights_upload(struct device *device, struct device_weights *weights, enum weight_slot slot,
+                               const float *values, struct error *err);
+enum status ref_weights_download(struct device *device, struct device_weights *weights, enum weight_slot slot,
+                                 float *values, struct error *err);
+enum status ref_weights_remap(struct device *device, struct device_weights *child,
+                              const struct device_weights *parent, enum weight_slot from,
+                              const struct remap_list *remaps, uint64_t seed, struct error *err);
+
+/* ref_program.c */
+enum status ref_program_prepare(struct device *device, const struct program *program,
+                                struct device_program **prepared, struct error *err);
+void ref_program_free(struct device *device, struct device_program *prepared);
+size_t ref_program_bytes(const struct device_program *prepared);
+enum status ref_program_bind(struct device *device, struct device_program *prepared,
+                             const struct device_binding *binding, struct error *err);
+enum status ref_program_run(struct device *device, struct device_program *prepared, const struct step *step,
+                            struct error *err);
+enum status ref_program_metrics(struct device *device, struct device_program *prepared,
+                                double metrics[METRIC_COUNT], struct error *err);
+enum status ref_program_set_metrics(struct device *device, struct device_program *prepared,
+                                    const double metrics[METRIC_COUNT], struct error *err);
+enum status ref_program_probabilities(struct device *device, struct device_program *prepared,
+                                      float *probabilities, struct error *err);
+enum status ref_program_tensor(struct device *device, struct device_program *prepared, int32_t id,
+                               float *values, struct error *err);
+enum status ref_program_set_tensor(struct device *device, struct device_program *prepared, int32_t id,
+                                   const float *values, struct error *err);
+enum status ref_program_run_op(struct device *device, struct device_program *prepared, int32_t op,
+                               const struct step *step, struct error *err);
+
+#endif

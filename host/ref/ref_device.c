@@ -1,0 +1,100 @@
+/* The reference device: opening, datasets, and the table of its functions. */
+#include "host/ref/ref.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct device {
+    int32_t index;
+};
+
+static enum status ref_open(const struct device_options *options, struct device **device, struct error *err)
+{
+    *device = malloc(sizeof **device);
+    if (!*device)
+        return error_memory(err, "reference device", sizeof **device);
+    (*device)->index = options->index;
+    return ST_OK;
+}
+
+static void ref_close(struct device *device)
+{
+    free(device);
+}
+
+/* flops and bytes stay 0, unknown: nobody should plan by the speed of this device. */
+static void ref_info(struct device *device, struct device_info *info)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    memset(info, 0, sizeof *info);
+    snprintf(info->name, sizeof info->name, "ref:%d plain loops, double precision", device->index);
+    info->threads = 1;
+    info->memory_total = (size_t)sysconf(_SC_PHYS_PAGES) * page;
+    info->memory_free = (size_t)sysconf(_SC_AVPHYS_PAGES) * page;
+}
+
+static void ref_dataset_free(struct device *device, struct device_dataset *dataset)
+{
+    (void)device;
+    if (!dataset)
+        return;
+    free(dataset->pixels);
+    free(dataset->labels);
+    free(dataset);
+}
+
+static enum status ref_dataset_upload(struct device *device, const struct dataset_view *view,
+                                      struct device_dataset **dataset, struct error *err)
+{
+    size_t pixels = (size_t)view->count * (size_t)view->channels * (size_t)view->height * (size_t)view->width;
+    size_t labels = (size_t)view->count * sizeof *view->labels;
+    struct device_dataset *made = calloc(1, sizeof *made);
+    *dataset = NULL;
+    if (!made)
+        return error_memory(err, "dataset", sizeof *made);
+    made->count = view->count;
+    made->channels = view->channels;
+    made->height = view->height;
+    made->width = view->width;
+    made->classes = view->classes;
+    memcpy(made->mean, view->mean, sizeof made->mean);
+    memcpy(made->deviation, view->deviation, sizeof made->deviation);
+    made->pixels = malloc(pixels);
+    made->labels = malloc(labels);
+    if (!made->pixels || !made->labels) {
+        ref_dataset_free(device, made);
+        return error_memory(err, "dataset", pixels + labels);
+    }
+    memcpy(made->pixels, view->pixels, pixels);
+    memcpy(made->labels, view->labels, labels);
+    *dataset = made;
+    return ST_OK;
+}
+
+const struct device_ops ref_device_ops = {
+    .version = DEVICE_INTERFACE_VERSION,
+    .kind = "ref",
+    .open = ref_open,
+    .close = ref_close,
+    .info = ref_info,
+    .dataset_upload = ref_dataset_upload,
+    .dataset_free = ref_dataset_free,
+    .weights_new = ref_weights_new,
+    .weights_free = ref_weights_free,
+    .weights_upload = ref_weights_upload,
+    .weights_download = ref_weights_download,
+    .weights_remap = ref_weights_remap,
+    .program_prepare = ref_program_prepare,
+    .program_free = ref_program_free,
+    .program_bytes = ref_program_bytes,
+    .program_bind = ref_program_bind,
+    .program_run = ref_program_run,
+    .program_metrics = ref_program_metrics,
+    .program_set_metrics = ref_program_set_metrics,
+    .program_probabilities = ref_program_probabilities,
+    .program_tensor = ref_program_tensor,
+    .program_set_tensor = ref_program_set_tensor,
+    .program_run_op = ref_program_run_op,
+};

@@ -1,0 +1,51 @@
+/* Operations that treat each element alone: ReLU, add, dropout. */
+#include "host/ref/ref.h"
+
+void ref_run_relu(const struct ref_call *call)
+{
+    const double *x = ref_input(call, 0);
+    double *y = ref_output(call, 0);
+    for (size_t i = 0; i < ref_count(ref_output_shape(call, 0)); i++)
+        y[i] = x[i] > 0 ? x[i] : 0;
+}
+
+void ref_run_relu_backward(const struct ref_call *call)
+{
+    const double *y = ref_input(call, 0), *dy = ref_input(call, 1);
+    double *dx = ref_output(call, 0);
+    for (size_t i = 0; i < ref_count(ref_output_shape(call, 0)); i++)
+        dx[i] = y[i] > 0 ? dy[i] : 0;
+}
+
+void ref_run_add(const struct ref_call *call)
+{
+    const double *a = ref_input(call, 0), *b = ref_input(call, 1);
+    double *sum = ref_output(call, 0);
+    for (size_t i = 0; i < ref_count(ref_output_shape(call, 0)); i++)
+        sum[i] = a[i] + b[i];
+}
+
+/* The mask depends on step, layer and element alone, so backward draws it again instead of keeping it. */
+static void drop(const struct ref_call *call)
+{
+    const double *from = ref_input(call, 0);
+    double *to = ref_output(call, 0);
+    const struct step *step = call->step;
+    float rate = call->op->dropout.rate;
+    for (size_t i = 0; i < ref_count(ref_output_shape(call, 0)); i++) {
+        uint64_t counter = (uint64_t)step->number << 24 | i / 4;
+        struct random4 draw = random_draw(step->seed, RANDOM_DROPOUT, counter, call->op->layer_id);
+        bool kept = random_unit(draw.v[i % 4]) >= rate;
+        to[i] = kept ? from[i] / (1 - (double)rate) : 0;
+    }
+}
+
+void ref_run_dropout(const struct ref_call *call)
+{
+    drop(call);
+}
+
+void ref_run_dropout_backward(const struct ref_call *call)
+{
+    drop(call);
+}

@@ -1,0 +1,53 @@
+/* Softmax cross-entropy with label smoothing (Szegedy et al. 2016), its gradient, and the metrics. */
+#include "host/ref/ref.h"
+
+#include <math.h>
+
+/* The largest logit, of equals the first. */
+static int32_t largest(const double *logits, int32_t classes)
+{
+    int32_t best = 0;
+    for (int32_t k = 1; k < classes; k++)
+        if (logits[k] > logits[best])
+            best = k;
+    return best;
+}
+
+/* log of the sum of exponentials; shifted by the largest, so that nothing overflows. */
+static double log_sum(const double *logits, int32_t classes, double shift)
+{
+    double sum = 0;
+    for (int32_t k = 0; k < classes; k++)
+        sum += exp(logits[k] - shift);
+    return shift + log(sum);
+}
+
+void ref_run_loss(const struct ref_call *call)
+{
+    const double *all_logits = ref_input(call, 0), *labels = ref_input(call, 1);
+    double *metrics = ref_output(call, 0), *probabilities = ref_output(call, 1),
+           *dlogits = ref_output(call, 2);
+    struct shape shape = ref_input_shape(call, 0);
+    double smoothing = (double)call->op->loss.smoothing;
+    for (int32_t n = 0; n < shape.n; n++) {
+        size_t row = (size_t)n * (size_t)shape.c;
+        const double *logits = all_logits + row;
+        bool valid = n < call->step->valid;
+        int32_t label = (int32_t)labels[n], best = largest(logits, shape.c);
+        double normaliser = log_sum(logits, shape.c, logits[best]), loss = 0;
+        for (int32_t k = 0; k < shape.c; k++) {
+            double log_p = logits[k] - normaliser;
+            double target = (k == label ? 1 - smoothing : 0) + smoothing / shape.c;
+            loss -= target * log_p;
+            if (probabilities)
+                probabilities[row + (size_t)k] = exp(log_p);
+            if (dlogits)
+                dlogits[row + (size_t)k] = valid ? (exp(log_p) - target) / call->step->valid : 0;
+        }
+        if (valid) {
+            metrics[METRIC_LOSS] += loss;
+            metrics[METRIC_CORRECT] += best == label;
+            metrics[METRIC_SAMPLES] += 1;
+        }
+    }
+}

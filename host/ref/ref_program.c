@@ -1,0 +1,286 @@
+/* Programs on the reference device: places, memory, binding, running, reading back. */
+#include "host/ref/ref.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+double *ref_tensor(const struct device_program *prepared, int32_t id)
+{
+    if (id < 0)
+        return NULL;
+    const struct program *program = prepared->program;
+    const struct prog_tensor *tensor = &program->tensors[id];
+    switch (tensor->kind) {
+    case TENSOR_WEIGHT: {
+        bool average = program->purpose == PROG_EVALUATE && prepared->binding.use_average;
+        double *values = prepared->binding.weights->slots[average ? SLOT_AVERAGE : SLOT_VALUE];
+        return values + program->weights.tensors[tensor->weight].offset;
+    }
+    case TENSOR_GRADIENT:
+        return prepared->gradients + program->weights.tensors[tensor->weight].offset;
+    case TENSOR_METRICS:
+        return (double *)prepared->metrics;
+    case TENSOR_OUTPUT:
+        return prepared->outputs;
+    case TENSOR_ACTIVATION:
+    case TENSOR_LABELS:
+    case TENSOR_VECTOR:
+    case TENSOR_INDEX:
+        break;
+    }
+    return (double *)(void *)(prepared->arena + prepared->offsets[id]); /* offsets are multiples of 64 */
+}
+
+double *ref_input(const struct ref_call *call, int32_t i)
+{
+    return ref_tensor(call->prepared, call->op->inputs[i]);
+}
+
+double *ref_output(const struct ref_call *call, int32_t i)
+{
+    return ref_tensor(call->prepared, call->op->outputs[i]);
+}
+
+struct shape ref_input_shape(const struct ref_call *call, int32_t i)
+{
+    return call->prepared->program->tensors[call->op->inputs[i]].shape;
+}
+
+struct shape ref_output_shape(const struct ref_call *call, int32_t i)
+{
+    return call->prepared->program->tensors[call->op->outputs[i]].shape;
+}
+
+static bool lies_in_arena(enum tensor_kind kind)
+{
+    return kind == TENSOR_ACTIVATION || kind == TENSOR_LABELS || kind == TENSOR_VECTOR ||
+           kind == TENSOR_INDEX;
+}
+
+enum status ref_program_prepare(struct device *device, const struct program *program,
+                                struct device_program **prepared, struct error *err)
+{
+    size_t tensors = (size_t)program->tensor_count;
+    enum status st = ST_OK;
+    size_t *sizes = calloc(tensors, sizeof *sizes);
+    struct device_program *made = calloc(1, sizeof *made);
+    *prepared = NULL;
+    if (made)
+        made->offsets = calloc(tensors, sizeof *made->offsets);
+    if (!sizes || !made || !made->offsets) {
+        st = error_memory(err, "program", sizeof *made + 2 * tensors * sizeof *sizes);
+        goto out;
+    }
+    made->program = program;
+    for (size_t t = 0; t < tensors; t++) {
+        const struct prog_tensor *tensor = &program->tensors[t];
+        size_t size = ref_count(tensor->shape) * sizeof(double);
+        sizes[t] = lies_in_arena(tensor->kind) ? size : 0;
+        made->output_size += tensor->kind == TENSOR_OUTPUT ? size : 0;
+    }
+    st = prog_plan_arena(program, sizes, made->offsets, &made->arena_size, err);
+    if (st != ST_OK)
+        goto out;
+    *prepared = made;
+    made = NULL;
+out:
+    free(sizes);
+    ref_program_free(device, made);
+    return st;
+}
+
+void ref_program_free(struct device *device, struct device_program *prepared)
+{
+    (void)device;
+    if (!prepared)
+        return;
+    free(prepared->arena);
+    free(prepared->gradients);
+    free(prepared->outputs);
+    free(prepared->samples);
+    free(prepared->offsets);
+    free(prepared);
+}
+
+static size_t gradient_bytes(const struct program *program)
+{
+    return program->purpose == PROG_TRAIN ? program->weights.total * sizeof(double) : 0;
+}
+
+size_t ref_program_bytes(const struct device_program *prepared)
+{
+    return prepared->arena_size + prepared->output_size + gradient_bytes(prepared->program);
+}
+
+static enum status check_binding(const struct program *program, const struct device_binding *binding,
+                                 struct error *err)
+{
+    const struct device_dataset *dataset = binding->dataset;
+    struct shape image = program->tensors[program->ops[0].outputs[0]].shape;
+    int32_t classes = program->tensors[program->logits].shape.c;
+    if (dataset->channels != image.c || dataset->height != image.h || dataset->width != image.w)
+        return error_set(err, ST_RANGE, "bind: images are %dx%dx%d, expected %dx%dx%d", dataset->channels,
+                         dataset->height, dataset->width, image.c, image.h, image.w);
+    if (dataset->classes != classes)
+        return error_set(err, ST_RANGE, "bind: the dataset has %d classes, expected %d", dataset->classes,
+                         classes);
+    if (binding->weights->table.total != program->weights.total)
+        return error_set(err, ST_RANGE, "bind: the weight set has %zu values, expected %zu",
+                         binding->weights->table.total, program->weights.total);
+    if (binding->sample_count < 1)
+        return error_set(err, ST_RANGE, "bind: %d samples, expected 1 or more", binding->sample_count);
+    for (int32_t i = 0; i < binding->sample_count; i++)
+        if (binding->samples[i] < 0 || binding->samples[i] >= dataset->count)
+            return error_set(err, ST_RANGE, "bind: sample %d is image %d, expected 0 to %d", i,
+                             binding->samples[i], dataset->count - 1);
+    return ST_OK;
+}
+
+enum status ref_program_bind(struct device *device, struct device_program *prepared,
+                             const struct device_binding *binding, struct error *err)
+{
+    (void)device;
+    const struct program *program = prepared->program;
+    if (check_binding(program, binding, err) != ST_OK)
+        return err->status;
+    size_t list = (size_t)binding->sample_count * sizeof *binding->samples;
+    int32_t *samples = malloc(list);
+    if (!samples)
+        return error_memory(err, "sample list", list);
+    memcpy(samples, binding->samples, list);
+    free(prepared->samples);
+    prepared->samples = samples;
+    /* Zeroed, so that what nothing has written yet reads the same in every run. */
+    if (!prepared->arena)
+        prepared->arena = calloc(1, prepared->arena_size);
+    if (!prepared->gradients && gradient_bytes(program) > 0)
+        prepared->gradients = calloc(1, gradient_bytes(program));
+    if (!prepared->outputs && prepared->output_size > 0)
+        prepared->outputs = calloc(1, prepared->output_size);
+    if (!prepared->arena || (!prepared->gradients && gradient_bytes(program) > 0) ||
+        (!prepared->outputs && prepared->output_size > 0))
+        return error_memory(err, "program", ref_program_bytes(prepared));
+    prepared->binding = *binding;
+    prepared->binding.samples = samples;
+    return ST_OK;
+}
+
+static enum status check_bound(const struct device_program *prepared, struct error *err)
+{
+    if (!prepared->binding.weights)
+        return error_set(err, ST_RANGE, "program: run or read before bind");
+    return ST_OK;
+}
+
+static enum status check_step(const struct device_program *prepared, const struct step *step,
+                              struct error *err)
+{
+    if (check_bound(prepared, err) != ST_OK)
+        return err->status;
+    if (step->valid < 1 || step->valid > prepared->program->batch)
+        return error_set(err, ST_RANGE, "step %u: %d valid rows, expected 1 to %d", (unsigned)step->number,
+                         step->valid, prepared->program->batch);
+    if ((int64_t)step->first + step->valid > prepared->binding.sample_count)
+        return error_set(err, ST_RANGE, "step %u: rows %u to %lld, expected at most %d samples",
+                         (unsigned)step->number, (unsigned)step->first,
+                         (long long)step->first + step->valid - 1, prepared->binding.sample_count);
+    return ST_OK;
+}
+
+static void run_op(struct device_program *prepared, const struct prog_op *op, const struct step *step)
+{
+    static void (*const table[PROG_OP_KIND_COUNT])(const struct ref_call *) = {
+#define PROG_OP(KIND, name, text) [PROG_OP_##KIND] = ref_run_##name,
+#include "host/program/ops.def"
+#undef PROG_OP
+    };
+    struct ref_call call = {prepared, op, step};
+    table[op->kind](&call);
+}
+
+enum status ref_program_run(struct device *device, struct device_program *prepared, const struct step *step,
+                            struct error *err)
+{
+    (void)device;
+    if (check_step(prepared, step, err) != ST_OK)
+        return err->status;
+    for (int32_t i = 0; i < prepared->program->op_count; i++)
+        run_op(prepared, &prepared->program->ops[i], step);
+    return ST_OK;
+}
+
+enum status ref_program_run_op(struct device *device, struct device_program *prepared, int32_t op,
+                               const struct step *step, struct error *err)
+{
+    (void)device;
+    if (check_step(prepared, step, err) != ST_OK)
+        return err->status;
+    if (op < 0 || op >= prepared->program->op_count)
+        return error_set(err, ST_RANGE, "program: operation %d, expected 0 to %d", op,
+                         prepared->program->op_count - 1);
+    run_op(prepared, &prepared->program->ops[op], step);
+    return ST_OK;
+}
+
+enum status ref_program_metrics(struct device *device, struct device_program *prepared,
+                                double metrics[METRIC_COUNT], struct error *err)
+{
+    (void)device;
+    (void)err; /* nothing here is asynchronous, so nothing can fail late */
+    memcpy(metrics, prepared->metrics, sizeof prepared->metrics);
+    return ST_OK;
+}
+
+enum status ref_program_set_metrics(struct device *device, struct device_program *prepared,
+                                    const double metrics[METRIC_COUNT], struct error *err)
+{
+    (void)device;
+    (void)err;
+    memcpy(prepared->metrics, metrics, sizeof prepared->metrics);
+    return ST_OK;
+}
+
+enum status ref_program_probabilities(struct device *device, struct device_program *prepared,
+                                      float *probabilities, struct error *err)
+{
+    if (prepared->program->probabilities < 0)
+        return error_set(err, ST_RANGE,
+                         "program: no probabilities in training, expected an evaluation program");
+    return ref_program_tensor(device, prepared, prepared->program->probabilities, probabilities, err);
+}
+
+static enum status check_tensor(const struct device_program *prepared, int32_t id, struct error *err)
+{
+    if (check_bound(prepared, err) != ST_OK)
+        return err->status;
+    if (id < 0 || id >= prepared->program->tensor_count)
+        return error_set(err, ST_RANGE, "program: tensor %d, expected 0 to %d", id,
+                         prepared->program->tensor_count - 1);
+    return ST_OK;
+}
+
+enum status ref_program_tensor(struct device *device, struct device_program *prepared, int32_t id,
+                               float *values, struct error *err)
+{
+    (void)device;
+    if (check_tensor(prepared, id, err) != ST_OK)
+        return err->status;
+    const double *from = ref_tensor(prepared, id);
+    size_t count = ref_count(prepared->program->tensors[id].shape);
+    for (size_t i = 0; i < count; i++)
+        values[i] = (float)from[i];
+    return ST_OK;
+}
+
+enum status ref_program_set_tensor(struct device *device, struct device_program *prepared, int32_t id,
+                                   const float *values, struct error *err)
+{
+    (void)device;
+    if (check_tensor(prepared, id, err) != ST_OK)
+        return err->status;
+    double *to = ref_tensor(prepared, id);
+    size_t count = ref_count(prepared->program->tensors[id].shape);
+    for (size_t i = 0; i < count; i++)
+        to[i] = (double)values[i];
+    return ST_OK;
+}

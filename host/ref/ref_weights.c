@@ -1,0 +1,103 @@
+/* Weight sets: doubles in the order of the weight table. A float is exact in a double, so upload and download
+ * return the same bits; what was computed in between is rounded at download. */
+#include "host/ref/ref.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void ref_weights_free(struct device *device, struct device_weights *weights)
+{
+    (void)device;
+    if (!weights)
+        return;
+    for (int32_t slot = 0; slot < SLOT_COUNT; slot++)
+        free(weights->slots[slot]);
+    free(weights->table.tensors);
+    free(weights);
+}
+
+enum status ref_weights_new(struct device *device, const struct weight_table *table,
+                            struct device_weights **weights, struct error *err)
+{
+    size_t entries = (size_t)table->count * sizeof *table->tensors;
+    struct device_weights *made = calloc(1, sizeof *made);
+    *weights = NULL;
+    if (!made)
+        return error_memory(err, "weights", sizeof *made);
+    made->table = *table;
+    made->table.tensors = malloc(entries);
+    bool complete = made->table.tensors != NULL;
+    for (int32_t slot = 0; slot < SLOT_COUNT && complete; slot++) {
+        if (slot == SLOT_GRADIENT)
+            continue;
+        made->slots[slot] = calloc(table->total, sizeof *made->slots[slot]);
+        complete = made->slots[slot] != NULL;
+    }
+    if (!complete) {
+        ref_weights_free(device, made);
+        return error_memory(err, "weights", entries + (SLOT_COUNT - 1) * table->total * sizeof(double));
+    }
+    memcpy(made->table.tensors, table->tensors, entries);
+    *weights = made;
+    return ST_OK;
+}
+
+static enum status check_slot(enum weight_slot slot, struct error *err)
+{
+    if ((unsigned)slot >= SLOT_COUNT || slot == SLOT_GRADIENT)
+        return error_set(err, ST_RANGE,
+                         "weights: slot is %d, expected 0 to %d (gradients belong to programs)", (int)slot,
+                         SLOT_GRADIENT - 1);
+    return ST_OK;
+}
+
+enum status ref_weights_upload(struct device *device, struct device_weights *weights, enum weight_slot slot,
+                               const float *values, struct error *err)
+{
+    (void)device;
+    if (check_slot(slot, err) != ST_OK)
+        return err->status;
+    for (size_t i = 0; i < weights->table.total; i++)
+        weights->slots[slot][i] = (double)values[i];
+    return ST_OK;
+}
+
+enum status ref_weights_download(struct device *device, struct device_weights *weights, enum weight_slot slot,
+                                 float *values, struct error *err)
+{
+    (void)device;
+    if (check_slot(slot, err) != ST_OK)
+        return err->status;
+    for (size_t i = 0; i < weights->table.total; i++)
+        values[i] = (float)weights->slots[slot][i];
+    return ST_OK;
+}
+
+/* By way of the host's remap_apply, which defines what a remap means, so the parent's values are rounded to
+ * float. */
+enum status ref_weights_remap(struct device *device, struct device_weights *child,
+                              const struct device_weights *parent, enum weight_slot from,
+                              const struct remap_list *remaps, uint64_t seed, struct error *err)
+{
+    (void)device;
+    if (check_slot(from, err) != ST_OK)
+        return err->status;
+    enum status st = ST_OK;
+    float *parent_values = calloc(parent->table.total, sizeof *parent_values);
+    float *child_values = calloc(child->table.total, sizeof *child_values);
+    if (!parent_values || !child_values) {
+        st = error_memory(err, "remap", (parent->table.total + child->table.total) * sizeof(float));
+        goto out;
+    }
+    for (size_t i = 0; i < parent->table.total; i++)
+        parent_values[i] = (float)parent->slots[from][i];
+    remap_apply(remaps, &child->table, &parent->table, parent_values, seed, child_values);
+    for (size_t i = 0; i < child->table.total; i++) {
+        child->slots[SLOT_VALUE][i] = child->slots[SLOT_AVERAGE][i] = (double)child_values[i];
+        child->slots[SLOT_FIRST][i] = child->slots[SLOT_SECOND][i] = 0;
+    }
+out:
+    free(child_values);
+    free(parent_values);
+    return st;
+}

@@ -1,0 +1,61 @@
+/* The history of a run: what its journal says, put in order for reports and plots. */
+#ifndef NASRUN_REPORT_HISTORY_H
+#define NASRUN_REPORT_HISTORY_H
+
+#include "host/base/error.h"
+#include "host/run/journal.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A number that the journal lacks is NAN. */
+
+struct history_point { /* one epoch of one model */
+    int64_t epoch;
+    double time; /* seconds since the run began */
+    double loss, accuracy;
+    double validation_loss, validation_accuracy;
+};
+
+struct history_model { /* one candidate */
+    int64_t id;
+    int64_t parameters; /* -1: unknown */
+    int32_t layers;     /* of its graph; -1: unknown */
+    bool final;         /* the final fit of a stage */
+    bool finished;      /* has a model event; else still in training, stopped or failed */
+    bool failed;
+    double time;                /* when it finished */
+    double validation_accuracy; /* of the finished model */
+    struct history_point *points;
+    int32_t point_count, point_capacity;
+};
+
+struct history_test { /* one stage's evaluation on the test set */
+    int64_t stage, id;
+    double accuracy, loss;
+    double budget_seconds, elapsed_seconds; /* the budget is NAN where it is not counted in time */
+    int64_t models;                         /* tried */
+    int64_t *counts;                        /* [true class * classes + predicted class] */
+    char *budget;                           /* "3600 s", "500 steps", "12 models"; "" when unknown */
+};
+
+struct history {
+    int32_t classes;
+    char **class_names;
+    struct history_model *models; /* in the order of their candidate events */
+    int32_t model_count, model_capacity;
+    struct history_test *tests; /* in the order of the journal */
+    int32_t test_count, test_capacity;
+    int32_t failed; /* candidates that failed */
+    char *budget;   /* of the stage being read; as in history_test */
+};
+
+/* From the journal in the run folder. ST_FORMAT when an event lacks what a report needs: the message names
+ * file:line. */
+enum status history_load(const char *run_folder, struct history *history, struct error *err);
+void history_free(struct history *history); /* a zeroed history is allowed */
+
+/* NULL when absent. */
+const struct history_model *history_find(const struct history *history, int64_t id);
+
+#endif

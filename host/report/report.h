@@ -1,0 +1,24 @@
+/* Reports and plots of a run folder, made from its journal alone and therefore any time, also while it runs:
+ *
+ *     report.txt, report.json            the last stage that was tested
+ *     report-<stage>.txt, .json          every stage, when there are several
+ *     plots/confusion.png                the last stage that was tested; plots/confusion-<stage>.png as above
+ *     plots/learning.png, plots/progress.png
+ *
+ * Every file is written atomically.
+ */
+#ifndef NASRUN_REPORT_REPORT_H
+#define NASRUN_REPORT_REPORT_H
+
+#include "host/base/error.h"
+
+#include <stdbool.h>
+
+/* The reports, then the plots if wanted. ST_RANGE when no stage has been tested: then there are the plots
+ * that need no test, and no report. */
+enum status report_write_all(const char *run_folder, bool plots, struct error *err);
+
+/* The plots alone; without a tested stage no confusion matrix. */
+enum status report_write_plots(const char *run_folder, struct error *err);
+
+#endif

@@ -1,0 +1,122 @@
+#include "host/report/text.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Characters of UTF-8 text, as scikit-learn counts a name's width. */
+static int characters(const char *text)
+{
+    int count = 0;
+    for (; *text != '\0'; text++)
+        count += ((unsigned char)*text & 0xC0) != 0x80;
+    return count;
+}
+
+/* Right-aligned in `width` characters; printf would count bytes. */
+static void print_name(FILE *out, const char *name, int width)
+{
+    fprintf(out, "%*s%s ", width - characters(name), "", name);
+}
+
+static void print_row(FILE *out, const char *name, int width, const struct class_metrics *m)
+{
+    print_name(out, name, width);
+    fprintf(out, " %9.4f %9.4f %9.4f %9lld\n", m->precision, m->recall, m->f1, (long long)m->support);
+}
+
+static void print_table(FILE *out, const struct history *history, const struct metrics *metrics)
+{
+    int width = (int)strlen("weighted avg");
+
+    for (int32_t k = 0; k < metrics->classes; k++)
+        if (characters(history->class_names[k]) > width)
+            width = characters(history->class_names[k]);
+    print_name(out, "", width);
+    fprintf(out, " %9s %9s %9s %9s\n\n", "precision", "recall", "f1-score", "support");
+    for (int32_t k = 0; k < metrics->classes; k++)
+        print_row(out, history->class_names[k], width, &metrics->of_class[k]);
+    fputc('\n', out);
+    print_name(out, "accuracy", width);
+    fprintf(out, " %9s %9s %9.4f %9lld\n", "", "", metrics->accuracy, (long long)metrics->samples);
+    print_row(out, "macro avg", width, &metrics->macro);
+    print_row(out, "weighted avg", width, &metrics->weighted);
+}
+
+void report_text(FILE *out, const struct history *history, const struct history_test *test,
+                 const struct metrics *metrics)
+{
+    const struct history_model *winner = history_find(history, test->id);
+
+    print_table(out, history, metrics);
+    fprintf(out, "\naccuracy: %.4f\n\n", metrics->accuracy);
+    fprintf(out, "stage: %lld\n", (long long)test->stage);
+    if (test->budget[0] != '\0')
+        fprintf(out, "budget: %s\n", test->budget);
+    if (isfinite(test->elapsed_seconds))
+        fprintf(out, "elapsed: %.1f s\n", test->elapsed_seconds);
+    fprintf(out, "models tried: %lld", (long long)test->models);
+    if (history->failed > 0)
+        fprintf(out, " (candidates that failed: %d)", history->failed);
+    fprintf(out, "\nwinner: model %lld\n", (long long)test->id);
+    if (winner != NULL && winner->parameters >= 0)
+        fprintf(out, "parameters: %lld\n", (long long)winner->parameters);
+    if (winner != NULL && winner->layers >= 0)
+        fprintf(out, "layers: %d\n", winner->layers);
+}
+
+/* cJSON prints NAN as null; each function below returns false when out of memory. */
+static bool add_number(cJSON *json, const char *key, double value)
+{
+    return cJSON_AddNumberToObject(json, key, value) != NULL;
+}
+
+static bool add_metrics(cJSON *json, const struct class_metrics *m)
+{
+    return add_number(json, "precision", m->precision) && add_number(json, "recall", m->recall) &&
+           add_number(json, "f1", m->f1) && add_number(json, "support", (double)m->support);
+}
+
+static bool add_average(cJSON *json, const char *key, const struct class_metrics *m)
+{
+    cJSON *average = cJSON_AddObjectToObject(json, key);
+    return average != NULL && add_metrics(average, m);
+}
+
+static bool add_classes(cJSON *json, const struct history *history, const struct metrics *metrics)
+{
+    cJSON *classes = cJSON_AddArrayToObject(json, "classes");
+    if (classes == NULL)
+        return false;
+    for (int32_t k = 0; k < metrics->classes; k++) {
+        cJSON *row = cJSON_CreateObject();
+        if (!cJSON_AddItemToArray(classes, row)) {
+            cJSON_Delete(row);
+            return false;
+        }
+        if (cJSON_AddStringToObject(row, "name", history->class_names[k]) == NULL ||
+            !add_metrics(row, &metrics->of_class[k]))
+            return false;
+    }
+    return true;
+}
+
+cJSON *report_json(const struct history *history, const struct history_test *test,
+                   const struct metrics *metrics)
+{
+    const struct history_model *winner = history_find(history, test->id);
+    cJSON *json = cJSON_CreateObject();
+
+    if (!add_number(json, "stage", (double)test->stage) || !add_number(json, "accuracy", metrics->accuracy) ||
+        !add_number(json, "loss", test->loss) || !add_number(json, "budget_seconds", test->budget_seconds) ||
+        !add_number(json, "elapsed_seconds", test->elapsed_seconds) ||
+        !add_number(json, "models", (double)test->models) || !add_number(json, "winner", (double)test->id) ||
+        !add_number(json, "parameters",
+                    winner != NULL && winner->parameters >= 0 ? (double)winner->parameters : NAN) ||
+        !add_number(json, "layers", winner != NULL && winner->layers >= 0 ? winner->layers : NAN) ||
+        !add_classes(json, history, metrics) || !add_average(json, "macro_average", &metrics->macro) ||
+        !add_average(json, "weighted_average", &metrics->weighted)) {
+        cJSON_Delete(json);
+        return NULL;
+    }
+    return json;
+}

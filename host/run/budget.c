@@ -1,0 +1,180 @@
+#include "host/run/budget.h"
+
+#include "host/net/cost.h"
+#include "host/net/start.h"
+
+#include <math.h>
+
+/* Epochs of one candidate when the budget is a number of models and the job leaves search.epochs open. */
+static const double DEFAULT_CANDIDATE_EPOCHS = 2.0;
+
+/* What a stage needs beside training: opening, report, plots, writing of the model. */
+static const double RESERVE_SECONDS = 2.0;
+/* Test images are evaluated this much faster than images are trained on, at least. */
+static const double TEST_SPEED = 2.0;
+
+static const struct job_numbers *numbers(const struct job_budget *budget)
+{
+    if (budget->steps.count > 0)
+        return &budget->steps;
+    return budget->models.count > 0 ? &budget->models : &budget->seconds;
+}
+
+const char *budget_kind(const struct job_budget *budget)
+{
+    const struct job_numbers *used = numbers(budget);
+    return used == &budget->steps ? "steps" : used == &budget->models ? "models" : "seconds";
+}
+
+double budget_total(const struct job_budget *budget, int32_t stage)
+{
+    return numbers(budget)->items[stage];
+}
+
+int32_t budget_stages(const struct job_budget *budget)
+{
+    return numbers(budget)->count;
+}
+
+static bool in_seconds(const struct run *run)
+{
+    return numbers(&run->job->budget) == &run->job->budget.seconds;
+}
+
+static bool in_steps(const struct run *run)
+{
+    return numbers(&run->job->budget) == &run->job->budget.steps;
+}
+
+/* The cheapest starting network's cost by cost_seconds with these rates: the search can always fall back to
+ * it. */
+static double cheapest_start(const struct run *run, double flops, double bytes)
+{
+    const struct job_search *search = &run->job->search;
+    const struct shape image = {0, run->data.channels, run->data.height, run->data.width};
+    double cheapest = INFINITY;
+    struct error ignored;
+    for (int32_t i = 0; i < search->starts.count; i++) {
+        struct graph graph = {0};
+        if (start_make(&graph, search->starts.items[i], search->width, image, run->data.classes, &ignored) ==
+            ST_OK)
+            cheapest = fmin(cheapest, cost_seconds(&graph, flops, bytes));
+        graph_free(&graph);
+    }
+    return cheapest;
+}
+
+/* Seconds that one image's training takes by the machine's rates, corrected by what was measured. */
+static double start_seconds_per_image(const struct run *run)
+{
+    return run->seconds_per_image * cheapest_start(run, run->device_info.flops, run->device_info.bytes);
+}
+
+static double final_seconds(const struct run *run)
+{
+    double stage = budget_total(&run->job->budget, run->stage) - run->stage_began;
+    return run->job->search.final_share * stage;
+}
+
+/* The test's time is guessed from the cheapest network's; the winner may cost up to the limit, hence the
+ * larger. */
+static double reserve(const struct run *run)
+{
+    double per_image = start_seconds_per_image(run);
+    double allowed = final_seconds(run) / (BUDGET_FINAL_EPOCHS * run->data.sample_count[SPLIT_TRAIN]);
+    return RESERVE_SECONDS + fmax(per_image, allowed) * run->data.sample_count[SPLIT_TEST] / TEST_SPEED;
+}
+
+static double search_end(const struct run *run)
+{
+    return budget_total(&run->job->budget, run->stage) - final_seconds(run) - reserve(run);
+}
+
+static double slot_seconds(const struct run *run)
+{
+    return fmax(search_end(run) - run->stage_began, 0.0) / BUDGET_SLOTS;
+}
+
+static double stage_steps(const struct run *run)
+{
+    return budget_total(&run->job->budget, run->stage) - run->stage_steps;
+}
+
+bool budget_search_goes_on(const struct run *run)
+{
+    if (in_seconds(run))
+        return run_time(run) + 0.5 * slot_seconds(run) < search_end(run);
+    if (in_steps(run)) {
+        double search = (1.0 - run->job->search.final_share) * stage_steps(run);
+        return run->steps_done - run->stage_steps + 0.5 * search / BUDGET_SLOTS < search;
+    }
+    return run->models < budget_total(&run->job->budget, run->stage);
+}
+
+static uint32_t epochs_to_steps(const struct run *run, double epochs, double share)
+{
+    double steps = epochs * floor(share * run->data.sample_count[SPLIT_TRAIN] / run->job->train.batch);
+    return steps < 1.0 ? 1 : steps > 4e9 ? UINT32_MAX - 1 : (uint32_t)steps;
+}
+
+static struct trainer_limit final_limit(const struct run *run, double spent)
+{
+    struct trainer_limit limit = {.seconds = INFINITY, .steps = UINT32_MAX};
+    if (in_seconds(run)) {
+        limit.seconds =
+            spent + fmax(budget_total(&run->job->budget, run->stage) - run_time(run) - reserve(run), 0.0);
+    } else if (in_steps(run)) {
+        double left = stage_steps(run) - (run->steps_done - run->stage_steps);
+        limit.steps = left < 1.0 ? 1 : (uint32_t)left;
+    } else {
+        limit.steps = epochs_to_steps(run, run->job->train.final_epochs, 1.0);
+    }
+    return limit;
+}
+
+struct trainer_limit budget_limit(const struct run *run, bool start, bool final, double spent)
+{
+    const struct job_search *search = &run->job->search;
+    struct trainer_limit limit = {.seconds = INFINITY, .steps = UINT32_MAX};
+    const double slots = start ? 2.0 : 1.0;
+
+    if (final)
+        return final_limit(run, spent);
+    if (in_seconds(run))
+        limit.seconds = fmax(fmin(slots * slot_seconds(run), spent + search_end(run) - run_time(run)), 0.0);
+    if (in_steps(run)) {
+        double all = (1.0 - search->final_share) * stage_steps(run);
+        double left = all - (run->steps_done - run->stage_steps);
+        double steps = fmin(ceil(slots * all / BUDGET_SLOTS), left);
+        limit.steps = steps < 1.0 ? 1 : (uint32_t)steps;
+    }
+    if (search->epochs > 0.0 || (!in_seconds(run) && !in_steps(run))) {
+        double epochs = search->epochs > 0.0 ? search->epochs : DEFAULT_CANDIDATE_EPOCHS;
+        uint32_t steps = epochs_to_steps(run, slots * epochs, search->data);
+        limit.steps = steps < limit.steps ? steps : limit.steps;
+    }
+    return limit;
+}
+
+struct search_limits budget_limits(const struct run *run)
+{
+    struct search_limits limits = {.max_parameters = run->job->search.max_parameters};
+    if (!in_seconds(run)) {
+        limits.flops = 1.0;
+        limits.bytes = INFINITY;
+        limits.max_seconds_per_image = BUDGET_GROWTH * cheapest_start(run, limits.flops, limits.bytes);
+        return limits;
+    }
+    double wanted = final_seconds(run) / (BUDGET_FINAL_EPOCHS * run->data.sample_count[SPLIT_TRAIN]);
+    limits.flops = run->device_info.flops;
+    limits.bytes = run->device_info.bytes;
+    /* In predicted seconds; a start that is above the limit by itself is admitted all the same. */
+    limits.max_seconds_per_image =
+        fmax(wanted / run->seconds_per_image, 1.01 * cheapest_start(run, limits.flops, limits.bytes));
+    return limits;
+}
+
+double budget_seconds_left(const struct run *run)
+{
+    return in_seconds(run) ? budget_total(&run->job->budget, run->stage) - run_time(run) : NAN;
+}

@@ -1,0 +1,39 @@
+/* Budgets: how a stage's budget is divided between the search, the final fit and what follows it.
+ *
+ * A stage's budget is a total since the run began, so a stage has what lies between the stage before and it.
+ * Of that, search.final_share is kept for the final fit; with seconds also a reserve for test, report and
+ * plots. A candidate gets a slot of the search's part; starting networks, which inherit nothing, get two.
+ */
+#ifndef NASRUN_RUN_BUDGET_H
+#define NASRUN_RUN_BUDGET_H
+
+#include "host/run/run.h"
+
+/* Slots that a stage's search is divided into. */
+enum { BUDGET_SLOTS = 10 };
+
+/* The final fit must be able to see the training part at least this often, or the network is too costly. */
+#define BUDGET_FINAL_EPOCHS 8.0
+
+/* With budgets in steps or models no clock decides: networks may cost this many times the cheapest start. */
+#define BUDGET_GROWTH 4.0
+
+/* "seconds", "steps" or "models", and the stage's total of it. */
+const char *budget_kind(const struct job_budget *budget);
+double budget_total(const struct job_budget *budget, int32_t stage);
+int32_t budget_stages(const struct job_budget *budget);
+
+/* Whether another candidate may be trained in this stage. */
+bool budget_search_goes_on(const struct run *run);
+
+/* The limit of a candidate's training (`start`: a starting network) or, with `final`, of the final fit.
+ * `spent`: seconds that this training took before it was interrupted. */
+struct trainer_limit budget_limit(const struct run *run, bool start, bool final, double spent);
+
+/* What a network may cost so that the final fit can train it. */
+struct search_limits budget_limits(const struct run *run);
+
+/* Seconds left in the stage; NAN when the budget is not in seconds. */
+double budget_seconds_left(const struct run *run);
+
+#endif

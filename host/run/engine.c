@@ -1,0 +1,200 @@
+#include "host/run/engine.h"
+
+#include "host/base/clock.h"
+#include "host/report/report.h"
+#include "host/run/budget.h"
+#include "host/run/candidate.h"
+#include "host/run/record.h"
+#include "host/run/resume.h"
+#include "host/run/store.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+/* Candidates that may fail one after the other before the search is ended. */
+enum { MOST_FAILURES = 20 };
+
+double run_time(const struct run *run)
+{
+    return run->clock_base + clock_seconds() - run->clock_start;
+}
+
+static enum status choose_device(const struct job_strings *names, const struct device_ops **ops,
+                                 struct error *err)
+{
+    const char *name = names->items[0];
+    if (names->count != 1)
+        return error_set(err, ST_UNSUPPORTED, "devices.use: found %d devices, expected one", names->count);
+    if (strcmp(name, "auto") == 0 || strcmp(name, "cpu") == 0)
+        *ops = &cpu_device_ops;
+    else if (strcmp(name, "ref") == 0)
+        *ops = &ref_device_ops;
+    else
+        return error_set(err, ST_UNSUPPORTED, "devices.use: found \"%s\", expected auto, cpu or ref", name);
+    return ST_OK;
+}
+
+static enum status upload_data(struct run *run, struct error *err)
+{
+    struct dataset_view view = {.count = run->data.count,
+                                .channels = run->data.channels,
+                                .height = run->data.height,
+                                .width = run->data.width,
+                                .classes = run->data.classes,
+                                .pixels = run->data.pixels,
+                                .labels = run->data.labels};
+    memcpy(view.mean, run->data.mean, sizeof(view.mean));
+    memcpy(view.deviation, run->data.deviation, sizeof(view.deviation));
+    enum status st = run->ops->dataset_upload(run->device, &view, &run->device_data, err);
+    if (st == ST_OK) { /* the device has its own */
+        free(run->data.pixels);
+        run->data.pixels = NULL;
+    }
+    return st;
+}
+
+enum status run_open(struct run *run, const struct job *job, const char *folder, int verbosity,
+                     double started, struct error *err)
+{
+    const struct device_options options = {.threads = job->threads};
+    *run = (struct run){.job = job,
+                        .clock_start = started,
+                        .best_id = -1,
+                        .best_accuracy = -1.0,
+                        .final = {.id = -1, .parent = -1, .stage = -1},
+                        .journal = {.fd = -1},
+                        .seconds_per_image = 1.0};
+    display_open(&run->display, stdout, verbosity);
+    run->folder = strdup(folder);
+    if (run->folder == NULL)
+        return error_memory(err, "path", strlen(folder));
+    enum status st = choose_device(&job->devices, &run->ops, err);
+    if (st == ST_OK)
+        st =
+            data_load(&job->dataset, job->seed, job->threads, verbosity < 0 ? NULL : stderr, &run->data, err);
+    if (st == ST_OK)
+        st = run->ops->open(&options, &run->device, err);
+    if (st != ST_OK)
+        return st;
+    run->ops->info(run->device, &run->device_info);
+    st = upload_data(run, err);
+    if (st == ST_OK)
+        st = search_new(&job->search, job->seed, &run->search, err);
+    return st;
+}
+
+void run_close(struct run *run)
+{
+    display_close(&run->display);
+    search_free(run->search);
+    if (run->device != NULL) {
+        run->ops->dataset_free(run->device, run->device_data);
+        run->ops->close(run->device);
+    }
+    data_free(&run->data);
+    journal_close(&run->journal);
+    graph_free(&run->unfinished.graph);
+    free(run->folder);
+    *run = (struct run){.journal = {.fd = -1}};
+}
+
+/* Starting networks first, then children, until the stage's share of the search is used up. */
+static enum status search_stage(struct run *run, struct error *err)
+{
+    int32_t failures = 0;
+    enum status st = ST_OK;
+    while (st == ST_OK && failures < MOST_FAILURES) {
+        bool found = true;
+        int32_t before = search_count(run->search);
+        bool starting = run->starts < run->job->search.starts.count;
+        /* Without one trained network there is nothing to end with, so that one is tried whatever the budget
+         * says. */
+        bool needed = starting && run->best_id < 0;
+        if (!needed && !budget_search_goes_on(run))
+            break;
+        if (supervisor_stop_wanted())
+            return error_set(err, ST_INTERRUPTED, "stopped by a signal");
+        if (starting)
+            st = candidate_start(run, run->job->search.starts.items[run->starts], err);
+        else
+            st = candidate_child(run, &found, err);
+        if (!found) {
+            display_say(&run->display, 0, "nothing new within the limits: the search ends early");
+            break;
+        }
+        bool failed = search_count(run->search) > before && isnan(search_at(run->search, before)->score);
+        failures = failed ? failures + 1 : 0;
+    }
+    return st;
+}
+
+static enum status run_stage(struct run *run, struct error *err)
+{
+    enum status st = ST_OK;
+    if (!run->stage_open) {
+        run->stage_steps = run->steps_done;
+        run->stage_began = run->stage == 0 ? 0.0 : run_time(run);
+        st = record_stage(run, err);
+        run->stage_open = true;
+    }
+    if (st == ST_OK && run->unfinished.exists)
+        st = candidate_resume(run, err);
+    if (st == ST_OK && run->final.stage != run->stage)
+        st = search_stage(run, err);
+    if (st == ST_OK && run->final.stage != run->stage)
+        st = candidate_final(run, err);
+    if (st == ST_OK)
+        st = candidate_test(run, err);
+    if (st == ST_OK)
+        st = report_write_all(run->folder, run->job->output.plots, err);
+    run->stage++;
+    run->stage_open = false;
+    return st;
+}
+
+static void say_start(struct run *run)
+{
+    const struct dataset *data = &run->data;
+    display_say(&run->display, 0,
+                "data    %d classes, %d x %d x %d: %d training, %d validation, %d test images", data->classes,
+                data->channels, data->height, data->width, data->sample_count[SPLIT_TRAIN],
+                data->sample_count[SPLIT_VALIDATION], data->sample_count[SPLIT_TEST]);
+    if (data->policy[0] != '\0')
+        display_say(&run->display, 0, "        %s", data->policy);
+    if (data->skipped > 0)
+        display_say(&run->display, 0, "        %d files skipped", data->skipped);
+    display_say(&run->display, 0, "device  %s", run->device_info.name);
+    display_say(&run->display, 0, "run     %s%s", run->folder, run->models > 0 ? ", resumed" : "");
+}
+
+/* What the plan said beside what the process took at its largest. */
+static void say_memory(struct run *run, size_t planned, size_t before)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    display_say(&run->display, 1, "memory: planned %.0f MB, peak %.0f MB", 1e-6 * (double)(planned + before),
+                1e-6 * 1024.0 * (double)usage.ru_maxrss);
+}
+
+enum status engine_run(const struct job *job, const char *folder, int verbosity,
+                       const struct engine_history *history, struct error *err)
+{
+    struct run run;
+    struct rusage usage;
+
+    enum status st = run_open(&run, job, folder, verbosity, history->started, err);
+    getrusage(RUSAGE_SELF, &usage);
+    if (st == ST_OK)
+        st = resume_run(&run, history, err);
+    if (st != ST_OK)
+        goto out;
+    say_start(&run);
+    while (st == ST_OK && run.stage < budget_stages(&job->budget))
+        st = run_stage(&run, err);
+    say_memory(&run, run.planned_bytes, (size_t)usage.ru_maxrss * 1024);
+out:
+    run_close(&run);
+    return st;
+}

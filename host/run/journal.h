@@ -1,0 +1,70 @@
+/* The journal: what a run did, one event a line, append-only JSON lines, each with a checksum, each on disk
+ * before the next is begun. Everything else in a run folder can be made again from it and the checkpoints.
+ *
+ *     {"seq":12,"time":31.5,"event":"epoch",...,"crc":"0a1b2c3d"}
+ *
+ * `seq` counts lines from 0. `time` is in seconds since the run began, pauses left out; the caller says it.
+ * `crc` is zlib's CRC-32, in hexadecimal, of the line's text up to and without `,"crc"`.
+ *
+ *     journal_load(path, &lines, &err)                  // what has happened; a torn last line is left out
+ *     journal_open(path, &journal, &err)                // locks; removes a torn last line
+ *     journal_truncate(&journal, lines.lines[k].end, k + 1, &err)   // a resume forgets what lies after line
+ * k journal_append(&journal, fields, time, &err) ... journal_close(&journal)
+ */
+#ifndef NASRUN_RUN_JOURNAL_H
+#define NASRUN_RUN_JOURNAL_H
+
+#include "host/base/error.h"
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define JOURNAL_NAME "journal.jsonl" /* of the file in the run folder */
+
+/* A journal open for writing. */
+struct journal {
+    char *path;
+    int fd;           /* holds the lock; closed on exec */
+    int64_t next_seq; /* of the next line */
+    size_t length;    /* bytes of whole lines in the file */
+};
+
+/* Creates the file or continues it. Takes a lock that ends with the process, so that only one nasrun writes:
+ * ST_BUSY when another holds it. A torn last line is cut off; a bad line before it is ST_FORMAT, as in
+ * journal_load. */
+enum status journal_open(const char *path, struct journal *journal, struct error *err);
+void journal_close(struct journal *journal); /* unlocks; a zeroed or closed journal is allowed */
+
+/* Writes one line and flushes it to disk. `fields` is an object with a string "event" and without "seq",
+ * "time" and "crc"; it is taken over, deleted also on error. On error the file holds only whole lines, as
+ * before. */
+enum status journal_append(struct journal *journal, cJSON *fields, double time, struct error *err);
+
+/* Drops what lies behind byte `offset`, which must be the end of a line; the next line gets `next_seq`. */
+enum status journal_truncate(struct journal *journal, size_t offset, int64_t next_seq, struct error *err);
+
+struct journal_line {
+    cJSON *json;       /* the whole line */
+    const char *event; /* inside json */
+    int64_t seq;
+    double time; /* seconds */
+    size_t end;  /* byte offset behind the line's newline */
+};
+
+/* A journal that was read. */
+struct journal_lines {
+    size_t count;
+    struct journal_line *lines;
+    bool torn;      /* the last line was cut short or damaged by a crash, and is not in `lines` */
+    size_t torn_at; /* the byte where it begins; the file's length when not torn */
+};
+
+/* Reads all lines. ST_FORMAT for a bad line that is not the last: the message names file:line, what was found
+ * and what was expected. Takes no lock: a journal may be read while it grows (its last line then may look
+ * torn). */
+enum status journal_load(const char *path, struct journal_lines *lines, struct error *err);
+void journal_lines_free(struct journal_lines *lines); /* a zeroed struct is allowed */
+
+#endif

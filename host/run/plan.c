@@ -1,0 +1,134 @@
+/* The plan: what a run would take, measured on a few steps, before it begins. */
+#include "host/net/cost.h"
+#include "host/net/start.h"
+#include "host/run/budget.h"
+#include "host/run/engine.h"
+
+#include "host/base/clock.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PLAN_STEPS = 6 };
+
+static enum status ignore_epoch(void *context, const struct trainer_epoch *epoch, struct error *err)
+{
+    (void)context;
+    (void)epoch;
+    (void)err;
+    return ST_OK;
+}
+
+/* Notes when each step was done; the first ones are slower, so the fastest counts. */
+struct step_clock {
+    double last, fastest;
+};
+
+static enum status note_step(void *context, const struct trainer_state *state, double progress,
+                             struct error *err)
+{
+    struct step_clock *steps = context;
+    double now = clock_seconds();
+    (void)progress;
+    (void)err;
+    if (state->step > 1)
+        steps->fastest = fmin(steps->fastest, now - steps->last);
+    steps->last = now;
+    return ST_OK;
+}
+
+static enum status measure(struct run *run, const struct graph *graph, double *images_per_second,
+                           size_t *bytes, struct error *err)
+{
+    const struct trainer_place place = {.ops = run->ops,
+                                        .device = run->device,
+                                        .dataset = run->device_data,
+                                        .train = run->data.samples[SPLIT_TRAIN],
+                                        .train_count = run->data.sample_count[SPLIT_TRAIN],
+                                        .validation = run->data.samples[SPLIT_VALIDATION],
+                                        .validation_count = 1};
+    const struct trainer_limit limit = {.seconds = INFINITY, .steps = PLAN_STEPS};
+    struct step_clock steps = {.fastest = INFINITY};
+    const struct trainer_events events = {.context = &steps, .on_epoch = ignore_epoch, .on_tick = note_step};
+    struct trainer_settings settings;
+    struct trainer_result result;
+    struct trainer *trainer = NULL;
+    float *values = NULL;
+
+    enum status st = trainer_settings_of(&run->job->train, (uint64_t)run->job->seed, &settings, err);
+    if (st == ST_OK)
+        st = trainer_open(&place, graph, &settings, run->device_info.memory_free, &trainer, bytes, err);
+    if (st != ST_OK)
+        goto out;
+    const struct weight_table *table = trainer_weights(trainer);
+    values = calloc(table->total, sizeof(float));
+    if (values == NULL) {
+        st = error_memory(err, "weights", table->total * sizeof(float));
+        goto out;
+    }
+    weight_initialise(table, graph, (uint64_t)run->job->seed, values);
+    st = trainer_load_values(trainer, values, err);
+    if (st == ST_OK)
+        st = trainer_run(trainer, limit, &events, &result, err);
+    *images_per_second = settings.batch / steps.fastest;
+out:
+    trainer_close(trainer);
+    free(values);
+    return st;
+}
+
+static void print_budget(const struct run *run, double fastest, FILE *out)
+{
+    const struct job_budget *budget = &run->job->budget;
+    for (int32_t i = 0; i < budget_stages(budget); i++)
+        fprintf(out, "budget   stage %d: %g %s in all\n", i, budget_total(budget, i), budget_kind(budget));
+    fprintf(out, "search   about %d candidates a stage, %.0f %% of it, then the final fit\n", BUDGET_SLOTS,
+            100.0 * (1.0 - run->job->search.final_share));
+    if (budget->steps.count > 0)
+        fprintf(out, "end      after about %.0f s\n",
+                budget_total(budget, budget_stages(budget) - 1) * run->job->train.batch / fastest);
+    else if (budget->models.count == 0)
+        fprintf(out, "end      after at most %g s\n", budget_total(budget, budget_stages(budget) - 1));
+}
+
+enum status engine_plan(const struct job *job, FILE *out, struct error *err)
+{
+    struct run run;
+    double fastest = 0.0;
+    enum status st = run_open(&run, job, "", -1, clock_seconds(), err);
+    if (st != ST_OK)
+        goto out;
+    const struct dataset *data = &run.data;
+    const struct shape image = {0, data->channels, data->height, data->width};
+    fprintf(out,
+            "data     %d classes, %d x %d x %d: %d training, %d validation, %d test images, %.1f MB on the "
+            "device\n",
+            data->classes, data->channels, data->height, data->width, data->sample_count[SPLIT_TRAIN],
+            data->sample_count[SPLIT_VALIDATION], data->sample_count[SPLIT_TEST],
+            1e-6 * data->count * data->channels * data->height * data->width);
+    fprintf(out, "device   %s, %.0f MB free\n", run.device_info.name,
+            1e-6 * (double)run.device_info.memory_free);
+    for (int32_t i = 0; st == ST_OK && i < job->search.starts.count; i++) {
+        struct graph graph = {0};
+        double images_per_second = 0.0;
+        size_t bytes = 0;
+        st = start_make(&graph, job->search.starts.items[i], job->search.width, image, data->classes, err);
+        if (st == ST_OK)
+            st = measure(&run, &graph, &images_per_second, &bytes, err);
+        if (st == ST_OK)
+            fprintf(out,
+                    "start    %-9s %10lld parameters, %7.1f MFLOP an image, %7.1f MB, %6.0f images/s, epoch "
+                    "%.1f s\n",
+                    job->search.starts.items[i], (long long)cost_of_graph(&graph).parameters,
+                    1e-6 * cost_of_graph(&graph).train_flops, 1e-6 * (double)bytes, images_per_second,
+                    data->sample_count[SPLIT_TRAIN] / images_per_second);
+        fastest = fmax(fastest, images_per_second);
+        graph_free(&graph);
+    }
+    if (st == ST_OK)
+        print_budget(&run, fastest, out);
+out:
+    run_close(&run);
+    return st;
+}

@@ -1,0 +1,189 @@
+#include "host/run/record.h"
+
+#include "host/net/cost.h"
+#include "host/net/serialise.h"
+#include "host/run/budget.h"
+#include "host/run/options.h"
+
+#include <cblas.h>
+#include <inttypes.h>
+#include <math.h>
+#include <oneapi/dnnl/dnnl.h>
+#include <stdlib.h>
+
+/* cJSON's functions pass a NULL object on, so a failed allocation anywhere is found by journal_append. */
+static cJSON *event_new(const char *name)
+{
+    cJSON *event = cJSON_CreateObject();
+    cJSON_AddStringToObject(event, "event", name);
+    return event;
+}
+
+static void add_numbers(cJSON *object, const char *name, const double *values, int count)
+{
+    cJSON_AddItemToObject(object, name, cJSON_CreateDoubleArray(values, count));
+}
+
+static void add_strings(cJSON *object, const char *name, const char *const *values, int count)
+{
+    cJSON_AddItemToObject(object, name, cJSON_CreateStringArray(values, count));
+}
+
+static enum status append(struct run *run, cJSON *event, struct error *err)
+{
+    if (event == NULL)
+        return error_memory(err, "journal event", 0);
+    return journal_append(&run->journal, event, run_time(run), err);
+}
+
+static cJSON *dataset_json(const struct dataset *data)
+{
+    char fingerprint[24];
+    const double image[3] = {data->channels, data->height, data->width};
+    cJSON *json = cJSON_CreateObject();
+    snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, data->fingerprint);
+    cJSON_AddStringToObject(json, "fingerprint", fingerprint);
+    add_strings(json, "class_names", (const char *const *)data->class_names, data->classes);
+    cJSON_AddNumberToObject(json, "train", data->sample_count[SPLIT_TRAIN]);
+    cJSON_AddNumberToObject(json, "validation", data->sample_count[SPLIT_VALIDATION]);
+    cJSON_AddNumberToObject(json, "test", data->sample_count[SPLIT_TEST]);
+    add_numbers(json, "image", image, 3);
+    cJSON_AddNumberToObject(json, "skipped", data->skipped);
+    cJSON_AddStringToObject(json, "policy", data->policy);
+    return json;
+}
+
+enum status record_run(struct run *run, struct error *err)
+{
+    char version[64];
+    const char *devices[1] = {run->device_info.name};
+    const dnnl_version_t *dnnl = dnnl_version();
+    cJSON *event = event_new("run"), *libraries = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(event, "version", NASRUN_VERSION);
+    cJSON_AddNumberToObject(event, "seed", (double)run->job->seed);
+    cJSON_AddItemToObject(event, "dataset", dataset_json(&run->data));
+    add_strings(event, "devices", devices, 1);
+    snprintf(version, sizeof(version), "%d.%d.%d", dnnl->major, dnnl->minor, dnnl->patch);
+    cJSON_AddStringToObject(libraries, "onednn", version);
+    cJSON_AddStringToObject(libraries, "openblas", openblas_get_config());
+    cJSON_AddStringToObject(libraries, "cjson", cJSON_Version());
+    cJSON_AddItemToObject(event, "libraries", libraries);
+    return append(run, event, err);
+}
+
+enum status record_stage(struct run *run, struct error *err)
+{
+    cJSON *event = event_new("stage"), *budget = cJSON_CreateObject();
+    cJSON_AddNumberToObject(event, "stage", run->stage);
+    cJSON_AddNumberToObject(budget, budget_kind(&run->job->budget),
+                            budget_total(&run->job->budget, run->stage));
+    cJSON_AddItemToObject(event, "budget", budget);
+    return append(run, event, err);
+}
+
+enum status record_candidate(struct run *run, const struct record_candidate *candidate, struct error *err)
+{
+    struct cost cost = cost_of_graph(candidate->graph);
+    cJSON *event = event_new("candidate");
+    cJSON_AddNumberToObject(event, "id", candidate->id);
+    cJSON_AddNumberToObject(event, "parent", candidate->parent);
+    cJSON_AddNumberToObject(event, "stage", run->stage);
+    add_strings(event, "operations", candidate->operations, candidate->operation_count);
+    if (candidate->start != NULL)
+        cJSON_AddStringToObject(event, "start", candidate->start);
+    cJSON_AddBoolToObject(event, "final", candidate->final);
+    cJSON_AddItemToObject(event, "graph", graph_to_json(candidate->graph));
+    cJSON_AddNumberToObject(event, "parameters", (double)cost.parameters);
+    cJSON_AddNumberToObject(event, "train_flops", cost.train_flops);
+    return append(run, event, err);
+}
+
+enum status record_morph(struct run *run, int32_t id, const char *operation, double difference,
+                         struct error *err)
+{
+    cJSON *event = event_new("morph");
+    cJSON_AddNumberToObject(event, "id", id);
+    cJSON_AddStringToObject(event, "operation", operation);
+    cJSON_AddNumberToObject(event, "difference", difference);
+    return append(run, event, err);
+}
+
+enum status record_plan(struct run *run, int32_t id, size_t bytes, struct error *err)
+{
+    cJSON *event = event_new("plan");
+    cJSON_AddNumberToObject(event, "id", id);
+    cJSON_AddNumberToObject(event, "device_bytes", (double)bytes);
+    return append(run, event, err);
+}
+
+enum status record_epoch(struct run *run, int32_t id, const struct trainer_epoch *epoch, struct error *err)
+{
+    cJSON *event = event_new("epoch");
+    cJSON_AddNumberToObject(event, "id", id);
+    cJSON_AddNumberToObject(event, "epoch", epoch->epoch);
+    cJSON_AddNumberToObject(event, "step", epoch->step);
+    cJSON_AddNumberToObject(event, "loss", epoch->train.loss);
+    cJSON_AddNumberToObject(event, "accuracy", epoch->train.accuracy);
+    cJSON_AddNumberToObject(event, "validation_loss", epoch->validation.loss);
+    cJSON_AddNumberToObject(event, "validation_accuracy", epoch->validation.accuracy);
+    cJSON_AddNumberToObject(event, "learning_rate", epoch->learning_rate);
+    cJSON_AddNumberToObject(event, "seconds", epoch->seconds);
+    cJSON_AddNumberToObject(event, "images_per_second", epoch->images_per_second);
+    return append(run, event, err);
+}
+
+enum status record_model(struct run *run, const struct record_model *model, struct error *err)
+{
+    cJSON *event = event_new("model");
+    cJSON_AddNumberToObject(event, "id", model->id);
+    cJSON_AddNumberToObject(event, "parent", model->parent);
+    cJSON_AddBoolToObject(event, "final", model->final);
+    cJSON_AddNumberToObject(event, "validation_loss", model->validation.loss);
+    cJSON_AddNumberToObject(event, "validation_accuracy", model->validation.accuracy);
+    cJSON_AddNumberToObject(event, "parameters", (double)model->parameters);
+    cJSON_AddNumberToObject(event, "epochs", model->epochs);
+    cJSON_AddNumberToObject(event, "steps", model->steps);
+    cJSON_AddNumberToObject(event, "seconds", model->seconds);
+    return append(run, event, err);
+}
+
+enum status record_failed(struct run *run, int32_t id, int32_t parent, bool final, uint32_t steps,
+                          const struct error *cause, struct error *err)
+{
+    cJSON *event = event_new("failed");
+    cJSON_AddNumberToObject(event, "id", id);
+    cJSON_AddNumberToObject(event, "parent", parent);
+    cJSON_AddBoolToObject(event, "final", final);
+    cJSON_AddNumberToObject(event, "steps", steps);
+    cJSON_AddStringToObject(event, "reason", status_name(cause->status));
+    cJSON_AddStringToObject(event, "message", cause->message);
+    return append(run, event, err);
+}
+
+enum status record_test(struct run *run, int32_t id, const struct trainer_result *result,
+                        const int64_t *confusion, struct error *err)
+{
+    const int32_t classes = run->data.classes;
+    double *row = calloc((size_t)classes, sizeof(*row));
+    if (row == NULL)
+        return error_memory(err, "confusion matrix", (size_t)classes * sizeof(*row));
+    cJSON *event = event_new("test"), *rows = cJSON_CreateArray();
+    cJSON_AddNumberToObject(event, "stage", run->stage);
+    cJSON_AddNumberToObject(event, "id", id);
+    cJSON_AddNumberToObject(event, "accuracy", result->accuracy);
+    cJSON_AddNumberToObject(event, "loss", result->loss);
+    for (int32_t i = 0; i < classes; i++) {
+        for (int32_t j = 0; j < classes; j++)
+            row[j] = (double)confusion[i * classes + j];
+        cJSON_AddItemToArray(rows, cJSON_CreateDoubleArray(row, classes));
+    }
+    cJSON_AddItemToObject(event, "confusion", rows);
+    free(row);
+    bool seconds = run->job->budget.seconds.count > 0;
+    if (seconds)
+        cJSON_AddNumberToObject(event, "budget_seconds", budget_total(&run->job->budget, run->stage));
+    cJSON_AddNumberToObject(event, "elapsed_seconds", run_time(run));
+    cJSON_AddNumberToObject(event, "models", run->models);
+    return append(run, event, err);
+}

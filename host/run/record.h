@@ -1,0 +1,43 @@
+/* The journal's events, one function each. host/run/README.md lists their fields. */
+#ifndef NASRUN_RUN_RECORD_H
+#define NASRUN_RUN_RECORD_H
+
+#include "host/run/run.h"
+
+#include <cjson/cJSON.h>
+
+enum status record_run(struct run *run, struct error *err);
+enum status record_stage(struct run *run, struct error *err);
+
+struct record_candidate {
+    int32_t id, parent;
+    bool final;
+    const char *start; /* the starting network's name; NULL: a child */
+    int32_t operation_count;
+    const char *const *operations;
+    const struct graph *graph;
+};
+enum status record_candidate(struct run *run, const struct record_candidate *candidate, struct error *err);
+/* One morph's check: the relative change of the outputs. */
+enum status record_morph(struct run *run, int32_t id, const char *operation, double difference,
+                         struct error *err);
+/* What the memory plan says: device bytes of the training and all it needs. */
+enum status record_plan(struct run *run, int32_t id, size_t bytes, struct error *err);
+enum status record_epoch(struct run *run, int32_t id, const struct trainer_epoch *epoch, struct error *err);
+
+struct record_model {
+    int32_t id, parent;
+    bool final;
+    int64_t parameters;
+    uint32_t epochs, steps;
+    double seconds;
+    struct trainer_result validation;
+};
+enum status record_model(struct run *run, const struct record_model *model, struct error *err);
+enum status record_failed(struct run *run, int32_t id, int32_t parent, bool final, uint32_t steps,
+                          const struct error *cause, struct error *err);
+/* `confusion` is classes x classes. */
+enum status record_test(struct run *run, int32_t id, const struct trainer_result *result,
+                        const int64_t *confusion, struct error *err);
+
+#endif

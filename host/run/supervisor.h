@@ -1,0 +1,31 @@
+/* The supervisor: nasrun is a small process that starts the engine as its child and starts it again when
+ * something kills it. Recovery is the resume path and nothing else (crash-only design).
+ *
+ * SIGINT and SIGTERM are blocked in both processes: the supervisor passes them on, the engine asks for them
+ * between two steps (supervisor_stop_wanted) and ends after saving. The engine dies with its supervisor.
+ */
+#ifndef NASRUN_RUN_SUPERVISOR_H
+#define NASRUN_RUN_SUPERVISOR_H
+
+#include <stdbool.h>
+
+/* How the engine's last process ended, for its successor. */
+struct engine_history {
+    int restarts;   /* 0: the first process of this command */
+    char cause[64]; /* "signal 9 (Killed)"; "" at first */
+    double started; /* clock_seconds when the supervisor started */
+};
+
+/* An engine that was killed this often in a row without writing to its journal is given up. */
+enum { SUPERVISOR_MAX_RESTARTS = 3 };
+
+/* Runs `engine` in a child process until it returns (its value is the exit status, returned) and again
+ * whenever a signal killed it. `progress` tells how far the work on disk is (any number that grows); it tells
+ * crash loops from progress. */
+int supervise(int (*engine)(void *context, const struct engine_history *history),
+              long (*progress)(void *context), void *context);
+
+/* True once SIGINT or SIGTERM has arrived. */
+bool supervisor_stop_wanted(void);
+
+#endif

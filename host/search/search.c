@@ -1,0 +1,229 @@
+#include "host/search/search.h"
+
+#include "host/net/cost.h"
+#include "host/net/serialise.h"
+#include "host/search/search_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct search_strategy *const STRATEGIES[] = {&search_bayesian, &search_greedy, &search_random};
+
+static enum status find_strategy(const char *name, const struct search_strategy **found, struct error *err)
+{
+    for (size_t i = 0; i < sizeof(STRATEGIES) / sizeof(STRATEGIES[0]); i++) {
+        if (strcmp(STRATEGIES[i]->name, name) == 0) {
+            *found = STRATEGIES[i];
+            return ST_OK;
+        }
+    }
+    return error_set(err, ST_RANGE, "search.strategy: found \"%s\", expected bayesian, greedy or random",
+                     name);
+}
+
+static enum status parse_morphs(const struct job_strings *names, uint32_t *allowed, struct error *err)
+{
+    *allowed = 0;
+    for (int32_t i = 0; i < names->count; i++) {
+        int32_t kind = 0;
+        while (kind < MORPH_KIND_COUNT &&
+               strcmp(morph_kind_name((enum morph_kind)kind), names->items[i]) != 0)
+            kind++;
+        if (kind == MORPH_KIND_COUNT)
+            return error_set(err, ST_RANGE, "search.morphs: found \"%s\", expected the name of a morph",
+                             names->items[i]);
+        *allowed |= 1u << kind;
+    }
+    return ST_OK;
+}
+
+enum status search_new(const struct job_search *job, int64_t seed, struct search **made, struct error *err)
+{
+    struct search *search = calloc(1, sizeof(*search));
+    *made = NULL;
+    if (search == NULL)
+        return error_memory(err, "search", sizeof(*search));
+    search->seed = (uint64_t)seed;
+    search->max_morphs = job->max_morphs < SEARCH_MAX_MORPHS ? job->max_morphs : SEARCH_MAX_MORPHS;
+    search->beta = job->beta;
+    search->skip_weight = job->skip_weight;
+    search->random_share = job->random_share;
+    enum status st = find_strategy(job->strategy, &search->strategy, err);
+    if (st == ST_OK)
+        st = parse_morphs(&job->morphs, &search->allowed_morphs, err);
+    if (st != ST_OK) {
+        search_free(search);
+        return st;
+    }
+    *made = search;
+    return ST_OK;
+}
+
+void search_free(struct search *search)
+{
+    if (search == NULL)
+        return;
+    for (int32_t i = 0; i < search->count; i++) {
+        graph_free(&search->models[i].graph);
+        descriptor_free(search->models[i].descriptor);
+    }
+    free(search->models);
+    free(search);
+}
+
+/* Models that may have children: the best SEARCH_PARENTS; of equals the earlier. */
+static void choose_parents(struct search *search)
+{
+    for (int32_t i = 0; i < search->count; i++) {
+        struct search_model *model = &search->models[i];
+        int32_t better = 0;
+        for (int32_t j = 0; j < search->count; j++) {
+            double other = search->models[j].score;
+            better += other > model->score || (other == model->score && j < i);
+        }
+        model->is_parent = !isnan(model->score) && better < SEARCH_PARENTS;
+    }
+}
+
+enum status search_observe(struct search *search, int32_t id, int32_t parent, const struct graph *graph,
+                           double score, double loss, struct error *err)
+{
+    if (search->count == search->capacity) {
+        int32_t capacity = search->capacity == 0 ? 16 : 2 * search->capacity;
+        struct search_model *larger = realloc(search->models, (size_t)capacity * sizeof(*larger));
+        if (larger == NULL)
+            return error_memory(err, "search models", (size_t)capacity * sizeof(*larger));
+        search->models = larger;
+        search->capacity = capacity;
+    }
+    struct search_model model = {.id = id, .parent = parent, .score = score, .loss = loss};
+    enum status st = graph_copy(&model.graph, graph, err);
+    if (st == ST_OK)
+        st = descriptor_new(&model.descriptor, graph, err);
+    if (st != ST_OK) {
+        graph_free(&model.graph);
+        return st;
+    }
+    model.fingerprint = graph_fingerprint(graph);
+    search->models[search->count++] = model;
+    choose_parents(search);
+    return ST_OK;
+}
+
+enum status search_propose(struct search *search, int32_t id, const struct search_limits *limits,
+                           struct proposal *proposal, struct error *err)
+{
+    struct random_sequence random = {.seed = search->seed, .stream = RANDOM_SEARCH, .part = (uint32_t)id};
+    *proposal = (struct proposal){0};
+    if (random_next_unit(&random) < (float)search->random_share)
+        return search_random.propose(search, limits, &random, proposal, err);
+    return search->strategy->propose(search, limits, &random, proposal, err);
+}
+
+void proposal_free(struct proposal *proposal)
+{
+    graph_free(&proposal->graph);
+    *proposal = (struct proposal){0};
+}
+
+static bool is_known(const struct search *search, const struct graph *graph)
+{
+    uint64_t fingerprint = graph_fingerprint(graph);
+    for (int32_t i = 0; i < search->count; i++) {
+        if (search->models[i].fingerprint == fingerprint)
+            return true;
+    }
+    return false;
+}
+
+bool search_admits(const struct search_limits *limits, const struct graph *graph)
+{
+    if (limits->max_parameters > 0 && cost_of_graph(graph).parameters > limits->max_parameters)
+        return false;
+    return isinf(limits->max_seconds_per_image) ||
+           cost_seconds(graph, limits->flops, limits->bytes) <= limits->max_seconds_per_image;
+}
+
+enum status search_mutate(const struct search *search, const struct search_model *parent,
+                          const struct search_limits *limits, struct random_sequence *random,
+                          struct proposal *proposal, struct error *err)
+{
+    struct graph next = {0};
+    struct remap_list remaps = {0};
+    int32_t wanted = 1 + (int32_t)random_next_below(random, (uint32_t)search->max_morphs);
+
+    *proposal = (struct proposal){.parent = parent->id, .mean = NAN, .deviation = NAN};
+    enum status st = graph_copy(&proposal->graph, &parent->graph, err);
+    while (st == ST_OK && proposal->morph_count < wanted) {
+        struct morph *morph = &proposal->morphs[proposal->morph_count];
+        st = morph_draw(&proposal->graph, search->allowed_morphs, random, morph, err);
+        if (st == ST_OK)
+            st = morph_apply(morph, &proposal->graph, 0.0f, 0, &next, &remaps, err);
+        if (st != ST_OK)
+            break;
+        morph_describe(morph, &proposal->graph, proposal->operations[proposal->morph_count],
+                       SEARCH_OPERATION_LENGTH);
+        remap_list_free(&remaps);
+        graph_free(&proposal->graph);
+        proposal->graph = next;
+        proposal->morph_count++;
+    }
+    if (st == ST_OK && is_known(search, &proposal->graph))
+        st = error_set(err, ST_RANGE, "the network is known already");
+    if (st == ST_OK && !search_admits(limits, &proposal->graph))
+        st = error_set(err, ST_RANGE, "the network is above the limits");
+    if (st != ST_OK)
+        proposal_free(proposal);
+    return st;
+}
+
+const struct search_model *search_random_parent(const struct search *search, struct random_sequence *random)
+{
+    int32_t parents = 0;
+    for (int32_t i = 0; i < search->count; i++)
+        parents += search->models[i].is_parent;
+    if (parents == 0)
+        return NULL;
+    int32_t chosen = (int32_t)random_next_below(random, (uint32_t)parents);
+    for (int32_t i = 0;; i++) {
+        if (search->models[i].is_parent && chosen-- == 0)
+            return &search->models[i];
+    }
+}
+
+static bool is_better(const struct search_model *a, const struct search_model *b)
+{
+    return a->score > b->score || (a->score == b->score && a->loss < b->loss);
+}
+
+const struct search_model *search_best(const struct search *search, const struct search_limits *limits)
+{
+    const struct search_model *best = NULL;
+    for (int32_t i = 0; i < search->count; i++) {
+        const struct search_model *model = &search->models[i];
+        if (model->is_parent && search_admits(limits, &model->graph) &&
+            (best == NULL || is_better(model, best)))
+            best = model;
+    }
+    return best;
+}
+
+int32_t search_count(const struct search *search)
+{
+    return search->count;
+}
+
+const struct search_model *search_at(const struct search *search, int32_t index)
+{
+    return &search->models[index];
+}
+
+const struct search_model *search_find(const struct search *search, int32_t id)
+{
+    for (int32_t i = 0; i < search->count; i++) {
+        if (search->models[i].id == id)
+            return &search->models[i];
+    }
+    return NULL;
+}

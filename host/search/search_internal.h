@@ -1,0 +1,28 @@
+/* What the strategies share. For host/search alone. */
+#ifndef NASRUN_SEARCH_SEARCH_INTERNAL_H
+#define NASRUN_SEARCH_SEARCH_INTERNAL_H
+
+#include "host/search/search.h"
+
+struct search {
+    const struct search_strategy *strategy;
+    uint64_t seed;
+    uint32_t allowed_morphs; /* bit i: enum morph_kind i */
+    int32_t max_morphs;
+    double beta, skip_weight, random_share;
+    int32_t count, capacity;
+    struct search_model *models;
+};
+
+/* Draws 1 to max_morphs morphs on `parent`; ST_RANGE when none fits, the result is known already or is above
+ * the limits. The surrogate's fields are NAN. */
+enum status search_mutate(const struct search *search, const struct search_model *parent,
+                          const struct search_limits *limits, struct random_sequence *random,
+                          struct proposal *proposal, struct error *err);
+
+/* A parent drawn evenly from those that are kept. NULL when there is none. */
+const struct search_model *search_random_parent(const struct search *search, struct random_sequence *random);
+
+extern const struct search_strategy search_random, search_greedy, search_bayesian;
+
+#endif

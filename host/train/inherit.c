@@ -1,0 +1,169 @@
+#include "host/train/inherit.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A network that only answers: its evaluation program, its weights, its logits on the check's batch. */
+struct probe {
+    struct graph graph;
+    struct program program;
+    struct device_program *prepared;
+    struct device_weights *weights;
+    float *logits; /* batch x classes */
+};
+
+static void probe_close(const struct trainer_place *place, struct probe *probe)
+{
+    place->ops->program_free(place->device, probe->prepared);
+    place->ops->weights_free(place->device, probe->weights);
+    program_free(&probe->program);
+    graph_free(&probe->graph);
+    free(probe->logits);
+    *probe = (struct probe){0};
+}
+
+/* Takes `graph` over (zeroes it). */
+static enum status probe_open(const struct trainer_place *place, int32_t batch, struct graph *graph,
+                              struct probe *probe, struct error *err)
+{
+    const struct lower_options options = {
+        .purpose = PROG_EVALUATE, .batch = batch, .batch_norm_momentum = 0.1f};
+    *probe = (struct probe){.graph = *graph};
+    *graph = (struct graph){0};
+    enum status st = lower_graph(&probe->graph, &options, &probe->program, err);
+    if (st == ST_OK)
+        st = place->ops->program_prepare(place->device, &probe->program, &probe->prepared, err);
+    if (st == ST_OK)
+        st = place->ops->weights_new(place->device, &probe->program.weights, &probe->weights, err);
+    return st;
+}
+
+static size_t logit_count(const struct probe *probe)
+{
+    const struct shape shape = probe->program.tensors[probe->program.logits].shape;
+    return (size_t)shape.n * (size_t)shape.c;
+}
+
+static enum status probe_answer(const struct trainer_place *place, struct probe *probe, struct error *err)
+{
+    int32_t count =
+        place->validation_count < probe->program.batch ? place->validation_count : probe->program.batch;
+    const struct device_binding binding = {.weights = probe->weights,
+                                           .dataset = place->dataset,
+                                           .samples = place->validation,
+                                           .sample_count = count};
+    const struct step step = {.valid = count};
+    probe->logits = calloc(logit_count(probe), sizeof(float));
+    if (probe->logits == NULL)
+        return error_memory(err, "logits", logit_count(probe) * sizeof(float));
+    enum status st = place->ops->program_bind(place->device, probe->prepared, &binding, err);
+    if (st == ST_OK)
+        st = place->ops->program_run(place->device, probe->prepared, &step, err);
+    if (st == ST_OK)
+        st = place->ops->program_tensor(place->device, probe->prepared, probe->program.logits, probe->logits,
+                                        err);
+    return st;
+}
+
+/* max |b - a| / max |a|; NaN when either holds one. */
+static double relative_change(const float *a, const float *b, size_t count)
+{
+    double change = 0.0, size = 1e-12;
+    for (size_t i = 0; i < count; i++) {
+        double difference = fabs((double)b[i] - (double)a[i]);
+        if (isnan(difference))
+            return NAN;
+        change = fmax(change, difference);
+        size = fmax(size, fabs((double)a[i]));
+    }
+    return change / size;
+}
+
+uint64_t inherit_seed(uint64_t seed, int32_t id, int32_t index)
+{
+    struct random4 r = random_draw(seed, RANDOM_MORPH_NOISE, (uint64_t)(uint32_t)id, (uint32_t)index);
+    return ((uint64_t)r.v[0] << 32) | r.v[1];
+}
+
+/* One morph: `now` becomes the child. */
+static enum status step(const struct trainer_place *place, int32_t batch, struct probe *now,
+                        const struct morph *morph, float noise, uint64_t seed, double *difference,
+                        struct error *err)
+{
+    struct graph graph = {0};
+    struct remap_list remaps = {0};
+    struct probe child = {0};
+
+    enum status st = morph_apply(morph, &now->graph, noise, seed, &graph, &remaps, err);
+    if (st == ST_OK)
+        st = probe_open(place, batch, &graph, &child, err);
+    if (st == ST_OK)
+        st = place->ops->weights_remap(place->device, child.weights, now->weights, SLOT_VALUE, &remaps, seed,
+                                       err);
+    if (st == ST_OK)
+        st = probe_answer(place, &child, err);
+    if (st != ST_OK)
+        goto out;
+    *difference = relative_change(now->logits, child.logits, logit_count(now));
+    if (!(*difference <= INHERIT_TOLERANCE)) {
+        st = error_set(err, ST_RANGE, "the morph changed the outputs by %.3g, expected at most %.3g",
+                       *difference, INHERIT_TOLERANCE);
+        goto out;
+    }
+    struct probe parent = *now;
+    *now = child;
+    child = parent;
+out:
+    probe_close(place, &child);
+    graph_free(&graph);
+    remap_list_free(&remaps);
+    return st;
+}
+
+enum status inherit(const struct trainer_place *place, int32_t batch, const struct graph *parent,
+                    const float *parent_values, const struct morph *morphs, int32_t morph_count, float noise,
+                    uint64_t seed, int32_t id, struct inheritance *result, struct error *err)
+{
+    struct probe now = {0};
+    struct graph graph = {0};
+
+    *result = (struct inheritance){0};
+    enum status st = graph_copy(&graph, parent, err);
+    if (st == ST_OK)
+        st = probe_open(place, batch, &graph, &now, err);
+    if (st == ST_OK)
+        st = place->ops->weights_upload(place->device, now.weights, SLOT_VALUE, parent_values, err);
+    if (st == ST_OK)
+        st = probe_answer(place, &now, err);
+    for (int32_t i = 0; st == ST_OK && i < morph_count; i++) {
+        st = step(place, batch, &now, &morphs[i], noise, inherit_seed(seed, id, i), &result->differences[i],
+                  err);
+        if (st != ST_OK)
+            error_prefix(err, "morph %d, %s", i + 1, morph_kind_name(morphs[i].kind));
+        else
+            result->count++;
+    }
+    if (st != ST_OK)
+        goto out;
+    size_t bytes = now.program.weights.total * sizeof(float);
+    result->values = malloc(bytes);
+    if (result->values == NULL) {
+        st = error_memory(err, "inherited weights", bytes);
+        goto out;
+    }
+    st = place->ops->weights_download(place->device, now.weights, SLOT_VALUE, result->values, err);
+    result->graph = now.graph;
+    now.graph = (struct graph){0};
+out:
+    probe_close(place, &now);
+    graph_free(&graph);
+    return st;
+}
+
+void inheritance_free(struct inheritance *result)
+{
+    graph_free(&result->graph);
+    free(result->values);
+    *result = (struct inheritance){0};
+}

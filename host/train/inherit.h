@@ -1,0 +1,31 @@
+/* Inheritance: a child's weights from its parent's, morph by morph, each morph checked on a real batch. */
+#ifndef NASRUN_TRAIN_INHERIT_H
+#define NASRUN_TRAIN_INHERIT_H
+
+#include "host/morph/morph.h"
+#include "host/train/trainer.h"
+
+enum { INHERIT_MAX_MORPHS = 8 };
+
+/* The largest change that a morph may make: max |child's logit - parent's| over max |parent's logit|. */
+#define INHERIT_TOLERANCE 1e-3
+
+struct inheritance {
+    struct graph graph; /* the child's */
+    float *values;      /* [weight table's total], the child's */
+    int32_t count;      /* morphs checked */
+    double differences[INHERIT_MAX_MORPHS];
+};
+
+/* The seed of the random choices and the noise of morph `index` of candidate `id`. */
+uint64_t inherit_seed(uint64_t seed, int32_t id, int32_t index);
+
+/* Applies the morphs in order to graph and weights (on the device, by remap). The check's batch is the first
+ * of the validation samples. ST_RANGE when a morph is refused or changes the outputs by more than
+ * INHERIT_TOLERANCE; the message says which and by how much. On any status `result` is to be freed. */
+enum status inherit(const struct trainer_place *place, int32_t batch, const struct graph *parent,
+                    const float *parent_values, const struct morph *morphs, int32_t morph_count, float noise,
+                    uint64_t seed, int32_t id, struct inheritance *result, struct error *err);
+void inheritance_free(struct inheritance *result); /* a zeroed one is allowed */
+
+#endif

@@ -1,0 +1,120 @@
+/* A trainer: one network on one device, from its first step to its last, with evaluation, checkpoints and
+ * limits.
+ *
+ *     trainer_open -> trainer_load_weights / trainer_restore -> trainer_run -> trainer_evaluate,
+ *     trainer_values -> trainer_close
+ *
+ * Everything that decides what a step computes lies in struct trainer_settings and struct trainer_state: a
+ * trainer restored from a checkpoint goes on bit by bit as the one that wrote it (when limited by steps: with
+ * a limit in seconds the clock decides where it stops).
+ */
+#ifndef NASRUN_TRAIN_TRAINER_H
+#define NASRUN_TRAIN_TRAINER_H
+
+#include "host/program/device.h"
+#include "host/program/lower.h"
+#include "host/train/schedule.h"
+#include "spec/job.h"
+
+/* A device with the data on it, shared by all trainers. */
+struct trainer_place {
+    const struct device_ops *ops;
+    struct device *device;
+    struct device_dataset *dataset;
+    const int32_t *train, *validation; /* sample lists; train may be shorter than the whole training part */
+    int32_t train_count, validation_count;
+};
+
+struct trainer_settings {
+    int32_t batch;
+    struct optimizer optimizer;
+    struct schedule schedule;
+    struct augment augment;
+    float label_smoothing;
+    float average;    /* decay of the weight average; 0: none */
+    int32_t patience; /* epochs; 0: never stop early */
+    uint64_t seed;
+};
+
+/* The settings that a job asks for; `seed` is the candidate's own. */
+enum status trainer_settings_of(const struct job_train *job, uint64_t seed, struct trainer_settings *settings,
+                                struct error *err);
+
+/* Where a training stands. All that a checkpoint holds beside the weights. */
+struct trainer_state {
+    uint32_t step;                /* steps done */
+    uint32_t epoch;               /* epochs begun before this one */
+    uint32_t place;               /* samples of this epoch's order already used */
+    uint32_t stale_epochs;        /* since the best validation loss */
+    double best_loss;             /* validation; INFINITY before the first */
+    double seconds;               /* of training and evaluation so far */
+    double metrics[METRIC_COUNT]; /* of this epoch so far */
+};
+
+/* A training ends at whichever comes first. */
+struct trainer_limit {
+    double seconds; /* of trainer_state.seconds, the closing evaluation included; INFINITY: none */
+    uint32_t steps; /* UINT32_MAX: none */
+};
+
+struct trainer_result {
+    double loss, accuracy;
+};
+
+/* One finished epoch (or the part of one before the limit). */
+struct trainer_epoch {
+    uint32_t epoch, step;
+    struct trainer_result train, validation;
+    double learning_rate, seconds, images_per_second;
+};
+
+/* Called by trainer_run. Any of them may end the training by returning other than ST_OK. */
+struct trainer_events {
+    void *context;
+    enum status (*on_epoch)(void *context, const struct trainer_epoch *epoch, struct error *err);
+    /* Every `tick_seconds` or so between two steps; for display, checkpoints and signals. */
+    enum status (*on_tick)(void *context, const struct trainer_state *state, double progress,
+                           struct error *err);
+    double tick_seconds;
+};
+
+struct trainer;
+
+/* Prepares programs and empty weights. `graph` is copied. `bytes` receives the device bytes of the two
+ * programs and the weights; when they are above `bytes_limit` it ends with ST_MEMORY before anything large is
+ * allocated. */
+enum status trainer_open(const struct trainer_place *place, const struct graph *graph,
+                         const struct trainer_settings *settings, size_t bytes_limit, struct trainer **opened,
+                         size_t *bytes, struct error *err);
+void trainer_close(struct trainer *trainer); /* NULL is allowed */
+
+const struct weight_table *trainer_weights(const struct trainer *trainer);
+const struct trainer_state *trainer_state(const struct trainer *trainer); /* lives as long as the trainer */
+
+/* Sets weights from host values[table->total]; the optimizer's slots are cleared. */
+enum status trainer_load_values(struct trainer *trainer, const float *values, struct error *err);
+/* The weights that evaluation uses (the average where there is one) to the host: values[table->total]. */
+enum status trainer_values(struct trainer *trainer, float *values, struct error *err);
+
+/* Evaluates on `samples` in their order. `confusion` (classes x classes, rows are the truth; NULL: not
+ * wanted) is added to. Does not touch the training state. */
+enum status trainer_evaluate(struct trainer *trainer, const int32_t *samples, int32_t count, int32_t classes,
+                             const int32_t *labels, int64_t *confusion, struct trainer_result *result,
+                             struct error *err);
+
+/* Trains until the limit, the patience's end or an event ends it. Ends with an evaluation on the validation
+ * samples, whose result is *result. ST_DIVERGED when the loss is no longer finite, at the latest after one
+ * epoch. */
+enum status trainer_run(struct trainer *trainer, struct trainer_limit limit,
+                        const struct trainer_events *events, struct trainer_result *result,
+                        struct error *err);
+
+/* Writes weights, optimizer slots and state, atomically; `note` is kept with it. May be called from on_tick.
+ */
+enum status trainer_checkpoint(struct trainer *trainer, const char *path, uint64_t note, struct error *err);
+/* Checks a checkpoint file and reads its note. ST_FORMAT when it is damaged. */
+enum status checkpoint_note(const char *path, uint64_t *note, struct error *err);
+/* Reads a checkpoint of a network with the same weights table. ST_FORMAT when it is torn or another's. */
+enum status trainer_restore(struct trainer *trainer, const char *path, uint64_t *note, struct error *err);
+
+#endif

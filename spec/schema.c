@@ -1,0 +1,192 @@
+/* The schema table and the texts made from it. */
+#include "spec/schema.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef int32_t field_of_WHOLE;
+typedef int64_t field_of_SEED;
+typedef double field_of_NUMBER;
+typedef bool field_of_SWITCH;
+typedef char *field_of_CHOICE;
+typedef char *field_of_TEXT;
+typedef char *field_of_PATH;
+typedef struct job_strings field_of_CHOICES;
+typedef struct job_numbers field_of_SIZE;
+typedef struct job_numbers field_of_RISING;
+typedef struct job_numbers field_of_RISING_WHOLE;
+
+#define SPEC_KEY(name, type, field, least, most, choices, unit, default_text, meaning)                       \
+    _Static_assert(_Generic(&((struct job *)0)->field, field_of_##type * : 1, default : 0),                  \
+                   name ": the field's type is not that of SPEC_" #type);
+#include "spec/schema.def"
+#undef SPEC_KEY
+
+const struct spec_key spec_keys[SPEC_KEY_COUNT] = {
+#define SPEC_KEY(name, type, field, least, most, choices, unit, default_text, meaning)                       \
+    {name, SPEC_##type, offsetof(struct job, field), least, most, choices, unit, default_text, meaning},
+#include "spec/schema.def"
+#undef SPEC_KEY
+};
+
+const struct spec_key *spec_find(const char *name)
+{
+    for (int i = 0; i < SPEC_KEY_COUNT; i++)
+        if (strcmp(spec_keys[i].name, name) == 0)
+            return &spec_keys[i];
+    return NULL;
+}
+
+int spec_index(const char *name)
+{
+    const struct spec_key *key = spec_find(name);
+    assert(key != NULL);
+    return (int)(key - spec_keys);
+}
+
+int spec_section_length(const char *name)
+{
+    const char *point = strchr(name, '.');
+    return point == NULL ? 0 : (int)(point - name) + 1;
+}
+
+bool spec_is_section(const char *name)
+{
+    size_t length = strlen(name);
+    for (int i = 0; i < SPEC_KEY_COUNT; i++)
+        if (strncmp(spec_keys[i].name, name, length) == 0 && spec_keys[i].name[length] == '.')
+            return true;
+    return false;
+}
+
+void *spec_field(struct job *job, const struct spec_key *key)
+{
+    return (char *)job + key->offset;
+}
+
+const void *spec_field_const(const struct job *job, const struct spec_key *key)
+{
+    return (const char *)job + key->offset;
+}
+
+void spec_number_text(double value, bool point, char text[SPEC_TEXT_MAX])
+{
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, SPEC_TEXT_MAX, "%.*g", digits, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    /* "3.6e+03" is shorter than "3600", yet nobody writes it. */
+    if (value == (double)(long long)value && value > -1e15 && value < 1e15)
+        snprintf(text, SPEC_TEXT_MAX, "%.0f", value);
+    if (point && isfinite(value) && strpbrk(text, ".e") == NULL)
+        strcat(text, ".0");
+}
+
+void spec_clean_text(const char *from, char text[SPEC_TEXT_MAX])
+{
+    enum { SHOWN = 80 };
+    size_t length = 0;
+    while (from[length] != '\0' && length < SHOWN) {
+        unsigned char c = (unsigned char)from[length];
+        text[length++] = c < ' ' || c == 127 ? '?' : (char)c;
+    }
+    strcpy(text + length, from[length] != '\0' ? "..." : "");
+}
+
+/* "\"a\", \"b\"" from "a|b". */
+static void list_choices(const char *choices, char text[SPEC_TEXT_MAX])
+{
+    size_t filled = 0;
+    text[0] = '\0';
+    while (*choices != '\0' && filled < SPEC_TEXT_MAX - 1) {
+        size_t length = strcspn(choices, "|");
+        int wrote = snprintf(text + filled, SPEC_TEXT_MAX - filled, "%s\"%.*s\"", filled > 0 ? ", " : "",
+                             (int)length, choices);
+        filled += (size_t)wrote;
+        choices += length + (choices[length] == '|');
+    }
+}
+
+void spec_describe(const struct spec_key *key, char text[SPEC_TEXT_MAX])
+{
+    char least[SPEC_TEXT_MAX], most[SPEC_TEXT_MAX], choices[SPEC_TEXT_MAX] = "";
+    spec_number_text(key->least, false, least);
+    spec_number_text(key->most, false, most);
+    if (key->choices != NULL)
+        list_choices(key->choices, choices);
+    switch (key->type) {
+    case SPEC_WHOLE:
+    case SPEC_SEED:
+        snprintf(text, SPEC_TEXT_MAX, "a whole number from %.20s to %.20s", least, most);
+        break;
+    case SPEC_NUMBER:
+        snprintf(text, SPEC_TEXT_MAX, "a number from %.20s to %.20s", least, most);
+        break;
+    case SPEC_SWITCH:
+        snprintf(text, SPEC_TEXT_MAX, "true or false");
+        break;
+    case SPEC_CHOICE:
+        snprintf(text, SPEC_TEXT_MAX, "one of %.200s", choices);
+        break;
+    case SPEC_TEXT:
+        snprintf(text, SPEC_TEXT_MAX, "a text in quotes");
+        break;
+    case SPEC_PATH:
+        snprintf(text, SPEC_TEXT_MAX, "an existing file or folder, in quotes");
+        break;
+    case SPEC_CHOICES:
+        snprintf(text, SPEC_TEXT_MAX, "one or more of %.200s", choices);
+        break;
+    case SPEC_SIZE:
+        snprintf(text, SPEC_TEXT_MAX, "[] or [height, width], whole numbers from %.20s to %.20s", least,
+                 most);
+        break;
+    case SPEC_RISING:
+        snprintf(text, SPEC_TEXT_MAX, "a number from %.20s to %.20s or a rising list of such", least, most);
+        break;
+    case SPEC_RISING_WHOLE:
+        snprintf(text, SPEC_TEXT_MAX, "a whole number from %.20s to %.20s or a rising list of such", least,
+                 most);
+        break;
+    }
+}
+
+/* "job.cfg:3" or "command line: budget.seconds=abc". */
+static void place_text(const struct spec_place *place, char *text, size_t size)
+{
+    char clean[SPEC_TEXT_MAX];
+    if (place->override != NULL) {
+        spec_clean_text(place->override, clean);
+        snprintf(text, size, "command line: %s", clean);
+    } else if (place->line > 0) {
+        snprintf(text, size, "%s:%d", place->file, place->line);
+    } else {
+        snprintf(text, size, "%s", place->file);
+    }
+}
+
+enum status spec_refuse(struct error *err, enum status status, const struct spec_place *place,
+                        const char *name, const char *found, const char *expected)
+{
+    char where[ERROR_LENGTH];
+    place_text(place, where, sizeof where);
+    if (place->override != NULL)
+        return error_set(err, status, "%s: found %s, expected %s", where, found, expected);
+    return error_set(err, status, "%s: %s: found %s, expected %s", where, name, found, expected);
+}
+
+enum status spec_refuse_unknown(struct error *err, const struct spec_place *place, const char *name)
+{
+    char where[ERROR_LENGTH], clean[SPEC_TEXT_MAX];
+    const char *near = spec_suggest(name);
+    place_text(place, where, sizeof where);
+    spec_clean_text(name, clean);
+    if (near != NULL)
+        return error_set(err, ST_FORMAT, "%s: unknown key '%s', did you mean '%s'?", where, clean, near);
+    return error_set(err, ST_FORMAT,
+                     "%s: unknown key '%s', expected a key of the reference (nasrun --print-spec)", where,
+                     clean);
+}

@@ -1,0 +1,159 @@
+/* What no single key can tell: keys that depend on each other, and whether a later job may continue an
+ * earlier run. */
+#include "host/base/file.h"
+#include "spec/schema.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum status check_paths(const struct job *job, const struct spec_place *places, struct error *err)
+{
+    for (int i = 0; i < SPEC_KEY_COUNT; i++) {
+        const struct spec_key *key = &spec_keys[i];
+        if (key->type != SPEC_PATH)
+            continue;
+        char expected[SPEC_TEXT_MAX], clean[SPEC_TEXT_MAX], found[SPEC_TEXT_MAX];
+        const char *path = *(char *const *)spec_field_const(job, key);
+        spec_describe(key, expected);
+        if (path[0] == '\0' && key->default_text != NULL)
+            continue;
+        if (path[0] == '\0')
+            return spec_refuse(err, ST_FORMAT, &places[i], key->name, "nothing", expected);
+        if (file_exists(path))
+            continue;
+        spec_clean_text(path, clean);
+        snprintf(found, sizeof found, "\"%.200s\", which does not exist", clean);
+        return spec_refuse(err, ST_IO, &places[i], key->name, found, expected);
+    }
+    return ST_OK;
+}
+
+/* Three kinds, at most one given; the default one only when none is. */
+static enum status check_budget(struct job *job, const struct spec_place *places, struct error *err)
+{
+    int seconds = spec_index("budget.seconds");
+    const int kinds[] = {seconds, spec_index("budget.steps"), spec_index("budget.models")};
+    int given = -1;
+    if ((job->budget.steps.count > 0 || job->budget.models.count > 0) && places[seconds].line == 0 &&
+        places[seconds].override == NULL)
+        job->budget.seconds = (struct job_numbers){0};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        const struct spec_key *key = &spec_keys[kinds[i]];
+        const struct job_numbers *list = spec_field_const(job, key);
+        if (list->count == 0)
+            continue;
+        if (given >= 0) {
+            char found[SPEC_TEXT_MAX];
+            snprintf(found, sizeof found, "%s beside it", spec_keys[given].name);
+            return spec_refuse(err, ST_RANGE, &places[kinds[i]], key->name, found,
+                               "at most one of seconds, steps, models");
+        }
+        given = kinds[i];
+    }
+    if (given < 0)
+        return spec_refuse(err, ST_RANGE, &places[seconds], "budget.seconds", "no budget of any kind",
+                           "one of seconds, steps, models");
+    return ST_OK;
+}
+
+static enum status check_devices(const struct job *job, const struct spec_place *places, struct error *err)
+{
+    for (int i = 0; i < job->devices.count; i++)
+        if (job->devices.count > 1 && strcmp(job->devices.items[i], "auto") == 0)
+            return spec_refuse(err, ST_RANGE, &places[spec_index("devices.use")], "devices.use",
+                               "\"auto\" among others", "\"auto\" alone or the devices' names");
+    return ST_OK;
+}
+
+/* "runs/NAME" for ".../NAME.cfg". */
+static enum status name_output(struct job *job, struct error *err)
+{
+    if (job->output.dir[0] != '\0')
+        return ST_OK;
+    const char *slash = strrchr(job->file, '/');
+    const char *name = slash != NULL ? slash + 1 : job->file;
+    const char *point = strrchr(name, '.');
+    size_t length = point != NULL && point != name ? (size_t)(point - name) : strlen(name);
+    size_t size = sizeof "runs/" + length;
+    char *folder = malloc(size);
+    if (folder == NULL)
+        return error_memory(err, "output.dir", size);
+    snprintf(folder, size, "runs/%.*s", (int)length, name);
+    free(job->output.dir);
+    job->output.dir = folder;
+    return ST_OK;
+}
+
+enum status spec_check(struct job *job, const struct spec_place places[SPEC_KEY_COUNT], struct error *err)
+{
+    enum status st = check_paths(job, places, err);
+    if (st == ST_OK)
+        st = check_budget(job, places, err);
+    if (st == ST_OK)
+        st = check_devices(job, places, err);
+    if (st == ST_OK)
+        st = name_output(job, err);
+    return st;
+}
+
+/* More stages behind the earlier ones, or the last stage moved further out. */
+static bool budget_continues(const struct job_numbers *before, const struct job_numbers *now)
+{
+    int same = 0;
+    while (same < before->count && same < now->count && before->items[same] == now->items[same])
+        same++;
+    if (same == before->count)
+        return before->count > 0 || now->count == 0;
+    return same == before->count - 1 && now->count == before->count && now->items[same] > before->items[same];
+}
+
+/* The value as a job file has it; NULL when out of memory. The caller frees it. */
+static char *value_text(const struct job *job, const struct spec_key *key)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *stream = open_memstream(&text, &length);
+    if (stream == NULL)
+        return NULL;
+    spec_print_value(job, key, stream);
+    if (fclose(stream) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+static enum status same_value(const struct job *before, const struct job *now, const struct spec_key *key,
+                              struct error *err)
+{
+    enum status st = ST_OK;
+    char *had = value_text(before, key), *has = value_text(now, key);
+    if (had == NULL || has == NULL) {
+        st = error_memory(err, key->name, SPEC_TEXT_MAX);
+        goto out;
+    }
+    bool rising = key->type == SPEC_RISING || key->type == SPEC_RISING_WHOLE;
+    /* The text tells everything: numbers are printed so that they read back as the same bits. */
+    if (strcmp(had, has) == 0 ||
+        (rising && budget_continues(spec_field_const(before, key), spec_field_const(now, key))))
+        goto out;
+    st = error_set(err, ST_RANGE, "%s: found %s, expected %s as the run began%s", key->name, has, had,
+                   rising ? ", with more stages or a later last one" : "");
+out:
+    free(had);
+    free(has);
+    return st;
+}
+
+enum status spec_same_run(const struct job *before, const struct job *now, struct error *err)
+{
+    static const char free_section[] = "output.";
+    for (int i = 0; i < SPEC_KEY_COUNT; i++) {
+        if (strncmp(spec_keys[i].name, free_section, sizeof free_section - 1) == 0)
+            continue;
+        enum status st = same_value(before, now, &spec_keys[i], err);
+        if (st != ST_OK)
+            return st;
+    }
+    return ST_OK;
+}

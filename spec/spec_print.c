@@ -1,0 +1,157 @@
+/* Printing: one value, a whole job, the reference. */
+#include "spec/schema.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* A text in quotes that libconfig reads back as the same bytes. */
+static void print_quoted(const char *text, FILE *out)
+{
+    fputc('"', out);
+    for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
+        if (*c == '"' || *c == '\\')
+            fprintf(out, "\\%c", *c);
+        else if (*c < ' ' || *c == 127)
+            fprintf(out, "\\x%02X", *c);
+        else
+            fputc(*c, out);
+    }
+    fputc('"', out);
+}
+
+static void print_number(double value, bool point, FILE *out)
+{
+    char text[SPEC_TEXT_MAX];
+    spec_number_text(value, point, text);
+    fputs(text, out);
+}
+
+void spec_print_value(const struct job *job, const struct spec_key *key, FILE *out)
+{
+    const void *field = spec_field_const(job, key);
+    switch (key->type) {
+    case SPEC_WHOLE:
+        fprintf(out, "%" PRId32, *(const int32_t *)field);
+        break;
+    case SPEC_SEED:
+        fprintf(out, "%" PRId64, *(const int64_t *)field);
+        break;
+    case SPEC_NUMBER:
+        print_number(*(const double *)field, true, out);
+        break;
+    case SPEC_SWITCH:
+        fputs(*(const bool *)field ? "true" : "false", out);
+        break;
+    case SPEC_CHOICE:
+    case SPEC_TEXT:
+    case SPEC_PATH:
+        print_quoted(*(char *const *)field, out);
+        break;
+    case SPEC_CHOICES: {
+        const struct job_strings *list = field;
+        fputc('[', out);
+        for (int i = 0; i < list->count; i++) {
+            fputs(i > 0 ? ", " : "", out);
+            print_quoted(list->items[i], out);
+        }
+        fputc(']', out);
+        break;
+    }
+    case SPEC_SIZE:
+    case SPEC_RISING:
+    case SPEC_RISING_WHOLE: {
+        const struct job_numbers *list = field;
+        fputc('[', out);
+        for (int i = 0; i < list->count; i++) {
+            fputs(i > 0 ? ", " : "", out);
+            print_number(list->items[i], key->type == SPEC_RISING, out);
+        }
+        fputc(']', out);
+        break;
+    }
+    }
+}
+
+/* Whether the key is the first of its section. */
+static bool begins_section(int i)
+{
+    int length = spec_section_length(spec_keys[i].name);
+    return length > 0 && (i == 0 || strncmp(spec_keys[i].name, spec_keys[i - 1].name, (size_t)length) != 0);
+}
+
+static bool ends_section(int i)
+{
+    return spec_section_length(spec_keys[i].name) > 0 && (i + 1 == SPEC_KEY_COUNT || begins_section(i + 1) ||
+                                                          spec_section_length(spec_keys[i + 1].name) == 0);
+}
+
+enum status spec_write(const struct job *job, FILE *out, struct error *err)
+{
+    fprintf(out, "# A nasrun job with every key filled in.\n");
+    for (int i = 0; i < SPEC_KEY_COUNT; i++) {
+        const struct spec_key *key = &spec_keys[i];
+        int length = spec_section_length(key->name);
+        if (begins_section(i))
+            fprintf(out, "%.*s = {\n", length - 1, key->name);
+        fprintf(out, "%s%s = ", length > 0 ? "    " : "", key->name + length);
+        spec_print_value(job, key, out);
+        fprintf(out, ";\n");
+        if (ends_section(i))
+            fprintf(out, "};\n");
+    }
+    if (ferror(out))
+        return error_set(err, ST_IO, "writing the job failed");
+    return ST_OK;
+}
+
+static void print_key_text(const struct spec_key *key, FILE *out)
+{
+    char expected[SPEC_TEXT_MAX];
+    spec_describe(key, expected);
+    fprintf(out, "%s (%s)\n", key->name, key->default_text != NULL ? key->default_text : "required");
+    fprintf(out, "    %s\n", key->meaning);
+    fprintf(out, "    %s", expected);
+    if (key->unit[0] != '\0')
+        fprintf(out, "; unit: %s", key->unit);
+    fprintf(out, "\n");
+}
+
+static void print_key_markdown(int i, FILE *out)
+{
+    const struct spec_key *key = &spec_keys[i];
+    char expected[SPEC_TEXT_MAX];
+    spec_describe(key, expected);
+    int length = spec_section_length(key->name);
+    if (begins_section(i))
+        fprintf(out, "\n## %.*s\n", length - 1, key->name);
+    else if (length == 0)
+        fprintf(out, "\n## Outside of sections\n");
+    if (begins_section(i) || length == 0)
+        fprintf(out, "\n| key | value | unit | default | meaning |\n|---|---|---|---|---|\n");
+    fprintf(out, "| `%s` | %s | %s | ", key->name, expected, key->unit);
+    if (key->default_text != NULL)
+        fprintf(out, "`%s`", key->default_text);
+    else
+        fprintf(out, "required");
+    fprintf(out, " | %s |\n", key->meaning);
+}
+
+void spec_print_reference(FILE *out, bool markdown)
+{
+    if (markdown)
+        fprintf(out, "# The job file\n\n"
+                     "Made from `spec/schema.def` by `spec_print_reference`; edits belong there.\n\n");
+    fprintf(
+        out,
+        "A job file is written in libconfig's format: sections `name = { key = value; };`, texts in quotes,\n"
+        "lists in brackets, comments behind `#`. One value may stand where a list is expected, and a whole\n"
+        "number where any number is. `nasrun job.cfg budget.seconds=600` overrides a key for one run.\n");
+    if (!markdown)
+        fprintf(out, "In parentheses: the default.\n\n");
+    for (int i = 0; i < SPEC_KEY_COUNT; i++) {
+        if (markdown)
+            print_key_markdown(i, out);
+        else
+            print_key_text(&spec_keys[i], out);
+    }
+}

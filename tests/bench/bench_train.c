@@ -1,0 +1,208 @@
+/* How many images a second the CPU trains the starting architectures with:
+ *
+ *     bench_train [--seconds S] [--threads N] [--batch B] [NET ...]
+ *
+ * NET: a name that start_make knows, behind it :28 for images of 28 x 28 x 1 instead of 32 x 32 x 3. Prints,
+ * for each, the best and the median rate over the steps of S seconds (a neighbour on the machine only ever
+ * slows a step down, so best is what the program can do), and the share of the measured convolution speed
+ * that the best is. */
+#include "host/base/clock.h"
+#include "host/net/cost.h"
+#include "host/net/start.h"
+#include "host/program/device.h"
+#include "host/program/lower.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { IMAGES = 512, CLASSES = 10, MAX_STEPS = 4096, LEAST_STEPS = 3 };
+
+struct bench {
+    struct device *device;
+    struct device_info info;
+    int32_t batch;
+    double seconds;
+    double times[MAX_STEPS];
+};
+
+static int compare_times(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Noise with labels: what a step costs depends on shapes only. */
+static enum status upload_noise(struct bench *bench, struct shape image, struct device_dataset **dataset,
+                                struct error *err)
+{
+    size_t size = (size_t)IMAGES * (size_t)image.c * (size_t)image.h * (size_t)image.w;
+    uint8_t *pixels = malloc(size);
+    int32_t labels[IMAGES];
+    if (pixels == NULL)
+        return error_memory(err, "images", size);
+    for (size_t i = 0; i < size; i++)
+        pixels[i] = (uint8_t)random_draw(1, RANDOM_TEST, i, 0).v[0];
+    for (int32_t i = 0; i < IMAGES; i++)
+        labels[i] = i % CLASSES;
+    struct dataset_view view = {IMAGES,
+                                image.c,
+                                image.h,
+                                image.w,
+                                CLASSES,
+                                pixels,
+                                labels,
+                                {0.5f, 0.5f, 0.5f, 0.5f},
+                                {0.25f, 0.25f, 0.25f, 0.25f}};
+    enum status st = cpu_device_ops.dataset_upload(bench->device, &view, dataset, err);
+    free(pixels);
+    return st;
+}
+
+static enum status upload_weights(struct bench *bench, const struct graph *graph,
+                                  const struct program *program, struct device_weights **weights,
+                                  struct error *err)
+{
+    float *values = calloc(program->weights.total + 1, sizeof *values);
+    if (values == NULL)
+        return error_memory(err, "weights", program->weights.total * sizeof *values);
+    weight_initialise(&program->weights, graph, 1, values);
+    enum status st = cpu_device_ops.weights_new(bench->device, &program->weights, weights, err);
+    if (st == ST_OK)
+        st = cpu_device_ops.weights_upload(bench->device, *weights, SLOT_VALUE, values, err);
+    free(values);
+    return st;
+}
+
+/* Steps until the time is up; *count of them are in bench->times. */
+static enum status time_steps(struct bench *bench, struct device_program *prepared, int32_t *count,
+                              struct error *err)
+{
+    struct step step = {.seed = 1, .valid = bench->batch, .learning_rate = 1e-3f, .average_decay = 0.9f};
+    double start = clock_seconds();
+    *count = -1; /* the first step warms up and is not counted */
+    while (*count < LEAST_STEPS || (*count < MAX_STEPS && clock_seconds() - start < bench->seconds)) {
+        double before = clock_seconds();
+        enum status st = cpu_device_ops.program_run(bench->device, prepared, &step, err);
+        if (st != ST_OK)
+            return st;
+        if (*count >= 0)
+            bench->times[*count] = clock_seconds() - before;
+        (*count)++;
+        step.number++;
+        step.first = (step.first + (uint32_t)bench->batch) % (uint32_t)(IMAGES - bench->batch + 1);
+    }
+    return ST_OK;
+}
+
+static enum status bench_net(struct bench *bench, const char *name, struct shape image, struct error *err)
+{
+    struct graph graph = {0};
+    struct program program = {0};
+    struct device_dataset *dataset = NULL;
+    struct device_weights *weights = NULL;
+    struct device_program *prepared = NULL;
+    int32_t samples[IMAGES], count = 0;
+    for (int32_t i = 0; i < IMAGES; i++)
+        samples[i] = i;
+    struct lower_options options = {.purpose = PROG_TRAIN,
+                                    .batch = bench->batch,
+                                    .augment = true,
+                                    .weight_average = true,
+                                    .label_smoothing = 0.1f,
+                                    .batch_norm_momentum = 0.1f};
+    enum status st = start_make(&graph, name, 0, image, CLASSES, err);
+    if (st == ST_OK)
+        st = lower_graph(&graph, &options, &program, err);
+    if (st == ST_OK)
+        st = upload_noise(bench, image, &dataset, err);
+    if (st == ST_OK)
+        st = upload_weights(bench, &graph, &program, &weights, err);
+    double before = clock_seconds();
+    if (st == ST_OK)
+        st = cpu_device_ops.program_prepare(bench->device, &program, &prepared, err);
+    double preparation = clock_seconds() - before;
+    if (st != ST_OK)
+        goto out;
+    struct device_binding binding = {.weights = weights,
+                                     .dataset = dataset,
+                                     .samples = samples,
+                                     .sample_count = IMAGES,
+                                     .shuffled = 1,
+                                     .augment = {.translate = 2, .flip = 1},
+                                     .optimizer = {OPTIMIZER_SGD, 0.9f, 0.0f, 5e-4f}};
+    st = cpu_device_ops.program_bind(bench->device, prepared, &binding, err);
+    if (st == ST_OK)
+        st = time_steps(bench, prepared, &count, err);
+    if (st != ST_OK)
+        goto out;
+    qsort(bench->times, (size_t)count, sizeof bench->times[0], compare_times);
+    double best = bench->batch / bench->times[0], median = bench->batch / bench->times[count / 2];
+    struct cost cost = cost_of_graph(&graph);
+    printf("%-10s %3d x %3d x %d %8.1f %10.1f %10.1f %8.1f%% %9.0f %9.1f\n", name, (int)image.h, (int)image.w,
+           (int)image.c, cost.train_flops * 1e-6, best, median,
+           100.0 * best * cost.train_flops / bench->info.flops, preparation * 1e3,
+           (double)cpu_device_ops.program_bytes(prepared) / (1 << 20));
+    fflush(stdout);
+out:
+    cpu_device_ops.program_free(bench->device, prepared);
+    cpu_device_ops.weights_free(bench->device, weights);
+    cpu_device_ops.dataset_free(bench->device, dataset);
+    program_free(&program);
+    graph_free(&graph);
+    return st;
+}
+
+/* "cnn" or "cnn:28". */
+static enum status bench_named(struct bench *bench, const char *text, struct error *err)
+{
+    char name[32];
+    struct shape image = {0, 3, 32, 32};
+    size_t length = strcspn(text, ":");
+    if (length >= sizeof name || (text[length] == ':' && strcmp(text + length, ":28") != 0))
+        return error_set(err, ST_RANGE, "\"%s\": expected a network's name, or NAME:28", text);
+    memcpy(name, text, length);
+    name[length] = '\0';
+    if (text[length] == ':')
+        image = (struct shape){0, 1, 28, 28};
+    return bench_net(bench, name, image, err);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const all[] = {"cnn", "cnn:28", "lean", "resnet"};
+    static struct bench bench = {.batch = 128, .seconds = 5.0};
+    struct device_options options = {0, 0};
+    struct error err = {0};
+    int first = 1;
+    for (; first + 1 < argc && strncmp(argv[first], "--", 2) == 0; first += 2) {
+        if (strcmp(argv[first], "--seconds") == 0)
+            bench.seconds = atof(argv[first + 1]);
+        else if (strcmp(argv[first], "--threads") == 0)
+            options.threads = atoi(argv[first + 1]);
+        else if (strcmp(argv[first], "--batch") == 0)
+            bench.batch = atoi(argv[first + 1]);
+        else
+            break;
+    }
+    if ((first < argc && argv[first][0] == '-') || bench.batch < 1 || bench.batch > IMAGES) {
+        fprintf(stderr, "usage: bench_train [--seconds S] [--threads N] [--batch 1..%d] [NET | NET:28 ...]\n",
+                (int)IMAGES);
+        return 2;
+    }
+    enum status st = cpu_device_ops.open(&options, &bench.device, &err);
+    if (st == ST_OK) {
+        cpu_device_ops.info(bench.device, &bench.info);
+        printf("%s, batch %d; convolution %.1f GFLOP/s, memory %.1f GB/s\n", bench.info.name,
+               (int)bench.batch, bench.info.flops * 1e-9, bench.info.bytes * 1e-9);
+        printf("%-10s %-14s %8s %10s %10s %9s %9s %9s\n", "net", "image", "MFLOP", "best/s", "median/s",
+               "of conv", "made ms", "MiB");
+    }
+    int named = argc - first;
+    for (int i = 0; st == ST_OK && i < (named > 0 ? named : (int)(sizeof all / sizeof all[0])); i++)
+        st = bench_named(&bench, named > 0 ? argv[first + i] : all[i], &err);
+    cpu_device_ops.close(bench.device);
+    if (st != ST_OK)
+        fprintf(stderr, "bench_train: %s\n", err.message);
+    return st == ST_OK ? 0 : 1;
+}

@@ -1,0 +1,422 @@
+/* The CPU's kernels beside batch norm and pooling (test_kernels_norm.c, test_kernels_pool.c), against plain
+ * loops. */
+#include "tests/support/kernel_case.h"
+
+#include <math.h>
+#include <omp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { CASES = 40 };
+
+/* Values near 0 and exactly 0 matter here, so whole numbers are used. Sizes pass the share of a thread. */
+static void test_relu_and_add(void **state)
+{
+    (void)state;
+    for (int32_t index = 0; index < CASES; index++) {
+        struct cpu_shape s = kernel_case_shape(index);
+        if (index == 0)
+            s = (struct cpu_shape){3, 20, 31, 33, 8};
+        const size_t count = cpu_shape_count(s);
+        float *x = kernel_whole(s, index, 1, 2), *d = kernel_random(s, index, 2, 0.0f, 1.0f);
+        float *y = kernel_tensor(s), *dx = kernel_tensor(s), *sum = kernel_tensor(s);
+        cpu_kernel_relu(count, x, y);
+        cpu_kernel_relu_backward(count, y, d, dx);
+        cpu_kernel_add(count, x, d, sum);
+        for (size_t i = 0; i < count; i++) {
+            kernel_check_close((double)y[i], x[i] > 0.0f ? (double)x[i] : 0.0, 0.0, "relu", index, i);
+            kernel_check_close((double)dx[i], y[i] > 0.0f ? (double)d[i] : 0.0, 0.0, "relu backward", index,
+                               i);
+            kernel_check_close((double)sum[i], (double)(x[i] + d[i]), 0.0, "add", index, i);
+        }
+        cpu_kernel_add(count, sum, d, sum); /* in place */
+        kernel_check_close((double)sum[count / 2], (double)(x[count / 2] + d[count / 2] + d[count / 2]), 0.0,
+                           "add in place", index, count / 2);
+        kernel_check_padding(s, sum, "add");
+        x[0] = NAN;
+        cpu_kernel_relu(count, x, y);
+        assert_true(isnan(y[0]) && !isnan(y[1]));
+        kernel_free(sum);
+        kernel_free(dx);
+        kernel_free(y);
+        kernel_free(d);
+        kernel_free(x);
+    }
+}
+
+static void test_dropout(void **state)
+{
+    (void)state;
+    const float rates[] = {0.0f, 0.25f, 0.5f, 0.9f};
+    for (int32_t index = 0; index < CASES; index++) {
+        const struct cpu_shape s = kernel_case_shape(index);
+        const float rate = rates[index % 4];
+        const uint64_t seed = 77;
+        const uint32_t step = 3 + (uint32_t)index, layer = 12;
+        float *x = kernel_random(s, index, 1, 3.0f, 1.0f), *y = kernel_tensor(s);
+        cpu_kernel_dropout(s, x, rate, seed, step, layer, y);
+        uint64_t e = 0;
+        for (int32_t n = 0; n < s.n; n++)
+            for (int32_t c = 0; c < s.c; c++)
+                for (int32_t i = 0; i < s.h * s.w; i++, e++) {
+                    const size_t place = kernel_place(s, n, c, i / s.w, i % s.w);
+                    const struct random4 r =
+                        random_draw(seed, RANDOM_DROPOUT, (uint64_t)step << 24 | e / 4, layer);
+                    const bool kept = random_unit(r.v[e % 4]) >= rate;
+                    const double expected = kept ? (double)x[place] / (1.0 - (double)rate) : 0.0;
+                    kernel_check_close((double)y[place], expected, 2.0 * (double)FLT_EPSILON * expected,
+                                       "dropout", index, place);
+                }
+        kernel_check_padding(s, y, "dropout");
+        kernel_free(y);
+        kernel_free(x);
+    }
+}
+
+/* Joins parts of several kinds and splits them again, part 1 not wanted. */
+static void test_concat_and_split(void **state)
+{
+    (void)state;
+    static const struct {
+        int32_t count, channels[PROG_MAX_INPUTS];
+    } joins[] = {
+        {2, {16, 32}},                 /* whole blocks of either size */
+        {2, {8, 8}},                   /* whole blocks of 8, half a block of 16 */
+        {3, {16, 16, 5}},              /* the last one ends within a block */
+        {3, {5, 16, 3}},               /* nothing aligned */
+        {2, {3, 13}},                  /* parts with padding fill a block exactly */
+        {8, {1, 2, 3, 4, 5, 6, 7, 8}}, /* as many as there may be */
+        {2, {1, 1}},
+    };
+    for (int32_t index = 0; index < (int32_t)(sizeof joins / sizeof *joins) * 4; index++) {
+        const int32_t *channels = joins[index / 4].channels, count = joins[index / 4].count;
+        struct cpu_shape s = kernel_case_shape(index);
+        s.block = index % 2 ? 16 : 8;
+        s.c = 0;
+        float *x[PROG_MAX_INPUTS] = {0}, *dx[PROG_MAX_INPUTS] = {0};
+        struct cpu_shape part[PROG_MAX_INPUTS];
+        for (int32_t i = 0; i < count; i++) {
+            part[i] = s;
+            part[i].c = channels[i];
+            s.c += channels[i];
+            x[i] = kernel_random(part[i], index, (uint32_t)i, 5.0f, 1.0f);
+            dx[i] = index / 2 % 2 && i == 1 ? NULL : kernel_tensor(part[i]);
+        }
+        float *y = kernel_tensor(s);
+        cpu_kernel_concat(s, count, channels, (const float *const *)x, y);
+        cpu_kernel_split(s, count, channels, y, dx);
+        for (int32_t i = 0, first = 0; i < count; first += channels[i++])
+            for (int32_t n = 0; n < s.n; n++)
+                for (int32_t c = 0; c < channels[i]; c++)
+                    for (int32_t q = 0; q < s.h * s.w; q++) {
+                        const size_t from = kernel_place(part[i], n, c, q / s.w, q % s.w);
+                        const size_t to = kernel_place(s, n, first + c, q / s.w, q % s.w);
+                        kernel_check_close((double)y[to], (double)x[i][from], 0.0, "concat", index, to);
+                        if (dx[i])
+                            kernel_check_close((double)dx[i][from], (double)x[i][from], 0.0, "split", index,
+                                               from);
+                    }
+        kernel_check_padding(s, y, "concat");
+        for (int32_t i = 0; i < count; i++) {
+            if (dx[i]) {
+                kernel_check_padding(part[i], dx[i], "split");
+                kernel_free(dx[i]);
+            }
+            kernel_free(x[i]);
+        }
+        kernel_free(y);
+    }
+}
+
+static void check_loss(int32_t index, int32_t rows, int32_t classes, int32_t valid, float smoothing,
+                       float width)
+{
+    const struct cpu_shape s = {rows, classes, 1, 1, index % 2 ? 16 : 8};
+    const int32_t padded = cpu_shape_padded(s);
+    /* Whole numbers at width 0: then largest logits are often equal and the first must count. */
+    float *logits = width > 0.0f ? kernel_random(s, index, 1, 0.0f, width) : kernel_whole(s, index, 1, 1);
+    float *dlogits = kernel_tensor(s),
+          *probabilities = kernel_alloc((size_t)rows * (size_t)classes * sizeof(float));
+    int32_t *labels = kernel_alloc((size_t)rows * sizeof *labels);
+    void *scratch = kernel_alloc(cpu_kernel_loss_scratch(rows));
+    double metrics[METRIC_COUNT] = {1.0, 2.0, 3.0}, again[METRIC_COUNT] = {1.0, 2.0, 3.0};
+    for (int32_t r = 0; r < rows; r++)
+        labels[r] = kernel_case_below(index, 2, (size_t)r, classes);
+    cpu_kernel_loss(rows, classes, padded, valid, smoothing, logits, labels, metrics, probabilities, dlogits,
+                    scratch);
+    cpu_kernel_loss(rows, classes, padded, valid, smoothing, logits, labels, again, NULL, NULL, scratch);
+    assert_memory_equal(metrics, again, sizeof metrics);
+
+    double loss = 1.0, correct = 2.0;
+    for (int32_t r = 0; r < rows; r++) {
+        const float *z = logits + (size_t)r * (size_t)padded;
+        double total = 0.0;
+        int32_t first = 0;
+        for (int32_t k = 0; k < classes; k++) {
+            total += exp((double)z[k]);
+            if (z[k] > z[first])
+                first = k;
+        }
+        for (int32_t k = 0; k < classes; k++) {
+            const double p = exp((double)z[k]) / total;
+            const double target =
+                (k == labels[r] ? 1.0 - (double)smoothing : 0.0) + (double)smoothing / classes;
+            const size_t place = (size_t)r * (size_t)padded + (size_t)k;
+            kernel_check_close((double)probabilities[r * classes + k], p, (double)FLT_EPSILON * p,
+                               "probability", index, place);
+            kernel_check_close((double)dlogits[place], r < valid ? (p - target) / valid : 0.0,
+                               (double)FLT_EPSILON / valid, "dlogits", index, place);
+            if (r < valid)
+                loss -= target * log(p);
+        }
+        correct += r < valid && first == labels[r];
+    }
+    kernel_check_close(metrics[METRIC_LOSS], loss, 1e-12 * loss, "loss", index, 0);
+    kernel_check_close(metrics[METRIC_CORRECT], correct, 0.0, "correct", index, 0);
+    kernel_check_close(metrics[METRIC_SAMPLES], 3.0 + valid, 0.0, "samples", index, 0);
+    kernel_check_padding(s, dlogits, "dlogits");
+    kernel_free(scratch);
+    kernel_free(labels);
+    kernel_free(probabilities);
+    kernel_free(dlogits);
+    kernel_free(logits);
+}
+
+static void test_loss(void **state)
+{
+    (void)state;
+    check_loss(0, 5, 10, 5, 0.0f, 3.0f);
+    check_loss(1, 5, 10, 3, 0.1f, 3.0f);
+    check_loss(2, 1, 2, 1, 0.2f, 20.0f);
+    check_loss(3, 33, 101, 32, 0.1f, 50.0f);
+    check_loss(4, 64, 8, 64, 0.0f, 0.0f);
+    check_loss(5, 64, 3, 1, 0.3f, 0.0f);
+}
+
+/* Huge logits don't overflow, and a NaN shows in the loss. */
+static void test_loss_edges(void **state)
+{
+    (void)state;
+    float *logits = kernel_zeros(8 * sizeof *logits);
+    int32_t label = 1;
+    double metrics[METRIC_COUNT] = {0}, scratch[2];
+    logits[0] = 1e4f;
+    logits[1] = -1e4f;
+    cpu_kernel_loss(1, 3, 8, 1, 0.0f, logits, &label, metrics, NULL, NULL, scratch);
+    kernel_check_close(metrics[METRIC_LOSS], 2e4, 1e-8, "loss", 0, 0);
+    logits[2] = NAN;
+    cpu_kernel_loss(1, 3, 8, 1, 0.0f, logits, &label, metrics, NULL, NULL, scratch);
+    assert_true(isnan(metrics[METRIC_LOSS]));
+    kernel_free(logits);
+}
+
+enum { IMAGES = 23, ROWS = 9 };
+
+/* Value of pixel (y, x), channel c of sample `sample`, by the contract's words. */
+static double gathered(const struct dataset_view *v, const struct augment *a, const struct step *step,
+                       int32_t sample, int32_t c, int32_t y, int32_t x)
+{
+    struct augment_draw d = {0, 0, 0, 0, 0, 0};
+    if (a)
+        d = augment_sample(*a, step->seed, step->epoch, (uint32_t)sample, v->height, v->width);
+    if (y >= d.cut_top && y < d.cut_top + d.cut_side && x >= d.cut_left && x < d.cut_left + d.cut_side)
+        return 0.0;
+    const int32_t column = augment_reflect((d.mirrored ? v->width - 1 - x : x) + d.shift_x, v->width);
+    const int32_t row = augment_reflect(y + d.shift_y, v->height);
+    const size_t place =
+        (((size_t)sample * (size_t)v->channels + (size_t)c) * (size_t)v->height + (size_t)row) *
+            (size_t)v->width +
+        (size_t)column;
+    return (v->pixels[place] / 255.0 - (double)v->mean[c]) / (double)v->deviation[c];
+}
+
+static void check_gather(int32_t index, int32_t channels, int32_t height, int32_t width, int32_t block)
+{
+    const size_t bytes = (size_t)IMAGES * (size_t)(channels * height * width);
+    uint8_t *pixels = kernel_alloc(bytes);
+    int32_t all_labels[IMAGES], samples[IMAGES - 3], labels[ROWS];
+    for (size_t i = 0; i < bytes; i++)
+        pixels[i] = (uint8_t)kernel_case_below(index, 1, i, 256);
+    for (int32_t i = 0; i < IMAGES; i++)
+        all_labels[i] = (i * 7) % 10;
+    for (int32_t i = 0; i < IMAGES - 3; i++)
+        samples[i] = (i * 5 + 2) % IMAGES;
+    const struct dataset_view view = {
+        IMAGES, channels, height, width, 10, pixels, all_labels, {.5f, .4f, .3f, .2f}, {.25f, .3f, .2f, .1f}};
+    const struct augment augment = {4, 1, 5};
+    const struct augment *wanted = index % 2 ? &augment : NULL;
+    const struct step step = {.seed = 5, .epoch = (uint32_t)index, .first = 8, .valid = index % 3 ? ROWS : 4};
+    const bool shuffled = index % 2;
+
+    const struct cpu_shape s = {ROWS, channels, height, width, block ? block : 1};
+    float *image = kernel_tensor(s);
+    cpu_kernel_gather(&view, samples, IMAGES - 3, shuffled, wanted, &step, ROWS, block, image, labels);
+    for (int32_t r = 0; r < ROWS; r++) {
+        const uint32_t row = r < step.valid ? (uint32_t)r : 0;
+        const int32_t sample = samples[gather_place(5, step.epoch, step.first, row, IMAGES - 3, shuffled)];
+        assert_int_equal(labels[r], all_labels[sample]);
+        for (int32_t c = 0; c < channels; c++)
+            for (int32_t i = 0; i < height * width; i++) {
+                const double expected = gathered(&view, wanted, &step, sample, c, i / width, i % width);
+                const size_t place = kernel_place(s, r, c, i / width, i % width); /* block 1 is plain */
+                kernel_check_close((double)image[place], expected, (double)FLT_EPSILON * fabs(expected),
+                                   "gather", index, place);
+            }
+    }
+    kernel_check_padding(s, image, "gather");
+    kernel_free(image);
+    kernel_free(pixels);
+}
+
+static void test_gather(void **state)
+{
+    (void)state;
+    for (int32_t index = 0; index < 12; index++)
+        for (int32_t block = 0; block <= 16; block += 8)
+            check_gather(index, 1 + index % 4, 7 + index, 12, block);
+    check_gather(13, 1, 1, 3, 0); /* shifts beyond the image's size are reflected more than once */
+}
+
+static const struct cpu_weight_range ranges[] = {
+    {0, 27, true}, {32, 5, false}, {48, 40001, true}, {40064, 1, false}};
+enum { FLOATS = 40080, RANGES = sizeof ranges / sizeof *ranges };
+
+static const struct cpu_weight_range *range_of(int32_t i)
+{
+    for (int32_t r = 0; r < RANGES; r++)
+        if ((size_t)i >= ranges[r].offset && (size_t)i < ranges[r].offset + ranges[r].count)
+            return &ranges[r];
+    return NULL;
+}
+
+/* Ten steps; the expectation is carried on in double. Floats outside of ranges (gaps, untrained weights)
+ * stay. */
+static void check_optimizer(struct optimizer o, int32_t index)
+{
+    float *value = kernel_vector(FLOATS, index, 1, 0.0f, 1.0f),
+          *gradient = kernel_vector(FLOATS, index, 2, 0.0f, 1.0f);
+    float *first = kernel_zeros(FLOATS * sizeof(float)), *second = kernel_zeros(FLOATS * sizeof(float));
+    double *w = calloc(FLOATS, sizeof *w), *m = calloc(FLOATS, sizeof *m), *s = calloc(FLOATS, sizeof *s);
+    assert_true(w && m && s);
+    for (int32_t i = 0; i < FLOATS; i++)
+        w[i] = (double)value[i];
+    const double rate = (double)0.05f, b1 = (double)o.momentum, b2 = (double)o.second;
+    for (uint32_t number = 0; number < 10; number++) {
+        cpu_kernel_optimizer(RANGES, ranges, &o, 0.05f, number, gradient, value, first,
+                             o.kind == OPTIMIZER_SGD ? NULL : second);
+        for (int32_t i = 0; i < FLOATS; i++) {
+            const struct cpu_weight_range *range = range_of(i);
+            const double g = (double)gradient[i], decay = range && range->decayed ? (double)o.decay : 0.0;
+            if (!range)
+                continue;
+            w[i] *= 1.0 - rate * decay;
+            if (o.kind == OPTIMIZER_SGD) {
+                m[i] = b1 * m[i] + g;
+                w[i] -= rate * (g + b1 * m[i]);
+            } else {
+                m[i] = b1 * m[i] + (1.0 - b1) * g;
+                s[i] = b2 * s[i] + (1.0 - b2) * g * g;
+                w[i] -= rate * (m[i] / (1.0 - pow(b1, number + 1.0))) /
+                        (sqrt(s[i] / (1.0 - pow(b2, number + 1.0))) + (double)OPTIMIZER_ADAM_EPSILON);
+            }
+        }
+    }
+    for (int32_t i = 0; i < FLOATS; i++) {
+        /* Ten steps of a few roundings each; the value and its way lie below 6. */
+        kernel_check_close((double)value[i], w[i], 10.0 * 6.0 * 4.0 * (double)FLT_EPSILON, "value", index,
+                           (size_t)i);
+        kernel_check_close((double)first[i], m[i], 10.0 * 4.0 * (double)FLT_EPSILON * (1.0 + fabs(m[i])),
+                           "first", index, (size_t)i);
+        kernel_check_close((double)second[i], s[i], 10.0 * 4.0 * (double)FLT_EPSILON * s[i], "second", index,
+                           (size_t)i);
+    }
+    free(s);
+    free(m);
+    free(w);
+    kernel_free(second);
+    kernel_free(first);
+    kernel_free(gradient);
+    kernel_free(value);
+}
+
+static void test_optimizer(void **state)
+{
+    (void)state;
+    check_optimizer((struct optimizer){OPTIMIZER_SGD, 0.9f, 0.0f, 0.01f}, 0);
+    check_optimizer((struct optimizer){OPTIMIZER_SGD, 0.0f, 0.0f, 0.0f}, 1);
+    check_optimizer((struct optimizer){OPTIMIZER_ADAMW, 0.9f, 0.999f, 0.01f}, 2);
+}
+
+static void test_weight_average(void **state)
+{
+    (void)state;
+    float *value = kernel_vector(FLOATS, 0, 1, 0.0f, 1.0f),
+          *average = kernel_vector(FLOATS, 0, 2, 0.0f, 1.0f);
+    float *before = kernel_vector(FLOATS, 0, 2, 0.0f, 1.0f);
+    cpu_kernel_weight_average(FLOATS, 0.875f, value, average);
+    for (int32_t i = 0; i < FLOATS; i++)
+        kernel_check_close((double)average[i], 0.875 * (double)before[i] + 0.125 * (double)value[i],
+                           (double)FLT_EPSILON, "average", 0, (size_t)i);
+    kernel_free(before);
+    kernel_free(average);
+    kernel_free(value);
+}
+
+/* The same bits for one thread and for three, where threads share out ranges and rows. */
+static void test_same_bits(void **state)
+{
+    (void)state;
+    const int threads = omp_get_max_threads();
+    const struct cpu_shape s = {37, 10, 1, 1, 8};
+    const struct optimizer o = {OPTIMIZER_ADAMW, 0.9f, 0.999f, 0.01f};
+    float *gradient = kernel_vector(FLOATS, 0, 2, 0.0f, 1.0f), *logits = kernel_random(s, 0, 3, 0.0f, 4.0f);
+    float *value[2], *first[2], *second[2], *dlogits[2], *dropped[2];
+    double metrics[2][METRIC_COUNT] = {{0}};
+    int32_t *labels = kernel_zeros(37 * sizeof *labels);
+    void *scratch = kernel_alloc(cpu_kernel_loss_scratch(37));
+    for (int run = 0; run < 2; run++) {
+        omp_set_num_threads(run ? 3 : 1);
+        value[run] = kernel_vector(FLOATS, 0, 1, 0.0f, 1.0f);
+        first[run] = kernel_zeros(FLOATS * sizeof(float));
+        second[run] = kernel_zeros(FLOATS * sizeof(float));
+        dlogits[run] = kernel_tensor(s);
+        dropped[run] = kernel_tensor(s);
+        cpu_kernel_optimizer(RANGES, ranges, &o, 0.05f, 2, gradient, value[run], first[run], second[run]);
+        cpu_kernel_loss(37, 10, 16, 37, 0.1f, logits, labels, metrics[run], NULL, dlogits[run], scratch);
+        cpu_kernel_dropout(s, logits, 0.5f, 1, 2, 3, dropped[run]);
+    }
+    omp_set_num_threads(threads);
+    assert_memory_equal(value[0], value[1], FLOATS * sizeof(float));
+    assert_memory_equal(first[0], first[1], FLOATS * sizeof(float));
+    assert_memory_equal(second[0], second[1], FLOATS * sizeof(float));
+    assert_memory_equal(dlogits[0], dlogits[1], cpu_shape_count(s) * sizeof(float));
+    assert_memory_equal(dropped[0], dropped[1], cpu_shape_count(s) * sizeof(float));
+    assert_memory_equal(metrics[0], metrics[1], sizeof metrics[0]);
+    for (int run = 0; run < 2; run++) {
+        kernel_free(value[run]);
+        kernel_free(first[run]);
+        kernel_free(second[run]);
+        kernel_free(dlogits[run]);
+        kernel_free(dropped[run]);
+    }
+    kernel_free(scratch);
+    kernel_free(labels);
+    kernel_free(logits);
+    kernel_free(gradient);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_relu_and_add),     cmocka_unit_test(test_dropout),
+        cmocka_unit_test(test_concat_and_split), cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_loss_edges),       cmocka_unit_test(test_gather),
+        cmocka_unit_test(test_optimizer),        cmocka_unit_test(test_weight_average),
+        cmocka_unit_test(test_same_bits),
+    };
+    return cmocka_run_group_tests_name("cpu kernels", tests, NULL, NULL);
+}

@@ -1,0 +1,292 @@
+/* Batch norm's kernels against plain loops in double. */
+#include "tests/support/kernel_case.h"
+
+#include <math.h>
+#include <omp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { CASES = 60 };
+
+/* Rounding of a sum of one run in float: at most 64 additions one after another, then two more roundings. */
+#define SUM_ROUNDING (66.0 * (double)FLT_EPSILON)
+#define EPSILON      1e-5f
+#define MOMENTUM     0.1f
+
+/* The tensors of one case. */
+struct norm_case {
+    struct cpu_shape s;
+    bool relu, with_addend;
+    float *x, *addend, *scale, *shift, *dy;
+    float *running_mean, *running_var;
+    float *y, *mean, *invstd, *dx, *dscale, *dshift, *daddend;
+    void *scratch;
+};
+
+static size_t padded_bytes(struct cpu_shape s)
+{
+    return (size_t)cpu_shape_padded(s) * sizeof(float);
+}
+
+static struct norm_case norm_case_new(int32_t index, struct cpu_shape s, float center, float width)
+{
+    struct norm_case t = {.s = s, .relu = index % 2, .with_addend = index / 2 % 2};
+    t.x = kernel_random(s, index, 1, center, width);
+    t.addend = t.with_addend ? kernel_random(s, index, 2, 0.0f, 1.0f) : NULL;
+    t.dy = kernel_random(s, index, 3, 0.1f, 1.0f);
+    t.scale = kernel_vector(s.c, index, 4, 1.0f, 0.5f);
+    t.shift = kernel_vector(s.c, index, 5, 0.0f, 0.5f);
+    t.running_mean = kernel_vector(s.c, index, 6, 0.0f, 1.0f);
+    t.running_var = kernel_vector(s.c, index, 7, 1.5f, 1.0f);
+    t.y = kernel_tensor(s);
+    t.dx = kernel_tensor(s);
+    t.daddend = t.with_addend ? kernel_tensor(s) : NULL;
+    t.mean = kernel_alloc(padded_bytes(s));
+    t.invstd = kernel_alloc(padded_bytes(s));
+    t.dscale = kernel_alloc((size_t)s.c * sizeof(float));
+    t.dshift = kernel_alloc((size_t)s.c * sizeof(float));
+    t.scratch = kernel_alloc(cpu_kernel_batch_norm_scratch(s));
+    return t;
+}
+
+static void norm_case_free(struct norm_case *t)
+{
+    float *all[] = {t->x,           t->dy,     t->scale,   t->shift,  t->running_mean,
+                    t->running_var, t->y,      t->dx,      t->mean,   t->invstd,
+                    t->dscale,      t->dshift, t->scratch, t->addend, t->daddend};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i])
+            kernel_free(all[i]);
+}
+
+static void norm_case_run(struct norm_case *t)
+{
+    cpu_kernel_batch_norm(t->s, t->x, t->scale, t->shift, t->addend, t->relu, MOMENTUM, EPSILON,
+                          t->running_mean, t->running_var, t->y, t->mean, t->invstd, t->scratch);
+    cpu_kernel_batch_norm_backward(t->s, t->x, t->relu ? t->y : NULL, t->dy, t->scale, t->mean, t->invstd,
+                                   t->dx, t->dscale, t->dshift, t->daddend, t->scratch);
+}
+
+/* Elements of a channel, and the place of each. */
+static int32_t channel_count(struct cpu_shape s)
+{
+    return s.n * s.h * s.w;
+}
+
+static size_t channel_place(struct cpu_shape s, int32_t c, int32_t element)
+{
+    const int32_t pixel = element % (s.h * s.w);
+    return kernel_place(s, element / (s.h * s.w), c, pixel / s.w, pixel % s.w);
+}
+
+static void check_forward(const struct norm_case *t, int32_t index, int32_t c, double old_mean,
+                          double old_var)
+{
+    const double samples = (double)t->s.n * t->s.h * t->s.w;
+    double mean = 0.0, variance = 0.0;
+    for (int32_t e = 0; e < channel_count(t->s); e++) {
+        const size_t i = channel_place(t->s, c, e);
+        mean += (double)t->x[i] / samples;
+    }
+    for (int32_t e = 0; e < channel_count(t->s); e++) {
+        const size_t i = channel_place(t->s, c, e);
+        variance += ((double)t->x[i] - mean) * ((double)t->x[i] - mean) / samples;
+    }
+    const double invstd = 1.0 / sqrt(variance + (double)EPSILON), deviation = sqrt(variance);
+
+    /* The pilot lies within a few deviations of the mean; sums about it are rounded relative to that. */
+    const double mean_error = 8.0 * SUM_ROUNDING * deviation + (double)FLT_EPSILON * fabs(mean);
+    const double invstd_error = 16.0 * SUM_ROUNDING * invstd;
+    kernel_check_close((double)t->mean[c], mean, mean_error, "mean", index, (size_t)c);
+    kernel_check_close((double)t->invstd[c], invstd, invstd_error, "invstd", index, (size_t)c);
+    kernel_check_close((double)t->running_mean[c],
+                       (1.0 - (double)MOMENTUM) * old_mean + (double)MOMENTUM * mean,
+                       mean_error + 4.0 * (double)FLT_EPSILON * (fabs(old_mean) + fabs(mean)), "running mean",
+                       index, (size_t)c);
+    kernel_check_close((double)t->running_var[c],
+                       (1.0 - (double)MOMENTUM) * old_var + (double)MOMENTUM * variance,
+                       32.0 * SUM_ROUNDING * variance + 4.0 * (double)FLT_EPSILON * old_var, "running var",
+                       index, (size_t)c);
+    const double scale = (double)t->scale[c], shift = (double)t->shift[c];
+    for (int32_t e = 0; e < channel_count(t->s); e++) {
+        const size_t i = channel_place(t->s, c, e);
+        const double normal = ((double)t->x[i] - mean) * invstd,
+                     extra = t->addend ? (double)t->addend[i] : 0.0;
+        double y = scale * normal + shift + extra;
+        if (t->relu && y < 0.0)
+            y = 0.0;
+        const double error = scale * (invstd * mean_error + fabs(normal) * 17.0 * SUM_ROUNDING) +
+                             4.0 * (double)FLT_EPSILON * (scale * fabs(normal) + fabs(shift) + fabs(extra));
+        kernel_check_close((double)t->y[i], y, error, "y", index, i);
+    }
+}
+
+static void check_backward(const struct norm_case *t, int32_t index, int32_t c)
+{
+    const double samples = (double)t->s.n * t->s.h * t->s.w;
+    const double mean = (double)t->mean[c], r = (double)t->invstd[c], scale = (double)t->scale[c];
+    double sum = 0.0, product = 0.0, sum_size = 0.0, product_size = 0.0;
+    for (int32_t e = 0; e < channel_count(t->s); e++) {
+        const size_t i = channel_place(t->s, c, e);
+        const double d = t->relu && !(t->y[i] > 0.0f) ? 0.0 : (double)t->dy[i], u = (double)t->x[i] - mean;
+        sum += d;
+        product += d * u;
+        sum_size += fabs(d);
+        product_size += fabs(d * u);
+    }
+    kernel_check_close((double)t->dshift[c], sum, SUM_ROUNDING * sum_size, "dshift", index, (size_t)c);
+    kernel_check_close((double)t->dscale[c], r * product, 2.0 * SUM_ROUNDING * r * product_size, "dscale",
+                       index, (size_t)c);
+    for (int32_t e = 0; e < channel_count(t->s); e++) {
+        const size_t i = channel_place(t->s, c, e);
+        const double d = t->relu && !(t->y[i] > 0.0f) ? 0.0 : (double)t->dy[i], u = (double)t->x[i] - mean;
+        const double dx = scale * r * (d - sum / samples - u * r * r * product / samples);
+        const double size = scale * r * (sum_size / samples + fabs(u) * r * r * product_size / samples);
+        kernel_check_close((double)t->dx[i], dx,
+                           2.0 * SUM_ROUNDING * size + 4.0 * (double)FLT_EPSILON * scale * r * fabs(d), "dx",
+                           index, i);
+        if (t->daddend)
+            kernel_check_close((double)t->daddend[i], d, 0.0, "daddend", index, i);
+    }
+}
+
+static void check_case(int32_t index, struct cpu_shape s, float center, float width)
+{
+    struct norm_case t = norm_case_new(index, s, center, width);
+    float *old_mean = kernel_vector(s.c, index, 6, 0.0f, 1.0f),
+          *old_var = kernel_vector(s.c, index, 7, 1.5f, 1.0f);
+    norm_case_run(&t);
+    for (int32_t c = 0; c < s.c; c++) {
+        check_forward(&t, index, c, (double)old_mean[c], (double)old_var[c]);
+        check_backward(&t, index, c);
+    }
+    kernel_check_padding(s, t.y, "y");
+    kernel_check_padding(s, t.dx, "dx");
+    if (t.daddend)
+        kernel_check_padding(s, t.daddend, "daddend");
+    for (int32_t c = s.c; c < cpu_shape_padded(s); c++)
+        assert_true(fabsf(t.mean[c]) <= 0.0f && fabsf(t.invstd[c]) <= 0.0f);
+    kernel_free(old_mean);
+    kernel_free(old_var);
+    norm_case_free(&t);
+}
+
+static void test_against_loops(void **state)
+{
+    (void)state;
+    for (int32_t index = 0; index < CASES; index++)
+        check_case(index, kernel_case_shape(index), 0.3f, 1.0f);
+}
+
+/* Planes of several runs, with a tail. */
+static void test_large_images(void **state)
+{
+    (void)state;
+    check_case(100, (struct cpu_shape){2, 5, 37, 41, 8}, 0.3f, 1.0f);
+    check_case(101, (struct cpu_shape){2, 19, 41, 37, 16}, 0.3f, 1.0f);
+}
+
+/* A mean a thousand deviations from zero: sums about zero would lose the variance in float. */
+static void test_far_mean(void **state)
+{
+    (void)state;
+    for (int32_t index = 200; index < 208; index++)
+        check_case(index, (struct cpu_shape){4, 9, 24, 25, index % 2 ? 16 : 8}, 1000.0f, 1.0f);
+}
+
+/* Constant channels: variance 0, never negative, and finite results. */
+static void test_constant(void **state)
+{
+    (void)state;
+    check_case(300, (struct cpu_shape){3, 11, 9, 7, 8}, 7.7f, 0.0f);
+    check_case(301, (struct cpu_shape){1, 11, 1, 1, 16}, -3.3f, 0.0f);
+}
+
+static void test_inference(void **state)
+{
+    (void)state;
+    for (int32_t index = 0; index < CASES; index++) {
+        struct cpu_shape s = kernel_case_shape(index);
+        struct norm_case t = norm_case_new(index, s, 0.3f, 1.0f);
+        cpu_kernel_batch_norm_inference(s, t.x, t.scale, t.shift, t.running_mean, t.running_var, EPSILON,
+                                        t.addend, t.relu, t.y);
+        for (int32_t c = 0; c < s.c; c++) {
+            const double mean = (double)t.running_mean[c], scale = (double)t.scale[c],
+                         shift = (double)t.shift[c];
+            const double r = 1.0 / sqrt((double)t.running_var[c] + (double)EPSILON);
+            for (int32_t e = 0; e < channel_count(s); e++) {
+                const size_t i = channel_place(s, c, e);
+                const double normal = ((double)t.x[i] - mean) * r,
+                             extra = t.addend ? (double)t.addend[i] : 0.0;
+                double y = scale * normal + shift + extra;
+                if (t.relu && y < 0.0)
+                    y = 0.0;
+                kernel_check_close((double)t.y[i], y,
+                                   4.0 * (double)FLT_EPSILON *
+                                       (scale * fabs(normal) + fabs(shift) + fabs(extra)),
+                                   "inference", index, i);
+            }
+        }
+        kernel_check_padding(s, t.y, "inference");
+        norm_case_free(&t);
+    }
+}
+
+/* The same bits again, for one thread and for three. */
+static void test_same_bits(void **state)
+{
+    (void)state;
+    const int threads = omp_get_max_threads();
+    for (int32_t index = 0; index < 12; index++) {
+        struct cpu_shape s = kernel_case_shape(index);
+        struct norm_case a = norm_case_new(index, s, 0.3f, 1.0f), b = norm_case_new(index, s, 0.3f, 1.0f);
+        omp_set_num_threads(1);
+        norm_case_run(&a);
+        omp_set_num_threads(3);
+        norm_case_run(&b);
+        const size_t bytes = cpu_shape_count(s) * sizeof(float), vector = (size_t)s.c * sizeof(float);
+        assert_memory_equal(a.y, b.y, bytes);
+        assert_memory_equal(a.dx, b.dx, bytes);
+        assert_memory_equal(a.mean, b.mean, padded_bytes(s));
+        assert_memory_equal(a.invstd, b.invstd, padded_bytes(s));
+        assert_memory_equal(a.dscale, b.dscale, vector);
+        assert_memory_equal(a.dshift, b.dshift, vector);
+        assert_memory_equal(a.running_mean, b.running_mean, vector);
+        assert_memory_equal(a.running_var, b.running_var, vector);
+        norm_case_free(&a);
+        norm_case_free(&b);
+    }
+    omp_set_num_threads(threads);
+}
+
+/* A NaN reaches its channel's results, with ReLU too, and no other channel's. */
+static void test_nan(void **state)
+{
+    (void)state;
+    struct cpu_shape s = {2, 9, 5, 3, 8};
+    struct norm_case t = norm_case_new(1, s, 0.3f, 1.0f);
+    assert_true(t.relu);
+    t.x[kernel_place(s, 1, 4, 2, 1)] = NAN;
+    norm_case_run(&t);
+    for (int32_t c = 0; c < s.c; c++)
+        for (int32_t e = 0; e < channel_count(s); e++) {
+            const size_t i = channel_place(s, c, e);
+            assert_true(isnan(t.y[i]) == (c == 4));
+        }
+    norm_case_free(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_against_loops), cmocka_unit_test(test_large_images),
+        cmocka_unit_test(test_far_mean),      cmocka_unit_test(test_constant),
+        cmocka_unit_test(test_inference),     cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_nan),
+    };
+    return cmocka_run_group_tests_name("cpu kernels: batch norm", tests, NULL, NULL);
+}

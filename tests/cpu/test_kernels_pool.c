@@ -1,0 +1,325 @@
+/* Pooling kernels against plain loops. Inputs are whole numbers, so that sums are exact in any order and
+ * equal values are frequent: max pool and the gradients of whole numbers must then be exact. */
+#include "tests/support/kernel_case.h"
+
+#include <math.h>
+#include <omp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct pool_case {
+    const char *why;
+    int32_t n, c, h, w;
+    struct cpu_window k;
+} cases[] = {
+    {"the usual halving", 2, 16, 8, 8, {2, 2, 2, 0, 0}},
+    {"halving with an odd row and column", 3, 19, 7, 11, {2, 2, 2, 0, 0}},
+    {"halving down to a single pixel", 1, 3, 2, 3, {2, 2, 2, 0, 0}},
+    {"overlap and padding", 3, 5, 7, 11, {3, 3, 2, 1, 1}},
+    {"stride 1", 1, 9, 6, 5, {3, 3, 1, 1, 1}},
+    {"2x2 at stride 1", 2, 8, 6, 5, {2, 2, 1, 0, 0}},
+    {"2x2 with padding", 2, 8, 6, 5, {2, 2, 2, 1, 1}},
+    {"stride above the kernel: pixels never read", 2, 3, 9, 8, {2, 2, 3, 0, 0}},
+    {"window as large as the image", 2, 3, 5, 5, {5, 5, 1, 0, 0}},
+    {"not square", 2, 21, 6, 9, {1, 4, 2, 0, 2}},
+    {"the largest that bytes can index", 1, 2, 17, 16, {15, 15, 1, 7, 7}},
+    {"a single pixel", 1, 1, 1, 1, {1, 1, 1, 0, 0}},
+};
+
+enum { CASES = sizeof cases / sizeof *cases };
+
+static struct cpu_shape case_in(const struct pool_case *t, int32_t block)
+{
+    return (struct cpu_shape){t->n, t->c, t->h, t->w, block};
+}
+
+static struct cpu_shape case_out(const struct pool_case *t, int32_t block)
+{
+    return (struct cpu_shape){t->n, t->c, (t->h + 2 * t->k.pad_h - t->k.kernel_h) / t->k.stride + 1,
+                              (t->w + 2 * t->k.pad_w - t->k.kernel_w) / t->k.stride + 1, block};
+}
+
+/* Calls visit(data, place in x, place in y) for every pixel inside every window, window by window, row by
+ * row. */
+typedef void visit_function(void *data, size_t from, size_t to);
+
+static void visit_windows(struct cpu_shape in, struct cpu_shape out, struct cpu_window k,
+                          visit_function *visit, void *data)
+{
+    for (int32_t n = 0; n < in.n; n++)
+        for (int32_t c = 0; c < in.c; c++)
+            for (int32_t i = 0; i < out.h * out.w; i++)
+                for (int32_t j = 0; j < k.kernel_h * k.kernel_w; j++) {
+                    const int32_t row = i / out.w * k.stride - k.pad_h + j / k.kernel_w;
+                    const int32_t column = i % out.w * k.stride - k.pad_w + j % k.kernel_w;
+                    if (row >= 0 && row < in.h && column >= 0 && column < in.w)
+                        visit(data, kernel_place(in, n, c, row, column),
+                              kernel_place(out, n, c, i / out.w, i % out.w));
+                }
+}
+
+/* What the reference gathers: per output the winner and its place, or the pixels' sum and number. */
+struct expected {
+    const float *x;
+    double *value;
+    size_t *winner;
+    int32_t *pixels;
+};
+
+static struct expected expected_new(const float *x, size_t count)
+{
+    struct expected e = {x, calloc(count, sizeof *e.value), calloc(count, sizeof *e.winner),
+                         calloc(count, sizeof *e.pixels)};
+    assert_true(e.value && e.winner && e.pixels);
+    return e;
+}
+
+static void expected_free(struct expected *e)
+{
+    free(e->value);
+    free(e->winner);
+    free(e->pixels);
+}
+
+static void visit_max(void *data, size_t from, size_t to)
+{
+    struct expected *e = data;
+    if (e->pixels[to]++ == 0 || (double)e->x[from] > e->value[to]) {
+        e->value[to] = (double)e->x[from];
+        e->winner[to] = from;
+    }
+}
+
+static void visit_sum(void *data, size_t from, size_t to)
+{
+    struct expected *e = data;
+    e->value[to] += (double)e->x[from];
+    e->pixels[to]++;
+}
+
+static void check_max_pool(const struct pool_case *t, int32_t index, int32_t block, int32_t span)
+{
+    const struct cpu_shape in = case_in(t, block), out = case_out(t, block);
+    const size_t in_count = cpu_shape_count(in), out_count = cpu_shape_count(out);
+    float *x = kernel_whole(in, index, 1, span), *dy = kernel_whole(out, index, 2, 9);
+    float *y = kernel_tensor(out), *dx = kernel_tensor(in),
+          *expected_dx = kernel_zeros(in_count * sizeof(float));
+    float *alone = kernel_tensor(out);
+    uint8_t *winners = kernel_alloc(out_count);
+    struct expected e = expected_new(x, out_count);
+
+    cpu_kernel_max_pool(in, out, t->k, x, y, winners);
+    cpu_kernel_max_pool(in, out, t->k, x, alone, NULL);
+    cpu_kernel_max_pool_backward(in, out, t->k, dy, winners, dx);
+    visit_windows(in, out, t->k, visit_max, &e);
+    for (size_t i = 0; i < out_count; i++) {
+        kernel_check_close((double)y[i], e.value[i], 0.0, t->why, index, i);
+        if (e.pixels[i])
+            expected_dx[e.winner[i]] += dy[i];
+    }
+    for (size_t i = 0; i < in_count; i++)
+        kernel_check_close((double)dx[i], (double)expected_dx[i], 0.0, t->why, index, i);
+    assert_memory_equal(alone, y, out_count * sizeof(float));
+    kernel_check_padding(out, y, "y");
+    kernel_check_padding(in, dx, "dx");
+
+    expected_free(&e);
+    kernel_free(winners);
+    kernel_free(alone);
+    kernel_free(expected_dx);
+    kernel_free(dx);
+    kernel_free(y);
+    kernel_free(dy);
+    kernel_free(x);
+}
+
+/* Once with many values, once with few, once all equal. */
+static void test_max_pool(void **state)
+{
+    (void)state;
+    for (int32_t index = 0; index < CASES; index++)
+        for (int32_t block = 8; block <= 16; block *= 2) {
+            check_max_pool(&cases[index], index, block, 1000);
+            check_max_pool(&cases[index], index, block, 1);
+            check_max_pool(&cases[index], index, block, 0);
+        }
+}
+
+/* Windows of NaN: the gradient stays inside the image (the guards tell) and none of it is lost. */
+static void test_max_pool_nan(void **state)
+{
+    (void)state;
+    for (int32_t index = 0; index < CASES; index++) {
+        const struct pool_case *t = &cases[index];
+        const struct cpu_shape in = case_in(t, 8), out = case_out(t, 8);
+        float *x = kernel_tensor(in), *dy = kernel_whole(out, index, 2, 9);
+        float *y = kernel_tensor(out), *dx = kernel_tensor(in);
+        uint8_t *winners = kernel_alloc(cpu_shape_count(out));
+        cpu_kernel_max_pool(in, out, t->k, x, y, winners);
+        cpu_kernel_max_pool_backward(in, out, t->k, dy, winners, dx);
+        double given = 0.0, received = 0.0;
+        for (size_t i = 0; i < cpu_shape_count(out); i++)
+            given += (double)dy[i];
+        for (size_t i = 0; i < cpu_shape_count(in); i++)
+            received += (double)dx[i];
+        kernel_check_close(received, given, 0.0, t->why, index, 0);
+        kernel_free(winners);
+        kernel_free(dx);
+        kernel_free(y);
+        kernel_free(dy);
+        kernel_free(x);
+    }
+}
+
+/* The gradient of visit_sum: every pixel inside receives an equal share. `value` holds dy's shares, `sum`
+ * their sums. */
+struct spread {
+    const struct expected *forward;
+    const float *dy;
+    double *dx, *size;
+};
+
+static void visit_spread(void *data, size_t from, size_t to)
+{
+    struct spread *s = data;
+    const double share = (double)s->dy[to] / s->forward->pixels[to];
+    s->dx[from] += share;
+    s->size[from] += fabs(share);
+}
+
+static void check_average_pool(const struct pool_case *t, int32_t index, int32_t block)
+{
+    const struct cpu_shape in = case_in(t, block), out = case_out(t, block);
+    const size_t in_count = cpu_shape_count(in), out_count = cpu_shape_count(out);
+    const double windows = (double)t->k.kernel_h * t->k.kernel_w; /* that hold one pixel, at most */
+    float *x = kernel_whole(in, index, 1, 1000), *dy = kernel_whole(out, index, 2, 9);
+    float *y = kernel_tensor(out), *dx = kernel_tensor(in);
+    struct expected e = expected_new(x, out_count);
+    struct spread s = {&e, dy, calloc(in_count, sizeof *s.dx), calloc(in_count, sizeof *s.size)};
+    assert_true(s.dx && s.size);
+
+    cpu_kernel_average_pool(in, out, t->k, x, y);
+    cpu_kernel_average_pool_backward(in, out, t->k, dy, dx);
+    visit_windows(in, out, t->k, visit_sum, &e);
+    visit_windows(in, out, t->k, visit_spread, &s);
+    for (size_t i = 0; i < out_count; i++) {
+        const double mean = e.pixels[i] ? e.value[i] / e.pixels[i] : 0.0; /* no pixels: padding lanes */
+        kernel_check_close((double)y[i], mean, (double)FLT_EPSILON * fabs(mean), t->why, index, i);
+    }
+    for (size_t i = 0; i < in_count; i++)
+        kernel_check_close((double)dx[i], s.dx[i], (windows + 1.0) * (double)FLT_EPSILON * s.size[i], t->why,
+                           index, i);
+    kernel_check_padding(out, y, "y");
+    kernel_check_padding(in, dx, "dx");
+
+    free(s.dx);
+    free(s.size);
+    expected_free(&e);
+    kernel_free(dx);
+    kernel_free(y);
+    kernel_free(dy);
+    kernel_free(x);
+}
+
+static void test_average_pool(void **state)
+{
+    (void)state;
+    for (int32_t index = 0; index < CASES; index++)
+        for (int32_t block = 8; block <= 16; block *= 2)
+            check_average_pool(&cases[index], index, block);
+}
+
+static void test_global_pool(void **state)
+{
+    (void)state;
+    for (int32_t index = 0; index < 40; index++) {
+        struct cpu_shape s = kernel_case_shape(index);
+        if (index == 0)
+            s = (struct cpu_shape){2, 5, 37, 41, 8}; /* more pixels than one run */
+        const struct cpu_shape one = {s.n, s.c, 1, 1, s.block};
+        const int32_t pixels = s.h * s.w;
+        float *x = kernel_whole(s, index, 1, 1000), *dy = kernel_whole(one, index, 2, 1000);
+        float *y = kernel_tensor(one), *dx = kernel_tensor(s);
+        cpu_kernel_global_pool(s, x, y);
+        cpu_kernel_global_pool_backward(s, dy, dx);
+        for (int32_t plane = 0; plane < s.n * s.c; plane++) {
+            const int32_t n = plane / s.c, c = plane % s.c;
+            const size_t at = kernel_place(one, n, c, 0, 0);
+            double sum = 0.0;
+            for (int32_t i = 0; i < pixels; i++) {
+                const size_t place = kernel_place(s, n, c, i / s.w, i % s.w);
+                sum += (double)x[place];
+                kernel_check_close((double)dx[place], (double)dy[at] / pixels,
+                                   (double)FLT_EPSILON * fabs((double)dy[at] / pixels), "dx", index, place);
+            }
+            kernel_check_close((double)y[at], sum / pixels, (double)FLT_EPSILON * fabs(sum / pixels), "y",
+                               index, at);
+        }
+        kernel_check_padding(one, y, "y");
+        kernel_check_padding(s, dx, "dx");
+        kernel_free(dx);
+        kernel_free(y);
+        kernel_free(dy);
+        kernel_free(x);
+    }
+}
+
+/* Inputs that round: the same bits for one thread and for three, gradients of overlapping windows among them.
+ */
+static void test_same_bits(void **state)
+{
+    (void)state;
+    const int threads = omp_get_max_threads();
+    const struct cpu_shape in = {3, 21, 13, 11, 8}, out = {3, 21, 7, 6, 8}, one = {3, 21, 1, 1, 8};
+    const struct cpu_window k = {3, 3, 2, 1, 1};
+    float *x = kernel_random(in, 0, 1, 0.0f, 1.0f), *dy = kernel_random(out, 0, 2, 0.0f, 1.0f);
+    float *y[2], *dx[2], *average[2], *spread[2], *mean[2];
+    uint8_t *winners[2];
+    for (int run = 0; run < 2; run++) {
+        omp_set_num_threads(run ? 3 : 1);
+        y[run] = kernel_tensor(out);
+        dx[run] = kernel_tensor(in);
+        average[run] = kernel_tensor(out);
+        spread[run] = kernel_tensor(in);
+        mean[run] = kernel_tensor(one);
+        winners[run] = kernel_alloc(cpu_shape_count(out));
+        cpu_kernel_max_pool(in, out, k, x, y[run], winners[run]);
+        cpu_kernel_max_pool_backward(in, out, k, dy, winners[run], dx[run]);
+        cpu_kernel_average_pool(in, out, k, x, average[run]);
+        cpu_kernel_average_pool_backward(in, out, k, dy, spread[run]);
+        cpu_kernel_global_pool(in, x, mean[run]);
+    }
+    omp_set_num_threads(threads);
+    const size_t in_bytes = cpu_shape_count(in) * sizeof(float),
+                 out_bytes = cpu_shape_count(out) * sizeof(float);
+    assert_memory_equal(y[0], y[1], out_bytes);
+    assert_memory_equal(winners[0], winners[1], cpu_shape_count(out));
+    assert_memory_equal(dx[0], dx[1], in_bytes);
+    assert_memory_equal(average[0], average[1], out_bytes);
+    assert_memory_equal(spread[0], spread[1], in_bytes);
+    assert_memory_equal(mean[0], mean[1], cpu_shape_count(one) * sizeof(float));
+    for (int run = 0; run < 2; run++) {
+        kernel_free(winners[run]);
+        kernel_free(mean[run]);
+        kernel_free(spread[run]);
+        kernel_free(average[run]);
+        kernel_free(dx[run]);
+        kernel_free(y[run]);
+    }
+    kernel_free(dy);
+    kernel_free(x);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_max_pool),     cmocka_unit_test(test_max_pool_nan),
+        cmocka_unit_test(test_average_pool), cmocka_unit_test(test_global_pool),
+        cmocka_unit_test(test_same_bits),
+    };
+    return cmocka_run_group_tests_name("cpu kernels: pooling", tests, NULL, NULL);
+}

@@ -1,0 +1,189 @@
+/* Weight tables and their beginning. */
+#include "host/net/graph.h"
+#include "host/net/start.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* input 4 x 6 x 5, grouped conv with bias, batch norm, dense over the planes */
+static void make(struct graph *graph)
+{
+    struct error err;
+    struct layer conv = {.kind = LAYER_CONV, .input_count = 1, .out_channels = 6, .kernel_h = 3, .kernel_w = 5,
+                         .stride = 1, .pad_h = 1, .pad_w = 2, .groups = 2, .bias = true};
+    struct layer norm = {.kind = LAYER_BATCH_NORM, .input_count = 1, .inputs = {1}};
+    struct layer dense = {.kind = LAYER_DENSE, .input_count = 1, .inputs = {2}, .out_channels = 3};
+    assert_int_equal(graph_new(graph, 4, 6, 5, &err), ST_OK);
+    assert_int_equal(graph_append(graph, conv, NULL, &err), ST_OK);
+    assert_int_equal(graph_append(graph, norm, NULL, &err), ST_OK);
+    assert_int_equal(graph_append(graph, dense, NULL, &err), ST_OK);
+    assert_int_equal(graph_infer(graph, &err), ST_OK);
+}
+
+static void test_table(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t id;
+        enum weight_role role;
+        int32_t dims[4];
+        const char *name;
+        bool trained;
+    } expected[] = {
+        {1, WEIGHT_KERNEL, {6, 2, 3, 5}, "weight", true},
+        {1, WEIGHT_BIAS, {6, 1, 1, 1}, "bias", true},
+        {2, WEIGHT_SCALE, {6, 1, 1, 1}, "weight", true},
+        {2, WEIGHT_SHIFT, {6, 1, 1, 1}, "bias", true},
+        {2, WEIGHT_RUNNING_MEAN, {6, 1, 1, 1}, "running_mean", false},
+        {2, WEIGHT_RUNNING_VAR, {6, 1, 1, 1}, "running_var", false},
+        {3, WEIGHT_KERNEL, {3, 6, 6, 5}, "weight", true},
+    };
+    struct graph graph;
+    struct weight_table table;
+    struct error err;
+    make(&graph);
+    assert_int_equal(weight_table_new(&table, &graph, &err), ST_OK);
+    assert_int_equal(table.count, 7);
+    size_t end = 0;
+    for (int32_t t = 0; t < table.count; t++) {
+        const struct weight_tensor *tensor = &table.tensors[t];
+        assert_int_equal(tensor->layer_id, expected[t].id);
+        assert_int_equal(tensor->layer, expected[t].id);
+        assert_int_equal(tensor->role, expected[t].role);
+        assert_memory_equal(tensor->dims, expected[t].dims, sizeof tensor->dims);
+        assert_int_equal(tensor->count,
+                         tensor->dims[0] * tensor->dims[1] * tensor->dims[2] * tensor->dims[3]);
+        assert_int_equal(tensor->offset % 16, 0);
+        assert_true(tensor->offset >= end && tensor->offset < end + 16);
+        end = tensor->offset + tensor->count;
+        assert_string_equal(weight_role_name(tensor->role), expected[t].name);
+        assert_int_equal(weight_is_trained(tensor->role), expected[t].trained);
+        assert_int_equal(weight_find(&table, expected[t].id, expected[t].role), t);
+    }
+    assert_true(table.total >= end);
+    assert_int_equal(weight_find(&table, 3, WEIGHT_BIAS), -1);
+    assert_int_equal(weight_find(&table, 9, WEIGHT_KERNEL), -1);
+    weight_table_free(&table);
+    weight_table_free(&table); /* a zeroed table */
+    graph_free(&graph);
+}
+
+/* Constants where constants are due, zeros in the gaps, one seed one result. */
+static void test_initialise(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct weight_table table;
+    struct error err;
+    make(&graph);
+    assert_int_equal(weight_table_new(&table, &graph, &err), ST_OK);
+    size_t bytes = table.total * sizeof(float);
+    float *a = malloc(bytes), *b = malloc(bytes), *c = malloc(bytes);
+    assert_true(a != NULL && b != NULL && c != NULL);
+    memset(a, 0xff, bytes); /* NaN: whatever is not written shows */
+    weight_initialise(&table, &graph, 5, a);
+    weight_initialise(&table, &graph, 5, b);
+    weight_initialise(&table, &graph, 6, c);
+    assert_memory_equal(a, b, bytes);
+    for (int32_t t = 0; t < table.count; t++) {
+        const struct weight_tensor *tensor = &table.tensors[t];
+        size_t end = t + 1 < table.count ? table.tensors[t + 1].offset : table.total;
+        for (size_t i = tensor->offset; i < end; i++) {
+            bool gap = i >= tensor->offset + tensor->count;
+            bool one = tensor->role == WEIGHT_SCALE || tensor->role == WEIGHT_RUNNING_VAR;
+            if (tensor->role == WEIGHT_KERNEL && !gap)
+                assert_true(a[i] != 0.0f && a[i] != c[i] && isfinite(a[i]));
+            else
+                assert_true(a[i] == (one && !gap ? 1.0f : 0.0f));
+        }
+    }
+    free(a);
+    free(b);
+    free(c);
+    weight_table_free(&table);
+    graph_free(&graph);
+}
+
+/* Mean and variance within five standard errors, for the kernels of a real network. */
+static void test_variance(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct weight_table table;
+    struct error err;
+    assert_int_equal(start_make(&graph, "cnn", 0, (struct shape){0, 3, 32, 32}, 10, &err), ST_OK);
+    assert_int_equal(weight_table_new(&table, &graph, &err), ST_OK);
+    float *values = malloc(table.total * sizeof *values);
+    assert_non_null(values);
+    weight_initialise(&table, &graph, 11, values);
+    int kernels = 0;
+    for (int32_t t = 0; t < table.count; t++) {
+        const struct weight_tensor *tensor = &table.tensors[t];
+        if (tensor->role != WEIGHT_KERNEL)
+            continue;
+        kernels++;
+        double n = (double)tensor->count, sum = 0.0, square = 0.0;
+        for (size_t i = 0; i < tensor->count; i++) {
+            sum += values[tensor->offset + i];
+            square += (double)values[tensor->offset + i] * values[tensor->offset + i];
+        }
+        double fan_in = n / tensor->dims[0];
+        double expected = (tensor->layer == graph.count - 1 ? 1.0 : 2.0) / fan_in;
+        assert_true(fabs(sum / n) <= 5.0 * sqrt(expected / n));
+        assert_true(fabs(square / n - expected) <= 5.0 * expected * sqrt(2.0 / n));
+    }
+    assert_int_equal(kernels, 5);
+    free(values);
+    weight_table_free(&table);
+    graph_free(&graph);
+}
+
+/* A layer's weights depend on its id, not on where it stands. */
+static void test_place_does_not_count(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct weight_table before, after;
+    struct error err;
+    make(&graph);
+    assert_int_equal(weight_table_new(&before, &graph, &err), ST_OK);
+    float *a = malloc(before.total * sizeof *a);
+    assert_non_null(a);
+    weight_initialise(&before, &graph, 3, a);
+    struct layer norm = {.kind = LAYER_BATCH_NORM, .input_count = 1};
+    assert_int_equal(graph_insert(&graph, 1, norm, &err), ST_OK);
+    graph.layers[2].inputs[0] = 1;
+    assert_int_equal(graph_infer(&graph, &err), ST_OK);
+    assert_int_equal(weight_table_new(&after, &graph, &err), ST_OK);
+    float *b = malloc(after.total * sizeof *b);
+    assert_non_null(b);
+    weight_initialise(&after, &graph, 3, b);
+    const uint32_t ids[] = {1, 3};
+    for (int i = 0; i < 2; i++) {
+        const struct weight_tensor *x = &before.tensors[weight_find(&before, ids[i], WEIGHT_KERNEL)];
+        const struct weight_tensor *y = &after.tensors[weight_find(&after, ids[i], WEIGHT_KERNEL)];
+        assert_int_not_equal(x->offset, y->offset);
+        assert_memory_equal(a + x->offset, b + y->offset, x->count * sizeof *a);
+    }
+    free(a);
+    free(b);
+    weight_table_free(&before);
+    weight_table_free(&after);
+    graph_free(&graph);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_initialise),
+        cmocka_unit_test(test_variance),
+        cmocka_unit_test(test_place_does_not_count),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

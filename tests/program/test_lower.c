@@ -1,0 +1,455 @@
+/* Lowering: where operations are fused and where they may not be, what stays out of a program, lifetimes and arena places
+ * by brute force on random graphs, and the checks that refuse a broken program. */
+#include "host/program/lower.h"
+#include "tests/support/random_graph.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { BATCH = 4, GRAPHS = 120 };
+
+/* ---- building small graphs by hand: images of 2 x 6 x 6, convolutions keep the shape ---- */
+
+static int32_t add_layer(struct graph *graph, enum layer_kind kind, int32_t left, int32_t right)
+{
+    struct error err;
+    struct layer layer = {.kind = kind, .input_count = right < 0 ? 1 : 2, .inputs = {left, right < 0 ? 0 : right}};
+    layer.stride = layer.groups = 1;
+    if (kind == LAYER_CONV) {
+        layer.out_channels = 2;
+        layer.kernel_h = layer.kernel_w = 3;
+        layer.pad_h = layer.pad_w = 1;
+    }
+    if (kind == LAYER_MAX_POOL)
+        layer.kernel_h = layer.kernel_w = 2;
+    if (kind == LAYER_DROPOUT)
+        layer.rate = 0.5f;
+    if (kind == LAYER_DENSE) {
+        layer.out_channels = 3;
+        layer.bias = true;
+    }
+    int32_t index;
+    if (graph_append(graph, layer, &index, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    return index;
+}
+
+static void start(struct graph *graph)
+{
+    struct error err;
+    assert_int_equal(graph_new(graph, 2, 6, 6, &err), ST_OK);
+}
+
+/* Ends with the classifier over `features`, lowers for `purpose`, frees the graph. */
+static void finish(struct graph *graph, int32_t features, enum prog_purpose purpose, struct program *program)
+{
+    struct error err;
+    struct lower_options options = {purpose, BATCH, true, true, 0.1f, 0.1f};
+    add_layer(graph, LAYER_DENSE, features, -1);
+    if (graph_infer(graph, &err) != ST_OK || lower_graph(graph, &options, program, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    graph_free(graph);
+}
+
+static int32_t count_ops(const struct program *program, enum prog_op_kind kind)
+{
+    int32_t count = 0;
+    for (int32_t i = 0; i < program->op_count; i++)
+        count += program->ops[i].kind == kind;
+    return count;
+}
+
+static const struct prog_op *find_op(const struct program *program, enum prog_op_kind kind, int32_t nth)
+{
+    for (int32_t i = 0; i < program->op_count; i++)
+        if (program->ops[i].kind == kind && nth-- == 0)
+            return &program->ops[i];
+    fail_msg("no %s", prog_op_name(kind));
+    return NULL;
+}
+
+/* ---- fusion ---- */
+
+static void norm_and_relu_fuse(void **state)
+{
+    (void)state;
+    for (int32_t purpose = PROG_TRAIN; purpose <= PROG_EVALUATE; purpose++) {
+        struct graph graph;
+        struct program program;
+        start(&graph);
+        int32_t conv = add_layer(&graph, LAYER_CONV, 0, -1);
+        int32_t relu = add_layer(&graph, LAYER_RELU, add_layer(&graph, LAYER_BATCH_NORM, conv, -1), -1);
+        finish(&graph, relu, (enum prog_purpose)purpose, &program);
+        bool train = purpose == PROG_TRAIN;
+        const struct prog_op *norm =
+            find_op(&program, train ? PROG_OP_BATCH_NORM : PROG_OP_BATCH_NORM_INFERENCE, 0);
+        assert_true(norm->norm.relu);
+        assert_int_equal(norm->input_count, 5); /* no addend */
+        assert_int_equal(count_ops(&program, PROG_OP_RELU), 0);
+        assert_int_equal(count_ops(&program, PROG_OP_RELU_BACKWARD), 0);
+        if (train) {
+            const struct prog_op *back = find_op(&program, PROG_OP_BATCH_NORM_BACKWARD, 0);
+            assert_true(back->norm.relu);
+            assert_int_equal(back->inputs[0], norm->inputs[0]);
+            assert_int_equal(back->inputs[1], norm->outputs[0]);
+            assert_int_equal(back->outputs[3], -1);
+        }
+        program_free(&program);
+    }
+}
+
+static void nothing_fuses_where_another_reads_between(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct program program;
+    start(&graph);
+    int32_t norm = add_layer(&graph, LAYER_BATCH_NORM, add_layer(&graph, LAYER_CONV, 0, -1), -1);
+    int32_t relu = add_layer(&graph, LAYER_RELU, norm, -1);
+    finish(&graph, add_layer(&graph, LAYER_CONCAT, norm, relu), PROG_TRAIN, &program);
+    assert_false(find_op(&program, PROG_OP_BATCH_NORM, 0)->norm.relu);
+    assert_int_equal(count_ops(&program, PROG_OP_RELU), 1);
+    assert_int_equal(find_op(&program, PROG_OP_BATCH_NORM_BACKWARD, 0)->inputs[1], -1);
+    program_free(&program);
+}
+
+static void norm_add_and_relu_fuse(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct program program;
+    start(&graph);
+    int32_t before = add_layer(&graph, LAYER_CONV, 0, -1);
+    int32_t norm = add_layer(&graph, LAYER_BATCH_NORM, add_layer(&graph, LAYER_CONV, before, -1), -1);
+    int32_t relu = add_layer(&graph, LAYER_RELU, add_layer(&graph, LAYER_ADD, norm, before), -1);
+    finish(&graph, relu, PROG_TRAIN, &program);
+    const struct prog_op *fused = find_op(&program, PROG_OP_BATCH_NORM, 0);
+    const struct prog_op *back = find_op(&program, PROG_OP_BATCH_NORM_BACKWARD, 0);
+    assert_int_equal(fused->inputs[5], find_op(&program, PROG_OP_CONV, 0)->outputs[0]);
+    assert_true(fused->norm.relu);
+    assert_true(back->outputs[3] >= 0); /* behind the ReLU the addend's gradient is not dy */
+    /* The first convolution is read twice: one sum of its two gradients, and no other add. */
+    assert_int_equal(count_ops(&program, PROG_OP_ADD), 1);
+    const struct prog_op *sum = find_op(&program, PROG_OP_ADD, 0);
+    assert_true(sum->inputs[0] == back->outputs[3] || sum->inputs[1] == back->outputs[3]);
+    program_free(&program);
+}
+
+static void norm_and_add_fuse_without_relu(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct program program;
+    start(&graph);
+    int32_t norm = add_layer(&graph, LAYER_BATCH_NORM, add_layer(&graph, LAYER_CONV, 0, -1), -1);
+    int32_t sum = add_layer(&graph, LAYER_ADD, 0, norm);
+    int32_t relu = add_layer(&graph, LAYER_RELU, sum, -1);
+    finish(&graph, add_layer(&graph, LAYER_CONCAT, sum, relu), PROG_TRAIN, &program); /* the sum has two readers */
+    const struct prog_op *fused = find_op(&program, PROG_OP_BATCH_NORM, 0);
+    assert_false(fused->norm.relu);
+    assert_int_equal(fused->inputs[5], find_op(&program, PROG_OP_GATHER, 0)->outputs[0]);
+    assert_int_equal(count_ops(&program, PROG_OP_RELU), 1);
+    assert_int_equal(find_op(&program, PROG_OP_BATCH_NORM_BACKWARD, 0)->outputs[3], -1);
+    program_free(&program);
+}
+
+static void of_two_norms_before_an_add_one_fuses(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct program program;
+    start(&graph);
+    int32_t left = add_layer(&graph, LAYER_BATCH_NORM, add_layer(&graph, LAYER_CONV, 0, -1), -1);
+    int32_t right = add_layer(&graph, LAYER_BATCH_NORM, add_layer(&graph, LAYER_CONV, 0, -1), -1);
+    int32_t relu = add_layer(&graph, LAYER_RELU, add_layer(&graph, LAYER_ADD, left, right), -1);
+    finish(&graph, relu, PROG_TRAIN, &program);
+    const struct prog_op *first = find_op(&program, PROG_OP_BATCH_NORM, 0);
+    const struct prog_op *second = find_op(&program, PROG_OP_BATCH_NORM, 1);
+    assert_int_equal(first->input_count, 5);
+    assert_false(first->norm.relu);
+    assert_int_equal(second->inputs[5], first->outputs[0]);
+    assert_true(second->norm.relu);
+    assert_int_equal(count_ops(&program, PROG_OP_ADD), 0);
+    program_free(&program);
+}
+
+static void a_norm_added_to_itself_does_not_fuse(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct program program;
+    start(&graph);
+    int32_t norm = add_layer(&graph, LAYER_BATCH_NORM, add_layer(&graph, LAYER_CONV, 0, -1), -1);
+    finish(&graph, add_layer(&graph, LAYER_ADD, norm, norm), PROG_TRAIN, &program);
+    assert_int_equal(find_op(&program, PROG_OP_BATCH_NORM, 0)->input_count, 5);
+    assert_int_equal(count_ops(&program, PROG_OP_ADD), 2); /* forward, and the sum of dy and dy */
+    program_free(&program);
+}
+
+static void dropout_is_nothing_in_inference(void **state)
+{
+    (void)state;
+    for (int32_t purpose = PROG_TRAIN; purpose <= PROG_EVALUATE; purpose++) {
+        struct graph graph;
+        struct program program;
+        start(&graph);
+        int32_t norm = add_layer(&graph, LAYER_BATCH_NORM, add_layer(&graph, LAYER_CONV, 0, -1), -1);
+        int32_t dropout = add_layer(&graph, LAYER_DROPOUT, norm, -1);
+        int32_t relu = add_layer(&graph, LAYER_RELU, dropout, -1);
+        finish(&graph, add_layer(&graph, LAYER_DROPOUT, relu, -1), (enum prog_purpose)purpose, &program);
+        bool train = purpose == PROG_TRAIN;
+        assert_int_equal(count_ops(&program, PROG_OP_DROPOUT), train ? 2 : 0);
+        assert_int_equal(count_ops(&program, PROG_OP_RELU), train ? 1 : 0); /* fused through the dropout */
+        program_free(&program);
+    }
+}
+
+/* ---- what a program holds ---- */
+
+static void the_image_gets_no_gradient(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct program program;
+    start(&graph);
+    int32_t pool = add_layer(&graph, LAYER_MAX_POOL, 0, -1);
+    int32_t conv = add_layer(&graph, LAYER_CONV, pool, -1);
+    finish(&graph, add_layer(&graph, LAYER_CONV, conv, -1), PROG_TRAIN, &program);
+    assert_int_equal(count_ops(&program, PROG_OP_CONV_BACKWARD_WEIGHTS), 2);
+    assert_int_equal(count_ops(&program, PROG_OP_CONV_BACKWARD_DATA), 1);
+    assert_int_equal(count_ops(&program, PROG_OP_MAX_POOL_BACKWARD), 0);
+    assert_int_equal(find_op(&program, PROG_OP_MAX_POOL, 0)->outputs[1], -1); /* nobody reads the winners */
+    program_free(&program);
+}
+
+static void evaluation_has_no_training(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct program program;
+    start(&graph);
+    finish(&graph, add_layer(&graph, LAYER_CONV, 0, -1), PROG_EVALUATE, &program);
+    const enum prog_op_kind expected[] = {PROG_OP_GATHER, PROG_OP_CONV, PROG_OP_DENSE, PROG_OP_LOSS};
+    assert_int_equal(program.op_count, 4);
+    for (int32_t i = 0; i < program.op_count; i++)
+        assert_int_equal(program.ops[i].kind, expected[i]);
+    assert_false(program.ops[0].gather.augment);
+    assert_true(program.ops[3].loss.smoothing == 0);
+    assert_int_equal(program.ops[3].outputs[1], program.probabilities);
+    assert_int_equal(program.ops[3].outputs[2], -1);
+    assert_int_equal(program.tensors[program.logits].shape.c, 3);
+    assert_int_equal(program.tensors[program.logits].shape.n, BATCH);
+    program_free(&program);
+}
+
+static void options_are_checked(void **state)
+{
+    (void)state;
+    struct error err;
+    struct graph graph;
+    struct program program;
+    struct lower_options options = {PROG_TRAIN, 0, false, false, 0, 0.1f};
+    start(&graph);
+    add_layer(&graph, LAYER_DENSE, add_layer(&graph, LAYER_DROPOUT, 0, -1), -1);
+    assert_int_equal(lower_graph(&graph, &options, &program, &err), ST_RANGE);
+    assert_non_null(strstr(err.message, "batch is 0"));
+    options.batch = 1 << 20; /* 72 values an image: more than the dropout's counter can number */
+    assert_int_equal(lower_graph(&graph, &options, &program, &err), ST_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "dropout layer 1"));
+    graph_free(&graph);
+}
+
+/* Each way to break a program is found by prog_finish. */
+static void broken_programs_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why, *message;
+    } cases[] = {
+        {"a convolution before the image is there", "not written before"},
+        {"a tensor written twice", "written a second time"},
+        {"a weight as output", "no operation's output"},
+        {"an id beyond the last tensor", "no such tensor"},
+        {"an input behind the last", "behind the last input"},
+        {"a gradient that nobody writes", "written 0 times"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct error err = {ST_OK, ""};
+        struct graph graph;
+        struct program program;
+        start(&graph);
+        finish(&graph, add_layer(&graph, LAYER_CONV, 0, -1), PROG_TRAIN, &program);
+        struct prog_op *ops = program.ops, gather = ops[0]; /* gather, conv, dense, loss ... */
+        switch (i) {
+        case 0:
+            ops[0] = ops[1];
+            ops[1] = gather;
+            break;
+        case 1:
+            ops[2].outputs[0] = ops[1].outputs[0];
+            break;
+        case 2:
+            ops[1].outputs[0] = ops[1].inputs[1];
+            break;
+        case 3:
+            ops[1].inputs[0] = program.tensor_count;
+            break;
+        case 4:
+            ops[1].input_count--;
+            break;
+        default:
+            for (int32_t op = 0; op < program.op_count; op++)
+                if (ops[op].kind == PROG_OP_CONV_BACKWARD_WEIGHTS)
+                    ops[op].outputs[0] = -1;
+            break;
+        }
+        assert_int_equal(prog_finish(&program, &err), ST_RANGE);
+        if (!strstr(err.message, cases[i].message))
+            fail_msg("%s: \"%s\", expected \"%s\"", cases[i].why, err.message, cases[i].message);
+        program_free(&program);
+    }
+}
+
+static void programs_print_themselves(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct program program;
+    char text[8192] = "";
+    start(&graph);
+    finish(&graph, add_layer(&graph, LAYER_CONV, 0, -1), PROG_TRAIN, &program);
+    FILE *out = fmemopen(text, sizeof text, "w");
+    assert_non_null(out);
+    prog_print(&program, out);
+    fclose(out);
+    assert_non_null(strstr(text, "train, batch 4"));
+    assert_non_null(strstr(text, "convolution backward weights"));
+    assert_non_null(strstr(text, "3x3 stride 1 pad 1,1 groups 1"));
+    program_free(&program);
+}
+
+/* ---- lifetimes and arena, by brute force ---- */
+
+static bool uses(const struct prog_op *op, int32_t tensor)
+{
+    for (int32_t i = 0; i < PROG_MAX_INPUTS; i++)
+        if (op->inputs[i] == tensor)
+            return true;
+    for (int32_t i = 0; i < PROG_MAX_OUTPUTS; i++)
+        if (op->outputs[i] == tensor)
+            return true;
+    return false;
+}
+
+static void check_lifetimes(const struct program *program)
+{
+    for (int32_t t = 0; t < program->tensor_count; t++) {
+        const struct prog_tensor *tensor = &program->tensors[t];
+        int32_t first = -1, last = -1;
+        for (int32_t op = 0; op < program->op_count; op++)
+            if (uses(&program->ops[op], t)) {
+                first = first < 0 && tensor->kind != TENSOR_WEIGHT ? op : first;
+                last = op;
+            }
+        assert_int_equal(tensor->first, first);
+        assert_int_equal(tensor->last, last);
+    }
+}
+
+/* Runs through the operations with an owner for every 64 bytes of the arena: an operation may only take bytes that no
+ * tensor still needs. Also: the arena is no smaller than the largest sum of living tensors and not far above it. */
+static void check_arena(const struct program *program, const size_t *sizes, size_t *slack_worst)
+{
+    struct error err;
+    size_t *offsets = calloc((size_t)program->tensor_count, sizeof *offsets), arena = 0;
+    assert_non_null(offsets);
+    assert_int_equal(prog_plan_arena(program, sizes, offsets, &arena, &err), ST_OK);
+    assert_int_equal(arena % 64, 0);
+    int32_t *owner = calloc(arena / 64 + 1, sizeof *owner); /* the tensor + 1; 0: none yet */
+    assert_non_null(owner);
+    size_t peak = 0;
+    for (int32_t op = 0; op < program->op_count; op++) {
+        size_t living = 0;
+        for (int32_t t = 0; t < program->tensor_count; t++) {
+            const struct prog_tensor *tensor = &program->tensors[t];
+            if (sizes[t] == 0 || tensor->first < 0 || tensor->first > op || tensor->last < op)
+                continue;
+            living += (sizes[t] + 63) / 64 * 64;
+            assert_int_equal(offsets[t] % 64, 0);
+            assert_true(offsets[t] + sizes[t] <= arena);
+            for (size_t at = offsets[t] / 64; at < (offsets[t] + sizes[t] + 63) / 64; at++) {
+                if (tensor->first == op) {
+                    int32_t before = owner[at] - 1;
+                    assert_true(before < 0 || program->tensors[before].last < op);
+                    owner[at] = t + 1;
+                }
+                assert_int_equal(owner[at], t + 1);
+            }
+        }
+        peak = living > peak ? living : peak;
+    }
+    assert_true(arena >= peak);
+    if (peak > 0 && arena * 100 / peak > *slack_worst)
+        *slack_worst = arena * 100 / peak;
+    free(owner);
+    free(offsets);
+}
+
+static void lifetimes_and_arena_never_overlap(void **state)
+{
+    (void)state;
+    size_t slack_worst = 0; /* arena in percent of the peak */
+    for (uint64_t seed = 1; seed <= GRAPHS; seed++) {
+        for (int32_t purpose = PROG_TRAIN; purpose <= PROG_EVALUATE; purpose++) {
+            struct error err;
+            struct graph graph;
+            struct program program;
+            struct lower_options options = {(enum prog_purpose)purpose, BATCH, false, true, 0, 0.1f};
+            if (random_graph_make(&graph, seed, &err) != ST_OK ||
+                lower_graph(&graph, &options, &program, &err) != ST_OK)
+                fail_msg("graph %llu: %s", (unsigned long long)seed, err.message);
+            check_lifetimes(&program);
+            size_t *sizes = calloc((size_t)program.tensor_count, sizeof *sizes);
+            assert_non_null(sizes);
+            for (int32_t t = 0; t < program.tensor_count; t++) {
+                const struct prog_tensor *tensor = &program.tensors[t];
+                struct shape s = tensor->shape;
+                bool in_arena = tensor->kind <= TENSOR_INDEX;
+                sizes[t] = in_arena ? (size_t)s.n * (size_t)s.c * (size_t)s.h * (size_t)s.w * 4 : 0;
+            }
+            check_arena(&program, sizes, &slack_worst);
+            struct random_sequence random = {.seed = seed, .stream = RANDOM_TEST};
+            for (int32_t t = 0; t < program.tensor_count; t++) /* sizes that no network has */
+                sizes[t] = random_next_below(&random, 4) == 0 ? 0 : random_next_below(&random, 5000);
+            check_arena(&program, sizes, &slack_worst);
+            free(sizes);
+            program_free(&program);
+            graph_free(&graph);
+        }
+    }
+    assert_in_range(slack_worst, 100, 150);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(norm_and_relu_fuse),
+        cmocka_unit_test(nothing_fuses_where_another_reads_between),
+        cmocka_unit_test(norm_add_and_relu_fuse),
+        cmocka_unit_test(norm_and_add_fuse_without_relu),
+        cmocka_unit_test(of_two_norms_before_an_add_one_fuses),
+        cmocka_unit_test(a_norm_added_to_itself_does_not_fuse),
+        cmocka_unit_test(dropout_is_nothing_in_inference),
+        cmocka_unit_test(the_image_gets_no_gradient),
+        cmocka_unit_test(evaluation_has_no_training),
+        cmocka_unit_test(options_are_checked),
+        cmocka_unit_test(broken_programs_are_refused),
+        cmocka_unit_test(programs_print_themselves),
+        cmocka_unit_test(lifetimes_and_arena_never_overlap),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

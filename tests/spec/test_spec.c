@@ -1,0 +1,362 @@
+/* Job files that are right: defaults, every key, overrides, round trips, resuming, the samples, the
+ * reference. Runs in the top folder, where samples/ and spec/REFERENCE.md are.
+ *
+ *     test_spec --write-reference     writes spec/REFERENCE.md anew */
+#include "host/base/file.h"
+#include "spec/schema.h"
+#include "tests/support/spec_scratch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+/* after what it needs */
+#include <cmocka.h>
+
+enum { TEXT_MAX = 4096 };
+
+static const char reference_file[] = "spec/REFERENCE.md";
+static const char *const samples[] = {"samples/fashion-mnist.cfg", "samples/cifar10.cfg",
+                                      "samples/folder.cfg", "samples/csv.cfg", "samples/steps.cfg"};
+enum { SAMPLE_COUNT = sizeof samples / sizeof samples[0] };
+
+/* ---- values ---- */
+
+static const char least_text[] = "dataset = { path = \".\"; };";
+
+/* The defaults that users and other rooms rely on, written here a second time on purpose. */
+static void test_defaults(void **state)
+{
+    static const char *const defaults[SPEC_KEY_COUNT][2] = {
+        {"dataset.format", "\"auto\""},
+        {"dataset.path", "\".\""},
+        {"dataset.images", "\"\""},
+        {"dataset.validation", "0.1"},
+        {"dataset.test", "0.15"},
+        {"dataset.resize", "[]"},
+        {"dataset.max_side", "128"},
+        {"dataset.fit", "\"stretch\""},
+        {"dataset.channels", "\"auto\""},
+        {"dataset.on_error", "\"stop\""},
+        {"dataset.cache", "\"\""},
+        {"search.strategy", "\"bayesian\""},
+        {"search.starts", "[\"lean\"]"},
+        {"search.width", "0"},
+        {"search.morphs", "[\"deepen\", \"widen\", \"add_skip\", \"concat_skip\", \"kernel\"]"},
+        {"search.max_morphs", "2"},
+        {"search.noise", "0.001"},
+        {"search.beta", "2.5"},
+        {"search.skip_weight", "1.0"},
+        {"search.random_share", "0.2"},
+        {"search.epochs", "0.0"},
+        {"search.data", "1.0"},
+        {"search.final_share", "0.6"},
+        {"search.max_parameters", "0"},
+        {"train.batch", "128"},
+        {"train.optimizer", "\"sgd\""},
+        {"train.learning_rate", "0.1"},
+        {"train.momentum", "0.9"},
+        {"train.beta2", "0.999"},
+        {"train.weight_decay", "0.0005"},
+        {"train.schedule", "\"one_cycle\""},
+        {"train.warmup", "0.15"},
+        {"train.label_smoothing", "0.1"},
+        {"train.translate", "2"},
+        {"train.cutout", "0"},
+        {"train.flip", "true"},
+        {"train.average", "0.998"},
+        {"train.patience", "0"},
+        {"train.final_epochs", "20.0"},
+        {"budget.seconds", "[3600.0]"},
+        {"budget.steps", "[]"},
+        {"budget.models", "[]"},
+        {"devices.use", "[\"auto\"]"},
+        {"devices.threads", "0"},
+        {"output.dir", "\"runs/job\""},
+        {"output.plots", "true"},
+        {"seed", "1"},
+    };
+    struct job job;
+    spec_scratch_read_good(*state, least_text, NULL, &job);
+    for (int i = 0; i < SPEC_KEY_COUNT; i++) {
+        assert_string_equal(spec_keys[i].name, defaults[i][0]);
+        spec_scratch_check(&job, defaults[i][0], defaults[i][1]);
+    }
+    assert_string_equal(job.file, ((struct spec_scratch *)*state)->file);
+    spec_free(&job);
+}
+
+/* For every key a value that is not its default, and how it is printed when it is read back. */
+static const struct value_case {
+    const char *name, *value, *printed;
+} values[] = {
+    {"dataset.format", "\"cifar100\"", "\"cifar100\""},
+    {"dataset.path", "\"/tmp\"", "\"/tmp\""},
+    {"dataset.images", "\"/\"", "\"/\""},
+    {"dataset.validation", "0.25", "0.25"},
+    {"dataset.test", ".5", "0.5"},
+    {"dataset.resize", "[32, 48]", "[32, 48]"},
+    {"dataset.max_side", "64", "64"},
+    {"dataset.fit", "\"pad\"", "\"pad\""},
+    {"dataset.channels", "\"grey\"", "\"grey\""},
+    {"dataset.on_error", "\"skip\"", "\"skip\""},
+    {"dataset.cache", "\"a \\\"b\\\" \\\\ # [1]\"", "\"a \\\"b\\\" \\\\ # [1]\""},
+    {"search.strategy", "\"greedy\"", "\"greedy\""},
+    {"search.starts", "(\"resnet\", \"cnn\")", "[\"resnet\", \"cnn\"]"},
+    {"search.width", "24", "24"},
+    {"search.morphs", "\"widen\"", "[\"widen\"]"},
+    {"search.max_morphs", "5", "5"},
+    {"search.noise", "1e-5", "1e-05"},
+    {"search.beta", "3", "3.0"},
+    {"search.skip_weight", "0.123456789012345678", "0.12345678901234568"},
+    {"search.random_share", "1", "1.0"},
+    {"search.epochs", "2.5E0", "2.5"},
+    {"search.data", "0.3", "0.3"},
+    {"search.final_share", "0", "0.0"},
+    {"search.max_parameters", "2147483647", "2147483647"},
+    {"train.batch", "+256", "256"},
+    {"train.optimizer", "\"adamw\"", "\"adamw\""},
+    {"train.learning_rate", "1e-3", "0.001"},
+    {"train.momentum", "0.95", "0.95"},
+    {"train.beta2", "0.99", "0.99"},
+    {"train.weight_decay", "0.05", "0.05"},
+    {"train.schedule", "\"cosine\"", "\"cosine\""},
+    {"train.warmup", "0", "0.0"},
+    {"train.label_smoothing", "0.0", "0.0"},
+    {"train.translate", "4", "4"},
+    {"train.cutout", "008", "8"},
+    {"train.flip", "False", "false"},
+    {"train.average", "0", "0.0"},
+    {"train.patience", "10L", "10"},
+    {"train.final_epochs", "100", "100.0"},
+    {"budget.seconds", "[60, 90.5, 1e3]", "[60.0, 90.5, 1000.0]"},
+    {"budget.steps", "[100, 1000000000]", "[100, 1000000000]"},
+    {"budget.models", "40", "[40]"},
+    {"devices.use", "[\"cpu\", \"ref\"]", "[\"cpu\", \"ref\"]"},
+    {"devices.threads", "3", "3"},
+    {"output.dir", "\"runs/x\"", "\"runs/x\""},
+    {"output.plots", "false", "false"},
+    {"seed", "9007199254740992", "9007199254740992"},
+};
+_Static_assert(sizeof values / sizeof values[0] == SPEC_KEY_COUNT, "a value for every key");
+
+/* Each key alone in the file, and alone on the command line, changes its own value and no other. */
+static void test_every_key(void **state)
+{
+    struct job plain;
+    spec_scratch_read_good(*state, least_text, NULL, &plain);
+    for (int i = 0; i < SPEC_KEY_COUNT; i++) {
+        const struct value_case *c = &values[i];
+        int section = spec_section_length(c->name);
+        bool path = strcmp(c->name, "dataset.path") == 0, budget = strncmp(c->name, "budget.", 7) == 0;
+        char text[TEXT_MAX], override[TEXT_MAX];
+        struct job from_file, from_override;
+        assert_string_equal(c->name, spec_keys[i].name);
+        if (section == 0)
+            snprintf(text, sizeof text, "%s\n%s = %s", least_text, c->name, c->value);
+        else if (strncmp(c->name, "dataset.", 8) == 0)
+            snprintf(text, sizeof text, "dataset = { %s %s = %s }", path ? "" : "path = \".\";",
+                     c->name + section, c->value);
+        else
+            snprintf(text, sizeof text, "%s\n%.*s : { %s = %s; }", least_text, section - 1, c->name,
+                     c->name + section, c->value);
+        snprintf(override, sizeof override, "%s=%s", c->name, c->value);
+        spec_scratch_read_good(*state, text, NULL, &from_file);
+        spec_scratch_read_good(*state, least_text, override, &from_override);
+        spec_scratch_check(&from_file, c->name, c->printed);
+        spec_scratch_check_same(&from_file, &from_override);
+        for (int j = 0; j < SPEC_KEY_COUNT; j++) {
+            bool other_budget = budget && strncmp(spec_keys[j].name, "budget.", 7) == 0;
+            char *before = spec_scratch_print(&plain, spec_keys[j].name);
+            if (j == i)
+                assert_string_not_equal(before, c->printed);
+            else
+                spec_scratch_check(&from_file, spec_keys[j].name, other_budget ? "[]" : before);
+            free(before);
+        }
+        spec_free(&from_file);
+        spec_free(&from_override);
+    }
+    spec_free(&plain);
+}
+
+static void test_overrides(void **state)
+{
+    static const struct {
+        const char *text, *override, *name, *printed;
+    } cases[] = {
+        {"", "output.dir=runs/a b=c", "output.dir", "\"runs/a b=c\""},
+        {"", "output.dir=\"quoted\"", "output.dir", "\"quoted\""},
+        {"", "output.dir=2024", "output.dir", "\"2024\""},
+        {"", "output.dir=//share/#1", "output.dir", "\"//share/#1\""},
+        {"output = { dir = \"x\"; };", "output.dir=", "output.dir", "\"runs/job\""},
+        {"", "dataset.path=/", "dataset.path", "\"/\""},
+        {"", "search.starts=[\"lean\", \"cnn\"]", "search.starts", "[\"lean\", \"cnn\"]"},
+        {"search = { starts = [\"cnn\", \"resnet\"]; };", "search.starts=densenet", "search.starts",
+         "[\"densenet\"]"},
+        {"", "devices.use=cpu", "devices.use", "[\"cpu\"]"},
+        {"", "train.flip=false", "train.flip", "false"},
+        {"", "dataset.resize=40", "dataset.resize", "[40, 40]"},
+        {"budget = { seconds = 60; };", "budget.steps=100", "budget.steps", "[100]"},
+        {"budget = { seconds = 60; };", "budget.steps=100", "budget.seconds", "[]"},
+        {"budget = { models = [1, 2]; };", "budget.seconds=[5,10]", "budget.models", "[]"},
+        {"budget = { models = [1, 2]; };", "budget.seconds=[5,10]", "budget.seconds", "[5.0, 10.0]"},
+        {"seed = 3;", "seed=4", "seed", "4"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[TEXT_MAX];
+        struct job job;
+        snprintf(text, sizeof text, "%s\n%s", least_text, cases[i].text);
+        spec_scratch_read_good(*state, text, cases[i].override, &job);
+        spec_scratch_check(&job, cases[i].name, cases[i].printed);
+        spec_free(&job);
+    }
+}
+
+/* ---- round trips and resuming ---- */
+
+static void test_round_trip(void **state)
+{
+    struct job job, again;
+    char override[300] = "output.dir=", bytes[256];
+    for (int i = 1; i < 256; i++)
+        bytes[i - 1] = (char)i;
+    bytes[255] = '\0';
+    strcat(override, bytes);
+    spec_scratch_read_good(
+        *state,
+        "dataset = { path = \".\"; resize = [20, 30]; test = 0.123456789012345678; };\n"
+        "search = { noise = 1e-300; beta = 33.333333333333336; starts = (\"cnn\", \"lean\"); };\n"
+        "budget = { seconds = [1, 1.0000000000000002, 3e7]; }; seed = 9007199254740991;",
+        override, &job);
+    assert_string_equal(job.output.dir, bytes);
+    char *text = spec_scratch_write_job(&job);
+    spec_scratch_read_good(*state, text, NULL, &again);
+    spec_scratch_check_same(&job, &again);
+    assert_true(again.search.noise == 1e-300);
+    assert_true(again.budget.seconds.items[1] == 1.0000000000000002);
+    spec_free(&again);
+    /* A job written with one kind of budget still takes another from the command line. */
+    spec_scratch_read_good(*state, text, "budget.models=5", &again);
+    spec_scratch_check(&again, "budget.seconds", "[]");
+    spec_scratch_check(&again, "budget.models", "[5]");
+    spec_free(&again);
+    free(text);
+    spec_free(&job);
+}
+
+static void test_same_run(void **state)
+{
+    static const struct {
+        const char *before, *now; /* overrides */
+        const char *message;      /* NULL: the same run */
+    } cases[] = {
+        {"seed=1", "seed=1", NULL},
+        {"output.dir=a", "output.dir=b", NULL},
+        {"output.plots=true", "output.plots=false", NULL},
+        {"budget.seconds=60", "budget.seconds=[60,120]", NULL},
+        {"budget.seconds=60", "budget.seconds=90", NULL},
+        {"budget.steps=[10,20]", "budget.steps=[10,30]", NULL},
+        {"seed=1", "seed=2", "seed: found 2, expected 1 as the run began"},
+        {"devices.threads=1", "devices.threads=2", "devices.threads: found 2, expected 1 as the run began"},
+        {"search.starts=cnn", "search.starts=[\"cnn\",\"lean\"]",
+         "search.starts: found [\"cnn\", \"lean\"], expected [\"cnn\"] as the run began"},
+        {"budget.seconds=60", "budget.seconds=50",
+         "budget.seconds: found [50.0], expected [60.0] as the run began, with more stages or a later last "
+         "one"},
+        {"budget.steps=[10,20]", "budget.steps=10",
+         "budget.steps: found [10], expected [10, 20] as the run began, with more stages or a later last "
+         "one"},
+        {"budget.steps=[10,20]", "budget.steps=[11,20]",
+         "budget.steps: found [11, 20], expected [10, 20] as the run began, with more stages or a later last "
+         "one"},
+        {"budget.steps=[10,20]", "budget.steps=[10,30,40]",
+         "budget.steps: found [10, 30, 40], expected [10, 20] as the run began, with more stages or a later "
+         "last one"},
+        {"budget.seconds=60", "budget.steps=600",
+         "budget.seconds: found [], expected [60.0] as the run began, with more stages or a later last one"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct job before, now;
+        struct error err = {0};
+        spec_scratch_read_good(*state, least_text, cases[i].before, &before);
+        spec_scratch_read_good(*state, least_text, cases[i].now, &now);
+        enum status st = spec_same_run(&before, &now, &err);
+        assert_int_equal(st, cases[i].message == NULL ? ST_OK : ST_RANGE);
+        assert_string_equal(err.message, cases[i].message == NULL ? "" : cases[i].message);
+        spec_free(&before);
+        spec_free(&now);
+    }
+}
+
+/* ---- the reference and the samples ---- */
+
+static char *print_reference(bool markdown)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    assert_non_null(out);
+    spec_print_reference(out, markdown);
+    assert_int_equal(fclose(out), 0);
+    return text;
+}
+
+static void test_reference(void **state)
+{
+    (void)state;
+    char *stored = NULL, *printed = print_reference(true), *terminal = print_reference(false);
+    size_t length = 0;
+    struct error err;
+    assert_int_equal(file_read(reference_file, &stored, &length, &err), ST_OK);
+    if (strcmp(stored, printed) != 0)
+        fail_msg("%s is out of date: test_spec --write-reference", reference_file);
+    for (int i = 0; i < SPEC_KEY_COUNT; i++) {
+        const struct spec_key *key = &spec_keys[i];
+        assert_non_null(strstr(printed, key->name));
+        assert_non_null(strstr(terminal, key->name));
+        assert_non_null(strstr(terminal, key->meaning));
+        for (int j = 0; j < i; j++)
+            assert_string_not_equal(key->name, spec_keys[j].name);
+    }
+    free(stored);
+    free(printed);
+    free(terminal);
+}
+
+static void test_samples(void **state)
+{
+    (void)state;
+    char *overrides[] = {"dataset.path=.", "dataset.images="};
+    for (int i = 0; i < SAMPLE_COUNT; i++) {
+        struct job job;
+        struct error err;
+        if (spec_read(samples[i], overrides, 2, &job, &err) != ST_OK)
+            fail_msg("%s", err.message);
+        assert_int_equal(strncmp(job.output.dir, "runs/", 5), 0);
+        spec_free(&job);
+    }
+}
+
+static int write_reference(void)
+{
+    FILE *out = fopen(reference_file, "w");
+    if (out == NULL) {
+        perror(reference_file);
+        return 1;
+    }
+    spec_print_reference(out, true);
+    return fclose(out) == 0 ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults),   cmocka_unit_test(test_every_key), cmocka_unit_test(test_overrides),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_same_run),  cmocka_unit_test(test_reference),
+        cmocka_unit_test(test_samples),
+    };
+    if (argc == 2 && strcmp(argv[1], "--write-reference") == 0)
+        return write_reference();
+    return cmocka_run_group_tests(tests, spec_scratch_open, spec_scratch_close);
+}

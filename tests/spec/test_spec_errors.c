@@ -1,0 +1,391 @@
+/* Job files that are wrong: every kind of error with its exact message, and damaged files. Runs in the top
+ * folder, where samples/ is. */
+#include "host/base/file.h"
+#include "host/base/random.h"
+#include "tests/support/spec_scratch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+/* after what it needs */
+#include <cmocka.h>
+
+enum { TEXT_MAX = 4096 };
+
+static const char *const samples[] = {"samples/fashion-mnist.cfg", "samples/cifar10.cfg",
+                                      "samples/folder.cfg", "samples/csv.cfg", "samples/steps.cfg"};
+enum { SAMPLE_COUNT = sizeof samples / sizeof samples[0] };
+
+#define GOOD "dataset = { path = \".\"; };\n"
+
+static const struct message_case {
+    const char *text;
+    const char *overrides[SPEC_SCRATCH_OVERRIDES];
+    enum status status;
+    const char *message; /* "@" stands for the folder of the job file */
+} messages[] = {
+    /* syntax */
+    {GOOD "seed = ;\n", {0}, ST_FORMAT, "@/job.cfg:2: syntax error: found 'seed = ;'"},
+    {GOOD "  train.batch = 3\n", {0}, ST_FORMAT, "@/job.cfg:2: syntax error: found 'train.batch = 3'"},
+    {GOOD "seed = 1;\nseed = 2;", {0}, ST_FORMAT, "@/job.cfg:3: duplicate setting name: found 'seed = 2;'"},
+    {GOOD "search = { starts = [\"lean\") };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: syntax error: found 'search = { starts = [\"lean\") };'"},
+    {GOOD "@include \"other.cfg\"",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: found @, expected all settings in one file (no @include)"},
+    {GOOD "output = {\n dir = \"x;\n}",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:3: found a text without an end, expected \""},
+    {GOOD "seed \"1\";",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: syntax error: found a text in quotes, expected it behind = or in a list"},
+    {GOOD "\n/* open", {0}, ST_FORMAT, "@/job.cfg:3: found a comment /* without an end, expected */"},
+    /* unknown keys */
+    {GOOD "trian = {\n  batch = 3; };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:3: unknown key 'trian.batch', did you mean 'train.batch'?"},
+    {GOOD "train = { bacth = 3; };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: unknown key 'train.bacth', did you mean 'train.batch'?"},
+    {GOOD "search = { batch = 3; };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: unknown key 'search.batch', did you mean 'train.batch'?"},
+    {GOOD "seconds = 3;",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: unknown key 'seconds', did you mean 'budget.seconds'?"},
+    {GOOD "quite_other = 3;",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: unknown key 'quite_other', expected a key of the reference (nasrun --print-spec)"},
+    {GOOD "nothing = {};",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: unknown key 'nothing', expected a key of the reference (nasrun --print-spec)"},
+    {GOOD,
+     {"buget.seconds=3"},
+     ST_FORMAT,
+     "command line: buget.seconds=3: unknown key 'buget.seconds', did you mean 'budget.seconds'?"},
+    {GOOD, {"verbose"}, ST_FORMAT, "command line: verbose: found no =, expected section.key=value"},
+    /* types */
+    {GOOD "train = 3;",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: train: found 3, expected a section { key = value; ... }"},
+    {GOOD "seed = { a = 1; };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: seed: found a section, expected a whole number from 0 to 9007199254740992"},
+    {GOOD "train = { batch = 12.5; };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: train.batch: found 12.5, expected a whole number from 1 to 8192"},
+    {GOOD "train = { batch = 128.0; };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: train.batch: found 128.0, expected a whole number from 1 to 8192"},
+    {GOOD "train = { batch = 0x80; };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: train.batch: found 0x80 (hexadecimal), expected a whole number from 1 to 8192"},
+    {GOOD "train = { batch = \"many\"; };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: train.batch: found \"many\", expected a whole number from 1 to 8192"},
+    {GOOD "train = { momentum = true; };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: train.momentum: found true, expected a number from 0 to 0.9999"},
+    {GOOD "train = { momentum = [0.9]; };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: train.momentum: found a list of 1, expected a number from 0 to 0.9999"},
+    {GOOD "train = { flip = 1; };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: train.flip: found 1, expected true or false"},
+    {GOOD "output = { dir = 3; };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: output.dir: found 3, expected a text in quotes"},
+    {GOOD "search = { starts = [1]; };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: search.starts: found 1, expected one or more of \"lean\", \"cnn\", \"resnet\", "
+     "\"densenet\""},
+    {GOOD "budget = { seconds = [60, \"x\"]; };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: budget.seconds: found \"x\", expected a number from 1 to 30000000 or a rising list of "
+     "such"},
+    {GOOD "budget = { steps = 1.5; };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: budget.steps: found 1.5, expected a whole number from 1 to 1000000000 or a rising list of "
+     "such"},
+    {GOOD,
+     {"budget.seconds=abc"},
+     ST_FORMAT,
+     "command line: budget.seconds=abc: found \"abc\", expected a number from 1 to 30000000 or a rising list "
+     "of such"},
+    {GOOD,
+     {"train.batch=3; seed = 4"},
+     ST_FORMAT,
+     "command line: train.batch=3; seed = 4: found \"3; seed = 4\", expected a whole number from 1 to 8192"},
+    /* ranges */
+    {GOOD "train = { batch = 0; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: train.batch: found 0, expected a whole number from 1 to 8192"},
+    {GOOD "train = { batch = 4294967424; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: train.batch: found 4294967424, expected a whole number from 1 to 8192"},
+    {GOOD "seed = 99999999999999999999;",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: seed: found 9223372036854775807, expected a whole number from 0 to 9007199254740992"},
+    {GOOD "search = { beta = 1e999; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: search.beta: found inf, expected a number from 0 to 100"},
+    {GOOD "search = { beta = -0.5; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: search.beta: found -0.5, expected a number from 0 to 100"},
+    {GOOD "train = { optimizer = \"SGD\"; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: train.optimizer: found \"SGD\", expected one of \"sgd\", \"adamw\""},
+    {GOOD "train = { optimizer = \"sgd|adamw\"; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: train.optimizer: found \"sgd|adamw\", expected one of \"sgd\", \"adamw\""},
+    {GOOD "train = { optimizer = \"\n\\x01\"; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: train.optimizer: found \"??\", expected one of \"sgd\", \"adamw\""},
+    {GOOD "search = { starts = []; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: search.starts: found a list of 0, expected one or more of \"lean\", \"cnn\", \"resnet\", "
+     "\"densenet\""},
+    {GOOD "search = { starts = [\"cnn\", \"cnn\"]; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: search.starts: found \"cnn\" twice, expected each at most once"},
+    {"dataset = { path = \".\";\n resize = [32, 32, 32]; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: dataset.resize: found a list of 3, expected [] or [height, width], whole numbers from 4 "
+     "to 1024"},
+    {GOOD "budget = { steps = "
+          "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32,33]; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: budget.steps: found a list of 33, expected at most 32"},
+    {GOOD,
+     {"train.momentum=1"},
+     ST_RANGE,
+     "command line: train.momentum=1: found 1, expected a number from 0 to 0.9999"},
+    /* keys that depend on each other */
+    {"seed = 1;",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg: dataset.path: found nothing, expected an existing file or folder, in quotes"},
+    {"dataset = {\n path = \"no/such\"; };",
+     {0},
+     ST_IO,
+     "@/job.cfg:2: dataset.path: found \"no/such\", which does not exist, expected an existing file or "
+     "folder, in quotes"},
+    {GOOD,
+     {"dataset.images=no/such"},
+     ST_IO,
+     "command line: dataset.images=no/such: found \"no/such\", which does not exist, expected an existing "
+     "file or "
+     "folder, in quotes"},
+    {GOOD "budget = { seconds = [60, 60]; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: budget.seconds: found 60 after 60, expected rising numbers"},
+    {GOOD "budget = { seconds = 60;\n steps = 100; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:3: budget.steps: found budget.seconds beside it, expected at most one of seconds, steps, "
+     "models"},
+    {GOOD,
+     {"budget.seconds=60", "budget.models=3"},
+     ST_RANGE,
+     "command line: budget.models=3: found budget.seconds beside it, expected at most one of seconds, steps, "
+     "models"},
+    {GOOD "budget = { seconds = []; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: budget.seconds: found no budget of any kind, expected one of seconds, steps, models"},
+    {GOOD "devices = { use = [\"cpu\", \"auto\"]; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: devices.use: found \"auto\" among others, expected \"auto\" alone or the devices' names"},
+};
+
+static void test_messages(void **state)
+{
+    const struct spec_scratch *scratch = *state;
+    for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
+        const struct message_case *c = &messages[i];
+        char expected[ERROR_LENGTH];
+        struct job job;
+        struct error err;
+        bool placed = c->message[0] == '@';
+        snprintf(expected, sizeof expected, "%s%s", placed ? scratch->folder : "", c->message + placed);
+        enum status st = spec_scratch_read(scratch, c->text, c->overrides, &job, &err);
+        if (strcmp(err.message, expected) != 0)
+            fail_msg("case %zu: %s\nfound    %s\nexpected %s", i, c->text, err.message, expected);
+        assert_int_equal(st, c->status);
+        assert_int_equal(err.status, c->status);
+        assert_null(job.file); /* nothing is left to free */
+    }
+}
+
+static void test_unreadable(void **state)
+{
+    const struct spec_scratch *scratch = *state;
+    char expected[ERROR_LENGTH];
+    struct job job;
+    struct error err;
+    assert_int_equal(spec_read("no/such.cfg", NULL, 0, &job, &err), ST_IO);
+    assert_int_equal(strncmp(err.message, "no/such.cfg: ", 13), 0);
+    assert_int_equal(spec_read("/tmp", NULL, 0, &job, &err), ST_IO);
+    assert_string_equal(err.message, "/tmp: is a folder, expected a file");
+    spec_scratch_write(scratch->file, "seed = 1;\n\0", 11);
+    assert_int_equal(spec_read(scratch->file, NULL, 0, &job, &err), ST_FORMAT);
+    snprintf(expected, sizeof expected, "%s:2: found a NUL byte, expected a text file", scratch->file);
+    assert_string_equal(err.message, expected);
+}
+
+/* Changes one to four places: a byte, a cut, a doubled stretch, or a token that the format knows. */
+static size_t mutate(char *text, size_t length, struct random_sequence *random)
+{
+    static const char *const tokens[] = {"{",   "}",  "[",   "]",    "(",
+                                         ")",   "\"", "=",   ";",    "/*",
+                                         "*/",  "//", "#",   "0x1",  "1e999",
+                                         "-",   ".",  "\\x", "@",    "@include \"/\"",
+                                         "\n",  "'",  "L",   "true", "99999999999999999999",
+                                         "\xff"};
+    uint32_t changes = 1 + random_next_below(random, 4);
+    while (changes-- > 0 && length > 0) {
+        size_t at = random_next_below(random, (uint32_t)length);
+        size_t span = random_next_below(random, 40);
+        const char *token = tokens[random_next_below(random, sizeof tokens / sizeof tokens[0])];
+        if (span > length - at)
+            span = length - at;
+        switch (random_next_below(random, 4)) {
+        case 0:
+            text[at] = (char)random_next_below(random, 256);
+            break;
+        case 1:
+            memmove(text + at, text + at + span, length - at - span);
+            length -= span;
+            break;
+        case 2:
+            memmove(text + at + span, text + at, length - at);
+            length += span;
+            break;
+        default:
+            memmove(text + at + strlen(token), text + at, length - at);
+            memcpy(text + at, token, strlen(token));
+            length += strlen(token);
+            break;
+        }
+    }
+    return length;
+}
+
+/* A damaged file gives a job that can be written and read back, or one line. */
+static void read_damaged(const struct spec_scratch *scratch, int *good, int *bad)
+{
+    char *overrides[] = {"dataset.path=.", "dataset.images="};
+    struct job job, again;
+    struct error err = {0};
+    if (spec_read(scratch->file, overrides, 2, &job, &err) == ST_OK) {
+        char *text = spec_scratch_write_job(&job);
+        spec_scratch_read_good(scratch, text, NULL, &again);
+        spec_scratch_check_same(&job, &again);
+        spec_free(&again);
+        spec_free(&job);
+        free(text);
+        (*good)++;
+        return;
+    }
+    assert_true(strlen(err.message) > 0);
+    assert_null(strpbrk(err.message, "\r\n"));
+    assert_null(strstr(err.message, "command line"));
+    (*bad)++;
+}
+
+static void test_mutations(void **state)
+{
+    enum { MUTATIONS = 2000 };
+    const struct spec_scratch *scratch = *state;
+    int good = 0, bad = 0;
+    for (int i = 0; i < MUTATIONS; i++) {
+        struct random_sequence random = {.seed = 1, .stream = RANDOM_TEST, .part = (uint32_t)i};
+        char text[2 * TEXT_MAX], *sample = NULL;
+        size_t length = 0;
+        struct error err;
+        assert_int_equal(file_read(samples[i % SAMPLE_COUNT], &sample, &length, &err), ST_OK);
+        assert_true(length < TEXT_MAX);
+        memcpy(text, sample, length);
+        free(sample);
+        spec_scratch_write(scratch->file, text, mutate(text, length, &random));
+        read_damaged(scratch, &good, &bad);
+    }
+    /* Both outcomes have been seen often, or the mutations test nothing. */
+    assert_true(good > MUTATIONS / 10);
+    assert_true(bad > MUTATIONS / 10);
+}
+
+static void test_deep_nesting(void **state)
+{
+    enum { DEPTH = 200000 };
+    static const char openings[] = "({[\"";
+    const struct spec_scratch *scratch = *state;
+    char *text = malloc(2 * DEPTH + 4);
+    assert_non_null(text);
+    for (size_t i = 0; i < sizeof openings - 1; i++) {
+        int good = 0, bad = 0;
+        memset(text, openings[i], DEPTH);
+        memcpy(text, "a = ", 4);
+        spec_scratch_write(scratch->file, text, DEPTH);
+        read_damaged(scratch, &good, &bad);
+        assert_int_equal(bad, 1);
+    }
+    for (size_t i = 0; i < DEPTH; i++)
+        memcpy(text + 2 * i, "1,", 2);
+    memcpy(text, "a=[", 3);
+    spec_scratch_write(scratch->file, text, 2 * DEPTH);
+    struct job job;
+    struct error err;
+    assert_int_equal(spec_read(scratch->file, NULL, 0, &job, &err), ST_FORMAT);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_deep_nesting),
+    };
+    return cmocka_run_group_tests(tests, spec_scratch_open, spec_scratch_close);
+}

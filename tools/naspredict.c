@@ -1,0 +1,183 @@
+/* naspredict RUN IMAGE...: classifies images with a run's model, on the CPU. */
+#include "host/base/file.h"
+#include "host/data/dataset.h"
+#include "host/program/device.h"
+#include "host/program/lower.h"
+#include "host/run/model_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+    "usage: naspredict RUN IMAGE...\n"
+    "Classifies PNG and JPEG images with the model of the run folder RUN. Prints a line\n"
+    "for each image: its path, the class, the class's probability, separated by tabs.\n";
+
+enum { BATCH = 32 };
+
+/* A model made ready on a device. What is NULL has not been made yet. */
+struct predictor {
+    const struct device_ops *ops;
+    struct model model;
+    struct program program;
+    struct device *device;
+    struct device_weights *weights;
+    struct device_program *prepared;
+    int32_t batch;
+    uint8_t *pixels;      /* [batch, channels, height, width] */
+    int32_t *labels;      /* [batch], all 0: the classes are what is asked for */
+    int32_t *samples;     /* [batch]: 0, 1, 2 ... */
+    float *probabilities; /* [batch, classes] */
+};
+
+static void predictor_close(struct predictor *p)
+{
+    if (p->device != NULL) {
+        p->ops->program_free(p->device, p->prepared);
+        p->ops->weights_free(p->device, p->weights);
+        p->ops->close(p->device);
+    }
+    program_free(&p->program);
+    model_free(&p->model);
+    free(p->pixels);
+    free(p->labels);
+    free(p->samples);
+    free(p->probabilities);
+}
+
+static enum status allocate(struct predictor *p, size_t image_bytes, struct error *err)
+{
+    size_t rows = (size_t)p->batch, classes = (size_t)p->model.about.classes;
+
+    p->pixels = calloc(rows, image_bytes);
+    p->labels = calloc(rows, sizeof(*p->labels));
+    p->samples = calloc(rows, sizeof(*p->samples));
+    p->probabilities = calloc(rows * classes, sizeof(*p->probabilities));
+    if (p->pixels == NULL || p->labels == NULL || p->samples == NULL || p->probabilities == NULL)
+        return error_memory(err, "images", rows * image_bytes);
+    for (int32_t i = 0; i < p->batch; i++)
+        p->samples[i] = i;
+    return ST_OK;
+}
+
+static enum status load_model(const char *run_folder, struct model *model, struct error *err)
+{
+    char *path = file_join(run_folder, MODEL_FILE_NAME);
+    if (path == NULL)
+        return error_memory(err, run_folder, strlen(run_folder));
+    enum status st = model_load(path, model, err);
+    free(path);
+    return st;
+}
+
+/* Everything up to the first image. `batch`: images of a step. The predictor is zeroed before and closed
+ * after, also on error. */
+static enum status predictor_open(struct predictor *p, const char *run_folder, int32_t batch,
+                                  struct error *err)
+{
+    const struct device_options device_options = {0};
+    const struct lower_options options = {
+        .purpose = PROG_EVALUATE, .batch = batch, .batch_norm_momentum = 0.1f};
+
+    p->ops = &cpu_device_ops;
+    p->batch = batch;
+    enum status st = load_model(run_folder, &p->model, err);
+    if (st == ST_OK)
+        st = lower_graph(&p->model.graph, &options, &p->program, err);
+    if (st == ST_OK)
+        st = p->ops->open(&device_options, &p->device, err);
+    if (st == ST_OK)
+        st = p->ops->weights_new(p->device, &p->model.table, &p->weights, err);
+    if (st == ST_OK)
+        st = p->ops->weights_upload(p->device, p->weights, SLOT_VALUE, p->model.values, err);
+    if (st == ST_OK)
+        st = p->ops->program_prepare(p->device, &p->program, &p->prepared, err);
+    if (st != ST_OK)
+        return st;
+    struct shape image = p->model.graph.layers[0].shape;
+    return allocate(p, (size_t)image.c * (size_t)image.h * (size_t)image.w, err);
+}
+
+/* Fills probabilities for the first `count` images in pixels. */
+static enum status run_batch(struct predictor *p, int32_t count, struct error *err)
+{
+    struct shape image = p->model.graph.layers[0].shape;
+    struct device_dataset *dataset = NULL;
+    struct dataset_view view = {.count = count,
+                                .channels = image.c,
+                                .height = image.h,
+                                .width = image.w,
+                                .classes = p->model.about.classes,
+                                .pixels = p->pixels,
+                                .labels = p->labels};
+    const struct step step = {.valid = count};
+
+    memcpy(view.mean, p->model.about.mean, sizeof(view.mean));
+    memcpy(view.deviation, p->model.about.deviation, sizeof(view.deviation));
+    enum status st = p->ops->dataset_upload(p->device, &view, &dataset, err);
+    if (st != ST_OK)
+        return st;
+    const struct device_binding binding = {
+        .weights = p->weights, .dataset = dataset, .samples = p->samples, .sample_count = count};
+    st = p->ops->program_bind(p->device, p->prepared, &binding, err);
+    if (st == ST_OK)
+        st = p->ops->program_run(p->device, p->prepared, &step, err);
+    if (st == ST_OK)
+        st = p->ops->program_probabilities(p->device, p->prepared, p->probabilities, err);
+    p->ops->dataset_free(p->device, dataset);
+    return st;
+}
+
+/* Classifies up to one batch of images and prints a line for each. */
+static enum status predict(struct predictor *p, char *const *paths, int32_t count, struct error *err)
+{
+    struct shape image = p->model.graph.layers[0].shape;
+    size_t bytes = (size_t)image.c * (size_t)image.h * (size_t)image.w;
+    int32_t classes = p->model.about.classes;
+    enum status st = ST_OK;
+
+    for (int32_t i = 0; st == ST_OK && i < count; i++)
+        st = data_read_image(paths[i], image.c, image.h, image.w, p->model.about.fit,
+                             p->pixels + (size_t)i * bytes, err);
+    if (st == ST_OK)
+        st = run_batch(p, count, err);
+    if (st != ST_OK)
+        return st;
+    for (int32_t i = 0; i < count; i++) {
+        const float *row = p->probabilities + (size_t)i * (size_t)classes;
+        int32_t best = 0;
+        for (int32_t k = 1; k < classes; k++)
+            if (row[k] > row[best])
+                best = k;
+        printf("%s\t%s\t%.4f\n", paths[i], p->model.about.class_names[best], (double)row[best]);
+    }
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return error_set(err, ST_IO, "standard output: cannot be written");
+    return ST_OK;
+}
+
+int main(int argc, char **argv)
+{
+    struct predictor predictor = {0};
+    struct error err;
+
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    if (argc < 3 || argv[1][0] == '-') {
+        fputs(usage, stderr);
+        return 2;
+    }
+    int32_t images = argc - 2;
+    enum status st = predictor_open(&predictor, argv[1], images < BATCH ? images : BATCH, &err);
+    for (int32_t first = 0; st == ST_OK && first < images; first += predictor.batch) {
+        int32_t left = images - first;
+        st = predict(&predictor, argv + 2 + first, left < predictor.batch ? left : predictor.batch, &err);
+    }
+    if (st != ST_OK)
+        fprintf(stderr, "naspredict: %s\n", err.message);
+    predictor_close(&predictor);
+    return st == ST_OK ? 0 : 2;
+}
