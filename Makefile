@@ -9,7 +9,7 @@ SANITIZE ?=
 OPTIMIZE ?= -O3
 PACKAGES := libconfig libpng libjpeg zlib libcjson cairo
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
-CFLAGS_ALL := -std=c17 $(WARNINGS) $(OPTIMIZE) -g -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off -MMD -MP $(SANITIZE) $(CFLAGS)
+CFLAGS_ALL := -std=c17 $(WARNINGS) $(OPTIMIZE) -g -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off -fno-math-errno -MMD -MP $(SANITIZE) $(CFLAGS)
 LIBS = $(shell pkg-config --libs $(PACKAGES)) -ldnnl -lopenblas -llapacke -lm -lpthread
 
 ROOMS := spec host/base host/data host/net host/morph host/program host/ref host/cpu host/train host/search host/report host/run

@@ -31,14 +31,13 @@ enum status error_prefix(struct error *err, const char *format, ...)
 
 enum status error_system(struct error *err, int number, const char *format, ...)
 {
-    char reason[128];
+    char buffer[128];
+    const char *reason = strerror_r(number, buffer, sizeof(buffer)); /* GNU's: returns the text */
     va_list arguments;
 
     va_start(arguments, format);
     int length = vsnprintf(err->message, sizeof(err->message), format, arguments);
     va_end(arguments);
-    if (strerror_r(number, reason, sizeof(reason)) != 0)
-        snprintf(reason, sizeof(reason), "error %d", number);
     if (length >= 0 && (size_t)length < sizeof(err->message))
         snprintf(err->message + length, sizeof(err->message) - (size_t)length, ": %s", reason);
     err->status = number == ENOMEM ? ST_MEMORY : ST_IO;

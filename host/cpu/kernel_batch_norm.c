@@ -17,7 +17,7 @@ enum {
 
 /* Two sums per channel of one plane. Forward: of x and of x * x. Backward: of dy and of dy * (x - mean). */
 struct plane_sums {
-    double first[BLOCK_MAX], second[BLOCK_MAX];
+    _Alignas(64) double first[BLOCK_MAX], second[BLOCK_MAX];
 };
 
 /* What pass two needs of a channel block, padded with zeros. */
@@ -41,13 +41,10 @@ static void load_block(float *out, const float *values, int32_t count, int32_t f
  * channels. */
 CPU_INLINE void join_run(double *sums, const float *even, const float *odd, int32_t block)
 {
-    for (int32_t lane = 0; lane < LANES; lane++) {
-        if (block == LANES) {
-            sums[lane] += (double)even[lane] + (double)odd[lane];
-        } else {
-            sums[lane] += (double)even[lane];
-            sums[LANES + lane] += (double)odd[lane];
-        }
+    double *odd_sums = block == LANES ? sums : sums + LANES;
+    for (int32_t lane = 0; lane < LANES; lane += LANES_HALF) {
+        *(lanes_double *)(sums + lane) += LANES_WIDEN(even + lane);
+        *(lanes_double *)(odd_sums + lane) += LANES_WIDEN(odd + lane);
     }
 }
 
@@ -61,8 +58,8 @@ CPU_KERNEL static void plane_moments(const float *x, size_t count, int32_t block
     const size_t pilot_pixels = pixels < PILOT_PIXELS ? pixels : PILOT_PIXELS;
     const size_t pilot_count = pilot_pixels * (size_t)block;
     _Alignas(32) float pilot[BLOCK_MAX], a[LANES], b[LANES];
-    double sum[BLOCK_MAX] = {0}, square[BLOCK_MAX] = {0};
     lanes pilot_even = LANES_ZERO, pilot_odd = LANES_ZERO;
+    memset(out, 0, sizeof *out);
     size_t j = 0;
     for (; j + 16 <= pilot_count; j += 16) {
         pilot_even += LANES_IN(x + j);
@@ -110,16 +107,19 @@ CPU_KERNEL static void plane_moments(const float *x, size_t count, int32_t block
         }
         LANES_AT(a) = s0 + s2;
         LANES_AT(b) = s1 + s3;
-        join_run(sum, a, b, block);
+        join_run(out->first, a, b, block);
         LANES_AT(a) = q0 + q2;
         LANES_AT(b) = q1 + q3;
-        join_run(square, a, b, block);
+        join_run(out->second, a, b, block);
         begin = end;
     }
-    for (int32_t lane = 0; lane < block; lane++) {
-        const double m = (double)pilot[lane];
-        out->first[lane] = sum[lane] + (double)pixels * m;
-        out->second[lane] = square[lane] + 2.0 * m * sum[lane] + (double)pixels * m * m;
+    const double number = (double)pixels;
+    for (int32_t lane = 0; lane < block; lane += LANES_HALF) {
+        lanes_double *first = (lanes_double *)(out->first + lane),
+                     *second = (lanes_double *)(out->second + lane);
+        const lanes_double m = LANES_WIDEN(pilot + lane);
+        *second += 2.0 * m * *first + number * m * m;
+        *first += number * m;
     }
 }
 

@@ -89,8 +89,6 @@ void cpu_kernel_split(struct cpu_shape s, int32_t count, const int32_t *channels
     const size_t pixels = (size_t)s.h * (size_t)s.w;
     int32_t first = 0; /* of the part, in dy */
     for (int32_t part = 0; part < count; first += channels[part++]) {
-        if (!dx[part])
-            continue;
         const int32_t blocks = (channels[part] + s.block - 1) / s.block, planes = s.n * blocks;
         const int32_t begin = first;
 #pragma omp parallel for schedule(static)

@@ -31,8 +31,10 @@ typedef float lanes __attribute__((vector_size(32), may_alias));
 typedef int32_t lanes_mask __attribute__((vector_size(32), may_alias)); /* all ones or all zeros per lane */
 typedef int16_t lanes_short __attribute__((vector_size(16), may_alias));
 typedef uint8_t lanes_byte __attribute__((vector_size(8), may_alias));
+typedef float lanes_half __attribute__((vector_size(16), may_alias));
+typedef double lanes_double __attribute__((vector_size(32), may_alias));
 
-enum { LANES = 8 };
+enum { LANES = 8, LANES_HALF = 4 };
 
 /* Eight floats at p, a multiple of 32 bytes. */
 #define LANES_AT(p)  (*(lanes *)(p))
@@ -46,6 +48,9 @@ enum { LANES = 8 };
 #define LANES_CHOOSE(mask, a, b) ((lanes)(((lanes_mask)(a) & (mask)) | ((lanes_mask)(b) & ~(mask))))
 /* max(v, 0) that hands on NaN. */
 #define LANES_RELU(v) LANES_WHERE(v, ~((v) < LANES_ZERO))
+
+/* Four floats at p as doubles. */
+#define LANES_WIDEN(p) __builtin_convertvector(*(const lanes_half *)(p), lanes_double)
 
 /* Eight small numbers between int32 and bytes; by way of 16 bits, which compilers turn into a handful of
  * instructions where they take the direct way lane by lane. */

@@ -11,7 +11,8 @@
  *
  * Threads: the OpenMP team of the caller (omp_set_num_threads). All sums are taken in an order fixed by the
  * shape, with vectors of fixed width and without contraction to fused multiply-add: results are bit for bit
- * the same from run to run, for any number of threads and any instruction set.
+ * the same from run to run, for any number of threads and any instruction set (but exp and pow are the C
+ * library's, which may round differently on another processor).
  *
  * Bound: RAM (all kernels here do a few operations a byte). "reads 2, writes 1" counts passes over a tensor
  * of the operation's size; a write costs as much as a read and a write, since the cache fetches the line
@@ -91,7 +92,7 @@ void cpu_kernel_dropout(struct cpu_shape s, const float *x, float rate, uint64_t
  * block of y is a block of one input it is copied whole, else lane by lane. Reads 1, writes 1. */
 void cpu_kernel_concat(struct cpu_shape s, int32_t count, const int32_t *channels, const float *const *x,
                        float *y);
-/* The inverse: dy of shape `s` to dx[i]; NULL: not wanted. */
+/* The inverse: dy of shape `s` to dx[i]. */
 void cpu_kernel_split(struct cpu_shape s, int32_t count, const int32_t *channels, const float *dy,
                       float *const *dx);
 

@@ -1,6 +1,6 @@
-/* The cache of decoded datasets: one file for each dataset and each way to decode it, named by a hash of all that its
- * content depends on (paths, sizes and times of the files, labels, settings). A file that is cut, changed or from
- * another version is passed over and written anew. */
+/* The cache of decoded datasets: one file for each dataset and each way to decode it, named by a hash of all
+ * that its content depends on (paths, sizes and times of the files, labels, settings). A file that is cut,
+ * changed or from another version is passed over and written anew. */
 #include "host/base/file.h"
 #include "host/data/data_internal.h"
 
@@ -12,8 +12,8 @@
 enum { CACHE_VERSION = 1 };
 static const char cache_magic[8] = "NASDATA";
 
-/* The head of the file, in the machine's byte order (another order does not match the version). Behind it: kept
- * (count x int32), then pixels. */
+/* The head of the file, in the machine's byte order (another order does not match the version). Behind it:
+ * kept (count x int32), then pixels. */
 struct cache_head {
     char magic[8];
     uint32_t version;
@@ -117,7 +117,8 @@ enum status data_cache_load(const struct job_dataset *job, const struct data_lis
     set->channels = head.channels;
     set->height = head.height;
     set->width = head.width;
-    set->skipped = list->skipped + head.listed - head.count; /* the list's own, and those that did not decode */
+    set->skipped =
+        list->skipped + head.listed - head.count; /* the list's own, and those that did not decode */
     set->resized = head.resized;
     memcpy(set->policy, head.policy, sizeof(set->policy));
     set->pixels = pixels;

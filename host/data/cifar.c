@@ -1,6 +1,6 @@
-/* CIFAR-10 and CIFAR-100, binary version (https://www.cs.toronto.edu/~kriz/cifar.html): records of one label byte
- * (CIFAR-100: coarse and fine) and 3 x 32 x 32 pixels, plane after plane. CIFAR-10 comes as data_batch_1.bin and so
- * on, CIFAR-100 as train.bin. */
+/* CIFAR-10 and CIFAR-100, binary version (https://www.cs.toronto.edu/~kriz/cifar.html): records of one label
+ * byte (CIFAR-100: coarse and fine) and 3 x 32 x 32 pixels, plane after plane. CIFAR-10 comes as
+ * data_batch_1.bin and so on, CIFAR-100 as train.bin. */
 #include "host/base/file.h"
 #include "host/data/data_internal.h"
 
@@ -52,12 +52,13 @@ static enum status read_record(struct cifar_reader *reader, struct data_pack *pa
         return st;
     st = data_pack_read(pack, label, label_bytes, "a label", err);
     if (st == ST_OK)
-        st = data_pack_read(pack, set->pixels + (size_t)set->count * CIFAR_IMAGE, CIFAR_IMAGE, "an image", err);
+        st = data_pack_read(pack, set->pixels + (size_t)set->count * CIFAR_IMAGE, CIFAR_IMAGE, "an image",
+                            err);
     if (st != ST_OK)
         return error_prefix(err, "record %d", place);
     if (label_bytes == 2 && label[0] >= COARSE_CLASSES)
-        return error_set(err, ST_FORMAT, "%s: coarse label %d in record %d, expected 0 to %d", pack->path, label[0],
-                         place, COARSE_CLASSES - 1);
+        return error_set(err, ST_FORMAT, "%s: coarse label %d in record %d, expected 0 to %d", pack->path,
+                         label[0], place, COARSE_CLASSES - 1);
     if (label[label_bytes - 1] >= reader->classes)
         return error_set(err, ST_FORMAT, "%s: label %d in record %d, expected 0 to %d", pack->path,
                          label[label_bytes - 1], place, reader->classes - 1);
@@ -79,12 +80,14 @@ static enum status read_records(struct cifar_reader *reader, const char *path, e
     if (st != ST_OK)
         return st;
     if (!pack.packed && (pack.bytes == 0 || pack.bytes % record != 0)) {
-        st = error_set(err, ST_FORMAT, "%s: %lld bytes, expected whole records of %lld bytes, not %lld and %lld bytes",
-                       path, (long long)pack.bytes, (long long)record, (long long)(pack.bytes / record),
+        st = error_set(err, ST_FORMAT,
+                       "%s: %lld bytes, expected whole records of %lld bytes, not %lld and %lld bytes", path,
+                       (long long)pack.bytes, (long long)record, (long long)(pack.bytes / record),
                        (long long)(pack.bytes % record));
         goto out;
     }
-    /* Natural images pack by little: room for half more than the file's own size, grown when that is not enough. */
+    /* Natural images pack by little: room for half more than the file's own size, grown when that is not
+     * enough. */
     size_t guess = (size_t)(pack.packed ? pack.bytes + pack.bytes / 2 : pack.bytes) / (size_t)record;
     st = reserve(reader, (size_t)reader->build->set.count + guess + 1, err);
     for (; st == ST_OK; place++) {
@@ -126,8 +129,8 @@ static enum status find_file(const char *folder, const char *name, char **path, 
 }
 
 /* Reads the file of that name, raw or gzip; *found is false when there is none. */
-static enum status read_file(struct cifar_reader *reader, const char *name, enum data_split split, bool *found,
-                             struct error *err)
+static enum status read_file(struct cifar_reader *reader, const char *name, enum data_split split,
+                             bool *found, struct error *err)
 {
     char *path = NULL;
     enum status st = find_file(reader->build->source, name, &path, err);
@@ -213,13 +216,14 @@ enum status data_read_cifar(const struct job_dataset *job, int32_t classes, stru
     if (classes == 100) {
         st = read_file(&reader, "train.bin", SPLIT_TRAIN, &found, err);
         if (st == ST_OK && !found)
-            st = error_set(err, ST_FORMAT, "%s: no training images found, expected train.bin[.gz]", job->path);
+            st =
+                error_set(err, ST_FORMAT, "%s: no training images found, expected train.bin[.gz]", job->path);
     } else {
         st = read_batches(&reader, err);
     }
     if (st == ST_OK)
-        st = read_file(&reader, classes == 100 ? "validation.bin" : "validation_batch.bin", SPLIT_VALIDATION, &found,
-                       err);
+        st = read_file(&reader, classes == 100 ? "validation.bin" : "validation_batch.bin", SPLIT_VALIDATION,
+                       &found, err);
     if (st == ST_OK)
         st = read_file(&reader, classes == 100 ? "test.bin" : "test_batch.bin", SPLIT_TEST, &found, err);
     if (st != ST_OK)

@@ -1,5 +1,6 @@
-/* CSV lists of images: `path,label[,split]`, or the order of Google's tools, `[split,]path,label`, with or without a
- * header. Fields may be quoted as RFC 4180 says. A header's names tell the columns; without one the first line does. */
+/* CSV lists of images: `path,label[,split]`, or the order of Google's tools, `[split,]path,label`, with or
+ * without a header. Fields may be quoted as RFC 4180 says. A header's names tell the columns; without one the
+ * first line does. */
 #include "host/base/file.h"
 #include "host/data/data_internal.h"
 
@@ -32,8 +33,8 @@ static enum status read_field(struct csv *csv, bool *last, struct error *err)
     if (quoted) {
         for (from++;; from++) {
             if (from >= csv->end)
-                return error_set(err, ST_FORMAT, "%s:%d: a quoted field without an end, expected \"", csv->path,
-                                 csv->line);
+                return error_set(err, ST_FORMAT, "%s:%d: a quoted field without an end, expected \"",
+                                 csv->path, csv->line);
             if (*from == '"' && (from + 1 >= csv->end || from[1] != '"'))
                 break;
             if (*from == '"')
@@ -89,11 +90,13 @@ static int column_of_word(const char *word)
         const char *word;
         enum column column;
     } words[] = {
-        {"path", COLUMN_PATH},      {"file", COLUMN_PATH},      {"filename", COLUMN_PATH},  {"file_name", COLUMN_PATH},
-        {"filepath", COLUMN_PATH},  {"file_path", COLUMN_PATH}, {"image", COLUMN_PATH},     {"image_path", COLUMN_PATH},
-        {"image_uri", COLUMN_PATH}, {"uri", COLUMN_PATH},       {"label", COLUMN_LABEL},    {"class", COLUMN_LABEL},
-        {"category", COLUMN_LABEL}, {"class_name", COLUMN_LABEL}, {"target", COLUMN_LABEL}, {"split", COLUMN_SPLIT},
-        {"set", COLUMN_SPLIT},      {"subset", COLUMN_SPLIT},   {"ml_use", COLUMN_SPLIT},
+        {"path", COLUMN_PATH},      {"file", COLUMN_PATH},        {"filename", COLUMN_PATH},
+        {"file_name", COLUMN_PATH}, {"filepath", COLUMN_PATH},    {"file_path", COLUMN_PATH},
+        {"image", COLUMN_PATH},     {"image_path", COLUMN_PATH},  {"image_uri", COLUMN_PATH},
+        {"uri", COLUMN_PATH},       {"label", COLUMN_LABEL},      {"class", COLUMN_LABEL},
+        {"category", COLUMN_LABEL}, {"class_name", COLUMN_LABEL}, {"target", COLUMN_LABEL},
+        {"split", COLUMN_SPLIT},    {"set", COLUMN_SPLIT},        {"subset", COLUMN_SPLIT},
+        {"ml_use", COLUMN_SPLIT},
     };
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         if (strcasecmp(word, words[i].word) == 0)
@@ -123,13 +126,15 @@ static enum status read_columns(struct csv *csv, bool *header, struct error *err
     *header = csv->place[COLUMN_PATH] >= 0 || named >= 2;
     if (*header) {
         if (csv->place[COLUMN_PATH] < 0 || csv->place[COLUMN_LABEL] < 0)
-            return error_set(err, ST_FORMAT, "%s:%d: the header has no column \"%s\", expected path, label and maybe split",
+            return error_set(err, ST_FORMAT,
+                             "%s:%d: the header has no column \"%s\", expected path, label and maybe split",
                              csv->path, csv->line, csv->place[COLUMN_PATH] < 0 ? "path" : "label");
         return ST_OK;
     }
     if (csv->field_count < 2 || csv->field_count > 3)
-        return error_set(err, ST_FORMAT, "%s:%d: %d columns, expected path,label[,split] or [split,]path,label",
-                         csv->path, csv->line, csv->field_count);
+        return error_set(err, ST_FORMAT,
+                         "%s:%d: %d columns, expected path,label[,split] or [split,]path,label", csv->path,
+                         csv->line, csv->field_count);
     bool split_first = csv->field_count == 3 && is_split_word(csv->fields[0]);
     csv->place[COLUMN_PATH] = split_first ? 1 : 0;
     csv->place[COLUMN_LABEL] = split_first ? 2 : 1;
@@ -219,7 +224,8 @@ enum status data_list_csv(const struct job_dataset *job, struct data_list *list,
     }
     csv.at = csv.text;
     csv.end = csv.text + length;
-    if (length >= 3 && memcmp(csv.text, "\xef\xbb\xbf", 3) == 0) /* the mark that some editors put in front of UTF-8 */
+    if (length >= 3 &&
+        memcmp(csv.text, "\xef\xbb\xbf", 3) == 0) /* the mark that some editors put in front of UTF-8 */
         csv.at += 3;
     st = read_row(&csv, &more, err);
     if (st == ST_OK && !more)

@@ -1,9 +1,9 @@
 /* What the files of this room share. Nothing outside host/data includes it.
  *
- * Two ways lead to a dataset. The packed formats (idx.c, cifar.c) hold images of one size and fill pixels at once.
- * The formats of single files (folder.c, csv.c) first make a list of what there is; decode.c turns the list into
- * pixels, or cache.c remembers what decode.c made of the same list before. Both then pass through split.c and
- * measure.c.
+ * Two ways lead to a dataset. The packed formats (idx.c, cifar.c) hold images of one size and fill pixels at
+ * once. The formats of single files (folder.c, csv.c) first make a list of what there is; decode.c turns the
+ * list into pixels, or cache.c remembers what decode.c made of the same list before. Both then pass through
+ * split.c and measure.c.
  */
 #ifndef NASRUN_DATA_DATA_INTERNAL_H
 #define NASRUN_DATA_DATA_INTERNAL_H
@@ -17,10 +17,12 @@
 #include <stdio.h>
 #include <zlib.h>
 
-/* A dataset in the making: what the readers know beside the dataset itself. Zero it, data_build_free ends it. */
+/* A dataset in the making: what the readers know beside the dataset itself. Zero it, data_build_free ends it.
+ */
 struct data_build {
     struct dataset set;
-    uint8_t *given;     /* set.count, enum data_split: the split that the files give each image; training by default */
+    uint8_t *
+        given; /* set.count, enum data_split: the split that the files give each image; training by default */
     bool numbered;      /* classes are bare numbers, so one without images is no mistake */
     const char *source; /* what messages call the data: the job's path */
 };
@@ -38,7 +40,8 @@ struct data_pack {
 };
 enum status data_pack_open(struct data_pack *pack, const char *path, struct error *err);
 /* Reads exactly `length` bytes; `what` names them in messages ("pixels"). */
-enum status data_pack_read(struct data_pack *pack, void *to, size_t length, const char *what, struct error *err);
+enum status data_pack_read(struct data_pack *pack, void *to, size_t length, const char *what,
+                           struct error *err);
 /* True in *more if at least one byte is left; what gzip promises of its end is checked when none is. */
 enum status data_pack_more(struct data_pack *pack, bool *more, struct error *err);
 /* ST_FORMAT unless the file ends here. */
@@ -86,8 +89,8 @@ enum status data_list_class(struct data_list *list, const char *name, int32_t *i
 enum status data_list_add(struct data_list *list, struct data_item *item, struct error *err);
 /* Puts the images' labels into the order of class names. Call once, after the last item. */
 enum status data_list_finish(struct data_list *list, struct error *err);
-/* What becomes of a file that can't be used, for the reason in err: under "skip" it is logged and counted, and ST_OK
- * returned; otherwise, and when memory is short, err stands. */
+/* What becomes of a file that can't be used, for the reason in err: under "skip" it is logged and counted,
+ * and ST_OK returned; otherwise, and when memory is short, err stands. */
 enum status data_list_problem(struct data_list *list, struct error *err);
 void data_list_free(struct data_list *list);
 
@@ -115,14 +118,16 @@ struct image {
 
 /* Size and kind from the file's head. */
 enum status image_probe(const char *path, struct image_info *info, struct error *err);
-/* Decodes to `channels` 1 or 3. `shrink` 1, 2, 4 or 8: the size may be divided by up to that much where the format
- * does so cheaply (JPEG, from its frequencies; sizes round up). The caller frees image->pixels. */
-enum status image_decode(const char *path, int32_t channels, int32_t shrink, struct image *image, struct error *err);
+/* Decodes to `channels` 1 or 3. `shrink` 1, 2, 4 or 8: the size may be divided by up to that much where the
+ * format does so cheaply (JPEG, from its frequencies; sizes round up). The caller frees image->pixels. */
+enum status image_decode(const char *path, int32_t channels, int32_t shrink, struct image *image,
+                         struct error *err);
 /* ST_FORMAT unless each side is 1 to IMAGE_MAX_SIDE. */
 enum status image_check_size(int64_t height, int64_t width, struct error *err);
 
-/* The two formats: `stream` stands at the file's start and stays the caller's. With image NULL only the head is read.
- * Images come as the file has them, 1 or 3 channels of 8 bits, alpha composited on white. Messages lack the path. */
+/* The two formats: `stream` stands at the file's start and stays the caller's. With image NULL only the head
+ * is read. Images come as the file has them, 1 or 3 channels of 8 bits, alpha composited on white. Messages
+ * lack the path. */
 enum status image_png_read(FILE *stream, struct image_info *info, struct image *image, struct error *err);
 enum status image_jpeg_read(FILE *stream, int32_t shrink, struct image_info *info, struct image *image,
                             struct error *err);
@@ -143,34 +148,37 @@ struct resize_work { /* reused from image to image, one for each thread; zeroed 
     float *row;
     size_t row_capacity;
 };
-/* Resizes `from` (height x width x channels) into `to` (channels planes of to_height x to_width) with a triangle
- * filter, widened when shrinking so that every pixel counts. Equal sizes copy exactly. */
+/* Resizes `from` (height x width x channels) into `to` (channels planes of to_height x to_width) with a
+ * triangle filter, widened when shrinking so that every pixel counts. Equal sizes copy exactly. */
 enum status data_resize(struct resize_work *work, const uint8_t *from, int32_t channels, int32_t height,
                         int32_t width, enum data_fit fit, uint8_t *to, int32_t to_height, int32_t to_width,
                         struct error *err);
-/* How much of an image may be shrunk while decoding before it is resized: 1, 2, 4 or 8, leaving at least twice the
- * resolution wanted. */
-int32_t data_resize_shrink(int32_t height, int32_t width, enum data_fit fit, int32_t to_height, int32_t to_width);
+/* How much of an image may be shrunk while decoding before it is resized: 1, 2, 4 or 8, leaving at least
+ * twice the resolution wanted. */
+int32_t data_resize_shrink(int32_t height, int32_t width, enum data_fit fit, int32_t to_height,
+                           int32_t to_width);
 void data_resize_free(struct resize_work *work);
 
 /* ---- decode.c ---- */
 
-/* The size that all images get: the job's, or the median of `heights` and of `widths` (which it sorts), capped. */
+/* The size that all images get: the job's, or the median of `heights` and of `widths` (which it sorts),
+ * capped. */
 void data_choose_size(const struct job_dataset *job, int32_t *heights, int32_t *widths, int32_t count,
                       int32_t *height, int32_t *width);
-/* Decodes all of the list into build->set and build->given. *kept (caller frees): the places in the list of the
- * set.count images that came out. */
+/* Decodes all of the list into build->set and build->given. *kept (caller frees): the places in the list of
+ * the set.count images that came out. */
 enum status data_decode(const struct job_dataset *job, struct data_list *list, int32_t threads,
                         struct data_build *build, int32_t **kept, struct error *err);
 /* Gives images of a packed format the job's size and channels. */
-enum status data_conform(const struct job_dataset *job, int32_t threads, struct dataset *set, struct error *err);
+enum status data_conform(const struct job_dataset *job, int32_t threads, struct dataset *set,
+                         struct error *err);
 
 /* ---- cache.c ---- */
 
 /* Names what decoding the list under the job's settings depends on. */
 uint64_t data_cache_key(const struct job_dataset *job, const struct data_list *list);
-/* Fills pixels, sizes, policy, counts and *kept as data_decode would, if the cache has them whole; else *found is
- * false and nothing is changed. Only shortage of memory is an error. */
+/* Fills pixels, sizes, policy, counts and *kept as data_decode would, if the cache has them whole; else
+ * *found is false and nothing is changed. Only shortage of memory is an error. */
 enum status data_cache_load(const struct job_dataset *job, const struct data_list *list, uint64_t key,
                             struct dataset *set, int32_t **kept, bool *found, struct error *err);
 enum status data_cache_store(const struct job_dataset *job, const struct data_list *list, uint64_t key,
@@ -178,9 +186,10 @@ enum status data_cache_store(const struct job_dataset *job, const struct data_li
 
 /* ---- split.c, measure.c ---- */
 
-/* Fills set.samples: what the files give, and held-out shares for what they don't. Test first, validation from the
- * rest. ST_FORMAT for a single class, for a class without training images. */
-enum status data_split(const struct job_dataset *job, int64_t seed, struct data_build *build, struct error *err);
+/* Fills set.samples: what the files give, and held-out shares for what they don't. Test first, validation
+ * from the rest. ST_FORMAT for a single class, for a class without training images. */
+enum status data_split(const struct job_dataset *job, int64_t seed, struct data_build *build,
+                       struct error *err);
 /* Fills mean and deviation; exact whole-number sums, so the same for any number of threads. */
 void data_measure(struct dataset *set, int32_t threads);
 /* Four interleaved lanes over 8-byte words, after xxHash64 (Y. Collet): several GB/s. Not against malice. */

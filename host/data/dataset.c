@@ -1,4 +1,5 @@
-/* The way from a job's dataset section to a dataset: which format, which reader, and what follows for all of them. */
+/* The way from a job's dataset section to a dataset: which format, which reader, and what follows for all of
+ * them. */
 #include "host/data/dataset.h"
 
 #include "host/base/file.h"
@@ -22,8 +23,9 @@ static const struct {
     const char *pattern;
     enum format format;
 } signs[] = {
-    {"*idx3-ubyte", FORMAT_IDX},           {"*idx3-ubyte.gz", FORMAT_IDX}, {"data_batch_*.bin", FORMAT_CIFAR10},
-    {"data_batch_*.bin.gz", FORMAT_CIFAR10}, {"train.bin", FORMAT_CIFAR100}, {"train.bin.gz", FORMAT_CIFAR100},
+    {"*idx3-ubyte", FORMAT_IDX},          {"*idx3-ubyte.gz", FORMAT_IDX},
+    {"data_batch_*.bin", FORMAT_CIFAR10}, {"data_batch_*.bin.gz", FORMAT_CIFAR10},
+    {"train.bin", FORMAT_CIFAR100},       {"train.bin.gz", FORMAT_CIFAR100},
 };
 enum { SIGN_COUNT = sizeof(signs) / sizeof(signs[0]) };
 
@@ -48,7 +50,8 @@ static enum status detect_in_folder(const char *path, enum format *format, struc
     return ST_OK;
 }
 
-/* The job's format, or the one that the path looks like; also checks that the path is of the kind the format needs. */
+/* The job's format, or the one that the path looks like; also checks that the path is of the kind the format
+ * needs. */
 static enum status choose_format(const struct job_dataset *job, enum format *format, struct error *err)
 {
     struct stat about;
@@ -70,10 +73,12 @@ static enum status choose_format(const struct job_dataset *job, enum format *for
     while (*format < FORMAT_COUNT && strcmp(job->format, format_names[*format]) != 0)
         (*format)++;
     if (*format == FORMAT_COUNT)
-        return error_set(err, ST_RANGE, "dataset format \"%s\": expected auto, idx, cifar10, cifar100, folder or csv",
+        return error_set(err, ST_RANGE,
+                         "dataset format \"%s\": expected auto, idx, cifar10, cifar100, folder or csv",
                          job->format);
     if (*format == FORMAT_CSV && is_folder)
-        return error_set(err, ST_FORMAT, "%s: is a folder, expected a CSV file for format \"csv\"", job->path);
+        return error_set(err, ST_FORMAT, "%s: is a folder, expected a CSV file for format \"csv\"",
+                         job->path);
     if (*format != FORMAT_CSV && !is_folder)
         return error_set(err, ST_FORMAT, "%s: is a file, expected a folder for format \"%s\"", job->path,
                          job->format);
@@ -87,16 +92,19 @@ static enum status check_settings(const struct job_dataset *job, struct error *e
     enum status st = data_fit_parse(job->fit, &fit, err);
     if (st != ST_OK)
         return st;
-    if (strcmp(job->channels, "auto") != 0 && strcmp(job->channels, "grey") != 0 && strcmp(job->channels, "rgb") != 0)
+    if (strcmp(job->channels, "auto") != 0 && strcmp(job->channels, "grey") != 0 &&
+        strcmp(job->channels, "rgb") != 0)
         return error_set(err, ST_RANGE, "dataset channels \"%s\": expected auto, grey or rgb", job->channels);
     if (job->resize.count != 0 && job->resize.count != 2)
-        return error_set(err, ST_RANGE, "dataset resize: %d numbers, expected [height, width]", job->resize.count);
+        return error_set(err, ST_RANGE, "dataset resize: %d numbers, expected [height, width]",
+                         job->resize.count);
     for (int i = 0; i < job->resize.count; i++)
         if (!(job->resize.items[i] >= 1 && job->resize.items[i] <= IMAGE_MAX_SIDE))
             return error_set(err, ST_RANGE, "dataset resize: a side of %g pixels, expected 1 to %d",
                              job->resize.items[i], IMAGE_MAX_SIDE);
     if (!(job->validation >= 0 && job->validation < 1) || !(job->test >= 0 && job->test < 1))
-        return error_set(err, ST_RANGE, "dataset shares held out: validation %g, test %g, expected 0 up to below 1",
+        return error_set(err, ST_RANGE,
+                         "dataset shares held out: validation %g, test %g, expected 0 up to below 1",
                          job->validation, job->test);
     return ST_OK;
 }
@@ -132,7 +140,8 @@ static enum status read_files(const struct job_dataset *job, enum format format,
     int32_t *kept = NULL;
     uint64_t key = 0;
 
-    enum status st = format == FORMAT_CSV ? data_list_csv(job, &list, err) : data_list_folder(job, &list, err);
+    enum status st =
+        format == FORMAT_CSV ? data_list_csv(job, &list, err) : data_list_folder(job, &list, err);
     if (st == ST_OK)
         st = data_list_finish(&list, err);
     if (st != ST_OK)
@@ -148,7 +157,8 @@ static enum status read_files(const struct job_dataset *job, enum format format,
         if (st != ST_OK)
             goto out;
         struct error unwritten; /* a cache that can't be written costs time, not the run */
-        if (use_cache && data_cache_store(job, &list, key, &build->set, kept, &unwritten) != ST_OK && log != NULL)
+        if (use_cache && data_cache_store(job, &list, key, &build->set, kept, &unwritten) != ST_OK &&
+            log != NULL)
             fprintf(log, "warning: the dataset cache is not written: %s\n", unwritten.message);
     } else if (build->set.skipped > list.skipped && log != NULL) {
         fprintf(log, "warning: %s: %d files left out when they were decoded for the cache\n", job->path,

@@ -1,5 +1,5 @@
-/* Datasets: images as uint8, labels, class names, splits. Read from disk once, kept whole in host memory until they
- * are resident on the devices.
+/* Datasets: images as uint8, labels, class names, splits. Read from disk once, kept whole in host memory
+ * until they are resident on the devices.
  *
  *     data_load(&job->dataset, seed, &dataset, &err) ... data_free(&dataset)
  */
@@ -17,29 +17,32 @@ enum data_split { SPLIT_TRAIN, SPLIT_VALIDATION, SPLIT_TEST, SPLIT_COUNT };
 
 struct dataset {
     int32_t count, channels, height, width, classes;
-    uint8_t *pixels;     /* count x channels x height x width */
-    int32_t *labels;     /* count, in [0, classes) */
-    char **class_names;  /* classes; sorted by name where the format has names, "0".."9" or the format's own otherwise */
-    int32_t *samples[SPLIT_COUNT]; /* indices of each split's images. Train is in a seeded random order in which every
-                                      prefix is stratified, so that its first n samples are a fair part of the data */
+    uint8_t *pixels;    /* count x channels x height x width */
+    int32_t *labels;    /* count, in [0, classes) */
+    char **class_names; /* classes; sorted by name where the format has names, "0".."9" or the format's own
+                           otherwise */
+    int32_t *samples[SPLIT_COUNT]; /* indices of each split's images. Train is in a seeded random order in
+                                      which every prefix is stratified, so that its first n samples are a fair
+                                      part of the data */
     int32_t sample_count[SPLIT_COUNT];
     float mean[4], deviation[4]; /* per channel, of value / 255, over the training samples */
     uint64_t fingerprint;        /* of pixels, labels and splits */
     int32_t skipped;             /* files left out under on_error = "skip" */
     int32_t resized;             /* images whose size was changed */
-    char policy[256];            /* how sizes and colours were made equal, one sentence; "" when nothing was done */
+    char policy[256]; /* how sizes and colours were made equal, one sentence; "" when nothing was done */
     bool from_cache;
 };
 
-/* Reads what `job` names, splits it (stratified, by `seed`), computes statistics. `threads`: for decoding, 0: all cores.
- * Warnings (skipped files) go to `log` (may be NULL), a line each. The dataset is the caller's to free. */
+/* Reads what `job` names, splits it (stratified, by `seed`), computes statistics. `threads`: for decoding, 0:
+ * all cores. Warnings (skipped files) go to `log` (may be NULL), a line each. The dataset is the caller's to
+ * free. */
 enum status data_load(const struct job_dataset *job, int64_t seed, int32_t threads, FILE *log,
                       struct dataset *dataset, struct error *err);
 void data_free(struct dataset *dataset); /* a zeroed dataset is allowed */
 
 /* One image file (PNG or JPEG) as channels x height x width uint8, made equal by the dataset's stored policy;
  * for naspredict. pixels[channels * height * width]. */
-enum status data_read_image(const char *path, int32_t channels, int32_t height, int32_t width, const char *fit,
-                            uint8_t *pixels, struct error *err);
+enum status data_read_image(const char *path, int32_t channels, int32_t height, int32_t width,
+                            const char *fit, uint8_t *pixels, struct error *err);
 
 #endif

@@ -1,5 +1,6 @@
-/* From a list of files to pixels, in two rounds over all cores: the heads of all images tell which size and colours
- * all of them get, then each image is decoded and resized straight into its place. No decoded original is kept. */
+/* From a list of files to pixels, in two rounds over all cores: the heads of all images tell which size and
+ * colours all of them get, then each image is decoded and resized straight into its place. No decoded
+ * original is kept. */
 #include "host/data/data_internal.h"
 
 #include <limits.h>
@@ -20,8 +21,8 @@ struct decoder {
     struct dataset *set; /* its size is that of all images; pixels has a place for each file of the list */
 };
 
-/* What came of one image; called from many threads. Only the first error of the list's order matters when errors
- * stop the reading, so that the message is the same for any number of threads. */
+/* What came of one image; called from many threads. Only the first error of the list's order matters when
+ * errors stop the reading, so that the message is the same for any number of threads. */
 static void note_failure(struct decoder *decoder, int32_t i, struct error *err)
 {
     if (decoder->list->items[i].line > 0)
@@ -80,7 +81,8 @@ static enum status probe_all(struct decoder *decoder, int32_t threads, struct er
     return settle_round(decoder, err);
 }
 
-static enum status decode_one(const struct decoder *decoder, int32_t i, struct resize_work *work, struct error *err)
+static enum status decode_one(const struct decoder *decoder, int32_t i, struct resize_work *work,
+                              struct error *err)
 {
     const struct dataset *set = decoder->set;
     const struct image_info *info = &decoder->infos[i];
@@ -104,7 +106,8 @@ static enum status decode_all(struct decoder *decoder, int32_t threads, struct e
 #pragma omp for schedule(dynamic, DECODE_CHUNK)
         for (int32_t i = 0; i < list->count; i++) {
             struct error failure;
-            if (!decoder->broken[i] && !is_over(decoder, i) && decode_one(decoder, i, &work, &failure) != ST_OK)
+            if (!decoder->broken[i] && !is_over(decoder, i) &&
+                decode_one(decoder, i, &work, &failure) != ST_OK)
                 note_failure(decoder, i, &failure);
         }
         data_resize_free(&work);
@@ -143,65 +146,76 @@ static const char *fit_text(enum data_fit fit)
     return fit == FIT_STRETCH ? "stretched" : fit == FIT_CROP ? "cut to the middle" : "padded with black";
 }
 
-/* Size and channels of the dataset, from the heads of all images that have one, and the sentence that says so. */
-static enum status choose_shape(const struct job_dataset *job, struct decoder *decoder, struct error *err)
+/* Size and channels of the dataset, from the heads of all images that have one. */
+static enum status choose_shape(const struct job_dataset *job, const struct decoder *decoder,
+                                struct error *err)
 {
     const struct data_list *list = decoder->list;
     struct dataset *set = decoder->set;
-    int32_t count = 0, colours = 0, greys = 0, alphas = 0, deeps = 0, palettes = 0;
+    enum status st = ST_OK;
+    int32_t count = 0, colours = 0;
     int32_t *heights = malloc((size_t)list->count * sizeof(*heights));
     int32_t *widths = malloc((size_t)list->count * sizeof(*widths));
     if (heights == NULL || widths == NULL) {
-        free(heights);
-        free(widths);
-        return error_memory(err, "image sizes", (unsigned long long)list->count * sizeof(*heights));
+        st = error_memory(err, "image sizes", (unsigned long long)list->count * sizeof(*heights));
+        goto out;
     }
     for (int32_t i = 0; i < list->count; i++) {
+        if (decoder->broken[i])
+            continue;
+        heights[count] = decoder->infos[i].height;
+        widths[count++] = decoder->infos[i].width;
+        colours += !decoder->infos[i].grey;
+    }
+    if (count == 0) {
+        st = error_set(err, ST_FORMAT, "%s: none of %d images can be read", list->source, list->count);
+        goto out;
+    }
+    data_choose_size(job, heights, widths, count, &set->height, &set->width);
+    bool grey = strcmp(job->channels, "grey") == 0 || (strcmp(job->channels, "auto") == 0 && colours == 0);
+    set->channels = grey ? 1 : 3;
+out:
+    free(heights);
+    free(widths);
+    return st;
+}
+
+/* The sentence that says what was done to the images that came out, and to how many. */
+static void describe(const struct job_dataset *job, const struct decoder *decoder)
+{
+    struct dataset *set = decoder->set;
+    int32_t colours = 0, greys = 0, alphas = 0, deeps = 0, palettes = 0;
+    size_t used = 0;
+    for (int32_t i = 0; i < decoder->list->count; i++) {
         const struct image_info *info = &decoder->infos[i];
         if (decoder->broken[i])
             continue;
-        heights[count] = info->height;
-        widths[count++] = info->width;
         greys += info->grey;
         colours += !info->grey;
         alphas += info->alpha;
         deeps += info->deep;
         palettes += info->palette;
+        set->resized += info->height != set->height || info->width != set->width;
     }
-    if (count == 0) {
-        free(heights);
-        free(widths);
-        return error_set(err, ST_FORMAT, "%s: none of %d images can be read", list->source, list->count);
-    }
-    data_choose_size(job, heights, widths, count, &set->height, &set->width);
-    free(heights);
-    free(widths);
-    bool grey = strcmp(job->channels, "grey") == 0 || (strcmp(job->channels, "auto") == 0 && colours == 0);
-    set->channels = grey ? 1 : 3;
-
-    for (int32_t i = 0; i < list->count; i++)
-        set->resized += !decoder->broken[i] && (decoder->infos[i].height != set->height ||
-                                                decoder->infos[i].width != set->width);
-    size_t used = 0;
-    struct {
+    const struct {
         int32_t count;
         const char *text;
     } parts[] = {
         {palettes, "palettes expanded"},
         {deeps, "16 bits reduced to 8"},
         {alphas, "alpha composited on white"},
-        {grey ? colours : 0, "colours turned grey"},
-        {grey ? 0 : greys, "grey repeated as RGB"},
+        {set->channels == 1 ? colours : 0, "colours turned grey"},
+        {set->channels == 1 ? 0 : greys, "grey repeated as RGB"},
     };
     if (set->resized > 0)
-        used = (size_t)snprintf(set->policy, sizeof(set->policy), "sizes to %d x %d (%s, %s, antialiased; %d images)",
-                                set->height, set->width, job->resize.count == 2 ? "as the job says" : "median, capped",
+        used = (size_t)snprintf(set->policy, sizeof(set->policy),
+                                "sizes to %d x %d (%s, %s, antialiased; %d images)", set->height, set->width,
+                                job->resize.count == 2 ? "as the job says" : "median, capped",
                                 fit_text(decoder->fit), set->resized);
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
         if (parts[i].count > 0 && used < sizeof(set->policy))
-            used += (size_t)snprintf(set->policy + used, sizeof(set->policy) - used, "%s%s (%d)", used > 0 ? "; " : "",
-                                     parts[i].text, parts[i].count);
-    return ST_OK;
+            used += (size_t)snprintf(set->policy + used, sizeof(set->policy) - used, "%s%s (%d)",
+                                     used > 0 ? "; " : "", parts[i].text, parts[i].count);
 }
 
 /* Closes the gaps that broken images left in the pixels, and lists the whole ones. */
@@ -252,6 +266,7 @@ enum status data_decode(const struct job_dataset *job, struct data_list *list, i
     st = decode_all(&decoder, threads, err);
     if (st != ST_OK)
         goto out;
+    describe(job, &decoder);
     close_gaps(&decoder, *kept);
     set->skipped = list->skipped;
     if (set->count == 0)
@@ -274,13 +289,15 @@ out:
 static enum status conform_one(const struct dataset *from, struct dataset *to, enum data_fit fit, int32_t i,
                                struct resize_work *work, uint8_t *grey, struct error *err)
 {
-    size_t plane = (size_t)from->height * (size_t)from->width, to_plane = (size_t)to->height * (size_t)to->width;
+    size_t plane = (size_t)from->height * (size_t)from->width,
+           to_plane = (size_t)to->height * (size_t)to->width;
     const uint8_t *pixels = from->pixels + (size_t)i * plane * (size_t)from->channels;
     uint8_t *target = to->pixels + (size_t)i * to_plane * (size_t)to->channels;
     int32_t planes = from->channels < to->channels ? from->channels : to->channels;
     if (from->channels == 3 && to->channels == 1) {
         for (size_t k = 0; k < plane; k++)
-            grey[k] = (uint8_t)((299u * pixels[k] + 587u * pixels[k + plane] + 114u * pixels[k + 2 * plane] + 500u) /
+            grey[k] = (uint8_t)((299u * pixels[k] + 587u * pixels[k + plane] + 114u * pixels[k + 2 * plane] +
+                                 500u) /
                                 1000u);
         pixels = grey;
     }
@@ -295,7 +312,8 @@ static enum status conform_one(const struct dataset *from, struct dataset *to, e
     return ST_OK;
 }
 
-enum status data_conform(const struct job_dataset *job, int32_t threads, struct dataset *set, struct error *err)
+enum status data_conform(const struct job_dataset *job, int32_t threads, struct dataset *set,
+                         struct error *err)
 {
     enum data_fit fit;
     struct dataset to = {.count = set->count, .channels = set->channels};
@@ -340,8 +358,9 @@ enum status data_conform(const struct job_dataset *job, int32_t threads, struct 
     size_t used = 0;
     if (resized) {
         set->resized = set->count;
-        used = (size_t)snprintf(set->policy, sizeof(set->policy), "sizes from %d x %d to %d x %d (%s, %s, antialiased)",
-                                set->height, set->width, to.height, to.width,
+        used = (size_t)snprintf(set->policy, sizeof(set->policy),
+                                "sizes from %d x %d to %d x %d (%s, %s, antialiased)", set->height,
+                                set->width, to.height, to.width,
                                 job->resize.count == 2 ? "as the job says" : "capped", fit_text(fit));
     }
     if (to.channels != set->channels)

@@ -1,5 +1,6 @@
-/* Class folders: ROOT/class/..., or with given splits ROOT/train/class/..., ROOT/val/class/..., ROOT/test/class/...
- * Inside a class folder images may lie in further folders. Hidden files and files that are no images are passed over. */
+/* Class folders: ROOT/class/..., or with given splits ROOT/train/class/..., ROOT/val/class/...,
+ * ROOT/test/class/... Inside a class folder images may lie in further folders. Hidden files and files that
+ * are no images are passed over. */
 #include "host/base/file.h"
 #include "host/data/data_internal.h"
 
@@ -37,7 +38,8 @@ static int compare_entries(const void *a, const void *b)
     return strcmp(((const struct entry *)a)->name, ((const struct entry *)b)->name);
 }
 
-static enum status entries_add(struct entries *all, const char *name, const struct stat *about, struct error *err)
+static enum status entries_add(struct entries *all, const char *name, const struct stat *about,
+                               struct error *err)
 {
     if (all->count == all->capacity) {
         int32_t capacity = all->capacity > 0 ? 2 * all->capacity : 64;
@@ -68,7 +70,8 @@ static enum status entries_read(const char *path, struct entries *all, struct er
     DIR *folder = opendir(path);
     if (folder == NULL)
         return error_system(err, errno, "%s", path);
-    for (const struct dirent *entry = readdir(folder); entry != NULL && st == ST_OK; entry = readdir(folder)) {
+    for (const struct dirent *entry = readdir(folder); entry != NULL && st == ST_OK;
+         entry = readdir(folder)) {
         if (entry->d_name[0] == '.')
             continue;
         if (fstatat(dirfd(folder), entry->d_name, &about, 0) != 0)
@@ -125,15 +128,18 @@ static enum status add_images(struct data_list *list, const char *path, int32_t 
     return st;
 }
 
-/* A class folder must hold something: an empty one is a class that got lost. Files that were left out count. */
-static enum status add_class(struct data_list *list, const char *path, const char *name, int split, struct error *err)
+/* A class folder must hold something: an empty one is a class that got lost. Files that were left out count.
+ */
+static enum status add_class(struct data_list *list, const char *path, const char *name, int split,
+                             struct error *err)
 {
     int32_t label = 0, before = list->count + list->skipped;
     enum status st = data_list_class(list, name, &label, err);
     if (st == ST_OK)
         st = add_images(list, path, label, split, 0, err);
     if (st == ST_OK && list->count + list->skipped == before)
-        st = error_set(err, ST_FORMAT, "%s: no images in this class folder, expected PNG or JPEG files", path);
+        st =
+            error_set(err, ST_FORMAT, "%s: no images in this class folder, expected PNG or JPEG files", path);
     return st;
 }
 
@@ -201,11 +207,13 @@ enum status data_list_folder(const struct job_dataset *job, struct data_list *li
             continue;
         int split = data_split_of_word(name);
         if (split < 0)
-            st = error_set(err, ST_FORMAT, "%s/%s: a folder beside the split folders, expected train, val and test",
+            st = error_set(err, ST_FORMAT,
+                           "%s/%s: a folder beside the split folders, expected train, val and test",
                            job->path, name);
         else if (taken[split] != NULL)
-            st = error_set(err, ST_FORMAT, "%s: folders %s and %s are of the same split, expected one of them",
-                           job->path, taken[split], name);
+            st =
+                error_set(err, ST_FORMAT, "%s: folders %s and %s are of the same split, expected one of them",
+                          job->path, taken[split], name);
         else
             st = add_split(list, job->path, name, split, err);
         if (split >= 0)

@@ -1,6 +1,6 @@
-/* IDX, the format of MNIST and its kin (http://yann.lecun.com/exdb/mnist): big-endian, images as magic 0x00000803,
- * count, height, width and grey bytes; labels as magic 0x00000801, count and a byte each. Which split a file belongs
- * to is read from its name: train, t10k or test, val. */
+/* IDX, the format of MNIST and its kin (http://yann.lecun.com/exdb/mnist): big-endian, images as magic
+ * 0x00000803, count, height, width and grey bytes; labels as magic 0x00000801, count and a byte each. Which
+ * split a file belongs to is read from its name: train, t10k or test, val. */
 #include "host/base/file.h"
 #include "host/data/data_internal.h"
 
@@ -45,7 +45,8 @@ static void understand_name(const char *name, int *split, int *kind, bool *packe
 }
 
 /* Takes note of one file. Of a raw and a gzip file of one name the raw one counts. */
-static enum status note_file(const char *folder, const char *name, struct idx_split *splits, struct error *err)
+static enum status note_file(const char *folder, const char *name, struct idx_split *splits,
+                             struct error *err)
 {
     int split, kind;
     bool packed;
@@ -53,16 +54,17 @@ static enum status note_file(const char *folder, const char *name, struct idx_sp
     if (kind == 0)
         return ST_OK;
     if (split < 0)
-        return error_set(err, ST_FORMAT, "%s/%s: the name tells no split, expected train, t10k, test or val in it",
-                         folder, name);
+        return error_set(err, ST_FORMAT,
+                         "%s/%s: the name tells no split, expected train, t10k, test or val in it", folder,
+                         name);
     char **slot = kind == IDX_IMAGES ? &splits[split].images : &splits[split].labels;
     if (*slot != NULL) {
         const char *other = strrchr(*slot, '/') + 1;
         size_t common = strlen(packed ? other : name);
         bool twins = strncmp(other, name, common) == 0 && ends_with(packed ? name : other, common + 3, ".gz");
         if (!twins)
-            return error_set(err, ST_FORMAT, "%s: %s and %s are of the same split, expected one of them", folder,
-                             other, name);
+            return error_set(err, ST_FORMAT, "%s: %s and %s are of the same split, expected one of them",
+                             folder, other, name);
         if (packed)
             return ST_OK;
         free(*slot);
@@ -83,13 +85,16 @@ static enum status find_files(const char *path, struct idx_split *splits, struct
     if (st != ST_OK)
         return st;
     if (splits[SPLIT_TRAIN].images == NULL)
-        return error_set(err, ST_FORMAT, "%s: no training images found, expected train-images-idx3-ubyte[.gz]", path);
+        return error_set(err, ST_FORMAT,
+                         "%s: no training images found, expected train-images-idx3-ubyte[.gz]", path);
     for (int split = 0; split < SPLIT_COUNT; split++) {
         if (splits[split].images != NULL && splits[split].labels == NULL)
-            return error_set(err, ST_FORMAT, "%s: no labels for these images, expected an idx1-ubyte file beside it",
+            return error_set(err, ST_FORMAT,
+                             "%s: no labels for these images, expected an idx1-ubyte file beside it",
                              splits[split].images);
         if (splits[split].images == NULL && splits[split].labels != NULL)
-            return error_set(err, ST_FORMAT, "%s: no images for these labels, expected an idx3-ubyte file beside it",
+            return error_set(err, ST_FORMAT,
+                             "%s: no images for these labels, expected an idx3-ubyte file beside it",
                              splits[split].labels);
     }
     return ST_OK;
@@ -110,8 +115,8 @@ static enum status read_header(struct data_pack *pack, int kind, uint32_t *sizes
         return st;
     uint32_t magic = big_endian(head), expected = 0x800 | (uint32_t)kind;
     if (magic != expected)
-        return error_set(err, ST_FORMAT, "%s: magic number 0x%08x at byte 0, expected 0x%08x (IDX of %s)", pack->path,
-                         magic, expected, kind == IDX_IMAGES ? "images" : "labels");
+        return error_set(err, ST_FORMAT, "%s: magic number 0x%08x at byte 0, expected 0x%08x (IDX of %s)",
+                         pack->path, magic, expected, kind == IDX_IMAGES ? "images" : "labels");
     for (int i = 0; i < kind; i++) {
         uint32_t most = i == 0 ? INT32_MAX : IMAGE_MAX_SIDE;
         sizes[i] = big_endian(head + 4 + 4 * i);
@@ -124,8 +129,10 @@ static enum status read_header(struct data_pack *pack, int kind, uint32_t *sizes
         bytes *= sizes[i];
     }
     /* Before anything is allocated for it. */
+    bytes += 4 + 4 * (uint64_t)kind;
     if (bytes > (uint64_t)data_pack_capacity(pack))
-        return error_set(err, ST_FORMAT, "%s: the header promises %llu bytes, but the file of %lld bytes is too short",
+        return error_set(err, ST_FORMAT,
+                         "%s: the header promises %llu bytes, but the file of %lld bytes is too short",
                          pack->path, (unsigned long long)bytes, (long long)pack->bytes);
     return ST_OK;
 }
@@ -144,9 +151,10 @@ static enum status open_images(struct idx_split *split, struct error *err)
     return ST_OK;
 }
 
-/* Labels of one split as int32. In the training part they tell the number of classes, elsewhere they must be in it. */
-static enum status read_labels(const struct idx_split *split, int32_t *labels, int32_t *classes, bool training,
-                               struct error *err)
+/* Labels of one split as int32. In the training part they tell the number of classes, elsewhere they must be
+ * in it. */
+static enum status read_labels(const struct idx_split *split, int32_t *labels, int32_t *classes,
+                               bool training, struct error *err)
 {
     struct data_pack pack;
     uint32_t count = 0;
@@ -159,8 +167,8 @@ static enum status read_labels(const struct idx_split *split, int32_t *labels, i
     if (st != ST_OK)
         goto out;
     if ((int32_t)count != split->count) {
-        st = error_set(err, ST_FORMAT, "%s: %u labels, expected %d, as many as images in %s", pack.path, count,
-                       split->count, split->images);
+        st = error_set(err, ST_FORMAT, "%s: %u labels, expected %d, as many as images in %s", pack.path,
+                       count, split->count, split->images);
         goto out;
     }
     bytes = malloc(count);
@@ -176,15 +184,16 @@ static enum status read_labels(const struct idx_split *split, int32_t *labels, i
     for (uint32_t i = 0; i < count; i++)
         seen[bytes[i]]++;
     if (training && most == 0) {
-        /* Labels run without a gap (0 may be missing: some sets count from 1). One behind a gap is a broken byte. */
+        /* Labels run without a gap (0 may be missing: some sets count from 1). One behind a gap is a broken
+         * byte. */
         most = 1;
         while (most < 256 && seen[most] > 0)
             most++;
     }
     for (uint32_t i = 0; i < count; i++) {
         if (bytes[i] >= most) {
-            st = error_set(err, ST_FORMAT, "%s: label %d at place %u, expected 0 to %d", pack.path, bytes[i], i,
-                           most - 1);
+            st = error_set(err, ST_FORMAT, "%s: label %d at place %u, expected 0 to %d", pack.path, bytes[i],
+                           i, most - 1);
             goto out;
         }
         labels[i] = bytes[i];
@@ -229,8 +238,9 @@ static enum status open_all(struct idx_split *splits, struct dataset *set, struc
         if (st != ST_OK)
             return st;
         if (splits[split].height != train->height || splits[split].width != train->width)
-            return error_set(err, ST_FORMAT, "%s: images of %d x %d, expected %d x %d as in %s", splits[split].images,
-                             splits[split].height, splits[split].width, train->height, train->width, train->images);
+            return error_set(err, ST_FORMAT, "%s: images of %d x %d, expected %d x %d as in %s",
+                             splits[split].images, splits[split].height, splits[split].width, train->height,
+                             train->width, train->images);
         count += splits[split].count;
     }
     if (count > INT32_MAX)

@@ -1,5 +1,5 @@
-/* One image file: which format it has (by its first bytes, whatever its name says), its head, its pixels, its colours
- * made grey or RGB. */
+/* One image file: which format it has (by its first bytes, whatever its name says), its head, its pixels, its
+ * colours made grey or RGB. */
 #include "host/data/data_internal.h"
 
 #include <errno.h>
@@ -12,7 +12,8 @@ enum { IMAGE_BUFFER = 1 << 15 };
 enum status image_check_size(int64_t height, int64_t width, struct error *err)
 {
     if (height < 1 || height > IMAGE_MAX_SIDE || width < 1 || width > IMAGE_MAX_SIDE)
-        return error_set(err, ST_FORMAT, "image of height %lld and width %lld, expected sides of 1 to %d pixels",
+        return error_set(err, ST_FORMAT,
+                         "image of height %lld and width %lld, expected sides of 1 to %d pixels",
                          (long long)height, (long long)width, IMAGE_MAX_SIDE);
     return ST_OK;
 }
@@ -45,8 +46,8 @@ static enum status read_file(const char *path, int32_t shrink, struct image_info
     else if (got == 0)
         st = error_set(err, ST_FORMAT, "an empty file, expected PNG or JPEG");
     else
-        st = error_set(err, ST_FORMAT, "the file starts with %02x %02x %02x, expected PNG or JPEG", mark[0], mark[1],
-                       mark[2]);
+        st = error_set(err, ST_FORMAT, "the file starts with %02x %02x %02x, expected PNG or JPEG", mark[0],
+                       mark[1], mark[2]);
     if (st != ST_OK)
         error_prefix(err, "%s", path);
 out:
@@ -84,7 +85,8 @@ static enum status make_rgb(struct image *image, struct error *err)
     return ST_OK;
 }
 
-enum status image_decode(const char *path, int32_t channels, int32_t shrink, struct image *image, struct error *err)
+enum status image_decode(const char *path, int32_t channels, int32_t shrink, struct image *image,
+                         struct error *err)
 {
     struct image_info info;
     *image = (struct image){0};
@@ -102,8 +104,8 @@ enum status image_decode(const char *path, int32_t channels, int32_t shrink, str
     return st;
 }
 
-enum status data_read_image(const char *path, int32_t channels, int32_t height, int32_t width, const char *fit,
-                            uint8_t *pixels, struct error *err)
+enum status data_read_image(const char *path, int32_t channels, int32_t height, int32_t width,
+                            const char *fit, uint8_t *pixels, struct error *err)
 {
     struct resize_work work = {0};
     struct image image = {0};
@@ -116,10 +118,11 @@ enum status data_read_image(const char *path, int32_t channels, int32_t height, 
     if (st == ST_OK)
         st = image_probe(path, &info, err);
     if (st == ST_OK)
-        st = image_decode(path, channels, data_resize_shrink(info.height, info.width, how, height, width), &image,
-                          err);
+        st = image_decode(path, channels, data_resize_shrink(info.height, info.width, how, height, width),
+                          &image, err);
     if (st == ST_OK)
-        st = data_resize(&work, image.pixels, channels, image.height, image.width, how, pixels, height, width, err);
+        st = data_resize(&work, image.pixels, channels, image.height, image.width, how, pixels, height, width,
+                         err);
     free(image.pixels);
     data_resize_free(&work);
     return st;

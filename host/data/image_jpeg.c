@@ -1,15 +1,16 @@
-/* JPEG by libjpeg-turbo: grey, YCbCr, RGB, and the CMYK of print, come out as grey or RGB of 8 bits. libjpeg reports
- * errors by calling back; the jump out of that ends in this file, and nothing is written to stderr. */
+/* JPEG by libjpeg-turbo: grey, YCbCr, RGB, and the CMYK of print, come out as grey or RGB of 8 bits. libjpeg
+ * reports errors by calling back; the jump out of that ends in this file, and nothing is written to stderr.
+ */
 #include "host/data/data_internal.h"
 
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* clang-format off: jpeglib.h needs stdio.h before it */
+/* jpeglib.h needs the headers above, and jerror.h needs jpeglib.h. */
 #include <jpeglib.h>
+
 #include <jerror.h>
-/* clang-format on */
 
 /* All that outlives a jump lives here, not among the locals of the function that is jumped into. */
 struct jpeg_reader {
@@ -36,8 +37,8 @@ static void on_error(j_common_ptr jpeg)
     longjmp(reader->jump, 1);
 }
 
-/* libjpeg goes on with grey where data is missing and calls that a warning. Here pixels that were made up are an
- * error; warnings that leave the pixels whole are not. */
+/* libjpeg goes on with grey where data is missing and calls that a warning. Here pixels that were made up are
+ * an error; warnings that leave the pixels whole are not. */
 static void on_message(j_common_ptr jpeg, int level)
 {
     if (level >= 0)
@@ -107,8 +108,10 @@ static enum status read_jumping(struct jpeg_reader *reader, FILE *stream)
             rgb_of_cmyk(reader->row, to, width);
     }
     jpeg_finish_decompress(jpeg);
-    *reader->image = (struct image){
-        .height = (int32_t)height, .width = (int32_t)width, .channels = (int32_t)channels, .pixels = reader->pixels};
+    *reader->image = (struct image){.height = (int32_t)height,
+                                    .width = (int32_t)width,
+                                    .channels = (int32_t)channels,
+                                    .pixels = reader->pixels};
     reader->pixels = NULL;
     return ST_OK;
 }

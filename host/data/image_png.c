@@ -1,5 +1,6 @@
-/* PNG by libpng: grey of 1 to 16 bits, RGB, palette, all with or without alpha, interlaced or not, come out as grey or
- * RGB of 8 bits. Alpha is composited on white. libpng reports errors by jumping; the jump ends in this file. */
+/* PNG by libpng: grey of 1 to 16 bits, RGB, palette, all with or without alpha, interlaced or not, come out
+ * as grey or RGB of 8 bits. Alpha is composited on white. libpng reports errors by jumping; the jump ends in
+ * this file. */
 #include "host/data/data_internal.h"
 
 #include <png.h>
@@ -47,7 +48,8 @@ static enum status check_head(FILE *stream, struct error *err)
     size_t got = fread(head, 1, sizeof(head), stream);
     rewind(stream);
     if (got < sizeof(head))
-        return error_set(err, ST_FORMAT, "broken PNG: %zu bytes, expected at least a head of %zu", got, sizeof(head));
+        return error_set(err, ST_FORMAT, "broken PNG: %zu bytes, expected at least a head of %zu", got,
+                         sizeof(head));
     if (memcmp(head + 12, "IHDR", 4) != 0)
         return error_set(err, ST_FORMAT, "broken PNG: no IHDR at byte 12");
     return image_check_size(png_get_uint_32(head + 20), png_get_uint_32(head + 16), err);
@@ -97,7 +99,8 @@ static enum status read_jumping(struct png_reader *reader)
         .height = (int32_t)height,
         .width = (int32_t)width,
         .grey = (colour_type & PNG_COLOR_MASK_COLOR) == 0,
-        .alpha = (colour_type & PNG_COLOR_MASK_ALPHA) != 0 || png_get_valid(reader->png, reader->about, PNG_INFO_tRNS),
+        .alpha = (colour_type & PNG_COLOR_MASK_ALPHA) != 0 ||
+                 png_get_valid(reader->png, reader->about, PNG_INFO_tRNS),
         .deep = depth == 16,
         .palette = colour_type == PNG_COLOR_TYPE_PALETTE,
     };
@@ -108,7 +111,8 @@ static enum status read_jumping(struct png_reader *reader)
     int channels = png_get_channels(reader->png, reader->about);
     size_t row = png_get_rowbytes(reader->png, reader->about);
     if (channels < 1 || channels > 4 || row != (size_t)width * (size_t)channels)
-        return error_set(reader->err, ST_FORMAT, "broken PNG: rows of %zu bytes, expected %u pixels", row, width);
+        return error_set(reader->err, ST_FORMAT, "broken PNG: rows of %zu bytes, expected %u pixels", row,
+                         width);
     reader->pixels = malloc(row * height);
     reader->rows = malloc(height * sizeof(*reader->rows));
     if (reader->pixels == NULL || reader->rows == NULL)

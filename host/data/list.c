@@ -74,8 +74,9 @@ enum status data_list_add(struct data_list *list, struct data_item *item, struct
 enum status data_list_finish(struct data_list *list, struct error *err)
 {
     if (list->count == 0)
-        return error_set(err, ST_FORMAT, "%s: no images found (%d files left out), expected PNG or JPEG files",
-                         list->source, list->skipped);
+        return error_set(err, ST_FORMAT,
+                         "%s: no images found (%d files left out), expected PNG or JPEG files", list->source,
+                         list->skipped);
     int32_t *rank = malloc((size_t)list->class_count * sizeof(*rank));
     if (rank == NULL)
         return error_memory(err, "classes", (unsigned long long)list->class_count * sizeof(*rank));
@@ -114,9 +115,9 @@ int data_split_of_word(const char *word)
         const char *word;
         int split;
     } words[] = {
-        {"train", SPLIT_TRAIN},           {"training", SPLIT_TRAIN},     {"val", SPLIT_VALIDATION},
-        {"valid", SPLIT_VALIDATION},      {"validate", SPLIT_VALIDATION}, {"validation", SPLIT_VALIDATION},
-        {"test", SPLIT_TEST},             {"testing", SPLIT_TEST},
+        {"train", SPLIT_TRAIN},      {"training", SPLIT_TRAIN},      {"val", SPLIT_VALIDATION},
+        {"valid", SPLIT_VALIDATION}, {"validate", SPLIT_VALIDATION}, {"validation", SPLIT_VALIDATION},
+        {"test", SPLIT_TEST},        {"testing", SPLIT_TEST},
     };
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         if (strcasecmp(word, words[i].word) == 0)
@@ -127,7 +128,7 @@ int data_split_of_word(const char *word)
 bool data_is_image_name(const char *name, bool *other)
 {
     static const char *const readable[] = {".png", ".jpg", ".jpeg", ".jpe"};
-    static const char *const unreadable[] = {".gif", ".bmp",  ".webp", ".tif", ".tiff", ".heic", ".avif",
+    static const char *const unreadable[] = {".gif", ".bmp", ".webp", ".tif", ".tiff", ".heic", ".avif",
                                              ".jp2", ".ppm", ".pgm",  ".pnm", ".tga",  ".svg",  ".ico"};
     const char *end = strrchr(name, '.');
     *other = false;

@@ -34,7 +34,8 @@ void data_measure(struct dataset *set, int32_t threads)
 #pragma omp parallel for num_threads(data_threads(threads)) schedule(static) reduction(+ : sum[:4], squares[:4])
     for (int32_t i = 0; i < count; i++)
         for (int32_t c = 0; c < set->channels; c++)
-            add_plane(set->pixels + (size_t)samples[i] * image + (size_t)c * plane, plane, &sum[c], &squares[c]);
+            add_plane(set->pixels + (size_t)samples[i] * image + (size_t)c * plane, plane, &sum[c],
+                      &squares[c]);
 
     double values = (double)count * (double)plane;
     for (int32_t c = 0; c < set->channels; c++) {

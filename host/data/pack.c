@@ -50,7 +50,8 @@ out:
 }
 
 /* The message for a stream that gave `found` bytes of `what` where `length` were wanted. */
-static enum status explain(struct data_pack *pack, const char *what, size_t found, size_t length, struct error *err)
+static enum status explain(struct data_pack *pack, const char *what, size_t found, size_t length,
+                           struct error *err)
 {
     int number = Z_OK;
     const char *text = gzerror(pack->stream, &number);
@@ -59,16 +60,17 @@ static enum status explain(struct data_pack *pack, const char *what, size_t foun
     if (number == Z_MEM_ERROR)
         return error_memory(err, pack->path, PACK_BUFFER);
     if (number == Z_BUF_ERROR)
-        return error_set(err, ST_FORMAT, "%s: the gzip stream is cut after %zu bytes of %s, expected %zu", pack->path,
-                         found, what, length);
+        return error_set(err, ST_FORMAT, "%s: the gzip stream is cut after %zu bytes of %s, expected %zu",
+                         pack->path, found, what, length);
     if (number != Z_OK && number != Z_STREAM_END)
-        return error_set(err, ST_FORMAT, "%s: broken gzip data after %zu bytes of %s: %s", pack->path, found, what,
-                         text);
-    return error_set(err, ST_FORMAT, "%s: the file ends after %zu bytes of %s, expected %zu", pack->path, found,
-                     what, length);
+        return error_set(err, ST_FORMAT, "%s: broken gzip data after %zu bytes of %s: %s", pack->path, found,
+                         what, text);
+    return error_set(err, ST_FORMAT, "%s: the file ends after %zu bytes of %s, expected %zu", pack->path,
+                     found, what, length);
 }
 
-enum status data_pack_read(struct data_pack *pack, void *to, size_t length, const char *what, struct error *err)
+enum status data_pack_read(struct data_pack *pack, void *to, size_t length, const char *what,
+                           struct error *err)
 {
     size_t done = 0;
     while (done < length) {
@@ -105,8 +107,9 @@ enum status data_pack_end(struct data_pack *pack, struct error *err)
         return st;
     long long at = (long long)gztell(pack->stream);
     if (pack->packed)
-        return error_set(err, ST_FORMAT, "%s: more data behind the last record at byte %lld, expected its end",
-                         pack->path, at);
+        return error_set(err, ST_FORMAT,
+                         "%s: more data behind the last record at byte %lld, expected its end", pack->path,
+                         at);
     return error_set(err, ST_FORMAT, "%s: %lld bytes, expected %lld", pack->path, (long long)pack->bytes, at);
 }
 

@@ -1,6 +1,6 @@
-/* Resizing with a separable triangle filter. When an axis shrinks, the triangle is widened by the same factor, so every
- * input pixel counts and nothing aliases; when it grows, this is linear interpolation. Rows are mixed first, into one
- * row of floats, which is then mixed along itself: no image is held in between. */
+/* Resizing with a separable triangle filter. When an axis shrinks, the triangle is widened by the same
+ * factor, so every input pixel counts and nothing aliases; when it grows, this is linear interpolation. Rows
+ * are mixed first, into one row of floats, which is then mixed along itself: no image is held in between. */
 #include "host/data/data_internal.h"
 
 #include <math.h>
@@ -31,8 +31,10 @@ static int32_t rounded_side(double side, int32_t most)
     return whole < 1 ? 1 : whole > most ? most : whole;
 }
 
-/* stretch: all onto all. crop: the largest middle part of the output's proportions. pad: all onto a middle part. */
-static struct frame make_frame(int32_t height, int32_t width, enum data_fit fit, int32_t to_height, int32_t to_width)
+/* stretch: all onto all. crop: the largest middle part of the output's proportions. pad: all onto a middle
+ * part. */
+static struct frame make_frame(int32_t height, int32_t width, enum data_fit fit, int32_t to_height,
+                               int32_t to_width)
 {
     struct frame frame = {
         .height = height, .width = width, .to_height = to_height, .to_width = to_width}; /* stretch */
@@ -53,7 +55,8 @@ static struct frame make_frame(int32_t height, int32_t width, enum data_fit fit,
     return frame;
 }
 
-int32_t data_resize_shrink(int32_t height, int32_t width, enum data_fit fit, int32_t to_height, int32_t to_width)
+int32_t data_resize_shrink(int32_t height, int32_t width, enum data_fit fit, int32_t to_height,
+                           int32_t to_width)
 {
     struct frame frame = make_frame(height, width, fit, to_height, to_width);
     double spare = fmin(frame.height / frame.to_height, frame.width / frame.to_width);
@@ -89,8 +92,8 @@ static enum status reserve_taps(struct resize_taps *taps, size_t places, size_t 
 }
 
 /* Taps that draw `places` outputs from [from, from + extent) of an axis of `length` inputs. */
-static enum status make_taps(struct resize_taps *taps, int32_t length, double from, double extent, int32_t places,
-                             struct error *err)
+static enum status make_taps(struct resize_taps *taps, int32_t length, double from, double extent,
+                             int32_t places, struct error *err)
 {
     double step = extent / places, reach = fmax(step, 1.0);
     enum status st = reserve_taps(taps, (size_t)places, (size_t)(2 * ceil(reach)) + 2, err);
@@ -112,7 +115,8 @@ static enum status make_taps(struct resize_taps *taps, int32_t length, double fr
 }
 
 /* row[stride] = the input rows of output row `place`, mixed. */
-static void mix_rows(const struct resize_taps *taps, int32_t place, const uint8_t *from, size_t stride, float *row)
+static void mix_rows(const struct resize_taps *taps, int32_t place, const uint8_t *from, size_t stride,
+                     float *row)
 {
     const float *weights = taps->weights + (size_t)place * (size_t)taps->most;
     memset(row, 0, stride * sizeof(*row));
@@ -134,7 +138,8 @@ static void mix_along(const struct resize_taps *taps, int32_t places, const floa
         float sum = 0.5f;
         for (int32_t k = 0; k < taps->count[i]; k++)
             sum += weights[k] * at[(size_t)k * (size_t)channels];
-        to[i] = sum >= 255.0f ? 255 : (uint8_t)sum; /* weights and pixels are not negative, so nor is the sum */
+        to[i] =
+            sum >= 255.0f ? 255 : (uint8_t)sum; /* weights and pixels are not negative, so nor is the sum */
     }
 }
 

@@ -1,5 +1,5 @@
-/* Which images are for training, validation and test. Splits that the files give stand as they are; missing ones are
- * held out of the training images, class by class, at random but repeatably. */
+/* Which images are for training, validation and test. Splits that the files give stand as they are; missing
+ * ones are held out of the training images, class by class, at random but repeatably. */
 #include "host/base/random.h"
 #include "host/data/data_internal.h"
 
@@ -10,7 +10,7 @@
 /* The training images sorted by class: those of class c are pool[start[c]] to pool[start[c + 1] - 1]. */
 struct pool {
     int32_t *images;
-    int32_t *start;    /* classes + 1 */
+    int32_t *start;             /* classes + 1 */
     int32_t *held[SPLIT_COUNT]; /* of each class, how many are held out; none for training */
     int32_t total[SPLIT_COUNT]; /* over all classes */
 };
@@ -48,7 +48,8 @@ static int compare_images(const void *a, const void *b)
 }
 
 /* Sorts the training images by class and shuffles each class. */
-static enum status fill_pool(struct pool *pool, int64_t seed, const struct data_build *build, struct error *err)
+static enum status fill_pool(struct pool *pool, int64_t seed, const struct data_build *build,
+                             struct error *err)
 {
     const struct dataset *set = &build->set;
     size_t classes = (size_t)set->classes;
@@ -69,7 +70,8 @@ static enum status fill_pool(struct pool *pool, int64_t seed, const struct data_
         if (build->given[i] == SPLIT_TRAIN)
             pool->images[pool->start[set->labels[i] + 1]++] = i;
     for (int32_t c = 0; c < set->classes; c++) {
-        struct random_sequence sequence = {.seed = (uint64_t)seed, .stream = RANDOM_SPLIT, .part = (uint32_t)c};
+        struct random_sequence sequence = {
+            .seed = (uint64_t)seed, .stream = RANDOM_SPLIT, .part = (uint32_t)c};
         int32_t *images = pool->images + pool->start[c];
         for (int32_t left = pool->start[c + 1] - pool->start[c]; left > 1; left--) {
             int32_t at = (int32_t)random_next_below(&sequence, (uint32_t)left);
@@ -81,9 +83,10 @@ static enum status fill_pool(struct pool *pool, int64_t seed, const struct data_
     return ST_OK;
 }
 
-/* Decides how many images of each class `split` takes: `share` of what is left in the pool, in whole numbers whose sum
- * is right too (largest remainders), and never the last image of a class. */
-static enum status hold_out(struct pool *pool, enum data_split split, double share, int32_t classes, struct error *err)
+/* Decides how many images of each class `split` takes: `share` of what is left in the pool, in whole numbers
+ * whose sum is right too (largest remainders), and never the last image of a class. */
+static enum status hold_out(struct pool *pool, enum data_split split, double share, int32_t classes,
+                            struct error *err)
 {
     int32_t total = 0, given = 0;
     struct fraction *fractions = malloc((size_t)classes * sizeof(*fractions));
@@ -134,9 +137,10 @@ static enum status list_split(const struct data_build *build, const struct pool 
     return ST_OK;
 }
 
-/* The training list. Image k of the n of its class is placed at random inside [k / n, (k + 1) / n), so that each
- * prefix holds every class's share but for one image, and neighbours are in no fixed order. */
-static enum status list_training(const struct pool *pool, int64_t seed, struct dataset *set, struct error *err)
+/* The training list. Image k of the n of its class is placed at random inside [k / n, (k + 1) / n), so that
+ * each prefix holds every class's share but for one image, and neighbours are in no fixed order. */
+static enum status list_training(const struct pool *pool, int64_t seed, struct dataset *set,
+                                 struct error *err)
 {
     int32_t count = 0;
     struct slot *slots = malloc(((size_t)set->count + 1) * sizeof(*slots));
@@ -153,8 +157,8 @@ static enum status list_training(const struct pool *pool, int64_t seed, struct d
         struct random_sequence sequence = {
             .seed = (uint64_t)seed, .stream = RANDOM_SPLIT, .part = (uint32_t)c | 0x80000000u};
         for (int32_t k = 0; k < n; k++)
-            slots[count++] =
-                (struct slot){.place = (k + (double)random_next_unit(&sequence)) / n, .image = pool->images[from + k]};
+            slots[count++] = (struct slot){.place = (k + (double)random_next_unit(&sequence)) / n,
+                                           .image = pool->images[from + k]};
     }
     qsort(slots, (size_t)count, sizeof(*slots), compare_slots);
     for (int32_t i = 0; i < count; i++)
@@ -177,7 +181,8 @@ static enum status check_classes(const struct data_build *build, const struct po
         last = c;
     }
     if (present == 0)
-        return error_set(err, ST_FORMAT, "%s: no training images, expected some of each class", build->source);
+        return error_set(err, ST_FORMAT, "%s: no training images, expected some of each class",
+                         build->source);
     if (present == 1 && (build->numbered || set->classes == 1))
         return error_set(err, ST_FORMAT, "%s: one class only (\"%s\"), expected at least 2", build->source,
                          set->class_names[last]);
@@ -185,17 +190,18 @@ static enum status check_classes(const struct data_build *build, const struct po
         int32_t c = set->labels[i];
         if (pool->start[c + 1] == pool->start[c])
             return error_set(err, ST_FORMAT,
-                             "%s: class \"%s\" has no training images but some for validation or test", build->source,
-                             set->class_names[c]);
+                             "%s: class \"%s\" has no training images but some for validation or test",
+                             build->source, set->class_names[c]);
     }
     for (int32_t c = 0; c < set->classes && !build->numbered; c++)
         if (pool->start[c + 1] == pool->start[c])
-            return error_set(err, ST_FORMAT, "%s: class \"%s\" has no images left, all were left out", build->source,
-                             set->class_names[c]);
+            return error_set(err, ST_FORMAT, "%s: class \"%s\" has no images left, all were left out",
+                             build->source, set->class_names[c]);
     return ST_OK;
 }
 
-enum status data_split(const struct job_dataset *job, int64_t seed, struct data_build *build, struct error *err)
+enum status data_split(const struct job_dataset *job, int64_t seed, struct data_build *build,
+                       struct error *err)
 {
     struct pool pool = {0};
     struct dataset *set = &build->set;

@@ -14,14 +14,18 @@
 #include "host/net/remap.h"
 
 enum morph_kind {
-    MORPH_DEEPEN,   /* new layers behind layer a; `variant` says which */
-    MORPH_WIDEN,    /* layer a (conv or dense) gets `amount` more outputs: each channel copied at most once,
-                       consumers share    their weight; all layers tied to a by adds are widened with it */
-    MORPH_ADD_SKIP, /* b's output becomes b + branch(a), the branch zero at first; b depends on a; one a pair
-                     */
-    MORPH_CONCAT_SKIP, /* b's output is concatenated with branch(a), consumers read it with zero weight at
-                          first */
-    MORPH_KERNEL,      /* conv a gets a kernel `amount` larger (an even number), the old one centred */
+    /* New layers behind layer a; `variant` says which. */
+    MORPH_DEEPEN,
+    /* Layer a (conv or dense) gets `amount` more outputs, copies of as many different ones; what reads them
+     * divides its weight between a channel and its copy. What is tied to a by adds is widened alike. */
+    MORPH_WIDEN,
+    /* b's output becomes b + branch(a), the branch zero at first. One a pair; b depends on a. */
+    MORPH_ADD_SKIP,
+    /* b's output becomes a 1 x 1 convolution of concat(b, branch(a)): of b the identity, of the branch zero
+     * at first. One a pair; b depends on a. */
+    MORPH_CONCAT_SKIP,
+    /* Convolution a gets a kernel `amount` larger (an even number), the old one centred. */
+    MORPH_KERNEL,
     MORPH_KIND_COUNT
 };
 
@@ -30,9 +34,8 @@ enum deepen_variant {
     DEEPEN_CONV_RELU,  /* the same with a ReLU; only where a's output can't be negative */
     DEEPEN_RESIDUAL,   /* a + batch_norm(conv(a)), the batch norm's scale 0: same function in training too */
     DEEPEN_BATCH_NORM, /* a batch norm that is the identity in inference */
-    DEEPEN_RELU,       /* only where a's output can't be negative */
-    DEEPEN_DENSE, /* where a's output is 1 x 1 (dense layers, global pool): an identity dense (+ ReLU where >=
-                     0) */
+    DEEPEN_RELU,       /* only where a's output can't be negative; never drawn, it does nothing alone */
+    DEEPEN_DENSE,      /* an identity dense (+ ReLU where >= 0); only where a's output is 1 x 1 */
     DEEPEN_VARIANT_COUNT
 };
 
@@ -58,7 +61,7 @@ enum status morph_draw(const struct graph *graph, uint32_t allowed, struct rando
 /* "widen conv 4 32->48", "add skip 3->9", for people and the journal. */
 void morph_describe(const struct morph *morph, const struct graph *parent, char *text, size_t size);
 
-const char *
-morph_kind_name(enum morph_kind kind); /* "deepen", "widen", "add_skip", "concat_skip", "kernel" */
+/* "deepen", "widen", "add_skip", "concat_skip", "kernel" */
+const char *morph_kind_name(enum morph_kind kind);
 
 #endif

@@ -17,8 +17,8 @@
 /* One layer as a symbol. */
 struct symbol {
     enum layer_kind kind;
-    float width, kernel_h, kernel_w, stride, pad_h, pad_w,
-        groups; /* each at least 1, also where the kind has none */
+    /* Each at least 1, also where the kind has none: relative differences divide by them. */
+    float width, kernel_h, kernel_w, stride, pad_h, pad_w, groups;
     float rate;
     bool bias;
 };

@@ -64,10 +64,15 @@ static double cheapest_start(const struct run *run, double flops, double bytes)
     return cheapest;
 }
 
-/* Seconds that one image's training takes by the machine's rates, corrected by what was measured. */
-static double start_seconds_per_image(const struct run *run)
+/* Seconds that one image's training takes, by the machine's rates corrected by what was measured: of the best network so
+ * far, which is what the final fit is likely to train, or of the cheapest start. */
+static double likely_seconds_per_image(const struct run *run)
 {
-    return run->seconds_per_image * cheapest_start(run, run->device_info.flops, run->device_info.bytes);
+    const struct search_limits none = {.max_seconds_per_image = INFINITY};
+    const struct search_model *best = search_best(run->search, &none);
+    const double flops = run->device_info.flops, bytes = run->device_info.bytes;
+    double predicted = best != NULL ? cost_seconds(&best->graph, flops, bytes) : cheapest_start(run, flops, bytes);
+    return run->seconds_per_image * predicted;
 }
 
 static double final_seconds(const struct run *run)
@@ -76,13 +81,9 @@ static double final_seconds(const struct run *run)
     return run->job->search.final_share * stage;
 }
 
-/* The test's time is guessed from the cheapest network's; the winner may cost up to the limit, hence the
- * larger. */
 static double reserve(const struct run *run)
 {
-    double per_image = start_seconds_per_image(run);
-    double allowed = final_seconds(run) / (BUDGET_FINAL_EPOCHS * run->data.sample_count[SPLIT_TRAIN]);
-    return RESERVE_SECONDS + fmax(per_image, allowed) * run->data.sample_count[SPLIT_TEST] / TEST_SPEED;
+    return RESERVE_SECONDS + likely_seconds_per_image(run) * run->data.sample_count[SPLIT_TEST] / TEST_SPEED;
 }
 
 static double search_end(const struct run *run)

@@ -15,6 +15,8 @@
 /* Work that a crash may cost, and how often the clock, signals and the display are looked at. */
 static const double CHECKPOINT_SECONDS = 30.0;
 static const double TICK_SECONDS = 0.2;
+/* Steps from which on a training tells how fast the machine is. */
+enum { CALIBRATION_STEPS = 20 };
 
 /* A training in hand. */
 struct training {
@@ -24,6 +26,7 @@ struct training {
     bool final;
     char operations[256]; /* for the table */
     double last_checkpoint, began;
+    double images_per_second; /* of the last epoch */
     uint32_t first_step;
     uint32_t epochs;
 };
@@ -44,6 +47,7 @@ static enum status on_epoch(void *context, const struct trainer_epoch *epoch, st
 {
     struct training *training = context;
     training->epochs = epoch->epoch;
+    training->images_per_second = epoch->images_per_second;
     display_say(&training->run->display, 1,
                 "  model %d  epoch %u  loss %.4f  acc %.4f  val loss %.4f  val acc %.4f  %.0f images/s",
                 training->id, epoch->epoch, epoch->train.loss, epoch->train.accuracy, epoch->validation.loss,
@@ -142,15 +146,12 @@ static enum status fail(struct training *training, const struct graph *graph, ui
     return ST_OK;
 }
 
-/* Remembers how the measured time compares with the predicted one. */
-static void calibrate(struct run *run, const struct graph *graph, const struct training *training,
-                      uint32_t steps)
+/* Remembers how the measured time of a step compares with the predicted one. Short trainings tell too little. */
+static void calibrate(struct run *run, const struct graph *graph, const struct training *training, uint32_t steps)
 {
-    double images = (double)(steps - training->first_step) * run->job->train.batch;
-    double measured = (clock_seconds() - training->began) / fmax(images, 1.0);
     double predicted = cost_seconds(graph, run->device_info.flops, run->device_info.bytes);
-    if (isfinite(predicted) && predicted > 0.0 && images > 0.0)
-        run->seconds_per_image = measured / predicted;
+    if (predicted > 0.0 && training->images_per_second > 0.0 && steps - training->first_step >= CALIBRATION_STEPS)
+        run->seconds_per_image = 1.0 / (training->images_per_second * predicted);
 }
 
 /* Saves, journals and shows a trained model, and publishes it when it is the best so far. */

@@ -179,7 +179,7 @@ static void say_memory(struct run *run, size_t planned, size_t before)
 }
 
 enum status engine_run(const struct job *job, const char *folder, int verbosity,
-                       const struct engine_history *history, struct error *err)
+                       struct engine_history *history, struct error *err)
 {
     struct run run;
     struct rusage usage;

@@ -7,7 +7,7 @@
 /* Opens data and device, resumes or begins, works through the budget's stages, writes the reports.
  * ST_INTERRUPTED after a signal, when everything is saved. `verbosity`: see display.h. */
 enum status engine_run(const struct job *job, const char *folder, int verbosity,
-                       const struct engine_history *history, struct error *err);
+                       struct engine_history *history, struct error *err);
 
 /* Says without training what the run would take: data, device, bytes, images a second, candidates, end.
  * Trains a few steps of each starting network to measure. */

@@ -35,7 +35,7 @@ static long journal_length(void *context)
     return length;
 }
 
-static int engine(void *context, const struct engine_history *history)
+static int engine(void *context, struct engine_history *history)
 {
     struct command *command = context;
     struct error err;

@@ -20,9 +20,9 @@ struct model_about {
     char **class_names;          /* [classes] */
     int32_t classes;             /* as many as the last layer has outputs */
     float mean[4], deviation[4]; /* per channel, of value / 255: what the images were normalised by */
-    char fit[256]; /* how images of other sizes were made to fit, as in struct dataset's policy */
-    int64_t id;    /* the candidate */
-    double validation_accuracy; /* NAN: unknown */
+    char fit[256];               /* how images of other sizes are made to fit: "stretch", "crop" or "pad" */
+    int64_t id;                  /* the candidate */
+    double validation_accuracy;  /* NAN: unknown */
 };
 
 struct model {

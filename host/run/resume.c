@@ -191,7 +191,7 @@ static enum status settle_unfinished(struct replay *replay, const struct engine_
     return journal_truncate(&run->journal, replay->lines->lines[kept - 1].end, (int64_t)kept, err);
 }
 
-enum status resume_run(struct run *run, const struct engine_history *history, struct error *err)
+enum status resume_run(struct run *run, struct engine_history *history, struct error *err)
 {
     struct journal_lines lines = {0};
     struct replay replay = {.run = run, .lines = &lines};
@@ -216,7 +216,9 @@ enum status resume_run(struct run *run, const struct engine_history *history, st
     }
     if (st != ST_OK)
         goto out;
-    run->clock_base = lines.lines[lines.count - 1].time;
+    if (history->restarts == 0)
+        history->base = lines.lines[lines.count - 1].time;
+    run->clock_base = history->base;
     run->clock_start = history->started;
     if (run->unfinished.exists)
         st = settle_unfinished(&replay, history, err);

@@ -8,6 +8,6 @@
  * Without a journal it opens a new one and writes the run event. Refuses another version's journal and other
  * data (ST_FORMAT). `history` tells how the engine's predecessor ended: a candidate that killed the engine
  * twice is journalled as failed. */
-enum status resume_run(struct run *run, const struct engine_history *history, struct error *err);
+enum status resume_run(struct run *run, struct engine_history *history, struct error *err);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -44,11 +45,17 @@ static int wait_for(pid_t child)
     }
 }
 
-int supervise(int (*engine)(void *context, const struct engine_history *history),
+int supervise(int (*engine)(void *context, struct engine_history *history),
               long (*progress)(void *context), void *context)
 {
-    struct engine_history history = {.started = clock_seconds()};
     int fruitless = 0;
+    struct engine_history *history =
+        mmap(NULL, sizeof(*history), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (history == MAP_FAILED) {
+        fprintf(stderr, "nasrun: no memory for the supervisor: %s\n", strerror(errno));
+        return 2;
+    }
+    history->started = clock_seconds();
     sigset_t set = stop_signals();
     sigaddset(&set, SIGCHLD);
     sigprocmask(SIG_BLOCK, &set, NULL);
@@ -66,21 +73,21 @@ int supervise(int (*engine)(void *context, const struct engine_history *history)
             prctl(PR_SET_PDEATHSIG, SIGKILL);
             if (getppid() != supervisor) /* it died before the line above */
                 _exit(2);
-            exit(engine(context, &history));
+            exit(engine(context, history));
         }
         int status = wait_for(child);
         if (WIFEXITED(status))
             return WEXITSTATUS(status);
-        history.restarts++;
-        snprintf(history.cause, sizeof(history.cause), "signal %d (%s)", WTERMSIG(status),
+        history->restarts++;
+        snprintf(history->cause, sizeof(history->cause), "signal %d (%s)", WTERMSIG(status),
                  strsignal(WTERMSIG(status)));
         fruitless = progress(context) > before ? 0 : fruitless + 1;
         if (fruitless >= SUPERVISOR_MAX_RESTARTS) {
             fprintf(stderr, "nasrun: the engine was killed %d times in a row without progress, last by %s\n",
-                    fruitless, history.cause);
+                    fruitless, history->cause);
             return 2;
         }
         fprintf(stderr, "nasrun: the engine was killed by %s; it goes on from its last checkpoint\n",
-                history.cause);
+                history->cause);
     }
 }

@@ -9,11 +9,12 @@
 
 #include <stdbool.h>
 
-/* How the engine's last process ended, for its successor. */
+/* What the engine's processes of one command know of each other; shared memory. */
 struct engine_history {
     int restarts;   /* 0: the first process of this command */
-    char cause[64]; /* "signal 9 (Killed)"; "" at first */
+    char cause[64]; /* how the last one ended: "signal 9 (Killed)"; "" at first */
     double started; /* clock_seconds when the supervisor started */
+    double base;    /* seconds of earlier commands on the run; the first process sets it */
 };
 
 /* An engine that was killed this often in a row without writing to its journal is given up. */
@@ -22,7 +23,7 @@ enum { SUPERVISOR_MAX_RESTARTS = 3 };
 /* Runs `engine` in a child process until it returns (its value is the exit status, returned) and again
  * whenever a signal killed it. `progress` tells how far the work on disk is (any number that grows); it tells
  * crash loops from progress. */
-int supervise(int (*engine)(void *context, const struct engine_history *history),
+int supervise(int (*engine)(void *context, struct engine_history *history),
               long (*progress)(void *context), void *context);
 
 /* True once SIGINT or SIGTERM has arrived. */

@@ -25,7 +25,8 @@ static const struct pool_case {
     {"2x2 with padding", 2, 8, 6, 5, {2, 2, 2, 1, 1}},
     {"stride above the kernel: pixels never read", 2, 3, 9, 8, {2, 2, 3, 0, 0}},
     {"window as large as the image", 2, 3, 5, 5, {5, 5, 1, 0, 0}},
-    {"not square", 2, 21, 6, 9, {1, 4, 2, 0, 2}},
+    {"not square", 2, 21, 6, 9, {2, 4, 2, 1, 2}},
+    {"a single row", 2, 21, 6, 9, {1, 4, 2, 0, 2}},
     {"the largest that bytes can index", 1, 2, 17, 16, {15, 15, 1, 7, 7}},
     {"a single pixel", 1, 1, 1, 1, {1, 1, 1, 0, 0}},
 };

@@ -1,19 +1,17 @@
-/* The property that the room exists for: a chain of morphs on a random network with random weights doesn't change what
- * the network computes. 10,000 chains of 1 to 12 morphs, half of the morphs drawn by morph_draw, half wilder ones that it
- * never draws; noise 0.
+/* The property that the room exists for: a chain of morphs on a random network with random weights doesn't
+ * change what the network computes. 10,000 chains of 1 to 12 morphs, half of the morphs drawn by morph_draw,
+ * half wilder ones that it never draws; noise 0.
  *
- * Compared are the logits of start and end of a chain in double precision; the weights are floats, made by remap_apply.
- * The bound is 1e-6 of the largest logit. All that floats cost is the identity batch norm's 7e-9 of scale: the shares of
- * copied channels are powers of two. What is left is doubles' rounding. */
+ * Compared are the logits of start and end of a chain in double precision; the weights are floats, made by
+ * remap_apply. The bound is 1e-6 of the largest logit. All that floats cost is the identity batch norm's 7e-9
+ * of scale: the shares of copied channels are powers of two. What is left is doubles' rounding. */
 #include "host/morph/morph.h"
-#include "tests/support/graph_forward.h"
-#include "tests/support/graph_random.h"
+#include "tests/support/network.h"
+#include "tests/support/tangled_graph.h"
 
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -21,27 +19,10 @@
 enum {
     CHAINS = 10000,
     CHAIN_MORPHS = 12,
-    IMAGES = 2,
-    LOGITS = 8,          /* more than graph_random's */
     MOST_WEIGHTS = 60000 /* a chain ends early when its network grows beyond, to bound the time */
 };
 
 static const double TOLERANCE = 1e-6;
-
-/* A graph with its weights. */
-struct network {
-    struct graph graph;
-    struct weight_table table;
-    float *weights;
-};
-
-static void network_free(struct network *network)
-{
-    graph_free(&network->graph);
-    weight_table_free(&network->table);
-    free(network->weights);
-    *network = (struct network){0};
-}
 
 /* What happened in all chains, so that the test can say that it tested something. */
 struct tally {
@@ -77,68 +58,13 @@ static struct morph wild_morph(const struct graph *graph, struct random_sequence
     return morph;
 }
 
-/* Replaces the network by its child. ST_RANGE when the morph is refused, and nothing changes. */
-static enum status grow(struct network *network, const struct morph *morph, float noise, uint64_t seed)
-{
-    struct network child = {0};
-    struct remap_list remaps = {0};
-    struct error err = {0};
-    enum status st = morph_apply(morph, &network->graph, noise, seed, &child.graph, &remaps, &err);
-    if (st != ST_OK) {
-        assert_int_equal(st, ST_RANGE);
-        assert_int_equal(child.graph.count, 0);
-        assert_int_equal(remaps.count, 0);
-        return st;
-    }
-    assert_int_equal(weight_table_new(&child.table, &child.graph, &err), ST_OK);
-    assert_int_equal(remaps.count, child.table.count);
-    child.weights = malloc(child.table.total * sizeof *child.weights);
-    assert_non_null(child.weights);
-    remap_apply(&remaps, &child.table, &network->table, network->weights, seed, child.weights);
-    remap_list_free(&remaps);
-    network_free(network);
-    *network = child;
-    return ST_OK;
-}
-
-static void evaluate(const struct network *network, uint32_t chain, double logits[IMAGES][LOGITS])
-{
-    const struct shape *in = &network->graph.layers[0].shape;
-    double image[3 * 12 * 12];
-    for (uint32_t n = 0; n < IMAGES; n++) {
-        for (int32_t i = 0; i < in->c * in->h * in->w; i += 2)
-            random_normal2(random_draw(n, RANDOM_TEST, (uint64_t)i, chain), &image[i], &image[i + 1]);
-        memset(logits[n], 0, sizeof logits[n]);
-        assert_true(graph_forward(&network->graph, &network->table, network->weights, image, logits[n]));
-    }
-}
-
-/* The largest difference between two sets of logits relative to the first's largest, NaN if there is one. 0 where
- * nothing differs, also of a dead network, whose logits are all 0. */
-static double difference(double a[IMAGES][LOGITS], double b[IMAGES][LOGITS])
-{
-    double most = 0.0, change = 0.0;
-    for (int n = 0; n < IMAGES; n++)
-        for (int k = 0; k < LOGITS; k++) {
-            double d = fabs(a[n][k] - b[n][k]);
-            most = fabs(a[n][k]) > most ? fabs(a[n][k]) : most;
-            if (isnan(d))
-                return d;
-            change = d > change ? d : change;
-        }
-    return change == 0.0 ? 0.0 : change / most;
-}
-
 static void start(struct network *network, struct random_sequence *random)
 {
+    struct graph graph = {0};
     struct error err = {0};
-    *network = (struct network){0};
-    if (graph_random(&network->graph, random, &err) != ST_OK)
+    if (tangled_graph_make(&graph, random, &err) != ST_OK)
         fail_msg("%s", err.message);
-    assert_int_equal(weight_table_new(&network->table, &network->graph, &err), ST_OK);
-    network->weights = malloc(network->table.total * sizeof *network->weights);
-    assert_non_null(network->weights);
-    graph_random_weights(&network->table, random, network->weights);
+    network_start(network, &graph, random);
 }
 
 /* One chain with its comparison; `report` compares after each morph and prints. */
@@ -146,9 +72,9 @@ static bool run_chain(uint32_t chain, struct tally *tally, bool report)
 {
     struct random_sequence random = sequence(chain);
     struct network network;
-    double before[IMAGES][LOGITS], after[IMAGES][LOGITS];
+    struct logits before, after;
     start(&network, &random);
-    evaluate(&network, chain, before);
+    network_evaluate(&network, chain, &before);
     uint32_t wanted = 1 + random_next_below(&random, CHAIN_MORPHS), made = 0;
     for (int tries = 0; made < wanted && tries < 200 && network.table.total < MOST_WEIGHTS; tries++) {
         struct morph morph = {0};
@@ -159,7 +85,7 @@ static bool run_chain(uint32_t chain, struct tally *tally, bool report)
             continue;
         char text[128];
         morph_describe(&morph, &network.graph, text, sizeof text);
-        if (grow(&network, &morph, 0.0f, random_next(&random)) != ST_OK) {
+        if (network_grow(&network, &morph, 0.0f, random_next(&random), NULL) != ST_OK) {
             tally->refused++;
             continue;
         }
@@ -168,13 +94,14 @@ static bool run_chain(uint32_t chain, struct tally *tally, bool report)
         if (morph.kind == MORPH_DEEPEN)
             tally->variants[morph.variant]++;
         if (report) {
-            evaluate(&network, chain, after);
-            print_error("chain %u: %-32s change %g\n", (unsigned)chain, text, difference(before, after));
+            network_evaluate(&network, chain, &after);
+            print_error("chain %u: %-32s change %g\n", (unsigned)chain, text,
+                        logits_difference(&before, &after));
         }
     }
-    evaluate(&network, chain, after);
-    double change = difference(before, after);
-    tally->lively += memcmp(before[0], before[1], sizeof before[0]) != 0;
+    network_evaluate(&network, chain, &after);
+    double change = logits_difference(&before, &after);
+    tally->lively += memcmp(before.values[0], before.values[1], sizeof before.values[0]) != 0;
     tally->worst = change > tally->worst ? change : tally->worst;
     network_free(&network);
     return made > 0 && change <= TOLERANCE;
@@ -202,7 +129,8 @@ static void test_chains_keep_the_function(void **state)
     assert_true(tally.lively >= CHAINS * 9 / 10); /* the networks tell images apart */
 }
 
-/* The comparison sees what it should: the same morphs with noise do change the function, and only a little. */
+/* The comparison sees what it should: the same morphs with noise do change the function, and only a little.
+ */
 static void test_noise_is_seen_and_small(void **state)
 {
     (void)state;
@@ -212,14 +140,14 @@ static void test_noise_is_seen_and_small(void **state)
         struct network network;
         struct morph morph = {0};
         struct error err = {0};
-        double before[IMAGES][LOGITS], after[IMAGES][LOGITS];
+        struct logits before, after;
         start(&network, &random);
-        evaluate(&network, chain, before);
+        network_evaluate(&network, chain, &before);
         uint32_t noisy = 1u << MORPH_WIDEN | 1u << MORPH_ADD_SKIP | 1u << MORPH_KERNEL;
         if (morph_draw(&network.graph, noisy, &random, &morph, &err) == ST_OK) {
-            assert_int_equal(grow(&network, &morph, 1e-3f, chain), ST_OK);
-            evaluate(&network, chain, after);
-            double change = difference(before, after);
+            assert_int_equal(network_grow(&network, &morph, 1e-3f, chain, NULL), ST_OK);
+            network_evaluate(&network, chain, &after);
+            double change = logits_difference(&before, &after);
             compared++;
             seen += change > TOLERANCE;
             small += change <= 0.05;

@@ -8,8 +8,14 @@
 
 #include <cmocka.h>
 
-static const struct layer conv8 = {
-    .kind = LAYER_CONV, .out_channels = 8, .kernel_h = 3, .kernel_w = 3, .stride = 1, .pad_h = 1, .pad_w = 1, .groups = 1};
+static const struct layer conv8 = {.kind = LAYER_CONV,
+                                   .out_channels = 8,
+                                   .kernel_h = 3,
+                                   .kernel_w = 3,
+                                   .stride = 1,
+                                   .pad_h = 1,
+                                   .pad_w = 1,
+                                   .groups = 1};
 
 static struct layer reading(struct layer layer, int32_t first)
 {
@@ -32,7 +38,8 @@ static void make(struct graph *graph)
     assert_int_equal(graph_append(graph, reading((struct layer){.kind = LAYER_RELU}, 1), NULL, &err), ST_OK);
     assert_int_equal(graph_append(graph, reading(conv8, 2), NULL, &err), ST_OK);
     assert_int_equal(graph_append(graph, reading_two(LAYER_ADD, 2, 3), NULL, &err), ST_OK);
-    assert_int_equal(graph_append(graph, reading((struct layer){.kind = LAYER_GLOBAL_POOL}, 4), NULL, &err), ST_OK);
+    assert_int_equal(graph_append(graph, reading((struct layer){.kind = LAYER_GLOBAL_POOL}, 4), NULL, &err),
+                     ST_OK);
     int32_t last;
     struct layer dense = {.kind = LAYER_DENSE, .out_channels = 5, .bias = true};
     assert_int_equal(graph_append(graph, reading(dense, 5), &last, &err), ST_OK);
@@ -74,10 +81,8 @@ static void test_window_shapes(void **state)
     static const struct {
         int32_t kernel_h, kernel_w, stride, pad_h, pad_w, h, w;
     } cases[] = {
-        {2, 2, 2, 0, 0, 4, 3}, /* halving drops the odd row */
-        {3, 3, 2, 1, 1, 5, 4},
-        {1, 1, 3, 0, 0, 3, 3},
-        {9, 7, 1, 0, 0, 1, 1}, /* as large as the image */
+        {2, 2, 2, 0, 0, 4, 3},                                               /* halving drops the odd row */
+        {3, 3, 2, 1, 1, 5, 4}, {1, 1, 3, 0, 0, 3, 3}, {9, 7, 1, 0, 0, 1, 1}, /* as large as the image */
         {5, 3, 4, 4, 2, 4, 3},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -121,7 +126,8 @@ static void test_insert_shifts(void **state)
     struct error err;
     make(&graph);
     /* Batch norm behind layer 2; the add keeps reading the ReLU at 2 and the convolution, now at 4. */
-    assert_int_equal(graph_insert(&graph, 3, reading((struct layer){.kind = LAYER_BATCH_NORM}, 2), &err), ST_OK);
+    assert_int_equal(graph_insert(&graph, 3, reading((struct layer){.kind = LAYER_BATCH_NORM}, 2), &err),
+                     ST_OK);
     assert_int_equal(graph.count, 8);
     assert_int_equal(graph.layers[3].kind, LAYER_BATCH_NORM);
     assert_int_equal(graph.layers[3].id, 7);
@@ -168,12 +174,12 @@ static void test_append_refuses(void **state)
         const char *message;
     } cases[20];
     int count = 0;
-#define CASE(base, first, change, text)                                                                                \
-    do {                                                                                                               \
-        struct layer l = reading(base, first);                                                                         \
-        l.change;                                                                                                      \
-        cases[count].layer = l;                                                                                        \
-        cases[count++].message = text;                                                                                 \
+#define CASE(base, first, change, text)                                                                      \
+    do {                                                                                                     \
+        struct layer l = reading(base, first);                                                               \
+        l.change;                                                                                            \
+        cases[count].layer = l;                                                                              \
+        cases[count++].message = text;                                                                       \
     } while (0)
     CASE(conv8, 0, out_channels = 0, "out_channels is 0, expected 1 to 65536");
     CASE(conv8, 0, out_channels = 65537, "out_channels is 65537");
@@ -193,7 +199,8 @@ static void test_append_refuses(void **state)
     CASE(conv8, 0, id = GRAPH_MAX_ID + 1, "id is 536870911");
     CASE(pool, 5, stride = 1, "kernel height is 2, expected at most 1");
     CASE(dense, 0, out_channels = -5, "out_channels is -5");
-    CASE(((struct layer){.kind = LAYER_DROPOUT}), 0, rate = 1.0f, "rate is 1, expected at least 0 and below 1");
+    CASE(((struct layer){.kind = LAYER_DROPOUT}), 0, rate = 1.0f,
+         "rate is 1, expected at least 0 and below 1");
     CASE(((struct layer){.kind = LAYER_DROPOUT}), 0, rate = (float)NAN, "rate is");
 #undef CASE
     for (int i = 0; i < count; i++) {
@@ -259,9 +266,12 @@ static void test_infer_refuses(void **state)
     (void)state;
     for (int fault = 0; fault < 6; fault++) {
         static const char *const messages[] = {
-            "layer 2 (relu): index of an input is 2, expected 0 to 1", "stands at places 2 and 3",
-            "layer 5 (global_pool): stands last, expected a dense",    "layer 3 (conv): no layer reads it",
-            "layer 0: found conv with id 0",                           "id is 6, expected 1 to 5",
+            "layer 2 (relu): index of an input is 2, expected 0 to 1",
+            "stands at places 2 and 3",
+            "layer 5 (global_pool): stands last, expected a dense",
+            "layer 3 (conv): no layer reads it",
+            "layer 0: found conv with id 0",
+            "id is 6, expected 1 to 5",
         };
         struct graph graph;
         struct error err;

@@ -86,7 +86,8 @@ static void test_refuses(void **state)
     struct error err;
     const struct shape image = {0, 3, 32, 32};
     assert_int_equal(start_make(&graph, "vgg", 0, image, 10, &err), ST_RANGE);
-    assert_non_null(strstr(err.message, "found \"vgg\", expected one of \"lean\", \"cnn\", \"resnet\", \"densenet\""));
+    assert_non_null(
+        strstr(err.message, "found \"vgg\", expected one of \"lean\", \"cnn\", \"resnet\", \"densenet\""));
     assert_null(graph.layers);
     assert_int_equal(start_make(&graph, "lean", 12, image, 10, &err), ST_RANGE);
     assert_non_null(strstr(err.message, "width is 12"));

@@ -14,8 +14,16 @@
 static void make(struct graph *graph)
 {
     struct error err;
-    struct layer conv = {.kind = LAYER_CONV, .input_count = 1, .out_channels = 6, .kernel_h = 3, .kernel_w = 5,
-                         .stride = 1, .pad_h = 1, .pad_w = 2, .groups = 2, .bias = true};
+    struct layer conv = {.kind = LAYER_CONV,
+                         .input_count = 1,
+                         .out_channels = 6,
+                         .kernel_h = 3,
+                         .kernel_w = 5,
+                         .stride = 1,
+                         .pad_h = 1,
+                         .pad_w = 2,
+                         .groups = 2,
+                         .bias = true};
     struct layer norm = {.kind = LAYER_BATCH_NORM, .input_count = 1, .inputs = {1}};
     struct layer dense = {.kind = LAYER_DENSE, .input_count = 1, .inputs = {2}, .out_channels = 3};
     assert_int_equal(graph_new(graph, 4, 6, 5, &err), ST_OK);

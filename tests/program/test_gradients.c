@@ -1,8 +1,10 @@
-/* Differentiation against central differences: for many random graphs, the gradient of each trained weight tensor, as
- * the lowered program computes it on the reference device, against the change of the loss when a value moves.
+/* Differentiation against central differences: for many random graphs, the gradient of each trained weight
+ * tensor, as the lowered program computes it on the reference device, against the change of the loss when a
+ * value moves.
  *
- * A ReLU or a maximum that changes sides within the step spoils a difference, so up to four steps are tried, each
- * a quarter of the one before: a right gradient agrees as soon as no kink lies within, a wrong one never. */
+ * A ReLU or a maximum that changes sides within the step spoils a difference, so up to four steps are tried,
+ * each a quarter of the one before: a right gradient agrees as soon as no kink lies within, a wrong one
+ * never. */
 #include "tests/support/device_session.h"
 
 #include <math.h>
@@ -14,7 +16,8 @@
 
 enum { GRAPHS = 160, BATCH = 4, PROBES = 4, STEPS = 4 };
 
-static const double largest_step = 0x1p-16; /* exact in float around random_graph_weights' values down to 2^-22 */
+static const double largest_step =
+    0x1p-16; /* exact in float around random_graph_weights' values down to 2^-22 */
 static const double relative = 1e-5, absolute = 1e-8;
 
 /* The mean loss of the step for the session's weights. */
@@ -26,8 +29,8 @@ static double loss_now(struct device_session *session, const struct step *step)
     assert_int_equal(
         session->ops->program_set_metrics(session->device, session->prepared, zero, &session->err), ST_OK);
     session_run(session, step);
-    assert_int_equal(session->ops->program_metrics(session->device, session->prepared, metrics, &session->err),
-                     ST_OK);
+    assert_int_equal(
+        session->ops->program_metrics(session->device, session->prepared, metrics, &session->err), ST_OK);
     assert_int_equal((int)metrics[METRIC_SAMPLES], step->valid);
     return metrics[METRIC_LOSS] / step->valid;
 }

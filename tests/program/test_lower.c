@@ -1,5 +1,5 @@
-/* Lowering: where operations are fused and where they may not be, what stays out of a program, lifetimes and arena places
- * by brute force on random graphs, and the checks that refuse a broken program. */
+/* Lowering: where operations are fused and where they may not be, what stays out of a program, lifetimes and
+ * arena places by brute force on random graphs, and the checks that refuse a broken program. */
 #include "host/program/lower.h"
 #include "tests/support/random_graph.h"
 
@@ -17,7 +17,8 @@ enum { BATCH = 4, GRAPHS = 120 };
 static int32_t add_layer(struct graph *graph, enum layer_kind kind, int32_t left, int32_t right)
 {
     struct error err;
-    struct layer layer = {.kind = kind, .input_count = right < 0 ? 1 : 2, .inputs = {left, right < 0 ? 0 : right}};
+    struct layer layer = {
+        .kind = kind, .input_count = right < 0 ? 1 : 2, .inputs = {left, right < 0 ? 0 : right}};
     layer.stride = layer.groups = 1;
     if (kind == LAYER_CONV) {
         layer.out_channels = 2;
@@ -148,7 +149,8 @@ static void norm_and_add_fuse_without_relu(void **state)
     int32_t norm = add_layer(&graph, LAYER_BATCH_NORM, add_layer(&graph, LAYER_CONV, 0, -1), -1);
     int32_t sum = add_layer(&graph, LAYER_ADD, 0, norm);
     int32_t relu = add_layer(&graph, LAYER_RELU, sum, -1);
-    finish(&graph, add_layer(&graph, LAYER_CONCAT, sum, relu), PROG_TRAIN, &program); /* the sum has two readers */
+    finish(&graph, add_layer(&graph, LAYER_CONCAT, sum, relu), PROG_TRAIN,
+           &program); /* the sum has two readers */
     const struct prog_op *fused = find_op(&program, PROG_OP_BATCH_NORM, 0);
     assert_false(fused->norm.relu);
     assert_int_equal(fused->inputs[5], find_op(&program, PROG_OP_GATHER, 0)->outputs[0]);
@@ -360,8 +362,9 @@ static void check_lifetimes(const struct program *program)
     }
 }
 
-/* Runs through the operations with an owner for every 64 bytes of the arena: an operation may only take bytes that no
- * tensor still needs. Also: the arena is no smaller than the largest sum of living tensors and not far above it. */
+/* Runs through the operations with an owner for every 64 bytes of the arena: an operation may only take bytes
+ * that no tensor still needs. Also: the arena is no smaller than the largest sum of living tensors and not
+ * far above it. */
 static void check_arena(const struct program *program, const size_t *sizes, size_t *slack_worst)
 {
     struct error err;
@@ -434,9 +437,36 @@ static void lifetimes_and_arena_never_overlap(void **state)
     assert_in_range(slack_worst, 100, 150);
 }
 
+/* What random_graph.h promises; other tests rely on it. */
+static void random_graphs_hold_every_layer_kind(void **state)
+{
+    (void)state;
+    for (uint64_t start_seed = 1; start_seed <= 161; start_seed += 40) {
+        int32_t seen[LAYER_KIND_COUNT] = {0}, grouped = 0, strided = 0, to_itself = 0;
+        for (uint64_t seed = start_seed; seed < start_seed + 40; seed++) {
+            struct error err;
+            struct graph graph;
+            if (random_graph_make(&graph, seed, &err) != ST_OK)
+                fail_msg("graph %llu: %s", (unsigned long long)seed, err.message);
+            for (int32_t i = 0; i < graph.count; i++) {
+                const struct layer *layer = &graph.layers[i];
+                seen[layer->kind]++;
+                grouped += layer->kind == LAYER_CONV && layer->groups > 1;
+                strided += layer->stride > 1 && layer->pad_h > 0;
+                to_itself += layer->kind == LAYER_ADD && layer->inputs[0] == layer->inputs[1];
+            }
+            graph_free(&graph);
+        }
+        for (int32_t kind = 0; kind < LAYER_KIND_COUNT; kind++)
+            assert_true(seen[kind] > 3);
+        assert_true(grouped > 0 && strided > 0 && to_itself > 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_graphs_hold_every_layer_kind),
         cmocka_unit_test(norm_and_relu_fuse),
         cmocka_unit_test(nothing_fuses_where_another_reads_between),
         cmocka_unit_test(norm_add_and_relu_fuse),

@@ -44,7 +44,7 @@ static void test_defaults(void **state)
         {"search.width", "0"},
         {"search.morphs", "[\"deepen\", \"widen\", \"add_skip\", \"concat_skip\", \"kernel\"]"},
         {"search.max_morphs", "2"},
-        {"search.noise", "0.001"},
+        {"search.noise", "0.00025"},
         {"search.beta", "2.5"},
         {"search.skip_weight", "1.0"},
         {"search.random_share", "0.2"},

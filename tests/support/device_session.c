@@ -22,8 +22,8 @@ void session_bind(struct device_session *session)
 
 void session_upload(struct device_session *session)
 {
-    demand(session, session->ops->weights_upload(session->device, session->weights, SLOT_VALUE, session->values,
-                                                 &session->err));
+    demand(session, session->ops->weights_upload(session->device, session->weights, SLOT_VALUE,
+                                                 session->values, &session->err));
 }
 
 void session_open(struct device_session *session, const struct device_ops *ops, const struct graph *graph,
@@ -46,7 +46,8 @@ void session_open(struct device_session *session, const struct device_ops *ops, 
         session->samples[i] = i;
     random_graph_weights(&session->program.weights, seed, session->values);
     session_upload(session);
-    demand(session, ops->weights_upload(session->device, session->weights, SLOT_AVERAGE, session->values, err));
+    demand(session,
+           ops->weights_upload(session->device, session->weights, SLOT_AVERAGE, session->values, err));
     demand(session, ops->program_prepare(session->device, &session->program, &session->prepared, err));
     session->binding = (struct device_binding){
         .weights = session->weights,
@@ -90,19 +91,21 @@ float *session_read(struct device_session *session, int32_t tensor)
 {
     float *values = malloc(session_count(session, tensor) * sizeof *values);
     assert_non_null(values);
-    demand(session, session->ops->program_tensor(session->device, session->prepared, tensor, values, &session->err));
+    demand(session,
+           session->ops->program_tensor(session->device, session->prepared, tensor, values, &session->err));
     return values;
 }
 
 void session_write(struct device_session *session, int32_t tensor, const float *values)
 {
-    demand(session,
-           session->ops->program_set_tensor(session->device, session->prepared, tensor, values, &session->err));
+    demand(session, session->ops->program_set_tensor(session->device, session->prepared, tensor, values,
+                                                     &session->err));
 }
 
 void session_run_op(struct device_session *session, int32_t op, const struct step *step)
 {
-    demand(session, session->ops->program_run_op(session->device, session->prepared, op, step, &session->err));
+    demand(session,
+           session->ops->program_run_op(session->device, session->prepared, op, step, &session->err));
 }
 
 void session_run(struct device_session *session, const struct step *step)

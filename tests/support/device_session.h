@@ -1,4 +1,5 @@
-/* A graph ready to run on a device, for tests: device, random images, weights, program, bound. Failures end the test. */
+/* A graph ready to run on a device, for tests: device, random images, weights, program, bound. Failures end
+ * the test. */
 #ifndef NASRUN_TESTS_SUPPORT_DEVICE_SESSION_H
 #define NASRUN_TESTS_SUPPORT_DEVICE_SESSION_H
 
@@ -19,8 +20,8 @@ struct device_session {
     struct error err;
 };
 
-/* Images and weights are drawn from `seed`; value and average slots hold the same. Bound with SGD, no shuffling, no
- * augmentation, one thread. */
+/* Images and weights are drawn from `seed`; value and average slots hold the same. Bound with SGD, no
+ * shuffling, no augmentation, one thread. */
 void session_open(struct device_session *session, const struct device_ops *ops, const struct graph *graph,
                   const struct lower_options *options, int32_t image_count, uint64_t seed);
 void session_close(struct device_session *session);

@@ -16,7 +16,8 @@ static const float *weights_of(const struct weight_table *table, const float *we
     return found < 0 ? NULL : weights + table->tensors[found].offset;
 }
 
-/* The window of output row or column `at`: from *begin to before *end of an input `size` long, its tap 0 at *corner. */
+/* The window of output row or column `at`: from *begin to before *end of an input `size` long, its tap 0 at
+ * *corner. */
 static void window(int32_t at, int32_t stride, int32_t pad, int32_t kernel, int32_t size, int32_t *corner,
                    int32_t *begin, int32_t *end)
 {
@@ -25,8 +26,8 @@ static void window(int32_t at, int32_t stride, int32_t pad, int32_t kernel, int3
     *end = *corner + kernel > size ? size : *corner + kernel;
 }
 
-static void forward_conv(const struct layer *layer, const struct shape *in, const double *x, const float *kernel,
-                         const float *bias, double *y)
+static void forward_conv(const struct layer *layer, const struct shape *in, const double *x,
+                         const float *kernel, const float *bias, double *y)
 {
     const struct shape *out = &layer->shape;
     int32_t group_in = in->c / layer->groups, group_out = out->c / layer->groups;
@@ -42,7 +43,8 @@ static void forward_conv(const struct layer *layer, const struct shape *in, cons
                     const double *plane = x + (o / group_out * group_in + c) * in->h * in->w;
                     for (int32_t r = y0; r < y1; r++)
                         for (int32_t s = x0; s < x1; s++)
-                            sum += (double)taps[(r - top) * layer->kernel_w + s - left] * plane[r * in->w + s];
+                            sum +=
+                                (double)taps[(r - top) * layer->kernel_w + s - left] * plane[r * in->w + s];
                 }
                 y[(o * out->h + i) * out->w + j] = sum;
             }
@@ -91,8 +93,8 @@ static void forward_dense(const struct layer *layer, size_t inputs, const double
     }
 }
 
-static void forward_batch_norm(const struct layer *layer, const struct weight_table *table, const float *weights,
-                               const double *x, double *y)
+static void forward_batch_norm(const struct layer *layer, const struct weight_table *table,
+                               const float *weights, const double *x, double *y)
 {
     const float *scale = weights_of(table, weights, layer->id, WEIGHT_SCALE);
     const float *shift = weights_of(table, weights, layer->id, WEIGHT_SHIFT);
@@ -107,8 +109,9 @@ static void forward_batch_norm(const struct layer *layer, const struct weight_ta
 }
 
 /* `outputs[i]` is layer i's output, made for all layers before `layer`. */
-static void forward_layer(const struct graph *graph, const struct layer *layer, const struct weight_table *table,
-                          const float *weights, double *const *outputs, double *y)
+static void forward_layer(const struct graph *graph, const struct layer *layer,
+                          const struct weight_table *table, const float *weights, double *const *outputs,
+                          double *y)
 {
     const struct shape *in = &graph->layers[layer->inputs[0]].shape;
     const double *x = outputs[layer->inputs[0]];
@@ -159,7 +162,7 @@ bool graph_forward(const struct graph *graph, const struct weight_table *table, 
     size_t total = 0;
     for (int32_t i = 0; i < graph->count; i++)
         total += shape_size(&graph->layers[i].shape);
-    double **outputs = calloc((size_t)graph->count, sizeof *outputs);
+    double **outputs = calloc((uint32_t)graph->count, sizeof *outputs);
     double *values = malloc(total * sizeof *values);
     bool made = outputs && values;
     if (!made)
@@ -174,7 +177,8 @@ bool graph_forward(const struct graph *graph, const struct weight_table *table, 
         else
             forward_layer(graph, layer, table, weights, outputs, outputs[i]);
     }
-    memcpy(logits, outputs[graph->count - 1], shape_size(&graph->layers[graph->count - 1].shape) * sizeof *logits);
+    memcpy(logits, outputs[graph->count - 1],
+           shape_size(&graph->layers[graph->count - 1].shape) * sizeof *logits);
 out:
     free(values);
     free(outputs);

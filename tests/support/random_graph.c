@@ -1,4 +1,5 @@
-/* Random graphs: layers are drawn and appended one after another, then what nobody reads is joined for the classifier. */
+/* Random graphs: layers are drawn and appended one after another, then what nobody reads is joined for the
+ * classifier. */
 #include "tests/support/random_graph.h"
 
 #include "host/base/random.h"
@@ -107,11 +108,13 @@ static void append_block(struct drawing *drawing)
 {
     int32_t input = draw_input(drawing);
     int32_t kind = drawing->block_kind++ % 4;
-    struct layer conv = {.kind = LAYER_CONV, .input_count = 1, .inputs = {input}, .kernel_h = 3, .kernel_w = 3};
+    struct layer conv = {
+        .kind = LAYER_CONV, .input_count = 1, .inputs = {input}, .kernel_h = 3, .kernel_w = 3};
     conv.stride = conv.pad_h = conv.pad_w = conv.groups = 1;
     conv.out_channels = shape_of(drawing, input).c;
     int32_t branch = append_simple(drawing, LAYER_BATCH_NORM, append(drawing, conv));
-    int32_t shortcut = kind == 1 ? append_simple(drawing, LAYER_BATCH_NORM, input) : input; /* both batch norms */
+    int32_t shortcut =
+        kind == 1 ? append_simple(drawing, LAYER_BATCH_NORM, input) : input; /* both batch norms */
     int32_t sum = append_add(drawing, shortcut, branch);
     if (kind == 2)
         append_simple(drawing, LAYER_DROPOUT, branch); /* the batch norm has a second reader */
@@ -236,8 +239,8 @@ void random_graph_weights(const struct weight_table *table, uint64_t seed, float
     }
 }
 
-enum status random_images_make(struct random_images *images, const struct graph *graph, int32_t count, uint64_t seed,
-                               struct error *err)
+enum status random_images_make(struct random_images *images, const struct graph *graph, int32_t count,
+                               uint64_t seed, struct error *err)
 {
     struct shape shape = graph->layers[0].shape;
     size_t pixels = (size_t)count * (size_t)shape.c * (size_t)shape.h * (size_t)shape.w;

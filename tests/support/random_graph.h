@@ -5,23 +5,24 @@
 #include "host/net/graph.h"
 #include "host/program/device.h"
 
-/* A valid graph: images of 1 to 3 channels and 5 to 9 pixels a side, a dozen layers, 2 to 5 classes. Every layer kind,
- * odd strides, paddings and groups, residual blocks, layers with several readers and adds of a layer with itself occur
- * within any 40 seeds in a row. The graph is the caller's to free. */
+/* A valid graph: images of 1 to 3 channels and 5 to 9 pixels a side, a dozen layers, 2 to 5 classes. Every
+ * layer kind, odd strides, paddings and groups, residual blocks, layers with several readers and adds of a
+ * layer with itself occur within any 40 seeds in a row. The graph is the caller's to free. */
 enum status random_graph_make(struct graph *graph, uint64_t seed, struct error *err);
 
-/* Weights for any table into values[table->total]: multiples of 2^-16 below 2 in size, so that a change by 2^-22 is
- * exact in float; nothing is zero by design, variances lie in [0.5, 1.5]. Gaps hold zeros. */
+/* Weights for any table into values[table->total]: multiples of 2^-16 below 2 in size, so that a change by
+ * 2^-22 is exact in float; nothing is zero by design, variances lie in [0.5, 1.5]. Gaps hold zeros. */
 void random_graph_weights(const struct weight_table *table, uint64_t seed, float *values);
 
-/* `count` images of noise, of the graph's input shape and with its number of classes; `view` points into the rest. */
+/* `count` images of noise, of the graph's input shape and with its number of classes; `view` points into the
+ * rest. */
 struct random_images {
     struct dataset_view view;
     uint8_t *pixels;
     int32_t *labels;
 };
-enum status random_images_make(struct random_images *images, const struct graph *graph, int32_t count, uint64_t seed,
-                               struct error *err);
+enum status random_images_make(struct random_images *images, const struct graph *graph, int32_t count,
+                               uint64_t seed, struct error *err);
 void random_images_free(struct random_images *images);
 
 #endif

@@ -1,4 +1,4 @@
-#include "tests/support/graph_random.h"
+#include "tests/support/tangled_graph.h"
 
 #include <math.h>
 #include <string.h>
@@ -14,7 +14,8 @@ static struct layer new_layer(enum layer_kind kind, int32_t input)
 }
 
 /* Kernel and padding that leave at least one pixel of `side`. */
-static void random_window(struct random_sequence *random, int32_t side, int32_t most, int32_t *kernel, int32_t *pad)
+static void random_window(struct random_sequence *random, int32_t side, int32_t most, int32_t *kernel,
+                          int32_t *pad)
 {
     *kernel = 1 + below(random, most);
     *pad = below(random, *kernel / 2 + 1);
@@ -22,7 +23,8 @@ static void random_window(struct random_sequence *random, int32_t side, int32_t 
         *kernel = side + 2 * *pad;
 }
 
-static enum status add_conv(struct graph *graph, struct random_sequence *random, int32_t input, struct error *err)
+static enum status add_conv(struct graph *graph, struct random_sequence *random, int32_t input,
+                            struct error *err)
 {
     const struct shape *in = &graph->layers[input].shape;
     struct layer layer = new_layer(LAYER_CONV, input);
@@ -51,7 +53,8 @@ static enum status add_conv(struct graph *graph, struct random_sequence *random,
     return graph_append(graph, layer, NULL, err);
 }
 
-static enum status add_pool(struct graph *graph, struct random_sequence *random, int32_t input, struct error *err)
+static enum status add_pool(struct graph *graph, struct random_sequence *random, int32_t input,
+                            struct error *err)
 {
     const struct shape *in = &graph->layers[input].shape;
     struct layer layer = new_layer(below(random, 2) == 0 ? LAYER_MAX_POOL : LAYER_AVERAGE_POOL, input);
@@ -61,9 +64,10 @@ static enum status add_pool(struct graph *graph, struct random_sequence *random,
     return graph_append(graph, layer, NULL, err);
 }
 
-/* An add or a concat of `input` with layers that fit it, drawn with repetition. An add of a layer with itself only where
- * no other fits. */
-static enum status add_joint(struct graph *graph, struct random_sequence *random, int32_t input, struct error *err)
+/* An add or a concat of `input` with layers that fit it, drawn with repetition. An add of a layer with itself
+ * only where no other fits. */
+static enum status add_joint(struct graph *graph, struct random_sequence *random, int32_t input,
+                             struct error *err)
 {
     struct shape shape = graph->layers[input].shape;
     struct layer layer = new_layer(below(random, 2) == 0 ? LAYER_ADD : LAYER_CONCAT, input);
@@ -135,7 +139,8 @@ static enum status join_ends(struct graph *graph, struct error *err)
     return ST_OK;
 }
 
-static enum status add_dense(struct graph *graph, struct random_sequence *random, int32_t outputs, struct error *err)
+static enum status add_dense(struct graph *graph, struct random_sequence *random, int32_t outputs,
+                             struct error *err)
 {
     struct layer dense = new_layer(LAYER_DENSE, graph->count - 1);
     dense.out_channels = outputs;
@@ -143,10 +148,9 @@ static enum status add_dense(struct graph *graph, struct random_sequence *random
     return graph_append(graph, dense, NULL, err);
 }
 
-enum status graph_random(struct graph *graph, struct random_sequence *random, struct error *err)
+enum status tangled_graph_make(struct graph *graph, struct random_sequence *random, struct error *err)
 {
-    enum status st =
-        graph_new(graph, 1 + below(random, 3), 4 + below(random, 9), 4 + below(random, 9), err);
+    enum status st = graph_new(graph, 1 + below(random, 3), 4 + below(random, 9), 4 + below(random, 9), err);
     int32_t wanted = 3 + below(random, 9), loose = 0;
     for (int32_t i = 0; st == ST_OK && i < wanted; i++)
         st = add_any(graph, random, err);
@@ -171,11 +175,12 @@ enum status graph_random(struct graph *graph, struct random_sequence *random, st
 static double random_normal(struct random_sequence *random)
 {
     double first, second;
-    random_normal2(random_draw(random->seed, random->stream, random->counter++, random->part), &first, &second);
+    random_normal2(random_draw(random->seed, random->stream, random->counter++, random->part), &first,
+                   &second);
     return first;
 }
 
-void graph_random_weights(const struct weight_table *table, struct random_sequence *random, float *values)
+void tangled_graph_weights(const struct weight_table *table, struct random_sequence *random, float *values)
 {
     memset(values, 0, table->total * sizeof *values);
     for (int32_t t = 0; t < table->count; t++) {

@@ -1,0 +1,273 @@
+/* PNG and JPEG of every kind, one file at a time, and the broken ones. */
+#include "host/base/file.h"
+#include "host/data/data_internal.h"
+#include "tests/support/data_files.h"
+
+#include <png.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* cmocka.h needs the headers above. */
+#include <cmocka.h>
+
+static const struct data_files_png cases[] = {
+    {PNG_COLOR_TYPE_GRAY, 1, 5, 11, false, false},      {PNG_COLOR_TYPE_GRAY, 2, 5, 11, true, false},
+    {PNG_COLOR_TYPE_GRAY, 4, 5, 11, false, true},       {PNG_COLOR_TYPE_GRAY, 8, 9, 7, false, false},
+    {PNG_COLOR_TYPE_GRAY, 8, 9, 7, true, true},         {PNG_COLOR_TYPE_GRAY, 16, 9, 7, false, false},
+    {PNG_COLOR_TYPE_GRAY_ALPHA, 8, 9, 7, false, false}, {PNG_COLOR_TYPE_GRAY_ALPHA, 16, 9, 7, true, false},
+    {PNG_COLOR_TYPE_RGB, 8, 9, 7, false, false},        {PNG_COLOR_TYPE_RGB, 8, 9, 7, true, true},
+    {PNG_COLOR_TYPE_RGB, 16, 9, 7, false, false},       {PNG_COLOR_TYPE_RGB_ALPHA, 8, 9, 7, true, false},
+    {PNG_COLOR_TYPE_RGB_ALPHA, 16, 9, 7, false, false}, {PNG_COLOR_TYPE_PALETTE, 2, 5, 11, false, false},
+    {PNG_COLOR_TYPE_PALETTE, 4, 5, 11, true, true},     {PNG_COLOR_TYPE_PALETTE, 8, 9, 7, false, true},
+};
+
+static char *path_in(const char *folder, const char *name)
+{
+    char *path = file_join(folder, name);
+    assert_non_null(path);
+    return path;
+}
+
+/* The sample as 8 bits, by the definition: the nearest to value / most * 255. */
+static double wanted_sample(const struct data_files_png *png, int32_t y, int32_t x, int32_t c)
+{
+    return (double)data_files_sample(png, y, x, c) * 255 / ((1u << png->depth) - 1);
+}
+
+/* Colour c (of 3) of a pixel on white, worked out from the samples alone. */
+static double wanted_colour(const struct data_files_png *png, int32_t y, int32_t x, int32_t c)
+{
+    bool grey = (png->colour_type & PNG_COLOR_MASK_COLOR) == 0;
+    double value = 0, alpha = 1;
+    if (png->colour_type == PNG_COLOR_TYPE_PALETTE) {
+        uint32_t index = data_files_sample(png, y, x, 0);
+        value = c == 0 ? index * 16 : c == 1 ? 255 - index * 16 : index;
+        alpha = png->transparent && index == 0 ? 128 / 255.0 : 1;
+        return value * alpha + 255 * (1 - alpha);
+    }
+    value = wanted_sample(png, y, x, grey ? 0 : c);
+    if (png->colour_type & PNG_COLOR_MASK_ALPHA)
+        alpha = wanted_sample(png, y, x, grey ? 1 : 3) / 255;
+    if (png->transparent) {
+        bool same = true;
+        for (int32_t k = 0; k < (grey ? 1 : 3); k++)
+            same = same && data_files_sample(png, y, x, k) == data_files_sample(png, 0, 0, k);
+        alpha = same ? 0 : 1;
+    }
+    return value * alpha + 255 * (1 - alpha);
+}
+
+/* Every kind of PNG against its definition. Rounding happens at most three times: the value, the alpha, their
+ * mix. */
+static void test_png(void **state)
+{
+    (void)state;
+    char *folder = data_files_folder(), *path = path_in(folder, "a.png");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct data_files_png *png = &cases[i];
+        struct error err;
+        struct image_info info;
+        struct image image;
+        bool grey = (png->colour_type & PNG_COLOR_MASK_COLOR) == 0;
+        data_files_png(folder, "a.png", png);
+        assert_int_equal(image_probe(path, &info, &err), ST_OK);
+        assert_int_equal(info.height, png->height);
+        assert_int_equal(info.width, png->width);
+        assert_int_equal(info.grey, grey);
+        assert_int_equal(info.deep, png->depth == 16);
+        assert_int_equal(info.alpha, png->transparent || (png->colour_type & PNG_COLOR_MASK_ALPHA) != 0);
+        assert_int_equal(info.palette, png->colour_type == PNG_COLOR_TYPE_PALETTE);
+        assert_int_equal(image_decode(path, 3, 1, &image, &err), ST_OK);
+        assert_int_equal(image.channels, 3);
+        bool exact = png->depth < 16 && (png->colour_type & PNG_COLOR_MASK_ALPHA) == 0 && !png->transparent;
+        for (int32_t k = 0; k < png->height * png->width * 3; k++) {
+            double wanted = wanted_colour(png, k / 3 / png->width, k / 3 % png->width, k % 3);
+            double off = image.pixels[k] - wanted;
+            if (!(off >= -(exact ? 0 : 1.5) && off <= (exact ? 0 : 1.5)))
+                fail_msg("case %zu, place %d: %d, expected %g", i, k, image.pixels[k], wanted);
+        }
+        free(image.pixels);
+        assert_int_equal(image_decode(path, 1, 1, &image, &err), ST_OK);
+        assert_int_equal(image.channels, 1);
+        double luma = 0.299 * wanted_colour(png, 1, 2, 0) + 0.587 * wanted_colour(png, 1, 2, 1) +
+                      0.114 * wanted_colour(png, 1, 2, 2);
+        double off = image.pixels[png->width + 2] - luma;
+        assert_true(off >= -2 && off <= 2);
+        free(image.pixels);
+    }
+    free(path);
+    data_files_remove(folder);
+}
+
+static void test_jpeg(void **state)
+{
+    static const uint8_t colour[3] = {200, 120, 40};
+    (void)state;
+    char *folder = data_files_folder(), *path = path_in(folder, "a.jpg");
+    for (int32_t channels = 1; channels <= 4; channels++) {
+        struct error err;
+        struct image_info info;
+        struct image image;
+        if (channels == 2)
+            continue;
+        data_files_jpeg(folder, "a.jpg", channels, 21, 34, colour[0], colour[1], colour[2]);
+        assert_int_equal(image_probe(path, &info, &err), ST_OK);
+        assert_int_equal(info.height, 21);
+        assert_int_equal(info.width, 34);
+        assert_int_equal(info.grey, channels == 1);
+        for (int32_t shrink = 1; shrink <= 8; shrink *= 2) {
+            assert_int_equal(image_decode(path, 3, shrink, &image, &err), ST_OK);
+            assert_int_equal(image.height, (21 + shrink - 1) / shrink);
+            assert_int_equal(image.width, (34 + shrink - 1) / shrink);
+            for (int32_t i = 0; i < image.height * image.width * 3; i++) {
+                int off = image.pixels[i] - colour[channels == 1 ? 0 : i % 3];
+                assert_true(off >= -3 && off <= 3); /* quality 95 */
+            }
+            free(image.pixels);
+        }
+    }
+    free(path);
+    data_files_remove(folder);
+}
+
+/* What the dataset reports of its images, and that one image read alone is the same as in the dataset. */
+static void test_policy_and_single(void **state)
+{
+    struct dataset set;
+    struct error err;
+    (void)state;
+    char *folder = data_files_folder(), *path = path_in(folder, "a/1.png");
+    struct job_dataset job = data_files_job(folder);
+    uint8_t alone[3 * 9 * 7];
+    data_files_png(folder, "a/0.png", &cases[5]);
+    data_files_png(folder, "a/1.png", &cases[12]);
+    data_files_png(folder, "b/0.png", &cases[15]);
+    data_files_jpeg(folder, "b/1.jpg", 3, 40, 60, 9, 9, 200);
+    data_files_load(&job, &set);
+    assert_int_equal(set.height, 9);
+    assert_int_equal(set.width, 7);
+    assert_int_equal(set.resized, 1);
+    assert_string_equal(set.policy,
+                        "sizes to 9 x 7 (median, capped, stretched, antialiased; 1 images); palettes "
+                        "expanded (1); 16 bits reduced to 8 (2); alpha composited on white (2); grey "
+                        "repeated as RGB (1)");
+    assert_int_equal(data_read_image(path, 3, 9, 7, "stretch", alone, &err), ST_OK);
+    assert_memory_equal(alone, set.pixels + sizeof(alone), sizeof(alone));
+    free(path);
+    path = path_in(folder, "b/1.jpg");
+    assert_int_equal(data_read_image(path, 3, 9, 7, "stretch", alone, &err), ST_OK);
+    assert_memory_equal(alone, set.pixels + 3 * sizeof(alone), sizeof(alone));
+    assert_int_equal(data_read_image(path, 3, 9, 7, "bend", alone, &err), ST_RANGE);
+    data_free(&set);
+    free(path);
+    data_files_remove(folder);
+}
+
+/* The file must be refused by the decoder, with its path and the words. */
+static void refuse(const char *path, const char *words)
+{
+    struct error err;
+    struct image image;
+    if (image_decode(path, 3, 1, &image, &err) == ST_OK) {
+        free(image.pixels);
+        fail_msg("%s: accepted, expected \"%s\"", path, words);
+    }
+    if (strncmp(err.message, path, strlen(path)) != 0 || strstr(err.message, words) == NULL)
+        fail_msg("\"%s\", expected \"%s\"", err.message, words);
+    assert_null(image.pixels);
+}
+
+static void test_cut(void **state)
+{
+    (void)state;
+    char *folder = data_files_folder(), *png = path_in(folder, "a.png"), *jpeg = path_in(folder, "a.jpg");
+    char *data = NULL;
+    size_t length = 0;
+    struct error err;
+    data_files_png(folder, "a.png", &cases[11]);
+    assert_int_equal(file_read(png, &data, &length, &err), ST_OK);
+    free(data);
+    for (size_t cut = 8; cut < length; cut++) {
+        data_files_png(folder, "a.png", &cases[11]);
+        data_files_cut(folder, "a.png", (long)cut);
+        refuse(png, "broken PNG");
+    }
+    data_files_jpeg(folder, "a.jpg", 3, 64, 64, 200, 100, 7);
+    assert_int_equal(file_read(jpeg, &data, &length, &err), ST_OK);
+    free(data);
+    for (size_t cut = 3; cut + 2 < length; cut += 5) {
+        data_files_jpeg(folder, "a.jpg", 3, 64, 64, 200, 100, 7);
+        data_files_cut(folder, "a.jpg", (long)cut);
+        refuse(jpeg, "broken JPEG");
+    }
+    free(png);
+    free(jpeg);
+    data_files_remove(folder);
+}
+
+/* The file's byte `at` replaced. */
+static void patch(const char *path, long at, const uint8_t *bytes, size_t count)
+{
+    FILE *stream = fopen(path, "r+b");
+    assert_non_null(stream);
+    assert_int_equal(fseek(stream, at, SEEK_SET), 0);
+    assert_int_equal(fwrite(bytes, 1, count, stream), count);
+    assert_int_equal(fclose(stream), 0);
+}
+
+/* Where the JPEG's frame head (SOF0) starts: height at +5, width at +7. */
+static long frame_of(const char *path)
+{
+    char *data = NULL;
+    size_t length = 0, at = 0;
+    struct error err;
+    assert_int_equal(file_read(path, &data, &length, &err), ST_OK);
+    while (at + 9 < length && !((uint8_t)data[at] == 0xff && (uint8_t)data[at + 1] == 0xc0))
+        at++;
+    free(data);
+    assert_true(at + 9 < length);
+    return (long)at;
+}
+
+static void test_refused(void **state)
+{
+    static const uint8_t zero[4] = {0, 0, 0, 0}, large[4] = {0, 0, 0x40, 1};
+    (void)state;
+    char *folder = data_files_folder(), *png = path_in(folder, "a.png"), *jpeg = path_in(folder, "a.jpg");
+    data_files_png(folder, "a.png", &cases[8]);
+    patch(png, 16, zero, 4);
+    refuse(png, "height 9 and width 0, expected sides of 1 to 16384");
+    data_files_png(folder, "a.png", &cases[8]);
+    patch(png, 20, large, 4);
+    refuse(png, "height 16385 and width 7, expected sides of 1 to 16384");
+    data_files_png(folder, "a.png", &cases[8]);
+    patch(png, 60, large, 4); /* the pixels' checksum notices */
+    refuse(png, "broken PNG");
+    data_files_jpeg(folder, "a.jpg", 3, 16, 16, 1, 2, 3);
+    patch(jpeg, frame_of(jpeg) + 5, zero, 2);
+    refuse(jpeg, "broken JPEG: Empty JPEG image");
+    data_files_jpeg(folder, "a.jpg", 3, 16, 16, 1, 2, 3);
+    patch(jpeg, frame_of(jpeg) + 7, large + 2, 2);
+    refuse(jpeg, "height 16 and width 16385, expected sides of 1 to 16384");
+    data_files_write_text(folder, "a.png", "");
+    refuse(png, "an empty file, expected PNG or JPEG");
+    data_files_write_text(folder, "a.png", "GIF89a....");
+    refuse(png, "the file starts with 47 49 46, expected PNG or JPEG");
+    refuse(folder, "is a folder, expected an image");
+    free(png);
+    free(jpeg);
+    data_files_remove(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_png), cmocka_unit_test(test_jpeg),    cmocka_unit_test(test_policy_and_single),
+        cmocka_unit_test(test_cut), cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,160 @@
+/* Drawing: what is drawn fits, is what the room promises to prefer, is the same for the same seed, and grows
+ * the starting architectures without changing them. */
+#include "host/morph/morph.h"
+#include "host/net/start.h"
+#include "tests/support/network.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { ALL = (1 << MORPH_KIND_COUNT) - 1, DRAWS = 2000 };
+
+static struct graph start(const char *name, int32_t width, int32_t side)
+{
+    struct graph graph;
+    struct error err = {0};
+    if (start_make(&graph, name, width, (struct shape){0, 3, side, side}, 10, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    return graph;
+}
+
+static struct random_sequence sequence(uint32_t part)
+{
+    return (struct random_sequence){.seed = 3, .stream = RANDOM_SEARCH, .part = part};
+}
+
+static void test_starting_architectures_grow(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int morphs;
+    } cases[] = {{"lean", 20}, {"cnn", 20}, {"resnet", 12}, {"densenet", 6}};
+    for (uint32_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        struct random_sequence random = sequence(c);
+        struct graph graph = start(cases[c].name, 8, 8);
+        struct network network;
+        struct logits before, after;
+        network_start(&network, &graph, &random);
+        network_evaluate(&network, c, &before);
+        assert_true(before.values[0][0] != before.values[1][0]);
+        for (int i = 0; i < cases[c].morphs; i++) {
+            struct morph morph;
+            struct error err = {0};
+            if (morph_draw(&network.graph, ALL, &random, &morph, &err) != ST_OK ||
+                network_grow(&network, &morph, 0.0f, random_next(&random), &err) != ST_OK)
+                fail_msg("%s: %s", cases[c].name, err.message);
+        }
+        network_evaluate(&network, c, &after);
+        assert_true(logits_difference(&before, &after) <= 1e-6);
+        network_free(&network);
+    }
+}
+
+static void check_width(const struct graph *graph, const struct morph *morph)
+{
+    int32_t channels = graph->layers[graph_find(graph, morph->a)].shape.c;
+    assert_true(morph->amount * 2 >= channels && morph->amount <= channels);
+    assert_int_equal((channels + morph->amount) % 8, 0);
+}
+
+static void check_deepen(const struct graph *graph, const struct morph *morph)
+{
+    int32_t a = graph_find(graph, morph->a);
+    assert_int_not_equal(morph->variant, DEEPEN_RELU); /* a second ReLU would never do anything */
+    if (morph->variant != DEEPEN_BATCH_NORM)
+        return;
+    assert_int_not_equal(graph->layers[a].kind, LAYER_BATCH_NORM);
+    for (int32_t i = a + 1; i < graph->count; i++)
+        assert_true(graph->layers[i].kind != LAYER_BATCH_NORM || graph->layers[i].inputs[0] != a);
+}
+
+static void test_draws_are_what_is_promised(void **state)
+{
+    (void)state;
+    struct graph graph = start("resnet", 16, 16);
+    struct random_sequence random = sequence(9);
+    int kinds[MORPH_KIND_COUNT] = {0}, variants[DEEPEN_VARIANT_COUNT] = {0}, behind_relu = 0;
+    for (int i = 0; i < DRAWS; i++) {
+        struct morph morph;
+        struct error err = {0};
+        assert_int_equal(morph_draw(&graph, ALL, &random, &morph, &err), ST_OK);
+        assert_true(graph_find(&graph, morph.a) >= 0 && graph_find(&graph, morph.a) < graph.count - 1);
+        kinds[morph.kind]++;
+        if (morph.kind == MORPH_WIDEN)
+            check_width(&graph, &morph);
+        if (morph.kind == MORPH_DEEPEN) {
+            check_deepen(&graph, &morph);
+            variants[morph.variant]++;
+            behind_relu += graph.layers[graph_find(&graph, morph.a)].kind == LAYER_RELU;
+        }
+    }
+    for (int kind = 0; kind < MORPH_KIND_COUNT; kind++) /* 400 each but for those tried again; deviation 18 */
+        assert_in_range(kinds[kind], 200, 600);
+    assert_true(behind_relu * 10 >= kinds[MORPH_DEEPEN] * 7);
+    assert_true(variants[DEEPEN_RESIDUAL] + variants[DEEPEN_CONV_RELU] >= kinds[MORPH_DEEPEN] * 6 / 10);
+    assert_true(variants[DEEPEN_BATCH_NORM] > 0 && variants[DEEPEN_CONV] > 0 && variants[DEEPEN_DENSE] > 0);
+    graph_free(&graph);
+}
+
+static void test_the_same_seed_draws_the_same(void **state)
+{
+    (void)state;
+    struct graph graph = start("lean", 16, 16);
+    struct random_sequence first = sequence(4), second = sequence(4), other = sequence(5);
+    int differing = 0;
+    for (int i = 0; i < 50; i++) {
+        struct morph a = {0}, b = {0}, c = {0};
+        struct error err = {0};
+        assert_int_equal(morph_draw(&graph, ALL, &first, &a, &err), ST_OK);
+        assert_int_equal(morph_draw(&graph, ALL, &second, &b, &err), ST_OK);
+        assert_int_equal(morph_draw(&graph, ALL, &other, &c, &err), ST_OK);
+        assert_true(a.kind == b.kind && a.a == b.a && a.b == b.b && a.amount == b.amount &&
+                    a.variant == b.variant);
+        differing += a.kind != c.kind || a.a != c.a || a.b != c.b;
+    }
+    assert_true(differing >= 25);
+    assert_true(first.counter == second.counter);
+    graph_free(&graph);
+}
+
+static void test_only_what_is_allowed_and_fits(void **state)
+{
+    (void)state;
+    struct graph graph = start("lean", 16, 16);
+    struct random_sequence random = sequence(1);
+    struct morph morph;
+    struct error err = {0};
+    for (int kind = 0; kind < MORPH_KIND_COUNT; kind++)
+        for (int i = 0; i < 20; i++) {
+            assert_int_equal(morph_draw(&graph, 1u << kind, &random, &morph, &err), ST_OK);
+            assert_int_equal(morph.kind, kind);
+        }
+    assert_int_equal(morph_draw(&graph, 0, &random, &morph, &err), ST_RANGE);
+    assert_non_null(strstr(err.message, "allowed kinds are 0x0"));
+    graph_free(&graph);
+
+    /* the image and the logits leave no place for anything */
+    struct layer last = {.kind = LAYER_DENSE, .input_count = 1, .out_channels = 3, .stride = 1, .groups = 1};
+    assert_int_equal(graph_new(&graph, 1, 4, 4, &err), ST_OK);
+    assert_int_equal(graph_append(&graph, last, NULL, &err), ST_OK);
+    assert_int_equal(graph_infer(&graph, &err), ST_OK);
+    assert_int_equal(morph_draw(&graph, ALL, &random, &morph, &err), ST_RANGE);
+    assert_non_null(strstr(err.message, "draw of a morph: none of 64 fits, the last: "));
+    graph_free(&graph);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_starting_architectures_grow),
+        cmocka_unit_test(test_draws_are_what_is_promised),
+        cmocka_unit_test(test_the_same_seed_draws_the_same),
+        cmocka_unit_test(test_only_what_is_allowed_and_fits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

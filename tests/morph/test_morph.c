@@ -1,0 +1,479 @@
+/* Morphs one by one on small networks made by hand: the places where keeping the function is difficult, what
+ * is refused, and what the weights of a child are. Every morph that is made is compared with its parent too.
+ */
+#include "host/morph/morph.h"
+#include "tests/support/network.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const double TOLERANCE = 1e-6;
+
+/* ---- networks by hand: the ids are 1, 2, 3 ... in order of append, equal to the indices ---- */
+
+static int32_t append(struct graph *graph, struct layer layer)
+{
+    struct error err = {0};
+    int32_t index = -1;
+    if (graph_append(graph, layer, &index, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    return index;
+}
+
+static struct graph image(int32_t channels, int32_t height, int32_t width)
+{
+    struct graph graph;
+    struct error err = {0};
+    assert_int_equal(graph_new(&graph, channels, height, width, &err), ST_OK);
+    return graph;
+}
+
+static int32_t conv(struct graph *graph, int32_t input, int32_t channels, int32_t stride, int32_t groups)
+{
+    return append(graph, (struct layer){.kind = LAYER_CONV,
+                                        .input_count = 1,
+                                        .inputs = {input},
+                                        .out_channels = channels,
+                                        .kernel_h = 3,
+                                        .kernel_w = 3,
+                                        .pad_h = 1,
+                                        .pad_w = 1,
+                                        .stride = stride,
+                                        .groups = groups,
+                                        .bias = true});
+}
+
+static int32_t plain(struct graph *graph, enum layer_kind kind, int32_t input)
+{
+    return append(
+        graph, (struct layer){.kind = kind, .input_count = 1, .inputs = {input}, .stride = 1, .groups = 1});
+}
+
+static int32_t max_pool(struct graph *graph, int32_t input)
+{
+    return append(graph, (struct layer){.kind = LAYER_MAX_POOL,
+                                        .input_count = 1,
+                                        .inputs = {input},
+                                        .kernel_h = 2,
+                                        .kernel_w = 2,
+                                        .stride = 2,
+                                        .groups = 1});
+}
+
+static int32_t joint(struct graph *graph, enum layer_kind kind, int32_t first, int32_t second)
+{
+    return append(
+        graph,
+        (struct layer){.kind = kind, .input_count = 2, .inputs = {first, second}, .stride = 1, .groups = 1});
+}
+
+static int32_t dense(struct graph *graph, int32_t input, int32_t outputs)
+{
+    return append(graph, (struct layer){.kind = LAYER_DENSE,
+                                        .input_count = 1,
+                                        .inputs = {input},
+                                        .out_channels = outputs,
+                                        .stride = 1,
+                                        .groups = 1,
+                                        .bias = true});
+}
+
+/* Pools what stands last, adds the logits, and draws the weights. */
+static struct network finish(struct graph *graph)
+{
+    struct random_sequence random = {.seed = 5, .stream = RANDOM_TEST};
+    struct network network;
+    dense(graph, plain(graph, LAYER_GLOBAL_POOL, graph->count - 1), 4);
+    network_start(&network, graph, &random);
+    return network;
+}
+
+/* ---- what a morph must do ---- */
+
+/* Grows the network without noise: it must be allowed and keep the function. */
+static void grow(struct network *network, struct morph morph)
+{
+    struct logits before, after;
+    struct error err = {0};
+    network_evaluate(network, 7, &before);
+    if (network_grow(network, &morph, 0.0f, 11, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    network_evaluate(network, 7, &after);
+    assert_true(before.values[0][0] != before.values[1][0]); /* a dead network would prove nothing */
+    assert_true(logits_difference(&before, &after) <= TOLERANCE);
+}
+
+/* It must be refused, with `words` in the message. */
+static void refuse(struct network *network, struct morph morph, const char *words)
+{
+    struct error err = {0};
+    int32_t count = network->graph.count;
+    assert_int_equal(network_grow(network, &morph, 0.0f, 11, &err), ST_RANGE);
+    assert_int_equal(network->graph.count, count);
+    if (!strstr(err.message, words))
+        fail_msg("found \"%s\", expected \"%s\" in it", err.message, words);
+}
+
+static struct morph widen(uint32_t a, int32_t amount)
+{
+    return (struct morph){.kind = MORPH_WIDEN, .a = a, .amount = amount};
+}
+
+static struct morph deepen(uint32_t a, enum deepen_variant variant, int32_t kernel)
+{
+    return (struct morph){.kind = MORPH_DEEPEN, .a = a, .amount = kernel, .variant = variant};
+}
+
+static struct morph skip_over(enum morph_kind kind, uint32_t a, uint32_t b)
+{
+    return (struct morph){.kind = kind, .a = a, .b = b};
+}
+
+static struct layer *layer_of(const struct network *network, uint32_t id)
+{
+    int32_t index = graph_find(&network->graph, id);
+    assert_true(index >= 0);
+    return &network->graph.layers[index];
+}
+
+static const float *weights_of(const struct network *network, uint32_t id, enum weight_role role)
+{
+    int32_t found = weight_find(&network->table, id, role);
+    assert_true(found >= 0);
+    return network->weights + network->table.tensors[found].offset;
+}
+
+/* ---- deepen ---- */
+
+static void test_relu_only_where_nothing_is_negative(void **state)
+{
+    (void)state;
+    struct graph graph = image(2, 8, 8);
+    int32_t first = conv(&graph, 0, 4, 1, 1), norm = plain(&graph, LAYER_BATCH_NORM, first);
+    int32_t relu = plain(&graph, LAYER_RELU, norm), other = plain(&graph, LAYER_RELU, first);
+    int32_t add = joint(&graph, LAYER_ADD, relu, other), mixed = joint(&graph, LAYER_CONCAT, add, norm);
+    int32_t pool = max_pool(&graph, joint(&graph, LAYER_CONCAT, add, relu));
+    joint(&graph, LAYER_CONCAT, max_pool(&graph, mixed), pool);
+    struct network network = finish(&graph);
+    const int32_t negative[] = {0, first, norm, mixed};
+    for (size_t i = 0; i < sizeof negative / sizeof *negative; i++) {
+        refuse(&network, deepen((uint32_t)negative[i], DEEPEN_RELU, 0),
+               "expected a layer whose output is never");
+        refuse(&network, deepen((uint32_t)negative[i], DEEPEN_CONV_RELU, 3),
+               "expected a layer whose output is never");
+    }
+    const int32_t fine[] = {relu, add, pool};
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
+        grow(&network, deepen((uint32_t)fine[i], DEEPEN_RELU, 0));
+        grow(&network, deepen((uint32_t)fine[i], DEEPEN_CONV_RELU, 3));
+    }
+    network_free(&network);
+}
+
+static void test_deepen_adds_what_it_says(void **state)
+{
+    (void)state;
+    struct graph graph = image(2, 8, 8);
+    int32_t relu = plain(&graph, LAYER_RELU, conv(&graph, 0, 4, 1, 1));
+    joint(&graph, LAYER_ADD, relu, conv(&graph, relu, 4, 1, 1));
+    struct network network = finish(&graph);
+    grow(&network, deepen((uint32_t)relu, DEEPEN_RESIDUAL, 3));
+    /* relu, new conv, new norm, new add, then what was there: both readers of the ReLU read the add now */
+    const struct layer *layers = network.graph.layers;
+    assert_int_equal(layers[relu + 1].kind, LAYER_CONV);
+    assert_int_equal(layers[relu + 2].kind, LAYER_BATCH_NORM);
+    assert_int_equal(layers[relu + 3].kind, LAYER_ADD);
+    assert_int_equal(layers[relu + 3].inputs[0], relu);
+    assert_int_equal(layers[relu + 4].inputs[0], relu + 3);
+    assert_int_equal(layers[relu + 5].inputs[0], relu + 3);
+    const float *scale = weights_of(&network, layers[relu + 2].id, WEIGHT_SCALE);
+    const float *kernel = weights_of(&network, layers[relu + 1].id, WEIGHT_KERNEL);
+    double square = 0.0;
+    for (int i = 0; i < 4; i++)
+        assert_true(scale[i] == 0.0f);
+    for (int i = 0; i < 4 * 4 * 9; i++)
+        square += (double)kernel[i] * (double)kernel[i];
+    double variance =
+        square / (4 * 4 * 9); /* of 144 numbers: within a third of 2 / fan-in, five deviations nearly */
+    assert_true(fabs(variance * 36.0 / 2.0 - 1.0) <= 0.34);
+
+    refuse(&network, deepen((uint32_t)relu, DEEPEN_CONV, 4), "kernel is 4, expected 1, 3 or 5");
+    refuse(&network, deepen((uint32_t)relu, DEEPEN_DENSE, 0), "expected 1 x 1");
+    refuse(&network, deepen((uint32_t)relu, DEEPEN_VARIANT_COUNT, 3), "variant is 6, expected 0 to 5");
+    refuse(&network, deepen(99, DEEPEN_CONV, 3), "layer 99 is not in the graph");
+    uint32_t last = layers[network.graph.count - 1].id, pool = layers[network.graph.count - 2].id;
+    refuse(&network, deepen(last, DEEPEN_DENSE, 0), "is the last");
+    grow(&network, deepen(pool, DEEPEN_DENSE, 0));
+    assert_int_equal(layer_of(&network, pool)[1].kind, LAYER_DENSE);
+    assert_int_equal(layer_of(&network, pool)[2].id, last); /* an add with a conv may be negative: no ReLU */
+    grow(&network, deepen((uint32_t)relu, DEEPEN_BATCH_NORM, 0));
+    grow(&network, deepen(0, DEEPEN_CONV, 5));
+    network_free(&network);
+}
+
+/* ---- widen ---- */
+
+static void test_widen_copies_channels_and_shares_weights(void **state)
+{
+    (void)state;
+    struct graph graph = image(2, 6, 6);
+    int32_t first = conv(&graph, 0, 4, 1, 1), norm = plain(&graph, LAYER_BATCH_NORM, first);
+    int32_t second = conv(&graph, plain(&graph, LAYER_RELU, norm), 3, 1, 1);
+    struct network parent = finish(&graph), child = {0};
+    struct error err = {0};
+    struct random_sequence random = {.seed = 5, .stream = RANDOM_TEST};
+    assert_int_equal(graph_copy(&graph, &parent.graph, &err), ST_OK);
+    network_start(&child, &graph, &random); /* the same weights as the parent's */
+    grow(&child, widen((uint32_t)first, 3));
+    assert_int_equal(layer_of(&child, (uint32_t)first)->shape.c, 7);
+
+    const float *wide = weights_of(&child, (uint32_t)norm, WEIGHT_RUNNING_VAR);
+    const float *narrow = weights_of(&parent, (uint32_t)norm, WEIGHT_RUNNING_VAR);
+    const float *read_wide = weights_of(&child, (uint32_t)second, WEIGHT_KERNEL);
+    const float *read_narrow = weights_of(&parent, (uint32_t)second, WEIGHT_KERNEL);
+    int copies[4] = {1, 1, 1, 1}, source[7] = {0, 1, 2, 3, -1, -1, -1};
+    for (int j = 4; j < 7; j++)
+        for (int k = 0; k < 4; k++)
+            if (wide[j] == narrow[k]) {
+                source[j] = k;
+                copies[k]++;
+            }
+    for (int j = 0; j < 7; j++) {
+        assert_true(source[j] >= 0 && copies[source[j]] <= 2);
+        assert_true(wide[j] == narrow[source[j]]);
+        for (int o = 0; o < 3; o++)
+            for (int tap = 0; tap < 9; tap++)
+                assert_true(read_wide[(o * 7 + j) * 9 + tap] * (float)copies[source[j]] ==
+                            read_narrow[(o * 4 + source[j]) * 9 + tap]);
+    }
+
+    refuse(&child, widen((uint32_t)norm, 1), "is batch_norm, expected conv or dense");
+    refuse(&child, widen((uint32_t)first, 8), "amount is 8, expected 1 to 7");
+    refuse(&child, widen((uint32_t)first, 0), "amount is 0");
+    refuse(&child, widen(child.graph.layers[child.graph.count - 1].id, 1), "is the last");
+    network_free(&child);
+    network_free(&parent);
+}
+
+/* Both inputs of a concat come from one convolution: Auto-Keras's networks crash here. */
+static void test_widen_into_both_sides_of_a_concat(void **state)
+{
+    (void)state;
+    struct graph graph = image(3, 6, 6);
+    int32_t first = conv(&graph, 0, 4, 1, 1);
+    int32_t relu = plain(&graph, LAYER_RELU, plain(&graph, LAYER_BATCH_NORM, first));
+    int32_t twice = joint(&graph, LAYER_CONCAT, relu, first);
+    int32_t thrice = joint(&graph, LAYER_CONCAT, relu, twice);
+    conv(&graph, plain(&graph, LAYER_BATCH_NORM, thrice), 5, 2, 1);
+    struct network network = finish(&graph);
+    grow(&network, widen((uint32_t)first, 2));
+    assert_int_equal(layer_of(&network, (uint32_t)thrice)->shape.c, 18);
+    grow(&network, widen((uint32_t)first, 6));
+    network_free(&network);
+}
+
+static void test_widen_through_adds(void **state)
+{
+    (void)state;
+    struct graph graph = image(4, 8, 8);
+    int32_t first = conv(&graph, 0, 4, 1, 1), second = conv(&graph, first, 4, 1, 1);
+    int32_t add = joint(&graph, LAYER_ADD, plain(&graph, LAYER_RELU, first), second);
+    int32_t third = conv(&graph, add, 4, 1, 1), with_image = joint(&graph, LAYER_ADD, third, 0);
+    int32_t left = conv(&graph, with_image, 3, 1, 1), right = conv(&graph, with_image, 2, 1, 1);
+    int32_t both = joint(&graph, LAYER_CONCAT, left, right), other = conv(&graph, both, 5, 1, 1);
+    joint(&graph, LAYER_ADD, other, both);
+    struct network network = finish(&graph);
+    grow(&network, widen((uint32_t)second, 3)); /* the first is an operand too */
+    assert_int_equal(layer_of(&network, (uint32_t)first)->shape.c, 7);
+    assert_int_equal(layer_of(&network, (uint32_t)second)->shape.c, 7);
+    refuse(&network, widen((uint32_t)third, 2), "input 0 is added to it");
+    grow(&network, widen((uint32_t)left, 2)); /* its new channels stand in the middle of the concat's */
+    assert_int_equal(layer_of(&network, (uint32_t)other)->shape.c, 7);
+    grow(&network, widen((uint32_t)right, 1));
+    refuse(&network, widen((uint32_t)other, 2), "would need channels that its inputs do not make");
+    network_free(&network);
+}
+
+static void test_widen_with_groups(void **state)
+{
+    (void)state;
+    struct graph graph = image(3, 8, 8);
+    int32_t first = conv(&graph, 0, 4, 1, 1), depthwise = conv(&graph, first, 4, 1, 4);
+    int32_t doubled = conv(&graph, depthwise, 8, 2, 4), mix = conv(&graph, doubled, 6, 1, 1);
+    int32_t grouped = conv(&graph, mix, 8, 1, 2), again = conv(&graph, grouped, 6, 1, 2);
+    int32_t other = conv(&graph, again, 6, 1, 3);
+    struct network network = finish(&graph);
+    grow(&network, widen((uint32_t)first, 3)); /* through both depthwise convolutions */
+    assert_int_equal(layer_of(&network, (uint32_t)depthwise)->groups, 7);
+    assert_int_equal(layer_of(&network, (uint32_t)doubled)->shape.c, 14);
+    grow(&network, widen((uint32_t)depthwise, 1)); /* is to widen what it reads */
+    assert_int_equal(layer_of(&network, (uint32_t)first)->shape.c, 8);
+    refuse(&network, widen((uint32_t)doubled, 2), "would need channels that its inputs do not make");
+    refuse(&network, widen((uint32_t)mix, 3), "a multiple of 2");
+    grow(&network, widen((uint32_t)mix, 4)); /* two in each block of its reader */
+    grow(&network, widen((uint32_t)grouped, 2));
+    assert_int_equal(layer_of(&network, (uint32_t)grouped)->groups, 2);
+    refuse(&network, widen((uint32_t)again, 3),
+           "would mix channels of several groups"); /* blocks of 2 and of 3 */
+    grow(&network, widen((uint32_t)other, 3));
+    network_free(&network);
+}
+
+static void test_widen_before_a_dense_layer_over_pixels(void **state)
+{
+    (void)state;
+    struct graph graph = image(2, 5, 7);
+    int32_t first = conv(&graph, 0, 3, 1, 1);
+    int32_t hidden = dense(&graph, plain(&graph, LAYER_RELU, first), 6);
+    plain(&graph, LAYER_DROPOUT, plain(&graph, LAYER_RELU, hidden));
+    struct network network = finish(&graph);
+    grow(&network, widen((uint32_t)first, 2));
+    grow(&network, widen((uint32_t)hidden, 6));
+    network_free(&network);
+}
+
+/* Copies that are produced alike and read alike would stay equal for ever. */
+static void test_noise_tells_copies_apart(void **state)
+{
+    (void)state;
+    struct graph graph = image(2, 6, 6);
+    int32_t first = conv(&graph, 0, 2, 1, 1), second = conv(&graph, first, 3, 1, 1);
+    struct network network = finish(&graph);
+    const float *bias = NULL;
+    struct morph doubling = widen((uint32_t)first, 2);
+    assert_int_equal(network_grow(&network, &doubling, 1e-3f, 11, NULL), ST_OK);
+    bias = weights_of(&network, (uint32_t)first, WEIGHT_BIAS);
+    const float *kernel = weights_of(&network, (uint32_t)first, WEIGHT_KERNEL);
+    for (int j = 2; j < 4; j++) {
+        int source = bias[j] == bias[0] ? 0 : 1;
+        assert_true(bias[j] == bias[source]);
+        for (int i = 0; i < 2 * 9; i++) {
+            float change = fabsf(kernel[j * 18 + i] - kernel[source * 18 + i]);
+            assert_true(change > 0.0f && change <= 0.02f); /* two noises of 1e-3 times a deviation below 1 */
+        }
+    }
+    assert_int_equal(layer_of(&network, (uint32_t)second)->shape.c, 3);
+    network_free(&network);
+}
+
+/* ---- skips and kernels ---- */
+
+static void test_skips(void **state)
+{
+    (void)state;
+    struct graph graph = image(2, 9, 8);
+    int32_t first = conv(&graph, 0, 4, 1, 1), relu = plain(&graph, LAYER_RELU, first);
+    int32_t pool = max_pool(&graph, relu), second = conv(&graph, pool, 6, 2, 1);
+    int32_t third = plain(&graph, LAYER_BATCH_NORM, second),
+            aside = plain(&graph, LAYER_RELU, conv(&graph, pool, 6, 2, 1));
+    joint(&graph, LAYER_ADD, third, aside);
+    struct network network = finish(&graph);
+    uint32_t last = network.graph.layers[network.graph.count - 1].id, globe = last - 1, a = (uint32_t)relu;
+    for (int kind = MORPH_ADD_SKIP; kind <= MORPH_CONCAT_SKIP; kind++) {
+        enum morph_kind which = (enum morph_kind)kind;
+        grow(&network, skip_over(which, a, (uint32_t)third)); /* over a pool and a stride */
+        refuse(&network, skip_over(which, a, (uint32_t)third),
+               "there is one from layer 2 to layer 5 already");
+        grow(&network, skip_over(which, (uint32_t)first, (uint32_t)third)); /* another pair */
+        refuse(&network, skip_over(which, a, (uint32_t)third),
+               "already");                          /* the first is still found behind the second */
+        grow(&network, skip_over(which, 0, globe)); /* one pixel: the branch ends in a dense layer */
+        grow(&network, skip_over(which, (uint32_t)first, a)); /* neighbours */
+        refuse(&network, skip_over(which, (uint32_t)third, a), "does not depend on layer 5");
+        refuse(&network, skip_over(which, a, a), "does not depend on layer 2");
+        refuse(&network, skip_over(which, (uint32_t)second, (uint32_t)aside), "does not depend on layer 4");
+        refuse(&network, skip_over(which, a, last), "is the last");
+        refuse(&network, skip_over(which, 99, a), "layer 99 is not in the graph");
+    }
+    network_free(&network);
+}
+
+static void test_a_residual_is_a_skip_already(void **state)
+{
+    (void)state;
+    struct graph graph = image(2, 8, 8);
+    int32_t relu = plain(&graph, LAYER_RELU, conv(&graph, 0, 4, 1, 1));
+    int32_t norm = plain(&graph, LAYER_BATCH_NORM, conv(&graph, relu, 4, 1, 1));
+    joint(&graph, LAYER_ADD, norm, relu);
+    struct network network = finish(&graph);
+    refuse(&network, skip_over(MORPH_ADD_SKIP, (uint32_t)relu, (uint32_t)norm), "already");
+    grow(&network, skip_over(MORPH_CONCAT_SKIP, (uint32_t)relu, (uint32_t)norm));
+    network_free(&network);
+}
+
+static void test_kernels_grow_around_the_old(void **state)
+{
+    (void)state;
+    struct graph graph = image(2, 7, 8);
+    int32_t first = conv(&graph, 0, 4, 2, 1), depthwise = conv(&graph, first, 4, 1, 4);
+    struct network network = finish(&graph);
+    struct morph larger = {.kind = MORPH_KERNEL, .a = (uint32_t)first, .amount = 2};
+    grow(&network, larger);
+    assert_int_equal(layer_of(&network, (uint32_t)first)->kernel_h, 5);
+    assert_int_equal(layer_of(&network, (uint32_t)first)->pad_w, 2);
+    larger.amount = 6;
+    grow(&network, larger);
+    refuse(&network, larger, "would get a kernel of 17, expected at most 11");
+    larger = (struct morph){.kind = MORPH_KERNEL, .a = (uint32_t)depthwise, .amount = 4};
+    grow(&network, larger);
+    larger.amount = 3;
+    refuse(&network, larger, "amount is 3, expected an even number");
+    larger = (struct morph){.kind = MORPH_KERNEL, .a = 3, .amount = 2};
+    refuse(&network, larger, "layer 3 is global_pool, expected conv");
+    larger = (struct morph){.kind = MORPH_KIND_COUNT, .a = 1};
+    refuse(&network, larger, "kind is 5, expected 0 to 4");
+    network_free(&network);
+}
+
+static void test_describe(void **state)
+{
+    (void)state;
+    struct graph graph = image(2, 7, 8);
+    int32_t first = conv(&graph, 0, 4, 2, 1);
+    struct network network = finish(&graph);
+    const struct {
+        struct morph morph;
+        const char *text;
+    } cases[] = {
+        {widen((uint32_t)first, 2), "widen conv 1 4->6"},
+        {deepen((uint32_t)first, DEEPEN_RESIDUAL, 3), "deepen conv 1: residual 3x3"},
+        {deepen((uint32_t)first, DEEPEN_BATCH_NORM, 3), "deepen conv 1: batch_norm"},
+        {skip_over(MORPH_ADD_SKIP, 0, 1), "add skip 0->1"},
+        {skip_over(MORPH_CONCAT_SKIP, 0, 1), "concat skip 0->1"},
+        {{.kind = MORPH_KERNEL, .a = 1, .amount = 2}, "kernel conv 1 3x3->5x5"},
+        {deepen(77, DEEPEN_VARIANT_COUNT, 3), "deepen unknown 77: unknown"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[64], shorter[6];
+        morph_describe(&cases[i].morph, &network.graph, text, sizeof text);
+        assert_string_equal(text, cases[i].text);
+        morph_describe(&cases[i].morph, &network.graph, shorter, sizeof shorter);
+        assert_memory_equal(shorter, cases[i].text, sizeof shorter - 1);
+    }
+    network_free(&network);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_relu_only_where_nothing_is_negative),
+        cmocka_unit_test(test_deepen_adds_what_it_says),
+        cmocka_unit_test(test_widen_copies_channels_and_shares_weights),
+        cmocka_unit_test(test_widen_into_both_sides_of_a_concat),
+        cmocka_unit_test(test_widen_through_adds),
+        cmocka_unit_test(test_widen_with_groups),
+        cmocka_unit_test(test_widen_before_a_dense_layer_over_pixels),
+        cmocka_unit_test(test_noise_tells_copies_apart),
+        cmocka_unit_test(test_skips),
+        cmocka_unit_test(test_a_residual_is_a_skip_already),
+        cmocka_unit_test(test_kernels_grow_around_the_old),
+        cmocka_unit_test(test_describe),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

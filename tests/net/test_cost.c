@@ -1,0 +1,140 @@
+/* Costs against sums worked out by hand. */
+#include "host/net/cost.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static int32_t append(struct graph *graph, struct layer layer)
+{
+    struct error err;
+    int32_t index;
+    if (layer.input_count == 0) {
+        layer.input_count = 1;
+        layer.inputs[0] = graph->count - 1;
+    }
+    if (graph_append(graph, layer, &index, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    return index;
+}
+
+static const struct layer conv = {.kind = LAYER_CONV,
+                                  .out_channels = 8,
+                                  .kernel_h = 3,
+                                  .kernel_w = 3,
+                                  .stride = 1,
+                                  .pad_h = 1,
+                                  .pad_w = 1,
+                                  .groups = 1};
+static const struct layer norm = {.kind = LAYER_BATCH_NORM}, relu = {.kind = LAYER_RELU},
+                          dense = {.kind = LAYER_DENSE, .out_channels = 10, .bias = true};
+
+static void assert_close(double found, double expected)
+{
+    if (!(fabs(found - expected) <= 1e-12 * expected))
+        fail_msg("found %.17g, expected %.17g", found, expected);
+}
+
+/* input 4 x 6 x 6, conv 8, batch norm, relu, dense 10 */
+static void test_chain(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct error err;
+    assert_int_equal(graph_new(&graph, 4, 6, 6, &err), ST_OK);
+    append(&graph, conv);
+    append(&graph, norm);
+    append(&graph, relu);
+    append(&graph, dense);
+    assert_int_equal(graph_infer(&graph, &err), ST_OK);
+    struct cost cost = cost_of_graph(&graph);
+    double plane = 8 * 36;
+    assert_int_equal(cost.parameters, 8 * 4 * 9 + 2 * 8 + 10 * 8 * 36 + 10);
+    assert_close(cost.forward_flops, plane * 36 * 2 + plane * 2 + plane + 10 * (plane * 2 + 1));
+    /* The first convolution makes no gradient of the image. */
+    assert_close(cost.train_flops, 2 * plane * 72 + 15 * plane + 2 * plane + 3 * 10 * (plane * 2 + 1));
+    /* The ReLU fuses with the batch norm. */
+    assert_close(cost.train_bytes, 4 * (2 * (4 * 36 + plane) + 8 * plane + 3 * (plane + 10)));
+    assert_close(cost.activation_bytes, 4 * (4 * 36 + 3 * plane + 10));
+    graph_free(&graph);
+}
+
+/* A ReLU whose batch norm something else reads too moves its own bytes. */
+static void test_fusion_needs_one_reader(void **state)
+{
+    (void)state;
+    double bytes[2];
+    for (int shared = 0; shared < 2; shared++) {
+        struct graph graph;
+        struct error err;
+        assert_int_equal(graph_new(&graph, 4, 6, 6, &err), ST_OK);
+        int32_t first = append(&graph, conv);
+        int32_t normed = append(&graph, norm);
+        int32_t cut = append(&graph, relu);
+        append(&graph,
+               (struct layer){.kind = LAYER_ADD, .input_count = 2, .inputs = {cut, shared ? normed : first}});
+        append(&graph, dense);
+        assert_int_equal(graph_infer(&graph, &err), ST_OK);
+        bytes[shared] = cost_of_graph(&graph).train_bytes;
+        graph_free(&graph);
+    }
+    assert_close(bytes[1] - bytes[0], 4.0 * 5 * 8 * 36);
+}
+
+/* Groups divide the operations, not the bytes. */
+static void test_groups(void **state)
+{
+    (void)state;
+    struct cost cost[2];
+    for (int i = 0; i < 2; i++) {
+        struct graph graph;
+        struct error err;
+        struct layer grouped = conv;
+        grouped.groups = i == 0 ? 1 : 8;
+        assert_int_equal(graph_new(&graph, 8, 6, 6, &err), ST_OK);
+        append(&graph, grouped);
+        append(&graph, (struct layer){.kind = LAYER_GLOBAL_POOL});
+        append(&graph, dense);
+        assert_int_equal(graph_infer(&graph, &err), ST_OK);
+        cost[i] = cost_of_graph(&graph);
+        graph_free(&graph);
+    }
+    assert_close(cost[0].forward_flops - cost[1].forward_flops, 7.0 / 8.0 * (8 * 36) * (8 * 9 * 2));
+    assert_close(cost[1].train_bytes, cost[0].train_bytes);
+    assert_int_equal(cost[0].parameters - cost[1].parameters, 7 * 8 * 9);
+}
+
+static void test_seconds(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct error err;
+    assert_int_equal(graph_new(&graph, 4, 6, 6, &err), ST_OK);
+    append(&graph, conv);
+    append(&graph, norm);
+    append(&graph, relu);
+    append(&graph, dense);
+    assert_int_equal(graph_infer(&graph, &err), ST_OK);
+    struct cost cost = cost_of_graph(&graph);
+    assert_close(cost_seconds(&graph, 1e9, 0.0), cost.train_flops / 1e9);
+    assert_close(cost_seconds(&graph, 0.0, 1e9), cost.train_bytes / 1e9);
+    assert_true(cost_seconds(&graph, 0.0, 0.0) == 0.0);
+    /* Layer by layer the larger: above each of the two sums, below both together. */
+    double seconds = cost_seconds(&graph, 8e9, 1e9);
+    assert_true(seconds > cost.train_flops / 8e9 && seconds > cost.train_bytes / 1e9);
+    assert_true(seconds < cost.train_flops / 8e9 + cost.train_bytes / 1e9);
+    graph_free(&graph);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_chain),
+        cmocka_unit_test(test_fusion_needs_one_reader),
+        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_seconds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,239 @@
+/* Graphs through JSON, JSON that lies, fingerprints. */
+#include "host/net/serialise.h"
+#include "host/net/start.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static enum status parse(const char *text, struct graph *graph, struct error *err)
+{
+    cJSON *json = cJSON_Parse(text);
+    enum status st = graph_from_json(graph, json, err);
+    cJSON_Delete(json);
+    return st;
+}
+
+static char *print(const struct graph *graph)
+{
+    cJSON *json = graph_to_json(graph);
+    assert_non_null(json);
+    char *text = cJSON_PrintUnformatted(json);
+    assert_non_null(text);
+    cJSON_Delete(json);
+    return text;
+}
+
+/* Every kind of layer, every default and its opposite. */
+static const char every_kind[] =
+    "{\"input\":[4,12,8],\"next_id\":40,\"layers\":["
+    "{\"id\":1,\"kind\":\"conv\",\"inputs\":[0],\"out\":8,\"kernel\":[3,5],\"stride\":2,\"pad\":[1,2],"
+    "\"groups\":2,"
+    "\"bias\":true},"
+    "{\"id\":5,\"kind\":\"conv\",\"inputs\":[1],\"out\":8,\"kernel\":[1,1]},"
+    "{\"id\":2,\"kind\":\"batch_norm\",\"inputs\":[5]},"
+    "{\"id\":3,\"kind\":\"relu\",\"inputs\":[2]},"
+    "{\"id\":4,\"kind\":\"add\",\"inputs\":[3,1]},"
+    "{\"id\":6,\"kind\":\"concat\",\"inputs\":[4,1,3]},"
+    "{\"id\":7,\"kind\":\"max_pool\",\"inputs\":[6],\"kernel\":[2,2],\"stride\":2},"
+    "{\"id\":8,\"kind\":\"average_pool\",\"inputs\":[7],\"kernel\":[3,1],\"pad\":[1,0]},"
+    "{\"id\":9,\"kind\":\"dropout\",\"inputs\":[8],\"rate\":0.10000000149011612},"
+    "{\"id\":10,\"kind\":\"global_pool\",\"inputs\":[9]},"
+    "{\"id\":39,\"kind\":\"dense\",\"inputs\":[10],\"out\":3,\"bias\":true}]}";
+
+static void test_round_trip(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct error err;
+    if (parse(every_kind, &graph, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(graph.count, 12);
+    assert_int_equal(graph.next_id, 40);
+    assert_true(graph.layers[9].rate == 0.1f);
+    assert_int_equal(graph.layers[5].inputs[0], 4); /* the ReLU of id 3 stands at 4 */
+    assert_int_equal(graph.layers[2].stride, 1);
+    assert_int_equal(graph.layers[2].groups, 1);
+    char *text = print(&graph);
+    assert_string_equal(text, every_kind);
+    free(text);
+    graph_free(&graph);
+}
+
+static void test_starts_round_trip(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"lean", "cnn", "resnet", "densenet"};
+    for (int i = 0; i < 4; i++) {
+        struct graph graph, again;
+        struct error err;
+        assert_int_equal(start_make(&graph, names[i], 0, (struct shape){0, 3, 32, 32}, 10, &err), ST_OK);
+        char *text = print(&graph);
+        assert_int_equal(parse(text, &again, &err), ST_OK);
+        char *second = print(&again);
+        assert_string_equal(text, second);
+        assert_true(graph_fingerprint(&graph) == graph_fingerprint(&again));
+        free(text);
+        free(second);
+        graph_free(&graph);
+        graph_free(&again);
+    }
+}
+
+/* One layer of "every_kind"'s kind of text replaced, and what the error must say. */
+static void test_refuses(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *from, *to, *message;
+    } cases[] = {
+        {"\"input\":[4,12,8],", "", "graph: key \"input\" is missing"},
+        {"[4,12,8]", "[4,12]", "\"input\" has 2 entries, expected 3 to 3"},
+        {"[4,12,8]", "[4,12,8,9]", "\"input\" has 4 entries"},
+        {"[4,12,8]", "[4,1e300,8]", "\"input\" is 1.0000000000000001e+300, expected a whole number"},
+        {"[4,12,8]", "[65536,4096,4096]", "number of values is 1099511627776"},
+        {"[4,12,8]", "[4,12.5,8]", "\"input\" is 12.5"},
+        {"[4,12,8]", "\"4\"", "\"input\" is not an array"},
+        {"\"next_id\":40", "\"next_id\":39", "\"next_id\" is 39, expected at least 40"},
+        {"\"next_id\":40", "\"next_id\":2147483647", "next_id is 2147483647"},
+        {"\"id\":1,", "\"id\":-1,", "graph: entry 0 of \"layers\": \"id\" is -1"},
+        {"\"id\":1,", "\"id\":0,", "\"id\" is 0"},
+        {"\"id\":5,", "\"id\":1,", "entry 1 of \"layers\": layer 1 (conv): the id is in use"},
+        {"\"id\":5,", "\"id\":4294967297,", "\"id\" is 4294967297"},
+        {"\"id\":5,", "", "key \"id\" is missing"},
+        {"\"kind\":\"relu\"", "\"kind\":\"tanh\"", "\"kind\" is \"tanh\""},
+        {"\"kind\":\"relu\"", "\"kind\":\"input\"", "\"kind\" is \"input\""},
+        {"\"kind\":\"relu\"", "\"kind\":7", "\"kind\" is missing or not a string"},
+        {"\"inputs\":[3,1]", "\"inputs\":[3,9]", "\"inputs\" names 9, expected the id of a layer before it"},
+        {"\"inputs\":[3,1]", "\"inputs\":[3]", "number of inputs is 1, expected 2 to 2"},
+        {"\"inputs\":[3,1]", "\"inputs\":[]", "\"inputs\" has 0 entries"},
+        {"[4,1,3]", "[4,1,3,4,1,3,4,1,3]", "\"inputs\" has 9 entries, expected 1 to 8"},
+        {"\"out\":8", "\"out\":100000", "out_channels is 100000"},
+        {"\"out\":8", "\"outs\":8", "key \"outs\" is none of this kind of layer"},
+        {"\"out\":8", "\"out\":8,\"out\":8", "key \"out\" stands twice"},
+        {"\"out\":8", "\"out\":8,\"rate\":0.5", "key \"rate\" is none"},
+        {"\"groups\":2", "\"groups\":0", "groups is 0"},
+        {"\"bias\":true}", "\"bias\":1}", "\"bias\" is not true or false"},
+        {"\"rate\":0.10000000149011612", "\"rate\":1", "\"rate\" is missing or not a number"},
+        {"\"rate\":0.10000000149011612", "\"rate\":0.99999999999",
+         "rate is 1, expected at least 0 and below 1"},
+        {",\"rate\":0.10000000149011612", "", "\"rate\" is missing"},
+        {"\"kernel\":[3,5]", "\"kernel\":3", "\"kernel\" is not an array"},
+        {"\"kernel\":[3,1]", "\"kernel\":[9,1]", "kernel height is 9, expected at most"},
+        {"\"kind\":\"dense\",\"inputs\":[10],\"out\":3,\"bias\":true", "\"kind\":\"relu\",\"inputs\":[10]",
+         "stands last"},
+        {"\"layers\":[", "\"layers\":[[],", "entry 0 of \"layers\": not an object"},
+        {"\"layers\":[", "\"layer\":[", "\"layers\" is missing"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[2048];
+        struct graph graph;
+        struct error err;
+        const char *at = strstr(every_kind, cases[i].from);
+        assert_non_null(at);
+        int length = snprintf(text, sizeof text, "%.*s%s%s", (int)(at - every_kind), every_kind, cases[i].to,
+                              at + strlen(cases[i].from));
+        assert_true(length > 0 && (size_t)length < sizeof text);
+        assert_int_not_equal(parse(text, &graph, &err), ST_OK);
+        if (strstr(err.message, cases[i].message) == NULL)
+            fail_msg("case %d: found \"%s\", expected \"%s\"", (int)i, err.message, cases[i].message);
+        assert_null(graph.layers);
+    }
+    struct graph graph;
+    struct error err;
+    assert_int_equal(parse("[]", &graph, &err), ST_FORMAT);
+    assert_int_equal(parse("not json", &graph, &err), ST_FORMAT);
+    assert_int_equal(parse("{\"input\":[1,1,1],\"next_id\":1,\"layers\":[]}", &graph, &err), ST_RANGE);
+}
+
+/* input, conv `first`, conv `second` (both from the input), add of them in either order, dense; `base`
+ * renames. */
+static uint64_t branches(int32_t first, int32_t second, bool swapped, enum layer_kind join, uint32_t base)
+{
+    struct graph graph;
+    struct error err;
+    struct layer conv = {.kind = LAYER_CONV, .input_count = 1, .out_channels = 8, .stride = 1, .groups = 1};
+    struct layer both = {.kind = join, .input_count = 2, .inputs = {swapped ? 2 : 1, swapped ? 1 : 2}};
+    struct layer dense = {
+        .kind = LAYER_DENSE, .input_count = 1, .inputs = {3}, .out_channels = 2, .id = base};
+    assert_int_equal(graph_new(&graph, 4, 8, 8, &err), ST_OK);
+    const int32_t kernels[] = {first, second};
+    for (int i = 0; i < 2; i++) {
+        conv.kernel_h = conv.kernel_w = kernels[i];
+        conv.pad_h = conv.pad_w = kernels[i] / 2;
+        assert_int_equal(graph_append(&graph, conv, NULL, &err), ST_OK);
+    }
+    assert_int_equal(graph_append(&graph, both, NULL, &err), ST_OK);
+    assert_int_equal(graph_append(&graph, dense, NULL, &err), ST_OK);
+    assert_int_equal(graph_infer(&graph, &err), ST_OK);
+    uint64_t fingerprint = graph_fingerprint(&graph);
+    graph_free(&graph);
+    return fingerprint;
+}
+
+static void test_fingerprint_ignores_history(void **state)
+{
+    (void)state;
+    uint64_t usual = branches(3, 5, false, LAYER_ADD, 0);
+    assert_true(usual == branches(3, 5, false, LAYER_ADD, 1000)); /* ids */
+    assert_true(usual == branches(5, 3, false, LAYER_ADD, 0));    /* order of branches and summands */
+    assert_true(usual != branches(3, 3, false, LAYER_ADD, 0));
+    uint64_t joined = branches(3, 5, false, LAYER_CONCAT, 0);
+    assert_true(joined != usual);
+    assert_true(joined == branches(5, 3, true, LAYER_CONCAT, 0)); /* same order of channels */
+    assert_true(joined != branches(3, 5, true, LAYER_CONCAT, 0)); /* another one */
+}
+
+/* Each setting shows. */
+static void test_fingerprint_sees_settings(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *from, *to;
+    } changes[] = {
+        {"[4,12,8]", "[4,12,10]"},
+        {"\"out\":3", "\"out\":4"},
+        {"\"kernel\":[3,5]", "\"kernel\":[3,6]"},
+        {"\"pad\":[1,0]", "\"pad\":[2,0]"},
+        {"\"groups\":2", "\"groups\":4"},
+        {",\"bias\":true}]}", "}]}"},
+        {"0.10000000149011612", "0.2"},
+        {"\"kind\":\"max_pool\"", "\"kind\":\"average_pool\""},
+        {"\"inputs\":[3,1]", "\"inputs\":[3,5]"},
+        {"[4,1,3]", "[4,3,1]"},
+        {"[4,1,3]", "[4,1]"},
+    };
+    enum { CHANGES = sizeof changes / sizeof changes[0] };
+    uint64_t seen[CHANGES + 1];
+    for (int i = 0; i <= CHANGES; i++) {
+        char text[2048];
+        struct graph graph;
+        struct error err;
+        const char *from = i < CHANGES ? changes[i].from : "", *to = i < CHANGES ? changes[i].to : "";
+        const char *at = strstr(every_kind, from);
+        assert_non_null(at);
+        snprintf(text, sizeof text, "%.*s%s%s", (int)(at - every_kind), every_kind, to, at + strlen(from));
+        if (parse(text, &graph, &err) != ST_OK)
+            fail_msg("change %d: %s", i, err.message);
+        seen[i] = graph_fingerprint(&graph);
+        for (int j = 0; j < i; j++)
+            assert_true(seen[i] != seen[j]);
+        graph_free(&graph);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_starts_round_trip),
+        cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_fingerprint_ignores_history),
+        cmocka_unit_test(test_fingerprint_sees_settings),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,386 @@
+/* Reports and plots from a journal. The expected tables were printed by scikit-learn 1.9.1's
+ * classification_report with digits=4 for samples that have these confusion counts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "host/base/file.h"
+#include "host/report/plots.h"
+#include "host/report/report.h"
+#include "host/report/text.h"
+
+#include <cairo/cairo.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define assert_ok(call, err)                                                                                 \
+    do {                                                                                                     \
+        if ((call) != ST_OK)                                                                                 \
+            fail_msg("%s: %s", #call, (err).message);                                                        \
+    } while (0)
+
+/* ---- the table, against scikit-learn ---- */
+
+static const struct table_case {
+    const char *why;
+    int32_t classes;
+    const char *names[4];
+    int64_t counts[16];
+    const char *table;
+} table_cases[] = {
+    {"the usual",
+     2,
+     {"cat", "dog"},
+     {50, 3, 7, 40},
+     "              precision    recall  f1-score   support\n"
+     "\n"
+     "         cat     0.8772    0.9434    0.9091        53\n"
+     "         dog     0.9302    0.8511    0.8889        47\n"
+     "\n"
+     "    accuracy                         0.9000       100\n"
+     "   macro avg     0.9037    0.8972    0.8990       100\n"
+     "weighted avg     0.9021    0.9000    0.8996       100\n"},
+    {"a long name sets the width, characters are not bytes, a class is never found",
+     3,
+     {"setosa", "versicolor, a name of forty characters..", "zu\xcc\x88rich \xc3\xbc"},
+     {13, 0, 0, 1, 0, 15, 0, 0, 9},
+     "                                          precision    recall  f1-score   support\n"
+     "\n"
+     "                                  setosa     0.9286    1.0000    0.9630        13\n"
+     "versicolor, a name of forty characters..     0.0000    0.0000    0.0000        16\n"
+     "                               zu\xcc\x88rich \xc3\xbc     0.3750    1.0000    0.5455         9\n"
+     "\n"
+     "                                accuracy                         0.5789        38\n"
+     "                               macro avg     0.4345    0.6667    0.5028        38\n"
+     "                            weighted avg     0.4065    0.5789    0.4586        38\n"},
+    {"a class without samples, one with most of them",
+     4,
+     {"a", "b", "absent", "e"},
+     {3, 1, 0, 0, 2, 5, 0, 1, 0, 0, 0, 0, 1, 0, 0, 12345},
+     "              precision    recall  f1-score   support\n"
+     "\n"
+     "           a     0.5000    0.7500    0.6000         4\n"
+     "           b     0.8333    0.6250    0.7143         8\n"
+     "      absent     0.0000    0.0000    0.0000         0\n"
+     "           e     0.9999    0.9999    0.9999     12346\n"
+     "\n"
+     "    accuracy                         0.9996     12358\n"
+     "   macro avg     0.5833    0.5937    0.5786     12358\n"
+     "weighted avg     0.9996    0.9996    0.9996     12358\n"},
+};
+
+static void prints_scikit_learns_table(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(table_cases) / sizeof(*table_cases); i++) {
+        const struct table_case *c = &table_cases[i];
+        struct error err;
+        struct metrics metrics;
+        char *names[4], *text = NULL;
+        size_t length;
+        for (int k = 0; k < 4; k++)
+            names[k] = (char *)(uintptr_t)c->names[k];
+        const struct history history = {.classes = c->classes, .class_names = names};
+        const struct history_test test = {.budget = (char[]){""}};
+        assert_ok(metrics_from_confusion(&metrics, c->classes, c->counts, &err), err);
+        FILE *out = open_memstream(&text, &length);
+        report_text(out, &history, &test, &metrics);
+        fclose(out);
+        if (strncmp(text, c->table, strlen(c->table)) != 0)
+            fail_msg("%s: found\n%s\nexpected\n%s", c->why, text, c->table);
+        assert_memory_equal(text + strlen(c->table), "\naccuracy: ", 11);
+        free(text);
+        metrics_free(&metrics);
+    }
+}
+
+/* ---- a run folder ---- */
+
+/* The events of a run of four classes, two stages, three models and two final fits. */
+static const char *const run_events[] = {
+    "{\"event\":\"run\",\"version\":\"1\",\"seed\":1,\"dataset\":{\"class_names\":[\"a\",\"b\",\"c\",\"\xff"
+    "d\"]}}",
+    "{\"event\":\"stage\",\"stage\":0,\"budget\":{\"seconds\":60}}",
+    "{\"event\":\"candidate\",\"id\":0,\"parent\":-1,\"final\":false,\"graph\":{\"layers\":[1,2,3]},"
+    "\"parameters\":1000}",
+    "{\"event\":\"epoch\",\"id\":0,\"epoch\":0,\"loss\":1.5,\"accuracy\":0.5,\"validation_loss\":1.6,"
+    "\"validation_accuracy\":0.4}",
+    "{\"event\":\"epoch\",\"id\":0,\"epoch\":1,\"loss\":null,\"accuracy\":0.6,\"validation_loss\":1.4,"
+    "\"validation_accuracy\":0.55}",
+    "{\"event\":\"model\",\"id\":0,\"validation_loss\":1.4,\"validation_accuracy\":0.55}",
+    "{\"event\":\"candidate\",\"id\":1,\"parent\":0,\"final\":false,\"parameters\":2000}",
+    "{\"event\":\"failed\",\"id\":1,\"reason\":\"diverged\",\"message\":\"the loss is nan\"}",
+    "{\"event\":\"candidate\",\"id\":2,\"parent\":0,\"final\":true,\"graph\":{\"layers\":[1,2,3,4]},"
+    "\"parameters\":3000}",
+    "{\"event\":\"epoch\",\"id\":2,\"epoch\":0,\"loss\":0.5,\"accuracy\":0.9,\"validation_loss\":0.6,"
+    "\"validation_accuracy\":0.8}",
+    "{\"event\":\"model\",\"id\":2,\"validation_loss\":0.6,\"validation_accuracy\":0.8}",
+    "{\"event\":\"test\",\"stage\":0,\"id\":2,\"accuracy\":0.5,\"loss\":0.7,\"budget_seconds\":60,"
+    "\"elapsed_seconds\":58.25,\"models\":2,\"confusion\":[[1,0,1,0],[0,2,0,0],[1,1,1,0],[1,0,0,0]]}",
+    "{\"event\":\"stage\",\"stage\":1,\"budget\":{\"models\":12}}",
+    "{\"event\":\"test\",\"stage\":1,\"id\":0,\"accuracy\":1,\"loss\":0.1,\"elapsed_seconds\":99,\"models\":"
+    "3,"
+    "\"confusion\":[[2,0,0,0],[0,2,0,0],[0,0,2,0],[0,0,0,2]]}",
+};
+enum { RUN_EVENTS = sizeof(run_events) / sizeof(*run_events), FIRST_TEST = 11 };
+
+static char folder[] = "/tmp/nasrun-report-XXXXXX";
+
+static char *in_folder(const char *name)
+{
+    static char path[128];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    return path;
+}
+
+static const char *const made[] = {
+    "journal.jsonl",         "report.txt",
+    "report.json",           "report-0.txt",
+    "report-0.json",         "report-1.txt",
+    "report-1.json",         "plots/learning.png",
+    "plots/progress.png",    "plots/confusion-0.png",
+    "plots/confusion-1.png", "plots/confusion.png",
+};
+enum { MADE = sizeof(made) / sizeof(*made) };
+
+static int make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) == NULL ? -1 : 0;
+}
+
+static int empty_folder(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MADE; i++)
+        unlink(in_folder(made[i]));
+    rmdir(in_folder("plots"));
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    return rmdir(folder); /* fails when something was left that nobody expected */
+}
+
+/* A journal of the first `count` events, ten seconds apart, and `extra` behind them unless NULL. */
+static void write_journal(int count, const char *extra)
+{
+    struct error err;
+    struct journal journal;
+
+    assert_ok(journal_open(in_folder(JOURNAL_NAME), &journal, &err), err);
+    for (int i = 0; i < count; i++)
+        assert_ok(journal_append(&journal, cJSON_Parse(run_events[i]), 10.0 * i, &err), err);
+    if (extra != NULL)
+        assert_ok(journal_append(&journal, cJSON_Parse(extra), 10.0 * count, &err), err);
+    journal_close(&journal);
+}
+
+static char *read_text(const char *name)
+{
+    struct error err;
+    char *text;
+    size_t length;
+    assert_ok(file_read(in_folder(name), &text, &length, &err), err);
+    return text;
+}
+
+static void assert_ends_with(const char *name, const char *end)
+{
+    char *text = read_text(name);
+    assert_true(strlen(text) >= strlen(end));
+    assert_string_equal(text + strlen(text) - strlen(end), end);
+    free(text);
+}
+
+static double number_at(const cJSON *json, const char *key)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, key);
+    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
+}
+
+static void writes_reports_of_every_stage(void **state)
+{
+    (void)state;
+    struct error err;
+
+    write_journal(RUN_EVENTS, NULL);
+    assert_ok(report_write_all(folder, false, &err), err);
+    assert_false(file_exists(in_folder("plots/learning.png")));
+    assert_ends_with("report-0.txt", "\naccuracy: 0.5000\n\n"
+                                     "stage: 0\nbudget: 60 s\nelapsed: 58.2 s\n"
+                                     "models tried: 2 (candidates that failed: 1)\nwinner: model 2\n"
+                                     "parameters: 3000\nlayers: 4\n");
+    assert_ends_with("report.txt", "\naccuracy: 1.0000\n\n"
+                                   "stage: 1\nbudget: 12 models\nelapsed: 99.0 s\n"
+                                   "models tried: 3 (candidates that failed: 1)\nwinner: model 0\n"
+                                   "parameters: 1000\nlayers: 3\n");
+    char *last = read_text("report.txt"), *second = read_text("report-1.txt");
+    assert_string_equal(last, second);
+    free(last);
+    free(second);
+}
+
+static void writes_the_same_facts_as_json(void **state)
+{
+    (void)state;
+    struct error err;
+
+    write_journal(FIRST_TEST + 1, NULL);
+    assert_ok(report_write_all(folder, false, &err), err);
+    assert_false(file_exists(in_folder("report-0.txt"))); /* a single stage */
+    char *text = read_text("report.json");
+    cJSON *json = cJSON_Parse(text);
+    const cJSON *third = cJSON_GetArrayItem(cJSON_GetObjectItem(json, "classes"), 2);
+    const cJSON *macro = cJSON_GetObjectItem(json, "macro_average");
+    assert_true(number_at(json, "accuracy") == 0.5);
+    assert_true(number_at(json, "loss") == 0.7);
+    assert_true(number_at(json, "budget_seconds") == 60);
+    assert_true(number_at(json, "elapsed_seconds") == 58.25);
+    assert_true(number_at(json, "models") == 2);
+    assert_true(number_at(json, "winner") == 2);
+    assert_true(number_at(json, "parameters") == 3000);
+    assert_string_equal(cJSON_GetObjectItem(third, "name")->valuestring, "c");
+    assert_true(number_at(third, "precision") == 0.5);
+    assert_true(number_at(third, "recall") == 1 / 3.0);
+    assert_true(fabs(number_at(third, "f1") - 0.4) < 1e-15);
+    assert_true(number_at(third, "support") == 3);
+    assert_true(fabs(number_at(macro, "recall") - (0.5 + 1 + 1 / 3.0 + 0) / 4) < 1e-15);
+    assert_true(number_at(cJSON_GetObjectItem(json, "weighted_average"), "recall") == 0.5);
+    cJSON_Delete(json);
+    free(text);
+}
+
+/* The share of the picture's pixels that are not white; the picture must be readable. */
+static double ink_of(const char *name, int width)
+{
+    cairo_surface_t *surface = cairo_image_surface_create_from_png(in_folder(name));
+    assert_int_equal(cairo_surface_status(surface), CAIRO_STATUS_SUCCESS);
+    assert_int_equal(cairo_image_surface_get_width(surface), width);
+    int height = cairo_image_surface_get_height(surface), inked = 0;
+    const unsigned char *data = cairo_image_surface_get_data(surface);
+    for (int y = 0; y < height; y++)
+        for (int x = 0; x < width; x++) {
+            const unsigned char *pixel =
+                data + (size_t)y * (size_t)cairo_image_surface_get_stride(surface) + 4 * x;
+            inked += pixel[0] != 255 || pixel[1] != 255 || pixel[2] != 255;
+        }
+    cairo_surface_destroy(surface);
+    return (double)inked / width / height;
+}
+
+static void draws_the_plots(void **state)
+{
+    (void)state;
+    struct error err;
+
+    write_journal(RUN_EVENTS, NULL);
+    assert_ok(report_write_all(folder, true, &err), err);
+    for (size_t i = 0; i < MADE; i++)
+        assert_true(file_exists(in_folder(made[i])));
+    double good = ink_of("plots/confusion-1.png", 1200), bad = ink_of("plots/confusion-0.png", 1200);
+    assert_true(good > 0.1 && good < bad && bad < 0.8); /* errors shade more cells */
+    assert_true(ink_of("plots/learning.png", 1200) > 0.01);
+    assert_true(ink_of("plots/progress.png", 1200) > 0.01);
+}
+
+/* A run that has only begun: its plots are empty axes, and there is no report yet. */
+static void plots_before_any_result(void **state)
+{
+    (void)state;
+    struct error err;
+
+    write_journal(1, NULL);
+    assert_ok(report_write_plots(folder, &err), err);
+    assert_true(ink_of("plots/learning.png", 1200) > 0.005);
+    assert_false(file_exists(in_folder("plots/confusion.png")));
+    assert_int_equal(report_write_all(folder, false, &err), ST_RANGE);
+    assert_non_null(strstr(err.message, "no stage of this run has been tested yet"));
+    assert_false(file_exists(in_folder("report.txt")));
+}
+
+/* 1, 2, 31 and 100 classes with names of all lengths. */
+static void draws_any_number_of_classes(void **state)
+{
+    (void)state;
+    static const int32_t class_counts[] = {1, 2, 31, 100};
+    struct error err;
+
+    assert_ok(file_make_folder(in_folder("plots"), &err), err);
+    for (size_t i = 0; i < sizeof(class_counts) / sizeof(*class_counts); i++) {
+        int32_t n = class_counts[i];
+        char *names[100], name[700];
+        int64_t counts[100 * 100] = {0};
+        struct metrics metrics;
+        for (int32_t k = 0; k < n; k++) {
+            memset(name, 'a' + k % 26, sizeof(name));
+            name[k == 0 ? 699 : k % 20] = '\0';
+            names[k] = strdup(name);
+            assert_non_null(names[k]);
+            counts[k * n + k] = 1000000;
+        }
+        const struct history history = {.classes = n, .class_names = names};
+        const struct history_test test = {.counts = counts, .budget = (char[]){""}};
+        assert_ok(metrics_from_confusion(&metrics, n, counts, &err), err);
+        assert_ok(plot_confusion(in_folder("plots/confusion.png"), &history, &test, &metrics, &err), err);
+        assert_true(ink_of("plots/confusion.png", n > 30 ? 1600 : 1200) > 0.01);
+        metrics_free(&metrics);
+        for (int32_t k = 0; k < n; k++)
+            free(names[k]);
+    }
+}
+
+static const struct bad_event {
+    const char *json, *expected;
+} bad_events[] = {
+    {"{\"event\":\"run\"}", "run event: a second run event, expected one"},
+    {"{\"event\":\"candidate\"}", "candidate event: \"id\" is no whole number"},
+    {"{\"event\":\"candidate\",\"id\":2}", "candidate event: a second candidate with id 2"},
+    {"{\"event\":\"epoch\",\"id\":9,\"epoch\":1}", "epoch event: id 9 has no candidate event before it"},
+    {"{\"event\":\"model\",\"id\":\"1\"}", "model event: \"id\" is no whole number"},
+    {"{\"event\":\"test\",\"stage\":1,\"id\":2}", "test event: \"confusion\" has 0 rows, expected 4"},
+    {"{\"event\":\"test\",\"stage\":1,\"id\":2,\"confusion\":[[1,2,3,4],[1],[],[]]}",
+     "test event: \"confusion\" row 1 has 1 columns, expected 4"},
+    {"{\"event\":\"test\",\"stage\":1,\"id\":2,\"confusion\":[[1,2,3,-4],[],[],[]]}",
+     "test event: \"confusion\" row 0 holds -4, expected counts"},
+};
+
+static void names_what_is_wrong_with_an_event(void **state)
+{
+    struct error err;
+    char place[160];
+
+    for (size_t i = 0; i < sizeof(bad_events) / sizeof(*bad_events); i++) {
+        write_journal(RUN_EVENTS, bad_events[i].json);
+        assert_int_equal(report_write_all(folder, false, &err), ST_FORMAT);
+        snprintf(place, sizeof(place), "%s:%d: ", in_folder(JOURNAL_NAME), RUN_EVENTS + 1);
+        assert_memory_equal(err.message, place, strlen(place));
+        assert_string_equal(err.message + strlen(place), bad_events[i].expected);
+        empty_folder(state);
+    }
+    write_journal(0, "{\"event\":\"stage\",\"stage\":0}");
+    assert_int_equal(report_write_all(folder, false, &err), ST_FORMAT);
+    assert_non_null(strstr(err.message, "no run event in 1 lines, expected one"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(prints_scikit_learns_table),
+        cmocka_unit_test_teardown(writes_reports_of_every_stage, empty_folder),
+        cmocka_unit_test_teardown(writes_the_same_facts_as_json, empty_folder),
+        cmocka_unit_test_teardown(draws_the_plots, empty_folder),
+        cmocka_unit_test_teardown(plots_before_any_result, empty_folder),
+        cmocka_unit_test_teardown(draws_any_number_of_classes, empty_folder),
+        cmocka_unit_test_teardown(names_what_is_wrong_with_an_event, empty_folder),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
