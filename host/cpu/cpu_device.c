@@ -50,10 +50,9 @@ static enum status device_open(const struct device_options *options, struct devi
     made->index = options->index;
     made->threads = options->threads > 0 ? options->threads : allowed;
     made->pinned = made->threads > 1 && made->threads == CPU_COUNT(&made->allowed);
-    made->block = dnnl_get_effective_cpu_isa() >= dnnl_cpu_isa_avx512_core &&
-                          dnnl_get_effective_cpu_isa() != dnnl_cpu_isa_avx2_vnni
-                      ? 16
-                      : 8;
+    /* The values are sets of features. */
+    bool wide = (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
+    made->block = wide ? 16 : 8;
     enum status st = open_library(made, err);
     if (st == ST_OK)
         st = cpu_probe(made, err);

@@ -86,36 +86,29 @@ uint64_t inherit_seed(uint64_t seed, int32_t id, int32_t index)
     return ((uint64_t)r.v[0] << 32) | r.v[1];
 }
 
-/* One morph: `now` becomes the child. */
-static enum status step(const struct trainer_place *place, int32_t batch, struct probe *now,
-                        const struct morph *morph, float noise, uint64_t seed, double *difference,
-                        struct error *err)
+/* One morph: opens `child` and fills it from `parent`. */
+static enum status step(const struct trainer_place *place, int32_t batch, const struct probe *parent,
+                        const struct morph *morph, float noise, uint64_t seed, struct probe *child,
+                        double *difference, struct error *err)
 {
     struct graph graph = {0};
     struct remap_list remaps = {0};
-    struct probe child = {0};
 
-    enum status st = morph_apply(morph, &now->graph, noise, seed, &graph, &remaps, err);
+    enum status st = morph_apply(morph, &parent->graph, noise, seed, &graph, &remaps, err);
     if (st == ST_OK)
-        st = probe_open(place, batch, &graph, &child, err);
+        st = probe_open(place, batch, &graph, child, err);
     if (st == ST_OK)
-        st = place->ops->weights_remap(place->device, child.weights, now->weights, SLOT_VALUE, &remaps, seed,
-                                       err);
+        st = place->ops->weights_remap(place->device, child->weights, parent->weights, SLOT_VALUE, &remaps,
+                                       seed, err);
     if (st == ST_OK)
-        st = probe_answer(place, &child, err);
+        st = probe_answer(place, child, err);
     if (st != ST_OK)
         goto out;
-    *difference = relative_change(now->logits, child.logits, logit_count(now));
-    if (!(*difference <= INHERIT_TOLERANCE)) {
+    *difference = relative_change(parent->logits, child->logits, logit_count(parent));
+    if (!(*difference <= INHERIT_TOLERANCE))
         st = error_set(err, ST_RANGE, "the morph changed the outputs by %.3g, expected at most %.3g",
                        *difference, INHERIT_TOLERANCE);
-        goto out;
-    }
-    struct probe parent = *now;
-    *now = child;
-    child = parent;
 out:
-    probe_close(place, &child);
     graph_free(&graph);
     remap_list_free(&remaps);
     return st;
@@ -125,38 +118,46 @@ enum status inherit(const struct trainer_place *place, int32_t batch, const stru
                     const float *parent_values, const struct morph *morphs, int32_t morph_count, float noise,
                     uint64_t seed, int32_t id, struct inheritance *result, struct error *err)
 {
-    struct probe now = {0};
+    /* Parent and child in turns: a prepared program points to the probe's own, so probes are never moved. */
+    struct probe first = {0}, second = {0};
+    struct probe *now = &first, *next = &second;
     struct graph graph = {0};
 
     *result = (struct inheritance){0};
     enum status st = graph_copy(&graph, parent, err);
     if (st == ST_OK)
-        st = probe_open(place, batch, &graph, &now, err);
+        st = probe_open(place, batch, &graph, now, err);
     if (st == ST_OK)
-        st = place->ops->weights_upload(place->device, now.weights, SLOT_VALUE, parent_values, err);
+        st = place->ops->weights_upload(place->device, now->weights, SLOT_VALUE, parent_values, err);
     if (st == ST_OK)
-        st = probe_answer(place, &now, err);
+        st = probe_answer(place, now, err);
     for (int32_t i = 0; st == ST_OK && i < morph_count; i++) {
-        st = step(place, batch, &now, &morphs[i], noise, inherit_seed(seed, id, i), &result->differences[i],
-                  err);
-        if (st != ST_OK)
+        st = step(place, batch, now, &morphs[i], noise, inherit_seed(seed, id, i), next,
+                  &result->differences[i], err);
+        if (st != ST_OK) {
             error_prefix(err, "morph %d, %s", i + 1, morph_kind_name(morphs[i].kind));
-        else
-            result->count++;
+            break;
+        }
+        probe_close(place, now);
+        struct probe *free_one = now;
+        now = next;
+        next = free_one;
+        result->count++;
     }
     if (st != ST_OK)
         goto out;
-    size_t bytes = now.program.weights.total * sizeof(float);
+    size_t bytes = now->program.weights.total * sizeof(float);
     result->values = malloc(bytes);
     if (result->values == NULL) {
         st = error_memory(err, "inherited weights", bytes);
         goto out;
     }
-    st = place->ops->weights_download(place->device, now.weights, SLOT_VALUE, result->values, err);
-    result->graph = now.graph;
-    now.graph = (struct graph){0};
+    st = place->ops->weights_download(place->device, now->weights, SLOT_VALUE, result->values, err);
+    result->graph = now->graph;
+    now->graph = (struct graph){0};
 out:
-    probe_close(place, &now);
+    probe_close(place, now);
+    probe_close(place, next);
     graph_free(&graph);
     return st;
 }
