@@ -46,33 +46,37 @@ static bool in_steps(const struct run *run)
     return numbers(&run->job->budget) == &run->job->budget.steps;
 }
 
-/* The cheapest starting network's cost by cost_seconds with these rates: the search can always fall back to
- * it. */
-static double cheapest_start(const struct run *run, double flops, double bytes)
+/* The starting networks' costs by cost_seconds with these rates. */
+static void start_costs(const struct run *run, double flops, double bytes, double *cheapest, double *dearest)
 {
     const struct job_search *search = &run->job->search;
     const struct shape image = {0, run->data.channels, run->data.height, run->data.width};
-    double cheapest = INFINITY;
     struct error ignored;
+    *cheapest = INFINITY;
+    *dearest = 0.0;
     for (int32_t i = 0; i < search->starts.count; i++) {
         struct graph graph = {0};
         if (start_make(&graph, search->starts.items[i], search->width, image, run->data.classes, &ignored) ==
-            ST_OK)
-            cheapest = fmin(cheapest, cost_seconds(&graph, flops, bytes));
+            ST_OK) {
+            *cheapest = fmin(*cheapest, cost_seconds(&graph, flops, bytes));
+            *dearest = fmax(*dearest, cost_seconds(&graph, flops, bytes));
+        }
         graph_free(&graph);
     }
-    return cheapest;
 }
 
-/* Seconds that one image's training takes, by the machine's rates corrected by what was measured: of the best network so
- * far, which is what the final fit is likely to train, or of the cheapest start. */
+/* Seconds that one image's training takes, by the machine's rates corrected by what was measured: of the best
+ * network so far, which is what the final fit is likely to train, or of the cheapest start. */
 static double likely_seconds_per_image(const struct run *run)
 {
     const struct search_limits none = {.max_seconds_per_image = INFINITY};
     const struct search_model *best = search_best(run->search, &none);
     const double flops = run->device_info.flops, bytes = run->device_info.bytes;
-    double predicted = best != NULL ? cost_seconds(&best->graph, flops, bytes) : cheapest_start(run, flops, bytes);
-    return run->seconds_per_image * predicted;
+    double cheapest, dearest;
+    if (best != NULL)
+        return run->seconds_per_image * cost_seconds(&best->graph, flops, bytes);
+    start_costs(run, flops, bytes, &cheapest, &dearest);
+    return run->seconds_per_image * cheapest;
 }
 
 static double final_seconds(const struct run *run)
@@ -160,18 +164,20 @@ struct trainer_limit budget_limit(const struct run *run, bool start, bool final,
 struct search_limits budget_limits(const struct run *run)
 {
     struct search_limits limits = {.max_parameters = run->job->search.max_parameters};
+    double cheapest, dearest;
     if (!in_seconds(run)) {
         limits.flops = 1.0;
         limits.bytes = INFINITY;
-        limits.max_seconds_per_image = BUDGET_GROWTH * cheapest_start(run, limits.flops, limits.bytes);
+        start_costs(run, limits.flops, limits.bytes, &cheapest, &dearest);
+        limits.max_seconds_per_image = BUDGET_GROWTH * dearest;
         return limits;
     }
     double wanted = final_seconds(run) / (BUDGET_FINAL_EPOCHS * run->data.sample_count[SPLIT_TRAIN]);
     limits.flops = run->device_info.flops;
     limits.bytes = run->device_info.bytes;
-    /* In predicted seconds; a start that is above the limit by itself is admitted all the same. */
-    limits.max_seconds_per_image =
-        fmax(wanted / run->seconds_per_image, 1.01 * cheapest_start(run, limits.flops, limits.bytes));
+    start_costs(run, limits.flops, limits.bytes, &cheapest, &dearest);
+    /* In predicted seconds; the cheapest start is admitted even when it is above the limit by itself. */
+    limits.max_seconds_per_image = fmax(wanted / run->seconds_per_image, 1.01 * cheapest);
     return limits;
 }
 

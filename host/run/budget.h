@@ -15,7 +15,7 @@ enum { BUDGET_SLOTS = 10 };
 /* The final fit must be able to see the training part at least this often, or the network is too costly. */
 #define BUDGET_FINAL_EPOCHS 8.0
 
-/* With budgets in steps or models no clock decides: networks may cost this many times the cheapest start. */
+/* With budgets in steps or models no clock decides: networks may cost this many times the dearest start. */
 #define BUDGET_GROWTH 4.0
 
 /* "seconds", "steps" or "models", and the stage's total of it. */

@@ -146,11 +146,14 @@ static enum status fail(struct training *training, const struct graph *graph, ui
     return ST_OK;
 }
 
-/* Remembers how the measured time of a step compares with the predicted one. Short trainings tell too little. */
-static void calibrate(struct run *run, const struct graph *graph, const struct training *training, uint32_t steps)
+/* Remembers how the measured time of a step compares with the predicted one. Short trainings tell too little.
+ */
+static void calibrate(struct run *run, const struct graph *graph, const struct training *training,
+                      uint32_t steps)
 {
     double predicted = cost_seconds(graph, run->device_info.flops, run->device_info.bytes);
-    if (predicted > 0.0 && training->images_per_second > 0.0 && steps - training->first_step >= CALIBRATION_STEPS)
+    if (predicted > 0.0 && training->images_per_second > 0.0 &&
+        steps - training->first_step >= CALIBRATION_STEPS)
         run->seconds_per_image = 1.0 / (training->images_per_second * predicted);
 }
 
@@ -287,6 +290,7 @@ static enum status begin(struct run *run, const struct record_candidate *candida
 enum status candidate_start(struct run *run, const char *name, struct error *err)
 {
     const struct shape image = {0, run->data.channels, run->data.height, run->data.width};
+    const struct search_limits limits = budget_limits(run);
     struct graph graph = {0};
     char operation[64];
     const char *operations[1] = {operation};
@@ -300,8 +304,13 @@ enum status candidate_start(struct run *run, const char *name, struct error *err
                                                .operations = operations,
                                                .graph = &graph};
     run->starts++;
-    if (st == ST_OK)
+    if (st == ST_OK && !search_admits(&limits, &graph)) {
+        display_say(&run->display, 0, "start %s is left out: too large for the final fit in this budget",
+                    name);
+        st = record_left_out(run, name, err);
+    } else if (st == ST_OK) {
         st = begin(run, &candidate, NULL, NULL, NULL, err);
+    }
     graph_free(&graph);
     return st;
 }

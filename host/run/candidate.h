@@ -4,8 +4,9 @@
 
 #include "host/run/run.h"
 
-/* Trains starting network `name` as the next candidate. A failure of the candidate itself (divergence,
- * memory, a morph refused) is journalled and ST_OK; other errors end the run. */
+/* Trains starting network `name` as the next candidate, or journals that it is above the budget's limits. A
+ * failure of the candidate itself (divergence, memory, a morph refused) is journalled and ST_OK; other errors
+ * end the run. */
 enum status candidate_start(struct run *run, const char *name, struct error *err);
 
 /* Asks the strategy, inherits the parent's weights, trains. *found is false when the strategy has nothing to

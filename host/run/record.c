@@ -99,6 +99,13 @@ enum status record_candidate(struct run *run, const struct record_candidate *can
     return append(run, event, err);
 }
 
+enum status record_left_out(struct run *run, const char *start, struct error *err)
+{
+    cJSON *event = event_new("left_out");
+    cJSON_AddStringToObject(event, "start", start);
+    return append(run, event, err);
+}
+
 enum status record_morph(struct run *run, int32_t id, const char *operation, double difference,
                          struct error *err)
 {

@@ -18,6 +18,8 @@ struct record_candidate {
     const struct graph *graph;
 };
 enum status record_candidate(struct run *run, const struct record_candidate *candidate, struct error *err);
+/* A starting network that is above the limits. */
+enum status record_left_out(struct run *run, const char *start, struct error *err);
 /* One morph's check: the relative change of the outputs. */
 enum status record_morph(struct run *run, int32_t id, const char *operation, double difference,
                          struct error *err);

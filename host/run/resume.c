@@ -118,6 +118,8 @@ static enum status replay_line(struct replay *replay, size_t line, struct error 
         return replay_candidate(replay, entry->json, line, err);
     } else if (strcmp(event, "model") == 0 || strcmp(event, "failed") == 0) {
         return replay_end(replay, entry->json, err);
+    } else if (strcmp(event, "left_out") == 0) {
+        run->starts++;
     } else if (strcmp(event, "test") == 0) {
         run->stage++;
         run->stage_open = false;

@@ -45,8 +45,8 @@ static int wait_for(pid_t child)
     }
 }
 
-int supervise(int (*engine)(void *context, struct engine_history *history),
-              long (*progress)(void *context), void *context)
+int supervise(int (*engine)(void *context, struct engine_history *history), long (*progress)(void *context),
+              void *context)
 {
     int fruitless = 0;
     struct engine_history *history =

@@ -23,8 +23,8 @@ enum { SUPERVISOR_MAX_RESTARTS = 3 };
 /* Runs `engine` in a child process until it returns (its value is the exit status, returned) and again
  * whenever a signal killed it. `progress` tells how far the work on disk is (any number that grows); it tells
  * crash loops from progress. */
-int supervise(int (*engine)(void *context, struct engine_history *history),
-              long (*progress)(void *context), void *context);
+int supervise(int (*engine)(void *context, struct engine_history *history), long (*progress)(void *context),
+              void *context);
 
 /* True once SIGINT or SIGTERM has arrived. */
 bool supervisor_stop_wanted(void);
