@@ -22,6 +22,7 @@ TEST_COMMON := $(wildcard tests/support/*.c)
 TESTS := $(wildcard tests/*/test_*.c)
 TEST_SCRIPTS := $(sort $(wildcard tests/scripts/*.sh))
 TEST_PROGRAMS := $(TESTS:tests/%.c=$(BUILD)/tests/%)
+TEST_HELPERS := $(BUILD)/tests/run/make_data
 
 .PHONY: all help deps demo test test-programs asan tsan bench install format format-check clean
 all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%)
@@ -47,9 +48,9 @@ demo:
 test:
 	@tools/deps.sh build demo test
 	@$(MAKE) --no-print-directory all test-programs
-	@tests/run.sh $(TEST_PROGRAMS) $(TEST_SCRIPTS)
+	@NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh $(TEST_PROGRAMS) $(TEST_SCRIPTS)
 
-test-programs: $(TEST_PROGRAMS)
+test-programs: $(TEST_PROGRAMS) $(TEST_HELPERS)
 
 # Sanitizers: the same test programs, built apart. OpenMP's own synchronisation is unknown to ThreadSanitizer, so that one
 # runs the tests of the threads that are ours.

@@ -71,6 +71,7 @@ struct job_budget {
 struct job_output {
     char *dir; /* the run folder; spec_read makes "" into "runs/" and the job file's name without extension */
     bool plots;
+    double checkpoint_seconds; /* between two checkpoints of a training */
 };
 
 struct job {

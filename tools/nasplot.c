@@ -1,8 +1,8 @@
 /* nasplot RUN: makes a run's plots anew from its journal, also while it runs. */
 #include "host/report/report.h"
+#include "tools/common/arguments.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static const char usage[] = "usage: nasplot RUN\n"
                             "Writes plots/learning.png, plots/progress.png and, once a stage is tested,\n"
@@ -11,15 +11,10 @@ static const char usage[] = "usage: nasplot RUN\n"
 int main(int argc, char **argv)
 {
     struct error err;
+    int status;
 
-    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
-        fputs(usage, stdout);
-        return 0;
-    }
-    if (argc != 2 || argv[1][0] == '-') {
-        fputs(usage, stderr);
-        return 2;
-    }
+    if (!arguments_fit(argc, argv, 1, 1, usage, &status))
+        return status;
     if (report_write_plots(argv[1], &err) != ST_OK) {
         fprintf(stderr, "nasplot: %s\n", err.message);
         return 2;

@@ -4,7 +4,9 @@
 #include "host/program/device.h"
 #include "host/program/lower.h"
 #include "host/run/model_file.h"
+#include "tools/common/arguments.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,15 +163,10 @@ int main(int argc, char **argv)
 {
     struct predictor predictor = {0};
     struct error err;
+    int status;
 
-    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
-        fputs(usage, stdout);
-        return 0;
-    }
-    if (argc < 3 || argv[1][0] == '-') {
-        fputs(usage, stderr);
-        return 2;
-    }
+    if (!arguments_fit(argc, argv, 2, INT_MAX - 1, usage, &status))
+        return status;
     int32_t images = argc - 2;
     enum status st = predictor_open(&predictor, argv[1], images < BATCH ? images : BATCH, &err);
     for (int32_t first = 0; st == ST_OK && first < images; first += predictor.batch) {

@@ -1,6 +1,7 @@
 /* nasreport RUN: makes a run's reports anew from its journal and prints the last one. */
 #include "host/base/file.h"
 #include "host/report/report.h"
+#include "tools/common/arguments.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,15 +29,10 @@ static enum status print_file(const char *path, struct error *err)
 int main(int argc, char **argv)
 {
     struct error err;
+    int status;
 
-    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
-        fputs(usage, stdout);
-        return 0;
-    }
-    if (argc != 2 || argv[1][0] == '-') {
-        fputs(usage, stderr);
-        return 2;
-    }
+    if (!arguments_fit(argc, argv, 1, 1, usage, &status))
+        return status;
     enum status st = report_write_all(argv[1], false, &err);
     if (st == ST_OK) {
         char *path = file_join(argv[1], "report.txt");

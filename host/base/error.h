@@ -29,7 +29,8 @@ struct error {
     char message[ERROR_LENGTH];
 };
 
-/* Fills err with the status and a printf-style message, without a newline. Returns the status, so that
+/* Fills err with the status and a printf-style message, without a newline; control characters in what it
+ * quotes show as '?'. Returns the status, so that
  * `return error_set(err, ST_RANGE, ...)` reads as one thing. */
 enum status error_set(struct error *err, enum status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

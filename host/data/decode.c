@@ -180,6 +180,15 @@ out:
     return st;
 }
 
+/* Where the size that all images got comes from. */
+static const char *size_text(const struct job_dataset *job, const struct dataset *set)
+{
+    if (job->resize.count == 2)
+        return "as the job says";
+    int32_t longer = set->height > set->width ? set->height : set->width;
+    return longer == job->max_side ? "median, capped" : "median";
+}
+
 /* The sentence that says what was done to the images that came out, and to how many. */
 static void describe(const struct job_dataset *job, const struct decoder *decoder)
 {
@@ -210,8 +219,7 @@ static void describe(const struct job_dataset *job, const struct decoder *decode
     if (set->resized > 0)
         used = (size_t)snprintf(set->policy, sizeof(set->policy),
                                 "sizes to %d x %d (%s, %s, antialiased; %d images)", set->height, set->width,
-                                job->resize.count == 2 ? "as the job says" : "median, capped",
-                                fit_text(decoder->fit), set->resized);
+                                size_text(job, set), fit_text(decoder->fit), set->resized);
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
         if (parts[i].count > 0 && used < sizeof(set->policy))
             used += (size_t)snprintf(set->policy + used, sizeof(set->policy) - used, "%s%s (%d)",

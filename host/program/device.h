@@ -5,7 +5,7 @@
  *     exact) -> program_bind -> program_run ... -> program_metrics -> weights_download
  *
  * program_run is asynchronous: it returns when the step is queued. Functions that read (…_metrics, …_download,
- * …_probabilities) wait for what was queued. No function but prepare, bind, new and upload allocates. One thread at a
+ * …_probabilities) wait for what was queued. No function but prepare, bind, new, upload and remap allocates. One thread at a
  * time may use a device and what belongs to it. All objects of a device are freed before it is closed; …_free allows NULL.
  */
 #ifndef NASRUN_PROGRAM_DEVICE_H

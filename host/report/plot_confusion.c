@@ -155,14 +155,16 @@ enum status plot_confusion(const char *path, const struct history *history, cons
                            const struct metrics *metrics, struct error *err)
 {
     struct canvas canvas;
-    char title[128];
+    char title[128], stage[32] = "";
     bool many = history->classes > MAX_CLASSES_WITH_COUNTS;
     enum status st = canvas_open(&canvas, many ? 1600 : 1200, many ? 1500 : 1050, err);
     if (st != ST_OK)
         return st;
     struct layout l = lay_out(&canvas, history);
-    snprintf(title, sizeof(title), "Confusion matrix, test set of stage %lld: accuracy %.4f on %lld images",
-             (long long)test->stage, metrics->accuracy, (long long)metrics->samples);
+    if (history->test_count > 1)
+        snprintf(stage, sizeof(stage), ", stage %lld", (long long)test->stage);
+    snprintf(title, sizeof(title), "Confusion matrix%s: accuracy %.4f on %lld test images", stage,
+             metrics->accuracy, (long long)metrics->samples);
     canvas_colour(&canvas, COLOUR_INK);
     canvas_text(&canvas, canvas.width / 2, 38,
                 (struct text_style){.size = 23, .anchor = TEXT_CENTRE, .bold = true}, title);

@@ -58,7 +58,8 @@ static double value_of(const struct history_point *point, enum series series)
     return NAN;
 }
 
-/* A line through the finite values; with few points also a disc at each. */
+/* A line through the finite values; with few points also a disc at each, which for a single epoch is all
+ * that is seen and so is larger. */
 static void draw_series(struct canvas *canvas, const struct axes *axes, const struct history_model *model,
                         enum series series, double unit, double line_width)
 {
@@ -82,7 +83,7 @@ static void draw_series(struct canvas *canvas, const struct axes *axes, const st
         double value = value_of(&model->points[i], series);
         if (isfinite(value))
             canvas_mark(canvas, axes_x(axes, model->points[i].time / unit), axes_y(axes, value), MARK_DISC,
-                        1.2 + line_width / 2);
+                        model->point_count == 1 ? 2.5 + line_width : 1.2 + line_width / 2);
     }
 }
 

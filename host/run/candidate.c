@@ -12,8 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Work that a crash may cost, and how often the clock, signals and the display are looked at. */
-static const double CHECKPOINT_SECONDS = 30.0;
+/* How often the clock, signals and the display are looked at, at least. */
 static const double TICK_SECONDS = 0.2;
 /* Steps from which on a training tells how fast the machine is. */
 enum { CALIBRATION_STEPS = 20 };
@@ -74,7 +73,7 @@ static enum status on_tick(void *context, const struct trainer_state *state, dou
     };
     display_progress(&run->display, &shown);
     bool stop = supervisor_stop_wanted();
-    if (stop || now - training->last_checkpoint >= CHECKPOINT_SECONDS) {
+    if (stop || now - training->last_checkpoint >= run->job->output.checkpoint_seconds) {
         enum status st = save_checkpoint(training, err);
         if (st != ST_OK)
             return st;
@@ -97,8 +96,15 @@ static struct trainer_place place_of(const struct run *run, bool final)
     };
 }
 
+/* Bytes of a network's weights on the host. */
+static size_t values_bytes(const struct graph *graph)
+{
+    return (size_t)cost_of_graph(graph).parameters * sizeof(float);
+}
+
+/* Opens it and adds it to the memory plan; of `need`, what is held beside the trainer is given. */
 static enum status open_trainer(struct run *run, const struct graph *graph, int32_t id, bool final,
-                                struct trainer **trainer, size_t *bytes, struct error *err)
+                                struct memory_need *need, struct trainer **trainer, struct error *err)
 {
     const struct trainer_place place = place_of(run, final);
     struct trainer_settings settings;
@@ -108,9 +114,11 @@ static enum status open_trainer(struct run *run, const struct graph *graph, int3
     if (st != ST_OK)
         return st;
     run->ops->info(run->device, &info);
-    st = trainer_open(&place, graph, &settings, info.memory_free, trainer, bytes, err);
-    if (st == ST_OK && *bytes > run->planned_bytes)
-        run->planned_bytes = *bytes;
+    st = trainer_open(&place, graph, &settings, info.memory_free, trainer, &need->training, err);
+    if (st == ST_OK) {
+        need->values = trainer_weights(*trainer)->total * sizeof(float);
+        memory_plan(&run->memory, need);
+    }
     return st;
 }
 
@@ -153,8 +161,12 @@ static void calibrate(struct run *run, const struct graph *graph, const struct t
 {
     double predicted = cost_seconds(graph, run->device_info.flops, run->device_info.bytes);
     if (predicted > 0.0 && training->images_per_second > 0.0 &&
-        steps - training->first_step >= CALIBRATION_STEPS)
-        run->seconds_per_image = 1.0 / (training->images_per_second * predicted);
+        steps - training->first_step >= CALIBRATION_STEPS) {
+        double measured = 1.0 / (training->images_per_second * predicted);
+        /* One slow minute of the machine must not shut out the better networks: half old, half new. */
+        run->seconds_per_image = run->calibrated ? 0.5 * (run->seconds_per_image + measured) : measured;
+        run->calibrated = true;
+    }
 }
 
 /* Saves, journals and shows a trained model, and publishes it when it is the best so far. */
@@ -197,11 +209,8 @@ static enum status finish(struct training *training, const struct graph *graph,
         st = search_observe(run->search, model.id, model.parent, graph, validation->accuracy,
                             validation->loss, err);
     run->models += !model.final;
-    if (st == ST_OK && validation->accuracy > run->best_accuracy) {
-        run->best_id = model.id;
-        run->best_accuracy = validation->accuracy;
+    if (st == ST_OK && store_note_best(run, model.id, validation->accuracy, validation->loss))
         st = store_publish(run, model.id, err);
-    }
     store_prune(run);
     display_model(&run->display, &row);
     return st;
@@ -214,7 +223,11 @@ static enum status train(struct training *training, const struct graph *graph,
     struct run *run = training->run;
     struct trainer_result validation;
     const struct trainer_events events = {
-        .context = training, .on_epoch = on_epoch, .on_tick = on_tick, .tick_seconds = TICK_SECONDS};
+        .context = training,
+        .on_epoch = on_epoch,
+        .on_tick = on_tick,
+        .tick_seconds = fmin(TICK_SECONDS, run->job->output.checkpoint_seconds),
+    };
 
     training->began = training->last_checkpoint = clock_seconds();
     training->first_step = state->step;
@@ -245,7 +258,7 @@ static enum status begin(struct run *run, const struct record_candidate *candida
                                 .began = clock_seconds()};
     struct inheritance inherited = {0};
     const struct trainer_place place = place_of(run, candidate->final);
-    size_t bytes = 0;
+    struct memory_need need = {.parent_values = parent != NULL ? values_bytes(parent) : 0};
 
     for (int32_t i = 0; i < candidate->operation_count; i++) {
         size_t used = strlen(training.operations);
@@ -262,11 +275,12 @@ static enum status begin(struct run *run, const struct record_candidate *candida
                      (float)run->job->search.noise, (uint64_t)run->job->seed, candidate->id, &inherited, err);
     for (int32_t i = 0; st == ST_OK && i < inherited.count; i++)
         st = record_morph(run, candidate->id, candidate->operations[i], inherited.differences[i], err);
+    need.inheritance = inherited.device_bytes;
     if (st == ST_OK)
-        st = open_trainer(run, candidate->graph, candidate->id, candidate->final, &training.trainer, &bytes,
+        st = open_trainer(run, candidate->graph, candidate->id, candidate->final, &need, &training.trainer,
                           err);
     if (st == ST_OK)
-        st = record_plan(run, candidate->id, bytes, err);
+        st = record_plan(run, candidate->id, need.training, need.added, err);
     if (st == ST_OK && parent == NULL) {
         const struct weight_table *table = trainer_weights(training.trainer);
         inherited.values = calloc(table->total, sizeof(float));
@@ -377,14 +391,14 @@ enum status candidate_resume(struct run *run, struct error *err)
                                 .final = unfinished->final,
                                 .operations = "resumed"};
     uint64_t note;
-    size_t bytes;
+    struct memory_need need = {0};
     char *path = run_path(run, "checkpoint.bin");
 
     unfinished->exists = false;
     enum status st = path != NULL ? ST_OK : error_memory(err, "path", 0);
     if (st == ST_OK)
-        st = open_trainer(run, &unfinished->graph, training.id, training.final, &training.trainer, &bytes,
-                          err);
+        st =
+            open_trainer(run, &unfinished->graph, training.id, training.final, &need, &training.trainer, err);
     if (st == ST_OK)
         st = trainer_restore(training.trainer, path, &note, err);
     if (st == ST_OK) {
@@ -405,14 +419,14 @@ enum status candidate_test(struct run *run, struct error *err)
     struct trainer *trainer = NULL;
     struct graph graph = {0};
     float *values = NULL;
-    size_t bytes;
+    struct memory_need need = {0};
     int64_t *confusion = calloc((size_t)classes * (size_t)classes, sizeof(*confusion));
 
     enum status st = confusion != NULL ? ST_OK : error_memory(err, "confusion matrix", 0);
     if (st == ST_OK)
         st = store_load(run, run->best_id, &graph, &values, err);
     if (st == ST_OK)
-        st = open_trainer(run, &graph, run->best_id, true, &trainer, &bytes, err);
+        st = open_trainer(run, &graph, run->best_id, true, &need, &trainer, err);
     if (st == ST_OK)
         st = trainer_load_values(trainer, values, err);
     if (st == ST_OK)

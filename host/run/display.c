@@ -50,7 +50,7 @@ void display_progress(struct display *display, const struct display_progress *p)
 
 void display_model(struct display *display, const struct display_model *m)
 {
-    char parent[16] = "-", result[64];
+    char parent[16] = "-";
     if (display->verbosity < 0)
         return;
     end_line(display);
@@ -61,11 +61,10 @@ void display_model(struct display *display, const struct display_model *m)
     if (m->parent >= 0)
         snprintf(parent, sizeof(parent), "%d", m->parent);
     if (isnan(m->accuracy))
-        snprintf(result, sizeof(result), "%9s %9s", "failed", "-");
+        fprintf(display->out, "%5d %6s  failed after %.1f s: %s\n", m->id, parent, m->seconds, m->operations);
     else
-        snprintf(result, sizeof(result), "%9.4f %9.4f", m->loss, m->accuracy);
-    fprintf(display->out, "%5d %6s  %-44.44s %10lld %s %8.1f%s\n", m->id, parent, m->operations,
-            (long long)m->parameters, result, m->seconds, m->final ? "  final" : "");
+        fprintf(display->out, "%5d %6s  %-44.44s %10lld %9.4f %9.4f %8.1f%s\n", m->id, parent, m->operations,
+                (long long)m->parameters, m->loss, m->accuracy, m->seconds, m->final ? "  final" : "");
     fflush(display->out);
 }
 

@@ -26,8 +26,8 @@ struct display_progress {
 };
 
 struct display_model {
-    int32_t id, parent; /* parent -1: none */
-    const char *operations;
+    int32_t id, parent;     /* parent -1: none */
+    const char *operations; /* of a failed one: why it failed */
     int64_t parameters;
     double loss, accuracy, seconds; /* NAN for a failed one */
     bool final;

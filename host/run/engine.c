@@ -11,7 +11,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 /* Candidates that may fail one after the other before the search is ended. */
 enum { MOST_FAILURES = 20 };
@@ -34,6 +33,17 @@ static enum status choose_device(const struct job_strings *names, const struct d
     else
         return error_set(err, ST_UNSUPPORTED, "devices.use: found \"%s\", expected auto, cpu or ref", name);
     return ST_OK;
+}
+
+/* No candidate could be trained with a batch that the training part can't fill. */
+static enum status check_batch(const struct job *job, const struct dataset *data, struct error *err)
+{
+    int32_t images = (int32_t)ceil(job->search.data * data->sample_count[SPLIT_TRAIN]);
+    if (job->train.batch <= images)
+        return ST_OK;
+    return error_set(err, ST_RANGE,
+                     "train.batch: found %d, expected at most %d, the candidates' training images",
+                     job->train.batch, images);
 }
 
 static enum status upload_data(struct run *run, struct error *err)
@@ -63,9 +73,11 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
                         .clock_start = started,
                         .best_id = -1,
                         .best_accuracy = -1.0,
+                        .best_loss = INFINITY,
                         .final = {.id = -1, .parent = -1, .stage = -1},
                         .journal = {.fd = -1},
                         .seconds_per_image = 1.0};
+    memory_begin();
     display_open(&run->display, stdout, verbosity);
     run->folder = strdup(folder);
     if (run->folder == NULL)
@@ -75,6 +87,8 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
         st =
             data_load(&job->dataset, job->seed, job->threads, verbosity < 0 ? NULL : stderr, &run->data, err);
     if (st == ST_OK)
+        st = check_batch(job, &run->data, err);
+    if (st == ST_OK)
         st = run->ops->open(&options, &run->device, err);
     if (st != ST_OK)
         return st;
@@ -82,6 +96,8 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
     st = upload_data(run, err);
     if (st == ST_OK)
         st = search_new(&job->search, job->seed, &run->search, err);
+    if (st == ST_OK)
+        memory_opened(&run->memory, run->ops == &cpu_device_ops || run->ops == &ref_device_ops);
     return st;
 }
 
@@ -135,7 +151,7 @@ static enum status run_stage(struct run *run, struct error *err)
     enum status st = ST_OK;
     if (!run->stage_open) {
         run->stage_steps = run->steps_done;
-        run->stage_began = run->stage == 0 ? 0.0 : run_time(run);
+        run->stage_began = run->next_id == 0 ? 0.0 : run_time(run); /* loading is part of the first */
         st = record_stage(run, err);
         run->stage_open = true;
     }
@@ -170,30 +186,37 @@ static void say_start(struct run *run)
 }
 
 /* What the plan said beside what the process took at its largest. */
-static void say_memory(struct run *run, size_t planned, size_t before)
+static void say_memory(struct run *run)
 {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    display_say(&run->display, 1, "memory: planned %.0f MB, peak %.0f MB", 1e-6 * (double)(planned + before),
-                1e-6 * 1024.0 * (double)usage.ru_maxrss);
+    double planned = (double)memory_planned(&run->memory), peak = (double)memory_peak();
+    display_say(&run->display, 1,
+                "memory: planned %.0f MB (%.0f MB for program and data, %.0f MB for the largest candidate), "
+                "peak %.0f MB, %+.1f %%",
+                1e-6 * planned, 1e-6 * (double)run->memory.base, 1e-6 * (double)run->memory.largest,
+                1e-6 * peak, 100.0 * (peak / planned - 1.0));
 }
 
 enum status engine_run(const struct job *job, const char *folder, int verbosity,
                        struct engine_history *history, struct error *err)
 {
     struct run run;
-    struct rusage usage;
 
     enum status st = run_open(&run, job, folder, verbosity, history->started, err);
-    getrusage(RUSAGE_SELF, &usage);
     if (st == ST_OK)
         st = resume_run(&run, history, err);
     if (st != ST_OK)
         goto out;
     say_start(&run);
+    /* A crash may have come between the last test and its report. */
+    if (run.stage > 0 && !run.stage_open)
+        st = report_write_all(folder, job->output.plots, err);
+    if (run.stage >= budget_stages(&job->budget))
+        display_say(&run.display, 0,
+                    "        finished before: a larger budget.%s goes on, --fresh starts over",
+                    budget_kind(&job->budget));
     while (st == ST_OK && run.stage < budget_stages(&job->budget))
         st = run_stage(&run, err);
-    say_memory(&run, run.planned_bytes, (size_t)usage.ru_maxrss * 1024);
+    say_memory(&run);
 out:
     run_close(&run);
     return st;

@@ -10,19 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* "runs/NAME" for "any/where/NAME.cfg". */
-static char *default_folder(const char *job_file)
-{
-    const char *slash = strrchr(job_file, '/'), *name = slash != NULL ? slash + 1 : job_file;
-    const char *dot = strrchr(name, '.');
-    int length = dot != NULL && dot > name ? (int)(dot - name) : (int)strlen(name);
-    size_t size = (size_t)length + sizeof("runs/");
-    char *folder = malloc(size);
-    if (folder != NULL)
-        snprintf(folder, size, "runs/%.*s", length, name);
-    return folder;
-}
-
 enum status folder_read_job(const struct options *options, struct job *job, char **folder, struct error *err)
 {
     char *resumed = NULL;
@@ -38,10 +25,7 @@ enum status folder_read_job(const struct options *options, struct job *job, char
     if (st == ST_OK)
         st = spec_read(path, options->overrides, options->override_count, job, err);
     if (st == ST_OK) {
-        if (options->resume != NULL)
-            *folder = strdup(options->resume);
-        else
-            *folder = job->output.dir[0] != '\0' ? strdup(job->output.dir) : default_folder(path);
+        *folder = strdup(options->resume != NULL ? options->resume : job->output.dir);
         if (*folder == NULL)
             st = error_memory(err, "path", 0);
     }

@@ -82,21 +82,22 @@ static void print_budget(const struct run *run, double fastest, FILE *out)
 {
     const struct job_budget *budget = &run->job->budget;
     for (int32_t i = 0; i < budget_stages(budget); i++)
-        fprintf(out, "budget   stage %d: %g %s in all\n", i, budget_total(budget, i), budget_kind(budget));
-    fprintf(out, "search   about %d candidates a stage, %.0f %% of it, then the final fit\n", BUDGET_SLOTS,
-            100.0 * (1.0 - run->job->search.final_share));
+        fprintf(out, "budget   stage %d: %.10g %s in all\n", i, budget_total(budget, i), budget_kind(budget));
+    if (budget->models.count == 0)
+        fprintf(out, "search   about %d candidates a stage, %.0f %% of it, then the final fit\n",
+                BUDGET_SLOTS, 100.0 * (1.0 - run->job->search.final_share));
     if (budget->steps.count > 0)
         fprintf(out, "end      after about %.0f s\n",
                 budget_total(budget, budget_stages(budget) - 1) * run->job->train.batch / fastest);
     else if (budget->models.count == 0)
-        fprintf(out, "end      after at most %g s\n", budget_total(budget, budget_stages(budget) - 1));
+        fprintf(out, "end      after at most %.10g s\n", budget_total(budget, budget_stages(budget) - 1));
 }
 
 enum status engine_plan(const struct job *job, FILE *out, struct error *err)
 {
     struct run run;
     double fastest = 0.0;
-    enum status st = run_open(&run, job, "", -1, clock_seconds(), err);
+    enum status st = run_open(&run, job, "", 0, clock_seconds(), err);
     if (st != ST_OK)
         goto out;
     const struct dataset *data = &run.data;
@@ -107,6 +108,10 @@ enum status engine_plan(const struct job *job, FILE *out, struct error *err)
             data->classes, data->channels, data->height, data->width, data->sample_count[SPLIT_TRAIN],
             data->sample_count[SPLIT_VALIDATION], data->sample_count[SPLIT_TEST],
             1e-6 * data->count * data->channels * data->height * data->width);
+    if (data->policy[0] != '\0')
+        fprintf(out, "         %s\n", data->policy);
+    if (data->skipped > 0)
+        fprintf(out, "         %d files skipped\n", data->skipped);
     fprintf(out, "device   %s, %.0f MB free\n", run.device_info.name,
             1e-6 * (double)run.device_info.memory_free);
     for (int32_t i = 0; st == ST_OK && i < job->search.starts.count; i++) {

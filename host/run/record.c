@@ -116,11 +116,13 @@ enum status record_morph(struct run *run, int32_t id, const char *operation, dou
     return append(run, event, err);
 }
 
-enum status record_plan(struct run *run, int32_t id, size_t bytes, struct error *err)
+enum status record_plan(struct run *run, int32_t id, size_t device_bytes, size_t process_bytes,
+                        struct error *err)
 {
     cJSON *event = event_new("plan");
     cJSON_AddNumberToObject(event, "id", id);
-    cJSON_AddNumberToObject(event, "device_bytes", (double)bytes);
+    cJSON_AddNumberToObject(event, "device_bytes", (double)device_bytes);
+    cJSON_AddNumberToObject(event, "process_bytes", (double)process_bytes);
     return append(run, event, err);
 }
 

@@ -23,8 +23,10 @@ enum status record_left_out(struct run *run, const char *start, struct error *er
 /* One morph's check: the relative change of the outputs. */
 enum status record_morph(struct run *run, int32_t id, const char *operation, double difference,
                          struct error *err);
-/* What the memory plan says: device bytes of the training and all it needs. */
-enum status record_plan(struct run *run, int32_t id, size_t bytes, struct error *err);
+/* What the memory plan says: bytes of the training on the device, and all that the candidate adds to the
+ * process. */
+enum status record_plan(struct run *run, int32_t id, size_t device_bytes, size_t process_bytes,
+                        struct error *err);
 enum status record_epoch(struct run *run, int32_t id, const struct trainer_epoch *epoch, struct error *err);
 
 struct record_model {

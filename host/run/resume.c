@@ -3,6 +3,7 @@
 #include "host/base/clock.h"
 #include "host/base/file.h"
 #include "host/net/serialise.h"
+#include "host/run/budget.h"
 #include "host/run/options.h"
 #include "host/run/record.h"
 #include "host/run/store.h"
@@ -20,6 +21,7 @@ struct replay {
     struct run *run;
     const struct journal_lines *lines;
     size_t candidate_line; /* of the unfinished candidate */
+    double stage_budget;   /* total of the stage being replayed, as it was journalled */
 };
 
 static double number(const cJSON *json, const char *name)
@@ -78,25 +80,52 @@ static enum status replay_end(struct replay *replay, const cJSON *json, struct e
 {
     struct run *run = replay->run;
     struct run_unfinished *unfinished = &run->unfinished;
-    double accuracy = number(json, "validation_accuracy");
+    double accuracy = number(json, "validation_accuracy"), loss = number(json, "validation_loss");
 
     if (!unfinished->exists || unfinished->id != whole(json, "id"))
         return error_set(err, ST_FORMAT, "found the end of candidate %d, expected that of %d",
                          whole(json, "id"), unfinished->exists ? unfinished->id : -1);
     unfinished->exists = false;
     run->steps_done += (uint32_t)fmax(number(json, "steps"), 0.0);
-    if (accuracy > run->best_accuracy) {
-        run->best_accuracy = accuracy;
-        run->best_id = unfinished->id;
-    }
+    store_note_best(run, unfinished->id, accuracy, loss);
     if (unfinished->final) {
-        run->final =
-            (struct run_final){.id = unfinished->id, .parent = unfinished->parent, .stage = run->stage};
+        run->final.stage = run->stage;
+        if (!isnan(accuracy)) { /* a failed one has left no weights to go on from */
+            run->final.id = unfinished->id;
+            run->final.parent = unfinished->parent;
+        }
         return ST_OK;
     }
     run->models++;
-    return search_observe(run->search, unfinished->id, unfinished->parent, &unfinished->graph, accuracy,
-                          number(json, "validation_loss"), err);
+    return search_observe(run->search, unfinished->id, unfinished->parent, &unfinished->graph, accuracy, loss,
+                          err);
+}
+
+/* A stage begins, or is said again with a budget that was raised within it. */
+static void replay_stage(struct replay *replay, const struct journal_line *entry)
+{
+    struct run *run = replay->run;
+    if (!run->stage_open) {
+        run->stage = whole(entry->json, "stage");
+        run->stage_open = true;
+        run->stage_steps = run->steps_done;
+        run->stage_began = run->next_id == 0 ? 0.0 : entry->time;
+    }
+    replay->stage_budget =
+        number(cJSON_GetObjectItemCaseSensitive(entry->json, "budget"), budget_kind(&run->job->budget));
+}
+
+/* A tested stage is over, unless the job has moved its end further out since: then it goes on, with another
+ * final fit. */
+static void replay_test(struct replay *replay)
+{
+    struct run *run = replay->run;
+    const struct job_budget *budget = &run->job->budget;
+    run->stage_open = false;
+    if (run->stage < budget_stages(budget) && budget_total(budget, run->stage) > replay->stage_budget)
+        run->final.stage = -1;
+    else
+        run->stage++;
 }
 
 static enum status replay_line(struct replay *replay, size_t line, struct error *err)
@@ -110,10 +139,7 @@ static enum status replay_line(struct replay *replay, size_t line, struct error 
                    ? check_run(run, entry->json, err)
                    : error_set(err, ST_FORMAT, "found event \"%s\", expected \"run\"", event);
     if (strcmp(event, "stage") == 0) {
-        run->stage = whole(entry->json, "stage");
-        run->stage_open = true;
-        run->stage_steps = run->steps_done;
-        run->stage_began = run->stage == 0 ? 0.0 : entry->time;
+        replay_stage(replay, entry);
     } else if (strcmp(event, "candidate") == 0) {
         return replay_candidate(replay, entry->json, line, err);
     } else if (strcmp(event, "model") == 0 || strcmp(event, "failed") == 0) {
@@ -121,8 +147,7 @@ static enum status replay_line(struct replay *replay, size_t line, struct error 
     } else if (strcmp(event, "left_out") == 0) {
         run->starts++;
     } else if (strcmp(event, "test") == 0) {
-        run->stage++;
-        run->stage_open = false;
+        replay_test(replay);
     }
     return ST_OK;
 }
@@ -224,6 +249,9 @@ enum status resume_run(struct run *run, struct engine_history *history, struct e
     run->clock_start = history->started;
     if (run->unfinished.exists)
         st = settle_unfinished(&replay, history, err);
+    if (st == ST_OK && run->stage_open && run->stage < budget_stages(&run->job->budget) &&
+        budget_total(&run->job->budget, run->stage) != replay.stage_budget)
+        st = record_stage(run, err);
     if (st == ST_OK && run->best_id >= 0)
         st = store_publish(run, run->best_id, err);
 out:

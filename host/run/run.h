@@ -7,6 +7,7 @@
 #include "host/program/device.h"
 #include "host/run/display.h"
 #include "host/run/journal.h"
+#include "host/run/memory.h"
 #include "host/run/supervisor.h"
 #include "host/search/search.h"
 #include "host/train/trainer.h"
@@ -15,7 +16,6 @@
 /* A candidate whose training was cut off, as the journal and the checkpoint tell. */
 struct run_unfinished {
     bool exists;
-    bool trained; /* a checkpoint holds a part of its training */
     int32_t id, parent;
     bool final;
     struct graph graph;
@@ -45,18 +45,18 @@ struct run {
     double stage_began;   /* run time */
     int32_t stage;        /* index into the budget's list */
     bool stage_open;      /* its stage event is in the journal */
-    bool tested;          /* its test event, too */
     uint32_t steps_done;  /* in all trainings, in this and earlier stages */
     uint32_t stage_steps; /* steps_done when the stage began */
     int32_t models;       /* finished in all, failures counted, final fits not */
     int32_t starts;       /* starting networks begun */
     int32_t next_id;
-    int32_t best_id; /* the model that model.safetensors holds; -1 */
-    double best_accuracy;
+    int32_t best_id;                 /* the model that model.safetensors holds; -1 */
+    double best_accuracy, best_loss; /* validation */
     struct run_final final;
     struct run_unfinished unfinished;
+    bool calibrated;          /* seconds_per_image was measured */
     double seconds_per_image; /* measured over predicted training time of the last model; 1 before */
-    size_t planned_bytes;     /* device bytes of the largest training so far */
+    struct memory memory;
 };
 
 /* Seconds of work on this run so far, over all processes that worked on it. */

@@ -56,6 +56,17 @@ enum status store_load(const struct run *run, int32_t id, struct graph *graph, f
     return st;
 }
 
+bool store_note_best(struct run *run, int32_t id, double accuracy, double loss)
+{
+    bool better = accuracy > run->best_accuracy || (accuracy == run->best_accuracy && loss < run->best_loss);
+    if (better) {
+        run->best_id = id;
+        run->best_accuracy = accuracy;
+        run->best_loss = loss;
+    }
+    return better;
+}
+
 enum status store_publish(const struct run *run, int32_t id, struct error *err)
 {
     char *from = run_model_path(run, id), *to = run_path(run, MODEL_FILE_NAME), *data = NULL;

@@ -12,6 +12,10 @@ enum status store_save(struct run *run, int32_t id, const struct graph *graph, c
 enum status store_load(const struct run *run, int32_t id, struct graph *graph, float **values,
                        struct error *err);
 
+/* Notes a model as the run's best if it is: by accuracy, of equals by loss, of those the earlier. True if so;
+ * store_publish is to follow. */
+bool store_note_best(struct run *run, int32_t id, double accuracy, double loss);
+
 /* Copies models/ID.safetensors to model.safetensors. */
 enum status store_publish(const struct run *run, int32_t id, struct error *err);
 

@@ -59,6 +59,10 @@ int supervise(int (*engine)(void *context, struct engine_history *history), long
     sigset_t set = stop_signals();
     sigaddset(&set, SIGCHLD);
     sigprocmask(SIG_BLOCK, &set, NULL);
+    /* A full disk, a file-size limit or a reader that has gone is an error to report, not a crash to restart
+     * from. */
+    signal(SIGXFSZ, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
 
     for (;;) {
         long before = progress(context);

@@ -11,6 +11,7 @@ struct probe {
     struct device_program *prepared;
     struct device_weights *weights;
     float *logits; /* batch x classes */
+    size_t bytes;  /* on the device: program and weights */
 };
 
 static void probe_close(const struct trainer_place *place, struct probe *probe)
@@ -34,9 +35,12 @@ static enum status probe_open(const struct trainer_place *place, int32_t batch, 
     enum status st = lower_graph(&probe->graph, &options, &probe->program, err);
     if (st == ST_OK)
         st = place->ops->program_prepare(place->device, &probe->program, &probe->prepared, err);
-    if (st == ST_OK)
-        st = place->ops->weights_new(place->device, &probe->program.weights, &probe->weights, err);
-    return st;
+    if (st != ST_OK)
+        return st;
+    probe->bytes = place->ops->program_bytes(probe->prepared) +
+                   trainer_weights_bytes(&probe->program.weights) +
+                   (size_t)place->validation_count * sizeof(int32_t);
+    return place->ops->weights_new(place->device, &probe->program.weights, &probe->weights, err);
 }
 
 static size_t logit_count(const struct probe *probe)
@@ -131,9 +135,12 @@ enum status inherit(const struct trainer_place *place, int32_t batch, const stru
         st = place->ops->weights_upload(place->device, now->weights, SLOT_VALUE, parent_values, err);
     if (st == ST_OK)
         st = probe_answer(place, now, err);
+    result->device_bytes = now->bytes;
     for (int32_t i = 0; st == ST_OK && i < morph_count; i++) {
         st = step(place, batch, now, &morphs[i], noise, inherit_seed(seed, id, i), next,
                   &result->differences[i], err);
+        if (now->bytes + next->bytes > result->device_bytes)
+            result->device_bytes = now->bytes + next->bytes;
         if (st != ST_OK) {
             error_prefix(err, "morph %d, %s", i + 1, morph_kind_name(morphs[i].kind));
             break;

@@ -11,9 +11,10 @@ enum { INHERIT_MAX_MORPHS = 8 };
 #define INHERIT_TOLERANCE 1e-3
 
 struct inheritance {
-    struct graph graph; /* the child's */
-    float *values;      /* [weight table's total], the child's */
-    int32_t count;      /* morphs checked */
+    struct graph graph;  /* the child's */
+    float *values;       /* [weight table's total], the child's */
+    int32_t count;       /* morphs checked */
+    size_t device_bytes; /* the most that parent and child took on the device together */
     double differences[INHERIT_MAX_MORPHS];
 };
 

@@ -101,9 +101,9 @@ enum status trainer_open(const struct trainer_place *place, const struct graph *
         st = prepare(trainer, PROG_EVALUATE, &trainer->evaluation_program, &trainer->evaluation, err);
     if (st != ST_OK)
         goto out;
-    size_t slots = settings->optimizer.kind == OPTIMIZER_ADAMW ? 4 : 3;
     *bytes = place->ops->program_bytes(trainer->training) + place->ops->program_bytes(trainer->evaluation) +
-             slots * sizeof(float) * trainer->training_program.weights.total;
+             trainer_weights_bytes(&trainer->training_program.weights) +
+             ((size_t)place->train_count + (size_t)place->validation_count) * sizeof(int32_t);
     if (*bytes > bytes_limit) {
         st = error_set(err, ST_MEMORY, "network needs %zu bytes on the device, %zu are free", *bytes,
                        bytes_limit);
@@ -135,6 +135,11 @@ void trainer_close(struct trainer *trainer)
     program_free(&trainer->evaluation_program);
     graph_free(&trainer->graph);
     free(trainer);
+}
+
+size_t trainer_weights_bytes(const struct weight_table *table)
+{
+    return SLOT_GRADIENT * table->total * sizeof(float); /* gradients belong to programs */
 }
 
 const struct weight_table *trainer_weights(const struct trainer *trainer)

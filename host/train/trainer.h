@@ -88,6 +88,8 @@ enum status trainer_open(const struct trainer_place *place, const struct graph *
                          size_t *bytes, struct error *err);
 void trainer_close(struct trainer *trainer); /* NULL is allowed */
 
+/* Bytes of a weight set on a device: all its slots, whatever the optimizer uses. */
+size_t trainer_weights_bytes(const struct weight_table *table);
 const struct weight_table *trainer_weights(const struct trainer *trainer);
 const struct trainer_state *trainer_state(const struct trainer *trainer); /* lives as long as the trainer */
 

@@ -152,7 +152,7 @@ static void test_policy_and_single(void **state)
     assert_int_equal(set.width, 7);
     assert_int_equal(set.resized, 1);
     assert_string_equal(set.policy,
-                        "sizes to 9 x 7 (median, capped, stretched, antialiased; 1 images); palettes "
+                        "sizes to 9 x 7 (median, stretched, antialiased; 1 images); palettes "
                         "expanded (1); 16 bits reduced to 8 (2); alpha composited on white (2); grey "
                         "repeated as RGB (1)");
     assert_int_equal(data_read_image(path, 3, 9, 7, "stretch", alone, &err), ST_OK);

@@ -74,6 +74,7 @@ static void test_defaults(void **state)
         {"devices.threads", "0"},
         {"output.dir", "\"runs/job\""},
         {"output.plots", "true"},
+        {"output.checkpoint_seconds", "30.0"},
         {"seed", "1"},
     };
     struct job job;
@@ -136,6 +137,7 @@ static const struct value_case {
     {"devices.threads", "3", "3"},
     {"output.dir", "\"runs/x\"", "\"runs/x\""},
     {"output.plots", "false", "false"},
+    {"output.checkpoint_seconds", "2", "2.0"},
     {"seed", "9007199254740992", "9007199254740992"},
 };
 _Static_assert(sizeof values / sizeof values[0] == SPEC_KEY_COUNT, "a value for every key");

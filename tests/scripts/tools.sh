@@ -1,0 +1,45 @@
+#!/bin/sh
+# nasreport, nasplot and naspredict on a run folder, and their one line for bad input.
+. tests/support/script.sh
+make_data "$work/data"
+make_job "$work/job.cfg" "$work/data"
+run=$work/run
+"$bin/nasrun" "$work/job.cfg" budget.steps=400 output.dir="$run" >"$work/log" 2>&1 || fail "nasrun: $(tail -n 1 "$work/log")"
+
+# refused COMMAND...: exit status 2 and one line on stderr, nothing on stdout.
+refused() {
+    "$@" >"$work/out" 2>"$work/err"
+    [ $? -eq 2 ] && [ "$(lines_of "$work/err")" -eq 1 ] && [ ! -s "$work/out" ]
+}
+
+cp -R "$run" "$work/bare"
+rm -r "$work/bare/plots" "$work/bare/report.txt" "$work/bare/report.json"
+"$bin/nasreport" "$work/bare" >"$work/printed" || fail "nasreport: status $?"
+check "nasreport makes another report.txt than nasrun" cmp "$run/report.txt" "$work/bare/report.txt"
+check "nasreport makes another report.json than nasrun" cmp "$run/report.json" "$work/bare/report.json"
+check "nasreport prints another report than it writes" cmp "$work/printed" "$work/bare/report.txt"
+"$bin/nasplot" "$work/bare" >/dev/null || fail "nasplot: status $?"
+for name in confusion learning progress; do
+    check "nasplot makes another plots/$name.png than nasrun" cmp "$run/plots/$name.png" "$work/bare/plots/$name.png"
+done
+
+"$bin/naspredict" "$run" "$work/data/two.png" "$work/data/two.png" >"$work/predicted" || fail "naspredict: status $?"
+check "naspredict: $(lines_of "$work/predicted") lines for two images" [ "$(lines_of "$work/predicted")" -eq 2 ]
+check "naspredict: class of two.png: $(cat "$work/predicted")" \
+    awk -F '\t' '$2 != "2" || !($3 > 0.25 && $3 <= 1) { bad = 1 } END { exit bad }' "$work/predicted"
+
+for tool in nasreport nasplot naspredict; do
+    check "$tool without arguments" sh -c "! '$bin/$tool' 2>/dev/null"
+    check "$tool --help" sh -c "'$bin/$tool' --help >/dev/null"
+done
+check "nasreport on a folder that is missing: $(cat "$work/err" 2>/dev/null)" refused "$bin/nasreport" "$work/missing"
+check "nasplot on a folder that is missing" refused "$bin/nasplot" "$work/missing"
+check "naspredict on a folder that is missing" refused "$bin/naspredict" "$work/missing" "$work/data/two.png"
+check "naspredict on an image that is missing" refused "$bin/naspredict" "$run" "$work/missing.png"
+check "naspredict on a file that is no image" refused "$bin/naspredict" "$run" "$work/job.cfg"
+head -c 1000 "$run/model.safetensors" >"$work/bare/model.safetensors"
+check "naspredict with a model cut short" refused "$bin/naspredict" "$work/bare" "$work/data/two.png"
+sed -i '2s/"seq":1/"seq":7/' "$work/bare/journal.jsonl"
+check "nasreport on a broken journal" refused "$bin/nasreport" "$work/bare"
+check "nasreport does not name the journal's line: $(cat "$work/err")" grep -q 'journal.jsonl:2' "$work/err"
+finish
