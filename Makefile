@@ -19,13 +19,33 @@ LIBRARY := $(BUILD)/libnasrun.a
 TOOL_COMMON := $(wildcard tools/common/*.c)
 TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/*.c))
 TEST_COMMON := $(wildcard tests/support/*.c)
-TESTS := $(wildcard tests/*/test_*.c)
+TESTS := $(filter-out tests/gpu/%,$(wildcard tests/*/test_*.c))
 TEST_SCRIPTS := $(sort $(wildcard tests/scripts/*.sh))
 TEST_PROGRAMS := $(TESTS:tests/%.c=$(BUILD)/tests/%)
+BENCH_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c))
 TEST_HELPERS := $(BUILD)/tests/run/make_data
 
-.PHONY: all help deps demo test test-programs asan tsan bench install format format-check clean
-all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%)
+# The GPU's plug-in is made where nvcc and cuDNN are; the program does without it. For the GPUs that are here, or for all.
+NVCC ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
+CUDA ?= $(if $(NVCC),$(patsubst %/bin/nvcc,%,$(realpath $(NVCC))))
+CUDNN ?= $(firstword $(foreach folder,$(CUDA) /usr/local /usr,$(if $(wildcard $(folder)/include/cudnn.h),$(folder))))
+CUDA_ARCHITECTURES ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | tr -d '. ' | \
+	grep -E '^[0-9]+$$' | sort -u),75 80 86 89 90 100 120)
+CUDA_FOLDERS = $(wildcard $(addsuffix /lib64,$(CUDA) $(CUDNN)) $(addsuffix /lib,$(CUDA) $(CUDNN)))
+CUDA_INCLUDES = $(addprefix -isystem ,$(filter-out /usr/include,$(sort $(CUDA)/include $(CUDNN)/include)))
+CUDA_LINKED = $(addprefix -L,$(CUDA_FOLDERS)) $(addprefix -Wl$(comma)-rpath$(comma),$(CUDA_FOLDERS))
+comma := ,
+ifneq ($(and $(CUDA),$(CUDNN)),)
+PLUGIN := $(BIN)/libnasrun_cuda.so
+GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c)) $(BUILD)/tests/gpu/driver/libcuda.so.1
+TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
+endif
+
+.PHONY: all no-plugin help deps demo test test-programs asan tsan bench install format format-check clean
+all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(or $(PLUGIN),no-plugin)
+
+no-plugin:
+	@echo 'GPU support is left out: $(if $(CUDA),cuDNN,nvcc) is not here'
 
 help:
 	@echo 'make              builds bin/nasrun and the tools'
@@ -48,9 +68,9 @@ demo:
 test:
 	@tools/deps.sh build demo test
 	@$(MAKE) --no-print-directory all test-programs
-	@NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh $(TEST_PROGRAMS) $(TEST_SCRIPTS)
+	@NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh $(TEST_PROGRAMS) $(filter-out %.so.1,$(GPU_TESTS)) $(TEST_SCRIPTS)
 
-test-programs: $(TEST_PROGRAMS) $(TEST_HELPERS)
+test-programs: $(TEST_PROGRAMS) $(TEST_HELPERS) $(GPU_TESTS)
 
 # Sanitizers: the same test programs, built apart. OpenMP's own synchronisation is unknown to ThreadSanitizer, so that one
 # runs the tests of the threads that are ours.
@@ -65,13 +85,16 @@ tsan:
 	@$(MAKE) --no-print-directory BUILD=build/tsan BIN=build/tsan/bin OPTIMIZE=-O1 SANITIZE='-fsanitize=thread' test-programs
 	@NASRUN_QUICK=1 OMP_NUM_THREADS=1 tests/run.sh $(TESTS:tests/%.c=build/tsan/tests/%)
 
-bench: $(BUILD)/tests/bench/bench_train
+bench:
+	@tools/deps.sh build
+	@$(MAKE) --no-print-directory $(BUILD)/tests/bench/bench_train
 	@tests/bench/bench.sh $(BUILD)/tests/bench/bench_train
 
 PREFIX ?= /usr/local
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/nasrun/samples
 	install -m 755 $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(DESTDIR)$(PREFIX)/bin
+	$(if $(PLUGIN),install -d $(DESTDIR)$(PREFIX)/lib && install -m 755 $(PLUGIN) $(DESTDIR)$(PREFIX)/lib)
 	install -m 644 samples/* $(DESTDIR)$(PREFIX)/share/nasrun/samples
 
 FORMATTED = $(shell git ls-files '*.c' '*.h')
@@ -99,6 +122,67 @@ $(BIN)/%: $(BUILD)/tools/%.o $(TOOL_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS) -lcmocka
+
+$(BUILD)/tests/bench/bench_train: $(BENCH_OBJECTS) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
+
+# ---- the GPU's plug-in: its own copies of the host code it needs, and nothing exported but its entry ----
+PLUGIN_FLAGS = -fPIC -fvisibility=hidden $(CUDA_INCLUDES)
+PLUGIN_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard cuda/*.c))
+PLUGIN_KERNELS := $(patsubst cuda/%.cu,$(BUILD)/cuda/kernel_%.o,$(wildcard cuda/*.cu))
+PLUGIN_HOST := $(patsubst %.c,$(BUILD)/plugin/%.o,$(wildcard host/base/*.c host/net/*.c host/program/*.c))
+KERNEL_HEADERS := $(wildcard cuda/*.cuh) cuda/kernels.h cuda/launch.h host/program/augment.h host/program/optimizer.h host/base/random.h
+
+$(BUILD)/cuda/%.o: cuda/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(PLUGIN_FLAGS) -c $< -o $@
+
+$(BUILD)/cuda/kernel_%.o: cuda/%.cu $(KERNEL_HEADERS)
+	@mkdir -p $(@D)
+	$(NVCC) -std=c++17 -O3 -I. $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
+		-Xcompiler -fPIC,-fvisibility=hidden -c $< -o $@
+
+$(BUILD)/plugin/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(PLUGIN_FLAGS) -c $< -o $@
+
+$(BUILD)/plugin/host.a: $(PLUGIN_HOST)
+	@rm -f $@
+	ar qcs $@ $^
+
+$(BIN)/libnasrun_cuda.so: $(PLUGIN_OBJECTS) $(PLUGIN_KERNELS) $(BUILD)/plugin/host.a
+	@mkdir -p $(BIN)
+	$(CC) -shared $(SANITIZE) $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) -Wl,--exclude-libs,ALL $^ -o $@ $(CUDA_LINKED) \
+		-lcudnn -lcudart_static -lstdc++ -lz -ldl -lrt -lpthread -lm
+
+# ---- its tests: the same objects on an emulated GPU, plans for described devices, a stand-in for the driver ----
+EMULATED := $(patsubst cuda/%.cu,$(BUILD)/tests/gpu/kernel_%.o,$(wildcard cuda/*.cu)) $(BUILD)/tests/gpu/cuda_on_cpu.o \
+	$(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/gpu/emu/*.c))
+EMULATED_FLAGS = -std=c++17 -O2 -g -I. -ffp-contract=off -fno-strict-aliasing $(CUDA_INCLUDES) $(SANITIZE)
+WRAPS = $(foreach name,conv_planner_open conv_planner_close conv_planner_plan conv_plan_workspace conv_plan_execute,-Wl,--wrap=$(name))
+
+$(BUILD)/tests/gpu/%.o: tests/gpu/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(CUDA_INCLUDES) -c $< -o $@
+
+$(BUILD)/tests/gpu/kernel_%.o: cuda/%.cu $(KERNEL_HEADERS) tests/gpu/cuda_on_cpu.h
+	@mkdir -p $(@D)
+	$(CXX) $(EMULATED_FLAGS) -include tests/gpu/cuda_on_cpu.h -c -x c++ $< -o $@
+
+$(BUILD)/tests/gpu/cuda_on_cpu.o: tests/gpu/cuda_on_cpu.cpp tests/gpu/cuda_on_cpu.h
+	@mkdir -p $(@D)
+	$(CXX) $(EMULATED_FLAGS) -c $< -o $@
+
+$(BUILD)/tests/gpu/test_device%: $(BUILD)/tests/gpu/test_device%.o $(EMULATED) $(PLUGIN_OBJECTS) $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
+	$(CXX) $(SANITIZE) $(WRAPS) $^ -o $@ $(CUDA_LINKED) -lcudnn $(LIBS) -fopenmp -lcmocka
+
+$(BUILD)/tests/gpu/test_plan%: $(BUILD)/tests/gpu/test_plan%.o $(BUILD)/tests/gpu/plan_shapes.o $(filter $(BUILD)/cuda/conv%,$(PLUGIN_OBJECTS)) $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
+	$(CC) $(CFLAGS_ALL) $^ -o $@ $(CUDA_LINKED) -lcudnn -lcudart -ldl $(LIBS) -lcmocka
+
+$(BUILD)/tests/gpu/driver/libcuda.so.1: tests/gpu/fake_libcuda.c
+	@mkdir -p $(@D)
+	$(CC) -std=c17 $(WARNINGS) -D_GNU_SOURCE -O1 -shared -fPIC -Wl,-soname,libcuda.so.1 $< -o $@
 
 .PRECIOUS: $(BUILD)/%.o
 

@@ -100,12 +100,24 @@ static enum status read_number(const struct assignment *a, const config_setting_
     return ST_OK;
 }
 
+/* Whether `text` is the choice, or one of those that a choice ending in ":N" stands for: a number of up to
+ * four digits in the place of the N. */
+static bool matches_choice(const char *choice, size_t length, const char *text)
+{
+    size_t head = length - 1;
+    if (strlen(text) == length && memcmp(choice, text, length) == 0)
+        return true;
+    if (length < 2 || memcmp(choice + length - 2, ":N", 2) != 0 || strncmp(choice, text, head) != 0)
+        return false;
+    size_t digits = strspn(text + head, "0123456789");
+    return digits >= 1 && digits <= 4 && text[head + digits] == '\0';
+}
+
 static bool is_choice(const char *choices, const char *text)
 {
-    size_t length = strlen(text);
     while (*choices != '\0') {
         size_t choice = strcspn(choices, "|");
-        if (choice == length && memcmp(choices, text, length) == 0)
+        if (matches_choice(choices, choice, text))
             return true;
         choices += choice + (choices[choice] == '|');
     }

@@ -7,6 +7,10 @@
 /* Monotonic seconds since some point in the past. */
 double clock_seconds(void);
 
+/* clock_seconds when this process was started, to a hundredth of a second: before its libraries were loaded.
+ * Now, where the system does not tell. */
+double clock_process_start(void);
+
 /* The date and time now, UTC, "2026-01-31T12:00:00Z", into text of at least 21 bytes. */
 void clock_date(char *text, size_t size);
 

@@ -171,7 +171,12 @@ char *file_join(const char *folder, const char *name)
 
 uint32_t file_checksum(const void *data, size_t length)
 {
-    return (uint32_t)crc32_z(0, data, length);
+    return file_checksum_on(0, data, length);
+}
+
+uint32_t file_checksum_on(uint32_t checksum, const void *data, size_t length)
+{
+    return (uint32_t)crc32_z(checksum, data, length);
 }
 
 uint64_t file_hash(uint64_t hash, const void *data, size_t length)

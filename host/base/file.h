@@ -41,6 +41,8 @@ char *file_join(const char *folder, const char *name);
 
 /* CRC-32 (zlib's), for journal lines. */
 uint32_t file_checksum(const void *data, size_t length);
+/* Of what `checksum` is of with `data` behind it. */
+uint32_t file_checksum_on(uint32_t checksum, const void *data, size_t length);
 
 /* 64-bit FNV-1a, continued from `hash`; start with FILE_HASH_START. For fingerprints, not against malice. */
 #define FILE_HASH_START 0xcbf29ce484222325ull

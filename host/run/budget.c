@@ -65,6 +65,18 @@ static void start_costs(const struct run *run, double flops, double bytes, doubl
     }
 }
 
+/* The cost of the cheapest network that was trained and kept; INFINITY when there is none. */
+static double cheapest_parent(const struct run *run, double flops, double bytes)
+{
+    double cheapest = INFINITY;
+    for (int32_t i = 0; i < search_count(run->search); i++) {
+        const struct search_model *model = search_at(run->search, i);
+        if (model->is_parent)
+            cheapest = fmin(cheapest, cost_seconds(&model->graph, flops, bytes));
+    }
+    return cheapest;
+}
+
 /* Seconds that one image's training takes, by the machine's rates corrected by what was measured: of the best
  * network so far, which is what the final fit is likely to train, or of the cheapest start. */
 static double likely_seconds_per_image(const struct run *run)
@@ -175,8 +187,11 @@ struct search_limits budget_limits(const struct run *run)
     double wanted = final_seconds(run) / (BUDGET_FINAL_EPOCHS * run->data.sample_count[SPLIT_TRAIN]);
     limits.flops = run->device_info.flops;
     limits.bytes = run->device_info.bytes;
-    start_costs(run, limits.flops, limits.bytes, &cheapest, &dearest);
-    /* In predicted seconds; the cheapest start is admitted even when it is above the limit by itself. */
+    /* In predicted seconds. The cheapest network is admitted even when it is above the limit by itself: of
+     * those that may still be trained further, or before there are any of the starting networks. */
+    cheapest = cheapest_parent(run, limits.flops, limits.bytes);
+    if (isinf(cheapest))
+        start_costs(run, limits.flops, limits.bytes, &cheapest, &dearest);
     limits.max_seconds_per_image = fmax(wanted / run->seconds_per_image, 1.01 * cheapest);
     return limits;
 }

@@ -20,21 +20,6 @@ double run_time(const struct run *run)
     return run->clock_base + clock_seconds() - run->clock_start;
 }
 
-static enum status choose_device(const struct job_strings *names, const struct device_ops **ops,
-                                 struct error *err)
-{
-    const char *name = names->items[0];
-    if (names->count != 1)
-        return error_set(err, ST_UNSUPPORTED, "devices.use: found %d devices, expected one", names->count);
-    if (strcmp(name, "auto") == 0 || strcmp(name, "cpu") == 0)
-        *ops = &cpu_device_ops;
-    else if (strcmp(name, "ref") == 0)
-        *ops = &ref_device_ops;
-    else
-        return error_set(err, ST_UNSUPPORTED, "devices.use: found \"%s\", expected auto, cpu or ref", name);
-    return ST_OK;
-}
-
 /* No candidate could be trained with a batch that the training part can't fill. */
 static enum status check_batch(const struct job *job, const struct dataset *data, struct error *err)
 {
@@ -68,7 +53,6 @@ static enum status upload_data(struct run *run, struct error *err)
 enum status run_open(struct run *run, const struct job *job, const char *folder, int verbosity,
                      double started, struct error *err)
 {
-    const struct device_options options = {.threads = job->threads};
     *run = (struct run){.job = job,
                         .clock_start = started,
                         .best_id = -1,
@@ -82,14 +66,15 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
     run->folder = strdup(folder);
     if (run->folder == NULL)
         return error_memory(err, "path", strlen(folder));
-    enum status st = choose_device(&job->devices, &run->ops, err);
+    enum status st = devices_choose(&job->devices, job->threads, &run->choice, err);
+    run->ops = run->choice.ops;
     if (st == ST_OK)
         st =
             data_load(&job->dataset, job->seed, job->threads, verbosity < 0 ? NULL : stderr, &run->data, err);
     if (st == ST_OK)
         st = check_batch(job, &run->data, err);
     if (st == ST_OK)
-        st = run->ops->open(&options, &run->device, err);
+        st = run->ops->open(&run->choice.options, &run->device, err);
     if (st != ST_OK)
         return st;
     run->ops->info(run->device, &run->device_info);
@@ -109,6 +94,7 @@ void run_close(struct run *run)
         run->ops->dataset_free(run->device, run->device_data);
         run->ops->close(run->device);
     }
+    devices_release(&run->choice);
     data_free(&run->data);
     journal_close(&run->journal);
     graph_free(&run->unfinished.graph);
@@ -182,6 +168,8 @@ static void say_start(struct run *run)
     if (data->skipped > 0)
         display_say(&run->display, 0, "        %d files skipped", data->skipped);
     display_say(&run->display, 0, "device  %s", run->device_info.name);
+    if (run->choice.without[0] != '\0')
+        display_say(&run->display, 0, "        no GPU: %s", run->choice.without);
     display_say(&run->display, 0, "run     %s%s", run->folder, run->models > 0 ? ", resumed" : "");
 }
 

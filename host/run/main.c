@@ -76,6 +76,8 @@ int main(int count, char **arguments)
     case ACTION_PRINT_SPEC:
         spec_print_reference(stdout, false);
         return EXIT_SUCCESS;
+    case ACTION_DEVICES:
+        return devices_list(stdout, &err) == ST_OK ? EXIT_SUCCESS : complain(&err);
     case ACTION_RUN:
     case ACTION_CHECK:
     case ACTION_PLAN:

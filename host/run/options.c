@@ -9,6 +9,7 @@ const char options_help[] =
     "  nasrun --resume DIR [KEY=VALUE]  resume the run in that folder\n"
     "  nasrun --plan JOB.cfg            say what the run would take, without training\n"
     "  nasrun --check JOB.cfg           read and check the job file\n"
+    "  nasrun --devices                 list the devices that a job can run on\n"
     "  nasrun --print-spec              every key of a job file: type, unit, range, default, meaning\n"
     "\n"
     "  --fresh      start over: removes what an earlier run left in the folder\n"
@@ -23,9 +24,13 @@ enum status options_parse(int count, char **arguments, struct options *options, 
     static const struct {
         const char *name;
         enum action action;
-    } actions[] = {
-        {"--check", ACTION_CHECK},     {"--plan", ACTION_PLAN}, {"--print-spec", ACTION_PRINT_SPEC},
-        {"--version", ACTION_VERSION}, {"--help", ACTION_HELP}, {"-h", ACTION_HELP}};
+    } actions[] = {{"--check", ACTION_CHECK},
+                   {"--plan", ACTION_PLAN},
+                   {"--print-spec", ACTION_PRINT_SPEC},
+                   {"--devices", ACTION_DEVICES},
+                   {"--version", ACTION_VERSION},
+                   {"--help", ACTION_HELP},
+                   {"-h", ACTION_HELP}};
 
     *options = (struct options){.overrides = arguments + 1};
     for (int i = 1; i < count; i++) {

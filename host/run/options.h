@@ -12,6 +12,7 @@ enum action {
     ACTION_RUN,        /* nasrun job.cfg [key=value ...] */
     ACTION_CHECK,      /* --check: read the job, say what is wrong */
     ACTION_PLAN,       /* --plan: say what the run would do */
+    ACTION_DEVICES,    /* --devices: which devices there are */
     ACTION_PRINT_SPEC, /* --print-spec: every key of a job file */
     ACTION_VERSION,
     ACTION_HELP,

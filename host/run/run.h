@@ -5,6 +5,7 @@
 
 #include "host/data/dataset.h"
 #include "host/program/device.h"
+#include "host/run/devices.h"
 #include "host/run/display.h"
 #include "host/run/journal.h"
 #include "host/run/memory.h"
@@ -33,7 +34,8 @@ struct run {
     struct journal journal;
     struct display display;
     struct dataset data; /* pixels NULL: they are on the device */
-    const struct device_ops *ops;
+    struct device_choice choice;
+    const struct device_ops *ops; /* the choice's */
     struct device *device;
     struct device_info device_info;
     struct device_dataset *device_data;

@@ -55,7 +55,7 @@ int supervise(int (*engine)(void *context, struct engine_history *history), long
         fprintf(stderr, "nasrun: no memory for the supervisor: %s\n", strerror(errno));
         return 2;
     }
-    history->started = clock_seconds();
+    history->started = clock_process_start();
     sigset_t set = stop_signals();
     sigaddset(&set, SIGCHLD);
     sigprocmask(SIG_BLOCK, &set, NULL);

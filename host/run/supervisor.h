@@ -13,7 +13,7 @@
 struct engine_history {
     int restarts;   /* 0: the first process of this command */
     char cause[64]; /* how the last one ended: "signal 9 (Killed)"; "" at first */
-    double started; /* clock_seconds when the supervisor started */
+    double started; /* clock_seconds when the supervisor's process was started */
     double base;    /* seconds of earlier commands on the run; the first process sets it */
 };
 

@@ -2,8 +2,12 @@
 #include "host/base/file.h"
 #include "host/train/trainer_internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+
+enum { READ_BYTES = 1 << 16 };
 
 static const char MAGIC[8] = "nasrunC1";
 
@@ -20,63 +24,94 @@ static size_t slot_count(const struct trainer *trainer)
     return trainer->settings.optimizer.kind == OPTIMIZER_ADAMW ? SLOT_SECOND + 1 : SLOT_FIRST + 1;
 }
 
+/* Appends and takes into the checksum. A short write sticks in the stream and is found by the commit. */
+static void write_part(struct file_aside *file, const void *data, size_t length, uint32_t *checksum)
+{
+    fwrite(data, 1, length, file->stream);
+    *checksum = file_checksum_on(*checksum, data, length);
+}
+
+/* Slot by slot, so that no more than one is held beside the device's own. */
 enum status trainer_checkpoint(struct trainer *trainer, const char *path, uint64_t note, struct error *err)
 {
     const struct device_ops *ops = trainer->place.ops;
     const size_t floats = trainer_weights(trainer)->total, slots = slot_count(trainer);
-    const size_t bytes = sizeof(struct checkpoint_header) + slots * floats * sizeof(float) + sizeof(uint32_t);
     struct checkpoint_header header = {.note = note, .weights = floats, .slots = slots};
-    char *data = calloc(1, bytes);
-    if (data == NULL)
-        return error_memory(err, "checkpoint", bytes);
+    struct file_aside file = {0};
+    uint32_t checksum = 0;
+    float *values = malloc((floats + 1) * sizeof(*values)); /* + 1: malloc may return NULL for nothing */
+    if (values == NULL)
+        return error_memory(err, "checkpoint", floats * sizeof(*values));
 
     enum status st =
         ops->program_metrics(trainer->place.device, trainer->training, trainer->state.metrics, err);
+    if (st == ST_OK)
+        st = file_aside_open(&file, path, err);
+    if (st != ST_OK)
+        goto out;
     header.state = trainer->state;
     memcpy(header.magic, MAGIC, sizeof(MAGIC));
-    memcpy(data, &header, sizeof(header));
-    for (size_t slot = 0; st == ST_OK && slot < slots; slot++)
-        st = ops->weights_download(trainer->place.device, trainer->weights, (enum weight_slot)slot,
-                                   (float *)(void *)(data + sizeof(header)) + slot * floats, err);
-    if (st == ST_OK) {
-        uint32_t checksum = file_checksum(data, bytes - sizeof(checksum));
-        memcpy(data + bytes - sizeof(checksum), &checksum, sizeof(checksum));
-        st = file_write_atomic(path, data, bytes, err);
+    write_part(&file, &header, sizeof(header), &checksum);
+    for (size_t slot = 0; st == ST_OK && slot < slots; slot++) {
+        st = ops->weights_download(trainer->place.device, trainer->weights, (enum weight_slot)slot, values,
+                                   err);
+        if (st == ST_OK)
+            write_part(&file, values, floats * sizeof(*values), &checksum);
     }
-    free(data);
+    if (st != ST_OK)
+        goto out;
+    fwrite(&checksum, 1, sizeof(checksum), file.stream);
+    st = file_aside_commit(&file, err);
+out:
+    file_aside_abandon(&file);
+    free(values);
     return st;
 }
 
-/* The whole file, its header apart; *data is the caller's to free on ST_OK. */
-static enum status read_checked(const char *path, char **data, size_t *bytes,
-                                struct checkpoint_header *header, struct error *err)
+/* Opens the file and checks it against its checksum; *file, the caller's to close on ST_OK, stands behind the
+ * header. `length` is of the whole file. */
+static enum status open_checked(const char *path, FILE **file, struct checkpoint_header *header,
+                                size_t *length, struct error *err)
 {
-    uint32_t checksum;
-    enum status st = file_read(path, data, bytes, err);
-    if (st != ST_OK)
-        return st;
-    if (*bytes >= sizeof(*header) + sizeof(checksum)) {
-        memcpy(header, *data, sizeof(*header));
-        memcpy(&checksum, *data + *bytes - sizeof(checksum), sizeof(checksum));
-        if (memcmp(header->magic, MAGIC, sizeof(MAGIC)) == 0 &&
-            checksum == file_checksum(*data, *bytes - sizeof(checksum)))
-            return ST_OK;
+    char buffer[READ_BYTES];
+    uint32_t checksum = 0, stored = 0;
+    struct stat about;
+    bool whole = false;
+    FILE *stream = fopen(path, "rbe");
+    if (stream == NULL)
+        return error_system(err, errno, "%s", path);
+    if (fstat(fileno(stream), &about) == 0 && (size_t)about.st_size >= sizeof(*header) + sizeof(stored)) {
+        *length = (size_t)about.st_size;
+        size_t left = *length - sizeof(stored);
+        while (left > 0) {
+            size_t got = fread(buffer, 1, left < sizeof(buffer) ? left : sizeof(buffer), stream);
+            if (got == 0)
+                break;
+            checksum = file_checksum_on(checksum, buffer, got);
+            left -= got;
+        }
+        whole = left == 0 && fread(&stored, sizeof(stored), 1, stream) == 1 && stored == checksum &&
+                fseek(stream, 0, SEEK_SET) == 0 && fread(header, sizeof(*header), 1, stream) == 1 &&
+                memcmp(header->magic, MAGIC, sizeof(MAGIC)) == 0;
     }
-    free(*data);
-    *data = NULL;
+    if (whole) {
+        *file = stream;
+        return ST_OK;
+    }
+    fclose(stream);
     return error_set(err, ST_FORMAT, "%s: damaged: length, magic or checksum are wrong", path);
 }
 
 enum status checkpoint_note(const char *path, uint64_t *note, struct error *err)
 {
     struct checkpoint_header header;
-    char *data;
-    size_t bytes;
-    enum status st = read_checked(path, &data, &bytes, &header, err);
+    FILE *file;
+    size_t length;
+    enum status st = open_checked(path, &file, &header, &length, err);
     if (st != ST_OK)
         return st;
     *note = header.note;
-    free(data);
+    fclose(file);
     return ST_OK;
 }
 
@@ -87,23 +122,36 @@ enum status trainer_restore(struct trainer *trainer, const char *path, uint64_t 
     const size_t expected =
         sizeof(struct checkpoint_header) + slots * floats * sizeof(float) + sizeof(uint32_t);
     struct checkpoint_header header;
-    char *data;
-    size_t bytes;
+    float *values = NULL;
+    FILE *file;
+    size_t length;
 
-    enum status st = read_checked(path, &data, &bytes, &header, err);
+    enum status st = open_checked(path, &file, &header, &length, err);
     if (st != ST_OK)
         return st;
-    if (bytes != expected) {
-        st = error_set(err, ST_FORMAT, "%s: found %zu bytes, expected %zu for this network", path, bytes,
+    if (length != expected) {
+        st = error_set(err, ST_FORMAT, "%s: found %zu bytes, expected %zu for this network", path, length,
                        expected);
         goto out;
     }
-    for (size_t slot = 0; st == ST_OK && slot < slots; slot++)
-        st = ops->weights_upload(trainer->place.device, trainer->weights, (enum weight_slot)slot,
-                                 (const float *)(const void *)(data + sizeof(header)) + slot * floats, err);
+    values = malloc((floats + 1) * sizeof(*values));
+    if (values == NULL) {
+        st = error_memory(err, "checkpoint", floats * sizeof(*values));
+        goto out;
+    }
+    for (size_t slot = 0; st == ST_OK && slot < slots; slot++) {
+        if (fread(values, sizeof(*values), floats, file) != floats)
+            st = error_set(err, ST_IO, "%s: can't be read", path);
+        else
+            st = ops->weights_upload(trainer->place.device, trainer->weights, (enum weight_slot)slot, values,
+                                     err);
+    }
+    if (st != ST_OK)
+        goto out;
     trainer->state = header.state;
     *note = header.note;
 out:
-    free(data);
+    fclose(file);
+    free(values);
     return st;
 }

@@ -6,7 +6,8 @@
  *
  * Everything that decides what a step computes lies in struct trainer_settings and struct trainer_state: a
  * trainer restored from a checkpoint goes on bit by bit as the one that wrote it (when limited by steps: with
- * a limit in seconds the clock decides where it stops).
+ * a limit in seconds the clock decides where it stops; and the reference device's doubles are rounded to
+ * floats).
  */
 #ifndef NASRUN_TRAIN_TRAINER_H
 #define NASRUN_TRAIN_TRAINER_H

@@ -1,16 +1,20 @@
 /* How many images a second the CPU trains the starting architectures with:
  *
- *     bench_train [--seconds S] [--threads N] [--batch B] [NET ...]
+ *     bench_train [--seconds S] [--threads N] [--batch B] [--plain | --machine] [NET ...]
+ *
+ * --plain prints a line "NET BEST MEDIAN SHARE" a network, for bench.sh; --machine says what the machine can
+ * do and measures nothing else.
  *
  * NET: a name that start_make knows, behind it :28 for images of 28 x 28 x 1 instead of 32 x 32 x 3. Prints,
  * for each, the best and the median rate over the steps of S seconds (a neighbour on the machine only ever
- * slows a step down, so best is what the program can do), and the share of the measured convolution speed
- * that the best is. */
+ * slows a step down, so best is what the program can do), and the share of the measured peak of fused
+ * multiply-adds that the best is (convolutions and dense layers counted). */
 #include "host/base/clock.h"
 #include "host/net/cost.h"
 #include "host/net/start.h"
 #include "host/program/device.h"
 #include "host/program/lower.h"
+#include "tests/bench/fma_peak.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +27,9 @@ struct bench {
     struct device_info info;
     int32_t batch;
     double seconds;
+    double peak;     /* operations a second; 0: unknown */
+    const char *set; /* instructions that the peak was measured with */
+    bool plain;
     double times[MAX_STEPS];
 };
 
@@ -139,10 +146,15 @@ static enum status bench_net(struct bench *bench, const char *name, struct shape
     qsort(bench->times, (size_t)count, sizeof bench->times[0], compare_times);
     double best = bench->batch / bench->times[0], median = bench->batch / bench->times[count / 2];
     struct cost cost = cost_of_graph(&graph);
-    printf("%-10s %3d x %3d x %d %8.1f %10.1f %10.1f %8.1f%% %9.0f %9.1f\n", name, (int)image.h, (int)image.w,
-           (int)image.c, cost.train_flops * 1e-6, best, median,
-           100.0 * best * cost.train_flops / bench->info.flops, preparation * 1e3,
-           (double)cpu_device_ops.program_bytes(prepared) / (1 << 20));
+    char share[16] = "-";
+    if (bench->peak > 0.0)
+        snprintf(share, sizeof share, "%.1f%%", 100.0 * best * cost.train_flops / bench->peak);
+    if (bench->plain)
+        printf("%s %.1f %.1f %s\n", name, best, median, share);
+    else
+        printf("%-10s %3d x %3d x %d %8.1f %10.1f %10.1f %9s %9.0f %9.1f\n", name, (int)image.h, (int)image.w,
+               (int)image.c, cost.train_flops * 1e-6, best, median, share, preparation * 1e3,
+               (double)cpu_device_ops.program_bytes(prepared) / (1 << 20));
     fflush(stdout);
 out:
     cpu_device_ops.program_free(bench->device, prepared);
@@ -168,38 +180,71 @@ static enum status bench_named(struct bench *bench, const char *text, struct err
     return bench_net(bench, name, image, err);
 }
 
+static void print_machine(const struct bench *bench)
+{
+    printf("%s, %s: fused multiply-add peak %.1f GFLOP/s, convolution %.1f GFLOP/s, memory %.1f GB/s\n",
+           bench->info.name, bench->set, bench->peak * 1e-9, bench->info.flops * 1e-9,
+           bench->info.bytes * 1e-9);
+}
+
+/* False for a wrong command line. *first is the index of the first network. */
+static bool parse(int argc, char **argv, struct bench *bench, struct device_options *options, bool *machine,
+                  int *first)
+{
+    int at = 1;
+    for (; at < argc && strncmp(argv[at], "--", 2) == 0; at++) {
+        const char *value = at + 1 < argc ? argv[at + 1] : NULL;
+        if (strcmp(argv[at], "--plain") == 0) {
+            bench->plain = true;
+            continue;
+        }
+        if (strcmp(argv[at], "--machine") == 0) {
+            *machine = true;
+            continue;
+        }
+        if (value == NULL)
+            return false;
+        if (strcmp(argv[at], "--seconds") == 0)
+            bench->seconds = atof(value);
+        else if (strcmp(argv[at], "--threads") == 0)
+            options->threads = atoi(value);
+        else if (strcmp(argv[at], "--batch") == 0)
+            bench->batch = atoi(value);
+        else
+            return false;
+        at++;
+    }
+    *first = at;
+    return bench->batch >= 1 && bench->batch <= IMAGES;
+}
+
 int main(int argc, char **argv)
 {
     static const char *const all[] = {"cnn", "cnn:28", "lean", "resnet"};
     static struct bench bench = {.batch = 128, .seconds = 5.0};
     struct device_options options = {0, 0};
     struct error err = {0};
-    int first = 1;
-    for (; first + 1 < argc && strncmp(argv[first], "--", 2) == 0; first += 2) {
-        if (strcmp(argv[first], "--seconds") == 0)
-            bench.seconds = atof(argv[first + 1]);
-        else if (strcmp(argv[first], "--threads") == 0)
-            options.threads = atoi(argv[first + 1]);
-        else if (strcmp(argv[first], "--batch") == 0)
-            bench.batch = atoi(argv[first + 1]);
-        else
-            break;
-    }
-    if ((first < argc && argv[first][0] == '-') || bench.batch < 1 || bench.batch > IMAGES) {
-        fprintf(stderr, "usage: bench_train [--seconds S] [--threads N] [--batch 1..%d] [NET | NET:28 ...]\n",
+    bool machine = false;
+    int first;
+    if (!parse(argc, argv, &bench, &options, &machine, &first)) {
+        fprintf(stderr,
+                "usage: bench_train [--seconds S] [--threads N] [--batch 1..%d] [--plain | --machine] "
+                "[NET | NET:28 ...]\n",
                 (int)IMAGES);
         return 2;
     }
     enum status st = cpu_device_ops.open(&options, &bench.device, &err);
     if (st == ST_OK) {
         cpu_device_ops.info(bench.device, &bench.info);
-        printf("%s, batch %d; convolution %.1f GFLOP/s, memory %.1f GB/s\n", bench.info.name,
-               (int)bench.batch, bench.info.flops * 1e-9, bench.info.bytes * 1e-9);
-        printf("%-10s %-14s %8s %10s %10s %9s %9s %9s\n", "net", "image", "MFLOP", "best/s", "median/s",
-               "of conv", "made ms", "MiB");
+        bench.peak = fma_peak(bench.info.threads, &bench.set);
     }
-    int named = argc - first;
-    for (int i = 0; st == ST_OK && i < (named > 0 ? named : (int)(sizeof all / sizeof all[0])); i++)
+    if (st == ST_OK && !bench.plain)
+        print_machine(&bench);
+    if (st == ST_OK && !bench.plain && !machine)
+        printf("batch %d\n%-10s %-14s %8s %10s %10s %9s %9s %9s\n", (int)bench.batch, "net", "image", "MFLOP",
+               "best/s", "median/s", "of peak", "made ms", "MiB");
+    int named = argc - first, count = named > 0 ? named : (int)(sizeof all / sizeof all[0]);
+    for (int i = 0; st == ST_OK && !machine && i < count; i++)
         st = bench_named(&bench, named > 0 ? argv[first + i] : all[i], &err);
     cpu_device_ops.close(bench.device);
     if (st != ST_OK)

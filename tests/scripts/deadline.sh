@@ -12,7 +12,7 @@ timed() {
     took=$(awk "BEGIN { print $(now) - $began }")
     check "$2: exit status $status: $(tail -n 1 "$1.log")" [ "$status" -eq 0 ]
 }
-complete() {
+has_all() {
     for name in model.safetensors report.txt report.json plots/confusion.png plots/learning.png plots/progress.png; do
         check "$1 lacks $name" [ -s "$1/$name" ]
     done
@@ -21,14 +21,15 @@ complete() {
 timed "$work/eight" budget.seconds=8
 check "a budget of 8 s took $took s" less "$took" 8.5
 check "a budget of 8 s was used for $took s only" less 4 "$took"
-complete "$work/eight"
+has_all "$work/eight"
 check "no final fit" grep -q '"final":true.*"validation_accuracy"' "$work/eight/journal.jsonl"
 
 timed "$work/stages" 'budget.seconds=[5, 9]'
 check "budgets of 5 and 9 s took $took s" less "$took" 9.5
-complete "$work/stages"
+has_all "$work/stages"
 for stage in 0 1; do
-    check "stage $stage has no report" [ -s "$work/stages/report-$stage.txt" -a -s "$work/stages/report-$stage.json" ]
+    check "stage $stage has no report.txt" [ -s "$work/stages/report-$stage.txt" ]
+    check "stage $stage has no report.json" [ -s "$work/stages/report-$stage.json" ]
     check "stage $stage has no plot" [ -s "$work/stages/plots/confusion-$stage.png" ]
 done
 first=$(sed -n 's/.*"event":"test","stage":0.*"elapsed_seconds":\([0-9.]*\).*/\1/p' "$work/stages/journal.jsonl")

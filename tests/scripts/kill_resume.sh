@@ -62,7 +62,7 @@ check "of $kills killed runs none went on in the middle of a training" [ "$resum
 dir=$work/engine
 start "$dir"
 wait_for 10 training_in "$dir" || fail "no training within 10 s"
-kill -9 $(engine_of "$background")
+kill -9 "$(engine_of "$background")"
 if ! await; then
     fail "the run whose engine was killed did not end well: $(tail -n 1 "$dir.log")"
 elif ! grep -q 'the engine was killed by signal 9' "$dir.log"; then

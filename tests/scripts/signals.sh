@@ -20,6 +20,14 @@ start() {
 }
 tests_in() { grep -c '"event":"test"' "$1/journal.jsonl"; }
 steps_in() { sed -n 's/.*"event":"\(model\|failed\)".*"steps":\([0-9]*\).*/\2/p' "$1/journal.jsonl" | awk '{ s += $1 } END { print s }'; }
+# reports_in DIR SUFFIX...: report and its JSON are there.
+reports_in() {
+    dir=$1
+    shift
+    for suffix in "$@"; do
+        [ -s "$dir/report$suffix.txt" ] && [ -s "$dir/report$suffix.json" ] || return 1
+    done
+}
 
 # stop SIGNAL DIR: sends it and checks how the run ends.
 stop() {
@@ -61,7 +69,7 @@ check "a finished run does not show its report" grep -q 'macro avg' "$work/whole
 # A crash between test and report.
 rm "$work/whole/report.txt" "$work/whole/report.json"
 run "$work/whole" budget.steps=1500 || fail "lost report: status $?"
-check "a lost report was not made again" [ -s "$work/whole/report.txt" -a -s "$work/whole/report.json" ]
+check "a lost report was not made again" reports_in "$work/whole" ""
 check "making a report again changed the journal" cmp "$work/before.jsonl" "$work/whole/journal.jsonl"
 
 # --fresh starts over, and gets to the same.
@@ -80,7 +88,7 @@ run "$work/small" budget.steps=500 || fail "raised again: $(tail -n 1 "$work/sma
 check "a raised budget was used twice" [ "$(tests_in "$work/small")" -eq 2 ]
 run "$work/stages" 'budget.steps=[300, 500]' || fail "stages: $(tail -n 1 "$work/stages.log")"
 check "stages: $(steps_in "$work/stages") steps, expected 500" [ "$(steps_in "$work/stages")" -eq 500 ]
-check "stages: the two reports" [ -s "$work/stages/report-0.txt" -a -s "$work/stages/report-1.txt" ]
+check "stages: the two reports" reports_in "$work/stages" -0 -1
 run "$work/both" 'budget.steps=[300, 500]' || fail "both: $(tail -n 1 "$work/both.log")"
 check "stages asked for at once end otherwise than one after the other" same_run "$work/both" "$work/stages"
 

@@ -197,6 +197,7 @@ static void test_overrides(void **state)
         {"search = { starts = [\"cnn\", \"resnet\"]; };", "search.starts=densenet", "search.starts",
          "[\"densenet\"]"},
         {"", "devices.use=cpu", "devices.use", "[\"cpu\"]"},
+        {"", "devices.use=cuda:12", "devices.use", "[\"cuda:12\"]"},
         {"", "train.flip=false", "train.flip", "false"},
         {"", "dataset.resize=40", "dataset.resize", "[40, 40]"},
         {"budget = { seconds = 60; };", "budget.steps=100", "budget.steps", "[100]"},

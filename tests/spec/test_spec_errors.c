@@ -235,6 +235,12 @@ static const struct message_case {
      {0},
      ST_RANGE,
      "@/job.cfg:2: devices.use: found \"auto\" among others, expected \"auto\" alone or the devices' names"},
+    {GOOD "devices = { use = \"cuda:\"; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: devices.use: found \"cuda:\", expected one or more of \"auto\", \"cpu\", \"ref\", "
+     "\"cuda\", "
+     "\"cuda:N\""},
 };
 
 static void test_messages(void **state)

@@ -5,6 +5,7 @@
 # NASRUN_TESTS   folder of the test helpers (build/release/tests)
 set -u
 export OMP_NUM_THREADS=1 LC_ALL=C
+# shellcheck disable=SC2034  # for the scripts
 bin=${NASRUN_BIN:-bin}
 helpers=${NASRUN_TESTS:-build/release/tests}
 passed=0 failed=0 skipped=0

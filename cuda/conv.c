@@ -1,0 +1,281 @@
+/* The planner: remembers the plan of every shape; and the execution of plans. */
+#include "cuda/conv_internal.h"
+
+#include "host/base/file.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+const char *conv_kind_name(enum conv_kind kind)
+{
+    static const char *const names[CONV_KIND_COUNT] = {
+        [CONV_FORWARD] = "convolution",
+        [CONV_BACKWARD_DATA] = "convolution backward data",
+        [CONV_BACKWARD_WEIGHTS] = "convolution backward weights",
+    };
+    return names[kind];
+}
+
+enum status conv_check(cudnnStatus_t status, const char *what, struct error *err)
+{
+    char reason[256] = "";
+    if (status == CUDNN_STATUS_SUCCESS)
+        return ST_OK;
+    cudnnGetLastErrorString(reason, sizeof reason);
+    reason[strcspn(reason, "\n")] = '\0';
+    enum status st = ST_DEVICE;
+    if (status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
+        status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED)
+        st = ST_MEMORY;
+    else if (status >= CUDNN_STATUS_NOT_SUPPORTED && status < CUDNN_STATUS_INTERNAL_ERROR)
+        st = ST_UNSUPPORTED;
+    return error_set(err, st, "cuDNN: %s: %s%s%s", what, cudnnGetErrorString(status),
+                     reason[0] != '\0' ? ": " : "", reason);
+}
+
+/* ---- geometry ---- */
+
+void conv_geometry_of(struct shape x, struct shape y, const struct conv_window *window,
+                      struct conv_geometry *geometry)
+{
+    int32_t groups = window->groups, per_group_in = x.c / groups, per_group_out = y.c / groups;
+    bool depthwise = groups > 1 && per_group_in == 1 && per_group_out == 1;
+    bool whole_groups =
+        groups == 1 || (per_group_in % CUDA_CHANNELS == 0 && per_group_out % CUDA_CHANNELS == 0);
+    *geometry = (struct conv_geometry){
+        .n = x.n,
+        .c = cuda_padded(x.c),
+        .h = x.h,
+        .w = x.w,
+        .rows = cuda_padded(y.c),
+        .kernel_h = window->kernel_h,
+        .kernel_w = window->kernel_w,
+        .stride = window->stride,
+        .pad_h = window->pad_h,
+        .pad_w = window->pad_w,
+        .groups = 1,
+        .blocks = 1,
+    };
+    if (depthwise)
+        geometry->groups = geometry->c; /* padding channels are groups of their own, with kernels of zeros */
+    else if (whole_groups)
+        geometry->groups = groups;
+    else
+        geometry->blocks = groups;
+    geometry->depth = geometry->c / geometry->groups;
+}
+
+void dense_geometry_of(struct shape x, int32_t outputs, struct conv_geometry *geometry)
+{
+    int32_t channels = x.h * x.w * cuda_padded(x.c);
+    *geometry = (struct conv_geometry){
+        .n = x.n,
+        .c = channels,
+        .h = 1,
+        .w = 1,
+        .rows = cuda_padded(outputs),
+        .depth = channels,
+        .kernel_h = 1,
+        .kernel_w = 1,
+        .stride = 1,
+        .groups = 1,
+        .blocks = 1,
+    };
+}
+
+int32_t conv_out_height(const struct conv_geometry *geometry)
+{
+    return (geometry->h + 2 * geometry->pad_h - geometry->kernel_h) / geometry->stride + 1;
+}
+
+int32_t conv_out_width(const struct conv_geometry *geometry)
+{
+    return (geometry->w + 2 * geometry->pad_w - geometry->kernel_w) / geometry->stride + 1;
+}
+
+/* ---- planner ---- */
+
+/* The device's properties as JSON, malloc'd. They hold no pointers and no clock readings: the same for every
+ * process. */
+static enum status read_description(cudnnBackendDescriptor_t device, char **description, struct error *err)
+{
+    int64_t size = 0, got = 0;
+    const char *what = "describe the device";
+    enum status st = conv_check(cudnnBackendGetAttribute(device, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
+                                                         CUDNN_TYPE_CHAR, 0, &size, NULL),
+                                what, err);
+    if (st != ST_OK)
+        return st;
+    *description = calloc((size_t)size + 1, 1);
+    if (*description == NULL)
+        return error_memory(err, "description of the device", (unsigned long long)size + 1);
+    return conv_check(cudnnBackendGetAttribute(device, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
+                                               CUDNN_TYPE_CHAR, size, &got, *description),
+                      what, err);
+}
+
+/* The cache folder is made here, private to the user. A folder that can't be made only leaves the cache
+ * empty. */
+static enum status take_folder(struct conv_planner *planner, const char *folder, struct error *err)
+{
+    struct error ignored;
+    planner->options.cache_folder = NULL;
+    if (folder == NULL)
+        return ST_OK;
+    planner->cache_folder = strdup(folder);
+    if (planner->cache_folder == NULL)
+        return error_memory(err, folder, strlen(folder) + 1);
+    if (!file_exists(folder) && file_make_folder(folder, &ignored) == ST_OK)
+        chmod(folder, 0700);
+    return ST_OK;
+}
+
+static enum status open_planner(cudnnHandle_t handle, cudnnBackendAttributeName_t name,
+                                cudnnBackendAttributeType_t type, int64_t count, const void *value,
+                                const struct conv_options *options, struct conv_planner **planner,
+                                struct error *err)
+{
+    struct conv_planner *made = calloc(1, sizeof *made);
+    *planner = NULL;
+    if (made == NULL)
+        return error_memory(err, "planner of convolutions", sizeof *made);
+    made->handle = handle;
+    made->options = *options;
+    enum status st = take_folder(made, options->cache_folder, err);
+    if (st == ST_OK)
+        st = conv_check(cudnnBackendCreateDescriptor(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &made->device),
+                        "describe the device", err);
+    if (st == ST_OK)
+        st = conv_check(cudnnBackendSetAttribute(made->device, name, type, count, value),
+                        "describe the device", err);
+    if (st == ST_OK)
+        st = conv_check(cudnnBackendFinalize(made->device), "describe the device", err);
+    if (st == ST_OK)
+        st = read_description(made->device, &made->description, err);
+    if (st == ST_OK)
+        *planner = made;
+    else
+        conv_planner_close(made);
+    return st;
+}
+
+enum status conv_planner_open(cudnnHandle_t handle, int32_t index, const struct conv_options *options,
+                              struct conv_planner **planner, struct error *err)
+{
+    return open_planner(handle, CUDNN_ATTR_DEVICEPROP_DEVICE_ID, CUDNN_TYPE_INT32, 1, &index, options,
+                        planner, err);
+}
+
+enum status conv_planner_open_described(const char *description, const struct conv_options *options,
+                                        struct conv_planner **planner, struct error *err)
+{
+    return open_planner(NULL, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
+                        (int64_t)strlen(description), description, options, planner, err);
+}
+
+static void free_plan(struct conv_plan *plan)
+{
+    if (plan == NULL)
+        return;
+    conv_discard(plan->plan);
+    free(plan);
+}
+
+void conv_planner_close(struct conv_planner *planner)
+{
+    if (planner == NULL)
+        return;
+    for (int32_t i = 0; i < planner->count; i++)
+        free_plan(planner->plans[i]);
+    free(planner->plans);
+    conv_discard(planner->device);
+    free(planner->description);
+    free(planner->cache_folder);
+    free(planner);
+}
+
+static enum status make_room(struct conv_planner *planner, struct error *err)
+{
+    if (planner->count < planner->capacity)
+        return ST_OK;
+    int32_t capacity = planner->capacity > 0 ? planner->capacity * 2 : 64;
+    struct conv_plan **larger = realloc(planner->plans, (size_t)capacity * sizeof *larger);
+    if (larger == NULL)
+        return error_memory(err, "list of convolution plans", (size_t)capacity * sizeof *larger);
+    planner->plans = larger;
+    planner->capacity = capacity;
+    return ST_OK;
+}
+
+enum status conv_planner_plan(struct conv_planner *planner, enum conv_kind kind,
+                              const struct conv_geometry *geometry, const struct conv_plan **plan,
+                              struct error *err)
+{
+    *plan = NULL;
+    for (int32_t i = 0; i < planner->count; i++) {
+        const struct conv_plan_info *info = &planner->plans[i]->info;
+        if (info->kind == kind && memcmp(&info->geometry, geometry, sizeof *geometry) == 0) {
+            *plan = planner->plans[i];
+            return ST_OK;
+        }
+    }
+    if (make_room(planner, err) != ST_OK)
+        return err->status;
+    struct conv_plan *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return error_memory(err, "convolution plan", sizeof *made);
+    made->info = (struct conv_plan_info){.kind = kind, .type = planner->options.type, .geometry = *geometry};
+    if (!conv_cache_read(planner, made)) {
+        enum status st = conv_choose(planner, made, err);
+        if (st != ST_OK) {
+            free_plan(made);
+            return st;
+        }
+        conv_cache_write(planner, made);
+    }
+    planner->plans[planner->count++] = made;
+    *plan = made;
+    return ST_OK;
+}
+
+/* ---- plans ---- */
+
+size_t conv_plan_workspace(const struct conv_plan *plan)
+{
+    return plan->workspace;
+}
+
+struct conv_plan_info conv_plan_describe(const struct conv_plan *plan)
+{
+    return plan->info;
+}
+
+enum status conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle, void *x, void *kernel,
+                              void *y, void *workspace, struct error *err)
+{
+    const int64_t ids[3] = {CONV_ID_X, CONV_ID_KERNEL, CONV_ID_Y};
+    void *const places[3] = {x, kernel, y};
+    const char *what = conv_kind_name(plan->info.kind);
+    cudnnBackendDescriptor_t pack = NULL;
+    enum status st =
+        conv_check(cudnnBackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack), what, err);
+    if (st == ST_OK)
+        st = conv_check(
+            cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3, ids),
+            what, err);
+    if (st == ST_OK)
+        st = conv_check(cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS,
+                                                 CUDNN_TYPE_VOID_PTR, 3, places),
+                        what, err);
+    if (st == ST_OK)
+        st = conv_check(cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR,
+                                                 1, &workspace),
+                        what, err);
+    if (st == ST_OK)
+        st = conv_check(cudnnBackendFinalize(pack), what, err);
+    if (st == ST_OK)
+        st = conv_check(cudnnBackendExecute(handle, plan->plan, pack), what, err);
+    conv_discard(pack);
+    return st;
+}

@@ -1,0 +1,122 @@
+/* Convolutions and dense layers by cuDNN: forward, gradient of the data, gradient of the kernel.
+ *
+ *     conv_planner_open(handle, index, &options, &planner, &err)      one a device
+ *     conv_geometry_of(x, y, &window, &geometry)                      or dense_geometry_of
+ *     conv_planner_plan(planner, CONV_FORWARD, &geometry, &plan, &err)    chosen once a shape, then
+ * remembered conv_plan_workspace(plan)                                       bytes, part of the memory plan
+ *     conv_plan_execute(plan, handle, x, kernel, y, workspace, &err)  may be captured in a CUDA Graph
+ *
+ * Layouts (kernels.h): activations NHWC with channels padded to multiples of 8, kernels KRSC copies as struct
+ * cuda_kernel_copy describes them, both in the planner's type; sums are taken in float32. Padding channels
+ * hold zeros in every input and receive zeros in y and dx; in dkernel nobody reads them. Biases are not ours:
+ * cuda_launch_add_bias, cuda_launch_bias_gradient.
+ *
+ * bf16 needs compute capability 8.0: cuDNN has nothing for it on older devices (they take CUDA_FLOAT). */
+#ifndef NASRUN_CUDA_CONV_H
+#define NASRUN_CUDA_CONV_H
+
+#include "cuda/kernels.h"
+#include "host/base/error.h"
+#include "host/net/graph.h"
+
+#include <cudnn.h>
+#include <stdbool.h>
+
+enum conv_kind { CONV_FORWARD, CONV_BACKWARD_DATA, CONV_BACKWARD_WEIGHTS, CONV_KIND_COUNT };
+
+const char *conv_kind_name(enum conv_kind kind); /* "convolution backward data" */
+
+/* ---- geometry ---- */
+
+struct conv_window {
+    int32_t kernel_h, kernel_w, stride, pad_h, pad_w, groups;
+};
+
+/* A convolution as the device does it: sizes of the stored tensors. Only int32, without gaps: two can be
+ * compared and hashed as bytes. */
+struct conv_geometry {
+    int32_t n, c, h, w; /* x and dx: c is padded */
+    int32_t rows;       /* channels of y and dy: padded; cuda_kernel_copy.rows */
+    int32_t depth;      /* channels of a kernel's row; cuda_kernel_copy.depth */
+    int32_t kernel_h, kernel_w, stride, pad_h, pad_w;
+    int32_t groups; /* of the device's convolution: c / depth */
+    int32_t blocks; /* cuda_kernel_copy.blocks */
+};
+
+/* x, y: plain shapes. Groups stay groups where both channel counts of a group are multiples of 8 and where
+ * each channel is its own group with one output (depthwise); other groups become a plain convolution whose
+ * kernel copy holds zeros outside the groups' blocks. */
+void conv_geometry_of(struct shape x, struct shape y, const struct conv_window *window,
+                      struct conv_geometry *geometry);
+
+/* A dense layer from x to `outputs` values: a 1 x 1 convolution over images of one pixel with all of x as
+ * channels, which lie in memory as they are. The kernel's copy has `height` and `width` of x, and depth
+ * padded(x.c), as for a convolution with the whole input as window: in memory the same. */
+void dense_geometry_of(struct shape x, int32_t outputs, struct conv_geometry *geometry);
+
+/* Height and width of y. */
+int32_t conv_out_height(const struct conv_geometry *geometry);
+int32_t conv_out_width(const struct conv_geometry *geometry);
+
+/* ---- plans ---- */
+
+struct conv_options {
+    enum cuda_type type;
+    bool deterministic;     /* only algorithms that give the same bits in every run */
+    bool tensor_float;      /* CUDA_FLOAT: the tensor cores' TF32 may be used, with 10 bits of mantissa */
+    size_t workspace_limit; /* bytes; a plan beyond it is taken only where there is no other */
+    int32_t timed; /* so many candidates are timed and the fastest taken; below 2: the first that runs. Two
+                      runs may measure differently and then round differently, unless the cache folder
+                      remembers the choice */
+    const char *cache_folder; /* where choices are kept; private to the user, for they hold executable code;
+                                 NULL: nowhere */
+};
+
+enum { CONV_WORKSPACE_LIMIT = 64 << 20 }; /* the default */
+
+struct conv_planner;
+struct conv_plan;
+
+/* For the device `index` (CUDA's number, the current one) that `handle` belongs to; the handle's stream is
+ * used for timing. `options` are copied. The handle must outlive the planner. */
+enum status conv_planner_open(cudnnHandle_t handle, int32_t index, const struct conv_options *options,
+                              struct conv_planner **planner, struct error *err);
+
+/* For a device that is not there, described in JSON as CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION has it:
+ * plans can be made and asked about, not executed. */
+enum status conv_planner_open_described(const char *description, const struct conv_options *options,
+                                        struct conv_planner **planner, struct error *err);
+
+/* Frees its plans too. NULL is allowed. */
+void conv_planner_close(struct conv_planner *planner);
+
+/* The plan for that shape: remembered, or read from the cache folder, or chosen. It belongs to the planner.
+ * Takes milliseconds where it is chosen without timing, seconds where cuDNN has to compile a kernel
+ * (depthwise). ST_UNSUPPORTED when cuDNN has no plan, ST_DEVICE when none of them runs. */
+enum status conv_planner_plan(struct conv_planner *planner, enum conv_kind kind,
+                              const struct conv_geometry *geometry, const struct conv_plan **plan,
+                              struct error *err);
+
+size_t conv_plan_workspace(const struct conv_plan *plan); /* bytes */
+
+/* What was planned, and what cuDNN says of its choice. */
+struct conv_plan_info {
+    enum conv_kind kind;
+    enum cuda_type type;
+    struct conv_geometry geometry;
+    int64_t engine;                            /* its number in this version of cuDNN */
+    bool tensor_core, deterministic, compiled; /* compiled: at run time, not with the library */
+    bool cached;                               /* read from the cache folder */
+    int32_t rank;                              /* place among the candidates, from 0; -1 when cached */
+    double seconds;                            /* measured; 0: not timed */
+};
+struct conv_plan_info conv_plan_describe(const struct conv_plan *plan);
+
+/* Queues the operation on the handle's stream. x, kernel and y are device pointers, multiples of 16, to the
+ * tensors of those places or to their gradients: CONV_FORWARD writes y, CONV_BACKWARD_DATA dx,
+ * CONV_BACKWARD_WEIGHTS dkernel; the others are only read. workspace: conv_plan_workspace bytes, a multiple
+ * of 256, free for the duration; NULL where that is 0. */
+enum status conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle, void *x, void *kernel,
+                              void *y, void *workspace, struct error *err);
+
+#endif

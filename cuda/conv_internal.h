@@ -1,0 +1,90 @@
+/* What the files of cuDNN's convolutions share: conv.c (planner, execution), conv_graph.c (the operation in
+ * cuDNN's words), conv_choose.c (candidates, filter, choice), conv_trial.c (runs candidates on the device),
+ * conv_cache.c (choices on disk).
+ */
+#ifndef NASRUN_CUDA_CONV_INTERNAL_H
+#define NASRUN_CUDA_CONV_INTERNAL_H
+
+#include "cuda/conv.h"
+
+#if CUDNN_VERSION < 90800
+#error "cuDNN 9.8 or later is needed: older ones can't plan for a described device"
+#endif
+
+/* Of the tensors in an operation graph and its variant pack. */
+enum { CONV_ID_X = 1, CONV_ID_KERNEL, CONV_ID_Y };
+
+/* cuDNN's statuses as ours: memory, unsupported, or device; the message says what was done and cuDNN's own
+ * words. */
+enum status conv_check(cudnnStatus_t status, const char *what, struct error *err);
+
+struct conv_planner {
+    cudnnHandle_t handle;            /* NULL: the device is only described */
+    cudnnBackendDescriptor_t device; /* its properties */
+    char *description;               /* the same as JSON */
+    struct conv_options options;
+    char *cache_folder; /* options.cache_folder, owned; NULL */
+    int32_t count, capacity;
+    struct conv_plan **plans;
+};
+
+struct conv_plan {
+    cudnnBackendDescriptor_t plan;
+    size_t workspace;
+    struct conv_plan_info info; /* kind, type and geometry are set before the choice */
+};
+
+/* ---- conv_graph.c ---- */
+
+enum { CONV_GRAPH_PARTS = 6 };
+
+/* The operation graph and what it is made of. */
+struct conv_graph {
+    cudnnBackendDescriptor_t parts[CONV_GRAPH_PARTS];
+    int32_t count;
+    cudnnBackendDescriptor_t graph; /* one of the parts */
+};
+
+enum status conv_graph_new(const struct conv_planner *planner, const struct conv_plan_info *info,
+                           struct conv_graph *graph, struct error *err);
+void conv_graph_free(struct conv_graph *graph); /* a zeroed graph is allowed */
+
+/* Destroys a descriptor; NULL is allowed. */
+void conv_discard(cudnnBackendDescriptor_t descriptor);
+
+/* ---- conv_choose.c ---- */
+
+/* Fills plan->plan, workspace and the rest of info. On error they are as they were. */
+enum status conv_choose(const struct conv_planner *planner, struct conv_plan *plan, struct error *err);
+
+/* ---- conv_trial.c ---- */
+
+/* Tensors of one geometry in device memory, zeroed, and what it takes to measure. */
+struct conv_trial {
+    cudnnHandle_t handle;
+    cudaStream_t stream;
+    cudaEvent_t begin, end;
+    void *x, *kernel, *y;
+};
+
+/* ST_MEMORY when the device has no room for the tensors now: then the choice is made without trial. */
+enum status conv_trial_open(const struct conv_planner *planner, const struct conv_plan_info *info,
+                            struct conv_trial *trial, struct error *err);
+void conv_trial_close(struct conv_trial *trial); /* a zeroed trial is allowed */
+
+/* Runs the plan. *ran says whether cuDNN could; *seconds is the time of one run when `timed`, otherwise 0. An
+ * error is one of the device itself, after which nothing runs there any more, or ST_MEMORY for want of a
+ * workspace. */
+enum status conv_trial_run(const struct conv_trial *trial, const struct conv_plan *plan, bool timed,
+                           bool *ran, double *seconds, struct error *refusal, struct error *err);
+
+/* ---- conv_cache.c ---- */
+
+/* Whether the folder holds a choice for this planner, kind and geometry that this cuDNN accepts for this
+ * device; then plan is filled. Whatever is wrong with the file, it is as if it were not there. */
+bool conv_cache_read(const struct conv_planner *planner, struct conv_plan *plan);
+
+/* Keeps the choice. A disk that refuses costs nothing but the next choice: no error. */
+void conv_cache_write(const struct conv_planner *planner, const struct conv_plan *plan);
+
+#endif

@@ -1,0 +1,240 @@
+/* The CUDA device: which there are, opening, and the table of its functions. */
+#include "cuda/cuda_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BF16_MAJOR = 8 }; /* compute capability from which there are plans for bf16 */
+
+/* ---- errors ---- */
+
+enum status cuda_check(cudaError_t error, const char *what, struct error *err)
+{
+    if (error == cudaSuccess)
+        return ST_OK;
+    (void)cudaGetLastError(); /* an error that is told once isn't found again by a later launch */
+    return error_set(err, error == cudaErrorMemoryAllocation ? ST_MEMORY : ST_DEVICE,
+                     "CUDA cannot %s: %s (%s)", what, cudaGetErrorString(error), cudaGetErrorName(error));
+}
+
+enum status cuda_enter(const struct device *device, struct error *err)
+{
+    return cuda_check(cudaSetDevice(device->index), "use the device", err);
+}
+
+enum status cuda_wait(const struct device *device, const char *what, struct error *err)
+{
+    return cuda_check(cudaStreamSynchronize(device->stream), what, err);
+}
+
+enum status cuda_allocate(size_t bytes, const char *what, void *memory, struct error *err)
+{
+    void *made = NULL;
+    cudaError_t error = cudaMalloc(&made, bytes > 0 ? bytes : 1);
+    memcpy(memory, &made, sizeof made);
+    if (error != cudaErrorMemoryAllocation)
+        return cuda_check(error, "allocate memory", err);
+    (void)cudaGetLastError();
+    size_t total = 0, available = 0;
+    if (cudaMemGetInfo(&available, &total) != cudaSuccess)
+        (void)cudaGetLastError();
+    return error_set(err, ST_MEMORY, "out of device memory: %s, %zu bytes; %zu of %zu are free", what, bytes,
+                     available, total);
+}
+
+/* ---- which devices there are ---- */
+
+enum status cuda_count(int32_t *count, struct error *err)
+{
+    int found = 0, driver = 0, needed = 0; /* found stays as it is on errors */
+    cudaError_t error = cudaGetDeviceCount(&found);
+    if (error == cudaSuccess && found > 0) {
+        *count = found;
+        return ST_OK;
+    }
+    (void)cudaGetLastError();
+    switch (error) {
+    case cudaSuccess:
+    case cudaErrorNoDevice:
+        return error_set(err, ST_DEVICE, "the NVIDIA driver shows no GPU (is CUDA_VISIBLE_DEVICES set?)");
+    case cudaErrorInsufficientDriver:
+        if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
+            return error_set(err, ST_DEVICE, "no NVIDIA driver on this machine");
+        if (cudaRuntimeGetVersion(&needed) != cudaSuccess)
+            needed = CUDART_VERSION;
+        return error_set(err, ST_DEVICE, "the NVIDIA driver supports CUDA %d.%d, expected at least %d.%d",
+                         driver / 1000, driver % 1000 / 10, needed / 1000, needed % 1000 / 10);
+    case cudaErrorStubLibrary:
+        return error_set(err, ST_DEVICE, "libcuda.so.1 is the toolkit's stub, expected the NVIDIA driver's");
+    default:
+        return cuda_check(error, "count devices", err);
+    }
+}
+
+static enum status check_index(int32_t index, struct error *err)
+{
+    int32_t count = 0;
+    enum status st = cuda_count(&count, err);
+    if (st == ST_OK && (index < 0 || index >= count))
+        st = error_set(err, ST_RANGE, "cuda device %d, expected 0 to %d", (int)index, (int)count - 1);
+    return st;
+}
+
+/* `type`: of activations there. */
+static enum status read_properties(int32_t index, struct device_info *info, enum cuda_type *type,
+                                   struct error *err)
+{
+    struct cudaDeviceProp properties;
+    enum status st = cuda_check(cudaGetDeviceProperties(&properties, (int)index), "describe the device", err);
+    if (st != ST_OK)
+        return st;
+    memset(info, 0, sizeof *info);
+    *type = properties.major >= BF16_MAJOR ? CUDA_BF16 : CUDA_FLOAT;
+    snprintf(info->name, sizeof info->name, "cuda:%d %.60s, compute capability %d.%d, %s", (int)index,
+             properties.name, properties.major, properties.minor, *type == CUDA_BF16 ? "bf16" : "float32");
+    info->threads = properties.multiProcessorCount;
+    info->memory_total = properties.totalGlobalMem;
+    return ST_OK;
+}
+
+static enum status read_memory(struct device_info *info, struct error *err)
+{
+    return cuda_check(cudaMemGetInfo(&info->memory_free, &info->memory_total), "ask for its free memory",
+                      err);
+}
+
+enum status cuda_describe(int32_t index, struct device_info *info, struct error *err)
+{
+    enum cuda_type type;
+    enum status st = check_index(index, err);
+    if (st == ST_OK)
+        st = read_properties(index, info, &type, err);
+    if (st == ST_OK)
+        st = cuda_check(cudaSetDevice((int)index), "use the device", err);
+    if (st == ST_OK)
+        st = read_memory(info, err);
+    return st;
+}
+
+/* ---- open, close ---- */
+
+static void device_close(struct device *device)
+{
+    if (device == NULL)
+        return;
+    (void)cudaSetDevice(device->index);
+    conv_planner_close(device->planner);
+    if (device->cudnn != NULL)
+        (void)cudnnDestroy(device->cudnn);
+    for (int i = 0; i < 2; i++)
+        if (device->half_read[i] != NULL)
+            (void)cudaEventDestroy(device->half_read[i]);
+    (void)cudaFree(device->step);
+    (void)cudaFreeHost(device->ring);
+    if (device->stream != NULL)
+        (void)cudaStreamDestroy(device->stream);
+    (void)cudaGetLastError(); /* what is left of a device that failed */
+    free(device);
+}
+
+static enum status open_stream(struct device *device, struct error *err)
+{
+    enum status st = cuda_check(cudaSetDevice(device->index), "use the device", err);
+    if (st == ST_OK)
+        st = cuda_check(cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking), "make a stream",
+                        err);
+    for (int i = 0; st == ST_OK && i < 2; i++)
+        st = cuda_check(cudaEventCreateWithFlags(&device->half_read[i], cudaEventDisableTiming),
+                        "make an event", err);
+    if (st == ST_OK)
+        st = cuda_allocate(sizeof *device->step, "step parameters", &device->step, err);
+    if (st == ST_OK)
+        st = cuda_check(cudaMallocHost((void **)&device->ring, CUDA_RING * sizeof *device->ring),
+                        "allocate pinned host memory", err);
+    return st;
+}
+
+static enum status open_cudnn(struct device *device, struct error *err)
+{
+    char folder[4096];
+    cudnnStatus_t status = cudnnCreate(&device->cudnn);
+    if (status == CUDNN_STATUS_SUCCESS)
+        status = cudnnSetStream(device->cudnn, device->stream);
+    if (status != CUDNN_STATUS_SUCCESS)
+        return error_set(err, ST_DEVICE, "cuDNN cannot open the device: %s", cudnnGetErrorString(status));
+    cuda_cache_folder(folder, sizeof folder);
+    const struct conv_options options = {.type = device->type,
+                                         .deterministic = true,
+                                         .tensor_float = false,
+                                         .workspace_limit = CONV_WORKSPACE_LIMIT,
+                                         .timed = 1,
+                                         .cache_folder = folder[0] != '\0' ? folder : NULL};
+    return conv_planner_open(device->cudnn, device->index, &options, &device->planner, err);
+}
+
+static enum status device_open(const struct device_options *options, struct device **device,
+                               struct error *err)
+{
+    struct device_info info;
+    enum status st = check_index(options->index, err);
+    if (st != ST_OK)
+        return st;
+    struct device *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return error_memory(err, "cuda device", sizeof *made);
+    made->index = options->index;
+    st = read_properties(options->index, &info, &made->type, err);
+    if (st == ST_OK)
+        st = open_stream(made, err);
+    if (st == ST_OK)
+        st = open_cudnn(made, err);
+    if (st == ST_OK)
+        st = cuda_probe(made, info.threads, err);
+    if (st == ST_OK) {
+        *device = made;
+        made = NULL;
+    } else {
+        error_prefix(err, "cuda:%d", (int)options->index);
+    }
+    device_close(made);
+    return st;
+}
+
+static void device_information(struct device *device, struct device_info *info)
+{
+    struct error ignored; /* a device that fails says so in the next step; here it just has no memory left */
+    enum cuda_type type;
+    memset(info, 0, sizeof *info);
+    if (cuda_enter(device, &ignored) == ST_OK &&
+        read_properties(device->index, info, &type, &ignored) == ST_OK)
+        (void)read_memory(info, &ignored);
+    info->flops = device->flops;
+    info->bytes = device->bytes;
+}
+
+const struct device_ops cuda_device_ops = {
+    .version = DEVICE_INTERFACE_VERSION,
+    .kind = "cuda",
+    .open = device_open,
+    .close = device_close,
+    .info = device_information,
+    .dataset_upload = cuda_dataset_upload,
+    .dataset_free = cuda_dataset_free,
+    .weights_new = cuda_weights_new,
+    .weights_free = cuda_weights_free,
+    .weights_upload = cuda_weights_upload,
+    .weights_download = cuda_weights_download,
+    .weights_remap = cuda_weights_remap,
+    .program_prepare = cuda_program_prepare,
+    .program_free = cuda_program_free,
+    .program_bytes = cuda_program_bytes,
+    .program_bind = cuda_program_bind,
+    .program_run = cuda_program_run,
+    .program_metrics = cuda_program_metrics,
+    .program_set_metrics = cuda_program_set_metrics,
+    .program_probabilities = cuda_program_probabilities,
+    .program_tensor = cuda_program_tensor,
+    .program_set_tensor = cuda_program_set_tensor,
+    .program_run_op = cuda_program_run_op,
+};

@@ -1,0 +1,222 @@
+/* What the files of the CUDA device share; kernels.h describes the layouts.
+ *
+ * One stream a device: everything is queued on it in the order of the calls, so that nothing else has to be
+ * ordered. What is read waits for the stream.
+ *
+ * A step. Its parameters (struct cuda_step) are copied into one place in device memory from a ring in pinned
+ * host memory; the kernels' working copies are made anew when the weights have moved; then the operations
+ * run. The first step after a bind queues them one by one, which also loads whatever the libraries load late;
+ * the second records them in a CUDA Graph; from then on a step is two or three calls. Should the recording
+ * fail, steps go on being queued one by one.
+ *
+ * Memory: a prepared program owns one block, taken at bind; struct device_program names its regions. Nothing
+ * allocates in a step. */
+#ifndef NASRUN_CUDA_INTERNAL_H
+#define NASRUN_CUDA_INTERNAL_H
+
+#include "cuda/conv.h"
+#include "cuda/kernels.h"
+#include "host/program/device.h"
+
+#include <stdbool.h>
+
+enum { CUDA_ALIGNMENT = 256, CUDA_RING = 64 }; /* CUDA_RING: steps that the host may be ahead of the device */
+
+struct device {
+    int32_t index;
+    enum cuda_type type; /* of activations */
+    cudaStream_t stream;
+    cudnnHandle_t cudnn; /* bound to the stream */
+    struct conv_planner *planner;
+    struct cuda_step *step;   /* device memory: the step in hand */
+    struct cuda_step *ring;   /* pinned host memory, [CUDA_RING] */
+    cudaEvent_t half_read[2]; /* when the half of the ring was last read */
+    uint64_t uploads;         /* steps sent so far */
+    uint64_t serial;          /* of the youngest weight set or dataset */
+    double flops, bytes;      /* measured at open */
+};
+
+struct device_dataset {
+    struct dataset_view view; /* pixels and labels are NULL */
+    uint64_t serial;          /* no two objects of a device have the same */
+    char *memory;             /* device memory: */
+    uint8_t *pixels;
+    int32_t *labels;
+    float *levels; /* of cuda_gather_levels */
+};
+
+struct device_weights {
+    struct weight_table table;
+    size_t chunks;
+    float *memory;               /* device memory, all of: */
+    float *slots[SLOT_GRADIENT]; /* chunks * CUDA_CHUNK floats each, zeros in the gaps */
+    uint8_t *kinds;              /* [chunks], enum cuda_chunk */
+    uint64_t serial;
+    uint64_t version; /* moves with every change of values or averages; starts at 1 */
+};
+
+/* What prepare found out about one operation. */
+struct cuda_op {
+    const struct conv_plan *plan; /* convolutions and dense layers; the planner's */
+    int32_t copy;                 /* their kernel's place in `copies` */
+};
+
+/* Offsets into the block of a program, in bytes. */
+struct cuda_regions {
+    size_t arena;          /* 0 */
+    size_t scratch;        /* shared by all operations: each may use all of it */
+    size_t entries;        /* struct cuda_kernel_copy, [2 * copy_count]: see cuda_copies_upload */
+    size_t copies;         /* working copies of kernels */
+    size_t copy_gradients; /* the same of their gradients; training only */
+    size_t gradients;      /* float, flat like a weight slot; training only */
+    size_t probabilities;  /* float32 [batch][classes] */
+    size_t metrics;        /* METRIC_COUNT doubles */
+    size_t total;
+};
+
+struct device_program {
+    struct device *device;
+    const struct program *program;
+    size_t *offsets;     /* [tensor_count], into the arena */
+    struct cuda_op *ops; /* [op_count] */
+
+    struct cuda_kernel_copy *copies; /* [copy_count], host; places in bytes follow from `copy` */
+    int32_t *copy_of;                /* [weights.count]: place in `copies`, -1 */
+    int32_t copy_count;
+    uint64_t copy_pairs;  /* sum of rows * depth */
+    size_t copy_elements; /* of all copies */
+
+    struct cuda_regions at;
+    size_t scratch_bytes;
+    char *memory; /* device memory; NULL before bind */
+
+    struct device_binding binding; /* samples is NULL: they are on the device */
+    int32_t *samples;              /* device memory */
+    int32_t sample_capacity;
+    uint64_t weights_serial, dataset_serial; /* of what the graph was recorded with */
+    uint64_t copied_version;                 /* of the bound weights when the copies were made; 0: none yet */
+    int32_t steps_queued;                    /* one by one, since the binding changed */
+    bool unrecordable;                       /* recording has failed */
+    cudaGraphExec_t graph;                   /* NULL: not recorded */
+
+    double metrics[METRIC_COUNT]; /* before bind */
+};
+
+/* ---- cuda_device.c ---- */
+
+/* Makes the device the calling thread's current one; the first thing in every function of the interface that
+ * may be called with a device. */
+enum status cuda_enter(const struct device *device, struct error *err);
+/* Waits for everything queued. `what` for the message: "read metrics". */
+enum status cuda_wait(const struct device *device, const char *what, struct error *err);
+/* ST_OK, or ST_DEVICE (ST_MEMORY when that is what lacks) with "CUDA cannot `what`: REASON". */
+enum status cuda_check(cudaError_t error, const char *what, struct error *err);
+/* Device memory; *memory is NULL on errors. `what`: what it is for. */
+enum status cuda_allocate(size_t bytes, const char *what, void *memory, struct error *err);
+/* How many devices there are, and what one is; struct device_plugin. */
+enum status cuda_count(int32_t *count, struct error *err);
+enum status cuda_describe(int32_t index, struct device_info *info, struct error *err);
+
+extern const struct device_ops cuda_device_ops;
+
+static inline size_t cuda_round_up(size_t value)
+{
+    return (value + CUDA_ALIGNMENT - 1) / CUDA_ALIGNMENT * CUDA_ALIGNMENT;
+}
+
+/* ---- cuda_probe.c ---- */
+
+/* Measures device->flops and device->bytes in a few hundredths of a second. */
+enum status cuda_probe(struct device *device, int32_t multiprocessors, struct error *err);
+/* The folder where convolution plans are kept, made when it is not there; "" when there is no place for it.
+ */
+void cuda_cache_folder(char *path, size_t size);
+
+/* ---- cuda_dataset.c ---- */
+
+enum status cuda_dataset_upload(struct device *device, const struct dataset_view *view,
+                                struct device_dataset **dataset, struct error *err);
+void cuda_dataset_free(struct device *device, struct device_dataset *dataset);
+
+/* ---- cuda_weights.c ---- */
+
+enum status cuda_weights_new(struct device *device, const struct weight_table *table,
+                             struct device_weights **weights, struct error *err);
+void cuda_weights_free(struct device *device, struct device_weights *weights);
+enum status cuda_weights_upload(struct device *device, struct device_weights *weights, enum weight_slot slot,
+                                const float *values, struct error *err);
+enum status cuda_weights_download(struct device *device, struct device_weights *weights,
+                                  enum weight_slot slot, float *values, struct error *err);
+enum status cuda_weights_remap(struct device *device, struct device_weights *child,
+                               const struct device_weights *parent, enum weight_slot from,
+                               const struct remap_list *remaps, uint64_t seed, struct error *err);
+
+/* ---- cuda_copies.c: working copies of kernels ---- */
+
+/* Fills copies, copy_of and their sums from the operations; their ops[].copy and ops[].plan too. */
+enum status cuda_copies_plan(struct device_program *prepared, struct error *err);
+/* Fills the region `entries`: first the list as it is, for all copies in one launch; then each entry as a
+ * list of its own. */
+enum status cuda_copies_upload(struct device_program *prepared, struct error *err);
+/* Queues the making of all copies when the weights have moved since. */
+enum status cuda_copies_refresh(struct device_program *prepared, struct error *err);
+/* Queues the conversion of kernel gradients into the flat buffer: all, or those of entry `copy` (-1: all). */
+enum status cuda_copies_gradients(struct device_program *prepared, int32_t copy, struct error *err);
+
+/* ---- cuda_program.c ---- */
+
+enum status cuda_program_prepare(struct device *device, const struct program *program,
+                                 struct device_program **prepared, struct error *err);
+void cuda_program_free(struct device *device, struct device_program *prepared);
+size_t cuda_program_bytes(const struct device_program *prepared);
+enum status cuda_program_bind(struct device *device, struct device_program *prepared,
+                              const struct device_binding *binding, struct error *err);
+
+/* Device address of a tensor of a bound program; NULL for -1. */
+void *cuda_address(const struct device_program *prepared, int32_t tensor);
+/* The slot that weight tensors read: averages in an evaluation that asks for them. */
+static inline float *cuda_weights_read(const struct device_program *prepared)
+{
+    return prepared->binding.weights->slots[prepared->binding.use_average ? SLOT_AVERAGE : SLOT_VALUE];
+}
+static inline struct cuda_shape cuda_shape_of(const struct device_program *prepared, int32_t tensor)
+{
+    struct shape s = prepared->program->tensors[tensor].shape;
+    return (struct cuda_shape){s.n, s.c, s.h, s.w};
+}
+
+/* ---- cuda_run.c ---- */
+
+enum status cuda_program_run(struct device *device, struct device_program *prepared, const struct step *step,
+                             struct error *err);
+enum status cuda_program_run_op(struct device *device, struct device_program *prepared, int32_t op,
+                                const struct step *step, struct error *err);
+/* Forgets the recorded graph. */
+void cuda_graph_forget(struct device_program *prepared);
+
+/* ---- cuda_tensors.c: what can be read and written ---- */
+
+/* Bytes of a tensor in the arena; 0 when it does not live there. */
+size_t cuda_tensor_bytes(const struct device *device, const struct prog_tensor *tensor);
+enum status cuda_program_metrics(struct device *device, struct device_program *prepared,
+                                 double metrics[METRIC_COUNT], struct error *err);
+enum status cuda_program_set_metrics(struct device *device, struct device_program *prepared,
+                                     const double metrics[METRIC_COUNT], struct error *err);
+enum status cuda_program_probabilities(struct device *device, struct device_program *prepared,
+                                       float *probabilities, struct error *err);
+enum status cuda_program_tensor(struct device *device, struct device_program *prepared, int32_t id,
+                                float *values, struct error *err);
+enum status cuda_program_set_tensor(struct device *device, struct device_program *prepared, int32_t id,
+                                    const float *values, struct error *err);
+
+/* ---- cuda_ops.c, cuda_conv_ops.c: operations ----
+ * size: bytes of scratch, and limits. run: queues the operation on the device's stream. */
+enum status cuda_op_scratch(const struct device_program *prepared, int32_t op, size_t *bytes,
+                            struct error *err);
+
+#define PROG_OP(KIND, name, text)                                                                            \
+    enum status cuda_run_##name(struct device_program *prepared, int32_t op, struct error *err);
+#include "host/program/ops.def"
+#undef PROG_OP
+
+#endif

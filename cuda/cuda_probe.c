@@ -1,0 +1,135 @@
+/* How fast this device is, and where its convolution plans are kept. */
+#include "cuda/cuda_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- speed ---- */
+
+enum {
+    PROBE_SIDE = 16,     /* a convolution of 3 x 3 over images of 16 x 16 with 64 channels, */
+    PROBE_CHANNELS = 64, /* an image for each multiprocessor */
+    PROBE_KERNEL = 3,
+    PROBE_RUNS = 4,
+};
+
+/* Device memory of the measurement: x, y and the kernel behind each other, then the workspace. */
+struct probe {
+    const struct conv_plan *plan;
+    size_t activation, kernel, workspace; /* bytes */
+    double operations;
+    char *memory;
+    cudaEvent_t begin, end;
+};
+
+static enum status probe_open(struct device *device, int32_t images, struct probe *probe, struct error *err)
+{
+    const struct shape image = {images, PROBE_CHANNELS, PROBE_SIDE, PROBE_SIDE};
+    const struct conv_window window = {PROBE_KERNEL, PROBE_KERNEL, 1, PROBE_KERNEL / 2, PROBE_KERNEL / 2, 1};
+    struct conv_geometry geometry;
+    conv_geometry_of(image, image, &window, &geometry);
+    enum status st = conv_planner_plan(device->planner, CONV_FORWARD, &geometry, &probe->plan, err);
+    if (st != ST_OK)
+        return st;
+    size_t pixels = (size_t)images * PROBE_SIDE * PROBE_SIDE,
+           taps = PROBE_KERNEL * PROBE_KERNEL * PROBE_CHANNELS;
+    probe->activation = pixels * PROBE_CHANNELS * cuda_type_size(device->type);
+    probe->kernel = cuda_round_up(taps * PROBE_CHANNELS * cuda_type_size(device->type));
+    probe->workspace = conv_plan_workspace(probe->plan);
+    probe->operations = 2.0 * (double)pixels * PROBE_CHANNELS * (double)taps;
+    size_t total = 2 * probe->activation + probe->kernel + probe->workspace;
+    st = cuda_allocate(total, "speed measurement", &probe->memory, err);
+    if (st == ST_OK)
+        st = cuda_check(cudaMemsetAsync(probe->memory, 0, total, device->stream), "clear memory", err);
+    if (st == ST_OK)
+        st = cuda_check(cudaEventCreate(&probe->begin), "make an event", err);
+    if (st == ST_OK)
+        st = cuda_check(cudaEventCreate(&probe->end), "make an event", err);
+    return st;
+}
+
+static void probe_close(struct probe *probe)
+{
+    if (probe->begin != NULL)
+        (void)cudaEventDestroy(probe->begin);
+    if (probe->end != NULL)
+        (void)cudaEventDestroy(probe->end);
+    (void)cudaFree(probe->memory);
+}
+
+static enum status run_once(struct device *device, const struct probe *probe, bool convolution,
+                            struct error *err)
+{
+    char *x = probe->memory, *y = x + probe->activation, *kernel = y + probe->activation;
+    if (!convolution)
+        return cuda_check(cudaMemcpyAsync(y, x, probe->activation, cudaMemcpyDeviceToDevice, device->stream),
+                          "copy memory", err);
+    return conv_plan_execute(probe->plan, device->cudnn, x, kernel, y,
+                             probe->workspace > 0 ? kernel + probe->kernel : NULL, err);
+}
+
+/* Seconds of one run, after one that does not count. */
+static enum status measure(struct device *device, const struct probe *probe, bool convolution,
+                           double *seconds, struct error *err)
+{
+    float milliseconds = 0.0f;
+    enum status st = run_once(device, probe, convolution, err);
+    if (st == ST_OK)
+        st = cuda_check(cudaEventRecord(probe->begin, device->stream), "record an event", err);
+    for (int run = 0; st == ST_OK && run < PROBE_RUNS; run++)
+        st = run_once(device, probe, convolution, err);
+    if (st == ST_OK)
+        st = cuda_check(cudaEventRecord(probe->end, device->stream), "record an event", err);
+    if (st == ST_OK)
+        st = cuda_wait(device, "measure its speed", err);
+    if (st == ST_OK)
+        st = cuda_check(cudaEventElapsedTime(&milliseconds, probe->begin, probe->end), "measure its speed",
+                        err);
+    *seconds = 1e-3 * (double)milliseconds / PROBE_RUNS;
+    return st;
+}
+
+enum status cuda_probe(struct device *device, int32_t multiprocessors, struct error *err)
+{
+    struct probe probe = {0};
+    double convolution = 0, copy = 0;
+    enum status st = probe_open(device, multiprocessors > 0 ? multiprocessors : 1, &probe, err);
+    if (st == ST_OK)
+        st = measure(device, &probe, true, &convolution, err);
+    if (st == ST_OK)
+        st = measure(device, &probe, false, &copy, err);
+    if (st == ST_OK && convolution > 0)
+        device->flops = probe.operations / convolution;
+    if (st == ST_OK && copy > 0) /* read once, written once */
+        device->bytes = 2.0 * (double)probe.activation / copy;
+    probe_close(&probe);
+    return st;
+}
+
+/* ---- plan cache ---- */
+
+static bool make_folder(const char *path)
+{
+    return mkdir(path, 0700) == 0 || errno == EEXIST;
+}
+
+void cuda_cache_folder(char *path, size_t size)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int length = 0;
+    if (cache != NULL && cache[0] == '/')
+        length = snprintf(path, size, "%s", cache);
+    else if (home != NULL && home[0] == '/')
+        length = snprintf(path, size, "%s/.cache", home);
+    bool made = length > 0 && (size_t)length < size && make_folder(path);
+    static const char *const parts[] = {"/nasrun", "/plans"};
+    for (size_t i = 0; made && i < sizeof parts / sizeof parts[0]; i++) {
+        length += snprintf(path + length, size - (size_t)length, "%s", parts[i]);
+        made = (size_t)length < size && make_folder(path);
+    }
+    if (!made)
+        path[0] = '\0';
+}

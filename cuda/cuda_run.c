@@ -1,0 +1,184 @@
+/* The step: its parameters, its operations, and the graph they are recorded in. */
+#include "cuda/cuda_internal.h"
+
+#include <math.h>
+
+typedef enum status run_function(struct device_program *prepared, int32_t op, struct error *err);
+
+static run_function *const run_functions[PROG_OP_KIND_COUNT] = {
+#define PROG_OP(KIND, name, text) [PROG_OP_##KIND] = cuda_run_##name,
+#include "host/program/ops.def"
+#undef PROG_OP
+};
+
+static enum status check_step(const struct device_program *prepared, const struct step *step,
+                              struct error *err)
+{
+    if (prepared->memory == NULL || prepared->weights_serial == 0)
+        return error_set(err, ST_RANGE, "step: the program is not bound");
+    if (step->valid < 1 || step->valid > prepared->program->batch)
+        return error_set(err, ST_RANGE, "step: %d rows, expected 1 to %d", (int)step->valid,
+                         (int)prepared->program->batch);
+    if ((int64_t)step->first + step->valid > prepared->binding.sample_count)
+        return error_set(err, ST_RANGE, "step: rows %u to %lld, expected at most %d samples",
+                         (unsigned)step->first, (long long)step->first + step->valid,
+                         (int)prepared->binding.sample_count);
+    return ST_OK;
+}
+
+/* ---- parameters ---- */
+
+static struct cuda_step parameters(const struct step *step, const struct optimizer *optimizer)
+{
+    struct cuda_step p = {.seed = step->seed,
+                          .number = step->number,
+                          .epoch = step->epoch,
+                          .first = step->first,
+                          .valid = step->valid,
+                          .learning_rate = step->learning_rate,
+                          .average_decay = step->average_decay};
+    double t = (double)step->number + 1;
+    if (optimizer->kind == OPTIMIZER_ADAMW) {
+        p.first_scale = (float)(1.0 / (1.0 - pow((double)optimizer->momentum, t)));
+        p.second_scale = (float)(1.0 / (1.0 - pow((double)optimizer->second, t)));
+    }
+    return p;
+}
+
+/* Queues the copy of the step's parameters. A half of the ring is written again only when the device has read
+ * it: the host waits here, and only here, when it is a ring ahead. */
+static enum status send_step(struct device_program *prepared, const struct step *step, struct error *err)
+{
+    struct device *device = prepared->device;
+    uint64_t slot = device->uploads % CUDA_RING, half = slot / (CUDA_RING / 2);
+    bool begins = slot % (CUDA_RING / 2) == 0, ends = (slot + 1) % (CUDA_RING / 2) == 0;
+    enum status st = ST_OK;
+    if (begins && device->uploads >= CUDA_RING)
+        st = cuda_check(cudaEventSynchronize(device->half_read[half]), "finish its steps", err);
+    if (st != ST_OK)
+        return st;
+    device->ring[slot] = parameters(step, &prepared->binding.optimizer);
+    st = cuda_check(cudaMemcpyAsync(device->step, &device->ring[slot], sizeof *device->step,
+                                    cudaMemcpyHostToDevice, device->stream),
+                    "send a step's parameters", err);
+    if (st == ST_OK && ends)
+        st = cuda_check(cudaEventRecord(device->half_read[half], device->stream), "record an event", err);
+    if (st == ST_OK)
+        device->uploads++;
+    return st;
+}
+
+/* ---- operations ---- */
+
+static enum status run_one(struct device_program *prepared, int32_t index, struct error *err)
+{
+    const struct prog_op *op = &prepared->program->ops[index];
+    if (run_functions[op->kind](prepared, index, err) != ST_OK)
+        return error_prefix(err, "%s, operation %d of layer %u", prog_op_name(op->kind), (int)index,
+                            (unsigned)op->layer_id);
+    return ST_OK;
+}
+
+/* Queues all operations. Kernel gradients are converted together, before the one operation that reads them.
+ */
+static enum status run_all(struct device_program *prepared, struct error *err)
+{
+    const struct program *program = prepared->program;
+    enum status st = ST_OK;
+    for (int32_t op = 0; st == ST_OK && op < program->op_count; op++) {
+        if (program->ops[op].kind == PROG_OP_OPTIMIZER)
+            st = cuda_copies_gradients(prepared, -1, err);
+        if (st == ST_OK)
+            st = run_one(prepared, op, err);
+    }
+    return st;
+}
+
+/* The weights of a program change in its optimizer, their averages after it. */
+static bool changes_weights(enum prog_op_kind kind)
+{
+    return kind == PROG_OP_OPTIMIZER || kind == PROG_OP_WEIGHT_AVERAGE;
+}
+
+/* ---- graph ---- */
+
+void cuda_graph_forget(struct device_program *prepared)
+{
+    if (prepared->graph != NULL)
+        (void)cudaGraphExecDestroy(prepared->graph);
+    prepared->graph = NULL;
+    prepared->steps_queued = 0;
+}
+
+/* Records the operations; nothing runs. Leaves `graph` NULL when that fails: the stream is as before. */
+static void record(struct device_program *prepared)
+{
+    struct device *device = prepared->device;
+    struct error
+        ignored; /* the step is then queued one by one, and whatever is wrong with it is found again */
+    cudaGraph_t recorded = NULL;
+    cudaError_t error = cudaStreamBeginCapture(device->stream, cudaStreamCaptureModeThreadLocal);
+    if (error == cudaSuccess) {
+        enum status st = run_all(prepared, &ignored);
+        error = cudaStreamEndCapture(device->stream, &recorded);
+        if (error == cudaSuccess && st == ST_OK)
+            error = cudaGraphInstantiate(&prepared->graph, recorded, 0);
+    }
+    if (recorded != NULL)
+        (void)cudaGraphDestroy(recorded);
+    if (error != cudaSuccess) {
+        (void)cudaGetLastError();
+        prepared->graph = NULL;
+    }
+    prepared->unrecordable = prepared->graph == NULL;
+}
+
+enum status cuda_program_run(struct device *device, struct device_program *prepared, const struct step *step,
+                             struct error *err)
+{
+    enum status st = check_step(prepared, step, err);
+    if (st == ST_OK)
+        st = cuda_enter(device, err);
+    if (st == ST_OK)
+        st = send_step(prepared, step, err);
+    if (st == ST_OK)
+        st = cuda_copies_refresh(prepared, err);
+    if (st != ST_OK)
+        return st;
+    if (prepared->graph == NULL && prepared->steps_queued > 0 && !prepared->unrecordable)
+        record(prepared);
+    if (prepared->graph != NULL) {
+        st = cuda_check(cudaGraphLaunch(prepared->graph, device->stream), "launch a step", err);
+    } else {
+        st = run_all(prepared, err);
+        prepared->steps_queued++;
+    }
+    if (prepared->program->purpose == PROG_TRAIN)
+        prepared->binding.weights->version++;
+    return st;
+}
+
+enum status cuda_program_run_op(struct device *device, struct device_program *prepared, int32_t index,
+                                const struct step *step, struct error *err)
+{
+    enum status st = check_step(prepared, step, err);
+    if (st == ST_OK && (index < 0 || index >= prepared->program->op_count))
+        st = error_set(err, ST_RANGE, "operation %d, expected 0 to %d", (int)index,
+                       (int)prepared->program->op_count - 1);
+    if (st == ST_OK)
+        st = cuda_enter(device, err);
+    if (st == ST_OK)
+        st = send_step(prepared, step, err);
+    if (st == ST_OK)
+        st = cuda_copies_refresh(prepared, err);
+    if (st == ST_OK)
+        st = run_one(prepared, index, err);
+    if (st != ST_OK)
+        return st;
+    enum prog_op_kind kind = prepared->program->ops[index].kind;
+    if (kind == PROG_OP_CONV_BACKWARD_WEIGHTS || kind == PROG_OP_DENSE_BACKWARD_WEIGHTS)
+        st = cuda_copies_gradients(prepared, prepared->ops[index].copy, err);
+    if (changes_weights(kind))
+        prepared->binding.weights->version++;
+    return st;
+}

@@ -1,0 +1,244 @@
+/* Weight sets: flat float arrays in the table's order, one for each slot, and inheritance between them.
+ * Gradients belong to programs (device.h). */
+#include "cuda/cuda_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum status check_slot(enum weight_slot slot, struct error *err)
+{
+    if (slot < SLOT_VALUE || slot >= SLOT_GRADIENT)
+        return error_set(err, ST_UNSUPPORTED,
+                         "weights: slot %d, expected 0 to %d (gradients are read as a program's tensors)",
+                         (int)slot, (int)SLOT_GRADIENT - 1);
+    return ST_OK;
+}
+
+static size_t slot_floats(const struct device_weights *weights)
+{
+    return weights->chunks * CUDA_CHUNK;
+}
+
+/* ---- new, free ---- */
+
+void cuda_weights_free(struct device *device, struct device_weights *weights)
+{
+    if (weights == NULL)
+        return;
+    (void)cudaSetDevice(device->index);
+    (void)cudaStreamSynchronize(device->stream); /* steps that use them may be queued */
+    (void)cudaFree(weights->memory);
+    free(weights->table.tensors);
+    free(weights);
+}
+
+/* What the optimizer does with each chunk. */
+static void fill_kinds(const struct weight_table *table, uint8_t *kinds)
+{
+    for (int32_t i = 0; i < table->count; i++) {
+        const struct weight_tensor *tensor = &table->tensors[i];
+        enum cuda_chunk kind = !weight_is_trained(tensor->role) ? CUDA_CHUNK_KEPT
+                               : tensor->role == WEIGHT_KERNEL  ? CUDA_CHUNK_DECAYED
+                                                                : CUDA_CHUNK_TRAINED;
+        memset(kinds + tensor->offset / CUDA_CHUNK, (int)kind, cuda_chunk_count(tensor->count));
+    }
+}
+
+static enum status allocate_slots(struct device *device, struct device_weights *made, struct error *err)
+{
+    size_t floats = slot_floats(made), slots = SLOT_GRADIENT * floats * sizeof(float);
+    uint8_t *kinds = calloc(made->chunks + 1, 1); /* CUDA_CHUNK_KEPT */
+    if (kinds == NULL)
+        return error_memory(err, "weight chunks", made->chunks);
+    fill_kinds(&made->table, kinds);
+    enum status st = cuda_allocate(slots + made->chunks, "weights", &made->memory, err);
+    if (st != ST_OK)
+        goto out;
+    for (int slot = 0; slot < SLOT_GRADIENT; slot++)
+        made->slots[slot] = made->memory + (size_t)slot * floats;
+    made->kinds = (uint8_t *)(made->memory + SLOT_GRADIENT * floats);
+    st = cuda_check(cudaMemsetAsync(made->memory, 0, slots, device->stream), "clear weights", err);
+    if (st == ST_OK && made->chunks > 0)
+        st = cuda_check(
+            cudaMemcpyAsync(made->kinds, kinds, made->chunks, cudaMemcpyHostToDevice, device->stream),
+            "upload weight chunks", err);
+    if (st == ST_OK)
+        st = cuda_wait(device, "make weights", err);
+out:
+    free(kinds);
+    return st;
+}
+
+enum status cuda_weights_new(struct device *device, const struct weight_table *table,
+                             struct device_weights **weights, struct error *err)
+{
+    enum status st = cuda_enter(device, err);
+    if (st != ST_OK)
+        return st;
+    struct device_weights *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return error_memory(err, "weight set", sizeof *made);
+    made->version = 1;
+    made->serial = ++device->serial;
+    made->chunks = cuda_chunk_count(table->total);
+    made->table = (struct weight_table){table->count, NULL, table->total};
+    made->table.tensors = malloc(((size_t)table->count + 1) * sizeof *made->table.tensors);
+    if (made->table.tensors == NULL) {
+        st = error_memory(err, "weight table", (size_t)table->count * sizeof *made->table.tensors);
+        goto out;
+    }
+    if (table->count > 0)
+        memcpy(made->table.tensors, table->tensors, (size_t)table->count * sizeof *table->tensors);
+    st = allocate_slots(device, made, err);
+    if (st == ST_OK) {
+        *weights = made;
+        made = NULL;
+    }
+out:
+    cuda_weights_free(device, made);
+    return st;
+}
+
+/* ---- upload, download ---- */
+
+enum status cuda_weights_upload(struct device *device, struct device_weights *weights, enum weight_slot slot,
+                                const float *values, struct error *err)
+{
+    enum status st = check_slot(slot, err);
+    if (st == ST_OK)
+        st = cuda_enter(device, err);
+    if (st == ST_OK)
+        st = cuda_check(cudaMemcpyAsync(weights->slots[slot], values, weights->table.total * sizeof *values,
+                                        cudaMemcpyHostToDevice, device->stream),
+                        "upload weights", err);
+    if (st == ST_OK)
+        st = cuda_wait(device, "upload weights", err);
+    weights->version++;
+    return st;
+}
+
+enum status cuda_weights_download(struct device *device, struct device_weights *weights,
+                                  enum weight_slot slot, float *values, struct error *err)
+{
+    enum status st = check_slot(slot, err);
+    if (st == ST_OK)
+        st = cuda_enter(device, err);
+    if (st == ST_OK)
+        st = cuda_check(cudaMemcpyAsync(values, weights->slots[slot], weights->table.total * sizeof *values,
+                                        cudaMemcpyDeviceToHost, device->stream),
+                        "download weights", err);
+    if (st == ST_OK)
+        st = cuda_wait(device, "download weights", err);
+    return st;
+}
+
+/* ---- remap ---- */
+
+/* The list as the kernel wants it, entries first and all tables behind them: host and device hold the same
+ * bytes. */
+struct remap_block {
+    size_t bytes, deviations; /* deviations: place of the kernel's scratch */
+    char *host, *device;
+};
+
+/* Places an array of `count` items of four bytes into the block and yields its device address; NULL for no
+ * array. */
+static const void *place_array(struct remap_block *block, const void *array, int32_t count)
+{
+    if (array == NULL)
+        return NULL;
+    size_t bytes = (size_t)count * sizeof(int32_t), at = block->bytes;
+    if (block->host != NULL)
+        memcpy(block->host + at, array, bytes);
+    block->bytes += bytes;
+    return block->device != NULL ? block->device + at : NULL;
+}
+
+/* Lays out the block and, once it has memory, fills it. Returns the elements of all entries. */
+static uint64_t fill_block(struct remap_block *block, const struct remap_list *list,
+                           const struct weight_table *child, const struct weight_table *parent)
+{
+    uint64_t elements = 0;
+    block->bytes = (size_t)list->count * sizeof(struct cuda_remap);
+    for (int32_t i = 0; i < list->count; i++) {
+        const struct remap *remap = &list->remaps[i];
+        const struct weight_tensor *to = &child->tensors[remap->child];
+        struct cuda_remap entry = {.child = to->offset,
+                                   .has_source = remap->source >= 0,
+                                   .noise_everywhere = remap->noise_everywhere,
+                                   .fill = remap->fill,
+                                   .noise = remap->noise,
+                                   .part = to->layer_id * 8 + (uint32_t)to->role,
+                                   .first_element = elements};
+        memcpy(entry.dims, to->dims, sizeof entry.dims);
+        if (remap->source >= 0) {
+            const struct weight_tensor *from = &parent->tensors[remap->source];
+            entry.source = from->offset;
+            memcpy(entry.source_dims, from->dims, sizeof entry.source_dims);
+        }
+        entry.out_index = place_array(block, remap->out_index, to->dims[0]);
+        entry.in_index = place_array(block, remap->in_index, to->dims[1]);
+        entry.identity = place_array(block, remap->identity, to->dims[0]);
+        entry.out_scale = place_array(block, remap->out_scale, to->dims[0]);
+        entry.in_scale = place_array(block, remap->in_scale, to->dims[1]);
+        if (block->host != NULL)
+            memcpy(block->host + (size_t)i * sizeof entry, &entry, sizeof entry);
+        elements += to->count;
+    }
+    block->deviations = (block->bytes + sizeof(double) - 1) / sizeof(double) * sizeof(double);
+    return elements;
+}
+
+static enum status launch_remap(struct device *device, const struct remap_block *block, int32_t count,
+                                uint64_t elements, uint64_t seed, const float *parent,
+                                struct device_weights *child, struct error *err)
+{
+    float *values = child->slots[SLOT_VALUE], *average = child->slots[SLOT_AVERAGE];
+    size_t bytes = slot_floats(child) * sizeof(float);
+    enum status st = cuda_check(cudaMemsetAsync(child->memory, 0, SLOT_GRADIENT * bytes, device->stream),
+                                "clear weights", err);
+    if (st == ST_OK && count > 0)
+        st = cuda_check(
+            cudaMemcpyAsync(block->device, block->host, block->bytes, cudaMemcpyHostToDevice, device->stream),
+            "upload a remap", err);
+    if (st == ST_OK && count > 0)
+        st = cuda_check(cuda_launch_remap(
+                            device->stream, count, (const struct cuda_remap *)(void *)block->device, elements,
+                            seed, parent, (double *)(void *)(block->device + block->deviations), values),
+                        "remap weights", err);
+    if (st == ST_OK)
+        st = cuda_check(cudaMemcpyAsync(average, values, bytes, cudaMemcpyDeviceToDevice, device->stream),
+                        "copy weights", err);
+    if (st == ST_OK)
+        st = cuda_wait(device, "remap weights", err);
+    return st;
+}
+
+enum status cuda_weights_remap(struct device *device, struct device_weights *child,
+                               const struct device_weights *parent, enum weight_slot from,
+                               const struct remap_list *remaps, uint64_t seed, struct error *err)
+{
+    struct remap_block block = {0};
+    enum status st = check_slot(from, err);
+    if (st == ST_OK)
+        st = cuda_enter(device, err);
+    if (st != ST_OK)
+        return st;
+    uint64_t elements = fill_block(&block, remaps, &child->table, &parent->table);
+    size_t room = block.deviations + (size_t)remaps->count * sizeof(double);
+    st = cuda_allocate(room, "remap", &block.device, err);
+    if (st != ST_OK)
+        goto out;
+    block.host = malloc(room + 1);
+    if (block.host == NULL) {
+        st = error_memory(err, "remap", room);
+        goto out;
+    }
+    fill_block(&block, remaps, &child->table, &parent->table);
+    st = launch_remap(device, &block, remaps->count, elements, seed, parent->slots[from], child, err);
+    child->version++;
+out:
+    free(block.host);
+    (void)cudaFree(block.device);
+    return st;
+}

@@ -1,0 +1,173 @@
+/* ReLU, add, dropout and bias: one pack of eight channels a thread, the grid's stride. Bound by DRAM: each
+ * value is read once and written once; dropout by its draws. */
+#include "cuda/pack.cuh"
+
+template <class T>
+static __global__ void __launch_bounds__(LAUNCH_THREADS) relu_forward(size_t packs, const T *x, T *y)
+{
+    LAUNCH_FOR(size_t, i, packs)
+    {
+        pack p = load(x, i);
+        for (int j = 0; j < CUDA_CHANNELS; j++)
+            p.v[j] = rectified(p.v[j]);
+        store(y, i, p);
+    }
+}
+
+template <class T>
+static __global__ void __launch_bounds__(LAUNCH_THREADS)
+    relu_gradient(size_t packs, const T *y, const T *dy, T *dx)
+{
+    LAUNCH_FOR(size_t, i, packs)
+    {
+        const pack out = load(y, i);
+        pack p = load(dy, i);
+        for (int j = 0; j < CUDA_CHANNELS; j++)
+            p.v[j] = out.v[j] > 0.0f ? p.v[j] : 0.0f;
+        store(dx, i, p);
+    }
+}
+
+template <class T>
+static __global__ void __launch_bounds__(LAUNCH_THREADS) add_two(size_t packs, const T *a, const T *b, T *sum)
+{
+    LAUNCH_FOR(size_t, i, packs)
+    {
+        pack p = load(a, i);
+        const pack q = load(b, i);
+        for (int j = 0; j < CUDA_CHANNELS; j++)
+            p.v[j] += q.v[j];
+        store(sum, i, p);
+    }
+}
+
+/* The draw for element e is shared by the elements 4 * (e / 4) .. + 3 in N,C,H,W order; neighbouring channels
+ * share it only where h = w = 1, so the last one is kept. */
+template <class T>
+static __global__ void __launch_bounds__(LAUNCH_THREADS)
+    dropout_both(cuda_shape s, const T *x, float rate, uint32_t layer_id, const cuda_step *step, T *y)
+{
+    const uint32_t vectors = (uint32_t)cuda_padded(s.c) / CUDA_CHANNELS,
+                   plane = (uint32_t)s.h * (uint32_t)s.w;
+    const size_t packs = (size_t)s.n * plane * vectors;
+    const uint64_t seed = step->seed, number = (uint64_t)step->number << 24;
+    const float kept_share = 1.0f - rate;
+    LAUNCH_FOR(size_t, i, packs)
+    {
+        const uint32_t vector = (uint32_t)(i % vectors);
+        const uint32_t pixel = (uint32_t)(i / vectors % plane);
+        const uint64_t image = i / vectors / plane;
+        pack p = load(x, i);
+        uint64_t drawn = ~(uint64_t)0;
+        random4 draw = {{0, 0, 0, 0}};
+        for (int j = 0; j < CUDA_CHANNELS; j++) {
+            const int32_t c = (int32_t)vector * CUDA_CHANNELS + j;
+            if (c >= s.c)
+                break; /* padding: zero, and stays so */
+            const uint64_t e = (image * (uint64_t)s.c + (uint64_t)c) * plane + pixel;
+            if (e / 4 != drawn) {
+                drawn = e / 4;
+                draw = random_draw(seed, RANDOM_DROPOUT, number | drawn, layer_id);
+            }
+            /* No index into the draw that is known only at run time: it would live in memory. */
+            const uint32_t low = e & 1 ? draw.v[1] : draw.v[0], high = e & 1 ? draw.v[3] : draw.v[2];
+            p.v[j] = random_unit(e & 2 ? high : low) >= rate ? p.v[j] / kept_share : 0.0f;
+        }
+        store(y, i, p);
+    }
+}
+
+template <class T>
+static __global__ void __launch_bounds__(LAUNCH_THREADS) bias_added(cuda_shape s, const float *bias, T *y)
+{
+    const uint32_t vectors = (uint32_t)cuda_padded(s.c) / CUDA_CHANNELS;
+    const size_t packs = (size_t)s.n * (size_t)s.h * (size_t)s.w * vectors;
+    LAUNCH_FOR(size_t, i, packs)
+    {
+        const pack b = load_vector(bias, (int32_t)(i % vectors) * CUDA_CHANNELS, s.c);
+        pack p = load(y, i);
+        for (int j = 0; j < CUDA_CHANNELS; j++)
+            p.v[j] += b.v[j];
+        store(y, i, p);
+    }
+}
+
+/* ---- launches ---- */
+
+template <class T> static cudaError_t launch_relu(cudaStream_t stream, size_t packs, const void *x, void *y)
+{
+    LAUNCH(relu_forward<T>, launch_blocks(packs), LAUNCH_THREADS, 0, stream, packs, (const T *)x, (T *)y);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_launch_relu(cudaStream_t stream, enum cuda_type type, size_t count, const void *x, void *y)
+{
+    const size_t packs = count / CUDA_CHANNELS;
+    return type == CUDA_BF16 ? launch_relu<bf16>(stream, packs, x, y)
+                             : launch_relu<float>(stream, packs, x, y);
+}
+
+template <class T>
+static cudaError_t launch_relu_backward(cudaStream_t stream, size_t packs, const void *y, const void *dy,
+                                        void *dx)
+{
+    LAUNCH(relu_gradient<T>, launch_blocks(packs), LAUNCH_THREADS, 0, stream, packs, (const T *)y,
+           (const T *)dy, (T *)dx);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_launch_relu_backward(cudaStream_t stream, enum cuda_type type, size_t count, const void *y,
+                                      const void *dy, void *dx)
+{
+    const size_t packs = count / CUDA_CHANNELS;
+    return type == CUDA_BF16 ? launch_relu_backward<bf16>(stream, packs, y, dy, dx)
+                             : launch_relu_backward<float>(stream, packs, y, dy, dx);
+}
+
+template <class T>
+static cudaError_t launch_add(cudaStream_t stream, size_t packs, const void *a, const void *b, void *sum)
+{
+    LAUNCH(add_two<T>, launch_blocks(packs), LAUNCH_THREADS, 0, stream, packs, (const T *)a, (const T *)b,
+           (T *)sum);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_launch_add(cudaStream_t stream, enum cuda_type type, size_t count, const void *a,
+                            const void *b, void *sum)
+{
+    const size_t packs = count / CUDA_CHANNELS;
+    return type == CUDA_BF16 ? launch_add<bf16>(stream, packs, a, b, sum)
+                             : launch_add<float>(stream, packs, a, b, sum);
+}
+
+template <class T>
+static cudaError_t launch_dropout(cudaStream_t stream, struct cuda_shape s, const void *x, float rate,
+                                  uint32_t layer_id, const struct cuda_step *step, void *y)
+{
+    const size_t packs = cuda_shape_count(s) / CUDA_CHANNELS;
+    LAUNCH(dropout_both<T>, launch_blocks(packs), LAUNCH_THREADS, 0, stream, s, (const T *)x, rate, layer_id,
+           step, (T *)y);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_launch_dropout(cudaStream_t stream, enum cuda_type type, struct cuda_shape s, const void *x,
+                                float rate, uint32_t layer_id, const struct cuda_step *step, void *y)
+{
+    return type == CUDA_BF16 ? launch_dropout<bf16>(stream, s, x, rate, layer_id, step, y)
+                             : launch_dropout<float>(stream, s, x, rate, layer_id, step, y);
+}
+
+template <class T>
+static cudaError_t launch_add_bias(cudaStream_t stream, struct cuda_shape s, const float *bias, void *y)
+{
+    const size_t packs = cuda_shape_count(s) / CUDA_CHANNELS;
+    LAUNCH(bias_added<T>, launch_blocks(packs), LAUNCH_THREADS, 0, stream, s, bias, (T *)y);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_launch_add_bias(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
+                                 const float *bias, void *y)
+{
+    return type == CUDA_BF16 ? launch_add_bias<bf16>(stream, s, bias, y)
+                             : launch_add_bias<float>(stream, s, bias, y);
+}

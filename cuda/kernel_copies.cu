@@ -1,0 +1,98 @@
+/* Between the float32 masters of kernels (OIHW) and their working copies (KRSC, activation type). A thread
+ * takes one (row, channel) pair of a copy with all its taps: the taps lie side by side in the master, so a
+ * warp's loads share cache lines, and each tap's stores are neighbours. Bound by DRAM: a float and an element
+ * of the copy for each weight. */
+#include "cuda/entries.cuh"
+#include "cuda/pack.cuh"
+
+/* One pair: where its first tap lies in master and copy. */
+struct kernel_pair {
+    const cuda_kernel_copy *entry;
+    size_t master, copy; /* places; taps follow one after another in the master, every `depth` in the copy */
+    int32_t taps;
+    bool real; /* has a master; padding otherwise, and `master` is not set */
+};
+
+static __device__ __forceinline__ kernel_pair pair_of(int32_t count, const cuda_kernel_copy *entries,
+                                                      uint64_t pair)
+{
+    const cuda_kernel_copy *e = &entries[entry_of(count, entries, &cuda_kernel_copy::first_pair, pair)];
+    const uint32_t within = (uint32_t)(pair - e->first_pair);
+    const int32_t row = (int32_t)(within / (uint32_t)e->depth),
+                  channel = (int32_t)(within % (uint32_t)e->depth);
+    kernel_pair p;
+    p.entry = e;
+    p.taps = e->height * e->width;
+    p.copy = e->copy + ((size_t)row * (size_t)p.taps) * (size_t)e->depth + (size_t)channel;
+    const int32_t source = e->blocks > 1 ? channel - row / (e->out / e->blocks) * e->in : channel;
+    p.real = row < e->out && source >= 0 && source < e->in;
+    p.master = p.real ? e->master + ((size_t)row * (size_t)e->in + (size_t)source) * (size_t)p.taps : 0;
+    return p;
+}
+
+template <class T>
+static __global__ void __launch_bounds__(LAUNCH_THREADS)
+    make_copies(int32_t count, const cuda_kernel_copy *entries, uint64_t pairs, const float *values,
+                T *copies)
+{
+    LAUNCH_FOR(uint64_t, i, pairs)
+    {
+        const kernel_pair p = pair_of(count, entries, i);
+        for (int32_t tap = 0; tap < p.taps; tap++)
+            from_float(p.real ? values[p.master + (size_t)tap] : 0.0f,
+                       &copies[p.copy + (size_t)tap * (size_t)p.entry->depth]);
+    }
+}
+
+template <class T>
+static __global__ void __launch_bounds__(LAUNCH_THREADS)
+    collect_gradients(int32_t count, const cuda_kernel_copy *entries, uint64_t pairs, const T *copies,
+                      float *gradients)
+{
+    LAUNCH_FOR(uint64_t, i, pairs)
+    {
+        const kernel_pair p = pair_of(count, entries, i);
+        if (!p.real)
+            continue;
+        for (int32_t tap = 0; tap < p.taps; tap++)
+            gradients[p.master + (size_t)tap] =
+                to_float(copies[p.copy + (size_t)tap * (size_t)p.entry->depth]);
+    }
+}
+
+template <class T>
+static cudaError_t launch_kernel_copies(cudaStream_t stream, int32_t count,
+                                        const struct cuda_kernel_copy *entries, uint64_t pairs,
+                                        const float *values, T *copies)
+{
+    LAUNCH(make_copies<T>, launch_blocks(pairs), LAUNCH_THREADS, 0, stream, count, entries, pairs, values,
+           copies);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_launch_kernel_copies(cudaStream_t stream, enum cuda_type type, int32_t count,
+                                      const struct cuda_kernel_copy *entries, uint64_t pairs,
+                                      const float *values, void *copies)
+{
+    return type == CUDA_BF16 ? launch_kernel_copies(stream, count, entries, pairs, values, (bf16 *)copies)
+                             : launch_kernel_copies(stream, count, entries, pairs, values, (float *)copies);
+}
+
+template <class T>
+static cudaError_t launch_kernel_gradients(cudaStream_t stream, int32_t count,
+                                           const struct cuda_kernel_copy *entries, uint64_t pairs,
+                                           const T *copies, float *gradients)
+{
+    LAUNCH(collect_gradients<T>, launch_blocks(pairs), LAUNCH_THREADS, 0, stream, count, entries, pairs,
+           copies, gradients);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_launch_kernel_gradients(cudaStream_t stream, enum cuda_type type, int32_t count,
+                                         const struct cuda_kernel_copy *entries, uint64_t pairs,
+                                         const void *copies, float *gradients)
+{
+    return type == CUDA_BF16
+               ? launch_kernel_gradients(stream, count, entries, pairs, (const bf16 *)copies, gradients)
+               : launch_kernel_gradients(stream, count, entries, pairs, (const float *)copies, gradients);
+}

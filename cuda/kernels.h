@@ -1,0 +1,301 @@
+/* The GPU's own kernels: everything but convolutions and dense layers, as launch functions over raw device
+ * memory. They know neither programs nor devices, allocate nothing, and hold no state. The operations'
+ * contracts stand in host/program/program.h and optimizer.h; here stands what is particular to memory and
+ * arithmetic.
+ *
+ * Every function queues its kernels on `stream` and returns at once: cudaSuccess, or the error of the launch.
+ * It may be captured in a CUDA Graph; what changes from step to step is therefore read from a struct
+ * cuda_step in device memory, and all other arguments stay fixed from bind to bind. Pointers are device
+ * pointers unless a comment says "host".
+ *
+ * Layout: activations NHWC [n][h][w][padded], channels padded to a multiple of 8, in the activation type
+ * (bf16 or float32). Channels beyond c hold zeros in every input and receive zeros in every output. Logits
+ * and probabilities follow with h = w = 1. Vectors (scale, shift, mean, invstd, running statistics, biases
+ * and all their gradients) are float32 [c], not padded. Max pool's index is uint8 in y's layout. Activations
+ * and scratch begin on multiples of 16 bytes (the arena gives 64), vectors on multiples of 4. Outputs never
+ * overlap inputs, unless a function says "in place". A pointer may be NULL only where that is said. An
+ * activation has fewer than 2^34 elements (32 GiB in bf16).
+ *
+ * Arithmetic is float32; every stored activation is rounded once, to nearest even. All sums are taken in an
+ * order that the shape fixes: results are the same bit for bit from run to run. There are no atomics.
+ *
+ * NaN is handed on, by ReLU too (max(NaN, 0) is NaN), so that a diverged network shows in its loss.
+ *
+ * Zeros and plain copies need no kernel: cudaMemsetAsync and cudaMemcpyAsync. */
+#ifndef NASRUN_CUDA_KERNELS_H
+#define NASRUN_CUDA_KERNELS_H
+
+#include "host/program/augment.h"
+#include "host/program/optimizer.h"
+
+#include <cuda_runtime_api.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __CUDACC__
+#define CUDA_INLINE static __host__ __device__ __forceinline__
+#else
+#define CUDA_INLINE static inline
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum cuda_type { CUDA_BF16, CUDA_FLOAT };
+
+static inline size_t cuda_type_size(enum cuda_type type)
+{
+    return type == CUDA_BF16 ? 2 : 4;
+}
+
+enum { CUDA_CHANNELS = 8 }; /* channels are padded to multiples of this */
+
+CUDA_INLINE int32_t cuda_padded(int32_t channels)
+{
+    return (channels + CUDA_CHANNELS - 1) / CUDA_CHANNELS * CUDA_CHANNELS;
+}
+
+struct cuda_shape {
+    int32_t n, c, h, w; /* c without padding */
+};
+
+/* Elements of an activation of that shape, padding included; a multiple of 8. */
+static inline size_t cuda_shape_count(struct cuda_shape s)
+{
+    return (size_t)s.n * (size_t)s.h * (size_t)s.w * (size_t)cuda_padded(s.c);
+}
+
+/* What changes from step to step: struct step of host/program/device.h, and what follows from it. Copied to
+ * one place in device memory before each step. */
+struct cuda_step {
+    uint64_t seed;
+    uint32_t number, epoch, first;
+    int32_t valid;
+    float learning_rate, average_decay;
+    float first_scale;  /* AdamW: 1 / (1 - b1^t), t = number + 1; SGD: not read */
+    float second_scale; /* AdamW: 1 / (1 - b2^t) */
+};
+
+/* ---- gather.cu ---- */
+
+/* Host function. levels[channels][256]: byte v of channel c, normalised: (v / 255 - mean[c]) / deviation[c],
+ * computed in double, so that all devices see the same image. All arrays are host memory; upload the result
+ * with the dataset. */
+void cuda_gather_levels(int32_t channels, const float *mean, const float *deviation, float *levels);
+
+struct cuda_gather {
+    const uint8_t *pixels;  /* [count][channels][height][width] */
+    const int32_t *labels;  /* [count] */
+    const float *levels;    /* [channels][256] */
+    const int32_t *samples; /* [sample_count], indices into the dataset */
+    int32_t sample_count, shuffled;
+    int32_t channels, height, width; /* channels at most 8 */
+    struct augment augment;          /* all zero: none */
+};
+
+/* image: [rows][height][width][8]; labels: [rows]. Rows from step->valid on repeat row 0. */
+cudaError_t cuda_launch_gather(cudaStream_t stream, enum cuda_type type, const struct cuda_gather *gather,
+                               int32_t rows, const struct cuda_step *step, void *image, int32_t *labels);
+
+/* ---- batch_norm.cu ---- */
+
+/* Bytes of `scratch` for batch_norm and batch_norm_backward. */
+size_t cuda_batch_norm_scratch(struct cuda_shape s);
+
+/* Training. addend: like x, or NULL. Updates running_mean and running_var (biased variance). Means and
+ * squares are taken by each thread about its first value and joined by Chan's formula, so a mean far from
+ * zero costs no digits. Reads x twice (and addend once), writes y once. */
+cudaError_t cuda_launch_batch_norm(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
+                                   const void *x, const float *scale, const float *shift, const void *addend,
+                                   int32_t relu, float momentum, float epsilon, float *running_mean,
+                                   float *running_var, void *y, float *mean, float *invstd, void *scratch);
+
+/* y: the forward result; NULL without ReLU. daddend: like x, or NULL. dscale, dshift: [c]. Reads x, dy (and
+ * y) twice, writes dx (and daddend) once. */
+cudaError_t cuda_launch_batch_norm_backward(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
+                                            const void *x, const void *y, const void *dy, const float *scale,
+                                            const float *mean, const float *invstd, void *dx, float *dscale,
+                                            float *dshift, void *daddend, void *scratch);
+
+/* addend: like x, or NULL. */
+cudaError_t cuda_launch_batch_norm_inference(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
+                                             const void *x, const float *scale, const float *shift,
+                                             const float *running_mean, const float *running_var,
+                                             float epsilon, const void *addend, int32_t relu, void *y);
+
+/* ---- elementwise.cu ---- */
+
+/* count = cuda_shape_count(): a multiple of 8. All three may work in place. */
+cudaError_t cuda_launch_relu(cudaStream_t stream, enum cuda_type type, size_t count, const void *x, void *y);
+cudaError_t cuda_launch_relu_backward(cudaStream_t stream, enum cuda_type type, size_t count, const void *y,
+                                      const void *dy, void *dx);
+cudaError_t cuda_launch_add(cudaStream_t stream, enum cuda_type type, size_t count, const void *a,
+                            const void *b, void *sum);
+
+/* Forward (x to y) and backward (dy to dx) alike. The mask is drawn anew from step->seed, step->number and
+ * layer_id; it is that of every other device, by the element's index in N,C,H,W order without padding. May
+ * work in place. */
+cudaError_t cuda_launch_dropout(cudaStream_t stream, enum cuda_type type, struct cuda_shape s, const void *x,
+                                float rate, uint32_t layer_id, const struct cuda_step *step, void *y);
+
+/* y += bias[c], in place; padding stays zero. */
+cudaError_t cuda_launch_add_bias(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
+                                 const float *bias, void *y);
+
+/* dbias[c] = sum of dy over n, h, w. Bytes of scratch: cuda_bias_gradient_scratch. */
+size_t cuda_bias_gradient_scratch(struct cuda_shape s);
+cudaError_t cuda_launch_bias_gradient(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
+                                      const void *dy, float *dbias, void *scratch);
+
+/* ---- channels.cu ---- */
+
+enum { CUDA_MAX_PARTS = 8 };
+
+/* Joins parts along the channels. `whole`: shape of y; channels[i] and x[i]: of part i (host arrays, of
+ * device pointers); channels sum up to whole.c. */
+cudaError_t cuda_launch_concat(cudaStream_t stream, enum cuda_type type, struct cuda_shape whole,
+                               int32_t count, const int32_t *channels, const void *const *x, void *y);
+/* The inverse: dy of shape `whole` to dx[i]. */
+cudaError_t cuda_launch_split(cudaStream_t stream, enum cuda_type type, struct cuda_shape whole,
+                              int32_t count, const int32_t *channels, const void *dy, void *const *dx);
+
+/* ---- pool.cu ---- */
+
+struct cuda_window {
+    int32_t kernel_h, kernel_w, stride, pad_h, pad_w; /* pad < kernel */
+};
+
+/* Windows that index bytes can name; the caller refuses others. */
+static inline int32_t cuda_window_fits(struct cuda_window k)
+{
+    return k.kernel_h * k.kernel_w <= 255;
+}
+
+/* `in`: shape of x and dx; `out`: shape of y and dy, equal in n and c. index: cuda_shape_count(out) bytes,
+ * the winner's place in its window, row by row (places outside the image count too); NULL: not wanted. Of
+ * equals the first wins. */
+cudaError_t cuda_launch_max_pool(cudaStream_t stream, enum cuda_type type, struct cuda_shape in,
+                                 struct cuda_shape out, struct cuda_window k, const void *x, void *y,
+                                 uint8_t *index);
+cudaError_t cuda_launch_max_pool_backward(cudaStream_t stream, enum cuda_type type, struct cuda_shape in,
+                                          struct cuda_shape out, struct cuda_window k, const void *dy,
+                                          const uint8_t *index, void *dx);
+cudaError_t cuda_launch_average_pool(cudaStream_t stream, enum cuda_type type, struct cuda_shape in,
+                                     struct cuda_shape out, struct cuda_window k, const void *x, void *y);
+cudaError_t cuda_launch_average_pool_backward(cudaStream_t stream, enum cuda_type type, struct cuda_shape in,
+                                              struct cuda_shape out, struct cuda_window k, const void *dy,
+                                              void *dx);
+
+/* `s`: shape of x and dx; y, dy: [n][padded]. */
+cudaError_t cuda_launch_global_pool(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
+                                    const void *x, void *y);
+cudaError_t cuda_launch_global_pool_backward(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
+                                             const void *dy, void *dx);
+
+/* ---- loss.cu ---- */
+
+/* Bytes of `scratch`. */
+size_t cuda_loss_scratch(int32_t rows);
+
+/* logits, dlogits: [rows][padded]; labels: [rows], in [0, classes); probabilities: float32 [rows][classes]
+ * without padding, all rows. probabilities and dlogits may be NULL. Adds to metrics[METRIC_COUNT] (double),
+ * valid rows only; the sums over rows are taken in double by one block. */
+cudaError_t cuda_launch_loss(cudaStream_t stream, enum cuda_type type, int32_t rows, int32_t classes,
+                             float smoothing, const struct cuda_step *step, const void *logits,
+                             const int32_t *labels, double *metrics, float *probabilities, void *dlogits,
+                             void *scratch);
+
+/* ---- optimizer.cu ---- */
+
+/* Flat weight arrays are worked on in chunks of 16 floats, the alignment of tensors in the weight table. All
+ * flat arrays (slots, gradients) have whole chunks and zeros in the gaps. */
+enum { CUDA_CHUNK = 16 };
+enum cuda_chunk {
+    CUDA_CHUNK_KEPT,
+    CUDA_CHUNK_TRAINED,
+    CUDA_CHUNK_DECAYED
+}; /* decayed: trained, with weight decay */
+
+static inline size_t cuda_chunk_count(size_t total)
+{
+    return (total + CUDA_CHUNK - 1) / CUDA_CHUNK;
+}
+
+/* chunks: [chunk_count], one of enum cuda_chunk each (running statistics are kept). second is not touched by
+ * SGD and may then be NULL. optimizer: host, copied. */
+cudaError_t cuda_launch_optimizer(cudaStream_t stream, const struct optimizer *optimizer,
+                                  const struct cuda_step *step, size_t chunk_count, const uint8_t *chunks,
+                                  const float *gradient, float *value, float *first, float *second);
+
+/* average = decay * average + (1 - decay) * value over all chunks, decay = step->average_decay. */
+cudaError_t cuda_launch_weight_average(cudaStream_t stream, const struct cuda_step *step, size_t chunk_count,
+                                       const float *value, float *average);
+
+/* ---- kernel_copies.cu ---- */
+
+/* A kernel's working copy, for convolutions and dense layers: activation type, [rows][height][width][depth]
+ * (KRSC), zeros in the padding. The master is float32 [out][in][height][width] in the flat weight array.
+ *
+ * Groups: with `blocks` = 1 the copy's row o holds the master's row o, channel i of the copy being channel i
+ * of the master (the convolution keeps its groups, or has one). With `blocks` = groups the copy is that of a
+ * plain convolution over all input channels: row o holds the master's channels at o / (out / blocks) * in,
+ * and zeros elsewhere. */
+struct cuda_kernel_copy {
+    uint64_t master;                /* place of the first float in the flat array */
+    uint64_t copy;                  /* place of the first element in the array of copies; a multiple of 8 */
+    int32_t out, in, height, width; /* of the master, as in the weight table's dims */
+    int32_t rows, depth;            /* of the copy: rows >= out, depth >= in * blocks */
+    int32_t blocks;
+    int32_t reserved;    /* 0 */
+    uint64_t first_pair; /* sum of rows * depth over the entries before this one */
+};
+
+/* Elements of the copy. */
+static inline size_t cuda_kernel_copy_count(const struct cuda_kernel_copy *k)
+{
+    return (size_t)k->rows * (size_t)k->height * (size_t)k->width * (size_t)k->depth;
+}
+
+/* entries: [count] in device memory; pairs: the sum of rows * depth over all entries. Makes every copy from
+ * the masters in values; all elements are written, padding included. */
+cudaError_t cuda_launch_kernel_copies(cudaStream_t stream, enum cuda_type type, int32_t count,
+                                      const struct cuda_kernel_copy *entries, uint64_t pairs,
+                                      const float *values, void *copies);
+
+/* The way back: gradients of copies (same places and layout) into the flat float32 gradient array. Only the
+ * masters' places are written; what stands in the padding of the copies is not read. */
+cudaError_t cuda_launch_kernel_gradients(cudaStream_t stream, enum cuda_type type, int32_t count,
+                                         const struct cuda_kernel_copy *entries, uint64_t pairs,
+                                         const void *copies, float *gradients);
+
+/* ---- remap.cu ---- */
+
+/* One entry of a remap list (host/net/remap.h), with its tables in device memory. */
+struct cuda_remap {
+    uint64_t child, source; /* places of the first float in the flat arrays */
+    int32_t dims[4], source_dims[4];
+    int32_t has_source; /* 0: everything is fill, source and source_dims are not read */
+    int32_t noise_everywhere;
+    const int32_t *out_index, *in_index,
+        *identity;                     /* [dims[0]], [dims[1]], [dims[0]]; NULL as in struct remap */
+    const float *out_scale, *in_scale; /* [dims[0]], [dims[1]]; NULL: 1 */
+    float fill, noise;
+    uint32_t part;          /* layer id * 8 + role of the child: the noise's counter */
+    uint32_t reserved;      /* 0 */
+    uint64_t first_element; /* sum of the elements (product of dims) of the entries before this one */
+};
+
+/* Fills the places of all entries in child from parent; gaps and tensors without entry are left alone.
+ * entries: [count]; elements: of all entries together; deviations: scratch, [count] doubles. Values without
+ * noise are the host's bit for bit. Noise is the same draw, but the device's sine, logarithm and root may
+ * round the last bit of the double differently: the float differs then by at most its last place. */
+cudaError_t cuda_launch_remap(cudaStream_t stream, int32_t count, const struct cuda_remap *entries,
+                              uint64_t elements, uint64_t seed, const float *parent, double *deviations,
+                              float *child);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

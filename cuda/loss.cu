@@ -1,0 +1,139 @@
+/* Softmax cross-entropy with label smoothing, its gradient and the metrics. A warp takes a row: three walks
+ * over its logits, which lie in the first cache. Then one block adds up the rows' scores in double. Both are
+ * short; their time is the launch. */
+#include "cuda/pack.cuh"
+
+enum { ROW_LOSS, ROW_CORRECT, ROW_SCORES }; /* scratch: float [rows][ROW_SCORES] */
+enum { METRICS = 3 }; /* loss, correct, samples, as enum metric of host/program/program.h */
+
+#define WHOLE_WARP 0xffffffffu
+
+static __device__ __forceinline__ float warp_sum(float v)
+{
+    for (int step = 16; step > 0; step /= 2)
+        v += __shfl_xor_sync(WHOLE_WARP, v, step);
+    return v;
+}
+
+/* The largest value and its place, of equals the first, of the warp's. */
+static __device__ __forceinline__ void warp_largest(float *value, int32_t *place)
+{
+    for (int step = 16; step > 0; step /= 2) {
+        const float other = __shfl_xor_sync(WHOLE_WARP, *value, step);
+        const int32_t at = __shfl_xor_sync(WHOLE_WARP, *place, step);
+        if (other > *value || (other == *value && at < *place)) {
+            *value = other;
+            *place = at;
+        }
+    }
+}
+
+template <class T>
+static __global__ void __launch_bounds__(LAUNCH_THREADS)
+    score_rows(int32_t rows, int32_t classes, float smoothing, const cuda_step *step, const T *logits,
+               const int32_t *labels, float *probabilities, T *dlogits, float *scores)
+{
+    /* All lanes of a warp have the same row, so they leave together or meet in the shuffles. */
+    const int32_t row = (int32_t)(blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32);
+    if (row >= rows)
+        return;
+    const int32_t lane = (int32_t)(threadIdx.x % 32), padded = cuda_padded(classes), label = labels[row];
+    const T *z = logits + (size_t)row * padded;
+    float largest = -INFINITY;
+    int32_t best = classes;
+    for (int32_t c = lane; c < classes; c += 32)
+        if (to_float(z[c]) > largest) {
+            largest = to_float(z[c]);
+            best = c;
+        }
+    warp_largest(&largest, &best);
+    float total = 0.0f, sum = 0.0f;
+    for (int32_t c = lane; c < classes; c += 32) {
+        total += expf(to_float(z[c]) - largest);
+        sum += to_float(z[c]) - largest;
+    }
+    total = warp_sum(total);
+    sum = warp_sum(sum);
+    const float spread = smoothing / (float)classes;
+    if (lane == 0) {
+        const float log_total = logf(total), log_label = to_float(z[label]) - largest - log_total;
+        scores[(size_t)row * ROW_SCORES + ROW_LOSS] =
+            -(1.0f - smoothing) * log_label - spread * (sum - (float)classes * log_total);
+        scores[(size_t)row * ROW_SCORES + ROW_CORRECT] = best == label ? 1.0f : 0.0f;
+    }
+    if (probabilities)
+        for (int32_t c = lane; c < classes; c += 32)
+            probabilities[(size_t)row * classes + c] = expf(to_float(z[c]) - largest) / total;
+    if (!dlogits)
+        return;
+    const float share = row < step->valid ? 1.0f / (float)step->valid : 0.0f;
+    for (int32_t c = lane; c < padded; c += 32) {
+        float gradient = 0.0f;
+        if (c < classes && share > 0.0f) {
+            const float target = spread + (c == label ? 1.0f - smoothing : 0.0f);
+            gradient = (expf(to_float(z[c]) - largest) / total - target) * share;
+        }
+        from_float(gradient, &dlogits[(size_t)row * padded + c]);
+    }
+}
+
+/* One block. */
+static __global__ void __launch_bounds__(LAUNCH_THREADS)
+    add_scores(const cuda_step *step, const float *scores, double *metrics)
+{
+    DYNAMIC_SHARED(double, shared); /* [loss, correct][thread] */
+    const int thread = (int)threadIdx.x, threads = (int)blockDim.x;
+    double *const corrects = shared + threads;
+    double loss = 0.0, correct = 0.0;
+    for (int32_t row = thread; row < step->valid; row += threads) {
+        loss += (double)scores[row * ROW_SCORES + ROW_LOSS];
+        correct += (double)scores[row * ROW_SCORES + ROW_CORRECT];
+    }
+    shared[thread] = loss;
+    corrects[thread] = correct;
+    int half = 1;
+    while (half < threads)
+        half *= 2;
+    for (half /= 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (thread < half && thread + half < threads) {
+            shared[thread] += shared[thread + half];
+            corrects[thread] += corrects[thread + half];
+        }
+    }
+    if (thread == 0) {
+        metrics[0] += shared[0];
+        metrics[1] += corrects[0];
+        metrics[METRICS - 1] += (double)step->valid;
+    }
+}
+
+size_t cuda_loss_scratch(int32_t rows)
+{
+    return (size_t)rows * ROW_SCORES * sizeof(float);
+}
+
+template <class T>
+static cudaError_t launch_loss(cudaStream_t stream, int32_t rows, int32_t classes, float smoothing,
+                               const struct cuda_step *step, const T *logits, const int32_t *labels,
+                               double *metrics, float *probabilities, T *dlogits, float *scores)
+{
+    const unsigned block_rows = LAUNCH_THREADS / 32;
+    LAUNCH(score_rows<T>, ((unsigned)rows + block_rows - 1) / block_rows, LAUNCH_THREADS, 0, stream, rows,
+           classes, smoothing, step, logits, labels, probabilities, dlogits, scores);
+    LAUNCH(add_scores, 1, LAUNCH_THREADS, 2 * LAUNCH_THREADS * sizeof(double), stream, step,
+           (const float *)scores, metrics);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_launch_loss(cudaStream_t stream, enum cuda_type type, int32_t rows, int32_t classes,
+                             float smoothing, const struct cuda_step *step, const void *logits,
+                             const int32_t *labels, double *metrics, float *probabilities, void *dlogits,
+                             void *scratch)
+{
+    return type == CUDA_BF16
+               ? launch_loss(stream, rows, classes, smoothing, step, (const bf16 *)logits, labels, metrics,
+                             probabilities, (bf16 *)dlogits, (float *)scratch)
+               : launch_loss(stream, rows, classes, smoothing, step, (const float *)logits, labels, metrics,
+                             probabilities, (float *)dlogits, (float *)scratch);
+}

@@ -1,0 +1,12 @@
+/* What libnasrun_cuda.so exports: one function, and nothing else. */
+#include "host/program/plugin.h"
+#include "cuda/cuda_internal.h"
+
+__attribute__((visibility("default"))) const struct device_plugin *nasrun_device_plugin(void)
+{
+    static const struct device_plugin plugin = {.version = DEVICE_INTERFACE_VERSION,
+                                                .ops = &cuda_device_ops,
+                                                .count = cuda_count,
+                                                .describe = cuda_describe};
+    return &plugin;
+}

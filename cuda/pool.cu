@@ -1,0 +1,314 @@
+/* Pooling over windows and over whole images, and their gradients. One pack of the result a thread, also
+ * backward: there a thread gathers, in the windows' order, from all windows over its pixel, so that nothing
+ * is added at random. Bound by DRAM; windows that overlap find their pixels in the caches. */
+#include "cuda/columns.cuh"
+
+/* Rows or columns [begin, end) of the image under window `i`. */
+struct span {
+    int32_t begin, end;
+};
+
+static __device__ __forceinline__ span window_span(int32_t i, int32_t kernel, int32_t stride, int32_t pad,
+                                                   int32_t size)
+{
+    const int32_t corner = i * stride - pad;
+    return span{max(corner, 0), min(corner + kernel, size)};
+}
+
+/* Windows [begin, end) over row or column `i` of the image. */
+static __device__ __forceinline__ span windows_over(int32_t i, int32_t kernel, int32_t stride, int32_t pad,
+                                                    int32_t windows)
+{
+    const int32_t last = i + pad, first = last - kernel + 1; /* corners, counted from the padding's edge */
+    return span{first > 0 ? (first + stride - 1) / stride : 0, min(last / stride + 1, windows)};
+}
+
+/* Where pack `i` of an activation lies. Packs are counted in 32 bits here: 64 bits cost registers that the
+ * windows need. */
+struct pack_place {
+    int32_t image, y, x, vector;
+};
+
+static __device__ __forceinline__ pack_place place_of(uint32_t i, cuda_shape s, uint32_t vectors)
+{
+    const uint32_t pixel = i / vectors, row = pixel / (uint32_t)s.w;
+    return pack_place{(int32_t)(row / (uint32_t)s.h), (int32_t)(row % (uint32_t)s.h),
+                      (int32_t)(pixel % (uint32_t)s.w), (int32_t)(i % vectors)};
+}
+
+/* Number of the pack at (y, x) of the same image and channels. */
+static __device__ __forceinline__ uint32_t pack_at(const pack_place &p, cuda_shape s, uint32_t vectors,
+                                                   int32_t y, int32_t x)
+{
+    return (((uint32_t)p.image * (uint32_t)s.h + (uint32_t)y) * (uint32_t)s.w + (uint32_t)x) * vectors +
+           (uint32_t)p.vector;
+}
+
+struct alignas(8) winners {
+    uint8_t v[CUDA_CHANNELS];
+};
+
+template <class T>
+static __global__ void __launch_bounds__(LAUNCH_THREADS)
+    max_pool_forward(cuda_shape in, cuda_shape out, cuda_window k, const T *x, T *y, uint8_t *index)
+{
+    const uint32_t vectors = (uint32_t)cuda_padded(out.c) / CUDA_CHANNELS;
+    const uint32_t packs = (uint32_t)out.n * (uint32_t)out.h * (uint32_t)out.w * vectors;
+    LAUNCH_FOR(uint32_t, i, packs)
+    {
+        const pack_place p = place_of(i, out, vectors);
+        const span rows = window_span(p.y, k.kernel_h, k.stride, k.pad_h, in.h);
+        const span columns = window_span(p.x, k.kernel_w, k.stride, k.pad_w, in.w);
+        const int32_t top = p.y * k.stride - k.pad_h, left = p.x * k.stride - k.pad_w;
+        /* The first pixel inside stands even when it is NaN, so the place always lies inside. */
+        pack best = load(x, pack_at(p, in, vectors, rows.begin, columns.begin));
+        winners at;
+        for (int j = 0; j < CUDA_CHANNELS; j++)
+            at.v[j] = (uint8_t)((rows.begin - top) * k.kernel_w + columns.begin - left);
+        for (int32_t row = rows.begin; row < rows.end; row++) {
+            uint32_t from = pack_at(p, in, vectors, row, columns.begin);
+            LAUNCH_ROLLED
+            for (int32_t column = columns.begin; column < columns.end; column++, from += vectors) {
+                const pack candidate = load(x, from);
+                const uint8_t place = (uint8_t)((row - top) * k.kernel_w + column - left);
+                for (int j = 0; j < CUDA_CHANNELS; j++)
+                    if (candidate.v[j] > best.v[j]) {
+                        best.v[j] = candidate.v[j];
+                        at.v[j] = place;
+                    }
+            }
+        }
+        store(y, i, best);
+        if (index)
+            reinterpret_cast<winners *>(index)[i] = at;
+    }
+}
+
+template <class T>
+static __global__ void __launch_bounds__(LAUNCH_THREADS)
+    max_pool_gradient(cuda_shape in, cuda_shape out, cuda_window k, const T *dy, const uint8_t *index, T *dx)
+{
+    const uint32_t vectors = (uint32_t)cuda_padded(in.c) / CUDA_CHANNELS;
+    const uint32_t packs = (uint32_t)in.n * (uint32_t)in.h * (uint32_t)in.w * vectors;
+    LAUNCH_FOR(uint32_t, i, packs)
+    {
+        const pack_place p = place_of(i, in, vectors);
+        const span rows = windows_over(p.y, k.kernel_h, k.stride, k.pad_h, out.h);
+        const span columns = windows_over(p.x, k.kernel_w, k.stride, k.pad_w, out.w);
+        pack sum = pack_of(0.0f);
+        for (int32_t row = rows.begin; row < rows.end; row++) {
+            uint32_t window = pack_at(p, out, vectors, row, columns.begin);
+            /* The pixel's place in the window; each next window begins a stride further right. */
+            int32_t place =
+                (p.y + k.pad_h - row * k.stride) * k.kernel_w + p.x + k.pad_w - columns.begin * k.stride;
+            LAUNCH_ROLLED
+            for (int32_t column = columns.begin; column < columns.end; column++) {
+                const winners at = reinterpret_cast<const winners *>(index)[window];
+                const pack g = load(dy, window);
+                for (int j = 0; j < CUDA_CHANNELS; j++)
+                    sum.v[j] += at.v[j] == place ? g.v[j] : 0.0f;
+                window += vectors;
+                place -= k.stride;
+            }
+        }
+        store(dx, i, sum);
+    }
+}
+
+template <class T>
+static __global__ void __launch_bounds__(LAUNCH_THREADS)
+    average_pool_forward(cuda_shape in, cuda_shape out, cuda_window k, const T *x, T *y)
+{
+    const uint32_t vectors = (uint32_t)cuda_padded(out.c) / CUDA_CHANNELS;
+    const uint32_t packs = (uint32_t)out.n * (uint32_t)out.h * (uint32_t)out.w * vectors;
+    LAUNCH_FOR(uint32_t, i, packs)
+    {
+        const pack_place p = place_of(i, out, vectors);
+        const span rows = window_span(p.y, k.kernel_h, k.stride, k.pad_h, in.h);
+        const span columns = window_span(p.x, k.kernel_w, k.stride, k.pad_w, in.w);
+        pack sum = pack_of(0.0f);
+        for (int32_t row = rows.begin; row < rows.end; row++) {
+            uint32_t from = pack_at(p, in, vectors, row, columns.begin);
+            LAUNCH_ROLLED
+            for (int32_t column = columns.begin; column < columns.end; column++, from += vectors) {
+                const pack value = load(x, from);
+                for (int j = 0; j < CUDA_CHANNELS; j++)
+                    sum.v[j] += value.v[j];
+            }
+        }
+        const float share = 1.0f / (float)((rows.end - rows.begin) * (columns.end - columns.begin));
+        for (int j = 0; j < CUDA_CHANNELS; j++)
+            sum.v[j] *= share;
+        store(y, i, sum);
+    }
+}
+
+template <class T>
+static __global__ void __launch_bounds__(LAUNCH_THREADS)
+    average_pool_gradient(cuda_shape in, cuda_shape out, cuda_window k, const T *dy, T *dx)
+{
+    const uint32_t vectors = (uint32_t)cuda_padded(in.c) / CUDA_CHANNELS;
+    const uint32_t packs = (uint32_t)in.n * (uint32_t)in.h * (uint32_t)in.w * vectors;
+    LAUNCH_FOR(uint32_t, i, packs)
+    {
+        const pack_place p = place_of(i, in, vectors);
+        const span rows = windows_over(p.y, k.kernel_h, k.stride, k.pad_h, out.h);
+        const span columns = windows_over(p.x, k.kernel_w, k.stride, k.pad_w, out.w);
+        pack sum = pack_of(0.0f);
+        for (int32_t row = rows.begin; row < rows.end; row++) {
+            const span high = window_span(row, k.kernel_h, k.stride, k.pad_h, in.h);
+            LAUNCH_ROLLED
+            for (int32_t column = columns.begin; column < columns.end; column++) {
+                const span wide = window_span(column, k.kernel_w, k.stride, k.pad_w, in.w);
+                const float pixels = (float)((high.end - high.begin) * (wide.end - wide.begin));
+                const pack g = load(dy, pack_at(p, out, vectors, row, column));
+                for (int j = 0; j < CUDA_CHANNELS; j++)
+                    sum.v[j] += g.v[j] / pixels;
+            }
+        }
+        store(dx, i, sum);
+    }
+}
+
+/* blockIdx.x is the image, whose pixels are the matrix's rows; blockIdx.y the column group. */
+template <class T>
+static __global__ void __launch_bounds__(LAUNCH_THREADS) global_pool_forward(columns k, const T *x, T *y)
+{
+    DYNAMIC_SHARED(float, shared);
+    const int32_t thread = (int32_t)threadIdx.x, line = thread / k.columns;
+    const int32_t vector = (int32_t)blockIdx.y * k.columns + thread % k.columns;
+    const size_t image = (size_t)blockIdx.x * k.rows;
+    pack sum = pack_of(0.0f);
+    if (line < k.lines && vector < k.vectors)
+        for (uint32_t row = (uint32_t)line; row < k.rows; row += (uint32_t)k.lines) {
+            const pack value = load(x, (image + row) * k.vectors + vector);
+            for (int j = 0; j < CUDA_CHANNELS; j++)
+                sum.v[j] += value.v[j];
+        }
+    columns_add_lines<1>(k, line, shared, &sum);
+    if (line == 0 && vector < k.vectors) {
+        for (int j = 0; j < CUDA_CHANNELS; j++)
+            sum.v[j] /= (float)k.rows;
+        store(y, (size_t)blockIdx.x * k.vectors + vector, sum);
+    }
+}
+
+template <class T>
+static __global__ void __launch_bounds__(LAUNCH_THREADS)
+    global_pool_gradient(cuda_shape s, const T *dy, T *dx)
+{
+    const uint32_t vectors = (uint32_t)cuda_padded(s.c) / CUDA_CHANNELS,
+                   plane = (uint32_t)s.h * (uint32_t)s.w;
+    const uint32_t packs = (uint32_t)s.n * plane * vectors;
+    LAUNCH_FOR(uint32_t, i, packs)
+    {
+        pack g = load(dy, i / vectors / plane * vectors + i % vectors);
+        for (int j = 0; j < CUDA_CHANNELS; j++)
+            g.v[j] /= (float)plane;
+        store(dx, i, g);
+    }
+}
+
+/* ---- launches ---- */
+
+static unsigned blocks_of(struct cuda_shape s)
+{
+    return launch_blocks(cuda_shape_count(s) / CUDA_CHANNELS);
+}
+
+template <class T>
+static cudaError_t launch_max_pool(cudaStream_t stream, struct cuda_shape in, struct cuda_shape out,
+                                   struct cuda_window k, const T *x, T *y, uint8_t *index)
+{
+    LAUNCH(max_pool_forward<T>, blocks_of(out), LAUNCH_THREADS, 0, stream, in, out, k, x, y, index);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_launch_max_pool(cudaStream_t stream, enum cuda_type type, struct cuda_shape in,
+                                 struct cuda_shape out, struct cuda_window k, const void *x, void *y,
+                                 uint8_t *index)
+{
+    return type == CUDA_BF16 ? launch_max_pool(stream, in, out, k, (const bf16 *)x, (bf16 *)y, index)
+                             : launch_max_pool(stream, in, out, k, (const float *)x, (float *)y, index);
+}
+
+template <class T>
+static cudaError_t launch_max_pool_backward(cudaStream_t stream, struct cuda_shape in, struct cuda_shape out,
+                                            struct cuda_window k, const T *dy, const uint8_t *index, T *dx)
+{
+    LAUNCH(max_pool_gradient<T>, blocks_of(in), LAUNCH_THREADS, 0, stream, in, out, k, dy, index, dx);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_launch_max_pool_backward(cudaStream_t stream, enum cuda_type type, struct cuda_shape in,
+                                          struct cuda_shape out, struct cuda_window k, const void *dy,
+                                          const uint8_t *index, void *dx)
+{
+    return type == CUDA_BF16
+               ? launch_max_pool_backward(stream, in, out, k, (const bf16 *)dy, index, (bf16 *)dx)
+               : launch_max_pool_backward(stream, in, out, k, (const float *)dy, index, (float *)dx);
+}
+
+template <class T>
+static cudaError_t launch_average_pool(cudaStream_t stream, struct cuda_shape in, struct cuda_shape out,
+                                       struct cuda_window k, const T *x, T *y)
+{
+    LAUNCH(average_pool_forward<T>, blocks_of(out), LAUNCH_THREADS, 0, stream, in, out, k, x, y);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_launch_average_pool(cudaStream_t stream, enum cuda_type type, struct cuda_shape in,
+                                     struct cuda_shape out, struct cuda_window k, const void *x, void *y)
+{
+    return type == CUDA_BF16 ? launch_average_pool(stream, in, out, k, (const bf16 *)x, (bf16 *)y)
+                             : launch_average_pool(stream, in, out, k, (const float *)x, (float *)y);
+}
+
+template <class T>
+static cudaError_t launch_average_pool_backward(cudaStream_t stream, struct cuda_shape in,
+                                                struct cuda_shape out, struct cuda_window k, const T *dy,
+                                                T *dx)
+{
+    LAUNCH(average_pool_gradient<T>, blocks_of(in), LAUNCH_THREADS, 0, stream, in, out, k, dy, dx);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_launch_average_pool_backward(cudaStream_t stream, enum cuda_type type, struct cuda_shape in,
+                                              struct cuda_shape out, struct cuda_window k, const void *dy,
+                                              void *dx)
+{
+    return type == CUDA_BF16
+               ? launch_average_pool_backward(stream, in, out, k, (const bf16 *)dy, (bf16 *)dx)
+               : launch_average_pool_backward(stream, in, out, k, (const float *)dy, (float *)dx);
+}
+
+template <class T>
+static cudaError_t launch_global_pool(cudaStream_t stream, struct cuda_shape s, const T *x, T *y)
+{
+    const columns k = columns_of((size_t)s.h * (size_t)s.w, s.c, 1);
+    const dim3 grid((unsigned)s.n, (unsigned)k.groups);
+    LAUNCH(global_pool_forward<T>, grid, LAUNCH_THREADS, LAUNCH_THREADS * CUDA_CHANNELS * sizeof(float),
+           stream, k, x, y);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_launch_global_pool(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
+                                    const void *x, void *y)
+{
+    return type == CUDA_BF16 ? launch_global_pool(stream, s, (const bf16 *)x, (bf16 *)y)
+                             : launch_global_pool(stream, s, (const float *)x, (float *)y);
+}
+
+template <class T>
+static cudaError_t launch_global_pool_backward(cudaStream_t stream, struct cuda_shape s, const T *dy, T *dx)
+{
+    LAUNCH(global_pool_gradient<T>, blocks_of(s), LAUNCH_THREADS, 0, stream, s, dy, dx);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_launch_global_pool_backward(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
+                                             const void *dy, void *dx)
+{
+    return type == CUDA_BF16 ? launch_global_pool_backward(stream, s, (const bf16 *)dy, (bf16 *)dx)
+                             : launch_global_pool_backward(stream, s, (const float *)dy, (float *)dx);
+}

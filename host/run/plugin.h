@@ -1,0 +1,26 @@
+/* Loads the GPU's plug-in, libnasrun_cuda.so, which lies beside the program or in ../lib of its folder.
+ * Machines without the plug-in, the NVIDIA driver or CUDA's libraries are ordinary: each says in one line
+ * what is missing. */
+#ifndef NASRUN_RUN_PLUGIN_H
+#define NASRUN_RUN_PLUGIN_H
+
+#include "host/program/plugin.h"
+
+#define PLUGIN_FILE "libnasrun_cuda.so"
+
+struct plugin {
+    void *library;
+    const struct device_plugin *table; /* NULL: not open */
+    int32_t count;                     /* devices, at least 1 */
+};
+
+/* ST_UNSUPPORTED where there is no plug-in or it belongs to another nasrun, ST_DEVICE where the machine lacks
+ * something; then nothing is open. */
+enum status plugin_open(struct plugin *plugin, struct error *err);
+void plugin_close(
+    struct plugin *plugin); /* a zeroed plugin is allowed; nothing of the plug-in may be in use */
+
+/* For tests: the same from that file, without asking for a driver first. */
+enum status plugin_open_file(struct plugin *plugin, const char *path, struct error *err);
+
+#endif

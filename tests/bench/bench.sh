@@ -1,0 +1,68 @@
+#!/bin/sh
+# Training speed beside PyTorch's, in one run: bench.sh BENCH_TRAIN. Both take turns (A, B, A, B ...), so that what
+# slows the machine for a while slows both. Settings: ROUNDS, SECONDS_EACH, THREADS, BATCH, NETS, PYTHON.
+set -eu
+bench=${1:?usage: bench.sh BENCH_TRAIN}
+here=$(dirname "$0")
+rounds=${ROUNDS:-3} seconds=${SECONDS_EACH:-4} threads=${THREADS:-$(nproc)} batch=${BATCH:-128}
+nets=${NETS:-cnn cnn:28 lean resnet}
+results=$(mktemp)
+trap 'rm -f "$results"' EXIT
+
+peer=""
+for python in ${PYTHON:-python3 /usr/bin/python3}; do
+    if about=$("$python" "$here/torch_train.py" --check 2>/dev/null); then
+        peer=$python
+        break
+    fi
+done
+
+"$bench" --machine --threads "$threads"
+echo "Batch $batch, threads: $threads, rounds: $rounds of $seconds s a network and side, in turns."
+echo "A step of nasrun: gathering and augmenting the batch, forward, loss, backward, SGD, weight average."
+if [ -n "$peer" ]; then
+    echo "A step of PyTorch: forward, loss, backward, SGD; the better of its two memory formats. $about."
+else
+    echo "*** NO PYTORCH HERE: nothing to compare with. apt-get install python3-torch, or pip install torch. ***"
+fi
+
+for round in $(seq "$rounds"); do
+    for net in $nets; do
+        [ -t 2 ] && printf '\rround %s of %s: %-8s' "$round" "$rounds" "$net" >&2
+        "$bench" --seconds "$seconds" --threads "$threads" --batch "$batch" --plain "$net" |
+            sed "s/^/nasrun $net /" >>"$results"
+        [ -z "$peer" ] || "$peer" "$here/torch_train.py" "$threads" "$batch" "$seconds" "$net" |
+            sed "s/^/torch $net /" >>"$results"
+    done
+done
+[ -t 2 ] && printf '\r%40s\r' '' >&2
+
+# Best of all rounds; of the medians the middle one, the upper of two.
+awk -v nets="$nets" -v peer="$peer" '
+function middle(text,    n, v, i, j, t) {
+    n = split(text, v, " ")
+    for (i = 2; i <= n; i++)
+        for (j = i; j > 1 && v[j - 1] + 0 > v[j] + 0; j--) { t = v[j]; v[j] = v[j - 1]; v[j - 1] = t }
+    return v[int(n / 2) + 1]
+}
+{
+    key = $1 " " $2
+    if (!(key in best) || $4 > best[key]) { best[key] = $4; note[key] = $6 }
+    medians[key] = medians[key] " " $5
+}
+END {
+    printf "%-22s %21s %12s", "images a second", "nasrun", ""
+    if (peer) printf " %21s %7s %16s", "PyTorch", "", "ratio"
+    printf "\n%-22s %10s %10s %12s", "", "best", "median", "of FMA peak"
+    if (peer) printf " %10s %10s %7s %8s %7s", "best", "median", "format", "best", "median"
+    printf "\n"
+    count = split(nets, list, " ")
+    for (i = 1; i <= count; i++) {
+        us = "nasrun " list[i]; them = "torch " list[i]
+        split(list[i], part, ":")
+        printf "%-8s %-13s %10.1f %10.1f %12s", part[1], part[2] == "28" ? "28 x 28 x 1" : "32 x 32 x 3", best[us], middle(medians[us]), note[us]
+        if (them in best)
+            printf " %10.1f %10.1f %7s %8.2f %7.2f", best[them], middle(medians[them]), note[them], best[us] / best[them], middle(medians[us]) / middle(medians[them])
+        printf "\n"
+    }
+}' "$results"

@@ -1,0 +1,112 @@
+"""How many images a second PyTorch trains bench_train's networks with, on the CPU.
+
+    torch_train.py --check                              says which PyTorch there is; status 1 without one
+    torch_train.py THREADS BATCH SECONDS NET[:28]       prints "NET BEST MEDIAN FORMAT", images a second
+
+The networks are those of host/net/start.c, layer by layer. A step is forward, loss, backward and SGD with
+Nesterov momentum and weight decay on a batch that lies in memory. Both memory formats are measured for SECONDS
+each; the one with the better best step is printed.
+"""
+import sys
+import time
+
+try:
+    import torch
+    from torch import nn
+    from torch.nn import functional
+except ImportError as problem:
+    print(f"torch_train.py: {problem}", file=sys.stderr)
+    sys.exit(1)
+
+CLASSES = 10
+LEAST_STEPS = 3
+
+
+def conv(inputs, outputs, kernel=3, stride=1, bias=False):
+    return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=bias)
+
+
+def norm_relu(channels):
+    return [nn.BatchNorm2d(channels), nn.ReLU()]
+
+
+def head(*layers):
+    return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), *layers]
+
+
+def cnn(channels):
+    layers = []
+    for _ in range(3):
+        layers += [conv(channels, 64, bias=True), *norm_relu(64), nn.MaxPool2d(2)]
+        channels = 64
+    return nn.Sequential(*layers, *head(nn.Dropout(0.25), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, CLASSES)))
+
+
+def lean(channels):
+    layers = [conv(channels, 32), *norm_relu(32)]
+    for inputs, outputs, pooled in ((32, 32, True), (32, 64, True), (64, 128, False), (128, 128, True), (128, 256, False)):
+        layers += [conv(inputs, outputs), *([nn.MaxPool2d(2)] if pooled else []), *norm_relu(outputs)]
+    return nn.Sequential(*layers, *head(nn.Linear(256, CLASSES)))
+
+
+class Block(nn.Module):
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.branch = nn.Sequential(
+            conv(inputs, outputs, 3, stride), *norm_relu(outputs), conv(outputs, outputs), nn.BatchNorm2d(outputs))
+        self.shortcut = nn.Identity()
+        if inputs != outputs:
+            self.shortcut = nn.Sequential(conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        return functional.relu(self.branch(x) + self.shortcut(x))
+
+
+def resnet(channels):
+    layers = [conv(channels, 64), *norm_relu(64)]
+    inputs = 64
+    for outputs in (64, 128, 256, 512):
+        layers += [Block(inputs, outputs, 1 if inputs == outputs else 2), Block(outputs, outputs, 1)]
+        inputs = outputs
+    return nn.Sequential(*layers, *head(nn.Linear(512, CLASSES)))
+
+
+NETS = {"cnn": cnn, "lean": lean, "resnet": resnet}
+
+
+def step_times(make, batch, channels, side, memory_format, seconds):
+    torch.manual_seed(0)
+    net = make(channels).to(memory_format=memory_format)
+    images = torch.randn(batch, channels, side, side).contiguous(memory_format=memory_format)
+    labels = torch.randint(0, CLASSES, (batch,))
+    optimizer = torch.optim.SGD(net.parameters(), 1e-3, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    times = []
+    start = time.perf_counter()
+    while len(times) < LEAST_STEPS + 1 or time.perf_counter() - start < seconds:
+        before = time.perf_counter()
+        optimizer.zero_grad(set_to_none=True)
+        functional.cross_entropy(net(images), labels, label_smoothing=0.1).backward()
+        optimizer.step()
+        times.append(time.perf_counter() - before)
+    return sorted(times[1:])  # the first step warms up
+
+
+def main():
+    if sys.argv[1:] == ["--check"]:
+        onednn = "with" if torch.backends.mkldnn.is_available() else "without"
+        print(f"PyTorch {torch.__version__}, {onednn} oneDNN")
+        return
+    threads, batch, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    name, _, size = sys.argv[4].partition(":")
+    channels, side = (1, 28) if size == "28" else (3, 32)
+    torch.set_num_threads(threads)
+    formats = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
+    results = []
+    for label, memory_format in formats.items():
+        times = step_times(NETS[name], batch, channels, side, memory_format, seconds)
+        results.append((batch / times[0], batch / times[len(times) // 2], label))
+    best, median, label = max(results)
+    print(f"{name} {best:.1f} {median:.1f} {label}")
+
+
+main()

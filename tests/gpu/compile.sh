@@ -1,0 +1,78 @@
+#!/bin/sh
+# Every kernel compiles for every architecture, without spilling registers to memory. Prints what each kernel takes.
+# Usage: tests/gpu/compile.sh [architectures], by default "75 80 86 89 90 100 120". Without nvcc the test is skipped.
+# What has passed is remembered in build/gpu by a hash of the sources, the compiler and the architectures.
+set -eu
+cd "$(dirname "$0")/../.."
+architectures="${*:-75 80 86 89 90 100 120}"
+NVCC="${NVCC:-$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)}"
+if ! [ -x "$NVCC" ]; then
+    echo "skipped: no nvcc"
+    echo "0 passed, 0 failed, 1 skipped"
+    exit 0
+fi
+
+place="${BUILD:-build}/gpu"
+mkdir -p "$place"
+headers=$(cat cuda/*.cuh cuda/launch.h cuda/kernels.h host/program/augment.h host/program/optimizer.h host/base/random.h |
+    sha256sum)
+version=$("$NVCC" --version | tail -n 1)
+
+# One source for all architectures. What ptxas says goes to $place/NAME.log, the key to $place/NAME.key.
+compile() {
+    name=$(basename "$1" .cu)
+    key=$(printf '%s\n' "$headers" "$version" "$architectures" "$(sha256sum <"$1")" | sha256sum)
+    if [ -f "$place/$name.key" ] && [ "$(cat "$place/$name.key")" = "$key" ]; then
+        return 0
+    fi
+    rm -f "$place/$name.key"
+    targets=""
+    for a in $architectures; do targets="$targets -gencode=arch=compute_$a,code=sm_$a"; done
+    # shellcheck disable=SC2086  # a list of options
+    if "$NVCC" -std=c++17 -O3 -I. $targets -Werror all-warnings -Xptxas -v,-warn-spills -c "$1" \
+        -o "$place/$name.o" >"$place/$name.log" 2>&1; then
+        printf '%s\n' "$key" >"$place/$name.key"
+    fi
+}
+
+# Two at a time.
+running=0
+for source in cuda/*.cu; do
+    compile "$source" &
+    running=$((running + 1))
+    if [ $((running % 2)) -eq 0 ]; then wait; fi
+done
+wait
+
+passed=0 failed=0
+for source in cuda/*.cu; do
+    name=$(basename "$source" .cu)
+    if ! [ -f "$place/$name.key" ]; then
+        echo "$source: does not compile"
+        cat "$place/$name.log"
+        failed=$((failed + 1))
+        continue
+    fi
+    # Lines of ptxas: "Compiling entry function 'mangled' for 'sm_90'", "... bytes spill stores ...", "Used 40 registers".
+    report=$(awk -v source="$source" '
+        /Compiling entry function/ { split($0, part, "\047"); kernel = part[2]; target = part[4] }
+        /bytes spill stores/ { for (i = 1; i <= NF; i++) if ($i == "spill") spilled[kernel " " target] += $(i - 2) }
+        /Used [0-9]+ registers/ {
+            match($0, /Used [0-9]+/); used = substr($0, RSTART + 5, RLENGTH - 5)
+            if (used > most[kernel]) most[kernel] = used
+            count[kernel]++
+        }
+        END {
+            for (kernel in count) printf "%s: %s: %d targets, at most %d registers\n", source, kernel, count[kernel], most[kernel]
+            for (which in spilled) if (spilled[which] > 0) printf "SPILL %s: %s: %d bytes\n", source, which, spilled[which]
+        }' "$place/$name.log" | { command -v c++filt >/dev/null && c++filt || cat; } | sort)
+    printf '%s\n' "$report"
+    wanted=$(echo "$architectures" | wc -w)
+    if printf '%s\n' "$report" | grep -q '^SPILL' || printf '%s\n' "$report" | grep -qv ": $wanted targets, "; then
+        failed=$((failed + 1))
+    else
+        passed=$((passed + 1))
+    fi
+done
+echo "$passed passed, $failed failed, 0 skipped"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,82 @@
+/* A GPU made of software, for tests: the CUDA runtime's functions that the plug-in calls, over host memory,
+ * and convolutions by plain loops. The plug-in's own objects are linked against it unchanged; its kernels are
+ * the .cu files compiled for the CPU (tests/gpu/cuda_on_cpu.h). It is nastier than the hardware:
+ *   - what is queued runs as late as possible: when somebody waits. Pinned host memory is read and host
+ * memory written then and not before;
+ *   - the host cannot touch device memory: its pages are inaccessible but while queued work runs;
+ *   - fresh memory is full of bytes 255 (NaN in every type), and so is a convolution's workspace before each
+ * run; every allocation lies between guards that are checked when it is freed, under AddressSanitizer at
+ * every access;
+ *   - copies and fills must lie within one allocation;
+ *   - memory is limited, and the call of your choice fails;
+ *   - while a stream is recorded, calls that the real one refuses spoil the recording.
+ * Not emulated: several streams (one queue serves all, in the order of the calls), several devices, the time
+ * things take.
+ *
+ * Broken rules end the process with a line on stderr. */
+#ifndef NASRUN_TESTS_GPU_EMU_H
+#define NASRUN_TESTS_GPU_EMU_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cuda_runtime_api.h>
+
+struct emu_settings {
+    size_t memory;    /* bytes of the device */
+    int devices;      /* 0: none */
+    int driver;       /* CUDA version the driver supports, 13000; 0: no driver */
+    int major, minor; /* compute capability */
+    int multiprocessors;
+    uint64_t fail_at;     /* the call, counted from 1, that fails; 0: none */
+    int refuse_recording; /* cudaStreamBeginCapture fails */
+    const char *profile;  /* file with a device's description: convolutions are planned by cuDNN for that
+                             device, and only  their execution is emulated; NULL: planning is emulated, too */
+};
+
+struct emu_counts {
+    uint64_t calls; /* of the runtime, convolutions and kernels */
+    uint64_t kernels, convolutions, copies, waits, allocations, recordings, graph_launches;
+    size_t bytes, peak_bytes; /* device memory in use */
+    uint64_t objects;         /* allocations, pinned memory, streams, events, graphs, handles in existence */
+};
+
+/* Settings are read at the next call; counts may be read at any time. */
+extern struct emu_settings emu;
+extern struct emu_counts emu_count;
+
+/* tests/gpu/cuda_on_cpu.h, in C: how kernels are launched. */
+struct cuda_on_cpu_settings {
+    int threads, blocks, reverse;
+};
+extern struct cuda_on_cpu_settings cuda_on_cpu;
+
+/* A fresh device with the default settings: 256 MiB, compute capability 9.0. Nothing of the old one may be in
+ * use. */
+void emu_reset(void);
+
+/* Runs what is queued, then calls `look` while device memory is accessible. */
+void emu_look(void (*look)(void *context), void *context);
+
+/* ---- for the emulator's own files ---- */
+
+/* One more call of `name`: cudaSuccess, or the error with which it is to fail. */
+cudaError_t emu_call(const char *name);
+/* The same for calls that the real runtime refuses while a stream records: they spoil the recording. */
+cudaError_t emu_call_outside(const char *name);
+/* Remembers the error for cudaGetLastError, and returns it. */
+cudaError_t emu_fail(cudaError_t error);
+/* Runs what is queued. */
+void emu_drain(void);
+bool emu_recording(void);
+/* An object came into existence: counts it, and ends the process for NULL; and ceases to be: frees it. */
+void *emu_new(void *memory);
+void emu_discard(void *memory);
+/* Queues work (or records it): like cuda_on_cpu_submit. */
+void emu_submit(void (*run)(void *work), void (*release)(void *work), void *work);
+/* Ends the process unless the bytes lie within one allocation of device memory. */
+void emu_check_range(const char *what, const void *memory, size_t bytes);
+_Noreturn void emu_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,219 @@
+/* The CUDA runtime's functions about devices, memory and copies, by their own names. */
+#include "tests/gpu/emu/emu.h"
+#include "tests/gpu/emu/emu_memory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- devices ---- */
+
+cudaError_t cudaGetDeviceCount(int *count)
+{
+    if (emu.driver < CUDART_VERSION)
+        return emu_fail(cudaErrorInsufficientDriver);
+    if (emu.devices == 0)
+        return emu_fail(cudaErrorNoDevice);
+    *count = emu.devices;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDriverGetVersion(int *version)
+{
+    *version = emu.driver;
+    return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int *version)
+{
+    *version = CUDART_VERSION;
+    return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int index)
+{
+    cudaError_t error = emu_call("cudaSetDevice");
+    if (error == cudaSuccess && (index < 0 || index >= emu.devices))
+        error = emu_fail(cudaErrorInvalidDevice);
+    return error;
+}
+
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int index)
+{
+    cudaError_t error = emu_call("cudaGetDeviceProperties");
+    if (error != cudaSuccess)
+        return error;
+    if (index < 0 || index >= emu.devices)
+        return emu_fail(cudaErrorInvalidDevice);
+    memset(properties, 0, sizeof *properties);
+    snprintf(properties->name, sizeof properties->name, "emulated GPU");
+    properties->major = emu.major;
+    properties->minor = emu.minor;
+    properties->multiProcessorCount = emu.multiprocessors;
+    properties->totalGlobalMem = emu.memory;
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
+{
+    cudaError_t error = emu_call("cudaMemGetInfo");
+    if (error != cudaSuccess)
+        return error;
+    *total = emu.memory;
+    *available = emu.memory - emu_memory_used();
+    return cudaSuccess;
+}
+
+/* ---- memory ---- */
+
+enum { MOST_PINNED = 64 };
+
+static struct {
+    char *memory;
+    size_t bytes;
+} pinned[MOST_PINNED];
+
+cudaError_t cudaMalloc(void **memory, size_t bytes)
+{
+    cudaError_t error = emu_call_outside("cudaMalloc");
+    if (error != cudaSuccess)
+        return error;
+    void *taken = emu_memory_used() + bytes <= emu.memory ? emu_memory_take(bytes) : NULL;
+    if (taken == NULL)
+        return emu_fail(cudaErrorMemoryAllocation);
+    *memory = taken;
+    emu_count.allocations++;
+    emu_count.objects++;
+    emu_count.bytes = emu_memory_used();
+    if (emu_count.bytes > emu_count.peak_bytes)
+        emu_count.peak_bytes = emu_count.bytes;
+    return cudaSuccess;
+}
+
+cudaError_t cudaFree(void *memory)
+{
+    if (memory == NULL)
+        return cudaSuccess;
+    if (emu_recording())
+        emu_die("cudaFree while a stream records");
+    cudaError_t error = emu_call("cudaFree"); /* a failed device gives its memory back all the same */
+    emu_drain();
+    emu_memory_give(memory);
+    emu_count.objects--;
+    emu_count.bytes = emu_memory_used();
+    return error;
+}
+
+cudaError_t cudaMallocHost(void **memory, size_t bytes)
+{
+    cudaError_t error = emu_call_outside("cudaMallocHost");
+    if (error != cudaSuccess)
+        return error;
+    for (int i = 0; i < MOST_PINNED; i++) {
+        if (pinned[i].memory != NULL)
+            continue;
+        pinned[i].memory = emu_new(malloc(bytes));
+        pinned[i].bytes = bytes;
+        memset(pinned[i].memory, 255, bytes);
+        *memory = pinned[i].memory;
+        return cudaSuccess;
+    }
+    emu_die("more than %d pieces of pinned memory", MOST_PINNED);
+}
+
+static int find_pinned(const void *memory, size_t bytes)
+{
+    const char *byte = memory;
+    for (int i = 0; i < MOST_PINNED; i++)
+        if (pinned[i].memory != NULL && byte >= pinned[i].memory &&
+            byte + bytes <= pinned[i].memory + pinned[i].bytes)
+            return i;
+    return -1;
+}
+
+cudaError_t cudaFreeHost(void *memory)
+{
+    if (memory == NULL)
+        return cudaSuccess;
+    cudaError_t error = emu_call("cudaFreeHost");
+    emu_drain();
+    int place = find_pinned(memory, 0);
+    if (place < 0 || pinned[place].memory != memory)
+        emu_die("cudaFreeHost of %p, which is no pinned memory", memory);
+    pinned[place].memory = NULL;
+    emu_discard(memory);
+    return error;
+}
+
+/* ---- copies, fills ---- */
+
+struct transfer {
+    void *to;
+    const void *from; /* NULL: a fill */
+    size_t bytes;
+    int fill;
+    void *staged; /* what `from` is a copy in, when that had to be made at once; owned */
+};
+
+static void run_transfer(void *work)
+{
+    const struct transfer *transfer = work;
+    if (transfer->from != NULL)
+        memcpy(transfer->to, transfer->from, transfer->bytes);
+    else
+        memset(transfer->to, transfer->fill, transfer->bytes);
+}
+
+static void release_transfer(void *work)
+{
+    struct transfer *transfer = work;
+    free(transfer->staged);
+    free(transfer);
+}
+
+static void submit_transfer(void *to, const void *from, size_t bytes, int fill, bool stage)
+{
+    struct transfer *transfer = malloc(sizeof *transfer);
+    void *staged = stage ? malloc(bytes) : NULL;
+    if (transfer == NULL || (stage && staged == NULL))
+        emu_die("out of host memory");
+    if (stage)
+        memcpy(staged, from, bytes);
+    *transfer = (struct transfer){to, stage ? staged : from, bytes, fill, staged};
+    emu_submit(run_transfer, release_transfer, transfer);
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                            cudaStream_t stream)
+{
+    cudaError_t error = emu_call("cudaMemcpyAsync");
+    bool up = kind == cudaMemcpyHostToDevice, down = kind == cudaMemcpyDeviceToHost;
+    (void)stream;
+    if (error != cudaSuccess)
+        return error;
+    if (!up && !down && kind != cudaMemcpyDeviceToDevice)
+        emu_die("copy: kind %d is not emulated", (int)kind);
+    if (bytes == 0)
+        return cudaSuccess;
+    if (!down)
+        emu_check_range("copy's target", to, bytes);
+    if (!up)
+        emu_check_range("copy's source", from, bytes);
+    if ((down && emu_memory_is_device(to)) || (up && emu_memory_is_device(from)))
+        emu_die("copy: found device memory, expected the host's");
+    emu_count.copies++;
+    bool pinned = up && find_pinned(from, bytes) >= 0;
+    submit_transfer(to, from, bytes, 0, up && !pinned);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream)
+{
+    cudaError_t error = emu_call("cudaMemsetAsync");
+    (void)stream;
+    if (error != cudaSuccess || bytes == 0)
+        return error;
+    emu_check_range("fill", memory, bytes);
+    submit_transfer(memory, NULL, bytes, value & 255, false);
+    return cudaSuccess;
+}

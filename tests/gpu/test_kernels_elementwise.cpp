@@ -1,0 +1,177 @@
+/* ReLU, add, dropout, bias, concat and split against plain loops. Nearly all is exact: copies, comparisons,
+ * one rounding. */
+#include "tests/gpu/kernel_check.h"
+
+#include <cfloat>
+#include <cmath>
+#include <csetjmp>
+#include <cstdarg>
+#include <cstddef>
+
+extern "C" {
+#include <cmocka.h>
+}
+
+enum { CASES = 40, A = 1, B, BIAS, PARTS };
+
+static void check_relu_and_add(const kernel_run &run)
+{
+    const cuda_shape s = kernel_shape(run);
+    const size_t count = cuda_shape_count(s);
+    activation x(run.type, s), b(run.type, s), y(run.type, s), dx(run.type, s), sum(run.type, s),
+        expected(run.type, s);
+    x.whole(run, A, 3);
+    b.random(run, B, 0.0, 1.0);
+    kernel_launched(run, cuda_launch_relu(NULL, run.type, count, x.data, y.data), "relu");
+    kernel_launched(run, cuda_launch_relu_backward(NULL, run.type, count, y.data, b.data, dx.data),
+                    "relu backward");
+    kernel_launched(run, cuda_launch_add(NULL, run.type, count, x.data, b.data, sum.data), "add");
+    for (size_t i = 0; i < count; i++) {
+        expected.set(i, x.at(i) + b.at(i));
+        kernel_close(run, y.at(i), x.at(i) > 0.0 ? x.at(i) : 0.0, 0.0, "y", i);
+        kernel_close(run, dx.at(i), x.at(i) > 0.0 ? b.at(i) : 0.0, 0.0, "dx", i);
+        kernel_close(run, sum.at(i), expected.at(i), 0.0, "sum", i);
+    }
+    /* In place, and NaN handed on. */
+    x.set(0, 1.0);
+    kernel_launched(run, cuda_launch_relu(NULL, run.type, count, b.data, b.data), "relu");
+    memset(x.data, 0xFF, cuda_type_size(run.type));
+    kernel_launched(run, cuda_launch_relu(NULL, run.type, count, x.data, x.data), "relu");
+    for (size_t i = 0; i < count; i++)
+        assert_true(b.at(i) >= 0.0);
+    assert_true(std::isnan(x.at(0)));
+}
+
+static void test_relu_and_add(void **state)
+{
+    (void)state;
+    kernel_sweep(CASES, check_relu_and_add);
+}
+
+/* The mask of program.h, element by element in N,C,H,W order. */
+static void check_dropout(const kernel_run &run)
+{
+    const cuda_shape s = kernel_shape(run);
+    activation x(run.type, s), y(run.type, s);
+    device_memory place(sizeof(cuda_step));
+    cuda_step *step = static_cast<cuda_step *>(place.data);
+    const float rate = 0.1f + 0.1f * (float)(run.index % 7);
+    const uint32_t layer = 5u + (uint32_t)run.index;
+    *step = kernel_step(run);
+    x.random(run, A, 2.0, 1.0); /* no zeros */
+    kernel_launched(run, cuda_launch_dropout(NULL, run.type, s, x.data, rate, layer, step, y.data),
+                    "dropout");
+    uint64_t element = 0;
+    for (int32_t n = 0; n < s.n; n++)
+        for (int32_t c = 0; c < s.c; c++)
+            for (int32_t i = 0; i < s.h; i++)
+                for (int32_t j = 0; j < s.w; j++, element++) {
+                    const random4 draw = random_draw(step->seed, RANDOM_DROPOUT,
+                                                     (uint64_t)step->number << 24 | element / 4, layer);
+                    const bool kept = random_unit(draw.v[element % 4]) >= rate;
+                    const double value = kept ? x.at(n, c, i, j) / (1.0 - (double)rate) : 0.0;
+                    kernel_close(run, y.at(n, c, i, j), value,
+                                 kernel_rounding(run.type) * 2.0 * std::fabs(value), "y",
+                                 y.place(n, c, i, j));
+                }
+    y.check_padding(run, "padding of y");
+}
+
+static void test_dropout(void **state)
+{
+    (void)state;
+    kernel_sweep(CASES, check_dropout);
+}
+
+static void check_bias(const kernel_run &run)
+{
+    const cuda_shape s = kernel_shape(run);
+    activation x(run.type, s), y(run.type, s), expected(run.type, s);
+    vector bias((size_t)s.c);
+    x.random(run, A, 0.0, 1.0);
+    bias.random(run, BIAS, 0.0, 1.0);
+    memcpy(y.data, x.data, x.bytes);
+    kernel_launched(run, cuda_launch_add_bias(NULL, run.type, s, bias.floats(), y.data), "bias");
+    for (int32_t n = 0; n < s.n; n++)
+        for (int32_t c = 0; c < s.c; c++)
+            for (int32_t i = 0; i < s.h; i++)
+                for (int32_t j = 0; j < s.w; j++) {
+                    const size_t at = y.place(n, c, i, j);
+                    expected.set(at, (double)((float)x.at(at) + bias[(size_t)c]));
+                    kernel_close(run, y.at(at), expected.at(at), 0.0, "y", at);
+                }
+    y.check_padding(run, "padding of y");
+}
+
+static void test_bias(void **state)
+{
+    (void)state;
+    kernel_sweep(CASES, check_bias);
+}
+
+/* Parts of 1 to 20 channels, every third case of multiples of eight. */
+static void check_join(const kernel_run &run)
+{
+    const cuda_shape s = kernel_shape(run);
+    const int32_t count = 2 + kernel_below(run, PARTS, 0, CUDA_MAX_PARTS - 1);
+    std::vector<activation *> parts, back;
+    std::vector<int32_t> channels;
+    std::vector<const void *> from;
+    std::vector<void *> to;
+    cuda_shape whole = {s.n, 0, s.h, s.w};
+    for (int32_t k = 0; k < count; k++) {
+        const int32_t drawn = 1 + kernel_below(run, PARTS, 1 + (uint64_t)k, 20);
+        const cuda_shape part = {s.n, run.index % 3 ? drawn : 8 * (1 + drawn % 3), s.h, s.w};
+        channels.push_back(part.c);
+        whole.c += part.c;
+        parts.push_back(new activation(run.type, part));
+        back.push_back(new activation(run.type, part));
+        parts.back()->random(run, 10 + (uint32_t)k, 0.0, 1.0);
+        from.push_back(parts.back()->data);
+        to.push_back(back.back()->data);
+    }
+    activation joined(run.type, whole);
+    kernel_launched(
+        run, cuda_launch_concat(NULL, run.type, whole, count, channels.data(), from.data(), joined.data),
+        "concat");
+    kernel_launched(run,
+                    cuda_launch_split(NULL, run.type, whole, count, channels.data(), joined.data, to.data()),
+                    "split");
+    int32_t first = 0;
+    for (int32_t k = 0; k < count; k++) {
+        const activation &part = *parts[(size_t)k];
+        for (int32_t n = 0; n < s.n; n++)
+            for (int32_t c = 0; c < part.shape.c; c++)
+                for (int32_t i = 0; i < s.h; i++)
+                    for (int32_t j = 0; j < s.w; j++) {
+                        kernel_close(run, joined.at(n, first + c, i, j), part.at(n, c, i, j), 0.0, "joined",
+                                     joined.place(n, first + c, i, j));
+                        kernel_close(run, back[(size_t)k]->at(n, c, i, j), part.at(n, c, i, j), 0.0, "split",
+                                     part.place(n, c, i, j));
+                    }
+        back[(size_t)k]->check_padding(run, "padding of a part");
+        first += part.shape.c;
+    }
+    joined.check_padding(run, "padding of the whole");
+    for (int32_t k = 0; k < count; k++) {
+        delete parts[(size_t)k];
+        delete back[(size_t)k];
+    }
+}
+
+static void test_join(void **state)
+{
+    (void)state;
+    kernel_sweep(CASES, check_join);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_relu_and_add),
+        cmocka_unit_test(test_dropout),
+        cmocka_unit_test(test_bias),
+        cmocka_unit_test(test_join),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

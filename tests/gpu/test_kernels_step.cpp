@@ -1,0 +1,259 @@
+/* The ends of a step against plain loops in double: batch gather, loss, optimizer, weight average. */
+#include "tests/gpu/kernel_check.h"
+
+#include <cfloat>
+#include <cmath>
+#include <csetjmp>
+#include <cstdarg>
+#include <cstddef>
+
+extern "C" {
+#include <cmocka.h>
+}
+
+enum { CASES = 40, PIXELS = 1, LABELS, LOGITS, SETTINGS, VALUE, GRADIENT, FIRST, SECOND };
+
+static const double FLOAT = (double)FLT_EPSILON;
+
+/* A step in memory of its own. */
+struct step_memory : device_memory {
+    explicit step_memory(const cuda_step &step) : device_memory(sizeof(cuda_step))
+    {
+        *get() = step;
+    }
+    cuda_step *get()
+    {
+        return static_cast<cuda_step *>(data);
+    }
+};
+
+/* ---- gather ---- */
+
+/* Images of whole bytes come out exactly: the host's formula, rounded once to the type. */
+static void check_gather(const kernel_run &run)
+{
+    const int32_t images = 7, rows = 1 + kernel_below(run, SETTINGS, 0, 6),
+                  channels = 1 + kernel_below(run, SETTINGS, 1, 4);
+    const int32_t height = 1 + kernel_below(run, SETTINGS, 2, 20),
+                  width = 1 + kernel_below(run, SETTINGS, 3, 20);
+    const size_t plane = (size_t)height * (size_t)width, image_bytes = plane * (size_t)channels;
+    device_memory pixels((size_t)images * image_bytes), labels((size_t)images * 4), samples(5 * 4),
+        made((size_t)rows * 4);
+    vector levels((size_t)channels * 256);
+    uint8_t *bytes = static_cast<uint8_t *>(pixels.data);
+    int32_t *label = static_cast<int32_t *>(labels.data), *sample = static_cast<int32_t *>(samples.data);
+    const float mean[4] = {0.1f, 0.4f, 0.5f, 0.7f}, deviation[4] = {0.2f, 0.3f, 0.25f, 0.5f};
+    cuda_gather_levels(channels, mean, deviation, levels.floats());
+    for (size_t i = 0; i < pixels.bytes; i++)
+        bytes[i] = (uint8_t)kernel_bits(run, PIXELS, i);
+    for (int32_t i = 0; i < images; i++)
+        label[i] = kernel_below(run, LABELS, (uint64_t)i, 100);
+    for (int32_t i = 0; i < 5; i++)
+        sample[i] = kernel_below(run, SETTINGS, 10 + (uint64_t)i, images);
+
+    cuda_gather g = {bytes,         label,    levels.floats(), sample, 5,
+                     run.index % 2, channels, height,          width,  {0, 0, 0}};
+    if (run.index % 3)
+        g.augment = {kernel_below(run, SETTINGS, 4, 5), run.index / 3 % 2, kernel_below(run, SETTINGS, 5, 9)};
+    cuda_step step = kernel_step(run);
+    step.valid = 1 + kernel_below(run, SETTINGS, 6, rows < 5 ? rows : 5);
+    step.first = (uint32_t)kernel_below(run, SETTINGS, 7, 5 - step.valid + 1);
+    step_memory place(step);
+    activation image(run.type, cuda_shape{rows, channels, height, width}), expected(run.type, image.shape);
+    kernel_launched(run,
+                    cuda_launch_gather(NULL, run.type, &g, rows, place.get(), image.data,
+                                       static_cast<int32_t *>(made.data)),
+                    "gather");
+    for (int32_t r = 0; r < rows; r++) {
+        const uint32_t row = r < step.valid ? (uint32_t)r : 0;
+        const int32_t from = sample[gather_place(step.seed, step.epoch, step.first, row, 5, g.shuffled)];
+        const augment_draw d =
+            augment_sample(g.augment, step.seed, step.epoch, (uint32_t)from, height, width);
+        assert_int_equal(static_cast<int32_t *>(made.data)[r], label[from]);
+        for (int32_t c = 0; c < channels; c++)
+            for (int32_t y = 0; y < height; y++)
+                for (int32_t x = 0; x < width; x++) {
+                    const int32_t column = d.mirrored ? width - 1 - x : x;
+                    const size_t at = (size_t)augment_reflect(y + d.shift_y, height) * (size_t)width +
+                                      (size_t)augment_reflect(column + d.shift_x, width);
+                    const bool cut = y >= d.cut_top && y < d.cut_top + d.cut_side && x >= d.cut_left &&
+                                     x < d.cut_left + d.cut_side;
+                    const double value = bytes[(size_t)from * image_bytes + (size_t)c * plane + at] / 255.0;
+                    const size_t to = image.place(r, c, y, x);
+                    expected.set(to, cut ? 0.0 : (value - (double)mean[c]) / (double)deviation[c]);
+                    kernel_close(run, image.at(to), expected.at(to), 0.0, "image", to);
+                }
+    }
+    image.check_padding(run, "padding of the image");
+}
+
+static void test_gather(void **state)
+{
+    (void)state;
+    kernel_sweep(CASES, check_gather);
+}
+
+/* ---- loss ---- */
+
+struct row_expectation {
+    double normaliser; /* log of the sum of exponentials */
+    double loss;
+    int32_t best;
+};
+
+static row_expectation expect_row(const activation &logits, int32_t row, int32_t classes, int32_t label,
+                                  double smoothing)
+{
+    row_expectation e = {0.0, 0.0, 0};
+    for (int32_t c = 1; c < classes; c++)
+        if (logits.at(row, c, 0, 0) > logits.at(row, e.best, 0, 0))
+            e.best = c;
+    const double shift = logits.at(row, e.best, 0, 0);
+    for (int32_t c = 0; c < classes; c++)
+        e.normaliser += std::exp(logits.at(row, c, 0, 0) - shift);
+    e.normaliser = shift + std::log(e.normaliser);
+    for (int32_t c = 0; c < classes; c++)
+        e.loss -= ((c == label ? 1.0 - smoothing : 0.0) + smoothing / classes) *
+                  (logits.at(row, c, 0, 0) - e.normaliser);
+    return e;
+}
+
+static void check_loss(const kernel_run &run)
+{
+    static const int32_t sizes[] = {2, 10, 1, 33, 100, 7, 257, 64};
+    const int32_t rows = 1 + kernel_below(run, SETTINGS, 0, 40), classes = sizes[run.index % 8];
+    const bool probable = run.index % 3 != 1, trained = run.index % 3 != 2;
+    const double smoothing = (double)(run.index % 2 ? 0.1f : 0.0f);
+    activation logits(run.type, cuda_shape{rows, classes, 1, 1}), dlogits(run.type, logits.shape);
+    device_memory labels((size_t)rows * 4), metrics(3 * sizeof(double)), scratch(cuda_loss_scratch(rows));
+    vector probabilities((size_t)rows * (size_t)classes);
+    int32_t *label = static_cast<int32_t *>(labels.data);
+    double *sums = static_cast<double *>(metrics.data);
+    if (run.index % 4 == 0)
+        logits.whole(run, LOGITS, 2); /* equals are frequent */
+    else
+        logits.random(run, LOGITS, 0.0, run.index % 4 == 1 ? 60.0 : 4.0);
+    for (int32_t r = 0; r < rows; r++)
+        label[r] = kernel_below(run, LABELS, (uint64_t)r, classes);
+    cuda_step step = kernel_step(run);
+    step.valid = run.index % 5 ? rows : 1 + kernel_below(run, SETTINGS, 1, rows);
+    step_memory place(step);
+    double loss = 100.0, correct = 20.0, size = 0.0;
+    sums[0] = loss, sums[1] = correct, sums[2] = 30.0;
+    kernel_launched(run,
+                    cuda_launch_loss(NULL, run.type, rows, classes, (float)smoothing, place.get(),
+                                     logits.data, label, sums, probable ? probabilities.floats() : NULL,
+                                     trained ? dlogits.data : NULL, scratch.data),
+                    "loss");
+    for (int32_t r = 0; r < rows; r++) {
+        const row_expectation e = expect_row(logits, r, classes, label[r], smoothing);
+        if (r < step.valid) {
+            loss += e.loss;
+            size += std::fabs(e.loss) + 130.0 + (double)classes * 0.1;
+            correct += e.best == label[r];
+        }
+        for (int32_t c = 0; c < classes; c++) {
+            const double p = std::exp(logits.at(r, c, 0, 0) - e.normaliser);
+            const double target = (c == label[r] ? 1.0 - smoothing : 0.0) + smoothing / classes;
+            const double gradient = r < step.valid ? (p - target) / step.valid : 0.0;
+            /* The exponential's argument, up to 120, is rounded before it is taken. */
+            const double p_error = p * 128.0 * FLOAT + FLOAT;
+            if (probable)
+                kernel_close(run, (double)probabilities[(size_t)r * (size_t)classes + (size_t)c], p, p_error,
+                             "probability", (size_t)(r * classes + c));
+            if (trained)
+                kernel_close(run, dlogits.at(r, c, 0, 0), gradient,
+                             r < step.valid ? 2.0 * p_error / step.valid +
+                                                  kernel_rounding(run.type) * std::fabs(gradient)
+                                            : 0.0,
+                             "dlogits", dlogits.place(r, c, 0, 0));
+        }
+    }
+    kernel_close(run, sums[0], loss, 16.0 * FLOAT * size, "loss", 0);
+    kernel_close(run, sums[1], correct, 0.0, "correct", 1);
+    kernel_close(run, sums[2], 30.0 + step.valid, 0.0, "samples", 2);
+    if (trained)
+        dlogits.check_padding(run, "padding of dlogits");
+}
+
+static void test_loss(void **state)
+{
+    (void)state;
+    kernel_sweep(CASES, check_loss);
+}
+
+/* ---- optimizer ---- */
+
+/* Chunks of all three kinds in any order. */
+static void check_optimizer(const kernel_run &run)
+{
+    const bool sgd = run.index % 2 == 0;
+    const size_t chunks = 1 + (size_t)kernel_below(run, SETTINGS, 0, 90), total = chunks * CUDA_CHUNK;
+    device_memory kinds(chunks);
+    uint8_t *kind = static_cast<uint8_t *>(kinds.data);
+    vector value(total), gradient(total), first(total), second(total), average(total);
+    for (size_t i = 0; i < chunks; i++)
+        kind[i] = (uint8_t)kernel_below(run, SETTINGS, 1 + i, 3);
+    value.random(run, VALUE, 0.0, 1.0);
+    gradient.random(run, GRADIENT, 0.0, 0.3);
+    first.random(run, FIRST, 0.0, 0.2);
+    second.random(run, SECOND, 0.2, 0.2);
+    average.random(run, SECOND, 0.0, 1.0);
+    const optimizer o = {sgd ? OPTIMIZER_SGD : OPTIMIZER_ADAMW, 0.9f, 0.99f, 0.05f};
+    cuda_step step = kernel_step(run);
+    step.number = (uint32_t)kernel_below(run, SETTINGS, 200, 50);
+    const double t = step.number + 1.0, b1 = (double)o.momentum, b2 = (double)o.second;
+    step.first_scale = (float)(1.0 / (1.0 - std::pow(b1, t)));
+    step.second_scale = (float)(1.0 / (1.0 - std::pow(b2, t)));
+    step_memory place(step);
+    std::vector<double> w(value.floats(), value.floats() + total), m(first.floats(), first.floats() + total);
+    std::vector<double> s(second.floats(), second.floats() + total),
+        a(average.floats(), average.floats() + total);
+    kernel_launched(run,
+                    cuda_launch_optimizer(NULL, &o, place.get(), chunks, kind, gradient.floats(),
+                                          value.floats(), first.floats(), sgd ? NULL : second.floats()),
+                    "optimizer");
+    kernel_launched(run,
+                    cuda_launch_weight_average(NULL, place.get(), chunks, value.floats(), average.floats()),
+                    "weight average");
+    const double rate = (double)step.learning_rate;
+    for (size_t i = 0; i < total; i++) {
+        const uint8_t k = kind[i / CUDA_CHUNK];
+        const double g = (double)gradient[i],
+                     keep = k == CUDA_CHUNK_DECAYED ? 1.0 - rate * (double)o.decay : 1.0;
+        double change = 0.0;
+        if (k != CUDA_CHUNK_KEPT && sgd) {
+            m[i] = b1 * m[i] + g;
+            change = rate * (g + b1 * m[i]);
+        } else if (k != CUDA_CHUNK_KEPT) {
+            m[i] = b1 * m[i] + (1.0 - b1) * g;
+            s[i] = b2 * s[i] + (1.0 - b2) * g * g;
+            change = rate * (m[i] * (double)step.first_scale) /
+                     (std::sqrt(s[i] * (double)step.second_scale) + (double)OPTIMIZER_ADAM_EPSILON);
+        }
+        w[i] = w[i] * (k == CUDA_CHUNK_KEPT ? 1.0 : keep) - change;
+        a[i] = (double)step.average_decay * a[i] + (1.0 - (double)step.average_decay) * (double)value[i];
+        const double exact = k == CUDA_CHUNK_KEPT ? 0.0 : 1.0;
+        kernel_close(run, (double)value[i], w[i], exact * 8.0 * FLOAT * (1.0 + 4.0 * std::fabs(change)),
+                     "value", i);
+        kernel_close(run, (double)first[i], m[i], exact * 4.0 * FLOAT, "first", i);
+        kernel_close(run, (double)second[i], s[i], exact * 4.0 * FLOAT, "second", i);
+        kernel_close(run, (double)average[i], a[i], 4.0 * FLOAT, "average", i);
+    }
+}
+
+static void test_optimizer(void **state)
+{
+    (void)state;
+    kernel_sweep(CASES, check_optimizer);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gather),
+        cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_optimizer),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,215 @@
+/* The planner's choices on disk: kept, found again, and believed only when nothing is wrong with them. */
+#include "host/base/file.h"
+#include "tests/gpu/plan_shapes.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct cache {
+    char folder[64], file[192];
+    struct conv_geometry geometry;
+};
+
+static bool is_cached(struct cache *cache, struct conv_options options)
+{
+    size_t workspace;
+    options.cache_folder = cache->folder;
+    struct conv_planner *planner = plan_open(&plan_profiles[PLAN_H100], &options);
+    struct conv_plan_info info = plan_make(planner, CONV_FORWARD, &cache->geometry, &workspace);
+    conv_planner_close(planner);
+    return info.cached;
+}
+
+/* The only file there, by the system's own listing. */
+static void find_file(struct cache *cache)
+{
+    char command[128];
+    snprintf(command, sizeof command, "ls -A %s", cache->folder);
+    FILE *listing = popen(command, "r");
+    char name[64], second[64];
+    assert_non_null(listing);
+    assert_int_equal(fscanf(listing, "%63s", name), 1);
+    assert_int_not_equal(fscanf(listing, "%63s", second), 1);
+    pclose(listing);
+    snprintf(cache->file, sizeof cache->file, "%s/%s", cache->folder, name);
+}
+
+static void cache_open(struct cache *cache, struct conv_geometry geometry)
+{
+    *cache = (struct cache){.folder = "/tmp/nasrun-plans-XXXXXX", .geometry = geometry};
+    assert_non_null(mkdtemp(cache->folder));
+    assert_false(is_cached(cache, plan_options(CUDA_BF16)));
+    find_file(cache);
+}
+
+static void cache_close(struct cache *cache)
+{
+    unlink(cache->file);
+    assert_int_equal(rmdir(cache->folder), 0);
+}
+
+static void overwrite(const char *path, const char *data, size_t length)
+{
+    FILE *out = fopen(path, "wb");
+    assert_non_null(out);
+    assert_int_equal(fwrite(data, 1, length, out), length);
+    assert_int_equal(fclose(out), 0);
+}
+
+static void test_choices_are_kept(void **state)
+{
+    (void)state;
+    struct cache cache;
+    struct stat about;
+    size_t workspace[2];
+    cache_open(&cache, plan_square(8, 16, 8, 16, 3, 1));
+    assert_int_equal(stat(cache.file, &about), 0);
+    assert_int_equal(about.st_mode & 0777, 0600);
+    assert_true(is_cached(&cache, plan_options(CUDA_BF16)));
+
+    struct conv_options options = plan_options(CUDA_BF16);
+    struct conv_plan_info info[2];
+    for (int cached = 0; cached < 2; cached++) {
+        options.cache_folder = cached ? cache.folder : NULL;
+        struct conv_planner *planner = plan_open(&plan_profiles[PLAN_H100], &options);
+        info[cached] = plan_make(planner, CONV_FORWARD, &cache.geometry, &workspace[cached]);
+        conv_planner_close(planner);
+    }
+    assert_int_equal(info[0].engine, info[1].engine);
+    assert_int_equal(info[0].tensor_core, info[1].tensor_core);
+    assert_int_equal(info[0].compiled, info[1].compiled);
+    assert_int_equal(workspace[0], workspace[1]);
+    cache_close(&cache);
+}
+
+static void test_other_settings_are_other_choices(void **state)
+{
+    (void)state;
+    struct cache cache;
+    cache_open(&cache, plan_square(8, 16, 8, 16, 3, 1));
+    struct conv_options changed = plan_options(CUDA_BF16);
+    changed.deterministic = false;
+    assert_false(is_cached(&cache, changed));
+    assert_true(is_cached(&cache, plan_options(CUDA_BF16)));
+    char command[128];
+    snprintf(command, sizeof command, "rm -f %s/*.plan", cache.folder);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(rmdir(cache.folder), 0);
+}
+
+/* What follows the last `mark`; fails where there is none. */
+static char *find_last(char *data, size_t length, const char *mark)
+{
+    size_t size = strlen(mark);
+    for (char *place = data + length - size; place >= data; place--)
+        if (memcmp(place, mark, size) == 0)
+            return place + size;
+    fail_msg("no \"%s\" in a cached plan", mark);
+    return NULL;
+}
+
+static void test_damaged_files_are_not_believed(void **state)
+{
+    (void)state;
+    struct cache cache;
+    struct error err = {0};
+    char *data;
+    size_t length;
+    cache_open(&cache, plan_square(8, 16, 8, 16, 3, 1));
+    if (file_read(cache.file, &data, &length, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    for (size_t i = 0; i < 60; i++) { /* bits all over the file, its head too */
+        size_t place = i < 20 ? i : i * (length - 1) / 59;
+        data[place] ^= (char)(1 << i % 8);
+        overwrite(cache.file, data, length);
+        if (is_cached(&cache, plan_options(CUDA_BF16)))
+            fail_msg("a file with a bit flipped in byte %zu of %zu was believed", place, length);
+        data[place] ^= (char)(1 << i % 8);
+    }
+    find_last(data, length, "\nengine ")[0] ^= 1; /* another digit: nothing but the checksum can tell */
+    overwrite(cache.file, data, length);
+    assert_false(is_cached(&cache, plan_options(CUDA_BF16)));
+    find_last(data, length, "\nengine ")[0] ^= 1;
+    static const size_t cuts[] = {0, 1, 13, 40};
+    for (size_t i = 0; i < 4 + 2; i++) {
+        overwrite(cache.file, data, i < 4 ? cuts[i] : i == 4 ? length / 2 : length - 1);
+        assert_false(is_cached(&cache, plan_options(CUDA_BF16)));
+    }
+    /* Each refusal wrote a good file in the place of the bad one. */
+    assert_true(is_cached(&cache, plan_options(CUDA_BF16)));
+    overwrite(cache.file, data, length);
+    assert_true(is_cached(&cache, plan_options(CUDA_BF16)));
+    free(data);
+    cache_close(&cache);
+}
+
+/* cuDNN itself accepts a plan with a bit flipped inside its code, which a depthwise convolution's file holds.
+ */
+static void test_altered_code_is_not_believed(void **state)
+{
+    (void)state;
+    struct cache cache;
+    struct error err = {0};
+    char *data;
+    size_t length;
+    cache_open(&cache, plan_square(8, 16, 8, 16, 3, 16));
+    assert_true(is_cached(&cache, plan_options(CUDA_BF16)));
+    if (file_read(cache.file, &data, &length, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    char *code = find_last(data, length, "\"cubin\":\"");
+    assert_true(code + 20000 < data + length);
+    code[10000] = code[10000] == 'A' ? 'B' : 'A';
+    overwrite(cache.file, data, length);
+    assert_false(is_cached(&cache, plan_options(CUDA_BF16)));
+    free(data);
+    cache_close(&cache);
+}
+
+static void test_files_open_to_others_are_not_believed(void **state)
+{
+    (void)state;
+    struct cache cache;
+    char moved[256];
+    cache_open(&cache, plan_square(8, 16, 8, 16, 3, 1));
+    assert_int_equal(chmod(cache.file, 0640), 0);
+    assert_false(is_cached(&cache, plan_options(CUDA_BF16)));
+    assert_true(is_cached(&cache, plan_options(CUDA_BF16)));
+
+    snprintf(moved, sizeof moved, "%s.moved", cache.file);
+    assert_int_equal(rename(cache.file, moved), 0);
+    assert_int_equal(symlink(moved, cache.file), 0);
+    assert_false(is_cached(&cache, plan_options(CUDA_BF16)));
+    unlink(moved);
+    cache_close(&cache);
+}
+
+static void test_a_folder_that_cannot_be_is_no_error(void **state)
+{
+    (void)state;
+    struct conv_options options = plan_options(CUDA_BF16);
+    options.cache_folder = "/proc/nasrun/plans";
+    struct conv_planner *planner = plan_open(&plan_profiles[PLAN_H100], &options);
+    const struct conv_geometry geometry = plan_square(8, 16, 8, 16, 3, 1);
+    size_t workspace;
+    assert_false(plan_make(planner, CONV_FORWARD, &geometry, &workspace).cached);
+    conv_planner_close(planner);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_choices_are_kept),
+        cmocka_unit_test(test_other_settings_are_other_choices),
+        cmocka_unit_test(test_damaged_files_are_not_believed),
+        cmocka_unit_test(test_altered_code_is_not_believed),
+        cmocka_unit_test(test_files_open_to_others_are_not_believed),
+        cmocka_unit_test(test_a_folder_that_cannot_be_is_no_error),
+    };
+    return cmocka_run_group_tests(tests, plan_load_driver, NULL);
+}

@@ -1,0 +1,322 @@
+/* How a planner chooses on a device that is there: candidates are run, those that cuDNN refuses are passed
+ * over, of the others the fastest is taken, nothing leaks. The device is a double: it plans with the real
+ * cuDNN for a described H100, and runs nothing but answers as each test tells it. The functions below stand
+ * in the place of the libraries' own, which are reached through RTLD_NEXT. */
+#include "cuda/conv.h"
+#include "host/base/file.h"
+
+#include <dlfcn.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { MAX_PLANS = 32, NEVER = 1 << 30, RUNS_TIMED_TOGETHER = 4 };
+
+/* What the double shall do, and what it was asked. Reset before each test. */
+static struct double_device {
+    char *description;
+    cudnnBackendDescriptor_t properties; /* of the planner under test */
+    float milliseconds[MAX_PLANS]; /* of RUNS_TIMED_TOGETHER runs of plan 1, 2, ... in order of their making;
+                                      0: refused */
+    int32_t allocations_before_failure, failing_allocations;
+    bool broken; /* whatever waits for the device fails */
+    int32_t plans, executions, allocations, refused_allocations, alive, events;
+} world;
+
+/* ---- cuDNN ---- */
+
+typedef cudnnStatus_t set_attribute(cudnnBackendDescriptor_t, cudnnBackendAttributeName_t,
+                                    cudnnBackendAttributeType_t, int64_t, const void *);
+
+/* Where a real device would be named, the description is put in its place. */
+cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor, cudnnBackendAttributeName_t name,
+                                       cudnnBackendAttributeType_t type, int64_t count, const void *value)
+{
+    set_attribute *real = NULL;
+    void *symbol = dlsym(RTLD_NEXT, "cudnnBackendSetAttribute");
+    memcpy(&real, &symbol, sizeof real);
+    if (name == CUDNN_ATTR_OPERATIONGRAPH_HANDLE)
+        return CUDNN_STATUS_SUCCESS;
+    if (name == CUDNN_ATTR_DEVICEPROP_DEVICE_ID) {
+        world.properties = descriptor;
+        return real(descriptor, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
+                    (int64_t)strlen(world.description), world.description);
+    }
+    if (name == CUDNN_ATTR_EXECUTION_PLAN_HANDLE)
+        return real(descriptor, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+                    &world.properties);
+    if (name == CUDNN_ATTR_ENGINEHEUR_MODE) {
+        cudnnStatus_t status = real(descriptor, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP,
+                                    CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &world.properties);
+        if (status != CUDNN_STATUS_SUCCESS)
+            return status;
+    }
+    world.plans += name == CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG;
+    return real(descriptor, name, type, count, value);
+}
+
+static float time_of_plan(void)
+{
+    return world.plans <= MAX_PLANS ? world.milliseconds[world.plans - 1] : 0;
+}
+
+cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
+                                  cudnnBackendDescriptor_t pack)
+{
+    assert_non_null(handle);
+    assert_non_null(plan);
+    assert_non_null(pack);
+    world.executions++;
+    return time_of_plan() > 0 ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_EXECUTION_FAILED;
+}
+
+cudnnStatus_t cudnnGetStream(cudnnHandle_t handle, cudaStream_t *stream)
+{
+    assert_non_null(handle);
+    *stream = NULL;
+    return CUDNN_STATUS_SUCCESS;
+}
+
+/* ---- CUDA ---- */
+
+cudaError_t cudaMalloc(void **memory, size_t size)
+{
+    int32_t place = world.allocations++ - world.allocations_before_failure;
+    *memory = NULL;
+    if (place >= 0 && place < world.failing_allocations) {
+        world.refused_allocations++;
+        return cudaErrorMemoryAllocation;
+    }
+    *memory = malloc(size);
+    world.alive++;
+    return cudaSuccess;
+}
+
+cudaError_t cudaFree(void *memory)
+{
+    world.alive -= memory != NULL;
+    free(memory);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void *memory, int value, size_t size, cudaStream_t stream)
+{
+    (void)stream;
+    memset(memory, value, size);
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t *event)
+{
+    *event = malloc(1);
+    world.events++;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event)
+{
+    free(event);
+    world.events--;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
+{
+    (void)stream;
+    assert_non_null(event);
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event)
+{
+    assert_non_null(event);
+    return world.broken ? cudaErrorIllegalAddress : cudaSuccess;
+}
+
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end)
+{
+    assert_ptr_not_equal(begin, end);
+    *milliseconds = time_of_plan();
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetLastError(void)
+{
+    return cudaSuccess;
+}
+
+/* ---- tests ---- */
+
+static int reset(void **state)
+{
+    (void)state;
+    struct error err;
+    size_t length;
+    world = (struct double_device){.allocations_before_failure = NEVER, .failing_allocations = NEVER};
+    if (file_read("tests/gpu/devices/h100.json", &world.description, &length, &err) != ST_OK)
+        return -1;
+    world.description[strcspn(world.description, "\n")] = '\0';
+    for (int32_t i = 0; i < MAX_PLANS; i++)
+        world.milliseconds[i] = 8;
+    return 0;
+}
+
+static int check_nothing_is_left(void **state)
+{
+    (void)state;
+    free(world.description);
+    return world.alive == 0 && world.events == 0 ? 0 : -1;
+}
+
+/* Plans one convolution; *info is what was chosen. */
+static enum status choose(enum conv_kind kind, int32_t timed, const char *cache, struct conv_plan_info *info,
+                          struct error *err)
+{
+    int device;
+    const struct conv_options options = {.type = CUDA_BF16,
+                                         .deterministic = true,
+                                         .workspace_limit = CONV_WORKSPACE_LIMIT,
+                                         .timed = timed,
+                                         .cache_folder = cache};
+    const struct conv_window window = {3, 3, 1, 1, 1, 1};
+    const struct shape image = {128, 64, 32, 32};
+    struct conv_geometry geometry;
+    struct conv_planner *planner;
+    const struct conv_plan *plan;
+    *err = (struct error){0};
+    conv_geometry_of(image, image, &window, &geometry);
+    /* The handle is only handed through. */
+    if (conv_planner_open((cudnnHandle_t)(void *)&device, 0, &options, &planner, err) != ST_OK)
+        fail_msg("%s", err->message);
+    enum status st = conv_planner_plan(planner, kind, &geometry, &plan, err);
+    if (st == ST_OK)
+        *info = conv_plan_describe(plan);
+    conv_planner_close(planner);
+    return st;
+}
+
+static void choose_well(enum conv_kind kind, int32_t timed, const char *cache, struct conv_plan_info *info)
+{
+    struct error err;
+    if (choose(kind, timed, cache, info, &err) != ST_OK)
+        fail_msg("%s", err.message);
+}
+
+static void test_the_first_that_runs_is_taken(void **state)
+{
+    (void)state;
+    struct conv_plan_info first, third;
+    choose_well(CONV_FORWARD, 1, NULL, &first);
+    assert_int_equal(world.plans, 1);
+    assert_int_equal(world.executions, 1);
+    world.plans = 0;
+    world.milliseconds[0] = world.milliseconds[1] = 0;
+    choose_well(CONV_FORWARD, 0, NULL, &third);
+    assert_int_equal(world.plans, 3);
+    assert_int_not_equal(first.rank, third.rank);
+    assert_true(third.seconds == 0.0);
+}
+
+static void test_the_fastest_of_the_timed_is_taken(void **state)
+{
+    (void)state;
+    static const float times[] = {4, 0, 1, 2, 3, 0.5f}; /* the second doesn't run, the sixth is not asked */
+    struct conv_plan_info info;
+    memcpy(world.milliseconds, times, sizeof times);
+    choose_well(CONV_BACKWARD_DATA, 4, NULL, &info);
+    assert_int_equal(world.plans, 5);
+    assert_float_equal(info.seconds, 1e-3 / RUNS_TIMED_TOGETHER, 1e-9);
+    assert_true(info.tensor_core);
+}
+
+static void test_none_runs(void **state)
+{
+    (void)state;
+    struct conv_plan_info info;
+    struct error err;
+    memset(world.milliseconds, 0, sizeof world.milliseconds);
+    assert_int_equal(choose(CONV_FORWARD, 1, NULL, &info, &err), ST_DEVICE);
+    assert_non_null(
+        strstr(err.message, "convolution of 128 x 32 x 32 x 64 (NHWC) by 64 kernels of 3 x 3 x 64"));
+    assert_non_null(strstr(err.message, "CUDNN_STATUS_EXECUTION_FAILED"));
+    assert_true(world.plans > 10); /* not before all were tried */
+}
+
+static void test_without_memory_the_choice_is_untried(void **state)
+{
+    (void)state;
+    for (world.allocations_before_failure = 0; world.allocations_before_failure < 3;
+         world.allocations_before_failure++) {
+        struct conv_plan_info info;
+        world.plans = world.allocations = world.executions = 0;
+        choose_well(CONV_FORWARD, 4, NULL, &info);
+        assert_int_equal(world.plans, 1);
+        assert_int_equal(world.executions, 0);
+        assert_int_equal(world.alive, 0);
+    }
+}
+
+static void test_without_room_for_its_workspace_another_is_taken(void **state)
+{
+    (void)state;
+    struct conv_plan_info roomy, tight;
+    choose_well(CONV_BACKWARD_WEIGHTS, 1, NULL, &roomy);
+    assert_int_equal(world.allocations, 4); /* x, kernel, y, workspace */
+    world.plans = world.allocations = 0;
+    world.allocations_before_failure = 3;
+    world.failing_allocations = 1;
+    choose_well(CONV_BACKWARD_WEIGHTS, 1, NULL, &tight);
+    assert_int_equal(world.refused_allocations, 1);
+    assert_int_equal(world.plans, 2);
+    assert_int_not_equal(roomy.rank, tight.rank);
+}
+
+static void test_a_broken_device_ends_it(void **state)
+{
+    (void)state;
+    struct conv_plan_info info;
+    struct error err;
+    world.broken = true;
+    assert_int_equal(choose(CONV_FORWARD, 4, NULL, &info, &err), ST_DEVICE);
+    assert_non_null(strstr(err.message, "run a convolution"));
+    assert_int_equal(world.plans, 1);
+}
+
+static void test_a_kept_choice_needs_no_trial(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/nasrun-choice-XXXXXX", command[64];
+    struct conv_plan_info made, kept;
+    assert_non_null(mkdtemp(folder));
+    world.milliseconds[1] = 2;
+    choose_well(CONV_FORWARD, 3, folder, &made);
+    world.plans = world.executions = 0;
+    choose_well(CONV_FORWARD, 3, folder, &kept);
+    assert_int_equal(world.plans, 0);
+    assert_int_equal(world.executions, 0);
+    assert_true(kept.cached);
+    assert_int_equal(kept.engine, made.engine);
+    assert_true(kept.seconds == made.seconds && kept.seconds > 0);
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_the_first_that_runs_is_taken, reset, check_nothing_is_left),
+        cmocka_unit_test_setup_teardown(test_the_fastest_of_the_timed_is_taken, reset, check_nothing_is_left),
+        cmocka_unit_test_setup_teardown(test_none_runs, reset, check_nothing_is_left),
+        cmocka_unit_test_setup_teardown(test_without_memory_the_choice_is_untried, reset,
+                                        check_nothing_is_left),
+        cmocka_unit_test_setup_teardown(test_without_room_for_its_workspace_another_is_taken, reset,
+                                        check_nothing_is_left),
+        cmocka_unit_test_setup_teardown(test_a_broken_device_ends_it, reset, check_nothing_is_left),
+        cmocka_unit_test_setup_teardown(test_a_kept_choice_needs_no_trial, reset, check_nothing_is_left),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

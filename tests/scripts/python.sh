@@ -1,0 +1,20 @@
+#!/bin/sh
+# A run's files as Python reads them: the model by safetensors, the report by scikit-learn's classification_report. The
+# packages go to build/venv once; without them, and without a network to get them, this is skipped.
+. tests/support/script.sh
+venv=build/venv
+if ! "$venv/bin/python" -c 'import numpy, safetensors, sklearn' 2>/dev/null; then
+    if ! { python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check safetensors numpy scikit-learn; } \
+        >"$work/log" 2>&1; then
+        skip "model.safetensors and report.txt were compared with NOTHING: $(tail -n 1 "$work/log")"
+        finish
+    fi
+fi
+make_data "$work/data"
+make_job "$work/job.cfg" "$work/data"
+run=$work/run
+"$bin/nasrun" "$work/job.cfg" budget.steps=400 output.dir="$run" output.plots=false >"$work/log" 2>&1 ||
+    fail "nasrun: $(tail -n 1 "$work/log")"
+check "model.safetensors" "$venv/bin/python" tests/python/check_safetensors.py "$run/model.safetensors"
+check "report.txt" "$venv/bin/python" tests/python/check_report.py "$run"
+finish

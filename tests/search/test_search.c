@@ -1,0 +1,354 @@
+/* Search strategies: proposals are functions of what was observed, and keep what search.h promises. No
+ * network is trained here: scores are made up. */
+#include "host/net/cost.h"
+#include "host/net/serialise.h"
+#include "host/net/start.h"
+#include "host/search/search.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static char *const STRATEGIES[] = {"bayesian", "greedy", "random"};
+enum { STRATEGY_COUNT = 3, HISTORY = 14 };
+
+static const struct search_limits NO_LIMITS = {.max_seconds_per_image = INFINITY};
+
+static struct job_search job_of(const char *strategy, double random_share)
+{
+    return (struct job_search){
+        .strategy = (char *)strategy,
+        .morphs = {.count = 5, .items = {"deepen", "widen", "add_skip", "concat_skip", "kernel"}},
+        .max_morphs = 2,
+        .beta = 2.5,
+        .skip_weight = 1.0,
+        .random_share = random_share};
+}
+
+static struct search *new_search(const char *strategy, double random_share)
+{
+    struct error err;
+    struct search *search;
+    const struct job_search job = job_of(strategy, random_share);
+    assert_int_equal(search_new(&job, 3, &search, &err), ST_OK);
+    return search;
+}
+
+static void observe(struct search *search, int32_t id, int32_t parent, const struct graph *graph,
+                    double score)
+{
+    struct error err;
+    assert_int_equal(search_observe(search, id, parent, graph, score, 1.0 - score, &err), ST_OK);
+}
+
+static void observe_start(struct search *search, double score)
+{
+    struct graph start = {0};
+    struct error err;
+    const struct shape image = {0, 1, 12, 12};
+    assert_int_equal(start_make(&start, "lean", 8, image, 4, &err), ST_OK);
+    observe(search, 0, -1, &start, score);
+    graph_free(&start);
+}
+
+static void propose(struct search *search, int32_t id, const struct search_limits *limits,
+                    struct proposal *proposal)
+{
+    struct error err;
+    if (search_propose(search, id, limits, proposal, &err) != ST_OK)
+        fail_msg("%s", err.message);
+}
+
+/* A score that depends on nothing but the id; every fifth one has failed. */
+static double score_of(int32_t id)
+{
+    return id % 5 == 4 ? NAN
+                       : 0.5 + 0.4 * (double)random_unit(random_draw(1, RANDOM_TEST, (uint64_t)id, 0).v[0]);
+}
+
+/* The start and proposals 1 .. HISTORY - 1 with their scores. */
+static struct search *search_with_history(const char *strategy)
+{
+    struct search *search = new_search(strategy, 0.2);
+    observe_start(search, 0.5);
+    for (int32_t id = 1; id < HISTORY; id++) {
+        struct proposal proposal;
+        propose(search, id, &NO_LIMITS, &proposal);
+        observe(search, id, proposal.parent, &proposal.graph, score_of(id));
+        proposal_free(&proposal);
+    }
+    return search;
+}
+
+static void assert_same_proposal(const struct proposal *a, const struct proposal *b)
+{
+    assert_int_equal(a->parent, b->parent);
+    assert_int_equal(a->morph_count, b->morph_count);
+    for (int32_t i = 0; i < a->morph_count; i++) {
+        assert_string_equal(a->operations[i], b->operations[i]);
+        assert_memory_equal(&a->morphs[i], &b->morphs[i], sizeof(a->morphs[i]));
+    }
+    assert_true(graph_fingerprint(&a->graph) == graph_fingerprint(&b->graph));
+    assert_true(a->mean == b->mean || (isnan(a->mean) && isnan(b->mean)));
+}
+
+/* A resumed run observes the same models anew and must propose the same; and asking is free of effects. */
+static void test_functions_of_history(void **state)
+{
+    (void)state;
+    for (int s = 0; s < STRATEGY_COUNT; s++) {
+        struct search *grown = search_with_history(STRATEGIES[s]);
+        struct search *resumed = new_search(STRATEGIES[s], 0.2);
+        assert_int_equal(search_count(grown), HISTORY);
+        for (int32_t i = 0; i < HISTORY; i++) {
+            const struct search_model *model = search_at(grown, i);
+            assert_int_equal(search_observe(resumed, model->id, model->parent, &model->graph, model->score,
+                                            model->loss, &(struct error){0}),
+                             ST_OK);
+        }
+        int differ = 0;
+        for (int32_t id = HISTORY; id < HISTORY + 6; id++) {
+            struct proposal first, again, other, next;
+            propose(grown, id, &NO_LIMITS, &first);
+            propose(grown, id, &NO_LIMITS, &again);
+            propose(resumed, id, &NO_LIMITS, &other);
+            propose(grown, id + 1, &NO_LIMITS, &next);
+            assert_same_proposal(&first, &again);
+            assert_same_proposal(&first, &other);
+            differ += graph_fingerprint(&first.graph) != graph_fingerprint(&next.graph);
+            proposal_free(&first);
+            proposal_free(&again);
+            proposal_free(&other);
+            proposal_free(&next);
+        }
+        assert_true(differ > 0); /* another id draws other numbers */
+        search_free(grown);
+        search_free(resumed);
+    }
+}
+
+/* Every proposal is a new network, made from a kept parent by the morphs it names. */
+static void test_proposals_are_what_they_say(void **state)
+{
+    (void)state;
+    for (int s = 0; s < STRATEGY_COUNT; s++) {
+        struct search *search = search_with_history(STRATEGIES[s]);
+        for (int32_t i = 0; i < HISTORY; i++)
+            for (int32_t j = 0; j < i; j++)
+                assert_true(search_at(search, i)->fingerprint != search_at(search, j)->fingerprint);
+        for (int32_t id = HISTORY; id < HISTORY + 10; id++) {
+            struct proposal proposal;
+            struct graph graph = {0};
+            struct error err;
+            propose(search, id, &NO_LIMITS, &proposal);
+            const struct search_model *parent = search_find(search, proposal.parent);
+            assert_non_null(parent);
+            assert_true(parent->is_parent);
+            assert_false(isnan(parent->score));
+            assert_in_range(proposal.morph_count, 1, 2);
+            assert_int_equal(graph_copy(&graph, &parent->graph, &err), ST_OK);
+            for (int32_t i = 0; i < proposal.morph_count; i++) {
+                struct graph child = {0};
+                struct remap_list remaps = {0};
+                assert_int_equal(morph_apply(&proposal.morphs[i], &graph, 0, 0, &child, &remaps, &err),
+                                 ST_OK);
+                remap_list_free(&remaps);
+                graph_free(&graph);
+                graph = child;
+            }
+            assert_true(graph_fingerprint(&graph) == graph_fingerprint(&proposal.graph));
+            graph_free(&graph);
+            proposal_free(&proposal);
+        }
+        search_free(search);
+    }
+}
+
+/* With a share of 1 every strategy is chance; with 0 greedy only ever takes the best parent. */
+static void test_random_share(void **state)
+{
+    enum { ASKED = 200 };
+    struct search *chance = search_with_history("random");
+    struct search *mixed[3] = {new_search("greedy", 1.0), new_search("greedy", 0.5),
+                               new_search("greedy", 0.0)};
+    int other_parent[3] = {0};
+    (void)state;
+    for (int k = 0; k < 3; k++)
+        for (int32_t i = 0; i < HISTORY; i++) {
+            const struct search_model *model = search_at(chance, i);
+            assert_int_equal(search_observe(mixed[k], model->id, model->parent, &model->graph, model->score,
+                                            model->loss, &(struct error){0}),
+                             ST_OK);
+        }
+    int32_t best = search_best(chance, &NO_LIMITS)->id;
+    for (int32_t id = HISTORY; id < HISTORY + ASKED; id++) {
+        struct proposal expected;
+        propose(chance, id, &NO_LIMITS, &expected);
+        for (int k = 0; k < 3; k++) {
+            struct proposal proposal;
+            propose(mixed[k], id, &NO_LIMITS, &proposal);
+            other_parent[k] += proposal.parent != best;
+            if (k == 0)
+                assert_same_proposal(&proposal, &expected);
+            proposal_free(&proposal);
+        }
+        proposal_free(&expected);
+    }
+    /* one of eight parents is the best: 7/8 of the random half go elsewhere, with five deviations of room */
+    double expected = 0.5 * 7.0 / 8.0, deviation = sqrt(expected * (1 - expected) / ASKED);
+    assert_true(fabs(other_parent[1] / (double)ASKED - expected) < 5 * deviation);
+    assert_int_equal(other_parent[2], 0);
+    search_free(chance);
+    for (int k = 0; k < 3; k++)
+        search_free(mixed[k]);
+}
+
+static void test_limits(void **state)
+{
+    (void)state;
+    for (int s = 0; s < STRATEGY_COUNT; s++) {
+        struct search *search = search_with_history(STRATEGIES[s]);
+        const struct graph *start = &search_at(search, 0)->graph;
+        int64_t parameters = cost_of_graph(start).parameters;
+        double seconds = cost_seconds(start, 1e9, 1e9);
+        const struct search_limits by_parameters = {.max_parameters = parameters + parameters / 4,
+                                                    .max_seconds_per_image = INFINITY};
+        const struct search_limits by_seconds = {
+            .max_seconds_per_image = 1.2 * seconds, .flops = 1e9, .bytes = 1e9};
+        const struct search_limits too_small = {.max_parameters = 10, .max_seconds_per_image = INFINITY};
+        struct proposal proposal;
+        struct error err = {0};
+        int excluded = 0;
+        for (int32_t i = 0; i < HISTORY; i++)
+            excluded += !search_admits(&by_seconds, &search_at(search, i)->graph) ||
+                        !search_admits(&by_parameters, &search_at(search, i)->graph);
+        assert_true(excluded > 0); /* the limits bite */
+        for (int32_t id = HISTORY; id < HISTORY + 10; id++) {
+            propose(search, id, &by_parameters, &proposal);
+            assert_true(cost_of_graph(&proposal.graph).parameters <= by_parameters.max_parameters);
+            proposal_free(&proposal);
+            propose(search, id, &by_seconds, &proposal);
+            assert_true(cost_seconds(&proposal.graph, 1e9, 1e9) <= 1.2 * seconds);
+            proposal_free(&proposal);
+        }
+        assert_int_equal(search_propose(search, HISTORY, &too_small, &proposal, &err), ST_RANGE);
+        assert_true(strlen(err.message) > 0);
+        assert_null(search_best(search, &too_small));
+        search_free(search);
+    }
+}
+
+static void test_best(void **state)
+{
+    struct search *search = new_search("greedy", 0.0);
+    struct proposal proposal;
+    struct error err;
+    (void)state;
+    assert_null(search_best(search, &NO_LIMITS));
+    observe_start(search, 0.7);
+    propose(search, 1, &NO_LIMITS, &proposal);
+    assert_int_equal(search_observe(search, 1, 0, &proposal.graph, 0.8, 0.5, &err), ST_OK);
+    proposal_free(&proposal);
+    propose(search, 2, &NO_LIMITS, &proposal);
+    assert_int_equal(proposal.parent, 1);
+    assert_int_equal(search_observe(search, 2, 1, &proposal.graph, 0.8, 0.4, &err), ST_OK);
+    proposal_free(&proposal);
+    assert_int_equal(search_best(search, &NO_LIMITS)->id, 2); /* as accurate, with a lower loss */
+    propose(search, 3, &NO_LIMITS, &proposal);
+    assert_int_equal(proposal.parent, 2);
+    assert_int_equal(search_observe(search, 3, 2, &proposal.graph, NAN, NAN, &err), ST_OK);
+    proposal_free(&proposal);
+    assert_int_equal(search_best(search, &NO_LIMITS)->id, 2);
+    /* beyond the limits the best is no more */
+    const struct search_limits small = {.max_parameters =
+                                            cost_of_graph(&search_at(search, 0)->graph).parameters,
+                                        .max_seconds_per_image = INFINITY};
+    const struct search_model *within = search_best(search, &small);
+    assert_non_null(within);
+    assert_true(cost_of_graph(&within->graph).parameters <= small.max_parameters);
+    search_free(search);
+}
+
+/* What failed is neither a parent nor proposed again. */
+static void test_failed_models(void **state)
+{
+    (void)state;
+    for (int s = 0; s < STRATEGY_COUNT; s++) {
+        struct search *search = new_search(STRATEGIES[s], 0.2);
+        observe_start(search, 0.5);
+        for (int32_t id = 1; id <= 30; id++) {
+            struct proposal proposal;
+            propose(search, id, &NO_LIMITS, &proposal);
+            assert_int_equal(proposal.parent, 0);
+            for (int32_t i = 0; i < search_count(search); i++)
+                assert_true(graph_fingerprint(&proposal.graph) != search_at(search, i)->fingerprint);
+            observe(search, id, 0, &proposal.graph, NAN);
+            assert_false(search_at(search, id)->is_parent);
+            proposal_free(&proposal);
+        }
+        search_free(search);
+    }
+}
+
+static void test_parents_are_the_best(void **state)
+{
+    struct search *search = search_with_history("random");
+    int parents = 0;
+    double worst_parent = INFINITY, best_other = -INFINITY;
+    (void)state;
+    for (int32_t i = 0; i < HISTORY; i++) {
+        const struct search_model *model = search_at(search, i);
+        parents += model->is_parent;
+        if (model->is_parent)
+            worst_parent = fmin(worst_parent, model->score);
+        else if (!isnan(model->score))
+            best_other = fmax(best_other, model->score);
+    }
+    assert_int_equal(parents, SEARCH_PARENTS);
+    assert_true(worst_parent >= best_other);
+    assert_true(isfinite(best_other)); /* some are none */
+    assert_null(search_find(search, 999));
+    search_free(search);
+}
+
+static void test_refusals(void **state)
+{
+    struct search *search;
+    struct proposal proposal;
+    struct error err = {0};
+    (void)state;
+    struct job_search job = job_of("psychic", 0.2);
+    assert_int_equal(search_new(&job, 1, &search, &err), ST_RANGE);
+    assert_null(search);
+    assert_non_null(strstr(err.message, "psychic"));
+    job = job_of("greedy", 0.2);
+    job.morphs.items[1] = "widdle";
+    assert_int_equal(search_new(&job, 1, &search, &err), ST_RANGE);
+    assert_null(search);
+    assert_non_null(strstr(err.message, "widdle"));
+    for (int s = 0; s < STRATEGY_COUNT; s++) { /* nothing to grow from */
+        search = new_search(STRATEGIES[s], 0.2);
+        assert_int_equal(search_propose(search, 0, &NO_LIMITS, &proposal, &err), ST_RANGE);
+        search_free(search);
+    }
+    search_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_functions_of_history),
+        cmocka_unit_test(test_proposals_are_what_they_say),
+        cmocka_unit_test(test_random_share),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_best),
+        cmocka_unit_test(test_failed_models),
+        cmocka_unit_test(test_parents_are_the_best),
+        cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

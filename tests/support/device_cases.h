@@ -1,0 +1,18 @@
+/* Programs that every device is compared on. */
+#ifndef NASRUN_TESTS_SUPPORT_DEVICE_CASES_H
+#define NASRUN_TESTS_SUPPORT_DEVICE_CASES_H
+
+#include "tests/support/device_compare.h"
+
+typedef void device_case_compare(const struct device_case *c, struct device_tally *tally);
+
+/* Training and evaluation of that many random graphs, which hold every kind of operation; fails when one was
+ * never compared or only had zeros as results. */
+void device_cases_random_graphs(int32_t graphs, device_case_compare *compare);
+
+/* That many trainings of image, convolution, convolution, dense layer, of awkward shapes: groups that don't
+ * fill blocks, depthwise, wide kernels, padding, strides. The second convolution has gradients of data and
+ * weights. */
+void device_cases_convolutions(int32_t convolutions, device_case_compare *compare);
+
+#endif

@@ -1,0 +1,42 @@
+/* A device against the reference, operation by operation: before each operation both get the same inputs, so
+ * what is compared is the rounding of one operation, and a tolerance can be derived from its length and from
+ * what the device stores. */
+#ifndef NASRUN_TESTS_SUPPORT_DEVICE_COMPARE_H
+#define NASRUN_TESTS_SUPPORT_DEVICE_COMPARE_H
+
+#include "tests/support/device_session.h"
+
+/* What has been compared so far. */
+struct device_tally {
+    int32_t ops[PROG_OP_KIND_COUNT];
+    int32_t alive[PROG_OP_KIND_COUNT]; /* of these: with a result that is not all zeros */
+};
+
+struct device_case {
+    const struct graph *graph;
+    struct lower_options options;
+    int32_t images; /* in the data set; steps read them in shuffled order */
+    int32_t valid;  /* rows that count, 1 .. options.batch */
+    int32_t steps;
+    struct augment augment;
+    enum optimizer_kind optimizer;
+    bool use_average; /* evaluation only */
+    uint64_t seed;
+};
+
+/* The device, and what only its own tests know of it. */
+struct device_under_test {
+    const struct device_ops *ops;
+    double rounding; /* of a stored activation or kernel, relative: 0 for float, 2^-8 for bf16 */
+    /* Makes what the operation has to write NaN, and all scratch. */
+    void (*poison)(struct device_session *session, int32_t op);
+    /* Fails the test unless lanes beyond the channels of an activation or vector are zeros. */
+    void (*check_padding)(struct device_session *session, int32_t tensor);
+};
+
+/* Runs the steps on both devices. Fails the test at the first value outside the tolerance, naming seed,
+ * operation and place. */
+void device_compare(const struct device_under_test *kind, const struct device_case *c,
+                    struct device_tally *tally);
+
+#endif

@@ -1,0 +1,213 @@
+/* Inheritance on the reference and the CPU device: children answer as their parents, and what does not is
+ * refused. */
+#include "host/train/inherit.h"
+#include "tests/support/tiny_task.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct device_ops *const DEVICES[] = {&ref_device_ops, &cpu_device_ops};
+enum { DEVICE_COUNT = 2 };
+
+/* The tiny graph's layers: 1 conv, 2 batch norm, 3 relu, 4 max pool, 5 dense. Later morphs may name layers
+ * that earlier ones have kept. */
+static const struct morph CHAIN[] = {
+    {.kind = MORPH_WIDEN, .a = 1, .amount = 8},
+    {.kind = MORPH_DEEPEN, .a = 3, .variant = DEEPEN_CONV_RELU, .amount = 3},
+    {.kind = MORPH_KERNEL, .a = 1, .amount = 2},
+    {.kind = MORPH_DEEPEN, .a = 4, .variant = DEEPEN_RESIDUAL, .amount = 3},
+};
+enum { CHAIN_LENGTH = 4 };
+
+static enum status inherit_chain(const struct tiny_task *task, const float *values, float noise,
+                                 struct inheritance *result, struct error *err)
+{
+    return inherit(&task->place, TINY_BATCH, &task->graph, values, CHAIN, CHAIN_LENGTH, noise, 1, 7, result,
+                   err);
+}
+
+static enum status ignore_epoch(void *context, const struct trainer_epoch *epoch, struct error *err)
+{
+    (void)context;
+    (void)epoch;
+    (void)err;
+    return ST_OK;
+}
+
+/* Weights a few steps from the start, so that no layer is trivial. */
+static float *trained_values(const struct tiny_task *task)
+{
+    const struct trainer_limit limit = {.seconds = INFINITY, .steps = 5};
+    const struct trainer_events events = {.on_epoch = ignore_epoch, .tick_seconds = 1e9};
+    const struct trainer_settings settings = tiny_task_settings();
+    struct trainer_result result;
+    struct error err;
+    struct trainer *trainer = tiny_task_trainer(task, &settings);
+    float *values = malloc(trainer_weights(trainer)->total * sizeof(*values));
+    assert_non_null(values);
+    assert_int_equal(trainer_run(trainer, limit, &events, &result, &err), ST_OK);
+    assert_int_equal(trainer_values(trainer, values, &err), ST_OK);
+    trainer_close(trainer);
+    return values;
+}
+
+static struct trainer_result evaluate(const struct tiny_task *task, const struct graph *graph,
+                                      const float *values)
+{
+    const struct trainer_settings settings = tiny_task_settings();
+    struct trainer *trainer;
+    struct trainer_result result;
+    struct error err;
+    size_t bytes;
+    assert_int_equal(trainer_open(&task->place, graph, &settings, SIZE_MAX, &trainer, &bytes, &err), ST_OK);
+    assert_int_equal(trainer_load_values(trainer, values, &err), ST_OK);
+    assert_int_equal(trainer_evaluate(trainer, task->samples, TINY_IMAGES, 0, NULL, NULL, &result, &err),
+                     ST_OK);
+    trainer_close(trainer);
+    return result;
+}
+
+static void test_children_answer_alike(void **state)
+{
+    (void)state;
+    for (int d = 0; d < DEVICE_COUNT; d++) {
+        struct tiny_task task;
+        struct inheritance child = {0};
+        struct error err = {0};
+        tiny_task_open(&task, DEVICES[d], true);
+        float *values = trained_values(&task);
+        if (inherit_chain(&task, values, 0.0f, &child, &err) != ST_OK)
+            fail_msg("%s", err.message);
+        assert_int_equal(child.count, CHAIN_LENGTH);
+        for (int32_t i = 0; i < child.count; i++)
+            assert_true(child.differences[i] >= 0.0 && child.differences[i] <= 1e-5);
+        assert_true(child.graph.count > task.graph.count);
+        struct trainer_result before = evaluate(&task, &task.graph, values);
+        struct trainer_result after = evaluate(&task, &child.graph, child.values);
+        assert_true(fabs(after.loss - before.loss) <= 1e-5 * before.loss);
+        inheritance_free(&child);
+        free(values);
+        tiny_task_close(&task);
+    }
+}
+
+/* The little noise that breaks symmetry shows, and stays within the tolerance; the same seed and candidate
+ * give the same bits, another candidate other ones. */
+static void test_noise(void **state)
+{
+    (void)state;
+    for (int d = 0; d < DEVICE_COUNT; d++) {
+        struct tiny_task task;
+        struct inheritance first = {0}, again = {0}, other = {0};
+        struct error err = {0};
+        double most = 0.0;
+        size_t total;
+        tiny_task_open(&task, DEVICES[d], true);
+        float *values = trained_values(&task);
+        if (inherit_chain(&task, values, 1e-5f, &first, &err) != ST_OK)
+            fail_msg("%s", err.message);
+        assert_int_equal(inherit_chain(&task, values, 1e-5f, &again, &err), ST_OK);
+        assert_int_equal(inherit(&task.place, TINY_BATCH, &task.graph, values, CHAIN, CHAIN_LENGTH, 1e-5f, 1,
+                                 8, &other, &err),
+                         ST_OK);
+        for (int32_t i = 0; i < CHAIN_LENGTH; i++)
+            most = fmax(most, first.differences[i]);
+        assert_true(most > 0.0 && most <= INHERIT_TOLERANCE);
+        free(tiny_task_weights(&first.graph, 1, &total));
+        assert_memory_equal(first.values, again.values, total * sizeof(float));
+        assert_memory_not_equal(first.values, other.values, total * sizeof(float));
+        inheritance_free(&first);
+        inheritance_free(&again);
+        inheritance_free(&other);
+        free(values);
+        tiny_task_close(&task);
+    }
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    for (int d = 0; d < DEVICE_COUNT; d++) {
+        struct tiny_task task;
+        struct inheritance child = {0};
+        struct error err = {0};
+        tiny_task_open(&task, DEVICES[d], true);
+        float *values = trained_values(&task);
+
+        /* too much noise changes the answers */
+        assert_int_equal(inherit_chain(&task, values, 1.0f, &child, &err), ST_RANGE);
+        assert_non_null(strstr(err.message, "morph 1, widen: the morph changed the outputs by"));
+        assert_int_equal(child.count, 0);
+        inheritance_free(&child);
+
+        /* the second morph names a layer that does not exist */
+        struct morph wrong[2] = {CHAIN[0], CHAIN[1]};
+        wrong[1].a = 99;
+        assert_int_equal(
+            inherit(&task.place, TINY_BATCH, &task.graph, values, wrong, 2, 0.0f, 1, 7, &child, &err),
+            ST_RANGE);
+        assert_non_null(strstr(err.message, "morph 2, deepen"));
+        inheritance_free(&child);
+
+        /* NaN is no answer at all */
+        size_t total;
+        free(tiny_task_weights(&task.graph, 1, &total));
+        for (size_t i = 0; i < total; i++)
+            values[i] = NAN;
+        assert_int_equal(inherit_chain(&task, values, 0.0f, &child, &err), ST_RANGE);
+        inheritance_free(&child);
+        free(values);
+        tiny_task_close(&task);
+    }
+}
+
+/* Without morphs (a final fit) the weights come through as they are. */
+static void test_no_morphs(void **state)
+{
+    (void)state;
+    for (int d = 0; d < DEVICE_COUNT; d++) {
+        struct tiny_task task;
+        struct inheritance same = {0};
+        struct error err;
+        size_t total;
+        tiny_task_open(&task, DEVICES[d], true);
+        float *values = tiny_task_weights(&task.graph, 5, &total);
+        assert_int_equal(
+            inherit(&task.place, TINY_BATCH, &task.graph, values, NULL, 0, 0.1f, 1, 7, &same, &err), ST_OK);
+        assert_int_equal(same.count, 0);
+        assert_memory_equal(same.values, values, total * sizeof(float));
+        inheritance_free(&same);
+        free(values);
+        tiny_task_close(&task);
+    }
+}
+
+static void test_seeds_differ(void **state)
+{
+    uint64_t seeds[4 * 4];
+    (void)state;
+    for (int32_t i = 0; i < 16; i++) {
+        seeds[i] = inherit_seed(1, i / 4, i % 4 - 1);
+        assert_true(seeds[i] == inherit_seed(1, i / 4, i % 4 - 1));
+        assert_true(seeds[i] != inherit_seed(2, i / 4, i % 4 - 1));
+        for (int32_t j = 0; j < i; j++)
+            assert_true(seeds[i] != seeds[j]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_children_answer_alike),
+        cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_no_morphs),
+        cmocka_unit_test(test_seeds_differ),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

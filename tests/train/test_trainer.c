@@ -1,0 +1,439 @@
+/* The trainer on the reference and the CPU device: that it learns, keeps its limits, goes on bit by bit from
+ * a checkpoint, and tells a divergence. */
+#include "host/base/clock.h"
+#include "host/base/file.h"
+#include "tests/support/tiny_task.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const struct device_ops *const DEVICES[] = {&ref_device_ops, &cpu_device_ops};
+enum { DEVICE_COUNT = 2, MAX_EPOCHS = 64, STEPS_AN_EPOCH = TINY_TRAIN / TINY_BATCH };
+
+static char checkpoint[64]; /* a path of this process; set by main */
+
+/* What the events of one training said, and what they are to do. */
+struct witness {
+    struct trainer *trainer;
+    uint32_t stop_at; /* step at which a tick saves and stops; 0: never */
+    bool evaluate;    /* ticks evaluate on the training samples */
+    uint32_t ticks, epochs;
+    struct trainer_epoch seen[MAX_EPOCHS];
+};
+
+static enum status on_epoch(void *context, const struct trainer_epoch *epoch, struct error *err)
+{
+    struct witness *witness = context;
+    (void)err;
+    if (witness->epochs < MAX_EPOCHS)
+        witness->seen[witness->epochs] = *epoch;
+    witness->epochs++;
+    return ST_OK;
+}
+
+static enum status on_tick(void *context, const struct trainer_state *state, double progress,
+                           struct error *err)
+{
+    struct witness *witness = context;
+    struct trainer_result result;
+    witness->ticks++;
+    assert_true(progress >= 0.0 && progress < 1.0);
+    if (witness->evaluate) {
+        int32_t samples[TINY_VALIDATION];
+        for (int32_t i = 0; i < TINY_VALIDATION; i++)
+            samples[i] = TINY_TRAIN + i;
+        assert_int_equal(trainer_evaluate(witness->trainer, samples, TINY_VALIDATION, TINY_CLASSES, NULL,
+                                          NULL, &result, err),
+                         ST_OK);
+    }
+    if (witness->stop_at == 0 || state->step < witness->stop_at)
+        return ST_OK;
+    assert_int_equal(trainer_checkpoint(witness->trainer, checkpoint, 1000 + state->step, err), ST_OK);
+    return error_set(err, ST_INTERRUPTED, "stopped at step %u", state->step);
+}
+
+static enum status train(struct witness *witness, struct trainer *trainer, uint32_t steps,
+                         struct trainer_result *result, struct error *err)
+{
+    const struct trainer_limit limit = {.seconds = INFINITY, .steps = steps};
+    const struct trainer_events events = {.context = witness, .on_epoch = on_epoch, .on_tick = on_tick};
+    witness->trainer = trainer;
+    return trainer_run(trainer, limit, &events, result, err);
+}
+
+static float *values_of(struct trainer *trainer)
+{
+    struct error err;
+    float *values = malloc(trainer_weights(trainer)->total * sizeof(*values));
+    assert_non_null(values);
+    assert_int_equal(trainer_values(trainer, values, &err), ST_OK);
+    return values;
+}
+
+static void assert_same_values(struct trainer *a, struct trainer *b)
+{
+    float *first = values_of(a), *second = values_of(b);
+    assert_memory_equal(first, second, trainer_weights(a)->total * sizeof(*first));
+    free(first);
+    free(second);
+}
+
+static void test_learns(void **state)
+{
+    (void)state;
+    for (int d = 0; d < DEVICE_COUNT; d++) {
+        struct tiny_task task;
+        struct witness witness = {0};
+        struct trainer_result before, after;
+        struct error err;
+        tiny_task_open(&task, DEVICES[d], true);
+        struct trainer_settings settings = tiny_task_settings();
+        settings.augment = (struct augment){.translate = 1};
+        settings.label_smoothing = 0.05f;
+        struct trainer *trainer = tiny_task_trainer(&task, &settings);
+        assert_int_equal(
+            trainer_evaluate(trainer, task.place.validation, TINY_VALIDATION, 0, NULL, NULL, &before, &err),
+            ST_OK);
+        assert_int_equal(train(&witness, trainer, 15 * STEPS_AN_EPOCH, &after, &err), ST_OK);
+        assert_int_equal(witness.epochs, 15);
+        const struct trainer_epoch *first = &witness.seen[0], *last = &witness.seen[14];
+        assert_true(before.accuracy <= 0.6);
+        assert_true(after.accuracy >= 0.95);
+        assert_true(after.loss < 0.5 * before.loss);
+        assert_true(last->train.loss < 0.6 * first->train.loss);
+        assert_true(last->train.accuracy > first->train.accuracy);
+        assert_true(last->validation.loss == after.loss && last->validation.accuracy == after.accuracy);
+        assert_true(witness.ticks > 0);
+        trainer_close(trainer);
+        tiny_task_close(&task);
+    }
+}
+
+/* Both devices draw the same numbers and compute the same function, so they train alike. */
+static void test_devices_agree(void **state)
+{
+    struct witness witness[DEVICE_COUNT] = {0};
+    struct error err;
+    (void)state;
+    for (int d = 0; d < DEVICE_COUNT; d++) {
+        struct tiny_task task;
+        struct trainer_result result;
+        tiny_task_open(&task, DEVICES[d], true);
+        struct trainer_settings settings = tiny_task_settings();
+        settings.augment = (struct augment){.translate = 1, .flip = 1};
+        struct trainer *trainer = tiny_task_trainer(&task, &settings);
+        assert_int_equal(train(&witness[d], trainer, 3 * STEPS_AN_EPOCH, &result, &err), ST_OK);
+        trainer_close(trainer);
+        tiny_task_close(&task);
+    }
+    assert_int_equal(witness[0].epochs, witness[1].epochs);
+    for (uint32_t i = 0; i < witness[0].epochs; i++) {
+        const struct trainer_epoch *a = &witness[0].seen[i], *b = &witness[1].seen[i];
+        assert_true(fabs(a->train.loss - b->train.loss) <= 1e-3 * a->train.loss);
+        assert_true(fabs(a->validation.loss - b->validation.loss) <= 1e-3 * a->validation.loss);
+    }
+}
+
+static void test_step_limits(void **state)
+{
+    static const uint32_t limits[] = {1, STEPS_AN_EPOCH - 1, STEPS_AN_EPOCH, STEPS_AN_EPOCH + 1, 17};
+    (void)state;
+    for (int d = 0; d < DEVICE_COUNT; d++) {
+        struct tiny_task task;
+        tiny_task_open(&task, DEVICES[d], true);
+        const struct trainer_settings settings = tiny_task_settings();
+        for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+            struct witness witness = {0};
+            struct trainer_result result;
+            struct error err;
+            struct trainer *trainer = tiny_task_trainer(&task, &settings);
+            uint32_t epochs = (limits[i] + STEPS_AN_EPOCH - 1) / STEPS_AN_EPOCH;
+            assert_int_equal(train(&witness, trainer, limits[i], &result, &err), ST_OK);
+            assert_int_equal(trainer_state(trainer)->step, limits[i]);
+            assert_int_equal(witness.epochs, epochs);
+            assert_int_equal(witness.seen[epochs - 1].step, limits[i]);
+            assert_int_equal(witness.seen[epochs - 1].epoch, epochs);
+            for (uint32_t e = 0; e + 1 < epochs; e++)
+                assert_int_equal(witness.seen[e].step, (e + 1) * STEPS_AN_EPOCH);
+            trainer_close(trainer);
+        }
+        tiny_task_close(&task);
+    }
+}
+
+static void test_seconds_limit(void **state)
+{
+    struct tiny_task task;
+    struct witness witness = {0};
+    struct trainer_result result;
+    struct error err;
+    (void)state;
+    tiny_task_open(&task, &cpu_device_ops, true);
+    const struct trainer_settings settings = tiny_task_settings();
+    struct trainer *trainer = tiny_task_trainer(&task, &settings);
+    const struct trainer_limit limit = {.seconds = 0.05, .steps = UINT32_MAX};
+    const struct trainer_events events = {
+        .context = &witness, .on_epoch = on_epoch, .on_tick = on_tick, .tick_seconds = 10};
+    double began = clock_seconds();
+    enum status st = trainer_run(trainer, limit, &events, &result, &err);
+    double took = clock_seconds() - began;
+    assert_int_equal(st, ST_OK);
+    assert_int_equal(witness.ticks, 0);
+    assert_true(trainer_state(trainer)->step > 0);
+    assert_true(took < 2.0); /* wide: the machine may be busy */
+    assert_true(trainer_state(trainer)->seconds <= took);
+    trainer_close(trainer);
+    tiny_task_close(&task);
+}
+
+/* A checkpoint holds floats: exact for the CPU device, a rounding of the reference device's doubles. */
+static void assert_alike(const struct device_ops *ops, double a, double b)
+{
+    if (ops == &ref_device_ops ? !(fabs(a - b) <= 1e-6 * fabs(a)) : !(a == b))
+        fail_msg("%s: found %.17g, expected %.17g", ops->kind, a, b);
+}
+
+/* One training without and one with an interruption, for each optimizer, in the middle of an epoch and at its
+ * edge. */
+static void go_on(const struct device_ops *ops, enum optimizer_kind kind, uint32_t stop_at)
+{
+    enum { STEPS = 4 * STEPS_AN_EPOCH + 2 };
+    struct tiny_task task;
+    struct witness whole = {0}, first = {.stop_at = stop_at}, second = {0};
+    struct trainer_result expected, found;
+    struct error err;
+    uint64_t note = 0;
+
+    tiny_task_open(&task, ops, true);
+    struct trainer_settings settings = tiny_task_settings();
+    settings.optimizer.kind = kind;
+    settings.augment = (struct augment){.translate = 1, .flip = 1, .cutout = 2};
+    settings.average = 0.9f;
+    settings.schedule.warmup = 0.2;
+    settings.patience = 50;
+    if (kind == OPTIMIZER_ADAMW)
+        settings.schedule.peak = 0.002;
+    struct trainer *undisturbed = tiny_task_trainer(&task, &settings);
+    assert_int_equal(train(&whole, undisturbed, STEPS, &expected, &err), ST_OK);
+
+    struct trainer *stopped = tiny_task_trainer(&task, &settings);
+    assert_int_equal(train(&first, stopped, STEPS, &found, &err), ST_INTERRUPTED);
+    assert_int_equal(trainer_state(stopped)->step, stop_at);
+    trainer_close(stopped);
+
+    struct trainer *restored = tiny_task_trainer(&task, &settings);
+    assert_int_equal(checkpoint_note(checkpoint, &note, &err), ST_OK);
+    assert_int_equal(note, 1000 + stop_at);
+    note = 0;
+    assert_int_equal(trainer_restore(restored, checkpoint, &note, &err), ST_OK);
+    assert_int_equal(note, 1000 + stop_at);
+    assert_int_equal(trainer_state(restored)->step, stop_at);
+    assert_int_equal(train(&second, restored, STEPS, &found, &err), ST_OK);
+
+    assert_alike(ops, found.loss, expected.loss);
+    assert_alike(ops, found.accuracy, expected.accuracy);
+    assert_int_equal(first.epochs + second.epochs, whole.epochs);
+    for (uint32_t i = 0; i < second.epochs; i++) {
+        const struct trainer_epoch *a = &whole.seen[first.epochs + i], *b = &second.seen[i];
+        assert_alike(ops, a->train.loss, b->train.loss);
+        assert_alike(ops, a->train.accuracy, b->train.accuracy);
+        assert_alike(ops, a->validation.loss, b->validation.loss);
+        assert_true(a->learning_rate == b->learning_rate);
+        assert_int_equal(a->step, b->step);
+        assert_int_equal(a->epoch, b->epoch);
+    }
+    if (ops != &ref_device_ops)
+        assert_same_values(undisturbed, restored);
+    trainer_close(undisturbed);
+    trainer_close(restored);
+    tiny_task_close(&task);
+    unlink(checkpoint);
+}
+
+static void test_goes_on_bit_by_bit(void **state)
+{
+    static const uint32_t stops[] = {1, STEPS_AN_EPOCH, STEPS_AN_EPOCH + 3};
+    (void)state;
+    for (int d = 0; d < DEVICE_COUNT; d++)
+        for (int s = 0; s < 3; s++) {
+            go_on(DEVICES[d], OPTIMIZER_SGD, stops[s]);
+            go_on(DEVICES[d], OPTIMIZER_ADAMW, stops[s]);
+        }
+}
+
+/* Evaluating between two steps changes nothing of the training. */
+static void test_evaluation_leaves_no_trace(void **state)
+{
+    (void)state;
+    for (int d = 0; d < DEVICE_COUNT; d++) {
+        struct tiny_task task;
+        struct witness plain = {0}, curious = {.evaluate = true};
+        struct trainer_result expected, found;
+        struct error err;
+        tiny_task_open(&task, DEVICES[d], true);
+        const struct trainer_settings settings = tiny_task_settings();
+        struct trainer *a = tiny_task_trainer(&task, &settings), *b = tiny_task_trainer(&task, &settings);
+        assert_int_equal(train(&plain, a, 14, &expected, &err), ST_OK);
+        assert_int_equal(train(&curious, b, 14, &found, &err), ST_OK);
+        assert_true(curious.ticks > 5);
+        assert_true(found.loss == expected.loss);
+        assert_true(curious.seen[1].train.loss == plain.seen[1].train.loss);
+        assert_same_values(a, b);
+        trainer_close(a);
+        trainer_close(b);
+        tiny_task_close(&task);
+    }
+}
+
+static void test_confusion(void **state)
+{
+    (void)state;
+    for (int d = 0; d < DEVICE_COUNT; d++) {
+        struct tiny_task task;
+        struct witness witness = {0};
+        struct trainer_result result, trained;
+        struct error err;
+        int64_t confusion[TINY_CLASSES * TINY_CLASSES] = {0}, right = 0;
+        tiny_task_open(&task, DEVICES[d], true);
+        const struct trainer_settings settings = tiny_task_settings();
+        struct trainer *trainer = tiny_task_trainer(&task, &settings);
+        assert_int_equal(train(&witness, trainer, 8, &trained, &err), ST_OK);
+        assert_int_equal(trainer_evaluate(trainer, task.place.validation, TINY_VALIDATION, TINY_CLASSES,
+                                          task.labels, confusion, &result, &err),
+                         ST_OK);
+        for (int32_t row = 0; row < TINY_CLASSES; row++) {
+            int64_t sum = 0;
+            for (int32_t column = 0; column < TINY_CLASSES; column++)
+                sum += confusion[row * TINY_CLASSES + column];
+            assert_int_equal(sum, TINY_VALIDATION / TINY_CLASSES); /* rows are the truth */
+            right += confusion[row * TINY_CLASSES + row];
+        }
+        assert_true(result.accuracy == (double)right / TINY_VALIDATION);
+        assert_true(result.loss == trained.loss && result.accuracy == trained.accuracy);
+        trainer_close(trainer);
+        tiny_task_close(&task);
+    }
+}
+
+static void test_divergence(void **state)
+{
+    (void)state;
+    for (int d = 0; d < DEVICE_COUNT; d++) {
+        struct tiny_task task;
+        struct witness witness = {0};
+        struct trainer_result result;
+        struct error err = {0};
+        tiny_task_open(&task, DEVICES[d], false);
+        struct trainer_settings settings = tiny_task_settings();
+        settings.schedule.peak = 1e6;
+        struct trainer *trainer = tiny_task_trainer(&task, &settings);
+        assert_int_equal(train(&witness, trainer, 100 * STEPS_AN_EPOCH, &result, &err), ST_DIVERGED);
+        assert_non_null(strstr(err.message, "finite"));
+        trainer_close(trainer);
+        tiny_task_close(&task);
+    }
+}
+
+/* At a learning rate of 0 nothing gets better after the first epoch. */
+static void test_patience(void **state)
+{
+    (void)state;
+    for (int d = 0; d < DEVICE_COUNT; d++) {
+        struct tiny_task task;
+        struct witness witness = {0};
+        struct trainer_result result;
+        struct error err;
+        tiny_task_open(&task, DEVICES[d], false);
+        struct trainer_settings settings = tiny_task_settings();
+        settings.schedule.peak = 0;
+        settings.patience = 3;
+        struct trainer *trainer = tiny_task_trainer(&task, &settings);
+        assert_int_equal(train(&witness, trainer, 20 * STEPS_AN_EPOCH, &result, &err), ST_OK);
+        assert_int_equal(witness.epochs, 4);
+        assert_int_equal(trainer_state(trainer)->step, 4 * STEPS_AN_EPOCH);
+        assert_true(result.loss == witness.seen[0].validation.loss);
+        trainer_close(trainer);
+        tiny_task_close(&task);
+    }
+}
+
+static void test_refusals(void **state)
+{
+    struct tiny_task task;
+    struct trainer *trainer, *other;
+    struct error err = {0};
+    struct graph larger = {0};
+    size_t bytes = 0, length;
+    uint64_t note;
+    char *data;
+    (void)state;
+    tiny_task_open(&task, &cpu_device_ops, true);
+    struct trainer_settings settings = tiny_task_settings();
+
+    assert_int_equal(trainer_open(&task.place, &task.graph, &settings, 1000, &trainer, &bytes, &err),
+                     ST_MEMORY);
+    assert_null(trainer);
+    assert_true(bytes > 1000);
+    settings.batch = TINY_TRAIN + 1;
+    assert_int_equal(trainer_open(&task.place, &task.graph, &settings, SIZE_MAX, &trainer, &bytes, &err),
+                     ST_RANGE);
+    assert_null(trainer);
+
+    settings = tiny_task_settings();
+    trainer = tiny_task_trainer(&task, &settings);
+    assert_int_equal(trainer_checkpoint(trainer, checkpoint, 5, &err), ST_OK);
+
+    assert_int_equal(graph_copy(&larger, &task.graph, &err), ST_OK);
+    larger.layers[1].out_channels = 16;
+    assert_int_equal(graph_infer(&larger, &err), ST_OK);
+    assert_int_equal(trainer_open(&task.place, &larger, &settings, SIZE_MAX, &other, &bytes, &err), ST_OK);
+    assert_int_equal(trainer_restore(other, checkpoint, &note, &err), ST_FORMAT);
+    trainer_close(other);
+    graph_free(&larger);
+
+    /* any damaged byte is found, and so is a cut */
+    assert_int_equal(file_read(checkpoint, &data, &length, &err), ST_OK);
+    for (size_t at = 0; at < length; at += length / 40) {
+        data[at] ^= 0x10;
+        assert_int_equal(file_write_atomic(checkpoint, data, length, &err), ST_OK);
+        assert_int_equal(checkpoint_note(checkpoint, &note, &err), ST_FORMAT);
+        assert_int_equal(trainer_restore(trainer, checkpoint, &note, &err), ST_FORMAT);
+        data[at] ^= 0x10;
+    }
+    static const size_t kept[] = {0, 1, 8, 40, 1000};
+    for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+        assert_int_equal(file_write_atomic(checkpoint, data, kept[i], &err), ST_OK);
+        assert_int_equal(trainer_restore(trainer, checkpoint, &note, &err), ST_FORMAT);
+    }
+    assert_int_equal(file_write_atomic(checkpoint, data, length, &err), ST_OK);
+    assert_int_equal(trainer_restore(trainer, checkpoint, &note, &err), ST_OK);
+    unlink(checkpoint);
+    assert_int_equal(trainer_restore(trainer, checkpoint, &note, &err), ST_IO);
+    free(data);
+    trainer_close(trainer);
+    tiny_task_close(&task);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_learns),
+        cmocka_unit_test(test_devices_agree),
+        cmocka_unit_test(test_step_limits),
+        cmocka_unit_test(test_seconds_limit),
+        cmocka_unit_test(test_goes_on_bit_by_bit),
+        cmocka_unit_test(test_evaluation_leaves_no_trace),
+        cmocka_unit_test(test_confusion),
+        cmocka_unit_test(test_divergence),
+        cmocka_unit_test(test_patience),
+        cmocka_unit_test(test_refusals),
+    };
+    snprintf(checkpoint, sizeof(checkpoint), "/tmp/nasrun-checkpoint-%ld", (long)getpid());
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
