@@ -7,6 +7,7 @@ BUILD ?= build/release
 BIN ?= bin
 SANITIZE ?=
 OPTIMIZE ?= -O3
+JOBS ?= $(shell nproc)
 PACKAGES := libconfig libpng libjpeg zlib libcjson cairo
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 CFLAGS_ALL := -std=c17 $(WARNINGS) $(OPTIMIZE) -g -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off -fno-math-errno -MMD -MP $(SANITIZE) $(CFLAGS)
@@ -62,12 +63,12 @@ deps:
 
 demo:
 	@tools/deps.sh build demo
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j$(JOBS) all
 	$(BIN)/nasrun --fresh samples/fashion-mnist.cfg budget.seconds=300 output.dir=runs/demo
 
 test:
 	@tools/deps.sh build demo test
-	@$(MAKE) --no-print-directory all test-programs
+	@$(MAKE) --no-print-directory -j$(JOBS) all test-programs
 	@NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh $(TEST_PROGRAMS) $(filter-out %.so.1,$(GPU_TESTS)) $(TEST_SCRIPTS)
 
 test-programs: $(TEST_PROGRAMS) $(TEST_HELPERS) $(GPU_TESTS)
@@ -76,13 +77,13 @@ test-programs: $(TEST_PROGRAMS) $(TEST_HELPERS) $(GPU_TESTS)
 # runs the tests of the threads that are ours.
 asan:
 	@tools/deps.sh build demo test
-	@$(MAKE) --no-print-directory BUILD=build/asan BIN=build/asan/bin OPTIMIZE=-O1 \
+	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=build/asan BIN=build/asan/bin OPTIMIZE=-O1 \
 		SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' test-programs
 	@NASRUN_QUICK=1 tests/run.sh $(TESTS:tests/%.c=build/asan/tests/%)
 
 tsan:
 	@tools/deps.sh build demo test
-	@$(MAKE) --no-print-directory BUILD=build/tsan BIN=build/tsan/bin OPTIMIZE=-O1 SANITIZE='-fsanitize=thread' test-programs
+	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=build/tsan BIN=build/tsan/bin OPTIMIZE=-O1 SANITIZE='-fsanitize=thread' test-programs
 	@NASRUN_QUICK=1 OMP_NUM_THREADS=1 tests/run.sh $(TESTS:tests/%.c=build/tsan/tests/%)
 
 bench:
@@ -97,7 +98,7 @@ install: all
 	$(if $(PLUGIN),install -d $(DESTDIR)$(PREFIX)/lib && install -m 755 $(PLUGIN) $(DESTDIR)$(PREFIX)/lib)
 	install -m 644 samples/* $(DESTDIR)$(PREFIX)/share/nasrun/samples
 
-FORMATTED = $(shell git ls-files '*.c' '*.h')
+FORMATTED = $(shell git ls-files '*.c' '*.h' '*.cu' '*.cuh' '*.cpp')
 format:
 	clang-format -i $(FORMATTED)
 format-check:

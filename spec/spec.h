@@ -11,7 +11,8 @@
  * a bare word is a string), fills defaults, checks types, ranges and that files exist. Errors name file:line (or the
  * override), key, found, expected and, for an unknown key, the nearest known one. Relative paths are kept as written.
  * On ST_OK the job is the caller's to free. */
-enum status spec_read(const char *path, char *const *overrides, int override_count, struct job *job, struct error *err);
+enum status spec_read(const char *path, char *const *overrides, int override_count, struct job *job,
+                      struct error *err);
 void spec_free(struct job *job); /* a zeroed job is allowed */
 
 /* Writes the job as a libconfig file with every key: reading it back gives the same job. */

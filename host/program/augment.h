@@ -6,11 +6,13 @@
 #include "host/base/random.h"
 
 struct augment {
-    int32_t translate; /* shifts by -translate .. translate pixels in both directions; what comes in is the edge
+    int32_t
+        translate; /* shifts by -translate .. translate pixels in both directions; what comes in is the edge
                           reflected (without repeating the edge pixel) */
-    int32_t flip;      /* 1: mirrored left to right in every second epoch; which half begins is drawn per sample
+    int32_t flip;  /* 1: mirrored left to right in every second epoch; which half begins is drawn per sample
                           (alternating flip, Jordan 2024) */
-    int32_t cutout;    /* side of a square set to the mean (0 after normalisation), clipped by the border; 0: none */
+    int32_t
+        cutout; /* side of a square set to the mean (0 after normalisation), clipped by the border; 0: none */
 };
 
 /* What was drawn for one sample in one epoch. */
@@ -21,8 +23,8 @@ struct augment_draw {
 };
 
 /* `sample`: the image's index in the dataset. */
-RANDOM_INLINE struct augment_draw augment_sample(struct augment a, uint64_t seed, uint32_t epoch, uint32_t sample,
-                                                 int32_t height, int32_t width)
+RANDOM_INLINE struct augment_draw augment_sample(struct augment a, uint64_t seed, uint32_t epoch,
+                                                 uint32_t sample, int32_t height, int32_t width)
 {
     struct augment_draw d = {0, 0, 0, 0, 0, 0};
     struct random4 r = random_draw(seed, RANDOM_AUGMENT, ((uint64_t)epoch << 32) | sample, 0);
@@ -56,8 +58,8 @@ RANDOM_INLINE int32_t augment_reflect(int32_t i, int32_t n)
 }
 
 /* Place in the bound sample list that row `row` of the step reads. Shuffled: a new permutation each epoch. */
-RANDOM_INLINE uint32_t gather_place(uint64_t seed, uint32_t epoch, uint32_t first, uint32_t row, uint32_t count,
-                                    int32_t shuffled)
+RANDOM_INLINE uint32_t gather_place(uint64_t seed, uint32_t epoch, uint32_t first, uint32_t row,
+                                    uint32_t count, int32_t shuffled)
 {
     uint32_t i = first + row;
     return shuffled ? random_permute(seed, epoch, i, count) : i;

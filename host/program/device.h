@@ -33,15 +33,16 @@ struct device_info {
     int32_t threads;     /* CPU threads or multiprocessors */
     size_t memory_total; /* bytes */
     size_t memory_free;
-    double flops;        /* operations a second of a mid-sized convolution, measured at open in well under a second; 0: unknown */
-    double bytes;        /* bytes a second of its memory, likewise */
+    double
+        flops; /* operations a second of a mid-sized convolution, measured at open in well under a second; 0: unknown */
+    double bytes; /* bytes a second of its memory, likewise */
 };
 
 /* Images resident on a device. Pixels are copied; the sample lists are the splits. */
 struct dataset_view {
     int32_t count, channels, height, width, classes;
-    const uint8_t *pixels; /* count x channels x height x width */
-    const int32_t *labels; /* count, in [0, classes) */
+    const uint8_t *pixels;       /* count x channels x height x width */
+    const int32_t *labels;       /* count, in [0, classes) */
     float mean[4], deviation[4]; /* per channel, of value / 255, training part only */
 };
 
@@ -51,9 +52,9 @@ struct device_binding {
     struct device_dataset *dataset;
     const int32_t *samples;
     int32_t sample_count;
-    int32_t shuffled;         /* see gather_place */
-    int32_t use_average;      /* evaluation reads the averaged weights instead of the values */
-    struct augment augment;   /* train only */
+    int32_t shuffled;           /* see gather_place */
+    int32_t use_average;        /* evaluation reads the averaged weights instead of the values */
+    struct augment augment;     /* train only */
     struct optimizer optimizer; /* train only */
 };
 
@@ -88,10 +89,10 @@ struct device_ops {
                                struct device_weights **weights, struct error *err);
     void (*weights_free)(struct device *device, struct device_weights *weights);
     /* values[table->total], exact both ways: upload then download returns the same bits. */
-    enum status (*weights_upload)(struct device *device, struct device_weights *weights, enum weight_slot slot,
-                                  const float *values, struct error *err);
-    enum status (*weights_download)(struct device *device, struct device_weights *weights, enum weight_slot slot,
-                                    float *values, struct error *err);
+    enum status (*weights_upload)(struct device *device, struct device_weights *weights,
+                                  enum weight_slot slot, const float *values, struct error *err);
+    enum status (*weights_download)(struct device *device, struct device_weights *weights,
+                                    enum weight_slot slot, float *values, struct error *err);
     /* Fills the child's VALUE and AVERAGE from the parent's slot `from`; clears FIRST and SECOND. */
     enum status (*weights_remap)(struct device *device, struct device_weights *child,
                                  const struct device_weights *parent, enum weight_slot from,
@@ -107,8 +108,8 @@ struct device_ops {
     /* Allocates (once) and connects. May be called again to change weights, samples or settings. */
     enum status (*program_bind)(struct device *device, struct device_program *prepared,
                                 const struct device_binding *binding, struct error *err);
-    enum status (*program_run)(struct device *device, struct device_program *prepared, const struct step *step,
-                               struct error *err);
+    enum status (*program_run)(struct device *device, struct device_program *prepared,
+                               const struct step *step, struct error *err);
     enum status (*program_metrics)(struct device *device, struct device_program *prepared,
                                    double metrics[METRIC_COUNT], struct error *err);
     /* Sets the accumulated metrics (zeros: a reset; other values: a resume). */
@@ -119,8 +120,8 @@ struct device_ops {
                                          float *probabilities, struct error *err);
     /* For tests: tensor `id` of the last step as float32 in N,C,H,W order (labels as floats). The arena may have reused
      * its place when its last use lies before the program's end. */
-    enum status (*program_tensor)(struct device *device, struct device_program *prepared, int32_t id, float *values,
-                                  struct error *err);
+    enum status (*program_tensor)(struct device *device, struct device_program *prepared, int32_t id,
+                                  float *values, struct error *err);
     /* For tests: writes an arena or gradient tensor before program_run_op. */
     enum status (*program_set_tensor)(struct device *device, struct device_program *prepared, int32_t id,
                                       const float *values, struct error *err);

@@ -8,14 +8,14 @@
 struct lower_options {
     enum prog_purpose purpose;
     int32_t batch;
-    bool augment;             /* train only */
-    bool weight_average;      /* train only: whether a weight_average operation ends the step */
-    float label_smoothing;    /* train only; evaluation uses 0 */
+    bool augment;              /* train only */
+    bool weight_average;       /* train only: whether a weight_average operation ends the step */
+    float label_smoothing;     /* train only; evaluation uses 0 */
     float batch_norm_momentum; /* share of the batch in the running statistics, 0.1 by default */
 };
 
 /* `graph` must be inferred. The program is the caller's to free. */
-enum status lower_graph(const struct graph *graph, const struct lower_options *options, struct program *program,
-                        struct error *err);
+enum status lower_graph(const struct graph *graph, const struct lower_options *options,
+                        struct program *program, struct error *err);
 
 #endif

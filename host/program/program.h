@@ -63,18 +63,25 @@ enum tensor_kind {
     TENSOR_WEIGHT,     /* `weight` is its place in the weight table; lives in the bound weights */
     TENSOR_GRADIENT,   /* of that weight; lives in the device's gradient buffer */
     TENSOR_METRICS,    /* METRIC_COUNT doubles; lives as long as the program */
-    TENSOR_OUTPUT,     /* probabilities, float32 [N,K,1,1]; lives as long as the program, may be read after a step */
+    TENSOR_OUTPUT, /* probabilities, float32 [N,K,1,1]; lives as long as the program, may be read after a step */
 };
 
-enum metric { METRIC_LOSS, METRIC_CORRECT, METRIC_SAMPLES, METRIC_COUNT }; /* sums over valid rows since the last reset */
+enum metric {
+    METRIC_LOSS,
+    METRIC_CORRECT,
+    METRIC_SAMPLES,
+    METRIC_COUNT
+}; /* sums over valid rows since the last reset */
 
 enum { PROG_MAX_INPUTS = 8, PROG_MAX_OUTPUTS = 8 };
 
 struct prog_tensor {
     enum tensor_kind kind;
-    struct shape shape; /* vectors: {1, c, 1, 1}; labels {n, 1, 1, 1}; weights as in the weight table's dims */
-    int32_t weight;     /* weight table index; -1 */
-    int32_t first, last; /* operations that write it first and use it last (set by prog_finish); -1 when never */
+    struct shape
+        shape;      /* vectors: {1, c, 1, 1}; labels {n, 1, 1, 1}; weights as in the weight table's dims */
+    int32_t weight; /* weight table index; -1 */
+    int32_t first,
+        last; /* operations that write it first and use it last (set by prog_finish); -1 when never */
 };
 
 struct prog_op {
@@ -113,7 +120,7 @@ struct program {
     int32_t tensor_count, op_count;
     struct prog_tensor *tensors;
     struct prog_op *ops;
-    int32_t metrics;       /* tensor ids; -1 when absent */
+    int32_t metrics; /* tensor ids; -1 when absent */
     int32_t probabilities;
     int32_t logits;
     struct weight_table weights; /* the graph's, owned */
@@ -130,8 +137,8 @@ enum status prog_finish(struct program *program, struct error *err);
 /* Which lifetimes overlap: places for all arena tensors. sizes[t] is the device's size of tensor t in bytes (0: not in
  * the arena); offsets[t] receives its place, a multiple of 64; *arena_bytes the arena's size. Greedy by size, so the
  * result lies near the largest sum of live tensors. A tensor that no operation uses gets no room. Allocates scratch. */
-enum status prog_plan_arena(const struct program *program, const size_t *sizes, size_t *offsets, size_t *arena_bytes,
-                            struct error *err);
+enum status prog_plan_arena(const struct program *program, const size_t *sizes, size_t *offsets,
+                            size_t *arena_bytes, struct error *err);
 
 /* Writes the program for people: one line an operation with shapes. */
 void prog_print(const struct program *program, FILE *out);
