@@ -1,11 +1,12 @@
 #!/bin/sh
 # Installs the Debian packages that nasrun is built and tested with. As root it installs what is missing; otherwise it prints
-# the one line to run and ends with status 1. Arguments: groups, of build, demo and test.
+# the one line to run and ends with status 1. Arguments: groups, of build, demo, test and tsan.
 set -eu
 
 build="gcc make pkg-config libdnnl-dev libconfig-dev libpng-dev libjpeg-dev zlib1g-dev libcjson-dev libcairo2-dev
 libopenblas-dev liblapacke-dev"
 demo="dataset-fashion-mnist"
+tsan="libomp-dev libclang-rt-14-dev"
 test="libcmocka-dev python3 python3-pip python3-venv clang clang-format"
 
 wanted=""
@@ -14,7 +15,8 @@ for group in "$@"; do
     build) wanted="$wanted $build" ;;
     demo) wanted="$wanted $demo" ;;
     test) wanted="$wanted $test" ;;
-    *) echo "deps: unknown group $group, expected build, demo or test" >&2; exit 2 ;;
+    tsan) wanted="$wanted $tsan" ;;
+    *) echo "deps: unknown group $group, expected build, demo, test or tsan" >&2; exit 2 ;;
     esac
 done
 
