@@ -150,7 +150,8 @@ static enum status bench_net(struct bench *bench, const char *name, struct shape
     if (bench->peak > 0.0)
         snprintf(share, sizeof share, "%.1f%%", 100.0 * best * cost.train_flops / bench->peak);
     if (bench->plain)
-        printf("%s %.1f %.1f %s\n", name, best, median, share);
+        printf("%s %.1f %.1f %.1f %.1f\n", name, best, median, 1e-9 * best * cost.train_flops,
+               1e-9 * bench->peak);
     else
         printf("%-10s %3d x %3d x %d %8.1f %10.1f %10.1f %9s %9.0f %9.1f\n", name, (int)image.h, (int)image.w,
                (int)image.c, cost.train_flops * 1e-6, best, median, share, preparation * 1e3,
