@@ -10,6 +10,7 @@ struct lower_options {
     int32_t batch;
     bool augment;              /* train only */
     bool weight_average;       /* train only: whether a weight_average operation ends the step */
+    bool shared;               /* train only: gradients and running statistics are averaged over a group */
     float label_smoothing;     /* train only; evaluation uses 0 */
     float batch_norm_momentum; /* share of the batch in the running statistics, 0.1 by default */
 };
