@@ -150,6 +150,9 @@ static void print_settings(const struct prog_op *op, FILE *out)
     case PROG_OP_LOSS:
         fprintf(out, "  smoothing %g", (double)op->loss.smoothing);
         break;
+    case PROG_OP_ALL_REDUCE:
+        fprintf(out, "  weights %d to %d", op->reduce.first, op->reduce.last);
+        break;
     case PROG_OP_GATHER:
         fputs(op->gather.augment ? "  augmented" : "", out);
         break;

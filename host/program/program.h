@@ -41,7 +41,7 @@
  *                 equals the first, is the label's. Places: 0 metrics, 1 probabilities or -1, 2 dlogits or -1.
  *   all_reduce    i - o -   The gradients of the trained weights `reduce.first` to `reduce.last` of the weight table become
  *                 their mean over the members of the bound group. Stands behind the last operation that writes one of them, so
- *                 that a device may send them while the backward pass goes on. Only in programs lowered as `shared`.
+ *                 that a device may send them while the backward pass goes on. Only in programs lowered for several members.
  *   average_statistics  i - o -   The values of all weights that are not trained (running statistics) become their mean over
  *                 the members. Once a step, behind the last batch norm.
  *   optimizer     i - o -   over all trained weights at once: value, gradient, slots. See optimizer.h.
