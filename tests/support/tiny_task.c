@@ -128,7 +128,7 @@ struct trainer *tiny_task_trainer(const struct tiny_task *task, const struct tra
     struct error err;
     size_t bytes;
     float *values = tiny_task_weights(&task->graph, 1, NULL);
-    demand(trainer_open(&task->place, &task->graph, settings, SIZE_MAX, &trainer, &bytes, &err), &err);
+    demand(trainer_open(&task->place, 1, &task->graph, settings, SIZE_MAX, &trainer, &bytes, &err), &err);
     demand(trainer_load_values(trainer, values, &err), &err);
     free(values);
     return trainer;
