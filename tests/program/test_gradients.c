@@ -78,7 +78,8 @@ static void probe_graph(uint64_t seed, struct tally *tally)
     struct error err;
     struct graph graph;
     struct device_session session;
-    struct lower_options options = {PROG_TRAIN, BATCH, false, false, 0.1f, 0.1f};
+    struct lower_options options = {
+        .purpose = PROG_TRAIN, .batch = BATCH, .label_smoothing = 0.1f, .batch_norm_momentum = 0.1f};
     if (random_graph_make(&graph, seed, &err) != ST_OK)
         fail_msg("graph %llu: %s", (unsigned long long)seed, err.message);
     session_open(&session, &ref_device_ops, &graph, &options, 9, seed);

@@ -49,7 +49,12 @@ static void start(struct graph *graph)
 static void finish(struct graph *graph, int32_t features, enum prog_purpose purpose, struct program *program)
 {
     struct error err;
-    struct lower_options options = {purpose, BATCH, true, true, 0.1f, 0.1f};
+    struct lower_options options = {.purpose = purpose,
+                                    .batch = BATCH,
+                                    .augment = true,
+                                    .weight_average = true,
+                                    .label_smoothing = 0.1f,
+                                    .batch_norm_momentum = 0.1f};
     add_layer(graph, LAYER_DENSE, features, -1);
     if (graph_infer(graph, &err) != ST_OK || lower_graph(graph, &options, program, &err) != ST_OK)
         fail_msg("%s", err.message);
@@ -254,7 +259,7 @@ static void options_are_checked(void **state)
     struct error err;
     struct graph graph;
     struct program program;
-    struct lower_options options = {PROG_TRAIN, 0, false, false, 0, 0.1f};
+    struct lower_options options = {.purpose = PROG_TRAIN, .batch_norm_momentum = 0.1f};
     start(&graph);
     add_layer(&graph, LAYER_DENSE, add_layer(&graph, LAYER_DROPOUT, 0, -1), -1);
     assert_int_equal(lower_graph(&graph, &options, &program, &err), ST_RANGE);
@@ -411,7 +416,10 @@ static void lifetimes_and_arena_never_overlap(void **state)
             struct error err;
             struct graph graph;
             struct program program;
-            struct lower_options options = {(enum prog_purpose)purpose, BATCH, false, true, 0, 0.1f};
+            struct lower_options options = {.purpose = (enum prog_purpose)purpose,
+                                            .batch = BATCH,
+                                            .weight_average = true,
+                                            .batch_norm_momentum = 0.1f};
             if (random_graph_make(&graph, seed, &err) != ST_OK ||
                 lower_graph(&graph, &options, &program, &err) != ST_OK)
                 fail_msg("graph %llu: %s", (unsigned long long)seed, err.message);
