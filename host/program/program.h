@@ -140,7 +140,7 @@ void program_free(struct program *program); /* a zeroed program is allowed */
 const char *prog_op_name(enum prog_op_kind kind); /* "batch norm backward" */
 
 /* Sets every tensor's first and last and checks the program: ids in range, inputs written before they are read, tensors
- * written once, and in training the gradient of every trained weight written. The error names operation and tensor. */
+ * written once, in training the gradient of every trained weight written, and in a group reduced. The error names operation and tensor. */
 enum status prog_finish(struct program *program, struct error *err);
 
 /* Which lifetimes overlap: places for all arena tensors. sizes[t] is the device's size of tensor t in bytes (0: not in

@@ -368,7 +368,8 @@ static void wrong_use_gets_an_error(void **state)
     demand_error(ops->dataset_upload(s.device, &s.images.view, &dataset, err), ST_RANGE, err, "image 4");
 
     struct device *device = NULL;
-    demand_error(ops->open(&(struct device_options){.threads = -1}, &device, err), ST_RANGE, err, "-1 threads");
+    demand_error(ops->open(&(struct device_options){.threads = -1}, &device, err), ST_RANGE, err,
+                 "-1 threads");
     session_close(&s);
     graph_free(&graph);
 }
