@@ -103,7 +103,7 @@ FORMATTED = $(shell git ls-files '*.c' '*.h' '*.cu' '*.cuh' '*.cpp')
 format:
 	clang-format -i $(FORMATTED)
 format-check:
-	clang-format --dry-run -Werror $(FORMATTED)
+	@clang-format --dry-run -Werror $(FORMATTED)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -156,7 +156,7 @@ $(BUILD)/plugin/host.a: $(PLUGIN_HOST)
 $(BIN)/libnasrun_cuda.so: $(PLUGIN_OBJECTS) $(PLUGIN_KERNELS) $(BUILD)/plugin/host.a
 	@mkdir -p $(BIN)
 	$(CC) -shared $(SANITIZE) $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) -Wl,--exclude-libs,ALL $^ -o $@ $(CUDA_LINKED) \
-		-lcudnn -lcudart_static -lstdc++ -lz -ldl -lrt -lpthread -lm
+		-lcudnn -lnccl -lcudart_static -lstdc++ -lz -ldl -lrt -lpthread -lm
 
 # ---- its tests: the same objects on an emulated GPU, plans for described devices, a stand-in for the driver ----
 EMULATED := $(patsubst cuda/%.cu,$(BUILD)/tests/gpu/kernel_%.o,$(wildcard cuda/*.cu)) $(BUILD)/tests/gpu/cuda_on_cpu.o \
@@ -187,6 +187,8 @@ $(BUILD)/tests/gpu/driver/libcuda.so.1: tests/gpu/fake_libcuda.c
 	$(CC) -std=c17 $(WARNINGS) -D_GNU_SOURCE -O1 -shared -fPIC -Wl,-soname,libcuda.so.1 $< -o $@
 
 .PRECIOUS: $(BUILD)/%.o
+# Named here, they are files that ought to exist, which pattern rules may stand on; and they are kept.
+.SECONDARY: $(EMULATED) $(PLUGIN_OBJECTS)
 
 clean:
 	rm -rf build bin

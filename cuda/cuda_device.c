@@ -25,7 +25,17 @@ enum status cuda_enter(const struct device *device, struct error *err)
 
 enum status cuda_wait(const struct device *device, const char *what, struct error *err)
 {
+    if (device->member != NULL)
+        return cuda_group_wait(device, NULL, what, err);
     return cuda_check(cudaStreamSynchronize(device->stream), what, err);
+}
+
+enum status cuda_wait_event(const struct device *device, cudaEvent_t event, const char *what,
+                            struct error *err)
+{
+    if (device->member != NULL)
+        return cuda_group_wait(device, event, what, err);
+    return cuda_check(cudaEventSynchronize(event), what, err);
 }
 
 enum status cuda_allocate(size_t bytes, const char *what, void *memory, struct error *err)
@@ -225,7 +235,13 @@ const struct device_ops cuda_device_ops = {
     .weights_free = cuda_weights_free,
     .weights_upload = cuda_weights_upload,
     .weights_download = cuda_weights_download,
+    .weights_copy = cuda_weights_copy,
     .weights_remap = cuda_weights_remap,
+    .group_open = cuda_group_open,
+    .group_close = cuda_group_close,
+    .group_abort = cuda_group_abort,
+    .group_check = cuda_group_check,
+    .group_broadcast = cuda_group_broadcast,
     .program_prepare = cuda_program_prepare,
     .program_free = cuda_program_free,
     .program_bytes = cuda_program_bytes,

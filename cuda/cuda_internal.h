@@ -1,7 +1,7 @@
 /* What the files of the CUDA device share; kernels.h describes the layouts.
  *
  * One stream a device: everything is queued on it in the order of the calls, so that nothing else has to be
- * ordered. What is read waits for the stream.
+ * ordered; only the collectives of a group have another (cuda_group.c). What is read waits for the stream.
  *
  * A step. Its parameters (struct cuda_step) are copied into one place in device memory from a ring in pinned
  * host memory; the kernels' working copies are made anew when the weights have moved; then the operations
@@ -28,12 +28,13 @@ struct device {
     cudaStream_t stream;
     cudnnHandle_t cudnn; /* bound to the stream */
     struct conv_planner *planner;
-    struct cuda_step *step;   /* device memory: the step in hand */
-    struct cuda_step *ring;   /* pinned host memory, [CUDA_RING] */
-    cudaEvent_t half_read[2]; /* when the half of the ring was last read */
-    uint64_t uploads;         /* steps sent so far */
-    uint64_t serial;          /* of the youngest weight set or dataset */
-    double flops, bytes;      /* measured at open */
+    struct cuda_step *step;     /* device memory: the step in hand */
+    struct cuda_step *ring;     /* pinned host memory, [CUDA_RING] */
+    cudaEvent_t half_read[2];   /* when the half of the ring was last read */
+    struct cuda_member *member; /* its place in a group; NULL: none */
+    uint64_t uploads;           /* steps sent so far */
+    uint64_t serial;            /* of the youngest weight set or dataset */
+    double flops, bytes;        /* measured at open */
 };
 
 struct device_dataset {
@@ -111,6 +112,9 @@ enum status cuda_enter(const struct device *device, struct error *err);
 enum status cuda_wait(const struct device *device, const char *what, struct error *err);
 /* ST_OK, or ST_DEVICE (ST_MEMORY when that is what lacks) with "CUDA cannot `what`: REASON". */
 enum status cuda_check(cudaError_t error, const char *what, struct error *err);
+/* The same for an event. */
+enum status cuda_wait_event(const struct device *device, cudaEvent_t event, const char *what,
+                            struct error *err);
 /* Device memory; *memory is NULL on errors. `what`: what it is for. */
 enum status cuda_allocate(size_t bytes, const char *what, void *memory, struct error *err);
 /* How many devices there are, and what one is; struct device_plugin. */
@@ -150,6 +154,35 @@ enum status cuda_weights_download(struct device *device, struct device_weights *
 enum status cuda_weights_remap(struct device *device, struct device_weights *child,
                                const struct device_weights *parent, enum weight_slot from,
                                const struct remap_list *remaps, uint64_t seed, struct error *err);
+
+/* ST_UNSUPPORTED unless the slot is one that a weight set has. */
+enum status cuda_check_slot(enum weight_slot slot, struct error *err);
+enum status cuda_weights_copy(struct device *device, struct device_weights *weights, enum weight_slot to,
+                              struct device *owner, const struct device_weights *source,
+                              enum weight_slot from, struct error *err);
+
+/* ---- cuda_group.c ---- */
+
+enum status cuda_group_open(struct device *const *devices, int32_t count, double timeout,
+                            struct device_group **group, struct error *err);
+void cuda_group_close(struct device_group *group);
+void cuda_group_abort(struct device_group *group, const char *reason);
+enum status cuda_group_check(struct device_group *group, struct error *err);
+enum status cuda_group_broadcast(struct device_group *group, struct device *device,
+                                 struct device_weights *weights, enum weight_slot slot, int32_t root,
+                                 struct error *err);
+/* Waits for the event, or for the device's stream where it is NULL, of a device that is in a group: not longer than the
+ * group's timeout, and not when the group is broken. */
+enum status cuda_group_wait(const struct device *device, cudaEvent_t event, const char *what,
+                            struct error *err);
+/* Around the queueing of a step; nothing for a program without a group. ST_DEVICE when the group is broken; there is
+ * nothing to leave then. */
+enum status cuda_group_enter(struct device_program *prepared, struct error *err);
+void cuda_group_leave(struct device_program *prepared);
+/* Lets what is queued from now on wait for the program's collectives. */
+enum status cuda_group_join(struct device_program *prepared, struct error *err);
+/* "NCCL 2.28.9". */
+void cuda_group_version(char *text, size_t size);
 
 /* ---- cuda_copies.c: working copies of kernels ---- */
 

@@ -34,6 +34,7 @@ static struct cuda_step parameters(const struct step *step, const struct optimiz
                           .number = step->number,
                           .epoch = step->epoch,
                           .first = step->first,
+                          .row = step->row,
                           .valid = step->valid,
                           .learning_rate = step->learning_rate,
                           .average_decay = step->average_decay};
@@ -54,7 +55,7 @@ static enum status send_step(struct device_program *prepared, const struct step 
     bool begins = slot % (CUDA_RING / 2) == 0, ends = (slot + 1) % (CUDA_RING / 2) == 0;
     enum status st = ST_OK;
     if (begins && device->uploads >= CUDA_RING)
-        st = cuda_check(cudaEventSynchronize(device->half_read[half]), "finish its steps", err);
+        st = cuda_wait_event(device, device->half_read[half], "finish its steps", err);
     if (st != ST_OK)
         return st;
     device->ring[slot] = parameters(step, &prepared->binding.optimizer);
@@ -79,15 +80,16 @@ static enum status run_one(struct device_program *prepared, int32_t index, struc
     return ST_OK;
 }
 
-/* Queues all operations. Kernel gradients are converted together, before the one operation that reads them.
- */
+/* Queues all operations. Kernel gradients are converted together, before the one operation that reads them; in a group
+ * each bucket's before its all-reduce, and the optimizer waits for those. */
 static enum status run_all(struct device_program *prepared, struct error *err)
 {
     const struct program *program = prepared->program;
     enum status st = ST_OK;
     for (int32_t op = 0; st == ST_OK && op < program->op_count; op++) {
         if (program->ops[op].kind == PROG_OP_OPTIMIZER)
-            st = cuda_copies_gradients(prepared, -1, err);
+            st = prepared->binding.group != NULL ? cuda_group_join(prepared, err)
+                                                 : cuda_copies_gradients(prepared, -1, err);
         if (st == ST_OK)
             st = run_one(prepared, op, err);
     }
@@ -143,6 +145,8 @@ enum status cuda_program_run(struct device *device, struct device_program *prepa
         st = send_step(prepared, step, err);
     if (st == ST_OK)
         st = cuda_copies_refresh(prepared, err);
+    if (st == ST_OK)
+        st = cuda_group_enter(prepared, err);
     if (st != ST_OK)
         return st;
     if (prepared->graph == NULL && prepared->steps_queued > 0 && !prepared->unrecordable)
@@ -153,6 +157,7 @@ enum status cuda_program_run(struct device *device, struct device_program *prepa
         st = run_all(prepared, err);
         prepared->steps_queued++;
     }
+    cuda_group_leave(prepared);
     if (prepared->program->purpose == PROG_TRAIN)
         prepared->binding.weights->version++;
     return st;

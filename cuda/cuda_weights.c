@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum status check_slot(enum weight_slot slot, struct error *err)
+enum status cuda_check_slot(enum weight_slot slot, struct error *err)
 {
     if (slot < SLOT_VALUE || slot >= SLOT_GRADIENT)
         return error_set(err, ST_UNSUPPORTED,
@@ -99,12 +99,41 @@ out:
     return st;
 }
 
+/* ---- copies ---- */
+
+/* The owner's thread has waited for what it last wrote there, as it does after everything that writes weights from
+ * outside a step; so this device's stream has nothing to wait for. */
+enum status cuda_weights_copy(struct device *device, struct device_weights *weights, enum weight_slot to,
+                              struct device *owner, const struct device_weights *source,
+                              enum weight_slot from, struct error *err)
+{
+    const size_t bytes = weights->table.total * sizeof(float);
+    enum status st = cuda_check_slot(to, err);
+    if (st == ST_OK)
+        st = cuda_check_slot(from, err);
+    if (st == ST_OK && weights->table.total != source->table.total)
+        st = error_set(err, ST_RANGE, "weights: copy of %zu values, expected %zu", source->table.total,
+                       weights->table.total);
+    if (st == ST_OK)
+        st = cuda_enter(device, err);
+    if (st != ST_OK)
+        return st;
+    weights->version++;
+    cudaError_t error = owner == device
+                            ? cudaMemcpyAsync(weights->slots[to], source->slots[from], bytes,
+                                              cudaMemcpyDeviceToDevice, device->stream)
+                            : cudaMemcpyPeerAsync(weights->slots[to], device->index, source->slots[from],
+                                                  owner->index, bytes, device->stream);
+    st = cuda_check(error, "copy weights", err);
+    return st == ST_OK ? cuda_wait(device, "copy weights", err) : st;
+}
+
 /* ---- upload, download ---- */
 
 enum status cuda_weights_upload(struct device *device, struct device_weights *weights, enum weight_slot slot,
                                 const float *values, struct error *err)
 {
-    enum status st = check_slot(slot, err);
+    enum status st = cuda_check_slot(slot, err);
     if (st == ST_OK)
         st = cuda_enter(device, err);
     if (st == ST_OK)
@@ -120,7 +149,7 @@ enum status cuda_weights_upload(struct device *device, struct device_weights *we
 enum status cuda_weights_download(struct device *device, struct device_weights *weights,
                                   enum weight_slot slot, float *values, struct error *err)
 {
-    enum status st = check_slot(slot, err);
+    enum status st = cuda_check_slot(slot, err);
     if (st == ST_OK)
         st = cuda_enter(device, err);
     if (st == ST_OK)
@@ -219,7 +248,7 @@ enum status cuda_weights_remap(struct device *device, struct device_weights *chi
                                const struct remap_list *remaps, uint64_t seed, struct error *err)
 {
     struct remap_block block = {0};
-    enum status st = check_slot(from, err);
+    enum status st = cuda_check_slot(from, err);
     if (st == ST_OK)
         st = cuda_enter(device, err);
     if (st != ST_OK)

@@ -50,13 +50,13 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
     const uint32_t vectors = (uint32_t)cuda_padded(s.c) / CUDA_CHANNELS,
                    plane = (uint32_t)s.h * (uint32_t)s.w;
     const size_t packs = (size_t)s.n * plane * vectors;
-    const uint64_t seed = step->seed, number = (uint64_t)step->number << 24;
+    const uint64_t seed = step->seed, number = (uint64_t)step->number << 24, row = step->row;
     const float kept_share = 1.0f - rate;
     LAUNCH_FOR(size_t, i, packs)
     {
         const uint32_t vector = (uint32_t)(i % vectors);
         const uint32_t pixel = (uint32_t)(i / vectors % plane);
-        const uint64_t image = i / vectors / plane;
+        const uint64_t image = row + i / vectors / plane;
         pack p = load(x, i);
         uint64_t drawn = ~(uint64_t)0;
         random4 draw = {{0, 0, 0, 0}};

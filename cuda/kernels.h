@@ -70,7 +70,7 @@ static inline size_t cuda_shape_count(struct cuda_shape s)
  * one place in device memory before each step. */
 struct cuda_step {
     uint64_t seed;
-    uint32_t number, epoch, first;
+    uint32_t number, epoch, first, row;
     int32_t valid;
     float learning_rate, average_decay;
     float first_scale;  /* AdamW: 1 / (1 - b1^t), t = number + 1; SGD: not read */

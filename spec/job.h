@@ -51,6 +51,7 @@ struct job_search {
 
 struct job_train {
     int32_t batch;
+    char *precision;      /* "auto", "bf16", "fp16", "tf32", "fp32" */
     char *optimizer;      /* "sgd", "adamw" */
     double learning_rate; /* peak, for a batch of 128; scaled by batch / 128 */
     double momentum, beta2, weight_decay;

@@ -1,5 +1,6 @@
 /* The CPU device: opening, datasets, access to tensors, and the table of its functions. */
 #include "host/cpu/cpu_internal.h"
+#include "host/program/host_group.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -227,7 +228,13 @@ const struct device_ops cpu_device_ops = {
     .weights_free = cpu_weights_free,
     .weights_upload = cpu_weights_upload,
     .weights_download = cpu_weights_download,
+    .weights_copy = cpu_weights_copy,
     .weights_remap = cpu_weights_remap,
+    .group_open = host_group_open,
+    .group_close = host_group_close,
+    .group_abort = host_group_abort,
+    .group_check = host_group_check,
+    .group_broadcast = cpu_group_broadcast,
     .program_prepare = cpu_program_prepare,
     .program_free = cpu_program_free,
     .program_bytes = cpu_program_bytes,

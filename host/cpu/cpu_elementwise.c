@@ -77,7 +77,7 @@ enum status cpu_run_dropout(struct device_program *prepared, int32_t index, cons
     (void)err;
     const struct prog_op *op = &prepared->program->ops[index];
     cpu_kernel_dropout(cpu_shape_of(prepared, op->outputs[0]), cpu_tensor_address(prepared, op->inputs[0]),
-                       op->dropout.rate, step->seed, step->number, op->layer_id,
+                       op->dropout.rate, step->seed, step->number, step->row, op->layer_id,
                        cpu_tensor_address(prepared, op->outputs[0]));
     return ST_OK;
 }

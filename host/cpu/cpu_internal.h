@@ -199,6 +199,11 @@ enum status cpu_weights_upload(struct device *device, struct device_weights *wei
                                const float *values, struct error *err);
 enum status cpu_weights_download(struct device *device, struct device_weights *weights, enum weight_slot slot,
                                  float *values, struct error *err);
+/* ST_UNSUPPORTED unless the slot is one that a weight set has. */
+enum status cpu_check_slot(enum weight_slot slot, struct error *err);
+enum status cpu_weights_copy(struct device *device, struct device_weights *weights, enum weight_slot to,
+                             struct device *owner, const struct device_weights *source, enum weight_slot from,
+                             struct error *err);
 enum status cpu_weights_remap(struct device *device, struct device_weights *child,
                               const struct device_weights *parent, enum weight_slot from,
                               const struct remap_list *remaps, uint64_t seed, struct error *err);
@@ -208,7 +213,13 @@ static inline float *cpu_weights_read(const struct device_program *prepared)
     return prepared->binding.weights->slots[prepared->binding.use_average ? SLOT_AVERAGE : SLOT_VALUE];
 }
 
-/* ---- operations: cpu_conv.c, cpu_dense.c, cpu_norm.c, cpu_pool.c, cpu_elementwise.c, cpu_step.c ----
+/* ---- cpu_group.c ---- */
+enum status cpu_group_broadcast(struct device_group *group, struct device *device,
+                                struct device_weights *weights, enum weight_slot slot, int32_t root,
+                                struct error *err);
+
+/* ---- operations: cpu_conv.c, cpu_dense.c, cpu_norm.c, cpu_pool.c, cpu_elementwise.c, cpu_step.c,
+ * cpu_group.c ----
  * prepare chooses and reserves; operations without one need nothing. run works on a bound program. */
 enum status cpu_prepare_conv(struct device_program *prepared, int32_t op, struct error *err);
 enum status cpu_prepare_dense(struct device_program *prepared, int32_t op, struct error *err);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum status check_slot(enum weight_slot slot, struct error *err)
+enum status cpu_check_slot(enum weight_slot slot, struct error *err)
 {
     if (slot < SLOT_VALUE || slot >= SLOT_GRADIENT)
         return error_set(err, ST_UNSUPPORTED,
@@ -59,7 +59,7 @@ enum status cpu_weights_upload(struct device *device, struct device_weights *wei
                                const float *values, struct error *err)
 {
     (void)device;
-    enum status st = check_slot(slot, err);
+    enum status st = cpu_check_slot(slot, err);
     if (st != ST_OK)
         return st;
     memcpy(weights->slots[slot], values, weights->table.total * sizeof *values);
@@ -71,10 +71,29 @@ enum status cpu_weights_download(struct device *device, struct device_weights *w
                                  float *values, struct error *err)
 {
     (void)device;
-    enum status st = check_slot(slot, err);
+    enum status st = cpu_check_slot(slot, err);
     if (st == ST_OK)
         memcpy(values, weights->slots[slot], weights->table.total * sizeof *values);
     return st;
+}
+
+enum status cpu_weights_copy(struct device *device, struct device_weights *weights, enum weight_slot to,
+                             struct device *owner, const struct device_weights *source, enum weight_slot from,
+                             struct error *err)
+{
+    (void)device;
+    (void)owner;
+    enum status st = cpu_check_slot(to, err);
+    if (st == ST_OK)
+        st = cpu_check_slot(from, err);
+    if (st == ST_OK && weights->table.total != source->table.total)
+        st = error_set(err, ST_RANGE, "weights: copy of %zu values, expected %zu", source->table.total,
+                       weights->table.total);
+    if (st != ST_OK)
+        return st;
+    memcpy(weights->slots[to], source->slots[from], weights->table.total * sizeof(float));
+    weights->version++;
+    return ST_OK;
 }
 
 enum status cpu_weights_remap(struct device *device, struct device_weights *child,
@@ -82,7 +101,7 @@ enum status cpu_weights_remap(struct device *device, struct device_weights *chil
                               const struct remap_list *remaps, uint64_t seed, struct error *err)
 {
     (void)device;
-    enum status st = check_slot(from, err);
+    enum status st = cpu_check_slot(from, err);
     if (st != ST_OK)
         return st;
     size_t bytes = child->table.total * sizeof(float);

@@ -53,7 +53,7 @@ void cpu_kernel_add(size_t count, const float *a, const float *b, float *y)
  * `group` is the draw at hand, so that neighbours in a row of channels share it too when an image is a single
  * pixel. */
 void cpu_kernel_dropout(struct cpu_shape s, const float *x, float rate, uint64_t seed, uint32_t step,
-                        uint32_t layer_id, float *y)
+                        uint32_t row, uint32_t layer_id, float *y)
 {
     const int32_t blocks = cpu_shape_blocks(s), planes = s.n * blocks;
     const size_t pixels = (size_t)s.h * (size_t)s.w, block = (size_t)s.block;
@@ -71,7 +71,7 @@ void cpu_kernel_dropout(struct cpu_shape s, const float *x, float rate, uint64_t
                     to[i * block + lane] = 0.0f;
                 continue;
             }
-            uint64_t element = ((size_t)(p / blocks) * (size_t)s.c + channel) * pixels;
+            uint64_t element = (((size_t)row + (size_t)(p / blocks)) * (size_t)s.c + channel) * pixels;
             for (size_t i = 0; i < pixels; i++, element++) {
                 if (element / 4 != group) {
                     group = element / 4;

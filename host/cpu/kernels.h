@@ -81,10 +81,10 @@ void cpu_kernel_relu_backward(size_t count, const float *y, const float *dy, flo
 void cpu_kernel_add(size_t count, const float *a, const float *b, float *y);
 
 /* Forward (x to y) and backward (dy to dx) alike: drops the same elements and divides the others by 1 - rate.
- * The mask is drawn anew each time from seed, step and layer. n * c * h * w at most 2^26. Bound by drawing
+ * The mask is drawn anew each time from seed, step and layer; row 0 of x is row `row` of the batch. n * c * h * w at most 2^26. Bound by drawing
  * numbers. */
 void cpu_kernel_dropout(struct cpu_shape s, const float *x, float rate, uint64_t seed, uint32_t step,
-                        uint32_t layer_id, float *y);
+                        uint32_t row, uint32_t layer_id, float *y);
 
 /* ---- kernel_channels.c ---- */
 

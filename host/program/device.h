@@ -16,16 +16,29 @@
 #include "host/program/optimizer.h"
 #include "host/program/program.h"
 
-enum { DEVICE_INTERFACE_VERSION = 1 };
+enum { DEVICE_INTERFACE_VERSION = 2 };
 
 struct device;
+struct device_group;
 struct device_dataset;
 struct device_weights;
 struct device_program;
 
+/* What activations are kept and multiplied in. Weights, statistics and sums are float32 in all of them. Devices that know
+ * one precision only (ref: double, cpu: float32) use that, whatever is asked for. */
+enum device_precision {
+    PRECISION_AUTO, /* the fastest that trains without further care: bf16 where the hardware has it, else tf32 */
+    PRECISION_BF16,
+    PRECISION_FP16, /* the loss is scaled; see cuda/README.md */
+    PRECISION_TF32, /* float32, multiplied with ten bits of mantissa */
+    PRECISION_FP32,
+};
+
 struct device_options {
     int32_t index;   /* which of its kind */
-    int32_t threads; /* CPU only; 0: as many as the process may use */
+    int32_t count;   /* CPU only: how many of its kind share the cores; 0 as 1 */
+    int32_t threads; /* CPU only; 0: as many as the process may use, divided by count */
+    enum device_precision precision;
 };
 
 struct device_info {
@@ -54,6 +67,7 @@ struct device_binding {
     int32_t sample_count;
     int32_t shuffled;           /* see gather_place */
     int32_t use_average;        /* evaluation reads the averaged weights instead of the values */
+    struct device_group *group; /* whose members all-reduce; NULL: the device is alone */
     struct augment augment;     /* train only */
     struct optimizer optimizer; /* train only */
 };
@@ -64,7 +78,9 @@ struct step {
     uint32_t number; /* steps done before this one: dropout's counter, AdamW's t - 1 */
     uint32_t epoch;
     uint32_t first; /* place of row 0 in the epoch's order */
-    int32_t valid;  /* rows that count, 1 .. batch */
+    uint32_t
+        row; /* place of row 0 in the batch of all members of a group; 0 alone. Dropout counts from there */
+    int32_t valid; /* rows that count, 1 .. batch */
     float learning_rate;
     float average_decay;
 };
@@ -93,10 +109,33 @@ struct device_ops {
                                   enum weight_slot slot, const float *values, struct error *err);
     enum status (*weights_download)(struct device *device, struct device_weights *weights,
                                     enum weight_slot slot, float *values, struct error *err);
+    /* Copies slot `from` of `source`, a set of `owner` (this device or another of its kind), to slot `to` of `weights`; the
+     * tables have the same total. `owner`'s own thread may go on meanwhile, but not change or free `source`. Waits. */
+    enum status (*weights_copy)(struct device *device, struct device_weights *weights, enum weight_slot to,
+                                struct device *owner, const struct device_weights *source,
+                                enum weight_slot from, struct error *err);
     /* Fills the child's VALUE and AVERAGE from the parent's slot `from`; clears FIRST and SECOND. */
     enum status (*weights_remap)(struct device *device, struct device_weights *child,
                                  const struct device_weights *parent, enum weight_slot from,
                                  const struct remap_list *remaps, uint64_t seed, struct error *err);
+
+    /* Groups: `count` devices of this kind in one process that train one network together, each driven by a thread of its
+     * own. A collective (program_run of a program with all-reduce operations, group_broadcast) has to be called by every
+     * member's thread, in the same order. Sums are formed in one order: the same members give the same bits. Who waits
+     * for others longer than `timeout` seconds gets ST_DEVICE with one line that names the members that are missing, and
+     * the group is broken from then on: every later call gets ST_DEVICE. The devices of a group outlive it. */
+    enum status (*group_open)(struct device *const *devices, int32_t count, double timeout,
+                              struct device_group **group, struct error *err);
+    void (*group_close)(struct device_group *group);
+    /* Breaks the group: collectives that wait end soon with ST_DEVICE, `reason` in their message. From any thread. */
+    void (*group_abort)(struct device_group *group, const char *reason);
+    /* ST_DEVICE when the group is broken, or when what was queued has failed or is overdue. From any thread; never waits:
+     * a watchdog calls it now and then. */
+    enum status (*group_check)(struct device_group *group, struct error *err);
+    /* A collective: slot `slot` of member `root`'s weights goes to all others. `device` says who calls. */
+    enum status (*group_broadcast)(struct device_group *group, struct device *device,
+                                   struct device_weights *weights, enum weight_slot slot, int32_t root,
+                                   struct error *err);
 
     /* Chooses algorithms, layouts and places. `program` is kept and must outlive the result. */
     enum status (*program_prepare)(struct device *device, const struct program *program,

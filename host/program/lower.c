@@ -171,7 +171,8 @@ static enum status check_options(const struct graph *graph, const struct lower_o
         return error_set(err, ST_RANGE, "lowering: batch is %d, expected 1 or more", options->batch);
     for (int32_t i = 0; i < graph->count && options->purpose == PROG_TRAIN; i++) {
         const struct layer *layer = &graph->layers[i];
-        int64_t image = (int64_t)layer->shape.c * layer->shape.h * layer->shape.w;
+        int64_t image = (int64_t)layer->shape.c * layer->shape.h * layer->shape.w *
+                        (options->members > 1 ? options->members : 1);
         if (layer->kind == LAYER_DROPOUT && image > dropout_elements_max / options->batch)
             return error_set(
                 err, ST_UNSUPPORTED,
@@ -183,7 +184,8 @@ static enum status check_options(const struct graph *graph, const struct lower_o
 }
 
 /* Room for the longest program of the graph: a layer has one operation forward and at most two backward, each
- * edge at most one sum of gradients; beside these gather, loss, optimizer and average. A layer has at most
+ * edge at most one sum of gradients; beside these gather, loss, optimizer and average, and in a group an all-reduce a
+ * weight at most and the average of statistics. A layer has at most
  * three outputs forward, each edge a gradient and a sum. */
 static enum status allocate(struct lowering *lowering, struct error *err)
 {
@@ -192,7 +194,7 @@ static enum status allocate(struct lowering *lowering, struct error *err)
     int32_t edges = 0, weights = program->weights.count;
     for (int32_t i = 0; i < graph->count; i++)
         edges += graph->layers[i].input_count;
-    lowering->op_capacity = 3 * graph->count + edges + 4;
+    lowering->op_capacity = 3 * graph->count + edges + 4 + (lowering->options->members > 1 ? weights + 1 : 0);
     lowering->tensor_capacity = 2 * weights + 3 * graph->count + 2 * edges + 8;
     size_t layers = (size_t)graph->count, roles = layers * WEIGHT_ROLE_COUNT;
     program->ops = calloc((size_t)lowering->op_capacity, sizeof *program->ops);
@@ -237,6 +239,8 @@ enum status lower_graph(const struct graph *graph, const struct lower_options *o
     lower_forward(&lowering);
     if (options->purpose == PROG_TRAIN) {
         lower_backward(&lowering);
+        if (options->members > 1)
+            lower_collectives(&lowering);
         lower_op(&lowering, PROG_OP_OPTIMIZER, -1);
         if (options->weight_average)
             lower_op(&lowering, PROG_OP_WEIGHT_AVERAGE, -1);

@@ -87,6 +87,26 @@ static enum status check_gradients(const struct program *program, struct error *
     return ST_OK;
 }
 
+/* Where there is an all-reduce, each trained weight's gradient is in one of them, behind the operation that writes it. */
+static enum status check_reduced(const struct program *program, int32_t gradient, struct error *err)
+{
+    const struct prog_tensor *tensor = &program->tensors[gradient];
+    int32_t buckets = 0, reduced = 0;
+    for (int32_t at = 0; at < program->op_count; at++) {
+        const struct prog_op *op = &program->ops[at];
+        if (op->kind != PROG_OP_ALL_REDUCE)
+            continue;
+        buckets++;
+        reduced +=
+            at > tensor->first && op->reduce.first <= tensor->weight && tensor->weight <= op->reduce.last;
+    }
+    if (buckets == 0 || reduced == 1)
+        return ST_OK;
+    return error_set(err, ST_RANGE,
+                     "program: weight %d is reduced %d times behind its gradient, expected once",
+                     (int)tensor->weight, (int)reduced);
+}
+
 enum status prog_finish(struct program *program, struct error *err)
 {
     for (int32_t t = 0; t < program->tensor_count; t++)
@@ -107,6 +127,9 @@ enum status prog_finish(struct program *program, struct error *err)
     }
     if (st == ST_OK && program->purpose == PROG_TRAIN)
         st = check_gradients(program, err);
+    for (int32_t t = 0; st == ST_OK && t < program->tensor_count; t++)
+        if (program->tensors[t].kind == TENSOR_GRADIENT && program->tensors[t].first >= 0)
+            st = check_reduced(program, t, err);
     return st;
 }
 
@@ -149,6 +172,9 @@ static void print_settings(const struct prog_op *op, FILE *out)
         break;
     case PROG_OP_LOSS:
         fprintf(out, "  smoothing %g", (double)op->loss.smoothing);
+        break;
+    case PROG_OP_ALL_REDUCE:
+        fprintf(out, "  weights %d to %d", op->reduce.first, op->reduce.last);
         break;
     case PROG_OP_GATHER:
         fputs(op->gather.augment ? "  augmented" : "", out);

@@ -33,11 +33,17 @@
  *   dense_backward_data  i dy, kernel   o dx    dense_backward_weights  i x, dy   o dkernel[, dbias]
  *   dropout       i x   o y; element e (index in N,C,H,W order) of this op is kept when random_unit of
  *                 random_draw(step.seed, RANDOM_DROPOUT, step.number << 24 | e / 4, layer_id).v[e % 4] >= rate (e below 2^24
- *                 * 4; the shift makes room), and divided by 1 - rate.     dropout_backward   i dy   o dx, the same mask
+ *                 * 4; the shift makes room), and divided by 1 - rate. e counts from step.row, as if the batches of all
+ *                 members of a group were one.     dropout_backward   i dy   o dx, the same mask
  *   loss          i logits, labels   o metrics[, probabilities [N,K,1,1]][, dlogits].  Per valid row: cross-entropy
  *                 against (1 - s) * one-hot + s / K, s = `smoothing`; dlogits = (p - target) / step.valid, 0 in rows that
  *                 are not valid. metrics accumulate, in double: METRIC_* below. A row is correct when its largest logit, of
  *                 equals the first, is the label's. Places: 0 metrics, 1 probabilities or -1, 2 dlogits or -1.
+ *   all_reduce    i - o -   The gradients of the trained weights `reduce.first` to `reduce.last` of the weight table become
+ *                 their mean over the members of the bound group. Stands behind the last operation that writes one of them, so
+ *                 that a device may send them while the backward pass goes on. Only in programs lowered for several members.
+ *   average_statistics  i - o -   The values of all weights that are not trained (running statistics) become their mean over
+ *                 the members. Once a step, behind the last batch norm.
  *   optimizer     i - o -   over all trained weights at once: value, gradient, slots. See optimizer.h.
  *   weight_average i - o -  average = d * average + (1 - d) * value for *all* weights, d = step.average_decay.
  */
@@ -106,6 +112,9 @@ struct prog_op {
         struct {
             bool augment;
         } gather;
+        struct {
+            int32_t first, last; /* places in the weight table, both included */
+        } reduce;
     };
 };
 
@@ -131,7 +140,7 @@ void program_free(struct program *program); /* a zeroed program is allowed */
 const char *prog_op_name(enum prog_op_kind kind); /* "batch norm backward" */
 
 /* Sets every tensor's first and last and checks the program: ids in range, inputs written before they are read, tensors
- * written once, and in training the gradient of every trained weight written. The error names operation and tensor. */
+ * written once, in training the gradient of every trained weight written, and in a group reduced. The error names operation and tensor. */
 enum status prog_finish(struct program *program, struct error *err);
 
 /* Which lifetimes overlap: places for all arena tensors. sizes[t] is the device's size of tensor t in bytes (0: not in

@@ -20,6 +20,7 @@ struct device_weights {
 };
 
 struct device_program {
+    struct device *device;
     const struct program *program;
     size_t *offsets;    /* [tensor_count] bytes from the arena's start */
     size_t arena_size;  /* bytes */
@@ -38,6 +39,7 @@ struct ref_call {
     struct device_program *prepared;
     const struct prog_op *op;
     const struct step *step;
+    struct error *err; /* ST_OK; set by the few operations that can fail */
 };
 
 /* Where tensor `id` lies; NULL for -1. Only after bind. */
@@ -78,11 +80,20 @@ enum status ref_weights_upload(struct device *device, struct device_weights *wei
                                const float *values, struct error *err);
 enum status ref_weights_download(struct device *device, struct device_weights *weights, enum weight_slot slot,
                                  float *values, struct error *err);
+/* ST_RANGE unless the slot is one that a weight set has. */
+enum status ref_check_slot(enum weight_slot slot, struct error *err);
+enum status ref_weights_copy(struct device *device, struct device_weights *weights, enum weight_slot to,
+                             struct device *owner, const struct device_weights *source, enum weight_slot from,
+                             struct error *err);
 enum status ref_weights_remap(struct device *device, struct device_weights *child,
                               const struct device_weights *parent, enum weight_slot from,
                               const struct remap_list *remaps, uint64_t seed, struct error *err);
 
 /* ref_program.c */
+enum status ref_group_broadcast(struct device_group *group, struct device *device,
+                                struct device_weights *weights, enum weight_slot slot, int32_t root,
+                                struct error *err);
+
 enum status ref_program_prepare(struct device *device, const struct program *program,
                                 struct device_program **prepared, struct error *err);
 void ref_program_free(struct device *device, struct device_program *prepared);

@@ -1,4 +1,5 @@
 /* The reference device: opening, datasets, and the table of its functions. */
+#include "host/program/host_group.h"
 #include "host/ref/ref.h"
 
 #include <stdio.h>
@@ -85,7 +86,13 @@ const struct device_ops ref_device_ops = {
     .weights_free = ref_weights_free,
     .weights_upload = ref_weights_upload,
     .weights_download = ref_weights_download,
+    .weights_copy = ref_weights_copy,
     .weights_remap = ref_weights_remap,
+    .group_open = host_group_open,
+    .group_close = host_group_close,
+    .group_abort = host_group_abort,
+    .group_check = host_group_check,
+    .group_broadcast = ref_group_broadcast,
     .program_prepare = ref_program_prepare,
     .program_free = ref_program_free,
     .program_bytes = ref_program_bytes,

@@ -32,10 +32,13 @@ static void drop(const struct ref_call *call)
     double *to = ref_output(call, 0);
     const struct step *step = call->step;
     float rate = call->op->dropout.rate;
-    for (size_t i = 0; i < ref_count(ref_output_shape(call, 0)); i++) {
-        uint64_t counter = (uint64_t)step->number << 24 | i / 4;
+    const struct shape shape = ref_output_shape(call, 0);
+    const size_t before =
+        step->row * (ref_count(shape) / (size_t)shape.n); /* elements of other members' rows */
+    for (size_t i = 0; i < ref_count(shape); i++) {
+        uint64_t counter = (uint64_t)step->number << 24 | (before + i) / 4;
         struct random4 draw = random_draw(step->seed, RANDOM_DROPOUT, counter, call->op->layer_id);
-        bool kept = random_unit(draw.v[i % 4]) >= rate;
+        bool kept = random_unit(draw.v[(before + i) % 4]) >= rate;
         to[i] = kept ? from[i] / (1 - (double)rate) : 0;
     }
 }

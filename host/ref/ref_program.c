@@ -71,6 +71,7 @@ enum status ref_program_prepare(struct device *device, const struct program *pro
         st = error_memory(err, "program", sizeof *made + 2 * tensors * sizeof *sizes);
         goto out;
     }
+    made->device = device;
     made->program = program;
     for (size_t t = 0; t < tensors; t++) {
         const struct prog_tensor *tensor = &program->tensors[t];
@@ -187,26 +188,30 @@ static enum status check_step(const struct device_program *prepared, const struc
     return ST_OK;
 }
 
-static void run_op(struct device_program *prepared, const struct prog_op *op, const struct step *step)
+static enum status run_op(struct device_program *prepared, const struct prog_op *op, const struct step *step,
+                          struct error *err)
 {
     static void (*const table[PROG_OP_KIND_COUNT])(const struct ref_call *) = {
 #define PROG_OP(KIND, name, text) [PROG_OP_##KIND] = ref_run_##name,
 #include "host/program/ops.def"
 #undef PROG_OP
     };
-    struct ref_call call = {prepared, op, step};
+    struct error trouble = {.status = ST_OK};
+    struct ref_call call = {prepared, op, step, &trouble};
     table[op->kind](&call);
+    if (trouble.status != ST_OK)
+        *err = trouble;
+    return trouble.status;
 }
 
 enum status ref_program_run(struct device *device, struct device_program *prepared, const struct step *step,
                             struct error *err)
 {
     (void)device;
-    if (check_step(prepared, step, err) != ST_OK)
-        return err->status;
-    for (int32_t i = 0; i < prepared->program->op_count; i++)
-        run_op(prepared, &prepared->program->ops[i], step);
-    return ST_OK;
+    enum status st = check_step(prepared, step, err);
+    for (int32_t i = 0; st == ST_OK && i < prepared->program->op_count; i++)
+        st = run_op(prepared, &prepared->program->ops[i], step, err);
+    return st;
 }
 
 enum status ref_program_run_op(struct device *device, struct device_program *prepared, int32_t op,
@@ -218,8 +223,7 @@ enum status ref_program_run_op(struct device *device, struct device_program *pre
     if (op < 0 || op >= prepared->program->op_count)
         return error_set(err, ST_RANGE, "program: operation %d, expected 0 to %d", op,
                          prepared->program->op_count - 1);
-    run_op(prepared, &prepared->program->ops[op], step);
-    return ST_OK;
+    return run_op(prepared, &prepared->program->ops[op], step, err);
 }
 
 enum status ref_program_metrics(struct device *device, struct device_program *prepared,

@@ -42,7 +42,7 @@ enum status ref_weights_new(struct device *device, const struct weight_table *ta
     return ST_OK;
 }
 
-static enum status check_slot(enum weight_slot slot, struct error *err)
+enum status ref_check_slot(enum weight_slot slot, struct error *err)
 {
     if ((unsigned)slot >= SLOT_COUNT || slot == SLOT_GRADIENT)
         return error_set(err, ST_RANGE,
@@ -55,7 +55,7 @@ enum status ref_weights_upload(struct device *device, struct device_weights *wei
                                const float *values, struct error *err)
 {
     (void)device;
-    if (check_slot(slot, err) != ST_OK)
+    if (ref_check_slot(slot, err) != ST_OK)
         return err->status;
     for (size_t i = 0; i < weights->table.total; i++)
         weights->slots[slot][i] = (double)values[i];
@@ -66,10 +66,25 @@ enum status ref_weights_download(struct device *device, struct device_weights *w
                                  float *values, struct error *err)
 {
     (void)device;
-    if (check_slot(slot, err) != ST_OK)
+    if (ref_check_slot(slot, err) != ST_OK)
         return err->status;
     for (size_t i = 0; i < weights->table.total; i++)
         values[i] = (float)weights->slots[slot][i];
+    return ST_OK;
+}
+
+enum status ref_weights_copy(struct device *device, struct device_weights *weights, enum weight_slot to,
+                             struct device *owner, const struct device_weights *source, enum weight_slot from,
+                             struct error *err)
+{
+    (void)device;
+    (void)owner;
+    if (ref_check_slot(to, err) != ST_OK || ref_check_slot(from, err) != ST_OK)
+        return err->status;
+    if (weights->table.total != source->table.total)
+        return error_set(err, ST_RANGE, "weights: copy of %zu values, expected %zu", source->table.total,
+                         weights->table.total);
+    memcpy(weights->slots[to], source->slots[from], weights->table.total * sizeof(double));
     return ST_OK;
 }
 
@@ -80,7 +95,7 @@ enum status ref_weights_remap(struct device *device, struct device_weights *chil
                               const struct remap_list *remaps, uint64_t seed, struct error *err)
 {
     (void)device;
-    if (check_slot(from, err) != ST_OK)
+    if (ref_check_slot(from, err) != ST_OK)
         return err->status;
     enum status st = ST_OK;
     float *parent_values = calloc(parent->table.total, sizeof *parent_values);

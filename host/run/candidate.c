@@ -114,7 +114,7 @@ static enum status open_trainer(struct run *run, const struct graph *graph, int3
     if (st != ST_OK)
         return st;
     run->ops->info(run->device, &info);
-    st = trainer_open(&place, graph, &settings, info.memory_free, trainer, &need->training, err);
+    st = trainer_open(&place, 1, graph, &settings, info.memory_free, trainer, &need->training, err);
     if (st == ST_OK) {
         need->values = trainer_weights(*trainer)->total * sizeof(float);
         memory_plan(&run->memory, need);

@@ -55,13 +55,24 @@ static int32_t cuda_index(const char *name)
     return end != NULL && *end == '\0' && errno == 0 && index <= INT32_MAX ? (int32_t)index : -1;
 }
 
-enum status devices_choose(const struct job_strings *names, int32_t threads, struct device_choice *choice,
-                           struct error *err)
+/* The schema allows no other names. */
+static enum device_precision precision_of(const char *name)
 {
-    const char *name = names->items[0];
-    *choice = (struct device_choice){.options = {.threads = threads}};
-    if (names->count != 1)
-        return error_set(err, ST_UNSUPPORTED, "devices.use: found %d devices, expected one", names->count);
+    static const char *const names[] = {"auto", "bf16", "fp16", "tf32", "fp32"};
+    int32_t precision = PRECISION_FP32;
+    while (precision > PRECISION_AUTO && strcmp(name, names[precision]) != 0)
+        precision--;
+    return (enum device_precision)precision;
+}
+
+enum status devices_choose(const struct job *job, struct device_choice *choice, struct error *err)
+{
+    const char *name = job->devices.items[0];
+    *choice = (struct device_choice){
+        .options = {.threads = job->threads, .precision = precision_of(job->train.precision)}};
+    if (job->devices.count != 1)
+        return error_set(err, ST_UNSUPPORTED, "devices.use: found %d devices, expected one",
+                         job->devices.count);
     if (strcmp(name, "auto") == 0)
         return choose_auto(choice, err);
     if (strcmp(name, "cpu") == 0)

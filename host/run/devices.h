@@ -14,10 +14,9 @@ struct device_choice {
     char without[ERROR_LENGTH]; /* "auto" that took the CPU: why no GPU; otherwise "" */
 };
 
-/* For the names in devices.use: "auto" (the first GPU, or the CPU where there is none), "cpu", "ref", "cuda"
- * (the first GPU), "cuda:N". */
-enum status devices_choose(const struct job_strings *names, int32_t threads, struct device_choice *choice,
-                           struct error *err);
+/* For the job's devices.use, devices.threads and train.precision. Names: "auto" (the first GPU, or the CPU where there is
+ * none), "cpu", "ref", "cuda" (the first GPU), "cuda:N". */
+enum status devices_choose(const struct job *job, struct device_choice *choice, struct error *err);
 void devices_release(
     struct device_choice *choice); /* after the device is closed; a zeroed choice is allowed */
 

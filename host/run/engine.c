@@ -66,7 +66,7 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
     run->folder = strdup(folder);
     if (run->folder == NULL)
         return error_memory(err, "path", strlen(folder));
-    enum status st = devices_choose(&job->devices, job->threads, &run->choice, err);
+    enum status st = devices_choose(job, &run->choice, err);
     run->ops = run->choice.ops;
     if (st == ST_OK)
         st =

@@ -58,7 +58,7 @@ static enum status measure(struct run *run, const struct graph *graph, double *i
 
     enum status st = trainer_settings_of(&run->job->train, (uint64_t)run->job->seed, &settings, err);
     if (st == ST_OK)
-        st = trainer_open(&place, graph, &settings, run->device_info.memory_free, &trainer, bytes, err);
+        st = trainer_open(&place, 1, graph, &settings, run->device_info.memory_free, &trainer, bytes, err);
     if (st != ST_OK)
         goto out;
     const struct weight_table *table = trainer_weights(trainer);

@@ -1,4 +1,5 @@
-/* Checkpoints: a header, the weight slots as floats, and a checksum of both. */
+/* Checkpoints: a header, the members' metrics, the weight slots as floats, and a checksum of all that. Members have the
+ * same weights, so that one of them stands for all. */
 #include "host/base/file.h"
 #include "host/train/trainer_internal.h"
 
@@ -9,13 +10,14 @@
 
 enum { READ_BYTES = 1 << 16 };
 
-static const char MAGIC[8] = "nasrunC1";
+static const char MAGIC[8] = "nasrunC2";
 
 struct checkpoint_header {
     char magic[8];
     uint64_t note;
     uint64_t weights; /* floats in a slot */
     uint64_t slots;
+    uint64_t members;
     struct trainer_state state;
 };
 
@@ -34,17 +36,16 @@ static void write_part(struct file_aside *file, const void *data, size_t length,
 /* Slot by slot, so that no more than one is held beside the device's own. */
 enum status trainer_checkpoint(struct trainer *trainer, const char *path, uint64_t note, struct error *err)
 {
-    const struct device_ops *ops = trainer->place.ops;
     const size_t floats = trainer_weights(trainer)->total, slots = slot_count(trainer);
-    struct checkpoint_header header = {.note = note, .weights = floats, .slots = slots};
+    struct checkpoint_header header = {
+        .note = note, .weights = floats, .slots = slots, .members = (uint64_t)trainer->count};
     struct file_aside file = {0};
     uint32_t checksum = 0;
     float *values = malloc((floats + 1) * sizeof(*values)); /* + 1: malloc may return NULL for nothing */
     if (values == NULL)
         return error_memory(err, "checkpoint", floats * sizeof(*values));
 
-    enum status st =
-        ops->program_metrics(trainer->place.device, trainer->training, trainer->state.metrics, err);
+    enum status st = members_metrics(trainer, err);
     if (st == ST_OK)
         st = file_aside_open(&file, path, err);
     if (st != ST_OK)
@@ -52,9 +53,10 @@ enum status trainer_checkpoint(struct trainer *trainer, const char *path, uint64
     header.state = trainer->state;
     memcpy(header.magic, MAGIC, sizeof(MAGIC));
     write_part(&file, &header, sizeof(header), &checksum);
+    for (int32_t k = 0; k < trainer->count; k++)
+        write_part(&file, trainer->members[k].metrics, sizeof(trainer->members[k].metrics), &checksum);
     for (size_t slot = 0; st == ST_OK && slot < slots; slot++) {
-        st = ops->weights_download(trainer->place.device, trainer->weights, (enum weight_slot)slot, values,
-                                   err);
+        st = members_download(trainer, (enum weight_slot)slot, values, err);
         if (st == ST_OK)
             write_part(&file, values, floats * sizeof(*values), &checksum);
     }
@@ -115,12 +117,26 @@ enum status checkpoint_note(const char *path, uint64_t *note, struct error *err)
     return ST_OK;
 }
 
+/* Sums of another number of members count as the first one's: the training goes on all the same, if not bit by bit. */
+static enum status read_metrics(struct trainer *trainer, FILE *file, uint64_t members, const char *path,
+                                struct error *err)
+{
+    double metrics[METRIC_COUNT];
+    for (int32_t k = 0; k < trainer->count; k++)
+        memset(trainer->members[k].metrics, 0, sizeof(metrics));
+    for (uint64_t k = 0; k < members; k++) {
+        if (fread(metrics, sizeof(metrics), 1, file) != 1)
+            return error_set(err, ST_IO, "%s: can't be read", path);
+        struct member *member = &trainer->members[members == (uint64_t)trainer->count ? k : 0];
+        for (int m = 0; m < METRIC_COUNT; m++)
+            member->metrics[m] += metrics[m];
+    }
+    return ST_OK;
+}
+
 enum status trainer_restore(struct trainer *trainer, const char *path, uint64_t *note, struct error *err)
 {
-    const struct device_ops *ops = trainer->place.ops;
     const size_t floats = trainer_weights(trainer)->total, slots = slot_count(trainer);
-    const size_t expected =
-        sizeof(struct checkpoint_header) + slots * floats * sizeof(float) + sizeof(uint32_t);
     struct checkpoint_header header;
     float *values = NULL;
     FILE *file;
@@ -129,6 +145,8 @@ enum status trainer_restore(struct trainer *trainer, const char *path, uint64_t 
     enum status st = open_checked(path, &file, &header, &length, err);
     if (st != ST_OK)
         return st;
+    const size_t expected = sizeof(header) + header.members * METRIC_COUNT * sizeof(double) +
+                            slots * floats * sizeof(float) + sizeof(uint32_t);
     if (length != expected) {
         st = error_set(err, ST_FORMAT, "%s: found %zu bytes, expected %zu for this network", path, length,
                        expected);
@@ -139,12 +157,12 @@ enum status trainer_restore(struct trainer *trainer, const char *path, uint64_t 
         st = error_memory(err, "checkpoint", floats * sizeof(*values));
         goto out;
     }
+    st = read_metrics(trainer, file, header.members, path, err);
     for (size_t slot = 0; st == ST_OK && slot < slots; slot++) {
         if (fread(values, sizeof(*values), floats, file) != floats)
             st = error_set(err, ST_IO, "%s: can't be read", path);
         else
-            st = ops->weights_upload(trainer->place.device, trainer->weights, (enum weight_slot)slot, values,
-                                     err);
+            st = members_upload(trainer, (enum weight_slot)slot, values, err);
     }
     if (st != ST_OK)
         goto out;

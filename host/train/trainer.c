@@ -31,51 +31,7 @@ enum status trainer_settings_of(const struct job_train *job, uint64_t seed, stru
     return schedule_parse(job->schedule, &settings->schedule.kind, err);
 }
 
-static enum status prepare(struct trainer *trainer, enum prog_purpose purpose, struct program *program,
-                           struct device_program **prepared, struct error *err)
-{
-    const struct lower_options options = {
-        .purpose = purpose,
-        .batch = trainer->settings.batch,
-        .augment = true,
-        .weight_average = trainer->settings.average > 0.0f,
-        .label_smoothing = trainer->settings.label_smoothing,
-        .batch_norm_momentum = 0.1f,
-    };
-    enum status st = lower_graph(&trainer->graph, &options, program, err);
-    if (st == ST_OK)
-        st = trainer->place.ops->program_prepare(trainer->place.device, program, prepared, err);
-    return st;
-}
-
-static enum status bind_training(struct trainer *trainer, struct error *err)
-{
-    const struct device_binding binding = {
-        .weights = trainer->weights,
-        .dataset = trainer->place.dataset,
-        .samples = trainer->place.train,
-        .sample_count = trainer->place.train_count,
-        .shuffled = 1,
-        .augment = trainer->settings.augment,
-        .optimizer = trainer->settings.optimizer,
-    };
-    return trainer->place.ops->program_bind(trainer->place.device, trainer->training, &binding, err);
-}
-
-static enum status bind_evaluation(struct trainer *trainer, const int32_t *samples, int32_t count,
-                                   struct error *err)
-{
-    const struct device_binding binding = {
-        .weights = trainer->weights,
-        .dataset = trainer->place.dataset,
-        .samples = samples,
-        .sample_count = count,
-        .use_average = trainer->settings.average > 0.0f,
-    };
-    return trainer->place.ops->program_bind(trainer->place.device, trainer->evaluation, &binding, err);
-}
-
-enum status trainer_open(const struct trainer_place *place, const struct graph *graph,
+enum status trainer_open(const struct trainer_place *places, int32_t count, const struct graph *graph,
                          const struct trainer_settings *settings, size_t bytes_limit, struct trainer **opened,
                          size_t *bytes, struct error *err)
 {
@@ -85,35 +41,14 @@ enum status trainer_open(const struct trainer_place *place, const struct graph *
     *opened = NULL;
     if (trainer == NULL)
         return error_memory(err, "trainer", sizeof(*trainer));
-    trainer->place = *place;
     trainer->settings = *settings;
     trainer->state.best_loss = INFINITY;
     st = graph_copy(&trainer->graph, graph, err);
-    if (st != ST_OK)
-        goto out;
-    if (place->train_count < settings->batch) {
+    if (st == ST_OK && places->train_count < settings->batch)
         st = error_set(err, ST_RANGE, "train.batch: found %d, expected at most the %d training images",
-                       settings->batch, place->train_count);
-        goto out;
-    }
-    st = prepare(trainer, PROG_TRAIN, &trainer->training_program, &trainer->training, err);
+                       settings->batch, places->train_count);
     if (st == ST_OK)
-        st = prepare(trainer, PROG_EVALUATE, &trainer->evaluation_program, &trainer->evaluation, err);
-    if (st != ST_OK)
-        goto out;
-    *bytes = place->ops->program_bytes(trainer->training) + place->ops->program_bytes(trainer->evaluation) +
-             trainer_weights_bytes(&trainer->training_program.weights) +
-             ((size_t)place->train_count + (size_t)place->validation_count) * sizeof(int32_t);
-    if (*bytes > bytes_limit) {
-        st = error_set(err, ST_MEMORY, "network needs %zu bytes on the device, %zu are free", *bytes,
-                       bytes_limit);
-        goto out;
-    }
-    st = place->ops->weights_new(place->device, &trainer->training_program.weights, &trainer->weights, err);
-    if (st == ST_OK)
-        st = bind_training(trainer, err);
-    if (st == ST_OK)
-        st = bind_evaluation(trainer, place->validation, place->validation_count, err);
+        st = members_open(trainer, places, count, bytes_limit, bytes, err);
     if (st != ST_OK)
         goto out;
     *opened = trainer;
@@ -127,14 +62,15 @@ void trainer_close(struct trainer *trainer)
 {
     if (trainer == NULL)
         return;
-    const struct device_ops *ops = trainer->place.ops;
-    ops->program_free(trainer->place.device, trainer->training);
-    ops->program_free(trainer->place.device, trainer->evaluation);
-    ops->weights_free(trainer->place.device, trainer->weights);
-    program_free(&trainer->training_program);
-    program_free(&trainer->evaluation_program);
+    members_close(trainer);
     graph_free(&trainer->graph);
     free(trainer);
+}
+
+/* The sample lists are the same for all members. */
+static const struct trainer_place *place_of(const struct trainer *trainer)
+{
+    return &trainer->members[0].place;
 }
 
 size_t trainer_weights_bytes(const struct weight_table *table)
@@ -154,18 +90,16 @@ const struct trainer_state *trainer_state(const struct trainer *trainer)
 
 enum status trainer_load_values(struct trainer *trainer, const float *values, struct error *err)
 {
-    const struct device_ops *ops = trainer->place.ops;
-    struct device *device = trainer->place.device;
-    enum status st = ops->weights_upload(device, trainer->weights, SLOT_VALUE, values, err);
+    enum status st = members_upload(trainer, SLOT_VALUE, values, err);
     if (st == ST_OK)
-        st = ops->weights_upload(device, trainer->weights, SLOT_AVERAGE, values, err);
+        st = members_upload(trainer, SLOT_AVERAGE, values, err);
     return st;
 }
 
 enum status trainer_values(struct trainer *trainer, float *values, struct error *err)
 {
     enum weight_slot slot = trainer->settings.average > 0.0f ? SLOT_AVERAGE : SLOT_VALUE;
-    return trainer->place.ops->weights_download(trainer->place.device, trainer->weights, slot, values, err);
+    return members_download(trainer, slot, values, err);
 }
 
 static struct trainer_result result_of(const double metrics[METRIC_COUNT])
@@ -175,61 +109,14 @@ static struct trainer_result result_of(const double metrics[METRIC_COUNT])
                                    .accuracy = metrics[METRIC_CORRECT] / samples};
 }
 
-static int32_t largest(const float *values, int32_t count)
-{
-    int32_t best = 0;
-    for (int32_t i = 1; i < count; i++) {
-        if (values[i] > values[best])
-            best = i;
-    }
-    return best;
-}
-
-/* Runs the evaluation program's step that begins at place `first` of the bound list. */
-static enum status evaluation_step(struct trainer *trainer, int32_t first, int32_t count, int32_t *valid,
-                                   struct error *err)
-{
-    int32_t left = count - first;
-    *valid = left < trainer->settings.batch ? left : trainer->settings.batch;
-    const struct step step = {.seed = trainer->settings.seed, .first = (uint32_t)first, .valid = *valid};
-    return trainer->place.ops->program_run(trainer->place.device, trainer->evaluation, &step, err);
-}
-
 enum status trainer_evaluate(struct trainer *trainer, const int32_t *samples, int32_t count, int32_t classes,
                              const int32_t *labels, int64_t *confusion, struct trainer_result *result,
                              struct error *err)
 {
-    const struct device_ops *ops = trainer->place.ops;
-    struct device *device = trainer->place.device;
-    const double zeros[METRIC_COUNT] = {0};
     double metrics[METRIC_COUNT];
-    float *probabilities = NULL;
-    int32_t valid;
-
-    enum status st = bind_evaluation(trainer, samples, count, err);
-    if (st == ST_OK)
-        st = ops->program_set_metrics(device, trainer->evaluation, zeros, err);
-    if (st == ST_OK && confusion != NULL) {
-        size_t size = (size_t)trainer->settings.batch * (size_t)classes * sizeof(float);
-        probabilities = malloc(size);
-        if (probabilities == NULL)
-            st = error_memory(err, "probabilities", size);
-    }
-    for (int32_t first = 0; st == ST_OK && first < count; first += trainer->settings.batch) {
-        st = evaluation_step(trainer, first, count, &valid, err);
-        if (st != ST_OK || confusion == NULL)
-            continue;
-        st = ops->program_probabilities(device, trainer->evaluation, probabilities, err);
-        for (int32_t row = 0; st == ST_OK && row < valid; row++) {
-            int32_t predicted = largest(probabilities + (size_t)row * (size_t)classes, classes);
-            confusion[labels[samples[first + row]] * classes + predicted]++;
-        }
-    }
-    if (st == ST_OK)
-        st = ops->program_metrics(device, trainer->evaluation, metrics, err);
+    enum status st = members_evaluate(trainer, samples, count, classes, labels, confusion, metrics, err);
     if (st == ST_OK)
         *result = result_of(metrics);
-    free(probabilities);
     return st;
 }
 
@@ -237,7 +124,7 @@ enum status trainer_evaluate(struct trainer *trainer, const int32_t *samples, in
  * margin for what does not shrink with it. */
 static double evaluation_seconds(const struct trainer *trainer, double step_seconds)
 {
-    double steps = ceil((double)trainer->place.validation_count / trainer->settings.batch);
+    double steps = ceil((double)place_of(trainer)->validation_count / trainer->settings.batch);
     return 0.45 * step_seconds * steps;
 }
 
@@ -270,7 +157,7 @@ static enum status training_step(struct trainer *trainer, double learning_rate, 
         .learning_rate = (float)learning_rate,
         .average_decay = average_decay(trainer->settings.average, state->step),
     };
-    enum status st = trainer->place.ops->program_run(trainer->place.device, trainer->training, &step, err);
+    enum status st = members_step(trainer, &step, err);
     state->step++;
     state->place += (uint32_t)trainer->settings.batch;
     return st;
@@ -278,8 +165,7 @@ static enum status training_step(struct trainer *trainer, double learning_rate, 
 
 static enum status read_metrics(struct trainer *trainer, struct error *err)
 {
-    enum status st = trainer->place.ops->program_metrics(trainer->place.device, trainer->training,
-                                                         trainer->state.metrics, err);
+    enum status st = members_metrics(trainer, err);
     if (st == ST_OK && !isfinite(trainer->state.metrics[METRIC_LOSS]))
         st = error_set(err, ST_DIVERGED, "the training loss is no longer finite at step %u",
                        trainer->state.step);
@@ -292,13 +178,13 @@ static enum status end_epoch(struct trainer *trainer, double learning_rate, doub
                              bool *stop, struct error *err)
 {
     struct trainer_state *state = &trainer->state;
-    const double zeros[METRIC_COUNT] = {0};
+    const struct trainer_place *place = place_of(trainer);
     enum status st = read_metrics(trainer, err);
     if (st != ST_OK)
         return st;
     double training_seconds = spent_before + clock_seconds() - began - trainer->epoch_began;
-    st = trainer_evaluate(trainer, trainer->place.validation, trainer->place.validation_count, 0, NULL, NULL,
-                          validation, err);
+    st =
+        trainer_evaluate(trainer, place->validation, place->validation_count, 0, NULL, NULL, validation, err);
     if (st != ST_OK)
         return st;
     if (!isfinite(validation->loss))
@@ -319,10 +205,11 @@ static enum status end_epoch(struct trainer *trainer, double learning_rate, doub
     *stop = trainer->settings.patience > 0 && state->stale_epochs >= (uint32_t)trainer->settings.patience;
     state->epoch++;
     state->place = 0;
-    memset(state->metrics, 0, sizeof(state->metrics));
+    for (int32_t k = 0; k < trainer->count; k++)
+        memset(trainer->members[k].metrics, 0, sizeof(trainer->members[k].metrics));
     trainer->epoch_began = state->seconds;
     trainer->epoch_images = 0;
-    st = trainer->place.ops->program_set_metrics(trainer->place.device, trainer->training, zeros, err);
+    st = members_set_metrics(trainer, err);
     if (st == ST_OK)
         st = events->on_epoch(events->context, &epoch, err);
     return st;
@@ -339,14 +226,13 @@ enum status trainer_run(struct trainer *trainer, struct trainer_limit limit,
 
     trainer->epoch_began = spent_before;
     trainer->epoch_images = 0;
-    enum status st = trainer->place.ops->program_set_metrics(trainer->place.device, trainer->training,
-                                                             state->metrics, err);
+    enum status st = members_set_metrics(trainer, err);
     while (st == ST_OK && !stop) {
         double now = clock_seconds();
         double progress = progress_of(trainer, limit, spent_before + now - began, step_seconds);
         bool finished = progress >= 1.0 && state->step > 0;
         if (finished ||
-            state->place + (uint32_t)trainer->settings.batch > (uint32_t)trainer->place.train_count) {
+            state->place + (uint32_t)trainer->settings.batch > (uint32_t)place_of(trainer)->train_count) {
             /* A training restored at the end of an epoch whose time is up has nothing but its result to find.
              */
             if (state->place > 0 || (finished && !evaluated))

@@ -1,5 +1,5 @@
-/* A trainer: one network on one device, from its first step to its last, with evaluation, checkpoints and
- * limits.
+/* A trainer: one network on one device or several, from its first step to its last, with evaluation, checkpoints
+ * and limits.
  *
  *     trainer_open -> trainer_load_weights / trainer_restore -> trainer_run -> trainer_evaluate,
  *     trainer_values -> trainer_close
@@ -81,10 +81,13 @@ struct trainer_events {
 
 struct trainer;
 
-/* Prepares programs and empty weights. `graph` is copied. `bytes` receives the device bytes of the two
- * programs and the weights; when they are above `bytes_limit` it ends with ST_MEMORY before anything large is
+/* Prepares programs and empty weights on `count` devices of one kind, which share every batch (it has to be a multiple of
+ * `count`); their places have the same sample lists. With several, batch norm takes its statistics over a device's own
+ * rows, and the calling thread drives the first device. The same devices give the same result; others differ in
+ * rounding and in those statistics. `graph` is copied. `bytes` receives the device bytes of the two programs and the
+ * weights, of the fullest device; when they are above `bytes_limit` it ends with ST_MEMORY before anything large is
  * allocated. */
-enum status trainer_open(const struct trainer_place *place, const struct graph *graph,
+enum status trainer_open(const struct trainer_place *places, int32_t count, const struct graph *graph,
                          const struct trainer_settings *settings, size_t bytes_limit, struct trainer **opened,
                          size_t *bytes, struct error *err);
 void trainer_close(struct trainer *trainer); /* NULL is allowed */

@@ -1,19 +1,60 @@
-/* The trainer's fields, for trainer.c and checkpoint.c alone. */
+/* The trainer's fields, for trainer.c, members.c and checkpoint.c alone.
+ *
+ * A training runs on one device or on a group of them. Each member has the network's weights, the same in all of them
+ * after every step, and its share of every batch and of every evaluation; what members do at the same time is done by a
+ * crew, the calling thread being member 0. A training with one member has no group, no threads and no collectives. */
 #ifndef NASRUN_TRAIN_TRAINER_INTERNAL_H
 #define NASRUN_TRAIN_TRAINER_INTERNAL_H
 
+#include "host/base/crew.h"
 #include "host/train/trainer.h"
 
-struct trainer {
+struct member {
     struct trainer_place place;
+    struct device_program *training, *evaluation;
+    struct device_weights *weights;
+    double metrics[METRIC_COUNT]; /* of its rows of this epoch, as last read or set */
+};
+
+struct trainer {
     struct trainer_settings settings;
     struct trainer_state state;
     struct graph graph;
-    struct program training_program, evaluation_program;
-    struct device_program *training, *evaluation;
-    struct device_weights *weights;
-    double epoch_began;  /* trainer_state.seconds when this epoch, or this part of it, began */
-    double epoch_images; /* trained on since then */
+    struct program training_program, evaluation_program; /* of one member's share of a batch */
+    int32_t count;
+    struct member *members; /* [count] */
+    struct crew *crew;
+    struct device_group *group; /* NULL with one member */
+    double epoch_began;         /* trainer_state.seconds when this epoch, or this part of it, began */
+    double epoch_images;        /* trained on since then */
 };
+
+/* ---- members.c: what all members do ---- */
+
+/* Prepares, allocates and binds on every device. *bytes is what the fullest of them needs; ST_MEMORY when that is above
+ * `bytes_limit`, before anything large is allocated. settings and graph are set. */
+enum status members_open(struct trainer *trainer, const struct trainer_place *places, int32_t count,
+                         size_t bytes_limit, size_t *bytes, struct error *err);
+void members_close(struct trainer *trainer); /* also after members_open has failed */
+
+/* Queues a step: `step` for the whole batch. */
+enum status members_step(struct trainer *trainer, const struct step *step, struct error *err);
+
+/* Reads every member's metrics; their sum becomes trainer->state.metrics. */
+enum status members_metrics(struct trainer *trainer, struct error *err);
+/* Gives the devices the members' metrics; the sum as above. */
+enum status members_set_metrics(struct trainer *trainer, struct error *err);
+
+/* values[weights.total] into that slot of all members. */
+enum status members_upload(struct trainer *trainer, enum weight_slot slot, const float *values,
+                           struct error *err);
+/* That slot of member 0. */
+enum status members_download(struct trainer *trainer, enum weight_slot slot, float *values,
+                             struct error *err);
+
+/* Sums over the samples. confusion, labels and classes as for trainer_evaluate. */
+enum status members_evaluate(struct trainer *trainer, const int32_t *samples, int32_t count, int32_t classes,
+                             const int32_t *labels, int64_t *confusion, double metrics[METRIC_COUNT],
+                             struct error *err);
 
 #endif

@@ -153,7 +153,7 @@ static void trains_like_the_reference(void **state)
 static void use_two_threads(struct device_session *session)
 {
     const struct device_ops *ops = session->ops;
-    struct device_options options = {0, 2};
+    struct device_options options = {.threads = 2};
     struct error *err = &session->err;
     ops->program_free(session->device, session->prepared);
     ops->weights_free(session->device, session->weights);
@@ -368,7 +368,8 @@ static void wrong_use_gets_an_error(void **state)
     demand_error(ops->dataset_upload(s.device, &s.images.view, &dataset, err), ST_RANGE, err, "image 4");
 
     struct device *device = NULL;
-    demand_error(ops->open(&(struct device_options){0, -1}, &device, err), ST_RANGE, err, "-1 threads");
+    demand_error(ops->open(&(struct device_options){.threads = -1}, &device, err), ST_RANGE, err,
+                 "-1 threads");
     session_close(&s);
     graph_free(&graph);
 }
@@ -381,7 +382,7 @@ static void device_describes_itself(void **state)
     struct device_info info;
     cpu_set_t before, after;
     assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
-    assert_int_equal(cpu_device_ops.open(&(struct device_options){1, 0}, &device, &err), ST_OK);
+    assert_int_equal(cpu_device_ops.open(&(struct device_options){.index = 1}, &device, &err), ST_OK);
     cpu_device_ops.info(device, &info);
     assert_int_equal(strncmp(info.name, "cpu:1 ", 6), 0);
     assert_non_null(strstr(info.name, "oneDNN"));

@@ -58,7 +58,7 @@ static void test_dropout(void **state)
         const uint64_t seed = 77;
         const uint32_t step = 3 + (uint32_t)index, layer = 12;
         float *x = kernel_random(s, index, 1, 3.0f, 1.0f), *y = kernel_tensor(s);
-        cpu_kernel_dropout(s, x, rate, seed, step, layer, y);
+        cpu_kernel_dropout(s, x, rate, seed, step, 0, layer, y);
         uint64_t e = 0;
         for (int32_t n = 0; n < s.n; n++)
             for (int32_t c = 0; c < s.c; c++)
@@ -384,7 +384,7 @@ static void test_same_bits(void **state)
         dropped[run] = kernel_tensor(s);
         cpu_kernel_optimizer(RANGES, ranges, &o, 0.05f, 2, gradient, value[run], first[run], second[run]);
         cpu_kernel_loss(37, 10, 16, 37, 0.1f, logits, labels, metrics[run], NULL, dlogits[run], scratch);
-        cpu_kernel_dropout(s, logits, 0.5f, 1, 2, 3, dropped[run]);
+        cpu_kernel_dropout(s, logits, 0.5f, 1, 2, 0, 3, dropped[run]);
     }
     omp_set_num_threads(threads);
     assert_memory_equal(value[0], value[1], FLOATS * sizeof(float));

@@ -163,6 +163,7 @@ cuda_step kernel_step(const kernel_run &run)
     step.seed = (uint64_t)kernel_bits(run, STEP, 0) << 32 | kernel_bits(run, STEP, 1);
     step.number = kernel_bits(run, STEP, 2) % 100000;
     step.epoch = kernel_bits(run, STEP, 3) % 50;
+    step.row = kernel_bits(run, STEP, 4) % 3;
     step.valid = 1;
     step.learning_rate = 0.05f;
     step.average_decay = 0.9f;

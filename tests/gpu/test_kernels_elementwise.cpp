@@ -61,7 +61,7 @@ static void check_dropout(const kernel_run &run)
     x.random(run, A, 2.0, 1.0); /* no zeros */
     kernel_launched(run, cuda_launch_dropout(NULL, run.type, s, x.data, rate, layer, step, y.data),
                     "dropout");
-    uint64_t element = 0;
+    uint64_t element = (uint64_t)step->row * (uint64_t)s.c * (uint64_t)s.h * (uint64_t)s.w;
     for (int32_t n = 0; n < s.n; n++)
         for (int32_t c = 0; c < s.c; c++)
             for (int32_t i = 0; i < s.h; i++)

@@ -1,5 +1,6 @@
 /* Lowering: where operations are fused and where they may not be, what stays out of a program, lifetimes and
  * arena places by brute force on random graphs, and the checks that refuse a broken program. */
+#include "host/net/start.h"
 #include "host/program/lower.h"
 #include "tests/support/random_graph.h"
 
@@ -49,7 +50,12 @@ static void start(struct graph *graph)
 static void finish(struct graph *graph, int32_t features, enum prog_purpose purpose, struct program *program)
 {
     struct error err;
-    struct lower_options options = {purpose, BATCH, true, true, 0.1f, 0.1f};
+    struct lower_options options = {.purpose = purpose,
+                                    .batch = BATCH,
+                                    .augment = true,
+                                    .weight_average = true,
+                                    .label_smoothing = 0.1f,
+                                    .batch_norm_momentum = 0.1f};
     add_layer(graph, LAYER_DENSE, features, -1);
     if (graph_infer(graph, &err) != ST_OK || lower_graph(graph, &options, program, &err) != ST_OK)
         fail_msg("%s", err.message);
@@ -254,7 +260,7 @@ static void options_are_checked(void **state)
     struct error err;
     struct graph graph;
     struct program program;
-    struct lower_options options = {PROG_TRAIN, 0, false, false, 0, 0.1f};
+    struct lower_options options = {.purpose = PROG_TRAIN, .batch_norm_momentum = 0.1f};
     start(&graph);
     add_layer(&graph, LAYER_DENSE, add_layer(&graph, LAYER_DROPOUT, 0, -1), -1);
     assert_int_equal(lower_graph(&graph, &options, &program, &err), ST_RANGE);
@@ -411,7 +417,10 @@ static void lifetimes_and_arena_never_overlap(void **state)
             struct error err;
             struct graph graph;
             struct program program;
-            struct lower_options options = {(enum prog_purpose)purpose, BATCH, false, true, 0, 0.1f};
+            struct lower_options options = {.purpose = (enum prog_purpose)purpose,
+                                            .batch = BATCH,
+                                            .weight_average = true,
+                                            .batch_norm_momentum = 0.1f};
             if (random_graph_make(&graph, seed, &err) != ST_OK ||
                 lower_graph(&graph, &options, &program, &err) != ST_OK)
                 fail_msg("graph %llu: %s", (unsigned long long)seed, err.message);
@@ -463,6 +472,55 @@ static void random_graphs_hold_every_layer_kind(void **state)
     }
 }
 
+/* ---- groups ---- */
+
+/* ResNet-18's 11 million weights: several buckets, the first of them long before the backward pass ends. */
+static void buckets_begin_early(void **state)
+{
+    struct lower_options options = {.purpose = PROG_TRAIN,
+                                    .batch = BATCH,
+                                    .weight_average = true,
+                                    .batch_norm_momentum = 0.1f,
+                                    .members = 2};
+    struct graph graph = {0};
+    struct program program;
+    struct error err;
+    int32_t buckets = 0, first = -1, statistics = -1, loss = -1, optimizer = -1, last_backward = -1;
+    (void)state;
+    assert_int_equal(start_make(&graph, "resnet", 0, (struct shape){0, 3, 32, 32}, 10, &err), ST_OK);
+    if (lower_graph(&graph, &options, &program, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    for (int32_t at = 0; at < program.op_count; at++) {
+        const struct prog_op *op = &program.ops[at];
+        if (op->kind == PROG_OP_ALL_REDUCE) {
+            first = first < 0 ? at : first;
+            buckets++;
+        }
+        statistics = op->kind == PROG_OP_AVERAGE_STATISTICS ? at : statistics;
+        loss = op->kind == PROG_OP_LOSS ? at : loss;
+        optimizer = op->kind == PROG_OP_OPTIMIZER ? at : optimizer;
+        last_backward = op->kind == PROG_OP_CONV_BACKWARD_WEIGHTS ? at : last_backward;
+    }
+    assert_in_range(buckets, 5, 44);
+    assert_int_equal(statistics, loss + 1);
+    assert_true(first < loss + (last_backward - loss) / 4);
+    assert_int_equal(optimizer, program.op_count - 2);
+    /* A weight that no bucket holds, and one whose gradient comes too late, are found. */
+    int32_t end = program.ops[first].reduce.last;
+    program.ops[first].reduce.last = program.ops[first].reduce.first - 1;
+    assert_int_equal(prog_finish(&program, &err), ST_RANGE);
+    program.ops[first].reduce.last = end;
+    assert_int_equal(prog_finish(&program, &err), ST_OK);
+    program_free(&program);
+    options.members = 1;
+    assert_int_equal(lower_graph(&graph, &options, &program, &err), ST_OK);
+    for (int32_t at = 0; at < program.op_count; at++)
+        assert_true(program.ops[at].kind != PROG_OP_ALL_REDUCE &&
+                    program.ops[at].kind != PROG_OP_AVERAGE_STATISTICS);
+    program_free(&program);
+    graph_free(&graph);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -477,6 +535,7 @@ int main(void)
         cmocka_unit_test(the_image_gets_no_gradient),
         cmocka_unit_test(evaluation_has_no_training),
         cmocka_unit_test(options_are_checked),
+        cmocka_unit_test(buckets_begin_early),
         cmocka_unit_test(broken_programs_are_refused),
         cmocka_unit_test(programs_print_themselves),
         cmocka_unit_test(lifetimes_and_arena_never_overlap),

@@ -19,7 +19,7 @@ static void open_with(struct device_session *session, struct shape image, int32_
     struct layer conv = {
         .kind = LAYER_CONV, .input_count = 1, .out_channels = image.c, .kernel_h = 1, .kernel_w = 1};
     struct layer dense = {.kind = LAYER_DENSE, .input_count = 1, .inputs = {2}, .out_channels = CLASSES};
-    struct lower_options options = {PROG_TRAIN, batch, false, false, 0, 0.1f};
+    struct lower_options options = {.purpose = PROG_TRAIN, .batch = batch, .batch_norm_momentum = 0.1f};
     conv.stride = conv.groups = dense.stride = dense.groups = 1;
     dense.bias = true;
     layer.inputs[0] = layer.input_count == 2 ? 0 : 1;
@@ -232,7 +232,7 @@ static void fused_batch_norm_by_hand(void **state)
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
         if (graph_append(&graph, layers[i], NULL, &err) != ST_OK)
             fail_msg("%s", err.message);
-    struct lower_options options = {PROG_TRAIN, 1, false, false, 0, 0.1f};
+    struct lower_options options = {.purpose = PROG_TRAIN, .batch = 1, .batch_norm_momentum = 0.1f};
     session_open(&session, &ref_device_ops, &graph, &options, 1, 1);
     const float x[] = {-1, 1}, one[] = {1}, zero[] = {0}, addend[] = {3, -3}, dy[] = {5, 7};
     double r = 1 / sqrt(1 + (double)GRAPH_BATCH_NORM_EPSILON);

@@ -22,7 +22,12 @@ static void open_small(struct device_session *session, enum prog_purpose purpose
     struct layer relu = {.kind = LAYER_RELU, .input_count = 1, .inputs = {1}, .stride = 1, .groups = 1};
     struct layer dense = {
         .kind = LAYER_DENSE, .input_count = 1, .inputs = {2}, .out_channels = 2, .bias = true};
-    struct lower_options options = {purpose, batch, true, true, 0.1f, 0.1f};
+    struct lower_options options = {.purpose = purpose,
+                                    .batch = batch,
+                                    .augment = true,
+                                    .weight_average = true,
+                                    .label_smoothing = 0.1f,
+                                    .batch_norm_momentum = 0.1f};
     dense.stride = dense.groups = 1;
     assert_int_equal(graph_new(&graph, 1, 1, WIDTH, &err), ST_OK);
     if (graph_append(&graph, norm, NULL, &err) != ST_OK || graph_append(&graph, relu, NULL, &err) != ST_OK ||

@@ -56,9 +56,9 @@ static void draw_image(uint32_t index, int32_t label, uint8_t pixels[PIXELS])
     }
 }
 
-void tiny_task_open(struct tiny_task *task, const struct device_ops *ops, bool batch_norm)
+void tiny_task_open_at(struct tiny_task *task, const struct device_ops *ops, int32_t index, bool batch_norm)
 {
-    const struct device_options options = {.threads = 1};
+    const struct device_options options = {.index = index, .threads = 1};
     struct error err;
     uint8_t *pixels = malloc((size_t)TINY_IMAGES * PIXELS);
 
@@ -89,6 +89,11 @@ void tiny_task_open(struct tiny_task *task, const struct device_ops *ops, bool b
                                          .train_count = TINY_TRAIN,
                                          .validation = task->samples + TINY_TRAIN,
                                          .validation_count = TINY_VALIDATION};
+}
+
+void tiny_task_open(struct tiny_task *task, const struct device_ops *ops, bool batch_norm)
+{
+    tiny_task_open_at(task, ops, 0, batch_norm);
 }
 
 void tiny_task_close(struct tiny_task *task)
@@ -128,7 +133,7 @@ struct trainer *tiny_task_trainer(const struct tiny_task *task, const struct tra
     struct error err;
     size_t bytes;
     float *values = tiny_task_weights(&task->graph, 1, NULL);
-    demand(trainer_open(&task->place, &task->graph, settings, SIZE_MAX, &trainer, &bytes, &err), &err);
+    demand(trainer_open(&task->place, 1, &task->graph, settings, SIZE_MAX, &trainer, &bytes, &err), &err);
     demand(trainer_load_values(trainer, values, &err), &err);
     free(values);
     return trainer;

@@ -24,8 +24,9 @@ struct tiny_task {
     struct trainer_place place;
 };
 
-/* One thread. The graph is conv 3x3 (8) [- batch norm] - relu - max pool 2 - dense. */
-void tiny_task_open(struct tiny_task *task, const struct device_ops *ops, bool batch_norm);
+/* Device `index`, one thread. The graph is conv 3x3 (8) [- batch norm] - relu - max pool 2 - dense. */
+void tiny_task_open_at(struct tiny_task *task, const struct device_ops *ops, int32_t index, bool batch_norm);
+void tiny_task_open(struct tiny_task *task, const struct device_ops *ops, bool batch_norm); /* index 0 */
 void tiny_task_close(struct tiny_task *task);
 
 /* SGD, no schedule to speak of (a cosine without warm-up), batch TINY_BATCH, nothing random but the order. */

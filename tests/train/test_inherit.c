@@ -64,7 +64,8 @@ static struct trainer_result evaluate(const struct tiny_task *task, const struct
     struct trainer_result result;
     struct error err;
     size_t bytes;
-    assert_int_equal(trainer_open(&task->place, graph, &settings, SIZE_MAX, &trainer, &bytes, &err), ST_OK);
+    assert_int_equal(trainer_open(&task->place, 1, graph, &settings, SIZE_MAX, &trainer, &bytes, &err),
+                     ST_OK);
     assert_int_equal(trainer_load_values(trainer, values, &err), ST_OK);
     assert_int_equal(trainer_evaluate(trainer, task->samples, TINY_IMAGES, 0, NULL, NULL, &result, &err),
                      ST_OK);

@@ -376,12 +376,12 @@ static void test_refusals(void **state)
     tiny_task_open(&task, &cpu_device_ops, true);
     struct trainer_settings settings = tiny_task_settings();
 
-    assert_int_equal(trainer_open(&task.place, &task.graph, &settings, 1000, &trainer, &bytes, &err),
+    assert_int_equal(trainer_open(&task.place, 1, &task.graph, &settings, 1000, &trainer, &bytes, &err),
                      ST_MEMORY);
     assert_null(trainer);
     assert_true(bytes > 1000);
     settings.batch = TINY_TRAIN + 1;
-    assert_int_equal(trainer_open(&task.place, &task.graph, &settings, SIZE_MAX, &trainer, &bytes, &err),
+    assert_int_equal(trainer_open(&task.place, 1, &task.graph, &settings, SIZE_MAX, &trainer, &bytes, &err),
                      ST_RANGE);
     assert_null(trainer);
 
@@ -392,7 +392,7 @@ static void test_refusals(void **state)
     assert_int_equal(graph_copy(&larger, &task.graph, &err), ST_OK);
     larger.layers[1].out_channels = 16;
     assert_int_equal(graph_infer(&larger, &err), ST_OK);
-    assert_int_equal(trainer_open(&task.place, &larger, &settings, SIZE_MAX, &other, &bytes, &err), ST_OK);
+    assert_int_equal(trainer_open(&task.place, 1, &larger, &settings, SIZE_MAX, &other, &bytes, &err), ST_OK);
     assert_int_equal(trainer_restore(other, checkpoint, &note, &err), ST_FORMAT);
     trainer_close(other);
     graph_free(&larger);

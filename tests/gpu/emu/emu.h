@@ -10,8 +10,8 @@
  *   - copies and fills must lie within one allocation;
  *   - memory is limited, and the call of your choice fails;
  *   - while a stream is recorded, calls that the real one refuses spoil the recording.
- * Not emulated: several streams (one queue serves all, in the order of the calls), several devices, the time
- * things take.
+ *   - of what streams and their events leave open, the order is the one least expected, or a random one.
+ * Not emulated: the time things take; whose memory a kernel touches.
  *
  * Broken rules end the process with a line on stderr. */
 #ifndef NASRUN_TESTS_GPU_EMU_H
@@ -30,14 +30,16 @@ struct emu_settings {
     int major, minor; /* compute capability */
     int multiprocessors;
     uint64_t fail_at;     /* the call, counted from 1, that fails; 0: none */
+    int order;            /* of what may run: 0: the work of the youngest stream first; otherwise by chance */
     int refuse_recording; /* cudaStreamBeginCapture fails */
+    int collective_error; /* what ncclCommGetAsyncError tells of */
     const char *profile;  /* file with a device's description: convolutions are planned by cuDNN for that
                              device, and only  their execution is emulated; NULL: planning is emulated, too */
 };
 
 struct emu_counts {
     uint64_t calls; /* of the runtime, convolutions and kernels */
-    uint64_t kernels, convolutions, copies, waits, allocations, recordings, graph_launches;
+    uint64_t kernels, convolutions, collectives, copies, waits, allocations, recordings, graph_launches;
     size_t bytes, peak_bytes; /* device memory in use */
     uint64_t objects;         /* allocations, pinned memory, streams, events, graphs, handles in existence */
 };
@@ -67,14 +69,16 @@ cudaError_t emu_call(const char *name);
 cudaError_t emu_call_outside(const char *name);
 /* Remembers the error for cudaGetLastError, and returns it. */
 cudaError_t emu_fail(cudaError_t error);
-/* Runs what is queued. */
+/* Runs what is queued, as far as it can. */
 void emu_drain(void);
+/* Something has happened that may let others go on. */
+void emu_wake(void);
 bool emu_recording(void);
 /* An object came into existence: counts it, and ends the process for NULL; and ceases to be: frees it. */
 void *emu_new(void *memory);
 void emu_discard(void *memory);
 /* Queues work (or records it): like cuda_on_cpu_submit. */
-void emu_submit(void (*run)(void *work), void (*release)(void *work), void *work);
+void emu_submit(cudaStream_t stream, void (*run)(void *work), void (*release)(void *work), void *work);
 /* Ends the process unless the bytes lie within one allocation of device memory. */
 void emu_check_range(const char *what, const void *memory, size_t bytes);
 _Noreturn void emu_die(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -6,7 +6,7 @@
  * each run. */
 #include "cuda/conv.h"
 #include "host/base/file.h"
-#include "tests/gpu/emu/emu.h"
+#include "tests/gpu/emu/emu_queue.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -56,17 +56,13 @@ cudnnStatus_t cudnnCreate(cudnnHandle_t *handle)
 {
     if (emu_call("cudnnCreate") != cudaSuccess)
         return CUDNN_STATUS_INTERNAL_ERROR;
-    *handle = calloc(1, sizeof **handle);
-    if (*handle == NULL)
-        emu_die("out of host memory");
-    emu_count.objects++;
+    *handle = emu_new(calloc(1, sizeof **handle));
     return CUDNN_STATUS_SUCCESS;
 }
 
 cudnnStatus_t cudnnDestroy(cudnnHandle_t handle)
 {
-    free(handle);
-    emu_count.objects--;
+    emu_discard(handle);
     return CUDNN_STATUS_SUCCESS;
 }
 
@@ -81,6 +77,7 @@ cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream)
 enum status __wrap_conv_planner_open(cudnnHandle_t handle, int32_t index, const struct conv_options *options,
                                      struct conv_planner **planner, struct error *err)
 {
+    EMU_LOCKED;
     struct conv_options described = *options;
     char *description = NULL;
     size_t size = 0;
@@ -112,6 +109,7 @@ enum status __wrap_conv_planner_open(cudnnHandle_t handle, int32_t index, const 
 
 void __wrap_conv_planner_close(struct conv_planner *planner)
 {
+    EMU_LOCKED;
     if (planner == NULL)
         return;
     __real_conv_planner_close(planner->real);
@@ -125,6 +123,7 @@ enum status __wrap_conv_planner_plan(struct conv_planner *planner, enum conv_kin
                                      const struct conv_geometry *geometry, const struct conv_plan **plan,
                                      struct error *err)
 {
+    EMU_LOCKED;
     const struct conv_plan *real = NULL;
     if (emu_call("conv_planner_plan") != cudaSuccess)
         return error_set(err, ST_DEVICE, "emulated: conv_planner_plan fails");
@@ -285,9 +284,9 @@ static void check_operand(const char *what, const void *memory, size_t bytes)
 enum status __wrap_conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle, void *x,
                                      void *kernel, void *y, void *workspace, struct error *err)
 {
+    EMU_LOCKED;
     const struct conv_geometry *g = &plan->geometry;
     size_t size = cuda_type_size(plan->type);
-    (void)handle;
     if (emu_call("convolution") != cudaSuccess)
         return error_set(err, ST_DEVICE, "emulated: %s fails", conv_kind_name(plan->kind));
     check_operand("convolution's x", x, x_count(g) * size);
@@ -302,6 +301,6 @@ enum status __wrap_conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t
         emu_die("out of host memory");
     *run = (struct run){*plan, x, kernel, y, workspace};
     emu_count.convolutions++;
-    emu_submit(run_conv, free, run);
+    emu_submit(handle->stream, run_conv, free, run);
     return ST_OK;
 }

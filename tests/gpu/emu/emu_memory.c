@@ -1,6 +1,6 @@
 #include "tests/gpu/emu/emu_memory.h"
 
-#include "tests/gpu/emu/emu.h"
+#include "tests/gpu/emu/emu_queue.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -28,11 +28,12 @@ enum {
 /* Blocks in the order of their places; guards lie before the first and behind each. */
 struct block {
     size_t at, bytes;
+    int device;
 };
 
 static struct {
     unsigned char *base;
-    size_t bytes, used;
+    size_t bytes, used[EMU_MOST_DEVICES];
     int count, open; /* open: how often emu_memory_open(true) is in force */
     struct block blocks[MOST_BLOCKS];
 } memory;
@@ -51,7 +52,7 @@ void emu_memory_reset(size_t bytes)
         munmap(memory.base, memory.bytes);
     }
     memory.bytes = round_up(bytes);
-    memory.used = 0;
+    memset(memory.used, 0, sizeof memory.used);
     memory.base = mmap(NULL, memory.bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory.base == MAP_FAILED)
         emu_die("no address space for %zu bytes", memory.bytes);
@@ -72,7 +73,7 @@ static void fill(size_t at, int byte, size_t bytes)
     memset(memory.base + at, byte, bytes);
 }
 
-void *emu_memory_take(size_t bytes)
+void *emu_memory_take(int device, size_t bytes)
 {
     size_t at = GUARD;
     int place = 0;
@@ -86,9 +87,9 @@ void *emu_memory_take(size_t bytes)
         emu_die("more than %d allocations", MOST_BLOCKS);
     memmove(memory.blocks + place + 1, memory.blocks + place,
             (size_t)(memory.count - place) * sizeof *memory.blocks);
-    memory.blocks[place] = (struct block){at, bytes};
+    memory.blocks[place] = (struct block){at, bytes, device};
     memory.count++;
-    memory.used += round_up(bytes);
+    memory.used[device] += round_up(bytes);
     emu_memory_open(true);
     fill(at - GUARD, GUARD_BYTE, GUARD);
     fill(at, FRESH_BYTE, bytes);
@@ -128,7 +129,7 @@ void emu_memory_give(void *address)
     POISON(memory.base + block.at - GUARD, GUARD);
     emu_memory_open(false);
     memory.count--;
-    memory.used -= round_up(block.bytes);
+    memory.used[block.device] -= round_up(block.bytes);
     memmove(memory.blocks + place, memory.blocks + place + 1,
             (size_t)(memory.count - place) * sizeof *memory.blocks);
 }
@@ -139,18 +140,28 @@ bool emu_memory_is_device(const void *address)
     return memory.base != NULL && byte >= memory.base && byte < memory.base + memory.bytes;
 }
 
-bool emu_memory_holds(const void *address, size_t bytes)
+static const struct block *block_around(const void *address, size_t bytes)
 {
     if (!emu_memory_is_device(address))
-        return false;
+        return NULL;
     size_t at = (size_t)((const unsigned char *)address - memory.base);
     for (int i = 0; i < memory.count; i++)
         if (at >= memory.blocks[i].at && at + bytes <= memory.blocks[i].at + memory.blocks[i].bytes)
-            return true;
-    return false;
+            return &memory.blocks[i];
+    return NULL;
 }
 
-size_t emu_memory_used(void)
+bool emu_memory_holds(const void *address, size_t bytes)
 {
-    return memory.used;
+    return block_around(address, bytes) != NULL;
+}
+
+int emu_memory_device(const void *address)
+{
+    return block_around(address, 0)->device;
+}
+
+size_t emu_memory_used(int device)
+{
+    return memory.used[device];
 }

@@ -6,11 +6,12 @@
 #include <stddef.h>
 
 void emu_memory_reset(size_t bytes);
-void *emu_memory_take(size_t bytes); /* NULL when there is not enough in one piece */
-void emu_memory_give(void *memory);  /* checks the guards; ends the process when it was never taken */
+void *emu_memory_take(int device, size_t bytes); /* NULL when there is not enough in one piece */
+void emu_memory_give(void *memory); /* checks the guards; ends the process when it was never taken */
 bool emu_memory_holds(const void *memory, size_t bytes); /* within one allocation */
 bool emu_memory_is_device(const void *memory);
 void emu_memory_open(bool accessible);
-size_t emu_memory_used(void);
+size_t emu_memory_used(int device);
+int emu_memory_device(const void *memory); /* whose it is; within an allocation */
 
 #endif

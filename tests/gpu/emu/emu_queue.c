@@ -1,52 +1,31 @@
-/* The emulated GPU's queue, and the CUDA runtime's functions about errors, streams, events and recording, by
- * their own names. */
-#include "tests/gpu/emu/emu.h"
+/* The emulated GPU's scheduler: streams are queues that run late and in the nastiest order that is legal. And the CUDA
+ * runtime's functions about errors. */
+#include "tests/gpu/emu/emu_queue.h"
+
 #include "tests/gpu/emu/emu_memory.h"
 
-#include "host/base/clock.h"
-
+#include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+enum { STUCK_SECONDS = 60, MOST_CHOICES = 1024 };
 
 struct emu_settings emu;
 struct emu_counts emu_count;
+struct CUstream_st *emu_streams;
+_Thread_local struct recording *emu_recording_here;
 
-/* ---- queue ---- */
-
-struct item {
-    void (*run)(void *work);
-    void (*release)(void *work);
-    void *work;
-    struct item *next;
-};
-
-struct list {
-    struct item *first, *last;
-};
-
-/* CUDA's opaque types. */
-struct CUstream_st {
-    bool recording, spoilt;
-    struct list recorded;
-};
-struct CUevent_st {
-    bool reached;
-    double seconds;
-};
-struct CUgraph_st {
-    struct list items;
-};
-struct CUgraphExec_st {
-    struct list items;
-};
-
-static struct {
-    struct list queue;
-    struct CUstream_st *recording; /* the stream that records; NULL */
-    cudaError_t last, sticky;
-} state;
+static _Thread_local cudaError_t last_error;
+static _Thread_local int current_device;
+static cudaError_t sticky[EMU_MOST_DEVICES];
+static pthread_mutex_t lock;
+static pthread_once_t lock_made = PTHREAD_ONCE_INIT;
+static pthread_cond_t queued = PTHREAD_COND_INITIALIZER;
+static uint64_t chances; /* state of the choice between what may run */
 
 _Noreturn void emu_die(const char *format, ...)
 {
@@ -59,63 +38,250 @@ _Noreturn void emu_die(const char *format, ...)
     abort();
 }
 
-static void append(struct list *list, struct item *item)
+/* ---- lock ---- */
+
+static void make_lock(void)
 {
-    if (list->last != NULL)
-        list->last->next = item;
-    else
-        list->first = item;
-    list->last = item;
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&lock, &attributes);
 }
+
+int emu_lock(void)
+{
+    pthread_once(&lock_made, make_lock);
+    pthread_mutex_lock(&lock);
+    return 1;
+}
+
+void emu_unlock(int *locked)
+{
+    (void)locked;
+    pthread_mutex_unlock(&lock);
+}
+
+/* ---- objects, devices ---- */
 
 void *emu_new(void *memory)
 {
     if (memory == NULL)
         emu_die("out of host memory");
+    EMU_LOCKED;
     emu_count.objects++;
     return memory;
 }
 
 void emu_discard(void *memory)
 {
+    EMU_LOCKED;
     if (memory != NULL)
         emu_count.objects--;
     free(memory);
 }
 
-void emu_submit(void (*run)(void *work), void (*release)(void *work), void *work)
+int emu_device(void)
 {
+    return current_device;
+}
+
+void emu_set_device(int index)
+{
+    current_device = index;
+}
+
+cudaError_t emu_sticky(void)
+{
+    return sticky[current_device];
+}
+
+/* ---- queueing ---- */
+
+void emu_tail_add(struct tail *tail, int node)
+{
+    for (int i = 0; i < tail->count; i++)
+        if (tail->nodes[i] == node)
+            return;
+    if (tail->count == EMU_MOST_AFTER)
+        emu_die("a recorded operation waits for more than %d others", EMU_MOST_AFTER);
+    tail->nodes[tail->count++] = node;
+}
+
+static void record(struct CUstream_st *stream, struct work work)
+{
+    struct nodes *nodes = &stream->recording->nodes;
+    if (nodes->count == nodes->capacity) {
+        nodes->capacity = 2 * nodes->capacity + 64;
+        nodes->items = realloc(nodes->items, (size_t)nodes->capacity * sizeof *nodes->items);
+        if (nodes->items == NULL)
+            emu_die("out of host memory");
+    }
+    struct node *node = &nodes->items[nodes->count];
+    *node = (struct node){.work = work, .after_count = stream->tail.count};
+    memcpy(node->after, stream->tail.nodes, sizeof node->after);
+    stream->tail = (struct tail){.nodes = {nodes->count}, .count = 1};
+    nodes->count++;
+}
+
+void emu_queue(struct CUstream_st *stream, struct work work, struct CUgraphExec_st *graph)
+{
+    if (stream->recording != NULL) {
+        if (graph != NULL)
+            emu_die("a graph launched while its stream records");
+        record(stream, work);
+        return;
+    }
     struct item *item = calloc(1, sizeof *item);
     if (item == NULL)
         emu_die("out of host memory");
-    *item = (struct item){run, release, work, NULL};
-    append(state.recording != NULL ? &state.recording->recorded : &state.queue, item);
+    *item = (struct item){.work = work, .graph = graph};
+    if (stream->last != NULL)
+        stream->last->next = item;
+    else
+        stream->first = item;
+    stream->last = item;
+    pthread_cond_broadcast(&queued);
 }
 
-static void release_list(struct list *list)
+void emu_submit(cudaStream_t stream, void (*run)(void *work), void (*release)(void *work), void *work)
 {
-    struct item *next;
-    for (struct item *item = list->first; item != NULL; item = next) {
-        next = item->next;
-        item->release(item->work);
-        free(item);
-    }
-    *list = (struct list){0};
+    EMU_LOCKED;
+    emu_queue(stream, (struct work){.run = run, .release = release, .data = work}, NULL);
 }
 
+void emu_release_nodes(struct nodes *nodes)
+{
+    for (int i = 0; i < nodes->count; i++)
+        nodes->items[i].work.release(nodes->items[i].work.data);
+    free(nodes->items);
+    *nodes = (struct nodes){0};
+}
+
+/* ---- running ---- */
+
+struct choice {
+    struct CUstream_st *stream;
+    struct node *node; /* of the graph at its head; NULL: the item itself */
+};
+
+static bool is_ready(const struct work *work)
+{
+    return work->ready == NULL || work->ready(work->data);
+}
+
+static bool comes_now(const struct nodes *nodes, const struct node *node)
+{
+    if (node->done)
+        return false;
+    for (int i = 0; i < node->after_count; i++)
+        if (!nodes->items[node->after[i]].done)
+            return false;
+    return true;
+}
+
+static int list_choices(struct choice *choices)
+{
+    int count = 0;
+    for (struct CUstream_st *stream = emu_streams; stream != NULL; stream = stream->next) {
+        struct item *head = stream->first;
+        if (head == NULL)
+            continue;
+        struct nodes *nodes = head->graph != NULL ? &head->graph->nodes : NULL;
+        if (nodes == NULL && is_ready(&head->work) && count < MOST_CHOICES)
+            choices[count++] = (struct choice){stream, NULL};
+        for (int i = 0; nodes != NULL && !head->started && i < nodes->count; i++)
+            nodes->items[i].done = false;
+        head->started = true;
+        for (int i = 0; nodes != NULL && i < nodes->count; i++)
+            if (comes_now(nodes, &nodes->items[i]) && is_ready(&nodes->items[i].work) && count < MOST_CHOICES)
+                choices[count++] = (struct choice){stream, &nodes->items[i]};
+    }
+    return count;
+}
+
+static bool graph_is_done(const struct nodes *nodes)
+{
+    for (int i = 0; i < nodes->count; i++)
+        if (!nodes->items[i].done)
+            return false;
+    return true;
+}
+
+static void remove_head(struct CUstream_st *stream)
+{
+    struct item *head = stream->first;
+    stream->first = head->next;
+    if (stream->first == NULL)
+        stream->last = NULL;
+    if (head->graph == NULL)
+        head->work.release(head->work.data);
+    free(head);
+}
+
+/* The nastiest is to do first what was begun last: other streams before the one that everybody thinks of. */
+static int choose(int count)
+{
+    if (emu.order == 0)
+        return 0;
+    if (chances == 0)
+        chances = (uint64_t)emu.order;
+    chances = chances * 6364136223846793005u + 1442695040888963407u;
+    return (int)((chances >> 33) % (uint64_t)count);
+}
+
+bool emu_step(void)
+{
+    struct choice choices[MOST_CHOICES];
+    list_choices(choices); /* collectives find out here who has come; so once more */
+    int count = list_choices(choices);
+    if (count == 0)
+        return false;
+    struct choice chosen = choices[choose(count)];
+    struct item *head = chosen.stream->first;
+    const struct work *work = chosen.node != NULL ? &chosen.node->work : &head->work;
+    emu_memory_open(true);
+    work->run(work->data);
+    emu_memory_open(false);
+    if (chosen.node != NULL)
+        chosen.node->done = true;
+    if (chosen.node == NULL || graph_is_done(&head->graph->nodes))
+        remove_head(chosen.stream);
+    return true;
+}
+
+/* Everything that can run without anybody's help. */
 void emu_drain(void)
 {
-    if (state.queue.first == NULL)
-        return;
-    emu_memory_open(true);
-    for (struct item *item = state.queue.first; item != NULL; item = item->next)
-        item->run(item->work);
+    EMU_LOCKED;
+    emu_memory_open(true); /* once for all of it: each change of protection is a call of the system */
+    while (emu_step()) {
+    }
     emu_memory_open(false);
-    release_list(&state.queue);
+}
+
+void emu_finish(struct CUstream_st *stream)
+{
+    EMU_LOCKED;
+    struct timespec deadline;
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += STUCK_SECONDS;
+    while (stream->first != NULL) {
+        emu_drain();
+        if (stream->first == NULL)
+            break;
+        if (pthread_cond_timedwait(&queued, &lock, &deadline) == ETIMEDOUT)
+            emu_die("a thread waits for a stream that can't go on");
+    }
+}
+
+void emu_wake(void)
+{
+    pthread_cond_broadcast(&queued);
 }
 
 void emu_look(void (*look)(void *context), void *context)
 {
+    EMU_LOCKED;
     emu_drain();
     emu_memory_open(true);
     look(context);
@@ -124,6 +290,7 @@ void emu_look(void (*look)(void *context), void *context)
 
 void emu_reset(void)
 {
+    EMU_LOCKED;
     emu_drain();
     if (emu_count.objects != 0)
         emu_die("reset while %llu objects exist", (unsigned long long)emu_count.objects);
@@ -133,13 +300,16 @@ void emu_reset(void)
                                 .major = 9,
                                 .multiprocessors = 1};
     emu_count = (struct emu_counts){0};
-    state.last = state.sticky = cudaSuccess;
-    emu_memory_reset(emu.memory);
+    chances = 0;
+    memset(sticky, 0, sizeof sticky);
+    last_error = cudaSuccess;
+    current_device = 0;
+    emu_memory_reset(emu.memory * EMU_MOST_DEVICES);
 }
 
 bool emu_recording(void)
 {
-    return state.recording != NULL;
+    return emu_recording_here != NULL;
 }
 
 /* ---- errors ---- */
@@ -147,36 +317,38 @@ bool emu_recording(void)
 cudaError_t emu_fail(cudaError_t error)
 {
     if (error != cudaSuccess)
-        state.last = error;
+        last_error = error;
     return error;
 }
 
 cudaError_t emu_call(const char *name)
 {
+    EMU_LOCKED;
     emu_count.calls++;
-    if (state.sticky != cudaSuccess)
-        return emu_fail(state.sticky);
+    if (sticky[current_device] != cudaSuccess)
+        return emu_fail(sticky[current_device]);
     if (emu_count.calls != emu.fail_at)
         return cudaSuccess;
     if (strcmp(name, "cudaMalloc") == 0 || strcmp(name, "cudaMallocHost") == 0)
         return emu_fail(cudaErrorMemoryAllocation);
-    state.sticky = cudaErrorIllegalAddress; /* whatever is called from now on says the same */
-    return emu_fail(state.sticky);
+    sticky[current_device] = cudaErrorIllegalAddress; /* whatever is called there from now on says the same */
+    return emu_fail(cudaErrorIllegalAddress);
 }
 
 cudaError_t emu_call_outside(const char *name)
 {
     cudaError_t error = emu_call(name);
-    if (error != cudaSuccess || state.recording == NULL)
+    if (error != cudaSuccess || emu_recording_here == NULL)
         return error;
-    state.recording->spoilt = true;
+    emu_recording_here->spoilt = true;
     return emu_fail(cudaErrorStreamCaptureUnsupported);
 }
 
 cudaError_t cudaGetLastError(void)
 {
-    cudaError_t error = state.last;
-    state.last = state.sticky;
+    EMU_LOCKED;
+    cudaError_t error = last_error;
+    last_error = sticky[current_device];
     return error;
 }
 
@@ -194,192 +366,9 @@ const char *cudaGetErrorString(cudaError_t error)
 
 void emu_check_range(const char *what, const void *memory, size_t bytes)
 {
+    EMU_LOCKED;
     if (!emu_memory_holds(memory, bytes))
         emu_die("%s: %zu bytes at %p are not within one allocation", what, bytes, memory);
-}
-
-/* ---- streams, events ---- */
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
-{
-    cudaError_t error = emu_call_outside("cudaStreamCreateWithFlags");
-    (void)flags;
-    if (error == cudaSuccess)
-        *stream = emu_new(calloc(1, sizeof **stream));
-    return error;
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream)
-{
-    cudaError_t error = emu_call("cudaStreamDestroy");
-    emu_drain();
-    release_list(&stream->recorded);
-    emu_discard(stream);
-    return error;
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t stream)
-{
-    cudaError_t error = emu_call_outside("cudaStreamSynchronize");
-    (void)stream;
-    if (error != cudaSuccess)
-        return error;
-    emu_count.waits++;
-    emu_drain();
-    return emu_fail(state.sticky);
-}
-
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags)
-{
-    cudaError_t error = emu_call_outside("cudaEventCreateWithFlags");
-    (void)flags;
-    if (error == cudaSuccess)
-        *event = emu_new(calloc(1, sizeof **event));
-    return error;
-}
-
-cudaError_t cudaEventCreate(cudaEvent_t *event)
-{
-    return cudaEventCreateWithFlags(event, 0);
-}
-
-cudaError_t cudaEventDestroy(cudaEvent_t event)
-{
-    cudaError_t error = emu_call("cudaEventDestroy");
-    emu_drain();
-    emu_discard(event);
-    return error;
-}
-
-static void reach_event(void *work)
-{
-    struct CUevent_st *event = work;
-    event->reached = true;
-    event->seconds = clock_seconds();
-}
-
-static void release_nothing(void *work)
-{
-    (void)work;
-}
-
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
-{
-    cudaError_t error = emu_call("cudaEventRecord");
-    (void)stream;
-    if (error != cudaSuccess)
-        return error;
-    event->reached = false;
-    emu_submit(reach_event, release_nothing, event);
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventSynchronize(cudaEvent_t event)
-{
-    cudaError_t error = emu_call_outside("cudaEventSynchronize");
-    if (error != cudaSuccess)
-        return error;
-    emu_count.waits++;
-    emu_drain();
-    if (!event->reached)
-        emu_die("wait for an event that was never recorded");
-    return emu_fail(state.sticky);
-}
-
-cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end)
-{
-    cudaError_t error = emu_call("cudaEventElapsedTime");
-    if (error != cudaSuccess)
-        return error;
-    if (!begin->reached || !end->reached)
-        return emu_fail(cudaErrorNotReady);
-    *milliseconds = (float)(1e3 * (end->seconds - begin->seconds));
-    return cudaSuccess;
-}
-
-/* ---- recording ---- */
-
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
-{
-    cudaError_t error = emu_call_outside("cudaStreamBeginCapture");
-    (void)mode;
-    if (error == cudaSuccess && emu.refuse_recording)
-        error = emu_fail(cudaErrorNotSupported);
-    if (error != cudaSuccess)
-        return error;
-    emu_count.recordings++;
-    stream->recording = true;
-    stream->spoilt = false;
-    state.recording = stream;
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
-{
-    cudaError_t error = emu_call("cudaStreamEndCapture");
-    if (!stream->recording)
-        return emu_fail(cudaErrorIllegalState);
-    stream->recording = false;
-    state.recording = NULL;
-    if (error == cudaSuccess && stream->spoilt)
-        error = emu_fail(cudaErrorStreamCaptureInvalidated);
-    if (error != cudaSuccess) {
-        release_list(&stream->recorded);
-        *graph = NULL;
-        return error;
-    }
-    *graph = emu_new(calloc(1, sizeof **graph));
-    (*graph)->items = stream->recorded;
-    stream->recorded = (struct list){0};
-    return cudaSuccess;
-}
-
-/* The items move from the graph to the executable one: a graph is instantiated once here. */
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long flags)
-{
-    cudaError_t error = emu_call("cudaGraphInstantiate");
-    (void)flags;
-    if (error != cudaSuccess)
-        return error;
-    *executable = emu_new(calloc(1, sizeof **executable));
-    (*executable)->items = graph->items;
-    graph->items = (struct list){0};
-    return cudaSuccess;
-}
-
-cudaError_t cudaGraphDestroy(cudaGraph_t graph)
-{
-    cudaError_t error = emu_call("cudaGraphDestroy");
-    release_list(&graph->items);
-    emu_discard(graph);
-    return error;
-}
-
-static void run_graph(void *work)
-{
-    const struct CUgraphExec_st *executable = work;
-    for (struct item *item = executable->items.first; item != NULL; item = item->next)
-        item->run(item->work);
-}
-
-cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream)
-{
-    cudaError_t error = emu_call("cudaGraphLaunch");
-    (void)stream;
-    if (error != cudaSuccess)
-        return error;
-    emu_count.graph_launches++;
-    emu_submit(run_graph, release_nothing, executable);
-    return cudaSuccess;
-}
-
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable)
-{
-    cudaError_t error = emu_call("cudaGraphExecDestroy");
-    emu_drain();
-    release_list(&executable->items);
-    emu_discard(executable);
-    return error;
 }
 
 /* ---- kernels ---- */
@@ -390,11 +379,11 @@ void cuda_on_cpu_submit(cudaStream_t stream, void (*run)(void *work), void (*rel
 
 void cuda_on_cpu_submit(cudaStream_t stream, void (*run)(void *work), void (*release)(void *work), void *work)
 {
-    (void)stream;
+    EMU_LOCKED;
     if (emu_call("kernel") != cudaSuccess) { /* the launch function finds the error in cudaGetLastError */
         release(work);
         return;
     }
     emu_count.kernels++;
-    emu_submit(run, release, work);
+    emu_submit(stream, run, release, work);
 }

@@ -1,6 +1,6 @@
 /* The CUDA runtime's functions about devices, memory and copies, by their own names. */
-#include "tests/gpu/emu/emu.h"
 #include "tests/gpu/emu/emu_memory.h"
+#include "tests/gpu/emu/emu_queue.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,14 +32,24 @@ cudaError_t cudaRuntimeGetVersion(int *version)
 
 cudaError_t cudaSetDevice(int index)
 {
+    EMU_LOCKED;
     cudaError_t error = emu_call("cudaSetDevice");
     if (error == cudaSuccess && (index < 0 || index >= emu.devices))
         error = emu_fail(cudaErrorInvalidDevice);
+    if (error == cudaSuccess)
+        emu_set_device(index);
     return error;
+}
+
+cudaError_t cudaGetDevice(int *index)
+{
+    *index = emu_device();
+    return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int index)
 {
+    EMU_LOCKED;
     cudaError_t error = emu_call("cudaGetDeviceProperties");
     if (error != cudaSuccess)
         return error;
@@ -56,11 +66,12 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int index
 
 cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
 {
+    EMU_LOCKED;
     cudaError_t error = emu_call("cudaMemGetInfo");
     if (error != cudaSuccess)
         return error;
     *total = emu.memory;
-    *available = emu.memory - emu_memory_used();
+    *available = emu.memory - emu_memory_used(emu_device());
     return cudaSuccess;
 }
 
@@ -75,16 +86,18 @@ static struct {
 
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
+    EMU_LOCKED;
     cudaError_t error = emu_call_outside("cudaMalloc");
     if (error != cudaSuccess)
         return error;
-    void *taken = emu_memory_used() + bytes <= emu.memory ? emu_memory_take(bytes) : NULL;
+    const int device = emu_device();
+    void *taken = emu_memory_used(device) + bytes <= emu.memory ? emu_memory_take(device, bytes) : NULL;
     if (taken == NULL)
         return emu_fail(cudaErrorMemoryAllocation);
     *memory = taken;
     emu_count.allocations++;
     emu_count.objects++;
-    emu_count.bytes = emu_memory_used();
+    emu_count.bytes = emu_memory_used(device);
     if (emu_count.bytes > emu_count.peak_bytes)
         emu_count.peak_bytes = emu_count.bytes;
     return cudaSuccess;
@@ -94,18 +107,26 @@ cudaError_t cudaFree(void *memory)
 {
     if (memory == NULL)
         return cudaSuccess;
+    EMU_LOCKED;
     if (emu_recording())
         emu_die("cudaFree while a stream records");
     cudaError_t error = emu_call("cudaFree"); /* a failed device gives its memory back all the same */
     emu_drain();
+    if (!emu_memory_holds(memory, 0))
+        emu_die("cudaFree of %p, which is no device memory", memory);
+    const int device = emu_memory_device(memory);
+    for (const struct CUstream_st *stream = emu_streams; stream != NULL; stream = stream->next)
+        if (stream->device == device && stream->first != NULL)
+            emu_die("cudaFree on a device whose streams can't go on");
     emu_memory_give(memory);
     emu_count.objects--;
-    emu_count.bytes = emu_memory_used();
+    emu_count.bytes = emu_memory_used(device);
     return error;
 }
 
 cudaError_t cudaMallocHost(void **memory, size_t bytes)
 {
+    EMU_LOCKED;
     cudaError_t error = emu_call_outside("cudaMallocHost");
     if (error != cudaSuccess)
         return error;
@@ -135,6 +156,7 @@ cudaError_t cudaFreeHost(void *memory)
 {
     if (memory == NULL)
         return cudaSuccess;
+    EMU_LOCKED;
     cudaError_t error = emu_call("cudaFreeHost");
     emu_drain();
     int place = find_pinned(memory, 0);
@@ -171,7 +193,8 @@ static void release_transfer(void *work)
     free(transfer);
 }
 
-static void submit_transfer(void *to, const void *from, size_t bytes, int fill, bool stage)
+static void submit_transfer(cudaStream_t stream, void *to, const void *from, size_t bytes, int fill,
+                            bool stage)
 {
     struct transfer *transfer = malloc(sizeof *transfer);
     void *staged = stage ? malloc(bytes) : NULL;
@@ -180,15 +203,36 @@ static void submit_transfer(void *to, const void *from, size_t bytes, int fill, 
     if (stage)
         memcpy(staged, from, bytes);
     *transfer = (struct transfer){to, stage ? staged : from, bytes, fill, staged};
-    emu_submit(run_transfer, release_transfer, transfer);
+    emu_submit(stream, run_transfer, release_transfer, transfer);
+}
+
+static void check_own(const char *what, const void *memory, size_t bytes, int device)
+{
+    emu_check_range(what, memory, bytes);
+    if (emu_memory_device(memory) != device)
+        emu_die("%s belongs to device %d, expected %d", what, emu_memory_device(memory), device);
+}
+
+cudaError_t cudaMemcpyPeerAsync(void *to, int to_device, const void *from, int from_device, size_t bytes,
+                                cudaStream_t stream)
+{
+    EMU_LOCKED;
+    cudaError_t error = emu_call("cudaMemcpyPeerAsync");
+    if (error != cudaSuccess || bytes == 0)
+        return error;
+    check_own("peer copy's target", to, bytes, to_device);
+    check_own("peer copy's source", from, bytes, from_device);
+    emu_count.copies++;
+    submit_transfer(stream, to, from, bytes, 0, false);
+    return cudaSuccess;
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                             cudaStream_t stream)
 {
+    EMU_LOCKED;
     cudaError_t error = emu_call("cudaMemcpyAsync");
     bool up = kind == cudaMemcpyHostToDevice, down = kind == cudaMemcpyDeviceToHost;
-    (void)stream;
     if (error != cudaSuccess)
         return error;
     if (!up && !down && kind != cudaMemcpyDeviceToDevice)
@@ -196,24 +240,24 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
     if (bytes == 0)
         return cudaSuccess;
     if (!down)
-        emu_check_range("copy's target", to, bytes);
+        check_own("copy's target", to, bytes, stream->device);
     if (!up)
-        emu_check_range("copy's source", from, bytes);
+        check_own("copy's source", from, bytes, stream->device);
     if ((down && emu_memory_is_device(to)) || (up && emu_memory_is_device(from)))
         emu_die("copy: found device memory, expected the host's");
     emu_count.copies++;
     bool pinned = up && find_pinned(from, bytes) >= 0;
-    submit_transfer(to, from, bytes, 0, up && !pinned);
+    submit_transfer(stream, to, from, bytes, 0, up && !pinned);
     return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream)
 {
+    EMU_LOCKED;
     cudaError_t error = emu_call("cudaMemsetAsync");
-    (void)stream;
     if (error != cudaSuccess || bytes == 0)
         return error;
-    emu_check_range("fill", memory, bytes);
-    submit_transfer(memory, NULL, bytes, value & 255, false);
+    check_own("fill", memory, bytes, stream->device);
+    submit_transfer(stream, memory, NULL, bytes, value & 255, false);
     return cudaSuccess;
 }

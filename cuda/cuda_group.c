@@ -1,0 +1,398 @@
+/* Groups of GPUs: collectives by NCCL, one communicator a device, all in one process.
+ *
+ * Collectives run on a stream of their own beside the device's: a bucket of gradients goes as soon as it is written, while
+ * the backward pass goes on; the optimizer waits for all of them. Forking and joining is done with events, so that it is
+ * recorded into the step's graph like everything else.
+ *
+ * A member that never comes would let the others' GPUs wait for ever, and the host with them. So members never wait
+ * blindly (cuda_group_wait): they poll, and when the time is up or NCCL tells of an error they break the group, which
+ * aborts all communicators: NCCL's kernels then end, whatever they have done. */
+#include "cuda/cuda_internal.h"
+
+#include "host/base/clock.h"
+
+#include <errno.h>
+#include <nccl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct cuda_member {
+    struct device *device;
+    struct device_group *group;
+    int32_t number;
+    pthread_mutex_t lock; /* held while something is queued: a communicator is not aborted under its user */
+    ncclComm_t comm;      /* NULL: aborted */
+    cudaStream_t stream;
+    cudaEvent_t fork, join;
+    bool forked; /* something is on `stream` that the device's stream has not waited for */
+};
+
+struct device_group {
+    int32_t count;
+    double timeout;
+    pthread_mutex_t lock; /* of broken and reason */
+    bool broken;
+    char reason[ERROR_LENGTH];
+    struct cuda_member *members; /* [count] */
+};
+
+static enum status check(ncclResult_t result, const char *what, struct error *err)
+{
+    if (result == ncclSuccess)
+        return ST_OK;
+    return error_set(err, ST_DEVICE, "NCCL cannot %s: %s", what, ncclGetErrorString(result));
+}
+
+/* ---- open, close ---- */
+
+static void close_member(struct cuda_member *member)
+{
+    if (member->device == NULL)
+        return;
+    (void)cudaSetDevice(member->device->index);
+    if (member->comm != NULL)
+        (void)ncclCommDestroy(member->comm);
+    if (member->fork != NULL)
+        (void)cudaEventDestroy(member->fork);
+    if (member->join != NULL)
+        (void)cudaEventDestroy(member->join);
+    if (member->stream != NULL)
+        (void)cudaStreamDestroy(member->stream);
+    member->device->member = NULL;
+    pthread_mutex_destroy(&member->lock);
+}
+
+void cuda_group_close(struct device_group *group)
+{
+    if (group == NULL)
+        return;
+    for (int32_t k = 0; k < group->count; k++)
+        close_member(&group->members[k]);
+    pthread_mutex_destroy(&group->lock);
+    free(group->members);
+    free(group);
+}
+
+static enum status open_member(struct device_group *group, int32_t number, struct device *device,
+                               struct error *err)
+{
+    struct cuda_member *member = &group->members[number];
+    int least = 0, greatest = 0;
+    if (device->member != NULL)
+        return error_set(err, ST_RANGE, "cuda:%d is in another group, or twice in this one",
+                         (int)device->index);
+    *member = (struct cuda_member){.device = device, .group = group, .number = number};
+    member->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    device->member = member;
+    enum status st = cuda_enter(device, err);
+    if (st == ST_OK)
+        st = cuda_check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "tell its priorities", err);
+    if (st == ST_OK) /* what the other members wait for goes first */
+        st = cuda_check(cudaStreamCreateWithPriority(&member->stream, cudaStreamNonBlocking, greatest),
+                        "make a stream", err);
+    if (st == ST_OK)
+        st =
+            cuda_check(cudaEventCreateWithFlags(&member->fork, cudaEventDisableTiming), "make an event", err);
+    if (st == ST_OK)
+        st =
+            cuda_check(cudaEventCreateWithFlags(&member->join, cudaEventDisableTiming), "make an event", err);
+    return st;
+}
+
+static enum status open_communicators(struct device_group *group, struct error *err)
+{
+    ncclComm_t *comms = calloc((size_t)group->count, sizeof *comms);
+    int *numbers = calloc((size_t)group->count, sizeof *numbers);
+    enum status st = ST_OK;
+    if (comms == NULL || numbers == NULL) {
+        st = error_memory(err, "group of devices", (size_t)group->count * (sizeof *comms + sizeof *numbers));
+        goto out;
+    }
+    for (int32_t k = 0; k < group->count; k++)
+        numbers[k] = (int)group->members[k].device->index;
+    st = check(ncclCommInitAll(comms, (int)group->count, numbers), "connect the devices", err);
+    for (int32_t k = 0; st == ST_OK && k < group->count; k++)
+        group->members[k].comm = comms[k];
+out:
+    free(comms);
+    free(numbers);
+    return st;
+}
+
+enum status cuda_group_open(struct device *const *devices, int32_t count, double timeout,
+                            struct device_group **group, struct error *err)
+{
+    enum status st = ST_OK;
+    struct device_group *made = calloc(1, sizeof *made);
+    *group = NULL;
+    if (made == NULL)
+        return error_memory(err, "group of devices", sizeof *made);
+    made->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    made->count = count;
+    made->timeout = timeout;
+    made->members = calloc((size_t)count, sizeof *made->members);
+    if (made->members == NULL) {
+        made->count = 0;
+        st = error_memory(err, "group of devices", (size_t)count * sizeof *made->members);
+        goto out;
+    }
+    for (int32_t k = 0; st == ST_OK && k < count; k++)
+        st = open_member(made, k, devices[k], err);
+    if (st == ST_OK)
+        st = open_communicators(made, err);
+    if (st != ST_OK)
+        goto out;
+    *group = made;
+    made = NULL;
+out:
+    cuda_group_close(made);
+    return st;
+}
+
+/* ---- abort, check ---- */
+
+/* True for the one call that breaks the group. */
+static bool mark_broken(struct device_group *group, const char *reason)
+{
+    pthread_mutex_lock(&group->lock);
+    bool first = !group->broken;
+    if (first)
+        snprintf(group->reason, sizeof group->reason, "%s", reason);
+    group->broken = true;
+    pthread_mutex_unlock(&group->lock);
+    return first;
+}
+
+static enum status check_broken(struct device_group *group, struct error *err)
+{
+    pthread_mutex_lock(&group->lock);
+    enum status st = group->broken
+                         ? error_set(err, ST_DEVICE, "the group of devices is broken: %s", group->reason)
+                         : ST_OK;
+    pthread_mutex_unlock(&group->lock);
+    return st;
+}
+
+/* A member that holds its lock for longer than a second hangs inside NCCL; then aborting is the way to free it. */
+static bool lock_for_a_second(pthread_mutex_t *lock)
+{
+    struct timespec deadline;
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec++;
+    return pthread_mutex_timedlock(lock, &deadline) == 0;
+}
+
+void cuda_group_abort(struct device_group *group, const char *reason)
+{
+    int device = 0;
+    if (!mark_broken(group, reason))
+        return;
+    bool known = cudaGetDevice(&device) == cudaSuccess;
+    for (int32_t k = 0; k < group->count; k++) {
+        struct cuda_member *member = &group->members[k];
+        bool locked = lock_for_a_second(&member->lock);
+        ncclComm_t comm = member->comm;
+        member->comm = NULL;
+        (void)cudaSetDevice(member->device->index);
+        if (comm != NULL)
+            (void)ncclCommAbort(comm);
+        if (locked)
+            pthread_mutex_unlock(&member->lock);
+    }
+    if (known)
+        (void)cudaSetDevice(device);
+}
+
+/* What NCCL has to tell of a member. */
+static enum status check_member(struct cuda_member *member, struct error *err)
+{
+    ncclResult_t async = ncclSuccess;
+    enum status st = ST_OK;
+    if (pthread_mutex_trylock(&member->lock) != 0)
+        return ST_OK; /* it is queueing just now: next time */
+    if (member->comm != NULL) {
+        st = check(ncclCommGetAsyncError(member->comm, &async), "tell its errors", err);
+        if (st == ST_OK)
+            st = check(async, "go on", err);
+    }
+    pthread_mutex_unlock(&member->lock);
+    return st == ST_OK ? st
+                       : error_prefix(err, "member %d of 0 to %d", (int)member->number,
+                                      (int)member->group->count - 1);
+}
+
+enum status cuda_group_check(struct device_group *group, struct error *err)
+{
+    enum status st = check_broken(group, err);
+    for (int32_t k = 0; st == ST_OK && k < group->count; k++) {
+        st = check_member(&group->members[k], err);
+        if (st != ST_OK)
+            cuda_group_abort(group, err->message);
+    }
+    return st;
+}
+
+/* ---- waiting ---- */
+
+static cudaError_t poll(const struct device *device, cudaEvent_t event)
+{
+    return event != NULL ? cudaEventQuery(event) : cudaStreamQuery(device->stream);
+}
+
+enum status cuda_group_wait(const struct device *device, cudaEvent_t event, const char *what,
+                            struct error *err)
+{
+    struct device_group *group = device->member->group;
+    const double began = clock_seconds();
+    const struct timespec nap = {.tv_nsec = 20000};
+    char reason[ERROR_LENGTH];
+    cudaError_t error = poll(device, event);
+    enum status st = ST_OK;
+    while (error == cudaErrorNotReady && st == ST_OK) {
+        st = cuda_group_check(group, err);
+        if (st == ST_OK && clock_seconds() - began > group->timeout) {
+            snprintf(reason, sizeof reason, "%s: member %d of 0 to %d has waited for the others for %.10g s",
+                     what, (int)device->member->number, (int)group->count - 1, group->timeout);
+            cuda_group_abort(group, reason);
+            st = check_broken(group, err);
+        }
+        nanosleep(&nap, NULL);
+        error = poll(device, event);
+    }
+    if (error != cudaSuccess && error != cudaErrorNotReady)
+        return cuda_check(error, what, err);
+    return st != ST_OK ? st : check_broken(group, err); /* what was aborted has left garbage */
+}
+
+/* ---- collectives ---- */
+
+enum status cuda_group_enter(struct device_program *prepared, struct error *err)
+{
+    struct device_group *group = prepared->binding.group;
+    struct cuda_member *member = prepared->device->member;
+    if (group == NULL)
+        return ST_OK;
+    pthread_mutex_lock(&member->lock);
+    enum status st = check_broken(group, err);
+    if (st != ST_OK)
+        pthread_mutex_unlock(&member->lock);
+    return st;
+}
+
+void cuda_group_leave(struct device_program *prepared)
+{
+    if (prepared->binding.group != NULL)
+        pthread_mutex_unlock(&prepared->device->member->lock);
+}
+
+/* Lets the collectives' stream wait for what the device's stream has been given so far. */
+static enum status fork_stream(struct cuda_member *member, struct error *err)
+{
+    enum status st =
+        cuda_check(cudaEventRecord(member->fork, member->device->stream), "record an event", err);
+    if (st == ST_OK)
+        st = cuda_check(cudaStreamWaitEvent(member->stream, member->fork, 0), "wait for an event", err);
+    member->forked = st == ST_OK;
+    return st;
+}
+
+enum status cuda_group_join(struct device_program *prepared, struct error *err)
+{
+    struct cuda_member *member = prepared->device->member;
+    if (prepared->binding.group == NULL || !member->forked)
+        return ST_OK;
+    member->forked = false;
+    enum status st = cuda_check(cudaEventRecord(member->join, member->stream), "record an event", err);
+    if (st == ST_OK)
+        st = cuda_check(cudaStreamWaitEvent(member->device->stream, member->join, 0), "wait for an event",
+                        err);
+    return st;
+}
+
+static enum status mean(struct cuda_member *member, float *values, size_t count, struct error *err)
+{
+    return check(ncclAllReduce(values, values, count, ncclFloat, ncclAvg, member->comm, member->stream),
+                 "all-reduce", err);
+}
+
+enum status cuda_run_all_reduce(struct device_program *prepared, int32_t index, struct error *err)
+{
+    const struct prog_op *op = &prepared->program->ops[index];
+    const struct weight_tensor *tensors = prepared->program->weights.tensors;
+    struct cuda_member *member = prepared->device->member;
+    const size_t first = tensors[op->reduce.first].offset,
+                 end = tensors[op->reduce.last].offset + tensors[op->reduce.last].count;
+    enum status st = ST_OK;
+    if (prepared->binding.group == NULL)
+        return ST_OK;
+    for (int32_t w = op->reduce.first; st == ST_OK && w <= op->reduce.last; w++) {
+        if (prepared->copy_of[w] >= 0)
+            st = cuda_copies_gradients(prepared, prepared->copy_of[w], err);
+    }
+    if (st == ST_OK)
+        st = fork_stream(member, err);
+    if (st == ST_OK)
+        st = mean(member, (float *)(void *)(prepared->memory + prepared->at.gradients) + first, end - first,
+                  err);
+    return st;
+}
+
+/* Many small tensors: NCCL makes one launch of what stands between GroupStart and GroupEnd. */
+enum status cuda_run_average_statistics(struct device_program *prepared, int32_t index, struct error *err)
+{
+    struct device_weights *weights = prepared->binding.weights;
+    struct cuda_member *member = prepared->device->member;
+    (void)index;
+    if (prepared->binding.group == NULL)
+        return ST_OK;
+    enum status st = fork_stream(member, err);
+    if (st != ST_OK)
+        return st;
+    st = check(ncclGroupStart(), "group calls", err);
+    if (st != ST_OK)
+        return st;
+    for (int32_t w = 0; st == ST_OK && w < weights->table.count; w++) {
+        const struct weight_tensor *tensor = &weights->table.tensors[w];
+        if (!weight_is_trained(tensor->role))
+            st = mean(member, weights->slots[SLOT_VALUE] + tensor->offset, tensor->count, err);
+    }
+    struct error later;
+    enum status ended = check(ncclGroupEnd(), "group calls", st == ST_OK ? err : &later);
+    return st == ST_OK ? ended : st;
+}
+
+enum status cuda_group_broadcast(struct device_group *group, struct device *device,
+                                 struct device_weights *weights, enum weight_slot slot, int32_t root,
+                                 struct error *err)
+{
+    struct cuda_member *member = device->member;
+    enum status st = cuda_check_slot(slot, err);
+    if (st == ST_OK && (member == NULL || member->group != group))
+        st = error_set(err, ST_RANGE, "group: cuda:%d is none of its members", (int)device->index);
+    if (st == ST_OK)
+        st = cuda_enter(device, err);
+    if (st != ST_OK)
+        return st;
+    pthread_mutex_lock(&member->lock);
+    st = check_broken(group, err);
+    if (st == ST_OK)
+        st = check(ncclBroadcast(weights->slots[slot], weights->slots[slot], weights->table.total, ncclFloat,
+                                 (int)root, member->comm, device->stream),
+                   "broadcast", err);
+    pthread_mutex_unlock(&member->lock);
+    weights->version++;
+    if (st == ST_OK)
+        st = cuda_wait(device, "broadcast", err);
+    return st;
+}
+
+void cuda_group_version(char *text, size_t size)
+{
+    int version = 0;
+    if (ncclGetVersion(&version) != ncclSuccess)
+        version = 0;
+    snprintf(text, size, "NCCL %d.%d.%d", version / 10000, version / 100 % 100, version % 100);
+}

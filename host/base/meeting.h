@@ -1,0 +1,29 @@
+/* A meeting of threads that work in lockstep: a barrier at which each hands the others a pointer, with a timeout and a
+ * way to call it off, so that nobody waits for ever for a thread that has failed. */
+#ifndef NASRUN_BASE_MEETING_H
+#define NASRUN_BASE_MEETING_H
+
+#include "host/base/error.h"
+
+#include <stdint.h>
+
+struct meeting;
+
+/* For members 0 to count - 1; who waits longer than `timeout` seconds calls the meeting off. */
+enum status meeting_open(int32_t count, double timeout, struct meeting **meeting, struct error *err);
+/* After all members have left their last meeting_join. NULL is allowed. */
+void meeting_close(struct meeting *meeting);
+
+/* Waits until every member has come. `what` is for messages: "all-reduce". `offers` receives what each member has handed
+ * over, by its number; it may be read until this member joins again, and what the pointers lead to until all others have
+ * joined once more. ST_DEVICE when the meeting is called off, with the reason. */
+enum status meeting_join(struct meeting *meeting, int32_t member, const char *what, void *offer,
+                         void *const **offers, struct error *err);
+
+/* Calls the meeting off for good: all who wait, now or later, get ST_DEVICE with `reason`. The first reason stays. */
+void meeting_call_off(struct meeting *meeting, const char *reason);
+
+/* ST_DEVICE with the reason when it is called off. Never waits for members. */
+enum status meeting_check(struct meeting *meeting, struct error *err);
+
+#endif

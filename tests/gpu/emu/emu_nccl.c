@@ -1,0 +1,196 @@
+/* NCCL's functions that the plug-in calls, by their own names: collectives happen when the streams of all ranks have come
+ * to them, and not before; one rank that stays away keeps the others waiting until they abort. */
+#include "tests/gpu/emu/emu_queue.h"
+
+#include <nccl.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* All ranks. */
+struct clique {
+    int count, living;
+    struct ncclComm **comms; /* [count]; NULL: gone */
+};
+
+struct ncclComm {
+    struct clique *clique;
+    int rank, device;
+    bool aborted;
+    const struct collective *waiting; /* at the head of its stream; NULL */
+    bool satisfied;                   /* another rank has done it for all */
+};
+
+struct collective {
+    struct ncclComm *comm;
+    float *buffer; /* in place */
+    size_t count;
+    int root; /* of a broadcast; -1: a mean */
+};
+
+static bool is_ready(void *data)
+{
+    const struct collective *mine = data;
+    struct ncclComm *comm = mine->comm;
+    comm->waiting = mine;
+    if (comm->aborted || comm->satisfied)
+        return true;
+    for (int rank = 0; rank < comm->clique->count; rank++) {
+        const struct ncclComm *other = comm->clique->comms[rank];
+        if (other == NULL || other->waiting == NULL || other->satisfied)
+            return false;
+    }
+    return true;
+}
+
+static void perform(const struct clique *clique, const struct collective *mine)
+{
+    for (int rank = 0; rank < clique->count; rank++) {
+        const struct collective *theirs = clique->comms[rank]->waiting;
+        if (theirs->count != mine->count || theirs->root != mine->root)
+            emu_die("ranks meet in different collectives");
+        clique->comms[rank]->satisfied = true;
+    }
+    for (size_t i = 0; i < mine->count; i++) {
+        float value = 0.0f;
+        for (int rank = 0; rank < clique->count; rank++)
+            if (mine->root < 0 || mine->root == rank)
+                value += clique->comms[rank]->waiting->buffer[i];
+        if (mine->root < 0)
+            value /= (float)clique->count;
+        for (int rank = 0; rank < clique->count; rank++)
+            clique->comms[rank]->waiting->buffer[i] = value;
+    }
+}
+
+static void run_collective(void *data)
+{
+    const struct collective *mine = data;
+    struct ncclComm *comm = mine->comm;
+    if (comm->aborted)
+        memset(mine->buffer, 255, mine->count * sizeof *mine->buffer);
+    else if (!comm->satisfied)
+        perform(comm->clique, mine);
+    comm->waiting = NULL;
+    comm->satisfied = false;
+}
+
+static ncclResult_t queue(ncclComm_t comm, const void *from, void *to, size_t count, ncclDataType_t type,
+                          int root, cudaStream_t stream)
+{
+    EMU_LOCKED;
+    if (emu_call("collective") != cudaSuccess)
+        return ncclUnhandledCudaError;
+    if (comm->aborted)
+        emu_die("a collective of an aborted communicator");
+    if (from != to || type != ncclFloat)
+        emu_die("collective: only in place and of floats");
+    if (stream->device != comm->device || emu_device() != comm->device)
+        emu_die("collective: found a stream of device %d, expected %d", stream->device, comm->device);
+    if (count == 0)
+        return ncclSuccess;
+    emu_check_range("collective", to, count * sizeof(float));
+    struct collective *made = malloc(sizeof *made);
+    if (made == NULL)
+        emu_die("out of host memory");
+    *made = (struct collective){comm, to, count, root};
+    emu_count.collectives++;
+    emu_queue(stream, (struct work){.run = run_collective, .release = free, .ready = is_ready, .data = made},
+              NULL);
+    return ncclSuccess;
+}
+
+ncclResult_t ncclAllReduce(const void *from, void *to, size_t count, ncclDataType_t type, ncclRedOp_t op,
+                           ncclComm_t comm, cudaStream_t stream)
+{
+    if (op != ncclAvg)
+        emu_die("all-reduce: only means");
+    return queue(comm, from, to, count, type, -1, stream);
+}
+
+ncclResult_t ncclBroadcast(const void *from, void *to, size_t count, ncclDataType_t type, int root,
+                           ncclComm_t comm, cudaStream_t stream)
+{
+    return queue(comm, from, to, count, type, root, stream);
+}
+
+/* Grouped calls run one after the other here. */
+ncclResult_t ncclGroupStart(void)
+{
+    return emu_call("ncclGroupStart") == cudaSuccess ? ncclSuccess : ncclUnhandledCudaError;
+}
+
+ncclResult_t ncclGroupEnd(void)
+{
+    return emu_call("ncclGroupEnd") == cudaSuccess ? ncclSuccess : ncclUnhandledCudaError;
+}
+
+ncclResult_t ncclCommInitAll(ncclComm_t *comms, int count, const int *devices)
+{
+    EMU_LOCKED;
+    if (emu_call("ncclCommInitAll") != cudaSuccess)
+        return ncclUnhandledCudaError;
+    struct clique *clique = emu_new(calloc(1, sizeof *clique));
+    clique->count = clique->living = count;
+    clique->comms = emu_new(calloc((size_t)count, sizeof(struct ncclComm *)));
+    for (int rank = 0; rank < count; rank++) {
+        comms[rank] = emu_new(calloc(1, sizeof **comms));
+        *comms[rank] = (struct ncclComm){.clique = clique, .rank = rank, .device = devices[rank]};
+        clique->comms[rank] = comms[rank];
+    }
+    return ncclSuccess;
+}
+
+static void leave(ncclComm_t comm)
+{
+    struct clique *clique = comm->clique;
+    clique->comms[comm->rank] = NULL;
+    emu_discard(comm);
+    if (--clique->living > 0)
+        return;
+    emu_discard(clique->comms);
+    emu_discard(clique);
+}
+
+ncclResult_t ncclCommDestroy(ncclComm_t comm)
+{
+    EMU_LOCKED;
+    ncclResult_t result = emu_call("ncclCommDestroy") == cudaSuccess ? ncclSuccess : ncclUnhandledCudaError;
+    emu_drain();
+    if (comm->waiting != NULL)
+        emu_die("a communicator destroyed in the middle of a collective");
+    leave(comm);
+    return result;
+}
+
+/* What waits goes on, with garbage. */
+ncclResult_t ncclCommAbort(ncclComm_t comm)
+{
+    EMU_LOCKED;
+    ncclResult_t result = emu_call("ncclCommAbort") == cudaSuccess ? ncclSuccess : ncclUnhandledCudaError;
+    comm->aborted = true;
+    emu_drain();
+    leave(comm);
+    emu_wake();
+    return result;
+}
+
+ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *error)
+{
+    EMU_LOCKED;
+    (void)comm;
+    if (emu_call("ncclCommGetAsyncError") != cudaSuccess)
+        return ncclUnhandledCudaError;
+    *error = emu.collective_error ? ncclRemoteError : ncclSuccess;
+    return ncclSuccess;
+}
+
+const char *ncclGetErrorString(ncclResult_t result)
+{
+    return result == ncclSuccess ? "no error" : result == ncclRemoteError ? "remote error" : "emulated error";
+}
+
+ncclResult_t ncclGetVersion(int *version)
+{
+    *version = NCCL_VERSION_CODE;
+    return ncclSuccess;
+}

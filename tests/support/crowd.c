@@ -1,0 +1,141 @@
+#include "tests/support/crowd.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+void crowd_open(struct crowd *crowd, const struct device_ops *ops, int32_t count, bool batch_norm)
+{
+    crowd->count = count;
+    for (int32_t k = 0; k < count; k++) {
+        tiny_task_open_at(&crowd->tasks[k], ops, k, batch_norm);
+        crowd->places[k] = crowd->tasks[k].place;
+    }
+}
+
+void crowd_close(struct crowd *crowd)
+{
+    for (int32_t k = 0; k < crowd->count; k++)
+        tiny_task_close(&crowd->tasks[k]);
+}
+
+/* The task's graph with a dropout before the dense layer. */
+static void with_dropout(const struct graph *graph, struct graph *result)
+{
+    struct error err;
+    int32_t last = graph->count - 1;
+    assert_int_equal(graph_new(result, 1, TINY_SIDE, TINY_SIDE, &err), ST_OK);
+    for (int32_t i = 1; i < last; i++)
+        assert_int_equal(graph_append(result, graph->layers[i], NULL, &err), ST_OK);
+    struct layer drop = {.kind = LAYER_DROPOUT, .rate = 0.25f, .input_count = 1, .inputs = {last - 1}};
+    assert_int_equal(graph_append(result, drop, NULL, &err), ST_OK);
+    struct layer dense = graph->layers[last];
+    dense.inputs[0] = last;
+    dense.id = 0;
+    assert_int_equal(graph_append(result, dense, NULL, &err), ST_OK);
+    assert_int_equal(graph_infer(result, &err), ST_OK);
+}
+
+struct trainer *crowd_trainer(const struct crowd *crowd, struct error *err)
+{
+    struct trainer_settings settings = tiny_task_settings();
+    struct graph graph = {0};
+    struct trainer *trainer;
+    size_t bytes;
+    settings.augment.translate = 1;
+    settings.augment.flip = 1;
+    settings.average = 0.9f;
+    with_dropout(&crowd->tasks[0].graph, &graph);
+    if (trainer_open(crowd->places, crowd->count, &graph, &settings, SIZE_MAX, &trainer, &bytes, err) ==
+        ST_OK) {
+        float *values = tiny_task_weights(&graph, 1, NULL);
+        if (trainer_load_values(trainer, values, err) != ST_OK) {
+            trainer_close(trainer);
+            trainer = NULL;
+        }
+        free(values);
+    }
+    graph_free(&graph);
+    return trainer;
+}
+
+struct stop {
+    struct trainer *trainer;
+    uint32_t at; /* step after which a tick saves and stops; 0: never */
+    const char *path;
+};
+
+static enum status on_epoch(void *context, const struct trainer_epoch *epoch, struct error *err)
+{
+    (void)context;
+    (void)epoch;
+    (void)err;
+    return ST_OK;
+}
+
+static enum status on_tick(void *context, const struct trainer_state *state, double progress,
+                           struct error *err)
+{
+    const struct stop *stop = context;
+    (void)progress;
+    if (stop->at == 0 || state->step < stop->at)
+        return ST_OK;
+    assert_int_equal(trainer_checkpoint(stop->trainer, stop->path, 7, err), ST_OK);
+    return error_set(err, ST_INTERRUPTED, "stopped");
+}
+
+enum status crowd_train(struct trainer *trainer, uint32_t stop_at, const char *path,
+                        struct trainer_result *result, struct error *err)
+{
+    struct stop stop = {.trainer = trainer, .at = stop_at, .path = path};
+    const struct trainer_events events = {.context = &stop, .on_epoch = on_epoch, .on_tick = on_tick};
+    return trainer_run(trainer, (struct trainer_limit){.seconds = INFINITY, .steps = CROWD_STEPS}, &events,
+                       result, err);
+}
+
+float *crowd_weights_after(const struct crowd *crowd, struct trainer_result *result, size_t *total)
+{
+    struct error err;
+    struct trainer *trainer = crowd_trainer(crowd, &err);
+    if (trainer == NULL)
+        fail_msg("%s", err.message);
+    if (crowd_train(trainer, 0, NULL, result, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    *total = trainer_weights(trainer)->total;
+    float *values = malloc(*total * sizeof *values);
+    assert_non_null(values);
+    assert_int_equal(trainer_values(trainer, values, &err), ST_OK);
+    trainer_close(trainer);
+    return values;
+}
+
+void crowd_same_as_one(const struct device_ops *ops, double bound)
+{
+    struct crowd one, many;
+    struct trainer_result expected, found;
+    size_t total;
+    crowd_open(&one, ops, 1, false);
+    float *alone = crowd_weights_after(&one, &expected, &total);
+    for (int32_t count = 2; count <= CROWD_MOST; count += 2) {
+        crowd_open(&many, ops, count, false);
+        float *shared = crowd_weights_after(&many, &found, &total);
+        double largest = 0.0, change = 0.0;
+        float *fresh = tiny_task_weights(&many.tasks[0].graph, 1, NULL);
+        for (size_t i = 0; i < total; i++) {
+            largest = fmax(largest, fabs((double)shared[i] - (double)alone[i]));
+            change = fmax(change, fabs((double)alone[i] - (double)fresh[i]));
+        }
+        assert_true(change > 0.01); /* it did learn something */
+        assert_true(largest <= bound);
+        assert_true(fabs(found.loss - expected.loss) <= bound * 10);
+        assert_true(found.accuracy == expected.accuracy);
+        free(fresh);
+        free(shared);
+        crowd_close(&many);
+    }
+    free(alone);
+    crowd_close(&one);
+}

@@ -1,0 +1,34 @@
+/* The tiny task on several devices of one kind, with dropout and augmentation, for tests of groups. Failures end the
+ * test. */
+#ifndef NASRUN_TESTS_SUPPORT_CROWD_H
+#define NASRUN_TESTS_SUPPORT_CROWD_H
+
+#include "tests/support/tiny_task.h"
+
+enum { CROWD_MOST = 4, CROWD_STEPS = 13 }; /* two epochs of six steps and one step */
+
+struct crowd {
+    struct tiny_task tasks[CROWD_MOST];
+    struct trainer_place places[CROWD_MOST];
+    int32_t count;
+};
+
+/* Devices 0 to count - 1. */
+void crowd_open(struct crowd *crowd, const struct device_ops *ops, int32_t count, bool batch_norm);
+void crowd_close(struct crowd *crowd);
+
+/* With fresh weights; NULL when it can't be opened, and *err tells why. */
+struct trainer *crowd_trainer(const struct crowd *crowd, struct error *err);
+
+/* Trains CROWD_STEPS steps; stops after step `stop_at` with a checkpoint at `path` (0: never). */
+enum status crowd_train(struct trainer *trainer, uint32_t stop_at, const char *path,
+                        struct trainer_result *result, struct error *err);
+
+/* Trains to the end; the weights, malloc'd. */
+float *crowd_weights_after(const struct crowd *crowd, struct trainer_result *result, size_t *total);
+
+/* Trains on one device, on two and on four, without batch norm, where a batch is a sum over rows, wherever they are:
+ * weights and losses differ by rounding, weights by at most `bound`. */
+void crowd_same_as_one(const struct device_ops *ops, double bound);
+
+#endif
