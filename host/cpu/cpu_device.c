@@ -98,6 +98,7 @@ static void device_information(struct device *device, struct device_info *info)
     info->threads = device->threads;
     info->flops = device->flops;
     info->bytes = device->bytes;
+    info->rounding = 0x1p-24;
     cpu_memory_info(&info->memory_total, &info->memory_free);
 }
 
