@@ -38,7 +38,8 @@ CUDA_LINKED = $(addprefix -L,$(CUDA_FOLDERS)) $(addprefix -Wl$(comma)-rpath$(com
 comma := ,
 ifneq ($(and $(CUDA),$(CUDNN)),)
 PLUGIN := $(BIN)/libnasrun_cuda.so
-GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c)) $(BUILD)/tests/gpu/driver/libcuda.so.1
+GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c)) $(BUILD)/tests/gpu/driver/libcuda.so.1 \
+	$(BUILD)/emulated/libnasrun_cuda.so
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
 
@@ -69,7 +70,7 @@ demo:
 test:
 	@tools/deps.sh build demo test
 	@$(MAKE) --no-print-directory -j$(JOBS) all test-programs
-	@NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh $(TEST_PROGRAMS) $(filter-out %.so.1,$(GPU_TESTS)) $(TEST_SCRIPTS)
+	@NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh $(TEST_PROGRAMS) $(filter-out %.so.1 %.so,$(GPU_TESTS)) $(TEST_SCRIPTS)
 
 test-programs: $(TEST_PROGRAMS) $(TEST_HELPERS) $(GPU_TESTS)
 
@@ -160,13 +161,13 @@ $(BIN)/libnasrun_cuda.so: $(PLUGIN_OBJECTS) $(PLUGIN_KERNELS) $(BUILD)/plugin/ho
 
 # ---- its tests: the same objects on an emulated GPU, plans for described devices, a stand-in for the driver ----
 EMULATED := $(patsubst cuda/%.cu,$(BUILD)/tests/gpu/kernel_%.o,$(wildcard cuda/*.cu)) $(BUILD)/tests/gpu/cuda_on_cpu.o \
-	$(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/gpu/emu/*.c))
-EMULATED_FLAGS = -std=c++17 -O2 -g -I. -ffp-contract=off -fno-strict-aliasing $(CUDA_INCLUDES) $(SANITIZE)
+	$(patsubst %.c,$(BUILD)/%.o,$(filter-out %/emu_test.c %/emu_library.c,$(wildcard tests/gpu/emu/*.c)))
+EMULATED_FLAGS = -std=c++17 -O2 -g -fPIC -I. -ffp-contract=off -fno-strict-aliasing $(CUDA_INCLUDES) $(SANITIZE)
 WRAPS = $(foreach name,conv_planner_open conv_planner_close conv_planner_plan conv_plan_workspace conv_plan_execute,-Wl,--wrap=$(name))
 
 $(BUILD)/tests/gpu/%.o: tests/gpu/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(CUDA_INCLUDES) -c $< -o $@
+	$(CC) $(CFLAGS_ALL) -fPIC $(CUDA_INCLUDES) -c $< -o $@
 
 $(BUILD)/tests/gpu/kernel_%.o: cuda/%.cu $(KERNEL_HEADERS) tests/gpu/cuda_on_cpu.h
 	@mkdir -p $(@D)
@@ -176,8 +177,14 @@ $(BUILD)/tests/gpu/cuda_on_cpu.o: tests/gpu/cuda_on_cpu.cpp tests/gpu/cuda_on_cp
 	@mkdir -p $(@D)
 	$(CXX) $(EMULATED_FLAGS) -c $< -o $@
 
-$(BUILD)/tests/gpu/test_device%: $(BUILD)/tests/gpu/test_device%.o $(EMULATED) $(PLUGIN_OBJECTS) $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
+$(BUILD)/tests/gpu/test_device%: $(BUILD)/tests/gpu/test_device%.o $(BUILD)/tests/gpu/emu/emu_test.o $(EMULATED) $(PLUGIN_OBJECTS) $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 	$(CXX) $(SANITIZE) $(WRAPS) $^ -o $@ $(CUDA_LINKED) -lcudnn $(LIBS) -fopenmp -lcmocka
+
+# The programs with a plug-in whose GPU is emulated, in a folder of their own.
+$(BUILD)/emulated/libnasrun_cuda.so: $(BUILD)/tests/gpu/emu/emu_library.o $(EMULATED) $(PLUGIN_OBJECTS) $(BUILD)/plugin/host.a $(BIN)/nasrun
+	@mkdir -p $(@D)
+	cp -f $(BIN)/nasrun $(@D)/nasrun
+	$(CXX) -shared $(SANITIZE) $(WRAPS) -Wl,-Bsymbolic $(filter-out $(BIN)/nasrun,$^) -o $@ $(CUDA_LINKED) -lcudnn -lpthread -lm -lz
 
 $(BUILD)/tests/gpu/test_plan%: $(BUILD)/tests/gpu/test_plan%.o $(BUILD)/tests/gpu/plan_shapes.o $(filter $(BUILD)/cuda/conv%,$(PLUGIN_OBJECTS)) $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(CUDA_LINKED) -lcudnn -lcudart -ldl $(LIBS) -lcmocka
@@ -188,7 +195,7 @@ $(BUILD)/tests/gpu/driver/libcuda.so.1: tests/gpu/fake_libcuda.c
 
 .PRECIOUS: $(BUILD)/%.o
 # Named here, they are files that ought to exist, which pattern rules may stand on; and they are kept.
-.SECONDARY: $(EMULATED) $(PLUGIN_OBJECTS)
+.SECONDARY: $(EMULATED) $(PLUGIN_OBJECTS) $(BUILD)/tests/gpu/emu/emu_test.o $(BUILD)/tests/gpu/emu/emu_library.o
 
 clean:
 	rm -rf build bin

@@ -104,6 +104,7 @@ static enum status read_properties(int32_t index, struct device_info *info, enum
     snprintf(info->name, sizeof info->name, "cuda:%d %.60s, compute capability %d.%d, %s", (int)index,
              properties.name, properties.major, properties.minor, *type == CUDA_BF16 ? "bf16" : "float32");
     info->threads = properties.multiProcessorCount;
+    info->rounding = *type == CUDA_BF16 ? 0x1p-9 : 0x1p-24;
     info->memory_total = properties.totalGlobalMem;
     return ST_OK;
 }

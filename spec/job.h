@@ -84,7 +84,7 @@ struct job {
     struct job_search search;
     struct job_train train;
     struct job_budget budget;
-    struct job_strings devices; /* key devices.use: "auto", "cpu", "ref", "cuda", "cuda:0" */
+    struct job_strings devices; /* key devices.use: "auto", "cpu", "cuda", "cuda:0" */
     int32_t threads;            /* of the CPU device; 0: all the process may use; key devices.threads */
     struct job_output output;
 };

@@ -49,8 +49,10 @@ static enum status device_open(const struct device_options *options, struct devi
         return error_memory(err, "cpu device", sizeof *made);
     int32_t allowed = cpu_threads_allowed(&made->allowed);
     made->index = options->index;
-    made->threads = options->threads > 0 ? options->threads : allowed;
-    made->pinned = made->threads > 1 && made->threads == CPU_COUNT(&made->allowed);
+    const int32_t devices = options->count > 1 ? options->count : 1, share = allowed / devices;
+    made->threads = options->threads > 0 ? options->threads : share > 0 ? share : 1;
+    made->first_cpu = made->index % devices * made->threads;
+    made->pinned = made->threads > 1 && made->threads * devices == CPU_COUNT(&made->allowed);
     /* The values are sets of features. */
     bool wide = (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
     made->block = wide ? 16 : 8;
@@ -96,6 +98,7 @@ static void device_information(struct device *device, struct device_info *info)
     info->threads = device->threads;
     info->flops = device->flops;
     info->bytes = device->bytes;
+    info->rounding = 0x1p-24;
     cpu_memory_info(&info->memory_total, &info->memory_free);
 }
 

@@ -32,6 +32,7 @@ struct device {
     dnnl_primitive_attr_t user_scratchpad; /* primitives take their scratchpad from the program's block */
     int32_t index, threads, block;
     cpu_set_t allowed; /* CPUs the opening thread might use */
+    int32_t first_cpu; /* of the allowed ones, where this device's own begin */
     bool pinned;       /* whether steps run with one thread bound to each allowed CPU */
     double flops, bytes;
 };

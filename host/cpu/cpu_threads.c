@@ -3,8 +3,8 @@
  * Why bind them: with a busy neighbour on the same CPUs the scheduler tends to put two of our threads on one
  * of them, and then every barrier spins through a whole time slice; short operations were measured up to 140
  * times slower. Bound, they lose only what the neighbour takes. Binding is for a team that has all allowed
- * CPUs to itself; a smaller team is left to the scheduler, so that several devices of one process do not pile
- * up on the first CPUs. */
+ * CPUs to itself, or for several devices that share them all; a smaller team is left to the scheduler, so that several
+ * programs do not pile up on the first CPUs. */
 #include "host/cpu/cpu_internal.h"
 
 #include <omp.h>
@@ -55,7 +55,7 @@ void cpu_threads_enter(const struct device *device)
         if (number > 0 || device->threads == 2) {
             cpu_set_t mine;
             CPU_ZERO(&mine);
-            CPU_SET(nth_allowed(&device->allowed, number), &mine);
+            CPU_SET(nth_allowed(&device->allowed, device->first_cpu + number), &mine);
             sched_setaffinity(0, sizeof mine, &mine);
         }
     }

@@ -48,7 +48,8 @@ struct device_info {
     size_t memory_free;
     double
         flops; /* operations a second of a mid-sized convolution, measured at open in well under a second; 0: unknown */
-    double bytes; /* bytes a second of its memory, likewise */
+    double bytes;    /* bytes a second of its memory, likewise */
+    double rounding; /* of an activation, relative: 2^-24 where they are float32, 2^-9 for bf16 */
 };
 
 /* Images resident on a device. Pixels are copied; the sample lists are the splits. */

@@ -32,6 +32,7 @@ static void ref_info(struct device *device, struct device_info *info)
     memset(info, 0, sizeof *info);
     snprintf(info->name, sizeof info->name, "ref:%d plain loops, double precision", device->index);
     info->threads = 1;
+    info->rounding = 0x1p-53;
     info->memory_total = (size_t)sysconf(_SC_PHYS_PAGES) * page;
     info->memory_free = (size_t)sysconf(_SC_AVPHYS_PAGES) * page;
 }

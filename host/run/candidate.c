@@ -81,19 +81,31 @@ static enum status on_tick(void *context, const struct trainer_state *state, dou
     return stop ? error_set(err, ST_INTERRUPTED, "stopped by a signal") : ST_OK;
 }
 
-static struct trainer_place place_of(const struct run *run, bool final)
+static struct trainer_place place_of(const struct run *run, int32_t device, bool final)
 {
     double share = final ? 1.0 : run->job->search.data;
     int32_t count = (int32_t)ceil(share * run->data.sample_count[SPLIT_TRAIN]);
     return (struct trainer_place){
         .ops = run->ops,
-        .device = run->device,
-        .dataset = run->device_data,
+        .device = run->devices.items[device].device,
+        .dataset = run->devices.items[device].data,
         .train = run->data.samples[SPLIT_TRAIN],
         .train_count = count,
         .validation = run->data.samples[SPLIT_VALIDATION],
         .validation_count = run->data.sample_count[SPLIT_VALIDATION],
     };
+}
+
+/* What the fullest device has left. */
+static size_t free_bytes(const struct run *run)
+{
+    size_t least = SIZE_MAX;
+    for (int32_t k = 0; k < run->team; k++) {
+        struct device_info info;
+        run->ops->info(run->devices.items[k].device, &info);
+        least = info.memory_free < least ? info.memory_free : least;
+    }
+    return least;
 }
 
 /* Bytes of a network's weights on the host. */
@@ -106,16 +118,17 @@ static size_t values_bytes(const struct graph *graph)
 static enum status open_trainer(struct run *run, const struct graph *graph, int32_t id, bool final,
                                 struct memory_need *need, struct trainer **trainer, struct error *err)
 {
-    const struct trainer_place place = place_of(run, final);
+    struct trainer_place places[DEVICES_MOST];
     struct trainer_settings settings;
-    struct device_info info;
     enum status st =
         trainer_settings_of(&run->job->train, inherit_seed((uint64_t)run->job->seed, id, -1), &settings, err);
     if (st != ST_OK)
         return st;
-    run->ops->info(run->device, &info);
-    st = trainer_open(&place, 1, graph, &settings, info.memory_free, trainer, &need->training, err);
+    for (int32_t k = 0; k < run->team; k++)
+        places[k] = place_of(run, k, final);
+    st = trainer_open(places, run->team, graph, &settings, free_bytes(run), trainer, &need->training, err);
     if (st == ST_OK) {
+        need->devices = run->team;
         need->values = trainer_weights(*trainer)->total * sizeof(float);
         memory_plan(&run->memory, need);
     }
@@ -257,7 +270,7 @@ static enum status begin(struct run *run, const struct record_candidate *candida
                                 .final = candidate->final,
                                 .began = clock_seconds()};
     struct inheritance inherited = {0};
-    const struct trainer_place place = place_of(run, candidate->final);
+    const struct trainer_place place = place_of(run, 0, candidate->final);
     struct memory_need need = {.parent_values = parent != NULL ? values_bytes(parent) : 0};
 
     for (int32_t i = 0; i < candidate->operation_count; i++) {

@@ -4,56 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char cuda_name[] = "cuda";
-
-static enum status choose_cuda(struct device_choice *choice, const char *name, int32_t index,
-                               struct error *err)
-{
-    enum status st = plugin_open(&choice->plugin, err);
-    if (st != ST_OK)
-        return error_prefix(err, "devices.use: \"%s\"", name);
-    if (index >= choice->plugin.count) {
-        st = error_set(err, ST_RANGE, "devices.use: found \"%s\", expected cuda:0 to cuda:%d", name,
-                       (int)choice->plugin.count - 1);
-        plugin_close(&choice->plugin);
-        return st;
-    }
-    choice->ops = choice->plugin.table->ops;
-    choice->options.index = index;
-    return ST_OK;
-}
-
-static enum status choose_auto(struct device_choice *choice, struct error *err)
-{
-    struct error why;
-    if (choose_cuda(choice, "auto", 0, &why) == ST_OK)
-        return ST_OK;
-    if (why.status == ST_MEMORY) {
-        *err = why;
-        return why.status;
-    }
-    const char *reason = strstr(why.message, ": \"auto\": ");
-    reason = reason != NULL ? reason + strlen(": \"auto\": ") : why.message;
-    memcpy(choice->without, reason, strlen(reason) + 1);
-    choice->ops = &cpu_device_ops;
-    return ST_OK;
-}
-
-/* N of "cuda:N", 0 of "cuda"; -1 for anything else. */
-static int32_t cuda_index(const char *name)
-{
-    size_t length = sizeof cuda_name - 1;
-    if (strncmp(name, cuda_name, length) != 0)
-        return -1;
-    if (name[length] == '\0')
-        return 0;
-    char *end = NULL;
-    errno = 0;
-    long index = name[length] == ':' && name[length + 1] >= '0' && name[length + 1] <= '9'
-                     ? strtol(name + length + 1, &end, 10)
-                     : -1;
-    return end != NULL && *end == '\0' && errno == 0 && index <= INT32_MAX ? (int32_t)index : -1;
-}
+/* ---- choosing ---- */
 
 /* The schema allows no other names. */
 static enum device_precision precision_of(const char *name)
@@ -65,33 +16,170 @@ static enum device_precision precision_of(const char *name)
     return (enum device_precision)precision;
 }
 
-enum status devices_choose(const struct job *job, struct device_choice *choice, struct error *err)
+/* N of "KIND:N", -1 for "KIND" alone; false when the name is neither. */
+static bool read_name(const char *name, const char *kind, int32_t *index)
 {
-    const char *name = job->devices.items[0];
-    *choice = (struct device_choice){
-        .options = {.threads = job->threads, .precision = precision_of(job->train.precision)}};
-    if (job->devices.count != 1)
-        return error_set(err, ST_UNSUPPORTED, "devices.use: found %d devices, expected one",
-                         job->devices.count);
-    if (strcmp(name, "auto") == 0)
-        return choose_auto(choice, err);
-    if (strcmp(name, "cpu") == 0)
-        choice->ops = &cpu_device_ops;
-    else if (strcmp(name, "ref") == 0)
-        choice->ops = &ref_device_ops;
-    else if (cuda_index(name) >= 0)
-        return choose_cuda(choice, name, cuda_index(name), err);
-    else
-        return error_set(err, ST_UNSUPPORTED,
-                         "devices.use: found \"%s\", expected auto, cpu, ref, cuda or cuda:N", name);
+    size_t length = strlen(kind);
+    *index = -1;
+    if (strncmp(name, kind, length) != 0)
+        return false;
+    if (name[length] == '\0')
+        return true;
+    if (name[length] != ':' || name[length + 1] < '0' || name[length + 1] > '9')
+        return false;
+    char *end = NULL;
+    errno = 0;
+    long number = strtol(name + length + 1, &end, 10);
+    *index = (int32_t)number;
+    return *end == '\0' && errno == 0 && number < INT32_MAX;
+}
+
+static enum status add(struct devices *devices, int32_t index, enum device_precision precision,
+                       int32_t threads, const char *name, struct error *err)
+{
+    if (devices->count == DEVICES_MOST)
+        return error_set(err, ST_RANGE, "devices.use: found more than %d devices, the last \"%s\"",
+                         DEVICES_MOST, name);
+    devices->options[devices->count++] =
+        (struct device_options){.index = index, .threads = threads, .precision = precision};
     return ST_OK;
 }
 
-void devices_release(struct device_choice *choice)
+static enum status open_plugin(struct devices *devices, const char *name, struct error *err)
 {
-    plugin_close(&choice->plugin);
-    *choice = (struct device_choice){0};
+    if (devices->plugin.table != NULL)
+        return ST_OK;
+    if (plugin_open(&devices->plugin, err) != ST_OK)
+        return error_prefix(err, "devices.use: \"%s\"", name);
+    return ST_OK;
 }
+
+/* One GPU, or all for -1. */
+static enum status add_cuda(struct devices *devices, int32_t index, enum device_precision precision,
+                            const char *name, struct error *err)
+{
+    enum status st = open_plugin(devices, name, err);
+    if (st != ST_OK)
+        return st;
+    const int32_t there = devices->plugin.count;
+    if (index >= there)
+        return error_set(err, ST_RANGE, "devices.use: found \"%s\", expected cuda:0 to cuda:%d", name,
+                         (int)there - 1);
+    const int32_t first = index < 0 ? 0 : index, last = index < 0 ? there - 1 : index;
+    for (int32_t k = first; st == ST_OK && k <= last; k++)
+        st = add(devices, k, precision, 0, name, err);
+    return st;
+}
+
+/* All GPUs; without one the CPU, and the reason is kept. */
+static enum status add_auto(struct devices *devices, enum device_precision precision, int32_t threads,
+                            struct error *err)
+{
+    struct error why;
+    if (plugin_open(&devices->plugin, &why) == ST_OK) {
+        devices->ops = devices->plugin.table->ops;
+        return add_cuda(devices, -1, precision, "auto", err);
+    }
+    if (why.status == ST_MEMORY) {
+        *err = why;
+        return why.status;
+    }
+    memcpy(devices->without, why.message, sizeof devices->without);
+    devices->ops = &cpu_device_ops;
+    return add(devices, 0, precision, threads, "auto", err);
+}
+
+static enum status add_name(struct devices *devices, const char *name, enum device_precision precision,
+                            int32_t threads, struct error *err)
+{
+    const struct device_ops *ops = NULL;
+    enum status st = ST_OK;
+    int32_t index;
+    if (read_name(name, "cpu", &index))
+        ops = &cpu_device_ops;
+    else if (read_name(name, "ref", &index))
+        ops = &ref_device_ops;
+    else if (!read_name(name, "cuda", &index))
+        return error_set(err, ST_UNSUPPORTED,
+                         "devices.use: found \"%s\", expected auto, cuda, cuda:N, cpu, cpu:N, ref or ref:N",
+                         name);
+    if (ops == NULL) {
+        st = open_plugin(devices, name, err);
+        if (st != ST_OK)
+            return st;
+        ops = devices->plugin.table->ops;
+    }
+    devices->ops = ops;
+    if (ops == &cpu_device_ops || ops == &ref_device_ops)
+        return add(devices, index < 0 ? 0 : index, precision, threads, name, err);
+    return add_cuda(devices, index, precision, name, err);
+}
+
+/* The check of the job lets only names of one kind pass, each once, and "auto" alone. */
+enum status devices_choose(const struct job *job, struct devices *devices, struct error *err)
+{
+    const enum device_precision precision = precision_of(job->train.precision);
+    enum status st = ST_OK;
+    const bool any = strcmp(job->devices.items[0], "auto") == 0; /* then it is the only one */
+    *devices = (struct devices){0};
+    if (any)
+        st = add_auto(devices, precision, job->threads, err);
+    for (int32_t i = 0; st == ST_OK && !any && i < job->devices.count; i++)
+        st = add_name(devices, job->devices.items[i], precision, job->threads, err);
+    for (int32_t k = 0; k < devices->count; k++)
+        devices->options[k].count = devices->count;
+    return st;
+}
+
+/* ---- opening ---- */
+
+enum status devices_open(struct devices *devices, struct error *err)
+{
+    enum status st = ST_OK;
+    for (int32_t k = 0; st == ST_OK && k < devices->count; k++)
+        st = devices->ops->open(&devices->options[k], &devices->items[k].device, err);
+    return st;
+}
+
+enum status devices_upload(struct devices *devices, const struct dataset *data, struct error *err)
+{
+    struct dataset_view view = {.count = data->count,
+                                .channels = data->channels,
+                                .height = data->height,
+                                .width = data->width,
+                                .classes = data->classes,
+                                .pixels = data->pixels,
+                                .labels = data->labels};
+    enum status st = ST_OK;
+    memcpy(view.mean, data->mean, sizeof(view.mean));
+    memcpy(view.deviation, data->deviation, sizeof(view.deviation));
+    for (int32_t k = 0; st == ST_OK && k < devices->count; k++)
+        st = devices->ops->dataset_upload(devices->items[k].device, &view, &devices->items[k].data, err);
+    return st;
+}
+
+void devices_close(struct devices *devices)
+{
+    for (int32_t k = 0; k < devices->count; k++) {
+        const struct run_device *item = &devices->items[k];
+        if (item->device == NULL)
+            continue;
+        devices->ops->dataset_free(item->device, item->data);
+        devices->ops->close(item->device);
+    }
+    plugin_close(&devices->plugin);
+    *devices = (struct devices){0};
+}
+
+int32_t devices_sharing(const struct devices *devices, int32_t batch)
+{
+    int32_t count = devices->count;
+    while (batch % count != 0)
+        count--;
+    return count;
+}
+
+/* ---- listing ---- */
 
 enum status devices_list(FILE *out, struct error *err)
 {

@@ -1,24 +1,42 @@
-/* Which device a job runs on, and which there are. */
+/* Which devices a job runs on, and which there are. */
 #ifndef NASRUN_RUN_DEVICES_H
 #define NASRUN_RUN_DEVICES_H
 
+#include "host/data/dataset.h"
 #include "host/run/plugin.h"
 #include "spec/job.h"
 
 #include <stdio.h>
 
-struct device_choice {
+enum { DEVICES_MOST = 64 };
+
+/* One device of a run, with the data on it. */
+struct run_device {
+    struct device *device;
+    struct device_dataset *data;
+};
+
+/* The devices of a run, all of one kind. */
+struct devices {
     const struct device_ops *ops; /* NULL: none chosen */
-    struct device_options options;
-    struct plugin plugin;       /* open when the device is the plug-in's */
+    int32_t count;
+    struct device_options options[DEVICES_MOST];
+    struct run_device items[DEVICES_MOST];
+    struct plugin plugin;       /* open when the devices are the plug-in's */
     char without[ERROR_LENGTH]; /* "auto" that took the CPU: why no GPU; otherwise "" */
 };
 
-/* For the job's devices.use, devices.threads and train.precision. Names: "auto" (the first GPU, or the CPU where there is
- * none), "cpu", "ref", "cuda" (the first GPU), "cuda:N". */
-enum status devices_choose(const struct job *job, struct device_choice *choice, struct error *err);
-void devices_release(
-    struct device_choice *choice); /* after the device is closed; a zeroed choice is allowed */
+/* For the job's devices.use, devices.threads and train.precision. Names: "auto" (all GPUs, or the CPU where there is none),
+ * "cuda" (all GPUs), "cuda:N", "cpu", "cpu:N", "ref", "ref:N". Several CPU devices share the cores. Kinds can't be mixed. */
+enum status devices_choose(const struct job *job, struct devices *devices, struct error *err);
+/* Opens what was chosen. */
+enum status devices_open(struct devices *devices, struct error *err);
+/* The dataset to each of them. */
+enum status devices_upload(struct devices *devices, const struct dataset *data, struct error *err);
+void devices_close(struct devices *devices); /* a zeroed struct is allowed */
+
+/* How many devices can share batches of that size: the most that divide it. */
+int32_t devices_sharing(const struct devices *devices, int32_t batch);
 
 /* A line for each device that devices.use may name, and one that says why no GPU is among them. */
 enum status devices_list(FILE *out, struct error *err);

@@ -33,17 +33,8 @@ static enum status check_batch(const struct job *job, const struct dataset *data
 
 static enum status upload_data(struct run *run, struct error *err)
 {
-    struct dataset_view view = {.count = run->data.count,
-                                .channels = run->data.channels,
-                                .height = run->data.height,
-                                .width = run->data.width,
-                                .classes = run->data.classes,
-                                .pixels = run->data.pixels,
-                                .labels = run->data.labels};
-    memcpy(view.mean, run->data.mean, sizeof(view.mean));
-    memcpy(view.deviation, run->data.deviation, sizeof(view.deviation));
-    enum status st = run->ops->dataset_upload(run->device, &view, &run->device_data, err);
-    if (st == ST_OK) { /* the device has its own */
+    enum status st = devices_upload(&run->devices, &run->data, err);
+    if (st == ST_OK) { /* the devices have their own */
         free(run->data.pixels);
         run->data.pixels = NULL;
     }
@@ -66,18 +57,19 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
     run->folder = strdup(folder);
     if (run->folder == NULL)
         return error_memory(err, "path", strlen(folder));
-    enum status st = devices_choose(job, &run->choice, err);
-    run->ops = run->choice.ops;
+    enum status st = devices_choose(job, &run->devices, err);
+    run->ops = run->devices.ops;
     if (st == ST_OK)
         st =
             data_load(&job->dataset, job->seed, job->threads, verbosity < 0 ? NULL : stderr, &run->data, err);
     if (st == ST_OK)
         st = check_batch(job, &run->data, err);
     if (st == ST_OK)
-        st = run->ops->open(&run->choice.options, &run->device, err);
+        st = devices_open(&run->devices, err);
     if (st != ST_OK)
         return st;
-    run->ops->info(run->device, &run->device_info);
+    run->ops->info(run->devices.items[0].device, &run->device_info);
+    run->team = devices_sharing(&run->devices, job->train.batch);
     st = upload_data(run, err);
     if (st == ST_OK)
         st = search_new(&job->search, job->seed, &run->search, err);
@@ -90,11 +82,7 @@ void run_close(struct run *run)
 {
     display_close(&run->display);
     search_free(run->search);
-    if (run->device != NULL) {
-        run->ops->dataset_free(run->device, run->device_data);
-        run->ops->close(run->device);
-    }
-    devices_release(&run->choice);
+    devices_close(&run->devices);
     data_free(&run->data);
     journal_close(&run->journal);
     graph_free(&run->unfinished.graph);
@@ -167,9 +155,17 @@ static void say_start(struct run *run)
         display_say(&run->display, 0, "        %s", data->policy);
     if (data->skipped > 0)
         display_say(&run->display, 0, "        %d files skipped", data->skipped);
-    display_say(&run->display, 0, "device  %s", run->device_info.name);
-    if (run->choice.without[0] != '\0')
-        display_say(&run->display, 0, "        no GPU: %s", run->choice.without);
+    for (int32_t k = 0; k < run->devices.count; k++) {
+        struct device_info info;
+        run->ops->info(run->devices.items[k].device, &info);
+        display_say(&run->display, 0, "device  %s", info.name);
+    }
+    if (run->team < run->devices.count)
+        display_say(&run->display, 0,
+                    "        a batch of %d is shared by %d of them, the most that divide it",
+                    run->job->train.batch, run->team);
+    if (run->devices.without[0] != '\0')
+        display_say(&run->display, 0, "        no GPU: %s", run->devices.without);
     display_say(&run->display, 0, "run     %s%s", run->folder, run->models > 0 ? ", resumed" : "");
 }
 

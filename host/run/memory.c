@@ -43,7 +43,8 @@ void memory_opened(struct memory *memory, bool device_is_host)
 
 void memory_plan(struct memory *memory, struct memory_need *need)
 {
-    size_t device = need->training > need->inheritance ? need->training : need->inheritance;
+    const size_t training = need->training * (size_t)(need->devices > 1 ? need->devices : 1);
+    size_t device = training > need->inheritance ? training : need->inheritance;
     need->added = (memory->device_is_host ? device : 0) + need->values + need->parent_values;
     if (need->added > memory->largest)
         memory->largest = need->added;

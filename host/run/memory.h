@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct memory {
     bool device_is_host; /* the device's memory is the process's own */
@@ -21,7 +22,8 @@ struct memory {
 
 /* What one candidate needs, in bytes. */
 struct memory_need {
-    size_t training;      /* device: the trainer's programs and weights */
+    size_t training;      /* device: the trainer's programs and weights, on each of its devices */
+    int32_t devices;      /* that the training is shared by; 0 as 1 */
     size_t inheritance;   /* device: those of parent and child while the child inherits; 0: fresh weights */
     size_t values;        /* host: its weights as float32; one copy at a time, for upload, checkpoint, file */
     size_t parent_values; /* host: its parent's, held to the end of its training; 0: none */

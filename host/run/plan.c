@@ -41,13 +41,7 @@ static enum status note_step(void *context, const struct trainer_state *state, d
 static enum status measure(struct run *run, const struct graph *graph, double *images_per_second,
                            size_t *bytes, struct error *err)
 {
-    const struct trainer_place place = {.ops = run->ops,
-                                        .device = run->device,
-                                        .dataset = run->device_data,
-                                        .train = run->data.samples[SPLIT_TRAIN],
-                                        .train_count = run->data.sample_count[SPLIT_TRAIN],
-                                        .validation = run->data.samples[SPLIT_VALIDATION],
-                                        .validation_count = 1};
+    struct trainer_place places[DEVICES_MOST];
     const struct trainer_limit limit = {.seconds = INFINITY, .steps = PLAN_STEPS};
     struct step_clock steps = {.fastest = INFINITY};
     const struct trainer_events events = {.context = &steps, .on_epoch = ignore_epoch, .on_tick = note_step};
@@ -57,8 +51,17 @@ static enum status measure(struct run *run, const struct graph *graph, double *i
     float *values = NULL;
 
     enum status st = trainer_settings_of(&run->job->train, (uint64_t)run->job->seed, &settings, err);
+    for (int32_t k = 0; k < run->team; k++)
+        places[k] = (struct trainer_place){.ops = run->ops,
+                                           .device = run->devices.items[k].device,
+                                           .dataset = run->devices.items[k].data,
+                                           .train = run->data.samples[SPLIT_TRAIN],
+                                           .train_count = run->data.sample_count[SPLIT_TRAIN],
+                                           .validation = run->data.samples[SPLIT_VALIDATION],
+                                           .validation_count = 1};
     if (st == ST_OK)
-        st = trainer_open(&place, 1, graph, &settings, run->device_info.memory_free, &trainer, bytes, err);
+        st = trainer_open(places, run->team, graph, &settings, run->device_info.memory_free, &trainer, bytes,
+                          err);
     if (st != ST_OK)
         goto out;
     const struct weight_table *table = trainer_weights(trainer);
@@ -112,8 +115,11 @@ enum status engine_plan(const struct job *job, FILE *out, struct error *err)
         fprintf(out, "         %s\n", data->policy);
     if (data->skipped > 0)
         fprintf(out, "         %d files skipped\n", data->skipped);
-    fprintf(out, "device   %s, %.0f MB free\n", run.device_info.name,
-            1e-6 * (double)run.device_info.memory_free);
+    for (int32_t k = 0; k < run.devices.count; k++) {
+        struct device_info info;
+        run.ops->info(run.devices.items[k].device, &info);
+        fprintf(out, "device   %s, %.0f MB free\n", info.name, 1e-6 * (double)info.memory_free);
+    }
     for (int32_t i = 0; st == ST_OK && i < job->search.starts.count; i++) {
         struct graph graph = {0};
         double images_per_second = 0.0;

@@ -56,14 +56,19 @@ static cJSON *dataset_json(const struct dataset *data)
 enum status record_run(struct run *run, struct error *err)
 {
     char version[64];
-    const char *devices[1] = {run->device_info.name};
+    cJSON *devices = cJSON_CreateArray();
     const dnnl_version_t *dnnl = dnnl_version();
     cJSON *event = event_new("run"), *libraries = cJSON_CreateObject();
 
     cJSON_AddStringToObject(event, "version", NASRUN_VERSION);
     cJSON_AddNumberToObject(event, "seed", (double)run->job->seed);
     cJSON_AddItemToObject(event, "dataset", dataset_json(&run->data));
-    add_strings(event, "devices", devices, 1);
+    for (int32_t k = 0; k < run->devices.count; k++) {
+        struct device_info info;
+        run->ops->info(run->devices.items[k].device, &info);
+        cJSON_AddItemToArray(devices, cJSON_CreateString(info.name));
+    }
+    cJSON_AddItemToObject(event, "devices", devices);
     snprintf(version, sizeof(version), "%d.%d.%d", dnnl->major, dnnl->minor, dnnl->patch);
     cJSON_AddStringToObject(libraries, "onednn", version);
     cJSON_AddStringToObject(libraries, "openblas", openblas_get_config());

@@ -34,11 +34,10 @@ struct run {
     struct journal journal;
     struct display display;
     struct dataset data; /* pixels NULL: they are on the device */
-    struct device_choice choice;
-    const struct device_ops *ops; /* the choice's */
-    struct device *device;
-    struct device_info device_info;
-    struct device_dataset *device_data;
+    struct devices devices;
+    const struct device_ops *ops;   /* the devices' */
+    struct device_info device_info; /* the first one's; the others are taken to be like it */
+    int32_t team;                   /* devices that share a training */
     struct search *search;
 
     double clock_start; /* clock_seconds at which run time was clock_base */

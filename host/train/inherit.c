@@ -97,6 +97,7 @@ static enum status step(const struct trainer_place *place, int32_t batch, const 
 {
     struct graph graph = {0};
     struct remap_list remaps = {0};
+    struct device_info info;
 
     enum status st = morph_apply(morph, &parent->graph, noise, seed, &graph, &remaps, err);
     if (st == ST_OK)
@@ -109,9 +110,11 @@ static enum status step(const struct trainer_place *place, int32_t batch, const 
     if (st != ST_OK)
         goto out;
     *difference = relative_change(parent->logits, child->logits, logit_count(parent));
-    if (!(*difference <= INHERIT_TOLERANCE))
+    place->ops->info(place->device, &info);
+    const double tolerance = INHERIT_TOLERANCE + INHERIT_ROUNDINGS * info.rounding;
+    if (!(*difference <= tolerance))
         st = error_set(err, ST_RANGE, "the morph changed the outputs by %.3g, expected at most %.3g",
-                       *difference, INHERIT_TOLERANCE);
+                       *difference, tolerance);
 out:
     graph_free(&graph);
     remap_list_free(&remaps);

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs killed with kill -9 at random instants and resumed end like the undisturbed run: the same journal but for what the
-# clock decides, the same model byte for byte. KILLS=50 makes more of them (default 12).
+# clock decides, the same model byte for byte; on one device, and on two that share each training. KILLS=50 makes more of
+# them (default 12).
 . tests/support/script.sh
 kills=${KILLS:-12}
 make_data "$work/data"
@@ -8,7 +9,7 @@ make_job "$work/job.cfg" "$work/data"
 
 # start DIR: the run in the background; its id is in $background.
 start() {
-    "$bin/nasrun" "$work/job.cfg" budget.steps=400 output.dir="$1" output.plots=false output.checkpoint_seconds=0.02 \
+    "$bin/nasrun" "$work/job.cfg" budget.steps=400 output.dir="$1" "devices.use=$devices" output.plots=false output.checkpoint_seconds=0.02 \
         >>"$1.log" 2>&1 &
     background=$!
 }
@@ -25,51 +26,57 @@ await() {
 unlocked() { [ ! -e "$1/journal.jsonl" ] || flock -n "$1/journal.jsonl" true; }
 engine_of() { grep -l "^PPid:[[:space:]]*$1\$" /proc/[0-9]*/status 2>/dev/null | sed -n 's,^/proc/\([0-9]*\)/.*,\1,p'; }
 
-began=$(now)
-start "$work/whole"
-await || fail "the undisturbed run ended with status $?: $(tail -n 1 "$work/whole.log")"
-length=$(awk "BEGIN { print $(now) - $began }")
+# kill_runs NAME DEVICES KILLS
+kill_runs() {
+    name=$1 devices=$2 kills=$3
+    began=$(now)
+    start "$work/$name"
+    await || fail "the undisturbed run ended with status $?: $(tail -n 1 "$work/$name.log")"
+    length=$(awk "BEGIN { print $(now) - $began }")
 
-i=0
-resumed=0
-while [ "$i" -lt "$kills" ]; do
-    i=$((i + 1))
-    dir=$work/killed-$i
-    # One to three kills in one run. A resumed run is shorter, so that later kills may come too late; that is fine.
-    for delay in $(awk -v seed="$i" -v whole="$length" \
-        'BEGIN { srand(seed); for (k = 0; k <= seed % 3; k++) printf "%.3f ", rand() * whole }'); do
+    i=0
+    resumed=0
+    while [ "$i" -lt "$kills" ]; do
+        i=$((i + 1))
+        dir=$work/$name-$i
+        # One to three kills in one run. A resumed run is shorter, so that later kills may come too late; that is fine.
+        for delay in $(awk -v seed="$i" -v whole="$length" \
+            'BEGIN { srand(seed); for (k = 0; k <= seed % 3; k++) printf "%.3f ", rand() * whole }'); do
+            start "$dir"
+            sleep "$delay"
+            kill -9 "$background" 2>/dev/null
+            await
+            wait_for 5 unlocked "$dir" || fail "run $i is still locked 5 s after kill -9"
+        done
         start "$dir"
-        sleep "$delay"
-        kill -9 "$background" 2>/dev/null
-        await
-        wait_for 5 unlocked "$dir" || fail "run $i is still locked 5 s after kill -9"
+        if ! await; then
+            fail "run $i did not end well: $(tail -n 1 "$dir.log")"
+        elif ! same_run "$work/$name" "$dir"; then
+            fail "run $i differs from the undisturbed one"
+        else
+            pass
+        fi
+        grep -q '  resumed  ' "$dir.log" && resumed=$((resumed + 1))
+        rm -rf "$dir"
     done
+    # Else the kills only met what is done again from its start.
+    check "of $kills killed runs none went on in the middle of a training" [ "$resumed" -gt 0 ]
+
+    # The engine alone: the supervisor starts another one within the same command.
+    dir=$work/$name-engine
     start "$dir"
+    wait_for 10 training_in "$dir" || fail "no training within 10 s"
+    kill -9 "$(engine_of "$background")"
     if ! await; then
-        fail "run $i did not end well: $(tail -n 1 "$dir.log")"
-    elif ! same_run "$work/whole" "$dir"; then
-        fail "run $i differs from the undisturbed one"
+        fail "the run whose engine was killed did not end well: $(tail -n 1 "$dir.log")"
+    elif ! grep -q 'the engine was killed by signal 9' "$dir.log"; then
+        fail "the supervisor does not tell that the engine was killed"
+    elif ! same_run "$work/$name" "$dir"; then
+        fail "the run whose engine was killed differs from the undisturbed one"
     else
         pass
     fi
-    grep -q '  resumed  ' "$dir.log" && resumed=$((resumed + 1))
-    rm -rf "$dir"
-done
-# Else the kills only met what is done again from its start.
-check "of $kills killed runs none went on in the middle of a training" [ "$resumed" -gt 0 ]
-
-# The engine alone: the supervisor starts another one within the same command.
-dir=$work/engine
-start "$dir"
-wait_for 10 training_in "$dir" || fail "no training within 10 s"
-kill -9 "$(engine_of "$background")"
-if ! await; then
-    fail "the run whose engine was killed did not end well: $(tail -n 1 "$dir.log")"
-elif ! grep -q 'the engine was killed by signal 9' "$dir.log"; then
-    fail "the supervisor does not tell that the engine was killed"
-elif ! same_run "$work/whole" "$dir"; then
-    fail "the run whose engine was killed differs from the undisturbed one"
-else
-    pass
-fi
+}
+kill_runs one '["cpu"]' "$kills"
+kill_runs two '["cpu:0","cpu:1"]' $(((kills + 1) / 2))
 finish

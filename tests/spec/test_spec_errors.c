@@ -234,13 +234,16 @@ static const struct message_case {
     {GOOD "devices = { use = [\"cpu\", \"auto\"]; };",
      {0},
      ST_RANGE,
-     "@/job.cfg:2: devices.use: found \"auto\" among others, expected \"auto\" alone or the devices' names"},
+     "@/job.cfg:2: devices.use: found \"cpu\" among others, expected it alone, or numbered devices"},
+    {GOOD "devices = { use = [\"cpu:0\", \"ref:0\"]; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: devices.use: found \"ref:0\" beside \"cpu:0\", expected one kind of device"},
     {GOOD "devices = { use = \"cuda:\"; };",
      {0},
      ST_RANGE,
-     "@/job.cfg:2: devices.use: found \"cuda:\", expected one or more of \"auto\", \"cpu\", \"ref\", "
-     "\"cuda\", "
-     "\"cuda:N\""},
+     "@/job.cfg:2: devices.use: found \"cuda:\", expected one or more of \"auto\", \"cuda\", "
+     "\"cuda:N\", \"cpu\", \"cpu:N\", \"ref\", \"ref:N\""},
 };
 
 static void test_messages(void **state)

@@ -1,0 +1,77 @@
+#!/bin/sh
+# The whole program, unchanged, on emulated GPUs (tests/gpu/emu): search, checkpoints, kills, resumes, final fit on one device
+# and on two, report. Beside the reference device it must agree within what bf16 rounds.
+. tests/support/script.sh
+gpu=$helpers/../emulated/nasrun
+LD_LIBRARY_PATH=$helpers/gpu/driver${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+XDG_CACHE_HOME=$work/cache
+export LD_LIBRARY_PATH XDG_CACHE_HOME EMU_DEVICES EMU_ORDER EMU_MEMORY
+EMU_DEVICES=1 EMU_ORDER=0 EMU_MEMORY=256
+make_data "$work/data" 200 80
+cat >"$work/job.cfg" <<END
+dataset = { format = "idx"; path = "$work/data"; validation = 0.2; };
+search = { starts = ["cnn"]; width = 8; };
+train = { batch = 16; flip = false; translate = 1; };
+devices = { use = "cuda"; };
+budget = { steps = 40; };
+output = { plots = false; checkpoint_seconds = 0.02; };
+END
+run() { "$gpu" "$work/job.cfg" "$@" >"$work/out" 2>&1; }
+column() { sed -n "s/.*\"event\":\"model\".*\"$2\":\\([^,}]*\\).*/\\1/p" "$1/journal.jsonl"; }
+operations_of() { grep -o '"operations":\[[^]]*\]' "$1/journal.jsonl"; }
+
+# One device, beside the reference. The losses of every candidate and of the final fit: 1 % is two and a half roundings of
+# bf16 (2^-8); the largest difference is printed.
+check "one device: $(tail -n 1 "$work/out" 2>/dev/null)" run output.dir="$work/one" output.plots=true
+check "reference: $(tail -n 1 "$work/out")" run output.dir="$work/ref" 'devices.use="ref"'
+operations_of "$work/one" >"$work/operations.one"
+operations_of "$work/ref" >"$work/operations.ref"
+check "GPU and reference tried different networks" cmp -s "$work/operations.one" "$work/operations.ref"
+column "$work/one" validation_loss >"$work/loss.one"
+column "$work/ref" validation_loss >"$work/loss.ref"
+largest=$(paste "$work/loss.one" "$work/loss.ref" |
+    awk '{ d = ($1 - $2) / $2; if (d < 0) d = -d; if (d > most) most = d } END { printf "%.5f %d", most, NR }')
+echo "validation losses of ${largest#* } trainings: emulated bf16 GPU and reference differ by at most ${largest% *}"
+check "the losses differ by $largest" less "${largest% *}" 0.01
+check "too few trainings to compare: $largest" [ "${largest#* }" -ge 6 ]
+check "no plots" [ -s "$work/one/plots/progress.png" ]
+check "no report" grep -q '^accuracy: 0\.[4-9]' "$work/one/report.txt"
+
+# The order of what streams leave open is nobody's business.
+EMU_ORDER=5
+check "one device, another order: $(tail -n 1 "$work/out")" run output.dir="$work/again"
+check "one device: another order gives another run" same_run "$work/one" "$work/again"
+EMU_ORDER=0 EMU_DEVICES=2
+check "two devices: $(tail -n 1 "$work/out")" run output.dir="$work/two"
+check "two devices are not both used" [ "$(grep -c '^device  cuda:[01] ' "$work/out")" -eq 2 ]
+EMU_ORDER=7
+check "two devices, another order: $(tail -n 1 "$work/out")" run output.dir="$work/two-again"
+check "two devices: another order gives another run" same_run "$work/two" "$work/two-again"
+EMU_ORDER=0
+
+# Stopped by a signal, and killed at random instants: resumed, it ends as if nothing had been.
+killed=0
+for round in 1 2 3 4; do
+    dir=$work/killed-$round
+    signal=$([ "$round" -eq 1 ] && echo TERM || echo KILL)
+    for delay in $(awk -v seed="$round" 'BEGIN { srand(seed); print 0.3 + 3 * rand(), 0.3 + 2 * rand() }'); do
+        "$gpu" "$work/job.cfg" output.dir="$dir" >>"$dir.log" 2>&1 &
+        background=$!
+        sleep "$delay"
+        kill -"$signal" "$background" 2>/dev/null && killed=$((killed + 1))
+        wait "$background" 2>/dev/null
+        background=""
+        wait_for 10 flock -n "$dir/journal.jsonl" true
+    done
+    "$gpu" "$work/job.cfg" output.dir="$dir" >>"$dir.log" 2>&1
+    check "two devices, round $round: resumed runs failed: $(tail -n 1 "$dir.log")" [ $? -eq 0 ]
+    check "two devices, round $round: the resumed run differs" same_run "$work/two" "$dir"
+done
+check "no kill met a run" [ "$killed" -ge 3 ]
+
+# A network that does not fit is a candidate that failed, and the message says why.
+EMU_DEVICES=1 EMU_MEMORY=1
+run output.dir="$work/full" 'search.starts=["cnn","resnet"]' search.width=32 budget.steps=20
+check "a full device: no word about memory: $(tail -n 1 "$work/out")" grep -q 'out of device memory\|bytes on the device' "$work/out"
+check "a full device: something was left behind" [ "$(grep -c 'objects are left' "$work/out")" -eq 0 ]
+finish

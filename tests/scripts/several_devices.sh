@@ -1,0 +1,38 @@
+#!/bin/sh
+# Jobs on several CPU devices: the same run every time, all of them named, and what can't be is refused in one line.
+. tests/support/script.sh
+make_data "$work/data"
+make_job "$work/job.cfg" "$work/data"
+two='devices.use=["cpu:0","cpu:1"]'
+
+: >"$work/out"
+run() { "$bin/nasrun" "$work/job.cfg" budget.steps=300 output.plots=false "$@" >"$work/out" 2>&1; }
+for dir in first second; do
+    check "two devices: the run failed: $(tail -n 1 "$work/out")" run "$two" output.dir="$work/$dir"
+done
+check "two runs on the same two devices differ" same_run "$work/first" "$work/second"
+check "not both devices are named" [ "$(grep -c '^device  cpu:[01] ' "$work/out")" -eq 2 ]
+check "the journal does not name both devices" grep -q '"devices":\["cpu:0 [^"]*","cpu:1 ' "$work/first/journal.jsonl"
+check "two devices: no report" grep -q '^accuracy: 0\.[6-9]' "$work/first/report.txt"
+
+# Three do not share a batch of 32; two of them do.
+check "three devices: the run failed: $(tail -n 1 "$work/out")" \
+    run 'devices.use=["cpu:0","cpu:1","cpu:2"]' output.dir="$work/three"
+check "three devices: it is not said that two share the batch" grep -q 'a batch of 32 is shared by 2 of them' "$work/out"
+
+"$bin/nasrun" --plan "$work/job.cfg" "$two" >"$work/out" 2>&1
+check "--plan does not list both devices" [ "$(grep -c '^device   cpu:[01] ' "$work/out")" -eq 2 ]
+
+# refused TEXT DEVICES
+refused() {
+    run "devices.use=$2" output.dir="$work/refused"
+    check "$2: expected status 2" [ $? -eq 2 ]
+    check "$2: expected one line with \"$1\", found: $(cat "$work/out")" \
+        [ "$(grep -c "$1" "$work/out")" -eq "$(lines_of "$work/out")" ]
+    check "$2: something was made" [ ! -e "$work/refused" ]
+}
+refused 'found "ref:0" beside "cpu:1", expected one kind of device' '["cpu:1","ref:0"]'
+refused 'found "cpu" among others, expected it alone' '["cpu","cpu:0"]'
+refused 'found "cpu:1" twice' '["cpu:1","cpu:1"]'
+refused 'found "auto" among others' '["auto","cpu"]'
+finish
