@@ -6,6 +6,7 @@
 #include "host/run/budget.h"
 #include "host/run/record.h"
 #include "host/run/store.h"
+#include "host/run/trainers.h"
 #include "host/train/inherit.h"
 
 #include <math.h>
@@ -28,6 +29,7 @@ struct training {
     double images_per_second; /* of the last epoch */
     uint32_t first_step;
     uint32_t epochs;
+    int32_t batch;
 };
 
 static enum status save_checkpoint(struct training *training, struct error *err)
@@ -63,10 +65,10 @@ static enum status on_tick(void *context, const struct trainer_state *state, dou
     double batches = (state->step - training->first_step) / fmax(now - training->began, 1e-9);
     const struct display_progress shown = {
         .id = training->id,
-        .epochs_done = (double)state->step * run->job->train.batch / run->data.sample_count[SPLIT_TRAIN],
+        .epochs_done = (double)state->step * training->batch / run->data.sample_count[SPLIT_TRAIN],
         .progress = progress,
         .batches_per_second = batches,
-        .images_per_second = batches * run->job->train.batch,
+        .images_per_second = batches * training->batch,
         .loss = state->metrics[METRIC_LOSS] / samples,
         .accuracy = state->metrics[METRIC_CORRECT] / samples,
         .seconds_left = budget_seconds_left(run),
@@ -81,64 +83,17 @@ static enum status on_tick(void *context, const struct trainer_state *state, dou
     return stop ? error_set(err, ST_INTERRUPTED, "stopped by a signal") : ST_OK;
 }
 
-static struct trainer_place place_of(const struct run *run, int32_t device, bool final)
-{
-    double share = final ? 1.0 : run->job->search.data;
-    int32_t count = (int32_t)ceil(share * run->data.sample_count[SPLIT_TRAIN]);
-    return (struct trainer_place){
-        .ops = run->ops,
-        .device = run->devices.items[device].device,
-        .dataset = run->devices.items[device].data,
-        .train = run->data.samples[SPLIT_TRAIN],
-        .train_count = count,
-        .validation = run->data.samples[SPLIT_VALIDATION],
-        .validation_count = run->data.sample_count[SPLIT_VALIDATION],
-    };
-}
-
-/* What the fullest device has left. */
-static size_t free_bytes(const struct run *run)
-{
-    size_t least = SIZE_MAX;
-    for (int32_t k = 0; k < run->team; k++) {
-        struct device_info info;
-        run->ops->info(run->devices.items[k].device, &info);
-        least = info.memory_free < least ? info.memory_free : least;
-    }
-    return least;
-}
-
 /* Bytes of a network's weights on the host. */
 static size_t values_bytes(const struct graph *graph)
 {
     return (size_t)cost_of_graph(graph).parameters * sizeof(float);
 }
 
-/* Opens it and adds it to the memory plan; of `need`, what is held beside the trainer is given. */
-static enum status open_trainer(struct run *run, const struct graph *graph, int32_t id, bool final,
-                                struct memory_need *need, struct trainer **trainer, struct error *err)
-{
-    struct trainer_place places[DEVICES_MOST];
-    struct trainer_settings settings;
-    enum status st =
-        trainer_settings_of(&run->job->train, inherit_seed((uint64_t)run->job->seed, id, -1), &settings, err);
-    if (st != ST_OK)
-        return st;
-    for (int32_t k = 0; k < run->team; k++)
-        places[k] = place_of(run, k, final);
-    st = trainer_open(places, run->team, graph, &settings, free_bytes(run), trainer, &need->training, err);
-    if (st == ST_OK) {
-        need->devices = run->team;
-        need->values = trainer_weights(*trainer)->total * sizeof(float);
-        memory_plan(&run->memory, need);
-    }
-    return st;
-}
-
-/* What goes wrong with one candidate is its own affair; the rest ends the run. */
+/* What goes wrong with one candidate is its own affair; the rest ends the run. A device that fails ends this process: the
+ * supervisor starts another one, and only a candidate with which that happens again is given up (resume.c). */
 static bool is_candidates_fault(enum status st)
 {
-    return st == ST_RANGE || st == ST_MEMORY || st == ST_DIVERGED || st == ST_UNSUPPORTED || st == ST_DEVICE;
+    return st == ST_RANGE || st == ST_MEMORY || st == ST_DIVERGED || st == ST_UNSUPPORTED;
 }
 
 static enum status fail(struct training *training, const struct graph *graph, uint32_t steps,
@@ -268,9 +223,9 @@ static enum status begin(struct run *run, const struct record_candidate *candida
                                 .id = candidate->id,
                                 .parent = candidate->parent,
                                 .final = candidate->final,
-                                .began = clock_seconds()};
+                                .began = clock_seconds(),
+                                .batch = run->job->train.batch};
     struct inheritance inherited = {0};
-    const struct trainer_place place = place_of(run, 0, candidate->final);
     struct memory_need need = {.parent_values = parent != NULL ? values_bytes(parent) : 0};
 
     for (int32_t i = 0; i < candidate->operation_count; i++) {
@@ -283,17 +238,16 @@ static enum status begin(struct run *run, const struct record_candidate *candida
     if (st != ST_OK)
         return st;
     if (parent != NULL)
-        st = inherit(&place, run->job->train.batch, parent, parent_values,
-                     proposal != NULL ? proposal->morphs : NULL, proposal != NULL ? proposal->morph_count : 0,
-                     (float)run->job->search.noise, (uint64_t)run->job->seed, candidate->id, &inherited, err);
+        st = trainers_inherit(run, candidate, parent, parent_values, proposal, &training.batch, &inherited,
+                              err);
     for (int32_t i = 0; st == ST_OK && i < inherited.count; i++)
         st = record_morph(run, candidate->id, candidate->operations[i], inherited.differences[i], err);
     need.inheritance = inherited.device_bytes;
     if (st == ST_OK)
-        st = open_trainer(run, candidate->graph, candidate->id, candidate->final, &need, &training.trainer,
-                          err);
+        st = trainers_open(run, candidate->graph, candidate->id, candidate->final, TRAINERS_LEAST_BATCH,
+                           &training.batch, &need, &training.trainer, err);
     if (st == ST_OK)
-        st = record_plan(run, candidate->id, need.training, need.added, err);
+        st = record_plan(run, candidate->id, training.batch, &need, err);
     if (st == ST_OK && parent == NULL) {
         const struct weight_table *table = trainer_weights(training.trainer);
         inherited.values = calloc(table->total, sizeof(float));
@@ -402,7 +356,8 @@ enum status candidate_resume(struct run *run, struct error *err)
                                 .id = unfinished->id,
                                 .parent = unfinished->parent,
                                 .final = unfinished->final,
-                                .operations = "resumed"};
+                                .operations = "resumed",
+                                .batch = unfinished->batch};
     uint64_t note;
     struct memory_need need = {0};
     char *path = run_path(run, "checkpoint.bin");
@@ -410,8 +365,8 @@ enum status candidate_resume(struct run *run, struct error *err)
     unfinished->exists = false;
     enum status st = path != NULL ? ST_OK : error_memory(err, "path", 0);
     if (st == ST_OK)
-        st =
-            open_trainer(run, &unfinished->graph, training.id, training.final, &need, &training.trainer, err);
+        st = trainers_open(run, &unfinished->graph, training.id, training.final, training.batch,
+                           &training.batch, &need, &training.trainer, err);
     if (st == ST_OK)
         st = trainer_restore(training.trainer, path, &note, err);
     if (st == ST_OK) {
@@ -433,13 +388,15 @@ enum status candidate_test(struct run *run, struct error *err)
     struct graph graph = {0};
     float *values = NULL;
     struct memory_need need = {0};
+    int32_t batch = run->job->train.batch;
     int64_t *confusion = calloc((size_t)classes * (size_t)classes, sizeof(*confusion));
 
     enum status st = confusion != NULL ? ST_OK : error_memory(err, "confusion matrix", 0);
     if (st == ST_OK)
         st = store_load(run, run->best_id, &graph, &values, err);
     if (st == ST_OK)
-        st = open_trainer(run, &graph, run->best_id, true, &need, &trainer, err);
+        st = trainers_open(run, &graph, run->best_id, true, TRAINERS_LEAST_BATCH, &batch, &need, &trainer,
+                           err);
     if (st == ST_OK)
         st = trainer_load_values(trainer, values, err);
     if (st == ST_OK)

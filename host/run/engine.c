@@ -190,6 +190,7 @@ enum status engine_run(const struct job *job, const char *folder, int verbosity,
         st = resume_run(&run, history, err);
     if (st != ST_OK)
         goto out;
+    history->working = true;
     say_start(&run);
     /* A crash may have come between the last test and its report. */
     if (run.stage > 0 && !run.stage_open)

@@ -44,6 +44,10 @@ static int engine(void *context, struct engine_history *history)
         printf("nasrun: saved; go on with: nasrun --resume %s\n", command->folder);
         return EXIT_SUCCESS;
     }
+    if (st == ST_DEVICE && history->working) {
+        complain(&err);
+        return SUPERVISOR_AGAIN;
+    }
     if (st != ST_OK)
         return complain(&err);
     folder_show_report(command->folder, stdout);

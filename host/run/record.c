@@ -121,13 +121,14 @@ enum status record_morph(struct run *run, int32_t id, const char *operation, dou
     return append(run, event, err);
 }
 
-enum status record_plan(struct run *run, int32_t id, size_t device_bytes, size_t process_bytes,
+enum status record_plan(struct run *run, int32_t id, int32_t batch, const struct memory_need *need,
                         struct error *err)
 {
     cJSON *event = event_new("plan");
     cJSON_AddNumberToObject(event, "id", id);
-    cJSON_AddNumberToObject(event, "device_bytes", (double)device_bytes);
-    cJSON_AddNumberToObject(event, "process_bytes", (double)process_bytes);
+    cJSON_AddNumberToObject(event, "batch", batch);
+    cJSON_AddNumberToObject(event, "device_bytes", (double)need->training);
+    cJSON_AddNumberToObject(event, "process_bytes", (double)need->added);
     return append(run, event, err);
 }
 

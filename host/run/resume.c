@@ -68,7 +68,8 @@ static enum status replay_candidate(struct replay *replay, const cJSON *json, si
     *unfinished = (struct run_unfinished){.exists = true,
                                           .id = whole(json, "id"),
                                           .parent = whole(json, "parent"),
-                                          .final = is_true(json, "final")};
+                                          .final = is_true(json, "final"),
+                                          .batch = replay->run->job->train.batch};
     replay->candidate_line = line;
     replay->run->next_id = unfinished->id + 1;
     replay->run->starts += cJSON_GetObjectItemCaseSensitive(json, "start") != NULL;
@@ -144,6 +145,8 @@ static enum status replay_line(struct replay *replay, size_t line, struct error 
         return replay_candidate(replay, entry->json, line, err);
     } else if (strcmp(event, "model") == 0 || strcmp(event, "failed") == 0) {
         return replay_end(replay, entry->json, err);
+    } else if (strcmp(event, "plan") == 0) {
+        run->unfinished.batch = whole(entry->json, "batch");
     } else if (strcmp(event, "left_out") == 0) {
         run->starts++;
     } else if (strcmp(event, "test") == 0) {

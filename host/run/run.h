@@ -19,6 +19,7 @@ struct run_unfinished {
     bool exists;
     int32_t id, parent;
     bool final;
+    int32_t batch;
     struct graph graph;
 };
 

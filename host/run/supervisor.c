@@ -66,6 +66,7 @@ int supervise(int (*engine)(void *context, struct engine_history *history), long
 
     for (;;) {
         long before = progress(context);
+        history->working = false;
         pid_t supervisor = getpid();
         fflush(NULL);
         pid_t child = fork();
@@ -80,11 +81,14 @@ int supervise(int (*engine)(void *context, struct engine_history *history), long
             exit(engine(context, history));
         }
         int status = wait_for(child);
-        if (WIFEXITED(status))
+        if (WIFEXITED(status) && WEXITSTATUS(status) != SUPERVISOR_AGAIN)
             return WEXITSTATUS(status);
         history->restarts++;
-        snprintf(history->cause, sizeof(history->cause), "signal %d (%s)", WTERMSIG(status),
-                 strsignal(WTERMSIG(status)));
+        if (WIFEXITED(status))
+            snprintf(history->cause, sizeof(history->cause), "an error of the device");
+        else
+            snprintf(history->cause, sizeof(history->cause), "signal %d (%s)", WTERMSIG(status),
+                     strsignal(WTERMSIG(status)));
         fruitless = progress(context) > before ? 0 : fruitless + 1;
         if (fruitless >= SUPERVISOR_MAX_RESTARTS) {
             fprintf(stderr, "nasrun: the engine was killed %d times in a row without progress, last by %s\n",

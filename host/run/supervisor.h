@@ -1,5 +1,5 @@
 /* The supervisor: nasrun is a small process that starts the engine as its child and starts it again when
- * something kills it. Recovery is the resume path and nothing else (crash-only design).
+ * something kills it, or its device fails. Recovery is the resume path and nothing else (crash-only design).
  *
  * SIGINT and SIGTERM are blocked in both processes: the supervisor passes them on, the engine asks for them
  * between two steps (supervisor_stop_wanted) and ends after saving. The engine dies with its supervisor.
@@ -15,7 +15,12 @@ struct engine_history {
     char cause[64]; /* how the last one ended: "signal 9 (Killed)"; "" at first */
     double started; /* clock_seconds when the supervisor's process was started */
     double base;    /* seconds of earlier commands on the run; the first process sets it */
+    bool working;   /* the engine has opened data and devices; it sets it */
 };
+
+/* The exit status of an engine whose device has failed while it worked: a new process gets a fresh device, as long as the
+ * hardware is alive. */
+enum { SUPERVISOR_AGAIN = 75 };
 
 /* An engine that was killed this often in a row without writing to its journal is given up. */
 enum { SUPERVISOR_MAX_RESTARTS = 3 };

@@ -3,7 +3,10 @@
  *
  *     EMU_DEVICES=2  EMU_MEMORY=64 (MiB a device)  EMU_MAJOR=9  EMU_ORDER=0  EMU_FAIL_AT=0  EMU_CALLS=FILE
  *
- * EMU_CALLS: the number of calls so far is written there at the end. */
+ *     EMU_ONCE=FILE
+ *
+ * EMU_CALLS: the number of calls so far is written there at the end. EMU_ONCE: only the process that finds no such file,
+ * and makes it, has a call that fails. */
 #include "tests/gpu/emu/emu.h"
 
 #include <stdio.h>
@@ -26,6 +29,12 @@ __attribute__((constructor)) static void begin(void)
     emu.major = (int)setting("EMU_MAJOR", 9);
     emu.order = (int)setting("EMU_ORDER", 0);
     emu.fail_at = (uint64_t)setting("EMU_FAIL_AT", 0);
+    const char *once = getenv("EMU_ONCE");
+    FILE *made = once != NULL ? fopen(once, "wx") : NULL;
+    if (once != NULL && made == NULL)
+        emu.fail_at = 0;
+    if (made != NULL)
+        fclose(made);
 }
 
 __attribute__((destructor)) static void end(void)
