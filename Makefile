@@ -23,7 +23,7 @@ TEST_COMMON := $(wildcard tests/support/*.c)
 TESTS := $(filter-out tests/gpu/%,$(wildcard tests/*/test_*.c))
 TEST_SCRIPTS := $(sort $(wildcard tests/scripts/*.sh))
 TEST_PROGRAMS := $(TESTS:tests/%.c=$(BUILD)/tests/%)
-BENCH_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c))
+BENCH_OBJECTS := $(patsubst %,$(BUILD)/tests/bench/%.o,bench_train fma_peak)
 TEST_HELPERS := $(BUILD)/tests/run/make_data
 
 # The GPU's plug-in is made where nvcc and cuDNN are; the program does without it. For the GPUs that are here, or for all.
@@ -43,7 +43,7 @@ GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
 
-.PHONY: all no-plugin help deps demo test test-programs asan tsan bench install format format-check clean
+.PHONY: all no-plugin help deps demo test test-programs asan tsan bench roofline loss-curves install format format-check clean
 all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(or $(PLUGIN),no-plugin)
 
 no-plugin:
@@ -56,6 +56,8 @@ help:
 	@echo 'make deps         installs what is missing (as root; otherwise prints the one command to run)'
 	@echo 'make asan, tsan   the tests under AddressSanitizer and UBSan, under ThreadSanitizer'
 	@echo 'make bench        training speed, beside PyTorch where it is installed'
+	@echo 'make loss-curves CIFAR10=DIR   the same training on reference, CPU and emulated GPU, as a picture (needs nvcc, cuDNN)'
+	@echo 'make roofline     what a training step costs a GPU, on paper'
 	@echo 'make install PREFIX=/usr/local'
 	@echo 'make format-check, format, clean'
 
@@ -93,6 +95,10 @@ bench:
 	@$(MAKE) --no-print-directory $(BUILD)/tests/bench/bench_train
 	@tests/bench/bench.sh $(BUILD)/tests/bench/bench_train
 
+# What a training step costs a GPU, on paper. ROOFLINE='--gpu a100 --batch 128 densenet'
+roofline: $(BUILD)/tests/bench/roofline
+	@$< $(ROOFLINE)
+
 PREFIX ?= /usr/local
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/nasrun/samples
@@ -127,6 +133,10 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS) -lcmocka
 
 $(BUILD)/tests/bench/bench_train: $(BENCH_OBJECTS) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
+
+$(BUILD)/tests/bench/roofline: $(BUILD)/tests/bench/roofline.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
 
@@ -179,6 +189,13 @@ $(BUILD)/tests/gpu/cuda_on_cpu.o: tests/gpu/cuda_on_cpu.cpp tests/gpu/cuda_on_cp
 
 $(BUILD)/tests/gpu/test_device%: $(BUILD)/tests/gpu/test_device%.o $(BUILD)/tests/gpu/emu/emu_test.o $(EMULATED) $(PLUGIN_OBJECTS) $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 	$(CXX) $(SANITIZE) $(WRAPS) $^ -o $@ $(CUDA_LINKED) -lcudnn $(LIBS) -fopenmp -lcmocka
+
+$(BUILD)/tests/gpu/loss_curves: $(BUILD)/tests/gpu/loss_curves.o $(EMULATED) $(PLUGIN_OBJECTS) $(LIBRARY)
+	$(CXX) $(SANITIZE) $(WRAPS) $^ -o $@ $(CUDA_LINKED) -lcudnn $(LIBS) -fopenmp
+
+# CIFAR10: folder of the data in its binary version.
+loss-curves: $(BUILD)/tests/gpu/loss_curves
+	$< '$(CIFAR10)' cuda/loss-curves.png
 
 # The programs with a plug-in whose GPU is emulated, in a folder of their own.
 $(BUILD)/emulated/libnasrun_cuda.so: $(BUILD)/tests/gpu/emu/emu_library.o $(EMULATED) $(PLUGIN_OBJECTS) $(BUILD)/plugin/host.a $(BIN)/nasrun

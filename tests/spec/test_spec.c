@@ -135,7 +135,7 @@ static const struct value_case {
     {"budget.seconds", "[60, 90.5, 1e3]", "[60.0, 90.5, 1000.0]"},
     {"budget.steps", "[100, 1000000000]", "[100, 1000000000]"},
     {"budget.models", "40", "[40]"},
-    {"devices.use", "[\"cpu\", \"ref\"]", "[\"cpu\", \"ref\"]"},
+    {"devices.use", "[\"cpu:0\", \"cpu:1\"]", "[\"cpu:0\", \"cpu:1\"]"},
     {"devices.threads", "3", "3"},
     {"output.dir", "\"runs/x\"", "\"runs/x\""},
     {"output.plots", "false", "false"},

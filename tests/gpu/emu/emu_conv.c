@@ -200,9 +200,11 @@ static size_t kernel_count(const struct conv_geometry *g)
     return (size_t)g->rows * (size_t)g->kernel_h * (size_t)g->kernel_w * (size_t)g->depth;
 }
 
-static float *load_all(enum cuda_type type, const void *stored, size_t count)
+/* Sums are in double: what cuDNN adds in float32 it adds as a tree of partial sums, which loses far less than one float
+ * that runs over a whole batch. */
+static double *load_all(enum cuda_type type, const void *stored, size_t count)
 {
-    float *values = malloc((count + 1) * sizeof *values);
+    double *values = malloc((count + 1) * sizeof *values);
     if (values == NULL)
         emu_die("out of host memory");
     for (size_t i = 0; stored != NULL && i < count; i++)
@@ -213,21 +215,21 @@ static float *load_all(enum cuda_type type, const void *stored, size_t count)
 }
 
 /* One tap of one output pixel: x, y and the kernel from their first channels and the tap's place on. */
-static void run_tap(enum conv_kind kind, const struct conv_geometry *g, float *x, float *kernel, float *y)
+static void run_tap(enum conv_kind kind, const struct conv_geometry *g, double *x, double *kernel, double *y)
 {
     size_t depth = (size_t)g->depth, row = (size_t)g->kernel_h * (size_t)g->kernel_w * depth;
     size_t rows = (size_t)(g->rows / g->groups);
     for (size_t o = 0; o < (size_t)g->rows; o++) {
-        float *from = x + o / rows * depth, *weights = kernel + o * row;
+        double *from = x + o / rows * depth, *weights = kernel + o * row;
         if (kind == CONV_FORWARD) {
-            float sum = 0;
+            double sum = 0;
 #pragma omp simd reduction(+ : sum)
             for (size_t i = 0; i < depth; i++)
                 sum += from[i] * weights[i];
             y[o] += sum;
         } else {
-            float *to = kind == CONV_BACKWARD_DATA ? from : weights;
-            const float *factors = kind == CONV_BACKWARD_DATA ? weights : from;
+            double *to = kind == CONV_BACKWARD_DATA ? from : weights;
+            const double *factors = kind == CONV_BACKWARD_DATA ? weights : from;
 #pragma omp simd
             for (size_t i = 0; i < depth; i++)
                 to[i] += y[o] * factors[i];
@@ -235,7 +237,7 @@ static void run_tap(enum conv_kind kind, const struct conv_geometry *g, float *x
     }
 }
 
-static void convolve(enum conv_kind kind, const struct conv_geometry *g, float *x, float *kernel, float *y)
+static void convolve(enum conv_kind kind, const struct conv_geometry *g, double *x, double *kernel, double *y)
 {
     int32_t height = conv_out_height(g), width = conv_out_width(g);
     for (int32_t pixel = 0; pixel < g->n * height * width; pixel++)
@@ -259,16 +261,16 @@ static void run_conv(void *work)
     enum cuda_type type = run->plan.type;
     if (run->workspace != NULL)
         memset(run->workspace, 255, run->plan.workspace);
-    float *x = load_all(type, kind == CONV_BACKWARD_DATA ? NULL : run->x, x_count(g));
-    float *kernel = load_all(type, kind == CONV_BACKWARD_WEIGHTS ? NULL : run->kernel, kernel_count(g));
-    float *y = load_all(type, kind == CONV_FORWARD ? NULL : run->y, y_count(g));
+    double *x = load_all(type, kind == CONV_BACKWARD_DATA ? NULL : run->x, x_count(g));
+    double *kernel = load_all(type, kind == CONV_BACKWARD_WEIGHTS ? NULL : run->kernel, kernel_count(g));
+    double *y = load_all(type, kind == CONV_FORWARD ? NULL : run->y, y_count(g));
     convolve(kind, g, x, kernel, y);
     for (size_t i = 0; kind == CONV_FORWARD && i < y_count(g); i++)
-        store(type, run->y, i, y[i]);
+        store(type, run->y, i, (float)y[i]);
     for (size_t i = 0; kind == CONV_BACKWARD_DATA && i < x_count(g); i++)
-        store(type, run->x, i, x[i]);
+        store(type, run->x, i, (float)x[i]);
     for (size_t i = 0; kind == CONV_BACKWARD_WEIGHTS && i < kernel_count(g); i++)
-        store(type, run->kernel, i, kernel[i]);
+        store(type, run->kernel, i, (float)kernel[i]);
     free(x);
     free(kernel);
     free(y);
