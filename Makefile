@@ -26,7 +26,8 @@ TEST_PROGRAMS := $(TESTS:tests/%.c=$(BUILD)/tests/%)
 BENCH_OBJECTS := $(patsubst %,$(BUILD)/tests/bench/%.o,bench_train fma_peak)
 TEST_HELPERS := $(BUILD)/tests/run/make_data
 
-# The GPU's plug-in is made where nvcc and cuDNN are; the program does without it. For the GPUs that are here, or for all.
+# The GPU's plug-in is made where nvcc and cuDNN are; the program does without it. For the GPUs that are here, or for all;
+# the last one's PTX is for those that are yet to come.
 NVCC ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
 CUDA ?= $(if $(NVCC),$(patsubst %/bin/nvcc,%,$(realpath $(NVCC))))
 CUDNN ?= $(firstword $(foreach folder,$(CUDA) /usr/local /usr,$(if $(wildcard $(folder)/include/cudnn.h),$(folder))))
@@ -154,6 +155,7 @@ $(BUILD)/cuda/%.o: cuda/%.c
 $(BUILD)/cuda/kernel_%.o: cuda/%.cu $(KERNEL_HEADERS)
 	@mkdir -p $(@D)
 	$(NVCC) -std=c++17 -O3 -I. $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
+		$(foreach a,$(lastword $(CUDA_ARCHITECTURES)),-gencode arch=compute_$(a),code=compute_$(a)) \
 		-Xcompiler -fPIC,-fvisibility=hidden -c $< -o $@
 
 $(BUILD)/plugin/%.o: %.c

@@ -313,11 +313,11 @@ cudaError_t cuda_launch_batch_norm(cudaStream_t stream, enum cuda_type type, str
                                    float *running_var, void *y, float *mean, float *invstd, void *scratch)
 {
     const running running = {momentum, epsilon, running_mean, running_var};
-    return type == CUDA_BF16
-               ? launch_batch_norm(stream, s, (const bf16 *)x, scale, shift, (const bf16 *)addend, relu,
-                                   running, (bf16 *)y, mean, invstd, (float *)scratch)
-               : launch_batch_norm(stream, s, (const float *)x, scale, shift, (const float *)addend, relu,
-                                   running, (float *)y, mean, invstd, (float *)scratch);
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_batch_norm(stream, s, (const T *)x, scale, shift, (const T *)addend, relu, running,
+                                 (T *)y, mean, invstd, (float *)scratch);
+    });
 }
 
 template <class T>
@@ -337,11 +337,11 @@ cudaError_t cuda_launch_batch_norm_inference(cudaStream_t stream, enum cuda_type
                                              const float *running_mean, const float *running_var,
                                              float epsilon, const void *addend, int32_t relu, void *y)
 {
-    return type == CUDA_BF16
-               ? launch_batch_norm_inference(stream, s, (const bf16 *)x, scale, shift, running_mean,
-                                             running_var, epsilon, (const bf16 *)addend, relu, (bf16 *)y)
-               : launch_batch_norm_inference(stream, s, (const float *)x, scale, shift, running_mean,
-                                             running_var, epsilon, (const float *)addend, relu, (float *)y);
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_batch_norm_inference(stream, s, (const T *)x, scale, shift, running_mean, running_var,
+                                           epsilon, (const T *)addend, relu, (T *)y);
+    });
 }
 
 template <class T>
@@ -365,12 +365,11 @@ cudaError_t cuda_launch_batch_norm_backward(cudaStream_t stream, enum cuda_type 
                                             const float *mean, const float *invstd, void *dx, float *dscale,
                                             float *dshift, void *daddend, void *scratch)
 {
-    return type == CUDA_BF16 ? launch_batch_norm_backward(stream, s, (const bf16 *)x, (const bf16 *)y,
-                                                          (const bf16 *)dy, scale, mean, invstd, (bf16 *)dx,
-                                                          dscale, dshift, (bf16 *)daddend, (float *)scratch)
-                             : launch_batch_norm_backward(stream, s, (const float *)x, (const float *)y,
-                                                          (const float *)dy, scale, mean, invstd, (float *)dx,
-                                                          dscale, dshift, (float *)daddend, (float *)scratch);
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_batch_norm_backward(stream, s, (const T *)x, (const T *)y, (const T *)dy, scale, mean,
+                                          invstd, (T *)dx, dscale, dshift, (T *)daddend, (float *)scratch);
+    });
 }
 
 template <class T>
@@ -388,6 +387,8 @@ static cudaError_t launch_bias_gradient(cudaStream_t stream, struct cuda_shape s
 cudaError_t cuda_launch_bias_gradient(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
                                       const void *dy, float *dbias, void *scratch)
 {
-    return type == CUDA_BF16 ? launch_bias_gradient(stream, s, (const bf16 *)dy, dbias, (float *)scratch)
-                             : launch_bias_gradient(stream, s, (const float *)dy, dbias, (float *)scratch);
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_bias_gradient(stream, s, (const T *)dy, dbias, (float *)scratch);
+    });
 }

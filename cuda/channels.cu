@@ -99,8 +99,10 @@ static cudaError_t launch_concat(cudaStream_t stream, struct cuda_shape whole, i
 cudaError_t cuda_launch_concat(cudaStream_t stream, enum cuda_type type, struct cuda_shape whole,
                                int32_t count, const int32_t *channels, const void *const *x, void *y)
 {
-    return type == CUDA_BF16 ? launch_concat(stream, whole, count, channels, x, (bf16 *)y)
-                             : launch_concat(stream, whole, count, channels, x, (float *)y);
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_concat(stream, whole, count, channels, x, (T *)y);
+    });
 }
 
 template <class T>
@@ -118,6 +120,8 @@ static cudaError_t launch_split(cudaStream_t stream, struct cuda_shape whole, in
 cudaError_t cuda_launch_split(cudaStream_t stream, enum cuda_type type, struct cuda_shape whole,
                               int32_t count, const int32_t *channels, const void *dy, void *const *dx)
 {
-    return type == CUDA_BF16 ? launch_split(stream, whole, count, channels, (const bf16 *)dy, dx)
-                             : launch_split(stream, whole, count, channels, (const float *)dy, dx);
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_split(stream, whole, count, channels, (const T *)dy, dx);
+    });
 }

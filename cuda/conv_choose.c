@@ -282,8 +282,8 @@ static enum status refuse(const struct choosing *choosing, struct error *err)
         "%s of %d x %d x %d x %d (NHWC) by %d kernels of %d x %d x %d, stride %d, padding %d x %d, %s: of %d "
         "candidates of cuDNN %zu %d could be planned, none could be used%s",
         conv_kind_name(choosing->info->kind), g->n, g->h, g->w, g->c, g->rows, g->kernel_h, g->kernel_w,
-        g->depth, g->stride, g->pad_h, g->pad_w, choosing->info->type == CUDA_BF16 ? "bf16" : "float32",
-        choosing->seen, cudnnGetVersion(), choosing->tried, reason);
+        g->depth, g->stride, g->pad_h, g->pad_w, cuda_type_name(choosing->info->type), choosing->seen,
+        cudnnGetVersion(), choosing->tried, reason);
 }
 
 enum status conv_choose(const struct conv_planner *planner, struct conv_plan *plan, struct error *err)

@@ -61,7 +61,10 @@ static cudnnBackendDescriptor_t tensor(struct building *b, int64_t id, enum cuda
     const int64_t dims[4] = {n, c, h, w}, strides[4] = {h * w * c, 1, w * c, c}, alignment = 16;
     cudnnBackendDescriptor_t t = make(b, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
     set_integers(b, t, CUDNN_ATTR_TENSOR_UNIQUE_ID, 1, &id);
-    set_type(b, t, CUDNN_ATTR_TENSOR_DATA_TYPE, type == CUDA_BF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT);
+    set_type(b, t, CUDNN_ATTR_TENSOR_DATA_TYPE,
+             type == CUDA_BF16   ? CUDNN_DATA_BFLOAT16
+             : type == CUDA_HALF ? CUDNN_DATA_HALF
+                                 : CUDNN_DATA_FLOAT);
     set_integers(b, t, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, 1, &alignment);
     set_integers(b, t, CUDNN_ATTR_TENSOR_DIMENSIONS, 4, dims);
     set_integers(b, t, CUDNN_ATTR_TENSOR_STRIDES, 4, strides);

@@ -5,7 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BF16_MAJOR = 8 }; /* compute capability from which there are plans for bf16 */
+/* Plans a shape that are timed once, where the choice can be kept: cuDNN's first is not always sane. Chosen anew in every
+ * run, two of equal speed would make a run that differs in rounding. */
+enum { TIMED_PLANS = 8 };
+
+enum { AMPERE = 8 }; /* major compute capability from which there are bf16 and TF32 */
 
 /* ---- errors ---- */
 
@@ -91,20 +95,47 @@ static enum status check_index(int32_t index, struct error *err)
     return st;
 }
 
-/* `type`: of activations there. */
-static enum status read_properties(int32_t index, struct device_info *info, enum cuda_type *type,
-                                   struct error *err)
+/* How a device computes. */
+struct precision {
+    enum cuda_type type; /* of activations */
+    bool tensor_float;   /* float32 is multiplied as TF32 */
+    const char *name;
+    double rounding; /* as in struct device_info */
+};
+
+/* Without bf16 and TF32 (T4) float32 is what trains without further care: half precision may overflow. */
+static enum status choose_precision(enum device_precision wanted, int major, struct precision *precision,
+                                    struct error *err)
+{
+    static const struct precision precisions[] = {[PRECISION_BF16] = {CUDA_BF16, false, "bf16", 0x1p-9},
+                                                  [PRECISION_FP16] = {CUDA_HALF, false, "fp16", 0x1p-12},
+                                                  [PRECISION_TF32] = {CUDA_FLOAT, true, "tf32", 0x1p-12},
+                                                  [PRECISION_FP32] = {CUDA_FLOAT, false, "float32", 0x1p-24}};
+    const bool is_new = wanted == PRECISION_BF16 || wanted == PRECISION_TF32;
+    if (is_new && major < AMPERE)
+        return error_set(err, ST_UNSUPPORTED,
+                         "train.precision: found %s, expected fp16 or fp32 for compute capability %d.x",
+                         precisions[wanted].name, major);
+    if (wanted == PRECISION_AUTO)
+        wanted = major >= AMPERE ? PRECISION_BF16 : PRECISION_FP32;
+    *precision = precisions[wanted];
+    return ST_OK;
+}
+
+static enum status read_properties(int32_t index, enum device_precision wanted, struct device_info *info,
+                                   struct precision *precision, struct error *err)
 {
     struct cudaDeviceProp properties;
     enum status st = cuda_check(cudaGetDeviceProperties(&properties, (int)index), "describe the device", err);
+    if (st == ST_OK)
+        st = choose_precision(wanted, properties.major, precision, err);
     if (st != ST_OK)
         return st;
     memset(info, 0, sizeof *info);
-    *type = properties.major >= BF16_MAJOR ? CUDA_BF16 : CUDA_FLOAT;
     snprintf(info->name, sizeof info->name, "cuda:%d %.60s, compute capability %d.%d, %s", (int)index,
-             properties.name, properties.major, properties.minor, *type == CUDA_BF16 ? "bf16" : "float32");
+             properties.name, properties.major, properties.minor, precision->name);
     info->threads = properties.multiProcessorCount;
-    info->rounding = *type == CUDA_BF16 ? 0x1p-9 : 0x1p-24;
+    info->rounding = precision->rounding;
     info->memory_total = properties.totalGlobalMem;
     return ST_OK;
 }
@@ -117,10 +148,10 @@ static enum status read_memory(struct device_info *info, struct error *err)
 
 enum status cuda_describe(int32_t index, struct device_info *info, struct error *err)
 {
-    enum cuda_type type;
+    struct precision precision;
     enum status st = check_index(index, err);
     if (st == ST_OK)
-        st = read_properties(index, info, &type, err);
+        st = read_properties(index, PRECISION_AUTO, info, &precision, err);
     if (st == ST_OK)
         st = cuda_check(cudaSetDevice((int)index), "use the device", err);
     if (st == ST_OK)
@@ -166,7 +197,7 @@ static enum status open_stream(struct device *device, struct error *err)
     return st;
 }
 
-static enum status open_cudnn(struct device *device, struct error *err)
+static enum status open_cudnn(struct device *device, bool tensor_float, struct error *err)
 {
     char folder[4096];
     cudnnStatus_t status = cudnnCreate(&device->cudnn);
@@ -177,9 +208,9 @@ static enum status open_cudnn(struct device *device, struct error *err)
     cuda_cache_folder(folder, sizeof folder);
     const struct conv_options options = {.type = device->type,
                                          .deterministic = true,
-                                         .tensor_float = false,
+                                         .tensor_float = tensor_float,
                                          .workspace_limit = CONV_WORKSPACE_LIMIT,
-                                         .timed = 1,
+                                         .timed = folder[0] != '\0' ? TIMED_PLANS : 1,
                                          .cache_folder = folder[0] != '\0' ? folder : NULL};
     return conv_planner_open(device->cudnn, device->index, &options, &device->planner, err);
 }
@@ -188,6 +219,7 @@ static enum status device_open(const struct device_options *options, struct devi
                                struct error *err)
 {
     struct device_info info;
+    struct precision precision;
     enum status st = check_index(options->index, err);
     if (st != ST_OK)
         return st;
@@ -195,11 +227,14 @@ static enum status device_open(const struct device_options *options, struct devi
     if (made == NULL)
         return error_memory(err, "cuda device", sizeof *made);
     made->index = options->index;
-    st = read_properties(options->index, &info, &made->type, err);
-    if (st == ST_OK)
+    made->precision = options->precision;
+    st = read_properties(options->index, options->precision, &info, &precision, err);
+    if (st == ST_OK) {
+        made->type = precision.type;
         st = open_stream(made, err);
+    }
     if (st == ST_OK)
-        st = open_cudnn(made, err);
+        st = open_cudnn(made, precision.tensor_float, err);
     if (st == ST_OK)
         st = cuda_probe(made, info.threads, err);
     if (st == ST_OK) {
@@ -215,10 +250,10 @@ static enum status device_open(const struct device_options *options, struct devi
 static void device_information(struct device *device, struct device_info *info)
 {
     struct error ignored; /* a device that fails says so in the next step; here it just has no memory left */
-    enum cuda_type type;
+    struct precision precision;
     memset(info, 0, sizeof *info);
     if (cuda_enter(device, &ignored) == ST_OK &&
-        read_properties(device->index, info, &type, &ignored) == ST_OK)
+        read_properties(device->index, device->precision, info, &precision, &ignored) == ST_OK)
         (void)read_memory(info, &ignored);
     info->flops = device->flops;
     info->bytes = device->bytes;

@@ -24,7 +24,8 @@ enum { CUDA_ALIGNMENT = 256, CUDA_RING = 64 }; /* CUDA_RING: steps that the host
 
 struct device {
     int32_t index;
-    enum cuda_type type; /* of activations */
+    enum device_precision precision; /* as asked for */
+    enum cuda_type type;             /* of activations */
     cudaStream_t stream;
     cudnnHandle_t cudnn; /* bound to the stream */
     struct conv_planner *planner;

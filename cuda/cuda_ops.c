@@ -65,6 +65,9 @@ enum status cuda_op_scratch(const struct device_program *prepared, int32_t index
     case PROG_OP_LOSS:
         *bytes = cuda_loss_scratch(prepared->program->batch);
         break;
+    case PROG_OP_OPTIMIZER:
+        *bytes = prepared->device->type == CUDA_HALF ? cuda_scaling_scratch() : 0;
+        break;
     case PROG_OP_MAX_POOL:
         if (!cuda_window_fits(window_of(op)))
             return error_set(err, ST_UNSUPPORTED, "window of %d x %d, expected at most 255 pixels",
@@ -114,11 +117,17 @@ enum status cuda_run_optimizer(struct device_program *prepared, int32_t index, s
 {
     (void)index;
     struct device_weights *weights = prepared->binding.weights;
-    return launched(cuda_launch_optimizer(
-                        prepared->device->stream, &prepared->binding.optimizer, prepared->device->step,
-                        weights->chunks, weights->kinds,
-                        (const float *)(const void *)(prepared->memory + prepared->at.gradients),
-                        weights->slots[SLOT_VALUE], weights->slots[SLOT_FIRST], weights->slots[SLOT_SECOND]),
+    const float *gradients = (const float *)(const void *)(prepared->memory + prepared->at.gradients);
+    void *scratch = prepared->device->type == CUDA_HALF ? prepared->memory + prepared->at.scratch : NULL;
+    if (scratch != NULL &&
+        launched(cuda_launch_scaling(prepared->device->stream, weights->chunks, weights->kinds, gradients,
+                                     (double *)(void *)(prepared->memory + prepared->at.metrics), scratch),
+                 err) != ST_OK)
+        return err->status;
+    return launched(cuda_launch_optimizer(prepared->device->stream, &prepared->binding.optimizer,
+                                          prepared->device->step, weights->chunks, weights->kinds, scratch,
+                                          gradients, weights->slots[SLOT_VALUE], weights->slots[SLOT_FIRST],
+                                          weights->slots[SLOT_SECOND]),
                     err);
 }
 

@@ -1,6 +1,7 @@
 /* What can be read and written of a program: metrics, probabilities, and for tests every tensor, between the
  * device's layouts (kernels.h) and plain float32 in N,C,H,W order. */
 #include "cuda/cuda_internal.h"
+#include "cuda/half.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -77,24 +78,6 @@ enum status cuda_program_probabilities(struct device *device, struct device_prog
 
 /* ---- layouts, on the host ---- */
 
-static float from_bf16(uint16_t bits)
-{
-    uint32_t wide = (uint32_t)bits << 16;
-    float value;
-    memcpy(&value, &wide, sizeof value);
-    return value;
-}
-
-/* To nearest, of equals the even one; NaN stays one. */
-static uint16_t to_bf16(float value)
-{
-    uint32_t wide;
-    memcpy(&wide, &value, sizeof wide);
-    if ((wide & 0x7fffffffu) > 0x7f800000u)
-        return (uint16_t)(wide >> 16 | 0x40u);
-    return (uint16_t)((wide + 0x7fffu + (wide >> 16 & 1u)) >> 16);
-}
-
 /* Element `place` of a stored tensor as a float, and back. */
 static float load(const struct device *device, enum tensor_kind kind, const char *stored, size_t place)
 {
@@ -108,9 +91,9 @@ static float load(const struct device *device, enum tensor_kind kind, const char
         memcpy(&label, stored + place * sizeof label, sizeof label);
         return (float)label;
     case TENSOR_ACTIVATION:
-        if (device->type == CUDA_BF16) {
+        if (device->type != CUDA_FLOAT) {
             memcpy(&bits, stored + place * sizeof bits, sizeof bits);
-            return from_bf16(bits);
+            return device->type == CUDA_BF16 ? half_from_bf16(bits) : half_from_fp16(bits);
         }
         break;
     default:
@@ -123,7 +106,7 @@ static float load(const struct device *device, enum tensor_kind kind, const char
 static void store(const struct device *device, enum tensor_kind kind, char *stored, size_t place, float value)
 {
     int32_t label = (int32_t)value;
-    uint16_t bits = to_bf16(value);
+    uint16_t bits = device->type == CUDA_BF16 ? half_to_bf16(value) : half_to_fp16(value);
     switch (kind) {
     case TENSOR_INDEX:
         stored[place] = (char)(unsigned char)value;
@@ -132,7 +115,7 @@ static void store(const struct device *device, enum tensor_kind kind, char *stor
         memcpy(stored + place * sizeof label, &label, sizeof label);
         return;
     case TENSOR_ACTIVATION:
-        if (device->type == CUDA_BF16) {
+        if (device->type != CUDA_FLOAT) {
             memcpy(stored + place * sizeof bits, &bits, sizeof bits);
             return;
         }

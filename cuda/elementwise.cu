@@ -103,8 +103,10 @@ template <class T> static cudaError_t launch_relu(cudaStream_t stream, size_t pa
 cudaError_t cuda_launch_relu(cudaStream_t stream, enum cuda_type type, size_t count, const void *x, void *y)
 {
     const size_t packs = count / CUDA_CHANNELS;
-    return type == CUDA_BF16 ? launch_relu<bf16>(stream, packs, x, y)
-                             : launch_relu<float>(stream, packs, x, y);
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_relu<T>(stream, packs, x, y);
+    });
 }
 
 template <class T>
@@ -120,8 +122,10 @@ cudaError_t cuda_launch_relu_backward(cudaStream_t stream, enum cuda_type type, 
                                       const void *dy, void *dx)
 {
     const size_t packs = count / CUDA_CHANNELS;
-    return type == CUDA_BF16 ? launch_relu_backward<bf16>(stream, packs, y, dy, dx)
-                             : launch_relu_backward<float>(stream, packs, y, dy, dx);
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_relu_backward<T>(stream, packs, y, dy, dx);
+    });
 }
 
 template <class T>
@@ -136,8 +140,10 @@ cudaError_t cuda_launch_add(cudaStream_t stream, enum cuda_type type, size_t cou
                             const void *b, void *sum)
 {
     const size_t packs = count / CUDA_CHANNELS;
-    return type == CUDA_BF16 ? launch_add<bf16>(stream, packs, a, b, sum)
-                             : launch_add<float>(stream, packs, a, b, sum);
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_add<T>(stream, packs, a, b, sum);
+    });
 }
 
 template <class T>
@@ -153,8 +159,10 @@ static cudaError_t launch_dropout(cudaStream_t stream, struct cuda_shape s, cons
 cudaError_t cuda_launch_dropout(cudaStream_t stream, enum cuda_type type, struct cuda_shape s, const void *x,
                                 float rate, uint32_t layer_id, const struct cuda_step *step, void *y)
 {
-    return type == CUDA_BF16 ? launch_dropout<bf16>(stream, s, x, rate, layer_id, step, y)
-                             : launch_dropout<float>(stream, s, x, rate, layer_id, step, y);
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_dropout<T>(stream, s, x, rate, layer_id, step, y);
+    });
 }
 
 template <class T>
@@ -168,6 +176,8 @@ static cudaError_t launch_add_bias(cudaStream_t stream, struct cuda_shape s, con
 cudaError_t cuda_launch_add_bias(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
                                  const float *bias, void *y)
 {
-    return type == CUDA_BF16 ? launch_add_bias<bf16>(stream, s, bias, y)
-                             : launch_add_bias<float>(stream, s, bias, y);
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_add_bias<T>(stream, s, bias, y);
+    });
 }

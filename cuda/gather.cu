@@ -61,6 +61,8 @@ static cudaError_t launch_gather(cudaStream_t stream, const struct cuda_gather *
 cudaError_t cuda_launch_gather(cudaStream_t stream, enum cuda_type type, const struct cuda_gather *gather,
                                int32_t rows, const struct cuda_step *step, void *image, int32_t *labels)
 {
-    return type == CUDA_BF16 ? launch_gather(stream, gather, rows, step, (bf16 *)image, labels)
-                             : launch_gather(stream, gather, rows, step, (float *)image, labels);
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_gather(stream, gather, rows, step, (T *)image, labels);
+    });
 }

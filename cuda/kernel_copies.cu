@@ -74,8 +74,10 @@ cudaError_t cuda_launch_kernel_copies(cudaStream_t stream, enum cuda_type type, 
                                       const struct cuda_kernel_copy *entries, uint64_t pairs,
                                       const float *values, void *copies)
 {
-    return type == CUDA_BF16 ? launch_kernel_copies(stream, count, entries, pairs, values, (bf16 *)copies)
-                             : launch_kernel_copies(stream, count, entries, pairs, values, (float *)copies);
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_kernel_copies(stream, count, entries, pairs, values, (T *)copies);
+    });
 }
 
 template <class T>
@@ -92,7 +94,8 @@ cudaError_t cuda_launch_kernel_gradients(cudaStream_t stream, enum cuda_type typ
                                          const struct cuda_kernel_copy *entries, uint64_t pairs,
                                          const void *copies, float *gradients)
 {
-    return type == CUDA_BF16
-               ? launch_kernel_gradients(stream, count, entries, pairs, (const bf16 *)copies, gradients)
-               : launch_kernel_gradients(stream, count, entries, pairs, (const float *)copies, gradients);
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_kernel_gradients(stream, count, entries, pairs, (const T *)copies, gradients);
+    });
 }

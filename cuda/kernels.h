@@ -9,7 +9,7 @@
  * pointers unless a comment says "host".
  *
  * Layout: activations NHWC [n][h][w][padded], channels padded to a multiple of 8, in the activation type
- * (bf16 or float32). Channels beyond c hold zeros in every input and receive zeros in every output. Logits
+ * (bf16, half or float32). Channels beyond c hold zeros in every input and receive zeros in every output. Logits
  * and probabilities follow with h = w = 1. Vectors (scale, shift, mean, invstd, running statistics, biases
  * and all their gradients) are float32 [c], not padded. Max pool's index is uint8 in y's layout. Activations
  * and scratch begin on multiples of 16 bytes (the arena gives 64), vectors on multiples of 4. Outputs never
@@ -42,11 +42,16 @@
 extern "C" {
 #endif
 
-enum cuda_type { CUDA_BF16, CUDA_FLOAT };
+enum cuda_type { CUDA_BF16, CUDA_FLOAT, CUDA_HALF };
 
 static inline size_t cuda_type_size(enum cuda_type type)
 {
-    return type == CUDA_BF16 ? 2 : 4;
+    return type == CUDA_FLOAT ? 4 : 2;
+}
+
+static inline const char *cuda_type_name(enum cuda_type type)
+{
+    return type == CUDA_BF16 ? "bf16" : type == CUDA_HALF ? "fp16" : "float32";
 }
 
 enum { CUDA_CHANNELS = 8 }; /* channels are padded to multiples of this */
@@ -195,12 +200,27 @@ cudaError_t cuda_launch_global_pool_backward(cudaStream_t stream, enum cuda_type
 
 /* ---- loss.cu ---- */
 
+/* Places in the metrics, as in enum metric of host/program/program.h.
+ *
+ * Half precision has no room for small gradients, so the loss that is differentiated, and with it every gradient, is
+ * multiplied by a scale (Micikevicius et al. 2018, "Mixed Precision Training"): a power of two, kept beside the metrics; 0
+ * stands for CUDA_SCALE_FIRST. A step whose gradients are not finite changes no weight and halves the scale, GROWTH good
+ * steps on end double it, as PyTorch's GradScaler does; nothing of this reaches the host. */
+enum cuda_metric {
+    CUDA_METRIC_LOSS,
+    CUDA_METRIC_CORRECT,
+    CUDA_METRIC_SAMPLES,
+    CUDA_METRIC_SCALE,
+    CUDA_METRIC_GOOD
+};
+enum { CUDA_SCALE_FIRST = 1 << 15, CUDA_SCALE_MOST = 1 << 24, CUDA_SCALE_GROWTH = 2000 };
+
 /* Bytes of `scratch`. */
 size_t cuda_loss_scratch(int32_t rows);
 
 /* logits, dlogits: [rows][padded]; labels: [rows], in [0, classes); probabilities: float32 [rows][classes]
  * without padding, all rows. probabilities and dlogits may be NULL. Adds to metrics[METRIC_COUNT] (double),
- * valid rows only; the sums over rows are taken in double by one block. */
+ * valid rows only; the sums over rows are taken in double by one block. In half precision dlogits are scaled. */
 cudaError_t cuda_launch_loss(cudaStream_t stream, enum cuda_type type, int32_t rows, int32_t classes,
                              float smoothing, const struct cuda_step *step, const void *logits,
                              const int32_t *labels, double *metrics, float *probabilities, void *dlogits,
@@ -222,11 +242,23 @@ static inline size_t cuda_chunk_count(size_t total)
     return (total + CUDA_CHUNK - 1) / CUDA_CHUNK;
 }
 
-/* chunks: [chunk_count], one of enum cuda_chunk each (running statistics are kept). second is not touched by
+/* What a step's gradients are multiplied by, and whether the step counts. */
+struct cuda_scaling {
+    float factor; /* 1 / scale; 0: the step changes nothing */
+};
+
+/* Bytes of `scratch`, which begins with the struct cuda_scaling that the optimizer reads. */
+size_t cuda_scaling_scratch(void);
+/* Looks for gradients of trained weights that are not finite, fills the struct and changes the scale in `metrics`. */
+cudaError_t cuda_launch_scaling(cudaStream_t stream, size_t chunk_count, const uint8_t *chunks,
+                                const float *gradient, double *metrics, void *scratch);
+
+/* scaling: NULL: gradients are as they are. chunks: [chunk_count], one of enum cuda_chunk each (running statistics are kept). second is not touched by
  * SGD and may then be NULL. optimizer: host, copied. */
 cudaError_t cuda_launch_optimizer(cudaStream_t stream, const struct optimizer *optimizer,
                                   const struct cuda_step *step, size_t chunk_count, const uint8_t *chunks,
-                                  const float *gradient, float *value, float *first, float *second);
+                                  const struct cuda_scaling *scaling, const float *gradient, float *value,
+                                  float *first, float *second);
 
 /* average = decay * average + (1 - decay) * value over all chunks, decay = step->average_decay. */
 cudaError_t cuda_launch_weight_average(cudaStream_t stream, const struct cuda_step *step, size_t chunk_count,

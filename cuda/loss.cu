@@ -4,9 +4,18 @@
 #include "cuda/pack.cuh"
 
 enum { ROW_LOSS, ROW_CORRECT, ROW_SCORES }; /* scratch: float [rows][ROW_SCORES] */
-enum { METRICS = 3 }; /* loss, correct, samples, as enum metric of host/program/program.h */
 
 #define WHOLE_WARP 0xffffffffu
+
+/* What dlogits are multiplied by. */
+template <class T> static __device__ __forceinline__ float scale_of(const double *)
+{
+    return 1.0f;
+}
+template <> __device__ __forceinline__ float scale_of<half>(const double *metrics)
+{
+    return metrics[CUDA_METRIC_SCALE] > 0.0 ? (float)metrics[CUDA_METRIC_SCALE] : (float)CUDA_SCALE_FIRST;
+}
 
 static __device__ __forceinline__ float warp_sum(float v)
 {
@@ -31,7 +40,7 @@ static __device__ __forceinline__ void warp_largest(float *value, int32_t *place
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
     score_rows(int32_t rows, int32_t classes, float smoothing, const cuda_step *step, const T *logits,
-               const int32_t *labels, float *probabilities, T *dlogits, float *scores)
+               const int32_t *labels, const double *metrics, float *probabilities, T *dlogits, float *scores)
 {
     /* All lanes of a warp have the same row, so they leave together or meet in the shuffles. */
     const int32_t row = (int32_t)(blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32);
@@ -66,7 +75,7 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
             probabilities[(size_t)row * classes + c] = expf(to_float(z[c]) - largest) / total;
     if (!dlogits)
         return;
-    const float share = row < step->valid ? 1.0f / (float)step->valid : 0.0f;
+    const float share = row < step->valid ? scale_of<T>(metrics) / (float)step->valid : 0.0f;
     for (int32_t c = lane; c < padded; c += 32) {
         float gradient = 0.0f;
         if (c < classes && share > 0.0f) {
@@ -102,9 +111,9 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
         }
     }
     if (thread == 0) {
-        metrics[0] += shared[0];
-        metrics[1] += corrects[0];
-        metrics[METRICS - 1] += (double)step->valid;
+        metrics[CUDA_METRIC_LOSS] += shared[0];
+        metrics[CUDA_METRIC_CORRECT] += corrects[0];
+        metrics[CUDA_METRIC_SAMPLES] += (double)step->valid;
     }
 }
 
@@ -120,7 +129,7 @@ static cudaError_t launch_loss(cudaStream_t stream, int32_t rows, int32_t classe
 {
     const unsigned block_rows = LAUNCH_THREADS / 32;
     LAUNCH(score_rows<T>, ((unsigned)rows + block_rows - 1) / block_rows, LAUNCH_THREADS, 0, stream, rows,
-           classes, smoothing, step, logits, labels, probabilities, dlogits, scores);
+           classes, smoothing, step, logits, labels, (const double *)metrics, probabilities, dlogits, scores);
     LAUNCH(add_scores, 1, LAUNCH_THREADS, 2 * LAUNCH_THREADS * sizeof(double), stream, step,
            (const float *)scores, metrics);
     return cudaGetLastError();
@@ -131,9 +140,9 @@ cudaError_t cuda_launch_loss(cudaStream_t stream, enum cuda_type type, int32_t r
                              const int32_t *labels, double *metrics, float *probabilities, void *dlogits,
                              void *scratch)
 {
-    return type == CUDA_BF16
-               ? launch_loss(stream, rows, classes, smoothing, step, (const bf16 *)logits, labels, metrics,
-                             probabilities, (bf16 *)dlogits, (float *)scratch)
-               : launch_loss(stream, rows, classes, smoothing, step, (const float *)logits, labels, metrics,
-                             probabilities, (float *)dlogits, (float *)scratch);
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_loss(stream, rows, classes, smoothing, step, (const T *)logits, labels, metrics,
+                           probabilities, (T *)dlogits, (float *)scratch);
+    });
 }

@@ -3,6 +3,8 @@
 #include "cuda/kernels.h"
 #include "cuda/launch.h"
 
+#include <cfloat>
+
 enum { QUAD = 4 }; /* floats a thread; four threads share a chunk */
 
 struct alignas(16) quad {
@@ -19,6 +21,102 @@ static __device__ __forceinline__ void store_quad(float *array, size_t at, const
     reinterpret_cast<quad *>(array)[at] = q;
 }
 
+/* ---- scaled gradients ---- */
+
+enum { SCALING_SLOTS = 1024 }; /* blocks that look through the gradients */
+
+/* Scratch: the scaling, and behind it a flag a block. */
+struct alignas(16) scaling_scratch {
+    cuda_scaling scaling;
+    int32_t flags[SCALING_SLOTS];
+};
+
+/* Whether any thread's `bad` is set; for thread 0. */
+static __device__ __forceinline__ int any_in_block(int bad, int *shared)
+{
+    const int thread = (int)threadIdx.x;
+    shared[thread] = bad;
+    __syncthreads();
+    for (int other = 1; thread == 0 && other < (int)blockDim.x; other++)
+        bad |= shared[other];
+    return bad;
+}
+
+static __global__ void __launch_bounds__(LAUNCH_THREADS)
+    find_infinite(size_t quads, const uint8_t *chunks, const float *gradient, scaling_scratch *scratch)
+{
+    DYNAMIC_SHARED(int, shared); /* [threads] */
+    int bad = 0;
+    LAUNCH_FOR(size_t, i, quads)
+    {
+        const quad g = load_quad(gradient, i);
+        for (int j = 0; chunks[i / (CUDA_CHUNK / QUAD)] != CUDA_CHUNK_KEPT && j < QUAD; j++)
+            bad |= !(fabsf(g.v[j]) <= FLT_MAX);
+    }
+    bad = any_in_block(bad, shared);
+    /* Fewer blocks may run than there are slots. */
+    for (unsigned slot = blockIdx.x; threadIdx.x == 0 && slot < SCALING_SLOTS; slot += gridDim.x)
+        scratch->flags[slot] = slot == blockIdx.x ? bad : 0;
+}
+
+/* One block. */
+static __global__ void __launch_bounds__(LAUNCH_THREADS)
+    settle_scale(double *metrics, scaling_scratch *scratch)
+{
+    DYNAMIC_SHARED(int, shared); /* [threads] */
+    int bad = 0;
+    for (unsigned slot = threadIdx.x; slot < SCALING_SLOTS; slot += blockDim.x)
+        bad |= scratch->flags[slot];
+    bad = any_in_block(bad, shared);
+    if (threadIdx.x != 0)
+        return;
+    double scale = metrics[CUDA_METRIC_SCALE] > 0.0 ? metrics[CUDA_METRIC_SCALE] : (double)CUDA_SCALE_FIRST;
+    double good = metrics[CUDA_METRIC_GOOD] + 1.0;
+    scratch->scaling.factor = bad ? 0.0f : (float)(1.0 / scale);
+    if (bad) {
+        scale = scale > 1.0 ? 0.5 * scale : 1.0;
+        good = 0.0;
+    } else if (good >= CUDA_SCALE_GROWTH) {
+        scale = scale < CUDA_SCALE_MOST ? 2.0 * scale : scale;
+        good = 0.0;
+    }
+    metrics[CUDA_METRIC_SCALE] = scale;
+    metrics[CUDA_METRIC_GOOD] = good;
+}
+
+size_t cuda_scaling_scratch(void)
+{
+    return sizeof(scaling_scratch);
+}
+
+cudaError_t cuda_launch_scaling(cudaStream_t stream, size_t chunk_count, const uint8_t *chunks,
+                                const float *gradient, double *metrics, void *scratch)
+{
+    const size_t quads = chunk_count * (CUDA_CHUNK / QUAD);
+    const unsigned blocks =
+        launch_blocks(quads) < SCALING_SLOTS ? launch_blocks(quads) : (unsigned)SCALING_SLOTS;
+    LAUNCH(find_infinite, blocks, LAUNCH_THREADS, LAUNCH_THREADS * sizeof(int), stream, quads, chunks,
+           gradient, (scaling_scratch *)scratch);
+    LAUNCH(settle_scale, 1, LAUNCH_THREADS, LAUNCH_THREADS * sizeof(int), stream, metrics,
+           (scaling_scratch *)scratch);
+    return cudaGetLastError();
+}
+
+/* What gradients are multiplied by; 0: nothing is to change. */
+static __device__ __forceinline__ float factor_of(const cuda_scaling *scaling)
+{
+    return scaling ? scaling->factor : 1.0f;
+}
+
+static __device__ __forceinline__ quad scaled(quad q, float factor)
+{
+    for (int j = 0; j < QUAD; j++)
+        q.v[j] *= factor;
+    return q;
+}
+
+/* ---- updates ---- */
+
 /* 1 - rate * decay where the chunk is decayed. */
 static __device__ __forceinline__ float kept_share(uint8_t chunk, float rate, float decay)
 {
@@ -26,17 +124,19 @@ static __device__ __forceinline__ float kept_share(uint8_t chunk, float rate, fl
 }
 
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    update_sgd(optimizer o, const cuda_step *step, size_t quads, const uint8_t *chunks, const float *gradient,
-               float *value, float *velocity)
+    update_sgd(optimizer o, const cuda_step *step, const cuda_scaling *scaling, size_t quads,
+               const uint8_t *chunks, const float *gradient, float *value, float *velocity)
 {
-    const float rate = step->learning_rate;
+    const float rate = step->learning_rate, factor = factor_of(scaling);
+    if (factor == 0.0f)
+        return;
     LAUNCH_FOR(size_t, i, quads)
     {
         const uint8_t chunk = chunks[i / (CUDA_CHUNK / QUAD)];
         if (chunk == CUDA_CHUNK_KEPT)
             continue;
         const float keep = kept_share(chunk, rate, o.decay);
-        const quad g = load_quad(gradient, i);
+        const quad g = scaled(load_quad(gradient, i), factor);
         quad w = load_quad(value, i), v = load_quad(velocity, i);
         for (int j = 0; j < QUAD; j++) {
             v.v[j] = o.momentum * v.v[j] + g.v[j];
@@ -48,18 +148,20 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
 }
 
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    update_adamw(optimizer o, const cuda_step *step, size_t quads, const uint8_t *chunks,
-                 const float *gradient, float *value, float *first, float *second)
+    update_adamw(optimizer o, const cuda_step *step, const cuda_scaling *scaling, size_t quads,
+                 const uint8_t *chunks, const float *gradient, float *value, float *first, float *second)
 {
     const float rate = step->learning_rate, first_scale = step->first_scale,
-                second_scale = step->second_scale;
+                second_scale = step->second_scale, factor = factor_of(scaling);
+    if (factor == 0.0f)
+        return;
     LAUNCH_FOR(size_t, i, quads)
     {
         const uint8_t chunk = chunks[i / (CUDA_CHUNK / QUAD)];
         if (chunk == CUDA_CHUNK_KEPT)
             continue;
         const float keep = kept_share(chunk, rate, o.decay);
-        const quad g = load_quad(gradient, i);
+        const quad g = scaled(load_quad(gradient, i), factor);
         quad w = load_quad(value, i), m = load_quad(first, i), s = load_quad(second, i);
         for (int j = 0; j < QUAD; j++) {
             m.v[j] = o.momentum * m.v[j] + (1.0f - o.momentum) * g.v[j];
@@ -89,15 +191,16 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
 
 cudaError_t cuda_launch_optimizer(cudaStream_t stream, const struct optimizer *optimizer,
                                   const struct cuda_step *step, size_t chunk_count, const uint8_t *chunks,
-                                  const float *gradient, float *value, float *first, float *second)
+                                  const struct cuda_scaling *scaling, const float *gradient, float *value,
+                                  float *first, float *second)
 {
     const size_t quads = chunk_count * (CUDA_CHUNK / QUAD);
     if (optimizer->kind == OPTIMIZER_SGD)
-        LAUNCH(update_sgd, launch_blocks(quads), LAUNCH_THREADS, 0, stream, *optimizer, step, quads, chunks,
-               gradient, value, first);
+        LAUNCH(update_sgd, launch_blocks(quads), LAUNCH_THREADS, 0, stream, *optimizer, step, scaling, quads,
+               chunks, gradient, value, first);
     else
-        LAUNCH(update_adamw, launch_blocks(quads), LAUNCH_THREADS, 0, stream, *optimizer, step, quads, chunks,
-               gradient, value, first, second);
+        LAUNCH(update_adamw, launch_blocks(quads), LAUNCH_THREADS, 0, stream, *optimizer, step, scaling,
+               quads, chunks, gradient, value, first, second);
     return cudaGetLastError();
 }
 

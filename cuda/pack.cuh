@@ -1,5 +1,5 @@
-/* Eight channels side by side: what a thread loads, computes with and stores at once. 16 bytes in bf16, 32 in
- * float32; channels are padded to multiples of eight, so a pack never straddles two pixels. */
+/* Eight channels side by side: what a thread loads, computes with and stores at once. 16 bytes in bf16 and half, 32
+ * in float32; channels are padded to multiples of eight, so a pack never straddles two pixels. */
 #ifndef NASRUN_CUDA_PACK_CUH
 #define NASRUN_CUDA_PACK_CUH
 
@@ -7,8 +7,23 @@
 #include "cuda/launch.h"
 
 #include <cuda_bf16.h>
+#include <cuda_fp16.h>
 
 typedef __nv_bfloat16 bf16;
+
+/* Calls launch(T()) with the C++ type of activations. */
+template <class F> static inline cudaError_t with_type(enum cuda_type type, F launch)
+{
+    switch (type) {
+    case CUDA_BF16:
+        return launch(bf16());
+    case CUDA_HALF:
+        return launch(half());
+    case CUDA_FLOAT:
+        break;
+    }
+    return launch(0.0f);
+}
 
 /* As it lies in memory; the alignment makes loads and stores of 16 bytes. */
 template <class T> struct alignas(16) stored {
@@ -27,6 +42,14 @@ static __device__ __forceinline__ float to_float(float x)
 static __device__ __forceinline__ float to_float(bf16 x)
 {
     return __bfloat162float(x);
+}
+static __device__ __forceinline__ float to_float(half x)
+{
+    return __half2float(x);
+}
+static __device__ __forceinline__ void from_float(float x, half *to)
+{
+    *to = __float2half_rn(x);
 }
 static __device__ __forceinline__ void from_float(float x, float *to)
 {

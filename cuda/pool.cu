@@ -228,8 +228,10 @@ cudaError_t cuda_launch_max_pool(cudaStream_t stream, enum cuda_type type, struc
                                  struct cuda_shape out, struct cuda_window k, const void *x, void *y,
                                  uint8_t *index)
 {
-    return type == CUDA_BF16 ? launch_max_pool(stream, in, out, k, (const bf16 *)x, (bf16 *)y, index)
-                             : launch_max_pool(stream, in, out, k, (const float *)x, (float *)y, index);
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_max_pool(stream, in, out, k, (const T *)x, (T *)y, index);
+    });
 }
 
 template <class T>
@@ -244,9 +246,10 @@ cudaError_t cuda_launch_max_pool_backward(cudaStream_t stream, enum cuda_type ty
                                           struct cuda_shape out, struct cuda_window k, const void *dy,
                                           const uint8_t *index, void *dx)
 {
-    return type == CUDA_BF16
-               ? launch_max_pool_backward(stream, in, out, k, (const bf16 *)dy, index, (bf16 *)dx)
-               : launch_max_pool_backward(stream, in, out, k, (const float *)dy, index, (float *)dx);
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_max_pool_backward(stream, in, out, k, (const T *)dy, index, (T *)dx);
+    });
 }
 
 template <class T>
@@ -260,8 +263,10 @@ static cudaError_t launch_average_pool(cudaStream_t stream, struct cuda_shape in
 cudaError_t cuda_launch_average_pool(cudaStream_t stream, enum cuda_type type, struct cuda_shape in,
                                      struct cuda_shape out, struct cuda_window k, const void *x, void *y)
 {
-    return type == CUDA_BF16 ? launch_average_pool(stream, in, out, k, (const bf16 *)x, (bf16 *)y)
-                             : launch_average_pool(stream, in, out, k, (const float *)x, (float *)y);
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_average_pool(stream, in, out, k, (const T *)x, (T *)y);
+    });
 }
 
 template <class T>
@@ -277,9 +282,10 @@ cudaError_t cuda_launch_average_pool_backward(cudaStream_t stream, enum cuda_typ
                                               struct cuda_shape out, struct cuda_window k, const void *dy,
                                               void *dx)
 {
-    return type == CUDA_BF16
-               ? launch_average_pool_backward(stream, in, out, k, (const bf16 *)dy, (bf16 *)dx)
-               : launch_average_pool_backward(stream, in, out, k, (const float *)dy, (float *)dx);
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_average_pool_backward(stream, in, out, k, (const T *)dy, (T *)dx);
+    });
 }
 
 template <class T>
@@ -295,8 +301,10 @@ static cudaError_t launch_global_pool(cudaStream_t stream, struct cuda_shape s, 
 cudaError_t cuda_launch_global_pool(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
                                     const void *x, void *y)
 {
-    return type == CUDA_BF16 ? launch_global_pool(stream, s, (const bf16 *)x, (bf16 *)y)
-                             : launch_global_pool(stream, s, (const float *)x, (float *)y);
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_global_pool(stream, s, (const T *)x, (T *)y);
+    });
 }
 
 template <class T>
@@ -309,6 +317,8 @@ static cudaError_t launch_global_pool_backward(cudaStream_t stream, struct cuda_
 cudaError_t cuda_launch_global_pool_backward(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
                                              const void *dy, void *dx)
 {
-    return type == CUDA_BF16 ? launch_global_pool_backward(stream, s, (const bf16 *)dy, (bf16 *)dx)
-                             : launch_global_pool_backward(stream, s, (const float *)dy, (float *)dx);
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_global_pool_backward(stream, s, (const T *)dy, (T *)dx);
+    });
 }

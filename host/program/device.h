@@ -27,9 +27,9 @@ struct device_program;
 /* What activations are kept and multiplied in. Weights, statistics and sums are float32 in all of them. Devices that know
  * one precision only (ref: double, cpu: float32) use that, whatever is asked for. */
 enum device_precision {
-    PRECISION_AUTO, /* the fastest that trains without further care: bf16 where the hardware has it, else tf32 */
+    PRECISION_AUTO, /* the fastest that trains without further care: bf16 where the hardware has it, else float32 */
     PRECISION_BF16,
-    PRECISION_FP16, /* the loss is scaled; see cuda/README.md */
+    PRECISION_FP16, /* the loss is scaled; see cuda/kernels.h */
     PRECISION_TF32, /* float32, multiplied with ten bits of mantissa */
     PRECISION_FP32,
 };

@@ -73,11 +73,14 @@ enum tensor_kind {
 };
 
 enum metric {
-    METRIC_LOSS,
+    METRIC_LOSS, /* sums over valid rows since the last reset */
     METRIC_CORRECT,
     METRIC_SAMPLES,
+    METRIC_SUMS, /* how many of them are sums; behind them is what a device with half precision remembers */
+    METRIC_SCALE = METRIC_SUMS, /* what gradients are multiplied by; 0: the device's first choice */
+    METRIC_GOOD,                /* steps since the scale has changed */
     METRIC_COUNT
-}; /* sums over valid rows since the last reset */
+};
 
 enum { PROG_MAX_INPUTS = 8, PROG_MAX_OUTPUTS = 8 };
 

@@ -206,7 +206,7 @@ static enum status end_epoch(struct trainer *trainer, double learning_rate, doub
     state->epoch++;
     state->place = 0;
     for (int32_t k = 0; k < trainer->count; k++)
-        memset(trainer->members[k].metrics, 0, sizeof(trainer->members[k].metrics));
+        memset(trainer->members[k].metrics, 0, METRIC_SUMS * sizeof(trainer->members[k].metrics[0]));
     trainer->epoch_began = state->seconds;
     trainer->epoch_images = 0;
     st = members_set_metrics(trainer, err);

@@ -74,5 +74,15 @@ for source in cuda/*.cu; do
         passed=$((passed + 1))
     fi
 done
+
+# What was built holds code for all of them, and PTX for what comes after. A plug-in for the GPUs of this machine has theirs.
+plugin=${NASRUN_BIN:-bin}/libnasrun_cuda.so
+cuobjdump=$(dirname "$NVCC")/cuobjdump
+if [ -f "$plugin" ] && [ -x "$cuobjdump" ]; then
+    codes=$("$cuobjdump" --list-elf "$plugin" | sed -n 's/.*\.\(sm_[0-9]*\)\..*/\1/p' | sort -u | tr '\n' ' ')
+    ptx=$("$cuobjdump" --list-ptx "$plugin" | sed -n 's/.*\.\(sm_[0-9]*\)\..*/\1/p' | sort -u | tr '\n' ' ')
+    echo "$plugin: code for $codes; PTX for $ptx"
+    if [ -n "$codes" ] && [ -n "$ptx" ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+fi
 echo "$passed passed, $failed failed, 0 skipped"
 [ "$failed" -eq 0 ]

@@ -1,4 +1,5 @@
 #include "tests/gpu/kernel_check.h"
+#include "cuda/half.h"
 #include "tests/gpu/cuda_on_cpu.h"
 
 #include <csetjmp>
@@ -13,7 +14,7 @@ extern "C" {
 
 double kernel_rounding(enum cuda_type type)
 {
-    return type == CUDA_BF16 ? 1.0 / 256.0 : 1.0 / 8388608.0;
+    return type == CUDA_BF16 ? 1.0 / 256.0 : type == CUDA_HALF ? 1.0 / 2048.0 : 1.0 / 8388608.0;
 }
 
 void kernel_sweep(int count, void (*body)(const kernel_run &run))
@@ -22,7 +23,7 @@ void kernel_sweep(int count, void (*body)(const kernel_run &run))
     static const int blocks[] = {1, 2, 8192, 3, 5};
     enum { SETTINGS = 999 };
     for (int index = 0; index < count; index++) {
-        for (int type = 0; type < 2; type++) {
+        for (int type = 0; type < 3; type++) {
             const random4 drawn = random_draw((uint64_t)index, RANDOM_TEST, (uint64_t)type, SETTINGS);
             const kernel_run run = {index, (enum cuda_type)type, threads[random_below(drawn.v[0], 6)],
                                     blocks[random_below(drawn.v[1], 5)], (int)(drawn.v[2] & 1)};
@@ -106,10 +107,8 @@ double activation::at(size_t place) const
 {
     if (type == CUDA_FLOAT)
         return (double)static_cast<const float *>(data)[place];
-    const uint32_t bits = (uint32_t) static_cast<const uint16_t *>(data)[place] << 16;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return (double)value;
+    const uint16_t bits = static_cast<const uint16_t *>(data)[place];
+    return (double)(type == CUDA_BF16 ? half_from_bf16(bits) : half_from_fp16(bits));
 }
 
 void activation::set(size_t place, double value)
@@ -118,11 +117,8 @@ void activation::set(size_t place, double value)
         static_cast<float *>(data)[place] = (float)value;
         return;
     }
-    const float rounded = (float)value;
-    uint32_t bits;
-    memcpy(&bits, &rounded, sizeof bits);
-    bits += 0x7FFFu + (bits >> 16 & 1); /* to nearest, of two the even; no NaN comes here */
-    static_cast<uint16_t *>(data)[place] = (uint16_t)(bits >> 16);
+    static_cast<uint16_t *>(data)[place] =
+        type == CUDA_BF16 ? half_to_bf16((float)value) : half_to_fp16((float)value);
 }
 
 activation &activation::random(const kernel_run &run, uint32_t stream, double centre, double width)
@@ -173,12 +169,15 @@ cuda_step kernel_step(const kernel_run &run)
 void kernel_close(const kernel_run &run, double found, double expected, double tolerance, const char *what,
                   size_t place)
 {
+    /* Near zero half precision has multiples of 2^-24 only; what is to be exact stays so. */
+    if (run.type == CUDA_HALF && tolerance > 0.0)
+        tolerance += 1.0 / 33554432.0;
     if (std::fabs(found - expected) <= tolerance)
         return;
     fail_msg(
         "%s: case %d, %s, %d threads, %d blocks, reverse %d: place %zu is %.9g, expected %.9g within %.3g",
-        what, run.index, run.type == CUDA_BF16 ? "bf16" : "float", run.threads, run.blocks, run.reverse,
-        place, found, expected, tolerance);
+        what, run.index, cuda_type_name(run.type), run.threads, run.blocks, run.reverse, place, found,
+        expected, tolerance);
 }
 
 void kernel_launched(const kernel_run &run, cudaError_t status, const char *what)

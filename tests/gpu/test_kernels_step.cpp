@@ -125,7 +125,7 @@ static void check_loss(const kernel_run &run)
     const bool probable = run.index % 3 != 1, trained = run.index % 3 != 2;
     const double smoothing = (double)(run.index % 2 ? 0.1f : 0.0f);
     activation logits(run.type, cuda_shape{rows, classes, 1, 1}), dlogits(run.type, logits.shape);
-    device_memory labels((size_t)rows * 4), metrics(3 * sizeof(double)), scratch(cuda_loss_scratch(rows));
+    device_memory labels((size_t)rows * 4), metrics(5 * sizeof(double)), scratch(cuda_loss_scratch(rows));
     vector probabilities((size_t)rows * (size_t)classes);
     int32_t *label = static_cast<int32_t *>(labels.data);
     double *sums = static_cast<double *>(metrics.data);
@@ -140,6 +140,11 @@ static void check_loss(const kernel_run &run)
     step_memory place(step);
     double loss = 100.0, correct = 20.0, size = 0.0;
     sums[0] = loss, sums[1] = correct, sums[2] = 30.0;
+    sums[CUDA_METRIC_SCALE] = run.index % 6 == 5 ? 0.0 : (double)(1 << run.index % 6);
+    sums[CUDA_METRIC_GOOD] = 0.0;
+    const double scale = run.type != CUDA_HALF ? 1.0
+                         : run.index % 6 == 5  ? (double)CUDA_SCALE_FIRST
+                                               : sums[CUDA_METRIC_SCALE];
     kernel_launched(run,
                     cuda_launch_loss(NULL, run.type, rows, classes, (float)smoothing, place.get(),
                                      logits.data, label, sums, probable ? probabilities.floats() : NULL,
@@ -155,7 +160,7 @@ static void check_loss(const kernel_run &run)
         for (int32_t c = 0; c < classes; c++) {
             const double p = std::exp(logits.at(r, c, 0, 0) - e.normaliser);
             const double target = (c == label[r] ? 1.0 - smoothing : 0.0) + smoothing / classes;
-            const double gradient = r < step.valid ? (p - target) / step.valid : 0.0;
+            const double gradient = r < step.valid ? scale * (p - target) / step.valid : 0.0;
             /* The exponential's argument, up to 120, is rounded before it is taken. */
             const double p_error = p * 128.0 * FLOAT + FLOAT;
             if (probable)
@@ -163,7 +168,7 @@ static void check_loss(const kernel_run &run)
                              "probability", (size_t)(r * classes + c));
             if (trained)
                 kernel_close(run, dlogits.at(r, c, 0, 0), gradient,
-                             r < step.valid ? 2.0 * p_error / step.valid +
+                             r < step.valid ? 2.0 * scale * p_error / step.valid +
                                                   kernel_rounding(run.type) * std::fabs(gradient)
                                             : 0.0,
                              "dlogits", dlogits.place(r, c, 0, 0));
@@ -209,17 +214,46 @@ static void check_optimizer(const kernel_run &run)
     std::vector<double> w(value.floats(), value.floats() + total), m(first.floats(), first.floats() + total);
     std::vector<double> s(second.floats(), second.floats() + total),
         a(average.floats(), average.floats() + total);
+    /* In half precision gradients come scaled; in every fifth run one of a trained weight, or of a kept one, is infinite. */
+    device_memory scaling(cuda_scaling_scratch()), metrics(5 * sizeof(double));
+    double *sums = static_cast<double *>(metrics.data);
+    const bool scaled = run.type == CUDA_HALF;
+    const double scale = run.index % 3 ? 1024.0 : (double)CUDA_SCALE_FIRST;
+    size_t spoilt = (size_t)kernel_below(run, SETTINGS, 201, (int32_t)total);
+    const bool spoils = scaled && run.index % 5 == 4 && kind[spoilt / CUDA_CHUNK] != CUDA_CHUNK_KEPT;
+    sums[CUDA_METRIC_SCALE] = run.index % 3 ? scale : 0.0;
+    sums[CUDA_METRIC_GOOD] = run.index % 2 ? CUDA_SCALE_GROWTH - 1 : 7;
+    if (scaled) {
+        const std::vector<float> plain(gradient.floats(), gradient.floats() + total);
+        for (size_t i = 0; i < total; i++)
+            gradient.floats()[i] *= (float)scale;
+        if (run.index % 5 == 4)
+            gradient.floats()[spoilt] = run.index % 2 ? INFINITY : NAN;
+        kernel_launched(run, cuda_launch_scaling(NULL, chunks, kind, gradient.floats(), sums, scaling.data),
+                        "scaling");
+        const bool grows = run.index % 2 == 1;
+        kernel_close(run, sums[CUDA_METRIC_SCALE],
+                     spoils  ? scale / 2
+                     : grows ? 2 * scale
+                             : scale,
+                     0.0, "scale", 0);
+        kernel_close(run, sums[CUDA_METRIC_GOOD], spoils || grows ? 0.0 : 8.0, 0.0, "good steps", 0);
+        for (size_t i = 0; i < total; i++)
+            gradient.floats()[i] = plain[i] * (float)scale; /* as it is read below */
+    }
     kernel_launched(run,
-                    cuda_launch_optimizer(NULL, &o, place.get(), chunks, kind, gradient.floats(),
-                                          value.floats(), first.floats(), sgd ? NULL : second.floats()),
+                    cuda_launch_optimizer(NULL, &o, place.get(), chunks, kind,
+                                          scaled ? static_cast<cuda_scaling *>(scaling.data) : NULL,
+                                          gradient.floats(), value.floats(), first.floats(),
+                                          sgd ? NULL : second.floats()),
                     "optimizer");
     kernel_launched(run,
                     cuda_launch_weight_average(NULL, place.get(), chunks, value.floats(), average.floats()),
                     "weight average");
     const double rate = (double)step.learning_rate;
     for (size_t i = 0; i < total; i++) {
-        const uint8_t k = kind[i / CUDA_CHUNK];
-        const double g = (double)gradient[i],
+        const uint8_t k = spoils ? (uint8_t)CUDA_CHUNK_KEPT : kind[i / CUDA_CHUNK];
+        const double g = (double)gradient[i] / (scaled ? scale : 1.0),
                      keep = k == CUDA_CHUNK_DECAYED ? 1.0 - rate * (double)o.decay : 1.0;
         double change = 0.0;
         if (k != CUDA_CHUNK_KEPT && sgd) {

@@ -105,6 +105,38 @@ static void test_starts_have_plans(void **state)
     plan_shapes_free(&shapes);
 }
 
+/* train.precision: half everywhere, T4 too; TF32 where there is bf16. On tensor cores, that is what they are for;
+ * for a few shapes cuDNN has no such plan in TF32. */
+static void test_other_precisions_have_plans(void **state)
+{
+    struct plan_shapes shapes = {0};
+    (void)state;
+    plan_shapes_add_starts(&shapes, (struct shape){0, 3, 32, 32}, 10, 0, BATCH);
+    for (int32_t p = 0; p < PLAN_PROFILES; p++) {
+        for (int half = 0; half < 2; half++) {
+            struct conv_options options = plan_options(half ? CUDA_HALF : CUDA_FLOAT);
+            int32_t tensor_core = 0, wide = 0;
+            if (!half && plan_profiles[p].type != CUDA_BF16)
+                continue;
+            options.tensor_float = !half;
+            struct conv_planner *planner = plan_open(&plan_profiles[p], &options);
+            for (int32_t i = 0; i < shapes.count; i++) {
+                const struct plan_shape *shape = &shapes.list[i];
+                size_t workspace;
+                const bool used = plan_make(planner, shape->kind, &shape->geometry, &workspace).tensor_core;
+                assert_true(workspace <= CONV_WORKSPACE_LIMIT);
+                tensor_core += used && shape->geometry.depth > 1;
+                wide += shape->geometry.depth > 1;
+            }
+            print_message("%-5s %s: %d operations planned, %d of %d on tensor cores\n", plan_profiles[p].name,
+                          half ? "fp16" : "tf32", shapes.count, tensor_core, wide);
+            assert_true(half ? tensor_core == wide : tensor_core * 20 >= wide * 19);
+            conv_planner_close(planner);
+        }
+    }
+    plan_shapes_free(&shapes);
+}
+
 static void test_grown_graphs_have_plans(void **state)
 {
     (void)state;
@@ -267,6 +299,7 @@ int main(void)
         cmocka_unit_test(test_depthwise_has_plans),
         cmocka_unit_test(test_odd_graphs_have_plans),
         cmocka_unit_test(test_starts_have_plans),
+        cmocka_unit_test(test_other_precisions_have_plans),
         cmocka_unit_test(test_grown_graphs_have_plans),
     };
     return cmocka_run_group_tests(tests, plan_load_driver, NULL);

@@ -255,6 +255,8 @@ static void compare_tensor(struct pair *pair, int32_t output, int32_t tensor, co
     bool stored = pair->ref.program.tensors[tensor].kind == TENSOR_ACTIVATION;
     for (size_t i = 0; i < count; i++) {
         double within = bounds != NULL ? product_tolerance(pair, (double)bounds[i]) : tolerance;
+        if (stored || bounds != NULL)
+            within += pair->kind->least;
         if (stored)
             within += pair->kind->rounding * (fabs((double)expected[i]) + within);
         demand_close(pair, what, i, (double)found[i], (double)expected[i], within);

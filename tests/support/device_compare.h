@@ -28,6 +28,7 @@ struct device_case {
 struct device_under_test {
     const struct device_ops *ops;
     double rounding; /* of a stored activation or kernel, relative: 0 for float, 2^-8 for bf16 */
+    double least;    /* of one near zero: half a unit, 2^-25 for half precision, nothing for the others */
     /* Makes what the operation has to write NaN, and all scratch. */
     void (*poison)(struct device_session *session, int32_t op);
     /* Fails the test unless lanes beyond the channels of an activation or vector are zeros. */

@@ -5,6 +5,7 @@
  * Results are sums of products in float, rounded once to the type. The workspace is filled with NaN before
  * each run. */
 #include "cuda/conv.h"
+#include "cuda/half.h"
 #include "host/base/file.h"
 #include "tests/gpu/emu/emu_queue.h"
 
@@ -163,25 +164,18 @@ struct run {
 
 static float load(enum cuda_type type, const void *stored, size_t place)
 {
-    uint32_t wide;
-    float value;
     if (type == CUDA_FLOAT)
         return ((const float *)stored)[place];
-    wide = (uint32_t)((const uint16_t *)stored)[place] << 16;
-    memcpy(&value, &wide, sizeof value);
-    return value;
+    const uint16_t bits = ((const uint16_t *)stored)[place];
+    return type == CUDA_BF16 ? half_from_bf16(bits) : half_from_fp16(bits);
 }
 
 static void store(enum cuda_type type, void *stored, size_t place, float value)
 {
-    uint32_t wide;
-    if (type == CUDA_FLOAT) {
+    if (type == CUDA_FLOAT)
         ((float *)stored)[place] = value;
-        return;
-    }
-    memcpy(&wide, &value, sizeof wide);
-    bool nan = (wide & 0x7fffffffu) > 0x7f800000u;
-    ((uint16_t *)stored)[place] = nan ? 0x7fc0 : (uint16_t)((wide + 0x7fff + (wide >> 16 & 1)) >> 16);
+    else
+        ((uint16_t *)stored)[place] = type == CUDA_BF16 ? half_to_bf16(value) : half_to_fp16(value);
 }
 
 /* Elements of the three tensors. */
