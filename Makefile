@@ -23,7 +23,7 @@ TEST_COMMON := $(wildcard tests/support/*.c)
 TESTS := $(filter-out tests/gpu/%,$(wildcard tests/*/test_*.c))
 TEST_SCRIPTS := $(sort $(wildcard tests/scripts/*.sh))
 TEST_PROGRAMS := $(TESTS:tests/%.c=$(BUILD)/tests/%)
-BENCH_OBJECTS := $(patsubst %,$(BUILD)/tests/bench/%.o,bench_train fma_peak)
+BENCH_OBJECTS := $(patsubst %,$(BUILD)/tests/bench/%.o,bench_train fma_peak paper)
 TEST_HELPERS := $(BUILD)/tests/run/make_data
 
 # The GPU's plug-in is made where nvcc and cuDNN are; the program does without it. For the GPUs that are here, or for all;
@@ -44,7 +44,7 @@ GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
 
-.PHONY: all no-plugin help deps demo test test-programs asan tsan bench roofline loss-curves install format format-check clean
+.PHONY: all no-plugin help deps demo test test-programs test-gpu asan tsan bench bench-gpu roofline loss-curves install format format-check clean
 all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(or $(PLUGIN),no-plugin)
 
 no-plugin:
@@ -57,6 +57,8 @@ help:
 	@echo 'make deps         installs what is missing (as root; otherwise prints the one command to run)'
 	@echo 'make asan, tsan   the tests under AddressSanitizer and UBSan, under ThreadSanitizer'
 	@echo 'make bench        training speed, beside PyTorch where it is installed'
+	@echo 'make test-gpu     the tests of the GPU plug-in on the GPUs of this machine'
+	@echo 'make bench-gpu    training speed of a GPU beside PyTorch, eager and compiled, and each operation beside its roofline'
 	@echo 'make loss-curves CIFAR10=DIR   the same training on reference, CPU and emulated GPU, as a picture (needs nvcc, cuDNN)'
 	@echo 'make roofline     what a training step costs a GPU, on paper'
 	@echo 'make install PREFIX=/usr/local'
@@ -73,9 +75,13 @@ demo:
 test:
 	@tools/deps.sh build demo test
 	@$(MAKE) --no-print-directory -j$(JOBS) all test-programs
-	@NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh $(TEST_PROGRAMS) $(filter-out %.so.1 %.so,$(GPU_TESTS)) $(TEST_SCRIPTS)
+	@NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh $(TEST_PROGRAMS) $(filter-out %.so.1 %.so %/test_hardware,$(GPU_TESTS)) $(TEST_SCRIPTS)
 
 test-programs: $(TEST_PROGRAMS) $(TEST_HELPERS) $(GPU_TESTS)
+
+# On the hardware: what `make test` shows on an emulated GPU.
+test-gpu: all test-programs
+	@NASRUN_GPU=$(abspath $(BIN)/nasrun) NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh tests/gpu/hardware.sh tests/gpu/whole_job.sh
 
 # Sanitizers: the same test programs, built apart. ThreadSanitizer knows OpenMP's synchronisation only through Archer, which
 # comes with LLVM's runtime: hence clang, whose runtime serves oneDNN's loops too.
@@ -95,6 +101,13 @@ bench:
 	@tools/deps.sh build
 	@$(MAKE) --no-print-directory $(BUILD)/tests/bench/bench_train
 	@tests/bench/bench.sh $(BUILD)/tests/bench/bench_train
+
+# GPU=1 make bench-gpu: another GPU than the first.
+bench-gpu: all $(BUILD)/tests/bench/bench_train
+	@for batch in 128 512; do \
+		GPU=$${GPU:-0} PLUGIN=$(BIN)/libnasrun_cuda.so BATCH=$$batch NETS='lean resnet' tests/bench/bench.sh $(BUILD)/tests/bench/bench_train || exit; \
+	done
+	@$(BUILD)/tests/bench/bench_train --gpu $${GPU:-0} --plugin $(BIN)/libnasrun_cuda.so --batch 512 --operations lean resnet
 
 # What a training step costs a GPU, on paper. ROOFLINE='--gpu a100 --batch 128 densenet'
 roofline: $(BUILD)/tests/bench/roofline
@@ -137,7 +150,7 @@ $(BUILD)/tests/bench/bench_train: $(BENCH_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
 
-$(BUILD)/tests/bench/roofline: $(BUILD)/tests/bench/roofline.o $(LIBRARY)
+$(BUILD)/tests/bench/roofline: $(BUILD)/tests/bench/roofline.o $(BUILD)/tests/bench/paper.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
 

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Training speed beside PyTorch's, in one run: bench.sh BENCH_TRAIN. Both take turns (A, B, A, B ...), so that what
-# slows the machine for a while slows both. Settings: ROUNDS, SECONDS_EACH, THREADS, BATCH, NETS, PYTHON.
+# Training speed beside PyTorch's, in one run: bench.sh BENCH_TRAIN. They take turns (A, B, A, B ...), so that what
+# slows the machine for a while slows all. Settings: ROUNDS, SECONDS_EACH, THREADS, BATCH, NETS, PYTHON; GPU (its number) and
+# PLUGIN (libnasrun_cuda.so) for a GPU's speed.
 set -eu
 bench=${1:?usage: bench.sh BENCH_TRAIN}
 here=$(dirname "$0")
@@ -8,20 +9,28 @@ rounds=${ROUNDS:-3} seconds=${SECONDS_EACH:-4} threads=${THREADS:-$(nproc)} batc
 nets=${NETS:-cnn cnn:28 lean resnet}
 results=$(mktemp)
 trap 'rm -f "$results"' EXIT
+if [ -n "${GPU:-}" ]; then
+    device=cuda:$GPU modes="eager compile"
+    set -- --gpu "$GPU" --plugin "${PLUGIN:?the plug-in of the GPU}"
+    precision="in bf16 by autocast, "
+else
+    device=cpu modes=eager precision=""
+    set --
+fi
 
 peer=""
 for python in ${PYTHON:-python3 /usr/bin/python3}; do
-    if about=$("$python" "$here/torch_train.py" --check 2>/dev/null); then
+    if about=$("$python" "$here/torch_train.py" --check "$device" 2>/dev/null); then
         peer=$python
         break
     fi
 done
 
-"$bench" --machine --threads "$threads"
+"$bench" "$@" --machine --threads "$threads"
 echo "Batch $batch, threads: $threads, rounds: $rounds of $seconds s a network and side, in turns."
 echo "A step of nasrun: gathering and augmenting the batch, forward, loss, backward, SGD, weight average."
 if [ -n "$peer" ]; then
-    echo "A step of PyTorch: forward, loss, backward, SGD; the better of its two memory formats. $about."
+    echo "A step of PyTorch: forward, loss, backward, SGD, ${precision}the better of its two memory formats. $about."
 else
     echo "*** NO PYTORCH HERE: nothing to compare with. apt-get install python3-torch, or pip install torch. ***"
 fi
@@ -29,16 +38,18 @@ fi
 for round in $(seq "$rounds"); do
     for net in $nets; do
         [ -t 2 ] && printf '\rround %s of %s: %-8s' "$round" "$rounds" "$net" >&2
-        "$bench" --seconds "$seconds" --threads "$threads" --batch "$batch" --plain "$net" |
+        "$bench" "$@" --seconds "$seconds" --threads "$threads" --batch "$batch" --plain "$net" |
             sed "s/^/nasrun $net /" >>"$results"
-        [ -z "$peer" ] || "$peer" "$here/torch_train.py" "$threads" "$batch" "$seconds" "$net" |
-            sed "s/^/torch $net /" >>"$results"
+        for mode in ${peer:+$modes}; do
+            "$peer" "$here/torch_train.py" "$device" "$mode" "$threads" "$batch" "$seconds" "$net" |
+                sed "s/^/$mode $net /" >>"$results"
+        done
     done
 done
 [ -t 2 ] && printf '\r%40s\r' '' >&2
 
-# Best of all rounds; of the medians the middle one, the upper of two.
-awk -v nets="$nets" -v peer="$peer" '
+# Best of all rounds; of the medians the middle one, the upper of two. A line a network and way of PyTorch.
+awk -v nets="$nets" -v peer="$peer" -v modes="$modes" '
 function middle(text,    n, v, i, j, t) {
     n = split(text, v, " ")
     for (i = 2; i <= n; i++)
@@ -54,18 +65,20 @@ function middle(text,    n, v, i, j, t) {
 }
 END {
     printf "%-22s %21s %12s", "images a second", "nasrun", ""
-    if (peer) printf " %21s %7s %16s", "PyTorch", "", "ratio"
-    printf "\n%-22s %10s %10s %12s", "", "best", "median", "of FMA peak*"
-    if (peer) printf " %10s %10s %7s %8s %7s", "best", "median", "format", "best", "median"
+    if (peer) printf " %21s %13s %16s", "PyTorch", "", "ratio"
+    printf "\n%-22s %10s %10s %12s", "", "best", "median", "of the peak*"
+    if (peer) printf " %10s %10s %13s %8s %7s", "best", "median", "way", "best", "median"
     printf "\n"
     count = split(nets, list, " ")
-    for (i = 1; i <= count; i++) {
-        us = "nasrun " list[i]; them = "torch " list[i]
-        split(list[i], part, ":")
-        printf "%-8s %-13s %10.1f %10.1f %12s", part[1], part[2] == "28" ? "28 x 28 x 1" : "32 x 32 x 3", best[us], middle(medians[us]), (peak > 0 ? sprintf("%.0f%%", 100 * note[us] / peak) : "-")
-        if (them in best)
-            printf " %10.1f %10.1f %7s %8.2f %7.2f", best[them], middle(medians[them]), note[them], best[us] / best[them], middle(medians[us]) / middle(medians[them])
-        printf "\n"
-    }
-    if (peak > 0) printf "* fused multiply-adds without memory, the best of all rounds: %.0f GFLOP/s\n", peak
+    ways = split(modes, mode, " ")
+    for (i = 1; i <= count; i++)
+        for (m = 1; m <= (peer ? ways : 1); m++) {
+            us = "nasrun " list[i]; them = mode[m] " " list[i]
+            split(list[i], part, ":")
+            printf "%-8s %-13s %10.1f %10.1f %12s", part[1], part[2] == "28" ? "28 x 28 x 1" : "32 x 32 x 3", best[us], middle(medians[us]), (peak > 0 ? sprintf("%.0f%%", 100 * note[us] / peak) : "-")
+            if (them in best)
+                printf " %10.1f %10.1f %13s %8.2f %7.2f", best[them], middle(medians[them]), mode[m] " " note[them], best[us] / best[them], middle(medians[us]) / middle(medians[them])
+            printf "\n"
+        }
+    if (peak > 0) printf "* multiply-adds without memory, %.0f GFLOP/s\n", peak
 }' "$results"

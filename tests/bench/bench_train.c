@@ -1,7 +1,9 @@
-/* How many images a second the CPU trains the starting architectures with:
+/* How many images a second the CPU, or a GPU, trains the starting architectures with:
  *
- *     bench_train [--seconds S] [--threads N] [--batch B] [--plain | --machine] [NET ...]
+ *     bench_train [--gpu N --plugin FILE] [--seconds S] [--threads N] [--batch B] [--plain | --machine | --operations] [NET ...]
  *
+ * --gpu takes that GPU through the plug-in FILE. --operations prints what each operation takes by itself, on a GPU beside the
+ * time on paper (paper.h).
  * --plain prints a line "NET BEST MEDIAN SHARE" a network, for bench.sh; --machine says what the machine can
  * do and measures nothing else.
  *
@@ -14,22 +16,28 @@
 #include "host/net/start.h"
 #include "host/program/device.h"
 #include "host/program/lower.h"
+#include "host/run/plugin.h"
 #include "tests/bench/fma_peak.h"
+#include "tests/bench/paper.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { IMAGES = 512, CLASSES = 10, MAX_STEPS = 4096, LEAST_STEPS = 3 };
+enum { IMAGES = 512, CLASSES = 10, MAX_STEPS = 4096, LEAST_STEPS = 3, GPU_STEPS = 20 };
 
 struct bench {
+    const struct device_ops *ops;
+    struct plugin plugin;
     struct device *device;
     struct device_info info;
     int32_t batch;
     double seconds;
     double peak;     /* operations a second; 0: unknown */
     const char *set; /* instructions that the peak was measured with */
-    bool plain;
+    bool plain, operations;
+    int32_t
+        together; /* steps timed as one: a GPU's are only queued, and waiting for each would be part of it */
     double times[MAX_STEPS];
 };
 
@@ -61,7 +69,7 @@ static enum status upload_noise(struct bench *bench, struct shape image, struct 
                                 labels,
                                 {0.5f, 0.5f, 0.5f, 0.5f},
                                 {0.25f, 0.25f, 0.25f, 0.25f}};
-    enum status st = cpu_device_ops.dataset_upload(bench->device, &view, dataset, err);
+    enum status st = bench->ops->dataset_upload(bench->device, &view, dataset, err);
     free(pixels);
     return st;
 }
@@ -74,9 +82,9 @@ static enum status upload_weights(struct bench *bench, const struct graph *graph
     if (values == NULL)
         return error_memory(err, "weights", program->weights.total * sizeof *values);
     weight_initialise(&program->weights, graph, 1, values);
-    enum status st = cpu_device_ops.weights_new(bench->device, &program->weights, weights, err);
+    enum status st = bench->ops->weights_new(bench->device, &program->weights, weights, err);
     if (st == ST_OK)
-        st = cpu_device_ops.weights_upload(bench->device, *weights, SLOT_VALUE, values, err);
+        st = bench->ops->weights_upload(bench->device, *weights, SLOT_VALUE, values, err);
     free(values);
     return st;
 }
@@ -86,20 +94,66 @@ static enum status time_steps(struct bench *bench, struct device_program *prepar
                               struct error *err)
 {
     struct step step = {.seed = 1, .valid = bench->batch, .learning_rate = 1e-3f, .average_decay = 0.9f};
-    double start = clock_seconds();
+    double start = clock_seconds(), metrics[METRIC_COUNT];
     *count = -1; /* the first step warms up and is not counted */
     while (*count < LEAST_STEPS || (*count < MAX_STEPS && clock_seconds() - start < bench->seconds)) {
         double before = clock_seconds();
-        enum status st = cpu_device_ops.program_run(bench->device, prepared, &step, err);
+        enum status st = ST_OK;
+        for (int32_t k = 0; st == ST_OK && k < bench->together; k++) {
+            st = bench->ops->program_run(bench->device, prepared, &step, err);
+            step.number++;
+            step.first = (step.first + (uint32_t)bench->batch) % (uint32_t)(IMAGES - bench->batch + 1);
+        }
+        if (st == ST_OK)
+            st = bench->ops->program_metrics(bench->device, prepared, metrics, err);
         if (st != ST_OK)
             return st;
         if (*count >= 0)
-            bench->times[*count] = clock_seconds() - before;
+            bench->times[*count] = (clock_seconds() - before) / bench->together;
         (*count)++;
-        step.number++;
-        step.first = (step.first + (uint32_t)bench->batch) % (uint32_t)(IMAGES - bench->batch + 1);
     }
     return ST_OK;
+}
+
+/* Every operation alone, `together` times in a row. Sums of kinds. */
+static enum status time_operations(struct bench *bench, const struct program *program,
+                                   struct device_program *prepared, struct error *err)
+{
+    const struct gpu *gpu = paper_gpu(bench->info.name);
+    const struct step step = {
+        .seed = 1, .valid = bench->batch, .learning_rate = 1e-3f, .average_decay = 0.9f};
+    double seconds[PROG_OP_KIND_COUNT] = {0}, paper[PROG_OP_KIND_COUNT] = {0}, metrics[METRIC_COUNT];
+    int32_t counts[PROG_OP_KIND_COUNT] = {0};
+    enum status st = ST_OK;
+    for (int32_t at = 0; st == ST_OK && at < program->op_count; at++) {
+        const enum prog_op_kind kind = program->ops[at].kind;
+        double began = 0.0;
+        for (int32_t k = -1; st == ST_OK && k < bench->together; k++) { /* the first warms up */
+            if (k == 0)
+                st = bench->ops->program_metrics(bench->device, prepared, metrics, err);
+            began = k == 0 ? clock_seconds() : began;
+            if (st == ST_OK)
+                st = bench->ops->program_run_op(bench->device, prepared, at, &step, err);
+        }
+        if (st == ST_OK)
+            st = bench->ops->program_metrics(bench->device, prepared, metrics, err);
+        seconds[kind] += (clock_seconds() - began) / bench->together;
+        if (gpu != NULL) {
+            const struct work work = paper_work(gpu, program, &program->ops[at]);
+            paper[kind] += paper_seconds(gpu, &work);
+        }
+        counts[kind]++;
+    }
+    printf("%-32s %6s %10s %10s\n", "operation", "times", "us", "on paper");
+    for (int kind = 0; st == ST_OK && kind < PROG_OP_KIND_COUNT; kind++)
+        if (counts[kind] > 0) {
+            char text[16] = "-"; /* a device whose data sheet is not known */
+            if (gpu != NULL)
+                snprintf(text, sizeof text, "%.1f", 1e6 * paper[kind]);
+            printf("%-32s %6d %10.1f %10s\n", prog_op_name((enum prog_op_kind)kind), (int)counts[kind],
+                   1e6 * seconds[kind], text);
+        }
+    return st;
 }
 
 static enum status bench_net(struct bench *bench, const char *name, struct shape image, struct error *err)
@@ -127,7 +181,7 @@ static enum status bench_net(struct bench *bench, const char *name, struct shape
         st = upload_weights(bench, &graph, &program, &weights, err);
     double before = clock_seconds();
     if (st == ST_OK)
-        st = cpu_device_ops.program_prepare(bench->device, &program, &prepared, err);
+        st = bench->ops->program_prepare(bench->device, &program, &prepared, err);
     double preparation = clock_seconds() - before;
     if (st != ST_OK)
         goto out;
@@ -138,7 +192,7 @@ static enum status bench_net(struct bench *bench, const char *name, struct shape
                                      .shuffled = 1,
                                      .augment = {.translate = 2, .flip = 1},
                                      .optimizer = {OPTIMIZER_SGD, 0.9f, 0.0f, 5e-4f}};
-    st = cpu_device_ops.program_bind(bench->device, prepared, &binding, err);
+    st = bench->ops->program_bind(bench->device, prepared, &binding, err);
     if (st == ST_OK)
         st = time_steps(bench, prepared, &count, err);
     if (st != ST_OK)
@@ -155,12 +209,14 @@ static enum status bench_net(struct bench *bench, const char *name, struct shape
     else
         printf("%-10s %3d x %3d x %d %8.1f %10.1f %10.1f %9s %9.0f %9.1f\n", name, (int)image.h, (int)image.w,
                (int)image.c, cost.train_flops * 1e-6, best, median, share, preparation * 1e3,
-               (double)cpu_device_ops.program_bytes(prepared) / (1 << 20));
+               (double)bench->ops->program_bytes(prepared) / (1 << 20));
+    if (bench->operations)
+        st = time_operations(bench, &program, prepared, err);
     fflush(stdout);
 out:
-    cpu_device_ops.program_free(bench->device, prepared);
-    cpu_device_ops.weights_free(bench->device, weights);
-    cpu_device_ops.dataset_free(bench->device, dataset);
+    bench->ops->program_free(bench->device, prepared);
+    bench->ops->weights_free(bench->device, weights);
+    bench->ops->dataset_free(bench->device, dataset);
     program_free(&program);
     graph_free(&graph);
     return st;
@@ -183,20 +239,23 @@ static enum status bench_named(struct bench *bench, const char *text, struct err
 
 static void print_machine(const struct bench *bench)
 {
-    printf("%s, %s: fused multiply-add peak %.1f GFLOP/s, convolution %.1f GFLOP/s, memory %.1f GB/s\n",
-           bench->info.name, bench->set, bench->peak * 1e-9, bench->info.flops * 1e-9,
-           bench->info.bytes * 1e-9);
+    printf("%s, %s: peak %.1f GFLOP/s, convolution %.1f GFLOP/s, memory %.1f GB/s\n", bench->info.name,
+           bench->set, bench->peak * 1e-9, bench->info.flops * 1e-9, bench->info.bytes * 1e-9);
 }
 
 /* False for a wrong command line. *first is the index of the first network. */
-static bool parse(int argc, char **argv, struct bench *bench, struct device_options *options, bool *machine,
-                  int *first)
+static bool parse(int argc, char **argv, struct bench *bench, struct device_options *options,
+                  const char **plugin, bool *machine, int *first)
 {
     int at = 1;
     for (; at < argc && strncmp(argv[at], "--", 2) == 0; at++) {
         const char *value = at + 1 < argc ? argv[at + 1] : NULL;
         if (strcmp(argv[at], "--plain") == 0) {
             bench->plain = true;
+            continue;
+        }
+        if (strcmp(argv[at], "--operations") == 0) {
+            bench->operations = true;
             continue;
         }
         if (strcmp(argv[at], "--machine") == 0) {
@@ -209,6 +268,10 @@ static bool parse(int argc, char **argv, struct bench *bench, struct device_opti
             bench->seconds = atof(value);
         else if (strcmp(argv[at], "--threads") == 0)
             options->threads = atoi(value);
+        else if (strcmp(argv[at], "--gpu") == 0)
+            options->index = atoi(value);
+        else if (strcmp(argv[at], "--plugin") == 0)
+            *plugin = value;
         else if (strcmp(argv[at], "--batch") == 0)
             bench->batch = atoi(value);
         else
@@ -222,22 +285,34 @@ static bool parse(int argc, char **argv, struct bench *bench, struct device_opti
 int main(int argc, char **argv)
 {
     static const char *const all[] = {"cnn", "cnn:28", "lean", "resnet"};
-    static struct bench bench = {.batch = 128, .seconds = 5.0};
-    struct device_options options = {0, 0};
+    static struct bench bench = {.ops = &cpu_device_ops, .batch = 128, .seconds = 5.0, .together = 1};
+    const char *plugin = NULL;
+    struct device_options options = {0};
     struct error err = {0};
     bool machine = false;
     int first;
-    if (!parse(argc, argv, &bench, &options, &machine, &first)) {
+    if (!parse(argc, argv, &bench, &options, &plugin, &machine, &first)) {
         fprintf(stderr,
-                "usage: bench_train [--seconds S] [--threads N] [--batch 1..%d] [--plain | --machine] "
+                "usage: bench_train [--gpu N --plugin FILE] [--seconds S] [--threads N] [--batch 1..%d] "
+                "[--plain | --machine | --operations] "
                 "[NET | NET:28 ...]\n",
                 (int)IMAGES);
         return 2;
     }
-    enum status st = cpu_device_ops.open(&options, &bench.device, &err);
+    enum status st = plugin != NULL ? plugin_open_file(&bench.plugin, plugin, &err) : ST_OK;
+    if (st == ST_OK && plugin != NULL) {
+        bench.ops = bench.plugin.table->ops;
+        bench.together = GPU_STEPS;
+    }
+    if (st == ST_OK)
+        st = bench.ops->open(&options, &bench.device, &err);
     if (st == ST_OK) {
-        cpu_device_ops.info(bench.device, &bench.info);
-        bench.peak = fma_peak(bench.info.threads, &bench.set);
+        bench.ops->info(bench.device, &bench.info);
+        const struct gpu *gpu = paper_gpu(bench.info.name);
+        bench.set = "data sheet";
+        bench.peak = plugin == NULL ? fma_peak(bench.info.threads, &bench.set)
+                     : gpu != NULL  ? gpu->flops
+                                    : 0.0;
     }
     if (st == ST_OK && !bench.plain)
         print_machine(&bench);
@@ -247,7 +322,9 @@ int main(int argc, char **argv)
     int named = argc - first, count = named > 0 ? named : (int)(sizeof all / sizeof all[0]);
     for (int i = 0; st == ST_OK && !machine && i < count; i++)
         st = bench_named(&bench, named > 0 ? argv[first + i] : all[i], &err);
-    cpu_device_ops.close(bench.device);
+    if (bench.device != NULL)
+        bench.ops->close(bench.device);
+    plugin_close(&bench.plugin);
     if (st != ST_OK)
         fprintf(stderr, "bench_train: %s\n", err.message);
     return st == ST_OK ? 0 : 1;

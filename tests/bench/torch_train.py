@@ -1,12 +1,13 @@
-"""How many images a second PyTorch trains bench_train's networks with, on the CPU.
+"""How many images a second PyTorch trains bench_train's networks with.
 
-    torch_train.py --check                              says which PyTorch there is; status 1 without one
-    torch_train.py THREADS BATCH SECONDS NET[:28]       prints "NET BEST MEDIAN FORMAT", images a second
+    torch_train.py --check DEVICE                              says which PyTorch there is; status 1 without one
+    torch_train.py DEVICE MODE THREADS BATCH SECONDS NET[:28]  prints "NET BEST MEDIAN FORMAT", images a second
 
-The networks are those of host/net/start.c, layer by layer. A step is forward, loss, backward and SGD with
-Nesterov momentum and weight decay on a batch that lies in memory. Both memory formats are measured for SECONDS
-each; the one with the better best step is printed.
+DEVICE: cpu, cuda:N. MODE: eager, compile (torch.compile). The networks are those of host/net/start.c, layer by layer. A step is
+forward, loss, backward and SGD with Nesterov momentum and weight decay on a batch that lies in memory; on a GPU in bf16 by
+autocast. Both memory formats are measured for SECONDS each; the one with the better best step is printed.
 """
+import contextlib
 import sys
 import time
 
@@ -19,7 +20,8 @@ except ImportError as problem:
     sys.exit(1)
 
 CLASSES = 10
-LEAST_STEPS = 3
+LEAST_TIMES = 3
+GPU_STEPS = 20  # timed as one, as bench_train does: a GPU's steps are only queued
 
 
 def conv(inputs, outputs, kernel=3, stride=1, bias=False):
@@ -74,36 +76,57 @@ def resnet(channels):
 NETS = {"cnn": cnn, "lean": lean, "resnet": resnet}
 
 
-def step_times(make, batch, channels, side, memory_format, seconds):
+def step_times(make, device, mode, batch, channels, side, memory_format, seconds):
     torch.manual_seed(0)
-    net = make(channels).to(memory_format=memory_format)
-    images = torch.randn(batch, channels, side, side).contiguous(memory_format=memory_format)
-    labels = torch.randint(0, CLASSES, (batch,))
+    gpu = device.startswith("cuda")
+    together = GPU_STEPS if gpu else 1
+    net = make(channels).to(device=device, memory_format=memory_format)
+    forward = torch.compile(net) if mode == "compile" else net
+    images = torch.randn(batch, channels, side, side, device=device).contiguous(memory_format=memory_format)
+    labels = torch.randint(0, CLASSES, (batch,), device=device)
     optimizer = torch.optim.SGD(net.parameters(), 1e-3, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    precision = torch.autocast("cuda", torch.bfloat16) if gpu else contextlib.nullcontext()
     times = []
     start = time.perf_counter()
-    while len(times) < LEAST_STEPS + 1 or time.perf_counter() - start < seconds:
+    while len(times) < LEAST_TIMES + 1 or time.perf_counter() - start < seconds:
         before = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
-        functional.cross_entropy(net(images), labels, label_smoothing=0.1).backward()
-        optimizer.step()
-        times.append(time.perf_counter() - before)
-    return sorted(times[1:])  # the first step warms up
+        for _ in range(together):
+            optimizer.zero_grad(set_to_none=True)
+            with precision:
+                loss = functional.cross_entropy(forward(images), labels, label_smoothing=0.1)
+            loss.backward()
+            optimizer.step()
+        if gpu:
+            torch.cuda.synchronize(device)
+        times.append((time.perf_counter() - before) / together)
+        if len(times) == 1:
+            start = time.perf_counter()
+    return sorted(times[1:])  # the first warms up, and compiles
+
+
+def check(device):
+    if device.startswith("cuda"):
+        if not torch.cuda.is_available():
+            sys.exit(f"torch_train.py: PyTorch {torch.__version__} sees no GPU")
+        print(f"PyTorch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}")
+    else:
+        print(f"PyTorch {torch.__version__}, {'with' if torch.backends.mkldnn.is_available() else 'without'} oneDNN")
 
 
 def main():
-    if sys.argv[1:] == ["--check"]:
-        onednn = "with" if torch.backends.mkldnn.is_available() else "without"
-        print(f"PyTorch {torch.__version__}, {onednn} oneDNN")
+    if sys.argv[1] == "--check":
+        check(sys.argv[2])
         return
-    threads, batch, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    name, _, size = sys.argv[4].partition(":")
+    device, mode = sys.argv[1], sys.argv[2]
+    threads, batch, seconds = int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5])
+    name, _, size = sys.argv[6].partition(":")
     channels, side = (1, 28) if size == "28" else (3, 32)
     torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = True
     formats = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
     results = []
     for label, memory_format in formats.items():
-        times = step_times(NETS[name], batch, channels, side, memory_format, seconds)
+        times = step_times(NETS[name], device, mode, batch, channels, side, memory_format, seconds)
         results.append((batch / times[0], batch / times[len(times) // 2], label))
     best, median, label = max(results)
     print(f"{name} {best:.1f} {median:.1f} {label}")

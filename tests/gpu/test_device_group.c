@@ -19,7 +19,7 @@ static void same_as_one(void **state)
     (void)state;
     emu.devices = CROWD_MOST;
     emu.major = FLOAT_MAJOR;
-    crowd_same_as_one(&cuda_device_ops, 2e-6); /* as the CPU: sums in float, in another order */
+    crowd_same_as_one(&cuda_device_ops, CROWD_MOST, 2e-6); /* as the CPU: sums in float, in another order */
 }
 
 /* Replayed from a graph or queued one by one, whatever runs first: the same bits. */

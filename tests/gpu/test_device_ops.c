@@ -74,60 +74,22 @@ static void check_padding(struct device_session *session, int32_t tensor)
 
 static void compare_bf16(const struct device_case *c, struct device_tally *tally)
 {
-    const struct device_under_test device = {&cuda_device_ops, 0x1p-8, 0, poison, check_padding};
+    const struct device_under_test device = {&cuda_device_ops, PRECISION_AUTO, 0x1p-8, 0,
+                                             poison,           check_padding};
     device_compare(&device, c, tally);
 }
 
 static void compare_float(const struct device_case *c, struct device_tally *tally)
 {
-    const struct device_under_test device = {&cuda_device_ops, 0, 0, poison, check_padding};
+    const struct device_under_test device = {&cuda_device_ops, PRECISION_AUTO, 0, 0, poison, check_padding};
     emu.major = FLOAT_MAJOR;
     device_compare(&device, c, tally);
 }
 
-/* The GPU in half precision, with a scale of 1, so that gradients are what the reference has. */
-static enum status open_half(const struct device_options *options, struct device **device, struct error *err)
-{
-    struct device_options half = *options;
-    half.precision = PRECISION_FP16;
-    return cuda_device_ops.open(&half, device, err);
-}
-
-static enum status set_metrics_unscaled(struct device *device, struct device_program *prepared,
-                                        const double metrics[METRIC_COUNT], struct error *err)
-{
-    double unscaled[METRIC_COUNT];
-    memcpy(unscaled, metrics, sizeof unscaled);
-    unscaled[METRIC_SCALE] = 1.0;
-    return cuda_device_ops.program_set_metrics(device, prepared, unscaled, err);
-}
-
-static enum status bind_unscaled(struct device *device, struct device_program *prepared,
-                                 const struct device_binding *binding, struct error *err)
-{
-    const double zeros[METRIC_COUNT] = {0};
-    enum status st = cuda_device_ops.program_bind(device, prepared, binding, err);
-    return st == ST_OK ? set_metrics_unscaled(device, prepared, zeros, err) : st;
-}
-
-/* The reference has no scale among its metrics. */
-static enum status tensor_without_scale(struct device *device, struct device_program *prepared, int32_t id,
-                                        float *values, struct error *err)
-{
-    enum status st = cuda_device_ops.program_tensor(device, prepared, id, values, err);
-    if (st == ST_OK && prepared->program->tensors[id].kind == TENSOR_METRICS)
-        memset(values + METRIC_SUMS, 0, (METRIC_COUNT - METRIC_SUMS) * sizeof *values);
-    return st;
-}
-
 static void compare_half(const struct device_case *c, struct device_tally *tally)
 {
-    struct device_ops ops = cuda_device_ops;
-    ops.open = open_half;
-    ops.program_bind = bind_unscaled;
-    ops.program_set_metrics = set_metrics_unscaled;
-    ops.program_tensor = tensor_without_scale;
-    const struct device_under_test device = {&ops, 0x1p-11, 0x1p-25, poison, check_padding};
+    const struct device_under_test device = {&cuda_device_ops, PRECISION_FP16, 0x1p-11,
+                                             0x1p-25,          poison,         check_padding};
     device_compare(&device, c, tally);
 }
 

@@ -1,22 +1,26 @@
 #!/bin/sh
-# The whole program, unchanged, on emulated GPUs (tests/gpu/emu): search, checkpoints, kills, resumes, final fit on one device
-# and on two, report. Beside the reference device it must agree within what bf16 rounds.
+# The whole program, unchanged, on emulated GPUs (tests/gpu/emu), or on those of this machine (NASRUN_GPU, as in hardware.sh):
+# search, checkpoints, kills, resumes, final fit on one device and on two, report. Beside the reference device it must agree
+# within what bf16 rounds.
 . tests/support/script.sh
-gpu=$helpers/../emulated/nasrun
-LD_LIBRARY_PATH=$helpers/gpu/driver${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+gpu=${NASRUN_GPU:-$helpers/../emulated/nasrun}
+[ -n "${NASRUN_GPU:-}" ] || LD_LIBRARY_PATH=$helpers/gpu/driver${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 XDG_CACHE_HOME=$work/cache
 export LD_LIBRARY_PATH XDG_CACHE_HOME EMU_DEVICES EMU_ORDER EMU_MEMORY
-EMU_DEVICES=1 EMU_ORDER=0 EMU_MEMORY=256
+EMU_DEVICES=2 EMU_ORDER=0 EMU_MEMORY=256
 make_data "$work/data" 200 80
 cat >"$work/job.cfg" <<END
 dataset = { format = "idx"; path = "$work/data"; validation = 0.2; };
 search = { starts = ["cnn"]; width = 8; };
 train = { batch = 16; flip = false; translate = 1; };
-devices = { use = "cuda"; };
+devices = { use = "cuda:0"; };
 budget = { steps = 40; };
 output = { plots = false; checkpoint_seconds = 0.02; };
 END
 run() { "$gpu" "$work/job.cfg" "$@" >"$work/out" 2>&1; }
+gpus=$("$gpu" --devices 2>&1 | grep -c '^cuda:')
+check "no GPU to test: $("$gpu" --devices 2>&1 | grep '^no GPU')" [ "$gpus" -ge 1 ]
+[ "$gpus" -ge 1 ] || finish
 column() { sed -n "s/.*\"event\":\"model\".*\"$2\":\\([^,}]*\\).*/\\1/p" "$1/journal.jsonl"; }
 operations_of() { grep -o '"operations":\[[^]]*\]' "$1/journal.jsonl"; }
 
@@ -41,13 +45,19 @@ check "no report" grep -q '^accuracy: 0\.[4-9]' "$work/one/report.txt"
 EMU_ORDER=5
 check "one device, another order: $(tail -n 1 "$work/out")" run output.dir="$work/again"
 check "one device: another order gives another run" same_run "$work/one" "$work/again"
-EMU_ORDER=0 EMU_DEVICES=2
-check "two devices: $(tail -n 1 "$work/out")" run output.dir="$work/two"
-check "two devices are not both used" [ "$(grep -c '^device  cuda:[01] ' "$work/out")" -eq 2 ]
-EMU_ORDER=7
-check "two devices, another order: $(tail -n 1 "$work/out")" run output.dir="$work/two-again"
-check "two devices: another order gives another run" same_run "$work/two" "$work/two-again"
 EMU_ORDER=0
+killed_run=one devices='"cuda:0"'
+if [ "$gpus" -ge 2 ]; then
+    killed_run=two devices='["cuda:0","cuda:1"]'
+    check "two devices: $(tail -n 1 "$work/out")" run output.dir="$work/two" devices.use="$devices"
+    check "two devices are not both used" [ "$(grep -c '^device  cuda:[01] ' "$work/out")" -eq 2 ]
+    EMU_ORDER=7
+    check "two devices, another order: $(tail -n 1 "$work/out")" run output.dir="$work/two-again" devices.use="$devices"
+    check "two devices: another order gives another run" same_run "$work/two" "$work/two-again"
+    EMU_ORDER=0
+else
+    skip "one GPU here: a run on two"
+fi
 
 # Stopped by a signal, and killed at random instants: resumed, it ends as if nothing had been.
 killed=0
@@ -55,7 +65,7 @@ for round in 1 2 3 4; do
     dir=$work/killed-$round
     signal=$([ "$round" -eq 1 ] && echo TERM || echo KILL)
     for delay in $(awk -v seed="$round" 'BEGIN { srand(seed); print 0.3 + 3 * rand(), 0.3 + 2 * rand() }'); do
-        "$gpu" "$work/job.cfg" output.dir="$dir" >>"$dir.log" 2>&1 &
+        "$gpu" "$work/job.cfg" output.dir="$dir" devices.use="$devices" >>"$dir.log" 2>&1 &
         background=$!
         sleep "$delay"
         kill -"$signal" "$background" 2>/dev/null && killed=$((killed + 1))
@@ -63,14 +73,18 @@ for round in 1 2 3 4; do
         background=""
         wait_for 10 flock -n "$dir/journal.jsonl" true
     done
-    "$gpu" "$work/job.cfg" output.dir="$dir" >>"$dir.log" 2>&1
-    check "two devices, round $round: resumed runs failed: $(tail -n 1 "$dir.log")" [ $? -eq 0 ]
-    check "two devices, round $round: the resumed run differs" same_run "$work/two" "$dir"
+    "$gpu" "$work/job.cfg" output.dir="$dir" devices.use="$devices" >>"$dir.log" 2>&1
+    check "killed, round $round: resumed runs failed: $(tail -n 1 "$dir.log")" [ $? -eq 0 ]
+    check "killed, round $round: the resumed run differs" same_run "$work/$killed_run" "$dir"
 done
 check "no kill met a run" [ "$killed" -ge 3 ]
 
 # A network that does not fit is a candidate that failed, and the message says why.
-EMU_DEVICES=1 EMU_MEMORY=1
+if [ -n "${NASRUN_GPU:-}" ]; then
+    skip "nothing fills a GPU: a network that does not fit"
+    finish
+fi
+EMU_MEMORY=1
 run output.dir="$work/full" 'search.starts=["cnn","resnet"]' search.width=32 budget.steps=20
 check "a full device: no word about memory: $(tail -n 1 "$work/out")" grep -q 'out of device memory\|bytes on the device' "$work/out"
 check "a full device: something was left behind" [ "$(grep -c 'objects are left' "$work/out")" -eq 0 ]

@@ -112,14 +112,14 @@ float *crowd_weights_after(const struct crowd *crowd, struct trainer_result *res
     return values;
 }
 
-void crowd_same_as_one(const struct device_ops *ops, double bound)
+void crowd_same_as_one(const struct device_ops *ops, int32_t most, double bound)
 {
     struct crowd one, many;
     struct trainer_result expected, found;
     size_t total;
     crowd_open(&one, ops, 1, false);
     float *alone = crowd_weights_after(&one, &expected, &total);
-    for (int32_t count = 2; count <= CROWD_MOST; count += 2) {
+    for (int32_t count = 2; count <= most; count += 2) {
         crowd_open(&many, ops, count, false);
         float *shared = crowd_weights_after(&many, &found, &total);
         double largest = 0.0, change = 0.0;

@@ -27,8 +27,8 @@ enum status crowd_train(struct trainer *trainer, uint32_t stop_at, const char *p
 /* Trains to the end; the weights, malloc'd. */
 float *crowd_weights_after(const struct crowd *crowd, struct trainer_result *result, size_t *total);
 
-/* Trains on one device, on two and on four, without batch norm, where a batch is a sum over rows, wherever they are:
+/* Trains on one device, on two and, where `most` is 4, on four, without batch norm, where a batch is a sum over rows, wherever they are:
  * weights and losses differ by rounding, weights by at most `bound`. */
-void crowd_same_as_one(const struct device_ops *ops, double bound);
+void crowd_same_as_one(const struct device_ops *ops, int32_t most, double bound);
 
 #endif

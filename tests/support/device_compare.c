@@ -155,10 +155,21 @@ static double tolerance_of(const struct pair *pair, int32_t output, double size)
 
 /* ---- one operation ---- */
 
-/* Gives both devices the reference's value of `tensor`, rounded to float and to what the device stores. */
+static bool is_metrics(const struct pair *pair, int32_t tensor)
+{
+    return pair->ref.program.tensors[tensor].kind == TENSOR_METRICS;
+}
+
+/* Gives both devices the reference's value of `tensor`, rounded to float and to what the device stores. The loss's scale, which
+ * the reference has not, remains the device's. */
 static float *share(struct pair *pair, int32_t tensor)
 {
     float *values = session_read(&pair->ref, tensor);
+    if (is_metrics(pair, tensor)) {
+        float *own = session_read(&pair->device, tensor);
+        memcpy(values + METRIC_SUMS, own + METRIC_SUMS, (METRIC_COUNT - METRIC_SUMS) * sizeof *values);
+        free(own);
+    }
     session_write(&pair->device, tensor, values);
     free(values);
     values = session_read(&pair->device, tensor);
@@ -247,7 +258,7 @@ static void compare_tensor(struct pair *pair, int32_t output, int32_t tensor, co
                            double tolerance, bool *alive)
 {
     float *expected = session_read(&pair->ref, tensor), *found = session_read(&pair->device, tensor);
-    size_t count = session_count(&pair->ref, tensor);
+    size_t count = is_metrics(pair, tensor) ? METRIC_SUMS : session_count(&pair->ref, tensor);
     double size = largest(expected, count);
     const float *bounds = output >= 0 ? pair->bounds[output] : NULL;
     if (output >= 0 && bounds == NULL)
@@ -306,7 +317,8 @@ static void compare_outputs(struct pair *pair)
         if (tensor < 0 || pair->ref.program.tensors[tensor].kind == TENSOR_INDEX)
             continue;
         compare_tensor(pair, o, tensor, "output", 0, &alive);
-        pair->kind->check_padding(&pair->device, tensor);
+        if (pair->kind->check_padding != NULL)
+            pair->kind->check_padding(&pair->device, tensor);
     }
     for (enum weight_slot slot = SLOT_VALUE; alive && slot < SLOT_GRADIENT; slot++)
         if (op->kind == PROG_OP_OPTIMIZER || op->kind == PROG_OP_WEIGHT_AVERAGE)
@@ -324,14 +336,25 @@ static void bind_case(struct device_session *session, const struct device_case *
     session_bind(session);
 }
 
+static void unscale(struct device_session *session)
+{
+    const double one[METRIC_COUNT] = {[METRIC_SCALE] = 1.0};
+    assert_int_equal(
+        session->ops->program_set_metrics(session->device, session->prepared, one, &session->err), ST_OK);
+}
+
 void device_compare(const struct device_under_test *kind, const struct device_case *c,
                     struct device_tally *tally)
 {
     struct pair pair = {.c = c, .kind = kind, .tally = tally};
     session_open(&pair.ref, &ref_device_ops, c->graph, &c->options, c->images, c->seed);
-    session_open(&pair.device, kind->ops, c->graph, &c->options, c->images, c->seed);
+    session_open_on(&pair.device, kind->ops,
+                    &(struct device_options){.threads = 1, .precision = kind->precision}, c->graph,
+                    &c->options, c->images, c->seed);
     bind_case(&pair.ref, c);
     bind_case(&pair.device, c);
+    if (kind->precision == PRECISION_FP16)
+        unscale(&pair.device);
     for (int32_t i = 0; i < c->steps; i++) {
         struct step step = {.seed = c->seed,
                             .number = (uint32_t)i,
@@ -343,7 +366,8 @@ void device_compare(const struct device_under_test *kind, const struct device_ca
         for (pair.op = 0; pair.op < pair.ref.program.op_count; pair.op++) {
             share_inputs(&pair);
             measure_bounds(&pair, &step);
-            kind->poison(&pair.device, pair.op);
+            if (kind->poison != NULL)
+                kind->poison(&pair.device, pair.op);
             session_run_op(&pair.ref, pair.op, &step);
             session_run_op(&pair.device, pair.op, &step);
             compare_outputs(&pair);

@@ -24,14 +24,16 @@ struct device_case {
     uint64_t seed;
 };
 
-/* The device, and what only its own tests know of it. */
+/* The device, and what only its own tests know of it. In fp16 the loss is scaled by 1, so that gradients are what the
+ * reference has. */
 struct device_under_test {
     const struct device_ops *ops;
+    enum device_precision precision;
     double rounding; /* of a stored activation or kernel, relative: 0 for float, 2^-8 for bf16 */
     double least;    /* of one near zero: half a unit, 2^-25 for half precision, nothing for the others */
-    /* Makes what the operation has to write NaN, and all scratch. */
+    /* Makes what the operation has to write NaN, and all scratch. NULL where nobody can. */
     void (*poison)(struct device_session *session, int32_t op);
-    /* Fails the test unless lanes beyond the channels of an activation or vector are zeros. */
+    /* Fails the test unless lanes beyond the channels of an activation or vector are zeros. NULL likewise. */
     void (*check_padding)(struct device_session *session, int32_t tensor);
 };
 

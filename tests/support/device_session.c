@@ -29,13 +29,19 @@ void session_upload(struct device_session *session)
 void session_open(struct device_session *session, const struct device_ops *ops, const struct graph *graph,
                   const struct lower_options *options, int32_t image_count, uint64_t seed)
 {
+    session_open_on(session, ops, &(struct device_options){.threads = 1}, graph, options, image_count, seed);
+}
+
+void session_open_on(struct device_session *session, const struct device_ops *ops,
+                     const struct device_options *device_options, const struct graph *graph,
+                     const struct lower_options *options, int32_t image_count, uint64_t seed)
+{
     struct error *err = &session->err;
     memset(session, 0, sizeof *session);
     session->ops = ops;
-    struct device_options device_options = {.index = 0, .threads = 1};
     demand(session, lower_graph(graph, options, &session->program, err));
     demand(session, random_images_make(&session->images, graph, image_count, seed, err));
-    demand(session, ops->open(&device_options, &session->device, err));
+    demand(session, ops->open(device_options, &session->device, err));
     demand(session, ops->dataset_upload(session->device, &session->images.view, &session->dataset, err));
     demand(session, ops->weights_new(session->device, &session->program.weights, &session->weights, err));
     session->values = malloc(session->program.weights.total * sizeof *session->values);

@@ -24,6 +24,10 @@ struct device_session {
  * shuffling, no augmentation, one thread. */
 void session_open(struct device_session *session, const struct device_ops *ops, const struct graph *graph,
                   const struct lower_options *options, int32_t image_count, uint64_t seed);
+/* On another device of that kind, or in another precision. */
+void session_open_on(struct device_session *session, const struct device_ops *ops,
+                     const struct device_options *device_options, const struct graph *graph,
+                     const struct lower_options *options, int32_t image_count, uint64_t seed);
 void session_close(struct device_session *session);
 void session_bind(struct device_session *session);
 
