@@ -159,6 +159,38 @@ enum status cuda_describe(int32_t index, struct device_info *info, struct error 
     return st;
 }
 
+void cuda_versions(char *text, size_t size)
+{
+    char nccl[32];
+    int driver = 0, runtime = 0;
+    const size_t cudnn = cudnnGetVersion();
+    (void)cudaDriverGetVersion(&driver);
+    (void)cudaRuntimeGetVersion(&runtime);
+    cuda_group_version(nccl, sizeof nccl);
+    snprintf(text, size, "driver for CUDA %d.%d, CUDA %d.%d, cuDNN %zu.%zu.%zu, %s", driver / 1000,
+             driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10, cudnn / 10000, cudnn % 10000 / 100,
+             cudnn % 100, nccl);
+}
+
+/* ---- pinned host memory ---- */
+
+enum status cuda_host_allocate(struct device *device, size_t bytes, void **memory, struct error *err)
+{
+    *memory = NULL;
+    enum status st = cuda_enter(device, err);
+    if (st == ST_OK)
+        st = cuda_check(cudaMallocHost(memory, bytes), "allocate pinned host memory", err);
+    if (st == ST_MEMORY)
+        (void)cudaGetLastError(); /* it is not one that stays */
+    return st;
+}
+
+void cuda_host_free(struct device *device, void *memory)
+{
+    (void)cudaSetDevice(device->index);
+    (void)cudaFreeHost(memory);
+}
+
 /* ---- open, close ---- */
 
 static void device_close(struct device *device)
@@ -267,6 +299,8 @@ const struct device_ops cuda_device_ops = {
     .info = device_information,
     .dataset_upload = cuda_dataset_upload,
     .dataset_free = cuda_dataset_free,
+    .host_allocate = cuda_host_allocate,
+    .host_free = cuda_host_free,
     .weights_new = cuda_weights_new,
     .weights_free = cuda_weights_free,
     .weights_upload = cuda_weights_upload,

@@ -369,7 +369,7 @@ enum status cuda_group_broadcast(struct device_group *group, struct device *devi
                                  struct error *err)
 {
     struct cuda_member *member = device->member;
-    enum status st = cuda_check_slot(slot, err);
+    enum status st = cuda_check_slot(weights, slot, err);
     if (st == ST_OK && (member == NULL || member->group != group))
         st = error_set(err, ST_RANGE, "group: cuda:%d is none of its members", (int)device->index);
     if (st == ST_OK)

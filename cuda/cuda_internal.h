@@ -50,9 +50,10 @@ struct device_dataset {
 struct device_weights {
     struct weight_table table;
     size_t chunks;
-    float *memory;               /* device memory, all of: */
-    float *slots[SLOT_GRADIENT]; /* chunks * CUDA_CHUNK floats each, zeros in the gaps */
-    uint8_t *kinds;              /* [chunks], enum cuda_chunk */
+    float *memory; /* device memory, all of: */
+    float *slots
+        [SLOT_GRADIENT]; /* chunks * CUDA_CHUNK floats each, zeros in the gaps; NULL where the set has none */
+    uint8_t *kinds;      /* [chunks], enum cuda_chunk */
     uint64_t serial;
     uint64_t version; /* moves with every change of values or averages; starts at 1 */
 };
@@ -118,9 +119,13 @@ enum status cuda_wait_event(const struct device *device, cudaEvent_t event, cons
                             struct error *err);
 /* Device memory; *memory is NULL on errors. `what`: what it is for. */
 enum status cuda_allocate(size_t bytes, const char *what, void *memory, struct error *err);
+/* Pinned host memory (device.h). */
+enum status cuda_host_allocate(struct device *device, size_t bytes, void **memory, struct error *err);
+void cuda_host_free(struct device *device, void *memory);
 /* How many devices there are, and what one is; struct device_plugin. */
 enum status cuda_count(int32_t *count, struct error *err);
 enum status cuda_describe(int32_t index, struct device_info *info, struct error *err);
+void cuda_versions(char *text, size_t size);
 
 extern const struct device_ops cuda_device_ops;
 
@@ -145,7 +150,7 @@ void cuda_dataset_free(struct device *device, struct device_dataset *dataset);
 
 /* ---- cuda_weights.c ---- */
 
-enum status cuda_weights_new(struct device *device, const struct weight_table *table,
+enum status cuda_weights_new(struct device *device, const struct weight_table *table, int32_t slots,
                              struct device_weights **weights, struct error *err);
 void cuda_weights_free(struct device *device, struct device_weights *weights);
 enum status cuda_weights_upload(struct device *device, struct device_weights *weights, enum weight_slot slot,
@@ -156,8 +161,8 @@ enum status cuda_weights_remap(struct device *device, struct device_weights *chi
                                const struct device_weights *parent, enum weight_slot from,
                                const struct remap_list *remaps, uint64_t seed, struct error *err);
 
-/* ST_UNSUPPORTED unless the slot is one that a weight set has. */
-enum status cuda_check_slot(enum weight_slot slot, struct error *err);
+/* ST_UNSUPPORTED unless the slot is one that the weight set has. */
+enum status cuda_check_slot(const struct device_weights *weights, enum weight_slot slot, struct error *err);
 enum status cuda_weights_copy(struct device *device, struct device_weights *weights, enum weight_slot to,
                               struct device *owner, const struct device_weights *source,
                               enum weight_slot from, struct error *err);

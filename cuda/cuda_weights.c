@@ -5,12 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum status cuda_check_slot(enum weight_slot slot, struct error *err)
+enum status cuda_check_slot(const struct device_weights *weights, enum weight_slot slot, struct error *err)
 {
-    if (slot < SLOT_VALUE || slot >= SLOT_GRADIENT)
-        return error_set(err, ST_UNSUPPORTED,
-                         "weights: slot %d, expected 0 to %d (gradients are read as a program's tensors)",
-                         (int)slot, (int)SLOT_GRADIENT - 1);
+    if (slot < SLOT_VALUE || slot >= SLOT_GRADIENT || weights->slots[slot] == NULL)
+        return error_set(
+            err, ST_UNSUPPORTED,
+            "weights: slot %d, expected one that the set has (gradients are read as a program's tensors)",
+            (int)slot);
     return ST_OK;
 }
 
@@ -44,20 +45,21 @@ static void fill_kinds(const struct weight_table *table, uint8_t *kinds)
     }
 }
 
-static enum status allocate_slots(struct device *device, struct device_weights *made, struct error *err)
+static enum status allocate_slots(struct device *device, struct device_weights *made, int32_t slots,
+                                  struct error *err)
 {
-    size_t floats = slot_floats(made), slots = SLOT_GRADIENT * floats * sizeof(float);
+    size_t floats = slot_floats(made), bytes = (size_t)slots * floats * sizeof(float);
     uint8_t *kinds = calloc(made->chunks + 1, 1); /* CUDA_CHUNK_KEPT */
     if (kinds == NULL)
         return error_memory(err, "weight chunks", made->chunks);
     fill_kinds(&made->table, kinds);
-    enum status st = cuda_allocate(slots + made->chunks, "weights", &made->memory, err);
+    enum status st = cuda_allocate(bytes + made->chunks, "weights", &made->memory, err);
     if (st != ST_OK)
         goto out;
-    for (int slot = 0; slot < SLOT_GRADIENT; slot++)
+    for (int32_t slot = 0; slot < slots; slot++)
         made->slots[slot] = made->memory + (size_t)slot * floats;
-    made->kinds = (uint8_t *)(made->memory + SLOT_GRADIENT * floats);
-    st = cuda_check(cudaMemsetAsync(made->memory, 0, slots, device->stream), "clear weights", err);
+    made->kinds = (uint8_t *)(made->memory + (size_t)slots * floats);
+    st = cuda_check(cudaMemsetAsync(made->memory, 0, bytes, device->stream), "clear weights", err);
     if (st == ST_OK && made->chunks > 0)
         st = cuda_check(
             cudaMemcpyAsync(made->kinds, kinds, made->chunks, cudaMemcpyHostToDevice, device->stream),
@@ -69,7 +71,7 @@ out:
     return st;
 }
 
-enum status cuda_weights_new(struct device *device, const struct weight_table *table,
+enum status cuda_weights_new(struct device *device, const struct weight_table *table, int32_t slots,
                              struct device_weights **weights, struct error *err)
 {
     enum status st = cuda_enter(device, err);
@@ -89,7 +91,7 @@ enum status cuda_weights_new(struct device *device, const struct weight_table *t
     }
     if (table->count > 0)
         memcpy(made->table.tensors, table->tensors, (size_t)table->count * sizeof *table->tensors);
-    st = allocate_slots(device, made, err);
+    st = allocate_slots(device, made, slots, err);
     if (st == ST_OK) {
         *weights = made;
         made = NULL;
@@ -108,9 +110,9 @@ enum status cuda_weights_copy(struct device *device, struct device_weights *weig
                               enum weight_slot from, struct error *err)
 {
     const size_t bytes = weights->table.total * sizeof(float);
-    enum status st = cuda_check_slot(to, err);
+    enum status st = cuda_check_slot(weights, to, err);
     if (st == ST_OK)
-        st = cuda_check_slot(from, err);
+        st = cuda_check_slot(source, from, err);
     if (st == ST_OK && weights->table.total != source->table.total)
         st = error_set(err, ST_RANGE, "weights: copy of %zu values, expected %zu", source->table.total,
                        weights->table.total);
@@ -133,7 +135,7 @@ enum status cuda_weights_copy(struct device *device, struct device_weights *weig
 enum status cuda_weights_upload(struct device *device, struct device_weights *weights, enum weight_slot slot,
                                 const float *values, struct error *err)
 {
-    enum status st = cuda_check_slot(slot, err);
+    enum status st = cuda_check_slot(weights, slot, err);
     if (st == ST_OK)
         st = cuda_enter(device, err);
     if (st == ST_OK)
@@ -149,7 +151,7 @@ enum status cuda_weights_upload(struct device *device, struct device_weights *we
 enum status cuda_weights_download(struct device *device, struct device_weights *weights,
                                   enum weight_slot slot, float *values, struct error *err)
 {
-    enum status st = cuda_check_slot(slot, err);
+    enum status st = cuda_check_slot(weights, slot, err);
     if (st == ST_OK)
         st = cuda_enter(device, err);
     if (st == ST_OK)
@@ -224,8 +226,8 @@ static enum status launch_remap(struct device *device, const struct remap_block 
 {
     float *values = child->slots[SLOT_VALUE], *average = child->slots[SLOT_AVERAGE];
     size_t bytes = slot_floats(child) * sizeof(float);
-    enum status st = cuda_check(cudaMemsetAsync(child->memory, 0, SLOT_GRADIENT * bytes, device->stream),
-                                "clear weights", err);
+    size_t all = (size_t)((char *)child->kinds - (char *)child->memory);
+    enum status st = cuda_check(cudaMemsetAsync(child->memory, 0, all, device->stream), "clear weights", err);
     if (st == ST_OK && count > 0)
         st = cuda_check(
             cudaMemcpyAsync(block->device, block->host, block->bytes, cudaMemcpyHostToDevice, device->stream),
@@ -235,7 +237,7 @@ static enum status launch_remap(struct device *device, const struct remap_block 
                             device->stream, count, (const struct cuda_remap *)(void *)block->device, elements,
                             seed, parent, (double *)(void *)(block->device + block->deviations), values),
                         "remap weights", err);
-    if (st == ST_OK)
+    if (st == ST_OK && average != NULL)
         st = cuda_check(cudaMemcpyAsync(average, values, bytes, cudaMemcpyDeviceToDevice, device->stream),
                         "copy weights", err);
     if (st == ST_OK)
@@ -248,7 +250,7 @@ enum status cuda_weights_remap(struct device *device, struct device_weights *chi
                                const struct remap_list *remaps, uint64_t seed, struct error *err)
 {
     struct remap_block block = {0};
-    enum status st = cuda_check_slot(from, err);
+    enum status st = cuda_check_slot(parent, from, err);
     if (st == ST_OK)
         st = cuda_enter(device, err);
     if (st != ST_OK)

@@ -7,6 +7,7 @@ __attribute__((visibility("default"))) const struct device_plugin *nasrun_device
     static const struct device_plugin plugin = {.version = DEVICE_INTERFACE_VERSION,
                                                 .ops = &cuda_device_ops,
                                                 .count = cuda_count,
-                                                .describe = cuda_describe};
+                                                .describe = cuda_describe,
+                                                .versions = cuda_versions};
     return &plugin;
 }

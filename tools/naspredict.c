@@ -90,7 +90,7 @@ static enum status predictor_open(struct predictor *p, const char *run_folder, i
     if (st == ST_OK)
         st = p->ops->open(&device_options, &p->device, err);
     if (st == ST_OK)
-        st = p->ops->weights_new(p->device, &p->model.table, &p->weights, err);
+        st = p->ops->weights_new(p->device, &p->model.table, 1, &p->weights, err);
     if (st == ST_OK)
         st = p->ops->weights_upload(p->device, p->weights, SLOT_VALUE, p->model.values, err);
     if (st == ST_OK)

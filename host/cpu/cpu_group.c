@@ -76,7 +76,7 @@ enum status cpu_group_broadcast(struct device_group *group, struct device *devic
 {
     int32_t member;
     void *const *offers;
-    enum status st = cpu_check_slot(slot, err);
+    enum status st = cpu_check_slot(weights, slot, err);
     if (st == ST_OK)
         st = host_group_member(group, device, &member, err);
     if (st == ST_OK)

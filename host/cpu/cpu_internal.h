@@ -45,7 +45,7 @@ struct device_dataset {
 
 struct device_weights {
     struct weight_table table;
-    float *slots[SLOT_GRADIENT]; /* table.total floats each */
+    float *slots[SLOT_GRADIENT]; /* table.total floats each; NULL where the set has none */
     uint64_t version;            /* moves with every change of values or averages; starts at 1 */
 };
 
@@ -193,15 +193,17 @@ enum status cpu_program_run_op(struct device *device, struct device_program *pre
                                const struct step *step, struct error *err);
 
 /* ---- cpu_weights.c ---- */
-enum status cpu_weights_new(struct device *device, const struct weight_table *table,
+enum status cpu_weights_new(struct device *device, const struct weight_table *table, int32_t slots,
                             struct device_weights **weights, struct error *err);
+enum status cpu_host_allocate(struct device *device, size_t bytes, void **memory, struct error *err);
+void cpu_host_free(struct device *device, void *memory);
 void cpu_weights_free(struct device *device, struct device_weights *weights);
 enum status cpu_weights_upload(struct device *device, struct device_weights *weights, enum weight_slot slot,
                                const float *values, struct error *err);
 enum status cpu_weights_download(struct device *device, struct device_weights *weights, enum weight_slot slot,
                                  float *values, struct error *err);
-/* ST_UNSUPPORTED unless the slot is one that a weight set has. */
-enum status cpu_check_slot(enum weight_slot slot, struct error *err);
+/* ST_UNSUPPORTED unless the slot is one that the weight set has. */
+enum status cpu_check_slot(const struct device_weights *weights, enum weight_slot slot, struct error *err);
 enum status cpu_weights_copy(struct device *device, struct device_weights *weights, enum weight_slot to,
                              struct device *owner, const struct device_weights *source, enum weight_slot from,
                              struct error *err);

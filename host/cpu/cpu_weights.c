@@ -5,16 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum status cpu_check_slot(enum weight_slot slot, struct error *err)
+enum status cpu_check_slot(const struct device_weights *weights, enum weight_slot slot, struct error *err)
 {
-    if (slot < SLOT_VALUE || slot >= SLOT_GRADIENT)
-        return error_set(err, ST_UNSUPPORTED,
-                         "weights: slot %d, expected 0 to %d (gradients are read as a program's tensors)",
-                         (int)slot, (int)SLOT_GRADIENT - 1);
+    if (slot < SLOT_VALUE || slot >= SLOT_GRADIENT || weights->slots[slot] == NULL)
+        return error_set(
+            err, ST_UNSUPPORTED,
+            "weights: slot %d, expected one that the set has (gradients are read as a program's tensors)",
+            (int)slot);
     return ST_OK;
 }
 
-enum status cpu_weights_new(struct device *device, const struct weight_table *table,
+enum status cpu_weights_new(struct device *device, const struct weight_table *table, int32_t slots,
                             struct device_weights **weights, struct error *err)
 {
     enum status st = ST_OK;
@@ -30,7 +31,7 @@ enum status cpu_weights_new(struct device *device, const struct weight_table *ta
     }
     if (table->count > 0)
         memcpy(made->table.tensors, table->tensors, (size_t)table->count * sizeof *table->tensors);
-    for (int slot = 0; slot < SLOT_GRADIENT; slot++) {
+    for (int32_t slot = 0; slot < slots; slot++) {
         made->slots[slot] = cpu_memory_new(table->total * sizeof(float), device->threads);
         if (made->slots[slot] == NULL) {
             st = error_memory(err, "weights", table->total * sizeof(float));
@@ -59,7 +60,7 @@ enum status cpu_weights_upload(struct device *device, struct device_weights *wei
                                const float *values, struct error *err)
 {
     (void)device;
-    enum status st = cpu_check_slot(slot, err);
+    enum status st = cpu_check_slot(weights, slot, err);
     if (st != ST_OK)
         return st;
     memcpy(weights->slots[slot], values, weights->table.total * sizeof *values);
@@ -71,7 +72,7 @@ enum status cpu_weights_download(struct device *device, struct device_weights *w
                                  float *values, struct error *err)
 {
     (void)device;
-    enum status st = cpu_check_slot(slot, err);
+    enum status st = cpu_check_slot(weights, slot, err);
     if (st == ST_OK)
         memcpy(values, weights->slots[slot], weights->table.total * sizeof *values);
     return st;
@@ -83,9 +84,9 @@ enum status cpu_weights_copy(struct device *device, struct device_weights *weigh
 {
     (void)device;
     (void)owner;
-    enum status st = cpu_check_slot(to, err);
+    enum status st = cpu_check_slot(weights, to, err);
     if (st == ST_OK)
-        st = cpu_check_slot(from, err);
+        st = cpu_check_slot(source, from, err);
     if (st == ST_OK && weights->table.total != source->table.total)
         st = error_set(err, ST_RANGE, "weights: copy of %zu values, expected %zu", source->table.total,
                        weights->table.total);
@@ -101,14 +102,29 @@ enum status cpu_weights_remap(struct device *device, struct device_weights *chil
                               const struct remap_list *remaps, uint64_t seed, struct error *err)
 {
     (void)device;
-    enum status st = cpu_check_slot(from, err);
+    enum status st = cpu_check_slot(parent, from, err);
     if (st != ST_OK)
         return st;
     size_t bytes = child->table.total * sizeof(float);
     remap_apply(remaps, &child->table, &parent->table, parent->slots[from], seed, child->slots[SLOT_VALUE]);
-    memcpy(child->slots[SLOT_AVERAGE], child->slots[SLOT_VALUE], bytes);
-    memset(child->slots[SLOT_FIRST], 0, bytes);
-    memset(child->slots[SLOT_SECOND], 0, bytes);
+    if (child->slots[SLOT_AVERAGE] != NULL)
+        memcpy(child->slots[SLOT_AVERAGE], child->slots[SLOT_VALUE], bytes);
+    for (int slot = SLOT_FIRST; slot <= SLOT_SECOND; slot++)
+        if (child->slots[slot] != NULL)
+            memset(child->slots[slot], 0, bytes);
     child->version++;
     return ST_OK;
+}
+
+enum status cpu_host_allocate(struct device *device, size_t bytes, void **memory, struct error *err)
+{
+    (void)device;
+    *memory = malloc(bytes);
+    return *memory != NULL ? ST_OK : error_memory(err, "host memory", bytes);
+}
+
+void cpu_host_free(struct device *device, void *memory)
+{
+    (void)device;
+    free(memory);
 }

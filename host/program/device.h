@@ -6,7 +6,9 @@
  *
  * program_run is asynchronous: it returns when the step is queued. Functions that read (…_metrics, …_download,
  * …_probabilities) wait for what was queued. No function but prepare, bind, new, upload and remap allocates. One thread at a
- * time may use a device and what belongs to it. All objects of a device are freed before it is closed; …_free allows NULL.
+ * time may use a device and what belongs to it, with one exception: a second thread may prepare programs (program_prepare,
+ * program_bytes, program_free of one that was never bound) while the first uses the device for anything else. All objects of
+ * a device are freed before it is closed; …_free allows NULL.
  */
 #ifndef NASRUN_PROGRAM_DEVICE_H
 #define NASRUN_PROGRAM_DEVICE_H
@@ -16,7 +18,7 @@
 #include "host/program/optimizer.h"
 #include "host/program/program.h"
 
-enum { DEVICE_INTERFACE_VERSION = 2 };
+enum { DEVICE_INTERFACE_VERSION = 3 };
 
 struct device;
 struct device_group;
@@ -101,8 +103,14 @@ struct device_ops {
                                   struct device_dataset **dataset, struct error *err);
     void (*dataset_free)(struct device *device, struct device_dataset *dataset);
 
-    /* A weight set with all slots zeroed. `table` is copied. */
-    enum status (*weights_new)(struct device *device, const struct weight_table *table,
+    /* Host memory that the device copies to and from at its fastest (pinned, where that means something). Any thread may
+     * call; host_free allows NULL. */
+    enum status (*host_allocate)(struct device *device, size_t bytes, void **memory, struct error *err);
+    void (*host_free)(struct device *device, void *memory);
+
+    /* A weight set with the first `slots` slots, zeroed: 1 for values alone (models that are kept, or only answer),
+     * SLOT_GRADIENT for all that a training needs. `table` is copied. */
+    enum status (*weights_new)(struct device *device, const struct weight_table *table, int32_t slots,
                                struct device_weights **weights, struct error *err);
     void (*weights_free)(struct device *device, struct device_weights *weights);
     /* values[table->total], exact both ways: upload then download returns the same bits. */
@@ -115,7 +123,8 @@ struct device_ops {
     enum status (*weights_copy)(struct device *device, struct device_weights *weights, enum weight_slot to,
                                 struct device *owner, const struct device_weights *source,
                                 enum weight_slot from, struct error *err);
-    /* Fills the child's VALUE and AVERAGE from the parent's slot `from`; clears FIRST and SECOND. */
+    /* Fills the child's VALUE and AVERAGE from the parent's slot `from`; clears FIRST and SECOND. Slots that the child
+     * lacks are left out. */
     enum status (*weights_remap)(struct device *device, struct device_weights *child,
                                  const struct device_weights *parent, enum weight_slot from,
                                  const struct remap_list *remaps, uint64_t seed, struct error *err);

@@ -16,6 +16,8 @@ struct device_plugin {
     enum status (*count)(int32_t *count, struct error *err);
     /* Name and memory of device `index` without opening it, threads too; nothing is measured. */
     enum status (*describe)(int32_t index, struct device_info *info, struct error *err);
+    /* The driver and the libraries it found, for people: "driver for CUDA 13.0, CUDA 13.0, cuDNN 9.19.0, NCCL 2.28.9". */
+    void (*versions)(char *text, size_t size);
 };
 
 #define DEVICE_PLUGIN_ENTRY "nasrun_device_plugin"

@@ -16,7 +16,7 @@ struct device_dataset {
 
 struct device_weights {
     struct weight_table table; /* a copy */
-    double *slots[SLOT_COUNT]; /* [table.total] each; the gradient's is NULL */
+    double *slots[SLOT_COUNT]; /* [table.total] each; NULL where the set has none */
 };
 
 struct device_program {
@@ -73,15 +73,17 @@ static inline size_t ref_at(struct shape shape, int32_t n, int32_t c, int32_t y,
 /* The entries of the device's table, by the files they stand in. */
 
 /* ref_weights.c */
-enum status ref_weights_new(struct device *device, const struct weight_table *table,
+enum status ref_weights_new(struct device *device, const struct weight_table *table, int32_t slots,
                             struct device_weights **weights, struct error *err);
+enum status ref_host_allocate(struct device *device, size_t bytes, void **memory, struct error *err);
+void ref_host_free(struct device *device, void *memory);
 void ref_weights_free(struct device *device, struct device_weights *weights);
 enum status ref_weights_upload(struct device *device, struct device_weights *weights, enum weight_slot slot,
                                const float *values, struct error *err);
 enum status ref_weights_download(struct device *device, struct device_weights *weights, enum weight_slot slot,
                                  float *values, struct error *err);
-/* ST_RANGE unless the slot is one that a weight set has. */
-enum status ref_check_slot(enum weight_slot slot, struct error *err);
+/* ST_RANGE unless the slot is one that the weight set has. */
+enum status ref_check_slot(const struct device_weights *weights, enum weight_slot slot, struct error *err);
 enum status ref_weights_copy(struct device *device, struct device_weights *weights, enum weight_slot to,
                              struct device *owner, const struct device_weights *source, enum weight_slot from,
                              struct error *err);

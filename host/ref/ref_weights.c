@@ -16,7 +16,7 @@ void ref_weights_free(struct device *device, struct device_weights *weights)
     free(weights);
 }
 
-enum status ref_weights_new(struct device *device, const struct weight_table *table,
+enum status ref_weights_new(struct device *device, const struct weight_table *table, int32_t slots,
                             struct device_weights **weights, struct error *err)
 {
     size_t entries = (size_t)table->count * sizeof *table->tensors;
@@ -27,27 +27,25 @@ enum status ref_weights_new(struct device *device, const struct weight_table *ta
     made->table = *table;
     made->table.tensors = malloc(entries);
     bool complete = made->table.tensors != NULL;
-    for (int32_t slot = 0; slot < SLOT_COUNT && complete; slot++) {
-        if (slot == SLOT_GRADIENT)
-            continue;
+    for (int32_t slot = 0; slot < slots && complete; slot++) {
         made->slots[slot] = calloc(table->total, sizeof *made->slots[slot]);
         complete = made->slots[slot] != NULL;
     }
     if (!complete) {
         ref_weights_free(device, made);
-        return error_memory(err, "weights", entries + (SLOT_COUNT - 1) * table->total * sizeof(double));
+        return error_memory(err, "weights", entries + (size_t)slots * table->total * sizeof(double));
     }
     memcpy(made->table.tensors, table->tensors, entries);
     *weights = made;
     return ST_OK;
 }
 
-enum status ref_check_slot(enum weight_slot slot, struct error *err)
+enum status ref_check_slot(const struct device_weights *weights, enum weight_slot slot, struct error *err)
 {
-    if ((unsigned)slot >= SLOT_COUNT || slot == SLOT_GRADIENT)
+    if ((unsigned)slot >= SLOT_COUNT || weights->slots[slot] == NULL)
         return error_set(err, ST_RANGE,
-                         "weights: slot is %d, expected 0 to %d (gradients belong to programs)", (int)slot,
-                         SLOT_GRADIENT - 1);
+                         "weights: slot is %d, expected one that the set has (gradients belong to programs)",
+                         (int)slot);
     return ST_OK;
 }
 
@@ -55,7 +53,7 @@ enum status ref_weights_upload(struct device *device, struct device_weights *wei
                                const float *values, struct error *err)
 {
     (void)device;
-    if (ref_check_slot(slot, err) != ST_OK)
+    if (ref_check_slot(weights, slot, err) != ST_OK)
         return err->status;
     for (size_t i = 0; i < weights->table.total; i++)
         weights->slots[slot][i] = (double)values[i];
@@ -66,7 +64,7 @@ enum status ref_weights_download(struct device *device, struct device_weights *w
                                  float *values, struct error *err)
 {
     (void)device;
-    if (ref_check_slot(slot, err) != ST_OK)
+    if (ref_check_slot(weights, slot, err) != ST_OK)
         return err->status;
     for (size_t i = 0; i < weights->table.total; i++)
         values[i] = (float)weights->slots[slot][i];
@@ -79,7 +77,7 @@ enum status ref_weights_copy(struct device *device, struct device_weights *weigh
 {
     (void)device;
     (void)owner;
-    if (ref_check_slot(to, err) != ST_OK || ref_check_slot(from, err) != ST_OK)
+    if (ref_check_slot(weights, to, err) != ST_OK || ref_check_slot(source, from, err) != ST_OK)
         return err->status;
     if (weights->table.total != source->table.total)
         return error_set(err, ST_RANGE, "weights: copy of %zu values, expected %zu", source->table.total,
@@ -95,7 +93,7 @@ enum status ref_weights_remap(struct device *device, struct device_weights *chil
                               const struct remap_list *remaps, uint64_t seed, struct error *err)
 {
     (void)device;
-    if (ref_check_slot(from, err) != ST_OK)
+    if (ref_check_slot(parent, from, err) != ST_OK)
         return err->status;
     enum status st = ST_OK;
     float *parent_values = calloc(parent->table.total, sizeof *parent_values);
@@ -107,12 +105,24 @@ enum status ref_weights_remap(struct device *device, struct device_weights *chil
     for (size_t i = 0; i < parent->table.total; i++)
         parent_values[i] = (float)parent->slots[from][i];
     remap_apply(remaps, &child->table, &parent->table, parent_values, seed, child_values);
-    for (size_t i = 0; i < child->table.total; i++) {
-        child->slots[SLOT_VALUE][i] = child->slots[SLOT_AVERAGE][i] = (double)child_values[i];
-        child->slots[SLOT_FIRST][i] = child->slots[SLOT_SECOND][i] = 0;
-    }
+    for (int32_t slot = 0; slot < SLOT_COUNT; slot++)
+        for (size_t i = 0; child->slots[slot] != NULL && i < child->table.total; i++)
+            child->slots[slot][i] = slot <= SLOT_AVERAGE ? (double)child_values[i] : 0;
 out:
     free(child_values);
     free(parent_values);
     return st;
+}
+
+enum status ref_host_allocate(struct device *device, size_t bytes, void **memory, struct error *err)
+{
+    (void)device;
+    *memory = malloc(bytes);
+    return *memory != NULL ? ST_OK : error_memory(err, "host memory", bytes);
+}
+
+void ref_host_free(struct device *device, void *memory)
+{
+    (void)device;
+    free(memory);
 }

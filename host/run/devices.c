@@ -188,6 +188,7 @@ enum status devices_list(FILE *out, struct error *err)
     struct device_info info;
     struct plugin plugin;
     struct error why;
+    char versions[128];
     if (plugin_open(&plugin, &why) != ST_OK)
         fprintf(out, "no GPU  %s\n", why.message);
     enum status st = ST_OK;
@@ -196,6 +197,10 @@ enum status devices_list(FILE *out, struct error *err)
         if (st == ST_OK)
             fprintf(out, "%s, %d multiprocessors, %.1f of %.1f GB free\n", info.name, (int)info.threads,
                     1e-9 * (double)info.memory_free, 1e-9 * (double)info.memory_total);
+    }
+    if (st == ST_OK && plugin.count > 0) {
+        plugin.table->versions(versions, sizeof versions);
+        fprintf(out, "        %s\n", versions);
     }
     plugin_close(&plugin);
     if (st == ST_OK)

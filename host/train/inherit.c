@@ -40,7 +40,7 @@ static enum status probe_open(const struct trainer_place *place, int32_t batch, 
     probe->bytes = place->ops->program_bytes(probe->prepared) +
                    trainer_weights_bytes(&probe->program.weights) +
                    (size_t)place->validation_count * sizeof(int32_t);
-    return place->ops->weights_new(place->device, &probe->program.weights, &probe->weights, err);
+    return place->ops->weights_new(place->device, &probe->program.weights, 1, &probe->weights, err);
 }
 
 static size_t logit_count(const struct probe *probe)

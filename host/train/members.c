@@ -88,8 +88,8 @@ static enum status bind_member(void *context, int32_t number, struct error *err)
     struct trainer *trainer = context;
     struct member *member = &trainer->members[number];
     const struct trainer_place *place = &member->place;
-    enum status st =
-        place->ops->weights_new(place->device, &trainer->training_program.weights, &member->weights, err);
+    enum status st = place->ops->weights_new(place->device, &trainer->training_program.weights, SLOT_GRADIENT,
+                                             &member->weights, err);
     if (st == ST_OK)
         st = bind_training(trainer, member, err);
     if (st == ST_OK)

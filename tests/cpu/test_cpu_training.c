@@ -162,8 +162,9 @@ static void use_two_threads(struct device_session *session)
     assert_int_equal(ops->open(&options, &session->device, err), ST_OK);
     assert_int_equal(ops->dataset_upload(session->device, &session->images.view, &session->dataset, err),
                      ST_OK);
-    assert_int_equal(ops->weights_new(session->device, &session->program.weights, &session->weights, err),
-                     ST_OK);
+    assert_int_equal(
+        ops->weights_new(session->device, &session->program.weights, SLOT_GRADIENT, &session->weights, err),
+        ST_OK);
     assert_int_equal(ops->program_prepare(session->device, &session->program, &session->prepared, err),
                      ST_OK);
     session->binding.weights = session->weights;
@@ -280,7 +281,8 @@ static void copies_follow_the_weights(void **state)
     const struct weight_table *table = &session.program.weights;
     start_weights(&session, &graph);
     read_probabilities(&session, first);
-    assert_int_equal(session.ops->weights_new(session.device, table, &parent, &session.err), ST_OK);
+    assert_int_equal(session.ops->weights_new(session.device, table, SLOT_GRADIENT, &parent, &session.err),
+                     ST_OK);
     assert_int_equal(
         session.ops->weights_upload(session.device, parent, SLOT_AVERAGE, session.values, &session.err),
         ST_OK);

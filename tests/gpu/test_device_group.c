@@ -60,8 +60,9 @@ static void copies_and_broadcasts(void **state)
     for (size_t i = 0; i < table.total; i++)
         values[i] = (float)i;
     for (int k = 0; k < 2; k++)
-        assert_int_equal(cuda_device_ops.weights_new(crowd.places[k].device, &table, &weights[k], &err),
-                         ST_OK);
+        assert_int_equal(
+            cuda_device_ops.weights_new(crowd.places[k].device, &table, SLOT_GRADIENT, &weights[k], &err),
+            ST_OK);
     assert_int_equal(
         cuda_device_ops.weights_upload(crowd.places[0].device, weights[0], SLOT_FIRST, values, &err), ST_OK);
     assert_int_equal(cuda_device_ops.weights_copy(crowd.places[1].device, weights[1], SLOT_VALUE,
@@ -96,7 +97,7 @@ static void absent_member(void **state)
     crowd_open(&crowd, &cuda_device_ops, 2, true);
     struct device *devices[2] = {crowd.places[0].device, crowd.places[1].device};
     assert_int_equal(weight_table_new(&table, &crowd.tasks[0].graph, &err), ST_OK);
-    assert_int_equal(cuda_device_ops.weights_new(devices[1], &table, &weights, &err), ST_OK);
+    assert_int_equal(cuda_device_ops.weights_new(devices[1], &table, SLOT_GRADIENT, &weights, &err), ST_OK);
     assert_int_equal(cuda_device_ops.group_open(devices, 2, 0.05, &group, &err), ST_OK);
     double began = clock_seconds();
     assert_int_equal(cuda_device_ops.group_broadcast(group, devices[1], weights, SLOT_VALUE, 0, &err),

@@ -236,7 +236,9 @@ static void evaluate_rebound(double results[3][METRIC_COUNT])
         session_run(&session, &step);
     for (size_t i = 0; i < session.program.weights.total; i++)
         session.values[i] *= 0.5f;
-    assert_int_equal(ops->weights_new(session.device, &session.program.weights, &other, &session.err), ST_OK);
+    assert_int_equal(
+        ops->weights_new(session.device, &session.program.weights, SLOT_GRADIENT, &other, &session.err),
+        ST_OK);
     assert_int_equal(ops->weights_upload(session.device, other, SLOT_VALUE, session.values, &session.err),
                      ST_OK);
     for (int i = 0; i < 3; i++) {
@@ -337,7 +339,8 @@ static void remap_agrees(void **state)
     assert_non_null(expected);
     assert_non_null(found);
     remap_apply(&list, table, table, session.values, 77, expected);
-    assert_int_equal(session.ops->weights_new(session.device, table, &child, &session.err), ST_OK);
+    assert_int_equal(session.ops->weights_new(session.device, table, SLOT_GRADIENT, &child, &session.err),
+                     ST_OK);
     assert_int_equal(session.ops->weights_remap(session.device, child, session.weights, SLOT_VALUE, &list, 77,
                                                 &session.err),
                      ST_OK);
@@ -411,7 +414,7 @@ static enum status run_attempt(struct attempt *a, struct error *err)
     if (st == ST_OK)
         st = ops->dataset_upload(a->device, &a->images.view, &a->dataset, err);
     if (st == ST_OK)
-        st = ops->weights_new(a->device, &a->program.weights, &a->weights, err);
+        st = ops->weights_new(a->device, &a->program.weights, SLOT_GRADIENT, &a->weights, err);
     if (st == ST_OK)
         st = ops->program_prepare(a->device, &a->program, &a->prepared, err);
     if (st != ST_OK)

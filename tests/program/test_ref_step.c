@@ -398,7 +398,7 @@ static void remap_fills_the_child(void **state)
     float *values = malloc(table->total * sizeof *values);
     assert_non_null(values);
     assert_int_equal(remap_list_new(&remaps, table, table, &session.err), ST_OK);
-    assert_int_equal(ops->weights_new(session.device, table, &child, &session.err), ST_OK);
+    assert_int_equal(ops->weights_new(session.device, table, SLOT_GRADIENT, &child, &session.err), ST_OK);
     assert_int_equal(ops->weights_upload(session.device, child, SLOT_FIRST, session.values, &session.err),
                      ST_OK);
     assert_int_equal(

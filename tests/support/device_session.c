@@ -43,7 +43,8 @@ void session_open_on(struct device_session *session, const struct device_ops *op
     demand(session, random_images_make(&session->images, graph, image_count, seed, err));
     demand(session, ops->open(device_options, &session->device, err));
     demand(session, ops->dataset_upload(session->device, &session->images.view, &session->dataset, err));
-    demand(session, ops->weights_new(session->device, &session->program.weights, &session->weights, err));
+    demand(session, ops->weights_new(session->device, &session->program.weights, SLOT_GRADIENT,
+                                     &session->weights, err));
     session->values = malloc(session->program.weights.total * sizeof *session->values);
     session->samples = malloc((size_t)image_count * sizeof *session->samples);
     assert_non_null(session->values);

@@ -140,7 +140,7 @@ static void test_absent_member(void **state)
     assert_int_equal(ref_device_ops.group_check(group, &err), ST_OK);
     struct weight_table table = {0};
     struct device_weights *weights;
-    assert_int_equal(ref_device_ops.weights_new(devices[1], &table, &weights, &err), ST_OK);
+    assert_int_equal(ref_device_ops.weights_new(devices[1], &table, SLOT_GRADIENT, &weights, &err), ST_OK);
     assert_int_equal(ref_device_ops.group_broadcast(group, devices[1], weights, SLOT_VALUE, 0, &err),
                      ST_DEVICE);
     assert_string_equal(err.message,
