@@ -79,13 +79,14 @@ struct job_output {
 
 struct job {
     char *file; /* the job file's path */
+    struct job_strings
+        devices;     /* "auto", "cuda", "cpu" or "ref" alone, or numbered ones of a kind: "cuda:0" */
+    int32_t threads; /* of a CPU device; 0: all the process may use, shared by the CPU devices */
     int64_t seed;
     struct job_dataset dataset;
     struct job_search search;
     struct job_train train;
     struct job_budget budget;
-    struct job_strings devices; /* key devices.use: "auto", "cpu", "cuda", "cuda:0" */
-    int32_t threads;            /* of the CPU device; 0: all the process may use; key devices.threads */
     struct job_output output;
 };
 

@@ -57,20 +57,20 @@ static enum status check_budget(struct job *job, const struct spec_place *places
     return ST_OK;
 }
 
-/* One name, or several numbered devices of one kind: batches are shared by equals. */
+/* One name, or several numbered devices of one kind: only equals share the batches of a final fit. */
 static enum status check_devices(const struct job *job, const struct spec_place *places, struct error *err)
 {
-    const struct spec_place *place = &places[spec_index("devices.use")];
+    const struct spec_place *place = &places[spec_index("devices")];
     char found[128];
     for (int i = 0; job->devices.count > 1 && i < job->devices.count; i++) {
         const char *name = job->devices.items[i], *first = job->devices.items[0];
         const size_t kind = strcspn(name, ":");
         snprintf(found, sizeof found, "\"%s\" among others", name);
         if (name[kind] == '\0')
-            return spec_refuse(err, ST_RANGE, place, "devices.use", found, "it alone, or numbered devices");
+            return spec_refuse(err, ST_RANGE, place, "devices", found, "it alone, or numbered devices");
         snprintf(found, sizeof found, "\"%s\" beside \"%s\"", name, first);
         if (strncmp(name, first, kind + 1) != 0)
-            return spec_refuse(err, ST_RANGE, place, "devices.use", found, "one kind of device");
+            return spec_refuse(err, ST_RANGE, place, "devices", found, "one kind of device");
     }
     return ST_OK;
 }

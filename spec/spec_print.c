@@ -72,17 +72,23 @@ void spec_print_value(const struct job *job, const struct spec_key *key, FILE *o
     }
 }
 
-/* Whether the key is the first of its section. */
-static bool begins_section(int i)
+/* Whether both keys are in the same section, or both in none. */
+static bool same_section(int i, int j)
 {
     int length = spec_section_length(spec_keys[i].name);
-    return length > 0 && (i == 0 || strncmp(spec_keys[i].name, spec_keys[i - 1].name, (size_t)length) != 0);
+    return length == spec_section_length(spec_keys[j].name) &&
+           strncmp(spec_keys[i].name, spec_keys[j].name, (size_t)length) == 0;
+}
+
+/* Whether the key is the first of its section, or of those in none. */
+static bool begins_section(int i)
+{
+    return i == 0 || !same_section(i, i - 1);
 }
 
 static bool ends_section(int i)
 {
-    return spec_section_length(spec_keys[i].name) > 0 && (i + 1 == SPEC_KEY_COUNT || begins_section(i + 1) ||
-                                                          spec_section_length(spec_keys[i + 1].name) == 0);
+    return i + 1 == SPEC_KEY_COUNT || begins_section(i + 1);
 }
 
 enum status spec_write(const struct job *job, FILE *out, struct error *err)
@@ -91,12 +97,12 @@ enum status spec_write(const struct job *job, FILE *out, struct error *err)
     for (int i = 0; i < SPEC_KEY_COUNT; i++) {
         const struct spec_key *key = &spec_keys[i];
         int length = spec_section_length(key->name);
-        if (begins_section(i))
+        if (length > 0 && begins_section(i))
             fprintf(out, "%.*s = {\n", length - 1, key->name);
         fprintf(out, "%s%s = ", length > 0 ? "    " : "", key->name + length);
         spec_print_value(job, key, out);
         fprintf(out, ";\n");
-        if (ends_section(i))
+        if (length > 0 && ends_section(i))
             fprintf(out, "};\n");
     }
     if (ferror(out))
@@ -122,11 +128,11 @@ static void print_key_markdown(int i, FILE *out)
     char expected[SPEC_TEXT_MAX];
     spec_describe(key, expected);
     int length = spec_section_length(key->name);
-    if (begins_section(i))
+    if (begins_section(i) && length > 0)
         fprintf(out, "\n## %.*s\n", length - 1, key->name);
-    else if (length == 0)
+    else if (begins_section(i))
         fprintf(out, "\n## Outside of sections\n");
-    if (begins_section(i) || length == 0)
+    if (begins_section(i))
         fprintf(out, "\n| key | value | unit | default | meaning |\n|---|---|---|---|---|\n");
     fprintf(out, "| `%s` | %s | %s | ", key->name, expected, key->unit);
     if (key->default_text != NULL)

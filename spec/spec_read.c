@@ -400,7 +400,7 @@ static enum status apply_override(const char *file, const char *text, struct job
         goto out;
     }
     if (equals == NULL) {
-        st = spec_refuse(err, ST_FORMAT, &place, "", "no =", "section.key=value");
+        st = spec_refuse(err, ST_FORMAT, &place, "", "no =", "key=value");
         goto out;
     }
     const struct spec_key *key = spec_find(name);

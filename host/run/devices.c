@@ -38,8 +38,8 @@ static enum status add(struct devices *devices, int32_t index, enum device_preci
                        int32_t threads, const char *name, struct error *err)
 {
     if (devices->count == DEVICES_MOST)
-        return error_set(err, ST_RANGE, "devices.use: found more than %d devices, the last \"%s\"",
-                         DEVICES_MOST, name);
+        return error_set(err, ST_RANGE, "devices: found more than %d devices, the last \"%s\"", DEVICES_MOST,
+                         name);
     devices->options[devices->count++] =
         (struct device_options){.index = index, .threads = threads, .precision = precision};
     return ST_OK;
@@ -50,7 +50,7 @@ static enum status open_plugin(struct devices *devices, const char *name, struct
     if (devices->plugin.table != NULL)
         return ST_OK;
     if (plugin_open(&devices->plugin, err) != ST_OK)
-        return error_prefix(err, "devices.use: \"%s\"", name);
+        return error_prefix(err, "devices: \"%s\"", name);
     return ST_OK;
 }
 
@@ -63,7 +63,7 @@ static enum status add_cuda(struct devices *devices, int32_t index, enum device_
         return st;
     const int32_t there = devices->plugin.count;
     if (index >= there)
-        return error_set(err, ST_RANGE, "devices.use: found \"%s\", expected cuda:0 to cuda:%d", name,
+        return error_set(err, ST_RANGE, "devices: found \"%s\", expected cuda:0 to cuda:%d", name,
                          (int)there - 1);
     const int32_t first = index < 0 ? 0 : index, last = index < 0 ? there - 1 : index;
     for (int32_t k = first; st == ST_OK && k <= last; k++)
@@ -101,7 +101,7 @@ static enum status add_name(struct devices *devices, const char *name, enum devi
         ops = &ref_device_ops;
     else if (!read_name(name, "cuda", &index))
         return error_set(err, ST_UNSUPPORTED,
-                         "devices.use: found \"%s\", expected auto, cuda, cuda:N, cpu, cpu:N, ref or ref:N",
+                         "devices: found \"%s\", expected auto, cuda, cuda:N, cpu, cpu:N, ref or ref:N",
                          name);
     if (ops == NULL) {
         st = open_plugin(devices, name, err);

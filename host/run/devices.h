@@ -26,7 +26,7 @@ struct devices {
     char without[ERROR_LENGTH]; /* "auto" that took the CPU: why no GPU; otherwise "" */
 };
 
-/* For the job's devices.use, devices.threads and train.precision. Names: "auto" (all GPUs, or the CPU where there is none),
+/* For the job's devices, threads and train.precision. Names: "auto" (all GPUs, or the CPU where there is none),
  * "cuda" (all GPUs), "cuda:N", "cpu", "cpu:N", "ref", "ref:N". Several CPU devices share the cores. Kinds can't be mixed. */
 enum status devices_choose(const struct job *job, struct devices *devices, struct error *err);
 /* Opens what was chosen. */
@@ -38,7 +38,7 @@ void devices_close(struct devices *devices); /* a zeroed struct is allowed */
 /* How many devices can share batches of that size: the most that divide it. */
 int32_t devices_sharing(const struct devices *devices, int32_t batch);
 
-/* A line for each device that devices.use may name, and one that says why no GPU is among them. */
+/* A line for each device that the job's devices may name, and one that says why no GPU is among them. */
 enum status devices_list(FILE *out, struct error *err);
 
 #endif

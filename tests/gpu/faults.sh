@@ -13,7 +13,7 @@ cat >"$work/job.cfg" <<END
 dataset = { format = "idx"; path = "$work/data"; validation = 0.2; };
 search = { starts = ["cnn"]; width = 8; };
 train = { batch = 16; flip = false; };
-devices = { use = "cuda"; };
+devices = "cuda";
 budget = { steps = 6; };
 output = { plots = false; };
 END

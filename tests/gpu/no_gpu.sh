@@ -65,11 +65,11 @@ expect "another version" "$driver" "$work/older/nasrun" ".*found device interfac
 # A job: "auto" says why and trains on the CPU; "cuda" is refused in one line, before anything is made.
 make_data "$work/data"
 make_job "$work/job.cfg" "$work/data"
-LD_LIBRARY_PATH=$driver "$bin/nasrun" "$work/job.cfg" 'devices.use=["auto"]' budget.steps=20 output.dir="$work/run" \
+LD_LIBRARY_PATH=$driver "$bin/nasrun" "$work/job.cfg" 'devices=["auto"]' budget.steps=20 output.dir="$work/run" \
     >"$work/out" 2>&1 || fail "auto without a GPU: $(tail -n 1 "$work/out")"
 check "auto does not say why there is no GPU: $(head -n 5 "$work/out")" grep -q 'the NVIDIA driver shows no GPU' "$work/out"
 check "auto without a GPU made no model" [ -s "$work/run/model.safetensors" ]
-LD_LIBRARY_PATH=$driver "$bin/nasrun" "$work/job.cfg" 'devices.use=["cuda"]' budget.steps=20 output.dir="$work/refused" \
+LD_LIBRARY_PATH=$driver "$bin/nasrun" "$work/job.cfg" 'devices=["cuda"]' budget.steps=20 output.dir="$work/refused" \
     >"$work/out" 2>"$work/err"
 check "cuda without a GPU was not refused with status 2" [ $? -eq 2 ]
 check "cuda without a GPU: expected one line, found: $(cat "$work/err")" [ "$(lines_of "$work/err")" -eq 1 ]

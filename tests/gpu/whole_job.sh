@@ -13,7 +13,7 @@ cat >"$work/job.cfg" <<END
 dataset = { format = "idx"; path = "$work/data"; validation = 0.2; };
 search = { starts = ["cnn"]; width = 8; };
 train = { batch = 16; flip = false; translate = 1; };
-devices = { use = "cuda:0"; };
+devices = "cuda:0";
 budget = { steps = 40; };
 output = { plots = false; checkpoint_seconds = 0.02; };
 END
@@ -27,7 +27,7 @@ operations_of() { grep -o '"operations":\[[^]]*\]' "$1/journal.jsonl"; }
 # One device, beside the reference. The losses of every candidate and of the final fit: 1 % is two and a half roundings of
 # bf16 (2^-8); the largest difference is printed.
 check "one device: $(tail -n 1 "$work/out" 2>/dev/null)" run output.dir="$work/one" output.plots=true
-check "reference: $(tail -n 1 "$work/out")" run output.dir="$work/ref" 'devices.use="ref"'
+check "reference: $(tail -n 1 "$work/out")" run output.dir="$work/ref" 'devices="ref"'
 operations_of "$work/one" >"$work/operations.one"
 operations_of "$work/ref" >"$work/operations.ref"
 check "GPU and reference tried different networks" cmp -s "$work/operations.one" "$work/operations.ref"
@@ -49,10 +49,10 @@ EMU_ORDER=0
 killed_run=one devices='"cuda:0"'
 if [ "$gpus" -ge 2 ]; then
     killed_run=two devices='["cuda:0","cuda:1"]'
-    check "two devices: $(tail -n 1 "$work/out")" run output.dir="$work/two" devices.use="$devices"
+    check "two devices: $(tail -n 1 "$work/out")" run output.dir="$work/two" devices="$devices"
     check "two devices are not both used" [ "$(grep -c '^device  cuda:[01] ' "$work/out")" -eq 2 ]
     EMU_ORDER=7
-    check "two devices, another order: $(tail -n 1 "$work/out")" run output.dir="$work/two-again" devices.use="$devices"
+    check "two devices, another order: $(tail -n 1 "$work/out")" run output.dir="$work/two-again" devices="$devices"
     check "two devices: another order gives another run" same_run "$work/two" "$work/two-again"
     EMU_ORDER=0
 else
@@ -65,7 +65,7 @@ for round in 1 2 3 4; do
     dir=$work/killed-$round
     signal=$([ "$round" -eq 1 ] && echo TERM || echo KILL)
     for delay in $(awk -v seed="$round" 'BEGIN { srand(seed); print 0.3 + 3 * rand(), 0.3 + 2 * rand() }'); do
-        "$gpu" "$work/job.cfg" output.dir="$dir" devices.use="$devices" >>"$dir.log" 2>&1 &
+        "$gpu" "$work/job.cfg" output.dir="$dir" devices="$devices" >>"$dir.log" 2>&1 &
         background=$!
         sleep "$delay"
         kill -"$signal" "$background" 2>/dev/null && killed=$((killed + 1))
@@ -73,7 +73,7 @@ for round in 1 2 3 4; do
         background=""
         wait_for 10 flock -n "$dir/journal.jsonl" true
     done
-    "$gpu" "$work/job.cfg" output.dir="$dir" devices.use="$devices" >>"$dir.log" 2>&1
+    "$gpu" "$work/job.cfg" output.dir="$dir" devices="$devices" >>"$dir.log" 2>&1
     check "killed, round $round: resumed runs failed: $(tail -n 1 "$dir.log")" [ $? -eq 0 ]
     check "killed, round $round: the resumed run differs" same_run "$work/$killed_run" "$dir"
 done

@@ -60,9 +60,9 @@ refused_at_once "a value out of its range" 'train.batch.*found.*expected' "$work
 refused_at_once "a batch larger than the data" 'train.batch.*found 8000' "$work/r1" train.batch=8000
 refused_at_once "two budgets" 'budget' "$work/r1" budget.models=3
 if [ -e /dev/nvidia0 ] || [ -e /dev/dxg ]; then
-    skip "devices.use=cuda where there is none: there is one"
+    skip "devices=cuda where there is none: there is one"
 else
-    refused_at_once "a device that is not there" 'cuda|GPU' "$work/r1" devices.use=cuda
+    refused_at_once "a device that is not there" 'cuda|GPU' "$work/r1" devices=cuda
 fi
 
 # ---- the data ----

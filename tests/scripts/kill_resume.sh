@@ -9,7 +9,7 @@ make_job "$work/job.cfg" "$work/data"
 
 # start DIR: the run in the background; its id is in $background.
 start() {
-    "$bin/nasrun" "$work/job.cfg" budget.steps=400 output.dir="$1" "devices.use=$devices" output.plots=false output.checkpoint_seconds=0.02 \
+    "$bin/nasrun" "$work/job.cfg" budget.steps=400 output.dir="$1" "devices=$devices" output.plots=false output.checkpoint_seconds=0.02 \
         >>"$1.log" 2>&1 &
     background=$!
 }

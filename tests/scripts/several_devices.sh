@@ -3,7 +3,7 @@
 . tests/support/script.sh
 make_data "$work/data"
 make_job "$work/job.cfg" "$work/data"
-two='devices.use=["cpu:0","cpu:1"]'
+two='devices=["cpu:0","cpu:1"]'
 
 : >"$work/out"
 run() { "$bin/nasrun" "$work/job.cfg" budget.steps=300 output.plots=false "$@" >"$work/out" 2>&1; }
@@ -17,7 +17,7 @@ check "two devices: no report" grep -q '^accuracy: 0\.[6-9]' "$work/first/report
 
 # Three do not share a batch of 32; two of them do.
 check "three devices: the run failed: $(tail -n 1 "$work/out")" \
-    run 'devices.use=["cpu:0","cpu:1","cpu:2"]' output.dir="$work/three"
+    run 'devices=["cpu:0","cpu:1","cpu:2"]' output.dir="$work/three"
 check "three devices: it is not said that two share the batch" grep -q 'a batch of 32 is shared by 2 of them' "$work/out"
 
 "$bin/nasrun" --plan "$work/job.cfg" "$two" >"$work/out" 2>&1
@@ -25,7 +25,7 @@ check "--plan does not list both devices" [ "$(grep -c '^device   cpu:[01] ' "$w
 
 # refused TEXT DEVICES
 refused() {
-    run "devices.use=$2" output.dir="$work/refused"
+    run "devices=$2" output.dir="$work/refused"
     check "$2: expected status 2" [ $? -eq 2 ]
     check "$2: expected one line with \"$1\", found: $(cat "$work/out")" \
         [ "$(grep -c "$1" "$work/out")" -eq "$(lines_of "$work/out")" ]

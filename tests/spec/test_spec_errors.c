@@ -75,7 +75,7 @@ static const struct message_case {
      {"buget.seconds=3"},
      ST_FORMAT,
      "command line: buget.seconds=3: unknown key 'buget.seconds', did you mean 'budget.seconds'?"},
-    {GOOD, {"verbose"}, ST_FORMAT, "command line: verbose: found no =, expected section.key=value"},
+    {GOOD, {"verbose"}, ST_FORMAT, "command line: verbose: found no =, expected key=value"},
     /* types */
     {GOOD "train = 3;",
      {0},
@@ -85,6 +85,18 @@ static const struct message_case {
      {0},
      ST_FORMAT,
      "@/job.cfg:2: seed: found a section, expected a whole number from 0 to 9007199254740992"},
+    {GOOD "devices = { use = \"cpu\"; };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: devices: found a section, expected one or more of \"auto\", \"cuda\", \"cuda:N\", "
+     "\"cpu\", "
+     "\"cpu:N\", \"ref\", \"ref:N\""},
+    {GOOD "devices =\n{\n    use = \"cpu\";\n    threads = 1;\n};",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: devices: found a section, expected one or more of \"auto\", \"cuda\", \"cuda:N\", "
+     "\"cpu\", "
+     "\"cpu:N\", \"ref\", \"ref:N\""},
     {GOOD "train = { batch = 12.5; };",
      {0},
      ST_FORMAT,
@@ -231,18 +243,18 @@ static const struct message_case {
      {0},
      ST_RANGE,
      "@/job.cfg:2: budget.seconds: found no budget of any kind, expected one of seconds, steps, models"},
-    {GOOD "devices = { use = [\"cpu\", \"auto\"]; };",
+    {GOOD "devices = [\"cpu\", \"auto\"];",
      {0},
      ST_RANGE,
-     "@/job.cfg:2: devices.use: found \"cpu\" among others, expected it alone, or numbered devices"},
-    {GOOD "devices = { use = [\"cpu:0\", \"ref:0\"]; };",
+     "@/job.cfg:2: devices: found \"cpu\" among others, expected it alone, or numbered devices"},
+    {GOOD "devices = [\"cpu:0\", \"ref:0\"];",
      {0},
      ST_RANGE,
-     "@/job.cfg:2: devices.use: found \"ref:0\" beside \"cpu:0\", expected one kind of device"},
-    {GOOD "devices = { use = \"cuda:\"; };",
+     "@/job.cfg:2: devices: found \"ref:0\" beside \"cpu:0\", expected one kind of device"},
+    {GOOD "devices = \"cuda:\";",
      {0},
      ST_RANGE,
-     "@/job.cfg:2: devices.use: found \"cuda:\", expected one or more of \"auto\", \"cuda\", "
+     "@/job.cfg:2: devices: found \"cuda:\", expected one or more of \"auto\", \"cuda\", "
      "\"cuda:N\", \"cpu\", \"cpu:N\", \"ref\", \"ref:N\""},
 };
 

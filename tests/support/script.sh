@@ -52,7 +52,8 @@ make_job() {
 dataset = { format = "idx"; path = "$2"; validation = 0.2; };
 search = { starts = ["lean"]; width = 8; };
 train = { batch = 32; flip = false; translate = 1; };
-devices = { use = "cpu"; threads = 1; };
+devices = "cpu";
+threads = 1;
 END
 }
 
