@@ -246,6 +246,7 @@ static enum status read_test(struct history *history, const cJSON *json, struct 
     test->budget_seconds = number_in(json, "budget_seconds");
     test->elapsed_seconds = number_in(json, "elapsed_seconds");
     test->models = whole_in(json, "models", history->model_count);
+    test->failed = history->failed;
     if (n == 0)
         return error_set(err, ST_FORMAT, "a test event before the run event");
     return read_counts(cJSON_GetObjectItemCaseSensitive(json, "confusion"), history->classes, test->counts,

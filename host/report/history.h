@@ -1,4 +1,5 @@
-/* The history of a run: what its journal says, put in order for reports and plots. */
+/* The history of a run: what its journal says, put in order for reports and plots. Several candidates may be in training at
+ * the same time, so their events are mixed and they finish in any order; an event belongs to the candidate whose id it has. */
 #ifndef NASRUN_REPORT_HISTORY_H
 #define NASRUN_REPORT_HISTORY_H
 
@@ -35,6 +36,7 @@ struct history_test { /* one stage's evaluation on the test set */
     double accuracy, loss;
     double budget_seconds, elapsed_seconds; /* the budget is NAN where it is not counted in time */
     int64_t models;                         /* tried */
+    int32_t failed;                         /* candidates that failed until then, of all stages */
     int64_t *counts;                        /* [true class * classes + predicted class] */
     char *budget;                           /* "3600 s", "500 steps", "12 models"; "" when unknown */
 };
@@ -46,7 +48,7 @@ struct history {
     int32_t model_count, model_capacity;
     struct history_test *tests; /* in the order of the journal */
     int32_t test_count, test_capacity;
-    int32_t failed; /* candidates that failed */
+    int32_t failed; /* candidates that failed, up to the event being read */
     char *budget;   /* of the stage being read; as in history_test */
 };
 

@@ -55,8 +55,8 @@ void report_text(FILE *out, const struct history *history, const struct history_
     if (isfinite(test->elapsed_seconds))
         fprintf(out, "elapsed: %.1f s\n", test->elapsed_seconds);
     fprintf(out, "models tried: %lld", (long long)test->models);
-    if (history->failed > 0)
-        fprintf(out, " (candidates that failed: %d)", history->failed);
+    if (test->failed > 0)
+        fprintf(out, " (candidates that failed: %d)", test->failed);
     fprintf(out, "\nwinner: model %lld\n", (long long)test->id);
     if (winner != NULL && winner->parameters >= 0)
         fprintf(out, "parameters: %lld\n", (long long)winner->parameters);

@@ -184,6 +184,22 @@ static void write_journal(int count, const char *extra)
     journal_close(&journal);
 }
 
+struct timed_event {
+    double time;
+    const char *json;
+};
+
+static void write_events(const struct timed_event *events, size_t count)
+{
+    struct error err;
+    struct journal journal;
+
+    assert_ok(journal_open(in_folder(JOURNAL_NAME), &journal, &err), err);
+    for (size_t i = 0; i < count; i++)
+        assert_ok(journal_append(&journal, cJSON_Parse(events[i].json), events[i].time, &err), err);
+    journal_close(&journal);
+}
+
 static char *read_text(const char *name)
 {
     struct error err;
@@ -257,6 +273,128 @@ static void writes_the_same_facts_as_json(void **state)
     assert_true(number_at(cJSON_GetObjectItem(json, "weighted_average"), "recall") == 0.5);
     cJSON_Delete(json);
     free(text);
+}
+
+/* Four candidates in training at the same time: 4 finishes first, 2 last, 3 fails in between; another one fails in the
+ * second stage. `apart`: the same models finish at the same times, but each begins after the one before it. */
+#define RUN                                                                                                  \
+    {                                                                                                        \
+        0, "{\"event\":\"run\",\"dataset\":{\"class_names\":[\"a\",\"b\"]}}"                                 \
+    }
+#define CANDIDATE(time, id, size)                                                                            \
+    {                                                                                                        \
+        time, "{\"event\":\"candidate\",\"id\":" id ",\"parameters\":" size "}"                              \
+    }
+#define EPOCH(time, id, epoch, loss)                                                                         \
+    {                                                                                                        \
+        time, "{\"event\":\"epoch\",\"id\":" id ",\"epoch\":" epoch ",\"loss\":" loss "}"                    \
+    }
+#define MODEL(time, id, accuracy)                                                                            \
+    {                                                                                                        \
+        time, "{\"event\":\"model\",\"id\":" id ",\"validation_accuracy\":" accuracy "}"                     \
+    }
+#define FAILED(time, id)                                                                                     \
+    {                                                                                                        \
+        time, "{\"event\":\"failed\",\"id\":" id ",\"reason\":\"diverged\"}"                                 \
+    }
+#define TEST(time, stage)                                                                                    \
+    {                                                                                                        \
+        time, "{\"event\":\"test\",\"stage\":" stage ",\"id\":4,\"models\":4,\"confusion\":[[1,0],[0,1]]}"   \
+    }
+static const struct timed_event mixed[] = {
+    RUN,
+    CANDIDATE(1, "1", "100"),
+    CANDIDATE(2, "2", "200"),
+    EPOCH(10, "1", "1", "0.11"),
+    CANDIDATE(11, "3", "300"),
+    EPOCH(12, "2", "1", "0.21"),
+    CANDIDATE(13, "4", "400"),
+    EPOCH(14, "3", "1", "0.31"),
+    EPOCH(15, "4", "1", "0.41"),
+    EPOCH(16, "1", "2", "0.12"),
+    EPOCH(17, "2", "2", "0.22"),
+    MODEL(20, "4", "0.7"),
+    EPOCH(25, "2", "1", "0.23"), /* 2 goes on from an earlier checkpoint */
+    FAILED(30, "3"),
+    MODEL(40, "1", "0.8"),
+    EPOCH(45, "2", "2", "0.24"),
+    MODEL(60, "2", "0.6"),
+    TEST(61, "0"),
+    CANDIDATE(62, "5", "500"),
+    FAILED(63, "5"),
+    TEST(64, "1"),
+};
+static const struct timed_event apart[] = {
+    RUN,
+    CANDIDATE(1, "4", "400"),
+    MODEL(20, "4", "0.7"),
+    CANDIDATE(21, "1", "100"),
+    MODEL(40, "1", "0.8"),
+    CANDIDATE(41, "2", "200"),
+    MODEL(60, "2", "0.6"),
+};
+
+static void reads_candidates_trained_at_the_same_time(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t id;
+        int32_t points;
+        double losses[2], time, accuracy;
+        bool failed;
+    } expected[] = {
+        {1, 2, {0.11, 0.12}, 40, 0.8, false},
+        {2, 2, {0.23, 0.24}, 60, 0.6, false},
+        {3, 1, {0.31}, 0, 0, true},
+        {4, 1, {0.41}, 20, 0.7, false},
+        {5, 0, {0}, 0, 0, true},
+    };
+    struct error err;
+    struct history history;
+
+    write_events(mixed, sizeof(mixed) / sizeof(*mixed));
+    assert_ok(history_load(folder, &history, &err), err);
+    assert_int_equal(history.model_count, sizeof(expected) / sizeof(*expected));
+    for (int32_t i = 0; i < history.model_count; i++) {
+        const struct history_model *model = &history.models[i];
+        assert_int_equal(model->id, expected[i].id);
+        assert_int_equal(model->parameters, 100 * model->id);
+        assert_int_equal(model->point_count, expected[i].points);
+        for (int32_t k = 0; k < model->point_count; k++) {
+            assert_int_equal(model->points[k].epoch, k + 1);
+            assert_true(model->points[k].loss == expected[i].losses[k]);
+        }
+        assert_int_equal(model->failed, expected[i].failed);
+        assert_int_equal(model->finished, !expected[i].failed);
+        if (model->finished)
+            assert_true(model->time == expected[i].time &&
+                        model->validation_accuracy == expected[i].accuracy);
+    }
+    assert_int_equal(history.tests[0].failed, 1);
+    assert_int_equal(history.tests[1].failed, 2);
+    history_free(&history);
+}
+
+/* Models appear when they finish, whenever they began. */
+static void draws_progress_by_time_of_finishing(void **state)
+{
+    struct error err;
+    char *pictures[2];
+    size_t lengths[2];
+
+    for (int i = 0; i < 2; i++) {
+        if (i == 0)
+            write_events(mixed, sizeof(mixed) / sizeof(*mixed));
+        else
+            write_events(apart, sizeof(apart) / sizeof(*apart));
+        assert_ok(report_write_plots(folder, &err), err);
+        assert_ok(file_read(in_folder("plots/progress.png"), &pictures[i], &lengths[i], &err), err);
+        empty_folder(state);
+    }
+    assert_int_equal(lengths[0], lengths[1]);
+    assert_memory_equal(pictures[0], pictures[1], lengths[0]);
+    free(pictures[0]);
+    free(pictures[1]);
 }
 
 /* The share of the picture's pixels that are not white; the picture must be readable. */
@@ -377,6 +515,8 @@ int main(void)
         cmocka_unit_test(prints_scikit_learns_table),
         cmocka_unit_test_teardown(writes_reports_of_every_stage, empty_folder),
         cmocka_unit_test_teardown(writes_the_same_facts_as_json, empty_folder),
+        cmocka_unit_test_teardown(reads_candidates_trained_at_the_same_time, empty_folder),
+        cmocka_unit_test_teardown(draws_progress_by_time_of_finishing, empty_folder),
         cmocka_unit_test_teardown(draws_the_plots, empty_folder),
         cmocka_unit_test_teardown(plots_before_any_result, empty_folder),
         cmocka_unit_test_teardown(draws_any_number_of_classes, empty_folder),
