@@ -136,6 +136,7 @@ static enum status read_properties(int32_t index, enum device_precision wanted, 
              properties.name, properties.major, properties.minor, precision->name);
     info->threads = properties.multiProcessorCount;
     info->rounding = precision->rounding;
+    info->prepares_slowly = true;
     info->memory_total = properties.totalGlobalMem;
     return ST_OK;
 }

@@ -6,7 +6,7 @@
  *
  * program_run is asynchronous: it returns when the step is queued. Functions that read (…_metrics, …_download,
  * …_probabilities) wait for what was queued. No function but prepare, bind, new, upload and remap allocates. One thread at a
- * time may use a device and what belongs to it, with one exception: a second thread may prepare programs (program_prepare,
+ * time may use a device and what belongs to it, with one exception: other threads may prepare programs (program_prepare,
  * program_bytes, program_free of one that was never bound) while the first uses the device for anything else. All objects of
  * a device are freed before it is closed; …_free allows NULL.
  */
@@ -17,6 +17,8 @@
 #include "host/program/augment.h"
 #include "host/program/optimizer.h"
 #include "host/program/program.h"
+
+#include <stdbool.h>
 
 enum { DEVICE_INTERFACE_VERSION = 3 };
 
@@ -50,8 +52,9 @@ struct device_info {
     size_t memory_free;
     double
         flops; /* operations a second of a mid-sized convolution, measured at open in well under a second; 0: unknown */
-    double bytes;    /* bytes a second of its memory, likewise */
-    double rounding; /* of an activation, relative: 2^-24 where they are float32, 2^-9 for bf16 */
+    double bytes;         /* bytes a second of its memory, likewise */
+    bool prepares_slowly; /* program_prepare chooses by trying: time that a training may hide */
+    double rounding;      /* of an activation, relative: 2^-24 where they are float32, 2^-9 for bf16 */
 };
 
 /* Images resident on a device. Pixels are copied; the sample lists are the splits. */

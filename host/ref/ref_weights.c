@@ -82,7 +82,8 @@ enum status ref_weights_copy(struct device *device, struct device_weights *weigh
     if (weights->table.total != source->table.total)
         return error_set(err, ST_RANGE, "weights: copy of %zu values, expected %zu", source->table.total,
                          weights->table.total);
-    memcpy(weights->slots[to], source->slots[from], weights->table.total * sizeof(double));
+    for (size_t i = 0; i < weights->table.total; i++) /* as if it had gone by way of the host */
+        weights->slots[to][i] = (double)(float)source->slots[from][i];
     return ST_OK;
 }
 

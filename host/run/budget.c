@@ -117,15 +117,21 @@ static double stage_steps(const struct run *run)
     return budget_total(&run->job->budget, run->stage) - run->stage_steps;
 }
 
+/* Steps of this stage, those still to come in candidates' trainings included. */
+static double spent_steps(const struct run *run)
+{
+    return (double)(run->steps_done - run->stage_steps) + run->steps_coming;
+}
+
 bool budget_search_goes_on(const struct run *run)
 {
     if (in_seconds(run))
         return run_time(run) + 0.5 * slot_seconds(run) < search_end(run);
     if (in_steps(run)) {
         double search = (1.0 - run->job->search.final_share) * stage_steps(run);
-        return run->steps_done - run->stage_steps + 0.5 * search / BUDGET_SLOTS < search;
+        return spent_steps(run) + 0.5 * search / BUDGET_SLOTS < search;
     }
-    return run->models < budget_total(&run->job->budget, run->stage);
+    return run->models + run->coming < budget_total(&run->job->budget, run->stage);
 }
 
 static uint32_t epochs_to_steps(const struct run *run, double epochs, double share)
@@ -134,41 +140,47 @@ static uint32_t epochs_to_steps(const struct run *run, double epochs, double sha
     return steps < 1.0 ? 1 : steps > 4e9 ? UINT32_MAX - 1 : (uint32_t)steps;
 }
 
-static struct trainer_limit final_limit(const struct run *run, double spent)
+/* Starting networks inherit nothing and get two slots. */
+static double slots_of(bool start)
 {
-    struct trainer_limit limit = {.seconds = INFINITY, .steps = UINT32_MAX};
-    if (in_seconds(run)) {
-        limit.seconds =
-            spent + fmax(budget_total(&run->job->budget, run->stage) - run_time(run) - reserve(run), 0.0);
-    } else if (in_steps(run)) {
-        double left = stage_steps(run) - (run->steps_done - run->stage_steps);
-        limit.steps = left < 1.0 ? 1 : (uint32_t)left;
-    } else {
-        limit.steps = epochs_to_steps(run, run->job->train.final_epochs, 1.0);
-    }
-    return limit;
+    return start ? 2.0 : 1.0;
 }
 
-struct trainer_limit budget_limit(const struct run *run, bool start, bool final, double spent)
+double budget_seconds(const struct run *run, bool start, bool final, double spent)
+{
+    if (!in_seconds(run))
+        return INFINITY;
+    const double now = run_time(run);
+    if (final)
+        return spent + fmax(budget_total(&run->job->budget, run->stage) - now - reserve(run), 0.0);
+    return fmax(fmin(slots_of(start) * slot_seconds(run), spent + search_end(run) - now), 0.0);
+}
+
+static uint32_t final_steps(const struct run *run)
+{
+    if (in_seconds(run))
+        return UINT32_MAX;
+    if (!in_steps(run))
+        return epochs_to_steps(run, run->job->train.final_epochs, 1.0);
+    double left = stage_steps(run) - spent_steps(run);
+    return left < 1.0 ? 1 : (uint32_t)left;
+}
+
+uint32_t budget_steps(const struct run *run, bool start, bool final)
 {
     const struct job_search *search = &run->job->search;
-    struct trainer_limit limit = {.seconds = INFINITY, .steps = UINT32_MAX};
-    const double slots = start ? 2.0 : 1.0;
-
+    uint32_t limit = UINT32_MAX;
     if (final)
-        return final_limit(run, spent);
-    if (in_seconds(run))
-        limit.seconds = fmax(fmin(slots * slot_seconds(run), spent + search_end(run) - run_time(run)), 0.0);
+        return final_steps(run);
     if (in_steps(run)) {
         double all = (1.0 - search->final_share) * stage_steps(run);
-        double left = all - (run->steps_done - run->stage_steps);
-        double steps = fmin(ceil(slots * all / BUDGET_SLOTS), left);
-        limit.steps = steps < 1.0 ? 1 : (uint32_t)steps;
+        double steps = fmin(ceil(slots_of(start) * all / BUDGET_SLOTS), all - spent_steps(run));
+        limit = steps < 1.0 ? 1 : (uint32_t)steps;
     }
     if (search->epochs > 0.0 || (!in_seconds(run) && !in_steps(run))) {
         double epochs = search->epochs > 0.0 ? search->epochs : DEFAULT_CANDIDATE_EPOCHS;
-        uint32_t steps = epochs_to_steps(run, slots * epochs, search->data);
-        limit.steps = steps < limit.steps ? steps : limit.steps;
+        uint32_t steps = epochs_to_steps(run, slots_of(start) * epochs, search->data);
+        limit = steps < limit ? steps : limit;
     }
     return limit;
 }

@@ -2,14 +2,17 @@
  *
  * A stage's budget is a total since the run began, so a stage has what lies between the stage before and it.
  * Of that, search.final_share is kept for the final fit; with seconds also a reserve for test, report and
- * plots. A candidate gets a slot of the search's part; starting networks, which inherit nothing, get two.
+ * plots. A candidate gets a slot of the search's part; starting networks, which inherit nothing, get two. Slots of seconds are
+ * each device's own; steps and models are counted over all devices.
+ *
+ * With a budget in steps or models everything follows from what was proposed and observed before, never from the clock.
  */
 #ifndef NASRUN_RUN_BUDGET_H
 #define NASRUN_RUN_BUDGET_H
 
 #include "host/run/run.h"
 
-/* Slots that a stage's search is divided into. */
+/* Slots that a stage's search is divided into: in seconds, for each device. */
 enum { BUDGET_SLOTS = 10 };
 
 /* The final fit must be able to see the training part at least this often, or the network is too costly. */
@@ -26,9 +29,11 @@ int32_t budget_stages(const struct job_budget *budget);
 /* Whether another candidate may be trained in this stage. */
 bool budget_search_goes_on(const struct run *run);
 
-/* The limit of a candidate's training (`start`: a starting network) or, with `final`, of the final fit.
- * `spent`: seconds that this training took before it was interrupted. */
-struct trainer_limit budget_limit(const struct run *run, bool start, bool final, double spent);
+/* Limits of a candidate's training (`start`: of a starting network) or, with `final`, of the final fit. Steps are known when
+ * it is proposed, UINT32_MAX: no limit; seconds when it begins, INFINITY: none. `spent`: seconds that this training took
+ * before it was interrupted. */
+uint32_t budget_steps(const struct run *run, bool start, bool final);
+double budget_seconds(const struct run *run, bool start, bool final, double spent);
 
 /* What a network may cost so that the final fit can train it. */
 struct search_limits budget_limits(const struct run *run);

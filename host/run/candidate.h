@@ -4,23 +4,49 @@
 
 #include "host/run/run.h"
 
-/* Trains starting network `name` as the next candidate, or journals that it is above the budget's limits. A
- * failure of the candidate itself (divergence, memory, a morph refused) is journalled and ST_OK; other errors
- * end the run. */
-enum status candidate_start(struct run *run, const char *name, struct error *err);
+/* Which of the run's devices. */
+struct team {
+    int32_t first, count;
+};
 
-/* Asks the strategy, inherits the parent's weights, trains. *found is false when the strategy has nothing to
- * propose. */
-enum status candidate_child(struct run *run, bool *found, struct error *err);
+struct candidate {
+    int32_t id, parent; /* parent -1: a starting network. A final fit's: the model whose network it trains */
+    bool final;         /* final fit */
+    int32_t source;     /* final fit: the model whose weights it goes on from */
+    int32_t start;      /* index into the job's starting networks; -1 */
+    struct graph graph; /* owned */
+    int32_t
+        morph_count; /* of a child; 0: none are known (a final fit, or one that goes on from its checkpoint) */
+    struct morph morphs[SEARCH_MAX_MORPHS];
+    int32_t operation_count;
+    char operations[SEARCH_MAX_MORPHS][SEARCH_OPERATION_LENGTH]; /* in words */
+    double guess;                                                /* of its score; NAN: none */
+    struct trainer_limit limit; /* `seconds` is set when its training begins */
+    int32_t batch;
+    bool restored;         /* it goes on from its checkpoint; its beginning is in the journal */
+    bool alone;            /* it was in training when the engine was killed: nothing else trains beside it */
+    struct trainer *ahead; /* prepared ahead, on device `ahead_on`; NULL */
+    int32_t ahead_on;
 
-/* Trains the winner's network to the end, from its weights, or from those of an earlier final fit of the same
- * network. */
-enum status candidate_final(struct run *run, struct error *err);
+    bool
+        ended; /* trained, or failed; what follows is set. Under run->lock, by who has called candidate_train */
+    bool failed;
+    struct trainer_result validation; /* NAN when it failed */
+    uint32_t steps;
+    double images_per_second; /* of its last epoch; 0: unknown */
+    uint32_t measured_steps;  /* that this was measured over */
+};
 
-/* Goes on with the training that the journal and the checkpoint left unfinished. */
-enum status candidate_resume(struct run *run, struct error *err);
+struct candidate *candidate_new(void);            /* NULL when out of memory */
+void candidate_free(struct candidate *candidate); /* NULL is allowed */
 
-/* Evaluates what model.safetensors holds on the test set and journals it. */
-enum status candidate_test(struct run *run, struct error *err);
+/* Prepares its training on a device that is in use by a worker (trainer_prepare). What goes wrong is left to
+ * candidate_train to find again. */
+void candidate_prepare(struct run *run, struct candidate *candidate, int32_t device);
+
+/* Inherits or restores its weights, trains, saves, journals how it ended; that it begins was journalled (record_candidate).
+ * ST_OK also when the candidate failed by its own fault (divergence, memory, a morph refused); other errors end the run. */
+enum status candidate_train(struct run *run, struct candidate *candidate, struct team team,
+                            struct error *err);
 
 #endif

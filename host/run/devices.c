@@ -171,9 +171,8 @@ void devices_close(struct devices *devices)
     *devices = (struct devices){0};
 }
 
-int32_t devices_sharing(const struct devices *devices, int32_t batch)
+int32_t devices_sharing(int32_t count, int32_t batch)
 {
-    int32_t count = devices->count;
     while (batch % count != 0)
         count--;
     return count;

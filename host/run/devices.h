@@ -4,11 +4,12 @@
 
 #include "host/data/dataset.h"
 #include "host/run/plugin.h"
+#include "host/run/supervisor.h"
 #include "spec/job.h"
 
 #include <stdio.h>
 
-enum { DEVICES_MOST = 64 };
+enum { DEVICES_MOST = HISTORY_DEVICES };
 
 /* One device of a run, with the data on it. */
 struct run_device {
@@ -35,8 +36,8 @@ enum status devices_open(struct devices *devices, struct error *err);
 enum status devices_upload(struct devices *devices, const struct dataset *data, struct error *err);
 void devices_close(struct devices *devices); /* a zeroed struct is allowed */
 
-/* How many devices can share batches of that size: the most that divide it. */
-int32_t devices_sharing(const struct devices *devices, int32_t batch);
+/* How many of `count` devices can share batches of that size: the most that divide it. */
+int32_t devices_sharing(int32_t count, int32_t batch);
 
 /* A line for each device that the job's devices may name, and one that says why no GPU is among them. */
 enum status devices_list(FILE *out, struct error *err);

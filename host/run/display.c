@@ -31,26 +31,52 @@ void display_say(struct display *display, int level, const char *format, ...)
     fflush(display->out);
 }
 
-void display_progress(struct display *display, const struct display_progress *p)
+static void print_one(const struct display *display, const struct display_progress *p)
 {
-    char left[32] = "";
+    fprintf(display->out,
+            "\r\033[K  model %d  epoch %.1f  %3.0f%%  %.1f batch/s  %.0f images/s  loss %.4f  acc %.4f",
+            p->id, p->epochs_done, 100.0 * p->progress, p->batches_per_second, p->images_per_second, p->loss,
+            p->accuracy);
+}
+
+static void print_all(const struct display *display)
+{
+    double images_per_second = 0.0;
+    fprintf(display->out, "\r\033[K ");
+    for (int k = 0; k < DISPLAY_TRAININGS; k++) {
+        if (!display->training[k])
+            continue;
+        fprintf(display->out, " %d:%.0f%%", (int)display->shown[k].id, 100.0 * display->shown[k].progress);
+        images_per_second += display->shown[k].images_per_second;
+    }
+    fprintf(display->out, "  %.0f images/s", images_per_second);
+}
+
+void display_progress(struct display *display, int32_t place, const struct display_progress *p)
+{
+    int trainings = 0;
     if (!display->live)
         return;
+    display->training[place] = true;
+    display->shown[place] = *p;
+    for (int k = 0; k < DISPLAY_TRAININGS; k++)
+        trainings += display->training[k];
+    if (trainings == 1)
+        print_one(display, p);
+    else
+        print_all(display);
     if (!isnan(p->seconds_left)) {
         int seconds = (int)fmax(p->seconds_left, 0.0);
-        snprintf(left, sizeof(left), "  %d:%02d left", seconds / 60, seconds % 60);
+        fprintf(display->out, "  %d:%02d left", seconds / 60, seconds % 60);
     }
-    fprintf(display->out,
-            "\r\033[K  model %d  epoch %.1f  %3.0f%%  %.1f batch/s  %.0f images/s  loss %.4f  acc %.4f%s",
-            p->id, p->epochs_done, 100.0 * p->progress, p->batches_per_second, p->images_per_second, p->loss,
-            p->accuracy, left);
     fflush(display->out);
     display->line_open = true;
 }
 
-void display_model(struct display *display, const struct display_model *m)
+void display_model(struct display *display, int32_t place, const struct display_model *m)
 {
     char parent[16] = "-";
+    display->training[place] = false;
     if (display->verbosity < 0)
         return;
     end_line(display);

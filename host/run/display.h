@@ -1,5 +1,4 @@
-/* What nasrun shows while it runs: one live line for the training in hand, a table row for each finished
- * model. */
+/* What nasrun shows while it runs: one live line for what is in training, a table row for each finished model. */
 #ifndef NASRUN_RUN_DISPLAY_H
 #define NASRUN_RUN_DISPLAY_H
 
@@ -7,22 +6,25 @@
 #include <stdint.h>
 #include <stdio.h>
 
+enum { DISPLAY_TRAININGS = 64 }; /* that are shown at once, the most */
+
+struct display_progress {
+    int32_t id;
+    double epochs_done; /* with the part of this one */
+    double progress;    /* of this training, 0 to 1 */
+    double batches_per_second, images_per_second;
+    double loss, accuracy; /* of this epoch so far */
+    double seconds_left;   /* of the stage's budget; NAN when counted otherwise */
+};
+
 struct display {
     FILE *out;
     int verbosity;  /* -1: nothing but display_result; 0; 1: also a line for each epoch */
     bool live;      /* out is a terminal: live lines are shown */
     bool line_open; /* a live line stands unfinished */
     bool header_shown;
-};
-
-struct display_progress {
-    int32_t id;
-    uint32_t epoch;
-    double epochs_done; /* with the part of this one */
-    double progress;    /* of this training, 0 to 1 */
-    double batches_per_second, images_per_second;
-    double loss, accuracy; /* of this epoch so far */
-    double seconds_left;   /* of the stage's budget; NAN when counted otherwise */
+    bool training[DISPLAY_TRAININGS]; /* by place: which of these are shown */
+    struct display_progress shown[DISPLAY_TRAININGS];
 };
 
 struct display_model {
@@ -37,8 +39,10 @@ void display_open(struct display *display, FILE *out, int verbosity);
 /* A line of text; `level` 0 shows it unless quiet, 1 only when verbose. */
 void display_say(struct display *display, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-void display_progress(struct display *display, const struct display_progress *progress);
-void display_model(struct display *display, const struct display_model *model);
+/* `place`: below DISPLAY_TRAININGS, each training in hand has its own; display_model ends what is shown there. With several
+ * of them the line has each one's share that is done, and the images a second of all. */
+void display_progress(struct display *display, int32_t place, const struct display_progress *progress);
+void display_model(struct display *display, int32_t place, const struct display_model *model);
 void display_close(struct display *display); /* ends a live line */
 
 #endif

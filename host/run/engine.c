@@ -3,17 +3,23 @@
 #include "host/base/clock.h"
 #include "host/report/report.h"
 #include "host/run/budget.h"
-#include "host/run/candidate.h"
-#include "host/run/record.h"
+#include "host/run/coordinator.h"
 #include "host/run/resume.h"
-#include "host/run/store.h"
+#include "host/run/stage.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Candidates that may fail one after the other before the search is ended. */
-enum { MOST_FAILURES = 20 };
+void run_lock(struct run *run)
+{
+    pthread_mutex_lock(&run->lock);
+}
+
+void run_unlock(struct run *run)
+{
+    pthread_mutex_unlock(&run->lock);
+}
 
 double run_time(const struct run *run)
 {
@@ -47,11 +53,14 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
     *run = (struct run){.job = job,
                         .clock_start = started,
                         .best_id = -1,
+                        .published_id = -1,
                         .best_accuracy = -1.0,
                         .best_loss = INFINITY,
                         .final = {.id = -1, .parent = -1, .stage = -1},
                         .journal = {.fd = -1},
                         .seconds_per_image = 1.0};
+    pthread_mutex_init(&run->lock, NULL);
+    pthread_mutex_init(&run->admission, NULL);
     memory_begin();
     display_open(&run->display, stdout, verbosity);
     run->folder = strdup(folder);
@@ -69,8 +78,11 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
     if (st != ST_OK)
         return st;
     run->ops->info(run->devices.items[0].device, &run->device_info);
-    run->team = devices_sharing(&run->devices, job->train.batch);
+    run->team = devices_sharing(run->devices.count, job->train.batch);
+    run->window = coordinator_window(run);
     st = upload_data(run, err);
+    if (st == ST_OK)
+        st = pool_open(&run->devices, &run->pool, err);
     if (st == ST_OK)
         st = search_new(&job->search, job->seed, &run->search, err);
     if (st == ST_OK)
@@ -81,67 +93,16 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
 void run_close(struct run *run)
 {
     display_close(&run->display);
+    resume_forget(run);
     search_free(run->search);
+    pool_close(run->pool);
     devices_close(&run->devices);
     data_free(&run->data);
     journal_close(&run->journal);
-    graph_free(&run->unfinished.graph);
     free(run->folder);
+    pthread_mutex_destroy(&run->lock);
+    pthread_mutex_destroy(&run->admission);
     *run = (struct run){.journal = {.fd = -1}};
-}
-
-/* Starting networks first, then children, until the stage's share of the search is used up. */
-static enum status search_stage(struct run *run, struct error *err)
-{
-    int32_t failures = 0;
-    enum status st = ST_OK;
-    while (st == ST_OK && failures < MOST_FAILURES) {
-        bool found = true;
-        int32_t before = search_count(run->search);
-        bool starting = run->starts < run->job->search.starts.count;
-        /* Without one trained network there is nothing to end with, so that one is tried whatever the budget
-         * says. */
-        bool needed = starting && run->best_id < 0;
-        if (!needed && !budget_search_goes_on(run))
-            break;
-        if (supervisor_stop_wanted())
-            return error_set(err, ST_INTERRUPTED, "stopped by a signal");
-        if (starting)
-            st = candidate_start(run, run->job->search.starts.items[run->starts], err);
-        else
-            st = candidate_child(run, &found, err);
-        if (!found) {
-            display_say(&run->display, 0, "nothing new within the limits: the search ends early");
-            break;
-        }
-        bool failed = search_count(run->search) > before && isnan(search_at(run->search, before)->score);
-        failures = failed ? failures + 1 : 0;
-    }
-    return st;
-}
-
-static enum status run_stage(struct run *run, struct error *err)
-{
-    enum status st = ST_OK;
-    if (!run->stage_open) {
-        run->stage_steps = run->steps_done;
-        run->stage_began = run->next_id == 0 ? 0.0 : run_time(run); /* loading is part of the first */
-        st = record_stage(run, err);
-        run->stage_open = true;
-    }
-    if (st == ST_OK && run->unfinished.exists)
-        st = candidate_resume(run, err);
-    if (st == ST_OK && run->final.stage != run->stage)
-        st = search_stage(run, err);
-    if (st == ST_OK && run->final.stage != run->stage)
-        st = candidate_final(run, err);
-    if (st == ST_OK)
-        st = candidate_test(run, err);
-    if (st == ST_OK)
-        st = report_write_all(run->folder, run->job->output.plots, err);
-    run->stage++;
-    run->stage_open = false;
-    return st;
 }
 
 static void say_start(struct run *run)
@@ -162,7 +123,7 @@ static void say_start(struct run *run)
     }
     if (run->team < run->devices.count)
         display_say(&run->display, 0,
-                    "        a batch of %d is shared by %d of them, the most that divide it",
+                    "        the final fit's batch of %d is shared by %d of them, the most that divide it",
                     run->job->train.batch, run->team);
     if (run->devices.without[0] != '\0')
         display_say(&run->display, 0, "        no GPU: %s", run->devices.without);
@@ -186,8 +147,9 @@ enum status engine_run(const struct job *job, const char *folder, int verbosity,
     struct run run;
 
     enum status st = run_open(&run, job, folder, verbosity, history->started, err);
+    run.history = history;
     if (st == ST_OK)
-        st = resume_run(&run, history, err);
+        st = resume_run(&run, err);
     if (st != ST_OK)
         goto out;
     history->working = true;
@@ -200,7 +162,7 @@ enum status engine_run(const struct job *job, const char *folder, int verbosity,
                     "        finished before: a larger budget.%s goes on, --fresh starts over",
                     budget_kind(&job->budget));
     while (st == ST_OK && run.stage < budget_stages(&job->budget))
-        st = run_stage(&run, err);
+        st = stage_run(&run, err);
     say_memory(&run);
 out:
     run_close(&run);

@@ -33,23 +33,33 @@ enum status folder_read_job(const struct options *options, struct job *job, char
     return st;
 }
 
+/* Removes the files of a folder whose names begin so. A folder that is not there has none. */
+static void remove_files(const char *folder, const char *beginning)
+{
+    DIR *list = opendir(folder);
+    for (struct dirent *entry; list != NULL && (entry = readdir(list)) != NULL;) {
+        if (entry->d_name[0] != '.' && strncmp(entry->d_name, beginning, strlen(beginning)) == 0)
+            unlinkat(dirfd(list), entry->d_name, 0);
+    }
+    if (list != NULL)
+        closedir(list);
+}
+
 /* Removes the files that a run writes, and nothing else. */
 static enum status remove_run(const char *folder, struct error *err)
 {
-    static const char *const names[] = {"job.cfg",    "checkpoint.bin", "restarts.txt", "model.safetensors",
-                                        "report.txt", "report.json",    "journal.jsonl"};
+    static const char *const names[] = {"job.cfg",    "restarts.txt", "model.safetensors",
+                                        "report.txt", "report.json",  "journal.jsonl"};
     static const char *const inner[] = {"models", "plots"};
     enum status st = ST_OK;
 
+    remove_files(folder, "checkpoint-");
     for (size_t i = 0; st == ST_OK && i < sizeof(inner) / sizeof(inner[0]); i++) {
         char *path = file_join(folder, inner[i]);
-        DIR *list = path != NULL ? opendir(path) : NULL;
-        for (struct dirent *entry; list != NULL && (entry = readdir(list)) != NULL;) {
-            if (entry->d_name[0] != '.')
-                unlinkat(dirfd(list), entry->d_name, 0);
-        }
-        if (list != NULL)
-            closedir(list);
+        if (path != NULL)
+            remove_files(path, "");
+        else
+            st = error_memory(err, "path", 0);
         free(path);
     }
     for (size_t i = 0; st == ST_OK && i < sizeof(names) / sizeof(names[0]); i++) {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- reading ---- */
@@ -134,6 +135,14 @@ static enum status flush_folder(const char *path, struct error *err)
     return st;
 }
 
+/* Whether the open file is what stands under that name: journal_keep may have put another one there in between. */
+static bool is_the_file(int fd, const char *path)
+{
+    struct stat open_one, named;
+    return fstat(fd, &open_one) == 0 && stat(path, &named) == 0 && open_one.st_dev == named.st_dev &&
+           open_one.st_ino == named.st_ino;
+}
+
 enum status journal_open(const char *path, struct journal *journal, struct error *err)
 {
     struct journal_lines lines = {0};
@@ -154,6 +163,10 @@ enum status journal_open(const char *path, struct journal *journal, struct error
             st = error_system(err, errno, "%s: cannot be locked", path);
         goto out;
     }
+    if (!is_the_file(journal->fd, path)) {
+        st = error_set(err, ST_BUSY, "%s: another nasrun is writing this run", path);
+        goto out;
+    }
     st = flush_folder(path, err);
     if (st != ST_OK)
         goto out;
@@ -162,8 +175,8 @@ enum status journal_open(const char *path, struct journal *journal, struct error
         goto out;
     journal->next_seq = (int64_t)lines.count;
     journal->length = lines.torn_at;
-    if (lines.torn)
-        st = journal_truncate(journal, lines.torn_at, journal->next_seq, err);
+    if (lines.torn && (ftruncate(journal->fd, (off_t)lines.torn_at) != 0 || fsync(journal->fd) != 0))
+        st = error_system(err, errno, "%s", path);
 out:
     journal_lines_free(&lines);
     if (st != ST_OK)
@@ -242,14 +255,64 @@ enum status journal_append(struct journal *journal, cJSON *fields, double time, 
     return st;
 }
 
-enum status journal_truncate(struct journal *journal, size_t offset, int64_t next_seq, struct error *err)
+/* A line as it was, with another number. */
+static char *renumbered(const struct journal_line *line, int64_t seq, size_t *length)
 {
-    if (offset > journal->length)
-        return error_set(err, ST_RANGE, "%s: cannot be cut at byte %zu, it has %zu", journal->path, offset,
-                         journal->length);
-    if (ftruncate(journal->fd, (off_t)offset) != 0 || fsync(journal->fd) != 0)
-        return error_system(err, errno, "%s", journal->path);
-    journal->length = offset;
-    journal->next_seq = next_seq;
+    cJSON *fields = cJSON_Duplicate(line->json, true);
+    cJSON_DeleteItemFromObjectCaseSensitive(fields, "seq");
+    cJSON_DeleteItemFromObjectCaseSensitive(fields, "time");
+    cJSON_DeleteItemFromObjectCaseSensitive(fields, "crc");
+    char *text = fields != NULL ? line_text(seq, line->time, fields, length) : NULL;
+    cJSON_Delete(fields);
+    return text;
+}
+
+/* Takes the lock on the file that is to become the journal, before it does: nobody may come between. */
+static enum status swap_file(struct journal *journal, struct file_aside *aside, struct error *err)
+{
+    int fd = open(aside->aside, O_RDWR | O_APPEND | O_CLOEXEC);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        error_system(err, errno, "%s", aside->aside);
+        if (fd >= 0)
+            close(fd);
+        return err->status;
+    }
+    enum status st = file_aside_commit(aside, err);
+    if (st != ST_OK) {
+        close(fd);
+        return st;
+    }
+    close(journal->fd);
+    journal->fd = fd;
     return ST_OK;
+}
+
+enum status journal_keep(struct journal *journal, const struct journal_lines *lines, const bool *keep,
+                         struct error *err)
+{
+    struct file_aside aside = {0};
+    int64_t seq = 0;
+    size_t bytes = 0;
+    enum status st = file_aside_open(&aside, journal->path, err);
+    for (size_t i = 0; st == ST_OK && i < lines->count; i++) {
+        size_t length = 0;
+        if (!keep[i])
+            continue;
+        char *text = renumbered(&lines->lines[i], seq, &length);
+        if (text == NULL)
+            st = error_memory(err, "a journal line", ERROR_LENGTH);
+        else
+            fwrite(text, 1, length, aside.stream); /* a short write is found by the commit */
+        free(text);
+        bytes += length;
+        seq++;
+    }
+    if (st == ST_OK)
+        st = swap_file(journal, &aside, err);
+    if (st == ST_OK) {
+        journal->length = bytes;
+        journal->next_seq = seq;
+    }
+    file_aside_abandon(&aside);
+    return st;
 }

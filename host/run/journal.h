@@ -8,8 +8,8 @@
  *
  *     journal_load(path, &lines, &err)                  // what has happened; a torn last line is left out
  *     journal_open(path, &journal, &err)                // locks; removes a torn last line
- *     journal_truncate(&journal, lines.lines[k].end, k + 1, &err)   // a resume forgets what lies after line
- * k journal_append(&journal, fields, time, &err) ... journal_close(&journal)
+ *     journal_keep(&journal, &lines, keep, &err)        // a resume forgets what is to be done again
+ *     journal_append(&journal, fields, time, &err) ... journal_close(&journal)
  */
 #ifndef NASRUN_RUN_JOURNAL_H
 #define NASRUN_RUN_JOURNAL_H
@@ -42,9 +42,6 @@ void journal_close(struct journal *journal); /* unlocks; a zeroed or closed jour
  * before. */
 enum status journal_append(struct journal *journal, cJSON *fields, double time, struct error *err);
 
-/* Drops what lies behind byte `offset`, which must be the end of a line; the next line gets `next_seq`. */
-enum status journal_truncate(struct journal *journal, size_t offset, int64_t next_seq, struct error *err);
-
 struct journal_line {
     cJSON *json;       /* the whole line */
     const char *event; /* inside json */
@@ -66,5 +63,10 @@ struct journal_lines {
  * torn). */
 enum status journal_load(const char *path, struct journal_lines *lines, struct error *err);
 void journal_lines_free(struct journal_lines *lines); /* a zeroed struct is allowed */
+
+/* Drops the lines (all of the journal's, as loaded) whose keep[i] is false, and numbers the others anew: the file is written
+ * aside and renamed, so that it holds at any instant either all or what is kept. The lock goes over. */
+enum status journal_keep(struct journal *journal, const struct journal_lines *lines, const bool *keep,
+                         struct error *err);
 
 #endif

@@ -41,13 +41,20 @@ void memory_opened(struct memory *memory, bool device_is_host)
     *memory = (struct memory){.device_is_host = device_is_host, .base = resident(), .opening = memory_peak()};
 }
 
-void memory_plan(struct memory *memory, struct memory_need *need)
+void memory_plan(struct memory *memory, struct memory_need *need, size_t pool)
 {
     const size_t training = need->training * (size_t)(need->devices > 1 ? need->devices : 1);
-    size_t device = training > need->inheritance ? training : need->inheritance;
-    need->added = (memory->device_is_host ? device : 0) + need->values + need->parent_values;
-    if (need->added > memory->largest)
-        memory->largest = need->added;
+    const size_t inheriting = (memory->device_is_host ? need->inheritance : 0) + need->parent;
+    const size_t trained = (memory->device_is_host ? training + need->values : 0) + need->values;
+    need->added = trained > inheriting ? trained : inheriting;
+    memory->in_training += need->added;
+    if (memory->in_training + pool > memory->largest)
+        memory->largest = memory->in_training + pool;
+}
+
+void memory_end(struct memory *memory, const struct memory_need *need)
+{
+    memory->in_training -= need->added;
 }
 
 size_t memory_planned(const struct memory *memory)

@@ -55,7 +55,7 @@ static cJSON *dataset_json(const struct dataset *data)
 
 enum status record_run(struct run *run, struct error *err)
 {
-    char version[64];
+    char version[64], plugin[128];
     cJSON *devices = cJSON_CreateArray();
     const dnnl_version_t *dnnl = dnnl_version();
     cJSON *event = event_new("run"), *libraries = cJSON_CreateObject();
@@ -73,6 +73,10 @@ enum status record_run(struct run *run, struct error *err)
     cJSON_AddStringToObject(libraries, "onednn", version);
     cJSON_AddStringToObject(libraries, "openblas", openblas_get_config());
     cJSON_AddStringToObject(libraries, "cjson", cJSON_Version());
+    if (run->devices.plugin.table != NULL) {
+        run->devices.plugin.table->versions(plugin, sizeof(plugin));
+        cJSON_AddStringToObject(libraries, "cuda", plugin);
+    }
     cJSON_AddItemToObject(event, "libraries", libraries);
     return append(run, event, err);
 }
@@ -87,18 +91,23 @@ enum status record_stage(struct run *run, struct error *err)
     return append(run, event, err);
 }
 
-enum status record_candidate(struct run *run, const struct record_candidate *candidate, struct error *err)
+enum status record_candidate(struct run *run, const struct candidate *candidate, struct error *err)
 {
-    struct cost cost = cost_of_graph(candidate->graph);
+    const char *operations[SEARCH_MAX_MORPHS];
+    struct cost cost = cost_of_graph(&candidate->graph);
     cJSON *event = event_new("candidate");
+    for (int32_t i = 0; i < candidate->operation_count; i++)
+        operations[i] = candidate->operations[i];
     cJSON_AddNumberToObject(event, "id", candidate->id);
     cJSON_AddNumberToObject(event, "parent", candidate->parent);
     cJSON_AddNumberToObject(event, "stage", run->stage);
-    add_strings(event, "operations", candidate->operations, candidate->operation_count);
-    if (candidate->start != NULL)
-        cJSON_AddStringToObject(event, "start", candidate->start);
+    add_strings(event, "operations", operations, candidate->operation_count);
+    if (candidate->start >= 0)
+        cJSON_AddStringToObject(event, "start", run->job->search.starts.items[candidate->start]);
     cJSON_AddBoolToObject(event, "final", candidate->final);
-    cJSON_AddItemToObject(event, "graph", graph_to_json(candidate->graph));
+    if (!isnan(candidate->guess))
+        cJSON_AddNumberToObject(event, "expected", candidate->guess);
+    cJSON_AddItemToObject(event, "graph", graph_to_json(&candidate->graph));
     cJSON_AddNumberToObject(event, "parameters", (double)cost.parameters);
     cJSON_AddNumberToObject(event, "train_flops", cost.train_flops);
     return append(run, event, err);

@@ -1,23 +1,16 @@
-/* The journal's events, one function each. host/run/README.md lists their fields. */
+/* The journal's events, one function each, to be called with the run's lock held. host/run/README.md lists their fields. */
 #ifndef NASRUN_RUN_RECORD_H
 #define NASRUN_RUN_RECORD_H
 
-#include "host/run/run.h"
+#include "host/run/candidate.h"
 
 #include <cjson/cJSON.h>
 
 enum status record_run(struct run *run, struct error *err);
 enum status record_stage(struct run *run, struct error *err);
 
-struct record_candidate {
-    int32_t id, parent;
-    bool final;
-    const char *start; /* the starting network's name; NULL: a child */
-    int32_t operation_count;
-    const char *const *operations;
-    const struct graph *graph;
-};
-enum status record_candidate(struct run *run, const struct record_candidate *candidate, struct error *err);
+/* Before a candidate's training. */
+enum status record_candidate(struct run *run, const struct candidate *candidate, struct error *err);
 /* A starting network that is above the limits. */
 enum status record_left_out(struct run *run, const char *start, struct error *err);
 /* One morph's check: the relative change of the outputs. */

@@ -2,178 +2,116 @@
 
 #include "host/base/clock.h"
 #include "host/base/file.h"
-#include "host/net/serialise.h"
 #include "host/run/budget.h"
-#include "host/run/options.h"
 #include "host/run/record.h"
+#include "host/run/replay.h"
 #include "host/run/store.h"
 
-#include <inttypes.h>
-#include <math.h>
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-/* A candidate may kill the engine this often before it is given up. */
+/* A candidate may be in training when the engine is killed this often before it is given up. */
 enum { MOST_KILLS = 2 };
 
-/* Where the journal is cut: behind this many lines. */
-struct replay {
-    struct run *run;
-    const struct journal_lines *lines;
-    size_t candidate_line; /* of the unfinished candidate */
-    double stage_budget;   /* total of the stage being replayed, as it was journalled */
-};
+/* ---- what is kept for the coordinator ---- */
 
-static double number(const cJSON *json, const char *name)
+static struct candidate *take_at(struct run *run, int32_t index)
 {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
-    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
+    struct candidate *taken = run->past[index];
+    run->past_count--;
+    for (int32_t i = index; i < run->past_count; i++)
+        run->past[i] = run->past[i + 1];
+    return taken;
 }
 
-static int32_t whole(const cJSON *json, const char *name)
+struct candidate *resume_take(struct run *run, int32_t id)
 {
-    double value = number(json, name);
-    return value >= -1.0 && value <= 2147483647.0 ? (int32_t)value : -1;
-}
-
-static bool is_true(const cJSON *json, const char *name)
-{
-    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, name));
-}
-
-static enum status check_run(const struct run *run, const cJSON *json, struct error *err)
-{
-    char expected[24];
-    const char *version = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "version"));
-    const cJSON *data = cJSON_GetObjectItemCaseSensitive(json, "dataset");
-    const char *found = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(data, "fingerprint"));
-
-    if (version == NULL || strcmp(version, NASRUN_VERSION) != 0)
-        return error_set(err, ST_FORMAT, "%s: made by nasrun %s, expected %s; use --fresh to start over",
-                         run->journal.path, version != NULL ? version : "of an unknown version",
-                         NASRUN_VERSION);
-    snprintf(expected, sizeof(expected), "%016" PRIx64, run->data.fingerprint);
-    if (found == NULL || strcmp(found, expected) != 0)
-        return error_set(
-            err, ST_FORMAT,
-            "%s: the run began on data with fingerprint %s, the job's data has %s; use --fresh to start over",
-            run->journal.path, found != NULL ? found : "(none)", expected);
-    return ST_OK;
-}
-
-static enum status replay_candidate(struct replay *replay, const cJSON *json, size_t line, struct error *err)
-{
-    struct run_unfinished *unfinished = &replay->run->unfinished;
-    graph_free(&unfinished->graph);
-    *unfinished = (struct run_unfinished){.exists = true,
-                                          .id = whole(json, "id"),
-                                          .parent = whole(json, "parent"),
-                                          .final = is_true(json, "final"),
-                                          .batch = replay->run->job->train.batch};
-    replay->candidate_line = line;
-    replay->run->next_id = unfinished->id + 1;
-    replay->run->starts += cJSON_GetObjectItemCaseSensitive(json, "start") != NULL;
-    return graph_from_json(&unfinished->graph, cJSON_GetObjectItemCaseSensitive(json, "graph"), err);
-}
-
-/* A model or a failure: the unfinished candidate is finished. */
-static enum status replay_end(struct replay *replay, const cJSON *json, struct error *err)
-{
-    struct run *run = replay->run;
-    struct run_unfinished *unfinished = &run->unfinished;
-    double accuracy = number(json, "validation_accuracy"), loss = number(json, "validation_loss");
-
-    if (!unfinished->exists || unfinished->id != whole(json, "id"))
-        return error_set(err, ST_FORMAT, "found the end of candidate %d, expected that of %d",
-                         whole(json, "id"), unfinished->exists ? unfinished->id : -1);
-    unfinished->exists = false;
-    run->steps_done += (uint32_t)fmax(number(json, "steps"), 0.0);
-    store_note_best(run, unfinished->id, accuracy, loss);
-    if (unfinished->final) {
-        run->final.stage = run->stage;
-        if (!isnan(accuracy)) { /* a failed one has left no weights to go on from */
-            run->final.id = unfinished->id;
-            run->final.parent = unfinished->parent;
-        }
-        return ST_OK;
+    for (int32_t i = 0; i < run->past_count; i++) {
+        if (run->past[i]->id == id && !run->past[i]->final)
+            return take_at(run, i);
     }
-    run->models++;
-    return search_observe(run->search, unfinished->id, unfinished->parent, &unfinished->graph, accuracy, loss,
-                          err);
+    return NULL;
 }
 
-/* A stage begins, or is said again with a budget that was raised within it. */
-static void replay_stage(struct replay *replay, const struct journal_line *entry)
+struct candidate *resume_take_final(struct run *run)
 {
-    struct run *run = replay->run;
-    if (!run->stage_open) {
-        run->stage = whole(entry->json, "stage");
-        run->stage_open = true;
-        run->stage_steps = run->steps_done;
-        run->stage_began = run->next_id == 0 ? 0.0 : entry->time;
+    for (int32_t i = 0; i < run->past_count; i++) {
+        if (run->past[i]->final)
+            return take_at(run, i);
     }
-    replay->stage_budget =
-        number(cJSON_GetObjectItemCaseSensitive(entry->json, "budget"), budget_kind(&run->job->budget));
+    return NULL;
 }
 
-/* A tested stage is over, unless the job has moved its end further out since: then it goes on, with another
- * final fit. */
-static void replay_test(struct replay *replay)
+bool resume_has_later(const struct run *run, int32_t id)
 {
-    struct run *run = replay->run;
-    const struct job_budget *budget = &run->job->budget;
-    run->stage_open = false;
-    if (run->stage < budget_stages(budget) && budget_total(budget, run->stage) > replay->stage_budget)
-        run->final.stage = -1;
-    else
-        run->stage++;
-}
-
-static enum status replay_line(struct replay *replay, size_t line, struct error *err)
-{
-    struct run *run = replay->run;
-    const struct journal_line *entry = &replay->lines->lines[line];
-    const char *event = entry->event;
-
-    if (line == 0)
-        return strcmp(event, "run") == 0
-                   ? check_run(run, entry->json, err)
-                   : error_set(err, ST_FORMAT, "found event \"%s\", expected \"run\"", event);
-    if (strcmp(event, "stage") == 0) {
-        replay_stage(replay, entry);
-    } else if (strcmp(event, "candidate") == 0) {
-        return replay_candidate(replay, entry->json, line, err);
-    } else if (strcmp(event, "model") == 0 || strcmp(event, "failed") == 0) {
-        return replay_end(replay, entry->json, err);
-    } else if (strcmp(event, "plan") == 0) {
-        run->unfinished.batch = whole(entry->json, "batch");
-    } else if (strcmp(event, "left_out") == 0) {
-        run->starts++;
-    } else if (strcmp(event, "test") == 0) {
-        replay_test(replay);
+    for (int32_t i = 0; i < run->past_count; i++) {
+        if (!run->past[i]->final && run->past[i]->id >= id)
+            return true;
     }
-    return ST_OK;
+    return false;
 }
 
-/* How often the unfinished candidate has killed the engine, this time included. The file has a line "ID
- * CAUSE" for each. */
-static enum status count_kills(const struct run *run, const struct engine_history *history, int *kills,
-                               struct error *err)
+bool resume_has_final(const struct run *run)
 {
+    for (int32_t i = 0; i < run->past_count; i++) {
+        if (run->past[i]->final)
+            return true;
+    }
+    return false;
+}
+
+bool resume_is_suspect(const struct run *run, int32_t id)
+{
+    for (int32_t i = 0; i < run->suspect_count; i++) {
+        if (run->suspects[i] == id)
+            return true;
+    }
+    return false;
+}
+
+void resume_forget(struct run *run)
+{
+    for (int32_t i = 0; i < run->past_count; i++)
+        candidate_free(run->past[i]);
+    free(run->past);
+    run->past = NULL;
+    run->past_count = 0;
+}
+
+/* ---- who was in training when the engine was killed ---- */
+
+static bool was_in_training(const struct engine_history *history, int32_t id)
+{
+    for (int k = 0; k < HISTORY_DEVICES; k++) {
+        if (history->training[k] == id)
+            return true;
+    }
+    return false;
+}
+
+/* Adds this time's to the file, which has a line "ID CAUSE" for each, and counts for every candidate that has not ended. */
+static enum status count_kills(const struct run *run, int *kills, struct error *err)
+{
+    const struct engine_history *history = run->history;
     enum status st = ST_OK;
     char *path = run_path(run, "restarts.txt"), line[128];
     FILE *stream = path != NULL ? fopen(path, "a+e") : NULL;
 
-    *kills = 0;
     if (stream == NULL) {
         st = error_set(err, ST_IO, "%s: can't be opened", path != NULL ? path : "restarts.txt");
         goto out;
     }
-    if (history->restarts > 0)
-        fprintf(stream, "%d %s\n", run->unfinished.id, history->cause);
+    for (int32_t i = 0; history->restarts > 0 && i < run->past_count; i++) {
+        if (!run->past[i]->ended && was_in_training(history, run->past[i]->id))
+            fprintf(stream, "%d %s\n", (int)run->past[i]->id, history->cause);
+    }
     rewind(stream);
-    while (fgets(line, sizeof(line), stream) != NULL)
-        *kills += strtol(line, NULL, 10) == run->unfinished.id;
+    while (fgets(line, sizeof(line), stream) != NULL) {
+        for (int32_t i = 0; i < run->past_count; i++)
+            kills[i] += !run->past[i]->ended && strtol(line, NULL, 10) == run->past[i]->id;
+    }
 out:
     if (stream != NULL && fclose(stream) != 0 && st == ST_OK)
         st = error_set(err, ST_IO, "%s: can't be written", path);
@@ -181,83 +119,129 @@ out:
     return st;
 }
 
-/* Decides what becomes of the candidate that was in training, and where the journal is cut. */
-static enum status settle_unfinished(struct replay *replay, const struct engine_history *history,
-                                     struct error *err)
+/* ---- what becomes of those that have not ended ---- */
+
+/* Whether its checkpoint is good; *steps is then where it stands. */
+static bool has_checkpoint(const struct run *run, const struct candidate *candidate, uint32_t *steps)
 {
-    struct run *run = replay->run;
-    struct run_unfinished *unfinished = &run->unfinished;
     struct error ignored;
     uint64_t note = 0;
-    int kills = 0;
-    char *path = run_path(run, "checkpoint.bin");
-
-    if (path == NULL)
-        return error_memory(err, "path", 0);
-    bool usable = checkpoint_note(path, &note, &ignored) == ST_OK && note > replay->candidate_line &&
-                  note <= replay->lines->count;
+    char *path = run_checkpoint_path(run, candidate->id);
+    bool usable = path != NULL && checkpoint_note(path, &note, steps, &ignored) == ST_OK &&
+                  note == (uint64_t)candidate->id;
     free(path);
-    enum status st = count_kills(run, history, &kills, err);
-    if (st != ST_OK)
-        return st;
-    if (kills >= MOST_KILLS) {
-        struct error cause;
-        error_set(&cause, ST_DEVICE, "killed the engine %d times, last by %s", kills, history->cause);
-        unfinished->exists = false;
-        run->models += !unfinished->final;
-        st = record_failed(run, unfinished->id, unfinished->parent, unfinished->final, 0, &cause, err);
-        if (st == ST_OK && !unfinished->final)
-            st = search_observe(run->search, unfinished->id, unfinished->parent, &unfinished->graph, NAN, NAN,
-                                err);
-        return st;
-    }
-    size_t kept = usable ? (size_t)note : replay->candidate_line;
-    if (!usable) { /* proposed again, with the same id and the same result */
-        const cJSON *json = replay->lines->lines[kept].json;
-        run->starts -= cJSON_GetObjectItemCaseSensitive(json, "start") != NULL;
-        run->next_id = unfinished->id;
-        unfinished->exists = false;
-    }
-    return journal_truncate(&run->journal, replay->lines->lines[kept - 1].end, (int64_t)kept, err);
+    return usable;
 }
 
-enum status resume_run(struct run *run, struct engine_history *history, struct error *err)
+static enum status record_kills(struct run *run, const struct candidate *candidate, int kills,
+                                struct error *err)
+{
+    struct error cause;
+    error_set(&cause, ST_DEVICE, "killed the engine %d times, last by %s", kills, run->history->cause);
+    return record_failed(run, candidate->id, candidate->parent, candidate->final, 0, &cause, err);
+}
+
+/* Takes the lines of what is to be done again out of the journal. */
+static enum status cut_journal(struct run *run, const struct journal_lines *lines, struct error *err)
+{
+    bool *keep = malloc(lines->count * sizeof(*keep));
+    bool all = true;
+    if (keep == NULL)
+        return error_memory(err, "journal lines", lines->count * sizeof(*keep));
+    for (size_t i = 0; i < lines->count; i++) {
+        keep[i] = replay_keeps(run, &lines->lines[i]);
+        all = all && keep[i];
+    }
+    enum status st = all ? ST_OK : journal_keep(&run->journal, lines, keep, err);
+    free(keep);
+    return st;
+}
+
+/* Before anything is added to the journal: `lines` are all of it. */
+static enum status settle(struct run *run, const struct journal_lines *lines, struct error *err)
+{
+    int *kills = calloc((size_t)run->past_count + 1, sizeof(*kills));
+    if (kills == NULL)
+        return error_memory(err, "candidates", (size_t)run->past_count * sizeof(*kills));
+    enum status st = count_kills(run, kills, err);
+    for (int32_t i = 0; i < run->past_count; i++) {
+        struct candidate *candidate = run->past[i];
+        if (candidate->ended)
+            continue;
+        candidate->restored = has_checkpoint(run, candidate, &candidate->steps);
+        if (kills[i] >= MOST_KILLS)
+            replay_mark_failed(candidate, 0);
+        else if (kills[i] > 0 && run->suspect_count < HISTORY_DEVICES)
+            run->suspects[run->suspect_count++] = candidate->id;
+    }
+    if (st == ST_OK)
+        st = cut_journal(run, lines, err);
+    for (int32_t i = run->past_count - 1; st == ST_OK && i >= 0; i--) {
+        struct candidate *candidate = run->past[i];
+        if (kills[i] >= MOST_KILLS)
+            st = record_kills(run, candidate, kills[i], err);
+        else if (!candidate->ended && !candidate->restored)
+            candidate_free(take_at(run, i));
+    }
+    free(kills);
+    return st;
+}
+
+/* Checkpoints that nobody goes on from: of candidates that ended just before the engine did. */
+static void remove_checkpoints(const struct run *run)
+{
+    DIR *folder = opendir(run->folder);
+    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
+        int id;
+        bool wanted = false;
+        if (sscanf(entry->d_name, "checkpoint-%d.bin", &id) != 1)
+            continue;
+        for (int32_t i = 0; i < run->past_count; i++)
+            wanted = wanted || (run->past[i]->id == id && run->past[i]->restored);
+        if (!wanted)
+            unlinkat(dirfd(folder), entry->d_name, 0);
+    }
+    if (folder != NULL)
+        closedir(folder);
+}
+
+static enum status go_through(struct run *run, const struct journal_lines *lines, struct error *err)
+{
+    struct engine_history *history = run->history;
+    double stage_budget = 0.0;
+    enum status st = replay_lines(run, lines, &stage_budget, err);
+    if (st != ST_OK)
+        return st;
+    if (history->restarts == 0)
+        history->base = lines->lines[lines->count - 1].time;
+    run->clock_base = history->base;
+    run->clock_start = history->started;
+    st = settle(run, lines, err);
+    if (st == ST_OK && run->stage_open && run->stage < budget_stages(&run->job->budget) &&
+        budget_total(&run->job->budget, run->stage) != stage_budget)
+        st = record_stage(run, err);
+    remove_checkpoints(run);
+    return st;
+}
+
+enum status resume_run(struct run *run, struct error *err)
 {
     struct journal_lines lines = {0};
-    struct replay replay = {.run = run, .lines = &lines};
-    char *path = run_path(run, "journal.jsonl");
+    char *path = run_path(run, JOURNAL_NAME);
 
     enum status st = path != NULL ? ST_OK : error_memory(err, "path", 0);
     if (st == ST_OK)
         st = journal_open(path, &run->journal, err);
     if (st == ST_OK)
         st = journal_load(path, &lines, err);
-    if (st != ST_OK)
-        goto out;
-    if (lines.count == 0) {
-        run->clock_start = history->started;
+    if (st == ST_OK && lines.count > 0) {
+        st = go_through(run, &lines, err);
+    } else if (st == ST_OK) {
+        run->clock_start = run->history->started;
         st = record_run(run, err);
-        goto out;
     }
-    for (size_t i = 0; st == ST_OK && i < lines.count; i++) {
-        st = replay_line(&replay, i, err);
-        if (st != ST_OK)
-            error_prefix(err, "%s:%zu", path, i + 1);
-    }
-    if (st != ST_OK)
-        goto out;
-    if (history->restarts == 0)
-        history->base = lines.lines[lines.count - 1].time;
-    run->clock_base = history->base;
-    run->clock_start = history->started;
-    if (run->unfinished.exists)
-        st = settle_unfinished(&replay, history, err);
-    if (st == ST_OK && run->stage_open && run->stage < budget_stages(&run->job->budget) &&
-        budget_total(&run->job->budget, run->stage) != replay.stage_budget)
-        st = record_stage(run, err);
-    if (st == ST_OK && run->best_id >= 0)
-        st = store_publish(run, run->best_id, err);
-out:
+    for (int k = 0; k < HISTORY_DEVICES; k++)
+        run->history->training[k] = -1;
     journal_lines_free(&lines);
     free(path);
     return st;

@@ -1,13 +1,31 @@
-/* Resuming: the journal's events are observed again, what lies behind the last checkpoint is cut off. */
+/* Resuming: what the journal tells is gone through again.
+ *
+ * Stages that are over are observed at once. The candidates of the stage that is not are kept (run->past) for the
+ * coordinator, which asks for each by its id instead of proposing it: some have ended, some go on from their checkpoint. Those
+ * that had begun but left no checkpoint are forgotten: their lines are taken out of the journal, and the coordinator
+ * proposes them again, by the same rules with the same result.
+ */
 #ifndef NASRUN_RUN_RESUME_H
 #define NASRUN_RUN_RESUME_H
 
-#include "host/run/run.h"
+#include "host/run/candidate.h"
 
-/* Brings `run` (data, search and device open) to where its journal stands, and opens the journal for writing.
+/* Brings `run` (data, search and devices open) to where its journal stands, and opens the journal for writing.
  * Without a journal it opens a new one and writes the run event. Refuses another version's journal and other
- * data (ST_FORMAT). `history` tells how the engine's predecessor ended: a candidate that killed the engine
- * twice is journalled as failed. */
-enum status resume_run(struct run *run, struct engine_history *history, struct error *err);
+ * data (ST_FORMAT). run->history tells how the engine's predecessor ended: a candidate that was in training when it was
+ * killed twice is journalled as failed; one with which that happened once trains with nothing beside it. */
+enum status resume_run(struct run *run, struct error *err);
+
+/* The candidate of that id, the caller's from now on; NULL when the journal has none (any more). */
+struct candidate *resume_take(struct run *run, int32_t id);
+/* The stage's final fit, likewise. */
+struct candidate *resume_take_final(struct run *run);
+/* Whether there is one of that id or a later one, final fits left out. */
+bool resume_has_later(const struct run *run, int32_t id);
+bool resume_has_final(const struct run *run);
+/* Whether it was in training when the engine was killed. */
+bool resume_is_suspect(const struct run *run, int32_t id);
+/* Frees what nobody has taken. */
+void resume_forget(struct run *run);
 
 #endif

@@ -1,5 +1,9 @@
-/* A run in progress: everything the engine holds. One struct, opened by engine.c, worked on by candidate.c
- * and stage.c. */
+/* A run in progress: everything the engine holds. One struct, opened by engine.c.
+ *
+ * Who works on it: the main thread, which decides (stage.c, coordinator.c), and one worker a device, which trains
+ * candidates (workers.c, candidate.c). Workers take `lock` for what they share with others: journal, display, memory plan,
+ * and whatever they read of the fields below the line, which the main thread changes under it.
+ */
 #ifndef NASRUN_RUN_RUN_H
 #define NASRUN_RUN_RUN_H
 
@@ -9,21 +13,16 @@
 #include "host/run/display.h"
 #include "host/run/journal.h"
 #include "host/run/memory.h"
+#include "host/run/pool.h"
 #include "host/run/supervisor.h"
 #include "host/search/search.h"
 #include "host/train/trainer.h"
 #include "spec/job.h"
 
-/* A candidate whose training was cut off, as the journal and the checkpoint tell. */
-struct run_unfinished {
-    bool exists;
-    int32_t id, parent;
-    bool final;
-    int32_t batch;
-    struct graph graph;
-};
+#include <pthread.h>
+#include <stdatomic.h>
 
-/* A final fit that was journalled as finished. */
+/* The last final fit. */
 struct run_final {
     int32_t id, parent; /* -1: none */
     int32_t stage;
@@ -32,33 +31,50 @@ struct run_final {
 struct run {
     const struct job *job;
     char *folder;
-    struct journal journal;
-    struct display display;
     struct dataset data; /* pixels NULL: they are on the device */
     struct devices devices;
     const struct device_ops *ops;   /* the devices' */
     struct device_info device_info; /* the first one's; the others are taken to be like it */
-    int32_t team;                   /* devices that share a training */
+    int32_t team;                   /* devices that share a final fit */
+    int32_t window;                 /* candidates that may be proposed before the first of them is observed */
+    struct pool *pool;
+    struct engine_history *history; /* who was in training when the engine ends before its time */
+    atomic_bool stop;               /* trainings are to save themselves and end */
+    double clock_start;             /* clock_seconds at which run time was clock_base */
+    double clock_base;
+
+    pthread_mutex_t lock;      /* of all that follows */
+    pthread_mutex_t admission; /* held from the look at free memory until it is taken */
+    /* ---- */
+    struct journal journal;
+    struct display display;
+    struct memory memory;
     struct search *search;
 
-    double clock_start; /* clock_seconds at which run time was clock_base */
-    double clock_base;
-    double first_step;    /* seconds from the program's start to the first training step; 0 before it */
-    double stage_began;   /* run time */
-    int32_t stage;        /* index into the budget's list */
-    bool stage_open;      /* its stage event is in the journal */
-    uint32_t steps_done;  /* in all trainings, in this and earlier stages */
-    uint32_t stage_steps; /* steps_done when the stage began */
-    int32_t models;       /* finished in all, failures counted, final fits not */
-    int32_t starts;       /* starting networks begun */
+    double first_step;     /* seconds from the program's start to the first training step; 0 before it */
+    double stage_began;    /* run time */
+    int32_t stage;         /* index into the budget's list */
+    bool stage_open;       /* its stage event is in the journal */
+    uint32_t steps_done;   /* in all trainings that were observed, in this and earlier stages */
+    uint32_t stage_steps;  /* steps_done when the stage began */
+    uint32_t steps_coming; /* at most, in trainings that are not observed yet; with a budget in steps */
+    int32_t models;        /* observed in all, failures counted, final fits not */
+    int32_t coming;        /* proposed and not observed yet */
+    int32_t starts;        /* starting networks begun or left out */
+    uint32_t left_out;     /* bit i: starting network i was left out, as the journal says */
     int32_t next_id;
-    int32_t best_id;                 /* the model that model.safetensors holds; -1 */
+    int32_t best_id;                 /* -1: none */
+    int32_t published_id;            /* the model that this process has put into model.safetensors; -1 */
     double best_accuracy, best_loss; /* validation */
     struct run_final final;
-    struct run_unfinished unfinished;
     bool calibrated;          /* seconds_per_image was measured */
     double seconds_per_image; /* measured over predicted training time of the last model; 1 before */
-    struct memory memory;
+    /* What the journal tells of this stage's candidates, to be gone through again (resume.h): by id, [past_count]. */
+    struct candidate **past;
+    int32_t past_count;
+    /* Candidates that were in training when the engine was killed: nothing else trains beside them. */
+    int32_t suspects[HISTORY_DEVICES];
+    int32_t suspect_count;
 };
 
 /* Seconds of work on this run so far, over all processes that worked on it. */
@@ -67,7 +83,12 @@ double run_time(const struct run *run);
 /* FOLDER/NAME, malloc'd; NULL when out of memory. */
 char *run_path(const struct run *run, const char *name);
 
-/* "FOLDER/models/ID.safetensors", malloc'd, NULL when out of memory. */
+/* "FOLDER/models/ID.safetensors", "FOLDER/checkpoint-ID.bin": malloc'd, NULL when out of memory. */
 char *run_model_path(const struct run *run, int32_t id);
+char *run_checkpoint_path(const struct run *run, int32_t id);
+
+/* pthread_mutex_lock and _unlock of run->lock. */
+void run_lock(struct run *run);
+void run_unlock(struct run *run);
 
 #endif

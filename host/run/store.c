@@ -19,6 +19,13 @@ char *run_model_path(const struct run *run, int32_t id)
     return file_join(run->folder, name);
 }
 
+char *run_checkpoint_path(const struct run *run, int32_t id)
+{
+    char name[64];
+    snprintf(name, sizeof(name), "checkpoint-%d.bin", (int)id);
+    return file_join(run->folder, name);
+}
+
 enum status store_save(struct run *run, int32_t id, const struct graph *graph, const float *values,
                        double validation_accuracy, struct error *err)
 {
@@ -56,37 +63,49 @@ enum status store_load(const struct run *run, int32_t id, struct graph *graph, f
     return st;
 }
 
-bool store_note_best(struct run *run, int32_t id, double accuracy, double loss)
+void store_note_best(struct run *run, int32_t id, double accuracy, double loss)
 {
-    bool better = accuracy > run->best_accuracy || (accuracy == run->best_accuracy && loss < run->best_loss);
-    if (better) {
-        run->best_id = id;
-        run->best_accuracy = accuracy;
-        run->best_loss = loss;
-    }
-    return better;
+    if (!(accuracy > run->best_accuracy || (accuracy == run->best_accuracy && loss < run->best_loss)))
+        return;
+    run->best_id = id;
+    run->best_accuracy = accuracy;
+    run->best_loss = loss;
 }
 
-enum status store_publish(const struct run *run, int32_t id, struct error *err)
+enum status store_publish_best(struct run *run, struct error *err)
 {
-    char *from = run_model_path(run, id), *to = run_path(run, MODEL_FILE_NAME), *data = NULL;
+    if (run->best_id < 0 || run->best_id == run->published_id)
+        return ST_OK;
+    char *from = run_model_path(run, run->best_id), *to = run_path(run, MODEL_FILE_NAME), *data = NULL;
     size_t length;
     enum status st =
         from != NULL && to != NULL ? file_read(from, &data, &length, err) : error_memory(err, "path", 0);
     if (st == ST_OK)
         st = file_write_atomic(to, data, length, err);
+    if (st == ST_OK)
+        run->published_id = run->best_id;
     free(data);
     free(from);
     free(to);
     return st;
 }
 
-void store_prune(const struct run *run)
+static bool is_needed(const struct run *run, const struct search_model *model,
+                      struct candidate *const *coming, int32_t count)
+{
+    bool needed = model->is_parent || model->id == run->best_id;
+    for (int32_t i = 0; i < count; i++)
+        needed = needed || coming[i]->id == model->id || coming[i]->parent == model->id;
+    return needed;
+}
+
+void store_prune(const struct run *run, struct candidate *const *coming, int32_t count)
 {
     for (int32_t i = 0; i < search_count(run->search); i++) {
         const struct search_model *model = search_at(run->search, i);
-        if (model->is_parent || model->id == run->best_id)
+        if (is_needed(run, model, coming, count))
             continue;
+        pool_drop(run->pool, model->id);
         char *path = run_model_path(run, model->id);
         if (path != NULL)
             unlink(path); /* a file that is gone already is what is wanted */

@@ -2,7 +2,7 @@
 #ifndef NASRUN_RUN_STORE_H
 #define NASRUN_RUN_STORE_H
 
-#include "host/run/run.h"
+#include "host/run/candidate.h"
 
 /* Writes models/ID.safetensors. values[weight table's total of graph]. */
 enum status store_save(struct run *run, int32_t id, const struct graph *graph, const float *values,
@@ -12,15 +12,14 @@ enum status store_save(struct run *run, int32_t id, const struct graph *graph, c
 enum status store_load(const struct run *run, int32_t id, struct graph *graph, float **values,
                        struct error *err);
 
-/* Notes a model as the run's best if it is: by accuracy, of equals by loss, of those the earlier. True if so;
- * store_publish is to follow. */
-bool store_note_best(struct run *run, int32_t id, double accuracy, double loss);
+/* Notes a model as the run's best if it is: by accuracy, of equals by loss, of those the earlier. */
+void store_note_best(struct run *run, int32_t id, double accuracy, double loss);
 
-/* Copies models/ID.safetensors to model.safetensors. */
-enum status store_publish(const struct run *run, int32_t id, struct error *err);
+/* Copies the best model's file to model.safetensors, once. */
+enum status store_publish_best(struct run *run, struct error *err);
 
-/* Deletes the files of models that are no parents any more; the published model's and the last final fit's
- * stay. */
-void store_prune(const struct run *run);
+/* Deletes the files of models that are no parents any more, and drops them from the pool; those stay that are published, or
+ * a final fit's, or parents of the `count` candidates that are not observed yet, or those candidates' own. */
+void store_prune(const struct run *run, struct candidate *const *coming, int32_t count);
 
 #endif

@@ -56,6 +56,8 @@ int supervise(int (*engine)(void *context, struct engine_history *history), long
         return 2;
     }
     history->started = clock_process_start();
+    for (int k = 0; k < HISTORY_DEVICES; k++)
+        history->training[k] = -1;
     sigset_t set = stop_signals();
     sigaddset(&set, SIGCHLD);
     sigprocmask(SIG_BLOCK, &set, NULL);

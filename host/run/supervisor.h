@@ -8,6 +8,9 @@
 #define NASRUN_RUN_SUPERVISOR_H
 
 #include <stdbool.h>
+#include <stdint.h>
+
+enum { HISTORY_DEVICES = 64 };
 
 /* What the engine's processes of one command know of each other; shared memory. */
 struct engine_history {
@@ -16,6 +19,9 @@ struct engine_history {
     double started; /* clock_seconds when the supervisor's process was started */
     double base;    /* seconds of earlier commands on the run; the first process sets it */
     bool working;   /* the engine has opened data and devices; it sets it */
+    /* The candidate that each device trains, -1: none. What the next process finds there was in training when this one ended
+     * before its time. */
+    int32_t training[HISTORY_DEVICES];
 };
 
 /* The exit status of an engine whose device has failed while it worked: a new process gets a fresh device, as long as the

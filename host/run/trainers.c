@@ -1,8 +1,12 @@
 #include "host/run/trainers.h"
 
-#include <math.h>
+#include "host/net/cost.h"
+#include "host/run/store.h"
 
-static struct trainer_place place_of(const struct run *run, int32_t device, bool final)
+#include <math.h>
+#include <stdlib.h>
+
+struct trainer_place trainers_place(const struct run *run, int32_t device, bool final)
 {
     double share = final ? 1.0 : run->job->search.data;
     int32_t count = (int32_t)ceil(share * run->data.sample_count[SPLIT_TRAIN]);
@@ -17,66 +21,197 @@ static struct trainer_place place_of(const struct run *run, int32_t device, bool
     };
 }
 
-/* What the fullest of the first `count` devices has left. */
-static size_t free_bytes(const struct run *run, int32_t count)
+enum status trainers_settings(const struct run *run, const struct candidate *candidate,
+                              struct trainer_settings *settings, struct error *err)
+{
+    struct job_train job = run->job->train;
+    job.batch = candidate->batch;
+    return trainer_settings_of(&job, inherit_seed((uint64_t)run->job->seed, candidate->id, -1), settings,
+                               err);
+}
+
+/* ---- memory ---- */
+
+/* What the fullest of the devices has to give. */
+static size_t free_bytes(const struct run *run, struct team team)
 {
     size_t least = SIZE_MAX;
-    for (int32_t k = 0; k < count; k++) {
+    for (int32_t k = team.first; k < team.first + team.count; k++) {
         struct device_info info;
         run->ops->info(run->devices.items[k].device, &info);
-        least = info.memory_free < least ? info.memory_free : least;
+        size_t reserve = info.memory_total / TRAINERS_RESERVE;
+        size_t left = info.memory_free > reserve ? info.memory_free - reserve : 0;
+        least = left < least ? left : least;
     }
     return least;
 }
 
-/* Whether to try again with half the batch. */
-static bool halve(enum status st, int32_t least, int32_t *batch)
+/* Lets kept weights but model `kept`'s leave the devices; false when there are none left. */
+static bool evict(struct run *run, struct team team, int32_t kept)
 {
-    if (st != ST_MEMORY || *batch / 2 < least)
+    struct error ignored; /* a device that fails says so in the next step */
+    bool any = false;
+    for (int32_t k = team.first; k < team.first + team.count; k++) {
+        bool freed = false;
+        any = (pool_evict(run->pool, k, kept, &freed, &ignored) == ST_OK && freed) || any;
+    }
+    return any;
+}
+
+/* Whether to try again with less: fewer kept weights, or half the batch. */
+static bool make_room(struct run *run, enum status st, struct team team, int32_t kept, int32_t least,
+                      int32_t *batch)
+{
+    if (st != ST_MEMORY)
+        return false;
+    if (evict(run, team, kept))
+        return true;
+    if (*batch / 2 < least)
         return false;
     *batch /= 2;
     return true;
 }
 
-enum status trainers_open(struct run *run, const struct graph *graph, int32_t id, bool final, int32_t least,
-                          int32_t *batch, struct memory_need *need, struct trainer **trainer,
-                          struct error *err)
+/* ---- trainers ---- */
+
+static enum status prepare(const struct run *run, const struct candidate *candidate, struct team team,
+                           struct trainer **trainer, struct error *err)
 {
-    const uint64_t seed = inherit_seed((uint64_t)run->job->seed, id, -1);
     struct trainer_place places[DEVICES_MOST];
-    struct job_train job = run->job->train;
     struct trainer_settings settings;
-    enum status st;
-    do {
-        const int32_t count = devices_sharing(&run->devices, *batch);
-        for (int32_t k = 0; k < count; k++)
-            places[k] = place_of(run, k, final);
-        job.batch = *batch;
-        st = trainer_settings_of(&job, seed, &settings, err);
-        if (st == ST_OK)
-            st = trainer_open(places, count, graph, &settings, free_bytes(run, count), trainer,
-                              &need->training, err);
-        need->devices = count;
-    } while (halve(st, least, batch));
-    if (st == ST_OK) {
-        need->values = trainer_weights(*trainer)->total * sizeof(float);
-        memory_plan(&run->memory, need);
-    }
+    *trainer = NULL;
+    for (int32_t k = 0; k < team.count; k++)
+        places[k] = trainers_place(run, team.first + k, candidate->final);
+    enum status st = trainers_settings(run, candidate, &settings, err);
+    if (st == ST_OK)
+        st = trainer_prepare(places, team.count, &candidate->graph, &settings, trainer, err);
     return st;
 }
 
-enum status trainers_inherit(struct run *run, const struct record_candidate *candidate,
-                             const struct graph *parent, const float *parent_values,
-                             const struct proposal *proposal, int32_t *batch, struct inheritance *inherited,
-                             struct error *err)
+/* What was prepared ahead, if it is what is wanted now. */
+static struct trainer *take_ahead(struct candidate *candidate, struct team team)
 {
-    const struct trainer_place place = place_of(run, 0, candidate->final);
+    struct trainer *ahead = candidate->ahead;
+    candidate->ahead = NULL;
+    if (ahead != NULL &&
+        (team.count != 1 || candidate->ahead_on != team.first || trainer_batch(ahead) != candidate->batch)) {
+        trainer_close(ahead);
+        ahead = NULL;
+    }
+    return ahead;
+}
+
+enum status trainers_open(struct run *run, struct candidate *candidate, struct team team, int32_t least,
+                          struct memory_need *need, struct trainer **trainer, struct error *err)
+{
     enum status st;
     do {
-        inheritance_free(inherited);
-        st = inherit(&place, *batch, parent, parent_values, proposal != NULL ? proposal->morphs : NULL,
-                     proposal != NULL ? proposal->morph_count : 0, (float)run->job->search.noise,
-                     (uint64_t)run->job->seed, candidate->id, inherited, err);
-    } while (halve(st, TRAINERS_LEAST_BATCH, batch));
+        struct team sharing = {team.first, devices_sharing(team.count, candidate->batch)};
+        *trainer = take_ahead(candidate, sharing);
+        st = *trainer != NULL ? ST_OK : prepare(run, candidate, sharing, trainer, err);
+        if (st == ST_OK) {
+            pthread_mutex_lock(&run->admission);
+            st = trainer_bind(*trainer, free_bytes(run, sharing), &need->training, err);
+            pthread_mutex_unlock(&run->admission);
+        }
+        if (st != ST_OK) {
+            trainer_close(*trainer);
+            *trainer = NULL;
+        }
+        need->devices = sharing.count;
+    } while (make_room(run, st, team, -1, least, &candidate->batch));
+    if (st == ST_OK)
+        need->values = trainer_weights(*trainer)->total * sizeof(float);
+    return st;
+}
+
+/* ---- weights ---- */
+
+static double score_of(struct run *run, int32_t id)
+{
+    run_lock(run);
+    const struct search_model *model = search_find(run->search, id);
+    double score = model != NULL ? model->score : 0.0;
+    run_unlock(run);
+    return score;
+}
+
+/* From the model's file into the pool. */
+static enum status read_weights(struct run *run, int32_t device, int32_t id, struct device_weights **weights,
+                                struct error *err)
+{
+    struct device *place = run->devices.items[device].device;
+    struct weight_table table = {0};
+    struct graph graph = {0};
+    float *values = NULL;
+
+    *weights = NULL;
+    enum status st = store_load(run, id, &graph, &values, err);
+    if (st == ST_OK)
+        st = weight_table_new(&table, &graph, err);
+    if (st == ST_OK)
+        st = run->ops->weights_new(place, &table, 1, weights, err);
+    if (st == ST_OK)
+        st = run->ops->weights_upload(place, *weights, SLOT_VALUE, values, err);
+    if (st == ST_OK)
+        st = pool_add(run->pool, device, id, score_of(run, id), *weights, &table, err);
+    if (st != ST_OK) {
+        run->ops->weights_free(place, *weights);
+        *weights = NULL;
+    }
+    weight_table_free(&table);
+    graph_free(&graph);
+    free(values);
+    return st;
+}
+
+/* Model `id`'s weights on that device: the pool's, to be used before anything else is asked of it; from its file where the
+ * pool has none. */
+static enum status find_weights(struct run *run, int32_t device, int32_t id, struct device_weights **weights,
+                                struct error *err)
+{
+    const struct team team = {device, 1};
+    enum status st;
+    do {
+        st = pool_find(run->pool, device, id, weights, err);
+        if (st == ST_OK && *weights == NULL)
+            st = read_weights(run, device, id, weights, err);
+    } while (st == ST_MEMORY && evict(run, team, id));
+    return st;
+}
+
+/* The parent's graph, as the search knows it. */
+static enum status copy_parent(struct run *run, int32_t id, struct graph *graph, struct error *err)
+{
+    run_lock(run);
+    const struct search_model *model = search_find(run->search, id);
+    enum status st = model != NULL ? graph_copy(graph, &model->graph, err)
+                                   : error_set(err, ST_RANGE, "parent %d is unknown", (int)id);
+    run_unlock(run);
+    return st;
+}
+
+enum status trainers_inherit(struct run *run, struct candidate *candidate, int32_t device,
+                             struct inheritance *inherited, struct memory_need *need, struct error *err)
+{
+    const struct trainer_place place = trainers_place(run, device, false);
+    const struct team team = {device, 1};
+    struct device_weights *weights;
+    struct graph parent = {0};
+
+    enum status st = copy_parent(run, candidate->parent, &parent, err);
+    if (st != ST_OK)
+        return st;
+    do {
+        inheritance_free(&place, inherited);
+        st = find_weights(run, device, candidate->parent, &weights, err);
+        if (st == ST_OK)
+            st = inherit(&place, candidate->batch, &parent, weights, candidate->morphs,
+                         candidate->morph_count, (float)run->job->search.noise, (uint64_t)run->job->seed,
+                         candidate->id, inherited, err);
+    } while (make_room(run, st, team, candidate->parent, TRAINERS_LEAST_BATCH, &candidate->batch));
+    need->inheritance = inherited->device_bytes;
+    need->parent = (size_t)cost_of_graph(&parent).parameters * sizeof(float);
+    graph_free(&parent);
     return st;
 }

@@ -1,25 +1,32 @@
-/* The trainers of a run: on which devices, with which batch. */
+/* The trainers of a run: on which devices, with which batch, with what has to make room for them. */
 #ifndef NASRUN_RUN_TRAINERS_H
 #define NASRUN_RUN_TRAINERS_H
 
-#include "host/run/record.h"
+#include "host/run/candidate.h"
 #include "host/train/inherit.h"
 
 /* The least batch that is tried where a larger one does not fit into the devices' memory. */
 enum { TRAINERS_LEAST_BATCH = 8 };
 
-/* A trainer of the network as candidate `id`, on all devices that can share its batch; it is added to the memory plan, and
- * need->training and ->values are set. When the memory of a device does not suffice, the batch is halved, and with it the
- * learning rate, as long as it is `least` or more. *batch: what is wanted, and then what it is. */
-enum status trainers_open(struct run *run, const struct graph *graph, int32_t id, bool final, int32_t least,
-                          int32_t *batch, struct memory_need *need, struct trainer **trainer,
-                          struct error *err);
+/* The part of a device's memory that is left free: libraries and the driver take some when they please. */
+enum { TRAINERS_RESERVE = 32 }; /* one of so many */
 
-/* The candidate's weights from its parent's (inherit.h) on the first device, with *batch as above. `proposal` is NULL for a
- * final fit: the parent's weights as they are. */
-enum status trainers_inherit(struct run *run, const struct record_candidate *candidate,
-                             const struct graph *parent, const float *parent_values,
-                             const struct proposal *proposal, int32_t *batch, struct inheritance *inherited,
-                             struct error *err);
+/* A device as trainers see it, with the images that a final fit, or another candidate, trains on. */
+struct trainer_place trainers_place(const struct run *run, int32_t device, bool final);
+
+/* The settings of a candidate's training. */
+enum status trainers_settings(const struct run *run, const struct candidate *candidate,
+                              struct trainer_settings *settings, struct error *err);
+
+/* A bound trainer of the candidate's network, on as many of the team's devices as can share its batch; candidate->ahead is
+ * used where it fits. need->training, ->values and ->devices are set, and it is added to the memory plan. When memory does
+ * not suffice, kept weights leave the devices, then the batch is halved, and with it the learning rate, as long as it is
+ * `least` or more. */
+enum status trainers_open(struct run *run, struct candidate *candidate, struct team team, int32_t least,
+                          struct memory_need *need, struct trainer **trainer, struct error *err);
+
+/* The candidate's weights from its parent's (inherit.h) on that device, with room made as above. */
+enum status trainers_inherit(struct run *run, struct candidate *candidate, int32_t device,
+                             struct inheritance *inherited, struct memory_need *need, struct error *err);
 
 #endif

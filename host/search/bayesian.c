@@ -11,7 +11,7 @@
 /* Children guessed at for one proposal, and draws to find them. */
 enum { POOL = 48, POOL_DRAWS = 160 };
 
-/* The models that have a score, and the surrogate fitted to them. */
+/* The models that have a score or a guessed one, and the surrogate fitted to them. */
 struct surrogate {
     struct gaussian *gaussian;
     const struct search_model **models;
@@ -39,9 +39,11 @@ static enum status surrogate_fit(const struct search *search, struct surrogate *
         goto out;
     }
     for (int32_t i = 0; i < search->count; i++) {
-        if (isnan(search->models[i].score))
+        const struct search_model *model = &search->models[i];
+        double score = isnan(model->score) ? model->guess : model->score;
+        if (isnan(score))
             continue;
-        scores[surrogate->count] = search->models[i].score;
+        scores[surrogate->count] = score;
         surrogate->models[surrogate->count++] = &search->models[i];
     }
     int32_t n = surrogate->count;

@@ -86,8 +86,17 @@ static void choose_parents(struct search *search)
     }
 }
 
-enum status search_observe(struct search *search, int32_t id, int32_t parent, const struct graph *graph,
-                           double score, double loss, struct error *err)
+static struct search_model *find(const struct search *search, int32_t id)
+{
+    for (int32_t i = 0; i < search->count; i++) {
+        if (search->models[i].id == id)
+            return &search->models[i];
+    }
+    return NULL;
+}
+
+enum status search_expect(struct search *search, int32_t id, int32_t parent, const struct graph *graph,
+                          double guess, struct error *err)
 {
     if (search->count == search->capacity) {
         int32_t capacity = search->capacity == 0 ? 16 : 2 * search->capacity;
@@ -97,7 +106,7 @@ enum status search_observe(struct search *search, int32_t id, int32_t parent, co
         search->models = larger;
         search->capacity = capacity;
     }
-    struct search_model model = {.id = id, .parent = parent, .score = score, .loss = loss};
+    struct search_model model = {.id = id, .parent = parent, .score = NAN, .loss = NAN, .guess = guess};
     enum status st = graph_copy(&model.graph, graph, err);
     if (st == ST_OK)
         st = descriptor_new(&model.descriptor, graph, err);
@@ -107,6 +116,21 @@ enum status search_observe(struct search *search, int32_t id, int32_t parent, co
     }
     model.fingerprint = graph_fingerprint(graph);
     search->models[search->count++] = model;
+    return ST_OK;
+}
+
+enum status search_observe(struct search *search, int32_t id, int32_t parent, const struct graph *graph,
+                           double score, double loss, struct error *err)
+{
+    if (find(search, id) == NULL) {
+        enum status st = search_expect(search, id, parent, graph, NAN, err);
+        if (st != ST_OK)
+            return st;
+    }
+    struct search_model *model = find(search, id);
+    model->score = score;
+    model->loss = loss;
+    model->guess = NAN;
     choose_parents(search);
     return ST_OK;
 }
@@ -221,9 +245,5 @@ const struct search_model *search_at(const struct search *search, int32_t index)
 
 const struct search_model *search_find(const struct search *search, int32_t id)
 {
-    for (int32_t i = 0; i < search->count; i++) {
-        if (search->models[i].id == id)
-            return &search->models[i];
-    }
-    return NULL;
+    return find(search, id);
 }

@@ -1,9 +1,13 @@
 /* Search strategies: which network to train next. One small interface: observe what was trained, propose what
  * comes next.
  *
- * A proposal is a pure function of the settings, the candidate's id and what was observed before, in order.
- * So the journal is the strategy's saved state: a resumed run observes the journal's models again and
+ * A proposal is a pure function of the settings, the candidate's id and what was expected and observed before, in order.
+ * So the journal is the strategy's saved state: a resumed run expects and observes the journal's models again and
  * proposes as if it had never stopped.
+ *
+ * Several candidates may be in training at once: those whose results are still out are expected. They are not proposed
+ * again, and the surrogate takes its own guess for their score, so that it looks elsewhere in the meantime ("kriging
+ * believer": Ginsbourger, Le Riche, Carraro 2010, "Kriging is well-suited to parallelize optimization").
  */
 #ifndef NASRUN_SEARCH_SEARCH_H
 #define NASRUN_SEARCH_SEARCH_H
@@ -21,7 +25,8 @@ struct search_model {
     struct graph graph;
     struct descriptor *descriptor;
     uint64_t fingerprint;
-    double score;   /* validation accuracy; NAN: failed */
+    double score;   /* validation accuracy; NAN: failed, or expected */
+    double guess;   /* of the score, while it is expected; NAN: none, or not expected any more */
     double loss;    /* validation */
     bool is_parent; /* its weights are kept, children may be made from it */
 };
@@ -55,7 +60,12 @@ struct search_strategy {
 enum status search_new(const struct job_search *job, int64_t seed, struct search **search, struct error *err);
 void search_free(struct search *search); /* NULL is allowed */
 
-/* Adds a model; `graph` is copied. Scores of failed models are NAN: they are not proposed again. */
+/* Adds a model whose result is still out; `graph` is copied. `guess`: proposal.mean. */
+enum status search_expect(struct search *search, int32_t id, int32_t parent, const struct graph *graph,
+                          double guess, struct error *err);
+
+/* Adds a model, or the result of an expected one; `graph` is copied. Scores of failed models are NAN: they are not proposed
+ * again. */
 enum status search_observe(struct search *search, int32_t id, int32_t parent, const struct graph *graph,
                            double score, double loss, struct error *err);
 
@@ -74,7 +84,7 @@ bool search_admits(const struct search_limits *limits, const struct graph *graph
 
 int32_t search_count(const struct search *search);
 const struct search_model *search_at(const struct search *search,
-                                     int32_t index); /* in the order of observation */
+                                     int32_t index); /* in the order in which they were first heard of */
 const struct search_model *search_find(const struct search *search, int32_t id); /* NULL when unknown */
 
 /* How many of the best models stay parents; the weights of all others may be deleted. */

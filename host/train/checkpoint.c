@@ -104,7 +104,7 @@ static enum status open_checked(const char *path, FILE **file, struct checkpoint
     return error_set(err, ST_FORMAT, "%s: damaged: length, magic or checksum are wrong", path);
 }
 
-enum status checkpoint_note(const char *path, uint64_t *note, struct error *err)
+enum status checkpoint_note(const char *path, uint64_t *note, uint32_t *steps, struct error *err)
 {
     struct checkpoint_header header;
     FILE *file;
@@ -113,6 +113,7 @@ enum status checkpoint_note(const char *path, uint64_t *note, struct error *err)
     if (st != ST_OK)
         return st;
     *note = header.note;
+    *steps = header.state.step;
     fclose(file);
     return ST_OK;
 }

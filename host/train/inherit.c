@@ -9,38 +9,43 @@ struct probe {
     struct graph graph;
     struct program program;
     struct device_program *prepared;
-    struct device_weights *weights;
-    float *logits; /* batch x classes */
-    size_t bytes;  /* on the device: program and weights */
+    struct device_weights *made;    /* NULL: the weights are somebody else's */
+    struct device_weights *weights; /* one slot suffices */
+    float *logits;                  /* batch x classes */
+    size_t bytes;                   /* on the device: program and weights */
 };
 
 static void probe_close(const struct trainer_place *place, struct probe *probe)
 {
     place->ops->program_free(place->device, probe->prepared);
-    place->ops->weights_free(place->device, probe->weights);
+    place->ops->weights_free(place->device, probe->made);
     program_free(&probe->program);
     graph_free(&probe->graph);
     free(probe->logits);
     *probe = (struct probe){0};
 }
 
-/* Takes `graph` over (zeroes it). */
+/* Takes `graph` over (zeroes it). `weights` NULL: new ones are made. */
 static enum status probe_open(const struct trainer_place *place, int32_t batch, struct graph *graph,
-                              struct probe *probe, struct error *err)
+                              struct device_weights *weights, struct probe *probe, struct error *err)
 {
     const struct lower_options options = {
         .purpose = PROG_EVALUATE, .batch = batch, .batch_norm_momentum = 0.1f};
-    *probe = (struct probe){.graph = *graph};
+    *probe = (struct probe){.graph = *graph, .weights = weights};
     *graph = (struct graph){0};
     enum status st = lower_graph(&probe->graph, &options, &probe->program, err);
     if (st == ST_OK)
         st = place->ops->program_prepare(place->device, &probe->program, &probe->prepared, err);
     if (st != ST_OK)
         return st;
-    probe->bytes = place->ops->program_bytes(probe->prepared) +
-                   trainer_weights_bytes(&probe->program.weights) +
-                   (size_t)place->validation_count * sizeof(int32_t);
-    return place->ops->weights_new(place->device, &probe->program.weights, 1, &probe->weights, err);
+    probe->bytes =
+        place->ops->program_bytes(probe->prepared) + (size_t)place->validation_count * sizeof(int32_t);
+    if (weights != NULL)
+        return ST_OK;
+    probe->bytes += probe->program.weights.total * sizeof(float);
+    st = place->ops->weights_new(place->device, &probe->program.weights, 1, &probe->made, err);
+    probe->weights = probe->made;
+    return st;
 }
 
 static size_t logit_count(const struct probe *probe)
@@ -101,10 +106,10 @@ static enum status step(const struct trainer_place *place, int32_t batch, const 
 
     enum status st = morph_apply(morph, &parent->graph, noise, seed, &graph, &remaps, err);
     if (st == ST_OK)
-        st = probe_open(place, batch, &graph, child, err);
+        st = probe_open(place, batch, &graph, NULL, child, err);
     if (st == ST_OK)
-        st = place->ops->weights_remap(place->device, child->weights, parent->weights, SLOT_VALUE, &remaps,
-                                       seed, err);
+        st = place->ops->weights_remap(place->device, child->made, parent->weights, SLOT_VALUE, &remaps, seed,
+                                       err);
     if (st == ST_OK)
         st = probe_answer(place, child, err);
     if (st != ST_OK)
@@ -122,8 +127,8 @@ out:
 }
 
 enum status inherit(const struct trainer_place *place, int32_t batch, const struct graph *parent,
-                    const float *parent_values, const struct morph *morphs, int32_t morph_count, float noise,
-                    uint64_t seed, int32_t id, struct inheritance *result, struct error *err)
+                    struct device_weights *parent_weights, const struct morph *morphs, int32_t morph_count,
+                    float noise, uint64_t seed, int32_t id, struct inheritance *result, struct error *err)
 {
     /* Parent and child in turns: a prepared program points to the probe's own, so probes are never moved. */
     struct probe first = {0}, second = {0};
@@ -133,9 +138,7 @@ enum status inherit(const struct trainer_place *place, int32_t batch, const stru
     *result = (struct inheritance){0};
     enum status st = graph_copy(&graph, parent, err);
     if (st == ST_OK)
-        st = probe_open(place, batch, &graph, now, err);
-    if (st == ST_OK)
-        st = place->ops->weights_upload(place->device, now->weights, SLOT_VALUE, parent_values, err);
+        st = probe_open(place, batch, &graph, parent_weights, now, err);
     if (st == ST_OK)
         st = probe_answer(place, now, err);
     result->device_bytes = now->bytes;
@@ -154,27 +157,21 @@ enum status inherit(const struct trainer_place *place, int32_t batch, const stru
         next = free_one;
         result->count++;
     }
-    if (st != ST_OK)
-        goto out;
-    size_t bytes = now->program.weights.total * sizeof(float);
-    result->values = malloc(bytes);
-    if (result->values == NULL) {
-        st = error_memory(err, "inherited weights", bytes);
-        goto out;
+    if (st == ST_OK) { /* what is wanted changes owner */
+        result->weights = now->made;
+        result->graph = now->graph;
+        now->made = NULL;
+        now->graph = (struct graph){0};
     }
-    st = place->ops->weights_download(place->device, now->weights, SLOT_VALUE, result->values, err);
-    result->graph = now->graph;
-    now->graph = (struct graph){0};
-out:
     probe_close(place, now);
     probe_close(place, next);
     graph_free(&graph);
     return st;
 }
 
-void inheritance_free(struct inheritance *result)
+void inheritance_free(const struct trainer_place *place, struct inheritance *result)
 {
     graph_free(&result->graph);
-    free(result->values);
+    place->ops->weights_free(place->device, result->weights);
     *result = (struct inheritance){0};
 }

@@ -125,8 +125,8 @@ static size_t needed_bytes(const struct trainer *trainer)
            ((size_t)place->train_count + (size_t)place->validation_count) * sizeof(int32_t);
 }
 
-enum status members_open(struct trainer *trainer, const struct trainer_place *places, int32_t count,
-                         size_t bytes_limit, size_t *bytes, struct error *err)
+enum status members_prepare(struct trainer *trainer, const struct trainer_place *places, int32_t count,
+                            struct error *err)
 {
     if (trainer->settings.batch % count != 0)
         return error_set(err, ST_RANGE, "train.batch: found %d, expected a multiple of the %d devices",
@@ -144,14 +144,16 @@ enum status members_open(struct trainer *trainer, const struct trainer_place *pl
         st = lower(trainer, PROG_EVALUATE, &trainer->evaluation_program, err);
     if (st == ST_OK)
         st = all_members(trainer, trainer, prepare_member, err);
-    if (st != ST_OK)
-        return st;
+    return st;
+}
+
+enum status members_bind(struct trainer *trainer, size_t bytes_limit, size_t *bytes, struct error *err)
+{
     *bytes = needed_bytes(trainer);
     if (*bytes > bytes_limit)
         return error_set(err, ST_MEMORY, "network needs %zu bytes on the device, %zu are free", *bytes,
                          bytes_limit);
-    if (count > 1)
-        st = open_group(trainer, err);
+    enum status st = trainer->count > 1 ? open_group(trainer, err) : ST_OK;
     if (st == ST_OK)
         st = all_members(trainer, trainer, bind_member, err);
     return st;
@@ -265,6 +267,28 @@ enum status members_upload(struct trainer *trainer, enum weight_slot slot, const
 {
     struct upload_work work = {.trainer = trainer, .slot = slot, .values = values};
     return all_members(trainer, &work, upload, err);
+}
+
+struct copy_work {
+    struct trainer *trainer;
+    enum weight_slot slot;
+    struct device *owner;
+    const struct device_weights *weights;
+};
+
+static enum status copy(void *context, int32_t number, struct error *err)
+{
+    const struct copy_work *work = context;
+    const struct member *member = &work->trainer->members[number];
+    return member->place.ops->weights_copy(member->place.device, member->weights, work->slot, work->owner,
+                                           work->weights, SLOT_VALUE, err);
+}
+
+enum status members_copy(struct trainer *trainer, enum weight_slot slot, struct device *owner,
+                         const struct device_weights *weights, struct error *err)
+{
+    struct copy_work work = {.trainer = trainer, .slot = slot, .owner = owner, .weights = weights};
+    return all_members(trainer, &work, copy, err);
 }
 
 enum status members_download(struct trainer *trainer, enum weight_slot slot, float *values, struct error *err)

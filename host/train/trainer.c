@@ -31,14 +31,14 @@ enum status trainer_settings_of(const struct job_train *job, uint64_t seed, stru
     return schedule_parse(job->schedule, &settings->schedule.kind, err);
 }
 
-enum status trainer_open(const struct trainer_place *places, int32_t count, const struct graph *graph,
-                         const struct trainer_settings *settings, size_t bytes_limit, struct trainer **opened,
-                         size_t *bytes, struct error *err)
+enum status trainer_prepare(const struct trainer_place *places, int32_t count, const struct graph *graph,
+                            const struct trainer_settings *settings, struct trainer **prepared,
+                            struct error *err)
 {
     enum status st;
     struct trainer *trainer = calloc(1, sizeof(*trainer));
 
-    *opened = NULL;
+    *prepared = NULL;
     if (trainer == NULL)
         return error_memory(err, "trainer", sizeof(*trainer));
     trainer->settings = *settings;
@@ -48,14 +48,38 @@ enum status trainer_open(const struct trainer_place *places, int32_t count, cons
         st = error_set(err, ST_RANGE, "train.batch: found %d, expected at most the %d training images",
                        settings->batch, places->train_count);
     if (st == ST_OK)
-        st = members_open(trainer, places, count, bytes_limit, bytes, err);
+        st = members_prepare(trainer, places, count, err);
     if (st != ST_OK)
         goto out;
-    *opened = trainer;
+    *prepared = trainer;
     trainer = NULL;
 out:
     trainer_close(trainer);
     return st;
+}
+
+enum status trainer_bind(struct trainer *trainer, size_t bytes_limit, size_t *bytes, struct error *err)
+{
+    return members_bind(trainer, bytes_limit, bytes, err);
+}
+
+enum status trainer_open(const struct trainer_place *places, int32_t count, const struct graph *graph,
+                         const struct trainer_settings *settings, size_t bytes_limit, struct trainer **opened,
+                         size_t *bytes, struct error *err)
+{
+    enum status st = trainer_prepare(places, count, graph, settings, opened, err);
+    if (st == ST_OK)
+        st = trainer_bind(*opened, bytes_limit, bytes, err);
+    if (st != ST_OK) {
+        trainer_close(*opened);
+        *opened = NULL;
+    }
+    return st;
+}
+
+int32_t trainer_batch(const struct trainer *trainer)
+{
+    return trainer->settings.batch;
 }
 
 void trainer_close(struct trainer *trainer)
@@ -96,10 +120,39 @@ enum status trainer_load_values(struct trainer *trainer, const float *values, st
     return st;
 }
 
+enum status trainer_load_weights(struct trainer *trainer, struct device *owner,
+                                 const struct device_weights *weights, struct error *err)
+{
+    enum status st = members_copy(trainer, SLOT_VALUE, owner, weights, err);
+    if (st == ST_OK)
+        st = members_copy(trainer, SLOT_AVERAGE, owner, weights, err);
+    return st;
+}
+
+static enum weight_slot evaluated(const struct trainer *trainer)
+{
+    return trainer->settings.average > 0.0f ? SLOT_AVERAGE : SLOT_VALUE;
+}
+
 enum status trainer_values(struct trainer *trainer, float *values, struct error *err)
 {
-    enum weight_slot slot = trainer->settings.average > 0.0f ? SLOT_AVERAGE : SLOT_VALUE;
-    return members_download(trainer, slot, values, err);
+    return members_download(trainer, evaluated(trainer), values, err);
+}
+
+enum status trainer_keep(struct trainer *trainer, struct device_weights **weights, struct error *err)
+{
+    const struct member *first = &trainer->members[0];
+    const struct trainer_place *place = &first->place;
+    *weights = NULL;
+    enum status st = place->ops->weights_new(place->device, trainer_weights(trainer), 1, weights, err);
+    if (st == ST_OK)
+        st = place->ops->weights_copy(place->device, *weights, SLOT_VALUE, place->device, first->weights,
+                                      evaluated(trainer), err);
+    if (st != ST_OK) {
+        place->ops->weights_free(place->device, *weights);
+        *weights = NULL;
+    }
+    return st;
 }
 
 static struct trainer_result result_of(const double metrics[METRIC_COUNT])

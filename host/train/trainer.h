@@ -1,8 +1,8 @@
 /* A trainer: one network on one device or several, from its first step to its last, with evaluation, checkpoints
  * and limits.
  *
- *     trainer_open -> trainer_load_weights / trainer_restore -> trainer_run -> trainer_evaluate,
- *     trainer_values -> trainer_close
+ *     trainer_prepare -> trainer_bind -> trainer_load_values / trainer_load_weights / trainer_restore -> trainer_run ->
+ *     trainer_evaluate, trainer_values, trainer_keep -> trainer_close
  *
  * Everything that decides what a step computes lies in struct trainer_settings and struct trainer_state: a
  * trainer restored from a checkpoint goes on bit by bit as the one that wrote it (when limited by steps: with
@@ -81,26 +81,39 @@ struct trainer_events {
 
 struct trainer;
 
-/* Prepares programs and empty weights on `count` devices of one kind, which share every batch (it has to be a multiple of
- * `count`); their places have the same sample lists. With several, batch norm takes its statistics over a device's own
- * rows, and the calling thread drives the first device. The same devices give the same result; others differ in
- * rounding and in those statistics. `graph` is copied. `bytes` receives the device bytes of the two programs and the
- * weights, of the fullest device; when they are above `bytes_limit` it ends with ST_MEMORY before anything large is
- * allocated. */
+/* Prepares programs on `count` devices of one kind, which share every batch (it has to be a multiple of `count`); their
+ * places have the same sample lists. With several, batch norm takes its statistics over a device's own rows, and the calling
+ * thread drives the first device. The same devices give the same result; others differ in rounding and in those statistics.
+ * `graph` is copied. Nothing large is allocated. With one device this may be done by a second thread while the device's own
+ * uses it for another training (device.h), and so may the trainer_close of a trainer that was never bound. */
+enum status trainer_prepare(const struct trainer_place *places, int32_t count, const struct graph *graph,
+                            const struct trainer_settings *settings, struct trainer **prepared,
+                            struct error *err);
+/* Takes the memory of programs and empty weights. `bytes` receives the device bytes of all that, of the fullest device;
+ * when they are above `bytes_limit` it ends with ST_MEMORY before anything is allocated. On errors the trainer is good for
+ * trainer_close alone. */
+enum status trainer_bind(struct trainer *trainer, size_t bytes_limit, size_t *bytes, struct error *err);
+/* Both of them. */
 enum status trainer_open(const struct trainer_place *places, int32_t count, const struct graph *graph,
                          const struct trainer_settings *settings, size_t bytes_limit, struct trainer **opened,
                          size_t *bytes, struct error *err);
 void trainer_close(struct trainer *trainer); /* NULL is allowed */
+int32_t trainer_batch(const struct trainer *trainer);
 
-/* Bytes of a weight set on a device: all its slots, whatever the optimizer uses. */
+/* Bytes of a training's weight set on a device: all its slots, whatever the optimizer uses. */
 size_t trainer_weights_bytes(const struct weight_table *table);
 const struct weight_table *trainer_weights(const struct trainer *trainer);
 const struct trainer_state *trainer_state(const struct trainer *trainer); /* lives as long as the trainer */
 
 /* Sets weights from host values[table->total]; the optimizer's slots are cleared. */
 enum status trainer_load_values(struct trainer *trainer, const float *values, struct error *err);
+/* The same from the values of a weight set with this table on `owner`, one of this kind of device, to all members. */
+enum status trainer_load_weights(struct trainer *trainer, struct device *owner,
+                                 const struct device_weights *weights, struct error *err);
 /* The weights that evaluation uses (the average where there is one) to the host: values[table->total]. */
 enum status trainer_values(struct trainer *trainer, float *values, struct error *err);
+/* The same into a new weight set of one slot on the first device; the caller's to free. */
+enum status trainer_keep(struct trainer *trainer, struct device_weights **weights, struct error *err);
 
 /* Evaluates on `samples` in their order. `confusion` (classes x classes, rows are the truth; NULL: not
  * wanted) is added to. Does not touch the training state. */
@@ -118,8 +131,8 @@ enum status trainer_run(struct trainer *trainer, struct trainer_limit limit,
 /* Writes weights, optimizer slots and state, atomically; `note` is kept with it. May be called from on_tick.
  */
 enum status trainer_checkpoint(struct trainer *trainer, const char *path, uint64_t note, struct error *err);
-/* Checks a checkpoint file and reads its note. ST_FORMAT when it is damaged. */
-enum status checkpoint_note(const char *path, uint64_t *note, struct error *err);
+/* Checks a checkpoint file and reads its note, and how many steps were done. ST_FORMAT when it is damaged. */
+enum status checkpoint_note(const char *path, uint64_t *note, uint32_t *steps, struct error *err);
 /* Reads a checkpoint of a network with the same weights table. ST_FORMAT when it is torn or another's. */
 enum status trainer_restore(struct trainer *trainer, const char *path, uint64_t *note, struct error *err);
 

@@ -31,11 +31,13 @@ struct trainer {
 
 /* ---- members.c: what all members do ---- */
 
-/* Prepares, allocates and binds on every device. *bytes is what the fullest of them needs; ST_MEMORY when that is above
- * `bytes_limit`, before anything large is allocated. settings and graph are set. */
-enum status members_open(struct trainer *trainer, const struct trainer_place *places, int32_t count,
-                         size_t bytes_limit, size_t *bytes, struct error *err);
-void members_close(struct trainer *trainer); /* also after members_open has failed */
+/* Prepares on every device; settings and graph are set. */
+enum status members_prepare(struct trainer *trainer, const struct trainer_place *places, int32_t count,
+                            struct error *err);
+/* Allocates and binds on every device. *bytes is what the fullest of them needs; ST_MEMORY when that is above
+ * `bytes_limit`, before anything is allocated. */
+enum status members_bind(struct trainer *trainer, size_t bytes_limit, size_t *bytes, struct error *err);
+void members_close(struct trainer *trainer); /* whatever of the above has failed */
 
 /* Queues a step: `step` for the whole batch. */
 enum status members_step(struct trainer *trainer, const struct step *step, struct error *err);
@@ -48,6 +50,9 @@ enum status members_set_metrics(struct trainer *trainer, struct error *err);
 /* values[weights.total] into that slot of all members. */
 enum status members_upload(struct trainer *trainer, enum weight_slot slot, const float *values,
                            struct error *err);
+/* `weights`' values into that slot of all members. */
+enum status members_copy(struct trainer *trainer, enum weight_slot slot, struct device *owner,
+                         const struct device_weights *weights, struct error *err);
 /* That slot of member 0. */
 enum status members_download(struct trainer *trainer, enum weight_slot slot, float *values,
                              struct error *err);

@@ -212,7 +212,7 @@ static void refuses_a_gap_in_the_sequence(void **state)
 
     write_lines(2);
     assert_ok(journal_open(path, &journal, &err), err);
-    assert_ok(journal_truncate(&journal, journal.length, 5, &err), err);
+    journal.next_seq = 5;
     assert_ok(journal_append(&journal, event("epoch", 0), 0, &err), err);
     assert_ok(journal_append(&journal, event("epoch", 0), 0, &err), err);
     journal_close(&journal);
@@ -220,23 +220,44 @@ static void refuses_a_gap_in_the_sequence(void **state)
     assert_non_null(strstr(err.message, ":3: seq is 5, expected 2"));
 }
 
-static void truncates_for_a_resume(void **state)
+/* What is kept stays as it was but for its number, the lock goes over to the new file, and it is written on. */
+static void keeps_some_lines(void **state)
 {
     (void)state;
     struct error err;
-    struct journal journal;
-    struct journal_lines lines;
+    struct journal journal, second;
+    struct journal_lines lines, kept;
+    const bool keep[5] = {true, false, true, true, false};
 
     write_lines(5);
     assert_ok(journal_load(path, &lines, &err), err);
     assert_ok(journal_open(path, &journal, &err), err);
     assert_int_equal(journal.next_seq, 5);
-    assert_ok(journal_truncate(&journal, lines.lines[1].end, 2, &err), err);
+    assert_ok(journal_keep(&journal, &lines, keep, &err), err);
+    assert_int_equal(journal.next_seq, 3);
+    assert_int_equal(journal_open(path, &second, &err), ST_BUSY);
+    assert_ok(journal_load(path, &kept, &err), err);
+    assert_int_equal(kept.count, 3);
+    for (size_t i = 0, from = 0; i < kept.count; i++, from++) {
+        from += !keep[from];
+        assert_true(kept.lines[i].time == lines.lines[from].time);
+        assert_string_equal(kept.lines[i].event, lines.lines[from].event);
+        assert_int_equal(kept.lines[i].seq, i);
+        cJSON_DeleteItemFromObjectCaseSensitive(kept.lines[i].json, "seq");
+        cJSON_DeleteItemFromObjectCaseSensitive(kept.lines[i].json, "crc");
+        cJSON_DeleteItemFromObjectCaseSensitive(lines.lines[from].json, "seq");
+        cJSON_DeleteItemFromObjectCaseSensitive(lines.lines[from].json, "crc");
+        assert_true(cJSON_Compare(kept.lines[i].json, lines.lines[from].json, true));
+    }
+    journal_lines_free(&kept);
     journal_lines_free(&lines);
     assert_ok(journal_append(&journal, event("epoch", 2 / 3.0), 3.0, &err), err);
-    assert_int_equal(journal_truncate(&journal, journal.length + 1, 9, &err), ST_RANGE);
     journal_close(&journal);
-    assert_lines(3);
+    assert_ok(journal_open(path, &second, &err), err);
+    journal_close(&second);
+    assert_ok(journal_load(path, &lines, &err), err);
+    assert_int_equal(lines.count, 4);
+    journal_lines_free(&lines);
 }
 
 static void refuses_a_second_writer(void **state)
@@ -307,7 +328,7 @@ int main(void)
         cmocka_unit_test_teardown(survives_a_cut_anywhere, remove_journal),
         cmocka_unit_test_teardown(sees_every_changed_byte, remove_journal),
         cmocka_unit_test_teardown(refuses_a_gap_in_the_sequence, remove_journal),
-        cmocka_unit_test_teardown(truncates_for_a_resume, remove_journal),
+        cmocka_unit_test_teardown(keeps_some_lines, remove_journal),
         cmocka_unit_test_teardown(refuses_a_second_writer, remove_journal),
         cmocka_unit_test_teardown(removes_what_a_full_disk_left, remove_journal),
         cmocka_unit_test(names_a_missing_file),

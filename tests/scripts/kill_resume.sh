@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs killed with kill -9 at random instants and resumed end like the undisturbed run: the same journal but for what the
-# clock decides, the same model byte for byte; on one device, and on two that share each training. KILLS=50 makes more of
+# clock decides, the same model byte for byte; on one device, and on two that train side by side and share the final fit. KILLS=50 makes more of
 # them (default 12).
 . tests/support/script.sh
 kills=${KILLS:-12}
@@ -26,9 +26,9 @@ await() {
 unlocked() { [ ! -e "$1/journal.jsonl" ] || flock -n "$1/journal.jsonl" true; }
 engine_of() { grep -l "^PPid:[[:space:]]*$1\$" /proc/[0-9]*/status 2>/dev/null | sed -n 's,^/proc/\([0-9]*\)/.*,\1,p'; }
 
-# kill_runs NAME DEVICES KILLS
+# kill_runs NAME DEVICES KILLS HISTORY
 kill_runs() {
-    name=$1 devices=$2 kills=$3
+    name=$1 devices=$2 kills=$3 history=$4
     began=$(now)
     start "$work/$name"
     await || fail "the undisturbed run ended with status $?: $(tail -n 1 "$work/$name.log")"
@@ -51,7 +51,7 @@ kill_runs() {
         start "$dir"
         if ! await; then
             fail "run $i did not end well: $(tail -n 1 "$dir.log")"
-        elif ! same_run "$work/$name" "$dir"; then
+        elif ! same_run "$work/$name" "$dir" "$history"; then
             fail "run $i differs from the undisturbed one"
         else
             pass
@@ -71,12 +71,12 @@ kill_runs() {
         fail "the run whose engine was killed did not end well: $(tail -n 1 "$dir.log")"
     elif ! grep -q 'the engine was killed by signal 9' "$dir.log"; then
         fail "the supervisor does not tell that the engine was killed"
-    elif ! same_run "$work/$name" "$dir"; then
+    elif ! same_run "$work/$name" "$dir" "$history"; then
         fail "the run whose engine was killed differs from the undisturbed one"
     else
         pass
     fi
 }
-kill_runs one '["cpu"]' "$kills"
-kill_runs two '["cpu:0","cpu:1"]' $(((kills + 1) / 2))
+kill_runs one '["cpu"]' "$kills" history_of
+kill_runs two '["cpu:0","cpu:1"]' $(((kills + 1) / 2)) unordered_history_of
 finish

@@ -10,7 +10,7 @@ run() { "$bin/nasrun" "$work/job.cfg" budget.steps=300 output.plots=false "$@" >
 for dir in first second; do
     check "two devices: the run failed: $(tail -n 1 "$work/out")" run "$two" output.dir="$work/$dir"
 done
-check "two runs on the same two devices differ" same_run "$work/first" "$work/second"
+check "two runs on the same two devices differ" same_run "$work/first" "$work/second" unordered_history_of
 check "not both devices are named" [ "$(grep -c '^device  cpu:[01] ' "$work/out")" -eq 2 ]
 check "the journal does not name both devices" grep -q '"devices":\["cpu:0 [^"]*","cpu:1 ' "$work/first/journal.jsonl"
 check "two devices: no report" grep -q '^accuracy: 0\.[6-9]' "$work/first/report.txt"
@@ -18,7 +18,7 @@ check "two devices: no report" grep -q '^accuracy: 0\.[6-9]' "$work/first/report
 # Three do not share a batch of 32; two of them do.
 check "three devices: the run failed: $(tail -n 1 "$work/out")" \
     run 'devices=["cpu:0","cpu:1","cpu:2"]' output.dir="$work/three"
-check "three devices: it is not said that two share the batch" grep -q 'a batch of 32 is shared by 2 of them' "$work/out"
+check "three devices: it is not said that two share the batch" grep -q 'final fit.s batch of 32 is shared by 2 of them' "$work/out"
 
 "$bin/nasrun" --plan "$work/job.cfg" "$two" >"$work/out" 2>&1
 check "--plan does not list both devices" [ "$(grep -c '^device   cpu:[01] ' "$work/out")" -eq 2 ]

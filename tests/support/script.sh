@@ -63,10 +63,13 @@ history_of() {
         "$1/journal.jsonl"
 }
 
-# same_run A B: two run folders hold the same history and the same model.
+# The same of candidates that train side by side: in which order their lines come is the clock's affair, too.
+unordered_history_of() { history_of "$1" | sed -E 's/"seq":[0-9]*,//' | sort; }
+
+# same_run A B [HISTORY]: two run folders hold the same history (by history_of, or that other function) and the same model.
 same_run() {
-    history_of "$1" >"$work/history.a"
-    history_of "$2" >"$work/history.b"
+    "${3:-history_of}" "$1" >"$work/history.a"
+    "${3:-history_of}" "$2" >"$work/history.b"
     if ! cmp -s "$work/history.a" "$work/history.b"; then
         diff "$work/history.a" "$work/history.b" | cut -c 1-300 | head -n 6
         return 1

@@ -24,11 +24,50 @@ static const struct morph CHAIN[] = {
 };
 enum { CHAIN_LENGTH = 4 };
 
-static enum status inherit_chain(const struct tiny_task *task, const float *values, float noise,
-                                 struct inheritance *result, struct error *err)
+/* What came of inheriting from weights on the host. */
+struct child {
+    struct inheritance inherited;
+    float *values; /* on ST_OK */
+};
+
+static enum status inherit_as(const struct tiny_task *task, const float *values, const struct morph *morphs,
+                              int32_t count, float noise, int32_t id, struct child *child, struct error *err)
 {
-    return inherit(&task->place, TINY_BATCH, &task->graph, values, CHAIN, CHAIN_LENGTH, noise, 1, 7, result,
-                   err);
+    const struct device_ops *ops = task->ops;
+    struct device_weights *parent;
+    struct weight_table table;
+    struct error ignored;
+    *child = (struct child){0};
+    assert_int_equal(weight_table_new(&table, &task->graph, err), ST_OK);
+    assert_int_equal(ops->weights_new(task->device, &table, 1, &parent, err), ST_OK);
+    assert_int_equal(ops->weights_upload(task->device, parent, SLOT_VALUE, values, err), ST_OK);
+    weight_table_free(&table);
+    enum status st = inherit(&task->place, TINY_BATCH, &task->graph, parent, morphs, count, noise, 1, id,
+                             &child->inherited, err);
+    ops->weights_free(task->device, parent);
+    if (st == ST_OK) {
+        assert_int_equal(weight_table_new(&table, &child->inherited.graph, &ignored), ST_OK);
+        child->values = calloc(table.total, sizeof(float));
+        assert_non_null(child->values);
+        assert_int_equal(ops->weights_download(task->device, child->inherited.weights, SLOT_VALUE,
+                                               child->values, &ignored),
+                         ST_OK);
+        weight_table_free(&table);
+    }
+    return st;
+}
+
+static void child_free(const struct tiny_task *task, struct child *child)
+{
+    inheritance_free(&task->place, &child->inherited);
+    free(child->values);
+    *child = (struct child){0};
+}
+
+static enum status inherit_chain(const struct tiny_task *task, const float *values, float noise,
+                                 struct child *child, struct error *err)
+{
+    return inherit_as(task, values, CHAIN, CHAIN_LENGTH, noise, 7, child, err);
 }
 
 static enum status ignore_epoch(void *context, const struct trainer_epoch *epoch, struct error *err)
@@ -78,20 +117,20 @@ static void test_children_answer_alike(void **state)
     (void)state;
     for (int d = 0; d < DEVICE_COUNT; d++) {
         struct tiny_task task;
-        struct inheritance child = {0};
+        struct child child = {0};
         struct error err = {0};
         tiny_task_open(&task, DEVICES[d], true);
         float *values = trained_values(&task);
         if (inherit_chain(&task, values, 0.0f, &child, &err) != ST_OK)
             fail_msg("%s", err.message);
-        assert_int_equal(child.count, CHAIN_LENGTH);
-        for (int32_t i = 0; i < child.count; i++)
-            assert_true(child.differences[i] >= 0.0 && child.differences[i] <= 1e-5);
-        assert_true(child.graph.count > task.graph.count);
+        assert_int_equal(child.inherited.count, CHAIN_LENGTH);
+        for (int32_t i = 0; i < child.inherited.count; i++)
+            assert_true(child.inherited.differences[i] >= 0.0 && child.inherited.differences[i] <= 1e-5);
+        assert_true(child.inherited.graph.count > task.graph.count);
         struct trainer_result before = evaluate(&task, &task.graph, values);
-        struct trainer_result after = evaluate(&task, &child.graph, child.values);
+        struct trainer_result after = evaluate(&task, &child.inherited.graph, child.values);
         assert_true(fabs(after.loss - before.loss) <= 1e-5 * before.loss);
-        inheritance_free(&child);
+        child_free(&task, &child);
         free(values);
         tiny_task_close(&task);
     }
@@ -104,7 +143,7 @@ static void test_noise(void **state)
     (void)state;
     for (int d = 0; d < DEVICE_COUNT; d++) {
         struct tiny_task task;
-        struct inheritance first = {0}, again = {0}, other = {0};
+        struct child first = {0}, again = {0}, other = {0};
         struct error err = {0};
         double most = 0.0;
         size_t total;
@@ -113,18 +152,16 @@ static void test_noise(void **state)
         if (inherit_chain(&task, values, 1e-5f, &first, &err) != ST_OK)
             fail_msg("%s", err.message);
         assert_int_equal(inherit_chain(&task, values, 1e-5f, &again, &err), ST_OK);
-        assert_int_equal(inherit(&task.place, TINY_BATCH, &task.graph, values, CHAIN, CHAIN_LENGTH, 1e-5f, 1,
-                                 8, &other, &err),
-                         ST_OK);
+        assert_int_equal(inherit_as(&task, values, CHAIN, CHAIN_LENGTH, 1e-5f, 8, &other, &err), ST_OK);
         for (int32_t i = 0; i < CHAIN_LENGTH; i++)
-            most = fmax(most, first.differences[i]);
+            most = fmax(most, first.inherited.differences[i]);
         assert_true(most > 0.0 && most <= INHERIT_TOLERANCE);
-        free(tiny_task_weights(&first.graph, 1, &total));
+        free(tiny_task_weights(&first.inherited.graph, 1, &total));
         assert_memory_equal(first.values, again.values, total * sizeof(float));
         assert_memory_not_equal(first.values, other.values, total * sizeof(float));
-        inheritance_free(&first);
-        inheritance_free(&again);
-        inheritance_free(&other);
+        child_free(&task, &first);
+        child_free(&task, &again);
+        child_free(&task, &other);
         free(values);
         tiny_task_close(&task);
     }
@@ -135,7 +172,7 @@ static void test_refusals(void **state)
     (void)state;
     for (int d = 0; d < DEVICE_COUNT; d++) {
         struct tiny_task task;
-        struct inheritance child = {0};
+        struct child child = {0};
         struct error err = {0};
         tiny_task_open(&task, DEVICES[d], true);
         float *values = trained_values(&task);
@@ -143,17 +180,15 @@ static void test_refusals(void **state)
         /* too much noise changes the answers */
         assert_int_equal(inherit_chain(&task, values, 1.0f, &child, &err), ST_RANGE);
         assert_non_null(strstr(err.message, "morph 1, widen: the morph changed the outputs by"));
-        assert_int_equal(child.count, 0);
-        inheritance_free(&child);
+        assert_int_equal(child.inherited.count, 0);
+        child_free(&task, &child);
 
         /* the second morph names a layer that does not exist */
         struct morph wrong[2] = {CHAIN[0], CHAIN[1]};
         wrong[1].a = 99;
-        assert_int_equal(
-            inherit(&task.place, TINY_BATCH, &task.graph, values, wrong, 2, 0.0f, 1, 7, &child, &err),
-            ST_RANGE);
+        assert_int_equal(inherit_as(&task, values, wrong, 2, 0.0f, 7, &child, &err), ST_RANGE);
         assert_non_null(strstr(err.message, "morph 2, deepen"));
-        inheritance_free(&child);
+        child_free(&task, &child);
 
         /* NaN is no answer at all */
         size_t total;
@@ -161,29 +196,43 @@ static void test_refusals(void **state)
         for (size_t i = 0; i < total; i++)
             values[i] = NAN;
         assert_int_equal(inherit_chain(&task, values, 0.0f, &child, &err), ST_RANGE);
-        inheritance_free(&child);
+        child_free(&task, &child);
         free(values);
         tiny_task_close(&task);
     }
 }
 
-/* Without morphs (a final fit) the weights come through as they are. */
-static void test_no_morphs(void **state)
+/* Weights go from a trainer to a kept set to another trainer as they are. */
+static void test_kept_weights(void **state)
 {
     (void)state;
     for (int d = 0; d < DEVICE_COUNT; d++) {
+        const struct trainer_settings settings = tiny_task_settings();
+        const struct trainer_limit limit = {.seconds = INFINITY, .steps = 5};
+        const struct trainer_events events = {.on_epoch = ignore_epoch, .tick_seconds = 1e9};
+        struct device_weights *kept;
+        struct trainer_result result;
         struct tiny_task task;
-        struct inheritance same = {0};
         struct error err;
-        size_t total;
         tiny_task_open(&task, DEVICES[d], true);
-        float *values = tiny_task_weights(&task.graph, 5, &total);
-        assert_int_equal(
-            inherit(&task.place, TINY_BATCH, &task.graph, values, NULL, 0, 0.1f, 1, 7, &same, &err), ST_OK);
-        assert_int_equal(same.count, 0);
-        assert_memory_equal(same.values, values, total * sizeof(float));
-        inheritance_free(&same);
-        free(values);
+        struct trainer *first = tiny_task_trainer(&task, &settings);
+        struct trainer *second = tiny_task_trainer(&task, &settings);
+        const size_t bytes = trainer_weights(first)->total * sizeof(float);
+        float *expected = calloc(1, bytes), *found = calloc(1, bytes);
+        assert_true(expected != NULL && found != NULL);
+        assert_int_equal(trainer_run(first, limit, &events, &result, &err), ST_OK);
+        assert_int_equal(trainer_values(first, expected, &err), ST_OK);
+        assert_int_equal(trainer_keep(first, &kept, &err), ST_OK);
+        trainer_close(first);
+        assert_int_equal(trainer_values(second, found, &err), ST_OK);
+        assert_memory_not_equal(found, expected, bytes);
+        assert_int_equal(trainer_load_weights(second, task.device, kept, &err), ST_OK);
+        assert_int_equal(trainer_values(second, found, &err), ST_OK);
+        assert_memory_equal(found, expected, bytes);
+        task.ops->weights_free(task.device, kept);
+        trainer_close(second);
+        free(expected);
+        free(found);
         tiny_task_close(&task);
     }
 }
@@ -207,7 +256,7 @@ int main(void)
         cmocka_unit_test(test_children_answer_alike),
         cmocka_unit_test(test_noise),
         cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_no_morphs),
+        cmocka_unit_test(test_kept_weights),
         cmocka_unit_test(test_seeds_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

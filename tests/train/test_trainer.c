@@ -209,6 +209,7 @@ static void go_on(const struct device_ops *ops, enum optimizer_kind kind, uint32
     struct trainer_result expected, found;
     struct error err;
     uint64_t note = 0;
+    uint32_t steps;
 
     tiny_task_open(&task, ops, true);
     struct trainer_settings settings = tiny_task_settings();
@@ -228,7 +229,8 @@ static void go_on(const struct device_ops *ops, enum optimizer_kind kind, uint32
     trainer_close(stopped);
 
     struct trainer *restored = tiny_task_trainer(&task, &settings);
-    assert_int_equal(checkpoint_note(checkpoint, &note, &err), ST_OK);
+    assert_int_equal(checkpoint_note(checkpoint, &note, &steps, &err), ST_OK);
+    assert_int_equal(steps, stop_at);
     assert_int_equal(note, 1000 + stop_at);
     note = 0;
     assert_int_equal(trainer_restore(restored, checkpoint, &note, &err), ST_OK);
@@ -371,6 +373,7 @@ static void test_refusals(void **state)
     struct graph larger = {0};
     size_t bytes = 0, length;
     uint64_t note;
+    uint32_t steps;
     char *data;
     (void)state;
     tiny_task_open(&task, &cpu_device_ops, true);
@@ -402,7 +405,7 @@ static void test_refusals(void **state)
     for (size_t at = 0; at < length; at += length / 40) {
         data[at] ^= 0x10;
         assert_int_equal(file_write_atomic(checkpoint, data, length, &err), ST_OK);
-        assert_int_equal(checkpoint_note(checkpoint, &note, &err), ST_FORMAT);
+        assert_int_equal(checkpoint_note(checkpoint, &note, &steps, &err), ST_FORMAT);
         assert_int_equal(trainer_restore(trainer, checkpoint, &note, &err), ST_FORMAT);
         data[at] ^= 0x10;
     }

@@ -1,0 +1,38 @@
+/* The pool: weights of models that may have children, kept where they are wanted, so that a child inherits without a file
+ * being read. The files (store.h) hold the same values; the pool is a cache of them, and whether it finds something changes
+ * no result.
+ *
+ * A model may be on several devices at once. What a device has no room for goes, least useful first, to host memory that is
+ * pinned for it, unless another place holds it too. A device's entries are made, read and freed by the thread that uses the
+ * device; threads of other devices may copy from them. Functions that name a device are for that thread.
+ */
+#ifndef NASRUN_RUN_POOL_H
+#define NASRUN_RUN_POOL_H
+
+#include "host/run/devices.h"
+
+struct pool;
+
+enum status pool_open(const struct devices *devices, struct pool **pool, struct error *err);
+void pool_close(struct pool *pool); /* when no thread uses any of the devices; NULL is allowed */
+
+/* Takes `weights` (one slot, on `device`) over as model `id`'s, `usefulness` being its score. Not taken over on errors. */
+enum status pool_add(struct pool *pool, int32_t device, int32_t id, double usefulness,
+                     struct device_weights *weights, const struct weight_table *table, struct error *err);
+
+/* Model `id`'s weights on `device`, copied there from where they are: another device or the host. *weights is NULL when they
+ * are nowhere. They are the pool's, and stay until this thread calls pool_evict. */
+enum status pool_find(struct pool *pool, int32_t device, int32_t id, struct device_weights **weights,
+                      struct error *err);
+
+/* Frees the memory of the least useful entry on `device` but model `kept`'s (-1: none); *freed is false when there was
+ * none. */
+enum status pool_evict(struct pool *pool, int32_t device, int32_t kept, bool *freed, struct error *err);
+
+/* Model `id` will have no more children: its entries are freed, each when its device's thread calls next. */
+void pool_drop(struct pool *pool, int32_t id);
+
+/* Bytes of what is kept on devices (with `devices`) and in host memory. */
+size_t pool_bytes(struct pool *pool, bool devices);
+
+#endif

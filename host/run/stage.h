@@ -1,0 +1,10 @@
+/* A stage of the budget: the search, the final fit, the test, the report. */
+#ifndef NASRUN_RUN_STAGE_H
+#define NASRUN_RUN_STAGE_H
+
+#include "host/run/run.h"
+
+/* Works through stage run->stage, from where the journal says that it stands, and steps on to the next. */
+enum status stage_run(struct run *run, struct error *err);
+
+#endif

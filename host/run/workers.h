@@ -1,0 +1,27 @@
+/* Workers: one thread a device, which takes candidates from a queue and trains them, one after the other.
+ *
+ *     workers_open -> workers_give ... workers_wait ... -> workers_close
+ *
+ * All functions are the main thread's. A candidate that was given away is its worker's until it is `ended`.
+ */
+#ifndef NASRUN_RUN_WORKERS_H
+#define NASRUN_RUN_WORKERS_H
+
+#include "host/run/candidate.h"
+
+struct workers;
+
+enum status workers_open(struct run *run, struct workers **workers, struct error *err);
+
+/* Puts the candidate at the end of the queue. When all workers are busy, or `alone` keeps them from starting, it is prepared
+ * for the one that will be free first, if the run looks ahead. */
+enum status workers_give(struct workers *workers, struct candidate *candidate, struct error *err);
+
+/* Waits until the candidate, which was given away, has ended. Otherwise the error that ends the run, its candidate's or
+ * another's: ST_INTERRUPTED when a signal has come; all trainings have then saved themselves. */
+enum status workers_wait(struct workers *workers, const struct candidate *candidate, struct error *err);
+
+/* Lets trainings that are under way save themselves and end, if there are any, and the threads with them. NULL is allowed. */
+void workers_close(struct workers *workers);
+
+#endif
