@@ -133,12 +133,17 @@ static void say_start(struct run *run)
 /* What the plan said beside what the process took at its largest. */
 static void say_memory(struct run *run)
 {
+    int64_t found, evicted;
     double planned = (double)memory_planned(&run->memory), peak = (double)memory_peak();
     display_say(&run->display, 1,
                 "memory: planned %.0f MB (%.0f MB for program and data, %.0f MB for the largest candidate), "
                 "peak %.0f MB, %+.1f %%",
                 1e-6 * planned, 1e-6 * (double)run->memory.base, 1e-6 * (double)run->memory.largest,
                 1e-6 * peak, 100.0 * (peak / planned - 1.0));
+    pool_counts(run->pool, &found, &evicted);
+    display_say(&run->display, 1,
+                "parents' weights: found on the device %lld times, sent away from one %lld times",
+                (long long)found, (long long)evicted);
 }
 
 enum status engine_run(const struct job *job, const char *folder, int verbosity,

@@ -21,6 +21,7 @@ struct pool {
     pthread_mutex_t lock;
     struct entry *entries;
     int32_t count, capacity;
+    int64_t found, evicted; /* so far */
 };
 
 static struct device *device_of(const struct pool *pool, int32_t device)
@@ -171,6 +172,7 @@ enum status pool_find(struct pool *pool, int32_t device, int32_t id, struct devi
     pthread_mutex_lock(&pool->lock);
     tidy(pool, device);
     int32_t here = place_of(pool, id, device), there = elsewhere(pool, id, device);
+    pool->found += here >= 0;
     if (here >= 0)
         *weights = pool->entries[here].weights;
     else if (there >= 0)
@@ -216,6 +218,7 @@ enum status pool_evict(struct pool *pool, int32_t device, int32_t kept, bool *fr
     }
     if (least >= 0) {
         *freed = true;
+        pool->evicted++;
         if (elsewhere(pool, pool->entries[least].id, device) < 0)
             st = move_to_host(pool, &pool->entries[least], err);
         else
@@ -251,4 +254,12 @@ size_t pool_bytes(struct pool *pool, bool devices)
     }
     pthread_mutex_unlock(&pool->lock);
     return bytes;
+}
+
+void pool_counts(struct pool *pool, int64_t *found, int64_t *evicted)
+{
+    pthread_mutex_lock(&pool->lock);
+    *found = pool->found;
+    *evicted = pool->evicted;
+    pthread_mutex_unlock(&pool->lock);
 }

@@ -32,6 +32,9 @@ enum status pool_evict(struct pool *pool, int32_t device, int32_t kept, bool *fr
 /* Model `id` will have no more children: its entries are freed, each when its device's thread calls next. */
 void pool_drop(struct pool *pool, int32_t id);
 
+/* How often weights were found on the device, and how often some had to leave one. */
+void pool_counts(struct pool *pool, int64_t *found, int64_t *evicted);
+
 /* Bytes of what is kept on devices (with `devices`) and in host memory. */
 size_t pool_bytes(struct pool *pool, bool devices);
 

@@ -21,13 +21,14 @@ END
 # one DEVICES CALL: a run in whose first process that call fails; prints how it ended.
 one() {
     dir=$work/$1-$2
+    history=$([ "$1" -eq 1 ] && echo history_of || echo unordered_history_of)
     EMU_DEVICES=$1 EMU_FAIL_AT=$2 EMU_ONCE=$dir.once timeout 60 "$gpu" -q "$work/job.cfg" output.dir="$dir" >"$dir.out" 2>&1
     status=$?
     if [ "$status" -eq 124 ]; then
         echo "hang"
     elif [ "$status" -ge 99 ] || grep -q 'objects are left\|emulated GPU:\|was killed by signal\|AddressSanitizer' "$dir.out"; then
         echo "broken: status $status, $(tail -n 1 "$dir.out" | cut -c 1-200)"
-    elif [ "$status" -eq 0 ] && same_run "$work/whole-$1" "$dir" >"$dir.same"; then
+    elif [ "$status" -eq 0 ] && same_run "$work/whole-$1" "$dir" "$history" >"$dir.same"; then
         if grep -q 'killed by an error of the device' "$dir.out"; then
             echo "one clear line, started again, the same result"
         else
@@ -37,7 +38,7 @@ one() {
         echo "out of memory: a smaller batch, or a candidate less"
     elif [ "$status" -eq 2 ] && [ "$(grep -c '^nasrun: ' "$dir.out")" -eq 1 ] && [ ! -s "$dir/model.safetensors" ]; then
         EMU_DEVICES=$1 "$gpu" -q "$work/job.cfg" output.dir="$dir" >"$dir.out" 2>&1
-        same_run "$work/whole-$1" "$dir" >"$dir.same" && echo "one clear line at the start; the same command again: the same result" ||
+        same_run "$work/whole-$1" "$dir" "$history" >"$dir.same" && echo "one clear line at the start; the same command again: the same result" ||
             echo "broken: not resumed, $(tail -n 1 "$dir.out" "$dir.same" | cut -c 1-200)"
     else
         echo "unclear: status $status, $(tail -n 1 "$dir.out" | cut -c 1-200)"

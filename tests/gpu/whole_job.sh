@@ -7,11 +7,11 @@ gpu=${NASRUN_GPU:-$helpers/../emulated/nasrun}
 [ -n "${NASRUN_GPU:-}" ] || LD_LIBRARY_PATH=$helpers/gpu/driver${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 XDG_CACHE_HOME=$work/cache
 export LD_LIBRARY_PATH XDG_CACHE_HOME EMU_DEVICES EMU_ORDER EMU_MEMORY
-EMU_DEVICES=2 EMU_ORDER=0 EMU_MEMORY=256
+EMU_DEVICES=2 EMU_ORDER=0 EMU_MEMORY=262144
 make_data "$work/data" 200 80
 cat >"$work/job.cfg" <<END
 dataset = { format = "idx"; path = "$work/data"; validation = 0.2; };
-search = { starts = ["cnn"]; width = 8; };
+search = { starts = ["cnn"]; width = 8; noise = 0.0001; };
 train = { batch = 16; flip = false; translate = 1; };
 devices = "cuda:0";
 budget = { steps = 40; };
@@ -27,7 +27,7 @@ operations_of() { grep -o '"operations":\[[^]]*\]' "$1/journal.jsonl"; }
 # One device, beside the reference. The losses of every candidate and of the final fit: 1 % is two and a half roundings of
 # bf16 (2^-8); the largest difference is printed.
 check "one device: $(tail -n 1 "$work/out" 2>/dev/null)" run output.dir="$work/one" output.plots=true
-check "reference: $(tail -n 1 "$work/out")" run output.dir="$work/ref" 'devices="ref"'
+check "reference: $(tail -n 1 "$work/out")" run output.dir="$work/ref" 'devices="ref"' search.ahead=1
 operations_of "$work/one" >"$work/operations.one"
 operations_of "$work/ref" >"$work/operations.ref"
 check "GPU and reference tried different networks" cmp -s "$work/operations.one" "$work/operations.ref"
@@ -46,14 +46,14 @@ EMU_ORDER=5
 check "one device, another order: $(tail -n 1 "$work/out")" run output.dir="$work/again"
 check "one device: another order gives another run" same_run "$work/one" "$work/again"
 EMU_ORDER=0
-killed_run=one devices='"cuda:0"'
+killed_run=one history=history_of devices='"cuda:0"'
 if [ "$gpus" -ge 2 ]; then
-    killed_run=two devices='["cuda:0","cuda:1"]'
+    killed_run=two history=unordered_history_of devices='["cuda:0","cuda:1"]'
     check "two devices: $(tail -n 1 "$work/out")" run output.dir="$work/two" devices="$devices"
     check "two devices are not both used" [ "$(grep -c '^device  cuda:[01] ' "$work/out")" -eq 2 ]
     EMU_ORDER=7
     check "two devices, another order: $(tail -n 1 "$work/out")" run output.dir="$work/two-again" devices="$devices"
-    check "two devices: another order gives another run" same_run "$work/two" "$work/two-again"
+    check "two devices: another order gives another run" same_run "$work/two" "$work/two-again" unordered_history_of
     EMU_ORDER=0
 else
     skip "one GPU here: a run on two"
@@ -75,7 +75,7 @@ for round in 1 2 3 4; do
     done
     "$gpu" "$work/job.cfg" output.dir="$dir" devices="$devices" >>"$dir.log" 2>&1
     check "killed, round $round: resumed runs failed: $(tail -n 1 "$dir.log")" [ $? -eq 0 ]
-    check "killed, round $round: the resumed run differs" same_run "$work/$killed_run" "$dir"
+    check "killed, round $round: the resumed run differs" same_run "$work/$killed_run" "$dir" "$history"
 done
 check "no kill met a run" [ "$killed" -ge 3 ]
 
@@ -84,7 +84,7 @@ if [ -n "${NASRUN_GPU:-}" ]; then
     skip "nothing fills a GPU: a network that does not fit"
     finish
 fi
-EMU_MEMORY=1
+EMU_MEMORY=1024
 run output.dir="$work/full" 'search.starts=["cnn","resnet"]' search.width=32 budget.steps=20
 check "a full device: no word about memory: $(tail -n 1 "$work/out")" grep -q 'out of device memory\|bytes on the device' "$work/out"
 check "a full device: something was left behind" [ "$(grep -c 'objects are left' "$work/out")" -eq 0 ]
