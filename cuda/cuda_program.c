@@ -64,7 +64,7 @@ static void place_regions(struct device_program *prepared, size_t arena)
     at->entries = at->scratch + cuda_round_up(prepared->scratch_bytes);
     at->copies = at->entries + cuda_round_up(2 * (size_t)prepared->copy_count * sizeof *prepared->copies);
     at->copy_gradients = at->copies + cuda_round_up(copies);
-    at->gradients = at->copy_gradients + (trains ? cuda_round_up(copies) : 0);
+    at->gradients = at->copy_gradients + (trains ? cuda_round_up(prepared->copy_gradient_bytes) : 0);
     at->probabilities = at->gradients + (trains ? cuda_round_up(gradients) : 0);
     at->metrics = at->probabilities + cuda_round_up(probabilities);
     at->total = at->metrics + cuda_round_up(METRIC_COUNT * sizeof(double));
