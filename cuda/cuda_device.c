@@ -42,6 +42,15 @@ enum status cuda_wait_event(const struct device *device, cudaEvent_t event, cons
     return cuda_check(cudaEventSynchronize(event), what, err);
 }
 
+enum status cuda_copy(const struct device *device, void *to, const void *from, size_t bytes,
+                      enum cudaMemcpyKind kind, const char *what, struct error *err)
+{
+    enum status st = device->member != NULL ? cuda_wait(device, what, err) : ST_OK;
+    if (st == ST_OK)
+        st = cuda_check(cudaMemcpyAsync(to, from, bytes, kind, device->stream), what, err);
+    return st == ST_OK ? cuda_wait(device, what, err) : st;
+}
+
 enum status cuda_allocate(size_t bytes, const char *what, void *memory, struct error *err)
 {
     void *made = NULL;

@@ -38,7 +38,7 @@ struct device {
     cudaEvent_t half_read[2];     /* when the half of the ring was last read */
     struct cuda_member *member;   /* its place in a group; NULL: none */
     uint64_t uploads;             /* steps sent so far */
-    uint64_t serial;              /* of the youngest weight set or dataset */
+    uint64_t serial;              /* of the youngest weight set, dataset or membership */
     double flops, bytes;          /* measured at open */
 };
 
@@ -101,11 +101,11 @@ struct device_program {
     struct device_binding binding; /* samples is NULL: they are on the device */
     int32_t *samples;              /* device memory */
     int32_t sample_capacity;
-    uint64_t weights_serial, dataset_serial; /* of what the graph was recorded with */
-    uint64_t copied_version;                 /* of the bound weights when the copies were made; 0: none yet */
-    int32_t steps_queued;                    /* one by one, since the binding changed */
-    bool unrecordable;                       /* recording has failed */
-    cudaGraphExec_t graph;                   /* NULL: not recorded */
+    uint64_t weights_serial, dataset_serial, group_serial; /* of what the graph was recorded with */
+    uint64_t copied_version; /* of the bound weights when the copies were made; 0: none yet */
+    int32_t steps_queued;    /* one by one, since the binding changed */
+    bool unrecordable;       /* recording has failed */
+    cudaGraphExec_t graph;   /* NULL: not recorded */
 
     double metrics[METRIC_COUNT]; /* before bind */
 };
@@ -122,6 +122,10 @@ enum status cuda_check(cudaError_t error, const char *what, struct error *err);
 /* The same for an event. */
 enum status cuda_wait_event(const struct device *device, cudaEvent_t event, const char *what,
                             struct error *err);
+/* Copies between host and device memory and waits until that is done. In a group the stream is waited for before the copy,
+ * too: one from or to memory that is not pinned may wait inside CUDA, where no timeout reaches. */
+enum status cuda_copy(const struct device *device, void *to, const void *from, size_t bytes,
+                      enum cudaMemcpyKind kind, const char *what, struct error *err);
 /* Device memory; *memory is NULL on errors. `what`: what it is for. */
 enum status cuda_allocate(size_t bytes, const char *what, void *memory, struct error *err);
 /* Pinned host memory (device.h). */
@@ -186,6 +190,8 @@ enum status cuda_group_broadcast(struct device_group *group, struct device *devi
  * group's timeout, and not when the group is broken. */
 enum status cuda_group_wait(const struct device *device, cudaEvent_t event, const char *what,
                             struct error *err);
+/* Of the device's membership that the binding uses; 0: none. */
+uint64_t cuda_group_serial(const struct device *device, const struct device_binding *binding);
 /* Around the queueing of a step; nothing for a program without a group. ST_DEVICE when the group is broken; there is
  * nothing to leave then. */
 enum status cuda_group_enter(struct device_program *prepared, struct error *err);
