@@ -31,13 +31,15 @@ TEST_HELPERS := $(BUILD)/tests/run/make_data
 NVCC ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
 CUDA ?= $(if $(NVCC),$(patsubst %/bin/nvcc,%,$(realpath $(NVCC))))
 CUDNN ?= $(firstword $(foreach folder,$(CUDA) /usr/local /usr,$(if $(wildcard $(folder)/include/cudnn.h),$(folder))))
+CUBLAS ?= $(firstword $(foreach folder,$(CUDA) /usr/local /usr,$(if $(wildcard $(folder)/include/cublas_v2.h),$(folder))))
 CUDA_ARCHITECTURES ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | tr -d '. ' | \
 	grep -E '^[0-9]+$$' | sort -u),75 80 86 89 90 100 120)
-CUDA_FOLDERS = $(wildcard $(addsuffix /lib64,$(CUDA) $(CUDNN)) $(addsuffix /lib,$(CUDA) $(CUDNN)))
-CUDA_INCLUDES = $(addprefix -isystem ,$(filter-out /usr/include,$(sort $(CUDA)/include $(CUDNN)/include)))
+CUDA_PLACES = $(CUDA) $(CUDNN) $(CUBLAS)
+CUDA_FOLDERS = $(wildcard $(addsuffix /lib64,$(CUDA_PLACES)) $(addsuffix /lib,$(CUDA_PLACES)))
+CUDA_INCLUDES = $(addprefix -isystem ,$(filter-out /usr/include,$(sort $(addsuffix /include,$(CUDA_PLACES)))))
 CUDA_LINKED = $(addprefix -L,$(CUDA_FOLDERS)) $(addprefix -Wl$(comma)-rpath$(comma),$(CUDA_FOLDERS))
 comma := ,
-ifneq ($(and $(CUDA),$(CUDNN)),)
+ifneq ($(and $(CUDA),$(CUDNN),$(CUBLAS)),)
 PLUGIN := $(BIN)/libnasrun_cuda.so
 GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c)) $(BUILD)/tests/gpu/driver/libcuda.so.1 \
 	$(BUILD)/emulated/libnasrun_cuda.so
@@ -48,7 +50,7 @@ endif
 all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(or $(PLUGIN),no-plugin)
 
 no-plugin:
-	@echo 'GPU support is left out: $(if $(CUDA),cuDNN,nvcc) is not here'
+	@echo 'GPU support is left out: $(if $(CUDA),$(if $(CUDNN),cuBLAS,cuDNN),nvcc) is not here'
 
 help:
 	@echo 'make              builds bin/nasrun and the tools'
@@ -182,7 +184,7 @@ $(BUILD)/plugin/host.a: $(PLUGIN_HOST)
 $(BIN)/libnasrun_cuda.so: $(PLUGIN_OBJECTS) $(PLUGIN_KERNELS) $(BUILD)/plugin/host.a
 	@mkdir -p $(BIN)
 	$(CC) -shared $(SANITIZE) $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) -Wl,--exclude-libs,ALL $^ -o $@ $(CUDA_LINKED) \
-		-lcudnn -lnccl -lcudart_static -lstdc++ -lz -ldl -lrt -lpthread -lm
+		-lcudnn -lcublas -lnccl -lcudart_static -lstdc++ -lz -ldl -lrt -lpthread -lm
 
 # ---- its tests: the same objects on an emulated GPU, plans for described devices, a stand-in for the driver ----
 EMULATED := $(patsubst cuda/%.cu,$(BUILD)/tests/gpu/kernel_%.o,$(wildcard cuda/*.cu)) $(BUILD)/tests/gpu/cuda_on_cpu.o \

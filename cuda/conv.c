@@ -66,24 +66,6 @@ void conv_geometry_of(struct shape x, struct shape y, const struct conv_window *
     geometry->depth = geometry->c / geometry->groups;
 }
 
-void dense_geometry_of(struct shape x, int32_t outputs, struct conv_geometry *geometry)
-{
-    int32_t channels = x.h * x.w * cuda_padded(x.c);
-    *geometry = (struct conv_geometry){
-        .n = x.n,
-        .c = channels,
-        .h = 1,
-        .w = 1,
-        .rows = cuda_padded(outputs),
-        .depth = channels,
-        .kernel_h = 1,
-        .kernel_w = 1,
-        .stride = 1,
-        .groups = 1,
-        .blocks = 1,
-    };
-}
-
 int32_t conv_out_height(const struct conv_geometry *geometry)
 {
     return (geometry->h + 2 * geometry->pad_h - geometry->kernel_h) / geometry->stride + 1;

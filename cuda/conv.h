@@ -1,7 +1,7 @@
-/* Convolutions and dense layers by cuDNN: forward, gradient of the data, gradient of the kernel.
+/* Convolutions by cuDNN: forward, gradient of the data, gradient of the kernel.
  *
  *     conv_planner_open(handle, index, &options, &planner, &err)      one a device
- *     conv_geometry_of(x, y, &window, &geometry)                      or dense_geometry_of
+ *     conv_geometry_of(x, y, &window, &geometry)
  *     conv_planner_plan(planner, CONV_FORWARD, &geometry, &plan, &err)    chosen once a shape, then
  * remembered conv_plan_workspace(plan)                                       bytes, part of the memory plan
  *     conv_plan_execute(plan, handle, x, kernel, y, workspace, &err)  may be captured in a CUDA Graph
@@ -48,11 +48,6 @@ struct conv_geometry {
  * kernel copy holds zeros outside the groups' blocks. */
 void conv_geometry_of(struct shape x, struct shape y, const struct conv_window *window,
                       struct conv_geometry *geometry);
-
-/* A dense layer from x to `outputs` values: a 1 x 1 convolution over images of one pixel with all of x as
- * channels, which lie in memory as they are. The kernel's copy has `height` and `width` of x, and depth
- * padded(x.c), as for a convolution with the whole input as window: in memory the same. */
-void dense_geometry_of(struct shape x, int32_t outputs, struct conv_geometry *geometry);
 
 /* Height and width of y. */
 int32_t conv_out_height(const struct conv_geometry *geometry);

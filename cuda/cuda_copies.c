@@ -7,7 +7,7 @@
 
 /* ---- plan ---- */
 
-/* A convolution or dense operation in the words of conv.h. */
+/* A convolution in the words of conv.h, or a dense layer. */
 struct product {
     enum conv_kind kind;
     bool dense;
@@ -51,13 +51,11 @@ static void geometry_of(const struct prog_op *op, const struct product *product,
 {
     const struct conv_window window = {op->window.kernel_h, op->window.kernel_w, op->window.stride,
                                        op->window.pad_h,    op->window.pad_w,    op->window.groups};
-    if (product->dense)
-        dense_geometry_of(product->x, product->y.c, geometry);
-    else
-        conv_geometry_of(product->x, product->y, &window, geometry);
+    conv_geometry_of(product->x, product->y, &window, geometry);
 }
 
-/* The copy of that layer's kernel, added when it is the first operation to need it. */
+/* The copy of that layer's kernel, added when it is the first operation to need it. geometry: NULL for a dense layer,
+ * whose rows hold padded channels of all pixels, and whose gradient cuBLAS leaves in float32. */
 static int32_t find_copy(struct device_program *prepared, const struct product *product,
                          const struct conv_geometry *geometry)
 {
@@ -71,12 +69,16 @@ static int32_t find_copy(struct device_program *prepared, const struct product *
                                     .in = master->dims[1],
                                     .height = master->dims[2],
                                     .width = master->dims[3],
-                                    .rows = geometry->rows,
-                                    .depth = product->dense ? cuda_padded(product->x.c) : geometry->depth,
-                                    .blocks = geometry->blocks,
+                                    .rows = cuda_padded(product->y.c),
+                                    .depth = geometry != NULL ? geometry->depth : cuda_padded(product->x.c),
+                                    .blocks = geometry != NULL ? geometry->blocks : 1,
+                                    .wide = geometry == NULL,
+                                    .gradient = prepared->copy_gradient_bytes,
                                     .first_pair = prepared->copy_pairs};
-    size_t unit = CUDA_ALIGNMENT / cuda_type_size(prepared->device->type);
-    prepared->copy_elements += (cuda_kernel_copy_count(&copy) + unit - 1) / unit * unit;
+    size_t size = cuda_type_size(prepared->device->type), unit = CUDA_ALIGNMENT / size;
+    size_t count = cuda_kernel_copy_count(&copy);
+    prepared->copy_elements += (count + unit - 1) / unit * unit;
+    prepared->copy_gradient_bytes += cuda_round_up(count * (copy.wide ? sizeof(float) : size));
     prepared->copy_pairs += (uint64_t)copy.rows * (uint64_t)copy.depth;
     prepared->copies[prepared->copy_count] = copy;
     *place = prepared->copy_count++;
@@ -102,6 +104,10 @@ enum status cuda_copies_plan(struct device_program *prepared, struct error *err)
         state->copy = -1;
         if (!read_product(program, op, &product))
             continue;
+        if (product.dense) {
+            state->copy = find_copy(prepared, &product, NULL);
+            continue;
+        }
         geometry_of(op, &product, &geometry);
         state->copy = find_copy(prepared, &product, &geometry);
         if (conv_planner_plan(prepared->device->planner, product.kind, &geometry, &state->plan, err) != ST_OK)

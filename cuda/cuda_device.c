@@ -42,6 +42,15 @@ enum status cuda_wait_event(const struct device *device, cudaEvent_t event, cons
     return cuda_check(cudaEventSynchronize(event), what, err);
 }
 
+enum status cuda_copy(const struct device *device, void *to, const void *from, size_t bytes,
+                      enum cudaMemcpyKind kind, const char *what, struct error *err)
+{
+    enum status st = device->member != NULL ? cuda_wait(device, what, err) : ST_OK;
+    if (st == ST_OK)
+        st = cuda_check(cudaMemcpyAsync(to, from, bytes, kind, device->stream), what, err);
+    return st == ST_OK ? cuda_wait(device, what, err) : st;
+}
+
 enum status cuda_allocate(size_t bytes, const char *what, void *memory, struct error *err)
 {
     void *made = NULL;
@@ -101,16 +110,18 @@ struct precision {
     bool tensor_float;   /* float32 is multiplied as TF32 */
     const char *name;
     double rounding; /* as in struct device_info */
+    int major;       /* of its compute capability */
 };
 
 /* Without bf16 and TF32 (T4) float32 is what trains without further care: half precision may overflow. */
 static enum status choose_precision(enum device_precision wanted, int major, struct precision *precision,
                                     struct error *err)
 {
-    static const struct precision precisions[] = {[PRECISION_BF16] = {CUDA_BF16, false, "bf16", 0x1p-9},
-                                                  [PRECISION_FP16] = {CUDA_HALF, false, "fp16", 0x1p-12},
-                                                  [PRECISION_TF32] = {CUDA_FLOAT, true, "tf32", 0x1p-12},
-                                                  [PRECISION_FP32] = {CUDA_FLOAT, false, "float32", 0x1p-24}};
+    static const struct precision precisions[] = {
+        [PRECISION_BF16] = {CUDA_BF16, false, "bf16", 0x1p-9, 0},
+        [PRECISION_FP16] = {CUDA_HALF, false, "fp16", 0x1p-12, 0},
+        [PRECISION_TF32] = {CUDA_FLOAT, true, "tf32", 0x1p-12, 0},
+        [PRECISION_FP32] = {CUDA_FLOAT, false, "float32", 0x1p-24, 0}};
     const bool is_new = wanted == PRECISION_BF16 || wanted == PRECISION_TF32;
     if (is_new && major < AMPERE)
         return error_set(err, ST_UNSUPPORTED,
@@ -119,6 +130,7 @@ static enum status choose_precision(enum device_precision wanted, int major, str
     if (wanted == PRECISION_AUTO)
         wanted = major >= AMPERE ? PRECISION_BF16 : PRECISION_FP32;
     *precision = precisions[wanted];
+    precision->major = major;
     return ST_OK;
 }
 
@@ -162,15 +174,16 @@ enum status cuda_describe(int32_t index, struct device_info *info, struct error 
 
 void cuda_versions(char *text, size_t size)
 {
-    char nccl[32];
+    char cublas[32], nccl[32];
     int driver = 0, runtime = 0;
     const size_t cudnn = cudnnGetVersion();
     (void)cudaDriverGetVersion(&driver);
     (void)cudaRuntimeGetVersion(&runtime);
+    cuda_dense_version(cublas, sizeof cublas);
     cuda_group_version(nccl, sizeof nccl);
-    snprintf(text, size, "driver for CUDA %d.%d, CUDA %d.%d, cuDNN %zu.%zu.%zu, %s", driver / 1000,
+    snprintf(text, size, "driver for CUDA %d.%d, CUDA %d.%d, cuDNN %zu.%zu.%zu, %s, %s", driver / 1000,
              driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10, cudnn / 10000, cudnn % 10000 / 100,
-             cudnn % 100, nccl);
+             cudnn % 100, cublas, nccl);
 }
 
 /* ---- pinned host memory ---- */
@@ -202,6 +215,7 @@ static void device_close(struct device *device)
     conv_planner_close(device->planner);
     if (device->cudnn != NULL)
         (void)cudnnDestroy(device->cudnn);
+    cuda_dense_close(device);
     for (int i = 0; i < 2; i++)
         if (device->half_read[i] != NULL)
             (void)cudaEventDestroy(device->half_read[i]);
@@ -268,6 +282,8 @@ static enum status device_open(const struct device_options *options, struct devi
     }
     if (st == ST_OK)
         st = open_cudnn(made, precision.tensor_float, err);
+    if (st == ST_OK)
+        st = cuda_dense_open(made, precision.major, precision.tensor_float, err);
     if (st == ST_OK)
         st = cuda_probe(made, info.threads, err);
     if (st == ST_OK) {

@@ -23,6 +23,7 @@ struct cuda_member {
     struct device *device;
     struct device_group *group;
     int32_t number;
+    uint64_t serial;      /* no two memberships of a device have the same */
     pthread_mutex_t lock; /* held while something is queued: a communicator is not aborted under its user */
     ncclComm_t comm;      /* NULL: aborted */
     cudaStream_t stream;
@@ -84,7 +85,8 @@ static enum status open_member(struct device_group *group, int32_t number, struc
     if (device->member != NULL)
         return error_set(err, ST_RANGE, "cuda:%d is in another group, or twice in this one",
                          (int)device->index);
-    *member = (struct cuda_member){.device = device, .group = group, .number = number};
+    *member =
+        (struct cuda_member){.device = device, .group = group, .number = number, .serial = ++device->serial};
     member->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     device->member = member;
     enum status st = cuda_enter(device, err);
@@ -239,7 +241,11 @@ enum status cuda_group_check(struct device_group *group, struct error *err)
 
 static cudaError_t poll(const struct device *device, cudaEvent_t event)
 {
-    return event != NULL ? cudaEventQuery(event) : cudaStreamQuery(device->stream);
+    cudaError_t error = event != NULL ? cudaEventQuery(event) : cudaStreamQuery(device->stream);
+    if (error == cudaErrorNotReady)
+        (void)
+            cudaGetLastError(); /* no error, but some versions remember it: the next launch would be blamed */
+    return error;
 }
 
 enum status cuda_group_wait(const struct device *device, cudaEvent_t event, const char *what,
@@ -268,6 +274,11 @@ enum status cuda_group_wait(const struct device *device, cudaEvent_t event, cons
 }
 
 /* ---- collectives ---- */
+
+uint64_t cuda_group_serial(const struct device *device, const struct device_binding *binding)
+{
+    return binding->group != NULL && device->member != NULL ? device->member->serial : 0;
+}
 
 enum status cuda_group_enter(struct device_program *prepared, struct error *err)
 {

@@ -18,6 +18,7 @@
 #include "cuda/kernels.h"
 #include "host/program/device.h"
 
+#include <cublas_v2.h>
 #include <stdbool.h>
 
 enum { CUDA_ALIGNMENT = 256, CUDA_RING = 64 }; /* CUDA_RING: steps that the host may be ahead of the device */
@@ -29,13 +30,16 @@ struct device {
     cudaStream_t stream;
     cudnnHandle_t cudnn; /* bound to the stream */
     struct conv_planner *planner;
-    struct cuda_step *step;     /* device memory: the step in hand */
-    struct cuda_step *ring;     /* pinned host memory, [CUDA_RING] */
-    cudaEvent_t half_read[2];   /* when the half of the ring was last read */
-    struct cuda_member *member; /* its place in a group; NULL: none */
-    uint64_t uploads;           /* steps sent so far */
-    uint64_t serial;            /* of the youngest weight set or dataset */
-    double flops, bytes;        /* measured at open */
+    cublasHandle_t cublas;        /* bound to the stream and to: */
+    void *cublas_workspace;       /* device memory, 32 MiB from compute capability 9.0 on, 4 MiB before */
+    cublasComputeType_t products; /* of float32, or of TF32 */
+    struct cuda_step *step;       /* device memory: the step in hand */
+    struct cuda_step *ring;       /* pinned host memory, [CUDA_RING] */
+    cudaEvent_t half_read[2];     /* when the half of the ring was last read */
+    struct cuda_member *member;   /* its place in a group; NULL: none */
+    uint64_t uploads;             /* steps sent so far */
+    uint64_t serial;              /* of the youngest weight set, dataset or membership */
+    double flops, bytes;          /* measured at open */
 };
 
 struct device_dataset {
@@ -60,8 +64,8 @@ struct device_weights {
 
 /* What prepare found out about one operation. */
 struct cuda_op {
-    const struct conv_plan *plan; /* convolutions and dense layers; the planner's */
-    int32_t copy;                 /* their kernel's place in `copies` */
+    const struct conv_plan *plan; /* convolutions; the planner's */
+    int32_t copy;                 /* convolutions and dense layers: their kernel's place in `copies` */
 };
 
 /* Offsets into the block of a program, in bytes. */
@@ -70,7 +74,7 @@ struct cuda_regions {
     size_t scratch;        /* shared by all operations: each may use all of it */
     size_t entries;        /* struct cuda_kernel_copy, [2 * copy_count]: see cuda_copies_upload */
     size_t copies;         /* working copies of kernels */
-    size_t copy_gradients; /* the same of their gradients; training only */
+    size_t copy_gradients; /* gradients in the copies' layout; training only */
     size_t gradients;      /* float, flat like a weight slot; training only */
     size_t probabilities;  /* float32 [batch][classes] */
     size_t metrics;        /* METRIC_COUNT doubles */
@@ -88,6 +92,7 @@ struct device_program {
     int32_t copy_count;
     uint64_t copy_pairs;  /* sum of rows * depth */
     size_t copy_elements; /* of all copies */
+    size_t copy_gradient_bytes;
 
     struct cuda_regions at;
     size_t scratch_bytes;
@@ -96,11 +101,11 @@ struct device_program {
     struct device_binding binding; /* samples is NULL: they are on the device */
     int32_t *samples;              /* device memory */
     int32_t sample_capacity;
-    uint64_t weights_serial, dataset_serial; /* of what the graph was recorded with */
-    uint64_t copied_version;                 /* of the bound weights when the copies were made; 0: none yet */
-    int32_t steps_queued;                    /* one by one, since the binding changed */
-    bool unrecordable;                       /* recording has failed */
-    cudaGraphExec_t graph;                   /* NULL: not recorded */
+    uint64_t weights_serial, dataset_serial, group_serial; /* of what the graph was recorded with */
+    uint64_t copied_version; /* of the bound weights when the copies were made; 0: none yet */
+    int32_t steps_queued;    /* one by one, since the binding changed */
+    bool unrecordable;       /* recording has failed */
+    cudaGraphExec_t graph;   /* NULL: not recorded */
 
     double metrics[METRIC_COUNT]; /* before bind */
 };
@@ -117,6 +122,10 @@ enum status cuda_check(cudaError_t error, const char *what, struct error *err);
 /* The same for an event. */
 enum status cuda_wait_event(const struct device *device, cudaEvent_t event, const char *what,
                             struct error *err);
+/* Copies between host and device memory and waits until that is done. In a group the stream is waited for before the copy,
+ * too: one from or to memory that is not pinned may wait inside CUDA, where no timeout reaches. */
+enum status cuda_copy(const struct device *device, void *to, const void *from, size_t bytes,
+                      enum cudaMemcpyKind kind, const char *what, struct error *err);
 /* Device memory; *memory is NULL on errors. `what`: what it is for. */
 enum status cuda_allocate(size_t bytes, const char *what, void *memory, struct error *err);
 /* Pinned host memory (device.h). */
@@ -181,6 +190,8 @@ enum status cuda_group_broadcast(struct device_group *group, struct device *devi
  * group's timeout, and not when the group is broken. */
 enum status cuda_group_wait(const struct device *device, cudaEvent_t event, const char *what,
                             struct error *err);
+/* Of the device's membership that the binding uses; 0: none. */
+uint64_t cuda_group_serial(const struct device *device, const struct device_binding *binding);
 /* Around the queueing of a step; nothing for a program without a group. ST_DEVICE when the group is broken; there is
  * nothing to leave then. */
 enum status cuda_group_enter(struct device_program *prepared, struct error *err);
@@ -248,10 +259,22 @@ enum status cuda_program_tensor(struct device *device, struct device_program *pr
 enum status cuda_program_set_tensor(struct device *device, struct device_program *prepared, int32_t id,
                                     const float *values, struct error *err);
 
-/* ---- cuda_ops.c, cuda_conv_ops.c: operations ----
+/* ---- cuda_dense.c ---- */
+
+/* cuBLAS's handle and workspace. major: of the compute capability; tensor_float: float32 is multiplied as TF32. Closing
+ * frees what an opening that failed has made, too. */
+enum status cuda_dense_open(struct device *device, int major, bool tensor_float, struct error *err);
+void cuda_dense_close(struct device *device);
+/* "cuBLAS 13.1.0". */
+void cuda_dense_version(char *text, size_t size);
+
+/* ---- cuda_ops.c, cuda_conv_ops.c, cuda_dense.c: operations ----
  * size: bytes of scratch, and limits. run: queues the operation on the device's stream. */
 enum status cuda_op_scratch(const struct device_program *prepared, int32_t op, size_t *bytes,
                             struct error *err);
+/* For a convolution or dense layer that has a bias, else nothing: adds it to the result; sums up its gradient. */
+enum status cuda_add_bias(struct device_program *prepared, int32_t op, struct error *err);
+enum status cuda_sum_bias_gradient(struct device_program *prepared, int32_t op, struct error *err);
 
 #define PROG_OP(KIND, name, text)                                                                            \
     enum status cuda_run_##name(struct device_program *prepared, int32_t op, struct error *err);

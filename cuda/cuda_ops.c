@@ -1,4 +1,4 @@
-/* All other operations: operands to our kernels. Contracts: program.h; memory and arithmetic: kernels.h. */
+/* All other operations, and biases: operands to our kernels. Contracts: program.h; memory and arithmetic: kernels.h. */
 #include "cuda/cuda_internal.h"
 
 static const struct prog_op *op_at(const struct device_program *prepared, int32_t index)
@@ -49,9 +49,15 @@ enum status cuda_op_scratch(const struct device_program *prepared, int32_t index
                             struct error *err)
 {
     const struct prog_op *op = op_at(prepared, index);
-    size_t bias = 0;
+    size_t bias = 0, values = 0;
     *bytes = prepared->ops[index].plan != NULL ? conv_plan_workspace(prepared->ops[index].plan) : 0;
     switch (op->kind) {
+    case PROG_OP_DENSE:
+        values = cuda_shape_count(input_shape(prepared, index)) / (size_t)prepared->program->batch;
+        if (values > INT32_MAX) /* cuBLAS counts in int */
+            return error_set(err, ST_UNSUPPORTED, "%zu values an image, expected at most %d", values,
+                             INT32_MAX);
+        break;
     case PROG_OP_CONV_BACKWARD_WEIGHTS:
     case PROG_OP_DENSE_BACKWARD_WEIGHTS:
         if (op->outputs[1] >= 0)
@@ -77,6 +83,30 @@ enum status cuda_op_scratch(const struct device_program *prepared, int32_t index
         break;
     }
     return ST_OK;
+}
+
+/* ---- biases of convolutions and dense layers ---- */
+
+enum status cuda_add_bias(struct device_program *prepared, int32_t index, struct error *err)
+{
+    if (op_at(prepared, index)->inputs[2] < 0)
+        return ST_OK;
+    return cuda_check(cuda_launch_add_bias(prepared->device->stream, prepared->device->type,
+                                           output_shape(prepared, index), input(prepared, index, 2),
+                                           output(prepared, index, 0)),
+                      "add a bias", err);
+}
+
+enum status cuda_sum_bias_gradient(struct device_program *prepared, int32_t index, struct error *err)
+{
+    const struct prog_op *op = op_at(prepared, index);
+    if (op->outputs[1] < 0)
+        return ST_OK;
+    return cuda_check(cuda_launch_bias_gradient(prepared->device->stream, prepared->device->type,
+                                                cuda_shape_of(prepared, op->inputs[1]),
+                                                input(prepared, index, 1), output(prepared, index, 1),
+                                                scratch_of(prepared)),
+                      "sum up a bias' gradient", err);
 }
 
 /* ---- the ends of a step ---- */

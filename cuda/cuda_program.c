@@ -64,7 +64,7 @@ static void place_regions(struct device_program *prepared, size_t arena)
     at->entries = at->scratch + cuda_round_up(prepared->scratch_bytes);
     at->copies = at->entries + cuda_round_up(2 * (size_t)prepared->copy_count * sizeof *prepared->copies);
     at->copy_gradients = at->copies + cuda_round_up(copies);
-    at->gradients = at->copy_gradients + (trains ? cuda_round_up(copies) : 0);
+    at->gradients = at->copy_gradients + (trains ? cuda_round_up(prepared->copy_gradient_bytes) : 0);
     at->probabilities = at->gradients + (trains ? cuda_round_up(gradients) : 0);
     at->metrics = at->probabilities + cuda_round_up(probabilities);
     at->total = at->metrics + cuda_round_up(METRIC_COUNT * sizeof(double));
@@ -236,6 +236,7 @@ static bool same_binding(const struct device_program *prepared, const struct dev
     const struct device_binding *now = &prepared->binding;
     return prepared->weights_serial == binding->weights->serial &&
            prepared->dataset_serial == binding->dataset->serial &&
+           prepared->group_serial == cuda_group_serial(prepared->device, binding) &&
            now->sample_count == binding->sample_count && now->shuffled == binding->shuffled &&
            now->use_average == binding->use_average && same_augment(&now->augment, &binding->augment) &&
            same_optimizer(&now->optimizer, &binding->optimizer);
@@ -259,6 +260,7 @@ enum status cuda_program_bind(struct device *device, struct device_program *prep
     }
     prepared->weights_serial = binding->weights->serial;
     prepared->dataset_serial = binding->dataset->serial;
+    prepared->group_serial = cuda_group_serial(device, binding);
     prepared->binding = *binding;
     prepared->binding.samples = NULL;
     return ST_OK;

@@ -43,11 +43,8 @@ enum status cuda_program_metrics(struct device *device, struct device_program *p
         return ST_OK;
     enum status st = cuda_enter(device, err);
     if (st == ST_OK)
-        st = cuda_check(cudaMemcpyAsync(metrics, prepared->memory + prepared->at.metrics,
-                                        sizeof prepared->metrics, cudaMemcpyDeviceToHost, device->stream),
-                        "read metrics", err);
-    if (st == ST_OK)
-        st = cuda_wait(device, "read metrics", err);
+        st = cuda_copy(device, metrics, prepared->memory + prepared->at.metrics, sizeof prepared->metrics,
+                       cudaMemcpyDeviceToHost, "read metrics", err);
     return st;
 }
 
@@ -59,11 +56,8 @@ enum status cuda_program_set_metrics(struct device *device, struct device_progra
         return ST_OK;
     enum status st = cuda_enter(device, err);
     if (st == ST_OK)
-        st = cuda_check(cudaMemcpyAsync(prepared->memory + prepared->at.metrics, prepared->metrics,
-                                        sizeof prepared->metrics, cudaMemcpyHostToDevice, device->stream),
-                        "set metrics", err);
-    if (st == ST_OK)
-        st = cuda_wait(device, "set metrics", err);
+        st = cuda_copy(device, prepared->memory + prepared->at.metrics, prepared->metrics,
+                       sizeof prepared->metrics, cudaMemcpyHostToDevice, "set metrics", err);
     return st;
 }
 
@@ -179,11 +173,8 @@ enum status cuda_program_tensor(struct device *device, struct device_program *pr
             values[i] = (float)metrics[i];
         goto out;
     }
-    st = cuda_check(
-        cudaMemcpyAsync(buffer, cuda_address(prepared, id), bytes, cudaMemcpyDeviceToHost, device->stream),
-        "read a tensor", err);
-    if (st == ST_OK)
-        st = cuda_wait(device, "read a tensor", err);
+    st = cuda_copy(device, buffer, cuda_address(prepared, id), bytes, cudaMemcpyDeviceToHost, "read a tensor",
+                   err);
     for (size_t i = 0; st == ST_OK && i < element_count(tensor); i++)
         values[i] = load(device, tensor->kind, buffer, stored_place(tensor, i));
 out:
@@ -213,11 +204,8 @@ enum status cuda_program_set_tensor(struct device *device, struct device_program
     }
     for (size_t i = 0; i < element_count(tensor); i++)
         store(device, tensor->kind, buffer, stored_place(tensor, i), values[i]);
-    st = cuda_check(
-        cudaMemcpyAsync(cuda_address(prepared, id), buffer, bytes, cudaMemcpyHostToDevice, device->stream),
-        "write a tensor", err);
-    if (st == ST_OK)
-        st = cuda_wait(device, "write a tensor", err);
+    st = cuda_copy(device, cuda_address(prepared, id), buffer, bytes, cudaMemcpyHostToDevice,
+                   "write a tensor", err);
 out:
     free(buffer);
     return st;

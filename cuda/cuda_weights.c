@@ -139,11 +139,8 @@ enum status cuda_weights_upload(struct device *device, struct device_weights *we
     if (st == ST_OK)
         st = cuda_enter(device, err);
     if (st == ST_OK)
-        st = cuda_check(cudaMemcpyAsync(weights->slots[slot], values, weights->table.total * sizeof *values,
-                                        cudaMemcpyHostToDevice, device->stream),
-                        "upload weights", err);
-    if (st == ST_OK)
-        st = cuda_wait(device, "upload weights", err);
+        st = cuda_copy(device, weights->slots[slot], values, weights->table.total * sizeof *values,
+                       cudaMemcpyHostToDevice, "upload weights", err);
     weights->version++;
     return st;
 }
@@ -155,11 +152,8 @@ enum status cuda_weights_download(struct device *device, struct device_weights *
     if (st == ST_OK)
         st = cuda_enter(device, err);
     if (st == ST_OK)
-        st = cuda_check(cudaMemcpyAsync(values, weights->slots[slot], weights->table.total * sizeof *values,
-                                        cudaMemcpyDeviceToHost, device->stream),
-                        "download weights", err);
-    if (st == ST_OK)
-        st = cuda_wait(device, "download weights", err);
+        st = cuda_copy(device, values, weights->slots[slot], weights->table.total * sizeof *values,
+                       cudaMemcpyDeviceToHost, "download weights", err);
     return st;
 }
 

@@ -8,7 +8,8 @@
 /* One pair: where its first tap lies in master and copy. */
 struct kernel_pair {
     const cuda_kernel_copy *entry;
-    size_t master, copy; /* places; taps follow one after another in the master, every `depth` in the copy */
+    size_t master, within; /* places in the flat array and in the copy; taps follow one after another there,
+                              every `depth` here */
     int32_t taps;
     bool real; /* has a master; padding otherwise, and `master` is not set */
 };
@@ -17,13 +18,13 @@ static __device__ __forceinline__ kernel_pair pair_of(int32_t count, const cuda_
                                                       uint64_t pair)
 {
     const cuda_kernel_copy *e = &entries[entry_of(count, entries, &cuda_kernel_copy::first_pair, pair)];
-    const uint32_t within = (uint32_t)(pair - e->first_pair);
-    const int32_t row = (int32_t)(within / (uint32_t)e->depth),
-                  channel = (int32_t)(within % (uint32_t)e->depth);
+    const uint32_t number = (uint32_t)(pair - e->first_pair);
+    const int32_t row = (int32_t)(number / (uint32_t)e->depth),
+                  channel = (int32_t)(number % (uint32_t)e->depth);
     kernel_pair p;
     p.entry = e;
     p.taps = e->height * e->width;
-    p.copy = e->copy + ((size_t)row * (size_t)p.taps) * (size_t)e->depth + (size_t)channel;
+    p.within = ((size_t)row * (size_t)p.taps) * (size_t)e->depth + (size_t)channel;
     const int32_t source = e->blocks > 1 ? channel - row / (e->out / e->blocks) * e->in : channel;
     p.real = row < e->out && source >= 0 && source < e->in;
     p.master = p.real ? e->master + ((size_t)row * (size_t)e->in + (size_t)source) * (size_t)p.taps : 0;
@@ -40,23 +41,30 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
         const kernel_pair p = pair_of(count, entries, i);
         for (int32_t tap = 0; tap < p.taps; tap++)
             from_float(p.real ? values[p.master + (size_t)tap] : 0.0f,
-                       &copies[p.copy + (size_t)tap * (size_t)p.entry->depth]);
+                       &copies[p.entry->copy + p.within + (size_t)tap * (size_t)p.entry->depth]);
     }
 }
 
 template <class T>
+static __device__ __forceinline__ void collect_taps(const kernel_pair &p, const T *source, float *gradients)
+{
+    for (int32_t tap = 0; tap < p.taps; tap++)
+        gradients[p.master + (size_t)tap] = to_float(source[p.within + (size_t)tap * (size_t)p.entry->depth]);
+}
+
+template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    collect_gradients(int32_t count, const cuda_kernel_copy *entries, uint64_t pairs, const T *copies,
+    collect_gradients(int32_t count, const cuda_kernel_copy *entries, uint64_t pairs, const char *sources,
                       float *gradients)
 {
     LAUNCH_FOR(uint64_t, i, pairs)
     {
         const kernel_pair p = pair_of(count, entries, i);
-        if (!p.real)
-            continue;
-        for (int32_t tap = 0; tap < p.taps; tap++)
-            gradients[p.master + (size_t)tap] =
-                to_float(copies[p.copy + (size_t)tap * (size_t)p.entry->depth]);
+        const char *source = sources + p.entry->gradient;
+        if (p.real && p.entry->wide)
+            collect_taps(p, (const float *)source, gradients);
+        else if (p.real)
+            collect_taps(p, (const T *)source, gradients);
     }
 }
 
@@ -83,19 +91,19 @@ cudaError_t cuda_launch_kernel_copies(cudaStream_t stream, enum cuda_type type, 
 template <class T>
 static cudaError_t launch_kernel_gradients(cudaStream_t stream, int32_t count,
                                            const struct cuda_kernel_copy *entries, uint64_t pairs,
-                                           const T *copies, float *gradients)
+                                           const char *sources, float *gradients)
 {
     LAUNCH(collect_gradients<T>, launch_blocks(pairs), LAUNCH_THREADS, 0, stream, count, entries, pairs,
-           copies, gradients);
+           sources, gradients);
     return cudaGetLastError();
 }
 
 cudaError_t cuda_launch_kernel_gradients(cudaStream_t stream, enum cuda_type type, int32_t count,
                                          const struct cuda_kernel_copy *entries, uint64_t pairs,
-                                         const void *copies, float *gradients)
+                                         const void *sources, float *gradients)
 {
     return with_type(type, [&](auto zero) {
-        using T = decltype(zero);
-        return launch_kernel_gradients(stream, count, entries, pairs, (const T *)copies, gradients);
+        return launch_kernel_gradients<decltype(zero)>(stream, count, entries, pairs, (const char *)sources,
+                                                       gradients);
     });
 }

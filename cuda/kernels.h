@@ -279,7 +279,8 @@ struct cuda_kernel_copy {
     int32_t out, in, height, width; /* of the master, as in the weight table's dims */
     int32_t rows, depth;            /* of the copy: rows >= out, depth >= in * blocks */
     int32_t blocks;
-    int32_t reserved;    /* 0 */
+    int32_t wide;        /* its gradient is float32, whatever the type; otherwise of the activation type */
+    uint64_t gradient;   /* place of its gradient's first byte in the array of gradients; a multiple of 16 */
     uint64_t first_pair; /* sum of rows * depth over the entries before this one */
 };
 
@@ -295,11 +296,11 @@ cudaError_t cuda_launch_kernel_copies(cudaStream_t stream, enum cuda_type type, 
                                       const struct cuda_kernel_copy *entries, uint64_t pairs,
                                       const float *values, void *copies);
 
-/* The way back: gradients of copies (same places and layout) into the flat float32 gradient array. Only the
- * masters' places are written; what stands in the padding of the copies is not read. */
+/* The way back: gradients in the copies' layout, at places of their own (`gradient`), into the flat float32
+ * gradient array. Only the masters' places are written; what stands in the padding is not read. */
 cudaError_t cuda_launch_kernel_gradients(cudaStream_t stream, enum cuda_type type, int32_t count,
                                          const struct cuda_kernel_copy *entries, uint64_t pairs,
-                                         const void *copies, float *gradients);
+                                         const void *sources, float *gradients);
 
 /* ---- remap.cu ---- */
 

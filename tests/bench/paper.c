@@ -83,8 +83,11 @@ struct work paper_work(const struct gpu *gpu, const struct program *program, con
     case PROG_OP_DENSE_BACKWARD_DATA:
         return product(gpu, program, op->outputs[0], op->inputs[1], op->inputs[0], op->outputs[0]);
     case PROG_OP_CONV_BACKWARD_WEIGHTS:
-    case PROG_OP_DENSE_BACKWARD_WEIGHTS:
         return product(gpu, program, op->inputs[0], op->outputs[0], op->inputs[1], op->outputs[0]);
+    case PROG_OP_DENSE_BACKWARD_WEIGHTS: /* whose gradient cuBLAS leaves in float32 */
+        work = product(gpu, program, op->inputs[0], op->outputs[0], op->inputs[1], op->outputs[0]);
+        work.bytes += (4.0 - gpu->element) * elements(program->tensors[op->outputs[0]].shape);
+        break;
     case PROG_OP_BATCH_NORM: /* statistics of slices, their join, the result: x is read twice */
         work.bytes += stored(gpu, &program->tensors[op->inputs[0]]);
         work.launches = 3;

@@ -23,8 +23,15 @@ static void convolutions(void **state)
     device_cases_convolutions(CONVOLUTIONS, cpu_compare);
 }
 
+static void dense_layers(void **state)
+{
+    (void)state;
+    device_cases_dense(cpu_compare);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(random_graphs), cmocka_unit_test(convolutions)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(random_graphs), cmocka_unit_test(convolutions),
+                                       cmocka_unit_test(dense_layers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

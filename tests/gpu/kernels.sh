@@ -93,6 +93,7 @@ fault missing_barrier cuda/loss.cu '__syncthreads();' ';' test_kernels_step
 fault divergent_barrier cuda/gather.cu '__syncthreads();' 'if (threadIdx.x < 32) __syncthreads();' test_kernels_step
 fault too_little_shared cuda/batch_norm.cu '(1 + 2 * CUDA_CHANNELS)' '(2 * CUDA_CHANNELS)' test_kernels_norm
 fault padding_left cuda/kernel_copies.cu 'row < e->out && source' 'source' test_kernels_weights
+fault wide_as_narrow cuda/kernel_copies.cu 'p.real && p.entry->wide' 'false' test_kernels_weights
 
 echo "$passed passed, $failed failed, 0 skipped"
 [ "$failed" -eq 0 ]

@@ -59,6 +59,13 @@ echo 'static const unsigned table[16] = {999}; const void *nasrun_device_plugin(
     compile -o "$work/older/libnasrun_cuda.so"
 expect "no plug-in" "$driver" "$work/bare/nasrun" "this nasrun was built without GPU support"
 expect "CUDA's libraries missing" "$driver" "$work/broken/nasrun" "the GPU's plug-in cannot be loaded: libmissing.so.9: "
+# The plug-in itself, each of its libraries under a name that no library has.
+mkdir "$work/lacking"
+cp "$bin/nasrun" "$work/lacking/"
+for library in libcublas libcudnn libnccl; do
+    LC_ALL=C sed "s/$library\.so/${library}_so/g" "$bin/libnasrun_cuda.so" >"$work/lacking/libnasrun_cuda.so"
+    expect "$library missing" "$driver" "$work/lacking/nasrun" "the GPU's plug-in cannot be loaded: ${library}_so\.[0-9]*: "
+done
 expect "a foreign library" "$driver" "$work/alien/nasrun" ".*found no function nasrun_device_plugin"
 expect "another version" "$driver" "$work/older/nasrun" ".*found device interface 999, expected [0-9]*: "
 

@@ -115,24 +115,17 @@ static void add_operation(struct plan_shapes *shapes, const struct program *prog
     const struct prog_tensor *tensors = program->tensors;
     struct plan_shape shape;
     int32_t x, y;
-    bool dense = false;
     switch (op->kind) {
-    case PROG_OP_DENSE:
-        dense = true; /* fallthrough */
     case PROG_OP_CONV:
         shape.kind = CONV_FORWARD;
         x = op->inputs[0];
         y = op->outputs[0];
         break;
-    case PROG_OP_DENSE_BACKWARD_DATA:
-        dense = true; /* fallthrough */
     case PROG_OP_CONV_BACKWARD_DATA:
         shape.kind = CONV_BACKWARD_DATA;
         x = op->outputs[0];
         y = op->inputs[0];
         break;
-    case PROG_OP_DENSE_BACKWARD_WEIGHTS:
-        dense = true; /* fallthrough */
     case PROG_OP_CONV_BACKWARD_WEIGHTS:
         shape.kind = CONV_BACKWARD_WEIGHTS;
         x = op->inputs[0];
@@ -143,13 +136,9 @@ static void add_operation(struct plan_shapes *shapes, const struct program *prog
     }
     const struct conv_window window = {op->window.kernel_h, op->window.kernel_w, op->window.stride,
                                        op->window.pad_h,    op->window.pad_w,    op->window.groups};
-    if (dense) {
-        dense_geometry_of(tensors[x].shape, tensors[y].shape.c, &shape.geometry);
-    } else {
-        conv_geometry_of(tensors[x].shape, tensors[y].shape, &window, &shape.geometry);
-        assert_int_equal(conv_out_height(&shape.geometry), tensors[y].shape.h);
-        assert_int_equal(conv_out_width(&shape.geometry), tensors[y].shape.w);
-    }
+    conv_geometry_of(tensors[x].shape, tensors[y].shape, &window, &shape.geometry);
+    assert_int_equal(conv_out_height(&shape.geometry), tensors[y].shape.h);
+    assert_int_equal(conv_out_width(&shape.geometry), tensors[y].shape.w);
     add(shapes, &shape);
 }
 

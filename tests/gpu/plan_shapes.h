@@ -49,7 +49,7 @@ struct plan_shapes {
 
 void plan_shapes_free(struct plan_shapes *shapes);
 
-/* Adds the convolutions and dense layers of the graph's training and evaluation programs. Fails the running
+/* Adds the convolutions of the graph's training and evaluation programs. Fails the running
  * test on an error. */
 void plan_shapes_add(struct plan_shapes *shapes, const struct graph *graph, int32_t batch);
 

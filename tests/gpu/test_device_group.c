@@ -4,6 +4,7 @@
 #include "host/base/clock.h"
 #include "tests/gpu/emu/emu_test.h"
 #include "tests/support/crowd.h"
+#include "tests/support/device_session.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -115,6 +116,46 @@ static void absent_member(void **state)
     crowd_close(&crowd);
 }
 
+/* Member 1 queues a step that member 0 never comes to, and reads: also then it does not wait for ever, be it in a copy. */
+static void absent_member_of_a_step(void **state)
+{
+    (void)state;
+    emu.devices = 2;
+    struct crowd crowd;
+    struct device *other = NULL;
+    struct device_group *group;
+    struct device_session session;
+    double metrics[METRIC_COUNT];
+    const struct lower_options options = {
+        .purpose = PROG_TRAIN, .batch = 4, .members = 2, .batch_norm_momentum = 0.1f};
+    const struct step step = {.seed = 1, .valid = 4, .learning_rate = 0.01f};
+    crowd_open(&crowd, &ref_device_ops, 1, true); /* for its graph */
+    session_open(&session, &cuda_device_ops, &crowd.tasks[0].graph, &options, 8, 3);
+    session_run(&session, &step);
+    session_run(&session, &step); /* recorded, without collectives */
+    assert_int_equal(emu_count.collectives, 0);
+    assert_int_equal(cuda_device_ops.open(&(struct device_options){.index = 1}, &other, &session.err), ST_OK);
+    struct device *devices[2] = {other, session.device};
+    assert_int_equal(cuda_device_ops.group_open(devices, 2, 0.05, &group, &session.err), ST_OK);
+    session.binding.group = group;
+    session_bind(&session);
+    session_run(&session, &step);
+    assert_int_equal(cuda_device_ops.program_metrics(session.device, session.prepared, metrics, &session.err),
+                     ST_DEVICE);
+    assert_string_equal(session.err.message,
+                        "the group of devices is broken: read metrics: member 1 of 0 to 1 has waited for "
+                        "the others for 0.05 s");
+    cuda_device_ops.group_close(group);
+    session.binding.group = NULL;
+    session_bind(&session);
+    session_run(
+        &session,
+        &step); /* alone the device is as good as before, and has forgotten that something was not ready */
+    session_close(&session);
+    cuda_device_ops.close(other);
+    crowd_close(&crowd);
+}
+
 static void error_of_a_collective(void **state)
 {
     (void)state;
@@ -176,6 +217,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(same_bits_in_any_order, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(copies_and_broadcasts, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(absent_member, emu_test_begin, emu_test_end),
+        cmocka_unit_test_setup_teardown(absent_member_of_a_step, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(error_of_a_collective, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(every_call_may_fail, emu_test_begin, emu_test_end),
     };

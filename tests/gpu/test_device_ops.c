@@ -93,6 +93,22 @@ static void compare_half(const struct device_case *c, struct device_tally *tally
     device_compare(&device, c, tally);
 }
 
+static void compare_tensor_float(const struct device_case *c, struct device_tally *tally)
+{
+    const struct device_under_test device = {&cuda_device_ops, PRECISION_TF32, 0x1p-11, 0,
+                                             poison,           check_padding};
+    device_compare(&device, c, tally);
+}
+
+static void dense_layers(void **state)
+{
+    (void)state;
+    device_cases_dense(compare_bf16);
+    device_cases_dense(compare_half);
+    device_cases_dense(compare_tensor_float);
+    device_cases_dense(compare_float);
+}
+
 static void random_graphs_in_half(void **state)
 {
     (void)state;
@@ -134,6 +150,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(random_graphs, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(convolutions, emu_test_begin, emu_test_end),
+        cmocka_unit_test_setup_teardown(dense_layers, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(random_graphs_in_half, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(convolutions_in_half, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(random_graphs_in_float, emu_test_begin, emu_test_end),

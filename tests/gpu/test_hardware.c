@@ -76,6 +76,7 @@ static void operations_in(enum device_precision precision, device_case_compare *
     skip_without(precision);
     device_cases_random_graphs(GRAPHS, compare);
     device_cases_convolutions(CONVOLUTIONS, compare);
+    device_cases_dense(compare);
 }
 
 static void operations_in_bf16(void **state)

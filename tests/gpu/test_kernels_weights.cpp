@@ -2,6 +2,8 @@
  */
 #include "tests/gpu/kernel_check.h"
 
+#include "cuda/half.h"
+
 extern "C" {
 #include "host/net/remap.h"
 }
@@ -16,18 +18,18 @@ extern "C" {
 #include <cmocka.h>
 }
 
-enum { CASES = 40, SETTINGS = 1, VALUES, COPIES };
+enum { CASES = 40, SETTINGS = 1, VALUES, SOURCES };
 
 /* ---- copies ---- */
 
 /* A few kernels: plain, grouped, grouped as a plain convolution, dense. */
 static std::vector<cuda_kernel_copy> draw_entries(const kernel_run &run, uint64_t *pairs, size_t *total,
-                                                  size_t *copied)
+                                                  size_t *copied, size_t *gradient_bytes)
 {
     std::vector<cuda_kernel_copy> entries;
     const int32_t count = 1 + kernel_below(run, SETTINGS, 0, 6);
     *pairs = 0;
-    *total = *copied = 0;
+    *total = *copied = *gradient_bytes = 0;
     for (int32_t k = 0; k < count; k++) {
         const uint64_t at = 10 * (uint64_t)(k + 1);
         cuda_kernel_copy e = {};
@@ -46,6 +48,10 @@ static std::vector<cuda_kernel_copy> draw_entries(const kernel_run &run, uint64_
         e.master = *total;
         e.copy = *copied;
         e.first_pair = *pairs;
+        e.wide = kernel_below(run, SETTINGS, at + 5, 2); /* its gradient is float32 */
+        e.gradient = *gradient_bytes;
+        *gradient_bytes +=
+            (cuda_kernel_copy_count(&e) * (e.wide ? 4 : cuda_type_size(run.type)) + 15) / 16 * 16;
         *total += cuda_chunk_count((size_t)e.out * (size_t)e.in * (size_t)(e.height * e.width)) * CUDA_CHUNK;
         *copied += (cuda_kernel_copy_count(&e) + 7) / 8 * 8;
         *pairs += (uint64_t)e.rows * (uint64_t)e.depth;
@@ -54,11 +60,26 @@ static std::vector<cuda_kernel_copy> draw_entries(const kernel_run &run, uint64_
     return entries;
 }
 
+/* The gradient of element `place` of the entry, drawn into `sources` as float32 or rounded to the type. */
+static double draw_gradient(const kernel_run &run, const cuda_kernel_copy &e, size_t place,
+                            device_memory *sources)
+{
+    char *at = static_cast<char *>(sources->data) + e.gradient;
+    const float value = kernel_unit(run, SOURCES, e.gradient + place);
+    if (e.wide || run.type == CUDA_FLOAT) {
+        memcpy(at + place * sizeof value, &value, sizeof value);
+        return (double)value;
+    }
+    const uint16_t bits = run.type == CUDA_BF16 ? half_to_bf16(value) : half_to_fp16(value);
+    memcpy(at + place * sizeof bits, &bits, sizeof bits);
+    return (double)(run.type == CUDA_BF16 ? half_from_bf16(bits) : half_from_fp16(bits));
+}
+
 static void check_copies(const kernel_run &run)
 {
     uint64_t pairs;
-    size_t total, copied;
-    const std::vector<cuda_kernel_copy> entries = draw_entries(run, &pairs, &total, &copied);
+    size_t total, copied, gradient_bytes;
+    const std::vector<cuda_kernel_copy> entries = draw_entries(run, &pairs, &total, &copied, &gradient_bytes);
     device_memory table(entries.size() * sizeof entries[0]);
     memcpy(table.data, entries.data(), table.bytes);
     const cuda_kernel_copy *on_device = static_cast<const cuda_kernel_copy *>(table.data);
@@ -66,24 +87,20 @@ static void check_copies(const kernel_run &run)
     values.random(run, VALUES, 0.0, 1.0);
     memset(gradients.data, 0, gradients.bytes);
     activation copies(run.type, cuda_shape{1, (int32_t)copied, 1, 1}), rounded(run.type, copies.shape);
-    activation back(run.type, copies.shape);
-    back.random(run, COPIES, 0.0, 1.0);
+    device_memory sources(gradient_bytes);
     const int32_t count = (int32_t)entries.size();
     kernel_launched(
         run, cuda_launch_kernel_copies(NULL, run.type, count, on_device, pairs, values.floats(), copies.data),
         "copies");
-    kernel_launched(
-        run,
-        cuda_launch_kernel_gradients(NULL, run.type, count, on_device, pairs, back.data, gradients.floats()),
-        "gradients");
     std::vector<double> expected(total, 0.0);
     for (const cuda_kernel_copy &e : entries)
         for (int32_t o = 0; o < e.rows; o++)
             for (int32_t i = 0; i < e.depth; i++)
                 for (int32_t tap = 0; tap < e.height * e.width; tap++) {
-                    const size_t to =
-                        e.copy + ((size_t)o * (size_t)(e.height * e.width) + (size_t)tap) * (size_t)e.depth +
+                    const size_t place =
+                        ((size_t)o * (size_t)(e.height * e.width) + (size_t)tap) * (size_t)e.depth +
                         (size_t)i;
+                    const size_t to = e.copy + place;
                     const int32_t source =
                         i - (e.blocks > 1 && o < e.out ? o / (e.out / e.blocks) * e.in : 0);
                     const bool real = o < e.out && source >= 0 && source < e.in;
@@ -93,9 +110,14 @@ static void check_copies(const kernel_run &run)
                         (size_t)tap;
                     rounded.set(to, real ? (double)values[from] : 0.0);
                     kernel_close(run, copies.at(to), rounded.at(to), 0.0, "copy", to);
+                    const double gradient = draw_gradient(run, e, place, &sources);
                     if (real)
-                        expected[from] = back.at(to);
+                        expected[from] = gradient;
                 }
+    kernel_launched(run,
+                    cuda_launch_kernel_gradients(NULL, run.type, count, on_device, pairs, sources.data,
+                                                 gradients.floats()),
+                    "gradients");
     for (size_t i = 0; i < total; i++)
         kernel_close(run, (double)gradients[i], expected[i], 0.0, "gradient", i);
 }

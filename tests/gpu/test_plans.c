@@ -47,15 +47,6 @@ static void test_groups_survive_where_padding_lets_them(void **state)
     }
 }
 
-static void test_dense_is_a_convolution_of_single_pixels(void **state)
-{
-    (void)state;
-    struct conv_geometry g;
-    dense_geometry_of((struct shape){7, 20, 3, 2}, 10, &g);
-    const struct conv_geometry expected = {7, 3 * 2 * 24, 1, 1, 16, 3 * 2 * 24, 1, 1, 1, 0, 0, 1, 1};
-    assert_memory_equal(&g, &expected, sizeof g);
-}
-
 /* ---- plans ---- */
 
 /* Plans all shapes on all profiles. Where there are tensor cores, they must be used. */
@@ -290,7 +281,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_channels_are_padded),
         cmocka_unit_test(test_groups_survive_where_padding_lets_them),
-        cmocka_unit_test(test_dense_is_a_convolution_of_single_pixels),
         cmocka_unit_test(test_plans_are_remembered),
         cmocka_unit_test(test_float_is_strict_unless_allowed),
         cmocka_unit_test(test_determinism_is_a_filter),

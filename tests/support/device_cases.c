@@ -117,3 +117,62 @@ void device_cases_convolutions(int32_t convolutions, device_case_compare *compar
     assert_int_equal(tally.alive[PROG_OP_CONV_BACKWARD_WEIGHTS], 4 * convolutions);
     assert_int_equal(tally.alive[PROG_OP_DENSE_BACKWARD_DATA], 2 * convolutions);
 }
+
+static void make_dense(struct graph *graph, int32_t channels, int32_t height, int32_t width, int32_t hidden,
+                       int32_t classes, enum status *st, struct error *err)
+{
+    const struct layer expand = {.kind = LAYER_CONV,
+                                 .input_count = 1,
+                                 .out_channels = channels,
+                                 .kernel_h = 1,
+                                 .kernel_w = 1,
+                                 .stride = 1,
+                                 .groups = 1};
+    struct layer dense = {.kind = LAYER_DENSE,
+                          .input_count = 1,
+                          .inputs = {1},
+                          .bias = true,
+                          .out_channels = hidden,
+                          .stride = 1,
+                          .groups = 1};
+    *st = graph_new(graph, 3, height, width, err);
+    if (*st == ST_OK)
+        *st = graph_append(graph, expand, NULL, err);
+    if (*st == ST_OK)
+        *st = graph_append(graph, dense, NULL, err);
+    dense.inputs[0] = 2;
+    dense.bias = false;
+    dense.out_channels = classes;
+    if (*st == ST_OK)
+        *st = graph_append(graph, dense, NULL, err);
+    if (*st == ST_OK)
+        *st = graph_infer(graph, err);
+}
+
+void device_cases_dense(device_case_compare *compare)
+{
+    static const struct {
+        int32_t channels, height, width, hidden, classes, batch;
+    } shapes[] = {
+        {1, 1, 1, 1, 2, 1},   {1, 3, 2, 7, 1, 2},   {5, 4, 4, 9, 1000, 1}, {8, 1, 1, 8, 8, 7},
+        {20, 2, 5, 33, 3, 5}, {64, 1, 1, 1, 10, 7}, {3, 7, 1, 100, 17, 1}, {16, 3, 3, 24, 40, 6},
+    };
+    const int32_t count = sizeof shapes / sizeof shapes[0];
+    struct device_tally tally = {0};
+    for (int32_t i = 0; i < count; i++) {
+        struct graph graph = {0};
+        struct error err;
+        enum status st = ST_OK;
+        make_dense(&graph, shapes[i].channels, shapes[i].height, shapes[i].width, shapes[i].hidden,
+                   shapes[i].classes, &st, &err);
+        if (st != ST_OK)
+            fail_msg("shape %d: %s", (int)i, err.message);
+        compare_graph(&graph, (uint64_t)i + 1, PROG_TRAIN, shapes[i].batch, compare, &tally);
+        compare_graph(&graph, (uint64_t)i + 1, PROG_EVALUATE, shapes[i].batch, compare, &tally);
+        graph_free(&graph);
+    }
+    /* Two steps of a training and two of an evaluation; a softmax over one class has no gradient. */
+    assert_int_equal(tally.alive[PROG_OP_DENSE], 8 * count);
+    assert_int_equal(tally.alive[PROG_OP_DENSE_BACKWARD_DATA], 2 * 2 * (count - 1));
+    assert_int_equal(tally.alive[PROG_OP_DENSE_BACKWARD_WEIGHTS], 2 * 2 * (count - 1));
+}

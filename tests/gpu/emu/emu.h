@@ -1,12 +1,12 @@
 /* A GPU made of software, for tests: the CUDA runtime's functions that the plug-in calls, over host memory,
- * and convolutions by plain loops. The plug-in's own objects are linked against it unchanged; its kernels are
- * the .cu files compiled for the CPU (tests/gpu/cuda_on_cpu.h). It is nastier than the hardware:
- *   - what is queued runs as late as possible: when somebody waits. Pinned host memory is read and host
- * memory written then and not before;
+ * and convolutions and matrix products by plain loops. The plug-in's own objects are linked against it unchanged;
+ * its kernels are the .cu files compiled for the CPU (tests/gpu/cuda_on_cpu.h). It is nastier than the hardware:
+ *   - what is queued runs as late as possible: when somebody waits. Pinned host memory is read and written then
+ * and not before; a copy to other host memory waits at once, as the real one does;
  *   - the host cannot touch device memory: its pages are inaccessible but while queued work runs;
- *   - fresh memory is full of bytes 255 (NaN in every type), and so is a convolution's workspace before each
- * run; every allocation lies between guards that are checked when it is freed, under AddressSanitizer at
- * every access;
+ *   - fresh memory is full of bytes 255 (NaN in every type), and so is the workspace of cuDNN or cuBLAS before
+ * each run (both ends of what is larger than 16 MiB); every allocation lies between guards that are checked when
+ * it is freed, under AddressSanitizer at every access;
  *   - copies and fills must lie within one allocation;
  *   - memory is limited, and the call of your choice fails;
  *   - while a stream is recorded, calls that the real one refuses spoil the recording.
@@ -38,8 +38,9 @@ struct emu_settings {
 };
 
 struct emu_counts {
-    uint64_t calls; /* of the runtime, convolutions and kernels */
-    uint64_t kernels, convolutions, collectives, copies, waits, allocations, recordings, graph_launches;
+    uint64_t calls; /* of the runtime, the libraries and kernels */
+    uint64_t kernels, convolutions, products, collectives, copies, waits, allocations, recordings,
+        graph_launches;
     size_t bytes, peak_bytes; /* device memory in use */
     uint64_t objects;         /* allocations, pinned memory, streams, events, graphs, handles in existence */
 };

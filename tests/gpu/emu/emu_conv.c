@@ -5,9 +5,9 @@
  * Results are sums of products in float, rounded once to the type. The workspace is filled with NaN before
  * each run. */
 #include "cuda/conv.h"
-#include "cuda/half.h"
 #include "host/base/file.h"
 #include "tests/gpu/emu/emu_queue.h"
+#include "tests/gpu/emu/emu_values.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -162,22 +162,6 @@ struct run {
     void *x, *kernel, *y, *workspace;
 };
 
-static float load(enum cuda_type type, const void *stored, size_t place)
-{
-    if (type == CUDA_FLOAT)
-        return ((const float *)stored)[place];
-    const uint16_t bits = ((const uint16_t *)stored)[place];
-    return type == CUDA_BF16 ? half_from_bf16(bits) : half_from_fp16(bits);
-}
-
-static void store(enum cuda_type type, void *stored, size_t place, float value)
-{
-    if (type == CUDA_FLOAT)
-        ((float *)stored)[place] = value;
-    else
-        ((uint16_t *)stored)[place] = type == CUDA_BF16 ? half_to_bf16(value) : half_to_fp16(value);
-}
-
 /* Elements of the three tensors. */
 static size_t x_count(const struct conv_geometry *g)
 {
@@ -202,7 +186,7 @@ static double *load_all(enum cuda_type type, const void *stored, size_t count)
     if (values == NULL)
         emu_die("out of host memory");
     for (size_t i = 0; stored != NULL && i < count; i++)
-        values[i] = load(type, stored, i);
+        values[i] = emu_load(type, stored, i);
     for (size_t i = 0; stored == NULL && i < count; i++)
         values[i] = 0;
     return values;
@@ -260,11 +244,11 @@ static void run_conv(void *work)
     double *y = load_all(type, kind == CONV_FORWARD ? NULL : run->y, y_count(g));
     convolve(kind, g, x, kernel, y);
     for (size_t i = 0; kind == CONV_FORWARD && i < y_count(g); i++)
-        store(type, run->y, i, (float)y[i]);
+        emu_store(type, run->y, i, (float)y[i]);
     for (size_t i = 0; kind == CONV_BACKWARD_DATA && i < x_count(g); i++)
-        store(type, run->x, i, (float)x[i]);
+        emu_store(type, run->x, i, (float)x[i]);
     for (size_t i = 0; kind == CONV_BACKWARD_WEIGHTS && i < kernel_count(g); i++)
-        store(type, run->kernel, i, (float)kernel[i]);
+        emu_store(type, run->kernel, i, (float)kernel[i]);
     free(x);
     free(kernel);
     free(y);

@@ -22,7 +22,9 @@ enum {
     GUARD_BYTE = 0x5d,
     FRESH_BYTE = 0xff,
     FREED_BYTE = 0xfe,
-    MOST_BLOCKS = 4096
+    MOST_BLOCKS = 4096,
+    LARGE = 16 << 20, /* larger ones are filled at both ends only: */
+    END = 64 << 10
 };
 
 /* Blocks in the order of their places; guards lie before the first and behind each. */
@@ -67,10 +69,18 @@ void emu_memory_open(bool accessible)
         emu_die("mprotect failed");
 }
 
+void emu_memory_fill(void *address, int byte, size_t bytes)
+{
+    unsigned char *first = address;
+    memset(first, byte, bytes > LARGE ? END : bytes);
+    if (bytes > LARGE)
+        memset(first + bytes - END, byte, END);
+}
+
 static void fill(size_t at, int byte, size_t bytes)
 {
     UNPOISON(memory.base + at, bytes);
-    memset(memory.base + at, byte, bytes);
+    emu_memory_fill(memory.base + at, byte, bytes);
 }
 
 void *emu_memory_take(int device, size_t bytes)
@@ -124,7 +134,7 @@ void emu_memory_give(void *address)
     for (size_t i = 0; i < behind; i++)
         if (memory.base[block.at + block.bytes + i] != GUARD_BYTE)
             emu_die("written behind an allocation of %zu bytes, %zu bytes off", block.bytes, i);
-    memset(memory.base + block.at, FREED_BYTE, block.bytes);
+    emu_memory_fill(memory.base + block.at, FREED_BYTE, block.bytes);
     POISON(memory.base + block.at, round_up(block.bytes) + GUARD);
     POISON(memory.base + block.at - GUARD, GUARD);
     emu_memory_open(false);

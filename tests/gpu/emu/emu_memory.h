@@ -12,6 +12,8 @@ bool emu_memory_holds(const void *memory, size_t bytes); /* within one allocatio
 bool emu_memory_is_device(const void *memory);
 void emu_memory_open(bool accessible);
 size_t emu_memory_used(int device);
+/* As memset, but for more than 16 MiB only the first and the last 64 KiB: the rest would take all the time there is. */
+void emu_memory_fill(void *memory, int byte, size_t bytes);
 int emu_memory_device(const void *memory); /* whose it is; within an allocation */
 
 #endif

@@ -227,14 +227,24 @@ cudaError_t cudaMemcpyPeerAsync(void *to, int to_device, const void *from, int f
     return cudaSuccess;
 }
 
+static bool is_pinned(const void *memory, size_t bytes)
+{
+    EMU_LOCKED;
+    return find_pinned(memory, bytes) >= 0;
+}
+
+/* To host memory that is not pinned the real one returns only when the copy is done: it waits for the stream, blindly. */
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                             cudaStream_t stream)
 {
-    EMU_LOCKED;
     cudaError_t error = emu_call("cudaMemcpyAsync");
     bool up = kind == cudaMemcpyHostToDevice, down = kind == cudaMemcpyDeviceToHost;
     if (error != cudaSuccess)
         return error;
+    bool waits = down && !is_pinned(to, bytes);
+    if (waits)
+        emu_finish(stream);
+    EMU_LOCKED;
     if (!up && !down && kind != cudaMemcpyDeviceToDevice)
         emu_die("copy: kind %d is not emulated", (int)kind);
     if (bytes == 0)
@@ -246,8 +256,9 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
     if ((down && emu_memory_is_device(to)) || (up && emu_memory_is_device(from)))
         emu_die("copy: found device memory, expected the host's");
     emu_count.copies++;
-    bool pinned = up && find_pinned(from, bytes) >= 0;
-    submit_transfer(stream, to, from, bytes, 0, up && !pinned);
+    submit_transfer(stream, to, from, bytes, 0, up && !is_pinned(from, bytes));
+    if (waits)
+        emu_drain();
     return cudaSuccess;
 }
 

@@ -78,7 +78,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
         return error;
     emu_drain();
     if (stream->first != NULL)
-        return cudaErrorNotReady;
+        return emu_fail(cudaErrorNotReady); /* remembered, as by some versions of the real one */
     emu_count.waits++;
     return emu_fail(emu_sticky());
 }
@@ -187,7 +187,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
         return error;
     emu_drain();
     if (event->mark != NULL && !event->mark->reached)
-        return cudaErrorNotReady;
+        return emu_fail(cudaErrorNotReady);
     emu_count.waits++;
     return emu_fail(emu_sticky());
 }

@@ -1,0 +1,25 @@
+/* Elements of activations and kernels in the emulator's memory, as floats. */
+#ifndef NASRUN_TESTS_GPU_EMU_VALUES_H
+#define NASRUN_TESTS_GPU_EMU_VALUES_H
+
+#include "cuda/half.h"
+#include "cuda/kernels.h"
+
+static inline float emu_load(enum cuda_type type, const void *stored, size_t place)
+{
+    if (type == CUDA_FLOAT)
+        return ((const float *)stored)[place];
+    const uint16_t bits = ((const uint16_t *)stored)[place];
+    return type == CUDA_BF16 ? half_from_bf16(bits) : half_from_fp16(bits);
+}
+
+/* Rounded once. */
+static inline void emu_store(enum cuda_type type, void *stored, size_t place, float value)
+{
+    if (type == CUDA_FLOAT)
+        ((float *)stored)[place] = value;
+    else
+        ((uint16_t *)stored)[place] = type == CUDA_BF16 ? half_to_bf16(value) : half_to_fp16(value);
+}
+
+#endif
