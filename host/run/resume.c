@@ -197,7 +197,7 @@ static void remove_checkpoints(const struct run *run)
         if (sscanf(entry->d_name, "checkpoint-%d.bin", &id) != 1)
             continue;
         for (int32_t i = 0; i < run->past_count; i++)
-            wanted = wanted || (run->past[i]->id == id && run->past[i]->restored);
+            wanted = wanted || (run->past[i]->id == id && run->past[i]->restored && !run->past[i]->ended);
         if (!wanted)
             unlinkat(dirfd(folder), entry->d_name, 0);
     }

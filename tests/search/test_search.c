@@ -96,6 +96,76 @@ static void assert_same_proposal(const struct proposal *a, const struct proposal
     assert_true(a->mean == b->mean || (isnan(a->mean) && isnan(b->mean)));
 }
 
+/* Expected models are not proposed again, are no parents, and what they are guessed to reach counts until it is known. */
+static void test_expected(void **state)
+{
+    (void)state;
+    for (int s = 0; s < STRATEGY_COUNT; s++) {
+        struct search *search = search_with_history(STRATEGIES[s]),
+                      *plain = search_with_history(STRATEGIES[s]);
+        struct proposal pending[4], other;
+        struct error err;
+        for (int32_t i = 0; i < 4; i++) {
+            const int32_t id = HISTORY + i;
+            propose(search, id, &NO_LIMITS, &pending[i]);
+            for (int32_t j = 0; j < i; j++)
+                assert_true(graph_fingerprint(&pending[i].graph) != graph_fingerprint(&pending[j].graph));
+            assert_int_equal(
+                search_expect(search, id, pending[i].parent, &pending[i].graph, pending[i].mean, &err),
+                ST_OK);
+            assert_false(search_find(search, id)->is_parent);
+            assert_true(isnan(search_find(search, id)->score));
+        }
+        assert_int_equal(search_count(search), HISTORY + 4);
+        /* Results, the last ones first: known at last, it is as if they had been observed in the order of their ids. */
+        for (int32_t i = 3; i >= 0; i--)
+            observe(search, HISTORY + i, pending[i].parent, &pending[i].graph, score_of(HISTORY + i));
+        for (int32_t i = 0; i < 4; i++)
+            observe(plain, HISTORY + i, pending[i].parent, &pending[i].graph, score_of(HISTORY + i));
+        assert_int_equal(search_count(search), HISTORY + 4);
+        proposal_free(&pending[0]);
+        propose(search, HISTORY + 4, &NO_LIMITS, &pending[0]);
+        propose(plain, HISTORY + 4, &NO_LIMITS, &other);
+        assert_same_proposal(&pending[0], &other);
+        proposal_free(&other);
+        for (int32_t i = 0; i < 4; i++)
+            proposal_free(&pending[i]);
+        search_free(search);
+        search_free(plain);
+    }
+}
+
+/* The first proposal from `id` on that the surrogate made, no random one; its id is returned. */
+static int32_t propose_guessed(struct search *search, int32_t id, struct proposal *proposal)
+{
+    propose(search, id, &NO_LIMITS, proposal);
+    while (isnan(proposal->mean)) {
+        proposal_free(proposal);
+        propose(search, ++id, &NO_LIMITS, proposal);
+    }
+    return id;
+}
+
+/* A guess far above all scores draws the surrogate's guesses for similar networks up. */
+static void test_guess_counts(void **state)
+{
+    (void)state;
+    struct search *high = search_with_history("bayesian"), *none = search_with_history("bayesian");
+    struct proposal pending, first, second;
+    struct error err;
+    int32_t id = propose_guessed(high, HISTORY, &pending);
+    assert_int_equal(search_expect(high, id, pending.parent, &pending.graph, 5.0, &err), ST_OK);
+    assert_int_equal(search_expect(none, id, pending.parent, &pending.graph, NAN, &err), ST_OK);
+    id = propose_guessed(high, id + 1, &first);
+    propose(none, id, &NO_LIMITS, &second); /* the id decides who proposes */
+    assert_true(first.mean > second.mean);
+    proposal_free(&pending);
+    proposal_free(&first);
+    proposal_free(&second);
+    search_free(high);
+    search_free(none);
+}
+
 /* A resumed run observes the same models anew and must propose the same; and asking is free of effects. */
 static void test_functions_of_history(void **state)
 {
@@ -341,6 +411,8 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_expected),
+        cmocka_unit_test(test_guess_counts),
         cmocka_unit_test(test_functions_of_history),
         cmocka_unit_test(test_proposals_are_what_they_say),
         cmocka_unit_test(test_random_share),
