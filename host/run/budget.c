@@ -10,8 +10,10 @@ static const double DEFAULT_CANDIDATE_EPOCHS = 2.0;
 
 /* What a stage needs beside training: opening, report, plots, writing of the model. */
 static const double RESERVE_SECONDS = 2.0;
-/* Test images are evaluated this much faster than images are trained on, at least. */
+/* Until it is measured: images are evaluated this much faster than they are trained on, at least. */
 static const double TEST_SPEED = 2.0;
+/* The machine may be that much slower when the test comes. */
+static const double TEST_MARGIN = 1.5;
 
 static const struct job_numbers *numbers(const struct job_budget *budget)
 {
@@ -77,8 +79,8 @@ static double cheapest_parent(const struct run *run, double flops, double bytes)
     return cheapest;
 }
 
-/* Seconds that one image's training takes, by the machine's rates corrected by what was measured: of the best
- * network so far, which is what the final fit is likely to train, or of the cheapest start. */
+/* Seconds that one image's training takes by the machine's rates: of the best network so far, which is what the final fit is
+ * likely to train, or of the cheapest start. */
 static double likely_seconds_per_image(const struct run *run)
 {
     const struct search_limits none = {.max_seconds_per_image = INFINITY};
@@ -86,9 +88,9 @@ static double likely_seconds_per_image(const struct run *run)
     const double flops = run->device_info.flops, bytes = run->device_info.bytes;
     double cheapest, dearest;
     if (best != NULL)
-        return run->seconds_per_image * cost_seconds(&best->graph, flops, bytes);
+        return cost_seconds(&best->graph, flops, bytes);
     start_costs(run, flops, bytes, &cheapest, &dearest);
-    return run->seconds_per_image * cheapest;
+    return cheapest;
 }
 
 static double final_seconds(const struct run *run)
@@ -99,7 +101,9 @@ static double final_seconds(const struct run *run)
 
 static double reserve(const struct run *run)
 {
-    return RESERVE_SECONDS + likely_seconds_per_image(run) * run->data.sample_count[SPLIT_TEST] / TEST_SPEED;
+    const double factor = run->evaluation_factor > 0.0 ? TEST_MARGIN * run->evaluation_factor
+                                                       : run->seconds_per_image / TEST_SPEED;
+    return RESERVE_SECONDS + likely_seconds_per_image(run) * factor * run->data.sample_count[SPLIT_TEST];
 }
 
 static double search_end(const struct run *run)

@@ -74,6 +74,7 @@ static enum status on_epoch(void *context, const struct trainer_epoch *epoch, st
     struct run *run = training->run;
     training->epochs = epoch->epoch;
     training->candidate->images_per_second = epoch->images_per_second;
+    training->candidate->validation_seconds = epoch->validation_seconds;
     run_lock(run);
     display_say(&run->display, 1,
                 "  model %d  epoch %u  loss %.4f  acc %.4f  val loss %.4f  val acc %.4f  %.0f images/s",

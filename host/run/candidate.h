@@ -33,8 +33,9 @@ struct candidate {
     bool failed;
     struct trainer_result validation; /* NAN when it failed */
     uint32_t steps;
-    double images_per_second; /* of its last epoch; 0: unknown */
-    uint32_t measured_steps;  /* that this was measured over */
+    double images_per_second;  /* of its last epoch; 0: unknown */
+    uint32_t measured_steps;   /* that this was measured over */
+    double validation_seconds; /* of its last evaluation; 0: unknown */
 };
 
 struct candidate *candidate_new(void);            /* NULL when out of memory */

@@ -173,7 +173,10 @@ static bool wanted(const struct search_stage *stage)
  */
 static void calibrate(struct run *run, const struct candidate *candidate)
 {
+    const int32_t images = run->data.sample_count[SPLIT_VALIDATION];
     double predicted = cost_seconds(&candidate->graph, run->device_info.flops, run->device_info.bytes);
+    if (predicted > 0.0 && images > 0 && candidate->validation_seconds > 0.0)
+        run->evaluation_factor = candidate->validation_seconds / (predicted * images);
     if (predicted > 0.0 && candidate->images_per_second > 0.0 &&
         candidate->measured_steps >= CALIBRATION_STEPS) {
         double measured = 1.0 / (candidate->images_per_second * predicted);

@@ -3,6 +3,7 @@
 #include "host/net/start.h"
 #include "host/run/budget.h"
 #include "host/run/engine.h"
+#include "host/run/trainers.h"
 
 #include "host/base/clock.h"
 
@@ -38,8 +39,9 @@ static enum status note_step(void *context, const struct trainer_state *state, d
     return ST_OK;
 }
 
-static enum status measure(struct run *run, const struct graph *graph, double *images_per_second,
-                           size_t *bytes, struct error *err)
+/* Trains a few steps on the first `count` devices, which share each batch. */
+static enum status measure(struct run *run, const struct graph *graph, int32_t count,
+                           double *images_per_second, size_t *bytes, struct error *err)
 {
     struct trainer_place places[DEVICES_MOST];
     const struct trainer_limit limit = {.seconds = INFINITY, .steps = PLAN_STEPS};
@@ -51,17 +53,11 @@ static enum status measure(struct run *run, const struct graph *graph, double *i
     float *values = NULL;
 
     enum status st = trainer_settings_of(&run->job->train, (uint64_t)run->job->seed, &settings, err);
-    for (int32_t k = 0; k < run->team; k++)
-        places[k] = (struct trainer_place){.ops = run->ops,
-                                           .device = run->devices.items[k].device,
-                                           .dataset = run->devices.items[k].data,
-                                           .train = run->data.samples[SPLIT_TRAIN],
-                                           .train_count = run->data.sample_count[SPLIT_TRAIN],
-                                           .validation = run->data.samples[SPLIT_VALIDATION],
-                                           .validation_count = 1};
+    for (int32_t k = 0; k < count; k++)
+        places[k] = trainers_place(run, k, true);
     if (st == ST_OK)
-        st = trainer_open(places, run->team, graph, &settings, run->device_info.memory_free, &trainer, bytes,
-                          err);
+        st =
+            trainer_open(places, count, graph, &settings, run->device_info.memory_free, &trainer, bytes, err);
     if (st != ST_OK)
         goto out;
     const struct weight_table *table = trainer_weights(trainer);
@@ -81,6 +77,60 @@ out:
     return st;
 }
 
+/* What the largest of the starting networks takes on a device. */
+struct plan_needs {
+    size_t training, weights; /* bytes */
+};
+
+struct plan_start {
+    const char *name;
+    struct shape image;
+};
+
+/* One starting network: alone on a device, as candidates are trained, and shared by all, as the final fit is. */
+static enum status print_start(struct run *run, const struct plan_start *start, double *fastest,
+                               struct plan_needs *needs, FILE *out, struct error *err)
+{
+    struct graph graph = {0};
+    double alone = 0.0, shared = 0.0;
+    size_t bytes = 0, ignored;
+    enum status st =
+        start_make(&graph, start->name, run->job->search.width, start->image, run->data.classes, err);
+    if (st == ST_OK)
+        st = measure(run, &graph, 1, &alone, &bytes, err);
+    if (st == ST_OK && run->team > 1)
+        st = measure(run, &graph, run->team, &shared, &ignored, err);
+    if (st != ST_OK)
+        goto out;
+    const struct cost cost = cost_of_graph(&graph);
+    const size_t weights = (size_t)cost.parameters * sizeof(float);
+    fprintf(out,
+            "start    %-9s %10lld parameters, %7.1f MFLOP an image, %7.1f MB, %6.0f images/s, epoch %.1f s\n",
+            start->name, (long long)cost.parameters, 1e-6 * cost.train_flops, 1e-6 * (double)bytes, alone,
+            run->data.sample_count[SPLIT_TRAIN] / alone);
+    if (run->team > 1)
+        fprintf(out, "         shared by %d devices: %.0f images/s\n", (int)run->team, shared);
+    needs->training = bytes > needs->training ? bytes : needs->training;
+    needs->weights = weights > needs->weights ? weights : needs->weights;
+    *fastest = fmax(*fastest, fmax(alone, shared));
+out:
+    graph_free(&graph);
+    return st;
+}
+
+/* All that a device has to hold; networks grow from there, as far as there is room. */
+static void print_memory(const struct run *run, const struct plan_needs *needs, FILE *out)
+{
+    struct device_info info;
+    run->ops->info(run->devices.items[0].device, &info);
+    fprintf(out,
+            "memory   of each device: %.1f MB to train the largest of these, %.1f MB for the weights of %d "
+            "parents "
+            "like it, %.1f MB stay free; %.0f MB are free beside the data\n",
+            1e-6 * (double)needs->training, 1e-6 * SEARCH_PARENTS * (double)needs->weights, SEARCH_PARENTS,
+            1e-6 * (double)info.memory_total / TRAINERS_RESERVE, 1e-6 * (double)info.memory_free);
+}
+
 static void print_budget(const struct run *run, double fastest, FILE *out)
 {
     const struct job_budget *budget = &run->job->budget;
@@ -88,7 +138,8 @@ static void print_budget(const struct run *run, double fastest, FILE *out)
         fprintf(out, "budget   stage %d: %.10g %s in all\n", i, budget_total(budget, i), budget_kind(budget));
     if (budget->models.count == 0)
         fprintf(out, "search   about %d candidates a stage, %.0f %% of it, then the final fit\n",
-                BUDGET_SLOTS, 100.0 * (1.0 - run->job->search.final_share));
+                BUDGET_SLOTS * (budget->steps.count > 0 ? 1 : run->devices.count),
+                100.0 * (1.0 - run->job->search.final_share));
     if (budget->steps.count > 0)
         fprintf(out, "end      after about %.0f s\n",
                 budget_total(budget, budget_stages(budget) - 1) * run->job->train.batch / fastest);
@@ -99,6 +150,7 @@ static void print_budget(const struct run *run, double fastest, FILE *out)
 enum status engine_plan(const struct job *job, FILE *out, struct error *err)
 {
     struct run run;
+    struct plan_needs needs = {0};
     double fastest = 0.0;
     enum status st = run_open(&run, job, "", 0, clock_seconds(), err);
     if (st != ST_OK)
@@ -121,22 +173,11 @@ enum status engine_plan(const struct job *job, FILE *out, struct error *err)
         fprintf(out, "device   %s, %.0f MB free\n", info.name, 1e-6 * (double)info.memory_free);
     }
     for (int32_t i = 0; st == ST_OK && i < job->search.starts.count; i++) {
-        struct graph graph = {0};
-        double images_per_second = 0.0;
-        size_t bytes = 0;
-        st = start_make(&graph, job->search.starts.items[i], job->search.width, image, data->classes, err);
-        if (st == ST_OK)
-            st = measure(&run, &graph, &images_per_second, &bytes, err);
-        if (st == ST_OK)
-            fprintf(out,
-                    "start    %-9s %10lld parameters, %7.1f MFLOP an image, %7.1f MB, %6.0f images/s, epoch "
-                    "%.1f s\n",
-                    job->search.starts.items[i], (long long)cost_of_graph(&graph).parameters,
-                    1e-6 * cost_of_graph(&graph).train_flops, 1e-6 * (double)bytes, images_per_second,
-                    data->sample_count[SPLIT_TRAIN] / images_per_second);
-        fastest = fmax(fastest, images_per_second);
-        graph_free(&graph);
+        const struct plan_start start = {job->search.starts.items[i], image};
+        st = print_start(&run, &start, &fastest, &needs, out, err);
     }
+    if (st == ST_OK)
+        print_memory(&run, &needs, out);
     if (st == ST_OK)
         print_budget(&run, fastest, out);
 out:

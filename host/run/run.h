@@ -69,6 +69,8 @@ struct run {
     struct run_final final;
     bool calibrated;          /* seconds_per_image was measured */
     double seconds_per_image; /* measured over predicted training time of the last model; 1 before */
+    double
+        evaluation_factor; /* measured evaluation time over predicted training time of an image; 0 before */
     /* What the journal tells of this stage's candidates, to be gone through again (resume.h): by id, [past_count]. */
     struct candidate **past;
     int32_t past_count;

@@ -235,7 +235,8 @@ static enum status end_epoch(struct trainer *trainer, double learning_rate, doub
     enum status st = read_metrics(trainer, err);
     if (st != ST_OK)
         return st;
-    double training_seconds = spent_before + clock_seconds() - began - trainer->epoch_began;
+    const double trained = clock_seconds();
+    double training_seconds = spent_before + trained - began - trainer->epoch_began;
     st =
         trainer_evaluate(trainer, place->validation, place->validation_count, 0, NULL, NULL, validation, err);
     if (st != ST_OK)
@@ -254,6 +255,7 @@ static enum status end_epoch(struct trainer *trainer, double learning_rate, doub
         .learning_rate = learning_rate,
         .seconds = state->seconds,
         .images_per_second = trainer->epoch_images / fmax(training_seconds, 1e-9),
+        .validation_seconds = clock_seconds() - trained,
     };
     *stop = trainer->settings.patience > 0 && state->stale_epochs >= (uint32_t)trainer->settings.patience;
     state->epoch++;

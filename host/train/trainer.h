@@ -67,6 +67,7 @@ struct trainer_epoch {
     uint32_t epoch, step;
     struct trainer_result train, validation;
     double learning_rate, seconds, images_per_second;
+    double validation_seconds; /* of the evaluation on the validation samples */
 };
 
 /* Called by trainer_run. Any of them may end the training by returning other than ST_OK. */
