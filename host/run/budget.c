@@ -138,13 +138,18 @@ bool budget_search_goes_on(const struct run *run)
     return run->models + run->coming < budget_total(&run->job->budget, run->stage);
 }
 
+bool budget_fills_devices(const struct run *run)
+{
+    return in_seconds(run) && budget_search_goes_on(run);
+}
+
 static uint32_t epochs_to_steps(const struct run *run, double epochs, double share)
 {
     double steps = epochs * floor(share * run->data.sample_count[SPLIT_TRAIN] / run->job->train.batch);
     return steps < 1.0 ? 1 : steps > 4e9 ? UINT32_MAX - 1 : (uint32_t)steps;
 }
 
-/* Starting networks inherit nothing and get two slots. */
+/* Networks that inherit nothing get two slots. */
 static double slots_of(bool start)
 {
     return start ? 2.0 : 1.0;

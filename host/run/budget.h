@@ -2,7 +2,7 @@
  *
  * A stage's budget is a total since the run began, so a stage has what lies between the stage before and it.
  * Of that, search.final_share is kept for the final fit; with seconds also a reserve for test, report and
- * plots. A candidate gets a slot of the search's part; starting networks, which inherit nothing, get two. Slots of seconds are
+ * plots. A candidate gets a slot of the search's part; networks that inherit nothing get two. Slots of seconds are
  * each device's own; steps and models are counted over all devices.
  *
  * With a budget in steps or models everything follows from what was proposed and observed before, never from the clock.
@@ -29,7 +29,10 @@ int32_t budget_stages(const struct job_budget *budget);
 /* Whether another candidate may be trained in this stage. */
 bool budget_search_goes_on(const struct run *run);
 
-/* Limits of a candidate's training (`start`: of a starting network) or, with `final`, of the final fit. Steps are known when
+/* Whether what idle devices do costs nothing: with a budget in seconds, while the search goes on. */
+bool budget_fills_devices(const struct run *run);
+
+/* Limits of a candidate's training (`start`: from fresh weights) or, with `final`, of the final fit. Steps are known when
  * it is proposed, UINT32_MAX: no limit; seconds when it begins, INFINITY: none. `spent`: seconds that this training took
  * before it was interrupted. */
 uint32_t budget_steps(const struct run *run, bool start, bool final);

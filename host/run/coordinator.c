@@ -72,9 +72,11 @@ static enum status next_start(struct run *run, struct candidate **made, struct e
     return st;
 }
 
-/* What the strategy proposes; *made is NULL when that is nothing. */
+/* What the strategy proposes, or, while there is no parent, a change of a network that is in training: from fresh weights, as a
+ * starting network is. *made is NULL when that is nothing. */
 static enum status next_child(struct run *run, struct candidate **made, struct error *err)
 {
+    const bool fresh = run->best_id < 0;
     const struct search_limits limits = budget_limits(run);
     struct candidate *candidate = candidate_new();
     struct proposal proposal;
@@ -82,12 +84,14 @@ static enum status next_child(struct run *run, struct candidate **made, struct e
     *made = NULL;
     if (candidate == NULL)
         return error_memory(err, "candidate", sizeof(*candidate));
-    enum status st = search_propose(run->search, run->next_id, &limits, &proposal, err);
+    enum status st = fresh ? search_propose_variant(run->search, run->next_id, &limits, &proposal, err)
+                           : search_propose(run->search, run->next_id, &limits, &proposal, err);
     if (st == ST_OK) {
         candidate->id = run->next_id;
-        candidate->parent = proposal.parent;
+        candidate->parent = fresh ? -1 : proposal.parent;
         candidate->guess = proposal.mean;
-        candidate->morph_count = candidate->operation_count = proposal.morph_count;
+        candidate->morph_count = fresh ? 0 : proposal.morph_count;
+        candidate->operation_count = proposal.morph_count;
         memcpy(candidate->morphs, proposal.morphs, sizeof(candidate->morphs));
         memcpy(candidate->operations, proposal.operations, sizeof(candidate->operations));
         candidate->graph = proposal.graph; /* changes owner */
@@ -102,9 +106,9 @@ static enum status next_child(struct run *run, struct candidate **made, struct e
 static enum status send(struct search_stage *stage, struct candidate *candidate, struct error *err)
 {
     struct run *run = stage->run;
-    const bool start = candidate->start >= 0;
     candidate->alone = resume_is_suspect(run, candidate->id);
-    candidate->limit = (struct trainer_limit){.seconds = INFINITY, .steps = budget_steps(run, start, false)};
+    candidate->limit =
+        (struct trainer_limit){.seconds = INFINITY, .steps = budget_steps(run, candidate->parent < 0, false)};
     if (candidate->batch == 0)
         candidate->batch = run->job->train.batch;
     run_lock(run);
@@ -113,7 +117,7 @@ static enum status send(struct search_stage *stage, struct candidate *candidate,
     if (st == ST_OK) {
         stage->coming[run->coming++] = candidate;
         run->next_id = candidate->id + 1;
-        if (start)
+        if (candidate->start >= 0)
             run->starts = candidate->start + 1;
         if (candidate->limit.steps != UINT32_MAX)
             run->steps_coming += candidate->limit.steps;
@@ -158,12 +162,12 @@ static bool wanted(const struct search_stage *stage)
     if (resume_has_final(run) || stage->failures >= MOST_FAILURES)
         return false;
     /* Without one trained network there is nothing to end with, so that one is tried whatever the budget says; and without
-     * one there are no children. */
+     * one there are no children, but there may be idle devices. */
     const bool starting = run->starts < run->job->search.starts.count;
     if (run->best_id < 0 && run->coming == 0 && starting)
         return true;
     if (run->best_id < 0 && !starting)
-        return false;
+        return run->coming > 0 && run->coming < run->devices.count && budget_fills_devices(run);
     return budget_search_goes_on(run);
 }
 

@@ -106,7 +106,8 @@ enum status search_expect(struct search *search, int32_t id, int32_t parent, con
         search->models = larger;
         search->capacity = capacity;
     }
-    struct search_model model = {.id = id, .parent = parent, .score = NAN, .loss = NAN, .guess = guess};
+    struct search_model model = {
+        .id = id, .parent = parent, .score = NAN, .loss = NAN, .guess = guess, .is_expected = true};
     enum status st = graph_copy(&model.graph, graph, err);
     if (st == ST_OK)
         st = descriptor_new(&model.descriptor, graph, err);
@@ -131,6 +132,7 @@ enum status search_observe(struct search *search, int32_t id, int32_t parent, co
     model->score = score;
     model->loss = loss;
     model->guess = NAN;
+    model->is_expected = false;
     choose_parents(search);
     return ST_OK;
 }
@@ -143,6 +145,14 @@ enum status search_propose(struct search *search, int32_t id, const struct searc
     if (random_next_unit(&random) < (float)search->random_share)
         return search_random.propose(search, limits, &random, proposal, err);
     return search->strategy->propose(search, limits, &random, proposal, err);
+}
+
+enum status search_propose_variant(struct search *search, int32_t id, const struct search_limits *limits,
+                                   struct proposal *proposal, struct error *err)
+{
+    struct random_sequence random = {.seed = search->seed, .stream = RANDOM_SEARCH, .part = (uint32_t)id};
+    *proposal = (struct proposal){0};
+    return search_draw(search, search_random_expected, limits, &random, proposal, err);
 }
 
 void proposal_free(struct proposal *proposal)
@@ -202,18 +212,40 @@ enum status search_mutate(const struct search *search, const struct search_model
     return st;
 }
 
-const struct search_model *search_random_parent(const struct search *search, struct random_sequence *random)
+/* One drawn evenly of those for which `is_one` holds. */
+static const struct search_model *draw_model(const struct search *search, struct random_sequence *random,
+                                             bool (*is_one)(const struct search_model *model))
 {
-    int32_t parents = 0;
+    int32_t count = 0;
     for (int32_t i = 0; i < search->count; i++)
-        parents += search->models[i].is_parent;
-    if (parents == 0)
+        count += is_one(&search->models[i]);
+    if (count == 0)
         return NULL;
-    int32_t chosen = (int32_t)random_next_below(random, (uint32_t)parents);
+    int32_t chosen = (int32_t)random_next_below(random, (uint32_t)count);
     for (int32_t i = 0;; i++) {
-        if (search->models[i].is_parent && chosen-- == 0)
+        if (is_one(&search->models[i]) && chosen-- == 0)
             return &search->models[i];
     }
+}
+
+static bool is_parent(const struct search_model *model)
+{
+    return model->is_parent;
+}
+
+static bool is_expected(const struct search_model *model)
+{
+    return model->is_expected;
+}
+
+const struct search_model *search_random_parent(const struct search *search, struct random_sequence *random)
+{
+    return draw_model(search, random, is_parent);
+}
+
+const struct search_model *search_random_expected(const struct search *search, struct random_sequence *random)
+{
+    return draw_model(search, random, is_expected);
 }
 
 static bool is_better(const struct search_model *a, const struct search_model *b)

@@ -25,10 +25,11 @@ struct search_model {
     struct graph graph;
     struct descriptor *descriptor;
     uint64_t fingerprint;
-    double score;   /* validation accuracy; NAN: failed, or expected */
-    double guess;   /* of the score, while it is expected; NAN: none, or not expected any more */
-    double loss;    /* validation */
-    bool is_parent; /* its weights are kept, children may be made from it */
+    double score;     /* validation accuracy; NAN: failed, or expected */
+    double guess;     /* of the score, while it is expected; NAN: none, or not expected any more */
+    double loss;      /* validation */
+    bool is_parent;   /* its weights are kept, children may be made from it */
+    bool is_expected; /* its result is still out */
 };
 
 /* What a candidate may cost. Networks above are not proposed. */
@@ -73,6 +74,11 @@ enum status search_observe(struct search *search, int32_t id, int32_t parent, co
  * limits. */
 enum status search_propose(struct search *search, int32_t id, const struct search_limits *limits,
                            struct proposal *proposal, struct error *err);
+/* Proposes candidate `id` as a change of a network whose result is still out, drawn at random: for devices that have nothing
+ * else to do before there is a parent. proposal->parent is that network's id; it has no weights to inherit yet. ST_RANGE when
+ * none is expected or nothing new fits the limits. */
+enum status search_propose_variant(struct search *search, int32_t id, const struct search_limits *limits,
+                                   struct proposal *proposal, struct error *err);
 void proposal_free(struct proposal *proposal);
 
 /* The model with the best score within the limits (a lower loss decides between equals), NULL when there is

@@ -23,6 +23,17 @@ enum status search_mutate(const struct search *search, const struct search_model
 /* A parent drawn evenly from those that are kept. NULL when there is none. */
 const struct search_model *search_random_parent(const struct search *search, struct random_sequence *random);
 
+/* Draws models with `from` and mutates them until that gives something new; ST_RANGE when it does not. */
+typedef const struct search_model *search_draw_model(const struct search *search,
+                                                     struct random_sequence *random);
+enum status search_draw(const struct search *search, search_draw_model *from,
+                        const struct search_limits *limits, struct random_sequence *random,
+                        struct proposal *proposal, struct error *err);
+
+/* The same of the models that are expected. */
+const struct search_model *search_random_expected(const struct search *search,
+                                                  struct random_sequence *random);
+
 extern const struct search_strategy search_random, search_greedy, search_bayesian;
 
 #endif

@@ -9,12 +9,12 @@ static enum status no_more(struct error *err)
     return error_set(err, ST_RANGE, "no new network was found within the limits in %d draws", DRAWS);
 }
 
-static enum status propose_random(struct search *search, const struct search_limits *limits,
-                                  struct random_sequence *random, struct proposal *proposal,
-                                  struct error *err)
+enum status search_draw(const struct search *search, search_draw_model *from,
+                        const struct search_limits *limits, struct random_sequence *random,
+                        struct proposal *proposal, struct error *err)
 {
     for (int32_t draw = 0; draw < DRAWS; draw++) {
-        const struct search_model *parent = search_random_parent(search, random);
+        const struct search_model *parent = from(search, random);
         if (parent == NULL)
             break;
         enum status st = search_mutate(search, parent, limits, random, proposal, err);
@@ -22,6 +22,13 @@ static enum status propose_random(struct search *search, const struct search_lim
             return st;
     }
     return no_more(err);
+}
+
+static enum status propose_random(struct search *search, const struct search_limits *limits,
+                                  struct random_sequence *random, struct proposal *proposal,
+                                  struct error *err)
+{
+    return search_draw(search, search_random_parent, limits, random, proposal, err);
 }
 
 static enum status propose_greedy(struct search *search, const struct search_limits *limits,

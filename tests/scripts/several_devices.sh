@@ -20,6 +20,14 @@ check "three devices: the run failed: $(tail -n 1 "$work/out")" \
     run 'devices=["cpu:0","cpu:1","cpu:2"]' output.dir="$work/three"
 check "three devices: it is not said that two share the batch" grep -q 'final fit.s batch of 32 is shared by 2 of them' "$work/out"
 
+# With a budget in seconds nobody waits for the first result: a change of the starting network is trained from fresh weights.
+"$bin/nasrun" "$work/job.cfg" budget.seconds=6 output.plots=false "$two" output.dir="$work/seconds" >"$work/out" 2>&1
+check "a budget in seconds: the run failed: $(tail -n 1 "$work/out")" [ $? -eq 0 ]
+check "the second device waits for the first result" \
+    grep -q '"event":"candidate","id":1,"parent":-1,' "$work/seconds/journal.jsonl"
+check "what it trains is no change of the starting network" \
+    [ "$(grep -c '"event":"candidate","id":1,"parent":-1,.*"start"' "$work/seconds/journal.jsonl")" -eq 0 ]
+
 "$bin/nasrun" --plan "$work/job.cfg" "$two" >"$work/out" 2>&1
 check "--plan does not list both devices" [ "$(grep -c '^device   cpu:[01] ' "$work/out")" -eq 2 ]
 

@@ -135,6 +135,31 @@ static void test_expected(void **state)
     }
 }
 
+/* Without a parent there are changes of what is in training, all of them different; without that there is nothing. */
+static void test_variants(void **state)
+{
+    (void)state;
+    struct search *search = new_search("bayesian", 0.2);
+    struct proposal proposal;
+    struct graph start = {0};
+    struct error err;
+    assert_int_equal(search_propose_variant(search, 1, &NO_LIMITS, &proposal, &err), ST_RANGE);
+    assert_int_equal(start_make(&start, "lean", 8, (struct shape){0, 1, 12, 12}, 4, &err), ST_OK);
+    assert_int_equal(search_expect(search, 0, -1, &start, NAN, &err), ST_OK);
+    assert_int_equal(search_propose(search, 1, &NO_LIMITS, &proposal, &err), ST_RANGE);
+    for (int32_t id = 1; id < 6; id++) {
+        assert_int_equal(search_propose_variant(search, id, &NO_LIMITS, &proposal, &err), ST_OK);
+        assert_true(proposal.morph_count > 0);
+        assert_true(proposal.parent >= 0 && proposal.parent < id);
+        for (int32_t i = 0; i < id; i++)
+            assert_true(graph_fingerprint(&proposal.graph) != search_at(search, i)->fingerprint);
+        assert_int_equal(search_expect(search, id, -1, &proposal.graph, NAN, &err), ST_OK);
+        proposal_free(&proposal);
+    }
+    graph_free(&start);
+    search_free(search);
+}
+
 /* The first proposal from `id` on that the surrogate made, no random one; its id is returned. */
 static int32_t propose_guessed(struct search *search, int32_t id, struct proposal *proposal)
 {
@@ -412,6 +437,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_expected),
+        cmocka_unit_test(test_variants),
         cmocka_unit_test(test_guess_counts),
         cmocka_unit_test(test_functions_of_history),
         cmocka_unit_test(test_proposals_are_what_they_say),
