@@ -111,14 +111,44 @@ static double search_end(const struct run *run)
     return budget_total(&run->job->budget, run->stage) - final_seconds(run) - reserve(run);
 }
 
+static uint32_t epochs_to_steps(const struct run *run, double epochs, double share)
+{
+    double steps = epochs * floor(share * run->data.sample_count[SPLIT_TRAIN] / run->job->train.batch);
+    return steps < 1.0 ? 1 : steps > 4e9 ? UINT32_MAX - 1 : (uint32_t)steps;
+}
+
+/* A slot of a search of that length, when so much trains the best network for an epoch; on `devices` at the same time. */
+static double slot_of(double search, double epoch, int32_t devices)
+{
+    const double least = search * devices / BUDGET_MOST_SLOTS;
+    return fmin(search / BUDGET_LEAST_SLOTS, fmax(BUDGET_EPOCHS * epoch, least));
+}
+
+static double search_seconds(const struct run *run)
+{
+    return fmax(search_end(run) - run->stage_began, 0.0);
+}
+
 static double slot_seconds(const struct run *run)
 {
-    return fmax(search_end(run) - run->stage_began, 0.0) / BUDGET_SLOTS;
+    const double images = run->job->search.data * run->data.sample_count[SPLIT_TRAIN];
+    const double epoch = run->seconds_per_image * likely_seconds_per_image(run) * images;
+    return slot_of(search_seconds(run), epoch, run->devices.count);
 }
 
 static double stage_steps(const struct run *run)
 {
     return budget_total(&run->job->budget, run->stage) - run->stage_steps;
+}
+
+static double search_steps(const struct run *run)
+{
+    return (1.0 - run->job->search.final_share) * stage_steps(run);
+}
+
+static double slot_steps(const struct run *run)
+{
+    return slot_of(search_steps(run), epochs_to_steps(run, 1.0, run->job->search.data), 1);
 }
 
 /* Steps of this stage, those still to come in candidates' trainings included. */
@@ -127,26 +157,25 @@ static double spent_steps(const struct run *run)
     return (double)(run->steps_done - run->stage_steps) + run->steps_coming;
 }
 
+double budget_slots(const struct run *run)
+{
+    if (in_seconds(run))
+        return run->devices.count * search_seconds(run) / fmax(slot_seconds(run), 1e-9);
+    return in_steps(run) ? search_steps(run) / slot_steps(run) : budget_total(&run->job->budget, run->stage);
+}
+
 bool budget_search_goes_on(const struct run *run)
 {
     if (in_seconds(run))
         return run_time(run) + 0.5 * slot_seconds(run) < search_end(run);
-    if (in_steps(run)) {
-        double search = (1.0 - run->job->search.final_share) * stage_steps(run);
-        return spent_steps(run) + 0.5 * search / BUDGET_SLOTS < search;
-    }
+    if (in_steps(run))
+        return spent_steps(run) + 0.5 * slot_steps(run) < search_steps(run);
     return run->models + run->coming < budget_total(&run->job->budget, run->stage);
 }
 
 bool budget_fills_devices(const struct run *run)
 {
     return in_seconds(run) && budget_search_goes_on(run);
-}
-
-static uint32_t epochs_to_steps(const struct run *run, double epochs, double share)
-{
-    double steps = epochs * floor(share * run->data.sample_count[SPLIT_TRAIN] / run->job->train.batch);
-    return steps < 1.0 ? 1 : steps > 4e9 ? UINT32_MAX - 1 : (uint32_t)steps;
 }
 
 /* Networks that inherit nothing get two slots. */
@@ -182,8 +211,7 @@ uint32_t budget_steps(const struct run *run, bool start, bool final)
     if (final)
         return final_steps(run);
     if (in_steps(run)) {
-        double all = (1.0 - search->final_share) * stage_steps(run);
-        double steps = fmin(ceil(slots_of(start) * all / BUDGET_SLOTS), all - spent_steps(run));
+        double steps = fmin(ceil(slots_of(start) * slot_steps(run)), search_steps(run) - spent_steps(run));
         limit = steps < 1.0 ? 1 : (uint32_t)steps;
     }
     if (search->epochs > 0.0 || (!in_seconds(run) && !in_steps(run))) {

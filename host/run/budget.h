@@ -12,8 +12,11 @@
 
 #include "host/run/run.h"
 
-/* Slots that a stage's search is divided into: in seconds, for each device. */
-enum { BUDGET_SLOTS = 10 };
+/* Slots that a stage's search is divided into: in seconds, for each device. On a fast device, or with a large budget, there are
+ * as many as leave each candidate BUDGET_EPOCHS of the best network's epochs, but not more than BUDGET_MOST_SLOTS on all
+ * devices together: the surrogate's work grows with their square. */
+enum { BUDGET_LEAST_SLOTS = 10, BUDGET_MOST_SLOTS = 200 };
+#define BUDGET_EPOCHS 12.0
 
 /* The final fit must be able to see the training part at least this often, or the network is too costly. */
 #define BUDGET_FINAL_EPOCHS 8.0
@@ -28,6 +31,9 @@ int32_t budget_stages(const struct job_budget *budget);
 
 /* Whether another candidate may be trained in this stage. */
 bool budget_search_goes_on(const struct run *run);
+
+/* Slots of the stage's search, on all devices together, as things stand; with a budget in models as many as that. */
+double budget_slots(const struct run *run);
 
 /* Whether what idle devices do costs nothing: with a budget in seconds, while the search goes on. */
 bool budget_fills_devices(const struct run *run);

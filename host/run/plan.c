@@ -110,6 +110,8 @@ static enum status print_start(struct run *run, const struct plan_start *start, 
             run->data.sample_count[SPLIT_TRAIN] / alone);
     if (run->team > 1)
         fprintf(out, "         shared by %d devices: %.0f images/s\n", (int)run->team, shared);
+    run->seconds_per_image =
+        1.0 / (alone * cost_seconds(&graph, run->device_info.flops, run->device_info.bytes));
     needs->training = bytes > needs->training ? bytes : needs->training;
     needs->weights = weights > needs->weights ? weights : needs->weights;
     *fastest = fmax(*fastest, fmax(alone, shared));
@@ -137,9 +139,8 @@ static void print_budget(const struct run *run, double fastest, FILE *out)
     for (int32_t i = 0; i < budget_stages(budget); i++)
         fprintf(out, "budget   stage %d: %.10g %s in all\n", i, budget_total(budget, i), budget_kind(budget));
     if (budget->models.count == 0)
-        fprintf(out, "search   about %d candidates a stage, %.0f %% of it, then the final fit\n",
-                BUDGET_SLOTS * (budget->steps.count > 0 ? 1 : run->devices.count),
-                100.0 * (1.0 - run->job->search.final_share));
+        fprintf(out, "search   about %.0f candidates a stage, %.0f %% of it, then the final fit\n",
+                budget_slots(run), 100.0 * (1.0 - run->job->search.final_share));
     if (budget->steps.count > 0)
         fprintf(out, "end      after about %.0f s\n",
                 budget_total(budget, budget_stages(budget) - 1) * run->job->train.batch / fastest);

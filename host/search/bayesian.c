@@ -26,15 +26,17 @@ static void surrogate_free(struct surrogate *surrogate)
     free(surrogate->distances);
 }
 
-static enum status surrogate_fit(const struct search *search, struct surrogate *surrogate, struct error *err)
+static enum status surrogate_fit(struct search *search, struct surrogate *surrogate, struct error *err)
 {
     size_t most = (size_t)search->count;
+    int32_t *numbers = calloc(most, sizeof(*numbers));
     double *matrix = calloc(most * most, sizeof(double)), *scores = calloc(most, sizeof(double));
     enum status st = ST_OK;
 
     *surrogate = (struct surrogate){.models = calloc(most, sizeof(surrogate->models[0])),
                                     .distances = calloc(most, sizeof(double))};
-    if (matrix == NULL || scores == NULL || surrogate->models == NULL || surrogate->distances == NULL) {
+    if (matrix == NULL || scores == NULL || numbers == NULL || surrogate->models == NULL ||
+        surrogate->distances == NULL) {
         st = error_memory(err, "surrogate", most * most * sizeof(double));
         goto out;
     }
@@ -44,20 +46,21 @@ static enum status surrogate_fit(const struct search *search, struct surrogate *
         if (isnan(score))
             continue;
         scores[surrogate->count] = score;
+        numbers[surrogate->count] = i;
         surrogate->models[surrogate->count++] = &search->models[i];
     }
     int32_t n = surrogate->count;
-    for (int32_t i = 0; i < n; i++) {
-        for (int32_t j = 0; j < i; j++) {
-            double distance = descriptor_distance(surrogate->models[i]->descriptor,
-                                                  surrogate->models[j]->descriptor, search->skip_weight);
-            matrix[i * n + j] = matrix[j * n + i] = distance;
-        }
+    st = search_know_distances(search, err);
+    for (int32_t i = 0; st == ST_OK && i < n; i++) {
+        for (int32_t j = 0; j < n; j++)
+            matrix[i * n + j] = search_distance(search, numbers[i], numbers[j]);
     }
-    st = gaussian_fit(matrix, scores, n, &surrogate->gaussian, err);
+    if (st == ST_OK)
+        st = gaussian_fit(matrix, scores, n, &surrogate->gaussian, err);
 out:
     free(matrix);
     free(scores);
+    free(numbers);
     return st;
 }
 

@@ -69,6 +69,7 @@ void search_free(struct search *search)
         descriptor_free(search->models[i].descriptor);
     }
     free(search->models);
+    free(search->distances);
     free(search);
 }
 
@@ -93,6 +94,35 @@ static struct search_model *find(const struct search *search, int32_t id)
             return &search->models[i];
     }
     return NULL;
+}
+
+static size_t pairs_below(int32_t model)
+{
+    return (size_t)model * (size_t)(model > 0 ? model - 1 : 0) / 2;
+}
+
+enum status search_know_distances(struct search *search, struct error *err)
+{
+    const size_t bytes = (pairs_below(search->count) + 1) * sizeof(double);
+    double *larger = realloc(search->distances, bytes);
+    if (larger == NULL)
+        return error_memory(err, "distances between networks", bytes);
+    search->distances = larger;
+    for (int32_t i = search->distance_count; i < search->count; i++) {
+        for (int32_t j = 0; j < i; j++)
+            larger[pairs_below(i) + (size_t)j] = descriptor_distance(
+                search->models[i].descriptor, search->models[j].descriptor, search->skip_weight);
+    }
+    search->distance_count = search->count;
+    return ST_OK;
+}
+
+double search_distance(const struct search *search, int32_t i, int32_t j)
+{
+    if (i == j)
+        return 0.0;
+    return i > j ? search->distances[pairs_below(i) + (size_t)j]
+                 : search->distances[pairs_below(j) + (size_t)i];
 }
 
 enum status search_expect(struct search *search, int32_t id, int32_t parent, const struct graph *graph,

@@ -12,7 +12,13 @@ struct search {
     double beta, skip_weight, random_share;
     int32_t count, capacity;
     struct search_model *models;
+    double *distances; /* between the first `distance_count` models: [i * (i - 1) / 2 + j] for j < i */
+    int32_t distance_count;
 };
+
+/* Edit distance between models i and j. search_know_distances is to be called first, when models were added. */
+enum status search_know_distances(struct search *search, struct error *err);
+double search_distance(const struct search *search, int32_t i, int32_t j);
 
 /* Draws 1 to max_morphs morphs on `parent`; ST_RANGE when none fits, the result is known already or is above
  * the limits. The surrogate's fields are NAN. */
