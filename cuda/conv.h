@@ -1,6 +1,6 @@
 /* Convolutions and dense layers by cuDNN: forward, gradient of the data, gradient of the kernel.
  *
- *     conv_planner_open(handle, index, &options, &planner, &err)      one a device
+ *     conv_planner_open(index, &options, &planner, &err)              one a device
  *     conv_geometry_of(x, y, &window, &geometry)                      or dense_geometry_of
  *     conv_planner_plan(planner, CONV_FORWARD, &geometry, &plan, &err)    chosen once a shape, then
  * remembered conv_plan_workspace(plan)                                       bytes, part of the memory plan
@@ -65,21 +65,23 @@ struct conv_options {
     bool deterministic;     /* only algorithms that give the same bits in every run */
     bool tensor_float;      /* CUDA_FLOAT: the tensor cores' TF32 may be used, with 10 bits of mantissa */
     size_t workspace_limit; /* bytes; a plan beyond it is taken only where there is no other */
-    int32_t timed; /* so many candidates are timed and the fastest taken; below 2: the first that runs. Two
-                      runs may measure differently and then round differently, unless the cache folder
-                      remembers the choice */
+    int32_t
+        timed; /* so many candidates, CONV_MOST_TIMED at most, are timed and the fastest taken; below 2: the
+                      first that runs. Two runs may measure differently and then round differently, unless the
+                      cache folder remembers the choice */
     const char *cache_folder; /* where choices are kept; private to the user, for they hold executable code;
                                  NULL: nowhere */
 };
 
-enum { CONV_WORKSPACE_LIMIT = 64 << 20 }; /* the default */
+enum { CONV_WORKSPACE_LIMIT = 64 << 20 /* the default */, CONV_MOST_TIMED = 16 };
 
 struct conv_planner;
 struct conv_plan;
 
-/* For the device `index` (CUDA's number, the current one) that `handle` belongs to; the handle's stream is
- * used for timing. `options` are copied. The handle must outlive the planner. */
-enum status conv_planner_open(cudnnHandle_t handle, int32_t index, const struct conv_options *options,
+/* For the device `index`: CUDA's number, the calling thread's current device. `options` are copied. The planner has a
+ * cuDNN handle and a stream of its own, of the highest priority: what it tries waits for nothing that others have
+ * queued on the device, and they don't wait for it. */
+enum status conv_planner_open(int32_t index, const struct conv_options *options,
                               struct conv_planner **planner, struct error *err);
 
 /* For a device that is not there, described in JSON as CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION has it:
@@ -90,7 +92,9 @@ enum status conv_planner_open_described(const char *description, const struct co
 /* Frees its plans too. NULL is allowed. */
 void conv_planner_close(struct conv_planner *planner);
 
-/* The plan for that shape: remembered, or read from the cache folder, or chosen. It belongs to the planner.
+/* The plan for that shape: remembered, or read from the cache folder, or chosen. It belongs to the planner. Any thread
+ * whose current device is the planner's may call, also while another one plans (they take turns) or records a CUDA
+ * Graph in thread-local mode.
  * Takes milliseconds where it is chosen without timing, seconds where cuDNN has to compile a kernel
  * (depthwise). ST_UNSUPPORTED when cuDNN has no plan, ST_DEVICE when none of them runs. */
 enum status conv_planner_plan(struct conv_planner *planner, enum conv_kind kind,

@@ -238,36 +238,56 @@ static void finish_plan(struct choosing *choosing, const struct candidate *candi
     plan->info.seconds = 0;
 }
 
-/* Tries the candidates in order until enough have run. `best` keeps the fastest. */
+/* Makes the plan of one candidate and lets it run where there is a device. *usable says whether it may be taken; if
+ * not, plan->plan is NULL again. */
+static enum status try_candidate(struct choosing *choosing, const struct candidate *candidate,
+                                 struct conv_plan *plan, bool *usable, struct error *err)
+{
+    enum status st = ST_OK;
+    *plan = (struct conv_plan){.info = *choosing->info};
+    finish_plan(choosing, candidate, plan);
+    *usable = plan->plan != NULL && plan->workspace <= choosing->limit;
+    choosing->tried += *usable;
+    if (*usable && choosing->on_device) {
+        st = conv_trial_run(&choosing->trial, plan, usable, &choosing->refusal, err);
+        if (st == ST_MEMORY) { /* no room for its workspace now: another may need less */
+            choosing->refusal = *err;
+            st = ST_OK;
+        }
+    }
+    if (st != ST_OK || !*usable) {
+        conv_discard(plan->plan);
+        plan->plan = NULL;
+    }
+    return st;
+}
+
+/* Tries the candidates in order until enough have run. `best` becomes the fastest, of equals the first. */
 static enum status try_candidates(struct choosing *choosing, const struct candidates *candidates,
                                   struct conv_plan *best, struct error *err)
 {
-    int32_t wanted =
-        choosing->on_device && choosing->limit != SIZE_MAX ? choosing->planner->options.timed : 1;
-    int32_t ran_count = 0;
+    struct conv_plan plans[CONV_MOST_TIMED];
+    int32_t wanted = 1, count = 0, fastest = 0;
     enum status st = ST_OK;
-    for (int32_t i = 0; st == ST_OK && i < candidates->count && (ran_count == 0 || ran_count < wanted); i++) {
-        struct conv_plan plan = {.info = *choosing->info};
-        if (candidates->list[i].workspace > choosing->limit)
-            continue;
-        finish_plan(choosing, &candidates->list[i], &plan);
-        bool ran = plan.plan != NULL && plan.workspace <= choosing->limit;
-        choosing->tried += ran;
-        if (ran && choosing->on_device) {
-            st = conv_trial_run(&choosing->trial, &plan, wanted > 1, &ran, &plan.info.seconds,
-                                &choosing->refusal, err);
-            if (st == ST_MEMORY) { /* no room for its workspace now: another may need less */
-                choosing->refusal = *err;
-                st = ST_OK;
-            }
-        }
-        if (st == ST_OK && ran && (ran_count++ == 0 || plan.info.seconds < best->info.seconds)) {
-            conv_discard(best->plan);
-            *best = plan;
-            plan.plan = NULL;
-        }
-        conv_discard(plan.plan);
+    if (choosing->on_device && choosing->limit != SIZE_MAX && choosing->planner->options.timed > 1)
+        wanted = choosing->planner->options.timed < CONV_MOST_TIMED ? choosing->planner->options.timed
+                                                                    : CONV_MOST_TIMED;
+    for (int32_t i = 0; st == ST_OK && i < candidates->count && count < wanted; i++) {
+        bool usable = false;
+        if (candidates->list[i].workspace <= choosing->limit)
+            st = try_candidate(choosing, &candidates->list[i], &plans[count], &usable, err);
+        count += usable && st == ST_OK;
     }
+    if (st == ST_OK && count > 1)
+        st = conv_trial_time(&choosing->trial, plans, count, err);
+    for (int32_t i = 1; st == ST_OK && i < count; i++)
+        if (plans[i].info.seconds < plans[fastest].info.seconds)
+            fastest = i;
+    for (int32_t i = 0; i < count; i++)
+        if (st == ST_OK && i == fastest)
+            *best = plans[i];
+        else
+            conv_discard(plans[i].plan);
     return st;
 }
 

@@ -1,7 +1,12 @@
 /* What the files of the CUDA device share; kernels.h describes the layouts.
  *
  * One stream a device: everything is queued on it in the order of the calls, so that nothing else has to be
- * ordered; only the collectives of a group have another (cuda_group.c). What is read waits for the stream.
+ * ordered; only the collectives of a group have another (cuda_group.c), and the planner (conv.h). What is read waits for
+ * the stream.
+ *
+ * Threads. A second one may prepare programs: cuda_program_prepare reads what is fixed since the device was opened, and
+ * asks the planner, which has a lock, a cuDNN handle and a stream of its own; the device's stream and handle, its ring
+ * and its counters belong to the first. Plans are executed only by the first, when they are whole.
  *
  * A step. Its parameters (struct cuda_step) are copied into one place in device memory from a ring in pinned
  * host memory; the kernels' working copies are made anew when the weights have moved; then the operations

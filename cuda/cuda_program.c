@@ -102,11 +102,13 @@ void cuda_program_free(struct device *device, struct device_program *prepared)
 {
     if (prepared == NULL)
         return;
-    (void)cudaSetDevice(device->index);
-    (void)cudaStreamSynchronize(device->stream); /* its steps may be queued */
-    cuda_graph_forget(prepared);
-    (void)cudaFree(prepared->memory);
-    (void)cudaFree(prepared->samples);
+    if (prepared->memory != NULL) { /* otherwise it was never bound, and this may be a second thread */
+        (void)cudaSetDevice(device->index);
+        (void)cudaStreamSynchronize(device->stream); /* its steps may be queued */
+        cuda_graph_forget(prepared);
+        (void)cudaFree(prepared->memory);
+        (void)cudaFree(prepared->samples);
+    }
     free(prepared->copies);
     free(prepared->copy_of);
     free(prepared->offsets);

@@ -1,10 +1,9 @@
-/* Convolutions of the emulated GPU: stands in for the functions of cuda/conv.h that need a device (the
- * linker's --wrap leads the plug-in here), while geometry and, with emu.profile, planning stay the plug-in's
- * own.
+/* Convolutions of the emulated GPU: stands in for the functions of cuda/conv_internal.h and conv.h that need a device (the
+ * linker's --wrap leads the plug-in here). The planner is the plug-in's own, with its lock, its stream and its trials; only
+ * what cuDNN would say of its candidates is emulated, and with emu.profile not even that.
  *
- * Results are sums of products in float, rounded once to the type. The workspace is filled with NaN before
- * each run. */
-#include "cuda/conv.h"
+ * Results are sums of products, rounded once to the type. The workspace is filled with NaN before each run. */
+#include "cuda/conv_internal.h"
 #include "cuda/half.h"
 #include "host/base/file.h"
 #include "tests/gpu/emu/emu_queue.h"
@@ -14,40 +13,20 @@
 #include <string.h>
 
 /* A workspace of odd size, so that somebody notices when it is forgotten. */
-enum { WORKSPACE = 1000, MOST_PLANS = 1024 };
-
-struct conv_plan {
-    enum conv_kind kind;
-    enum cuda_type type;
-    struct conv_geometry geometry;
-    size_t workspace;
-};
-
-struct conv_planner {
-    struct conv_planner *real; /* NULL without emu.profile */
-    enum cuda_type type;
-    int count;
-    struct conv_plan *plans[MOST_PLANS];
-};
+enum { WORKSPACE = 1000 };
 
 struct cudnnContext {
     cudaStream_t stream;
 };
 
 /* The plug-in's own. */
-void __real_conv_planner_close(struct conv_planner *planner);
-enum status __real_conv_planner_plan(struct conv_planner *planner, enum conv_kind kind,
-                                     const struct conv_geometry *geometry, const struct conv_plan **plan,
-                                     struct error *err);
-size_t __real_conv_plan_workspace(const struct conv_plan *plan);
+enum status __real_conv_describe(struct conv_planner *planner, int32_t index, const char *text,
+                                 struct error *err);
+enum status __real_conv_choose(const struct conv_planner *planner, struct conv_plan *plan, struct error *err);
 
-enum status __wrap_conv_planner_open(cudnnHandle_t handle, int32_t index, const struct conv_options *options,
-                                     struct conv_planner **planner, struct error *err);
-void __wrap_conv_planner_close(struct conv_planner *planner);
-enum status __wrap_conv_planner_plan(struct conv_planner *planner, enum conv_kind kind,
-                                     const struct conv_geometry *geometry, const struct conv_plan **plan,
-                                     struct error *err);
-size_t __wrap_conv_plan_workspace(const struct conv_plan *plan);
+enum status __wrap_conv_describe(struct conv_planner *planner, int32_t index, const char *text,
+                                 struct error *err);
+enum status __wrap_conv_choose(const struct conv_planner *planner, struct conv_plan *plan, struct error *err);
 enum status __wrap_conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle, void *x,
                                      void *kernel, void *y, void *workspace, struct error *err);
 
@@ -75,90 +54,79 @@ cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream)
 
 /* ---- planner ---- */
 
-enum status __wrap_conv_planner_open(cudnnHandle_t handle, int32_t index, const struct conv_options *options,
-                                     struct conv_planner **planner, struct error *err)
+/* Choices that depend on emulated times are not for the user's cache. */
+enum status __wrap_conv_describe(struct conv_planner *planner, int32_t index, const char *text,
+                                 struct error *err)
 {
-    EMU_LOCKED;
-    struct conv_options described = *options;
     char *description = NULL;
     size_t size = 0;
-    enum status st = ST_OK;
-    (void)index;
-    if (emu_call("conv_planner_open") != cudaSuccess)
-        return error_set(err, ST_DEVICE, "emulated: conv_planner_open fails");
-    if (handle->stream == NULL)
-        emu_die("cuDNN's handle has no stream");
-    struct conv_planner *made = calloc(1, sizeof *made);
-    if (made == NULL)
-        emu_die("out of host memory");
-    made->type = options->type;
-    if (emu.profile != NULL) {
-        described.cache_folder = NULL;
-        st = file_read(emu.profile, &description, &size, err);
-        if (st == ST_OK)
-            st = conv_planner_open_described(description, &described, &made->real, err);
+    if (emu_call("conv_describe") != cudaSuccess)
+        return error_set(err, ST_DEVICE, "emulated: conv_describe fails");
+    free(planner->cache_folder);
+    planner->cache_folder = NULL;
+    if (emu.profile == NULL) {
+        planner->description = strdup("emulated");
+        return planner->description != NULL ? ST_OK : error_memory(err, "description", sizeof "emulated");
     }
+    enum status st = text != NULL ? ST_OK : file_read(emu.profile, &description, &size, err);
+    if (st == ST_OK)
+        st = __real_conv_describe(planner, index, text != NULL ? text : description, err);
     free(description);
-    if (st != ST_OK) {
-        free(made);
+    return st;
+}
+
+/* What cuDNN says: the real one of the described device, or the emulated one of any. */
+static enum status ask(const struct conv_planner *planner, struct conv_plan *plan, struct error *err)
+{
+    const struct conv_planner described = {
+        .device = planner->device, .description = planner->description, .options = planner->options};
+    if (planner->device != NULL)
+        return __real_conv_choose(&described, plan, err);
+    plan->workspace = WORKSPACE;
+    plan->info.deterministic = true;
+    return ST_OK;
+}
+
+/* The choice is tried and timed as on a real device, without the emulator's lock: others may call meanwhile. */
+enum status __wrap_conv_choose(const struct conv_planner *planner, struct conv_plan *plan, struct error *err)
+{
+    struct conv_trial trial = {0};
+    struct error refusal;
+    bool ran = false;
+    if (emu_call("conv_choose") != cudaSuccess)
+        return error_set(err, ST_DEVICE, "emulated: conv_choose fails");
+    enum status st = ask(planner, plan, err);
+    if (st != ST_OK)
         return st;
+    st = conv_trial_open(planner, &plan->info, &trial, err);
+    bool opened = st == ST_OK;
+    if (st == ST_OK)
+        st = conv_trial_run(&trial, plan, &ran, &refusal, err);
+    if (st == ST_OK && !ran)
+        st = error_set(err, ST_DEVICE, "%s", refusal.message);
+    if (st == ST_OK && emu.timed)
+        st = conv_trial_time(&trial, plan, 1, err);
+    if (opened)
+        conv_trial_close(&trial);
+    if (st == ST_MEMORY) {
+        EMU_LOCKED;
+        emu_count.untried++;
+        return ST_OK;
     }
-    emu_count.objects++;
-    *planner = made;
-    return ST_OK;
-}
-
-void __wrap_conv_planner_close(struct conv_planner *planner)
-{
-    EMU_LOCKED;
-    if (planner == NULL)
-        return;
-    __real_conv_planner_close(planner->real);
-    for (int i = 0; i < planner->count; i++)
-        free(planner->plans[i]);
-    free(planner);
-    emu_count.objects--;
-}
-
-enum status __wrap_conv_planner_plan(struct conv_planner *planner, enum conv_kind kind,
-                                     const struct conv_geometry *geometry, const struct conv_plan **plan,
-                                     struct error *err)
-{
-    EMU_LOCKED;
-    const struct conv_plan *real = NULL;
-    if (emu_call("conv_planner_plan") != cudaSuccess)
-        return error_set(err, ST_DEVICE, "emulated: conv_planner_plan fails");
-    for (int i = 0; i < planner->count; i++) {
-        *plan = planner->plans[i];
-        if ((*plan)->kind == kind && memcmp(&(*plan)->geometry, geometry, sizeof *geometry) == 0)
-            return ST_OK;
+    if (st != ST_OK) {
+        conv_discard(plan->plan);
+        plan->plan = NULL;
     }
-    if (planner->count == MOST_PLANS)
-        emu_die("more than %d plans", MOST_PLANS);
-    if (planner->real != NULL) {
-        enum status st = __real_conv_planner_plan(planner->real, kind, geometry, &real, err);
-        if (st != ST_OK)
-            return st;
-    }
-    struct conv_plan *made = malloc(sizeof *made);
-    if (made == NULL)
-        emu_die("out of host memory");
-    *made = (struct conv_plan){kind, planner->type, *geometry,
-                               real != NULL ? __real_conv_plan_workspace(real) : WORKSPACE};
-    planner->plans[planner->count++] = made;
-    *plan = made;
-    return ST_OK;
-}
-
-size_t __wrap_conv_plan_workspace(const struct conv_plan *plan)
-{
-    return plan->workspace;
+    return st;
 }
 
 /* ---- execution ---- */
 
 struct run {
-    struct conv_plan plan;
+    enum conv_kind kind;
+    enum cuda_type type;
+    struct conv_geometry geometry;
+    size_t workspace_bytes;
     void *x, *kernel, *y, *workspace;
 };
 
@@ -250,11 +218,11 @@ static void convolve(enum conv_kind kind, const struct conv_geometry *g, double 
 static void run_conv(void *work)
 {
     const struct run *run = work;
-    const struct conv_geometry *g = &run->plan.geometry;
-    enum conv_kind kind = run->plan.kind;
-    enum cuda_type type = run->plan.type;
+    const struct conv_geometry *g = &run->geometry;
+    enum conv_kind kind = run->kind;
+    enum cuda_type type = run->type;
     if (run->workspace != NULL)
-        memset(run->workspace, 255, run->plan.workspace);
+        memset(run->workspace, 255, run->workspace_bytes);
     double *x = load_all(type, kind == CONV_BACKWARD_DATA ? NULL : run->x, x_count(g));
     double *kernel = load_all(type, kind == CONV_BACKWARD_WEIGHTS ? NULL : run->kernel, kernel_count(g));
     double *y = load_all(type, kind == CONV_FORWARD ? NULL : run->y, y_count(g));
@@ -281,10 +249,10 @@ enum status __wrap_conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t
                                      void *kernel, void *y, void *workspace, struct error *err)
 {
     EMU_LOCKED;
-    const struct conv_geometry *g = &plan->geometry;
-    size_t size = cuda_type_size(plan->type);
+    const struct conv_geometry *g = &plan->info.geometry;
+    size_t size = cuda_type_size(plan->info.type);
     if (emu_call("convolution") != cudaSuccess)
-        return error_set(err, ST_DEVICE, "emulated: %s fails", conv_kind_name(plan->kind));
+        return error_set(err, ST_DEVICE, "emulated: %s fails", conv_kind_name(plan->info.kind));
     check_operand("convolution's x", x, x_count(g) * size);
     check_operand("convolution's kernel", kernel, kernel_count(g) * size);
     check_operand("convolution's y", y, y_count(g) * size);
@@ -295,7 +263,8 @@ enum status __wrap_conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t
     struct run *run = malloc(sizeof *run);
     if (run == NULL)
         emu_die("out of host memory");
-    *run = (struct run){*plan, x, kernel, y, workspace};
+    *run = (struct run){plan->info.kind, plan->info.type, plan->info.geometry, plan->workspace, x, kernel, y,
+                        workspace};
     emu_count.convolutions++;
     emu_submit(handle->stream, run_conv, free, run);
     return ST_OK;
