@@ -13,6 +13,10 @@ const char *conv_kind_name(enum conv_kind kind)
         [CONV_FORWARD] = "convolution",
         [CONV_BACKWARD_DATA] = "convolution backward data",
         [CONV_BACKWARD_WEIGHTS] = "convolution backward weights",
+        [CONV_BIAS] = "convolution + bias",
+        [CONV_BIAS_RELU] = "convolution + bias + ReLU",
+        [CONV_ADD_BIAS] = "convolution + add + bias",
+        [CONV_ADD_BIAS_RELU] = "convolution + add + bias + ReLU",
     };
     return names[kind];
 }
@@ -225,11 +229,13 @@ static enum status add_plan(struct conv_planner *planner, enum conv_kind kind,
     made->info = (struct conv_plan_info){.kind = kind, .type = planner->options.type, .geometry = *geometry};
     if (!conv_cache_read(planner, made)) {
         enum status st = conv_choose(planner, made, err);
-        if (st != ST_OK) {
+        made->refused = st == ST_UNSUPPORTED && conv_is_fused(kind);
+        if (st != ST_OK && !made->refused) {
             free_plan(made);
             return st;
         }
-        conv_cache_write(planner, made);
+        if (st == ST_OK)
+            conv_cache_write(planner, made);
     }
     planner->plans[planner->count++] = made;
     *plan = made;
@@ -248,6 +254,10 @@ enum status conv_planner_plan(struct conv_planner *planner, enum conv_kind kind,
     if (*plan == NULL)
         st = add_plan(planner, kind, geometry, plan, err);
     pthread_mutex_unlock(&planner->lock);
+    if (*plan != NULL && (*plan)->refused) {
+        *plan = NULL;
+        st = error_set(err, ST_UNSUPPORTED, "cuDNN has no plan for a %s of this shape", conv_kind_name(kind));
+    }
     return st;
 }
 
@@ -263,26 +273,35 @@ struct conv_plan_info conv_plan_describe(const struct conv_plan *plan)
     return plan->info;
 }
 
-enum status conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle, void *x, void *kernel,
-                              void *y, void *workspace, struct error *err)
+enum status conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle,
+                              const struct conv_operands *operands, struct error *err)
 {
-    const int64_t ids[3] = {CONV_ID_X, CONV_ID_KERNEL, CONV_ID_Y};
-    void *const places[3] = {x, kernel, y};
-    const char *what = conv_kind_name(plan->info.kind);
+    const enum conv_kind kind = plan->info.kind;
+    int64_t ids[CONV_IDS] = {CONV_ID_X, CONV_ID_KERNEL, CONV_ID_Y}, count = 3;
+    void *places[CONV_IDS] = {operands->x, operands->kernel, operands->y};
+    if (conv_is_fused(kind)) {
+        ids[count] = CONV_ID_BIAS;
+        places[count++] = operands->bias;
+    }
+    if (conv_adds(kind)) {
+        ids[count] = CONV_ID_ADDEND;
+        places[count++] = operands->addend;
+    }
+    const char *what = conv_kind_name(kind);
     cudnnBackendDescriptor_t pack = NULL;
     enum status st =
         conv_check(cudnnBackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack), what, err);
     if (st == ST_OK)
         st = conv_check(
-            cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3, ids),
+            cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, count, ids),
             what, err);
     if (st == ST_OK)
         st = conv_check(cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS,
-                                                 CUDNN_TYPE_VOID_PTR, 3, places),
+                                                 CUDNN_TYPE_VOID_PTR, count, places),
                         what, err);
     if (st == ST_OK)
         st = conv_check(cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR,
-                                                 1, &workspace),
+                                                 1, &operands->workspace),
                         what, err);
     if (st == ST_OK)
         st = conv_check(cudnnBackendFinalize(pack), what, err);

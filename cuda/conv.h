@@ -1,15 +1,16 @@
-/* Convolutions and dense layers by cuDNN: forward, gradient of the data, gradient of the kernel.
+/* Convolutions and dense layers by cuDNN: forward, gradient of the data, gradient of the kernel; and for inference forward
+ * with what follows it in the same pass: a sum, a bias, ReLU.
  *
  *     conv_planner_open(index, &options, &planner, &err)              one a device
  *     conv_geometry_of(x, y, &window, &geometry)                      or dense_geometry_of
- *     conv_planner_plan(planner, CONV_FORWARD, &geometry, &plan, &err)    chosen once a shape, then
- * remembered conv_plan_workspace(plan)                                       bytes, part of the memory plan
- *     conv_plan_execute(plan, handle, x, kernel, y, workspace, &err)  may be captured in a CUDA Graph
+ *     conv_planner_plan(planner, CONV_FORWARD, &geometry, &plan, &err)    chosen once a shape, then remembered
+ *     conv_plan_workspace(plan)                                       bytes, part of the memory plan
+ *     conv_plan_execute(plan, handle, &operands, &err)                may be captured in a CUDA Graph
  *
  * Layouts (kernels.h): activations NHWC with channels padded to multiples of 8, kernels KRSC copies as struct
  * cuda_kernel_copy describes them, both in the planner's type; sums are taken in float32. Padding channels
- * hold zeros in every input and receive zeros in y and dx; in dkernel nobody reads them. Biases are not ours:
- * cuda_launch_add_bias, cuda_launch_bias_gradient.
+ * hold zeros in every input and receive zeros in y and dx; in dkernel nobody reads them. Biases that are not fused are not
+ * ours: cuda_launch_add_bias, cuda_launch_bias_gradient.
  *
  * bf16 needs compute capability 8.0: cuDNN has nothing for it on older devices (they take CUDA_FLOAT). */
 #ifndef NASRUN_CUDA_CONV_H
@@ -22,9 +23,39 @@
 #include <cudnn.h>
 #include <stdbool.h>
 
-enum conv_kind { CONV_FORWARD, CONV_BACKWARD_DATA, CONV_BACKWARD_WEIGHTS, CONV_KIND_COUNT };
+enum conv_kind {
+    CONV_FORWARD,
+    CONV_BACKWARD_DATA,
+    CONV_BACKWARD_WEIGHTS,
+    /* Fused: y = ReLU(convolution + addend + bias), of which the name's parts are there. In this order, and with a bias of the
+     * planner's type, cuDNN has them precompiled for all devices; only such plans are taken, so there may be none. ReLU may
+     * make 0 of NaN. */
+    CONV_BIAS,
+    CONV_BIAS_RELU,
+    CONV_ADD_BIAS,
+    CONV_ADD_BIAS_RELU,
+    CONV_KIND_COUNT
+};
 
-const char *conv_kind_name(enum conv_kind kind); /* "convolution backward data" */
+/* "convolution backward data", "convolution + bias + ReLU" */
+const char *conv_kind_name(enum conv_kind kind);
+
+static inline enum conv_kind conv_fused_kind(bool adds, bool rectifies)
+{
+    return adds ? (rectifies ? CONV_ADD_BIAS_RELU : CONV_ADD_BIAS) : rectifies ? CONV_BIAS_RELU : CONV_BIAS;
+}
+static inline bool conv_is_fused(enum conv_kind kind)
+{
+    return kind >= CONV_BIAS;
+}
+static inline bool conv_adds(enum conv_kind kind)
+{
+    return kind == CONV_ADD_BIAS || kind == CONV_ADD_BIAS_RELU;
+}
+static inline bool conv_rectifies(enum conv_kind kind)
+{
+    return kind == CONV_BIAS_RELU || kind == CONV_ADD_BIAS_RELU;
+}
 
 /* ---- geometry ---- */
 
@@ -94,9 +125,9 @@ void conv_planner_close(struct conv_planner *planner);
 
 /* The plan for that shape: remembered, or read from the cache folder, or chosen. It belongs to the planner. Any thread
  * whose current device is the planner's may call, also while another one plans (they take turns) or records a CUDA
- * Graph in thread-local mode.
- * Takes milliseconds where it is chosen without timing, seconds where cuDNN has to compile a kernel
- * (depthwise). ST_UNSUPPORTED when cuDNN has no plan, ST_DEVICE when none of them runs. */
+ * Graph in thread-local mode. Takes milliseconds where it is chosen without timing, seconds where cuDNN has to compile a kernel
+ * (depthwise). ST_UNSUPPORTED when cuDNN has no plan, or none of a fused kind that runs: there is another way; ST_DEVICE
+ * when none of another kind runs. */
 enum status conv_planner_plan(struct conv_planner *planner, enum conv_kind kind,
                               const struct conv_geometry *geometry, const struct conv_plan **plan,
                               struct error *err);
@@ -116,11 +147,18 @@ struct conv_plan_info {
 };
 struct conv_plan_info conv_plan_describe(const struct conv_plan *plan);
 
-/* Queues the operation on the handle's stream. x, kernel and y are device pointers, multiples of 16, to the
- * tensors of those places or to their gradients: CONV_FORWARD writes y, CONV_BACKWARD_DATA dx,
- * CONV_BACKWARD_WEIGHTS dkernel; the others are only read. workspace: conv_plan_workspace bytes, a multiple
- * of 256, free for the duration; NULL where that is 0. */
-enum status conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle, void *x, void *kernel,
-                              void *y, void *workspace, struct error *err);
+/* Device pointers, multiples of 16, to the tensors of those places or to their gradients. */
+struct conv_operands {
+    void *x, *kernel, *y;
+    void *addend; /* like y; only where the kind adds */
+    void *bias;   /* [rows], in the planner's type; only where it is fused */
+    /* conv_plan_workspace bytes, a multiple of 256, free for the duration; NULL where that is 0. */
+    void *workspace;
+};
+
+/* Queues the operation on the handle's stream. CONV_BACKWARD_DATA writes dx, CONV_BACKWARD_WEIGHTS dkernel, all others y;
+ * the rest is only read. */
+enum status conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle,
+                              const struct conv_operands *operands, struct error *err);
 
 #endif

@@ -14,7 +14,15 @@
 #endif
 
 /* Of the tensors in an operation graph and its variant pack. */
-enum { CONV_ID_X = 1, CONV_ID_KERNEL, CONV_ID_Y };
+enum {
+    CONV_ID_X = 1,
+    CONV_ID_KERNEL,
+    CONV_ID_Y,
+    CONV_ID_BIAS,
+    CONV_ID_ADDEND,
+    CONV_ID_BETWEEN, /* from here on: what never reaches memory */
+    CONV_IDS = CONV_ID_ADDEND
+};
 
 /* cuDNN's statuses as ours: memory, unsupported, or device; the message says what was done and cuDNN's own
  * words. */
@@ -36,6 +44,7 @@ struct conv_plan {
     cudnnBackendDescriptor_t plan;
     size_t workspace;
     struct conv_plan_info info; /* kind, type and geometry are set before the choice */
+    bool refused;               /* there is none: remembered, for to ask takes a while */
 };
 
 /* ---- conv_device.c ---- */
@@ -45,7 +54,7 @@ enum status conv_describe(struct conv_planner *planner, int32_t index, const cha
 
 /* ---- conv_graph.c ---- */
 
-enum { CONV_GRAPH_PARTS = 6 };
+enum { CONV_GRAPH_PARTS = 20 };
 
 /* The operation graph and what it is made of. */
 struct conv_graph {
@@ -73,7 +82,7 @@ struct conv_trial {
     cudnnHandle_t handle; /* the planner's */
     cudaStream_t stream;  /* likewise */
     cudaEvent_t begin, end;
-    void *x, *kernel, *y;
+    void *x, *kernel, *y, *bias, *addend;
     void *workspace; /* the largest so far; NULL */
     size_t workspace_bytes;
 };

@@ -57,6 +57,10 @@ enum status conv_trial_open(const struct conv_planner *planner, const struct con
         st = allocate(trial->stream, kernel, &trial->kernel, err);
     if (st == ST_OK)
         st = allocate(trial->stream, y, &trial->y, err);
+    if (st == ST_OK && conv_is_fused(info->kind))
+        st = allocate(trial->stream, rows * size, &trial->bias, err);
+    if (st == ST_OK && conv_adds(info->kind))
+        st = allocate(trial->stream, y, &trial->addend, err);
     if (st != ST_OK)
         conv_trial_close(trial);
     return st;
@@ -72,6 +76,8 @@ void conv_trial_close(struct conv_trial *trial)
     release(trial->stream, trial->x);
     release(trial->stream, trial->kernel);
     release(trial->stream, trial->y);
+    release(trial->stream, trial->bias);
+    release(trial->stream, trial->addend);
     release(trial->stream, trial->workspace);
     cudaStreamSynchronize(trial->stream);
     *trial = (struct conv_trial){0};
@@ -94,14 +100,18 @@ static enum status grow_workspace(struct conv_trial *trial, size_t bytes, struct
 static enum status run(const struct conv_trial *trial, const struct conv_plan *plan, int32_t runs, bool *ran,
                        struct error *refusal, struct error *err)
 {
-    void *workspace = plan->workspace > 0 ? trial->workspace : NULL;
+    const struct conv_operands operands = {.x = trial->x,
+                                           .kernel = trial->kernel,
+                                           .y = trial->y,
+                                           .addend = trial->addend,
+                                           .bias = trial->bias,
+                                           .workspace = plan->workspace > 0 ? trial->workspace : NULL};
     *ran = true;
     enum status st = check(cudaEventRecord(trial->begin, trial->stream), "record an event", err);
     if (st != ST_OK)
         return st;
     for (int32_t i = 0; *ran && i < runs; i++)
-        *ran = conv_plan_execute(plan, trial->handle, trial->x, trial->kernel, trial->y, workspace,
-                                 refusal) == ST_OK;
+        *ran = conv_plan_execute(plan, trial->handle, &operands, refusal) == ST_OK;
     if (!*ran)
         cudaGetLastError(); /* a refused launch leaves an error that the next call would report */
     st = check(cudaEventRecord(trial->end, trial->stream), "record an event", err);

@@ -13,9 +13,12 @@ static enum status execute(const struct device_program *prepared, int32_t index,
 {
     const struct cuda_op *state = &prepared->ops[index];
     size_t offset = (size_t)prepared->copies[state->copy].copy * cuda_type_size(prepared->device->type);
-    return conv_plan_execute(state->plan, prepared->device->cudnn, cuda_address(prepared, x),
-                             prepared->memory + copies + offset, cuda_address(prepared, y),
-                             conv_plan_workspace(state->plan) > 0 ? scratch_of(prepared) : NULL, err);
+    const struct conv_operands operands = {
+        .x = cuda_address(prepared, x),
+        .kernel = prepared->memory + copies + offset,
+        .y = cuda_address(prepared, y),
+        .workspace = conv_plan_workspace(state->plan) > 0 ? scratch_of(prepared) : NULL};
+    return conv_plan_execute(state->plan, prepared->device->cudnn, &operands, err);
 }
 
 static enum status run_forward(struct device_program *prepared, int32_t index, struct error *err)

@@ -1,4 +1,5 @@
-/* Working copies of kernels and their gradients against plain loops; remaps against the host's remap_apply.
+/* Working copies of kernels, with batch norms folded into them, and their gradients against plain loops; remaps against
+ * the host's remap_apply.
  */
 #include "tests/gpu/kernel_check.h"
 
@@ -18,15 +19,39 @@ extern "C" {
 
 enum { CASES = 40, SETTINGS = 1, VALUES, COPIES };
 
+static const float EPSILON = 1e-3f;
+
 /* ---- copies ---- */
 
+static size_t take_vector(int32_t count, size_t *total)
+{
+    const size_t place = *total;
+    *total += cuda_chunk_count((size_t)count) * CUDA_CHUNK;
+    return place;
+}
+
+/* A batch norm behind every other kernel, a bias between them behind some. */
+static void draw_norm(const kernel_run &run, uint64_t at, cuda_kernel_copy *e, size_t *total)
+{
+    e->folded = kernel_below(run, SETTINGS, at + 5, 2);
+    e->bias = CUDA_NO_BIAS;
+    if (!e->folded)
+        return;
+    e->scale = take_vector(e->out, total);
+    e->shift = take_vector(e->out, total);
+    e->mean = take_vector(e->out, total);
+    e->var = take_vector(e->out, total);
+    if (kernel_below(run, SETTINGS, at + 6, 2))
+        e->bias = take_vector(e->out, total);
+}
+
 /* A few kernels: plain, grouped, grouped as a plain convolution, dense. */
-static std::vector<cuda_kernel_copy> draw_entries(const kernel_run &run, uint64_t *pairs, size_t *total,
-                                                  size_t *copied)
+static std::vector<cuda_kernel_copy> draw_entries(const kernel_run &run, uint64_t *pairs, uint64_t *rows,
+                                                  size_t *total, size_t *copied)
 {
     std::vector<cuda_kernel_copy> entries;
     const int32_t count = 1 + kernel_below(run, SETTINGS, 0, 6);
-    *pairs = 0;
+    *pairs = *rows = 0;
     *total = *copied = 0;
     for (int32_t k = 0; k < count; k++) {
         const uint64_t at = 10 * (uint64_t)(k + 1);
@@ -46,32 +71,71 @@ static std::vector<cuda_kernel_copy> draw_entries(const kernel_run &run, uint64_
         e.master = *total;
         e.copy = *copied;
         e.first_pair = *pairs;
+        e.first_row = *rows;
         *total += cuda_chunk_count((size_t)e.out * (size_t)e.in * (size_t)(e.height * e.width)) * CUDA_CHUNK;
         *copied += (cuda_kernel_copy_count(&e) + 7) / 8 * 8;
         *pairs += (uint64_t)e.rows * (uint64_t)e.depth;
+        *rows += (uint64_t)e.rows;
+        draw_norm(run, at, &e, total);
         entries.push_back(e);
     }
     return entries;
 }
 
+/* What the kernels are to be multiplied by, in float as they do it. */
+static float factor_of(const cuda_kernel_copy &e, vector &values, int32_t row)
+{
+    return values[e.scale + (size_t)row] / sqrtf(values[e.var + (size_t)row] + EPSILON);
+}
+
+static void check_biases(const kernel_run &run, const std::vector<cuda_kernel_copy> &entries,
+                         const cuda_kernel_copy *on_device, uint64_t rows, vector &values)
+{
+    activation biases(run.type, cuda_shape{1, (int32_t)rows, 1, 1}), rounded(run.type, biases.shape);
+    kernel_launched(run,
+                    cuda_launch_folded_biases(NULL, run.type, (int32_t)entries.size(), on_device, rows,
+                                              values.floats(), EPSILON, biases.data),
+                    "biases");
+    for (const cuda_kernel_copy &e : entries)
+        for (int32_t row = 0; row < e.rows; row++) {
+            const size_t place = e.first_row + (size_t)row;
+            double bias = 0;
+            if (e.folded && row < e.out) {
+                const float factor = factor_of(e, values, row);
+                float sum = values[e.shift + (size_t)row] - values[e.mean + (size_t)row] * factor;
+                if (e.bias != CUDA_NO_BIAS)
+                    sum += values[e.bias + (size_t)row] * factor;
+                bias = (double)sum;
+            }
+            rounded.set(place, bias);
+            kernel_close(run, biases.at(place), rounded.at(place), 0.0, "bias", place);
+        }
+}
+
 static void check_copies(const kernel_run &run)
 {
-    uint64_t pairs;
+    uint64_t pairs, rows;
     size_t total, copied;
-    const std::vector<cuda_kernel_copy> entries = draw_entries(run, &pairs, &total, &copied);
+    const int32_t fold = kernel_below(run, SETTINGS, 1, 3) > 0;
+    const std::vector<cuda_kernel_copy> entries = draw_entries(run, &pairs, &rows, &total, &copied);
     device_memory table(entries.size() * sizeof entries[0]);
     memcpy(table.data, entries.data(), table.bytes);
     const cuda_kernel_copy *on_device = static_cast<const cuda_kernel_copy *>(table.data);
     vector values(total), gradients(total);
     values.random(run, VALUES, 0.0, 1.0);
+    for (const cuda_kernel_copy &e : entries)
+        for (int32_t row = 0; e.folded && row < e.out; row++)
+            values[e.var + (size_t)row] = 0.01f + std::fabs(values[e.var + (size_t)row]);
     memset(gradients.data, 0, gradients.bytes);
     activation copies(run.type, cuda_shape{1, (int32_t)copied, 1, 1}), rounded(run.type, copies.shape);
     activation back(run.type, copies.shape);
     back.random(run, COPIES, 0.0, 1.0);
     const int32_t count = (int32_t)entries.size();
-    kernel_launched(
-        run, cuda_launch_kernel_copies(NULL, run.type, count, on_device, pairs, values.floats(), copies.data),
-        "copies");
+    kernel_launched(run,
+                    cuda_launch_kernel_copies(NULL, run.type, count, on_device, pairs, values.floats(), fold,
+                                              EPSILON, copies.data),
+                    "copies");
+    check_biases(run, entries, on_device, rows, values);
     kernel_launched(
         run,
         cuda_launch_kernel_gradients(NULL, run.type, count, on_device, pairs, back.data, gradients.floats()),
@@ -91,7 +155,8 @@ static void check_copies(const kernel_run &run)
                         e.master +
                         ((size_t)o * (size_t)e.in + (size_t)source) * (size_t)(e.height * e.width) +
                         (size_t)tap;
-                    rounded.set(to, real ? (double)values[from] : 0.0);
+                    const float factor = fold && real && e.folded ? factor_of(e, values, o) : 1.0f;
+                    rounded.set(to, real ? (double)(values[from] * factor) : 0.0);
                     kernel_close(run, copies.at(to), rounded.at(to), 0.0, "copy", to);
                     if (real)
                         expected[from] = back.at(to);

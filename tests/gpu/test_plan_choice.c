@@ -375,6 +375,21 @@ static void test_none_runs(void **state)
     assert_true(world.plans > 10); /* not before all were tried */
 }
 
+/* What is fused has another way: it is no error of the device's. All its operands have memory. */
+static void test_fused_none_runs(void **state)
+{
+    (void)state;
+    struct conv_plan_info info;
+    struct error err;
+    choose_well(CONV_ADD_BIAS_RELU, 1, NULL, &info);
+    assert_true(info.tensor_core && !info.compiled);
+    assert_in_range(world.allocations, 5, 6); /* x, kernel, y, bias, addend; a workspace */
+    world.plans = 0;
+    memset(world.milliseconds, 0, sizeof world.milliseconds);
+    assert_int_equal(choose(CONV_ADD_BIAS_RELU, 1, NULL, &info, &err), ST_UNSUPPORTED);
+    assert_true(world.plans > 10);
+}
+
 static void test_without_memory_the_choice_is_untried(void **state)
 {
     (void)state;
@@ -442,6 +457,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_disturbance_does_not_decide, reset, check_nothing_is_left),
         cmocka_unit_test_setup_teardown(test_two_threads_plan_at_once, reset, check_nothing_is_left),
         cmocka_unit_test_setup_teardown(test_none_runs, reset, check_nothing_is_left),
+        cmocka_unit_test_setup_teardown(test_fused_none_runs, reset, check_nothing_is_left),
         cmocka_unit_test_setup_teardown(test_without_memory_the_choice_is_untried, reset,
                                         check_nothing_is_left),
         cmocka_unit_test_setup_teardown(test_without_room_for_its_workspace_another_is_taken, reset,

@@ -35,6 +35,7 @@ struct emu_settings {
     int order;            /* of what may run: 0: the work of the youngest stream first; otherwise by chance */
     int refuse_recording; /* cudaStreamBeginCapture fails */
     int collective_error; /* what ncclCommGetAsyncError tells of */
+    int refuse_fused;     /* no plan for a convolution with more behind it */
     int timed;            /* convolutions that are planned are timed, not only run once */
     void (*recording_begun)(void); /* called by the thread that has begun to record; NULL */
     const char *profile; /* file with a device's description: convolutions are planned by cuDNN for that
@@ -45,6 +46,7 @@ struct emu_counts {
     uint64_t calls; /* of the runtime, convolutions and kernels */
     uint64_t kernels, convolutions, collectives, copies, waits, allocations, recordings, graph_launches;
     uint64_t device_waits;    /* calls that wait for all streams of a device: cudaFree */
+    uint64_t fused;           /* of the convolutions: with more behind them */
     uint64_t untried;         /* convolutions that were planned without a trial, for want of memory */
     size_t bytes, peak_bytes; /* device memory in use */
     uint64_t objects;         /* allocations, pinned memory, streams, events, graphs, handles in existence */

@@ -27,8 +27,8 @@ enum status __real_conv_choose(const struct conv_planner *planner, struct conv_p
 enum status __wrap_conv_describe(struct conv_planner *planner, int32_t index, const char *text,
                                  struct error *err);
 enum status __wrap_conv_choose(const struct conv_planner *planner, struct conv_plan *plan, struct error *err);
-enum status __wrap_conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle, void *x,
-                                     void *kernel, void *y, void *workspace, struct error *err);
+enum status __wrap_conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle,
+                                     const struct conv_operands *operands, struct error *err);
 
 /* ---- cuDNN's handle ---- */
 
@@ -80,6 +80,8 @@ static enum status ask(const struct conv_planner *planner, struct conv_plan *pla
 {
     const struct conv_planner described = {
         .device = planner->device, .description = planner->description, .options = planner->options};
+    if (emu.refuse_fused && conv_is_fused(plan->info.kind))
+        return error_set(err, ST_UNSUPPORTED, "emulated: nothing fused");
     if (planner->device != NULL)
         return __real_conv_choose(&described, plan, err);
     plan->workspace = WORKSPACE;
@@ -127,7 +129,7 @@ struct run {
     enum cuda_type type;
     struct conv_geometry geometry;
     size_t workspace_bytes;
-    void *x, *kernel, *y, *workspace;
+    struct conv_operands at;
 };
 
 static float load(enum cuda_type type, const void *stored, size_t place)
@@ -215,24 +217,43 @@ static void convolve(enum conv_kind kind, const struct conv_geometry *g, double 
         }
 }
 
+/* What is fused with the convolution, in the order of the operation graph. */
+static void finish_fused(const struct run *run, double *y)
+{
+    const size_t rows = (size_t)run->geometry.rows, count = y_count(&run->geometry);
+    double *bias = load_all(run->type, run->at.bias, rows);
+    double *addend = load_all(run->type, conv_adds(run->kind) ? run->at.addend : NULL, count);
+    for (size_t i = 0; i < count; i++) {
+        const double sum = y[i] + addend[i] + bias[i % rows];
+        y[i] = conv_rectifies(run->kind) && sum < 0 ? 0 : sum;
+    }
+    free(addend);
+    free(bias);
+}
+
 static void run_conv(void *work)
 {
     const struct run *run = work;
     const struct conv_geometry *g = &run->geometry;
     enum conv_kind kind = run->kind;
     enum cuda_type type = run->type;
-    if (run->workspace != NULL)
-        memset(run->workspace, 255, run->workspace_bytes);
-    double *x = load_all(type, kind == CONV_BACKWARD_DATA ? NULL : run->x, x_count(g));
-    double *kernel = load_all(type, kind == CONV_BACKWARD_WEIGHTS ? NULL : run->kernel, kernel_count(g));
-    double *y = load_all(type, kind == CONV_FORWARD ? NULL : run->y, y_count(g));
-    convolve(kind, g, x, kernel, y);
-    for (size_t i = 0; kind == CONV_FORWARD && i < y_count(g); i++)
-        store(type, run->y, i, (float)y[i]);
+    const bool forward = kind != CONV_BACKWARD_DATA && kind != CONV_BACKWARD_WEIGHTS;
+    if (run->at.workspace != NULL)
+        memset(run->at.workspace, 255, run->workspace_bytes);
+    if (forward) /* an input that lies under it is gone, as it may be on the hardware */
+        memset(run->at.y, 255, y_count(g) * cuda_type_size(type));
+    double *x = load_all(type, kind == CONV_BACKWARD_DATA ? NULL : run->at.x, x_count(g));
+    double *kernel = load_all(type, kind == CONV_BACKWARD_WEIGHTS ? NULL : run->at.kernel, kernel_count(g));
+    double *y = load_all(type, forward ? NULL : run->at.y, y_count(g));
+    convolve(forward ? CONV_FORWARD : kind, g, x, kernel, y);
+    if (conv_is_fused(kind))
+        finish_fused(run, y);
+    for (size_t i = 0; forward && i < y_count(g); i++)
+        store(type, run->at.y, i, (float)y[i]);
     for (size_t i = 0; kind == CONV_BACKWARD_DATA && i < x_count(g); i++)
-        store(type, run->x, i, (float)x[i]);
+        store(type, run->at.x, i, (float)x[i]);
     for (size_t i = 0; kind == CONV_BACKWARD_WEIGHTS && i < kernel_count(g); i++)
-        store(type, run->kernel, i, (float)kernel[i]);
+        store(type, run->at.kernel, i, (float)kernel[i]);
     free(x);
     free(kernel);
     free(y);
@@ -245,27 +266,32 @@ static void check_operand(const char *what, const void *memory, size_t bytes)
         emu_die("%s at %p, expected a multiple of 16", what, memory);
 }
 
-enum status __wrap_conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle, void *x,
-                                     void *kernel, void *y, void *workspace, struct error *err)
+enum status __wrap_conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle,
+                                     const struct conv_operands *operands, struct error *err)
 {
     EMU_LOCKED;
     const struct conv_geometry *g = &plan->info.geometry;
+    const enum conv_kind kind = plan->info.kind;
     size_t size = cuda_type_size(plan->info.type);
     if (emu_call("convolution") != cudaSuccess)
-        return error_set(err, ST_DEVICE, "emulated: %s fails", conv_kind_name(plan->info.kind));
-    check_operand("convolution's x", x, x_count(g) * size);
-    check_operand("convolution's kernel", kernel, kernel_count(g) * size);
-    check_operand("convolution's y", y, y_count(g) * size);
-    if ((plan->workspace > 0) != (workspace != NULL) || (uintptr_t)workspace % 256 != 0)
-        emu_die("convolution's workspace of %zu bytes at %p", plan->workspace, workspace);
-    if (workspace != NULL)
-        emu_check_range("convolution's workspace", workspace, plan->workspace);
+        return error_set(err, ST_DEVICE, "emulated: %s fails", conv_kind_name(kind));
+    check_operand("convolution's x", operands->x, x_count(g) * size);
+    check_operand("convolution's kernel", operands->kernel, kernel_count(g) * size);
+    check_operand("convolution's y", operands->y, y_count(g) * size);
+    if (conv_is_fused(kind))
+        check_operand("convolution's bias", operands->bias, (size_t)g->rows * size);
+    if (conv_adds(kind))
+        check_operand("convolution's addend", operands->addend, y_count(g) * size);
+    if ((plan->workspace > 0) != (operands->workspace != NULL) || (uintptr_t)operands->workspace % 256 != 0)
+        emu_die("convolution's workspace of %zu bytes at %p", plan->workspace, operands->workspace);
+    if (operands->workspace != NULL)
+        emu_check_range("convolution's workspace", operands->workspace, plan->workspace);
     struct run *run = malloc(sizeof *run);
     if (run == NULL)
         emu_die("out of host memory");
-    *run = (struct run){plan->info.kind, plan->info.type, plan->info.geometry, plan->workspace, x, kernel, y,
-                        workspace};
+    *run = (struct run){kind, plan->info.type, plan->info.geometry, plan->workspace, *operands};
     emu_count.convolutions++;
+    emu_count.fused += conv_is_fused(kind);
     emu_submit(handle->stream, run_conv, free, run);
     return ST_OK;
 }
