@@ -127,7 +127,8 @@ void conv_planner_close(struct conv_planner *planner);
  * whose current device is the planner's may call, also while another one plans (they take turns) or records a CUDA
  * Graph in thread-local mode. Takes milliseconds where it is chosen without timing, seconds where cuDNN has to compile a kernel
  * (depthwise). ST_UNSUPPORTED when cuDNN has no plan, or none of a fused kind that runs: there is another way; ST_DEVICE
- * when none of another kind runs. */
+ * when none of another kind runs. Where candidates are run, that takes device memory for as long as it lasts: the
+ * operation's tensors and the largest workspace. */
 enum status conv_planner_plan(struct conv_planner *planner, enum conv_kind kind,
                               const struct conv_geometry *geometry, const struct conv_plan **plan,
                               struct error *err);
