@@ -13,6 +13,10 @@ const char *conv_kind_name(enum conv_kind kind)
         [CONV_FORWARD] = "convolution",
         [CONV_BACKWARD_DATA] = "convolution backward data",
         [CONV_BACKWARD_WEIGHTS] = "convolution backward weights",
+        [CONV_BIAS] = "convolution + bias",
+        [CONV_BIAS_RELU] = "convolution + bias + ReLU",
+        [CONV_ADD_BIAS] = "convolution + add + bias",
+        [CONV_ADD_BIAS_RELU] = "convolution + add + bias + ReLU",
     };
     return names[kind];
 }
@@ -78,25 +82,6 @@ int32_t conv_out_width(const struct conv_geometry *geometry)
 
 /* ---- planner ---- */
 
-/* The device's properties as JSON, malloc'd. They hold no pointers and no clock readings: the same for every
- * process. */
-static enum status read_description(cudnnBackendDescriptor_t device, char **description, struct error *err)
-{
-    int64_t size = 0, got = 0;
-    const char *what = "describe the device";
-    enum status st = conv_check(cudnnBackendGetAttribute(device, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
-                                                         CUDNN_TYPE_CHAR, 0, &size, NULL),
-                                what, err);
-    if (st != ST_OK)
-        return st;
-    *description = calloc((size_t)size + 1, 1);
-    if (*description == NULL)
-        return error_memory(err, "description of the device", (unsigned long long)size + 1);
-    return conv_check(cudnnBackendGetAttribute(device, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
-                                               CUDNN_TYPE_CHAR, size, &got, *description),
-                      what, err);
-}
-
 /* The cache folder is made here, private to the user. A folder that can't be made only leaves the cache
  * empty. */
 static enum status take_folder(struct conv_planner *planner, const char *folder, struct error *err)
@@ -113,28 +98,38 @@ static enum status take_folder(struct conv_planner *planner, const char *folder,
     return ST_OK;
 }
 
-static enum status open_planner(cudnnHandle_t handle, cudnnBackendAttributeName_t name,
-                                cudnnBackendAttributeType_t type, int64_t count, const void *value,
-                                const struct conv_options *options, struct conv_planner **planner,
-                                struct error *err)
+/* Non-blocking, so that it doesn't wait for the legacy default stream either. */
+static enum status open_queue(struct conv_planner *planner, struct error *err)
+{
+    const char *what = "make a stream to try convolutions on";
+    int least = 0, greatest = 0;
+    cudaError_t error = cudaDeviceGetStreamPriorityRange(&least, &greatest);
+    if (error == cudaSuccess)
+        error = cudaStreamCreateWithPriority(&planner->stream, cudaStreamNonBlocking, greatest);
+    if (error != cudaSuccess)
+        return error_set(err, error == cudaErrorMemoryAllocation ? ST_MEMORY : ST_DEVICE, "CUDA: %s: %s",
+                         what, cudaGetErrorString(error));
+    enum status st = conv_check(cudnnCreate(&planner->handle), "open the device", err);
+    if (st == ST_OK)
+        st = conv_check(cudnnSetStream(planner->handle, planner->stream), "open the device", err);
+    return st;
+}
+
+/* `text`: of a device that is not there; NULL: it is, and has that index. */
+static enum status open_planner(int32_t index, const char *text, const struct conv_options *options,
+                                struct conv_planner **planner, struct error *err)
 {
     struct conv_planner *made = calloc(1, sizeof *made);
     *planner = NULL;
     if (made == NULL)
         return error_memory(err, "planner of convolutions", sizeof *made);
-    made->handle = handle;
+    pthread_mutex_init(&made->lock, NULL);
     made->options = *options;
     enum status st = take_folder(made, options->cache_folder, err);
+    if (st == ST_OK && text == NULL)
+        st = open_queue(made, err);
     if (st == ST_OK)
-        st = conv_check(cudnnBackendCreateDescriptor(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &made->device),
-                        "describe the device", err);
-    if (st == ST_OK)
-        st = conv_check(cudnnBackendSetAttribute(made->device, name, type, count, value),
-                        "describe the device", err);
-    if (st == ST_OK)
-        st = conv_check(cudnnBackendFinalize(made->device), "describe the device", err);
-    if (st == ST_OK)
-        st = read_description(made->device, &made->description, err);
+        st = conv_describe(made, index, text, err);
     if (st == ST_OK)
         *planner = made;
     else
@@ -142,18 +137,16 @@ static enum status open_planner(cudnnHandle_t handle, cudnnBackendAttributeName_
     return st;
 }
 
-enum status conv_planner_open(cudnnHandle_t handle, int32_t index, const struct conv_options *options,
+enum status conv_planner_open(int32_t index, const struct conv_options *options,
                               struct conv_planner **planner, struct error *err)
 {
-    return open_planner(handle, CUDNN_ATTR_DEVICEPROP_DEVICE_ID, CUDNN_TYPE_INT32, 1, &index, options,
-                        planner, err);
+    return open_planner(index, NULL, options, planner, err);
 }
 
 enum status conv_planner_open_described(const char *description, const struct conv_options *options,
                                         struct conv_planner **planner, struct error *err)
 {
-    return open_planner(NULL, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
-                        (int64_t)strlen(description), description, options, planner, err);
+    return open_planner(-1, description, options, planner, err);
 }
 
 static void free_plan(struct conv_plan *plan)
@@ -171,9 +164,14 @@ void conv_planner_close(struct conv_planner *planner)
     for (int32_t i = 0; i < planner->count; i++)
         free_plan(planner->plans[i]);
     free(planner->plans);
+    if (planner->handle != NULL)
+        (void)cudnnDestroy(planner->handle);
+    if (planner->stream != NULL)
+        (void)cudaStreamDestroy(planner->stream);
     conv_discard(planner->device);
     free(planner->description);
     free(planner->cache_folder);
+    pthread_mutex_destroy(&planner->lock);
     free(planner);
 }
 
@@ -190,18 +188,21 @@ static enum status make_room(struct conv_planner *planner, struct error *err)
     return ST_OK;
 }
 
-enum status conv_planner_plan(struct conv_planner *planner, enum conv_kind kind,
-                              const struct conv_geometry *geometry, const struct conv_plan **plan,
-                              struct error *err)
+static struct conv_plan *find_plan(const struct conv_planner *planner, enum conv_kind kind,
+                                   const struct conv_geometry *geometry)
 {
-    *plan = NULL;
     for (int32_t i = 0; i < planner->count; i++) {
         const struct conv_plan_info *info = &planner->plans[i]->info;
-        if (info->kind == kind && memcmp(&info->geometry, geometry, sizeof *geometry) == 0) {
-            *plan = planner->plans[i];
-            return ST_OK;
-        }
+        if (info->kind == kind && memcmp(&info->geometry, geometry, sizeof *geometry) == 0)
+            return planner->plans[i];
     }
+    return NULL;
+}
+
+static enum status add_plan(struct conv_planner *planner, enum conv_kind kind,
+                            const struct conv_geometry *geometry, const struct conv_plan **plan,
+                            struct error *err)
+{
     if (make_room(planner, err) != ST_OK)
         return err->status;
     struct conv_plan *made = calloc(1, sizeof *made);
@@ -210,15 +211,36 @@ enum status conv_planner_plan(struct conv_planner *planner, enum conv_kind kind,
     made->info = (struct conv_plan_info){.kind = kind, .type = planner->options.type, .geometry = *geometry};
     if (!conv_cache_read(planner, made)) {
         enum status st = conv_choose(planner, made, err);
-        if (st != ST_OK) {
+        made->refused = st == ST_UNSUPPORTED && conv_is_fused(kind);
+        if (st != ST_OK && !made->refused) {
             free_plan(made);
             return st;
         }
-        conv_cache_write(planner, made);
+        if (st == ST_OK)
+            conv_cache_write(planner, made);
     }
     planner->plans[planner->count++] = made;
     *plan = made;
     return ST_OK;
+}
+
+/* The lock is held through a whole choice: two threads that want the same shape make one plan of it, and no two trials
+ * disturb each other's times. */
+enum status conv_planner_plan(struct conv_planner *planner, enum conv_kind kind,
+                              const struct conv_geometry *geometry, const struct conv_plan **plan,
+                              struct error *err)
+{
+    enum status st = ST_OK;
+    pthread_mutex_lock(&planner->lock);
+    *plan = find_plan(planner, kind, geometry);
+    if (*plan == NULL)
+        st = add_plan(planner, kind, geometry, plan, err);
+    pthread_mutex_unlock(&planner->lock);
+    if (*plan != NULL && (*plan)->refused) {
+        *plan = NULL;
+        st = error_set(err, ST_UNSUPPORTED, "cuDNN has no plan for a %s of this shape", conv_kind_name(kind));
+    }
+    return st;
 }
 
 /* ---- plans ---- */
@@ -233,26 +255,35 @@ struct conv_plan_info conv_plan_describe(const struct conv_plan *plan)
     return plan->info;
 }
 
-enum status conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle, void *x, void *kernel,
-                              void *y, void *workspace, struct error *err)
+enum status conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle,
+                              const struct conv_operands *operands, struct error *err)
 {
-    const int64_t ids[3] = {CONV_ID_X, CONV_ID_KERNEL, CONV_ID_Y};
-    void *const places[3] = {x, kernel, y};
-    const char *what = conv_kind_name(plan->info.kind);
+    const enum conv_kind kind = plan->info.kind;
+    int64_t ids[CONV_IDS] = {CONV_ID_X, CONV_ID_KERNEL, CONV_ID_Y}, count = 3;
+    void *places[CONV_IDS] = {operands->x, operands->kernel, operands->y};
+    if (conv_is_fused(kind)) {
+        ids[count] = CONV_ID_BIAS;
+        places[count++] = operands->bias;
+    }
+    if (conv_adds(kind)) {
+        ids[count] = CONV_ID_ADDEND;
+        places[count++] = operands->addend;
+    }
+    const char *what = conv_kind_name(kind);
     cudnnBackendDescriptor_t pack = NULL;
     enum status st =
         conv_check(cudnnBackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack), what, err);
     if (st == ST_OK)
         st = conv_check(
-            cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3, ids),
+            cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, count, ids),
             what, err);
     if (st == ST_OK)
         st = conv_check(cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS,
-                                                 CUDNN_TYPE_VOID_PTR, 3, places),
+                                                 CUDNN_TYPE_VOID_PTR, count, places),
                         what, err);
     if (st == ST_OK)
         st = conv_check(cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR,
-                                                 1, &workspace),
+                                                 1, &operands->workspace),
                         what, err);
     if (st == ST_OK)
         st = conv_check(cudnnBackendFinalize(pack), what, err);

@@ -1,15 +1,16 @@
-/* Convolutions by cuDNN: forward, gradient of the data, gradient of the kernel.
+/* Convolutions by cuDNN: forward, gradient of the data, gradient of the kernel; and for inference forward with what
+ * follows it in the same pass: a sum, a bias, ReLU.
  *
- *     conv_planner_open(handle, index, &options, &planner, &err)      one a device
+ *     conv_planner_open(index, &options, &planner, &err)              one a device
  *     conv_geometry_of(x, y, &window, &geometry)
- *     conv_planner_plan(planner, CONV_FORWARD, &geometry, &plan, &err)    chosen once a shape, then
- * remembered conv_plan_workspace(plan)                                       bytes, part of the memory plan
- *     conv_plan_execute(plan, handle, x, kernel, y, workspace, &err)  may be captured in a CUDA Graph
+ *     conv_planner_plan(planner, CONV_FORWARD, &geometry, &plan, &err)    chosen once a shape, then remembered
+ *     conv_plan_workspace(plan)                                       bytes, part of the memory plan
+ *     conv_plan_execute(plan, handle, &operands, &err)                may be captured in a CUDA Graph
  *
  * Layouts (kernels.h): activations NHWC with channels padded to multiples of 8, kernels KRSC copies as struct
  * cuda_kernel_copy describes them, both in the planner's type; sums are taken in float32. Padding channels
- * hold zeros in every input and receive zeros in y and dx; in dkernel nobody reads them. Biases are not ours:
- * cuda_launch_add_bias, cuda_launch_bias_gradient.
+ * hold zeros in every input and receive zeros in y and dx; in dkernel nobody reads them. Biases that are not fused are not
+ * ours: cuda_launch_add_bias, cuda_launch_bias_gradient.
  *
  * bf16 needs compute capability 8.0: cuDNN has nothing for it on older devices (they take CUDA_FLOAT). */
 #ifndef NASRUN_CUDA_CONV_H
@@ -22,9 +23,39 @@
 #include <cudnn.h>
 #include <stdbool.h>
 
-enum conv_kind { CONV_FORWARD, CONV_BACKWARD_DATA, CONV_BACKWARD_WEIGHTS, CONV_KIND_COUNT };
+enum conv_kind {
+    CONV_FORWARD,
+    CONV_BACKWARD_DATA,
+    CONV_BACKWARD_WEIGHTS,
+    /* Fused: y = ReLU(convolution + addend + bias), of which the name's parts are there. In this order, and with a bias of the
+     * planner's type, cuDNN has them precompiled for all devices; only such plans are taken, so there may be none. ReLU may
+     * make 0 of NaN. */
+    CONV_BIAS,
+    CONV_BIAS_RELU,
+    CONV_ADD_BIAS,
+    CONV_ADD_BIAS_RELU,
+    CONV_KIND_COUNT
+};
 
-const char *conv_kind_name(enum conv_kind kind); /* "convolution backward data" */
+/* "convolution backward data", "convolution + bias + ReLU" */
+const char *conv_kind_name(enum conv_kind kind);
+
+static inline enum conv_kind conv_fused_kind(bool adds, bool rectifies)
+{
+    return adds ? (rectifies ? CONV_ADD_BIAS_RELU : CONV_ADD_BIAS) : rectifies ? CONV_BIAS_RELU : CONV_BIAS;
+}
+static inline bool conv_is_fused(enum conv_kind kind)
+{
+    return kind >= CONV_BIAS;
+}
+static inline bool conv_adds(enum conv_kind kind)
+{
+    return kind == CONV_ADD_BIAS || kind == CONV_ADD_BIAS_RELU;
+}
+static inline bool conv_rectifies(enum conv_kind kind)
+{
+    return kind == CONV_BIAS_RELU || kind == CONV_ADD_BIAS_RELU;
+}
 
 /* ---- geometry ---- */
 
@@ -60,21 +91,23 @@ struct conv_options {
     bool deterministic;     /* only algorithms that give the same bits in every run */
     bool tensor_float;      /* CUDA_FLOAT: the tensor cores' TF32 may be used, with 10 bits of mantissa */
     size_t workspace_limit; /* bytes; a plan beyond it is taken only where there is no other */
-    int32_t timed; /* so many candidates are timed and the fastest taken; below 2: the first that runs. Two
-                      runs may measure differently and then round differently, unless the cache folder
-                      remembers the choice */
+    int32_t
+        timed; /* so many candidates, CONV_MOST_TIMED at most, are timed and the fastest taken; below 2: the
+                      first that runs. Two runs may measure differently and then round differently, unless the
+                      cache folder remembers the choice */
     const char *cache_folder; /* where choices are kept; private to the user, for they hold executable code;
                                  NULL: nowhere */
 };
 
-enum { CONV_WORKSPACE_LIMIT = 64 << 20 }; /* the default */
+enum { CONV_WORKSPACE_LIMIT = 64 << 20 /* the default */, CONV_MOST_TIMED = 16 };
 
 struct conv_planner;
 struct conv_plan;
 
-/* For the device `index` (CUDA's number, the current one) that `handle` belongs to; the handle's stream is
- * used for timing. `options` are copied. The handle must outlive the planner. */
-enum status conv_planner_open(cudnnHandle_t handle, int32_t index, const struct conv_options *options,
+/* For the device `index`: CUDA's number, the calling thread's current device. `options` are copied. The planner has a
+ * cuDNN handle and a stream of its own, of the highest priority: what it tries waits for nothing that others have
+ * queued on the device, and they don't wait for it. */
+enum status conv_planner_open(int32_t index, const struct conv_options *options,
                               struct conv_planner **planner, struct error *err);
 
 /* For a device that is not there, described in JSON as CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION has it:
@@ -85,9 +118,12 @@ enum status conv_planner_open_described(const char *description, const struct co
 /* Frees its plans too. NULL is allowed. */
 void conv_planner_close(struct conv_planner *planner);
 
-/* The plan for that shape: remembered, or read from the cache folder, or chosen. It belongs to the planner.
- * Takes milliseconds where it is chosen without timing, seconds where cuDNN has to compile a kernel
- * (depthwise). ST_UNSUPPORTED when cuDNN has no plan, ST_DEVICE when none of them runs. */
+/* The plan for that shape: remembered, or read from the cache folder, or chosen. It belongs to the planner. Any thread
+ * whose current device is the planner's may call, also while another one plans (they take turns) or records a CUDA
+ * Graph in thread-local mode. Takes milliseconds where it is chosen without timing, seconds where cuDNN has to compile a kernel
+ * (depthwise). ST_UNSUPPORTED when cuDNN has no plan, or none of a fused kind that runs: there is another way; ST_DEVICE
+ * when none of another kind runs. Where candidates are run, that takes device memory for as long as it lasts: the
+ * operation's tensors and the largest workspace. */
 enum status conv_planner_plan(struct conv_planner *planner, enum conv_kind kind,
                               const struct conv_geometry *geometry, const struct conv_plan **plan,
                               struct error *err);
@@ -107,11 +143,18 @@ struct conv_plan_info {
 };
 struct conv_plan_info conv_plan_describe(const struct conv_plan *plan);
 
-/* Queues the operation on the handle's stream. x, kernel and y are device pointers, multiples of 16, to the
- * tensors of those places or to their gradients: CONV_FORWARD writes y, CONV_BACKWARD_DATA dx,
- * CONV_BACKWARD_WEIGHTS dkernel; the others are only read. workspace: conv_plan_workspace bytes, a multiple
- * of 256, free for the duration; NULL where that is 0. */
-enum status conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle, void *x, void *kernel,
-                              void *y, void *workspace, struct error *err);
+/* Device pointers, multiples of 16, to the tensors of those places or to their gradients. */
+struct conv_operands {
+    void *x, *kernel, *y;
+    void *addend; /* like y; only where the kind adds */
+    void *bias;   /* [rows], in the planner's type; only where it is fused */
+    /* conv_plan_workspace bytes, a multiple of 256, free for the duration; NULL where that is 0. */
+    void *workspace;
+};
+
+/* Queues the operation on the handle's stream. CONV_BACKWARD_DATA writes dx, CONV_BACKWARD_WEIGHTS dkernel, all others y;
+ * the rest is only read. */
+enum status conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle,
+                              const struct conv_operands *operands, struct error *err);
 
 #endif

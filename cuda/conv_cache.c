@@ -171,17 +171,17 @@ out:
     return found;
 }
 
-/* Aside, private from the start, then renamed: other processes see all of it or nothing. */
+/* Aside, private from the start, then renamed: other processes and threads see all of it or nothing. */
 static void write_private(const char *path, const char *head, const char *body, size_t length)
 {
     char aside[64];
-    snprintf(aside, sizeof aside, ".%ld", (long)getpid());
+    snprintf(aside, sizeof aside, ".%ld", (long)gettid());
     size_t size = strlen(path) + strlen(aside) + 1;
     char *name = malloc(size);
     if (name == NULL)
         return;
     snprintf(name, size, "%s%s", path, aside);
-    unlink(name); /* of a process of that number that died here */
+    unlink(name); /* of a thread of that number that died here */
     int file = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     FILE *out = file >= 0 ? fdopen(file, "wb") : NULL;
     if (out != NULL) {

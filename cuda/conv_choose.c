@@ -90,9 +90,15 @@ static enum status describe(struct candidate *candidate, struct error *err)
     return st;
 }
 
-/* TF32 is what a tensor core makes of float32. With it allowed, the looser algorithms may serve as well. */
-static bool is_allowed(const struct conv_options *options, const struct candidate *candidate)
+/* TF32 is what a tensor core makes of float32. With it allowed, the looser algorithms may serve as well. Of fused kernels
+ * those that must be compiled take longer for that than all that their pass saves, and in a 16 bit type those without tensor
+ * cores compute longer: the parts one by one are the better way. */
+static bool is_allowed(const struct conv_options *options, enum conv_kind kind,
+                       const struct candidate *candidate)
 {
+    if (conv_is_fused(kind) && (candidate->compiled || (options->type != CUDA_FLOAT &&
+                                                        !candidate->tensor_core && !candidate->depthwise)))
+        return false;
     if (options->deterministic && !candidate->deterministic)
         return false;
     if (options->type == CUDA_FLOAT)
@@ -181,7 +187,7 @@ static enum status list_candidates(struct choosing *choosing, cudnnBackendHeurMo
         struct candidate candidate = {
             .config = results[i], .rank = choosing->seen++, .depthwise = choosing->info->geometry.depth == 1};
         st = describe(&candidate, err);
-        if (st == ST_OK && is_allowed(&choosing->planner->options, &candidate)) {
+        if (st == ST_OK && is_allowed(&choosing->planner->options, choosing->info->kind, &candidate)) {
             candidates->list[candidates->count++] = candidate;
             results[i] = NULL;
         }
@@ -238,36 +244,56 @@ static void finish_plan(struct choosing *choosing, const struct candidate *candi
     plan->info.seconds = 0;
 }
 
-/* Tries the candidates in order until enough have run. `best` keeps the fastest. */
+/* Makes the plan of one candidate and lets it run where there is a device. *usable says whether it may be taken; if
+ * not, plan->plan is NULL again. */
+static enum status try_candidate(struct choosing *choosing, const struct candidate *candidate,
+                                 struct conv_plan *plan, bool *usable, struct error *err)
+{
+    enum status st = ST_OK;
+    *plan = (struct conv_plan){.info = *choosing->info};
+    finish_plan(choosing, candidate, plan);
+    *usable = plan->plan != NULL && plan->workspace <= choosing->limit;
+    choosing->tried += *usable;
+    if (*usable && choosing->on_device) {
+        st = conv_trial_run(&choosing->trial, plan, usable, &choosing->refusal, err);
+        if (st == ST_MEMORY) { /* no room for its workspace now: another may need less */
+            choosing->refusal = *err;
+            st = ST_OK;
+        }
+    }
+    if (st != ST_OK || !*usable) {
+        conv_discard(plan->plan);
+        plan->plan = NULL;
+    }
+    return st;
+}
+
+/* Tries the candidates in order until enough have run. `best` becomes the fastest, of equals the first. */
 static enum status try_candidates(struct choosing *choosing, const struct candidates *candidates,
                                   struct conv_plan *best, struct error *err)
 {
-    int32_t wanted =
-        choosing->on_device && choosing->limit != SIZE_MAX ? choosing->planner->options.timed : 1;
-    int32_t ran_count = 0;
+    struct conv_plan plans[CONV_MOST_TIMED];
+    int32_t wanted = 1, count = 0, fastest = 0;
     enum status st = ST_OK;
-    for (int32_t i = 0; st == ST_OK && i < candidates->count && (ran_count == 0 || ran_count < wanted); i++) {
-        struct conv_plan plan = {.info = *choosing->info};
-        if (candidates->list[i].workspace > choosing->limit)
-            continue;
-        finish_plan(choosing, &candidates->list[i], &plan);
-        bool ran = plan.plan != NULL && plan.workspace <= choosing->limit;
-        choosing->tried += ran;
-        if (ran && choosing->on_device) {
-            st = conv_trial_run(&choosing->trial, &plan, wanted > 1, &ran, &plan.info.seconds,
-                                &choosing->refusal, err);
-            if (st == ST_MEMORY) { /* no room for its workspace now: another may need less */
-                choosing->refusal = *err;
-                st = ST_OK;
-            }
-        }
-        if (st == ST_OK && ran && (ran_count++ == 0 || plan.info.seconds < best->info.seconds)) {
-            conv_discard(best->plan);
-            *best = plan;
-            plan.plan = NULL;
-        }
-        conv_discard(plan.plan);
+    if (choosing->on_device && choosing->limit != SIZE_MAX && choosing->planner->options.timed > 1)
+        wanted = choosing->planner->options.timed < CONV_MOST_TIMED ? choosing->planner->options.timed
+                                                                    : CONV_MOST_TIMED;
+    for (int32_t i = 0; st == ST_OK && i < candidates->count && count < wanted; i++) {
+        bool usable = false;
+        if (candidates->list[i].workspace <= choosing->limit)
+            st = try_candidate(choosing, &candidates->list[i], &plans[count], &usable, err);
+        count += usable && st == ST_OK;
     }
+    if (st == ST_OK && count > 1)
+        st = conv_trial_time(&choosing->trial, plans, count, err);
+    for (int32_t i = 1; st == ST_OK && i < count; i++)
+        if (plans[i].info.seconds < plans[fastest].info.seconds)
+            fastest = i;
+    for (int32_t i = 0; i < count; i++)
+        if (st == ST_OK && i == fastest)
+            *best = plans[i];
+        else
+            conv_discard(plans[i].plan);
     return st;
 }
 
@@ -278,7 +304,7 @@ static enum status refuse(const struct choosing *choosing, struct error *err)
     if (choosing->refusal.message[0] != '\0')
         snprintf(reason, sizeof reason, "; the last refusal: %.380s", choosing->refusal.message);
     return error_set(
-        err, choosing->tried > 0 ? ST_DEVICE : ST_UNSUPPORTED,
+        err, choosing->tried > 0 && !conv_is_fused(choosing->info->kind) ? ST_DEVICE : ST_UNSUPPORTED,
         "%s of %d x %d x %d x %d (NHWC) by %d kernels of %d x %d x %d, stride %d, padding %d x %d, %s: of %d "
         "candidates of cuDNN %zu %d could be planned, none could be used%s",
         conv_kind_name(choosing->info->kind), g->n, g->h, g->w, g->c, g->rows, g->kernel_h, g->kernel_w,
@@ -290,7 +316,9 @@ enum status conv_choose(const struct conv_planner *planner, struct conv_plan *pl
 {
     static const cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_B,
                                                    CUDNN_HEUR_MODE_FALLBACK};
-    const size_t limits[] = {planner->options.workspace_limit, SIZE_MAX};
+    const size_t limits[] = {planner->options.workspace_limit, SIZE_MAX},
+                 limit_count =
+                     conv_is_fused(plan->info.kind) ? 1 : 2; /* there is another way: no need to exceed it */
     struct choosing choosing = {.planner = planner, .info = &plan->info};
     struct candidates candidates;
     struct conv_plan best = {.info = plan->info};
@@ -302,7 +330,7 @@ enum status conv_choose(const struct conv_planner *planner, struct conv_plan *pl
         if (st == ST_MEMORY)
             st = ST_OK;
     }
-    for (size_t l = 0; st == ST_OK && best.plan == NULL && l < sizeof limits / sizeof *limits; l++) {
+    for (size_t l = 0; st == ST_OK && best.plan == NULL && l < limit_count; l++) {
         choosing.limit = limits[l];
         choosing.seen = 0;
         for (size_t m = 0; st == ST_OK && best.plan == NULL && m < sizeof modes / sizeof *modes; m++) {

@@ -24,9 +24,12 @@ static enum status execute(const struct device_program *prepared, int32_t index,
                            int32_t y, struct error *err)
 {
     const struct cuda_op *state = &prepared->ops[index];
-    return conv_plan_execute(state->plan, prepared->device->cudnn, cuda_address(prepared, x), kernel,
-                             cuda_address(prepared, y),
-                             conv_plan_workspace(state->plan) > 0 ? scratch_of(prepared) : NULL, err);
+    const struct conv_operands operands = {
+        .x = cuda_address(prepared, x),
+        .kernel = kernel,
+        .y = cuda_address(prepared, y),
+        .workspace = conv_plan_workspace(state->plan) > 0 ? scratch_of(prepared) : NULL};
+    return conv_plan_execute(state->plan, prepared->device->cudnn, &operands, err);
 }
 
 enum status cuda_run_conv(struct device_program *prepared, int32_t index, struct error *err)

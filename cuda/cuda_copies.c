@@ -74,12 +74,14 @@ static int32_t find_copy(struct device_program *prepared, const struct product *
                                     .blocks = geometry != NULL ? geometry->blocks : 1,
                                     .wide = geometry == NULL,
                                     .gradient = prepared->copy_gradient_bytes,
-                                    .first_pair = prepared->copy_pairs};
+                                    .first_pair = prepared->copy_pairs,
+                                    .first_row = prepared->copy_rows};
     size_t size = cuda_type_size(prepared->device->type), unit = CUDA_ALIGNMENT / size;
     size_t count = cuda_kernel_copy_count(&copy);
     prepared->copy_elements += (count + unit - 1) / unit * unit;
     prepared->copy_gradient_bytes += cuda_round_up(count * (copy.wide ? sizeof(float) : size));
     prepared->copy_pairs += (uint64_t)copy.rows * (uint64_t)copy.depth;
+    prepared->copy_rows += (uint64_t)copy.rows;
     prepared->copies[prepared->copy_count] = copy;
     *place = prepared->copy_count++;
     return *place;
@@ -101,7 +103,7 @@ enum status cuda_copies_plan(struct device_program *prepared, struct error *err)
         struct cuda_op *state = &prepared->ops[i];
         struct conv_geometry geometry;
         struct product product;
-        state->copy = -1;
+        state->copy = state->folded_conv = -1;
         if (!read_product(program, op, &product))
             continue;
         if (product.dense) {
@@ -145,17 +147,28 @@ static const struct cuda_kernel_copy *entries_of(const struct device_program *pr
     return (const struct cuda_kernel_copy *)(const void *)(prepared->memory + prepared->at.entries);
 }
 
-enum status cuda_copies_refresh(struct device_program *prepared, struct error *err)
+enum status cuda_copies_refresh(struct device_program *prepared, bool folded, struct error *err)
 {
+    const struct device *device = prepared->device;
     uint64_t version = prepared->binding.weights->version;
-    if (prepared->copied_version == version || prepared->copy_count == 0)
+    folded = folded && prepared->fold_count > 0;
+    if ((prepared->copied_version == version && prepared->copied_folded == folded) ||
+        prepared->copy_count == 0)
         return ST_OK;
     prepared->copied_version = version;
-    return cuda_check(cuda_launch_kernel_copies(prepared->device->stream, prepared->device->type,
-                                                prepared->copy_count, entries_of(prepared),
-                                                prepared->copy_pairs, cuda_weights_read(prepared),
-                                                prepared->memory + prepared->at.copies),
-                      "copy kernels", err);
+    prepared->copied_folded = folded;
+    enum status st = cuda_check(
+        cuda_launch_kernel_copies(device->stream, device->type, prepared->copy_count, entries_of(prepared),
+                                  prepared->copy_pairs, cuda_weights_read(prepared), folded,
+                                  GRAPH_BATCH_NORM_EPSILON, prepared->memory + prepared->at.copies),
+        "copy kernels", err);
+    if (st == ST_OK && folded)
+        st = cuda_check(cuda_launch_folded_biases(device->stream, device->type, prepared->copy_count,
+                                                  entries_of(prepared), prepared->copy_rows,
+                                                  cuda_weights_read(prepared), GRAPH_BATCH_NORM_EPSILON,
+                                                  prepared->memory + prepared->at.biases),
+                        "fold biases", err);
+    return st;
 }
 
 enum status cuda_copies_gradients(struct device_program *prepared, int32_t copy, struct error *err)

@@ -259,7 +259,7 @@ static enum status open_cudnn(struct device *device, bool tensor_float, struct e
                                          .workspace_limit = CONV_WORKSPACE_LIMIT,
                                          .timed = folder[0] != '\0' ? TIMED_PLANS : 1,
                                          .cache_folder = folder[0] != '\0' ? folder : NULL};
-    return conv_planner_open(device->cudnn, device->index, &options, &device->planner, err);
+    return conv_planner_open(device->index, &options, &device->planner, err);
 }
 
 static enum status device_open(const struct device_options *options, struct device **device,

@@ -1,7 +1,12 @@
 /* What the files of the CUDA device share; kernels.h describes the layouts.
  *
  * One stream a device: everything is queued on it in the order of the calls, so that nothing else has to be
- * ordered; only the collectives of a group have another (cuda_group.c). What is read waits for the stream.
+ * ordered; only the collectives of a group have another (cuda_group.c), and the planner (conv.h). What is read waits for
+ * the stream.
+ *
+ * Threads. A second one may prepare programs: cuda_program_prepare reads what is fixed since the device was opened, and
+ * asks the planner, which has a lock, a cuDNN handle and a stream of its own; the device's stream and handle, its ring
+ * and its counters belong to the first. Plans are executed only by the first, when they are whole.
  *
  * A step. Its parameters (struct cuda_step) are copied into one place in device memory from a ring in pinned
  * host memory; the kernels' working copies are made anew when the weights have moved; then the operations
@@ -64,16 +69,19 @@ struct device_weights {
 
 /* What prepare found out about one operation. */
 struct cuda_op {
-    const struct conv_plan *plan; /* convolutions; the planner's */
-    int32_t copy;                 /* convolutions and dense layers: their kernel's place in `copies` */
+    const struct conv_plan *plan; /* convolutions, folded batch norms; the planner's */
+    int32_t copy;                 /* a convolution's or dense layer's kernel: its place in `copies`; -1 */
+    int32_t folded_conv;          /* a folded batch norm: the convolution that it does too; -1 */
+    bool folded_away;             /* a convolution: its batch norm does it */
 };
 
 /* Offsets into the block of a program, in bytes. */
 struct cuda_regions {
-    size_t arena;          /* 0 */
-    size_t scratch;        /* shared by all operations: each may use all of it */
-    size_t entries;        /* struct cuda_kernel_copy, [2 * copy_count]: see cuda_copies_upload */
-    size_t copies;         /* working copies of kernels */
+    size_t arena;   /* 0 */
+    size_t scratch; /* shared by all operations: each may use all of it */
+    size_t entries; /* struct cuda_kernel_copy, [2 * copy_count]: see cuda_copies_upload */
+    size_t copies;  /* working copies of kernels */
+    size_t biases;  /* of folded batch norms, in the activation type, [copy_rows]; nothing without them */
     size_t copy_gradients; /* gradients in the copies' layout; training only */
     size_t gradients;      /* float, flat like a weight slot; training only */
     size_t probabilities;  /* float32 [batch][classes] */
@@ -91,8 +99,10 @@ struct device_program {
     int32_t *copy_of;                /* [weights.count]: place in `copies`, -1 */
     int32_t copy_count;
     uint64_t copy_pairs;  /* sum of rows * depth */
+    uint64_t copy_rows;   /* sum of rows */
     size_t copy_elements; /* of all copies */
     size_t copy_gradient_bytes;
+    int32_t fold_count; /* batch norms that are folded */
 
     struct cuda_regions at;
     size_t scratch_bytes;
@@ -103,6 +113,7 @@ struct device_program {
     int32_t sample_capacity;
     uint64_t weights_serial, dataset_serial, group_serial; /* of what the graph was recorded with */
     uint64_t copied_version; /* of the bound weights when the copies were made; 0: none yet */
+    bool copied_folded;      /* with batch norms folded into them */
     int32_t steps_queued;    /* one by one, since the binding changed */
     bool unrecordable;       /* recording has failed */
     cudaGraphExec_t graph;   /* NULL: not recorded */
@@ -208,10 +219,19 @@ enum status cuda_copies_plan(struct device_program *prepared, struct error *err)
 /* Fills the region `entries`: first the list as it is, for all copies in one launch; then each entry as a
  * list of its own. */
 enum status cuda_copies_upload(struct device_program *prepared, struct error *err);
-/* Queues the making of all copies when the weights have moved since. */
-enum status cuda_copies_refresh(struct device_program *prepared, struct error *err);
+/* Queues the making of all copies when the weights have moved since, or were not `folded` as they are to be. */
+enum status cuda_copies_refresh(struct device_program *prepared, bool folded, struct error *err);
 /* Queues the conversion of kernel gradients into the flat buffer: all, or those of entry `copy` (-1: all). */
 enum status cuda_copies_gradients(struct device_program *prepared, int32_t copy, struct error *err);
+
+/* ---- cuda_fold.c: batch norms folded into convolutions ---- */
+
+/* After cuda_copies_plan: finds them and their plans, and tells the copies. */
+enum status cuda_fold_plan(struct device_program *prepared, struct error *err);
+/* Lets the inputs of folded convolutions live until their batch norms; tensors: [tensor_count], the program's. */
+void cuda_fold_lifetimes(const struct device_program *prepared, struct prog_tensor *tensors);
+/* Queues a folded batch norm with its convolution. */
+enum status cuda_run_folded(struct device_program *prepared, int32_t op, struct error *err);
 
 /* ---- cuda_program.c ---- */
 

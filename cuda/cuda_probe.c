@@ -67,8 +67,9 @@ static enum status run_once(struct device *device, const struct probe *probe, bo
     if (!convolution)
         return cuda_check(cudaMemcpyAsync(y, x, probe->activation, cudaMemcpyDeviceToDevice, device->stream),
                           "copy memory", err);
-    return conv_plan_execute(probe->plan, device->cudnn, x, kernel, y,
-                             probe->workspace > 0 ? kernel + probe->kernel : NULL, err);
+    const struct conv_operands operands = {
+        .x = x, .kernel = kernel, .y = y, .workspace = probe->workspace > 0 ? kernel + probe->kernel : NULL};
+    return conv_plan_execute(probe->plan, device->cudnn, &operands, err);
 }
 
 /* Seconds of one run, after one that does not count. */

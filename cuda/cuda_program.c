@@ -21,13 +21,22 @@ static enum status allocate_lists(struct device_program *prepared, struct error 
 
 static enum status plan_arena(struct device_program *prepared, size_t *arena, struct error *err)
 {
-    const struct program *program = prepared->program;
-    size_t *sizes = calloc((size_t)program->tensor_count + 1, sizeof *sizes);
-    if (sizes == NULL)
-        return error_memory(err, "arena plan", (size_t)program->tensor_count * sizeof *sizes);
-    for (int32_t id = 0; id < program->tensor_count; id++)
-        sizes[id] = cuda_tensor_bytes(prepared->device, &program->tensors[id]);
-    enum status st = prog_plan_arena(program, sizes, prepared->offsets, arena, err);
+    const size_t count = (size_t)prepared->program->tensor_count;
+    struct program program = *prepared->program; /* but with other lifetimes */
+    enum status st = ST_OK;
+    size_t *sizes = calloc(count + 1, sizeof *sizes);
+    program.tensors = malloc((count + 1) * sizeof *program.tensors);
+    if (sizes == NULL || program.tensors == NULL) {
+        st = error_memory(err, "arena plan", count * (sizeof *sizes + sizeof *program.tensors));
+        goto out;
+    }
+    memcpy(program.tensors, prepared->program->tensors, count * sizeof *program.tensors);
+    cuda_fold_lifetimes(prepared, program.tensors);
+    for (size_t id = 0; id < count; id++)
+        sizes[id] = cuda_tensor_bytes(prepared->device, &program.tensors[id]);
+    st = prog_plan_arena(&program, sizes, prepared->offsets, arena, err);
+out:
+    free(program.tensors);
     free(sizes);
     return st;
 }
@@ -51,7 +60,8 @@ static void place_regions(struct device_program *prepared, size_t arena)
 {
     const struct program *program = prepared->program;
     bool trains = program->purpose == PROG_TRAIN;
-    size_t copies = prepared->copy_elements * cuda_type_size(prepared->device->type);
+    size_t size = cuda_type_size(prepared->device->type), copies = prepared->copy_elements * size;
+    size_t biases = prepared->fold_count > 0 ? (size_t)prepared->copy_rows * size : 0;
     size_t gradients = cuda_chunk_count(program->weights.total) * CUDA_CHUNK * sizeof(float),
            probabilities = 0;
     if (program->probabilities >= 0) {
@@ -63,7 +73,8 @@ static void place_regions(struct device_program *prepared, size_t arena)
     at->scratch = cuda_round_up(arena);
     at->entries = at->scratch + cuda_round_up(prepared->scratch_bytes);
     at->copies = at->entries + cuda_round_up(2 * (size_t)prepared->copy_count * sizeof *prepared->copies);
-    at->copy_gradients = at->copies + cuda_round_up(copies);
+    at->biases = at->copies + cuda_round_up(copies);
+    at->copy_gradients = at->biases + cuda_round_up(biases);
     at->gradients = at->copy_gradients + (trains ? cuda_round_up(prepared->copy_gradient_bytes) : 0);
     at->probabilities = at->gradients + (trains ? cuda_round_up(gradients) : 0);
     at->metrics = at->probabilities + cuda_round_up(probabilities);
@@ -86,6 +97,8 @@ enum status cuda_program_prepare(struct device *device, const struct program *pr
     if (st == ST_OK)
         st = cuda_copies_plan(made, err);
     if (st == ST_OK)
+        st = cuda_fold_plan(made, err);
+    if (st == ST_OK)
         st = plan_arena(made, &arena, err);
     if (st == ST_OK)
         st = plan_scratch(made, err);
@@ -102,11 +115,13 @@ void cuda_program_free(struct device *device, struct device_program *prepared)
 {
     if (prepared == NULL)
         return;
-    (void)cudaSetDevice(device->index);
-    (void)cudaStreamSynchronize(device->stream); /* its steps may be queued */
-    cuda_graph_forget(prepared);
-    (void)cudaFree(prepared->memory);
-    (void)cudaFree(prepared->samples);
+    if (prepared->memory != NULL) { /* otherwise it was never bound, and this may be a second thread */
+        (void)cudaSetDevice(device->index);
+        (void)cudaStreamSynchronize(device->stream); /* its steps may be queued */
+        cuda_graph_forget(prepared);
+        (void)cudaFree(prepared->memory);
+        (void)cudaFree(prepared->samples);
+    }
     free(prepared->copies);
     free(prepared->copy_of);
     free(prepared->offsets);

@@ -71,10 +71,15 @@ static enum status send_step(struct device_program *prepared, const struct step 
 
 /* ---- operations ---- */
 
-static enum status run_one(struct device_program *prepared, int32_t index, struct error *err)
+/* folded: as part of a whole step, where batch norms do their convolutions' work (cuda_fold.c). */
+static enum status run_one(struct device_program *prepared, int32_t index, bool folded, struct error *err)
 {
     const struct prog_op *op = &prepared->program->ops[index];
-    if (run_functions[op->kind](prepared, index, err) != ST_OK)
+    const struct cuda_op *state = &prepared->ops[index];
+    if (folded && state->folded_away)
+        return ST_OK;
+    run_function *run = folded && state->folded_conv >= 0 ? cuda_run_folded : run_functions[op->kind];
+    if (run(prepared, index, err) != ST_OK)
         return error_prefix(err, "%s, operation %d of layer %u", prog_op_name(op->kind), (int)index,
                             (unsigned)op->layer_id);
     return ST_OK;
@@ -91,7 +96,7 @@ static enum status run_all(struct device_program *prepared, struct error *err)
             st = prepared->binding.group != NULL ? cuda_group_join(prepared, err)
                                                  : cuda_copies_gradients(prepared, -1, err);
         if (st == ST_OK)
-            st = run_one(prepared, op, err);
+            st = run_one(prepared, op, true, err);
     }
     return st;
 }
@@ -144,7 +149,7 @@ enum status cuda_program_run(struct device *device, struct device_program *prepa
     if (st == ST_OK)
         st = send_step(prepared, step, err);
     if (st == ST_OK)
-        st = cuda_copies_refresh(prepared, err);
+        st = cuda_copies_refresh(prepared, true, err);
     if (st == ST_OK)
         st = cuda_group_enter(prepared, err);
     if (st != ST_OK)
@@ -175,9 +180,9 @@ enum status cuda_program_run_op(struct device *device, struct device_program *pr
     if (st == ST_OK)
         st = send_step(prepared, step, err);
     if (st == ST_OK)
-        st = cuda_copies_refresh(prepared, err);
+        st = cuda_copies_refresh(prepared, false, err);
     if (st == ST_OK)
-        st = run_one(prepared, index, err);
+        st = run_one(prepared, index, false, err);
     if (st != ST_OK)
         return st;
     enum prog_op_kind kind = prepared->program->ops[index].kind;

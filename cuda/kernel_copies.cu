@@ -10,7 +10,7 @@ struct kernel_pair {
     const cuda_kernel_copy *entry;
     size_t master, within; /* places in the flat array and in the copy; taps follow one after another there,
                               every `depth` here */
-    int32_t taps;
+    int32_t taps, row;
     bool real; /* has a master; padding otherwise, and `master` is not set */
 };
 
@@ -23,6 +23,7 @@ static __device__ __forceinline__ kernel_pair pair_of(int32_t count, const cuda_
                   channel = (int32_t)(number % (uint32_t)e->depth);
     kernel_pair p;
     p.entry = e;
+    p.row = row;
     p.taps = e->height * e->width;
     p.within = ((size_t)row * (size_t)p.taps) * (size_t)e->depth + (size_t)channel;
     const int32_t source = e->blocks > 1 ? channel - row / (e->out / e->blocks) * e->in : channel;
@@ -31,17 +32,46 @@ static __device__ __forceinline__ kernel_pair pair_of(int32_t count, const cuda_
     return p;
 }
 
+/* What a folded batch norm multiplies a row by. */
+static __device__ __forceinline__ float factor_of(const cuda_kernel_copy *e, const float *values,
+                                                  float epsilon, int32_t row)
+{
+    return values[e->scale + (size_t)row] / sqrtf(values[e->var + (size_t)row] + epsilon);
+}
+
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
     make_copies(int32_t count, const cuda_kernel_copy *entries, uint64_t pairs, const float *values,
-                T *copies)
+                int32_t fold, float epsilon, T *copies)
 {
     LAUNCH_FOR(uint64_t, i, pairs)
     {
         const kernel_pair p = pair_of(count, entries, i);
+        const float factor =
+            p.real && fold && p.entry->folded ? factor_of(p.entry, values, epsilon, p.row) : 1.0f;
         for (int32_t tap = 0; tap < p.taps; tap++)
-            from_float(p.real ? values[p.master + (size_t)tap] : 0.0f,
+            from_float(p.real ? values[p.master + (size_t)tap] * factor : 0.0f,
                        &copies[p.entry->copy + p.within + (size_t)tap * (size_t)p.entry->depth]);
+    }
+}
+
+template <class T>
+static __global__ void __launch_bounds__(LAUNCH_THREADS)
+    fold_biases(int32_t count, const cuda_kernel_copy *entries, uint64_t rows, const float *values,
+                float epsilon, T *biases)
+{
+    LAUNCH_FOR(uint64_t, i, rows)
+    {
+        const cuda_kernel_copy *e = &entries[entry_of(count, entries, &cuda_kernel_copy::first_row, i)];
+        const int32_t row = (int32_t)(i - e->first_row);
+        float bias = 0.0f;
+        if (e->folded && row < e->out) {
+            const float factor = factor_of(e, values, epsilon, row);
+            bias = values[e->shift + (size_t)row] - values[e->mean + (size_t)row] * factor;
+            if (e->bias != CUDA_NO_BIAS)
+                bias += values[e->bias + (size_t)row] * factor;
+        }
+        from_float(bias, &biases[i]);
     }
 }
 
@@ -71,20 +101,40 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
 template <class T>
 static cudaError_t launch_kernel_copies(cudaStream_t stream, int32_t count,
                                         const struct cuda_kernel_copy *entries, uint64_t pairs,
-                                        const float *values, T *copies)
+                                        const float *values, int32_t fold, float epsilon, T *copies)
 {
     LAUNCH(make_copies<T>, launch_blocks(pairs), LAUNCH_THREADS, 0, stream, count, entries, pairs, values,
-           copies);
+           fold, epsilon, copies);
     return cudaGetLastError();
 }
 
 cudaError_t cuda_launch_kernel_copies(cudaStream_t stream, enum cuda_type type, int32_t count,
                                       const struct cuda_kernel_copy *entries, uint64_t pairs,
-                                      const float *values, void *copies)
+                                      const float *values, int32_t fold, float epsilon, void *copies)
 {
     return with_type(type, [&](auto zero) {
         using T = decltype(zero);
-        return launch_kernel_copies(stream, count, entries, pairs, values, (T *)copies);
+        return launch_kernel_copies(stream, count, entries, pairs, values, fold, epsilon, (T *)copies);
+    });
+}
+
+template <class T>
+static cudaError_t launch_folded_biases(cudaStream_t stream, int32_t count,
+                                        const struct cuda_kernel_copy *entries, uint64_t rows,
+                                        const float *values, float epsilon, T *biases)
+{
+    LAUNCH(fold_biases<T>, launch_blocks(rows), LAUNCH_THREADS, 0, stream, count, entries, rows, values,
+           epsilon, biases);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_launch_folded_biases(cudaStream_t stream, enum cuda_type type, int32_t count,
+                                      const struct cuda_kernel_copy *entries, uint64_t rows,
+                                      const float *values, float epsilon, void *biases)
+{
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_folded_biases(stream, count, entries, rows, values, epsilon, (T *)biases);
     });
 }
 

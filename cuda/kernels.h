@@ -272,7 +272,11 @@ cudaError_t cuda_launch_weight_average(cudaStream_t stream, const struct cuda_st
  * Groups: with `blocks` = 1 the copy's row o holds the master's row o, channel i of the copy being channel i
  * of the master (the convolution keeps its groups, or has one). With `blocks` = groups the copy is that of a
  * plain convolution over all input channels: row o holds the master's channels at o / (out / blocks) * in,
- * and zeros elsewhere. */
+ * and zeros elsewhere.
+ *
+ * Folding: a batch norm in inference behind the convolution is a factor and a summand for each row,
+ *     factor = scale / sqrt(var + epsilon)     bias = shift - mean * factor [+ the convolution's bias * factor]
+ * The kernel's row times factor is rounded once, as it would be without. */
 struct cuda_kernel_copy {
     uint64_t master;                /* place of the first float in the flat array */
     uint64_t copy;                  /* place of the first element in the array of copies; a multiple of 8 */
@@ -280,9 +284,15 @@ struct cuda_kernel_copy {
     int32_t rows, depth;            /* of the copy: rows >= out, depth >= in * blocks */
     int32_t blocks;
     int32_t wide;        /* its gradient is float32, whatever the type; otherwise of the activation type */
+    int32_t folded;      /* whether there is such a batch norm; if not, its fields are not read */
+    int32_t reserved;    /* 0 */
     uint64_t gradient;   /* place of its gradient's first byte in the array of gradients; a multiple of 16 */
     uint64_t first_pair; /* sum of rows * depth over the entries before this one */
+    uint64_t first_row;  /* sum of rows likewise */
+    uint64_t scale, shift, mean, var; /* of the batch norm, [out] each: places in the flat array */
+    uint64_t bias;                    /* the convolution's, likewise; CUDA_NO_BIAS */
 };
+#define CUDA_NO_BIAS UINT64_MAX
 
 /* Elements of the copy. */
 static inline size_t cuda_kernel_copy_count(const struct cuda_kernel_copy *k)
@@ -291,10 +301,15 @@ static inline size_t cuda_kernel_copy_count(const struct cuda_kernel_copy *k)
 }
 
 /* entries: [count] in device memory; pairs: the sum of rows * depth over all entries. Makes every copy from
- * the masters in values; all elements are written, padding included. */
+ * the masters in values; all elements are written, padding included. fold: those of folded entries times their factors. */
 cudaError_t cuda_launch_kernel_copies(cudaStream_t stream, enum cuda_type type, int32_t count,
                                       const struct cuda_kernel_copy *entries, uint64_t pairs,
-                                      const float *values, void *copies);
+                                      const float *values, int32_t fold, float epsilon, void *copies);
+
+/* biases: [rows], the sum of rows over all entries, in the activation type; zeros in padding and where nothing is folded. */
+cudaError_t cuda_launch_folded_biases(cudaStream_t stream, enum cuda_type type, int32_t count,
+                                      const struct cuda_kernel_copy *entries, uint64_t rows,
+                                      const float *values, float epsilon, void *biases);
 
 /* The way back: gradients in the copies' layout, at places of their own (`gradient`), into the flat float32
  * gradient array. Only the masters' places are written; what stands in the padding is not read. */

@@ -108,6 +108,8 @@ void cpu_memory_info(size_t *total, size_t *available);
 /* ---- cpu_threads.c ---- */
 /* CPUs that this process may use: affinity mask and control group quota. *allowed is the mask. */
 int32_t cpu_threads_allowed(cpu_set_t *allowed);
+/* How many threads the calling thread's teams have, without making one: oneDNN plans for that. */
+void cpu_threads_plan(const struct device *device);
 /* A team of device->threads for the calling thread, bound to CPUs when device->pinned; leave gives the
  * calling thread its own mask back. */
 void cpu_threads_enter(const struct device *device);

@@ -119,7 +119,8 @@ enum status cpu_program_prepare(struct device *device, const struct program *pro
     size_t arena = 0;
     made->device = device;
     made->program = program;
-    cpu_threads_enter(device); /* oneDNN plans for the team it finds */
+    cpu_threads_plan(
+        device); /* a second thread has no use for a team, which would crowd on the first one's CPUs */
     enum status st = allocate_lists(made, err);
     if (st != ST_OK)
         goto out;
@@ -135,7 +136,6 @@ enum status cpu_program_prepare(struct device *device, const struct program *pro
     *prepared = made;
     made = NULL;
 out:
-    cpu_threads_leave(device);
     cpu_program_free(device, made);
     return st;
 }

@@ -41,12 +41,17 @@ static int32_t nth_allowed(const cpu_set_t *allowed, int32_t n)
     return cpu;
 }
 
+void cpu_threads_plan(const struct device *device)
+{
+    omp_set_num_threads(device->threads);
+}
+
 /* At every step, for a microsecond: libgomp ends threads that a smaller team had no use for, and makes new
  * ones, which start with the calling thread's mask. That is also why the calling thread itself is bound only
  * in a team of two, which cannot shrink and grow again: else new threads would crowd on its CPU. */
 void cpu_threads_enter(const struct device *device)
 {
-    omp_set_num_threads(device->threads);
+    cpu_threads_plan(device);
     if (!device->pinned)
         return;
 #pragma omp parallel num_threads(device->threads)

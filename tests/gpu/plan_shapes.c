@@ -54,6 +54,18 @@ struct conv_plan_info plan_make(struct conv_planner *planner, enum conv_kind kin
     return conv_plan_describe(made);
 }
 
+bool plan_try(struct conv_planner *planner, enum conv_kind kind, const struct conv_geometry *geometry,
+              struct conv_plan_info *info, size_t *workspace)
+{
+    const struct conv_plan *made;
+    struct error err = {0};
+    enum status st = conv_planner_plan(planner, kind, geometry, &made, &err);
+    if (st == ST_UNSUPPORTED && conv_is_fused(kind))
+        return false;
+    *info = plan_make(planner, kind, geometry, workspace);
+    return true;
+}
+
 struct conv_geometry plan_square(int32_t n, int32_t c, int32_t side, int32_t outputs, int32_t kernel,
                                  int32_t groups)
 {
@@ -142,6 +154,27 @@ static void add_operation(struct plan_shapes *shapes, const struct program *prog
     add(shapes, &shape);
 }
 
+/* A convolution that only a batch norm in inference reads becomes one operation with it. */
+static void add_fused(struct plan_shapes *shapes, const struct program *program, const struct prog_op *conv)
+{
+    const struct prog_op *reader = NULL;
+    int32_t readers = 0, y = conv->outputs[0];
+    for (int32_t i = 0; i < program->op_count; i++)
+        for (int32_t k = 0; k < program->ops[i].input_count; k++)
+            if (program->ops[i].inputs[k] == y) {
+                reader = &program->ops[i];
+                readers++;
+            }
+    if (readers != 1 || reader->kind != PROG_OP_BATCH_NORM_INFERENCE || reader->inputs[0] != y)
+        return;
+    struct plan_shape shape = {.kind = conv_fused_kind(reader->inputs[5] >= 0, reader->norm.relu)};
+    const struct conv_window window = {conv->window.kernel_h, conv->window.kernel_w, conv->window.stride,
+                                       conv->window.pad_h,    conv->window.pad_w,    conv->window.groups};
+    conv_geometry_of(program->tensors[conv->inputs[0]].shape, program->tensors[y].shape, &window,
+                     &shape.geometry);
+    add(shapes, &shape);
+}
+
 void plan_shapes_add(struct plan_shapes *shapes, const struct graph *graph, int32_t batch)
 {
     struct error err = {0};
@@ -152,8 +185,11 @@ void plan_shapes_add(struct plan_shapes *shapes, const struct graph *graph, int3
             .purpose = evaluate ? PROG_EVALUATE : PROG_TRAIN, .batch = batch, .batch_norm_momentum = 0.1f};
         if (lower_graph(graph, &options, &program, &err) != ST_OK)
             fail_msg("%s", err.message);
-        for (int32_t i = 0; i < program.op_count; i++)
+        for (int32_t i = 0; i < program.op_count; i++) {
             add_operation(shapes, &program, &program.ops[i]);
+            if (evaluate && program.ops[i].kind == PROG_OP_CONV)
+                add_fused(shapes, &program, &program.ops[i]);
+        }
         program_free(&program);
     }
 }

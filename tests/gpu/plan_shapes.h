@@ -24,6 +24,10 @@ struct conv_planner *plan_open(const struct plan_profile *profile, const struct 
 struct conv_plan_info plan_make(struct conv_planner *planner, enum conv_kind kind,
                                 const struct conv_geometry *geometry, size_t *workspace);
 
+/* The same; false where the kind is fused and there is none. */
+bool plan_try(struct conv_planner *planner, enum conv_kind kind, const struct conv_geometry *geometry,
+              struct conv_plan_info *info, size_t *workspace);
+
 /* n square images of c channels to as many of `outputs` channels of the same size, by a kernel of an odd
  * side. */
 struct conv_geometry plan_square(int32_t n, int32_t c, int32_t side, int32_t outputs, int32_t kernel,
@@ -49,8 +53,8 @@ struct plan_shapes {
 
 void plan_shapes_free(struct plan_shapes *shapes);
 
-/* Adds the convolutions of the graph's training and evaluation programs. Fails the running
- * test on an error. */
+/* Adds the convolutions of the graph's training and evaluation programs, those that a batch norm in inference can be
+ * folded into also with what they are fused with. Fails the running test on an error. */
 void plan_shapes_add(struct plan_shapes *shapes, const struct graph *graph, int32_t batch);
 
 /* Adds all starting architectures for the image at that batch. width: as in start_make. */

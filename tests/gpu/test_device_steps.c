@@ -446,8 +446,8 @@ static void end_attempt(struct attempt *a)
     a->device = NULL, a->dataset = NULL, a->weights = NULL, a->prepared = NULL;
 }
 
-/* Call after call fails until a whole run gets through: each time an error of one line, and nothing is left.
- */
+/* Call after call fails until a whole run gets through: each time an error of one line, and nothing is left. Memory to try
+ * a convolution may be lacking: then its choice is untried. */
 static void every_call_may_fail(void **state)
 {
     (void)state;
@@ -462,23 +462,26 @@ static void every_call_may_fail(void **state)
         attempt.samples[i] = i;
     enum status st = run_attempt(&attempt, &err);
     assert_int_equal(st, ST_OK);
-    uint64_t calls = emu_count.calls, failures = 0;
+    uint64_t calls = emu_count.calls, failures = 0, untried = 0;
     end_attempt(&attempt);
     assert_true(calls > 100);
     for (uint64_t at = 1; at <= calls; at += at < 64 ? 1 : 5) {
         emu_reset();
         emu.fail_at = at;
         st = run_attempt(&attempt, &err);
-        if (st != ST_DEVICE && st != ST_MEMORY)
+        if (st != ST_DEVICE && st != ST_MEMORY && (st != ST_OK || emu_count.untried == 0))
             fail_msg("call %llu failed, and the run ended with %s", (unsigned long long)at, status_name(st));
-        assert_true(err.message[0] != '\0' && strchr(err.message, '\n') == NULL);
+        assert_true(st == ST_OK || (err.message[0] != '\0' && strchr(err.message, '\n') == NULL));
         failures++;
+        untried += st == ST_OK;
         end_attempt(&attempt);
         if (emu_count.objects != 0)
             fail_msg("call %llu failed, and %llu objects are left", (unsigned long long)at,
                      (unsigned long long)emu_count.objects);
     }
-    printf("%llu of %llu calls failed in turn\n", (unsigned long long)failures, (unsigned long long)calls);
+    printf("%llu of %llu calls failed in turn, %llu of them for want of memory to try a convolution\n",
+           (unsigned long long)failures, (unsigned long long)calls, (unsigned long long)untried);
+    assert_in_range(untried, 1, failures / 5);
     random_images_free(&attempt.images);
     program_free(&attempt.program);
     graph_free(&graph);

@@ -1,9 +1,10 @@
 /* A GPU through the plug-in named by NASRUN_PLUGIN, as nasrun uses it: what can be seen from outside of it. Every operation in
- * every precision beside the reference, trainings, repetition, resumption, several GPUs. tests/gpu/hardware.sh runs it on the
+ * every precision beside the reference, evaluations, trainings, repetition, resumption, several GPUs. tests/gpu/hardware.sh runs it on the
  * hardware or on the emulated GPU. */
 #include "host/run/plugin.h"
 #include "tests/support/crowd.h"
 #include "tests/support/device_cases.h"
+#include "tests/support/device_evaluation.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -103,6 +104,32 @@ static void operations_in_float(void **state)
     operations_in(PRECISION_FP32, compare_float);
 }
 
+/* ---- evaluations ---- */
+
+static void evaluations_in(enum device_precision precision, double rounding)
+{
+    skip_without(precision);
+    evaluation_check(gpu_ops(), precision, rounding, NULL);
+}
+
+static void evaluations_in_bf16(void **state)
+{
+    (void)state;
+    evaluations_in(PRECISION_BF16, 0x1p-8);
+}
+
+static void evaluations_in_half(void **state)
+{
+    (void)state;
+    evaluations_in(PRECISION_FP16, 0x1p-11);
+}
+
+static void evaluations_in_float(void **state)
+{
+    (void)state;
+    evaluations_in(PRECISION_FP32, 0x1p-24);
+}
+
 /* ---- trainings ---- */
 
 static void trains_like_the_reference(void **state)
@@ -196,13 +223,11 @@ static int close_plugin(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(operations_in_bf16),
-        cmocka_unit_test(operations_in_half),
-        cmocka_unit_test(operations_in_tf32),
-        cmocka_unit_test(operations_in_float),
-        cmocka_unit_test(trains_like_the_reference),
-        cmocka_unit_test(again_and_resumed),
-        cmocka_unit_test(several_gpus),
+        cmocka_unit_test(operations_in_bf16),   cmocka_unit_test(operations_in_half),
+        cmocka_unit_test(operations_in_tf32),   cmocka_unit_test(operations_in_float),
+        cmocka_unit_test(evaluations_in_bf16),  cmocka_unit_test(evaluations_in_half),
+        cmocka_unit_test(evaluations_in_float), cmocka_unit_test(trains_like_the_reference),
+        cmocka_unit_test(again_and_resumed),    cmocka_unit_test(several_gpus),
     };
     return cmocka_run_group_tests(tests, open_plugin, close_plugin);
 }

@@ -1,4 +1,5 @@
-/* Working copies of kernels and their gradients against plain loops; remaps against the host's remap_apply.
+/* Working copies of kernels, with batch norms folded into them, and their gradients against plain loops; remaps against
+ * the host's remap_apply.
  */
 #include "tests/gpu/kernel_check.h"
 
@@ -20,15 +21,39 @@ extern "C" {
 
 enum { CASES = 40, SETTINGS = 1, VALUES, SOURCES };
 
+static const float EPSILON = 1e-3f;
+
 /* ---- copies ---- */
 
+static size_t take_vector(int32_t count, size_t *total)
+{
+    const size_t place = *total;
+    *total += cuda_chunk_count((size_t)count) * CUDA_CHUNK;
+    return place;
+}
+
+/* A batch norm behind every other kernel, a bias between them behind some. */
+static void draw_norm(const kernel_run &run, uint64_t at, cuda_kernel_copy *e, size_t *total)
+{
+    e->folded = kernel_below(run, SETTINGS, at + 5, 2);
+    e->bias = CUDA_NO_BIAS;
+    if (!e->folded)
+        return;
+    e->scale = take_vector(e->out, total);
+    e->shift = take_vector(e->out, total);
+    e->mean = take_vector(e->out, total);
+    e->var = take_vector(e->out, total);
+    if (kernel_below(run, SETTINGS, at + 6, 2))
+        e->bias = take_vector(e->out, total);
+}
+
 /* A few kernels: plain, grouped, grouped as a plain convolution, dense. */
-static std::vector<cuda_kernel_copy> draw_entries(const kernel_run &run, uint64_t *pairs, size_t *total,
-                                                  size_t *copied, size_t *gradient_bytes)
+static std::vector<cuda_kernel_copy> draw_entries(const kernel_run &run, uint64_t *pairs, uint64_t *rows,
+                                                  size_t *total, size_t *copied, size_t *gradient_bytes)
 {
     std::vector<cuda_kernel_copy> entries;
     const int32_t count = 1 + kernel_below(run, SETTINGS, 0, 6);
-    *pairs = 0;
+    *pairs = *rows = 0;
     *total = *copied = *gradient_bytes = 0;
     for (int32_t k = 0; k < count; k++) {
         const uint64_t at = 10 * (uint64_t)(k + 1);
@@ -48,13 +73,16 @@ static std::vector<cuda_kernel_copy> draw_entries(const kernel_run &run, uint64_
         e.master = *total;
         e.copy = *copied;
         e.first_pair = *pairs;
-        e.wide = kernel_below(run, SETTINGS, at + 5, 2); /* its gradient is float32 */
+        e.wide = kernel_below(run, SETTINGS, at + 7, 2); /* its gradient is float32 */
         e.gradient = *gradient_bytes;
         *gradient_bytes +=
             (cuda_kernel_copy_count(&e) * (e.wide ? 4 : cuda_type_size(run.type)) + 15) / 16 * 16;
+        e.first_row = *rows;
         *total += cuda_chunk_count((size_t)e.out * (size_t)e.in * (size_t)(e.height * e.width)) * CUDA_CHUNK;
         *copied += (cuda_kernel_copy_count(&e) + 7) / 8 * 8;
         *pairs += (uint64_t)e.rows * (uint64_t)e.depth;
+        *rows += (uint64_t)e.rows;
+        draw_norm(run, at, &e, total);
         entries.push_back(e);
     }
     return entries;
@@ -75,23 +103,60 @@ static double draw_gradient(const kernel_run &run, const cuda_kernel_copy &e, si
     return (double)(run.type == CUDA_BF16 ? half_from_bf16(bits) : half_from_fp16(bits));
 }
 
+/* What the kernels are to be multiplied by, in float as they do it. */
+static float factor_of(const cuda_kernel_copy &e, vector &values, int32_t row)
+{
+    return values[e.scale + (size_t)row] / sqrtf(values[e.var + (size_t)row] + EPSILON);
+}
+
+static void check_biases(const kernel_run &run, const std::vector<cuda_kernel_copy> &entries,
+                         const cuda_kernel_copy *on_device, uint64_t rows, vector &values)
+{
+    activation biases(run.type, cuda_shape{1, (int32_t)rows, 1, 1}), rounded(run.type, biases.shape);
+    kernel_launched(run,
+                    cuda_launch_folded_biases(NULL, run.type, (int32_t)entries.size(), on_device, rows,
+                                              values.floats(), EPSILON, biases.data),
+                    "biases");
+    for (const cuda_kernel_copy &e : entries)
+        for (int32_t row = 0; row < e.rows; row++) {
+            const size_t place = e.first_row + (size_t)row;
+            double bias = 0;
+            if (e.folded && row < e.out) {
+                const float factor = factor_of(e, values, row);
+                float sum = values[e.shift + (size_t)row] - values[e.mean + (size_t)row] * factor;
+                if (e.bias != CUDA_NO_BIAS)
+                    sum += values[e.bias + (size_t)row] * factor;
+                bias = (double)sum;
+            }
+            rounded.set(place, bias);
+            kernel_close(run, biases.at(place), rounded.at(place), 0.0, "bias", place);
+        }
+}
+
 static void check_copies(const kernel_run &run)
 {
-    uint64_t pairs;
+    uint64_t pairs, rows;
     size_t total, copied, gradient_bytes;
-    const std::vector<cuda_kernel_copy> entries = draw_entries(run, &pairs, &total, &copied, &gradient_bytes);
+    const int32_t fold = kernel_below(run, SETTINGS, 1, 3) > 0;
+    const std::vector<cuda_kernel_copy> entries =
+        draw_entries(run, &pairs, &rows, &total, &copied, &gradient_bytes);
     device_memory table(entries.size() * sizeof entries[0]);
     memcpy(table.data, entries.data(), table.bytes);
     const cuda_kernel_copy *on_device = static_cast<const cuda_kernel_copy *>(table.data);
     vector values(total), gradients(total);
     values.random(run, VALUES, 0.0, 1.0);
+    for (const cuda_kernel_copy &e : entries)
+        for (int32_t row = 0; e.folded && row < e.out; row++)
+            values[e.var + (size_t)row] = 0.01f + std::fabs(values[e.var + (size_t)row]);
     memset(gradients.data, 0, gradients.bytes);
     activation copies(run.type, cuda_shape{1, (int32_t)copied, 1, 1}), rounded(run.type, copies.shape);
     device_memory sources(gradient_bytes);
     const int32_t count = (int32_t)entries.size();
-    kernel_launched(
-        run, cuda_launch_kernel_copies(NULL, run.type, count, on_device, pairs, values.floats(), copies.data),
-        "copies");
+    kernel_launched(run,
+                    cuda_launch_kernel_copies(NULL, run.type, count, on_device, pairs, values.floats(), fold,
+                                              EPSILON, copies.data),
+                    "copies");
+    check_biases(run, entries, on_device, rows, values);
     std::vector<double> expected(total, 0.0);
     for (const cuda_kernel_copy &e : entries)
         for (int32_t o = 0; o < e.rows; o++)
@@ -108,7 +173,8 @@ static void check_copies(const kernel_run &run)
                         e.master +
                         ((size_t)o * (size_t)e.in + (size_t)source) * (size_t)(e.height * e.width) +
                         (size_t)tap;
-                    rounded.set(to, real ? (double)values[from] : 0.0);
+                    const float factor = fold && real && e.folded ? factor_of(e, values, o) : 1.0f;
+                    rounded.set(to, real ? (double)(values[from] * factor) : 0.0);
                     kernel_close(run, copies.at(to), rounded.at(to), 0.0, "copy", to);
                     const double gradient = draw_gradient(run, e, place, &sources);
                     if (real)

@@ -16,14 +16,19 @@ struct cache {
     struct conv_geometry geometry;
 };
 
-static bool is_cached(struct cache *cache, struct conv_options options)
+static bool is_kind_cached(struct cache *cache, struct conv_options options, enum conv_kind kind)
 {
     size_t workspace;
     options.cache_folder = cache->folder;
     struct conv_planner *planner = plan_open(&plan_profiles[PLAN_H100], &options);
-    struct conv_plan_info info = plan_make(planner, CONV_FORWARD, &cache->geometry, &workspace);
+    struct conv_plan_info info = plan_make(planner, kind, &cache->geometry, &workspace);
     conv_planner_close(planner);
     return info.cached;
+}
+
+static bool is_cached(struct cache *cache, struct conv_options options)
+{
+    return is_kind_cached(cache, options, CONV_FORWARD);
 }
 
 /* The only file there, by the system's own listing. */
@@ -97,6 +102,10 @@ static void test_other_settings_are_other_choices(void **state)
     changed.deterministic = false;
     assert_false(is_cached(&cache, changed));
     assert_true(is_cached(&cache, plan_options(CUDA_BF16)));
+    for (enum conv_kind kind = CONV_BIAS; kind < CONV_KIND_COUNT; kind++) {
+        assert_false(is_kind_cached(&cache, plan_options(CUDA_BF16), kind));
+        assert_true(is_kind_cached(&cache, plan_options(CUDA_BF16), kind));
+    }
     char command[128];
     snprintf(command, sizeof command, "rm -f %s/*.plan", cache.folder);
     assert_int_equal(system(command), 0);

@@ -6,6 +6,7 @@
 #include "host/base/file.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -14,7 +15,14 @@
 
 #include <cmocka.h>
 
-enum { MAX_PLANS = 32, NEVER = 1 << 30, RUNS_TIMED_TOGETHER = 4 };
+enum {
+    MAX_PLANS = 256,
+    NEVER = 1 << 30,
+    RUNS_TIMED_TOGETHER = 4,
+    SLOWED = 50,
+    GREATEST = -5,
+    THREAD_SHAPES = 24
+};
 
 /* What the double shall do, and what it was asked. Reset before each test. */
 static struct double_device {
@@ -23,8 +31,12 @@ static struct double_device {
     float milliseconds[MAX_PLANS]; /* of RUNS_TIMED_TOGETHER runs of plan 1, 2, ... in order of their making;
                                       0: refused */
     int32_t allocations_before_failure, failing_allocations;
-    bool broken; /* whatever waits for the device fails */
-    int32_t plans, executions, allocations, refused_allocations, alive, events;
+    int32_t slowed_from, slowed_to; /* measurements, counted from 0, that take SLOWED times as long */
+    bool broken;                    /* whatever waits for the device fails */
+    int32_t plans, executions, measurements, allocations, refused_allocations, alive, events, handles,
+        streams;
+    cudnnBackendDescriptor_t made[MAX_PLANS];
+    int32_t ran; /* the plan that was executed last, counted from 0 */
 } world;
 
 /* ---- cuDNN ---- */
@@ -55,13 +67,20 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor, cudn
         if (status != CUDNN_STATUS_SUCCESS)
             return status;
     }
-    world.plans += name == CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG;
+    if (name == CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG) {
+        assert_true(world.plans < MAX_PLANS);
+        world.made[world.plans++] = descriptor;
+    }
     return real(descriptor, name, type, count, value);
 }
 
-static float time_of_plan(void)
+/* The youngest of that address: a plan that was given up may have had it before. */
+static int32_t number_of(cudnnBackendDescriptor_t plan)
 {
-    return world.plans <= MAX_PLANS ? world.milliseconds[world.plans - 1] : 0;
+    int32_t number = world.plans - 1;
+    while (number >= 0 && world.made[number] != plan)
+        number--;
+    return number;
 }
 
 cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
@@ -71,20 +90,66 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
     assert_non_null(plan);
     assert_non_null(pack);
     world.executions++;
-    return time_of_plan() > 0 ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_EXECUTION_FAILED;
+    world.ran = number_of(plan);
+    assert_true(world.ran >= 0);
+    return world.milliseconds[world.ran] > 0 ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_EXECUTION_FAILED;
 }
 
-cudnnStatus_t cudnnGetStream(cudnnHandle_t handle, cudaStream_t *stream)
+cudnnStatus_t cudnnCreate(cudnnHandle_t *handle)
+{
+    *handle = malloc(1);
+    world.handles++;
+    return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnDestroy(cudnnHandle_t handle)
+{
+    free(handle);
+    world.handles--;
+    return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream)
 {
     assert_non_null(handle);
-    *stream = NULL;
+    assert_non_null(stream);
     return CUDNN_STATUS_SUCCESS;
 }
 
 /* ---- CUDA ---- */
 
-cudaError_t cudaMalloc(void **memory, size_t size)
+cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest)
 {
+    *least = 0;
+    *greatest = GREATEST;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned flags, int priority)
+{
+    assert_int_equal(flags, cudaStreamNonBlocking);
+    assert_int_equal(priority, GREATEST);
+    *stream = malloc(1);
+    world.streams++;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream)
+{
+    free(stream);
+    world.streams--;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream)
+{
+    assert_non_null(stream);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMallocAsync(void **memory, size_t size, cudaStream_t stream)
+{
+    assert_non_null(stream);
     int32_t place = world.allocations++ - world.allocations_before_failure;
     *memory = NULL;
     if (place >= 0 && place < world.failing_allocations) {
@@ -96,9 +161,11 @@ cudaError_t cudaMalloc(void **memory, size_t size)
     return cudaSuccess;
 }
 
-cudaError_t cudaFree(void *memory)
+cudaError_t cudaFreeAsync(void *memory, cudaStream_t stream)
 {
-    world.alive -= memory != NULL;
+    assert_non_null(memory);
+    assert_non_null(stream);
+    world.alive--;
     free(memory);
     return cudaSuccess;
 }
@@ -140,7 +207,9 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end)
 {
     assert_ptr_not_equal(begin, end);
-    *milliseconds = time_of_plan();
+    bool slowed = world.measurements >= world.slowed_from && world.measurements < world.slowed_to;
+    world.measurements++;
+    *milliseconds = world.milliseconds[world.ran] * (slowed ? SLOWED : 1);
     return cudaSuccess;
 }
 
@@ -169,14 +238,13 @@ static int check_nothing_is_left(void **state)
 {
     (void)state;
     free(world.description);
-    return world.alive == 0 && world.events == 0 ? 0 : -1;
+    return world.alive == 0 && world.events == 0 && world.handles == 0 && world.streams == 0 ? 0 : -1;
 }
 
 /* Plans one convolution; *info is what was chosen. */
 static enum status choose(enum conv_kind kind, int32_t timed, const char *cache, struct conv_plan_info *info,
                           struct error *err)
 {
-    int device;
     const struct conv_options options = {.type = CUDA_BF16,
                                          .deterministic = true,
                                          .workspace_limit = CONV_WORKSPACE_LIMIT,
@@ -189,8 +257,7 @@ static enum status choose(enum conv_kind kind, int32_t timed, const char *cache,
     const struct conv_plan *plan;
     *err = (struct error){0};
     conv_geometry_of(image, image, &window, &geometry);
-    /* The handle is only handed through. */
-    if (conv_planner_open((cudnnHandle_t)(void *)&device, 0, &options, &planner, err) != ST_OK)
+    if (conv_planner_open(0, &options, &planner, err) != ST_OK)
         fail_msg("%s", err->message);
     enum status st = conv_planner_plan(planner, kind, &geometry, &plan, err);
     if (st == ST_OK)
@@ -233,6 +300,68 @@ static void test_the_fastest_of_the_timed_is_taken(void **state)
     assert_true(info.tensor_core);
 }
 
+/* Who shares the device slows down a stretch of measurements: it must not decide, wherever it falls. */
+static void test_a_disturbance_does_not_decide(void **state)
+{
+    (void)state;
+    static const float times[] = {4, 3, 1, 2};
+    const int32_t candidates = 4;
+    for (int32_t from = 0; from < 3 * candidates; from++) {
+        struct conv_plan_info info;
+        world.plans = world.measurements = 0;
+        memcpy(world.milliseconds, times, sizeof times);
+        world.slowed_from = from;
+        world.slowed_to = from + 2 * candidates; /* as long as two candidates' measurements together */
+        choose_well(CONV_BACKWARD_DATA, candidates, NULL, &info);
+        assert_true(world.measurements > 2 * candidates);
+        assert_float_equal(info.seconds, 1e-3 / RUNS_TIMED_TOGETHER, 1e-9);
+    }
+}
+
+struct second_planner {
+    struct conv_planner *planner;
+    const struct conv_plan *plans[THREAD_SHAPES];
+    bool upwards;
+};
+
+static void *plan_in_a_thread(void *context)
+{
+    struct second_planner *second = context;
+    struct error err;
+    for (int32_t i = 0; i < THREAD_SHAPES; i++) {
+        const int32_t shape = second->upwards ? i : THREAD_SHAPES - 1 - i;
+        struct conv_geometry geometry;
+        conv_geometry_of((struct shape){8, 16, 8, 8}, (struct shape){8, 16 + 8 * (shape / 3), 8, 8},
+                         &(struct conv_window){3, 3, 1, 1, 1, 1}, &geometry);
+        if (conv_planner_plan(second->planner, (enum conv_kind)(shape % 3), &geometry, &second->plans[shape],
+                              &err) != ST_OK)
+            return NULL;
+    }
+    return second;
+}
+
+/* Each shape becomes one plan, whoever comes first. */
+static void test_two_threads_plan_at_once(void **state)
+{
+    (void)state;
+    const struct conv_options options = {
+        .type = CUDA_BF16, .deterministic = true, .workspace_limit = CONV_WORKSPACE_LIMIT, .timed = 2};
+    struct second_planner here = {.upwards = true}, there = {.upwards = false};
+    struct error err;
+    pthread_t thread;
+    void *done;
+    assert_int_equal(conv_planner_open(0, &options, &here.planner, &err), ST_OK);
+    there.planner = here.planner;
+    assert_int_equal(pthread_create(&thread, NULL, plan_in_a_thread, &there), 0);
+    assert_non_null(plan_in_a_thread(&here));
+    assert_int_equal(pthread_join(thread, &done), 0);
+    assert_non_null(done);
+    for (int32_t i = 0; i < THREAD_SHAPES; i++)
+        assert_ptr_equal(here.plans[i], there.plans[i]);
+    assert_int_equal(world.plans, 2 * THREAD_SHAPES); /* two were timed for each */
+    conv_planner_close(here.planner);
+}
+
 static void test_none_runs(void **state)
 {
     (void)state;
@@ -244,6 +373,21 @@ static void test_none_runs(void **state)
         strstr(err.message, "convolution of 128 x 32 x 32 x 64 (NHWC) by 64 kernels of 3 x 3 x 64"));
     assert_non_null(strstr(err.message, "CUDNN_STATUS_EXECUTION_FAILED"));
     assert_true(world.plans > 10); /* not before all were tried */
+}
+
+/* What is fused has another way: it is no error of the device's. All its operands have memory. */
+static void test_fused_none_runs(void **state)
+{
+    (void)state;
+    struct conv_plan_info info;
+    struct error err;
+    choose_well(CONV_ADD_BIAS_RELU, 1, NULL, &info);
+    assert_true(info.tensor_core && !info.compiled);
+    assert_in_range(world.allocations, 5, 6); /* x, kernel, y, bias, addend; a workspace */
+    world.plans = 0;
+    memset(world.milliseconds, 0, sizeof world.milliseconds);
+    assert_int_equal(choose(CONV_ADD_BIAS_RELU, 1, NULL, &info, &err), ST_UNSUPPORTED);
+    assert_true(world.plans > 10);
 }
 
 static void test_without_memory_the_choice_is_untried(void **state)
@@ -310,7 +454,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_the_first_that_runs_is_taken, reset, check_nothing_is_left),
         cmocka_unit_test_setup_teardown(test_the_fastest_of_the_timed_is_taken, reset, check_nothing_is_left),
+        cmocka_unit_test_setup_teardown(test_a_disturbance_does_not_decide, reset, check_nothing_is_left),
+        cmocka_unit_test_setup_teardown(test_two_threads_plan_at_once, reset, check_nothing_is_left),
         cmocka_unit_test_setup_teardown(test_none_runs, reset, check_nothing_is_left),
+        cmocka_unit_test_setup_teardown(test_fused_none_runs, reset, check_nothing_is_left),
         cmocka_unit_test_setup_teardown(test_without_memory_the_choice_is_untried, reset,
                                         check_nothing_is_left),
         cmocka_unit_test_setup_teardown(test_without_room_for_its_workspace_another_is_taken, reset,

@@ -57,11 +57,16 @@ static void plan_all(const struct plan_shapes *shapes)
         const struct conv_options options = plan_options(plan_profiles[p].type);
         struct conv_planner *planner = plan_open(&plan_profiles[p], &options);
         size_t largest = 0;
-        int32_t compiled = 0, tensor_core = 0;
+        int32_t compiled = 0, tensor_core = 0, fused = 0, refused = 0;
         for (int32_t i = 0; i < shapes->count; i++) {
             const struct plan_shape *shape = &shapes->list[i];
             size_t workspace;
-            struct conv_plan_info info = plan_make(planner, shape->kind, &shape->geometry, &workspace);
+            struct conv_plan_info info;
+            fused += conv_is_fused(shape->kind);
+            if (!plan_try(planner, shape->kind, &shape->geometry, &info, &workspace)) {
+                refused++;
+                continue;
+            }
             assert_true(info.deterministic);
             if (workspace > CONV_WORKSPACE_LIMIT)
                 fail_msg("%s: %s of %d x %d x %d x %d wants %zu bytes of workspace", plan_profiles[p].name,
@@ -72,15 +77,17 @@ static void plan_all(const struct plan_shapes *shapes)
                          plan_profiles[p].name, conv_kind_name(shape->kind), shape->geometry.n,
                          shape->geometry.h, shape->geometry.w, shape->geometry.c, shape->geometry.rows,
                          shape->geometry.kernel_h, shape->geometry.kernel_w, shape->geometry.depth);
+            assert_false(conv_is_fused(shape->kind) && info.compiled);
             compiled += info.compiled;
             tensor_core += info.tensor_core;
             largest = workspace > largest ? workspace : largest;
         }
-        print_message("%-5s %d graphs, %d operations, %d different: all planned, %d on tensor cores, %d "
-                      "compiled, workspace "
-                      "at most %.1f MiB\n",
-                      plan_profiles[p].name, shapes->graphs, shapes->operations, shapes->count, tensor_core,
-                      compiled, (double)largest / (1 << 20));
+        print_message(
+            "%-5s %d graphs, %d operations, %d different, %d of them fused: all planned but %d fused "
+            "ones, %d on tensor cores, %d compiled, workspace at most %.1f MiB\n",
+            plan_profiles[p].name, shapes->graphs, shapes->operations, shapes->count, fused, refused,
+            tensor_core, compiled, (double)largest / (1 << 20));
+        assert_true(fused > 0 && refused * 100 < fused);
         conv_planner_close(planner);
     }
 }
@@ -106,21 +113,27 @@ static void test_other_precisions_have_plans(void **state)
     for (int32_t p = 0; p < PLAN_PROFILES; p++) {
         for (int half = 0; half < 2; half++) {
             struct conv_options options = plan_options(half ? CUDA_HALF : CUDA_FLOAT);
-            int32_t tensor_core = 0, wide = 0;
+            int32_t tensor_core = 0, wide = 0, refused = 0;
             if (!half && plan_profiles[p].type != CUDA_BF16)
                 continue;
             options.tensor_float = !half;
             struct conv_planner *planner = plan_open(&plan_profiles[p], &options);
             for (int32_t i = 0; i < shapes.count; i++) {
                 const struct plan_shape *shape = &shapes.list[i];
+                struct conv_plan_info info;
                 size_t workspace;
-                const bool used = plan_make(planner, shape->kind, &shape->geometry, &workspace).tensor_core;
+                if (!plan_try(planner, shape->kind, &shape->geometry, &info, &workspace)) {
+                    refused++;
+                    continue;
+                }
                 assert_true(workspace <= CONV_WORKSPACE_LIMIT);
-                tensor_core += used && shape->geometry.depth > 1;
+                tensor_core += info.tensor_core && shape->geometry.depth > 1;
                 wide += shape->geometry.depth > 1;
             }
-            print_message("%-5s %s: %d operations planned, %d of %d on tensor cores\n", plan_profiles[p].name,
-                          half ? "fp16" : "tf32", shapes.count, tensor_core, wide);
+            print_message("%-5s %s: %d operations planned but %d fused ones, %d of %d on tensor cores\n",
+                          plan_profiles[p].name, half ? "fp16" : "tf32", shapes.count, refused, tensor_core,
+                          wide);
+            assert_true(refused * 50 < shapes.count);
             assert_true(half ? tensor_core == wide : tensor_core * 20 >= wide * 19);
             conv_planner_close(planner);
         }
@@ -155,10 +168,11 @@ static void test_odd_graphs_have_plans(void **state)
         const struct conv_options options = plan_options(plan_profiles[p].type);
         struct conv_planner *planner = plan_open(&plan_profiles[p], &options);
         for (int32_t i = 0; i < shapes.count; i++) {
+            struct conv_plan_info info;
             size_t workspace;
-            if (shapes.list[i].geometry.depth > 1)
-                assert_true(plan_make(planner, shapes.list[i].kind, &shapes.list[i].geometry, &workspace)
-                                .deterministic);
+            if (shapes.list[i].geometry.depth > 1 &&
+                plan_try(planner, shapes.list[i].kind, &shapes.list[i].geometry, &info, &workspace))
+                assert_true(info.deterministic);
         }
         conv_planner_close(planner);
     }
@@ -174,7 +188,7 @@ static void test_depthwise_has_plans(void **state)
         const struct conv_options options = plan_options(plan_profiles[p].type);
         struct conv_planner *planner = plan_open(&plan_profiles[p], &options);
         int32_t compiled = 0;
-        for (enum conv_kind kind = 0; kind < CONV_KIND_COUNT; kind++) {
+        for (enum conv_kind kind = 0; kind < CONV_BIAS; kind++) {
             size_t workspace;
             struct conv_plan_info info = plan_make(planner, kind, &geometry, &workspace);
             assert_true(info.deterministic);
@@ -184,6 +198,42 @@ static void test_depthwise_has_plans(void **state)
         assert_true(compiled > 0); /* without the stand-in there would be none */
         conv_planner_close(planner);
     }
+}
+
+/* With and without sum and ReLU, depthwise and in groups: on every device, with the library's own kernels. And what was
+ * refused is remembered. */
+static void test_fused_kinds_have_plans(void **state)
+{
+    (void)state;
+    const struct conv_geometry shapes[] = {
+        plan_square(BATCH, 64, 32, 64, 3, 1), plan_square(BATCH, 64, 32, 64, 3, 4),
+        plan_square(BATCH, 64, 32, 64, 3, 64), plan_square(BATCH, 3, 32, 24, 3, 1),
+        plan_square(BATCH, 24, 8, 40, 1, 1)};
+    for (int32_t p = 0; p < PLAN_PROFILES; p++) {
+        const struct conv_options options = plan_options(plan_profiles[p].type);
+        struct conv_planner *planner = plan_open(&plan_profiles[p], &options);
+        for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+            for (enum conv_kind kind = CONV_BIAS; kind < CONV_KIND_COUNT; kind++) {
+                size_t workspace;
+                struct conv_plan_info info = plan_make(planner, kind, &shapes[i], &workspace);
+                assert_false(info.compiled);
+                assert_true(info.deterministic);
+                assert_int_equal(info.kind, kind);
+            }
+        conv_planner_close(planner);
+    }
+    const struct conv_options bf16 = plan_options(CUDA_BF16);
+    struct conv_planner *planner = plan_open(&plan_profiles[PLAN_T4], &bf16); /* no bf16 there */
+    for (int i = 0; i < 2; i++) {
+        const struct conv_plan *made;
+        struct error err = {0};
+        assert_int_equal(conv_planner_plan(planner, CONV_ADD_BIAS_RELU, &shapes[0], &made, &err),
+                         ST_UNSUPPORTED);
+        assert_null(made);
+        assert_string_equal(err.message,
+                            "cuDNN has no plan for a convolution + add + bias + ReLU of this shape");
+    }
+    conv_planner_close(planner);
 }
 
 static void test_plans_are_remembered(void **state)
@@ -282,6 +332,7 @@ int main(void)
         cmocka_unit_test(test_channels_are_padded),
         cmocka_unit_test(test_groups_survive_where_padding_lets_them),
         cmocka_unit_test(test_plans_are_remembered),
+        cmocka_unit_test(test_fused_kinds_have_plans),
         cmocka_unit_test(test_float_is_strict_unless_allowed),
         cmocka_unit_test(test_determinism_is_a_filter),
         cmocka_unit_test(test_workspace_limit),

@@ -9,7 +9,9 @@
  * it is freed, under AddressSanitizer at every access;
  *   - copies and fills must lie within one allocation;
  *   - memory is limited, and the call of your choice fails;
- *   - while a stream is recorded, calls that the real one refuses spoil the recording.
+ *   - while a stream is recorded, calls that the real one refuses spoil the recording: any that is unsafe from the
+ * thread that records, and from other threads those that wait for that stream;
+ *   - what cudaFreeAsync gives back is taken until its stream gets there;
  *   - of what streams and their events leave open, the order is the one least expected, or a random one.
  * Not emulated: the time things take; whose memory a kernel touches.
  *
@@ -33,7 +35,10 @@ struct emu_settings {
     int order;            /* of what may run: 0: the work of the youngest stream first; otherwise by chance */
     int refuse_recording; /* cudaStreamBeginCapture fails */
     int collective_error; /* what ncclCommGetAsyncError tells of */
-    const char *profile;  /* file with a device's description: convolutions are planned by cuDNN for that
+    int refuse_fused;     /* no plan for a convolution with more behind it */
+    int timed;            /* convolutions that are planned are timed, not only run once */
+    void (*recording_begun)(void); /* called by the thread that has begun to record; NULL */
+    const char *profile; /* file with a device's description: convolutions are planned by cuDNN for that
                              device, and only  their execution is emulated; NULL: planning is emulated, too */
 };
 
@@ -41,6 +46,9 @@ struct emu_counts {
     uint64_t calls; /* of the runtime, the libraries and kernels */
     uint64_t kernels, convolutions, products, collectives, copies, waits, allocations, recordings,
         graph_launches;
+    uint64_t device_waits;    /* calls that wait for all streams of a device: cudaFree */
+    uint64_t fused;           /* of the convolutions: with more behind them */
+    uint64_t untried;         /* convolutions that were planned without a trial, for want of memory */
     size_t bytes, peak_bytes; /* device memory in use */
     uint64_t objects;         /* allocations, pinned memory, streams, events, graphs, handles in existence */
 };
@@ -61,6 +69,9 @@ void emu_reset(void);
 
 /* Runs what is queued, then calls `look` while device memory is accessible. */
 void emu_look(void (*look)(void *context), void *context);
+
+/* How often somebody has waited for that stream. */
+uint64_t emu_stream_waits(cudaStream_t stream);
 
 /* ---- for the emulator's own files ---- */
 

@@ -1,10 +1,9 @@
-/* Convolutions of the emulated GPU: stands in for the functions of cuda/conv.h that need a device (the
- * linker's --wrap leads the plug-in here), while geometry and, with emu.profile, planning stay the plug-in's
- * own.
+/* Convolutions of the emulated GPU: stands in for the functions of cuda/conv_internal.h and conv.h that need a device (the
+ * linker's --wrap leads the plug-in here). The planner is the plug-in's own, with its lock, its stream and its trials; only
+ * what cuDNN would say of its candidates is emulated, and with emu.profile not even that.
  *
- * Results are sums of products in float, rounded once to the type. The workspace is filled with NaN before
- * each run. */
-#include "cuda/conv.h"
+ * Results are sums of products, rounded once to the type. The workspace is filled with NaN before each run. */
+#include "cuda/conv_internal.h"
 #include "host/base/file.h"
 #include "tests/gpu/emu/emu_queue.h"
 #include "tests/gpu/emu/emu_values.h"
@@ -14,42 +13,22 @@
 #include <string.h>
 
 /* A workspace of odd size, so that somebody notices when it is forgotten. */
-enum { WORKSPACE = 1000, MOST_PLANS = 1024 };
-
-struct conv_plan {
-    enum conv_kind kind;
-    enum cuda_type type;
-    struct conv_geometry geometry;
-    size_t workspace;
-};
-
-struct conv_planner {
-    struct conv_planner *real; /* NULL without emu.profile */
-    enum cuda_type type;
-    int count;
-    struct conv_plan *plans[MOST_PLANS];
-};
+enum { WORKSPACE = 1000 };
 
 struct cudnnContext {
     cudaStream_t stream;
 };
 
 /* The plug-in's own. */
-void __real_conv_planner_close(struct conv_planner *planner);
-enum status __real_conv_planner_plan(struct conv_planner *planner, enum conv_kind kind,
-                                     const struct conv_geometry *geometry, const struct conv_plan **plan,
-                                     struct error *err);
-size_t __real_conv_plan_workspace(const struct conv_plan *plan);
+enum status __real_conv_describe(struct conv_planner *planner, int32_t index, const char *text,
+                                 struct error *err);
+enum status __real_conv_choose(const struct conv_planner *planner, struct conv_plan *plan, struct error *err);
 
-enum status __wrap_conv_planner_open(cudnnHandle_t handle, int32_t index, const struct conv_options *options,
-                                     struct conv_planner **planner, struct error *err);
-void __wrap_conv_planner_close(struct conv_planner *planner);
-enum status __wrap_conv_planner_plan(struct conv_planner *planner, enum conv_kind kind,
-                                     const struct conv_geometry *geometry, const struct conv_plan **plan,
-                                     struct error *err);
-size_t __wrap_conv_plan_workspace(const struct conv_plan *plan);
-enum status __wrap_conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle, void *x,
-                                     void *kernel, void *y, void *workspace, struct error *err);
+enum status __wrap_conv_describe(struct conv_planner *planner, int32_t index, const char *text,
+                                 struct error *err);
+enum status __wrap_conv_choose(const struct conv_planner *planner, struct conv_plan *plan, struct error *err);
+enum status __wrap_conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle,
+                                     const struct conv_operands *operands, struct error *err);
 
 /* ---- cuDNN's handle ---- */
 
@@ -75,91 +54,82 @@ cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream)
 
 /* ---- planner ---- */
 
-enum status __wrap_conv_planner_open(cudnnHandle_t handle, int32_t index, const struct conv_options *options,
-                                     struct conv_planner **planner, struct error *err)
+/* Choices that depend on emulated times are not for the user's cache. */
+enum status __wrap_conv_describe(struct conv_planner *planner, int32_t index, const char *text,
+                                 struct error *err)
 {
-    EMU_LOCKED;
-    struct conv_options described = *options;
     char *description = NULL;
     size_t size = 0;
-    enum status st = ST_OK;
-    (void)index;
-    if (emu_call("conv_planner_open") != cudaSuccess)
-        return error_set(err, ST_DEVICE, "emulated: conv_planner_open fails");
-    if (handle->stream == NULL)
-        emu_die("cuDNN's handle has no stream");
-    struct conv_planner *made = calloc(1, sizeof *made);
-    if (made == NULL)
-        emu_die("out of host memory");
-    made->type = options->type;
-    if (emu.profile != NULL) {
-        described.cache_folder = NULL;
-        st = file_read(emu.profile, &description, &size, err);
-        if (st == ST_OK)
-            st = conv_planner_open_described(description, &described, &made->real, err);
+    if (emu_call("conv_describe") != cudaSuccess)
+        return error_set(err, ST_DEVICE, "emulated: conv_describe fails");
+    free(planner->cache_folder);
+    planner->cache_folder = NULL;
+    if (emu.profile == NULL) {
+        planner->description = strdup("emulated");
+        return planner->description != NULL ? ST_OK : error_memory(err, "description", sizeof "emulated");
     }
+    enum status st = text != NULL ? ST_OK : file_read(emu.profile, &description, &size, err);
+    if (st == ST_OK)
+        st = __real_conv_describe(planner, index, text != NULL ? text : description, err);
     free(description);
-    if (st != ST_OK) {
-        free(made);
+    return st;
+}
+
+/* What cuDNN says: the real one of the described device, or the emulated one of any. */
+static enum status ask(const struct conv_planner *planner, struct conv_plan *plan, struct error *err)
+{
+    const struct conv_planner described = {
+        .device = planner->device, .description = planner->description, .options = planner->options};
+    if (emu.refuse_fused && conv_is_fused(plan->info.kind))
+        return error_set(err, ST_UNSUPPORTED, "emulated: nothing fused");
+    if (planner->device != NULL)
+        return __real_conv_choose(&described, plan, err);
+    plan->workspace = WORKSPACE;
+    plan->info.deterministic = true;
+    return ST_OK;
+}
+
+/* The choice is tried and timed as on a real device, without the emulator's lock: others may call meanwhile. */
+enum status __wrap_conv_choose(const struct conv_planner *planner, struct conv_plan *plan, struct error *err)
+{
+    struct conv_trial trial = {0};
+    struct error refusal;
+    bool ran = false;
+    if (emu_call("conv_choose") != cudaSuccess)
+        return error_set(err, ST_DEVICE, "emulated: conv_choose fails");
+    enum status st = ask(planner, plan, err);
+    if (st != ST_OK)
         return st;
+    st = conv_trial_open(planner, &plan->info, &trial, err);
+    bool opened = st == ST_OK;
+    if (st == ST_OK)
+        st = conv_trial_run(&trial, plan, &ran, &refusal, err);
+    if (st == ST_OK && !ran)
+        st = error_set(err, ST_DEVICE, "%s", refusal.message);
+    if (st == ST_OK && emu.timed)
+        st = conv_trial_time(&trial, plan, 1, err);
+    if (opened)
+        conv_trial_close(&trial);
+    if (st == ST_MEMORY) {
+        EMU_LOCKED;
+        emu_count.untried++;
+        return ST_OK;
     }
-    emu_count.objects++;
-    *planner = made;
-    return ST_OK;
-}
-
-void __wrap_conv_planner_close(struct conv_planner *planner)
-{
-    EMU_LOCKED;
-    if (planner == NULL)
-        return;
-    __real_conv_planner_close(planner->real);
-    for (int i = 0; i < planner->count; i++)
-        free(planner->plans[i]);
-    free(planner);
-    emu_count.objects--;
-}
-
-enum status __wrap_conv_planner_plan(struct conv_planner *planner, enum conv_kind kind,
-                                     const struct conv_geometry *geometry, const struct conv_plan **plan,
-                                     struct error *err)
-{
-    EMU_LOCKED;
-    const struct conv_plan *real = NULL;
-    if (emu_call("conv_planner_plan") != cudaSuccess)
-        return error_set(err, ST_DEVICE, "emulated: conv_planner_plan fails");
-    for (int i = 0; i < planner->count; i++) {
-        *plan = planner->plans[i];
-        if ((*plan)->kind == kind && memcmp(&(*plan)->geometry, geometry, sizeof *geometry) == 0)
-            return ST_OK;
+    if (st != ST_OK) {
+        conv_discard(plan->plan);
+        plan->plan = NULL;
     }
-    if (planner->count == MOST_PLANS)
-        emu_die("more than %d plans", MOST_PLANS);
-    if (planner->real != NULL) {
-        enum status st = __real_conv_planner_plan(planner->real, kind, geometry, &real, err);
-        if (st != ST_OK)
-            return st;
-    }
-    struct conv_plan *made = malloc(sizeof *made);
-    if (made == NULL)
-        emu_die("out of host memory");
-    *made = (struct conv_plan){kind, planner->type, *geometry,
-                               real != NULL ? __real_conv_plan_workspace(real) : WORKSPACE};
-    planner->plans[planner->count++] = made;
-    *plan = made;
-    return ST_OK;
-}
-
-size_t __wrap_conv_plan_workspace(const struct conv_plan *plan)
-{
-    return plan->workspace;
+    return st;
 }
 
 /* ---- execution ---- */
 
 struct run {
-    struct conv_plan plan;
-    void *x, *kernel, *y, *workspace;
+    enum conv_kind kind;
+    enum cuda_type type;
+    struct conv_geometry geometry;
+    size_t workspace_bytes;
+    struct conv_operands at;
 };
 
 /* Elements of the three tensors. */
@@ -231,24 +201,43 @@ static void convolve(enum conv_kind kind, const struct conv_geometry *g, double 
         }
 }
 
+/* What is fused with the convolution, in the order of the operation graph. */
+static void finish_fused(const struct run *run, double *y)
+{
+    const size_t rows = (size_t)run->geometry.rows, count = y_count(&run->geometry);
+    double *bias = load_all(run->type, run->at.bias, rows);
+    double *addend = load_all(run->type, conv_adds(run->kind) ? run->at.addend : NULL, count);
+    for (size_t i = 0; i < count; i++) {
+        const double sum = y[i] + addend[i] + bias[i % rows];
+        y[i] = conv_rectifies(run->kind) && sum < 0 ? 0 : sum;
+    }
+    free(addend);
+    free(bias);
+}
+
 static void run_conv(void *work)
 {
     const struct run *run = work;
-    const struct conv_geometry *g = &run->plan.geometry;
-    enum conv_kind kind = run->plan.kind;
-    enum cuda_type type = run->plan.type;
-    if (run->workspace != NULL)
-        memset(run->workspace, 255, run->plan.workspace);
-    double *x = load_all(type, kind == CONV_BACKWARD_DATA ? NULL : run->x, x_count(g));
-    double *kernel = load_all(type, kind == CONV_BACKWARD_WEIGHTS ? NULL : run->kernel, kernel_count(g));
-    double *y = load_all(type, kind == CONV_FORWARD ? NULL : run->y, y_count(g));
-    convolve(kind, g, x, kernel, y);
-    for (size_t i = 0; kind == CONV_FORWARD && i < y_count(g); i++)
-        emu_store(type, run->y, i, (float)y[i]);
+    const struct conv_geometry *g = &run->geometry;
+    enum conv_kind kind = run->kind;
+    enum cuda_type type = run->type;
+    const bool forward = kind != CONV_BACKWARD_DATA && kind != CONV_BACKWARD_WEIGHTS;
+    if (run->at.workspace != NULL)
+        memset(run->at.workspace, 255, run->workspace_bytes);
+    if (forward) /* an input that lies under it is gone, as it may be on the hardware */
+        memset(run->at.y, 255, y_count(g) * cuda_type_size(type));
+    double *x = load_all(type, kind == CONV_BACKWARD_DATA ? NULL : run->at.x, x_count(g));
+    double *kernel = load_all(type, kind == CONV_BACKWARD_WEIGHTS ? NULL : run->at.kernel, kernel_count(g));
+    double *y = load_all(type, forward ? NULL : run->at.y, y_count(g));
+    convolve(forward ? CONV_FORWARD : kind, g, x, kernel, y);
+    if (conv_is_fused(kind))
+        finish_fused(run, y);
+    for (size_t i = 0; forward && i < y_count(g); i++)
+        emu_store(type, run->at.y, i, (float)y[i]);
     for (size_t i = 0; kind == CONV_BACKWARD_DATA && i < x_count(g); i++)
-        emu_store(type, run->x, i, (float)x[i]);
+        emu_store(type, run->at.x, i, (float)x[i]);
     for (size_t i = 0; kind == CONV_BACKWARD_WEIGHTS && i < kernel_count(g); i++)
-        emu_store(type, run->kernel, i, (float)kernel[i]);
+        emu_store(type, run->at.kernel, i, (float)kernel[i]);
     free(x);
     free(kernel);
     free(y);
@@ -261,26 +250,32 @@ static void check_operand(const char *what, const void *memory, size_t bytes)
         emu_die("%s at %p, expected a multiple of 16", what, memory);
 }
 
-enum status __wrap_conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle, void *x,
-                                     void *kernel, void *y, void *workspace, struct error *err)
+enum status __wrap_conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle,
+                                     const struct conv_operands *operands, struct error *err)
 {
     EMU_LOCKED;
-    const struct conv_geometry *g = &plan->geometry;
-    size_t size = cuda_type_size(plan->type);
+    const struct conv_geometry *g = &plan->info.geometry;
+    const enum conv_kind kind = plan->info.kind;
+    size_t size = cuda_type_size(plan->info.type);
     if (emu_call("convolution") != cudaSuccess)
-        return error_set(err, ST_DEVICE, "emulated: %s fails", conv_kind_name(plan->kind));
-    check_operand("convolution's x", x, x_count(g) * size);
-    check_operand("convolution's kernel", kernel, kernel_count(g) * size);
-    check_operand("convolution's y", y, y_count(g) * size);
-    if ((plan->workspace > 0) != (workspace != NULL) || (uintptr_t)workspace % 256 != 0)
-        emu_die("convolution's workspace of %zu bytes at %p", plan->workspace, workspace);
-    if (workspace != NULL)
-        emu_check_range("convolution's workspace", workspace, plan->workspace);
+        return error_set(err, ST_DEVICE, "emulated: %s fails", conv_kind_name(kind));
+    check_operand("convolution's x", operands->x, x_count(g) * size);
+    check_operand("convolution's kernel", operands->kernel, kernel_count(g) * size);
+    check_operand("convolution's y", operands->y, y_count(g) * size);
+    if (conv_is_fused(kind))
+        check_operand("convolution's bias", operands->bias, (size_t)g->rows * size);
+    if (conv_adds(kind))
+        check_operand("convolution's addend", operands->addend, y_count(g) * size);
+    if ((plan->workspace > 0) != (operands->workspace != NULL) || (uintptr_t)operands->workspace % 256 != 0)
+        emu_die("convolution's workspace of %zu bytes at %p", plan->workspace, operands->workspace);
+    if (operands->workspace != NULL)
+        emu_check_range("convolution's workspace", operands->workspace, plan->workspace);
     struct run *run = malloc(sizeof *run);
     if (run == NULL)
         emu_die("out of host memory");
-    *run = (struct run){*plan, x, kernel, y, workspace};
+    *run = (struct run){kind, plan->info.type, plan->info.geometry, plan->workspace, *operands};
     emu_count.convolutions++;
+    emu_count.fused += conv_is_fused(kind);
     emu_submit(handle->stream, run_conv, free, run);
     return ST_OK;
 }

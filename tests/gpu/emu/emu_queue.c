@@ -329,7 +329,7 @@ cudaError_t emu_call(const char *name)
         return emu_fail(sticky[current_device]);
     if (emu_count.calls != emu.fail_at)
         return cudaSuccess;
-    if (strcmp(name, "cudaMalloc") == 0 || strcmp(name, "cudaMallocHost") == 0)
+    if (strncmp(name, "cudaMalloc", strlen("cudaMalloc")) == 0)
         return emu_fail(cudaErrorMemoryAllocation);
     sticky[current_device] = cudaErrorIllegalAddress; /* whatever is called there from now on says the same */
     return emu_fail(cudaErrorIllegalAddress);

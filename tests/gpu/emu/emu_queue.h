@@ -56,6 +56,7 @@ struct CUstream_st {
     struct item *first, *last;
     struct recording *recording; /* NULL: it does not record */
     struct tail tail;
+    uint64_t waits;           /* for it alone */
     struct CUstream_st *next; /* of all streams */
 };
 struct CUevent_st {

@@ -84,13 +84,8 @@ static struct {
     size_t bytes;
 } pinned[MOST_PINNED];
 
-cudaError_t cudaMalloc(void **memory, size_t bytes)
+static cudaError_t take(int device, void **memory, size_t bytes)
 {
-    EMU_LOCKED;
-    cudaError_t error = emu_call_outside("cudaMalloc");
-    if (error != cudaSuccess)
-        return error;
-    const int device = emu_device();
     void *taken = emu_memory_used(device) + bytes <= emu.memory ? emu_memory_take(device, bytes) : NULL;
     if (taken == NULL)
         return emu_fail(cudaErrorMemoryAllocation);
@@ -103,6 +98,46 @@ cudaError_t cudaMalloc(void **memory, size_t bytes)
     return cudaSuccess;
 }
 
+cudaError_t cudaMalloc(void **memory, size_t bytes)
+{
+    EMU_LOCKED;
+    cudaError_t error = emu_call_outside("cudaMalloc");
+    return error == cudaSuccess ? take(emu_device(), memory, bytes) : error;
+}
+
+/* Memory is there at once; that only its stream may use it from then on is not checked. */
+cudaError_t cudaMallocAsync(void **memory, size_t bytes, cudaStream_t stream)
+{
+    EMU_LOCKED;
+    cudaError_t error = emu_call_outside("cudaMallocAsync");
+    return error == cudaSuccess ? take(stream->device, memory, bytes) : error;
+}
+
+static void give(void *memory)
+{
+    const int device = emu_memory_device(memory);
+    emu_memory_give(memory);
+    emu_count.objects--;
+    emu_count.bytes = emu_memory_used(device);
+}
+
+static void keep(void *memory)
+{
+    (void)memory;
+}
+
+cudaError_t cudaFreeAsync(void *memory, cudaStream_t stream)
+{
+    EMU_LOCKED;
+    if (emu_recording())
+        emu_die("cudaFreeAsync while a stream records");
+    cudaError_t error = emu_call("cudaFreeAsync"); /* as cudaFree */
+    if (!emu_memory_holds(memory, 0) || emu_memory_device(memory) != stream->device)
+        emu_die("cudaFreeAsync of %p, which is no memory of the stream's device", memory);
+    emu_submit(stream, give, keep, memory);
+    return error;
+}
+
 cudaError_t cudaFree(void *memory)
 {
     if (memory == NULL)
@@ -111,16 +146,14 @@ cudaError_t cudaFree(void *memory)
     if (emu_recording())
         emu_die("cudaFree while a stream records");
     cudaError_t error = emu_call("cudaFree"); /* a failed device gives its memory back all the same */
+    emu_count.device_waits++;
     emu_drain();
     if (!emu_memory_holds(memory, 0))
         emu_die("cudaFree of %p, which is no device memory", memory);
-    const int device = emu_memory_device(memory);
     for (const struct CUstream_st *stream = emu_streams; stream != NULL; stream = stream->next)
-        if (stream->device == device && stream->first != NULL)
+        if (stream->device == emu_memory_device(memory) && stream->first != NULL)
             emu_die("cudaFree on a device whose streams can't go on");
-    emu_memory_give(memory);
-    emu_count.objects--;
-    emu_count.bytes = emu_memory_used(device);
+    give(memory);
     return error;
 }
 

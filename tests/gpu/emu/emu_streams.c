@@ -59,21 +59,41 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
     return error;
 }
 
+/* Nobody may wait for a stream that records, whoever does the recording: that spoils it. */
+static cudaError_t call_to_wait(const char *name, struct recording *const *recording)
+{
+    EMU_LOCKED;
+    cudaError_t error = emu_call_outside(name);
+    if (error != cudaSuccess || *recording == NULL)
+        return error;
+    for (struct CUstream_st *stream = emu_streams; stream != NULL; stream = stream->next)
+        if (stream->recording == *recording) /* an event's may be over */
+            stream->recording->spoilt = true;
+    return emu_fail(cudaErrorStreamCaptureUnsupported);
+}
+
+uint64_t emu_stream_waits(cudaStream_t stream)
+{
+    EMU_LOCKED;
+    return stream->waits;
+}
+
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
-    cudaError_t error = emu_call_outside("cudaStreamSynchronize");
+    cudaError_t error = call_to_wait("cudaStreamSynchronize", &stream->recording);
     if (error != cudaSuccess)
         return error;
-    emu_finish(stream);
+    emu_finish(stream); /* which waits without the lock */
     EMU_LOCKED;
     emu_count.waits++;
+    stream->waits++;
     return emu_fail(emu_sticky());
 }
 
 cudaError_t cudaStreamQuery(cudaStream_t stream)
 {
     EMU_LOCKED;
-    cudaError_t error = emu_call_outside("cudaStreamQuery");
+    cudaError_t error = call_to_wait("cudaStreamQuery", &stream->recording);
     if (error != cudaSuccess)
         return error;
     emu_drain();
@@ -182,7 +202,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaEventQuery(cudaEvent_t event)
 {
     EMU_LOCKED;
-    cudaError_t error = emu_call_outside("cudaEventQuery");
+    cudaError_t error = call_to_wait("cudaEventQuery", &event->recording);
     if (error != cudaSuccess)
         return error;
     emu_drain();
@@ -195,7 +215,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
     EMU_LOCKED;
-    cudaError_t error = emu_call_outside("cudaEventSynchronize");
+    cudaError_t error = call_to_wait("cudaEventSynchronize", &event->recording);
     if (error != cudaSuccess)
         return error;
     emu_count.waits++;
@@ -219,11 +239,10 @@ cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEve
 
 /* ---- recording ---- */
 
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
+static cudaError_t begin_recording(cudaStream_t stream)
 {
     EMU_LOCKED;
     cudaError_t error = emu_call_outside("cudaStreamBeginCapture");
-    (void)mode;
     if (error == cudaSuccess && emu.refuse_recording)
         error = emu_fail(cudaErrorNotSupported);
     if (error != cudaSuccess)
@@ -234,6 +253,17 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     stream->recording = emu_recording_here;
     stream->tail = (struct tail){0};
     return cudaSuccess;
+}
+
+/* In any other mode other threads' calls would count, too. */
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
+{
+    if (mode != cudaStreamCaptureModeThreadLocal)
+        emu_die("only recordings of one thread are emulated");
+    cudaError_t error = begin_recording(stream);
+    if (error == cudaSuccess && emu.recording_begun != NULL)
+        emu.recording_begun();
+    return error;
 }
 
 /* Whether the origin waits for everything that was recorded, be it by way of others. */
