@@ -44,11 +44,11 @@ static enum status run_backward_weights(struct device_program *prepared, int32_t
     const struct prog_op *op = &prepared->program->ops[index];
     enum status st = execute(prepared, index, op->inputs[0], prepared->at.copy_gradients, op->inputs[1], err);
     if (st == ST_OK && op->outputs[1] >= 0)
-        st = cuda_check(
-            cuda_launch_bias_gradient(device->stream, device->type, cuda_shape_of(prepared, op->inputs[1]),
-                                      cuda_address(prepared, op->inputs[1]),
-                                      cuda_address(prepared, op->outputs[1]), scratch_of(prepared)),
-            "sum up a bias' gradient", err);
+        st = cuda_check(cuda_launch_bias_gradient(
+                            device->stream, device->type, cuda_shape_of(prepared, op->inputs[1]),
+                            cuda_address(prepared, op->inputs[1]), cuda_address(prepared, op->outputs[1]),
+                            scratch_of(prepared), cuda_tickets(prepared)),
+                        "sum up a bias' gradient", err);
     return st;
 }
 

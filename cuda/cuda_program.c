@@ -25,9 +25,17 @@ static enum status plan_arena(struct device_program *prepared, size_t *arena, st
     size_t *sizes = calloc((size_t)program->tensor_count + 1, sizeof *sizes);
     if (sizes == NULL)
         return error_memory(err, "arena plan", (size_t)program->tensor_count * sizeof *sizes);
-    for (int32_t id = 0; id < program->tensor_count; id++)
+    enum status st = ST_OK;
+    for (int32_t id = 0; st == ST_OK && id < program->tensor_count; id++) {
+        const struct cuda_shape s = cuda_shape_of(prepared, id);
         sizes[id] = cuda_tensor_bytes(prepared->device, &program->tensors[id]);
-    enum status st = prog_plan_arena(program, sizes, prepared->offsets, arena, err);
+        if (program->tensors[id].kind == TENSOR_ACTIVATION && cuda_shape_count(s) > CUDA_ELEMENTS)
+            st = error_set(err, ST_UNSUPPORTED,
+                           "activation of %d x %d x %d x %d, expected at most %zu elements", (int)s.n,
+                           (int)s.c, (int)s.h, (int)s.w, CUDA_ELEMENTS);
+    }
+    if (st == ST_OK)
+        st = prog_plan_arena(program, sizes, prepared->offsets, arena, err);
     free(sizes);
     return st;
 }
@@ -61,7 +69,8 @@ static void place_regions(struct device_program *prepared, size_t arena)
     struct cuda_regions *at = &prepared->at;
     at->arena = 0;
     at->scratch = cuda_round_up(arena);
-    at->entries = at->scratch + cuda_round_up(prepared->scratch_bytes);
+    at->tickets = at->scratch + cuda_round_up(prepared->scratch_bytes);
+    at->entries = at->tickets + cuda_round_up(CUDA_TICKETS * sizeof(unsigned));
     at->copies = at->entries + cuda_round_up(2 * (size_t)prepared->copy_count * sizeof *prepared->copies);
     at->copy_gradients = at->copies + cuda_round_up(copies);
     at->gradients = at->copy_gradients + (trains ? cuda_round_up(copies) : 0);

@@ -291,7 +291,7 @@ cudaError_t cuda_launch_average_pool_backward(cudaStream_t stream, enum cuda_typ
 template <class T>
 static cudaError_t launch_global_pool(cudaStream_t stream, struct cuda_shape s, const T *x, T *y)
 {
-    const columns k = columns_of((size_t)s.h * (size_t)s.w, s.c, 1);
+    const columns k = columns_of((size_t)s.h * (size_t)s.w, s.c, COLUMNS_WRITTEN, 1);
     const dim3 grid((unsigned)s.n, (unsigned)k.groups);
     LAUNCH(global_pool_forward<T>, grid, LAUNCH_THREADS, LAUNCH_THREADS * CUDA_CHANNELS * sizeof(float),
            stream, k, x, y);

@@ -49,7 +49,7 @@ struct fiber {
     int rank;
     bool done;
     unsigned long block_barriers, warp_barriers; /* entered so far */
-    unsigned long long slot;                     /* what it offers to its warp */
+    unsigned long long slot;                     /* what it offers to its warp or block */
     unsigned mask;
 };
 
@@ -138,6 +138,18 @@ void sync_block()
             return;
         yield();
     }
+}
+
+int any_in_block(int value)
+{
+    machine &m = here();
+    m.running->slot = value != 0;
+    sync_block();
+    unsigned long long any = 0;
+    for (const fiber &other : m.fibers)
+        any |= other.slot;
+    sync_block(); /* nobody offers anything else before all have looked */
+    return any != 0;
 }
 
 void sync_warp(unsigned mask)
