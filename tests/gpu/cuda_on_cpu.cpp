@@ -41,7 +41,7 @@ __asm__(".text\n.globl cuda_on_cpu_switch_stack\ncuda_on_cpu_switch_stack:\n"
 
 namespace on_cpu
 {
-enum { STACK = 128 << 10, MOST_SHARED = 227 << 10, MOST_THREADS = 1024, SAVED_REGISTERS = 6 };
+enum { STACK = 128 << 10, MOST_SHARED = 48 << 10, MOST_THREADS = 1024, SAVED_REGISTERS = 6 };
 
 struct fiber {
     thread seen;
@@ -247,8 +247,8 @@ void run_grid(dim3 grid, dim3 block, size_t shared_bytes, void (*body)(const voi
 {
     machine &m = here();
     const size_t threads = (size_t)block.x * block.y * block.z, blocks = (size_t)grid.x * grid.y * grid.z;
-    if (threads < 1 || threads > MOST_THREADS || blocks < 1 || grid.y > 65535 || grid.z > 65535 ||
-        shared_bytes > MOST_SHARED)
+    if (threads < 1 || threads > MOST_THREADS || blocks < 1 || grid.x > 2147483647u || grid.y > 65535 ||
+        grid.z > 65535 || shared_bytes > MOST_SHARED)
         die("bad launch", NULL);
     if (!m.stacks) {
         void *mapped = mmap(NULL, (size_t)MOST_THREADS * STACK, PROT_READ | PROT_WRITE,
