@@ -65,6 +65,16 @@ struct alignas(8) winners {
     uint8_t v[CUDA_CHANNELS];
 };
 
+static __device__ __forceinline__ void take_larger(const pack &candidate, uint8_t place, pack *best,
+                                                   winners *at)
+{
+    for (int j = 0; j < CUDA_CHANNELS; j++)
+        if (candidate.v[j] > best->v[j]) {
+            best->v[j] = candidate.v[j];
+            at->v[j] = place;
+        }
+}
+
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
     max_pool_forward(numbering n, cuda_shape in, cuda_window k, const T *x, T *y, uint8_t *index)
@@ -84,14 +94,13 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
         for (int32_t row = rows.begin; row < rows.end; row++) {
             uint32_t from = pack_at(p, in, vectors, row, columns.begin);
             LAUNCH_ROLLED
-            for (int32_t column = columns.begin; column < columns.end; column++, from += vectors) {
-                const pack candidate = load(x, from);
+            for (int32_t column = columns.begin; column < columns.end; column += 2, from += 2 * vectors) {
+                /* Two on their way at a time; where there is no second the first again, which wins nothing. */
+                const stored<T> first = fetch(x, from),
+                                second = fetch(x, column + 1 < columns.end ? from + vectors : from);
                 const uint8_t place = (uint8_t)((row - top) * k.kernel_w + column - left);
-                for (int j = 0; j < CUDA_CHANNELS; j++)
-                    if (candidate.v[j] > best.v[j]) {
-                        best.v[j] = candidate.v[j];
-                        at.v[j] = place;
-                    }
+                take_larger(unpacked(first), place, &best, &at);
+                take_larger(unpacked(second), (uint8_t)(place + 1), &best, &at);
             }
         }
         store(y, i, best);
