@@ -1,26 +1,27 @@
 /* Concat and split: joining along the channels, and its adjoint. One pack of the result a thread. A pack that
  * lies in one part at a multiple of eight channels is copied whole, others channel by channel. Bound by DRAM.
  */
+#include "cuda/divide.cuh"
 #include "cuda/pack.cuh"
 
 /* part[i] holds channels first[i] .. first[i + 1] - 1 of the whole. */
 template <class P> struct parts {
     P *part[CUDA_MAX_PARTS];
+    divisor vectors[CUDA_MAX_PARTS]; /* packs of a pixel of each */
     int32_t first[CUDA_MAX_PARTS + 1];
     int32_t count;
 };
 
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    join_parts(size_t pixels, const __grid_constant__ parts<const T> parts, T *y)
+    join_parts(uint32_t packs, divisor vectors, const __grid_constant__ parts<const T> parts, T *y)
 {
     const int32_t channels = parts.first[parts.count];
-    const uint32_t vectors = (uint32_t)cuda_padded(channels) / CUDA_CHANNELS;
-    const size_t packs = pixels * vectors;
-    LAUNCH_FOR(size_t, i, packs)
+    LAUNCH_FOR(uint32_t, i, packs)
     {
-        const size_t pixel = i / vectors;
-        const int32_t c = (int32_t)(i % vectors) * CUDA_CHANNELS;
+        uint32_t at = i;
+        const int32_t c = (int32_t)take_rest(&at, vectors) * CUDA_CHANNELS;
+        const size_t pixel = at;
         int32_t k = 0;
         while (c >= parts.first[k + 1])
             k++;
@@ -46,18 +47,18 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
 /* blockIdx.y is the part. */
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    split_parts(size_t pixels, const T *dy, const __grid_constant__ parts<T> parts)
+    split_parts(uint32_t pixels, const T *dy, const __grid_constant__ parts<T> parts)
 {
     const int32_t k = (int32_t)blockIdx.y, first = parts.first[k], width = parts.first[k + 1] - first;
     const size_t padded = (size_t)cuda_padded(parts.first[parts.count]);
-    const uint32_t vectors = (uint32_t)cuda_padded(width) / CUDA_CHANNELS;
+    const divisor vectors = parts.vectors[k];
     T *const dx = parts.part[k];
-    const size_t packs = pixels * vectors;
-    LAUNCH_FOR(size_t, i, packs)
+    const uint32_t packs = pixels * vectors.by;
+    LAUNCH_FOR(uint32_t, i, packs)
     {
-        const size_t pixel = i / vectors;
-        const int32_t c = (int32_t)(i % vectors) * CUDA_CHANNELS;
-        const size_t at = pixel * padded + (size_t)(first + c);
+        uint32_t pixel = i;
+        const int32_t c = (int32_t)take_rest(&pixel, vectors) * CUDA_CHANNELS;
+        const size_t at = (size_t)pixel * padded + (size_t)(first + c);
         if (first % CUDA_CHANNELS == 0 && c + CUDA_CHANNELS <= width) {
             store(dx, i, load(dy, at / CUDA_CHANNELS));
             continue;
@@ -74,14 +75,11 @@ template <class P> static parts<P> parts_of(int32_t count, const int32_t *channe
 {
     parts<P> made = {};
     made.count = count;
-    for (int32_t k = 0; k < count; k++)
+    for (int32_t k = 0; k < count; k++) {
         made.first[k + 1] = made.first[k] + channels[k];
+        made.vectors[k] = divisor_of(cuda_padded(channels[k]) / CUDA_CHANNELS);
+    }
     return made;
-}
-
-static size_t pixels_of(struct cuda_shape s)
-{
-    return (size_t)s.n * (size_t)s.h * (size_t)s.w;
 }
 
 template <class T>
@@ -91,8 +89,9 @@ static cudaError_t launch_concat(cudaStream_t stream, struct cuda_shape whole, i
     parts<const T> parts = parts_of<const T>(count, channels);
     for (int32_t k = 0; k < count; k++)
         parts.part[k] = (const T *)x[k];
-    LAUNCH(join_parts<T>, launch_blocks(cuda_shape_count(whole) / CUDA_CHANNELS), LAUNCH_THREADS, 0, stream,
-           pixels_of(whole), parts, y);
+    const size_t packs = cuda_shape_count(whole) / CUDA_CHANNELS;
+    LAUNCH(join_parts<T>, launch_blocks(packs), LAUNCH_THREADS, 0, stream, (uint32_t)packs,
+           divisor_of(cuda_padded(whole.c) / CUDA_CHANNELS), parts, y);
     return cudaGetLastError();
 }
 
@@ -113,7 +112,8 @@ static cudaError_t launch_split(cudaStream_t stream, struct cuda_shape whole, in
     for (int32_t k = 0; k < count; k++)
         parts.part[k] = (T *)dx[k];
     const dim3 grid(launch_blocks(cuda_shape_count(whole) / CUDA_CHANNELS / (size_t)count), (unsigned)count);
-    LAUNCH(split_parts<T>, grid, LAUNCH_THREADS, 0, stream, pixels_of(whole), dy, parts);
+    LAUNCH(split_parts<T>, grid, LAUNCH_THREADS, 0, stream,
+           (uint32_t)(cuda_shape_count(whole) / (size_t)cuda_padded(whole.c)), dy, parts);
     return cudaGetLastError();
 }
 

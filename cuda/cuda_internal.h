@@ -79,6 +79,7 @@ struct cuda_op {
 struct cuda_regions {
     size_t arena;   /* 0 */
     size_t scratch; /* shared by all operations: each may use all of it */
+    size_t tickets; /* of kernels.h; zeros between operations */
     size_t entries; /* struct cuda_kernel_copy, [2 * copy_count]: see cuda_copies_upload */
     size_t copies;  /* working copies of kernels */
     size_t biases;  /* of folded batch norms, in the activation type, [copy_rows]; nothing without them */
@@ -248,6 +249,10 @@ void *cuda_address(const struct device_program *prepared, int32_t tensor);
 static inline float *cuda_weights_read(const struct device_program *prepared)
 {
     return prepared->binding.weights->slots[prepared->binding.use_average ? SLOT_AVERAGE : SLOT_VALUE];
+}
+static inline unsigned *cuda_tickets(const struct device_program *prepared)
+{
+    return (unsigned *)(void *)(prepared->memory + prepared->at.tickets);
 }
 static inline struct cuda_shape cuda_shape_of(const struct device_program *prepared, int32_t tensor)
 {

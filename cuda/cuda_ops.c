@@ -105,7 +105,7 @@ enum status cuda_sum_bias_gradient(struct device_program *prepared, int32_t inde
     return cuda_check(cuda_launch_bias_gradient(prepared->device->stream, prepared->device->type,
                                                 cuda_shape_of(prepared, op->inputs[1]),
                                                 input(prepared, index, 1), output(prepared, index, 1),
-                                                scratch_of(prepared)),
+                                                scratch_of(prepared), cuda_tickets(prepared)),
                       "sum up a bias' gradient", err);
 }
 
@@ -139,7 +139,8 @@ enum status cuda_run_loss(struct device_program *prepared, int32_t index, struct
                                      op_at(prepared, index)->loss.smoothing, prepared->device->step,
                                      input(prepared, index, 0), input(prepared, index, 1),
                                      output(prepared, index, 0), output(prepared, index, 1),
-                                     output(prepared, index, 2), scratch_of(prepared)),
+                                     output(prepared, index, 2), scratch_of(prepared),
+                                     cuda_tickets(prepared)),
                     err);
 }
 
@@ -151,7 +152,8 @@ enum status cuda_run_optimizer(struct device_program *prepared, int32_t index, s
     void *scratch = prepared->device->type == CUDA_HALF ? prepared->memory + prepared->at.scratch : NULL;
     if (scratch != NULL &&
         launched(cuda_launch_scaling(prepared->device->stream, weights->chunks, weights->kinds, gradients,
-                                     (double *)(void *)(prepared->memory + prepared->at.metrics), scratch),
+                                     (double *)(void *)(prepared->memory + prepared->at.metrics), scratch,
+                                     cuda_tickets(prepared)),
                  err) != ST_OK)
         return err->status;
     return launched(cuda_launch_optimizer(prepared->device->stream, &prepared->binding.optimizer,
@@ -181,18 +183,33 @@ enum status cuda_run_batch_norm(struct device_program *prepared, int32_t index, 
                         input(prepared, index, 0), input(prepared, index, 1), input(prepared, index, 2),
                         input(prepared, index, 5), op->norm.relu, op->norm.momentum, GRAPH_BATCH_NORM_EPSILON,
                         input(prepared, index, 3), input(prepared, index, 4), output(prepared, index, 0),
-                        output(prepared, index, 1), output(prepared, index, 2), scratch_of(prepared)),
+                        output(prepared, index, 1), output(prepared, index, 2), scratch_of(prepared),
+                        cuda_tickets(prepared)),
                     err);
 }
 
+/* The forward operation that wrote tensor y; NULL: none. */
+static const struct prog_op *norm_of(const struct program *program, int32_t y)
+{
+    for (int32_t i = 0; i < program->op_count; i++)
+        if (program->ops[i].kind == PROG_OP_BATCH_NORM && program->ops[i].outputs[0] == y)
+            return &program->ops[i];
+    return NULL;
+}
+
+/* Where forward had no addend, its y follows from x and shift, and is not read. */
 enum status cuda_run_batch_norm_backward(struct device_program *prepared, int32_t index, struct error *err)
 {
+    const struct prog_op *op = op_at(prepared, index);
+    const struct prog_op *forward = op->inputs[1] >= 0 ? norm_of(prepared->program, op->inputs[1]) : NULL;
+    const bool anew = forward != NULL && forward->inputs[5] < 0;
     return launched(cuda_launch_batch_norm_backward(
                         prepared->device->stream, prepared->device->type, input_shape(prepared, index),
-                        input(prepared, index, 0), input(prepared, index, 1), input(prepared, index, 2),
+                        input(prepared, index, 0), anew ? NULL : input(prepared, index, 1),
+                        anew ? cuda_address(prepared, forward->inputs[2]) : NULL, input(prepared, index, 2),
                         input(prepared, index, 3), input(prepared, index, 4), input(prepared, index, 5),
                         output(prepared, index, 0), output(prepared, index, 1), output(prepared, index, 2),
-                        output(prepared, index, 3), scratch_of(prepared)),
+                        output(prepared, index, 3), scratch_of(prepared), cuda_tickets(prepared)),
                     err);
 }
 

@@ -32,9 +32,16 @@ static enum status plan_arena(struct device_program *prepared, size_t *arena, st
     }
     memcpy(program.tensors, prepared->program->tensors, count * sizeof *program.tensors);
     cuda_fold_lifetimes(prepared, program.tensors);
-    for (size_t id = 0; id < count; id++)
+    for (size_t id = 0; st == ST_OK && id < count; id++) {
+        const struct cuda_shape s = cuda_shape_of(prepared, (int32_t)id);
         sizes[id] = cuda_tensor_bytes(prepared->device, &program.tensors[id]);
-    st = prog_plan_arena(&program, sizes, prepared->offsets, arena, err);
+        if (program.tensors[id].kind == TENSOR_ACTIVATION && cuda_shape_count(s) > CUDA_ELEMENTS)
+            st = error_set(err, ST_UNSUPPORTED,
+                           "activation of %d x %d x %d x %d, expected at most %zu elements", (int)s.n,
+                           (int)s.c, (int)s.h, (int)s.w, CUDA_ELEMENTS);
+    }
+    if (st == ST_OK)
+        st = prog_plan_arena(&program, sizes, prepared->offsets, arena, err);
 out:
     free(program.tensors);
     free(sizes);
@@ -71,7 +78,8 @@ static void place_regions(struct device_program *prepared, size_t arena)
     struct cuda_regions *at = &prepared->at;
     at->arena = 0;
     at->scratch = cuda_round_up(arena);
-    at->entries = at->scratch + cuda_round_up(prepared->scratch_bytes);
+    at->tickets = at->scratch + cuda_round_up(prepared->scratch_bytes);
+    at->entries = at->tickets + cuda_round_up(CUDA_TICKETS * sizeof(unsigned));
     at->copies = at->entries + cuda_round_up(2 * (size_t)prepared->copy_count * sizeof *prepared->copies);
     at->biases = at->copies + cuda_round_up(copies);
     at->copy_gradients = at->biases + cuda_round_up(biases);

@@ -1,5 +1,6 @@
 /* ReLU, add, dropout and bias: one pack of eight channels a thread, the grid's stride. Bound by DRAM: each
  * value is read once and written once; dropout by its draws. */
+#include "cuda/divide.cuh"
 #include "cuda/pack.cuh"
 
 template <class T>
@@ -45,26 +46,24 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS) add_two(size_t packs, c
  * share it only where h = w = 1, so the last one is kept. */
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    dropout_both(cuda_shape s, const T *x, float rate, uint32_t layer_id, const cuda_step *step, T *y)
+    dropout_both(uint32_t packs, divisor vectors, divisor plane, int32_t channels, const T *x, float rate,
+                 uint32_t layer_id, const cuda_step *step, T *y)
 {
-    const uint32_t vectors = (uint32_t)cuda_padded(s.c) / CUDA_CHANNELS,
-                   plane = (uint32_t)s.h * (uint32_t)s.w;
-    const size_t packs = (size_t)s.n * plane * vectors;
     const uint64_t seed = step->seed, number = (uint64_t)step->number << 24, row = step->row;
     const float kept_share = 1.0f - rate;
-    LAUNCH_FOR(size_t, i, packs)
+    LAUNCH_FOR(uint32_t, i, packs)
     {
-        const uint32_t vector = (uint32_t)(i % vectors);
-        const uint32_t pixel = (uint32_t)(i / vectors % plane);
-        const uint64_t image = row + i / vectors / plane;
+        uint32_t rest = i;
+        const uint32_t vector = take_rest(&rest, vectors), pixel = take_rest(&rest, plane);
+        const uint64_t image = row + rest;
         pack p = load(x, i);
         uint64_t drawn = ~(uint64_t)0;
         random4 draw = {{0, 0, 0, 0}};
         for (int j = 0; j < CUDA_CHANNELS; j++) {
             const int32_t c = (int32_t)vector * CUDA_CHANNELS + j;
-            if (c >= s.c)
+            if (c >= channels)
                 break; /* padding: zero, and stays so */
-            const uint64_t e = (image * (uint64_t)s.c + (uint64_t)c) * plane + pixel;
+            const uint64_t e = (image * (uint64_t)channels + (uint64_t)c) * plane.by + pixel;
             if (e / 4 != drawn) {
                 drawn = e / 4;
                 draw = random_draw(seed, RANDOM_DROPOUT, number | drawn, layer_id);
@@ -78,13 +77,13 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
 }
 
 template <class T>
-static __global__ void __launch_bounds__(LAUNCH_THREADS) bias_added(cuda_shape s, const float *bias, T *y)
+static __global__ void __launch_bounds__(LAUNCH_THREADS)
+    bias_added(uint32_t packs, divisor vectors, int32_t channels, const float *bias, T *y)
 {
-    const uint32_t vectors = (uint32_t)cuda_padded(s.c) / CUDA_CHANNELS;
-    const size_t packs = (size_t)s.n * (size_t)s.h * (size_t)s.w * vectors;
-    LAUNCH_FOR(size_t, i, packs)
+    LAUNCH_FOR(uint32_t, i, packs)
     {
-        const pack b = load_vector(bias, (int32_t)(i % vectors) * CUDA_CHANNELS, s.c);
+        uint32_t pixel = i;
+        const pack b = load_vector(bias, (int32_t)take_rest(&pixel, vectors) * CUDA_CHANNELS, channels);
         pack p = load(y, i);
         for (int j = 0; j < CUDA_CHANNELS; j++)
             p.v[j] += b.v[j];
@@ -151,8 +150,9 @@ static cudaError_t launch_dropout(cudaStream_t stream, struct cuda_shape s, cons
                                   uint32_t layer_id, const struct cuda_step *step, void *y)
 {
     const size_t packs = cuda_shape_count(s) / CUDA_CHANNELS;
-    LAUNCH(dropout_both<T>, launch_blocks(packs), LAUNCH_THREADS, 0, stream, s, (const T *)x, rate, layer_id,
-           step, (T *)y);
+    LAUNCH(dropout_both<T>, launch_blocks(packs), LAUNCH_THREADS, 0, stream, (uint32_t)packs,
+           divisor_of(cuda_padded(s.c) / CUDA_CHANNELS), divisor_of((int64_t)s.h * s.w), s.c, (const T *)x,
+           rate, layer_id, step, (T *)y);
     return cudaGetLastError();
 }
 
@@ -169,7 +169,8 @@ template <class T>
 static cudaError_t launch_add_bias(cudaStream_t stream, struct cuda_shape s, const float *bias, void *y)
 {
     const size_t packs = cuda_shape_count(s) / CUDA_CHANNELS;
-    LAUNCH(bias_added<T>, launch_blocks(packs), LAUNCH_THREADS, 0, stream, s, bias, (T *)y);
+    LAUNCH(bias_added<T>, launch_blocks(packs), LAUNCH_THREADS, 0, stream, (uint32_t)packs,
+           divisor_of(cuda_padded(s.c) / CUDA_CHANNELS), s.c, bias, (T *)y);
     return cudaGetLastError();
 }
 

@@ -12,12 +12,13 @@
  * (bf16, half or float32). Channels beyond c hold zeros in every input and receive zeros in every output. Logits
  * and probabilities follow with h = w = 1. Vectors (scale, shift, mean, invstd, running statistics, biases
  * and all their gradients) are float32 [c], not padded. Max pool's index is uint8 in y's layout. Activations
- * and scratch begin on multiples of 16 bytes (the arena gives 64), vectors on multiples of 4. Outputs never
- * overlap inputs, unless a function says "in place". A pointer may be NULL only where that is said. An
- * activation has fewer than 2^34 elements (32 GiB in bf16).
+ * vectors and scratch begin on multiples of 16 bytes (arena and weight table give 64). Outputs never overlap
+ * inputs, unless a function says "in place". A pointer may be NULL only where that is said. An activation has at
+ * most CUDA_ELEMENTS elements, which the caller sees to.
  *
  * Arithmetic is float32; every stored activation is rounded once, to nearest even. All sums are taken in an
- * order that the shape fixes: results are the same bit for bit from run to run. There are no atomics.
+ * order that the shape fixes: results are the same bit for bit from run to run. The only atomics are tickets:
+ * where several blocks have a result in common, the last of them to be done makes it from what all have left.
  *
  * NaN is handed on, by ReLU too (max(NaN, 0) is NaN), so that a diverged network shows in its loss.
  *
@@ -55,6 +56,13 @@ static inline const char *cuda_type_name(enum cuda_type type)
 }
 
 enum { CUDA_CHANNELS = 8 }; /* channels are padded to multiples of this */
+
+/* Of an activation, at most: kernels count packs of eight in 31 bits. 32 GiB in bf16. */
+#define CUDA_ELEMENTS ((size_t)1 << 34)
+
+/* `tickets`: that many zeros in device memory, and zeros again after each launch function that takes them. Launches on one
+ * stream may share them. */
+enum { CUDA_TICKETS = 1024 };
 
 CUDA_INLINE int32_t cuda_padded(int32_t channels)
 {
@@ -103,31 +111,40 @@ struct cuda_gather {
 cudaError_t cuda_launch_gather(cudaStream_t stream, enum cuda_type type, const struct cuda_gather *gather,
                                int32_t rows, const struct cuda_step *step, void *image, int32_t *labels);
 
-/* ---- batch_norm.cu ---- */
+/* ---- batch_norm.cu, norm_backward.cu ---- */
 
 /* Bytes of `scratch` for batch_norm and batch_norm_backward. */
 size_t cuda_batch_norm_scratch(struct cuda_shape s);
 
-/* Training. addend: like x, or NULL. Updates running_mean and running_var (biased variance). Means and
- * squares are taken by each thread about its first value and joined by Chan's formula, so a mean far from
- * zero costs no digits. Reads x twice (and addend once), writes y once. */
+/* Training. addend: like x, or NULL. Updates running_mean and running_var (biased variance). Squares are summed
+ * about a value of the block's, then of the first block's mean, so a mean far from zero costs no digits. Reads x
+ * twice (and addend once), writes y once. */
 cudaError_t cuda_launch_batch_norm(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
                                    const void *x, const float *scale, const float *shift, const void *addend,
                                    int32_t relu, float momentum, float epsilon, float *running_mean,
-                                   float *running_var, void *y, float *mean, float *invstd, void *scratch);
+                                   float *running_var, void *y, float *mean, float *invstd, void *scratch,
+                                   unsigned *tickets);
 
-/* y: the forward result; NULL without ReLU. daddend: like x, or NULL. dscale, dshift: [c]. Reads x, dy (and
- * y) twice, writes dx (and daddend) once. */
+/* Without ReLU y and shift are NULL. With it one of them is: forward had no addend, then its y is made anew from x
+ * and shift, bit for bit, which costs no read; or y is what forward gave. daddend: like x, or NULL. dscale, dshift:
+ * [c]. Reads x twice and writes dx once; reads dy (and y) twice; with daddend dy and y once, and writes and reads
+ * that. */
 cudaError_t cuda_launch_batch_norm_backward(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
-                                            const void *x, const void *y, const void *dy, const float *scale,
-                                            const float *mean, const float *invstd, void *dx, float *dscale,
-                                            float *dshift, void *daddend, void *scratch);
+                                            const void *x, const void *y, const float *shift, const void *dy,
+                                            const float *scale, const float *mean, const float *invstd,
+                                            void *dx, float *dscale, float *dshift, void *daddend,
+                                            void *scratch, unsigned *tickets);
 
 /* addend: like x, or NULL. */
 cudaError_t cuda_launch_batch_norm_inference(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
                                              const void *x, const float *scale, const float *shift,
                                              const float *running_mean, const float *running_var,
                                              float epsilon, const void *addend, int32_t relu, void *y);
+
+/* dbias[c] = sum of dy over n, h, w. Bytes of scratch: cuda_bias_gradient_scratch. */
+size_t cuda_bias_gradient_scratch(struct cuda_shape s);
+cudaError_t cuda_launch_bias_gradient(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
+                                      const void *dy, float *dbias, void *scratch, unsigned *tickets);
 
 /* ---- elementwise.cu ---- */
 
@@ -147,11 +164,6 @@ cudaError_t cuda_launch_dropout(cudaStream_t stream, enum cuda_type type, struct
 /* y += bias[c], in place; padding stays zero. */
 cudaError_t cuda_launch_add_bias(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
                                  const float *bias, void *y);
-
-/* dbias[c] = sum of dy over n, h, w. Bytes of scratch: cuda_bias_gradient_scratch. */
-size_t cuda_bias_gradient_scratch(struct cuda_shape s);
-cudaError_t cuda_launch_bias_gradient(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
-                                      const void *dy, float *dbias, void *scratch);
 
 /* ---- channels.cu ---- */
 
@@ -220,11 +232,11 @@ size_t cuda_loss_scratch(int32_t rows);
 
 /* logits, dlogits: [rows][padded]; labels: [rows], in [0, classes); probabilities: float32 [rows][classes]
  * without padding, all rows. probabilities and dlogits may be NULL. Adds to metrics[METRIC_COUNT] (double),
- * valid rows only; the sums over rows are taken in double by one block. In half precision dlogits are scaled. */
+ * valid rows only; the sums over rows are taken in double by the last block. In half precision dlogits are scaled. */
 cudaError_t cuda_launch_loss(cudaStream_t stream, enum cuda_type type, int32_t rows, int32_t classes,
                              float smoothing, const struct cuda_step *step, const void *logits,
                              const int32_t *labels, double *metrics, float *probabilities, void *dlogits,
-                             void *scratch);
+                             void *scratch, unsigned *tickets);
 
 /* ---- optimizer.cu ---- */
 
@@ -251,7 +263,7 @@ struct cuda_scaling {
 size_t cuda_scaling_scratch(void);
 /* Looks for gradients of trained weights that are not finite, fills the struct and changes the scale in `metrics`. */
 cudaError_t cuda_launch_scaling(cudaStream_t stream, size_t chunk_count, const uint8_t *chunks,
-                                const float *gradient, double *metrics, void *scratch);
+                                const float *gradient, double *metrics, void *scratch, unsigned *tickets);
 
 /* scaling: NULL: gradients are as they are. chunks: [chunk_count], one of enum cuda_chunk each (running statistics are kept). second is not touched by
  * SGD and may then be NULL. optimizer: host, copied. */

@@ -1,6 +1,6 @@
 /* Softmax cross-entropy with label smoothing, its gradient and the metrics. A warp takes a row: three walks
- * over its logits, which lie in the first cache. Then one block adds up the rows' scores in double. Both are
- * short; their time is the launch. */
+ * over its logits, which lie in the first cache. The last block adds up the rows' scores in double. Short: its
+ * time is the launch. */
 #include "cuda/pack.cuh"
 
 enum { ROW_LOSS, ROW_CORRECT, ROW_SCORES }; /* scratch: float [rows][ROW_SCORES] */
@@ -37,15 +37,12 @@ static __device__ __forceinline__ void warp_largest(float *value, int32_t *place
     }
 }
 
+/* One row, by all lanes of a warp together. */
 template <class T>
-static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    score_rows(int32_t rows, int32_t classes, float smoothing, const cuda_step *step, const T *logits,
-               const int32_t *labels, const double *metrics, float *probabilities, T *dlogits, float *scores)
+static __device__ __forceinline__ void
+score_row(int32_t row, int32_t classes, float smoothing, const cuda_step *step, const T *logits,
+          const int32_t *labels, const double *metrics, float *probabilities, T *dlogits, float *scores)
 {
-    /* All lanes of a warp have the same row, so they leave together or meet in the shuffles. */
-    const int32_t row = (int32_t)(blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32);
-    if (row >= rows)
-        return;
     const int32_t lane = (int32_t)(threadIdx.x % 32), padded = cuda_padded(classes), label = labels[row];
     const T *z = logits + (size_t)row * padded;
     float largest = -INFINITY;
@@ -86,11 +83,10 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
     }
 }
 
-/* One block. */
-static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    add_scores(const cuda_step *step, const float *scores, double *metrics)
+/* The last block. shared: [loss, correct][thread] */
+static __device__ __forceinline__ void add_scores(const cuda_step *step, const float *scores, double *shared,
+                                                  double *metrics)
 {
-    DYNAMIC_SHARED(double, shared); /* [loss, correct][thread] */
     const int thread = (int)threadIdx.x, threads = (int)blockDim.x;
     double *const corrects = shared + threads;
     double loss = 0.0, correct = 0.0;
@@ -117,6 +113,20 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
     }
 }
 
+template <class T>
+static __global__ void __launch_bounds__(LAUNCH_THREADS)
+    score_rows(int32_t rows, int32_t classes, float smoothing, const cuda_step *step, const T *logits,
+               const int32_t *labels, double *metrics, float *probabilities, T *dlogits, float *scores,
+               unsigned *tickets)
+{
+    DYNAMIC_SHARED(double, shared);
+    const int32_t row = (int32_t)(blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32);
+    if (row < rows)
+        score_row(row, classes, smoothing, step, logits, labels, metrics, probabilities, dlogits, scores);
+    if (last_block(tickets, gridDim.x))
+        add_scores(step, scores, shared, metrics);
+}
+
 size_t cuda_loss_scratch(int32_t rows)
 {
     return (size_t)rows * ROW_SCORES * sizeof(float);
@@ -125,24 +135,24 @@ size_t cuda_loss_scratch(int32_t rows)
 template <class T>
 static cudaError_t launch_loss(cudaStream_t stream, int32_t rows, int32_t classes, float smoothing,
                                const struct cuda_step *step, const T *logits, const int32_t *labels,
-                               double *metrics, float *probabilities, T *dlogits, float *scores)
+                               double *metrics, float *probabilities, T *dlogits, float *scores,
+                               unsigned *tickets)
 {
     const unsigned block_rows = LAUNCH_THREADS / 32;
-    LAUNCH(score_rows<T>, ((unsigned)rows + block_rows - 1) / block_rows, LAUNCH_THREADS, 0, stream, rows,
-           classes, smoothing, step, logits, labels, (const double *)metrics, probabilities, dlogits, scores);
-    LAUNCH(add_scores, 1, LAUNCH_THREADS, 2 * LAUNCH_THREADS * sizeof(double), stream, step,
-           (const float *)scores, metrics);
+    LAUNCH(score_rows<T>, ((unsigned)rows + block_rows - 1) / block_rows, LAUNCH_THREADS,
+           2 * LAUNCH_THREADS * sizeof(double), stream, rows, classes, smoothing, step, logits, labels,
+           metrics, probabilities, dlogits, scores, tickets);
     return cudaGetLastError();
 }
 
 cudaError_t cuda_launch_loss(cudaStream_t stream, enum cuda_type type, int32_t rows, int32_t classes,
                              float smoothing, const struct cuda_step *step, const void *logits,
                              const int32_t *labels, double *metrics, float *probabilities, void *dlogits,
-                             void *scratch)
+                             void *scratch, unsigned *tickets)
 {
     return with_type(type, [&](auto zero) {
         using T = decltype(zero);
         return launch_loss(stream, rows, classes, smoothing, step, (const T *)logits, labels, metrics,
-                           probabilities, (T *)dlogits, (float *)scratch);
+                           probabilities, (T *)dlogits, (float *)scratch, tickets);
     });
 }

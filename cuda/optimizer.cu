@@ -31,48 +31,12 @@ struct alignas(16) scaling_scratch {
     int32_t flags[SCALING_SLOTS];
 };
 
-/* Whether any thread's `bad` is set; for thread 0. */
-static __device__ __forceinline__ int any_in_block(int bad, int *shared)
+/* The last block's first thread: the factor, and the scale of the steps to come. */
+static __device__ __forceinline__ void settle_scale(int bad, double *metrics, cuda_scaling *scaling)
 {
-    const int thread = (int)threadIdx.x;
-    shared[thread] = bad;
-    __syncthreads();
-    for (int other = 1; thread == 0 && other < (int)blockDim.x; other++)
-        bad |= shared[other];
-    return bad;
-}
-
-static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    find_infinite(size_t quads, const uint8_t *chunks, const float *gradient, scaling_scratch *scratch)
-{
-    DYNAMIC_SHARED(int, shared); /* [threads] */
-    int bad = 0;
-    LAUNCH_FOR(size_t, i, quads)
-    {
-        const quad g = load_quad(gradient, i);
-        for (int j = 0; chunks[i / (CUDA_CHUNK / QUAD)] != CUDA_CHUNK_KEPT && j < QUAD; j++)
-            bad |= !(fabsf(g.v[j]) <= FLT_MAX);
-    }
-    bad = any_in_block(bad, shared);
-    /* Fewer blocks may run than there are slots. */
-    for (unsigned slot = blockIdx.x; threadIdx.x == 0 && slot < SCALING_SLOTS; slot += gridDim.x)
-        scratch->flags[slot] = slot == blockIdx.x ? bad : 0;
-}
-
-/* One block. */
-static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    settle_scale(double *metrics, scaling_scratch *scratch)
-{
-    DYNAMIC_SHARED(int, shared); /* [threads] */
-    int bad = 0;
-    for (unsigned slot = threadIdx.x; slot < SCALING_SLOTS; slot += blockDim.x)
-        bad |= scratch->flags[slot];
-    bad = any_in_block(bad, shared);
-    if (threadIdx.x != 0)
-        return;
     double scale = metrics[CUDA_METRIC_SCALE] > 0.0 ? metrics[CUDA_METRIC_SCALE] : (double)CUDA_SCALE_FIRST;
     double good = metrics[CUDA_METRIC_GOOD] + 1.0;
-    scratch->scaling.factor = bad ? 0.0f : (float)(1.0 / scale);
+    scaling->factor = bad ? 0.0f : (float)(1.0 / scale);
     if (bad) {
         scale = scale > 1.0 ? 0.5 * scale : 1.0;
         good = 0.0;
@@ -84,21 +48,43 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
     metrics[CUDA_METRIC_GOOD] = good;
 }
 
+static __global__ void __launch_bounds__(LAUNCH_THREADS)
+    find_infinite(size_t quads, const uint8_t *chunks, const float *gradient, double *metrics,
+                  scaling_scratch *scratch, unsigned *tickets)
+{
+    int bad = 0;
+    LAUNCH_FOR(size_t, i, quads)
+    {
+        const quad g = load_quad(gradient, i);
+        for (int j = 0; chunks[i / (CUDA_CHUNK / QUAD)] != CUDA_CHUNK_KEPT && j < QUAD; j++)
+            bad |= !(fabsf(g.v[j]) <= FLT_MAX);
+    }
+    bad = __syncthreads_or(bad);
+    if (threadIdx.x == 0)
+        scratch->flags[blockIdx.x] = bad;
+    if (!last_block(tickets, gridDim.x))
+        return;
+    bad = 0;
+    for (unsigned block = threadIdx.x; block < gridDim.x; block += blockDim.x)
+        bad |= scratch->flags[block];
+    bad = __syncthreads_or(bad);
+    if (threadIdx.x == 0)
+        settle_scale(bad, metrics, &scratch->scaling);
+}
+
 size_t cuda_scaling_scratch(void)
 {
     return sizeof(scaling_scratch);
 }
 
 cudaError_t cuda_launch_scaling(cudaStream_t stream, size_t chunk_count, const uint8_t *chunks,
-                                const float *gradient, double *metrics, void *scratch)
+                                const float *gradient, double *metrics, void *scratch, unsigned *tickets)
 {
     const size_t quads = chunk_count * (CUDA_CHUNK / QUAD);
     const unsigned blocks =
         launch_blocks(quads) < SCALING_SLOTS ? launch_blocks(quads) : (unsigned)SCALING_SLOTS;
-    LAUNCH(find_infinite, blocks, LAUNCH_THREADS, LAUNCH_THREADS * sizeof(int), stream, quads, chunks,
-           gradient, (scaling_scratch *)scratch);
-    LAUNCH(settle_scale, 1, LAUNCH_THREADS, LAUNCH_THREADS * sizeof(int), stream, metrics,
-           (scaling_scratch *)scratch);
+    LAUNCH(find_infinite, blocks, LAUNCH_THREADS, 0, stream, quads, chunks, gradient, metrics,
+           (scaling_scratch *)scratch, tickets);
     return cudaGetLastError();
 }
 
@@ -117,17 +103,17 @@ static __device__ __forceinline__ quad scaled(quad q, float factor)
 
 /* ---- updates ---- */
 
-/* 1 - rate * decay where the chunk is decayed. */
-static __device__ __forceinline__ float kept_share(uint8_t chunk, float rate, float decay)
+/* What a decayed weight keeps. In double, as every device has it, and so once a thread. */
+static __device__ __forceinline__ float kept_share(float rate, float decay)
 {
-    return chunk == CUDA_CHUNK_DECAYED ? (float)(1.0 - (double)rate * (double)decay) : 1.0f;
+    return (float)(1.0 - (double)rate * (double)decay);
 }
 
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
     update_sgd(optimizer o, const cuda_step *step, const cuda_scaling *scaling, size_t quads,
                const uint8_t *chunks, const float *gradient, float *value, float *velocity)
 {
-    const float rate = step->learning_rate, factor = factor_of(scaling);
+    const float rate = step->learning_rate, factor = factor_of(scaling), decayed = kept_share(rate, o.decay);
     if (factor == 0.0f)
         return;
     LAUNCH_FOR(size_t, i, quads)
@@ -135,7 +121,7 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
         const uint8_t chunk = chunks[i / (CUDA_CHUNK / QUAD)];
         if (chunk == CUDA_CHUNK_KEPT)
             continue;
-        const float keep = kept_share(chunk, rate, o.decay);
+        const float keep = chunk == CUDA_CHUNK_DECAYED ? decayed : 1.0f;
         const quad g = scaled(load_quad(gradient, i), factor);
         quad w = load_quad(value, i), v = load_quad(velocity, i);
         for (int j = 0; j < QUAD; j++) {
@@ -152,7 +138,8 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
                  const uint8_t *chunks, const float *gradient, float *value, float *first, float *second)
 {
     const float rate = step->learning_rate, first_scale = step->first_scale,
-                second_scale = step->second_scale, factor = factor_of(scaling);
+                second_scale = step->second_scale, factor = factor_of(scaling),
+                decayed = kept_share(rate, o.decay);
     if (factor == 0.0f)
         return;
     LAUNCH_FOR(size_t, i, quads)
@@ -160,7 +147,7 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
         const uint8_t chunk = chunks[i / (CUDA_CHUNK / QUAD)];
         if (chunk == CUDA_CHUNK_KEPT)
             continue;
-        const float keep = kept_share(chunk, rate, o.decay);
+        const float keep = chunk == CUDA_CHUNK_DECAYED ? decayed : 1.0f;
         const quad g = scaled(load_quad(gradient, i), factor);
         quad w = load_quad(value, i), m = load_quad(first, i), s = load_quad(second, i);
         for (int j = 0; j < QUAD; j++) {

@@ -60,14 +60,24 @@ static __device__ __forceinline__ void from_float(float x, bf16 *to)
     *to = __float2bfloat16(x);
 }
 
-/* Pack number `at` of an array. */
-template <class T> static __device__ __forceinline__ pack load(const T *array, size_t at)
+/* Pack number `at` of an array, as it is stored. A thread that reads several packs takes them all like this, before it
+ * uses the first: their ways from memory then overlap. */
+template <class T> static __device__ __forceinline__ stored<T> fetch(const T *array, size_t at)
 {
-    const stored<T> s = reinterpret_cast<const stored<T> *>(array)[at];
+    return reinterpret_cast<const stored<T> *>(array)[at];
+}
+
+template <class T> static __device__ __forceinline__ pack unpacked(const stored<T> &s)
+{
     pack p;
     for (int j = 0; j < CUDA_CHANNELS; j++)
         p.v[j] = to_float(s.v[j]);
     return p;
+}
+
+template <class T> static __device__ __forceinline__ pack load(const T *array, size_t at)
+{
+    return unpacked(fetch(array, at));
 }
 
 template <class T> static __device__ __forceinline__ void store(T *array, size_t at, const pack &p)
@@ -86,13 +96,24 @@ static __device__ __forceinline__ pack pack_of(float x)
     return p;
 }
 
-/* Values first .. first + 7 of a vector of `count`; zeros behind its end. */
+/* Values first .. first + 7 of a vector of `count`, first a multiple of 8; zeros behind its end. */
 static __device__ __forceinline__ pack load_vector(const float *vector, int32_t first, int32_t count)
 {
+    if (first + CUDA_CHANNELS <= count)
+        return load(vector, (size_t)(first / CUDA_CHANNELS));
     pack p;
     for (int j = 0; j < CUDA_CHANNELS; j++)
         p.v[j] = first + j < count ? vector[first + j] : 0.0f;
     return p;
+}
+
+/* The inverse, of what belongs to a vector. */
+static __device__ __forceinline__ void store_vector(float *vector, int32_t first, int32_t count,
+                                                    const pack &p)
+{
+    for (int j = 0; j < CUDA_CHANNELS; j++)
+        if (first + j < count)
+            vector[first + j] = p.v[j];
 }
 
 /* max(x, 0); NaN stays. */

@@ -2,6 +2,7 @@
  * backward: there a thread gathers, in the windows' order, from all windows over its pixel, so that nothing
  * is added at random. Bound by DRAM; windows that overlap find their pixels in the caches. */
 #include "cuda/columns.cuh"
+#include "cuda/divide.cuh"
 
 /* Rows or columns [begin, end) of the image under window `i`. */
 struct span {
@@ -16,24 +17,40 @@ static __device__ __forceinline__ span window_span(int32_t i, int32_t kernel, in
 }
 
 /* Windows [begin, end) over row or column `i` of the image. */
-static __device__ __forceinline__ span windows_over(int32_t i, int32_t kernel, int32_t stride, int32_t pad,
-                                                    int32_t windows)
+static __device__ __forceinline__ span windows_over(int32_t i, int32_t kernel, const divisor &stride,
+                                                    int32_t pad, int32_t windows)
 {
-    const int32_t last = i + pad, first = last - kernel + 1; /* corners, counted from the padding's edge */
-    return span{first > 0 ? (first + stride - 1) / stride : 0, min(last / stride + 1, windows)};
+    const int32_t last = i + pad, before = last - kernel; /* corners, counted from the padding's edge */
+    return span{before < 0 ? 0 : (int32_t)divided((uint32_t)before, stride) + 1,
+                min((int32_t)divided((uint32_t)last, stride) + 1, windows)};
 }
 
-/* Where pack `i` of an activation lies. Packs are counted in 32 bits here: 64 bits cost registers that the
- * windows need. */
+/* How packs of an activation are numbered. In 32 bits: 64 would cost registers that the windows need. */
+struct numbering {
+    uint32_t packs;
+    divisor vectors, w, h;
+};
+
+static numbering numbering_of(struct cuda_shape s)
+{
+    const int32_t vectors = cuda_padded(s.c) / CUDA_CHANNELS;
+    return numbering{(uint32_t)(cuda_shape_count(s) / CUDA_CHANNELS), divisor_of(vectors), divisor_of(s.w),
+                     divisor_of(s.h)};
+}
+
+/* Where a pack lies. */
 struct pack_place {
     int32_t image, y, x, vector;
 };
 
-static __device__ __forceinline__ pack_place place_of(uint32_t i, cuda_shape s, uint32_t vectors)
+static __device__ __forceinline__ pack_place place_of(uint32_t i, const numbering &n)
 {
-    const uint32_t pixel = i / vectors, row = pixel / (uint32_t)s.w;
-    return pack_place{(int32_t)(row / (uint32_t)s.h), (int32_t)(row % (uint32_t)s.h),
-                      (int32_t)(pixel % (uint32_t)s.w), (int32_t)(i % vectors)};
+    pack_place p;
+    p.vector = (int32_t)take_rest(&i, n.vectors);
+    p.x = (int32_t)take_rest(&i, n.w);
+    p.y = (int32_t)take_rest(&i, n.h);
+    p.image = (int32_t)i;
+    return p;
 }
 
 /* Number of the pack at (y, x) of the same image and channels. */
@@ -48,15 +65,24 @@ struct alignas(8) winners {
     uint8_t v[CUDA_CHANNELS];
 };
 
+static __device__ __forceinline__ void take_larger(const pack &candidate, uint8_t place, pack *best,
+                                                   winners *at)
+{
+    for (int j = 0; j < CUDA_CHANNELS; j++)
+        if (candidate.v[j] > best->v[j]) {
+            best->v[j] = candidate.v[j];
+            at->v[j] = place;
+        }
+}
+
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    max_pool_forward(cuda_shape in, cuda_shape out, cuda_window k, const T *x, T *y, uint8_t *index)
+    max_pool_forward(numbering n, cuda_shape in, cuda_window k, const T *x, T *y, uint8_t *index)
 {
-    const uint32_t vectors = (uint32_t)cuda_padded(out.c) / CUDA_CHANNELS;
-    const uint32_t packs = (uint32_t)out.n * (uint32_t)out.h * (uint32_t)out.w * vectors;
-    LAUNCH_FOR(uint32_t, i, packs)
+    const uint32_t vectors = n.vectors.by;
+    LAUNCH_FOR(uint32_t, i, n.packs)
     {
-        const pack_place p = place_of(i, out, vectors);
+        const pack_place p = place_of(i, n);
         const span rows = window_span(p.y, k.kernel_h, k.stride, k.pad_h, in.h);
         const span columns = window_span(p.x, k.kernel_w, k.stride, k.pad_w, in.w);
         const int32_t top = p.y * k.stride - k.pad_h, left = p.x * k.stride - k.pad_w;
@@ -68,14 +94,13 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
         for (int32_t row = rows.begin; row < rows.end; row++) {
             uint32_t from = pack_at(p, in, vectors, row, columns.begin);
             LAUNCH_ROLLED
-            for (int32_t column = columns.begin; column < columns.end; column++, from += vectors) {
-                const pack candidate = load(x, from);
+            for (int32_t column = columns.begin; column < columns.end; column += 2, from += 2 * vectors) {
+                /* Two on their way at a time; where there is no second the first again, which wins nothing. */
+                const stored<T> first = fetch(x, from),
+                                second = fetch(x, column + 1 < columns.end ? from + vectors : from);
                 const uint8_t place = (uint8_t)((row - top) * k.kernel_w + column - left);
-                for (int j = 0; j < CUDA_CHANNELS; j++)
-                    if (candidate.v[j] > best.v[j]) {
-                        best.v[j] = candidate.v[j];
-                        at.v[j] = place;
-                    }
+                take_larger(unpacked(first), place, &best, &at);
+                take_larger(unpacked(second), (uint8_t)(place + 1), &best, &at);
             }
         }
         store(y, i, best);
@@ -86,15 +111,15 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
 
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    max_pool_gradient(cuda_shape in, cuda_shape out, cuda_window k, const T *dy, const uint8_t *index, T *dx)
+    max_pool_gradient(numbering n, cuda_shape out, cuda_window k, divisor stride, const T *dy,
+                      const uint8_t *index, T *dx)
 {
-    const uint32_t vectors = (uint32_t)cuda_padded(in.c) / CUDA_CHANNELS;
-    const uint32_t packs = (uint32_t)in.n * (uint32_t)in.h * (uint32_t)in.w * vectors;
-    LAUNCH_FOR(uint32_t, i, packs)
+    const uint32_t vectors = n.vectors.by;
+    LAUNCH_FOR(uint32_t, i, n.packs)
     {
-        const pack_place p = place_of(i, in, vectors);
-        const span rows = windows_over(p.y, k.kernel_h, k.stride, k.pad_h, out.h);
-        const span columns = windows_over(p.x, k.kernel_w, k.stride, k.pad_w, out.w);
+        const pack_place p = place_of(i, n);
+        const span rows = windows_over(p.y, k.kernel_h, stride, k.pad_h, out.h);
+        const span columns = windows_over(p.x, k.kernel_w, stride, k.pad_w, out.w);
         pack sum = pack_of(0.0f);
         for (int32_t row = rows.begin; row < rows.end; row++) {
             uint32_t window = pack_at(p, out, vectors, row, columns.begin);
@@ -117,13 +142,12 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
 
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    average_pool_forward(cuda_shape in, cuda_shape out, cuda_window k, const T *x, T *y)
+    average_pool_forward(numbering n, cuda_shape in, cuda_window k, const T *x, T *y)
 {
-    const uint32_t vectors = (uint32_t)cuda_padded(out.c) / CUDA_CHANNELS;
-    const uint32_t packs = (uint32_t)out.n * (uint32_t)out.h * (uint32_t)out.w * vectors;
-    LAUNCH_FOR(uint32_t, i, packs)
+    const uint32_t vectors = n.vectors.by;
+    LAUNCH_FOR(uint32_t, i, n.packs)
     {
-        const pack_place p = place_of(i, out, vectors);
+        const pack_place p = place_of(i, n);
         const span rows = window_span(p.y, k.kernel_h, k.stride, k.pad_h, in.h);
         const span columns = window_span(p.x, k.kernel_w, k.stride, k.pad_w, in.w);
         pack sum = pack_of(0.0f);
@@ -145,25 +169,25 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
 
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    average_pool_gradient(cuda_shape in, cuda_shape out, cuda_window k, const T *dy, T *dx)
+    average_pool_gradient(numbering n, cuda_shape in, cuda_shape out, cuda_window k, divisor stride,
+                          const T *dy, T *dx)
 {
-    const uint32_t vectors = (uint32_t)cuda_padded(in.c) / CUDA_CHANNELS;
-    const uint32_t packs = (uint32_t)in.n * (uint32_t)in.h * (uint32_t)in.w * vectors;
-    LAUNCH_FOR(uint32_t, i, packs)
+    const uint32_t vectors = n.vectors.by;
+    LAUNCH_FOR(uint32_t, i, n.packs)
     {
-        const pack_place p = place_of(i, in, vectors);
-        const span rows = windows_over(p.y, k.kernel_h, k.stride, k.pad_h, out.h);
-        const span columns = windows_over(p.x, k.kernel_w, k.stride, k.pad_w, out.w);
+        const pack_place p = place_of(i, n);
+        const span rows = windows_over(p.y, k.kernel_h, stride, k.pad_h, out.h);
+        const span columns = windows_over(p.x, k.kernel_w, stride, k.pad_w, out.w);
         pack sum = pack_of(0.0f);
         for (int32_t row = rows.begin; row < rows.end; row++) {
             const span high = window_span(row, k.kernel_h, k.stride, k.pad_h, in.h);
             LAUNCH_ROLLED
             for (int32_t column = columns.begin; column < columns.end; column++) {
                 const span wide = window_span(column, k.kernel_w, k.stride, k.pad_w, in.w);
-                const float pixels = (float)((high.end - high.begin) * (wide.end - wide.begin));
+                const float share = 1.0f / (float)((high.end - high.begin) * (wide.end - wide.begin));
                 const pack g = load(dy, pack_at(p, out, vectors, row, column));
                 for (int j = 0; j < CUDA_CHANNELS; j++)
-                    sum.v[j] += g.v[j] / pixels;
+                    sum.v[j] += g.v[j] * share;
             }
         }
         store(dx, i, sum);
@@ -195,16 +219,16 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS) global_pool_forward(col
 
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    global_pool_gradient(cuda_shape s, const T *dy, T *dx)
+    global_pool_gradient(uint32_t packs, divisor vectors, divisor plane, const T *dy, T *dx)
 {
-    const uint32_t vectors = (uint32_t)cuda_padded(s.c) / CUDA_CHANNELS,
-                   plane = (uint32_t)s.h * (uint32_t)s.w;
-    const uint32_t packs = (uint32_t)s.n * plane * vectors;
+    const float share = 1.0f / (float)plane.by;
     LAUNCH_FOR(uint32_t, i, packs)
     {
-        pack g = load(dy, i / vectors / plane * vectors + i % vectors);
+        uint32_t pixel = i;
+        const uint32_t vector = take_rest(&pixel, vectors);
+        pack g = load(dy, (size_t)(divided(pixel, plane) * vectors.by + vector));
         for (int j = 0; j < CUDA_CHANNELS; j++)
-            g.v[j] /= (float)plane;
+            g.v[j] *= share;
         store(dx, i, g);
     }
 }
@@ -220,7 +244,8 @@ template <class T>
 static cudaError_t launch_max_pool(cudaStream_t stream, struct cuda_shape in, struct cuda_shape out,
                                    struct cuda_window k, const T *x, T *y, uint8_t *index)
 {
-    LAUNCH(max_pool_forward<T>, blocks_of(out), LAUNCH_THREADS, 0, stream, in, out, k, x, y, index);
+    LAUNCH(max_pool_forward<T>, blocks_of(out), LAUNCH_THREADS, 0, stream, numbering_of(out), in, k, x, y,
+           index);
     return cudaGetLastError();
 }
 
@@ -238,7 +263,8 @@ template <class T>
 static cudaError_t launch_max_pool_backward(cudaStream_t stream, struct cuda_shape in, struct cuda_shape out,
                                             struct cuda_window k, const T *dy, const uint8_t *index, T *dx)
 {
-    LAUNCH(max_pool_gradient<T>, blocks_of(in), LAUNCH_THREADS, 0, stream, in, out, k, dy, index, dx);
+    LAUNCH(max_pool_gradient<T>, blocks_of(in), LAUNCH_THREADS, 0, stream, numbering_of(in), out, k,
+           divisor_of(k.stride), dy, index, dx);
     return cudaGetLastError();
 }
 
@@ -256,7 +282,8 @@ template <class T>
 static cudaError_t launch_average_pool(cudaStream_t stream, struct cuda_shape in, struct cuda_shape out,
                                        struct cuda_window k, const T *x, T *y)
 {
-    LAUNCH(average_pool_forward<T>, blocks_of(out), LAUNCH_THREADS, 0, stream, in, out, k, x, y);
+    LAUNCH(average_pool_forward<T>, blocks_of(out), LAUNCH_THREADS, 0, stream, numbering_of(out), in, k, x,
+           y);
     return cudaGetLastError();
 }
 
@@ -274,7 +301,8 @@ static cudaError_t launch_average_pool_backward(cudaStream_t stream, struct cuda
                                                 struct cuda_shape out, struct cuda_window k, const T *dy,
                                                 T *dx)
 {
-    LAUNCH(average_pool_gradient<T>, blocks_of(in), LAUNCH_THREADS, 0, stream, in, out, k, dy, dx);
+    LAUNCH(average_pool_gradient<T>, blocks_of(in), LAUNCH_THREADS, 0, stream, numbering_of(in), in, out, k,
+           divisor_of(k.stride), dy, dx);
     return cudaGetLastError();
 }
 
@@ -291,7 +319,7 @@ cudaError_t cuda_launch_average_pool_backward(cudaStream_t stream, enum cuda_typ
 template <class T>
 static cudaError_t launch_global_pool(cudaStream_t stream, struct cuda_shape s, const T *x, T *y)
 {
-    const columns k = columns_of((size_t)s.h * (size_t)s.w, s.c, 1);
+    const columns k = columns_of((size_t)s.h * (size_t)s.w, s.c, COLUMNS_WRITTEN, 1);
     const dim3 grid((unsigned)s.n, (unsigned)k.groups);
     LAUNCH(global_pool_forward<T>, grid, LAUNCH_THREADS, LAUNCH_THREADS * CUDA_CHANNELS * sizeof(float),
            stream, k, x, y);
@@ -310,7 +338,9 @@ cudaError_t cuda_launch_global_pool(cudaStream_t stream, enum cuda_type type, st
 template <class T>
 static cudaError_t launch_global_pool_backward(cudaStream_t stream, struct cuda_shape s, const T *dy, T *dx)
 {
-    LAUNCH(global_pool_gradient<T>, blocks_of(s), LAUNCH_THREADS, 0, stream, s, dy, dx);
+    const numbering n = numbering_of(s);
+    LAUNCH(global_pool_gradient<T>, blocks_of(s), LAUNCH_THREADS, 0, stream, n.packs, n.vectors,
+           divisor_of((int64_t)s.h * s.w), dy, dx);
     return cudaGetLastError();
 }
 

@@ -71,6 +71,28 @@ static struct work product(const struct gpu *gpu, const struct program *program,
     return work;
 }
 
+/* Whether the batch norm that wrote y had an addend. */
+static bool has_addend(const struct program *program, int32_t y)
+{
+    for (int32_t i = 0; i < program->op_count; i++)
+        if (program->ops[i].kind == PROG_OP_BATCH_NORM && program->ops[i].outputs[0] == y)
+            return program->ops[i].inputs[5] >= 0;
+    return true;
+}
+
+/* What batch norm's backward pass reads and writes beyond every tensor once: x again; the gradient behind the ReLU again, which
+ * is dy without a ReLU, daddend where that is written, and else dy seen through y, which x gives anew where nothing was added
+ * to it. */
+static double norm_backward_again(const struct gpu *gpu, const struct program *program,
+                                  const struct prog_op *op)
+{
+    const struct prog_tensor *tensors = program->tensors;
+    const double activation = stored(gpu, &tensors[op->inputs[0]]);
+    if (op->inputs[1] < 0 || op->outputs[3] >= 0)
+        return 2.0 * activation;
+    return has_addend(program, op->inputs[1]) ? 3.0 * activation : activation;
+}
+
 struct work paper_work(const struct gpu *gpu, const struct program *program, const struct prog_op *op)
 {
     const double parameters = (double)program->weights.total;
@@ -83,22 +105,21 @@ struct work paper_work(const struct gpu *gpu, const struct program *program, con
     case PROG_OP_DENSE_BACKWARD_DATA:
         return product(gpu, program, op->outputs[0], op->inputs[1], op->inputs[0], op->outputs[0]);
     case PROG_OP_CONV_BACKWARD_WEIGHTS:
-        return product(gpu, program, op->inputs[0], op->outputs[0], op->inputs[1], op->outputs[0]);
-    case PROG_OP_DENSE_BACKWARD_WEIGHTS: /* whose gradient cuBLAS leaves in float32 */
+    case PROG_OP_DENSE_BACKWARD_WEIGHTS:
         work = product(gpu, program, op->inputs[0], op->outputs[0], op->inputs[1], op->outputs[0]);
-        work.bytes += (4.0 - gpu->element) * elements(program->tensors[op->outputs[0]].shape);
-        break;
-    case PROG_OP_BATCH_NORM: /* statistics of slices, their join, the result: x is read twice */
+        if (op->kind == PROG_OP_DENSE_BACKWARD_WEIGHTS) /* whose gradient cuBLAS leaves in float32 */
+            work.bytes += (4.0 - gpu->element) * elements(program->tensors[op->outputs[0]].shape);
+        if (op->outputs[1] >= 0) { /* the bias' gradient reads dy once more */
+            work.bytes += stored(gpu, &program->tensors[op->inputs[1]]);
+            work.launches++;
+        }
+        return work;
+    case PROG_OP_BATCH_NORM: /* statistics, the result: x is read twice */
         work.bytes += stored(gpu, &program->tensors[op->inputs[0]]);
-        work.launches = 3;
+        work.launches = 2;
         break;
-    case PROG_OP_BATCH_NORM_BACKWARD: /* sums of slices, their end, the result: x, dy and y are read twice */
-        work.bytes += stored(gpu, &program->tensors[op->inputs[0]]) +
-                      stored(gpu, &program->tensors[op->inputs[2]]) +
-                      (op->inputs[1] < 0 ? 0.0 : stored(gpu, &program->tensors[op->inputs[1]]));
-        work.launches = 3;
-        break;
-    case PROG_OP_LOSS:
+    case PROG_OP_BATCH_NORM_BACKWARD: /* sums, the result */
+        work.bytes += norm_backward_again(gpu, program, op);
         work.launches = 2;
         break;
     case PROG_OP_OPTIMIZER: /* value and momentum are read and written, the gradient read; before it the kernels' gradients

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Every kernel compiles for every architecture, without spilling registers to memory. Prints what each kernel takes.
+# Every kernel compiles for every architecture, without spilling registers to memory and with so few of them that two blocks
+# share a multiprocessor. Prints what each kernel takes, and a line over all.
 # Usage: tests/gpu/compile.sh [architectures], by default "75 80 86 89 90 100 120". Without nvcc the test is skipped.
 # What has passed is remembered in build/gpu by a hash of the sources, the compiler and the architectures.
 set -eu
@@ -17,6 +18,7 @@ mkdir -p "$place"
 headers=$(cat cuda/*.cuh cuda/launch.h cuda/kernels.h host/program/augment.h host/program/optimizer.h host/base/random.h |
     sha256sum)
 version=$("$NVCC" --version | tail -n 1)
+most_registers=128 # 65536 for two blocks of LAUNCH_THREADS
 
 # One source for all architectures. What ptxas says goes to $place/NAME.log, the key to $place/NAME.key.
 compile() {
@@ -45,8 +47,11 @@ done
 wait
 
 passed=0 failed=0
+logs=""
+wanted=$(echo "$architectures" | wc -w)
 for source in cuda/*.cu; do
     name=$(basename "$source" .cu)
+    logs="$logs $place/$name.log"
     if ! [ -f "$place/$name.key" ]; then
         echo "$source: does not compile"
         cat "$place/$name.log"
@@ -58,7 +63,7 @@ for source in cuda/*.cu; do
         /Compiling entry function/ { split($0, part, "\047"); kernel = part[2]; target = part[4] }
         /bytes spill stores/ { for (i = 1; i <= NF; i++) if ($i == "spill") spilled[kernel " " target] += $(i - 2) }
         /Used [0-9]+ registers/ {
-            match($0, /Used [0-9]+/); used = substr($0, RSTART + 5, RLENGTH - 5)
+            match($0, /Used [0-9]+/); used = substr($0, RSTART + 5, RLENGTH - 5) + 0
             if (used > most[kernel]) most[kernel] = used
             count[kernel]++
         }
@@ -67,13 +72,29 @@ for source in cuda/*.cu; do
             for (which in spilled) if (spilled[which] > 0) printf "SPILL %s: %s: %d bytes\n", source, which, spilled[which]
         }' "$place/$name.log" | { command -v c++filt >/dev/null && c++filt || cat; } | sort)
     printf '%s\n' "$report"
-    wanted=$(echo "$architectures" | wc -w)
     if printf '%s\n' "$report" | grep -q '^SPILL' || printf '%s\n' "$report" | grep -qv ": $wanted targets, "; then
         failed=$((failed + 1))
     else
         passed=$((passed + 1))
     fi
 done
+
+# Over all: how many there are, the most registers, bytes spilled.
+# shellcheck disable=SC2086  # a list of files
+summary=$(awk -v wanted="$wanted" -v limit="$most_registers" '
+    /Compiling entry function/ { split($0, part, "\047"); kernel = part[2]; target = part[4]; if (!seen[FILENAME kernel]++) kernels++ }
+    /bytes spill stores/ { for (i = 1; i <= NF; i++) if ($i == "spill") spilled += $(i - 2) }
+    /Used [0-9]+ registers/ {
+        match($0, /Used [0-9]+/); used = substr($0, RSTART + 5, RLENGTH - 5) + 0; compiled++
+        if (used > most) { most = used; which = kernel " on " target }
+    }
+    END {
+        printf "%d kernels x %d architectures: %d compiled, at most %d registers (%s), %d bytes spilled\n",
+            kernels, wanted, compiled, most, which, spilled
+        exit !(kernels > 0 && compiled == kernels * wanted && most <= limit && spilled == 0)
+    }' $logs) && status=0 || status=1
+if [ "$status" -eq 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+printf '%s\n' "$summary" | { command -v c++filt >/dev/null && c++filt || cat; }
 
 # What was built holds code for all of them (on a machine with GPUs, for those), and PTX for what comes after.
 plugin=${NASRUN_BIN:-bin}/libnasrun_cuda.so

@@ -41,7 +41,7 @@ __asm__(".text\n.globl cuda_on_cpu_switch_stack\ncuda_on_cpu_switch_stack:\n"
 
 namespace on_cpu
 {
-enum { STACK = 128 << 10, MOST_SHARED = 227 << 10, MOST_THREADS = 1024, SAVED_REGISTERS = 6 };
+enum { STACK = 128 << 10, MOST_SHARED = 48 << 10, MOST_THREADS = 1024, SAVED_REGISTERS = 6 };
 
 struct fiber {
     thread seen;
@@ -49,7 +49,7 @@ struct fiber {
     int rank;
     bool done;
     unsigned long block_barriers, warp_barriers; /* entered so far */
-    unsigned long long slot;                     /* what it offers to its warp */
+    unsigned long long slot;                     /* what it offers to its warp or block */
     unsigned mask;
 };
 
@@ -138,6 +138,18 @@ void sync_block()
             return;
         yield();
     }
+}
+
+int any_in_block(int value)
+{
+    machine &m = here();
+    m.running->slot = value != 0;
+    sync_block();
+    unsigned long long any = 0;
+    for (const fiber &other : m.fibers)
+        any |= other.slot;
+    sync_block(); /* nobody offers anything else before all have looked */
+    return any != 0;
 }
 
 void sync_warp(unsigned mask)
@@ -235,8 +247,8 @@ void run_grid(dim3 grid, dim3 block, size_t shared_bytes, void (*body)(const voi
 {
     machine &m = here();
     const size_t threads = (size_t)block.x * block.y * block.z, blocks = (size_t)grid.x * grid.y * grid.z;
-    if (threads < 1 || threads > MOST_THREADS || blocks < 1 || grid.y > 65535 || grid.z > 65535 ||
-        shared_bytes > MOST_SHARED)
+    if (threads < 1 || threads > MOST_THREADS || blocks < 1 || grid.x > 2147483647u || grid.y > 65535 ||
+        grid.z > 65535 || shared_bytes > MOST_SHARED)
         die("bad launch", NULL);
     if (!m.stacks) {
         void *mapped = mmap(NULL, (size_t)MOST_THREADS * STACK, PROT_READ | PROT_WRITE,

@@ -52,6 +52,7 @@ void cuda_on_cpu_submit(cudaStream_t stream, void (*run)(void *work), void (*rel
 #define LAUNCH_THREADS (cuda_on_cpu.threads)
 #define LAUNCH_BLOCKS  ((size_t)cuda_on_cpu.blocks)
 #define LAUNCH_ROLLED
+#define LAUNCH_UNROLLED
 
 namespace on_cpu
 {
@@ -64,6 +65,7 @@ struct thread {
 thread &current();
 
 void sync_block();
+int any_in_block(int value);
 void sync_warp(unsigned mask);
 /* Offers 8 bytes to the warp and returns those of `lane`; its own where lane lies outside the warp. */
 unsigned long long exchange_bits(unsigned mask, unsigned long long bits, int lane);
@@ -126,6 +128,11 @@ static inline void __syncthreads()
 {
     on_cpu::sync_block();
 }
+/* Whether `value` is set in any thread of the block. */
+static inline int __syncthreads_or(int value)
+{
+    return on_cpu::any_in_block(value);
+}
 static inline void __syncwarp(unsigned mask = ~0u)
 {
     on_cpu::sync_warp(mask);
@@ -141,6 +148,16 @@ template <class T> static inline T __shfl_down_sync(unsigned mask, T value, int 
 template <class T> static inline T __shfl_sync(unsigned mask, T value, int lane)
 {
     return on_cpu::exchange(mask, value, lane & 31);
+}
+/* Blocks run one after another: nothing to order. */
+static inline void __threadfence()
+{
+}
+static inline unsigned atomicInc(unsigned *address, unsigned last)
+{
+    const unsigned old = *address;
+    *address = old >= last ? 0 : old + 1;
+    return old;
 }
 /* Kept out of line of the compiler's contraction by -ffp-contract=off. */
 static inline float __fadd_rn(float a, float b)

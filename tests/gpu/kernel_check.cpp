@@ -152,6 +152,12 @@ vector &vector::random(const kernel_run &run, uint32_t stream, double centre, do
     return *this;
 }
 
+void ticket_memory::check(const kernel_run &run) const
+{
+    for (size_t i = 0; i < CUDA_TICKETS; i++)
+        kernel_close(run, (double)static_cast<const unsigned *>(data)[i], 0.0, 0.0, "ticket", i);
+}
+
 cuda_step kernel_step(const kernel_run &run)
 {
     enum { STEP = 1001 };

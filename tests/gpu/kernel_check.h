@@ -89,6 +89,21 @@ class vector : public device_memory
     }
 };
 
+/* Tickets (kernels.h): zeros, before and after every launch. */
+class ticket_memory : public device_memory
+{
+  public:
+    ticket_memory() : device_memory(CUDA_TICKETS * sizeof(unsigned))
+    {
+        memset(data, 0, bytes);
+    }
+    unsigned *get()
+    {
+        return static_cast<unsigned *>(data);
+    }
+    void check(const kernel_run &run) const; /* zeros again */
+};
+
 /* The step in "device" memory. */
 cuda_step kernel_step(const kernel_run &run);
 

@@ -19,7 +19,9 @@ enum { FLOAT_MAJOR = 7 }; /* a device without bf16 */
 
 /* ---- whole steps ---- */
 
-enum { IMAGES = 20, CLASSES = 5, BATCH = 8, SIDE = 8, STEPS = 7, LONG_RUN = 3 * CUDA_RING };
+/* SEED: no gradient is so close to zero that rounding chooses its sign. AdamW's first steps are as long whatever the
+ * gradient's size, and within seven steps such a choice grows to per cents (one seed in three). */
+enum { IMAGES = 20, CLASSES = 5, BATCH = 8, SIDE = 8, STEPS = 7, LONG_RUN = 3 * CUDA_RING, SEED = 6 };
 
 static void make_network(struct graph *graph)
 {
@@ -71,7 +73,7 @@ static void train(const struct device_ops *ops, enum optimizer_kind optimizer, i
     struct device_session session;
     struct lower_options options = train_options();
     make_network(&graph);
-    session_open(&session, ops, &graph, &options, IMAGES, 5);
+    session_open(&session, ops, &graph, &options, IMAGES, SEED);
     session.binding.shuffled = 1;
     session.binding.augment = (struct augment){.translate = 2, .flip = 1, .cutout = 3};
     session.binding.optimizer = (struct optimizer){optimizer, 0.9f, 0.99f, 0.01f};
@@ -127,7 +129,7 @@ static void training_agrees(void **state)
                 distance += pow((double)cuda.slots[slot][i] - expected, 2);
                 size += expected * expected;
             }
-            if (!(sqrt(distance) <= 0.01 * sqrt(size)))
+            if (!(sqrt(distance) <= 1e-4 * sqrt(size)))
                 fail_msg("optimizer %d, slot %d: %g from the reference of size %g", kind, slot,
                          sqrt(distance), sqrt(size));
             assert_true(size > 0 || (kind == OPTIMIZER_SGD && slot == SLOT_SECOND));
@@ -362,6 +364,27 @@ static void remap_agrees(void **state)
 
 /* ---- memory ---- */
 
+/* Kernels count packs in 31 bits: what they cannot count is refused, and not done wrongly. */
+static void too_large_is_refused(void **state)
+{
+    (void)state;
+    struct graph graph = {0};
+    struct device_session session;
+    struct lower_options options = train_options();
+    struct device_program *prepared = NULL;
+    struct program large = {0};
+    make_network(&graph);
+    session_open(&session, &cuda_device_ops, &graph, &options, IMAGES, SEED);
+    options.batch = (int32_t)(CUDA_ELEMENTS / (8 * SIDE * SIDE)) + 1;
+    assert_int_equal(lower_graph(&graph, &options, &large, &session.err), ST_OK);
+    assert_int_equal(session.ops->program_prepare(session.device, &large, &prepared, &session.err),
+                     ST_UNSUPPORTED);
+    assert_null(prepared);
+    program_free(&large);
+    session_close(&session);
+    graph_free(&graph);
+}
+
 static void memory_is_as_planned(void **state)
 {
     (void)state;
@@ -530,6 +553,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(binds_again, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(weights_are_exact, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(remap_agrees, emu_test_begin, emu_test_end),
+        cmocka_unit_test_setup_teardown(too_large_is_refused, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(memory_is_as_planned, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(every_call_may_fail, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(absent_devices, emu_test_begin, emu_test_end),

@@ -21,13 +21,17 @@ static const double SUM = 96.0 * FLOAT;
 struct norm_case {
     cuda_shape s;
     bool relu, with_addend;
+    bool anew; /* backward makes y anew */
+    int index;
     double centre;
     activation x, addend, dy, y, dx, daddend;
     vector scale, shift, running_mean, running_var, mean, invstd, dscale, dshift;
     device_memory scratch;
+    ticket_memory tickets;
 
     explicit norm_case(const kernel_run &run)
         : s(kernel_shape(run)), relu(run.index % 2), with_addend(run.index / 2 % 2),
+          anew(relu && !with_addend && run.index / 4 % 2 == 0), index(run.index),
           centre(run.index % 5 ? 0.3 : 60.0), x(run.type, s), addend(run.type, s), dy(run.type, s),
           y(run.type, s), dx(run.type, s), daddend(run.type, s), scale((size_t)s.c), shift((size_t)s.c),
           running_mean((size_t)s.c), running_var((size_t)s.c), mean((size_t)s.c), invstd((size_t)s.c),
@@ -40,6 +44,12 @@ struct norm_case {
         shift.random(run, SHIFT, 0.0, 0.5);
         running_mean.random(run, MEAN, 0.0, 1.0);
         running_var.random(run, VAR, 1.5, 1.0);
+    }
+
+    /* An addend that is not trained has a part in y, but no gradient. */
+    bool wants_addend() const
+    {
+        return with_addend && index % 3 != 0;
     }
 };
 
@@ -115,7 +125,7 @@ static void check_backward(const kernel_run &run, norm_case &t, int32_t c)
             (std::fabs(g) + (sum_size + std::fabs(d) * invstd * invstd * product_size) / rows);
         kernel_close(run, t.dx.at(at), dx, 3.0 * SUM * size + kernel_rounding(run.type) * std::fabs(dx), "dx",
                      at);
-        if (t.with_addend)
+        if (t.wants_addend())
             kernel_close(run, t.daddend.at(at), g, 0.0, "daddend", at);
     }
 }
@@ -129,21 +139,25 @@ static void check_training(const kernel_run &run)
                     cuda_launch_batch_norm(NULL, run.type, t.s, t.x.data, t.scale.floats(), t.shift.floats(),
                                            t.with_addend ? t.addend.data : NULL, t.relu, (float)MOMENTUM,
                                            (float)EPSILON, t.running_mean.floats(), t.running_var.floats(),
-                                           t.y.data, t.mean.floats(), t.invstd.floats(), t.scratch.data),
+                                           t.y.data, t.mean.floats(), t.invstd.floats(), t.scratch.data,
+                                           t.tickets.get()),
                     "batch norm");
+    t.tickets.check(run);
     kernel_launched(run,
                     cuda_launch_batch_norm_backward(
-                        NULL, run.type, t.s, t.x.data, t.relu ? t.y.data : NULL, t.dy.data, t.scale.floats(),
-                        t.mean.floats(), t.invstd.floats(), t.dx.data, t.dscale.floats(), t.dshift.floats(),
-                        t.with_addend ? t.daddend.data : NULL, t.scratch.data),
+                        NULL, run.type, t.s, t.x.data, t.relu && !t.anew ? t.y.data : NULL,
+                        t.anew ? t.shift.floats() : NULL, t.dy.data, t.scale.floats(), t.mean.floats(),
+                        t.invstd.floats(), t.dx.data, t.dscale.floats(), t.dshift.floats(),
+                        t.wants_addend() ? t.daddend.data : NULL, t.scratch.data, t.tickets.get()),
                     "batch norm backward");
+    t.tickets.check(run);
     for (int32_t c = 0; c < t.s.c; c++) {
         check_forward(run, t, c, (double)old_mean[(size_t)c], (double)old_var[(size_t)c]);
         check_backward(run, t, c);
     }
     t.y.check_padding(run, "padding of y");
     t.dx.check_padding(run, "padding of dx");
-    if (t.with_addend)
+    if (t.wants_addend())
         t.daddend.check_padding(run, "padding of daddend");
 }
 
@@ -183,15 +197,18 @@ static void test_inference(void **state)
 }
 
 /* Whole numbers: the sums are exact in any order. */
-static void check_bias_gradient(const kernel_run &run)
+static void check_bias_gradient(const kernel_run &run, cuda_shape s)
 {
-    const cuda_shape s = kernel_shape(run);
     activation dy(run.type, s);
     vector dbias((size_t)s.c);
     device_memory scratch(cuda_bias_gradient_scratch(s));
+    ticket_memory tickets;
     dy.whole(run, DY, 5);
-    kernel_launched(run, cuda_launch_bias_gradient(NULL, run.type, s, dy.data, dbias.floats(), scratch.data),
-                    "bias gradient");
+    kernel_launched(
+        run,
+        cuda_launch_bias_gradient(NULL, run.type, s, dy.data, dbias.floats(), scratch.data, tickets.get()),
+        "bias gradient");
+    tickets.check(run);
     for (int32_t c = 0; c < s.c; c++) {
         double sum = 0.0;
         for (int32_t row = 0; row < rows_of(s); row++)
@@ -200,10 +217,22 @@ static void check_bias_gradient(const kernel_run &run)
     }
 }
 
+static void check_any_bias_gradient(const kernel_run &run)
+{
+    check_bias_gradient(run, kernel_shape(run));
+}
+
+/* More packs side by side than there are tickets for groups of the usual width. */
+static void check_wide_bias_gradient(const kernel_run &run)
+{
+    check_bias_gradient(run, cuda_shape{3, 4 * 8 * CUDA_TICKETS + 1 + 1000 * run.index, 1, 1});
+}
+
 static void test_bias_gradient(void **state)
 {
     (void)state;
-    kernel_sweep(CASES, check_bias_gradient);
+    kernel_sweep(CASES, check_any_bias_gradient);
+    kernel_sweep(2, check_wide_bias_gradient);
 }
 
 /* Many rows in many slices, mean far from zero: the variance keeps its digits. */
@@ -213,6 +242,7 @@ static void check_far_mean(const kernel_run &run)
     activation x(CUDA_FLOAT, s), y(CUDA_FLOAT, s);
     vector scale(3), shift(3), running_mean(3), running_var(3), mean(3), invstd(3);
     device_memory scratch(cuda_batch_norm_scratch(s));
+    ticket_memory tickets;
     x.random(run, X, 3000.0, 1.0);
     for (size_t c = 0; c < 3; c++)
         scale[c] = 1.0f, shift[c] = running_mean[c] = running_var[c] = 0.0f;
@@ -220,7 +250,7 @@ static void check_far_mean(const kernel_run &run)
                     cuda_launch_batch_norm(NULL, CUDA_FLOAT, s, x.data, scale.floats(), shift.floats(), NULL,
                                            0, 1.0f, (float)EPSILON, running_mean.floats(),
                                            running_var.floats(), y.data, mean.floats(), invstd.floats(),
-                                           scratch.data),
+                                           scratch.data, tickets.get()),
                     "batch norm");
     for (int32_t c = 0; c < 3; c++) {
         double m = 0.0, v = 0.0;

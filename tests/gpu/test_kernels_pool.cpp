@@ -1,4 +1,7 @@
 /* Pooling and its gradients against plain loops in double. Max only copies and compares, so it is exact. */
+#include "tests/gpu/cuda_on_cpu.h"
+
+#include "cuda/divide.cuh"
 #include "tests/gpu/kernel_check.h"
 
 #include <cfloat>
@@ -206,13 +209,28 @@ static void test_nan(void **state)
     kernel_sweep(8, check_nan);
 }
 
+/* Divisors of any size, dividends about their multiples and at the end of the range. */
+static void test_division(void **state)
+{
+    (void)state;
+    kernel_run run = {0, CUDA_FLOAT, 32, 1, 0};
+    for (uint64_t i = 0; i < 20000; i++) {
+        const uint32_t by = 1 + (kernel_bits(run, 1, i) & 0x7fffffffu) % (1u << kernel_bits(run, 2, i) % 32);
+        const divisor d = divisor_of(by);
+        const uint32_t most = 0x7fffffffu, multiple = kernel_bits(run, 3, i) % (most / by + 1) * by;
+        const uint32_t tried[] = {
+            0, by - 1, by, multiple, multiple ? multiple - 1 : 0, most, most - most % by - 1};
+        for (uint32_t n : tried)
+            if (n <= most && divided(n, d) != n / by)
+                fail_msg("%u / %u is not %u", n, by, divided(n, d));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_max),
-        cmocka_unit_test(test_average),
-        cmocka_unit_test(test_global),
-        cmocka_unit_test(test_nan),
+        cmocka_unit_test(test_division), cmocka_unit_test(test_max), cmocka_unit_test(test_average),
+        cmocka_unit_test(test_global),   cmocka_unit_test(test_nan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

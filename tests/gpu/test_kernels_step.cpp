@@ -126,6 +126,7 @@ static void check_loss(const kernel_run &run)
     const double smoothing = (double)(run.index % 2 ? 0.1f : 0.0f);
     activation logits(run.type, cuda_shape{rows, classes, 1, 1}), dlogits(run.type, logits.shape);
     device_memory labels((size_t)rows * 4), metrics(5 * sizeof(double)), scratch(cuda_loss_scratch(rows));
+    ticket_memory tickets;
     vector probabilities((size_t)rows * (size_t)classes);
     int32_t *label = static_cast<int32_t *>(labels.data);
     double *sums = static_cast<double *>(metrics.data);
@@ -148,8 +149,9 @@ static void check_loss(const kernel_run &run)
     kernel_launched(run,
                     cuda_launch_loss(NULL, run.type, rows, classes, (float)smoothing, place.get(),
                                      logits.data, label, sums, probable ? probabilities.floats() : NULL,
-                                     trained ? dlogits.data : NULL, scratch.data),
+                                     trained ? dlogits.data : NULL, scratch.data, tickets.get()),
                     "loss");
+    tickets.check(run);
     for (int32_t r = 0; r < rows; r++) {
         const row_expectation e = expect_row(logits, r, classes, label[r], smoothing);
         if (r < step.valid) {
@@ -216,6 +218,7 @@ static void check_optimizer(const kernel_run &run)
         a(average.floats(), average.floats() + total);
     /* In half precision gradients come scaled; in every fifth run one of a trained weight, or of a kept one, is infinite. */
     device_memory scaling(cuda_scaling_scratch()), metrics(5 * sizeof(double));
+    ticket_memory tickets;
     double *sums = static_cast<double *>(metrics.data);
     const bool scaled = run.type == CUDA_HALF;
     const double scale = run.index % 3 ? 1024.0 : (double)CUDA_SCALE_FIRST;
@@ -229,8 +232,11 @@ static void check_optimizer(const kernel_run &run)
             gradient.floats()[i] *= (float)scale;
         if (run.index % 5 == 4)
             gradient.floats()[spoilt] = run.index % 2 ? INFINITY : NAN;
-        kernel_launched(run, cuda_launch_scaling(NULL, chunks, kind, gradient.floats(), sums, scaling.data),
-                        "scaling");
+        kernel_launched(
+            run,
+            cuda_launch_scaling(NULL, chunks, kind, gradient.floats(), sums, scaling.data, tickets.get()),
+            "scaling");
+        tickets.check(run);
         const bool grows = run.index % 2 == 1;
         kernel_close(run, sums[CUDA_METRIC_SCALE],
                      spoils  ? scale / 2
