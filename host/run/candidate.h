@@ -21,6 +21,7 @@ struct candidate {
     int32_t operation_count;
     char operations[SEARCH_MAX_MORPHS][SEARCH_OPERATION_LENGTH]; /* in words */
     double guess;                                                /* of its score; NAN: none */
+    int32_t observed;                                            /* run->models when it was proposed */
     struct trainer_limit limit; /* `seconds` is set when its training begins */
     int32_t batch;
     bool restored;         /* it goes on from its checkpoint; its beginning is in the journal */

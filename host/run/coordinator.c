@@ -107,6 +107,7 @@ static enum status send(struct search_stage *stage, struct candidate *candidate,
 {
     struct run *run = stage->run;
     candidate->alone = resume_is_suspect(run, candidate->id);
+    candidate->observed = run->models;
     candidate->limit =
         (struct trainer_limit){.seconds = INFINITY, .steps = budget_steps(run, candidate->parent < 0, false)};
     if (candidate->batch == 0)
@@ -151,24 +152,28 @@ static enum status propose(struct search_stage *stage, struct error *err)
     return candidate != NULL && st == ST_OK ? send(stage, candidate, err) : st;
 }
 
-/* Whether there is to be one more. */
+/* Whether there is to be one more now. What the journal knows comes when as much was observed as when it was proposed; what
+ * it knew and has forgotten comes by the rules. */
 static bool wanted(const struct search_stage *stage)
 {
     const struct run *run = stage->run;
+    const bool starting = run->starts < run->job->search.starts.count, parents = run->best_id >= 0;
+    const struct candidate *known = resume_find(run, run->next_id);
+    const bool forgotten = known == NULL && resume_has_later(run, run->next_id);
+
     if (run->coming == run->window || stage->exhausted)
         return false;
-    if (resume_has_later(run, run->next_id))
-        return true;
-    if (resume_has_final(run) || stage->failures >= MOST_FAILURES)
+    if (known != NULL)
+        return run->models >= known->observed;
+    if (!forgotten && (resume_has_final(run) || stage->failures >= MOST_FAILURES))
         return false;
     /* Without one trained network there is nothing to end with, so that one is tried whatever the budget says; and without
      * one there are no children, but there may be idle devices. */
-    const bool starting = run->starts < run->job->search.starts.count;
-    if (run->best_id < 0 && run->coming == 0 && starting)
+    if (!parents && starting && run->coming == 0)
         return true;
-    if (run->best_id < 0 && !starting)
+    if (!parents && !starting)
         return run->coming > 0 && run->coming < run->devices.count && budget_fills_devices(run);
-    return budget_search_goes_on(run);
+    return forgotten || budget_search_goes_on(run);
 }
 
 /* ---- what comes back ---- */
@@ -190,15 +195,6 @@ static void calibrate(struct run *run, const struct candidate *candidate)
     }
 }
 
-static void observe_final(struct run *run, const struct candidate *candidate)
-{
-    run->final.stage = run->stage;
-    if (!candidate->failed) { /* a failed one has left no weights to go on from */
-        run->final.id = candidate->id;
-        run->final.parent = candidate->parent;
-    }
-}
-
 enum status coordinator_observe(struct run *run, struct candidate *candidate, struct error *err)
 {
     enum status st = ST_OK;
@@ -209,7 +205,8 @@ enum status coordinator_observe(struct run *run, struct candidate *candidate, st
         store_note_best(run, candidate->id, candidate->validation.accuracy, candidate->validation.loss);
     }
     if (candidate->final) {
-        observe_final(run, candidate);
+        if (!candidate->failed) /* a failed one has left no weights to go on from */
+            run->final = (struct run_final){.id = candidate->id, .parent = candidate->parent};
     } else {
         run->models++;
         st = search_observe(run->search, candidate->id, candidate->parent, &candidate->graph,

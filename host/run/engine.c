@@ -56,7 +56,7 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
                         .published_id = -1,
                         .best_accuracy = -1.0,
                         .best_loss = INFINITY,
-                        .final = {.id = -1, .parent = -1, .stage = -1},
+                        .final = {.id = -1, .parent = -1},
                         .journal = {.fd = -1},
                         .seconds_per_image = 1.0};
     pthread_mutex_init(&run->lock, NULL);

@@ -107,6 +107,8 @@ enum status record_candidate(struct run *run, const struct candidate *candidate,
     cJSON_AddBoolToObject(event, "final", candidate->final);
     if (!isnan(candidate->guess))
         cJSON_AddNumberToObject(event, "expected", candidate->guess);
+    if (!candidate->final)
+        cJSON_AddNumberToObject(event, "observed", candidate->observed);
     cJSON_AddItemToObject(event, "graph", graph_to_json(&candidate->graph));
     cJSON_AddNumberToObject(event, "parameters", (double)cost.parameters);
     cJSON_AddNumberToObject(event, "train_flops", cost.train_flops);

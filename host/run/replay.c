@@ -106,6 +106,7 @@ static enum status replay_candidate(struct run *run, const cJSON *json, struct e
     candidate->parent = candidate->source = whole(json, "parent");
     candidate->final = cJSON_IsTrue(item(json, "final"));
     candidate->guess = number(json, "expected");
+    candidate->observed = whole(json, "observed");
     candidate->batch = run->job->train.batch;
     candidate->start = start_of(run, json);
     snprintf(candidate->operations[0], SEARCH_OPERATION_LENGTH, "resumed");
@@ -181,10 +182,7 @@ static enum status replay_test(struct run *run, double stage_budget, struct erro
     }
     resume_forget(run);
     run->stage_open = false;
-    if (run->stage < budget_stages(budget) && budget_total(budget, run->stage) > stage_budget)
-        run->final.stage = -1;
-    else
-        run->stage++;
+    run->stage += run->stage >= budget_stages(budget) || budget_total(budget, run->stage) <= stage_budget;
     return st;
 }
 

@@ -26,13 +26,25 @@ static struct candidate *take_at(struct run *run, int32_t index)
     return taken;
 }
 
-struct candidate *resume_take(struct run *run, int32_t id)
+static int32_t place_of(const struct run *run, int32_t id)
 {
     for (int32_t i = 0; i < run->past_count; i++) {
         if (run->past[i]->id == id && !run->past[i]->final)
-            return take_at(run, i);
+            return i;
     }
-    return NULL;
+    return -1;
+}
+
+const struct candidate *resume_find(const struct run *run, int32_t id)
+{
+    const int32_t place = place_of(run, id);
+    return place >= 0 ? run->past[place] : NULL;
+}
+
+struct candidate *resume_take(struct run *run, int32_t id)
+{
+    const int32_t place = place_of(run, id);
+    return place >= 0 ? take_at(run, place) : NULL;
 }
 
 struct candidate *resume_take_final(struct run *run)

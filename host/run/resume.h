@@ -16,7 +16,8 @@
  * killed twice is journalled as failed; one with which that happened once trains with nothing beside it. */
 enum status resume_run(struct run *run, struct error *err);
 
-/* The candidate of that id, the caller's from now on; NULL when the journal has none (any more). */
+/* The candidate of that id, NULL when the journal has none (any more); taken, it is the caller's. */
+const struct candidate *resume_find(const struct run *run, int32_t id);
 struct candidate *resume_take(struct run *run, int32_t id);
 /* The stage's final fit, likewise. */
 struct candidate *resume_take_final(struct run *run);

@@ -22,10 +22,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* The last final fit. */
+/* The last final fit that went well. */
 struct run_final {
     int32_t id, parent; /* -1: none */
-    int32_t stage;
 };
 
 struct run {
