@@ -96,8 +96,9 @@ asan:
 tsan:
 	@tools/deps.sh build demo test tsan
 	@$(MAKE) --no-print-directory -j$(JOBS) CC=clang BUILD=build/tsan BIN=build/tsan/bin OPTIMIZE=-O1 \
-		SANITIZE='-fsanitize=thread' PLUGIN= GPU_TESTS= test-programs
-	@TSAN_OPTIONS=ignore_noninstrumented_modules=1 OMP_NUM_THREADS=2 tests/run.sh $(TESTS:tests/%.c=build/tsan/tests/%)
+		SANITIZE='-fsanitize=thread' PLUGIN= GPU_TESTS= build/tsan/bin/nasrun test-programs
+	@TSAN_OPTIONS=ignore_noninstrumented_modules=1 OMP_NUM_THREADS=2 NASRUN_BIN=build/tsan/bin NASRUN_TESTS=build/tsan/tests \
+		tests/run.sh $(TESTS:tests/%.c=build/tsan/tests/%) tests/scripts/several_devices.sh
 
 bench:
 	@tools/deps.sh build
