@@ -26,7 +26,7 @@ enum {
     WIDTH = 8,
     BATCH = 32,
     MOST_STEPS = 1000,
-    EARLY = 20, /* steps before rounding has grown */
+    EARLY = 10, /* steps before rounding has grown */
 };
 enum { PIXELS = CHANNELS * SIDE * SIDE, FLOAT_MAJOR = 7 };
 
