@@ -123,6 +123,7 @@ static enum status open_planner(int32_t index, const char *text, const struct co
     *planner = NULL;
     if (made == NULL)
         return error_memory(err, "planner of convolutions", sizeof *made);
+    pthread_mutex_init(&made->turn, NULL);
     pthread_mutex_init(&made->lock, NULL);
     made->options = *options;
     enum status st = take_folder(made, options->cache_folder, err);
@@ -172,6 +173,7 @@ void conv_planner_close(struct conv_planner *planner)
     free(planner->description);
     free(planner->cache_folder);
     pthread_mutex_destroy(&planner->lock);
+    pthread_mutex_destroy(&planner->turn);
     free(planner);
 }
 
@@ -224,6 +226,21 @@ static enum status add_plan(struct conv_planner *planner, enum conv_kind kind,
     return ST_OK;
 }
 
+void conv_planner_hold(struct conv_planner *planner)
+{
+    if (planner == NULL)
+        return;
+    pthread_mutex_lock(&planner->turn);
+    pthread_mutex_lock(&planner->lock);
+    pthread_mutex_unlock(&planner->turn);
+}
+
+void conv_planner_release(struct conv_planner *planner)
+{
+    if (planner != NULL)
+        pthread_mutex_unlock(&planner->lock);
+}
+
 /* The lock is held through a whole choice: two threads that want the same shape make one plan of it, and no two trials
  * disturb each other's times. */
 enum status conv_planner_plan(struct conv_planner *planner, enum conv_kind kind,
@@ -231,11 +248,11 @@ enum status conv_planner_plan(struct conv_planner *planner, enum conv_kind kind,
                               struct error *err)
 {
     enum status st = ST_OK;
-    pthread_mutex_lock(&planner->lock);
+    conv_planner_hold(planner);
     *plan = find_plan(planner, kind, geometry);
     if (*plan == NULL)
         st = add_plan(planner, kind, geometry, plan, err);
-    pthread_mutex_unlock(&planner->lock);
+    conv_planner_release(planner);
     if (*plan != NULL && (*plan)->refused) {
         *plan = NULL;
         st = error_set(err, ST_UNSUPPORTED, "cuDNN has no plan for a %s of this shape", conv_kind_name(kind));

@@ -128,6 +128,12 @@ enum status conv_planner_plan(struct conv_planner *planner, enum conv_kind kind,
                               const struct conv_geometry *geometry, const struct conv_plan **plan,
                               struct error *err);
 
+/* Between the two calls nobody plans, so no trial holds device memory: how much is free then, and whether an allocation is
+ * refused, does not depend on what another thread happens to try. `hold` waits for one plan at most. The thread that holds
+ * does not plan. NULL is allowed: a device without a planner yet. */
+void conv_planner_hold(struct conv_planner *planner);
+void conv_planner_release(struct conv_planner *planner);
+
 size_t conv_plan_workspace(const struct conv_plan *plan); /* bytes */
 
 /* What was planned, and what cuDNN says of its choice. */

@@ -29,9 +29,10 @@ enum {
 enum status conv_check(cudnnStatus_t status, const char *what, struct error *err);
 
 struct conv_planner {
-    pthread_mutex_t lock;            /* held while a plan is looked up or made */
-    cudnnHandle_t handle;            /* NULL: the device is only described */
-    cudaStream_t stream;             /* the handle's */
+    pthread_mutex_t turn; /* held by who is next for the lock, so that nobody waits for more than one plan */
+    pthread_mutex_t lock; /* held while a plan is looked up or made */
+    cudnnHandle_t handle; /* NULL: the device is only described */
+    cudaStream_t stream;  /* the handle's */
     cudnnBackendDescriptor_t device; /* its properties */
     char *description;               /* the same as JSON */
     struct conv_options options;

@@ -59,7 +59,7 @@ enum status cuda_dataset_upload(struct device *device, const struct dataset_view
     made->view.pixels = NULL;
     made->view.labels = NULL;
     made->serial = ++device->serial;
-    st = cuda_allocate(levels_at + level_bytes, "dataset", &made->memory, err);
+    st = cuda_allocate(device, levels_at + level_bytes, "dataset", &made->memory, err);
     if (st != ST_OK)
         goto out;
     made->pixels = (uint8_t *)made->memory;

@@ -39,7 +39,7 @@ enum status cuda_dense_open(struct device *device, int major, bool tensor_float,
     if (st == ST_OK)
         st = check(cublasSetStream(device->cublas, device->stream), "use a stream", err);
     if (st == ST_OK)
-        st = cuda_allocate(bytes, "workspace of cuBLAS", &device->cublas_workspace, err);
+        st = cuda_allocate(device, bytes, "workspace of cuBLAS", &device->cublas_workspace, err);
     if (st == ST_OK) /* last: a new stream would undo it */
         st = check(cublasSetWorkspace(device->cublas, device->cublas_workspace, bytes), "use a workspace",
                    err);

@@ -51,17 +51,33 @@ enum status cuda_copy(const struct device *device, void *to, const void *from, s
     return st == ST_OK ? cuda_wait(device, what, err) : st;
 }
 
-enum status cuda_allocate(size_t bytes, const char *what, void *memory, struct error *err)
+/* With the planner's trials out of the way. */
+static cudaError_t allocate_again(const struct device *device, size_t bytes, void **made, size_t *available,
+                                  size_t *total)
+{
+    (void)cudaGetLastError();
+    conv_planner_hold(device->planner);
+    cudaError_t error = cudaMalloc(made, bytes);
+    if (error == cudaErrorMemoryAllocation) {
+        (void)cudaGetLastError();
+        if (cudaMemGetInfo(available, total) != cudaSuccess)
+            (void)cudaGetLastError();
+    }
+    conv_planner_release(device->planner);
+    return error;
+}
+
+enum status cuda_allocate(const struct device *device, size_t bytes, const char *what, void *memory,
+                          struct error *err)
 {
     void *made = NULL;
-    cudaError_t error = cudaMalloc(&made, bytes > 0 ? bytes : 1);
+    size_t total = 0, available = 0, taken = bytes > 0 ? bytes : 1;
+    cudaError_t error = cudaMalloc(&made, taken);
+    if (error == cudaErrorMemoryAllocation)
+        error = allocate_again(device, taken, &made, &available, &total);
     memcpy(memory, &made, sizeof made);
     if (error != cudaErrorMemoryAllocation)
         return cuda_check(error, "allocate memory", err);
-    (void)cudaGetLastError();
-    size_t total = 0, available = 0;
-    if (cudaMemGetInfo(&available, &total) != cudaSuccess)
-        (void)cudaGetLastError();
     return error_set(err, ST_MEMORY, "out of device memory: %s, %zu bytes; %zu of %zu are free", what, bytes,
                      available, total);
 }
@@ -237,7 +253,7 @@ static enum status open_stream(struct device *device, struct error *err)
         st = cuda_check(cudaEventCreateWithFlags(&device->half_read[i], cudaEventDisableTiming),
                         "make an event", err);
     if (st == ST_OK)
-        st = cuda_allocate(sizeof *device->step, "step parameters", &device->step, err);
+        st = cuda_allocate(device, sizeof *device->step, "step parameters", &device->step, err);
     if (st == ST_OK)
         st = cuda_check(cudaMallocHost((void **)&device->ring, CUDA_RING * sizeof *device->ring),
                         "allocate pinned host memory", err);
@@ -302,8 +318,11 @@ static void device_information(struct device *device, struct device_info *info)
     struct precision precision;
     memset(info, 0, sizeof *info);
     if (cuda_enter(device, &ignored) == ST_OK &&
-        read_properties(device->index, device->precision, info, &precision, &ignored) == ST_OK)
+        read_properties(device->index, device->precision, info, &precision, &ignored) == ST_OK) {
+        conv_planner_hold(device->planner); /* what a trial has taken is as good as free */
         (void)read_memory(info, &ignored);
+        conv_planner_release(device->planner);
+    }
     info->flops = device->flops;
     info->bytes = device->bytes;
 }

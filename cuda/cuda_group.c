@@ -6,7 +6,12 @@
  *
  * A member that never comes would let the others' GPUs wait for ever, and the host with them. So members never wait
  * blindly (cuda_group_wait): they poll, and when the time is up or NCCL tells of an error they break the group, which
- * aborts all communicators: NCCL's kernels then end, whatever they have done. */
+ * aborts all communicators: NCCL's kernels then end, whatever they have done. To abort is the work of a thread of its own, for
+ * the last communicator's abort returns only when no graph is left in which their collectives are recorded, and those go with
+ * their programs.
+ *
+ * NCCL lets its members meet on the host while a collective is recorded, so a step is recorded and replayed by all members
+ * or by none: they agree about it (cuda_group_agree, cuda_run.c). */
 #include "cuda/cuda_internal.h"
 
 #include "host/base/clock.h"
@@ -34,9 +39,13 @@ struct cuda_member {
 struct device_group {
     int32_t count;
     double timeout;
-    pthread_mutex_t lock; /* of broken and reason */
-    bool broken;
+    pthread_mutex_t lock; /* of all until members */
+    bool broken, aborting;
     char reason[ERROR_LENGTH];
+    uint64_t agreements;         /* so far */
+    int32_t votes;               /* for the next one */
+    bool wanted, agreed;         /* by all who have voted; the outcome of the last */
+    pthread_t abortion;          /* when aborting */
     struct cuda_member *members; /* [count] */
 };
 
@@ -47,35 +56,7 @@ static enum status check(ncclResult_t result, const char *what, struct error *er
     return error_set(err, ST_DEVICE, "NCCL cannot %s: %s", what, ncclGetErrorString(result));
 }
 
-/* ---- open, close ---- */
-
-static void close_member(struct cuda_member *member)
-{
-    if (member->device == NULL)
-        return;
-    (void)cudaSetDevice(member->device->index);
-    if (member->comm != NULL)
-        (void)ncclCommDestroy(member->comm);
-    if (member->fork != NULL)
-        (void)cudaEventDestroy(member->fork);
-    if (member->join != NULL)
-        (void)cudaEventDestroy(member->join);
-    if (member->stream != NULL)
-        (void)cudaStreamDestroy(member->stream);
-    member->device->member = NULL;
-    pthread_mutex_destroy(&member->lock);
-}
-
-void cuda_group_close(struct device_group *group)
-{
-    if (group == NULL)
-        return;
-    for (int32_t k = 0; k < group->count; k++)
-        close_member(&group->members[k]);
-    pthread_mutex_destroy(&group->lock);
-    free(group->members);
-    free(group);
-}
+/* ---- open ---- */
 
 static enum status open_member(struct device_group *group, int32_t number, struct device *device,
                                struct error *err)
@@ -133,6 +114,7 @@ enum status cuda_group_open(struct device *const *devices, int32_t count, double
     if (made == NULL)
         return error_memory(err, "group of devices", sizeof *made);
     made->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    made->wanted = true;
     made->count = count;
     made->timeout = timeout;
     made->members = calloc((size_t)count, sizeof *made->members);
@@ -187,25 +169,30 @@ static bool lock_for_a_second(pthread_mutex_t *lock)
     return pthread_mutex_timedlock(lock, &deadline) == 0;
 }
 
-void cuda_group_abort(struct device_group *group, const char *reason)
+static void *abort_members(void *context)
 {
-    int device = 0;
-    if (!mark_broken(group, reason))
-        return;
-    bool known = cudaGetDevice(&device) == cudaSuccess;
+    struct device_group *group = context;
     for (int32_t k = 0; k < group->count; k++) {
         struct cuda_member *member = &group->members[k];
         bool locked = lock_for_a_second(&member->lock);
         ncclComm_t comm = member->comm;
-        member->comm = NULL;
+        member->comm = NULL; /* who comes for the lock now finds the group broken */
+        if (locked)
+            pthread_mutex_unlock(&member->lock);
         (void)cudaSetDevice(member->device->index);
         if (comm != NULL)
             (void)ncclCommAbort(comm);
-        if (locked)
-            pthread_mutex_unlock(&member->lock);
     }
-    if (known)
-        (void)cudaSetDevice(device);
+    return NULL;
+}
+
+void cuda_group_abort(struct device_group *group, const char *reason)
+{
+    if (!mark_broken(group, reason))
+        return;
+    group->aborting = pthread_create(&group->abortion, NULL, abort_members, group) == 0;
+    if (!group->aborting) /* no thread to be had */
+        (void)abort_members(group);
 }
 
 /* What NCCL has to tell of a member. */
@@ -239,38 +226,138 @@ enum status cuda_group_check(struct device_group *group, struct error *err)
 
 /* ---- waiting ---- */
 
+/* Not to be ready is no error, but some versions remember it: the next launch would be blamed. */
+static cudaError_t answer(cudaError_t error)
+{
+    if (error == cudaErrorNotReady)
+        (void)cudaGetLastError();
+    return error;
+}
+
 static cudaError_t poll(const struct device *device, cudaEvent_t event)
 {
-    cudaError_t error = event != NULL ? cudaEventQuery(event) : cudaStreamQuery(device->stream);
-    if (error == cudaErrorNotReady)
-        (void)
-            cudaGetLastError(); /* no error, but some versions remember it: the next launch would be blamed */
-    return error;
+    return answer(event != NULL ? cudaEventQuery(event) : cudaStreamQuery(device->stream));
+}
+
+/* A moment, unless the group is broken; breaks it when the time is up. */
+static enum status wait_a_moment(const struct device *device, double began, const char *what,
+                                 struct error *err)
+{
+    struct device_group *group = device->member->group;
+    const struct timespec nap = {.tv_nsec = 20000};
+    char reason[ERROR_LENGTH];
+    enum status st = cuda_group_check(group, err);
+    if (st == ST_OK && clock_seconds() - began > group->timeout) {
+        snprintf(reason, sizeof reason, "%s: member %d of 0 to %d has waited for the others for %.10g s",
+                 what, (int)device->member->number, (int)group->count - 1, group->timeout);
+        cuda_group_abort(group, reason);
+        st = check_broken(group, err);
+    }
+    nanosleep(&nap, NULL);
+    return st;
 }
 
 enum status cuda_group_wait(const struct device *device, cudaEvent_t event, const char *what,
                             struct error *err)
 {
-    struct device_group *group = device->member->group;
     const double began = clock_seconds();
-    const struct timespec nap = {.tv_nsec = 20000};
-    char reason[ERROR_LENGTH];
     cudaError_t error = poll(device, event);
     enum status st = ST_OK;
     while (error == cudaErrorNotReady && st == ST_OK) {
-        st = cuda_group_check(group, err);
-        if (st == ST_OK && clock_seconds() - began > group->timeout) {
-            snprintf(reason, sizeof reason, "%s: member %d of 0 to %d has waited for the others for %.10g s",
-                     what, (int)device->member->number, (int)group->count - 1, group->timeout);
-            cuda_group_abort(group, reason);
-            st = check_broken(group, err);
-        }
-        nanosleep(&nap, NULL);
+        st = wait_a_moment(device, began, what, err);
         error = poll(device, event);
     }
     if (error != cudaSuccess && error != cudaErrorNotReady)
         return cuda_check(error, what, err);
-    return st != ST_OK ? st : check_broken(group, err); /* what was aborted has left garbage */
+    return st != ST_OK ? st
+                       : check_broken(device->member->group, err); /* what was aborted has left garbage */
+}
+
+/* The outcome stays until all members have voted again, each after it has read it. */
+static bool has_agreed(struct device_group *group, uint64_t agreement, bool *able)
+{
+    pthread_mutex_lock(&group->lock);
+    bool done = group->agreements > agreement;
+    if (done)
+        *able = group->agreed;
+    pthread_mutex_unlock(&group->lock);
+    return done;
+}
+
+static uint64_t vote(struct device_group *group, bool able)
+{
+    pthread_mutex_lock(&group->lock);
+    const uint64_t agreement = group->agreements;
+    group->wanted = group->wanted && able;
+    if (++group->votes == group->count) {
+        group->agreed = group->wanted;
+        group->wanted = true;
+        group->votes = 0;
+        group->agreements++;
+    }
+    pthread_mutex_unlock(&group->lock);
+    return agreement;
+}
+
+enum status cuda_group_agree(const struct device_program *prepared, const char *what, bool *able,
+                             struct error *err)
+{
+    struct device_group *group = prepared->binding.group;
+    enum status st = ST_OK;
+    if (group == NULL)
+        return ST_OK;
+    const double began = clock_seconds();
+    const uint64_t agreement = vote(group, *able);
+    while (st == ST_OK && !has_agreed(group, agreement, able))
+        st = wait_a_moment(prepared->device, began, what, err);
+    return st;
+}
+
+/* ---- close ---- */
+
+static void close_member(struct cuda_member *member)
+{
+    if (member->device == NULL)
+        return;
+    (void)cudaSetDevice(member->device->index);
+    if (member->comm != NULL)
+        (void)ncclCommDestroy(member->comm);
+    if (member->fork != NULL)
+        (void)cudaEventDestroy(member->fork);
+    if (member->join != NULL)
+        (void)cudaEventDestroy(member->join);
+    if (member->stream != NULL)
+        (void)cudaStreamDestroy(member->stream);
+    member->device->member = NULL;
+    pthread_mutex_destroy(&member->lock);
+}
+
+/* Collectives run on the member's stream, those that were recorded on the device's. */
+static bool is_idle(const struct cuda_member *member)
+{
+    return cudaSetDevice(member->device->index) == cudaSuccess &&
+           answer(cudaStreamQuery(member->stream)) == cudaSuccess &&
+           answer(cudaStreamQuery(member->device->stream)) == cudaSuccess;
+}
+
+/* A communicator that still has something to do, or whose device has failed, is not destroyed: that would wait for what may
+ * never come. */
+void cuda_group_close(struct device_group *group)
+{
+    if (group == NULL)
+        return;
+    bool idle = true;
+    for (int32_t k = 0; idle && !group->broken && k < group->count; k++)
+        idle = group->members[k].comm == NULL || is_idle(&group->members[k]);
+    if (!idle)
+        cuda_group_abort(group, "closed before all was done");
+    if (group->aborting)
+        pthread_join(group->abortion, NULL);
+    for (int32_t k = 0; k < group->count; k++)
+        close_member(&group->members[k]);
+    pthread_mutex_destroy(&group->lock);
+    free(group->members);
+    free(group);
 }
 
 /* ---- collectives ---- */
@@ -297,6 +384,18 @@ void cuda_group_leave(struct device_program *prepared)
 {
     if (prepared->binding.group != NULL)
         pthread_mutex_unlock(&prepared->device->member->lock);
+}
+
+enum status cuda_group_settle(struct device_program *prepared, struct error *err)
+{
+    if (prepared->binding.group == NULL)
+        return ST_OK;
+    enum status st = cuda_group_join(prepared, err);
+    cuda_group_leave(prepared); /* who waits can be aborted */
+    if (st == ST_OK)
+        st = cuda_wait(prepared->device, "finish the first collectives", err);
+    pthread_mutex_lock(&prepared->device->member->lock);
+    return st == ST_OK ? check_broken(prepared->binding.group, err) : st;
 }
 
 /* Lets the collectives' stream wait for what the device's stream has been given so far. */

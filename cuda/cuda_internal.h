@@ -12,7 +12,8 @@
  * host memory; the kernels' working copies are made anew when the weights have moved; then the operations
  * run. The first step after a bind queues them one by one, which also loads whatever the libraries load late;
  * the second records them in a CUDA Graph; from then on a step is two or three calls. Should the recording
- * fail, steps go on being queued one by one.
+ * fail, steps go on being queued one by one. In a group the first step waits for each of its collectives, and all members
+ * replay a recording or none does.
  *
  * Memory: a prepared program owns one block, taken at bind; struct device_program names its regions. Nothing
  * allocates in a step. */
@@ -138,8 +139,10 @@ enum status cuda_wait_event(const struct device *device, cudaEvent_t event, cons
  * too: one from or to memory that is not pinned may wait inside CUDA, where no timeout reaches. */
 enum status cuda_copy(const struct device *device, void *to, const void *from, size_t bytes,
                       enum cudaMemcpyKind kind, const char *what, struct error *err);
-/* Device memory; *memory is NULL on errors. `what`: what it is for. */
-enum status cuda_allocate(size_t bytes, const char *what, void *memory, struct error *err);
+/* Device memory; *memory is NULL on errors. `what`: what it is for. ST_MEMORY only when it is not to be had without the
+ * planner's trials either: those last for moments, and nothing that follows may depend on them. */
+enum status cuda_allocate(const struct device *device, size_t bytes, const char *what, void *memory,
+                          struct error *err);
 /* Pinned host memory (device.h). */
 enum status cuda_host_allocate(struct device *device, size_t bytes, void **memory, struct error *err);
 void cuda_host_free(struct device *device, void *memory);
@@ -210,6 +213,12 @@ enum status cuda_group_enter(struct device_program *prepared, struct error *err)
 void cuda_group_leave(struct device_program *prepared);
 /* Lets what is queued from now on wait for the program's collectives. */
 enum status cuda_group_join(struct device_program *prepared, struct error *err);
+/* Waits for them, between enter and leave. */
+enum status cuda_group_settle(struct device_program *prepared, struct error *err);
+/* *able becomes whether every member is able, once all have asked; as it is for a program without a group. Not between enter
+ * and leave. Who waits for the others longer than the group's timeout breaks it. */
+enum status cuda_group_agree(const struct device_program *prepared, const char *what, bool *able,
+                             struct error *err);
 /* "NCCL 2.28.9". */
 void cuda_group_version(char *text, size_t size);
 

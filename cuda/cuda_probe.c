@@ -41,7 +41,7 @@ static enum status probe_open(struct device *device, int32_t images, struct prob
     probe->workspace = conv_plan_workspace(probe->plan);
     probe->operations = 2.0 * (double)pixels * PROBE_CHANNELS * (double)taps;
     size_t total = 2 * probe->activation + probe->kernel + probe->workspace;
-    st = cuda_allocate(total, "speed measurement", &probe->memory, err);
+    st = cuda_allocate(device, total, "speed measurement", &probe->memory, err);
     if (st == ST_OK)
         st = cuda_check(cudaMemsetAsync(probe->memory, 0, total, device->stream), "clear memory", err);
     if (st == ST_OK)

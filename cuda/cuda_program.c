@@ -124,8 +124,11 @@ void cuda_program_free(struct device *device, struct device_program *prepared)
     if (prepared == NULL)
         return;
     if (prepared->memory != NULL) { /* otherwise it was never bound, and this may be a second thread */
+        struct error ignored;
         (void)cudaSetDevice(device->index);
-        (void)cudaStreamSynchronize(device->stream); /* its steps may be queued */
+        if (device->member != NULL) /* a member that never comes is not waited for for ever */
+            (void)cuda_wait(device, "free a program", &ignored);
+        (void)cudaStreamSynchronize(device->stream); /* its steps may be queued; a broken group's end, too */
         cuda_graph_forget(prepared);
         (void)cudaFree(prepared->memory);
         (void)cudaFree(prepared->samples);
@@ -203,7 +206,8 @@ static enum status check_binding(const struct device_program *prepared, const st
 static enum status take_memory(struct device_program *prepared, struct error *err)
 {
     cudaStream_t stream = prepared->device->stream;
-    enum status st = cuda_allocate(prepared->at.total, "tensors of a program", &prepared->memory, err);
+    enum status st =
+        cuda_allocate(prepared->device, prepared->at.total, "tensors of a program", &prepared->memory, err);
     if (st != ST_OK)
         return st;
     st = cuda_check(cudaMemsetAsync(prepared->memory, 0, prepared->at.total, stream), "clear memory", err);
@@ -228,7 +232,7 @@ static enum status copy_samples(struct device_program *prepared, const struct de
         cuda_graph_forget(prepared);
         (void)cudaFree(prepared->samples);
         prepared->sample_capacity = 0;
-        st = cuda_allocate(bytes, "sample list", &prepared->samples, err);
+        st = cuda_allocate(device, bytes, "sample list", &prepared->samples, err);
         if (st == ST_OK)
             prepared->sample_capacity = binding->sample_count;
     }

@@ -85,18 +85,33 @@ static enum status run_one(struct device_program *prepared, int32_t index, bool 
     return ST_OK;
 }
 
+/* What becomes of a step's collectives. AWAITED: each before anything else is queued. The driver loads a kernel when it is
+ * launched for the first time, and may wait for all of the device then; a collective that is under way there waits for another
+ * member, whose launches may wait for the driver. So in a group's first step nothing is loaded while a collective runs. */
+enum collectives { QUEUED, AWAITED, LEFT_OUT };
+
+static bool is_collective(enum prog_op_kind kind)
+{
+    return kind == PROG_OP_ALL_REDUCE || kind == PROG_OP_AVERAGE_STATISTICS;
+}
+
 /* Queues all operations. Kernel gradients are converted together, before the one operation that reads them; in a group
  * each bucket's before its all-reduce, and the optimizer waits for those. */
-static enum status run_all(struct device_program *prepared, struct error *err)
+static enum status run_all(struct device_program *prepared, enum collectives collectives, struct error *err)
 {
     const struct program *program = prepared->program;
     enum status st = ST_OK;
     for (int32_t op = 0; st == ST_OK && op < program->op_count; op++) {
-        if (program->ops[op].kind == PROG_OP_OPTIMIZER)
+        const enum prog_op_kind kind = program->ops[op].kind;
+        if (is_collective(kind) && collectives == LEFT_OUT)
+            continue;
+        if (kind == PROG_OP_OPTIMIZER)
             st = prepared->binding.group != NULL ? cuda_group_join(prepared, err)
                                                  : cuda_copies_gradients(prepared, -1, err);
         if (st == ST_OK)
             st = run_one(prepared, op, true, err);
+        if (st == ST_OK && is_collective(kind) && collectives == AWAITED)
+            st = cuda_group_settle(prepared, err);
     }
     return st;
 }
@@ -109,35 +124,75 @@ static bool changes_weights(enum prog_op_kind kind)
 
 /* ---- graph ---- */
 
-void cuda_graph_forget(struct device_program *prepared)
+static void drop_graph(struct device_program *prepared)
 {
     if (prepared->graph != NULL)
         (void)cudaGraphExecDestroy(prepared->graph);
     prepared->graph = NULL;
+}
+
+void cuda_graph_forget(struct device_program *prepared)
+{
+    drop_graph(prepared);
     prepared->steps_queued = 0;
 }
 
-/* Records the operations; nothing runs. Leaves `graph` NULL when that fails: the stream is as before. */
-static void record(struct device_program *prepared)
+/* Records the operations; nothing runs. NULL when that fails: the stream is as before. */
+static cudaGraphExec_t record(struct device_program *prepared, enum collectives collectives)
 {
     struct device *device = prepared->device;
     struct error
         ignored; /* the step is then queued one by one, and whatever is wrong with it is found again */
     cudaGraph_t recorded = NULL;
+    cudaGraphExec_t graph = NULL;
     cudaError_t error = cudaStreamBeginCapture(device->stream, cudaStreamCaptureModeThreadLocal);
     if (error == cudaSuccess) {
-        enum status st = run_all(prepared, &ignored);
+        enum status st = run_all(prepared, collectives, &ignored);
         error = cudaStreamEndCapture(device->stream, &recorded);
         if (error == cudaSuccess && st == ST_OK)
-            error = cudaGraphInstantiate(&prepared->graph, recorded, 0);
+            error = cudaGraphInstantiate(&graph, recorded, 0);
     }
     if (recorded != NULL)
         (void)cudaGraphDestroy(recorded);
     if (error != cudaSuccess) {
         (void)cudaGetLastError();
-        prepared->graph = NULL;
+        return NULL;
     }
-    prepared->unrecordable = prepared->graph == NULL;
+    return graph;
+}
+
+/* Whether all members of the group could record a step without collectives: NCCL is not asked to record with some of them
+ * only. */
+static enum status rehearse(struct device_program *prepared, bool *able, struct error *err)
+{
+    *able = true;
+    if (prepared->binding.group == NULL)
+        return ST_OK;
+    cudaGraphExec_t rehearsal = record(prepared, LEFT_OUT);
+    *able = rehearsal != NULL;
+    if (rehearsal != NULL)
+        (void)cudaGraphExecDestroy(rehearsal);
+    return cuda_group_agree(prepared, "rehearse a recording", able, err);
+}
+
+/* Fills `graph`, or finds the program unrecordable. */
+static enum status make_graph(struct device_program *prepared, struct error *err)
+{
+    bool able;
+    enum status st = rehearse(prepared, &able, err);
+    if (st == ST_OK && able) {
+        st = cuda_group_enter(prepared, err);
+        if (st != ST_OK)
+            return st;
+        prepared->graph = record(prepared, QUEUED);
+        cuda_group_leave(prepared);
+        able = prepared->graph != NULL;
+        st = cuda_group_agree(prepared, "record a step", &able, err);
+    }
+    if (st != ST_OK || !able)
+        drop_graph(prepared);
+    prepared->unrecordable = st == ST_OK && !able;
+    return st;
 }
 
 enum status cuda_program_run(struct device *device, struct device_program *prepared, const struct step *step,
@@ -150,16 +205,16 @@ enum status cuda_program_run(struct device *device, struct device_program *prepa
         st = send_step(prepared, step, err);
     if (st == ST_OK)
         st = cuda_copies_refresh(prepared, true, err);
+    if (st == ST_OK && prepared->graph == NULL && prepared->steps_queued > 0 && !prepared->unrecordable)
+        st = make_graph(prepared, err);
     if (st == ST_OK)
         st = cuda_group_enter(prepared, err);
     if (st != ST_OK)
         return st;
-    if (prepared->graph == NULL && prepared->steps_queued > 0 && !prepared->unrecordable)
-        record(prepared);
     if (prepared->graph != NULL) {
         st = cuda_check(cudaGraphLaunch(prepared->graph, device->stream), "launch a step", err);
     } else {
-        st = run_all(prepared, err);
+        st = run_all(prepared, prepared->steps_queued == 0 ? AWAITED : QUEUED, err);
         prepared->steps_queued++;
     }
     cuda_group_leave(prepared);

@@ -53,7 +53,7 @@ static enum status allocate_slots(struct device *device, struct device_weights *
     if (kinds == NULL)
         return error_memory(err, "weight chunks", made->chunks);
     fill_kinds(&made->table, kinds);
-    enum status st = cuda_allocate(bytes + made->chunks, "weights", &made->memory, err);
+    enum status st = cuda_allocate(device, bytes + made->chunks, "weights", &made->memory, err);
     if (st != ST_OK)
         goto out;
     for (int32_t slot = 0; slot < slots; slot++)
@@ -251,7 +251,7 @@ enum status cuda_weights_remap(struct device *device, struct device_weights *chi
         return st;
     uint64_t elements = fill_block(&block, remaps, &child->table, &parent->table);
     size_t room = block.deviations + (size_t)remaps->count * sizeof(double);
-    st = cuda_allocate(room, "remap", &block.device, err);
+    st = cuda_allocate(device, room, "remap", &block.device, err);
     if (st != ST_OK)
         goto out;
     block.host = malloc(room + 1);

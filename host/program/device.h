@@ -4,7 +4,8 @@
  *     device_open -> dataset_upload -> weights_new, weights_upload -> program_prepare (no tensor memory yet: `bytes` is
  *     exact) -> program_bind -> program_run ... -> program_metrics -> weights_download
  *
- * program_run is asynchronous: it returns when the step is queued. Functions that read (…_metrics, …_download,
+ * program_run is asynchronous: it returns when the step is queued (in a group the first steps after a bind may wait for the
+ * other members). Functions that read (…_metrics, …_download,
  * …_probabilities) wait for what was queued. No function but prepare, bind, new, upload and remap allocates. One thread at a
  * time may use a device and what belongs to it, with one exception: other threads may prepare programs (program_prepare,
  * program_bytes, program_free of one that was never bound) while the first uses the device for anything else. All objects of
@@ -134,11 +135,12 @@ struct device_ops {
 
     /* Groups: `count` devices of this kind in one process that train one network together, each driven by a thread of its
      * own. A collective (program_run of a program with all-reduce operations, group_broadcast) has to be called by every
-     * member's thread, in the same order. Sums are formed in one order: the same members give the same bits. Who waits
+     * member's thread, in the same order, and before a step the program is bound anew by all of them or by none. Sums are formed in one order: the same members give the same bits. Who waits
      * for others longer than `timeout` seconds gets ST_DEVICE with one line that names the members that are missing, and
      * the group is broken from then on: every later call gets ST_DEVICE. The devices of a group outlive it. */
     enum status (*group_open)(struct device *const *devices, int32_t count, double timeout,
                               struct device_group **group, struct error *err);
+    /* Programs that were bound to it are freed before, or bound without it. What is still queued is broken off. */
     void (*group_close)(struct device_group *group);
     /* Breaks the group: collectives that wait end soon with ST_DEVICE, `reason` in their message. From any thread. */
     void (*group_abort)(struct device_group *group, const char *reason);

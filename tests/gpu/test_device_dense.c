@@ -316,7 +316,7 @@ static void refusals(void **state)
     char *memory = NULL;
     (void)state;
     assert_int_equal(cuda_device_ops.open(&(struct device_options){0}, &device, &err), ST_OK);
-    assert_int_equal(cuda_allocate(3 * 1024, "operands", &memory, &err), ST_OK);
+    assert_int_equal(cuda_allocate(device, 3 * 1024, "operands", &memory, &err), ST_OK);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const struct arguments *c = &cases[i];
         const cublasStatus_t found =

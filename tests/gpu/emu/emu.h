@@ -8,9 +8,12 @@
  * each run (both ends of what is larger than 16 MiB); every allocation lies between guards that are checked when
  * it is freed, under AddressSanitizer at every access;
  *   - copies and fills must lie within one allocation;
- *   - memory is limited, and the call of your choice fails;
+ *   - memory is limited, and the call of your choice fails; memory that cudaMalloc refused it refuses until some is freed;
  *   - while a stream is recorded, calls that the real one refuses spoil the recording: any that is unsafe from the
  * thread that records, and from other threads those that wait for that stream;
+ *   - a kernel that a device launches for the first time finds no collective under way there: to load it, the real driver
+ * may wait for the whole device;
+ *   - collectives are recorded by all members or by none;
  *   - what cudaFreeAsync gives back is taken until its stream gets there;
  *   - of what streams and their events leave open, the order is the one least expected, or a random one.
  * Not emulated: the time things take; whose memory a kernel touches.
@@ -38,6 +41,8 @@ struct emu_settings {
     int refuse_fused;     /* no plan for a convolution with more behind it */
     int timed;            /* convolutions that are planned are timed, not only run once */
     void (*recording_begun)(void); /* called by the thread that has begun to record; NULL */
+    void (*trial_begun)(
+        void);           /* called by the thread that tries a convolution, when it has its memory; NULL */
     const char *profile; /* file with a device's description: convolutions are planned by cuDNN for that
                              device, and only  their execution is emulated; NULL: planning is emulated, too */
 };
@@ -89,6 +94,8 @@ bool emu_recording(void);
 /* An object came into existence: counts it, and ends the process for NULL; and ceases to be: frees it. */
 void *emu_new(void *memory);
 void emu_discard(void *memory);
+/* Code is launched on the calling thread's device: loads it there unless it is. `code`: any address that tells it apart. */
+void emu_load_code(const void *code);
 /* Queues work (or records it): like cuda_on_cpu_submit. */
 void emu_submit(cudaStream_t stream, void (*run)(void *work), void (*release)(void *work), void *work);
 /* Ends the process unless the bytes lie within one allocation of device memory. */

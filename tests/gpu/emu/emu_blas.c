@@ -280,6 +280,7 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t a_as, cubla
     if (queued == NULL)
         emu_die("out of host memory");
     *queued = made;
+    emu_load_code(handle);
     emu_count.products++;
     emu_submit(handle->stream, run_product, free, queued);
     return CUBLAS_STATUS_SUCCESS;

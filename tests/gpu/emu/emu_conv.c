@@ -102,6 +102,8 @@ enum status __wrap_conv_choose(const struct conv_planner *planner, struct conv_p
         return st;
     st = conv_trial_open(planner, &plan->info, &trial, err);
     bool opened = st == ST_OK;
+    if (opened && emu.trial_begun != NULL)
+        emu.trial_begun();
     if (st == ST_OK)
         st = conv_trial_run(&trial, plan, &ran, &refusal, err);
     if (st == ST_OK && !ran)
@@ -274,6 +276,7 @@ enum status __wrap_conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t
     if (run == NULL)
         emu_die("out of host memory");
     *run = (struct run){kind, plan->info.type, plan->info.geometry, plan->workspace, *operands};
+    emu_load_code(plan);
     emu_count.convolutions++;
     emu_count.fused += conv_is_fused(kind);
     emu_submit(handle->stream, run_conv, free, run);

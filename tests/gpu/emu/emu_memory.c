@@ -36,6 +36,7 @@ struct block {
 static struct {
     unsigned char *base;
     size_t bytes, used[EMU_MOST_DEVICES];
+    size_t refused;  /* the least number of bytes that are not to be had; 0: none */
     int count, open; /* open: how often emu_memory_open(true) is in force */
     struct block blocks[MOST_BLOCKS];
 } memory;
@@ -55,6 +56,7 @@ void emu_memory_reset(size_t bytes)
     }
     memory.bytes = round_up(bytes);
     memset(memory.used, 0, sizeof memory.used);
+    memory.refused = 0;
     memory.base = mmap(NULL, memory.bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory.base == MAP_FAILED)
         emu_die("no address space for %zu bytes", memory.bytes);
@@ -83,10 +85,17 @@ static void fill(size_t at, int byte, size_t bytes)
     emu_memory_fill(memory.base + at, byte, bytes);
 }
 
+void emu_memory_refuse(size_t bytes)
+{
+    memory.refused = bytes;
+}
+
 void *emu_memory_take(int device, size_t bytes)
 {
     size_t at = GUARD;
     int place = 0;
+    if (memory.refused > 0 && bytes >= memory.refused)
+        return NULL;
     while (place < memory.count && memory.blocks[place].at < at + round_up(bytes) + GUARD) {
         at = memory.blocks[place].at + round_up(memory.blocks[place].bytes) + GUARD;
         place++;
@@ -138,6 +147,7 @@ void emu_memory_give(void *address)
     POISON(memory.base + block.at, round_up(block.bytes) + GUARD);
     POISON(memory.base + block.at - GUARD, GUARD);
     emu_memory_open(false);
+    memory.refused = 0;
     memory.count--;
     memory.used[block.device] -= round_up(block.bytes);
     memmove(memory.blocks + place, memory.blocks + place + 1,

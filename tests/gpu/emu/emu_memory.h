@@ -7,7 +7,8 @@
 
 void emu_memory_reset(size_t bytes);
 void *emu_memory_take(int device, size_t bytes); /* NULL when there is not enough in one piece */
-void emu_memory_give(void *memory); /* checks the guards; ends the process when it was never taken */
+void emu_memory_refuse(size_t bytes); /* so many, and more, are not to be had until some are given back */
+void emu_memory_give(void *memory);   /* checks the guards; ends the process when it was never taken */
 bool emu_memory_holds(const void *memory, size_t bytes); /* within one allocation */
 bool emu_memory_is_device(const void *memory);
 void emu_memory_open(bool accessible);

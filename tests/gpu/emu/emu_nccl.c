@@ -1,5 +1,6 @@
 /* NCCL's functions that the plug-in calls, by their own names: collectives happen when the streams of all ranks have come
- * to them, and not before; one rank that stays away keeps the others waiting until they abort. */
+ * to them, and not before; one rank that stays away keeps the others waiting until they abort. Communicators go together,
+ * with the last that is destroyed or aborted, and wait for the graphs in which their collectives are recorded. */
 #include "tests/gpu/emu/emu_queue.h"
 
 #include <nccl.h>
@@ -9,13 +10,14 @@
 /* All ranks. */
 struct clique {
     int count, living;
-    struct ncclComm **comms; /* [count]; NULL: gone */
+    int recorded;            /* collectives in graphs that exist */
+    struct ncclComm **comms; /* [count] */
 };
 
 struct ncclComm {
     struct clique *clique;
     int rank, device;
-    bool aborted;
+    bool aborted, gone;
     const struct collective *waiting; /* at the head of its stream; NULL */
     bool satisfied;                   /* another rank has done it for all */
 };
@@ -25,6 +27,7 @@ struct collective {
     float *buffer; /* in place */
     size_t count;
     int root; /* of a broadcast; -1: a mean */
+    bool recorded;
 };
 
 static bool is_ready(void *data)
@@ -36,7 +39,7 @@ static bool is_ready(void *data)
         return true;
     for (int rank = 0; rank < comm->clique->count; rank++) {
         const struct ncclComm *other = comm->clique->comms[rank];
-        if (other == NULL || other->waiting == NULL || other->satisfied)
+        if (other->gone || other->waiting == NULL || other->satisfied)
             return false;
     }
     return true;
@@ -48,6 +51,8 @@ static void perform(const struct clique *clique, const struct collective *mine)
         const struct collective *theirs = clique->comms[rank]->waiting;
         if (theirs->count != mine->count || theirs->root != mine->root)
             emu_die("ranks meet in different collectives");
+        if (theirs->recorded != mine->recorded)
+            emu_die("a recorded collective meets one that was not");
         clique->comms[rank]->satisfied = true;
     }
     for (size_t i = 0; i < mine->count; i++) {
@@ -62,7 +67,7 @@ static void perform(const struct clique *clique, const struct collective *mine)
     }
 }
 
-static void run_collective(void *data)
+void emu_run_collective(void *data)
 {
     const struct collective *mine = data;
     struct ncclComm *comm = mine->comm;
@@ -72,6 +77,14 @@ static void run_collective(void *data)
         perform(comm->clique, mine);
     comm->waiting = NULL;
     comm->satisfied = false;
+}
+
+static void release_collective(void *data)
+{
+    struct collective *collective = data;
+    if (collective->recorded && --collective->comm->clique->recorded == 0)
+        emu_wake();
+    free(collective);
 }
 
 static ncclResult_t queue(ncclComm_t comm, const void *from, void *to, size_t count, ncclDataType_t type,
@@ -92,9 +105,12 @@ static ncclResult_t queue(ncclComm_t comm, const void *from, void *to, size_t co
     struct collective *made = malloc(sizeof *made);
     if (made == NULL)
         emu_die("out of host memory");
-    *made = (struct collective){comm, to, count, root};
+    *made = (struct collective){comm, to, count, root, stream->recording != NULL};
+    comm->clique->recorded += made->recorded;
     emu_count.collectives++;
-    emu_queue(stream, (struct work){.run = run_collective, .release = free, .ready = is_ready, .data = made},
+    emu_queue(stream,
+              (struct work){
+                  .run = emu_run_collective, .release = release_collective, .ready = is_ready, .data = made},
               NULL);
     return ncclSuccess;
 }
@@ -140,37 +156,53 @@ ncclResult_t ncclCommInitAll(ncclComm_t *comms, int count, const int *devices)
     return ncclSuccess;
 }
 
-static void leave(ncclComm_t comm)
+static bool is_unrecorded(const void *context)
+{
+    const struct clique *clique = context;
+    return clique->recorded == 0;
+}
+
+/* Not under the lock: others destroy the graphs. */
+static void leave(ncclComm_t comm, bool last)
 {
     struct clique *clique = comm->clique;
-    clique->comms[comm->rank] = NULL;
-    emu_discard(comm);
-    if (--clique->living > 0)
+    if (!last)
         return;
+    emu_await(is_unrecorded, clique, "communicators wait for graphs that refer to them");
+    for (int rank = 0; rank < clique->count; rank++)
+        emu_discard(clique->comms[rank]);
     emu_discard(clique->comms);
     emu_discard(clique);
 }
 
-ncclResult_t ncclCommDestroy(ncclComm_t comm)
+/* What waits goes on, with garbage, when it is aborted. *last: of its clique. */
+static ncclResult_t end(const char *name, ncclComm_t comm, bool aborted, bool *last)
 {
     EMU_LOCKED;
-    ncclResult_t result = emu_call("ncclCommDestroy") == cudaSuccess ? ncclSuccess : ncclUnhandledCudaError;
+    ncclResult_t result = emu_call(name) == cudaSuccess ? ncclSuccess : ncclUnhandledCudaError;
+    comm->aborted = aborted;
     emu_drain();
-    if (comm->waiting != NULL)
+    if (!aborted && comm->waiting != NULL)
         emu_die("a communicator destroyed in the middle of a collective");
-    leave(comm);
+    comm->gone = true;
+    emu_wake();
+    *last = --comm->clique->living == 0;
     return result;
 }
 
-/* What waits goes on, with garbage. */
+ncclResult_t ncclCommDestroy(ncclComm_t comm)
+{
+    bool last;
+    ncclResult_t result = end("ncclCommDestroy", comm, false, &last);
+    leave(comm, last);
+    return result;
+}
+
 ncclResult_t ncclCommAbort(ncclComm_t comm)
 {
-    EMU_LOCKED;
-    ncclResult_t result = emu_call("ncclCommAbort") == cudaSuccess ? ncclSuccess : ncclUnhandledCudaError;
-    comm->aborted = true;
-    emu_drain();
-    leave(comm);
-    emu_wake();
+    bool last;
+    ncclResult_t result = end("ncclCommAbort", comm, true, &last);
+    leave(comm, last);
     return result;
 }
 

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { STUCK_SECONDS = 60, MOST_CHOICES = 1024 };
+enum { STUCK_SECONDS = 60, MOST_CHOICES = 1024, MOST_LOADED = 16384 };
 
 struct emu_settings emu;
 struct emu_counts emu_count;
@@ -26,6 +26,10 @@ static pthread_mutex_t lock;
 static pthread_once_t lock_made = PTHREAD_ONCE_INIT;
 static pthread_cond_t queued = PTHREAD_COND_INITIALIZER;
 static uint64_t chances; /* state of the choice between what may run */
+static struct {
+    const void *code[MOST_LOADED];
+    int device[MOST_LOADED], count;
+} loaded; /* what devices have launched before */
 
 _Noreturn void emu_die(const char *format, ...)
 {
@@ -135,6 +139,8 @@ void emu_queue(struct CUstream_st *stream, struct work work, struct CUgraphExec_
     if (item == NULL)
         emu_die("out of host memory");
     *item = (struct item){.work = work, .graph = graph};
+    if (graph != NULL)
+        graph->queued++;
     if (stream->last != NULL)
         stream->last->next = item;
     else
@@ -155,6 +161,14 @@ void emu_release_nodes(struct nodes *nodes)
         nodes->items[i].work.release(nodes->items[i].work.data);
     free(nodes->items);
     *nodes = (struct nodes){0};
+}
+
+void emu_release_graph(struct CUgraphExec_st *graph)
+{
+    if (!graph->destroyed || graph->queued > 0)
+        return;
+    emu_release_nodes(&graph->nodes);
+    emu_discard(graph);
 }
 
 /* ---- running ---- */
@@ -213,8 +227,12 @@ static void remove_head(struct CUstream_st *stream)
     stream->first = head->next;
     if (stream->first == NULL)
         stream->last = NULL;
-    if (head->graph == NULL)
+    if (head->graph == NULL) {
         head->work.release(head->work.data);
+    } else {
+        head->graph->queued--;
+        emu_release_graph(head->graph);
+    }
     free(head);
 }
 
@@ -259,19 +277,26 @@ void emu_drain(void)
     emu_memory_open(false);
 }
 
-void emu_finish(struct CUstream_st *stream)
+void emu_await(bool (*reached)(const void *context), const void *context, const char *what)
 {
     EMU_LOCKED;
     struct timespec deadline;
     clock_gettime(CLOCK_REALTIME, &deadline);
     deadline.tv_sec += STUCK_SECONDS;
-    while (stream->first != NULL) {
-        emu_drain();
-        if (stream->first == NULL)
-            break;
+    for (emu_drain(); !reached(context); emu_drain())
         if (pthread_cond_timedwait(&queued, &lock, &deadline) == ETIMEDOUT)
-            emu_die("a thread waits for a stream that can't go on");
-    }
+            emu_die("%s", what);
+}
+
+static bool is_empty(const void *context)
+{
+    const struct CUstream_st *stream = context;
+    return stream->first == NULL;
+}
+
+void emu_finish(struct CUstream_st *stream)
+{
+    emu_await(is_empty, stream, "a thread waits for a stream that can't go on");
 }
 
 void emu_wake(void)
@@ -301,6 +326,7 @@ void emu_reset(void)
                                 .multiprocessors = 1};
     emu_count = (struct emu_counts){0};
     chances = 0;
+    loaded.count = 0;
     memset(sticky, 0, sizeof sticky);
     last_error = cudaSuccess;
     current_device = 0;
@@ -373,6 +399,37 @@ void emu_check_range(const char *what, const void *memory, size_t bytes)
 
 /* ---- kernels ---- */
 
+static bool is_loaded(const void *code)
+{
+    for (int i = 0; i < loaded.count; i++)
+        if (loaded.code[i] == code && loaded.device[i] == current_device)
+            return true;
+    return false;
+}
+
+static bool has_collective(const struct item *item)
+{
+    bool found = item->work.run == emu_run_collective;
+    for (int i = 0; item->graph != NULL && i < item->graph->nodes.count; i++)
+        found = found || item->graph->nodes.items[i].work.run == emu_run_collective;
+    return found;
+}
+
+void emu_load_code(const void *code)
+{
+    EMU_LOCKED;
+    if (is_loaded(code))
+        return;
+    for (const struct CUstream_st *stream = emu_streams; stream != NULL; stream = stream->next)
+        for (const struct item *item = stream->first; item != NULL; item = item->next)
+            if (stream->device == current_device && has_collective(item))
+                emu_die("code is loaded while a collective is under way");
+    if (loaded.count == MOST_LOADED)
+        emu_die("more than %d kernels", MOST_LOADED);
+    loaded.code[loaded.count] = code;
+    loaded.device[loaded.count++] = current_device;
+}
+
 /* tests/gpu/cuda_on_cpu.h declares it, for C++. */
 void cuda_on_cpu_submit(cudaStream_t stream, void (*run)(void *work), void (*release)(void *work),
                         void *work);
@@ -384,6 +441,11 @@ void cuda_on_cpu_submit(cudaStream_t stream, void (*run)(void *work), void (*rel
         release(work);
         return;
     }
+    union {
+        void (*run)(void *work);
+        const void *code;
+    } launched = {run}; /* one for each list of parameters: as good as one for each kernel */
+    emu_load_code(launched.code);
     emu_count.kernels++;
     emu_submit(stream, run, release, work);
 }

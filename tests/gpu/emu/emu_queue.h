@@ -69,6 +69,8 @@ struct CUgraph_st {
 };
 struct CUgraphExec_st {
     struct nodes nodes;
+    int queued;     /* how often it is in streams */
+    bool destroyed; /* as soon as it is in none */
 };
 
 /* All of the emulator's functions run under one lock, which a thread may hold several times. */
@@ -79,13 +81,19 @@ void emu_unlock(int *locked);
 extern struct CUstream_st *emu_streams;                    /* all, the youngest first */
 extern _Thread_local struct recording *emu_recording_here; /* begun by this thread; NULL */
 
+/* What a collective's work is to run (emu_nccl.c). */
+void emu_run_collective(void *data);
 /* Queues or records work. The emulator owns `data` from now on. */
 void emu_queue(struct CUstream_st *stream, struct work work, struct CUgraphExec_st *graph);
 /* Runs one thing that may run; false when nothing can. */
 bool emu_step(void);
-/* Runs until the stream is empty, waiting for other threads' calls when there is no other way. */
+/* Runs until that is reached, waiting for other threads' calls when there is no other way; ends the process with `what` when
+ * that takes too long. Not under the lock. */
+void emu_await(bool (*reached)(const void *context), const void *context, const char *what);
+/* Until the stream is empty. */
 void emu_finish(struct CUstream_st *stream);
 void emu_release_nodes(struct nodes *nodes);
+void emu_release_graph(struct CUgraphExec_st *graph); /* when it is destroyed and in no stream */
 void emu_tail_add(struct tail *tail, int node);
 /* The calling thread's device, its error that stays. */
 int emu_device(void);

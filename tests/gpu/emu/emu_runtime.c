@@ -102,6 +102,8 @@ cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
     EMU_LOCKED;
     cudaError_t error = emu_call_outside("cudaMalloc");
+    if (error == cudaErrorMemoryAllocation)
+        emu_memory_refuse(bytes);
     return error == cudaSuccess ? take(emu_device(), memory, bytes) : error;
 }
 
@@ -138,21 +140,36 @@ cudaError_t cudaFreeAsync(void *memory, cudaStream_t stream)
     return error;
 }
 
-cudaError_t cudaFree(void *memory)
+/* Of a device. */
+static bool is_idle(const void *context)
 {
-    if (memory == NULL)
-        return cudaSuccess;
+    const int *device = context;
+    for (const struct CUstream_st *stream = emu_streams; stream != NULL; stream = stream->next)
+        if (stream->device == *device && stream->first != NULL)
+            return false;
+    return true;
+}
+
+static cudaError_t begin_free(const void *memory, int *device)
+{
     EMU_LOCKED;
     if (emu_recording())
         emu_die("cudaFree while a stream records");
-    cudaError_t error = emu_call("cudaFree"); /* a failed device gives its memory back all the same */
-    emu_count.device_waits++;
-    emu_drain();
     if (!emu_memory_holds(memory, 0))
         emu_die("cudaFree of %p, which is no device memory", memory);
-    for (const struct CUstream_st *stream = emu_streams; stream != NULL; stream = stream->next)
-        if (stream->device == emu_memory_device(memory) && stream->first != NULL)
-            emu_die("cudaFree on a device whose streams can't go on");
+    *device = emu_memory_device(memory);
+    emu_count.device_waits++;
+    return emu_call("cudaFree"); /* a failed device gives its memory back all the same */
+}
+
+cudaError_t cudaFree(void *memory)
+{
+    int device;
+    if (memory == NULL)
+        return cudaSuccess;
+    cudaError_t error = begin_free(memory, &device);
+    emu_await(is_idle, &device, "cudaFree on a device whose streams can't go on");
+    EMU_LOCKED;
     give(memory);
     return error;
 }
