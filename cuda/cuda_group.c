@@ -498,11 +498,3 @@ enum status cuda_group_broadcast(struct device_group *group, struct device *devi
         st = cuda_wait(device, "broadcast", err);
     return st;
 }
-
-void cuda_group_version(char *text, size_t size)
-{
-    int version = 0;
-    if (ncclGetVersion(&version) != ncclSuccess)
-        version = 0;
-    snprintf(text, size, "NCCL %d.%d.%d", version / 10000, version / 100 % 100, version % 100);
-}

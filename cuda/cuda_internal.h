@@ -219,8 +219,6 @@ enum status cuda_group_settle(struct device_program *prepared, struct error *err
  * and leave. Who waits for the others longer than the group's timeout breaks it. */
 enum status cuda_group_agree(const struct device_program *prepared, const char *what, bool *able,
                              struct error *err);
-/* "NCCL 2.28.9". */
-void cuda_group_version(char *text, size_t size);
 
 /* ---- cuda_copies.c: working copies of kernels ---- */
 

@@ -1,8 +1,7 @@
-/* The plug-in's own objects on an emulated GPU (emu/emu.h): whole steps and their recording, weights, memory,
- * and what happens when any call fails or there is no device. */
+/* The plug-in's own objects on an emulated GPU (emu/emu.h): whole steps and their recording, memory, and what
+ * happens when any call fails. */
 #include "cuda/cuda_internal.h"
 #include "host/net/start.h"
-#include "host/program/plugin.h"
 #include "tests/gpu/emu/emu_test.h"
 #include "tests/support/device_session.h"
 
@@ -273,95 +272,6 @@ static void binds_again(void **state)
     assert_true(fabs(recorded[0][METRIC_LOSS] - recorded[1][METRIC_LOSS]) > 0);
 }
 
-/* ---- weights ---- */
-
-static void weights_are_exact(void **state)
-{
-    (void)state;
-    struct graph graph = {0};
-    struct device_session session;
-    struct lower_options options = train_options();
-    make_network(&graph);
-    session_open(&session, &cuda_device_ops, &graph, &options, IMAGES, 5);
-    size_t total = session.program.weights.total;
-    uint32_t *bits = malloc(total * sizeof *bits);
-    float *back = malloc(total * sizeof *back);
-    assert_non_null(bits);
-    assert_non_null(back);
-    for (size_t i = 0; i < total; i++)
-        bits[i] = (uint32_t)(i * 2654435761u);
-    for (enum weight_slot slot = SLOT_VALUE; slot < SLOT_GRADIENT; slot++) {
-        assert_int_equal(session.ops->weights_upload(session.device, session.weights, slot,
-                                                     (const float *)(void *)bits, &session.err),
-                         ST_OK);
-        assert_int_equal(
-            session.ops->weights_download(session.device, session.weights, slot, back, &session.err), ST_OK);
-        assert_memory_equal(back, bits, total * sizeof *bits);
-    }
-    assert_int_equal(
-        session.ops->weights_upload(session.device, session.weights, SLOT_GRADIENT, back, &session.err),
-        ST_UNSUPPORTED);
-    free(bits);
-    free(back);
-    session_close(&session);
-    graph_free(&graph);
-}
-
-/* Inheritance with scales, noise, fill and identities, against the host's. */
-static void remap_agrees(void **state)
-{
-    (void)state;
-    struct graph graph = {0};
-    struct device_session session;
-    struct device_weights *child = NULL;
-    struct remap_list list = {0};
-    struct lower_options options = train_options();
-    make_network(&graph);
-    session_open(&session, &cuda_device_ops, &graph, &options, IMAGES, 5);
-    const struct weight_table *table = &session.program.weights;
-    assert_int_equal(remap_list_new(&list, table, table, &session.err), ST_OK);
-    for (int32_t i = 0; i < list.count; i++) {
-        struct remap *remap = &list.remaps[i];
-        const int32_t *dims = table->tensors[remap->child].dims;
-        free(remap->out_index);
-        free(remap->out_scale);
-        remap->out_index = malloc((size_t)dims[0] * sizeof(int32_t));
-        remap->out_scale = malloc((size_t)dims[0] * sizeof(float));
-        assert_non_null(remap->out_index);
-        assert_non_null(remap->out_scale);
-        for (int32_t o = 0; o < dims[0]; o++) {
-            remap->out_index[o] = o % 3 == 2 ? -1 : dims[0] - 1 - o;
-            remap->out_scale[o] = 0.5f + (float)o;
-        }
-        remap->fill = 0.25f;
-        remap->noise = 0.125f;
-        remap->noise_everywhere = i % 2 == 0;
-    }
-    float *expected = calloc(table->total, sizeof *expected), *found = malloc(table->total * sizeof *found);
-    assert_non_null(expected);
-    assert_non_null(found);
-    remap_apply(&list, table, table, session.values, 77, expected);
-    assert_int_equal(session.ops->weights_new(session.device, table, SLOT_GRADIENT, &child, &session.err),
-                     ST_OK);
-    assert_int_equal(session.ops->weights_remap(session.device, child, session.weights, SLOT_VALUE, &list, 77,
-                                                &session.err),
-                     ST_OK);
-    for (enum weight_slot slot = SLOT_VALUE; slot <= SLOT_AVERAGE; slot++) {
-        assert_int_equal(session.ops->weights_download(session.device, child, slot, found, &session.err),
-                         ST_OK);
-        for (size_t i = 0; i < table->total; i++)
-            if (!(fabsf(found[i] - expected[i]) <= 0x1p-22f * fmaxf(fabsf(expected[i]), 1.0f)))
-                fail_msg("slot %d, place %zu: %.9g, expected %.9g", (int)slot, i, (double)found[i],
-                         (double)expected[i]);
-    }
-    free(expected);
-    free(found);
-    remap_list_free(&list);
-    session.ops->weights_free(session.device, child);
-    session_close(&session);
-    graph_free(&graph);
-}
-
 /* ---- memory ---- */
 
 /* Kernels count packs in 31 bits: what they cannot count is refused, and not done wrongly. */
@@ -510,38 +420,6 @@ static void every_call_may_fail(void **state)
     graph_free(&graph);
 }
 
-static void absent_devices(void **state)
-{
-    (void)state;
-    static const struct {
-        int devices, driver;
-        const char *message;
-    } cases[] = {
-        {0, CUDART_VERSION, "the NVIDIA driver shows no GPU (is CUDA_VISIBLE_DEVICES set?)"},
-        {0, 0, "no NVIDIA driver on this machine"},
-        {0, 12020, "the NVIDIA driver supports CUDA 12.2, expected at least "},
-    };
-    const struct device_plugin *plugin = nasrun_device_plugin();
-    const struct device_options second = {.index = 1};
-    struct device *device = NULL;
-    struct device_info info;
-    struct error err;
-    int32_t count = 0;
-    assert_int_equal(plugin->version, DEVICE_INTERFACE_VERSION);
-    assert_int_equal(plugin->count(&count, &err), ST_OK);
-    assert_int_equal(count, 1);
-    assert_int_equal(plugin->describe(0, &info, &err), ST_OK);
-    assert_string_equal(info.name, "cuda:0 emulated GPU, compute capability 9.0, bf16");
-    assert_int_equal(plugin->ops->open(&second, &device, &err), ST_RANGE);
-    assert_string_equal(err.message, "cuda device 1, expected 0 to 0");
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        emu.devices = cases[i].devices;
-        emu.driver = cases[i].driver;
-        assert_int_equal(plugin->count(&count, &err), ST_DEVICE);
-        assert_memory_equal(err.message, cases[i].message, strlen(cases[i].message));
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -551,12 +429,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(steps_do_not_wait, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(long_runs, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(binds_again, emu_test_begin, emu_test_end),
-        cmocka_unit_test_setup_teardown(weights_are_exact, emu_test_begin, emu_test_end),
-        cmocka_unit_test_setup_teardown(remap_agrees, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(too_large_is_refused, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(memory_is_as_planned, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(every_call_may_fail, emu_test_begin, emu_test_end),
-        cmocka_unit_test_setup_teardown(absent_devices, emu_test_begin, emu_test_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
