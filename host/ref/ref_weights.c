@@ -25,7 +25,7 @@ enum status ref_weights_new(struct device *device, const struct weight_table *ta
     if (!made)
         return error_memory(err, "weights", sizeof *made);
     made->table = *table;
-    made->table.tensors = malloc(entries);
+    made->table.tensors = malloc(entries + 1); /* + 1: malloc may return NULL for nothing */
     bool complete = made->table.tensors != NULL;
     for (int32_t slot = 0; slot < slots && complete; slot++) {
         made->slots[slot] = calloc(table->total, sizeof *made->slots[slot]);
@@ -35,7 +35,8 @@ enum status ref_weights_new(struct device *device, const struct weight_table *ta
         ref_weights_free(device, made);
         return error_memory(err, "weights", entries + (size_t)slots * table->total * sizeof(double));
     }
-    memcpy(made->table.tensors, table->tensors, entries);
+    if (table->count > 0)
+        memcpy(made->table.tensors, table->tensors, entries);
     *weights = made;
     return ST_OK;
 }

@@ -94,7 +94,8 @@ static enum status append(struct pool *pool, const struct entry *like, struct er
     entry.table.tensors = malloc(bytes + 1); /* + 1: malloc may return NULL for nothing */
     if (entry.table.tensors == NULL)
         return error_memory(err, "weight table", bytes);
-    memcpy(entry.table.tensors, like->table.tensors, bytes);
+    if (bytes > 0)
+        memcpy(entry.table.tensors, like->table.tensors, bytes);
     pool->entries[pool->count++] = entry;
     return ST_OK;
 }
