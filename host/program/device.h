@@ -135,9 +135,10 @@ struct device_ops {
 
     /* Groups: `count` devices of this kind in one process that train one network together, each driven by a thread of its
      * own. A collective (program_run of a program with all-reduce operations, group_broadcast) has to be called by every
-     * member's thread, in the same order, and before a step the program is bound anew by all of them or by none. Sums are formed in one order: the same members give the same bits. Who waits
-     * for others longer than `timeout` seconds gets ST_DEVICE with one line that names the members that are missing, and
-     * the group is broken from then on: every later call gets ST_DEVICE. The devices of a group outlive it. */
+     * member's thread, in the same order, and before a step the program is bound anew by all of them or by none. Sums are
+     * formed in one order: the same members give the same bits. Who waits for others longer than `timeout` seconds gets
+     * ST_DEVICE with one line that names the members that are missing, and the group is broken from then on: every later call
+     * gets ST_DEVICE. The devices of a group outlive it. */
     enum status (*group_open)(struct device *const *devices, int32_t count, double timeout,
                               struct device_group **group, struct error *err);
     /* Programs that were bound to it are freed before, or bound without it. What is still queued is broken off. */
