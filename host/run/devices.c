@@ -136,8 +136,18 @@ enum status devices_choose(const struct job *job, struct devices *devices, struc
 enum status devices_open(struct devices *devices, struct error *err)
 {
     enum status st = ST_OK;
-    for (int32_t k = 0; st == ST_OK && k < devices->count; k++)
-        st = devices->ops->open(&devices->options[k], &devices->items[k].device, err);
+    for (int32_t k = 0; st == ST_OK && k < devices->count; k++) {
+        struct run_device *item = &devices->items[k];
+        struct device_info info;
+        st = devices->ops->open(&devices->options[k], &item->device, err);
+        if (st != ST_OK)
+            break;
+        devices->ops->info(item->device, &info);
+        memcpy(item->name, info.name, sizeof(item->name));
+        if (item->name[0] == '\0')
+            st = error_set(err, ST_DEVICE, "%s device %d failed as soon as it was open", devices->ops->kind,
+                           (int)devices->options[k].index);
+    }
     return st;
 }
 

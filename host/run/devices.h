@@ -15,6 +15,7 @@ enum { DEVICES_MOST = HISTORY_DEVICES };
 struct run_device {
     struct device *device;
     struct device_dataset *data;
+    char name[128]; /* as it said when it was opened: one that fails says nothing any more */
 };
 
 /* The devices of a run, all of one kind. */

@@ -116,11 +116,8 @@ static void say_start(struct run *run)
         display_say(&run->display, 0, "        %s", data->policy);
     if (data->skipped > 0)
         display_say(&run->display, 0, "        %d files skipped", data->skipped);
-    for (int32_t k = 0; k < run->devices.count; k++) {
-        struct device_info info;
-        run->ops->info(run->devices.items[k].device, &info);
-        display_say(&run->display, 0, "device  %s", info.name);
-    }
+    for (int32_t k = 0; k < run->devices.count; k++)
+        display_say(&run->display, 0, "device  %s", run->devices.items[k].name);
     if (run->team < run->devices.count)
         display_say(&run->display, 0,
                     "        the final fit's batch of %d is shared by %d of them, the most that divide it",

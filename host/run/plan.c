@@ -171,7 +171,8 @@ enum status engine_plan(const struct job *job, FILE *out, struct error *err)
     for (int32_t k = 0; k < run.devices.count; k++) {
         struct device_info info;
         run.ops->info(run.devices.items[k].device, &info);
-        fprintf(out, "device   %s, %.0f MB free\n", info.name, 1e-6 * (double)info.memory_free);
+        fprintf(out, "device   %s, %.0f MB free\n", run.devices.items[k].name,
+                1e-6 * (double)info.memory_free);
     }
     for (int32_t i = 0; st == ST_OK && i < job->search.starts.count; i++) {
         const struct plan_start start = {job->search.starts.items[i], image};
