@@ -33,6 +33,7 @@ void kernel_sweep(int count, void (*body)(const kernel_run &run))
             body(run);
         }
     }
+    std::printf("swept: %d\n", count * 3);
 }
 
 uint32_t kernel_bits(const kernel_run &run, uint32_t stream, uint64_t place)

@@ -68,6 +68,9 @@ for source in tests/gpu/test_kernels_*.cpp; do
     count "$name" "$status"
 done
 
+awk '/^swept: / { runs += $2; sweeps++ } END { printf "%d sweeps over shapes, types, block sizes and orders: %d runs agreed\n", sweeps, runs }' \
+    "$place"/test_kernels_*.log
+
 # The test of the tests: name, source, the line as it is, the line with the fault, the test that must fail.
 fault() {
     name=$1 source=$2 right=$3 wrong=$4 test=$5
