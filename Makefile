@@ -26,20 +26,21 @@ TEST_PROGRAMS := $(TESTS:tests/%.c=$(BUILD)/tests/%)
 BENCH_OBJECTS := $(patsubst %,$(BUILD)/tests/bench/%.o,bench_train fma_peak paper)
 TEST_HELPERS := $(BUILD)/tests/run/make_data
 
-# The GPU's plug-in is made where nvcc and cuDNN are; the program does without it. For the GPUs that are here, or for all;
+# The GPU's plug-in is made where nvcc, cuDNN, cuBLAS and NCCL are; the program does without it. For the GPUs that are here, or for all;
 # the last one's PTX is for those that are yet to come.
 NVCC ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
 CUDA ?= $(if $(NVCC),$(patsubst %/bin/nvcc,%,$(realpath $(NVCC))))
 CUDNN ?= $(firstword $(foreach folder,$(CUDA) /usr/local /usr,$(if $(wildcard $(folder)/include/cudnn.h),$(folder))))
 CUBLAS ?= $(firstword $(foreach folder,$(CUDA) /usr/local /usr,$(if $(wildcard $(folder)/include/cublas_v2.h),$(folder))))
+NCCL ?= $(firstword $(foreach folder,$(CUDA) /usr/local /usr,$(if $(wildcard $(folder)/include/nccl.h),$(folder))))
 CUDA_ARCHITECTURES ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | tr -d '. ' | \
 	grep -E '^[0-9]+$$' | sort -u),75 80 86 89 90 100 120)
-CUDA_PLACES = $(CUDA) $(CUDNN) $(CUBLAS)
+CUDA_PLACES = $(CUDA) $(CUDNN) $(CUBLAS) $(NCCL)
 CUDA_FOLDERS = $(wildcard $(addsuffix /lib64,$(CUDA_PLACES)) $(addsuffix /lib,$(CUDA_PLACES)))
 CUDA_INCLUDES = $(addprefix -isystem ,$(filter-out /usr/include,$(sort $(addsuffix /include,$(CUDA_PLACES)))))
 CUDA_LINKED = $(addprefix -L,$(CUDA_FOLDERS)) $(addprefix -Wl$(comma)-rpath$(comma),$(CUDA_FOLDERS))
 comma := ,
-ifneq ($(and $(CUDA),$(CUDNN),$(CUBLAS)),)
+ifneq ($(and $(CUDA),$(CUDNN),$(CUBLAS),$(NCCL)),)
 PLUGIN := $(BIN)/libnasrun_cuda.so
 GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c)) $(BUILD)/tests/gpu/driver/libcuda.so.1 \
 	$(BUILD)/emulated/libnasrun_cuda.so
@@ -50,7 +51,7 @@ endif
 all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(or $(PLUGIN),no-plugin)
 
 no-plugin:
-	@echo 'GPU support is left out: $(if $(CUDA),$(if $(CUDNN),cuBLAS,cuDNN),nvcc) is not here'
+	@echo 'GPU support is left out: $(if $(CUDA),$(if $(CUDNN),$(if $(CUBLAS),NCCL,cuBLAS),cuDNN),nvcc) is not here'
 
 help:
 	@echo 'make              builds bin/nasrun and the tools'
