@@ -29,7 +29,7 @@ void cuda_weights_free(struct device *device, struct device_weights *weights)
     (void)cudaSetDevice(device->index);
     (void)cudaStreamSynchronize(device->stream); /* steps that use them may be queued */
     (void)cudaFree(weights->memory);
-    free(weights->table.tensors);
+    weight_table_free(&weights->table);
     free(weights);
 }
 
@@ -83,20 +83,13 @@ enum status cuda_weights_new(struct device *device, const struct weight_table *t
     made->version = 1;
     made->serial = ++device->serial;
     made->chunks = cuda_chunk_count(table->total);
-    made->table = (struct weight_table){table->count, NULL, table->total};
-    made->table.tensors = malloc(((size_t)table->count + 1) * sizeof *made->table.tensors);
-    if (made->table.tensors == NULL) {
-        st = error_memory(err, "weight table", (size_t)table->count * sizeof *made->table.tensors);
-        goto out;
-    }
-    if (table->count > 0)
-        memcpy(made->table.tensors, table->tensors, (size_t)table->count * sizeof *table->tensors);
-    st = allocate_slots(device, made, slots, err);
+    st = weight_table_copy(&made->table, table, err);
+    if (st == ST_OK)
+        st = allocate_slots(device, made, slots, err);
     if (st == ST_OK) {
         *weights = made;
         made = NULL;
     }
-out:
     cuda_weights_free(device, made);
     return st;
 }

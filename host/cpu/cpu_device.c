@@ -1,6 +1,7 @@
 /* The CPU device: opening, datasets, access to tensors, and the table of its functions. */
 #include "host/cpu/cpu_internal.h"
 #include "host/program/host_group.h"
+#include "host/program/host_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -227,8 +228,8 @@ const struct device_ops cpu_device_ops = {
     .info = device_information,
     .dataset_upload = dataset_upload,
     .dataset_free = dataset_free,
-    .host_allocate = cpu_host_allocate,
-    .host_free = cpu_host_free,
+    .host_allocate = host_memory_allocate,
+    .host_free = host_memory_free,
     .weights_new = cpu_weights_new,
     .weights_free = cpu_weights_free,
     .weights_upload = cpu_weights_upload,

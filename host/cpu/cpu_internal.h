@@ -197,8 +197,6 @@ enum status cpu_program_run_op(struct device *device, struct device_program *pre
 /* ---- cpu_weights.c ---- */
 enum status cpu_weights_new(struct device *device, const struct weight_table *table, int32_t slots,
                             struct device_weights **weights, struct error *err);
-enum status cpu_host_allocate(struct device *device, size_t bytes, void **memory, struct error *err);
-void cpu_host_free(struct device *device, void *memory);
 void cpu_weights_free(struct device *device, struct device_weights *weights);
 enum status cpu_weights_upload(struct device *device, struct device_weights *weights, enum weight_slot slot,
                                const float *values, struct error *err);

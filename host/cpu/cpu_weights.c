@@ -23,14 +23,9 @@ enum status cpu_weights_new(struct device *device, const struct weight_table *ta
     if (made == NULL)
         return error_memory(err, "weight set", sizeof *made);
     made->version = 1;
-    made->table = (struct weight_table){table->count, NULL, table->total};
-    made->table.tensors = malloc(((size_t)table->count + 1) * sizeof *made->table.tensors);
-    if (made->table.tensors == NULL) {
-        st = error_memory(err, "weight table", (size_t)table->count * sizeof *made->table.tensors);
+    st = weight_table_copy(&made->table, table, err);
+    if (st != ST_OK)
         goto out;
-    }
-    if (table->count > 0)
-        memcpy(made->table.tensors, table->tensors, (size_t)table->count * sizeof *table->tensors);
     for (int32_t slot = 0; slot < slots; slot++) {
         made->slots[slot] = cpu_memory_new(table->total * sizeof(float), device->threads);
         if (made->slots[slot] == NULL) {
@@ -52,7 +47,7 @@ void cpu_weights_free(struct device *device, struct device_weights *weights)
         return;
     for (int slot = 0; slot < SLOT_GRADIENT; slot++)
         cpu_memory_free(weights->slots[slot]);
-    free(weights->table.tensors);
+    weight_table_free(&weights->table);
     free(weights);
 }
 
@@ -114,17 +109,4 @@ enum status cpu_weights_remap(struct device *device, struct device_weights *chil
             memset(child->slots[slot], 0, bytes);
     child->version++;
     return ST_OK;
-}
-
-enum status cpu_host_allocate(struct device *device, size_t bytes, void **memory, struct error *err)
-{
-    (void)device;
-    *memory = malloc(bytes);
-    return *memory != NULL ? ST_OK : error_memory(err, "host memory", bytes);
-}
-
-void cpu_host_free(struct device *device, void *memory)
-{
-    (void)device;
-    free(memory);
 }

@@ -117,8 +117,9 @@ struct weight_table {
     size_t total; /* floats of the flat array, gaps included (a gap holds zeros) */
 };
 
-/* The table of an inferred graph. weight_table_free allows a zeroed table. */
+/* The table of an inferred graph, and a copy of one; zeroed on errors. weight_table_free allows a zeroed table. */
 enum status weight_table_new(struct weight_table *table, const struct graph *graph, struct error *err);
+enum status weight_table_copy(struct weight_table *table, const struct weight_table *from, struct error *err);
 void weight_table_free(struct weight_table *table);
 
 /* Index of the layer's tensor of that role, -1 when absent. */

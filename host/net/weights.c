@@ -84,6 +84,19 @@ enum status weight_table_new(struct weight_table *table, const struct graph *gra
     return ST_OK;
 }
 
+enum status weight_table_copy(struct weight_table *table, const struct weight_table *from, struct error *err)
+{
+    const size_t bytes = (size_t)from->count * sizeof *from->tensors;
+    *table = (struct weight_table){0};
+    struct weight_tensor *tensors = malloc(bytes + 1); /* + 1: malloc may return NULL for nothing */
+    if (tensors == NULL)
+        return error_memory(err, "weight table", bytes);
+    if (bytes > 0)
+        memcpy(tensors, from->tensors, bytes);
+    *table = (struct weight_table){from->count, tensors, from->total};
+    return ST_OK;
+}
+
 void weight_table_free(struct weight_table *table)
 {
     free(table->tensors);

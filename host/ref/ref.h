@@ -75,8 +75,6 @@ static inline size_t ref_at(struct shape shape, int32_t n, int32_t c, int32_t y,
 /* ref_weights.c */
 enum status ref_weights_new(struct device *device, const struct weight_table *table, int32_t slots,
                             struct device_weights **weights, struct error *err);
-enum status ref_host_allocate(struct device *device, size_t bytes, void **memory, struct error *err);
-void ref_host_free(struct device *device, void *memory);
 void ref_weights_free(struct device *device, struct device_weights *weights);
 enum status ref_weights_upload(struct device *device, struct device_weights *weights, enum weight_slot slot,
                                const float *values, struct error *err);

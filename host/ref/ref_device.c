@@ -1,5 +1,6 @@
 /* The reference device: opening, datasets, and the table of its functions. */
 #include "host/program/host_group.h"
+#include "host/program/host_memory.h"
 #include "host/ref/ref.h"
 
 #include <stdio.h>
@@ -83,8 +84,8 @@ const struct device_ops ref_device_ops = {
     .info = ref_info,
     .dataset_upload = ref_dataset_upload,
     .dataset_free = ref_dataset_free,
-    .host_allocate = ref_host_allocate,
-    .host_free = ref_host_free,
+    .host_allocate = host_memory_allocate,
+    .host_free = host_memory_free,
     .weights_new = ref_weights_new,
     .weights_free = ref_weights_free,
     .weights_upload = ref_weights_upload,

@@ -12,33 +12,28 @@ void ref_weights_free(struct device *device, struct device_weights *weights)
         return;
     for (int32_t slot = 0; slot < SLOT_COUNT; slot++)
         free(weights->slots[slot]);
-    free(weights->table.tensors);
+    weight_table_free(&weights->table);
     free(weights);
 }
 
 enum status ref_weights_new(struct device *device, const struct weight_table *table, int32_t slots,
                             struct device_weights **weights, struct error *err)
 {
-    size_t entries = (size_t)table->count * sizeof *table->tensors;
     struct device_weights *made = calloc(1, sizeof *made);
     *weights = NULL;
     if (!made)
         return error_memory(err, "weights", sizeof *made);
-    made->table = *table;
-    made->table.tensors = malloc(entries + 1); /* + 1: malloc may return NULL for nothing */
-    bool complete = made->table.tensors != NULL;
-    for (int32_t slot = 0; slot < slots && complete; slot++) {
-        made->slots[slot] = calloc(table->total, sizeof *made->slots[slot]);
-        complete = made->slots[slot] != NULL;
+    enum status st = weight_table_copy(&made->table, table, err);
+    for (int32_t slot = 0; slot < slots && st == ST_OK; slot++) {
+        made->slots[slot] = calloc(table->total + 1, sizeof *made->slots[slot]); /* + 1: NULL means none */
+        if (made->slots[slot] == NULL)
+            st = error_memory(err, "weights", table->total * sizeof(double));
     }
-    if (!complete) {
+    if (st == ST_OK)
+        *weights = made;
+    else
         ref_weights_free(device, made);
-        return error_memory(err, "weights", entries + (size_t)slots * table->total * sizeof(double));
-    }
-    if (table->count > 0)
-        memcpy(made->table.tensors, table->tensors, entries);
-    *weights = made;
-    return ST_OK;
+    return st;
 }
 
 enum status ref_check_slot(const struct device_weights *weights, enum weight_slot slot, struct error *err)
@@ -114,17 +109,4 @@ out:
     free(child_values);
     free(parent_values);
     return st;
-}
-
-enum status ref_host_allocate(struct device *device, size_t bytes, void **memory, struct error *err)
-{
-    (void)device;
-    *memory = malloc(bytes);
-    return *memory != NULL ? ST_OK : error_memory(err, "host memory", bytes);
-}
-
-void ref_host_free(struct device *device, void *memory)
-{
-    (void)device;
-    free(memory);
 }

@@ -44,14 +44,17 @@ void candidate_free(struct candidate *candidate)
     free(candidate);
 }
 
+void candidate_name(struct candidate *candidate, const char *text, const char *more)
+{
+    snprintf(candidate->operations[0], SEARCH_OPERATION_LENGTH, "%s%s", text, more);
+    candidate->operation_count = 1;
+}
+
 void candidate_prepare(struct run *run, struct candidate *candidate, int32_t device)
 {
-    const struct trainer_place place = trainers_place(run, device, false);
-    struct trainer_settings settings;
+    const struct team team = {device, 1};
     struct error ignored;
-    if (trainers_settings(run, candidate, &settings, &ignored) != ST_OK ||
-        trainer_prepare(&place, 1, &candidate->graph, &settings, &candidate->ahead, &ignored) != ST_OK)
-        candidate->ahead = NULL;
+    (void)trainers_prepare(run, candidate, team, &candidate->ahead, &ignored);
     candidate->ahead_on = device;
 }
 

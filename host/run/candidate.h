@@ -41,6 +41,8 @@ struct candidate {
 
 struct candidate *candidate_new(void);            /* NULL when out of memory */
 void candidate_free(struct candidate *candidate); /* NULL is allowed */
+/* Its one operation, in words. */
+void candidate_name(struct candidate *candidate, const char *text, const char *more);
 
 /* Prepares its training on a device that is in use by a worker (trainer_prepare). What goes wrong is left to
  * candidate_train to find again. */

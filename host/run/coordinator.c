@@ -36,12 +36,6 @@ int32_t coordinator_window(const struct run *run)
 
 /* ---- what is tried next ---- */
 
-static void name_operation(struct candidate *candidate, const char *text, const char *name)
-{
-    snprintf(candidate->operations[0], SEARCH_OPERATION_LENGTH, "%s%s", text, name);
-    candidate->operation_count = 1;
-}
-
 /* The next starting network as a candidate; *made is NULL when it is left out. */
 static enum status next_start(struct run *run, struct candidate **made, struct error *err)
 {
@@ -58,7 +52,7 @@ static enum status next_start(struct run *run, struct candidate **made, struct e
     if (st == ST_OK && search_admits(&limits, &candidate->graph)) {
         candidate->id = run->next_id;
         candidate->start = run->starts;
-        name_operation(candidate, "start ", name);
+        candidate_name(candidate, "start ", name);
         *made = candidate;
         candidate = NULL;
     } else if (st == ST_OK) {
@@ -66,6 +60,7 @@ static enum status next_start(struct run *run, struct candidate **made, struct e
         display_say(&run->display, 0, "start %s is left out: too large for the final fit in this budget",
                     name);
         st = record_left_out(run, name, err);
+        run->left_out |= 1u << run->starts;
         run_unlock(run);
     }
     candidate_free(candidate);
@@ -127,24 +122,26 @@ static enum status send(struct search_stage *stage, struct candidate *candidate,
     if (st != ST_OK)
         candidate_free(candidate);
     else if (!candidate->ended)
-        st = workers_give(stage->workers, candidate, err);
+        workers_give(stage->workers, candidate);
     return st;
+}
+
+static void skip_left_out(struct run *run)
+{
+    while (run->starts < run->job->search.starts.count && (run->left_out >> run->starts & 1) != 0)
+        run->starts++;
 }
 
 /* Proposes the next candidate, if there is one. What the journal knows of it need not be found out again. */
 static enum status propose(struct search_stage *stage, struct error *err)
 {
     struct run *run = stage->run;
-    const int32_t starts = run->job->search.starts.count;
-    struct candidate *candidate;
     enum status st = ST_OK;
-    while (run->starts < starts && (run->left_out >> run->starts & 1) != 0)
-        run->starts++;
-    candidate = resume_take(run, run->next_id);
-    while (candidate == NULL && st == ST_OK && run->starts < starts) {
-        if ((run->left_out >> run->starts & 1) == 0)
-            st = next_start(run, &candidate, err);
-        run->starts += candidate == NULL;
+    skip_left_out(run);
+    struct candidate *candidate = resume_take(run, run->next_id);
+    while (candidate == NULL && st == ST_OK && run->starts < run->job->search.starts.count) {
+        st = next_start(run, &candidate, err);
+        skip_left_out(run);
     }
     if (candidate == NULL && st == ST_OK)
         st = next_child(run, &candidate, err);

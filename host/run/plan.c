@@ -82,20 +82,15 @@ struct plan_needs {
     size_t training, weights; /* bytes */
 };
 
-struct plan_start {
-    const char *name;
-    struct shape image;
-};
-
 /* One starting network: alone on a device, as candidates are trained, and shared by all, as the final fit is. */
-static enum status print_start(struct run *run, const struct plan_start *start, double *fastest,
-                               struct plan_needs *needs, FILE *out, struct error *err)
+static enum status print_start(struct run *run, const char *name, double *fastest, struct plan_needs *needs,
+                               FILE *out, struct error *err)
 {
+    const struct shape image = {0, run->data.channels, run->data.height, run->data.width};
     struct graph graph = {0};
     double alone = 0.0, shared = 0.0;
     size_t bytes = 0, ignored;
-    enum status st =
-        start_make(&graph, start->name, run->job->search.width, start->image, run->data.classes, err);
+    enum status st = start_make(&graph, name, run->job->search.width, image, run->data.classes, err);
     if (st == ST_OK)
         st = measure(run, &graph, 1, &alone, &bytes, err);
     if (st == ST_OK && run->team > 1)
@@ -106,7 +101,7 @@ static enum status print_start(struct run *run, const struct plan_start *start, 
     const size_t weights = (size_t)cost.parameters * sizeof(float);
     fprintf(out,
             "start    %-9s %10lld parameters, %7.1f MFLOP an image, %7.1f MB, %6.0f images/s, epoch %.1f s\n",
-            start->name, (long long)cost.parameters, 1e-6 * cost.train_flops, 1e-6 * (double)bytes, alone,
+            name, (long long)cost.parameters, 1e-6 * cost.train_flops, 1e-6 * (double)bytes, alone,
             run->data.sample_count[SPLIT_TRAIN] / alone);
     if (run->team > 1)
         fprintf(out, "         shared by %d devices: %.0f images/s\n", (int)run->team, shared);
@@ -157,7 +152,6 @@ enum status engine_plan(const struct job *job, FILE *out, struct error *err)
     if (st != ST_OK)
         goto out;
     const struct dataset *data = &run.data;
-    const struct shape image = {0, data->channels, data->height, data->width};
     fprintf(out,
             "data     %d classes, %d x %d x %d: %d training, %d validation, %d test images, %.1f MB on the "
             "device\n",
@@ -175,8 +169,7 @@ enum status engine_plan(const struct job *job, FILE *out, struct error *err)
                 1e-6 * (double)info.memory_free);
     }
     for (int32_t i = 0; st == ST_OK && i < job->search.starts.count; i++) {
-        const struct plan_start start = {job->search.starts.items[i], image};
-        st = print_start(&run, &start, &fastest, &needs, out, err);
+        st = print_start(&run, job->search.starts.items[i], &fastest, &needs, out, err);
     }
     if (st == ST_OK)
         print_memory(&run, &needs, out);

@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { ON_HOST = -1 };
 
@@ -90,12 +89,9 @@ static enum status append(struct pool *pool, const struct entry *like, struct er
         pool->capacity = capacity;
     }
     struct entry entry = *like;
-    const size_t bytes = (size_t)like->table.count * sizeof(*like->table.tensors);
-    entry.table.tensors = malloc(bytes + 1); /* + 1: malloc may return NULL for nothing */
-    if (entry.table.tensors == NULL)
-        return error_memory(err, "weight table", bytes);
-    if (bytes > 0)
-        memcpy(entry.table.tensors, like->table.tensors, bytes);
+    enum status st = weight_table_copy(&entry.table, &like->table, err);
+    if (st != ST_OK)
+        return st;
     pool->entries[pool->count++] = entry;
     return ST_OK;
 }

@@ -109,8 +109,7 @@ static enum status replay_candidate(struct run *run, const cJSON *json, struct e
     candidate->observed = whole(json, "observed");
     candidate->batch = run->job->train.batch;
     candidate->start = start_of(run, json);
-    snprintf(candidate->operations[0], SEARCH_OPERATION_LENGTH, "resumed");
-    candidate->operation_count = 1;
+    candidate_name(candidate, "resumed", "");
     enum status st = graph_from_json(&candidate->graph, item(json, "graph"), err);
     if (st == ST_OK)
         st = insert(run, candidate, err);

@@ -47,13 +47,19 @@ struct candidate *resume_take(struct run *run, int32_t id)
     return place >= 0 ? take_at(run, place) : NULL;
 }
 
-struct candidate *resume_take_final(struct run *run)
+static int32_t place_of_final(const struct run *run)
 {
     for (int32_t i = 0; i < run->past_count; i++) {
         if (run->past[i]->final)
-            return take_at(run, i);
+            return i;
     }
-    return NULL;
+    return -1;
+}
+
+struct candidate *resume_take_final(struct run *run)
+{
+    const int32_t place = place_of_final(run);
+    return place >= 0 ? take_at(run, place) : NULL;
 }
 
 bool resume_has_later(const struct run *run, int32_t id)
@@ -67,11 +73,7 @@ bool resume_has_later(const struct run *run, int32_t id)
 
 bool resume_has_final(const struct run *run)
 {
-    for (int32_t i = 0; i < run->past_count; i++) {
-        if (run->past[i]->final)
-            return true;
-    }
-    return false;
+    return place_of_final(run) >= 0;
 }
 
 bool resume_is_suspect(const struct run *run, int32_t id)

@@ -29,8 +29,7 @@ static enum status propose_final(const struct run *run, struct candidate **made,
     candidate->source = run->final.parent == winner->id ? run->final.id : winner->id;
     candidate->final = true;
     candidate->batch = run->job->train.batch;
-    candidate->operation_count = 1;
-    snprintf(candidate->operations[0], SEARCH_OPERATION_LENGTH, "final fit");
+    candidate_name(candidate, "final fit", "");
     enum status st = graph_copy(&candidate->graph, &winner->graph, err);
     if (st == ST_OK)
         *made = candidate;

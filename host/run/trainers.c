@@ -21,15 +21,6 @@ struct trainer_place trainers_place(const struct run *run, int32_t device, bool 
     };
 }
 
-enum status trainers_settings(const struct run *run, const struct candidate *candidate,
-                              struct trainer_settings *settings, struct error *err)
-{
-    struct job_train job = run->job->train;
-    job.batch = candidate->batch;
-    return trainer_settings_of(&job, inherit_seed((uint64_t)run->job->seed, candidate->id, -1), settings,
-                               err);
-}
-
 /* ---- memory ---- */
 
 /* What the fullest of the devices has to give. */
@@ -74,15 +65,18 @@ static bool make_room(struct run *run, enum status st, struct team team, int32_t
 
 /* ---- trainers ---- */
 
-static enum status prepare(const struct run *run, const struct candidate *candidate, struct team team,
-                           struct trainer **trainer, struct error *err)
+enum status trainers_prepare(const struct run *run, const struct candidate *candidate, struct team team,
+                             struct trainer **trainer, struct error *err)
 {
+    const uint64_t seed = inherit_seed((uint64_t)run->job->seed, candidate->id, -1);
     struct trainer_place places[DEVICES_MOST];
     struct trainer_settings settings;
+    struct job_train job = run->job->train;
     *trainer = NULL;
     for (int32_t k = 0; k < team.count; k++)
         places[k] = trainers_place(run, team.first + k, candidate->final);
-    enum status st = trainers_settings(run, candidate, &settings, err);
+    job.batch = candidate->batch;
+    enum status st = trainer_settings_of(&job, seed, &settings, err);
     if (st == ST_OK)
         st = trainer_prepare(places, team.count, &candidate->graph, &settings, trainer, err);
     return st;
@@ -108,7 +102,7 @@ enum status trainers_open(struct run *run, struct candidate *candidate, struct t
     do {
         struct team sharing = {team.first, devices_sharing(team.count, candidate->batch)};
         *trainer = take_ahead(candidate, sharing);
-        st = *trainer != NULL ? ST_OK : prepare(run, candidate, sharing, trainer, err);
+        st = *trainer != NULL ? ST_OK : trainers_prepare(run, candidate, sharing, trainer, err);
         if (st == ST_OK) {
             pthread_mutex_lock(&run->admission);
             st = trainer_bind(*trainer, free_bytes(run, sharing), &need->training, err);

@@ -14,9 +14,9 @@ enum { TRAINERS_RESERVE = 32 }; /* one of so many */
 /* A device as trainers see it, with the images that a final fit, or another candidate, trains on. */
 struct trainer_place trainers_place(const struct run *run, int32_t device, bool final);
 
-/* The settings of a candidate's training. */
-enum status trainers_settings(const struct run *run, const struct candidate *candidate,
-                              struct trainer_settings *settings, struct error *err);
+/* A prepared trainer (trainer_prepare) of the candidate's network on all of those devices. */
+enum status trainers_prepare(const struct run *run, const struct candidate *candidate, struct team team,
+                             struct trainer **trainer, struct error *err);
 
 /* A bound trainer of the candidate's network, on as many of the team's devices as can share its batch; candidate->ahead is
  * used where it fits. need->training, ->values and ->devices are set, and it is added to the memory plan. When memory does

@@ -24,8 +24,8 @@ struct workers {
     int32_t count, threads; /* threads that were made */
     struct worker *items;   /* [count] */
     pthread_cond_t given, ended;
-    struct candidate **queue; /* [capacity], the first `queued` in the order of their giving */
-    int32_t queued, capacity;
+    struct candidate **queue; /* [run->window], the first `queued` in the order of their giving */
+    int32_t queued;
     bool closing, failed;
     struct error error; /* the first that ends the run */
 };
@@ -126,7 +126,6 @@ enum status workers_open(struct run *run, struct workers **opened, struct error 
     if (workers == NULL)
         return error_memory(err, "workers", sizeof(*workers));
     workers->run = run;
-    workers->capacity = run->window;
     pthread_cond_init(&workers->given, NULL);
     pthread_cond_init(&workers->ended, NULL);
     workers->items = calloc((size_t)count, sizeof(*workers->items));
@@ -157,23 +156,18 @@ static int32_t free_first(const struct workers *workers)
     return first;
 }
 
-enum status workers_give(struct workers *workers, struct candidate *candidate, struct error *err)
+void workers_give(struct workers *workers, struct candidate *candidate)
 {
     struct run *run = workers->run;
-    enum status st = ST_OK;
     run_lock(run);
     const int32_t device = free_first(workers);
     run_unlock(run);
     if (run->window > workers->count && device >= 0 && !candidate->restored)
         candidate_prepare(run, candidate, device);
     run_lock(run);
-    if (workers->queued == workers->capacity)
-        st = error_set(err, ST_RANGE, "more than %d candidates at once", (int)workers->capacity);
-    else
-        workers->queue[workers->queued++] = candidate;
+    workers->queue[workers->queued++] = candidate;
     pthread_cond_broadcast(&workers->given);
     run_unlock(run);
-    return st;
 }
 
 static struct timespec next_look(void)

@@ -14,8 +14,8 @@ struct workers;
 enum status workers_open(struct run *run, struct workers **workers, struct error *err);
 
 /* Puts the candidate at the end of the queue. When all workers are busy, or `alone` keeps them from starting, it is prepared
- * for the one that will be free first, if the run looks ahead. */
-enum status workers_give(struct workers *workers, struct candidate *candidate, struct error *err);
+ * for the one that will be free first, if the run looks ahead. At most run->window candidates are given and not ended. */
+void workers_give(struct workers *workers, struct candidate *candidate);
 
 /* Waits until the candidate, which was given away, has ended. Otherwise the error that ends the run, its candidate's or
  * another's: ST_INTERRUPTED when a signal has come; all trainings have then saved themselves. */
