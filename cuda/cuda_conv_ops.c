@@ -1,21 +1,9 @@
 /* Convolutions: operands to cuDNN's plans, and the biases around them. */
 #include "cuda/cuda_internal.h"
 
-static void *scratch_of(const struct device_program *prepared)
-{
-    return prepared->memory + prepared->at.scratch;
-}
-
-static const struct cuda_kernel_copy *copy_of(const struct device_program *prepared, int32_t index)
-{
-    return &prepared->copies[prepared->ops[index].copy];
-}
-
-/* The working copy of the operation's kernel. */
 static void *kernel_of(const struct device_program *prepared, int32_t index)
 {
-    return prepared->memory + prepared->at.copies +
-           copy_of(prepared, index)->copy * cuda_type_size(prepared->device->type);
+    return cuda_copied(prepared, cuda_copy_of(prepared, index));
 }
 
 /* Runs the operation's plan: x, y of the forward direction or their gradients; the kernel's copy, or that of
@@ -28,7 +16,7 @@ static enum status execute(const struct device_program *prepared, int32_t index,
         .x = cuda_address(prepared, x),
         .kernel = kernel,
         .y = cuda_address(prepared, y),
-        .workspace = conv_plan_workspace(state->plan) > 0 ? scratch_of(prepared) : NULL};
+        .workspace = conv_plan_workspace(state->plan) > 0 ? cuda_scratch(prepared) : NULL};
     return conv_plan_execute(state->plan, prepared->device->cudnn, &operands, err);
 }
 
@@ -49,7 +37,7 @@ enum status cuda_run_conv_backward_data(struct device_program *prepared, int32_t
 enum status cuda_run_conv_backward_weights(struct device_program *prepared, int32_t index, struct error *err)
 {
     const struct prog_op *op = &prepared->program->ops[index];
-    char *gradient = prepared->memory + prepared->at.copy_gradients + copy_of(prepared, index)->gradient;
+    void *gradient = cuda_copied_gradient(prepared, cuda_copy_of(prepared, index));
     enum status st = execute(prepared, index, op->inputs[0], gradient, op->inputs[1], err);
     return st == ST_OK ? cuda_sum_bias_gradient(prepared, index, err) : st;
 }

@@ -84,24 +84,18 @@ static struct matrix activation(const struct device_program *prepared, int32_t t
                            s.h * s.w * cuda_padded(s.c), s.n};
 }
 
-static const struct cuda_kernel_copy *copy_of(const struct device_program *prepared, int32_t index)
-{
-    return &prepared->copies[prepared->ops[index].copy];
-}
-
 /* A column a row of the copy. */
 static struct matrix kernel(const struct device_program *prepared, int32_t index)
 {
-    const struct cuda_kernel_copy *copy = copy_of(prepared, index);
-    const enum cuda_type type = prepared->device->type;
-    return (struct matrix){prepared->memory + prepared->at.copies + copy->copy * cuda_type_size(type),
-                           data_type(type), copy->height * copy->width * copy->depth, copy->rows};
+    const struct cuda_kernel_copy *copy = cuda_copy_of(prepared, index);
+    return (struct matrix){cuda_copied(prepared, copy), data_type(prepared->device->type),
+                           copy->height * copy->width * copy->depth, copy->rows};
 }
 
 static struct matrix kernel_gradient(const struct device_program *prepared, int32_t index)
 {
     struct matrix gradient = kernel(prepared, index);
-    gradient.memory = prepared->memory + prepared->at.copy_gradients + copy_of(prepared, index)->gradient;
+    gradient.memory = cuda_copied_gradient(prepared, cuda_copy_of(prepared, index));
     gradient.type = CUDA_R_32F;
     return gradient;
 }

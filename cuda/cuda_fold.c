@@ -87,14 +87,14 @@ enum status cuda_run_folded(struct device_program *prepared, int32_t index, stru
     const struct cuda_op *state = &prepared->ops[index];
     const struct prog_op *norm = &prepared->program->ops[index],
                          *conv = &prepared->program->ops[state->folded_conv];
-    const struct cuda_kernel_copy *copy = &prepared->copies[prepared->ops[state->folded_conv].copy];
+    const struct cuda_kernel_copy *copy = cuda_copy_of(prepared, state->folded_conv);
     const size_t size = cuda_type_size(prepared->device->type);
     const struct conv_operands operands = {
         .x = cuda_address(prepared, conv->inputs[0]),
-        .kernel = prepared->memory + prepared->at.copies + (size_t)copy->copy * size,
+        .kernel = cuda_copied(prepared, copy),
         .y = cuda_address(prepared, norm->outputs[0]),
         .addend = cuda_address(prepared, norm->inputs[5]),
         .bias = prepared->memory + prepared->at.biases + (size_t)copy->first_row * size,
-        .workspace = conv_plan_workspace(state->plan) > 0 ? prepared->memory + prepared->at.scratch : NULL};
+        .workspace = conv_plan_workspace(state->plan) > 0 ? cuda_scratch(prepared) : NULL};
     return conv_plan_execute(state->plan, prepared->device->cudnn, &operands, err);
 }

@@ -257,6 +257,26 @@ static inline float *cuda_weights_read(const struct device_program *prepared)
 {
     return prepared->binding.weights->slots[prepared->binding.use_average ? SLOT_AVERAGE : SLOT_VALUE];
 }
+/* What an operation may use while it runs: all of the region. */
+static inline void *cuda_scratch(const struct device_program *prepared)
+{
+    return prepared->memory + prepared->at.scratch;
+}
+/* A kernel's working copy, and the place of its gradient in the copies' layout. */
+static inline void *cuda_copied(const struct device_program *prepared, const struct cuda_kernel_copy *copy)
+{
+    return prepared->memory + prepared->at.copies + copy->copy * cuda_type_size(prepared->device->type);
+}
+static inline void *cuda_copied_gradient(const struct device_program *prepared,
+                                         const struct cuda_kernel_copy *copy)
+{
+    return prepared->memory + prepared->at.copy_gradients + copy->gradient;
+}
+/* The entry of the operation's kernel: convolutions and dense layers. */
+static inline const struct cuda_kernel_copy *cuda_copy_of(const struct device_program *prepared, int32_t op)
+{
+    return &prepared->copies[prepared->ops[op].copy];
+}
 static inline unsigned *cuda_tickets(const struct device_program *prepared)
 {
     return (unsigned *)(void *)(prepared->memory + prepared->at.tickets);

@@ -27,11 +27,6 @@ static struct cuda_shape output_shape(const struct device_program *prepared, int
     return cuda_shape_of(prepared, op_at(prepared, index)->outputs[0]);
 }
 
-static void *scratch_of(const struct device_program *prepared)
-{
-    return prepared->memory + prepared->at.scratch;
-}
-
 static enum status launched(cudaError_t error, struct error *err)
 {
     return cuda_check(error, "launch a kernel", err);
@@ -105,7 +100,7 @@ enum status cuda_sum_bias_gradient(struct device_program *prepared, int32_t inde
     return cuda_check(cuda_launch_bias_gradient(prepared->device->stream, prepared->device->type,
                                                 cuda_shape_of(prepared, op->inputs[1]),
                                                 input(prepared, index, 1), output(prepared, index, 1),
-                                                scratch_of(prepared), cuda_tickets(prepared)),
+                                                cuda_scratch(prepared), cuda_tickets(prepared)),
                       "sum up a bias' gradient", err);
 }
 
@@ -139,7 +134,7 @@ enum status cuda_run_loss(struct device_program *prepared, int32_t index, struct
                                      op_at(prepared, index)->loss.smoothing, prepared->device->step,
                                      input(prepared, index, 0), input(prepared, index, 1),
                                      output(prepared, index, 0), output(prepared, index, 1),
-                                     output(prepared, index, 2), scratch_of(prepared),
+                                     output(prepared, index, 2), cuda_scratch(prepared),
                                      cuda_tickets(prepared)),
                     err);
 }
@@ -149,7 +144,7 @@ enum status cuda_run_optimizer(struct device_program *prepared, int32_t index, s
     (void)index;
     struct device_weights *weights = prepared->binding.weights;
     const float *gradients = (const float *)(const void *)(prepared->memory + prepared->at.gradients);
-    void *scratch = prepared->device->type == CUDA_HALF ? prepared->memory + prepared->at.scratch : NULL;
+    void *scratch = prepared->device->type == CUDA_HALF ? cuda_scratch(prepared) : NULL;
     if (scratch != NULL &&
         launched(cuda_launch_scaling(prepared->device->stream, weights->chunks, weights->kinds, gradients,
                                      (double *)(void *)(prepared->memory + prepared->at.metrics), scratch,
@@ -183,7 +178,7 @@ enum status cuda_run_batch_norm(struct device_program *prepared, int32_t index, 
                         input(prepared, index, 0), input(prepared, index, 1), input(prepared, index, 2),
                         input(prepared, index, 5), op->norm.relu, op->norm.momentum, GRAPH_BATCH_NORM_EPSILON,
                         input(prepared, index, 3), input(prepared, index, 4), output(prepared, index, 0),
-                        output(prepared, index, 1), output(prepared, index, 2), scratch_of(prepared),
+                        output(prepared, index, 1), output(prepared, index, 2), cuda_scratch(prepared),
                         cuda_tickets(prepared)),
                     err);
 }
@@ -209,7 +204,7 @@ enum status cuda_run_batch_norm_backward(struct device_program *prepared, int32_
                         anew ? cuda_address(prepared, forward->inputs[2]) : NULL, input(prepared, index, 2),
                         input(prepared, index, 3), input(prepared, index, 4), input(prepared, index, 5),
                         output(prepared, index, 0), output(prepared, index, 1), output(prepared, index, 2),
-                        output(prepared, index, 3), scratch_of(prepared), cuda_tickets(prepared)),
+                        output(prepared, index, 3), cuda_scratch(prepared), cuda_tickets(prepared)),
                     err);
 }
 
