@@ -38,6 +38,14 @@ enum status conv_check(cudnnStatus_t status, const char *what, struct error *err
                      reason[0] != '\0' ? ": " : "", reason);
 }
 
+enum status conv_cuda_check(cudaError_t status, const char *what, struct error *err)
+{
+    if (status == cudaSuccess)
+        return ST_OK;
+    return error_set(err, status == cudaErrorMemoryAllocation ? ST_MEMORY : ST_DEVICE, "CUDA: %s: %s", what,
+                     cudaGetErrorString(status));
+}
+
 /* ---- geometry ---- */
 
 void conv_geometry_of(struct shape x, struct shape y, const struct conv_window *window,
@@ -101,15 +109,13 @@ static enum status take_folder(struct conv_planner *planner, const char *folder,
 /* Non-blocking, so that it doesn't wait for the legacy default stream either. */
 static enum status open_queue(struct conv_planner *planner, struct error *err)
 {
-    const char *what = "make a stream to try convolutions on";
     int least = 0, greatest = 0;
     cudaError_t error = cudaDeviceGetStreamPriorityRange(&least, &greatest);
     if (error == cudaSuccess)
         error = cudaStreamCreateWithPriority(&planner->stream, cudaStreamNonBlocking, greatest);
-    if (error != cudaSuccess)
-        return error_set(err, error == cudaErrorMemoryAllocation ? ST_MEMORY : ST_DEVICE, "CUDA: %s: %s",
-                         what, cudaGetErrorString(error));
-    enum status st = conv_check(cudnnCreate(&planner->handle), "open the device", err);
+    enum status st = conv_cuda_check(error, "make a stream to try convolutions on", err);
+    if (st == ST_OK)
+        st = conv_check(cudnnCreate(&planner->handle), "open the device", err);
     if (st == ST_OK)
         st = conv_check(cudnnSetStream(planner->handle, planner->stream), "open the device", err);
     return st;

@@ -27,6 +27,8 @@ enum {
 /* cuDNN's statuses as ours: memory, unsupported, or device; the message says what was done and cuDNN's own
  * words. */
 enum status conv_check(cudnnStatus_t status, const char *what, struct error *err);
+/* The same of the CUDA runtime's: memory or device. */
+enum status conv_cuda_check(cudaError_t status, const char *what, struct error *err);
 
 struct conv_planner {
     pthread_mutex_t turn; /* held by who is next for the lock, so that nobody waits for more than one plan */

@@ -10,26 +10,18 @@
  * device disturbs a stretch of time, and would, if it were one candidate's turn all along, decide the choice. */
 enum { ROUNDS = 4, RUNS = 4 };
 
-static enum status check(cudaError_t status, const char *what, struct error *err)
-{
-    if (status == cudaSuccess)
-        return ST_OK;
-    return error_set(err, status == cudaErrorMemoryAllocation ? ST_MEMORY : ST_DEVICE, "CUDA: %s: %s", what,
-                     cudaGetErrorString(status));
-}
-
 /* A device without memory pools has none to lend for a trial. */
 static enum status allocate(cudaStream_t stream, size_t bytes, void **memory, struct error *err)
 {
     cudaError_t error = cudaMallocAsync(memory, bytes, stream);
     if (error != cudaSuccess)
         *memory = NULL;
-    enum status st = check(error == cudaErrorNotSupported ? cudaErrorMemoryAllocation : error,
-                           "memory to try convolutions", err);
+    enum status st = conv_cuda_check(error == cudaErrorNotSupported ? cudaErrorMemoryAllocation : error,
+                                     "memory to try convolutions", err);
     if (st == ST_MEMORY)
         cudaGetLastError(); /* it isn't one that stays */
     if (st == ST_OK)
-        st = check(cudaMemsetAsync(*memory, 0, bytes, stream), "zero memory", err);
+        st = conv_cuda_check(cudaMemsetAsync(*memory, 0, bytes, stream), "zero memory", err);
     return st;
 }
 
@@ -48,9 +40,9 @@ enum status conv_trial_open(const struct conv_planner *planner, const struct con
     size_t kernel = rows * (size_t)g->kernel_h * (size_t)g->kernel_w * (size_t)g->depth * size;
     size_t y = n * (size_t)conv_out_height(g) * (size_t)conv_out_width(g) * rows * size;
     *trial = (struct conv_trial){.handle = planner->handle, .stream = planner->stream};
-    enum status st = check(cudaEventCreate(&trial->begin), "make an event", err);
+    enum status st = conv_cuda_check(cudaEventCreate(&trial->begin), "make an event", err);
     if (st == ST_OK)
-        st = check(cudaEventCreate(&trial->end), "make an event", err);
+        st = conv_cuda_check(cudaEventCreate(&trial->end), "make an event", err);
     if (st == ST_OK)
         st = allocate(trial->stream, x, &trial->x, err);
     if (st == ST_OK)
@@ -107,16 +99,16 @@ static enum status run(const struct conv_trial *trial, const struct conv_plan *p
                                            .bias = trial->bias,
                                            .workspace = plan->workspace > 0 ? trial->workspace : NULL};
     *ran = true;
-    enum status st = check(cudaEventRecord(trial->begin, trial->stream), "record an event", err);
+    enum status st = conv_cuda_check(cudaEventRecord(trial->begin, trial->stream), "record an event", err);
     if (st != ST_OK)
         return st;
     for (int32_t i = 0; *ran && i < runs; i++)
         *ran = conv_plan_execute(plan, trial->handle, &operands, refusal) == ST_OK;
     if (!*ran)
         cudaGetLastError(); /* a refused launch leaves an error that the next call would report */
-    st = check(cudaEventRecord(trial->end, trial->stream), "record an event", err);
+    st = conv_cuda_check(cudaEventRecord(trial->end, trial->stream), "record an event", err);
     if (st == ST_OK)
-        st = check(cudaEventSynchronize(trial->end), "run a convolution", err);
+        st = conv_cuda_check(cudaEventSynchronize(trial->end), "run a convolution", err);
     return st;
 }
 
@@ -141,7 +133,8 @@ enum status conv_trial_time(const struct conv_trial *trial, struct conv_plan *pl
         if (st == ST_OK && !ran)
             return error_set(err, ST_DEVICE, "a convolution that ran is refused: %.300s", refusal.message);
         if (st == ST_OK)
-            st = check(cudaEventElapsedTime(&milliseconds, trial->begin, trial->end), "read the time", err);
+            st = conv_cuda_check(cudaEventElapsedTime(&milliseconds, trial->begin, trial->end),
+                                 "read the time", err);
         const double seconds = (double)milliseconds / 1e3 / RUNS;
         if (i < count || seconds < plan->info.seconds)
             plan->info.seconds = seconds;
