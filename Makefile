@@ -33,6 +33,7 @@ CUDA ?= $(if $(NVCC),$(patsubst %/bin/nvcc,%,$(realpath $(NVCC))))
 CUDNN ?= $(firstword $(foreach folder,$(CUDA) /usr/local /usr,$(if $(wildcard $(folder)/include/cudnn.h),$(folder))))
 CUBLAS ?= $(firstword $(foreach folder,$(CUDA) /usr/local /usr,$(if $(wildcard $(folder)/include/cublas_v2.h),$(folder))))
 NCCL ?= $(firstword $(foreach folder,$(CUDA) /usr/local /usr,$(if $(wildcard $(folder)/include/nccl.h),$(folder))))
+FASHION ?= $(wildcard /usr/share/datasets/fashion-mnist)
 ALL_ARCHITECTURES := 75 80 86 89 90 100 120
 CUDA_ARCHITECTURES ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | tr -d '. ' | \
 	grep -E '^[0-9]+$$' | sort -u),$(ALL_ARCHITECTURES))
@@ -43,12 +44,14 @@ CUDA_LINKED = $(addprefix -L,$(CUDA_FOLDERS)) $(addprefix -Wl$(comma)-rpath$(com
 comma := ,
 ifneq ($(and $(CUDA),$(CUDNN),$(CUBLAS),$(NCCL)),)
 PLUGIN := $(BIN)/libnasrun_cuda.so
+FIRST_RUN := $(patsubst tests/gpu/test_%.cpp,$(BUILD)/tests/gpu/first/%,$(wildcard tests/gpu/test_kernels_*.cpp)) \
+	$(BUILD)/tests/gpu/first/mosaic $(BUILD)/tests/bench/bench_train
 GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c)) $(BUILD)/tests/gpu/driver/libcuda.so.1 \
-	$(BUILD)/emulated/libnasrun_cuda.so
+	$(BUILD)/emulated/libnasrun_cuda.so $(FIRST_RUN)
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
 
-.PHONY: all no-plugin help deps demo test test-programs test-gpu asan tsan bench bench-gpu roofline loss-curves install bundle format format-check clean
+.PHONY: all no-plugin help deps demo test test-programs test-gpu asan tsan bench bench-gpu roofline loss-curves install bundle gpu-bundle format format-check clean
 all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(or $(PLUGIN),no-plugin)
 
 no-plugin:
@@ -67,6 +70,7 @@ help:
 	@echo 'make roofline     what a training step costs a GPU, on paper'
 	@echo 'make install PREFIX=/usr/local'
 	@echo 'make bundle       build/nasrun-VERSION-x86_64.tar.xz: unpack and run, on machines where nothing can be installed'
+	@echo 'make gpu-bundle   build/gpu-bundle: what to run on a GPU that nobody has tried yet, or for a bug report'
 	@echo 'make format-check, format, clean'
 
 deps:
@@ -80,7 +84,7 @@ demo:
 test:
 	@tools/deps.sh build demo test
 	@$(MAKE) --no-print-directory -j$(JOBS) all test-programs
-	@NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh $(TEST_PROGRAMS) $(filter-out %.so.1 %.so %/test_hardware,$(GPU_TESTS)) $(TEST_SCRIPTS)
+	@NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh $(TEST_PROGRAMS) $(filter-out %.so.1 %.so %/test_hardware $(FIRST_RUN),$(GPU_TESTS)) $(TEST_SCRIPTS)
 
 test-programs: $(TEST_PROGRAMS) $(TEST_HELPERS) $(GPU_TESTS)
 
@@ -129,6 +133,13 @@ install: all
 # For machines where nobody is root: all that the programs need in one folder, for all GPUs.
 bundle:
 	@$(if $(filter file,$(origin CUDA_ARCHITECTURES)),CUDA_ARCHITECTURES='$(ALL_ARCHITECTURES)') MAKE='$(MAKE)' CC='$(CC)' tools/bundle.sh
+
+# The first minutes on a GPU: that bundle with the programs that test and measure, data, and the script to run (tests/gpu/first).
+# CIFAR10=DIR takes CIFAR-10 along, FASHION= leaves Fashion-MNIST out.
+gpu-bundle: $(BUILD)/tests/gpu/first/mosaic
+	@$(if $(filter file,$(origin CUDA_ARCHITECTURES)),CUDA_ARCHITECTURES='80 90 100',CUDA_ARCHITECTURES='$(CUDA_ARCHITECTURES)') \
+		MAKE='$(MAKE)' CC='$(CC)' CXX='$(CXX)' CIFAR10='$(CIFAR10)' FASHION='$(FASHION)' MOSAIC=$< tests/gpu/first/make.sh \
+		tests/gpu/test_hardware $(FIRST_RUN:$(BUILD)/%=%)
 
 FORMATTED = $(shell git ls-files '*.c' '*.h' '*.cu' '*.cuh' '*.cpp')
 format:
@@ -221,7 +232,6 @@ $(BUILD)/tests/gpu/loss_curves: $(BUILD)/tests/gpu/loss_curves.o $(EMULATED) $(P
 	$(CXX) $(SANITIZE) $(WRAPS) $^ -o $@ $(CUDA_LINKED) -lcudnn $(LIBS) -fopenmp
 
 # The kernels' tests on a GPU: the sources of tests/gpu/kernels.sh with the kernels as nvcc made them.
-KERNELS_ON_GPU := $(patsubst tests/gpu/test_%.cpp,$(BUILD)/tests/gpu/first/%,$(wildcard tests/gpu/test_kernels_*.cpp))
 KERNEL_CHECK := $(BUILD)/tests/gpu/first/kernel_check.o $(BUILD)/tests/gpu/first/kernels_on_gpu.o
 
 $(BUILD)/tests/gpu/first/%.o: tests/gpu/%.cpp tests/gpu/kernel_check.h tests/gpu/cuda_on_cpu.h $(KERNEL_HEADERS)
@@ -233,7 +243,10 @@ $(BUILD)/tests/gpu/first/%.o: tests/gpu/first/%.cpp tests/gpu/kernel_check.h tes
 	$(CXX) $(EMULATED_FLAGS) -c $< -o $@
 
 $(BUILD)/tests/gpu/first/kernels_%: $(BUILD)/tests/gpu/first/test_kernels_%.o $(KERNEL_CHECK) $(PLUGIN_KERNELS) $(BUILD)/plugin/host.a
-	$(CXX) $^ -o $@ -L$(CUDA)/lib64 -lcudart_static -ldl -lrt -lpthread -lz -lm -lcmocka
+	$(CC) $(SANITIZE) $^ -o $@ -L$(CUDA)/lib64 -lcudart_static $(LIBS) -lstdc++ -lrt -lcmocka
+
+$(BUILD)/tests/gpu/first/mosaic: $(BUILD)/tests/gpu/first/mosaic.o
+	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
 
 # CIFAR10: folder of the data in its binary version.
 loss-curves: $(BUILD)/tests/gpu/loss_curves

@@ -4,8 +4,8 @@
 set -u
 out=${1:?usage: page.sh OUT}
 [ -f "$out/steps.tsv" ] || { echo "page.sh: $out/steps.tsv is not there" >&2; exit 1; }
-set -- "$out/about.txt" "$out/steps.tsv"
-for file in "$out"/steps/*.txt; do
+set -- "$out/steps.tsv"
+for file in "$out/about.txt" "$out"/steps/*.txt; do
     [ -f "$file" ] && set -- "$@" "$file"
 done
 date=$(date -u -r "$out/steps.tsv" +%Y-%m-%d)
@@ -30,10 +30,12 @@ kind == "steps.tsv" {
     status[part[1]] = part[2]; took[part[1]] = part[3]; limit[part[1]] = part[4]; reason[part[1]] = part[5]
     next
 }
-# The lines that may say why a step failed: the last of those that look like it, else the last of all.
+# The line that may say why a step failed: the first of those that look like it, else the last of all.
 { gsub(/[\r`]/, "") }
 trim($0) != "" { last[step] = trim($0) }
-/[Ee]rror|ERROR|expected|annot |not found|hazard|Invalid|NVIDIA driver|No such|no GPU/ && !/ 0 errors|0 hazards/ { cause[step] = trim($0) }
+/[Ee]rror|ERROR|CUDA: |expected|annot |not found|hazard|Invalid|NVIDIA driver|No such|no GPU/ && !/ 0 errors| 0 hazards|^\[/ {
+    if (!(step in cause)) cause[step] = trim($0)
+}
 step == "machine" && /^(card|driver|host|pytorch|ncu|compute-sanitizer): / { at = index($0, ": "); fact[substr($0, 1, at - 1)] = substr($0, at + 2) }
 step == "devices" && /driver for CUDA/ { fact["libraries"] = trim($0) }
 step == "devices" && /^cuda:0 / { fact["device"] = $0 }

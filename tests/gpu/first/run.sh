@@ -29,7 +29,7 @@ cp "$here/ABOUT" "$OUT/about.txt"
 # record NAME STATUS SECONDS LIMIT REASON: and the page anew, so that there is one whatever happens next.
 record() {
     printf '%s\t%s\t%s\t%s\t%s\n' "$@" >>"$OUT/steps.tsv"
-    echo "[$SECONDS s] $1: $2 $5"
+    echo "[$SECONDS s] $1: status $2 $5"
     sh "$here/page.sh" "$OUT" >"$work/page" && cp "$work/page" "$OUT/page.md"
 }
 
@@ -63,10 +63,10 @@ if [ -d "$here/programs" ]; then
 else
     programs=$work/programs
     mkdir "$programs"
-    step unpack 60 tar xJf "$here/programs.tar.xz" -C "$programs" || exit 1
+    step unpack 60 tar xJf "$here/programs.tar.xz" -C "$programs" --strip-components=1 || exit 1
 fi
 export here programs NASRUN_PLUGIN=$programs/lib/libnasrun_cuda.so
-bench="$programs/tests/bench_train --gpu 0 ${PAPER:+--paper $PAPER}"
+bench="$programs/bin/bench_train --gpu 0 ${PAPER:+--paper $PAPER}"
 lines=$(command -v stdbuf >/dev/null && echo "stdbuf -oL") # what a program printed before it hung
 
 # tool NAME: where NVIDIA's tool is, or status 77.
@@ -80,9 +80,9 @@ machine() {
     echo "card: $(nvidia-smi --query-gpu=name --format=csv,noheader -i "${CUDA_VISIBLE_DEVICES:-0}" 2>&1 | head -n 1)"
     echo "driver: $(nvidia-smi --query-gpu=driver_version,memory.total,clocks.max.sm,clocks.max.mem,power.limit,ecc.mode.current \
         --format=csv,noheader -i "${CUDA_VISIBLE_DEVICES:-0}" 2>&1 | head -n 1)"
-    echo "host: $(sed -n 's/^PRETTY_NAME="\(.*\)"/\1/p' /etc/os-release), $(getconf GNU_LIBC_VERSION), $(nproc) x$(
+    echo "host: $(sed -n 's/^PRETTY_NAME="\(.*\)"/\1/p' /etc/os-release), $(getconf GNU_LIBC_VERSION), $(nproc --all) x$(
         sed -n 's/^model name[^:]*:/ /p' /proc/cpuinfo | head -n 1 | tr -s ' ')"
-    echo "pytorch: $("$python" "$programs/tests/torch_train.py" --check cuda:0 2>&1 | tail -n 1)"
+    echo "pytorch: $("$python" "$here/torch_train.py" --check cuda:0 2>&1 | tail -n 1)"
     for name in ncu compute-sanitizer gcc; do echo "$name: $(tool "$name" || echo 'not here')"; done
     nvidia-smi 2>&1
     df -h /tmp
@@ -104,8 +104,8 @@ print('a line forced to disk: %.2f ms' % ((time.time() - began) * 10))"
 }
 
 torch() { # MODE SECONDS
-    "$python" "$programs/tests/torch_train.py" --check cuda:0 || return 77
-    "$python" "$programs/tests/torch_train.py" cuda:0 "$1" 1 "${batches// /,}" "$2" "${nets// /,}"
+    "$python" "$here/torch_train.py" --check cuda:0 || return 77
+    "$python" "$here/torch_train.py" cuda:0 "$1" 1 "${batches// /,}" "$2" "${nets// /,}"
 }
 
 # job NAME FOLDER SECONDS SAMPLE: a sample's job with other data and the time that there is.
@@ -133,7 +133,7 @@ counters() {
 sanitize() {
     local sanitizer program running="" bad=0
     sanitizer=$(tool compute-sanitizer) || { echo "compute-sanitizer is not here"; return 77; }
-    for program in "$programs"/tests/kernels_*; do
+    for program in "$programs"/bin/kernels_*; do
         "$sanitizer" --tool "$1" --print-limit 5 --error-exitcode 9 "$program" >"$work/$1.${program##*/}" 2>&1 &
         running="$running $!"
     done
@@ -157,17 +157,17 @@ run() { step "$1" "$2" bash -c '"$@"' bash "${@:3}"; } # NAME LIMIT FUNCTION...
 run machine 30 machine
 if [ -d "$here/data/cifar10" ]; then
     mkdir "$work/cifar10"
-    timeout 60 "$programs/tests/mosaic" unpack "$here/data/cifar10" "$work/cifar10" >"$OUT/steps/mosaic.txt" 2>&1 &
+    timeout 60 "$programs/bin/mosaic" unpack "$here/data/cifar10" "$work/cifar10" >"$OUT/steps/mosaic.txt" 2>&1 &
     cifar=$!
 fi
 timeout 200 bash -c 'torch reduce-overhead 0' >"$OUT/steps/torch-warm.txt" 2>&1 & # fills its compiler's cache meanwhile
 warm=$!
 run devices 60 devices
 run fsync 20 fsync
-for program in "$programs"/tests/kernels_*; do
+for program in "$programs"/bin/kernels_*; do
     step "${program##*/}" 40 $lines "$program"
 done
-step hardware 95 $lines "$programs/tests/test_hardware"
+step hardware 95 $lines "$programs/bin/test_hardware"
 
 # ---- 2. how fast; nothing else runs now ----
 wait "$warm"
