@@ -26,21 +26,27 @@ TEST_PROGRAMS := $(TESTS:tests/%.c=$(BUILD)/tests/%)
 BENCH_OBJECTS := $(patsubst %,$(BUILD)/tests/bench/%.o,bench_train bench_operations fma_peak paper)
 TEST_HELPERS := $(BUILD)/tests/run/make_data
 
-# The GPU's plug-in is made where nvcc, cuDNN, cuBLAS and NCCL are; the program does without it. For the GPUs that are here, or for all;
-# the last one's PTX is for those that are yet to come.
-NVCC ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
+# The GPU's plug-in is made where nvcc, cuDNN, cuBLAS and NCCL's header are, installed or in pip's layout (nvidia/*/include and lib
+# of a Python's packages, where libraries have no names without a version); the program does without it. For the GPUs that are
+# here, or for all; the last one's PTX is for those that are yet to come.
+PYTHONS = $(VIRTUAL_ENV) $(CONDA_PREFIX) $(patsubst %/bin/python3,%,$(shell command -v python3)) /usr/local $(HOME)/.local
+PIP := $(wildcard $(addsuffix /lib/python3*/*-packages/nvidia/*,$(PYTHONS)))
+NVCC ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc) $(wildcard $(addsuffix /bin/nvcc,$(PIP))))
 CUDA ?= $(if $(NVCC),$(patsubst %/bin/nvcc,%,$(realpath $(NVCC))))
-CUDNN ?= $(firstword $(foreach folder,$(CUDA) /usr/local /usr,$(if $(wildcard $(folder)/include/cudnn.h),$(folder))))
-CUBLAS ?= $(firstword $(foreach folder,$(CUDA) /usr/local /usr,$(if $(wildcard $(folder)/include/cublas_v2.h),$(folder))))
-NCCL ?= $(firstword $(foreach folder,$(CUDA) /usr/local /usr,$(if $(wildcard $(folder)/include/nccl.h),$(folder))))
+place_of = $(firstword $(foreach folder,$(CUDA) $(PIP) /usr/local /usr,$(if $(wildcard $(folder)/include/$(1)),$(folder))))
+CUDNN ?= $(call place_of,cudnn.h)
+CUBLAS ?= $(call place_of,cublas_v2.h)
+NCCL ?= $(call place_of,nccl.h)
 FASHION ?= $(wildcard /usr/share/datasets/fashion-mnist)
 ALL_ARCHITECTURES := 75 80 86 89 90 100 120
 CUDA_ARCHITECTURES ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | tr -d '. ' | \
 	grep -E '^[0-9]+$$' | sort -u),$(ALL_ARCHITECTURES))
 CUDA_PLACES = $(CUDA) $(CUDNN) $(CUBLAS) $(NCCL)
-CUDA_FOLDERS = $(wildcard $(addsuffix /lib64,$(CUDA_PLACES)) $(addsuffix /lib,$(CUDA_PLACES)))
+CUDA_FOLDERS = $(wildcard $(foreach place,$(sort $(CUDA_PLACES)),$(place)/lib64 $(place)/lib $(place)/lib/x86_64-linux-gnu))
 CUDA_INCLUDES = $(addprefix -isystem ,$(filter-out /usr/include,$(sort $(addsuffix /include,$(CUDA_PLACES)))))
-CUDA_LINKED = $(addprefix -L,$(CUDA_FOLDERS)) $(addprefix -Wl$(comma)-rpath$(comma),$(CUDA_FOLDERS))
+CUDA_MAJOR = $(shell sed -n 's/^\#define CUDART_VERSION *\([0-9]*\)[0-9]\{3\}$$/\1/p' $(CUDA)/include/cuda_runtime_api.h)
+CUDA_LINKED = $(addprefix -L,$(CUDA_FOLDERS))
+CUDNN_LINKED = $(CUDA_LINKED) $(addprefix -Wl$(comma)-rpath$(comma),$(CUDA_FOLDERS)) -l:libcudnn.so.9
 comma := ,
 ifneq ($(and $(CUDA),$(CUDNN),$(CUBLAS),$(NCCL)),)
 PLUGIN := $(BIN)/libnasrun_cuda.so
@@ -202,14 +208,17 @@ $(BUILD)/plugin/host.a: $(PLUGIN_HOST)
 	@rm -f $@
 	ar qcs $@ $^
 
+# Of CUDA's libraries it knows the names alone: the program finds them. It stays where it is when the program lets go of it, for a
+# driver may still call what it has been given.
 $(BIN)/libnasrun_cuda.so: $(PLUGIN_OBJECTS) $(PLUGIN_KERNELS) $(BUILD)/plugin/host.a
 	@mkdir -p $(BIN)
-	$(CC) -shared $(SANITIZE) $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) -Wl,--exclude-libs,ALL $^ -o $@ $(CUDA_LINKED) \
-		-lcudnn -lcublas -lnccl -lcudart_static -lstdc++ -lz -ldl -lrt -lpthread -lm
+	$(CC) -shared $(SANITIZE) $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) -Wl,-z,nodelete -Wl,--exclude-libs,ALL $^ -o $@ \
+		$(CUDA_LINKED) -l:libcudnn.so.9 -l:libcublas.so.$(CUDA_MAJOR) -lcudart_static -lstdc++ -lz -ldl -lrt -lpthread -lm
 
 # ---- its tests: the same objects on an emulated GPU, plans for described devices, a stand-in for the driver ----
 EMULATED := $(patsubst cuda/%.cu,$(BUILD)/tests/gpu/kernel_%.o,$(wildcard cuda/*.cu)) $(BUILD)/tests/gpu/cuda_on_cpu.o \
 	$(patsubst %.c,$(BUILD)/%.o,$(filter-out %/emu_test.c %/emu_library.c,$(wildcard tests/gpu/emu/*.c)))
+EMULATED_PLUGIN := $(filter-out %/cuda_nccl.o,$(PLUGIN_OBJECTS))
 EMULATED_FLAGS = -std=c++17 -O2 -g -fPIC -I. -ffp-contract=off -fno-strict-aliasing $(CUDA_INCLUDES) $(SANITIZE)
 WRAPS = $(foreach name,conv_describe conv_choose conv_plan_execute,-Wl,--wrap=$(name))
 
@@ -225,11 +234,11 @@ $(BUILD)/tests/gpu/cuda_on_cpu.o: tests/gpu/cuda_on_cpu.cpp tests/gpu/cuda_on_cp
 	@mkdir -p $(@D)
 	$(CXX) $(EMULATED_FLAGS) -c $< -o $@
 
-$(BUILD)/tests/gpu/test_device%: $(BUILD)/tests/gpu/test_device%.o $(BUILD)/tests/gpu/emu/emu_test.o $(EMULATED) $(PLUGIN_OBJECTS) $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
-	$(CXX) $(SANITIZE) $(WRAPS) $^ -o $@ $(CUDA_LINKED) -lcudnn $(LIBS) -fopenmp -lcmocka
+$(BUILD)/tests/gpu/test_device%: $(BUILD)/tests/gpu/test_device%.o $(BUILD)/tests/gpu/emu/emu_test.o $(EMULATED) $(EMULATED_PLUGIN) $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
+	$(CXX) $(SANITIZE) $(WRAPS) $^ -o $@ $(CUDNN_LINKED) $(LIBS) -fopenmp -lcmocka
 
-$(BUILD)/tests/gpu/loss_curves: $(BUILD)/tests/gpu/loss_curves.o $(EMULATED) $(PLUGIN_OBJECTS) $(LIBRARY)
-	$(CXX) $(SANITIZE) $(WRAPS) $^ -o $@ $(CUDA_LINKED) -lcudnn $(LIBS) -fopenmp
+$(BUILD)/tests/gpu/loss_curves: $(BUILD)/tests/gpu/loss_curves.o $(EMULATED) $(EMULATED_PLUGIN) $(LIBRARY)
+	$(CXX) $(SANITIZE) $(WRAPS) $^ -o $@ $(CUDNN_LINKED) $(LIBS) -fopenmp
 
 # The kernels' tests on a GPU: the sources of tests/gpu/kernels.sh with the kernels as nvcc made them.
 KERNEL_CHECK := $(BUILD)/tests/gpu/first/kernel_check.o $(BUILD)/tests/gpu/first/kernels_on_gpu.o
@@ -253,13 +262,15 @@ loss-curves: $(BUILD)/tests/gpu/loss_curves
 	$< '$(CIFAR10)' cuda/loss-curves.png
 
 # The programs with a plug-in whose GPU is emulated, in a folder of their own.
-$(BUILD)/emulated/libnasrun_cuda.so: $(BUILD)/tests/gpu/emu/emu_library.o $(EMULATED) $(PLUGIN_OBJECTS) $(BUILD)/plugin/host.a $(BIN)/nasrun
+$(BUILD)/emulated/libnasrun_cuda.so: $(BUILD)/tests/gpu/emu/emu_library.o $(EMULATED) $(EMULATED_PLUGIN) $(BUILD)/plugin/host.a $(BIN)/nasrun
 	@mkdir -p $(@D)
 	cp -f $(BIN)/nasrun $(@D)/nasrun
-	$(CXX) -shared $(SANITIZE) $(WRAPS) -Wl,-Bsymbolic $(filter-out $(BIN)/nasrun,$^) -o $@ $(CUDA_LINKED) -lcudnn -lpthread -lm -lz
+	$(CXX) -shared $(SANITIZE) $(WRAPS) -Wl,-Bsymbolic $(filter-out $(BIN)/nasrun,$^) -o $@ $(CUDNN_LINKED) -lpthread -lm -lz
 
 $(BUILD)/tests/gpu/test_plan%: $(BUILD)/tests/gpu/test_plan%.o $(BUILD)/tests/gpu/plan_shapes.o $(filter $(BUILD)/cuda/conv%,$(PLUGIN_OBJECTS)) $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
-	$(CC) $(CFLAGS_ALL) $^ -o $@ $(CUDA_LINKED) -lcudnn -lcudart -ldl $(LIBS) -lcmocka
+	$(CC) $(CFLAGS_ALL) $^ -o $@ $(CUDNN_LINKED) -lcudart_static -ldl -lrt $(LIBS) -lcmocka
+
+$(BUILD)/tests/gpu/test_nccl: $(BUILD)/cuda/cuda_nccl.o
 
 $(BUILD)/tests/gpu/driver/libcuda.so.1: tests/gpu/fake_libcuda.c
 	@mkdir -p $(@D)

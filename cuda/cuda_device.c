@@ -1,7 +1,6 @@
 /* The CUDA device: which there are, opening, and the table of its functions. */
 #include "cuda/cuda_internal.h"
 
-#include <nccl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,20 +186,6 @@ enum status cuda_describe(int32_t index, struct device_info *info, struct error 
     if (st == ST_OK)
         st = read_memory(info, err);
     return st;
-}
-
-void cuda_versions(char *text, size_t size)
-{
-    char cublas[32];
-    int driver = 0, runtime = 0, nccl = 0;
-    const size_t cudnn = cudnnGetVersion();
-    (void)cudaDriverGetVersion(&driver);
-    (void)cudaRuntimeGetVersion(&runtime);
-    cuda_dense_version(cublas, sizeof cublas);
-    (void)ncclGetVersion(&nccl);
-    snprintf(text, size, "driver for CUDA %d.%d, CUDA %d.%d, cuDNN %zu.%zu.%zu, %s, NCCL %d.%d.%d",
-             driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10, cudnn / 10000,
-             cudnn % 10000 / 100, cudnn % 100, cublas, nccl / 10000, nccl / 100 % 100, nccl % 100);
 }
 
 /* ---- pinned host memory ---- */

@@ -149,7 +149,6 @@ void cuda_host_free(struct device *device, void *memory);
 /* How many devices there are, and what one is; struct device_plugin. */
 enum status cuda_count(int32_t *count, struct error *err);
 enum status cuda_describe(int32_t index, struct device_info *info, struct error *err);
-void cuda_versions(char *text, size_t size);
 
 extern const struct device_ops cuda_device_ops;
 
@@ -157,6 +156,12 @@ static inline size_t cuda_round_up(size_t value)
 {
     return (value + CUDA_ALIGNMENT - 1) / CUDA_ALIGNMENT * CUDA_ALIGNMENT;
 }
+
+/* ---- cuda_versions.c: struct device_plugin ---- */
+
+void cuda_versions(char *text, size_t size);
+enum status cuda_can_group(struct error *err);
+bool cuda_library(int32_t index, char *text, size_t size);
 
 /* ---- cuda_probe.c ---- */
 

@@ -21,7 +21,7 @@
 
 #include <stdbool.h>
 
-enum { DEVICE_INTERFACE_VERSION = 3 };
+enum { DEVICE_INTERFACE_VERSION = 4 };
 
 struct device;
 struct device_group;

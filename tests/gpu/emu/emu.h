@@ -37,6 +37,7 @@ struct emu_settings {
     uint64_t fail_at;     /* the call, counted from 1, that fails; 0: none */
     int order;            /* of what may run: 0: the work of the youngest stream first; otherwise by chance */
     int refuse_recording; /* cudaStreamBeginCapture fails */
+    bool without_nccl;
     int collective_error; /* what ncclCommGetAsyncError tells of */
     int refuse_fused;     /* no plan for a convolution with more behind it */
     int timed;            /* convolutions that are planned are timed, not only run once */
