@@ -43,7 +43,7 @@ struct emu_settings {
     int collective_error; /* what ncclCommGetAsyncError tells of */
     int refuse_fused;     /* no plan for a convolution with more behind it */
     int timed;            /* convolutions that are planned are timed, not only run once */
-    int noise; /* seed: events tell times that are off by up to a factor of 2 either way; 0: they don't */
+    int noise; /* seed: events tell times that are up to a millisecond too long, by chance; 0: they don't */
     int keep_plans; /* with a profile: choices are kept in the cache folder */
     int undescribed; /* with a profile: of each choice the candidate, counted from 1, that cuDNN can't describe; 0: none */
     int unrecordable; /* likewise: so many candidates, the first by rank, that can't be recorded */

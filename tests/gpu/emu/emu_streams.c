@@ -149,20 +149,17 @@ static bool is_reached(void *data)
     return mark->reached;
 }
 
-/* External: where the stream records, reaching it is part of what is recorded. */
-static cudaError_t record_event(cudaEvent_t event, cudaStream_t stream, bool external)
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     EMU_LOCKED;
     cudaError_t error = emu_call("cudaEventRecord");
-    if (error == cudaSuccess && external && stream->recording == NULL)
-        error = emu_fail(cudaErrorIllegalState);
     if (error != cudaSuccess)
         return error;
     drop_mark(event->mark);
     event->mark = NULL;
-    event->recording = external ? NULL : stream->recording;
+    event->recording = stream->recording;
     event->tail = stream->tail;
-    if (stream->recording != NULL && !external)
+    if (stream->recording != NULL)
         return cudaSuccess;
     struct mark *mark = calloc(1, sizeof *mark);
     if (mark == NULL)
@@ -173,14 +170,24 @@ static cudaError_t record_event(cudaEvent_t event, cudaStream_t stream, bool ext
     return cudaSuccess;
 }
 
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
-{
-    return record_event(event, stream, false);
-}
-
+/* External: to reach it is part of what the stream records. */
 cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags)
 {
-    return record_event(event, stream, (flags & cudaEventRecordExternal) != 0);
+    EMU_LOCKED;
+    if (flags != cudaEventRecordExternal)
+        return cudaEventRecord(event, stream);
+    cudaError_t error = emu_call("cudaEventRecordWithFlags");
+    if (error != cudaSuccess || stream->recording == NULL)
+        return emu_fail(error != cudaSuccess ? error : cudaErrorIllegalState);
+    struct mark *mark = calloc(1, sizeof *mark);
+    if (mark == NULL)
+        emu_die("out of host memory");
+    mark->references = 2;
+    drop_mark(event->mark);
+    event->mark = mark;
+    event->recording = NULL;
+    emu_queue(stream, (struct work){.run = reach, .release = drop_mark, .data = mark}, NULL);
+    return cudaSuccess;
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags)
@@ -238,14 +245,14 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
     return emu_fail(emu_sticky());
 }
 
-/* What noise makes of a time of 1. */
-static double disturb(void)
+/* Milliseconds that an event tells too much. */
+static double noise(void)
 {
     static uint64_t chances;
     if (emu.noise == 0)
-        return 1;
+        return 0;
     chances = (chances + (uint64_t)emu.noise) * 6364136223846793005u + 1442695040888963407u;
-    return 0.5 + 1.5 * (double)(chances >> 40) / (double)(1 << 24);
+    return (double)(chances >> 40) / (double)(1 << 24);
 }
 
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end)
@@ -256,7 +263,7 @@ cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEve
         return error;
     if (begin->mark == NULL || !begin->mark->reached || end->mark == NULL || !end->mark->reached)
         return emu_fail(cudaErrorNotReady);
-    *milliseconds = (float)(1e3 * (end->mark->seconds - begin->mark->seconds) * disturb());
+    *milliseconds = (float)(1e3 * (end->mark->seconds - begin->mark->seconds) + noise());
     return cudaSuccess;
 }
 
