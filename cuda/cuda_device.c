@@ -129,14 +129,15 @@ struct precision {
     int major;       /* of its compute capability */
 };
 
-/* Without bf16 and TF32 (T4) float32 is what trains without further care: half precision may overflow. */
+/* Without bf16 and TF32 (T4) float32 is what trains without further care: half precision may overflow. Factors of TF32 have ten
+ * bits of fraction; some tensor cores cut off the others (Hopper's). */
 static enum status choose_precision(enum device_precision wanted, int major, struct precision *precision,
                                     struct error *err)
 {
     static const struct precision precisions[] = {
         [PRECISION_BF16] = {CUDA_BF16, false, "bf16", 0x1p-9, 0},
         [PRECISION_FP16] = {CUDA_HALF, false, "fp16", 0x1p-12, 0},
-        [PRECISION_TF32] = {CUDA_FLOAT, true, "tf32", 0x1p-12, 0},
+        [PRECISION_TF32] = {CUDA_FLOAT, true, "tf32", 0x1p-10, 0},
         [PRECISION_FP32] = {CUDA_FLOAT, false, "float32", 0x1p-24, 0}};
     const bool is_new = wanted == PRECISION_BF16 || wanted == PRECISION_TF32;
     if (is_new && major < AMPERE)
@@ -150,22 +151,22 @@ static enum status choose_precision(enum device_precision wanted, int major, str
     return ST_OK;
 }
 
-static enum status read_properties(int32_t index, enum device_precision wanted, struct device_info *info,
+static enum status read_properties(int32_t index, enum device_precision wanted,
+                                   struct cudaDeviceProp *properties, struct device_info *info,
                                    struct precision *precision, struct error *err)
 {
-    struct cudaDeviceProp properties;
-    enum status st = cuda_check(cudaGetDeviceProperties(&properties, (int)index), "describe the device", err);
+    enum status st = cuda_check(cudaGetDeviceProperties(properties, (int)index), "describe the device", err);
     if (st == ST_OK)
-        st = choose_precision(wanted, properties.major, precision, err);
+        st = choose_precision(wanted, properties->major, precision, err);
     if (st != ST_OK)
         return st;
     memset(info, 0, sizeof *info);
     snprintf(info->name, sizeof info->name, "cuda:%d %.60s, compute capability %d.%d, %s", (int)index,
-             properties.name, properties.major, properties.minor, precision->name);
-    info->threads = properties.multiProcessorCount;
+             properties->name, properties->major, properties->minor, precision->name);
+    info->threads = properties->multiProcessorCount;
     info->rounding = precision->rounding;
     info->prepares_slowly = true;
-    info->memory_total = properties.totalGlobalMem;
+    info->memory_total = properties->totalGlobalMem;
     return ST_OK;
 }
 
@@ -177,14 +178,13 @@ static enum status read_memory(struct device_info *info, struct error *err)
 
 enum status cuda_describe(int32_t index, struct device_info *info, struct error *err)
 {
+    struct cudaDeviceProp properties;
     struct precision precision;
     enum status st = check_index(index, err);
     if (st == ST_OK)
-        st = read_properties(index, PRECISION_AUTO, info, &precision, err);
+        st = read_properties(index, PRECISION_AUTO, &properties, info, &precision, err);
     if (st == ST_OK)
-        st = cuda_check(cudaSetDevice((int)index), "use the device", err);
-    if (st == ST_OK)
-        st = read_memory(info, err);
+        info->memory_free = cuda_nvml_free(&properties);
     return st;
 }
 
@@ -246,7 +246,7 @@ static enum status open_stream(struct device *device, struct error *err)
     return st;
 }
 
-static enum status open_cudnn(struct device *device, bool tensor_float, struct error *err)
+static enum status open_cudnn(struct device *device, bool tensor_float, bool untimed, struct error *err)
 {
     char folder[4096];
     cudnnStatus_t status = cudnnCreate(&device->cudnn);
@@ -259,7 +259,7 @@ static enum status open_cudnn(struct device *device, bool tensor_float, struct e
                                          .deterministic = true,
                                          .tensor_float = tensor_float,
                                          .workspace_limit = CONV_WORKSPACE_LIMIT,
-                                         .timed = folder[0] != '\0' ? TIMED_PLANS : 1,
+                                         .timed = folder[0] != '\0' && !untimed ? TIMED_PLANS : 1,
                                          .cache_folder = folder[0] != '\0' ? folder : NULL};
     return conv_planner_open(device->index, &options, &device->planner, err);
 }
@@ -267,7 +267,7 @@ static enum status open_cudnn(struct device *device, bool tensor_float, struct e
 static enum status device_open(const struct device_options *options, struct device **device,
                                struct error *err)
 {
-    struct device_info info;
+    struct cudaDeviceProp properties;
     struct precision precision;
     enum status st = check_index(options->index, err);
     if (st != ST_OK)
@@ -276,18 +276,17 @@ static enum status device_open(const struct device_options *options, struct devi
     if (made == NULL)
         return error_memory(err, "cuda device", sizeof *made);
     made->index = options->index;
-    made->precision = options->precision;
-    st = read_properties(options->index, options->precision, &info, &precision, err);
+    st = read_properties(options->index, options->precision, &properties, &made->info, &precision, err);
     if (st == ST_OK) {
         made->type = precision.type;
         st = open_stream(made, err);
     }
     if (st == ST_OK)
-        st = open_cudnn(made, precision.tensor_float, err);
+        st = open_cudnn(made, precision.tensor_float, options->untimed, err);
     if (st == ST_OK)
         st = cuda_dense_open(made, precision.major, precision.tensor_float, err);
-    if (st == ST_OK)
-        st = cuda_probe(made, info.threads, err);
+    if (st == ST_OK && !options->untimed)
+        st = cuda_probe(made, (size_t)properties.l2CacheSize, err);
     if (st == ST_OK) {
         *device = made;
         made = NULL;
@@ -301,16 +300,12 @@ static enum status device_open(const struct device_options *options, struct devi
 static void device_information(struct device *device, struct device_info *info)
 {
     struct error ignored; /* a device that fails says so in the next step; here it just has no memory left */
-    struct precision precision;
-    memset(info, 0, sizeof *info);
-    if (cuda_enter(device, &ignored) == ST_OK &&
-        read_properties(device->index, device->precision, info, &precision, &ignored) == ST_OK) {
+    *info = device->info;
+    if (cuda_enter(device, &ignored) == ST_OK) {
         conv_planner_hold(device->planner); /* what a trial has taken is as good as free */
         (void)read_memory(info, &ignored);
         conv_planner_release(device->planner);
     }
-    info->flops = device->flops;
-    info->bytes = device->bytes;
 }
 
 const struct device_ops cuda_device_ops = {

@@ -31,8 +31,8 @@ enum { CUDA_ALIGNMENT = 256, CUDA_RING = 64 }; /* CUDA_RING: steps that the host
 
 struct device {
     int32_t index;
-    enum device_precision precision; /* as asked for */
-    enum cuda_type type;             /* of activations */
+    struct device_info info; /* as it was opened: free memory is asked for each time */
+    enum cuda_type type;     /* of activations */
     cudaStream_t stream;
     cudnnHandle_t cudnn; /* bound to the stream */
     struct conv_planner *planner;
@@ -45,7 +45,6 @@ struct device {
     struct cuda_member *member;   /* its place in a group; NULL: none */
     uint64_t uploads;             /* steps sent so far */
     uint64_t serial;              /* of the youngest weight set, dataset or membership */
-    double flops, bytes;          /* measured at open */
 };
 
 struct device_dataset {
@@ -165,11 +164,16 @@ bool cuda_library(int32_t index, char *text, size_t size);
 
 /* ---- cuda_probe.c ---- */
 
-/* Measures device->flops and device->bytes in a few hundredths of a second. */
-enum status cuda_probe(struct device *device, int32_t multiprocessors, struct error *err);
+/* Measures device->info.flops and bytes in a few hundredths of a second. cache: bytes of the device's. */
+enum status cuda_probe(struct device *device, size_t cache, struct error *err);
 /* The folder where convolution plans are kept, made when it is not there; "" when there is no place for it.
  */
 void cuda_cache_folder(char *path, size_t size);
+
+/* ---- cuda_nvml.c ---- */
+
+/* Bytes of the GPU that are free, without making a context there; 0 where nobody can tell. */
+size_t cuda_nvml_free(const struct cudaDeviceProp *properties);
 
 /* ---- cuda_dataset.c ---- */
 

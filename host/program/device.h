@@ -44,6 +44,9 @@ struct device_options {
     int32_t count;   /* CPU only: how many of its kind share the cores; 0 as 1 */
     int32_t threads; /* CPU only; 0: as many as the process may use, divided by count */
     enum device_precision precision;
+    bool
+        untimed; /* GPU only, for tests: nothing is measured, neither at open nor to choose algorithms; the first that works is
+                     taken */
 };
 
 struct device_info {
@@ -55,7 +58,9 @@ struct device_info {
         flops; /* operations a second of a mid-sized convolution, measured at open in well under a second; 0: unknown */
     double bytes;         /* bytes a second of its memory, likewise */
     bool prepares_slowly; /* program_prepare chooses by trying: time that a training may hide */
-    double rounding;      /* of an activation, relative: 2^-24 where they are float32, 2^-9 for bf16 */
+    double
+        rounding; /* of an activation, relative: 2^-24 where they are float32, 2^-9 for bf16; or of what is multiplied,
+                             where that is coarser: 2^-10 for tf32 */
 };
 
 /* Images resident on a device. Pixels are copied; the sample lists are the splits. */

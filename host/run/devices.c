@@ -204,6 +204,15 @@ int32_t devices_sharing(int32_t count, int32_t batch)
 
 /* ---- listing ---- */
 
+static void list_memory(FILE *out, const struct device_info *info)
+{
+    if (info->memory_free > 0)
+        fprintf(out, ", %.1f of %.1f GB free\n", 1e-9 * (double)info->memory_free,
+                1e-9 * (double)info->memory_total);
+    else
+        fprintf(out, ", %.1f GB\n", 1e-9 * (double)info->memory_total);
+}
+
 enum status devices_list(FILE *out, struct error *err)
 {
     const struct device_options options = {0};
@@ -217,9 +226,10 @@ enum status devices_list(FILE *out, struct error *err)
     enum status st = ST_OK;
     for (int32_t i = 0; st == ST_OK && i < plugin.count; i++) {
         st = plugin.table->describe(i, &info, err);
-        if (st == ST_OK)
-            fprintf(out, "%s, %d multiprocessors, %.1f of %.1f GB free\n", info.name, (int)info.threads,
-                    1e-9 * (double)info.memory_free, 1e-9 * (double)info.memory_total);
+        if (st != ST_OK)
+            break;
+        fprintf(out, "%s, %d multiprocessors", info.name, (int)info.threads);
+        list_memory(out, &info);
     }
     if (st == ST_OK && plugin.count > 0) {
         plugin.table->versions(versions, sizeof versions);
@@ -233,8 +243,8 @@ enum status devices_list(FILE *out, struct error *err)
     if (st != ST_OK)
         return st;
     cpu_device_ops.info(device, &info);
-    fprintf(out, "%s, %.1f of %.1f GB free\n", info.name, 1e-9 * (double)info.memory_free,
-            1e-9 * (double)info.memory_total);
+    fprintf(out, "%s", info.name);
+    list_memory(out, &info);
     fprintf(out, "ref     the slow reference in double precision, for tests\n");
     cpu_device_ops.close(device);
     return ST_OK;
