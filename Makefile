@@ -71,7 +71,7 @@ help:
 	@echo 'make asan, tsan   the tests under AddressSanitizer and UBSan, under ThreadSanitizer'
 	@echo 'make bench        training speed, beside PyTorch where it is installed'
 	@echo 'make test-gpu     the tests of the GPU plug-in on the GPUs of this machine'
-	@echo 'make bench-gpu    training speed of a GPU beside PyTorch, eager and compiled, and each operation beside its roofline'
+	@echo 'make bench-gpu    training speed of a GPU beside PyTorch, and each operation beside its roofline and its prediction'
 	@echo 'make loss-curves CIFAR10=DIR   the same training on reference, CPU and emulated GPU, as a picture (needs nvcc, cuDNN)'
 	@echo 'make roofline     what a training step costs a GPU, on paper'
 	@echo 'make install PREFIX=/usr/local'
@@ -120,12 +120,12 @@ bench:
 
 # GPU=1 make bench-gpu: another GPU than the first.
 bench-gpu: all $(BUILD)/tests/bench/bench_train
-	@for batch in 128 512; do \
+	@for batch in 8 128 512; do \
 		GPU=$${GPU:-0} PLUGIN=$(BIN)/libnasrun_cuda.so BATCH=$$batch NETS='lean resnet' tests/bench/bench.sh $(BUILD)/tests/bench/bench_train || exit; \
 	done
 	@$(BUILD)/tests/bench/bench_train --gpu $${GPU:-0} --plugin $(BIN)/libnasrun_cuda.so --batch 512 --operations lean resnet
 
-# What a training step costs a GPU, on paper. ROOFLINE='--gpu a100 --batch 128 densenet'
+# What a training step costs a GPU, on paper: cuda/ROOFLINE.md, or ROOFLINE='--gpu a100 --batch 128 densenet'.
 roofline: $(BUILD)/tests/bench/roofline
 	@$< $(ROOFLINE)
 

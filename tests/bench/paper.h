@@ -19,7 +19,7 @@
  * its addresses depend on (a channel's scale, an entry of a table), its first rows, and its last stores. */
 #define PAPER_RAMP (3 * 0.6e-6)
 
-/* Seconds between two steps beyond a gap: the step's scalars go to the GPU by a copy engine, and the recording is launched. */
+/* Seconds between two steps: the step's parameters go to the GPU, and the recording of the next is launched. */
 #define PAPER_STEP 5e-6
 
 /* Share of the tensor cores' rate that convolutions of 64 channels and more reach when all multiprocessors are busy. */

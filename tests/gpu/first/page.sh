@@ -58,6 +58,10 @@ step == "fsync" && /forced to disk/ { fact["journal"] = $0 }
     } else if (step == "bench-again") { again[net " " batch] = $11 }
     else if (step == "operations") { op_batch[net] = batch; op_rate[net] = $8; if (!(net in op_nets)) { op_nets[net] = 1; op_net[++op_net_count] = net } }
 }
+# a step that is replayed, or could not be recorded: bench_train, and a job with -v
+/^ +graph: [0-9]+ nodes/ && net != "" && step ~ /^bench-[0-9]+$/ { nodes[net " " batch] = $2 }
+/^ +not recorded: / && net != "" { sub(/^ +not recorded: /, ""); unrecorded[step ", " net] = $0 }
+/ steps can.t be recorded: / { sub(/.* recorded: /, ""); unrecorded[step] = $0 }
 # ... --operations: kind (words) shape times us floor predicted ratio
 step == "operations" && NF >= 7 && $(NF - 5) ~ /^[0-9]+x[0-9]+x[0-9]+$/ && net != "" {
     name = $1
@@ -121,6 +125,10 @@ function failures(    i, name, found) {
             printf "- **%s**: %s%s\n", name, ending(name), why(name) == "" ? "" : ": `" why(name) "`"
             found = 1
         }
+    }
+    for (name in unrecorded) {
+        printf "- **%s**: steps were queued piece by piece, not replayed: `%s`\n", name, substr(unrecorded[name], 1, 300)
+        found = 1
     }
     if (!found) print (steps ? "Nothing." : "No step has run.")
     for (i = 1; i <= steps; i++) {
@@ -230,8 +238,9 @@ END {
     if (kernel_launches > 0) where_kernels(12)
     for (i = 1; i <= bests; i++) {
         key = best_order[i]
-        printf "%s at batch %s: prepared in %s ms%s.\n", substr(key, 1, index(key, " ") - 1), substr(key, index(key, " ") + 1), made[key],
-            key in again ? ", with plans from the cache in " again[key] " ms" : ""
+        printf "%s at batch %s: prepared in %s ms%s%s.\n", substr(key, 1, index(key, " ") - 1), substr(key, index(key, " ") + 1), made[key],
+            (key in again ? ", with plans from the cache in " again[key] " ms" : ""),
+            (key in nodes ? "; a recorded step has " nodes[key] " pieces" : "")
     }
     if (op_net_count + kernel_launches + bests == 0) print "Not measured."
     print "\n### Jobs\n"
