@@ -11,17 +11,17 @@
  * batch). */
 static const double REFERENCE_BATCH = 128.0;
 
-enum status trainer_settings_of(const struct job_train *job, uint64_t seed, struct trainer_settings *settings,
-                                struct error *err)
+enum status trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t seed,
+                                struct trainer_settings *settings, struct error *err)
 {
     bool adamw = strcmp(job->optimizer, "adamw") == 0;
     *settings = (struct trainer_settings){
-        .batch = job->batch,
+        .batch = batch,
         .optimizer = {.kind = adamw ? OPTIMIZER_ADAMW : OPTIMIZER_SGD,
                       .momentum = (float)job->momentum,
                       .second = (float)job->beta2,
                       .decay = (float)job->weight_decay},
-        .schedule = {.peak = job->learning_rate * job->batch / REFERENCE_BATCH, .warmup = job->warmup},
+        .schedule = {.peak = job->learning_rate * batch / REFERENCE_BATCH, .warmup = job->warmup},
         .augment = {.translate = job->translate, .flip = job->flip, .cutout = job->cutout},
         .label_smoothing = (float)job->label_smoothing,
         .average = (float)job->average,
