@@ -65,7 +65,7 @@ struct job_train {
     int32_t translate, cutout; /* pixels */
     bool flip;
     double average;      /* decay of the weight average a step, at the end; 0: none */
-    int32_t patience;    /* epochs without a better validation loss; 0: never stop early */
+    int32_t patience;    /* validations without a better loss; 0: never stop early */
     double final_epochs; /* final fit with budgets in models: epochs */
 };
 
