@@ -142,7 +142,7 @@ enum status record_plan(struct run *run, int32_t id, int32_t batch, const struct
 
 enum status record_epoch(struct run *run, int32_t id, const struct trainer_epoch *epoch, struct error *err)
 {
-    cJSON *event = event_new("epoch");
+    cJSON *event = event_new(JOURNAL_EPOCH);
     cJSON_AddNumberToObject(event, "id", id);
     cJSON_AddNumberToObject(event, "epoch", epoch->epoch);
     cJSON_AddNumberToObject(event, "step", epoch->step);

@@ -11,17 +11,17 @@
  * batch). */
 static const double REFERENCE_BATCH = 128.0;
 
-enum status trainer_settings_of(const struct job_train *job, uint64_t seed, struct trainer_settings *settings,
-                                struct error *err)
+enum status trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t seed,
+                                struct trainer_settings *settings, struct error *err)
 {
     bool adamw = strcmp(job->optimizer, "adamw") == 0;
     *settings = (struct trainer_settings){
-        .batch = job->batch,
+        .batch = batch,
         .optimizer = {.kind = adamw ? OPTIMIZER_ADAMW : OPTIMIZER_SGD,
                       .momentum = (float)job->momentum,
                       .second = (float)job->beta2,
                       .decay = (float)job->weight_decay},
-        .schedule = {.peak = job->learning_rate * job->batch / REFERENCE_BATCH, .warmup = job->warmup},
+        .schedule = {.peak = job->learning_rate * batch / REFERENCE_BATCH, .warmup = job->warmup},
         .augment = {.translate = job->translate, .flip = job->flip, .cutout = job->cutout},
         .label_smoothing = (float)job->label_smoothing,
         .average = (float)job->average,
@@ -241,14 +241,14 @@ static enum status end_epoch(struct trainer *trainer, double learning_rate, doub
         trainer_evaluate(trainer, place->validation, place->validation_count, 0, NULL, NULL, validation, err);
     if (st != ST_OK)
         return st;
+    state->epoch += state->place > 0; /* else its end was passed without a validation */
     if (!isfinite(validation->loss))
-        return error_set(err, ST_DIVERGED, "the validation loss is not finite after epoch %u",
-                         state->epoch + 1);
-    state->stale_epochs = validation->loss < state->best_loss ? 0 : state->stale_epochs + 1;
+        return error_set(err, ST_DIVERGED, "the validation loss is not finite after epoch %u", state->epoch);
+    state->stale = validation->loss < state->best_loss ? 0 : state->stale + 1;
     state->best_loss = fmin(state->best_loss, validation->loss);
     state->seconds = spent_before + clock_seconds() - began;
     const struct trainer_epoch epoch = {
-        .epoch = state->epoch + 1,
+        .epoch = state->epoch,
         .step = state->step,
         .train = result_of(state->metrics),
         .validation = *validation,
@@ -257,8 +257,7 @@ static enum status end_epoch(struct trainer *trainer, double learning_rate, doub
         .images_per_second = trainer->epoch_images / fmax(training_seconds, 1e-9),
         .validation_seconds = clock_seconds() - trained,
     };
-    *stop = trainer->settings.patience > 0 && state->stale_epochs >= (uint32_t)trainer->settings.patience;
-    state->epoch++;
+    *stop = trainer->settings.patience > 0 && state->stale >= (uint32_t)trainer->settings.patience;
     state->place = 0;
     for (int32_t k = 0; k < trainer->count; k++)
         memset(trainer->members[k].metrics, 0, METRIC_SUMS * sizeof(trainer->members[k].metrics[0]));
@@ -288,11 +287,17 @@ enum status trainer_run(struct trainer *trainer, struct trainer_limit limit,
         bool finished = progress >= 1.0 && state->step > 0;
         if (finished ||
             state->place + (uint32_t)trainer->settings.batch > (uint32_t)place_of(trainer)->train_count) {
-            /* A training restored at the end of an epoch whose time is up has nothing but its result to find.
-             */
-            if (state->place > 0 || (finished && !evaluated))
+            /* A training that stands, with its time up, at the end of an epoch that was not validated (in this process) has
+             * nothing but its result to find. */
+            evaluated = evaluated && state->place == 0;
+            if (!evaluated &&
+                (finished || spent_before + now - began - trainer->epoch_began >= limit.validation_seconds)) {
                 st = end_epoch(trainer, learning_rate, began, spent_before, events, result, &stop, err);
-            evaluated = true;
+                evaluated = true;
+            } else if (!finished) {
+                state->epoch++;
+                state->place = 0;
+            }
             if (finished)
                 break;
             continue;
