@@ -23,7 +23,7 @@ TEST_COMMON := $(wildcard tests/support/*.c)
 TESTS := $(filter-out tests/gpu/%,$(wildcard tests/*/test_*.c))
 TEST_SCRIPTS := $(sort $(wildcard tests/scripts/*.sh))
 TEST_PROGRAMS := $(TESTS:tests/%.c=$(BUILD)/tests/%)
-BENCH_OBJECTS := $(patsubst %,$(BUILD)/tests/bench/%.o,bench_train fma_peak paper)
+BENCH_OBJECTS := $(patsubst %,$(BUILD)/tests/bench/%.o,bench_train bench_operations fma_peak paper)
 TEST_HELPERS := $(BUILD)/tests/run/make_data
 
 # The GPU's plug-in is made where nvcc, cuDNN, cuBLAS and NCCL are; the program does without it. For the GPUs that are here, or for all;
@@ -212,6 +212,21 @@ $(BUILD)/tests/gpu/test_device%: $(BUILD)/tests/gpu/test_device%.o $(BUILD)/test
 $(BUILD)/tests/gpu/loss_curves: $(BUILD)/tests/gpu/loss_curves.o $(EMULATED) $(PLUGIN_OBJECTS) $(LIBRARY)
 	$(CXX) $(SANITIZE) $(WRAPS) $^ -o $@ $(CUDA_LINKED) -lcudnn $(LIBS) -fopenmp
 
+# The kernels' tests on a GPU: the sources of tests/gpu/kernels.sh with the kernels as nvcc made them.
+KERNELS_ON_GPU := $(patsubst tests/gpu/test_%.cpp,$(BUILD)/tests/gpu/first/%,$(wildcard tests/gpu/test_kernels_*.cpp))
+KERNEL_CHECK := $(BUILD)/tests/gpu/first/kernel_check.o $(BUILD)/tests/gpu/first/kernels_on_gpu.o
+
+$(BUILD)/tests/gpu/first/%.o: tests/gpu/%.cpp tests/gpu/kernel_check.h tests/gpu/cuda_on_cpu.h $(KERNEL_HEADERS)
+	@mkdir -p $(@D)
+	$(CXX) $(EMULATED_FLAGS) -c $< -o $@
+
+$(BUILD)/tests/gpu/first/%.o: tests/gpu/first/%.cpp tests/gpu/kernel_check.h tests/gpu/cuda_on_cpu.h $(KERNEL_HEADERS)
+	@mkdir -p $(@D)
+	$(CXX) $(EMULATED_FLAGS) -c $< -o $@
+
+$(BUILD)/tests/gpu/first/kernels_%: $(BUILD)/tests/gpu/first/test_kernels_%.o $(KERNEL_CHECK) $(PLUGIN_KERNELS) $(BUILD)/plugin/host.a
+	$(CXX) $^ -o $@ -L$(CUDA)/lib64 -lcudart_static -ldl -lrt -lpthread -lz -lm -lcmocka
+
 # CIFAR10: folder of the data in its binary version.
 loss-curves: $(BUILD)/tests/gpu/loss_curves
 	$< '$(CIFAR10)' cuda/loss-curves.png
@@ -231,7 +246,7 @@ $(BUILD)/tests/gpu/driver/libcuda.so.1: tests/gpu/fake_libcuda.c
 
 .PRECIOUS: $(BUILD)/%.o
 # Named here, they are files that ought to exist, which pattern rules may stand on; and they are kept.
-.SECONDARY: $(EMULATED) $(PLUGIN_OBJECTS) $(BUILD)/tests/gpu/emu/emu_test.o $(BUILD)/tests/gpu/emu/emu_library.o
+.SECONDARY: $(EMULATED) $(KERNEL_CHECK) $(PLUGIN_OBJECTS) $(BUILD)/tests/gpu/emu/emu_test.o $(BUILD)/tests/gpu/emu/emu_library.o
 
 clean:
 	rm -rf build bin
