@@ -8,10 +8,10 @@ BIN ?= bin
 SANITIZE ?=
 OPTIMIZE ?= -O3
 JOBS ?= $(shell nproc)
-PACKAGES := libconfig libpng libjpeg zlib libcjson cairo
+PACKAGES := libconfig libpng libjpeg zlib libcjson cairo fontconfig
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 CFLAGS_ALL := -std=c17 $(WARNINGS) $(OPTIMIZE) -g -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off -fno-math-errno -MMD -MP $(SANITIZE) $(CFLAGS)
-LIBS = $(shell pkg-config --libs $(PACKAGES)) -ldnnl -lopenblas -llapacke -lm -lpthread
+LIBS = $(shell pkg-config --libs $(PACKAGES)) -ldnnl -lopenblas -llapacke -lm -ldl -lpthread
 
 ROOMS := spec host/base host/data host/net host/morph host/program host/ref host/cpu host/train host/search host/report host/run
 LIBRARY_SOURCES := $(foreach room,$(ROOMS),$(filter-out host/run/main.c,$(wildcard $(room)/*.c)))
@@ -33,8 +33,9 @@ CUDA ?= $(if $(NVCC),$(patsubst %/bin/nvcc,%,$(realpath $(NVCC))))
 CUDNN ?= $(firstword $(foreach folder,$(CUDA) /usr/local /usr,$(if $(wildcard $(folder)/include/cudnn.h),$(folder))))
 CUBLAS ?= $(firstword $(foreach folder,$(CUDA) /usr/local /usr,$(if $(wildcard $(folder)/include/cublas_v2.h),$(folder))))
 NCCL ?= $(firstword $(foreach folder,$(CUDA) /usr/local /usr,$(if $(wildcard $(folder)/include/nccl.h),$(folder))))
+ALL_ARCHITECTURES := 75 80 86 89 90 100 120
 CUDA_ARCHITECTURES ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | tr -d '. ' | \
-	grep -E '^[0-9]+$$' | sort -u),75 80 86 89 90 100 120)
+	grep -E '^[0-9]+$$' | sort -u),$(ALL_ARCHITECTURES))
 CUDA_PLACES = $(CUDA) $(CUDNN) $(CUBLAS) $(NCCL)
 CUDA_FOLDERS = $(wildcard $(addsuffix /lib64,$(CUDA_PLACES)) $(addsuffix /lib,$(CUDA_PLACES)))
 CUDA_INCLUDES = $(addprefix -isystem ,$(filter-out /usr/include,$(sort $(addsuffix /include,$(CUDA_PLACES)))))
@@ -47,7 +48,7 @@ GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
 
-.PHONY: all no-plugin help deps demo test test-programs test-gpu asan tsan bench bench-gpu roofline loss-curves install format format-check clean
+.PHONY: all no-plugin help deps demo test test-programs test-gpu asan tsan bench bench-gpu roofline loss-curves install bundle format format-check clean
 all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(or $(PLUGIN),no-plugin)
 
 no-plugin:
@@ -65,6 +66,7 @@ help:
 	@echo 'make loss-curves CIFAR10=DIR   the same training on reference, CPU and emulated GPU, as a picture (needs nvcc, cuDNN)'
 	@echo 'make roofline     what a training step costs a GPU, on paper'
 	@echo 'make install PREFIX=/usr/local'
+	@echo 'make bundle       build/nasrun-VERSION-x86_64.tar.xz: unpack and run, on machines where nothing can be installed'
 	@echo 'make format-check, format, clean'
 
 deps:
@@ -124,6 +126,10 @@ install: all
 	$(if $(PLUGIN),install -d $(DESTDIR)$(PREFIX)/lib && install -m 755 $(PLUGIN) $(DESTDIR)$(PREFIX)/lib)
 	install -m 644 samples/* $(DESTDIR)$(PREFIX)/share/nasrun/samples
 
+# For machines where nobody is root: all that the programs need in one folder, for all GPUs.
+bundle:
+	@$(if $(filter file,$(origin CUDA_ARCHITECTURES)),CUDA_ARCHITECTURES='$(ALL_ARCHITECTURES)') MAKE='$(MAKE)' CC='$(CC)' tools/bundle.sh
+
 FORMATTED = $(shell git ls-files '*.c' '*.h' '*.cu' '*.cuh' '*.cpp')
 format:
 	clang-format -i $(FORMATTED)
@@ -132,7 +138,9 @@ format-check:
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -c $< -o $@
+	$(CC) $(CFLAGS_ALL) $(INCLUDES) -c $< -o $@
+
+$(BUILD)/host/report/canvas.o: INCLUDES = $(shell pkg-config --cflags freetype2)
 
 $(LIBRARY): $(LIBRARY_OBJECTS)
 	@rm -f $@
