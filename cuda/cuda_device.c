@@ -354,6 +354,7 @@ const struct device_ops cuda_device_ops = {
     .program_bytes = cuda_program_bytes,
     .program_bind = cuda_program_bind,
     .program_run = cuda_program_run,
+    .program_report = cuda_program_report,
     .program_metrics = cuda_program_metrics,
     .program_set_metrics = cuda_program_set_metrics,
     .program_probabilities = cuda_program_probabilities,

@@ -12,7 +12,7 @@
  * host memory; the kernels' working copies are made anew when the weights have moved; then the operations
  * run. The first step after a bind queues them one by one, which also loads whatever the libraries load late;
  * the second records them in a CUDA Graph; from then on a step is two or three calls. Should the recording
- * fail, steps go on being queued one by one. In a group the first step waits for each of its collectives, and all members
+ * fail, steps go on being queued one by one, and the program's report says why. In a group the first step waits for each of its collectives, and all members
  * replay a recording or none does.
  *
  * Memory: a prepared program owns one block, taken at bind; struct device_program names its regions. Nothing
@@ -114,11 +114,11 @@ struct device_program {
     int32_t *samples;              /* device memory */
     int32_t sample_capacity;
     uint64_t weights_serial, dataset_serial, group_serial; /* of what the graph was recorded with */
-    uint64_t copied_version; /* of the bound weights when the copies were made; 0: none yet */
-    bool copied_folded;      /* with batch norms folded into them */
-    int32_t steps_queued;    /* one by one, since the binding changed */
-    bool unrecordable;       /* recording has failed */
-    cudaGraphExec_t graph;   /* NULL: not recorded */
+    uint64_t copied_version;     /* of the bound weights when the copies were made; 0: none yet */
+    bool copied_folded;          /* with batch norms folded into them */
+    int32_t steps_queued;        /* one by one, since the binding changed */
+    struct device_report report; /* recorded: of `graph`; after a failure no other recording is tried */
+    cudaGraphExec_t graph;       /* NULL: not recorded */
 
     double metrics[METRIC_COUNT]; /* before bind */
 };
@@ -293,6 +293,7 @@ enum status cuda_program_run(struct device *device, struct device_program *prepa
                              struct error *err);
 enum status cuda_program_run_op(struct device *device, struct device_program *prepared, int32_t op,
                                 const struct step *step, struct error *err);
+void cuda_program_report(const struct device_program *prepared, struct device_report *report);
 /* Forgets the recorded graph. */
 void cuda_graph_forget(struct device_program *prepared);
 

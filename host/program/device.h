@@ -21,7 +21,7 @@
 
 #include <stdbool.h>
 
-enum { DEVICE_INTERFACE_VERSION = 3 };
+enum { DEVICE_INTERFACE_VERSION = 4 };
 
 struct device;
 struct device_group;
@@ -90,6 +90,14 @@ struct step {
     int32_t valid; /* rows that count, 1 .. batch */
     float learning_rate;
     float average_decay;
+};
+
+/* How a program's steps are run. */
+struct device_report {
+    int32_t
+        recorded; /* pieces of the recorded step that is replayed; 0: each is queued by itself, or the device records none */
+    int32_t failures;          /* steps that could not be recorded: they run all the same, but slower */
+    char reason[ERROR_LENGTH]; /* of the last one, with the operation where it happened; "" */
 };
 
 /* The parts of a weight set. GRADIENT belongs to programs and is listed for tests. */
@@ -165,6 +173,8 @@ struct device_ops {
                                 const struct device_binding *binding, struct error *err);
     enum status (*program_run)(struct device *device, struct device_program *prepared,
                                const struct step *step, struct error *err);
+    /* Never waits, and asks nothing of the device. */
+    void (*program_report)(const struct device_program *prepared, struct device_report *report);
     enum status (*program_metrics)(struct device *device, struct device_program *prepared,
                                    double metrics[METRIC_COUNT], struct error *err);
     /* Sets the accumulated metrics (zeros: a reset; other values: a resume). */

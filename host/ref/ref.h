@@ -102,6 +102,7 @@ enum status ref_program_bind(struct device *device, struct device_program *prepa
                              const struct device_binding *binding, struct error *err);
 enum status ref_program_run(struct device *device, struct device_program *prepared, const struct step *step,
                             struct error *err);
+void ref_program_report(const struct device_program *prepared, struct device_report *report);
 enum status ref_program_metrics(struct device *device, struct device_program *prepared,
                                 double metrics[METRIC_COUNT], struct error *err);
 enum status ref_program_set_metrics(struct device *device, struct device_program *prepared,

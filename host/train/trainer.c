@@ -155,6 +155,12 @@ enum status trainer_keep(struct trainer *trainer, struct device_weights **weight
     return st;
 }
 
+void trainer_report(const struct trainer *trainer, enum prog_purpose purpose, struct device_report *report)
+{
+    const struct member *first = &trainer->members[0];
+    first->place.ops->program_report(purpose == PROG_TRAIN ? first->training : first->evaluation, report);
+}
+
 static struct trainer_result result_of(const double metrics[METRIC_COUNT])
 {
     double samples = fmax(metrics[METRIC_SAMPLES], 1.0);

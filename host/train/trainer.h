@@ -129,6 +129,9 @@ enum status trainer_run(struct trainer *trainer, struct trainer_limit limit,
                         const struct trainer_events *events, struct trainer_result *result,
                         struct error *err);
 
+/* How the steps of training, or of evaluation, are run: of the first member. Never waits. */
+void trainer_report(const struct trainer *trainer, enum prog_purpose purpose, struct device_report *report);
+
 /* Writes weights, optimizer slots and state, atomically; `note` is kept with it. May be called from on_tick.
  */
 enum status trainer_checkpoint(struct trainer *trainer, const char *path, uint64_t note, struct error *err);

@@ -159,6 +159,48 @@ static void recording_changes_nothing(void **state)
     free_trained(&waited);
 }
 
+/* Four steps; how they were run. */
+static void report_of_steps(struct device_report *report)
+{
+    struct graph graph = {0};
+    struct device_session session;
+    struct lower_options options = train_options();
+    make_network(&graph);
+    session_open(&session, &cuda_device_ops, &graph, &options, IMAGES, SEED);
+    for (int32_t i = 0; i < 4; i++) {
+        struct step step = step_number(i);
+        session_run(&session, &step);
+    }
+    session.ops->program_report(session.prepared, report);
+    session_close(&session);
+    graph_free(&graph);
+}
+
+/* A step that can't be recorded runs all the same, and the report says why and where: once, for it is not tried again. */
+static void failed_recordings_are_told(void **state)
+{
+    (void)state;
+    struct device_report report;
+    report_of_steps(&report);
+    assert_int_equal(report.failures, 0);
+    assert_in_range(report.recorded, 50, 500);
+    assert_string_equal(report.reason, "");
+
+    emu.refuse_recording = 1;
+    report_of_steps(&report);
+    assert_int_equal(report.failures, 1);
+    assert_int_equal(report.recorded, 0);
+    assert_string_equal(report.reason, "CUDA cannot begin a recording: an error of the emulated GPU "
+                                       "(cudaErrorNotSupported)");
+
+    emu.refuse_recording = 0;
+    emu.spoil_recording = 2; /* behind the gather */
+    report_of_steps(&report);
+    assert_int_equal(report.failures, 1);
+    assert_int_equal(report.recorded, 0);
+    assert_string_equal(report.reason, "convolution, operation 1 of layer 1: it can't be recorded");
+}
+
 /* Workspaces as the real cuDNN plans them, for devices that are described in tests/gpu/devices (the test is
  * started from the root of the sources). */
 static void real_plans(void **state)
@@ -425,6 +467,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(training_agrees, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(recording_changes_nothing, emu_test_begin, emu_test_end),
+        cmocka_unit_test_setup_teardown(failed_recordings_are_told, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(real_plans, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(steps_do_not_wait, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(long_runs, emu_test_begin, emu_test_end),

@@ -37,9 +37,10 @@ struct emu_settings {
     uint64_t fail_at;     /* the call, counted from 1, that fails; 0: none */
     int order;            /* of what may run: 0: the work of the youngest stream first; otherwise by chance */
     int refuse_recording; /* cudaStreamBeginCapture fails */
-    int collective_error; /* what ncclCommGetAsyncError tells of */
-    int refuse_fused;     /* no plan for a convolution with more behind it */
-    int timed;            /* convolutions that are planned are timed, not only run once */
+    int spoil_recording; /* the so-many-th thing that is recorded, counted from 1, spoils the recording without a word; 0: none */
+    int collective_error;          /* what ncclCommGetAsyncError tells of */
+    int refuse_fused;              /* no plan for a convolution with more behind it */
+    int timed;                     /* convolutions that are planned are timed, not only run once */
     void (*recording_begun)(void); /* called by the thread that has begun to record; NULL */
     void (*trial_begun)(
         void);           /* called by the thread that tries a convolution, when it has its memory; NULL */

@@ -114,6 +114,8 @@ void emu_tail_add(struct tail *tail, int node)
 static void record(struct CUstream_st *stream, struct work work)
 {
     struct nodes *nodes = &stream->recording->nodes;
+    if (nodes->count + 1 == emu.spoil_recording)
+        stream->recording->spoilt = true;
     if (nodes->count == nodes->capacity) {
         nodes->capacity = 2 * nodes->capacity + 64;
         nodes->items = realloc(nodes->items, (size_t)nodes->capacity * sizeof *nodes->items);
@@ -380,9 +382,12 @@ cudaError_t cudaGetLastError(void)
 
 const char *cudaGetErrorName(cudaError_t error)
 {
-    return error == cudaErrorMemoryAllocation ? "cudaErrorMemoryAllocation"
-           : error == cudaErrorIllegalAddress ? "cudaErrorIllegalAddress"
-                                              : "cudaErrorEmulated";
+    return error == cudaErrorMemoryAllocation           ? "cudaErrorMemoryAllocation"
+           : error == cudaErrorIllegalAddress           ? "cudaErrorIllegalAddress"
+           : error == cudaErrorNotSupported             ? "cudaErrorNotSupported"
+           : error == cudaErrorStreamCaptureInvalidated ? "cudaErrorStreamCaptureInvalidated"
+           : error == cudaErrorStreamCaptureUnjoined    ? "cudaErrorStreamCaptureUnjoined"
+                                                        : "cudaErrorEmulated";
 }
 
 const char *cudaGetErrorString(cudaError_t error)

@@ -266,6 +266,24 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     return error;
 }
 
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureStatus *status)
+{
+    EMU_LOCKED;
+    *status = stream->recording == NULL   ? cudaStreamCaptureStatusNone
+              : stream->recording->spoilt ? cudaStreamCaptureStatusInvalidated
+                                          : cudaStreamCaptureStatusActive;
+    return emu_call("cudaStreamIsCapturing");
+}
+
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *count)
+{
+    EMU_LOCKED;
+    if (nodes != NULL)
+        emu_die("cudaGraphGetNodes: only the count");
+    *count = (size_t)graph->nodes.count;
+    return emu_call("cudaGraphGetNodes");
+}
+
 /* Whether the origin waits for everything that was recorded, be it by way of others. */
 static bool is_joined(const struct recording *recording)
 {
