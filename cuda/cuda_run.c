@@ -47,27 +47,12 @@ static struct cuda_step parameters(const struct step *step, const struct optimiz
     return p;
 }
 
-/* Queues the copy of the step's parameters. A half of the ring is written again only when the device has read
- * it: the host waits here, and only here, when it is a ring ahead. */
-static enum status send_step(struct device_program *prepared, const struct step *step, struct error *err)
+static enum status send_step(const struct device_program *prepared, const struct step *step,
+                             struct error *err)
 {
-    struct device *device = prepared->device;
-    uint64_t slot = device->uploads % CUDA_RING, half = slot / (CUDA_RING / 2);
-    bool begins = slot % (CUDA_RING / 2) == 0, ends = (slot + 1) % (CUDA_RING / 2) == 0;
-    enum status st = ST_OK;
-    if (begins && device->uploads >= CUDA_RING)
-        st = cuda_wait_event(device, device->half_read[half], "finish its steps", err);
-    if (st != ST_OK)
-        return st;
-    device->ring[slot] = parameters(step, &prepared->binding.optimizer);
-    st = cuda_check(cudaMemcpyAsync(device->step, &device->ring[slot], sizeof *device->step,
-                                    cudaMemcpyHostToDevice, device->stream),
-                    "send a step's parameters", err);
-    if (st == ST_OK && ends)
-        st = cuda_check(cudaEventRecord(device->half_read[half], device->stream), "record an event", err);
-    if (st == ST_OK)
-        device->uploads++;
-    return st;
+    const struct device *device = prepared->device;
+    const struct cuda_step p = parameters(step, &prepared->binding.optimizer);
+    return cuda_check(cuda_launch_step(device->stream, &p, device->step), "send a step's parameters", err);
 }
 
 /* ---- operations ---- */
@@ -235,12 +220,20 @@ void cuda_program_report(const struct device_program *prepared, struct device_re
     *report = prepared->report;
 }
 
+/* Whether the next step is queued as all that follow it will be: nothing is loaded and nothing recorded any more. */
+static bool is_settled(const struct device_program *prepared)
+{
+    return prepared->graph != NULL || (prepared->report.failures > 0 && prepared->steps_queued > 1);
+}
+
 enum status cuda_program_run(struct device *device, struct device_program *prepared, const struct step *step,
                              struct error *err)
 {
     enum status st = check_step(prepared, step, err);
     if (st == ST_OK)
         st = cuda_enter(device, err);
+    if (st == ST_OK)
+        st = cuda_pace_begin_step(prepared, is_settled(prepared), err);
     if (st == ST_OK)
         st = send_step(prepared, step, err);
     if (st == ST_OK)
@@ -261,7 +254,7 @@ enum status cuda_program_run(struct device *device, struct device_program *prepa
     cuda_group_leave(prepared);
     if (prepared->program->purpose == PROG_TRAIN)
         prepared->binding.weights->version++;
-    return st;
+    return st == ST_OK ? cuda_pace_end_step(prepared, err) : st;
 }
 
 enum status cuda_program_run_op(struct device *device, struct device_program *prepared, int32_t index,
@@ -273,8 +266,10 @@ enum status cuda_program_run_op(struct device *device, struct device_program *pr
                        (int)prepared->program->op_count - 1);
     if (st == ST_OK)
         st = cuda_enter(device, err);
-    if (st == ST_OK)
-        st = send_step(prepared, step, err);
+    if (st != ST_OK)
+        return st;
+    cuda_pace_forget(prepared);
+    st = send_step(prepared, step, err);
     if (st == ST_OK)
         st = cuda_copies_refresh(prepared, false, err);
     if (st == ST_OK)

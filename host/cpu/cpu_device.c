@@ -220,11 +220,9 @@ static enum status program_probabilities(struct device *device, struct device_pr
     return program_tensor(device, prepared, prepared->program->probabilities, probabilities, err);
 }
 
-/* Nothing is recorded here. */
 static void program_report(const struct device_program *prepared, struct device_report *report)
 {
-    (void)prepared;
-    *report = (struct device_report){0};
+    *report = prepared->report;
 }
 
 const struct device_ops cpu_device_ops = {

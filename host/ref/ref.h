@@ -26,6 +26,7 @@ struct device_program {
     size_t arena_size;  /* bytes */
     size_t output_size; /* bytes of the probabilities; 0 in training */
     double metrics[METRIC_COUNT];
+    struct device_report report;
     /* From bind on: */
     char *arena;
     double *gradients; /* [weights.total], places as in the weight table; NULL in evaluation */

@@ -66,7 +66,8 @@ struct trainer_result {
 struct trainer_epoch {
     uint32_t epoch, step;
     struct trainer_result train, validation;
-    double learning_rate, seconds, images_per_second;
+    double learning_rate, seconds;
+    double images_per_second; /* while steps ran one behind the other, by the device's clock where it knows */
     double validation_seconds; /* of the evaluation on the validation samples */
 };
 

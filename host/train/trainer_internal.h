@@ -16,6 +16,13 @@ struct member {
     double metrics[METRIC_COUNT]; /* of its rows of this epoch, as last read or set */
 };
 
+/* What is known of a program's steps by the device's clock. */
+struct step_times {
+    uint64_t steps; /* so far */
+    double seconds; /* that they took */
+    double mean;    /* of the last ones; 0: none is known yet */
+};
+
 struct trainer {
     struct trainer_settings settings;
     struct trainer_state state;
@@ -27,6 +34,8 @@ struct trainer {
     struct device_group *group; /* NULL with one member */
     double epoch_began;         /* trainer_state.seconds when this epoch, or this part of it, began */
     double epoch_images;        /* trained on since then */
+    struct step_times training_times, evaluation_times;
+    struct step_times epoch_times; /* training_times when this epoch, or this part of it, began */
 };
 
 /* ---- members.c: what all members do ---- */
