@@ -94,6 +94,7 @@ struct device_program {
     int32_t *samples;
     int32_t sample_capacity;
     double metrics[METRIC_COUNT];
+    struct device_report report;
 };
 
 /* ---- cpu_memory.c ---- */

@@ -166,6 +166,17 @@ enum status record_epoch(struct run *run, int32_t id, const struct trainer_epoch
     return append(run, event, err);
 }
 
+enum status record_unrecorded(struct run *run, int32_t id, const char *program,
+                              const struct device_report *report, struct error *err)
+{
+    cJSON *event = event_new("unrecorded");
+    cJSON_AddNumberToObject(event, "id", id);
+    cJSON_AddStringToObject(event, "program", program);
+    cJSON_AddNumberToObject(event, "failures", report->failures);
+    cJSON_AddStringToObject(event, "reason", report->reason);
+    return append(run, event, err);
+}
+
 enum status record_model(struct run *run, const struct record_model *model, struct error *err)
 {
     cJSON *event = event_new("model");
