@@ -220,7 +220,7 @@ EMULATED := $(patsubst cuda/%.cu,$(BUILD)/tests/gpu/kernel_%.o,$(wildcard cuda/*
 	$(patsubst %.c,$(BUILD)/%.o,$(filter-out %/emu_test.c %/emu_library.c,$(wildcard tests/gpu/emu/*.c)))
 EMULATED_PLUGIN := $(filter-out %/cuda_nccl.o,$(PLUGIN_OBJECTS))
 EMULATED_FLAGS = -std=c++17 -O2 -g -fPIC -I. -ffp-contract=off -fno-strict-aliasing $(CUDA_INCLUDES) $(SANITIZE)
-WRAPS = $(foreach name,conv_describe conv_choose conv_trial_open conv_plan_execute cudnnBackendSetAttribute cudnnBackendGetAttribute,-Wl,--wrap=$(name))
+WRAPS = $(foreach name,conv_describe conv_choose conv_trial_open conv_plan_execute cudnnBackendSetAttribute cudnnBackendGetAttribute clock_seconds,-Wl,--wrap=$(name))
 
 $(BUILD)/tests/gpu/%.o: tests/gpu/%.c
 	@mkdir -p $(@D)

@@ -195,6 +195,11 @@ void devices_close(struct devices *devices)
     *devices = (struct devices){0};
 }
 
+bool devices_are_host(const struct devices *devices)
+{
+    return devices->ops == &cpu_device_ops || devices->ops == &ref_device_ops;
+}
+
 int32_t devices_sharing(int32_t count, int32_t batch)
 {
     while (batch % count != 0)

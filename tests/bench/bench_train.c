@@ -5,6 +5,7 @@
  *
  * --gpu takes that GPU, through the plug-in beside the program or through FILE. What is measured stands beside the prediction
  * for its data sheet, or for that of the GPU NAME (paper.h). --operations prints what each operation takes by itself.
+ * On a GPU a line more says how many pieces the recorded step has, or why it could not be recorded.
  * --plain prints a line "NET BEST MEDIAN SHARE" a network, for bench.sh; --machine says what the machine can
  * do and measures nothing else.
  *
@@ -117,6 +118,23 @@ static enum status time_steps(struct bench *bench, struct device_program *prepar
     return ST_OK;
 }
 
+/* What was measured: a step that is replayed, or one that is queued piece by piece; and what it takes by the device's clock,
+ * which leaves out what the host takes where it is late. */
+static void print_recording(const struct bench *bench, const struct device_program *prepared)
+{
+    struct device_report report;
+    bench->ops->program_report(prepared, &report);
+    if (report.recorded > 0)
+        printf("%-10s graph: %d nodes", "", (int)report.recorded);
+    else if (report.failures > 0)
+        printf("%-10s not recorded: %s", "", report.reason);
+    else
+        return;
+    if (report.steps > 0)
+        printf("; %.1f us a step by the device's clock", 1e6 * report.seconds / (double)report.steps);
+    printf("\n");
+}
+
 static enum status bench_net(struct bench *bench, const char *name, struct shape image, struct error *err)
 {
     struct graph graph = {0};
@@ -174,6 +192,8 @@ static enum status bench_net(struct bench *bench, const char *name, struct shape
         printf("%-10s %3d x %3d x %d %8.1f %10.1f %10.1f %9s %9.0f %9.1f %11s\n", name, (int)image.h,
                (int)image.w, (int)image.c, cost.train_flops * 1e-6, best, median, share, preparation * 1e3,
                (double)bench->ops->program_bytes(prepared) / (1 << 20), predicted);
+    if (!bench->plain)
+        print_recording(bench, prepared);
     if (bench->operations) {
         const struct step step = {
             .seed = 1, .valid = bench->batch, .learning_rate = 1e-3f, .average_decay = 0.9f};

@@ -121,7 +121,7 @@ has "emulated GPU" '^Counters of 3 kernels in a row:$'
 has "emulated GPU" '^\| long_one \| 2 \| 6\.0 \| 86 % \| 70 % \| 20 % \| 30 % \| 41 \|$'
 has "emulated GPU" '^\| short \| 1 \| 1\.0 \| 14 % '
 has "emulated GPU" '^\| fashion-mnist \| 5 \| [0-9.]* \| [0-9.]* \| [0-9]* \| [0-9]* \| 0\.[0-9]* \|$'
-has "emulated GPU" "^cnn at batch 1: prepared in [0-9]* ms, with plans from the cache in [0-9]* ms"
+has "emulated GPU" "^cnn at batch 1: prepared in [0-9]* ms, with plans from the cache in [0-9]* ms; a recorded step has [1-9][0-9]* pieces and takes [0-9.]* us"
 check "emulated GPU: no journal came back" [ -s "$work/emulated/jobs/fashion-mnist/journal.jsonl" ]
 check "emulated GPU: a model came back" [ ! -e "$work/emulated/jobs/fashion-mnist/model.safetensors" ]
 grep -E '^(\| cnn|- a step)' "$page"
@@ -132,11 +132,16 @@ mkdir -p "$work/half/steps"
 head -n 4 "$work/emulated/steps.tsv" >"$work/half/steps.tsv"
 printf 'counters\t124\t60\t60\t\n' >>"$work/half/steps.tsv"
 head -n 3 "$work/emulated/steps/operations.txt" >"$work/half/steps/operations.txt"
+{
+    head -n 4 "$work/emulated/steps/bench-1.txt"
+    echo "           not recorded: no convolution can be recorded here"
+} >"$work/half/steps/bench-1.txt"
 head -c 500 "$work/emulated/steps/counters.txt" >"$work/half/steps/counters.txt"
 page=$work/half/page.md
 sh "$work/whole/page.sh" "$work/half" >"$page" 2>"$work/err"
 check "half a run: $(head -n 3 "$work/err")" [ $? -eq 0 -a ! -s "$work/err" ]
 has "half a run" '^- \*\*counters\*\*: over its limit of 60 s'
+has "half a run" '^- \*\*bench-1, cnn\*\*: steps were queued piece by piece, not replayed: .no convolution can be recorded'
 has "half a run" '^None was run\.$'
 
 # 4: a program that hangs takes its own time and no more than there is.

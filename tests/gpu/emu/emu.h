@@ -18,8 +18,10 @@
  *   - of what streams and their events leave open, the order is the one least expected, or a random one.
  *   - events may tell wrong times;
  *   - products of TF32 are those of truncated factors, as on Hopper, and not of rounded ones;
- *   - cuDNN may name candidates that it can't describe, or that can't be recorded.
- * Not emulated: the time things take; whose memory a kernel touches.
+ *   - cuDNN may name candidates that it can't describe, or that can't be recorded;
+ *   - time may be virtual (emu_time.c): calls and work take as long as is asked for, and the host is ahead as it is on the
+ *     hardware. By default nothing takes any.
+ * Not emulated: whose memory a kernel touches.
  *
  * Broken rules end the process with a line on stderr. */
 #ifndef NASRUN_TESTS_GPU_EMU_H
@@ -41,13 +43,17 @@ struct emu_settings {
     int order;            /* of what may run: 0: the work of the youngest stream first; otherwise by chance */
     int refuse_recording; /* cudaStreamBeginCapture fails */
     bool without_nccl;
+    int spoil_recording; /* the so-many-th thing that is recorded, counted from 1, spoils the recording without a word; 0: none */
     int collective_error; /* what ncclCommGetAsyncError tells of */
     int refuse_fused;     /* no plan for a convolution with more behind it */
     int timed;            /* convolutions that are planned are timed, not only run once */
     int noise; /* seed: events tell times that are up to a millisecond too long, by chance; 0: they don't */
     int keep_plans; /* with a profile: choices are kept in the cache folder */
     int undescribed; /* with a profile: of each choice the candidate, counted from 1, that cuDNN can't describe; 0: none */
-    int unrecordable; /* likewise: so many candidates, the first by rank, that can't be recorded */
+    int unrecordable;    /* likewise: so many candidates, the first by rank, that can't be recorded */
+    double call_seconds; /* virtual time: of the host, for each call; */
+    double work_seconds; /* and of a stream, for each kernel, convolution, product, copy and fill */
+    int loading_waits; /* code that a device launches for the first time waits for all of the device, as the real driver may */
     void (*recording_begun)(void); /* called by the thread that has begun to record; NULL */
     void (*trial_begun)(
         void);           /* called by the thread that tries a convolution, when it has its memory; NULL */
@@ -83,6 +89,9 @@ void emu_reset(void);
 
 /* Runs what is queued, then calls `look` while device memory is accessible. */
 void emu_look(void (*look)(void *context), void *context);
+
+/* Virtual time when the stream has done all that is queued on it. */
+double emu_stream_done(cudaStream_t stream);
 
 /* How often somebody has waited for that stream. */
 uint64_t emu_stream_waits(cudaStream_t stream);

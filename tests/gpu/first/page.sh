@@ -59,7 +59,7 @@ step == "fsync" && /forced to disk/ { fact["journal"] = $0 }
     else if (step == "operations") { op_batch[net] = batch; op_rate[net] = $8; if (!(net in op_nets)) { op_nets[net] = 1; op_net[++op_net_count] = net } }
 }
 # a step that is replayed, or could not be recorded: bench_train, and a job with -v
-/^ +graph: [0-9]+ nodes/ && net != "" && step ~ /^bench-[0-9]+$/ { nodes[net " " batch] = $2 }
+/^ +graph: [0-9]+ nodes/ && net != "" && step ~ /^bench-[0-9]+$/ { nodes[net " " batch] = $2; for (i = 4; i <= NF; i++) if ($i == "us") clock[net " " batch] = $(i - 1) }
 /^ +not recorded: / && net != "" { sub(/^ +not recorded: /, ""); unrecorded[step ", " net] = $0 }
 / steps can.t be recorded: / { sub(/.* recorded: /, ""); unrecorded[step] = $0 }
 # ... --operations: kind (words) shape times us floor predicted ratio
@@ -240,7 +240,7 @@ END {
         key = best_order[i]
         printf "%s at batch %s: prepared in %s ms%s%s.\n", substr(key, 1, index(key, " ") - 1), substr(key, index(key, " ") + 1), made[key],
             (key in again ? ", with plans from the cache in " again[key] " ms" : ""),
-            (key in nodes ? "; a recorded step has " nodes[key] " pieces" : "")
+            (key in nodes ? "; a recorded step has " nodes[key] " pieces" : "") (key in clock ? " and takes " clock[key] " us by the GPU\047s clock" : "")
     }
     if (op_net_count + kernel_launches + bests == 0) print "Not measured."
     print "\n### Jobs\n"
