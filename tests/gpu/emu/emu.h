@@ -42,8 +42,8 @@ struct emu_settings {
     uint64_t fail_at;     /* the call, counted from 1, that fails; 0: none */
     int order;            /* of what may run: 0: the work of the youngest stream first; otherwise by chance */
     int refuse_recording; /* cudaStreamBeginCapture fails */
-    bool without_nccl;
-    int spoil_recording; /* the so-many-th thing that is recorded, counted from 1, spoils the recording without a word; 0: none */
+    bool without_nccl;    /* there is no libnccl.so.2 */
+    int spoil_recording;  /* the so-many-th thing that is recorded, counted from 1, spoils the recording without a word; 0: none */
     int collective_error; /* what ncclCommGetAsyncError tells of */
     int refuse_fused;     /* no plan for a convolution with more behind it */
     int timed;            /* convolutions that are planned are timed, not only run once */
