@@ -43,6 +43,7 @@ comma := ,
 ifneq ($(and $(CUDA),$(CUDNN),$(CUBLAS),$(NCCL)),)
 PLUGIN := $(BIN)/libnasrun_cuda.so
 GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c)) $(BUILD)/tests/gpu/driver/libcuda.so.1 \
+	$(BUILD)/tests/gpu/driver/libnvidia-ml.so.1 \
 	$(BUILD)/emulated/libnasrun_cuda.so
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
@@ -228,6 +229,10 @@ $(BUILD)/tests/gpu/test_plan%: $(BUILD)/tests/gpu/test_plan%.o $(BUILD)/tests/gp
 $(BUILD)/tests/gpu/driver/libcuda.so.1: tests/gpu/fake_libcuda.c
 	@mkdir -p $(@D)
 	$(CC) -std=c17 $(WARNINGS) -D_GNU_SOURCE -O1 -shared -fPIC -Wl,-soname,libcuda.so.1 $< -o $@
+
+$(BUILD)/tests/gpu/driver/libnvidia-ml.so.1: tests/gpu/fake_nvml.c
+	@mkdir -p $(@D)
+	$(CC) -std=c17 $(WARNINGS) -D_GNU_SOURCE -O1 -shared -fPIC -Wl,-soname,libnvidia-ml.so.1 $< -o $@
 
 .PRECIOUS: $(BUILD)/%.o
 # Named here, they are files that ought to exist, which pattern rules may stand on; and they are kept.
