@@ -161,7 +161,7 @@ static inline size_t cuda_round_up(size_t value)
 
 /* Measures device->info.flops and bytes in a few hundredths of a second. cache: bytes of the device's. */
 enum status cuda_probe(struct device *device, size_t cache, struct error *err);
-/* The folder where convolution plans are kept, made when it is not there; "" when there is no place for it.
+/* The folder where convolution plans are kept, made when it is not there; "" when there is no place that can be written to.
  */
 void cuda_cache_folder(char *path, size_t size);
 
