@@ -53,7 +53,7 @@ PLUGIN := $(BIN)/libnasrun_cuda.so
 FIRST_RUN := $(patsubst tests/gpu/test_%.cpp,$(BUILD)/tests/gpu/first/%,$(wildcard tests/gpu/test_kernels_*.cpp)) \
 	$(BUILD)/tests/gpu/first/mosaic $(BUILD)/tests/bench/bench_train
 GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c)) $(BUILD)/tests/gpu/driver/libcuda.so.1 \
-	$(BUILD)/emulated/libnasrun_cuda.so $(FIRST_RUN)
+	$(BUILD)/tests/gpu/driver/libnvidia-ml.so.1 $(BUILD)/emulated/libnasrun_cuda.so $(FIRST_RUN)
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
 
@@ -277,6 +277,10 @@ $(BUILD)/tests/gpu/test_nccl: $(BUILD)/cuda/cuda_nccl.o
 $(BUILD)/tests/gpu/driver/libcuda.so.1: tests/gpu/fake_libcuda.c
 	@mkdir -p $(@D)
 	$(CC) -std=c17 $(WARNINGS) -D_GNU_SOURCE -O1 -shared -fPIC -Wl,-soname,libcuda.so.1 $< -o $@
+
+$(BUILD)/tests/gpu/driver/libnvidia-ml.so.1: tests/gpu/fake_nvml.c
+	@mkdir -p $(@D)
+	$(CC) -std=c17 $(WARNINGS) -D_GNU_SOURCE -O1 -shared -fPIC -Wl,-soname,libnvidia-ml.so.1 $< -o $@
 
 .PRECIOUS: $(BUILD)/%.o
 # Named here, they are files that ought to exist, which pattern rules may stand on; and they are kept.

@@ -167,7 +167,7 @@ bool cuda_library(int32_t index, char *text, size_t size);
 
 /* Measures device->info.flops and bytes in a few hundredths of a second. cache: bytes of the device's. */
 enum status cuda_probe(struct device *device, size_t cache, struct error *err);
-/* The folder where convolution plans are kept, made when it is not there; "" when there is no place for it.
+/* The folder where convolution plans are kept, made when it is not there; "" when there is no place that can be written to.
  */
 void cuda_cache_folder(char *path, size_t size);
 
