@@ -92,15 +92,15 @@ enum status cuda_add_bias(struct device_program *prepared, int32_t index, struct
                       "add a bias", err);
 }
 
-enum status cuda_sum_bias_gradient(struct device_program *prepared, int32_t index, struct error *err)
+enum status cuda_sum_bias_gradient(struct device_program *prepared, int32_t index, struct cuda_lane lane,
+                                   struct error *err)
 {
     const struct prog_op *op = op_at(prepared, index);
     if (op->outputs[1] < 0)
         return ST_OK;
-    return cuda_check(cuda_launch_bias_gradient(prepared->device->stream, prepared->device->type,
-                                                cuda_shape_of(prepared, op->inputs[1]),
-                                                input(prepared, index, 1), output(prepared, index, 1),
-                                                cuda_scratch(prepared), cuda_tickets(prepared)),
+    return cuda_check(cuda_launch_bias_gradient(
+                          lane.stream, prepared->device->type, cuda_shape_of(prepared, op->inputs[1]),
+                          input(prepared, index, 1), output(prepared, index, 1), lane.scratch, lane.tickets),
                       "sum up a bias' gradient", err);
 }
 
