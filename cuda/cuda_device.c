@@ -295,6 +295,7 @@ static enum status device_open(const struct device_options *options, struct devi
     st = read_properties(options->index, options->precision, &info, &precision, err);
     if (st == ST_OK) {
         made->type = precision.type;
+        made->multiprocessors = info.threads;
         st = open_stream(made, err);
     }
     if (st == ST_OK)

@@ -33,6 +33,7 @@ struct device {
     int32_t index;
     enum device_precision precision; /* as asked for */
     enum cuda_type type;             /* of activations */
+    int32_t multiprocessors;
     cudaStream_t stream;
     cudnnHandle_t cudnn; /* bound to the stream */
     struct conv_planner *planner;
