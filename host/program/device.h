@@ -58,7 +58,8 @@ struct device_info {
     double rounding;      /* of an activation, relative: 2^-24 where they are float32, 2^-9 for bf16 */
 };
 
-/* Images resident on a device. Pixels are copied; the sample lists are the splits. */
+/* Images resident on a device. Pixels are copied; the sample lists are the splits. Other struct devices of the same kind and
+ * index may bind them too, each in its own thread; the one that they were uploaded to frees them, and closes last. */
 struct dataset_view {
     int32_t count, channels, height, width, classes;
     const uint8_t *pixels;       /* count x channels x height x width */
