@@ -8,10 +8,10 @@ BIN ?= bin
 SANITIZE ?=
 OPTIMIZE ?= -O3
 JOBS ?= $(shell nproc)
-PACKAGES := libconfig libpng libjpeg zlib libcjson cairo
+PACKAGES := libconfig libpng libjpeg zlib libcjson cairo fontconfig
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 CFLAGS_ALL := -std=c17 $(WARNINGS) $(OPTIMIZE) -g -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off -fno-math-errno -MMD -MP $(SANITIZE) $(CFLAGS)
-LIBS = $(shell pkg-config --libs $(PACKAGES)) -ldnnl -lopenblas -llapacke -lm -lpthread
+LIBS = $(shell pkg-config --libs $(PACKAGES)) -ldnnl -lopenblas -llapacke -lm -ldl -lpthread
 
 ROOMS := spec host/base host/data host/net host/morph host/program host/ref host/cpu host/train host/search host/report host/run
 LIBRARY_SOURCES := $(foreach room,$(ROOMS),$(filter-out host/run/main.c,$(wildcard $(room)/*.c)))
@@ -23,7 +23,7 @@ TEST_COMMON := $(wildcard tests/support/*.c)
 TESTS := $(filter-out tests/gpu/%,$(wildcard tests/*/test_*.c))
 TEST_SCRIPTS := $(sort $(wildcard tests/scripts/*.sh))
 TEST_PROGRAMS := $(TESTS:tests/%.c=$(BUILD)/tests/%)
-BENCH_OBJECTS := $(patsubst %,$(BUILD)/tests/bench/%.o,bench_train fma_peak paper)
+BENCH_OBJECTS := $(patsubst %,$(BUILD)/tests/bench/%.o,bench_train bench_operations fma_peak paper)
 TEST_HELPERS := $(BUILD)/tests/run/make_data
 
 # The GPU's plug-in is made where nvcc, cuDNN, cuBLAS and NCCL are; the program does without it. For the GPUs that are here, or for all;
@@ -33,8 +33,9 @@ CUDA ?= $(if $(NVCC),$(patsubst %/bin/nvcc,%,$(realpath $(NVCC))))
 CUDNN ?= $(firstword $(foreach folder,$(CUDA) /usr/local /usr,$(if $(wildcard $(folder)/include/cudnn.h),$(folder))))
 CUBLAS ?= $(firstword $(foreach folder,$(CUDA) /usr/local /usr,$(if $(wildcard $(folder)/include/cublas_v2.h),$(folder))))
 NCCL ?= $(firstword $(foreach folder,$(CUDA) /usr/local /usr,$(if $(wildcard $(folder)/include/nccl.h),$(folder))))
+ALL_ARCHITECTURES := 75 80 86 89 90 100 120
 CUDA_ARCHITECTURES ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | tr -d '. ' | \
-	grep -E '^[0-9]+$$' | sort -u),75 80 86 89 90 100 120)
+	grep -E '^[0-9]+$$' | sort -u),$(ALL_ARCHITECTURES))
 CUDA_PLACES = $(CUDA) $(CUDNN) $(CUBLAS) $(NCCL)
 CUDA_FOLDERS = $(wildcard $(addsuffix /lib64,$(CUDA_PLACES)) $(addsuffix /lib,$(CUDA_PLACES)))
 CUDA_INCLUDES = $(addprefix -isystem ,$(filter-out /usr/include,$(sort $(addsuffix /include,$(CUDA_PLACES)))))
@@ -47,7 +48,7 @@ GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
 
-.PHONY: all no-plugin help deps demo test test-programs test-gpu asan tsan bench bench-gpu roofline loss-curves install format format-check clean
+.PHONY: all no-plugin help deps demo test test-programs test-gpu asan tsan bench bench-gpu roofline loss-curves install bundle format format-check clean
 all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(or $(PLUGIN),no-plugin)
 
 no-plugin:
@@ -65,6 +66,7 @@ help:
 	@echo 'make loss-curves CIFAR10=DIR   the same training on reference, CPU and emulated GPU, as a picture (needs nvcc, cuDNN)'
 	@echo 'make roofline     what a training step costs a GPU, on paper'
 	@echo 'make install PREFIX=/usr/local'
+	@echo 'make bundle       build/nasrun-VERSION-x86_64.tar.xz: unpack and run, on machines where nothing can be installed'
 	@echo 'make format-check, format, clean'
 
 deps:
@@ -124,6 +126,10 @@ install: all
 	$(if $(PLUGIN),install -d $(DESTDIR)$(PREFIX)/lib && install -m 755 $(PLUGIN) $(DESTDIR)$(PREFIX)/lib)
 	install -m 644 samples/* $(DESTDIR)$(PREFIX)/share/nasrun/samples
 
+# For machines where nobody is root: all that the programs need in one folder, for all GPUs.
+bundle:
+	@$(if $(filter file,$(origin CUDA_ARCHITECTURES)),CUDA_ARCHITECTURES='$(ALL_ARCHITECTURES)') MAKE='$(MAKE)' CC='$(CC)' tools/bundle.sh
+
 FORMATTED = $(shell git ls-files '*.c' '*.h' '*.cu' '*.cuh' '*.cpp')
 format:
 	clang-format -i $(FORMATTED)
@@ -132,7 +138,9 @@ format-check:
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -c $< -o $@
+	$(CC) $(CFLAGS_ALL) $(INCLUDES) -c $< -o $@
+
+$(BUILD)/host/report/canvas.o: INCLUDES = $(shell pkg-config --cflags freetype2)
 
 $(LIBRARY): $(LIBRARY_OBJECTS)
 	@rm -f $@
@@ -192,7 +200,7 @@ $(BIN)/libnasrun_cuda.so: $(PLUGIN_OBJECTS) $(PLUGIN_KERNELS) $(BUILD)/plugin/ho
 EMULATED := $(patsubst cuda/%.cu,$(BUILD)/tests/gpu/kernel_%.o,$(wildcard cuda/*.cu)) $(BUILD)/tests/gpu/cuda_on_cpu.o \
 	$(patsubst %.c,$(BUILD)/%.o,$(filter-out %/emu_test.c %/emu_library.c,$(wildcard tests/gpu/emu/*.c)))
 EMULATED_FLAGS = -std=c++17 -O2 -g -fPIC -I. -ffp-contract=off -fno-strict-aliasing $(CUDA_INCLUDES) $(SANITIZE)
-WRAPS = $(foreach name,conv_describe conv_choose conv_plan_execute,-Wl,--wrap=$(name))
+WRAPS = $(foreach name,conv_describe conv_choose conv_trial_open conv_plan_execute cudnnBackendSetAttribute cudnnBackendGetAttribute clock_seconds,-Wl,--wrap=$(name))
 
 $(BUILD)/tests/gpu/%.o: tests/gpu/%.c
 	@mkdir -p $(@D)
@@ -211,6 +219,21 @@ $(BUILD)/tests/gpu/test_device%: $(BUILD)/tests/gpu/test_device%.o $(BUILD)/test
 
 $(BUILD)/tests/gpu/loss_curves: $(BUILD)/tests/gpu/loss_curves.o $(EMULATED) $(PLUGIN_OBJECTS) $(LIBRARY)
 	$(CXX) $(SANITIZE) $(WRAPS) $^ -o $@ $(CUDA_LINKED) -lcudnn $(LIBS) -fopenmp
+
+# The kernels' tests on a GPU: the sources of tests/gpu/kernels.sh with the kernels as nvcc made them.
+KERNELS_ON_GPU := $(patsubst tests/gpu/test_%.cpp,$(BUILD)/tests/gpu/first/%,$(wildcard tests/gpu/test_kernels_*.cpp))
+KERNEL_CHECK := $(BUILD)/tests/gpu/first/kernel_check.o $(BUILD)/tests/gpu/first/kernels_on_gpu.o
+
+$(BUILD)/tests/gpu/first/%.o: tests/gpu/%.cpp tests/gpu/kernel_check.h tests/gpu/cuda_on_cpu.h $(KERNEL_HEADERS)
+	@mkdir -p $(@D)
+	$(CXX) $(EMULATED_FLAGS) -c $< -o $@
+
+$(BUILD)/tests/gpu/first/%.o: tests/gpu/first/%.cpp tests/gpu/kernel_check.h tests/gpu/cuda_on_cpu.h $(KERNEL_HEADERS)
+	@mkdir -p $(@D)
+	$(CXX) $(EMULATED_FLAGS) -c $< -o $@
+
+$(BUILD)/tests/gpu/first/kernels_%: $(BUILD)/tests/gpu/first/test_kernels_%.o $(KERNEL_CHECK) $(PLUGIN_KERNELS) $(BUILD)/plugin/host.a
+	$(CXX) $^ -o $@ -L$(CUDA)/lib64 -lcudart_static -ldl -lrt -lpthread -lz -lm -lcmocka
 
 # CIFAR10: folder of the data in its binary version.
 loss-curves: $(BUILD)/tests/gpu/loss_curves
@@ -231,7 +254,7 @@ $(BUILD)/tests/gpu/driver/libcuda.so.1: tests/gpu/fake_libcuda.c
 
 .PRECIOUS: $(BUILD)/%.o
 # Named here, they are files that ought to exist, which pattern rules may stand on; and they are kept.
-.SECONDARY: $(EMULATED) $(PLUGIN_OBJECTS) $(BUILD)/tests/gpu/emu/emu_test.o $(BUILD)/tests/gpu/emu/emu_library.o
+.SECONDARY: $(EMULATED) $(KERNEL_CHECK) $(PLUGIN_OBJECTS) $(BUILD)/tests/gpu/emu/emu_test.o $(BUILD)/tests/gpu/emu/emu_library.o
 
 clean:
 	rm -rf build bin

@@ -30,9 +30,11 @@ enum status cuda_enter(const struct device *device, struct error *err)
 
 enum status cuda_wait(const struct device *device, const char *what, struct error *err)
 {
-    if (device->member != NULL)
-        return cuda_group_wait(device, NULL, what, err);
-    return cuda_check(cudaStreamSynchronize(device->stream), what, err);
+    enum status st = cuda_pace_pause(device, err);
+    if (st == ST_OK)
+        st = device->member != NULL ? cuda_group_wait(device, NULL, what, err)
+                                    : cuda_check(cudaStreamSynchronize(device->stream), what, err);
+    return st == ST_OK ? cuda_pace_paused(device, err) : st;
 }
 
 enum status cuda_wait_event(const struct device *device, cudaEvent_t event, const char *what,
@@ -46,7 +48,7 @@ enum status cuda_wait_event(const struct device *device, cudaEvent_t event, cons
 enum status cuda_copy(const struct device *device, void *to, const void *from, size_t bytes,
                       enum cudaMemcpyKind kind, const char *what, struct error *err)
 {
-    enum status st = device->member != NULL ? cuda_wait(device, what, err) : ST_OK;
+    enum status st = device->member != NULL ? cuda_wait(device, what, err) : cuda_pace_pause(device, err);
     if (st == ST_OK)
         st = cuda_check(cudaMemcpyAsync(to, from, bytes, kind, device->stream), what, err);
     return st == ST_OK ? cuda_wait(device, what, err) : st;
@@ -233,11 +235,8 @@ static void device_close(struct device *device)
     if (device->cudnn != NULL)
         (void)cudnnDestroy(device->cudnn);
     cuda_dense_close(device);
-    for (int i = 0; i < 2; i++)
-        if (device->half_read[i] != NULL)
-            (void)cudaEventDestroy(device->half_read[i]);
+    cuda_pace_close(device);
     (void)cudaFree(device->step);
-    (void)cudaFreeHost(device->ring);
     if (device->stream != NULL)
         (void)cudaStreamDestroy(device->stream);
     (void)cudaGetLastError(); /* what is left of a device that failed */
@@ -250,14 +249,10 @@ static enum status open_stream(struct device *device, struct error *err)
     if (st == ST_OK)
         st = cuda_check(cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking), "make a stream",
                         err);
-    for (int i = 0; st == ST_OK && i < 2; i++)
-        st = cuda_check(cudaEventCreateWithFlags(&device->half_read[i], cudaEventDisableTiming),
-                        "make an event", err);
+    if (st == ST_OK)
+        st = cuda_pace_open(device, err);
     if (st == ST_OK)
         st = cuda_allocate(device, sizeof *device->step, "step parameters", &device->step, err);
-    if (st == ST_OK)
-        st = cuda_check(cudaMallocHost((void **)&device->ring, CUDA_RING * sizeof *device->ring),
-                        "allocate pinned host memory", err);
     return st;
 }
 
@@ -354,6 +349,7 @@ const struct device_ops cuda_device_ops = {
     .program_bytes = cuda_program_bytes,
     .program_bind = cuda_program_bind,
     .program_run = cuda_program_run,
+    .program_report = cuda_program_report,
     .program_metrics = cuda_program_metrics,
     .program_set_metrics = cuda_program_set_metrics,
     .program_probabilities = cuda_program_probabilities,

@@ -28,6 +28,7 @@ struct training {
     struct memory_need need;
     bool planned;
     double last_checkpoint, began;
+    int32_t unrecorded[PROG_EVALUATE + 1]; /* failures told of, by purpose */
     uint32_t first_step, epochs;
 };
 
@@ -80,6 +81,25 @@ static enum status save_checkpoint(struct training *training, struct error *err)
     return st;
 }
 
+/* Says it where a device could not record the steps: they run all the same, so nobody would ask why they are slow. With
+ * the run's lock. */
+static enum status tell_unrecorded(struct training *training, struct error *err)
+{
+    static const char *const names[] = {[PROG_TRAIN] = "training", [PROG_EVALUATE] = "evaluation"};
+    enum status st = ST_OK;
+    for (int purpose = PROG_TRAIN; st == ST_OK && purpose <= PROG_EVALUATE; purpose++) {
+        struct device_report report;
+        trainer_report(training->trainer, (enum prog_purpose)purpose, &report);
+        if (report.failures == training->unrecorded[purpose])
+            continue;
+        training->unrecorded[purpose] = report.failures;
+        display_say(&training->run->display, 1, "  model %d  %s runs slower, its steps can't be recorded: %s",
+                    training->candidate->id, names[purpose], report.reason);
+        st = record_unrecorded(training->run, training->candidate->id, names[purpose], &report, err);
+    }
+    return st;
+}
+
 static enum status on_epoch(void *context, const struct trainer_epoch *epoch, struct error *err)
 {
     struct training *training = context;
@@ -93,6 +113,8 @@ static enum status on_epoch(void *context, const struct trainer_epoch *epoch, st
                 training->candidate->id, epoch->epoch, epoch->train.loss, epoch->train.accuracy,
                 epoch->validation.loss, epoch->validation.accuracy, epoch->images_per_second);
     enum status st = record_epoch(run, training->candidate->id, epoch, err);
+    if (st == ST_OK)
+        st = tell_unrecorded(training, err);
     run_unlock(run);
     return st;
 }
@@ -117,10 +139,14 @@ static enum status on_tick(void *context, const struct trainer_state *state, dou
         .seconds_left = budget_seconds_left(run),
     };
     display_progress(&run->display, training->team.first, &shown);
-    enum status st = journal_flush(&run->journal, err);
+    enum status st = tell_unrecorded(training, err);
+    if (st == ST_OK)
+        st = journal_flush(&run->journal, err);
     run_unlock(run);
+    if (st != ST_OK)
+        return st;
     bool stop = atomic_load(&run->stop) || (candidate->final && supervisor_stop_wanted());
-    if (st == ST_OK && (stop || now - training->last_checkpoint >= run->job->output.checkpoint_seconds))
+    if (stop || now - training->last_checkpoint >= run->job->output.checkpoint_seconds)
         st = save_checkpoint(training, err);
     if (st != ST_OK)
         return st;

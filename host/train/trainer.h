@@ -69,7 +69,8 @@ struct trainer_result {
 struct trainer_epoch {
     uint32_t epoch, step;
     struct trainer_result train, validation;
-    double learning_rate, seconds, images_per_second;
+    double learning_rate, seconds;
+    double images_per_second; /* while steps ran one behind the other, by the device's clock where it knows */
     double validation_seconds; /* of the evaluation on the validation samples */
 };
 
@@ -131,6 +132,9 @@ enum status trainer_evaluate(struct trainer *trainer, const int32_t *samples, in
 enum status trainer_run(struct trainer *trainer, struct trainer_limit limit,
                         const struct trainer_events *events, struct trainer_result *result,
                         struct error *err);
+
+/* How the steps of training, or of evaluation, are run: of the first member. Never waits. */
+void trainer_report(const struct trainer *trainer, enum prog_purpose purpose, struct device_report *report);
 
 /* Writes weights, optimizer slots and state, atomically; `note` is kept with it. May be called from on_tick.
  */

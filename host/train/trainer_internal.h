@@ -17,6 +17,13 @@ struct member {
     bool validates;               /* its evaluation program is bound to its share of the validation samples */
 };
 
+/* What is known of a program's steps by the device's clock. */
+struct step_times {
+    uint64_t steps; /* so far */
+    double seconds; /* that they took */
+    double mean;    /* of the last ones; 0: none is known yet */
+};
+
 struct trainer {
     struct trainer_settings settings;
     struct trainer_state state;
@@ -28,6 +35,8 @@ struct trainer {
     struct device_group *group; /* NULL with one member */
     double epoch_began;  /* trainer_state.seconds at the last validation, or when this process went on */
     double epoch_images; /* trained on since then */
+    struct step_times training_times, evaluation_times;
+    struct step_times epoch_times; /* training_times at the last validation, or when this process went on */
 };
 
 /* ---- members.c: what all members do ---- */

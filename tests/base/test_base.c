@@ -230,6 +230,20 @@ static void test_folders(void **state)
     free(inner);
 }
 
+/* This program lies in .../tests/base, wherever it is started from. */
+static void test_beside_program(void **state)
+{
+    char *itself = file_beside_program("../base/test_base"), *missing = file_beside_program("no such file");
+    (void)state;
+    assert_non_null(itself);
+    assert_non_null(missing);
+    assert_int_equal(itself[0], '/');
+    assert_true(file_exists(itself));
+    assert_false(file_exists(missing));
+    free(itself);
+    free(missing);
+}
+
 static void test_checksums(void **state)
 {
     (void)state;
@@ -316,6 +330,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_write_refused, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_read_refused, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_folders, make_scratch, remove_scratch),
+        cmocka_unit_test(test_beside_program),
         cmocka_unit_test(test_checksums),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_status_names),
