@@ -438,10 +438,7 @@ enum status cuda_run_all_reduce(struct device_program *prepared, int32_t index, 
     enum status st = ST_OK;
     if (prepared->binding.group == NULL)
         return ST_OK;
-    for (int32_t w = op->reduce.first; st == ST_OK && w <= op->reduce.last; w++) {
-        if (prepared->copy_of[w] >= 0)
-            st = cuda_copies_gradients(prepared, prepared->copy_of[w], err);
-    }
+    st = cuda_copies_gradients(prepared, op->reduce.first, op->reduce.last, err);
     if (st == ST_OK)
         st = fork_stream(member, err);
     if (st == ST_OK)

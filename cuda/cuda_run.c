@@ -71,14 +71,17 @@ static enum status send_step(struct device_program *prepared, const struct step 
 
 /* ---- operations ---- */
 
-/* folded: as part of a whole step, where batch norms do their convolutions' work (cuda_fold.c). */
-static enum status run_one(struct device_program *prepared, int32_t index, bool folded, struct error *err)
+/* whole: as part of a whole step, where batch norms do their convolutions' work (cuda_fold.c), and the optimizer that of the
+ * weight average. */
+static enum status run_one(struct device_program *prepared, int32_t index, bool whole, struct error *err)
 {
     const struct prog_op *op = &prepared->program->ops[index];
     const struct cuda_op *state = &prepared->ops[index];
-    if (folded && state->folded_away)
+    if (whole && state->folded_away)
         return ST_OK;
-    run_function *run = folded && state->folded_conv >= 0 ? cuda_run_folded : run_functions[op->kind];
+    run_function *run = whole && state->folded_conv >= 0         ? cuda_run_folded
+                        : whole && op->kind == PROG_OP_OPTIMIZER ? cuda_run_update
+                                                                 : run_functions[op->kind];
     if (run(prepared, index, err) != ST_OK)
         return error_prefix(err, "%s, operation %d of layer %u", prog_op_name(op->kind), (int)index,
                             (unsigned)op->layer_id);
@@ -95,8 +98,7 @@ static bool is_collective(enum prog_op_kind kind)
     return kind == PROG_OP_ALL_REDUCE || kind == PROG_OP_AVERAGE_STATISTICS;
 }
 
-/* Queues all operations. Kernel gradients are converted together, before the one operation that reads them; in a group
- * each bucket's before its all-reduce, and the optimizer waits for those. */
+/* Queues all operations. The optimizer waits for a group's all-reduces. */
 static enum status run_all(struct device_program *prepared, enum collectives collectives, struct error *err)
 {
     const struct program *program = prepared->program;
@@ -106,8 +108,7 @@ static enum status run_all(struct device_program *prepared, enum collectives col
         if (is_collective(kind) && collectives == LEFT_OUT)
             continue;
         if (kind == PROG_OP_OPTIMIZER)
-            st = prepared->binding.group != NULL ? cuda_group_join(prepared, err)
-                                                 : cuda_copies_gradients(prepared, -1, err);
+            st = cuda_group_join(prepared, err);
         if (st == ST_OK)
             st = run_one(prepared, op, true, err);
         if (st == ST_OK && is_collective(kind) && collectives == AWAITED)
@@ -220,6 +221,8 @@ enum status cuda_program_run(struct device *device, struct device_program *prepa
     cuda_group_leave(prepared);
     if (prepared->program->purpose == PROG_TRAIN)
         prepared->binding.weights->version++;
+    if (prepared->program->purpose == PROG_TRAIN && st == ST_OK)
+        prepared->copied_version = prepared->binding.weights->version; /* cuda_run_update has made them */
     return st;
 }
 
@@ -241,8 +244,6 @@ enum status cuda_program_run_op(struct device *device, struct device_program *pr
     if (st != ST_OK)
         return st;
     enum prog_op_kind kind = prepared->program->ops[index].kind;
-    if (kind == PROG_OP_CONV_BACKWARD_WEIGHTS || kind == PROG_OP_DENSE_BACKWARD_WEIGHTS)
-        st = cuda_copies_gradients(prepared, prepared->ops[index].copy, err);
     if (changes_weights(kind))
         prepared->binding.weights->version++;
     return st;
