@@ -117,10 +117,15 @@ static enum status run_all(struct device_program *prepared, enum collectives col
     return st;
 }
 
-/* The weights of a program change in its optimizer, their averages after it. */
+/* The weights of a program change in its optimizer, which makes their copies too; their averages after it. */
 static bool changes_weights(enum prog_op_kind kind)
 {
     return kind == PROG_OP_OPTIMIZER || kind == PROG_OP_WEIGHT_AVERAGE;
+}
+
+static void weights_changed(struct device_program *prepared)
+{
+    prepared->copied_version = ++prepared->binding.weights->version;
 }
 
 /* ---- graph ---- */
@@ -220,9 +225,7 @@ enum status cuda_program_run(struct device *device, struct device_program *prepa
     }
     cuda_group_leave(prepared);
     if (prepared->program->purpose == PROG_TRAIN)
-        prepared->binding.weights->version++;
-    if (prepared->program->purpose == PROG_TRAIN && st == ST_OK)
-        prepared->copied_version = prepared->binding.weights->version; /* cuda_run_update has made them */
+        weights_changed(prepared);
     return st;
 }
 
@@ -245,6 +248,6 @@ enum status cuda_program_run_op(struct device *device, struct device_program *pr
         return st;
     enum prog_op_kind kind = prepared->program->ops[index].kind;
     if (changes_weights(kind))
-        prepared->binding.weights->version++;
+        weights_changed(prepared);
     return st;
 }
