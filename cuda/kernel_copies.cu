@@ -10,6 +10,23 @@ static __device__ __forceinline__ float factor_of(const cuda_weight &w, const fl
     return values[w.scale + (size_t)row] / sqrtf(values[w.var + (size_t)row] + epsilon);
 }
 
+/* Elements at .. at + 7 of the copy times their rows' factors. */
+static __device__ __forceinline__ void fold_rows(const cuda_weight &w, uint32_t at, const float *values,
+                                                 float epsilon, pack *p)
+{
+    const uint32_t row_size = (uint32_t)w.taps * (uint32_t)w.depth, row = at / row_size;
+    if (row == (at + CUDA_CHANNELS - 1) / row_size) { /* as a rule */
+        const float factor = row < (uint32_t)w.out ? factor_of(w, values, epsilon, (int32_t)row) : 0.0f;
+        for (int j = 0; j < CUDA_CHANNELS; j++)
+            p->v[j] *= factor;
+        return;
+    }
+    for (int j = 0; j < CUDA_CHANNELS; j++) {
+        const int32_t own = (int32_t)((at + (uint32_t)j) / row_size);
+        p->v[j] *= own < w.out ? factor_of(w, values, epsilon, own) : 0.0f;
+    }
+}
+
 /* Element `at` of the copy. */
 static __device__ __forceinline__ float copied(const cuda_weight &w, uint32_t at, const float *values)
 {
@@ -41,12 +58,8 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
         else
             for (int j = 0; j < CUDA_CHANNELS; j++)
                 p.v[j] = copied(w, (uint32_t)at + (uint32_t)j, values);
-        const uint32_t row_size = (uint32_t)w.taps * (uint32_t)w.depth;
-        for (int j = 0; fold && w.folded && j < CUDA_CHANNELS; j++) {
-            const int32_t row = (int32_t)(((uint32_t)at + (uint32_t)j) / row_size);
-            if (row < w.out)
-                p.v[j] *= factor_of(w, values, epsilon, row);
-        }
+        if (fold && w.folded)
+            fold_rows(w, (uint32_t)at, values, epsilon, &p);
         store(copies, i, p);
     }
 }
