@@ -5,14 +5,15 @@
  * the stream.
  *
  * Threads. A second one may prepare programs: cuda_program_prepare reads what is fixed since the device was opened, and
- * asks the planner, which has a lock, a cuDNN handle and a stream of its own; the device's stream and handle, its ring
+ * asks the planner, which has a lock, a cuDNN handle and a stream of its own; the device's stream and handle, its pace
  * and its counters belong to the first. Plans are executed only by the first, when they are whole.
  *
- * A step. Its parameters (struct cuda_step) are copied into one place in device memory from a ring in pinned
- * host memory; the kernels' working copies are made anew when the weights were changed by anything but the step before,
- * which leaves them as they are to be; then the operations run. The first step after a bind queues them one by one, which also loads whatever the libraries load late;
+ * A step. Its parameters (struct cuda_step) are written to one place in device memory by a launch of their own (step.cu);
+ * the kernels' working copies are made anew when the weights were changed by anything but the step before, which leaves
+ * them as they are to be; then the operations run. The first step after a bind queues them one by one, which also loads
+ * whatever the libraries load late;
  * the second records them in a CUDA Graph; from then on a step is two or three calls. Should the recording
- * fail, steps go on being queued one by one. In a group the first step waits for each of its collectives, and all members
+ * fail, steps go on being queued one by one, and the program's report says why. In a group the first step waits for each of its collectives, and all members
  * replay a recording or none does.
  *
  * Memory: a prepared program owns one block, taken at bind; struct device_program names its regions. Nothing
@@ -27,12 +28,15 @@
 #include <cublas_v2.h>
 #include <stdbool.h>
 
-enum { CUDA_ALIGNMENT = 256, CUDA_RING = 64 }; /* CUDA_RING: steps that the host may be ahead of the device */
+enum {
+    CUDA_ALIGNMENT = 256,
+    CUDA_AHEAD = 8, /* steps that the host may be ahead of the device */
+};
 
 struct device {
     int32_t index;
-    enum device_precision precision; /* as asked for */
-    enum cuda_type type;             /* of activations */
+    struct device_info info; /* as it was opened: free memory is asked for each time */
+    enum cuda_type type;     /* of activations */
     cudaStream_t stream;
     cudnnHandle_t cudnn; /* bound to the stream */
     struct conv_planner *planner;
@@ -40,12 +44,9 @@ struct device {
     void *cublas_workspace;       /* device memory, 32 MiB from compute capability 9.0 on, 4 MiB before */
     cublasComputeType_t products; /* of float32, or of TF32 */
     struct cuda_step *step;       /* device memory: the step in hand */
-    struct cuda_step *ring;       /* pinned host memory, [CUDA_RING] */
-    cudaEvent_t half_read[2];     /* when the half of the ring was last read */
+    struct cuda_pace *pace;       /* of its steps */
     struct cuda_member *member;   /* its place in a group; NULL: none */
-    uint64_t uploads;             /* steps sent so far */
     uint64_t serial;              /* of the youngest weight set, dataset or membership */
-    double flops, bytes;          /* measured at open */
 };
 
 struct device_dataset {
@@ -112,11 +113,11 @@ struct device_program {
     int32_t *samples;              /* device memory */
     int32_t sample_capacity;
     uint64_t weights_serial, dataset_serial, group_serial; /* of what the graph was recorded with */
-    uint64_t copied_version; /* of the bound weights when the copies were made; 0: none yet */
-    bool copied_folded;      /* with batch norms folded into them */
-    int32_t steps_queued;    /* one by one, since the binding changed */
-    bool unrecordable;       /* recording has failed */
-    cudaGraphExec_t graph;   /* NULL: not recorded */
+    uint64_t copied_version;     /* of the bound weights when the copies were made; 0: none yet */
+    bool copied_folded;          /* with batch norms folded into them */
+    int32_t steps_queued;        /* one by one, since the binding changed */
+    struct device_report report; /* recorded: of `graph`; after a failure no other recording is tried */
+    cudaGraphExec_t graph;       /* NULL: not recorded */
 
     double metrics[METRIC_COUNT]; /* before bind */
 };
@@ -130,7 +131,7 @@ enum status cuda_enter(const struct device *device, struct error *err);
 enum status cuda_wait(const struct device *device, const char *what, struct error *err);
 /* ST_OK, or ST_DEVICE (ST_MEMORY when that is what lacks) with "CUDA cannot `what`: REASON". */
 enum status cuda_check(cudaError_t error, const char *what, struct error *err);
-/* The same for an event. */
+/* The same for an event; what comes behind it goes on meanwhile. */
 enum status cuda_wait_event(const struct device *device, cudaEvent_t event, const char *what,
                             struct error *err);
 /* Copies between host and device memory and waits until that is done. In a group the stream is waited for before the copy,
@@ -147,7 +148,6 @@ void cuda_host_free(struct device *device, void *memory);
 /* How many devices there are, and what one is; struct device_plugin. */
 enum status cuda_count(int32_t *count, struct error *err);
 enum status cuda_describe(int32_t index, struct device_info *info, struct error *err);
-void cuda_versions(char *text, size_t size);
 
 extern const struct device_ops cuda_device_ops;
 
@@ -156,13 +156,24 @@ static inline size_t cuda_round_up(size_t value)
     return (value + CUDA_ALIGNMENT - 1) / CUDA_ALIGNMENT * CUDA_ALIGNMENT;
 }
 
+/* ---- cuda_versions.c: struct device_plugin ---- */
+
+void cuda_versions(char *text, size_t size);
+enum status cuda_can_group(struct error *err);
+bool cuda_library(int32_t index, char *text, size_t size);
+
 /* ---- cuda_probe.c ---- */
 
-/* Measures device->flops and device->bytes in a few hundredths of a second. */
-enum status cuda_probe(struct device *device, int32_t multiprocessors, struct error *err);
-/* The folder where convolution plans are kept, made when it is not there; "" when there is no place for it.
+/* Measures device->info.flops and bytes in a few hundredths of a second. cache: bytes of the device's. */
+enum status cuda_probe(struct device *device, size_t cache, struct error *err);
+/* The folder where convolution plans are kept, made when it is not there; "" when there is no place that can be written to.
  */
 void cuda_cache_folder(char *path, size_t size);
+
+/* ---- cuda_nvml.c ---- */
+
+/* Bytes of the GPU that are free, without making a context there; 0 where nobody can tell. */
+size_t cuda_nvml_free(const struct cudaDeviceProp *properties);
 
 /* ---- cuda_dataset.c ---- */
 
@@ -300,8 +311,22 @@ enum status cuda_program_run(struct device *device, struct device_program *prepa
                              struct error *err);
 enum status cuda_program_run_op(struct device *device, struct device_program *prepared, int32_t op,
                                 const struct step *step, struct error *err);
+void cuda_program_report(const struct device_program *prepared, struct device_report *report);
 /* Forgets the recorded graph. */
 void cuda_graph_forget(struct device_program *prepared);
+
+/* ---- cuda_pace.c: how far the host is ahead, how long steps take ---- */
+
+enum status cuda_pace_open(struct device *device, struct error *err);
+void cuda_pace_close(struct device *device); /* after an open that failed, too */
+/* Before a step is queued, and behind it. May wait for an earlier one. timed: it is one of those whose time counts. */
+enum status cuda_pace_begin_step(struct device_program *prepared, bool timed, struct error *err);
+enum status cuda_pace_end_step(struct device_program *prepared, struct error *err);
+/* Before the host waits for all that is queued on the device's stream, and when it has waited. */
+enum status cuda_pace_pause(const struct device *device, struct error *err);
+enum status cuda_pace_paused(const struct device *device, struct error *err);
+/* The program's steps since the last wait are not timed. */
+void cuda_pace_forget(const struct device_program *prepared);
 
 /* ---- cuda_tensors.c: what can be read and written ---- */
 

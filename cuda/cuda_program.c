@@ -130,6 +130,7 @@ void cuda_program_free(struct device *device, struct device_program *prepared)
             (void)cuda_wait(device, "free a program", &ignored);
         (void)cudaStreamSynchronize(device->stream); /* its steps may be queued; a broken group's end, too */
         cuda_graph_forget(prepared);
+        cuda_pace_forget(prepared);
         (void)cudaFree(prepared->memory);
         (void)cudaFree(prepared->samples);
     }

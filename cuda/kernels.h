@@ -79,8 +79,8 @@ static inline size_t cuda_shape_count(struct cuda_shape s)
     return (size_t)s.n * (size_t)s.h * (size_t)s.w * (size_t)cuda_padded(s.c);
 }
 
-/* What changes from step to step: struct step of host/program/device.h, and what follows from it. Copied to
- * one place in device memory before each step. */
+/* What changes from step to step: struct step of host/program/device.h, and what follows from it. In one place in device
+ * memory, which is written before each step. */
 struct cuda_step {
     uint64_t seed;
     uint32_t number, epoch, first, row;
@@ -89,6 +89,11 @@ struct cuda_step {
     float first_scale;  /* AdamW: 1 / (1 - b1^t), t = number + 1; SGD: not read */
     float second_scale; /* AdamW: 1 / (1 - b2^t) */
 };
+
+/* ---- step.cu ---- */
+
+/* step: host, copied. */
+cudaError_t cuda_launch_step(cudaStream_t stream, const struct cuda_step *step, struct cuda_step *place);
 
 /* ---- gather.cu ---- */
 

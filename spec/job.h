@@ -8,6 +8,9 @@
 
 enum { JOB_LIST_MAX = 32 };
 
+/* The value of keys that may be "auto", when they are. */
+enum { JOB_AUTO = 0 };
+
 struct job_strings {
     int32_t count;
     char *items[JOB_LIST_MAX];
@@ -51,7 +54,7 @@ struct job_search {
 };
 
 struct job_train {
-    int32_t batch;
+    int32_t batch;        /* JOB_AUTO: by kind of device and size of the training part (host/run/batch.h) */
     char *precision;      /* "auto", "bf16", "fp16", "tf32", "fp32" */
     char *optimizer;      /* "sgd", "adamw" */
     double learning_rate; /* peak, for a batch of 128; scaled by batch / 128 */
@@ -62,7 +65,7 @@ struct job_train {
     int32_t translate, cutout; /* pixels */
     bool flip;
     double average;      /* decay of the weight average a step, at the end; 0: none */
-    int32_t patience;    /* epochs without a better validation loss; 0: never stop early */
+    int32_t patience;    /* validations without a better loss; 0: never stop early */
     double final_epochs; /* final fit with budgets in models: epochs */
 };
 

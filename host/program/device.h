@@ -4,7 +4,8 @@
  *     device_open -> dataset_upload -> weights_new, weights_upload -> program_prepare (no tensor memory yet: `bytes` is
  *     exact) -> program_bind -> program_run ... -> program_metrics -> weights_download
  *
- * program_run is asynchronous: it returns when the step is queued (in a group the first steps after a bind may wait for the
+ * program_run is asynchronous: it returns when the step is queued, and waits only where the host would be more than a few
+ * steps ahead (in a group the first steps after a bind may wait for the
  * other members). Functions that read (…_metrics, …_download,
  * …_probabilities) wait for what was queued. No function but prepare, bind, new, upload and remap allocates. One thread at a
  * time may use a device and what belongs to it, with one exception: other threads may prepare programs (program_prepare,
@@ -21,7 +22,7 @@
 
 #include <stdbool.h>
 
-enum { DEVICE_INTERFACE_VERSION = 3 };
+enum { DEVICE_INTERFACE_VERSION = 4 };
 
 struct device;
 struct device_group;
@@ -44,6 +45,9 @@ struct device_options {
     int32_t count;   /* CPU only: how many of its kind share the cores; 0 as 1 */
     int32_t threads; /* CPU only; 0: as many as the process may use, divided by count */
     enum device_precision precision;
+    bool
+        untimed; /* GPU only, for tests: nothing is measured, neither at open nor to choose algorithms; the first that works is
+                     taken */
 };
 
 struct device_info {
@@ -55,7 +59,9 @@ struct device_info {
         flops; /* operations a second of a mid-sized convolution, measured at open in well under a second; 0: unknown */
     double bytes;         /* bytes a second of its memory, likewise */
     bool prepares_slowly; /* program_prepare chooses by trying: time that a training may hide */
-    double rounding;      /* of an activation, relative: 2^-24 where they are float32, 2^-9 for bf16 */
+    double
+        rounding; /* of an activation, relative: 2^-24 where they are float32, 2^-9 for bf16; or of what is multiplied,
+                             where that is coarser: 2^-10 for tf32 */
 };
 
 /* Images resident on a device. Pixels are copied; the sample lists are the splits. */
@@ -90,6 +96,16 @@ struct step {
     int32_t valid; /* rows that count, 1 .. batch */
     float learning_rate;
     float average_decay;
+};
+
+/* How a program's steps are run, and how long they take by the device's clock. */
+struct device_report {
+    int32_t
+        recorded; /* pieces of the recorded step that is replayed; 0: each is queued by itself, or the device records none */
+    int32_t failures; /* steps that could not be recorded: they run all the same, but slower */
+    uint64_t steps;   /* whose time is known: those that somebody has waited for, but for the first ones */
+    double seconds;   /* that these took, one behind the other */
+    char reason[ERROR_LENGTH]; /* of the last one, with the operation where it happened; "" */
 };
 
 /* The parts of a weight set. GRADIENT belongs to programs and is listed for tests. */
@@ -165,6 +181,8 @@ struct device_ops {
                                 const struct device_binding *binding, struct error *err);
     enum status (*program_run)(struct device *device, struct device_program *prepared,
                                const struct step *step, struct error *err);
+    /* Never waits, and asks nothing of the device. */
+    void (*program_report)(const struct device_program *prepared, struct device_report *report);
     enum status (*program_metrics)(struct device *device, struct device_program *prepared,
                                    double metrics[METRIC_COUNT], struct error *err);
     /* Sets the accumulated metrics (zeros: a reset; other values: a resume). */

@@ -111,9 +111,9 @@ static double search_end(const struct run *run)
     return budget_total(&run->job->budget, run->stage) - final_seconds(run) - reserve(run);
 }
 
-static uint32_t epochs_to_steps(const struct run *run, double epochs, double share)
+static uint32_t epochs_to_steps(const struct run *run, double epochs, double share, int32_t batch)
 {
-    double steps = epochs * floor(share * run->data.sample_count[SPLIT_TRAIN] / run->job->train.batch);
+    double steps = epochs * floor(share * run->data.sample_count[SPLIT_TRAIN] / batch);
     return steps < 1.0 ? 1 : steps > 4e9 ? UINT32_MAX - 1 : (uint32_t)steps;
 }
 
@@ -148,7 +148,8 @@ static double search_steps(const struct run *run)
 
 static double slot_steps(const struct run *run)
 {
-    return slot_of(search_steps(run), epochs_to_steps(run, 1.0, run->job->search.data), 1);
+    return slot_of(search_steps(run),
+                   epochs_to_steps(run, 1.0, run->job->search.data, run->batches.candidate), 1);
 }
 
 /* Steps of this stage, those still to come in candidates' trainings included. */
@@ -199,7 +200,7 @@ static uint32_t final_steps(const struct run *run)
     if (in_seconds(run))
         return UINT32_MAX;
     if (!in_steps(run))
-        return epochs_to_steps(run, run->job->train.final_epochs, 1.0);
+        return epochs_to_steps(run, run->job->train.final_epochs, 1.0, run->batches.final);
     double left = stage_steps(run) - spent_steps(run);
     return left < 1.0 ? 1 : (uint32_t)left;
 }
@@ -216,7 +217,7 @@ uint32_t budget_steps(const struct run *run, bool start, bool final)
     }
     if (search->epochs > 0.0 || (!in_seconds(run) && !in_steps(run))) {
         double epochs = search->epochs > 0.0 ? search->epochs : DEFAULT_CANDIDATE_EPOCHS;
-        uint32_t steps = epochs_to_steps(run, slots_of(start) * epochs, search->data);
+        uint32_t steps = epochs_to_steps(run, slots_of(start) * epochs, search->data, run->batches.candidate);
         limit = steps < limit ? steps : limit;
     }
     return limit;

@@ -106,7 +106,7 @@ static enum status send(struct search_stage *stage, struct candidate *candidate,
     candidate->limit =
         (struct trainer_limit){.seconds = INFINITY, .steps = budget_steps(run, candidate->parent < 0, false)};
     if (candidate->batch == 0)
-        candidate->batch = run->job->train.batch;
+        candidate->batch = run->batches.candidate;
     run_lock(run);
     enum status st = search_expect(run->search, candidate->id, candidate->parent, &candidate->graph,
                                    candidate->guess, err);

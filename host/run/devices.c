@@ -115,6 +115,20 @@ static enum status add_name(struct devices *devices, const char *name, enum devi
     return add_cuda(devices, index, precision, name, err);
 }
 
+/* Several GPUs share the final fit: what they lack for that is told before the search, not after it. */
+static enum status check_group(const struct devices *devices, struct error *err)
+{
+    bool several = false;
+    for (int32_t k = 1; k < devices->count; k++)
+        several = several || devices->options[k].index != devices->options[0].index;
+    if (devices->plugin.table == NULL || !several || devices->plugin.table->can_group(err) == ST_OK)
+        return ST_OK;
+    return error_prefix(err,
+                        "devices: found %d GPUs, expected one (devices = \"cuda:0\") or NCCL, by which "
+                        "several train together",
+                        (int)devices->count);
+}
+
 /* The check of the job lets only names of one kind pass, each once, and "auto" alone. */
 enum status devices_choose(const struct job *job, struct devices *devices, struct error *err)
 {
@@ -128,7 +142,7 @@ enum status devices_choose(const struct job *job, struct devices *devices, struc
         st = add_name(devices, job->devices.items[i], precision, job->threads, err);
     for (int32_t k = 0; k < devices->count; k++)
         devices->options[k].count = devices->count;
-    return st;
+    return st == ST_OK ? check_group(devices, err) : st;
 }
 
 /* ---- opening ---- */
@@ -181,6 +195,11 @@ void devices_close(struct devices *devices)
     *devices = (struct devices){0};
 }
 
+bool devices_are_host(const struct devices *devices)
+{
+    return devices->ops == &cpu_device_ops || devices->ops == &ref_device_ops;
+}
+
 int32_t devices_sharing(int32_t count, int32_t batch)
 {
     while (batch % count != 0)
@@ -190,6 +209,15 @@ int32_t devices_sharing(int32_t count, int32_t batch)
 
 /* ---- listing ---- */
 
+static void list_memory(FILE *out, const struct device_info *info)
+{
+    if (info->memory_free > 0)
+        fprintf(out, ", %.1f of %.1f GB free\n", 1e-9 * (double)info->memory_free,
+                1e-9 * (double)info->memory_total);
+    else
+        fprintf(out, ", %.1f GB\n", 1e-9 * (double)info->memory_total);
+}
+
 enum status devices_list(FILE *out, struct error *err)
 {
     const struct device_options options = {0};
@@ -197,19 +225,22 @@ enum status devices_list(FILE *out, struct error *err)
     struct device_info info;
     struct plugin plugin;
     struct error why;
-    char versions[128];
+    char versions[128], library[ERROR_LENGTH];
     if (plugin_open(&plugin, &why) != ST_OK)
         fprintf(out, "no GPU  %s\n", why.message);
     enum status st = ST_OK;
     for (int32_t i = 0; st == ST_OK && i < plugin.count; i++) {
         st = plugin.table->describe(i, &info, err);
-        if (st == ST_OK)
-            fprintf(out, "%s, %d multiprocessors, %.1f of %.1f GB free\n", info.name, (int)info.threads,
-                    1e-9 * (double)info.memory_free, 1e-9 * (double)info.memory_total);
+        if (st != ST_OK)
+            break;
+        fprintf(out, "%s, %d multiprocessors", info.name, (int)info.threads);
+        list_memory(out, &info);
     }
     if (st == ST_OK && plugin.count > 0) {
         plugin.table->versions(versions, sizeof versions);
         fprintf(out, "        %s\n", versions);
+        for (int32_t i = 0; plugin.table->library(i, library, sizeof library); i++)
+            fprintf(out, "        %s\n", library);
     }
     plugin_close(&plugin);
     if (st == ST_OK)
@@ -217,8 +248,8 @@ enum status devices_list(FILE *out, struct error *err)
     if (st != ST_OK)
         return st;
     cpu_device_ops.info(device, &info);
-    fprintf(out, "%s, %.1f of %.1f GB free\n", info.name, 1e-9 * (double)info.memory_free,
-            1e-9 * (double)info.memory_total);
+    fprintf(out, "%s", info.name);
+    list_memory(out, &info);
     fprintf(out, "ref     the slow reference in double precision, for tests\n");
     cpu_device_ops.close(device);
     return ST_OK;

@@ -37,6 +37,9 @@ enum status devices_open(struct devices *devices, struct error *err);
 enum status devices_upload(struct devices *devices, const struct dataset *data, struct error *err);
 void devices_close(struct devices *devices); /* a zeroed struct is allowed */
 
+/* Whether the devices' memory is the process's own: "cpu" and "ref". */
+bool devices_are_host(const struct devices *devices);
+
 /* How many of `count` devices can share batches of that size: the most that divide it. */
 int32_t devices_sharing(int32_t count, int32_t batch);
 

@@ -26,11 +26,15 @@ double run_time(const struct run *run)
     return run->clock_base + clock_seconds() - run->clock_start;
 }
 
-/* No candidate could be trained with a batch that the training part can't fill. */
-static enum status check_batch(const struct job *job, const struct dataset *data, struct error *err)
+/* Refuses a batch that the training part can't fill: no candidate could be trained. */
+static enum status choose_batches(struct run *run, struct error *err)
 {
-    int32_t images = (int32_t)ceil(job->search.data * data->sample_count[SPLIT_TRAIN]);
-    if (job->train.batch <= images)
+    const struct job *job = run->job;
+    const int32_t all = run->data.sample_count[SPLIT_TRAIN];
+    const int32_t images = (int32_t)ceil(job->search.data * all);
+    run->batches =
+        batches_choose(job->train.batch, !devices_are_host(&run->devices), run->devices.count, images, all);
+    if (run->batches.candidate <= images)
         return ST_OK;
     return error_set(err, ST_RANGE,
                      "train.batch: found %d, expected at most %d, the candidates' training images",
@@ -72,13 +76,12 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
         st =
             data_load(&job->dataset, job->seed, job->threads, verbosity < 0 ? NULL : stderr, &run->data, err);
     if (st == ST_OK)
-        st = check_batch(job, &run->data, err);
+        st = choose_batches(run, err);
     if (st == ST_OK)
         st = devices_open(&run->devices, err);
     if (st != ST_OK)
         return st;
     run->ops->info(run->devices.items[0].device, &run->device_info);
-    run->team = devices_sharing(run->devices.count, job->train.batch);
     run->window = coordinator_window(run);
     st = upload_data(run, err);
     if (st == ST_OK)
@@ -86,7 +89,7 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
     if (st == ST_OK)
         st = search_new(&job->search, job->seed, &run->search, err);
     if (st == ST_OK)
-        memory_opened(&run->memory, run->ops == &cpu_device_ops || run->ops == &ref_device_ops);
+        memory_opened(&run->memory, devices_are_host(&run->devices));
     return st;
 }
 
@@ -118,10 +121,13 @@ static void say_start(struct run *run)
         display_say(&run->display, 0, "        %d files skipped", data->skipped);
     for (int32_t k = 0; k < run->devices.count; k++)
         display_say(&run->display, 0, "device  %s", run->devices.items[k].name);
-    if (run->team < run->devices.count)
+    if (run->batches.team < run->devices.count)
         display_say(&run->display, 0,
                     "        the final fit's batch of %d is shared by %d of them, the most that divide it",
-                    run->job->train.batch, run->team);
+                    run->batches.final, run->batches.team);
+    if (run->job->train.batch == JOB_AUTO)
+        display_say(&run->display, 1, "batch   %d, the final fit's %d", run->batches.candidate,
+                    run->batches.final);
     if (run->devices.without[0] != '\0')
         display_say(&run->display, 0, "        no GPU: %s", run->devices.without);
     display_say(&run->display, 0, "run     %s%s", run->folder, run->models > 0 ? ", resumed" : "");

@@ -22,6 +22,10 @@ enum status record_plan(struct run *run, int32_t id, int32_t batch, const struct
                         struct error *err);
 enum status record_epoch(struct run *run, int32_t id, const struct trainer_epoch *epoch, struct error *err);
 
+/* A program whose steps the device could not record, so that they run slower. */
+enum status record_unrecorded(struct run *run, int32_t id, const char *program,
+                              const struct device_report *report, struct error *err);
+
 struct record_model {
     int32_t id, parent;
     bool final;

@@ -107,7 +107,7 @@ static enum status replay_candidate(struct run *run, const cJSON *json, struct e
     candidate->final = cJSON_IsTrue(item(json, "final"));
     candidate->guess = number(json, "expected");
     candidate->observed = whole(json, "observed");
-    candidate->batch = run->job->train.batch;
+    candidate->batch = candidate->final ? run->batches.final : run->batches.candidate;
     candidate->start = start_of(run, json);
     candidate_name(candidate, "resumed", "");
     enum status st = graph_from_json(&candidate->graph, item(json, "graph"), err);

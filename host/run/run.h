@@ -9,6 +9,7 @@
 
 #include "host/data/dataset.h"
 #include "host/program/device.h"
+#include "host/run/batch.h"
 #include "host/run/devices.h"
 #include "host/run/display.h"
 #include "host/run/journal.h"
@@ -34,8 +35,8 @@ struct run {
     struct devices devices;
     const struct device_ops *ops;   /* the devices' */
     struct device_info device_info; /* the first one's; the others are taken to be like it */
-    int32_t team;                   /* devices that share a final fit */
-    int32_t window;                 /* candidates that may be proposed before the first of them is observed */
+    struct batches batches;
+    int32_t window; /* candidates that may be proposed before the first of them is observed */
     struct pool *pool;
     struct engine_history *history; /* who was in training when the engine ends before its time */
     atomic_bool stop;               /* trainings are to save themselves and end */

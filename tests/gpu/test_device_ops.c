@@ -68,30 +68,40 @@ static void check_padding(struct device_session *session, int32_t tensor)
 
 static void compare_bf16(const struct device_case *c, struct device_tally *tally)
 {
-    const struct device_under_test device = {&cuda_device_ops, PRECISION_AUTO, 0x1p-8, 0,
-                                             poison,           check_padding};
-    device_compare(&device, c, tally);
+    device_compare(
+        &(struct device_under_test){
+            .ops = &cuda_device_ops, .rounding = 0x1p-8, .poison = poison, .check_padding = check_padding},
+        c, tally);
 }
 
 static void compare_float(const struct device_case *c, struct device_tally *tally)
 {
-    const struct device_under_test device = {&cuda_device_ops, PRECISION_AUTO, 0, 0, poison, check_padding};
     emu.major = FLOAT_MAJOR;
-    device_compare(&device, c, tally);
+    device_compare(&(struct device_under_test){.ops = &cuda_device_ops,
+                                               .poison = poison,
+                                               .check_padding = check_padding},
+                   c, tally);
 }
 
 static void compare_half(const struct device_case *c, struct device_tally *tally)
 {
-    const struct device_under_test device = {&cuda_device_ops, PRECISION_FP16, 0x1p-11,
-                                             0x1p-25,          poison,         check_padding};
-    device_compare(&device, c, tally);
+    device_compare(&(struct device_under_test){.ops = &cuda_device_ops,
+                                               .precision = PRECISION_FP16,
+                                               .rounding = 0x1p-11,
+                                               .least = 0x1p-25,
+                                               .poison = poison,
+                                               .check_padding = check_padding},
+                   c, tally);
 }
 
 static void compare_tensor_float(const struct device_case *c, struct device_tally *tally)
 {
-    const struct device_under_test device = {&cuda_device_ops, PRECISION_TF32, 0x1p-11, 0,
-                                             poison,           check_padding};
-    device_compare(&device, c, tally);
+    device_compare(&(struct device_under_test){.ops = &cuda_device_ops,
+                                               .precision = PRECISION_TF32,
+                                               .poison = poison,
+                                               .check_padding = check_padding,
+                                               .factors = 0x1p-10},
+                   c, tally);
 }
 
 static void dense_layers(void **state)

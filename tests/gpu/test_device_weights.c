@@ -170,7 +170,10 @@ static void absent_devices(void **state)
     assert_int_equal(plugin->version, DEVICE_INTERFACE_VERSION);
     assert_int_equal(plugin->count(&count, &err), ST_OK);
     assert_int_equal(count, 1);
+    const uint64_t calls = emu_count.calls;
     assert_int_equal(plugin->describe(0, &info, &err), ST_OK);
+    assert_int_equal(emu_count.calls - calls, 1); /* for its properties: none that makes a context */
+    assert_true(info.memory_total == emu.memory);
     assert_string_equal(info.name, "cuda:0 emulated GPU, compute capability 9.0, bf16");
     assert_int_equal(plugin->ops->open(&second, &device, &err), ST_RANGE);
     assert_string_equal(err.message, "cuda device 1, expected 0 to 0");

@@ -15,29 +15,31 @@
 
 #include <cmocka.h>
 
-enum {
-    MAX_PLANS = 256,
-    NEVER = 1 << 30,
-    RUNS_TIMED_TOGETHER = 4,
-    SLOWED = 50,
-    GREATEST = -5,
-    THREAD_SHAPES = 24
-};
+enum { MAX_PLANS = 256, NEVER = 1 << 30, SLOWED = 50, GREATEST = -5, THREAD_SHAPES = 24 };
 
 /* What the double shall do, and what it was asked. Reset before each test. */
 static struct double_device {
     char *description;
     cudnnBackendDescriptor_t properties; /* of the planner under test */
-    float milliseconds[MAX_PLANS]; /* of RUNS_TIMED_TOGETHER runs of plan 1, 2, ... in order of their making;
-                                      0: refused */
+    float milliseconds[MAX_PLANS];       /* of a run of plan 1, 2, ... in order of their making; 0: refused */
+    int32_t undescribed_from, undescribed_to; /* candidates, counted from 0, whose engines tell nothing */
+    int32_t unrecordable;                     /* so many plans, the first, spoil a recording */
+    bool untimeable;                          /* a recording can't hold events */
     int32_t allocations_before_failure, failing_allocations;
     int32_t slowed_from, slowed_to; /* measurements, counted from 0, that take SLOWED times as long */
     bool broken;                    /* whatever waits for the device fails */
     int32_t plans, executions, measurements, allocations, refused_allocations, alive, events, handles,
-        streams;
+        streams, graphs, described;
+    struct CUgraph_st *recording; /* NULL: none */
+    bool spoilt;
     cudnnBackendDescriptor_t made[MAX_PLANS];
-    int32_t ran; /* the plan that was executed last, counted from 0 */
+    struct CUgraph_st *ran; /* replayed last */
 } world;
+
+/* Runs of one plan, counted from 0. */
+struct CUgraph_st {
+    int32_t plan, runs, events;
+};
 
 /* ---- cuDNN ---- */
 
@@ -89,10 +91,34 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
     assert_non_null(handle);
     assert_non_null(plan);
     assert_non_null(pack);
+    const int32_t number = number_of(plan);
+    assert_true(number >= 0);
+    if (world.recording != NULL) {
+        world.recording->plan = number;
+        world.recording->runs++;
+        world.spoilt |= number < world.unrecordable;
+        return CUDNN_STATUS_SUCCESS; /* what an engine did wrong the recording's end tells */
+    }
     world.executions++;
-    world.ran = number_of(plan);
-    assert_true(world.ran >= 0);
-    return world.milliseconds[world.ran] > 0 ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_EXECUTION_FAILED;
+    return world.milliseconds[number] > 0 ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_EXECUTION_FAILED;
+}
+
+typedef cudnnStatus_t get_attribute(cudnnBackendDescriptor_t, cudnnBackendAttributeName_t,
+                                    cudnnBackendAttributeType_t, int64_t, int64_t *, void *);
+
+cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t descriptor, cudnnBackendAttributeName_t name,
+                                       cudnnBackendAttributeType_t type, int64_t wanted, int64_t *count,
+                                       void *values)
+{
+    get_attribute *real = NULL;
+    void *symbol = dlsym(RTLD_NEXT, "cudnnBackendGetAttribute");
+    memcpy(&real, &symbol, sizeof real);
+    if (name == CUDNN_ATTR_ENGINE_NUMERICAL_NOTE) {
+        const int32_t number = world.described++;
+        if (number >= world.undescribed_from && number < world.undescribed_to)
+            return CUDNN_STATUS_NOT_SUPPORTED;
+    }
+    return real(descriptor, name, type, wanted, count, values);
 }
 
 cudnnStatus_t cudnnCreate(cudnnHandle_t *handle)
@@ -144,7 +170,8 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     assert_non_null(stream);
-    return cudaSuccess;
+    assert_null(world.recording);
+    return world.broken ? cudaErrorIllegalAddress : cudaSuccess;
 }
 
 cudaError_t cudaMallocAsync(void **memory, size_t size, cudaStream_t stream)
@@ -191,25 +218,82 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
     return cudaSuccess;
 }
 
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags)
 {
     (void)stream;
     assert_non_null(event);
+    assert_non_null(world.recording);
+    assert_int_equal(flags, cudaEventRecordExternal);
+    if (world.untimeable)
+        return cudaErrorNotSupported;
+    world.recording->events++;
     return cudaSuccess;
-}
-
-cudaError_t cudaEventSynchronize(cudaEvent_t event)
-{
-    assert_non_null(event);
-    return world.broken ? cudaErrorIllegalAddress : cudaSuccess;
 }
 
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end)
 {
     assert_ptr_not_equal(begin, end);
+    assert_int_equal(world.ran->events, 2);
     bool slowed = world.measurements >= world.slowed_from && world.measurements < world.slowed_to;
     world.measurements++;
-    *milliseconds = world.milliseconds[world.ran] * (slowed ? SLOWED : 1);
+    *milliseconds =
+        world.milliseconds[world.ran->plan] * (float)world.ran->runs * (float)(slowed ? SLOWED : 1);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
+{
+    assert_non_null(stream);
+    assert_int_equal(mode, cudaStreamCaptureModeThreadLocal);
+    assert_null(world.recording);
+    world.recording = calloc(1, sizeof *world.recording);
+    world.spoilt = false;
+    world.graphs++;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph)
+{
+    assert_non_null(graph);
+    free(graph);
+    world.graphs--;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
+{
+    assert_non_null(stream);
+    *graph = world.recording;
+    world.recording = NULL;
+    if (!world.spoilt)
+        return cudaSuccess;
+    cudaGraphDestroy(*graph);
+    *graph = NULL;
+    return cudaErrorStreamCaptureInvalidated;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *replay, cudaGraph_t graph, unsigned long long flags)
+{
+    struct CUgraph_st *copy = malloc(sizeof *copy);
+    (void)flags;
+    assert_non_null(copy);
+    *copy = *graph;
+    *replay = (cudaGraphExec_t)(void *)copy;
+    world.graphs++;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t replay)
+{
+    return cudaGraphDestroy((cudaGraph_t)(void *)replay);
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t replay, cudaStream_t stream)
+{
+    assert_non_null(stream);
+    world.ran = (struct CUgraph_st *)(void *)replay;
+    assert_true(world.ran->runs > 0);
+    world.executions += world.ran->runs;
     return cudaSuccess;
 }
 
@@ -238,7 +322,10 @@ static int check_nothing_is_left(void **state)
 {
     (void)state;
     free(world.description);
-    return world.alive == 0 && world.events == 0 && world.handles == 0 && world.streams == 0 ? 0 : -1;
+    return world.alive == 0 && world.events == 0 && world.handles == 0 && world.streams == 0 &&
+                   world.graphs == 0
+               ? 0
+               : -1;
 }
 
 /* Plans one convolution; *info is what was chosen. */
@@ -296,27 +383,105 @@ static void test_the_fastest_of_the_timed_is_taken(void **state)
     memcpy(world.milliseconds, times, sizeof times);
     choose_well(CONV_BACKWARD_DATA, 4, NULL, &info);
     assert_int_equal(world.plans, 5);
-    assert_float_equal(info.seconds, 1e-3 / RUNS_TIMED_TOGETHER, 1e-9);
+    assert_float_equal(info.seconds, 1e-3, 1e-9);
     assert_true(info.tensor_core);
 }
 
-/* Who shares the device slows down a stretch of measurements: it must not decide, wherever it falls. */
+/* Who shares the device slows down a stretch of measurements: it must not decide, wherever it falls and however long it
+ * lasts, up to the time in which each candidate is measured twice. */
 static void test_a_disturbance_does_not_decide(void **state)
 {
     (void)state;
-    static const float times[] = {4, 3, 1, 2};
+    static const float orders[][4] = {{4, 3, 1, 2},          {1, 2, 3, 4},       {4, 3, 2, 1},
+                                      {1.2f, 1.1f, 1, 1.3f}, {1.3f, 9, 1.2f, 1}, {9, 1, 8, 1.4f}};
     const int32_t candidates = 4;
-    for (int32_t from = 0; from < 3 * candidates; from++) {
-        struct conv_plan_info info;
-        world.plans = world.measurements = 0;
-        memcpy(world.milliseconds, times, sizeof times);
-        world.slowed_from = from;
-        world.slowed_to = from + 2 * candidates; /* as long as two candidates' measurements together */
-        choose_well(CONV_BACKWARD_DATA, candidates, NULL, &info);
-        assert_true(world.measurements > 2 * candidates);
-        assert_float_equal(info.seconds, 1e-3 / RUNS_TIMED_TOGETHER, 1e-9);
-    }
+    for (size_t order = 0; order < sizeof orders / sizeof *orders; order++)
+        for (int32_t from = 0; from < 5 * candidates; from++)
+            for (int32_t length = 0; length <= 2 * candidates; length++) {
+                struct conv_plan_info info;
+                world.plans = world.measurements = 0;
+                memcpy(world.milliseconds, orders[order], sizeof orders[order]);
+                world.slowed_from = from;
+                world.slowed_to = from + length;
+                choose_well(CONV_BACKWARD_DATA, candidates, NULL, &info);
+                if (info.seconds > 1.0001e-3)
+                    fail_msg("order %zu, disturbed from measurement %d for %d: %g ms are chosen", order,
+                             (int)from, (int)length, 1e3 * info.seconds);
+            }
 }
+
+/* Far slower than the best: two looks and no more. */
+static void test_the_slow_are_given_up(void **state)
+{
+    (void)state;
+    struct conv_plan_info info;
+    int32_t alike, slow;
+    choose_well(CONV_FORWARD, 8, NULL, &info);
+    alike = world.executions;
+    world.plans = world.executions = 0;
+    for (int32_t i = 1; i < 8; i++)
+        world.milliseconds[i] = 12.1f;
+    choose_well(CONV_FORWARD, 8, NULL, &info);
+    slow = world.executions;
+    assert_int_equal(alike, 8 + 2 * 8 * (1 + 3)); /* once each, then replays of two */
+    assert_int_equal(slow, 8 + 2 * (1 + 7 * 3));
+}
+
+/* ---- refusals ---- */
+
+/* Whatever is wrong with one candidate is the next one's chance. */
+static void test_what_cannot_be_described_is_passed_over(void **state)
+{
+    (void)state;
+    struct conv_plan_info first, second, none;
+    struct error err;
+    choose_well(CONV_FORWARD, 1, NULL, &first);
+    world.plans = world.described = 0;
+    world.undescribed_from = first.rank;
+    world.undescribed_to = first.rank + 1;
+    choose_well(CONV_FORWARD, 1, NULL, &second);
+    assert_int_equal(world.plans, 1);
+    assert_int_not_equal(first.rank, second.rank);
+    world.undescribed_from = 0;
+    world.undescribed_to = NEVER;
+    assert_int_equal(choose(CONV_FORWARD, 1, NULL, &none, &err), ST_UNSUPPORTED);
+    assert_non_null(
+        strstr(err.message, "the last refusal: cuDNN: describe an engine: CUDNN_STATUS_NOT_SUPPORTED"));
+}
+
+/* In a step that is recorded it would have all others queued one by one. */
+static void test_what_cannot_be_recorded_is_passed_over(void **state)
+{
+    (void)state;
+    struct conv_plan_info info;
+    struct error err;
+    for (int32_t timed = 1; timed <= 4; timed += 3) {
+        world.plans = 0;
+        world.unrecordable = 3;
+        choose_well(CONV_FORWARD, timed, NULL, &info);
+        assert_int_equal(world.plans, 3 + timed);
+    }
+    world.plans = 0;
+    world.unrecordable = NEVER;
+    assert_int_equal(choose(CONV_FORWARD, 4, NULL, &info, &err), ST_DEVICE);
+    assert_non_null(strstr(err.message, "the last refusal: CUDA: record a convolution"));
+}
+
+/* Where the device can't tell times within a recording, cuDNN's first that runs is taken. */
+static void test_without_times_the_first_is_taken(void **state)
+{
+    (void)state;
+    struct conv_plan_info first, info;
+    choose_well(CONV_FORWARD, 1, NULL, &first);
+    world.plans = 0;
+    world.untimeable = true;
+    choose_well(CONV_FORWARD, 4, NULL, &info);
+    assert_int_equal(world.plans, 4);
+    assert_int_equal(info.rank, first.rank);
+    assert_true(info.seconds == 0.0);
+}
+
+/* ---- threads ---- */
 
 struct second_planner {
     struct conv_planner *planner;
@@ -375,13 +540,15 @@ static void test_none_runs(void **state)
     assert_true(world.plans > 10); /* not before all were tried */
 }
 
-/* What is fused has another way: it is no error of the device's. All its operands have memory. */
+/* What is fused has another way: it is no error of the device's. All its operands have memory. It is not timed. */
 static void test_fused_none_runs(void **state)
 {
     (void)state;
     struct conv_plan_info info;
     struct error err;
-    choose_well(CONV_ADD_BIAS_RELU, 1, NULL, &info);
+    choose_well(CONV_ADD_BIAS_RELU, 4, NULL, &info);
+    assert_int_equal(world.executions, 1);
+    assert_true(info.seconds == 0.0);
     assert_true(info.tensor_core && !info.compiled);
     assert_in_range(world.allocations, 5, 6); /* x, kernel, y, bias, addend; a workspace */
     world.plans = 0;
@@ -455,6 +622,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_first_that_runs_is_taken, reset, check_nothing_is_left),
         cmocka_unit_test_setup_teardown(test_the_fastest_of_the_timed_is_taken, reset, check_nothing_is_left),
         cmocka_unit_test_setup_teardown(test_a_disturbance_does_not_decide, reset, check_nothing_is_left),
+        cmocka_unit_test_setup_teardown(test_the_slow_are_given_up, reset, check_nothing_is_left),
+        cmocka_unit_test_setup_teardown(test_what_cannot_be_described_is_passed_over, reset,
+                                        check_nothing_is_left),
+        cmocka_unit_test_setup_teardown(test_what_cannot_be_recorded_is_passed_over, reset,
+                                        check_nothing_is_left),
+        cmocka_unit_test_setup_teardown(test_without_times_the_first_is_taken, reset, check_nothing_is_left),
         cmocka_unit_test_setup_teardown(test_two_threads_plan_at_once, reset, check_nothing_is_left),
         cmocka_unit_test_setup_teardown(test_none_runs, reset, check_nothing_is_left),
         cmocka_unit_test_setup_teardown(test_fused_none_runs, reset, check_nothing_is_left),

@@ -31,6 +31,18 @@ check "what it trains is no change of the starting network" \
 "$bin/nasrun" --plan "$work/job.cfg" "$two" >"$work/out" 2>&1
 check "--plan does not list both devices" [ "$(grep -c '^device   cpu:[01] ' "$work/out")" -eq 2 ]
 
+# The batch that is chosen fits the training part, which a batch of 128 would not; the job keeps saying "auto".
+"$bin/nasrun" --plan "$work/job.cfg" train.batch=auto search.data=0.2 >"$work/out" 2>&1
+check "--plan does not say which batch was chosen" \
+    grep -q "^batch    64 images, the final fit's 128, chosen for devices and data" "$work/out"
+auto() { run 'train.batch="auto"' search.data=0.2 "$two" output.dir="$work/auto" "$@"; }
+check "a chosen batch: the run failed: $(tail -n 1 "$work/out")" auto
+check "a chosen batch: candidates train with another one" grep -q '"event":"plan","id":0,"batch":64,' "$work/auto/journal.jsonl"
+check "a chosen batch: the job forgets that it is chosen" grep -q 'batch = "auto";' "$work/auto/job.cfg"
+check "a chosen batch: the same job is refused" auto
+auto train.batch=64
+check "a chosen batch: one that was set is taken for the same" grep -q 'train.batch: found 64, expected "auto"' "$work/out"
+
 # refused TEXT DEVICES
 refused() {
     run "devices=$2" output.dir="$work/refused"

@@ -53,7 +53,7 @@ static void test_defaults(void **state)
         {"search.data", "1.0"},
         {"search.final_share", "0.6"},
         {"search.max_parameters", "0"},
-        {"train.batch", "128"},
+        {"train.batch", "\"auto\""},
         {"train.precision", "\"auto\""},
         {"train.optimizer", "\"sgd\""},
         {"train.learning_rate", "0.1"},
@@ -210,6 +210,9 @@ static void test_overrides(void **state)
         {"budget = { models = [1, 2]; };", "budget.seconds=[5,10]", "budget.models", "[]"},
         {"budget = { models = [1, 2]; };", "budget.seconds=[5,10]", "budget.seconds", "[5.0, 10.0]"},
         {"seed = 3;", "seed=4", "seed", "4"},
+        {"train = { batch = \"auto\"; };", "train.batch=64", "train.batch", "64"},
+        {"train = { batch = 64; };", "train.batch=auto", "train.batch", "\"auto\""},
+        {"train = { batch = 64; };", "train.batch=\"auto\"", "train.batch", "\"auto\""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[TEXT_MAX];
