@@ -70,10 +70,11 @@ help:
 deps:
 	@tools/deps.sh build
 
+DEMO_SECONDS ?= 300
 demo:
 	@tools/deps.sh build demo
 	@$(MAKE) --no-print-directory -j$(JOBS) all
-	$(BIN)/nasrun --fresh samples/fashion-mnist.cfg budget.seconds=300 output.dir=runs/demo
+	$(BIN)/nasrun --fresh samples/fashion-mnist.cfg budget.seconds=$(DEMO_SECONDS) output.dir=runs/demo
 
 test:
 	@tools/deps.sh build demo test
@@ -124,7 +125,7 @@ install: all
 	$(if $(PLUGIN),install -d $(DESTDIR)$(PREFIX)/lib && install -m 755 $(PLUGIN) $(DESTDIR)$(PREFIX)/lib)
 	install -m 644 samples/* $(DESTDIR)$(PREFIX)/share/nasrun/samples
 
-FORMATTED = $(shell git ls-files '*.c' '*.h' '*.cu' '*.cuh' '*.cpp')
+FORMATTED = $(shell find cuda host spec tests tools -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp')
 format:
 	clang-format -i $(FORMATTED)
 format-check:
