@@ -70,6 +70,7 @@ help:
 deps:
 	@tools/deps.sh build
 
+# make demo DEMO_SECONDS=60: in less time.
 DEMO_SECONDS ?= 300
 demo:
 	@tools/deps.sh build demo
