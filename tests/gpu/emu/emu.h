@@ -37,6 +37,7 @@ struct emu_settings {
     int driver;       /* CUDA version the driver supports, 13000; 0: no driver */
     int major, minor; /* compute capability */
     int multiprocessors;
+    int cache;            /* bytes of the device's */
     uint64_t fail_at;     /* the call, counted from 1, that fails; 0: none */
     int order;            /* of what may run: 0: the work of the youngest stream first; otherwise by chance */
     int refuse_recording; /* cudaStreamBeginCapture fails */
