@@ -1,7 +1,6 @@
 /* The CUDA device: which there are, opening, and the table of its functions. */
 #include "cuda/cuda_internal.h"
 
-#include <nccl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,9 +29,11 @@ enum status cuda_enter(const struct device *device, struct error *err)
 
 enum status cuda_wait(const struct device *device, const char *what, struct error *err)
 {
-    if (device->member != NULL)
-        return cuda_group_wait(device, NULL, what, err);
-    return cuda_check(cudaStreamSynchronize(device->stream), what, err);
+    enum status st = cuda_pace_pause(device, err);
+    if (st == ST_OK)
+        st = device->member != NULL ? cuda_group_wait(device, NULL, what, err)
+                                    : cuda_check(cudaStreamSynchronize(device->stream), what, err);
+    return st == ST_OK ? cuda_pace_paused(device, err) : st;
 }
 
 enum status cuda_wait_event(const struct device *device, cudaEvent_t event, const char *what,
@@ -46,7 +47,7 @@ enum status cuda_wait_event(const struct device *device, cudaEvent_t event, cons
 enum status cuda_copy(const struct device *device, void *to, const void *from, size_t bytes,
                       enum cudaMemcpyKind kind, const char *what, struct error *err)
 {
-    enum status st = device->member != NULL ? cuda_wait(device, what, err) : ST_OK;
+    enum status st = device->member != NULL ? cuda_wait(device, what, err) : cuda_pace_pause(device, err);
     if (st == ST_OK)
         st = cuda_check(cudaMemcpyAsync(to, from, bytes, kind, device->stream), what, err);
     return st == ST_OK ? cuda_wait(device, what, err) : st;
@@ -189,20 +190,6 @@ enum status cuda_describe(int32_t index, struct device_info *info, struct error 
     return st;
 }
 
-void cuda_versions(char *text, size_t size)
-{
-    char cublas[32];
-    int driver = 0, runtime = 0, nccl = 0;
-    const size_t cudnn = cudnnGetVersion();
-    (void)cudaDriverGetVersion(&driver);
-    (void)cudaRuntimeGetVersion(&runtime);
-    cuda_dense_version(cublas, sizeof cublas);
-    (void)ncclGetVersion(&nccl);
-    snprintf(text, size, "driver for CUDA %d.%d, CUDA %d.%d, cuDNN %zu.%zu.%zu, %s, NCCL %d.%d.%d",
-             driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10, cudnn / 10000,
-             cudnn % 10000 / 100, cudnn % 100, cublas, nccl / 10000, nccl / 100 % 100, nccl % 100);
-}
-
 /* ---- pinned host memory ---- */
 
 enum status cuda_host_allocate(struct device *device, size_t bytes, void **memory, struct error *err)
@@ -230,14 +217,12 @@ static void device_close(struct device *device)
         return;
     (void)cudaSetDevice(device->index);
     conv_planner_close(device->planner);
+    cuda_branch_close(device);
     if (device->cudnn != NULL)
         (void)cudnnDestroy(device->cudnn);
     cuda_dense_close(device);
-    for (int i = 0; i < 2; i++)
-        if (device->half_read[i] != NULL)
-            (void)cudaEventDestroy(device->half_read[i]);
+    cuda_pace_close(device);
     (void)cudaFree(device->step);
-    (void)cudaFreeHost(device->ring);
     if (device->stream != NULL)
         (void)cudaStreamDestroy(device->stream);
     (void)cudaGetLastError(); /* what is left of a device that failed */
@@ -250,14 +235,12 @@ static enum status open_stream(struct device *device, struct error *err)
     if (st == ST_OK)
         st = cuda_check(cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking), "make a stream",
                         err);
-    for (int i = 0; st == ST_OK && i < 2; i++)
-        st = cuda_check(cudaEventCreateWithFlags(&device->half_read[i], cudaEventDisableTiming),
-                        "make an event", err);
+    if (st == ST_OK)
+        st = cuda_branch_open(device, err);
+    if (st == ST_OK)
+        st = cuda_pace_open(device, err);
     if (st == ST_OK)
         st = cuda_allocate(device, sizeof *device->step, "step parameters", &device->step, err);
-    if (st == ST_OK)
-        st = cuda_check(cudaMallocHost((void **)&device->ring, CUDA_RING * sizeof *device->ring),
-                        "allocate pinned host memory", err);
     return st;
 }
 
@@ -267,6 +250,10 @@ static enum status open_cudnn(struct device *device, bool tensor_float, bool unt
     cudnnStatus_t status = cudnnCreate(&device->cudnn);
     if (status == CUDNN_STATUS_SUCCESS)
         status = cudnnSetStream(device->cudnn, device->stream);
+    if (status == CUDNN_STATUS_SUCCESS)
+        status = cudnnCreate(&device->branch.cudnn);
+    if (status == CUDNN_STATUS_SUCCESS)
+        status = cudnnSetStream(device->branch.cudnn, device->branch.stream);
     if (status != CUDNN_STATUS_SUCCESS)
         return error_set(err, ST_DEVICE, "cuDNN cannot open the device: %s", cudnnGetErrorString(status));
     cuda_cache_folder(folder, sizeof folder);
@@ -349,6 +336,7 @@ const struct device_ops cuda_device_ops = {
     .program_bytes = cuda_program_bytes,
     .program_bind = cuda_program_bind,
     .program_run = cuda_program_run,
+    .program_report = cuda_program_report,
     .program_metrics = cuda_program_metrics,
     .program_set_metrics = cuda_program_set_metrics,
     .program_probabilities = cuda_program_probabilities,

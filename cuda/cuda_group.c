@@ -13,11 +13,11 @@
  * NCCL lets its members meet on the host while a collective is recorded, so a step is recorded and replayed by all members
  * or by none: they agree about it (cuda_group_agree, cuda_run.c). */
 #include "cuda/cuda_internal.h"
+#include "cuda/cuda_nccl.h"
 
 #include "host/base/clock.h"
 
 #include <errno.h>
-#include <nccl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +37,7 @@ struct cuda_member {
 };
 
 struct device_group {
+    struct cuda_nccl nccl;
     int32_t count;
     double timeout;
     pthread_mutex_t lock; /* of all until members */
@@ -49,11 +50,12 @@ struct device_group {
     struct cuda_member *members; /* [count] */
 };
 
-static enum status check(ncclResult_t result, const char *what, struct error *err)
+static enum status check(const struct device_group *group, ncclResult_t result, const char *what,
+                         struct error *err)
 {
     if (result == ncclSuccess)
         return ST_OK;
-    return error_set(err, ST_DEVICE, "NCCL cannot %s: %s", what, ncclGetErrorString(result));
+    return error_set(err, ST_DEVICE, "NCCL cannot %s: %s", what, group->nccl.get_error_string(result));
 }
 
 /* ---- open ---- */
@@ -96,7 +98,8 @@ static enum status open_communicators(struct device_group *group, struct error *
     }
     for (int32_t k = 0; k < group->count; k++)
         numbers[k] = (int)group->members[k].device->index;
-    st = check(ncclCommInitAll(comms, (int)group->count, numbers), "connect the devices", err);
+    st = check(group, group->nccl.comm_init_all(comms, (int)group->count, numbers), "connect the devices",
+               err);
     for (int32_t k = 0; st == ST_OK && k < group->count; k++)
         group->members[k].comm = comms[k];
 out:
@@ -123,6 +126,7 @@ enum status cuda_group_open(struct device *const *devices, int32_t count, double
         st = error_memory(err, "group of devices", (size_t)count * sizeof *made->members);
         goto out;
     }
+    st = cuda_nccl_load(&made->nccl, err);
     for (int32_t k = 0; st == ST_OK && k < count; k++)
         st = open_member(made, k, devices[k], err);
     if (st == ST_OK)
@@ -181,7 +185,7 @@ static void *abort_members(void *context)
             pthread_mutex_unlock(&member->lock);
         (void)cudaSetDevice(member->device->index);
         if (comm != NULL)
-            (void)ncclCommAbort(comm);
+            (void)group->nccl.comm_abort(comm);
     }
     return NULL;
 }
@@ -198,19 +202,20 @@ void cuda_group_abort(struct device_group *group, const char *reason)
 /* What NCCL has to tell of a member. */
 static enum status check_member(struct cuda_member *member, struct error *err)
 {
+    const struct device_group *group = member->group;
     ncclResult_t async = ncclSuccess;
     enum status st = ST_OK;
     if (pthread_mutex_trylock(&member->lock) != 0)
         return ST_OK; /* it is queueing just now: next time */
     if (member->comm != NULL) {
-        st = check(ncclCommGetAsyncError(member->comm, &async), "tell its errors", err);
+        st = check(group, group->nccl.comm_get_async_error(member->comm, &async), "tell its errors", err);
         if (st == ST_OK)
-            st = check(async, "go on", err);
+            st = check(group, async, "go on", err);
     }
     pthread_mutex_unlock(&member->lock);
-    return st == ST_OK ? st
-                       : error_prefix(err, "member %d of 0 to %d", (int)member->number,
-                                      (int)member->group->count - 1);
+    return st == ST_OK
+               ? st
+               : error_prefix(err, "member %d of 0 to %d", (int)member->number, (int)group->count - 1);
 }
 
 enum status cuda_group_check(struct device_group *group, struct error *err)
@@ -321,7 +326,7 @@ static void close_member(struct cuda_member *member)
         return;
     (void)cudaSetDevice(member->device->index);
     if (member->comm != NULL)
-        (void)ncclCommDestroy(member->comm);
+        (void)member->group->nccl.comm_destroy(member->comm);
     if (member->fork != NULL)
         (void)cudaEventDestroy(member->fork);
     if (member->join != NULL)
@@ -398,11 +403,10 @@ enum status cuda_group_settle(struct device_program *prepared, struct error *err
     return st == ST_OK ? check_broken(prepared->binding.group, err) : st;
 }
 
-/* Lets the collectives' stream wait for what the device's stream has been given so far. */
-static enum status fork_stream(struct cuda_member *member, struct error *err)
+/* Lets the collectives' stream wait for what that stream of the device has been given so far. */
+static enum status fork_stream(struct cuda_member *member, cudaStream_t stream, struct error *err)
 {
-    enum status st =
-        cuda_check(cudaEventRecord(member->fork, member->device->stream), "record an event", err);
+    enum status st = cuda_check(cudaEventRecord(member->fork, stream), "record an event", err);
     if (st == ST_OK)
         st = cuda_check(cudaStreamWaitEvent(member->stream, member->fork, 0), "wait for an event", err);
     member->forked = st == ST_OK;
@@ -424,10 +428,15 @@ enum status cuda_group_join(struct device_program *prepared, struct error *err)
 
 static enum status mean(struct cuda_member *member, float *values, size_t count, struct error *err)
 {
-    return check(ncclAllReduce(values, values, count, ncclFloat, ncclAvg, member->comm, member->stream),
-                 "all-reduce", err);
+    const struct device_group *group = member->group;
+    return check(
+        group,
+        group->nccl.all_reduce(values, values, count, ncclFloat, ncclAvg, member->comm, member->stream),
+        "all-reduce", err);
 }
 
+/* From the branch, which waits for the device's stream first: a bucket has gradients from both, and the device's stream,
+ * which has better things to do, waits for neither. */
 enum status cuda_run_all_reduce(struct device_program *prepared, int32_t index, struct error *err)
 {
     const struct prog_op *op = &prepared->program->ops[index];
@@ -435,15 +444,16 @@ enum status cuda_run_all_reduce(struct device_program *prepared, int32_t index, 
     struct cuda_member *member = prepared->device->member;
     const size_t first = tensors[op->reduce.first].offset,
                  end = tensors[op->reduce.last].offset + tensors[op->reduce.last].count;
-    enum status st = ST_OK;
     if (prepared->binding.group == NULL)
         return ST_OK;
+    cudaStream_t branch = prepared->device->branch.stream;
+    enum status st = cuda_branch_fork(prepared->device, err);
     for (int32_t w = op->reduce.first; st == ST_OK && w <= op->reduce.last; w++) {
         if (prepared->copy_of[w] >= 0)
-            st = cuda_copies_gradients(prepared, prepared->copy_of[w], err);
+            st = cuda_copies_gradients(prepared, prepared->copy_of[w], branch, err);
     }
     if (st == ST_OK)
-        st = fork_stream(member, err);
+        st = fork_stream(member, branch, err);
     if (st == ST_OK)
         st = mean(member, (float *)(void *)(prepared->memory + prepared->at.gradients) + first, end - first,
                   err);
@@ -455,13 +465,14 @@ enum status cuda_run_average_statistics(struct device_program *prepared, int32_t
 {
     struct device_weights *weights = prepared->binding.weights;
     struct cuda_member *member = prepared->device->member;
+    const struct device_group *group = prepared->binding.group;
     (void)index;
-    if (prepared->binding.group == NULL)
+    if (group == NULL)
         return ST_OK;
-    enum status st = fork_stream(member, err);
+    enum status st = fork_stream(member, member->device->stream, err);
     if (st != ST_OK)
         return st;
-    st = check(ncclGroupStart(), "group calls", err);
+    st = check(group, group->nccl.group_start(), "group calls", err);
     if (st != ST_OK)
         return st;
     for (int32_t w = 0; st == ST_OK && w < weights->table.count; w++) {
@@ -470,7 +481,7 @@ enum status cuda_run_average_statistics(struct device_program *prepared, int32_t
             st = mean(member, weights->slots[SLOT_VALUE] + tensor->offset, tensor->count, err);
     }
     struct error later;
-    enum status ended = check(ncclGroupEnd(), "group calls", st == ST_OK ? err : &later);
+    enum status ended = check(group, group->nccl.group_end(), "group calls", st == ST_OK ? err : &later);
     return st == ST_OK ? ended : st;
 }
 
@@ -489,8 +500,9 @@ enum status cuda_group_broadcast(struct device_group *group, struct device *devi
     pthread_mutex_lock(&member->lock);
     st = check_broken(group, err);
     if (st == ST_OK)
-        st = check(ncclBroadcast(weights->slots[slot], weights->slots[slot], weights->table.total, ncclFloat,
-                                 (int)root, member->comm, device->stream),
+        st = check(group,
+                   group->nccl.broadcast(weights->slots[slot], weights->slots[slot], weights->table.total,
+                                         ncclFloat, (int)root, member->comm, device->stream),
                    "broadcast", err);
     pthread_mutex_unlock(&member->lock);
     weights->version++;

@@ -1,18 +1,18 @@
 /* What the files of the CUDA device share; kernels.h describes the layouts.
  *
  * One stream a device: everything is queued on it in the order of the calls, so that nothing else has to be
- * ordered; only the collectives of a group have another (cuda_group.c), and the planner (conv.h). What is read waits for
- * the stream.
+ * ordered; only weight gradients of convolutions have another (cuda_branch.c), the collectives of a group (cuda_group.c), and
+ * the planner (conv.h). A step ends on the device's stream, and what is read waits for that.
  *
  * Threads. A second one may prepare programs: cuda_program_prepare reads what is fixed since the device was opened, and
- * asks the planner, which has a lock, a cuDNN handle and a stream of its own; the device's stream and handle, its ring
+ * asks the planner, which has a lock, a cuDNN handle and a stream of its own; the device's stream and handle, its pace
  * and its counters belong to the first. Plans are executed only by the first, when they are whole.
  *
- * A step. Its parameters (struct cuda_step) are copied into one place in device memory from a ring in pinned
- * host memory; the kernels' working copies are made anew when the weights have moved; then the operations
+ * A step. Its parameters (struct cuda_step) are written to one place in device memory by a launch of their own (step.cu);
+ * the kernels' working copies are made anew when the weights have moved; then the operations
  * run. The first step after a bind queues them one by one, which also loads whatever the libraries load late;
  * the second records them in a CUDA Graph; from then on a step is two or three calls. Should the recording
- * fail, steps go on being queued one by one. In a group the first step waits for each of its collectives, and all members
+ * fail, steps go on being queued one by one, and the program's report says why. In a group the first step waits for each of its collectives, and all members
  * replay a recording or none does.
  *
  * Memory: a prepared program owns one block, taken at bind; struct device_program names its regions. Nothing
@@ -27,7 +27,18 @@
 #include <cublas_v2.h>
 #include <stdbool.h>
 
-enum { CUDA_ALIGNMENT = 256, CUDA_RING = 64 }; /* CUDA_RING: steps that the host may be ahead of the device */
+enum {
+    CUDA_ALIGNMENT = 256,
+    CUDA_AHEAD = 8, /* steps that the host may be ahead of the device */
+};
+
+/* The stream of weight gradients (cuda_branch.c). */
+struct cuda_branch {
+    cudaStream_t stream;
+    cudnnHandle_t cudnn; /* bound to it */
+    cudaEvent_t fork, join;
+    bool forked; /* something is on it that the device's stream has not waited for */
+};
 
 struct device {
     int32_t index;
@@ -35,15 +46,14 @@ struct device {
     enum cuda_type type;     /* of activations */
     cudaStream_t stream;
     cudnnHandle_t cudnn; /* bound to the stream */
+    struct cuda_branch branch;
     struct conv_planner *planner;
     cublasHandle_t cublas;        /* bound to the stream and to: */
     void *cublas_workspace;       /* device memory, 32 MiB from compute capability 9.0 on, 4 MiB before */
     cublasComputeType_t products; /* of float32, or of TF32 */
     struct cuda_step *step;       /* device memory: the step in hand */
-    struct cuda_step *ring;       /* pinned host memory, [CUDA_RING] */
-    cudaEvent_t half_read[2];     /* when the half of the ring was last read */
+    struct cuda_pace *pace;       /* of its steps */
     struct cuda_member *member;   /* its place in a group; NULL: none */
-    uint64_t uploads;             /* steps sent so far */
     uint64_t serial;              /* of the youngest weight set, dataset or membership */
 };
 
@@ -78,8 +88,9 @@ struct cuda_op {
 /* Offsets into the block of a program, in bytes. */
 struct cuda_regions {
     size_t arena;   /* 0 */
-    size_t scratch; /* shared by all operations: each may use all of it */
+    size_t scratch; /* shared by all operations on the device's stream: each may use all of it */
     size_t tickets; /* of kernels.h; zeros between operations */
+    size_t branch_scratch, branch_tickets; /* the same of the branch; nothing in evaluation */
     size_t entries; /* struct cuda_kernel_copy, [2 * copy_count]: see cuda_copies_upload */
     size_t copies;  /* working copies of kernels */
     size_t biases;  /* of folded batch norms, in the activation type, [copy_rows]; nothing without them */
@@ -106,18 +117,18 @@ struct device_program {
     int32_t fold_count; /* batch norms that are folded */
 
     struct cuda_regions at;
-    size_t scratch_bytes;
+    size_t scratch_bytes, branch_scratch_bytes;
     char *memory; /* device memory; NULL before bind */
 
     struct device_binding binding; /* samples is NULL: they are on the device */
     int32_t *samples;              /* device memory */
     int32_t sample_capacity;
     uint64_t weights_serial, dataset_serial, group_serial; /* of what the graph was recorded with */
-    uint64_t copied_version; /* of the bound weights when the copies were made; 0: none yet */
-    bool copied_folded;      /* with batch norms folded into them */
-    int32_t steps_queued;    /* one by one, since the binding changed */
-    bool unrecordable;       /* recording has failed */
-    cudaGraphExec_t graph;   /* NULL: not recorded */
+    uint64_t copied_version;     /* of the bound weights when the copies were made; 0: none yet */
+    bool copied_folded;          /* with batch norms folded into them */
+    int32_t steps_queued;        /* one by one, since the binding changed */
+    struct device_report report; /* recorded: of `graph`; after a failure no other recording is tried */
+    cudaGraphExec_t graph;       /* NULL: not recorded */
 
     double metrics[METRIC_COUNT]; /* before bind */
 };
@@ -131,7 +142,7 @@ enum status cuda_enter(const struct device *device, struct error *err);
 enum status cuda_wait(const struct device *device, const char *what, struct error *err);
 /* ST_OK, or ST_DEVICE (ST_MEMORY when that is what lacks) with "CUDA cannot `what`: REASON". */
 enum status cuda_check(cudaError_t error, const char *what, struct error *err);
-/* The same for an event. */
+/* The same for an event; what comes behind it goes on meanwhile. */
 enum status cuda_wait_event(const struct device *device, cudaEvent_t event, const char *what,
                             struct error *err);
 /* Copies between host and device memory and waits until that is done. In a group the stream is waited for before the copy,
@@ -148,7 +159,6 @@ void cuda_host_free(struct device *device, void *memory);
 /* How many devices there are, and what one is; struct device_plugin. */
 enum status cuda_count(int32_t *count, struct error *err);
 enum status cuda_describe(int32_t index, struct device_info *info, struct error *err);
-void cuda_versions(char *text, size_t size);
 
 extern const struct device_ops cuda_device_ops;
 
@@ -156,6 +166,12 @@ static inline size_t cuda_round_up(size_t value)
 {
     return (value + CUDA_ALIGNMENT - 1) / CUDA_ALIGNMENT * CUDA_ALIGNMENT;
 }
+
+/* ---- cuda_versions.c: struct device_plugin ---- */
+
+void cuda_versions(char *text, size_t size);
+enum status cuda_can_group(struct error *err);
+bool cuda_library(int32_t index, char *text, size_t size);
 
 /* ---- cuda_probe.c ---- */
 
@@ -234,7 +250,8 @@ enum status cuda_copies_upload(struct device_program *prepared, struct error *er
 /* Queues the making of all copies when the weights have moved since, or were not `folded` as they are to be. */
 enum status cuda_copies_refresh(struct device_program *prepared, bool folded, struct error *err);
 /* Queues the conversion of kernel gradients into the flat buffer: all, or those of entry `copy` (-1: all). */
-enum status cuda_copies_gradients(struct device_program *prepared, int32_t copy, struct error *err);
+enum status cuda_copies_gradients(struct device_program *prepared, int32_t copy, cudaStream_t stream,
+                                  struct error *err);
 
 /* ---- cuda_fold.c: batch norms folded into convolutions ---- */
 
@@ -244,6 +261,20 @@ enum status cuda_fold_plan(struct device_program *prepared, struct error *err);
 void cuda_fold_lifetimes(const struct device_program *prepared, struct prog_tensor *tensors);
 /* Queues a folded batch norm with its convolution. */
 enum status cuda_run_folded(struct device_program *prepared, int32_t op, struct error *err);
+
+/* ---- cuda_branch.c: weight gradients beside the rest ---- */
+
+/* Makes all but the cuDNN handle. Closing frees what an opening that failed has made, too. */
+enum status cuda_branch_open(struct device *device, struct error *err);
+void cuda_branch_close(struct device *device);
+/* Whether operations of that kind run on the branch. */
+bool cuda_is_branched(enum prog_op_kind kind);
+/* Lets what is queued on the branch from now on wait for what the device's stream has been given so far. */
+enum status cuda_branch_fork(struct device *device, struct error *err);
+/* The other way round. */
+enum status cuda_branch_join(struct device *device, struct error *err);
+/* Lets what the branch reads live until the device's stream has waited for it; tensors: the program's, or a copy. */
+void cuda_branch_lifetimes(const struct program *program, struct prog_tensor *tensors);
 
 /* ---- cuda_program.c ---- */
 
@@ -261,7 +292,7 @@ static inline float *cuda_weights_read(const struct device_program *prepared)
 {
     return prepared->binding.weights->slots[prepared->binding.use_average ? SLOT_AVERAGE : SLOT_VALUE];
 }
-/* What an operation may use while it runs: all of the region. */
+/* What an operation on the device's stream may use while it runs: all of the region. */
 static inline void *cuda_scratch(const struct device_program *prepared)
 {
     return prepared->memory + prepared->at.scratch;
@@ -285,6 +316,24 @@ static inline unsigned *cuda_tickets(const struct device_program *prepared)
 {
     return (unsigned *)(void *)(prepared->memory + prepared->at.tickets);
 }
+/* Where an operation is queued, and what nobody else uses while it runs there. */
+struct cuda_lane {
+    cudaStream_t stream;
+    cudnnHandle_t cudnn;
+    void *scratch;
+    unsigned *tickets;
+};
+static inline struct cuda_lane cuda_main_lane(const struct device_program *prepared)
+{
+    return (struct cuda_lane){prepared->device->stream, prepared->device->cudnn, cuda_scratch(prepared),
+                              cuda_tickets(prepared)};
+}
+static inline struct cuda_lane cuda_branch_lane(const struct device_program *prepared)
+{
+    const struct cuda_branch *branch = &prepared->device->branch;
+    return (struct cuda_lane){branch->stream, branch->cudnn, prepared->memory + prepared->at.branch_scratch,
+                              (unsigned *)(void *)(prepared->memory + prepared->at.branch_tickets)};
+}
 static inline struct cuda_shape cuda_shape_of(const struct device_program *prepared, int32_t tensor)
 {
     struct shape s = prepared->program->tensors[tensor].shape;
@@ -297,8 +346,22 @@ enum status cuda_program_run(struct device *device, struct device_program *prepa
                              struct error *err);
 enum status cuda_program_run_op(struct device *device, struct device_program *prepared, int32_t op,
                                 const struct step *step, struct error *err);
+void cuda_program_report(const struct device_program *prepared, struct device_report *report);
 /* Forgets the recorded graph. */
 void cuda_graph_forget(struct device_program *prepared);
+
+/* ---- cuda_pace.c: how far the host is ahead, how long steps take ---- */
+
+enum status cuda_pace_open(struct device *device, struct error *err);
+void cuda_pace_close(struct device *device); /* after an open that failed, too */
+/* Before a step is queued, and behind it. May wait for an earlier one. timed: it is one of those whose time counts. */
+enum status cuda_pace_begin_step(struct device_program *prepared, bool timed, struct error *err);
+enum status cuda_pace_end_step(struct device_program *prepared, struct error *err);
+/* Before the host waits for all that is queued on the device's stream, and when it has waited. */
+enum status cuda_pace_pause(const struct device *device, struct error *err);
+enum status cuda_pace_paused(const struct device *device, struct error *err);
+/* The program's steps since the last wait are not timed. */
+void cuda_pace_forget(const struct device_program *prepared);
 
 /* ---- cuda_tensors.c: what can be read and written ---- */
 
@@ -325,12 +388,14 @@ void cuda_dense_close(struct device *device);
 void cuda_dense_version(char *text, size_t size);
 
 /* ---- cuda_ops.c, cuda_conv_ops.c, cuda_dense.c: operations ----
- * size: bytes of scratch, and limits. run: queues the operation on the device's stream. */
+ * size: bytes of scratch, and limits. run: queues the operation on the device's stream, those of cuda_is_branched on the
+ * branch, which is forked before. */
 enum status cuda_op_scratch(const struct device_program *prepared, int32_t op, size_t *bytes,
                             struct error *err);
 /* For a convolution or dense layer that has a bias, else nothing: adds it to the result; sums up its gradient. */
 enum status cuda_add_bias(struct device_program *prepared, int32_t op, struct error *err);
-enum status cuda_sum_bias_gradient(struct device_program *prepared, int32_t op, struct error *err);
+enum status cuda_sum_bias_gradient(struct device_program *prepared, int32_t op, struct cuda_lane lane,
+                                   struct error *err);
 
 #define PROG_OP(KIND, name, text)                                                                            \
     enum status cuda_run_##name(struct device_program *prepared, int32_t op, struct error *err);

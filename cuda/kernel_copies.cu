@@ -5,6 +5,9 @@
 #include "cuda/entries.cuh"
 #include "cuda/pack.cuh"
 
+/* Taps that are read before the first of them is stored: all of a 3 x 3 kernel. */
+enum { TAPS = 9 };
+
 /* One pair: where its first tap lies in master and copy. */
 struct kernel_pair {
     const cuda_kernel_copy *entry;
@@ -39,6 +42,22 @@ static __device__ __forceinline__ float factor_of(const cuda_kernel_copy *e, con
     return values[e->scale + (size_t)row] / sqrtf(values[e->var + (size_t)row] + epsilon);
 }
 
+/* A pair's taps: every from_step-th element times factor, or zeros for padding, to every to_step-th. */
+template <class S, class T>
+static __device__ __forceinline__ void move_taps(int32_t taps, bool real, float factor,
+                                                 const S *__restrict__ from, size_t from_step,
+                                                 T *__restrict__ to, size_t to_step)
+{
+    for (int32_t first = 0; first < taps; first += TAPS) {
+        float values[TAPS];
+        for (int32_t k = 0; k < TAPS; k++)
+            values[k] = real && first + k < taps ? to_float(from[(size_t)(first + k) * from_step]) : 0.0f;
+        for (int32_t k = 0; k < TAPS; k++)
+            if (first + k < taps)
+                from_float(values[k] * factor, &to[(size_t)(first + k) * to_step]);
+    }
+}
+
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
     make_copies(int32_t count, const cuda_kernel_copy *entries, uint64_t pairs, const float *values,
@@ -49,9 +68,8 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
         const kernel_pair p = pair_of(count, entries, i);
         const float factor =
             p.real && fold && p.entry->folded ? factor_of(p.entry, values, epsilon, p.row) : 1.0f;
-        for (int32_t tap = 0; tap < p.taps; tap++)
-            from_float(p.real ? values[p.master + (size_t)tap] * factor : 0.0f,
-                       &copies[p.entry->copy + p.within + (size_t)tap * (size_t)p.entry->depth]);
+        move_taps(p.taps, p.real, factor, values + p.master, 1, copies + p.entry->copy + p.within,
+                  (size_t)p.entry->depth);
     }
 }
 
@@ -76,13 +94,6 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
 }
 
 template <class T>
-static __device__ __forceinline__ void collect_taps(const kernel_pair &p, const T *source, float *gradients)
-{
-    for (int32_t tap = 0; tap < p.taps; tap++)
-        gradients[p.master + (size_t)tap] = to_float(source[p.within + (size_t)tap * (size_t)p.entry->depth]);
-}
-
-template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
     collect_gradients(int32_t count, const cuda_kernel_copy *entries, uint64_t pairs, const char *sources,
                       float *gradients)
@@ -91,10 +102,11 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
     {
         const kernel_pair p = pair_of(count, entries, i);
         const char *source = sources + p.entry->gradient;
+        const size_t depth = (size_t)p.entry->depth;
         if (p.real && p.entry->wide)
-            collect_taps(p, (const float *)source, gradients);
+            move_taps(p.taps, true, 1.0f, (const float *)source + p.within, depth, gradients + p.master, 1);
         else if (p.real)
-            collect_taps(p, (const T *)source, gradients);
+            move_taps(p.taps, true, 1.0f, (const T *)source + p.within, depth, gradients + p.master, 1);
     }
 }
 

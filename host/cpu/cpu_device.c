@@ -220,6 +220,11 @@ static enum status program_probabilities(struct device *device, struct device_pr
     return program_tensor(device, prepared, prepared->program->probabilities, probabilities, err);
 }
 
+static void program_report(const struct device_program *prepared, struct device_report *report)
+{
+    *report = prepared->report;
+}
+
 const struct device_ops cpu_device_ops = {
     .version = DEVICE_INTERFACE_VERSION,
     .kind = "cpu",
@@ -246,6 +251,7 @@ const struct device_ops cpu_device_ops = {
     .program_bytes = cpu_program_bytes,
     .program_bind = cpu_program_bind,
     .program_run = cpu_program_run,
+    .program_report = program_report,
     .program_metrics = program_metrics,
     .program_set_metrics = program_set_metrics,
     .program_probabilities = program_probabilities,

@@ -4,7 +4,8 @@
  *     device_open -> dataset_upload -> weights_new, weights_upload -> program_prepare (no tensor memory yet: `bytes` is
  *     exact) -> program_bind -> program_run ... -> program_metrics -> weights_download
  *
- * program_run is asynchronous: it returns when the step is queued (in a group the first steps after a bind may wait for the
+ * program_run is asynchronous: it returns when the step is queued, and waits only where the host would be more than a few
+ * steps ahead (in a group the first steps after a bind may wait for the
  * other members). Functions that read (…_metrics, …_download,
  * …_probabilities) wait for what was queued. No function but prepare, bind, new, upload and remap allocates. One thread at a
  * time may use a device and what belongs to it, with one exception: other threads may prepare programs (program_prepare,
@@ -63,7 +64,8 @@ struct device_info {
                              where that is coarser: 2^-10 for tf32 */
 };
 
-/* Images resident on a device. Pixels are copied; the sample lists are the splits. */
+/* Images resident on a device. Pixels are copied; the sample lists are the splits. Other struct devices of the same kind and
+ * index may bind them too, each in its own thread; the one that they were uploaded to frees them, and closes last. */
 struct dataset_view {
     int32_t count, channels, height, width, classes;
     const uint8_t *pixels;       /* count x channels x height x width */
@@ -95,6 +97,16 @@ struct step {
     int32_t valid; /* rows that count, 1 .. batch */
     float learning_rate;
     float average_decay;
+};
+
+/* How a program's steps are run, and how long they take by the device's clock. */
+struct device_report {
+    int32_t
+        recorded; /* pieces of the recorded step that is replayed; 0: each is queued by itself, or the device records none */
+    int32_t failures; /* steps that could not be recorded: they run all the same, but slower */
+    uint64_t steps;   /* whose time is known: those that somebody has waited for, but for the first ones */
+    double seconds;   /* that these took, one behind the other */
+    char reason[ERROR_LENGTH]; /* of the last one, with the operation where it happened; "" */
 };
 
 /* The parts of a weight set. GRADIENT belongs to programs and is listed for tests. */
@@ -170,6 +182,8 @@ struct device_ops {
                                 const struct device_binding *binding, struct error *err);
     enum status (*program_run)(struct device *device, struct device_program *prepared,
                                const struct step *step, struct error *err);
+    /* Never waits, and asks nothing of the device. */
+    void (*program_report)(const struct device_program *prepared, struct device_report *report);
     enum status (*program_metrics)(struct device *device, struct device_program *prepared,
                                    double metrics[METRIC_COUNT], struct error *err);
     /* Sets the accumulated metrics (zeros: a reset; other values: a resume). */

@@ -26,6 +26,7 @@ struct device_program {
     size_t arena_size;  /* bytes */
     size_t output_size; /* bytes of the probabilities; 0 in training */
     double metrics[METRIC_COUNT];
+    struct device_report report;
     /* From bind on: */
     char *arena;
     double *gradients; /* [weights.total], places as in the weight table; NULL in evaluation */
@@ -102,6 +103,7 @@ enum status ref_program_bind(struct device *device, struct device_program *prepa
                              const struct device_binding *binding, struct error *err);
 enum status ref_program_run(struct device *device, struct device_program *prepared, const struct step *step,
                             struct error *err);
+void ref_program_report(const struct device_program *prepared, struct device_report *report);
 enum status ref_program_metrics(struct device *device, struct device_program *prepared,
                                 double metrics[METRIC_COUNT], struct error *err);
 enum status ref_program_set_metrics(struct device *device, struct device_program *prepared,

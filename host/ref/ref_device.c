@@ -102,6 +102,7 @@ const struct device_ops ref_device_ops = {
     .program_bytes = ref_program_bytes,
     .program_bind = ref_program_bind,
     .program_run = ref_program_run,
+    .program_report = ref_program_report,
     .program_metrics = ref_program_metrics,
     .program_set_metrics = ref_program_set_metrics,
     .program_probabilities = ref_program_probabilities,

@@ -94,6 +94,7 @@ static enum status bind_member(void *context, int32_t number, struct error *err)
         st = bind_training(trainer, member, err);
     if (st == ST_OK)
         st = bind_evaluation(trainer, member, place->validation, place->validation_count, err);
+    member->validates = st == ST_OK && trainer->count == 1;
     return st;
 }
 
@@ -337,12 +338,25 @@ static enum status count_predictions(struct evaluation *evaluation, const struct
     return ST_OK;
 }
 
+/* Binding waits for the device, so it is left out where the samples are the same as the last time: the trainer's own. */
+static enum status bind_share(const struct evaluation *evaluation, struct member *member,
+                              const int32_t *samples, int32_t count, struct error *err)
+{
+    const bool validates = evaluation->samples == member->place.validation &&
+                           evaluation->count == member->place.validation_count;
+    if (validates && member->validates)
+        return ST_OK;
+    enum status st = bind_evaluation(evaluation->trainer, member, samples, count, err);
+    member->validates = st == ST_OK && validates;
+    return st;
+}
+
 /* A member's share of the samples, in their order. */
 static enum status evaluate_share(void *context, int32_t number, struct error *err)
 {
     struct evaluation *evaluation = context;
     const struct trainer *trainer = evaluation->trainer;
-    const struct member *member = &trainer->members[number];
+    struct member *member = &trainer->members[number];
     const struct device_ops *ops = member->place.ops;
     const int32_t batch = trainer->evaluation_program.batch;
     const double zeros[METRIC_COUNT] = {0};
@@ -354,7 +368,7 @@ static enum status evaluate_share(void *context, int32_t number, struct error *e
     memset(evaluation->metrics[number], 0, sizeof evaluation->metrics[number]);
     if (count == 0)
         return ST_OK;
-    enum status st = bind_evaluation(trainer, member, samples, count, err);
+    enum status st = bind_share(evaluation, member, samples, count, err);
     if (st == ST_OK)
         st = ops->program_set_metrics(member->place.device, member->evaluation, zeros, err);
     if (st == ST_OK && evaluation->confusion != NULL) {

@@ -13,7 +13,15 @@ struct member {
     struct trainer_place place;
     struct device_program *training, *evaluation;
     struct device_weights *weights;
-    double metrics[METRIC_COUNT]; /* of its rows of this epoch, as last read or set */
+    double metrics[METRIC_COUNT]; /* of its rows since the last validation, as last read or set */
+    bool validates;               /* its evaluation program is bound to its share of the validation samples */
+};
+
+/* What is known of a program's steps by the device's clock. */
+struct step_times {
+    uint64_t steps; /* so far */
+    double seconds; /* that they took */
+    double mean;    /* of the last ones; 0: none is known yet */
 };
 
 struct trainer {
@@ -25,8 +33,10 @@ struct trainer {
     struct member *members; /* [count] */
     struct crew *crew;
     struct device_group *group; /* NULL with one member */
-    double epoch_began;         /* trainer_state.seconds when this epoch, or this part of it, began */
-    double epoch_images;        /* trained on since then */
+    double epoch_began;  /* trainer_state.seconds at the last validation, or when this process went on */
+    double epoch_images; /* trained on since then */
+    struct step_times training_times, evaluation_times;
+    struct step_times epoch_times; /* training_times at the last validation, or when this process went on */
 };
 
 /* ---- members.c: what all members do ---- */

@@ -58,7 +58,8 @@ static void check_gather(const kernel_run &run)
     cuda_step step = kernel_step(run);
     step.valid = 1 + kernel_below(run, SETTINGS, 6, rows < 5 ? rows : 5);
     step.first = (uint32_t)kernel_below(run, SETTINGS, 7, 5 - step.valid + 1);
-    step_memory place(step);
+    step_memory place(cuda_step{});
+    kernel_launched(run, cuda_launch_step(NULL, &step, place.get()), "step");
     activation image(run.type, cuda_shape{rows, channels, height, width}), expected(run.type, image.shape);
     kernel_launched(run,
                     cuda_launch_gather(NULL, run.type, &g, rows, place.get(), image.data,

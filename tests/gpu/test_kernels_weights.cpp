@@ -14,6 +14,7 @@ extern "C" {
 #include <csetjmp>
 #include <cstdarg>
 #include <cstddef>
+#include <list>
 
 extern "C" {
 #include <cmocka.h>
@@ -202,8 +203,7 @@ struct remap_case {
     weight_table child, parent;
     std::vector<remap> remaps;
     std::vector<cuda_remap> entries;
-    std::vector<std::vector<int32_t>> indices;
-    std::vector<std::vector<float>> scales;
+    std::list<device_memory> tables; /* indices and scales, which host and device read */
     uint64_t elements;
 
     explicit remap_case(const kernel_run &run);
@@ -215,18 +215,20 @@ struct remap_case {
 /* Indices from -1 (none) to limit - 1. */
 int32_t *remap_case::draw_index(const kernel_run &run, uint32_t stream, int32_t count, int32_t limit)
 {
-    indices.push_back(std::vector<int32_t>());
+    tables.emplace_back((size_t)count * sizeof(int32_t));
+    int32_t *indices = static_cast<int32_t *>(tables.back().data);
     for (int32_t i = 0; i < count; i++)
-        indices.back().push_back(kernel_below(run, stream, (uint64_t)i, limit + 1) - 1);
-    return indices.back().data();
+        indices[i] = kernel_below(run, stream, (uint64_t)i, limit + 1) - 1;
+    return indices;
 }
 
 float *remap_case::draw_scale(const kernel_run &run, uint32_t stream, int32_t count)
 {
-    scales.push_back(std::vector<float>());
+    tables.emplace_back((size_t)count * sizeof(float));
+    float *scales = static_cast<float *>(tables.back().data);
     for (int32_t i = 0; i < count; i++)
-        scales.back().push_back(0.75f + 0.5f * kernel_unit(run, stream, (uint64_t)i));
-    return scales.back().data();
+        scales[i] = 0.75f + 0.5f * kernel_unit(run, stream, (uint64_t)i);
+    return scales;
 }
 
 static size_t add_tensor(std::vector<weight_tensor> *tensors, weight_table *table, const int32_t *dims,

@@ -15,11 +15,13 @@
  * may wait for the whole device;
  *   - collectives are recorded by all members or by none;
  *   - what cudaFreeAsync gives back is taken until its stream gets there;
- *   - of what streams and their events leave open, the order is the one least expected, or a random one.
+ *   - of what streams and their events leave open, the order is the one least expected, or a random one;
  *   - events may tell wrong times;
  *   - products of TF32 are those of truncated factors, as on Hopper, and not of rounded ones;
- *   - cuDNN may name candidates that it can't describe, or that can't be recorded.
- * Not emulated: the time things take; whose memory a kernel touches.
+ *   - cuDNN may name candidates that it can't describe, or that can't be recorded;
+ *   - time may be virtual (emu_time.c): calls and work take as long as is asked for, and the host is ahead as it is on the
+ *     hardware. By default nothing takes any.
+ * Not emulated: whose memory a kernel touches.
  *
  * Broken rules end the process with a line on stderr. */
 #ifndef NASRUN_TESTS_GPU_EMU_H
@@ -37,17 +39,23 @@ struct emu_settings {
     int driver;       /* CUDA version the driver supports, 13000; 0: no driver */
     int major, minor; /* compute capability */
     int multiprocessors;
-    int cache;            /* bytes of the device's */
-    uint64_t fail_at;     /* the call, counted from 1, that fails; 0: none */
-    int order;            /* of what may run: 0: the work of the youngest stream first; otherwise by chance */
+    int cache;        /* bytes of the device's */
+    uint64_t fail_at; /* the call, counted from 1, that fails; 0: none */
+    int order; /* of what may run: 0: the work of the youngest stream first; -1: of the oldest; otherwise by chance */
+    uint64_t forget_wait; /* the so-many-th cudaStreamWaitEvent, counted from 1, is forgotten; 0: none */
     int refuse_recording; /* cudaStreamBeginCapture fails */
+    bool without_nccl;    /* there is no libnccl.so.2 */
+    int spoil_recording; /* the so-many-th thing that is recorded, counted from 1, spoils the recording without a word; 0: none */
     int collective_error; /* what ncclCommGetAsyncError tells of */
     int refuse_fused;     /* no plan for a convolution with more behind it */
     int timed;            /* convolutions that are planned are timed, not only run once */
     int noise; /* seed: events tell times that are up to a millisecond too long, by chance; 0: they don't */
     int keep_plans; /* with a profile: choices are kept in the cache folder */
     int undescribed; /* with a profile: of each choice the candidate, counted from 1, that cuDNN can't describe; 0: none */
-    int unrecordable; /* likewise: so many candidates, the first by rank, that can't be recorded */
+    int unrecordable;    /* likewise: so many candidates, the first by rank, that can't be recorded */
+    double call_seconds; /* virtual time: of the host, for each call; */
+    double work_seconds; /* and of a stream, for each kernel, convolution, product, copy and fill */
+    int loading_waits; /* code that a device launches for the first time waits for all of the device, as the real driver may */
     void (*recording_begun)(void); /* called by the thread that has begun to record; NULL */
     void (*trial_begun)(
         void);           /* called by the thread that tries a convolution, when it has its memory; NULL */
@@ -59,6 +67,7 @@ struct emu_counts {
     uint64_t calls; /* of the runtime, the libraries and kernels */
     uint64_t kernels, convolutions, products, collectives, copies, waits, allocations, recordings,
         graph_launches;
+    uint64_t stream_waits; /* of streams for events */
     uint64_t device_waits; /* calls that wait for all streams of a device: cudaFree */
     uint64_t fused;        /* of the convolutions: with more behind them */
     uint64_t untried;      /* convolutions that were planned without a trial, for want of memory */
@@ -83,6 +92,9 @@ void emu_reset(void);
 
 /* Runs what is queued, then calls `look` while device memory is accessible. */
 void emu_look(void (*look)(void *context), void *context);
+
+/* Virtual time when the stream has done all that is queued on it. */
+double emu_stream_done(cudaStream_t stream);
 
 /* How often somebody has waited for that stream. */
 uint64_t emu_stream_waits(cudaStream_t stream);

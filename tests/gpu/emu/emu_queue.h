@@ -19,12 +19,15 @@ struct work {
     void (*release)(void *data);
     bool (*ready)(void *data); /* NULL: always */
     void *data;
+    bool takes_time;
+    const struct mark *awaited; /* it begins no earlier; NULL */
 };
 
 struct node {
     struct work work;
     int after[EMU_MOST_AFTER], after_count; /* nodes that come before it */
     bool done;
+    double end; /* virtual time */
 };
 
 struct nodes {
@@ -47,6 +50,7 @@ struct item {
     struct work work;
     struct CUgraphExec_st *graph; /* to be run instead; NULL */
     bool started;
+    double queued; /* virtual time */
     struct item *next;
 };
 
@@ -58,6 +62,7 @@ struct CUstream_st {
     struct recording *recording; /* NULL: it does not record */
     struct tail tail;
     uint64_t waits;           /* for it alone */
+    double done;              /* virtual time until which it has something to do */
     struct CUstream_st *next; /* of all streams */
 };
 struct CUevent_st {
@@ -88,6 +93,10 @@ void emu_run_collective(void *data);
 void emu_queue(struct CUstream_st *stream, struct work work, struct CUgraphExec_st *graph);
 /* Runs one thing that may run; false when nothing can. */
 bool emu_step(void);
+/* Virtual time at which the work that runs ends. */
+double emu_work_end(void);
+/* The latest of the device's streams'. */
+double emu_device_done(int device);
 /* Runs until that is reached, waiting for other threads' calls when there is no other way; ends the process with `what` when
  * that takes too long. Not under the lock. */
 void emu_await(bool (*reached)(const void *context), const void *context, const char *what);

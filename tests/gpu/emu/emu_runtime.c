@@ -1,6 +1,7 @@
 /* The CUDA runtime's functions about devices, memory and copies, by their own names. */
 #include "tests/gpu/emu/emu_memory.h"
 #include "tests/gpu/emu/emu_queue.h"
+#include "tests/gpu/emu/emu_time.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -171,6 +172,7 @@ cudaError_t cudaFree(void *memory)
     cudaError_t error = begin_free(memory, &device);
     emu_await(is_idle, &device, "cudaFree on a device whose streams can't go on");
     EMU_LOCKED;
+    emu_time_wait(emu_device_done(device));
     give(memory);
     return error;
 }
@@ -308,8 +310,10 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
         emu_die("copy: found device memory, expected the host's");
     emu_count.copies++;
     submit_transfer(stream, to, from, bytes, 0, up && !is_pinned(from, bytes));
-    if (waits)
+    if (waits) {
         emu_drain();
+        emu_time_wait(stream->done);
+    }
     return cudaSuccess;
 }
 

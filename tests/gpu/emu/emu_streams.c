@@ -1,7 +1,7 @@
 /* The CUDA runtime's functions about streams, events and recording, by their own names. */
 #include "tests/gpu/emu/emu_queue.h"
 
-#include "host/base/clock.h"
+#include "tests/gpu/emu/emu_time.h"
 
 #include <stdlib.h>
 
@@ -99,6 +99,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
     emu_drain();
     if (stream->first != NULL)
         return emu_fail(cudaErrorNotReady); /* remembered, as by some versions of the real one */
+    emu_time_wait(stream->done);
     emu_count.waits++;
     return emu_fail(emu_sticky());
 }
@@ -140,7 +141,7 @@ static void reach(void *data)
 {
     struct mark *mark = data;
     mark->reached = true;
-    mark->seconds = clock_seconds();
+    mark->seconds = emu_time_is_virtual() ? emu_work_end() : emu_time_now();
 }
 
 static bool is_reached(void *data)
@@ -195,7 +196,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     EMU_LOCKED;
     cudaError_t error = emu_call("cudaStreamWaitEvent");
     (void)flags;
-    if (error != cudaSuccess)
+    if (error != cudaSuccess || ++emu_count.stream_waits == emu.forget_wait)
         return error;
     if (event->recording != NULL) {
         if (stream->recording != NULL && stream->recording != event->recording)
@@ -212,10 +213,13 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     if (event->mark == NULL)
         return cudaSuccess;
     event->mark->references++;
-    emu_queue(
-        stream,
-        (struct work){.run = run_nothing, .release = drop_mark, .ready = is_reached, .data = event->mark},
-        NULL);
+    emu_queue(stream,
+              (struct work){.run = run_nothing,
+                            .release = drop_mark,
+                            .ready = is_reached,
+                            .data = event->mark,
+                            .awaited = event->mark},
+              NULL);
     return cudaSuccess;
 }
 
@@ -228,6 +232,8 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
     emu_drain();
     if (event->mark != NULL && !event->mark->reached)
         return emu_fail(cudaErrorNotReady);
+    if (event->mark != NULL)
+        emu_time_wait(event->mark->seconds);
     emu_count.waits++;
     return emu_fail(emu_sticky());
 }
@@ -242,6 +248,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
     emu_drain();
     if (event->mark == NULL || !event->mark->reached)
         emu_die("wait for an event that was never recorded, or for ever");
+    emu_time_wait(event->mark->seconds);
     return emu_fail(emu_sticky());
 }
 
@@ -294,6 +301,24 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     if (error == cudaSuccess && emu.recording_begun != NULL && stream->priority == 0)
         emu.recording_begun();
     return error;
+}
+
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureStatus *status)
+{
+    EMU_LOCKED;
+    *status = stream->recording == NULL   ? cudaStreamCaptureStatusNone
+              : stream->recording->spoilt ? cudaStreamCaptureStatusInvalidated
+                                          : cudaStreamCaptureStatusActive;
+    return emu_call("cudaStreamIsCapturing");
+}
+
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *count)
+{
+    EMU_LOCKED;
+    if (nodes != NULL)
+        emu_die("cudaGraphGetNodes: only the count");
+    *count = (size_t)graph->nodes.count;
+    return emu_call("cudaGraphGetNodes");
 }
 
 /* Whether the origin waits for everything that was recorded, be it by way of others. */
