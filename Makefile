@@ -270,7 +270,7 @@ $(BUILD)/emulated/libnasrun_cuda.so: $(BUILD)/tests/gpu/emu/emu_library.o $(EMUL
 	$(CXX) -shared $(SANITIZE) $(WRAPS) -Wl,-Bsymbolic $(filter-out $(BIN)/nasrun,$^) -o $@ $(CUDNN_LINKED) -lpthread -lm -lz
 
 $(BUILD)/tests/gpu/test_plan%: $(BUILD)/tests/gpu/test_plan%.o $(BUILD)/tests/gpu/plan_shapes.o $(filter $(BUILD)/cuda/conv%,$(PLUGIN_OBJECTS)) $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
-	$(CC) $(CFLAGS_ALL) $^ -o $@ $(CUDNN_LINKED) -lcudart_static -ldl -lrt $(LIBS) -lcmocka
+	$(CC) $(CFLAGS_ALL) $^ -o $@ $(CUDNN_LINKED) -l:libcudart.so.$(CUDA_MAJOR) -ldl $(LIBS) -lcmocka
 
 $(BUILD)/tests/gpu/test_nccl: $(BUILD)/cuda/cuda_nccl.o
 
