@@ -82,10 +82,12 @@ help:
 deps:
 	@tools/deps.sh build
 
+# make demo DEMO_SECONDS=60: in less time.
+DEMO_SECONDS ?= 300
 demo:
 	@tools/deps.sh build demo
 	@$(MAKE) --no-print-directory -j$(JOBS) all
-	$(BIN)/nasrun --fresh samples/fashion-mnist.cfg budget.seconds=300 output.dir=runs/demo
+	$(BIN)/nasrun --fresh samples/fashion-mnist.cfg budget.seconds=$(DEMO_SECONDS) output.dir=runs/demo
 
 test:
 	@tools/deps.sh build demo test
@@ -148,7 +150,7 @@ gpu-bundle: $(BUILD)/tests/gpu/first/mosaic
 		MAKE='$(MAKE)' CC='$(CC)' CXX='$(CXX)' CIFAR10='$(CIFAR10)' FASHION='$(FASHION)' MOSAIC=$< tests/gpu/first/make.sh \
 		tests/gpu/test_hardware $(FIRST_RUN:$(BUILD)/%=%)
 
-FORMATTED = $(shell git ls-files '*.c' '*.h' '*.cu' '*.cuh' '*.cpp')
+FORMATTED = $(shell find cuda host spec tests tools -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp')
 format:
 	clang-format -i $(FORMATTED)
 format-check:

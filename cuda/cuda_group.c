@@ -448,10 +448,8 @@ enum status cuda_run_all_reduce(struct device_program *prepared, int32_t index, 
         return ST_OK;
     cudaStream_t branch = prepared->device->branch.stream;
     enum status st = cuda_branch_fork(prepared->device, err);
-    for (int32_t w = op->reduce.first; st == ST_OK && w <= op->reduce.last; w++) {
-        if (prepared->copy_of[w] >= 0)
-            st = cuda_copies_gradients(prepared, prepared->copy_of[w], branch, err);
-    }
+    if (st == ST_OK)
+        st = cuda_copies_gradients(prepared, op->reduce.first, op->reduce.last, branch, err);
     if (st == ST_OK)
         st = fork_stream(member, branch, err);
     if (st == ST_OK)

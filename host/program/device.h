@@ -140,7 +140,7 @@ struct device_ops {
     enum status (*weights_download)(struct device *device, struct device_weights *weights,
                                     enum weight_slot slot, float *values, struct error *err);
     /* Copies slot `from` of `source`, a set of `owner` (this device or another of its kind), to slot `to` of `weights`; the
-     * tables have the same total. `owner`'s own thread may go on meanwhile, but not change or free `source`. Waits. */
+     * tables are one network's. `owner`'s own thread may go on meanwhile, but not change or free `source`. Waits. */
     enum status (*weights_copy)(struct device *device, struct device_weights *weights, enum weight_slot to,
                                 struct device *owner, const struct device_weights *source,
                                 enum weight_slot from, struct error *err);
