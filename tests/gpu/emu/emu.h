@@ -15,7 +15,7 @@
  * may wait for the whole device;
  *   - collectives are recorded by all members or by none;
  *   - what cudaFreeAsync gives back is taken until its stream gets there;
- *   - of what streams and their events leave open, the order is the one least expected, or a random one.
+ *   - of what streams and their events leave open, the order is the one least expected, or a random one;
  *   - events may tell wrong times;
  *   - products of TF32 are those of truncated factors, as on Hopper, and not of rounded ones;
  *   - cuDNN may name candidates that it can't describe, or that can't be recorded;
@@ -39,12 +39,13 @@ struct emu_settings {
     int driver;       /* CUDA version the driver supports, 13000; 0: no driver */
     int major, minor; /* compute capability */
     int multiprocessors;
+    int cache;        /* bytes of the device's */
     uint64_t fail_at; /* the call, counted from 1, that fails; 0: none */
     int order; /* of what may run: 0: the work of the youngest stream first; -1: of the oldest; otherwise by chance */
     uint64_t forget_wait; /* the so-many-th cudaStreamWaitEvent, counted from 1, is forgotten; 0: none */
     int refuse_recording; /* cudaStreamBeginCapture fails */
     bool without_nccl;    /* there is no libnccl.so.2 */
-    int spoil_recording;  /* the so-many-th thing that is recorded, counted from 1, spoils the recording without a word; 0: none */
+    int spoil_recording; /* the so-many-th thing that is recorded, counted from 1, spoils the recording without a word; 0: none */
     int collective_error; /* what ncclCommGetAsyncError tells of */
     int refuse_fused;     /* no plan for a convolution with more behind it */
     int timed;            /* convolutions that are planned are timed, not only run once */
