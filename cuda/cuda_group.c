@@ -85,6 +85,18 @@ static enum status open_member(struct device_group *group, int32_t number, struc
     return st;
 }
 
+/* Each member's memory by each other one. */
+static enum status reach_members(struct device_group *group, struct error *err)
+{
+    enum status st = ST_OK;
+    for (int32_t k = 0; st == ST_OK && k < group->count; k++) {
+        st = cuda_enter(group->members[k].device, err);
+        for (int32_t other = 0; st == ST_OK && other < group->count; other++)
+            st = cuda_memory_reach(group->members[k].device, group->members[other].device, err);
+    }
+    return st;
+}
+
 static enum status open_communicators(struct device_group *group, struct error *err)
 {
     ncclComm_t *comms = calloc((size_t)group->count, sizeof *comms);
@@ -125,6 +137,8 @@ enum status cuda_group_open(struct device *const *devices, int32_t count, double
     }
     for (int32_t k = 0; st == ST_OK && k < count; k++)
         st = open_member(made, k, devices[k], err);
+    if (st == ST_OK)
+        st = reach_members(made, err);
     if (st == ST_OK)
         st = open_communicators(made, err);
     if (st != ST_OK)

@@ -27,8 +27,8 @@ void cuda_weights_free(struct device *device, struct device_weights *weights)
     if (weights == NULL)
         return;
     (void)cudaSetDevice(device->index);
-    (void)cudaStreamSynchronize(device->stream); /* steps that use them may be queued */
-    (void)cudaFree(weights->memory);
+    cuda_release(device, weights->memory);       /* behind the steps that use them */
+    (void)cudaStreamSynchronize(device->stream); /* only then it counts as free */
     weight_table_free(&weights->table);
     free(weights);
 }
@@ -111,6 +111,8 @@ enum status cuda_weights_copy(struct device *device, struct device_weights *weig
                        weights->table.total);
     if (st == ST_OK)
         st = cuda_enter(device, err);
+    if (st == ST_OK)
+        st = cuda_memory_reach(device, owner, err);
     if (st != ST_OK)
         return st;
     weights->version++;
@@ -257,6 +259,6 @@ enum status cuda_weights_remap(struct device *device, struct device_weights *chi
     child->version++;
 out:
     free(block.host);
-    (void)cudaFree(block.device);
+    cuda_release(device, block.device);
     return st;
 }

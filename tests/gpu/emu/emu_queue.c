@@ -390,6 +390,7 @@ void emu_reset(void)
     emu_count = (struct emu_counts){0};
     chances = 0;
     emu_time_reset();
+    emu_pools_reset();
     loaded.count = 0;
     memset(sticky, 0, sizeof sticky);
     last_error = cudaSuccess;
