@@ -1,5 +1,6 @@
 /* The planner: remembers the plan of every shape; and the execution of plans. */
 #include "cuda/conv_internal.h"
+#include "cuda/trace.h"
 
 #include "host/base/file.h"
 
@@ -218,7 +219,9 @@ static enum status add_plan(struct conv_planner *planner, enum conv_kind kind,
         return error_memory(err, "convolution plan", sizeof *made);
     made->info = (struct conv_plan_info){.kind = kind, .type = planner->options.type, .geometry = *geometry};
     if (!conv_cache_read(planner, made)) {
+        trace_begin("choice of a plan");
         enum status st = conv_choose(planner, made, err);
+        trace_end();
         made->refused = st == ST_UNSUPPORTED && conv_is_fused(kind);
         if (st != ST_OK && !made->refused) {
             free_plan(made);

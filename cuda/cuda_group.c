@@ -13,6 +13,7 @@
  * NCCL lets its members meet on the host while a collective is recorded, so a step is recorded and replayed by all members
  * or by none: they agree about it (cuda_group_agree, cuda_run.c). */
 #include "cuda/cuda_internal.h"
+#include "cuda/trace.h"
 
 #include "host/base/clock.h"
 
@@ -85,18 +86,6 @@ static enum status open_member(struct device_group *group, int32_t number, struc
     return st;
 }
 
-/* Each member's memory by each other one. */
-static enum status reach_members(struct device_group *group, struct error *err)
-{
-    enum status st = ST_OK;
-    for (int32_t k = 0; st == ST_OK && k < group->count; k++) {
-        st = cuda_enter(group->members[k].device, err);
-        for (int32_t other = 0; st == ST_OK && other < group->count; other++)
-            st = cuda_memory_reach(group->members[k].device, group->members[other].device, err);
-    }
-    return st;
-}
-
 static enum status open_communicators(struct device_group *group, struct error *err)
 {
     ncclComm_t *comms = calloc((size_t)group->count, sizeof *comms);
@@ -108,7 +97,9 @@ static enum status open_communicators(struct device_group *group, struct error *
     }
     for (int32_t k = 0; k < group->count; k++)
         numbers[k] = (int)group->members[k].device->index;
+    trace_begin("connecting a group");
     st = check(ncclCommInitAll(comms, (int)group->count, numbers), "connect the devices", err);
+    trace_end();
     for (int32_t k = 0; st == ST_OK && k < group->count; k++)
         group->members[k].comm = comms[k];
 out:
@@ -138,7 +129,7 @@ enum status cuda_group_open(struct device *const *devices, int32_t count, double
     for (int32_t k = 0; st == ST_OK && k < count; k++)
         st = open_member(made, k, devices[k], err);
     if (st == ST_OK)
-        st = reach_members(made, err);
+        st = cuda_memory_reach_all(devices, count, err);
     if (st == ST_OK)
         st = open_communicators(made, err);
     if (st != ST_OK)
@@ -322,8 +313,10 @@ enum status cuda_group_agree(const struct device_program *prepared, const char *
         return ST_OK;
     const double began = clock_seconds();
     const uint64_t agreement = vote(group, *able);
+    trace_begin("agreement of a group");
     while (st == ST_OK && !has_agreed(group, agreement, able))
         st = wait_a_moment(prepared->device, began, what, err);
+    trace_end();
     return st;
 }
 
@@ -502,6 +495,7 @@ enum status cuda_group_broadcast(struct device_group *group, struct device *devi
         st = cuda_enter(device, err);
     if (st != ST_OK)
         return st;
+    trace_begin("broadcast");
     pthread_mutex_lock(&member->lock);
     st = check_broken(group, err);
     if (st == ST_OK)
@@ -512,5 +506,6 @@ enum status cuda_group_broadcast(struct device_group *group, struct device *devi
     weights->version++;
     if (st == ST_OK)
         st = cuda_wait(device, "broadcast", err);
+    trace_end();
     return st;
 }

@@ -184,6 +184,8 @@ void cuda_release(const struct device *device, void *memory);
 /* Lets the device, the calling thread's current one, read and write the memory of another one without the host's help, where
  * the hardware can. */
 enum status cuda_memory_reach(struct device *device, const struct device *owner, struct error *err);
+/* The same, each of them every other one. */
+enum status cuda_memory_reach_all(struct device *const *devices, int32_t count, struct error *err);
 
 /* ---- cuda_probe.c ---- */
 

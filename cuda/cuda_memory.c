@@ -124,3 +124,14 @@ enum status cuda_memory_reach(struct device *device, const struct device *owner,
         device->peers |= (uint64_t)1 << owner->index;
     return st;
 }
+
+enum status cuda_memory_reach_all(struct device *const *devices, int32_t count, struct error *err)
+{
+    enum status st = ST_OK;
+    for (int32_t k = 0; st == ST_OK && k < count; k++) {
+        st = cuda_enter(devices[k], err);
+        for (int32_t other = 0; st == ST_OK && other < count; other++)
+            st = cuda_memory_reach(devices[k], devices[other], err);
+    }
+    return st;
+}

@@ -1,6 +1,7 @@
 /* Weight sets: flat float arrays in the table's order, one for each slot, and inheritance between them.
  * Gradients belong to programs (device.h). */
 #include "cuda/cuda_internal.h"
+#include "cuda/trace.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -244,6 +245,7 @@ enum status cuda_weights_remap(struct device *device, struct device_weights *chi
         st = cuda_enter(device, err);
     if (st != ST_OK)
         return st;
+    trace_begin("remap");
     uint64_t elements = fill_block(&block, remaps, &child->table, &parent->table);
     size_t room = block.deviations + (size_t)remaps->count * sizeof(double);
     st = cuda_allocate(device, room, "remap", &block.device, err);
@@ -258,6 +260,7 @@ enum status cuda_weights_remap(struct device *device, struct device_weights *chi
     st = launch_remap(device, &block, remaps->count, elements, seed, parent->slots[from], child, err);
     child->version++;
 out:
+    trace_end();
     free(block.host);
     cuda_release(device, block.device);
     return st;
