@@ -14,6 +14,7 @@
  * or by none: they agree about it (cuda_group_agree, cuda_run.c). */
 #include "cuda/cuda_internal.h"
 #include "cuda/cuda_nccl.h"
+#include "cuda/trace.h"
 
 #include "host/base/clock.h"
 
@@ -98,8 +99,10 @@ static enum status open_communicators(struct device_group *group, struct error *
     }
     for (int32_t k = 0; k < group->count; k++)
         numbers[k] = (int)group->members[k].device->index;
+    trace_begin("connecting a group");
     st = check(group, group->nccl.comm_init_all(comms, (int)group->count, numbers), "connect the devices",
                err);
+    trace_end();
     for (int32_t k = 0; st == ST_OK && k < group->count; k++)
         group->members[k].comm = comms[k];
 out:
@@ -129,6 +132,8 @@ enum status cuda_group_open(struct device *const *devices, int32_t count, double
     st = cuda_nccl_load(&made->nccl, err);
     for (int32_t k = 0; st == ST_OK && k < count; k++)
         st = open_member(made, k, devices[k], err);
+    if (st == ST_OK)
+        st = cuda_memory_reach_all(devices, count, err);
     if (st == ST_OK)
         st = open_communicators(made, err);
     if (st != ST_OK)
@@ -313,8 +318,10 @@ enum status cuda_group_agree(const struct device_program *prepared, const char *
         return ST_OK;
     const double began = clock_seconds();
     const uint64_t agreement = vote(group, *able);
+    trace_begin("agreement of a group");
     while (st == ST_OK && !has_agreed(group, agreement, able))
         st = wait_a_moment(prepared->device, began, what, err);
+    trace_end();
     return st;
 }
 
@@ -495,6 +502,7 @@ enum status cuda_group_broadcast(struct device_group *group, struct device *devi
         st = cuda_enter(device, err);
     if (st != ST_OK)
         return st;
+    trace_begin("broadcast");
     pthread_mutex_lock(&member->lock);
     st = check_broken(group, err);
     if (st == ST_OK)
@@ -506,5 +514,6 @@ enum status cuda_group_broadcast(struct device_group *group, struct device *devi
     weights->version++;
     if (st == ST_OK)
         st = cuda_wait(device, "broadcast", err);
+    trace_end();
     return st;
 }

@@ -102,6 +102,10 @@ static ncclResult_t queue(ncclComm_t comm, const void *from, void *to, size_t co
     if (count == 0)
         return ncclSuccess;
     emu_check_range("collective", to, count * sizeof(float));
+    for (int rank = 0; rank < comm->clique->count; rank++)
+        if (!emu_reaches(comm->device, comm->clique->comms[rank]->device))
+            emu_die("collective: device %d does not reach the memory of device %d", comm->device,
+                    comm->clique->comms[rank]->device);
     struct collective *made = malloc(sizeof *made);
     if (made == NULL)
         emu_die("out of host memory");
