@@ -198,7 +198,7 @@ $(BUILD)/cuda/%.o: cuda/%.c
 
 $(KERNEL_BUILD)/cuda/kernel_%.o: cuda/%.cu $(KERNEL_HEADERS)
 	@mkdir -p $(@D)
-	$(NVCC) -std=c++17 -O3 -I. $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
+	$(NVCC) -std=c++17 -O3 -lineinfo -I. $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
 		$(foreach a,$(lastword $(CUDA_ARCHITECTURES)),-gencode arch=compute_$(a),code=compute_$(a)) \
 		-Xcompiler -fPIC,-fvisibility=hidden -c $< -o $@
 

@@ -189,7 +189,7 @@ enum status cuda_copies_refresh(struct device_program *prepared, bool folded, st
 }
 
 enum status cuda_copies_gradients(struct device_program *prepared, int32_t first, int32_t last,
-                                  struct error *err)
+                                  cudaStream_t stream, struct error *err)
 {
     const struct cuda_weight *weights = prepared->weights;
     bool any = false;
@@ -198,7 +198,7 @@ enum status cuda_copies_gradients(struct device_program *prepared, int32_t first
     if (!any)
         return ST_OK;
     return cuda_check(cuda_launch_kernel_gradients(
-                          prepared->device->stream, prepared->device->type, prepared->program->weights.count,
+                          stream, prepared->device->type, prepared->program->weights.count,
                           table_of(prepared), weights[first].place, weights[last].place + weights[last].count,
                           prepared->memory + prepared->at.copy_gradients, flat_gradients(prepared)),
                       "convert kernel gradients", err);

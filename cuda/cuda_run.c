@@ -57,6 +57,13 @@ static enum status send_step(const struct device_program *prepared, const struct
 
 /* ---- operations ---- */
 
+/* The branch is done with what it was given before, and may read all that is there. */
+static enum status hand_over(struct device *device, struct error *err)
+{
+    enum status st = cuda_branch_join(device, err);
+    return st == ST_OK ? cuda_branch_fork(device, err) : st;
+}
+
 /* whole: as part of a whole step, where batch norms do their convolutions' work (cuda_fold.c), and the optimizer that of the
  * weight average. */
 static enum status run_one(struct device_program *prepared, int32_t index, bool whole, struct error *err)
@@ -68,7 +75,10 @@ static enum status run_one(struct device_program *prepared, int32_t index, bool 
     run_function *run = whole && state->folded_conv >= 0         ? cuda_run_folded
                         : whole && op->kind == PROG_OP_OPTIMIZER ? cuda_run_update
                                                                  : run_functions[op->kind];
-    if (run(prepared, index, err) != ST_OK)
+    enum status st = cuda_is_branched(op->kind) ? hand_over(prepared->device, err) : ST_OK;
+    if (st == ST_OK)
+        st = run(prepared, index, err);
+    if (st != ST_OK)
         return error_prefix(err, "%s, operation %d of layer %u", prog_op_name(op->kind), (int)index,
                             (unsigned)op->layer_id);
     return ST_OK;
@@ -97,7 +107,7 @@ static enum status check_recording(const struct device_program *prepared, int32_
     return st;
 }
 
-/* Queues all operations, or records them. The optimizer waits for a group's all-reduces. */
+/* Queues all operations, or records them. The optimizer waits for the branch and for a group's all-reduces. */
 static enum status run_all(struct device_program *prepared, enum collectives collectives, bool recording,
                            struct error *err)
 {
@@ -108,6 +118,8 @@ static enum status run_all(struct device_program *prepared, enum collectives col
         if (is_collective(kind) && collectives == LEFT_OUT)
             continue;
         if (kind == PROG_OP_OPTIMIZER)
+            st = cuda_branch_join(prepared->device, err);
+        if (st == ST_OK && kind == PROG_OP_OPTIMIZER)
             st = cuda_group_join(prepared, err);
         if (st == ST_OK)
             st = run_one(prepared, op, true, err);
@@ -172,6 +184,7 @@ static enum status record(struct device_program *prepared, enum collectives coll
         (void)cudaGraphDestroy(recorded);
     if (st != ST_OK)
         (void)cudaGetLastError();
+    device->branch.forked = false; /* where the recording broke off */
     *pieces = (int32_t)count;
     return st;
 }
@@ -283,6 +296,7 @@ enum status cuda_program_run_op(struct device *device, struct device_program *pr
     if (st != ST_OK)
         return st;
     enum prog_op_kind kind = prepared->program->ops[index].kind;
+    st = cuda_branch_join(device, err);
     if (changes_weights(kind))
         weights_changed(prepared);
     return st;
