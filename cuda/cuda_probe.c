@@ -120,7 +120,7 @@ enum status cuda_probe(struct device *device, size_t cache, struct error *err)
     double convolution = 0, copy = 0;
     enum status st = probe_open(device, filling > (size_t)least ? (int32_t)filling : least, &probe, err);
     if (st == ST_MEMORY) { /* little is free: a small measurement is better than none */
-        probe_close(&probe);
+        probe_close(device, &probe);
         probe = (struct probe){0};
         st = probe_open(device, least, &probe, err);
     }

@@ -108,7 +108,7 @@ static enum status check_recording(const struct device_program *prepared, int32_
     return st;
 }
 
-/* Queues all operations, or records them. The optimizer waits for what the branch has been given, and for a group's all-reduces. */
+/* Queues all operations, or records them. The optimizer waits for the branch and for a group's all-reduces. */
 static enum status run_all(struct device_program *prepared, enum collectives collectives, bool recording,
                            struct error *err)
 {
@@ -310,8 +310,6 @@ enum status cuda_program_run_op(struct device *device, struct device_program *pr
         return st;
     enum prog_op_kind kind = prepared->program->ops[index].kind;
     st = cuda_branch_join(device, err);
-    if (st != ST_OK)
-        return st;
     if (changes_weights(kind))
         weights_changed(prepared);
     return st;
