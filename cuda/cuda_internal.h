@@ -235,6 +235,9 @@ enum status cuda_group_open(struct device *const *devices, int32_t count, double
 void cuda_group_close(struct device_group *group);
 void cuda_group_abort(struct device_group *group, const char *reason);
 enum status cuda_group_check(struct device_group *group, struct error *err);
+size_t cuda_group_bytes(const struct device_group *group);
+enum status cuda_group_average(struct device_group *group, struct device *device,
+                               struct device_weights *weights, enum weight_slot slot, struct error *err);
 enum status cuda_group_broadcast(struct device_group *group, struct device *device,
                                  struct device_weights *weights, enum weight_slot slot, int32_t root,
                                  struct error *err);

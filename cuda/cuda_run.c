@@ -92,7 +92,7 @@ enum collectives { QUEUED, AWAITED, LEFT_OUT };
 
 static bool is_collective(enum prog_op_kind kind)
 {
-    return kind == PROG_OP_ALL_REDUCE || kind == PROG_OP_AVERAGE_STATISTICS;
+    return kind == PROG_OP_ALL_REDUCE;
 }
 
 /* Not every library says at once that a call of its own is none that can be recorded. */

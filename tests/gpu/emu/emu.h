@@ -34,6 +34,8 @@
 
 #include <cuda_runtime_api.h>
 
+enum { EMU_NCCL_BYTES = 65536 }; /* of device memory that a communicator takes on each device */
+
 struct emu_settings {
     size_t memory;    /* bytes of the device */
     int devices;      /* 0: none */
