@@ -61,9 +61,9 @@ step() {
 if [ -d "$here/programs" ]; then
     programs=$here/programs
 else
-    programs=$work/programs
-    mkdir "$programs"
-    step unpack 60 tar xJf "$here/programs.tar.xz" -C "$programs" --strip-components=1 || exit 1
+    programs=$work/gpu-programs # tar needs xz, which is not everywhere; Python brings its own
+    # shellcheck disable=SC2016  # bash -c has its own
+    step unpack 60 bash -c 'tar xJf "$1" -C "$2" || "$3" -m tarfile -e "$1" "$2"' bash "$here/programs.tar.xz" "$work" "$python" || exit 1
 fi
 export here programs NASRUN_PLUGIN=$programs/lib/libnasrun_cuda.so
 bench="$programs/bin/bench_train --gpu 0 ${PAPER:+--paper $PAPER}"
@@ -72,6 +72,7 @@ lines=$(command -v stdbuf >/dev/null && echo "stdbuf -oL") # what a program prin
 # tool NAME: where NVIDIA's tool is, or status 77.
 tool() {
     local found
+    # shellcheck disable=SC2012  # these folders have plain names
     found=$(command -v "$1" || ls -d /usr/local/cuda*/bin/"$1" /opt/nvidia/nsight-compute/*/"$1" 2>/dev/null | tail -n 1)
     [ -n "$found" ] && echo "$found"
 }
@@ -110,6 +111,7 @@ torch() { # MODE SECONDS
 
 # job NAME FOLDER SECONDS SAMPLE: a sample's job with other data and the time that there is.
 job() {
+    # shellcheck disable=SC2086  # a list of words
     time "$programs/bin/nasrun" -v "$programs/share/nasrun/samples/$4" "dataset.path=$2" 'devices="cuda:0"' \
         "budget.seconds=$3" "output.dir=$work/jobs/$1" ${JOB_SETTINGS:-}
     local status=$?
@@ -160,13 +162,15 @@ if [ -d "$here/data/cifar10" ]; then
     timeout 60 "$programs/bin/mosaic" unpack "$here/data/cifar10" "$work/cifar10" >"$OUT/steps/mosaic.txt" 2>&1 &
     cifar=$!
 fi
-timeout 200 bash -c 'torch reduce-overhead 0' >"$OUT/steps/torch-warm.txt" 2>&1 & # fills its compiler's cache meanwhile
+timeout 150 bash -c 'torch reduce-overhead 0' >"$OUT/steps/torch-warm.txt" 2>&1 & # fills its compiler's cache meanwhile
 warm=$!
 run devices 60 devices
 run fsync 20 fsync
 for program in "$programs"/bin/kernels_*; do
+    # shellcheck disable=SC2086
     step "${program##*/}" 40 $lines "$program"
 done
+# shellcheck disable=SC2086
 step hardware 95 $lines "$programs/bin/test_hardware"
 
 # ---- 2. how fast; nothing else runs now ----
