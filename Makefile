@@ -53,7 +53,7 @@ PLUGIN := $(BIN)/libnasrun_cuda.so
 FIRST_RUN := $(patsubst tests/gpu/test_%.cpp,$(BUILD)/tests/gpu/first/%,$(wildcard tests/gpu/test_kernels_*.cpp)) \
 	$(BUILD)/tests/gpu/first/mosaic $(BUILD)/tests/bench/bench_train
 GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c)) $(BUILD)/tests/gpu/driver/libcuda.so.1 \
-	$(BUILD)/emulated/libnasrun_cuda.so $(FIRST_RUN)
+	$(BUILD)/tests/gpu/driver/libnvidia-ml.so.1 $(BUILD)/emulated/libnasrun_cuda.so $(FIRST_RUN)
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
 
@@ -138,7 +138,8 @@ install: all
 
 # For machines where nobody is root: all that the programs need in one folder, for all GPUs.
 bundle:
-	@$(if $(filter file,$(origin CUDA_ARCHITECTURES)),CUDA_ARCHITECTURES='$(ALL_ARCHITECTURES)') MAKE='$(MAKE)' CC='$(CC)' tools/bundle.sh
+	@$(if $(and $(filter file,$(origin CUDA_ARCHITECTURES)),$(filter-out $(CUDA_ARCHITECTURES),$(ALL_ARCHITECTURES))),\
+		CUDA_ARCHITECTURES='$(ALL_ARCHITECTURES)',KERNEL_BUILD='$(BUILD)') MAKE='$(MAKE)' CC='$(CC)' tools/bundle.sh
 
 # The first minutes on a GPU: that bundle with the programs that test and measure, data, and the script to run (tests/gpu/first).
 # CIFAR10=DIR takes CIFAR-10 along, FASHION= leaves Fashion-MNIST out.
@@ -186,7 +187,8 @@ $(BUILD)/tests/bench/roofline: $(BUILD)/tests/bench/roofline.o $(BUILD)/tests/be
 # ---- the GPU's plug-in: its own copies of the host code it needs, and nothing exported but its entry ----
 PLUGIN_FLAGS = -fPIC -fvisibility=hidden $(CUDA_INCLUDES)
 PLUGIN_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard cuda/*.c))
-PLUGIN_KERNELS := $(patsubst cuda/%.cu,$(BUILD)/cuda/kernel_%.o,$(wildcard cuda/*.cu))
+KERNEL_BUILD ?= $(BUILD)
+PLUGIN_KERNELS := $(patsubst cuda/%.cu,$(KERNEL_BUILD)/cuda/kernel_%.o,$(wildcard cuda/*.cu))
 PLUGIN_HOST := $(patsubst %.c,$(BUILD)/plugin/%.o,$(wildcard host/base/*.c host/net/*.c host/program/*.c))
 KERNEL_HEADERS := $(wildcard cuda/*.cuh) cuda/kernels.h cuda/launch.h host/program/augment.h host/program/optimizer.h host/base/random.h
 
@@ -194,9 +196,9 @@ $(BUILD)/cuda/%.o: cuda/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(PLUGIN_FLAGS) -c $< -o $@
 
-$(BUILD)/cuda/kernel_%.o: cuda/%.cu $(KERNEL_HEADERS)
+$(KERNEL_BUILD)/cuda/kernel_%.o: cuda/%.cu $(KERNEL_HEADERS)
 	@mkdir -p $(@D)
-	$(NVCC) -std=c++17 -O3 -I. $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
+	$(NVCC) -std=c++17 -O3 -lineinfo -I. $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
 		$(foreach a,$(lastword $(CUDA_ARCHITECTURES)),-gencode arch=compute_$(a),code=compute_$(a)) \
 		-Xcompiler -fPIC,-fvisibility=hidden -c $< -o $@
 
@@ -275,6 +277,10 @@ $(BUILD)/tests/gpu/test_nccl: $(BUILD)/cuda/cuda_nccl.o
 $(BUILD)/tests/gpu/driver/libcuda.so.1: tests/gpu/fake_libcuda.c
 	@mkdir -p $(@D)
 	$(CC) -std=c17 $(WARNINGS) -D_GNU_SOURCE -O1 -shared -fPIC -Wl,-soname,libcuda.so.1 $< -o $@
+
+$(BUILD)/tests/gpu/driver/libnvidia-ml.so.1: tests/gpu/fake_nvml.c
+	@mkdir -p $(@D)
+	$(CC) -std=c17 $(WARNINGS) -D_GNU_SOURCE -O1 -shared -fPIC -Wl,-soname,libnvidia-ml.so.1 $< -o $@
 
 .PRECIOUS: $(BUILD)/%.o
 # Named here, they are files that ought to exist, which pattern rules may stand on; and they are kept.

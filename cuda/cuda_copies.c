@@ -171,7 +171,8 @@ enum status cuda_copies_refresh(struct device_program *prepared, bool folded, st
     return st;
 }
 
-enum status cuda_copies_gradients(struct device_program *prepared, int32_t copy, struct error *err)
+enum status cuda_copies_gradients(struct device_program *prepared, int32_t copy, cudaStream_t stream,
+                                  struct error *err)
 {
     const struct cuda_kernel_copy *entries = entries_of(prepared);
     int32_t count = prepared->copy_count;
@@ -184,7 +185,7 @@ enum status cuda_copies_gradients(struct device_program *prepared, int32_t copy,
     if (count == 0)
         return ST_OK;
     return cuda_check(
-        cuda_launch_kernel_gradients(prepared->device->stream, prepared->device->type, count, entries, pairs,
+        cuda_launch_kernel_gradients(stream, prepared->device->type, count, entries, pairs,
                                      prepared->memory + prepared->at.copy_gradients,
                                      (float *)(void *)(prepared->memory + prepared->at.gradients)),
         "convert kernel gradients", err);

@@ -135,5 +135,5 @@ enum status cuda_run_dense_backward_weights(struct device_program *prepared, int
     const struct prog_op *op = &prepared->program->ops[index];
     enum status st = multiply(prepared->device, CUBLAS_OP_N, activation(prepared, op->inputs[0]), CUBLAS_OP_T,
                               activation(prepared, op->inputs[1]), kernel_gradient(prepared, index), err);
-    return st == ST_OK ? cuda_sum_bias_gradient(prepared, index, err) : st;
+    return st == ST_OK ? cuda_sum_bias_gradient(prepared, index, cuda_main_lane(prepared), err) : st;
 }

@@ -217,6 +217,7 @@ static void device_close(struct device *device)
         return;
     (void)cudaSetDevice(device->index);
     conv_planner_close(device->planner);
+    cuda_branch_close(device);
     if (device->cudnn != NULL)
         (void)cudnnDestroy(device->cudnn);
     cuda_dense_close(device);
@@ -235,6 +236,8 @@ static enum status open_stream(struct device *device, struct error *err)
         st = cuda_check(cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking), "make a stream",
                         err);
     if (st == ST_OK)
+        st = cuda_branch_open(device, err);
+    if (st == ST_OK)
         st = cuda_pace_open(device, err);
     if (st == ST_OK)
         st = cuda_allocate(device, sizeof *device->step, "step parameters", &device->step, err);
@@ -247,6 +250,10 @@ static enum status open_cudnn(struct device *device, bool tensor_float, bool unt
     cudnnStatus_t status = cudnnCreate(&device->cudnn);
     if (status == CUDNN_STATUS_SUCCESS)
         status = cudnnSetStream(device->cudnn, device->stream);
+    if (status == CUDNN_STATUS_SUCCESS)
+        status = cudnnCreate(&device->branch.cudnn);
+    if (status == CUDNN_STATUS_SUCCESS)
+        status = cudnnSetStream(device->branch.cudnn, device->branch.stream);
     if (status != CUDNN_STATUS_SUCCESS)
         return error_set(err, ST_DEVICE, "cuDNN cannot open the device: %s", cudnnGetErrorString(status));
     cuda_cache_folder(folder, sizeof folder);

@@ -403,11 +403,10 @@ enum status cuda_group_settle(struct device_program *prepared, struct error *err
     return st == ST_OK ? check_broken(prepared->binding.group, err) : st;
 }
 
-/* Lets the collectives' stream wait for what the device's stream has been given so far. */
-static enum status fork_stream(struct cuda_member *member, struct error *err)
+/* Lets the collectives' stream wait for what that stream of the device has been given so far. */
+static enum status fork_stream(struct cuda_member *member, cudaStream_t stream, struct error *err)
 {
-    enum status st =
-        cuda_check(cudaEventRecord(member->fork, member->device->stream), "record an event", err);
+    enum status st = cuda_check(cudaEventRecord(member->fork, stream), "record an event", err);
     if (st == ST_OK)
         st = cuda_check(cudaStreamWaitEvent(member->stream, member->fork, 0), "wait for an event", err);
     member->forked = st == ST_OK;
@@ -436,6 +435,8 @@ static enum status mean(struct cuda_member *member, float *values, size_t count,
         "all-reduce", err);
 }
 
+/* From the branch, which waits for the device's stream first: a bucket has gradients from both, and the device's stream,
+ * which has better things to do, waits for neither. */
 enum status cuda_run_all_reduce(struct device_program *prepared, int32_t index, struct error *err)
 {
     const struct prog_op *op = &prepared->program->ops[index];
@@ -443,15 +444,16 @@ enum status cuda_run_all_reduce(struct device_program *prepared, int32_t index, 
     struct cuda_member *member = prepared->device->member;
     const size_t first = tensors[op->reduce.first].offset,
                  end = tensors[op->reduce.last].offset + tensors[op->reduce.last].count;
-    enum status st = ST_OK;
     if (prepared->binding.group == NULL)
         return ST_OK;
+    cudaStream_t branch = prepared->device->branch.stream;
+    enum status st = cuda_branch_fork(prepared->device, err);
     for (int32_t w = op->reduce.first; st == ST_OK && w <= op->reduce.last; w++) {
         if (prepared->copy_of[w] >= 0)
-            st = cuda_copies_gradients(prepared, prepared->copy_of[w], err);
+            st = cuda_copies_gradients(prepared, prepared->copy_of[w], branch, err);
     }
     if (st == ST_OK)
-        st = fork_stream(member, err);
+        st = fork_stream(member, branch, err);
     if (st == ST_OK)
         st = mean(member, (float *)(void *)(prepared->memory + prepared->at.gradients) + first, end - first,
                   err);
@@ -467,7 +469,7 @@ enum status cuda_run_average_statistics(struct device_program *prepared, int32_t
     (void)index;
     if (group == NULL)
         return ST_OK;
-    enum status st = fork_stream(member, err);
+    enum status st = fork_stream(member, member->device->stream, err);
     if (st != ST_OK)
         return st;
     st = check(group, group->nccl.group_start(), "group calls", err);

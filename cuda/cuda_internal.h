@@ -1,8 +1,8 @@
 /* What the files of the CUDA device share; kernels.h describes the layouts.
  *
  * One stream a device: everything is queued on it in the order of the calls, so that nothing else has to be
- * ordered; only the collectives of a group have another (cuda_group.c), and the planner (conv.h). What is read waits for
- * the stream.
+ * ordered; only weight gradients of convolutions have another (cuda_branch.c), the collectives of a group (cuda_group.c), and
+ * the planner (conv.h). A step ends on the device's stream, and what is read waits for that.
  *
  * Threads. A second one may prepare programs: cuda_program_prepare reads what is fixed since the device was opened, and
  * asks the planner, which has a lock, a cuDNN handle and a stream of its own; the device's stream and handle, its pace
@@ -32,12 +32,21 @@ enum {
     CUDA_AHEAD = 8, /* steps that the host may be ahead of the device */
 };
 
+/* The stream of weight gradients (cuda_branch.c). */
+struct cuda_branch {
+    cudaStream_t stream;
+    cudnnHandle_t cudnn; /* bound to it */
+    cudaEvent_t fork, join;
+    bool forked; /* something is on it that the device's stream has not waited for */
+};
+
 struct device {
     int32_t index;
     struct device_info info; /* as it was opened: free memory is asked for each time */
     enum cuda_type type;     /* of activations */
     cudaStream_t stream;
     cudnnHandle_t cudnn; /* bound to the stream */
+    struct cuda_branch branch;
     struct conv_planner *planner;
     cublasHandle_t cublas;        /* bound to the stream and to: */
     void *cublas_workspace;       /* device memory, 32 MiB from compute capability 9.0 on, 4 MiB before */
@@ -79,8 +88,9 @@ struct cuda_op {
 /* Offsets into the block of a program, in bytes. */
 struct cuda_regions {
     size_t arena;   /* 0 */
-    size_t scratch; /* shared by all operations: each may use all of it */
+    size_t scratch; /* shared by all operations on the device's stream: each may use all of it */
     size_t tickets; /* of kernels.h; zeros between operations */
+    size_t branch_scratch, branch_tickets; /* the same of the branch; nothing in evaluation */
     size_t entries; /* struct cuda_kernel_copy, [2 * copy_count]: see cuda_copies_upload */
     size_t copies;  /* working copies of kernels */
     size_t biases;  /* of folded batch norms, in the activation type, [copy_rows]; nothing without them */
@@ -107,7 +117,7 @@ struct device_program {
     int32_t fold_count; /* batch norms that are folded */
 
     struct cuda_regions at;
-    size_t scratch_bytes;
+    size_t scratch_bytes, branch_scratch_bytes;
     char *memory; /* device memory; NULL before bind */
 
     struct device_binding binding; /* samples is NULL: they are on the device */
@@ -167,7 +177,7 @@ bool cuda_library(int32_t index, char *text, size_t size);
 
 /* Measures device->info.flops and bytes in a few hundredths of a second. cache: bytes of the device's. */
 enum status cuda_probe(struct device *device, size_t cache, struct error *err);
-/* The folder where convolution plans are kept, made when it is not there; "" when there is no place for it.
+/* The folder where convolution plans are kept, made when it is not there; "" when there is no place that can be written to.
  */
 void cuda_cache_folder(char *path, size_t size);
 
@@ -240,7 +250,8 @@ enum status cuda_copies_upload(struct device_program *prepared, struct error *er
 /* Queues the making of all copies when the weights have moved since, or were not `folded` as they are to be. */
 enum status cuda_copies_refresh(struct device_program *prepared, bool folded, struct error *err);
 /* Queues the conversion of kernel gradients into the flat buffer: all, or those of entry `copy` (-1: all). */
-enum status cuda_copies_gradients(struct device_program *prepared, int32_t copy, struct error *err);
+enum status cuda_copies_gradients(struct device_program *prepared, int32_t copy, cudaStream_t stream,
+                                  struct error *err);
 
 /* ---- cuda_fold.c: batch norms folded into convolutions ---- */
 
@@ -250,6 +261,20 @@ enum status cuda_fold_plan(struct device_program *prepared, struct error *err);
 void cuda_fold_lifetimes(const struct device_program *prepared, struct prog_tensor *tensors);
 /* Queues a folded batch norm with its convolution. */
 enum status cuda_run_folded(struct device_program *prepared, int32_t op, struct error *err);
+
+/* ---- cuda_branch.c: weight gradients beside the rest ---- */
+
+/* Makes all but the cuDNN handle. Closing frees what an opening that failed has made, too. */
+enum status cuda_branch_open(struct device *device, struct error *err);
+void cuda_branch_close(struct device *device);
+/* Whether operations of that kind run on the branch. */
+bool cuda_is_branched(enum prog_op_kind kind);
+/* Lets what is queued on the branch from now on wait for what the device's stream has been given so far. */
+enum status cuda_branch_fork(struct device *device, struct error *err);
+/* The other way round. */
+enum status cuda_branch_join(struct device *device, struct error *err);
+/* Lets what the branch reads live until the device's stream has waited for it; tensors: the program's, or a copy. */
+void cuda_branch_lifetimes(const struct program *program, struct prog_tensor *tensors);
 
 /* ---- cuda_program.c ---- */
 
@@ -267,7 +292,7 @@ static inline float *cuda_weights_read(const struct device_program *prepared)
 {
     return prepared->binding.weights->slots[prepared->binding.use_average ? SLOT_AVERAGE : SLOT_VALUE];
 }
-/* What an operation may use while it runs: all of the region. */
+/* What an operation on the device's stream may use while it runs: all of the region. */
 static inline void *cuda_scratch(const struct device_program *prepared)
 {
     return prepared->memory + prepared->at.scratch;
@@ -290,6 +315,24 @@ static inline const struct cuda_kernel_copy *cuda_copy_of(const struct device_pr
 static inline unsigned *cuda_tickets(const struct device_program *prepared)
 {
     return (unsigned *)(void *)(prepared->memory + prepared->at.tickets);
+}
+/* Where an operation is queued, and what nobody else uses while it runs there. */
+struct cuda_lane {
+    cudaStream_t stream;
+    cudnnHandle_t cudnn;
+    void *scratch;
+    unsigned *tickets;
+};
+static inline struct cuda_lane cuda_main_lane(const struct device_program *prepared)
+{
+    return (struct cuda_lane){prepared->device->stream, prepared->device->cudnn, cuda_scratch(prepared),
+                              cuda_tickets(prepared)};
+}
+static inline struct cuda_lane cuda_branch_lane(const struct device_program *prepared)
+{
+    const struct cuda_branch *branch = &prepared->device->branch;
+    return (struct cuda_lane){branch->stream, branch->cudnn, prepared->memory + prepared->at.branch_scratch,
+                              (unsigned *)(void *)(prepared->memory + prepared->at.branch_tickets)};
 }
 static inline struct cuda_shape cuda_shape_of(const struct device_program *prepared, int32_t tensor)
 {
@@ -345,12 +388,14 @@ void cuda_dense_close(struct device *device);
 void cuda_dense_version(char *text, size_t size);
 
 /* ---- cuda_ops.c, cuda_conv_ops.c, cuda_dense.c: operations ----
- * size: bytes of scratch, and limits. run: queues the operation on the device's stream. */
+ * size: bytes of scratch, and limits. run: queues the operation on the device's stream, those of cuda_is_branched on the
+ * branch, which is forked before. */
 enum status cuda_op_scratch(const struct device_program *prepared, int32_t op, size_t *bytes,
                             struct error *err);
 /* For a convolution or dense layer that has a bias, else nothing: adds it to the result; sums up its gradient. */
 enum status cuda_add_bias(struct device_program *prepared, int32_t op, struct error *err);
-enum status cuda_sum_bias_gradient(struct device_program *prepared, int32_t op, struct error *err);
+enum status cuda_sum_bias_gradient(struct device_program *prepared, int32_t op, struct cuda_lane lane,
+                                   struct error *err);
 
 #define PROG_OP(KIND, name, text)                                                                            \
     enum status cuda_run_##name(struct device_program *prepared, int32_t op, struct error *err);

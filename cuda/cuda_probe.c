@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- speed ---- */
 
@@ -156,6 +157,6 @@ void cuda_cache_folder(char *path, size_t size)
         length += snprintf(path + length, size - (size_t)length, "%s", parts[i]);
         made = (size_t)length < size && make_folder(path);
     }
-    if (!made)
+    if (!made || access(path, W_OK | X_OK) != 0)
         path[0] = '\0';
 }

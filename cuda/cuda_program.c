@@ -32,6 +32,7 @@ static enum status plan_arena(struct device_program *prepared, size_t *arena, st
     }
     memcpy(program.tensors, prepared->program->tensors, count * sizeof *program.tensors);
     cuda_fold_lifetimes(prepared, program.tensors);
+    cuda_branch_lifetimes(&program, program.tensors);
     for (size_t id = 0; st == ST_OK && id < count; id++) {
         const struct cuda_shape s = cuda_shape_of(prepared, (int32_t)id);
         sizes[id] = cuda_tensor_bytes(prepared->device, &program.tensors[id]);
@@ -56,8 +57,9 @@ static enum status plan_scratch(struct device_program *prepared, struct error *e
         if (cuda_op_scratch(prepared, op, &bytes, err) != ST_OK)
             return error_prefix(err, "%s, operation %d of layer %u", prog_op_name(program->ops[op].kind),
                                 (int)op, (unsigned)program->ops[op].layer_id);
-        if (bytes > prepared->scratch_bytes)
-            prepared->scratch_bytes = bytes;
+        size_t *most = cuda_is_branched(program->ops[op].kind) ? &prepared->branch_scratch_bytes
+                                                               : &prepared->scratch_bytes;
+        *most = bytes > *most ? bytes : *most;
     }
     return ST_OK;
 }
@@ -79,7 +81,9 @@ static void place_regions(struct device_program *prepared, size_t arena)
     at->arena = 0;
     at->scratch = cuda_round_up(arena);
     at->tickets = at->scratch + cuda_round_up(prepared->scratch_bytes);
-    at->entries = at->tickets + cuda_round_up(CUDA_TICKETS * sizeof(unsigned));
+    at->branch_scratch = at->tickets + cuda_round_up(CUDA_TICKETS * sizeof(unsigned));
+    at->branch_tickets = at->branch_scratch + cuda_round_up(prepared->branch_scratch_bytes);
+    at->entries = at->branch_tickets + (trains ? cuda_round_up(CUDA_TICKETS * sizeof(unsigned)) : 0);
     at->copies = at->entries + cuda_round_up(2 * (size_t)prepared->copy_count * sizeof *prepared->copies);
     at->biases = at->copies + cuda_round_up(copies);
     at->copy_gradients = at->biases + cuda_round_up(biases);

@@ -57,6 +57,13 @@ static enum status send_step(const struct device_program *prepared, const struct
 
 /* ---- operations ---- */
 
+/* The branch is done with what it was given before, and may read all that is there. */
+static enum status hand_over(struct device *device, struct error *err)
+{
+    enum status st = cuda_branch_join(device, err);
+    return st == ST_OK ? cuda_branch_fork(device, err) : st;
+}
+
 /* folded: as part of a whole step, where batch norms do their convolutions' work (cuda_fold.c). */
 static enum status run_one(struct device_program *prepared, int32_t index, bool folded, struct error *err)
 {
@@ -65,7 +72,10 @@ static enum status run_one(struct device_program *prepared, int32_t index, bool 
     if (folded && state->folded_away)
         return ST_OK;
     run_function *run = folded && state->folded_conv >= 0 ? cuda_run_folded : run_functions[op->kind];
-    if (run(prepared, index, err) != ST_OK)
+    enum status st = cuda_is_branched(op->kind) ? hand_over(prepared->device, err) : ST_OK;
+    if (st == ST_OK)
+        st = run(prepared, index, err);
+    if (st != ST_OK)
         return error_prefix(err, "%s, operation %d of layer %u", prog_op_name(op->kind), (int)index,
                             (unsigned)op->layer_id);
     return ST_OK;
@@ -95,7 +105,7 @@ static enum status check_recording(const struct device_program *prepared, int32_
 }
 
 /* Queues all operations, or records them. Kernel gradients are converted together, before the one operation that reads them; in a group
- * each bucket's before its all-reduce, and the optimizer waits for those. */
+ * each bucket's before its all-reduce, and the optimizer waits for those. What the branch has been given is waited for, too. */
 static enum status run_all(struct device_program *prepared, enum collectives collectives, bool recording,
                            struct error *err)
 {
@@ -106,8 +116,11 @@ static enum status run_all(struct device_program *prepared, enum collectives col
         if (is_collective(kind) && collectives == LEFT_OUT)
             continue;
         if (kind == PROG_OP_OPTIMIZER)
-            st = prepared->binding.group != NULL ? cuda_group_join(prepared, err)
-                                                 : cuda_copies_gradients(prepared, -1, err);
+            st = cuda_branch_join(prepared->device, err);
+        if (st == ST_OK && kind == PROG_OP_OPTIMIZER)
+            st = prepared->binding.group != NULL
+                     ? cuda_group_join(prepared, err)
+                     : cuda_copies_gradients(prepared, -1, prepared->device->stream, err);
         if (st == ST_OK)
             st = run_one(prepared, op, true, err);
         if (st == ST_OK && is_collective(kind) && collectives == AWAITED)
@@ -166,6 +179,7 @@ static enum status record(struct device_program *prepared, enum collectives coll
         (void)cudaGraphDestroy(recorded);
     if (st != ST_OK)
         (void)cudaGetLastError();
+    device->branch.forked = false; /* where the recording broke off */
     *pieces = (int32_t)count;
     return st;
 }
@@ -277,8 +291,9 @@ enum status cuda_program_run_op(struct device *device, struct device_program *pr
     if (st != ST_OK)
         return st;
     enum prog_op_kind kind = prepared->program->ops[index].kind;
-    if (kind == PROG_OP_CONV_BACKWARD_WEIGHTS || kind == PROG_OP_DENSE_BACKWARD_WEIGHTS)
-        st = cuda_copies_gradients(prepared, prepared->ops[index].copy, err);
+    st = cuda_branch_join(device, err);
+    if (st == ST_OK && (kind == PROG_OP_CONV_BACKWARD_WEIGHTS || kind == PROG_OP_DENSE_BACKWARD_WEIGHTS))
+        st = cuda_copies_gradients(prepared, prepared->ops[index].copy, device->stream, err);
     if (changes_weights(kind))
         prepared->binding.weights->version++;
     return st;

@@ -17,8 +17,11 @@
  * most CUDA_ELEMENTS elements, which the caller sees to.
  *
  * Arithmetic is float32; every stored activation is rounded once, to nearest even. All sums are taken in an
- * order that the shape fixes: results are the same bit for bit from run to run. The only atomics are tickets:
- * where several blocks have a result in common, the last of them to be done makes it from what all have left.
+ * order that the shape fixes, and `multiprocessors` where a function takes that: results are the same bit for bit
+ * from run to run, on equal devices. The only atomics are tickets: where several blocks have a result in common,
+ * the last of them to be done makes it from what all have left.
+ *
+ * multiprocessors: of the device, at least 1. Such kernels are launched with no more blocks than it holds at once.
  *
  * NaN is handed on, by ReLU too (max(NaN, 0) is NaN), so that a diverged network shows in its loss.
  *
@@ -118,38 +121,40 @@ cudaError_t cuda_launch_gather(cudaStream_t stream, enum cuda_type type, const s
 
 /* ---- batch_norm.cu, norm_backward.cu ---- */
 
-/* Bytes of `scratch` for batch_norm and batch_norm_backward. */
-size_t cuda_batch_norm_scratch(struct cuda_shape s);
+/* Bytes of `scratch` for batch_norm and batch_norm_backward with as many multiprocessors. */
+size_t cuda_batch_norm_scratch(struct cuda_shape s, int32_t multiprocessors);
 
 /* Training. addend: like x, or NULL. Updates running_mean and running_var (biased variance). Squares are summed
  * about a value of the block's, then of the first block's mean, so a mean far from zero costs no digits. Reads x
  * twice (and addend once), writes y once. */
-cudaError_t cuda_launch_batch_norm(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
-                                   const void *x, const float *scale, const float *shift, const void *addend,
-                                   int32_t relu, float momentum, float epsilon, float *running_mean,
-                                   float *running_var, void *y, float *mean, float *invstd, void *scratch,
-                                   unsigned *tickets);
+cudaError_t cuda_launch_batch_norm(cudaStream_t stream, enum cuda_type type, int32_t multiprocessors,
+                                   struct cuda_shape s, const void *x, const float *scale, const float *shift,
+                                   const void *addend, int32_t relu, float momentum, float epsilon,
+                                   float *running_mean, float *running_var, void *y, float *mean,
+                                   float *invstd, void *scratch, unsigned *tickets);
 
 /* Without ReLU y and shift are NULL. With it one of them is: forward had no addend, then its y is made anew from x
  * and shift, bit for bit, which costs no read; or y is what forward gave. daddend: like x, or NULL. dscale, dshift:
  * [c]. Reads x twice and writes dx once; reads dy (and y) twice; with daddend dy and y once, and writes and reads
  * that. */
-cudaError_t cuda_launch_batch_norm_backward(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
-                                            const void *x, const void *y, const float *shift, const void *dy,
-                                            const float *scale, const float *mean, const float *invstd,
-                                            void *dx, float *dscale, float *dshift, void *daddend,
-                                            void *scratch, unsigned *tickets);
+cudaError_t cuda_launch_batch_norm_backward(cudaStream_t stream, enum cuda_type type, int32_t multiprocessors,
+                                            struct cuda_shape s, const void *x, const void *y,
+                                            const float *shift, const void *dy, const float *scale,
+                                            const float *mean, const float *invstd, void *dx, float *dscale,
+                                            float *dshift, void *daddend, void *scratch, unsigned *tickets);
 
 /* addend: like x, or NULL. */
-cudaError_t cuda_launch_batch_norm_inference(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
-                                             const void *x, const float *scale, const float *shift,
+cudaError_t cuda_launch_batch_norm_inference(cudaStream_t stream, enum cuda_type type,
+                                             int32_t multiprocessors, struct cuda_shape s, const void *x,
+                                             const float *scale, const float *shift,
                                              const float *running_mean, const float *running_var,
                                              float epsilon, const void *addend, int32_t relu, void *y);
 
 /* dbias[c] = sum of dy over n, h, w. Bytes of scratch: cuda_bias_gradient_scratch. */
-size_t cuda_bias_gradient_scratch(struct cuda_shape s);
-cudaError_t cuda_launch_bias_gradient(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
-                                      const void *dy, float *dbias, void *scratch, unsigned *tickets);
+size_t cuda_bias_gradient_scratch(struct cuda_shape s, int32_t multiprocessors);
+cudaError_t cuda_launch_bias_gradient(cudaStream_t stream, enum cuda_type type, int32_t multiprocessors,
+                                      struct cuda_shape s, const void *dy, float *dbias, void *scratch,
+                                      unsigned *tickets);
 
 /* ---- elementwise.cu ---- */
 

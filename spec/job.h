@@ -47,9 +47,10 @@ struct job_search {
     double skip_weight;        /* lambda of the edit distance */
     double random_share;       /* share of proposals drawn at random */
     int32_t ahead; /* candidates proposed before a device is free for them; -1: chosen by kind of device */
-    double epochs; /* training of one candidate, in epochs of the training part; 0: from the budget */
-    double data;   /* share of the training part that candidates train on */
-    double final_share;     /* share of a budget kept for the final fit */
+    int32_t workers_per_device; /* candidates side by side on a GPU; JOB_AUTO: by measurement */
+    double epochs;      /* training of one candidate, in epochs of the training part; 0: from the budget */
+    double data;        /* share of the training part that candidates train on */
+    double final_share; /* share of a budget kept for the final fit */
     int32_t max_parameters; /* of a candidate; 0: no limit beyond memory and time */
 };
 

@@ -64,7 +64,8 @@ struct device_info {
                              where that is coarser: 2^-10 for tf32 */
 };
 
-/* Images resident on a device. Pixels are copied; the sample lists are the splits. */
+/* Images resident on a device. Pixels are copied; the sample lists are the splits. Other struct devices of the same kind and
+ * index may bind them too, each in its own thread; the one that they were uploaded to frees them, and closes last. */
 struct dataset_view {
     int32_t count, channels, height, width, classes;
     const uint8_t *pixels;       /* count x channels x height x width */

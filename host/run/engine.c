@@ -5,6 +5,7 @@
 #include "host/run/budget.h"
 #include "host/run/coordinator.h"
 #include "host/run/resume.h"
+#include "host/run/sharing.h"
 #include "host/run/stage.h"
 
 #include <math.h>
@@ -82,7 +83,6 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
     if (st != ST_OK)
         return st;
     run->ops->info(run->devices.items[0].device, &run->device_info);
-    run->window = coordinator_window(run);
     st = upload_data(run, err);
     if (st == ST_OK)
         st = pool_open(&run->devices, &run->pool, err);
@@ -133,6 +133,18 @@ static void say_start(struct run *run)
     display_say(&run->display, 0, "run     %s%s", run->folder, run->models > 0 ? ", resumed" : "");
 }
 
+static void say_sharing(struct run *run)
+{
+    const struct run_sharing *sharing = &run->sharing;
+    if (sharing->together > 0.0)
+        display_say(&run->display, sharing->workers > 1 ? 0 : 1,
+                    "workers %d on each device: a training runs at %.0f images/s alone, %s %.0f side by side",
+                    (int)sharing->workers, sharing->alone, sharing->workers > 1 ? "all at" : "two at",
+                    sharing->together);
+    else if (sharing->workers > 1)
+        display_say(&run->display, 0, "workers %d on each device", (int)sharing->workers);
+}
+
 /* What the plan said beside what the process took at its largest. */
 static void say_memory(struct run *run)
 {
@@ -162,10 +174,16 @@ enum status engine_run(const struct job *job, const char *folder, int verbosity,
         goto out;
     history->working = true;
     say_start(&run);
+    const bool goes_on = run.stage < budget_stages(&job->budget);
+    if (goes_on)
+        st = sharing_open(&run, err);
+    if (goes_on && st == ST_OK)
+        say_sharing(&run);
+    run.window = coordinator_window(&run);
     /* A crash may have come between the last test and its report. */
-    if (run.stage > 0 && !run.stage_open)
+    if (st == ST_OK && run.stage > 0 && !run.stage_open)
         st = report_write_all(folder, job->output.plots, err);
-    if (run.stage >= budget_stages(&job->budget))
+    if (!goes_on)
         display_say(&run.display, 0,
                     "        finished before: a larger budget.%s goes on, --fresh starts over",
                     budget_kind(&job->budget));

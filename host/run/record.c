@@ -88,6 +88,18 @@ enum status record_run(struct run *run, struct error *err)
     return append(run, event, err);
 }
 
+enum status record_sharing(struct run *run, struct error *err)
+{
+    cJSON *event = event_new("workers"), *names = cJSON_CreateArray();
+    cJSON_AddNumberToObject(event, "per_device", run->sharing.workers);
+    cJSON_AddNumberToObject(event, "alone", run->sharing.alone);
+    cJSON_AddNumberToObject(event, "together", run->sharing.together);
+    for (int32_t k = 0; k < run->devices.workers; k++)
+        cJSON_AddItemToArray(names, cJSON_CreateString(run->devices.items[k].name));
+    cJSON_AddItemToObject(event, "devices", names);
+    return append(run, event, err);
+}
+
 enum status record_stage(struct run *run, struct error *err)
 {
     cJSON *event = event_new("stage"), *budget = cJSON_CreateObject();

@@ -151,6 +151,15 @@ static void replay_plan(struct run *run, const cJSON *json)
         candidate->batch = batch;
 }
 
+/* How the devices are shared, as it was measured when the run began. */
+static void replay_workers(struct run *run, const cJSON *json)
+{
+    const int32_t workers = whole(json, "per_device");
+    if (workers > 0)
+        run->sharing = (struct run_sharing){
+            .workers = workers, .alone = number(json, "alone"), .together = number(json, "together")};
+}
+
 /* A stage begins, or is said again with a budget that was raised within it. */
 static void replay_stage(struct run *run, const struct journal_line *entry, double *stage_budget)
 {
@@ -196,6 +205,8 @@ static enum status replay_line(struct run *run, const struct journal_line *entry
         return replay_candidate(run, entry->json, err);
     else if (strcmp(event, "model") == 0 || strcmp(event, "failed") == 0)
         return replay_end(run, entry, err);
+    else if (strcmp(event, "workers") == 0)
+        replay_workers(run, entry->json);
     else if (strcmp(event, "plan") == 0)
         replay_plan(run, entry->json);
     else if (strcmp(event, "left_out") == 0 && start >= 0)

@@ -23,6 +23,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* Trainings side by side on each device (sharing.h). */
+struct run_sharing {
+    int32_t workers; /* 0: not found yet */
+    double alone,
+        together; /* images a second on a device: of one training, of all side by side; 0: not measured */
+};
+
 /* The last final fit that went well. */
 struct run_final {
     int32_t id, parent; /* -1: none */
@@ -36,6 +43,7 @@ struct run {
     const struct device_ops *ops;   /* the devices' */
     struct device_info device_info; /* the first one's; the others are taken to be like it */
     struct batches batches;
+    struct run_sharing sharing;
     int32_t window; /* candidates that may be proposed before the first of them is observed */
     struct pool *pool;
     struct engine_history *history; /* who was in training when the engine ends before its time */

@@ -33,8 +33,8 @@ struct trainer {
     struct member *members; /* [count] */
     struct crew *crew;
     struct device_group *group; /* NULL with one member */
-    double epoch_began;         /* trainer_state.seconds at the last validation, or when this process went on */
-    double epoch_images;        /* trained on since then */
+    double epoch_began;  /* trainer_state.seconds at the last validation, or when this process went on */
+    double epoch_images; /* trained on since then */
     struct step_times training_times, evaluation_times;
     struct step_times epoch_times; /* training_times at the last validation, or when this process went on */
 };

@@ -23,7 +23,7 @@ double kernel_rounding(enum cuda_type type);
 struct kernel_run {
     int index; /* of the case */
     enum cuda_type type;
-    int threads, blocks, reverse;
+    int threads, blocks, reverse; /* blocks: also the device's multiprocessors */
 };
 
 /* Runs `body` for cases 0 .. count - 1 in both types, each with settings drawn by its place. */

@@ -39,11 +39,12 @@ struct emu_settings {
     int driver;       /* CUDA version the driver supports, 13000; 0: no driver */
     int major, minor; /* compute capability */
     int multiprocessors;
-    uint64_t fail_at;     /* the call, counted from 1, that fails; 0: none */
-    int order;            /* of what may run: 0: the work of the youngest stream first; otherwise by chance */
+    uint64_t fail_at; /* the call, counted from 1, that fails; 0: none */
+    int order; /* of what may run: 0: the work of the youngest stream first; -1: of the oldest; otherwise by chance */
+    uint64_t forget_wait; /* the so-many-th cudaStreamWaitEvent, counted from 1, is forgotten; 0: none */
     int refuse_recording; /* cudaStreamBeginCapture fails */
-    bool without_nccl;
-    int spoil_recording; /* the so-many-th thing that is recorded, counted from 1, spoils the recording without a word; 0: none */
+    bool without_nccl;    /* there is no libnccl.so.2 */
+    int spoil_recording;  /* the so-many-th thing that is recorded, counted from 1, spoils the recording without a word; 0: none */
     int collective_error; /* what ncclCommGetAsyncError tells of */
     int refuse_fused;     /* no plan for a convolution with more behind it */
     int timed;            /* convolutions that are planned are timed, not only run once */
@@ -65,6 +66,7 @@ struct emu_counts {
     uint64_t calls; /* of the runtime, the libraries and kernels */
     uint64_t kernels, convolutions, products, collectives, copies, waits, allocations, recordings,
         graph_launches;
+    uint64_t stream_waits; /* of streams for events */
     uint64_t device_waits; /* calls that wait for all streams of a device: cudaFree */
     uint64_t fused;        /* of the convolutions: with more behind them */
     uint64_t untried;      /* convolutions that were planned without a trial, for want of memory */

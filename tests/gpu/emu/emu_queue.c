@@ -243,8 +243,8 @@ static void remove_head(struct CUstream_st *stream)
 /* The nastiest is to do first what was begun last: other streams before the one that everybody thinks of. */
 static int choose(int count)
 {
-    if (emu.order == 0)
-        return 0;
+    if (emu.order <= 0)
+        return emu.order == 0 ? 0 : count - 1;
     if (chances == 0)
         chances = (uint64_t)emu.order;
     chances = chances * 6364136223846793005u + 1442695040888963407u;

@@ -196,7 +196,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     EMU_LOCKED;
     cudaError_t error = emu_call("cudaStreamWaitEvent");
     (void)flags;
-    if (error != cudaSuccess)
+    if (error != cudaSuccess || ++emu_count.stream_waits == emu.forget_wait)
         return error;
     if (event->recording != NULL) {
         if (stream->recording != NULL && stream->recording != event->recording)
