@@ -65,7 +65,7 @@ else
     # shellcheck disable=SC2016  # bash -c has its own
     step unpack 60 bash -c 'tar xJf "$1" -C "$2" || "$3" -m tarfile -e "$1" "$2"' bash "$here/programs.tar.xz" "$work" "$python" || exit 1
 fi
-export here programs NASRUN_PLUGIN=$programs/lib/libnasrun_cuda.so
+export here programs
 bench="$programs/bin/bench_train --gpu 0 ${PAPER:+--paper $PAPER}"
 lines=$(command -v stdbuf >/dev/null && echo "stdbuf -oL") # what a program printed before it hung
 
