@@ -94,11 +94,13 @@ static enum status load_plugin(const char *path, void **library, struct error *e
     return st == ST_OK ? st : error_prefix(err, "the GPU's plug-in cannot be loaded");
 }
 
-/* Takes over the library that was loaded from that file. */
-static enum status open_loaded(struct plugin *plugin, void *library, const char *path, struct error *err)
+enum status plugin_open_file(struct plugin *plugin, const char *path, struct error *err)
 {
-    struct plugin made = {.library = library};
-    enum status st = ST_OK;
+    struct plugin made = {0};
+    *plugin = made;
+    enum status st = load_plugin(path, &made.library, err);
+    if (st != ST_OK)
+        return st;
     device_plugin_entry *entry = NULL;
     void *symbol = dlsym(made.library, DEVICE_PLUGIN_ENTRY);
     memcpy(&entry, &symbol, sizeof entry); /* C has no cast from objects to functions */
@@ -126,14 +128,6 @@ out:
     return st;
 }
 
-enum status plugin_open_file(struct plugin *plugin, const char *path, struct error *err)
-{
-    void *library;
-    *plugin = (struct plugin){0};
-    enum status st = load_plugin(path, &library, err);
-    return st == ST_OK ? open_loaded(plugin, library, path, err) : st;
-}
-
 static enum status refuse_driver(int driver, int expected, struct error *err)
 {
     char other[96] = "";
@@ -144,30 +138,22 @@ static enum status refuse_driver(int driver, int expected, struct error *err)
                      driver / 1000, driver % 1000 / 10, expected, other);
 }
 
-/* Of those that are there, the first for which the driver is new enough and whose libraries are here. Python's packages, say,
- * bring the libraries of CUDA 12 to machines with a driver of CUDA 13. Where none can be loaded: why the first can't. */
+/* Of those that are there, the first for which the driver is new enough. */
 static enum status open_suitable(struct plugin *plugin, char *const paths[FILES], struct error *err)
 {
     struct library_needs needs;
-    struct error ignored; /* what is wrong with a file shows when it is opened */
     int driver, least = 0;
-    bool tried = false;
     enum status st = ask_driver(&driver, err);
-    if (st != ST_OK)
-        return st;
-    for (int i = 0; i < FILES; i++) {
+    for (int i = 0; st == ST_OK && i < FILES; i++) {
         if (paths[i] == NULL)
             continue;
+        struct error ignored; /* what is wrong with it shows when it is opened */
         const int major = library_read_needs(paths[i], &needs, &ignored) == ST_OK ? cuda_of(&needs) : 0;
-        if (driver == 0 || major <= driver / 1000) {
-            void *library;
-            if (load_plugin(paths[i], &library, tried ? &ignored : err) == ST_OK)
-                return open_loaded(plugin, library, paths[i], err);
-            tried = true;
-        } else
-            least = least == 0 || major < least ? major : least;
+        if (driver == 0 || major <= driver / 1000)
+            return plugin_open_file(plugin, paths[i], err);
+        least = least == 0 || major < least ? major : least;
     }
-    return tried ? err->status : refuse_driver(driver, least, err);
+    return st == ST_OK ? refuse_driver(driver, least, err) : st;
 }
 
 enum status plugin_open(struct plugin *plugin, struct error *err)

@@ -118,11 +118,6 @@ says "the plug-in for 13 with that of CUDA 13" driven 13000
 says "the plug-in for 13 with that of CUDA 13" driven 14020
 says "the plug-in for 12 with that of CUDA 12" driven 12040
 says "the NVIDIA driver supports CUDA 11.8, expected at least 12.0" driven 11080
-mv "$install/lib/libcublas.so.13" "$work/"
-says "the plug-in for 12 with that of CUDA 12" driven 13000 # Python's packages have the libraries of one CUDA only
-mv "$install/lib/libcublas.so.12" "$work/"
-says "no GPU  the GPU's plug-in cannot be loaded: " driven 13000
-mv "$work/libcublas.so.12" "$install/lib/"
 rm "$install/lib/libnasrun_cuda.so"
 says "the plug-in for 12 with that of CUDA 12" driven 13000
 
