@@ -135,12 +135,12 @@ counters() {
 sanitize() {
     local sanitizer program running="" bad=0
     sanitizer=$(tool compute-sanitizer) || { echo "compute-sanitizer is not here"; return 77; }
-    for program in "$programs"/bin/kernels_*; do
+    for program in $kernels; do
         "$sanitizer" --tool "$1" --print-limit 5 --error-exitcode 9 "$program" >"$work/$1.${program##*/}" 2>&1 &
         running="$running $!"
     done
     for program in $running; do wait "$program" || bad=1; done
-    tail -n 40 "$work/$1".kernels_*
+    tail -n 40 "$work/$1".kernels*
     return $bad
 }
 
@@ -166,7 +166,13 @@ timeout 150 bash -c 'torch reduce-overhead 0' >"$OUT/steps/torch-warm.txt" 2>&1 
 warm=$!
 run devices 60 devices
 run fsync 20 fsync
-for program in "$programs"/bin/kernels_*; do
+# Those of CUDA 13 need its driver; there are others where a toolkit of CUDA 12 was at hand.
+kernels=$(echo "$programs"/bin/kernels_*)
+if grep -q 'driver for CUDA 12' "$OUT/steps/devices.txt" 2>/dev/null && [ -f "$programs/bin/kernels12_norm" ]; then
+    kernels=$(echo "$programs"/bin/kernels12_*)
+fi
+export kernels
+for program in $kernels; do
     # shellcheck disable=SC2086
     step "${program##*/}" 40 $lines "$program"
 done
