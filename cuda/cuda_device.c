@@ -29,9 +29,11 @@ enum status cuda_enter(const struct device *device, struct error *err)
 
 enum status cuda_wait(const struct device *device, const char *what, struct error *err)
 {
-    if (device->member != NULL)
-        return cuda_group_wait(device, NULL, what, err);
-    return cuda_check(cudaStreamSynchronize(device->stream), what, err);
+    enum status st = cuda_pace_pause(device, err);
+    if (st == ST_OK)
+        st = device->member != NULL ? cuda_group_wait(device, NULL, what, err)
+                                    : cuda_check(cudaStreamSynchronize(device->stream), what, err);
+    return st == ST_OK ? cuda_pace_paused(device, err) : st;
 }
 
 enum status cuda_wait_event(const struct device *device, cudaEvent_t event, const char *what,
@@ -45,41 +47,10 @@ enum status cuda_wait_event(const struct device *device, cudaEvent_t event, cons
 enum status cuda_copy(const struct device *device, void *to, const void *from, size_t bytes,
                       enum cudaMemcpyKind kind, const char *what, struct error *err)
 {
-    enum status st = device->member != NULL ? cuda_wait(device, what, err) : ST_OK;
+    enum status st = device->member != NULL ? cuda_wait(device, what, err) : cuda_pace_pause(device, err);
     if (st == ST_OK)
         st = cuda_check(cudaMemcpyAsync(to, from, bytes, kind, device->stream), what, err);
     return st == ST_OK ? cuda_wait(device, what, err) : st;
-}
-
-/* With the planner's trials out of the way. */
-static cudaError_t allocate_again(const struct device *device, size_t bytes, void **made, size_t *available,
-                                  size_t *total)
-{
-    (void)cudaGetLastError();
-    conv_planner_hold(device->planner);
-    cudaError_t error = cudaMalloc(made, bytes);
-    if (error == cudaErrorMemoryAllocation) {
-        (void)cudaGetLastError();
-        if (cudaMemGetInfo(available, total) != cudaSuccess)
-            (void)cudaGetLastError();
-    }
-    conv_planner_release(device->planner);
-    return error;
-}
-
-enum status cuda_allocate(const struct device *device, size_t bytes, const char *what, void *memory,
-                          struct error *err)
-{
-    void *made = NULL;
-    size_t total = 0, available = 0, taken = bytes > 0 ? bytes : 1;
-    cudaError_t error = cudaMalloc(&made, taken);
-    if (error == cudaErrorMemoryAllocation)
-        error = allocate_again(device, taken, &made, &available, &total);
-    memcpy(memory, &made, sizeof made);
-    if (error != cudaErrorMemoryAllocation)
-        return cuda_check(error, "allocate memory", err);
-    return error_set(err, ST_MEMORY, "out of device memory: %s, %zu bytes; %zu of %zu are free", what, bytes,
-                     available, total);
 }
 
 /* ---- which devices there are ---- */
@@ -129,14 +100,15 @@ struct precision {
     int major;       /* of its compute capability */
 };
 
-/* Without bf16 and TF32 (T4) float32 is what trains without further care: half precision may overflow. */
+/* Without bf16 and TF32 (T4) float32 is what trains without further care: half precision may overflow. Factors of TF32 have ten
+ * bits of fraction; some tensor cores cut off the others (Hopper's). */
 static enum status choose_precision(enum device_precision wanted, int major, struct precision *precision,
                                     struct error *err)
 {
     static const struct precision precisions[] = {
         [PRECISION_BF16] = {CUDA_BF16, false, "bf16", 0x1p-9, 0},
         [PRECISION_FP16] = {CUDA_HALF, false, "fp16", 0x1p-12, 0},
-        [PRECISION_TF32] = {CUDA_FLOAT, true, "tf32", 0x1p-12, 0},
+        [PRECISION_TF32] = {CUDA_FLOAT, true, "tf32", 0x1p-10, 0},
         [PRECISION_FP32] = {CUDA_FLOAT, false, "float32", 0x1p-24, 0}};
     const bool is_new = wanted == PRECISION_BF16 || wanted == PRECISION_TF32;
     if (is_new && major < AMPERE)
@@ -150,41 +122,34 @@ static enum status choose_precision(enum device_precision wanted, int major, str
     return ST_OK;
 }
 
-static enum status read_properties(int32_t index, enum device_precision wanted, struct device_info *info,
+static enum status read_properties(int32_t index, enum device_precision wanted,
+                                   struct cudaDeviceProp *properties, struct device_info *info,
                                    struct precision *precision, struct error *err)
 {
-    struct cudaDeviceProp properties;
-    enum status st = cuda_check(cudaGetDeviceProperties(&properties, (int)index), "describe the device", err);
+    enum status st = cuda_check(cudaGetDeviceProperties(properties, (int)index), "describe the device", err);
     if (st == ST_OK)
-        st = choose_precision(wanted, properties.major, precision, err);
+        st = choose_precision(wanted, properties->major, precision, err);
     if (st != ST_OK)
         return st;
     memset(info, 0, sizeof *info);
     snprintf(info->name, sizeof info->name, "cuda:%d %.60s, compute capability %d.%d, %s", (int)index,
-             properties.name, properties.major, properties.minor, precision->name);
-    info->threads = properties.multiProcessorCount;
+             properties->name, properties->major, properties->minor, precision->name);
+    info->threads = properties->multiProcessorCount;
     info->rounding = precision->rounding;
     info->prepares_slowly = true;
-    info->memory_total = properties.totalGlobalMem;
+    info->memory_total = properties->totalGlobalMem;
     return ST_OK;
-}
-
-static enum status read_memory(struct device_info *info, struct error *err)
-{
-    return cuda_check(cudaMemGetInfo(&info->memory_free, &info->memory_total), "ask for its free memory",
-                      err);
 }
 
 enum status cuda_describe(int32_t index, struct device_info *info, struct error *err)
 {
+    struct cudaDeviceProp properties;
     struct precision precision;
     enum status st = check_index(index, err);
     if (st == ST_OK)
-        st = read_properties(index, PRECISION_AUTO, info, &precision, err);
+        st = read_properties(index, PRECISION_AUTO, &properties, info, &precision, err);
     if (st == ST_OK)
-        st = cuda_check(cudaSetDevice((int)index), "use the device", err);
-    if (st == ST_OK)
-        st = read_memory(info, err);
+        info->memory_free = cuda_nvml_free(&properties);
     return st;
 }
 
@@ -215,14 +180,13 @@ static void device_close(struct device *device)
         return;
     (void)cudaSetDevice(device->index);
     conv_planner_close(device->planner);
+    cuda_branch_close(device);
     if (device->cudnn != NULL)
         (void)cudnnDestroy(device->cudnn);
     cuda_dense_close(device);
-    for (int i = 0; i < 2; i++)
-        if (device->half_read[i] != NULL)
-            (void)cudaEventDestroy(device->half_read[i]);
-    (void)cudaFree(device->step);
-    (void)cudaFreeHost(device->ring);
+    cuda_pace_close(device);
+    cuda_release(device, device->step);
+    cuda_memory_close(device);
     if (device->stream != NULL)
         (void)cudaStreamDestroy(device->stream);
     (void)cudaGetLastError(); /* what is left of a device that failed */
@@ -235,23 +199,27 @@ static enum status open_stream(struct device *device, struct error *err)
     if (st == ST_OK)
         st = cuda_check(cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking), "make a stream",
                         err);
-    for (int i = 0; st == ST_OK && i < 2; i++)
-        st = cuda_check(cudaEventCreateWithFlags(&device->half_read[i], cudaEventDisableTiming),
-                        "make an event", err);
+    if (st == ST_OK)
+        st = cuda_memory_open(device, err);
+    if (st == ST_OK)
+        st = cuda_branch_open(device, err);
+    if (st == ST_OK)
+        st = cuda_pace_open(device, err);
     if (st == ST_OK)
         st = cuda_allocate(device, sizeof *device->step, "step parameters", &device->step, err);
-    if (st == ST_OK)
-        st = cuda_check(cudaMallocHost((void **)&device->ring, CUDA_RING * sizeof *device->ring),
-                        "allocate pinned host memory", err);
     return st;
 }
 
-static enum status open_cudnn(struct device *device, bool tensor_float, struct error *err)
+static enum status open_cudnn(struct device *device, bool tensor_float, bool untimed, struct error *err)
 {
     char folder[4096];
     cudnnStatus_t status = cudnnCreate(&device->cudnn);
     if (status == CUDNN_STATUS_SUCCESS)
         status = cudnnSetStream(device->cudnn, device->stream);
+    if (status == CUDNN_STATUS_SUCCESS)
+        status = cudnnCreate(&device->branch.cudnn);
+    if (status == CUDNN_STATUS_SUCCESS)
+        status = cudnnSetStream(device->branch.cudnn, device->branch.stream);
     if (status != CUDNN_STATUS_SUCCESS)
         return error_set(err, ST_DEVICE, "cuDNN cannot open the device: %s", cudnnGetErrorString(status));
     cuda_cache_folder(folder, sizeof folder);
@@ -259,7 +227,7 @@ static enum status open_cudnn(struct device *device, bool tensor_float, struct e
                                          .deterministic = true,
                                          .tensor_float = tensor_float,
                                          .workspace_limit = CONV_WORKSPACE_LIMIT,
-                                         .timed = folder[0] != '\0' ? TIMED_PLANS : 1,
+                                         .timed = folder[0] != '\0' && !untimed ? TIMED_PLANS : 1,
                                          .cache_folder = folder[0] != '\0' ? folder : NULL};
     return conv_planner_open(device->index, &options, &device->planner, err);
 }
@@ -267,7 +235,7 @@ static enum status open_cudnn(struct device *device, bool tensor_float, struct e
 static enum status device_open(const struct device_options *options, struct device **device,
                                struct error *err)
 {
-    struct device_info info;
+    struct cudaDeviceProp properties;
     struct precision precision;
     enum status st = check_index(options->index, err);
     if (st != ST_OK)
@@ -276,18 +244,17 @@ static enum status device_open(const struct device_options *options, struct devi
     if (made == NULL)
         return error_memory(err, "cuda device", sizeof *made);
     made->index = options->index;
-    made->precision = options->precision;
-    st = read_properties(options->index, options->precision, &info, &precision, err);
+    st = read_properties(options->index, options->precision, &properties, &made->info, &precision, err);
     if (st == ST_OK) {
         made->type = precision.type;
         st = open_stream(made, err);
     }
     if (st == ST_OK)
-        st = open_cudnn(made, precision.tensor_float, err);
+        st = open_cudnn(made, precision.tensor_float, options->untimed, err);
     if (st == ST_OK)
         st = cuda_dense_open(made, precision.major, precision.tensor_float, err);
-    if (st == ST_OK)
-        st = cuda_probe(made, info.threads, err);
+    if (st == ST_OK && !options->untimed)
+        st = cuda_probe(made, (size_t)properties.l2CacheSize, err);
     if (st == ST_OK) {
         *device = made;
         made = NULL;
@@ -301,16 +268,12 @@ static enum status device_open(const struct device_options *options, struct devi
 static void device_information(struct device *device, struct device_info *info)
 {
     struct error ignored; /* a device that fails says so in the next step; here it just has no memory left */
-    struct precision precision;
-    memset(info, 0, sizeof *info);
-    if (cuda_enter(device, &ignored) == ST_OK &&
-        read_properties(device->index, device->precision, info, &precision, &ignored) == ST_OK) {
+    *info = device->info;
+    if (cuda_enter(device, &ignored) == ST_OK) {
         conv_planner_hold(device->planner); /* what a trial has taken is as good as free */
-        (void)read_memory(info, &ignored);
+        (void)cuda_memory_available(device->pool, &info->memory_free, &info->memory_total, &ignored);
         conv_planner_release(device->planner);
     }
-    info->flops = device->flops;
-    info->bytes = device->bytes;
 }
 
 const struct device_ops cuda_device_ops = {
@@ -333,12 +296,15 @@ const struct device_ops cuda_device_ops = {
     .group_close = cuda_group_close,
     .group_abort = cuda_group_abort,
     .group_check = cuda_group_check,
+    .group_bytes = cuda_group_bytes,
+    .group_average = cuda_group_average,
     .group_broadcast = cuda_group_broadcast,
     .program_prepare = cuda_program_prepare,
     .program_free = cuda_program_free,
     .program_bytes = cuda_program_bytes,
     .program_bind = cuda_program_bind,
     .program_run = cuda_program_run,
+    .program_report = cuda_program_report,
     .program_metrics = cuda_program_metrics,
     .program_set_metrics = cuda_program_set_metrics,
     .program_probabilities = cuda_program_probabilities,

@@ -1,7 +1,9 @@
 /* The step: its parameters, its operations, and the graph they are recorded in. */
 #include "cuda/cuda_internal.h"
+#include "cuda/trace.h"
 
 #include <math.h>
+#include <stdio.h>
 
 typedef enum status run_function(struct device_program *prepared, int32_t op, struct error *err);
 
@@ -46,40 +48,38 @@ static struct cuda_step parameters(const struct step *step, const struct optimiz
     return p;
 }
 
-/* Queues the copy of the step's parameters. A half of the ring is written again only when the device has read
- * it: the host waits here, and only here, when it is a ring ahead. */
-static enum status send_step(struct device_program *prepared, const struct step *step, struct error *err)
+static enum status send_step(const struct device_program *prepared, const struct step *step,
+                             struct error *err)
 {
-    struct device *device = prepared->device;
-    uint64_t slot = device->uploads % CUDA_RING, half = slot / (CUDA_RING / 2);
-    bool begins = slot % (CUDA_RING / 2) == 0, ends = (slot + 1) % (CUDA_RING / 2) == 0;
-    enum status st = ST_OK;
-    if (begins && device->uploads >= CUDA_RING)
-        st = cuda_wait_event(device, device->half_read[half], "finish its steps", err);
-    if (st != ST_OK)
-        return st;
-    device->ring[slot] = parameters(step, &prepared->binding.optimizer);
-    st = cuda_check(cudaMemcpyAsync(device->step, &device->ring[slot], sizeof *device->step,
-                                    cudaMemcpyHostToDevice, device->stream),
-                    "send a step's parameters", err);
-    if (st == ST_OK && ends)
-        st = cuda_check(cudaEventRecord(device->half_read[half], device->stream), "record an event", err);
-    if (st == ST_OK)
-        device->uploads++;
-    return st;
+    const struct device *device = prepared->device;
+    const struct cuda_step p = parameters(step, &prepared->binding.optimizer);
+    return cuda_check(cuda_launch_step(device->stream, &p, device->step), "send a step's parameters", err);
 }
 
 /* ---- operations ---- */
 
-/* folded: as part of a whole step, where batch norms do their convolutions' work (cuda_fold.c). */
-static enum status run_one(struct device_program *prepared, int32_t index, bool folded, struct error *err)
+/* The branch is done with what it was given before, and may read all that is there. */
+static enum status hand_over(struct device *device, struct error *err)
+{
+    enum status st = cuda_branch_join(device, err);
+    return st == ST_OK ? cuda_branch_fork(device, err) : st;
+}
+
+/* whole: as part of a whole step, where batch norms do their convolutions' work (cuda_fold.c), and the optimizer that of the
+ * weight average. */
+static enum status run_one(struct device_program *prepared, int32_t index, bool whole, struct error *err)
 {
     const struct prog_op *op = &prepared->program->ops[index];
     const struct cuda_op *state = &prepared->ops[index];
-    if (folded && state->folded_away)
+    if (whole && state->folded_away)
         return ST_OK;
-    run_function *run = folded && state->folded_conv >= 0 ? cuda_run_folded : run_functions[op->kind];
-    if (run(prepared, index, err) != ST_OK)
+    run_function *run = whole && state->folded_conv >= 0         ? cuda_run_folded
+                        : whole && op->kind == PROG_OP_OPTIMIZER ? cuda_run_update
+                                                                 : run_functions[op->kind];
+    enum status st = cuda_is_branched(op->kind) ? hand_over(prepared->device, err) : ST_OK;
+    if (st == ST_OK)
+        st = run(prepared, index, err);
+    if (st != ST_OK)
         return error_prefix(err, "%s, operation %d of layer %u", prog_op_name(op->kind), (int)index,
                             (unsigned)op->layer_id);
     return ST_OK;
@@ -92,12 +92,25 @@ enum collectives { QUEUED, AWAITED, LEFT_OUT };
 
 static bool is_collective(enum prog_op_kind kind)
 {
-    return kind == PROG_OP_ALL_REDUCE || kind == PROG_OP_AVERAGE_STATISTICS;
+    return kind == PROG_OP_ALL_REDUCE;
 }
 
-/* Queues all operations. Kernel gradients are converted together, before the one operation that reads them; in a group
- * each bucket's before its all-reduce, and the optimizer waits for those. */
-static enum status run_all(struct device_program *prepared, enum collectives collectives, struct error *err)
+/* Not every library says at once that a call of its own is none that can be recorded. */
+static enum status check_recording(const struct device_program *prepared, int32_t index, struct error *err)
+{
+    const struct prog_op *op = &prepared->program->ops[index];
+    enum cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    enum status st =
+        cuda_check(cudaStreamIsCapturing(prepared->device->stream, &status), "tell whether it records", err);
+    if (st == ST_OK && status == cudaStreamCaptureStatusInvalidated)
+        st = error_set(err, ST_DEVICE, "%s, operation %d of layer %u: it can't be recorded",
+                       prog_op_name(op->kind), (int)index, (unsigned)op->layer_id);
+    return st;
+}
+
+/* Queues all operations, or records them. The optimizer waits for the branch and for a group's all-reduces. */
+static enum status run_all(struct device_program *prepared, enum collectives collectives, bool recording,
+                           struct error *err)
 {
     const struct program *program = prepared->program;
     enum status st = ST_OK;
@@ -106,20 +119,28 @@ static enum status run_all(struct device_program *prepared, enum collectives col
         if (is_collective(kind) && collectives == LEFT_OUT)
             continue;
         if (kind == PROG_OP_OPTIMIZER)
-            st = prepared->binding.group != NULL ? cuda_group_join(prepared, err)
-                                                 : cuda_copies_gradients(prepared, -1, err);
+            st = cuda_branch_join(prepared->device, err);
+        if (st == ST_OK && kind == PROG_OP_OPTIMIZER)
+            st = cuda_group_join(prepared, err);
         if (st == ST_OK)
             st = run_one(prepared, op, true, err);
         if (st == ST_OK && is_collective(kind) && collectives == AWAITED)
             st = cuda_group_settle(prepared, err);
+        if (st == ST_OK && recording)
+            st = check_recording(prepared, op, err);
     }
     return st;
 }
 
-/* The weights of a program change in its optimizer, their averages after it. */
+/* The weights of a program change in its optimizer, which makes their copies too; their averages after it. */
 static bool changes_weights(enum prog_op_kind kind)
 {
     return kind == PROG_OP_OPTIMIZER || kind == PROG_OP_WEIGHT_AVERAGE;
+}
+
+static void weights_changed(struct device_program *prepared)
+{
+    prepared->copied_version = ++prepared->binding.weights->version;
 }
 
 /* ---- graph ---- */
@@ -129,6 +150,7 @@ static void drop_graph(struct device_program *prepared)
     if (prepared->graph != NULL)
         (void)cudaGraphExecDestroy(prepared->graph);
     prepared->graph = NULL;
+    prepared->report.recorded = 0;
 }
 
 void cuda_graph_forget(struct device_program *prepared)
@@ -137,75 +159,110 @@ void cuda_graph_forget(struct device_program *prepared)
     prepared->steps_queued = 0;
 }
 
-/* Records the operations; nothing runs. NULL when that fails: the stream is as before. */
-static cudaGraphExec_t record(struct device_program *prepared, enum collectives collectives)
+/* Records the operations; nothing runs. When that fails the stream is as before, and what is wrong with the step itself
+ * is found again when it is queued. *pieces: how many there are. */
+static enum status record(struct device_program *prepared, enum collectives collectives,
+                          cudaGraphExec_t *graph, int32_t *pieces, struct error *err)
 {
     struct device *device = prepared->device;
-    struct error
-        ignored; /* the step is then queued one by one, and whatever is wrong with it is found again */
+    struct error later;
     cudaGraph_t recorded = NULL;
-    cudaGraphExec_t graph = NULL;
-    cudaError_t error = cudaStreamBeginCapture(device->stream, cudaStreamCaptureModeThreadLocal);
-    if (error == cudaSuccess) {
-        enum status st = run_all(prepared, collectives, &ignored);
-        error = cudaStreamEndCapture(device->stream, &recorded);
-        if (error == cudaSuccess && st == ST_OK)
-            error = cudaGraphInstantiate(&graph, recorded, 0);
-    }
+    size_t count = 0;
+    *graph = NULL;
+    enum status st = cuda_check(cudaStreamBeginCapture(device->stream, cudaStreamCaptureModeThreadLocal),
+                                "begin a recording", err);
+    if (st != ST_OK)
+        return st;
+    st = run_all(prepared, collectives, true, err);
+    enum status ended = cuda_check(cudaStreamEndCapture(device->stream, &recorded), "end a recording",
+                                   st == ST_OK ? err : &later);
+    st = st == ST_OK ? ended : st;
+    if (st == ST_OK)
+        st = cuda_check(cudaGraphGetNodes(recorded, NULL, &count), "count what was recorded", err);
+    if (st == ST_OK)
+        st = cuda_check(cudaGraphInstantiate(graph, recorded, 0), "make a recording ready", err);
     if (recorded != NULL)
         (void)cudaGraphDestroy(recorded);
-    if (error != cudaSuccess) {
+    if (st != ST_OK)
         (void)cudaGetLastError();
-        return NULL;
-    }
-    return graph;
+    device->branch.forked = false; /* where the recording broke off */
+    *pieces = (int32_t)count;
+    return st;
+}
+
+static void note_failure(struct device_report *report, const char *reason)
+{
+    report->failures++;
+    snprintf(report->reason, sizeof report->reason, "%s", reason);
 }
 
 /* Whether all members of the group could record a step without collectives: NCCL is not asked to record with some of them
- * only. */
-static enum status rehearse(struct device_program *prepared, bool *able, struct error *err)
+ * only. refusal: why not; "" when it was another member. */
+static enum status rehearse(struct device_program *prepared, bool *able, struct error *refusal,
+                            struct error *err)
 {
+    cudaGraphExec_t rehearsal = NULL;
+    int32_t pieces;
     *able = true;
     if (prepared->binding.group == NULL)
         return ST_OK;
-    cudaGraphExec_t rehearsal = record(prepared, LEFT_OUT);
-    *able = rehearsal != NULL;
+    *able = record(prepared, LEFT_OUT, &rehearsal, &pieces, refusal) == ST_OK;
     if (rehearsal != NULL)
         (void)cudaGraphExecDestroy(rehearsal);
     return cuda_group_agree(prepared, "rehearse a recording", able, err);
 }
 
-/* Fills `graph`, or finds the program unrecordable. */
+/* Fills `graph`, or notes in the report why there is none. */
 static enum status make_graph(struct device_program *prepared, struct error *err)
 {
+    struct error refusal = {.message = ""};
     bool able;
-    enum status st = rehearse(prepared, &able, err);
+    trace_begin("recording");
+    enum status st = rehearse(prepared, &able, &refusal, err);
     if (st == ST_OK && able) {
         st = cuda_group_enter(prepared, err);
         if (st != ST_OK)
-            return st;
-        prepared->graph = record(prepared, QUEUED);
+            goto out;
+        able = record(prepared, QUEUED, &prepared->graph, &prepared->report.recorded, &refusal) == ST_OK;
         cuda_group_leave(prepared);
-        able = prepared->graph != NULL;
         st = cuda_group_agree(prepared, "record a step", &able, err);
     }
     if (st != ST_OK || !able)
         drop_graph(prepared);
-    prepared->unrecordable = st == ST_OK && !able;
+    if (st == ST_OK && !able)
+        note_failure(&prepared->report, refusal.message[0] != '\0'
+                                            ? refusal.message
+                                            : "another member of the group can't record it");
+out:
+    trace_end();
     return st;
 }
 
-enum status cuda_program_run(struct device *device, struct device_program *prepared, const struct step *step,
-                             struct error *err)
+void cuda_program_report(const struct device_program *prepared, struct device_report *report)
+{
+    *report = prepared->report;
+}
+
+/* Whether the next step is queued as all that follow it will be: nothing is loaded and nothing recorded any more. */
+static bool is_settled(const struct device_program *prepared)
+{
+    return prepared->graph != NULL || (prepared->report.failures > 0 && prepared->steps_queued > 1);
+}
+
+static enum status queue_step(struct device *device, struct device_program *prepared, const struct step *step,
+                              struct error *err)
 {
     enum status st = check_step(prepared, step, err);
     if (st == ST_OK)
         st = cuda_enter(device, err);
     if (st == ST_OK)
+        st = cuda_pace_begin_step(prepared, is_settled(prepared), err);
+    if (st == ST_OK)
         st = send_step(prepared, step, err);
     if (st == ST_OK)
         st = cuda_copies_refresh(prepared, true, err);
-    if (st == ST_OK && prepared->graph == NULL && prepared->steps_queued > 0 && !prepared->unrecordable)
+    if (st == ST_OK && prepared->graph == NULL && prepared->steps_queued > 0 &&
+        prepared->report.failures == 0)
         st = make_graph(prepared, err);
     if (st == ST_OK)
         st = cuda_group_enter(prepared, err);
@@ -214,12 +271,21 @@ enum status cuda_program_run(struct device *device, struct device_program *prepa
     if (prepared->graph != NULL) {
         st = cuda_check(cudaGraphLaunch(prepared->graph, device->stream), "launch a step", err);
     } else {
-        st = run_all(prepared, prepared->steps_queued == 0 ? AWAITED : QUEUED, err);
+        st = run_all(prepared, prepared->steps_queued == 0 ? AWAITED : QUEUED, false, err);
         prepared->steps_queued++;
     }
     cuda_group_leave(prepared);
     if (prepared->program->purpose == PROG_TRAIN)
-        prepared->binding.weights->version++;
+        weights_changed(prepared);
+    return st == ST_OK ? cuda_pace_end_step(prepared, err) : st;
+}
+
+enum status cuda_program_run(struct device *device, struct device_program *prepared, const struct step *step,
+                             struct error *err)
+{
+    trace_begin(prepared->program->purpose == PROG_TRAIN ? "training step" : "evaluation step");
+    enum status st = queue_step(device, prepared, step, err);
+    trace_end();
     return st;
 }
 
@@ -232,8 +298,10 @@ enum status cuda_program_run_op(struct device *device, struct device_program *pr
                        (int)prepared->program->op_count - 1);
     if (st == ST_OK)
         st = cuda_enter(device, err);
-    if (st == ST_OK)
-        st = send_step(prepared, step, err);
+    if (st != ST_OK)
+        return st;
+    cuda_pace_forget(prepared);
+    st = send_step(prepared, step, err);
     if (st == ST_OK)
         st = cuda_copies_refresh(prepared, false, err);
     if (st == ST_OK)
@@ -241,9 +309,8 @@ enum status cuda_program_run_op(struct device *device, struct device_program *pr
     if (st != ST_OK)
         return st;
     enum prog_op_kind kind = prepared->program->ops[index].kind;
-    if (kind == PROG_OP_CONV_BACKWARD_WEIGHTS || kind == PROG_OP_DENSE_BACKWARD_WEIGHTS)
-        st = cuda_copies_gradients(prepared, prepared->ops[index].copy, err);
+    st = cuda_branch_join(device, err);
     if (changes_weights(kind))
-        prepared->binding.weights->version++;
+        weights_changed(prepared);
     return st;
 }

@@ -220,6 +220,11 @@ static enum status program_probabilities(struct device *device, struct device_pr
     return program_tensor(device, prepared, prepared->program->probabilities, probabilities, err);
 }
 
+static void program_report(const struct device_program *prepared, struct device_report *report)
+{
+    *report = prepared->report;
+}
+
 const struct device_ops cpu_device_ops = {
     .version = DEVICE_INTERFACE_VERSION,
     .kind = "cpu",
@@ -240,12 +245,15 @@ const struct device_ops cpu_device_ops = {
     .group_close = host_group_close,
     .group_abort = host_group_abort,
     .group_check = host_group_check,
+    .group_bytes = host_group_bytes,
+    .group_average = cpu_group_average,
     .group_broadcast = cpu_group_broadcast,
     .program_prepare = cpu_program_prepare,
     .program_free = cpu_program_free,
     .program_bytes = cpu_program_bytes,
     .program_bind = cpu_program_bind,
     .program_run = cpu_program_run,
+    .program_report = program_report,
     .program_metrics = program_metrics,
     .program_set_metrics = program_set_metrics,
     .program_probabilities = program_probabilities,

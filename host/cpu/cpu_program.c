@@ -2,6 +2,8 @@
  * itself. */
 #include "host/cpu/cpu_internal.h"
 
+#include "host/base/clock.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -304,7 +306,11 @@ enum status cpu_program_run(struct device *device, struct device_program *prepar
                             struct error *err)
 {
     (void)device;
-    return run_range(prepared, 0, prepared->program->op_count, step, err);
+    const double began = clock_seconds();
+    enum status st = run_range(prepared, 0, prepared->program->op_count, step, err);
+    prepared->report.steps += st == ST_OK;
+    prepared->report.seconds += st == ST_OK ? clock_seconds() - began : 0.0;
+    return st;
 }
 
 enum status cpu_program_run_op(struct device *device, struct device_program *prepared, int32_t op,

@@ -4,7 +4,8 @@
  *     device_open -> dataset_upload -> weights_new, weights_upload -> program_prepare (no tensor memory yet: `bytes` is
  *     exact) -> program_bind -> program_run ... -> program_metrics -> weights_download
  *
- * program_run is asynchronous: it returns when the step is queued (in a group the first steps after a bind may wait for the
+ * program_run is asynchronous: it returns when the step is queued, and waits only where the host would be more than a few
+ * steps ahead (in a group the first steps after a bind may wait for the
  * other members). Functions that read (…_metrics, …_download,
  * …_probabilities) wait for what was queued. No function but prepare, bind, new, upload and remap allocates. One thread at a
  * time may use a device and what belongs to it, with one exception: other threads may prepare programs (program_prepare,
@@ -44,6 +45,9 @@ struct device_options {
     int32_t count;   /* CPU only: how many of its kind share the cores; 0 as 1 */
     int32_t threads; /* CPU only; 0: as many as the process may use, divided by count */
     enum device_precision precision;
+    bool
+        untimed; /* GPU only, for tests: nothing is measured, neither at open nor to choose algorithms; the first that works is
+                     taken */
 };
 
 struct device_info {
@@ -55,10 +59,13 @@ struct device_info {
         flops; /* operations a second of a mid-sized convolution, measured at open in well under a second; 0: unknown */
     double bytes;         /* bytes a second of its memory, likewise */
     bool prepares_slowly; /* program_prepare chooses by trying: time that a training may hide */
-    double rounding;      /* of an activation, relative: 2^-24 where they are float32, 2^-9 for bf16 */
+    double
+        rounding; /* of an activation, relative: 2^-24 where they are float32, 2^-9 for bf16; or of what is multiplied,
+                             where that is coarser: 2^-10 for tf32 */
 };
 
-/* Images resident on a device. Pixels are copied; the sample lists are the splits. */
+/* Images resident on a device. Pixels are copied; the sample lists are the splits. Other struct devices of the same kind and
+ * index may bind them too, each in its own thread; the one that they were uploaded to frees them, and closes last. */
 struct dataset_view {
     int32_t count, channels, height, width, classes;
     const uint8_t *pixels;       /* count x channels x height x width */
@@ -92,6 +99,16 @@ struct step {
     float average_decay;
 };
 
+/* How a program's steps are run, and how long they take by the device's clock. */
+struct device_report {
+    int32_t
+        recorded; /* pieces of the recorded step that is replayed; 0: each is queued by itself, or the device records none */
+    int32_t failures; /* steps that could not be recorded: they run all the same, but slower */
+    uint64_t steps;   /* whose time is known: those that somebody has waited for, but for the first ones */
+    double seconds;   /* that these took, one behind the other */
+    char reason[ERROR_LENGTH]; /* of the last one, with the operation where it happened; "" */
+};
+
 /* The parts of a weight set. GRADIENT belongs to programs and is listed for tests. */
 enum weight_slot { SLOT_VALUE, SLOT_AVERAGE, SLOT_FIRST, SLOT_SECOND, SLOT_GRADIENT, SLOT_COUNT };
 
@@ -123,7 +140,7 @@ struct device_ops {
     enum status (*weights_download)(struct device *device, struct device_weights *weights,
                                     enum weight_slot slot, float *values, struct error *err);
     /* Copies slot `from` of `source`, a set of `owner` (this device or another of its kind), to slot `to` of `weights`; the
-     * tables have the same total. `owner`'s own thread may go on meanwhile, but not change or free `source`. Waits. */
+     * tables are one network's. `owner`'s own thread may go on meanwhile, but not change or free `source`. Waits. */
     enum status (*weights_copy)(struct device *device, struct device_weights *weights, enum weight_slot to,
                                 struct device *owner, const struct device_weights *source,
                                 enum weight_slot from, struct error *err);
@@ -134,7 +151,7 @@ struct device_ops {
                                  const struct remap_list *remaps, uint64_t seed, struct error *err);
 
     /* Groups: `count` devices of this kind in one process that train one network together, each driven by a thread of its
-     * own. A collective (program_run of a program with all-reduce operations, group_broadcast) has to be called by every
+     * own. A collective (program_run of a program with all-reduce operations, group_average, group_broadcast) has to be called by every
      * member's thread, in the same order, and before a step the program is bound anew by all of them or by none. Sums are
      * formed in one order: the same members give the same bits. Who waits for others longer than `timeout` seconds gets
      * ST_DEVICE with one line that names the members that are missing, and the group is broken from then on: every later call
@@ -148,6 +165,12 @@ struct device_ops {
     /* ST_DEVICE when the group is broken, or when what was queued has failed or is overdue. From any thread; never waits:
      * a watchdog calls it now and then. */
     enum status (*group_check)(struct device_group *group, struct error *err);
+    /* Device bytes that the group itself has taken, on the member where that is most. */
+    size_t (*group_bytes)(const struct device_group *group);
+    /* A collective: the running statistics in slot `slot` of all members' weights become their mean. Each member updates its
+     * own from its own rows, and nothing but an evaluation reads them. `device` says who calls. */
+    enum status (*group_average)(struct device_group *group, struct device *device,
+                                 struct device_weights *weights, enum weight_slot slot, struct error *err);
     /* A collective: slot `slot` of member `root`'s weights goes to all others. `device` says who calls. */
     enum status (*group_broadcast)(struct device_group *group, struct device *device,
                                    struct device_weights *weights, enum weight_slot slot, int32_t root,
@@ -165,6 +188,8 @@ struct device_ops {
                                 const struct device_binding *binding, struct error *err);
     enum status (*program_run)(struct device *device, struct device_program *prepared,
                                const struct step *step, struct error *err);
+    /* Never waits, and asks nothing of the device. */
+    void (*program_report)(const struct device_program *prepared, struct device_report *report);
     enum status (*program_metrics)(struct device *device, struct device_program *prepared,
                                    double metrics[METRIC_COUNT], struct error *err);
     /* Sets the accumulated metrics (zeros: a reset; other values: a resume). */

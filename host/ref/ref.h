@@ -26,6 +26,7 @@ struct device_program {
     size_t arena_size;  /* bytes */
     size_t output_size; /* bytes of the probabilities; 0 in training */
     double metrics[METRIC_COUNT];
+    struct device_report report;
     /* From bind on: */
     char *arena;
     double *gradients; /* [weights.total], places as in the weight table; NULL in evaluation */
@@ -90,6 +91,8 @@ enum status ref_weights_remap(struct device *device, struct device_weights *chil
                               const struct remap_list *remaps, uint64_t seed, struct error *err);
 
 /* ref_program.c */
+enum status ref_group_average(struct device_group *group, struct device *device,
+                              struct device_weights *weights, enum weight_slot slot, struct error *err);
 enum status ref_group_broadcast(struct device_group *group, struct device *device,
                                 struct device_weights *weights, enum weight_slot slot, int32_t root,
                                 struct error *err);
@@ -102,6 +105,7 @@ enum status ref_program_bind(struct device *device, struct device_program *prepa
                              const struct device_binding *binding, struct error *err);
 enum status ref_program_run(struct device *device, struct device_program *prepared, const struct step *step,
                             struct error *err);
+void ref_program_report(const struct device_program *prepared, struct device_report *report);
 enum status ref_program_metrics(struct device *device, struct device_program *prepared,
                                 double metrics[METRIC_COUNT], struct error *err);
 enum status ref_program_set_metrics(struct device *device, struct device_program *prepared,

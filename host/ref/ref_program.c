@@ -1,6 +1,8 @@
 /* Programs on the reference device: places, memory, binding, running, reading back. */
 #include "host/ref/ref.h"
 
+#include "host/base/clock.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -208,9 +210,12 @@ enum status ref_program_run(struct device *device, struct device_program *prepar
                             struct error *err)
 {
     (void)device;
+    const double began = clock_seconds();
     enum status st = check_step(prepared, step, err);
     for (int32_t i = 0; st == ST_OK && i < prepared->program->op_count; i++)
         st = run_op(prepared, &prepared->program->ops[i], step, err);
+    prepared->report.steps += st == ST_OK;
+    prepared->report.seconds += st == ST_OK ? clock_seconds() - began : 0.0;
     return st;
 }
 
@@ -224,6 +229,11 @@ enum status ref_program_run_op(struct device *device, struct device_program *pre
         return error_set(err, ST_RANGE, "program: operation %d, expected 0 to %d", op,
                          prepared->program->op_count - 1);
     return run_op(prepared, &prepared->program->ops[op], step, err);
+}
+
+void ref_program_report(const struct device_program *prepared, struct device_report *report)
+{
+    *report = prepared->report;
 }
 
 enum status ref_program_metrics(struct device *device, struct device_program *prepared,

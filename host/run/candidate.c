@@ -15,6 +15,10 @@
 /* How often the clock, signals and the display are looked at, at least. */
 static const double TICK_SECONDS = 0.2;
 
+/* With a budget in seconds so much training lies between two validations: on a fast device an epoch takes less time than the
+ * wait for its validation. */
+static const double VALIDATION_SECONDS = 0.5;
+
 /* A training in hand. */
 struct training {
     struct run *run;
@@ -24,6 +28,7 @@ struct training {
     struct memory_need need;
     bool planned;
     double last_checkpoint, began;
+    int32_t unrecorded[PROG_EVALUATE + 1]; /* failures told of, by purpose */
     uint32_t first_step, epochs;
 };
 
@@ -62,12 +67,36 @@ void candidate_prepare(struct run *run, struct candidate *candidate, int32_t dev
 
 static enum status save_checkpoint(struct training *training, struct error *err)
 {
-    char *path = run_checkpoint_path(training->run, training->candidate->id);
+    struct run *run = training->run;
+    char *path = run_checkpoint_path(run, training->candidate->id);
     if (path == NULL)
         return error_memory(err, "path", 0);
-    enum status st = trainer_checkpoint(training->trainer, path, (uint64_t)training->candidate->id, err);
+    run_lock(run); /* who goes on from the checkpoint finds the epochs before it in the journal */
+    enum status st = journal_flush(&run->journal, err);
+    run_unlock(run);
+    if (st == ST_OK)
+        st = trainer_checkpoint(training->trainer, path, (uint64_t)training->candidate->id, err);
     free(path);
     training->last_checkpoint = clock_seconds();
+    return st;
+}
+
+/* Says it where a device could not record the steps: they run all the same, so nobody would ask why they are slow. With
+ * the run's lock. */
+static enum status tell_unrecorded(struct training *training, struct error *err)
+{
+    static const char *const names[] = {[PROG_TRAIN] = "training", [PROG_EVALUATE] = "evaluation"};
+    enum status st = ST_OK;
+    for (int purpose = PROG_TRAIN; st == ST_OK && purpose <= PROG_EVALUATE; purpose++) {
+        struct device_report report;
+        trainer_report(training->trainer, (enum prog_purpose)purpose, &report);
+        if (report.failures == training->unrecorded[purpose])
+            continue;
+        training->unrecorded[purpose] = report.failures;
+        display_say(&training->run->display, 1, "  model %d  %s runs slower, its steps can't be recorded: %s",
+                    training->candidate->id, names[purpose], report.reason);
+        st = record_unrecorded(training->run, training->candidate->id, names[purpose], &report, err);
+    }
     return st;
 }
 
@@ -84,6 +113,8 @@ static enum status on_epoch(void *context, const struct trainer_epoch *epoch, st
                 training->candidate->id, epoch->epoch, epoch->train.loss, epoch->train.accuracy,
                 epoch->validation.loss, epoch->validation.accuracy, epoch->images_per_second);
     enum status st = record_epoch(run, training->candidate->id, epoch, err);
+    if (st == ST_OK)
+        st = tell_unrecorded(training, err);
     run_unlock(run);
     return st;
 }
@@ -108,13 +139,17 @@ static enum status on_tick(void *context, const struct trainer_state *state, dou
         .seconds_left = budget_seconds_left(run),
     };
     display_progress(&run->display, training->team.first, &shown);
+    enum status st = tell_unrecorded(training, err);
+    if (st == ST_OK)
+        st = journal_flush(&run->journal, err);
     run_unlock(run);
+    if (st != ST_OK)
+        return st;
     bool stop = atomic_load(&run->stop) || (candidate->final && supervisor_stop_wanted());
-    if (stop || now - training->last_checkpoint >= run->job->output.checkpoint_seconds) {
-        enum status st = save_checkpoint(training, err);
-        if (st != ST_OK)
-            return st;
-    }
+    if (stop || now - training->last_checkpoint >= run->job->output.checkpoint_seconds)
+        st = save_checkpoint(training, err);
+    if (st != ST_OK)
+        return st;
     return stop ? error_set(err, ST_INTERRUPTED, "stopped by a signal") : ST_OK;
 }
 
@@ -338,6 +373,7 @@ static enum status train(struct training *training, struct error *err)
     training->first_step = state->step;
     run_lock(run);
     limit.seconds = budget_seconds(run, candidate->parent < 0, candidate->final, state->seconds);
+    limit.validation_seconds = isinf(limit.seconds) ? 0.0 : VALIDATION_SECONDS;
     if (run->first_step == 0.0) {
         run->first_step = run_time(run) - run->clock_base;
         display_say(&run->display, 1, "first training step after %.2f s", run->first_step);

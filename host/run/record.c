@@ -88,6 +88,18 @@ enum status record_run(struct run *run, struct error *err)
     return append(run, event, err);
 }
 
+enum status record_sharing(struct run *run, struct error *err)
+{
+    cJSON *event = event_new("workers"), *names = cJSON_CreateArray();
+    cJSON_AddNumberToObject(event, "per_device", run->sharing.workers);
+    cJSON_AddNumberToObject(event, "alone", run->sharing.alone);
+    cJSON_AddNumberToObject(event, "together", run->sharing.together);
+    for (int32_t k = 0; k < run->devices.workers; k++)
+        cJSON_AddItemToArray(names, cJSON_CreateString(run->devices.items[k].name));
+    cJSON_AddItemToObject(event, "devices", names);
+    return append(run, event, err);
+}
+
 enum status record_stage(struct run *run, struct error *err)
 {
     cJSON *event = event_new("stage"), *budget = cJSON_CreateObject();
@@ -152,7 +164,7 @@ enum status record_plan(struct run *run, int32_t id, int32_t batch, const struct
 
 enum status record_epoch(struct run *run, int32_t id, const struct trainer_epoch *epoch, struct error *err)
 {
-    cJSON *event = event_new("epoch");
+    cJSON *event = event_new(JOURNAL_EPOCH);
     cJSON_AddNumberToObject(event, "id", id);
     cJSON_AddNumberToObject(event, "epoch", epoch->epoch);
     cJSON_AddNumberToObject(event, "step", epoch->step);
@@ -163,6 +175,17 @@ enum status record_epoch(struct run *run, int32_t id, const struct trainer_epoch
     cJSON_AddNumberToObject(event, "learning_rate", epoch->learning_rate);
     cJSON_AddNumberToObject(event, "seconds", epoch->seconds);
     cJSON_AddNumberToObject(event, "images_per_second", epoch->images_per_second);
+    return append(run, event, err);
+}
+
+enum status record_unrecorded(struct run *run, int32_t id, const char *program,
+                              const struct device_report *report, struct error *err)
+{
+    cJSON *event = event_new("unrecorded");
+    cJSON_AddNumberToObject(event, "id", id);
+    cJSON_AddStringToObject(event, "program", program);
+    cJSON_AddNumberToObject(event, "failures", report->failures);
+    cJSON_AddStringToObject(event, "reason", report->reason);
     return append(run, event, err);
 }
 

@@ -7,6 +7,7 @@
 #include <cjson/cJSON.h>
 
 enum status record_run(struct run *run, struct error *err);
+enum status record_sharing(struct run *run, struct error *err);
 enum status record_stage(struct run *run, struct error *err);
 
 /* Before a candidate's training. */
@@ -21,6 +22,10 @@ enum status record_morph(struct run *run, int32_t id, const char *operation, dou
 enum status record_plan(struct run *run, int32_t id, int32_t batch, const struct memory_need *need,
                         struct error *err);
 enum status record_epoch(struct run *run, int32_t id, const struct trainer_epoch *epoch, struct error *err);
+
+/* A program whose steps the device could not record, so that they run slower. */
+enum status record_unrecorded(struct run *run, int32_t id, const char *program,
+                              const struct device_report *report, struct error *err);
 
 struct record_model {
     int32_t id, parent;

@@ -11,17 +11,17 @@
  * batch). */
 static const double REFERENCE_BATCH = 128.0;
 
-enum status trainer_settings_of(const struct job_train *job, uint64_t seed, struct trainer_settings *settings,
-                                struct error *err)
+enum status trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t seed,
+                                struct trainer_settings *settings, struct error *err)
 {
     bool adamw = strcmp(job->optimizer, "adamw") == 0;
     *settings = (struct trainer_settings){
-        .batch = job->batch,
+        .batch = batch,
         .optimizer = {.kind = adamw ? OPTIMIZER_ADAMW : OPTIMIZER_SGD,
                       .momentum = (float)job->momentum,
                       .second = (float)job->beta2,
                       .decay = (float)job->weight_decay},
-        .schedule = {.peak = job->learning_rate * job->batch / REFERENCE_BATCH, .warmup = job->warmup},
+        .schedule = {.peak = job->learning_rate * batch / REFERENCE_BATCH, .warmup = job->warmup},
         .augment = {.translate = job->translate, .flip = job->flip, .cutout = job->cutout},
         .label_smoothing = (float)job->label_smoothing,
         .average = (float)job->average,
@@ -82,6 +82,11 @@ int32_t trainer_batch(const struct trainer *trainer)
     return trainer->settings.batch;
 }
 
+size_t trainer_group_bytes(const struct trainer *trainer)
+{
+    return members_group_bytes(trainer);
+}
+
 void trainer_close(struct trainer *trainer)
 {
     if (trainer == NULL)
@@ -136,7 +141,8 @@ static enum weight_slot evaluated(const struct trainer *trainer)
 
 enum status trainer_values(struct trainer *trainer, float *values, struct error *err)
 {
-    return members_download(trainer, evaluated(trainer), values, err);
+    enum status st = members_average(trainer, evaluated(trainer), err);
+    return st == ST_OK ? members_download(trainer, 0, evaluated(trainer), values, err) : st;
 }
 
 enum status trainer_keep(struct trainer *trainer, struct device_weights **weights, struct error *err)
@@ -144,7 +150,9 @@ enum status trainer_keep(struct trainer *trainer, struct device_weights **weight
     const struct member *first = &trainer->members[0];
     const struct trainer_place *place = &first->place;
     *weights = NULL;
-    enum status st = place->ops->weights_new(place->device, trainer_weights(trainer), 1, weights, err);
+    enum status st = members_average(trainer, evaluated(trainer), err);
+    if (st == ST_OK)
+        st = place->ops->weights_new(place->device, trainer_weights(trainer), 1, weights, err);
     if (st == ST_OK)
         st = place->ops->weights_copy(place->device, *weights, SLOT_VALUE, place->device, first->weights,
                                       evaluated(trainer), err);
@@ -153,6 +161,12 @@ enum status trainer_keep(struct trainer *trainer, struct device_weights **weight
         *weights = NULL;
     }
     return st;
+}
+
+void trainer_report(const struct trainer *trainer, enum prog_purpose purpose, struct device_report *report)
+{
+    const struct member *first = &trainer->members[0];
+    first->place.ops->program_report(purpose == PROG_TRAIN ? first->training : first->evaluation, report);
 }
 
 static struct trainer_result result_of(const double metrics[METRIC_COUNT])
@@ -167,26 +181,51 @@ enum status trainer_evaluate(struct trainer *trainer, const int32_t *samples, in
                              struct error *err)
 {
     double metrics[METRIC_COUNT];
-    enum status st = members_evaluate(trainer, samples, count, classes, labels, confusion, metrics, err);
+    enum status st = members_average(trainer, evaluated(trainer), err);
+    if (st == ST_OK)
+        st = members_evaluate(trainer, samples, count, classes, labels, confusion, metrics, err);
     if (st == ST_OK)
         *result = result_of(metrics);
     return st;
 }
 
-/* Seconds that the closing evaluation will take: a forward pass is a third of a training step's work; a
- * margin for what does not shrink with it. */
-static double evaluation_seconds(const struct trainer *trainer, double step_seconds)
+/* What has become known since the last look. The first steps, with their cold caches, are soon forgotten by the mean. */
+static void look_at_times(const struct trainer *trainer, enum prog_purpose purpose, struct step_times *times)
 {
-    double steps = ceil((double)place_of(trainer)->validation_count / trainer->settings.batch);
-    return 0.45 * step_seconds * steps;
+    struct device_report report;
+    trainer_report(trainer, purpose, &report);
+    const uint64_t steps = report.steps - times->steps;
+    if (steps == 0)
+        return;
+    const double took = (report.seconds - times->seconds) / (double)steps;
+    const double kept = times->steps == 0 ? 0.0 : pow(0.9, (double)steps);
+    *times = (struct step_times){report.steps, report.seconds, kept * times->mean + (1.0 - kept) * took};
+}
+
+/* Seconds that the closing evaluation will take. Before the first one: a forward pass is a third of a training step's work;
+ * a margin for what does not shrink with it. */
+static double evaluation_seconds(const struct trainer *trainer)
+{
+    const double steps = ceil((double)place_of(trainer)->validation_count / trainer->settings.batch);
+    const double known = trainer->evaluation_times.mean;
+    return steps * (known > 0.0 ? known : 0.45 * trainer->training_times.mean);
+}
+
+/* Of the epoch so far, the steps waited for. By the wall clock where the device does not know. */
+static double images_per_second(const struct trainer *trainer, double seconds)
+{
+    const struct step_times *now = &trainer->training_times, *before = &trainer->epoch_times;
+    if (now->steps > before->steps)
+        return trainer->settings.batch * (double)(now->steps - before->steps) /
+               fmax(now->seconds - before->seconds, 1e-9);
+    return trainer->epoch_images / fmax(seconds, 1e-9);
 }
 
 /* How far the training is, 0 to 1, by the limit that is nearer. */
-static double progress_of(const struct trainer *trainer, struct trainer_limit limit, double seconds,
-                          double step_seconds)
+static double progress_of(const struct trainer *trainer, struct trainer_limit limit, double seconds)
 {
     double by_steps = (double)trainer->state.step / (double)limit.steps;
-    double available = limit.seconds - evaluation_seconds(trainer, step_seconds);
+    double available = limit.seconds - evaluation_seconds(trainer);
     double by_seconds = isinf(limit.seconds) ? 0.0 : available > 0.0 ? seconds / available : 1.0;
     return fmax(by_steps, by_seconds);
 }
@@ -219,10 +258,18 @@ static enum status training_step(struct trainer *trainer, double learning_rate, 
 static enum status read_metrics(struct trainer *trainer, struct error *err)
 {
     enum status st = members_metrics(trainer, err);
+    look_at_times(trainer, PROG_TRAIN, &trainer->training_times);
     if (st == ST_OK && !isfinite(trainer->state.metrics[METRIC_LOSS]))
         st = error_set(err, ST_DIVERGED, "the training loss is no longer finite at step %u",
                        trainer->state.step);
     return st;
+}
+
+static void begin_epoch(struct trainer *trainer, double seconds)
+{
+    trainer->epoch_began = seconds;
+    trainer->epoch_images = 0;
+    trainer->epoch_times = trainer->training_times;
 }
 
 /* Validation, the epoch's record, patience. *stop tells that patience has ended. */
@@ -241,29 +288,28 @@ static enum status end_epoch(struct trainer *trainer, double learning_rate, doub
         trainer_evaluate(trainer, place->validation, place->validation_count, 0, NULL, NULL, validation, err);
     if (st != ST_OK)
         return st;
+    look_at_times(trainer, PROG_EVALUATE, &trainer->evaluation_times);
+    state->epoch += state->place > 0; /* else its end was passed without a validation */
     if (!isfinite(validation->loss))
-        return error_set(err, ST_DIVERGED, "the validation loss is not finite after epoch %u",
-                         state->epoch + 1);
-    state->stale_epochs = validation->loss < state->best_loss ? 0 : state->stale_epochs + 1;
+        return error_set(err, ST_DIVERGED, "the validation loss is not finite after epoch %u", state->epoch);
+    state->stale = validation->loss < state->best_loss ? 0 : state->stale + 1;
     state->best_loss = fmin(state->best_loss, validation->loss);
     state->seconds = spent_before + clock_seconds() - began;
     const struct trainer_epoch epoch = {
-        .epoch = state->epoch + 1,
+        .epoch = state->epoch,
         .step = state->step,
         .train = result_of(state->metrics),
         .validation = *validation,
         .learning_rate = learning_rate,
         .seconds = state->seconds,
-        .images_per_second = trainer->epoch_images / fmax(training_seconds, 1e-9),
+        .images_per_second = images_per_second(trainer, training_seconds),
         .validation_seconds = clock_seconds() - trained,
     };
-    *stop = trainer->settings.patience > 0 && state->stale_epochs >= (uint32_t)trainer->settings.patience;
-    state->epoch++;
+    *stop = trainer->settings.patience > 0 && state->stale >= (uint32_t)trainer->settings.patience;
     state->place = 0;
     for (int32_t k = 0; k < trainer->count; k++)
         memset(trainer->members[k].metrics, 0, METRIC_SUMS * sizeof(trainer->members[k].metrics[0]));
-    trainer->epoch_began = state->seconds;
-    trainer->epoch_images = 0;
+    begin_epoch(trainer, state->seconds);
     st = members_set_metrics(trainer, err);
     if (st == ST_OK)
         st = events->on_epoch(events->context, &epoch, err);
@@ -275,24 +321,28 @@ enum status trainer_run(struct trainer *trainer, struct trainer_limit limit,
 {
     struct trainer_state *state = &trainer->state;
     const double began = clock_seconds(), spent_before = state->seconds;
-    double last_tick = began, step_seconds = 0.0, learning_rate = 0.0;
+    double last_tick = began, learning_rate = 0.0;
     bool stop = false, evaluated = false;
-    uint32_t steps_here = 0;
 
-    trainer->epoch_began = spent_before;
-    trainer->epoch_images = 0;
+    begin_epoch(trainer, spent_before);
     enum status st = members_set_metrics(trainer, err);
     while (st == ST_OK && !stop) {
         double now = clock_seconds();
-        double progress = progress_of(trainer, limit, spent_before + now - began, step_seconds);
+        double progress = progress_of(trainer, limit, spent_before + now - began);
         bool finished = progress >= 1.0 && state->step > 0;
         if (finished ||
             state->place + (uint32_t)trainer->settings.batch > (uint32_t)place_of(trainer)->train_count) {
-            /* A training restored at the end of an epoch whose time is up has nothing but its result to find.
-             */
-            if (state->place > 0 || (finished && !evaluated))
+            /* A training that stands, with its time up, at the end of an epoch that was not validated (in this process) has
+             * nothing but its result to find. */
+            evaluated = evaluated && state->place == 0;
+            if (!evaluated &&
+                (finished || spent_before + now - began - trainer->epoch_began >= limit.validation_seconds)) {
                 st = end_epoch(trainer, learning_rate, began, spent_before, events, result, &stop, err);
-            evaluated = true;
+                evaluated = true;
+            } else if (!finished) {
+                state->epoch++;
+                state->place = 0;
+            }
             if (finished)
                 break;
             continue;
@@ -309,9 +359,7 @@ enum status trainer_run(struct trainer *trainer, struct trainer_limit limit,
         learning_rate = schedule_rate(&trainer->settings.schedule, progress);
         st = training_step(trainer, learning_rate, err);
         trainer->epoch_images += trainer->settings.batch;
-        /* A mean over the last steps: the first one, with its cold caches, is soon forgotten. */
-        double took = clock_seconds() - now;
-        step_seconds = steps_here++ == 0 ? took : 0.9 * step_seconds + 0.1 * took;
+        look_at_times(trainer, PROG_TRAIN, &trainer->training_times);
     }
     return st;
 }

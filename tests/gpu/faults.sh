@@ -1,7 +1,7 @@
 #!/bin/sh
 # Each call that a whole run makes to CUDA, cuDNN or NCCL fails in turn, on one emulated GPU and on two: the run still ends
 # with the same result, or the same command again does; for want of memory with a smaller batch. Never by a signal, in a hang,
-# or with something left behind. FAULTS=0 lets every call fail; by default a sample, spread over the run.
+# or with something left behind. And a run whose steps can't be recorded says so, once a program. FAULTS=0 lets every call fail; by default a sample, spread over the run.
 . tests/support/script.sh
 gpu=$helpers/../emulated/nasrun
 faults=${FAULTS:-24}
@@ -60,4 +60,18 @@ for devices in 1 2; do
     check "$devices devices: runs that ended badly" [ "$(grep -c 'hang\|broken\|unclear' "$work/ends")" -eq 0 ]
     check "$devices devices: no fault was met" [ "$(grep -c 'one clear line\|out of memory' "$work/ends")" -gt 5 ]
 done
+
+recorded_of() { unordered_history_of "$1" | grep -v '"event":"unrecorded"'; }
+EMU_REFUSE_RECORDING=1 "$gpu" -v "$work/job.cfg" output.dir="$work/unrecorded" >"$work/out" 2>&1
+check "unrecorded: the run failed: $(tail -n 1 "$work/out")" [ $? -eq 0 ]
+check "unrecorded: not the same result" same_run "$work/whole-1" "$work/unrecorded" recorded_of
+# program: how often the journal says it of that one.
+unrecorded() {
+    grep -c "\"event\":\"unrecorded\".*\"program\":\"$1\",\"failures\":1,\"reason\":\"CUDA cannot begin a recording: .*cudaErrorNotSupported" \
+        "$work/unrecorded/journal.jsonl"
+}
+models=$(grep -c '"event":"candidate"' "$work/unrecorded/journal.jsonl")
+check "unrecorded: not said once for each evaluation program" [ "$(unrecorded evaluation)" -eq "$models" ]
+check "unrecorded: not said of the final fit, which alone has more than one step" [ "$(unrecorded training)" -eq 1 ]
+check "unrecorded: -v does not say it" grep -q "training runs slower, its steps can't be recorded: CUDA cannot begin" "$work/out"
 finish

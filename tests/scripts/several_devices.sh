@@ -31,6 +31,18 @@ check "what it trains is no change of the starting network" \
 "$bin/nasrun" --plan "$work/job.cfg" "$two" >"$work/out" 2>&1
 check "--plan does not list both devices" [ "$(grep -c '^device   cpu:[01] ' "$work/out")" -eq 2 ]
 
+# The batch that is chosen fits the training part, which a batch of 128 would not; the job keeps saying "auto".
+"$bin/nasrun" --plan "$work/job.cfg" train.batch=auto search.data=0.2 >"$work/out" 2>&1
+check "--plan does not say which batch was chosen" \
+    grep -q "^batch    64 images, the final fit's 128, chosen for devices and data" "$work/out"
+auto() { run 'train.batch="auto"' search.data=0.2 "$two" output.dir="$work/auto" "$@"; }
+check "a chosen batch: the run failed: $(tail -n 1 "$work/out")" auto
+check "a chosen batch: candidates train with another one" grep -q '"event":"plan","id":0,"batch":64,' "$work/auto/journal.jsonl"
+check "a chosen batch: the job forgets that it is chosen" grep -q 'batch = "auto";' "$work/auto/job.cfg"
+check "a chosen batch: the same job is refused" auto
+auto train.batch=64
+check "a chosen batch: one that was set is taken for the same" grep -q 'train.batch: found 64, expected "auto"' "$work/out"
+
 # refused TEXT DEVICES
 refused() {
     run "devices=$2" output.dir="$work/refused"
@@ -40,6 +52,10 @@ refused() {
     check "$2: something was made" [ ! -e "$work/refused" ]
 }
 refused 'found "ref:0" beside "cpu:1", expected one kind of device' '["cpu:1","ref:0"]'
+run "$two" search.workers_per_device=2 output.dir="$work/refused"
+check "several workers on a CPU device are not refused: $(cat "$work/out")" \
+    grep -q 'search.workers_per_device: found 2 on "cpu", expected 1 or "auto"' "$work/out"
+rm -rf "$work/refused"
 refused 'found "cpu" among others, expected it alone' '["cpu","cpu:0"]'
 refused 'found "cpu:1" twice' '["cpu:1","cpu:1"]'
 refused 'found "auto" among others' '["auto","cpu"]'

@@ -3,6 +3,7 @@
 #include "tests/gpu/emu/emu_queue.h"
 
 #include "tests/gpu/emu/emu_memory.h"
+#include "tests/gpu/emu/emu_time.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -12,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { STUCK_SECONDS = 60, MOST_CHOICES = 1024, MOST_LOADED = 16384 };
+enum { STUCK_SECONDS = 60, MOST_CHOICES = 1024 };
 
 struct emu_settings emu;
 struct emu_counts emu_count;
@@ -25,11 +26,8 @@ static cudaError_t sticky[EMU_MOST_DEVICES];
 static pthread_mutex_t lock;
 static pthread_once_t lock_made = PTHREAD_ONCE_INIT;
 static pthread_cond_t queued = PTHREAD_COND_INITIALIZER;
+static double work_end;  /* virtual */
 static uint64_t chances; /* state of the choice between what may run */
-static struct {
-    const void *code[MOST_LOADED];
-    int device[MOST_LOADED], count;
-} loaded; /* what devices have launched before */
 
 _Noreturn void emu_die(const char *format, ...)
 {
@@ -114,6 +112,8 @@ void emu_tail_add(struct tail *tail, int node)
 static void record(struct CUstream_st *stream, struct work work)
 {
     struct nodes *nodes = &stream->recording->nodes;
+    if (nodes->count + 1 == emu.spoil_recording && stream->recording->origin->priority == 0)
+        stream->recording->spoilt = true;
     if (nodes->count == nodes->capacity) {
         nodes->capacity = 2 * nodes->capacity + 64;
         nodes->items = realloc(nodes->items, (size_t)nodes->capacity * sizeof *nodes->items);
@@ -138,7 +138,7 @@ void emu_queue(struct CUstream_st *stream, struct work work, struct CUgraphExec_
     struct item *item = calloc(1, sizeof *item);
     if (item == NULL)
         emu_die("out of host memory");
-    *item = (struct item){.work = work, .graph = graph};
+    *item = (struct item){.work = work, .graph = graph, .queued = emu_time_now()};
     if (graph != NULL)
         graph->queued++;
     if (stream->last != NULL)
@@ -152,7 +152,7 @@ void emu_queue(struct CUstream_st *stream, struct work work, struct CUgraphExec_
 void emu_submit(cudaStream_t stream, void (*run)(void *work), void (*release)(void *work), void *work)
 {
     EMU_LOCKED;
-    emu_queue(stream, (struct work){.run = run, .release = release, .data = work}, NULL);
+    emu_queue(stream, (struct work){.run = run, .release = release, .data = work, .takes_time = true}, NULL);
 }
 
 void emu_release_nodes(struct nodes *nodes)
@@ -239,12 +239,51 @@ static void remove_head(struct CUstream_st *stream)
 /* The nastiest is to do first what was begun last: other streams before the one that everybody thinks of. */
 static int choose(int count)
 {
-    if (emu.order == 0)
-        return 0;
+    if (emu.order <= 0)
+        return emu.order == 0 ? 0 : count - 1;
     if (chances == 0)
         chances = (uint64_t)emu.order;
     chances = chances * 6364136223846793005u + 1442695040888963407u;
     return (int)((chances >> 33) % (uint64_t)count);
+}
+
+static double later(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+/* Virtual time at which the work that is chosen ends: it begins when it is queued and all before it is done. */
+static double end_of(const struct choice *chosen)
+{
+    const struct item *head = chosen->stream->first;
+    const struct node *node = chosen->node;
+    const struct work *work = node != NULL ? &node->work : &head->work;
+    double begin = later(chosen->stream->done, head->queued);
+    for (int i = 0; node != NULL && i < node->after_count; i++)
+        begin = later(begin, head->graph->nodes.items[node->after[i]].end);
+    if (work->awaited != NULL)
+        begin = later(begin, work->awaited->seconds);
+    return begin + (work->takes_time ? emu.work_seconds : 0.0);
+}
+
+double emu_work_end(void)
+{
+    return work_end;
+}
+
+/* A piece of a graph does not hold up the others: the stream is done with it when all are. */
+static void note_end(const struct choice *chosen)
+{
+    struct CUstream_st *stream = chosen->stream;
+    struct item *head = stream->first;
+    if (chosen->node == NULL) {
+        stream->done = work_end;
+        return;
+    }
+    chosen->node->end = work_end;
+    if (graph_is_done(&head->graph->nodes))
+        for (int i = 0; i < head->graph->nodes.count; i++)
+            stream->done = later(stream->done, head->graph->nodes.items[i].end);
 }
 
 bool emu_step(void)
@@ -257,11 +296,13 @@ bool emu_step(void)
     struct choice chosen = choices[choose(count)];
     struct item *head = chosen.stream->first;
     const struct work *work = chosen.node != NULL ? &chosen.node->work : &head->work;
+    work_end = end_of(&chosen);
     emu_memory_open(true);
     work->run(work->data);
     emu_memory_open(false);
     if (chosen.node != NULL)
         chosen.node->done = true;
+    note_end(&chosen);
     if (chosen.node == NULL || graph_is_done(&head->graph->nodes))
         remove_head(chosen.stream);
     return true;
@@ -297,6 +338,24 @@ static bool is_empty(const void *context)
 void emu_finish(struct CUstream_st *stream)
 {
     emu_await(is_empty, stream, "a thread waits for a stream that can't go on");
+    EMU_LOCKED;
+    emu_time_wait(stream->done);
+}
+
+double emu_stream_done(cudaStream_t stream)
+{
+    EMU_LOCKED;
+    emu_drain();
+    return stream->done;
+}
+
+double emu_device_done(int device)
+{
+    double done = 0.0;
+    for (const struct CUstream_st *stream = emu_streams; stream != NULL; stream = stream->next)
+        if (stream->device == device)
+            done = later(done, stream->done);
+    return done;
 }
 
 void emu_wake(void)
@@ -326,7 +385,9 @@ void emu_reset(void)
                                 .multiprocessors = 1};
     emu_count = (struct emu_counts){0};
     chances = 0;
-    loaded.count = 0;
+    emu_time_reset();
+    emu_pools_reset();
+    emu_load_reset();
     memset(sticky, 0, sizeof sticky);
     last_error = cudaSuccess;
     current_device = 0;
@@ -351,6 +412,7 @@ cudaError_t emu_call(const char *name)
 {
     EMU_LOCKED;
     emu_count.calls++;
+    emu_time_call();
     if (sticky[current_device] != cudaSuccess)
         return emu_fail(sticky[current_device]);
     if (emu_count.calls != emu.fail_at)
@@ -380,9 +442,12 @@ cudaError_t cudaGetLastError(void)
 
 const char *cudaGetErrorName(cudaError_t error)
 {
-    return error == cudaErrorMemoryAllocation ? "cudaErrorMemoryAllocation"
-           : error == cudaErrorIllegalAddress ? "cudaErrorIllegalAddress"
-                                              : "cudaErrorEmulated";
+    return error == cudaErrorMemoryAllocation           ? "cudaErrorMemoryAllocation"
+           : error == cudaErrorIllegalAddress           ? "cudaErrorIllegalAddress"
+           : error == cudaErrorNotSupported             ? "cudaErrorNotSupported"
+           : error == cudaErrorStreamCaptureInvalidated ? "cudaErrorStreamCaptureInvalidated"
+           : error == cudaErrorStreamCaptureUnjoined    ? "cudaErrorStreamCaptureUnjoined"
+                                                        : "cudaErrorEmulated";
 }
 
 const char *cudaGetErrorString(cudaError_t error)
@@ -395,57 +460,4 @@ void emu_check_range(const char *what, const void *memory, size_t bytes)
     EMU_LOCKED;
     if (!emu_memory_holds(memory, bytes))
         emu_die("%s: %zu bytes at %p are not within one allocation", what, bytes, memory);
-}
-
-/* ---- kernels ---- */
-
-static bool is_loaded(const void *code)
-{
-    for (int i = 0; i < loaded.count; i++)
-        if (loaded.code[i] == code && loaded.device[i] == current_device)
-            return true;
-    return false;
-}
-
-static bool has_collective(const struct item *item)
-{
-    bool found = item->work.run == emu_run_collective;
-    for (int i = 0; item->graph != NULL && i < item->graph->nodes.count; i++)
-        found = found || item->graph->nodes.items[i].work.run == emu_run_collective;
-    return found;
-}
-
-void emu_load_code(const void *code)
-{
-    EMU_LOCKED;
-    if (is_loaded(code))
-        return;
-    for (const struct CUstream_st *stream = emu_streams; stream != NULL; stream = stream->next)
-        for (const struct item *item = stream->first; item != NULL; item = item->next)
-            if (stream->device == current_device && has_collective(item))
-                emu_die("code is loaded while a collective is under way");
-    if (loaded.count == MOST_LOADED)
-        emu_die("more than %d kernels", MOST_LOADED);
-    loaded.code[loaded.count] = code;
-    loaded.device[loaded.count++] = current_device;
-}
-
-/* tests/gpu/cuda_on_cpu.h declares it, for C++. */
-void cuda_on_cpu_submit(cudaStream_t stream, void (*run)(void *work), void (*release)(void *work),
-                        void *work);
-
-void cuda_on_cpu_submit(cudaStream_t stream, void (*run)(void *work), void (*release)(void *work), void *work)
-{
-    EMU_LOCKED;
-    if (emu_call("kernel") != cudaSuccess) { /* the launch function finds the error in cudaGetLastError */
-        release(work);
-        return;
-    }
-    union {
-        void (*run)(void *work);
-        const void *code;
-    } launched = {run}; /* one for each list of parameters: as good as one for each kernel */
-    emu_load_code(launched.code);
-    emu_count.kernels++;
-    emu_submit(stream, run, release, work);
 }

@@ -19,12 +19,15 @@ struct work {
     void (*release)(void *data);
     bool (*ready)(void *data); /* NULL: always */
     void *data;
+    bool takes_time;
+    const struct mark *awaited; /* it begins no earlier; NULL */
 };
 
 struct node {
     struct work work;
     int after[EMU_MOST_AFTER], after_count; /* nodes that come before it */
     bool done;
+    double end; /* virtual time */
 };
 
 struct nodes {
@@ -47,16 +50,19 @@ struct item {
     struct work work;
     struct CUgraphExec_st *graph; /* to be run instead; NULL */
     bool started;
+    double queued; /* virtual time */
     struct item *next;
 };
 
 /* CUDA's opaque types. */
 struct CUstream_st {
     int device;
+    int priority; /* below 0: a planner's */
     struct item *first, *last;
     struct recording *recording; /* NULL: it does not record */
     struct tail tail;
     uint64_t waits;           /* for it alone */
+    double done;              /* virtual time until which it has something to do */
     struct CUstream_st *next; /* of all streams */
 };
 struct CUevent_st {
@@ -81,12 +87,18 @@ void emu_unlock(int *locked);
 extern struct CUstream_st *emu_streams;                    /* all, the youngest first */
 extern _Thread_local struct recording *emu_recording_here; /* begun by this thread; NULL */
 
+/* No device has loaded anything. */
+void emu_load_reset(void);
 /* What a collective's work is to run (emu_nccl.c). */
 void emu_run_collective(void *data);
 /* Queues or records work. The emulator owns `data` from now on. */
 void emu_queue(struct CUstream_st *stream, struct work work, struct CUgraphExec_st *graph);
 /* Runs one thing that may run; false when nothing can. */
 bool emu_step(void);
+/* Virtual time at which the work that runs ends. */
+double emu_work_end(void);
+/* The latest of the device's streams'. */
+double emu_device_done(int device);
 /* Runs until that is reached, waiting for other threads' calls when there is no other way; ends the process with `what` when
  * that takes too long. Not under the lock. */
 void emu_await(bool (*reached)(const void *context), const void *context, const char *what);

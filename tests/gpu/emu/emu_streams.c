@@ -1,7 +1,7 @@
 /* The CUDA runtime's functions about streams, events and recording, by their own names. */
 #include "tests/gpu/emu/emu_queue.h"
 
-#include "host/base/clock.h"
+#include "tests/gpu/emu/emu_time.h"
 
 #include <stdlib.h>
 
@@ -29,10 +29,10 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned flags, i
     EMU_LOCKED;
     cudaError_t error = emu_call_outside("cudaStreamCreateWithPriority");
     (void)flags;
-    (void)priority;
     if (error != cudaSuccess)
         return error;
     *stream = emu_new(calloc(1, sizeof **stream));
+    (*stream)->priority = priority;
     (*stream)->device = emu_device();
     (*stream)->next = emu_streams;
     emu_streams = *stream;
@@ -99,6 +99,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
     emu_drain();
     if (stream->first != NULL)
         return emu_fail(cudaErrorNotReady); /* remembered, as by some versions of the real one */
+    emu_time_wait(stream->done);
     emu_count.waits++;
     return emu_fail(emu_sticky());
 }
@@ -140,7 +141,7 @@ static void reach(void *data)
 {
     struct mark *mark = data;
     mark->reached = true;
-    mark->seconds = clock_seconds();
+    mark->seconds = emu_time_is_virtual() ? emu_work_end() : emu_time_now();
 }
 
 static bool is_reached(void *data)
@@ -170,12 +171,32 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     return cudaSuccess;
 }
 
+/* External: to reach it is part of what the stream records. */
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags)
+{
+    EMU_LOCKED;
+    if (flags != cudaEventRecordExternal)
+        return cudaEventRecord(event, stream);
+    cudaError_t error = emu_call("cudaEventRecordWithFlags");
+    if (error != cudaSuccess || stream->recording == NULL)
+        return emu_fail(error != cudaSuccess ? error : cudaErrorIllegalState);
+    struct mark *mark = calloc(1, sizeof *mark);
+    if (mark == NULL)
+        emu_die("out of host memory");
+    mark->references = 2;
+    drop_mark(event->mark);
+    event->mark = mark;
+    event->recording = NULL;
+    emu_queue(stream, (struct work){.run = reach, .release = drop_mark, .data = mark}, NULL);
+    return cudaSuccess;
+}
+
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags)
 {
     EMU_LOCKED;
     cudaError_t error = emu_call("cudaStreamWaitEvent");
     (void)flags;
-    if (error != cudaSuccess)
+    if (error != cudaSuccess || ++emu_count.stream_waits == emu.forget_wait)
         return error;
     if (event->recording != NULL) {
         if (stream->recording != NULL && stream->recording != event->recording)
@@ -192,10 +213,13 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     if (event->mark == NULL)
         return cudaSuccess;
     event->mark->references++;
-    emu_queue(
-        stream,
-        (struct work){.run = run_nothing, .release = drop_mark, .ready = is_reached, .data = event->mark},
-        NULL);
+    emu_queue(stream,
+              (struct work){.run = run_nothing,
+                            .release = drop_mark,
+                            .ready = is_reached,
+                            .data = event->mark,
+                            .awaited = event->mark},
+              NULL);
     return cudaSuccess;
 }
 
@@ -208,6 +232,8 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
     emu_drain();
     if (event->mark != NULL && !event->mark->reached)
         return emu_fail(cudaErrorNotReady);
+    if (event->mark != NULL)
+        emu_time_wait(event->mark->seconds);
     emu_count.waits++;
     return emu_fail(emu_sticky());
 }
@@ -222,7 +248,18 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
     emu_drain();
     if (event->mark == NULL || !event->mark->reached)
         emu_die("wait for an event that was never recorded, or for ever");
+    emu_time_wait(event->mark->seconds);
     return emu_fail(emu_sticky());
+}
+
+/* Milliseconds that an event tells too much. */
+static double noise(void)
+{
+    static uint64_t chances;
+    if (emu.noise == 0)
+        return 0;
+    chances = (chances + (uint64_t)emu.noise) * 6364136223846793005u + 1442695040888963407u;
+    return (double)(chances >> 40) / (double)(1 << 24);
 }
 
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end)
@@ -233,7 +270,7 @@ cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEve
         return error;
     if (begin->mark == NULL || !begin->mark->reached || end->mark == NULL || !end->mark->reached)
         return emu_fail(cudaErrorNotReady);
-    *milliseconds = (float)(1e3 * (end->mark->seconds - begin->mark->seconds));
+    *milliseconds = (float)(1e3 * (end->mark->seconds - begin->mark->seconds) + noise());
     return cudaSuccess;
 }
 
@@ -243,11 +280,11 @@ static cudaError_t begin_recording(cudaStream_t stream)
 {
     EMU_LOCKED;
     cudaError_t error = emu_call_outside("cudaStreamBeginCapture");
-    if (error == cudaSuccess && emu.refuse_recording)
+    if (error == cudaSuccess && emu.refuse_recording && stream->priority == 0)
         error = emu_fail(cudaErrorNotSupported);
     if (error != cudaSuccess)
         return error;
-    emu_count.recordings++;
+    emu_count.recordings += stream->priority == 0;
     emu_recording_here = emu_new(calloc(1, sizeof *emu_recording_here));
     emu_recording_here->origin = stream;
     stream->recording = emu_recording_here;
@@ -261,9 +298,27 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     if (mode != cudaStreamCaptureModeThreadLocal)
         emu_die("only recordings of one thread are emulated");
     cudaError_t error = begin_recording(stream);
-    if (error == cudaSuccess && emu.recording_begun != NULL)
+    if (error == cudaSuccess && emu.recording_begun != NULL && stream->priority == 0)
         emu.recording_begun();
     return error;
+}
+
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureStatus *status)
+{
+    EMU_LOCKED;
+    *status = stream->recording == NULL   ? cudaStreamCaptureStatusNone
+              : stream->recording->spoilt ? cudaStreamCaptureStatusInvalidated
+                                          : cudaStreamCaptureStatusActive;
+    return emu_call("cudaStreamIsCapturing");
+}
+
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *count)
+{
+    EMU_LOCKED;
+    if (nodes != NULL)
+        emu_die("cudaGraphGetNodes: only the count");
+    *count = (size_t)graph->nodes.count;
+    return emu_call("cudaGraphGetNodes");
 }
 
 /* Whether the origin waits for everything that was recorded, be it by way of others. */
@@ -341,7 +396,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream)
     cudaError_t error = emu_call("cudaGraphLaunch");
     if (error != cudaSuccess)
         return error;
-    emu_count.graph_launches++;
+    emu_count.graph_launches += stream->priority == 0;
     emu_queue(stream, (struct work){.run = run_nothing, .release = release_nothing}, executable);
     return cudaSuccess;
 }
