@@ -44,11 +44,12 @@ struct emu_settings {
     int scattered_pool; /* what a pool holds lies in pieces too small for anybody: every allocation takes new memory */
     int refuse_recording; /* cudaStreamBeginCapture fails */
     int spoil_recording; /* the so-many-th thing that is recorded, counted from 1, spoils the recording without a word; 0: none */
-    int collective_error; /* what ncclCommGetAsyncError tells of */
-    int refuse_fused;     /* no plan for a convolution with more behind it */
-    int timed;            /* convolutions that are planned are timed, not only run once */
-    double call_seconds;  /* virtual time: of the host, for each call; */
-    double work_seconds;  /* and of a stream, for each kernel, convolution, product, copy and fill */
+    size_t collective_memory; /* bytes of each device that its communicator takes, not from a pool */
+    int collective_error;     /* what ncclCommGetAsyncError tells of */
+    int refuse_fused;         /* no plan for a convolution with more behind it */
+    int timed;                /* convolutions that are planned are timed, not only run once */
+    double call_seconds;      /* virtual time: of the host, for each call; */
+    double work_seconds;      /* and of a stream, for each kernel, convolution, product, copy and fill */
     int loading_waits; /* code that a device launches for the first time waits for all of the device, as the real driver may */
     void (*recording_begun)(void); /* called by the thread that has begun to record; NULL */
     void (*trial_begun)(
@@ -98,6 +99,9 @@ uint64_t emu_stream_waits(cudaStream_t stream);
 /* Whether `device` may touch the memory of `owner`'s pool. */
 bool emu_reaches(int device, int owner);
 void emu_pools_reset(void);
+/* Memory that no pool serves; NULL when there is not enough. */
+void *emu_take(int device, size_t bytes);
+void emu_give(void *memory); /* NULL is allowed */
 
 /* One more call of `name`: cudaSuccess, or the error with which it is to fail. */
 cudaError_t emu_call(const char *name);

@@ -18,6 +18,7 @@ struct ncclComm {
     struct clique *clique;
     int rank, device;
     bool aborted, gone;
+    void *memory;                     /* its own, of the device; NULL */
     const struct collective *waiting; /* at the head of its stream; NULL */
     bool satisfied;                   /* another rank has done it for all */
 };
@@ -156,6 +157,10 @@ ncclResult_t ncclCommInitAll(ncclComm_t *comms, int count, const int *devices)
         comms[rank] = emu_new(calloc(1, sizeof **comms));
         *comms[rank] = (struct ncclComm){.clique = clique, .rank = rank, .device = devices[rank]};
         clique->comms[rank] = comms[rank];
+        comms[rank]->memory =
+            emu.collective_memory > 0 ? emu_take(devices[rank], emu.collective_memory) : NULL;
+        if (emu.collective_memory > 0 && comms[rank]->memory == NULL)
+            emu_die("a communicator without memory");
     }
     return ncclSuccess;
 }
@@ -189,6 +194,7 @@ static ncclResult_t end(const char *name, ncclComm_t comm, bool aborted, bool *l
     if (!aborted && comm->waiting != NULL)
         emu_die("a communicator destroyed in the middle of a collective");
     comm->gone = true;
+    emu_give(comm->memory);
     emu_wake();
     *last = --comm->clique->living == 0;
     return result;
