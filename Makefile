@@ -191,6 +191,8 @@ $(BUILD)/tests/bench/roofline: $(BUILD)/tests/bench/roofline.o $(BUILD)/tests/be
 # ---- the GPU's plug-in: its own copies of the host code it needs, and nothing exported but its entry ----
 PLUGIN_FLAGS = -fPIC -fvisibility=hidden $(CUDA_INCLUDES)
 PLUGIN_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard cuda/*.c))
+# A third of the size; drivers of CUDA 12 need not know of it.
+COMPRESSED = $(if $(filter-out 12,$(CUDA_MAJOR)),-compress-mode=size)
 KERNEL_BUILD ?= $(BUILD)
 space := $() $()
 KERNELS := $(KERNEL_BUILD)/kernels-$(subst $(space),-,$(strip $(CUDA_ARCHITECTURES)))
@@ -204,7 +206,7 @@ $(BUILD)/cuda/%.o: cuda/%.c
 
 $(KERNELS)/%.o: cuda/%.cu $(KERNEL_HEADERS)
 	@mkdir -p $(@D)
-	$(NVCC) -std=c++17 -O3 -lineinfo -I. $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
+	$(NVCC) -std=c++17 -O3 -lineinfo -I. $(COMPRESSED) $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
 		$(foreach a,$(lastword $(CUDA_ARCHITECTURES)),-gencode arch=compute_$(a),code=compute_$(a)) \
 		-Xcompiler -fPIC,-fvisibility=hidden -c $< -o $@
 
@@ -224,16 +226,17 @@ $(BIN)/libnasrun_cuda.so: $(PLUGIN_OBJECTS) $(PLUGIN_KERNELS) $(BUILD)/plugin/ho
 		$(CUDA_LINKED) -l:libcudnn.so.9 -l:libcublas.so.$(CUDA_MAJOR) -lcudart_static -lstdc++ -lz -ldl -lrt -lpthread -lm
 
 # The same for drivers of CUDA 12 (525 and later), with a toolkit of that version: tools/cuda12.sh puts one together. Of the GPUs
-# those which that knows; its newest PTX is for the others.
+# those which that knows, where 8.6 and 8.9 run the code of 8.0; its newest PTX is for the others.
 NASRUN_CUDA12 ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nasrun/cuda12
 CUDA12 ?= $(patsubst %/complete,%,$(wildcard $(NASRUN_CUDA12)/complete))
 CUDA12_KNOWN = $(patsubst compute_%,%,$(shell $(CUDA12)/bin/nvcc --list-gpu-arch))
+CUDA12_WANTED = $(filter-out $(if $(filter 80,$(CUDA_ARCHITECTURES)),86 89),$(CUDA_ARCHITECTURES))
 cuda12:
 	@$(MAKE) --no-print-directory CUDA12=$$($(if $(CUDA12),echo $(CUDA12),tools/cuda12.sh)) $(BIN)/libnasrun_cuda12.so
 
 CUDA12_MAKE = $(MAKE) --no-print-directory BUILD=$(BUILD)/cuda12 KERNEL_BUILD=$(KERNEL_BUILD)/cuda12 BIN=$(BUILD)/cuda12/bin \
 	CUDA=$(CUDA12) NVCC=$(CUDA12)/bin/nvcc CUBLAS=$(CUDA12) CUDNN=$(CUDNN) NCCL=$(NCCL) \
-	CUDA_ARCHITECTURES='$(or $(filter $(CUDA12_KNOWN),$(CUDA_ARCHITECTURES)),$(lastword $(CUDA12_KNOWN)))'
+	CUDA_ARCHITECTURES='$(or $(filter $(CUDA12_KNOWN),$(CUDA12_WANTED)),$(lastword $(CUDA12_KNOWN)))'
 
 .PHONY: cuda12-made
 cuda12-made:
