@@ -59,11 +59,14 @@ static __device__ __forceinline__ pack load_gradient(const cuda_weight &w, uint6
 {
     if (is_copied_pack(w, within))
         return load(gradient, within / CUDA_CHANNELS);
-    const copy_places p = places_of(w, (uint32_t)within);
-    pack values;
+    const copy_places places = places_of(w, (uint32_t)within);
+    T read[CUDA_CHANNELS];
+    pack p;
     for (int j = 0; j < CUDA_CHANNELS; j++)
-        values.v[j] = within + (uint64_t)j < w.count ? to_float(gradient[p.at[j]]) : 0.0f;
-    return values;
+        read[j] = within + (uint64_t)j < w.count ? gradient[places.at[j]] : T(0.0f);
+    for (int j = 0; j < CUDA_CHANNELS; j++)
+        p.v[j] = to_float(read[j]);
+    return p;
 }
 
 /* Into a kernel's copy. */
