@@ -93,11 +93,11 @@ enum status cuda_sum_bias_gradient(struct device_program *prepared, int32_t inde
     const struct prog_op *op = op_at(prepared, index);
     if (op->outputs[1] < 0)
         return ST_OK;
-    return cuda_check(cuda_launch_bias_gradient(
-                          lane.stream, prepared->device->type, prepared->device->info.threads,
-                          cuda_shape_of(prepared, op->inputs[1]), input(prepared, index, 1),
-                          output(prepared, index, 1), lane.scratch, lane.tickets),
-                      "sum up a bias' gradient", err);
+    return cuda_check(
+        cuda_launch_bias_gradient(lane.stream, prepared->device->type, prepared->device->info.threads,
+                                  cuda_shape_of(prepared, op->inputs[1]), input(prepared, index, 1),
+                                  output(prepared, index, 1), lane.scratch, lane.tickets),
+        "sum up a bias' gradient", err);
 }
 
 /* ---- the ends of a step ---- */
