@@ -41,9 +41,9 @@ FASHION ?= $(wildcard /usr/share/datasets/fashion-mnist)
 ALL_ARCHITECTURES := 75 80 86 89 90 100 120
 CUDA_ARCHITECTURES ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | tr -d '. ' | \
 	grep -E '^[0-9]+$$' | sort -u),$(ALL_ARCHITECTURES))
-CUDA_PLACES = $(CUDA) $(CUDNN) $(CUBLAS) $(NCCL)
-CUDA_FOLDERS = $(wildcard $(foreach place,$(sort $(CUDA_PLACES)),$(place)/lib64 $(place)/lib $(place)/lib/x86_64-linux-gnu))
-CUDA_INCLUDES = $(addprefix -isystem ,$(filter-out /usr/include,$(sort $(addsuffix /include,$(CUDA_PLACES)))))
+CUDA_PLACES = $(CUDA) $(filter-out $(CUDA),$(sort $(CUDNN) $(CUBLAS) $(NCCL)))
+CUDA_FOLDERS = $(wildcard $(foreach place,$(CUDA_PLACES),$(place)/lib64 $(place)/lib $(place)/lib/x86_64-linux-gnu))
+CUDA_INCLUDES = $(addprefix -isystem ,$(filter-out /usr/include,$(addsuffix /include,$(CUDA_PLACES))))
 CUDA_MAJOR = $(shell sed -n 's/^\#define CUDART_VERSION *\([0-9]*\)[0-9]\{3\}$$/\1/p' $(CUDA)/include/cuda_runtime_api.h)
 CUDA_LINKED = $(addprefix -L,$(CUDA_FOLDERS))
 CUDNN_LINKED = $(CUDA_LINKED) $(addprefix -Wl$(comma)-rpath$(comma),$(CUDA_FOLDERS)) -l:libcudnn.so.9
@@ -57,7 +57,7 @@ GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
 
-.PHONY: all no-plugin help deps demo test test-programs test-gpu asan tsan bench bench-gpu roofline loss-curves install bundle gpu-bundle format format-check clean
+.PHONY: all no-plugin help deps demo test test-programs test-gpu asan tsan bench bench-gpu roofline loss-curves install bundle cuda12 gpu-bundle format format-check clean
 all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(or $(PLUGIN),no-plugin)
 
 no-plugin:
@@ -76,16 +76,19 @@ help:
 	@echo 'make roofline     what a training step costs a GPU, on paper'
 	@echo 'make install PREFIX=/usr/local'
 	@echo 'make bundle       build/nasrun-VERSION-x86_64.tar.xz: unpack and run, on machines where nothing can be installed'
+	@echo 'make cuda12       the GPU plug-in for drivers of CUDA 12 beside that for 13; make bundle then takes it in'
 	@echo 'make gpu-bundle   build/gpu-bundle: what to run on a GPU that nobody has tried yet, or for a bug report'
 	@echo 'make format-check, format, clean'
 
 deps:
 	@tools/deps.sh build
 
+# make demo DEMO_SECONDS=60: in less time.
+DEMO_SECONDS ?= 300
 demo:
 	@tools/deps.sh build demo
 	@$(MAKE) --no-print-directory -j$(JOBS) all
-	$(BIN)/nasrun --fresh samples/fashion-mnist.cfg budget.seconds=300 output.dir=runs/demo
+	$(BIN)/nasrun --fresh samples/fashion-mnist.cfg budget.seconds=$(DEMO_SECONDS) output.dir=runs/demo
 
 test:
 	@tools/deps.sh build demo test
@@ -133,22 +136,23 @@ PREFIX ?= /usr/local
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/nasrun/samples
 	install -m 755 $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(DESTDIR)$(PREFIX)/bin
-	$(if $(PLUGIN),install -d $(DESTDIR)$(PREFIX)/lib && install -m 755 $(PLUGIN) $(DESTDIR)$(PREFIX)/lib)
+	$(if $(PLUGIN),install -d $(DESTDIR)$(PREFIX)/lib && install -m 755 $(PLUGIN) $(wildcard $(BIN)/libnasrun_cuda12.so) $(DESTDIR)$(PREFIX)/lib)
 	install -m 644 samples/* $(DESTDIR)$(PREFIX)/share/nasrun/samples
 
 # For machines where nobody is root: all that the programs need in one folder, for all GPUs.
 bundle:
-	@$(if $(and $(filter file,$(origin CUDA_ARCHITECTURES)),$(filter-out $(CUDA_ARCHITECTURES),$(ALL_ARCHITECTURES))),\
-		CUDA_ARCHITECTURES='$(ALL_ARCHITECTURES)',KERNEL_BUILD='$(BUILD)') MAKE='$(MAKE)' CC='$(CC)' tools/bundle.sh
+	@$(if $(filter file,$(origin CUDA_ARCHITECTURES)),CUDA_ARCHITECTURES='$(ALL_ARCHITECTURES)') KERNEL_BUILD='$(BUILD)' \
+		CUDA12='$(CUDA12)' MAKE='$(MAKE)' CC='$(CC)' tools/bundle.sh
 
 # The first minutes on a GPU: that bundle with the programs that test and measure, data, and the script to run (tests/gpu/first).
 # CIFAR10=DIR takes CIFAR-10 along, FASHION= leaves Fashion-MNIST out.
 gpu-bundle: $(BUILD)/tests/gpu/first/mosaic
 	@$(if $(filter file,$(origin CUDA_ARCHITECTURES)),CUDA_ARCHITECTURES='80 90 100',CUDA_ARCHITECTURES='$(CUDA_ARCHITECTURES)') \
-		MAKE='$(MAKE)' CC='$(CC)' CXX='$(CXX)' CIFAR10='$(CIFAR10)' FASHION='$(FASHION)' MOSAIC=$< tests/gpu/first/make.sh \
-		tests/gpu/test_hardware $(FIRST_RUN:$(BUILD)/%=%)
+		KERNEL_BUILD='$(BUILD)' CUDA12='$(CUDA12)' MAKE='$(MAKE)' CC='$(CC)' CXX='$(CXX)' \
+		CIFAR10='$(CIFAR10)' FASHION='$(FASHION)' MOSAIC=$< tests/gpu/first/make.sh tests/gpu/test_hardware $(FIRST_RUN:$(BUILD)/%=%) \
+		$(if $(CUDA12),$(patsubst $(BUILD)/tests/gpu/first/kernels_%,tests/gpu/first/kernels12_%,$(filter %kernels_%,$(FIRST_RUN))))
 
-FORMATTED = $(shell git ls-files '*.c' '*.h' '*.cu' '*.cuh' '*.cpp')
+FORMATTED = $(shell find cuda host spec tests tools -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp')
 format:
 	clang-format -i $(FORMATTED)
 format-check:
@@ -188,7 +192,9 @@ $(BUILD)/tests/bench/roofline: $(BUILD)/tests/bench/roofline.o $(BUILD)/tests/be
 PLUGIN_FLAGS = -fPIC -fvisibility=hidden $(CUDA_INCLUDES)
 PLUGIN_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard cuda/*.c))
 KERNEL_BUILD ?= $(BUILD)
-PLUGIN_KERNELS := $(patsubst cuda/%.cu,$(KERNEL_BUILD)/cuda/kernel_%.o,$(wildcard cuda/*.cu))
+space := $() $()
+KERNELS := $(KERNEL_BUILD)/kernels-$(subst $(space),-,$(strip $(CUDA_ARCHITECTURES)))
+PLUGIN_KERNELS := $(patsubst cuda/%.cu,$(KERNELS)/%.o,$(wildcard cuda/*.cu))
 PLUGIN_HOST := $(patsubst %.c,$(BUILD)/plugin/%.o,$(wildcard host/base/*.c host/net/*.c host/program/*.c))
 KERNEL_HEADERS := $(wildcard cuda/*.cuh) cuda/kernels.h cuda/launch.h host/program/augment.h host/program/optimizer.h host/base/random.h
 
@@ -196,7 +202,7 @@ $(BUILD)/cuda/%.o: cuda/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(PLUGIN_FLAGS) -c $< -o $@
 
-$(KERNEL_BUILD)/cuda/kernel_%.o: cuda/%.cu $(KERNEL_HEADERS)
+$(KERNELS)/%.o: cuda/%.cu $(KERNEL_HEADERS)
 	@mkdir -p $(@D)
 	$(NVCC) -std=c++17 -O3 -lineinfo -I. $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
 		$(foreach a,$(lastword $(CUDA_ARCHITECTURES)),-gencode arch=compute_$(a),code=compute_$(a)) \
@@ -216,6 +222,25 @@ $(BIN)/libnasrun_cuda.so: $(PLUGIN_OBJECTS) $(PLUGIN_KERNELS) $(BUILD)/plugin/ho
 	@mkdir -p $(BIN)
 	$(CC) -shared $(SANITIZE) $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) -Wl,-z,nodelete -Wl,--exclude-libs,ALL $^ -o $@ \
 		$(CUDA_LINKED) -l:libcudnn.so.9 -l:libcublas.so.$(CUDA_MAJOR) -lcudart_static -lstdc++ -lz -ldl -lrt -lpthread -lm
+
+# The same for drivers of CUDA 12 (525 and later), with a toolkit of that version: tools/cuda12.sh puts one together. Of the GPUs
+# those which that knows; its newest PTX is for the others.
+NASRUN_CUDA12 ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nasrun/cuda12
+CUDA12 ?= $(patsubst %/complete,%,$(wildcard $(NASRUN_CUDA12)/complete))
+CUDA12_KNOWN = $(patsubst compute_%,%,$(shell $(CUDA12)/bin/nvcc --list-gpu-arch))
+cuda12:
+	@$(MAKE) --no-print-directory CUDA12=$$($(if $(CUDA12),echo $(CUDA12),tools/cuda12.sh)) $(BIN)/libnasrun_cuda12.so
+
+CUDA12_MAKE = $(MAKE) --no-print-directory BUILD=$(BUILD)/cuda12 KERNEL_BUILD=$(KERNEL_BUILD)/cuda12 BIN=$(BUILD)/cuda12/bin \
+	CUDA=$(CUDA12) NVCC=$(CUDA12)/bin/nvcc CUBLAS=$(CUDA12) CUDNN=$(CUDNN) NCCL=$(NCCL) \
+	CUDA_ARCHITECTURES='$(or $(filter $(CUDA12_KNOWN),$(CUDA_ARCHITECTURES)),$(lastword $(CUDA12_KNOWN)))'
+
+.PHONY: cuda12-made
+cuda12-made:
+	@$(CUDA12_MAKE) $(BUILD)/cuda12/bin/libnasrun_cuda.so
+
+$(BIN)/libnasrun_cuda12.so: cuda12-made
+	cp -f $(BUILD)/cuda12/bin/libnasrun_cuda.so $@
 
 # ---- its tests: the same objects on an emulated GPU, plans for described devices, a stand-in for the driver ----
 EMULATED := $(patsubst cuda/%.cu,$(BUILD)/tests/gpu/kernel_%.o,$(wildcard cuda/*.cu)) $(BUILD)/tests/gpu/cuda_on_cpu.o \
@@ -256,6 +281,11 @@ $(BUILD)/tests/gpu/first/%.o: tests/gpu/first/%.cpp tests/gpu/kernel_check.h tes
 $(BUILD)/tests/gpu/first/kernels_%: $(BUILD)/tests/gpu/first/test_kernels_%.o $(KERNEL_CHECK) $(PLUGIN_KERNELS) $(BUILD)/plugin/host.a
 	$(CC) $(SANITIZE) $^ -o $@ -L$(CUDA)/lib64 -lcudart_static $(LIBS) -lstdc++ -lrt -lcmocka
 
+# Of the kernels for CUDA 12, which run where the driver knows no newer one.
+$(BUILD)/tests/gpu/first/kernels12_%: cuda12-made
+	@$(CUDA12_MAKE) $(BUILD)/cuda12/tests/gpu/first/kernels_$*
+	cp -f $(BUILD)/cuda12/tests/gpu/first/kernels_$* $@
+
 $(BUILD)/tests/gpu/first/mosaic: $(BUILD)/tests/gpu/first/mosaic.o
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
 
@@ -270,7 +300,9 @@ $(BUILD)/emulated/libnasrun_cuda.so: $(BUILD)/tests/gpu/emu/emu_library.o $(EMUL
 	$(CXX) -shared $(SANITIZE) $(WRAPS) -Wl,-Bsymbolic $(filter-out $(BIN)/nasrun,$^) -o $@ $(CUDNN_LINKED) -lpthread -lm -lz
 
 $(BUILD)/tests/gpu/test_plan%: $(BUILD)/tests/gpu/test_plan%.o $(BUILD)/tests/gpu/plan_shapes.o $(filter $(BUILD)/cuda/conv%,$(PLUGIN_OBJECTS)) $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
-	$(CC) $(CFLAGS_ALL) $^ -o $@ $(CUDNN_LINKED) -lcudart_static -ldl -lrt $(LIBS) -lcmocka
+	$(CC) $(CFLAGS_ALL) $^ -o $@ $(CUDNN_LINKED) -l:libcudart.so.$(CUDA_MAJOR) -ldl $(LIBS) -lcmocka
+
+$(BUILD)/tests/gpu/test_plan_choice: $(BUILD)/tests/gpu/plan_double.o
 
 $(BUILD)/tests/gpu/test_nccl: $(BUILD)/cuda/cuda_nccl.o
 

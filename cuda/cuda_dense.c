@@ -50,7 +50,7 @@ void cuda_dense_close(struct device *device)
 {
     if (device->cublas != NULL)
         (void)cublasDestroy(device->cublas);
-    (void)cudaFree(device->cublas_workspace);
+    cuda_release(device, device->cublas_workspace);
 }
 
 void cuda_dense_version(char *text, size_t size)

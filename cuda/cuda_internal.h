@@ -46,6 +46,8 @@ struct device {
     struct device_info info; /* as it was opened: free memory is asked for each time */
     enum cuda_type type;     /* of activations */
     cudaStream_t stream;
+    cudaMemPool_t pool;  /* NULL: the device has none */
+    uint64_t peers;      /* bit by index: whose memory it reaches, as far as that was asked for */
     cudnnHandle_t cudnn; /* bound to the stream */
     struct cuda_branch branch;
     struct conv_planner *planner;
@@ -148,10 +150,6 @@ enum status cuda_wait_event(const struct device *device, cudaEvent_t event, cons
  * too: one from or to memory that is not pinned may wait inside CUDA, where no timeout reaches. */
 enum status cuda_copy(const struct device *device, void *to, const void *from, size_t bytes,
                       enum cudaMemcpyKind kind, const char *what, struct error *err);
-/* Device memory; *memory is NULL on errors. `what`: what it is for. ST_MEMORY only when it is not to be had without the
- * planner's trials either: those last for moments, and nothing that follows may depend on them. */
-enum status cuda_allocate(const struct device *device, size_t bytes, const char *what, void *memory,
-                          struct error *err);
 /* Pinned host memory (device.h). */
 enum status cuda_host_allocate(struct device *device, size_t bytes, void **memory, struct error *err);
 void cuda_host_free(struct device *device, void *memory);
@@ -171,6 +169,26 @@ static inline size_t cuda_round_up(size_t value)
 void cuda_versions(char *text, size_t size);
 enum status cuda_can_group(struct error *err);
 bool cuda_library(int32_t index, char *text, size_t size);
+
+/* ---- cuda_memory.c ---- */
+
+/* The device's stream is there already, and still there when it is closed. */
+enum status cuda_memory_open(struct device *device, struct error *err);
+void cuda_memory_close(struct device *device);
+/* Of the calling thread's current device; what is unused in the pool (NULL: none) is free. */
+enum status cuda_memory_available(cudaMemPool_t pool, size_t *available, size_t *total, struct error *err);
+/* Device memory; *memory is NULL on errors. `what`: what it is for. ST_MEMORY only when it is not to be had without the
+ * planner's trials either: those last for moments, and nothing that follows may depend on them. It may be used by what is
+ * queued on the device's stream from now on, and by what waits for that. */
+enum status cuda_allocate(const struct device *device, size_t bytes, const char *what, void *memory,
+                          struct error *err);
+/* Gives it back when the device's stream gets there; NULL is allowed. */
+void cuda_release(const struct device *device, void *memory);
+/* Lets the device, the calling thread's current one, read and write the memory of another one without the host's help, where
+ * the hardware can. */
+enum status cuda_memory_reach(struct device *device, const struct device *owner, struct error *err);
+/* The same, each of them every other one. */
+enum status cuda_memory_reach_all(struct device *const *devices, int32_t count, struct error *err);
 
 /* ---- cuda_probe.c ---- */
 
@@ -217,6 +235,9 @@ enum status cuda_group_open(struct device *const *devices, int32_t count, double
 void cuda_group_close(struct device_group *group);
 void cuda_group_abort(struct device_group *group, const char *reason);
 enum status cuda_group_check(struct device_group *group, struct error *err);
+size_t cuda_group_bytes(const struct device_group *group);
+enum status cuda_group_average(struct device_group *group, struct device *device,
+                               struct device_weights *weights, enum weight_slot slot, struct error *err);
 enum status cuda_group_broadcast(struct device_group *group, struct device *device,
                                  struct device_weights *weights, enum weight_slot slot, int32_t root,
                                  struct error *err);
@@ -247,7 +268,7 @@ enum status cuda_copies_plan(struct device_program *prepared, struct error *err)
 enum status cuda_copies_upload(struct device_program *prepared, struct error *err);
 /* Queues the making of all copies when the weights have moved since, or were not `folded` as they are to be. */
 enum status cuda_copies_refresh(struct device_program *prepared, bool folded, struct error *err);
-/* Queues the conversion of the gradients of kernels first .. last of the weight table into the flat buffer. */
+/* Queues on `stream` the conversion of the gradients of kernels first .. last of the weight table into the flat buffer. */
 enum status cuda_copies_gradients(struct device_program *prepared, int32_t first, int32_t last,
                                   cudaStream_t stream, struct error *err);
 /* Queues the end of a step (kernels.h: struct cuda_update), with the weights' change and their average or one of them, and the

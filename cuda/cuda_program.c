@@ -130,13 +130,13 @@ void cuda_program_free(struct device *device, struct device_program *prepared)
     if (prepared->memory != NULL) { /* otherwise it was never bound, and this may be a second thread */
         struct error ignored;
         (void)cudaSetDevice(device->index);
+        cuda_release(device, prepared->memory);
+        cuda_release(device, prepared->samples);
         if (device->member != NULL) /* a member that never comes is not waited for for ever */
             (void)cuda_wait(device, "free a program", &ignored);
         (void)cudaStreamSynchronize(device->stream); /* its steps may be queued; a broken group's end, too */
         cuda_graph_forget(prepared);
         cuda_pace_forget(prepared);
-        (void)cudaFree(prepared->memory);
-        (void)cudaFree(prepared->samples);
     }
     free(prepared->weights);
     free(prepared->offsets);
@@ -223,7 +223,7 @@ static enum status take_memory(struct device_program *prepared, struct error *er
         st = cuda_program_set_metrics(prepared->device, prepared, prepared->metrics, err);
     if (st == ST_OK)
         return ST_OK;
-    (void)cudaFree(prepared->memory);
+    cuda_release(prepared->device, prepared->memory);
     prepared->memory = NULL;
     return st;
 }
@@ -236,7 +236,7 @@ static enum status copy_samples(struct device_program *prepared, const struct de
     enum status st = cuda_wait(device, "bind", err); /* steps that read the old list may be queued */
     if (st == ST_OK && binding->sample_count > prepared->sample_capacity) {
         cuda_graph_forget(prepared);
-        (void)cudaFree(prepared->samples);
+        cuda_release(device, prepared->samples);
         prepared->sample_capacity = 0;
         st = cuda_allocate(device, bytes, "sample list", &prepared->samples, err);
         if (st == ST_OK)

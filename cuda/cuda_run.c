@@ -1,5 +1,6 @@
 /* The step: its parameters, its operations, and the graph they are recorded in. */
 #include "cuda/cuda_internal.h"
+#include "cuda/trace.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -91,7 +92,7 @@ enum collectives { QUEUED, AWAITED, LEFT_OUT };
 
 static bool is_collective(enum prog_op_kind kind)
 {
-    return kind == PROG_OP_ALL_REDUCE || kind == PROG_OP_AVERAGE_STATISTICS;
+    return kind == PROG_OP_ALL_REDUCE;
 }
 
 /* Not every library says at once that a call of its own is none that can be recorded. */
@@ -216,11 +217,12 @@ static enum status make_graph(struct device_program *prepared, struct error *err
 {
     struct error refusal = {.message = ""};
     bool able;
+    trace_begin("recording");
     enum status st = rehearse(prepared, &able, &refusal, err);
     if (st == ST_OK && able) {
         st = cuda_group_enter(prepared, err);
         if (st != ST_OK)
-            return st;
+            goto out;
         able = record(prepared, QUEUED, &prepared->graph, &prepared->report.recorded, &refusal) == ST_OK;
         cuda_group_leave(prepared);
         st = cuda_group_agree(prepared, "record a step", &able, err);
@@ -231,6 +233,8 @@ static enum status make_graph(struct device_program *prepared, struct error *err
         note_failure(&prepared->report, refusal.message[0] != '\0'
                                             ? refusal.message
                                             : "another member of the group can't record it");
+out:
+    trace_end();
     return st;
 }
 
@@ -245,8 +249,8 @@ static bool is_settled(const struct device_program *prepared)
     return prepared->graph != NULL || (prepared->report.failures > 0 && prepared->steps_queued > 1);
 }
 
-enum status cuda_program_run(struct device *device, struct device_program *prepared, const struct step *step,
-                             struct error *err)
+static enum status queue_step(struct device *device, struct device_program *prepared, const struct step *step,
+                              struct error *err)
 {
     enum status st = check_step(prepared, step, err);
     if (st == ST_OK)
@@ -274,6 +278,15 @@ enum status cuda_program_run(struct device *device, struct device_program *prepa
     if (prepared->program->purpose == PROG_TRAIN)
         weights_changed(prepared);
     return st == ST_OK ? cuda_pace_end_step(prepared, err) : st;
+}
+
+enum status cuda_program_run(struct device *device, struct device_program *prepared, const struct step *step,
+                             struct error *err)
+{
+    trace_begin(prepared->program->purpose == PROG_TRAIN ? "training step" : "evaluation step");
+    enum status st = queue_step(device, prepared, step, err);
+    trace_end();
+    return st;
 }
 
 enum status cuda_program_run_op(struct device *device, struct device_program *prepared, int32_t index,

@@ -2,6 +2,7 @@
  * device a kernel's elements stand in the masters' order (kernels.h); what goes up and comes down is put into order on the
  * host, a row of a kernel at a time. Gradients belong to programs (device.h). */
 #include "cuda/cuda_internal.h"
+#include "cuda/trace.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +24,8 @@ void cuda_weights_free(struct device *device, struct device_weights *weights)
     if (weights == NULL)
         return;
     (void)cudaSetDevice(device->index);
-    (void)cudaStreamSynchronize(device->stream); /* steps that use them may be queued */
-    (void)cudaFree(weights->memory);
+    cuda_release(device, weights->memory);       /* behind the steps that use them */
+    (void)cudaStreamSynchronize(device->stream); /* only then it counts as free */
     free(weights->row);
     weight_table_free(&weights->table);
     free(weights);
@@ -114,6 +115,8 @@ enum status cuda_weights_copy(struct device *device, struct device_weights *weig
                        source->table.total, weights->table.total);
     if (st == ST_OK)
         st = cuda_enter(device, err);
+    if (st == ST_OK)
+        st = cuda_memory_reach(device, owner, err);
     if (st != ST_OK)
         return st;
     weights->version++;
@@ -279,6 +282,7 @@ enum status cuda_weights_remap(struct device *device, struct device_weights *chi
         st = cuda_enter(device, err);
     if (st != ST_OK)
         return st;
+    trace_begin("remap");
     uint64_t elements = fill_block(&block, remaps, &child->table, &parent->table);
     size_t room = block.deviations + (size_t)remaps->count * sizeof(double);
     st = cuda_allocate(device, room, "remap", &block.device, err);
@@ -293,7 +297,8 @@ enum status cuda_weights_remap(struct device *device, struct device_weights *chi
     st = launch_remap(device, &block, remaps->count, elements, seed, parent->slots[from], child, err);
     child->version++;
 out:
+    trace_end();
     free(block.host);
-    (void)cudaFree(block.device);
+    cuda_release(device, block.device);
     return st;
 }

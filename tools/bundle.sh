@@ -8,16 +8,17 @@
 # statically: three functions of the Gaussian process.
 #
 # NASRUN_DEBIAN11   the folder, kept between runs ($XDG_CACHE_HOME/nasrun/debian11)
-# DEBIAN_MIRROR     http://deb.debian.org/debian
+# CUDA12            a toolkit of CUDA 12 (tools/cuda12.sh): the plug-in for it goes in, too
 # BUNDLE_NAME       nasrun-VERSION-x86_64
 # BUNDLE_PROGRAMS   more to be built and put into bin/, by their names below $(BUILD): "tests/bench/bench_train"; then the size is
 #                   not limited
 # BUNDLE_WORK       where it is built (build/bundle)
 set -euo pipefail
+# shellcheck source=tools/registry.sh
+. "$(dirname "$0")/registry.sh"
 version=$(sed -n 's/^#define NASRUN_VERSION "\(.*\)"$/\1/p' host/run/options.h)
 name=${BUNDLE_NAME:-nasrun-$version-x86_64}
-debian=${NASRUN_DEBIAN11:-${XDG_CACHE_HOME:-$HOME/.cache}/nasrun/debian11}
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+debian=${NASRUN_DEBIAN11:-$cache/debian11}
 more=${BUNDLE_PROGRAMS:-}
 root=$debian/root work=${BUNDLE_WORK:-build/bundle}
 made=$work/$name
@@ -33,44 +34,23 @@ onednn-devel-cpu-gomp==2022.2.1 --hash=sha256:b263bcaf903c7910ae0aae35d495f5a874
 linked="libconfig.so.9 libpng16.so.16 libjpeg.so.62 libz.so.1 libcjson.so.1 libcairo.so.2 libfontconfig.so.1 libdnnl.so.2
 libgomp.so.1 libstdc++.so.6"
 
-say() { echo "bundle: $*"; }
-die() { say "$*" >&2; exit 1; }
-for command in apt-get dpkg-deb python3 readelf xz flock; do
-    command -v "$command" >/dev/null || die "$command is missing"
-done
-
 # ---- Debian 11 in a folder ----
 
-# apt with lists of its own, for a system on which nothing is installed; this machine's apt is not touched
-apt() {
-    apt-get -qq -o Dir::State="$debian/apt" -o Dir::State::status="$debian/apt/status" -o Dir::State::lists="$debian/apt/lists" \
-        -o Dir::Cache="$debian/apt/cache" -o Dir::Etc::sourcelist="$debian/apt/sources.list" -o Dir::Etc::sourceparts=- \
-        -o APT::Architecture=amd64 -o APT::Sandbox::User= "$@"
-}
-
 fetch() {
-    rm -rf "$root" "$debian/packages" "$debian/wheels" "$debian/complete"
-    mkdir -p "$root" "$debian/packages" "$debian/wheels" "$debian/apt/lists/partial" "$debian/apt/cache/archives/partial"
-    : >"$debian/apt/status"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bullseye main" >"$debian/apt/sources.list"
+    rm -rf "$root" "$debian/complete"
+    mkdir -p "$root"
     say "Debian 11's packages from $mirror into $debian"
     # shellcheck disable=SC2086  # a list of packages
-    { apt update && (cd "$debian/packages" && apt download $packages); } ||
-        die "$mirror does not give Debian 11's packages (DEBIAN_MIRROR names another place)"
+    debian_packages "$debian" "bullseye main" $packages
     for package in "$debian"/packages/*.deb; do
         dpkg-deb -x "$package" "$root"
     done
     find "$root" -type l -lname '/*' | while read -r link; do # they mean another root
         ln -sfn "$root$(readlink "$link")" "$link"
     done
-    echo "$onednn" >"$debian/wheels/wanted"
-    python3 -m pip download -q --no-deps --require-hashes --only-binary :all: --platform manylinux1_x86_64 -d "$debian/wheels" \
-        -r "$debian/wheels/wanted" || die "PyPI does not give oneDNN"
-    for wheel in "$debian"/wheels/*.whl; do
-        python3 -m zipfile -e "$wheel" "$debian/wheels/unpacked"
-        cp -r "$debian"/wheels/unpacked/*.data/data/. "$root/usr/"
-        rm -r "$debian/wheels/unpacked"
-    done
+    pypi_wheels "$debian" "$onednn" manylinux1_x86_64
+    cp -r "$debian"/wheels/unpacked/*.data/data/. "$root/usr/"
+    rm -r "$debian/wheels"
     # the reference's headers, by the names that OpenBLAS's have elsewhere
     ln -sf cblas-netlib.h "$root/usr/include/x86_64-linux-gnu/cblas.h"
     echo "$packages $onednn" >"$debian/complete"
@@ -114,7 +94,7 @@ strip --strip-unneeded "$made"/lib/*
 place=$root/usr/lib/x86_64-linux-gnu fortran=$root/usr/lib/gcc/x86_64-linux-gnu/10
 static="$place/liblapacke.a $place/lapack/liblapack.a $place/blas/libblas.a $fortran/libgfortran.a $fortran/libquadmath.a"
 libraries="-Wl,--no-as-needed $(echo "$made"/lib/*) -Wl,--as-needed $static -lm -ldl -lpthread -Wl,-rpath,'\$\$ORIGIN/../lib'"
-targets=all
+targets="all ${CUDA12:+$work/bin/libnasrun_cuda12.so}"
 # The compiler looks beside itself before it looks in its root: hence -B and -L.
 compiler="${CC:-gcc} --sysroot=$root -B$place/ -L$place"
 for program in $more; do
@@ -125,7 +105,9 @@ PKG_CONFIG_SYSROOT_DIR=$root PKG_CONFIG_LIBDIR=$place/pkgconfig:$root/usr/share/
     ${MAKE:-make} --no-print-directory BUILD="$work/objects" BIN="$work/bin" CC="$compiler" \
     CXX="${CXX:-g++} --sysroot=$root -B$place/" LIBS="$libraries" $targets
 
-[ ! -f "$work/bin/libnasrun_cuda.so" ] || cp "$work/bin/libnasrun_cuda.so" "$made/lib/"
+for plugin in libnasrun_cuda.so ${CUDA12:+libnasrun_cuda12.so}; do
+    [ ! -f "$work/bin/$plugin" ] || cp "$work/bin/$plugin" "$made/lib/"
+done
 cp "$work"/bin/nas* "$made/bin/"
 for program in $more; do
     cp "$work/objects/$program" "$made/bin/"
@@ -150,8 +132,9 @@ cp "$root/usr/share/doc/onednn/THIRD-PARTY-PROGRAMS" "$made/share/doc/nasrun/cop
 needed=$(readelf -V "$made"/bin/* "$made"/lib/* | grep -o 'GLIBC_2[0-9.]*' | sort -Vu | tail -n 1)
 needed=${needed#GLIBC_}
 [ "$(printf '%s\n' "$needed" "$libc" | sort -V | tail -n 1)" = "$libc" ] || die "it needs glibc $needed, expected at most $libc"
-gpu="none: nvcc, cuDNN, cuBLAS or NCCL's header was not there when this was made"
-[ ! -f "$made/lib/libnasrun_cuda.so" ] || gpu="from CUDA's libraries on the machine; bin/nasrun --devices says which it has found"
+gpu="none (nvcc, cuDNN, cuBLAS or NCCL's header was not there when this was made)"
+[ ! -f "$made/lib/libnasrun_cuda.so" ] || gpu="by the CUDA libraries of the machine; bin/nasrun --devices says which it has found"
+[ ! -f "$made/lib/libnasrun_cuda12.so" ] || gpu="$gpu; there is a plug-in for drivers of CUDA 12 (525 and later), too"
 cat >"$made/README" <<END
 nasrun $version for Linux on x86-64 with glibc $libc or later (Debian 11, Ubuntu 20.04, RHEL 9 and what came after them).
 

@@ -10,12 +10,13 @@
 
 /* ---- the files ---- */
 
-/* The first that the driver is new enough for is taken. */
+/* In the order in which they are tried. */
 static const char *const files[] = {"libnasrun_cuda.so", "libnasrun_cuda12.so"};
 
 enum { FILES = sizeof files / sizeof files[0] };
 
 #define CUDA_12_FILE files[1]
+#define UNLOADED     "the GPU's plug-in cannot be loaded"
 
 /* NULL where it is in neither place. The caller frees. */
 static char *find_file(const char *name)
@@ -91,7 +92,7 @@ static enum status load_plugin(const char *path, void **library, struct error *e
         if (*library == NULL)
             st = error_set(err, ST_DEVICE, "%s", dlerror());
     }
-    return st == ST_OK ? st : error_prefix(err, "the GPU's plug-in cannot be loaded");
+    return st == ST_OK ? st : error_prefix(err, UNLOADED);
 }
 
 enum status plugin_open_file(struct plugin *plugin, const char *path, struct error *err)
@@ -138,21 +139,30 @@ static enum status refuse_driver(int driver, int expected, struct error *err)
                      driver / 1000, driver % 1000 / 10, expected, other);
 }
 
-/* Of those that are there, the first for which the driver is new enough. */
+/* Of those that are there, the first for which the driver is new enough and CUDA's libraries are here. When one would do but for its
+ * libraries, the first such tells what it lacks. */
 static enum status open_suitable(struct plugin *plugin, char *const paths[FILES], struct error *err)
 {
     struct library_needs needs;
+    struct error lacks;
     int driver, least = 0;
+    bool lacking = false;
     enum status st = ask_driver(&driver, err);
     for (int i = 0; st == ST_OK && i < FILES; i++) {
         if (paths[i] == NULL)
             continue;
-        struct error ignored; /* what is wrong with it shows when it is opened */
-        const int major = library_read_needs(paths[i], &needs, &ignored) == ST_OK ? cuda_of(&needs) : 0;
-        if (driver == 0 || major <= driver / 1000)
+        if (library_read_needs(paths[i], &needs, &lacks) != ST_OK)
+            return plugin_open_file(plugin, paths[i], err); /* which says what is wrong with it */
+        const int major = cuda_of(&needs);
+        if (driver > 0 && major > driver / 1000)
+            least = least == 0 || major < least ? major : least;
+        else if (load_libraries(&needs, lacking ? &lacks : err) == ST_OK)
             return plugin_open_file(plugin, paths[i], err);
-        least = least == 0 || major < least ? major : least;
+        else
+            lacking = true;
     }
+    if (lacking)
+        return error_prefix(err, UNLOADED);
     return st == ST_OK ? refuse_driver(driver, least, err) : st;
 }
 

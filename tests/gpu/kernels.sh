@@ -93,6 +93,7 @@ fault() {
 fault past_the_end cuda/optimizer.cu 'i, u.floats / CUDA_CHANNELS)' 'i, u.floats / CUDA_CHANNELS + 1)' test_kernels_weights
 fault window_off_by_one cuda/pool.cu 'min(corner + kernel, size)' 'min(corner + kernel, size + 1)' test_kernels_pool
 fault missing_barrier cuda/loss.cu '__syncthreads();' ';' test_kernels_step
+fault absent_lanes cuda/loss.cu 'loss = warp_sum(loss);' 'if (thread % 2 == 0) loss = warp_sum(loss);' test_kernels_step
 fault divergent_barrier cuda/gather.cu '__syncthreads();' 'if (threadIdx.x < 32) __syncthreads();' test_kernels_step
 fault too_little_shared cuda/batch_norm.cu 'columns_shared(2)' 'columns_shared(1)' test_kernels_norm
 fault every_block_last cuda/batch_norm.cu 'if (columns_last(k, tickets))' 'columns_last(k, tickets);' test_kernels_norm

@@ -104,7 +104,7 @@ else
     skip "without root: that /usr/local/cuda comes before /usr/local/cuda-12.9"
 fi
 
-# ---- which plug-in: the newest for which the driver is new enough ----
+# ---- which plug-in: the newest for which the driver is new enough and the libraries are here ----
 
 rm "$install/lib/libnasrun_cuda.so"
 for cuda in 12 13; do
@@ -118,15 +118,44 @@ says "the plug-in for 13 with that of CUDA 13" driven 13000
 says "the plug-in for 13 with that of CUDA 13" driven 14020
 says "the plug-in for 12 with that of CUDA 12" driven 12040
 says "the NVIDIA driver supports CUDA 11.8, expected at least 12.0" driven 11080
+# Versions of CUDA that no machine has: the driver is new enough for both, but one's library is missing, then both's.
+for cuda in 93 94; do
+    library "$install/lib/libcublas.so.$cuda" "CUDA $cuda"
+done
+mkdir "$work/kept"
+cp "$install"/lib/libnasrun_cuda*.so "$work/kept/"
+plugin "$install/lib/libnasrun_cuda.so" "the plug-in for 94" "$install/lib/libcublas.so.94"
+plugin "$install/lib/libnasrun_cuda12.so" "the plug-in for 93" "$install/lib/libcublas.so.93"
+says "the plug-in for 94 with that of CUDA 94" driven 94000
+rm "$install/lib/libcublas.so.94"
+says "the plug-in for 93 with that of CUDA 93" driven 94000
+rm "$install/lib/libcublas.so.93"
+says "the GPU's plug-in cannot be loaded: libcublas.so.94: " driven 94000
+says "the GPU's plug-in cannot be loaded: libcublas.so.93: " driven 93000
+cp "$work"/kept/* "$install/lib/"
 rm "$install/lib/libnasrun_cuda.so"
 says "the plug-in for 12 with that of CUDA 12" driven 13000
 
-# ---- the plug-in itself ----
+# ---- the plug-ins themselves ----
 
-readelf -d "$bin/libnasrun_cuda.so" >"$work/dynamic"
-check "the plug-in has a path of its own: $(grep -E 'RUNPATH|RPATH' "$work/dynamic")" sh -c "! grep -qE 'RUNPATH|RPATH' '$work/dynamic'"
-check "the plug-in would go when it is closed" grep -q 'NODELETE' "$work/dynamic"
-check "the plug-in needs NCCL" sh -c "! grep -q 'NEEDED.*nccl' '$work/dynamic'"
+for plugin in libnasrun_cuda.so libnasrun_cuda12.so; do
+    if [ ! -f "$bin/$plugin" ]; then
+        skip "there is no $bin/$plugin (make cuda12)"
+        continue
+    fi
+    readelf -d "$bin/$plugin" >"$work/dynamic"
+    check "$plugin has a path of its own" sh -c "! grep -qE 'RUNPATH|RPATH' '$work/dynamic'"
+    check "$plugin would go when it is closed" grep -q 'NODELETE' "$work/dynamic"
+    check "$plugin needs NCCL" sh -c "! grep -q 'NEEDED.*nccl' '$work/dynamic'"
+done
+# Whether the library of CUDA 12 is found or not: a driver of CUDA 12 gets that plug-in.
+if [ -f "$bin/libnasrun_cuda12.so" ]; then
+    said=$(LD_LIBRARY_PATH=$driver FAKE_CUDA_DRIVER=12000 "$bin/nasrun" --devices | grep '^no GPU')
+    case $said in
+    *'the NVIDIA driver shows no GPU'* | *'cannot be loaded: libcublas.so.12: '*) pass ;;
+    *) fail "the driver of CUDA 12.0 and the plug-in for it: $said" ;;
+    esac
+fi
 
 # pip's layout, with the real cuDNN; an emulated GPU says where it came from. --devices tells of NCCL, too.
 cudnn=$(LD_LIBRARY_PATH=$driver "$emulated/nasrun" --devices | sed -n 's/^ *cuDNN .* from //p')
