@@ -536,13 +536,17 @@ enum status cuda_group_average(struct device_group *group, struct device *device
     enum status st = enter_collective(group, device, weights, slot, err);
     if (st != ST_OK)
         return st;
+    trace_begin("average of statistics");
     pthread_mutex_lock(&member->lock);
     st = check_broken(group, err);
     if (st == ST_OK)
         st = average_statistics(member, weights, slot, err);
     pthread_mutex_unlock(&member->lock);
     weights->version++;
-    return st == ST_OK ? cuda_wait(device, "average of statistics", err) : st;
+    if (st == ST_OK)
+        st = cuda_wait(device, "average of statistics", err);
+    trace_end();
+    return st;
 }
 
 enum status cuda_group_broadcast(struct device_group *group, struct device *device,
