@@ -93,7 +93,7 @@ demo:
 test:
 	@tools/deps.sh build demo test
 	@$(MAKE) --no-print-directory -j$(JOBS) all test-programs
-	@NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh $(TEST_PROGRAMS) $(filter-out %.so.1 %.so %/test_hardware $(FIRST_RUN),$(GPU_TESTS)) $(TEST_SCRIPTS)
+	@NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh $(TEST_PROGRAMS) $(filter-out %.so.1 %.so %/test_hardware %/roofline $(FIRST_RUN),$(GPU_TESTS)) $(TEST_SCRIPTS)
 
 test-programs: $(TEST_PROGRAMS) $(TEST_HELPERS) $(GPU_TESTS)
 
