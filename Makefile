@@ -8,10 +8,10 @@ BIN ?= bin
 SANITIZE ?=
 OPTIMIZE ?= -O3
 JOBS ?= $(shell nproc)
-PACKAGES := libconfig libpng libjpeg zlib libcjson cairo
+PACKAGES := libconfig libpng libjpeg zlib libcjson cairo fontconfig
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 CFLAGS_ALL := -std=c17 $(WARNINGS) $(OPTIMIZE) -g -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off -fno-math-errno -MMD -MP $(SANITIZE) $(CFLAGS)
-LIBS = $(shell pkg-config --libs $(PACKAGES)) -ldnnl -lopenblas -llapacke -lm -lpthread
+LIBS = $(shell pkg-config --libs $(PACKAGES)) -ldnnl -lopenblas -llapacke -lm -ldl -lpthread
 
 ROOMS := spec host/base host/data host/net host/morph host/program host/ref host/cpu host/train host/search host/report host/run
 LIBRARY_SOURCES := $(foreach room,$(ROOMS),$(filter-out host/run/main.c,$(wildcard $(room)/*.c)))
@@ -23,31 +23,41 @@ TEST_COMMON := $(wildcard tests/support/*.c)
 TESTS := $(filter-out tests/gpu/%,$(wildcard tests/*/test_*.c))
 TEST_SCRIPTS := $(sort $(wildcard tests/scripts/*.sh))
 TEST_PROGRAMS := $(TESTS:tests/%.c=$(BUILD)/tests/%)
-BENCH_OBJECTS := $(patsubst %,$(BUILD)/tests/bench/%.o,bench_train fma_peak paper)
+BENCH_OBJECTS := $(patsubst %,$(BUILD)/tests/bench/%.o,bench_train bench_operations fma_peak paper)
 TEST_HELPERS := $(BUILD)/tests/run/make_data
 
-# The GPU's plug-in is made where nvcc, cuDNN, cuBLAS and NCCL are; the program does without it. For the GPUs that are here, or for all;
-# the last one's PTX is for those that are yet to come.
-NVCC ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
+# The GPU's plug-in is made where nvcc, cuDNN, cuBLAS and NCCL's header are, installed or in pip's layout (nvidia/*/include and lib
+# of a Python's packages, where libraries have no names without a version); the program does without it. For the GPUs that are
+# here, or for all; the last one's PTX is for those that are yet to come.
+PYTHONS = $(VIRTUAL_ENV) $(CONDA_PREFIX) $(patsubst %/bin/python3,%,$(shell command -v python3)) /usr/local $(HOME)/.local
+PIP := $(wildcard $(addsuffix /lib/python3*/*-packages/nvidia/*,$(PYTHONS)))
+NVCC ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc) $(wildcard $(addsuffix /bin/nvcc,$(PIP))))
 CUDA ?= $(if $(NVCC),$(patsubst %/bin/nvcc,%,$(realpath $(NVCC))))
-CUDNN ?= $(firstword $(foreach folder,$(CUDA) /usr/local /usr,$(if $(wildcard $(folder)/include/cudnn.h),$(folder))))
-CUBLAS ?= $(firstword $(foreach folder,$(CUDA) /usr/local /usr,$(if $(wildcard $(folder)/include/cublas_v2.h),$(folder))))
-NCCL ?= $(firstword $(foreach folder,$(CUDA) /usr/local /usr,$(if $(wildcard $(folder)/include/nccl.h),$(folder))))
+place_of = $(firstword $(foreach folder,$(CUDA) $(PIP) /usr/local /usr,$(if $(wildcard $(folder)/include/$(1)),$(folder))))
+CUDNN ?= $(call place_of,cudnn.h)
+CUBLAS ?= $(call place_of,cublas_v2.h)
+NCCL ?= $(call place_of,nccl.h)
+FASHION ?= $(wildcard /usr/share/datasets/fashion-mnist)
+ALL_ARCHITECTURES := 75 80 86 89 90 100 120
 CUDA_ARCHITECTURES ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | tr -d '. ' | \
-	grep -E '^[0-9]+$$' | sort -u),75 80 86 89 90 100 120)
-CUDA_PLACES = $(CUDA) $(CUDNN) $(CUBLAS) $(NCCL)
-CUDA_FOLDERS = $(wildcard $(addsuffix /lib64,$(CUDA_PLACES)) $(addsuffix /lib,$(CUDA_PLACES)))
-CUDA_INCLUDES = $(addprefix -isystem ,$(filter-out /usr/include,$(sort $(addsuffix /include,$(CUDA_PLACES)))))
-CUDA_LINKED = $(addprefix -L,$(CUDA_FOLDERS)) $(addprefix -Wl$(comma)-rpath$(comma),$(CUDA_FOLDERS))
+	grep -E '^[0-9]+$$' | sort -u),$(ALL_ARCHITECTURES))
+CUDA_PLACES = $(CUDA) $(filter-out $(CUDA),$(sort $(CUDNN) $(CUBLAS) $(NCCL)))
+CUDA_FOLDERS = $(wildcard $(foreach place,$(CUDA_PLACES),$(place)/lib64 $(place)/lib $(place)/lib/x86_64-linux-gnu))
+CUDA_INCLUDES = $(addprefix -isystem ,$(filter-out /usr/include,$(addsuffix /include,$(CUDA_PLACES))))
+CUDA_MAJOR = $(shell sed -n 's/^\#define CUDART_VERSION *\([0-9]*\)[0-9]\{3\}$$/\1/p' $(CUDA)/include/cuda_runtime_api.h)
+CUDA_LINKED = $(addprefix -L,$(CUDA_FOLDERS))
+CUDNN_LINKED = $(CUDA_LINKED) $(addprefix -Wl$(comma)-rpath$(comma),$(CUDA_FOLDERS)) -l:libcudnn.so.9
 comma := ,
 ifneq ($(and $(CUDA),$(CUDNN),$(CUBLAS),$(NCCL)),)
 PLUGIN := $(BIN)/libnasrun_cuda.so
+FIRST_RUN := $(patsubst tests/gpu/test_%.cpp,$(BUILD)/tests/gpu/first/%,$(wildcard tests/gpu/test_kernels_*.cpp)) \
+	$(BUILD)/tests/gpu/first/mosaic $(BUILD)/tests/bench/bench_train
 GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c)) $(BUILD)/tests/gpu/driver/libcuda.so.1 \
-	$(BUILD)/emulated/libnasrun_cuda.so
+	$(BUILD)/tests/gpu/driver/libnvidia-ml.so.1 $(BUILD)/emulated/libnasrun_cuda.so $(FIRST_RUN)
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
 
-.PHONY: all no-plugin help deps demo test test-programs test-gpu asan tsan bench bench-gpu roofline loss-curves install format format-check clean
+.PHONY: all no-plugin help deps demo test test-programs test-gpu asan tsan bench bench-gpu roofline loss-curves install bundle cuda12 gpu-bundle format format-check clean
 all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(or $(PLUGIN),no-plugin)
 
 no-plugin:
@@ -61,24 +71,29 @@ help:
 	@echo 'make asan, tsan   the tests under AddressSanitizer and UBSan, under ThreadSanitizer'
 	@echo 'make bench        training speed, beside PyTorch where it is installed'
 	@echo 'make test-gpu     the tests of the GPU plug-in on the GPUs of this machine'
-	@echo 'make bench-gpu    training speed of a GPU beside PyTorch, eager and compiled, and each operation beside its roofline'
+	@echo 'make bench-gpu    training speed of a GPU beside PyTorch, and each operation beside its roofline and its prediction'
 	@echo 'make loss-curves CIFAR10=DIR   the same training on reference, CPU and emulated GPU, as a picture (needs nvcc, cuDNN)'
 	@echo 'make roofline     what a training step costs a GPU, on paper'
 	@echo 'make install PREFIX=/usr/local'
+	@echo 'make bundle       build/nasrun-VERSION-x86_64.tar.xz: unpack and run, on machines where nothing can be installed'
+	@echo 'make cuda12       the GPU plug-in for drivers of CUDA 12 beside that for 13; make bundle then takes it in'
+	@echo 'make gpu-bundle   build/gpu-bundle: what to run on a GPU that nobody has tried yet, or for a bug report'
 	@echo 'make format-check, format, clean'
 
 deps:
 	@tools/deps.sh build
 
+# make demo DEMO_SECONDS=60: in less time.
+DEMO_SECONDS ?= 300
 demo:
 	@tools/deps.sh build demo
 	@$(MAKE) --no-print-directory -j$(JOBS) all
-	$(BIN)/nasrun --fresh samples/fashion-mnist.cfg budget.seconds=300 output.dir=runs/demo
+	$(BIN)/nasrun --fresh samples/fashion-mnist.cfg budget.seconds=$(DEMO_SECONDS) output.dir=runs/demo
 
 test:
 	@tools/deps.sh build demo test
 	@$(MAKE) --no-print-directory -j$(JOBS) all test-programs
-	@NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh $(TEST_PROGRAMS) $(filter-out %.so.1 %.so %/test_hardware,$(GPU_TESTS)) $(TEST_SCRIPTS)
+	@NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh $(TEST_PROGRAMS) $(filter-out %.so.1 %.so %/test_hardware %/roofline $(FIRST_RUN),$(GPU_TESTS)) $(TEST_SCRIPTS)
 
 test-programs: $(TEST_PROGRAMS) $(TEST_HELPERS) $(GPU_TESTS)
 
@@ -108,12 +123,12 @@ bench:
 
 # GPU=1 make bench-gpu: another GPU than the first.
 bench-gpu: all $(BUILD)/tests/bench/bench_train
-	@for batch in 128 512; do \
+	@for batch in 8 128 512; do \
 		GPU=$${GPU:-0} PLUGIN=$(BIN)/libnasrun_cuda.so BATCH=$$batch NETS='lean resnet' tests/bench/bench.sh $(BUILD)/tests/bench/bench_train || exit; \
 	done
 	@$(BUILD)/tests/bench/bench_train --gpu $${GPU:-0} --plugin $(BIN)/libnasrun_cuda.so --batch 512 --operations lean resnet
 
-# What a training step costs a GPU, on paper. ROOFLINE='--gpu a100 --batch 128 densenet'
+# What a training step costs a GPU, on paper: cuda/ROOFLINE.md, or ROOFLINE='--gpu a100 --batch 128 densenet'.
 roofline: $(BUILD)/tests/bench/roofline
 	@$< $(ROOFLINE)
 
@@ -121,10 +136,23 @@ PREFIX ?= /usr/local
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/nasrun/samples
 	install -m 755 $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(DESTDIR)$(PREFIX)/bin
-	$(if $(PLUGIN),install -d $(DESTDIR)$(PREFIX)/lib && install -m 755 $(PLUGIN) $(DESTDIR)$(PREFIX)/lib)
+	$(if $(PLUGIN),install -d $(DESTDIR)$(PREFIX)/lib && install -m 755 $(PLUGIN) $(wildcard $(BIN)/libnasrun_cuda12.so) $(DESTDIR)$(PREFIX)/lib)
 	install -m 644 samples/* $(DESTDIR)$(PREFIX)/share/nasrun/samples
 
-FORMATTED = $(shell git ls-files '*.c' '*.h' '*.cu' '*.cuh' '*.cpp')
+# For machines where nobody is root: all that the programs need in one folder, for all GPUs.
+bundle:
+	@$(if $(filter file,$(origin CUDA_ARCHITECTURES)),CUDA_ARCHITECTURES='$(ALL_ARCHITECTURES)') KERNEL_BUILD='$(BUILD)' \
+		CUDA12='$(CUDA12)' MAKE='$(MAKE)' CC='$(CC)' tools/bundle.sh
+
+# The first minutes on a GPU: that bundle with the programs that test and measure, data, and the script to run (tests/gpu/first).
+# CIFAR10=DIR takes CIFAR-10 along, FASHION= leaves Fashion-MNIST out.
+gpu-bundle: $(BUILD)/tests/gpu/first/mosaic
+	@$(if $(filter file,$(origin CUDA_ARCHITECTURES)),CUDA_ARCHITECTURES='80 90 100',CUDA_ARCHITECTURES='$(CUDA_ARCHITECTURES)') \
+		KERNEL_BUILD='$(BUILD)' CUDA12='$(CUDA12)' MAKE='$(MAKE)' CC='$(CC)' CXX='$(CXX)' \
+		CIFAR10='$(CIFAR10)' FASHION='$(FASHION)' MOSAIC=$< tests/gpu/first/make.sh tests/gpu/test_hardware $(FIRST_RUN:$(BUILD)/%=%) \
+		$(if $(CUDA12),$(patsubst $(BUILD)/tests/gpu/first/kernels_%,tests/gpu/first/kernels12_%,$(filter %kernels_%,$(FIRST_RUN))))
+
+FORMATTED = $(shell find cuda host spec tests tools -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp')
 format:
 	clang-format -i $(FORMATTED)
 format-check:
@@ -132,7 +160,9 @@ format-check:
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -c $< -o $@
+	$(CC) $(CFLAGS_ALL) $(INCLUDES) -c $< -o $@
+
+$(BUILD)/host/report/canvas.o: INCLUDES = $(shell pkg-config --cflags freetype2)
 
 $(LIBRARY): $(LIBRARY_OBJECTS)
 	@rm -f $@
@@ -161,7 +191,12 @@ $(BUILD)/tests/bench/roofline: $(BUILD)/tests/bench/roofline.o $(BUILD)/tests/be
 # ---- the GPU's plug-in: its own copies of the host code it needs, and nothing exported but its entry ----
 PLUGIN_FLAGS = -fPIC -fvisibility=hidden $(CUDA_INCLUDES)
 PLUGIN_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard cuda/*.c))
-PLUGIN_KERNELS := $(patsubst cuda/%.cu,$(BUILD)/cuda/kernel_%.o,$(wildcard cuda/*.cu))
+# A third of the size; drivers of CUDA 12 need not know of it.
+COMPRESSED = $(if $(filter-out 12,$(CUDA_MAJOR)),-compress-mode=size)
+KERNEL_BUILD ?= $(BUILD)
+space := $() $()
+KERNELS := $(KERNEL_BUILD)/kernels-$(subst $(space),-,$(strip $(CUDA_ARCHITECTURES)))
+PLUGIN_KERNELS := $(patsubst cuda/%.cu,$(KERNELS)/%.o,$(wildcard cuda/*.cu))
 PLUGIN_HOST := $(patsubst %.c,$(BUILD)/plugin/%.o,$(wildcard host/base/*.c host/net/*.c host/program/*.c))
 KERNEL_HEADERS := $(wildcard cuda/*.cuh) cuda/kernels.h cuda/launch.h host/program/augment.h host/program/optimizer.h host/base/random.h
 
@@ -169,9 +204,9 @@ $(BUILD)/cuda/%.o: cuda/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(PLUGIN_FLAGS) -c $< -o $@
 
-$(BUILD)/cuda/kernel_%.o: cuda/%.cu $(KERNEL_HEADERS)
+$(KERNELS)/%.o: cuda/%.cu $(KERNEL_HEADERS)
 	@mkdir -p $(@D)
-	$(NVCC) -std=c++17 -O3 -I. $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
+	$(NVCC) -std=c++17 -O3 -lineinfo -I. $(COMPRESSED) $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
 		$(foreach a,$(lastword $(CUDA_ARCHITECTURES)),-gencode arch=compute_$(a),code=compute_$(a)) \
 		-Xcompiler -fPIC,-fvisibility=hidden -c $< -o $@
 
@@ -183,16 +218,39 @@ $(BUILD)/plugin/host.a: $(PLUGIN_HOST)
 	@rm -f $@
 	ar qcs $@ $^
 
+# Of CUDA's libraries it knows the names alone: the program finds them. It stays where it is when the program lets go of it, for a
+# driver may still call what it has been given.
 $(BIN)/libnasrun_cuda.so: $(PLUGIN_OBJECTS) $(PLUGIN_KERNELS) $(BUILD)/plugin/host.a
 	@mkdir -p $(BIN)
-	$(CC) -shared $(SANITIZE) $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) -Wl,--exclude-libs,ALL $^ -o $@ $(CUDA_LINKED) \
-		-lcudnn -lcublas -lnccl -lcudart_static -lstdc++ -lz -ldl -lrt -lpthread -lm
+	$(CC) -shared $(SANITIZE) $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) -Wl,-z,nodelete -Wl,--exclude-libs,ALL $^ -o $@ \
+		$(CUDA_LINKED) -l:libcudnn.so.9 -l:libcublas.so.$(CUDA_MAJOR) -lcudart_static -lstdc++ -lz -ldl -lrt -lpthread -lm
+
+# The same for drivers of CUDA 12 (525 and later), with a toolkit of that version: tools/cuda12.sh puts one together. Of the GPUs
+# those which that knows, where 8.6 and 8.9 run the code of 8.0; its newest PTX is for the others.
+NASRUN_CUDA12 ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nasrun/cuda12
+CUDA12 ?= $(patsubst %/complete,%,$(wildcard $(NASRUN_CUDA12)/complete))
+CUDA12_KNOWN = $(patsubst compute_%,%,$(shell $(CUDA12)/bin/nvcc --list-gpu-arch))
+CUDA12_WANTED = $(filter-out $(if $(filter 80,$(CUDA_ARCHITECTURES)),86 89),$(CUDA_ARCHITECTURES))
+cuda12:
+	@$(MAKE) --no-print-directory CUDA12=$$($(if $(CUDA12),echo $(CUDA12),tools/cuda12.sh)) $(BIN)/libnasrun_cuda12.so
+
+CUDA12_MAKE = $(MAKE) --no-print-directory BUILD=$(BUILD)/cuda12 KERNEL_BUILD=$(KERNEL_BUILD)/cuda12 BIN=$(BUILD)/cuda12/bin \
+	CUDA=$(CUDA12) NVCC=$(CUDA12)/bin/nvcc CUBLAS=$(CUDA12) CUDNN=$(CUDNN) NCCL=$(NCCL) \
+	CUDA_ARCHITECTURES='$(or $(filter $(CUDA12_KNOWN),$(CUDA12_WANTED)),$(lastword $(CUDA12_KNOWN)))'
+
+.PHONY: cuda12-made
+cuda12-made:
+	@$(CUDA12_MAKE) $(BUILD)/cuda12/bin/libnasrun_cuda.so
+
+$(BIN)/libnasrun_cuda12.so: cuda12-made
+	cp -f $(BUILD)/cuda12/bin/libnasrun_cuda.so $@
 
 # ---- its tests: the same objects on an emulated GPU, plans for described devices, a stand-in for the driver ----
 EMULATED := $(patsubst cuda/%.cu,$(BUILD)/tests/gpu/kernel_%.o,$(wildcard cuda/*.cu)) $(BUILD)/tests/gpu/cuda_on_cpu.o \
 	$(patsubst %.c,$(BUILD)/%.o,$(filter-out %/emu_test.c %/emu_library.c,$(wildcard tests/gpu/emu/*.c)))
+EMULATED_PLUGIN := $(filter-out %/cuda_nccl.o,$(PLUGIN_OBJECTS))
 EMULATED_FLAGS = -std=c++17 -O2 -g -fPIC -I. -ffp-contract=off -fno-strict-aliasing $(CUDA_INCLUDES) $(SANITIZE)
-WRAPS = $(foreach name,conv_describe conv_choose conv_plan_execute clock_seconds,-Wl,--wrap=$(name))
+WRAPS = $(foreach name,conv_describe conv_choose conv_trial_open conv_plan_execute cudnnBackendSetAttribute cudnnBackendGetAttribute clock_seconds,-Wl,--wrap=$(name))
 
 $(BUILD)/tests/gpu/%.o: tests/gpu/%.c
 	@mkdir -p $(@D)
@@ -206,32 +264,62 @@ $(BUILD)/tests/gpu/cuda_on_cpu.o: tests/gpu/cuda_on_cpu.cpp tests/gpu/cuda_on_cp
 	@mkdir -p $(@D)
 	$(CXX) $(EMULATED_FLAGS) -c $< -o $@
 
-$(BUILD)/tests/gpu/test_device%: $(BUILD)/tests/gpu/test_device%.o $(BUILD)/tests/gpu/emu/emu_test.o $(EMULATED) $(PLUGIN_OBJECTS) $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
-	$(CXX) $(SANITIZE) $(WRAPS) $^ -o $@ $(CUDA_LINKED) -lcudnn $(LIBS) -fopenmp -lcmocka
+$(BUILD)/tests/gpu/test_device%: $(BUILD)/tests/gpu/test_device%.o $(BUILD)/tests/gpu/emu/emu_test.o $(EMULATED) $(EMULATED_PLUGIN) $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
+	$(CXX) $(SANITIZE) $(WRAPS) $^ -o $@ $(CUDNN_LINKED) $(LIBS) -fopenmp -lcmocka
 
-$(BUILD)/tests/gpu/loss_curves: $(BUILD)/tests/gpu/loss_curves.o $(EMULATED) $(PLUGIN_OBJECTS) $(LIBRARY)
-	$(CXX) $(SANITIZE) $(WRAPS) $^ -o $@ $(CUDA_LINKED) -lcudnn $(LIBS) -fopenmp
+$(BUILD)/tests/gpu/loss_curves: $(BUILD)/tests/gpu/loss_curves.o $(EMULATED) $(EMULATED_PLUGIN) $(LIBRARY)
+	$(CXX) $(SANITIZE) $(WRAPS) $^ -o $@ $(CUDNN_LINKED) $(LIBS) -fopenmp
+
+# The kernels' tests on a GPU: the sources of tests/gpu/kernels.sh with the kernels as nvcc made them.
+KERNEL_CHECK := $(BUILD)/tests/gpu/first/kernel_check.o $(BUILD)/tests/gpu/first/kernels_on_gpu.o
+
+$(BUILD)/tests/gpu/first/%.o: tests/gpu/%.cpp tests/gpu/kernel_check.h tests/gpu/cuda_on_cpu.h $(KERNEL_HEADERS)
+	@mkdir -p $(@D)
+	$(CXX) $(EMULATED_FLAGS) -c $< -o $@
+
+$(BUILD)/tests/gpu/first/%.o: tests/gpu/first/%.cpp tests/gpu/kernel_check.h tests/gpu/cuda_on_cpu.h $(KERNEL_HEADERS)
+	@mkdir -p $(@D)
+	$(CXX) $(EMULATED_FLAGS) -c $< -o $@
+
+$(BUILD)/tests/gpu/first/kernels_%: $(BUILD)/tests/gpu/first/test_kernels_%.o $(KERNEL_CHECK) $(PLUGIN_KERNELS) $(BUILD)/plugin/host.a
+	$(CC) $(SANITIZE) $^ -o $@ -L$(CUDA)/lib64 -lcudart_static $(LIBS) -lstdc++ -lrt -lcmocka
+
+# Of the kernels for CUDA 12, which run where the driver knows no newer one.
+$(BUILD)/tests/gpu/first/kernels12_%: cuda12-made
+	@$(CUDA12_MAKE) $(BUILD)/cuda12/tests/gpu/first/kernels_$*
+	cp -f $(BUILD)/cuda12/tests/gpu/first/kernels_$* $@
+
+$(BUILD)/tests/gpu/first/mosaic: $(BUILD)/tests/gpu/first/mosaic.o
+	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
 
 # CIFAR10: folder of the data in its binary version.
 loss-curves: $(BUILD)/tests/gpu/loss_curves
 	$< '$(CIFAR10)' cuda/loss-curves.png
 
 # The programs with a plug-in whose GPU is emulated, in a folder of their own.
-$(BUILD)/emulated/libnasrun_cuda.so: $(BUILD)/tests/gpu/emu/emu_library.o $(EMULATED) $(PLUGIN_OBJECTS) $(BUILD)/plugin/host.a $(BIN)/nasrun
+$(BUILD)/emulated/libnasrun_cuda.so: $(BUILD)/tests/gpu/emu/emu_library.o $(EMULATED) $(EMULATED_PLUGIN) $(BUILD)/plugin/host.a $(BIN)/nasrun
 	@mkdir -p $(@D)
 	cp -f $(BIN)/nasrun $(@D)/nasrun
-	$(CXX) -shared $(SANITIZE) $(WRAPS) -Wl,-Bsymbolic $(filter-out $(BIN)/nasrun,$^) -o $@ $(CUDA_LINKED) -lcudnn -lpthread -lm -lz
+	$(CXX) -shared $(SANITIZE) $(WRAPS) -Wl,-Bsymbolic $(filter-out $(BIN)/nasrun,$^) -o $@ $(CUDNN_LINKED) -lpthread -lm -lz
 
 $(BUILD)/tests/gpu/test_plan%: $(BUILD)/tests/gpu/test_plan%.o $(BUILD)/tests/gpu/plan_shapes.o $(filter $(BUILD)/cuda/conv%,$(PLUGIN_OBJECTS)) $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
-	$(CC) $(CFLAGS_ALL) $^ -o $@ $(CUDA_LINKED) -lcudnn -lcudart -ldl $(LIBS) -lcmocka
+	$(CC) $(CFLAGS_ALL) $^ -o $@ $(CUDNN_LINKED) -l:libcudart.so.$(CUDA_MAJOR) -ldl $(LIBS) -lcmocka
+
+$(BUILD)/tests/gpu/test_plan_choice: $(BUILD)/tests/gpu/plan_double.o
+
+$(BUILD)/tests/gpu/test_nccl: $(BUILD)/cuda/cuda_nccl.o
 
 $(BUILD)/tests/gpu/driver/libcuda.so.1: tests/gpu/fake_libcuda.c
 	@mkdir -p $(@D)
 	$(CC) -std=c17 $(WARNINGS) -D_GNU_SOURCE -O1 -shared -fPIC -Wl,-soname,libcuda.so.1 $< -o $@
 
+$(BUILD)/tests/gpu/driver/libnvidia-ml.so.1: tests/gpu/fake_nvml.c
+	@mkdir -p $(@D)
+	$(CC) -std=c17 $(WARNINGS) -D_GNU_SOURCE -O1 -shared -fPIC -Wl,-soname,libnvidia-ml.so.1 $< -o $@
+
 .PRECIOUS: $(BUILD)/%.o
 # Named here, they are files that ought to exist, which pattern rules may stand on; and they are kept.
-.SECONDARY: $(EMULATED) $(PLUGIN_OBJECTS) $(BUILD)/tests/gpu/emu/emu_test.o $(BUILD)/tests/gpu/emu/emu_library.o
+.SECONDARY: $(EMULATED) $(KERNEL_CHECK) $(PLUGIN_OBJECTS) $(BUILD)/tests/gpu/emu/emu_test.o $(BUILD)/tests/gpu/emu/emu_library.o
 
 clean:
 	rm -rf build bin

@@ -14,7 +14,8 @@ template <class P> struct parts {
 
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    join_parts(uint32_t packs, divisor vectors, const __grid_constant__ parts<const T> parts, T *y)
+    join_parts(uint32_t packs, divisor vectors, const __grid_constant__ parts<const T> parts,
+               T *__restrict__ y)
 {
     const int32_t channels = parts.first[parts.count];
     LAUNCH_FOR(uint32_t, i, packs)
@@ -47,7 +48,7 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
 /* blockIdx.y is the part. */
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    split_parts(uint32_t pixels, const T *dy, const __grid_constant__ parts<T> parts)
+    split_parts(uint32_t pixels, const T *__restrict__ dy, const __grid_constant__ parts<T> parts)
 {
     const int32_t k = (int32_t)blockIdx.y, first = parts.first[k], width = parts.first[k + 1] - first;
     const size_t padded = (size_t)cuda_padded(parts.first[parts.count]);

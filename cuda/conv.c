@@ -208,6 +208,26 @@ static struct conv_plan *find_plan(const struct conv_planner *planner, enum conv
     return NULL;
 }
 
+/* Equal devices of this process and of others share the cache folder: what one of them is choosing the others wait for, so that
+ * they choose alike and nothing is tried twice. */
+static enum status recall_or_choose(const struct conv_planner *planner, struct conv_plan *plan,
+                                    struct error *err)
+{
+    if (conv_cache_read(planner, plan))
+        return ST_OK;
+    enum status st = ST_OK;
+    const int turn = conv_cache_begin(planner, &plan->info);
+    if (turn < 0 || !conv_cache_read(planner, plan)) {
+        trace_begin("choice of a plan");
+        st = conv_choose(planner, plan, err);
+        trace_end();
+        if (st == ST_OK)
+            conv_cache_write(planner, plan);
+    }
+    conv_cache_end(turn);
+    return st;
+}
+
 static enum status add_plan(struct conv_planner *planner, enum conv_kind kind,
                             const struct conv_geometry *geometry, const struct conv_plan **plan,
                             struct error *err)
@@ -218,17 +238,11 @@ static enum status add_plan(struct conv_planner *planner, enum conv_kind kind,
     if (made == NULL)
         return error_memory(err, "convolution plan", sizeof *made);
     made->info = (struct conv_plan_info){.kind = kind, .type = planner->options.type, .geometry = *geometry};
-    if (!conv_cache_read(planner, made)) {
-        trace_begin("choice of a plan");
-        enum status st = conv_choose(planner, made, err);
-        trace_end();
-        made->refused = st == ST_UNSUPPORTED && conv_is_fused(kind);
-        if (st != ST_OK && !made->refused) {
-            free_plan(made);
-            return st;
-        }
-        if (st == ST_OK)
-            conv_cache_write(planner, made);
+    enum status st = recall_or_choose(planner, made, err);
+    made->refused = st == ST_UNSUPPORTED && conv_is_fused(kind);
+    if (st != ST_OK && !made->refused) {
+        free_plan(made);
+        return st;
     }
     planner->plans[planner->count++] = made;
     *plan = made;

@@ -8,7 +8,7 @@
  *     conv_plan_execute(plan, handle, &operands, &err)                may be captured in a CUDA Graph
  *
  * Layouts (kernels.h): activations NHWC with channels padded to multiples of 8, kernels KRSC copies as struct
- * cuda_kernel_copy describes them, both in the planner's type; sums are taken in float32. Padding channels
+ * cuda_weight describes them, both in the planner's type; sums are taken in float32. Padding channels
  * hold zeros in every input and receive zeros in y and dx; in dkernel nobody reads them. Biases that are not fused are not
  * ours: cuda_launch_add_bias, cuda_launch_bias_gradient.
  *
@@ -67,11 +67,11 @@ struct conv_window {
  * compared and hashed as bytes. */
 struct conv_geometry {
     int32_t n, c, h, w; /* x and dx: c is padded */
-    int32_t rows;       /* channels of y and dy: padded; cuda_kernel_copy.rows */
-    int32_t depth;      /* channels of a kernel's row; cuda_kernel_copy.depth */
+    int32_t rows;       /* channels of y and dy: padded; cuda_weight.rows */
+    int32_t depth;      /* channels of a kernel's row; cuda_weight.depth */
     int32_t kernel_h, kernel_w, stride, pad_h, pad_w;
     int32_t groups; /* of the device's convolution: c / depth */
-    int32_t blocks; /* cuda_kernel_copy.blocks */
+    int32_t blocks; /* cuda_weight.blocks */
 };
 
 /* x, y: plain shapes. Groups stay groups where both channel counts of a group are multiples of 8 and where
@@ -91,10 +91,10 @@ struct conv_options {
     bool deterministic;     /* only algorithms that give the same bits in every run */
     bool tensor_float;      /* CUDA_FLOAT: the tensor cores' TF32 may be used, with 10 bits of mantissa */
     size_t workspace_limit; /* bytes; a plan beyond it is taken only where there is no other */
-    int32_t
-        timed; /* so many candidates, CONV_MOST_TIMED at most, are timed and the fastest taken; below 2: the
-                      first that runs. Two runs may measure differently and then round differently, unless the
-                      cache folder remembers the choice */
+    /* So many candidates, CONV_MOST_TIMED at most, are timed and the fastest taken, but for fused kinds; below 2: the first that
+     * runs. Two runs, or two equal devices, may measure differently and then round differently, unless the cache folder
+     * remembers the choice. */
+    int32_t timed;
     const char *cache_folder; /* where choices are kept; private to the user, for they hold executable code;
                                  NULL: nowhere */
 };
@@ -106,7 +106,8 @@ struct conv_plan;
 
 /* For the device `index`: CUDA's number, the calling thread's current device. `options` are copied. The planner has a
  * cuDNN handle and a stream of its own, of the highest priority: what it tries waits for nothing that others have
- * queued on the device, and they don't wait for it. */
+ * queued on the device, and they don't wait for it. Planners of equal devices choose apart from each other but for the cache
+ * folder: there they take turns, a shape is tried on one of them only, and the others do as it did. */
 enum status conv_planner_open(int32_t index, const struct conv_options *options,
                               struct conv_planner **planner, struct error *err);
 
@@ -129,7 +130,8 @@ enum status conv_planner_plan(struct conv_planner *planner, enum conv_kind kind,
                               struct error *err);
 
 /* Between the two calls nobody plans, so no trial holds device memory: how much is free then, and whether an allocation is
- * refused, does not depend on what another thread happens to try. `hold` waits for one plan at most. The thread that holds
+ * refused, does not depend on what another thread happens to try. `hold` waits for one plan at most, which may in turn wait for
+ * the same one of an equal device. The thread that holds
  * does not plan. NULL is allowed: a device without a planner yet. */
 void conv_planner_hold(struct conv_planner *planner);
 void conv_planner_release(struct conv_planner *planner);

@@ -1,4 +1,5 @@
-/* Choices on disk, one file each: FOLDER/HASH.plan, HASH being that of the key.
+/* Choices on disk, one file each: FOLDER/HASH.plan, HASH being that of the key; and FOLDER/turns, an empty file of which who is
+ * choosing locks the byte of his key.
  *
  *     nasrun plan 1 KEYBYTES PLANBYTES CHECKSUM\n     in decimal, the checksum as 16 hexadecimal digits
  *     key                                             everything that the choice depends on, compared byte
@@ -16,11 +17,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { MAX_FILE = 64 << 20, HEAD_SIZE = 96 };
 
-/* The key, malloc'd; NULL when out of memory. The device's description names its driver too. */
+/* How long to wait for another's choice: longer than any takes, for its process may be stopped. */
+enum { PATIENCE_SECONDS = 60, GLANCE_NANOSECONDS = 2000000 };
+
+/* The key, malloc'd; NULL when out of memory. The device's description names its driver too, but neither its place in the
+ * machine nor its number: equal devices share their choices. */
 static char *make_key(const struct conv_planner *planner, const struct conv_plan_info *info)
 {
     const struct conv_geometry *g = &info->geometry;
@@ -105,14 +111,14 @@ static cudnnBackendDescriptor_t load(const struct conv_planner *planner, const c
     cudnnBackendDescriptor_t plan = NULL;
     if (cudnnBackendCreateDescriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &plan) != CUDNN_STATUS_SUCCESS)
         return NULL;
-    cudnnStatus_t status = planner->handle != NULL
-                               ? cudnnBackendSetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE,
-                                                          CUDNN_TYPE_HANDLE, 1, &planner->handle)
-                               : cudnnBackendSetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP,
-                                                          CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &planner->device);
+    cudnnStatus_t status = cudnnBackendSetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION,
+                                                    CUDNN_TYPE_CHAR, (int64_t)length, json);
     if (status == CUDNN_STATUS_SUCCESS)
-        status = cudnnBackendSetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION,
-                                          CUDNN_TYPE_CHAR, (int64_t)length, json);
+        status = planner->handle != NULL
+                     ? cudnnBackendSetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1,
+                                                &planner->handle)
+                     : cudnnBackendSetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP,
+                                                CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &planner->device);
     if (status == CUDNN_STATUS_SUCCESS)
         status = cudnnBackendFinalize(plan);
     if (status == CUDNN_STATUS_SUCCESS)
@@ -237,4 +243,38 @@ out:
     free(json);
     free(path);
     free(key);
+}
+
+/* ---- turns ---- */
+
+/* The lock is the open file's, not the process's: it keeps threads apart as well as processes, and ends with either. */
+int conv_cache_begin(const struct conv_planner *planner, const struct conv_plan_info *info)
+{
+    char *key = planner->cache_folder != NULL ? make_key(planner, info) : NULL;
+    char *path = key != NULL ? file_join(planner->cache_folder, "turns") : NULL;
+    int file = path != NULL ? open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
+    struct flock turn = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+    if (file >= 0)
+        turn.l_start = (off_t)(file_hash(FILE_HASH_START, key, strlen(key)) >> 2);
+    const int64_t glances = (int64_t)PATIENCE_SECONDS * 1000000000 / GLANCE_NANOSECONDS;
+    bool taken = false, over = file < 0;
+    for (int64_t i = 0; !taken && !over && i < glances; i++) {
+        taken = fcntl(file, F_OFD_SETLK, &turn) == 0;
+        over = !taken && errno != EAGAIN && errno != EACCES && errno != EINTR;
+        if (!taken && !over)
+            nanosleep(&(struct timespec){.tv_nsec = GLANCE_NANOSECONDS}, NULL);
+    }
+    if (!taken && file >= 0) {
+        close(file);
+        file = -1;
+    }
+    free(path);
+    free(key);
+    return file;
+}
+
+void conv_cache_end(int turn)
+{
+    if (turn >= 0)
+        close(turn);
 }

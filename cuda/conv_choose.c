@@ -4,8 +4,9 @@
  * B (more of them), then the fallback. The first mode with a usable candidate decides. Its first rank is not
  * always sane, therefore: what gives up precision or determinism is left out, tensor cores go before other
  * units, kernels that come with the library before those that must be compiled; within these classes the
- * order is cuDNN's. On a device that is there, a candidate must also run, and of the first few the fastest is
- * taken. */
+ * order is cuDNN's. On a device that is there, a candidate must also run and be recorded, and of the first few the fastest is
+ * taken. Whatever goes wrong with one candidate, from its description on, is a refusal and the next one's chance; only a device
+ * that fails ends the choice. */
 #include "cuda/conv_internal.h"
 
 #include <stdio.h>
@@ -40,7 +41,8 @@ struct choosing {
     struct error refusal;
 };
 
-/* Reads what cuDNN says of a candidate's engine. Notes later than those this program knows are of no concern.
+/* Reads what cuDNN says of a candidate's engine. Notes later than those this program knows are of no concern; a workspace that
+ * is not told is told by the plan.
  */
 static enum status describe(struct candidate *candidate, struct error *err)
 {
@@ -70,10 +72,10 @@ static enum status describe(struct candidate *candidate, struct error *err)
                                                  CUDNN_TYPE_BEHAVIOR_NOTE, MAX_NOTES, &behaviour_count,
                                                  behaviour),
                         what, err);
-    if (st == ST_OK)
-        st = conv_check(cudnnBackendGetAttribute(candidate->config, CUDNN_ATTR_ENGINECFG_WORKSPACE_SIZE,
-                                                 CUDNN_TYPE_INT64, 1, &count, &workspace),
-                        what, err);
+    if (st == ST_OK &&
+        cudnnBackendGetAttribute(candidate->config, CUDNN_ATTR_ENGINECFG_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1,
+                                 &count, &workspace) != CUDNN_STATUS_SUCCESS)
+        workspace = 0;
     candidate->workspace = workspace > 0 ? (size_t)workspace : 0;
     candidate->deterministic = true;
     for (int64_t i = 0; st == ST_OK && i < numerical_count; i++) {
@@ -135,6 +137,18 @@ static void free_candidates(struct candidates *candidates)
         conv_discard(candidates->list[--candidates->count].config);
 }
 
+/* cuDNN's heuristics of mode B are not made for several threads at once, whatever their handles. */
+static cudnnStatus_t finalize_heuristics(cudnnBackendDescriptor_t heuristics, cudnnBackendHeurMode_t mode)
+{
+    static pthread_mutex_t mode_b = PTHREAD_MUTEX_INITIALIZER;
+    if (mode != CUDNN_HEUR_MODE_B)
+        return cudnnBackendFinalize(heuristics);
+    pthread_mutex_lock(&mode_b);
+    const cudnnStatus_t status = cudnnBackendFinalize(heuristics);
+    pthread_mutex_unlock(&mode_b);
+    return status;
+}
+
 /* Asks the heuristics; `results` must hold that many empty configurations and receives the filled ones. */
 static enum status query(const struct choosing *choosing, cudnnBackendHeurMode_t mode, int64_t *count,
                          cudnnBackendDescriptor_t *results, struct error *err)
@@ -157,7 +171,7 @@ static enum status query(const struct choosing *choosing, cudnnBackendHeurMode_t
                                                 CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &choosing->planner->device),
                        what, err);
     if (st == ST_OK)
-        st = conv_check(cudnnBackendFinalize(heuristics), what, err);
+        st = conv_check(finalize_heuristics(heuristics, mode), what, err);
     int64_t found = 0;
     if (st == ST_OK)
         st = conv_check(cudnnBackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS,
@@ -186,8 +200,8 @@ static enum status list_candidates(struct choosing *choosing, cudnnBackendHeurMo
     for (int32_t i = 0; st == ST_OK && i < count; i++) {
         struct candidate candidate = {
             .config = results[i], .rank = choosing->seen++, .depthwise = choosing->info->geometry.depth == 1};
-        st = describe(&candidate, err);
-        if (st == ST_OK && is_allowed(&choosing->planner->options, choosing->info->kind, &candidate)) {
+        if (describe(&candidate, &choosing->refusal) == ST_OK &&
+            is_allowed(&choosing->planner->options, choosing->info->kind, &candidate)) {
             candidates->list[candidates->count++] = candidate;
             results[i] = NULL;
         }
@@ -268,32 +282,40 @@ static enum status try_candidate(struct choosing *choosing, const struct candida
     return st;
 }
 
+/* How many candidates are to be timed; 1: the first that runs is taken. What is fused is for evaluations, a small part of the
+ * work, where the heuristics' first is good enough. */
+static int32_t count_timed(const struct choosing *choosing)
+{
+    const int32_t timed = choosing->planner->options.timed;
+    if (!choosing->on_device || choosing->limit == SIZE_MAX || conv_is_fused(choosing->info->kind) ||
+        timed < 2)
+        return 1;
+    return timed < CONV_MOST_TIMED ? timed : CONV_MOST_TIMED;
+}
+
 /* Tries the candidates in order until enough have run. `best` becomes the fastest, of equals the first. */
 static enum status try_candidates(struct choosing *choosing, const struct candidates *candidates,
                                   struct conv_plan *best, struct error *err)
 {
-    struct conv_plan plans[CONV_MOST_TIMED];
-    int32_t wanted = 1, count = 0, fastest = 0;
+    const int32_t wanted = count_timed(choosing);
+    struct conv_contest contest = {0};
     enum status st = ST_OK;
-    if (choosing->on_device && choosing->limit != SIZE_MAX && choosing->planner->options.timed > 1)
-        wanted = choosing->planner->options.timed < CONV_MOST_TIMED ? choosing->planner->options.timed
-                                                                    : CONV_MOST_TIMED;
-    for (int32_t i = 0; st == ST_OK && i < candidates->count && count < wanted; i++) {
+    for (int32_t i = 0, count = 0; st == ST_OK && i < candidates->count && count < wanted; i++) {
+        struct conv_plan plan;
         bool usable = false;
         if (candidates->list[i].workspace <= choosing->limit)
-            st = try_candidate(choosing, &candidates->list[i], &plans[count], &usable, err);
-        count += usable && st == ST_OK;
-    }
-    if (st == ST_OK && count > 1)
-        st = conv_trial_time(&choosing->trial, plans, count, err);
-    for (int32_t i = 1; st == ST_OK && i < count; i++)
-        if (plans[i].info.seconds < plans[fastest].info.seconds)
-            fastest = i;
-    for (int32_t i = 0; i < count; i++)
-        if (st == ST_OK && i == fastest)
-            *best = plans[i];
+            st = try_candidate(choosing, &candidates->list[i], &plan, &usable, err);
+        if (st != ST_OK || !usable)
+            continue;
+        count++;
+        if (wanted == 1)
+            *best = plan;
         else
-            conv_discard(plans[i].plan);
+            st = conv_contest_enter(&contest, &choosing->trial, &plan, err);
+    }
+    if (st == ST_OK)
+        st = conv_contest_end(&contest, &choosing->trial, best, err);
+    conv_contest_free(&contest);
     return st;
 }
 

@@ -136,7 +136,7 @@ static cudnnBackendDescriptor_t convolution(struct building *b, const struct con
         &operations[conv_is_fused(info->kind) ? CONV_FORWARD : (size_t)info->kind];
     const struct conv_geometry *g = &info->geometry;
     const cudnnDataType_t type = data_type(info->type);
-    const double one = 1, zero = 0;
+    const float one = 1, zero = 0;
     cudnnBackendDescriptor_t x = tensor(b, CONV_ID_X, type, g->n, g->c, g->h, g->w);
     cudnnBackendDescriptor_t kernel =
         tensor(b, CONV_ID_KERNEL, type, g->rows, g->depth, g->kernel_h, g->kernel_w);
@@ -146,8 +146,8 @@ static cudnnBackendDescriptor_t convolution(struct building *b, const struct con
     set_part(b, operation, names->kernel, kernel);
     set_part(b, operation, names->y, y);
     set_part(b, operation, names->window, shape);
-    set(b, operation, names->alpha, CUDNN_TYPE_DOUBLE, 1, &one);
-    set(b, operation, names->beta, CUDNN_TYPE_DOUBLE, 1, &zero);
+    set(b, operation, names->alpha, CUDNN_TYPE_FLOAT, 1, &one);
+    set(b, operation, names->beta, CUDNN_TYPE_FLOAT, 1, &zero);
     finish(b, operation, conv_kind_name(info->kind));
     return operation;
 }

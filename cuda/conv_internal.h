@@ -1,6 +1,6 @@
 /* What the files of cuDNN's convolutions share: conv.c (planner, execution), conv_device.c (the device in cuDNN's
  * words), conv_graph.c (the operation in cuDNN's words), conv_choose.c (candidates, filter, choice), conv_trial.c
- * (runs candidates on the device), conv_cache.c (choices on disk).
+ * (runs candidates on the device), conv_contest.c (the fastest of them), conv_cache.c (choices on disk).
  */
 #ifndef NASRUN_CUDA_CONV_INTERNAL_H
 #define NASRUN_CUDA_CONV_INTERNAL_H
@@ -36,7 +36,7 @@ struct conv_planner {
     cudnnHandle_t handle; /* NULL: the device is only described */
     cudaStream_t stream;  /* the handle's */
     cudnnBackendDescriptor_t device; /* its properties */
-    char *description;               /* the same as JSON */
+    char *description;               /* the same as JSON, without what tells it from its equals */
     struct conv_options options;
     char *cache_folder; /* options.cache_folder, owned; NULL */
     int32_t count, capacity;
@@ -95,15 +95,39 @@ enum status conv_trial_open(const struct conv_planner *planner, const struct con
                             struct conv_trial *trial, struct error *err);
 void conv_trial_close(struct conv_trial *trial); /* a zeroed trial is allowed */
 
-/* Runs the plan once, which also loads its code, and waits. *ran says whether cuDNN could; if not, refusal says why. An
- * error is one of the device itself, after which nothing runs there any more, or ST_MEMORY for want of a
- * workspace. */
+/* Runs the plan once, which also loads its code, waits, and records it. *ran says whether cuDNN could both; if not, refusal says
+ * why: steps are recorded, and one operation that can't be would have all of a step queued one by one. An error is one of the
+ * device itself, after which nothing runs there any more, or ST_MEMORY for want of a workspace. */
 enum status conv_trial_run(struct conv_trial *trial, const struct conv_plan *plan, bool *ran,
                            struct error *refusal, struct error *err);
 
-/* Sets the info.seconds of plans that have run, the time of one run. */
-enum status conv_trial_time(const struct conv_trial *trial, struct conv_plan *plans, int32_t count,
-                            struct error *err);
+/* A plan that has run, in a contest. */
+struct conv_entrant {
+    struct conv_plan plan;
+    cudaGraphExec_t replay; /* some runs between the trial's events; NULL: not recorded yet */
+    void *workspace;        /* with which they were recorded */
+    double seconds;         /* of a run, at the last look */
+};
+
+/* Sets entrant->seconds, the time of one run now: of a replay, by the device's clock; INFINITY where that can't be recorded. */
+enum status conv_trial_look(const struct conv_trial *trial, struct conv_entrant *entrant, struct error *err);
+void conv_entrant_forget(struct conv_entrant *entrant); /* frees the recording */
+
+/* ---- conv_contest.c ---- */
+
+struct conv_contest {
+    int32_t count, best; /* of those that are not given up; the place of the fastest so far */
+    struct conv_entrant list[CONV_MOST_TIMED];
+};
+
+/* Times the plan, which has run, against the fastest so far, and gives up one that is far slower. The contest owns it from
+ * now on. */
+enum status conv_contest_enter(struct conv_contest *contest, const struct conv_trial *trial,
+                               const struct conv_plan *plan, struct error *err);
+/* The fastest, of equals the first, with its info.seconds; it is the caller's. Untouched where none has entered. */
+enum status conv_contest_end(struct conv_contest *contest, const struct conv_trial *trial,
+                             struct conv_plan *winner, struct error *err);
+void conv_contest_free(struct conv_contest *contest);
 
 /* ---- conv_cache.c ---- */
 
@@ -113,5 +137,10 @@ bool conv_cache_read(const struct conv_planner *planner, struct conv_plan *plan)
 
 /* Keeps the choice. A disk that refuses costs nothing but the next choice: no error. */
 void conv_cache_write(const struct conv_planner *planner, const struct conv_plan *plan);
+
+/* The turn to choose for this kind and geometry, which one planner at a time has of all that share the folder; waits for it. -1
+ * where there is no folder, or none that can be locked, or somebody takes too long: then everybody chooses for himself. */
+int conv_cache_begin(const struct conv_planner *planner, const struct conv_plan_info *info);
+void conv_cache_end(int turn); /* -1 is allowed */
 
 #endif

@@ -1,14 +1,17 @@
-/* Runs candidates on the device: whether they run at all, and how fast.
+/* Runs candidates on the device: whether they run at all, whether a CUDA Graph can hold them, and how fast.
  *
  * Another thread's training may use the device at the same time, and may be recording a CUDA Graph (thread-local mode: what
  * other threads call does it no harm, as long as they leave its streams alone). So everything here is queued on the
  * planner's own stream, and memory is taken and given back in that stream's order: cudaFree would wait for all that the
- * training has queued. */
+ * training has queued.
+ *
+ * What is timed is a recording's replay, as in a training, by events that are part of it: to queue a convolution takes the host
+ * longer than the device takes for many of them, and would be what is measured. */
 #include "cuda/conv_internal.h"
 
-/* Candidates are measured in turn, ROUNDS times, RUNS runs each, and each one's best round counts: who shares the
- * device disturbs a stretch of time, and would, if it were one candidate's turn all along, decide the choice. */
-enum { ROUNDS = 4, RUNS = 4 };
+#include <math.h>
+
+enum { RUNS = 2 }; /* in a recording that is timed */
 
 /* A device without memory pools has none to lend for a trial. */
 static enum status allocate(cudaStream_t stream, size_t bytes, void **memory, struct error *err)
@@ -88,9 +91,7 @@ static enum status grow_workspace(struct conv_trial *trial, size_t bytes, struct
     return st;
 }
 
-/* Queues `runs` runs between the two events and waits. *ran is false when cuDNN refused; refusal says why. */
-static enum status run(const struct conv_trial *trial, const struct conv_plan *plan, int32_t runs, bool *ran,
-                       struct error *refusal, struct error *err)
+static enum status execute(const struct conv_trial *trial, const struct conv_plan *plan, struct error *err)
 {
     const struct conv_operands operands = {.x = trial->x,
                                            .kernel = trial->kernel,
@@ -98,18 +99,47 @@ static enum status run(const struct conv_trial *trial, const struct conv_plan *p
                                            .addend = trial->addend,
                                            .bias = trial->bias,
                                            .workspace = plan->workspace > 0 ? trial->workspace : NULL};
-    *ran = true;
-    enum status st = conv_cuda_check(cudaEventRecord(trial->begin, trial->stream), "record an event", err);
-    if (st != ST_OK)
-        return st;
-    for (int32_t i = 0; *ran && i < runs; i++)
-        *ran = conv_plan_execute(plan, trial->handle, &operands, refusal) == ST_OK;
-    if (!*ran)
-        cudaGetLastError(); /* a refused launch leaves an error that the next call would report */
-    st = conv_cuda_check(cudaEventRecord(trial->end, trial->stream), "record an event", err);
-    if (st == ST_OK)
-        st = conv_cuda_check(cudaEventSynchronize(trial->end), "run a convolution", err);
+    return conv_plan_execute(plan, trial->handle, &operands, err);
+}
+
+/* Records `runs` runs, between the trial's events where they are to be timed. *graph stays NULL on errors. */
+static enum status record(const struct conv_trial *trial, const struct conv_plan *plan, int32_t runs,
+                          bool timed, cudaGraph_t *graph, struct error *err)
+{
+    const char *what = "record a convolution";
+    *graph = NULL;
+    enum status st =
+        conv_cuda_check(cudaStreamBeginCapture(trial->stream, cudaStreamCaptureModeThreadLocal), what, err);
+    if (st == ST_OK) {
+        if (timed)
+            st = conv_cuda_check(
+                cudaEventRecordWithFlags(trial->begin, trial->stream, cudaEventRecordExternal), what, err);
+        for (int32_t i = 0; st == ST_OK && i < runs; i++)
+            st = execute(trial, plan, err);
+        if (st == ST_OK && timed)
+            st = conv_cuda_check(cudaEventRecordWithFlags(trial->end, trial->stream, cudaEventRecordExternal),
+                                 what, err);
+        const cudaError_t error = cudaStreamEndCapture(trial->stream, graph);
+        if (st == ST_OK)
+            st = conv_cuda_check(error, what, err);
+    }
+    if (st != ST_OK) {
+        if (*graph != NULL)
+            cudaGraphDestroy(*graph);
+        *graph = NULL;
+        cudaGetLastError(); /* the next call would report it */
+    }
     return st;
+}
+
+static bool can_be_recorded(const struct conv_trial *trial, const struct conv_plan *plan,
+                            struct error *refusal)
+{
+    cudaGraph_t graph;
+    if (record(trial, plan, 1, false, &graph, refusal) != ST_OK)
+        return false;
+    cudaGraphDestroy(graph);
+    return true;
 }
 
 enum status conv_trial_run(struct conv_trial *trial, const struct conv_plan *plan, bool *ran,
@@ -117,27 +147,56 @@ enum status conv_trial_run(struct conv_trial *trial, const struct conv_plan *pla
 {
     *ran = false;
     enum status st = grow_workspace(trial, plan->workspace, err);
-    return st == ST_OK ? run(trial, plan, 1, ran, refusal, err) : st;
+    if (st != ST_OK)
+        return st;
+    const bool queued = execute(trial, plan, refusal) == ST_OK;
+    if (!queued)
+        cudaGetLastError(); /* a refused launch leaves an error that the next call would report */
+    st = conv_cuda_check(cudaStreamSynchronize(trial->stream), "run a convolution", err);
+    *ran = st == ST_OK && queued && can_be_recorded(trial, plan, refusal);
+    return st;
 }
 
-enum status conv_trial_time(const struct conv_trial *trial, struct conv_plan *plans, int32_t count,
-                            struct error *err)
+/* Anew when the workspace has moved. */
+static enum status prepare_replay(const struct conv_trial *trial, struct conv_entrant *entrant,
+                                  struct error *err)
 {
-    enum status st = ST_OK;
-    for (int32_t i = 0; st == ST_OK && i < ROUNDS * count; i++) {
-        struct conv_plan *plan = &plans[i % count];
-        struct error refusal;
-        float milliseconds = 0;
-        bool ran;
-        st = run(trial, plan, RUNS, &ran, &refusal, err);
-        if (st == ST_OK && !ran)
-            return error_set(err, ST_DEVICE, "a convolution that ran is refused: %.300s", refusal.message);
-        if (st == ST_OK)
-            st = conv_cuda_check(cudaEventElapsedTime(&milliseconds, trial->begin, trial->end),
-                                 "read the time", err);
-        const double seconds = (double)milliseconds / 1e3 / RUNS;
-        if (i < count || seconds < plan->info.seconds)
-            plan->info.seconds = seconds;
-    }
+    cudaGraph_t graph;
+    if (entrant->replay != NULL && (entrant->plan.workspace == 0 || entrant->workspace == trial->workspace))
+        return ST_OK;
+    conv_entrant_forget(entrant);
+    enum status st = record(trial, &entrant->plan, RUNS, true, &graph, err);
+    if (st == ST_OK)
+        st = conv_cuda_check(cudaGraphInstantiate(&entrant->replay, graph, 0), "time a convolution", err);
+    if (st != ST_OK)
+        entrant->replay = NULL;
+    if (graph != NULL)
+        cudaGraphDestroy(graph);
+    entrant->workspace = trial->workspace;
     return st;
+}
+
+enum status conv_trial_look(const struct conv_trial *trial, struct conv_entrant *entrant, struct error *err)
+{
+    const char *what = "time a convolution";
+    struct error ignored;
+    float milliseconds = 0;
+    entrant->seconds = INFINITY;
+    if (prepare_replay(trial, entrant, &ignored) != ST_OK)
+        return ST_OK;
+    enum status st = conv_cuda_check(cudaGraphLaunch(entrant->replay, trial->stream), what, err);
+    if (st == ST_OK)
+        st = conv_cuda_check(cudaStreamSynchronize(trial->stream), what, err);
+    if (st == ST_OK)
+        st = conv_cuda_check(cudaEventElapsedTime(&milliseconds, trial->begin, trial->end), what, err);
+    if (st == ST_OK)
+        entrant->seconds = (double)milliseconds / 1e3 / RUNS;
+    return st;
+}
+
+void conv_entrant_forget(struct conv_entrant *entrant)
+{
+    if (entrant->replay != NULL)
+        cudaGraphExecDestroy(entrant->replay);
+    entrant->replay = NULL;
 }

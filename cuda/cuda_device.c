@@ -1,7 +1,6 @@
 /* The CUDA device: which there are, opening, and the table of its functions. */
 #include "cuda/cuda_internal.h"
 
-#include <nccl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,14 +100,15 @@ struct precision {
     int major;       /* of its compute capability */
 };
 
-/* Without bf16 and TF32 (T4) float32 is what trains without further care: half precision may overflow. */
+/* Without bf16 and TF32 (T4) float32 is what trains without further care: half precision may overflow. Factors of TF32 have ten
+ * bits of fraction; some tensor cores cut off the others (Hopper's). */
 static enum status choose_precision(enum device_precision wanted, int major, struct precision *precision,
                                     struct error *err)
 {
     static const struct precision precisions[] = {
         [PRECISION_BF16] = {CUDA_BF16, false, "bf16", 0x1p-9, 0},
         [PRECISION_FP16] = {CUDA_HALF, false, "fp16", 0x1p-12, 0},
-        [PRECISION_TF32] = {CUDA_FLOAT, true, "tf32", 0x1p-12, 0},
+        [PRECISION_TF32] = {CUDA_FLOAT, true, "tf32", 0x1p-10, 0},
         [PRECISION_FP32] = {CUDA_FLOAT, false, "float32", 0x1p-24, 0}};
     const bool is_new = wanted == PRECISION_BF16 || wanted == PRECISION_TF32;
     if (is_new && major < AMPERE)
@@ -122,50 +122,35 @@ static enum status choose_precision(enum device_precision wanted, int major, str
     return ST_OK;
 }
 
-static enum status read_properties(int32_t index, enum device_precision wanted, struct device_info *info,
+static enum status read_properties(int32_t index, enum device_precision wanted,
+                                   struct cudaDeviceProp *properties, struct device_info *info,
                                    struct precision *precision, struct error *err)
 {
-    struct cudaDeviceProp properties;
-    enum status st = cuda_check(cudaGetDeviceProperties(&properties, (int)index), "describe the device", err);
+    enum status st = cuda_check(cudaGetDeviceProperties(properties, (int)index), "describe the device", err);
     if (st == ST_OK)
-        st = choose_precision(wanted, properties.major, precision, err);
+        st = choose_precision(wanted, properties->major, precision, err);
     if (st != ST_OK)
         return st;
     memset(info, 0, sizeof *info);
     snprintf(info->name, sizeof info->name, "cuda:%d %.60s, compute capability %d.%d, %s", (int)index,
-             properties.name, properties.major, properties.minor, precision->name);
-    info->threads = properties.multiProcessorCount;
+             properties->name, properties->major, properties->minor, precision->name);
+    info->threads = properties->multiProcessorCount;
     info->rounding = precision->rounding;
     info->prepares_slowly = true;
-    info->memory_total = properties.totalGlobalMem;
+    info->memory_total = properties->totalGlobalMem;
     return ST_OK;
 }
 
 enum status cuda_describe(int32_t index, struct device_info *info, struct error *err)
 {
+    struct cudaDeviceProp properties;
     struct precision precision;
     enum status st = check_index(index, err);
     if (st == ST_OK)
-        st = read_properties(index, PRECISION_AUTO, info, &precision, err);
+        st = read_properties(index, PRECISION_AUTO, &properties, info, &precision, err);
     if (st == ST_OK)
-        st = cuda_check(cudaSetDevice((int)index), "use the device", err);
-    if (st == ST_OK)
-        st = cuda_memory_available(NULL, &info->memory_free, &info->memory_total, err);
+        info->memory_free = cuda_nvml_free(&properties);
     return st;
-}
-
-void cuda_versions(char *text, size_t size)
-{
-    char cublas[32];
-    int driver = 0, runtime = 0, nccl = 0;
-    const size_t cudnn = cudnnGetVersion();
-    (void)cudaDriverGetVersion(&driver);
-    (void)cudaRuntimeGetVersion(&runtime);
-    cuda_dense_version(cublas, sizeof cublas);
-    (void)ncclGetVersion(&nccl);
-    snprintf(text, size, "driver for CUDA %d.%d, CUDA %d.%d, cuDNN %zu.%zu.%zu, %s, NCCL %d.%d.%d",
-             driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10, cudnn / 10000,
-             cudnn % 10000 / 100, cudnn % 100, cublas, nccl / 10000, nccl / 100 % 100, nccl % 100);
 }
 
 /* ---- pinned host memory ---- */
@@ -225,7 +210,7 @@ static enum status open_stream(struct device *device, struct error *err)
     return st;
 }
 
-static enum status open_cudnn(struct device *device, bool tensor_float, struct error *err)
+static enum status open_cudnn(struct device *device, bool tensor_float, bool untimed, struct error *err)
 {
     char folder[4096];
     cudnnStatus_t status = cudnnCreate(&device->cudnn);
@@ -242,7 +227,7 @@ static enum status open_cudnn(struct device *device, bool tensor_float, struct e
                                          .deterministic = true,
                                          .tensor_float = tensor_float,
                                          .workspace_limit = CONV_WORKSPACE_LIMIT,
-                                         .timed = folder[0] != '\0' ? TIMED_PLANS : 1,
+                                         .timed = folder[0] != '\0' && !untimed ? TIMED_PLANS : 1,
                                          .cache_folder = folder[0] != '\0' ? folder : NULL};
     return conv_planner_open(device->index, &options, &device->planner, err);
 }
@@ -250,7 +235,7 @@ static enum status open_cudnn(struct device *device, bool tensor_float, struct e
 static enum status device_open(const struct device_options *options, struct device **device,
                                struct error *err)
 {
-    struct device_info info;
+    struct cudaDeviceProp properties;
     struct precision precision;
     enum status st = check_index(options->index, err);
     if (st != ST_OK)
@@ -259,18 +244,17 @@ static enum status device_open(const struct device_options *options, struct devi
     if (made == NULL)
         return error_memory(err, "cuda device", sizeof *made);
     made->index = options->index;
-    made->precision = options->precision;
-    st = read_properties(options->index, options->precision, &info, &precision, err);
+    st = read_properties(options->index, options->precision, &properties, &made->info, &precision, err);
     if (st == ST_OK) {
         made->type = precision.type;
         st = open_stream(made, err);
     }
     if (st == ST_OK)
-        st = open_cudnn(made, precision.tensor_float, err);
+        st = open_cudnn(made, precision.tensor_float, options->untimed, err);
     if (st == ST_OK)
         st = cuda_dense_open(made, precision.major, precision.tensor_float, err);
-    if (st == ST_OK)
-        st = cuda_probe(made, info.threads, err);
+    if (st == ST_OK && !options->untimed)
+        st = cuda_probe(made, (size_t)properties.l2CacheSize, err);
     if (st == ST_OK) {
         *device = made;
         made = NULL;
@@ -284,16 +268,12 @@ static enum status device_open(const struct device_options *options, struct devi
 static void device_information(struct device *device, struct device_info *info)
 {
     struct error ignored; /* a device that fails says so in the next step; here it just has no memory left */
-    struct precision precision;
-    memset(info, 0, sizeof *info);
-    if (cuda_enter(device, &ignored) == ST_OK &&
-        read_properties(device->index, device->precision, info, &precision, &ignored) == ST_OK) {
+    *info = device->info;
+    if (cuda_enter(device, &ignored) == ST_OK) {
         conv_planner_hold(device->planner); /* what a trial has taken is as good as free */
         (void)cuda_memory_available(device->pool, &info->memory_free, &info->memory_total, &ignored);
         conv_planner_release(device->planner);
     }
-    info->flops = device->flops;
-    info->bytes = device->bytes;
 }
 
 const struct device_ops cuda_device_ops = {
@@ -316,6 +296,8 @@ const struct device_ops cuda_device_ops = {
     .group_close = cuda_group_close,
     .group_abort = cuda_group_abort,
     .group_check = cuda_group_check,
+    .group_bytes = cuda_group_bytes,
+    .group_average = cuda_group_average,
     .group_broadcast = cuda_group_broadcast,
     .program_prepare = cuda_program_prepare,
     .program_free = cuda_program_free,

@@ -6,14 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- speed ---- */
 
 enum {
     PROBE_SIDE = 16,     /* a convolution of 3 x 3 over images of 16 x 16 with 64 channels, */
-    PROBE_CHANNELS = 64, /* an image for each multiprocessor */
+    PROBE_CHANNELS = 64, /* at least one for each multiprocessor, */
+    PROBE_CACHES = 2,    /* and so many that x and y are each larger than the cache, by this factor */
     PROBE_KERNEL = 3,
-    PROBE_RUNS = 4,
+    PROBE_RUNS = 3,   /* measured together, */
+    PROBE_ROUNDS = 2, /* this often, of which the best counts */
 };
 
 /* Device memory of the measurement: x, y and the kernel behind each other, then the workspace. */
@@ -72,12 +75,15 @@ static enum status run_once(struct device *device, const struct probe *probe, bo
     return conv_plan_execute(probe->plan, device->cudnn, &operands, err);
 }
 
-/* Seconds of one run, after one that does not count. */
-static enum status measure(struct device *device, const struct probe *probe, bool convolution,
-                           double *seconds, struct error *err)
+/* Seconds of one run. Two go before that don't count: while the second runs, the host queues those that do, so that none of them
+ * waits for it. */
+static enum status measure_once(struct device *device, const struct probe *probe, bool convolution,
+                                double *seconds, struct error *err)
 {
     float milliseconds = 0.0f;
     enum status st = run_once(device, probe, convolution, err);
+    if (st == ST_OK)
+        st = run_once(device, probe, convolution, err);
     if (st == ST_OK)
         st = cuda_check(cudaEventRecord(probe->begin, device->stream), "record an event", err);
     for (int run = 0; st == ST_OK && run < PROBE_RUNS; run++)
@@ -93,19 +99,39 @@ static enum status measure(struct device *device, const struct probe *probe, boo
     return st;
 }
 
-enum status cuda_probe(struct device *device, int32_t multiprocessors, struct error *err)
+static enum status measure(struct device *device, const struct probe *probe, bool convolution,
+                           double *seconds, struct error *err)
 {
+    enum status st = measure_once(device, probe, convolution, seconds, err);
+    for (int round = 1; st == ST_OK && round < PROBE_ROUNDS; round++) {
+        double again;
+        st = measure_once(device, probe, convolution, &again, err);
+        *seconds = again < *seconds ? again : *seconds;
+    }
+    return st;
+}
+
+enum status cuda_probe(struct device *device, size_t cache, struct error *err)
+{
+    const size_t image = (size_t)PROBE_SIDE * PROBE_SIDE * PROBE_CHANNELS * cuda_type_size(device->type),
+                 filling = PROBE_CACHES * cache / image;
+    const int32_t least = device->info.threads > 0 ? device->info.threads : 1;
     struct probe probe = {0};
     double convolution = 0, copy = 0;
-    enum status st = probe_open(device, multiprocessors > 0 ? multiprocessors : 1, &probe, err);
+    enum status st = probe_open(device, filling > (size_t)least ? (int32_t)filling : least, &probe, err);
+    if (st == ST_MEMORY) { /* little is free: a small measurement is better than none */
+        probe_close(device, &probe);
+        probe = (struct probe){0};
+        st = probe_open(device, least, &probe, err);
+    }
     if (st == ST_OK)
         st = measure(device, &probe, true, &convolution, err);
     if (st == ST_OK)
         st = measure(device, &probe, false, &copy, err);
     if (st == ST_OK && convolution > 0)
-        device->flops = probe.operations / convolution;
+        device->info.flops = probe.operations / convolution;
     if (st == ST_OK && copy > 0) /* read once, written once */
-        device->bytes = 2.0 * (double)probe.activation / copy;
+        device->info.bytes = 2.0 * (double)probe.activation / copy;
     probe_close(device, &probe);
     return st == ST_OK ? cuda_wait(device, "measure its speed", err) : st; /* then its memory is free */
 }
@@ -131,6 +157,6 @@ void cuda_cache_folder(char *path, size_t size)
         length += snprintf(path + length, size - (size_t)length, "%s", parts[i]);
         made = (size_t)length < size && make_folder(path);
     }
-    if (!made)
+    if (!made || access(path, W_OK | X_OK) != 0)
         path[0] = '\0';
 }

@@ -72,7 +72,7 @@ static void place_regions(struct device_program *prepared, size_t arena)
     size_t size = cuda_type_size(prepared->device->type), copies = prepared->copy_elements * size;
     size_t biases = prepared->fold_count > 0 ? (size_t)prepared->copy_rows * size : 0;
     size_t gradients = cuda_chunk_count(program->weights.total) * CUDA_CHUNK * sizeof(float),
-           probabilities = 0;
+           weights = (size_t)program->weights.count * sizeof *prepared->weights, probabilities = 0;
     if (program->probabilities >= 0) {
         struct shape s = program->tensors[program->probabilities].shape;
         probabilities = (size_t)s.n * (size_t)s.c * sizeof(float);
@@ -83,8 +83,8 @@ static void place_regions(struct device_program *prepared, size_t arena)
     at->tickets = at->scratch + cuda_round_up(prepared->scratch_bytes);
     at->branch_scratch = at->tickets + cuda_round_up(CUDA_TICKETS * sizeof(unsigned));
     at->branch_tickets = at->branch_scratch + cuda_round_up(prepared->branch_scratch_bytes);
-    at->entries = at->branch_tickets + (trains ? cuda_round_up(CUDA_TICKETS * sizeof(unsigned)) : 0);
-    at->copies = at->entries + cuda_round_up(2 * (size_t)prepared->copy_count * sizeof *prepared->copies);
+    at->weights = at->branch_tickets + (trains ? cuda_round_up(CUDA_TICKETS * sizeof(unsigned)) : 0);
+    at->copies = at->weights + cuda_round_up(weights);
     at->biases = at->copies + cuda_round_up(copies);
     at->copy_gradients = at->biases + cuda_round_up(biases);
     at->gradients = at->copy_gradients + (trains ? cuda_round_up(prepared->copy_gradient_bytes) : 0);
@@ -138,8 +138,7 @@ void cuda_program_free(struct device *device, struct device_program *prepared)
         cuda_graph_forget(prepared);
         cuda_pace_forget(prepared);
     }
-    free(prepared->copies);
-    free(prepared->copy_of);
+    free(prepared->weights);
     free(prepared->offsets);
     free(prepared->ops);
     free(prepared);
@@ -162,6 +161,8 @@ void *cuda_address(const struct device_program *prepared, int32_t id)
     case TENSOR_WEIGHT:
         return cuda_weights_read(prepared) + weights[tensor->weight].offset;
     case TENSOR_GRADIENT:
+        if (cuda_gradient_copied(prepared, tensor->weight))
+            return cuda_copied_gradient(prepared, &prepared->weights[tensor->weight]);
         return prepared->memory + prepared->at.gradients + weights[tensor->weight].offset * sizeof(float);
     case TENSOR_METRICS:
         return prepared->memory + prepared->at.metrics;
@@ -207,7 +208,7 @@ static enum status check_binding(const struct device_program *prepared, const st
     return ST_OK;
 }
 
-/* The program's block: zeros, but for the list of copies and the metrics so far. */
+/* The program's block: zeros, but for the list of weights and the metrics so far. */
 static enum status take_memory(struct device_program *prepared, struct error *err)
 {
     cudaStream_t stream = prepared->device->stream;

@@ -78,7 +78,8 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
 
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    bias_added(uint32_t packs, divisor vectors, int32_t channels, const float *bias, T *y)
+    bias_added(uint32_t packs, divisor vectors, int32_t channels, const float *__restrict__ bias,
+               T *__restrict__ y)
 {
     LAUNCH_FOR(uint32_t, i, packs)
     {

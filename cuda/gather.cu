@@ -14,7 +14,8 @@ void cuda_gather_levels(int32_t channels, const float *mean, const float *deviat
 /* The grid is rows x parts of an image. */
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    gather_images(cuda_gather g, const cuda_step *step, T *images, int32_t *labels)
+    gather_images(cuda_gather g, const cuda_step *__restrict__ step, T *__restrict__ images,
+                  int32_t *__restrict__ labels)
 {
     __shared__ augment_draw draw;
     __shared__ int32_t sample;

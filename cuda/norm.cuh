@@ -4,13 +4,10 @@
 
 #include "cuda/columns.cuh"
 
-/* Bytes of shared memory a thread that columns_add_lines<count> takes. */
-#define SUMS_SHARED(count) ((count)*CUDA_CHANNELS * sizeof(float))
-
 /* What was above zero but for rounding; NaN stays. */
 static __device__ __forceinline__ float at_least_zero(float x)
 {
-    return rectified(x);
+    return at_least(x, 0.0f);
 }
 
 /* Before addend and ReLU; factor = scale * invstd. One rounding by name, not by the compiler's choice: backward must find

@@ -6,7 +6,7 @@
 
 /* A thread's channels. */
 struct norm_channels {
-    pack centre, factor, base; /* mean, scale * invstd, and shift where there is one */
+    pack centre, spread, factor, base; /* mean, invstd, scale * invstd, and shift where there is one */
 };
 
 static __device__ __forceinline__ norm_channels channels_of(const columns &k, int32_t vector,
@@ -14,15 +14,21 @@ static __device__ __forceinline__ norm_channels channels_of(const columns &k, in
                                                             const float *scale, const float *invstd)
 {
     const int32_t channel = vector * CUDA_CHANNELS, channels = (int32_t)k.channels;
-    const pack spread = load_vector(invstd, channel, channels);
     norm_channels c;
+    c.spread = load_vector(invstd, channel, channels);
     c.centre = load_vector(mean, channel, channels);
     c.factor = load_vector(scale, channel, channels);
     for (int j = 0; j < CUDA_CHANNELS; j++)
-        c.factor.v[j] *= spread.v[j];
+        c.factor.v[j] *= c.spread.v[j];
     c.base = shift ? load_vector(shift, channel, channels) : pack_of(0.0f);
     return c;
 }
+
+/* Rows that a thread loads before it uses the first: 64 to 96 bytes. More would take registers that COLUMNS_RESIDENT blocks
+ * do not have. */
+template <class T> struct rows_ahead {
+    enum { ROWS = sizeof(T) == 2 ? 2 : 1 };
+};
 
 /* Packs of x, dy and, where FROM_Y, y that are on their way. */
 template <class T, bool FROM_Y> struct fetched {
@@ -30,7 +36,7 @@ template <class T, bool FROM_Y> struct fetched {
 };
 
 template <class T, bool FROM_Y>
-static __device__ __forceinline__ void fetch_all(const T *x, const T *dy, const T *y, size_t at,
+static __device__ __forceinline__ void fetch_all(const T *x, const T *dy, const T *y, uint32_t at,
                                                  fetched<T, FROM_Y> *next)
 {
     next->x = fetch(x, at);
@@ -63,21 +69,27 @@ template <class T, bool FROM_Y> static __device__ __forceinline__ float limit_of
 
 /* partial: [slice][sum g, sum g * (x - mean)][padded]. behind: where g goes; NULL: nowhere. */
 template <class T, bool FROM_Y>
-static __global__ void __launch_bounds__(LAUNCH_THREADS, 2)
-    gradient_sums(columns k, const T *x, const T *y, const float *shift, const T *dy, const float *scale,
-                  const float *mean, const float *invstd, T *behind, float *partial, unsigned *tickets,
-                  float *dscale, float *dshift)
+static __global__ void COLUMNS_BOUNDS gradient_sums(columns k, const T *__restrict__ x,
+                                                    const T *__restrict__ y, const float *__restrict__ shift,
+                                                    const T *__restrict__ dy, const float *__restrict__ scale,
+                                                    const float *__restrict__ mean,
+                                                    const float *__restrict__ invstd, T *__restrict__ behind,
+                                                    float *partial, unsigned *tickets, float *dscale,
+                                                    float *dshift)
 {
-    enum { AHEAD = ahead < T, FROM_Y ? 3 : 2 > ::ROWS };
+    enum { AHEAD = rows_ahead<T>::ROWS };
     DYNAMIC_SHARED(float, shared);
-    const columns_share t = columns_scattered(k);
+    const columns_share t = columns_of_thread(k);
+    fetched<T, FROM_Y> next[AHEAD];
+    const auto fetch_rows = [&](int32_t left) {
+        for (int u = 0; u < AHEAD; u++)
+            fetch_all(x, dy, y, columns_at(k, t, max(left - 1 - u, 0)), &next[u]);
+    };
     const norm_channels c = channels_of(k, t.vector, shift, mean, scale, invstd);
     const float limit = limit_of<T, FROM_Y>(shift);
     pack sums[2] = {pack_of(0.0f), pack_of(0.0f)};
     for (int32_t left = t.count; left > 0; left -= AHEAD) {
-        fetched<T, FROM_Y> next[AHEAD];
-        for (int u = 0; u < AHEAD; u++)
-            fetch_all(x, dy, y, columns_at(k, t, max(left - 1 - u, 0)), &next[u]);
+        fetch_rows(left);
         for (int u = 0; u < AHEAD; u++) {
             const pack p = unpacked(next[u].x), g = gradient_of(next[u], p, c, u < left ? limit : INFINITY);
             if (behind && u < left)
@@ -88,44 +100,48 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS, 2)
             }
         }
     }
-    columns_add_lines<2>(k, t.line, shared, sums);
-    if (!columns_keep<2>(k, t, sums, partial, tickets))
+    columns_add_lines<2>(k, sums, shared);
+    const int32_t channel = columns_owned(k);
+    if (channel >= 0)
+        for (int which = 0; which < 2; which++)
+            partial[columns_partial(k, 2, blockIdx.x, which, channel)] = columns_total<2>(k, shared, which);
+    if (!columns_last(k, tickets))
         return;
-    columns_add_slices<2>(k, t, partial, shared, sums);
-    if (t.line != 0 || t.vector >= k.vectors)
-        return;
-    const int32_t channel = t.vector * CUDA_CHANNELS, channels = (int32_t)k.channels;
-    const pack spread = load_vector(invstd, channel, channels);
-    for (int j = 0; j < CUDA_CHANNELS; j++)
-        sums[1].v[j] *= spread.v[j];
-    store_vector(dshift, channel, channels, sums[0]);
-    store_vector(dscale, channel, channels, sums[1]);
+    columns_add_slices<2>(k, t, partial, shared);
+    if (channel >= 0 && channel < (int32_t)k.channels) {
+        dshift[channel] = columns_total<2>(k, shared, 0);
+        dscale[channel] = columns_total<2>(k, shared, 1) * invstd[channel];
+    }
 }
 
 /* dx = scale * invstd * (g - (dshift + (x - mean) * invstd * dscale) / rows) */
 template <class T, bool FROM_Y>
-static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    input_gradient(columns k, const T *x, const T *y, const float *shift, const T *dy, const float *scale,
-                   const float *mean, const float *invstd, const float *dscale, const float *dshift, T *dx)
+static __global__ void COLUMNS_BOUNDS
+input_gradient(columns k, const T *__restrict__ x, const T *__restrict__ y, const float *__restrict__ shift,
+               const T *__restrict__ dy, const float *__restrict__ scale, const float *__restrict__ mean,
+               const float *__restrict__ invstd, const float *__restrict__ dscale,
+               const float *__restrict__ dshift, T *__restrict__ dx)
 {
-    enum { AHEAD = ahead < T, FROM_Y ? 3 : 2 > ::ROWS };
-    const columns_share t = columns_together(k);
+    enum { AHEAD = rows_ahead<T>::ROWS };
+    const columns_share t = columns_of_thread(k);
     if (t.count == 0)
         return;
+    fetched<T, FROM_Y> next[AHEAD];
+    const auto fetch_rows = [&](int32_t from) {
+        for (int u = 0; u < AHEAD; u++)
+            fetch_all(x, dy, y, columns_at(k, t, min(from + u, t.count - 1)), &next[u]);
+    };
+    fetch_rows(0);
     const int32_t channel = t.vector * CUDA_CHANNELS, channels = (int32_t)k.channels;
     const norm_channels c = channels_of(k, t.vector, shift, mean, scale, invstd);
     const float limit = limit_of<T, FROM_Y>(shift);
     pack slope = load_vector(dscale, channel, channels), base = load_vector(dshift, channel, channels);
     const float share = 1.0f / (float)k.rows;
-    const pack spread = load_vector(invstd, channel, channels);
     for (int j = 0; j < CUDA_CHANNELS; j++) {
-        slope.v[j] *= spread.v[j] * share;
+        slope.v[j] *= c.spread.v[j] * share;
         base.v[j] *= share;
     }
-    for (int32_t i = 0; i < t.count; i += AHEAD) {
-        fetched<T, FROM_Y> next[AHEAD];
-        for (int u = 0; u < AHEAD; u++)
-            fetch_all(x, dy, y, columns_at(k, t, min(i + u, t.count - 1)), &next[u]);
+    for (int32_t i = 0;;) {
         for (int u = 0; u < AHEAD; u++) {
             pack p = unpacked(next[u].x);
             const pack g = gradient_of(next[u], p, c, limit);
@@ -134,18 +150,22 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
             if (i + u < t.count)
                 store(dx, columns_at(k, t, i + u), p);
         }
+        i += AHEAD;
+        if (i >= t.count)
+            return;
+        fetch_rows(i);
     }
 }
 
 /* ---- bias gradient: the same sums with one term ---- */
 
 template <class T>
-static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    bias_sums(columns k, const T *dy, float *partial, unsigned *tickets, float *dbias)
+static __global__ void COLUMNS_BOUNDS bias_sums(columns k, const T *__restrict__ dy, float *partial,
+                                                unsigned *tickets, float *dbias)
 {
     enum { AHEAD = ahead<T, 1>::ROWS };
     DYNAMIC_SHARED(float, shared);
-    const columns_share t = columns_scattered(k);
+    const columns_share t = columns_of_thread(k);
     pack sum = pack_of(0.0f);
     for (int32_t left = t.count; left > 0; left -= AHEAD) {
         stored<T> next[AHEAD];
@@ -157,33 +177,37 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
                 sum.v[j] += u < left ? g.v[j] : 0.0f;
         }
     }
-    columns_add_lines<1>(k, t.line, shared, &sum);
-    if (!columns_keep<1>(k, t, &sum, partial, tickets))
+    columns_add_lines<1>(k, &sum, shared);
+    const int32_t channel = columns_owned(k);
+    if (channel >= 0)
+        partial[columns_partial(k, 1, blockIdx.x, 0, channel)] = columns_total<1>(k, shared, 0);
+    if (!columns_last(k, tickets))
         return;
-    columns_add_slices<1>(k, t, partial, shared, &sum);
-    if (t.line == 0 && t.vector < k.vectors)
-        store_vector(dbias, t.vector * CUDA_CHANNELS, (int32_t)k.channels, sum);
+    columns_add_slices<1>(k, t, partial, shared);
+    if (channel >= 0 && channel < (int32_t)k.channels)
+        dbias[channel] = columns_total<1>(k, shared, 0);
 }
 
 /* ---- launches ---- */
 
-size_t cuda_bias_gradient_scratch(struct cuda_shape s)
+size_t cuda_bias_gradient_scratch(struct cuda_shape s, int32_t multiprocessors)
 {
-    return columns_scratch(s, 1);
+    return columns_scratch(s, multiprocessors, 1);
 }
 
 template <class T>
-static cudaError_t launch_batch_norm_backward(cudaStream_t stream, struct cuda_shape s, const T *x,
-                                              const T *y, const float *shift, const T *dy, const float *scale,
-                                              const float *mean, const float *invstd, T *dx, float *dscale,
-                                              float *dshift, T *daddend, float *partial, unsigned *tickets)
+static cudaError_t launch_batch_norm_backward(cudaStream_t stream, int32_t multiprocessors,
+                                              struct cuda_shape s, const T *x, const T *y, const float *shift,
+                                              const T *dy, const float *scale, const float *mean,
+                                              const float *invstd, T *dx, float *dscale, float *dshift,
+                                              T *daddend, float *partial, unsigned *tickets)
 {
-    const columns sum = columns_to_sum(s), write = columns_to_write(s);
+    const columns sum = columns_to_sum(s, multiprocessors), write = columns_to_write(s, multiprocessors);
     void (*const sums)(columns, const T *, const T *, const float *, const T *, const float *, const float *,
                        const float *, T *, float *, unsigned *, float *, float *) =
         y ? gradient_sums<T, true> : gradient_sums<T, false>;
-    LAUNCH(sums, columns_grid(sum), LAUNCH_THREADS, LAUNCH_THREADS * SUMS_SHARED(2), stream, sum, x, y, shift,
-           dy, scale, mean, invstd, daddend, partial, tickets, dscale, dshift);
+    LAUNCH(sums, columns_grid(sum), LAUNCH_THREADS, columns_shared(2), stream, sum, x, y, shift, dy, scale,
+           mean, invstd, daddend, partial, tickets, dscale, dshift);
     if (daddend) { /* which is the gradient behind the ReLU */
         dy = daddend;
         y = NULL;
@@ -197,35 +221,37 @@ static cudaError_t launch_batch_norm_backward(cudaStream_t stream, struct cuda_s
     return cudaGetLastError();
 }
 
-cudaError_t cuda_launch_batch_norm_backward(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
-                                            const void *x, const void *y, const float *shift, const void *dy,
-                                            const float *scale, const float *mean, const float *invstd,
-                                            void *dx, float *dscale, float *dshift, void *daddend,
-                                            void *scratch, unsigned *tickets)
+cudaError_t cuda_launch_batch_norm_backward(cudaStream_t stream, enum cuda_type type, int32_t multiprocessors,
+                                            struct cuda_shape s, const void *x, const void *y,
+                                            const float *shift, const void *dy, const float *scale,
+                                            const float *mean, const float *invstd, void *dx, float *dscale,
+                                            float *dshift, void *daddend, void *scratch, unsigned *tickets)
 {
     return with_type(type, [&](auto zero) {
         using T = decltype(zero);
-        return launch_batch_norm_backward(stream, s, (const T *)x, (const T *)y, shift, (const T *)dy, scale,
-                                          mean, invstd, (T *)dx, dscale, dshift, (T *)daddend,
-                                          (float *)scratch, tickets);
+        return launch_batch_norm_backward(stream, multiprocessors, s, (const T *)x, (const T *)y, shift,
+                                          (const T *)dy, scale, mean, invstd, (T *)dx, dscale, dshift,
+                                          (T *)daddend, (float *)scratch, tickets);
     });
 }
 
 template <class T>
-static cudaError_t launch_bias_gradient(cudaStream_t stream, struct cuda_shape s, const T *dy, float *dbias,
-                                        float *partial, unsigned *tickets)
+static cudaError_t launch_bias_gradient(cudaStream_t stream, int32_t multiprocessors, struct cuda_shape s,
+                                        const T *dy, float *dbias, float *partial, unsigned *tickets)
 {
-    const columns k = columns_to_sum(s);
-    LAUNCH(bias_sums<T>, columns_grid(k), LAUNCH_THREADS, LAUNCH_THREADS * SUMS_SHARED(1), stream, k, dy,
-           partial, tickets, dbias);
+    const columns k = columns_to_sum(s, multiprocessors);
+    LAUNCH(bias_sums<T>, columns_grid(k), LAUNCH_THREADS, columns_shared(1), stream, k, dy, partial, tickets,
+           dbias);
     return cudaGetLastError();
 }
 
-cudaError_t cuda_launch_bias_gradient(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
-                                      const void *dy, float *dbias, void *scratch, unsigned *tickets)
+cudaError_t cuda_launch_bias_gradient(cudaStream_t stream, enum cuda_type type, int32_t multiprocessors,
+                                      struct cuda_shape s, const void *dy, float *dbias, void *scratch,
+                                      unsigned *tickets)
 {
     return with_type(type, [&](auto zero) {
         using T = decltype(zero);
-        return launch_bias_gradient(stream, s, (const T *)dy, dbias, (float *)scratch, tickets);
+        return launch_bias_gradient(stream, multiprocessors, s, (const T *)dy, dbias, (float *)scratch,
+                                    tickets);
     });
 }

@@ -8,6 +8,7 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <string.h>
 
 typedef __nv_bfloat16 bf16;
 
@@ -25,9 +26,13 @@ template <class F> static inline cudaError_t with_type(enum cuda_type type, F la
     return launch(0.0f);
 }
 
-/* As it lies in memory; the alignment makes loads and stores of 16 bytes. */
+/* As it lies in memory; the alignment makes loads and stores of 16 bytes. Pairs of 16-bit values stay together until they are
+ * used: one by one each would take a register. */
 template <class T> struct alignas(16) stored {
-    T v[CUDA_CHANNELS];
+    uint32_t pair[CUDA_CHANNELS / 2];
+};
+template <> struct alignas(16) stored<float> {
+    float v[CUDA_CHANNELS];
 };
 
 /* As it is computed with. */
@@ -67,12 +72,52 @@ template <class T> static __device__ __forceinline__ stored<T> fetch(const T *ar
     return reinterpret_cast<const stored<T> *>(array)[at];
 }
 
-template <class T> static __device__ __forceinline__ pack unpacked(const stored<T> &s)
+static __device__ __forceinline__ pack unpacked(const stored<float> &s)
 {
     pack p;
     for (int j = 0; j < CUDA_CHANNELS; j++)
-        p.v[j] = to_float(s.v[j]);
+        p.v[j] = s.v[j];
     return p;
+}
+static __device__ __forceinline__ pack unpacked(const stored<half> &s)
+{
+    pack p;
+    for (int j = 0; j < CUDA_CHANNELS; j += 2) {
+        const __half2 values = *reinterpret_cast<const __half2 *>(&s.pair[j / 2]);
+        p.v[j] = __low2float(values);
+        p.v[j + 1] = __high2float(values);
+    }
+    return p;
+}
+static __device__ __forceinline__ pack unpacked(const stored<bf16> &s)
+{
+    pack p;
+    for (int j = 0; j < CUDA_CHANNELS; j += 2) { /* the upper half of a float */
+        const uint32_t low = s.pair[j / 2] << 16, high = s.pair[j / 2] & 0xffff0000u;
+        memcpy(&p.v[j], &low, sizeof low);
+        memcpy(&p.v[j + 1], &high, sizeof high);
+    }
+    return p;
+}
+
+static __device__ __forceinline__ void packed(const pack &p, stored<float> *s)
+{
+    for (int j = 0; j < CUDA_CHANNELS; j++)
+        s->v[j] = p.v[j];
+}
+static __device__ __forceinline__ void packed(const pack &p, stored<half> *s)
+{
+    for (int j = 0; j < CUDA_CHANNELS; j += 2) {
+        const __half2 values = __floats2half2_rn(p.v[j], p.v[j + 1]);
+        memcpy(&s->pair[j / 2], &values, sizeof values);
+    }
+}
+static __device__ __forceinline__ void packed(const pack &p, stored<bf16> *s)
+{
+    for (int j = 0; j < CUDA_CHANNELS; j += 2) {
+        const __nv_bfloat162 values = __floats2bfloat162_rn(p.v[j], p.v[j + 1]);
+        memcpy(&s->pair[j / 2], &values, sizeof values);
+    }
 }
 
 template <class T> static __device__ __forceinline__ pack load(const T *array, size_t at)
@@ -83,8 +128,7 @@ template <class T> static __device__ __forceinline__ pack load(const T *array, s
 template <class T> static __device__ __forceinline__ void store(T *array, size_t at, const pack &p)
 {
     stored<T> s;
-    for (int j = 0; j < CUDA_CHANNELS; j++)
-        from_float(p.v[j], &s.v[j]);
+    packed(p, &s);
     reinterpret_cast<stored<T> *>(array)[at] = s;
 }
 
@@ -116,10 +160,15 @@ static __device__ __forceinline__ void store_vector(float *vector, int32_t first
             vector[first + j] = p.v[j];
 }
 
-/* max(x, 0); NaN stays. */
+/* max(x, least); NaN stays. */
+static __device__ __forceinline__ float at_least(float x, float least)
+{
+    return x < least ? least : x;
+}
+
 static __device__ __forceinline__ float rectified(float x)
 {
-    return x < 0.0f ? 0.0f : x;
+    return at_least(x, 0.0f);
 }
 
 #endif

@@ -1,8 +1,8 @@
 /* Pooling over windows and over whole images, and their gradients. One pack of the result a thread, also
  * backward: there a thread gathers, in the windows' order, from all windows over its pixel, so that nothing
  * is added at random. Bound by DRAM; windows that overlap find their pixels in the caches. */
-#include "cuda/columns.cuh"
 #include "cuda/divide.cuh"
+#include "cuda/warp.cuh"
 
 /* Rows or columns [begin, end) of the image under window `i`. */
 struct span {
@@ -77,31 +77,50 @@ static __device__ __forceinline__ void take_larger(const pack &candidate, uint8_
 
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    max_pool_forward(numbering n, cuda_shape in, cuda_window k, const T *x, T *y, uint8_t *index)
+    max_pool_forward(numbering n, cuda_shape in, cuda_window k, const T *__restrict__ x, T *__restrict__ y,
+                     uint8_t *__restrict__ index)
 {
+    enum { AHEAD = 4 }; /* pixels on their way at a time: all of a window of 2 x 2 */
     const uint32_t vectors = n.vectors.by;
     LAUNCH_FOR(uint32_t, i, n.packs)
     {
         const pack_place p = place_of(i, n);
         const span rows = window_span(p.y, k.kernel_h, k.stride, k.pad_h, in.h);
         const span columns = window_span(p.x, k.kernel_w, k.stride, k.pad_w, in.w);
-        const int32_t top = p.y * k.stride - k.pad_h, left = p.x * k.stride - k.pad_w;
-        /* The first pixel inside stands even when it is NaN, so the place always lies inside. */
-        pack best = load(x, pack_at(p, in, vectors, rows.begin, columns.begin));
-        winners at;
-        for (int j = 0; j < CUDA_CHANNELS; j++)
-            at.v[j] = (uint8_t)((rows.begin - top) * k.kernel_w + columns.begin - left);
-        for (int32_t row = rows.begin; row < rows.end; row++) {
-            uint32_t from = pack_at(p, in, vectors, row, columns.begin);
-            LAUNCH_ROLLED
-            for (int32_t column = columns.begin; column < columns.end; column += 2, from += 2 * vectors) {
-                /* Two on their way at a time; where there is no second the first again, which wins nothing. */
-                const stored<T> first = fetch(x, from),
-                                second = fetch(x, column + 1 < columns.end ? from + vectors : from);
-                const uint8_t place = (uint8_t)((row - top) * k.kernel_w + column - left);
-                take_larger(unpacked(first), place, &best, &at);
-                take_larger(unpacked(second), (uint8_t)(place + 1), &best, &at);
+        const int32_t width = columns.end - columns.begin;
+        uint32_t from = pack_at(p, in, vectors, rows.begin, columns.begin);
+        int32_t place = /* in the window, as index has it */
+            (rows.begin - p.y * k.stride + k.pad_h) * k.kernel_w + columns.begin - p.x * k.stride + k.pad_w;
+        const uint32_t to_next_row = ((uint32_t)in.w - (uint32_t)width) * vectors;
+        int32_t pixels = (rows.end - rows.begin) * width, left_in_row = width;
+        pack best = pack_of(0.0f);
+        winners at = {};
+        bool begun = false;
+        LAUNCH_ROLLED
+        for (; pixels > 0; pixels -= AHEAD) {
+            stored<T> next[AHEAD];
+            uint8_t places[AHEAD];
+            for (int u = 0; u < AHEAD; u++) {
+                next[u] = fetch(x, from);
+                places[u] = (uint8_t)place;
+                if (u + 1 >= pixels)
+                    continue; /* behind the end the last again: it wins nothing */
+                from += vectors;
+                place++;
+                if (--left_in_row == 0) {
+                    left_in_row = width;
+                    from += to_next_row;
+                    place += k.kernel_w - width;
+                }
             }
+            if (!begun) { /* the first pixel stands even when it is NaN, so the place always lies inside */
+                best = unpacked(next[0]);
+                for (int j = 0; j < CUDA_CHANNELS; j++)
+                    at.v[j] = places[0];
+                begun = true;
+            }
+            for (int u = 0; u < AHEAD; u++)
+                take_larger(unpacked(next[u]), places[u], &best, &at);
         }
         store(y, i, best);
         if (index)
@@ -111,8 +130,8 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
 
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    max_pool_gradient(numbering n, cuda_shape out, cuda_window k, divisor stride, const T *dy,
-                      const uint8_t *index, T *dx)
+    max_pool_gradient(numbering n, cuda_shape out, cuda_window k, divisor stride, const T *__restrict__ dy,
+                      const uint8_t *__restrict__ index, T *__restrict__ dx)
 {
     const uint32_t vectors = n.vectors.by;
     LAUNCH_FOR(uint32_t, i, n.packs)
@@ -142,7 +161,8 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
 
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    average_pool_forward(numbering n, cuda_shape in, cuda_window k, const T *x, T *y)
+    average_pool_forward(numbering n, cuda_shape in, cuda_window k, const T *__restrict__ x,
+                         T *__restrict__ y)
 {
     const uint32_t vectors = n.vectors.by;
     LAUNCH_FOR(uint32_t, i, n.packs)
@@ -170,7 +190,7 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
     average_pool_gradient(numbering n, cuda_shape in, cuda_shape out, cuda_window k, divisor stride,
-                          const T *dy, T *dx)
+                          const T *__restrict__ dy, T *__restrict__ dx)
 {
     const uint32_t vectors = n.vectors.by;
     LAUNCH_FOR(uint32_t, i, n.packs)
@@ -194,32 +214,35 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
     }
 }
 
-/* blockIdx.x is the image, whose pixels are the matrix's rows; blockIdx.y the column group. */
+/* A warp takes an image's pixels of some packs side by side, and each of its lanes ends with one channel. groups: of such packs
+ * in a pixel. */
 template <class T>
-static __global__ void __launch_bounds__(LAUNCH_THREADS) global_pool_forward(columns k, const T *x, T *y)
+static __global__ void __launch_bounds__(LAUNCH_THREADS)
+    global_pool_forward(uint32_t warps, divisor groups, divisor packs, uint32_t vectors, uint32_t pixels,
+                        const T *__restrict__ x, T *__restrict__ y)
 {
-    DYNAMIC_SHARED(float, shared);
-    const int32_t thread = (int32_t)threadIdx.x, line = thread / k.columns;
-    const int32_t vector = (int32_t)blockIdx.y * k.columns + thread % k.columns;
-    const size_t image = (size_t)blockIdx.x * k.rows;
+    uint32_t image = blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP, line = threadIdx.x % WARP;
+    if (image >= warps)
+        return;
+    const uint32_t group = take_rest(&image, groups), column = take_rest(&line, packs),
+                   vector = group * packs.by + column, lines = WARP / packs.by;
+    const bool inside = vector < vectors;
     pack sum = pack_of(0.0f);
-    if (line < k.lines && vector < k.vectors)
-        for (uint32_t row = (uint32_t)line; row < k.rows; row += (uint32_t)k.lines) {
-            const pack value = load(x, (image + row) * k.vectors + vector);
-            for (int j = 0; j < CUDA_CHANNELS; j++)
-                sum.v[j] += value.v[j];
-        }
-    columns_add_lines<1>(k, line, shared, &sum);
-    if (line == 0 && vector < k.vectors) {
+    LAUNCH_UNROLLED
+    for (uint32_t pixel = line; inside && pixel < pixels; pixel += lines) {
+        const pack value = load(x, (size_t)(image * pixels + pixel) * vectors + vector);
         for (int j = 0; j < CUDA_CHANNELS; j++)
-            sum.v[j] /= (float)k.rows;
-        store(y, (size_t)blockIdx.x * k.vectors + vector, sum);
+            sum.v[j] += value.v[j];
     }
+    const float total = warp_sum_packs(sum, (int)packs.by);
+    if (inside && line < CUDA_CHANNELS)
+        from_float(total / (float)pixels, &y[(size_t)(image * vectors + vector) * CUDA_CHANNELS + line]);
 }
 
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    global_pool_gradient(uint32_t packs, divisor vectors, divisor plane, const T *dy, T *dx)
+    global_pool_gradient(uint32_t packs, divisor vectors, divisor plane, const T *__restrict__ dy,
+                         T *__restrict__ dx)
 {
     const float share = 1.0f / (float)plane.by;
     LAUNCH_FOR(uint32_t, i, packs)
@@ -319,10 +342,11 @@ cudaError_t cuda_launch_average_pool_backward(cudaStream_t stream, enum cuda_typ
 template <class T>
 static cudaError_t launch_global_pool(cudaStream_t stream, struct cuda_shape s, const T *x, T *y)
 {
-    const columns k = columns_of((size_t)s.h * (size_t)s.w, s.c, COLUMNS_WRITTEN, 1);
-    const dim3 grid((unsigned)s.n, (unsigned)k.groups);
-    LAUNCH(global_pool_forward<T>, grid, LAUNCH_THREADS, LAUNCH_THREADS * CUDA_CHANNELS * sizeof(float),
-           stream, k, x, y);
+    const uint32_t vectors = (uint32_t)cuda_padded(s.c) / CUDA_CHANNELS, packs = (uint32_t)warp_packs(s.c);
+    const divisor groups = divisor_of((vectors + packs - 1) / packs);
+    const uint32_t warps = (uint32_t)s.n * groups.by, block_warps = LAUNCH_THREADS / WARP;
+    LAUNCH(global_pool_forward<T>, (warps + block_warps - 1) / block_warps, LAUNCH_THREADS, 0, stream, warps,
+           groups, divisor_of(packs), vectors, (uint32_t)(s.h * s.w), x, y);
     return cudaGetLastError();
 }
 

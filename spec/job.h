@@ -8,6 +8,9 @@
 
 enum { JOB_LIST_MAX = 32 };
 
+/* The value of keys that may be "auto", when they are. */
+enum { JOB_AUTO = 0 };
+
 struct job_strings {
     int32_t count;
     char *items[JOB_LIST_MAX];
@@ -44,14 +47,15 @@ struct job_search {
     double skip_weight;        /* lambda of the edit distance */
     double random_share;       /* share of proposals drawn at random */
     int32_t ahead; /* candidates proposed before a device is free for them; -1: chosen by kind of device */
-    double epochs; /* training of one candidate, in epochs of the training part; 0: from the budget */
-    double data;   /* share of the training part that candidates train on */
-    double final_share;     /* share of a budget kept for the final fit */
+    int32_t workers_per_device; /* candidates side by side on a GPU; JOB_AUTO: by measurement */
+    double epochs;      /* training of one candidate, in epochs of the training part; 0: from the budget */
+    double data;        /* share of the training part that candidates train on */
+    double final_share; /* share of a budget kept for the final fit */
     int32_t max_parameters; /* of a candidate; 0: no limit beyond memory and time */
 };
 
 struct job_train {
-    int32_t batch;
+    int32_t batch;        /* JOB_AUTO: by kind of device and size of the training part (host/run/batch.h) */
     char *precision;      /* "auto", "bf16", "fp16", "tf32", "fp32" */
     char *optimizer;      /* "sgd", "adamw" */
     double learning_rate; /* peak, for a batch of 128; scaled by batch / 128 */
@@ -62,7 +66,7 @@ struct job_train {
     int32_t translate, cutout; /* pixels */
     bool flip;
     double average;      /* decay of the weight average a step, at the end; 0: none */
-    int32_t patience;    /* epochs without a better validation loss; 0: never stop early */
+    int32_t patience;    /* validations without a better loss; 0: never stop early */
     double final_epochs; /* final fit with budgets in models: epochs */
 };
 

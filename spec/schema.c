@@ -7,6 +7,7 @@
 #include <string.h>
 
 typedef int32_t field_of_WHOLE;
+typedef int32_t field_of_AUTO_WHOLE;
 typedef int64_t field_of_SEED;
 typedef double field_of_NUMBER;
 typedef bool field_of_SWITCH;
@@ -121,6 +122,9 @@ void spec_describe(const struct spec_key *key, char text[SPEC_TEXT_MAX])
     case SPEC_WHOLE:
     case SPEC_SEED:
         snprintf(text, SPEC_TEXT_MAX, "a whole number from %.20s to %.20s", least, most);
+        break;
+    case SPEC_AUTO_WHOLE:
+        snprintf(text, SPEC_TEXT_MAX, "\"auto\" or a whole number from %.20s to %.20s", least, most);
         break;
     case SPEC_NUMBER:
         snprintf(text, SPEC_TEXT_MAX, "a number from %.20s to %.20s", least, most);

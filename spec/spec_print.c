@@ -33,6 +33,12 @@ void spec_print_value(const struct job *job, const struct spec_key *key, FILE *o
     case SPEC_WHOLE:
         fprintf(out, "%" PRId32, *(const int32_t *)field);
         break;
+    case SPEC_AUTO_WHOLE:
+        if (*(const int32_t *)field == JOB_AUTO)
+            print_quoted("auto", out);
+        else
+            fprintf(out, "%" PRId32, *(const int32_t *)field);
+        break;
     case SPEC_SEED:
         fprintf(out, "%" PRId64, *(const int64_t *)field);
         break;

@@ -225,6 +225,15 @@ static enum status assign(const struct assignment *a, struct job *job, struct er
         if (st == ST_OK)
             *(int32_t *)field = (int32_t)whole;
         return st;
+    case SPEC_AUTO_WHOLE:
+        if (config_setting_type(a->value) == CONFIG_TYPE_STRING &&
+            strcmp(config_setting_get_string(a->value), "auto") == 0)
+            whole = JOB_AUTO;
+        else
+            st = read_whole(a, a->value, &whole, err);
+        if (st == ST_OK)
+            *(int32_t *)field = (int32_t)whole;
+        return st;
     case SPEC_SEED:
         return read_whole(a, a->value, field, err);
     case SPEC_NUMBER:

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -167,6 +168,16 @@ char *file_join(const char *folder, const char *name)
     if (joined != NULL)
         snprintf(joined, size, "%s/%s", folder, name);
     return joined;
+}
+
+char *file_beside_program(const char *name)
+{
+    char program[PATH_MAX];
+    const ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (length < 0)
+        return NULL;
+    program[length] = '\0';
+    return file_join(dirname(program), name);
 }
 
 uint32_t file_checksum(const void *data, size_t length)

@@ -10,15 +10,25 @@
 
 /* Sizes of one dense layer, padding included. */
 struct dense {
-    int64_t rows, in, out;         /* batch, D, outputs rounded up */
-    struct shape kernel;           /* [K, C, H, W] */
-    dnnl_memory_desc_t x, w, b, y; /* [rows, in], [out, in], [out], [rows, out] */
-    struct cpu_place copy, bias;   /* of the kernel or its gradient, and of the bias or its gradient */
+    int64_t rows, in, out;                 /* batch, D, outputs rounded up */
+    struct shape kernel;                   /* [K, C, H, W] */
+    struct cpu_dnnl_layout *x, *w, *b, *y; /* [rows, in], [out, in], [out], [rows, out] */
+    struct cpu_place copy, bias; /* of the kernel or its gradient, and of the bias or its gradient */
 };
+
+/* What describe has made, all of it or less. */
+static void dense_free(struct dense *d)
+{
+    cpu_dnnl_layout_free(d->x);
+    cpu_dnnl_layout_free(d->w);
+    cpu_dnnl_layout_free(d->b);
+    cpu_dnnl_layout_free(d->y);
+}
 
 static enum status describe(const struct device_program *prepared, const struct prog_op *op, struct dense *d,
                             struct error *err)
 {
+    *d = (struct dense){0};
     const struct prog_tensor *tensors = prepared->program->tensors;
     bool weights = op->kind == PROG_OP_DENSE_BACKWARD_WEIGHTS;
     d->kernel = tensors[weights ? op->outputs[0] : op->inputs[1]].shape;
@@ -26,87 +36,72 @@ static enum status describe(const struct device_program *prepared, const struct 
     d->in = (int64_t)cpu_padded(prepared->device, d->kernel.c) * d->kernel.h * d->kernel.w;
     d->out = cpu_padded(prepared->device, d->kernel.n);
     dnnl_dims_t x = {d->rows, d->in}, w = {d->out, d->in}, b = {d->out}, y = {d->rows, d->out};
-    enum status st =
-        cpu_check(dnnl_memory_desc_init_by_tag(&d->x, 2, x, dnnl_f32, dnnl_nc), "describe rows", err);
+    enum status st = cpu_check(cpu_dnnl_layout_new(&d->x, 2, x, dnnl_nc), "describe rows", err);
     if (st == ST_OK)
-        st =
-            cpu_check(dnnl_memory_desc_init_by_tag(&d->w, 2, w, dnnl_f32, dnnl_oi), "describe a kernel", err);
+        st = cpu_check(cpu_dnnl_layout_new(&d->w, 2, w, dnnl_oi), "describe a kernel", err);
     if (st == ST_OK)
-        st = cpu_check(dnnl_memory_desc_init_by_tag(&d->b, 1, b, dnnl_f32, dnnl_a), "describe a bias", err);
+        st = cpu_check(cpu_dnnl_layout_new(&d->b, 1, b, dnnl_a), "describe a bias", err);
     if (st == ST_OK)
-        st = cpu_check(dnnl_memory_desc_init_by_tag(&d->y, 2, y, dnnl_f32, dnnl_nc), "describe rows", err);
+        st = cpu_check(cpu_dnnl_layout_new(&d->y, 2, y, dnnl_nc), "describe rows", err);
     return st;
-}
-
-static dnnl_status_t create_description(const struct device *device, enum prog_op_kind kind,
-                                        const struct dense *d, dnnl_primitive_desc_t *description)
-{
-    dnnl_inner_product_desc_t forward, backward;
-    dnnl_primitive_desc_t hint = NULL;
-    *description = NULL;
-    dnnl_status_t status =
-        dnnl_inner_product_forward_desc_init(&forward, dnnl_forward_training, &d->x, &d->w, &d->b, &d->y);
-    if (status == dnnl_success)
-        status = dnnl_primitive_desc_create(&hint, &forward, device->user_scratchpad, device->engine, NULL);
-    if (status != dnnl_success)
-        return status;
-    if (kind == PROG_OP_DENSE) {
-        *description = hint;
-        return dnnl_success;
-    }
-    if (kind == PROG_OP_DENSE_BACKWARD_DATA)
-        status = dnnl_inner_product_backward_data_desc_init(&backward, &d->x, &d->w, &d->y);
-    else
-        status = dnnl_inner_product_backward_weights_desc_init(&backward, &d->x, &d->w, &d->b, &d->y);
-    if (status == dnnl_success)
-        status =
-            dnnl_primitive_desc_create(description, &backward, device->user_scratchpad, device->engine, hint);
-    dnnl_primitive_desc_destroy(hint);
-    return status;
 }
 
 /* Where the copies lie: first in the operation's kept bytes, or in its scratch for gradients. The same for
  * prepare, which reserves them in this order, and run. */
 static void place_copies(struct dense *d, struct cpu_op *state, bool weights)
 {
-    size_t kernel = dnnl_memory_desc_get_size(&d->w), bias = dnnl_memory_desc_get_size(&d->b);
+    size_t kernel = cpu_dnnl_layout_bytes(d->w), bias = cpu_dnnl_layout_bytes(d->b);
     d->copy = weights ? cpu_take_scratch(state, kernel) : cpu_take_kept(state, kernel);
     d->bias = weights ? cpu_take_scratch(state, bias) : cpu_take_kept(state, bias);
+}
+
+/* Appends the inner product of the operation. */
+static enum status make_call(struct device_program *prepared, const struct prog_op *op, struct cpu_op *state,
+                             const struct dense *d, struct error *err)
+{
+    const struct device *device = prepared->device;
+    const struct cpu_dnnl_operands operands = {d->x, d->w, d->b, d->y};
+    enum cpu_dnnl_direction direction = CPU_DNNL_FORWARD;
+    struct cpu_arg args[4];
+    int32_t count = 0;
+    if (op->kind == PROG_OP_DENSE) {
+        args[count++] = (struct cpu_arg){DNNL_ARG_SRC, d->x, cpu_at_tensor(op->inputs[0])};
+        args[count++] = (struct cpu_arg){DNNL_ARG_WEIGHTS, d->w, d->copy};
+        args[count++] = (struct cpu_arg){DNNL_ARG_BIAS, d->b, d->bias};
+        args[count++] = (struct cpu_arg){DNNL_ARG_DST, d->y, cpu_at_tensor(op->outputs[0])};
+    } else if (op->kind == PROG_OP_DENSE_BACKWARD_DATA) {
+        direction = CPU_DNNL_BACKWARD_DATA;
+        args[count++] = (struct cpu_arg){DNNL_ARG_DIFF_DST, d->y, cpu_at_tensor(op->inputs[0])};
+        args[count++] = (struct cpu_arg){DNNL_ARG_WEIGHTS, d->w, d->copy};
+        args[count++] = (struct cpu_arg){DNNL_ARG_DIFF_SRC, d->x, cpu_at_tensor(op->outputs[0])};
+    } else {
+        direction = CPU_DNNL_BACKWARD_WEIGHTS;
+        args[count++] = (struct cpu_arg){DNNL_ARG_SRC, d->x, cpu_at_tensor(op->inputs[0])};
+        args[count++] = (struct cpu_arg){DNNL_ARG_DIFF_DST, d->y, cpu_at_tensor(op->inputs[1])};
+        args[count++] = (struct cpu_arg){DNNL_ARG_DIFF_WEIGHTS, d->w, d->copy};
+        args[count++] = (struct cpu_arg){DNNL_ARG_DIFF_BIAS, d->b, d->bias};
+    }
+    dnnl_primitive_desc_t description;
+    enum status st = cpu_check(
+        cpu_dnnl_inner_product(&description, device->engine, device->user_scratchpad, direction, &operands),
+        "do this dense layer", err);
+    if (st == ST_OK)
+        st = cpu_call_new(prepared, state, description, args, count, err);
+    dnnl_primitive_desc_destroy(description);
+    return st;
 }
 
 enum status cpu_prepare_dense(struct device_program *prepared, int32_t index, struct error *err)
 {
     const struct prog_op *op = &prepared->program->ops[index];
     struct cpu_op *state = &prepared->ops[index];
-    dnnl_primitive_desc_t description = NULL;
     struct dense d;
     enum status st = describe(prepared, op, &d, err);
-    if (st != ST_OK)
-        return st;
-    place_copies(&d, state, op->kind == PROG_OP_DENSE_BACKWARD_WEIGHTS);
-    st = cpu_check(create_description(prepared->device, op->kind, &d, &description), "do this dense layer",
-                   err);
-    if (st != ST_OK)
-        return st;
-    if (op->kind == PROG_OP_DENSE) {
-        struct cpu_arg args[] = {{DNNL_ARG_SRC, &d.x, cpu_at_tensor(op->inputs[0])},
-                                 {DNNL_ARG_WEIGHTS, &d.w, d.copy},
-                                 {DNNL_ARG_BIAS, &d.b, d.bias},
-                                 {DNNL_ARG_DST, &d.y, cpu_at_tensor(op->outputs[0])}};
-        st = cpu_call_new(prepared, state, description, args, 4, err);
-    } else if (op->kind == PROG_OP_DENSE_BACKWARD_DATA) {
-        struct cpu_arg args[] = {{DNNL_ARG_DIFF_DST, &d.y, cpu_at_tensor(op->inputs[0])},
-                                 {DNNL_ARG_WEIGHTS, &d.w, d.copy},
-                                 {DNNL_ARG_DIFF_SRC, &d.x, cpu_at_tensor(op->outputs[0])}};
-        st = cpu_call_new(prepared, state, description, args, 3, err);
-    } else {
-        struct cpu_arg args[] = {{DNNL_ARG_SRC, &d.x, cpu_at_tensor(op->inputs[0])},
-                                 {DNNL_ARG_DIFF_DST, &d.y, cpu_at_tensor(op->inputs[1])},
-                                 {DNNL_ARG_DIFF_WEIGHTS, &d.w, d.copy},
-                                 {DNNL_ARG_DIFF_BIAS, &d.b, d.bias}};
-        st = cpu_call_new(prepared, state, description, args, 4, err);
+    if (st == ST_OK) {
+        place_copies(&d, state, op->kind == PROG_OP_DENSE_BACKWARD_WEIGHTS);
+        st = make_call(prepared, op, state, &d, err);
     }
-    dnnl_primitive_desc_destroy(description);
+    dense_free(&d);
     return st;
 }
 

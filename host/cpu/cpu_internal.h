@@ -18,10 +18,10 @@
 #ifndef NASRUN_CPU_INTERNAL_H
 #define NASRUN_CPU_INTERNAL_H
 
+#include "host/cpu/cpu_dnnl.h"
 #include "host/cpu/kernels.h"
 #include "host/program/device.h"
 
-#include <oneapi/dnnl/dnnl.h>
 #include <sched.h>
 
 enum { CPU_MAX_CALLS = 4, CPU_MAX_ARGS = 5 };
@@ -147,7 +147,7 @@ enum status cpu_check(dnnl_status_t status, const char *what, struct error *err)
 
 struct cpu_arg {
     int index; /* DNNL_ARG_... */
-    const dnnl_memory_desc_t *layout;
+    const struct cpu_dnnl_layout *layout;
     struct cpu_place place;
 };
 
@@ -158,8 +158,8 @@ enum status cpu_call_new(struct device_program *prepared, struct cpu_op *op,
                          struct error *err);
 /* Appends a change of layout. */
 enum status cpu_call_reorder(struct device_program *prepared, struct cpu_op *op,
-                             const dnnl_memory_desc_t *from, struct cpu_place source,
-                             const dnnl_memory_desc_t *to, struct cpu_place target, struct error *err);
+                             const struct cpu_dnnl_layout *from, struct cpu_place source,
+                             const struct cpu_dnnl_layout *to, struct cpu_place target, struct error *err);
 void cpu_calls_free(struct cpu_op *op);
 /* Gives the operands their addresses. */
 enum status cpu_calls_bind(struct device_program *prepared, struct cpu_op *op, struct error *err);
@@ -218,6 +218,8 @@ static inline float *cpu_weights_read(const struct device_program *prepared)
 }
 
 /* ---- cpu_group.c ---- */
+enum status cpu_group_average(struct device_group *group, struct device *device,
+                              struct device_weights *weights, enum weight_slot slot, struct error *err);
 enum status cpu_group_broadcast(struct device_group *group, struct device *device,
                                 struct device_weights *weights, enum weight_slot slot, int32_t root,
                                 struct error *err);

@@ -35,7 +35,7 @@ static enum status append_argument(struct device_program *prepared, struct cpu_c
     dnnl_exec_arg_t *slot = &call->args[call->count];
     slot->arg = arg.index;
     enum status st =
-        cpu_check(dnnl_memory_create(&slot->memory, arg.layout, prepared->device->engine, DNNL_MEMORY_NONE),
+        cpu_check(cpu_dnnl_memory_new(&slot->memory, prepared->device->engine, arg.layout, DNNL_MEMORY_NONE),
                   "describe memory", err);
     if (st == ST_OK)
         call->places[call->count++] = arg.place;
@@ -52,9 +52,8 @@ enum status cpu_call_new(struct device_program *prepared, struct cpu_op *op,
     enum status st = cpu_check(dnnl_primitive_create(&call->primitive, description), "make a primitive", err);
     for (int32_t i = 0; st == ST_OK && i < count; i++)
         st = append_argument(prepared, call, args[i], err);
-    const dnnl_memory_desc_t *scratchpad =
-        dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);
-    size_t bytes = scratchpad != NULL ? dnnl_memory_desc_get_size(scratchpad) : 0;
+    const struct cpu_dnnl_layout *scratchpad = cpu_dnnl_operand(description, DNNL_ARG_SCRATCHPAD);
+    size_t bytes = cpu_dnnl_layout_bytes(scratchpad);
     if (st == ST_OK && bytes > 0)
         st = append_argument(prepared, call,
                              (struct cpu_arg){DNNL_ARG_SCRATCHPAD, scratchpad, cpu_take_scratch(op, bytes)},
@@ -63,14 +62,14 @@ enum status cpu_call_new(struct device_program *prepared, struct cpu_op *op,
 }
 
 enum status cpu_call_reorder(struct device_program *prepared, struct cpu_op *op,
-                             const dnnl_memory_desc_t *from, struct cpu_place source,
-                             const dnnl_memory_desc_t *to, struct cpu_place target, struct error *err)
+                             const struct cpu_dnnl_layout *from, struct cpu_place source,
+                             const struct cpu_dnnl_layout *to, struct cpu_place target, struct error *err)
 {
-    struct device *device = prepared->device;
-    dnnl_primitive_desc_t description = NULL;
-    enum status st = cpu_check(dnnl_reorder_primitive_desc_create(&description, from, device->engine, to,
-                                                                  device->engine, device->user_scratchpad),
-                               "change a layout", err);
+    const struct device *device = prepared->device;
+    dnnl_primitive_desc_t description;
+    enum status st =
+        cpu_check(cpu_dnnl_reorder(&description, device->engine, device->user_scratchpad, from, to),
+                  "change a layout", err);
     if (st == ST_OK) {
         struct cpu_arg args[] = {{DNNL_ARG_FROM, from, source}, {DNNL_ARG_TO, to, target}};
         st = cpu_call_new(prepared, op, description, args, 2, err);
@@ -96,9 +95,8 @@ enum status cpu_calls_bind(struct device_program *prepared, struct cpu_op *op, s
         struct cpu_call *call = &op->calls[i];
         for (int32_t k = 0; k < call->count; k++) {
             void *address = cpu_address(prepared, op, call->places[k]);
-            enum status st = cpu_check(
-                dnnl_memory_set_data_handle_v2(call->args[k].memory, address, prepared->device->stream),
-                "place memory", err);
+            enum status st =
+                cpu_check(dnnl_memory_set_data_handle(call->args[k].memory, address), "place memory", err);
             if (st != ST_OK)
                 return st;
         }

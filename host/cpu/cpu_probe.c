@@ -9,9 +9,9 @@
 enum { RUNS = 5, BATCH = 16, CHANNELS = 64, SIDE = 16, KERNEL = 3, OPERANDS = 3 };
 static const size_t ARRAY_BYTES = (size_t)24 << 20; /* two of them do not fit into most caches */
 
-/* Runs `primitive` on fresh memory of the layouts; *seconds is its best time. */
-static enum status time_convolution(const struct device *device, const_dnnl_primitive_t primitive,
-                                    const dnnl_memory_desc_t *layouts, double *seconds, struct error *err)
+/* Runs the primitive on fresh memory; *seconds is its best time. */
+static enum status time_convolution(const struct device *device, const_dnnl_primitive_desc_t description,
+                                    const_dnnl_primitive_t primitive, double *seconds, struct error *err)
 {
     static const int indices[OPERANDS] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST};
     dnnl_exec_arg_t args[OPERANDS];
@@ -19,9 +19,10 @@ static enum status time_convolution(const struct device *device, const_dnnl_prim
     enum status st = ST_OK;
     while (st == ST_OK && count < OPERANDS) {
         args[count].arg = indices[count];
-        st = cpu_check(
-            dnnl_memory_create(&args[count].memory, &layouts[count], device->engine, DNNL_MEMORY_ALLOCATE),
-            "take memory", err);
+        st = cpu_check(cpu_dnnl_memory_new(&args[count].memory, device->engine,
+                                           cpu_dnnl_operand(description, indices[count]),
+                                           DNNL_MEMORY_ALLOCATE),
+                       "take memory", err);
         if (st == ST_OK)
             count++;
     }
@@ -30,7 +31,7 @@ static enum status time_convolution(const struct device *device, const_dnnl_prim
         void *data = NULL;
         st = cpu_check(dnnl_memory_get_data_handle(args[i].memory, &data), "find memory", err);
         if (st == ST_OK)
-            memset(data, 0, dnnl_memory_desc_get_size(&layouts[i]));
+            memset(data, 0, cpu_dnnl_layout_bytes(cpu_dnnl_operand(description, indices[i])));
     }
     *seconds = DBL_MAX;
     for (int32_t run = 0; st == ST_OK && run < RUNS; run++) {
@@ -47,35 +48,33 @@ static enum status time_convolution(const struct device *device, const_dnnl_prim
 
 static enum status probe_flops(struct device *device, struct error *err)
 {
-    dnnl_dims_t activation = {BATCH, CHANNELS, SIDE, SIDE}, kernel = {CHANNELS, CHANNELS, KERNEL, KERNEL};
-    dnnl_dims_t strides = {1, 1}, padding = {KERNEL / 2, KERNEL / 2};
-    dnnl_format_tag_t tag = device->block == 16 ? dnnl_nChw16c : dnnl_nChw8c;
-    dnnl_memory_desc_t layouts[OPERANDS];
-    dnnl_convolution_desc_t convolution;
+    const dnnl_dims_t image = {BATCH, CHANNELS, SIDE, SIDE}, window = {CHANNELS, CHANNELS, KERNEL, KERNEL};
+    const struct cpu_dnnl_window places = {.strides = {1, 1},
+                                           .padding_before = {KERNEL / 2, KERNEL / 2},
+                                           .padding_after = {KERNEL / 2, KERNEL / 2}};
+    struct cpu_dnnl_layout *activation, *kernel = NULL;
     dnnl_primitive_desc_t description = NULL;
     dnnl_primitive_t primitive = NULL;
     double seconds;
-    dnnl_status_t status = dnnl_memory_desc_init_by_tag(&layouts[0], 4, activation, dnnl_f32, tag);
-    layouts[2] = layouts[0];
+    dnnl_status_t status =
+        cpu_dnnl_layout_new(&activation, 4, image, device->block == 16 ? dnnl_nChw16c : dnnl_nChw8c);
     if (status == dnnl_success)
-        status = dnnl_memory_desc_init_by_tag(&layouts[1], 4, kernel, dnnl_f32, dnnl_format_tag_any);
+        status = cpu_dnnl_layout_new(&kernel, 4, window, dnnl_format_tag_any);
+    const struct cpu_dnnl_operands operands = {.source = activation, .kernel = kernel, .target = activation};
     if (status == dnnl_success)
-        status = dnnl_convolution_forward_desc_init(&convolution, dnnl_forward_training,
-                                                    dnnl_convolution_direct, &layouts[0], &layouts[1], NULL,
-                                                    &layouts[2], strides, padding, padding);
-    if (status == dnnl_success)
-        status = dnnl_primitive_desc_create(&description, &convolution, NULL, device->engine, NULL);
+        status =
+            cpu_dnnl_convolution(&description, device->engine, NULL, CPU_DNNL_FORWARD, &operands, &places);
     if (status == dnnl_success)
         status = dnnl_primitive_create(&primitive, description);
     enum status st = cpu_check(status, "make the probe's convolution", err);
-    if (st == ST_OK) {
-        layouts[1] = *dnnl_primitive_desc_query_md(description, dnnl_query_weights_md, 0);
-        st = time_convolution(device, primitive, layouts, &seconds, err);
-    }
+    if (st == ST_OK)
+        st = time_convolution(device, description, primitive, &seconds, err);
     if (st == ST_OK)
         device->flops = 2.0 * BATCH * SIDE * SIDE * KERNEL * KERNEL * CHANNELS * CHANNELS / seconds;
     dnnl_primitive_destroy(primitive);
     dnnl_primitive_desc_destroy(description);
+    cpu_dnnl_layout_free(kernel);
+    cpu_dnnl_layout_free(activation);
     return st;
 }
 

@@ -2,6 +2,7 @@
 
 #include "host/base/file.h"
 
+#include <cairo/cairo-ft.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,28 @@ struct colour colour_between(struct colour from, struct colour to, double share)
         from.blue + share * (to.blue - from.blue), from.alpha + share * (to.alpha - from.alpha)};
 }
 
+/* ---- the font ---- */
+
+#define FONTS "../share/nasrun/fonts/"
+
+/* A pattern that names the file needs none of fontconfig's own files. NULL: not there; out of memory shows in the face. */
+static cairo_font_face_t *open_font(const char *name)
+{
+    cairo_font_face_t *face = NULL;
+    char *path = file_beside_program(name);
+    if (path == NULL || !file_exists(path)) {
+        free(path);
+        return NULL;
+    }
+    FcPattern *pattern = FcPatternCreate();
+    if (pattern != NULL && FcPatternAddString(pattern, FC_FILE, (const FcChar8 *)path))
+        face = cairo_ft_font_face_create_for_pattern(pattern);
+    if (pattern != NULL)
+        FcPatternDestroy(pattern);
+    free(path);
+    return face;
+}
+
 /* ---- the picture ---- */
 
 enum status canvas_open(struct canvas *canvas, int width, int height, struct error *err)
@@ -27,6 +50,8 @@ enum status canvas_open(struct canvas *canvas, int width, int height, struct err
                               .width = width,
                               .height = height};
     canvas->cairo = cairo_create(canvas->surface);
+    canvas->fonts[0] = open_font(FONTS "DejaVuSans.ttf");
+    canvas->fonts[1] = open_font(FONTS "DejaVuSans-Bold.ttf");
     if (cairo_status(canvas->cairo) != CAIRO_STATUS_SUCCESS) {
         canvas_close(canvas);
         return error_memory(err, "a picture", 4ull * (unsigned)width * (unsigned)height);
@@ -66,6 +91,8 @@ void canvas_close(struct canvas *canvas)
         cairo_destroy(canvas->cairo);
     if (canvas->surface != NULL)
         cairo_surface_destroy(canvas->surface);
+    for (int i = 0; i < 2; i++)
+        cairo_font_face_destroy(canvas->fonts[i]); /* NULL is allowed */
     *canvas = (struct canvas){0};
 }
 
@@ -112,8 +139,11 @@ static void clean_text(const char *text, char *made)
 
 static void choose_font(struct canvas *canvas, struct text_style style)
 {
-    cairo_select_font_face(canvas->cairo, "sans", CAIRO_FONT_SLANT_NORMAL,
-                           style.bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
+    if (canvas->fonts[style.bold] != NULL)
+        cairo_set_font_face(canvas->cairo, canvas->fonts[style.bold]);
+    else
+        cairo_select_font_face(canvas->cairo, "sans", CAIRO_FONT_SLANT_NORMAL,
+                               style.bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
     cairo_set_font_size(canvas->cairo, style.size);
 }
 

@@ -22,10 +22,12 @@ struct colour colour_between(struct colour from, struct colour to, double share)
 struct canvas {
     cairo_surface_t *surface;
     cairo_t *cairo;
+    cairo_font_face_t *fonts[2]; /* that the program brought with it: regular, bold; NULL: the system's */
     double width, height;
 };
 
-/* A white picture. */
+/* A white picture. Text is set in the font that lies in ../share/nasrun/fonts of the program's folder (a bundle has one), or in
+ * what fontconfig calls "sans". */
 enum status canvas_open(struct canvas *canvas, int width, int height, struct error *err);
 /* Writes a PNG, atomically. Errors of drawing that cairo kept are found here. */
 enum status canvas_save(struct canvas *canvas, const char *path, struct error *err);

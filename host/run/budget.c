@@ -38,9 +38,17 @@ int32_t budget_stages(const struct job_budget *budget)
     return numbers(budget)->count;
 }
 
-static bool in_seconds(const struct run *run)
+bool budget_in_seconds(const struct run *run)
 {
     return numbers(&run->job->budget) == &run->job->budget.seconds;
+}
+
+double budget_slowdown(const struct run *run)
+{
+    const struct run_sharing *sharing = &run->sharing;
+    return sharing->workers > 1 && sharing->together > 0.0
+               ? sharing->workers * sharing->alone / sharing->together
+               : 1.0;
 }
 
 static bool in_steps(const struct run *run)
@@ -111,9 +119,9 @@ static double search_end(const struct run *run)
     return budget_total(&run->job->budget, run->stage) - final_seconds(run) - reserve(run);
 }
 
-static uint32_t epochs_to_steps(const struct run *run, double epochs, double share)
+static uint32_t epochs_to_steps(const struct run *run, double epochs, double share, int32_t batch)
 {
-    double steps = epochs * floor(share * run->data.sample_count[SPLIT_TRAIN] / run->job->train.batch);
+    double steps = epochs * floor(share * run->data.sample_count[SPLIT_TRAIN] / batch);
     return steps < 1.0 ? 1 : steps > 4e9 ? UINT32_MAX - 1 : (uint32_t)steps;
 }
 
@@ -132,8 +140,9 @@ static double search_seconds(const struct run *run)
 static double slot_seconds(const struct run *run)
 {
     const double images = run->job->search.data * run->data.sample_count[SPLIT_TRAIN];
-    const double epoch = run->seconds_per_image * likely_seconds_per_image(run) * images;
-    return slot_of(search_seconds(run), epoch, run->devices.count);
+    const double epoch =
+        budget_slowdown(run) * run->seconds_per_image * likely_seconds_per_image(run) * images;
+    return slot_of(search_seconds(run), epoch, run->devices.workers);
 }
 
 static double stage_steps(const struct run *run)
@@ -148,7 +157,8 @@ static double search_steps(const struct run *run)
 
 static double slot_steps(const struct run *run)
 {
-    return slot_of(search_steps(run), epochs_to_steps(run, 1.0, run->job->search.data), 1);
+    return slot_of(search_steps(run),
+                   epochs_to_steps(run, 1.0, run->job->search.data, run->batches.candidate), 1);
 }
 
 /* Steps of this stage, those still to come in candidates' trainings included. */
@@ -159,14 +169,14 @@ static double spent_steps(const struct run *run)
 
 double budget_slots(const struct run *run)
 {
-    if (in_seconds(run))
-        return run->devices.count * search_seconds(run) / fmax(slot_seconds(run), 1e-9);
+    if (budget_in_seconds(run))
+        return run->devices.workers * search_seconds(run) / fmax(slot_seconds(run), 1e-9);
     return in_steps(run) ? search_steps(run) / slot_steps(run) : budget_total(&run->job->budget, run->stage);
 }
 
 bool budget_search_goes_on(const struct run *run)
 {
-    if (in_seconds(run))
+    if (budget_in_seconds(run))
         return run_time(run) + 0.5 * slot_seconds(run) < search_end(run);
     if (in_steps(run))
         return spent_steps(run) + 0.5 * slot_steps(run) < search_steps(run);
@@ -175,7 +185,7 @@ bool budget_search_goes_on(const struct run *run)
 
 bool budget_fills_devices(const struct run *run)
 {
-    return in_seconds(run) && budget_search_goes_on(run);
+    return budget_in_seconds(run) && budget_search_goes_on(run);
 }
 
 /* Networks that inherit nothing get two slots. */
@@ -186,7 +196,7 @@ static double slots_of(bool start)
 
 double budget_seconds(const struct run *run, bool start, bool final, double spent)
 {
-    if (!in_seconds(run))
+    if (!budget_in_seconds(run))
         return INFINITY;
     const double now = run_time(run);
     if (final)
@@ -196,10 +206,10 @@ double budget_seconds(const struct run *run, bool start, bool final, double spen
 
 static uint32_t final_steps(const struct run *run)
 {
-    if (in_seconds(run))
+    if (budget_in_seconds(run))
         return UINT32_MAX;
     if (!in_steps(run))
-        return epochs_to_steps(run, run->job->train.final_epochs, 1.0);
+        return epochs_to_steps(run, run->job->train.final_epochs, 1.0, run->batches.final);
     double left = stage_steps(run) - spent_steps(run);
     return left < 1.0 ? 1 : (uint32_t)left;
 }
@@ -214,9 +224,9 @@ uint32_t budget_steps(const struct run *run, bool start, bool final)
         double steps = fmin(ceil(slots_of(start) * slot_steps(run)), search_steps(run) - spent_steps(run));
         limit = steps < 1.0 ? 1 : (uint32_t)steps;
     }
-    if (search->epochs > 0.0 || (!in_seconds(run) && !in_steps(run))) {
+    if (search->epochs > 0.0 || (!budget_in_seconds(run) && !in_steps(run))) {
         double epochs = search->epochs > 0.0 ? search->epochs : DEFAULT_CANDIDATE_EPOCHS;
-        uint32_t steps = epochs_to_steps(run, slots_of(start) * epochs, search->data);
+        uint32_t steps = epochs_to_steps(run, slots_of(start) * epochs, search->data, run->batches.candidate);
         limit = steps < limit ? steps : limit;
     }
     return limit;
@@ -226,7 +236,7 @@ struct search_limits budget_limits(const struct run *run)
 {
     struct search_limits limits = {.max_parameters = run->job->search.max_parameters};
     double cheapest, dearest;
-    if (!in_seconds(run)) {
+    if (!budget_in_seconds(run)) {
         limits.flops = 1.0;
         limits.bytes = INFINITY;
         start_costs(run, limits.flops, limits.bytes, &cheapest, &dearest);
@@ -247,5 +257,5 @@ struct search_limits budget_limits(const struct run *run)
 
 double budget_seconds_left(const struct run *run)
 {
-    return in_seconds(run) ? budget_total(&run->job->budget, run->stage) - run_time(run) : NAN;
+    return budget_in_seconds(run) ? budget_total(&run->job->budget, run->stage) - run_time(run) : NAN;
 }

@@ -29,6 +29,11 @@ const char *budget_kind(const struct job_budget *budget);
 double budget_total(const struct job_budget *budget, int32_t stage);
 int32_t budget_stages(const struct job_budget *budget);
 
+bool budget_in_seconds(const struct run *run);
+
+/* How much longer a candidate's training takes beside the others on its device than alone, as measured; 1 with one. */
+double budget_slowdown(const struct run *run);
+
 /* Whether another candidate may be trained in this stage. */
 bool budget_search_goes_on(const struct run *run);
 

@@ -15,6 +15,10 @@
 /* How often the clock, signals and the display are looked at, at least. */
 static const double TICK_SECONDS = 0.2;
 
+/* With a budget in seconds so much training lies between two validations: on a fast device an epoch takes less time than the
+ * wait for its validation. */
+static const double VALIDATION_SECONDS = 0.5;
+
 /* A training in hand. */
 struct training {
     struct run *run;
@@ -63,10 +67,15 @@ void candidate_prepare(struct run *run, struct candidate *candidate, int32_t dev
 
 static enum status save_checkpoint(struct training *training, struct error *err)
 {
-    char *path = run_checkpoint_path(training->run, training->candidate->id);
+    struct run *run = training->run;
+    char *path = run_checkpoint_path(run, training->candidate->id);
     if (path == NULL)
         return error_memory(err, "path", 0);
-    enum status st = trainer_checkpoint(training->trainer, path, (uint64_t)training->candidate->id, err);
+    run_lock(run); /* who goes on from the checkpoint finds the epochs before it in the journal */
+    enum status st = journal_flush(&run->journal, err);
+    run_unlock(run);
+    if (st == ST_OK)
+        st = trainer_checkpoint(training->trainer, path, (uint64_t)training->candidate->id, err);
     free(path);
     training->last_checkpoint = clock_seconds();
     return st;
@@ -131,15 +140,16 @@ static enum status on_tick(void *context, const struct trainer_state *state, dou
     };
     display_progress(&run->display, training->team.first, &shown);
     enum status st = tell_unrecorded(training, err);
+    if (st == ST_OK)
+        st = journal_flush(&run->journal, err);
     run_unlock(run);
     if (st != ST_OK)
         return st;
     bool stop = atomic_load(&run->stop) || (candidate->final && supervisor_stop_wanted());
-    if (stop || now - training->last_checkpoint >= run->job->output.checkpoint_seconds) {
+    if (stop || now - training->last_checkpoint >= run->job->output.checkpoint_seconds)
         st = save_checkpoint(training, err);
-        if (st != ST_OK)
-            return st;
-    }
+    if (st != ST_OK)
+        return st;
     return stop ? error_set(err, ST_INTERRUPTED, "stopped by a signal") : ST_OK;
 }
 
@@ -363,6 +373,7 @@ static enum status train(struct training *training, struct error *err)
     training->first_step = state->step;
     run_lock(run);
     limit.seconds = budget_seconds(run, candidate->parent < 0, candidate->final, state->seconds);
+    limit.validation_seconds = isinf(limit.seconds) ? 0.0 : VALIDATION_SECONDS;
     if (run->first_step == 0.0) {
         run->first_step = run_time(run) - run->clock_base;
         display_say(&run->display, 1, "first training step after %.2f s", run->first_step);

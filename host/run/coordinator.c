@@ -30,8 +30,8 @@ int32_t coordinator_window(const struct run *run)
 {
     int32_t ahead = run->job->search.ahead;
     if (ahead < 0)
-        ahead = run->device_info.prepares_slowly ? 1 : 0;
-    return run->devices.count + ahead;
+        ahead = run->device_info.prepares_slowly ? run->devices.workers : 0;
+    return run->devices.workers + ahead;
 }
 
 /* ---- what is tried next ---- */
@@ -106,7 +106,7 @@ static enum status send(struct search_stage *stage, struct candidate *candidate,
     candidate->limit =
         (struct trainer_limit){.seconds = INFINITY, .steps = budget_steps(run, candidate->parent < 0, false)};
     if (candidate->batch == 0)
-        candidate->batch = run->job->train.batch;
+        candidate->batch = run->batches.candidate;
     run_lock(run);
     enum status st = search_expect(run->search, candidate->id, candidate->parent, &candidate->graph,
                                    candidate->guess, err);
@@ -169,7 +169,7 @@ static bool wanted(const struct search_stage *stage)
     if (!parents && starting && run->coming == 0)
         return true;
     if (!parents && !starting)
-        return run->coming > 0 && run->coming < run->devices.count && budget_fills_devices(run);
+        return run->coming > 0 && run->coming < run->devices.workers && budget_fills_devices(run);
     return forgotten || budget_search_goes_on(run);
 }
 
@@ -180,7 +180,8 @@ static bool wanted(const struct search_stage *stage)
 static void calibrate(struct run *run, const struct candidate *candidate)
 {
     const int32_t images = run->data.sample_count[SPLIT_VALIDATION];
-    double predicted = cost_seconds(&candidate->graph, run->device_info.flops, run->device_info.bytes);
+    double predicted = budget_slowdown(run) *
+                       cost_seconds(&candidate->graph, run->device_info.flops, run->device_info.bytes);
     if (predicted > 0.0 && images > 0 && candidate->validation_seconds > 0.0)
         run->evaluation_factor = candidate->validation_seconds / (predicted * images);
     if (predicted > 0.0 && candidate->images_per_second > 0.0 &&

@@ -5,6 +5,7 @@
 #include "host/run/budget.h"
 #include "host/run/coordinator.h"
 #include "host/run/resume.h"
+#include "host/run/sharing.h"
 #include "host/run/stage.h"
 
 #include <math.h>
@@ -26,11 +27,15 @@ double run_time(const struct run *run)
     return run->clock_base + clock_seconds() - run->clock_start;
 }
 
-/* No candidate could be trained with a batch that the training part can't fill. */
-static enum status check_batch(const struct job *job, const struct dataset *data, struct error *err)
+/* Refuses a batch that the training part can't fill: no candidate could be trained. */
+static enum status choose_batches(struct run *run, struct error *err)
 {
-    int32_t images = (int32_t)ceil(job->search.data * data->sample_count[SPLIT_TRAIN]);
-    if (job->train.batch <= images)
+    const struct job *job = run->job;
+    const int32_t all = run->data.sample_count[SPLIT_TRAIN];
+    const int32_t images = (int32_t)ceil(job->search.data * all);
+    run->batches =
+        batches_choose(job->train.batch, !devices_are_host(&run->devices), run->devices.count, images, all);
+    if (run->batches.candidate <= images)
         return ST_OK;
     return error_set(err, ST_RANGE,
                      "train.batch: found %d, expected at most %d, the candidates' training images",
@@ -72,21 +77,19 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
         st =
             data_load(&job->dataset, job->seed, job->threads, verbosity < 0 ? NULL : stderr, &run->data, err);
     if (st == ST_OK)
-        st = check_batch(job, &run->data, err);
+        st = choose_batches(run, err);
     if (st == ST_OK)
         st = devices_open(&run->devices, err);
     if (st != ST_OK)
         return st;
     run->ops->info(run->devices.items[0].device, &run->device_info);
-    run->team = devices_sharing(run->devices.count, job->train.batch);
-    run->window = coordinator_window(run);
     st = upload_data(run, err);
     if (st == ST_OK)
         st = pool_open(&run->devices, &run->pool, err);
     if (st == ST_OK)
         st = search_new(&job->search, job->seed, &run->search, err);
     if (st == ST_OK)
-        memory_opened(&run->memory, run->ops == &cpu_device_ops || run->ops == &ref_device_ops);
+        memory_opened(&run->memory, devices_are_host(&run->devices));
     return st;
 }
 
@@ -118,13 +121,28 @@ static void say_start(struct run *run)
         display_say(&run->display, 0, "        %d files skipped", data->skipped);
     for (int32_t k = 0; k < run->devices.count; k++)
         display_say(&run->display, 0, "device  %s", run->devices.items[k].name);
-    if (run->team < run->devices.count)
+    if (run->batches.team < run->devices.count)
         display_say(&run->display, 0,
                     "        the final fit's batch of %d is shared by %d of them, the most that divide it",
-                    run->job->train.batch, run->team);
+                    run->batches.final, run->batches.team);
+    if (run->job->train.batch == JOB_AUTO)
+        display_say(&run->display, 1, "batch   %d, the final fit's %d", run->batches.candidate,
+                    run->batches.final);
     if (run->devices.without[0] != '\0')
         display_say(&run->display, 0, "        no GPU: %s", run->devices.without);
     display_say(&run->display, 0, "run     %s%s", run->folder, run->models > 0 ? ", resumed" : "");
+}
+
+static void say_sharing(struct run *run)
+{
+    const struct run_sharing *sharing = &run->sharing;
+    if (sharing->together > 0.0)
+        display_say(&run->display, sharing->workers > 1 ? 0 : 1,
+                    "workers %d on each device: a training runs at %.0f images/s alone, %s %.0f side by side",
+                    (int)sharing->workers, sharing->alone, sharing->workers > 1 ? "all at" : "two at",
+                    sharing->together);
+    else if (sharing->workers > 1)
+        display_say(&run->display, 0, "workers %d on each device", (int)sharing->workers);
 }
 
 /* What the plan said beside what the process took at its largest. */
@@ -156,10 +174,16 @@ enum status engine_run(const struct job *job, const char *folder, int verbosity,
         goto out;
     history->working = true;
     say_start(&run);
+    const bool goes_on = run.stage < budget_stages(&job->budget);
+    if (goes_on)
+        st = sharing_open(&run, err);
+    if (goes_on && st == ST_OK)
+        say_sharing(&run);
+    run.window = coordinator_window(&run);
     /* A crash may have come between the last test and its report. */
-    if (run.stage > 0 && !run.stage_open)
+    if (st == ST_OK && run.stage > 0 && !run.stage_open)
         st = report_write_all(folder, job->output.plots, err);
-    if (run.stage >= budget_stages(&job->budget))
+    if (!goes_on)
         display_say(&run.display, 0,
                     "        finished before: a larger budget.%s goes on, --fresh starts over",
                     budget_kind(&job->budget));

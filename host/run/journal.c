@@ -57,6 +57,23 @@ static enum status parse_line(const char *text, size_t length, int64_t seq, stru
     return ST_OK;
 }
 
+/* Whether a crash may have damaged what stands before text[length]: whole lines of events that were flushed one by one say
+ * that it was on disk. */
+static bool may_be_torn(const char *text, size_t length)
+{
+    static const char epoch[] = "\"event\":\"" JOURNAL_EPOCH "\"";
+    for (size_t at = 0; at < length;) {
+        const char *newline = memchr(text + at, '\n', length - at);
+        size_t end = newline == NULL ? length : (size_t)(newline - text);
+        bool has_sum = newline != NULL && end - at > CRC_LENGTH &&
+                       memcmp(text + end - CRC_LENGTH, CRC_HEAD, CRC_HEAD_LENGTH) == 0;
+        if (has_sum && memmem(text + at, end - at, epoch, sizeof(epoch) - 1) == NULL)
+            return false;
+        at = end + 1;
+    }
+    return true;
+}
+
 /* Parses the whole journal text[length]. */
 static enum status parse_journal(const char *path, const char *text, size_t length,
                                  struct journal_lines *lines, struct error *err)
@@ -77,7 +94,7 @@ static enum status parse_journal(const char *path, const char *text, size_t leng
         struct journal_line *line = &lines->lines[lines->count];
         bool whole = newline != NULL;
         if (whole && parse_line(text + at, end - 1 - at, (int64_t)lines->count, line, err) != ST_OK) {
-            if (end < length)
+            if (!may_be_torn(text + end, length - end))
                 return error_prefix(err, "%s:%zu", path, lines->count + 1);
             whole = false;
         }
@@ -186,8 +203,11 @@ out:
 
 void journal_close(struct journal *journal)
 {
-    if (journal->path != NULL && journal->fd >= 0)
+    if (journal->path != NULL && journal->fd >= 0) {
+        if (journal->behind)
+            (void)fdatasync(journal->fd); /* a journal that is short of epochs is a good one, too */
         close(journal->fd);
+    }
     free(journal->path);
     *journal = (struct journal){.fd = -1};
 }
@@ -225,13 +245,13 @@ out:
 
 enum status journal_append(struct journal *journal, cJSON *fields, double time, struct error *err)
 {
+    const char *event = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(fields, "event"));
+    const bool later = event != NULL && strcmp(event, JOURNAL_EPOCH) == 0;
     enum status st = ST_OK;
     size_t length = 0;
     ssize_t written;
 
-    char *line = NULL;
-    if (cJSON_IsString(cJSON_GetObjectItemCaseSensitive(fields, "event")))
-        line = line_text(journal->next_seq, time, fields, &length);
+    char *line = event != NULL ? line_text(journal->next_seq, time, fields, &length) : NULL;
     cJSON_Delete(fields);
     if (line == NULL)
         return error_memory(err, "a journal line", ERROR_LENGTH);
@@ -243,16 +263,27 @@ enum status journal_append(struct journal *journal, cJSON *fields, double time, 
     else if ((size_t)written < length)
         st = error_set(err, ST_IO, "%s: only %zd of %zu bytes were written, is the disk full?", journal->path,
                        written, length);
-    else if (fdatasync(journal->fd) != 0)
+    else if (!later && fdatasync(journal->fd) != 0)
         st = error_system(err, errno, "%s", journal->path);
     if (st == ST_OK) {
         journal->length += length;
         journal->next_seq++;
+        journal->behind = later;
     } else if (ftruncate(journal->fd, (off_t)journal->length) != 0) {
         error_prefix(err, "a partial line could not be removed after");
     }
     free(line);
     return st;
+}
+
+enum status journal_flush(struct journal *journal, struct error *err)
+{
+    if (!journal->behind)
+        return ST_OK;
+    if (fdatasync(journal->fd) != 0)
+        return error_system(err, errno, "%s", journal->path);
+    journal->behind = false;
+    return ST_OK;
 }
 
 /* A line as it was, with another number. */
@@ -312,6 +343,7 @@ enum status journal_keep(struct journal *journal, const struct journal_lines *li
     if (st == ST_OK) {
         journal->length = bytes;
         journal->next_seq = seq;
+        journal->behind = false;
     }
     file_aside_abandon(&aside);
     return st;

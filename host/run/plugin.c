@@ -1,61 +1,107 @@
 #include "host/run/plugin.h"
 
+#include "host/base/file.h"
+#include "host/base/library.h"
+
 #include <dlfcn.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-/* ---- the file ---- */
+/* ---- the files ---- */
 
-/* The program's folder, without a slash at the end. */
-static enum status program_folder(char folder[PATH_MAX], struct error *err)
-{
-    ssize_t length = readlink("/proc/self/exe", folder, PATH_MAX - 1);
-    if (length < 0)
-        return error_set(err, ST_IO, "cannot find the program's own folder");
-    folder[length] = '\0';
-    char *slash = strrchr(folder, '/');
-    if (slash != NULL)
-        *slash = '\0';
-    return ST_OK;
-}
+/* In the order in which they are tried. */
+static const char *const files[] = {"libnasrun_cuda.so", "libnasrun_cuda12.so"};
+
+enum { FILES = sizeof files / sizeof files[0] };
+
+#define CUDA_12_FILE files[1]
+#define UNLOADED     "the GPU's plug-in cannot be loaded"
 
 /* NULL where it is in neither place. The caller frees. */
-static char *find_file(const char *folder)
+static char *find_file(const char *name)
 {
-    static const char *const places[] = {"", "/../lib"};
-    size_t size = strlen(folder) + sizeof "/../lib/" PLUGIN_FILE;
-    char *path = malloc(size);
-    for (size_t i = 0; path != NULL && i < sizeof places / sizeof places[0]; i++) {
-        snprintf(path, size, "%s%s/" PLUGIN_FILE, folder, places[i]);
-        if (access(path, F_OK) == 0)
+    static const char *const places[] = {"", "../lib/"};
+    char below[64];
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        snprintf(below, sizeof below, "%s%s", places[i], name);
+        char *path = file_beside_program(below);
+        if (path != NULL && file_exists(path))
             return path;
+        free(path);
     }
-    free(path);
     return NULL;
 }
 
-/* ---- open, close ---- */
+/* ---- CUDA's libraries ---- */
 
-/* CUDA's libraries are large: they are loaded only where a driver is. */
-static enum status check_driver(struct error *err)
+/* They are large: they are loaded only where a driver is. *version: 12040 for CUDA 12.4; 0: it does not tell, the plug-in will ask
+ * it again. */
+static enum status ask_driver(int *version, struct error *err)
 {
+    int (*get_version)(int *) = NULL;
     void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+    *version = 0;
     if (driver == NULL)
         return error_set(err, ST_DEVICE, "no NVIDIA driver on this machine (libcuda.so.1 is missing)");
+    void *symbol = dlsym(driver, "cuDriverGetVersion");
+    memcpy(&get_version, &symbol, sizeof get_version); /* C has no cast from objects to functions */
+    if (get_version == NULL || get_version(version) != 0)
+        *version = 0;
     dlclose(driver);
     return ST_OK;
 }
 
+/* The major version of CUDA for which a plug-in is built, by the cuBLAS that it needs; 0: it needs none. */
+static int cuda_of(const struct library_needs *needs)
+{
+    int major = 0;
+    for (int32_t i = 0; i < needs->count; i++)
+        if (sscanf(needs->names[i], "libcublas.so.%d", &major) == 1)
+            return major;
+    return 0;
+}
+
+/* Loaded here by their full paths, they are what the plug-in gets when it asks for them by their names. Their own parts lie beside
+ * them, and NVIDIA's libraries look there; but cuDNN compiles by NVRTC, which may lie with the toolkit. */
+static enum status load_libraries(const struct library_needs *needs, struct error *err)
+{
+    char nvrtc[LIBRARY_NAME];
+    void *library;
+    enum status st = ST_OK;
+    struct error ignored;
+    for (int32_t i = 0; st == ST_OK && i < needs->count; i++)
+        if (strncmp(needs->names[i], "libcu", 5) == 0)
+            st = library_load(needs->names[i], &library, err);
+    snprintf(nvrtc, sizeof nvrtc, "libnvrtc.so.%d", cuda_of(needs));
+    if (st == ST_OK && cuda_of(needs) > 0)
+        (void)library_load(nvrtc, &library, &ignored); /* without it there are fewer plans to choose from */
+    return st;
+}
+
+/* ---- open, close ---- */
+
+static enum status load_plugin(const char *path, void **library, struct error *err)
+{
+    struct library_needs needs;
+    enum status st = library_read_needs(path, &needs, err);
+    if (st == ST_OK)
+        st = load_libraries(&needs, err);
+    if (st == ST_OK) {
+        *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        if (*library == NULL)
+            st = error_set(err, ST_DEVICE, "%s", dlerror());
+    }
+    return st == ST_OK ? st : error_prefix(err, UNLOADED);
+}
+
 enum status plugin_open_file(struct plugin *plugin, const char *path, struct error *err)
 {
-    struct plugin made = {.library = dlopen(path, RTLD_NOW | RTLD_LOCAL)};
-    enum status st = ST_OK;
-    *plugin = (struct plugin){0};
-    if (made.library == NULL)
-        return error_set(err, ST_DEVICE, "the GPU's plug-in cannot be loaded: %s", dlerror());
+    struct plugin made = {0};
+    *plugin = made;
+    enum status st = load_plugin(path, &made.library, err);
+    if (st != ST_OK)
+        return st;
     device_plugin_entry *entry = NULL;
     void *symbol = dlsym(made.library, DEVICE_PLUGIN_ENTRY);
     memcpy(&entry, &symbol, sizeof entry); /* C has no cast from objects to functions */
@@ -83,21 +129,58 @@ out:
     return st;
 }
 
+static enum status refuse_driver(int driver, int expected, struct error *err)
+{
+    char other[96] = "";
+    if (expected > 12)
+        snprintf(other, sizeof other, "; the plug-in for those from 12.0 on, %s, is not beside the program",
+                 CUDA_12_FILE);
+    return error_set(err, ST_DEVICE, "the NVIDIA driver supports CUDA %d.%d, expected at least %d.0%s",
+                     driver / 1000, driver % 1000 / 10, expected, other);
+}
+
+/* Of those that are there, the first for which the driver is new enough and CUDA's libraries are here. When one would do but for its
+ * libraries, the first such tells what it lacks. */
+static enum status open_suitable(struct plugin *plugin, char *const paths[FILES], struct error *err)
+{
+    struct library_needs needs;
+    struct error lacks;
+    int driver, least = 0;
+    bool lacking = false;
+    enum status st = ask_driver(&driver, err);
+    for (int i = 0; st == ST_OK && i < FILES; i++) {
+        if (paths[i] == NULL)
+            continue;
+        if (library_read_needs(paths[i], &needs, &lacks) != ST_OK)
+            return plugin_open_file(plugin, paths[i], err); /* which says what is wrong with it */
+        const int major = cuda_of(&needs);
+        if (driver > 0 && major > driver / 1000)
+            least = least == 0 || major < least ? major : least;
+        else if (load_libraries(&needs, lacking ? &lacks : err) == ST_OK)
+            return plugin_open_file(plugin, paths[i], err);
+        else
+            lacking = true;
+    }
+    if (lacking)
+        return error_prefix(err, UNLOADED);
+    return st == ST_OK ? refuse_driver(driver, least, err) : st;
+}
+
 enum status plugin_open(struct plugin *plugin, struct error *err)
 {
-    char folder[PATH_MAX];
+    char *paths[FILES];
+    bool any = false;
     *plugin = (struct plugin){0};
-    enum status st = program_folder(folder, err);
-    if (st != ST_OK)
-        return st;
-    char *path = find_file(folder);
-    if (path == NULL)
-        return error_set(err, ST_UNSUPPORTED,
-                         "this nasrun was built without GPU support (no " PLUGIN_FILE " beside the program)");
-    st = check_driver(err);
-    if (st == ST_OK)
-        st = plugin_open_file(plugin, path, err);
-    free(path);
+    for (int i = 0; i < FILES; i++) {
+        paths[i] = find_file(files[i]);
+        any = any || paths[i] != NULL;
+    }
+    enum status st =
+        any ? open_suitable(plugin, paths, err)
+            : error_set(err, ST_UNSUPPORTED,
+                        "this nasrun was built without GPU support (no %s beside the program)", files[0]);
+    for (int i = 0; i < FILES; i++)
+        free(paths[i]);
     return st;
 }
 

@@ -1,12 +1,11 @@
-/* Loads the GPU's plug-in, libnasrun_cuda.so, which lies beside the program or in ../lib of its folder.
- * Machines without the plug-in, the NVIDIA driver or CUDA's libraries are ordinary: each says in one line
- * what is missing. */
+/* Loads the GPU's plug-in, libnasrun_cuda.so, which lies beside the program or in ../lib of its folder, with CUDA's libraries,
+ * which are looked for (host/base/library.h). Where the driver is too old for its CUDA, or those libraries are not here,
+ * libnasrun_cuda12.so takes its place: the same, built for CUDA 12. Machines without the plug-in, the NVIDIA driver or CUDA's
+ * libraries are ordinary: each says in one line what is missing. */
 #ifndef NASRUN_RUN_PLUGIN_H
 #define NASRUN_RUN_PLUGIN_H
 
 #include "host/program/plugin.h"
-
-#define PLUGIN_FILE "libnasrun_cuda.so"
 
 struct plugin {
     void *library;
@@ -20,7 +19,7 @@ enum status plugin_open(struct plugin *plugin, struct error *err);
 void plugin_close(
     struct plugin *plugin); /* a zeroed plugin is allowed; nothing of the plug-in may be in use */
 
-/* For tests: the same from that file, without asking for a driver first. */
+/* For tests and measurements: the same from that file, without asking for a driver first. */
 enum status plugin_open_file(struct plugin *plugin, const char *path, struct error *err);
 
 #endif

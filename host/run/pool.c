@@ -70,7 +70,7 @@ static int32_t place_of(const struct pool *pool, int32_t id, int32_t device)
 static int32_t elsewhere(const struct pool *pool, int32_t id, int32_t device)
 {
     int32_t found = place_of(pool, id, ON_HOST);
-    for (int32_t k = 0; k < pool->devices->count; k++) {
+    for (int32_t k = 0; k < pool->devices->workers; k++) {
         int32_t place = k != device ? place_of(pool, id, k) : -1;
         found = place >= 0 ? place : found;
     }

@@ -53,6 +53,16 @@ static cJSON *dataset_json(const struct dataset *data)
     return json;
 }
 
+/* Reference BLAS has no version to tell. */
+static const char *blas_version(void)
+{
+#ifdef OPENBLAS_VERSION
+    return openblas_get_config();
+#else
+    return "reference";
+#endif
+}
+
 enum status record_run(struct run *run, struct error *err)
 {
     char version[64], plugin[128];
@@ -68,13 +78,25 @@ enum status record_run(struct run *run, struct error *err)
     cJSON_AddItemToObject(event, "devices", devices);
     snprintf(version, sizeof(version), "%d.%d.%d", dnnl->major, dnnl->minor, dnnl->patch);
     cJSON_AddStringToObject(libraries, "onednn", version);
-    cJSON_AddStringToObject(libraries, "openblas", openblas_get_config());
+    cJSON_AddStringToObject(libraries, "blas", blas_version());
     cJSON_AddStringToObject(libraries, "cjson", cJSON_Version());
     if (run->devices.plugin.table != NULL) {
         run->devices.plugin.table->versions(plugin, sizeof(plugin));
         cJSON_AddStringToObject(libraries, "cuda", plugin);
     }
     cJSON_AddItemToObject(event, "libraries", libraries);
+    return append(run, event, err);
+}
+
+enum status record_sharing(struct run *run, struct error *err)
+{
+    cJSON *event = event_new("workers"), *names = cJSON_CreateArray();
+    cJSON_AddNumberToObject(event, "per_device", run->sharing.workers);
+    cJSON_AddNumberToObject(event, "alone", run->sharing.alone);
+    cJSON_AddNumberToObject(event, "together", run->sharing.together);
+    for (int32_t k = 0; k < run->devices.workers; k++)
+        cJSON_AddItemToArray(names, cJSON_CreateString(run->devices.items[k].name));
+    cJSON_AddItemToObject(event, "devices", names);
     return append(run, event, err);
 }
 
@@ -142,7 +164,7 @@ enum status record_plan(struct run *run, int32_t id, int32_t batch, const struct
 
 enum status record_epoch(struct run *run, int32_t id, const struct trainer_epoch *epoch, struct error *err)
 {
-    cJSON *event = event_new("epoch");
+    cJSON *event = event_new(JOURNAL_EPOCH);
     cJSON_AddNumberToObject(event, "id", id);
     cJSON_AddNumberToObject(event, "epoch", epoch->epoch);
     cJSON_AddNumberToObject(event, "step", epoch->step);

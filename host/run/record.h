@@ -7,6 +7,7 @@
 #include <cjson/cJSON.h>
 
 enum status record_run(struct run *run, struct error *err);
+enum status record_sharing(struct run *run, struct error *err);
 enum status record_stage(struct run *run, struct error *err);
 
 /* Before a candidate's training. */

@@ -107,7 +107,7 @@ static enum status replay_candidate(struct run *run, const cJSON *json, struct e
     candidate->final = cJSON_IsTrue(item(json, "final"));
     candidate->guess = number(json, "expected");
     candidate->observed = whole(json, "observed");
-    candidate->batch = run->job->train.batch;
+    candidate->batch = candidate->final ? run->batches.final : run->batches.candidate;
     candidate->start = start_of(run, json);
     candidate_name(candidate, "resumed", "");
     enum status st = graph_from_json(&candidate->graph, item(json, "graph"), err);
@@ -149,6 +149,15 @@ static void replay_plan(struct run *run, const cJSON *json)
     const int32_t batch = whole(json, "batch");
     if (candidate != NULL && batch > 0)
         candidate->batch = batch;
+}
+
+/* How the devices are shared, as it was measured when the run began. */
+static void replay_workers(struct run *run, const cJSON *json)
+{
+    const int32_t workers = whole(json, "per_device");
+    if (workers > 0)
+        run->sharing = (struct run_sharing){
+            .workers = workers, .alone = number(json, "alone"), .together = number(json, "together")};
 }
 
 /* A stage begins, or is said again with a budget that was raised within it. */
@@ -196,6 +205,8 @@ static enum status replay_line(struct run *run, const struct journal_line *entry
         return replay_candidate(run, entry->json, err);
     else if (strcmp(event, "model") == 0 || strcmp(event, "failed") == 0)
         return replay_end(run, entry, err);
+    else if (strcmp(event, "workers") == 0)
+        replay_workers(run, entry->json);
     else if (strcmp(event, "plan") == 0)
         replay_plan(run, entry->json);
     else if (strcmp(event, "left_out") == 0 && start >= 0)

@@ -9,6 +9,7 @@
 
 #include "host/data/dataset.h"
 #include "host/program/device.h"
+#include "host/run/batch.h"
 #include "host/run/devices.h"
 #include "host/run/display.h"
 #include "host/run/journal.h"
@@ -22,6 +23,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* Trainings side by side on each device (sharing.h). */
+struct run_sharing {
+    int32_t workers; /* 0: not found yet */
+    double alone,
+        together; /* images a second on a device: of one training, of all side by side; 0: not measured */
+};
+
 /* The last final fit that went well. */
 struct run_final {
     int32_t id, parent; /* -1: none */
@@ -34,8 +42,9 @@ struct run {
     struct devices devices;
     const struct device_ops *ops;   /* the devices' */
     struct device_info device_info; /* the first one's; the others are taken to be like it */
-    int32_t team;                   /* devices that share a final fit */
-    int32_t window;                 /* candidates that may be proposed before the first of them is observed */
+    struct batches batches;
+    struct run_sharing sharing;
+    int32_t window; /* candidates that may be proposed before the first of them is observed */
     struct pool *pool;
     struct engine_history *history; /* who was in training when the engine ends before its time */
     atomic_bool stop;               /* trainings are to save themselves and end */

@@ -28,7 +28,7 @@ static enum status propose_final(const struct run *run, struct candidate **made,
     candidate->parent = winner->id;
     candidate->source = run->final.parent == winner->id ? run->final.id : winner->id;
     candidate->final = true;
-    candidate->batch = run->job->train.batch;
+    candidate->batch = run->batches.final;
     candidate_name(candidate, "final fit", "");
     enum status st = graph_copy(&candidate->graph, &winner->graph, err);
     if (st == ST_OK)
@@ -80,7 +80,7 @@ static enum status test(struct run *run, struct error *err)
 {
     const int32_t classes = run->data.classes;
     const struct team all = {0, run->devices.count};
-    struct candidate best = {.id = run->best_id, .final = true, .batch = run->job->train.batch};
+    struct candidate best = {.id = run->best_id, .final = true, .batch = run->batches.final};
     struct trainer_result result;
     struct trainer *trainer = NULL;
     float *values = NULL;

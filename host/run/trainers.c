@@ -71,12 +71,10 @@ enum status trainers_prepare(const struct run *run, const struct candidate *cand
     const uint64_t seed = inherit_seed((uint64_t)run->job->seed, candidate->id, -1);
     struct trainer_place places[DEVICES_MOST];
     struct trainer_settings settings;
-    struct job_train job = run->job->train;
     *trainer = NULL;
     for (int32_t k = 0; k < team.count; k++)
         places[k] = trainers_place(run, team.first + k, candidate->final);
-    job.batch = candidate->batch;
-    enum status st = trainer_settings_of(&job, seed, &settings, err);
+    enum status st = trainer_settings_of(&run->job->train, candidate->batch, seed, &settings, err);
     if (st == ST_OK)
         st = trainer_prepare(places, team.count, &candidate->graph, &settings, trainer, err);
     return st;

@@ -120,7 +120,7 @@ static void *serve(void *context)
 
 enum status workers_open(struct run *run, struct workers **opened, struct error *err)
 {
-    const int32_t count = run->devices.count;
+    const int32_t count = run->devices.workers;
     struct workers *workers = calloc(1, sizeof(*workers));
     *opened = workers;
     if (workers == NULL)
@@ -143,24 +143,33 @@ enum status workers_open(struct run *run, struct workers **opened, struct error 
     return ST_OK;
 }
 
-/* The device whose candidate has been in training for the longest; -1 when one is idle. */
-static int32_t free_first(const struct workers *workers)
+static bool began_before(const struct worker *a, const struct worker *b)
 {
-    int32_t first = 0;
+    return a->since < b->since || (!(a->since > b->since) && a->device < b->device);
+}
+
+/* The device that is likely to take the next candidate that is given: who has trained for the longest is free first, and takes
+ * the first in the queue. -1 when one is idle, or when each has its next one waiting. */
+static int32_t likely_taker(const struct workers *workers)
+{
+    int32_t taker = -1;
     for (int32_t k = 0; k < workers->count; k++) {
+        int32_t earlier = 0;
         if (workers->items[k].candidate == NULL)
             return -1;
-        if (workers->items[k].since < workers->items[first].since)
-            first = k;
+        for (int32_t other = 0; other < workers->count; other++)
+            earlier += began_before(&workers->items[other], &workers->items[k]);
+        if (earlier == workers->queued)
+            taker = k;
     }
-    return first;
+    return taker;
 }
 
 void workers_give(struct workers *workers, struct candidate *candidate)
 {
     struct run *run = workers->run;
     run_lock(run);
-    const int32_t device = free_first(workers);
+    const int32_t device = likely_taker(workers);
     run_unlock(run);
     if (run->window > workers->count && device >= 0 && !candidate->restored)
         candidate_prepare(run, candidate, device);

@@ -1,4 +1,4 @@
-/* Workers: one thread a device, which takes candidates from a queue and trains them, one after the other.
+/* Workers: one thread a device, or several (sharing.h), each of which takes candidates from a queue and trains them, one after the other.
  *
  *     workers_open -> workers_give ... workers_wait ... -> workers_close
  *
@@ -13,8 +13,8 @@ struct workers;
 
 enum status workers_open(struct run *run, struct workers **workers, struct error *err);
 
-/* Puts the candidate at the end of the queue. When all workers are busy, or `alone` keeps them from starting, it is prepared
- * for the one that will be free first, if the run looks ahead. At most run->window candidates are given and not ended. */
+/* Puts the candidate at the end of the queue. When all workers are busy it is prepared for the one that is likely to take it,
+ * if the run looks ahead. At most run->window candidates are given and not ended. */
 void workers_give(struct workers *workers, struct candidate *candidate);
 
 /* Waits until the candidate, which was given away, has ended. Otherwise the error that ends the run, its candidate's or

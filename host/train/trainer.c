@@ -11,17 +11,17 @@
  * batch). */
 static const double REFERENCE_BATCH = 128.0;
 
-enum status trainer_settings_of(const struct job_train *job, uint64_t seed, struct trainer_settings *settings,
-                                struct error *err)
+enum status trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t seed,
+                                struct trainer_settings *settings, struct error *err)
 {
     bool adamw = strcmp(job->optimizer, "adamw") == 0;
     *settings = (struct trainer_settings){
-        .batch = job->batch,
+        .batch = batch,
         .optimizer = {.kind = adamw ? OPTIMIZER_ADAMW : OPTIMIZER_SGD,
                       .momentum = (float)job->momentum,
                       .second = (float)job->beta2,
                       .decay = (float)job->weight_decay},
-        .schedule = {.peak = job->learning_rate * job->batch / REFERENCE_BATCH, .warmup = job->warmup},
+        .schedule = {.peak = job->learning_rate * batch / REFERENCE_BATCH, .warmup = job->warmup},
         .augment = {.translate = job->translate, .flip = job->flip, .cutout = job->cutout},
         .label_smoothing = (float)job->label_smoothing,
         .average = (float)job->average,
@@ -82,6 +82,11 @@ int32_t trainer_batch(const struct trainer *trainer)
     return trainer->settings.batch;
 }
 
+size_t trainer_group_bytes(const struct trainer *trainer)
+{
+    return members_group_bytes(trainer);
+}
+
 void trainer_close(struct trainer *trainer)
 {
     if (trainer == NULL)
@@ -136,7 +141,8 @@ static enum weight_slot evaluated(const struct trainer *trainer)
 
 enum status trainer_values(struct trainer *trainer, float *values, struct error *err)
 {
-    return members_download(trainer, evaluated(trainer), values, err);
+    enum status st = members_average(trainer, evaluated(trainer), err);
+    return st == ST_OK ? members_download(trainer, 0, evaluated(trainer), values, err) : st;
 }
 
 enum status trainer_keep(struct trainer *trainer, struct device_weights **weights, struct error *err)
@@ -144,7 +150,9 @@ enum status trainer_keep(struct trainer *trainer, struct device_weights **weight
     const struct member *first = &trainer->members[0];
     const struct trainer_place *place = &first->place;
     *weights = NULL;
-    enum status st = place->ops->weights_new(place->device, trainer_weights(trainer), 1, weights, err);
+    enum status st = members_average(trainer, evaluated(trainer), err);
+    if (st == ST_OK)
+        st = place->ops->weights_new(place->device, trainer_weights(trainer), 1, weights, err);
     if (st == ST_OK)
         st = place->ops->weights_copy(place->device, *weights, SLOT_VALUE, place->device, first->weights,
                                       evaluated(trainer), err);
@@ -173,7 +181,9 @@ enum status trainer_evaluate(struct trainer *trainer, const int32_t *samples, in
                              struct error *err)
 {
     double metrics[METRIC_COUNT];
-    enum status st = members_evaluate(trainer, samples, count, classes, labels, confusion, metrics, err);
+    enum status st = members_average(trainer, evaluated(trainer), err);
+    if (st == ST_OK)
+        st = members_evaluate(trainer, samples, count, classes, labels, confusion, metrics, err);
     if (st == ST_OK)
         *result = result_of(metrics);
     return st;
@@ -279,14 +289,14 @@ static enum status end_epoch(struct trainer *trainer, double learning_rate, doub
     if (st != ST_OK)
         return st;
     look_at_times(trainer, PROG_EVALUATE, &trainer->evaluation_times);
+    state->epoch += state->place > 0; /* else its end was passed without a validation */
     if (!isfinite(validation->loss))
-        return error_set(err, ST_DIVERGED, "the validation loss is not finite after epoch %u",
-                         state->epoch + 1);
-    state->stale_epochs = validation->loss < state->best_loss ? 0 : state->stale_epochs + 1;
+        return error_set(err, ST_DIVERGED, "the validation loss is not finite after epoch %u", state->epoch);
+    state->stale = validation->loss < state->best_loss ? 0 : state->stale + 1;
     state->best_loss = fmin(state->best_loss, validation->loss);
     state->seconds = spent_before + clock_seconds() - began;
     const struct trainer_epoch epoch = {
-        .epoch = state->epoch + 1,
+        .epoch = state->epoch,
         .step = state->step,
         .train = result_of(state->metrics),
         .validation = *validation,
@@ -295,8 +305,7 @@ static enum status end_epoch(struct trainer *trainer, double learning_rate, doub
         .images_per_second = images_per_second(trainer, training_seconds),
         .validation_seconds = clock_seconds() - trained,
     };
-    *stop = trainer->settings.patience > 0 && state->stale_epochs >= (uint32_t)trainer->settings.patience;
-    state->epoch++;
+    *stop = trainer->settings.patience > 0 && state->stale >= (uint32_t)trainer->settings.patience;
     state->place = 0;
     for (int32_t k = 0; k < trainer->count; k++)
         memset(trainer->members[k].metrics, 0, METRIC_SUMS * sizeof(trainer->members[k].metrics[0]));
@@ -323,11 +332,17 @@ enum status trainer_run(struct trainer *trainer, struct trainer_limit limit,
         bool finished = progress >= 1.0 && state->step > 0;
         if (finished ||
             state->place + (uint32_t)trainer->settings.batch > (uint32_t)place_of(trainer)->train_count) {
-            /* A training restored at the end of an epoch whose time is up has nothing but its result to find.
-             */
-            if (state->place > 0 || (finished && !evaluated))
+            /* A training that stands, with its time up, at the end of an epoch that was not validated (in this process) has
+             * nothing but its result to find. */
+            evaluated = evaluated && state->place == 0;
+            if (!evaluated &&
+                (finished || spent_before + now - began - trainer->epoch_began >= limit.validation_seconds)) {
                 st = end_epoch(trainer, learning_rate, began, spent_before, events, result, &stop, err);
-            evaluated = true;
+                evaluated = true;
+            } else if (!finished) {
+                state->epoch++;
+                state->place = 0;
+            }
             if (finished)
                 break;
             continue;

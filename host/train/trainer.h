@@ -33,36 +33,40 @@ struct trainer_settings {
     struct augment augment;
     float label_smoothing;
     float average;    /* decay of the weight average; 0: none */
-    int32_t patience; /* epochs; 0: never stop early */
+    int32_t patience; /* validations; 0: never stop early */
     uint64_t seed;
 };
 
-/* The settings that a job asks for; `seed` is the candidate's own. */
-enum status trainer_settings_of(const struct job_train *job, uint64_t seed, struct trainer_settings *settings,
-                                struct error *err);
+/* The settings that a job asks for, with that batch, for which its learning rate is scaled; `seed` is the candidate's own. */
+enum status trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t seed,
+                                struct trainer_settings *settings, struct error *err);
 
 /* Where a training stands. All that a checkpoint holds beside the weights. */
 struct trainer_state {
     uint32_t step;                /* steps done */
     uint32_t epoch;               /* epochs begun before this one */
     uint32_t place;               /* samples of this epoch's order already used */
-    uint32_t stale_epochs;        /* since the best validation loss */
+    uint32_t stale;               /* validations since the best validation loss */
+    uint32_t averaged;            /* 1: all members have the same running statistics */
     double best_loss;             /* validation; INFINITY before the first */
     double seconds;               /* of training and evaluation so far */
-    double metrics[METRIC_COUNT]; /* of this epoch so far */
+    double metrics[METRIC_COUNT]; /* since the last validation */
 };
 
 /* A training ends at whichever comes first. */
 struct trainer_limit {
     double seconds; /* of trainer_state.seconds, the closing evaluation included; INFINITY: none */
     uint32_t steps; /* UINT32_MAX: none */
+    /* No limit: training between two validations, at least. 0: each epoch is validated, and no clock decides anything. */
+    double validation_seconds;
 };
 
 struct trainer_result {
     double loss, accuracy;
 };
 
-/* One finished epoch (or the part of one before the limit). */
+/* One validated epoch (or the part of one before the limit); `train` and `images_per_second` are of all since the validation
+ * before. */
 struct trainer_epoch {
     uint32_t epoch, step;
     struct trainer_result train, validation;
@@ -92,7 +96,8 @@ enum status trainer_prepare(const struct trainer_place *places, int32_t count, c
                             const struct trainer_settings *settings, struct trainer **prepared,
                             struct error *err);
 /* Takes the memory of programs and empty weights. `bytes` receives the device bytes of all that, of the fullest device;
- * when they are above `bytes_limit` it ends with ST_MEMORY before anything is allocated. On errors the trainer is good for
+ * when they, and those of the group (trainer_group_bytes), are above `bytes_limit` it ends with ST_MEMORY before anything else
+ * is allocated. On errors the trainer is good for
  * trainer_close alone. */
 enum status trainer_bind(struct trainer *trainer, size_t bytes_limit, size_t *bytes, struct error *err);
 /* Both of them. */
@@ -101,6 +106,8 @@ enum status trainer_open(const struct trainer_place *places, int32_t count, cons
                          size_t *bytes, struct error *err);
 void trainer_close(struct trainer *trainer); /* NULL is allowed */
 int32_t trainer_batch(const struct trainer *trainer);
+/* Bytes that the bound trainer's group of devices has taken on each of them, for buffers of its own; 0 with one device. */
+size_t trainer_group_bytes(const struct trainer *trainer);
 
 /* Bytes of a training's weight set on a device: all its slots, whatever the optimizer uses. */
 size_t trainer_weights_bytes(const struct weight_table *table);

@@ -1,6 +1,7 @@
 /* The base room: random numbers against published values, files that a crash can't tear, error messages. */
 #include "host/base/clock.h"
 #include "host/base/file.h"
+#include "host/base/library.h"
 #include "host/base/random.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <zlib.h>
 
 /* philox4x32 with 10 rounds, from kat_vectors of the Random123 library: counter, key, result. */
 static void test_philox_known_answers(void **state)
@@ -230,6 +232,79 @@ static void test_folders(void **state)
     free(inner);
 }
 
+/* This program lies in .../tests/base, wherever it is started from. */
+static void test_beside_program(void **state)
+{
+    char *itself = file_beside_program("../base/test_base"), *missing = file_beside_program("no such file");
+    (void)state;
+    assert_non_null(itself);
+    assert_non_null(missing);
+    assert_int_equal(itself[0], '/');
+    assert_true(file_exists(itself));
+    assert_false(file_exists(missing));
+    free(itself);
+    free(missing);
+}
+
+static bool needs(const struct library_needs *list, const char *name)
+{
+    bool found = false;
+    for (int32_t i = 0; i < list->count; i++)
+        found = found || strcmp(list->names[i], name) == 0;
+    return found;
+}
+
+static enum status needs_of(const char *path, const char *bytes, size_t length, struct library_needs *list)
+{
+    struct error err;
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, length, file), length);
+    assert_int_equal(fclose(file), 0);
+    return library_read_needs(path, list, &err);
+}
+
+/* Of this program, which asks for cmocka; then of what is left of it when its end is missing or a byte of its tables is damaged:
+ * whatever is found there, nothing is read outside of it. */
+static void test_library_needs(void **state)
+{
+    const struct scratch *scratch = *state;
+    struct library_needs list;
+    struct error err;
+    char *bytes;
+    size_t length;
+    assert_int_equal(library_read_needs("/proc/self/exe", &list, &err), ST_OK);
+    assert_true(needs(&list, "libcmocka.so.0"));
+    assert_true(needs(&list, "libc.so.6"));
+    assert_int_equal(file_read("/proc/self/exe", &bytes, &length, &err), ST_OK);
+    for (size_t kept = 0; kept < length; kept += length / 7 + 1)
+        assert_int_equal(needs_of(scratch->path, bytes, kept, &list), ST_FORMAT);
+    for (size_t i = 0; i < 64 + 40 * 64;
+         i += i < 64 ? 1 : 7) { /* the header; sections, the last of the file */
+        char *damaged = i < 64 ? bytes + i : bytes + length - (i - 63);
+        *damaged ^= 0x55;
+        (void)needs_of(scratch->path, bytes, length, &list);
+        *damaged ^= 0x55;
+    }
+    free(bytes);
+    assert_int_equal(library_read_needs("/dev/null", &list, &err), ST_FORMAT);
+    assert_int_equal(library_read_needs("/no/such/file", &list, &err), ST_IO);
+}
+
+static void test_library_load(void **state)
+{
+    struct error err;
+    void *library;
+    (void)state;
+    assert_int_equal(library_load("libz.so.1", &library, &err), ST_OK);
+    assert_non_null(library);
+    assert_int_equal(library_load("libnosuch.so.7", &library, &err), ST_DEVICE);
+    assert_null(library);
+    assert_non_null(strstr(err.message, "libnosuch.so.7: "));
+    assert_non_null(strstr(err.message, "looked in /"));
+    assert_non_null(strstr(library_of((void (*)(void))crc32_z), "libz"));
+}
+
 static void test_checksums(void **state)
 {
     (void)state;
@@ -316,6 +391,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_write_refused, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_read_refused, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_folders, make_scratch, remove_scratch),
+        cmocka_unit_test(test_beside_program),
+        cmocka_unit_test_setup_teardown(test_library_needs, make_scratch, remove_scratch),
+        cmocka_unit_test(test_library_load),
         cmocka_unit_test(test_checksums),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_status_names),

@@ -10,11 +10,11 @@ nets=${NETS:-cnn cnn:28 lean resnet}
 results=$(mktemp)
 trap 'rm -f "$results"' EXIT
 if [ -n "${GPU:-}" ]; then
-    device=cuda:$GPU modes="eager compile"
+    device=cuda:$GPU modes="eager reduce-overhead"
     set -- --gpu "$GPU" --plugin "${PLUGIN:?the plug-in of the GPU}"
-    precision="in bf16 by autocast, "
+    precision="in bf16 by autocast, channels last"
 else
-    device=cpu modes=eager precision=""
+    device=cpu modes=eager precision="the better of its two memory formats"
     set --
 fi
 
@@ -30,7 +30,7 @@ done
 echo "Batch $batch, threads: $threads, rounds: $rounds of $seconds s a network and side, in turns."
 echo "A step of nasrun: gathering and augmenting the batch, forward, loss, backward, SGD, weight average."
 if [ -n "$peer" ]; then
-    echo "A step of PyTorch: forward, loss, backward, SGD, ${precision}the better of its two memory formats. $about."
+    echo "A step of PyTorch: forward, loss, backward, SGD, ${precision}. $about."
 else
     echo "*** NO PYTORCH HERE: nothing to compare with. apt-get install python3-torch, or pip install torch. ***"
 fi
@@ -65,9 +65,9 @@ function middle(text,    n, v, i, j, t) {
 }
 END {
     printf "%-22s %21s %12s", "images a second", "nasrun", ""
-    if (peer) printf " %21s %13s %16s", "PyTorch", "", "ratio"
+    if (peer) printf " %21s %20s %16s", "PyTorch", "", "ratio"
     printf "\n%-22s %10s %10s %12s", "", "best", "median", "of the peak*"
-    if (peer) printf " %10s %10s %13s %8s %7s", "best", "median", "way", "best", "median"
+    if (peer) printf " %10s %10s %20s %8s %7s", "best", "median", "way", "best", "median"
     printf "\n"
     count = split(nets, list, " ")
     ways = split(modes, mode, " ")
@@ -77,7 +77,7 @@ END {
             split(list[i], part, ":")
             printf "%-8s %-13s %10.1f %10.1f %12s", part[1], part[2] == "28" ? "28 x 28 x 1" : "32 x 32 x 3", best[us], middle(medians[us]), (peak > 0 ? sprintf("%.0f%%", 100 * note[us] / peak) : "-")
             if (them in best)
-                printf " %10.1f %10.1f %13s %8.2f %7.2f", best[them], middle(medians[them]), mode[m] " " note[them], best[us] / best[them], middle(medians[us]) / middle(medians[them])
+                printf " %10.1f %10.1f %20s %8.2f %7.2f", best[them], middle(medians[them]), mode[m] " " note[them], best[us] / best[them], middle(medians[us]) / middle(medians[them])
             printf "\n"
         }
     if (peak > 0) printf "* multiply-adds without memory, %.0f GFLOP/s\n", peak

@@ -1,9 +1,10 @@
 /* How many images a second the CPU, or a GPU, trains the starting architectures with:
  *
- *     bench_train [--gpu N --plugin FILE] [--seconds S] [--threads N] [--batch B] [--plain | --machine | --operations] [NET ...]
+ *     bench_train [--gpu N [--plugin FILE] [--paper NAME]] [--seconds S] [--threads N] [--batch B]
+ *                 [--plain | --machine | --operations] [NET ...]
  *
- * --gpu takes that GPU through the plug-in FILE. --operations prints what each operation takes by itself, on a GPU beside the
- * time on paper (paper.h).
+ * --gpu takes that GPU, through the plug-in beside the program or through FILE. What is measured stands beside the prediction
+ * for its data sheet, or for that of the GPU NAME (paper.h). --operations prints what each operation takes by itself.
  * On a GPU a line more says how many pieces the recorded step has, or why it could not be recorded.
  * --plain prints a line "NET BEST MEDIAN SHARE" a network, for bench.sh; --machine says what the machine can
  * do and measures nothing else.
@@ -18,8 +19,8 @@
 #include "host/program/device.h"
 #include "host/program/lower.h"
 #include "host/run/plugin.h"
+#include "tests/bench/bench_operations.h"
 #include "tests/bench/fma_peak.h"
-#include "tests/bench/paper.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@ struct bench {
     struct plugin plugin;
     struct device *device;
     struct device_info info;
+    const struct gpu *gpu; /* whose times on paper are compared with; NULL: unknown */
     int32_t batch;
     double seconds;
     double peak;     /* operations a second; 0: unknown */
@@ -116,56 +118,21 @@ static enum status time_steps(struct bench *bench, struct device_program *prepar
     return ST_OK;
 }
 
-/* Every operation alone, `together` times in a row. Sums of kinds. */
-static enum status time_operations(struct bench *bench, const struct program *program,
-                                   struct device_program *prepared, struct error *err)
-{
-    const struct gpu *gpu = paper_gpu(bench->info.name);
-    const struct step step = {
-        .seed = 1, .valid = bench->batch, .learning_rate = 1e-3f, .average_decay = 0.9f};
-    double seconds[PROG_OP_KIND_COUNT] = {0}, paper[PROG_OP_KIND_COUNT] = {0}, metrics[METRIC_COUNT];
-    int32_t counts[PROG_OP_KIND_COUNT] = {0};
-    enum status st = ST_OK;
-    for (int32_t at = 0; st == ST_OK && at < program->op_count; at++) {
-        const enum prog_op_kind kind = program->ops[at].kind;
-        double began = 0.0;
-        for (int32_t k = -1; st == ST_OK && k < bench->together; k++) { /* the first warms up */
-            if (k == 0)
-                st = bench->ops->program_metrics(bench->device, prepared, metrics, err);
-            began = k == 0 ? clock_seconds() : began;
-            if (st == ST_OK)
-                st = bench->ops->program_run_op(bench->device, prepared, at, &step, err);
-        }
-        if (st == ST_OK)
-            st = bench->ops->program_metrics(bench->device, prepared, metrics, err);
-        seconds[kind] += (clock_seconds() - began) / bench->together;
-        if (gpu != NULL) {
-            const struct work work = paper_work(gpu, program, &program->ops[at]);
-            paper[kind] += paper_seconds(gpu, &work);
-        }
-        counts[kind]++;
-    }
-    printf("%-32s %6s %10s %10s\n", "operation", "times", "us", "on paper");
-    for (int kind = 0; st == ST_OK && kind < PROG_OP_KIND_COUNT; kind++)
-        if (counts[kind] > 0) {
-            char text[16] = "-"; /* a device whose data sheet is not known */
-            if (gpu != NULL)
-                snprintf(text, sizeof text, "%.1f", 1e6 * paper[kind]);
-            printf("%-32s %6d %10.1f %10s\n", prog_op_name((enum prog_op_kind)kind), (int)counts[kind],
-                   1e6 * seconds[kind], text);
-        }
-    return st;
-}
-
-/* What was measured: a step that is replayed, or one that is queued piece by piece. */
+/* What was measured: a step that is replayed, or one that is queued piece by piece; and what it takes by the device's clock,
+ * which leaves out what the host takes where it is late. */
 static void print_recording(const struct bench *bench, const struct device_program *prepared)
 {
     struct device_report report;
     bench->ops->program_report(prepared, &report);
     if (report.recorded > 0)
-        printf("%-10s graph: %d nodes\n", "", (int)report.recorded);
+        printf("%-10s graph: %d nodes", "", (int)report.recorded);
     else if (report.failures > 0)
-        printf("%-10s not recorded: %s\n", "", report.reason);
+        printf("%-10s not recorded: %s", "", report.reason);
+    else
+        return;
+    if (report.steps > 0)
+        printf("; %.1f us a step by the device's clock", 1e6 * report.seconds / (double)report.steps);
+    printf("\n");
 }
 
 static enum status bench_net(struct bench *bench, const char *name, struct shape image, struct error *err)
@@ -212,20 +179,27 @@ static enum status bench_net(struct bench *bench, const char *name, struct shape
     qsort(bench->times, (size_t)count, sizeof bench->times[0], compare_times);
     double best = bench->batch / bench->times[0], median = bench->batch / bench->times[count / 2];
     struct cost cost = cost_of_graph(&graph);
-    char share[16] = "-";
+    char share[16] = "-", predicted[32] = "-";
     if (bench->peak > 0.0)
         snprintf(share, sizeof share, "%.1f%%", 100.0 * best * cost.train_flops / bench->peak);
+    if (bench->gpu != NULL)
+        snprintf(predicted, sizeof predicted, "%.1f",
+                 bench->batch / paper_total(bench->gpu, &program).seconds);
     if (bench->plain)
         printf("%s %.1f %.1f %.1f %.1f\n", name, best, median, 1e-9 * best * cost.train_flops,
                1e-9 * bench->peak);
     else
-        printf("%-10s %3d x %3d x %d %8.1f %10.1f %10.1f %9s %9.0f %9.1f\n", name, (int)image.h, (int)image.w,
-               (int)image.c, cost.train_flops * 1e-6, best, median, share, preparation * 1e3,
-               (double)bench->ops->program_bytes(prepared) / (1 << 20));
+        printf("%-10s %3d x %3d x %d %8.1f %10.1f %10.1f %9s %9.0f %9.1f %11s\n", name, (int)image.h,
+               (int)image.w, (int)image.c, cost.train_flops * 1e-6, best, median, share, preparation * 1e3,
+               (double)bench->ops->program_bytes(prepared) / (1 << 20), predicted);
     if (!bench->plain)
         print_recording(bench, prepared);
-    if (bench->operations)
-        st = time_operations(bench, &program, prepared, err);
+    if (bench->operations) {
+        const struct step step = {
+            .seed = 1, .valid = bench->batch, .learning_rate = 1e-3f, .average_decay = 0.9f};
+        const struct bench_operations each = {bench->ops, bench->device, bench->gpu, bench->together, &step};
+        st = bench_operations(&each, &program, prepared, err);
+    }
     fflush(stdout);
 out:
     bench->ops->program_free(bench->device, prepared);
@@ -257,9 +231,15 @@ static void print_machine(const struct bench *bench)
            bench->set, bench->peak * 1e-9, bench->info.flops * 1e-9, bench->info.bytes * 1e-9);
 }
 
-/* False for a wrong command line. *first is the index of the first network. */
-static bool parse(int argc, char **argv, struct bench *bench, struct device_options *options,
-                  const char **plugin, bool *machine, int *first)
+struct arguments {
+    struct device_options device;
+    const char *plugin, *paper; /* NULL: not given */
+    bool gpu, machine;
+    int first; /* index of the first network */
+};
+
+/* False for a wrong command line. */
+static bool parse(int argc, char **argv, struct bench *bench, struct arguments *given)
 {
     int at = 1;
     for (; at < argc && strncmp(argv[at], "--", 2) == 0; at++) {
@@ -273,7 +253,7 @@ static bool parse(int argc, char **argv, struct bench *bench, struct device_opti
             continue;
         }
         if (strcmp(argv[at], "--machine") == 0) {
-            *machine = true;
+            given->machine = true;
             continue;
         }
         if (value == NULL)
@@ -281,61 +261,76 @@ static bool parse(int argc, char **argv, struct bench *bench, struct device_opti
         if (strcmp(argv[at], "--seconds") == 0)
             bench->seconds = atof(value);
         else if (strcmp(argv[at], "--threads") == 0)
-            options->threads = atoi(value);
-        else if (strcmp(argv[at], "--gpu") == 0)
-            options->index = atoi(value);
-        else if (strcmp(argv[at], "--plugin") == 0)
-            *plugin = value;
+            given->device.threads = atoi(value);
+        else if (strcmp(argv[at], "--gpu") == 0) {
+            given->gpu = true;
+            given->device.index = atoi(value);
+        } else if (strcmp(argv[at], "--plugin") == 0)
+            given->plugin = value;
+        else if (strcmp(argv[at], "--paper") == 0)
+            given->paper = value;
         else if (strcmp(argv[at], "--batch") == 0)
             bench->batch = atoi(value);
         else
             return false;
         at++;
     }
-    *first = at;
-    return bench->batch >= 1 && bench->batch <= IMAGES;
+    given->first = at;
+    return bench->batch >= 1 && bench->batch <= IMAGES &&
+           (given->gpu || (given->plugin == NULL && given->paper == NULL)) &&
+           (given->paper == NULL || paper_gpu(given->paper) != NULL);
+}
+
+static enum status open_device(struct bench *bench, const struct arguments *given, struct error *err)
+{
+    enum status st = ST_OK;
+    if (given->gpu) {
+        st = given->plugin != NULL ? plugin_open_file(&bench->plugin, given->plugin, err)
+                                   : plugin_open(&bench->plugin, err);
+        if (st == ST_OK && (given->device.index < 0 || given->device.index >= bench->plugin.count))
+            st = error_set(err, ST_RANGE, "--gpu %d: there are %d GPUs", (int)given->device.index,
+                           (int)bench->plugin.count);
+        if (st != ST_OK)
+            return st;
+        bench->ops = bench->plugin.table->ops;
+        bench->together = GPU_STEPS;
+    }
+    st = bench->ops->open(&given->device, &bench->device, err);
+    if (st != ST_OK)
+        return st;
+    bench->ops->info(bench->device, &bench->info);
+    if (given->gpu)
+        bench->gpu = paper_gpu(given->paper != NULL ? given->paper : bench->info.name);
+    bench->set = "data sheet";
+    bench->peak = !given->gpu          ? fma_peak(bench->info.threads, &bench->set)
+                  : bench->gpu != NULL ? bench->gpu->flops
+                                       : 0.0;
+    return ST_OK;
 }
 
 int main(int argc, char **argv)
 {
     static const char *const all[] = {"cnn", "cnn:28", "lean", "resnet"};
     static struct bench bench = {.ops = &cpu_device_ops, .batch = 128, .seconds = 5.0, .together = 1};
-    const char *plugin = NULL;
-    struct device_options options = {0};
+    struct arguments given = {0};
     struct error err = {0};
-    bool machine = false;
-    int first;
-    if (!parse(argc, argv, &bench, &options, &plugin, &machine, &first)) {
+    if (!parse(argc, argv, &bench, &given)) {
         fprintf(stderr,
-                "usage: bench_train [--gpu N --plugin FILE] [--seconds S] [--threads N] [--batch 1..%d] "
-                "[--plain | --machine | --operations] "
-                "[NET | NET:28 ...]\n",
+                "usage: bench_train [--gpu N [--plugin FILE] [--paper a100|h100|h200|b200|l40s|t4]] "
+                "[--seconds S] "
+                "[--threads N] [--batch 1..%d] [--plain | --machine | --operations] [NET | NET:28 ...]\n",
                 (int)IMAGES);
         return 2;
     }
-    enum status st = plugin != NULL ? plugin_open_file(&bench.plugin, plugin, &err) : ST_OK;
-    if (st == ST_OK && plugin != NULL) {
-        bench.ops = bench.plugin.table->ops;
-        bench.together = GPU_STEPS;
-    }
-    if (st == ST_OK)
-        st = bench.ops->open(&options, &bench.device, &err);
-    if (st == ST_OK) {
-        bench.ops->info(bench.device, &bench.info);
-        const struct gpu *gpu = paper_gpu(bench.info.name);
-        bench.set = "data sheet";
-        bench.peak = plugin == NULL ? fma_peak(bench.info.threads, &bench.set)
-                     : gpu != NULL  ? gpu->flops
-                                    : 0.0;
-    }
+    enum status st = open_device(&bench, &given, &err);
     if (st == ST_OK && !bench.plain)
         print_machine(&bench);
-    if (st == ST_OK && !bench.plain && !machine)
-        printf("batch %d\n%-10s %-14s %8s %10s %10s %9s %9s %9s\n", (int)bench.batch, "net", "image", "MFLOP",
-               "best/s", "median/s", "of peak", "made ms", "MiB");
-    int named = argc - first, count = named > 0 ? named : (int)(sizeof all / sizeof all[0]);
-    for (int i = 0; st == ST_OK && !machine && i < count; i++)
-        st = bench_named(&bench, named > 0 ? argv[first + i] : all[i], &err);
+    if (st == ST_OK && !bench.plain && !given.machine)
+        printf("batch %d\n%-10s %-14s %8s %10s %10s %9s %9s %9s %11s\n", (int)bench.batch, "net", "image",
+               "MFLOP", "best/s", "median/s", "of peak", "made ms", "MiB", "predicted/s");
+    int named = argc - given.first, count = named > 0 ? named : (int)(sizeof all / sizeof all[0]);
+    for (int i = 0; st == ST_OK && !given.machine && i < count; i++)
+        st = bench_named(&bench, named > 0 ? argv[given.first + i] : all[i], &err);
     if (bench.device != NULL)
         bench.ops->close(bench.device);
     plugin_close(&bench.plugin);

@@ -5,19 +5,17 @@
 
 enum { CHANNELS = 8 }; /* stored channels are padded to multiples of it */
 
+/* A name that has another inside comes before it. */
 static const struct gpu gpus[] = {
-    {"h100", "H100 SXM, bf16", 989e12, 3.35e12, 2}, {"a100", "A100 SXM 80 GB, bf16", 312e12, 2.04e12, 2},
-    {"b200", "B200, bf16", 2250e12, 8.0e12, 2},     {"l40s", "L40S, bf16", 362e12, 0.864e12, 2},
-    {"t4", "T4, float32", 8.1e12, 0.32e12, 4},
+    {"h100 pcie", "H100 PCIe, bf16", 756e12, 2.0e12, 114, 2},
+    {"h100", "H100 SXM, bf16", 989e12, 3.35e12, 132, 2},
+    {"h200", "H200, bf16", 989e12, 4.8e12, 132, 2},
+    {"a100-sxm4-40gb", "A100 SXM 40 GB, bf16", 312e12, 1.555e12, 108, 2},
+    {"a100", "A100 SXM 80 GB, bf16", 312e12, 2.04e12, 108, 2},
+    {"b200", "B200, bf16", 2250e12, 8.0e12, 148, 2},
+    {"l40s", "L40S, bf16", 362e12, 0.864e12, 142, 2},
+    {"t4", "T4, float32", 8.1e12, 0.32e12, 40, 4},
 };
-
-/* What is reached of the rates: of bandwidth by streaming kernels; of the tensor cores by convolutions, less where an output
- * has few channels, since a tile of the result is 64 or 128 channels wide. */
-static const struct {
-    double bandwidth, tensor;
-} shares = {0.85, 0.55};
-
-const double paper_launch = 1.5e-6;
 
 const struct gpu *paper_gpu(const char *name)
 {
@@ -58,16 +56,41 @@ static double elements(struct shape s)
     return (double)s.n * s.c * s.h * s.w;
 }
 
-/* Convolutions and dense layers: kernel and its gradient are copies in the activations' type. */
+/* Convolutions and dense layers: kernel and its gradient are copies in the activations' type. `result` is an activation: the
+ * product's rows are its pixels, in as many tiles as there are. */
 static struct work product(const struct gpu *gpu, const struct program *program, int32_t x, int32_t kernel,
                            int32_t y, int32_t result)
 {
     const struct prog_tensor *tensors = program->tensors;
-    const struct shape k = tensors[kernel].shape;
-    const double wide = fmin(tensors[result].kind == TENSOR_GRADIENT ? k.n : tensors[result].shape.c, 64.0);
-    struct work work = {.launches = 1, .narrow = wide / 64.0};
+    const struct shape k = tensors[kernel].shape, r = tensors[result].shape;
+    const double rows = (double)r.n * r.h * r.w;
+    const double tiles = ceil(rows / PAPER_TILE) * ceil((double)r.c / PAPER_TILE);
+    struct work work = {.launches = 1,
+                        .narrow = fmin(1.0, (double)r.c / PAPER_TILE),
+                        .fill = fmin(1.0, tiles / gpu->multiprocessors),
+                        .share = PAPER_LIBRARY_BANDWIDTH,
+                        .slower = 1.0};
     work.flops = 2.0 * elements(tensors[y].shape) * k.c * k.h * k.w;
     work.bytes = stored(gpu, &tensors[x]) + stored(gpu, &tensors[y]) + gpu->element * elements(k);
+    return work;
+}
+
+double paper_split_slower(double channels)
+{
+    return 1.0 + PAPER_SPLIT_SLOWER * pow(CHANNELS / channels, PAPER_SPLIT_POWER);
+}
+
+/* The same for the kernel's gradient, whose result is as small as the kernel: it is cut until all multiprocessors have a part. */
+static struct work weight_product(const struct gpu *gpu, const struct program *program, int32_t x,
+                                  int32_t gradient, int32_t y)
+{
+    const struct shape k = program->tensors[gradient].shape;
+    const double channels = fmax(CHANNELS, fmin(k.n, k.c));
+    struct work work = product(gpu, program, x, gradient, y, y);
+    work.narrow = fmin(1.0, (double)k.n / PAPER_TILE);
+    work.fill = 1.0;
+    work.slower = paper_split_slower(channels);
+    work.launches = 2;
     return work;
 }
 
@@ -96,7 +119,12 @@ static double norm_backward_again(const struct gpu *gpu, const struct program *p
 struct work paper_work(const struct gpu *gpu, const struct program *program, const struct prog_op *op)
 {
     const double parameters = (double)program->weights.total;
-    struct work work = {.launches = 1, .bytes = touched(gpu, program, op), .narrow = 1.0};
+    struct work work = {.launches = 1,
+                        .bytes = touched(gpu, program, op),
+                        .narrow = 1.0,
+                        .fill = 1.0,
+                        .share = PAPER_OWN_BANDWIDTH,
+                        .slower = 1.0};
     switch (op->kind) {
     case PROG_OP_CONV:
     case PROG_OP_DENSE:
@@ -106,7 +134,7 @@ struct work paper_work(const struct gpu *gpu, const struct program *program, con
         return product(gpu, program, op->outputs[0], op->inputs[1], op->inputs[0], op->outputs[0]);
     case PROG_OP_CONV_BACKWARD_WEIGHTS:
     case PROG_OP_DENSE_BACKWARD_WEIGHTS:
-        work = product(gpu, program, op->inputs[0], op->outputs[0], op->inputs[1], op->outputs[0]);
+        work = weight_product(gpu, program, op->inputs[0], op->outputs[0], op->inputs[1]);
         if (op->kind == PROG_OP_DENSE_BACKWARD_WEIGHTS) /* whose gradient cuBLAS leaves in float32 */
             work.bytes += (4.0 - gpu->element) * elements(program->tensors[op->outputs[0]].shape);
         if (op->outputs[1] >= 0) { /* the bias' gradient reads dy once more */
@@ -122,13 +150,12 @@ struct work paper_work(const struct gpu *gpu, const struct program *program, con
         work.bytes += norm_backward_again(gpu, program, op);
         work.launches = 2;
         break;
-    case PROG_OP_OPTIMIZER: /* value and momentum are read and written, the gradient read; before it the kernels' gradients
-                               change from their copies to float32, after it the copies are made anew */
-        work.bytes = (5 * 4.0 + (gpu->element + 4.0) + (4.0 + gpu->element)) * parameters;
-        work.launches = 3;
+    case PROG_OP_OPTIMIZER: /* value and momentum are read and written, a kernel's gradient read and its copy written */
+        work.bytes = (2 * 4.0 + 2 * 4.0 + gpu->element + gpu->element) * parameters;
         break;
-    case PROG_OP_WEIGHT_AVERAGE:
-        work.bytes = 3 * 4.0 * parameters;
+    case PROG_OP_WEIGHT_AVERAGE: /* the optimizer's kernel has the value at hand, and does this too */
+        work.bytes = 2 * 4.0 * parameters;
+        work.launches = 0;
         break;
     default:
         break;
@@ -136,22 +163,77 @@ struct work paper_work(const struct gpu *gpu, const struct program *program, con
     return work;
 }
 
-double paper_computing(const struct gpu *gpu, const struct work *work)
+static double computing(const struct gpu *gpu, const struct work *work)
 {
-    return work->flops / (gpu->flops * shares.tensor * work->narrow);
+    return work->slower * work->flops / (gpu->flops * PAPER_TENSOR * work->narrow * work->fill);
 }
 
 static double moving(const struct gpu *gpu, const struct work *work)
 {
-    return work->bytes / (gpu->bytes * shares.bandwidth);
+    return work->slower * work->bytes / (gpu->bytes * work->share);
+}
+
+double paper_floor(const struct gpu *gpu, const struct work *work)
+{
+    return fmax(work->flops / gpu->flops, work->bytes / gpu->bytes);
 }
 
 bool paper_computes(const struct gpu *gpu, const struct work *work)
 {
-    return paper_computing(gpu, work) > moving(gpu, work);
+    return computing(gpu, work) > moving(gpu, work);
+}
+
+double paper_launching(const struct work *work)
+{
+    return work->launches * (PAPER_GAP + PAPER_RAMP);
 }
 
 double paper_seconds(const struct gpu *gpu, const struct work *work)
 {
-    return fmax(paper_computing(gpu, work), moving(gpu, work)) + work->launches * paper_launch;
+    return fmax(computing(gpu, work), moving(gpu, work)) + paper_launching(work);
+}
+
+static struct shape shape_of(const struct program *program, const struct prog_op *op)
+{
+    const int32_t tensor = op->input_count > 0 && op->inputs[0] >= 0     ? op->inputs[0]
+                           : op->output_count > 0 && op->outputs[0] >= 0 ? op->outputs[0]
+                                                                         : -1;
+    return tensor >= 0 ? program->tensors[tensor].shape : (struct shape){0, 0, 0, 0};
+}
+
+static bool same(const struct paper_row *row, const struct paper_row *other)
+{
+    return row->kind == other->kind && memcmp(&row->shape, &other->shape, sizeof row->shape) == 0 &&
+           row->work.flops == other->work.flops && row->work.bytes == other->work.bytes;
+}
+
+int32_t paper_count(struct paper_row *rows, int32_t *count, const struct gpu *gpu,
+                    const struct program *program, const struct prog_op *op)
+{
+    const struct paper_row row = {op->kind, shape_of(program, op), paper_work(gpu, program, op), 1};
+    int32_t place = 0;
+    while (place < *count && !same(&rows[place], &row))
+        place++;
+    if (place < *count)
+        rows[place].count++;
+    else
+        rows[(*count)++] = row;
+    return place;
+}
+
+struct paper_total paper_total(const struct gpu *gpu, const struct program *program)
+{
+    struct paper_total step = {.seconds = PAPER_STEP, .launching = PAPER_STEP};
+    for (int32_t i = 0; i < program->op_count; i++) {
+        const struct work work = paper_work(gpu, program, &program->ops[i]);
+        const double seconds = paper_seconds(gpu, &work), launching = paper_launching(&work);
+        step.work.flops += work.flops;
+        step.work.bytes += work.bytes;
+        step.work.launches += work.launches;
+        step.seconds += seconds;
+        step.floor += paper_floor(gpu, &work);
+        step.launching += launching;
+        *(paper_computes(gpu, &work) ? &step.computing : &step.moving) += seconds - launching;
+    }
+    return step;
 }

@@ -1,13 +1,17 @@
 """How many images a second PyTorch trains bench_train's networks with.
 
     torch_train.py --check DEVICE                              says which PyTorch there is; status 1 without one
-    torch_train.py DEVICE MODE THREADS BATCH SECONDS NET[:28]  prints "NET BEST MEDIAN FORMAT", images a second
+    torch_train.py DEVICE MODE THREADS BATCH[,...] SECONDS NET[:28][,...]
 
-DEVICE: cpu, cuda:N. MODE: eager, compile (torch.compile). The networks are those of host/net/start.c, layer by layer. A step is
-forward, loss, backward and SGD with Nesterov momentum and weight decay on a batch that lies in memory; on a GPU in bf16 by
-autocast. Both memory formats are measured for SECONDS each; the one with the better best step is printed.
+prints a line "NET BEST MEDIAN FORMAT BATCH" for each network and batch, images a second. DEVICE: cpu, cuda:N. MODE: eager;
+reduce-overhead (torch.compile, kernels fused and replayed from a CUDA Graph; needs a C compiler); cudagraphs (torch.compile, its
+own kernels replayed from a CUDA Graph). The networks are those of host/net/start.c, layer by layer. A step is forward, loss,
+backward and SGD with Nesterov momentum and weight decay on a batch that lies in memory; on a GPU in bf16 by autocast, channels
+last, with the fused optimizer where there is one. On a CPU both memory formats are measured for SECONDS each; the one with the
+better best step is printed.
 """
 import contextlib
+import inspect
 import sys
 import time
 
@@ -73,6 +77,11 @@ def resnet(channels):
     return nn.Sequential(*layers, *head(nn.Linear(512, CLASSES)))
 
 
+WAYS = {
+    "eager": lambda net: net,
+    "reduce-overhead": lambda net: torch.compile(net, mode="reduce-overhead"),
+    "cudagraphs": lambda net: torch.compile(net, backend="cudagraphs"),
+}
 NETS = {"cnn": cnn, "lean": lean, "resnet": resnet}
 
 
@@ -81,10 +90,11 @@ def step_times(make, device, mode, batch, channels, side, memory_format, seconds
     gpu = device.startswith("cuda")
     together = GPU_STEPS if gpu else 1
     net = make(channels).to(device=device, memory_format=memory_format)
-    forward = torch.compile(net) if mode == "compile" else net
+    forward = WAYS[mode](net)
     images = torch.randn(batch, channels, side, side, device=device).contiguous(memory_format=memory_format)
     labels = torch.randint(0, CLASSES, (batch,), device=device)
-    optimizer = torch.optim.SGD(net.parameters(), 1e-3, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    fused = {"fused": True} if gpu and "fused" in inspect.signature(torch.optim.SGD).parameters else {}
+    optimizer = torch.optim.SGD(net.parameters(), 1e-3, momentum=0.9, nesterov=True, weight_decay=5e-4, **fused)
     precision = torch.autocast("cuda", torch.bfloat16) if gpu else contextlib.nullcontext()
     times = []
     start = time.perf_counter()
@@ -113,23 +123,32 @@ def check(device):
         print(f"PyTorch {torch.__version__}, {'with' if torch.backends.mkldnn.is_available() else 'without'} oneDNN")
 
 
-def main():
-    if sys.argv[1] == "--check":
-        check(sys.argv[2])
-        return
-    device, mode = sys.argv[1], sys.argv[2]
-    threads, batch, seconds = int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5])
-    name, _, size = sys.argv[6].partition(":")
+def measure(device, mode, batch, seconds, text):
+    name, _, size = text.partition(":")
     channels, side = (1, 28) if size == "28" else (3, 32)
-    torch.set_num_threads(threads)
-    torch.backends.cudnn.benchmark = True
-    formats = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
+    formats = {"nhwc": torch.channels_last}
+    if not device.startswith("cuda"):
+        formats["nchw"] = torch.contiguous_format
     results = []
     for label, memory_format in formats.items():
         times = step_times(NETS[name], device, mode, batch, channels, side, memory_format, seconds)
         results.append((batch / times[0], batch / times[len(times) // 2], label))
     best, median, label = max(results)
-    print(f"{name} {best:.1f} {median:.1f} {label}")
+    print(f"{name} {best:.1f} {median:.1f} {label} {batch}", flush=True)
+
+
+def main():
+    if sys.argv[1] == "--check":
+        check(sys.argv[2])
+        return
+    device, mode, threads, batches, seconds, nets = sys.argv[1:7]
+    torch.set_num_threads(int(threads))
+    torch.backends.cudnn.benchmark = True
+    for net in nets.split(","):
+        for batch in batches.split(","):
+            measure(device, mode, int(batch), float(seconds), net)
+            if mode != "eager":
+                torch._dynamo.reset()  # a shape of its own for each batch, not one for all
 
 
 main()

@@ -12,6 +12,7 @@ export LD_LIBRARY_PATH NASRUN_PLUGIN XDG_CACHE_HOME EMU_DEVICES EMU_ORDER
 grep '^cuda:' "$work/out"
 check "no GPU to test: $(grep '^no GPU' "$work/out")" grep -q '^cuda:0 ' "$work/out"
 [ "$failed" -eq 0 ] || finish
+[ -n "${NASRUN_GPU:-}" ] || check "no word of how much memory is free" grep -q '^cuda:0 .* of .* GB free$' "$work/out"
 "$helpers/gpu/test_hardware" >"$work/tests" 2>&1
 check "test_hardware ended with status $?" grep -q '^\[  PASSED  \]' "$work/tests"
 while read -r line; do

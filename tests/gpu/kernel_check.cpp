@@ -6,7 +6,6 @@
 #include <cstdarg>
 #include <cstddef>
 #include <cstdio>
-#include <stdexcept>
 
 extern "C" {
 #include <cmocka.h>
@@ -80,16 +79,16 @@ cuda_shape kernel_shape(const kernel_run &run)
     return s;
 }
 
-device_memory::device_memory(size_t size) : data(NULL), bytes(size)
+device_memory::device_memory(size_t size) : data(kernel_memory(size > 0 ? size : 1)), bytes(size)
 {
-    if (posix_memalign(&data, 64, size > 0 ? size : 1) != 0)
-        throw std::runtime_error("no memory");
+    if (data == NULL)
+        fail_msg("no memory for %zu bytes", size);
     memset(data, 0xFF, size);
 }
 
 device_memory::~device_memory()
 {
-    free(data);
+    kernel_memory_free(data);
 }
 
 activation::activation(cuda_type type, cuda_shape shape)
@@ -189,6 +188,7 @@ void kernel_close(const kernel_run &run, double found, double expected, double t
 
 void kernel_launched(const kernel_run &run, cudaError_t status, const char *what)
 {
-    if (status != cudaSuccess)
-        fail_msg("%s: case %d: launch gave error %d", what, run.index, (int)status);
+    const cudaError_t found = status == cudaSuccess ? kernel_wait() : status;
+    if (found != cudaSuccess)
+        fail_msg("%s: case %d: launch gave error %d", what, run.index, (int)found);
 }

@@ -1,4 +1,4 @@
-/* For tests of the GPU's kernels on a CPU: cases, guarded tensors in the GPU's layout, comparisons.
+/* For tests of the GPU's kernels, on a CPU (cuda_on_cpu.h) or on a GPU (first/kernels_on_gpu.cpp): cases, guarded tensors in the GPU's layout, comparisons.
  *
  * A test gives a function that runs one case; kernel_sweep runs it over all cases in both activation types,
  * several block sizes, few and many blocks, and both orders of threads. */
@@ -10,6 +10,12 @@
 #include <cstring>
 #include <vector>
 
+/* What differs between the two places where kernels run; each has its own. Memory that host and device both read, NULL for
+ * want of it; and the wait for what was launched. */
+void *kernel_memory(size_t bytes);
+void kernel_memory_free(void *memory);
+cudaError_t kernel_wait(void);
+
 /* The relative error of one rounding to the type, doubled: room for a value that falls just beyond a tie. */
 double kernel_rounding(enum cuda_type type);
 
@@ -17,7 +23,7 @@ double kernel_rounding(enum cuda_type type);
 struct kernel_run {
     int index; /* of the case */
     enum cuda_type type;
-    int threads, blocks, reverse;
+    int threads, blocks, reverse; /* blocks: also the device's multiprocessors */
 };
 
 /* Runs `body` for cases 0 .. count - 1 in both types, each with settings drawn by its place. */
@@ -32,7 +38,7 @@ float kernel_unit(const kernel_run &run, uint32_t stream, uint64_t place); /* in
  * enough for two column groups. */
 cuda_shape kernel_shape(const kernel_run &run);
 
-/* Memory as the GPU sees it: aligned, of exact size, so that AddressSanitizer sees what lies outside; full of
+/* Memory as the GPU sees it, the only one that a kernel is given: aligned, of exact size, so that AddressSanitizer sees what lies outside; full of
  * NaN until written. */
 class device_memory
 {
@@ -111,7 +117,7 @@ cuda_step kernel_step(const kernel_run &run);
 void kernel_close(const kernel_run &run, double found, double expected, double tolerance, const char *what,
                   size_t place);
 
-/* Fails unless the launch was accepted. */
+/* Fails unless the launch was accepted and its kernels ran to their end. */
 void kernel_launched(const kernel_run &run, cudaError_t status, const char *what);
 
 #endif

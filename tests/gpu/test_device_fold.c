@@ -30,22 +30,33 @@ static void all_are_folded(const struct device_session *session)
     assert_int_equal(fold_count(session), evaluation_pairs(&session->program));
 }
 
+static void agrees(enum device_precision precision, double rounding)
+{
+    const struct device_options options = {.precision = precision, .untimed = true};
+    struct device *device = NULL;
+    struct error err;
+    if (cuda_device_ops.open(&options, &device, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    evaluation_check(&cuda_device_ops, device, rounding, all_are_folded);
+    cuda_device_ops.close(device);
+}
+
 static void bf16_agrees(void **state)
 {
     (void)state;
-    evaluation_check(&cuda_device_ops, PRECISION_BF16, 0x1p-8, all_are_folded);
+    agrees(PRECISION_BF16, 0x1p-8);
 }
 
 static void half_agrees(void **state)
 {
     (void)state;
-    evaluation_check(&cuda_device_ops, PRECISION_FP16, 0x1p-11, all_are_folded);
+    agrees(PRECISION_FP16, 0x1p-11);
 }
 
 static void float_agrees(void **state)
 {
     (void)state;
-    evaluation_check(&cuda_device_ops, PRECISION_FP32, 0x1p-24, all_are_folded);
+    agrees(PRECISION_FP32, 0x1p-24);
 }
 
 /* ---- steps ---- */

@@ -25,17 +25,11 @@ static void write_poison(void *context)
     struct device_program *prepared = poisoned->session->prepared;
     const struct prog_op *op = &prepared->program->ops[poisoned->op];
     memset(prepared->memory + prepared->at.scratch, 255, prepared->scratch_bytes);
-    if (prepared->program->purpose == PROG_TRAIN)
-        memset(prepared->memory + prepared->at.copy_gradients, 255,
-               prepared->at.gradients - prepared->at.copy_gradients);
     for (int32_t o = 0; o < op->output_count; o++) {
         int32_t tensor = op->outputs[o];
         if (tensor < 0 || prepared->program->tensors[tensor].kind == TENSOR_METRICS)
             continue;
-        size_t bytes = cuda_tensor_bytes(prepared->device, &prepared->program->tensors[tensor]);
-        if (bytes == 0)
-            bytes = session_count(poisoned->session, tensor) * sizeof(float);
-        memset(cuda_address(prepared, tensor), 255, bytes);
+        memset(cuda_address(prepared, tensor), 255, cuda_stored_bytes(prepared, tensor));
     }
 }
 
@@ -74,30 +68,40 @@ static void check_padding(struct device_session *session, int32_t tensor)
 
 static void compare_bf16(const struct device_case *c, struct device_tally *tally)
 {
-    const struct device_under_test device = {&cuda_device_ops, PRECISION_AUTO, 0x1p-8, 0,
-                                             poison,           check_padding};
-    device_compare(&device, c, tally);
+    device_compare(
+        &(struct device_under_test){
+            .ops = &cuda_device_ops, .rounding = 0x1p-8, .poison = poison, .check_padding = check_padding},
+        c, tally);
 }
 
 static void compare_float(const struct device_case *c, struct device_tally *tally)
 {
-    const struct device_under_test device = {&cuda_device_ops, PRECISION_AUTO, 0, 0, poison, check_padding};
     emu.major = FLOAT_MAJOR;
-    device_compare(&device, c, tally);
+    device_compare(&(struct device_under_test){.ops = &cuda_device_ops,
+                                               .poison = poison,
+                                               .check_padding = check_padding},
+                   c, tally);
 }
 
 static void compare_half(const struct device_case *c, struct device_tally *tally)
 {
-    const struct device_under_test device = {&cuda_device_ops, PRECISION_FP16, 0x1p-11,
-                                             0x1p-25,          poison,         check_padding};
-    device_compare(&device, c, tally);
+    device_compare(&(struct device_under_test){.ops = &cuda_device_ops,
+                                               .precision = PRECISION_FP16,
+                                               .rounding = 0x1p-11,
+                                               .least = 0x1p-25,
+                                               .poison = poison,
+                                               .check_padding = check_padding},
+                   c, tally);
 }
 
 static void compare_tensor_float(const struct device_case *c, struct device_tally *tally)
 {
-    const struct device_under_test device = {&cuda_device_ops, PRECISION_TF32, 0x1p-11, 0,
-                                             poison,           check_padding};
-    device_compare(&device, c, tally);
+    device_compare(&(struct device_under_test){.ops = &cuda_device_ops,
+                                               .precision = PRECISION_TF32,
+                                               .poison = poison,
+                                               .check_padding = check_padding,
+                                               .factors = 0x1p-10},
+                   c, tally);
 }
 
 static void dense_layers(void **state)

@@ -38,18 +38,19 @@ static void precisions_and_devices(void **state)
         int major;
         enum device_precision precision;
         const char *found; /* the name's end, or the message */
+        double rounding;
     } cases[] = {
-        {9, PRECISION_AUTO, "capability 9.0, bf16"},
-        {9, PRECISION_BF16, "capability 9.0, bf16"},
-        {9, PRECISION_FP16, "capability 9.0, fp16"},
-        {9, PRECISION_TF32, "capability 9.0, tf32"},
-        {9, PRECISION_FP32, "capability 9.0, float32"},
-        {OLD_MAJOR, PRECISION_AUTO, "capability 7.0, float32"},
-        {OLD_MAJOR, PRECISION_FP16, "capability 7.0, fp16"},
+        {9, PRECISION_AUTO, "capability 9.0, bf16", 0x1p-9},
+        {9, PRECISION_BF16, "capability 9.0, bf16", 0x1p-9},
+        {9, PRECISION_FP16, "capability 9.0, fp16", 0x1p-12},
+        {9, PRECISION_TF32, "capability 9.0, tf32", 0x1p-10},
+        {9, PRECISION_FP32, "capability 9.0, float32", 0x1p-24},
+        {OLD_MAJOR, PRECISION_AUTO, "capability 7.0, float32", 0x1p-24},
+        {OLD_MAJOR, PRECISION_FP16, "capability 7.0, fp16", 0x1p-12},
         {OLD_MAJOR, PRECISION_BF16,
-         "cuda:0: train.precision: found bf16, expected fp16 or fp32 for compute capability 7.x"},
+         "cuda:0: train.precision: found bf16, expected fp16 or fp32 for compute capability 7.x", 0},
         {OLD_MAJOR, PRECISION_TF32,
-         "cuda:0: train.precision: found tf32, expected fp16 or fp32 for compute capability 7.x"},
+         "cuda:0: train.precision: found tf32, expected fp16 or fp32 for compute capability 7.x", 0},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -60,7 +61,10 @@ static void precisions_and_devices(void **state)
         emu.major = cases[i].major;
         if (cuda_device_ops.open(&(struct device_options){.precision = cases[i].precision}, &device, &err) ==
             ST_OK) {
+            const int multiprocessors = emu.multiprocessors++;
             cuda_device_ops.info(device, &info);
+            assert_int_equal(info.threads, multiprocessors); /* as it was opened: it is not asked again */
+            assert_true(info.rounding == cases[i].rounding);
             cuda_device_ops.close(device);
         } else {
             assert_int_equal(err.status, ST_UNSUPPORTED);

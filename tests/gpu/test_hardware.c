@@ -1,6 +1,8 @@
-/* A GPU through the plug-in named by NASRUN_PLUGIN, as nasrun uses it: what can be seen from outside of it. Every operation in
- * every precision beside the reference, evaluations, trainings, repetition, resumption, several GPUs. tests/gpu/hardware.sh runs it on the
- * hardware or on the emulated GPU. */
+/* A GPU through the plug-in that nasrun would take, or the one named by NASRUN_PLUGIN, as nasrun uses it: what can be seen from
+ * outside of it. Every operation in every precision beside the reference, evaluations, trainings, repetition, resumption, several
+ * GPUs. tests/gpu/hardware.sh runs it on the hardware or on the emulated GPU.
+ *
+ *     test_hardware [PATTERN]     only tests whose names match, with * and ?: "operations_in_*" */
 #include "host/run/plugin.h"
 #include "tests/support/crowd.h"
 #include "tests/support/device_cases.h"
@@ -32,49 +34,65 @@ static enum status open_float(const struct device_options *options, struct devic
     return gpu_ops()->open(&exact, device, err);
 }
 
+/* ---- devices ---- */
+
+/* What each precision is compared with. Opened once, and without measuring: some two hundred graphs follow. */
+static struct device_under_test devices[] = {
+    [PRECISION_BF16] = {.precision = PRECISION_BF16, .rounding = 0x1p-8},
+    [PRECISION_FP16] = {.precision = PRECISION_FP16, .rounding = 0x1p-11, .least = 0x1p-25},
+    [PRECISION_TF32] = {.precision = PRECISION_TF32, .factors = 0x1p-10}, /* the tensor cores may cut off */
+    [PRECISION_FP32] = {.precision = PRECISION_FP32},
+};
+enum { DEVICES = sizeof devices / sizeof devices[0] };
+
+/* GPUs before Ampere have neither bf16 nor tf32. */
+static struct device_under_test *open_or_skip(enum device_precision precision)
+{
+    struct device_under_test *device = &devices[precision];
+    const struct device_options options = {.precision = precision, .untimed = true};
+    struct error err;
+    device->ops = gpu_ops();
+    if (device->device != NULL || gpu_ops()->open(&options, &device->device, &err) == ST_OK)
+        return device;
+    if (err.status != ST_UNSUPPORTED)
+        fail_msg("%s", err.message);
+    print_message("skipped: %s\n", err.message);
+    skip();
+    return NULL;
+}
+
+static void close_devices(void)
+{
+    for (int i = 0; i < DEVICES; i++)
+        if (devices[i].device != NULL)
+            gpu_ops()->close(devices[i].device);
+}
+
 /* ---- operations ---- */
 
 static void compare_bf16(const struct device_case *c, struct device_tally *tally)
 {
-    device_compare(&(struct device_under_test){.ops = gpu_ops(), PRECISION_BF16, .rounding = 0x1p-8}, c,
-                   tally);
+    device_compare(&devices[PRECISION_BF16], c, tally);
 }
 
 static void compare_half(const struct device_case *c, struct device_tally *tally)
 {
-    const struct device_under_test device = {gpu_ops(), PRECISION_FP16, 0x1p-11, 0x1p-25, NULL, NULL};
-    device_compare(&device, c, tally);
+    device_compare(&devices[PRECISION_FP16], c, tally);
 }
 
 static void compare_tf32(const struct device_case *c, struct device_tally *tally)
 {
-    device_compare(&(struct device_under_test){.ops = gpu_ops(), PRECISION_TF32, .rounding = 0x1p-11}, c,
-                   tally);
+    device_compare(&devices[PRECISION_TF32], c, tally);
 }
 
 static void compare_float(const struct device_case *c, struct device_tally *tally)
 {
-    device_compare(&(struct device_under_test){.ops = gpu_ops(), PRECISION_FP32}, c, tally);
-}
-
-/* GPUs before Ampere have neither bf16 nor tf32. */
-static void skip_without(enum device_precision precision)
-{
-    struct device *device = NULL;
-    struct error err;
-    enum status st = gpu_ops()->open(&(struct device_options){.precision = precision}, &device, &err);
-    if (st == ST_OK)
-        gpu_ops()->close(device);
-    else if (err.status == ST_UNSUPPORTED) {
-        print_message("skipped: %s\n", err.message);
-        skip();
-    } else
-        fail_msg("%s", err.message);
+    device_compare(&devices[PRECISION_FP32], c, tally);
 }
 
 static void operations_in(enum device_precision precision, device_case_compare *compare)
 {
-    skip_without(precision);
+    (void)open_or_skip(precision);
     device_cases_random_graphs(GRAPHS, compare);
     device_cases_convolutions(CONVOLUTIONS, compare);
     device_cases_dense(compare);
@@ -106,28 +124,22 @@ static void operations_in_float(void **state)
 
 /* ---- evaluations ---- */
 
-static void evaluations_in(enum device_precision precision, double rounding)
-{
-    skip_without(precision);
-    evaluation_check(gpu_ops(), precision, rounding, NULL);
-}
-
 static void evaluations_in_bf16(void **state)
 {
     (void)state;
-    evaluations_in(PRECISION_BF16, 0x1p-8);
+    evaluation_check(gpu_ops(), open_or_skip(PRECISION_BF16)->device, 0x1p-8, NULL);
 }
 
 static void evaluations_in_half(void **state)
 {
     (void)state;
-    evaluations_in(PRECISION_FP16, 0x1p-11);
+    evaluation_check(gpu_ops(), open_or_skip(PRECISION_FP16)->device, 0x1p-11, NULL);
 }
 
 static void evaluations_in_float(void **state)
 {
     (void)state;
-    evaluations_in(PRECISION_FP32, 0x1p-24);
+    evaluation_check(gpu_ops(), open_or_skip(PRECISION_FP32)->device, 0x1p-24, NULL);
 }
 
 /* ---- trainings ---- */
@@ -207,20 +219,21 @@ static int open_plugin(void **state)
     const char *path = getenv("NASRUN_PLUGIN");
     struct error err = {0};
     (void)state;
-    if (path != NULL && plugin_open_file(&gpu, path, &err) == ST_OK)
+    if ((path != NULL ? plugin_open_file(&gpu, path, &err) : plugin_open(&gpu, &err)) == ST_OK)
         return 0;
-    print_error("%s\n", path != NULL ? err.message : "NASRUN_PLUGIN names no plug-in");
+    print_error("%s\n", err.message);
     return -1;
 }
 
 static int close_plugin(void **state)
 {
     (void)state;
+    close_devices();
     plugin_close(&gpu);
     return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(operations_in_bf16),   cmocka_unit_test(operations_in_half),
@@ -229,5 +242,7 @@ int main(void)
         cmocka_unit_test(evaluations_in_float), cmocka_unit_test(trains_like_the_reference),
         cmocka_unit_test(again_and_resumed),    cmocka_unit_test(several_gpus),
     };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, open_plugin, close_plugin);
 }

@@ -1,4 +1,7 @@
-/* Batch norm and the bias gradient against plain loops in double. */
+/* Batch norm and the bias gradient against plain loops in double, on grids for devices of 1 to 8192 multiprocessors. */
+#include "tests/gpu/cuda_on_cpu.h"
+
+#include "cuda/columns.cuh"
 #include "tests/gpu/kernel_check.h"
 
 #include <cfloat>
@@ -35,7 +38,7 @@ struct norm_case {
           centre(run.index % 5 ? 0.3 : 60.0), x(run.type, s), addend(run.type, s), dy(run.type, s),
           y(run.type, s), dx(run.type, s), daddend(run.type, s), scale((size_t)s.c), shift((size_t)s.c),
           running_mean((size_t)s.c), running_var((size_t)s.c), mean((size_t)s.c), invstd((size_t)s.c),
-          dscale((size_t)s.c), dshift((size_t)s.c), scratch(cuda_batch_norm_scratch(s))
+          dscale((size_t)s.c), dshift((size_t)s.c), scratch(cuda_batch_norm_scratch(s, run.blocks))
     {
         x.random(run, X, centre, 1.0);
         addend.random(run, ADDEND, 0.0, 1.0);
@@ -136,16 +139,16 @@ static void check_training(const kernel_run &run)
     std::vector<float> old_mean(t.running_mean.floats(), t.running_mean.floats() + t.s.c);
     std::vector<float> old_var(t.running_var.floats(), t.running_var.floats() + t.s.c);
     kernel_launched(run,
-                    cuda_launch_batch_norm(NULL, run.type, t.s, t.x.data, t.scale.floats(), t.shift.floats(),
-                                           t.with_addend ? t.addend.data : NULL, t.relu, (float)MOMENTUM,
-                                           (float)EPSILON, t.running_mean.floats(), t.running_var.floats(),
-                                           t.y.data, t.mean.floats(), t.invstd.floats(), t.scratch.data,
-                                           t.tickets.get()),
+                    cuda_launch_batch_norm(NULL, run.type, run.blocks, t.s, t.x.data, t.scale.floats(),
+                                           t.shift.floats(), t.with_addend ? t.addend.data : NULL, t.relu,
+                                           (float)MOMENTUM, (float)EPSILON, t.running_mean.floats(),
+                                           t.running_var.floats(), t.y.data, t.mean.floats(),
+                                           t.invstd.floats(), t.scratch.data, t.tickets.get()),
                     "batch norm");
     t.tickets.check(run);
     kernel_launched(run,
                     cuda_launch_batch_norm_backward(
-                        NULL, run.type, t.s, t.x.data, t.relu && !t.anew ? t.y.data : NULL,
+                        NULL, run.type, run.blocks, t.s, t.x.data, t.relu && !t.anew ? t.y.data : NULL,
                         t.anew ? t.shift.floats() : NULL, t.dy.data, t.scale.floats(), t.mean.floats(),
                         t.invstd.floats(), t.dx.data, t.dscale.floats(), t.dshift.floats(),
                         t.wants_addend() ? t.daddend.data : NULL, t.scratch.data, t.tickets.get()),
@@ -171,10 +174,10 @@ static void check_inference(const kernel_run &run)
 {
     norm_case t(run);
     kernel_launched(run,
-                    cuda_launch_batch_norm_inference(NULL, run.type, t.s, t.x.data, t.scale.floats(),
-                                                     t.shift.floats(), t.running_mean.floats(),
-                                                     t.running_var.floats(), (float)EPSILON,
-                                                     t.with_addend ? t.addend.data : NULL, t.relu, t.y.data),
+                    cuda_launch_batch_norm_inference(
+                        NULL, run.type, run.blocks, t.s, t.x.data, t.scale.floats(), t.shift.floats(),
+                        t.running_mean.floats(), t.running_var.floats(), (float)EPSILON,
+                        t.with_addend ? t.addend.data : NULL, t.relu, t.y.data),
                     "batch norm inference");
     for (int32_t c = 0; c < t.s.c; c++) {
         const double mean = (double)t.running_mean[(size_t)c];
@@ -201,13 +204,13 @@ static void check_bias_gradient(const kernel_run &run, cuda_shape s)
 {
     activation dy(run.type, s);
     vector dbias((size_t)s.c);
-    device_memory scratch(cuda_bias_gradient_scratch(s));
+    device_memory scratch(cuda_bias_gradient_scratch(s, run.blocks));
     ticket_memory tickets;
     dy.whole(run, DY, 5);
-    kernel_launched(
-        run,
-        cuda_launch_bias_gradient(NULL, run.type, s, dy.data, dbias.floats(), scratch.data, tickets.get()),
-        "bias gradient");
+    kernel_launched(run,
+                    cuda_launch_bias_gradient(NULL, run.type, run.blocks, s, dy.data, dbias.floats(),
+                                              scratch.data, tickets.get()),
+                    "bias gradient");
     tickets.check(run);
     for (int32_t c = 0; c < s.c; c++) {
         double sum = 0.0;
@@ -241,16 +244,16 @@ static void check_far_mean(const kernel_run &run)
     const cuda_shape s = {16, 3, 40, 24};
     activation x(CUDA_FLOAT, s), y(CUDA_FLOAT, s);
     vector scale(3), shift(3), running_mean(3), running_var(3), mean(3), invstd(3);
-    device_memory scratch(cuda_batch_norm_scratch(s));
+    device_memory scratch(cuda_batch_norm_scratch(s, run.blocks));
     ticket_memory tickets;
     x.random(run, X, 3000.0, 1.0);
     for (size_t c = 0; c < 3; c++)
         scale[c] = 1.0f, shift[c] = running_mean[c] = running_var[c] = 0.0f;
     kernel_launched(run,
-                    cuda_launch_batch_norm(NULL, CUDA_FLOAT, s, x.data, scale.floats(), shift.floats(), NULL,
-                                           0, 1.0f, (float)EPSILON, running_mean.floats(),
-                                           running_var.floats(), y.data, mean.floats(), invstd.floats(),
-                                           scratch.data, tickets.get()),
+                    cuda_launch_batch_norm(NULL, CUDA_FLOAT, run.blocks, s, x.data, scale.floats(),
+                                           shift.floats(), NULL, 0, 1.0f, (float)EPSILON,
+                                           running_mean.floats(), running_var.floats(), y.data, mean.floats(),
+                                           invstd.floats(), scratch.data, tickets.get()),
                     "batch norm");
     for (int32_t c = 0; c < 3; c++) {
         double m = 0.0, v = 0.0;
@@ -269,13 +272,42 @@ static void test_far_mean(void **state)
     kernel_sweep(3, check_far_mean);
 }
 
+/* No more blocks than the device holds at once, unless there are more column groups; all of them where there is work for all;
+ * a ticket for every group of several blocks. */
+static void check_wave(const columns &k, int32_t multiprocessors)
+{
+    const int64_t blocks = (int64_t)k.slices * k.groups, wave = (int64_t)multiprocessors * COLUMNS_RESIDENT;
+    assert_true(blocks <= (k.groups > wave ? k.groups : wave));
+    assert_true(k.slices == 1 || k.groups <= CUDA_TICKETS);
+    assert_true((int64_t)k.columns.by * k.groups >= k.vectors &&
+                (int64_t)k.columns.by * k.lines <= LAUNCH_THREADS);
+    assert_true((int64_t)k.rounds * k.slices * k.lines + k.rest == (int64_t)k.rows);
+    assert_true(k.rest < (uint32_t)(k.slices * k.lines));
+    if (k.rounds >= COLUMNS_ALONE && k.groups <= CUDA_TICKETS)
+        assert_true(blocks + k.groups > wave);
+}
+
+static void test_waves(void **state)
+{
+    static const cuda_shape shapes[] = {{512, 32, 32, 32}, {512, 128, 8, 8}, {128, 512, 4, 4},
+                                        {512, 10, 1, 1},   {2, 40000, 3, 3}, {1, 8, 1, 1},
+                                        {64, 40, 56, 56},  {4096, 3, 40, 40}};
+    static const int32_t devices[] = {1, 40, 108, 132, 148};
+    (void)state;
+    cuda_on_cpu.threads = 256;
+    for (const cuda_shape &s : shapes)
+        for (int32_t multiprocessors : devices) {
+            check_wave(columns_to_sum(s, multiprocessors), multiprocessors);
+            check_wave(columns_to_write(s, multiprocessors), multiprocessors);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_training),
-        cmocka_unit_test(test_inference),
-        cmocka_unit_test(test_bias_gradient),
-        cmocka_unit_test(test_far_mean),
+        cmocka_unit_test(test_training),      cmocka_unit_test(test_inference),
+        cmocka_unit_test(test_bias_gradient), cmocka_unit_test(test_far_mean),
+        cmocka_unit_test(test_waves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "host/base/file.h"
 #include "tests/gpu/plan_shapes.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -31,11 +32,11 @@ static bool is_cached(struct cache *cache, struct conv_options options)
     return is_kind_cached(cache, options, CONV_FORWARD);
 }
 
-/* The only file there, by the system's own listing. */
+/* The only plan there, by the system's own listing. */
 static void find_file(struct cache *cache)
 {
     char command[128];
-    snprintf(command, sizeof command, "ls -A %s", cache->folder);
+    snprintf(command, sizeof command, "ls -A %s | grep -v '^turns$'", cache->folder);
     FILE *listing = popen(command, "r");
     char name[64], second[64];
     assert_non_null(listing);
@@ -55,8 +56,10 @@ static void cache_open(struct cache *cache, struct conv_geometry geometry)
 
 static void cache_close(struct cache *cache)
 {
-    unlink(cache->file);
-    assert_int_equal(rmdir(cache->folder), 0);
+    char command[192];
+    snprintf(command, sizeof command, "rm -f %s/*.plan %s/turns", cache->folder, cache->folder);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(rmdir(cache->folder), 0); /* nothing else was left there */
 }
 
 static void overwrite(const char *path, const char *data, size_t length)
@@ -106,11 +109,105 @@ static void test_other_settings_are_other_choices(void **state)
         assert_false(is_kind_cached(&cache, plan_options(CUDA_BF16), kind));
         assert_true(is_kind_cached(&cache, plan_options(CUDA_BF16), kind));
     }
-    char command[128];
-    snprintf(command, sizeof command, "rm -f %s/*.plan", cache.folder);
-    assert_int_equal(system(command), 0);
-    assert_int_equal(rmdir(cache.folder), 0);
+    cache_close(&cache);
 }
+
+/* ---- equal devices ---- */
+
+enum { EQUALS = 4, SHAPES = 12 };
+
+/* An H100 in that place of the machine. */
+static struct conv_planner *open_equal(const struct cache *cache, int32_t place)
+{
+    struct conv_options options = plan_options(CUDA_BF16);
+    struct conv_planner *planner;
+    struct error err;
+    char *text, moved[4096];
+    size_t length;
+    options.cache_folder = cache->folder;
+    assert_int_equal(file_read(plan_profiles[PLAN_H100].file, &text, &length, &err), ST_OK);
+    text[strcspn(text, "\n")] = '\0';
+    char *pci = strstr(text, "\"pciDeviceId\":0,"), *cuda = strstr(text, "\"cudaDeviceId\":0,");
+    assert_true(pci != NULL && cuda > pci);
+    *pci = *cuda = '\0';
+    snprintf(moved, sizeof moved, "%s\"pciDeviceId\":%d,%s\"cudaDeviceId\":%d,%s", text, (int)place * 64,
+             strchr(pci + 1, ',') + 1, (int)place, strchr(cuda + 1, ',') + 1);
+    if (conv_planner_open_described(moved, &options, &planner, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    free(text);
+    return planner;
+}
+
+static void test_equal_devices_share_choices(void **state)
+{
+    (void)state;
+    struct cache cache;
+    size_t workspace;
+    cache_open(&cache, plan_square(8, 16, 8, 16, 3, 16)); /* of which the code is kept, too */
+    for (int32_t place = 0; place < 3; place++) {
+        struct conv_planner *planner = open_equal(&cache, place);
+        assert_true(plan_make(planner, CONV_FORWARD, &cache.geometry, &workspace).cached);
+        conv_planner_close(planner);
+    }
+    cache_close(&cache);
+}
+
+struct equal {
+    struct conv_planner *planner;
+    pthread_barrier_t *start;
+    pthread_t thread;
+    struct conv_plan_info info[SHAPES];
+};
+
+static void *plan_beside_equals(void *context)
+{
+    struct equal *equal = context;
+    pthread_barrier_wait(equal->start);
+    for (int32_t i = 0; i < SHAPES; i++) {
+        const struct conv_geometry geometry = plan_square(8, 16, 8, 16 + 8 * i, 3, 1);
+        const struct conv_plan *plan;
+        struct error err;
+        if (conv_planner_plan(equal->planner, CONV_FORWARD, &geometry, &plan, &err) != ST_OK)
+            return NULL;
+        equal->info[i] = conv_plan_describe(plan);
+    }
+    return equal;
+}
+
+/* Each shape is chosen once, by whoever comes first, while the others wait for it. */
+static void test_equal_devices_take_turns(void **state)
+{
+    (void)state;
+    struct cache cache;
+    struct equal equals[EQUALS];
+    pthread_barrier_t start;
+    cache_open(&cache, plan_square(8, 16, 8, 16, 1, 1)); /* none of the shapes below */
+    assert_int_equal(pthread_barrier_init(&start, NULL, EQUALS), 0);
+    for (int32_t i = 0; i < EQUALS; i++) {
+        equals[i].planner = open_equal(&cache, i);
+        equals[i].start = &start;
+    }
+    for (int32_t i = 0; i < EQUALS; i++)
+        assert_int_equal(pthread_create(&equals[i].thread, NULL, plan_beside_equals, &equals[i]), 0);
+    for (int32_t i = 0; i < EQUALS; i++) {
+        void *done;
+        assert_int_equal(pthread_join(equals[i].thread, &done), 0);
+        assert_non_null(done);
+        conv_planner_close(equals[i].planner);
+    }
+    for (int32_t shape = 0; shape < SHAPES; shape++) {
+        int32_t chosen = 0;
+        for (int32_t i = 0; i < EQUALS; i++) {
+            chosen += !equals[i].info[shape].cached;
+            assert_int_equal(equals[i].info[shape].engine, equals[0].info[shape].engine);
+        }
+        assert_int_equal(chosen, 1);
+    }
+    pthread_barrier_destroy(&start);
+    cache_close(&cache);
+}
+
+/* ---- what is wrong with a file ---- */
 
 /* What follows the last `mark`; fails where there is none. */
 static char *find_last(char *data, size_t length, const char *mark)
@@ -215,6 +312,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_choices_are_kept),
         cmocka_unit_test(test_other_settings_are_other_choices),
+        cmocka_unit_test(test_equal_devices_share_choices),
+        cmocka_unit_test(test_equal_devices_take_turns),
         cmocka_unit_test(test_damaged_files_are_not_believed),
         cmocka_unit_test(test_altered_code_is_not_believed),
         cmocka_unit_test(test_files_open_to_others_are_not_believed),

@@ -65,7 +65,7 @@ static void write_lines(int count)
     struct journal journal;
     assert_ok(journal_open(path, &journal, &err), err);
     for (int i = 0; i < count; i++)
-        assert_ok(journal_append(&journal, event("epoch", i / 3.0), 1.5 * i, &err), err);
+        assert_ok(journal_append(&journal, event("morph", i / 3.0), 1.5 * i, &err), err);
     journal_close(&journal);
 }
 
@@ -78,7 +78,7 @@ static void assert_lines(size_t count)
     for (size_t i = 0; i < count; i++) {
         const struct journal_line *line = &lines.lines[i];
         assert_int_equal(line->seq, i);
-        assert_string_equal(line->event, "epoch");
+        assert_string_equal(line->event, "morph");
         assert_true(line->time == 1.5 * (double)i);
         assert_true(cJSON_GetObjectItem(line->json, "number")->valuedouble == (double)i / 3.0);
     }
@@ -101,7 +101,7 @@ static void writes_and_reads(void **state)
     assert_int_equal(lines.torn_at, length);
     for (size_t i = 0; i < lines.count; i++)
         assert_true(text[lines.lines[i].end - 1] == '\n');
-    assert_memory_equal(text, "{\"seq\":0,\"time\":0,\"event\":\"epoch\",", 34);
+    assert_memory_equal(text, "{\"seq\":0,\"time\":0,\"event\":\"morph\",", 34);
     free(text);
     journal_lines_free(&lines);
 }
@@ -159,14 +159,14 @@ static void survives_a_cut_anywhere(void **state)
         struct journal journal;
         assert_ok(journal_open(path, &journal, &err), err);
         for (size_t i = whole; i < 4; i++)
-            assert_ok(journal_append(&journal, event("epoch", (double)i / 3.0), 1.5 * (double)i, &err), err);
+            assert_ok(journal_append(&journal, event("morph", (double)i / 3.0), 1.5 * (double)i, &err), err);
         journal_close(&journal);
         assert_lines(4);
     }
     free(text);
 }
 
-/* Any changed byte is seen: in the last line as torn, before it as an error that names the line. (A changed
+/* Any changed byte is seen: in the last line as torn, before it, with no epochs about, as an error that names the line. (A changed
  * newline makes one last line of two.) */
 static void sees_every_changed_byte(void **state)
 {
@@ -203,6 +203,86 @@ static void sees_every_changed_byte(void **state)
     free(text);
 }
 
+/* Calls of fdatasync, which this program's journal gets from here. */
+static int flushes;
+
+int fdatasync(int fd)
+{
+    flushes++;
+    return fsync(fd);
+}
+
+/* Every line is flushed; an epoch's with the next one, when it is asked for, or when the journal is closed. */
+static void flushes_epochs_later(void **state)
+{
+    (void)state;
+    struct error err;
+    struct journal journal;
+
+    assert_ok(journal_open(path, &journal, &err), err);
+    flushes = 0;
+    assert_ok(journal_append(&journal, event("morph", 0), 0, &err), err);
+    assert_int_equal(flushes, 1);
+    assert_ok(journal_flush(&journal, &err), err); /* nothing is behind */
+    assert_int_equal(flushes, 1);
+    assert_ok(journal_append(&journal, event("epoch", 0), 0, &err), err);
+    assert_ok(journal_append(&journal, event("epoch", 0), 0, &err), err);
+    assert_int_equal(flushes, 1);
+    assert_int_equal(lseek(journal.fd, 0, SEEK_END), (off_t)journal.length); /* but they are in the file */
+    assert_ok(journal_flush(&journal, &err), err);
+    assert_ok(journal_flush(&journal, &err), err);
+    assert_int_equal(flushes, 2);
+    assert_ok(journal_append(&journal, event("epoch", 0), 0, &err), err);
+    assert_ok(journal_append(&journal, event("model", 0), 0, &err), err);
+    assert_ok(journal_flush(&journal, &err), err);
+    assert_int_equal(flushes, 3);
+    assert_ok(journal_append(&journal, event("epoch", 0), 0, &err), err);
+    journal_close(&journal);
+    assert_int_equal(flushes, 4);
+}
+
+/* Epochs that were not flushed may be damaged in any order. A line of another event behind them was flushed, and they with
+ * it. */
+static void tears_several_epochs(void **state)
+{
+    (void)state;
+    char *text, place[96];
+    size_t length;
+    struct error err;
+    struct journal journal;
+    struct journal_lines lines;
+
+    for (int last = 0; last < 2; last++) {
+        assert_ok(journal_open(path, &journal, &err), err);
+        assert_ok(journal_append(&journal, event("morph", 0), 0, &err), err);
+        const size_t kept = journal.length;
+        for (int i = 0; i < 3; i++)
+            assert_ok(journal_append(&journal, event("epoch", 0), 1, &err), err);
+        if (last == 1)
+            assert_ok(journal_append(&journal, event("model", 0), 2, &err), err);
+        journal_close(&journal);
+        assert_ok(file_read(path, &text, &length, &err), err);
+        memset(text + kept, 0, 20); /* of the first epoch, as if this block had not come to the disk */
+        assert_ok(file_write_atomic(path, text, length, &err), err);
+        free(text);
+        if (last == 0) {
+            assert_ok(journal_load(path, &lines, &err), err);
+            assert_true(lines.torn);
+            assert_int_equal(lines.count, 1);
+            assert_int_equal(lines.torn_at, kept);
+            journal_lines_free(&lines);
+            assert_ok(journal_open(path, &journal, &err), err);
+            assert_int_equal(journal.next_seq, 1);
+            journal_close(&journal);
+        } else {
+            snprintf(place, sizeof(place), "%s:2: ", path);
+            assert_int_equal(journal_load(path, &lines, &err), ST_FORMAT);
+            assert_memory_equal(err.message, place, strlen(place));
+        }
+        unlink(path);
+    }
+}
+
 static void refuses_a_gap_in_the_sequence(void **state)
 {
     (void)state;
@@ -213,8 +293,8 @@ static void refuses_a_gap_in_the_sequence(void **state)
     write_lines(2);
     assert_ok(journal_open(path, &journal, &err), err);
     journal.next_seq = 5;
-    assert_ok(journal_append(&journal, event("epoch", 0), 0, &err), err);
-    assert_ok(journal_append(&journal, event("epoch", 0), 0, &err), err);
+    assert_ok(journal_append(&journal, event("morph", 0), 0, &err), err);
+    assert_ok(journal_append(&journal, event("morph", 0), 0, &err), err);
     journal_close(&journal);
     assert_int_equal(journal_load(path, &lines, &err), ST_FORMAT);
     assert_non_null(strstr(err.message, ":3: seq is 5, expected 2"));
@@ -251,7 +331,7 @@ static void keeps_some_lines(void **state)
     }
     journal_lines_free(&kept);
     journal_lines_free(&lines);
-    assert_ok(journal_append(&journal, event("epoch", 2 / 3.0), 3.0, &err), err);
+    assert_ok(journal_append(&journal, event("morph", 2 / 3.0), 3.0, &err), err);
     journal_close(&journal);
     assert_ok(journal_open(path, &second, &err), err);
     journal_close(&second);
@@ -294,7 +374,7 @@ static void removes_what_a_full_disk_left(void **state)
         signal(SIGXFSZ, SIG_IGN);
         if (setrlimit(RLIMIT_FSIZE, &limit) != 0)
             _exit(2);
-        if (journal_append(&journal, event("epoch", 1), 1, &err) != ST_IO)
+        if (journal_append(&journal, event("morph", 1), 1, &err) != ST_IO)
             _exit(3);
         if (strstr(err.message, "only 20 of ") == NULL || journal.length != before || journal.next_seq != 1)
             _exit(4);
@@ -327,6 +407,8 @@ int main(void)
         cmocka_unit_test_teardown(checksum_is_zlibs, remove_journal),
         cmocka_unit_test_teardown(survives_a_cut_anywhere, remove_journal),
         cmocka_unit_test_teardown(sees_every_changed_byte, remove_journal),
+        cmocka_unit_test_teardown(flushes_epochs_later, remove_journal),
+        cmocka_unit_test_teardown(tears_several_epochs, remove_journal),
         cmocka_unit_test_teardown(refuses_a_gap_in_the_sequence, remove_journal),
         cmocka_unit_test_teardown(keeps_some_lines, remove_journal),
         cmocka_unit_test_teardown(refuses_a_second_writer, remove_journal),

@@ -24,7 +24,7 @@ struct fixture {
 
 static void open_all(struct fixture *f, const struct device_ops *ops)
 {
-    *f = (struct fixture){.devices = {.ops = ops, .count = 2}};
+    *f = (struct fixture){.devices = {.ops = ops, .count = 2, .workers = 2}};
     for (int32_t k = 0; k < 2; k++) {
         const struct device_options options = {.index = k, .count = 2, .threads = 1};
         assert_int_equal(ops->open(&options, &f->devices.items[k].device, &f->err), ST_OK);

@@ -21,15 +21,39 @@ check "three devices: the run failed: $(tail -n 1 "$work/out")" \
 check "three devices: it is not said that two share the batch" grep -q 'final fit.s batch of 32 is shared by 2 of them' "$work/out"
 
 # With a budget in seconds nobody waits for the first result: a change of the starting network is trained from fresh weights.
-"$bin/nasrun" "$work/job.cfg" budget.seconds=6 output.plots=false "$two" output.dir="$work/seconds" >"$work/out" 2>&1
+"$bin/nasrun" "$work/job.cfg" budget.seconds=8 output.plots=false "$two" output.dir="$work/seconds" >"$work/out" 2>&1
 check "a budget in seconds: the run failed: $(tail -n 1 "$work/out")" [ $? -eq 0 ]
 check "the second device waits for the first result" \
     grep -q '"event":"candidate","id":1,"parent":-1,' "$work/seconds/journal.jsonl"
 check "what it trains is no change of the starting network" \
     [ "$(grep -c '"event":"candidate","id":1,"parent":-1,.*"start"' "$work/seconds/journal.jsonl")" -eq 0 ]
 
+# Between two validations of a network lies half a second at least, but for its last one; with a budget in steps each epoch is
+# validated.
+too_soon() {
+    sed -n 's/.*"event":"epoch","id":\([0-9]*\),.*"seconds":\([^,]*\),.*/\1 \2/p' "$1/journal.jsonl" |
+        awk '{ if ($1 in last && last[$1] - before[$1] < 0.5) n++; before[$1] = last[$1]; last[$1] = $2 } END { print n + 0 }'
+}
+validations_of() { grep -c '"event":"epoch","id":0,' "$1/journal.jsonl"; }
+epochs_of() { sed -n 's/.*"event":"model","id":0,.*"epochs":\([0-9]*\),.*/\1/p' "$1/journal.jsonl"; }
+check "a budget in seconds: $(too_soon "$work/seconds") validations were too soon" [ "$(too_soon "$work/seconds")" -eq 0 ]
+check "a budget in steps: $(validations_of "$work/first") validations of $(epochs_of "$work/first") epochs" \
+    [ "$(validations_of "$work/first")" -eq "$(epochs_of "$work/first")" ]
+
 "$bin/nasrun" --plan "$work/job.cfg" "$two" >"$work/out" 2>&1
 check "--plan does not list both devices" [ "$(grep -c '^device   cpu:[01] ' "$work/out")" -eq 2 ]
+
+# The batch that is chosen fits the training part, which a batch of 128 would not; the job keeps saying "auto".
+"$bin/nasrun" --plan "$work/job.cfg" train.batch=auto search.data=0.2 >"$work/out" 2>&1
+check "--plan does not say which batch was chosen" \
+    grep -q "^batch    64 images, the final fit's 128, chosen for devices and data" "$work/out"
+auto() { run 'train.batch="auto"' search.data=0.2 "$two" output.dir="$work/auto" "$@"; }
+check "a chosen batch: the run failed: $(tail -n 1 "$work/out")" auto
+check "a chosen batch: candidates train with another one" grep -q '"event":"plan","id":0,"batch":64,' "$work/auto/journal.jsonl"
+check "a chosen batch: the job forgets that it is chosen" grep -q 'batch = "auto";' "$work/auto/job.cfg"
+check "a chosen batch: the same job is refused" auto
+auto train.batch=64
+check "a chosen batch: one that was set is taken for the same" grep -q 'train.batch: found 64, expected "auto"' "$work/out"
 
 # refused TEXT DEVICES
 refused() {
@@ -40,6 +64,10 @@ refused() {
     check "$2: something was made" [ ! -e "$work/refused" ]
 }
 refused 'found "ref:0" beside "cpu:1", expected one kind of device' '["cpu:1","ref:0"]'
+run "$two" search.workers_per_device=2 output.dir="$work/refused"
+check "several workers on a CPU device are not refused: $(cat "$work/out")" \
+    grep -q 'search.workers_per_device: found 2 on "cpu", expected 1 or "auto"' "$work/out"
+rm -rf "$work/refused"
 refused 'found "cpu" among others, expected it alone' '["cpu","cpu:0"]'
 refused 'found "cpu:1" twice' '["cpu:1","cpu:1"]'
 refused 'found "auto" among others' '["auto","cpu"]'

@@ -49,11 +49,12 @@ static void test_defaults(void **state)
         {"search.skip_weight", "1.0"},
         {"search.random_share", "0.2"},
         {"search.ahead", "-1"},
+        {"search.workers_per_device", "\"auto\""},
         {"search.epochs", "0.0"},
         {"search.data", "1.0"},
         {"search.final_share", "0.6"},
         {"search.max_parameters", "0"},
-        {"train.batch", "128"},
+        {"train.batch", "\"auto\""},
         {"train.precision", "\"auto\""},
         {"train.optimizer", "\"sgd\""},
         {"train.learning_rate", "0.1"},
@@ -114,6 +115,7 @@ static const struct value_case {
     {"search.skip_weight", "0.123456789012345678", "0.12345678901234568"},
     {"search.random_share", "1", "1.0"},
     {"search.ahead", "2", "2"},
+    {"search.workers_per_device", "2", "2"},
     {"search.epochs", "2.5E0", "2.5"},
     {"search.data", "0.3", "0.3"},
     {"search.final_share", "0", "0.0"},
@@ -210,6 +212,9 @@ static void test_overrides(void **state)
         {"budget = { models = [1, 2]; };", "budget.seconds=[5,10]", "budget.models", "[]"},
         {"budget = { models = [1, 2]; };", "budget.seconds=[5,10]", "budget.seconds", "[5.0, 10.0]"},
         {"seed = 3;", "seed=4", "seed", "4"},
+        {"train = { batch = \"auto\"; };", "train.batch=64", "train.batch", "64"},
+        {"train = { batch = 64; };", "train.batch=auto", "train.batch", "\"auto\""},
+        {"train = { batch = 64; };", "train.batch=\"auto\"", "train.batch", "\"auto\""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[TEXT_MAX];

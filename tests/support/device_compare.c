@@ -109,10 +109,11 @@ static double terms_of(const struct pair *pair)
 }
 
 /* `bound`: sum of the terms' sizes. The device may round kernels before, results and gradients after the sum,
- * and a result once more with its bias. */
+ * and a result once more with its bias; and both factors of a term. */
 static double product_tolerance(const struct pair *pair, double bound)
 {
-    return sum_tolerance(terms_of(pair), bound) + 3 * pair->kind->rounding * bound;
+    return sum_tolerance(terms_of(pair), bound) +
+           (3 * pair->kind->rounding + 2 * pair->kind->factors) * bound;
 }
 
 /* Tolerance of the outputs that are no products of kernels; `size`: their largest. */
@@ -348,9 +349,12 @@ void device_compare(const struct device_under_test *kind, const struct device_ca
 {
     struct pair pair = {.c = c, .kind = kind, .tally = tally};
     session_open(&pair.ref, &ref_device_ops, c->graph, &c->options, c->images, c->seed);
-    session_open_on(&pair.device, kind->ops,
-                    &(struct device_options){.threads = 1, .precision = kind->precision}, c->graph,
-                    &c->options, c->images, c->seed);
+    if (kind->device != NULL)
+        session_open_with(&pair.device, kind->ops, kind->device, c->graph, &c->options, c->images, c->seed);
+    else
+        session_open_on(&pair.device, kind->ops,
+                        &(struct device_options){.threads = 1, .precision = kind->precision, .untimed = true},
+                        c->graph, &c->options, c->images, c->seed);
     bind_case(&pair.ref, c);
     bind_case(&pair.device, c);
     if (kind->precision == PRECISION_FP16)

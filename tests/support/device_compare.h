@@ -35,6 +35,9 @@ struct device_under_test {
     void (*poison)(struct device_session *session, int32_t op);
     /* Fails the test unless lanes beyond the channels of an activation or vector are zeros. NULL likewise. */
     void (*check_padding)(struct device_session *session, int32_t tensor);
+    double
+        factors; /* relative error of a factor as it is multiplied, where that is coarser than what is stored; else 0 */
+    struct device *device; /* open, in that precision; NULL: each comparison opens one */
 };
 
 /* Runs the steps on both devices. Fails the test at the first value outside the tolerance, naming seed,

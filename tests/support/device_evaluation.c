@@ -72,7 +72,7 @@ struct distances {
 };
 
 /* All graphs, whole and one by one, beside the reference. */
-static struct distances compare(const struct device_ops *ops, enum device_precision precision,
+static struct distances compare(const struct device_ops *ops, struct device *gpu,
                                 void (*look)(const struct device_session *session))
 {
     static const struct lower_options evaluation = {
@@ -83,8 +83,7 @@ static struct distances compare(const struct device_ops *ops, enum device_precis
         struct device_session ref, device;
         make_graph(&graph, index);
         session_open(&ref, &ref_device_ops, &graph, &evaluation, IMAGES, (uint64_t)index + 1);
-        session_open_on(&device, ops, &(struct device_options){.threads = 1, .precision = precision}, &graph,
-                        &evaluation, IMAGES, (uint64_t)index + 1);
+        session_open_with(&device, ops, gpu, &graph, &evaluation, IMAGES, (uint64_t)index + 1);
         if (look != NULL)
             look(&device);
         const struct logits expected = evaluation_run(&ref, false), plain = evaluation_run(&device, true),
@@ -111,10 +110,10 @@ static struct distances compare(const struct device_ops *ops, enum device_precis
 }
 
 /* To do several operations at once rounds less often, so the result is no further from the reference, on the whole. */
-void evaluation_check(const struct device_ops *ops, enum device_precision precision, double rounding,
+void evaluation_check(const struct device_ops *ops, struct device *device, double rounding,
                       void (*look)(const struct device_session *session))
 {
-    const struct distances d = compare(ops, precision, look);
+    const struct distances d = compare(ops, device, look);
     print_message(
         "%d graphs with %d batch norms behind convolutions: %.3g from the reference (at most %.3g), one by "
         "one %.3g\n",

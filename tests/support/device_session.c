@@ -29,19 +29,32 @@ void session_upload(struct device_session *session)
 void session_open(struct device_session *session, const struct device_ops *ops, const struct graph *graph,
                   const struct lower_options *options, int32_t image_count, uint64_t seed)
 {
-    session_open_on(session, ops, &(struct device_options){.threads = 1}, graph, options, image_count, seed);
+    session_open_on(session, ops, &(struct device_options){.threads = 1, .untimed = true}, graph, options,
+                    image_count, seed);
 }
 
 void session_open_on(struct device_session *session, const struct device_ops *ops,
                      const struct device_options *device_options, const struct graph *graph,
                      const struct lower_options *options, int32_t image_count, uint64_t seed)
 {
+    struct device *device = NULL;
+    struct error err;
+    if (ops->open(device_options, &device, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    session_open_with(session, ops, device, graph, options, image_count, seed);
+    session->opened = true;
+}
+
+void session_open_with(struct device_session *session, const struct device_ops *ops, struct device *device,
+                       const struct graph *graph, const struct lower_options *options, int32_t image_count,
+                       uint64_t seed)
+{
     struct error *err = &session->err;
     memset(session, 0, sizeof *session);
     session->ops = ops;
+    session->device = device;
     demand(session, lower_graph(graph, options, &session->program, err));
     demand(session, random_images_make(&session->images, graph, image_count, seed, err));
-    demand(session, ops->open(device_options, &session->device, err));
     demand(session, ops->dataset_upload(session->device, &session->images.view, &session->dataset, err));
     demand(session, ops->weights_new(session->device, &session->program.weights, SLOT_GRADIENT,
                                      &session->weights, err));
@@ -72,7 +85,8 @@ void session_close(struct device_session *session)
     ops->program_free(session->device, session->prepared);
     ops->weights_free(session->device, session->weights);
     ops->dataset_free(session->device, session->dataset);
-    ops->close(session->device);
+    if (session->opened)
+        ops->close(session->device);
     program_free(&session->program);
     random_images_free(&session->images);
     free(session->samples);

@@ -9,6 +9,7 @@
 struct device_session {
     const struct device_ops *ops;
     struct device *device;
+    bool opened; /* by the session, which closes it */
     struct random_images images;
     struct device_dataset *dataset;
     struct device_weights *weights;
@@ -21,13 +22,17 @@ struct device_session {
 };
 
 /* Images and weights are drawn from `seed`; value and average slots hold the same. Bound with SGD, no
- * shuffling, no augmentation, one thread. */
+ * shuffling, no augmentation, one thread. The device measures nothing. */
 void session_open(struct device_session *session, const struct device_ops *ops, const struct graph *graph,
                   const struct lower_options *options, int32_t image_count, uint64_t seed);
 /* On another device of that kind, or in another precision. */
 void session_open_on(struct device_session *session, const struct device_ops *ops,
                      const struct device_options *device_options, const struct graph *graph,
                      const struct lower_options *options, int32_t image_count, uint64_t seed);
+/* On a device that is open, and stays so. */
+void session_open_with(struct device_session *session, const struct device_ops *ops, struct device *device,
+                       const struct graph *graph, const struct lower_options *options, int32_t image_count,
+                       uint64_t seed);
 void session_close(struct device_session *session);
 void session_bind(struct device_session *session);
 

@@ -192,6 +192,88 @@ static void test_seconds_limit(void **state)
     tiny_task_close(&task);
 }
 
+/* Where a validation is wanted after so long only, the last epoch alone is validated, and its line tells of all; patience counts
+ * validations. The steps are the same. */
+static void test_validates_now_and_then(void **state)
+{
+    enum { EPOCHS = 5, STEPS = EPOCHS * STEPS_AN_EPOCH };
+    static const uint32_t limits[] = {STEPS, STEPS - 2};
+    (void)state;
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        struct tiny_task task;
+        struct witness each = {0}, few = {0};
+        struct trainer_result expected, found;
+        struct error err;
+        tiny_task_open(&task, &cpu_device_ops, true);
+        struct trainer_settings settings = tiny_task_settings();
+        settings.patience = 2;
+        struct trainer *a = tiny_task_trainer(&task, &settings), *b = tiny_task_trainer(&task, &settings);
+        const struct trainer_limit limit = {.seconds = 1e9, .steps = limits[i], .validation_seconds = 1e8};
+        const struct trainer_events events = {
+            .context = &few, .on_epoch = on_epoch, .on_tick = on_tick, .tick_seconds = 1e9};
+        assert_int_equal(train(&each, a, limits[i], &expected, &err), ST_OK);
+        assert_int_equal(trainer_run(b, limit, &events, &found, &err), ST_OK);
+        assert_int_equal(each.epochs, EPOCHS);
+        assert_int_equal(few.epochs, 1);
+        assert_int_equal(few.seen[0].epoch, EPOCHS);
+        assert_int_equal(few.seen[0].step, limits[i]);
+        assert_int_equal(trainer_state(b)->stale, 0);
+        assert_true(found.loss == expected.loss && found.accuracy == expected.accuracy);
+        double mean = 0.0, steps_before = 0.0;
+        for (uint32_t e = 0; e < EPOCHS; e++) {
+            mean += each.seen[e].train.loss * (each.seen[e].step - steps_before) / limits[i];
+            steps_before = each.seen[e].step;
+        }
+        assert_true(fabs(few.seen[0].train.loss - mean) <= 1e-6 * mean);
+        assert_same_values(a, b);
+        trainer_close(a);
+        trainer_close(b);
+        tiny_task_close(&task);
+    }
+}
+
+static int binds; /* calls of counted_bind */
+
+static enum status counted_bind(struct device *device, struct device_program *prepared,
+                                const struct device_binding *binding, struct error *err)
+{
+    binds++;
+    return cpu_device_ops.program_bind(device, prepared, binding, err);
+}
+
+/* Validation after validation the programs stay bound; other samples bind, and so does the way back from them. */
+static void test_stays_bound(void **state)
+{
+    struct device_ops ops = cpu_device_ops;
+    struct tiny_task task;
+    struct witness witness = {0};
+    struct trainer_result result, again;
+    struct error err;
+    (void)state;
+    ops.program_bind = counted_bind;
+    tiny_task_open(&task, &ops, true);
+    const struct trainer_settings settings = tiny_task_settings();
+    binds = 0;
+    struct trainer *trainer = tiny_task_trainer(&task, &settings);
+    assert_int_equal(binds, 2);
+    assert_int_equal(train(&witness, trainer, 4 * STEPS_AN_EPOCH, &result, &err), ST_OK);
+    assert_int_equal(witness.epochs, 4);
+    assert_int_equal(binds, 2);
+    assert_int_equal(trainer_evaluate(trainer, task.place.train, TINY_TRAIN, 0, NULL, NULL, &again, &err),
+                     ST_OK);
+    assert_int_equal(binds, 3);
+    assert_true(again.loss != result.loss);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(
+            trainer_evaluate(trainer, task.place.validation, TINY_VALIDATION, 0, NULL, NULL, &again, &err),
+            ST_OK);
+        assert_int_equal(binds, 4);
+        assert_true(again.loss == result.loss);
+    }
+    trainer_close(trainer);
+    tiny_task_close(&task);
+}
+
 /* A checkpoint holds floats: exact for the CPU device, a rounding of the reference device's doubles. */
 static void assert_alike(const struct device_ops *ops, double a, double b)
 {
@@ -430,6 +512,8 @@ int main(void)
         cmocka_unit_test(test_devices_agree),
         cmocka_unit_test(test_step_limits),
         cmocka_unit_test(test_seconds_limit),
+        cmocka_unit_test(test_validates_now_and_then),
+        cmocka_unit_test(test_stays_bound),
         cmocka_unit_test(test_goes_on_bit_by_bit),
         cmocka_unit_test(test_evaluation_leaves_no_trace),
         cmocka_unit_test(test_confusion),

@@ -16,9 +16,12 @@
  * may wait for the whole device;
  *   - collectives are recorded by all members or by none;
  *   - what cudaFreeAsync gives back is taken until its stream gets there;
- *   - of what streams and their events leave open, the order is the one least expected, or a random one.
+ *   - of what streams and their events leave open, the order is the one least expected, or a random one;
+ *   - events may tell wrong times;
+ *   - products of TF32 are those of truncated factors, as on Hopper, and not of rounded ones;
+ *   - cuDNN may name candidates that it can't describe, or that can't be recorded;
  *   - time may be virtual (emu_time.c): calls and work take as long as is asked for, and the host is ahead as it is on the
- * hardware. By default nothing takes any.
+ *     hardware. By default nothing takes any.
  * Not emulated: whose memory a kernel touches.
  *
  * Broken rules end the process with a line on stderr. */
@@ -31,25 +34,32 @@
 
 #include <cuda_runtime_api.h>
 
+enum { EMU_NCCL_BYTES = 65536 }; /* of device memory that a communicator takes on each device */
+
 struct emu_settings {
     size_t memory;    /* bytes of the device */
     int devices;      /* 0: none */
     int driver;       /* CUDA version the driver supports, 13000; 0: no driver */
     int major, minor; /* compute capability */
     int multiprocessors;
+    int cache;        /* bytes of the device's */
     uint64_t fail_at; /* the call, counted from 1, that fails; 0: none */
     int order; /* of what may run: 0: the work of the youngest stream first; -1: of the oldest; otherwise by chance */
     uint64_t forget_wait; /* the so-many-th cudaStreamWaitEvent, counted from 1, is forgotten; 0: none */
     int no_pools;         /* the device has no memory pools */
     int scattered_pool; /* what a pool holds lies in pieces too small for anybody: every allocation takes new memory */
     int refuse_recording; /* cudaStreamBeginCapture fails */
+    bool without_nccl;    /* there is no libnccl.so.2 */
     int spoil_recording; /* the so-many-th thing that is recorded, counted from 1, spoils the recording without a word; 0: none */
-    size_t collective_memory; /* bytes of each device that its communicator takes, not from a pool */
-    int collective_error;     /* what ncclCommGetAsyncError tells of */
-    int refuse_fused;         /* no plan for a convolution with more behind it */
-    int timed;                /* convolutions that are planned are timed, not only run once */
-    double call_seconds;      /* virtual time: of the host, for each call; */
-    double work_seconds;      /* and of a stream, for each kernel, convolution, product, copy and fill */
+    int collective_error; /* what ncclCommGetAsyncError tells of */
+    int refuse_fused;     /* no plan for a convolution with more behind it */
+    int timed;            /* convolutions that are planned are timed, not only run once */
+    int noise; /* seed: events tell times that are up to a millisecond too long, by chance; 0: they don't */
+    int keep_plans; /* with a profile: choices are kept in the cache folder */
+    int undescribed; /* with a profile: of each choice the candidate, counted from 1, that cuDNN can't describe; 0: none */
+    int unrecordable;    /* likewise: so many candidates, the first by rank, that can't be recorded */
+    double call_seconds; /* virtual time: of the host, for each call; */
+    double work_seconds; /* and of a stream, for each kernel, convolution, product, copy and fill */
     int loading_waits; /* code that a device launches for the first time waits for all of the device, as the real driver may */
     void (*recording_begun)(void); /* called by the thread that has begun to record; NULL */
     void (*trial_begun)(
@@ -62,11 +72,12 @@ struct emu_counts {
     uint64_t calls; /* of the runtime, the libraries and kernels */
     uint64_t kernels, convolutions, products, collectives, copies, waits, allocations, recordings,
         graph_launches;
-    uint64_t stream_waits;    /* of streams for events */
-    uint64_t staged;          /* copies between devices by way of the host */
-    uint64_t device_waits;    /* calls that wait for all streams of a device: cudaFree */
-    uint64_t fused;           /* of the convolutions: with more behind them */
-    uint64_t untried;         /* convolutions that were planned without a trial, for want of memory */
+    uint64_t stream_waits; /* of streams for events */
+    uint64_t staged;       /* copies between devices by way of the host */
+    uint64_t device_waits; /* calls that wait for all streams of a device: cudaFree */
+    uint64_t fused;        /* of the convolutions: with more behind them */
+    uint64_t untried;      /* convolutions that were planned without a trial, for want of memory */
+    uint64_t trials;       /* convolutions that were tried; what they record and replay is counted nowhere */
     size_t bytes, peak_bytes; /* device memory in use */
     uint64_t objects;         /* allocations, pinned memory, streams, events, graphs, handles in existence */
 };

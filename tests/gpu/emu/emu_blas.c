@@ -128,13 +128,6 @@ static size_t extent(const struct operand *operand)
     return (operand->stride * (operand->columns - 1) + operand->rows) * cuda_type_size(operand->type);
 }
 
-/* To TF32: ten bits of fraction. */
-static float shorten(float value)
-{
-    const uint32_t bits = half_float_bits(value);
-    return (bits & 0x7f800000u) == 0x7f800000u ? value : half_bits_to_float((bits + 0x1000u) & ~0x1fffu);
-}
-
 /* The operand's values with those of one sum side by side: [lines][terms]. by_column: a column is a line. */
 static double *gather(const struct operand *operand, bool by_column, bool tensor_float)
 {
@@ -147,7 +140,7 @@ static double *gather(const struct operand *operand, bool by_column, bool tensor
         for (size_t term = 0; term < terms; term++) {
             const size_t place = by_column ? line * operand->stride + term : term * operand->stride + line;
             const float value = emu_load(operand->type, operand->memory, place);
-            values[line * terms + term] = tensor_float ? shorten(value) : value;
+            values[line * terms + term] = tensor_float ? emu_tensor_float(value) : value;
         }
     return values;
 }

@@ -1,6 +1,7 @@
 /* Convolutions of the emulated GPU: stands in for the functions of cuda/conv_internal.h and conv.h that need a device (the
  * linker's --wrap leads the plug-in here). The planner is the plug-in's own, with its lock, its stream and its trials; only
- * what cuDNN would say of its candidates is emulated, and with emu.profile not even that.
+ * what cuDNN would say of its candidates is emulated, and with emu.profile not even that: the real cuDNN is asked, for the
+ * described device wherever the plug-in names its handle.
  *
  * Results are sums of products, rounded once to the type. The workspace is filled with NaN before each run. */
 #include "cuda/conv_internal.h"
@@ -17,18 +18,43 @@ enum { WORKSPACE = 1000 };
 
 struct cudnnContext {
     cudaStream_t stream;
+    cudnnBackendDescriptor_t device; /* with a profile: what a planner with this handle plans for */
 };
+
+static _Thread_local cudnnBackendDescriptor_t
+    graph_device;                   /* of the operation graph that this thread made last */
+static _Thread_local int described; /* candidates of this thread's choice so far */
 
 /* The plug-in's own. */
 enum status __real_conv_describe(struct conv_planner *planner, int32_t index, const char *text,
                                  struct error *err);
 enum status __real_conv_choose(const struct conv_planner *planner, struct conv_plan *plan, struct error *err);
+enum status __real_conv_trial_open(const struct conv_planner *planner, const struct conv_plan_info *info,
+                                   struct conv_trial *trial, struct error *err);
+cudnnStatus_t __real_cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor,
+                                              cudnnBackendAttributeName_t name,
+                                              cudnnBackendAttributeType_t type, int64_t count,
+                                              const void *value);
+cudnnStatus_t __real_cudnnBackendGetAttribute(cudnnBackendDescriptor_t descriptor,
+                                              cudnnBackendAttributeName_t name,
+                                              cudnnBackendAttributeType_t type, int64_t wanted,
+                                              int64_t *count, void *values);
 
 enum status __wrap_conv_describe(struct conv_planner *planner, int32_t index, const char *text,
                                  struct error *err);
 enum status __wrap_conv_choose(const struct conv_planner *planner, struct conv_plan *plan, struct error *err);
+enum status __wrap_conv_trial_open(const struct conv_planner *planner, const struct conv_plan_info *info,
+                                   struct conv_trial *trial, struct error *err);
 enum status __wrap_conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle,
                                      const struct conv_operands *operands, struct error *err);
+cudnnStatus_t __wrap_cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor,
+                                              cudnnBackendAttributeName_t name,
+                                              cudnnBackendAttributeType_t type, int64_t count,
+                                              const void *value);
+cudnnStatus_t __wrap_cudnnBackendGetAttribute(cudnnBackendDescriptor_t descriptor,
+                                              cudnnBackendAttributeName_t name,
+                                              cudnnBackendAttributeType_t type, int64_t wanted,
+                                              int64_t *count, void *values);
 
 /* ---- cuDNN's handle ---- */
 
@@ -52,76 +78,144 @@ cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream)
     return emu_call("cudnnSetStream") == cudaSuccess ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_INTERNAL_ERROR;
 }
 
+/* ---- what the real cuDNN is asked with a handle, which it never saw ---- */
+
+/* The profile as the description of device `index`: no two have the same place in the machine. */
+static char *describe_device(int32_t index)
+{
+    static const char *const numbers[] = {"\"cudaDeviceId\":", "\"pciDeviceId\":"};
+    char *text = NULL;
+    size_t size = 0;
+    struct error err;
+    if (file_read(emu.profile, &text, &size, &err) != ST_OK)
+        emu_die("%s", err.message);
+    for (int i = 0; i < 2; i++) {
+        char *place = strstr(text, numbers[i]);
+        if (place == NULL)
+            emu_die("%s has no %s", emu.profile, numbers[i]);
+        place[strlen(numbers[i])] = (char)('0' + index);
+    }
+    return text;
+}
+
+cudnnStatus_t __wrap_cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor,
+                                              cudnnBackendAttributeName_t name,
+                                              cudnnBackendAttributeType_t type, int64_t count,
+                                              const void *value)
+{
+    cudnnStatus_t status;
+    if (name == CUDNN_ATTR_DEVICEPROP_DEVICE_ID) {
+        char *text = describe_device(*(const int32_t *)value);
+        status = __real_cudnnBackendSetAttribute(descriptor, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
+                                                 CUDNN_TYPE_CHAR, (int64_t)strlen(text), text);
+        free(text);
+        return status;
+    }
+    if (name == CUDNN_ATTR_OPERATIONGRAPH_HANDLE) {
+        graph_device = (*(const cudnnHandle_t *)value)->device;
+        return CUDNN_STATUS_SUCCESS;
+    }
+    if (name == CUDNN_ATTR_EXECUTION_PLAN_HANDLE)
+        return __real_cudnnBackendSetAttribute(descriptor, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP,
+                                               CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+                                               &(*(const cudnnHandle_t *)value)->device);
+    status = __real_cudnnBackendSetAttribute(descriptor, name, type, count, value);
+    if (name == CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH && status == CUDNN_STATUS_SUCCESS)
+        status = __real_cudnnBackendSetAttribute(descriptor, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP,
+                                                 CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &graph_device);
+    return status;
+}
+
+cudnnStatus_t __wrap_cudnnBackendGetAttribute(cudnnBackendDescriptor_t descriptor,
+                                              cudnnBackendAttributeName_t name,
+                                              cudnnBackendAttributeType_t type, int64_t wanted,
+                                              int64_t *count, void *values)
+{
+    if (name == CUDNN_ATTR_ENGINE_NUMERICAL_NOTE && ++described == emu.undescribed)
+        return CUDNN_STATUS_NOT_SUPPORTED;
+    return __real_cudnnBackendGetAttribute(descriptor, name, type, wanted, count, values);
+}
+
 /* ---- planner ---- */
 
-/* Choices that depend on emulated times are not for the user's cache. */
+/* Choices that depend on emulated times are not for the user's cache, unless a test says so. */
 enum status __wrap_conv_describe(struct conv_planner *planner, int32_t index, const char *text,
                                  struct error *err)
 {
-    char *description = NULL;
-    size_t size = 0;
     if (emu_call("conv_describe") != cudaSuccess)
         return error_set(err, ST_DEVICE, "emulated: conv_describe fails");
-    free(planner->cache_folder);
-    planner->cache_folder = NULL;
+    if (emu.profile == NULL || !emu.keep_plans) {
+        free(planner->cache_folder);
+        planner->cache_folder = NULL;
+    }
     if (emu.profile == NULL) {
         planner->description = strdup("emulated");
         return planner->description != NULL ? ST_OK : error_memory(err, "description", sizeof "emulated");
     }
-    enum status st = text != NULL ? ST_OK : file_read(emu.profile, &description, &size, err);
-    if (st == ST_OK)
-        st = __real_conv_describe(planner, index, text != NULL ? text : description, err);
-    free(description);
+    enum status st = __real_conv_describe(planner, index, text, err);
+    planner->handle->device = planner->device;
     return st;
 }
 
-/* What cuDNN says: the real one of the described device, or the emulated one of any. */
-static enum status ask(const struct conv_planner *planner, struct conv_plan *plan, struct error *err)
+enum status __wrap_conv_trial_open(const struct conv_planner *planner, const struct conv_plan_info *info,
+                                   struct conv_trial *trial, struct error *err)
 {
-    const struct conv_planner described = {
-        .device = planner->device, .description = planner->description, .options = planner->options};
-    if (emu.refuse_fused && conv_is_fused(plan->info.kind))
-        return error_set(err, ST_UNSUPPORTED, "emulated: nothing fused");
-    if (planner->device != NULL)
-        return __real_conv_choose(&described, plan, err);
-    plan->workspace = WORKSPACE;
-    plan->info.deterministic = true;
-    return ST_OK;
+    const enum status st = __real_conv_trial_open(planner, info, trial, err);
+    if (st == ST_OK && emu.trial_begun != NULL)
+        emu.trial_begun();
+    EMU_LOCKED;
+    emu_count.trials += st == ST_OK;
+    emu_count.untried += st == ST_MEMORY;
+    return st;
 }
 
-/* The choice is tried and timed as on a real device, without the emulator's lock: others may call meanwhile. */
-enum status __wrap_conv_choose(const struct conv_planner *planner, struct conv_plan *plan, struct error *err)
+/* One candidate, tried and timed as on a real device. Frees nothing: it has no plan of cuDNN's. */
+static enum status try_it(const struct conv_planner *planner, struct conv_plan *plan, struct error *err)
 {
-    struct conv_trial trial = {0};
+    struct conv_trial trial;
+    struct conv_entrant entrant = {0};
     struct error refusal;
     bool ran = false;
-    if (emu_call("conv_choose") != cudaSuccess)
-        return error_set(err, ST_DEVICE, "emulated: conv_choose fails");
-    enum status st = ask(planner, plan, err);
+    enum status st = conv_trial_open(planner, &plan->info, &trial, err);
     if (st != ST_OK)
         return st;
-    st = conv_trial_open(planner, &plan->info, &trial, err);
-    bool opened = st == ST_OK;
-    if (opened && emu.trial_begun != NULL)
-        emu.trial_begun();
-    if (st == ST_OK)
-        st = conv_trial_run(&trial, plan, &ran, &refusal, err);
+    st = conv_trial_run(&trial, plan, &ran, &refusal, err);
     if (st == ST_OK && !ran)
         st = error_set(err, ST_DEVICE, "%s", refusal.message);
+    entrant.plan = *plan;
     if (st == ST_OK && emu.timed)
-        st = conv_trial_time(&trial, plan, 1, err);
-    if (opened)
-        conv_trial_close(&trial);
+        st = conv_trial_look(&trial, &entrant, err);
+    conv_entrant_forget(&entrant);
+    conv_trial_close(&trial);
     if (st == ST_MEMORY) {
         EMU_LOCKED;
         emu_count.untried++;
-        return ST_OK;
-    }
-    if (st != ST_OK) {
-        conv_discard(plan->plan);
-        plan->plan = NULL;
     }
     return st;
+}
+
+/* Without the emulator's lock: others may call meanwhile. */
+enum status __wrap_conv_choose(const struct conv_planner *planner, struct conv_plan *plan, struct error *err)
+{
+    struct conv_planner asking = {.handle = planner->handle,
+                                  .stream = planner->stream,
+                                  .device = planner->device,
+                                  .description = planner->description,
+                                  .options = planner->options};
+    described = 0;
+    if (emu_call("conv_choose") != cudaSuccess)
+        return error_set(err, ST_DEVICE, "emulated: conv_choose fails");
+    if (emu.refuse_fused && conv_is_fused(plan->info.kind))
+        return error_set(err, ST_UNSUPPORTED, "emulated: nothing fused");
+    if (!emu.timed)
+        asking.options.timed = 1;
+    if (planner->device != NULL)
+        return __real_conv_choose(&asking, plan, err);
+    plan->workspace = WORKSPACE;
+    plan->info.deterministic = true;
+    plan->info.tensor_core = planner->options.type != CUDA_FLOAT || planner->options.tensor_float;
+    const enum status st = try_it(planner, plan, err);
+    return st == ST_MEMORY ? ST_OK : st;
 }
 
 /* ---- execution ---- */
@@ -129,6 +223,7 @@ enum status __wrap_conv_choose(const struct conv_planner *planner, struct conv_p
 struct run {
     enum conv_kind kind;
     enum cuda_type type;
+    bool tensor_float;
     struct conv_geometry geometry;
     size_t workspace_bytes;
     struct conv_operands at;
@@ -162,6 +257,12 @@ static double *load_all(enum cuda_type type, const void *stored, size_t count)
     for (size_t i = 0; stored == NULL && i < count; i++)
         values[i] = 0;
     return values;
+}
+
+static void truncate_all(double *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        values[i] = (double)emu_tensor_float((float)values[i]);
 }
 
 /* One tap of one output pixel: x, y and the kernel from their first channels and the tap's place on. */
@@ -231,6 +332,11 @@ static void run_conv(void *work)
     double *x = load_all(type, kind == CONV_BACKWARD_DATA ? NULL : run->at.x, x_count(g));
     double *kernel = load_all(type, kind == CONV_BACKWARD_WEIGHTS ? NULL : run->at.kernel, kernel_count(g));
     double *y = load_all(type, forward ? NULL : run->at.y, y_count(g));
+    if (run->tensor_float) {
+        truncate_all(x, x_count(g));
+        truncate_all(kernel, kernel_count(g));
+        truncate_all(y, y_count(g));
+    }
     convolve(forward ? CONV_FORWARD : kind, g, x, kernel, y);
     if (conv_is_fused(kind))
         finish_fused(run, y);
@@ -272,11 +378,20 @@ enum status __wrap_conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t
         emu_die("convolution's workspace of %zu bytes at %p", plan->workspace, operands->workspace);
     if (operands->workspace != NULL)
         emu_check_range("convolution's workspace", operands->workspace, plan->workspace);
+    if (handle->stream->recording != NULL && plan->info.rank >= 0 && plan->info.rank < emu.unrecordable) {
+        handle->stream->recording->spoilt = true;
+        return error_set(err, ST_DEVICE, "emulated: this engine can't be recorded");
+    }
     struct run *run = malloc(sizeof *run);
     if (run == NULL)
         emu_die("out of host memory");
-    *run = (struct run){kind, plan->info.type, plan->info.geometry, plan->workspace, *operands};
-    emu_load_code(plan);
+    *run = (struct run){kind,
+                        plan->info.type,
+                        plan->info.type == CUDA_FLOAT && plan->info.tensor_core,
+                        plan->info.geometry,
+                        plan->workspace,
+                        *operands};
+    emu_load_code(plan->plan != NULL ? (const void *)plan->plan : plan);
     emu_count.convolutions++;
     emu_count.fused += conv_is_fused(kind);
     emu_submit(handle->stream, run_conv, free, run);

@@ -2,6 +2,7 @@
  * goes it checks that nothing was left behind.
  *
  *     EMU_DEVICES=2  EMU_MEMORY=65536 (KiB a device)  EMU_MAJOR=9  EMU_ORDER=0  EMU_FAIL_AT=0  EMU_REFUSE_RECORDING=0  EMU_CALLS=FILE
+ *     EMU_NCCL=0 (there is none)
  *
  *     EMU_ONCE=FILE
  *
@@ -29,6 +30,7 @@ __attribute__((constructor)) static void begin(void)
     emu.major = (int)setting("EMU_MAJOR", 9);
     emu.order = (int)setting("EMU_ORDER", 0);
     emu.fail_at = (uint64_t)setting("EMU_FAIL_AT", 0);
+    emu.without_nccl = setting("EMU_NCCL", 1) == 0;
     emu.refuse_recording = (int)setting("EMU_REFUSE_RECORDING", 0);
     const char *once = getenv("EMU_ONCE");
     FILE *made = once != NULL ? fopen(once, "wx") : NULL;

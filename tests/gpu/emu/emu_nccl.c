@@ -1,9 +1,10 @@
-/* NCCL's functions that the plug-in calls, by their own names: collectives happen when the streams of all ranks have come
+/* NCCL's functions that the plug-in calls, as the table of cuda/cuda_nccl.h, whose place this file takes: collectives happen when the streams of all ranks have come
  * to them, and not before; one rank that stays away keeps the others waiting until they abort. Communicators go together,
  * with the last that is destroyed or aborted, and wait for the graphs in which their collectives are recorded. */
+#include "cuda/cuda_nccl.h"
+#include "tests/gpu/emu/emu_memory.h"
 #include "tests/gpu/emu/emu_queue.h"
 
-#include <nccl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,7 @@ struct ncclComm {
     struct clique *clique;
     int rank, device;
     bool aborted, gone;
-    void *memory;                     /* its own, of the device; NULL */
+    void *buffers;                    /* device memory */
     const struct collective *waiting; /* at the head of its stream; NULL */
     bool satisfied;                   /* another rank has done it for all */
 };
@@ -120,32 +121,32 @@ static ncclResult_t queue(ncclComm_t comm, const void *from, void *to, size_t co
     return ncclSuccess;
 }
 
-ncclResult_t ncclAllReduce(const void *from, void *to, size_t count, ncclDataType_t type, ncclRedOp_t op,
-                           ncclComm_t comm, cudaStream_t stream)
+static ncclResult_t all_reduce(const void *from, void *to, size_t count, ncclDataType_t type, ncclRedOp_t op,
+                               ncclComm_t comm, cudaStream_t stream)
 {
     if (op != ncclAvg)
         emu_die("all-reduce: only means");
     return queue(comm, from, to, count, type, -1, stream);
 }
 
-ncclResult_t ncclBroadcast(const void *from, void *to, size_t count, ncclDataType_t type, int root,
-                           ncclComm_t comm, cudaStream_t stream)
+static ncclResult_t broadcast(const void *from, void *to, size_t count, ncclDataType_t type, int root,
+                              ncclComm_t comm, cudaStream_t stream)
 {
     return queue(comm, from, to, count, type, root, stream);
 }
 
 /* Grouped calls run one after the other here. */
-ncclResult_t ncclGroupStart(void)
+static ncclResult_t group_start(void)
 {
     return emu_call("ncclGroupStart") == cudaSuccess ? ncclSuccess : ncclUnhandledCudaError;
 }
 
-ncclResult_t ncclGroupEnd(void)
+static ncclResult_t group_end(void)
 {
     return emu_call("ncclGroupEnd") == cudaSuccess ? ncclSuccess : ncclUnhandledCudaError;
 }
 
-ncclResult_t ncclCommInitAll(ncclComm_t *comms, int count, const int *devices)
+static ncclResult_t comm_init_all(ncclComm_t *comms, int count, const int *devices)
 {
     EMU_LOCKED;
     if (emu_call("ncclCommInitAll") != cudaSuccess)
@@ -156,11 +157,10 @@ ncclResult_t ncclCommInitAll(ncclComm_t *comms, int count, const int *devices)
     for (int rank = 0; rank < count; rank++) {
         comms[rank] = emu_new(calloc(1, sizeof **comms));
         *comms[rank] = (struct ncclComm){.clique = clique, .rank = rank, .device = devices[rank]};
+        comms[rank]->buffers = emu_take(devices[rank], EMU_NCCL_BYTES);
+        if (comms[rank]->buffers == NULL)
+            emu_die("no memory for a communicator");
         clique->comms[rank] = comms[rank];
-        comms[rank]->memory =
-            emu.collective_memory > 0 ? emu_take(devices[rank], emu.collective_memory) : NULL;
-        if (emu.collective_memory > 0 && comms[rank]->memory == NULL)
-            emu_die("a communicator without memory");
     }
     return ncclSuccess;
 }
@@ -194,13 +194,13 @@ static ncclResult_t end(const char *name, ncclComm_t comm, bool aborted, bool *l
     if (!aborted && comm->waiting != NULL)
         emu_die("a communicator destroyed in the middle of a collective");
     comm->gone = true;
-    emu_give(comm->memory);
+    emu_give(comm->buffers);
     emu_wake();
     *last = --comm->clique->living == 0;
     return result;
 }
 
-ncclResult_t ncclCommDestroy(ncclComm_t comm)
+static ncclResult_t comm_destroy(ncclComm_t comm)
 {
     bool last;
     ncclResult_t result = end("ncclCommDestroy", comm, false, &last);
@@ -208,7 +208,7 @@ ncclResult_t ncclCommDestroy(ncclComm_t comm)
     return result;
 }
 
-ncclResult_t ncclCommAbort(ncclComm_t comm)
+static ncclResult_t comm_abort(ncclComm_t comm)
 {
     bool last;
     ncclResult_t result = end("ncclCommAbort", comm, true, &last);
@@ -216,7 +216,7 @@ ncclResult_t ncclCommAbort(ncclComm_t comm)
     return result;
 }
 
-ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *error)
+static ncclResult_t comm_get_async_error(ncclComm_t comm, ncclResult_t *error)
 {
     EMU_LOCKED;
     (void)comm;
@@ -226,13 +226,37 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *error)
     return ncclSuccess;
 }
 
-const char *ncclGetErrorString(ncclResult_t result)
+static const char *get_error_string(ncclResult_t result)
 {
     return result == ncclSuccess ? "no error" : result == ncclRemoteError ? "remote error" : "emulated error";
 }
 
-ncclResult_t ncclGetVersion(int *version)
+static ncclResult_t get_version(int *version)
 {
     *version = NCCL_VERSION_CODE;
     return ncclSuccess;
+}
+
+/* ---- the table ---- */
+
+enum status cuda_nccl_load(struct cuda_nccl *nccl, struct error *err)
+{
+    if (emu.without_nccl)
+        return error_set(err, ST_DEVICE, "the emulated machine has no NCCL");
+    *nccl = (struct cuda_nccl){.comm_init_all = comm_init_all,
+                               .comm_destroy = comm_destroy,
+                               .comm_abort = comm_abort,
+                               .comm_get_async_error = comm_get_async_error,
+                               .all_reduce = all_reduce,
+                               .broadcast = broadcast,
+                               .group_start = group_start,
+                               .group_end = group_end,
+                               .get_version = get_version,
+                               .get_error_string = get_error_string};
+    return ST_OK;
+}
+
+int cuda_nccl_version(void)
+{
+    return NCCL_VERSION_CODE;
 }

@@ -112,7 +112,7 @@ void emu_tail_add(struct tail *tail, int node)
 static void record(struct CUstream_st *stream, struct work work)
 {
     struct nodes *nodes = &stream->recording->nodes;
-    if (nodes->count + 1 == emu.spoil_recording)
+    if (nodes->count + 1 == emu.spoil_recording && stream->recording->origin->priority == 0)
         stream->recording->spoilt = true;
     if (nodes->count == nodes->capacity) {
         nodes->capacity = 2 * nodes->capacity + 64;

@@ -57,6 +57,7 @@ struct item {
 /* CUDA's opaque types. */
 struct CUstream_st {
     int device;
+    int priority; /* below 0: a planner's */
     struct item *first, *last;
     struct recording *recording; /* NULL: it does not record */
     struct tail tail;

@@ -62,6 +62,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int index
     properties->minor = emu.minor;
     properties->multiProcessorCount = emu.multiprocessors;
     properties->totalGlobalMem = emu.memory;
+    properties->l2CacheSize = emu.cache;
     return cudaSuccess;
 }
 

@@ -29,10 +29,10 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned flags, i
     EMU_LOCKED;
     cudaError_t error = emu_call_outside("cudaStreamCreateWithPriority");
     (void)flags;
-    (void)priority;
     if (error != cudaSuccess)
         return error;
     *stream = emu_new(calloc(1, sizeof **stream));
+    (*stream)->priority = priority;
     (*stream)->device = emu_device();
     (*stream)->next = emu_streams;
     emu_streams = *stream;
@@ -171,6 +171,26 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     return cudaSuccess;
 }
 
+/* External: to reach it is part of what the stream records. */
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags)
+{
+    EMU_LOCKED;
+    if (flags != cudaEventRecordExternal)
+        return cudaEventRecord(event, stream);
+    cudaError_t error = emu_call("cudaEventRecordWithFlags");
+    if (error != cudaSuccess || stream->recording == NULL)
+        return emu_fail(error != cudaSuccess ? error : cudaErrorIllegalState);
+    struct mark *mark = calloc(1, sizeof *mark);
+    if (mark == NULL)
+        emu_die("out of host memory");
+    mark->references = 2;
+    drop_mark(event->mark);
+    event->mark = mark;
+    event->recording = NULL;
+    emu_queue(stream, (struct work){.run = reach, .release = drop_mark, .data = mark}, NULL);
+    return cudaSuccess;
+}
+
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags)
 {
     EMU_LOCKED;
@@ -232,6 +252,16 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
     return emu_fail(emu_sticky());
 }
 
+/* Milliseconds that an event tells too much. */
+static double noise(void)
+{
+    static uint64_t chances;
+    if (emu.noise == 0)
+        return 0;
+    chances = (chances + (uint64_t)emu.noise) * 6364136223846793005u + 1442695040888963407u;
+    return (double)(chances >> 40) / (double)(1 << 24);
+}
+
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end)
 {
     EMU_LOCKED;
@@ -240,7 +270,7 @@ cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEve
         return error;
     if (begin->mark == NULL || !begin->mark->reached || end->mark == NULL || !end->mark->reached)
         return emu_fail(cudaErrorNotReady);
-    *milliseconds = (float)(1e3 * (end->mark->seconds - begin->mark->seconds));
+    *milliseconds = (float)(1e3 * (end->mark->seconds - begin->mark->seconds) + noise());
     return cudaSuccess;
 }
 
@@ -250,11 +280,11 @@ static cudaError_t begin_recording(cudaStream_t stream)
 {
     EMU_LOCKED;
     cudaError_t error = emu_call_outside("cudaStreamBeginCapture");
-    if (error == cudaSuccess && emu.refuse_recording)
+    if (error == cudaSuccess && emu.refuse_recording && stream->priority == 0)
         error = emu_fail(cudaErrorNotSupported);
     if (error != cudaSuccess)
         return error;
-    emu_count.recordings++;
+    emu_count.recordings += stream->priority == 0;
     emu_recording_here = emu_new(calloc(1, sizeof *emu_recording_here));
     emu_recording_here->origin = stream;
     stream->recording = emu_recording_here;
@@ -268,7 +298,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     if (mode != cudaStreamCaptureModeThreadLocal)
         emu_die("only recordings of one thread are emulated");
     cudaError_t error = begin_recording(stream);
-    if (error == cudaSuccess && emu.recording_begun != NULL)
+    if (error == cudaSuccess && emu.recording_begun != NULL && stream->priority == 0)
         emu.recording_begun();
     return error;
 }
@@ -366,7 +396,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream)
     cudaError_t error = emu_call("cudaGraphLaunch");
     if (error != cudaSuccess)
         return error;
-    emu_count.graph_launches++;
+    emu_count.graph_launches += stream->priority == 0;
     emu_queue(stream, (struct work){.run = run_nothing, .release = release_nothing}, executable);
     return cudaSuccess;
 }

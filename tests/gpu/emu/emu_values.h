@@ -22,4 +22,11 @@ static inline void emu_store(enum cuda_type type, void *stored, size_t place, fl
         ((uint16_t *)stored)[place] = type == CUDA_BF16 ? half_to_bf16(value) : half_to_fp16(value);
 }
 
+/* A factor as the tensor cores take it: ten bits of fraction, the others cut off as Hopper does. */
+static inline float emu_tensor_float(float value)
+{
+    const uint32_t bits = half_float_bits(value);
+    return (bits & 0x7f800000u) == 0x7f800000u ? value : half_bits_to_float(bits & ~0x1fffu);
+}
+
 #endif

@@ -1,0 +1,232 @@
+/* Two versions of oneDNN's C interface as one: first what each of them needs of its own, then what follows from it
+ * for both. */
+#include "host/cpu/cpu_dnnl.h"
+
+#include <stdlib.h>
+
+#if DNNL_VERSION_MAJOR < 3
+
+typedef const dnnl_memory_desc_t *native_layout;
+
+dnnl_status_t cpu_dnnl_layout_new(struct cpu_dnnl_layout **layout, int rank, const dnnl_dims_t dims,
+                                  dnnl_format_tag_t tag)
+{
+    *layout = NULL;
+    dnnl_memory_desc_t *made = malloc(sizeof *made);
+    if (made == NULL)
+        return dnnl_out_of_memory;
+    dnnl_status_t status = dnnl_memory_desc_init_by_tag(made, rank, dims, dnnl_f32, tag);
+    if (status == dnnl_success)
+        *layout = (struct cpu_dnnl_layout *)made;
+    else
+        free(made);
+    return status;
+}
+
+void cpu_dnnl_layout_free(struct cpu_dnnl_layout *layout)
+{
+    free(layout);
+}
+
+static dnnl_status_t describe_convolution(dnnl_primitive_desc_t *description, dnnl_engine_t engine,
+                                          const_dnnl_primitive_attr_t attributes,
+                                          enum cpu_dnnl_direction direction,
+                                          const struct cpu_dnnl_operands *operands,
+                                          const struct cpu_dnnl_window *window,
+                                          const_dnnl_primitive_desc_t forward)
+{
+    native_layout source = (native_layout)operands->source, kernel = (native_layout)operands->kernel;
+    native_layout bias = (native_layout)operands->bias, target = (native_layout)operands->target;
+    dnnl_convolution_desc_t words;
+    dnnl_status_t status = dnnl_invalid_arguments;
+    switch (direction) {
+    case CPU_DNNL_FORWARD:
+        status = dnnl_convolution_forward_desc_init(&words, dnnl_forward_training, dnnl_convolution_direct,
+                                                    source, kernel, bias, target, window->strides,
+                                                    window->padding_before, window->padding_after);
+        break;
+    case CPU_DNNL_BACKWARD_DATA:
+        status = dnnl_convolution_backward_data_desc_init(&words, dnnl_convolution_direct, source, kernel,
+                                                          target, window->strides, window->padding_before,
+                                                          window->padding_after);
+        break;
+    case CPU_DNNL_BACKWARD_WEIGHTS:
+        status = dnnl_convolution_backward_weights_desc_init(&words, dnnl_convolution_direct, source, kernel,
+                                                             bias, target, window->strides,
+                                                             window->padding_before, window->padding_after);
+        break;
+    }
+    if (status != dnnl_success)
+        return status;
+    return dnnl_primitive_desc_create(description, &words, attributes, engine, forward);
+}
+
+static dnnl_status_t describe_inner_product(dnnl_primitive_desc_t *description, dnnl_engine_t engine,
+                                            const_dnnl_primitive_attr_t attributes,
+                                            enum cpu_dnnl_direction direction,
+                                            const struct cpu_dnnl_operands *operands,
+                                            const_dnnl_primitive_desc_t forward)
+{
+    native_layout source = (native_layout)operands->source, kernel = (native_layout)operands->kernel;
+    native_layout bias = (native_layout)operands->bias, target = (native_layout)operands->target;
+    dnnl_inner_product_desc_t words;
+    dnnl_status_t status = dnnl_invalid_arguments;
+    switch (direction) {
+    case CPU_DNNL_FORWARD:
+        status =
+            dnnl_inner_product_forward_desc_init(&words, dnnl_forward_training, source, kernel, bias, target);
+        break;
+    case CPU_DNNL_BACKWARD_DATA:
+        status = dnnl_inner_product_backward_data_desc_init(&words, source, kernel, target);
+        break;
+    case CPU_DNNL_BACKWARD_WEIGHTS:
+        status = dnnl_inner_product_backward_weights_desc_init(&words, source, kernel, bias, target);
+        break;
+    }
+    if (status != dnnl_success)
+        return status;
+    return dnnl_primitive_desc_create(description, &words, attributes, engine, forward);
+}
+
+#else
+
+typedef const_dnnl_memory_desc_t native_layout;
+
+dnnl_status_t cpu_dnnl_layout_new(struct cpu_dnnl_layout **layout, int rank, const dnnl_dims_t dims,
+                                  dnnl_format_tag_t tag)
+{
+    dnnl_memory_desc_t made = NULL;
+    dnnl_status_t status = dnnl_memory_desc_create_with_tag(&made, rank, dims, dnnl_f32, tag);
+    *layout = status == dnnl_success ? (struct cpu_dnnl_layout *)made : NULL;
+    return status;
+}
+
+void cpu_dnnl_layout_free(struct cpu_dnnl_layout *layout)
+{
+    dnnl_memory_desc_destroy((dnnl_memory_desc_t)layout);
+}
+
+static dnnl_status_t describe_convolution(dnnl_primitive_desc_t *description, dnnl_engine_t engine,
+                                          const_dnnl_primitive_attr_t attributes,
+                                          enum cpu_dnnl_direction direction,
+                                          const struct cpu_dnnl_operands *operands,
+                                          const struct cpu_dnnl_window *window,
+                                          const_dnnl_primitive_desc_t forward)
+{
+    native_layout source = (native_layout)operands->source, kernel = (native_layout)operands->kernel;
+    native_layout bias = (native_layout)operands->bias, target = (native_layout)operands->target;
+    const dnnl_dims_t undilated = {0};
+    switch (direction) {
+    case CPU_DNNL_FORWARD:
+        return dnnl_convolution_forward_primitive_desc_create(
+            description, engine, dnnl_forward_training, dnnl_convolution_direct, source, kernel, bias, target,
+            window->strides, undilated, window->padding_before, window->padding_after, attributes);
+    case CPU_DNNL_BACKWARD_DATA:
+        return dnnl_convolution_backward_data_primitive_desc_create(
+            description, engine, dnnl_convolution_direct, source, kernel, target, window->strides, undilated,
+            window->padding_before, window->padding_after, forward, attributes);
+    case CPU_DNNL_BACKWARD_WEIGHTS:
+        return dnnl_convolution_backward_weights_primitive_desc_create(
+            description, engine, dnnl_convolution_direct, source, kernel, bias, target, window->strides,
+            undilated, window->padding_before, window->padding_after, forward, attributes);
+    }
+    return dnnl_invalid_arguments;
+}
+
+static dnnl_status_t describe_inner_product(dnnl_primitive_desc_t *description, dnnl_engine_t engine,
+                                            const_dnnl_primitive_attr_t attributes,
+                                            enum cpu_dnnl_direction direction,
+                                            const struct cpu_dnnl_operands *operands,
+                                            const_dnnl_primitive_desc_t forward)
+{
+    native_layout source = (native_layout)operands->source, kernel = (native_layout)operands->kernel;
+    native_layout bias = (native_layout)operands->bias, target = (native_layout)operands->target;
+    switch (direction) {
+    case CPU_DNNL_FORWARD:
+        return dnnl_inner_product_forward_primitive_desc_create(description, engine, dnnl_forward_training,
+                                                                source, kernel, bias, target, attributes);
+    case CPU_DNNL_BACKWARD_DATA:
+        return dnnl_inner_product_backward_data_primitive_desc_create(description, engine, source, kernel,
+                                                                      target, forward, attributes);
+    case CPU_DNNL_BACKWARD_WEIGHTS:
+        return dnnl_inner_product_backward_weights_primitive_desc_create(description, engine, source, kernel,
+                                                                         bias, target, forward, attributes);
+    }
+    return dnnl_invalid_arguments;
+}
+
+#endif
+
+/* ---- for both ---- */
+
+size_t cpu_dnnl_layout_bytes(const struct cpu_dnnl_layout *layout)
+{
+    return dnnl_memory_desc_get_size((native_layout)layout);
+}
+
+bool cpu_dnnl_layout_equal(const struct cpu_dnnl_layout *a, const struct cpu_dnnl_layout *b)
+{
+    return dnnl_memory_desc_equal((native_layout)a, (native_layout)b) != 0;
+}
+
+const struct cpu_dnnl_layout *cpu_dnnl_operand(const_dnnl_primitive_desc_t description, int index)
+{
+    return (const struct cpu_dnnl_layout *)dnnl_primitive_desc_query_md(description, dnnl_query_exec_arg_md,
+                                                                        index);
+}
+
+dnnl_status_t cpu_dnnl_memory_new(dnnl_memory_t *memory, dnnl_engine_t engine,
+                                  const struct cpu_dnnl_layout *layout, void *address)
+{
+    *memory = NULL;
+    return dnnl_memory_create(memory, (native_layout)layout, engine, address);
+}
+
+/* A gradient's description asks for that of the forward direction, as a hint. */
+
+dnnl_status_t cpu_dnnl_convolution(dnnl_primitive_desc_t *description, dnnl_engine_t engine,
+                                   const_dnnl_primitive_attr_t attributes, enum cpu_dnnl_direction direction,
+                                   const struct cpu_dnnl_operands *operands,
+                                   const struct cpu_dnnl_window *window)
+{
+    dnnl_primitive_desc_t forward = NULL;
+    *description = NULL;
+    dnnl_status_t status =
+        describe_convolution(&forward, engine, attributes, CPU_DNNL_FORWARD, operands, window, NULL);
+    if (status == dnnl_success && direction == CPU_DNNL_FORWARD) {
+        *description = forward;
+        return status;
+    }
+    if (status == dnnl_success)
+        status = describe_convolution(description, engine, attributes, direction, operands, window, forward);
+    dnnl_primitive_desc_destroy(forward);
+    return status;
+}
+
+dnnl_status_t cpu_dnnl_inner_product(dnnl_primitive_desc_t *description, dnnl_engine_t engine,
+                                     const_dnnl_primitive_attr_t attributes,
+                                     enum cpu_dnnl_direction direction,
+                                     const struct cpu_dnnl_operands *operands)
+{
+    dnnl_primitive_desc_t forward = NULL;
+    *description = NULL;
+    dnnl_status_t status =
+        describe_inner_product(&forward, engine, attributes, CPU_DNNL_FORWARD, operands, NULL);
+    if (status == dnnl_success && direction == CPU_DNNL_FORWARD) {
+        *description = forward;
+        return status;
+    }
+    if (status == dnnl_success)
+        status = describe_inner_product(description, engine, attributes, direction, operands, forward);
+    dnnl_primitive_desc_destroy(forward);
+    return status;
+}
+
+dnnl_status_t cpu_dnnl_reorder(dnnl_primitive_desc_t *description, dnnl_engine_t engine,
+                               const_dnnl_primitive_attr_t attributes, const struct cpu_dnnl_layout *from,
+                               const struct cpu_dnnl_layout *to)
+{
+    *description = NULL;
+    return dnnl_reorder_primitive_desc_create(description, (native_layout)from, engine, (native_layout)to,
+                                              engine, attributes);
+}
