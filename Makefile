@@ -83,10 +83,12 @@ help:
 deps:
 	@tools/deps.sh build
 
+# make demo DEMO_SECONDS=60: in less time.
+DEMO_SECONDS ?= 300
 demo:
 	@tools/deps.sh build demo
 	@$(MAKE) --no-print-directory -j$(JOBS) all
-	$(BIN)/nasrun --fresh samples/fashion-mnist.cfg budget.seconds=300 output.dir=runs/demo
+	$(BIN)/nasrun --fresh samples/fashion-mnist.cfg budget.seconds=$(DEMO_SECONDS) output.dir=runs/demo
 
 test:
 	@tools/deps.sh build demo test
@@ -150,7 +152,7 @@ gpu-bundle: $(BUILD)/tests/gpu/first/mosaic
 		CIFAR10='$(CIFAR10)' FASHION='$(FASHION)' MOSAIC=$< tests/gpu/first/make.sh tests/gpu/test_hardware $(FIRST_RUN:$(BUILD)/%=%) \
 		$(if $(CUDA12),$(patsubst $(BUILD)/tests/gpu/first/kernels_%,tests/gpu/first/kernels12_%,$(filter %kernels_%,$(FIRST_RUN))))
 
-FORMATTED = $(shell git ls-files '*.c' '*.h' '*.cu' '*.cuh' '*.cpp')
+FORMATTED = $(shell find cuda host spec tests tools -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp')
 format:
 	clang-format -i $(FORMATTED)
 format-check:
@@ -189,6 +191,8 @@ $(BUILD)/tests/bench/roofline: $(BUILD)/tests/bench/roofline.o $(BUILD)/tests/be
 # ---- the GPU's plug-in: its own copies of the host code it needs, and nothing exported but its entry ----
 PLUGIN_FLAGS = -fPIC -fvisibility=hidden $(CUDA_INCLUDES)
 PLUGIN_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard cuda/*.c))
+# A third of the size; drivers of CUDA 12 need not know of it.
+COMPRESSED = $(if $(filter-out 12,$(CUDA_MAJOR)),-compress-mode=size)
 KERNEL_BUILD ?= $(BUILD)
 space := $() $()
 KERNELS := $(KERNEL_BUILD)/kernels-$(subst $(space),-,$(strip $(CUDA_ARCHITECTURES)))
@@ -202,7 +206,7 @@ $(BUILD)/cuda/%.o: cuda/%.c
 
 $(KERNELS)/%.o: cuda/%.cu $(KERNEL_HEADERS)
 	@mkdir -p $(@D)
-	$(NVCC) -std=c++17 -O3 -lineinfo -I. $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
+	$(NVCC) -std=c++17 -O3 -lineinfo -I. $(COMPRESSED) $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
 		$(foreach a,$(lastword $(CUDA_ARCHITECTURES)),-gencode arch=compute_$(a),code=compute_$(a)) \
 		-Xcompiler -fPIC,-fvisibility=hidden -c $< -o $@
 
@@ -222,16 +226,17 @@ $(BIN)/libnasrun_cuda.so: $(PLUGIN_OBJECTS) $(PLUGIN_KERNELS) $(BUILD)/plugin/ho
 		$(CUDA_LINKED) -l:libcudnn.so.9 -l:libcublas.so.$(CUDA_MAJOR) -lcudart_static -lstdc++ -lz -ldl -lrt -lpthread -lm
 
 # The same for drivers of CUDA 12 (525 and later), with a toolkit of that version: tools/cuda12.sh puts one together. Of the GPUs
-# those which that knows; its newest PTX is for the others.
+# those which that knows, where 8.6 and 8.9 run the code of 8.0; its newest PTX is for the others.
 NASRUN_CUDA12 ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nasrun/cuda12
 CUDA12 ?= $(patsubst %/complete,%,$(wildcard $(NASRUN_CUDA12)/complete))
 CUDA12_KNOWN = $(patsubst compute_%,%,$(shell $(CUDA12)/bin/nvcc --list-gpu-arch))
+CUDA12_WANTED = $(filter-out $(if $(filter 80,$(CUDA_ARCHITECTURES)),86 89),$(CUDA_ARCHITECTURES))
 cuda12:
 	@$(MAKE) --no-print-directory CUDA12=$$($(if $(CUDA12),echo $(CUDA12),tools/cuda12.sh)) $(BIN)/libnasrun_cuda12.so
 
 CUDA12_MAKE = $(MAKE) --no-print-directory BUILD=$(BUILD)/cuda12 KERNEL_BUILD=$(KERNEL_BUILD)/cuda12 BIN=$(BUILD)/cuda12/bin \
 	CUDA=$(CUDA12) NVCC=$(CUDA12)/bin/nvcc CUBLAS=$(CUDA12) CUDNN=$(CUDNN) NCCL=$(NCCL) \
-	CUDA_ARCHITECTURES='$(or $(filter $(CUDA12_KNOWN),$(CUDA_ARCHITECTURES)),$(lastword $(CUDA12_KNOWN)))'
+	CUDA_ARCHITECTURES='$(or $(filter $(CUDA12_KNOWN),$(CUDA12_WANTED)),$(lastword $(CUDA12_KNOWN)))'
 
 .PHONY: cuda12-made
 cuda12-made:
@@ -298,7 +303,9 @@ $(BUILD)/emulated/libnasrun_cuda.so: $(BUILD)/tests/gpu/emu/emu_library.o $(EMUL
 	$(CXX) -shared $(SANITIZE) $(WRAPS) -Wl,-Bsymbolic $(filter-out $(BIN)/nasrun,$^) -o $@ $(CUDNN_LINKED) -lpthread -lm -lz
 
 $(BUILD)/tests/gpu/test_plan%: $(BUILD)/tests/gpu/test_plan%.o $(BUILD)/tests/gpu/plan_shapes.o $(filter $(BUILD)/cuda/conv%,$(PLUGIN_OBJECTS)) $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
-	$(CC) $(CFLAGS_ALL) $^ -o $@ $(CUDNN_LINKED) -lcudart_static -ldl -lrt $(LIBS) -lcmocka
+	$(CC) $(CFLAGS_ALL) $^ -o $@ $(CUDNN_LINKED) -l:libcudart.so.$(CUDA_MAJOR) -ldl $(LIBS) -lcmocka
+
+$(BUILD)/tests/gpu/test_plan_choice: $(BUILD)/tests/gpu/plan_double.o
 
 $(BUILD)/tests/gpu/test_nccl: $(BUILD)/cuda/cuda_nccl.o
 

@@ -12,15 +12,16 @@
 #include "cuda/divide.cuh"
 #include "cuda/warp.cuh"
 
-enum {
-    COLUMNS_WRITTEN =
-        32, /* packs side by side in a block that writes every row, at most; in one that sums: WARP_PACKS,
-                             64 bytes of a row in bf16, as DRAM reads them: its last block has little to add up */
-    COLUMNS_ROWS = 4,    /* rows a thread takes at least, where there are enough */
-    COLUMNS_RESIDENT = 3 /* blocks that a multiprocessor holds at once */
-};
+/* Packs side by side in a block that writes every row, at most. In a block that sums there are WARP_PACKS, 64 bytes of a row in
+ * bf16, as DRAM reads them: so few that the last block has little to add up. */
+enum { COLUMNS_WRITTEN = 32 };
 
-/* Of every kernel that walks so: registers for COLUMNS_RESIDENT blocks. */
+/* Rows that a thread takes at least, where there are enough. Up to COLUMNS_ALONE of a thread are summed by one block: to join
+ * two takes about as long. */
+enum { COLUMNS_ROWS = 2, COLUMNS_ALONE = 8 };
+
+/* Blocks that a multiprocessor holds at once, of every kernel that walks so: it has registers for no fewer. */
+enum { COLUMNS_RESIDENT = 3 };
 #define COLUMNS_BOUNDS __launch_bounds__(LAUNCH_THREADS, COLUMNS_RESIDENT)
 
 /* Rows that a thread loads before it uses the first: 128 bytes of `arrays` together. */
@@ -37,10 +38,15 @@ struct columns {
     uint32_t stride;       /* packs from a thread's row to its next */
 };
 
-/* `width` packs side by side, about `blocks` blocks. */
+static inline size_t columns_rows(cuda_shape s)
+{
+    return (size_t)s.n * (size_t)s.h * (size_t)s.w;
+}
+
+/* `width` packs side by side; `blocks` blocks at most, or one a group. */
 static inline columns columns_of(cuda_shape s, int32_t width, int32_t blocks)
 {
-    const size_t rows = (size_t)s.n * (size_t)s.h * (size_t)s.w;
+    const size_t rows = columns_rows(s);
     columns k;
     k.rows = (uint32_t)rows;
     k.channels = (uint32_t)s.c;
@@ -58,11 +64,13 @@ static inline columns columns_of(cuda_shape s, int32_t width, int32_t blocks)
     return k;
 }
 
-/* multiprocessors: of the device. Where there are more groups than tickets a group is one slice, which needs none. */
+/* multiprocessors: of the device. Where there are more groups than tickets, too, a group has one block, which needs none. */
 static inline columns columns_to_sum(cuda_shape s, int32_t multiprocessors)
 {
-    const bool tickets = s.c <= CUDA_TICKETS * WARP_PACKS * CUDA_CHANNELS;
-    return columns_of(s, warp_packs(s.c), tickets ? multiprocessors * COLUMNS_RESIDENT : 1);
+    const int32_t width = warp_packs(s.c);
+    const bool alone = columns_rows(s) <= (size_t)(LAUNCH_THREADS / width) * COLUMNS_ALONE ||
+                       s.c > CUDA_TICKETS * WARP_PACKS * CUDA_CHANNELS;
+    return columns_of(s, width, alone ? 1 : multiprocessors * COLUMNS_RESIDENT);
 }
 
 static inline columns columns_to_write(cuda_shape s, int32_t multiprocessors)

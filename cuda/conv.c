@@ -1,5 +1,6 @@
 /* The planner: remembers the plan of every shape; and the execution of plans. */
 #include "cuda/conv_internal.h"
+#include "cuda/trace.h"
 
 #include "host/base/file.h"
 
@@ -217,7 +218,9 @@ static enum status recall_or_choose(const struct conv_planner *planner, struct c
     enum status st = ST_OK;
     const int turn = conv_cache_begin(planner, &plan->info);
     if (turn < 0 || !conv_cache_read(planner, plan)) {
+        trace_begin("choice of a plan");
         st = conv_choose(planner, plan, err);
+        trace_end();
         if (st == ST_OK)
             conv_cache_write(planner, plan);
     }

@@ -8,7 +8,7 @@
  *     conv_plan_execute(plan, handle, &operands, &err)                may be captured in a CUDA Graph
  *
  * Layouts (kernels.h): activations NHWC with channels padded to multiples of 8, kernels KRSC copies as struct
- * cuda_kernel_copy describes them, both in the planner's type; sums are taken in float32. Padding channels
+ * cuda_weight describes them, both in the planner's type; sums are taken in float32. Padding channels
  * hold zeros in every input and receive zeros in y and dx; in dkernel nobody reads them. Biases that are not fused are not
  * ours: cuda_launch_add_bias, cuda_launch_bias_gradient.
  *
@@ -67,11 +67,11 @@ struct conv_window {
  * compared and hashed as bytes. */
 struct conv_geometry {
     int32_t n, c, h, w; /* x and dx: c is padded */
-    int32_t rows;       /* channels of y and dy: padded; cuda_kernel_copy.rows */
-    int32_t depth;      /* channels of a kernel's row; cuda_kernel_copy.depth */
+    int32_t rows;       /* channels of y and dy: padded; cuda_weight.rows */
+    int32_t depth;      /* channels of a kernel's row; cuda_weight.depth */
     int32_t kernel_h, kernel_w, stride, pad_h, pad_w;
     int32_t groups; /* of the device's convolution: c / depth */
-    int32_t blocks; /* cuda_kernel_copy.blocks */
+    int32_t blocks; /* cuda_weight.blocks */
 };
 
 /* x, y: plain shapes. Groups stay groups where both channel counts of a group are multiples of 8 and where

@@ -137,6 +137,18 @@ static void free_candidates(struct candidates *candidates)
         conv_discard(candidates->list[--candidates->count].config);
 }
 
+/* cuDNN's heuristics of mode B are not made for several threads at once, whatever their handles. */
+static cudnnStatus_t finalize_heuristics(cudnnBackendDescriptor_t heuristics, cudnnBackendHeurMode_t mode)
+{
+    static pthread_mutex_t mode_b = PTHREAD_MUTEX_INITIALIZER;
+    if (mode != CUDNN_HEUR_MODE_B)
+        return cudnnBackendFinalize(heuristics);
+    pthread_mutex_lock(&mode_b);
+    const cudnnStatus_t status = cudnnBackendFinalize(heuristics);
+    pthread_mutex_unlock(&mode_b);
+    return status;
+}
+
 /* Asks the heuristics; `results` must hold that many empty configurations and receives the filled ones. */
 static enum status query(const struct choosing *choosing, cudnnBackendHeurMode_t mode, int64_t *count,
                          cudnnBackendDescriptor_t *results, struct error *err)
@@ -159,7 +171,7 @@ static enum status query(const struct choosing *choosing, cudnnBackendHeurMode_t
                                                 CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &choosing->planner->device),
                        what, err);
     if (st == ST_OK)
-        st = conv_check(cudnnBackendFinalize(heuristics), what, err);
+        st = conv_check(finalize_heuristics(heuristics, mode), what, err);
     int64_t found = 0;
     if (st == ST_OK)
         st = conv_check(cudnnBackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS,

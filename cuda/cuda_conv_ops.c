@@ -3,7 +3,7 @@
 
 static void *kernel_of(const struct device_program *prepared, int32_t index)
 {
-    return cuda_copied(prepared, cuda_copy_of(prepared, index));
+    return cuda_copied(prepared, cuda_kernel_of(prepared, index));
 }
 
 /* Runs the operation's plan: x, y of the forward direction or their gradients; the kernel's copy, or that of
@@ -35,11 +35,11 @@ enum status cuda_run_conv_backward_data(struct device_program *prepared, int32_t
                    op->inputs[0], err);
 }
 
-/* Into the copy of the kernel's gradient; cuda_copies_gradients takes it from there. On the branch. */
+/* In the order of the kernel's copy, which the update reads. On the branch. */
 enum status cuda_run_conv_backward_weights(struct device_program *prepared, int32_t index, struct error *err)
 {
     const struct prog_op *op = &prepared->program->ops[index];
-    void *gradient = cuda_copied_gradient(prepared, cuda_copy_of(prepared, index));
+    void *gradient = cuda_copied_gradient(prepared, cuda_kernel_of(prepared, index));
     const struct cuda_lane lane = cuda_branch_lane(prepared);
     enum status st = execute(prepared, index, lane, op->inputs[0], gradient, op->inputs[1], err);
     return st == ST_OK ? cuda_sum_bias_gradient(prepared, index, lane, err) : st;

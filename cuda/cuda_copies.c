@@ -1,5 +1,6 @@
-/* Working copies of kernels, for convolutions and dense layers: which there are, and the way to and from the
- * flat arrays. The operations of one layer share a copy. */
+/* Weights as a program sees them: the table of kernels.h, with the working copies of kernels that convolutions and dense layers
+ * read. The operations of one layer share a copy. Copies are made from the masters before a step that others than the step
+ * before it have changed weights for; a step's end updates both. */
 #include "cuda/cuda_internal.h"
 
 #include <stdlib.h>
@@ -54,68 +55,90 @@ static void geometry_of(const struct prog_op *op, const struct product *product,
     conv_geometry_of(product->x, product->y, &window, geometry);
 }
 
-/* The copy of that layer's kernel, added when it is the first operation to need it. geometry: NULL for a dense layer,
- * whose rows hold padded channels of all pixels, and whose gradient cuBLAS leaves in float32. */
-static int32_t find_copy(struct device_program *prepared, const struct product *product,
-                         const struct conv_geometry *geometry)
+/* What the optimizer does with a tensor. */
+static enum cuda_weight_kind kind_of(enum weight_role role)
 {
-    int32_t *place = &prepared->copy_of[product->weight];
-    if (*place >= 0)
-        return *place;
-    const struct weight_tensor *master = &prepared->program->weights.tensors[product->weight];
-    struct cuda_kernel_copy copy = {.master = master->offset,
-                                    .copy = prepared->copy_elements,
-                                    .out = master->dims[0],
-                                    .in = master->dims[1],
-                                    .height = master->dims[2],
-                                    .width = master->dims[3],
-                                    .rows = cuda_padded(product->y.c),
-                                    .depth = geometry != NULL ? geometry->depth : cuda_padded(product->x.c),
-                                    .blocks = geometry != NULL ? geometry->blocks : 1,
-                                    .wide = geometry == NULL,
-                                    .gradient = prepared->copy_gradient_bytes,
-                                    .first_pair = prepared->copy_pairs,
-                                    .first_row = prepared->copy_rows};
-    size_t size = cuda_type_size(prepared->device->type), unit = CUDA_ALIGNMENT / size;
-    size_t count = cuda_kernel_copy_count(&copy);
-    prepared->copy_elements += (count + unit - 1) / unit * unit;
-    prepared->copy_gradient_bytes += cuda_round_up(count * (copy.wide ? sizeof(float) : size));
-    prepared->copy_pairs += (uint64_t)copy.rows * (uint64_t)copy.depth;
-    prepared->copy_rows += (uint64_t)copy.rows;
-    prepared->copies[prepared->copy_count] = copy;
-    *place = prepared->copy_count++;
-    return *place;
+    return !weight_is_trained(role) ? CUDA_WEIGHT_KEPT
+           : role == WEIGHT_KERNEL  ? CUDA_WEIGHT_DECAYED
+                                    : CUDA_WEIGHT_TRAINED;
+}
+
+/* Says what the copy of that layer's kernel is. geometry: NULL for a dense layer, whose rows hold padded channels of all pixels,
+ * and whose gradient cuBLAS leaves in float32. */
+static enum status describe_copy(struct device_program *prepared, const struct product *product,
+                                 const struct conv_geometry *geometry, struct error *err)
+{
+    const int32_t *dims = prepared->program->weights.tensors[product->weight].dims;
+    struct cuda_weight *w = &prepared->weights[product->weight];
+    w->out = dims[0];
+    w->in = dims[1];
+    w->taps = dims[2] * dims[3];
+    w->rows = cuda_padded(product->y.c);
+    w->depth = geometry != NULL ? geometry->depth : cuda_padded(product->x.c);
+    w->blocks = geometry != NULL ? geometry->blocks : 1;
+    w->wide = geometry == NULL;
+    return cuda_copy_count(w) <= CUDA_COPY_ELEMENTS
+               ? ST_OK
+               : error_set(err, ST_UNSUPPORTED, "kernel of %zu values with its padding, expected at most %zu",
+                           cuda_copy_count(w), CUDA_COPY_ELEMENTS);
+}
+
+static enum status plan_product(struct device_program *prepared, int32_t index, struct error *err)
+{
+    const struct prog_op *op = &prepared->program->ops[index];
+    struct cuda_op *state = &prepared->ops[index];
+    struct conv_geometry geometry;
+    struct product product;
+    state->kernel = state->folded_conv = -1;
+    if (!read_product(prepared->program, op, &product))
+        return ST_OK;
+    state->kernel = product.weight;
+    if (product.dense)
+        return describe_copy(prepared, &product, NULL, err);
+    geometry_of(op, &product, &geometry);
+    enum status st = describe_copy(prepared, &product, &geometry, err);
+    return st == ST_OK
+               ? conv_planner_plan(prepared->device->planner, product.kind, &geometry, &state->plan, err)
+               : st;
+}
+
+/* Gives each copy and its gradient their places. */
+static void place_copies(struct device_program *prepared)
+{
+    const size_t size = cuda_type_size(prepared->device->type), unit = CUDA_ALIGNMENT / size;
+    for (int32_t i = 0; i < prepared->program->weights.count; i++) {
+        struct cuda_weight *w = &prepared->weights[i];
+        const size_t count = cuda_copy_count(w);
+        w->copy = prepared->copy_elements;
+        w->gradient = prepared->copy_gradient_bytes;
+        w->first_row = prepared->copy_rows;
+        prepared->copy_elements += (count + unit - 1) / unit * unit;
+        prepared->copy_gradient_bytes += cuda_round_up(count * (w->wide ? sizeof(float) : size));
+        prepared->copy_rows += (uint64_t)w->rows;
+    }
 }
 
 enum status cuda_copies_plan(struct device_program *prepared, struct error *err)
 {
     const struct program *program = prepared->program;
-    size_t weights = (size_t)program->weights.count + 1; /* + 1: calloc may return NULL for nothing */
-    prepared->copies = calloc(weights, sizeof *prepared->copies);
-    prepared->copy_of = calloc(weights, sizeof *prepared->copy_of);
-    if (prepared->copies == NULL || prepared->copy_of == NULL)
-        return error_memory(err, "kernel copies",
-                            weights * (sizeof *prepared->copies + sizeof *prepared->copy_of));
-    for (size_t i = 0; i < weights; i++)
-        prepared->copy_of[i] = -1;
+    size_t count = (size_t)program->weights.count + 1; /* + 1: calloc may return NULL for nothing */
+    prepared->weights = calloc(count, sizeof *prepared->weights);
+    if (prepared->weights == NULL)
+        return error_memory(err, "weights of a program", count * sizeof *prepared->weights);
+    for (int32_t i = 0; i < program->weights.count; i++) {
+        const struct weight_tensor *tensor = &program->weights.tensors[i];
+        prepared->weights[i] = (struct cuda_weight){
+            .place = tensor->offset, .count = tensor->count, .kind = (int32_t)kind_of(tensor->role)};
+    }
     for (int32_t i = 0; i < program->op_count; i++) {
         const struct prog_op *op = &program->ops[i];
-        struct cuda_op *state = &prepared->ops[i];
-        struct conv_geometry geometry;
-        struct product product;
-        state->copy = state->folded_conv = -1;
-        if (!read_product(program, op, &product))
-            continue;
-        if (product.dense) {
-            state->copy = find_copy(prepared, &product, NULL);
-            continue;
-        }
-        geometry_of(op, &product, &geometry);
-        state->copy = find_copy(prepared, &product, &geometry);
-        if (conv_planner_plan(prepared->device->planner, product.kind, &geometry, &state->plan, err) != ST_OK)
+        prepared->ops[i].folded_away =
+            op->kind == PROG_OP_WEIGHT_AVERAGE && i > 0 && program->ops[i - 1].kind == PROG_OP_OPTIMIZER;
+        if (plan_product(prepared, i, err) != ST_OK)
             return error_prefix(err, "%s, operation %d of layer %u", prog_op_name(op->kind), (int)i,
                                 (unsigned)op->layer_id);
     }
+    place_copies(prepared);
     return ST_OK;
 }
 
@@ -123,70 +146,90 @@ enum status cuda_copies_plan(struct device_program *prepared, struct error *err)
 
 enum status cuda_copies_upload(struct device_program *prepared, struct error *err)
 {
-    size_t count = (size_t)prepared->copy_count, bytes = 2 * count * sizeof *prepared->copies;
-    if (count == 0)
+    const size_t bytes = (size_t)prepared->program->weights.count * sizeof *prepared->weights;
+    if (bytes == 0)
         return ST_OK;
-    struct cuda_kernel_copy *lists = malloc(bytes);
-    if (lists == NULL)
-        return error_memory(err, "kernel copies", bytes);
-    memcpy(lists, prepared->copies, count * sizeof *lists);
-    memcpy(lists + count, prepared->copies, count * sizeof *lists);
-    for (size_t i = count; i < 2 * count; i++)
-        lists[i].first_pair = 0;
-    enum status st = cuda_check(cudaMemcpyAsync(prepared->memory + prepared->at.entries, lists, bytes,
-                                                cudaMemcpyHostToDevice, prepared->device->stream),
-                                "upload kernel copies", err);
-    if (st == ST_OK)
-        st = cuda_wait(prepared->device, "upload kernel copies", err);
-    free(lists);
-    return st;
+    return cuda_copy(prepared->device, prepared->memory + prepared->at.weights, prepared->weights, bytes,
+                     cudaMemcpyHostToDevice, "upload a table of weights", err);
 }
 
-static const struct cuda_kernel_copy *entries_of(const struct device_program *prepared)
+static const struct cuda_weight *table_of(const struct device_program *prepared)
 {
-    return (const struct cuda_kernel_copy *)(const void *)(prepared->memory + prepared->at.entries);
+    return (const struct cuda_weight *)(const void *)(prepared->memory + prepared->at.weights);
+}
+
+static float *flat_gradients(const struct device_program *prepared)
+{
+    return (float *)(void *)(prepared->memory + prepared->at.gradients);
 }
 
 enum status cuda_copies_refresh(struct device_program *prepared, bool folded, struct error *err)
 {
     const struct device *device = prepared->device;
+    const int32_t count = prepared->program->weights.count;
     uint64_t version = prepared->binding.weights->version;
     folded = folded && prepared->fold_count > 0;
     if ((prepared->copied_version == version && prepared->copied_folded == folded) ||
-        prepared->copy_count == 0)
+        prepared->copy_elements == 0)
         return ST_OK;
     prepared->copied_version = version;
     prepared->copied_folded = folded;
     enum status st = cuda_check(
-        cuda_launch_kernel_copies(device->stream, device->type, prepared->copy_count, entries_of(prepared),
-                                  prepared->copy_pairs, cuda_weights_read(prepared), folded,
+        cuda_launch_kernel_copies(device->stream, device->type, count, table_of(prepared),
+                                  prepared->copy_elements, cuda_weights_read(prepared), folded,
                                   GRAPH_BATCH_NORM_EPSILON, prepared->memory + prepared->at.copies),
         "copy kernels", err);
     if (st == ST_OK && folded)
-        st = cuda_check(cuda_launch_folded_biases(device->stream, device->type, prepared->copy_count,
-                                                  entries_of(prepared), prepared->copy_rows,
-                                                  cuda_weights_read(prepared), GRAPH_BATCH_NORM_EPSILON,
+        st = cuda_check(cuda_launch_folded_biases(device->stream, device->type, count, table_of(prepared),
+                                                  prepared->copy_rows, cuda_weights_read(prepared),
+                                                  GRAPH_BATCH_NORM_EPSILON,
                                                   prepared->memory + prepared->at.biases),
                         "fold biases", err);
     return st;
 }
 
-enum status cuda_copies_gradients(struct device_program *prepared, int32_t copy, cudaStream_t stream,
-                                  struct error *err)
+enum status cuda_copies_gradients(struct device_program *prepared, int32_t first, int32_t last,
+                                  cudaStream_t stream, struct error *err)
 {
-    const struct cuda_kernel_copy *entries = entries_of(prepared);
-    int32_t count = prepared->copy_count;
-    uint64_t pairs = prepared->copy_pairs;
-    if (copy >= 0) {
-        entries += prepared->copy_count + copy;
-        count = 1;
-        pairs = (uint64_t)prepared->copies[copy].rows * (uint64_t)prepared->copies[copy].depth;
-    }
-    if (count == 0)
+    const struct cuda_weight *weights = prepared->weights;
+    bool any = false;
+    for (int32_t i = first; i <= last; i++)
+        any = any || weights[i].rows > 0;
+    if (!any)
         return ST_OK;
-    return cuda_check(
-        cuda_launch_kernel_gradients(stream, prepared->device->type, count, entries, pairs,
-                                     prepared->memory + prepared->at.copy_gradients,
-                                     (float *)(void *)(prepared->memory + prepared->at.gradients)),
-        "convert kernel gradients", err);
+    return cuda_check(cuda_launch_kernel_gradients(
+                          stream, prepared->device->type, prepared->program->weights.count,
+                          table_of(prepared), weights[first].place, weights[last].place + weights[last].count,
+                          prepared->memory + prepared->at.copy_gradients, flat_gradients(prepared)),
+                      "convert kernel gradients", err);
+}
+
+enum status cuda_copies_update(struct device_program *prepared, bool change, bool average, struct error *err)
+{
+    const struct device *device = prepared->device;
+    const struct device_weights *weights = prepared->binding.weights;
+    const bool scaled = change && device->type == CUDA_HALF;
+    struct cuda_update update = {.floats = weights->floats,
+                                 .count = prepared->program->weights.count,
+                                 .weights = table_of(prepared),
+                                 .step = device->step,
+                                 .optimizer = prepared->binding.optimizer,
+                                 .scaling = scaled ? cuda_scratch(prepared) : NULL,
+                                 .gradients = change ? flat_gradients(prepared) : NULL,
+                                 .value = weights->slots[SLOT_VALUE],
+                                 .first = weights->slots[SLOT_FIRST],
+                                 .second = weights->slots[SLOT_SECOND],
+                                 .average = average ? weights->slots[SLOT_AVERAGE] : NULL,
+                                 .copies = prepared->memory + prepared->at.copies};
+    if (prepared->binding.group == NULL)
+        update.kernel_gradients = prepared->memory + prepared->at.copy_gradients;
+    enum status st = ST_OK;
+    if (scaled)
+        st = cuda_check(cuda_launch_scaling(device->stream, device->type, &update,
+                                            (double *)(void *)(prepared->memory + prepared->at.metrics),
+                                            cuda_scratch(prepared), cuda_tickets(prepared)),
+                        "look through gradients", err);
+    if (st == ST_OK)
+        st = cuda_check(cuda_launch_update(device->stream, device->type, &update), "update weights", err);
+    return st;
 }

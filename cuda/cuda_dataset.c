@@ -34,8 +34,8 @@ void cuda_dataset_free(struct device *device, struct device_dataset *dataset)
     if (dataset == NULL)
         return;
     (void)cudaSetDevice(device->index);
-    (void)cudaStreamSynchronize(device->stream); /* steps that read it may be queued */
-    (void)cudaFree(dataset->memory);
+    cuda_release(device, dataset->memory);       /* behind the steps that read it */
+    (void)cudaStreamSynchronize(device->stream); /* only then it counts as free */
     free(dataset);
 }
 

@@ -50,7 +50,7 @@ void cuda_dense_close(struct device *device)
 {
     if (device->cublas != NULL)
         (void)cublasDestroy(device->cublas);
-    (void)cudaFree(device->cublas_workspace);
+    cuda_release(device, device->cublas_workspace);
 }
 
 void cuda_dense_version(char *text, size_t size)
@@ -87,15 +87,15 @@ static struct matrix activation(const struct device_program *prepared, int32_t t
 /* A column a row of the copy. */
 static struct matrix kernel(const struct device_program *prepared, int32_t index)
 {
-    const struct cuda_kernel_copy *copy = cuda_copy_of(prepared, index);
-    return (struct matrix){cuda_copied(prepared, copy), data_type(prepared->device->type),
-                           copy->height * copy->width * copy->depth, copy->rows};
+    const struct cuda_weight *w = cuda_kernel_of(prepared, index);
+    return (struct matrix){cuda_copied(prepared, w), data_type(prepared->device->type), w->taps * w->depth,
+                           w->rows};
 }
 
 static struct matrix kernel_gradient(const struct device_program *prepared, int32_t index)
 {
     struct matrix gradient = kernel(prepared, index);
-    gradient.memory = cuda_copied_gradient(prepared, cuda_copy_of(prepared, index));
+    gradient.memory = cuda_copied_gradient(prepared, cuda_kernel_of(prepared, index));
     gradient.type = CUDA_R_32F;
     return gradient;
 }
@@ -129,7 +129,7 @@ enum status cuda_run_dense_backward_data(struct device_program *prepared, int32_
                     activation(prepared, op->inputs[0]), activation(prepared, op->outputs[0]), err);
 }
 
-/* Into the copy of the kernel's gradient; cuda_copies_gradients takes it from there. */
+/* In the order of the kernel's copy, which the update reads. */
 enum status cuda_run_dense_backward_weights(struct device_program *prepared, int32_t index, struct error *err)
 {
     const struct prog_op *op = &prepared->program->ops[index];

@@ -53,37 +53,6 @@ enum status cuda_copy(const struct device *device, void *to, const void *from, s
     return st == ST_OK ? cuda_wait(device, what, err) : st;
 }
 
-/* With the planner's trials out of the way. */
-static cudaError_t allocate_again(const struct device *device, size_t bytes, void **made, size_t *available,
-                                  size_t *total)
-{
-    (void)cudaGetLastError();
-    conv_planner_hold(device->planner);
-    cudaError_t error = cudaMalloc(made, bytes);
-    if (error == cudaErrorMemoryAllocation) {
-        (void)cudaGetLastError();
-        if (cudaMemGetInfo(available, total) != cudaSuccess)
-            (void)cudaGetLastError();
-    }
-    conv_planner_release(device->planner);
-    return error;
-}
-
-enum status cuda_allocate(const struct device *device, size_t bytes, const char *what, void *memory,
-                          struct error *err)
-{
-    void *made = NULL;
-    size_t total = 0, available = 0, taken = bytes > 0 ? bytes : 1;
-    cudaError_t error = cudaMalloc(&made, taken);
-    if (error == cudaErrorMemoryAllocation)
-        error = allocate_again(device, taken, &made, &available, &total);
-    memcpy(memory, &made, sizeof made);
-    if (error != cudaErrorMemoryAllocation)
-        return cuda_check(error, "allocate memory", err);
-    return error_set(err, ST_MEMORY, "out of device memory: %s, %zu bytes; %zu of %zu are free", what, bytes,
-                     available, total);
-}
-
 /* ---- which devices there are ---- */
 
 enum status cuda_count(int32_t *count, struct error *err)
@@ -172,12 +141,6 @@ static enum status read_properties(int32_t index, enum device_precision wanted,
     return ST_OK;
 }
 
-static enum status read_memory(struct device_info *info, struct error *err)
-{
-    return cuda_check(cudaMemGetInfo(&info->memory_free, &info->memory_total), "ask for its free memory",
-                      err);
-}
-
 enum status cuda_describe(int32_t index, struct device_info *info, struct error *err)
 {
     struct cudaDeviceProp properties;
@@ -222,7 +185,8 @@ static void device_close(struct device *device)
         (void)cudnnDestroy(device->cudnn);
     cuda_dense_close(device);
     cuda_pace_close(device);
-    (void)cudaFree(device->step);
+    cuda_release(device, device->step);
+    cuda_memory_close(device);
     if (device->stream != NULL)
         (void)cudaStreamDestroy(device->stream);
     (void)cudaGetLastError(); /* what is left of a device that failed */
@@ -235,6 +199,8 @@ static enum status open_stream(struct device *device, struct error *err)
     if (st == ST_OK)
         st = cuda_check(cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking), "make a stream",
                         err);
+    if (st == ST_OK)
+        st = cuda_memory_open(device, err);
     if (st == ST_OK)
         st = cuda_branch_open(device, err);
     if (st == ST_OK)
@@ -305,7 +271,7 @@ static void device_information(struct device *device, struct device_info *info)
     *info = device->info;
     if (cuda_enter(device, &ignored) == ST_OK) {
         conv_planner_hold(device->planner); /* what a trial has taken is as good as free */
-        (void)read_memory(info, &ignored);
+        (void)cuda_memory_available(device->pool, &info->memory_free, &info->memory_total, &ignored);
         conv_planner_release(device->planner);
     }
 }
@@ -330,6 +296,8 @@ const struct device_ops cuda_device_ops = {
     .group_close = cuda_group_close,
     .group_abort = cuda_group_abort,
     .group_check = cuda_group_check,
+    .group_bytes = cuda_group_bytes,
+    .group_average = cuda_group_average,
     .group_broadcast = cuda_group_broadcast,
     .program_prepare = cuda_program_prepare,
     .program_free = cuda_program_free,

@@ -2,7 +2,7 @@
  *
  * Where a convolution's output is read by one batch norm in inference and by nobody else, the two are one operation of
  * cuDNN: the kernel's working copy is multiplied by the batch norm's factors, what is left of it is a bias, and sum and
- * ReLU follow in the same pass (kernels.h: struct cuda_kernel_copy; conv.h: fused kinds). It runs in the batch norm's
+ * ReLU follow in the same pass (kernels.h: struct cuda_weight; conv.h: fused kinds). It runs in the batch norm's
  * place, where the addend is there; the convolution's own place is passed over, its output is never written. Where cuDNN
  * has no fused plan for a shape, both run as they stand. cuDNN's ReLU may hide a NaN; weights that have diverged show in the
  * loss all the same, for the last layer is dense and not fused.
@@ -30,18 +30,17 @@ static uint64_t weight_place(const struct program *program, int32_t tensor)
     return program->weights.tensors[program->tensors[tensor].weight].offset;
 }
 
-/* Tells the kernel's copy of its batch norm. */
+/* Tells the kernel of its batch norm. */
 static void describe(struct device_program *prepared, const struct prog_op *conv, const struct prog_op *norm)
 {
     const struct program *program = prepared->program;
-    struct cuda_kernel_copy *copy =
-        &prepared->copies[prepared->copy_of[program->tensors[conv->inputs[1]].weight]];
-    copy->folded = 1;
-    copy->scale = weight_place(program, norm->inputs[1]);
-    copy->shift = weight_place(program, norm->inputs[2]);
-    copy->mean = weight_place(program, norm->inputs[3]);
-    copy->var = weight_place(program, norm->inputs[4]);
-    copy->bias = conv->inputs[2] >= 0 ? weight_place(program, conv->inputs[2]) : CUDA_NO_BIAS;
+    struct cuda_weight *kernel = &prepared->weights[program->tensors[conv->inputs[1]].weight];
+    kernel->folded = 1;
+    kernel->scale = weight_place(program, norm->inputs[1]);
+    kernel->shift = weight_place(program, norm->inputs[2]);
+    kernel->mean = weight_place(program, norm->inputs[3]);
+    kernel->var = weight_place(program, norm->inputs[4]);
+    kernel->bias = conv->inputs[2] >= 0 ? weight_place(program, conv->inputs[2]) : CUDA_NO_BIAS;
 }
 
 enum status cuda_fold_plan(struct device_program *prepared, struct error *err)
@@ -87,14 +86,14 @@ enum status cuda_run_folded(struct device_program *prepared, int32_t index, stru
     const struct cuda_op *state = &prepared->ops[index];
     const struct prog_op *norm = &prepared->program->ops[index],
                          *conv = &prepared->program->ops[state->folded_conv];
-    const struct cuda_kernel_copy *copy = cuda_copy_of(prepared, state->folded_conv);
+    const struct cuda_weight *kernel = cuda_kernel_of(prepared, state->folded_conv);
     const size_t size = cuda_type_size(prepared->device->type);
     const struct conv_operands operands = {
         .x = cuda_address(prepared, conv->inputs[0]),
-        .kernel = cuda_copied(prepared, copy),
+        .kernel = cuda_copied(prepared, kernel),
         .y = cuda_address(prepared, norm->outputs[0]),
         .addend = cuda_address(prepared, norm->inputs[5]),
-        .bias = prepared->memory + prepared->at.biases + (size_t)copy->first_row * size,
+        .bias = prepared->memory + prepared->at.biases + (size_t)kernel->first_row * size,
         .workspace = conv_plan_workspace(state->plan) > 0 ? cuda_scratch(prepared) : NULL};
     return conv_plan_execute(state->plan, prepared->device->cudnn, &operands, err);
 }

@@ -14,6 +14,7 @@
  * or by none: they agree about it (cuda_group_agree, cuda_run.c). */
 #include "cuda/cuda_internal.h"
 #include "cuda/cuda_nccl.h"
+#include "cuda/trace.h"
 
 #include "host/base/clock.h"
 
@@ -40,6 +41,7 @@ struct device_group {
     struct cuda_nccl nccl;
     int32_t count;
     double timeout;
+    size_t bytes; /* device memory that NCCL has taken for its buffers, of the member where that is most */
     pthread_mutex_t lock; /* of all until members */
     bool broken, aborting;
     char reason[ERROR_LENGTH];
@@ -98,13 +100,43 @@ static enum status open_communicators(struct device_group *group, struct error *
     }
     for (int32_t k = 0; k < group->count; k++)
         numbers[k] = (int)group->members[k].device->index;
+    trace_begin("connecting a group");
     st = check(group, group->nccl.comm_init_all(comms, (int)group->count, numbers), "connect the devices",
                err);
+    trace_end();
     for (int32_t k = 0; st == ST_OK && k < group->count; k++)
         group->members[k].comm = comms[k];
 out:
     free(comms);
     free(numbers);
+    return st;
+}
+
+/* Free memory of a member's device: nothing is known of what NCCL takes but the difference. */
+static enum status free_memory(const struct cuda_member *member, size_t *available, struct error *err)
+{
+    size_t total;
+    enum status st = cuda_enter(member->device, err);
+    return st == ST_OK ? cuda_check(cudaMemGetInfo(available, &total), "tell its free memory", err) : st;
+}
+
+static enum status connect(struct device_group *group, struct error *err)
+{
+    size_t *before = calloc((size_t)group->count, sizeof *before);
+    enum status st = ST_OK;
+    if (before == NULL)
+        return error_memory(err, "group of devices", (size_t)group->count * sizeof *before);
+    for (int32_t k = 0; st == ST_OK && k < group->count; k++)
+        st = free_memory(&group->members[k], &before[k], err);
+    if (st == ST_OK)
+        st = open_communicators(group, err);
+    for (int32_t k = 0; st == ST_OK && k < group->count; k++) {
+        size_t after;
+        st = free_memory(&group->members[k], &after, err);
+        if (st == ST_OK && before[k] > after && before[k] - after > group->bytes)
+            group->bytes = before[k] - after;
+    }
+    free(before);
     return st;
 }
 
@@ -130,7 +162,9 @@ enum status cuda_group_open(struct device *const *devices, int32_t count, double
     for (int32_t k = 0; st == ST_OK && k < count; k++)
         st = open_member(made, k, devices[k], err);
     if (st == ST_OK)
-        st = open_communicators(made, err);
+        st = cuda_memory_reach_all(devices, count, err);
+    if (st == ST_OK)
+        st = connect(made, err);
     if (st != ST_OK)
         goto out;
     *group = made;
@@ -138,6 +172,11 @@ enum status cuda_group_open(struct device *const *devices, int32_t count, double
 out:
     cuda_group_close(made);
     return st;
+}
+
+size_t cuda_group_bytes(const struct device_group *group)
+{
+    return group->bytes;
 }
 
 /* ---- abort, check ---- */
@@ -313,8 +352,10 @@ enum status cuda_group_agree(const struct device_program *prepared, const char *
         return ST_OK;
     const double began = clock_seconds();
     const uint64_t agreement = vote(group, *able);
+    trace_begin("agreement of a group");
     while (st == ST_OK && !has_agreed(group, agreement, able))
         st = wait_a_moment(prepared->device, began, what, err);
+    trace_end();
     return st;
 }
 
@@ -426,13 +467,13 @@ enum status cuda_group_join(struct device_program *prepared, struct error *err)
     return st;
 }
 
-static enum status mean(struct cuda_member *member, float *values, size_t count, struct error *err)
+static enum status mean(struct cuda_member *member, float *values, size_t count, cudaStream_t stream,
+                        struct error *err)
 {
     const struct device_group *group = member->group;
-    return check(
-        group,
-        group->nccl.all_reduce(values, values, count, ncclFloat, ncclAvg, member->comm, member->stream),
-        "all-reduce", err);
+    return check(group,
+                 group->nccl.all_reduce(values, values, count, ncclFloat, ncclAvg, member->comm, stream),
+                 "all-reduce", err);
 }
 
 /* From the branch, which waits for the device's stream first: a bucket has gradients from both, and the device's stream,
@@ -448,41 +489,60 @@ enum status cuda_run_all_reduce(struct device_program *prepared, int32_t index, 
         return ST_OK;
     cudaStream_t branch = prepared->device->branch.stream;
     enum status st = cuda_branch_fork(prepared->device, err);
-    for (int32_t w = op->reduce.first; st == ST_OK && w <= op->reduce.last; w++) {
-        if (prepared->copy_of[w] >= 0)
-            st = cuda_copies_gradients(prepared, prepared->copy_of[w], branch, err);
-    }
+    if (st == ST_OK)
+        st = cuda_copies_gradients(prepared, op->reduce.first, op->reduce.last, branch, err);
     if (st == ST_OK)
         st = fork_stream(member, branch, err);
     if (st == ST_OK)
         st = mean(member, (float *)(void *)(prepared->memory + prepared->at.gradients) + first, end - first,
-                  err);
+                  member->stream, err);
     return st;
 }
 
-/* Many small tensors: NCCL makes one launch of what stands between GroupStart and GroupEnd. */
-enum status cuda_run_average_statistics(struct device_program *prepared, int32_t index, struct error *err)
+/* Many small tensors: NCCL makes one launch of what stands between GroupStart and GroupEnd. With the member's lock. */
+static enum status average_statistics(struct cuda_member *member, const struct device_weights *weights,
+                                      enum weight_slot slot, struct error *err)
 {
-    struct device_weights *weights = prepared->binding.weights;
-    struct cuda_member *member = prepared->device->member;
-    const struct device_group *group = prepared->binding.group;
-    (void)index;
-    if (group == NULL)
-        return ST_OK;
-    enum status st = fork_stream(member, member->device->stream, err);
-    if (st != ST_OK)
-        return st;
-    st = check(group, group->nccl.group_start(), "group calls", err);
+    const struct device_group *group = member->group;
+    enum status st = check(group, group->nccl.group_start(), "group calls", err);
     if (st != ST_OK)
         return st;
     for (int32_t w = 0; st == ST_OK && w < weights->table.count; w++) {
         const struct weight_tensor *tensor = &weights->table.tensors[w];
         if (!weight_is_trained(tensor->role))
-            st = mean(member, weights->slots[SLOT_VALUE] + tensor->offset, tensor->count, err);
+            st = mean(member, weights->slots[slot] + tensor->offset, tensor->count, member->device->stream,
+                      err);
     }
     struct error later;
     enum status ended = check(group, group->nccl.group_end(), "group calls", st == ST_OK ? err : &later);
     return st == ST_OK ? ended : st;
+}
+
+static enum status enter_collective(struct device_group *group, struct device *device,
+                                    const struct device_weights *weights, enum weight_slot slot,
+                                    struct error *err)
+{
+    const struct cuda_member *member = device->member;
+    enum status st = cuda_check_slot(weights, slot, err);
+    if (st == ST_OK && (member == NULL || member->group != group))
+        st = error_set(err, ST_RANGE, "group: cuda:%d is none of its members", (int)device->index);
+    return st == ST_OK ? cuda_enter(device, err) : st;
+}
+
+enum status cuda_group_average(struct device_group *group, struct device *device,
+                               struct device_weights *weights, enum weight_slot slot, struct error *err)
+{
+    struct cuda_member *member = device->member;
+    enum status st = enter_collective(group, device, weights, slot, err);
+    if (st != ST_OK)
+        return st;
+    pthread_mutex_lock(&member->lock);
+    st = check_broken(group, err);
+    if (st == ST_OK)
+        st = average_statistics(member, weights, slot, err);
+    pthread_mutex_unlock(&member->lock);
+    weights->version++;
+    return st == ST_OK ? cuda_wait(device, "average of statistics", err) : st;
 }
 
 enum status cuda_group_broadcast(struct device_group *group, struct device *device,
@@ -490,13 +550,10 @@ enum status cuda_group_broadcast(struct device_group *group, struct device *devi
                                  struct error *err)
 {
     struct cuda_member *member = device->member;
-    enum status st = cuda_check_slot(weights, slot, err);
-    if (st == ST_OK && (member == NULL || member->group != group))
-        st = error_set(err, ST_RANGE, "group: cuda:%d is none of its members", (int)device->index);
-    if (st == ST_OK)
-        st = cuda_enter(device, err);
+    enum status st = enter_collective(group, device, weights, slot, err);
     if (st != ST_OK)
         return st;
+    trace_begin("broadcast");
     pthread_mutex_lock(&member->lock);
     st = check_broken(group, err);
     if (st == ST_OK)
@@ -508,5 +565,6 @@ enum status cuda_group_broadcast(struct device_group *group, struct device *devi
     weights->version++;
     if (st == ST_OK)
         st = cuda_wait(device, "broadcast", err);
+    trace_end();
     return st;
 }

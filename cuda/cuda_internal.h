@@ -9,8 +9,9 @@
  * and its counters belong to the first. Plans are executed only by the first, when they are whole.
  *
  * A step. Its parameters (struct cuda_step) are written to one place in device memory by a launch of their own (step.cu);
- * the kernels' working copies are made anew when the weights have moved; then the operations
- * run. The first step after a bind queues them one by one, which also loads whatever the libraries load late;
+ * the kernels' working copies are made anew when the weights were changed by anything but the step before, which leaves
+ * them as they are to be; then the operations run. The first step after a bind queues them one by one, which also loads
+ * whatever the libraries load late;
  * the second records them in a CUDA Graph; from then on a step is two or three calls. Should the recording
  * fail, steps go on being queued one by one, and the program's report says why. In a group the first step waits for each of its collectives, and all members
  * replay a recording or none does.
@@ -45,6 +46,8 @@ struct device {
     struct device_info info; /* as it was opened: free memory is asked for each time */
     enum cuda_type type;     /* of activations */
     cudaStream_t stream;
+    cudaMemPool_t pool;  /* NULL: the device has none */
+    uint64_t peers;      /* bit by index: whose memory it reaches, as far as that was asked for */
     cudnnHandle_t cudnn; /* bound to the stream */
     struct cuda_branch branch;
     struct conv_planner *planner;
@@ -68,11 +71,11 @@ struct device_dataset {
 
 struct device_weights {
     struct weight_table table;
-    size_t chunks;
-    float *memory; /* device memory, all of: */
-    float *slots
-        [SLOT_GRADIENT]; /* chunks * CUDA_CHUNK floats each, zeros in the gaps; NULL where the set has none */
-    uint8_t *kinds;      /* [chunks], enum cuda_chunk */
+    size_t floats; /* of a slot: whole chunks */
+    int32_t slot_count;
+    float *memory;               /* device memory, all of: */
+    float *slots[SLOT_GRADIENT]; /* in the masters' order, zeros in the gaps; NULL where the set has none */
+    float *row;                  /* host memory, scratch: as long as the longest row of a kernel */
     uint64_t serial;
     uint64_t version; /* moves with every change of values or averages; starts at 1 */
 };
@@ -80,9 +83,10 @@ struct device_weights {
 /* What prepare found out about one operation. */
 struct cuda_op {
     const struct conv_plan *plan; /* convolutions, folded batch norms; the planner's */
-    int32_t copy;                 /* a convolution's or dense layer's kernel: its place in `copies`; -1 */
+    int32_t kernel;               /* a convolution's or dense layer's: its place in the weight table; -1 */
     int32_t folded_conv;          /* a folded batch norm: the convolution that it does too; -1 */
-    bool folded_away;             /* a convolution: its batch norm does it */
+    bool
+        folded_away; /* a convolution: its batch norm does it; a weight average: the optimizer's kernel does */
 };
 
 /* Offsets into the block of a program, in bytes. */
@@ -91,11 +95,11 @@ struct cuda_regions {
     size_t scratch; /* shared by all operations on the device's stream: each may use all of it */
     size_t tickets; /* of kernels.h; zeros between operations */
     size_t branch_scratch, branch_tickets; /* the same of the branch; nothing in evaluation */
-    size_t entries; /* struct cuda_kernel_copy, [2 * copy_count]: see cuda_copies_upload */
-    size_t copies;  /* working copies of kernels */
-    size_t biases;  /* of folded batch norms, in the activation type, [copy_rows]; nothing without them */
+    size_t weights;                        /* struct cuda_weight, [weights.count] */
+    size_t copies;                         /* working copies of kernels */
+    size_t biases; /* of folded batch norms, in the activation type, [copy_rows]; nothing without them */
     size_t copy_gradients; /* gradients in the copies' layout; training only */
-    size_t gradients;      /* float, flat like a weight slot; training only */
+    size_t gradients;      /* float, flat like a weight slot: see cuda_gradient_copied; training only */
     size_t probabilities;  /* float32 [batch][classes] */
     size_t metrics;        /* METRIC_COUNT doubles */
     size_t total;
@@ -107,12 +111,9 @@ struct device_program {
     size_t *offsets;     /* [tensor_count], into the arena */
     struct cuda_op *ops; /* [op_count] */
 
-    struct cuda_kernel_copy *copies; /* [copy_count], host; places in bytes follow from `copy` */
-    int32_t *copy_of;                /* [weights.count]: place in `copies`, -1 */
-    int32_t copy_count;
-    uint64_t copy_pairs;  /* sum of rows * depth */
-    uint64_t copy_rows;   /* sum of rows */
-    size_t copy_elements; /* of all copies */
+    struct cuda_weight *weights; /* [weights.count], host; places in bytes follow from `copy` */
+    uint64_t copy_rows;          /* sum of rows */
+    size_t copy_elements;        /* of all copies */
     size_t copy_gradient_bytes;
     int32_t fold_count; /* batch norms that are folded */
 
@@ -149,10 +150,6 @@ enum status cuda_wait_event(const struct device *device, cudaEvent_t event, cons
  * too: one from or to memory that is not pinned may wait inside CUDA, where no timeout reaches. */
 enum status cuda_copy(const struct device *device, void *to, const void *from, size_t bytes,
                       enum cudaMemcpyKind kind, const char *what, struct error *err);
-/* Device memory; *memory is NULL on errors. `what`: what it is for. ST_MEMORY only when it is not to be had without the
- * planner's trials either: those last for moments, and nothing that follows may depend on them. */
-enum status cuda_allocate(const struct device *device, size_t bytes, const char *what, void *memory,
-                          struct error *err);
 /* Pinned host memory (device.h). */
 enum status cuda_host_allocate(struct device *device, size_t bytes, void **memory, struct error *err);
 void cuda_host_free(struct device *device, void *memory);
@@ -172,6 +169,26 @@ static inline size_t cuda_round_up(size_t value)
 void cuda_versions(char *text, size_t size);
 enum status cuda_can_group(struct error *err);
 bool cuda_library(int32_t index, char *text, size_t size);
+
+/* ---- cuda_memory.c ---- */
+
+/* The device's stream is there already, and still there when it is closed. */
+enum status cuda_memory_open(struct device *device, struct error *err);
+void cuda_memory_close(struct device *device);
+/* Of the calling thread's current device; what is unused in the pool (NULL: none) is free. */
+enum status cuda_memory_available(cudaMemPool_t pool, size_t *available, size_t *total, struct error *err);
+/* Device memory; *memory is NULL on errors. `what`: what it is for. ST_MEMORY only when it is not to be had without the
+ * planner's trials either: those last for moments, and nothing that follows may depend on them. It may be used by what is
+ * queued on the device's stream from now on, and by what waits for that. */
+enum status cuda_allocate(const struct device *device, size_t bytes, const char *what, void *memory,
+                          struct error *err);
+/* Gives it back when the device's stream gets there; NULL is allowed. */
+void cuda_release(const struct device *device, void *memory);
+/* Lets the device, the calling thread's current one, read and write the memory of another one without the host's help, where
+ * the hardware can. */
+enum status cuda_memory_reach(struct device *device, const struct device *owner, struct error *err);
+/* The same, each of them every other one. */
+enum status cuda_memory_reach_all(struct device *const *devices, int32_t count, struct error *err);
 
 /* ---- cuda_probe.c ---- */
 
@@ -218,6 +235,9 @@ enum status cuda_group_open(struct device *const *devices, int32_t count, double
 void cuda_group_close(struct device_group *group);
 void cuda_group_abort(struct device_group *group, const char *reason);
 enum status cuda_group_check(struct device_group *group, struct error *err);
+size_t cuda_group_bytes(const struct device_group *group);
+enum status cuda_group_average(struct device_group *group, struct device *device,
+                               struct device_weights *weights, enum weight_slot slot, struct error *err);
 enum status cuda_group_broadcast(struct device_group *group, struct device *device,
                                  struct device_weights *weights, enum weight_slot slot, int32_t root,
                                  struct error *err);
@@ -242,16 +262,24 @@ enum status cuda_group_agree(const struct device_program *prepared, const char *
 
 /* ---- cuda_copies.c: working copies of kernels ---- */
 
-/* Fills copies, copy_of and their sums from the operations; their ops[].copy and ops[].plan too. */
+/* Fills `weights` and the sums of copies from the operations; their ops[].kernel and ops[].plan too. */
 enum status cuda_copies_plan(struct device_program *prepared, struct error *err);
-/* Fills the region `entries`: first the list as it is, for all copies in one launch; then each entry as a
- * list of its own. */
+/* Fills the region `weights`. */
 enum status cuda_copies_upload(struct device_program *prepared, struct error *err);
 /* Queues the making of all copies when the weights have moved since, or were not `folded` as they are to be. */
 enum status cuda_copies_refresh(struct device_program *prepared, bool folded, struct error *err);
-/* Queues the conversion of kernel gradients into the flat buffer: all, or those of entry `copy` (-1: all). */
-enum status cuda_copies_gradients(struct device_program *prepared, int32_t copy, cudaStream_t stream,
-                                  struct error *err);
+/* Queues on `stream` the conversion of the gradients of kernels first .. last of the weight table into the flat buffer. */
+enum status cuda_copies_gradients(struct device_program *prepared, int32_t first, int32_t last,
+                                  cudaStream_t stream, struct error *err);
+/* Queues the end of a step (kernels.h: struct cuda_update), with the weights' change and their average or one of them, and the
+ * copies that follow from the change. */
+enum status cuda_copies_update(struct device_program *prepared, bool change, bool average, struct error *err);
+/* Whether a kernel's gradient stays in its copy's order, where the update reads it. In a group all gradients are summed up in the
+ * flat buffer, in float32. */
+static inline bool cuda_gradient_copied(const struct device_program *prepared, int32_t weight)
+{
+    return prepared->weights[weight].rows > 0 && prepared->binding.group == NULL;
+}
 
 /* ---- cuda_fold.c: batch norms folded into convolutions ---- */
 
@@ -298,19 +326,19 @@ static inline void *cuda_scratch(const struct device_program *prepared)
     return prepared->memory + prepared->at.scratch;
 }
 /* A kernel's working copy, and the place of its gradient in the copies' layout. */
-static inline void *cuda_copied(const struct device_program *prepared, const struct cuda_kernel_copy *copy)
+static inline void *cuda_copied(const struct device_program *prepared, const struct cuda_weight *kernel)
 {
-    return prepared->memory + prepared->at.copies + copy->copy * cuda_type_size(prepared->device->type);
+    return prepared->memory + prepared->at.copies + kernel->copy * cuda_type_size(prepared->device->type);
 }
 static inline void *cuda_copied_gradient(const struct device_program *prepared,
-                                         const struct cuda_kernel_copy *copy)
+                                         const struct cuda_weight *kernel)
 {
-    return prepared->memory + prepared->at.copy_gradients + copy->gradient;
+    return prepared->memory + prepared->at.copy_gradients + kernel->gradient;
 }
-/* The entry of the operation's kernel: convolutions and dense layers. */
-static inline const struct cuda_kernel_copy *cuda_copy_of(const struct device_program *prepared, int32_t op)
+/* The operation's kernel: convolutions and dense layers. */
+static inline const struct cuda_weight *cuda_kernel_of(const struct device_program *prepared, int32_t op)
 {
-    return &prepared->copies[prepared->ops[op].copy];
+    return &prepared->weights[prepared->ops[op].kernel];
 }
 static inline unsigned *cuda_tickets(const struct device_program *prepared)
 {
@@ -367,6 +395,8 @@ void cuda_pace_forget(const struct device_program *prepared);
 
 /* Bytes of a tensor in the arena; 0 when it does not live there. */
 size_t cuda_tensor_bytes(const struct device *device, const struct prog_tensor *tensor);
+/* Bytes of a tensor from its address on, wherever it lives. */
+size_t cuda_stored_bytes(const struct device_program *prepared, int32_t tensor);
 enum status cuda_program_metrics(struct device *device, struct device_program *prepared,
                                  double metrics[METRIC_COUNT], struct error *err);
 enum status cuda_program_set_metrics(struct device *device, struct device_program *prepared,
@@ -397,6 +427,8 @@ enum status cuda_add_bias(struct device_program *prepared, int32_t op, struct er
 enum status cuda_sum_bias_gradient(struct device_program *prepared, int32_t op, struct cuda_lane lane,
                                    struct error *err);
 
+/* A whole step's optimizer, and the average with it where one follows. */
+enum status cuda_run_update(struct device_program *prepared, int32_t op, struct error *err);
 #define PROG_OP(KIND, name, text)                                                                            \
     enum status cuda_run_##name(struct device_program *prepared, int32_t op, struct error *err);
 #include "host/program/ops.def"

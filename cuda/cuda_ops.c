@@ -44,15 +44,9 @@ enum status cuda_op_scratch(const struct device_program *prepared, int32_t index
                             struct error *err)
 {
     const struct prog_op *op = op_at(prepared, index);
-    size_t bias = 0, values = 0;
+    size_t bias = 0;
     *bytes = prepared->ops[index].plan != NULL ? conv_plan_workspace(prepared->ops[index].plan) : 0;
     switch (op->kind) {
-    case PROG_OP_DENSE:
-        values = cuda_shape_count(input_shape(prepared, index)) / (size_t)prepared->program->batch;
-        if (values > INT32_MAX) /* cuBLAS counts in int */
-            return error_set(err, ST_UNSUPPORTED, "%zu values an image, expected at most %d", values,
-                             INT32_MAX);
-        break;
     case PROG_OP_CONV_BACKWARD_WEIGHTS:
     case PROG_OP_DENSE_BACKWARD_WEIGHTS:
         if (op->outputs[1] >= 0)
@@ -99,11 +93,11 @@ enum status cuda_sum_bias_gradient(struct device_program *prepared, int32_t inde
     const struct prog_op *op = op_at(prepared, index);
     if (op->outputs[1] < 0)
         return ST_OK;
-    return cuda_check(cuda_launch_bias_gradient(
-                          lane.stream, prepared->device->type, prepared->device->info.threads,
-                          cuda_shape_of(prepared, op->inputs[1]), input(prepared, index, 1),
-                          output(prepared, index, 1), lane.scratch, lane.tickets),
-                      "sum up a bias' gradient", err);
+    return cuda_check(
+        cuda_launch_bias_gradient(lane.stream, prepared->device->type, prepared->device->info.threads,
+                                  cuda_shape_of(prepared, op->inputs[1]), input(prepared, index, 1),
+                                  output(prepared, index, 1), lane.scratch, lane.tickets),
+        "sum up a bias' gradient", err);
 }
 
 /* ---- the ends of a step ---- */
@@ -144,30 +138,19 @@ enum status cuda_run_loss(struct device_program *prepared, int32_t index, struct
 enum status cuda_run_optimizer(struct device_program *prepared, int32_t index, struct error *err)
 {
     (void)index;
-    struct device_weights *weights = prepared->binding.weights;
-    const float *gradients = (const float *)(const void *)(prepared->memory + prepared->at.gradients);
-    void *scratch = prepared->device->type == CUDA_HALF ? cuda_scratch(prepared) : NULL;
-    if (scratch != NULL &&
-        launched(cuda_launch_scaling(prepared->device->stream, weights->chunks, weights->kinds, gradients,
-                                     (double *)(void *)(prepared->memory + prepared->at.metrics), scratch,
-                                     cuda_tickets(prepared)),
-                 err) != ST_OK)
-        return err->status;
-    return launched(cuda_launch_optimizer(prepared->device->stream, &prepared->binding.optimizer,
-                                          prepared->device->step, weights->chunks, weights->kinds, scratch,
-                                          gradients, weights->slots[SLOT_VALUE], weights->slots[SLOT_FIRST],
-                                          weights->slots[SLOT_SECOND]),
-                    err);
+    return cuda_copies_update(prepared, true, false, err);
 }
 
 enum status cuda_run_weight_average(struct device_program *prepared, int32_t index, struct error *err)
 {
     (void)index;
-    struct device_weights *weights = prepared->binding.weights;
-    return launched(cuda_launch_weight_average(prepared->device->stream, prepared->device->step,
-                                               weights->chunks, weights->slots[SLOT_VALUE],
-                                               weights->slots[SLOT_AVERAGE]),
-                    err);
+    return cuda_copies_update(prepared, false, true, err);
+}
+
+enum status cuda_run_update(struct device_program *prepared, int32_t index, struct error *err)
+{
+    const bool average = index + 1 < prepared->program->op_count && prepared->ops[index + 1].folded_away;
+    return cuda_copies_update(prepared, true, average, err);
 }
 
 /* ---- batch normalisation ---- */

@@ -54,13 +54,13 @@ static enum status probe_open(struct device *device, int32_t images, struct prob
     return st;
 }
 
-static void probe_close(struct probe *probe)
+static void probe_close(const struct device *device, struct probe *probe)
 {
     if (probe->begin != NULL)
         (void)cudaEventDestroy(probe->begin);
     if (probe->end != NULL)
         (void)cudaEventDestroy(probe->end);
-    (void)cudaFree(probe->memory);
+    cuda_release(device, probe->memory);
 }
 
 static enum status run_once(struct device *device, const struct probe *probe, bool convolution,
@@ -120,7 +120,7 @@ enum status cuda_probe(struct device *device, size_t cache, struct error *err)
     double convolution = 0, copy = 0;
     enum status st = probe_open(device, filling > (size_t)least ? (int32_t)filling : least, &probe, err);
     if (st == ST_MEMORY) { /* little is free: a small measurement is better than none */
-        probe_close(&probe);
+        probe_close(device, &probe);
         probe = (struct probe){0};
         st = probe_open(device, least, &probe, err);
     }
@@ -132,8 +132,8 @@ enum status cuda_probe(struct device *device, size_t cache, struct error *err)
         device->info.flops = probe.operations / convolution;
     if (st == ST_OK && copy > 0) /* read once, written once */
         device->info.bytes = 2.0 * (double)probe.activation / copy;
-    probe_close(&probe);
-    return st;
+    probe_close(device, &probe);
+    return st == ST_OK ? cuda_wait(device, "measure its speed", err) : st; /* then its memory is free */
 }
 
 /* ---- plan cache ---- */

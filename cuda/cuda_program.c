@@ -72,7 +72,7 @@ static void place_regions(struct device_program *prepared, size_t arena)
     size_t size = cuda_type_size(prepared->device->type), copies = prepared->copy_elements * size;
     size_t biases = prepared->fold_count > 0 ? (size_t)prepared->copy_rows * size : 0;
     size_t gradients = cuda_chunk_count(program->weights.total) * CUDA_CHUNK * sizeof(float),
-           probabilities = 0;
+           weights = (size_t)program->weights.count * sizeof *prepared->weights, probabilities = 0;
     if (program->probabilities >= 0) {
         struct shape s = program->tensors[program->probabilities].shape;
         probabilities = (size_t)s.n * (size_t)s.c * sizeof(float);
@@ -83,8 +83,8 @@ static void place_regions(struct device_program *prepared, size_t arena)
     at->tickets = at->scratch + cuda_round_up(prepared->scratch_bytes);
     at->branch_scratch = at->tickets + cuda_round_up(CUDA_TICKETS * sizeof(unsigned));
     at->branch_tickets = at->branch_scratch + cuda_round_up(prepared->branch_scratch_bytes);
-    at->entries = at->branch_tickets + (trains ? cuda_round_up(CUDA_TICKETS * sizeof(unsigned)) : 0);
-    at->copies = at->entries + cuda_round_up(2 * (size_t)prepared->copy_count * sizeof *prepared->copies);
+    at->weights = at->branch_tickets + (trains ? cuda_round_up(CUDA_TICKETS * sizeof(unsigned)) : 0);
+    at->copies = at->weights + cuda_round_up(weights);
     at->biases = at->copies + cuda_round_up(copies);
     at->copy_gradients = at->biases + cuda_round_up(biases);
     at->gradients = at->copy_gradients + (trains ? cuda_round_up(prepared->copy_gradient_bytes) : 0);
@@ -130,16 +130,15 @@ void cuda_program_free(struct device *device, struct device_program *prepared)
     if (prepared->memory != NULL) { /* otherwise it was never bound, and this may be a second thread */
         struct error ignored;
         (void)cudaSetDevice(device->index);
+        cuda_release(device, prepared->memory);
+        cuda_release(device, prepared->samples);
         if (device->member != NULL) /* a member that never comes is not waited for for ever */
             (void)cuda_wait(device, "free a program", &ignored);
         (void)cudaStreamSynchronize(device->stream); /* its steps may be queued; a broken group's end, too */
         cuda_graph_forget(prepared);
         cuda_pace_forget(prepared);
-        (void)cudaFree(prepared->memory);
-        (void)cudaFree(prepared->samples);
     }
-    free(prepared->copies);
-    free(prepared->copy_of);
+    free(prepared->weights);
     free(prepared->offsets);
     free(prepared->ops);
     free(prepared);
@@ -162,6 +161,8 @@ void *cuda_address(const struct device_program *prepared, int32_t id)
     case TENSOR_WEIGHT:
         return cuda_weights_read(prepared) + weights[tensor->weight].offset;
     case TENSOR_GRADIENT:
+        if (cuda_gradient_copied(prepared, tensor->weight))
+            return cuda_copied_gradient(prepared, &prepared->weights[tensor->weight]);
         return prepared->memory + prepared->at.gradients + weights[tensor->weight].offset * sizeof(float);
     case TENSOR_METRICS:
         return prepared->memory + prepared->at.metrics;
@@ -207,7 +208,7 @@ static enum status check_binding(const struct device_program *prepared, const st
     return ST_OK;
 }
 
-/* The program's block: zeros, but for the list of copies and the metrics so far. */
+/* The program's block: zeros, but for the list of weights and the metrics so far. */
 static enum status take_memory(struct device_program *prepared, struct error *err)
 {
     cudaStream_t stream = prepared->device->stream;
@@ -222,7 +223,7 @@ static enum status take_memory(struct device_program *prepared, struct error *er
         st = cuda_program_set_metrics(prepared->device, prepared, prepared->metrics, err);
     if (st == ST_OK)
         return ST_OK;
-    (void)cudaFree(prepared->memory);
+    cuda_release(prepared->device, prepared->memory);
     prepared->memory = NULL;
     return st;
 }
@@ -235,7 +236,7 @@ static enum status copy_samples(struct device_program *prepared, const struct de
     enum status st = cuda_wait(device, "bind", err); /* steps that read the old list may be queued */
     if (st == ST_OK && binding->sample_count > prepared->sample_capacity) {
         cuda_graph_forget(prepared);
-        (void)cudaFree(prepared->samples);
+        cuda_release(device, prepared->samples);
         prepared->sample_capacity = 0;
         st = cuda_allocate(device, bytes, "sample list", &prepared->samples, err);
         if (st == ST_OK)

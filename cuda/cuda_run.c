@@ -1,5 +1,6 @@
 /* The step: its parameters, its operations, and the graph they are recorded in. */
 #include "cuda/cuda_internal.h"
+#include "cuda/trace.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -64,14 +65,17 @@ static enum status hand_over(struct device *device, struct error *err)
     return st == ST_OK ? cuda_branch_fork(device, err) : st;
 }
 
-/* folded: as part of a whole step, where batch norms do their convolutions' work (cuda_fold.c). */
-static enum status run_one(struct device_program *prepared, int32_t index, bool folded, struct error *err)
+/* whole: as part of a whole step, where batch norms do their convolutions' work (cuda_fold.c), and the optimizer that of the
+ * weight average. */
+static enum status run_one(struct device_program *prepared, int32_t index, bool whole, struct error *err)
 {
     const struct prog_op *op = &prepared->program->ops[index];
     const struct cuda_op *state = &prepared->ops[index];
-    if (folded && state->folded_away)
+    if (whole && state->folded_away)
         return ST_OK;
-    run_function *run = folded && state->folded_conv >= 0 ? cuda_run_folded : run_functions[op->kind];
+    run_function *run = whole && state->folded_conv >= 0         ? cuda_run_folded
+                        : whole && op->kind == PROG_OP_OPTIMIZER ? cuda_run_update
+                                                                 : run_functions[op->kind];
     enum status st = cuda_is_branched(op->kind) ? hand_over(prepared->device, err) : ST_OK;
     if (st == ST_OK)
         st = run(prepared, index, err);
@@ -88,7 +92,7 @@ enum collectives { QUEUED, AWAITED, LEFT_OUT };
 
 static bool is_collective(enum prog_op_kind kind)
 {
-    return kind == PROG_OP_ALL_REDUCE || kind == PROG_OP_AVERAGE_STATISTICS;
+    return kind == PROG_OP_ALL_REDUCE;
 }
 
 /* Not every library says at once that a call of its own is none that can be recorded. */
@@ -104,8 +108,7 @@ static enum status check_recording(const struct device_program *prepared, int32_
     return st;
 }
 
-/* Queues all operations, or records them. Kernel gradients are converted together, before the one operation that reads them; in a group
- * each bucket's before its all-reduce, and the optimizer waits for those. What the branch has been given is waited for, too. */
+/* Queues all operations, or records them. The optimizer waits for the branch and for a group's all-reduces. */
 static enum status run_all(struct device_program *prepared, enum collectives collectives, bool recording,
                            struct error *err)
 {
@@ -118,9 +121,7 @@ static enum status run_all(struct device_program *prepared, enum collectives col
         if (kind == PROG_OP_OPTIMIZER)
             st = cuda_branch_join(prepared->device, err);
         if (st == ST_OK && kind == PROG_OP_OPTIMIZER)
-            st = prepared->binding.group != NULL
-                     ? cuda_group_join(prepared, err)
-                     : cuda_copies_gradients(prepared, -1, prepared->device->stream, err);
+            st = cuda_group_join(prepared, err);
         if (st == ST_OK)
             st = run_one(prepared, op, true, err);
         if (st == ST_OK && is_collective(kind) && collectives == AWAITED)
@@ -131,10 +132,15 @@ static enum status run_all(struct device_program *prepared, enum collectives col
     return st;
 }
 
-/* The weights of a program change in its optimizer, their averages after it. */
+/* The weights of a program change in its optimizer, which makes their copies too; their averages after it. */
 static bool changes_weights(enum prog_op_kind kind)
 {
     return kind == PROG_OP_OPTIMIZER || kind == PROG_OP_WEIGHT_AVERAGE;
+}
+
+static void weights_changed(struct device_program *prepared)
+{
+    prepared->copied_version = ++prepared->binding.weights->version;
 }
 
 /* ---- graph ---- */
@@ -211,11 +217,12 @@ static enum status make_graph(struct device_program *prepared, struct error *err
 {
     struct error refusal = {.message = ""};
     bool able;
+    trace_begin("recording");
     enum status st = rehearse(prepared, &able, &refusal, err);
     if (st == ST_OK && able) {
         st = cuda_group_enter(prepared, err);
         if (st != ST_OK)
-            return st;
+            goto out;
         able = record(prepared, QUEUED, &prepared->graph, &prepared->report.recorded, &refusal) == ST_OK;
         cuda_group_leave(prepared);
         st = cuda_group_agree(prepared, "record a step", &able, err);
@@ -226,6 +233,8 @@ static enum status make_graph(struct device_program *prepared, struct error *err
         note_failure(&prepared->report, refusal.message[0] != '\0'
                                             ? refusal.message
                                             : "another member of the group can't record it");
+out:
+    trace_end();
     return st;
 }
 
@@ -240,8 +249,8 @@ static bool is_settled(const struct device_program *prepared)
     return prepared->graph != NULL || (prepared->report.failures > 0 && prepared->steps_queued > 1);
 }
 
-enum status cuda_program_run(struct device *device, struct device_program *prepared, const struct step *step,
-                             struct error *err)
+static enum status queue_step(struct device *device, struct device_program *prepared, const struct step *step,
+                              struct error *err)
 {
     enum status st = check_step(prepared, step, err);
     if (st == ST_OK)
@@ -267,8 +276,17 @@ enum status cuda_program_run(struct device *device, struct device_program *prepa
     }
     cuda_group_leave(prepared);
     if (prepared->program->purpose == PROG_TRAIN)
-        prepared->binding.weights->version++;
+        weights_changed(prepared);
     return st == ST_OK ? cuda_pace_end_step(prepared, err) : st;
+}
+
+enum status cuda_program_run(struct device *device, struct device_program *prepared, const struct step *step,
+                             struct error *err)
+{
+    trace_begin(prepared->program->purpose == PROG_TRAIN ? "training step" : "evaluation step");
+    enum status st = queue_step(device, prepared, step, err);
+    trace_end();
+    return st;
 }
 
 enum status cuda_program_run_op(struct device *device, struct device_program *prepared, int32_t index,
@@ -292,9 +310,7 @@ enum status cuda_program_run_op(struct device *device, struct device_program *pr
         return st;
     enum prog_op_kind kind = prepared->program->ops[index].kind;
     st = cuda_branch_join(device, err);
-    if (st == ST_OK && (kind == PROG_OP_CONV_BACKWARD_WEIGHTS || kind == PROG_OP_DENSE_BACKWARD_WEIGHTS))
-        st = cuda_copies_gradients(prepared, prepared->ops[index].copy, device->stream, err);
     if (changes_weights(kind))
-        prepared->binding.weights->version++;
+        weights_changed(prepared);
     return st;
 }

@@ -72,63 +72,82 @@ enum status cuda_program_probabilities(struct device *device, struct device_prog
 
 /* ---- layouts, on the host ---- */
 
+/* Whether it is the gradient of a kernel, in the order of the kernel's copy. */
+static bool is_copied(const struct device_program *prepared, const struct prog_tensor *tensor)
+{
+    return tensor->kind == TENSOR_GRADIENT && cuda_gradient_copied(prepared, tensor->weight);
+}
+
+/* How a number of the tensor is stored, unless it is an index or a label. */
+static enum cuda_type stored_type(const struct device_program *prepared, const struct prog_tensor *tensor)
+{
+    if (tensor->kind == TENSOR_ACTIVATION ||
+        (is_copied(prepared, tensor) && !prepared->weights[tensor->weight].wide))
+        return prepared->device->type;
+    return CUDA_FLOAT;
+}
+
 /* Element `place` of a stored tensor as a float, and back. */
-static float load(const struct device *device, enum tensor_kind kind, const char *stored, size_t place)
+static float load(enum tensor_kind kind, enum cuda_type type, const char *stored, size_t place)
 {
     float value = 0.0f;
     int32_t label = 0;
     uint16_t bits;
-    switch (kind) {
-    case TENSOR_INDEX:
+    if (kind == TENSOR_INDEX)
         return (float)(unsigned char)stored[place];
-    case TENSOR_LABELS:
+    if (kind == TENSOR_LABELS) {
         memcpy(&label, stored + place * sizeof label, sizeof label);
         return (float)label;
-    case TENSOR_ACTIVATION:
-        if (device->type != CUDA_FLOAT) {
-            memcpy(&bits, stored + place * sizeof bits, sizeof bits);
-            return device->type == CUDA_BF16 ? half_from_bf16(bits) : half_from_fp16(bits);
-        }
-        break;
-    default:
-        break;
+    }
+    if (type != CUDA_FLOAT) {
+        memcpy(&bits, stored + place * sizeof bits, sizeof bits);
+        return type == CUDA_BF16 ? half_from_bf16(bits) : half_from_fp16(bits);
     }
     memcpy(&value, stored + place * sizeof value, sizeof value);
     return value;
 }
 
-static void store(const struct device *device, enum tensor_kind kind, char *stored, size_t place, float value)
+static void store(enum tensor_kind kind, enum cuda_type type, char *stored, size_t place, float value)
 {
-    int32_t label = (int32_t)value;
-    uint16_t bits = device->type == CUDA_BF16 ? half_to_bf16(value) : half_to_fp16(value);
-    switch (kind) {
-    case TENSOR_INDEX:
+    const int32_t label = (int32_t)value;
+    const uint16_t bits = type == CUDA_BF16 ? half_to_bf16(value) : half_to_fp16(value);
+    if (kind == TENSOR_INDEX)
         stored[place] = (char)(unsigned char)value;
-        return;
-    case TENSOR_LABELS:
+    else if (kind == TENSOR_LABELS)
         memcpy(stored + place * sizeof label, &label, sizeof label);
-        return;
-    case TENSOR_ACTIVATION:
-        if (device->type != CUDA_FLOAT) {
-            memcpy(stored + place * sizeof bits, &bits, sizeof bits);
-            return;
-        }
-        break;
-    default:
-        break;
-    }
-    memcpy(stored + place * sizeof value, &value, sizeof value);
+    else if (type != CUDA_FLOAT)
+        memcpy(stored + place * sizeof bits, &bits, sizeof bits);
+    else
+        memcpy(stored + place * sizeof value, &value, sizeof value);
+}
+
+/* Where element `within` of a kernel's master stands in its copy. */
+static size_t copy_place(const struct cuda_weight *w, size_t within)
+{
+    const size_t in = (size_t)w->in, pixel = within / in, row = pixel / (size_t)w->taps;
+    const size_t block = row / (size_t)(w->out / w->blocks);
+    return pixel * (size_t)w->depth + block * in + within % in;
 }
 
 /* Where the element at `plain`, in N,C,H,W order, is stored. */
-static size_t stored_place(const struct prog_tensor *tensor, size_t plain)
+static size_t stored_place(const struct device_program *prepared, const struct prog_tensor *tensor,
+                           size_t plain)
 {
-    if (tensor->kind != TENSOR_ACTIVATION && tensor->kind != TENSOR_INDEX)
+    const struct shape s = tensor->shape;
+    const size_t plane = (size_t)s.h * (size_t)s.w, channels = (size_t)s.c;
+    const size_t pixel = plain % plane, channel = plain / plane % channels, image = plain / plane / channels;
+    const size_t place = (image * plane + pixel) * channels + channel;
+    switch (tensor->kind) {
+    case TENSOR_ACTIVATION:
+    case TENSOR_INDEX:
+        return (image * plane + pixel) * (size_t)cuda_padded(s.c) + channel;
+    case TENSOR_WEIGHT:
+        return place;
+    case TENSOR_GRADIENT:
+        return is_copied(prepared, tensor) ? copy_place(&prepared->weights[tensor->weight], place) : place;
+    default:
         return plain;
-    struct shape s = tensor->shape;
-    size_t plane = (size_t)s.h * (size_t)s.w, channels = (size_t)s.c;
-    size_t pixel = plain % plane, channel = plain / plane % channels, image = plain / plane / channels;
-    return (image * plane + pixel) * (size_t)cuda_padded(s.c) + channel;
+    }
 }
 
 static size_t element_count(const struct prog_tensor *tensor)
@@ -137,9 +156,19 @@ static size_t element_count(const struct prog_tensor *tensor)
            (size_t)tensor->shape.w;
 }
 
+size_t cuda_stored_bytes(const struct device_program *prepared, int32_t id)
+{
+    const struct prog_tensor *tensor = &prepared->program->tensors[id];
+    const size_t bytes = cuda_tensor_bytes(prepared->device, tensor),
+                 size = cuda_type_size(stored_type(prepared, tensor));
+    return bytes > 0                     ? bytes
+           : is_copied(prepared, tensor) ? cuda_copy_count(&prepared->weights[tensor->weight]) * size
+                                         : element_count(tensor) * size;
+}
+
 /* ---- tensors ---- */
 
-/* Bytes from a tensor's address on, and a zeroed host buffer of as many. */
+/* Its bytes, and a zeroed host buffer of as many. */
 static enum status tensor_buffer(const struct device_program *prepared, int32_t id, size_t *bytes,
                                  char **buffer, struct error *err)
 {
@@ -149,10 +178,7 @@ static enum status tensor_buffer(const struct device_program *prepared, int32_t 
     if (id < 0 || id >= prepared->program->tensor_count)
         return error_set(err, ST_RANGE, "tensor %d, expected 0 to %d", (int)id,
                          (int)prepared->program->tensor_count - 1);
-    const struct prog_tensor *tensor = &prepared->program->tensors[id];
-    *bytes = cuda_tensor_bytes(prepared->device, tensor);
-    if (*bytes == 0)
-        *bytes = element_count(tensor) * sizeof(float);
+    *bytes = cuda_stored_bytes(prepared, id);
     *buffer = calloc(*bytes, 1);
     return *buffer != NULL ? cuda_enter(prepared->device, err) : error_memory(err, "tensor", *bytes);
 }
@@ -166,6 +192,7 @@ enum status cuda_program_tensor(struct device *device, struct device_program *pr
     if (st != ST_OK)
         goto out;
     const struct prog_tensor *tensor = &prepared->program->tensors[id];
+    const enum cuda_type type = stored_type(prepared, tensor);
     if (tensor->kind == TENSOR_METRICS) {
         double metrics[METRIC_COUNT];
         st = cuda_program_metrics(device, prepared, metrics, err);
@@ -176,7 +203,7 @@ enum status cuda_program_tensor(struct device *device, struct device_program *pr
     st = cuda_copy(device, buffer, cuda_address(prepared, id), bytes, cudaMemcpyDeviceToHost, "read a tensor",
                    err);
     for (size_t i = 0; st == ST_OK && i < element_count(tensor); i++)
-        values[i] = load(device, tensor->kind, buffer, stored_place(tensor, i));
+        values[i] = load(tensor->kind, type, buffer, stored_place(prepared, tensor, i));
 out:
     free(buffer);
     return st;
@@ -191,6 +218,7 @@ enum status cuda_program_set_tensor(struct device *device, struct device_program
     if (st != ST_OK)
         goto out;
     const struct prog_tensor *tensor = &prepared->program->tensors[id];
+    const enum cuda_type type = stored_type(prepared, tensor);
     if (tensor->kind == TENSOR_WEIGHT) {
         st = error_set(err, ST_UNSUPPORTED, "tensor %d is a weight: it is set by an upload", (int)id);
         goto out;
@@ -203,7 +231,7 @@ enum status cuda_program_set_tensor(struct device *device, struct device_program
         goto out;
     }
     for (size_t i = 0; i < element_count(tensor); i++)
-        store(device, tensor->kind, buffer, stored_place(tensor, i), values[i]);
+        store(tensor->kind, type, buffer, stored_place(prepared, tensor, i), values[i]);
     st = cuda_copy(device, cuda_address(prepared, id), buffer, bytes, cudaMemcpyHostToDevice,
                    "write a tensor", err);
 out:

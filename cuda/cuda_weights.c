@@ -1,6 +1,8 @@
-/* Weight sets: flat float arrays in the table's order, one for each slot, and inheritance between them.
- * Gradients belong to programs (device.h). */
+/* Weight sets: flat float arrays, one for each slot, each tensor at its place in the table, and inheritance between them. On the
+ * device a kernel's elements stand in the masters' order (kernels.h); what goes up and comes down is put into order on the
+ * host, a row of a kernel at a time. Gradients belong to programs (device.h). */
 #include "cuda/cuda_internal.h"
+#include "cuda/trace.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,11 +17,6 @@ enum status cuda_check_slot(const struct device_weights *weights, enum weight_sl
     return ST_OK;
 }
 
-static size_t slot_floats(const struct device_weights *weights)
-{
-    return weights->chunks * CUDA_CHUNK;
-}
-
 /* ---- new, free ---- */
 
 void cuda_weights_free(struct device *device, struct device_weights *weights)
@@ -27,48 +24,42 @@ void cuda_weights_free(struct device *device, struct device_weights *weights)
     if (weights == NULL)
         return;
     (void)cudaSetDevice(device->index);
-    (void)cudaStreamSynchronize(device->stream); /* steps that use them may be queued */
-    (void)cudaFree(weights->memory);
+    cuda_release(device, weights->memory);       /* behind the steps that use them */
+    (void)cudaStreamSynchronize(device->stream); /* only then it counts as free */
+    free(weights->row);
     weight_table_free(&weights->table);
     free(weights);
 }
 
-/* What the optimizer does with each chunk. */
-static void fill_kinds(const struct weight_table *table, uint8_t *kinds)
+static size_t slots_bytes(const struct device_weights *weights)
 {
-    for (int32_t i = 0; i < table->count; i++) {
-        const struct weight_tensor *tensor = &table->tensors[i];
-        enum cuda_chunk kind = !weight_is_trained(tensor->role) ? CUDA_CHUNK_KEPT
-                               : tensor->role == WEIGHT_KERNEL  ? CUDA_CHUNK_DECAYED
-                                                                : CUDA_CHUNK_TRAINED;
-        memset(kinds + tensor->offset / CUDA_CHUNK, (int)kind, cuda_chunk_count(tensor->count));
-    }
+    return (size_t)weights->slot_count * weights->floats * sizeof(float);
 }
 
-static enum status allocate_slots(struct device *device, struct device_weights *made, int32_t slots,
-                                  struct error *err)
+static enum status allocate_slots(struct device *device, struct device_weights *made, struct error *err)
 {
-    size_t floats = slot_floats(made), bytes = (size_t)slots * floats * sizeof(float);
-    uint8_t *kinds = calloc(made->chunks + 1, 1); /* CUDA_CHUNK_KEPT */
-    if (kinds == NULL)
-        return error_memory(err, "weight chunks", made->chunks);
-    fill_kinds(&made->table, kinds);
-    enum status st = cuda_allocate(device, bytes + made->chunks, "weights", &made->memory, err);
-    if (st != ST_OK)
-        goto out;
-    for (int32_t slot = 0; slot < slots; slot++)
-        made->slots[slot] = made->memory + (size_t)slot * floats;
-    made->kinds = (uint8_t *)(made->memory + (size_t)slots * floats);
-    st = cuda_check(cudaMemsetAsync(made->memory, 0, bytes, device->stream), "clear weights", err);
-    if (st == ST_OK && made->chunks > 0)
-        st = cuda_check(
-            cudaMemcpyAsync(made->kinds, kinds, made->chunks, cudaMemcpyHostToDevice, device->stream),
-            "upload weight chunks", err);
+    const size_t bytes = slots_bytes(made);
+    enum status st = cuda_allocate(device, bytes, "weights", &made->memory, err);
     if (st == ST_OK)
-        st = cuda_wait(device, "make weights", err);
-out:
-    free(kinds);
-    return st;
+        st = cuda_check(cudaMemsetAsync(made->memory, 0, bytes, device->stream), "clear weights", err);
+    for (int32_t slot = 0; st == ST_OK && slot < made->slot_count; slot++)
+        made->slots[slot] = made->memory + (size_t)slot * made->floats;
+    return st == ST_OK ? cuda_wait(device, "make weights", err) : st;
+}
+
+/* Floats of a row of the tensor, a kernel's output channel. */
+static size_t row_size(const struct weight_tensor *tensor)
+{
+    return (size_t)tensor->dims[1] * (size_t)tensor->dims[2] * (size_t)tensor->dims[3];
+}
+
+static enum status allocate_row(struct device_weights *made, struct error *err)
+{
+    size_t longest = 1; /* malloc may return NULL for nothing */
+    for (int32_t i = 0; i < made->table.count; i++)
+        longest = row_size(&made->table.tensors[i]) > longest ? row_size(&made->table.tensors[i]) : longest;
+    made->row = malloc(longest * sizeof *made->row);
+    return made->row != NULL ? ST_OK : error_memory(err, "row of a kernel", longest * sizeof *made->row);
 }
 
 enum status cuda_weights_new(struct device *device, const struct weight_table *table, int32_t slots,
@@ -82,10 +73,13 @@ enum status cuda_weights_new(struct device *device, const struct weight_table *t
         return error_memory(err, "weight set", sizeof *made);
     made->version = 1;
     made->serial = ++device->serial;
-    made->chunks = cuda_chunk_count(table->total);
+    made->floats = cuda_chunk_count(table->total) * CUDA_CHUNK;
+    made->slot_count = slots;
     st = weight_table_copy(&made->table, table, err);
     if (st == ST_OK)
-        st = allocate_slots(device, made, slots, err);
+        st = allocate_row(made, err);
+    if (st == ST_OK)
+        st = allocate_slots(device, made, err);
     if (st == ST_OK) {
         *weights = made;
         made = NULL;
@@ -95,6 +89,16 @@ enum status cuda_weights_new(struct device *device, const struct weight_table *t
 }
 
 /* ---- copies ---- */
+
+/* Whether the masters of both lie alike. */
+static bool same_order(const struct weight_table *a, const struct weight_table *b)
+{
+    bool same = a->count == b->count && a->total == b->total;
+    for (int32_t i = 0; same && i < a->count; i++)
+        same = a->tensors[i].offset == b->tensors[i].offset &&
+               memcmp(a->tensors[i].dims, b->tensors[i].dims, sizeof a->tensors[i].dims) == 0;
+    return same;
+}
 
 /* The owner's thread has waited for what it last wrote there, as it does after everything that writes weights from
  * outside a step; so this device's stream has nothing to wait for. */
@@ -106,11 +110,13 @@ enum status cuda_weights_copy(struct device *device, struct device_weights *weig
     enum status st = cuda_check_slot(weights, to, err);
     if (st == ST_OK)
         st = cuda_check_slot(source, from, err);
-    if (st == ST_OK && weights->table.total != source->table.total)
-        st = error_set(err, ST_RANGE, "weights: copy of %zu values, expected %zu", source->table.total,
-                       weights->table.total);
+    if (st == ST_OK && !same_order(&weights->table, &source->table))
+        st = error_set(err, ST_RANGE, "weights: copy of another network's (%zu values, expected %zu)",
+                       source->table.total, weights->table.total);
     if (st == ST_OK)
         st = cuda_enter(device, err);
+    if (st == ST_OK)
+        st = cuda_memory_reach(device, owner, err);
     if (st != ST_OK)
         return st;
     weights->version++;
@@ -125,16 +131,48 @@ enum status cuda_weights_copy(struct device *device, struct device_weights *weig
 
 /* ---- upload, download ---- */
 
+/* A matrix of `rows` rows, in place. scratch: as large as the matrix. */
+static void transpose(float *values, size_t rows, size_t columns, float *scratch)
+{
+    memcpy(scratch, values, rows * columns * sizeof *values);
+    for (size_t column = 0; column < columns; column++)
+        for (size_t row = 0; row < rows; row++)
+            *values++ = scratch[row * columns + column];
+}
+
+/* From the host's order, in which each row of a kernel is a matrix [in][taps], to the masters', or back. */
+static void reorder(const struct device_weights *weights, bool to_masters, float *values)
+{
+    for (int32_t i = 0; i < weights->table.count; i++) {
+        const struct weight_tensor *tensor = &weights->table.tensors[i];
+        const size_t in = (size_t)tensor->dims[1], taps = row_size(tensor) / in;
+        if (in == 1 || taps == 1)
+            continue;
+        for (size_t row = 0; row < (size_t)tensor->dims[0]; row++)
+            transpose(values + tensor->offset + row * in * taps, to_masters ? in : taps,
+                      to_masters ? taps : in, weights->row);
+    }
+}
+
 enum status cuda_weights_upload(struct device *device, struct device_weights *weights, enum weight_slot slot,
                                 const float *values, struct error *err)
 {
+    const size_t bytes = weights->table.total * sizeof *values;
+    float *masters = NULL;
     enum status st = cuda_check_slot(weights, slot, err);
     if (st == ST_OK)
         st = cuda_enter(device, err);
-    if (st == ST_OK)
-        st = cuda_copy(device, weights->slots[slot], values, weights->table.total * sizeof *values,
-                       cudaMemcpyHostToDevice, "upload weights", err);
+    if (st != ST_OK)
+        return st;
+    masters = malloc(bytes + 1);
+    if (masters == NULL)
+        return error_memory(err, "weights", bytes);
+    memcpy(masters, values, bytes);
+    reorder(weights, true, masters);
+    st = cuda_copy(device, weights->slots[slot], masters, bytes, cudaMemcpyHostToDevice, "upload weights",
+                   err);
     weights->version++;
+    free(masters);
     return st;
 }
 
@@ -147,6 +185,8 @@ enum status cuda_weights_download(struct device *device, struct device_weights *
     if (st == ST_OK)
         st = cuda_copy(device, values, weights->slots[slot], weights->table.total * sizeof *values,
                        cudaMemcpyDeviceToHost, "download weights", err);
+    if (st == ST_OK)
+        reorder(weights, false, values);
     return st;
 }
 
@@ -212,9 +252,9 @@ static enum status launch_remap(struct device *device, const struct remap_block 
                                 struct device_weights *child, struct error *err)
 {
     float *values = child->slots[SLOT_VALUE], *average = child->slots[SLOT_AVERAGE];
-    size_t bytes = slot_floats(child) * sizeof(float);
-    size_t all = (size_t)((char *)child->kinds - (char *)child->memory);
-    enum status st = cuda_check(cudaMemsetAsync(child->memory, 0, all, device->stream), "clear weights", err);
+    size_t bytes = child->floats * sizeof(float);
+    enum status st = cuda_check(cudaMemsetAsync(child->memory, 0, slots_bytes(child), device->stream),
+                                "clear weights", err);
     if (st == ST_OK && count > 0)
         st = cuda_check(
             cudaMemcpyAsync(block->device, block->host, block->bytes, cudaMemcpyHostToDevice, device->stream),
@@ -242,6 +282,7 @@ enum status cuda_weights_remap(struct device *device, struct device_weights *chi
         st = cuda_enter(device, err);
     if (st != ST_OK)
         return st;
+    trace_begin("remap");
     uint64_t elements = fill_block(&block, remaps, &child->table, &parent->table);
     size_t room = block.deviations + (size_t)remaps->count * sizeof(double);
     st = cuda_allocate(device, room, "remap", &block.device, err);
@@ -256,7 +297,8 @@ enum status cuda_weights_remap(struct device *device, struct device_weights *chi
     st = launch_remap(device, &block, remaps->count, elements, seed, parent->slots[from], child, err);
     child->version++;
 out:
+    trace_end();
     free(block.host);
-    (void)cudaFree(block.device);
+    cuda_release(device, block.device);
     return st;
 }

@@ -248,96 +248,128 @@ cudaError_t cuda_launch_loss(cudaStream_t stream, enum cuda_type type, int32_t r
                              const int32_t *labels, double *metrics, float *probabilities, void *dlogits,
                              void *scratch, unsigned *tickets);
 
-/* ---- optimizer.cu ---- */
+/* ---- weights ---- */
 
-/* Flat weight arrays are worked on in chunks of 16 floats, the alignment of tensors in the weight table. All
- * flat arrays (slots, gradients) have whole chunks and zeros in the gaps. */
-enum { CUDA_CHUNK = 16 };
-enum cuda_chunk {
-    CUDA_CHUNK_KEPT,
-    CUDA_CHUNK_TRAINED,
-    CUDA_CHUNK_DECAYED
-}; /* decayed: trained, with weight decay */
+/* Flat arrays (slots, gradients) hold each tensor at its place in the weight table, zeros in the gaps, and end with a whole
+ * chunk. A kernel's elements stand in one of three orders:
+ *
+ *     the host's   [out][in][height][width]
+ *     master's     [out][height][width][in]         float32, in all flat arrays on the device
+ *     copy's       [rows][height][width][depth]     activation type, zeros in the padding: what convolutions and dense
+ *                                                   layers read, and the order in which they leave the kernel's gradient
+ *
+ * So where nothing is padded, master, copy and gradient are in one order, and eight neighbours of each are a pack.
+ *
+ * Groups: with `blocks` = 1 the copy's row o holds the master's row o, channel i of the copy being channel i of the master (the
+ * convolution keeps its groups, or has one). With `blocks` = groups the copy is that of a plain convolution over all input
+ * channels: row o holds the master's channels at o / (out / blocks) * in, and zeros elsewhere.
+ *
+ * Folding: a batch norm in inference behind the convolution is a factor and a summand for each row,
+ *     factor = scale / sqrt(var + epsilon)     bias = shift - mean * factor [+ the convolution's bias * factor]
+ * The kernel's row times factor is rounded once, as it would be without. */
+enum { CUDA_CHUNK = 16 }; /* floats: the alignment of tensors in the weight table */
+
+enum cuda_weight_kind {
+    CUDA_WEIGHT_KEPT, /* running statistics */
+    CUDA_WEIGHT_TRAINED,
+    CUDA_WEIGHT_DECAYED /* trained, with weight decay */
+};
+
+/* A tensor of the weight table. */
+struct cuda_weight {
+    uint64_t place; /* of its first float in the flat arrays; a multiple of CUDA_CHUNK */
+    uint64_t count; /* floats */
+    int32_t kind;   /* enum cuda_weight_kind */
+
+    /* Of a kernel that has a copy; rows is 0 where there is none, and then only copy and first_row are read. */
+    int32_t out, in, taps; /* of the master; taps = height * width */
+    int32_t rows, depth;   /* of the copy: rows >= out, depth >= in * blocks */
+    int32_t blocks;
+    int32_t wide;       /* its gradient is float32, whatever the type; otherwise of the activation type */
+    uint64_t copy;      /* place of the first element in the array of copies; a multiple of 8 */
+    uint64_t gradient;  /* place of its gradient's first byte in the array of gradients; a multiple of 16 */
+    uint64_t first_row; /* sum of rows of the tensors before this one */
+
+    int32_t folded;   /* whether there is such a batch norm; if not, its fields are not read */
+    int32_t reserved; /* 0 */
+    uint64_t scale, shift, mean, var; /* of the batch norm, [out] each: places in the flat array */
+    uint64_t bias;                    /* the convolution's, likewise; CUDA_NO_BIAS */
+};
+#define CUDA_NO_BIAS UINT64_MAX
+/* Of a copy, at most: our kernels count places in it in 32 bits, cuBLAS those of a row in 31. */
+#define CUDA_COPY_ELEMENTS ((size_t)1 << 31)
 
 static inline size_t cuda_chunk_count(size_t total)
 {
     return (total + CUDA_CHUNK - 1) / CUDA_CHUNK;
 }
 
+/* Elements of the copy. */
+CUDA_INLINE size_t cuda_copy_count(const struct cuda_weight *w)
+{
+    return (size_t)w->rows * (size_t)w->taps * (size_t)w->depth;
+}
+
+/* Where the element at `plain` in the host's order stands in the master. */
+CUDA_INLINE size_t cuda_master_place(size_t plain, size_t in, size_t taps)
+{
+    const size_t pair = plain / taps, tap = plain % taps, row = pair / in;
+    return (row * taps + tap) * in + pair % in;
+}
+
+/* ---- optimizer.cu ---- */
+
 /* What a step's gradients are multiplied by, and whether the step counts. */
 struct cuda_scaling {
     float factor; /* 1 / scale; 0: the step changes nothing */
 };
 
-/* Bytes of `scratch`, which begins with the struct cuda_scaling that the optimizer reads. */
+/* All that happens to the weights at the end of a step. */
+struct cuda_update {
+    size_t floats; /* of a flat array; whole chunks */
+    int32_t count;
+    const struct cuda_weight *weights; /* [count], in the table's order */
+    const struct cuda_step *step;
+    struct optimizer optimizer;
+    const struct cuda_scaling *scaling; /* NULL: gradients are as they are */
+    const void *
+        kernel_gradients; /* of kernels that have copies, each in its copy's order; NULL: theirs are flat, too */
+    const float *gradients;        /* flat: all others; NULL: no weight changes */
+    float *value, *first, *second; /* second is not touched by SGD and may then be NULL */
+    float *average;                /* NULL: not wanted */
+    void *copies;
+};
+
+/* Updates trained weights and, rounded, their copies (not the padding); then average = decay * average + (1 - decay) * value
+ * over all weights, decay = step->average_decay. */
+cudaError_t cuda_launch_update(cudaStream_t stream, enum cuda_type type, const struct cuda_update *update);
+
+/* Bytes of `scratch`, which begins with the struct cuda_scaling that the update reads. */
 size_t cuda_scaling_scratch(void);
-/* Looks for gradients of trained weights that are not finite, fills the struct and changes the scale in `metrics`. */
-cudaError_t cuda_launch_scaling(cudaStream_t stream, size_t chunk_count, const uint8_t *chunks,
-                                const float *gradient, double *metrics, void *scratch, unsigned *tickets);
-
-/* scaling: NULL: gradients are as they are. chunks: [chunk_count], one of enum cuda_chunk each (running statistics are kept). second is not touched by
- * SGD and may then be NULL. optimizer: host, copied. */
-cudaError_t cuda_launch_optimizer(cudaStream_t stream, const struct optimizer *optimizer,
-                                  const struct cuda_step *step, size_t chunk_count, const uint8_t *chunks,
-                                  const struct cuda_scaling *scaling, const float *gradient, float *value,
-                                  float *first, float *second);
-
-/* average = decay * average + (1 - decay) * value over all chunks, decay = step->average_decay. */
-cudaError_t cuda_launch_weight_average(cudaStream_t stream, const struct cuda_step *step, size_t chunk_count,
-                                       const float *value, float *average);
+/* Looks for gradients of trained weights that are not finite, fills the struct and changes the scale in `metrics`. Of the
+ * update it reads weights and gradients. */
+cudaError_t cuda_launch_scaling(cudaStream_t stream, enum cuda_type type, const struct cuda_update *update,
+                                double *metrics, void *scratch, unsigned *tickets);
 
 /* ---- kernel_copies.cu ---- */
 
-/* A kernel's working copy, for convolutions and dense layers: activation type, [rows][height][width][depth]
- * (KRSC), zeros in the padding. The master is float32 [out][in][height][width] in the flat weight array.
- *
- * Groups: with `blocks` = 1 the copy's row o holds the master's row o, channel i of the copy being channel i
- * of the master (the convolution keeps its groups, or has one). With `blocks` = groups the copy is that of a
- * plain convolution over all input channels: row o holds the master's channels at o / (out / blocks) * in,
- * and zeros elsewhere.
- *
- * Folding: a batch norm in inference behind the convolution is a factor and a summand for each row,
- *     factor = scale / sqrt(var + epsilon)     bias = shift - mean * factor [+ the convolution's bias * factor]
- * The kernel's row times factor is rounded once, as it would be without. */
-struct cuda_kernel_copy {
-    uint64_t master;                /* place of the first float in the flat array */
-    uint64_t copy;                  /* place of the first element in the array of copies; a multiple of 8 */
-    int32_t out, in, height, width; /* of the master, as in the weight table's dims */
-    int32_t rows, depth;            /* of the copy: rows >= out, depth >= in * blocks */
-    int32_t blocks;
-    int32_t wide;        /* its gradient is float32, whatever the type; otherwise of the activation type */
-    int32_t folded;      /* whether there is such a batch norm; if not, its fields are not read */
-    int32_t reserved;    /* 0 */
-    uint64_t gradient;   /* place of its gradient's first byte in the array of gradients; a multiple of 16 */
-    uint64_t first_pair; /* sum of rows * depth over the entries before this one */
-    uint64_t first_row;  /* sum of rows likewise */
-    uint64_t scale, shift, mean, var; /* of the batch norm, [out] each: places in the flat array */
-    uint64_t bias;                    /* the convolution's, likewise; CUDA_NO_BIAS */
-};
-#define CUDA_NO_BIAS UINT64_MAX
-
-/* Elements of the copy. */
-static inline size_t cuda_kernel_copy_count(const struct cuda_kernel_copy *k)
-{
-    return (size_t)k->rows * (size_t)k->height * (size_t)k->width * (size_t)k->depth;
-}
-
-/* entries: [count] in device memory; pairs: the sum of rows * depth over all entries. Makes every copy from
- * the masters in values; all elements are written, padding included. fold: those of folded entries times their factors. */
+/* weights: [count] in device memory, in the table's order; elements: of the array of copies, gaps between copies included, a
+ * multiple of 8. Makes every copy from the masters in values; all elements are written, padding included. fold: those of
+ * folded kernels times their factors. */
 cudaError_t cuda_launch_kernel_copies(cudaStream_t stream, enum cuda_type type, int32_t count,
-                                      const struct cuda_kernel_copy *entries, uint64_t pairs,
-                                      const float *values, int32_t fold, float epsilon, void *copies);
+                                      const struct cuda_weight *weights, size_t elements, const float *values,
+                                      int32_t fold, float epsilon, void *copies);
 
-/* biases: [rows], the sum of rows over all entries, in the activation type; zeros in padding and where nothing is folded. */
+/* biases: [rows], the sum of rows over all kernels, in the activation type; zeros in padding and where nothing is folded. */
 cudaError_t cuda_launch_folded_biases(cudaStream_t stream, enum cuda_type type, int32_t count,
-                                      const struct cuda_kernel_copy *entries, uint64_t rows,
-                                      const float *values, float epsilon, void *biases);
+                                      const struct cuda_weight *weights, uint64_t rows, const float *values,
+                                      float epsilon, void *biases);
 
-/* The way back: gradients in the copies' layout, at places of their own (`gradient`), into the flat float32
- * gradient array. Only the masters' places are written; what stands in the padding is not read. */
+/* Gradients of kernels, as convolutions and dense layers leave them, into the flat array, for what sums them up there: of the
+ * tensors that lie in its places first .. end - 1 (first: one's beginning). Those without copy are left alone. */
 cudaError_t cuda_launch_kernel_gradients(cudaStream_t stream, enum cuda_type type, int32_t count,
-                                         const struct cuda_kernel_copy *entries, uint64_t pairs,
-                                         const void *sources, float *gradients);
+                                         const struct cuda_weight *weights, size_t first, size_t end,
+                                         const void *kernel_gradients, float *gradients);
 
 /* ---- remap.cu ---- */
 
@@ -356,7 +388,7 @@ struct cuda_remap {
     uint64_t first_element; /* sum of the elements (product of dims) of the entries before this one */
 };
 
-/* Fills the places of all entries in child from parent; gaps and tensors without entry are left alone.
+/* Fills the places of all entries in child from parent, both in the masters' order; gaps and tensors without entry are left alone.
  * entries: [count]; elements: of all entries together; deviations: scratch, [count] doubles. Values without
  * noise are the host's bit for bit. Noise is the same draw, but the device's sine, logarithm and root may
  * round the last bit of the double differently: the float differs then by at most its last place. */

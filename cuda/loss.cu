@@ -58,6 +58,7 @@ score_row(int32_t row, int32_t classes, float smoothing, const cuda_step *step, 
     }
     total = warp_sum(total);
     sum = warp_sum(sum);
+    const float inverse = 1.0f / total;
     const float spread = smoothing / (float)classes;
     if (lane == 0) {
         const float log_total = logf(total), log_label = at_label - largest - log_total;
@@ -67,14 +68,14 @@ score_row(int32_t row, int32_t classes, float smoothing, const cuda_step *step, 
     }
     if (probabilities)
         for (int32_t c = lane; c < classes; c += WARP)
-            probabilities[(size_t)row * classes + c] = expf(to_float(z[c]) - largest) / total;
+            probabilities[(size_t)row * classes + c] = expf(to_float(z[c]) - largest) * inverse;
     if (!dlogits)
         return;
     for (int32_t c = lane; c < padded; c += WARP) {
         float gradient = 0.0f;
         if (c < classes && share > 0.0f) {
             const float target = spread + (c == label ? 1.0f - smoothing : 0.0f);
-            gradient = (expf(to_float(z[c]) - largest) / total - target) * share;
+            gradient = (expf(to_float(z[c]) - largest) * inverse - target) * share;
         }
         from_float(gradient, &dlogits[(size_t)row * padded + c]);
     }

@@ -1,24 +1,23 @@
-/* Optimizer updates and the weight average over flat arrays, all weights in one launch: four floats a thread.
- * Bound by DRAM: SGD reads 3 and writes 2 floats a weight, AdamW 4 and 3, the average 2 and 1. */
-#include "cuda/kernels.h"
-#include "cuda/launch.h"
+/* The end of a step: one kernel reads gradients as convolutions and dense layers left them, updates weights and their average,
+ * and rounds the kernels' copies for the next step. A thread does eight weights at a time, all of them read before the first
+ * is written. Bound by DRAM: value, average and the optimizer's slots are read and written, a float each; gradient and copy
+ * cost an element of the activation type each. */
+#include "cuda/entries.cuh"
 
 #include <cfloat>
 
-enum { QUAD = 4 }; /* floats a thread; four threads share a chunk */
-
-struct alignas(16) quad {
-    float v[QUAD];
-};
-
-static __device__ __forceinline__ quad load_quad(const float *array, size_t at)
+/* The tensor that pack i of the flat arrays lies in, or the gap behind it. */
+static __device__ __forceinline__ cuda_weight weight_of(const cuda_update &u, size_t i)
 {
-    return reinterpret_cast<const quad *>(array)[at];
+    return u.weights[entry_of(u.count, u.weights, &cuda_weight::place, (uint64_t)i * CUDA_CHANNELS)];
 }
 
-static __device__ __forceinline__ void store_quad(float *array, size_t at, const quad &q)
+template <class T>
+static __device__ __forceinline__ pack gradient_of(const cuda_update &u, const cuda_weight &w, size_t i)
 {
-    reinterpret_cast<quad *>(array)[at] = q;
+    if (w.rows > 0 && u.kernel_gradients)
+        return kernel_gradient<T>(w, (uint64_t)i * CUDA_CHANNELS - w.place, u.kernel_gradients);
+    return load(u.gradients, i);
 }
 
 /* ---- scaled gradients ---- */
@@ -48,15 +47,18 @@ static __device__ __forceinline__ void settle_scale(int bad, double *metrics, cu
     metrics[CUDA_METRIC_GOOD] = good;
 }
 
+template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    find_infinite(size_t quads, const uint8_t *chunks, const float *gradient, double *metrics,
-                  scaling_scratch *scratch, unsigned *tickets)
+    find_infinite(cuda_update u, double *metrics, scaling_scratch *scratch, unsigned *tickets)
 {
     int bad = 0;
-    LAUNCH_FOR(size_t, i, quads)
+    LAUNCH_FOR(size_t, i, u.floats / CUDA_CHANNELS)
     {
-        const quad g = load_quad(gradient, i);
-        for (int j = 0; chunks[i / (CUDA_CHUNK / QUAD)] != CUDA_CHUNK_KEPT && j < QUAD; j++)
+        const cuda_weight w = weight_of(u, i);
+        if (w.kind == CUDA_WEIGHT_KEPT)
+            continue;
+        const pack g = gradient_of<T>(u, w, i);
+        for (int j = 0; j < CUDA_CHANNELS; j++)
             bad |= !(fabsf(g.v[j]) <= FLT_MAX);
     }
     bad = __syncthreads_or(bad);
@@ -77,31 +79,32 @@ size_t cuda_scaling_scratch(void)
     return sizeof(scaling_scratch);
 }
 
-cudaError_t cuda_launch_scaling(cudaStream_t stream, size_t chunk_count, const uint8_t *chunks,
-                                const float *gradient, double *metrics, void *scratch, unsigned *tickets)
+template <class T>
+static cudaError_t launch_scaling(cudaStream_t stream, const struct cuda_update *update, double *metrics,
+                                  void *scratch, unsigned *tickets)
 {
-    const size_t quads = chunk_count * (CUDA_CHUNK / QUAD);
-    const unsigned blocks =
-        launch_blocks(quads) < SCALING_SLOTS ? launch_blocks(quads) : (unsigned)SCALING_SLOTS;
-    LAUNCH(find_infinite, blocks, LAUNCH_THREADS, 0, stream, quads, chunks, gradient, metrics,
-           (scaling_scratch *)scratch, tickets);
+    const unsigned wanted = launch_blocks(update->floats / CUDA_CHANNELS),
+                   blocks = wanted < SCALING_SLOTS ? wanted : (unsigned)SCALING_SLOTS;
+    LAUNCH(find_infinite<T>, blocks, LAUNCH_THREADS, 0, stream, *update, metrics, (scaling_scratch *)scratch,
+           tickets);
     return cudaGetLastError();
 }
 
-/* What gradients are multiplied by; 0: nothing is to change. */
-static __device__ __forceinline__ float factor_of(const cuda_scaling *scaling)
+cudaError_t cuda_launch_scaling(cudaStream_t stream, enum cuda_type type, const struct cuda_update *update,
+                                double *metrics, void *scratch, unsigned *tickets)
 {
-    return scaling ? scaling->factor : 1.0f;
-}
-
-static __device__ __forceinline__ quad scaled(quad q, float factor)
-{
-    for (int j = 0; j < QUAD; j++)
-        q.v[j] *= factor;
-    return q;
+    return with_type(type, [&](auto zero) {
+        return launch_scaling<decltype(zero)>(stream, update, metrics, scratch, tickets);
+    });
 }
 
 /* ---- updates ---- */
+
+/* What gradients are multiplied by; 0: no weight changes. */
+static __device__ __forceinline__ float factor_of(const cuda_update &u)
+{
+    return !u.gradients ? 0.0f : u.scaling ? u.scaling->factor : 1.0f;
+}
 
 /* What a decayed weight keeps. In double, as every device has it, and so once a thread. */
 static __device__ __forceinline__ float kept_share(float rate, float decay)
@@ -109,92 +112,85 @@ static __device__ __forceinline__ float kept_share(float rate, float decay)
     return (float)(1.0 - (double)rate * (double)decay);
 }
 
-static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    update_sgd(optimizer o, const cuda_step *step, const cuda_scaling *scaling, size_t quads,
-               const uint8_t *chunks, const float *gradient, float *value, float *velocity)
+/* Eight weights and what belongs to them. */
+struct weight_pack {
+    pack value, first, second;
+};
+
+/* keep: the share of the weight that decay leaves; g: the gradient. */
+static __device__ __forceinline__ void step_sgd(const optimizer &o, float rate, float keep, const pack &g,
+                                                weight_pack *w)
 {
-    const float rate = step->learning_rate, factor = factor_of(scaling), decayed = kept_share(rate, o.decay);
-    if (factor == 0.0f)
-        return;
-    LAUNCH_FOR(size_t, i, quads)
-    {
-        const uint8_t chunk = chunks[i / (CUDA_CHUNK / QUAD)];
-        if (chunk == CUDA_CHUNK_KEPT)
-            continue;
-        const float keep = chunk == CUDA_CHUNK_DECAYED ? decayed : 1.0f;
-        const quad g = scaled(load_quad(gradient, i), factor);
-        quad w = load_quad(value, i), v = load_quad(velocity, i);
-        for (int j = 0; j < QUAD; j++) {
-            v.v[j] = o.momentum * v.v[j] + g.v[j];
-            w.v[j] = w.v[j] * keep - rate * (g.v[j] + o.momentum * v.v[j]);
-        }
-        store_quad(velocity, i, v);
-        store_quad(value, i, w);
+    for (int j = 0; j < CUDA_CHANNELS; j++) {
+        float &v = w->first.v[j], &x = w->value.v[j];
+        v = o.momentum * v + g.v[j];
+        x = x * keep - rate * (g.v[j] + o.momentum * v);
     }
 }
 
-static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    update_adamw(optimizer o, const cuda_step *step, const cuda_scaling *scaling, size_t quads,
-                 const uint8_t *chunks, const float *gradient, float *value, float *first, float *second)
+static __device__ __forceinline__ void step_adamw(const optimizer &o, const cuda_step *step, float keep,
+                                                  const pack &g, weight_pack *w)
 {
     const float rate = step->learning_rate, first_scale = step->first_scale,
-                second_scale = step->second_scale, factor = factor_of(scaling),
-                decayed = kept_share(rate, o.decay);
-    if (factor == 0.0f)
-        return;
-    LAUNCH_FOR(size_t, i, quads)
+                second_scale = step->second_scale;
+    for (int j = 0; j < CUDA_CHANNELS; j++) {
+        float &m = w->first.v[j], &s = w->second.v[j], &x = w->value.v[j];
+        m = o.momentum * m + (1.0f - o.momentum) * g.v[j];
+        s = o.second * s + (1.0f - o.second) * g.v[j] * g.v[j];
+        const float root = sqrtf(s * second_scale);
+        x = x * keep - rate * (m * first_scale) / (root + OPTIMIZER_ADAM_EPSILON);
+    }
+}
+
+template <class T> static __global__ void __launch_bounds__(LAUNCH_THREADS) update_weights(cuda_update u)
+{
+    const float factor = factor_of(u), rate = u.step->learning_rate, decay = u.step->average_decay,
+                decayed = kept_share(rate, u.optimizer.decay);
+    const bool adamw = u.optimizer.kind == OPTIMIZER_ADAMW;
+    LAUNCH_FOR(size_t, i, u.floats / CUDA_CHANNELS)
     {
-        const uint8_t chunk = chunks[i / (CUDA_CHUNK / QUAD)];
-        if (chunk == CUDA_CHUNK_KEPT)
-            continue;
-        const float keep = chunk == CUDA_CHUNK_DECAYED ? decayed : 1.0f;
-        const quad g = scaled(load_quad(gradient, i), factor);
-        quad w = load_quad(value, i), m = load_quad(first, i), s = load_quad(second, i);
-        for (int j = 0; j < QUAD; j++) {
-            m.v[j] = o.momentum * m.v[j] + (1.0f - o.momentum) * g.v[j];
-            s.v[j] = o.second * s.v[j] + (1.0f - o.second) * g.v[j] * g.v[j];
-            const float root = sqrtf(s.v[j] * second_scale);
-            w.v[j] = w.v[j] * keep - rate * (m.v[j] * first_scale) / (root + OPTIMIZER_ADAM_EPSILON);
+        const cuda_weight w = weight_of(u, i);
+        weight_pack p;
+        pack average;
+        p.value = load(u.value, i);
+        if (u.average)
+            average = load(u.average, i);
+        if (factor != 0.0f)
+            p.first = load(u.first, i);
+        if (factor != 0.0f && adamw)
+            p.second = load(u.second, i);
+        if (factor != 0.0f && w.kind != CUDA_WEIGHT_KEPT) {
+            pack g = gradient_of<T>(u, w, i);
+            for (int j = 0; j < CUDA_CHANNELS; j++)
+                g.v[j] *= factor;
+            const float keep = w.kind == CUDA_WEIGHT_DECAYED ? decayed : 1.0f;
+            if (adamw)
+                step_adamw(u.optimizer, u.step, keep, g, &p);
+            else
+                step_sgd(u.optimizer, rate, keep, g, &p);
+            store(u.value, i, p.value);
+            store(u.first, i, p.first);
+            if (adamw)
+                store(u.second, i, p.second);
+            if (w.rows > 0)
+                store_copy(w, (uint64_t)i * CUDA_CHANNELS - w.place, (T *)u.copies + w.copy, p.value);
         }
-        store_quad(first, i, m);
-        store_quad(second, i, s);
-        store_quad(value, i, w);
+        if (u.average) {
+            for (int j = 0; j < CUDA_CHANNELS; j++)
+                average.v[j] = decay * average.v[j] + (1.0f - decay) * p.value.v[j];
+            store(u.average, i, average);
+        }
     }
 }
 
-static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    update_average(const cuda_step *step, size_t quads, const float *value, float *average)
+template <class T> static cudaError_t launch_update(cudaStream_t stream, const struct cuda_update *update)
 {
-    const float decay = step->average_decay;
-    LAUNCH_FOR(size_t, i, quads)
-    {
-        const quad w = load_quad(value, i);
-        quad a = load_quad(average, i);
-        for (int j = 0; j < QUAD; j++)
-            a.v[j] = decay * a.v[j] + (1.0f - decay) * w.v[j];
-        store_quad(average, i, a);
-    }
-}
-
-cudaError_t cuda_launch_optimizer(cudaStream_t stream, const struct optimizer *optimizer,
-                                  const struct cuda_step *step, size_t chunk_count, const uint8_t *chunks,
-                                  const struct cuda_scaling *scaling, const float *gradient, float *value,
-                                  float *first, float *second)
-{
-    const size_t quads = chunk_count * (CUDA_CHUNK / QUAD);
-    if (optimizer->kind == OPTIMIZER_SGD)
-        LAUNCH(update_sgd, launch_blocks(quads), LAUNCH_THREADS, 0, stream, *optimizer, step, scaling, quads,
-               chunks, gradient, value, first);
-    else
-        LAUNCH(update_adamw, launch_blocks(quads), LAUNCH_THREADS, 0, stream, *optimizer, step, scaling,
-               quads, chunks, gradient, value, first, second);
+    LAUNCH(update_weights<T>, launch_blocks(update->floats / CUDA_CHANNELS), LAUNCH_THREADS, 0, stream,
+           *update);
     return cudaGetLastError();
 }
 
-cudaError_t cuda_launch_weight_average(cudaStream_t stream, const struct cuda_step *step, size_t chunk_count,
-                                       const float *value, float *average)
+cudaError_t cuda_launch_update(cudaStream_t stream, enum cuda_type type, const struct cuda_update *update)
 {
-    const size_t quads = chunk_count * (CUDA_CHUNK / QUAD);
-    LAUNCH(update_average, launch_blocks(quads), LAUNCH_THREADS, 0, stream, step, quads, value, average);
-    return cudaGetLastError();
+    return with_type(type, [&](auto zero) { return launch_update<decltype(zero)>(stream, update); });
 }

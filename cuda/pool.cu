@@ -80,29 +80,47 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
     max_pool_forward(numbering n, cuda_shape in, cuda_window k, const T *__restrict__ x, T *__restrict__ y,
                      uint8_t *__restrict__ index)
 {
+    enum { AHEAD = 4 }; /* pixels on their way at a time: all of a window of 2 x 2 */
     const uint32_t vectors = n.vectors.by;
     LAUNCH_FOR(uint32_t, i, n.packs)
     {
         const pack_place p = place_of(i, n);
         const span rows = window_span(p.y, k.kernel_h, k.stride, k.pad_h, in.h);
         const span columns = window_span(p.x, k.kernel_w, k.stride, k.pad_w, in.w);
-        const int32_t top = p.y * k.stride - k.pad_h, left = p.x * k.stride - k.pad_w;
-        /* The first pixel inside stands even when it is NaN, so the place always lies inside. */
-        pack best = load(x, pack_at(p, in, vectors, rows.begin, columns.begin));
-        winners at;
-        for (int j = 0; j < CUDA_CHANNELS; j++)
-            at.v[j] = (uint8_t)((rows.begin - top) * k.kernel_w + columns.begin - left);
-        for (int32_t row = rows.begin; row < rows.end; row++) {
-            uint32_t from = pack_at(p, in, vectors, row, columns.begin);
-            LAUNCH_ROLLED
-            for (int32_t column = columns.begin; column < columns.end; column += 2, from += 2 * vectors) {
-                /* Two on their way at a time; where there is no second the first again, which wins nothing. */
-                const stored<T> first = fetch(x, from),
-                                second = fetch(x, column + 1 < columns.end ? from + vectors : from);
-                const uint8_t place = (uint8_t)((row - top) * k.kernel_w + column - left);
-                take_larger(unpacked(first), place, &best, &at);
-                take_larger(unpacked(second), (uint8_t)(place + 1), &best, &at);
+        const int32_t width = columns.end - columns.begin;
+        uint32_t from = pack_at(p, in, vectors, rows.begin, columns.begin);
+        int32_t place = /* in the window, as index has it */
+            (rows.begin - p.y * k.stride + k.pad_h) * k.kernel_w + columns.begin - p.x * k.stride + k.pad_w;
+        const uint32_t to_next_row = ((uint32_t)in.w - (uint32_t)width) * vectors;
+        int32_t pixels = (rows.end - rows.begin) * width, left_in_row = width;
+        pack best = pack_of(0.0f);
+        winners at = {};
+        bool begun = false;
+        LAUNCH_ROLLED
+        for (; pixels > 0; pixels -= AHEAD) {
+            stored<T> next[AHEAD];
+            uint8_t places[AHEAD];
+            for (int u = 0; u < AHEAD; u++) {
+                next[u] = fetch(x, from);
+                places[u] = (uint8_t)place;
+                if (u + 1 >= pixels)
+                    continue; /* behind the end the last again: it wins nothing */
+                from += vectors;
+                place++;
+                if (--left_in_row == 0) {
+                    left_in_row = width;
+                    from += to_next_row;
+                    place += k.kernel_w - width;
+                }
             }
+            if (!begun) { /* the first pixel stands even when it is NaN, so the place always lies inside */
+                best = unpacked(next[0]);
+                for (int j = 0; j < CUDA_CHANNELS; j++)
+                    at.v[j] = places[0];
+                begun = true;
+            }
+            for (int u = 0; u < AHEAD; u++)
+                take_larger(unpacked(next[u]), places[u], &best, &at);
         }
         store(y, i, best);
         if (index)

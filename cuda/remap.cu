@@ -48,7 +48,7 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
         deviations[blockIdx.x] = deviation;
 }
 
-/* The source's place of place (o, i, y, x) of the child, -1 where there is none. */
+/* The source's place of element (o, i, y, x) of the child, -1 where there is none. */
 static __device__ __forceinline__ int64_t source_place(const cuda_remap *e, const int32_t *at)
 {
     if (!e->has_source)
@@ -59,7 +59,7 @@ static __device__ __forceinline__ int64_t source_place(const cuda_remap *e, cons
     const int32_t y = at[2] - (e->dims[2] - from[2]) / 2, x = at[3] - (e->dims[3] - from[3]) / 2;
     if (o < 0 || o >= from[0] || i < 0 || i >= from[1] || y < 0 || y >= from[2] || x < 0 || x >= from[3])
         return -1;
-    return (((int64_t)o * from[1] + i) * from[2] + y) * from[3] + x;
+    return (((int64_t)o * from[2] + y) * from[3] + x) * from[1] + i;
 }
 
 /* As random_normal2 of host/base/random.c, the first of its two numbers. */
@@ -79,10 +79,11 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
         const int32_t entry = entry_of(count, entries, &cuda_remap::first_element, item);
         const cuda_remap *e = &entries[entry];
         const uint64_t place = item - e->first_element;
-        const uint32_t taps = (uint32_t)e->dims[2] * (uint32_t)e->dims[3];
-        const uint32_t pair = (uint32_t)(place / taps), tap = (uint32_t)(place % taps);
-        const int32_t at[4] = {(int32_t)(pair / (uint32_t)e->dims[1]), (int32_t)(pair % (uint32_t)e->dims[1]),
-                               (int32_t)(tap / (uint32_t)e->dims[3]), (int32_t)(tap % (uint32_t)e->dims[3])};
+        const uint32_t in = (uint32_t)e->dims[1], taps = (uint32_t)e->dims[2] * (uint32_t)e->dims[3];
+        const uint32_t pixel = (uint32_t)(place / in), i = (uint32_t)(place % in);
+        const uint32_t o = pixel / taps, tap = pixel % taps;
+        const int32_t at[4] = {(int32_t)o, (int32_t)i, (int32_t)(tap / (uint32_t)e->dims[3]),
+                               (int32_t)(tap % (uint32_t)e->dims[3])};
         const int64_t from = source_place(e, at);
         float value = e->fill;
         if (from >= 0) {
@@ -95,7 +96,8 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
             value = __fadd_rn(value, 1.0f);
         const double amplitude = (double)e->noise * deviations[entry];
         if (amplitude != 0.0 && (from < 0 || e->noise_everywhere)) {
-            const double normal = normal_number(random_draw(seed, RANDOM_MORPH_NOISE, place, e->part));
+            const uint64_t plain = ((uint64_t)o * in + i) * taps + tap; /* in the host's order */
+            const double normal = normal_number(random_draw(seed, RANDOM_MORPH_NOISE, plain, e->part));
             value = __fadd_rn(value, (float)(amplitude * normal));
         }
         child[e->child + place] = value;

@@ -45,28 +45,27 @@ enum status cpu_run_all_reduce(struct device_program *prepared, int32_t index, c
     return meeting_join(group->meeting, member, "all-reduce", NULL, &offers, err);
 }
 
-enum status cpu_run_average_statistics(struct device_program *prepared, int32_t index,
-                                       const struct step *step, struct error *err)
+enum status cpu_group_average(struct device_group *group, struct device *device,
+                              struct device_weights *weights, enum weight_slot slot, struct error *err)
 {
-    (void)index;
-    (void)step;
-    struct device_group *group = prepared->binding.group;
-    struct device_weights *weights = prepared->binding.weights;
     int32_t member;
     void *const *offers;
-    if (group == NULL)
-        return ST_OK;
-    enum status st = host_group_member(group, prepared->device, &member, err);
+    enum status st = cpu_check_slot(weights, slot, err);
     if (st == ST_OK)
-        st = meeting_join(group->meeting, member, "average of statistics", weights->slots[SLOT_VALUE],
-                          &offers, err);
+        st = host_group_member(group, device, &member, err);
+    if (st == ST_OK)
+        st =
+            meeting_join(group->meeting, member, "average of statistics", weights->slots[slot], &offers, err);
     if (st != ST_OK)
         return st;
+    cpu_threads_enter(device);
     for (int32_t k = member; k < weights->table.count; k += group->count) {
         const struct weight_tensor *tensor = &weights->table.tensors[k];
         if (!weight_is_trained(tensor->role))
             average((float *const *)offers, group->count, tensor->offset, tensor->offset + tensor->count);
     }
+    cpu_threads_leave(device);
+    weights->version++;
     return meeting_join(group->meeting, member, "average of statistics", NULL, &offers, err);
 }
 

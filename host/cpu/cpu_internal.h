@@ -218,6 +218,8 @@ static inline float *cpu_weights_read(const struct device_program *prepared)
 }
 
 /* ---- cpu_group.c ---- */
+enum status cpu_group_average(struct device_group *group, struct device *device,
+                              struct device_weights *weights, enum weight_slot slot, struct error *err);
 enum status cpu_group_broadcast(struct device_group *group, struct device *device,
                                 struct device_weights *weights, enum weight_slot slot, int32_t root,
                                 struct error *err);

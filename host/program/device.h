@@ -140,7 +140,7 @@ struct device_ops {
     enum status (*weights_download)(struct device *device, struct device_weights *weights,
                                     enum weight_slot slot, float *values, struct error *err);
     /* Copies slot `from` of `source`, a set of `owner` (this device or another of its kind), to slot `to` of `weights`; the
-     * tables have the same total. `owner`'s own thread may go on meanwhile, but not change or free `source`. Waits. */
+     * tables are one network's. `owner`'s own thread may go on meanwhile, but not change or free `source`. Waits. */
     enum status (*weights_copy)(struct device *device, struct device_weights *weights, enum weight_slot to,
                                 struct device *owner, const struct device_weights *source,
                                 enum weight_slot from, struct error *err);
@@ -151,7 +151,7 @@ struct device_ops {
                                  const struct remap_list *remaps, uint64_t seed, struct error *err);
 
     /* Groups: `count` devices of this kind in one process that train one network together, each driven by a thread of its
-     * own. A collective (program_run of a program with all-reduce operations, group_broadcast) has to be called by every
+     * own. A collective (program_run of a program with all-reduce operations, group_average, group_broadcast) has to be called by every
      * member's thread, in the same order, and before a step the program is bound anew by all of them or by none. Sums are
      * formed in one order: the same members give the same bits. Who waits for others longer than `timeout` seconds gets
      * ST_DEVICE with one line that names the members that are missing, and the group is broken from then on: every later call
@@ -165,6 +165,12 @@ struct device_ops {
     /* ST_DEVICE when the group is broken, or when what was queued has failed or is overdue. From any thread; never waits:
      * a watchdog calls it now and then. */
     enum status (*group_check)(struct device_group *group, struct error *err);
+    /* Device bytes that the group itself has taken, on the member where that is most. */
+    size_t (*group_bytes)(const struct device_group *group);
+    /* A collective: the running statistics in slot `slot` of all members' weights become their mean. Each member updates its
+     * own from its own rows, and nothing but an evaluation reads them. `device` says who calls. */
+    enum status (*group_average)(struct device_group *group, struct device *device,
+                                 struct device_weights *weights, enum weight_slot slot, struct error *err);
     /* A collective: slot `slot` of member `root`'s weights goes to all others. `device` says who calls. */
     enum status (*group_broadcast)(struct device_group *group, struct device *device,
                                    struct device_weights *weights, enum weight_slot slot, int32_t root,

@@ -18,6 +18,7 @@ enum status host_group_open(struct device *const *devices, int32_t count, double
 void host_group_close(struct device_group *group);
 void host_group_abort(struct device_group *group, const char *reason);
 enum status host_group_check(struct device_group *group, struct error *err);
+size_t host_group_bytes(const struct device_group *group);
 
 /* The device's number in the group; ST_RANGE when it is no member. */
 enum status host_group_member(const struct device_group *group, const struct device *device, int32_t *member,

@@ -185,8 +185,7 @@ static enum status check_options(const struct graph *graph, const struct lower_o
 
 /* Room for the longest program of the graph: a layer has one operation forward and at most two backward, each
  * edge at most one sum of gradients; beside these gather, loss, optimizer and average, and in a group an all-reduce a
- * weight at most and the average of statistics. A layer has at most
- * three outputs forward, each edge a gradient and a sum. */
+ * weight at most. A layer has at most three outputs forward, each edge a gradient and a sum. */
 static enum status allocate(struct lowering *lowering, struct error *err)
 {
     const struct graph *graph = lowering->graph;
@@ -194,7 +193,7 @@ static enum status allocate(struct lowering *lowering, struct error *err)
     int32_t edges = 0, weights = program->weights.count;
     for (int32_t i = 0; i < graph->count; i++)
         edges += graph->layers[i].input_count;
-    lowering->op_capacity = 3 * graph->count + edges + 4 + (lowering->options->members > 1 ? weights + 1 : 0);
+    lowering->op_capacity = 3 * graph->count + edges + 4 + (lowering->options->members > 1 ? weights : 0);
     lowering->tensor_capacity = 2 * weights + 3 * graph->count + 2 * edges + 8;
     size_t layers = (size_t)graph->count, roles = layers * WEIGHT_ROLE_COUNT;
     program->ops = calloc((size_t)lowering->op_capacity, sizeof *program->ops);

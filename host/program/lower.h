@@ -11,8 +11,8 @@ struct lower_options {
     bool augment;        /* train only */
     bool weight_average; /* train only: whether a weight_average operation ends the step */
     int32_t
-        members; /* train only: devices of the group over which gradients and running statistics are averaged, each
-                        with `batch` rows; 1 or 0: the device is alone */
+        members; /* train only: devices of the group over which gradients are averaged, each with `batch` rows; 1 or 0: the
+                    device is alone */
     float label_smoothing;     /* train only; evaluation uses 0 */
     float batch_norm_momentum; /* share of the batch in the running statistics, 0.1 by default */
 };

@@ -56,19 +56,6 @@ static struct prog_op *insert_op(struct program *program, int32_t after, enum pr
     return op;
 }
 
-/* Right behind the forward pass, so that the backward pass can hide it. */
-static void average_statistics(struct program *program)
-{
-    bool any = false;
-    int32_t loss = 0;
-    for (int32_t w = 0; w < program->weights.count; w++)
-        any = any || !weight_is_trained(program->weights.tensors[w].role);
-    while (program->ops[loss].kind != PROG_OP_LOSS)
-        loss++;
-    if (any)
-        insert_op(program, loss, PROG_OP_AVERAGE_STATISTICS);
-}
-
 void lower_collectives(struct lowering *lowering)
 {
     struct program *program = lowering->program;
@@ -84,5 +71,4 @@ void lower_collectives(struct lowering *lowering)
         op->reduce.first = bucket.first;
         op->reduce.last = bucket.last;
     }
-    average_statistics(program);
 }

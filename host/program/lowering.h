@@ -64,9 +64,8 @@ void lower_write_gradient(struct lowering *lowering, struct prog_op *op, int32_t
 /* The layer's output shape with the batch in n. */
 struct shape lower_shape(const struct lowering *lowering, int32_t layer);
 
-void lower_forward(struct lowering *lowering);  /* gather, layers, loss */
-void lower_backward(struct lowering *lowering); /* after lower_forward: gradients of all trained weights */
-void lower_collectives(
-    struct lowering *lowering); /* after lower_backward: all-reduces and average of statistics */
+void lower_forward(struct lowering *lowering);     /* gather, layers, loss */
+void lower_backward(struct lowering *lowering);    /* after lower_forward: gradients of all trained weights */
+void lower_collectives(struct lowering *lowering); /* after lower_backward: all-reduces */
 
 #endif

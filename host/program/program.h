@@ -42,8 +42,6 @@
  *   all_reduce    i - o -   The gradients of the trained weights `reduce.first` to `reduce.last` of the weight table become
  *                 their mean over the members of the bound group. Stands behind the last operation that writes one of them, so
  *                 that a device may send them while the backward pass goes on. Only in programs lowered for several members.
- *   average_statistics  i - o -   The values of all weights that are not trained (running statistics) become their mean over
- *                 the members. Once a step, behind the last batch norm.
  *   optimizer     i - o -   over all trained weights at once: value, gradient, slots. See optimizer.h.
  *   weight_average i - o -  average = d * average + (1 - d) * value for *all* weights, d = step.average_decay.
  */

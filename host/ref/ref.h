@@ -91,6 +91,8 @@ enum status ref_weights_remap(struct device *device, struct device_weights *chil
                               const struct remap_list *remaps, uint64_t seed, struct error *err);
 
 /* ref_program.c */
+enum status ref_group_average(struct device_group *group, struct device *device,
+                              struct device_weights *weights, enum weight_slot slot, struct error *err);
 enum status ref_group_broadcast(struct device_group *group, struct device *device,
                                 struct device_weights *weights, enum weight_slot slot, int32_t root,
                                 struct error *err);

@@ -35,22 +35,25 @@ void ref_run_all_reduce(const struct ref_call *call)
     meeting_join(group->meeting, member, "all-reduce", NULL, &offers, call->err);
 }
 
-void ref_run_average_statistics(const struct ref_call *call)
+enum status ref_group_average(struct device_group *group, struct device *device,
+                              struct device_weights *weights, enum weight_slot slot, struct error *err)
 {
-    struct device_group *group = call->prepared->binding.group;
-    struct device_weights *weights = call->prepared->binding.weights;
     int32_t member;
     void *const *offers;
-    if (group == NULL || host_group_member(group, call->prepared->device, &member, call->err) != ST_OK ||
-        meeting_join(group->meeting, member, "average of statistics", weights->slots[SLOT_VALUE], &offers,
-                     call->err) != ST_OK)
-        return;
+    enum status st = ref_check_slot(weights, slot, err);
+    if (st == ST_OK)
+        st = host_group_member(group, device, &member, err);
+    if (st == ST_OK)
+        st =
+            meeting_join(group->meeting, member, "average of statistics", weights->slots[slot], &offers, err);
+    if (st != ST_OK)
+        return st;
     for (int32_t k = member; k < weights->table.count; k += group->count) {
         const struct weight_tensor *tensor = &weights->table.tensors[k];
         if (!weight_is_trained(tensor->role))
             average((double *const *)offers, group->count, tensor->offset, tensor->offset + tensor->count);
     }
-    meeting_join(group->meeting, member, "average of statistics", NULL, &offers, call->err);
+    return meeting_join(group->meeting, member, "average of statistics", NULL, &offers, err);
 }
 
 enum status ref_group_broadcast(struct device_group *group, struct device *device,

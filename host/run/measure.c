@@ -98,6 +98,8 @@ enum status measure_team(const struct run *run, const struct graph *graph, struc
             break;
     }
     measured->bytes = measurement.bytes;
+    if (st == ST_OK)
+        measured->group_bytes = trainer_group_bytes(measurement.trainer);
     trainer_close(measurement.trainer);
     return st;
 }

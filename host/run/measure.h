@@ -9,7 +9,8 @@
 
 struct measured {
     double images_per_second;
-    size_t bytes; /* on the device, on the fullest of a team's */
+    size_t bytes;       /* on the device, on the fullest of a team's */
+    size_t group_bytes; /* that the team itself takes on each device, beside them */
 };
 
 /* Trains the network from fresh weights for a few steps, on a team that shares each batch. The first steps do not count, and of

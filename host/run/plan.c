@@ -50,6 +50,7 @@ static enum status print_start(struct run *run, const char *name, struct plan_ne
     const bool differs = batches.team > 1 || batches.final != batches.candidate;
     const struct team one = {0, 1}, all = {0, batches.team};
     struct measured alone = {0}, final = {0};
+    char group[64] = "";
     enum status st = start_make(&graph, name, run->job->search.width, image, run->data.classes, err);
     if (st == ST_OK)
         st = measure_team(run, &graph, one, batches.candidate, &alone, err);
@@ -63,13 +64,16 @@ static enum status print_start(struct run *run, const char *name, struct plan_ne
             "start    %-9s %10lld parameters, %7.1f MFLOP an image, %7.1f MB, %6.0f images/s, epoch %.1f s\n",
             name, (long long)cost.parameters, 1e-6 * cost.train_flops, 1e-6 * (double)alone.bytes,
             alone.images_per_second, run->data.sample_count[SPLIT_TRAIN] / alone.images_per_second);
+    if (final.group_bytes > 0)
+        snprintf(group, sizeof(group), " and %.1f MB for the group", 1e-6 * (double) final.group_bytes);
     if (differs)
-        fprintf(out, "         %-9s %7.1f MB, %6.0f images/s\n", "final fit", 1e-6 * (double) final.bytes,
-                final.images_per_second);
+        fprintf(out, "         %-9s %7.1f MB%s, %6.0f images/s\n", "final fit", 1e-6 * (double) final.bytes,
+                group, final.images_per_second);
     run->seconds_per_image = 1.0 / (alone.images_per_second *
                                     cost_seconds(&graph, run->device_info.flops, run->device_info.bytes));
     const size_t candidates = (size_t)run->sharing.workers * alone.bytes;
-    const size_t larger = candidates > final.bytes ? candidates : final.bytes;
+    const size_t all_final = final.bytes + final.group_bytes;
+    const size_t larger = candidates > all_final ? candidates : all_final;
     needs->training = larger > needs->training ? larger : needs->training;
     needs->weights = weights > needs->weights ? weights : needs->weights;
     needs->alone = fmax(needs->alone, alone.images_per_second);

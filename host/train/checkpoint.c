@@ -1,5 +1,6 @@
 /* Checkpoints: a header, the members' metrics, the weight slots as floats, and a checksum of all that. Members have the
- * same weights, so that one of them stands for all. */
+ * same weights, so that one of them stands for all; but running statistics are each member's own, and stand behind the slots
+ * that have them, for every member but the first. */
 #include "host/base/file.h"
 #include "host/train/trainer_internal.h"
 
@@ -10,7 +11,7 @@
 
 enum { READ_BYTES = 1 << 16 };
 
-static const char MAGIC[8] = "nasrunC2";
+static const char MAGIC[8] = "nasrunC3";
 
 struct checkpoint_header {
     char magic[8];
@@ -18,12 +19,49 @@ struct checkpoint_header {
     uint64_t weights; /* floats in a slot */
     uint64_t slots;
     uint64_t members;
+    uint64_t statistics; /* floats of one member's in a slot */
     struct trainer_state state;
 };
 
 static size_t slot_count(const struct trainer *trainer)
 {
     return trainer->settings.optimizer.kind == OPTIMIZER_ADAMW ? SLOT_SECOND + 1 : SLOT_FIRST + 1;
+}
+
+static bool has_statistics(size_t slot)
+{
+    return slot == SLOT_VALUE || slot == SLOT_AVERAGE;
+}
+
+static size_t statistics_count(const struct weight_table *table)
+{
+    size_t count = 0;
+    for (int32_t w = 0; w < table->count; w++)
+        count += weight_is_trained(table->tensors[w].role) ? 0 : table->tensors[w].count;
+    return count;
+}
+
+/* What of a slot's values are running statistics, one behind the other; and the way back. */
+static void gather_statistics(const struct weight_table *table, const float *values, float *statistics)
+{
+    for (int32_t w = 0; w < table->count; w++) {
+        const struct weight_tensor *tensor = &table->tensors[w];
+        if (weight_is_trained(tensor->role))
+            continue;
+        memcpy(statistics, values + tensor->offset, tensor->count * sizeof *values);
+        statistics += tensor->count;
+    }
+}
+
+static void scatter_statistics(const struct weight_table *table, const float *statistics, float *values)
+{
+    for (int32_t w = 0; w < table->count; w++) {
+        const struct weight_tensor *tensor = &table->tensors[w];
+        if (weight_is_trained(tensor->role))
+            continue;
+        memcpy(values + tensor->offset, statistics, tensor->count * sizeof *values);
+        statistics += tensor->count;
+    }
 }
 
 /* Appends and takes into the checksum. A short write sticks in the stream and is found by the commit. */
@@ -33,17 +71,41 @@ static void write_part(struct file_aside *file, const void *data, size_t length,
     *checksum = file_checksum_on(*checksum, data, length);
 }
 
+/* values[weights.total] of the first member, then the statistics of the others. `values` has room for those of one more. */
+static enum status write_slot(struct trainer *trainer, size_t slot, struct file_aside *file, float *values,
+                              uint32_t *checksum, struct error *err)
+{
+    const struct weight_table *table = trainer_weights(trainer);
+    const size_t statistics = statistics_count(table);
+    enum status st = members_download(trainer, 0, (enum weight_slot)slot, values, err);
+    if (st == ST_OK)
+        write_part(file, values, table->total * sizeof(*values), checksum);
+    for (int32_t k = 1; st == ST_OK && has_statistics(slot) && statistics > 0 && k < trainer->count; k++) {
+        st = members_download(trainer, k, (enum weight_slot)slot, values, err);
+        if (st != ST_OK)
+            return st;
+        gather_statistics(table, values, values + table->total);
+        write_part(file, values + table->total, statistics * sizeof(*values), checksum);
+    }
+    return st;
+}
+
 /* Slot by slot, so that no more than one is held beside the device's own. */
 enum status trainer_checkpoint(struct trainer *trainer, const char *path, uint64_t note, struct error *err)
 {
     const size_t floats = trainer_weights(trainer)->total, slots = slot_count(trainer);
-    struct checkpoint_header header = {
-        .note = note, .weights = floats, .slots = slots, .members = (uint64_t)trainer->count};
+    const size_t statistics = statistics_count(trainer_weights(trainer));
+    struct checkpoint_header header = {.note = note,
+                                       .weights = floats,
+                                       .slots = slots,
+                                       .members = (uint64_t)trainer->count,
+                                       .statistics = statistics};
     struct file_aside file = {0};
     uint32_t checksum = 0;
-    float *values = malloc((floats + 1) * sizeof(*values)); /* + 1: malloc may return NULL for nothing */
+    float *values =
+        malloc((floats + statistics + 1) * sizeof(*values)); /* + 1: malloc may return NULL for nothing */
     if (values == NULL)
-        return error_memory(err, "checkpoint", floats * sizeof(*values));
+        return error_memory(err, "checkpoint", (floats + statistics) * sizeof(*values));
 
     enum status st = members_metrics(trainer, err);
     if (st == ST_OK)
@@ -55,11 +117,8 @@ enum status trainer_checkpoint(struct trainer *trainer, const char *path, uint64
     write_part(&file, &header, sizeof(header), &checksum);
     for (int32_t k = 0; k < trainer->count; k++)
         write_part(&file, trainer->members[k].metrics, sizeof(trainer->members[k].metrics), &checksum);
-    for (size_t slot = 0; st == ST_OK && slot < slots; slot++) {
-        st = members_download(trainer, (enum weight_slot)slot, values, err);
-        if (st == ST_OK)
-            write_part(&file, values, floats * sizeof(*values), &checksum);
-    }
+    for (size_t slot = 0; st == ST_OK && slot < slots; slot++)
+        st = write_slot(trainer, slot, &file, values, &checksum, err);
     if (st != ST_OK)
         goto out;
     fwrite(&checksum, 1, sizeof(checksum), file.stream);
@@ -135,9 +194,30 @@ static enum status read_metrics(struct trainer *trainer, FILE *file, uint64_t me
     return ST_OK;
 }
 
+/* What write_slot wrote, to all members. Another number of them gets the first one's statistics. */
+static enum status read_slot(struct trainer *trainer, size_t slot, FILE *file, uint64_t members,
+                             float *values, const char *path, struct error *err)
+{
+    const struct weight_table *table = trainer_weights(trainer);
+    const size_t statistics = statistics_count(table);
+    float *own = values + table->total;
+    if (fread(values, sizeof(*values), table->total, file) != table->total)
+        return error_set(err, ST_IO, "%s: can't be read", path);
+    enum status st = members_upload(trainer, (enum weight_slot)slot, values, err);
+    for (uint64_t k = 1; st == ST_OK && has_statistics(slot) && statistics > 0 && k < members; k++) {
+        if (fread(own, sizeof(*own), statistics, file) != statistics)
+            return error_set(err, ST_IO, "%s: can't be read", path);
+        scatter_statistics(table, own, values);
+        if (members == (uint64_t)trainer->count)
+            st = members_upload_one(trainer, (int32_t)k, (enum weight_slot)slot, values, err);
+    }
+    return st;
+}
+
 enum status trainer_restore(struct trainer *trainer, const char *path, uint64_t *note, struct error *err)
 {
     const size_t floats = trainer_weights(trainer)->total, slots = slot_count(trainer);
+    const size_t statistics = statistics_count(trainer_weights(trainer));
     struct checkpoint_header header;
     float *values = NULL;
     FILE *file;
@@ -147,27 +227,26 @@ enum status trainer_restore(struct trainer *trainer, const char *path, uint64_t 
     if (st != ST_OK)
         return st;
     const size_t expected = sizeof(header) + header.members * METRIC_COUNT * sizeof(double) +
-                            slots * floats * sizeof(float) + sizeof(uint32_t);
-    if (length != expected) {
+                            slots * floats * sizeof(float) + sizeof(uint32_t) +
+                            (header.members - 1) * (SLOT_AVERAGE + 1) * statistics * sizeof(float);
+    if (length != expected || header.statistics != statistics) {
         st = error_set(err, ST_FORMAT, "%s: found %zu bytes, expected %zu for this network", path, length,
                        expected);
         goto out;
     }
-    values = malloc((floats + 1) * sizeof(*values));
+    values = malloc((floats + statistics + 1) * sizeof(*values));
     if (values == NULL) {
-        st = error_memory(err, "checkpoint", floats * sizeof(*values));
+        st = error_memory(err, "checkpoint", (floats + statistics) * sizeof(*values));
         goto out;
     }
     st = read_metrics(trainer, file, header.members, path, err);
-    for (size_t slot = 0; st == ST_OK && slot < slots; slot++) {
-        if (fread(values, sizeof(*values), floats, file) != floats)
-            st = error_set(err, ST_IO, "%s: can't be read", path);
-        else
-            st = members_upload(trainer, (enum weight_slot)slot, values, err);
-    }
+    for (size_t slot = 0; st == ST_OK && slot < slots; slot++)
+        st = read_slot(trainer, slot, file, header.members, values, path, err);
     if (st != ST_OK)
         goto out;
     trainer->state = header.state;
+    if (header.members != (uint64_t)trainer->count)
+        trainer->state.averaged = 1;
     *note = header.note;
 out:
     fclose(file);

@@ -148,13 +148,31 @@ enum status members_prepare(struct trainer *trainer, const struct trainer_place 
     return st;
 }
 
+size_t members_group_bytes(const struct trainer *trainer)
+{
+    return trainer->group != NULL ? trainer->members[0].place.ops->group_bytes(trainer->group) : 0;
+}
+
+static enum status check_room(size_t network, size_t group, size_t limit, struct error *err)
+{
+    if (network + group <= limit)
+        return ST_OK;
+    if (group == 0)
+        return error_set(err, ST_MEMORY, "network needs %zu bytes on the device, %zu are free", network,
+                         limit);
+    return error_set(err, ST_MEMORY,
+                     "network needs %zu bytes on the device and the group of devices %zu, %zu are free",
+                     network, group, limit);
+}
+
 enum status members_bind(struct trainer *trainer, size_t bytes_limit, size_t *bytes, struct error *err)
 {
     *bytes = needed_bytes(trainer);
-    if (*bytes > bytes_limit)
-        return error_set(err, ST_MEMORY, "network needs %zu bytes on the device, %zu are free", *bytes,
-                         bytes_limit);
-    enum status st = trainer->count > 1 ? open_group(trainer, err) : ST_OK;
+    enum status st = check_room(*bytes, 0, bytes_limit, err);
+    if (st == ST_OK && trainer->count > 1)
+        st = open_group(trainer, err);
+    if (st == ST_OK) /* how much the group takes is known only when it is open */
+        st = check_room(*bytes, members_group_bytes(trainer), bytes_limit, err);
     if (st == ST_OK)
         st = all_members(trainer, trainer, bind_member, err);
     return st;
@@ -202,6 +220,7 @@ static void step_failed(void *context, int32_t number, const struct error *err)
 
 enum status members_step(struct trainer *trainer, const struct step *step, struct error *err)
 {
+    trainer->state.averaged = 0;
     struct step_work work = {.trainer = trainer, .step = step};
     const struct crew_work piece = {.context = &work, .work = run_step, .failed = step_failed};
     return crew_run(trainer->crew, &piece, err);
@@ -267,6 +286,7 @@ enum status members_upload(struct trainer *trainer, enum weight_slot slot, const
                            struct error *err)
 {
     struct upload_work work = {.trainer = trainer, .slot = slot, .values = values};
+    trainer->state.averaged = 1;
     return all_members(trainer, &work, upload, err);
 }
 
@@ -289,13 +309,52 @@ enum status members_copy(struct trainer *trainer, enum weight_slot slot, struct 
                          const struct device_weights *weights, struct error *err)
 {
     struct copy_work work = {.trainer = trainer, .slot = slot, .owner = owner, .weights = weights};
+    trainer->state.averaged = 1;
     return all_members(trainer, &work, copy, err);
 }
 
-enum status members_download(struct trainer *trainer, enum weight_slot slot, float *values, struct error *err)
+enum status members_upload_one(struct trainer *trainer, int32_t number, enum weight_slot slot,
+                               const float *values, struct error *err)
 {
-    const struct member *first = &trainer->members[0];
-    return first->place.ops->weights_download(first->place.device, first->weights, slot, values, err);
+    const struct member *member = &trainer->members[number];
+    return member->place.ops->weights_upload(member->place.device, member->weights, slot, values, err);
+}
+
+enum status members_download(struct trainer *trainer, int32_t number, enum weight_slot slot, float *values,
+                             struct error *err)
+{
+    const struct member *member = &trainer->members[number];
+    return member->place.ops->weights_download(member->place.device, member->weights, slot, values, err);
+}
+
+struct average_work {
+    struct trainer *trainer;
+    enum weight_slot slot;
+};
+
+static enum status average(void *context, int32_t number, struct error *err)
+{
+    const struct average_work *work = context;
+    const struct member *member = &work->trainer->members[number];
+    return member->place.ops->group_average(work->trainer->group, member->place.device, member->weights,
+                                            work->slot, err);
+}
+
+static void average_failed(void *context, int32_t number, const struct error *err)
+{
+    const struct average_work *work = context;
+    break_group(work->trainer, number, err);
+}
+
+enum status members_average(struct trainer *trainer, enum weight_slot slot, struct error *err)
+{
+    struct average_work work = {.trainer = trainer, .slot = slot};
+    const struct crew_work piece = {.context = &work, .work = average, .failed = average_failed};
+    if (trainer->group == NULL || trainer->state.averaged)
+        return ST_OK;
+    enum status st = crew_run(trainer->crew, &piece, err);
+    trainer->state.averaged = st == ST_OK;
+    return st;
 }
 
 /* ---- evaluation ---- */

@@ -82,6 +82,11 @@ int32_t trainer_batch(const struct trainer *trainer)
     return trainer->settings.batch;
 }
 
+size_t trainer_group_bytes(const struct trainer *trainer)
+{
+    return members_group_bytes(trainer);
+}
+
 void trainer_close(struct trainer *trainer)
 {
     if (trainer == NULL)
@@ -136,7 +141,8 @@ static enum weight_slot evaluated(const struct trainer *trainer)
 
 enum status trainer_values(struct trainer *trainer, float *values, struct error *err)
 {
-    return members_download(trainer, evaluated(trainer), values, err);
+    enum status st = members_average(trainer, evaluated(trainer), err);
+    return st == ST_OK ? members_download(trainer, 0, evaluated(trainer), values, err) : st;
 }
 
 enum status trainer_keep(struct trainer *trainer, struct device_weights **weights, struct error *err)
@@ -144,7 +150,9 @@ enum status trainer_keep(struct trainer *trainer, struct device_weights **weight
     const struct member *first = &trainer->members[0];
     const struct trainer_place *place = &first->place;
     *weights = NULL;
-    enum status st = place->ops->weights_new(place->device, trainer_weights(trainer), 1, weights, err);
+    enum status st = members_average(trainer, evaluated(trainer), err);
+    if (st == ST_OK)
+        st = place->ops->weights_new(place->device, trainer_weights(trainer), 1, weights, err);
     if (st == ST_OK)
         st = place->ops->weights_copy(place->device, *weights, SLOT_VALUE, place->device, first->weights,
                                       evaluated(trainer), err);
@@ -173,7 +181,9 @@ enum status trainer_evaluate(struct trainer *trainer, const int32_t *samples, in
                              struct error *err)
 {
     double metrics[METRIC_COUNT];
-    enum status st = members_evaluate(trainer, samples, count, classes, labels, confusion, metrics, err);
+    enum status st = members_average(trainer, evaluated(trainer), err);
+    if (st == ST_OK)
+        st = members_evaluate(trainer, samples, count, classes, labels, confusion, metrics, err);
     if (st == ST_OK)
         *result = result_of(metrics);
     return st;

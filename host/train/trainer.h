@@ -47,6 +47,7 @@ struct trainer_state {
     uint32_t epoch;               /* epochs begun before this one */
     uint32_t place;               /* samples of this epoch's order already used */
     uint32_t stale;               /* validations since the best validation loss */
+    uint32_t averaged;            /* 1: all members have the same running statistics */
     double best_loss;             /* validation; INFINITY before the first */
     double seconds;               /* of training and evaluation so far */
     double metrics[METRIC_COUNT]; /* since the last validation */
@@ -95,7 +96,8 @@ enum status trainer_prepare(const struct trainer_place *places, int32_t count, c
                             const struct trainer_settings *settings, struct trainer **prepared,
                             struct error *err);
 /* Takes the memory of programs and empty weights. `bytes` receives the device bytes of all that, of the fullest device;
- * when they are above `bytes_limit` it ends with ST_MEMORY before anything is allocated. On errors the trainer is good for
+ * when they, and those of the group (trainer_group_bytes), are above `bytes_limit` it ends with ST_MEMORY before anything else
+ * is allocated. On errors the trainer is good for
  * trainer_close alone. */
 enum status trainer_bind(struct trainer *trainer, size_t bytes_limit, size_t *bytes, struct error *err);
 /* Both of them. */
@@ -104,6 +106,8 @@ enum status trainer_open(const struct trainer_place *places, int32_t count, cons
                          size_t *bytes, struct error *err);
 void trainer_close(struct trainer *trainer); /* NULL is allowed */
 int32_t trainer_batch(const struct trainer *trainer);
+/* Bytes that the bound trainer's group of devices has taken on each of them, for buffers of its own; 0 with one device. */
+size_t trainer_group_bytes(const struct trainer *trainer);
 
 /* Bytes of a training's weight set on a device: all its slots, whatever the optimizer uses. */
 size_t trainer_weights_bytes(const struct weight_table *table);

@@ -1,7 +1,7 @@
 /* The trainer's fields, for trainer.c, members.c and checkpoint.c alone.
  *
  * A training runs on one device or on a group of them. Each member has the network's weights, the same in all of them
- * after every step, and its share of every batch and of every evaluation; what members do at the same time is done by a
+ * after every step but for the running statistics, which are of its own rows until an evaluation wants their mean; and its share of every batch and of every evaluation; what members do at the same time is done by a
  * crew, the calling thread being member 0. A training with one member has no group, no threads and no collectives. */
 #ifndef NASRUN_TRAIN_TRAINER_INTERNAL_H
 #define NASRUN_TRAIN_TRAINER_INTERNAL_H
@@ -44,10 +44,12 @@ struct trainer {
 /* Prepares on every device; settings and graph are set. */
 enum status members_prepare(struct trainer *trainer, const struct trainer_place *places, int32_t count,
                             struct error *err);
-/* Allocates and binds on every device. *bytes is what the fullest of them needs; ST_MEMORY when that is above
- * `bytes_limit`, before anything is allocated. */
+/* Allocates and binds on every device. *bytes is what the fullest of them needs; ST_MEMORY when that, and what the group
+ * takes, is above `bytes_limit`, before anything else is allocated. */
 enum status members_bind(struct trainer *trainer, size_t bytes_limit, size_t *bytes, struct error *err);
-void members_close(struct trainer *trainer); /* whatever of the above has failed */
+size_t
+members_group_bytes(const struct trainer *trainer); /* that the group takes beside that; 0 with one member */
+void members_close(struct trainer *trainer);        /* whatever of the above has failed */
 
 /* Queues a step: `step` for the whole batch. */
 enum status members_step(struct trainer *trainer, const struct step *step, struct error *err);
@@ -63,9 +65,14 @@ enum status members_upload(struct trainer *trainer, enum weight_slot slot, const
 /* `weights`' values into that slot of all members. */
 enum status members_copy(struct trainer *trainer, enum weight_slot slot, struct device *owner,
                          const struct device_weights *weights, struct error *err);
-/* That slot of member 0. */
-enum status members_download(struct trainer *trainer, enum weight_slot slot, float *values,
+/* values[weights.total] of member `number` alone, in that slot. */
+enum status members_upload_one(struct trainer *trainer, int32_t number, enum weight_slot slot,
+                               const float *values, struct error *err);
+enum status members_download(struct trainer *trainer, int32_t number, enum weight_slot slot, float *values,
                              struct error *err);
+
+/* The running statistics in that slot become their mean over the members, if a step was taken since. Before anybody looks. */
+enum status members_average(struct trainer *trainer, enum weight_slot slot, struct error *err);
 
 /* Sums over the samples. confusion, labels and classes as for trainer_evaluate. */
 enum status members_evaluate(struct trainer *trainer, const int32_t *samples, int32_t count, int32_t classes,

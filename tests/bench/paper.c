@@ -150,13 +150,12 @@ struct work paper_work(const struct gpu *gpu, const struct program *program, con
         work.bytes += norm_backward_again(gpu, program, op);
         work.launches = 2;
         break;
-    case PROG_OP_OPTIMIZER: /* value and momentum are read and written, the gradient read; before it the kernels' gradients
-                               change from their copies to float32, after it the copies are made anew */
-        work.bytes = (5 * 4.0 + (gpu->element + 4.0) + (4.0 + gpu->element)) * parameters;
-        work.launches = 3;
+    case PROG_OP_OPTIMIZER: /* value and momentum are read and written, a kernel's gradient read and its copy written */
+        work.bytes = (2 * 4.0 + 2 * 4.0 + gpu->element + gpu->element) * parameters;
         break;
-    case PROG_OP_WEIGHT_AVERAGE:
-        work.bytes = 3 * 4.0 * parameters;
+    case PROG_OP_WEIGHT_AVERAGE: /* the optimizer's kernel has the value at hand, and does this too */
+        work.bytes = 2 * 4.0 * parameters;
+        work.launches = 0;
         break;
     default:
         break;

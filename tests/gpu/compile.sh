@@ -1,6 +1,7 @@
 #!/bin/sh
 # Every kernel compiles for every architecture, without spilling registers to memory and with so few of them that two blocks
-# share a multiprocessor. Prints what each kernel takes, and a line over all.
+# share a multiprocessor; three of those whose grids are made for three (columns.cuh). Prints what each kernel takes, how many
+# blocks of it a multiprocessor holds by registers and threads (shared memory limits none), and a line over all.
 # Usage: tests/gpu/compile.sh [architectures], by default "75 80 86 89 90 100 120". Without nvcc the test is skipped.
 # What has passed is remembered in build/gpu by a hash of the sources, the compiler and the architectures.
 set -eu
@@ -19,6 +20,7 @@ headers=$(cat cuda/*.cuh cuda/launch.h cuda/kernels.h host/program/augment.h hos
     sha256sum)
 version=$("$NVCC" --version | tail -n 1)
 most_registers=128 # 65536 for two blocks of LAUNCH_THREADS
+resident=$(sed -n 's/.*COLUMNS_RESIDENT = \([0-9]*\).*/\1/p' cuda/columns.cuh)
 
 # One source for all architectures. What ptxas says goes to $place/NAME.log, the key to $place/NAME.key.
 compile() {
@@ -59,20 +61,28 @@ for source in cuda/*.cu; do
         continue
     fi
     # Lines of ptxas: "Compiling entry function 'mangled' for 'sm_90'", "... bytes spill stores ...", "Used 40 registers".
-    report=$(awk -v source="$source" '
+    # A quarter of a multiprocessor has 16384 registers, which a warp takes in steps of 256; a block has 8 warps.
+    report=$(awk -v source="$source" -v walks="$(grep -q COLUMNS_BOUNDS "$source" && echo "$resident" || echo 0)" '
+        function blocks(registers, target, warps, most_warps) {
+            warps = 4 * int(16384 / (256 * int((registers + 7) / 8)))
+            most_warps = target == "sm_75" ? 32 : target ~ /sm_(86|89|12.)$/ ? 48 : 64
+            return int((warps < most_warps ? warps : most_warps) / 8)
+        }
         /Compiling entry function/ { split($0, part, "\047"); kernel = part[2]; target = part[4] }
         /bytes spill stores/ { for (i = 1; i <= NF; i++) if ($i == "spill") spilled[kernel " " target] += $(i - 2) }
         /Used [0-9]+ registers/ {
             match($0, /Used [0-9]+/); used = substr($0, RSTART + 5, RLENGTH - 5) + 0
             if (used > most[kernel]) most[kernel] = used
-            count[kernel]++
+            held = blocks(used, target)
+            if (!count[kernel]++ || held < least[kernel]) least[kernel] = held
         }
         END {
-            for (kernel in count) printf "%s: %s: %d targets, at most %d registers\n", source, kernel, count[kernel], most[kernel]
+            for (kernel in count) printf "%s: %s: %d targets, at most %d registers, at least %d blocks\n", source, kernel, count[kernel], most[kernel], least[kernel]
+            for (kernel in count) if (least[kernel] < walks) printf "FEW %s: %s: %d blocks, its grid is made for %d\n", source, kernel, least[kernel], walks
             for (which in spilled) if (spilled[which] > 0) printf "SPILL %s: %s: %d bytes\n", source, which, spilled[which]
         }' "$place/$name.log" | { command -v c++filt >/dev/null && c++filt || cat; } | sort)
     printf '%s\n' "$report"
-    if printf '%s\n' "$report" | grep -q '^SPILL' || printf '%s\n' "$report" | grep -qv ": $wanted targets, "; then
+    if printf '%s\n' "$report" | grep -Eq '^(SPILL|FEW) ' || printf '%s\n' "$report" | grep -qv ": $wanted targets, "; then
         failed=$((failed + 1))
     else
         passed=$((passed + 1))

@@ -90,15 +90,17 @@ fault() {
         count "fault $name" 0
     fi
 }
-fault past_the_end cuda/optimizer.cu 'LAUNCH_FOR(size_t, i, quads)' 'LAUNCH_FOR(size_t, i, quads + 1)' test_kernels_step
+fault past_the_end cuda/optimizer.cu 'i, u.floats / CUDA_CHANNELS)' 'i, u.floats / CUDA_CHANNELS + 1)' test_kernels_weights
 fault window_off_by_one cuda/pool.cu 'min(corner + kernel, size)' 'min(corner + kernel, size + 1)' test_kernels_pool
 fault missing_barrier cuda/loss.cu '__syncthreads();' ';' test_kernels_step
+fault absent_lanes cuda/loss.cu 'loss = warp_sum(loss);' 'if (thread % 2 == 0) loss = warp_sum(loss);' test_kernels_step
 fault divergent_barrier cuda/gather.cu '__syncthreads();' 'if (threadIdx.x < 32) __syncthreads();' test_kernels_step
 fault too_little_shared cuda/batch_norm.cu 'columns_shared(2)' 'columns_shared(1)' test_kernels_norm
 fault every_block_last cuda/batch_norm.cu 'if (columns_last(k, tickets))' 'columns_last(k, tickets);' test_kernels_norm
 fault another_mask cuda/norm_backward.cu 'vanishing<T>() : -INFINITY' '0.05f : -INFINITY' test_kernels_norm
-fault padding_left cuda/kernel_copies.cu 'row < e->out && source' 'source' test_kernels_weights
-fault wide_as_narrow cuda/kernel_copies.cu 'p.real && p.entry->wide' 'false' test_kernels_weights
+fault padding_left cuda/kernel_copies.cu 'row < w.out && channel' 'channel' test_kernels_weights
+fault flat_as_copied cuda/optimizer.cu 'w.rows > 0 && u.kernel_gradients' 'w.rows > 0' test_kernels_weights
+fault statistics_trained cuda/optimizer.cu 'factor != 0.0f && w.kind != CUDA_WEIGHT_KEPT' 'factor != 0.0f' test_kernels_weights
 
 echo "$passed passed, $failed failed, 0 skipped"
 [ "$failed" -eq 0 ]

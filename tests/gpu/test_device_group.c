@@ -23,6 +23,47 @@ static void same_as_one(void **state)
     crowd_same_as_one(&cuda_device_ops, CROWD_MOST, 2e-6); /* as the CPU: sums in float, in another order */
 }
 
+static void averages(void **state)
+{
+    (void)state;
+    emu.devices = CROWD_MOST;
+    crowd_averages(&cuda_device_ops, 2);
+    crowd_averages(&cuda_device_ops, CROWD_MOST);
+    crowd_averages_seldom(&cuda_device_ops);
+}
+
+/* What NCCL takes is known when the group is open, and a network that fits without it only does not fit. */
+static void buffers_are_counted(void **state)
+{
+    (void)state;
+    emu.devices = 2;
+    struct error err;
+    struct crowd crowd;
+    struct trainer *trainer;
+    size_t alone, bytes;
+    crowd_open(&crowd, &cuda_device_ops, 2, true);
+    const struct trainer_settings settings = tiny_task_settings();
+    const struct graph *graph = &crowd.tasks[0].graph;
+    assert_int_equal(trainer_open(crowd.places, 1, graph, &settings, SIZE_MAX, &trainer, &alone, &err),
+                     ST_OK);
+    assert_int_equal(trainer_group_bytes(trainer), 0);
+    trainer_close(trainer);
+    assert_int_equal(trainer_open(crowd.places, 2, graph, &settings, SIZE_MAX, &trainer, &bytes, &err),
+                     ST_OK);
+    assert_int_equal(trainer_group_bytes(trainer), EMU_NCCL_BYTES);
+    trainer_close(trainer);
+    assert_int_equal(
+        trainer_open(crowd.places, 2, graph, &settings, bytes + EMU_NCCL_BYTES, &trainer, &bytes, &err),
+        ST_OK);
+    trainer_close(trainer);
+    assert_int_equal(
+        trainer_open(crowd.places, 2, graph, &settings, bytes + EMU_NCCL_BYTES - 1, &trainer, &bytes, &err),
+        ST_MEMORY);
+    assert_non_null(strstr(err.message, "and the group of devices 65536"));
+    assert_null(trainer);
+    crowd_close(&crowd);
+}
+
 /* Replayed from a graph or queued one by one, whatever runs first: the same bits. */
 static void same_bits_in_any_order(void **state)
 {
@@ -216,6 +257,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(same_as_one, emu_test_begin, emu_test_end),
+        cmocka_unit_test_setup_teardown(averages, emu_test_begin, emu_test_end),
+        cmocka_unit_test_setup_teardown(buffers_are_counted, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(same_bits_in_any_order, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(recorded_by_all_or_by_none, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(copies_and_broadcasts, emu_test_begin, emu_test_end),

@@ -25,17 +25,11 @@ static void write_poison(void *context)
     struct device_program *prepared = poisoned->session->prepared;
     const struct prog_op *op = &prepared->program->ops[poisoned->op];
     memset(prepared->memory + prepared->at.scratch, 255, prepared->scratch_bytes);
-    if (prepared->program->purpose == PROG_TRAIN)
-        memset(prepared->memory + prepared->at.copy_gradients, 255,
-               prepared->at.gradients - prepared->at.copy_gradients);
     for (int32_t o = 0; o < op->output_count; o++) {
         int32_t tensor = op->outputs[o];
         if (tensor < 0 || prepared->program->tensors[tensor].kind == TENSOR_METRICS)
             continue;
-        size_t bytes = cuda_tensor_bytes(prepared->device, &prepared->program->tensors[tensor]);
-        if (bytes == 0)
-            bytes = session_count(poisoned->session, tensor) * sizeof(float);
-        memset(cuda_address(prepared, tensor), 255, bytes);
+        memset(cuda_address(prepared, tensor), 255, cuda_stored_bytes(prepared, tensor));
     }
 }
 

@@ -106,7 +106,41 @@ static void demand_same(const struct choices *a, const struct choices *b)
     }
 }
 
-/* ---- tests ---- */
+/* ---- the measurement at open ---- */
+
+static struct device_info open_and_ask(bool untimed)
+{
+    const struct device_options options = {.untimed = untimed};
+    struct device *device = NULL;
+    struct device_info info;
+    struct error err;
+    if (cuda_device_ops.open(&options, &device, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    cuda_device_ops.info(device, &info);
+    cuda_device_ops.close(device);
+    return info;
+}
+
+/* What is convolved and copied is larger than the cache, unless that much is not free. */
+static void speed_is_measured_beyond_the_cache(void **state)
+{
+    enum { SMALL = 64 << 10, HUGE = 1 << 30 };
+    struct device_info info;
+    (void)state;
+    emu.profile = NULL;
+    info = open_and_ask(true);
+    assert_true(info.flops == 0 && info.bytes == 0);
+    const size_t without = emu_count.peak_bytes;
+    emu.cache = SMALL;
+    info = open_and_ask(false);
+    assert_true(info.flops > 0 && info.bytes > 0);
+    assert_true(emu_count.peak_bytes >= without + (size_t)2 * SMALL);
+    emu.cache = HUGE;
+    info = open_and_ask(false);
+    assert_true(info.flops > 0 && info.bytes > 0);
+}
+
+/* ---- choices ---- */
 
 /* Chosen by times that are mostly chance: where the choice is not kept, the next run's is another. */
 static void choices_outlive_noise(void **state)
@@ -204,6 +238,7 @@ static void steps_are_recorded_whatever_cannot_be(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(speed_is_measured_beyond_the_cache, begin, end),
         cmocka_unit_test_setup_teardown(choices_outlive_noise, begin, end),
         cmocka_unit_test_setup_teardown(equal_gpus_choose_alike, begin, end),
         cmocka_unit_test_setup_teardown(what_cannot_be_described_is_passed_over, begin, end),

@@ -121,6 +121,35 @@ static void remap_agrees(void **state)
     graph_free(&graph);
 }
 
+/* As many values, but other kernels: their masters lie differently. */
+static void copies_are_of_one_network(void **state)
+{
+    (void)state;
+    struct graph graph = {0};
+    struct device_session session;
+    struct device_weights *other = NULL;
+    struct weight_table table = {0};
+    const struct lower_options options = {.purpose = PROG_TRAIN, .batch = BATCH};
+    make_network(&graph);
+    session_open(&session, &cuda_device_ops, &graph, &options, IMAGES, 5);
+    assert_int_equal(weight_table_copy(&table, &session.program.weights, &session.err), ST_OK);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(session.ops->weights_new(session.device, &table, 1, &other, &session.err), ST_OK);
+        assert_int_equal(session.ops->weights_copy(session.device, other, SLOT_VALUE, session.device,
+                                                   session.weights, SLOT_VALUE, &session.err),
+                         round == 0 ? ST_OK : ST_RANGE);
+        session.ops->weights_free(session.device, other);
+        int32_t *dims = table.tensors[0].dims, out = dims[0];
+        assert_int_not_equal(out, dims[1]);
+        dims[0] = dims[1];
+        dims[1] = out;
+    }
+    assert_non_null(strstr(session.err.message, "weights: copy of another network's"));
+    weight_table_free(&table);
+    session_close(&session);
+    graph_free(&graph);
+}
+
 static void absent_devices(void **state)
 {
     (void)state;
@@ -161,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(weights_are_exact, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(remap_agrees, emu_test_begin, emu_test_end),
+        cmocka_unit_test_setup_teardown(copies_are_of_one_network, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(absent_devices, emu_test_begin, emu_test_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

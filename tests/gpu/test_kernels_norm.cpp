@@ -1,4 +1,7 @@
 /* Batch norm and the bias gradient against plain loops in double, on grids for devices of 1 to 8192 multiprocessors. */
+#include "tests/gpu/cuda_on_cpu.h"
+
+#include "cuda/columns.cuh"
 #include "tests/gpu/kernel_check.h"
 
 #include <cfloat>
@@ -269,13 +272,42 @@ static void test_far_mean(void **state)
     kernel_sweep(3, check_far_mean);
 }
 
+/* No more blocks than the device holds at once, unless there are more column groups; all of them where there is work for all;
+ * a ticket for every group of several blocks. */
+static void check_wave(const columns &k, int32_t multiprocessors)
+{
+    const int64_t blocks = (int64_t)k.slices * k.groups, wave = (int64_t)multiprocessors * COLUMNS_RESIDENT;
+    assert_true(blocks <= (k.groups > wave ? k.groups : wave));
+    assert_true(k.slices == 1 || k.groups <= CUDA_TICKETS);
+    assert_true((int64_t)k.columns.by * k.groups >= k.vectors &&
+                (int64_t)k.columns.by * k.lines <= LAUNCH_THREADS);
+    assert_true((int64_t)k.rounds * k.slices * k.lines + k.rest == (int64_t)k.rows);
+    assert_true(k.rest < (uint32_t)(k.slices * k.lines));
+    if (k.rounds >= COLUMNS_ALONE && k.groups <= CUDA_TICKETS)
+        assert_true(blocks + k.groups > wave);
+}
+
+static void test_waves(void **state)
+{
+    static const cuda_shape shapes[] = {{512, 32, 32, 32}, {512, 128, 8, 8}, {128, 512, 4, 4},
+                                        {512, 10, 1, 1},   {2, 40000, 3, 3}, {1, 8, 1, 1},
+                                        {64, 40, 56, 56},  {4096, 3, 40, 40}};
+    static const int32_t devices[] = {1, 40, 108, 132, 148};
+    (void)state;
+    cuda_on_cpu.threads = 256;
+    for (const cuda_shape &s : shapes)
+        for (int32_t multiprocessors : devices) {
+            check_wave(columns_to_sum(s, multiprocessors), multiprocessors);
+            check_wave(columns_to_write(s, multiprocessors), multiprocessors);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_training),
-        cmocka_unit_test(test_inference),
-        cmocka_unit_test(test_bias_gradient),
-        cmocka_unit_test(test_far_mean),
+        cmocka_unit_test(test_training),      cmocka_unit_test(test_inference),
+        cmocka_unit_test(test_bias_gradient), cmocka_unit_test(test_far_mean),
+        cmocka_unit_test(test_waves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,101 +1,150 @@
-/* Working copies of kernels, with batch norms folded into them, and their gradients against plain loops; remaps against
- * the host's remap_apply.
- */
+/* Weights against plain loops: working copies of kernels, with batch norms folded into them, their gradients, the end of a step
+ * (optimizer, average and copies). */
 #include "tests/gpu/kernel_check.h"
 
 #include "cuda/half.h"
 
-extern "C" {
-#include "host/net/remap.h"
-}
-
+#include <algorithm>
 #include <cfloat>
 #include <cmath>
 #include <csetjmp>
 #include <cstdarg>
 #include <cstddef>
-#include <list>
 
 extern "C" {
 #include <cmocka.h>
 }
 
-enum { CASES = 40, SETTINGS = 1, VALUES, SOURCES };
+enum { CASES = 120, SETTINGS = 1, VALUES, SOURCES };
 
 static const float EPSILON = 1e-3f;
 
-/* ---- copies ---- */
+/* ---- a table of weights ---- */
 
-static size_t take_vector(int32_t count, size_t *total)
+/* Kernels with copies (plain, grouped, grouped as a plain convolution, dense), kernels that no operation uses, and vectors. */
+struct weight_case {
+    std::vector<cuda_weight> weights;
+    uint64_t rows;
+    size_t total, copied, gradient_bytes;
+    device_memory table;
+
+    explicit weight_case(const kernel_run &run);
+    const cuda_weight *on_device() const
+    {
+        return static_cast<const cuda_weight *>(table.data);
+    }
+    int32_t count() const
+    {
+        return (int32_t)weights.size();
+    }
+
+  private:
+    uint64_t take(int32_t kind, size_t count);
+    void take_norm(const kernel_run &run, uint64_t at, size_t kernel);
+    void take_kernel(const kernel_run &run, uint64_t at, int32_t k);
+};
+
+enum { MOST_WEIGHTS = 64 };
+
+weight_case::weight_case(const kernel_run &run)
+    : rows(0), total(0), copied(0), gradient_bytes(0), table(MOST_WEIGHTS * sizeof(cuda_weight))
 {
-    const size_t place = *total;
-    *total += cuda_chunk_count((size_t)count) * CUDA_CHUNK;
-    return place;
+    const int32_t kernels = 1 + kernel_below(run, SETTINGS, 0, 6);
+    if (kernel_below(run, SETTINGS, 3, 2))
+        take(CUDA_WEIGHT_TRAINED, 1 + (size_t)kernel_below(run, SETTINGS, 4, 40));
+    for (int32_t k = 0; k < kernels; k++)
+        take_kernel(run, 20 * (uint64_t)(k + 1), k);
+    memcpy(table.data, weights.data(), weights.size() * sizeof weights[0]);
+}
+
+/* A tensor behind the last one, with what a search goes by; returns its place. */
+uint64_t weight_case::take(int32_t kind, size_t count)
+{
+    cuda_weight w = {};
+    w.place = total;
+    w.count = count;
+    w.kind = kind;
+    w.copy = copied;
+    w.first_row = rows;
+    total += cuda_chunk_count(count) * CUDA_CHUNK;
+    weights.push_back(w);
+    return w.place;
 }
 
 /* A batch norm behind every other kernel, a bias between them behind some. */
-static void draw_norm(const kernel_run &run, uint64_t at, cuda_kernel_copy *e, size_t *total)
+void weight_case::take_norm(const kernel_run &run, uint64_t at, size_t kernel)
 {
-    e->folded = kernel_below(run, SETTINGS, at + 5, 2);
-    e->bias = CUDA_NO_BIAS;
-    if (!e->folded)
+    const size_t out = (size_t)weights[kernel].out;
+    const uint64_t scale = take(CUDA_WEIGHT_TRAINED, out), shift = take(CUDA_WEIGHT_TRAINED, out);
+    const uint64_t mean = take(CUDA_WEIGHT_KEPT, out), var = take(CUDA_WEIGHT_KEPT, out);
+    const uint64_t bias =
+        kernel_below(run, SETTINGS, at + 6, 2) ? take(CUDA_WEIGHT_TRAINED, out) : CUDA_NO_BIAS;
+    cuda_weight &w = weights[kernel];
+    w.folded = kernel_below(run, SETTINGS, at + 5, 2);
+    if (!w.folded)
         return;
-    e->scale = take_vector(e->out, total);
-    e->shift = take_vector(e->out, total);
-    e->mean = take_vector(e->out, total);
-    e->var = take_vector(e->out, total);
-    if (kernel_below(run, SETTINGS, at + 6, 2))
-        e->bias = take_vector(e->out, total);
+    w.scale = scale, w.shift = shift, w.mean = mean, w.var = var, w.bias = bias;
 }
 
-/* A few kernels: plain, grouped, grouped as a plain convolution, dense. */
-static std::vector<cuda_kernel_copy> draw_entries(const kernel_run &run, uint64_t *pairs, uint64_t *rows,
-                                                  size_t *total, size_t *copied, size_t *gradient_bytes)
+void weight_case::take_kernel(const kernel_run &run, uint64_t at, int32_t k)
 {
-    std::vector<cuda_kernel_copy> entries;
-    const int32_t count = 1 + kernel_below(run, SETTINGS, 0, 6);
-    *pairs = *rows = 0;
-    *total = *copied = *gradient_bytes = 0;
-    for (int32_t k = 0; k < count; k++) {
-        const uint64_t at = 10 * (uint64_t)(k + 1);
-        cuda_kernel_copy e = {};
-        e.out = 1 + kernel_below(run, SETTINGS, at, 20);
-        e.in = 1 + kernel_below(run, SETTINGS, at + 1, 20);
-        e.height = 1 + kernel_below(run, SETTINGS, at + 2, 4);
-        e.width = 1 + kernel_below(run, SETTINGS, at + 3, 4);
-        e.blocks = 1;
-        if (k % 3 == 2) {
-            e.blocks = 1 + kernel_below(run, SETTINGS, at + 4, 4);
-            e.out = e.blocks * (1 + e.out % 4);
-        }
-        e.rows = cuda_padded(e.out);
-        e.depth =
-            k % 3 == 1 ? e.in : cuda_padded(e.in * e.blocks); /* a grouped convolution keeps its depth */
-        e.master = *total;
-        e.copy = *copied;
-        e.first_pair = *pairs;
-        e.wide = kernel_below(run, SETTINGS, at + 7, 2); /* its gradient is float32 */
-        e.gradient = *gradient_bytes;
-        *gradient_bytes +=
-            (cuda_kernel_copy_count(&e) * (e.wide ? 4 : cuda_type_size(run.type)) + 15) / 16 * 16;
-        e.first_row = *rows;
-        *total += cuda_chunk_count((size_t)e.out * (size_t)e.in * (size_t)(e.height * e.width)) * CUDA_CHUNK;
-        *copied += (cuda_kernel_copy_count(&e) + 7) / 8 * 8;
-        *pairs += (uint64_t)e.rows * (uint64_t)e.depth;
-        *rows += (uint64_t)e.rows;
-        draw_norm(run, at, &e, total);
-        entries.push_back(e);
+    const int32_t height = 1 + kernel_below(run, SETTINGS, at + 2, 4),
+                  width = 1 + kernel_below(run, SETTINGS, at + 3, 4);
+    int32_t out = 1 + kernel_below(run, SETTINGS, at, 20), in = 1 + kernel_below(run, SETTINGS, at + 1, 20),
+            blocks = 1;
+    if (k % 3 == 2) {
+        blocks = 1 + kernel_below(run, SETTINGS, at + 4, 4);
+        out = blocks * (1 + out % 4);
     }
-    return entries;
+    if (kernel_below(run, SETTINGS, at + 8, 3) == 0) /* so that nothing is padded */
+        out = cuda_padded(out), in = cuda_padded(in);
+    const size_t kernel = weights.size();
+    take(CUDA_WEIGHT_DECAYED, (size_t)out * (size_t)in * (size_t)(height * width));
+    if (kernel_below(run, SETTINGS, at + 9, 6) > 0) { /* otherwise no operation uses it */
+        cuda_weight &w = weights[kernel];
+        w.out = out, w.in = in, w.taps = height * width;
+        w.blocks = out % blocks == 0 ? blocks : 1;
+        w.rows = cuda_padded(out);
+        const bool keeps = k % 3 == 1 || (w.blocks == 1 && kernel_below(run, SETTINGS, at + 10, 2));
+        w.depth = keeps ? in : cuda_padded(in * w.blocks); /* a grouped convolution keeps its depth */
+        w.wide = kernel_below(run, SETTINGS, at + 7, 2);   /* its gradient is float32 */
+        w.gradient = gradient_bytes;
+        gradient_bytes += (cuda_copy_count(&w) * (w.wide ? 4 : cuda_type_size(run.type)) + 15) / 16 * 16;
+        copied += cuda_copy_count(&w) + (k % 2 ? 0 : 8); /* some with a gap behind */
+        rows += (uint64_t)w.rows;
+        take_norm(run, at, kernel);
+    }
 }
 
-/* The gradient of element `place` of the entry, drawn into `sources` as float32 or rounded to the type. */
-static double draw_gradient(const kernel_run &run, const cuda_kernel_copy &e, size_t place,
-                            device_memory *sources)
+/* The float that element (row, tap, channel) of the copy holds, in the flat array; -1: it is padding. */
+static int64_t source_of(const cuda_weight &w, int32_t row, int32_t tap, int32_t channel)
 {
-    char *at = static_cast<char *>(sources->data) + e.gradient;
-    const float value = kernel_unit(run, SOURCES, e.gradient + place);
-    if (e.wide || run.type == CUDA_FLOAT) {
+    const int32_t source = channel - (w.blocks > 1 && row < w.out ? row / (w.out / w.blocks) * w.in : 0);
+    if (row >= w.out || source < 0 || source >= w.in)
+        return -1;
+    return (int64_t)w.place + ((int64_t)row * w.taps + tap) * w.in + source;
+}
+
+static size_t place_in_copy(const cuda_weight &w, int32_t row, int32_t tap, int32_t channel)
+{
+    return ((size_t)row * (size_t)w.taps + (size_t)tap) * (size_t)w.depth + (size_t)channel;
+}
+
+/* Calls body(element of the copy, place in the flat array or -1, row) for all of a copy. */
+template <class F> static void each_copied(const cuda_weight &w, F body)
+{
+    for (int32_t row = 0; row < w.rows; row++)
+        for (int32_t tap = 0; tap < w.taps; tap++)
+            for (int32_t channel = 0; channel < w.depth; channel++)
+                body(place_in_copy(w, row, tap, channel), source_of(w, row, tap, channel), row);
+}
+
+/* A gradient of the kernel, as float32 or rounded to the type; returns what is stored. */
+static double store_gradient(const kernel_run &run, const cuda_weight &w, size_t place, float value,
+                             device_memory *gradients)
+{
+    char *at = static_cast<char *>(gradients->data) + w.gradient;
+    if (w.wide || run.type == CUDA_FLOAT) {
         memcpy(at + place * sizeof value, &value, sizeof value);
         return (double)value;
     }
@@ -104,29 +153,40 @@ static double draw_gradient(const kernel_run &run, const cuda_kernel_copy &e, si
     return (double)(run.type == CUDA_BF16 ? half_from_bf16(bits) : half_from_fp16(bits));
 }
 
-/* What the kernels are to be multiplied by, in float as they do it. */
-static float factor_of(const cuda_kernel_copy &e, vector &values, int32_t row)
+/* Random values, zeros in the gaps. */
+static void draw_values(const kernel_run &run, const weight_case &t, uint32_t stream, double centre,
+                        double width, vector *values)
 {
-    return values[e.scale + (size_t)row] / sqrtf(values[e.var + (size_t)row] + EPSILON);
+    memset(values->data, 0, values->bytes);
+    for (const cuda_weight &w : t.weights)
+        for (size_t i = w.place; i < w.place + w.count; i++)
+            (*values)[i] = (float)(centre + width * (double)kernel_unit(run, stream, i));
 }
 
-static void check_biases(const kernel_run &run, const std::vector<cuda_kernel_copy> &entries,
-                         const cuda_kernel_copy *on_device, uint64_t rows, vector &values)
+/* ---- copies ---- */
+
+/* What the kernels are to be multiplied by, in float as they do it. */
+static float factor_of(const cuda_weight &w, vector &values, int32_t row)
 {
-    activation biases(run.type, cuda_shape{1, (int32_t)rows, 1, 1}), rounded(run.type, biases.shape);
+    return values[w.scale + (size_t)row] / sqrtf(values[w.var + (size_t)row] + EPSILON);
+}
+
+static void check_biases(const kernel_run &run, const weight_case &t, vector &values)
+{
+    activation biases(run.type, cuda_shape{1, (int32_t)t.rows, 1, 1}), rounded(run.type, biases.shape);
     kernel_launched(run,
-                    cuda_launch_folded_biases(NULL, run.type, (int32_t)entries.size(), on_device, rows,
+                    cuda_launch_folded_biases(NULL, run.type, t.count(), t.on_device(), t.rows,
                                               values.floats(), EPSILON, biases.data),
                     "biases");
-    for (const cuda_kernel_copy &e : entries)
-        for (int32_t row = 0; row < e.rows; row++) {
-            const size_t place = e.first_row + (size_t)row;
+    for (const cuda_weight &w : t.weights)
+        for (int32_t row = 0; row < w.rows; row++) {
+            const size_t place = w.first_row + (size_t)row;
             double bias = 0;
-            if (e.folded && row < e.out) {
-                const float factor = factor_of(e, values, row);
-                float sum = values[e.shift + (size_t)row] - values[e.mean + (size_t)row] * factor;
-                if (e.bias != CUDA_NO_BIAS)
-                    sum += values[e.bias + (size_t)row] * factor;
+            if (w.folded && row < w.out) {
+                const float factor = factor_of(w, values, row);
+                float sum = values[w.shift + (size_t)row] - values[w.mean + (size_t)row] * factor;
+                if (w.bias != CUDA_NO_BIAS)
+                    sum += values[w.bias + (size_t)row] * factor;
                 bias = (double)sum;
             }
             rounded.set(place, bias);
@@ -136,57 +196,27 @@ static void check_biases(const kernel_run &run, const std::vector<cuda_kernel_co
 
 static void check_copies(const kernel_run &run)
 {
-    uint64_t pairs, rows;
-    size_t total, copied, gradient_bytes;
+    const weight_case t(run);
     const int32_t fold = kernel_below(run, SETTINGS, 1, 3) > 0;
-    const std::vector<cuda_kernel_copy> entries =
-        draw_entries(run, &pairs, &rows, &total, &copied, &gradient_bytes);
-    device_memory table(entries.size() * sizeof entries[0]);
-    memcpy(table.data, entries.data(), table.bytes);
-    const cuda_kernel_copy *on_device = static_cast<const cuda_kernel_copy *>(table.data);
-    vector values(total), gradients(total);
-    values.random(run, VALUES, 0.0, 1.0);
-    for (const cuda_kernel_copy &e : entries)
-        for (int32_t row = 0; e.folded && row < e.out; row++)
-            values[e.var + (size_t)row] = 0.01f + std::fabs(values[e.var + (size_t)row]);
-    memset(gradients.data, 0, gradients.bytes);
-    activation copies(run.type, cuda_shape{1, (int32_t)copied, 1, 1}), rounded(run.type, copies.shape);
-    device_memory sources(gradient_bytes);
-    const int32_t count = (int32_t)entries.size();
+    vector values(t.total);
+    draw_values(run, t, VALUES, 0.0, 1.0, &values);
+    for (const cuda_weight &w : t.weights)
+        for (int32_t row = 0; w.folded && row < w.out; row++)
+            values[w.var + (size_t)row] = 0.01f + std::fabs(values[w.var + (size_t)row]);
+    activation copies(run.type, cuda_shape{1, (int32_t)t.copied, 1, 1}), rounded(run.type, copies.shape);
     kernel_launched(run,
-                    cuda_launch_kernel_copies(NULL, run.type, count, on_device, pairs, values.floats(), fold,
-                                              EPSILON, copies.data),
+                    cuda_launch_kernel_copies(NULL, run.type, t.count(), t.on_device(), t.copied,
+                                              values.floats(), fold, EPSILON, copies.data),
                     "copies");
-    check_biases(run, entries, on_device, rows, values);
-    std::vector<double> expected(total, 0.0);
-    for (const cuda_kernel_copy &e : entries)
-        for (int32_t o = 0; o < e.rows; o++)
-            for (int32_t i = 0; i < e.depth; i++)
-                for (int32_t tap = 0; tap < e.height * e.width; tap++) {
-                    const size_t place =
-                        ((size_t)o * (size_t)(e.height * e.width) + (size_t)tap) * (size_t)e.depth +
-                        (size_t)i;
-                    const size_t to = e.copy + place;
-                    const int32_t source =
-                        i - (e.blocks > 1 && o < e.out ? o / (e.out / e.blocks) * e.in : 0);
-                    const bool real = o < e.out && source >= 0 && source < e.in;
-                    const size_t from =
-                        e.master +
-                        ((size_t)o * (size_t)e.in + (size_t)source) * (size_t)(e.height * e.width) +
-                        (size_t)tap;
-                    const float factor = fold && real && e.folded ? factor_of(e, values, o) : 1.0f;
-                    rounded.set(to, real ? (double)(values[from] * factor) : 0.0);
-                    kernel_close(run, copies.at(to), rounded.at(to), 0.0, "copy", to);
-                    const double gradient = draw_gradient(run, e, place, &sources);
-                    if (real)
-                        expected[from] = gradient;
-                }
-    kernel_launched(run,
-                    cuda_launch_kernel_gradients(NULL, run.type, count, on_device, pairs, sources.data,
-                                                 gradients.floats()),
-                    "gradients");
-    for (size_t i = 0; i < total; i++)
-        kernel_close(run, (double)gradients[i], expected[i], 0.0, "gradient", i);
+    if (t.rows > 0)
+        check_biases(run, t, values);
+    for (const cuda_weight &w : t.weights)
+        each_copied(w, [&](size_t place, int64_t from, int32_t row) {
+            const float factor = fold && from >= 0 && w.folded ? factor_of(w, values, row) : 1.0f;
+            rounded.set(w.copy + place, from >= 0 ? (double)(values[(size_t)from] * factor) : 0.0);
+            kernel_close(run, copies.at(w.copy + place), rounded.at(w.copy + place), 0.0, "copy",
+                         w.copy + place);
+        });
 }
 
 static void test_copies(void **state)
@@ -195,140 +225,233 @@ static void test_copies(void **state)
     kernel_sweep(CASES, check_copies);
 }
 
-/* ---- remap ---- */
-
-/* The memory of a remap list: the host's form, and the device's beside it. */
-struct remap_case {
-    std::vector<weight_tensor> child_tensors, parent_tensors;
-    weight_table child, parent;
-    std::vector<remap> remaps;
-    std::vector<cuda_remap> entries;
-    std::list<device_memory> tables; /* indices and scales, which host and device read */
-    uint64_t elements;
-
-    explicit remap_case(const kernel_run &run);
-    int32_t *draw_index(const kernel_run &run, uint32_t stream, int32_t count, int32_t limit);
-    float *draw_scale(const kernel_run &run, uint32_t stream, int32_t count);
-    void add(const kernel_run &run, int32_t k);
-};
-
-/* Indices from -1 (none) to limit - 1. */
-int32_t *remap_case::draw_index(const kernel_run &run, uint32_t stream, int32_t count, int32_t limit)
+/* Gradients of some neighbours in the table into the flat array. What stands in padding is NaN, and not read. */
+static void check_gradients(const kernel_run &run)
 {
-    tables.emplace_back((size_t)count * sizeof(int32_t));
-    int32_t *indices = static_cast<int32_t *>(tables.back().data);
-    for (int32_t i = 0; i < count; i++)
-        indices[i] = kernel_below(run, stream, (uint64_t)i, limit + 1) - 1;
-    return indices;
-}
-
-float *remap_case::draw_scale(const kernel_run &run, uint32_t stream, int32_t count)
-{
-    tables.emplace_back((size_t)count * sizeof(float));
-    float *scales = static_cast<float *>(tables.back().data);
-    for (int32_t i = 0; i < count; i++)
-        scales[i] = 0.75f + 0.5f * kernel_unit(run, stream, (uint64_t)i);
-    return scales;
-}
-
-static size_t add_tensor(std::vector<weight_tensor> *tensors, weight_table *table, const int32_t *dims,
-                         uint32_t id)
-{
-    weight_tensor t = {};
-    t.layer_id = id;
-    t.role = WEIGHT_KERNEL;
-    t.offset = table->total;
-    t.count = 1;
-    for (int32_t d = 0; d < 4; d++) {
-        t.dims[d] = dims[d];
-        t.count *= (size_t)dims[d];
+    const weight_case t(run);
+    const size_t first = (size_t)kernel_below(run, SETTINGS, 10, t.count()),
+                 last = first + (size_t)kernel_below(run, SETTINGS, 11, t.count() - (int32_t)first);
+    vector gradients(t.total);
+    device_memory sources(t.gradient_bytes);
+    std::vector<double> expected(t.total, 3.0);
+    for (size_t i = 0; i < t.total; i++)
+        gradients[i] = 3.0f;
+    for (size_t k = 0; k < t.weights.size(); k++) {
+        const cuda_weight &w = t.weights[k];
+        const bool wanted = w.rows > 0 && k >= first && k <= last;
+        const size_t unit = k < last ? (size_t)CUDA_CHUNK : (size_t)CUDA_CHANNELS;
+        for (size_t i = w.place + w.count; wanted && i % unit != 0; i++)
+            expected[i] = 0.0; /* the gap behind it, if only that in its last pack */
+        each_copied(w, [&](size_t place, int64_t from, int32_t) {
+            if (from < 0)
+                return;
+            const float value = kernel_unit(run, SOURCES, (uint64_t)from);
+            const double stored = store_gradient(run, w, place, value, &sources);
+            if (wanted)
+                expected[(size_t)from] = stored;
+        });
     }
-    table->total += cuda_chunk_count(t.count) * CUDA_CHUNK;
-    tensors->push_back(t);
-    return t.offset;
-}
-
-void remap_case::add(const kernel_run &run, int32_t k)
-{
-    const uint32_t stream = 100 * (uint32_t)(k + 1);
-    int32_t dims[4], source_dims[4];
-    for (uint64_t d = 0; d < 4; d++) {
-        source_dims[d] = 1 + kernel_below(run, stream, d, d < 2 ? 12 : 4);
-        dims[d] = source_dims[d] + kernel_below(run, stream, 10 + d, d < 2 ? 6 : 3);
-    }
-    const int32_t flags = kernel_below(run, stream, 20, 64);
-    remap r = {};
-    cuda_remap e = {};
-    r.child = k;
-    r.source = flags & 1 || k == 0 ? k : -1;
-    r.out_index = flags & 2 ? draw_index(run, stream + 1, dims[0], source_dims[0]) : NULL;
-    r.in_index = flags & 4 ? draw_index(run, stream + 2, dims[1], source_dims[1]) : NULL;
-    r.out_scale = flags & 8 ? draw_scale(run, stream + 3, dims[0]) : NULL;
-    r.in_scale = flags & 16 ? draw_scale(run, stream + 4, dims[1]) : NULL;
-    r.identity = flags & 32 ? draw_index(run, stream + 5, dims[0], dims[1]) : NULL;
-    r.fill = 0.25f * (float)kernel_below(run, stream, 21, 3);
-    r.noise = run.index % 2 ? 0.01f * (float)kernel_below(run, stream, 22, 3) : 0.0f;
-    r.noise_everywhere = kernel_below(run, stream, 23, 2) != 0;
-    e.child = add_tensor(&child_tensors, &child, dims, 7u + (uint32_t)k);
-    e.source = add_tensor(&parent_tensors, &parent, source_dims, 7u + (uint32_t)k);
-    memcpy(e.dims, dims, sizeof dims);
-    memcpy(e.source_dims, source_dims, sizeof source_dims);
-    e.has_source = r.source >= 0;
-    e.noise_everywhere = r.noise_everywhere;
-    e.out_index = r.out_index, e.in_index = r.in_index, e.identity = r.identity;
-    e.out_scale = r.out_scale, e.in_scale = r.in_scale;
-    e.fill = r.fill, e.noise = r.noise;
-    e.part = (7u + (uint32_t)k) * 8 + WEIGHT_KERNEL;
-    e.first_element = elements;
-    elements += child_tensors.back().count;
-    remaps.push_back(r);
-    entries.push_back(e);
-}
-
-remap_case::remap_case(const kernel_run &run) : child(), parent(), elements(0)
-{
-    const int32_t count = 1 + kernel_below(run, SETTINGS, 0, 5);
-    for (int32_t k = 0; k < count; k++)
-        add(run, k);
-    child.count = parent.count = count;
-    child.tensors = child_tensors.data();
-    parent.tensors = parent_tensors.data();
-}
-
-/* Without noise bit for bit; with noise within the last place. */
-static void check_remap(const kernel_run &run)
-{
-    remap_case t(run);
-    const remap_list list = {(int32_t)t.remaps.size(), t.remaps.data()};
-    vector parent(t.parent.total), child(t.child.total), expected(t.child.total);
-    device_memory table(t.entries.size() * sizeof t.entries[0]),
-        deviations(t.entries.size() * sizeof(double));
-    memcpy(table.data, t.entries.data(), table.bytes);
-    memset(child.data, 0, child.bytes);
-    parent.random(run, VALUES, 0.1, 1.0);
-    remap_apply(&list, &t.child, &t.parent, parent.floats(), 77, expected.floats());
     kernel_launched(run,
-                    cuda_launch_remap(NULL, list.count, static_cast<const cuda_remap *>(table.data),
-                                      t.elements, 77, parent.floats(), static_cast<double *>(deviations.data),
-                                      child.floats()),
-                    "remap");
-    const double tolerance = run.index % 2 ? (double)FLT_EPSILON : 0.0;
-    for (size_t i = 0; i < t.child.total; i++)
-        kernel_close(run, (double)child[i], (double)expected[i], tolerance * std::fabs((double)expected[i]),
-                     "child", i);
+                    cuda_launch_kernel_gradients(
+                        NULL, run.type, t.count(), t.on_device(), t.weights[first].place,
+                        t.weights[last].place + t.weights[last].count, sources.data, gradients.floats()),
+                    "gradients");
+    for (size_t i = 0; i < t.total; i++)
+        kernel_close(run, (double)gradients[i], expected[i], 0.0, "gradient", i);
 }
 
-static void test_remap(void **state)
+static void test_gradients(void **state)
 {
     (void)state;
-    kernel_sweep(CASES, check_remap);
+    kernel_sweep(CASES, check_gradients);
+}
+
+/* ---- the end of a step ---- */
+
+static const double FLOAT = (double)FLT_EPSILON;
+
+/* One update: its settings, and all that it reads and writes. */
+struct update_case {
+    const weight_case t;
+    bool sgd, change, averages, flat; /* flat: gradients of kernels, too, as in a group of devices */
+    double scale;                     /* of gradients; 0: they are not scaled */
+    bool spoils;                      /* the gradient of a trained weight is not finite */
+    vector value, first, second, average, gradients;
+    device_memory kernel_gradients, scaling, metrics;
+    activation copies, rounded;
+    std::vector<int32_t> kind; /* of every place; gaps are kept */
+    std::vector<double> gradient;
+    cuda_step step;
+    optimizer o;
+
+    explicit update_case(const kernel_run &run);
+    cuda_update arguments(const cuda_step *at);
+    void draw_gradients(const kernel_run &run);
+    double *sums()
+    {
+        return static_cast<double *>(metrics.data);
+    }
+};
+
+update_case::update_case(const kernel_run &run)
+    : t(run), sgd(run.index % 2 == 0), change(kernel_below(run, SETTINGS, 300, 8) > 0),
+      averages(!change || kernel_below(run, SETTINGS, 301, 3) > 0),
+      flat(kernel_below(run, SETTINGS, 302, 3) == 0), scale(0.0), spoils(false), value(t.total),
+      first(t.total), second(t.total), average(t.total), gradients(t.total),
+      kernel_gradients(t.gradient_bytes), scaling(cuda_scaling_scratch()), metrics(5 * sizeof(double)),
+      copies(run.type, cuda_shape{1, (int32_t)t.copied, 1, 1}), rounded(run.type, copies.shape),
+      kind(t.total, CUDA_WEIGHT_KEPT), gradient(t.total, 0.0), step(kernel_step(run))
+{
+    if (run.type == CUDA_HALF && change)
+        scale = run.index % 3 ? 1024.0 : (double)CUDA_SCALE_FIRST;
+    draw_values(run, t, VALUES, 0.0, 1.0, &value);
+    draw_values(run, t, VALUES + 10, 0.0, 0.2, &first);
+    draw_values(run, t, VALUES + 11, 0.2, 0.2, &second);
+    draw_values(run, t, VALUES + 12, 0.0, 1.0, &average);
+    for (const cuda_weight &w : t.weights)
+        std::fill(kind.begin() + (ptrdiff_t)w.place, kind.begin() + (ptrdiff_t)(w.place + w.count), w.kind);
+    for (size_t i = 0; i < t.copied; i++)
+        copies.set(i, 7.0);
+    draw_gradients(run);
+    o = {sgd ? OPTIMIZER_SGD : OPTIMIZER_ADAMW, 0.9f, 0.99f, 0.05f};
+    step.number = (uint32_t)kernel_below(run, SETTINGS, 200, 50);
+    step.first_scale = (float)(1.0 / (1.0 - std::pow((double)o.momentum, step.number + 1.0)));
+    step.second_scale = (float)(1.0 / (1.0 - std::pow((double)o.second, step.number + 1.0)));
+}
+
+/* NaN where none belongs: padding, and a kernel's flat gradient when its own is read. In half precision in every fifth run one of
+ * a trained weight, or of a kept one, is infinite. */
+void update_case::draw_gradients(const kernel_run &run)
+{
+    const float times = scale > 0.0 ? (float)scale : 1.0f;
+    const size_t spoilt = scale > 0.0 && run.index % 5 == 4
+                              ? (size_t)kernel_below(run, SETTINGS, 201, (int32_t)t.total)
+                              : t.total;
+    spoils = spoilt < t.total && kind[spoilt] != CUDA_WEIGHT_KEPT;
+    for (size_t i = 0; i < t.total; i++)
+        gradients[i] = 0.0f;
+    for (const cuda_weight &w : t.weights) {
+        const bool own = w.rows > 0 && !flat;
+        const auto draw = [&](size_t i) {
+            return i == spoilt ? (run.index % 2 ? INFINITY : NAN)
+                               : 0.3f * times * kernel_unit(run, SOURCES, i);
+        };
+        for (size_t i = w.place; i < w.place + w.count; i++)
+            gradients[i] = own ? NAN : draw(i);
+        for (size_t i = w.place; i < w.place + w.count; i++)
+            gradient[i] = (double)gradients[i] / (double)times;
+        if (own)
+            each_copied(w, [&](size_t place, int64_t from, int32_t) {
+                if (from >= 0)
+                    gradient[(size_t)from] =
+                        store_gradient(run, w, place, draw((size_t)from), &kernel_gradients) / (double)times;
+            });
+    }
+}
+
+cuda_update update_case::arguments(const cuda_step *at)
+{
+    cuda_update u = {};
+    u.floats = t.total;
+    u.count = t.count();
+    u.weights = t.on_device();
+    u.step = at;
+    u.optimizer = o;
+    u.scaling = scale > 0.0 ? static_cast<const cuda_scaling *>(scaling.data) : NULL;
+    u.kernel_gradients = flat ? NULL : kernel_gradients.data;
+    u.gradients = change ? gradients.floats() : NULL;
+    u.value = value.floats();
+    u.first = change ? first.floats() : NULL;
+    u.second = change && !sgd ? second.floats() : NULL;
+    u.average = averages ? average.floats() : NULL;
+    u.copies = copies.data;
+    return u;
+}
+
+static void check_scaling(const kernel_run &run, update_case &c, const cuda_update &u)
+{
+    ticket_memory tickets;
+    const bool grows = run.index % 2 == 1;
+    c.sums()[CUDA_METRIC_SCALE] = run.index % 3 ? c.scale : 0.0;
+    c.sums()[CUDA_METRIC_GOOD] = grows ? CUDA_SCALE_GROWTH - 1 : 7;
+    kernel_launched(run, cuda_launch_scaling(NULL, run.type, &u, c.sums(), c.scaling.data, tickets.get()),
+                    "scaling");
+    tickets.check(run);
+    kernel_close(run, c.sums()[CUDA_METRIC_SCALE],
+                 c.spoils ? c.scale / 2
+                 : grows  ? 2 * c.scale
+                          : c.scale,
+                 0.0, "scale", 0);
+    kernel_close(run, c.sums()[CUDA_METRIC_GOOD], c.spoils || grows ? 0.0 : 8.0, 0.0, "good steps", 0);
+}
+
+/* Copies are the values, rounded; or as they were where nothing changes, and in padding and gaps always. */
+static void check_updated_copies(const kernel_run &run, update_case &c, bool changed)
+{
+    for (size_t i = 0; i < c.t.copied; i++)
+        c.rounded.set(i, 7.0);
+    for (const cuda_weight &w : c.t.weights)
+        each_copied(w, [&](size_t place, int64_t from, int32_t) {
+            if (from >= 0 && changed)
+                c.rounded.set(w.copy + place, (double)c.value[(size_t)from]);
+        });
+    for (size_t i = 0; i < c.t.copied; i++)
+        kernel_close(run, c.copies.at(i), c.rounded.at(i), 0.0, "copy", i);
+}
+
+static void check_update(const kernel_run &run)
+{
+    update_case c(run);
+    device_memory place(sizeof c.step);
+    memcpy(place.data, &c.step, sizeof c.step);
+    const cuda_update u = c.arguments(static_cast<const cuda_step *>(place.data));
+    std::vector<double> w(c.value.floats(), c.value.floats() + c.t.total),
+        m(c.first.floats(), c.first.floats() + c.t.total),
+        s(c.second.floats(), c.second.floats() + c.t.total),
+        a(c.average.floats(), c.average.floats() + c.t.total);
+    if (c.scale > 0.0)
+        check_scaling(run, c, u);
+    kernel_launched(run, cuda_launch_update(NULL, run.type, &u), "update");
+    const double rate = (double)c.step.learning_rate, decay = (double)c.step.average_decay,
+                 b1 = (double)c.o.momentum, b2 = (double)c.o.second;
+    const bool changed = c.change && !c.spoils;
+    for (size_t i = 0; i < c.t.total; i++) {
+        const int32_t kind = changed ? c.kind[i] : (int32_t)CUDA_WEIGHT_KEPT;
+        const double g = c.gradient[i], exact = kind == CUDA_WEIGHT_KEPT ? 0.0 : 1.0;
+        double change = 0.0;
+        if (kind != CUDA_WEIGHT_KEPT && c.sgd) {
+            m[i] = b1 * m[i] + g;
+            change = rate * (g + b1 * m[i]);
+        } else if (kind != CUDA_WEIGHT_KEPT) {
+            m[i] = b1 * m[i] + (1.0 - b1) * g;
+            s[i] = b2 * s[i] + (1.0 - b2) * g * g;
+            change = rate * (m[i] * (double)c.step.first_scale) /
+                     (std::sqrt(s[i] * (double)c.step.second_scale) + (double)OPTIMIZER_ADAM_EPSILON);
+        }
+        w[i] = w[i] * (kind == CUDA_WEIGHT_DECAYED ? 1.0 - rate * (double)c.o.decay : 1.0) - change;
+        if (c.averages)
+            a[i] = decay * a[i] + (1.0 - decay) * (double)c.value[i];
+        kernel_close(run, (double)c.value[i], w[i], exact * 8.0 * FLOAT * (1.0 + 4.0 * std::fabs(change)),
+                     "value", i);
+        kernel_close(run, (double)c.first[i], m[i], exact * 4.0 * FLOAT, "first", i);
+        kernel_close(run, (double)c.second[i], s[i], exact * 4.0 * FLOAT, "second", i);
+        kernel_close(run, (double)c.average[i], a[i], c.averages ? 4.0 * FLOAT : 0.0, "average", i);
+    }
+    check_updated_copies(run, c, changed);
+}
+
+static void test_update(void **state)
+{
+    (void)state;
+    kernel_sweep(CASES, check_update);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_copies),
-        cmocka_unit_test(test_remap),
+        cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_update),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -80,4 +80,5 @@ run --plan search.workers_per_device=2
 check "--plan does not count both workers' parents" said 'weights of 16 parents'
 run --plan train.batch=auto 'devices="cuda"'
 check "--plan: found $(grep '^batch' "$work/out")" said "^batch    128 images, the final fit's 128 shared by 2 devices, chosen for devices and data"
+check "--plan does not count the group's buffers: $(grep 'final fit  ' "$work/out")" said 'final fit .* MB and 0.1 MB for the group'
 finish

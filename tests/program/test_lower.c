@@ -485,7 +485,7 @@ static void buckets_begin_early(void **state)
     struct graph graph = {0};
     struct program program;
     struct error err;
-    int32_t buckets = 0, first = -1, statistics = -1, loss = -1, optimizer = -1, last_backward = -1;
+    int32_t buckets = 0, first = -1, loss = -1, optimizer = -1, last_backward = -1;
     (void)state;
     assert_int_equal(start_make(&graph, "resnet", 0, (struct shape){0, 3, 32, 32}, 10, &err), ST_OK);
     if (lower_graph(&graph, &options, &program, &err) != ST_OK)
@@ -496,13 +496,11 @@ static void buckets_begin_early(void **state)
             first = first < 0 ? at : first;
             buckets++;
         }
-        statistics = op->kind == PROG_OP_AVERAGE_STATISTICS ? at : statistics;
         loss = op->kind == PROG_OP_LOSS ? at : loss;
         optimizer = op->kind == PROG_OP_OPTIMIZER ? at : optimizer;
         last_backward = op->kind == PROG_OP_CONV_BACKWARD_WEIGHTS ? at : last_backward;
     }
     assert_in_range(buckets, 5, 44);
-    assert_int_equal(statistics, loss + 1);
     assert_true(first < loss + (last_backward - loss) / 4);
     assert_int_equal(optimizer, program.op_count - 2);
     /* A weight that no bucket holds, and one whose gradient comes too late, are found. */
@@ -515,8 +513,7 @@ static void buckets_begin_early(void **state)
     options.members = 1;
     assert_int_equal(lower_graph(&graph, &options, &program, &err), ST_OK);
     for (int32_t at = 0; at < program.op_count; at++)
-        assert_true(program.ops[at].kind != PROG_OP_ALL_REDUCE &&
-                    program.ops[at].kind != PROG_OP_AVERAGE_STATISTICS);
+        assert_true(program.ops[at].kind != PROG_OP_ALL_REDUCE);
     program_free(&program);
     graph_free(&graph);
 }

@@ -1,6 +1,7 @@
-/* Whether a device is shared by two trainings, by what was measured; and what that makes of the speeds that a budget is
- * divided by. */
+/* Whether a device is shared by two trainings, by what was measured; what that makes of the speeds that a budget is divided by;
+ * and how many candidates are on their way. */
 #include "host/run/budget.h"
+#include "host/run/coordinator.h"
 #include "host/run/sharing.h"
 
 #include <math.h>
@@ -40,11 +41,31 @@ static void test_slowdown(void **state)
     }
 }
 
+/* Each training that goes on at a time has its next candidate waiting, where preparing takes time; the job may say otherwise. */
+static void test_window(void **state)
+{
+    static const struct {
+        int32_t ahead, workers;
+        bool slow;
+        int32_t expected;
+    } cases[] = {{-1, 1, false, 1}, {-1, 1, true, 2}, {-1, 8, true, 16}, {-1, 2, false, 2},
+                 {0, 4, true, 4},   {3, 4, true, 7},  {1, 2, false, 3}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct job job = {.search = {.ahead = cases[i].ahead}};
+        const struct run run = {.job = &job,
+                                .devices = {.count = 1, .workers = cases[i].workers},
+                                .device_info = {.prepares_slowly = cases[i].slow}};
+        assert_int_equal(coordinator_window(&run), cases[i].expected);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_choice),
         cmocka_unit_test(test_slowdown),
+        cmocka_unit_test(test_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

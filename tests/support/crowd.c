@@ -1,8 +1,10 @@
 #include "tests/support/crowd.h"
+#include "host/base/crew.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -110,6 +112,131 @@ float *crowd_weights_after(const struct crowd *crowd, struct trainer_result *res
     assert_int_equal(trainer_values(trainer, values, &err), ST_OK);
     trainer_close(trainer);
     return values;
+}
+
+/* ---- running statistics ---- */
+
+struct average {
+    const struct device_ops *ops;
+    struct device *devices[CROWD_MOST];
+    struct device_weights *weights[CROWD_MOST];
+    struct device_group *group;
+    enum weight_slot slot;
+};
+
+static enum status average_one(void *context, int32_t member, struct error *err)
+{
+    const struct average *average = context;
+    return average->ops->group_average(average->group, average->devices[member], average->weights[member],
+                                       average->slot, err);
+}
+
+/* Small whole numbers: their sum and mean are exact. */
+static float value_of(int32_t member, size_t place)
+{
+    return (float)(4 * ((int32_t)(place % 97) - 40 * member));
+}
+
+static void check_averages(const struct average *average, const struct weight_table *table, int32_t count)
+{
+    float *values = malloc(table->total * sizeof *values);
+    struct error err;
+    size_t averaged = 0;
+    assert_non_null(values);
+    for (int32_t k = 0; k < count; k++)
+        for (enum weight_slot slot = SLOT_VALUE; slot <= SLOT_AVERAGE; slot++) {
+            assert_int_equal(
+                average->ops->weights_download(average->devices[k], average->weights[k], slot, values, &err),
+                ST_OK);
+            for (int32_t w = 0; w < table->count; w++) {
+                const struct weight_tensor *tensor = &table->tensors[w];
+                const bool mean = slot == average->slot && !weight_is_trained(tensor->role);
+                for (size_t i = tensor->offset; i < tensor->offset + tensor->count; i++) {
+                    float expected = 0.0f;
+                    for (int32_t other = 0; other < count; other++)
+                        expected += value_of(other, i) / (float)count;
+                    averaged += mean;
+                    assert_true(!(values[i] != (mean ? expected : value_of(k, i))));
+                }
+            }
+        }
+    assert_true(averaged > 0);
+    free(values);
+}
+
+void crowd_averages(const struct device_ops *ops, int32_t count)
+{
+    struct crowd crowd;
+    struct average average = {.ops = ops, .slot = SLOT_AVERAGE};
+    const struct crew_work work = {.context = &average, .work = average_one};
+    struct weight_table table = {0};
+    struct crew *crew;
+    struct error err;
+    crowd_open(&crowd, ops, count, true);
+    assert_int_equal(weight_table_new(&table, &crowd.tasks[0].graph, &err), ST_OK);
+    float *values = malloc(table.total * sizeof *values);
+    assert_non_null(values);
+    for (int32_t k = 0; k < count; k++) {
+        average.devices[k] = crowd.places[k].device;
+        assert_int_equal(
+            ops->weights_new(average.devices[k], &table, SLOT_GRADIENT, &average.weights[k], &err), ST_OK);
+        for (size_t i = 0; i < table.total; i++)
+            values[i] = value_of(k, i);
+        for (enum weight_slot slot = SLOT_VALUE; slot <= SLOT_AVERAGE; slot++)
+            assert_int_equal(ops->weights_upload(average.devices[k], average.weights[k], slot, values, &err),
+                             ST_OK);
+    }
+    assert_int_equal(ops->group_open(average.devices, count, 60.0, &average.group, &err), ST_OK);
+    assert_int_equal(crew_open(count, &crew, &err), ST_OK);
+    for (int time = 0; time < 2; time++) {
+        assert_int_equal(crew_run(crew, &work, &err), ST_OK);
+        check_averages(&average, &table, count);
+    }
+    crew_close(crew);
+    ops->group_close(average.group);
+    for (int32_t k = 0; k < count; k++)
+        ops->weights_free(average.devices[k], average.weights[k]);
+    free(values);
+    weight_table_free(&table);
+    crowd_close(&crowd);
+}
+
+static atomic_int averages;              /* calls of counted_average, of all members */
+static const struct device_ops *counted; /* whose */
+
+static enum status counted_average(struct device_group *group, struct device *device,
+                                   struct device_weights *weights, enum weight_slot slot, struct error *err)
+{
+    atomic_fetch_add(&averages, 1);
+    return counted->group_average(group, device, weights, slot, err);
+}
+
+void crowd_averages_seldom(const struct device_ops *ops)
+{
+    enum { MEMBERS = 2, EVALUATIONS = 3 }; /* two epochs and the step that is left */
+    struct device_ops counting = *ops;
+    struct crowd crowd;
+    struct trainer_result result, again;
+    struct error err;
+    counted = ops;
+    counting.group_average = counted_average;
+    crowd_open(&crowd, &counting, MEMBERS, true);
+    struct trainer *trainer = crowd_trainer(&crowd, &err);
+    assert_non_null(trainer);
+    averages = 0;
+    assert_int_equal(crowd_train(trainer, 0, NULL, &result, &err), ST_OK);
+    assert_int_equal(averages, EVALUATIONS * MEMBERS);
+    float *values = malloc(trainer_weights(trainer)->total * sizeof *values);
+    assert_non_null(values);
+    assert_int_equal(trainer_values(trainer, values, &err), ST_OK);
+    assert_int_equal(
+        trainer_evaluate(trainer, crowd.places[0].validation, TINY_VALIDATION, 0, NULL, NULL, &again, &err),
+        ST_OK);
+    assert_int_equal(averages, EVALUATIONS * MEMBERS); /* no step was taken since */
+    assert_true(again.loss == result.loss);
+    free(values);
+    trainer_close(trainer);
+    crowd_close(&crowd);
 }
 
 void crowd_same_as_one(const struct device_ops *ops, int32_t most, double bound)

@@ -81,6 +81,17 @@ static void test_resume(void **state)
     crowd_close(&crowd);
 }
 
+static void test_averages(void **state)
+{
+    (void)state;
+    for (int32_t count = 2; count <= CROWD_MOST; count += 2) {
+        crowd_averages(&ref_device_ops, count);
+        crowd_averages(&cpu_device_ops, count);
+    }
+    crowd_averages_seldom(&ref_device_ops);
+    crowd_averages_seldom(&cpu_device_ops);
+}
+
 static void test_odd_batch(void **state)
 {
     struct crowd crowd;
@@ -212,8 +223,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_as_one_ref), cmocka_unit_test(test_same_as_one_cpu),
         cmocka_unit_test(test_same_bits),       cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_odd_batch),       cmocka_unit_test(test_failing_member),
-        cmocka_unit_test(test_absent_member),   cmocka_unit_test(test_meetings),
+        cmocka_unit_test(test_averages),        cmocka_unit_test(test_odd_batch),
+        cmocka_unit_test(test_failing_member),  cmocka_unit_test(test_absent_member),
+        cmocka_unit_test(test_meetings),
     };
     snprintf(checkpoint, sizeof checkpoint, "/tmp/nasrun-members-%d.bin", (int)getpid());
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,14 +8,15 @@
  * each run (both ends of what is larger than 16 MiB); every allocation lies between guards that are checked when
  * it is freed, under AddressSanitizer at every access;
  *   - copies and fills must lie within one allocation;
- *   - memory is limited, and the call of your choice fails; memory that cudaMalloc refused it refuses until some is freed;
+ *   - memory is limited, and the call of your choice fails; memory that was refused is refused until some is freed;
+ *   - what a pool holds unused is nobody else's, and no other device reaches it without having asked;
  *   - while a stream is recorded, calls that the real one refuses spoil the recording: any that is unsafe from the
  * thread that records, and from other threads those that wait for that stream;
  *   - a kernel that a device launches for the first time finds no collective under way there: to load it, the real driver
  * may wait for the whole device;
  *   - collectives are recorded by all members or by none;
  *   - what cudaFreeAsync gives back is taken until its stream gets there;
- *   - of what streams and their events leave open, the order is the one least expected, or a random one.
+ *   - of what streams and their events leave open, the order is the one least expected, or a random one;
  *   - events may tell wrong times;
  *   - products of TF32 are those of truncated factors, as on Hopper, and not of rounded ones;
  *   - cuDNN may name candidates that it can't describe, or that can't be recorded;
@@ -33,18 +34,23 @@
 
 #include <cuda_runtime_api.h>
 
+enum { EMU_NCCL_BYTES = 65536 }; /* of device memory that a communicator takes on each device */
+
 struct emu_settings {
     size_t memory;    /* bytes of the device */
     int devices;      /* 0: none */
     int driver;       /* CUDA version the driver supports, 13000; 0: no driver */
     int major, minor; /* compute capability */
     int multiprocessors;
+    int cache;        /* bytes of the device's */
     uint64_t fail_at; /* the call, counted from 1, that fails; 0: none */
     int order; /* of what may run: 0: the work of the youngest stream first; -1: of the oldest; otherwise by chance */
     uint64_t forget_wait; /* the so-many-th cudaStreamWaitEvent, counted from 1, is forgotten; 0: none */
+    int no_pools;         /* the device has no memory pools */
+    int scattered_pool; /* what a pool holds lies in pieces too small for anybody: every allocation takes new memory */
     int refuse_recording; /* cudaStreamBeginCapture fails */
     bool without_nccl;    /* there is no libnccl.so.2 */
-    int spoil_recording;  /* the so-many-th thing that is recorded, counted from 1, spoils the recording without a word; 0: none */
+    int spoil_recording; /* the so-many-th thing that is recorded, counted from 1, spoils the recording without a word; 0: none */
     int collective_error; /* what ncclCommGetAsyncError tells of */
     int refuse_fused;     /* no plan for a convolution with more behind it */
     int timed;            /* convolutions that are planned are timed, not only run once */
@@ -67,6 +73,7 @@ struct emu_counts {
     uint64_t kernels, convolutions, products, collectives, copies, waits, allocations, recordings,
         graph_launches;
     uint64_t stream_waits; /* of streams for events */
+    uint64_t staged;       /* copies between devices by way of the host */
     uint64_t device_waits; /* calls that wait for all streams of a device: cudaFree */
     uint64_t fused;        /* of the convolutions: with more behind them */
     uint64_t untried;      /* convolutions that were planned without a trial, for want of memory */
@@ -99,6 +106,10 @@ double emu_stream_done(cudaStream_t stream);
 uint64_t emu_stream_waits(cudaStream_t stream);
 
 /* ---- for the emulator's own files ---- */
+
+/* Whether `device` may touch the memory of `owner`'s pool. */
+bool emu_reaches(int device, int owner);
+void emu_pools_reset(void);
 
 /* One more call of `name`: cudaSuccess, or the error with which it is to fail. */
 cudaError_t emu_call(const char *name);

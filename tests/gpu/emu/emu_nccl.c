@@ -2,6 +2,7 @@
  * to them, and not before; one rank that stays away keeps the others waiting until they abort. Communicators go together,
  * with the last that is destroyed or aborted, and wait for the graphs in which their collectives are recorded. */
 #include "cuda/cuda_nccl.h"
+#include "tests/gpu/emu/emu_memory.h"
 #include "tests/gpu/emu/emu_queue.h"
 
 #include <stdlib.h>
@@ -18,6 +19,7 @@ struct ncclComm {
     struct clique *clique;
     int rank, device;
     bool aborted, gone;
+    void *buffers;                    /* device memory */
     const struct collective *waiting; /* at the head of its stream; NULL */
     bool satisfied;                   /* another rank has done it for all */
 };
@@ -102,6 +104,10 @@ static ncclResult_t queue(ncclComm_t comm, const void *from, void *to, size_t co
     if (count == 0)
         return ncclSuccess;
     emu_check_range("collective", to, count * sizeof(float));
+    for (int rank = 0; rank < comm->clique->count; rank++)
+        if (!emu_reaches(comm->device, comm->clique->comms[rank]->device))
+            emu_die("collective: device %d does not reach the memory of device %d", comm->device,
+                    comm->clique->comms[rank]->device);
     struct collective *made = malloc(sizeof *made);
     if (made == NULL)
         emu_die("out of host memory");
@@ -151,6 +157,7 @@ static ncclResult_t comm_init_all(ncclComm_t *comms, int count, const int *devic
     for (int rank = 0; rank < count; rank++) {
         comms[rank] = emu_new(calloc(1, sizeof **comms));
         *comms[rank] = (struct ncclComm){.clique = clique, .rank = rank, .device = devices[rank]};
+        comms[rank]->buffers = emu_memory_take(devices[rank], EMU_NCCL_BYTES);
         clique->comms[rank] = comms[rank];
     }
     return ncclSuccess;
@@ -185,6 +192,8 @@ static ncclResult_t end(const char *name, ncclComm_t comm, bool aborted, bool *l
     if (!aborted && comm->waiting != NULL)
         emu_die("a communicator destroyed in the middle of a collective");
     comm->gone = true;
+    if (comm->buffers != NULL)
+        emu_memory_give(comm->buffers);
     emu_wake();
     *last = --comm->clique->living == 0;
     return result;

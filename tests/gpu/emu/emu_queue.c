@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { STUCK_SECONDS = 60, MOST_CHOICES = 1024, MOST_LOADED = 16384 };
+enum { STUCK_SECONDS = 60, MOST_CHOICES = 1024 };
 
 struct emu_settings emu;
 struct emu_counts emu_count;
@@ -28,10 +28,6 @@ static pthread_once_t lock_made = PTHREAD_ONCE_INIT;
 static pthread_cond_t queued = PTHREAD_COND_INITIALIZER;
 static double work_end;  /* virtual */
 static uint64_t chances; /* state of the choice between what may run */
-static struct {
-    const void *code[MOST_LOADED];
-    int device[MOST_LOADED], count;
-} loaded; /* what devices have launched before */
 
 _Noreturn void emu_die(const char *format, ...)
 {
@@ -116,7 +112,7 @@ void emu_tail_add(struct tail *tail, int node)
 static void record(struct CUstream_st *stream, struct work work)
 {
     struct nodes *nodes = &stream->recording->nodes;
-    if (nodes->count + 1 == emu.spoil_recording)
+    if (nodes->count + 1 == emu.spoil_recording && stream->recording->origin->priority == 0)
         stream->recording->spoilt = true;
     if (nodes->count == nodes->capacity) {
         nodes->capacity = 2 * nodes->capacity + 64;
@@ -390,7 +386,8 @@ void emu_reset(void)
     emu_count = (struct emu_counts){0};
     chances = 0;
     emu_time_reset();
-    loaded.count = 0;
+    emu_pools_reset();
+    emu_load_reset();
     memset(sticky, 0, sizeof sticky);
     last_error = cudaSuccess;
     current_device = 0;
@@ -463,61 +460,4 @@ void emu_check_range(const char *what, const void *memory, size_t bytes)
     EMU_LOCKED;
     if (!emu_memory_holds(memory, bytes))
         emu_die("%s: %zu bytes at %p are not within one allocation", what, bytes, memory);
-}
-
-/* ---- kernels ---- */
-
-static bool is_loaded(const void *code)
-{
-    for (int i = 0; i < loaded.count; i++)
-        if (loaded.code[i] == code && loaded.device[i] == current_device)
-            return true;
-    return false;
-}
-
-static bool has_collective(const struct item *item)
-{
-    bool found = item->work.run == emu_run_collective;
-    for (int i = 0; item->graph != NULL && i < item->graph->nodes.count; i++)
-        found = found || item->graph->nodes.items[i].work.run == emu_run_collective;
-    return found;
-}
-
-void emu_load_code(const void *code)
-{
-    EMU_LOCKED;
-    if (is_loaded(code))
-        return;
-    for (const struct CUstream_st *stream = emu_streams; stream != NULL; stream = stream->next)
-        for (const struct item *item = stream->first; item != NULL; item = item->next)
-            if (stream->device == current_device && has_collective(item))
-                emu_die("code is loaded while a collective is under way");
-    if (loaded.count == MOST_LOADED)
-        emu_die("more than %d kernels", MOST_LOADED);
-    if (emu.loading_waits) {
-        emu_drain();
-        emu_time_wait(emu_device_done(current_device));
-    }
-    loaded.code[loaded.count] = code;
-    loaded.device[loaded.count++] = current_device;
-}
-
-/* tests/gpu/cuda_on_cpu.h declares it, for C++. */
-void cuda_on_cpu_submit(cudaStream_t stream, void (*run)(void *work), void (*release)(void *work),
-                        void *work);
-
-void cuda_on_cpu_submit(cudaStream_t stream, void (*run)(void *work), void (*release)(void *work), void *work)
-{
-    EMU_LOCKED;
-    if (emu_call("kernel") != cudaSuccess) { /* the launch function finds the error in cudaGetLastError */
-        release(work);
-        return;
-    }
-    union {
-        void (*run)(void *work);
-        const void *code;
-    } launched = {run}; /* one for each list of parameters: as good as one for each kernel */
-    emu_load_code(launched.code);
-    emu_count.kernels++;
-    emu_submit(stream, run, release, work);
 }

@@ -87,6 +87,8 @@ void emu_unlock(int *locked);
 extern struct CUstream_st *emu_streams;                    /* all, the youngest first */
 extern _Thread_local struct recording *emu_recording_here; /* begun by this thread; NULL */
 
+/* No device has loaded anything. */
+void emu_load_reset(void);
 /* What a collective's work is to run (emu_nccl.c). */
 void emu_run_collective(void *data);
 /* Queues or records work. The emulator owns `data` from now on. */

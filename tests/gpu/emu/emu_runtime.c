@@ -1,4 +1,4 @@
-/* The CUDA runtime's functions about devices, memory and copies, by their own names. */
+/* The CUDA runtime's functions about devices, pinned memory and copies, by their own names. */
 #include "tests/gpu/emu/emu_memory.h"
 #include "tests/gpu/emu/emu_queue.h"
 #include "tests/gpu/emu/emu_time.h"
@@ -62,17 +62,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int index
     properties->minor = emu.minor;
     properties->multiProcessorCount = emu.multiprocessors;
     properties->totalGlobalMem = emu.memory;
-    return cudaSuccess;
-}
-
-cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
-{
-    EMU_LOCKED;
-    cudaError_t error = emu_call("cudaMemGetInfo");
-    if (error != cudaSuccess)
-        return error;
-    *total = emu.memory;
-    *available = emu.memory - emu_memory_used(emu_device());
+    properties->l2CacheSize = emu.cache;
     return cudaSuccess;
 }
 
@@ -84,97 +74,6 @@ static struct {
     char *memory;
     size_t bytes;
 } pinned[MOST_PINNED];
-
-static cudaError_t take(int device, void **memory, size_t bytes)
-{
-    void *taken = emu_memory_used(device) + bytes <= emu.memory ? emu_memory_take(device, bytes) : NULL;
-    if (taken == NULL)
-        return emu_fail(cudaErrorMemoryAllocation);
-    *memory = taken;
-    emu_count.allocations++;
-    emu_count.objects++;
-    emu_count.bytes = emu_memory_used(device);
-    if (emu_count.bytes > emu_count.peak_bytes)
-        emu_count.peak_bytes = emu_count.bytes;
-    return cudaSuccess;
-}
-
-cudaError_t cudaMalloc(void **memory, size_t bytes)
-{
-    EMU_LOCKED;
-    cudaError_t error = emu_call_outside("cudaMalloc");
-    if (error == cudaErrorMemoryAllocation)
-        emu_memory_refuse(bytes);
-    return error == cudaSuccess ? take(emu_device(), memory, bytes) : error;
-}
-
-/* Memory is there at once; that only its stream may use it from then on is not checked. */
-cudaError_t cudaMallocAsync(void **memory, size_t bytes, cudaStream_t stream)
-{
-    EMU_LOCKED;
-    cudaError_t error = emu_call_outside("cudaMallocAsync");
-    return error == cudaSuccess ? take(stream->device, memory, bytes) : error;
-}
-
-static void give(void *memory)
-{
-    const int device = emu_memory_device(memory);
-    emu_memory_give(memory);
-    emu_count.objects--;
-    emu_count.bytes = emu_memory_used(device);
-}
-
-static void keep(void *memory)
-{
-    (void)memory;
-}
-
-cudaError_t cudaFreeAsync(void *memory, cudaStream_t stream)
-{
-    EMU_LOCKED;
-    if (emu_recording())
-        emu_die("cudaFreeAsync while a stream records");
-    cudaError_t error = emu_call("cudaFreeAsync"); /* as cudaFree */
-    if (!emu_memory_holds(memory, 0) || emu_memory_device(memory) != stream->device)
-        emu_die("cudaFreeAsync of %p, which is no memory of the stream's device", memory);
-    emu_submit(stream, give, keep, memory);
-    return error;
-}
-
-/* Of a device. */
-static bool is_idle(const void *context)
-{
-    const int *device = context;
-    for (const struct CUstream_st *stream = emu_streams; stream != NULL; stream = stream->next)
-        if (stream->device == *device && stream->first != NULL)
-            return false;
-    return true;
-}
-
-static cudaError_t begin_free(const void *memory, int *device)
-{
-    EMU_LOCKED;
-    if (emu_recording())
-        emu_die("cudaFree while a stream records");
-    if (!emu_memory_holds(memory, 0))
-        emu_die("cudaFree of %p, which is no device memory", memory);
-    *device = emu_memory_device(memory);
-    emu_count.device_waits++;
-    return emu_call("cudaFree"); /* a failed device gives its memory back all the same */
-}
-
-cudaError_t cudaFree(void *memory)
-{
-    int device;
-    if (memory == NULL)
-        return cudaSuccess;
-    cudaError_t error = begin_free(memory, &device);
-    emu_await(is_idle, &device, "cudaFree on a device whose streams can't go on");
-    EMU_LOCKED;
-    emu_time_wait(emu_device_done(device));
-    give(memory);
-    return error;
-}
 
 cudaError_t cudaMallocHost(void **memory, size_t bytes)
 {
@@ -275,6 +174,7 @@ cudaError_t cudaMemcpyPeerAsync(void *to, int to_device, const void *from, int f
     check_own("peer copy's target", to, bytes, to_device);
     check_own("peer copy's source", from, bytes, from_device);
     emu_count.copies++;
+    emu_count.staged += !emu_reaches(to_device, from_device);
     submit_transfer(stream, to, from, bytes, 0, false);
     return cudaSuccess;
 }
