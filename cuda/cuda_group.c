@@ -73,8 +73,10 @@ static enum status open_member(struct device_group *group, int32_t number, struc
     *member =
         (struct cuda_member){.device = device, .group = group, .number = number, .serial = ++device->serial};
     member->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    device->member = member;
     enum status st = cuda_enter(device, err);
+    if (st == ST_OK)
+        cuda_memory_trim(device); /* as long as it waits for nobody else */
+    device->member = member;
     if (st == ST_OK)
         st = cuda_check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "tell its priorities", err);
     if (st == ST_OK) /* what the other members wait for goes first */

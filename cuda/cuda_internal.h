@@ -174,9 +174,10 @@ bool cuda_library(int32_t index, char *text, size_t size);
 
 /* ---- cuda_memory.c ---- */
 
-/* The device's stream is there already, and still there when it is closed. */
+/* The device's stream is there already. */
 enum status cuda_memory_open(struct device *device, struct error *err);
-void cuda_memory_close(struct device *device);
+/* Waits for the device, and gives what its pool holds unused to whoever wants it. */
+void cuda_memory_trim(const struct device *device);
 /* Of the calling thread's current device; what is unused in the pool (NULL: none) is free. */
 enum status cuda_memory_available(cudaMemPool_t pool, size_t *available, size_t *total, struct error *err);
 /* Device memory; *memory is NULL on errors. `what`: what it is for. ST_MEMORY only when it is not to be had without the
