@@ -471,7 +471,8 @@ static enum status mean(struct cuda_member *member, float *values, size_t count,
                         struct error *err)
 {
     const struct device_group *group = member->group;
-    return check(group, group->nccl.all_reduce(values, values, count, ncclFloat, ncclAvg, member->comm, stream),
+    return check(group,
+                 group->nccl.all_reduce(values, values, count, ncclFloat, ncclAvg, member->comm, stream),
                  "all-reduce", err);
 }
 

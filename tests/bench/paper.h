@@ -5,8 +5,9 @@
  *                     slower * bytes / (bandwidth * share))
  *                 + launches * (PAPER_GAP + PAPER_RAMP)
  *
- * and a step is the sum of its operations and PAPER_STEP. Bytes are those of DRAM: what stays in the L2 cache can make the
- * truth better than both. Each constant below is an estimate, with its reason; none was measured on the GPUs it is used for. */
+ * and a step is the sum of its operations and PAPER_STEP; what it gains from weight gradients that run beside the rest of the
+ * backward pass is not taken off. Bytes are those of DRAM: what stays in the L2 cache can make the truth better than both. Each
+ * constant below is an estimate, with its reason; none was measured on the GPUs it is used for. */
 #ifndef NASRUN_TESTS_BENCH_PAPER_H
 #define NASRUN_TESTS_BENCH_PAPER_H
 
@@ -29,8 +30,8 @@
  * fewer tiles than multiprocessors leave those idle (fill). */
 #define PAPER_TILE 64
 
-/* Share of DRAM's bandwidth: of cuDNN's and cuBLAS's kernels; of our own, whose threads have two to four rows each and whose
- * registers leave room for two blocks on a multiprocessor: 60 to 75 % is usual for such kernels. */
+/* Share of DRAM's bandwidth: of cuDNN's and cuBLAS's kernels; and of our own, streaming kernels that nobody has tuned on a GPU
+ * yet: 60 to 75 % is what such kernels get. */
 #define PAPER_LIBRARY_BANDWIDTH 0.80
 #define PAPER_OWN_BANDWIDTH     0.67
 

@@ -97,24 +97,19 @@ out:
 static void print_terms(void)
 {
     printf("# A training step on paper\n"
-           "Made by `make roofline`; edits belong in `tests/bench/roofline.c`, the formula and the reason of "
-           "each "
-           "constant in\n`tests/bench/paper.h`. Nothing here was measured: it is what the first measurement "
-           "of a GPU "
-           "is to be compared with.\n\n"
-           "An operation takes the larger of its arithmetic and its traffic with DRAM, and for each launch "
-           "%.1f us of "
-           "gap and %.1f us\nof ramp-up and drain; between two steps come another %.0f us. Convolutions get "
-           "%.0f %% of "
-           "the tensor cores, less with fewer\nthan %d channels or fewer tiles than multiprocessors; cuDNN's "
-           "kernels get "
-           "%.0f %% of the bandwidth, our own %.0f %%; weight\ngradients are %.1f (8 channels), %.1f (64) or "
-           "%.1f (512) "
-           "times slower than that and have a launch more. The floor is that of\nthe data sheet's rates "
-           "alone.\n\n",
-           1e6 * PAPER_GAP, 1e6 * PAPER_RAMP, 1e6 * PAPER_STEP, 100.0 * PAPER_TENSOR, PAPER_TILE,
-           100.0 * PAPER_LIBRARY_BANDWIDTH, 100.0 * PAPER_OWN_BANDWIDTH, paper_split_slower(8.0),
-           paper_split_slower(64.0), paper_split_slower(512.0));
+           "Made by `make roofline`; edits belong in `tests/bench/roofline.c`, the formula and the reason\n"
+           "of each constant in `tests/bench/paper.h`. Nothing here was measured: it is what the first\n"
+           "measurement of a GPU is to be compared with.\n\n");
+    printf("An operation takes the larger of its arithmetic and its traffic with DRAM, and for each launch\n"
+           "%.1f us of gap and %.1f us of ramp-up and drain; between two steps come another %.0f us.\n",
+           1e6 * PAPER_GAP, 1e6 * PAPER_RAMP, 1e6 * PAPER_STEP);
+    printf("Convolutions get %.0f %% of the tensor cores, less with fewer than %d channels or fewer tiles\n"
+           "than multiprocessors; cuDNN's kernels get %.0f %% of the bandwidth, our own %.0f %%. Weight\n",
+           100.0 * PAPER_TENSOR, PAPER_TILE, 100.0 * PAPER_LIBRARY_BANDWIDTH, 100.0 * PAPER_OWN_BANDWIDTH);
+    printf("gradients are %.1f (8 channels), %.1f (64) or %.1f (512) times slower than that and have a\n"
+           "launch more; that they run beside the rest of the backward pass is not taken off. The floor\n"
+           "is that of the data sheet's rates alone.\n\n",
+           paper_split_slower(8.0), paper_split_slower(64.0), paper_split_slower(512.0));
 }
 
 /* A line a GPU, network and batch. */

@@ -168,6 +168,24 @@ VIRTUAL_ENV=$work/pip LD_LIBRARY_PATH=$driver "$emulated/nasrun" --devices >"$wo
 check "cuDNN is not that of pip's layout: $(grep cuDNN "$work/out")" grep -q "cuDNN .* from $(nvidia "$work/pip" 11 site cudnn)/" "$work/out"
 check "--devices does not say where NCCL is" grep -q 'NCCL .* from /' "$work/out"
 
+# ---- make finds headers and libraries there, too, and needs of NCCL the header alone ----
+
+packages=$(dirname "$(nvidia "$work/build" 11 site cudnn)")
+packages=$(dirname "$packages")
+mkdir -p "$packages/cudnn/include" "$packages/cudnn/lib" "$packages/cu13/include" "$packages/cu13/lib" "$packages/cu13/bin" \
+    "$packages/nccl/include"
+touch "$packages/cudnn/include/cudnn.h" "$packages/cu13/include/cublas_v2.h" "$packages/nccl/include/nccl.h"
+printf '#define CUDART_VERSION  13000\n' >"$packages/cu13/include/cuda_runtime_api.h"
+printf '#!/bin/sh\n' >"$packages/cu13/bin/nvcc"
+chmod +x "$packages/cu13/bin/nvcc"
+env -u MAKEFLAGS VIRTUAL_ENV="$work/build" make -n NVCC="$packages/cu13/bin/nvcc" BUILD="$work/objects" BIN="$work/objects" \
+    CUDA_ARCHITECTURES=90 "$work/objects/libnasrun_cuda.so" >"$work/out" 2>&1
+for flag in "-isystem $packages/cudnn/include" "-isystem $packages/cu13/include" "-isystem $packages/nccl/include" \
+    "-L$packages/cudnn/lib" "-L$packages/cu13/lib" "-l:libcudnn.so.9 -l:libcublas.so.13 "; do
+    check "make does not find pip's layout: no $flag in $(tail -n 1 "$work/out")" grep -qF -e "$flag" "$work/out"
+done
+check "the plug-in is linked to NCCL" sh -c "! grep -q -e '-lnccl' '$work/out'"
+
 # ---- without NCCL: one GPU trains; of several, and before anything else, is said what is missing ----
 
 make_data "$work/data"

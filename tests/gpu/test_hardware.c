@@ -1,6 +1,6 @@
-/* A GPU through the plug-in named by NASRUN_PLUGIN, as nasrun uses it: what can be seen from outside of it. Every operation in
- * every precision beside the reference, evaluations, trainings, repetition, resumption, several GPUs. tests/gpu/hardware.sh runs it on the
- * hardware or on the emulated GPU.
+/* A GPU through the plug-in that nasrun would take, or the one named by NASRUN_PLUGIN, as nasrun uses it: what can be seen from
+ * outside of it. Every operation in every precision beside the reference, evaluations, trainings, repetition, resumption, several
+ * GPUs. tests/gpu/hardware.sh runs it on the hardware or on the emulated GPU.
  *
  *     test_hardware [PATTERN]     only tests whose names match, with * and ?: "operations_in_*" */
 #include "host/run/plugin.h"
@@ -219,9 +219,9 @@ static int open_plugin(void **state)
     const char *path = getenv("NASRUN_PLUGIN");
     struct error err = {0};
     (void)state;
-    if (path != NULL && plugin_open_file(&gpu, path, &err) == ST_OK)
+    if ((path != NULL ? plugin_open_file(&gpu, path, &err) : plugin_open(&gpu, &err)) == ST_OK)
         return 0;
-    print_error("%s\n", path != NULL ? err.message : "NASRUN_PLUGIN names no plug-in");
+    print_error("%s\n", err.message);
     return -1;
 }
 

@@ -37,9 +37,14 @@ for file in "$root/$name"/bin/*; do
         sh -c "readelf -d '$file' | grep -q 'RUNPATH.*\[\$ORIGIN/../lib\]'"
 done
 
-# in_root PROGRAM ARGUMENTS...: in that root, with nothing in the environment.
+# in_root PROGRAM ARGUMENTS...: in that root, with nothing in the environment but what $environment sets.
+environment=""
 in_root() {
-    unshare -m sh -c 'mount -t proc proc "$0/proc" && exec env -i /usr/sbin/chroot "$0" "$@"' "$root" "/$name/bin/$@"
+    program=$1
+    shift
+    # shellcheck disable=SC2086,SC2016  # none or one variable; the inner shell's
+    unshare -m sh -c 'mount -t proc proc "$0/proc" && exec env -i "$@"' "$root" $environment /usr/sbin/chroot "$root" \
+        "/$name/bin/$program" "$@"
 }
 make_data "$root/job/data"
 make_job "$root/job/job.cfg" /job/data
@@ -72,6 +77,30 @@ check "the reference is not there" cmp "$root/$name/share/doc/nasrun/REFERENCE.m
 for sample in samples/*; do
     check "$sample is not there" cmp "$sample" "$root/$name/share/nasrun/$sample"
 done
+
+# The plug-ins load there, with stand-ins for the driver and for CUDA's libraries, which have all functions that are asked for.
+driver=$helpers/gpu/driver/libcuda.so.1
+for plugin in libnasrun_cuda.so:13 libnasrun_cuda12.so:12; do
+    cuda=${plugin#*:} plugin=$root/$name/lib/${plugin%:*}
+    if [ ! -f "$plugin" ] || [ ! -f "$driver" ]; then
+        skip "$(basename "$plugin") is not in the bundle, or there is no $driver: that it loads where glibc is old"
+        continue
+    fi
+    cp "$driver" "$root/lib/x86_64-linux-gnu/"
+    environment=FAKE_CUDA_DRIVER=${cuda}000
+    in_root nasrun --devices >"$work/out" 2>&1
+    check "CUDA's libraries are missing, and this is said: $(cat "$work/out")" \
+        grep -q "^no GPU  the GPU's plug-in cannot be loaded: libcudnn.so.9: .*; looked in /$name/bin, /$name/lib, " "$work/out"
+    for library in libcudnn.so.9:cudnn "libcublas.so.$cuda:cublas"; do
+        nm -D --undefined-only "$plugin" | sed -n "s/.* \(${library#*:}[A-Za-z0-9_]*\).*/void \1(void); void \1(void) {}/p" |
+            ${CC:-cc} -shared -fPIC -nostdlib -Wl,-soname,"${library%:*}" -x c - -o "$root/$name/lib/${library%:*}"
+    done
+    in_root nasrun --devices >"$work/out" 2>&1
+    check "$plugin does not load: $(cat "$work/out")" grep -q '^no GPU  the NVIDIA driver shows no GPU' "$work/out"
+    rm "$root/$name"/lib/libcudnn.so.9 "$root/$name/lib/libcublas.so.$cuda"
+done
+rm -f "$root/lib/x86_64-linux-gnu/libcuda.so.1"
+environment=""
 
 # Where it lies and from where it is started are no matter.
 mv "$root/$name" "$root/tmp/moved"

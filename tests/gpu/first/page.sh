@@ -216,7 +216,10 @@ END {
         else failed++
     }
     card = fact["card"]
-    if (card == "" || card ~ /not found|failed|No devices/) card = "no GPU"
+    if (card == "" || card ~ /not found|failed|No devices/) {
+        card = fact["device"] == "" ? "no GPU" : fact["device"]
+        sub(/^cuda:0 /, "", card); sub(/,.*/, "", card)
+    }
     printf "## %s, %s, nasrun %s\n\n", card, date, known(about["version"]) " " known(about["commit"])
     printf "%d steps passed, %d failed, %d not done; %d tests of kernels and operations passed, %d failed.\n\n", passed, failed, skipped, goods, bads
     if (fact["driver"] != "" && card != "no GPU") print "- driver, memory, clocks, power, ECC: " fact["driver"]

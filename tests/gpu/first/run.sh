@@ -61,17 +61,18 @@ step() {
 if [ -d "$here/programs" ]; then
     programs=$here/programs
 else
-    programs=$work/programs
-    mkdir "$programs"
-    step unpack 60 tar xJf "$here/programs.tar.xz" -C "$programs" --strip-components=1 || exit 1
+    programs=$work/gpu-programs # tar needs xz, which is not everywhere; Python brings its own
+    # shellcheck disable=SC2016  # bash -c has its own
+    step unpack 60 bash -c 'tar xJf "$1" -C "$2" || "$3" -m tarfile -e "$1" "$2"' bash "$here/programs.tar.xz" "$work" "$python" || exit 1
 fi
-export here programs NASRUN_PLUGIN=$programs/lib/libnasrun_cuda.so
+export here programs
 bench="$programs/bin/bench_train --gpu 0 ${PAPER:+--paper $PAPER}"
 lines=$(command -v stdbuf >/dev/null && echo "stdbuf -oL") # what a program printed before it hung
 
 # tool NAME: where NVIDIA's tool is, or status 77.
 tool() {
     local found
+    # shellcheck disable=SC2012  # these folders have plain names
     found=$(command -v "$1" || ls -d /usr/local/cuda*/bin/"$1" /opt/nvidia/nsight-compute/*/"$1" 2>/dev/null | tail -n 1)
     [ -n "$found" ] && echo "$found"
 }
@@ -110,6 +111,7 @@ torch() { # MODE SECONDS
 
 # job NAME FOLDER SECONDS SAMPLE: a sample's job with other data and the time that there is.
 job() {
+    # shellcheck disable=SC2086  # a list of words
     time "$programs/bin/nasrun" -v "$programs/share/nasrun/samples/$4" "dataset.path=$2" 'devices="cuda:0"' \
         "budget.seconds=$3" "output.dir=$work/jobs/$1" ${JOB_SETTINGS:-}
     local status=$?
@@ -133,12 +135,12 @@ counters() {
 sanitize() {
     local sanitizer program running="" bad=0
     sanitizer=$(tool compute-sanitizer) || { echo "compute-sanitizer is not here"; return 77; }
-    for program in "$programs"/bin/kernels_*; do
+    for program in $kernels; do
         "$sanitizer" --tool "$1" --print-limit 5 --error-exitcode 9 "$program" >"$work/$1.${program##*/}" 2>&1 &
         running="$running $!"
     done
     for program in $running; do wait "$program" || bad=1; done
-    tail -n 40 "$work/$1".kernels_*
+    tail -n 40 "$work/$1".kernels*
     return $bad
 }
 
@@ -160,13 +162,21 @@ if [ -d "$here/data/cifar10" ]; then
     timeout 60 "$programs/bin/mosaic" unpack "$here/data/cifar10" "$work/cifar10" >"$OUT/steps/mosaic.txt" 2>&1 &
     cifar=$!
 fi
-timeout 200 bash -c 'torch reduce-overhead 0' >"$OUT/steps/torch-warm.txt" 2>&1 & # fills its compiler's cache meanwhile
+timeout 150 bash -c 'torch reduce-overhead 0' >"$OUT/steps/torch-warm.txt" 2>&1 & # fills its compiler's cache meanwhile
 warm=$!
 run devices 60 devices
 run fsync 20 fsync
-for program in "$programs"/bin/kernels_*; do
+# Those of CUDA 13 need its driver; there are others where a toolkit of CUDA 12 was at hand.
+kernels=$(echo "$programs"/bin/kernels_*)
+if grep -q 'driver for CUDA 12' "$OUT/steps/devices.txt" 2>/dev/null && [ -f "$programs/bin/kernels12_norm" ]; then
+    kernels=$(echo "$programs"/bin/kernels12_*)
+fi
+export kernels
+for program in $kernels; do
+    # shellcheck disable=SC2086
     step "${program##*/}" 40 $lines "$program"
 done
+# shellcheck disable=SC2086
 step hardware 95 $lines "$programs/bin/test_hardware"
 
 # ---- 2. how fast; nothing else runs now ----
