@@ -7,9 +7,9 @@
  *
  * The branch is never more than one weight gradient behind: before the next one is handed over, the device's stream waits for
  * the last. So what it reads has to outlive only the operations up to there (cuda_branch_lifetimes). That costs the arena of
- * the lean start 24 % (33 of 139 MiB at a batch of 512), that of ResNet-18 nothing; joined only at the end it would be 63
- * and 14 %. The branch has scratch, tickets and a cuDNN handle of its own, for those of the device's stream
- * are in use. Dense layers' weight gradients stay on the device's stream, where cuBLAS's one workspace is. */
+ * the lean start 24 %, that of ResNet-18 nothing; joined only at the end it would be 63 and 14 % (README.md). The branch has
+ * scratch, tickets and a cuDNN handle of its own, for those of the device's stream are in use. Dense layers' weight gradients
+ * stay on the device's stream, where cuBLAS's one workspace is. */
 #include "cuda/cuda_internal.h"
 
 bool cuda_is_branched(enum prog_op_kind kind)

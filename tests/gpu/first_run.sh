@@ -32,6 +32,10 @@ counts() { # the page's first figures are those of the steps
         END { printf "^%d steps passed, %d failed, %d not done; ", p, f, s }' "$1/steps.tsv"
 }
 
+# The prediction that the page compares with is the one that can be read.
+"$helpers/bench/roofline" >"$work/roofline"
+check "cuda/ROOFLINE.md is not what make roofline prints" cmp -s "$work/roofline" cuda/ROOFLINE.md
+
 # 1: no GPU. Every step that needs one fails with its reason, and the page is made.
 page=$work/none/page.md
 bundle "$work/bare" "$bin/nasrun" "$bin/libnasrun_cuda.so"

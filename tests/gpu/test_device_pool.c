@@ -30,7 +30,8 @@ struct fixture {
 static enum status open_all(struct fixture *f)
 {
     enum status st = ST_OK;
-    *f = (struct fixture){.devices = {.ops = &cuda_device_ops, .count = 2}, .values = malloc(BYTES)};
+    *f = (struct fixture){.devices = {.ops = &cuda_device_ops, .count = 2, .workers = 2},
+                          .values = malloc(BYTES)};
     assert_non_null(f->values);
     for (int32_t k = 0; st == ST_OK && k < 2; k++) {
         const struct device_options options = {.index = k};
