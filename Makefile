@@ -99,7 +99,7 @@ test-programs: $(TEST_PROGRAMS) $(TEST_HELPERS) $(GPU_TESTS)
 
 # On the hardware: what `make test` shows on an emulated GPU.
 test-gpu: all test-programs
-	@NASRUN_GPU=$(abspath $(BIN)/nasrun) NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh tests/gpu/hardware.sh tests/gpu/whole_job.sh
+	@NASRUN_GPU=$(abspath $(BIN)/nasrun) NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh tests/gpu/hardware.sh tests/gpu/whole_job.sh tests/gpu/workers.sh
 
 # Sanitizers: the same test programs, built apart. ThreadSanitizer knows OpenMP's synchronisation only through Archer, which
 # comes with LLVM's runtime: hence clang, whose runtime serves oneDNN's loops too.

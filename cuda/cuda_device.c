@@ -184,9 +184,9 @@ static void device_close(struct device *device)
     if (device->cudnn != NULL)
         (void)cudnnDestroy(device->cudnn);
     cuda_dense_close(device);
-    cuda_pace_close(device);
     cuda_release(device, device->step);
-    cuda_memory_close(device);
+    cuda_memory_trim(device);
+    cuda_pace_close(device);
     if (device->stream != NULL)
         (void)cudaStreamDestroy(device->stream);
     (void)cudaGetLastError(); /* what is left of a device that failed */
@@ -200,11 +200,11 @@ static enum status open_stream(struct device *device, struct error *err)
         st = cuda_check(cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking), "make a stream",
                         err);
     if (st == ST_OK)
+        st = cuda_pace_open(device, err);
+    if (st == ST_OK)
         st = cuda_memory_open(device, err);
     if (st == ST_OK)
         st = cuda_branch_open(device, err);
-    if (st == ST_OK)
-        st = cuda_pace_open(device, err);
     if (st == ST_OK)
         st = cuda_allocate(device, sizeof *device->step, "step parameters", &device->step, err);
     return st;

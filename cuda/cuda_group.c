@@ -73,8 +73,10 @@ static enum status open_member(struct device_group *group, int32_t number, struc
     *member =
         (struct cuda_member){.device = device, .group = group, .number = number, .serial = ++device->serial};
     member->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    device->member = member;
     enum status st = cuda_enter(device, err);
+    if (st == ST_OK)
+        cuda_memory_trim(device); /* as long as it waits for nobody else */
+    device->member = member;
     if (st == ST_OK)
         st = cuda_check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "tell its priorities", err);
     if (st == ST_OK) /* what the other members wait for goes first */
@@ -536,13 +538,17 @@ enum status cuda_group_average(struct device_group *group, struct device *device
     enum status st = enter_collective(group, device, weights, slot, err);
     if (st != ST_OK)
         return st;
+    trace_begin("average of statistics");
     pthread_mutex_lock(&member->lock);
     st = check_broken(group, err);
     if (st == ST_OK)
         st = average_statistics(member, weights, slot, err);
     pthread_mutex_unlock(&member->lock);
     weights->version++;
-    return st == ST_OK ? cuda_wait(device, "average of statistics", err) : st;
+    if (st == ST_OK)
+        st = cuda_wait(device, "average of statistics", err);
+    trace_end();
+    return st;
 }
 
 enum status cuda_group_broadcast(struct device_group *group, struct device *device,

@@ -31,6 +31,7 @@
 enum {
     CUDA_ALIGNMENT = 256,
     CUDA_AHEAD = 8, /* steps that the host may be ahead of the device */
+    CUDA_STAGING = 4 << 20,
 };
 
 /* The stream of weight gradients (cuda_branch.c). */
@@ -51,8 +52,10 @@ struct device {
     cudnnHandle_t cudnn; /* bound to the stream */
     struct cuda_branch branch;
     struct conv_planner *planner;
-    cublasHandle_t cublas;        /* bound to the stream and to: */
-    void *cublas_workspace;       /* device memory, 32 MiB from compute capability 9.0 on, 4 MiB before */
+    cublasHandle_t cublas; /* bound to the stream and to: */
+    void *
+        cublas_workspace; /* device memory, 32 MiB from compute capability 9.0 on, 4 MiB before; between products it
+                                     may be used on the stream, CUDA_STAGING bytes of it */
     cublasComputeType_t products; /* of float32, or of TF32 */
     struct cuda_step *step;       /* device memory: the step in hand */
     struct cuda_pace *pace;       /* of its steps */
@@ -75,7 +78,6 @@ struct device_weights {
     int32_t slot_count;
     float *memory;               /* device memory, all of: */
     float *slots[SLOT_GRADIENT]; /* in the masters' order, zeros in the gaps; NULL where the set has none */
-    float *row;                  /* host memory, scratch: as long as the longest row of a kernel */
     uint64_t serial;
     uint64_t version; /* moves with every change of values or averages; starts at 1 */
 };
@@ -172,9 +174,10 @@ bool cuda_library(int32_t index, char *text, size_t size);
 
 /* ---- cuda_memory.c ---- */
 
-/* The device's stream is there already, and still there when it is closed. */
+/* The device's stream is there already. */
 enum status cuda_memory_open(struct device *device, struct error *err);
-void cuda_memory_close(struct device *device);
+/* Waits for the device, and gives what its pool holds unused to whoever wants it. */
+void cuda_memory_trim(const struct device *device);
 /* Of the calling thread's current device; what is unused in the pool (NULL: none) is free. */
 enum status cuda_memory_available(cudaMemPool_t pool, size_t *available, size_t *total, struct error *err);
 /* Device memory; *memory is NULL on errors. `what`: what it is for. ST_MEMORY only when it is not to be had without the

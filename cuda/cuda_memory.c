@@ -1,7 +1,8 @@
 /* Device memory: from the device's default pool, in the order of the device's stream, so that neither taking nor giving back waits
  * for the device, or asks the driver where the last candidate's memory will do. What is given back stays in the pool until
- * somebody else needs it: the planner's trials take from the same pool, an allocation that fails empties it and tries again, and
- * what lies unused there counts as free. Devices without pools have cudaMalloc. */
+ * somebody else needs it: the planner's trials take from the same pool, an allocation that fails empties it and tries again,
+ * it is emptied for NCCL too, which has memory of its own, and what lies unused there counts as free. Devices without pools
+ * have cudaMalloc. */
 #include "cuda/cuda_internal.h"
 
 #include <string.h>
@@ -26,12 +27,11 @@ enum status cuda_memory_open(struct device *device, struct error *err)
 }
 
 /* What has been given back counts only when somebody has waited for it. */
-void cuda_memory_close(struct device *device)
+void cuda_memory_trim(const struct device *device)
 {
-    if (device->pool == NULL)
-        return;
-    (void)cudaStreamSynchronize(device->stream);
-    (void)cudaMemPoolTrimTo(device->pool, 0);
+    struct error ignored; /* a device that fails says so to the next one who wants memory */
+    if (device->pool != NULL && cuda_wait(device, "free memory", &ignored) == ST_OK)
+        (void)cudaMemPoolTrimTo(device->pool, 0);
 }
 
 enum status cuda_memory_available(cudaMemPool_t pool, size_t *available, size_t *total, struct error *err)
@@ -62,8 +62,7 @@ static cudaError_t take_again(const struct device *device, size_t bytes, void **
     struct error ignored;
     (void)cudaGetLastError();
     conv_planner_hold(device->planner);
-    if (device->pool != NULL && cuda_wait(device, "free memory", &ignored) == ST_OK)
-        (void)cudaMemPoolTrimTo(device->pool, 0);
+    cuda_memory_trim(device);
     cudaError_t error = take(device, bytes, made);
     if (error == cudaErrorMemoryAllocation) {
         (void)cudaGetLastError();

@@ -396,6 +396,12 @@ cudaError_t cuda_launch_remap(cudaStream_t stream, int32_t count, const struct c
                               uint64_t elements, uint64_t seed, const float *parent, double *deviations,
                               float *child);
 
+/* Elements first .. first + count - 1, in the host's order, of a kernel [out][in][taps]: out of its master, or into it. */
+cudaError_t cuda_launch_from_master(cudaStream_t stream, int32_t in, int32_t taps, size_t first, size_t count,
+                                    const float *master, float *plain);
+cudaError_t cuda_launch_to_master(cudaStream_t stream, int32_t in, int32_t taps, size_t first, size_t count,
+                                  const float *plain, float *master);
+
 #ifdef __cplusplus
 }
 #endif

@@ -80,16 +80,13 @@ static __global__ void COLUMNS_BOUNDS gradient_sums(columns k, const T *__restri
     enum { AHEAD = rows_ahead<T>::ROWS };
     DYNAMIC_SHARED(float, shared);
     const columns_share t = columns_of_thread(k);
-    fetched<T, FROM_Y> next[AHEAD];
-    const auto fetch_rows = [&](int32_t left) {
-        for (int u = 0; u < AHEAD; u++)
-            fetch_all(x, dy, y, columns_at(k, t, max(left - 1 - u, 0)), &next[u]);
-    };
     const norm_channels c = channels_of(k, t.vector, shift, mean, scale, invstd);
     const float limit = limit_of<T, FROM_Y>(shift);
     pack sums[2] = {pack_of(0.0f), pack_of(0.0f)};
     for (int32_t left = t.count; left > 0; left -= AHEAD) {
-        fetch_rows(left);
+        fetched<T, FROM_Y> next[AHEAD];
+        for (int u = 0; u < AHEAD; u++)
+            fetch_all(x, dy, y, columns_at(k, t, max(left - 1 - u, 0)), &next[u]);
         for (int u = 0; u < AHEAD; u++) {
             const pack p = unpacked(next[u].x), g = gradient_of(next[u], p, c, u < left ? limit : INFINITY);
             if (behind && u < left)

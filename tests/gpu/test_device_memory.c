@@ -188,6 +188,36 @@ static void devices_reach_each_other(void **state)
     }
 }
 
+/* NCCL has memory of its own: what candidates have left in the pools is no obstacle. */
+static void groups_find_memory(void **state)
+{
+    (void)state;
+    struct graph graph = {0};
+    struct device_session sessions[2];
+    struct device *devices[2];
+    struct device_group *group;
+    const struct lower_options options = {.purpose = PROG_TRAIN, .batch = 1, .batch_norm_momentum = 0.1f};
+    struct error err;
+    size_t before[2];
+    emu.devices = 2;
+    make_network(&graph);
+    for (int32_t k = 0; k < 2; k++) {
+        session_open_on(&sessions[k], &cuda_device_ops, &(struct device_options){.index = k}, &graph,
+                        &options, IMAGES, (uint64_t)k);
+        devices[k] = sessions[k].device;
+        before[k] = emu_count.bytes;
+        assert_int_equal(train_candidate(&sessions[k], BATCH, &err), ST_OK);
+        assert_int_equal(emu_count.bytes, before[k]);
+    }
+    assert_int_equal(before[0], before[1]);
+    emu.memory = emu_count.peak_bytes; /* all of it used, or in the pools */
+    assert_int_equal(cuda_device_ops.group_open(devices, 2, 60.0, &group, &err), ST_OK);
+    cuda_device_ops.group_close(group);
+    for (int32_t k = 0; k < 2; k++)
+        session_close(&sessions[k]);
+    graph_free(&graph);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +226,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(candidates_come_and_go, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(pools_are_emptied_in_time, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(devices_reach_each_other, emu_test_begin, emu_test_end),
+        cmocka_unit_test_setup_teardown(groups_find_memory, emu_test_begin, emu_test_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,8 @@ static enum status counted_run(struct device *device, struct device_program *pre
                                const struct step *step, struct error *err)
 {
     for (int k = 0; k < DEVICES; k++)
-        runs[k] += device == devices[k] && step->learning_rate > 0.0f;
+        if (device == devices[k] && step->learning_rate > 0.0f)
+            runs[k]++; /* by one thread, which is the device's */
     return cpu_device_ops.program_run(device, prepared, step, err);
 }
 

@@ -10,7 +10,7 @@ if [ "$(uname -m)" != x86_64 ] || ! command -v dpkg-deb >/dev/null || ! unshare 
 fi
 version=$("$bin/nasrun" --version | cut -d ' ' -f 2)
 archive=build/nasrun-$version-x86_64.tar.xz
-if [ ! -f "$archive" ] || [ "$bin/nasrun" -nt "$archive" ]; then
+if [ ! -f "$archive" ] || find "$bin" -newer "$archive" -name '*nas*' | grep -q .; then
     if [ ! -f "$debian/complete" ] && ! getent hosts deb.debian.org >/dev/null; then
         skip "the bundle: Debian 11's packages are not at hand"
         finish

@@ -110,6 +110,9 @@ uint64_t emu_stream_waits(cudaStream_t stream);
 /* Whether `device` may touch the memory of `owner`'s pool. */
 bool emu_reaches(int device, int owner);
 void emu_pools_reset(void);
+/* Memory that no pool serves; NULL when there is not enough. */
+void *emu_take(int device, size_t bytes);
+void emu_give(void *memory); /* NULL is allowed */
 
 /* One more call of `name`: cudaSuccess, or the error with which it is to fail. */
 cudaError_t emu_call(const char *name);

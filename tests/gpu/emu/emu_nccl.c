@@ -157,7 +157,9 @@ static ncclResult_t comm_init_all(ncclComm_t *comms, int count, const int *devic
     for (int rank = 0; rank < count; rank++) {
         comms[rank] = emu_new(calloc(1, sizeof **comms));
         *comms[rank] = (struct ncclComm){.clique = clique, .rank = rank, .device = devices[rank]};
-        comms[rank]->buffers = emu_memory_take(devices[rank], EMU_NCCL_BYTES);
+        comms[rank]->buffers = emu_take(devices[rank], EMU_NCCL_BYTES);
+        if (comms[rank]->buffers == NULL)
+            emu_die("no memory for a communicator");
         clique->comms[rank] = comms[rank];
     }
     return ncclSuccess;
@@ -192,8 +194,7 @@ static ncclResult_t end(const char *name, ncclComm_t comm, bool aborted, bool *l
     if (!aborted && comm->waiting != NULL)
         emu_die("a communicator destroyed in the middle of a collective");
     comm->gone = true;
-    if (comm->buffers != NULL)
-        emu_memory_give(comm->buffers);
+    emu_give(comm->buffers);
     emu_wake();
     *last = --comm->clique->living == 0;
     return result;

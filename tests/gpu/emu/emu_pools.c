@@ -89,12 +89,24 @@ cudaError_t cudaMallocAsync(void **memory, size_t bytes, cudaStream_t stream)
     return error == cudaSuccess ? take(stream->device, memory, bytes, true) : error;
 }
 
+void *emu_take(int device, size_t bytes)
+{
+    void *memory = NULL;
+    return take(device, &memory, bytes, false) == cudaSuccess ? memory : NULL;
+}
+
 static void give(void *memory)
 {
     const int device = emu_memory_device(memory);
     emu_memory_give(memory);
     emu_count.objects--;
     emu_count.bytes = emu_memory_used(device);
+}
+
+void emu_give(void *memory)
+{
+    if (memory != NULL)
+        give(memory);
 }
 
 static void give_to_pool(void *memory)
