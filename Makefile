@@ -150,7 +150,7 @@ gpu-bundle: $(BUILD)/tests/gpu/first/mosaic
 	@$(if $(filter file,$(origin CUDA_ARCHITECTURES)),CUDA_ARCHITECTURES='80 90 100',CUDA_ARCHITECTURES='$(CUDA_ARCHITECTURES)') \
 		KERNEL_BUILD='$(BUILD)' CUDA12='$(CUDA12)' MAKE='$(MAKE)' CC='$(CC)' CXX='$(CXX)' \
 		CIFAR10='$(CIFAR10)' FASHION='$(FASHION)' MOSAIC=$< tests/gpu/first/make.sh tests/gpu/test_hardware $(FIRST_RUN:$(BUILD)/%=%) \
-		$(if $(CUDA12),$(patsubst $(BUILD)/tests/gpu/first/kernels_%,tests/gpu/first/kernels12_%,$(filter %kernels_%,$(FIRST_RUN))))
+		$(if $(CUDA12),$(patsubst $(BUILD)/tests/gpu/first/kernels_%,tests/gpu/first/kernels12_%,$(filter $(BUILD)/tests/gpu/first/kernels_%,$(FIRST_RUN))))
 
 FORMATTED = $(shell find cuda host spec tests tools -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp')
 format:
