@@ -87,7 +87,7 @@ try() {
 # One at a time, and with apt's proxies for debootstrap too.
 mkdir -p "$(dirname "$root")"
 exec 9>"$root.lock"
-flock 9
+flock -w 1800 9 || give_up "another run has been at it for half an hour"
 clean_more() { rm -rf --one-file-system "$root.new"; }
 eval "$(apt-config shell http_proxy Acquire::http::Proxy https_proxy Acquire::https::Proxy)"
 export http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" no_proxy="${no_proxy:-}"
