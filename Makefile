@@ -191,8 +191,8 @@ $(BUILD)/tests/bench/roofline: $(BUILD)/tests/bench/roofline.o $(BUILD)/tests/be
 # ---- the GPU's plug-in: its own copies of the host code it needs, and nothing exported but its entry ----
 PLUGIN_FLAGS = -fPIC -fvisibility=hidden $(CUDA_INCLUDES)
 PLUGIN_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard cuda/*.c))
-# A third of the size; drivers of CUDA 12 need not know of it.
-COMPRESSED = $(if $(filter-out 12,$(CUDA_MAJOR)),-compress-mode=size)
+# Lines for profilers. They are larger than the code unless compressed, which not all drivers of CUDA 12 can read.
+KERNEL_LINES = $(if $(filter-out 12,$(CUDA_MAJOR)),-lineinfo -compress-mode=size)
 KERNEL_BUILD ?= $(BUILD)
 space := $() $()
 KERNELS := $(KERNEL_BUILD)/kernels-$(subst $(space),-,$(strip $(CUDA_ARCHITECTURES)))
@@ -206,7 +206,7 @@ $(BUILD)/cuda/%.o: cuda/%.c
 
 $(KERNELS)/%.o: cuda/%.cu $(KERNEL_HEADERS)
 	@mkdir -p $(@D)
-	$(NVCC) -std=c++17 -O3 -lineinfo -I. $(COMPRESSED) $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
+	$(NVCC) -std=c++17 -O3 -I. $(KERNEL_LINES) $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
 		$(foreach a,$(lastword $(CUDA_ARCHITECTURES)),-gencode arch=compute_$(a),code=compute_$(a)) \
 		-Xcompiler -fPIC,-fvisibility=hidden -c $< -o $@
 
