@@ -19,6 +19,7 @@ LIBRARY_OBJECTS := $(LIBRARY_SOURCES:%.c=$(BUILD)/%.o)
 LIBRARY := $(BUILD)/libnasrun.a
 TOOL_COMMON := $(wildcard tools/common/*.c)
 TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/*.c))
+MANUAL := $(BUILD)/manual
 TEST_COMMON := $(wildcard tests/support/*.c)
 TESTS := $(filter-out tests/gpu/%,$(wildcard tests/*/test_*.c))
 TEST_SCRIPTS := $(sort $(wildcard tests/scripts/*.sh))
@@ -57,7 +58,7 @@ GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
 
-.PHONY: all no-plugin help deps demo test test-programs test-gpu asan tsan bench bench-gpu roofline loss-curves install bundle cuda12 gpu-bundle format format-check clean
+.PHONY: all no-plugin help deps demo test test-programs test-gpu asan tsan bench bench-gpu roofline loss-curves install uninstall man bundle cuda12 gpu-bundle format format-check clean
 all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(or $(PLUGIN),no-plugin)
 
 no-plugin:
@@ -74,7 +75,8 @@ help:
 	@echo 'make bench-gpu    training speed of a GPU beside PyTorch, and each operation beside its roofline and its prediction'
 	@echo 'make loss-curves CIFAR10=DIR   the same training on reference, CPU and emulated GPU, as a picture (needs nvcc, cuDNN)'
 	@echo 'make roofline     what a training step costs a GPU, on paper'
-	@echo 'make install PREFIX=/usr/local'
+	@echo 'make install, uninstall PREFIX=/usr/local   programs, plug-in, manual pages, completions, samples, reference'
+	@echo 'make man          build/release/manual: the manual pages and the completions of bash and zsh'
 	@echo 'make bundle       build/nasrun-VERSION-x86_64.tar.xz: unpack and run, on machines where nothing can be installed'
 	@echo 'make cuda12       the GPU plug-in for drivers of CUDA 12 beside that for 13; make bundle then takes it in'
 	@echo 'make gpu-bundle   build/gpu-bundle: what to run on a GPU that nobody has tried yet, or for a bug report'
@@ -92,7 +94,7 @@ demo:
 
 test:
 	@tools/deps.sh build demo test
-	@$(MAKE) --no-print-directory -j$(JOBS) all test-programs
+	@$(MAKE) --no-print-directory -j$(JOBS) all man test-programs
 	@NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh $(TEST_PROGRAMS) $(filter-out %.so.1 %.so %/test_hardware %/roofline $(FIRST_RUN),$(GPU_TESTS)) $(TEST_SCRIPTS)
 
 test-programs: $(TEST_PROGRAMS) $(TEST_HELPERS) $(GPU_TESTS)
@@ -132,12 +134,32 @@ bench-gpu: all $(BUILD)/tests/bench/bench_train
 roofline: $(BUILD)/tests/bench/roofline
 	@$< $(ROOFLINE)
 
+# What is installed, and taken away again: pairs of a file and its name below PREFIX.
 PREFIX ?= /usr/local
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/nasrun/samples
-	install -m 755 $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(DESTDIR)$(PREFIX)/bin
-	$(if $(PLUGIN),install -d $(DESTDIR)$(PREFIX)/lib && install -m 755 $(PLUGIN) $(wildcard $(BIN)/libnasrun_cuda12.so) $(DESTDIR)$(PREFIX)/lib)
-	install -m 644 samples/* $(DESTDIR)$(PREFIX)/share/nasrun/samples
+PROGRAMS := nasrun $(TOOLS)
+PLUGINS := libnasrun_cuda.so libnasrun_cuda12.so
+PAGES := $(PROGRAMS:%=man/man1/%.1) man/man5/nasrun.cfg.5 $(PROGRAMS:%=bash-completion/completions/%) $(PROGRAMS:%=zsh/site-functions/_%)
+INSTALLED := $(foreach f,$(PROGRAMS),$(BIN)/$f:bin/$f) $(foreach f,$(PAGES),$(MANUAL)/$f:share/$f) \
+	$(foreach f,$(wildcard samples/*),$f:share/nasrun/$f) \
+	$(foreach f,README.md spec/REFERENCE.md,$f:share/doc/nasrun/$(notdir $f))
+INSTALLED_PLUGINS = $(if $(PLUGIN),$(foreach f,$(PLUGINS:%=$(BIN)/%),$(if $(wildcard $f),$f:lib/$(notdir $f))))
+half = $(word $(1),$(subst :, ,$(2)))
+install: all man
+	@set -e; $(foreach pair,$(INSTALLED) $(INSTALLED_PLUGINS),install -D -m $(if $(findstring :bin/,$(pair)),755,644) \
+		$(call half,1,$(pair)) '$(DESTDIR)$(PREFIX)/$(call half,2,$(pair))';)
+	@echo 'installed in $(DESTDIR)$(PREFIX)'
+uninstall:
+	@rm -f $(foreach pair,$(INSTALLED),'$(DESTDIR)$(PREFIX)/$(call half,2,$(pair))') $(PLUGINS:%='$(DESTDIR)$(PREFIX)/lib/%')
+	@for folder in share/nasrun/samples share/nasrun share/doc/nasrun; do \
+		[ ! -d "$(DESTDIR)$(PREFIX)/$$folder" ] || rmdir --ignore-fail-on-non-empty "$(DESTDIR)$(PREFIX)/$$folder"; \
+	done
+
+# Manual pages and completions, laid out as in PREFIX/share.
+man: $(MANUAL)/made
+$(MANUAL)/made: $(BUILD)/tools/manual/manual
+	@rm -rf $(@D)
+	$< $(@D)
+	@touch $@
 
 # For machines where nobody is root: all that the programs need in one folder, for all GPUs.
 bundle:
@@ -174,6 +196,9 @@ $(BIN)/nasrun: $(BUILD)/host/run/main.o $(LIBRARY)
 
 $(BIN)/%: $(BUILD)/tools/%.o $(TOOL_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 	@mkdir -p $(BIN)
+	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
+
+$(BUILD)/tools/manual/manual: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/manual/*.c) $(TOOL_COMMON)) $(LIBRARY)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)

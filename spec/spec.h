@@ -21,6 +21,9 @@ enum status spec_write(const struct job *job, FILE *out, struct error *err);
 /* A reference of every key: type, unit, range, default, meaning. Text for a terminal, or Markdown for spec/REFERENCE.md. */
 void spec_print_reference(FILE *out, bool markdown);
 
+/* What the reference says before its keys; lines of text. */
+extern const char spec_reference_introduction[];
+
 /* Whether the first `length` bytes of `name` are a key: "budget.seconds". */
 bool spec_is_key(const char *name, size_t length);
 
