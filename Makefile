@@ -223,15 +223,14 @@ space := $() $()
 KERNELS := $(KERNEL_BUILD)/kernels-$(subst $(space),-,$(strip $(CUDA_ARCHITECTURES)))
 PLUGIN_KERNELS := $(patsubst cuda/%.cu,$(KERNELS)/%.o,$(wildcard cuda/*.cu))
 PLUGIN_HOST := $(patsubst %.c,$(BUILD)/plugin/%.o,$(wildcard host/base/*.c host/net/*.c host/program/*.c))
-KERNEL_HEADERS := $(wildcard cuda/*.cuh) cuda/kernels.h cuda/launch.h host/program/augment.h host/program/optimizer.h host/base/random.h
 
 $(BUILD)/cuda/%.o: cuda/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(PLUGIN_FLAGS) -c $< -o $@
 
-$(KERNELS)/%.o: cuda/%.cu $(KERNEL_HEADERS)
+$(KERNELS)/%.o: cuda/%.cu
 	@mkdir -p $(@D)
-	$(NVCC) -std=c++17 -O3 -lineinfo -I. $(COMPRESSED) $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
+	$(NVCC) -std=c++17 -O3 -lineinfo -I. -MMD -MP $(COMPRESSED) $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
 		$(foreach a,$(lastword $(CUDA_ARCHITECTURES)),-gencode arch=compute_$(a),code=compute_$(a)) \
 		-Xcompiler -fPIC,-fvisibility=hidden -c $< -o $@
 
@@ -274,18 +273,18 @@ $(BIN)/libnasrun_cuda12.so: cuda12-made
 EMULATED := $(patsubst cuda/%.cu,$(BUILD)/tests/gpu/kernel_%.o,$(wildcard cuda/*.cu)) $(BUILD)/tests/gpu/cuda_on_cpu.o \
 	$(patsubst %.c,$(BUILD)/%.o,$(filter-out %/emu_test.c %/emu_library.c,$(wildcard tests/gpu/emu/*.c)))
 EMULATED_PLUGIN := $(filter-out %/cuda_nccl.o,$(PLUGIN_OBJECTS))
-EMULATED_FLAGS = -std=c++17 -O2 -g -fPIC -I. -ffp-contract=off -fno-strict-aliasing $(CUDA_INCLUDES) $(SANITIZE)
+EMULATED_FLAGS = -std=c++17 -O2 -g -fPIC -I. -MMD -MP -ffp-contract=off -fno-strict-aliasing $(CUDA_INCLUDES) $(SANITIZE)
 WRAPS = $(foreach name,conv_describe conv_choose conv_trial_open conv_plan_execute cudnnBackendSetAttribute cudnnBackendGetAttribute clock_seconds,-Wl,--wrap=$(name))
 
 $(BUILD)/tests/gpu/%.o: tests/gpu/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -fPIC $(CUDA_INCLUDES) -c $< -o $@
 
-$(BUILD)/tests/gpu/kernel_%.o: cuda/%.cu $(KERNEL_HEADERS) tests/gpu/cuda_on_cpu.h
+$(BUILD)/tests/gpu/kernel_%.o: cuda/%.cu
 	@mkdir -p $(@D)
 	$(CXX) $(EMULATED_FLAGS) -include tests/gpu/cuda_on_cpu.h -c -x c++ $< -o $@
 
-$(BUILD)/tests/gpu/cuda_on_cpu.o: tests/gpu/cuda_on_cpu.cpp tests/gpu/cuda_on_cpu.h
+$(BUILD)/tests/gpu/cuda_on_cpu.o: tests/gpu/cuda_on_cpu.cpp
 	@mkdir -p $(@D)
 	$(CXX) $(EMULATED_FLAGS) -c $< -o $@
 
@@ -298,11 +297,11 @@ $(BUILD)/tests/gpu/loss_curves: $(BUILD)/tests/gpu/loss_curves.o $(EMULATED) $(E
 # The kernels' tests on a GPU: the sources of tests/gpu/kernels.sh with the kernels as nvcc made them.
 KERNEL_CHECK := $(BUILD)/tests/gpu/first/kernel_check.o $(BUILD)/tests/gpu/first/kernels_on_gpu.o
 
-$(BUILD)/tests/gpu/first/%.o: tests/gpu/%.cpp tests/gpu/kernel_check.h tests/gpu/cuda_on_cpu.h $(KERNEL_HEADERS)
+$(BUILD)/tests/gpu/first/%.o: tests/gpu/%.cpp
 	@mkdir -p $(@D)
 	$(CXX) $(EMULATED_FLAGS) -c $< -o $@
 
-$(BUILD)/tests/gpu/first/%.o: tests/gpu/first/%.cpp tests/gpu/kernel_check.h tests/gpu/cuda_on_cpu.h $(KERNEL_HEADERS)
+$(BUILD)/tests/gpu/first/%.o: tests/gpu/first/%.cpp
 	@mkdir -p $(@D)
 	$(CXX) $(EMULATED_FLAGS) -c $< -o $@
 
@@ -349,4 +348,4 @@ $(BUILD)/tests/gpu/driver/libnvidia-ml.so.1: tests/gpu/fake_nvml.c
 clean:
 	rm -rf build bin
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) $(KERNELS) -name '*.d' 2>/dev/null)
