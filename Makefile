@@ -58,7 +58,7 @@ GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
 
-.PHONY: all no-plugin help deps demo test test-programs test-gpu asan tsan bench bench-gpu roofline loss-curves install uninstall man bundle cuda12 gpu-bundle format format-check clean
+.PHONY: all no-plugin help deps demo test test-programs test-gpu debug check coverage tidy FORCE asan tsan bench bench-gpu roofline loss-curves install uninstall man bundle cuda12 gpu-bundle format format-check clean
 all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(or $(PLUGIN),no-plugin)
 
 no-plugin:
@@ -69,6 +69,11 @@ help:
 	@echo 'make demo         installs what is missing, builds, searches on Fashion-MNIST for 5 minutes, shows the report'
 	@echo 'make test         installs what is missing, builds, runs all tests'
 	@echo 'make deps         installs what is missing (as root; otherwise prints the one command to run)'
+	@echo 'make check T=net/test_graph   one test, with what it says; T=scripts/tools a script'
+	@echo 'make debug        build/debug/bin/nasrun, for a debugger'
+	@echo 'make coverage     which lines and branches the test programs reach, by file; T= of some'
+	@echo 'make tidy         clang-tidy over the programs; T= of some files'
+	@echo 'make compile_commands.json   for clangd'
 	@echo 'make asan, tsan   the tests under AddressSanitizer and UBSan, under ThreadSanitizer'
 	@echo 'make bench        training speed, beside PyTorch where it is installed'
 	@echo 'make test-gpu     the tests of the GPU plug-in on the GPUs of this machine'
@@ -117,6 +122,34 @@ tsan:
 		SANITIZE='-fsanitize=thread' PLUGIN= GPU_TESTS= build/tsan/bin/nasrun test-programs
 	@TSAN_OPTIONS=ignore_noninstrumented_modules=1 OMP_NUM_THREADS=2 NASRUN_BIN=build/tsan/bin NASRUN_TESTS=build/tsan/tests \
 		tests/run.sh $(TESTS:tests/%.c=build/tsan/tests/%) tests/scripts/several_devices.sh
+
+# For a debugger: build/debug/bin/nasrun. The kernels are the release's.
+debug:
+	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=build/debug BIN=build/debug/bin KERNEL_BUILD=$(KERNEL_BUILD) OPTIMIZE='-Og -g3' all
+
+# make check T=net/test_graph, or a script: make check T=scripts/tools.
+check: $(if $(wildcard tests/$(T).sh),all man $(TEST_HELPERS),$(BUILD)/tests/$(T))
+	@$(if $(T),,$(error make check: expected T=, a test without its ending, as in T=net/test_graph))
+	NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests OMP_NUM_THREADS=2 $(if $(wildcard tests/$(T).sh),tests/$(T).sh,$(BUILD)/tests/$(T))
+
+# What the test programs reach, or those of T: make coverage T='net/test_graph net/test_cost'.
+coverage:
+	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=build/coverage BIN=build/coverage/bin OPTIMIZE='-O1 --coverage' \
+		$(or $(T:%=build/coverage/tests/%),PLUGIN= GPU_TESTS= test-programs)
+	@find build/coverage -name '*.gcda' -delete
+	@tests/run.sh $(or $(T:%=build/coverage/tests/%),$(TESTS:tests/%.c=build/coverage/tests/%))
+	@python3 tests/coverage.py build/coverage
+
+# Faults that clang-tidy finds (.clang-tidy says which): T='host/net/graph.c' of some files.
+TIDIED = $(or $(T),$(LIBRARY_SOURCES) host/run/main.c $(wildcard tools/*.c tools/*/*.c))
+tidy:
+	@echo $(TIDIED) | xargs -P $(JOBS) -n 4 sh -c 'clang-tidy --quiet "$$@" -- -std=c17 -D_GNU_SOURCE -I. -fopenmp '"$$(pkg-config --cflags freetype2)" tidy
+
+# For clangd and others that ask how a file is compiled.
+compile_commands.json: FORCE
+	@$(MAKE) --no-print-directory -nB all man test-programs CC='$(CC)' CXX='$(CXX)' | \
+		python3 tools/compile_commands.py '$(CURDIR)' >$@.tmp && mv $@.tmp $@
+FORCE:
 
 bench:
 	@tools/deps.sh build
