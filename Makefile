@@ -174,7 +174,7 @@ PLUGINS := libnasrun_cuda.so libnasrun_cuda12.so
 PAGES := $(PROGRAMS:%=man/man1/%.1) man/man5/nasrun.cfg.5 $(PROGRAMS:%=bash-completion/completions/%) $(PROGRAMS:%=zsh/site-functions/_%)
 INSTALLED := $(foreach f,$(PROGRAMS),$(BIN)/$f:bin/$f) $(foreach f,$(PAGES),$(MANUAL)/$f:share/$f) \
 	$(foreach f,$(wildcard samples/*),$f:share/nasrun/$f) \
-	$(foreach f,README.md spec/REFERENCE.md,$f:share/doc/nasrun/$(notdir $f))
+	$(foreach f,README.md LICENSE CHANGELOG.md spec/REFERENCE.md,$f:share/doc/nasrun/$(notdir $f))
 INSTALLED_PLUGINS = $(if $(PLUGIN),$(foreach f,$(PLUGINS:%=$(BIN)/%),$(if $(wildcard $f),$f:lib/$(notdir $f))))
 half = $(word $(1),$(subst :, ,$(2)))
 install: all man

@@ -120,7 +120,7 @@ strip "$made"/bin/* $(find "$made/lib" -name 'libnasrun_cuda*')
 cp samples/* "$made/share/nasrun/samples/"
 cp "$root"/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf "$root"/usr/share/fonts/truetype/dejavu/DejaVuSans-Bold.ttf \
     "$made/share/nasrun/fonts/"
-cp README.md spec/REFERENCE.md "$made/share/doc/nasrun/"
+cp README.md LICENSE CHANGELOG.md spec/REFERENCE.md "$made/share/doc/nasrun/"
 for folder in "$root"/usr/share/doc/*; do
     [ ! -f "$folder/copyright" ] || cp -L "$folder/copyright" "$made/share/doc/nasrun/copyright-$(basename "$folder")"
 done

@@ -23,7 +23,7 @@ done
 for sample in samples/*; do
     check "$sample is not installed" cmp "$sample" "$share/nasrun/$sample"
 done
-for file in man/man5/nasrun.cfg.5 doc/nasrun/README.md doc/nasrun/REFERENCE.md; do
+for file in man/man5/nasrun.cfg.5 doc/nasrun/README.md doc/nasrun/REFERENCE.md doc/nasrun/LICENSE doc/nasrun/CHANGELOG.md; do
     check "$file is not installed" [ -s "$share/$file" ]
 done
 check "what is installed does not run" [ "$("$work/root/usr/bin/nasrun" --version)" = "$("$bin/nasrun" --version)" ]
