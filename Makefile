@@ -58,7 +58,7 @@ GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
 
-.PHONY: all no-plugin help deps demo test test-programs test-gpu debug check coverage tidy FORCE asan tsan bench bench-gpu roofline loss-curves install uninstall man bundle cuda12 gpu-bundle format format-check clean
+.PHONY: all no-plugin help deps demo test test-programs test-gpu debug check coverage tidy FORCE asan tsan bench bench-gpu roofline loss-curves install uninstall man deb bundle cuda12 gpu-bundle format format-check clean
 all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(or $(PLUGIN),no-plugin)
 
 no-plugin:
@@ -82,6 +82,7 @@ help:
 	@echo 'make roofline     what a training step costs a GPU, on paper'
 	@echo 'make install, uninstall PREFIX=/usr/local   programs, plug-in, manual pages, completions, samples, reference'
 	@echo 'make man          build/release/manual: the manual pages and the completions of bash and zsh'
+	@echo 'make deb          build/nasrun_VERSION-1_ARCH.deb, for the Debian that it is made on'
 	@echo 'make bundle       build/nasrun-VERSION-x86_64.tar.xz: unpack and run, on machines where nothing can be installed'
 	@echo 'make cuda12       the GPU plug-in for drivers of CUDA 12 beside that for 13; make bundle then takes it in'
 	@echo 'make gpu-bundle   build/gpu-bundle: what to run on a GPU that nobody has tried yet, or for a bug report'
@@ -193,6 +194,10 @@ $(MANUAL)/made: $(BUILD)/tools/manual/manual
 	@rm -rf $(@D)
 	$< $(@D)
 	@touch $@
+
+# A package for the Debian that it is made on. MAINTAINER='NAME <ADDRESS>'.
+deb: all man
+	@MAKE='$(MAKE)' MAINTAINER='$(MAINTAINER)' tools/deb.sh
 
 # For machines where nobody is root: all that the programs need in one folder, for all GPUs.
 bundle:
