@@ -16,7 +16,7 @@
 set -euo pipefail
 # shellcheck source=tools/registry.sh
 . "$(dirname "$0")/registry.sh"
-version=$(sed -n 's/^#define NASRUN_VERSION "\(.*\)"$/\1/p' host/base/version.h)
+version=$(sed -n 's/^#define NASRUN_VERSION  *"\(.*\)"$/\1/p' host/base/version.h)
 name=${BUNDLE_NAME:-nasrun-$version-x86_64}
 debian=${NASRUN_DEBIAN11:-$cache/debian11}
 more=${BUNDLE_PROGRAMS:-}

@@ -2,7 +2,7 @@
 # What ARCHITECTURE.md and CONTRIBUTING.md name is there: every file, function, structure and target of make.
 . tests/support/script.sh
 sources="$work/sources"
-find spec host cuda tools tests -name '*.[ch]' -o -name '*.cu' -o -name '*.def' | xargs cat >"$sources"
+find spec host cuda tools tests \( -name '*.[ch]' -o -name '*.cu' -o -name '*.def' \) -exec cat {} + >"$sources"
 
 for document in ARCHITECTURE.md CONTRIBUTING.md; do
     # What stands between backticks, a line each, however the line was broken.

@@ -17,7 +17,7 @@ for program in $programs; do
     for option in $(options_of "$program"); do
         check "$program $option is not in the manual page" grep -q -e "^.*fB$option\\\\fR" "$work/page"
         check "$program $option is not completed by bash" grep -q -e " '\?$option=\? \|'$option=\? " "$share/bash-completion/completions/$program"
-        check "$program $option is not completed by zsh" grep -q -e "$option[=}']" "$share/zsh/site-functions/_$program"
+        check "$program $option is not completed by zsh" grep -q -e "${option}[=}']" "$share/zsh/site-functions/_$program"
     done
 done
 for key in $keys; do

@@ -34,7 +34,7 @@ for tool in nasreport nasplot naspredict; do
     for option in -h --help; do
         check "$tool $option" sh -c "'$bin/$tool' $option | grep -q '^  $tool \[OPTION \.\.\.\] RUN'"
     done
-    check "$tool --version" [ "$("$bin/$tool" --version)" = "$tool $(sed -n 's/^#define NASRUN_VERSION "\(.*\)"$/\1/p' host/base/version.h)" ]
+    check "$tool --version" [ "$("$bin/$tool" --version)" = "$tool $(sed -n 's/^#define NASRUN_VERSION  *"\(.*\)"$/\1/p' host/base/version.h)" ]
 done
 check "nasreport on a folder that is missing: $(cat "$work/err" 2>/dev/null)" refused "$bin/nasreport" "$work/missing"
 check "nasplot on a folder that is missing" refused "$bin/nasplot" "$work/missing"
