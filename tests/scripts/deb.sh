@@ -24,6 +24,9 @@ else
 fi
 dpkg-deb -x "$package" "$work/unpacked"
 check "unpacked, it does not run" [ "$("$work/unpacked/usr/bin/nasrun" --version)" = "nasrun $version" ]
+[ ! -f "$bin/libnasrun_cuda.so" ] ||
+    check "the program does not find the plug-in in its package" \
+        sh -c "! '$work/unpacked/usr/bin/nasrun' --devices | grep 'without GPU support'"
 make_data "$work/data"
 make_job "$work/job.cfg" /src/data
 
