@@ -19,6 +19,7 @@ LIBRARY_OBJECTS := $(LIBRARY_SOURCES:%.c=$(BUILD)/%.o)
 LIBRARY := $(BUILD)/libnasrun.a
 TOOL_COMMON := $(wildcard tools/common/*.c)
 TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/*.c))
+MANUAL := $(BUILD)/manual
 TEST_COMMON := $(wildcard tests/support/*.c)
 TESTS := $(filter-out tests/gpu/%,$(wildcard tests/*/test_*.c))
 TEST_SCRIPTS := $(sort $(wildcard tests/scripts/*.sh))
@@ -57,7 +58,7 @@ GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
 
-.PHONY: all no-plugin help deps demo test test-programs test-gpu asan tsan bench bench-gpu roofline loss-curves install bundle cuda12 gpu-bundle format format-check clean
+.PHONY: all no-plugin help deps demo test test-programs test-gpu debug check coverage tidy FORCE asan tsan bench bench-gpu roofline loss-curves install uninstall man deb bundle cuda12 gpu-bundle format format-check clean
 all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(or $(PLUGIN),no-plugin)
 
 no-plugin:
@@ -68,13 +69,20 @@ help:
 	@echo 'make demo         installs what is missing, builds, searches on Fashion-MNIST for 5 minutes, shows the report'
 	@echo 'make test         installs what is missing, builds, runs all tests'
 	@echo 'make deps         installs what is missing (as root; otherwise prints the one command to run)'
+	@echo 'make check T=net/test_graph   one test, with what it says; T=scripts/tools a script'
+	@echo 'make debug        build/debug/bin/nasrun, for a debugger'
+	@echo 'make coverage     which lines and branches the test programs reach, by file; T= of some'
+	@echo 'make tidy         clang-tidy over the programs; T= of some files'
+	@echo 'make compile_commands.json   for clangd'
 	@echo 'make asan, tsan   the tests under AddressSanitizer and UBSan, under ThreadSanitizer'
 	@echo 'make bench        training speed, beside PyTorch where it is installed'
 	@echo 'make test-gpu     the tests of the GPU plug-in on the GPUs of this machine'
 	@echo 'make bench-gpu    training speed of a GPU beside PyTorch, and each operation beside its roofline and its prediction'
 	@echo 'make loss-curves CIFAR10=DIR   the same training on reference, CPU and emulated GPU, as a picture (needs nvcc, cuDNN)'
 	@echo 'make roofline     what a training step costs a GPU, on paper'
-	@echo 'make install PREFIX=/usr/local'
+	@echo 'make install, uninstall PREFIX=/usr/local   programs, plug-in, manual pages, completions, samples, reference'
+	@echo 'make man          build/release/manual: the manual pages and the completions of bash and zsh'
+	@echo 'make deb          build/nasrun_VERSION-1_ARCH.deb, for the Debian that it is made on'
 	@echo 'make bundle       build/nasrun-VERSION-x86_64.tar.xz: unpack and run, on machines where nothing can be installed'
 	@echo 'make cuda12       the GPU plug-in for drivers of CUDA 12 beside that for 13; make bundle then takes it in'
 	@echo 'make gpu-bundle   build/gpu-bundle: what to run on a GPU that nobody has tried yet, or for a bug report'
@@ -92,7 +100,7 @@ demo:
 
 test:
 	@tools/deps.sh build demo test
-	@$(MAKE) --no-print-directory -j$(JOBS) all test-programs
+	@$(MAKE) --no-print-directory -j$(JOBS) all man test-programs
 	@NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh $(TEST_PROGRAMS) $(filter-out %.so.1 %.so %/test_hardware %/roofline $(FIRST_RUN),$(GPU_TESTS)) $(TEST_SCRIPTS)
 
 test-programs: $(TEST_PROGRAMS) $(TEST_HELPERS) $(GPU_TESTS)
@@ -116,6 +124,34 @@ tsan:
 	@TSAN_OPTIONS=ignore_noninstrumented_modules=1 OMP_NUM_THREADS=2 NASRUN_BIN=build/tsan/bin NASRUN_TESTS=build/tsan/tests \
 		tests/run.sh $(TESTS:tests/%.c=build/tsan/tests/%) tests/scripts/several_devices.sh
 
+# For a debugger: build/debug/bin/nasrun. The kernels are the release's.
+debug:
+	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=build/debug BIN=build/debug/bin KERNEL_BUILD=$(KERNEL_BUILD) OPTIMIZE='-Og -g3' all
+
+# make check T=net/test_graph, or a script: make check T=scripts/tools.
+check: $(if $(wildcard tests/$(T).sh),all man $(TEST_HELPERS),$(BUILD)/tests/$(T))
+	@$(if $(T),,$(error make check: expected T=, a test without its ending, as in T=net/test_graph))
+	NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests OMP_NUM_THREADS=2 $(if $(wildcard tests/$(T).sh),tests/$(T).sh,$(BUILD)/tests/$(T))
+
+# What the test programs reach, or those of T: make coverage T='net/test_graph net/test_cost'.
+coverage:
+	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=build/coverage BIN=build/coverage/bin OPTIMIZE='-O1 --coverage' \
+		$(or $(T:%=build/coverage/tests/%),PLUGIN= GPU_TESTS= test-programs)
+	@find build/coverage -name '*.gcda' -delete
+	@tests/run.sh $(or $(T:%=build/coverage/tests/%),$(TESTS:tests/%.c=build/coverage/tests/%))
+	@python3 tests/coverage.py build/coverage
+
+# Faults that clang-tidy finds (.clang-tidy says which): T='host/net/graph.c' of some files.
+TIDIED = $(or $(T),$(LIBRARY_SOURCES) host/run/main.c $(wildcard tools/*.c tools/*/*.c))
+tidy:
+	@echo $(TIDIED) | xargs -P $(JOBS) -n 4 sh -c 'clang-tidy --quiet "$$@" -- -std=c17 -D_GNU_SOURCE -I. -fopenmp '"$$(pkg-config --cflags freetype2)" tidy
+
+# For clangd and others that ask how a file is compiled.
+compile_commands.json: FORCE
+	@$(MAKE) --no-print-directory -nB all man test-programs CC='$(CC)' CXX='$(CXX)' | \
+		python3 tools/compile_commands.py '$(CURDIR)' >$@.tmp && mv $@.tmp $@
+FORCE:
+
 bench:
 	@tools/deps.sh build
 	@$(MAKE) --no-print-directory $(BUILD)/tests/bench/bench_train
@@ -132,12 +168,36 @@ bench-gpu: all $(BUILD)/tests/bench/bench_train
 roofline: $(BUILD)/tests/bench/roofline
 	@$< $(ROOFLINE)
 
+# What is installed, and taken away again: pairs of a file and its name below PREFIX.
 PREFIX ?= /usr/local
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/nasrun/samples
-	install -m 755 $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(DESTDIR)$(PREFIX)/bin
-	$(if $(PLUGIN),install -d $(DESTDIR)$(PREFIX)/lib && install -m 755 $(PLUGIN) $(wildcard $(BIN)/libnasrun_cuda12.so) $(DESTDIR)$(PREFIX)/lib)
-	install -m 644 samples/* $(DESTDIR)$(PREFIX)/share/nasrun/samples
+PROGRAMS := nasrun $(TOOLS)
+PLUGINS := libnasrun_cuda.so libnasrun_cuda12.so
+PAGES := $(PROGRAMS:%=man/man1/%.1) man/man5/nasrun.cfg.5 $(PROGRAMS:%=bash-completion/completions/%) $(PROGRAMS:%=zsh/site-functions/_%)
+INSTALLED := $(foreach f,$(PROGRAMS),$(BIN)/$f:bin/$f) $(foreach f,$(PAGES),$(MANUAL)/$f:share/$f) \
+	$(foreach f,$(wildcard samples/*),$f:share/nasrun/$f) \
+	$(foreach f,README.md LICENSE CHANGELOG.md spec/REFERENCE.md,$f:share/doc/nasrun/$(notdir $f))
+INSTALLED_PLUGINS = $(if $(PLUGIN),$(foreach f,$(PLUGINS:%=$(BIN)/%),$(if $(wildcard $f),$f:lib/$(notdir $f))))
+half = $(word $(1),$(subst :, ,$(2)))
+install: all man
+	@set -e; $(foreach pair,$(INSTALLED) $(INSTALLED_PLUGINS),install -D -m $(if $(findstring :bin/,$(pair)),755,644) \
+		$(call half,1,$(pair)) '$(DESTDIR)$(PREFIX)/$(call half,2,$(pair))';)
+	@echo 'installed in $(DESTDIR)$(PREFIX)'
+uninstall:
+	@rm -f $(foreach pair,$(INSTALLED),'$(DESTDIR)$(PREFIX)/$(call half,2,$(pair))') $(PLUGINS:%='$(DESTDIR)$(PREFIX)/lib/%')
+	@for folder in share/nasrun/samples share/nasrun share/doc/nasrun; do \
+		[ ! -d "$(DESTDIR)$(PREFIX)/$$folder" ] || rmdir --ignore-fail-on-non-empty "$(DESTDIR)$(PREFIX)/$$folder"; \
+	done
+
+# Manual pages and completions, laid out as in PREFIX/share.
+man: $(MANUAL)/made
+$(MANUAL)/made: $(BUILD)/tools/manual/manual
+	@rm -rf $(@D)
+	$< $(@D)
+	@touch $@
+
+# A package for the Debian that it is made on. MAINTAINER='NAME <ADDRESS>'.
+deb: all man
+	@MAKE='$(MAKE)' MAINTAINER='$(MAINTAINER)' tools/deb.sh
 
 # For machines where nobody is root: all that the programs need in one folder, for all GPUs.
 bundle:
@@ -176,6 +236,9 @@ $(BIN)/%: $(BUILD)/tools/%.o $(TOOL_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 	@mkdir -p $(BIN)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
 
+$(BUILD)/tools/manual/manual: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/manual/*.c) $(TOOL_COMMON)) $(LIBRARY)
+	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
+
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS) -lcmocka
@@ -198,15 +261,14 @@ space := $() $()
 KERNELS := $(KERNEL_BUILD)/kernels-$(subst $(space),-,$(strip $(CUDA_ARCHITECTURES)))
 PLUGIN_KERNELS := $(patsubst cuda/%.cu,$(KERNELS)/%.o,$(wildcard cuda/*.cu))
 PLUGIN_HOST := $(patsubst %.c,$(BUILD)/plugin/%.o,$(wildcard host/base/*.c host/net/*.c host/program/*.c))
-KERNEL_HEADERS := $(wildcard cuda/*.cuh) cuda/kernels.h cuda/launch.h host/program/augment.h host/program/optimizer.h host/base/random.h
 
 $(BUILD)/cuda/%.o: cuda/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(PLUGIN_FLAGS) -c $< -o $@
 
-$(KERNELS)/%.o: cuda/%.cu $(KERNEL_HEADERS)
+$(KERNELS)/%.o: cuda/%.cu
 	@mkdir -p $(@D)
-	$(NVCC) -std=c++17 -O3 -I. $(KERNEL_LINES) $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
+	$(NVCC) -std=c++17 -O3 -I. -MMD -MP $(KERNEL_LINES) $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
 		$(foreach a,$(lastword $(CUDA_ARCHITECTURES)),-gencode arch=compute_$(a),code=compute_$(a)) \
 		-Xcompiler -fPIC,-fvisibility=hidden -c $< -o $@
 
@@ -249,18 +311,18 @@ $(BIN)/libnasrun_cuda12.so: cuda12-made
 EMULATED := $(patsubst cuda/%.cu,$(BUILD)/tests/gpu/kernel_%.o,$(wildcard cuda/*.cu)) $(BUILD)/tests/gpu/cuda_on_cpu.o \
 	$(patsubst %.c,$(BUILD)/%.o,$(filter-out %/emu_test.c %/emu_library.c,$(wildcard tests/gpu/emu/*.c)))
 EMULATED_PLUGIN := $(filter-out %/cuda_nccl.o,$(PLUGIN_OBJECTS))
-EMULATED_FLAGS = -std=c++17 -O2 -g -fPIC -I. -ffp-contract=off -fno-strict-aliasing $(CUDA_INCLUDES) $(SANITIZE)
+EMULATED_FLAGS = -std=c++17 -O2 -g -fPIC -I. -MMD -MP -ffp-contract=off -fno-strict-aliasing $(CUDA_INCLUDES) $(SANITIZE)
 WRAPS = $(foreach name,conv_describe conv_choose conv_trial_open conv_plan_execute cudnnBackendSetAttribute cudnnBackendGetAttribute clock_seconds,-Wl,--wrap=$(name))
 
 $(BUILD)/tests/gpu/%.o: tests/gpu/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -fPIC $(CUDA_INCLUDES) -c $< -o $@
 
-$(BUILD)/tests/gpu/kernel_%.o: cuda/%.cu $(KERNEL_HEADERS) tests/gpu/cuda_on_cpu.h
+$(BUILD)/tests/gpu/kernel_%.o: cuda/%.cu
 	@mkdir -p $(@D)
 	$(CXX) $(EMULATED_FLAGS) -include tests/gpu/cuda_on_cpu.h -c -x c++ $< -o $@
 
-$(BUILD)/tests/gpu/cuda_on_cpu.o: tests/gpu/cuda_on_cpu.cpp tests/gpu/cuda_on_cpu.h
+$(BUILD)/tests/gpu/cuda_on_cpu.o: tests/gpu/cuda_on_cpu.cpp
 	@mkdir -p $(@D)
 	$(CXX) $(EMULATED_FLAGS) -c $< -o $@
 
@@ -273,11 +335,11 @@ $(BUILD)/tests/gpu/loss_curves: $(BUILD)/tests/gpu/loss_curves.o $(EMULATED) $(E
 # The kernels' tests on a GPU: the sources of tests/gpu/kernels.sh with the kernels as nvcc made them.
 KERNEL_CHECK := $(BUILD)/tests/gpu/first/kernel_check.o $(BUILD)/tests/gpu/first/kernels_on_gpu.o
 
-$(BUILD)/tests/gpu/first/%.o: tests/gpu/%.cpp tests/gpu/kernel_check.h tests/gpu/cuda_on_cpu.h $(KERNEL_HEADERS)
+$(BUILD)/tests/gpu/first/%.o: tests/gpu/%.cpp
 	@mkdir -p $(@D)
 	$(CXX) $(EMULATED_FLAGS) -c $< -o $@
 
-$(BUILD)/tests/gpu/first/%.o: tests/gpu/first/%.cpp tests/gpu/kernel_check.h tests/gpu/cuda_on_cpu.h $(KERNEL_HEADERS)
+$(BUILD)/tests/gpu/first/%.o: tests/gpu/first/%.cpp
 	@mkdir -p $(@D)
 	$(CXX) $(EMULATED_FLAGS) -c $< -o $@
 
@@ -324,4 +386,4 @@ $(BUILD)/tests/gpu/driver/libnvidia-ml.so.1: tests/gpu/fake_nvml.c
 clean:
 	rm -rf build bin
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) $(KERNELS) -name '*.d' 2>/dev/null)

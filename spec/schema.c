@@ -40,6 +40,14 @@ const struct spec_key *spec_find(const char *name)
     return NULL;
 }
 
+bool spec_is_key(const char *name, size_t length)
+{
+    for (int i = 0; i < SPEC_KEY_COUNT; i++)
+        if (strlen(spec_keys[i].name) == length && strncmp(spec_keys[i].name, name, length) == 0)
+            return true;
+    return false;
+}
+
 int spec_index(const char *name)
 {
     const struct spec_key *key = spec_find(name);

@@ -21,6 +21,12 @@ enum status spec_write(const struct job *job, FILE *out, struct error *err);
 /* A reference of every key: type, unit, range, default, meaning. Text for a terminal, or Markdown for spec/REFERENCE.md. */
 void spec_print_reference(FILE *out, bool markdown);
 
+/* What the reference says before its keys; lines of text. */
+extern const char spec_reference_introduction[];
+
+/* Whether the first `length` bytes of `name` are a key: "budget.seconds". */
+bool spec_is_key(const char *name, size_t length);
+
 /* Whether two jobs describe the same run: everything but output.*, and budgets may grow at their end. err says which key differs. */
 enum status spec_same_run(const struct job *before, const struct job *now, struct error *err);
 

@@ -148,16 +148,17 @@ static void print_key_markdown(int i, FILE *out)
     fprintf(out, " | %s |\n", key->meaning);
 }
 
+const char spec_reference_introduction[] =
+    "A job file is written in libconfig's format: sections `name = { key = value; };`, texts in quotes,\n"
+    "lists in brackets, comments behind `#`. One value may stand where a list is expected, and a whole\n"
+    "number where any number is. `nasrun job.cfg budget.seconds=600` overrides a key for one run.\n";
+
 void spec_print_reference(FILE *out, bool markdown)
 {
     if (markdown)
         fprintf(out, "# The job file\n\n"
                      "Made from `spec/schema.def` by `spec_print_reference`; edits belong there.\n\n");
-    fprintf(
-        out,
-        "A job file is written in libconfig's format: sections `name = { key = value; };`, texts in quotes,\n"
-        "lists in brackets, comments behind `#`. One value may stand where a list is expected, and a whole\n"
-        "number where any number is. `nasrun job.cfg budget.seconds=600` overrides a key for one run.\n");
+    fputs(spec_reference_introduction, out);
     if (!markdown)
         fprintf(out, "In parentheses: the default.\n\n");
     for (int i = 0; i < SPEC_KEY_COUNT; i++) {

@@ -16,7 +16,7 @@
 set -euo pipefail
 # shellcheck source=tools/registry.sh
 . "$(dirname "$0")/registry.sh"
-version=$(sed -n 's/^#define NASRUN_VERSION "\(.*\)"$/\1/p' host/run/options.h)
+version=$(sed -n 's/^#define NASRUN_VERSION  *"\(.*\)"$/\1/p' host/base/version.h)
 name=${BUNDLE_NAME:-nasrun-$version-x86_64}
 debian=${NASRUN_DEBIAN11:-$cache/debian11}
 more=${BUNDLE_PROGRAMS:-}
@@ -120,7 +120,7 @@ strip "$made"/bin/* $(find "$made/lib" -name 'libnasrun_cuda*')
 cp samples/* "$made/share/nasrun/samples/"
 cp "$root"/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf "$root"/usr/share/fonts/truetype/dejavu/DejaVuSans-Bold.ttf \
     "$made/share/nasrun/fonts/"
-cp README.md spec/REFERENCE.md "$made/share/doc/nasrun/"
+cp README.md LICENSE CHANGELOG.md spec/REFERENCE.md "$made/share/doc/nasrun/"
 for folder in "$root"/usr/share/doc/*; do
     [ ! -f "$folder/copyright" ] || cp -L "$folder/copyright" "$made/share/doc/nasrun/copyright-$(basename "$folder")"
 done

@@ -7,7 +7,7 @@ build="gcc make pkg-config libdnnl-dev libconfig-dev libpng-dev libjpeg-dev zlib
 libopenblas-dev liblapacke-dev"
 demo="dataset-fashion-mnist"
 tsan="libomp-dev libclang-rt-dev"
-test="libcmocka-dev python3 python3-pip python3-venv clang clang-format"
+test="libcmocka-dev python3 python3-pip python3-venv clang clang-format mandoc zsh dpkg-dev lintian"
 [ "$(id -u)" -ne 0 ] || test="$test debootstrap" # tests/scripts/debian13.sh, which is root's alone
 
 wanted=""

@@ -1,21 +1,19 @@
 /* nasplot RUN: makes a run's plots anew from its journal, also while it runs. */
 #include "host/report/report.h"
 #include "tools/common/arguments.h"
+#include "tools/common/commands.h"
 
 #include <stdio.h>
 
-static const char usage[] = "usage: nasplot RUN\n"
-                            "Writes plots/learning.png, plots/progress.png and, once a stage is tested,\n"
-                            "plots/confusion.png of the run folder RUN anew from its journal.\n";
-
 int main(int argc, char **argv)
 {
+    struct command_line line;
     struct error err;
     int status;
 
-    if (!arguments_fit(argc, argv, 1, 1, usage, &status))
+    if (!arguments_read(&nasplot_command, argc, argv, &line, &status))
         return status;
-    if (report_write_plots(argv[1], &err) != ST_OK) {
+    if (report_write_plots(line.words[0], &err) != ST_OK) {
         fprintf(stderr, "nasplot: %s\n", err.message);
         return 2;
     }

@@ -5,16 +5,11 @@
 #include "host/program/lower.h"
 #include "host/run/model_file.h"
 #include "tools/common/arguments.h"
+#include "tools/common/commands.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char usage[] =
-    "usage: naspredict RUN IMAGE...\n"
-    "Classifies PNG and JPEG images with the model of the run folder RUN. Prints a line\n"
-    "for each image: its path, the class, the class's probability, separated by tabs.\n";
 
 enum { BATCH = 32 };
 
@@ -162,16 +157,18 @@ static enum status predict(struct predictor *p, char *const *paths, int32_t coun
 int main(int argc, char **argv)
 {
     struct predictor predictor = {0};
+    struct command_line line;
     struct error err;
     int status;
 
-    if (!arguments_fit(argc, argv, 2, INT_MAX - 1, usage, &status))
+    if (!arguments_read(&naspredict_command, argc, argv, &line, &status))
         return status;
-    int32_t images = argc - 2;
-    enum status st = predictor_open(&predictor, argv[1], images < BATCH ? images : BATCH, &err);
+    int32_t images = line.word_count - 1;
+    enum status st = predictor_open(&predictor, line.words[0], images < BATCH ? images : BATCH, &err);
     for (int32_t first = 0; st == ST_OK && first < images; first += predictor.batch) {
         int32_t left = images - first;
-        st = predict(&predictor, argv + 2 + first, left < predictor.batch ? left : predictor.batch, &err);
+        st = predict(&predictor, line.words + 1 + first, left < predictor.batch ? left : predictor.batch,
+                     &err);
     }
     if (st != ST_OK)
         fprintf(stderr, "naspredict: %s\n", err.message);

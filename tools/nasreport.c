@@ -2,15 +2,11 @@
 #include "host/base/file.h"
 #include "host/report/report.h"
 #include "tools/common/arguments.h"
+#include "tools/common/commands.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char usage[] =
-    "usage: nasreport RUN\n"
-    "Writes report.txt and report.json of the run folder RUN anew from its journal\n"
-    "(report-STAGE.txt and .json too when it has several stages) and prints report.txt.\n";
 
 static enum status print_file(const char *path, struct error *err)
 {
@@ -28,15 +24,16 @@ static enum status print_file(const char *path, struct error *err)
 
 int main(int argc, char **argv)
 {
+    struct command_line line;
     struct error err;
     int status;
 
-    if (!arguments_fit(argc, argv, 1, 1, usage, &status))
+    if (!arguments_read(&nasreport_command, argc, argv, &line, &status))
         return status;
-    enum status st = report_write_all(argv[1], false, &err);
+    enum status st = report_write_all(line.words[0], false, &err);
     if (st == ST_OK) {
-        char *path = file_join(argv[1], "report.txt");
-        st = path == NULL ? error_memory(&err, argv[1], strlen(argv[1])) : print_file(path, &err);
+        char *path = file_join(line.words[0], "report.txt");
+        st = path == NULL ? error_memory(&err, line.words[0], strlen(line.words[0])) : print_file(path, &err);
         free(path);
     }
     if (st != ST_OK)

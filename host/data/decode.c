@@ -268,7 +268,7 @@ enum status data_decode(const struct job_dataset *job, struct data_list *list, i
     size_t bytes = (size_t)set->channels * (size_t)set->height * (size_t)set->width;
     set->pixels = malloc(count * bytes); /* sides up to 2^14 and counts up to 2^31 fit into size_t */
     if (set->pixels == NULL) {
-        st = error_memory(err, "pixels", (unsigned long long)(count * bytes));
+        st = error_memory(err, "pixels", count * bytes);
         goto out;
     }
     st = decode_all(&decoder, threads, err);

@@ -271,7 +271,7 @@ enum status data_read_idx(const struct job_dataset *job, struct data_build *buil
     set->labels = malloc(count * sizeof(*set->labels));
     build->given = malloc(count);
     if (set->pixels == NULL || set->labels == NULL || build->given == NULL) {
-        st = error_memory(err, "images", (unsigned long long)(count * image));
+        st = error_memory(err, "images", count * image);
         goto out;
     }
     for (int split = 0; split < SPLIT_COUNT; split++) {

@@ -61,7 +61,7 @@ static struct layer_cost product_cost(const struct graph *graph, const struct la
     struct shape in = graph->layers[layer->inputs[0]].shape;
     double outputs = elements(layer->shape), fan_in = elements(in);
     if (layer->kind == LAYER_CONV)
-        fan_in = (double)(in.c / layer->groups) * layer->kernel_h * layer->kernel_w;
+        fan_in = (double)in.c / layer->groups * layer->kernel_h * layer->kernel_w;
     double passes = input_gradient ? 3.0 : 2.0;
     struct layer_cost cost = {0};
     cost.parameters = fan_in * layer->out_channels + (layer->bias ? layer->out_channels : 0);

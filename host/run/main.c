@@ -13,7 +13,7 @@
 
 enum { EXIT_BAD = 2 };
 
-struct command {
+struct invocation {
     struct options options;
     struct job job;
     char *folder;
@@ -27,9 +27,9 @@ static int complain(const struct error *err)
 
 static long journal_length(void *context)
 {
-    struct command *command = context;
+    struct invocation *invocation = context;
     struct stat about;
-    char *path = file_join(command->folder, "journal.jsonl");
+    char *path = file_join(invocation->folder, "journal.jsonl");
     long length = path != NULL && stat(path, &about) == 0 ? (long)about.st_size : 0;
     free(path);
     return length;
@@ -37,11 +37,12 @@ static long journal_length(void *context)
 
 static int engine(void *context, struct engine_history *history)
 {
-    struct command *command = context;
+    struct invocation *invocation = context;
     struct error err;
-    enum status st = engine_run(&command->job, command->folder, command->options.verbosity, history, &err);
+    enum status st =
+        engine_run(&invocation->job, invocation->folder, invocation->options.verbosity, history, &err);
     if (st == ST_INTERRUPTED) {
-        printf("nasrun: saved; go on with: nasrun --resume %s\n", command->folder);
+        printf("nasrun: saved; go on with: nasrun --resume=%s\n", invocation->folder);
         return EXIT_SUCCESS;
     }
     if (st == ST_DEVICE && history->working) {
@@ -50,32 +51,32 @@ static int engine(void *context, struct engine_history *history)
     }
     if (st != ST_OK)
         return complain(&err);
-    folder_show_report(command->folder, stdout);
+    folder_show_report(invocation->folder, stdout);
     return EXIT_SUCCESS;
 }
 
-static int run_job(struct command *command)
+static int run_job(struct invocation *invocation)
 {
     struct error err;
-    if (folder_prepare(command->folder, &command->job, command->options.fresh, &err) != ST_OK)
+    if (folder_prepare(invocation->folder, &invocation->job, invocation->options.fresh, &err) != ST_OK)
         return complain(&err);
-    return supervise(engine, journal_length, command);
+    return supervise(engine, journal_length, invocation);
 }
 
 int main(int count, char **arguments)
 {
-    struct command command = {0};
+    struct invocation invocation = {0};
     struct error err;
     int result = EXIT_SUCCESS;
 
-    if (options_parse(count, arguments, &command.options, &err) != ST_OK)
+    if (options_parse(count, arguments, &invocation.options, &err) != ST_OK)
         return complain(&err);
-    switch (command.options.action) {
+    switch (invocation.options.action) {
     case ACTION_HELP:
-        fputs(options_help, stdout);
+        command_print_help(&nasrun_command, stdout);
         return EXIT_SUCCESS;
     case ACTION_VERSION:
-        puts("nasrun " NASRUN_VERSION);
+        command_print_version(&nasrun_command, stdout);
         return EXIT_SUCCESS;
     case ACTION_PRINT_SPEC:
         spec_print_reference(stdout, false);
@@ -87,15 +88,15 @@ int main(int count, char **arguments)
     case ACTION_PLAN:
         break;
     }
-    if (folder_read_job(&command.options, &command.job, &command.folder, &err) != ST_OK)
+    if (folder_read_job(&invocation.options, &invocation.job, &invocation.folder, &err) != ST_OK)
         result = complain(&err);
-    else if (command.options.action == ACTION_CHECK)
-        printf("%s: ok\n", command.job.file);
-    else if (command.options.action == ACTION_PLAN)
-        result = engine_plan(&command.job, stdout, &err) == ST_OK ? EXIT_SUCCESS : complain(&err);
+    else if (invocation.options.action == ACTION_CHECK)
+        printf("%s: ok\n", invocation.job.file);
+    else if (invocation.options.action == ACTION_PLAN)
+        result = engine_plan(&invocation.job, stdout, &err) == ST_OK ? EXIT_SUCCESS : complain(&err);
     else
-        result = run_job(&command);
-    spec_free(&command.job);
-    free(command.folder);
+        result = run_job(&invocation);
+    spec_free(&invocation.job);
+    free(invocation.folder);
     return result;
 }

@@ -1,66 +1,143 @@
 #include "host/run/options.h"
 
+#include "host/base/file.h"
+#include "spec/spec.h"
+
+#include <limits.h>
 #include <string.h>
 
-const char options_help[] =
-    "nasrun: searches the best image classifier that a budget buys\n"
-    "\n"
-    "  nasrun JOB.cfg [KEY=VALUE ...]   run the job; the same command again resumes it\n"
-    "  nasrun --resume DIR [KEY=VALUE]  resume the run in that folder\n"
-    "  nasrun --plan JOB.cfg            say what the run would take, without training\n"
-    "  nasrun --check JOB.cfg           read and check the job file\n"
-    "  nasrun --devices                 list the devices that a job can run on\n"
-    "  nasrun --print-spec              every key of a job file: type, unit, range, default, meaning\n"
-    "\n"
-    "  --fresh      start over: removes what an earlier run left in the folder\n"
-    "  -v, -q       say more; say nothing but errors and the final report\n"
-    "  --version, --help\n"
-    "\n"
-    "KEY=VALUE overrides the job file: budget.seconds=120 output.dir=runs/x\n"
-    "Ctrl-C (or SIGTERM) saves and stops. Exit status: 0 done or saved, 2 an error, told in one line.\n";
+enum {
+    OPTION_RESUME = 1,
+    OPTION_FRESH,
+    OPTION_CHECK,
+    OPTION_PLAN,
+    OPTION_DEVICES,
+    OPTION_PRINT_SPEC,
+    OPTION_VERBOSE,
+    OPTION_QUIET,
+};
+
+static const char *const uses[] = {"[OPTION ...] JOB.cfg [KEY=VALUE ...]",
+                                   "[OPTION ...] --resume=DIR [KEY=VALUE ...]", NULL};
+
+static const struct command_option option_table[] = {
+    {OPTION_RESUME, 0, "resume", "DIR", WORDS_FOLDERS, "go on with the run in that folder"},
+    {OPTION_FRESH, 0, "fresh", NULL, WORDS_NONE,
+     "start over: removes what an earlier run left in the folder"},
+    {OPTION_PLAN, 0, "plan", NULL, WORDS_NONE, "say what the run would take, without training"},
+    {OPTION_CHECK, 0, "check", NULL, WORDS_NONE, "read and check the job file"},
+    {OPTION_DEVICES, 0, "devices", NULL, WORDS_NONE, "list the devices that a job can run on"},
+    {OPTION_PRINT_SPEC, 0, "print-spec", NULL, WORDS_NONE,
+     "every key of a job file: type, unit, range, default, meaning"},
+    {OPTION_VERBOSE, 'v', "verbose", NULL, WORDS_NONE, "say more"},
+    {OPTION_QUIET, 'q', "quiet", NULL, WORDS_NONE, "say nothing but errors and the final report"},
+    {0},
+};
+
+static const struct command_example examples[] = {
+    {"nasrun --plan photos.cfg", "the data, the speed of this machine, what the budget buys"},
+    {"nasrun photos.cfg budget.seconds=600", "run for ten minutes; the report is in runs/photos"},
+    {"nasrun --resume=runs/photos", "go on where it was stopped"},
+    {0},
+};
+
+const struct command nasrun_command = {
+    .name = "nasrun",
+    .purpose = "searches the best image classifier that a budget buys",
+    .uses = uses,
+    .options = option_table,
+    .most = INT_MAX,
+    .first = WORDS_JOBS,
+    .others = WORDS_KEYS,
+    .description =
+        "JOB.cfg says where the images are and what the run may take. The same command again goes on with "
+        "it.\n"
+        "KEY=VALUE overrides the job file: budget.seconds=120 output.dir=runs/x. A job file whose name has\n"
+        "such a form is named with its folder: ./seed=1.\n"
+        "\n"
+        "Ctrl-C (or SIGTERM) saves and stops. Exit status: 0 done or saved, 2 an error, told in one line.",
+    .examples = examples,
+};
+
+static bool looks_like_key(const char *text, size_t length)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.";
+    return length > 0 && strspn(text, letters) >= length;
+}
+
+static bool is_override(const char *word)
+{
+    const char *equals = strchr(word, '=');
+    if (equals == NULL)
+        return false;
+    size_t length = (size_t)(equals - word);
+    return spec_is_key(word, length) || (!file_exists(word) && looks_like_key(word, length));
+}
+
+static void take_option(const struct command_line *line, struct options *options)
+{
+    switch (line->option) {
+    case OPTION_RESUME:
+        options->resume = line->value;
+        break;
+    case OPTION_FRESH:
+        options->fresh = true;
+        break;
+    case OPTION_CHECK:
+        options->action = ACTION_CHECK;
+        break;
+    case OPTION_PLAN:
+        options->action = ACTION_PLAN;
+        break;
+    case OPTION_DEVICES:
+        options->action = ACTION_DEVICES;
+        break;
+    case OPTION_PRINT_SPEC:
+        options->action = ACTION_PRINT_SPEC;
+        break;
+    case OPTION_VERBOSE:
+        options->verbosity = 1;
+        break;
+    case OPTION_QUIET:
+        options->verbosity = -1;
+        break;
+    case COMMAND_VERSION:
+        options->action = ACTION_VERSION;
+        break;
+    case COMMAND_HELP:
+        options->action = ACTION_HELP;
+        break;
+    }
+}
+
+static enum status take_words(const struct command_line *line, struct options *options, struct error *err)
+{
+    options->overrides = line->words;
+    for (int i = 0; i < line->word_count; i++) {
+        if (is_override(line->words[i]))
+            options->overrides[options->override_count++] = line->words[i];
+        else if (options->job == NULL)
+            options->job = line->words[i];
+        else
+            return error_set(err, ST_RANGE, "found two job files, %s and %s, expected one", options->job,
+                             line->words[i]);
+    }
+    return ST_OK;
+}
 
 enum status options_parse(int count, char **arguments, struct options *options, struct error *err)
 {
-    static const struct {
-        const char *name;
-        enum action action;
-    } actions[] = {{"--check", ACTION_CHECK},
-                   {"--plan", ACTION_PLAN},
-                   {"--print-spec", ACTION_PRINT_SPEC},
-                   {"--devices", ACTION_DEVICES},
-                   {"--version", ACTION_VERSION},
-                   {"--help", ACTION_HELP},
-                   {"-h", ACTION_HELP}};
+    struct command_line line;
+    enum status st;
 
-    *options = (struct options){.overrides = arguments + 1};
-    for (int i = 1; i < count; i++) {
-        const char *argument = arguments[i];
-        size_t known = 0;
-        while (known < sizeof(actions) / sizeof(actions[0]) && strcmp(actions[known].name, argument) != 0)
-            known++;
-        if (known < sizeof(actions) / sizeof(actions[0])) {
-            options->action = actions[known].action;
-        } else if (strcmp(argument, "--fresh") == 0) {
-            options->fresh = true;
-        } else if (strcmp(argument, "-v") == 0) {
-            options->verbosity = 1;
-        } else if (strcmp(argument, "-q") == 0) {
-            options->verbosity = -1;
-        } else if (strcmp(argument, "--resume") == 0) {
-            if (++i == count)
-                return error_set(err, ST_RANGE, "--resume: expected a run folder behind it");
-            options->resume = arguments[i];
-        } else if (argument[0] == '-') {
-            return error_set(err, ST_RANGE, "unknown option %s, see nasrun --help", argument);
-        } else if (strchr(argument, '=') != NULL) {
-            options->overrides[options->override_count++] = arguments[i];
-        } else if (options->job == NULL) {
-            options->job = argument;
-        } else {
-            return error_set(err, ST_RANGE, "found two job files, %s and %s, expected one", options->job,
-                             argument);
-        }
-    }
+    *options = (struct options){0};
+    command_begin(&line, &nasrun_command, count, arguments);
+    while ((st = command_next(&line, err)) == ST_OK && line.option != COMMAND_END)
+        take_option(&line, options);
+    if (st == ST_OK)
+        st = take_words(&line, options, err);
+    if (st != ST_OK)
+        return st;
     bool needs_job =
         options->action == ACTION_RUN || options->action == ACTION_CHECK || options->action == ACTION_PLAN;
     if (needs_job && options->job == NULL && options->resume == NULL)

@@ -2,11 +2,9 @@
 #ifndef NASRUN_RUN_OPTIONS_H
 #define NASRUN_RUN_OPTIONS_H
 
-#include "host/base/error.h"
+#include "host/base/command.h"
 
 #include <stdbool.h>
-
-#define NASRUN_VERSION "0.1.0"
 
 enum action {
     ACTION_RUN,        /* nasrun job.cfg [key=value ...] */
@@ -28,9 +26,12 @@ struct options {
     int override_count;
 };
 
-/* ST_RANGE with one line for a wrong command line. `arguments` is reordered; nothing is allocated. */
-enum status options_parse(int count, char **arguments, struct options *options, struct error *err);
+extern const struct command nasrun_command;
 
-extern const char options_help[];
+/* ST_RANGE with one line for a wrong command line. `arguments` is reordered; nothing is allocated.
+ *
+ * KEY=VALUE is an override when KEY is a key of the schema; else it is the job file when there is such a file; else it is an
+ * override when KEY looks like one (letters, digits, '_' and '.'), which whoever reads the job refuses with the nearest key. */
+enum status options_parse(int count, char **arguments, struct options *options, struct error *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* Loads the GPU's plug-in, libnasrun_cuda.so, which lies beside the program or in ../lib of its folder, with CUDA's libraries,
- * which are looked for (host/base/library.h). Where the driver is too old for its CUDA, or those libraries are not here,
+/* Loads the GPU's plug-in, libnasrun_cuda.so, which lies beside the program or in ../lib or ../lib/nasrun of its folder, with CUDA's
+ * libraries, which are looked for (host/base/library.h). Where the driver is too old for its CUDA, or those libraries are not here,
  * libnasrun_cuda12.so takes its place: the same, built for CUDA 12. Machines without the plug-in, the NVIDIA driver or CUDA's
  * libraries are ordinary: each says in one line what is missing. */
 #ifndef NASRUN_RUN_PLUGIN_H

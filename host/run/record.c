@@ -1,9 +1,9 @@
 #include "host/run/record.h"
 
+#include "host/base/version.h"
 #include "host/net/cost.h"
 #include "host/net/serialise.h"
 #include "host/run/budget.h"
-#include "host/run/options.h"
 
 #include <cblas.h>
 #include <inttypes.h>

@@ -1,9 +1,9 @@
 #include "host/run/replay.h"
 
+#include "host/base/version.h"
 #include "host/net/serialise.h"
 #include "host/run/budget.h"
 #include "host/run/coordinator.h"
-#include "host/run/options.h"
 #include "host/run/resume.h"
 
 #include <inttypes.h>

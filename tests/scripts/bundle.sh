@@ -73,7 +73,9 @@ in_root nasplot /job/again >/dev/null 2>&1
 check "the plots have no text" sh -c "! cmp -s '$run/plots/confusion.png' '$root/job/again/plots/confusion.png'"
 in_root naspredict /job/run /job/data/two.png >"$work/out" 2>"$work/err"
 check "naspredict: $(cat "$work/out" "$work/err")" grep -q "^/job/data/two.png$(printf '\t')[0-3]$(printf '\t')0\." "$work/out"
-check "the reference is not there" cmp "$root/$name/share/doc/nasrun/REFERENCE.md" spec/REFERENCE.md
+for file in README.md LICENSE CHANGELOG.md spec/REFERENCE.md; do
+    check "$file is not there" cmp "$root/$name/share/doc/nasrun/$(basename "$file")" "$file"
+done
 for sample in samples/*; do
     check "$sample is not there" cmp "$sample" "$root/$name/share/nasrun/$sample"
 done

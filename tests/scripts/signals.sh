@@ -38,7 +38,7 @@ stop() {
     background=""
     check "$1: exit status $status, expected 0: $(tail -n 1 "$2.log")" [ "$status" -eq 0 ]
     check "$1: it took more than 2 s to stop" less "$(now) - $began" 2
-    check "$1: no line that says how to go on" grep -q "saved; go on with: nasrun --resume $2" "$2.log"
+    check "$1: no line that says how to go on" grep -q "saved; go on with: nasrun --resume=$2" "$2.log"
 }
 
 run "$work/whole" budget.steps=1500 || fail "undisturbed: $(tail -n 1 "$work/whole.log")"

@@ -29,8 +29,12 @@ check "naspredict: class of two.png: $(cat "$work/predicted")" \
     awk -F '\t' '$2 != "2" || !($3 > 0.25 && $3 <= 1) { bad = 1 } END { exit bad }' "$work/predicted"
 
 for tool in nasreport nasplot naspredict; do
-    check "$tool without arguments" sh -c "! '$bin/$tool' 2>/dev/null"
-    check "$tool --help" sh -c "'$bin/$tool' --help >/dev/null"
+    check "$tool without arguments" refused "$bin/$tool"
+    check "$tool with an unknown option" refused "$bin/$tool" --colour "$run"
+    for option in -h --help; do
+        check "$tool $option" sh -c "'$bin/$tool' $option | grep -q '^  $tool \[OPTION \.\.\.\] RUN'"
+    done
+    check "$tool --version" [ "$("$bin/$tool" --version)" = "$tool $(sed -n 's/^#define NASRUN_VERSION  *"\(.*\)"$/\1/p' host/base/version.h)" ]
 done
 check "nasreport on a folder that is missing: $(cat "$work/err" 2>/dev/null)" refused "$bin/nasreport" "$work/missing"
 check "nasplot on a folder that is missing" refused "$bin/nasplot" "$work/missing"

@@ -1,14 +1,20 @@
 #include "tools/common/arguments.h"
 
-#include <stdio.h>
-#include <string.h>
-
-bool arguments_fit(int count, char *const *arguments, int least, int most, const char *usage, int *status)
+bool arguments_read(const struct command *command, int count, char **arguments, struct command_line *line,
+                    int *status)
 {
-    bool help = count == 2 && strcmp(arguments[1], "--help") == 0;
-    if (!help && count > least && count <= most + 1 && arguments[1][0] != '-')
-        return true;
-    fputs(usage, help ? stdout : stderr);
-    *status = help ? 0 : 2;
-    return false;
+    struct error err;
+
+    *status = 0;
+    command_begin(line, command, count, arguments);
+    if (command_next(line, &err) != ST_OK) {
+        fprintf(stderr, "%s: %s\n", command->name, err.message);
+        *status = 2;
+        return false;
+    }
+    if (line->option == COMMAND_HELP)
+        command_print_help(command, stdout);
+    else if (line->option == COMMAND_VERSION)
+        command_print_version(command, stdout);
+    return line->option == COMMAND_END;
 }

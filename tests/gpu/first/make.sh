@@ -26,7 +26,7 @@ if [ -n "${FASHION:-}" ]; then
     cp "$FASHION"/*-ubyte.gz "$out/data/fashion-mnist/"
 fi
 cat >"$out/ABOUT" <<END
-version: $(sed -n 's/^#define NASRUN_VERSION "\(.*\)"$/\1/p' host/run/options.h)
+version: $(sed -n 's/^#define NASRUN_VERSION  *"\(.*\)"$/\1/p' host/base/version.h)
 commit: $(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)$([ -z "$(git status --porcelain 2>/dev/null)" ] || echo ', changed')
 date: $(date -u +%Y-%m-%d)
 architectures: $CUDA_ARCHITECTURES
