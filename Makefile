@@ -58,7 +58,7 @@ GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
 
-.PHONY: all no-plugin help deps demo test test-programs test-gpu debug check coverage tidy FORCE asan tsan bench bench-gpu roofline loss-curves install uninstall man deb bundle cuda12 gpu-bundle format format-check clean
+.PHONY: all no-plugin help deps demo test test-programs test-gpu debug check coverage tidy FORCE asan tsan bench bench-gpu roofline loss-curves install uninstall man deb bundle cuda12 gpu-bundle kernels format format-check clean
 all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(or $(PLUGIN),no-plugin)
 
 no-plugin:
@@ -266,11 +266,14 @@ $(BUILD)/cuda/%.o: cuda/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(PLUGIN_FLAGS) -c $< -o $@
 
+# What ptxas says of a kernel is kept beside it: tests/gpu/compile.sh reads it.
+kernels: $(PLUGIN_KERNELS)
 $(KERNELS)/%.o: cuda/%.cu
 	@mkdir -p $(@D)
 	$(NVCC) -std=c++17 -O3 -I. -MMD -MP $(KERNEL_LINES) $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
 		$(foreach a,$(lastword $(CUDA_ARCHITECTURES)),-gencode arch=compute_$(a),code=compute_$(a)) \
-		-Xcompiler -fPIC,-fvisibility=hidden -c $< -o $@
+		-Werror all-warnings -Xptxas -v,-warn-spills -Xcompiler -fPIC,-fvisibility=hidden -c $< -o $@ 2>$(@:.o=.log) || \
+		{ cat $(@:.o=.log); exit 1; }
 
 $(BUILD)/plugin/%.o: %.c
 	@mkdir -p $(@D)
