@@ -198,7 +198,8 @@ space := $() $()
 KERNELS := $(KERNEL_BUILD)/kernels-$(subst $(space),-,$(strip $(CUDA_ARCHITECTURES)))
 PLUGIN_KERNELS := $(patsubst cuda/%.cu,$(KERNELS)/%.o,$(wildcard cuda/*.cu))
 PLUGIN_HOST := $(patsubst %.c,$(BUILD)/plugin/%.o,$(wildcard host/base/*.c host/net/*.c host/program/*.c))
-KERNEL_HEADERS := $(wildcard cuda/*.cuh) cuda/kernels.h cuda/launch.h host/program/augment.h host/program/optimizer.h host/base/random.h
+KERNEL_HEADERS := $(wildcard cuda/*.cuh) cuda/kernels.h cuda/launch.h host/program/activation.h host/program/augment.h host/program/optimizer.h \
+	host/base/random.h host/net/layer.h host/net/layers.def
 
 $(BUILD)/cuda/%.o: cuda/%.c
 	@mkdir -p $(@D)

@@ -37,7 +37,7 @@ const struct layer_traits *layer_traits(enum layer_kind kind)
     return &layers[kind];
 }
 
-const struct activation_traits *activation_traits(enum activation activation)
+const struct activation_traits *activation_traits(enum activation_kind activation)
 {
     return &activations[activation];
 }

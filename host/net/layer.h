@@ -4,6 +4,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { LAYER_MAX_INPUTS = 8 };
 
 enum layer_kind {
@@ -13,7 +17,7 @@ enum layer_kind {
 };
 
 /* The activations among them. */
-enum activation {
+enum activation_kind {
 #define LAYER(KIND, ...)
 #define ACTIVATION(KIND, ...) ACTIVATION_##KIND,
 #include "host/net/layers.def"
@@ -63,7 +67,7 @@ enum layer_sign {
 struct layer_traits {
     const char *name; /* "conv", "batch_norm", ... as in JSON */
     enum layer_family family;
-    enum activation activation; /* of FAMILY_ACTIVATION; ACTIVATION_COUNT of the others */
+    enum activation_kind activation; /* of FAMILY_ACTIVATION; ACTIVATION_COUNT of the others */
     int32_t least_inputs, most_inputs;
     unsigned fields; /* FIELD_* */
     enum layer_weights weights;
@@ -83,8 +87,12 @@ struct activation_traits {
 
 /* `kind` below LAYER_KIND_COUNT, `activation` below ACTIVATION_COUNT. */
 const struct layer_traits *layer_traits(enum layer_kind kind);
-const struct activation_traits *activation_traits(enum activation activation);
+const struct activation_traits *activation_traits(enum activation_kind activation);
 
 const char *layer_kind_name(enum layer_kind kind); /* of any number: "unknown" beyond the kinds */
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

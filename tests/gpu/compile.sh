@@ -16,7 +16,8 @@ fi
 
 place="${BUILD:-build}/gpu"
 mkdir -p "$place"
-headers=$(cat cuda/*.cuh cuda/launch.h cuda/kernels.h host/program/augment.h host/program/optimizer.h host/base/random.h |
+headers=$(cat cuda/*.cuh cuda/launch.h cuda/kernels.h host/program/activation.h host/program/augment.h \
+    host/program/optimizer.h host/base/random.h host/net/layer.h host/net/layers.def |
     sha256sum)
 version=$("$NVCC" --version | tail -n 1)
 most_registers=128 # 65536 for two blocks of LAUNCH_THREADS

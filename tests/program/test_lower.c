@@ -96,8 +96,8 @@ static void norm_and_relu_fuse(void **state)
             find_op(&program, train ? PROG_OP_BATCH_NORM : PROG_OP_BATCH_NORM_INFERENCE, 0);
         assert_true(norm->norm.relu);
         assert_int_equal(norm->input_count, 5); /* no addend */
-        assert_int_equal(count_ops(&program, PROG_OP_RELU), 0);
-        assert_int_equal(count_ops(&program, PROG_OP_RELU_BACKWARD), 0);
+        assert_int_equal(count_ops(&program, PROG_OP_ACTIVATION), 0);
+        assert_int_equal(count_ops(&program, PROG_OP_ACTIVATION_BACKWARD), 0);
         if (train) {
             const struct prog_op *back = find_op(&program, PROG_OP_BATCH_NORM_BACKWARD, 0);
             assert_true(back->norm.relu);
@@ -119,7 +119,7 @@ static void nothing_fuses_where_another_reads_between(void **state)
     int32_t relu = add_layer(&graph, LAYER_RELU, norm, -1);
     finish(&graph, add_layer(&graph, LAYER_CONCAT, norm, relu), PROG_TRAIN, &program);
     assert_false(find_op(&program, PROG_OP_BATCH_NORM, 0)->norm.relu);
-    assert_int_equal(count_ops(&program, PROG_OP_RELU), 1);
+    assert_int_equal(count_ops(&program, PROG_OP_ACTIVATION), 1);
     assert_int_equal(find_op(&program, PROG_OP_BATCH_NORM_BACKWARD, 0)->inputs[1], -1);
     program_free(&program);
 }
@@ -160,7 +160,7 @@ static void norm_and_add_fuse_without_relu(void **state)
     const struct prog_op *fused = find_op(&program, PROG_OP_BATCH_NORM, 0);
     assert_false(fused->norm.relu);
     assert_int_equal(fused->inputs[5], find_op(&program, PROG_OP_GATHER, 0)->outputs[0]);
-    assert_int_equal(count_ops(&program, PROG_OP_RELU), 1);
+    assert_int_equal(count_ops(&program, PROG_OP_ACTIVATION), 1);
     assert_int_equal(find_op(&program, PROG_OP_BATCH_NORM_BACKWARD, 0)->outputs[3], -1);
     program_free(&program);
 }
@@ -211,7 +211,8 @@ static void dropout_is_nothing_in_inference(void **state)
         finish(&graph, add_layer(&graph, LAYER_DROPOUT, relu, -1), (enum prog_purpose)purpose, &program);
         bool train = purpose == PROG_TRAIN;
         assert_int_equal(count_ops(&program, PROG_OP_DROPOUT), train ? 2 : 0);
-        assert_int_equal(count_ops(&program, PROG_OP_RELU), train ? 1 : 0); /* fused through the dropout */
+        assert_int_equal(count_ops(&program, PROG_OP_ACTIVATION),
+                         train ? 1 : 0); /* fused through the dropout */
         program_free(&program);
     }
 }

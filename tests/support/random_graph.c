@@ -3,6 +3,7 @@
 #include "tests/support/random_graph.h"
 
 #include "host/base/random.h"
+#include "tests/support/activations.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@ struct drawing {
     struct graph *graph;
     struct random_sequence random;
     int32_t block_kind; /* which residual block comes next, so that all occur */
+    int32_t activation; /* and which activation */
 };
 
 static int32_t draw_between(struct drawing *drawing, int32_t low, int32_t high)
@@ -133,7 +135,9 @@ static void append_random(struct drawing *drawing)
         append_simple(drawing, LAYER_BATCH_NORM, draw_input(drawing));
         break;
     case 3:
-        append_simple(drawing, LAYER_RELU, draw_input(drawing));
+        append_simple(drawing,
+                      activation_layer((enum activation_kind)(drawing->activation++ % ACTIVATION_COUNT)),
+                      draw_input(drawing));
         break;
     case 4:
         append_window(drawing, LAYER_MAX_POOL, draw_input(drawing));
@@ -201,7 +205,10 @@ static int32_t join_unread(struct drawing *drawing)
 
 enum status random_graph_make(struct graph *graph, uint64_t seed, struct error *err)
 {
-    struct drawing drawing = {graph, {.seed = seed, .stream = RANDOM_TEST}, (int32_t)(seed % 4)};
+    struct drawing drawing = {graph,
+                              {.seed = seed, .stream = RANDOM_TEST},
+                              (int32_t)(seed % 4),
+                              (int32_t)(seed % ACTIVATION_COUNT)};
     int32_t channels = draw_between(&drawing, 1, 3), height = draw_between(&drawing, 5, 9);
     if (graph_new(graph, channels, height, draw_between(&drawing, 5, 9), err) != ST_OK)
         return err->status;
