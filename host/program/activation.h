@@ -8,7 +8,7 @@
  * on. They are free of branches and call nothing but what stands here: compilers make vectors of loops over them.
  *
  * In float, e^x and the normal distribution are approximations, the same on all devices but for fused multiply-adds. Forward
- * errs by at most 2^-21 |x|, backward by at most 2^-21 |dy|. */
+ * errs by at most 2^-21 |x| (and a unit of the smallest float), backward by at most 2^-21 |dy|. */
 #ifndef NASRUN_PROGRAM_ACTIVATION_H
 #define NASRUN_PROGRAM_ACTIVATION_H
 
@@ -26,9 +26,10 @@
 #include <math.h>
 typedef double activation_number;
 
+/* Finite: arguments above 700 are taken for that. */
 ACTIVATION_INLINE double activation_exp(double x)
 {
-    return exp(x);
+    return exp(x > 700 ? 700 : x);
 }
 
 /* Share of the standard normal distribution below x. */
@@ -45,7 +46,7 @@ ACTIVATION_INLINE float activation_exp(float x)
 {
     const float rounder =
         12582912.0f; /* 1.5 * 2^23: the sum's last bits are the other summand, rounded to a whole number */
-    const float within = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;
+    const float least = x < -87.0f ? -87.0f : x, within = least > 88.0f ? 88.0f : least;
     const float sum = within * 1.44269504f + rounder, n = sum - rounder;
     const float r =
         (within - n * 0.693359375f) + n * 2.12194440e-4f; /* ln 2 in two parts: the first product is exact */
@@ -64,18 +65,19 @@ ACTIVATION_INLINE float activation_exp(float x)
 }
 
 /* Share of the standard normal distribution below x; absolute error below 2^-22. The tail is t P(t) e^(-x^2 / 2) with
- * t = 1 / (1 + 0.28 |x|), the form of Abramowitz, Stegun 7.1.26; P of degree 5, fitted by Remez' exchange to 9.3e-9. */
+ * t = 1 / (1 + 0.45 |x|), the form of Abramowitz, Stegun 7.1.26; P of degree 6, fitted by Remez' exchange to 2.1e-9. */
 ACTIVATION_INLINE float activation_normal(float x)
 {
-    const float t = 1.0f / (1.0f + 0.28f * (x < 0.0f ? -x : x));
-    float p = -0.105808741f;
-    p = p * t + 0.389876034f;
-    p = p * t - 0.236996727f;
-    p = p * t + 0.268912762f;
-    p = p * t + 0.0674957215f;
-    p = p * t + 0.116520942f;
-    const float tail = p * t * activation_exp(-0.5f * x * x);
-    return x < 0.0f ? tail : 1.0f - tail;
+    const float t = 1.0f / (1.0f + 0.45f * (x < 0.0f ? -x : x));
+    float p = -0.0378538731f;
+    p = p * t + 0.217446938f;
+    p = p * t - 0.474041408f;
+    p = p * t + 0.393639517f;
+    p = p * t + 0.0181362574f;
+    p = p * t + 0.205400962f;
+    p = p * t + 0.177271605f;
+    const float tail = p * t * activation_exp(-0.5f * x * x), rest = 1.0f - tail;
+    return x < 0.0f ? tail : rest;
 }
 #endif
 
@@ -87,6 +89,31 @@ ACTIVATION_INLINE activation_number activation_relu(activation_number x)
 ACTIVATION_INLINE activation_number activation_relu_backward(activation_number y, activation_number dy)
 {
     return y > 0 ? dy : 0;
+}
+
+/* Hendrycks, Gimpel 2016, the exact form (PyTorch's default): x times the share of the normal distribution below x. */
+ACTIVATION_INLINE activation_number activation_gelu(activation_number x)
+{
+    return x * activation_normal(x);
+}
+
+ACTIVATION_INLINE activation_number activation_gelu_backward(activation_number x, activation_number dy)
+{
+    const activation_number density =
+        (activation_number)0.39894228040143267794 * activation_exp(-0.5f * x * x);
+    return dy * (activation_normal(x) + x * density);
+}
+
+/* Elfwing, Uchibe, Doya 2018, also Swish: x times the logistic function of x. */
+ACTIVATION_INLINE activation_number activation_silu(activation_number x)
+{
+    return x / (1 + activation_exp(-x));
+}
+
+ACTIVATION_INLINE activation_number activation_silu_backward(activation_number x, activation_number dy)
+{
+    const activation_number power = activation_exp(-x), share = 1 / (1 + power);
+    return dy * (share * (1 + x * (power * share))); /* 1 - share would lose its digits where x is large */
 }
 
 #endif

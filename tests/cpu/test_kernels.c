@@ -19,16 +19,15 @@ static void check_activation(enum activation_kind function, struct cpu_shape s, 
 {
     const struct activation_traits *traits = activation_traits(function);
     const size_t count = cpu_shape_count(s);
-    const double error = activation_error(function);
     float *x = index % 2 ? kernel_whole(s, index, 1, 2) : kernel_random(s, index, 1, 0.0f, 6.0f);
     float *d = kernel_random(s, index, 2, 0.0f, 1.0f), *y = kernel_tensor(s), *dx = kernel_tensor(s);
     cpu_kernel_activation(function, count, x, y);
     cpu_kernel_activation_backward(function, count, traits->reads == ACTIVATION_READS_INPUT ? x : y, d, dx);
     for (size_t i = 0; i < count; i++) {
-        kernel_check_close((double)y[i], activation_value(function, (double)x[i]), error * fabs((double)x[i]),
-                           traits->name, index, i);
+        kernel_check_close((double)y[i], activation_value(function, (double)x[i]),
+                           activation_error(function, (double)x[i]), traits->name, index, i);
         kernel_check_close((double)dx[i], activation_slope(function, (double)x[i]) * (double)d[i],
-                           error * fabs((double)d[i]), traits->name, index, i);
+                           activation_backward_error(function, (double)d[i]), traits->name, index, i);
     }
     kernel_check_padding(s, y, traits->name);
     kernel_check_padding(s, dx, traits->name);

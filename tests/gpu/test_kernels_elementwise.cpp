@@ -21,7 +21,7 @@ static void check_activation(const kernel_run &run, enum activation_kind functio
     const struct activation_traits &traits = *::activation_traits(function);
     const cuda_shape s = kernel_shape(run);
     const size_t count = cuda_shape_count(s);
-    const double error = activation_error(function), rounding = error > 0.0 ? kernel_rounding(run.type) : 0.0;
+    const double rounding = function == ACTIVATION_RELU ? 0.0 : kernel_rounding(run.type);
     activation x(run.type, s), dy(run.type, s), y(run.type, s), dx(run.type, s);
     if (run.index % 2)
         x.whole(run, A, 3);
@@ -37,9 +37,10 @@ static void check_activation(const kernel_run &run, enum activation_kind functio
     for (size_t i = 0; i < count; i++) {
         const double value = activation_value(function, x.at(i)),
                      gradient = activation_slope(function, x.at(i)) * dy.at(i);
-        kernel_close(run, y.at(i), value, error * std::fabs(x.at(i)) + rounding * std::fabs(value), "y", i);
-        kernel_close(run, dx.at(i), gradient, error * std::fabs(dy.at(i)) + rounding * std::fabs(gradient),
-                     "dx", i);
+        kernel_close(run, y.at(i), value, activation_error(function, x.at(i)) + rounding * std::fabs(value),
+                     "y", i);
+        kernel_close(run, dx.at(i), gradient,
+                     activation_backward_error(function, dy.at(i)) + rounding * std::fabs(gradient), "dx", i);
     }
     y.check_padding(run, "padding of y");
     dx.check_padding(run, "padding of dx");

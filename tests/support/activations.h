@@ -13,6 +13,10 @@ static inline double activation_value(enum activation_kind function, double x)
     switch (function) {
     case ACTIVATION_RELU:
         return fmax(x, 0.0);
+    case ACTIVATION_GELU:
+        return x * (1.0 + erf(x / sqrt(2.0))) / 2.0;
+    case ACTIVATION_SILU:
+        return x / (1.0 + exp(-x));
     case ACTIVATION_COUNT:
         break;
     }
@@ -24,6 +28,10 @@ static inline double activation_slope(enum activation_kind function, double x)
     switch (function) {
     case ACTIVATION_RELU:
         return x > 0.0 ? 1.0 : 0.0;
+    case ACTIVATION_GELU:
+        return (1.0 + erf(x / sqrt(2.0))) / 2.0 + x * exp(-x * x / 2.0) / sqrt(2.0 * acos(-1.0));
+    case ACTIVATION_SILU:
+        return (1.0 + x / (1.0 + exp(x))) / (1.0 + exp(-x));
     case ACTIVATION_COUNT:
         break;
     }
@@ -36,11 +44,16 @@ static inline double activation_seen(enum activation_kind function, double x)
     return activation_traits(function)->reads == ACTIVATION_READS_INPUT ? x : activation_value(function, x);
 }
 
-/* How far a device that computes in float may be off, for arguments and gradients of size 1: what activation.h promises. ReLU is
+/* How far a device that computes in float may be off, forward at x and backward with dy: what activation.h promises. ReLU is
  * exact. */
-static inline double activation_error(enum activation_kind function)
+static inline double activation_error(enum activation_kind function, double x)
 {
-    return function == ACTIVATION_RELU ? 0.0 : 0x1p-21;
+    return function == ACTIVATION_RELU ? 0.0 : 0x1p-21 * fabs(x) + 0x1p-149;
+}
+
+static inline double activation_backward_error(enum activation_kind function, double dy)
+{
+    return function == ACTIVATION_RELU ? 0.0 : 0x1p-21 * fabs(dy);
 }
 
 static inline enum layer_kind activation_layer(enum activation_kind function)

@@ -144,9 +144,9 @@ static double tolerance_of(const struct pair *pair, int32_t output, double size)
     case PROG_OP_LOSS:
         return 8 * unit * fmax(size, 1.0);
     case PROG_OP_ACTIVATION:
-        return activation_error(op->activation.function) * in[0];
+        return activation_error(op->activation.function, in[0]);
     case PROG_OP_ACTIVATION_BACKWARD:
-        return activation_error(op->activation.function) * in[1];
+        return activation_backward_error(op->activation.function, in[1]);
     case PROG_OP_ADD:
     case PROG_OP_CONCAT:
     case PROG_OP_SPLIT:
