@@ -116,4 +116,16 @@ ACTIVATION_INLINE activation_number activation_silu_backward(activation_number x
     return dy * (share * (1 + x * (power * share))); /* 1 - share would lose its digits where x is large */
 }
 
+/* Howard et al. 2019 (MobileNetV3): SiLU in straight pieces. */
+ACTIVATION_INLINE activation_number activation_hard_swish(activation_number x)
+{
+    const activation_number share = x < -3 ? 0 : x > 3 ? 1 : x / 6 + 0.5f;
+    return x * share;
+}
+
+ACTIVATION_INLINE activation_number activation_hard_swish_backward(activation_number x, activation_number dy)
+{
+    return dy * (x < -3 ? 0 : x > 3 ? 1 : x / 3 + 0.5f);
+}
+
 #endif

@@ -17,6 +17,8 @@ static inline double activation_value(enum activation_kind function, double x)
         return x * (1.0 + erf(x / sqrt(2.0))) / 2.0;
     case ACTIVATION_SILU:
         return x / (1.0 + exp(-x));
+    case ACTIVATION_HARD_SWISH:
+        return x * fmin(fmax(x + 3.0, 0.0), 6.0) / 6.0;
     case ACTIVATION_COUNT:
         break;
     }
@@ -32,6 +34,8 @@ static inline double activation_slope(enum activation_kind function, double x)
         return (1.0 + erf(x / sqrt(2.0))) / 2.0 + x * exp(-x * x / 2.0) / sqrt(2.0 * acos(-1.0));
     case ACTIVATION_SILU:
         return (1.0 + x / (1.0 + exp(x))) / (1.0 + exp(-x));
+    case ACTIVATION_HARD_SWISH:
+        return fabs(x) <= 3.0 ? (2.0 * x + 3.0) / 6.0 : x > 0.0;
     case ACTIVATION_COUNT:
         break;
     }
