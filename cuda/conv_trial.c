@@ -61,7 +61,7 @@ enum status conv_trial_open(const struct conv_planner *planner, const struct con
     return st;
 }
 
-/* What is given back goes to the stream's pool, and from there to everybody when the stream is waited for. */
+/* What is given back goes to the pool that the device's memory comes from, too, for everybody when the stream is waited for. */
 void conv_trial_close(struct conv_trial *trial)
 {
     if (trial->begin != NULL)

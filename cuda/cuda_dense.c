@@ -17,6 +17,7 @@
 
 /* What NVIDIA recommends for cublasSetWorkspace. */
 enum { HOPPER = 9, WORKSPACE = 32 << 20, OLD_WORKSPACE = 4 << 20 };
+_Static_assert((int)CUDA_STAGING <= (int)OLD_WORKSPACE, "weights are staged in the workspace");
 
 static enum status check(cublasStatus_t status, const char *what, struct error *err)
 {

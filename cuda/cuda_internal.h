@@ -31,6 +31,7 @@
 enum {
     CUDA_ALIGNMENT = 256,
     CUDA_AHEAD = 8, /* steps that the host may be ahead of the device */
+    CUDA_STAGING = 4 << 20,
 };
 
 /* The stream of weight gradients (cuda_branch.c). */
@@ -51,8 +52,10 @@ struct device {
     cudnnHandle_t cudnn; /* bound to the stream */
     struct cuda_branch branch;
     struct conv_planner *planner;
-    cublasHandle_t cublas;        /* bound to the stream and to: */
-    void *cublas_workspace;       /* device memory, 32 MiB from compute capability 9.0 on, 4 MiB before */
+    cublasHandle_t cublas; /* bound to the stream and to: */
+    void *
+        cublas_workspace; /* device memory, 32 MiB from compute capability 9.0 on, 4 MiB before; between products it
+                                     may be used on the stream, CUDA_STAGING bytes of it */
     cublasComputeType_t products; /* of float32, or of TF32 */
     struct cuda_step *step;       /* device memory: the step in hand */
     struct cuda_pace *pace;       /* of its steps */
@@ -75,7 +78,6 @@ struct device_weights {
     int32_t slot_count;
     float *memory;               /* device memory, all of: */
     float *slots[SLOT_GRADIENT]; /* in the masters' order, zeros in the gaps; NULL where the set has none */
-    float *row;                  /* host memory, scratch: as long as the longest row of a kernel */
     uint64_t serial;
     uint64_t version; /* moves with every change of values or averages; starts at 1 */
 };

@@ -69,7 +69,27 @@ enum status cuda_op_scratch(const struct device_program *prepared, int32_t index
             return error_set(err, ST_UNSUPPORTED, "window of %d x %d, expected at most 255 pixels",
                              (int)op->window.kernel_h, (int)op->window.kernel_w);
         break;
-    default:
+    case PROG_OP_GATHER:
+    case PROG_OP_CONV:
+    case PROG_OP_CONV_BACKWARD_DATA:
+    case PROG_OP_BATCH_NORM_INFERENCE:
+    case PROG_OP_ACTIVATION:
+    case PROG_OP_ACTIVATION_BACKWARD:
+    case PROG_OP_ADD:
+    case PROG_OP_CONCAT:
+    case PROG_OP_SPLIT:
+    case PROG_OP_MAX_POOL_BACKWARD:
+    case PROG_OP_AVERAGE_POOL:
+    case PROG_OP_AVERAGE_POOL_BACKWARD:
+    case PROG_OP_GLOBAL_POOL:
+    case PROG_OP_GLOBAL_POOL_BACKWARD:
+    case PROG_OP_DENSE:
+    case PROG_OP_DENSE_BACKWARD_DATA:
+    case PROG_OP_DROPOUT:
+    case PROG_OP_DROPOUT_BACKWARD:
+    case PROG_OP_ALL_REDUCE:
+    case PROG_OP_WEIGHT_AVERAGE:
+    case PROG_OP_KIND_COUNT:
         break;
     }
     return ST_OK;
@@ -207,20 +227,22 @@ enum status cuda_run_batch_norm_inference(struct device_program *prepared, int32
 
 /* ---- elementwise ---- */
 
-enum status cuda_run_relu(struct device_program *prepared, int32_t index, struct error *err)
+enum status cuda_run_activation(struct device_program *prepared, int32_t index, struct error *err)
 {
-    return launched(cuda_launch_relu(prepared->device->stream, prepared->device->type,
-                                     cuda_shape_count(input_shape(prepared, index)),
-                                     input(prepared, index, 0), output(prepared, index, 0)),
+    return launched(cuda_launch_activation(prepared->device->stream, prepared->device->type,
+                                           op_at(prepared, index)->activation.function,
+                                           cuda_shape_count(input_shape(prepared, index)),
+                                           input(prepared, index, 0), output(prepared, index, 0)),
                     err);
 }
 
-enum status cuda_run_relu_backward(struct device_program *prepared, int32_t index, struct error *err)
+enum status cuda_run_activation_backward(struct device_program *prepared, int32_t index, struct error *err)
 {
-    return launched(cuda_launch_relu_backward(prepared->device->stream, prepared->device->type,
-                                              cuda_shape_count(input_shape(prepared, index)),
-                                              input(prepared, index, 0), input(prepared, index, 1),
-                                              output(prepared, index, 0)),
+    return launched(cuda_launch_activation_backward(prepared->device->stream, prepared->device->type,
+                                                    op_at(prepared, index)->activation.function,
+                                                    cuda_shape_count(input_shape(prepared, index)),
+                                                    input(prepared, index, 0), input(prepared, index, 1),
+                                                    output(prepared, index, 0)),
                     err);
 }
 

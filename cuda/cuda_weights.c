@@ -1,6 +1,6 @@
 /* Weight sets: flat float arrays, one for each slot, each tensor at its place in the table, and inheritance between them. On the
- * device a kernel's elements stand in the masters' order (kernels.h); what goes up and comes down is put into order on the
- * host, a row of a kernel at a time. Gradients belong to programs (device.h). */
+ * device a kernel's elements stand in the masters' order (kernels.h); what goes up and comes down passes through a
+ * piece of staging memory, where it is put into order. Gradients belong to programs (device.h). */
 #include "cuda/cuda_internal.h"
 #include "cuda/trace.h"
 
@@ -26,7 +26,6 @@ void cuda_weights_free(struct device *device, struct device_weights *weights)
     (void)cudaSetDevice(device->index);
     cuda_release(device, weights->memory);       /* behind the steps that use them */
     (void)cudaStreamSynchronize(device->stream); /* only then it counts as free */
-    free(weights->row);
     weight_table_free(&weights->table);
     free(weights);
 }
@@ -47,21 +46,6 @@ static enum status allocate_slots(struct device *device, struct device_weights *
     return st == ST_OK ? cuda_wait(device, "make weights", err) : st;
 }
 
-/* Floats of a row of the tensor, a kernel's output channel. */
-static size_t row_size(const struct weight_tensor *tensor)
-{
-    return (size_t)tensor->dims[1] * (size_t)tensor->dims[2] * (size_t)tensor->dims[3];
-}
-
-static enum status allocate_row(struct device_weights *made, struct error *err)
-{
-    size_t longest = 1; /* malloc may return NULL for nothing */
-    for (int32_t i = 0; i < made->table.count; i++)
-        longest = row_size(&made->table.tensors[i]) > longest ? row_size(&made->table.tensors[i]) : longest;
-    made->row = malloc(longest * sizeof *made->row);
-    return made->row != NULL ? ST_OK : error_memory(err, "row of a kernel", longest * sizeof *made->row);
-}
-
 enum status cuda_weights_new(struct device *device, const struct weight_table *table, int32_t slots,
                              struct device_weights **weights, struct error *err)
 {
@@ -76,8 +60,6 @@ enum status cuda_weights_new(struct device *device, const struct weight_table *t
     made->floats = cuda_chunk_count(table->total) * CUDA_CHUNK;
     made->slot_count = slots;
     st = weight_table_copy(&made->table, table, err);
-    if (st == ST_OK)
-        st = allocate_row(made, err);
     if (st == ST_OK)
         st = allocate_slots(device, made, err);
     if (st == ST_OK) {
@@ -131,63 +113,93 @@ enum status cuda_weights_copy(struct device *device, struct device_weights *weig
 
 /* ---- upload, download ---- */
 
-/* A matrix of `rows` rows, in place. scratch: as large as the matrix. */
-static void transpose(float *values, size_t rows, size_t columns, float *scratch)
+/* Whether host and device have the tensor's elements in different orders. */
+static bool is_reordered(const struct weight_tensor *tensor)
 {
-    memcpy(scratch, values, rows * columns * sizeof *values);
-    for (size_t column = 0; column < columns; column++)
-        for (size_t row = 0; row < rows; row++)
-            *values++ = scratch[row * columns + column];
+    return tensor->dims[1] > 1 && tensor->dims[2] * tensor->dims[3] > 1;
 }
 
-/* From the host's order, in which each row of a kernel is a matrix [in][taps], to the masters', or back. */
-static void reorder(const struct device_weights *weights, bool to_masters, float *values)
+/* A slot's way: up from the host's memory, or down to it; the other is NULL. */
+struct transfer {
+    const struct device *device;
+    const float *up;
+    float *down;
+};
+
+/* Between place `at` of the host's values and device memory. */
+static enum status transfer_plain(const struct transfer *t, size_t at, float *there, size_t count,
+                                  struct error *err)
 {
-    for (int32_t i = 0; i < weights->table.count; i++) {
-        const struct weight_tensor *tensor = &weights->table.tensors[i];
-        const size_t in = (size_t)tensor->dims[1], taps = row_size(tensor) / in;
-        if (in == 1 || taps == 1)
-            continue;
-        for (size_t row = 0; row < (size_t)tensor->dims[0]; row++)
-            transpose(values + tensor->offset + row * in * taps, to_masters ? in : taps,
-                      to_masters ? taps : in, weights->row);
+    const size_t bytes = count * sizeof *there;
+    return t->up != NULL
+               ? cuda_copy(t->device, there, t->up + at, bytes, cudaMemcpyHostToDevice, "upload weights", err)
+               : cuda_copy(t->device, t->down + at, there, bytes, cudaMemcpyDeviceToHost, "download weights",
+                           err);
+}
+
+static enum status transfer_kernel(const struct transfer *t, const struct weight_tensor *tensor,
+                                   float *master, struct error *err)
+{
+    const size_t most = CUDA_STAGING / sizeof *master;
+    float *staging = t->device->cublas_workspace;
+    const int32_t in = tensor->dims[1], taps = tensor->dims[2] * tensor->dims[3];
+    enum status st = ST_OK;
+    for (size_t first = 0; st == ST_OK && first < tensor->count; first += most) {
+        const size_t count = tensor->count - first < most ? tensor->count - first : most;
+        cudaStream_t stream = t->device->stream;
+        if (t->up != NULL)
+            st = transfer_plain(t, tensor->offset + first, staging, count, err);
+        if (st == ST_OK)
+            st = cuda_check(t->up != NULL
+                                ? cuda_launch_to_master(stream, in, taps, first, count, staging, master)
+                                : cuda_launch_from_master(stream, in, taps, first, count, master, staging),
+                            "put weights into order", err);
+        if (st == ST_OK && t->down != NULL)
+            st = transfer_plain(t, tensor->offset + first, staging, count, err);
     }
+    return st;
+}
+
+static enum status transfer_slot(const struct transfer *t, const struct weight_table *table, float *slot,
+                                 struct error *err)
+{
+    enum status st = ST_OK;
+    size_t done = 0;
+    for (int32_t i = 0; st == ST_OK && i <= table->count; i++) { /* what lies before it, and it */
+        const struct weight_tensor *tensor = i < table->count ? &table->tensors[i] : NULL;
+        const size_t end = tensor != NULL ? tensor->offset : table->total;
+        if (tensor != NULL && !is_reordered(tensor))
+            continue;
+        if (end > done)
+            st = transfer_plain(t, done, slot + done, end - done, err);
+        if (st == ST_OK && tensor != NULL)
+            st = transfer_kernel(t, tensor, slot + end, err);
+        done = tensor != NULL ? end + tensor->count : end;
+    }
+    return st == ST_OK ? cuda_wait(t->device, "put weights into order", err) : st;
 }
 
 enum status cuda_weights_upload(struct device *device, struct device_weights *weights, enum weight_slot slot,
                                 const float *values, struct error *err)
 {
-    const size_t bytes = weights->table.total * sizeof *values;
-    float *masters = NULL;
+    const struct transfer up = {.device = device, .up = values};
     enum status st = cuda_check_slot(weights, slot, err);
     if (st == ST_OK)
         st = cuda_enter(device, err);
-    if (st != ST_OK)
-        return st;
-    masters = malloc(bytes + 1);
-    if (masters == NULL)
-        return error_memory(err, "weights", bytes);
-    memcpy(masters, values, bytes);
-    reorder(weights, true, masters);
-    st = cuda_copy(device, weights->slots[slot], masters, bytes, cudaMemcpyHostToDevice, "upload weights",
-                   err);
+    if (st == ST_OK)
+        st = transfer_slot(&up, &weights->table, weights->slots[slot], err);
     weights->version++;
-    free(masters);
     return st;
 }
 
 enum status cuda_weights_download(struct device *device, struct device_weights *weights,
                                   enum weight_slot slot, float *values, struct error *err)
 {
+    const struct transfer down = {.device = device, .down = values};
     enum status st = cuda_check_slot(weights, slot, err);
     if (st == ST_OK)
         st = cuda_enter(device, err);
-    if (st == ST_OK)
-        st = cuda_copy(device, values, weights->slots[slot], weights->table.total * sizeof *values,
-                       cudaMemcpyDeviceToHost, "download weights", err);
-    if (st == ST_OK)
-        reorder(weights, false, values);
-    return st;
+    return st == ST_OK ? transfer_slot(&down, &weights->table, weights->slots[slot], err) : st;
 }
 
 /* ---- remap ---- */

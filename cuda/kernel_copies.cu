@@ -76,9 +76,9 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
         float bias = 0.0f;
         if (w.folded && row < w.out) {
             const float factor = factor_of(w, values, epsilon, row);
-            bias = values[w.shift + (size_t)row] - values[w.mean + (size_t)row] * factor;
+            bias = fmaf(-values[w.mean + (size_t)row], factor, values[w.shift + (size_t)row]);
             if (w.bias != CUDA_NO_BIAS)
-                bias += values[w.bias + (size_t)row] * factor;
+                bias = fmaf(values[w.bias + (size_t)row], factor, bias);
         }
         from_float(bias, &biases[i]);
     }

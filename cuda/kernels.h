@@ -1,6 +1,6 @@
 /* The GPU's own kernels: everything but convolutions and dense layers, as launch functions over raw device
  * memory. They know neither programs nor devices, allocate nothing, and hold no state. The operations'
- * contracts stand in host/program/program.h and optimizer.h; here stands what is particular to memory and
+ * contracts stand in host/program/program.h, activation.h and optimizer.h; here stands what is particular to memory and
  * arithmetic.
  *
  * Every function queues its kernels on `stream` and returns at once: cudaSuccess, or the error of the launch.
@@ -29,6 +29,7 @@
 #ifndef NASRUN_CUDA_KERNELS_H
 #define NASRUN_CUDA_KERNELS_H
 
+#include "host/net/layer.h"
 #include "host/program/augment.h"
 #include "host/program/optimizer.h"
 
@@ -159,9 +160,12 @@ cudaError_t cuda_launch_bias_gradient(cudaStream_t stream, enum cuda_type type, 
 /* ---- elementwise.cu ---- */
 
 /* count = cuda_shape_count(): a multiple of 8. All three may work in place. */
-cudaError_t cuda_launch_relu(cudaStream_t stream, enum cuda_type type, size_t count, const void *x, void *y);
-cudaError_t cuda_launch_relu_backward(cudaStream_t stream, enum cuda_type type, size_t count, const void *y,
-                                      const void *dy, void *dx);
+cudaError_t cuda_launch_activation(cudaStream_t stream, enum cuda_type type, enum activation_kind function,
+                                   size_t count, const void *x, void *y);
+/* seen: x or y, as activation_traits() says. */
+cudaError_t cuda_launch_activation_backward(cudaStream_t stream, enum cuda_type type,
+                                            enum activation_kind function, size_t count, const void *seen,
+                                            const void *dy, void *dx);
 cudaError_t cuda_launch_add(cudaStream_t stream, enum cuda_type type, size_t count, const void *a,
                             const void *b, void *sum);
 
@@ -395,6 +399,12 @@ struct cuda_remap {
 cudaError_t cuda_launch_remap(cudaStream_t stream, int32_t count, const struct cuda_remap *entries,
                               uint64_t elements, uint64_t seed, const float *parent, double *deviations,
                               float *child);
+
+/* Elements first .. first + count - 1, in the host's order, of a kernel [out][in][taps]: out of its master, or into it. */
+cudaError_t cuda_launch_from_master(cudaStream_t stream, int32_t in, int32_t taps, size_t first, size_t count,
+                                    const float *master, float *plain);
+cudaError_t cuda_launch_to_master(cudaStream_t stream, int32_t in, int32_t taps, size_t first, size_t count,
+                                  const float *plain, float *master);
 
 #ifdef __cplusplus
 }

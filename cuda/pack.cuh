@@ -166,9 +166,4 @@ static __device__ __forceinline__ float at_least(float x, float least)
     return x < least ? least : x;
 }
 
-static __device__ __forceinline__ float rectified(float x)
-{
-    return at_least(x, 0.0f);
-}
-
 #endif

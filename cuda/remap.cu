@@ -1,6 +1,6 @@
 /* Remaps: a child's weights from its parent's (host/net/remap.h), where they live. One launch finds the
- * deviations of the sources that noise is scaled by, a block each; one makes all values, a thread each. Done
- * once a candidate: bound by nothing that matters. */
+ * deviations of the sources that noise is scaled by, a block each; one makes all values, a thread each. And kernels between
+ * the host's order and the masters', for what goes up and comes down. Done once a candidate: bound by nothing that matters. */
 #include "cuda/entries.cuh"
 
 static __device__ __forceinline__ size_t elements_of(const int32_t *dims)
@@ -112,5 +112,37 @@ cudaError_t cuda_launch_remap(cudaStream_t stream, int32_t count, const struct c
            entries, parent, deviations);
     LAUNCH(remap_values, launch_blocks(elements), LAUNCH_THREADS, 0, stream, count, entries, elements, seed,
            parent, (const double *)deviations, child);
+    return cudaGetLastError();
+}
+
+/* ---- the host's order ---- */
+
+static __global__ void __launch_bounds__(LAUNCH_THREADS)
+    from_master(size_t in, size_t taps, size_t first, size_t count, const float *__restrict__ master,
+                float *__restrict__ plain)
+{
+    LAUNCH_FOR(size_t, i, count) plain[i] = master[cuda_master_place(first + i, in, taps)];
+}
+
+static __global__ void __launch_bounds__(LAUNCH_THREADS)
+    to_master(size_t in, size_t taps, size_t first, size_t count, const float *__restrict__ plain,
+              float *__restrict__ master)
+{
+    LAUNCH_FOR(size_t, i, count) master[cuda_master_place(first + i, in, taps)] = plain[i];
+}
+
+cudaError_t cuda_launch_from_master(cudaStream_t stream, int32_t in, int32_t taps, size_t first, size_t count,
+                                    const float *master, float *plain)
+{
+    LAUNCH(from_master, launch_blocks(count), LAUNCH_THREADS, 0, stream, (size_t)in, (size_t)taps, first,
+           count, master, plain);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_launch_to_master(cudaStream_t stream, int32_t in, int32_t taps, size_t first, size_t count,
+                                  const float *plain, float *master)
+{
+    LAUNCH(to_master, launch_blocks(count), LAUNCH_THREADS, 0, stream, (size_t)in, (size_t)taps, first, count,
+           plain, master);
     return cudaGetLastError();
 }

@@ -143,7 +143,8 @@ nasrun $version for Linux on x86-64 with glibc $libc or later (Debian 11, Ubuntu
     bin/nasrun --devices                                # what this machine has to train on
     bin/nasrun share/nasrun/samples/fashion-mnist.cfg   # a job; its path names the data
 
-Nothing has to be installed, and the folder may lie anywhere. GPUs: $gpu.
+Nothing has to be installed, and the folder may lie anywhere.
+GPUs: $gpu.
 share/doc/nasrun has the manual (README.md), every key of a job (REFERENCE.md) and the licences of the libraries in lib.
 Made with Debian 11's libraries, oneDNN of PyPI's ${onednn%% *}, and reference BLAS and LAPACK.
 END

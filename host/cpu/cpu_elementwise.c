@@ -1,27 +1,28 @@
-/* ReLU, sums, joins along the channels and dropout: operands to kernels. */
+/* Activations, sums, joins along the channels and dropout: operands to kernels. */
 #include "host/cpu/cpu_internal.h"
 
-enum status cpu_run_relu(struct device_program *prepared, int32_t index, const struct step *step,
-                         struct error *err)
+enum status cpu_run_activation(struct device_program *prepared, int32_t index, const struct step *step,
+                               struct error *err)
 {
     (void)step;
     (void)err;
     const struct prog_op *op = &prepared->program->ops[index];
-    cpu_kernel_relu(cpu_shape_count(cpu_shape_of(prepared, op->outputs[0])),
-                    cpu_tensor_address(prepared, op->inputs[0]),
-                    cpu_tensor_address(prepared, op->outputs[0]));
+    cpu_kernel_activation(op->activation.function, cpu_shape_count(cpu_shape_of(prepared, op->outputs[0])),
+                          cpu_tensor_address(prepared, op->inputs[0]),
+                          cpu_tensor_address(prepared, op->outputs[0]));
     return ST_OK;
 }
 
-enum status cpu_run_relu_backward(struct device_program *prepared, int32_t index, const struct step *step,
-                                  struct error *err)
+enum status cpu_run_activation_backward(struct device_program *prepared, int32_t index,
+                                        const struct step *step, struct error *err)
 {
     (void)step;
     (void)err;
     const struct prog_op *op = &prepared->program->ops[index];
-    cpu_kernel_relu_backward(
-        cpu_shape_count(cpu_shape_of(prepared, op->outputs[0])), cpu_tensor_address(prepared, op->inputs[0]),
-        cpu_tensor_address(prepared, op->inputs[1]), cpu_tensor_address(prepared, op->outputs[0]));
+    cpu_kernel_activation_backward(
+        op->activation.function, cpu_shape_count(cpu_shape_of(prepared, op->outputs[0])),
+        cpu_tensor_address(prepared, op->inputs[0]), cpu_tensor_address(prepared, op->inputs[1]),
+        cpu_tensor_address(prepared, op->outputs[0]));
     return ST_OK;
 }
 

@@ -1,6 +1,7 @@
-/* ReLU, its gradient and addition, over whole tensors as flat arrays; dropout. */
+/* Activations, their gradients and addition, over whole tensors as flat arrays; dropout. */
 #include "host/cpu/kernel_lanes.h"
 #include "host/cpu/kernels.h"
+#include "host/program/activation.h"
 
 /* Floats of one share of a flat array: 64 KiB, so that a share's call costs nothing beside its memory. */
 enum { SHARE = 16384 };
@@ -10,30 +11,64 @@ static size_t share_length(size_t count, size_t begin)
     return count - begin < SHARE ? count - begin : SHARE;
 }
 
-CPU_KERNEL static void share_relu(size_t count, const float *x, float *y)
+/* Plain loops: they have no sums, so the width of the compiler's vectors does not show in the results. */
+#define LAYER(KIND, ...)
+#define ACTIVATION(KIND, name, ...)                                                                          \
+    CPU_KERNEL static void share_##name(size_t count, const float *restrict x, float *restrict y)            \
+    {                                                                                                        \
+        for (size_t i = 0; i < count; i++)                                                                   \
+            y[i] = activation_##name(x[i]);                                                                  \
+    }                                                                                                        \
+    CPU_KERNEL static void share_##name##_backward(size_t count, const float *restrict seen,                 \
+                                                   const float *restrict dy, float *restrict dx)             \
+    {                                                                                                        \
+        for (size_t i = 0; i < count; i++)                                                                   \
+            dx[i] = activation_##name##_backward(seen[i], dy[i]);                                            \
+    }
+#include "host/net/layers.def"
+
+static void share_forward(enum activation_kind function, size_t count, const float *x, float *y)
 {
-    for (size_t i = 0; i < count; i += LANES)
-        LANES_AT(y + i) = LANES_RELU(LANES_IN(x + i));
+    switch (function) {
+#define LAYER(KIND, ...)
+#define ACTIVATION(KIND, name, ...)                                                                          \
+    case ACTIVATION_##KIND:                                                                                  \
+        share_##name(count, x, y);                                                                           \
+        break;
+#include "host/net/layers.def"
+    case ACTIVATION_COUNT:
+        break;
+    }
 }
 
-void cpu_kernel_relu(size_t count, const float *x, float *y)
+void cpu_kernel_activation(enum activation_kind function, size_t count, const float *x, float *y)
 {
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < count; i += SHARE)
-        share_relu(share_length(count, i), x + i, y + i);
+        share_forward(function, share_length(count, i), x + i, y + i);
 }
 
-CPU_KERNEL static void share_relu_backward(size_t count, const float *y, const float *dy, float *dx)
+static void share_gradient(enum activation_kind function, size_t count, const float *seen, const float *dy,
+                           float *dx)
 {
-    for (size_t i = 0; i < count; i += LANES)
-        LANES_AT(dx + i) = LANES_WHERE(LANES_IN(dy + i), LANES_IN(y + i) > LANES_ZERO);
+    switch (function) {
+#define LAYER(KIND, ...)
+#define ACTIVATION(KIND, name, ...)                                                                          \
+    case ACTIVATION_##KIND:                                                                                  \
+        share_##name##_backward(count, seen, dy, dx);                                                        \
+        break;
+#include "host/net/layers.def"
+    case ACTIVATION_COUNT:
+        break;
+    }
 }
 
-void cpu_kernel_relu_backward(size_t count, const float *y, const float *dy, float *dx)
+void cpu_kernel_activation_backward(enum activation_kind function, size_t count, const float *seen,
+                                    const float *dy, float *dx)
 {
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < count; i += SHARE)
-        share_relu_backward(share_length(count, i), y + i, dy + i, dx + i);
+        share_gradient(function, share_length(count, i), seen + i, dy + i, dx + i);
 }
 
 CPU_KERNEL static void share_add(size_t count, const float *a, const float *b, float *y)

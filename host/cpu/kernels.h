@@ -1,6 +1,6 @@
 /* The CPU's own kernels: everything but convolutions and dense layers, as pure functions over raw arrays.
  * They know neither programs nor devices, allocate nothing, fail never, and hold no state. The operations'
- * contracts stand in host/program/program.h and optimizer.h; here stands what is particular to memory and
+ * contracts stand in host/program/program.h, activation.h and optimizer.h; here stands what is particular to memory and
  * arithmetic.
  *
  * Layout "blocked": float32 [N][ceil(C / block)][H][W][block], block 8 or 16 channels. Lanes beyond C hold
@@ -75,9 +75,13 @@ void cpu_kernel_batch_norm_inference(struct cpu_shape s, const float *x, const f
 
 /* ---- kernel_elementwise.c ---- */
 
-/* `count` = cpu_shape_count(): a multiple of 8. Reads 1 or 2, writes 1. May work in place. */
-void cpu_kernel_relu(size_t count, const float *x, float *y);
-void cpu_kernel_relu_backward(size_t count, const float *y, const float *dy, float *dx);
+/* `count` = cpu_shape_count(): a multiple of 8. Forward reads 1, backward 2, both write 1. seen: x or y, as
+ * activation_traits() says. Bound by computing where the formula has an e^x and one core works alone. */
+void cpu_kernel_activation(enum activation_kind function, size_t count, const float *x, float *y);
+void cpu_kernel_activation_backward(enum activation_kind function, size_t count, const float *seen,
+                                    const float *dy, float *dx);
+
+/* Likewise; reads 2, writes 1. May work in place. */
 void cpu_kernel_add(size_t count, const float *a, const float *b, float *y);
 
 /* Forward (x to y) and backward (dy to dx) alike: drops the same elements and divides the others by 1 - rate.

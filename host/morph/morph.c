@@ -61,23 +61,23 @@ void morph_describe(const struct morph *morph, const struct graph *parent, char 
     switch (morph->kind) {
     case MORPH_DEEPEN:
         describe_deepen(morph, kind, text, size);
-        break;
+        return;
     case MORPH_WIDEN:
         snprintf(text, size, "widen %s %u %d->%d", kind, a, (int)layer->shape.c,
                  (int)layer->shape.c + amount);
-        break;
+        return;
     case MORPH_ADD_SKIP:
         snprintf(text, size, "add skip %u->%u", a, (unsigned)morph->b);
-        break;
+        return;
     case MORPH_CONCAT_SKIP:
         snprintf(text, size, "concat skip %u->%u", a, (unsigned)morph->b);
-        break;
+        return;
     case MORPH_KERNEL:
         snprintf(text, size, "kernel %s %u %dx%d->%dx%d", kind, a, (int)layer->kernel_h, (int)layer->kernel_w,
                  (int)layer->kernel_h + amount, (int)layer->kernel_w + amount);
-        break;
-    default:
-        snprintf(text, size, "unknown morph %d", (int)morph->kind);
+        return;
+    case MORPH_KIND_COUNT:
         break;
     }
+    snprintf(text, size, "unknown morph %d", (int)morph->kind);
 }

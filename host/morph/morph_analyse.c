@@ -24,21 +24,16 @@ enum status morph_never_negative(const struct graph *graph, int32_t index, bool 
         return error_memory(err, "signs of a graph's layers", (unsigned long long)index + 1);
     for (int32_t i = 0; i <= index; i++) {
         const struct layer *layer = &graph->layers[i];
-        switch (layer->kind) {
-        case LAYER_RELU:
+        switch (layer_traits(layer->kind)->sign) {
+        case LAYER_SIGN_ANY:
+            break;
+        case LAYER_SIGN_NEVER_NEGATIVE:
             never[i] = true;
             break;
-        case LAYER_MAX_POOL: /* padding never enters a pool's result */
-        case LAYER_AVERAGE_POOL:
-        case LAYER_GLOBAL_POOL:
-        case LAYER_ADD:
-        case LAYER_CONCAT:
-        case LAYER_DROPOUT:
+        case LAYER_SIGN_OF_INPUTS:
             never[i] = true;
             for (int32_t k = 0; k < layer->input_count; k++)
                 never[i] = never[i] && never[layer->inputs[k]];
-            break;
-        default: /* the image is normalised, the others have weights of any sign */
             break;
         }
     }

@@ -83,7 +83,7 @@ enum status morph_plan_deepen(struct morph_plan *plan, const struct morph *morph
     enum status st = morph_find_place(parent, morph->a, "deepen", &a, err);
     if (st != ST_OK)
         return st;
-    switch (morph->variant) {
+    switch ((enum deepen_variant)morph->variant) {
     case DEEPEN_CONV:
         return deepen_conv(plan, parent, a, morph->amount, false, err);
     case DEEPEN_CONV_RELU:
@@ -97,8 +97,9 @@ enum status morph_plan_deepen(struct morph_plan *plan, const struct morph *morph
         return st == ST_OK ? morph_plan_insert(plan, a, morph_layer(LAYER_RELU, a), NULL, err) : st;
     case DEEPEN_DENSE:
         return deepen_dense(plan, parent, a, err);
-    default:
-        return error_set(err, ST_RANGE, "deepen: variant is %d, expected 0 to %d", (int)morph->variant,
-                         DEEPEN_VARIANT_COUNT - 1);
+    case DEEPEN_VARIANT_COUNT:
+        break;
     }
+    return error_set(err, ST_RANGE, "deepen: variant is %d, expected 0 to %d", (int)morph->variant,
+                     DEEPEN_VARIANT_COUNT - 1);
 }

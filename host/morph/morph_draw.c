@@ -33,9 +33,9 @@ static bool wants_any(const struct graph *graph, int32_t index)
     return true;
 }
 
-static bool wants_relu(const struct graph *graph, int32_t index)
+static bool wants_activation(const struct graph *graph, int32_t index)
 {
-    return graph->layers[index].kind == LAYER_RELU;
+    return layer_traits(graph->layers[index].kind)->family == FAMILY_ACTIVATION;
 }
 
 static bool wants_channels(const struct graph *graph, int32_t index)
@@ -48,11 +48,11 @@ static bool wants_conv(const struct graph *graph, int32_t index)
     return graph->layers[index].kind == LAYER_CONV;
 }
 
-/* Three times of four behind a ReLU, where whole blocks end: a convolution, its batch norm and its ReLU stay
- * together and are run as one by the devices. */
+/* Three times of four behind an activation, where whole blocks end: a convolution, its batch norm and its ReLU
+ * stay together and are run as one by the devices. */
 static int32_t pick_block_end(const struct graph *graph, struct random_sequence *random)
 {
-    int32_t chosen = random_next_below(random, 4) < 3 ? pick(graph, wants_relu, random) : -1;
+    int32_t chosen = random_next_below(random, 4) < 3 ? pick(graph, wants_activation, random) : -1;
     return chosen >= 0 ? chosen : pick(graph, wants_any, random);
 }
 
@@ -175,9 +175,12 @@ static enum status draw_once(const struct graph *graph, enum morph_kind kind, st
         return draw_widen(graph, random, morph, err);
     case MORPH_KERNEL:
         return draw_kernel(graph, random, morph, err);
-    default:
-        return draw_skip(graph, kind, random, morph, err);
+    case MORPH_ADD_SKIP:
+    case MORPH_CONCAT_SKIP:
+    case MORPH_KIND_COUNT:
+        break;
     }
+    return draw_skip(graph, kind, random, morph, err);
 }
 
 enum status morph_draw(const struct graph *graph, uint32_t allowed, struct random_sequence *random,

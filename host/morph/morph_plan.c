@@ -63,6 +63,11 @@ enum status morph_plan_make(struct morph_plan *plan, const struct morph *morph, 
     enum status st = graph_copy(&plan->child, parent, err);
     if (st != ST_OK)
         goto out;
+    if ((unsigned)morph->kind >= MORPH_KIND_COUNT) {
+        st = error_set(err, ST_RANGE, "morph: kind is %d, expected 0 to %d", (int)morph->kind,
+                       MORPH_KIND_COUNT - 1);
+        goto out;
+    }
     switch (morph->kind) {
     case MORPH_DEEPEN:
         st = morph_plan_deepen(plan, morph, parent, err);
@@ -77,9 +82,7 @@ enum status morph_plan_make(struct morph_plan *plan, const struct morph *morph, 
     case MORPH_KERNEL:
         st = morph_plan_kernel(plan, morph, parent, err);
         break;
-    default:
-        st = error_set(err, ST_RANGE, "morph: kind is %d, expected 0 to %d", (int)morph->kind,
-                       MORPH_KIND_COUNT - 1);
+    case MORPH_KIND_COUNT:
         break;
     }
     if (st != ST_OK)
@@ -123,9 +126,13 @@ static enum status remap_fresh(struct remap *remap, const struct weight_tensor *
         /* variance + epsilon is then 1 within half a place of a float: no scale near 1 comes closer */
         remap->fill = start == START_IDENTITY ? 1.0f - GRAPH_BATCH_NORM_EPSILON : 1.0f;
         return ST_OK;
-    default:
-        return ST_OK;
+    case WEIGHT_BIAS:
+    case WEIGHT_SHIFT:
+    case WEIGHT_RUNNING_MEAN:
+    case WEIGHT_ROLE_COUNT:
+        break;
     }
+    return ST_OK;
 }
 
 /* The map of layer `index`; one with parent NULL where nothing changed. */

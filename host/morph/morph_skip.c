@@ -24,19 +24,22 @@ static bool skip_comes_from(const struct graph *graph, int32_t index, int32_t a)
     int mixings = 0;
     while (index > a) {
         const struct layer *layer = &graph->layers[index];
-        switch (layer->kind) {
-        case LAYER_CONV:
-        case LAYER_DENSE:
+        switch (layer_traits(layer->kind)->family) {
+        case FAMILY_CONV:
+        case FAMILY_DENSE:
             if (++mixings > 1)
                 return false;
             break;
-        case LAYER_MAX_POOL:
-        case LAYER_AVERAGE_POOL:
-        case LAYER_GLOBAL_POOL:
-        case LAYER_BATCH_NORM:
-        case LAYER_DROPOUT:
+        case FAMILY_MAX_POOL:
+        case FAMILY_AVERAGE_POOL:
+        case FAMILY_GLOBAL_POOL:
+        case FAMILY_BATCH_NORM:
+        case FAMILY_DROPOUT:
             break;
-        default:
+        case FAMILY_INPUT:
+        case FAMILY_ACTIVATION:
+        case FAMILY_ADD:
+        case FAMILY_CONCAT:
             return false;
         }
         index = layer->inputs[0];

@@ -55,16 +55,12 @@ static void find_classes(struct widening *widening)
     for (int32_t i = 0; i < graph->count; i++) {
         const struct layer *layer = &graph->layers[i];
         root[i] = i;
-        switch (layer->kind) {
-        case LAYER_CONV:
-            if (morph_is_depthwise(graph, i) && layer->out_channels == layer->groups)
-                tie(root, i, layer->inputs[0]);
+        if (morph_is_depthwise(graph, i) && layer->out_channels == layer->groups)
+            tie(root, i, layer->inputs[0]);
+        switch (layer_traits(layer->kind)->channels) {
+        case LAYER_CHANNELS_MADE:
             break;
-        case LAYER_INPUT:
-        case LAYER_DENSE:
-        case LAYER_CONCAT:
-            break;
-        default:
+        case LAYER_CHANNELS_KEPT:
             for (int32_t k = 0; k < layer->input_count; k++)
                 tie(root, i, layer->inputs[k]);
             break;

@@ -46,7 +46,7 @@ static void look_around(const struct graph *graph, struct surroundings *around)
     for (int32_t l = 0; l < graph->count; l++) {
         const struct layer *layer = &graph->layers[l];
         enum layer_kind kind = layer->kind;
-        around->has_gradient[l] = kind == LAYER_CONV || kind == LAYER_DENSE || kind == LAYER_BATCH_NORM;
+        around->has_gradient[l] = layer_traits(kind)->weights != LAYER_WEIGHTS_NONE;
         for (int32_t i = 0; i < layer->input_count; i++)
             around->has_gradient[l] |= around->has_gradient[layer->inputs[i]];
         around->ends_fusion[l] =
@@ -91,12 +91,23 @@ static struct layer_cost batch_norm_cost(const struct layer *layer)
     return cost;
 }
 
+/* Forward reads x, writes y; backward reads x or y and dy, writes dx. */
+static struct layer_cost activation_cost(const struct graph *graph, const struct surroundings *around,
+                                         int32_t index, bool gradient)
+{
+    const struct layer *layer = &graph->layers[index];
+    const struct activation_traits *traits = activation_traits(layer_traits(layer->kind)->activation);
+    double outputs = elements(layer->shape);
+    if (layer->kind == LAYER_RELU && fused_input(graph, around, index) >= 0)
+        return plain_cost(outputs, traits->forward, traits->backward, 0.0);
+    return plain_cost(outputs, traits->forward, gradient ? traits->backward : 0.0,
+                      (gradient ? 5.0 : 2.0) * outputs);
+}
+
 static struct layer_cost cost_of_layer(const struct graph *graph, const struct surroundings *around,
                                        int32_t index)
 {
     const struct layer *layer = &graph->layers[index];
-    if (layer->kind == LAYER_INPUT)
-        return (struct layer_cost){0};
     double outputs = elements(layer->shape), inputs = 0.0;
     bool gradient = false; /* of some input */
     for (int32_t i = 0; i < layer->input_count; i++) {
@@ -106,35 +117,33 @@ static struct layer_cost cost_of_layer(const struct graph *graph, const struct s
     double both_ways = gradient ? 2.0 : 1.0;
     double window = (double)layer->kernel_h * layer->kernel_w;
 
-    switch (layer->kind) {
-    case LAYER_CONV:
-    case LAYER_DENSE:
+    switch (layer_traits(layer->kind)->family) {
+    case FAMILY_INPUT:
+        break;
+    case FAMILY_CONV:
+    case FAMILY_DENSE:
         return product_cost(graph, layer, gradient);
-    case LAYER_BATCH_NORM:
+    case FAMILY_BATCH_NORM:
         return batch_norm_cost(layer);
-    case LAYER_RELU:
-        if (fused_input(graph, around, index) >= 0)
-            return plain_cost(outputs, 1.0, 1.0, 0.0);
-        /* Forward reads x, writes y; backward reads y and dy, writes dx. */
-        return plain_cost(outputs, 1.0, gradient ? 1.0 : 0.0, (gradient ? 5.0 : 2.0) * outputs);
-    case LAYER_ADD:
+    case FAMILY_ACTIVATION:
+        return activation_cost(graph, around, index, gradient);
+    case FAMILY_ADD:
         /* Fused: reads the other summand, writes its gradient. Alone: three tensors each way. */
         return plain_cost(outputs, 1.0, gradient ? 1.0 : 0.0,
                           (fused_input(graph, around, index) >= 0 ? 1.0 : 3.0) * both_ways * outputs);
-    case LAYER_MAX_POOL:
-    case LAYER_AVERAGE_POOL:
+    case FAMILY_MAX_POOL:
+    case FAMILY_AVERAGE_POOL:
         return plain_cost(outputs, window, gradient ? window : 0.0, both_ways * (inputs + outputs));
-    case LAYER_GLOBAL_POOL:
+    case FAMILY_GLOBAL_POOL:
         return plain_cost(inputs, 1.0, gradient ? 1.0 : 0.0, both_ways * (inputs + outputs));
-    case LAYER_CONCAT:
+    case FAMILY_CONCAT:
         return plain_cost(outputs, 0.0, 0.0, both_ways * (inputs + outputs));
-    case LAYER_DROPOUT:
+    case FAMILY_DROPOUT:
         /* Free in inference. */
         return (struct layer_cost){.train_flops = both_ways * outputs,
                                    .train_bytes = FLOAT_BYTES * both_ways * (inputs + outputs)};
-    default:
-        return (struct layer_cost){0};
     }
+    return (struct layer_cost){0};
 }
 
 struct cost cost_of_graph(const struct graph *graph)

@@ -48,26 +48,30 @@ struct ways {
 /* Joins and the image are no symbols. */
 static bool is_symbol(const struct layer *layer)
 {
-    return layer->kind != LAYER_INPUT && layer->kind != LAYER_ADD && layer->kind != LAYER_CONCAT;
+    return layer_traits(layer->kind)->most_inputs == 1;
 }
 
 static struct symbol symbol_of(const struct layer *layer)
 {
     struct symbol s = {layer->kind, 1, 1, 1, 1, 1, 1, 1, 0, false};
-    if (layer->kind == LAYER_CONV || layer->kind == LAYER_DENSE) {
+    unsigned fields = layer_traits(layer->kind)->fields;
+    if (fields & FIELD_OUT)
         s.width = (float)layer->out_channels;
+    if (fields & FIELD_BIAS)
         s.bias = layer->bias;
-    }
-    if (layer->kind == LAYER_CONV)
+    if (fields & FIELD_GROUPS)
         s.groups = (float)layer->groups;
-    if (layer->kind == LAYER_CONV || layer->kind == LAYER_MAX_POOL || layer->kind == LAYER_AVERAGE_POOL) {
+    if (fields & FIELD_KERNEL) {
         s.kernel_h = (float)layer->kernel_h;
         s.kernel_w = (float)layer->kernel_w;
+    }
+    if (fields & FIELD_STRIDE)
         s.stride = (float)layer->stride;
+    if (fields & FIELD_PAD) {
         s.pad_h = (float)layer->pad_h + 1.0f;
         s.pad_w = (float)layer->pad_w + 1.0f;
     }
-    if (layer->kind == LAYER_DROPOUT)
+    if (fields & FIELD_RATE)
         s.rate = layer->rate;
     return s;
 }

@@ -5,25 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const kind_names[LAYER_KIND_COUNT] = {
-    [LAYER_INPUT] = "input",
-    [LAYER_CONV] = "conv",
-    [LAYER_BATCH_NORM] = "batch_norm",
-    [LAYER_RELU] = "relu",
-    [LAYER_MAX_POOL] = "max_pool",
-    [LAYER_AVERAGE_POOL] = "average_pool",
-    [LAYER_GLOBAL_POOL] = "global_pool",
-    [LAYER_ADD] = "add",
-    [LAYER_CONCAT] = "concat",
-    [LAYER_DENSE] = "dense",
-    [LAYER_DROPOUT] = "dropout",
-};
-
-const char *layer_kind_name(enum layer_kind kind)
-{
-    return (unsigned)kind < LAYER_KIND_COUNT ? kind_names[kind] : "unknown";
-}
-
 /* ---- checks of one layer ---- */
 
 /* "layer 7 (conv): NAME is FOUND, expected LOW to HIGH" unless the value lies between. */
@@ -121,12 +102,9 @@ static enum status join_shape(const struct graph *graph, const struct layer *lay
 
 static enum status check_inputs(const struct layer *layer, int32_t index, struct error *err)
 {
-    int32_t low = 1, high = 1;
-    if (layer->kind == LAYER_ADD)
-        low = high = 2;
-    else if (layer->kind == LAYER_CONCAT)
-        low = 2, high = GRAPH_MAX_INPUTS;
-    if (check_range(layer, "number of inputs", layer->input_count, low, high, err) != ST_OK)
+    const struct layer_traits *traits = layer_traits(layer->kind);
+    if (check_range(layer, "number of inputs", layer->input_count, traits->least_inputs, traits->most_inputs,
+                    err) != ST_OK)
         return err->status;
     for (int32_t i = 0; i < layer->input_count; i++)
         if (check_range(layer, "index of an input", layer->inputs[i], 0, index - 1, err) != ST_OK)
@@ -146,30 +124,32 @@ static enum status layer_shape(const struct graph *graph, const struct layer *la
     if (st != ST_OK)
         return st;
     struct shape in = graph->layers[layer->inputs[0]].shape, out = in;
-    switch (layer->kind) {
-    case LAYER_CONV:
+    switch (layer_traits(layer->kind)->family) {
+    case FAMILY_CONV:
         st = conv_shape(layer, in, &out, err);
         break;
-    case LAYER_MAX_POOL:
-    case LAYER_AVERAGE_POOL:
+    case FAMILY_MAX_POOL:
+    case FAMILY_AVERAGE_POOL:
         st = window_shape(layer, in, &out, err);
         break;
-    case LAYER_GLOBAL_POOL:
+    case FAMILY_GLOBAL_POOL:
         out.h = out.w = 1;
         break;
-    case LAYER_ADD:
-    case LAYER_CONCAT:
+    case FAMILY_ADD:
+    case FAMILY_CONCAT:
         st = join_shape(graph, layer, &out, err);
         break;
-    case LAYER_DENSE:
+    case FAMILY_DENSE:
         st = dense_shape(layer, in, &out, err);
         break;
-    case LAYER_DROPOUT:
+    case FAMILY_DROPOUT:
         if (!(layer->rate >= 0.0f && layer->rate < 1.0f))
             st = error_set(err, ST_RANGE, "layer %u (dropout): rate is %g, expected at least 0 and below 1",
                            (unsigned)layer->id, (double)layer->rate);
         break;
-    default: /* batch norm, ReLU: shape of the input */
+    case FAMILY_BATCH_NORM: /* shape of the input */
+    case FAMILY_ACTIVATION:
+    case FAMILY_INPUT: /* refused above */
         break;
     }
     if (st != ST_OK)

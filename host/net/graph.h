@@ -9,28 +9,14 @@
 #define NASRUN_NET_GRAPH_H
 
 #include "host/base/error.h"
+#include "host/net/layer.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum layer_kind {
-    LAYER_INPUT,
-    LAYER_CONV,       /* out_channels, kernel, stride, pad, groups, bias */
-    LAYER_BATCH_NORM, /* over N, H, W; epsilon GRAPH_BATCH_NORM_EPSILON */
-    LAYER_RELU,
-    LAYER_MAX_POOL,     /* kernel, stride, pad */
-    LAYER_AVERAGE_POOL, /* kernel, stride, pad; padding does not count in the mean */
-    LAYER_GLOBAL_POOL,  /* mean over H and W: C x 1 x 1 */
-    LAYER_ADD,          /* two inputs of equal shape */
-    LAYER_CONCAT,       /* two to GRAPH_MAX_INPUTS inputs of equal H x W, joined along C in order of inputs */
-    LAYER_DENSE,        /* out_channels; input flattened as C x H x W; bias */
-    LAYER_DROPOUT,      /* rate; element by element, kept values divided by 1 - rate; identity in inference */
-    LAYER_KIND_COUNT
-};
-
 enum {
-    GRAPH_MAX_INPUTS = 8,
+    GRAPH_MAX_INPUTS = LAYER_MAX_INPUTS,
     GRAPH_MAX_LAYERS = 2048,
     GRAPH_MAX_CHANNELS = 65536,
     GRAPH_MAX_SIDE = 4096,          /* height and width, in pixels */
@@ -44,6 +30,17 @@ struct shape {
     int32_t n, c, h, w; /* n is 0 in graphs, the batch in programs */
 };
 
+/* What the kinds compute:
+ *   conv          cross-correlation, zero padding; out_channels, kernel, stride, pad, groups, bias
+ *   batch_norm    over N, H, W; epsilon GRAPH_BATCH_NORM_EPSILON
+ *   max_pool      kernel, stride, pad
+ *   average_pool  kernel, stride, pad; padding does not count in the mean
+ *   global_pool   mean over H and W: C x 1 x 1
+ *   add           two inputs of equal shape
+ *   concat        two to GRAPH_MAX_INPUTS inputs of equal H x W, joined along C in order of inputs
+ *   dense         out_channels; input flattened as C x H x W; bias
+ *   dropout       rate; element by element, kept values divided by 1 - rate; identity in inference
+ *   activations   element by element: host/program/activation.h */
 struct layer {
     enum layer_kind kind;
     uint32_t id; /* unique in the graph, above 0; the input's is 0 */
@@ -87,8 +84,6 @@ enum status graph_infer(struct graph *graph, struct error *err);
 
 /* Index of the layer with that id, -1 when absent. */
 int32_t graph_find(const struct graph *graph, uint32_t id);
-
-const char *layer_kind_name(enum layer_kind kind); /* "conv", "batch_norm", ... as in JSON */
 
 /* ---- weights ----
  * The weight tensors of a graph in a fixed order: by layer, in the order of enum weight_role. */

@@ -6,34 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-/* The keys that a kind has beside id, kind and inputs. */
-enum field {
-    FIELD_OUT = 1,
-    FIELD_KERNEL = 2,
-    FIELD_STRIDE = 4,
-    FIELD_PAD = 8,
-    FIELD_GROUPS = 16,
-    FIELD_BIAS = 32,
-    FIELD_RATE = 64,
-    FIELD_EVERY = 128 /* id, kind, inputs */
-};
-
-static int fields_of(enum layer_kind kind)
-{
-    switch (kind) {
-    case LAYER_CONV:
-        return FIELD_OUT | FIELD_KERNEL | FIELD_STRIDE | FIELD_PAD | FIELD_GROUPS | FIELD_BIAS;
-    case LAYER_MAX_POOL:
-    case LAYER_AVERAGE_POOL:
-        return FIELD_KERNEL | FIELD_STRIDE | FIELD_PAD;
-    case LAYER_DENSE:
-        return FIELD_OUT | FIELD_BIAS;
-    case LAYER_DROPOUT:
-        return FIELD_RATE;
-    default:
-        return 0;
-    }
-}
+/* The keys of every kind: id, kind, inputs. */
+enum { FIELD_EVERY = 128 };
 
 /* ---- writing ---- */
 
@@ -54,7 +28,7 @@ static bool put_array(cJSON *object, const char *key, const int32_t *values, int
 
 static bool put_settings(cJSON *object, const struct layer *layer)
 {
-    int fields = fields_of(layer->kind);
+    unsigned fields = layer_traits(layer->kind)->fields;
     const int32_t kernel[2] = {layer->kernel_h, layer->kernel_w}, pad[2] = {layer->pad_h, layer->pad_w};
     bool ok = true;
     if (fields & FIELD_OUT)
@@ -179,12 +153,12 @@ static enum status check_keys(const cJSON *object, enum layer_kind kind, struct 
 {
     static const struct {
         const char *key;
-        int field;
+        unsigned field;
     } keys[] = {{"id", FIELD_EVERY}, {"kind", FIELD_EVERY},    {"inputs", FIELD_EVERY},
                 {"out", FIELD_OUT},  {"kernel", FIELD_KERNEL}, {"stride", FIELD_STRIDE},
                 {"pad", FIELD_PAD},  {"groups", FIELD_GROUPS}, {"bias", FIELD_BIAS},
                 {"rate", FIELD_RATE}};
-    int allowed = fields_of(kind) | FIELD_EVERY;
+    unsigned allowed = layer_traits(kind)->fields | FIELD_EVERY;
     unsigned seen = 0;
     const cJSON *item;
     cJSON_ArrayForEach(item, object)
@@ -213,7 +187,7 @@ static enum status get_pair(const cJSON *object, const char *key, int32_t *first
 
 static enum status get_settings(const cJSON *object, struct layer *layer, struct error *err)
 {
-    int fields = fields_of(layer->kind);
+    unsigned fields = layer_traits(layer->kind)->fields;
     const cJSON *bias = get(object, "bias"), *rate = get(object, "rate");
     enum status st = ST_OK;
     if (fields & FIELD_OUT)
@@ -318,7 +292,7 @@ static uint64_t hash_number(uint64_t hash, uint64_t number)
 /* Of the layer and all before it, without ids or places. */
 static uint64_t hash_layer(const struct layer *layer, const uint64_t *hashes)
 {
-    int fields = fields_of(layer->kind);
+    unsigned fields = layer_traits(layer->kind)->fields;
     uint64_t hash = hash_number(FILE_HASH_START, layer->kind);
     if (layer->kind == LAYER_INPUT) {
         hash = hash_number(hash, (uint64_t)layer->shape.c);

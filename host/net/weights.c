@@ -29,15 +29,15 @@ bool weight_is_trained(enum weight_role role)
 
 static bool layer_has(const struct layer *layer, enum weight_role role)
 {
-    switch (layer->kind) {
-    case LAYER_CONV:
-    case LAYER_DENSE:
-        return role == WEIGHT_KERNEL || (role == WEIGHT_BIAS && layer->bias);
-    case LAYER_BATCH_NORM:
-        return role >= WEIGHT_SCALE;
-    default:
+    switch (layer_traits(layer->kind)->weights) {
+    case LAYER_WEIGHTS_NONE:
         return false;
+    case LAYER_WEIGHTS_KERNEL:
+        return role == WEIGHT_KERNEL || (role == WEIGHT_BIAS && layer->bias);
+    case LAYER_WEIGHTS_NORM:
+        return role >= WEIGHT_SCALE;
     }
+    return false;
 }
 
 static void tensor_dims(const struct graph *graph, const struct layer *layer, enum weight_role role,

@@ -109,8 +109,7 @@ static void plan_readers(struct lowering *lowering)
                                       .value = -1,
                                       .gradient = -1,
                                       .saved = {-1, -1}};
-        state->trained =
-            layer->kind == LAYER_CONV || layer->kind == LAYER_BATCH_NORM || layer->kind == LAYER_DENSE;
+        state->trained = layer_traits(layer->kind)->weights != LAYER_WEIGHTS_NONE;
         for (int32_t k = 0; k < layer->input_count; k++)
             state->trained = state->trained || lowering->layers[layer->inputs[k]].trained;
         if (inference && layer->kind == LAYER_DROPOUT) {

@@ -1,5 +1,6 @@
 /* Lowering: a graph becomes a program; automatic differentiation and fusion happen here.
- * Fusion: batch norm + ReLU, batch norm + add (+ ReLU) become one operation where nothing else reads what lies between. */
+ * Fusion: batch norm + ReLU, batch norm + add (+ ReLU) become one operation where nothing else reads what lies between. The
+ * other activations stay operations of their own. */
 #ifndef NASRUN_PROGRAM_LOWER_H
 #define NASRUN_PROGRAM_LOWER_H
 

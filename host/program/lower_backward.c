@@ -88,17 +88,34 @@ static void backward_concat(struct lowering *lowering, int32_t layer, int32_t dy
         pass_gradient(lowering, from->inputs[k], op->outputs[k]);
 }
 
-/* Layers with one input and no weights. `before` and `behind` are the tensors that the adjoint reads beside
- * dy, by their places; -1: none. */
+/* Layers with one input and no weights. `saved` is a tensor that the adjoint reads behind dy; -1: none. */
 static struct prog_op *backward_plain(struct lowering *lowering, int32_t layer, enum prog_op_kind kind,
-                                      int32_t before, int32_t dy, int32_t behind)
+                                      int32_t dy, int32_t saved)
 {
     struct prog_op *op = lower_op(lowering, kind, layer);
-    if (before >= 0)
-        lower_read(op, before);
     lower_read(op, dy);
-    if (behind >= 0)
-        lower_read(op, behind);
+    if (saved >= 0)
+        lower_read(op, saved);
+    return op;
+}
+
+/* An activation whose adjoint reads the input keeps that tensor alive until here, one more of its size than a ReLU does:
+ * the output is what the layers behind it read, and is mostly kept for theirs. */
+static struct prog_op *backward_activation(struct lowering *lowering, int32_t layer, int32_t dy)
+{
+    const struct layer *from = &lowering->graph->layers[layer];
+    const enum activation_kind function = layer_traits(from->kind)->activation;
+    struct prog_op *op = lower_op(lowering, PROG_OP_ACTIVATION_BACKWARD, layer);
+    op->activation.function = function;
+    switch (activation_traits(function)->reads) {
+    case ACTIVATION_READS_INPUT:
+        lower_read_value(lowering, op, from->inputs[0]);
+        break;
+    case ACTIVATION_READS_OUTPUT:
+        lower_read(op, lowering->layers[layer].value);
+        break;
+    }
+    lower_read(op, dy);
     return op;
 }
 
@@ -111,39 +128,38 @@ static void backward_layer(struct lowering *lowering, int32_t layer, int32_t dy)
         backward_batch_norm(lowering, layer, dy);
         return;
     }
-    switch (from->kind) {
-    case LAYER_CONV:
-    case LAYER_DENSE:
+    switch (layer_traits(from->kind)->family) {
+    case FAMILY_CONV:
+    case FAMILY_DENSE:
         backward_conv_or_dense(lowering, layer, dy);
         return;
-    case LAYER_ADD:
+    case FAMILY_ADD:
         pass_gradient(lowering, from->inputs[0], dy);
         pass_gradient(lowering, from->inputs[1], dy);
         return;
-    case LAYER_CONCAT:
+    case FAMILY_CONCAT:
         backward_concat(lowering, layer, dy);
         return;
-    case LAYER_RELU:
-        op = backward_plain(lowering, layer, PROG_OP_RELU_BACKWARD, state->value, dy, -1);
+    case FAMILY_ACTIVATION:
+        op = backward_activation(lowering, layer, dy);
         break;
-    case LAYER_MAX_POOL:
-        op = backward_plain(lowering, layer, PROG_OP_MAX_POOL_BACKWARD, -1, dy, state->saved[0]);
+    case FAMILY_MAX_POOL:
+        op = backward_plain(lowering, layer, PROG_OP_MAX_POOL_BACKWARD, dy, state->saved[0]);
         lower_window(lowering, op, layer);
         break;
-    case LAYER_AVERAGE_POOL:
-        op = backward_plain(lowering, layer, PROG_OP_AVERAGE_POOL_BACKWARD, -1, dy, -1);
+    case FAMILY_AVERAGE_POOL:
+        op = backward_plain(lowering, layer, PROG_OP_AVERAGE_POOL_BACKWARD, dy, -1);
         lower_window(lowering, op, layer);
         break;
-    case LAYER_GLOBAL_POOL:
-        op = backward_plain(lowering, layer, PROG_OP_GLOBAL_POOL_BACKWARD, -1, dy, -1);
+    case FAMILY_GLOBAL_POOL:
+        op = backward_plain(lowering, layer, PROG_OP_GLOBAL_POOL_BACKWARD, dy, -1);
         break;
-    case LAYER_DROPOUT:
-        op = backward_plain(lowering, layer, PROG_OP_DROPOUT_BACKWARD, -1, dy, -1);
+    case FAMILY_DROPOUT:
+        op = backward_plain(lowering, layer, PROG_OP_DROPOUT_BACKWARD, dy, -1);
         op->dropout.rate = from->rate;
         break;
-    case LAYER_BATCH_NORM: /* always in a fusion, if only with itself */
-    case LAYER_INPUT:
-    case LAYER_KIND_COUNT:
+    case FAMILY_BATCH_NORM: /* always in a fusion, if only with itself */
+    case FAMILY_INPUT:
         return;
     }
     write_input_gradient(lowering, op, from->inputs[0]);

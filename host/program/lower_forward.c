@@ -50,44 +50,44 @@ static void forward_layer(struct lowering *lowering, int32_t layer)
         forward_batch_norm(lowering, layer);
         return;
     }
-    switch (from->kind) {
-    case LAYER_CONV:
-    case LAYER_DENSE:
+    switch (layer_traits(from->kind)->family) {
+    case FAMILY_CONV:
+    case FAMILY_DENSE:
         op = forward_plain(lowering, layer, from->kind == LAYER_CONV ? PROG_OP_CONV : PROG_OP_DENSE);
         lower_read_weight(lowering, op, layer, WEIGHT_KERNEL);
         lower_read_weight(lowering, op, layer, WEIGHT_BIAS);
         if (from->kind == LAYER_CONV)
             lower_window(lowering, op, layer);
         break;
-    case LAYER_RELU:
-        forward_plain(lowering, layer, PROG_OP_RELU);
+    case FAMILY_ACTIVATION:
+        op = forward_plain(lowering, layer, PROG_OP_ACTIVATION);
+        op->activation.function = layer_traits(from->kind)->activation;
         break;
-    case LAYER_MAX_POOL:
+    case FAMILY_MAX_POOL:
         op = forward_plain(lowering, layer, PROG_OP_MAX_POOL);
         lower_window(lowering, op, layer);
         if (lowering->options->purpose == PROG_TRAIN && state->trained)
             state->saved[0] = lower_write(lowering, op, TENSOR_INDEX, lower_shape(lowering, layer));
         break;
-    case LAYER_AVERAGE_POOL:
+    case FAMILY_AVERAGE_POOL:
         op = forward_plain(lowering, layer, PROG_OP_AVERAGE_POOL);
         lower_window(lowering, op, layer);
         break;
-    case LAYER_GLOBAL_POOL:
+    case FAMILY_GLOBAL_POOL:
         forward_plain(lowering, layer, PROG_OP_GLOBAL_POOL);
         break;
-    case LAYER_ADD:
+    case FAMILY_ADD:
         forward_plain(lowering, layer, PROG_OP_ADD);
         break;
-    case LAYER_CONCAT:
+    case FAMILY_CONCAT:
         forward_plain(lowering, layer, PROG_OP_CONCAT);
         break;
-    case LAYER_DROPOUT:
+    case FAMILY_DROPOUT:
         op = forward_plain(lowering, layer, PROG_OP_DROPOUT);
         op->dropout.rate = from->rate;
         break;
-    case LAYER_BATCH_NORM: /* always in a fusion, if only with itself */
-    case LAYER_INPUT:      /* the gather's */
-    case LAYER_KIND_COUNT:
+    case FAMILY_BATCH_NORM: /* always in a fusion, if only with itself */
+    case FAMILY_INPUT:      /* the gather's */
         break;
     }
 }

@@ -166,6 +166,10 @@ static void print_settings(const struct prog_op *op, FILE *out)
     case PROG_OP_BATCH_NORM_INFERENCE:
         fputs(op->norm.relu ? "  with relu" : "", out);
         break;
+    case PROG_OP_ACTIVATION:
+    case PROG_OP_ACTIVATION_BACKWARD:
+        fprintf(out, "  %s", activation_traits(op->activation.function)->name);
+        break;
     case PROG_OP_DROPOUT:
     case PROG_OP_DROPOUT_BACKWARD:
         fprintf(out, "  rate %g", (double)op->dropout.rate);
@@ -179,7 +183,17 @@ static void print_settings(const struct prog_op *op, FILE *out)
     case PROG_OP_GATHER:
         fputs(op->gather.augment ? "  augmented" : "", out);
         break;
-    default:
+    case PROG_OP_ADD:
+    case PROG_OP_CONCAT:
+    case PROG_OP_SPLIT:
+    case PROG_OP_GLOBAL_POOL:
+    case PROG_OP_GLOBAL_POOL_BACKWARD:
+    case PROG_OP_DENSE:
+    case PROG_OP_DENSE_BACKWARD_DATA:
+    case PROG_OP_DENSE_BACKWARD_WEIGHTS:
+    case PROG_OP_OPTIMIZER:
+    case PROG_OP_WEIGHT_AVERAGE:
+    case PROG_OP_KIND_COUNT:
         break;
     }
 }

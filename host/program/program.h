@@ -20,7 +20,8 @@
  *                 y > 0; y is not read otherwise. daddend = that dy. i y is -1 without relu. dx is always there, even where
  *                 nobody reads it; daddend only with relu (the addend's gradient is dy itself otherwise).
  *   batch_norm_inference i x, scale, shift, running mean, running var[, addend]   o y
- *   relu          i x   o y = max(x, 0)         relu_backward   i y, dy   o dx = dy where y > 0
+ *   activation    i x   o y = f(x), f = `activation.function`, see activation.h.
+ *   activation_backward  i x or y, as activation_traits() says; dy   o dx
  *   add           i a, b   o a + b              (also sums gradients where branches of the network join)
  *   concat        i x1 .. xk   o y              split   i dy   o dx1 .. dxk (all of them, wanted or not:
  *                 their channels say where each begins)
@@ -104,6 +105,9 @@ struct prog_op {
             bool relu;
             float momentum;
         } norm; /* batch_norm* */
+        struct {
+            enum activation_kind function;
+        } activation; /* activation* */
         struct {
             float rate;
         } dropout;

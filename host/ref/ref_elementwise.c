@@ -1,20 +1,42 @@
-/* Operations that treat each element alone: ReLU, add, dropout. */
+/* Operations that treat each element alone: activations, add, dropout. */
+#define ACTIVATION_DOUBLE
+#include "host/program/activation.h"
 #include "host/ref/ref.h"
 
-void ref_run_relu(const struct ref_call *call)
+void ref_run_activation(const struct ref_call *call)
 {
     const double *x = ref_input(call, 0);
     double *y = ref_output(call, 0);
-    for (size_t i = 0; i < ref_count(ref_output_shape(call, 0)); i++)
-        y[i] = x[i] > 0 ? x[i] : 0;
+    const size_t count = ref_count(ref_output_shape(call, 0));
+    switch (call->op->activation.function) {
+#define LAYER(KIND, ...)
+#define ACTIVATION(KIND, name, ...)                                                                          \
+    case ACTIVATION_##KIND:                                                                                  \
+        for (size_t i = 0; i < count; i++)                                                                   \
+            y[i] = activation_##name(x[i]);                                                                  \
+        break;
+#include "host/net/layers.def"
+    case ACTIVATION_COUNT:
+        break;
+    }
 }
 
-void ref_run_relu_backward(const struct ref_call *call)
+void ref_run_activation_backward(const struct ref_call *call)
 {
-    const double *y = ref_input(call, 0), *dy = ref_input(call, 1);
+    const double *seen = ref_input(call, 0), *dy = ref_input(call, 1);
     double *dx = ref_output(call, 0);
-    for (size_t i = 0; i < ref_count(ref_output_shape(call, 0)); i++)
-        dx[i] = y[i] > 0 ? dy[i] : 0;
+    const size_t count = ref_count(ref_output_shape(call, 0));
+    switch (call->op->activation.function) {
+#define LAYER(KIND, ...)
+#define ACTIVATION(KIND, name, ...)                                                                          \
+    case ACTIVATION_##KIND:                                                                                  \
+        for (size_t i = 0; i < count; i++)                                                                   \
+            dx[i] = activation_##name##_backward(seen[i], dy[i]);                                            \
+        break;
+#include "host/net/layers.def"
+    case ACTIVATION_COUNT:
+        break;
+    }
 }
 
 void ref_run_add(const struct ref_call *call)

@@ -180,8 +180,10 @@ static bool wanted(const struct search_stage *stage)
 static void calibrate(struct run *run, const struct candidate *candidate)
 {
     const int32_t images = run->data.sample_count[SPLIT_VALIDATION];
-    double predicted = budget_slowdown(run) *
-                       cost_seconds(&candidate->graph, run->device_info.flops, run->device_info.bytes);
+    const double slowdown =
+        candidate->final ? 1.0 : budget_slowdown(run); /* a final fit has nothing beside it */
+    double predicted =
+        slowdown * cost_seconds(&candidate->graph, run->device_info.flops, run->device_info.bytes);
     if (predicted > 0.0 && images > 0 && candidate->validation_seconds > 0.0)
         run->evaluation_factor = candidate->validation_seconds / (predicted * images);
     if (predicted > 0.0 && candidate->images_per_second > 0.0 &&

@@ -1,5 +1,6 @@
 /* The CPU's kernels beside batch norm and pooling (test_kernels_norm.c, test_kernels_pool.c), against plain
  * loops. */
+#include "tests/support/activations.h"
 #include "tests/support/kernel_case.h"
 
 #include <math.h>
@@ -13,8 +14,43 @@
 
 enum { CASES = 40 };
 
-/* Values near 0 and exactly 0 matter here, so whole numbers are used. Sizes pass the share of a thread. */
-static void test_relu_and_add(void **state)
+/* Values near 0 and exactly 0 matter, so every second case has whole numbers. Sizes pass the share of a thread. */
+static void check_activation(enum activation_kind function, struct cpu_shape s, int32_t index)
+{
+    const struct activation_traits *traits = activation_traits(function);
+    const size_t count = cpu_shape_count(s);
+    float *x = index % 2 ? kernel_whole(s, index, 1, 2) : kernel_random(s, index, 1, 0.0f, 6.0f);
+    float *d = kernel_random(s, index, 2, 0.0f, 1.0f), *y = kernel_tensor(s), *dx = kernel_tensor(s);
+    cpu_kernel_activation(function, count, x, y);
+    cpu_kernel_activation_backward(function, count, traits->reads == ACTIVATION_READS_INPUT ? x : y, d, dx);
+    for (size_t i = 0; i < count; i++) {
+        kernel_check_close((double)y[i], activation_value(function, (double)x[i]),
+                           activation_error(function, (double)x[i]), traits->name, index, i);
+        kernel_check_close((double)dx[i], activation_slope(function, (double)x[i]) * (double)d[i],
+                           activation_backward_error(function, (double)d[i]), traits->name, index, i);
+    }
+    kernel_check_padding(s, y, traits->name);
+    kernel_check_padding(s, dx, traits->name);
+    x[0] = NAN;
+    cpu_kernel_activation(function, count, x, y);
+    assert_true(isnan(y[0]) && !isnan(y[1]));
+    kernel_free(dx);
+    kernel_free(y);
+    kernel_free(d);
+    kernel_free(x);
+}
+
+static void test_activations(void **state)
+{
+    (void)state;
+    for (int32_t index = 0; index < CASES; index++)
+        for (int function = 0; function < ACTIVATION_COUNT; function++)
+            check_activation((enum activation_kind)function,
+                             index == 0 ? (struct cpu_shape){3, 20, 31, 33, 8} : kernel_case_shape(index),
+                             index);
+}
+
+static void test_add(void **state)
 {
     (void)state;
     for (int32_t index = 0; index < CASES; index++) {
@@ -23,26 +59,15 @@ static void test_relu_and_add(void **state)
             s = (struct cpu_shape){3, 20, 31, 33, 8};
         const size_t count = cpu_shape_count(s);
         float *x = kernel_whole(s, index, 1, 2), *d = kernel_random(s, index, 2, 0.0f, 1.0f);
-        float *y = kernel_tensor(s), *dx = kernel_tensor(s), *sum = kernel_tensor(s);
-        cpu_kernel_relu(count, x, y);
-        cpu_kernel_relu_backward(count, y, d, dx);
+        float *sum = kernel_tensor(s);
         cpu_kernel_add(count, x, d, sum);
-        for (size_t i = 0; i < count; i++) {
-            kernel_check_close((double)y[i], x[i] > 0.0f ? (double)x[i] : 0.0, 0.0, "relu", index, i);
-            kernel_check_close((double)dx[i], y[i] > 0.0f ? (double)d[i] : 0.0, 0.0, "relu backward", index,
-                               i);
+        for (size_t i = 0; i < count; i++)
             kernel_check_close((double)sum[i], (double)(x[i] + d[i]), 0.0, "add", index, i);
-        }
         cpu_kernel_add(count, sum, d, sum); /* in place */
         kernel_check_close((double)sum[count / 2], (double)(x[count / 2] + d[count / 2] + d[count / 2]), 0.0,
                            "add in place", index, count / 2);
         kernel_check_padding(s, sum, "add");
-        x[0] = NAN;
-        cpu_kernel_relu(count, x, y);
-        assert_true(isnan(y[0]) && !isnan(y[1]));
         kernel_free(sum);
-        kernel_free(dx);
-        kernel_free(y);
         kernel_free(d);
         kernel_free(x);
     }
@@ -409,11 +434,11 @@ static void test_same_bits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_relu_and_add),     cmocka_unit_test(test_dropout),
-        cmocka_unit_test(test_concat_and_split), cmocka_unit_test(test_loss),
-        cmocka_unit_test(test_loss_edges),       cmocka_unit_test(test_gather),
-        cmocka_unit_test(test_optimizer),        cmocka_unit_test(test_weight_average),
-        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_activations),    cmocka_unit_test(test_add),
+        cmocka_unit_test(test_dropout),        cmocka_unit_test(test_concat_and_split),
+        cmocka_unit_test(test_loss),           cmocka_unit_test(test_loss_edges),
+        cmocka_unit_test(test_gather),         cmocka_unit_test(test_optimizer),
+        cmocka_unit_test(test_weight_average), cmocka_unit_test(test_same_bits),
     };
     return cmocka_run_group_tests_name("cpu kernels", tests, NULL, NULL);
 }

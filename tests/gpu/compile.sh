@@ -3,7 +3,7 @@
 # share a multiprocessor; three of those whose grids are made for three (columns.cuh). Prints what each kernel takes, how many
 # blocks of it a multiprocessor holds by registers and threads (shared memory limits none), and a line over all.
 # Usage: tests/gpu/compile.sh [architectures], by default "75 80 86 89 90 100 120". Without nvcc the test is skipped.
-# What has passed is remembered in build/gpu by a hash of the sources, the compiler and the architectures.
+# Reads what ptxas said when make built them (NAME.log beside NAME.o); what isn't built yet, or not for these, is built first.
 set -eu
 cd "$(dirname "$0")/../.."
 architectures="${*:-75 80 86 89 90 100 120}"
@@ -13,48 +13,19 @@ if ! [ -x "$NVCC" ]; then
     echo "0 passed, 0 failed, 1 skipped"
     exit 0
 fi
-
-place="${BUILD:-build}/gpu"
-mkdir -p "$place"
-headers=$(cat cuda/*.cuh cuda/launch.h cuda/kernels.h host/program/augment.h host/program/optimizer.h host/base/random.h |
-    sha256sum)
-version=$("$NVCC" --version | tail -n 1)
 most_registers=128 # 65536 for two blocks of LAUNCH_THREADS
 resident=$(sed -n 's/.*COLUMNS_RESIDENT = \([0-9]*\).*/\1/p' cuda/columns.cuh)
 
-# One source for all architectures. What ptxas says goes to $place/NAME.log, the key to $place/NAME.key.
-compile() {
-    name=$(basename "$1" .cu)
-    key=$(printf '%s\n' "$headers" "$version" "$architectures" "$(sha256sum <"$1")" | sha256sum)
-    if [ -f "$place/$name.key" ] && [ "$(cat "$place/$name.key")" = "$key" ]; then
-        return 0
-    fi
-    rm -f "$place/$name.key"
-    targets=""
-    for a in $architectures; do targets="$targets -gencode=arch=compute_$a,code=sm_$a"; done
-    # shellcheck disable=SC2086  # a list of options
-    if "$NVCC" -std=c++17 -O3 -I. $targets -Werror all-warnings -Xptxas -v,-warn-spills -c "$1" \
-        -o "$place/$name.o" >"$place/$name.log" 2>&1; then
-        printf '%s\n' "$key" >"$place/$name.key"
-    fi
-}
-
-# Two at a time.
-running=0
-for source in cuda/*.cu; do
-    compile "$source" &
-    running=$((running + 1))
-    if [ $((running % 2)) -eq 0 ]; then wait; fi
-done
-wait
-
-passed=0 failed=0
+place=build/release/kernels-$(echo "$architectures" | tr ' ' '-')
+make --no-print-directory --keep-going -j2 NVCC="$NVCC" BUILD=build/release KERNEL_BUILD=build/release \
+    CUDA_ARCHITECTURES="$architectures" kernels >/dev/null && status=0 || status=1
+passed=0 failed=$status
 logs=""
 wanted=$(echo "$architectures" | wc -w)
 for source in cuda/*.cu; do
     name=$(basename "$source" .cu)
     logs="$logs $place/$name.log"
-    if ! [ -f "$place/$name.key" ]; then
+    if ! [ -f "$place/$name.o" ]; then
         echo "$source: does not compile"
         cat "$place/$name.log"
         failed=$((failed + 1))

@@ -121,6 +121,54 @@ static void remap_agrees(void **state)
     graph_free(&graph);
 }
 
+/* A kernel of more than one piece between two vectors: on the device in the masters' order, and back as it was. */
+enum { OUT = 48, IN = 1000, TAPS = 25, KERNEL = OUT * IN * TAPS, VECTOR = 16, TOTAL = KERNEL + 2 * VECTOR };
+
+struct masters {
+    const struct device_weights *weights;
+    size_t wrong;
+};
+
+static void count_wrong(void *context)
+{
+    struct masters *masters = context;
+    const float *slot = masters->weights->slots[SLOT_VALUE];
+    for (size_t i = 0; i < TOTAL; i++) {
+        const bool kernel = i >= VECTOR && i < VECTOR + KERNEL;
+        const size_t place = kernel ? VECTOR + cuda_master_place(i - VECTOR, IN, TAPS) : i;
+        masters->wrong += slot[place] != (float)i;
+    }
+}
+
+static void kernels_go_in_pieces(void **state)
+{
+    (void)state;
+    struct weight_tensor tensors[] = {
+        {.role = WEIGHT_BIAS, .dims = {VECTOR, 1, 1, 1}, .offset = 0, .count = VECTOR},
+        {.role = WEIGHT_KERNEL, .dims = {OUT, IN, 5, 5}, .offset = VECTOR, .count = KERNEL},
+        {.role = WEIGHT_BIAS, .dims = {VECTOR, 1, 1, 1}, .offset = VECTOR + KERNEL, .count = VECTOR}};
+    const struct weight_table table = {.count = 3, .tensors = tensors, .total = TOTAL};
+    struct device *device = NULL;
+    struct device_weights *weights = NULL;
+    struct error err;
+    float *values = malloc(TOTAL * sizeof *values), *back = malloc(TOTAL * sizeof *back);
+    assert_true(values != NULL && back != NULL && KERNEL * sizeof *values > CUDA_STAGING);
+    for (size_t i = 0; i < TOTAL; i++)
+        values[i] = (float)i;
+    assert_int_equal(cuda_device_ops.open(&(struct device_options){0}, &device, &err), ST_OK);
+    assert_int_equal(cuda_device_ops.weights_new(device, &table, 1, &weights, &err), ST_OK);
+    assert_int_equal(cuda_device_ops.weights_upload(device, weights, SLOT_VALUE, values, &err), ST_OK);
+    struct masters masters = {weights, 0};
+    emu_look(count_wrong, &masters);
+    assert_int_equal(masters.wrong, 0);
+    assert_int_equal(cuda_device_ops.weights_download(device, weights, SLOT_VALUE, back, &err), ST_OK);
+    assert_memory_equal(back, values, TOTAL * sizeof *values);
+    cuda_device_ops.weights_free(device, weights);
+    cuda_device_ops.close(device);
+    free(values);
+    free(back);
+}
+
 /* As many values, but other kernels: their masters lie differently. */
 static void copies_are_of_one_network(void **state)
 {
@@ -190,6 +238,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(weights_are_exact, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(remap_agrees, emu_test_begin, emu_test_end),
+        cmocka_unit_test_setup_teardown(kernels_go_in_pieces, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(copies_are_of_one_network, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(absent_devices, emu_test_begin, emu_test_end),
     };

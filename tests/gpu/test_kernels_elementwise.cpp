@@ -1,6 +1,7 @@
-/* ReLU, add, dropout, bias, concat and split against plain loops. Nearly all is exact: copies, comparisons,
+/* Activations, add, dropout, bias, concat and split against plain loops. Nearly all is exact: copies, comparisons,
  * one rounding. */
 #include "tests/gpu/kernel_check.h"
+#include "tests/support/activations.h"
 
 #include <cfloat>
 #include <cmath>
@@ -14,38 +15,74 @@ extern "C" {
 
 enum { CASES = 40, A = 1, B, BIAS, PARTS };
 
-static void check_relu_and_add(const kernel_run &run)
+/* Whole numbers in every second case: zeros and kinks are then frequent. */
+static void check_activation(const kernel_run &run, enum activation_kind function)
+{
+    const struct activation_traits &traits = *::activation_traits(function);
+    const cuda_shape s = kernel_shape(run);
+    const size_t count = cuda_shape_count(s);
+    const double rounding = function == ACTIVATION_RELU ? 0.0 : kernel_rounding(run.type);
+    activation x(run.type, s), dy(run.type, s), y(run.type, s), dx(run.type, s);
+    if (run.index % 2)
+        x.whole(run, A, 3);
+    else
+        x.random(run, A, 0.0, 6.0);
+    dy.random(run, B, 0.0, 1.0);
+    kernel_launched(run, cuda_launch_activation(NULL, run.type, function, count, x.data, y.data),
+                    traits.name);
+    const void *seen = traits.reads == ACTIVATION_READS_INPUT ? x.data : y.data;
+    kernel_launched(run,
+                    cuda_launch_activation_backward(NULL, run.type, function, count, seen, dy.data, dx.data),
+                    traits.name);
+    for (size_t i = 0; i < count; i++) {
+        const double value = activation_value(function, x.at(i)),
+                     gradient = activation_slope(function, x.at(i)) * dy.at(i);
+        kernel_close(run, y.at(i), value, activation_error(function, x.at(i)) + rounding * std::fabs(value),
+                     "y", i);
+        kernel_close(run, dx.at(i), gradient,
+                     activation_backward_error(function, dy.at(i)) + rounding * std::fabs(gradient), "dx", i);
+    }
+    y.check_padding(run, "padding of y");
+    dx.check_padding(run, "padding of dx");
+    /* In place, and NaN handed on. */
+    memset(x.data, 0xFF, cuda_type_size(run.type));
+    kernel_launched(run, cuda_launch_activation(NULL, run.type, function, count, x.data, x.data),
+                    traits.name);
+    assert_true(std::isnan(x.at(0)));
+    for (size_t i = 1; i < count; i++)
+        kernel_close(run, x.at(i), y.at(i), 0.0, "in place", i);
+}
+
+static void check_activations(const kernel_run &run)
+{
+    for (int function = 0; function < ACTIVATION_COUNT; function++)
+        check_activation(run, (enum activation_kind)function);
+}
+
+static void test_activations(void **state)
+{
+    (void)state;
+    kernel_sweep(CASES, check_activations);
+}
+
+static void check_add(const kernel_run &run)
 {
     const cuda_shape s = kernel_shape(run);
     const size_t count = cuda_shape_count(s);
-    activation x(run.type, s), b(run.type, s), y(run.type, s), dx(run.type, s), sum(run.type, s),
-        expected(run.type, s);
+    activation x(run.type, s), b(run.type, s), sum(run.type, s), expected(run.type, s);
     x.whole(run, A, 3);
     b.random(run, B, 0.0, 1.0);
-    kernel_launched(run, cuda_launch_relu(NULL, run.type, count, x.data, y.data), "relu");
-    kernel_launched(run, cuda_launch_relu_backward(NULL, run.type, count, y.data, b.data, dx.data),
-                    "relu backward");
     kernel_launched(run, cuda_launch_add(NULL, run.type, count, x.data, b.data, sum.data), "add");
     for (size_t i = 0; i < count; i++) {
         expected.set(i, x.at(i) + b.at(i));
-        kernel_close(run, y.at(i), x.at(i) > 0.0 ? x.at(i) : 0.0, 0.0, "y", i);
-        kernel_close(run, dx.at(i), x.at(i) > 0.0 ? b.at(i) : 0.0, 0.0, "dx", i);
         kernel_close(run, sum.at(i), expected.at(i), 0.0, "sum", i);
     }
-    /* In place, and NaN handed on. */
-    x.set(0, 1.0);
-    kernel_launched(run, cuda_launch_relu(NULL, run.type, count, b.data, b.data), "relu");
-    memset(x.data, 0xFF, cuda_type_size(run.type));
-    kernel_launched(run, cuda_launch_relu(NULL, run.type, count, x.data, x.data), "relu");
-    for (size_t i = 0; i < count; i++)
-        assert_true(b.at(i) >= 0.0);
-    assert_true(std::isnan(x.at(0)));
 }
 
-static void test_relu_and_add(void **state)
+static void test_add(void **state)
 {
     (void)state;
-    kernel_sweep(CASES, check_relu_and_add);
+    kernel_sweep(CASES, check_add);
 }
 
 /* The mask of program.h, element by element in N,C,H,W order. */
@@ -168,10 +205,8 @@ static void test_join(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_relu_and_add),
-        cmocka_unit_test(test_dropout),
-        cmocka_unit_test(test_bias),
-        cmocka_unit_test(test_join),
+        cmocka_unit_test(test_activations), cmocka_unit_test(test_add),  cmocka_unit_test(test_dropout),
+        cmocka_unit_test(test_bias),        cmocka_unit_test(test_join),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

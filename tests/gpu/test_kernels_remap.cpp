@@ -1,4 +1,4 @@
-/* Remaps against the host's remap_apply. */
+/* Remaps against the host's remap_apply; kernels between the host's order and the masters'. */
 #include "tests/gpu/kernel_check.h"
 
 extern "C" {
@@ -160,10 +160,50 @@ static void test_remap(void **state)
     kernel_sweep(CASES, check_remap);
 }
 
+/* Pieces of a kernel between the orders; what lies around them stays as it is. */
+static void check_orders(const kernel_run &run)
+{
+    const int32_t out = 1 + kernel_below(run, SETTINGS, 30, 5), in = 1 + kernel_below(run, SETTINGS, 31, 12),
+                  taps = 1 + kernel_below(run, SETTINGS, 32, 10), count = out * in * taps;
+    const int32_t first = kernel_below(run, SETTINGS, 33, count),
+                  piece = 1 + kernel_below(run, SETTINGS, 34, count - first);
+    vector master((size_t)count), plain((size_t)piece), back((size_t)count);
+    master.random(run, VALUES, 0.0, 1.0);
+    for (int32_t i = 0; i < count; i++)
+        back[(size_t)i] = 7.0f;
+    kernel_launched(run,
+                    cuda_launch_from_master(NULL, in, taps, (size_t)first, (size_t)piece, master.floats(),
+                                            plain.floats()),
+                    "from masters");
+    kernel_launched(
+        run,
+        cuda_launch_to_master(NULL, in, taps, (size_t)first, (size_t)piece, plain.floats(), back.floats()),
+        "to masters");
+    for (int32_t o = 0; o < out; o++)
+        for (int32_t i = 0; i < in; i++)
+            for (int32_t tap = 0; tap < taps; tap++) {
+                const int32_t at = (o * in + i) * taps + tap;
+                const size_t place = (size_t)((o * taps + tap) * in + i);
+                const bool moved = at >= first && at < first + piece;
+                if (moved)
+                    kernel_close(run, (double)plain[(size_t)(at - first)], (double)master[place], 0.0,
+                                 "plain", (size_t)at);
+                kernel_close(run, (double)back[place], moved ? (double)master[place] : 7.0, 0.0, "master",
+                             place);
+            }
+}
+
+static void test_orders(void **state)
+{
+    (void)state;
+    kernel_sweep(CASES, check_orders);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_remap),
+        cmocka_unit_test(test_orders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

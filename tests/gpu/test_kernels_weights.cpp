@@ -184,9 +184,9 @@ static void check_biases(const kernel_run &run, const weight_case &t, vector &va
             double bias = 0;
             if (w.folded && row < w.out) {
                 const float factor = factor_of(w, values, row);
-                float sum = values[w.shift + (size_t)row] - values[w.mean + (size_t)row] * factor;
+                float sum = fmaf(-values[w.mean + (size_t)row], factor, values[w.shift + (size_t)row]);
                 if (w.bias != CUDA_NO_BIAS)
-                    sum += values[w.bias + (size_t)row] * factor;
+                    sum = fmaf(values[w.bias + (size_t)row], factor, sum);
                 bias = (double)sum;
             }
             rounded.set(place, bias);

@@ -1,5 +1,6 @@
 /* Costs against sums worked out by hand. */
 #include "host/net/cost.h"
+#include "tests/support/activations.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -59,6 +60,38 @@ static void test_chain(void **state)
     assert_close(cost.train_bytes, 4 * (2 * (4 * 36 + plane) + 8 * plane + 3 * (plane + 10)));
     assert_close(cost.activation_bytes, 4 * (4 * 36 + 3 * plane + 10));
     graph_free(&graph);
+}
+
+/* Behind the image, which has no gradient, and behind a convolution, where backward reads two tensors and writes one. A ReLU
+ * alone fuses with a batch norm. */
+static void test_activations(void **state)
+{
+    (void)state;
+    for (int a = 0; a < ACTIVATION_COUNT; a++) {
+        const struct activation_traits *traits = activation_traits((enum activation_kind)a);
+        struct layer activation = {.kind = activation_layer((enum activation_kind)a)};
+        struct graph graph;
+        struct error err;
+        assert_int_equal(graph_new(&graph, 4, 6, 6, &err), ST_OK);
+        append(&graph, activation);
+        append(&graph, conv);
+        append(&graph, activation);
+        append(&graph, norm);
+        append(&graph, activation);
+        append(&graph, dense);
+        assert_int_equal(graph_infer(&graph, &err), ST_OK);
+        double image = 4 * 36, plane = 8 * 36;
+        struct cost cost = cost_of_graph(&graph);
+        assert_true(traits->forward > 0 && traits->backward > 0);
+        assert_close(cost.forward_flops, traits->forward * (image + 2 * plane) + plane * 36 * 2 + 2 * plane +
+                                             10 * (plane * 2 + 1));
+        assert_close(cost.train_flops, traits->forward * (image + 2 * plane) + traits->backward * 2 * plane +
+                                           2 * 2 * plane * 36 + 15 * plane + 3 * 10 * (plane * 2 + 1));
+        double behind_norm = activation.kind == LAYER_RELU ? 0 : 5 * plane;
+        assert_close(cost.train_bytes, 4 * (2 * image + 2 * (image + plane) + 5 * plane + 8 * plane +
+                                            behind_norm + 3 * (plane + 10)));
+        graph_free(&graph);
+    }
 }
 
 /* A ReLU whose batch norm something else reads too moves its own bytes. */
@@ -132,6 +165,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chain),
+        cmocka_unit_test(test_activations),
         cmocka_unit_test(test_fusion_needs_one_reader),
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_seconds),

@@ -3,6 +3,7 @@
 #include "host/base/random.h"
 #include "host/net/distance.h"
 #include "host/net/start.h"
+#include "tests/support/activations.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -75,6 +76,24 @@ static void test_single_changes(void **state)
     after.layers[3].inputs[0] = 2;
     assert_int_equal(graph_infer(&after, &err), ST_OK);
     assert_near(distance(&before, &after, 1.0), 1.0); /* one insertion */
+    graph_free(&after);
+    graph_free(&before);
+}
+
+/* One activation for another is a substitution, which costs as much as an insertion. */
+static void test_activations(void **state)
+{
+    (void)state;
+    struct graph before, after;
+    struct error err;
+    start(&before, "cnn");
+    assert_int_equal(before.layers[3].kind, LAYER_RELU);
+    assert_int_equal(graph_copy(&after, &before, &err), ST_OK);
+    for (int a = 0; a < ACTIVATION_COUNT; a++) {
+        after.layers[3].kind = activation_layer((enum activation_kind)a);
+        assert_int_equal(graph_infer(&after, &err), ST_OK);
+        assert_near(distance(&before, &after, 1.0), after.layers[3].kind == LAYER_RELU ? 0.0 : 1.0);
+    }
     graph_free(&after);
     graph_free(&before);
 }
@@ -207,9 +226,8 @@ static void test_starts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_single_changes),
-        cmocka_unit_test(test_assignment),
-        cmocka_unit_test(test_inside_of_skips),
+        cmocka_unit_test(test_single_changes), cmocka_unit_test(test_activations),
+        cmocka_unit_test(test_assignment),     cmocka_unit_test(test_inside_of_skips),
         cmocka_unit_test(test_starts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* Graphs through JSON, JSON that lies, fingerprints. */
 #include "host/net/serialise.h"
 #include "host/net/start.h"
+#include "tests/support/activations.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -81,6 +82,35 @@ static void test_starts_round_trip(void **state)
         free(second);
         graph_free(&graph);
         graph_free(&again);
+    }
+}
+
+/* Each under its own name, and no two alike to a fingerprint. */
+static void test_activations_round_trip(void **state)
+{
+    (void)state;
+    uint64_t fingerprints[ACTIVATION_COUNT];
+    for (int a = 0; a < ACTIVATION_COUNT; a++) {
+        const char *name = activation_traits((enum activation_kind)a)->name;
+        char text[512];
+        snprintf(
+            text, sizeof text,
+            "{\"input\":[3,8,8],\"next_id\":4,\"layers\":[{\"id\":1,\"kind\":\"batch_norm\",\"inputs\":[0]},"
+            "{\"id\":2,\"kind\":\"%s\",\"inputs\":[1]},"
+            "{\"id\":3,\"kind\":\"dense\",\"inputs\":[2],\"out\":3}]}",
+            name);
+        struct graph graph;
+        struct error err;
+        if (parse(text, &graph, &err) != ST_OK)
+            fail_msg("%s", err.message);
+        assert_int_equal(graph.layers[2].kind, activation_layer((enum activation_kind)a));
+        char *again = print(&graph);
+        assert_string_equal(again, text);
+        free(again);
+        fingerprints[a] = graph_fingerprint(&graph);
+        for (int b = 0; b < a; b++)
+            assert_true(fingerprints[a] != fingerprints[b]);
+        graph_free(&graph);
     }
 }
 
@@ -230,6 +260,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_activations_round_trip),
         cmocka_unit_test(test_starts_round_trip),
         cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_fingerprint_ignores_history),

@@ -47,8 +47,9 @@ static double difference(struct device_session *session, const struct step *step
 }
 
 struct tally {
-    int32_t seen[PROG_OP_KIND_COUNT]; /* programs' operations */
-    int32_t probes, clear;            /* gradients compared; those far from 0 */
+    int32_t seen[PROG_OP_KIND_COUNT];      /* programs' operations */
+    int32_t activations[ACTIVATION_COUNT]; /* of these: backward, by function */
+    int32_t probes, clear;                 /* gradients compared; those far from 0 */
 };
 
 static void probe_tensor(struct device_session *session, const struct step *step, uint64_t seed, int32_t id,
@@ -95,8 +96,11 @@ static void probe_graph(uint64_t seed, struct tally *tally)
     for (int32_t t = 0; t < program->tensor_count; t++)
         if (gradients[t])
             probe_tensor(&session, &step, seed, t, gradients[t], tally);
-    for (int32_t i = 0; i < program->op_count; i++)
+    for (int32_t i = 0; i < program->op_count; i++) {
         tally->seen[program->ops[i].kind]++;
+        if (program->ops[i].kind == PROG_OP_ACTIVATION_BACKWARD)
+            tally->activations[program->ops[i].activation.function]++;
+    }
     for (int32_t t = 0; t < program->tensor_count; t++)
         free(gradients[t]);
     free(gradients);
@@ -107,7 +111,7 @@ static void probe_graph(uint64_t seed, struct tally *tally)
 static void gradients_agree_with_differences(void **state)
 {
     (void)state;
-    struct tally tally = {{0}, 0, 0};
+    struct tally tally = {0};
     for (uint64_t seed = 1; seed <= GRAPHS; seed++)
         probe_graph(seed, &tally);
     /* Were most gradients 0, or an operation never met, agreement would prove little. */
@@ -119,6 +123,10 @@ static void gradients_agree_with_differences(void **state)
             fail_msg("%s occurs %d times, expected 5 or more", prog_op_name((enum prog_op_kind)kind),
                      tally.seen[kind]);
     }
+    for (int a = 0; a < ACTIVATION_COUNT; a++)
+        if (tally.activations[a] < 5)
+            fail_msg("%s occurs %d times, expected 5 or more",
+                     activation_traits((enum activation_kind)a)->name, tally.activations[a]);
 }
 
 int main(void)

@@ -2,6 +2,7 @@
  * arena places by brute force on random graphs, and the checks that refuse a broken program. */
 #include "host/net/start.h"
 #include "host/program/lower.h"
+#include "tests/support/activations.h"
 #include "tests/support/random_graph.h"
 
 #include <setjmp.h>
@@ -96,8 +97,8 @@ static void norm_and_relu_fuse(void **state)
             find_op(&program, train ? PROG_OP_BATCH_NORM : PROG_OP_BATCH_NORM_INFERENCE, 0);
         assert_true(norm->norm.relu);
         assert_int_equal(norm->input_count, 5); /* no addend */
-        assert_int_equal(count_ops(&program, PROG_OP_RELU), 0);
-        assert_int_equal(count_ops(&program, PROG_OP_RELU_BACKWARD), 0);
+        assert_int_equal(count_ops(&program, PROG_OP_ACTIVATION), 0);
+        assert_int_equal(count_ops(&program, PROG_OP_ACTIVATION_BACKWARD), 0);
         if (train) {
             const struct prog_op *back = find_op(&program, PROG_OP_BATCH_NORM_BACKWARD, 0);
             assert_true(back->norm.relu);
@@ -119,9 +120,38 @@ static void nothing_fuses_where_another_reads_between(void **state)
     int32_t relu = add_layer(&graph, LAYER_RELU, norm, -1);
     finish(&graph, add_layer(&graph, LAYER_CONCAT, norm, relu), PROG_TRAIN, &program);
     assert_false(find_op(&program, PROG_OP_BATCH_NORM, 0)->norm.relu);
-    assert_int_equal(count_ops(&program, PROG_OP_RELU), 1);
+    assert_int_equal(count_ops(&program, PROG_OP_ACTIVATION), 1);
     assert_int_equal(find_op(&program, PROG_OP_BATCH_NORM_BACKWARD, 0)->inputs[1], -1);
     program_free(&program);
+}
+
+/* Only ReLU is fused; what backward reads is what the table says, and lives until then. */
+static void activations_stand_alone(void **state)
+{
+    (void)state;
+    for (int a = 0; a < ACTIVATION_COUNT; a++) {
+        struct graph graph;
+        struct program program;
+        start(&graph);
+        int32_t norm = add_layer(&graph, LAYER_BATCH_NORM, add_layer(&graph, LAYER_CONV, 0, -1), -1);
+        int32_t first = add_layer(&graph, activation_layer((enum activation_kind)a), norm, -1);
+        int32_t conv = add_layer(&graph, LAYER_CONV, first, -1);
+        finish(&graph, add_layer(&graph, activation_layer((enum activation_kind)a), conv, -1), PROG_TRAIN,
+               &program);
+        const int32_t alone = a == ACTIVATION_RELU ? 1 : 2;
+        assert_int_equal(count_ops(&program, PROG_OP_ACTIVATION), alone);
+        assert_int_equal(count_ops(&program, PROG_OP_ACTIVATION_BACKWARD), alone);
+        assert_int_equal(find_op(&program, PROG_OP_BATCH_NORM, 0)->norm.relu, a == ACTIVATION_RELU);
+        const struct prog_op *forward = find_op(&program, PROG_OP_ACTIVATION, alone - 1);
+        const struct prog_op *backward = find_op(&program, PROG_OP_ACTIVATION_BACKWARD, 0);
+        assert_int_equal(forward->activation.function, a);
+        assert_int_equal(backward->activation.function, a);
+        assert_int_equal(forward->layer_id, backward->layer_id);
+        const bool input = activation_traits((enum activation_kind)a)->reads == ACTIVATION_READS_INPUT;
+        assert_int_equal(backward->inputs[0], input ? forward->inputs[0] : forward->outputs[0]);
+        assert_true(program.tensors[backward->inputs[0]].last >= backward - program.ops);
+        program_free(&program);
+    }
 }
 
 static void norm_add_and_relu_fuse(void **state)
@@ -160,7 +190,7 @@ static void norm_and_add_fuse_without_relu(void **state)
     const struct prog_op *fused = find_op(&program, PROG_OP_BATCH_NORM, 0);
     assert_false(fused->norm.relu);
     assert_int_equal(fused->inputs[5], find_op(&program, PROG_OP_GATHER, 0)->outputs[0]);
-    assert_int_equal(count_ops(&program, PROG_OP_RELU), 1);
+    assert_int_equal(count_ops(&program, PROG_OP_ACTIVATION), 1);
     assert_int_equal(find_op(&program, PROG_OP_BATCH_NORM_BACKWARD, 0)->outputs[3], -1);
     program_free(&program);
 }
@@ -211,7 +241,8 @@ static void dropout_is_nothing_in_inference(void **state)
         finish(&graph, add_layer(&graph, LAYER_DROPOUT, relu, -1), (enum prog_purpose)purpose, &program);
         bool train = purpose == PROG_TRAIN;
         assert_int_equal(count_ops(&program, PROG_OP_DROPOUT), train ? 2 : 0);
-        assert_int_equal(count_ops(&program, PROG_OP_RELU), train ? 1 : 0); /* fused through the dropout */
+        assert_int_equal(count_ops(&program, PROG_OP_ACTIVATION),
+                         train ? 1 : 0); /* fused through the dropout */
         program_free(&program);
     }
 }
@@ -523,6 +554,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_graphs_hold_every_layer_kind),
         cmocka_unit_test(norm_and_relu_fuse),
+        cmocka_unit_test(activations_stand_alone),
         cmocka_unit_test(nothing_fuses_where_another_reads_between),
         cmocka_unit_test(norm_add_and_relu_fuse),
         cmocka_unit_test(norm_and_add_fuse_without_relu),

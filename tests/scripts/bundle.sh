@@ -97,8 +97,9 @@ for plugin in libnasrun_cuda.so:13 libnasrun_cuda12.so:12; do
     check "CUDA's libraries are missing, and this is said: $(cat "$work/out")" \
         grep -q "^no GPU  the GPU's plug-in cannot be loaded: libcudnn.so.9: .*; looked in /$name/bin, /$name/lib, " "$work/out"
     for library in libcudnn.so.9:cudnn "libcublas.so.$cuda:cublas"; do
+        echo "${library%:*} { *; };" >"$work/version" # as NVIDIA's are: each function has the library's name for its version
         nm -D --undefined-only "$plugin" | sed -n "s/.* \(${library#*:}[A-Za-z0-9_]*\).*/void \1(void); void \1(void) {}/p" |
-            ${CC:-cc} -shared -fPIC -nostdlib -Wl,-soname,"${library%:*}" -x c - -o "$root/$name/lib/${library%:*}"
+            ${CC:-cc} -shared -fPIC -nostdlib -Wl,-soname,"${library%:*}" -Wl,--version-script="$work/version" -x c - -o "$root/$name/lib/${library%:*}"
     done
     in_root nasrun --devices >"$work/out" 2>&1
     check "$plugin does not load: $(cat "$work/out")" grep -q '^no GPU  the NVIDIA driver shows no GPU' "$work/out"

@@ -45,12 +45,13 @@ make_debian() {
     rm -rf "$root.new"
     unshare --mount --propagation private debootstrap --variant=minbase "$suite" "$root.new" "$1" </dev/null \
         >"$work/log" 2>&1 || return
-    # What apt needs to reach the registry as it is reached here.
+    # The registry is reached from there as it is from here: apt's settings, and whom this machine trusts.
     mkdir -p "$root.new/etc/ssl/certs" "$root.new/src" &&
-        echo force-unsafe-io >"$root.new/etc/dpkg/dpkg.cfg.d/90fast" &&
-        apt-config dump | grep -E '^Acquire::(https?|Check-|Retries)' >"$root.new/etc/apt/apt.conf.d/90registry"
-    [ ! -f /etc/ssl/certs/ca-certificates.crt ] ||
-        cp /etc/ssl/certs/ca-certificates.crt "$root.new/etc/ssl/certs/" || return
+        echo force-unsafe-io >"$root.new/etc/dpkg/dpkg.cfg.d/90fast" || return
+    apt-config dump | grep -E '^Acquire::(https?|Check-|Retries)' >"$root.new/etc/apt/apt.conf.d/90registry"
+    for trusted in /etc/ssl/certs/ca-certificates.crt /usr/local/share/ca-certificates; do
+        [ ! -e "$trusted" ] || cp -rT "$trusted" "$root.new$trusted" || return
+    done
     mv "$root.new" "$root"
 }
 
@@ -61,7 +62,7 @@ open_debian() {
     unshare --mount --pid --fork true 2>/dev/null || give_up "root may not mount here"
     mkdir -p "$(dirname "$root")"
     exec 9>"$root.lock"
-    flock 9
+    flock -w 1800 9 || give_up "another run has been at it for half an hour"
     eval "$(apt-config shell http_proxy Acquire::http::Proxy https_proxy Acquire::https::Proxy)"
     export http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" no_proxy="${no_proxy:-}"
     if [ ! -d "$root" ]; then

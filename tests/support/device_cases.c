@@ -48,6 +48,10 @@ void device_cases_random_graphs(int32_t graphs, device_case_compare *compare)
         if (kind != PROG_OP_ALL_REDUCE && (tally.alive[kind] == 0 || tally.alive[kind] * 3 < tally.ops[kind]))
             fail_msg("%s: compared %d times, %d times with a result other than zeros",
                      prog_op_name((enum prog_op_kind)kind), (int)tally.ops[kind], (int)tally.alive[kind]);
+    for (int a = 0; a < ACTIVATION_COUNT; a++)
+        if (tally.activations[a] == 0 || tally.gradients[a] == 0)
+            fail_msg("%s: never compared with a result other than zeros",
+                     activation_traits((enum activation_kind)a)->name);
 }
 
 /* Image, convolution to `channels`, the convolution in question, dense: the second has gradients of data and

@@ -1,6 +1,8 @@
 /* Operation by operation: a device against the reference. */
 #include "tests/support/device_compare.h"
 
+#include "tests/support/activations.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -141,9 +143,11 @@ static double tolerance_of(const struct pair *pair, int32_t output, double size)
     case PROG_OP_DROPOUT_BACKWARD:
     case PROG_OP_LOSS:
         return 8 * unit * fmax(size, 1.0);
+    case PROG_OP_ACTIVATION:
+        return activation_error(op->activation.function, in[0]);
+    case PROG_OP_ACTIVATION_BACKWARD:
+        return activation_backward_error(op->activation.function, in[1]);
     case PROG_OP_ADD:
-    case PROG_OP_RELU:
-    case PROG_OP_RELU_BACKWARD:
     case PROG_OP_CONCAT:
     case PROG_OP_SPLIT:
     case PROG_OP_MAX_POOL:
@@ -326,6 +330,10 @@ static void compare_outputs(struct pair *pair)
             compare_slot(pair, slot);
     pair->tally->ops[op->kind]++;
     pair->tally->alive[op->kind] += alive;
+    if (op->kind == PROG_OP_ACTIVATION)
+        pair->tally->activations[op->activation.function] += alive;
+    if (op->kind == PROG_OP_ACTIVATION_BACKWARD)
+        pair->tally->gradients[op->activation.function] += alive;
 }
 
 static void bind_case(struct device_session *session, const struct device_case *c)

@@ -10,6 +10,7 @@
 struct device_tally {
     int32_t ops[PROG_OP_KIND_COUNT];
     int32_t alive[PROG_OP_KIND_COUNT]; /* of these: with a result that is not all zeros */
+    int32_t activations[ACTIVATION_COUNT], gradients[ACTIVATION_COUNT]; /* alive: forward, backward */
 };
 
 struct device_case {

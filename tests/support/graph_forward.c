@@ -1,5 +1,7 @@
 #include "tests/support/graph_forward.h"
 
+#include "tests/support/activations.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,39 +120,41 @@ static void forward_layer(const struct graph *graph, const struct layer *layer,
     size_t count = shape_size(&layer->shape), at = 0;
     const float *kernel = weights_of(table, weights, layer->id, WEIGHT_KERNEL);
     const float *bias = weights_of(table, weights, layer->id, WEIGHT_BIAS);
-    switch (layer->kind) {
-    case LAYER_CONV:
+    const struct layer_traits *traits = layer_traits(layer->kind);
+    switch (traits->family) {
+    case FAMILY_CONV:
         forward_conv(layer, in, x, kernel, bias, y);
         break;
-    case LAYER_BATCH_NORM:
+    case FAMILY_BATCH_NORM:
         forward_batch_norm(layer, table, weights, x, y);
         break;
-    case LAYER_RELU:
+    case FAMILY_ACTIVATION:
         for (size_t i = 0; i < count; i++)
-            y[i] = x[i] > 0.0 ? x[i] : 0.0;
+            y[i] = activation_value(traits->activation, x[i]);
         break;
-    case LAYER_MAX_POOL:
-    case LAYER_AVERAGE_POOL:
+    case FAMILY_MAX_POOL:
+    case FAMILY_AVERAGE_POOL:
         forward_pool(layer, in, x, y);
         break;
-    case LAYER_GLOBAL_POOL:
+    case FAMILY_GLOBAL_POOL:
         forward_global_pool(in, x, y);
         break;
-    case LAYER_ADD:
+    case FAMILY_ADD:
         for (size_t i = 0; i < count; i++)
             y[i] = x[i] + outputs[layer->inputs[1]][i];
         break;
-    case LAYER_CONCAT:
+    case FAMILY_CONCAT:
         for (int32_t k = 0; k < layer->input_count; k++) {
             size_t part = shape_size(&graph->layers[layer->inputs[k]].shape);
             memcpy(y + at, outputs[layer->inputs[k]], part * sizeof *y);
             at += part;
         }
         break;
-    case LAYER_DENSE:
+    case FAMILY_DENSE:
         forward_dense(layer, shape_size(in), x, kernel, bias, y);
         break;
-    default: /* dropout, in inference */
+    case FAMILY_DROPOUT: /* in inference */
+    case FAMILY_INPUT:
         memcpy(y, x, count * sizeof *y);
         break;
     }

@@ -3,6 +3,7 @@
 #include "tests/support/random_graph.h"
 
 #include "host/base/random.h"
+#include "tests/support/activations.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -44,6 +45,13 @@ static int32_t append_simple(struct drawing *drawing, enum layer_kind kind, int3
     if (kind == LAYER_DROPOUT)
         layer.rate = 0.25f;
     return append(drawing, layer);
+}
+
+/* Which one follows from seed and place, and is not drawn: of seeds in a row each kind has its turn. */
+static int32_t append_activation(struct drawing *drawing, int32_t place, int32_t input)
+{
+    uint64_t kind = (drawing->random.seed + (uint64_t)place) % ACTIVATION_COUNT;
+    return append_simple(drawing, activation_layer((enum activation_kind)kind), input);
 }
 
 static int32_t append_add(struct drawing *drawing, int32_t left, int32_t right)
@@ -133,7 +141,7 @@ static void append_random(struct drawing *drawing)
         append_simple(drawing, LAYER_BATCH_NORM, draw_input(drawing));
         break;
     case 3:
-        append_simple(drawing, LAYER_RELU, draw_input(drawing));
+        append_activation(drawing, drawing->graph->count, draw_input(drawing));
         break;
     case 4:
         append_window(drawing, LAYER_MAX_POOL, draw_input(drawing));
@@ -209,6 +217,7 @@ enum status random_graph_make(struct graph *graph, uint64_t seed, struct error *
     while (graph->count < layers)
         append_random(&drawing);
     int32_t features = join_unread(&drawing);
+    features = append_activation(&drawing, 0, features);
     append_dense(&drawing, features, draw_between(&drawing, 2, 5));
     if (graph_infer(graph, err) != ST_OK) {
         graph_free(graph);

@@ -1,5 +1,7 @@
 #include "tests/support/tangled_graph.h"
 
+#include "tests/support/activations.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -96,8 +98,12 @@ static enum status add_any(struct graph *graph, struct random_sequence *random, 
     case 4:
         return graph_append(graph, new_layer(LAYER_BATCH_NORM, input), NULL, err);
     case 5:
-    case 6:
         return graph_append(graph, new_layer(LAYER_RELU, input), NULL, err);
+    case 6: /* by the place: nothing is drawn */
+        return graph_append(
+            graph,
+            new_layer(activation_layer((enum activation_kind)(graph->count % ACTIVATION_COUNT)), input), NULL,
+            err);
     case 7:
         return add_pool(graph, random, input, err);
     case 8:

@@ -6,6 +6,7 @@
 # CIFAR10, FASHION     folders of CIFAR-10's binary version and of Fashion-MNIST's four files; empty: not taken along
 # QUALITY              of CIFAR-10's mosaics (90)
 # MOSAIC               the program that makes them
+# CUDA12               a toolkit of CUDA 12 (make cuda12): plug-in and kernels' tests for it go in, too
 set -euo pipefail
 out=build/gpu-bundle name=gpu-programs
 here=tests/gpu/first
@@ -32,4 +33,5 @@ architectures: $CUDA_ARCHITECTURES
 END
 echo "gpu-bundle: $out, $(du -sm --apparent-size "$out" | cut -f 1) MiB: programs $(stat -c %s "$out/programs.tar.xz") bytes," \
     "data $(du -sb "$out/data" | cut -f 1)"
+[ -n "${CUDA12:-}" ] || echo "gpu-bundle: without the plug-in for CUDA 12, whose libraries many of PyTorch's wheels bring: make cuda12 first"
 echo "gpu-bundle: take it to a machine with a GPU and PyTorch, run: bash run.sh"

@@ -30,7 +30,8 @@ cp "$here/ABOUT" "$OUT/about.txt"
 record() {
     printf '%s\t%s\t%s\t%s\t%s\n' "$@" >>"$OUT/steps.tsv"
     echo "[$SECONDS s] $1: status $2 $5"
-    sh "$here/page.sh" "$OUT" >"$work/page" && cp "$work/page" "$OUT/page.md"
+    local page=$work/page.$BASHPID # steps may end side by side
+    sh "$here/page.sh" "$OUT" >"$page" && mv "$page" "$OUT/page.md"
 }
 
 # step NAME LIMIT COMMAND...: status 77 says that something is not here, its last line what.
@@ -213,7 +214,8 @@ else
     fashion_job
 fi
 run counters 60 counters
-for check in memcheck racecheck synccheck; do run "$check" 50 sanitize "$check"; done
+for check in memcheck racecheck synccheck; do run "$check" 60 sanitize "$check" & done # together: it is the host that they keep busy
+wait
 run step-memcheck 45 sanitize_step
 grep -q '^job-fashion-mnist' "$OUT/steps.tsv" || fashion_job
 tar czf "$OUT/plans.tgz" -C "$XDG_CACHE_HOME" . 2>/dev/null
