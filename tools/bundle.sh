@@ -94,7 +94,8 @@ strip --strip-unneeded "$made"/lib/*
 place=$root/usr/lib/x86_64-linux-gnu fortran=$root/usr/lib/gcc/x86_64-linux-gnu/10
 static="$place/liblapacke.a $place/lapack/liblapack.a $place/blas/libblas.a $fortran/libgfortran.a $fortran/libquadmath.a"
 libraries="-Wl,--no-as-needed $(echo "$made"/lib/*) -Wl,--as-needed $static -lm -ldl -lpthread -Wl,-rpath,'\$\$ORIGIN/../lib'"
-targets="all ${CUDA12:+$work/bin/libnasrun_cuda12.so}"
+manual=$work/objects/tools/manual/manual
+targets="all $manual ${CUDA12:+$work/bin/libnasrun_cuda12.so}"
 # The compiler looks beside itself before it looks in its root: hence -B and -L.
 compiler="${CC:-gcc} --sysroot=$root -B$place/ -L$place"
 for program in $more; do
@@ -118,6 +119,7 @@ strip "$made"/bin/* $(find "$made/lib" -name 'libnasrun_cuda*')
 # ---- what lies beside them ----
 
 cp samples/* "$made/share/nasrun/samples/"
+LD_LIBRARY_PATH=$made/lib "$manual" "$made/share" # manual pages and completions
 cp "$root"/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf "$root"/usr/share/fonts/truetype/dejavu/DejaVuSans-Bold.ttf \
     "$made/share/nasrun/fonts/"
 cp README.md LICENSE CHANGELOG.md spec/REFERENCE.md "$made/share/doc/nasrun/"

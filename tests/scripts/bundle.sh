@@ -76,6 +76,9 @@ check "naspredict: $(cat "$work/out" "$work/err")" grep -q "^/job/data/two.png$(
 for file in README.md LICENSE CHANGELOG.md spec/REFERENCE.md; do
     check "$file is not there" cmp "$root/$name/share/doc/nasrun/$(basename "$file")" "$file"
 done
+for page in man1/nasrun.1 man1/naspredict.1 man5/nasrun.cfg.5; do
+    check "the manual page $page is not there" cmp "$root/$name/share/man/$page" "${helpers%/tests}/manual/man/$page"
+done
 for sample in samples/*; do
     check "$sample is not there" cmp "$sample" "$root/$name/share/nasrun/$sample"
 done
