@@ -40,13 +40,13 @@ ACTIVATION_INLINE double activation_normal(double x)
 #else
 typedef float activation_number;
 
-/* Relative error below 2^-22, arguments below -87 and above 88 taken for these. e^x = 2^n e^r, |r| <= ln 2 / 2; the
- * polynomial is that of Moshier's Cephes library, expf. */
+/* Relative error below 2^-22; arguments beyond -60 and 60 are taken for these, since farther out products with the result are
+ * denormal numbers, which are slow. e^x = 2^n e^r, |r| <= ln 2 / 2; the polynomial is that of Moshier's Cephes library, expf. */
 ACTIVATION_INLINE float activation_exp(float x)
 {
-    const float rounder =
-        12582912.0f; /* 1.5 * 2^23: the sum's last bits are the other summand, rounded to a whole number */
-    const float least = x < -87.0f ? -87.0f : x, within = least > 88.0f ? 88.0f : least;
+    /* 1.5 * 2^23: the last bits of a sum with it are the other summand, rounded to a whole number. */
+    const float rounder = 12582912.0f;
+    const float least = x < -60.0f ? -60.0f : x, within = least > 60.0f ? 60.0f : least;
     const float sum = within * 1.44269504f + rounder, n = sum - rounder;
     const float r =
         (within - n * 0.693359375f) + n * 2.12194440e-4f; /* ln 2 in two parts: the first product is exact */

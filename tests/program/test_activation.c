@@ -72,12 +72,13 @@ static void approximations_keep_their_promise(void **state)
 {
     (void)state;
     worst = 0.0;
-    sweep(87.0f, check_exp);
+    sweep(60.0f, check_exp);
     print_message("e^x: relative error %.3g\n", worst);
     worst = 0.0;
     sweep(1e4f, check_normal);
     print_message("normal distribution: error %.3g\n", worst);
-    assert_true(activation_exp(1000.0f) == activation_exp(88.0f) && activation_exp(-1000.0f) < 2e-38f);
+    assert_true(activation_exp(1000.0f) == activation_exp(60.0f));
+    assert_true(activation_exp(-1000.0f) == activation_exp(-60.0f));
 }
 
 static enum activation_kind checked;
