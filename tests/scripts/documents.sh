@@ -17,7 +17,7 @@ for document in ARCHITECTURE.md CONTRIBUTING.md; do
         tools/NAME.c | *.cfg | journal.jsonl | .cu) ;;
         tests/*/test_*'*'*) check "$document: there is no file $name" sh -c "ls $name >/dev/null 2>&1" ;;
         */*.* | */ | spec | cuda | host/* | tests/* | tools/*) check "$document: there is no file $name" [ -e "$name" ] ;;
-        *'*'.c) check "$document: there is no file $name" [ -n "$(find host -name "$name")" ] ;;
+        *'*'.c | [a-z]*.[ch]) check "$document: there is no file $name" [ -n "$(find host tools tests -name "$name")" ] ;;
         LAYER_*) check "$document: there is no $name" grep -qw "$name" "$sources" ;;
         esac
     done <"$work/named"
