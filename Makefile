@@ -54,7 +54,7 @@ PLUGIN := $(BIN)/libnasrun_cuda.so
 FIRST_RUN := $(patsubst tests/gpu/test_%.cpp,$(BUILD)/tests/gpu/first/%,$(wildcard tests/gpu/test_kernels_*.cpp)) \
 	$(BUILD)/tests/gpu/first/mosaic $(BUILD)/tests/bench/bench_train
 GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c)) $(BUILD)/tests/gpu/driver/libcuda.so.1 \
-	$(BUILD)/tests/gpu/driver/libnvidia-ml.so.1 $(BUILD)/emulated/libnasrun_cuda.so $(FIRST_RUN)
+	$(BUILD)/tests/gpu/driver/libnvidia-ml.so.1 $(BUILD)/emulated/libnasrun_cuda.so $(BUILD)/tests/bench/roofline $(FIRST_RUN)
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
 
