@@ -141,6 +141,20 @@ static enum status read_text(const struct assignment *a, const config_setting_t 
     return ST_OK;
 }
 
+/* The number of the word among the key's. */
+static enum status read_choice(const struct assignment *a, int *choice, struct error *err)
+{
+    if (config_setting_type(a->value) != CONFIG_TYPE_STRING)
+        return refuse_value(a, ST_FORMAT, a->value, err);
+    const char *found = config_setting_get_string(a->value);
+    for (int i = 0; a->key->words[i] != NULL; i++)
+        if (strcmp(a->key->words[i], found) == 0) {
+            *choice = i;
+            return ST_OK;
+        }
+    return refuse_value(a, ST_RANGE, a->value, err);
+}
+
 static void clear_strings(struct job_strings *list)
 {
     for (int i = 0; i < list->count; i++)
@@ -244,6 +258,7 @@ static enum status assign(const struct assignment *a, struct job *job, struct er
         *(bool *)field = config_setting_get_bool(a->value) == CONFIG_TRUE;
         return ST_OK;
     case SPEC_CHOICE:
+        return read_choice(a, field, err);
     case SPEC_TEXT:
     case SPEC_PATH:
         return read_text(a, a->value, field, err);
@@ -484,7 +499,6 @@ void spec_free(struct job *job)
     for (int i = 0; i < SPEC_KEY_COUNT; i++) {
         void *field = spec_field(job, &spec_keys[i]);
         switch (spec_keys[i].type) {
-        case SPEC_CHOICE:
         case SPEC_TEXT:
         case SPEC_PATH:
             free(*(char **)field);
