@@ -40,9 +40,10 @@ typedef struct job_numbers job_field_RISING_WHOLE;
 #define SPEC_CHOICE_KEY(section, field, words, default_text, meaning) enum job_##field { words };
 #include "spec/schema.def"
 
-/* The word of a job file: job_fit_text(JOB_FIT_STRETCH) is "stretch". */
+/* The word of a job file: job_fit_text(JOB_FIT_STRETCH) is "stretch"; and back, false for an unknown word. */
 #define SPEC_CHOICE_KEY(section, field, words, default_text, meaning) \
-    const char *job_##field##_text(enum job_##field value);
+    const char *job_##field##_text(enum job_##field value); \
+    bool job_##field##_of(const char *text, enum job_##field *value);
 #include "spec/schema.def"
 
 /* struct job_dataset dataset, struct job_search search, and so on, each with its keys; then the keys outside of sections. */

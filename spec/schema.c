@@ -12,45 +12,45 @@
                    "enum job_" #field ": not as wide as an int");
 #include "spec/schema.def"
 
+int spec_word(const char *const *words, const char *text)
+{
+    for (int i = 0; words[i] != NULL; i++)
+        if (strcmp(words[i], text) == 0)
+            return i;
+    return -1;
+}
+
 #define SPEC_WORD(constant, text) [JOB_##constant] = text,
 #define SPEC_CHOICE_KEY(section, field, words, default_text, meaning)                                        \
     static const char *const field##_words[] = {words NULL};                                                 \
     const char *job_##field##_text(enum job_##field value)                                                   \
     {                                                                                                        \
         return field##_words[value];                                                                         \
+    }                                                                                                        \
+    bool job_##field##_of(const char *text, enum job_##field *value)                                         \
+    {                                                                                                        \
+        int found = spec_word(field##_words, text);                                                          \
+        if (found >= 0)                                                                                      \
+            *value = (enum job_##field)found;                                                                \
+        return found >= 0;                                                                                   \
     }
 #include "spec/schema.def"
 
+/* clang-format off */
 const struct spec_key spec_keys[SPEC_KEY_COUNT] = {
-#define SPEC_KEY(section, field, type, least, most, choices, unit, default_text, meaning)                    \
-    {                                                                                                        \
-        #section "." #field,                                                                                 \
-        SPEC_##type,                                                                                         \
-        offsetof(struct job, section.field),                                                                 \
-        least,                                                                                               \
-        most,                                                                                                \
-        choices,                                                                                             \
-        NULL,                                                                                                \
-        unit,                                                                                                \
-        default_text,                                                                                        \
-        meaning},
-#define SPEC_LONE_KEY(field, type, least, most, choices, unit, default_text, meaning)                        \
-    {#field,       SPEC_##type, offsetof(struct job, field), least, most, choices, NULL, unit,               \
+#define SPEC_KEY(section, field, type, least, most, choices, unit, default_text, meaning) \
+    {#section "." #field, SPEC_##type, offsetof(struct job, section.field), least, most, choices, NULL, unit, \
      default_text, meaning},
+#define SPEC_LONE_KEY(field, type, least, most, choices, unit, default_text, meaning) \
+    {#field, SPEC_##type, offsetof(struct job, field), least, most, choices, NULL, unit, default_text, meaning},
+/* The choices are "|stretch|crop|pad" without the first '|'. */
 #define SPEC_WORD(constant, text) "|" text
-#define SPEC_CHOICE_KEY(section, field, words, default_text, meaning)                                        \
-    {#section "." #field,                                                                                    \
-     SPEC_CHOICE,                                                                                            \
-     offsetof(struct job, section.field),                                                                    \
-     0,                                                                                                      \
-     0,                                                                                                      \
-     &(words)[1], /* without the first '|' */                                                                \
-     field##_words,                                                                                          \
-     "",                                                                                                     \
-     default_text,                                                                                           \
-     meaning},
+#define SPEC_CHOICE_KEY(section, field, words, default_text, meaning) \
+    {#section "." #field, SPEC_CHOICE, offsetof(struct job, section.field), 0, 0, &(words)[1], field##_words, "", \
+     default_text, meaning},
 #include "spec/schema.def"
 };
+/* clang-format on */
 
 const struct spec_key *spec_find(const char *name)
 {

@@ -59,6 +59,8 @@ struct spec_place {
 const struct spec_key *spec_find(const char *name);
 /* The same for names this program itself writes: never NULL. */
 int spec_index(const char *name);
+/* The number of the word among those of a choice; -1 when it is none of them. */
+int spec_word(const char *const *words, const char *text);
 /* Whether keys begin with "name.". */
 bool spec_is_section(const char *name);
 /* Length of "section." at the start of a full name; 0 outside of sections. */

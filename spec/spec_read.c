@@ -146,13 +146,11 @@ static enum status read_choice(const struct assignment *a, int *choice, struct e
 {
     if (config_setting_type(a->value) != CONFIG_TYPE_STRING)
         return refuse_value(a, ST_FORMAT, a->value, err);
-    const char *found = config_setting_get_string(a->value);
-    for (int i = 0; a->key->words[i] != NULL; i++)
-        if (strcmp(a->key->words[i], found) == 0) {
-            *choice = i;
-            return ST_OK;
-        }
-    return refuse_value(a, ST_RANGE, a->value, err);
+    int found = spec_word(a->key->words, config_setting_get_string(a->value));
+    if (found < 0)
+        return refuse_value(a, ST_RANGE, a->value, err);
+    *choice = found;
+    return ST_OK;
 }
 
 static void clear_strings(struct job_strings *list)

@@ -114,11 +114,23 @@ static enum status label_from_list(struct data_list *list, const int32_t *kept, 
     return ST_OK;
 }
 
+/* Whether unreadable images are left out. */
+static bool skips(enum job_on_error on_error)
+{
+    switch (on_error) {
+    case JOB_ON_ERROR_STOP:
+        return false;
+    case JOB_ON_ERROR_SKIP:
+        return true;
+    }
+    abort(); /* the schema allows no other */
+}
+
 /* The formats of single files: list, then the cache or the decoder. */
 static enum status read_files(const struct job_dataset *job, enum job_format format, int32_t threads,
                               FILE *log, struct data_build *build, struct error *err)
 {
-    struct data_list list = {.source = job->path, .skip = job->on_error == JOB_ON_ERROR_SKIP, .log = log};
+    struct data_list list = {.source = job->path, .skip = skips(job->on_error), .log = log};
     bool use_cache = job->cache != NULL && job->cache[0] != '\0', found = false;
     int32_t *kept = NULL;
     uint64_t key = 0;

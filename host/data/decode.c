@@ -141,6 +141,20 @@ void data_choose_size(const struct job_dataset *job, int32_t *heights, int32_t *
     }
 }
 
+/* `found`: what the images are. */
+static int32_t channels_of(enum job_channels channels, int32_t found)
+{
+    switch (channels) {
+    case JOB_CHANNELS_AUTO:
+        return found;
+    case JOB_CHANNELS_GREY:
+        return 1;
+    case JOB_CHANNELS_RGB:
+        return 3;
+    }
+    abort(); /* the schema allows no other */
+}
+
 static const char *fit_text(enum job_fit fit)
 {
     switch (fit) {
@@ -180,8 +194,7 @@ static enum status choose_shape(const struct job_dataset *job, const struct deco
         goto out;
     }
     data_choose_size(job, heights, widths, count, &set->height, &set->width);
-    bool grey = job->channels == JOB_CHANNELS_GREY || (job->channels == JOB_CHANNELS_AUTO && colours == 0);
-    set->channels = grey ? 1 : 3;
+    set->channels = channels_of(job->channels, colours == 0 ? 1 : 3);
 out:
     free(heights);
     free(widths);
@@ -330,13 +343,11 @@ static enum status conform_one(const struct dataset *from, struct dataset *to, e
 enum status data_conform(const struct job_dataset *job, int32_t threads, struct dataset *set,
                          struct error *err)
 {
-    struct dataset to = {.count = set->count, .channels = set->channels};
+    struct dataset to = {.count = set->count, .channels = channels_of(job->channels, set->channels)};
     int32_t height = set->height, width = set->width;
     struct error failure = {.status = ST_OK};
 
     data_choose_size(job, &height, &width, 1, &to.height, &to.width);
-    if (job->channels != JOB_CHANNELS_AUTO)
-        to.channels = job->channels == JOB_CHANNELS_GREY ? 1 : 3;
     bool resized = to.height != set->height || to.width != set->width;
     if (!resized && to.channels == set->channels)
         return ST_OK;

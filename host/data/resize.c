@@ -15,13 +15,8 @@ struct frame {
 
 enum status data_fit_parse(const char *text, enum job_fit *fit, struct error *err)
 {
-    static const enum job_fit known[] = {JOB_FIT_STRETCH, JOB_FIT_CROP, JOB_FIT_PAD};
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (strcmp(text, job_fit_text(known[i])) == 0) {
-            *fit = known[i];
-            return ST_OK;
-        }
-    }
+    if (job_fit_of(text, fit))
+        return ST_OK;
     return error_set(err, ST_RANGE, "dataset fit \"%s\": expected stretch, crop or pad", text);
 }
 
@@ -39,18 +34,24 @@ static struct frame make_frame(int32_t height, int32_t width, enum job_fit fit, 
     struct frame frame = {
         .height = height, .width = width, .to_height = to_height, .to_width = to_width}; /* stretch */
     double by_height = (double)to_height / height, by_width = (double)to_width / width;
-    if (fit == JOB_FIT_CROP) {
-        double scale = fmax(by_height, by_width);
+    double scale;
+    switch (fit) {
+    case JOB_FIT_STRETCH:
+        break;
+    case JOB_FIT_CROP:
+        scale = fmax(by_height, by_width);
         frame.height = fmin(to_height / scale, height);
         frame.width = fmin(to_width / scale, width);
         frame.top = (height - frame.height) / 2;
         frame.left = (width - frame.width) / 2;
-    } else if (fit == JOB_FIT_PAD) {
-        double scale = fmin(by_height, by_width);
+        break;
+    case JOB_FIT_PAD:
+        scale = fmin(by_height, by_width);
         frame.to_height = rounded_side(height * scale, to_height);
         frame.to_width = rounded_side(width * scale, to_width);
         frame.to_top = (to_height - frame.to_height) / 2;
         frame.to_left = (to_width - frame.to_width) / 2;
+        break;
     }
     return frame;
 }
