@@ -6,31 +6,51 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef int32_t field_of_WHOLE;
-typedef int32_t field_of_AUTO_WHOLE;
-typedef int64_t field_of_SEED;
-typedef double field_of_NUMBER;
-typedef bool field_of_SWITCH;
-typedef char *field_of_CHOICE;
-typedef char *field_of_TEXT;
-typedef char *field_of_PATH;
-typedef struct job_strings field_of_CHOICES;
-typedef struct job_numbers field_of_SIZE;
-typedef struct job_numbers field_of_RISING;
-typedef struct job_numbers field_of_RISING_WHOLE;
-
-#define SPEC_KEY(name, type, field, least, most, choices, unit, default_text, meaning)                       \
-    _Static_assert(_Generic(&((struct job *)0)->field, field_of_##type * : 1, default : 0),                  \
-                   name ": the field's type is not that of SPEC_" #type);
+/* A choice is read and printed as an int. */
+#define SPEC_CHOICE_KEY(section, field, words, default_text, meaning)                                        \
+    _Static_assert(_Generic((enum job_##field *)0, unsigned * : 1, int * : 1, default : 0),                  \
+                   "enum job_" #field ": not as wide as an int");
 #include "spec/schema.def"
-#undef SPEC_KEY
 
+int spec_word(const char *const *words, const char *text)
+{
+    for (int i = 0; words[i] != NULL; i++)
+        if (strcmp(words[i], text) == 0)
+            return i;
+    return -1;
+}
+
+#define SPEC_WORD(constant, text) [JOB_##constant] = text,
+#define SPEC_CHOICE_KEY(section, field, words, default_text, meaning)                                        \
+    static const char *const field##_words[] = {words NULL};                                                 \
+    const char *job_##field##_text(enum job_##field value)                                                   \
+    {                                                                                                        \
+        return field##_words[value];                                                                         \
+    }                                                                                                        \
+    bool job_##field##_of(const char *text, enum job_##field *value)                                         \
+    {                                                                                                        \
+        int found = spec_word(field##_words, text);                                                          \
+        if (found >= 0)                                                                                      \
+            *value = (enum job_##field)found;                                                                \
+        return found >= 0;                                                                                   \
+    }
+#include "spec/schema.def"
+
+/* clang-format off */
 const struct spec_key spec_keys[SPEC_KEY_COUNT] = {
-#define SPEC_KEY(name, type, field, least, most, choices, unit, default_text, meaning)                       \
-    {name, SPEC_##type, offsetof(struct job, field), least, most, choices, unit, default_text, meaning},
+#define SPEC_KEY(section, field, type, least, most, choices, unit, default_text, meaning) \
+    {#section "." #field, SPEC_##type, offsetof(struct job, section.field), least, most, choices, NULL, unit, \
+     default_text, meaning},
+#define SPEC_LONE_KEY(field, type, least, most, choices, unit, default_text, meaning) \
+    {#field, SPEC_##type, offsetof(struct job, field), least, most, choices, NULL, unit, default_text, meaning},
+/* The choices are "|stretch|crop|pad" without the first '|'. */
+#define SPEC_WORD(constant, text) "|" text
+#define SPEC_CHOICE_KEY(section, field, words, default_text, meaning) \
+    {#section "." #field, SPEC_CHOICE, offsetof(struct job, section.field), 0, 0, &(words)[1], field##_words, "", \
+     default_text, meaning},
 #include "spec/schema.def"
-#undef SPEC_KEY
 };
+/* clang-format on */
 
 const struct spec_key *spec_find(const char *name)
 {

@@ -15,7 +15,7 @@ enum spec_type {
     SPEC_SEED,         /* int64_t; up to 2^53, so that JSON keeps it exactly */
     SPEC_NUMBER,       /* double; whole numbers are fine */
     SPEC_SWITCH,       /* bool */
-    SPEC_CHOICE,       /* char *, one of the choices */
+    SPEC_CHOICE,       /* enum job_FIELD, whose values are in the order of the choices */
     SPEC_TEXT,         /* char *, anything */
     SPEC_PATH,         /* char *, a file or folder that exists, or "" where the key is not required */
     SPEC_CHOICES,      /* struct job_strings: one or more of the choices, each once; a single text is fine */
@@ -30,16 +30,18 @@ struct spec_key {
     size_t offset; /* of the field in struct job */
     double least, most;
     const char *choices;
+    const char *const *words; /* SPEC_CHOICE: text of each value, then NULL; NULL for other types */
     const char *unit;
     const char *default_text;
     const char *meaning;
 };
 
 enum {
-#define SPEC_KEY(name, type, field, least, most, choices, unit, default_text, meaning) +1
+#define SPEC_KEY(section, field, type, least, most, choices, unit, default_text, meaning) +1
+#define SPEC_LONE_KEY(field, type, least, most, choices, unit, default_text, meaning)     +1
+#define SPEC_CHOICE_KEY(section, field, words, default_text, meaning)                     +1
     SPEC_KEY_COUNT = 0
 #include "spec/schema.def"
-#undef SPEC_KEY
 };
 
 enum { SPEC_TEXT_MAX = 256 }; /* bytes, enough for each text made here, else it is cut */
@@ -57,6 +59,8 @@ struct spec_place {
 const struct spec_key *spec_find(const char *name);
 /* The same for names this program itself writes: never NULL. */
 int spec_index(const char *name);
+/* The number of the word among those of a choice; -1 when it is none of them. */
+int spec_word(const char *const *words, const char *text);
 /* Whether keys begin with "name.". */
 bool spec_is_section(const char *name);
 /* Length of "section." at the start of a full name; 0 outside of sections. */

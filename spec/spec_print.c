@@ -49,6 +49,8 @@ void spec_print_value(const struct job *job, const struct spec_key *key, FILE *o
         fputs(*(const bool *)field ? "true" : "false", out);
         break;
     case SPEC_CHOICE:
+        print_quoted(key->words[*(const int *)field], out);
+        break;
     case SPEC_TEXT:
     case SPEC_PATH:
         print_quoted(*(char *const *)field, out);

@@ -141,6 +141,18 @@ static enum status read_text(const struct assignment *a, const config_setting_t 
     return ST_OK;
 }
 
+/* The number of the word among the key's. */
+static enum status read_choice(const struct assignment *a, int *choice, struct error *err)
+{
+    if (config_setting_type(a->value) != CONFIG_TYPE_STRING)
+        return refuse_value(a, ST_FORMAT, a->value, err);
+    int found = spec_word(a->key->words, config_setting_get_string(a->value));
+    if (found < 0)
+        return refuse_value(a, ST_RANGE, a->value, err);
+    *choice = found;
+    return ST_OK;
+}
+
 static void clear_strings(struct job_strings *list)
 {
     for (int i = 0; i < list->count; i++)
@@ -244,6 +256,7 @@ static enum status assign(const struct assignment *a, struct job *job, struct er
         *(bool *)field = config_setting_get_bool(a->value) == CONFIG_TRUE;
         return ST_OK;
     case SPEC_CHOICE:
+        return read_choice(a, field, err);
     case SPEC_TEXT:
     case SPEC_PATH:
         return read_text(a, a->value, field, err);
@@ -484,7 +497,6 @@ void spec_free(struct job *job)
     for (int i = 0; i < SPEC_KEY_COUNT; i++) {
         void *field = spec_field(job, &spec_keys[i]);
         switch (spec_keys[i].type) {
-        case SPEC_CHOICE:
         case SPEC_TEXT:
         case SPEC_PATH:
             free(*(char **)field);

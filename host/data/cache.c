@@ -31,9 +31,9 @@ uint64_t data_cache_key(const struct job_dataset *job, const struct data_list *l
     for (int i = 0; i < 2 && i < job->resize.count; i++)
         settings[1 + i] = job->resize.items[i];
     uint64_t hash = data_hash(CACHE_VERSION, settings, sizeof(settings));
-    hash = data_hash(hash, job->fit, strlen(job->fit));
-    hash = data_hash(hash, job->channels, strlen(job->channels));
-    hash = data_hash(hash, job->on_error, strlen(job->on_error));
+    hash = data_hash(hash, job_fit_text(job->fit), strlen(job_fit_text(job->fit)));
+    hash = data_hash(hash, job_channels_text(job->channels), strlen(job_channels_text(job->channels)));
+    hash = data_hash(hash, job_on_error_text(job->on_error), strlen(job_on_error_text(job->on_error)));
     for (int32_t i = 0; i < list->count; i++) {
         const struct data_item *item = &list->items[i];
         int64_t facts[4] = {item->size, item->modified, item->label, item->split};

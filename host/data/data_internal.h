@@ -134,8 +134,7 @@ enum status image_jpeg_read(FILE *stream, int32_t shrink, struct image_info *inf
 
 /* ---- resize.c ---- */
 
-enum data_fit { FIT_STRETCH, FIT_CROP, FIT_PAD };
-enum status data_fit_parse(const char *text, enum data_fit *fit, struct error *err);
+enum status data_fit_parse(const char *text, enum job_fit *fit, struct error *err);
 
 struct resize_taps { /* for each place of one output axis: the input places it draws from and their weights */
     int32_t *first, *count; /* `places` */
@@ -151,11 +150,11 @@ struct resize_work { /* reused from image to image, one for each thread; zeroed 
 /* Resizes `from` (height x width x channels) into `to` (channels planes of to_height x to_width) with a
  * triangle filter, widened when shrinking so that every pixel counts. Equal sizes copy exactly. */
 enum status data_resize(struct resize_work *work, const uint8_t *from, int32_t channels, int32_t height,
-                        int32_t width, enum data_fit fit, uint8_t *to, int32_t to_height, int32_t to_width,
+                        int32_t width, enum job_fit fit, uint8_t *to, int32_t to_height, int32_t to_width,
                         struct error *err);
 /* How much of an image may be shrunk while decoding before it is resized: 1, 2, 4 or 8, leaving at least
  * twice the resolution wanted. */
-int32_t data_resize_shrink(int32_t height, int32_t width, enum data_fit fit, int32_t to_height,
+int32_t data_resize_shrink(int32_t height, int32_t width, enum job_fit fit, int32_t to_height,
                            int32_t to_width);
 void data_resize_free(struct resize_work *work);
 

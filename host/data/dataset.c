@@ -14,18 +14,14 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-enum format { FORMAT_IDX, FORMAT_CIFAR10, FORMAT_CIFAR100, FORMAT_FOLDER, FORMAT_CSV, FORMAT_COUNT };
-
-static const char *const format_names[FORMAT_COUNT] = {"idx", "cifar10", "cifar100", "folder", "csv"};
-
 /* What betrays a packed format inside a folder, the first match winning. */
 static const struct {
     const char *pattern;
-    enum format format;
+    enum job_format format;
 } signs[] = {
-    {"*idx3-ubyte", FORMAT_IDX},          {"*idx3-ubyte.gz", FORMAT_IDX},
-    {"data_batch_*.bin", FORMAT_CIFAR10}, {"data_batch_*.bin.gz", FORMAT_CIFAR10},
-    {"train.bin", FORMAT_CIFAR100},       {"train.bin.gz", FORMAT_CIFAR100},
+    {"*idx3-ubyte", JOB_FORMAT_IDX},          {"*idx3-ubyte.gz", JOB_FORMAT_IDX},
+    {"data_batch_*.bin", JOB_FORMAT_CIFAR10}, {"data_batch_*.bin.gz", JOB_FORMAT_CIFAR10},
+    {"train.bin", JOB_FORMAT_CIFAR100},       {"train.bin.gz", JOB_FORMAT_CIFAR100},
 };
 enum { SIGN_COUNT = sizeof(signs) / sizeof(signs[0]) };
 
@@ -35,7 +31,7 @@ int data_threads(int32_t threads)
 }
 
 /* A folder without any sign holds class folders. */
-static enum status detect_in_folder(const char *path, enum format *format, struct error *err)
+static enum status detect_in_folder(const char *path, enum job_format *format, struct error *err)
 {
     int best = SIGN_COUNT;
     DIR *folder = opendir(path);
@@ -46,13 +42,13 @@ static enum status detect_in_folder(const char *path, enum format *format, struc
             if (fnmatch(signs[i].pattern, entry->d_name, 0) == 0)
                 best = i;
     closedir(folder);
-    *format = best < SIGN_COUNT ? signs[best].format : FORMAT_FOLDER;
+    *format = best < SIGN_COUNT ? signs[best].format : JOB_FORMAT_FOLDER;
     return ST_OK;
 }
 
 /* The job's format, or the one that the path looks like; also checks that the path is of the kind the format
  * needs. */
-static enum status choose_format(const struct job_dataset *job, enum format *format, struct error *err)
+static enum status choose_format(const struct job_dataset *job, enum job_format *format, struct error *err)
 {
     struct stat about;
     if (stat(job->path, &about) != 0)
@@ -60,41 +56,28 @@ static enum status choose_format(const struct job_dataset *job, enum format *for
     bool is_folder = S_ISDIR(about.st_mode);
     size_t length = strlen(job->path);
 
-    if (strcmp(job->format, "auto") == 0) {
+    if (job->format == JOB_FORMAT_AUTO) {
         if (is_folder)
             return detect_in_folder(job->path, format, err);
         if (length < 4 || strcasecmp(job->path + length - 4, ".csv") != 0)
             return error_set(err, ST_FORMAT, "%s: is a file that is no .csv, expected a folder or a CSV file",
                              job->path);
-        *format = FORMAT_CSV;
+        *format = JOB_FORMAT_CSV;
         return ST_OK;
     }
-    *format = FORMAT_IDX;
-    while (*format < FORMAT_COUNT && strcmp(job->format, format_names[*format]) != 0)
-        (*format)++;
-    if (*format == FORMAT_COUNT)
-        return error_set(err, ST_RANGE,
-                         "dataset format \"%s\": expected auto, idx, cifar10, cifar100, folder or csv",
-                         job->format);
-    if (*format == FORMAT_CSV && is_folder)
+    *format = job->format;
+    if (*format == JOB_FORMAT_CSV && is_folder)
         return error_set(err, ST_FORMAT, "%s: is a folder, expected a CSV file for format \"csv\"",
                          job->path);
-    if (*format != FORMAT_CSV && !is_folder)
+    if (*format != JOB_FORMAT_CSV && !is_folder)
         return error_set(err, ST_FORMAT, "%s: is a file, expected a folder for format \"%s\"", job->path,
-                         job->format);
+                         job_format_text(job->format));
     return ST_OK;
 }
 
-/* The job's words that this room alone understands, checked before any file is opened. */
+/* The job's numbers that this room depends on, checked before any file is opened. */
 static enum status check_settings(const struct job_dataset *job, struct error *err)
 {
-    enum data_fit fit;
-    enum status st = data_fit_parse(job->fit, &fit, err);
-    if (st != ST_OK)
-        return st;
-    if (strcmp(job->channels, "auto") != 0 && strcmp(job->channels, "grey") != 0 &&
-        strcmp(job->channels, "rgb") != 0)
-        return error_set(err, ST_RANGE, "dataset channels \"%s\": expected auto, grey or rgb", job->channels);
     if (job->resize.count != 0 && job->resize.count != 2)
         return error_set(err, ST_RANGE, "dataset resize: %d numbers, expected [height, width]",
                          job->resize.count);
@@ -131,17 +114,29 @@ static enum status label_from_list(struct data_list *list, const int32_t *kept, 
     return ST_OK;
 }
 
-/* The formats of single files: list, then the cache or the decoder. */
-static enum status read_files(const struct job_dataset *job, enum format format, int32_t threads, FILE *log,
-                              struct data_build *build, struct error *err)
+/* Whether unreadable images are left out. */
+static bool skips(enum job_on_error on_error)
 {
-    struct data_list list = {.source = job->path, .skip = strcmp(job->on_error, "skip") == 0, .log = log};
+    switch (on_error) {
+    case JOB_ON_ERROR_STOP:
+        return false;
+    case JOB_ON_ERROR_SKIP:
+        return true;
+    }
+    abort(); /* the schema allows no other */
+}
+
+/* The formats of single files: list, then the cache or the decoder. */
+static enum status read_files(const struct job_dataset *job, enum job_format format, int32_t threads,
+                              FILE *log, struct data_build *build, struct error *err)
+{
+    struct data_list list = {.source = job->path, .skip = skips(job->on_error), .log = log};
     bool use_cache = job->cache != NULL && job->cache[0] != '\0', found = false;
     int32_t *kept = NULL;
     uint64_t key = 0;
 
     enum status st =
-        format == FORMAT_CSV ? data_list_csv(job, &list, err) : data_list_folder(job, &list, err);
+        format == JOB_FORMAT_CSV ? data_list_csv(job, &list, err) : data_list_folder(job, &list, err);
     if (st == ST_OK)
         st = data_list_finish(&list, err);
     if (st != ST_OK)
@@ -175,7 +170,7 @@ enum status data_load(const struct job_dataset *job, int64_t seed, int32_t threa
                       struct dataset *dataset, struct error *err)
 {
     struct data_build build = {.source = job->path};
-    enum format format = FORMAT_IDX;
+    enum job_format format = JOB_FORMAT_IDX;
 
     *dataset = (struct dataset){0};
     enum status st = check_settings(job, err);
@@ -184,20 +179,24 @@ enum status data_load(const struct job_dataset *job, int64_t seed, int32_t threa
     if (st != ST_OK)
         goto out;
     switch (format) {
-    case FORMAT_IDX:
+    case JOB_FORMAT_AUTO: /* choose_format() made it one of the others */
+        abort();
+    case JOB_FORMAT_IDX:
         st = data_read_idx(job, &build, err);
         break;
-    case FORMAT_CIFAR10:
+    case JOB_FORMAT_CIFAR10:
         st = data_read_cifar(job, 10, &build, err);
         break;
-    case FORMAT_CIFAR100:
+    case JOB_FORMAT_CIFAR100:
         st = data_read_cifar(job, 100, &build, err);
         break;
-    default:
+    case JOB_FORMAT_FOLDER:
+    case JOB_FORMAT_CSV:
         st = read_files(job, format, threads, log, &build, err);
         break;
     }
-    if (st == ST_OK && (format == FORMAT_IDX || format == FORMAT_CIFAR10 || format == FORMAT_CIFAR100))
+    if (st == ST_OK &&
+        (format == JOB_FORMAT_IDX || format == JOB_FORMAT_CIFAR10 || format == JOB_FORMAT_CIFAR100))
         st = data_conform(job, threads, &build.set, err);
     if (st == ST_OK)
         st = data_split(job, seed, &build, err);

@@ -17,7 +17,7 @@ struct decoder {
     char **messages;          /* what went wrong in this round; NULL: nothing */
     int32_t first;            /* the first that went wrong in this round; INT32_MAX: none */
     struct error first_error;
-    enum data_fit fit;
+    enum job_fit fit;
     struct dataset *set; /* its size is that of all images; pixels has a place for each file of the list */
 };
 
@@ -141,9 +141,31 @@ void data_choose_size(const struct job_dataset *job, int32_t *heights, int32_t *
     }
 }
 
-static const char *fit_text(enum data_fit fit)
+/* `found`: what the images are. */
+static int32_t channels_of(enum job_channels channels, int32_t found)
 {
-    return fit == FIT_STRETCH ? "stretched" : fit == FIT_CROP ? "cut to the middle" : "padded with black";
+    switch (channels) {
+    case JOB_CHANNELS_AUTO:
+        return found;
+    case JOB_CHANNELS_GREY:
+        return 1;
+    case JOB_CHANNELS_RGB:
+        return 3;
+    }
+    abort(); /* the schema allows no other */
+}
+
+static const char *fit_text(enum job_fit fit)
+{
+    switch (fit) {
+    case JOB_FIT_STRETCH:
+        return "stretched";
+    case JOB_FIT_CROP:
+        return "cut to the middle";
+    case JOB_FIT_PAD:
+        return "padded with black";
+    }
+    abort(); /* the schema allows no other */
 }
 
 /* Size and channels of the dataset, from the heads of all images that have one. */
@@ -172,8 +194,7 @@ static enum status choose_shape(const struct job_dataset *job, const struct deco
         goto out;
     }
     data_choose_size(job, heights, widths, count, &set->height, &set->width);
-    bool grey = strcmp(job->channels, "grey") == 0 || (strcmp(job->channels, "auto") == 0 && colours == 0);
-    set->channels = grey ? 1 : 3;
+    set->channels = channels_of(job->channels, colours == 0 ? 1 : 3);
 out:
     free(heights);
     free(widths);
@@ -258,9 +279,8 @@ enum status data_decode(const struct job_dataset *job, struct data_list *list, i
         st = error_memory(err, "the list of images", (unsigned long long)count * sizeof(*decoder.infos));
         goto out;
     }
-    st = data_fit_parse(job->fit, &decoder.fit, err);
-    if (st == ST_OK)
-        st = probe_all(&decoder, threads, err);
+    decoder.fit = job->fit;
+    st = probe_all(&decoder, threads, err);
     if (st == ST_OK)
         st = choose_shape(job, &decoder, err);
     if (st != ST_OK)
@@ -294,7 +314,7 @@ out:
 
 /* One image of a packed format: planes, not interleaved, so each plane is resized as a grey image of its own.
  * `grey` has room for one plane of the old size. */
-static enum status conform_one(const struct dataset *from, struct dataset *to, enum data_fit fit, int32_t i,
+static enum status conform_one(const struct dataset *from, struct dataset *to, enum job_fit fit, int32_t i,
                                struct resize_work *work, uint8_t *grey, struct error *err)
 {
     size_t plane = (size_t)from->height * (size_t)from->width,
@@ -323,17 +343,11 @@ static enum status conform_one(const struct dataset *from, struct dataset *to, e
 enum status data_conform(const struct job_dataset *job, int32_t threads, struct dataset *set,
                          struct error *err)
 {
-    enum data_fit fit;
-    struct dataset to = {.count = set->count, .channels = set->channels};
+    struct dataset to = {.count = set->count, .channels = channels_of(job->channels, set->channels)};
     int32_t height = set->height, width = set->width;
     struct error failure = {.status = ST_OK};
 
-    enum status st = data_fit_parse(job->fit, &fit, err);
-    if (st != ST_OK)
-        return st;
     data_choose_size(job, &height, &width, 1, &to.height, &to.width);
-    if (strcmp(job->channels, "auto") != 0)
-        to.channels = strcmp(job->channels, "grey") == 0 ? 1 : 3;
     bool resized = to.height != set->height || to.width != set->width;
     if (!resized && to.channels == set->channels)
         return ST_OK;
@@ -351,7 +365,7 @@ enum status data_conform(const struct job_dataset *job, int32_t threads, struct 
 #pragma omp for schedule(static)
         for (int32_t i = 0; i < set->count; i++)
             if (mine.status == ST_OK)
-                conform_one(set, &to, fit, i, &work, grey, &mine);
+                conform_one(set, &to, job->fit, i, &work, grey, &mine);
 #pragma omp critical(data_conform_failure)
         if (mine.status != ST_OK)
             failure = mine;
@@ -369,7 +383,7 @@ enum status data_conform(const struct job_dataset *job, int32_t threads, struct 
         used = (size_t)snprintf(set->policy, sizeof(set->policy),
                                 "sizes from %d x %d to %d x %d (%s, %s, antialiased)", set->height,
                                 set->width, to.height, to.width,
-                                job->resize.count == 2 ? "as the job says" : "capped", fit_text(fit));
+                                job->resize.count == 2 ? "as the job says" : "capped", fit_text(job->fit));
     }
     if (to.channels != set->channels)
         snprintf(set->policy + used, sizeof(set->policy) - used, "%s%s", used > 0 ? "; " : "",

@@ -110,7 +110,7 @@ enum status data_read_image(const char *path, int32_t channels, int32_t height, 
     struct resize_work work = {0};
     struct image image = {0};
     struct image_info info;
-    enum data_fit how;
+    enum job_fit how;
 
     enum status st = data_fit_parse(fit, &how, err);
     if (st == ST_OK && channels != 1 && channels != 3)

@@ -13,15 +13,10 @@ struct frame {
     int32_t to_top, to_left, to_height, to_width;
 };
 
-enum status data_fit_parse(const char *text, enum data_fit *fit, struct error *err)
+enum status data_fit_parse(const char *text, enum job_fit *fit, struct error *err)
 {
-    static const char *const names[] = {[FIT_STRETCH] = "stretch", [FIT_CROP] = "crop", [FIT_PAD] = "pad"};
-    for (int i = 0; i < (int)(sizeof(names) / sizeof(names[0])); i++) {
-        if (strcmp(text, names[i]) == 0) {
-            *fit = (enum data_fit)i;
-            return ST_OK;
-        }
-    }
+    if (job_fit_of(text, fit))
+        return ST_OK;
     return error_set(err, ST_RANGE, "dataset fit \"%s\": expected stretch, crop or pad", text);
 }
 
@@ -33,29 +28,35 @@ static int32_t rounded_side(double side, int32_t most)
 
 /* stretch: all onto all. crop: the largest middle part of the output's proportions. pad: all onto a middle
  * part. */
-static struct frame make_frame(int32_t height, int32_t width, enum data_fit fit, int32_t to_height,
+static struct frame make_frame(int32_t height, int32_t width, enum job_fit fit, int32_t to_height,
                                int32_t to_width)
 {
     struct frame frame = {
         .height = height, .width = width, .to_height = to_height, .to_width = to_width}; /* stretch */
     double by_height = (double)to_height / height, by_width = (double)to_width / width;
-    if (fit == FIT_CROP) {
-        double scale = fmax(by_height, by_width);
+    double scale;
+    switch (fit) {
+    case JOB_FIT_STRETCH:
+        break;
+    case JOB_FIT_CROP:
+        scale = fmax(by_height, by_width);
         frame.height = fmin(to_height / scale, height);
         frame.width = fmin(to_width / scale, width);
         frame.top = (height - frame.height) / 2;
         frame.left = (width - frame.width) / 2;
-    } else if (fit == FIT_PAD) {
-        double scale = fmin(by_height, by_width);
+        break;
+    case JOB_FIT_PAD:
+        scale = fmin(by_height, by_width);
         frame.to_height = rounded_side(height * scale, to_height);
         frame.to_width = rounded_side(width * scale, to_width);
         frame.to_top = (to_height - frame.to_height) / 2;
         frame.to_left = (to_width - frame.to_width) / 2;
+        break;
     }
     return frame;
 }
 
-int32_t data_resize_shrink(int32_t height, int32_t width, enum data_fit fit, int32_t to_height,
+int32_t data_resize_shrink(int32_t height, int32_t width, enum job_fit fit, int32_t to_height,
                            int32_t to_width)
 {
     struct frame frame = make_frame(height, width, fit, to_height, to_width);
@@ -151,7 +152,7 @@ static void copy_planes(const uint8_t *from, int32_t channels, size_t count, uin
 }
 
 enum status data_resize(struct resize_work *work, const uint8_t *from, int32_t channels, int32_t height,
-                        int32_t width, enum data_fit fit, uint8_t *to, int32_t to_height, int32_t to_width,
+                        int32_t width, enum job_fit fit, uint8_t *to, int32_t to_height, int32_t to_width,
                         struct error *err)
 {
     size_t plane = (size_t)to_height * (size_t)to_width, stride = (size_t)width * (size_t)channels;

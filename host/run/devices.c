@@ -7,14 +7,21 @@
 
 /* ---- choosing ---- */
 
-/* The schema allows no other names. */
-static enum device_precision precision_of(const char *name)
+static enum device_precision precision_of(enum job_precision precision)
 {
-    static const char *const names[] = {"auto", "bf16", "fp16", "tf32", "fp32"};
-    int32_t precision = PRECISION_FP32;
-    while (precision > PRECISION_AUTO && strcmp(name, names[precision]) != 0)
-        precision--;
-    return (enum device_precision)precision;
+    switch (precision) {
+    case JOB_PRECISION_AUTO:
+        return PRECISION_AUTO;
+    case JOB_PRECISION_BF16:
+        return PRECISION_BF16;
+    case JOB_PRECISION_FP16:
+        return PRECISION_FP16;
+    case JOB_PRECISION_TF32:
+        return PRECISION_TF32;
+    case JOB_PRECISION_FP32:
+        return PRECISION_FP32;
+    }
+    abort(); /* the schema allows no other */
 }
 
 /* N of "KIND:N", -1 for "KIND" alone; false when the name is neither. */

@@ -59,10 +59,9 @@ static enum status open_one(const struct run *run, const struct graph *graph, st
         if (places[k].validation_count > batch) /* each round ends with a validation, which nobody wants */
             places[k].validation_count = batch;
     }
-    enum status st = trainer_settings_of(&run->job->train, batch, (uint64_t)run->job->seed, &settings, err);
-    if (st == ST_OK)
-        st = trainer_open(places, team.count, graph, &settings, run->device_info.memory_free,
-                          &measurement->trainer, &measurement->bytes, err);
+    trainer_settings_of(&run->job->train, batch, (uint64_t)run->job->seed, &settings);
+    enum status st = trainer_open(places, team.count, graph, &settings, run->device_info.memory_free,
+                                  &measurement->trainer, &measurement->bytes, err);
     if (st == ST_OK)
         st = fresh_weights(measurement, graph, err);
     return st;

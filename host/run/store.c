@@ -36,7 +36,7 @@ enum status store_save(struct run *run, int32_t id, const struct graph *graph, c
     char *folder = run_path(run, "models"), *path = run_model_path(run, id);
     memcpy(about.mean, run->data.mean, sizeof(about.mean));
     memcpy(about.deviation, run->data.deviation, sizeof(about.deviation));
-    snprintf(about.fit, sizeof(about.fit), "%s", run->job->dataset.fit);
+    snprintf(about.fit, sizeof(about.fit), "%s", job_fit_text(run->job->dataset.fit));
     enum status st =
         folder != NULL && path != NULL ? file_make_folder(folder, err) : error_memory(err, "path", 0);
     if (st == ST_OK)

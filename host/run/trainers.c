@@ -74,10 +74,8 @@ enum status trainers_prepare(const struct run *run, const struct candidate *cand
     *trainer = NULL;
     for (int32_t k = 0; k < team.count; k++)
         places[k] = trainers_place(run, team.first + k, candidate->final);
-    enum status st = trainer_settings_of(&run->job->train, candidate->batch, seed, &settings, err);
-    if (st == ST_OK)
-        st = trainer_prepare(places, team.count, &candidate->graph, &settings, trainer, err);
-    return st;
+    trainer_settings_of(&run->job->train, candidate->batch, seed, &settings);
+    return trainer_prepare(places, team.count, &candidate->graph, &settings, trainer, err);
 }
 
 /* What was prepared ahead, if it is what is wanted now. */

@@ -117,4 +117,4 @@ static enum status propose_bayesian(struct search *search, const struct search_l
     return st;
 }
 
-const struct search_strategy search_bayesian = {"bayesian", propose_bayesian};
+const struct search_strategy search_bayesian = {propose_bayesian};

@@ -8,18 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct search_strategy *const STRATEGIES[] = {&search_bayesian, &search_greedy, &search_random};
-
-static enum status find_strategy(const char *name, const struct search_strategy **found, struct error *err)
+static const struct search_strategy *strategy_of(enum job_strategy strategy)
 {
-    for (size_t i = 0; i < sizeof(STRATEGIES) / sizeof(STRATEGIES[0]); i++) {
-        if (strcmp(STRATEGIES[i]->name, name) == 0) {
-            *found = STRATEGIES[i];
-            return ST_OK;
-        }
+    switch (strategy) {
+    case JOB_STRATEGY_BAYESIAN:
+        return &search_bayesian;
+    case JOB_STRATEGY_GREEDY:
+        return &search_greedy;
+    case JOB_STRATEGY_RANDOM:
+        return &search_random;
     }
-    return error_set(err, ST_RANGE, "search.strategy: found \"%s\", expected bayesian, greedy or random",
-                     name);
+    abort(); /* the schema allows no other */
 }
 
 static enum status parse_morphs(const struct job_strings *names, uint32_t *allowed, struct error *err)
@@ -49,9 +48,8 @@ enum status search_new(const struct job_search *job, int64_t seed, struct search
     search->beta = job->beta;
     search->skip_weight = job->skip_weight;
     search->random_share = job->random_share;
-    enum status st = find_strategy(job->strategy, &search->strategy, err);
-    if (st == ST_OK)
-        st = parse_morphs(&job->morphs, &search->allowed_morphs, err);
+    search->strategy = strategy_of(job->strategy);
+    enum status st = parse_morphs(&job->morphs, &search->allowed_morphs, err);
     if (st != ST_OK) {
         search_free(search);
         return st;

@@ -52,12 +52,11 @@ struct search;
 
 /* What a strategy is: one function that chooses among what `search` knows. */
 struct search_strategy {
-    const char *name;
     enum status (*propose)(struct search *search, const struct search_limits *limits,
                            struct random_sequence *random, struct proposal *proposal, struct error *err);
 };
 
-/* ST_RANGE for an unknown strategy or morph name. */
+/* ST_RANGE for an unknown morph name. */
 enum status search_new(const struct job_search *job, int64_t seed, struct search **search, struct error *err);
 void search_free(struct search *search); /* NULL is allowed */
 

@@ -44,5 +44,5 @@ static enum status propose_greedy(struct search *search, const struct search_lim
     return no_more(err);
 }
 
-const struct search_strategy search_random = {"random", propose_random};
-const struct search_strategy search_greedy = {"greedy", propose_greedy};
+const struct search_strategy search_random = {propose_random};
+const struct search_strategy search_greedy = {propose_greedy};

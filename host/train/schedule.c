@@ -2,26 +2,11 @@
 
 #include <math.h>
 #include <stdbool.h>
-#include <string.h>
+#include <stdlib.h>
 
 static const double PI = 3.14159265358979323846;
 static const double ONE_CYCLE_START = 1.0 / 25.0;
 static const double ONE_CYCLE_END = 1.0 / 10000.0;
-
-enum status schedule_parse(const char *name, enum schedule_kind *kind, struct error *err)
-{
-    static const struct {
-        const char *name;
-        enum schedule_kind kind;
-    } known[] = {{"cosine", SCHEDULE_COSINE}, {"linear", SCHEDULE_LINEAR}, {"one_cycle", SCHEDULE_ONE_CYCLE}};
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (strcmp(name, known[i].name) == 0) {
-            *kind = known[i].kind;
-            return ST_OK;
-        }
-    }
-    return error_set(err, ST_RANGE, "schedule: found \"%s\", expected cosine, linear or one_cycle", name);
-}
 
 /* From a at t = 0 to b at t = 1 along half a cosine. */
 static double half_cosine(double a, double b, double t)
@@ -36,13 +21,13 @@ double schedule_rate(const struct schedule *schedule, double progress)
     double t = rising ? p / schedule->warmup : (p - schedule->warmup) / (1.0 - schedule->warmup);
 
     switch (schedule->kind) {
-    case SCHEDULE_COSINE:
+    case JOB_SCHEDULE_COSINE:
         return schedule->peak * (rising ? t : half_cosine(1.0, 0.0, t));
-    case SCHEDULE_LINEAR:
+    case JOB_SCHEDULE_LINEAR:
         return schedule->peak * (rising ? t : 1.0 - t);
-    case SCHEDULE_ONE_CYCLE:
+    case JOB_SCHEDULE_ONE_CYCLE:
         return schedule->peak *
                (rising ? half_cosine(ONE_CYCLE_START, 1.0, t) : half_cosine(1.0, ONE_CYCLE_END, t));
     }
-    return 0.0;
+    abort(); /* the schema allows no other */
 }

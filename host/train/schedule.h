@@ -4,25 +4,17 @@
 #ifndef NASRUN_TRAIN_SCHEDULE_H
 #define NASRUN_TRAIN_SCHEDULE_H
 
-#include "host/base/error.h"
-
-enum schedule_kind {
-    SCHEDULE_COSINE,    /* linear from 0 to the peak, then a half cosine to 0 (Loshchilov, Hutter 2017) */
-    SCHEDULE_LINEAR,    /* linear from 0 to the peak, then linear to 0 */
-    SCHEDULE_ONE_CYCLE, /* half cosines from peak / 25 to the peak and on to peak / 10000 (Smith, Topin 2018)
-                         */
-};
+#include "spec/job.h"
 
 struct schedule {
-    enum schedule_kind kind;
+    enum job_schedule kind;
     double peak;   /* learning rate */
     double warmup; /* share of the progress before the peak, in [0, 1) */
 };
 
-/* ST_RANGE for an unknown name: the message lists the known ones. */
-enum status schedule_parse(const char *name, enum schedule_kind *kind, struct error *err);
-
-/* The learning rate at `progress`, clamped to [0, 1]. */
+/* The learning rate at `progress`, clamped to [0, 1]. Cosine: linear from 0 to the peak, then a half cosine to 0
+ * (Loshchilov, Hutter 2017). Linear: linear from 0 to the peak, then linear to 0. One-cycle: half cosines from peak / 25
+ * to the peak and on to peak / 10000 (Smith, Topin 2018). */
 double schedule_rate(const struct schedule *schedule, double progress);
 
 #endif

@@ -11,24 +11,35 @@
  * batch). */
 static const double REFERENCE_BATCH = 128.0;
 
-enum status trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t seed,
-                                struct trainer_settings *settings, struct error *err)
+static enum optimizer_kind optimizer_of(enum job_optimizer optimizer)
 {
-    bool adamw = strcmp(job->optimizer, "adamw") == 0;
+    switch (optimizer) {
+    case JOB_OPTIMIZER_SGD:
+        return OPTIMIZER_SGD;
+    case JOB_OPTIMIZER_ADAMW:
+        return OPTIMIZER_ADAMW;
+    }
+    abort(); /* the schema allows no other */
+}
+
+void trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t seed,
+                         struct trainer_settings *settings)
+{
     *settings = (struct trainer_settings){
         .batch = batch,
-        .optimizer = {.kind = adamw ? OPTIMIZER_ADAMW : OPTIMIZER_SGD,
+        .optimizer = {.kind = optimizer_of(job->optimizer),
                       .momentum = (float)job->momentum,
                       .second = (float)job->beta2,
                       .decay = (float)job->weight_decay},
-        .schedule = {.peak = job->learning_rate * batch / REFERENCE_BATCH, .warmup = job->warmup},
+        .schedule = {.kind = job->schedule,
+                     .peak = job->learning_rate * batch / REFERENCE_BATCH,
+                     .warmup = job->warmup},
         .augment = {.translate = job->translate, .flip = job->flip, .cutout = job->cutout},
         .label_smoothing = (float)job->label_smoothing,
         .average = (float)job->average,
         .patience = job->patience,
         .seed = seed,
     };
-    return schedule_parse(job->schedule, &settings->schedule.kind, err);
 }
 
 enum status trainer_prepare(const struct trainer_place *places, int32_t count, const struct graph *graph,

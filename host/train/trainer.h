@@ -38,8 +38,8 @@ struct trainer_settings {
 };
 
 /* The settings that a job asks for, with that batch, for which its learning rate is scaled; `seed` is the candidate's own. */
-enum status trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t seed,
-                                struct trainer_settings *settings, struct error *err);
+void trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t seed,
+                         struct trainer_settings *settings);
 
 /* Where a training stands. All that a checkpoint holds beside the weights. */
 struct trainer_state {

@@ -42,13 +42,12 @@ static void test_resize(void **state)
         uint8_t *from = malloc(3 * count), *to = malloc(3 * to_count + 1);
         assert_non_null(from);
         assert_non_null(to);
-        for (int fit = FIT_STRETCH; fit <= FIT_CROP; fit++) {
+        for (int fit = JOB_FIT_STRETCH; fit <= JOB_FIT_CROP; fit++) {
             for (size_t i = 0; i < 3 * count; i++)
                 from[i] = (uint8_t)(77 + 89 * (i % 3)); /* 77, 166, 255 */
             to[3 * to_count] = 42;
-            assert_int_equal(data_resize(&work, from, 3, shapes[s].height, shapes[s].width,
-                                         (enum data_fit)fit, to, shapes[s].to_height, shapes[s].to_width,
-                                         &err),
+            assert_int_equal(data_resize(&work, from, 3, shapes[s].height, shapes[s].width, (enum job_fit)fit,
+                                         to, shapes[s].to_height, shapes[s].to_width, &err),
                              ST_OK);
             for (size_t i = 0; i < 3 * to_count; i++)
                 assert_int_equal(to[i], 77 + 89 * (i / to_count));
@@ -56,7 +55,7 @@ static void test_resize(void **state)
         }
         for (size_t i = 0; i < 3 * count; i++)
             from[i] = (uint8_t)random_draw(7, RANDOM_TEST, s, (uint32_t)i).v[0];
-        assert_int_equal(data_resize(&work, from, 3, shapes[s].height, shapes[s].width, FIT_STRETCH, to,
+        assert_int_equal(data_resize(&work, from, 3, shapes[s].height, shapes[s].width, JOB_FIT_STRETCH, to,
                                      shapes[s].to_height, shapes[s].to_width, &err),
                          ST_OK);
         if (s == 0 || s == 3) { /* shrinking a good deal: the ends weigh little */
@@ -79,23 +78,23 @@ static void test_resize_places(void **state)
     (void)state;
     for (int i = 0; i < 32; i++)
         from[i] = (uint8_t)(20 * (i / 8) + 10 * (i % 8)); /* a plane of slopes: linear in y and x */
-    assert_int_equal(data_resize(&work, from, 1, 4, 8, FIT_STRETCH, to, 4, 8 / 2, &err), ST_OK);
+    assert_int_equal(data_resize(&work, from, 1, 4, 8, JOB_FIT_STRETCH, to, 4, 8 / 2, &err), ST_OK);
     for (int y = 0; y < 4; y++) /* inside, the triangle keeps slopes exactly */
         for (int x = 1; x < 3; x++)
             assert_int_equal(to[y * 4 + x], 20 * y + 20 * x + 5);
-    assert_int_equal(data_resize(&work, from, 1, 4, 8, FIT_CROP, to, 4, 4, &err), ST_OK);
+    assert_int_equal(data_resize(&work, from, 1, 4, 8, JOB_FIT_CROP, to, 4, 4, &err), ST_OK);
     for (int i = 0; i < 16; i++) /* the middle four columns, unscaled */
         assert_int_equal(to[i], 20 * (i / 4) + 10 * (i % 4 + 2));
-    assert_int_equal(data_resize(&work, from, 1, 4, 8, FIT_PAD, to, 4, 4, &err), ST_OK);
+    assert_int_equal(data_resize(&work, from, 1, 4, 8, JOB_FIT_PAD, to, 4, 4, &err), ST_OK);
     for (int x = 0; x < 4; x++) {
         assert_int_equal(to[x], 0);
         assert_int_equal(to[12 + x], 0);
         assert_true(to[4 + x] > 0 && to[8 + x] > to[4 + x]);
     }
-    assert_int_equal(data_resize(&work, from, 1, 4, 8, FIT_STRETCH, to, 2, 8, &err), ST_OK);
-    assert_int_equal(data_resize_shrink(64, 64, FIT_STRETCH, 4, 4), 8);
-    assert_int_equal(data_resize_shrink(64, 32, FIT_STRETCH, 4, 4), 4);
-    assert_int_equal(data_resize_shrink(64, 64, FIT_STRETCH, 33, 33), 1);
+    assert_int_equal(data_resize(&work, from, 1, 4, 8, JOB_FIT_STRETCH, to, 2, 8, &err), ST_OK);
+    assert_int_equal(data_resize_shrink(64, 64, JOB_FIT_STRETCH, 4, 4), 8);
+    assert_int_equal(data_resize_shrink(64, 32, JOB_FIT_STRETCH, 4, 4), 4);
+    assert_int_equal(data_resize_shrink(64, 64, JOB_FIT_STRETCH, 33, 33), 1);
     data_resize_free(&work);
 }
 
@@ -301,7 +300,7 @@ static void test_cache(void **state)
     write_images(folder);
     data_files_cut(folder, "data/a/00.png", -20);
     struct job_dataset job = data_files_job(data);
-    job.on_error = "skip";
+    job.on_error = JOB_ON_ERROR_SKIP;
     data_files_load(&job, &set);
     uint64_t fingerprint = set.fingerprint;
     assert_int_equal(set.count, 23);
@@ -334,12 +333,12 @@ static void test_cache(void **state)
     load_expecting(&job, false, fingerprint);
     load_expecting(&job, true, fingerprint);
 
-    job.fit = "crop"; /* other settings are another file */
+    job.fit = JOB_FIT_CROP; /* other settings are another file */
     data_files_load(&job, &set);
     assert_false(set.from_cache);
     data_free(&set);
     free(cached_file(cache, 2));
-    job.fit = "stretch";
+    job.fit = JOB_FIT_STRETCH;
     data_files_png_plain(folder, "data/b/01.png", 7, 8, 1, 1, 1); /* a changed file is another one */
     data_files_load(&job, &set);
     assert_false(set.from_cache);

@@ -122,7 +122,7 @@ static void test_skip(void **state)
     data_files_write_text(folder, "dog/old.bmp", "BM");
     data_files_png_plain(folder, "stray.png", 4, 4, 1, 2, 3);
     data_files_refuse(&job, ST_UNSUPPORTED, "dog/old.bmp: an image of another kind", "expected PNG or JPEG");
-    job.on_error = "skip";
+    job.on_error = JOB_ON_ERROR_SKIP;
     FILE *log = open_memstream(&text, &length);
     assert_non_null(log);
     assert_int_equal(data_load(&job, 1, 0, log, &set, &err), ST_OK);
@@ -225,10 +225,10 @@ static void test_csv_refused(void **state)
         data_files_refuse(&job, cases[i].status, cases[i].what, cases[i].expected);
     }
     struct job_dataset wrong = data_files_job(folder);
-    wrong.format = "csv";
+    wrong.format = JOB_FORMAT_CSV;
     data_files_refuse(&wrong, ST_FORMAT, "is a folder", "expected a CSV file");
     wrong = data_files_job(path);
-    wrong.format = "folder";
+    wrong.format = JOB_FORMAT_FOLDER;
     data_files_refuse(&wrong, ST_FORMAT, "is a file", "expected a folder");
     free(path);
     data_files_remove(folder);

@@ -88,7 +88,7 @@ static void test_idx_variants(void **state)
     check_idx(&set);
     data_free(&set);
 
-    job.channels = "rgb";
+    job.channels = JOB_CHANNELS_RGB;
     job.resize = (struct job_numbers){.count = 2, .items = {10, 14}};
     data_files_load(&job, &set);
     assert_int_equal(set.channels, 3);
@@ -137,7 +137,7 @@ static void test_idx_refused(void **state)
         char *folder = write_idx(false);
         struct job_dataset job = data_files_job(folder);
         data_files_cut(folder, cuts[i].name, cuts[i].cut);
-        job.format = "idx";
+        job.format = JOB_FORMAT_IDX;
         data_files_refuse(&job, ST_FORMAT, cuts[i].what, cuts[i].expected);
         data_files_remove(folder);
     }
@@ -162,7 +162,7 @@ static void test_idx_contents_refused(void **state)
     struct job_dataset job = data_files_job(folder);
     const char *images = "train-images-idx3-ubyte", *labels = "train-labels-idx1-ubyte";
 
-    job.format = "idx";
+    job.format = JOB_FORMAT_IDX;
     data_files_refuse(&job, ST_FORMAT, "no training images", "expected train-images-idx3-ubyte");
     data_files_idx_images(folder, images, 4, 3, 3, false);
     data_files_refuse(&job, ST_FORMAT, "train-images-idx3-ubyte: no labels", "expected an idx1-ubyte file");
@@ -230,7 +230,7 @@ static void test_cifar(void **state)
     assert_string_equal(set.class_names[9], "9");
     data_free(&set);
     data_files_write_text(folder, "batches.meta.txt", "a\nb\nc\r\nd\ne\nf\ng\nh\ni\nj\n\n");
-    job.channels = "grey";
+    job.channels = JOB_CHANNELS_GREY;
     data_files_load(&job, &set);
     assert_string_equal(set.class_names[2], "c");
     assert_int_equal(set.channels, 1);
@@ -256,7 +256,7 @@ static void test_cifar_refused(void **state)
     (void)state;
     char *folder = data_files_folder();
     struct job_dataset job = data_files_job(folder);
-    job.format = "cifar10";
+    job.format = JOB_FORMAT_CIFAR10;
     data_files_refuse(&job, ST_FORMAT, "no training images", "expected data_batch_1.bin");
     data_files_cifar(folder, "data_batch_1.bin", 10, 20, false);
     data_files_cifar(folder, "data_batch_3.bin.gz", 10, 20, true);
@@ -273,7 +273,7 @@ static void test_cifar_refused(void **state)
     data_files_cut(folder, "data_batch_2.bin", 0);
     data_files_refuse(&job, ST_FORMAT, "data_batch_2.bin: 0 bytes", "expected whole records");
     data_files_write(folder, "train.bin", record, 3074, false);
-    job.format = "cifar100";
+    job.format = JOB_FORMAT_CIFAR100;
     data_files_refuse(&job, ST_FORMAT, "train.bin: label 200 in record 0", "expected 0 to 99");
     record[0] = 20;
     data_files_write(folder, "train.bin", record, 3074, false);

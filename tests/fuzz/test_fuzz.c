@@ -49,11 +49,11 @@ static enum status read_image(const char *folder, const char *path, struct error
     return st;
 }
 
-static enum status read_data(const char *path, const char *format, struct error *err)
+static enum status read_data(const char *path, enum job_format format, struct error *err)
 {
     struct job_dataset job = data_files_job(path);
     struct dataset set;
-    job.format = (char *)format;
+    job.format = format;
     enum status st = data_load(&job, 1, 1, NULL, &set, err);
     data_free(&set);
     return st;
@@ -71,7 +71,7 @@ static void make_idx(const char *folder)
 static enum status read_idx(const char *folder, const char *path, struct error *err)
 {
     (void)path;
-    return read_data(folder, "idx", err);
+    return read_data(folder, JOB_FORMAT_IDX, err);
 }
 
 static void make_cifar(const char *folder)
@@ -83,7 +83,7 @@ static void make_cifar(const char *folder)
 static enum status read_cifar(const char *folder, const char *path, struct error *err)
 {
     (void)path;
-    return read_data(folder, "cifar10", err);
+    return read_data(folder, JOB_FORMAT_CIFAR10, err);
 }
 
 static void make_csv(const char *folder)
@@ -99,7 +99,7 @@ static void make_csv(const char *folder)
 static enum status read_csv(const char *folder, const char *path, struct error *err)
 {
     (void)folder;
-    return read_data(path, "csv", err);
+    return read_data(path, JOB_FORMAT_CSV, err);
 }
 
 static void make_job(const char *folder)

@@ -119,7 +119,7 @@ static enum status train(struct curve *curve, const struct images *images, const
     const struct trainer_settings settings = {
         .batch = BATCH,
         .optimizer = {.kind = OPTIMIZER_SGD, .momentum = 0.9f, .decay = 5e-4f},
-        .schedule = {.kind = SCHEDULE_COSINE, .peak = 0.05, .warmup = 0.1},
+        .schedule = {.kind = JOB_SCHEDULE_COSINE, .peak = 0.05, .warmup = 0.1},
         .augment = {.translate = 2, .flip = 1},
         .label_smoothing = 0.1f,
         .average = 0.99f,

@@ -78,7 +78,7 @@ static void train_for(double seconds, struct epochs *epochs, double *ended)
     tiny_task_open(&task, &ops, true);
     struct trainer_settings settings = tiny_task_settings();
     settings.batch = 1; /* epochs of TINY_TRAIN steps */
-    settings.schedule = (struct schedule){.kind = SCHEDULE_ONE_CYCLE, .peak = 0.1, .warmup = 0.3};
+    settings.schedule = (struct schedule){.kind = JOB_SCHEDULE_ONE_CYCLE, .peak = 0.1, .warmup = 0.3};
     struct trainer *trainer = tiny_task_trainer(&task, &settings);
     const struct trainer_limit limit = {.seconds = seconds, .steps = 1000 * MOST_STEPS};
     const struct trainer_events events = {

@@ -32,12 +32,14 @@ struct fixture {
 
 static void open_all(struct fixture *f)
 {
-    static char optimizer[] = "sgd", schedule[] = "linear";
     *f = (struct fixture){.ops = cpu_device_ops};
     f->ops.program_run = counted_run;
     f->job.search.data = 1.0;
-    f->job.train = (struct job_train){
-        .optimizer = optimizer, .schedule = schedule, .learning_rate = 0.01, .momentum = 0.9, .warmup = 0.2};
+    f->job.train = (struct job_train){.optimizer = JOB_OPTIMIZER_SGD,
+                                      .schedule = JOB_SCHEDULE_LINEAR,
+                                      .learning_rate = 0.01,
+                                      .momentum = 0.9,
+                                      .warmup = 0.2};
     f->run.job = &f->job;
     f->run.ops = f->run.devices.ops = &f->ops;
     f->run.devices.count = f->run.devices.workers = DEVICES;

@@ -13,15 +13,16 @@
 
 #include <cmocka.h>
 
-static char *const STRATEGIES[] = {"bayesian", "greedy", "random"};
+static const enum job_strategy STRATEGIES[] = {JOB_STRATEGY_BAYESIAN, JOB_STRATEGY_GREEDY,
+                                               JOB_STRATEGY_RANDOM};
 enum { STRATEGY_COUNT = 3, HISTORY = 14 };
 
 static const struct search_limits NO_LIMITS = {.max_seconds_per_image = INFINITY};
 
-static struct job_search job_of(const char *strategy, double random_share)
+static struct job_search job_of(enum job_strategy strategy, double random_share)
 {
     return (struct job_search){
-        .strategy = (char *)strategy,
+        .strategy = strategy,
         .morphs = {.count = 5, .items = {"deepen", "widen", "add_skip", "concat_skip", "kernel"}},
         .max_morphs = 2,
         .beta = 2.5,
@@ -29,7 +30,7 @@ static struct job_search job_of(const char *strategy, double random_share)
         .random_share = random_share};
 }
 
-static struct search *new_search(const char *strategy, double random_share)
+static struct search *new_search(enum job_strategy strategy, double random_share)
 {
     struct error err;
     struct search *search;
@@ -71,7 +72,7 @@ static double score_of(int32_t id)
 }
 
 /* The start and proposals 1 .. HISTORY - 1 with their scores. */
-static struct search *search_with_history(const char *strategy)
+static struct search *search_with_history(enum job_strategy strategy)
 {
     struct search *search = new_search(strategy, 0.2);
     observe_start(search, 0.5);
@@ -139,7 +140,7 @@ static void test_expected(void **state)
 static void test_variants(void **state)
 {
     (void)state;
-    struct search *search = new_search("bayesian", 0.2);
+    struct search *search = new_search(JOB_STRATEGY_BAYESIAN, 0.2);
     struct proposal proposal;
     struct graph start = {0};
     struct error err;
@@ -175,7 +176,8 @@ static int32_t propose_guessed(struct search *search, int32_t id, struct proposa
 static void test_guess_counts(void **state)
 {
     (void)state;
-    struct search *high = search_with_history("bayesian"), *none = search_with_history("bayesian");
+    struct search *high = search_with_history(JOB_STRATEGY_BAYESIAN),
+                  *none = search_with_history(JOB_STRATEGY_BAYESIAN);
     struct proposal pending, first, second;
     struct error err;
     int32_t id = propose_guessed(high, HISTORY, &pending);
@@ -267,9 +269,9 @@ static void test_proposals_are_what_they_say(void **state)
 static void test_random_share(void **state)
 {
     enum { ASKED = 200 };
-    struct search *chance = search_with_history("random");
-    struct search *mixed[3] = {new_search("greedy", 1.0), new_search("greedy", 0.5),
-                               new_search("greedy", 0.0)};
+    struct search *chance = search_with_history(JOB_STRATEGY_RANDOM);
+    struct search *mixed[3] = {new_search(JOB_STRATEGY_GREEDY, 1.0), new_search(JOB_STRATEGY_GREEDY, 0.5),
+                               new_search(JOB_STRATEGY_GREEDY, 0.0)};
     int other_parent[3] = {0};
     (void)state;
     for (int k = 0; k < 3; k++)
@@ -339,7 +341,7 @@ static void test_limits(void **state)
 
 static void test_best(void **state)
 {
-    struct search *search = new_search("greedy", 0.0);
+    struct search *search = new_search(JOB_STRATEGY_GREEDY, 0.0);
     struct proposal proposal;
     struct error err;
     (void)state;
@@ -391,7 +393,7 @@ static void test_failed_models(void **state)
 
 static void test_parents_are_the_best(void **state)
 {
-    struct search *search = search_with_history("random");
+    struct search *search = search_with_history(JOB_STRATEGY_RANDOM);
     int parents = 0;
     double worst_parent = INFINITY, best_other = -INFINITY;
     (void)state;
@@ -416,11 +418,7 @@ static void test_refusals(void **state)
     struct proposal proposal;
     struct error err = {0};
     (void)state;
-    struct job_search job = job_of("psychic", 0.2);
-    assert_int_equal(search_new(&job, 1, &search, &err), ST_RANGE);
-    assert_null(search);
-    assert_non_null(strstr(err.message, "psychic"));
-    job = job_of("greedy", 0.2);
+    struct job_search job = job_of(JOB_STRATEGY_GREEDY, 0.2);
     job.morphs.items[1] = "widdle";
     assert_int_equal(search_new(&job, 1, &search, &err), ST_RANGE);
     assert_null(search);

@@ -148,6 +148,36 @@ static const struct value_case {
 };
 _Static_assert(sizeof values / sizeof values[0] == SPEC_KEY_COUNT, "a value for every key");
 
+/* Each word of each choice becomes its own value, and is printed again; the value and its word agree by name. */
+static void test_choices(void **state)
+{
+    int choices = 0;
+    for (int i = 0; i < SPEC_KEY_COUNT; i++) {
+        const struct spec_key *key = &spec_keys[i];
+        assert_int_equal(key->type == SPEC_CHOICE, key->words != NULL);
+        for (int value = 0; key->words != NULL && key->words[value] != NULL; value++) {
+            char override[TEXT_MAX], printed[TEXT_MAX];
+            struct job job;
+            snprintf(override, sizeof override, "%s=%s", key->name, key->words[value]);
+            snprintf(printed, sizeof printed, "\"%s\"", key->words[value]);
+            spec_scratch_read_good(*state, least_text, override, &job);
+            assert_int_equal(*(const int *)spec_field_const(&job, key), value);
+            spec_scratch_check(&job, key->name, printed);
+            spec_free(&job);
+            choices++;
+        }
+    }
+    enum job_fit fit = JOB_FIT_STRETCH;
+    assert_true(job_fit_of("pad", &fit));
+    assert_int_equal(fit, JOB_FIT_PAD);
+    assert_false(job_fit_of("bend", &fit));
+    assert_int_equal(fit, JOB_FIT_PAD);
+    assert_true(choices > 0);
+    assert_string_equal(job_optimizer_text(JOB_OPTIMIZER_SGD), "sgd");
+    assert_string_equal(job_optimizer_text(JOB_OPTIMIZER_ADAMW), "adamw");
+    assert_string_equal(job_precision_text(JOB_PRECISION_TF32), "tf32");
+}
+
 /* Each key alone in the file, and alone on the command line, changes its own value and no other. */
 static void test_every_key(void **state)
 {
@@ -365,9 +395,9 @@ static int write_reference(void)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),   cmocka_unit_test(test_every_key), cmocka_unit_test(test_overrides),
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_same_run),  cmocka_unit_test(test_reference),
-        cmocka_unit_test(test_samples),
+        cmocka_unit_test(test_defaults),  cmocka_unit_test(test_choices),    cmocka_unit_test(test_every_key),
+        cmocka_unit_test(test_overrides), cmocka_unit_test(test_round_trip), cmocka_unit_test(test_same_run),
+        cmocka_unit_test(test_reference), cmocka_unit_test(test_samples),
     };
     if (argc == 2 && strcmp(argv[1], "--write-reference") == 0)
         return write_reference();

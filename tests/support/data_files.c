@@ -283,15 +283,15 @@ void data_files_jpeg(const char *folder, const char *name, int32_t channels, int
 
 struct job_dataset data_files_job(const char *path)
 {
-    return (struct job_dataset){.format = "auto",
+    return (struct job_dataset){.format = JOB_FORMAT_AUTO,
                                 .path = (char *)path,
                                 .images = "",
                                 .validation = 0.1,
                                 .test = 0.1,
                                 .max_side = 96,
-                                .fit = "stretch",
-                                .channels = "auto",
-                                .on_error = "stop",
+                                .fit = JOB_FIT_STRETCH,
+                                .channels = JOB_CHANNELS_AUTO,
+                                .on_error = JOB_ON_ERROR_STOP,
                                 .cache = ""};
 }
 

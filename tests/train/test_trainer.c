@@ -447,6 +447,24 @@ static void test_patience(void **state)
     }
 }
 
+/* Each choice of a job is what the training does. */
+static void test_settings_of_job(void **state)
+{
+    struct job_train job = {
+        .optimizer = JOB_OPTIMIZER_SGD, .schedule = JOB_SCHEDULE_LINEAR, .learning_rate = 0.1};
+    struct trainer_settings settings;
+    (void)state;
+    trainer_settings_of(&job, 256, 7, &settings);
+    assert_int_equal(settings.optimizer.kind, OPTIMIZER_SGD);
+    assert_int_equal(settings.schedule.kind, JOB_SCHEDULE_LINEAR);
+    assert_true(settings.schedule.peak == 0.1 * 256 / 128);
+    job.optimizer = JOB_OPTIMIZER_ADAMW;
+    job.schedule = JOB_SCHEDULE_ONE_CYCLE;
+    trainer_settings_of(&job, 128, 7, &settings);
+    assert_int_equal(settings.optimizer.kind, OPTIMIZER_ADAMW);
+    assert_int_equal(settings.schedule.kind, JOB_SCHEDULE_ONE_CYCLE);
+}
+
 static void test_refusals(void **state)
 {
     struct tiny_task task;
@@ -519,6 +537,7 @@ int main(void)
         cmocka_unit_test(test_confusion),
         cmocka_unit_test(test_divergence),
         cmocka_unit_test(test_patience),
+        cmocka_unit_test(test_settings_of_job),
         cmocka_unit_test(test_refusals),
     };
     snprintf(checkpoint, sizeof(checkpoint), "/tmp/nasrun-checkpoint-%ld", (long)getpid());
