@@ -65,6 +65,7 @@ const char *status_name(enum status status)
 {
     static const char *const names[] = {
         [ST_OK] = "ok",
+        [ST_NONE] = "none",
         [ST_RANGE] = "range",
         [ST_FORMAT] = "format",
         [ST_IO] = "io",

@@ -3,6 +3,15 @@
  * A function that can fail returns `enum status` and takes `struct error *err` as its last argument. The
  * message is written once, where the fact is known, and says what was found and what was expected; callers
  * may put the place in front of it (error_prefix) but never reword it. `err` is never NULL.
+ *
+ * Who may use which, and who may go on after it:
+ *   ST_NONE     is given by host/morph and host/search alone, and is the only one that a search goes on from in
+ *               silence: try another, or end early. Whoever passes it on says so in its header.
+ *   ST_RANGE    is for what came from outside of the function: it goes up to who gave the value, and ends a run.
+ *   ST_MEMORY   goes up, too, unless less will do: a smaller batch, fewer kept weights, one candidate the less.
+ *   ST_MEMORY, ST_UNSUPPORTED, ST_DIVERGED  of one candidate are recorded as its failure; the run goes on.
+ *   the others  end the run, or this process of it.
+ * What only a mistake in this program can bring about inside of one room is an assert, not a status.
  */
 #ifndef NASRUN_BASE_ERROR_H
 #define NASRUN_BASE_ERROR_H
@@ -11,13 +20,14 @@
 
 enum status {
     ST_OK = 0,
-    ST_RANGE,       /* a value outside what is allowed */
+    ST_NONE,        /* no error: a morph that does not fit this network, a search with nothing to propose */
+    ST_RANGE,       /* a value outside what is allowed, as a user, a file or a caller gave it */
     ST_FORMAT,      /* a file whose content is not what its format demands */
     ST_IO,          /* the system refused to read or write */
     ST_MEMORY,      /* not enough memory, on the host or on a device */
     ST_DEVICE,      /* a device or its library failed */
-    ST_UNSUPPORTED, /* well formed, but nothing here can do it */
-    ST_DIVERGED,    /* a training whose loss is no longer finite */
+    ST_UNSUPPORTED, /* well formed, but nothing here can do it, or larger than anything here can hold */
+    ST_DIVERGED,    /* a training whose loss, or a child whose outputs, went where they may not */
     ST_INTERRUPTED, /* stopped by a signal, after saving */
     ST_BUSY,        /* another process holds it */
 };

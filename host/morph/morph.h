@@ -1,7 +1,9 @@
 /* Morphisms: changes of an architecture that keep its function. Each yields the child's graph and the remaps
  * that make the child's weights from its parent's (Chen, Goodfellow, Shlens, "Net2Net", 2016; Wei et al.,
  * "Network morphism", 2016; Auto-Keras). Outputs in inference equal the parent's up to float rounding when
- * noise is 0. A morph whose precondition fails is refused with ST_RANGE and changes nothing.
+ * noise is 0. A morph that the network has no place for is refused with ST_NONE; one that names a layer which is not
+ * there or not of its kind, an amount that is none, or a condition that it breaks, with ST_RANGE: who made it made a mistake.
+ * A refused morph changes nothing.
  *
  * One morph at a time: a child of several morphs is made by composing (morph_apply on the previous child);
  * the weights go through one remap list a morph.
@@ -53,8 +55,8 @@ enum status morph_apply(const struct morph *morph, const struct graph *parent, f
                         struct graph *child, struct remap_list *remaps, struct error *err);
 
 /* Draws a morph that fits the graph: kind uniform over those in `allowed` (bit i: enum morph_kind i), then
- * layers and amounts. Widths grow by half or double, in multiples of 8. ST_RANGE when none of many draws
- * fits. */
+ * layers and amounts. Widths grow by half or double, in multiples of 8. ST_NONE when none of many draws
+ * fits. `allowed` has one of these bits or more. */
 enum status morph_draw(const struct graph *graph, uint32_t allowed, struct random_sequence *random,
                        struct morph *morph, struct error *err);
 

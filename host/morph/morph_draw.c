@@ -2,6 +2,7 @@
  * made: every draw is tried out on the graph. */
 #include "host/morph/morph_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum {
@@ -73,7 +74,7 @@ static enum status draw_deepen(const struct graph *graph, struct random_sequence
 {
     int32_t a = pick_block_end(graph, random);
     if (a < 0)
-        return error_set(err, ST_RANGE, "deepen: found no layer between input and output, expected one");
+        return error_set(err, ST_NONE, "deepen: found no layer between input and output, expected one");
     const struct shape *shape = &graph->layers[a].shape;
     bool one_pixel = shape->h == 1 && shape->w == 1, never_negative = false;
     enum status st = morph_never_negative(graph, a, &never_negative, err);
@@ -108,7 +109,7 @@ static enum status draw_widen(const struct graph *graph, struct random_sequence 
 {
     int32_t a = pick(graph, wants_channels, random);
     if (a < 0)
-        return error_set(err, ST_RANGE, "widen: found no conv or dense layer but the last, expected one");
+        return error_set(err, ST_NONE, "widen: found no conv or dense layer but the last, expected one");
     int32_t channels = graph->layers[a].shape.c;
     int32_t more = random_next_below(random, 2) == 0 ? channels / 2 : channels;
     int32_t wide = (channels + more + DRAW_WIDTH_MULTIPLE - 1) / DRAW_WIDTH_MULTIPLE * DRAW_WIDTH_MULTIPLE;
@@ -124,7 +125,7 @@ static enum status draw_skip(const struct graph *graph, enum morph_kind kind, st
 {
     int32_t b = pick_block_end(graph, random);
     if (b < 0)
-        return error_set(err, ST_RANGE, "skip: found no layer between input and output, expected one");
+        return error_set(err, ST_NONE, "skip: found no layer between input and output, expected one");
     bool *before = calloc((size_t)graph->count, sizeof *before);
     if (!before)
         return error_memory(err, "marks of a graph's layers", (unsigned long long)graph->count);
@@ -151,14 +152,14 @@ static enum status draw_kernel(const struct graph *graph, struct random_sequence
 {
     int32_t a = pick(graph, wants_conv, random);
     if (a < 0)
-        return error_set(err, ST_RANGE, "kernel: found no conv, expected one");
+        return error_set(err, ST_NONE, "kernel: found no conv, expected one");
     const struct layer *layer = &graph->layers[a];
     const struct shape *in = &graph->layers[layer->inputs[0]].shape;
     int32_t kernel = (layer->kernel_h > layer->kernel_w ? layer->kernel_h : layer->kernel_w) + 2;
     int32_t larger = in->h > in->w ? in->h : in->w;
     if (kernel > DRAW_MAX_KERNEL || kernel / 2 >= larger)
         return error_set(
-            err, ST_RANGE,
+            err, ST_NONE,
             "kernel: conv %u would get a kernel of %d, expected at most %d, and %d for %d pixels",
             (unsigned)layer->id, (int)kernel, DRAW_MAX_KERNEL, (int)(2 * larger - 1), (int)larger);
     *morph = (struct morph){.kind = MORPH_KERNEL, .a = layer->id, .amount = 2};
@@ -191,13 +192,10 @@ enum status morph_draw(const struct graph *graph, uint32_t allowed, struct rando
     for (int kind = 0; kind < MORPH_KIND_COUNT; kind++)
         if (allowed >> kind & 1)
             kinds[count++] = (enum morph_kind)kind;
-    if (count == 0)
-        return error_set(err, ST_RANGE,
-                         "draw of a morph: allowed kinds are 0x%x, expected one of the lowest %d bits",
-                         (unsigned)allowed, MORPH_KIND_COUNT);
-    enum status st = ST_RANGE;
+    assert(count > 0);
+    enum status st = ST_NONE;
     struct error last = {0};
-    for (int i = 0; i < DRAW_TRIES && st == ST_RANGE; i++) {
+    for (int i = 0; i < DRAW_TRIES && st == ST_NONE; i++) {
         struct morph drawn;
         st = draw_once(graph, kinds[random_next_below(random, count)], random, &drawn, &last);
         if (st != ST_OK)
@@ -211,5 +209,5 @@ enum status morph_draw(const struct graph *graph, uint32_t allowed, struct rando
     }
     if (st != ST_OK)
         *err = last;
-    return st == ST_RANGE ? error_prefix(err, "draw of a morph: none of %d fits, the last", DRAW_TRIES) : st;
+    return st == ST_NONE ? error_prefix(err, "draw of a morph: none of %d fits, the last", DRAW_TRIES) : st;
 }

@@ -52,7 +52,7 @@ struct morph_plan {
     struct channel_map *maps;
 };
 
-/* Makes the child's graph, inferred and checked. Refuses with ST_RANGE. On error the plan is empty. */
+/* Makes the child's graph, inferred and checked. Refuses as morph.h says. On error the plan is empty. */
 enum status morph_plan_make(struct morph_plan *plan, const struct morph *morph, const struct graph *parent,
                             uint64_t seed, struct error *err);
 

@@ -17,7 +17,7 @@ enum status morph_plan_kernel(struct morph_plan *plan, const struct morph *morph
                          (int)morph->amount, MORPH_MAX_KERNEL - 1);
     int32_t larger = layer->kernel_h > layer->kernel_w ? layer->kernel_h : layer->kernel_w;
     if (larger + morph->amount > MORPH_MAX_KERNEL)
-        return error_set(err, ST_RANGE, "kernel: conv %u would get a kernel of %d, expected at most %d",
+        return error_set(err, ST_NONE, "kernel: conv %u would get a kernel of %d, expected at most %d",
                          (unsigned)layer->id, (int)(larger + morph->amount), MORPH_MAX_KERNEL);
     layer->kernel_h += morph->amount;
     layer->kernel_w += morph->amount;

@@ -162,7 +162,7 @@ enum status morph_plan_skip(struct morph_plan *plan, const struct morph *morph, 
     if (st != ST_OK)
         goto out;
     if (skip_exists(parent, a, b, morph->kind == MORPH_ADD_SKIP ? LAYER_ADD : LAYER_CONCAT, marks)) {
-        st = error_set(err, ST_RANGE, "%s: there is one from layer %u to layer %u already", name,
+        st = error_set(err, ST_NONE, "%s: there is one from layer %u to layer %u already", name,
                        (unsigned)morph->a, (unsigned)morph->b);
         goto out;
     }

@@ -97,10 +97,13 @@ static enum status draw_target_map(struct widening *widening, int32_t amount, ui
 {
     const struct layer *layer = &widening->graph->layers[widening->target];
     int32_t channels = layer->shape.c, blocks = target_blocks(widening);
-    if (amount < 1 || amount > channels || amount % blocks != 0)
-        return error_set(
-            err, ST_RANGE, "widen: amount is %d, expected 1 to %d (the channels of %s %u), a multiple of %d",
-            (int)amount, (int)channels, layer_kind_name(layer->kind), (unsigned)layer->id, (int)blocks);
+    bool possible = amount >= 1 && amount <= channels;
+    if (!possible ||
+        amount % blocks != 0) /* the amount is the caller's choice, the blocks are the network's */
+        return error_set(err, possible ? ST_NONE : ST_RANGE,
+                         "widen: amount is %d, expected 1 to %d (the channels of %s %u), a multiple of %d",
+                         (int)amount, (int)channels, layer_kind_name(layer->kind), (unsigned)layer->id,
+                         (int)blocks);
     struct channel_map *map = &widening->maps[widening->root[widening->target]];
     int32_t size = channels / blocks, more = amount / blocks, wide = size + more;
     int32_t *order = malloc((size_t)size * sizeof *order);
@@ -228,7 +231,7 @@ static enum status refuse(const struct widening *widening, int32_t index, const 
 {
     const struct layer *target = &widening->graph->layers[widening->target];
     const struct layer *layer = &widening->graph->layers[index];
-    return error_set(err, ST_RANGE, "widen: %s %u can't be widened: %s %u %s", layer_kind_name(target->kind),
+    return error_set(err, ST_NONE, "widen: %s %u can't be widened: %s %u %s", layer_kind_name(target->kind),
                      (unsigned)target->id, layer_kind_name(layer->kind), (unsigned)layer->id, why);
 }
 
@@ -256,7 +259,7 @@ static enum status check_layer(const struct widening *widening, int32_t index, s
         return refuse(widening, index, "is added to it, and its channels are the image's", err);
     if ((layer->kind == LAYER_CONV || layer->kind == LAYER_DENSE) && map->parent &&
         map->count > MORPH_MAX_CHANNELS)
-        return error_set(err, ST_RANGE, "widen: %s %u would have %d channels, expected at most %d",
+        return error_set(err, ST_NONE, "widen: %s %u would have %d channels, expected at most %d",
                          layer_kind_name(layer->kind), (unsigned)layer->id, (int)map->count,
                          MORPH_MAX_CHANNELS);
 

@@ -17,6 +17,17 @@ static enum status check_range(const struct layer *layer, const char *name, int6
                      layer_kind_name(layer->kind), name, (long long)found, (long long)low, (long long)high);
 }
 
+/* The same for what grows with the network: a valid one that is too large is not a wrong one. */
+static enum status check_size(const struct layer *layer, const char *name, int64_t found, int64_t most,
+                              struct error *err)
+{
+    if (found <= most)
+        return ST_OK;
+    return error_set(err, ST_UNSUPPORTED, "layer %u (%s): %s is %lld, expected at most %lld",
+                     (unsigned)layer->id, layer_kind_name(layer->kind), name, (long long)found,
+                     (long long)most);
+}
+
 /* Extent of a window's output along one axis. */
 static enum status window_extent(const struct layer *layer, const char *axis, int32_t side, int32_t kernel,
                                  int32_t pad, int32_t *out, struct error *err)
@@ -65,7 +76,7 @@ static enum status conv_shape(const struct layer *layer, struct shape in, struct
     out->c = layer->out_channels;
     int64_t weights =
         (int64_t)layer->out_channels * (in.c / layer->groups) * layer->kernel_h * layer->kernel_w;
-    return check_range(layer, "number of weights", weights, 1, GRAPH_MAX_ELEMENTS, err);
+    return check_size(layer, "number of weights", weights, GRAPH_MAX_ELEMENTS, err);
 }
 
 static enum status dense_shape(const struct layer *layer, struct shape in, struct shape *out,
@@ -75,7 +86,7 @@ static enum status dense_shape(const struct layer *layer, struct shape in, struc
         return err->status;
     *out = (struct shape){0, layer->out_channels, 1, 1};
     int64_t weights = (int64_t)in.c * in.h * in.w * layer->out_channels;
-    return check_range(layer, "number of weights", weights, 1, GRAPH_MAX_ELEMENTS, err);
+    return check_size(layer, "number of weights", weights, GRAPH_MAX_ELEMENTS, err);
 }
 
 /* Add and concat: what the further inputs must share with the first. */
@@ -97,7 +108,7 @@ static enum status join_shape(const struct graph *graph, const struct layer *lay
     if (layer->kind == LAYER_ADD)
         return ST_OK;
     out->c = (int32_t)channels; /* at most GRAPH_MAX_INPUTS * GRAPH_MAX_CHANNELS */
-    return check_range(layer, "number of channels", channels, 1, GRAPH_MAX_CHANNELS, err);
+    return check_size(layer, "number of channels", channels, GRAPH_MAX_CHANNELS, err);
 }
 
 static enum status check_inputs(const struct layer *layer, int32_t index, struct error *err)
@@ -156,8 +167,8 @@ static enum status layer_shape(const struct graph *graph, const struct layer *la
         return st;
     if (check_range(layer, "output height", out.h, 1, GRAPH_MAX_SIDE, err) != ST_OK ||
         check_range(layer, "output width", out.w, 1, GRAPH_MAX_SIDE, err) != ST_OK ||
-        check_range(layer, "number of output values", (int64_t)out.c * out.h * out.w, 1, GRAPH_MAX_ELEMENTS,
-                    err) != ST_OK)
+        check_size(layer, "number of output values", (int64_t)out.c * out.h * out.w, GRAPH_MAX_ELEMENTS,
+                   err) != ST_OK)
         return err->status;
     *shape = out;
     return ST_OK;
@@ -245,7 +256,8 @@ enum status graph_insert(struct graph *graph, int32_t index, struct layer layer,
         check_range(&layer, "place", index, 1, graph->count, err) != ST_OK)
         return err->status;
     if (graph->count >= GRAPH_MAX_LAYERS)
-        return error_set(err, ST_RANGE, "layer %u (%s): the graph has %d layers already, expected below %d",
+        return error_set(err, ST_UNSUPPORTED,
+                         "layer %u (%s): the graph has %d layers already, expected below %d",
                          (unsigned)layer.id, layer_kind_name(layer.kind), graph->count, GRAPH_MAX_LAYERS);
     enum status st = layer_shape(graph, &layer, index, &layer.shape, err);
     if (st != ST_OK)

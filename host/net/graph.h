@@ -68,7 +68,7 @@ void graph_free(struct graph *graph); /* a zeroed graph is allowed */
 enum status graph_copy(struct graph *copy, const struct graph *graph, struct error *err);
 
 /* Appends `layer` (its id is set here when it is 0) and infers its shape. *index is its place; NULL is
- * allowed. On error the graph is as it was. */
+ * allowed. ST_UNSUPPORTED when it would become too large, also by its layers. On error the graph is as it was. */
 enum status graph_append(struct graph *graph, struct layer layer, int32_t *index, struct error *err);
 
 /* Inserts `layer` at place `index` (1 .. count), shifting what follows and every index in later layers that
@@ -78,8 +78,9 @@ enum status graph_append(struct graph *graph, struct layer layer, int32_t *index
 enum status graph_insert(struct graph *graph, int32_t index, struct layer layer, struct error *err);
 
 /* Sets every shape anew and checks everything the head of this file promises: order, counts, ids, ranges,
- * shapes, that every layer but the last is used and that the last is dense. The error names layer, found,
- * expected. */
+ * shapes, that every layer but the last is used and that the last is dense. ST_RANGE
+ * for a wrong one, ST_UNSUPPORTED for one that has grown too large (channels, values, weights). The error names
+ * layer, found, expected. */
 enum status graph_infer(struct graph *graph, struct error *err);
 
 /* Index of the layer with that id, -1 when absent. */

@@ -61,7 +61,7 @@ static void start_costs(const struct run *run, double flops, double bytes, doubl
 {
     const struct job_search *search = &run->job->search;
     const struct shape image = {0, run->data.channels, run->data.height, run->data.width};
-    struct error ignored;
+    struct error ignored; /* said when the network is made to be trained */
     *cheapest = INFINITY;
     *dearest = 0.0;
     for (int32_t i = 0; i < search->starts.count; i++) {

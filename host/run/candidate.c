@@ -58,7 +58,7 @@ void candidate_name(struct candidate *candidate, const char *text, const char *m
 void candidate_prepare(struct run *run, struct candidate *candidate, int32_t device)
 {
     const struct team team = {device, 1};
-    struct error ignored;
+    struct error ignored; /* when its turn comes it is prepared again, and what is wrong is said then */
     (void)trainers_prepare(run, candidate, team, &candidate->ahead, &ignored);
     candidate->ahead_on = device;
 }
@@ -155,11 +155,9 @@ static enum status on_tick(void *context, const struct trainer_state *state, dou
 
 /* ---- how it ends ---- */
 
-/* What goes wrong with one candidate is its own affair; the rest ends the run. A device that fails ends this process: the
- * supervisor starts another one, and only a candidate with which that happens again is given up (resume.c). */
-static bool is_candidates_fault(enum status st)
+bool candidate_is_at_fault(enum status st)
 {
-    return st == ST_RANGE || st == ST_MEMORY || st == ST_DIVERGED || st == ST_UNSUPPORTED;
+    return st == ST_MEMORY || st == ST_DIVERGED || st == ST_UNSUPPORTED;
 }
 
 static void show(struct training *training, const char *operations)
@@ -202,18 +200,22 @@ static enum status fail(struct training *training, uint32_t steps, const struct 
 }
 
 /* Keeps the weights where its children will want them. The file has them too, so that a full device is no harm. */
-static void keep_weights(struct training *training)
+static enum status keep_weights(struct training *training, struct error *err)
 {
     const struct candidate *candidate = training->candidate;
     const struct run *run = training->run;
     const int32_t device = training->team.first;
     struct device_weights *weights;
-    struct error ignored;
-    if (candidate->final || trainer_keep(training->trainer, &weights, &ignored) != ST_OK)
-        return;
-    if (pool_add(run->pool, device, candidate->id, candidate->validation.accuracy, weights,
-                 trainer_weights(training->trainer), &ignored) != ST_OK)
-        run->ops->weights_free(run->devices.items[device].device, weights);
+    if (candidate->final)
+        return ST_OK;
+    enum status st = trainer_keep(training->trainer, &weights, err);
+    if (st == ST_OK) {
+        st = pool_add(run->pool, device, candidate->id, candidate->validation.accuracy, weights,
+                      trainer_weights(training->trainer), err);
+        if (st != ST_OK)
+            run->ops->weights_free(run->devices.items[device].device, weights);
+    }
+    return st == ST_MEMORY ? ST_OK : st;
 }
 
 /* Its operations in one line. */
@@ -240,9 +242,10 @@ static enum status finish(struct training *training, uint32_t steps, struct erro
     if (st == ST_OK)
         st = store_save(run, candidate->id, &candidate->graph, values, candidate->validation.accuracy, err);
     free(values);
+    if (st == ST_OK)
+        st = keep_weights(training, err);
     if (st != ST_OK)
         return st;
-    keep_weights(training);
     candidate->steps = steps;
     candidate->measured_steps = steps - training->first_step;
     const struct record_model model = {.id = candidate->id,
@@ -393,7 +396,7 @@ enum status candidate_train(struct run *run, struct candidate *candidate, struct
     const uint32_t steps = training.trainer != NULL ? trainer_state(training.trainer)->step : 0;
     if (st == ST_OK)
         st = finish(&training, steps, err);
-    else if (is_candidates_fault(st))
+    else if (candidate_is_at_fault(st))
         st = fail(&training, steps, &cause, err);
     else
         *err = cause;

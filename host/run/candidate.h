@@ -48,8 +48,14 @@ void candidate_name(struct candidate *candidate, const char *text, const char *m
  * candidate_train to find again. */
 void candidate_prepare(struct run *run, struct candidate *candidate, int32_t device);
 
+/* Whether what went wrong with one candidate is its own affair and recorded as its failure: want of memory, numbers that went
+ * astray, a network that this device can't do. All else ends the run, a refused morph as well: it was drawn because it fits. A
+ * device that fails ends this process: the supervisor starts another one, and only a candidate with which that happens again
+ * is given up (resume.c). */
+bool candidate_is_at_fault(enum status st);
+
 /* Inherits or restores its weights, trains, saves, journals how it ended; that it begins was journalled (record_candidate).
- * ST_OK also when the candidate failed by its own fault (divergence, memory, a morph refused); other errors end the run. */
+ * ST_OK also when the candidate failed by its own fault (candidate_is_at_fault); other errors end the run. */
 enum status candidate_train(struct run *run, struct candidate *candidate, struct team team,
                             struct error *err);
 

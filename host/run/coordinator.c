@@ -94,7 +94,7 @@ static enum status next_child(struct run *run, struct candidate **made, struct e
         candidate = NULL;
     }
     candidate_free(candidate);
-    return st == ST_RANGE ? ST_OK : st;
+    return st == ST_NONE ? ST_OK : st;
 }
 
 /* Expects the candidate and hands it to the workers, or only expects it when it has ended in an earlier process. */

@@ -135,16 +135,18 @@ out:
 
 /* ---- what becomes of those that have not ended ---- */
 
-/* Whether its checkpoint is good; *steps is then where it stands. */
-static bool has_checkpoint(const struct run *run, const struct candidate *candidate, uint32_t *steps)
+/* Sets candidate->restored, whether its checkpoint is good, and ->steps, where that stands. One that is not there or is broken is
+ * no error: the candidate begins anew. */
+static enum status find_checkpoint(const struct run *run, struct candidate *candidate, struct error *err)
 {
-    struct error ignored;
     uint64_t note = 0;
     char *path = run_checkpoint_path(run, candidate->id);
-    bool usable = path != NULL && checkpoint_note(path, &note, steps, &ignored) == ST_OK &&
-                  note == (uint64_t)candidate->id;
+    if (path == NULL)
+        return error_memory(err, "path", 0);
+    enum status st = checkpoint_note(path, &note, &candidate->steps, err);
+    candidate->restored = st == ST_OK && note == (uint64_t)candidate->id;
     free(path);
-    return usable;
+    return st == ST_MEMORY ? st : ST_OK;
 }
 
 static enum status record_kills(struct run *run, const struct candidate *candidate, int kills,
@@ -178,11 +180,11 @@ static enum status settle(struct run *run, const struct journal_lines *lines, st
     if (kills == NULL)
         return error_memory(err, "candidates", (size_t)run->past_count * sizeof(*kills));
     enum status st = count_kills(run, kills, err);
-    for (int32_t i = 0; i < run->past_count; i++) {
+    for (int32_t i = 0; st == ST_OK && i < run->past_count; i++) {
         struct candidate *candidate = run->past[i];
         if (candidate->ended)
             continue;
-        candidate->restored = has_checkpoint(run, candidate, &candidate->steps);
+        st = find_checkpoint(run, candidate, err);
         if (kills[i] >= MOST_KILLS)
             replay_mark_failed(candidate, 0);
         else if (kills[i] > 0 && run->suspect_count < HISTORY_DEVICES)

@@ -2,6 +2,7 @@
 
 #include "host/net/start.h"
 #include "host/run/budget.h"
+#include "host/run/candidate.h"
 #include "host/run/measure.h"
 #include "host/run/record.h"
 
@@ -39,12 +40,6 @@ static enum status measure(struct run *run, struct run_sharing *sharing, struct 
     return st;
 }
 
-/* What else goes wrong here, for want of memory or in the network itself, is for its candidates to find. */
-static bool is_devices_fault(enum status st)
-{
-    return st == ST_DEVICE || st == ST_INTERRUPTED;
-}
-
 enum status sharing_find(struct run *run, struct error *err)
 {
     const int32_t wanted = run->job->search.workers_per_device;
@@ -54,10 +49,12 @@ enum status sharing_find(struct run *run, struct error *err)
     enum status st = devices_share(&run->devices, sharing->workers, err);
     if (sharing->workers == 1 || (st != ST_OK && wanted != JOB_AUTO))
         return st;
-    if (st == ST_OK && clocked)
+    if (st == ST_OK && clocked) {
         st = measure(run, sharing, err);
-    if (is_devices_fault(st))
-        return st;
+        /* What goes wrong for want of memory or in the network itself is for its candidates to find. */
+        if (st != ST_OK && !candidate_is_at_fault(st))
+            return st;
+    }
     if (wanted == JOB_AUTO)
         sharing->workers = st == ST_OK ? sharing_choose(sharing->alone, sharing->together) : 1;
     return devices_share(&run->devices, sharing->workers, err);

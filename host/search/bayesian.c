@@ -88,12 +88,12 @@ static enum status propose_bayesian(struct search *search, const struct search_l
     int32_t pooled = 0;
 
     enum status st = search_best(search, limits) == NULL
-                         ? error_set(err, ST_RANGE, "no trained network is within the limits")
+                         ? error_set(err, ST_NONE, "no trained network is within the limits")
                          : surrogate_fit(search, &surrogate, err);
     for (int32_t draw = 0; st == ST_OK && pooled < POOL && draw < POOL_DRAWS; draw++) {
         struct proposal child;
         st = search_mutate(search, search_random_parent(search, random), limits, random, &child, err);
-        if (st == ST_RANGE) {
+        if (st == ST_NONE) {
             st = ST_OK;
             continue;
         }
@@ -110,7 +110,7 @@ static enum status propose_bayesian(struct search *search, const struct search_l
         }
     }
     if (st == ST_OK && pooled == 0)
-        st = error_set(err, ST_RANGE, "no new network was found within the limits in %d draws", POOL_DRAWS);
+        st = error_set(err, ST_NONE, "no new network was found within the limits in %d draws", POOL_DRAWS);
     if (st != ST_OK)
         proposal_free(proposal);
     surrogate_free(&surrogate);

@@ -4,6 +4,7 @@
 #include "host/net/serialise.h"
 #include "host/search/search_internal.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -220,8 +221,10 @@ enum status search_mutate(const struct search *search, const struct search_model
     while (st == ST_OK && proposal->morph_count < wanted) {
         struct morph *morph = &proposal->morphs[proposal->morph_count];
         st = morph_draw(&proposal->graph, search->allowed_morphs, random, morph, err);
-        if (st == ST_OK)
+        if (st == ST_OK) {
             st = morph_apply(morph, &proposal->graph, 0.0f, 0, &next, &remaps, err);
+            assert(st != ST_NONE); /* it was drawn because it fits */
+        }
         if (st != ST_OK)
             break;
         morph_describe(morph, &proposal->graph, proposal->operations[proposal->morph_count],
@@ -232,11 +235,13 @@ enum status search_mutate(const struct search *search, const struct search_model
         proposal->morph_count++;
     }
     if (st == ST_OK && is_known(search, &proposal->graph))
-        st = error_set(err, ST_RANGE, "the network is known already");
+        st = error_set(err, ST_NONE, "the network is known already");
     if (st == ST_OK && !search_admits(limits, &proposal->graph))
-        st = error_set(err, ST_RANGE, "the network is above the limits");
+        st = error_set(err, ST_NONE, "the network is above the limits");
     if (st != ST_OK)
         proposal_free(proposal);
+    if (st != ST_OK && st != ST_NONE)
+        error_prefix(err, "a change of model %d", (int)parent->id);
     return st;
 }
 

@@ -69,12 +69,12 @@ enum status search_expect(struct search *search, int32_t id, int32_t parent, con
 enum status search_observe(struct search *search, int32_t id, int32_t parent, const struct graph *graph,
                            double score, double loss, struct error *err);
 
-/* Proposes candidate `id`; the proposal's graph is the caller's to free. ST_RANGE when nothing new fits the
+/* Proposes candidate `id`; the proposal's graph is the caller's to free. ST_NONE when nothing new fits the
  * limits. */
 enum status search_propose(struct search *search, int32_t id, const struct search_limits *limits,
                            struct proposal *proposal, struct error *err);
 /* Proposes candidate `id` as a change of a network whose result is still out, drawn at random: for devices that have nothing
- * else to do before there is a parent. proposal->parent is that network's id; it has no weights to inherit yet. ST_RANGE when
+ * else to do before there is a parent. proposal->parent is that network's id; it has no weights to inherit yet. ST_NONE when
  * none is expected or nothing new fits the limits. */
 enum status search_propose_variant(struct search *search, int32_t id, const struct search_limits *limits,
                                    struct proposal *proposal, struct error *err);

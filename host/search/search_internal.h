@@ -20,7 +20,7 @@ struct search {
 enum status search_know_distances(struct search *search, struct error *err);
 double search_distance(const struct search *search, int32_t i, int32_t j);
 
-/* Draws 1 to max_morphs morphs on `parent`; ST_RANGE when none fits, the result is known already or is above
+/* Draws 1 to max_morphs morphs on `parent`; ST_NONE when none fits, the result is known already or is above
  * the limits. The surrogate's fields are NAN. */
 enum status search_mutate(const struct search *search, const struct search_model *parent,
                           const struct search_limits *limits, struct random_sequence *random,
@@ -29,7 +29,7 @@ enum status search_mutate(const struct search *search, const struct search_model
 /* A parent drawn evenly from those that are kept. NULL when there is none. */
 const struct search_model *search_random_parent(const struct search *search, struct random_sequence *random);
 
-/* Draws models with `from` and mutates them until that gives something new; ST_RANGE when it does not. */
+/* Draws models with `from` and mutates them until that gives something new; ST_NONE when it does not. */
 typedef const struct search_model *search_draw_model(const struct search *search,
                                                      struct random_sequence *random);
 enum status search_draw(const struct search *search, search_draw_model *from,

@@ -6,7 +6,7 @@ enum { DRAWS = 200 };
 
 static enum status no_more(struct error *err)
 {
-    return error_set(err, ST_RANGE, "no new network was found within the limits in %d draws", DRAWS);
+    return error_set(err, ST_NONE, "no new network was found within the limits in %d draws", DRAWS);
 }
 
 enum status search_draw(const struct search *search, search_draw_model *from,
@@ -18,7 +18,7 @@ enum status search_draw(const struct search *search, search_draw_model *from,
         if (parent == NULL)
             break;
         enum status st = search_mutate(search, parent, limits, random, proposal, err);
-        if (st != ST_RANGE)
+        if (st != ST_NONE)
             return st;
     }
     return no_more(err);
@@ -38,7 +38,7 @@ static enum status propose_greedy(struct search *search, const struct search_lim
     const struct search_model *best = search_best(search, limits);
     for (int32_t draw = 0; best != NULL && draw < DRAWS; draw++) {
         enum status st = search_mutate(search, best, limits, random, proposal, err);
-        if (st != ST_RANGE)
+        if (st != ST_NONE)
             return st;
     }
     return no_more(err);

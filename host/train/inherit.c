@@ -141,7 +141,7 @@ static enum status step(const struct trainer_place *place, int32_t batch, const 
         if (st != ST_OK || *difference <= tolerance)
             return st;
     }
-    return error_set(err, ST_RANGE, "the morph changed the outputs by %.3g, expected at most %.3g",
+    return error_set(err, ST_DIVERGED, "the morph changed the outputs by %.3g, expected at most %.3g",
                      *difference, tolerance);
 }
 

@@ -26,8 +26,9 @@ uint64_t inherit_seed(uint64_t seed, int32_t id, int32_t index);
 
 /* Applies the morphs (one or more) in order to graph and weights, on the place's device, by remap. `parent_weights`: a set on
  * that device, of one slot or more; its values are read. The check's batch is the first of the validation samples. Noise that
- * changes the outputs by more than the tolerance is reduced, to none if need be. ST_RANGE when a morph is refused or changes the outputs by more than that; the message says which and by how much. On any status
- * `result` is to be freed. */
+ * changes the outputs by more than the tolerance is reduced, to none if need be. ST_DIVERGED when a morph changes the outputs by more than that all
+ * the same, what morph_apply says when it refuses one; the message says which, and by how much. On any status `result` is to be
+ * freed. */
 enum status inherit(const struct trainer_place *place, int32_t batch, const struct graph *parent,
                     struct device_weights *parent_weights, const struct morph *morphs, int32_t morph_count,
                     float noise, uint64_t seed, int32_t id, struct inheritance *result, struct error *err);

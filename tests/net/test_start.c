@@ -95,7 +95,7 @@ static void test_refuses(void **state)
     assert_non_null(strstr(err.message, "out_channels is 0"));
     assert_null(graph.layers);
     assert_int_equal(start_make(&graph, "lean", 0, (struct shape){0, 3, 0, 32}, 10, &err), ST_RANGE);
-    assert_int_equal(start_make(&graph, "densenet", START_MAX_WIDTH, image, 10, &err), ST_RANGE);
+    assert_int_equal(start_make(&graph, "densenet", START_MAX_WIDTH, image, 10, &err), ST_UNSUPPORTED);
     assert_null(graph.layers);
 }
 

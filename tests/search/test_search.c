@@ -144,10 +144,10 @@ static void test_variants(void **state)
     struct proposal proposal;
     struct graph start = {0};
     struct error err;
-    assert_int_equal(search_propose_variant(search, 1, &NO_LIMITS, &proposal, &err), ST_RANGE);
+    assert_int_equal(search_propose_variant(search, 1, &NO_LIMITS, &proposal, &err), ST_NONE);
     assert_int_equal(start_make(&start, "lean", 8, (struct shape){0, 1, 12, 12}, 4, &err), ST_OK);
     assert_int_equal(search_expect(search, 0, -1, &start, NAN, &err), ST_OK);
-    assert_int_equal(search_propose(search, 1, &NO_LIMITS, &proposal, &err), ST_RANGE);
+    assert_int_equal(search_propose(search, 1, &NO_LIMITS, &proposal, &err), ST_NONE);
     for (int32_t id = 1; id < 6; id++) {
         assert_int_equal(search_propose_variant(search, id, &NO_LIMITS, &proposal, &err), ST_OK);
         assert_true(proposal.morph_count > 0);
@@ -332,7 +332,7 @@ static void test_limits(void **state)
             assert_true(cost_seconds(&proposal.graph, 1e9, 1e9) <= 1.2 * seconds);
             proposal_free(&proposal);
         }
-        assert_int_equal(search_propose(search, HISTORY, &too_small, &proposal, &err), ST_RANGE);
+        assert_int_equal(search_propose(search, HISTORY, &too_small, &proposal, &err), ST_NONE);
         assert_true(strlen(err.message) > 0);
         assert_null(search_best(search, &too_small));
         search_free(search);
@@ -425,7 +425,7 @@ static void test_refusals(void **state)
     assert_non_null(strstr(err.message, "widdle"));
     for (int s = 0; s < STRATEGY_COUNT; s++) { /* nothing to grow from */
         search = new_search(STRATEGIES[s], 0.2);
-        assert_int_equal(search_propose(search, 0, &NO_LIMITS, &proposal, &err), ST_RANGE);
+        assert_int_equal(search_propose(search, 0, &NO_LIMITS, &proposal, &err), ST_NONE);
         search_free(search);
     }
     search_free(NULL);

@@ -27,7 +27,7 @@ struct logits {
 void network_start(struct network *network, struct graph *graph, struct random_sequence *random);
 void network_free(struct network *network);
 
-/* Replaces the network by its child. ST_RANGE when the morph is refused: then nothing has changed, and
+/* Replaces the network by its child. ST_RANGE or ST_NONE when the morph is refused: then nothing has changed, and
  * nothing was left to be freed. err may be NULL. */
 enum status network_grow(struct network *network, const struct morph *morph, float noise, uint64_t seed,
                          struct error *err);
