@@ -10,16 +10,17 @@
 
 #include <cmocka.h>
 
-static char *const STRATEGIES[] = {"bayesian", "greedy", "random"};
+static const enum job_strategy STRATEGIES[] = {JOB_STRATEGY_BAYESIAN, JOB_STRATEGY_GREEDY,
+                                               JOB_STRATEGY_RANDOM};
 static const struct shape IMAGE = {0, 1, 12, 12};
 enum { STRATEGY_COUNT = 3, CLASSES = 4 };
 
 /* Searches on from `parent`, the one network that was trained; *shown, to be freed, is what the user saw. */
-static enum status search_from(const char *strategy, const struct graph *parent, char **shown,
+static enum status search_from(enum job_strategy strategy, const struct graph *parent, char **shown,
                                struct error *err)
 {
     struct job job = {
-        .search = {.strategy = (char *)strategy,
+        .search = {.strategy = strategy,
                    .starts = {.count = 1, .items = {"lean"}},
                    .morphs = {.count = 5, .items = {"deepen", "widen", "add_skip", "concat_skip", "kernel"}},
                    .max_morphs = 2,
