@@ -1,8 +1,4 @@
-/* Groups of GPUs: collectives by NCCL, one communicator a device, all in one process.
- *
- * Collectives run on a stream of their own beside the device's: a bucket of gradients goes as soon as it is written, while
- * the backward pass goes on; the optimizer waits for all of them. Forking and joining is done with events, so that it is
- * recorded into the step's graph like everything else.
+/* Groups of GPUs: one of NCCL's communicators a device, all in one process. What they do together: cuda_collectives.c.
  *
  * A member that never comes would let the others' GPUs wait for ever, and the host with them. So members never wait
  * blindly (cuda_group_wait): they poll, and when the time is up or NCCL tells of an error they break the group, which
@@ -12,48 +8,19 @@
  *
  * NCCL lets its members meet on the host while a collective is recorded, so a step is recorded and replayed by all members
  * or by none: they agree about it (cuda_group_agree, cuda_run.c). */
-#include "cuda/cuda_internal.h"
-#include "cuda/cuda_nccl.h"
+#include "cuda/cuda_group.h"
 #include "cuda/trace.h"
 
 #include "host/base/clock.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-struct cuda_member {
-    struct device *device;
-    struct device_group *group;
-    int32_t number;
-    uint64_t serial;      /* no two memberships of a device have the same */
-    pthread_mutex_t lock; /* held while something is queued: a communicator is not aborted under its user */
-    ncclComm_t comm;      /* NULL: aborted */
-    cudaStream_t stream;
-    cudaEvent_t fork, join;
-    bool forked; /* something is on `stream` that the device's stream has not waited for */
-};
-
-struct device_group {
-    struct cuda_nccl nccl;
-    int32_t count;
-    double timeout;
-    size_t bytes; /* device memory that NCCL has taken for its buffers, of the member where that is most */
-    pthread_mutex_t lock; /* of all until members */
-    bool broken, aborting;
-    char reason[ERROR_LENGTH];
-    uint64_t agreements;         /* so far */
-    int32_t votes;               /* for the next one */
-    bool wanted, agreed;         /* by all who have voted; the outcome of the last */
-    pthread_t abortion;          /* when aborting */
-    struct cuda_member *members; /* [count] */
-};
-
-static enum status check(const struct device_group *group, ncclResult_t result, const char *what,
-                         struct error *err)
+enum status cuda_group_check_call(const struct device_group *group, ncclResult_t result, const char *what,
+                                  struct error *err)
 {
     if (result == ncclSuccess)
         return ST_OK;
@@ -103,8 +70,8 @@ static enum status open_communicators(struct device_group *group, struct error *
     for (int32_t k = 0; k < group->count; k++)
         numbers[k] = (int)group->members[k].device->index;
     trace_begin("connecting a group");
-    st = check(group, group->nccl.comm_init_all(comms, (int)group->count, numbers), "connect the devices",
-               err);
+    st = cuda_group_check_call(group, group->nccl.comm_init_all(comms, (int)group->count, numbers),
+                               "connect the devices", err);
     trace_end();
     for (int32_t k = 0; st == ST_OK && k < group->count; k++)
         group->members[k].comm = comms[k];
@@ -195,7 +162,7 @@ static bool mark_broken(struct device_group *group, const char *reason)
     return first;
 }
 
-static enum status check_broken(struct device_group *group, struct error *err)
+enum status cuda_group_check_broken(struct device_group *group, struct error *err)
 {
     pthread_mutex_lock(&group->lock);
     enum status st = group->broken
@@ -249,9 +216,10 @@ static enum status check_member(struct cuda_member *member, struct error *err)
     if (pthread_mutex_trylock(&member->lock) != 0)
         return ST_OK; /* it is queueing just now: next time */
     if (member->comm != NULL) {
-        st = check(group, group->nccl.comm_get_async_error(member->comm, &async), "tell its errors", err);
+        st = cuda_group_check_call(group, group->nccl.comm_get_async_error(member->comm, &async),
+                                   "tell its errors", err);
         if (st == ST_OK)
-            st = check(group, async, "go on", err);
+            st = cuda_group_check_call(group, async, "go on", err);
     }
     pthread_mutex_unlock(&member->lock);
     return st == ST_OK
@@ -261,7 +229,7 @@ static enum status check_member(struct cuda_member *member, struct error *err)
 
 enum status cuda_group_check(struct device_group *group, struct error *err)
 {
-    enum status st = check_broken(group, err);
+    enum status st = cuda_group_check_broken(group, err);
     for (int32_t k = 0; st == ST_OK && k < group->count; k++) {
         st = check_member(&group->members[k], err);
         if (st != ST_OK)
@@ -297,7 +265,7 @@ static enum status wait_a_moment(const struct device *device, double began, cons
         snprintf(reason, sizeof reason, "%s: member %d of 0 to %d has waited for the others for %.10g s",
                  what, (int)device->member->number, (int)group->count - 1, group->timeout);
         cuda_group_abort(group, reason);
-        st = check_broken(group, err);
+        st = cuda_group_check_broken(group, err);
     }
     nanosleep(&nap, NULL);
     return st;
@@ -315,8 +283,9 @@ enum status cuda_group_wait(const struct device *device, cudaEvent_t event, cons
     }
     if (error != cudaSuccess && error != cudaErrorNotReady)
         return cuda_check(error, what, err);
-    return st != ST_OK ? st
-                       : check_broken(device->member->group, err); /* what was aborted has left garbage */
+    return st != ST_OK
+               ? st
+               : cuda_group_check_broken(device->member->group, err); /* what was aborted has left garbage */
 }
 
 /* The outcome stays until all members have voted again, each after it has read it. */
@@ -406,171 +375,4 @@ void cuda_group_close(struct device_group *group)
     pthread_mutex_destroy(&group->lock);
     free(group->members);
     free(group);
-}
-
-/* ---- collectives ---- */
-
-uint64_t cuda_group_serial(const struct device *device, const struct device_binding *binding)
-{
-    return binding->group != NULL && device->member != NULL ? device->member->serial : 0;
-}
-
-enum status cuda_group_enter(struct device_program *prepared, struct error *err)
-{
-    struct device_group *group = prepared->binding.group;
-    struct cuda_member *member = prepared->device->member;
-    if (group == NULL)
-        return ST_OK;
-    pthread_mutex_lock(&member->lock);
-    enum status st = check_broken(group, err);
-    if (st != ST_OK)
-        pthread_mutex_unlock(&member->lock);
-    return st;
-}
-
-void cuda_group_leave(struct device_program *prepared)
-{
-    if (prepared->binding.group != NULL)
-        pthread_mutex_unlock(&prepared->device->member->lock);
-}
-
-enum status cuda_group_settle(struct device_program *prepared, struct error *err)
-{
-    if (prepared->binding.group == NULL)
-        return ST_OK;
-    enum status st = cuda_group_join(prepared, err);
-    cuda_group_leave(prepared); /* who waits can be aborted */
-    if (st == ST_OK)
-        st = cuda_wait(prepared->device, "finish the first collectives", err);
-    pthread_mutex_lock(&prepared->device->member->lock);
-    return st == ST_OK ? check_broken(prepared->binding.group, err) : st;
-}
-
-/* Lets the collectives' stream wait for what that stream of the device has been given so far. */
-static enum status fork_stream(struct cuda_member *member, cudaStream_t stream, struct error *err)
-{
-    enum status st = cuda_check(cudaEventRecord(member->fork, stream), "record an event", err);
-    if (st == ST_OK)
-        st = cuda_check(cudaStreamWaitEvent(member->stream, member->fork, 0), "wait for an event", err);
-    member->forked = st == ST_OK;
-    return st;
-}
-
-enum status cuda_group_join(struct device_program *prepared, struct error *err)
-{
-    struct cuda_member *member = prepared->device->member;
-    if (prepared->binding.group == NULL || !member->forked)
-        return ST_OK;
-    member->forked = false;
-    enum status st = cuda_check(cudaEventRecord(member->join, member->stream), "record an event", err);
-    if (st == ST_OK)
-        st = cuda_check(cudaStreamWaitEvent(member->device->stream, member->join, 0), "wait for an event",
-                        err);
-    return st;
-}
-
-static enum status mean(struct cuda_member *member, float *values, size_t count, cudaStream_t stream,
-                        struct error *err)
-{
-    const struct device_group *group = member->group;
-    return check(group,
-                 group->nccl.all_reduce(values, values, count, ncclFloat, ncclAvg, member->comm, stream),
-                 "all-reduce", err);
-}
-
-/* From the branch, which waits for the device's stream first: a bucket has gradients from both, and the device's stream,
- * which has better things to do, waits for neither. */
-enum status cuda_run_all_reduce(struct device_program *prepared, int32_t index, struct error *err)
-{
-    const struct prog_op *op = &prepared->program->ops[index];
-    const struct weight_tensor *tensors = prepared->program->weights.tensors;
-    struct cuda_member *member = prepared->device->member;
-    const size_t first = tensors[op->reduce.first].offset,
-                 end = tensors[op->reduce.last].offset + tensors[op->reduce.last].count;
-    if (prepared->binding.group == NULL)
-        return ST_OK;
-    cudaStream_t branch = prepared->device->branch.stream;
-    enum status st = cuda_branch_fork(prepared->device, err);
-    if (st == ST_OK)
-        st = cuda_copies_gradients(prepared, op->reduce.first, op->reduce.last, branch, err);
-    if (st == ST_OK)
-        st = fork_stream(member, branch, err);
-    if (st == ST_OK)
-        st = mean(member, (float *)(void *)(prepared->memory + prepared->at.gradients) + first, end - first,
-                  member->stream, err);
-    return st;
-}
-
-/* Many small tensors: NCCL makes one launch of what stands between GroupStart and GroupEnd. With the member's lock. */
-static enum status average_statistics(struct cuda_member *member, const struct device_weights *weights,
-                                      enum weight_slot slot, struct error *err)
-{
-    const struct device_group *group = member->group;
-    enum status st = check(group, group->nccl.group_start(), "group calls", err);
-    if (st != ST_OK)
-        return st;
-    for (int32_t w = 0; st == ST_OK && w < weights->table.count; w++) {
-        const struct weight_tensor *tensor = &weights->table.tensors[w];
-        if (!weight_is_trained(tensor->role))
-            st = mean(member, weights->slots[slot] + tensor->offset, tensor->count, member->device->stream,
-                      err);
-    }
-    struct error later;
-    enum status ended = check(group, group->nccl.group_end(), "group calls", st == ST_OK ? err : &later);
-    return st == ST_OK ? ended : st;
-}
-
-static enum status enter_collective(struct device_group *group, struct device *device,
-                                    const struct device_weights *weights, enum weight_slot slot,
-                                    struct error *err)
-{
-    const struct cuda_member *member = device->member;
-    enum status st = cuda_check_slot(weights, slot, err);
-    if (st == ST_OK && (member == NULL || member->group != group))
-        st = error_set(err, ST_RANGE, "group: cuda:%d is none of its members", (int)device->index);
-    return st == ST_OK ? cuda_enter(device, err) : st;
-}
-
-enum status cuda_group_average(struct device_group *group, struct device *device,
-                               struct device_weights *weights, enum weight_slot slot, struct error *err)
-{
-    struct cuda_member *member = device->member;
-    enum status st = enter_collective(group, device, weights, slot, err);
-    if (st != ST_OK)
-        return st;
-    trace_begin("average of statistics");
-    pthread_mutex_lock(&member->lock);
-    st = check_broken(group, err);
-    if (st == ST_OK)
-        st = average_statistics(member, weights, slot, err);
-    pthread_mutex_unlock(&member->lock);
-    weights->version++;
-    if (st == ST_OK)
-        st = cuda_wait(device, "average of statistics", err);
-    trace_end();
-    return st;
-}
-
-enum status cuda_group_broadcast(struct device_group *group, struct device *device,
-                                 struct device_weights *weights, enum weight_slot slot, int32_t root,
-                                 struct error *err)
-{
-    struct cuda_member *member = device->member;
-    enum status st = enter_collective(group, device, weights, slot, err);
-    if (st != ST_OK)
-        return st;
-    trace_begin("broadcast");
-    pthread_mutex_lock(&member->lock);
-    st = check_broken(group, err);
-    if (st == ST_OK)
-        st = check(group,
-                   group->nccl.broadcast(weights->slots[slot], weights->slots[slot], weights->table.total,
-                                         ncclFloat, (int)root, member->comm, device->stream),
-                   "broadcast", err);
-    pthread_mutex_unlock(&member->lock);
-    weights->version++;
-    if (st == ST_OK)
-        st = cuda_wait(device, "broadcast", err);
-    trace_end();
-    return st;
 }

@@ -1,7 +1,7 @@
 /* What the files of the CUDA device share; kernels.h describes the layouts.
  *
  * One stream a device: everything is queued on it in the order of the calls, so that nothing else has to be
- * ordered; only weight gradients of convolutions have another (cuda_branch.c), the collectives of a group (cuda_group.c), and
+ * ordered; only weight gradients of convolutions have another (cuda_branch.c), the collectives of a group (cuda_collectives.c), and
  * the planner (conv.h). A step ends on the device's stream, and what is read waits for that.
  *
  * Threads. A second one may prepare programs: cuda_program_prepare reads what is fixed since the device was opened, and
@@ -239,15 +239,22 @@ void cuda_group_close(struct device_group *group);
 void cuda_group_abort(struct device_group *group, const char *reason);
 enum status cuda_group_check(struct device_group *group, struct error *err);
 size_t cuda_group_bytes(const struct device_group *group);
+/* Waits for the event, or for the device's stream where it is NULL, of a device that is in a group: not longer than the
+ * group's timeout, and not when the group is broken. */
+enum status cuda_group_wait(const struct device *device, cudaEvent_t event, const char *what,
+                            struct error *err);
+/* *able becomes whether every member is able, once all have asked; as it is for a program without a group. Not between enter
+ * and leave. Who waits for the others longer than the group's timeout breaks it. */
+enum status cuda_group_agree(const struct device_program *prepared, const char *what, bool *able,
+                             struct error *err);
+
+/* ---- cuda_collectives.c ---- */
+
 enum status cuda_group_average(struct device_group *group, struct device *device,
                                struct device_weights *weights, enum weight_slot slot, struct error *err);
 enum status cuda_group_broadcast(struct device_group *group, struct device *device,
                                  struct device_weights *weights, enum weight_slot slot, int32_t root,
                                  struct error *err);
-/* Waits for the event, or for the device's stream where it is NULL, of a device that is in a group: not longer than the
- * group's timeout, and not when the group is broken. */
-enum status cuda_group_wait(const struct device *device, cudaEvent_t event, const char *what,
-                            struct error *err);
 /* Of the device's membership that the binding uses; 0: none. */
 uint64_t cuda_group_serial(const struct device *device, const struct device_binding *binding);
 /* Around the queueing of a step; nothing for a program without a group. ST_DEVICE when the group is broken; there is
@@ -258,10 +265,6 @@ void cuda_group_leave(struct device_program *prepared);
 enum status cuda_group_join(struct device_program *prepared, struct error *err);
 /* Waits for them, between enter and leave. */
 enum status cuda_group_settle(struct device_program *prepared, struct error *err);
-/* *able becomes whether every member is able, once all have asked; as it is for a program without a group. Not between enter
- * and leave. Who waits for the others longer than the group's timeout breaks it. */
-enum status cuda_group_agree(const struct device_program *prepared, const char *what, bool *able,
-                             struct error *err);
 
 /* ---- cuda_copies.c: working copies of kernels ---- */
 
