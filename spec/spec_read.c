@@ -1,274 +1,10 @@
-/* Reading a job: defaults, then the file, then the command line, each value through spec_set_*; then
+/* Reading a job: defaults, then the file, then the command line, each value through spec_assign; then
  * spec_check. */
 #include "host/base/file.h"
-#include "spec/schema.h"
+#include "spec/spec_value.h"
 
-#include <libconfig.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* One value on its way into the job. */
-struct assignment {
-    const struct spec_key *key;
-    const struct spec_place *place;
-    const config_setting_t *value;
-};
-
-/* What a message shows as found. */
-static void found_text(const config_setting_t *value, char text[SPEC_TEXT_MAX])
-{
-    char inner[SPEC_TEXT_MAX];
-    switch (config_setting_type(value)) {
-    case CONFIG_TYPE_INT:
-        snprintf(text, SPEC_TEXT_MAX, "0x%X (hexadecimal)", (unsigned)config_setting_get_int(value));
-        break;
-    case CONFIG_TYPE_INT64:
-        snprintf(text, SPEC_TEXT_MAX, "%lld", config_setting_get_int64(value));
-        break;
-    case CONFIG_TYPE_FLOAT:
-        spec_number_text(config_setting_get_float(value), true, text);
-        break;
-    case CONFIG_TYPE_STRING:
-        spec_clean_text(config_setting_get_string(value), inner);
-        snprintf(text, SPEC_TEXT_MAX, "\"%.200s\"", inner);
-        break;
-    case CONFIG_TYPE_BOOL:
-        snprintf(text, SPEC_TEXT_MAX, "%s", config_setting_get_bool(value) ? "true" : "false");
-        break;
-    case CONFIG_TYPE_GROUP:
-        snprintf(text, SPEC_TEXT_MAX, "a section");
-        break;
-    default:
-        snprintf(text, SPEC_TEXT_MAX, "a list of %d", config_setting_length(value));
-        break;
-    }
-}
-
-/* `value` is the setting or the element of its list that is wrong. */
-static enum status refuse_value(const struct assignment *a, enum status status, const config_setting_t *value,
-                                struct error *err)
-{
-    char found[SPEC_TEXT_MAX], expected[SPEC_TEXT_MAX];
-    found_text(value, found);
-    spec_describe(a->key, expected);
-    return spec_refuse(err, status, a->place, a->key->name, found, expected);
-}
-
-static bool is_list(const config_setting_t *value)
-{
-    return config_setting_is_list(value) || config_setting_is_array(value);
-}
-
-/* Elements of a list; a single value counts as a list of one. */
-static int element_count(const config_setting_t *value)
-{
-    return is_list(value) ? config_setting_length(value) : 1;
-}
-
-static const config_setting_t *element(const config_setting_t *value, int i)
-{
-    return is_list(value) ? config_setting_get_elem(value, (unsigned)i) : value;
-}
-
-/* Whole numbers arrive as INT64 (spec_prepare_text); an INT is a hexadecimal one, cut to 32 bits by
- * libconfig. */
-static enum status read_whole(const struct assignment *a, const config_setting_t *value, int64_t *number,
-                              struct error *err)
-{
-    if (config_setting_type(value) != CONFIG_TYPE_INT64)
-        return refuse_value(a, ST_FORMAT, value, err);
-    long long found = config_setting_get_int64(value);
-    if (!((double)found >= a->key->least && (double)found <= a->key->most))
-        return refuse_value(a, ST_RANGE, value, err);
-    *number = found;
-    return ST_OK;
-}
-
-static enum status read_number(const struct assignment *a, const config_setting_t *value, double *number,
-                               struct error *err)
-{
-    double found;
-    if (config_setting_type(value) == CONFIG_TYPE_INT64)
-        found = (double)config_setting_get_int64(value);
-    else if (config_setting_type(value) == CONFIG_TYPE_FLOAT)
-        found = config_setting_get_float(value);
-    else
-        return refuse_value(a, ST_FORMAT, value, err);
-    if (!(found >= a->key->least && found <= a->key->most))
-        return refuse_value(a, ST_RANGE, value, err);
-    *number = found;
-    return ST_OK;
-}
-
-/* Whether `text` is the choice, or one of those that a choice ending in ":N" stands for: a number of up to
- * four digits in the place of the N. */
-static bool matches_choice(const char *choice, size_t length, const char *text)
-{
-    size_t head = length - 1;
-    if (strlen(text) == length && memcmp(choice, text, length) == 0)
-        return true;
-    if (length < 2 || memcmp(choice + length - 2, ":N", 2) != 0 || strncmp(choice, text, head) != 0)
-        return false;
-    size_t digits = strspn(text + head, "0123456789");
-    return digits >= 1 && digits <= 4 && text[head + digits] == '\0';
-}
-
-static bool is_choice(const char *choices, const char *text)
-{
-    while (*choices != '\0') {
-        size_t choice = strcspn(choices, "|");
-        if (matches_choice(choices, choice, text))
-            return true;
-        choices += choice + (choices[choice] == '|');
-    }
-    return false;
-}
-
-/* Replaces *text, which may be NULL, by a copy of the setting's text. */
-static enum status read_text(const struct assignment *a, const config_setting_t *value, char **text,
-                             struct error *err)
-{
-    if (config_setting_type(value) != CONFIG_TYPE_STRING)
-        return refuse_value(a, ST_FORMAT, value, err);
-    const char *found = config_setting_get_string(value);
-    if (a->key->choices != NULL && !is_choice(a->key->choices, found))
-        return refuse_value(a, ST_RANGE, value, err);
-    char *copy = strdup(found);
-    if (copy == NULL)
-        return error_memory(err, a->key->name, strlen(found) + 1);
-    free(*text);
-    *text = copy;
-    return ST_OK;
-}
-
-/* The number of the word among the key's. */
-static enum status read_choice(const struct assignment *a, int *choice, struct error *err)
-{
-    if (config_setting_type(a->value) != CONFIG_TYPE_STRING)
-        return refuse_value(a, ST_FORMAT, a->value, err);
-    int found = spec_word(a->key->words, config_setting_get_string(a->value));
-    if (found < 0)
-        return refuse_value(a, ST_RANGE, a->value, err);
-    *choice = found;
-    return ST_OK;
-}
-
-static void clear_strings(struct job_strings *list)
-{
-    for (int i = 0; i < list->count; i++)
-        free(list->items[i]);
-    *list = (struct job_strings){0};
-}
-
-static enum status refuse_length(const struct assignment *a, struct error *err)
-{
-    char found[SPEC_TEXT_MAX], expected[SPEC_TEXT_MAX];
-    snprintf(found, sizeof found, "a list of %d", element_count(a->value));
-    snprintf(expected, sizeof expected, "at most %d", JOB_LIST_MAX);
-    return spec_refuse(err, ST_RANGE, a->place, a->key->name, found, expected);
-}
-
-/* Choices: at least one, each once. */
-static enum status read_strings(const struct assignment *a, struct job_strings *list, struct error *err)
-{
-    int count = element_count(a->value);
-    if (count == 0)
-        return refuse_value(a, ST_RANGE, a->value, err);
-    if (count > JOB_LIST_MAX)
-        return refuse_length(a, err);
-    clear_strings(list);
-    for (int i = 0; i < count; i++) {
-        const config_setting_t *value = element(a->value, i);
-        enum status st = read_text(a, value, &list->items[i], err);
-        if (st != ST_OK)
-            return st;
-        list->count = i + 1;
-        for (int j = 0; j < i; j++)
-            if (strcmp(list->items[i], list->items[j]) == 0) {
-                char found[SPEC_TEXT_MAX];
-                snprintf(found, sizeof found, "\"%.200s\" twice", list->items[i]);
-                return spec_refuse(err, ST_RANGE, a->place, a->key->name, found, "each at most once");
-            }
-    }
-    return ST_OK;
-}
-
-static enum status read_numbers(const struct assignment *a, struct job_numbers *list, struct error *err)
-{
-    struct job_numbers read = {.count = element_count(a->value)};
-    bool rising = a->key->type != SPEC_SIZE;
-    if (read.count > JOB_LIST_MAX)
-        return refuse_length(a, err);
-    for (int i = 0; i < read.count; i++) {
-        int64_t whole = 0;
-        enum status st = a->key->type == SPEC_RISING
-                             ? read_number(a, element(a->value, i), &read.items[i], err)
-                             : read_whole(a, element(a->value, i), &whole, err);
-        if (st != ST_OK)
-            return st;
-        if (a->key->type != SPEC_RISING)
-            read.items[i] = (double)whole;
-        if (rising && i > 0 && !(read.items[i] > read.items[i - 1])) {
-            char last[SPEC_TEXT_MAX], this[SPEC_TEXT_MAX], found[SPEC_TEXT_MAX];
-            spec_number_text(read.items[i - 1], false, last);
-            spec_number_text(read.items[i], false, this);
-            snprintf(found, sizeof found, "%.40s after %.40s", this, last);
-            return spec_refuse(err, ST_RANGE, a->place, a->key->name, found, "rising numbers");
-        }
-    }
-    if (a->key->type == SPEC_SIZE && read.count == 1) {
-        read.items[1] = read.items[0];
-        read.count = 2;
-    }
-    if (a->key->type == SPEC_SIZE && read.count != 0 && read.count != 2)
-        return refuse_value(a, ST_RANGE, a->value, err);
-    *list = read;
-    return ST_OK;
-}
-
-static enum status assign(const struct assignment *a, struct job *job, struct error *err)
-{
-    void *field = spec_field(job, a->key);
-    enum status st = ST_OK;
-    int64_t whole = 0;
-    switch (a->key->type) {
-    case SPEC_WHOLE:
-        st = read_whole(a, a->value, &whole, err);
-        if (st == ST_OK)
-            *(int32_t *)field = (int32_t)whole;
-        return st;
-    case SPEC_AUTO_WHOLE:
-        if (config_setting_type(a->value) == CONFIG_TYPE_STRING &&
-            strcmp(config_setting_get_string(a->value), "auto") == 0)
-            whole = JOB_AUTO;
-        else
-            st = read_whole(a, a->value, &whole, err);
-        if (st == ST_OK)
-            *(int32_t *)field = (int32_t)whole;
-        return st;
-    case SPEC_SEED:
-        return read_whole(a, a->value, field, err);
-    case SPEC_NUMBER:
-        return read_number(a, a->value, field, err);
-    case SPEC_SWITCH:
-        if (config_setting_type(a->value) != CONFIG_TYPE_BOOL)
-            return refuse_value(a, ST_FORMAT, a->value, err);
-        *(bool *)field = config_setting_get_bool(a->value) == CONFIG_TRUE;
-        return ST_OK;
-    case SPEC_CHOICE:
-        return read_choice(a, field, err);
-    case SPEC_TEXT:
-    case SPEC_PATH:
-        return read_text(a, a->value, field, err);
-    case SPEC_CHOICES:
-        return read_strings(a, field, err);
-    case SPEC_SIZE:
-    case SPEC_RISING:
-    case SPEC_RISING_WHOLE:
-        return read_numbers(a, field, err);
-    }
-    return st;
-}
 
 /* libconfig's message with the line it stopped at. */
 static enum status refuse_syntax(const char *file, const char *text, const config_t *config,
@@ -323,7 +59,7 @@ static enum status apply_defaults(const struct spec_place *place, struct job *jo
     enum status st = ST_OK;
     for (int i = 0; i < SPEC_KEY_COUNT && st == ST_OK; i++) {
         const struct spec_key *key = &spec_keys[i];
-        struct assignment a = {.key = key, .place = place};
+        struct spec_assignment a = {.key = key, .place = place};
         config_setting_t *value = NULL;
         config_t config;
         config_init(&config);
@@ -331,7 +67,7 @@ static enum status apply_defaults(const struct spec_place *place, struct job *jo
         st = parse_value(key->default_text != NULL ? key->default_text : "\"\"", &config, &value, err);
         a.value = value;
         if (st == ST_OK)
-            st = assign(&a, job, err);
+            st = spec_assign(&a, job, err);
         config_destroy(&config);
     }
     return st;
@@ -345,8 +81,8 @@ static enum status apply_setting(const char *file, const char *name, const confi
     if (key == NULL)
         return spec_refuse_unknown(err, &place, name);
     places[key - spec_keys] = place;
-    struct assignment a = {.key = key, .place = &place, .value = value};
-    return assign(&a, job, err);
+    struct spec_assignment a = {.key = key, .place = &place, .value = value};
+    return spec_assign(&a, job, err);
 }
 
 static enum status apply_file(const char *file, const config_t *config, struct job *job,
@@ -360,7 +96,7 @@ static enum status apply_file(const char *file, const config_t *config, struct j
         if (!config_setting_is_group(top) && spec_is_section(section)) {
             struct spec_place place = {.file = file, .line = (int)config_setting_source_line(top)};
             char found[SPEC_TEXT_MAX];
-            found_text(top, found);
+            spec_found_text(top, found);
             return spec_refuse(err, ST_FORMAT, &place, section, found, "a section { key = value; ... }");
         }
         bool has_keys = config_setting_is_group(top) && spec_find(section) == NULL &&
@@ -445,8 +181,8 @@ static enum status apply_override(const char *file, const char *text, struct job
     }
     replace_budgets(key, job, places);
     places[key - spec_keys] = place;
-    struct assignment a = {.key = key, .place = &place, .value = value};
-    st = assign(&a, job, err);
+    struct spec_assignment a = {.key = key, .place = &place, .value = value};
+    st = spec_assign(&a, job, err);
 out:
     free(name);
     config_destroy(&config);
@@ -490,24 +226,4 @@ out:
     if (st != ST_OK)
         spec_free(job);
     return st;
-}
-
-void spec_free(struct job *job)
-{
-    for (int i = 0; i < SPEC_KEY_COUNT; i++) {
-        void *field = spec_field(job, &spec_keys[i]);
-        switch (spec_keys[i].type) {
-        case SPEC_TEXT:
-        case SPEC_PATH:
-            free(*(char **)field);
-            break;
-        case SPEC_CHOICES:
-            clear_strings(field);
-            break;
-        default:
-            break;
-        }
-    }
-    free(job->file);
-    *job = (struct job){0};
 }
