@@ -54,8 +54,9 @@ size_t host_group_bytes(const struct device_group *group)
     return 0;
 }
 
-enum status host_group_member(const struct device_group *group, const struct device *device, int32_t *member,
-                              struct error *err)
+/* The device's number in the group. */
+static enum status find_member(const struct device_group *group, const struct device *device, int32_t *member,
+                               struct error *err)
 {
     for (*member = 0; *member < group->count; ++*member) {
         if (group->members[*member] == device)
@@ -64,10 +65,62 @@ enum status host_group_member(const struct device_group *group, const struct dev
     return error_set(err, ST_RANGE, "group: the device is none of its %d members", (int)group->count);
 }
 
-void host_group_share(const struct device_group *group, int32_t member, size_t total, size_t *first,
-                      size_t *end)
+/* The device's number, and everybody's buffers once all have come. */
+static enum status begin(struct device_group *group, const struct device *device, const char *what,
+                         void *values, int32_t *member, void *const **offers, struct error *err)
 {
-    size_t count = (size_t)group->count, number = (size_t)member;
-    *first = total * number / count;
-    *end = total * (number + 1) / count;
+    enum status st = find_member(group, device, member, err);
+    return st == ST_OK ? meeting_join(group->meeting, *member, what, values, offers, err) : st;
+}
+
+/* Waits until all are done with the buffers. */
+static enum status end_with(struct device_group *group, int32_t member, const char *what, struct error *err)
+{
+    void *const *offers;
+    return meeting_join(group->meeting, member, what, NULL, &offers, err);
+}
+
+/* The members' shares differ by at most one value. */
+enum status host_group_all_reduce(struct device_group *group, const struct device *device, void *values,
+                                  size_t first, size_t end, host_group_mean *mean, struct error *err)
+{
+    const size_t total = end - first, count = (size_t)group->count;
+    int32_t member;
+    void *const *offers;
+    enum status st = begin(group, device, "all-reduce", values, &member, &offers, err);
+    if (st != ST_OK)
+        return st;
+    mean(offers, group->count, first + total * (size_t)member / count,
+         first + total * ((size_t)member + 1) / count);
+    return end_with(group, member, "all-reduce", err);
+}
+
+enum status host_group_average(struct device_group *group, const struct device *device,
+                               const struct weight_table *table, void *values, host_group_mean *mean,
+                               struct error *err)
+{
+    int32_t member;
+    void *const *offers;
+    enum status st = begin(group, device, "average of statistics", values, &member, &offers, err);
+    if (st != ST_OK)
+        return st;
+    for (int32_t k = member; k < table->count; k += group->count) {
+        const struct weight_tensor *tensor = &table->tensors[k];
+        if (!weight_is_trained(tensor->role))
+            mean(offers, group->count, tensor->offset, tensor->offset + tensor->count);
+    }
+    return end_with(group, member, "average of statistics", err);
+}
+
+enum status host_group_broadcast(struct device_group *group, const struct device *device, void *values,
+                                 size_t bytes, int32_t root, struct error *err)
+{
+    int32_t member;
+    void *const *offers;
+    enum status st = begin(group, device, "broadcast", values, &member, &offers, err);
+    if (st != ST_OK)
+        return st;
+    if (member != root)
+        memcpy(values, offers[root], bytes);
+    return end_with(group, member, "broadcast", err);
 }

@@ -20,12 +20,19 @@ void host_group_abort(struct device_group *group, const char *reason);
 enum status host_group_check(struct device_group *group, struct error *err);
 size_t host_group_bytes(const struct device_group *group);
 
-/* The device's number in the group; ST_RANGE when it is no member. */
-enum status host_group_member(const struct device_group *group, const struct device *device, int32_t *member,
-                              struct error *err);
+/* Values [first, end) of each member's buffer become their mean, always summed up in the order of the members. */
+typedef void host_group_mean(void *const *buffers, int32_t count, size_t first, size_t end);
 
-/* A share of `total` things for one member: [*first, *end). Shares differ by at most one. */
-void host_group_share(const struct device_group *group, int32_t member, size_t total, size_t *first,
-                      size_t *end);
+/* Collectives, called by every member with buffers of its own, laid out alike; ST_RANGE from a device that is none. Each member computes a share of the means and writes
+ * it into everybody's buffers; nobody returns before all are done. */
+enum status host_group_all_reduce(struct device_group *group, const struct device *device, void *values,
+                                  size_t first, size_t end, host_group_mean *mean, struct error *err);
+/* Of the running statistics among values laid out by the table. */
+enum status host_group_average(struct device_group *group, const struct device *device,
+                               const struct weight_table *table, void *values, host_group_mean *mean,
+                               struct error *err);
+/* Member `root`'s values go to all others. */
+enum status host_group_broadcast(struct device_group *group, const struct device *device, void *values,
+                                 size_t bytes, int32_t root, struct error *err);
 
 #endif
