@@ -3,11 +3,9 @@
 # with the same result, or the same command again does; for want of memory with a smaller batch. Never by a signal, in a hang,
 # or with something left behind. And a run whose steps can't be recorded says so, once a program. FAULTS=0 lets every call fail; by default a sample, spread over the run.
 . tests/support/script.sh
-gpu=$helpers/../emulated/nasrun
+NASRUN_GPU= # calls fail on emulated ones only
+. tests/support/gpu.sh
 faults=${FAULTS:-24}
-LD_LIBRARY_PATH=$helpers/gpu/driver${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-XDG_CACHE_HOME=$work/cache
-export LD_LIBRARY_PATH XDG_CACHE_HOME
 make_data "$work/data" 96 32
 cat >"$work/job.cfg" <<END
 dataset = { format = "idx"; path = "$work/data"; validation = 0.2; };

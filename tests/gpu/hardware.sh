@@ -2,11 +2,9 @@
 # The plug-in as nasrun uses it: on the hardware with `make test-gpu`, which sets NASRUN_GPU to a nasrun that has its plug-in
 # beside it; otherwise on the emulated GPU, so that these tests are known to work where they are needed.
 . tests/support/script.sh
-gpu=${NASRUN_GPU:-$helpers/../emulated/nasrun}
-[ -n "${NASRUN_GPU:-}" ] || LD_LIBRARY_PATH=$helpers/gpu/driver${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-NASRUN_PLUGIN=$(dirname "$gpu")/libnasrun_cuda.so XDG_CACHE_HOME=$work/cache
-EMU_DEVICES=2 EMU_ORDER=3
-export LD_LIBRARY_PATH NASRUN_PLUGIN XDG_CACHE_HOME EMU_DEVICES EMU_ORDER
+. tests/support/gpu.sh
+NASRUN_PLUGIN=$(dirname "$gpu")/libnasrun_cuda.so EMU_DEVICES=2 EMU_ORDER=3
+export NASRUN_PLUGIN EMU_DEVICES EMU_ORDER
 
 "$gpu" --devices >"$work/out" 2>&1
 grep '^cuda:' "$work/out"

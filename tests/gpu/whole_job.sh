@@ -3,24 +3,8 @@
 # search, checkpoints, kills, resumes, final fit on one device and on two, report. Beside the reference device it must agree
 # within what bf16 rounds.
 . tests/support/script.sh
-gpu=${NASRUN_GPU:-$helpers/../emulated/nasrun}
-[ -n "${NASRUN_GPU:-}" ] || LD_LIBRARY_PATH=$helpers/gpu/driver${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-XDG_CACHE_HOME=$work/cache
-export LD_LIBRARY_PATH XDG_CACHE_HOME EMU_DEVICES EMU_ORDER EMU_MEMORY
-EMU_DEVICES=2 EMU_ORDER=0 EMU_MEMORY=262144
-make_data "$work/data" 200 80
-cat >"$work/job.cfg" <<END
-dataset = { format = "idx"; path = "$work/data"; validation = 0.2; };
-search = { starts = ["cnn"]; width = 8; noise = 0.0001; };
-train = { batch = 16; flip = false; translate = 1; };
-devices = "cuda:0";
-budget = { steps = 40; };
-output = { plots = false; checkpoint_seconds = 0.02; };
-END
-run() { "$gpu" "$work/job.cfg" "$@" >"$work/out" 2>&1; }
-gpus=$("$gpu" --devices 2>&1 | grep -c '^cuda:')
-check "no GPU to test: $("$gpu" --devices 2>&1 | grep '^no GPU')" [ "$gpus" -ge 1 ]
-[ "$gpus" -ge 1 ] || finish
+. tests/support/gpu.sh
+make_gpu_job
 column() { sed -n "s/.*\"event\":\"model\".*\"$2\":\\([^,}]*\\).*/\\1/p" "$1/journal.jsonl"; }
 operations_of() { grep -o '"operations":\[[^]]*\]' "$1/journal.jsonl"; }
 

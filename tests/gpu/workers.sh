@@ -3,21 +3,8 @@
 # on as many GPUs with one each, whatever the order of what streams leave open; kills; what a run measures to decide for itself;
 # and the batches that it chooses.
 . tests/support/script.sh
-gpu=${NASRUN_GPU:-$helpers/../emulated/nasrun}
-[ -n "${NASRUN_GPU:-}" ] || LD_LIBRARY_PATH=$helpers/gpu/driver${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-XDG_CACHE_HOME=$work/cache
-export LD_LIBRARY_PATH XDG_CACHE_HOME EMU_DEVICES EMU_ORDER EMU_MEMORY
-EMU_DEVICES=2 EMU_ORDER=0 EMU_MEMORY=262144
-make_data "$work/data" 200 80
-cat >"$work/job.cfg" <<END
-dataset = { format = "idx"; path = "$work/data"; validation = 0.2; };
-search = { starts = ["cnn"]; width = 8; noise = 0.0001; };
-train = { batch = 16; flip = false; translate = 1; };
-devices = "cuda:0";
-budget = { steps = 40; };
-output = { plots = false; checkpoint_seconds = 0.02; };
-END
-run() { "$gpu" "$work/job.cfg" "$@" >"$work/out" 2>&1; }
+. tests/support/gpu.sh
+make_gpu_job
 said() { grep -q "$1" "$work/out"; }
 # search_of DIR: what its candidates were and became; the final fit is shared by as many devices as there are.
 search_of() { unordered_history_of "$1" | grep '"event":"\(candidate\|morph\|epoch\|model\)"' | grep -v "\"id\":$(final_of "$1")[,}]"; }
@@ -25,10 +12,6 @@ final_of() { sed -n 's/.*"event":"candidate","id":\([0-9]*\),.*"final":true.*/\1
 
 # after_the_first DIR: candidates that were proposed when one result was known.
 after_the_first() { grep -c '"event":"candidate".*"observed":1,' "$1/journal.jsonl"; }
-
-gpus=$("$gpu" --devices 2>&1 | grep -c '^cuda:')
-check "no GPU to test: $("$gpu" --devices 2>&1 | grep '^no GPU')" [ "$gpus" -ge 1 ]
-[ "$gpus" -ge 1 ] || finish
 
 # Two workers on one GPU beside one worker on each of two.
 check "two workers: $(tail -n 1 "$work/out" 2>/dev/null)" run output.dir="$work/workers" search.workers_per_device=2
