@@ -3,40 +3,32 @@
 #include "host/program/activation.h"
 #include "host/ref/ref.h"
 
+static double (*const forward[ACTIVATION_COUNT])(double x) = {
+#define LAYER(KIND, ...)
+#define ACTIVATION(KIND, name, ...) [ACTIVATION_##KIND] = activation_##name,
+#include "host/net/layers.def"
+};
+
+static double (*const backward[ACTIVATION_COUNT])(double seen, double dy) = {
+#define LAYER(KIND, ...)
+#define ACTIVATION(KIND, name, ...) [ACTIVATION_##KIND] = activation_##name##_backward,
+#include "host/net/layers.def"
+};
+
 void ref_run_activation(const struct ref_call *call)
 {
     const double *x = ref_input(call, 0);
     double *y = ref_output(call, 0);
-    const size_t count = ref_count(ref_output_shape(call, 0));
-    switch (call->op->activation.function) {
-#define LAYER(KIND, ...)
-#define ACTIVATION(KIND, name, ...)                                                                          \
-    case ACTIVATION_##KIND:                                                                                  \
-        for (size_t i = 0; i < count; i++)                                                                   \
-            y[i] = activation_##name(x[i]);                                                                  \
-        break;
-#include "host/net/layers.def"
-    case ACTIVATION_COUNT:
-        break;
-    }
+    for (size_t i = 0; i < ref_count(ref_output_shape(call, 0)); i++)
+        y[i] = forward[call->op->activation.function](x[i]);
 }
 
 void ref_run_activation_backward(const struct ref_call *call)
 {
     const double *seen = ref_input(call, 0), *dy = ref_input(call, 1);
     double *dx = ref_output(call, 0);
-    const size_t count = ref_count(ref_output_shape(call, 0));
-    switch (call->op->activation.function) {
-#define LAYER(KIND, ...)
-#define ACTIVATION(KIND, name, ...)                                                                          \
-    case ACTIVATION_##KIND:                                                                                  \
-        for (size_t i = 0; i < count; i++)                                                                   \
-            dx[i] = activation_##name##_backward(seen[i], dy[i]);                                            \
-        break;
-#include "host/net/layers.def"
-    case ACTIVATION_COUNT:
-        break;
-    }
+    for (size_t i = 0; i < ref_count(ref_output_shape(call, 0)); i++)
+        dx[i] = backward[call->op->activation.function](seen[i], dy[i]);
 }
 
 void ref_run_add(const struct ref_call *call)

@@ -25,16 +25,6 @@ static enum status on_epoch(void *context, const struct trainer_epoch *epoch, st
     return ST_OK;
 }
 
-static enum status on_tick(void *context, const struct trainer_state *state, double progress,
-                           struct error *err)
-{
-    (void)context;
-    (void)state;
-    (void)progress;
-    (void)err;
-    return ST_OK;
-}
-
 static enum status fresh_weights(const struct measurement *measurement, const struct graph *graph,
                                  struct error *err)
 {
@@ -74,7 +64,7 @@ static enum status train(struct measurement *measurement, uint32_t steps, struct
                                         .steps = trainer_state(measurement->trainer)->step + steps,
                                         .validation_seconds = INFINITY};
     const struct trainer_events events = {
-        .context = measurement, .on_epoch = on_epoch, .on_tick = on_tick, .tick_seconds = INFINITY};
+        .context = measurement, .on_epoch = on_epoch, .tick_seconds = INFINITY};
     struct trainer_result ignored;
     return trainer_run(measurement->trainer, limit, &events, &ignored, err);
 }

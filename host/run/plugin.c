@@ -81,27 +81,13 @@ static enum status load_libraries(const struct library_needs *needs, struct erro
 
 /* ---- open, close ---- */
 
-static enum status load_plugin(const char *path, void **library, struct error *err)
+/* A plug-in whose libraries are loaded. */
+static enum status open_loaded(struct plugin *plugin, const char *path, struct error *err)
 {
-    struct library_needs needs;
-    enum status st = library_read_needs(path, &needs, err);
-    if (st == ST_OK)
-        st = load_libraries(&needs, err);
-    if (st == ST_OK) {
-        *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-        if (*library == NULL)
-            st = error_set(err, ST_DEVICE, "%s", dlerror());
-    }
-    return st == ST_OK ? st : error_prefix(err, UNLOADED);
-}
-
-enum status plugin_open_file(struct plugin *plugin, const char *path, struct error *err)
-{
-    struct plugin made = {0};
-    *plugin = made;
-    enum status st = load_plugin(path, &made.library, err);
-    if (st != ST_OK)
-        return st;
+    struct plugin made = {.library = dlopen(path, RTLD_NOW | RTLD_LOCAL)};
+    enum status st = ST_OK;
+    if (made.library == NULL)
+        return error_set(err, ST_DEVICE, UNLOADED ": %s", dlerror());
     device_plugin_entry *entry = NULL;
     void *symbol = dlsym(made.library, DEVICE_PLUGIN_ENTRY);
     memcpy(&entry, &symbol, sizeof entry); /* C has no cast from objects to functions */
@@ -129,6 +115,16 @@ out:
     return st;
 }
 
+enum status plugin_open_file(struct plugin *plugin, const char *path, struct error *err)
+{
+    struct library_needs needs;
+    *plugin = (struct plugin){0};
+    enum status st = library_read_needs(path, &needs, err);
+    if (st == ST_OK)
+        st = load_libraries(&needs, err);
+    return st == ST_OK ? open_loaded(plugin, path, err) : error_prefix(err, UNLOADED);
+}
+
 static enum status refuse_driver(int driver, int expected, struct error *err)
 {
     char other[96] = "";
@@ -151,13 +147,13 @@ static enum status open_suitable(struct plugin *plugin, char *const paths[FILES]
     for (int i = 0; st == ST_OK && i < FILES; i++) {
         if (paths[i] == NULL)
             continue;
-        if (library_read_needs(paths[i], &needs, &lacks) != ST_OK)
-            return plugin_open_file(plugin, paths[i], err); /* which says what is wrong with it */
+        if (library_read_needs(paths[i], &needs, err) != ST_OK)
+            return error_prefix(err, UNLOADED);
         const int major = cuda_of(&needs);
         if (driver > 0 && major > driver / 1000)
             least = least == 0 || major < least ? major : least;
         else if (load_libraries(&needs, lacking ? &lacks : err) == ST_OK)
-            return plugin_open_file(plugin, paths[i], err);
+            return open_loaded(plugin, paths[i], err);
         else
             lacking = true;
     }

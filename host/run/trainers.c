@@ -37,35 +37,34 @@ static size_t free_bytes(const struct run *run, struct team team)
     return least;
 }
 
-/* After ST_MEMORY lets kept weights but model `kept`'s leave the devices; *again is false when there are none left. Returns
- * `st`, or what went wrong on the way. */
-static enum status evict(struct run *run, enum status st, struct team team, int32_t kept, bool *again,
-                         struct error *err)
+/* After ST_MEMORY lets kept weights but model `kept`'s leave the devices; false when there are none left. What goes wrong on the
+ * way takes the place of *st. */
+static bool evict(struct run *run, enum status *st, struct team team, int32_t kept, struct error *err)
 {
-    *again = false;
-    for (int32_t k = team.first; st == ST_MEMORY && k < team.first + team.count; k++) {
+    bool any = false;
+    for (int32_t k = team.first; *st == ST_MEMORY && k < team.first + team.count; k++) {
         struct error own; /* err holds what there was no memory for */
         bool freed = false;
         if (pool_evict(run->pool, k, kept, &freed, &own) != ST_OK) {
-            *again = false;
             *err = own;
-            return own.status;
+            *st = own.status;
+            return false;
         }
-        *again = *again || freed;
+        any = any || freed;
     }
-    return st;
+    return any;
 }
 
-/* The same, and where there are none left halves the batch, unless it would be below `least`. */
-static enum status make_room(struct run *run, enum status st, struct team team, int32_t kept, int32_t least,
-                             int32_t *batch, bool *again, struct error *err)
+/* Whether to try again with less: fewer kept weights, or half the batch, but not below `least`. */
+static bool make_room(struct run *run, enum status *st, struct team team, int32_t kept, int32_t least,
+                      int32_t *batch, struct error *err)
 {
-    st = evict(run, st, team, kept, again, err);
-    if (st == ST_MEMORY && !*again && *batch / 2 >= least) {
-        *batch /= 2;
-        *again = true;
-    }
-    return st;
+    if (evict(run, st, team, kept, err))
+        return true;
+    if (*st != ST_MEMORY || *batch / 2 < least)
+        return false;
+    *batch /= 2;
+    return true;
 }
 
 /* ---- trainers ---- */
@@ -100,7 +99,6 @@ enum status trainers_open(struct run *run, struct candidate *candidate, struct t
                           struct memory_need *need, struct trainer **trainer, struct error *err)
 {
     enum status st;
-    bool again;
     do {
         struct team sharing = {team.first, devices_sharing(team.count, candidate->batch)};
         *trainer = take_ahead(candidate, sharing);
@@ -115,8 +113,7 @@ enum status trainers_open(struct run *run, struct candidate *candidate, struct t
             *trainer = NULL;
         }
         need->devices = sharing.count;
-        st = make_room(run, st, team, -1, least, &candidate->batch, &again, err);
-    } while (again);
+    } while (make_room(run, &st, team, -1, least, &candidate->batch, err));
     if (st == ST_OK)
         need->values = trainer_weights(*trainer)->total * sizeof(float);
     return st;
@@ -169,13 +166,11 @@ static enum status find_weights(struct run *run, int32_t device, int32_t id, str
 {
     const struct team team = {device, 1};
     enum status st;
-    bool again;
     do {
         st = pool_find(run->pool, device, id, weights, err);
         if (st == ST_OK && *weights == NULL)
             st = read_weights(run, device, id, weights, err);
-        st = evict(run, st, team, id, &again, err);
-    } while (again);
+    } while (evict(run, &st, team, id, err));
     return st;
 }
 
@@ -197,7 +192,6 @@ enum status trainers_inherit(struct run *run, struct candidate *candidate, int32
     const struct team team = {device, 1};
     struct device_weights *weights;
     struct graph parent = {0};
-    bool again;
 
     enum status st = copy_parent(run, candidate->parent, &parent, err);
     if (st != ST_OK)
@@ -209,9 +203,7 @@ enum status trainers_inherit(struct run *run, struct candidate *candidate, int32
             st = inherit(&place, candidate->batch, &parent, weights, candidate->morphs,
                          candidate->morph_count, (float)run->job->search.noise, (uint64_t)run->job->seed,
                          candidate->id, inherited, err);
-        st =
-            make_room(run, st, team, candidate->parent, TRAINERS_LEAST_BATCH, &candidate->batch, &again, err);
-    } while (again);
+    } while (make_room(run, &st, team, candidate->parent, TRAINERS_LEAST_BATCH, &candidate->batch, err));
     need->inheritance = inherited->device_bytes;
     need->parent = (size_t)cost_of_graph(&parent).parameters * sizeof(float);
     graph_free(&parent);

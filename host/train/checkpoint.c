@@ -41,25 +41,15 @@ static size_t statistics_count(const struct weight_table *table)
     return count;
 }
 
-/* What of a slot's values are running statistics, one behind the other; and the way back. */
-static void gather_statistics(const struct weight_table *table, const float *values, float *statistics)
+/* Between a slot's values and what of them are running statistics, one tensor behind the other: out of the values, or back. */
+static void move_statistics(const struct weight_table *table, bool out, float *values, float *statistics)
 {
     for (int32_t w = 0; w < table->count; w++) {
         const struct weight_tensor *tensor = &table->tensors[w];
+        float *here = values + tensor->offset;
         if (weight_is_trained(tensor->role))
             continue;
-        memcpy(statistics, values + tensor->offset, tensor->count * sizeof *values);
-        statistics += tensor->count;
-    }
-}
-
-static void scatter_statistics(const struct weight_table *table, const float *statistics, float *values)
-{
-    for (int32_t w = 0; w < table->count; w++) {
-        const struct weight_tensor *tensor = &table->tensors[w];
-        if (weight_is_trained(tensor->role))
-            continue;
-        memcpy(values + tensor->offset, statistics, tensor->count * sizeof *values);
+        memcpy(out ? statistics : here, out ? here : statistics, tensor->count * sizeof *here);
         statistics += tensor->count;
     }
 }
@@ -84,7 +74,7 @@ static enum status write_slot(struct trainer *trainer, size_t slot, struct file_
         st = members_download(trainer, k, (enum weight_slot)slot, values, err);
         if (st != ST_OK)
             return st;
-        gather_statistics(table, values, values + table->total);
+        move_statistics(table, true, values, values + table->total);
         write_part(file, values + table->total, statistics * sizeof(*values), checksum);
     }
     return st;
@@ -207,7 +197,7 @@ static enum status read_slot(struct trainer *trainer, size_t slot, FILE *file, u
     for (uint64_t k = 1; st == ST_OK && has_statistics(slot) && statistics > 0 && k < members; k++) {
         if (fread(own, sizeof(*own), statistics, file) != statistics)
             return error_set(err, ST_IO, "%s: can't be read", path);
-        scatter_statistics(table, own, values);
+        move_statistics(table, false, values, own);
         if (members == (uint64_t)trainer->count)
             st = members_upload_one(trainer, (int32_t)k, (enum weight_slot)slot, values, err);
     }

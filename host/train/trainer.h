@@ -79,7 +79,8 @@ struct trainer_epoch {
 struct trainer_events {
     void *context;
     enum status (*on_epoch)(void *context, const struct trainer_epoch *epoch, struct error *err);
-    /* Every `tick_seconds` or so between two steps; for display, checkpoints and signals. */
+    /* Every `tick_seconds` or so between two steps; for display, checkpoints and signals. Not with INFINITY: then it may be
+     * NULL. */
     enum status (*on_tick)(void *context, const struct trainer_state *state, double progress,
                            struct error *err);
     double tick_seconds;

@@ -56,16 +56,6 @@ static enum status on_epoch(void *context, const struct trainer_epoch *epoch, st
     return ST_OK;
 }
 
-static enum status on_tick(void *context, const struct trainer_state *state, double progress,
-                           struct error *err)
-{
-    (void)context;
-    (void)state;
-    (void)progress;
-    (void)err;
-    return ST_OK;
-}
-
 /* `seconds` of training; *ended: when it was over. */
 static void train_for(double seconds, struct epochs *epochs, double *ended)
 {
@@ -81,8 +71,7 @@ static void train_for(double seconds, struct epochs *epochs, double *ended)
     settings.schedule = (struct schedule){.kind = JOB_SCHEDULE_ONE_CYCLE, .peak = 0.1, .warmup = 0.3};
     struct trainer *trainer = tiny_task_trainer(&task, &settings);
     const struct trainer_limit limit = {.seconds = seconds, .steps = 1000 * MOST_STEPS};
-    const struct trainer_events events = {
-        .context = epochs, .on_epoch = on_epoch, .on_tick = on_tick, .tick_seconds = INFINITY};
+    const struct trainer_events events = {.context = epochs, .on_epoch = on_epoch, .tick_seconds = INFINITY};
     const double began = clock_seconds();
     if (trainer_run(trainer, limit, &events, &result, &err) != ST_OK)
         fail_msg("%s", err.message);
