@@ -13,7 +13,8 @@ WARNINGS := -Wall -Wextra -Wpedantic -Werror
 CFLAGS_ALL := -std=c17 $(WARNINGS) $(OPTIMIZE) -g -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off -fno-math-errno -MMD -MP $(SANITIZE) $(CFLAGS)
 LIBS = $(shell pkg-config --libs $(PACKAGES)) -ldnnl -lopenblas -llapacke -lm -ldl -lpthread
 
-ROOMS := spec host/base host/data host/net host/morph host/program host/ref host/cpu host/train host/search host/report host/run
+ROOMS := spec host/base host/data host/net host/morph host/program host/device host/ref host/cpu host/train host/search host/model host/journal host/report \
+	host/machine host/run
 LIBRARY_SOURCES := $(foreach room,$(ROOMS),$(filter-out host/run/main.c,$(wildcard $(room)/*.c)))
 LIBRARY_OBJECTS := $(LIBRARY_SOURCES:%.c=$(BUILD)/%.o)
 LIBRARY := $(BUILD)/libnasrun.a
@@ -255,14 +256,14 @@ $(BUILD)/tests/bench/roofline: $(BUILD)/tests/bench/roofline.o $(BUILD)/tests/be
 
 # ---- the GPU's plug-in: its own copies of the host code it needs, and nothing exported but its entry ----
 PLUGIN_FLAGS = -fPIC -fvisibility=hidden $(CUDA_INCLUDES)
-PLUGIN_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard cuda/*.c))
+PLUGIN_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard cuda/device/*.c cuda/conv/*.c))
 # Lines for profilers. They are larger than the code unless compressed, which not all drivers of CUDA 12 can read.
 KERNEL_LINES = $(if $(filter-out 12,$(CUDA_MAJOR)),-lineinfo -compress-mode=size)
 KERNEL_BUILD ?= $(BUILD)
 space := $() $()
 KERNELS := $(KERNEL_BUILD)/kernels-$(subst $(space),-,$(strip $(CUDA_ARCHITECTURES)))
-PLUGIN_KERNELS := $(patsubst cuda/%.cu,$(KERNELS)/%.o,$(wildcard cuda/*.cu))
-PLUGIN_HOST := $(patsubst %.c,$(BUILD)/plugin/%.o,$(wildcard host/base/*.c host/net/*.c host/program/*.c))
+PLUGIN_KERNELS := $(patsubst cuda/kernels/%.cu,$(KERNELS)/%.o,$(wildcard cuda/kernels/*.cu))
+PLUGIN_HOST := $(patsubst %.c,$(BUILD)/plugin/%.o,$(wildcard host/base/*.c host/net/*.c host/program/*.c host/device/*.c))
 
 $(BUILD)/cuda/%.o: cuda/%.c
 	@mkdir -p $(@D)
@@ -270,7 +271,7 @@ $(BUILD)/cuda/%.o: cuda/%.c
 
 # What ptxas says of a kernel is kept beside it: tests/gpu/compile.sh reads it.
 kernels: $(PLUGIN_KERNELS)
-$(KERNELS)/%.o: cuda/%.cu
+$(KERNELS)/%.o: cuda/kernels/%.cu
 	@mkdir -p $(@D)
 	$(NVCC) -std=c++17 -O3 -I. -MMD -MP $(KERNEL_LINES) $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
 		$(foreach a,$(lastword $(CUDA_ARCHITECTURES)),-gencode arch=compute_$(a),code=compute_$(a)) \
@@ -313,7 +314,7 @@ $(BIN)/libnasrun_cuda12.so: cuda12-made
 	cp -f $(BUILD)/cuda12/bin/libnasrun_cuda.so $@
 
 # ---- its tests: the same objects on an emulated GPU, plans for described devices, a stand-in for the driver ----
-EMULATED := $(patsubst cuda/%.cu,$(BUILD)/tests/gpu/kernel_%.o,$(wildcard cuda/*.cu)) $(BUILD)/tests/gpu/cuda_on_cpu.o \
+EMULATED := $(patsubst cuda/kernels/%.cu,$(BUILD)/tests/gpu/kernel_%.o,$(wildcard cuda/kernels/*.cu)) $(BUILD)/tests/gpu/cuda_on_cpu.o \
 	$(patsubst %.c,$(BUILD)/%.o,$(filter-out %/emu_test.c %/emu_library.c,$(wildcard tests/gpu/emu/*.c)))
 EMULATED_PLUGIN := $(filter-out %/cuda_nccl.o,$(PLUGIN_OBJECTS))
 EMULATED_FLAGS = -std=c++17 -O2 -g -fPIC -I. -MMD -MP -ffp-contract=off -fno-strict-aliasing $(CUDA_INCLUDES) $(SANITIZE)
@@ -323,7 +324,7 @@ $(BUILD)/tests/gpu/%.o: tests/gpu/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -fPIC $(CUDA_INCLUDES) -c $< -o $@
 
-$(BUILD)/tests/gpu/kernel_%.o: cuda/%.cu
+$(BUILD)/tests/gpu/kernel_%.o: cuda/kernels/%.cu
 	@mkdir -p $(@D)
 	$(CXX) $(EMULATED_FLAGS) -include tests/gpu/cuda_on_cpu.h -c -x c++ $< -o $@
 
@@ -369,12 +370,12 @@ $(BUILD)/emulated/libnasrun_cuda.so: $(BUILD)/tests/gpu/emu/emu_library.o $(EMUL
 	cp -f $(BIN)/nasrun $(@D)/nasrun
 	$(CXX) -shared $(SANITIZE) $(WRAPS) -Wl,-Bsymbolic $(filter-out $(BIN)/nasrun,$^) -o $@ $(CUDNN_LINKED) -lpthread -lm -lz
 
-$(BUILD)/tests/gpu/test_plan%: $(BUILD)/tests/gpu/test_plan%.o $(BUILD)/tests/gpu/plan_shapes.o $(filter $(BUILD)/cuda/conv%,$(PLUGIN_OBJECTS)) $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
+$(BUILD)/tests/gpu/test_plan%: $(BUILD)/tests/gpu/test_plan%.o $(BUILD)/tests/gpu/plan_shapes.o $(filter $(BUILD)/cuda/conv/%,$(PLUGIN_OBJECTS)) $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(CUDNN_LINKED) -l:libcudart.so.$(CUDA_MAJOR) -ldl $(LIBS) -lcmocka
 
 $(BUILD)/tests/gpu/test_plan_choice: $(BUILD)/tests/gpu/plan_double.o
 
-$(BUILD)/tests/gpu/test_nccl: $(BUILD)/cuda/cuda_nccl.o
+$(BUILD)/tests/gpu/test_nccl: $(BUILD)/cuda/device/cuda_nccl.o
 
 $(BUILD)/tests/gpu/driver/libcuda.so.1: tests/gpu/fake_libcuda.c
 	@mkdir -p $(@D)

@@ -1,9 +1,9 @@
 /* naspredict RUN IMAGE...: classifies images with a run's model, on the CPU. */
 #include "host/base/file.h"
 #include "host/data/dataset.h"
-#include "host/program/device.h"
+#include "host/device/device.h"
+#include "host/model/model_file.h"
 #include "host/program/lower.h"
-#include "host/run/model_file.h"
 #include "tools/common/arguments.h"
 #include "tools/common/commands.h"
 

@@ -1,7 +1,7 @@
 /* The CPU device: opening, datasets, access to tensors, and the table of its functions. */
 #include "host/cpu/cpu_internal.h"
-#include "host/program/host_group.h"
-#include "host/program/host_memory.h"
+#include "host/device/host_group.h"
+#include "host/device/host_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
-/* Groups of CPU devices (host/program/host_group.h): each member computes its share of a mean with its own team; no copies, and
+/* Groups of CPU devices (host/device/host_group.h): each member computes its share of a mean with its own team; no copies, and
  * the same bits in every run. */
 #include "host/cpu/cpu_internal.h"
-#include "host/program/host_group.h"
+#include "host/device/host_group.h"
 
 static void average(void *const *buffers, int32_t count, size_t first, size_t end)
 {

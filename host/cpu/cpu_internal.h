@@ -20,7 +20,7 @@
 
 #include "host/cpu/cpu_dnnl.h"
 #include "host/cpu/kernels.h"
-#include "host/program/device.h"
+#include "host/device/device.h"
 
 #include <sched.h>
 

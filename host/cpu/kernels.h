@@ -23,7 +23,7 @@
 #ifndef NASRUN_CPU_KERNELS_H
 #define NASRUN_CPU_KERNELS_H
 
-#include "host/program/device.h"
+#include "host/device/device.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* The training images sorted by class: those of class c are pool[start[c]] to pool[start[c + 1] - 1]. */
-struct pool {
+struct weight_cache {
     int32_t *images;
     int32_t *start;             /* classes + 1 */
     int32_t *held[SPLIT_COUNT]; /* of each class, how many are held out; none for training */
@@ -48,7 +48,7 @@ static int compare_images(const void *a, const void *b)
 }
 
 /* Sorts the training images by class and shuffles each class. */
-static enum status fill_pool(struct pool *pool, int64_t seed, const struct data_build *build,
+static enum status fill_pool(struct weight_cache *pool, int64_t seed, const struct data_build *build,
                              struct error *err)
 {
     const struct dataset *set = &build->set;
@@ -85,7 +85,7 @@ static enum status fill_pool(struct pool *pool, int64_t seed, const struct data_
 
 /* Decides how many images of each class `split` takes: `share` of what is left in the pool, in whole numbers
  * whose sum is right too (largest remainders), and never the last image of a class. */
-static enum status hold_out(struct pool *pool, enum data_split split, double share, int32_t classes,
+static enum status hold_out(struct weight_cache *pool, enum data_split split, double share, int32_t classes,
                             struct error *err)
 {
     int32_t total = 0, given = 0;
@@ -115,8 +115,8 @@ static enum status hold_out(struct pool *pool, enum data_split split, double sha
 }
 
 /* The list of one split other than training, in the order of the files. */
-static enum status list_split(const struct data_build *build, const struct pool *pool, enum data_split split,
-                              struct dataset *set, struct error *err)
+static enum status list_split(const struct data_build *build, const struct weight_cache *pool,
+                              enum data_split split, struct dataset *set, struct error *err)
 {
     int32_t count = 0;
     int32_t *samples = malloc(((size_t)set->count + 1) * sizeof(*samples));
@@ -139,7 +139,7 @@ static enum status list_split(const struct data_build *build, const struct pool 
 
 /* The training list. Image k of the n of its class is placed at random inside [k / n, (k + 1) / n), so that
  * each prefix holds every class's share but for one image, and neighbours are in no fixed order. */
-static enum status list_training(const struct pool *pool, int64_t seed, struct dataset *set,
+static enum status list_training(const struct weight_cache *pool, int64_t seed, struct dataset *set,
                                  struct error *err)
 {
     int32_t count = 0;
@@ -170,7 +170,8 @@ static enum status list_training(const struct pool *pool, int64_t seed, struct d
 }
 
 /* At least two classes, and none that can't be learned. */
-static enum status check_classes(const struct data_build *build, const struct pool *pool, struct error *err)
+static enum status check_classes(const struct data_build *build, const struct weight_cache *pool,
+                                 struct error *err)
 {
     const struct dataset *set = &build->set;
     int32_t present = 0, last = 0;
@@ -203,7 +204,7 @@ static enum status check_classes(const struct data_build *build, const struct po
 enum status data_split(const struct job_dataset *job, int64_t seed, struct data_build *build,
                        struct error *err)
 {
-    struct pool pool = {0};
+    struct weight_cache pool = {0};
     struct dataset *set = &build->set;
     bool is_given[SPLIT_COUNT] = {false};
 

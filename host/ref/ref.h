@@ -5,7 +5,7 @@
 #ifndef NASRUN_REF_REF_H
 #define NASRUN_REF_REF_H
 
-#include "host/program/device.h"
+#include "host/device/device.h"
 
 struct device_dataset {
     int32_t count, channels, height, width, classes;

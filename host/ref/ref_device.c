@@ -1,6 +1,6 @@
 /* The reference device: opening, datasets, and the table of its functions. */
-#include "host/program/host_group.h"
-#include "host/program/host_memory.h"
+#include "host/device/host_group.h"
+#include "host/device/host_memory.h"
 #include "host/ref/ref.h"
 
 #include <stdio.h>

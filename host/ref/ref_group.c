@@ -1,5 +1,5 @@
-/* Groups of reference devices (host/program/host_group.h). */
-#include "host/program/host_group.h"
+/* Groups of reference devices (host/device/host_group.h). */
+#include "host/device/host_group.h"
 #include "host/ref/ref.h"
 
 static void average(void *const *buffers, int32_t count, size_t first, size_t end)

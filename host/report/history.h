@@ -4,7 +4,7 @@
 #define NASRUN_REPORT_HISTORY_H
 
 #include "host/base/error.h"
-#include "host/run/journal.h"
+#include "host/journal/journal.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 #include "host/run/batch.h"
 
-#include "host/run/devices.h"
+#include "host/machine/devices.h"
 #include "spec/job.h"
 
 /* What a step has where nothing asks for more, and what learning rates are meant for. */

@@ -210,8 +210,8 @@ static enum status keep_weights(struct training *training, struct error *err)
         return ST_OK;
     enum status st = trainer_keep(training->trainer, &weights, err);
     if (st == ST_OK) {
-        st = pool_add(run->pool, device, candidate->id, candidate->validation.accuracy, weights,
-                      trainer_weights(training->trainer), err);
+        st = weight_cache_add(run->weights, device, candidate->id, candidate->validation.accuracy, weights,
+                              trainer_weights(training->trainer), err);
         if (st != ST_OK)
             run->ops->weights_free(run->devices.items[device].device, weights);
     }
@@ -294,7 +294,7 @@ static enum status fresh_weights(struct training *training, struct error *err)
     return st;
 }
 
-/* A final fit's, from the file: it may train on several devices, and leaves the pool alone. */
+/* A final fit's, from the file: it may train on several devices, and leaves the weight cache alone. */
 static enum status stored_weights(struct training *training, struct error *err)
 {
     struct graph graph = {0};
@@ -327,9 +327,9 @@ static enum status open_trainer(struct training *training, struct error *err)
         trainers_open(run, candidate, training->team, least, &training->need, &training->trainer, err);
     if (st != ST_OK)
         return st;
-    const size_t pool = pool_bytes(run->pool, run->memory.device_is_host);
+    const size_t cached = weight_cache_bytes(run->weights, run->memory.device_is_host);
     run_lock(run);
-    memory_plan(&run->memory, &training->need, pool);
+    memory_plan(&run->memory, &training->need, cached);
     training->planned = true;
     if (!candidate->restored)
         st = record_plan(run, candidate->id, candidate->batch, &training->need, err);

@@ -85,7 +85,7 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
     run->ops->info(run->devices.items[0].device, &run->device_info);
     st = upload_data(run, err);
     if (st == ST_OK)
-        st = pool_open(&run->devices, &run->pool, err);
+        st = weight_cache_open(&run->devices, &run->weights, err);
     if (st == ST_OK)
         st = search_new(&job->search, job->seed, &run->search, err);
     if (st == ST_OK)
@@ -98,7 +98,7 @@ void run_close(struct run *run)
     display_close(&run->display);
     resume_forget(run);
     search_free(run->search);
-    pool_close(run->pool);
+    weight_cache_close(run->weights);
     devices_close(&run->devices);
     data_free(&run->data);
     journal_close(&run->journal);
@@ -155,7 +155,7 @@ static void say_memory(struct run *run)
                 "peak %.0f MB, %+.1f %%",
                 1e-6 * planned, 1e-6 * (double)run->memory.base, 1e-6 * (double)run->memory.largest,
                 1e-6 * peak, 100.0 * (peak / planned - 1.0));
-    pool_counts(run->pool, &found, &evicted);
+    weight_cache_counts(run->weights, &found, &evicted);
     display_say(&run->display, 1,
                 "parents' weights: found on the device %lld times, sent away from one %lld times",
                 (long long)found, (long long)evicted);

@@ -1,7 +1,7 @@
 #include "host/run/folder.h"
 
 #include "host/base/file.h"
-#include "host/run/journal.h"
+#include "host/journal/journal.h"
 #include "spec/spec.h"
 
 #include <dirent.h>

@@ -1,6 +1,6 @@
 #include "host/run/measure.h"
 
-#include "host/base/crew.h"
+#include "host/base/thread_team.h"
 #include "host/run/trainers.h"
 
 #include <math.h>
@@ -121,21 +121,21 @@ enum status measure_beside(const struct run *run, const struct graph *graph, con
                            int32_t count, int32_t batch, double *images_per_second, struct error *err)
 {
     struct beside beside = {.graph = graph, .places = places, .batch = batch};
-    const struct crew_work first = {.context = &beside, .work = begin},
-                           then = {.context = &beside, .work = go_on};
-    struct crew *crew;
+    const struct thread_team_work first = {.context = &beside, .work = begin},
+                                  then = {.context = &beside, .work = go_on};
+    struct thread_team *team;
     *images_per_second = 0.0;
-    enum status st = crew_open(count, &crew, err);
+    enum status st = thread_team_open(count, &team, err);
     for (int32_t k = 0; k < count; k++)
         beside.items[k].run = run;
     if (st == ST_OK)
-        st = crew_run(crew, &first, err);
+        st = thread_team_run(team, &first, err);
     if (st == ST_OK) /* all are ready: from here on they are side by side */
-        st = crew_run(crew, &then, err);
+        st = thread_team_run(team, &then, err);
     for (int32_t k = 0; k < count; k++) {
         *images_per_second += beside.items[k].round;
         trainer_close(beside.items[k].trainer);
     }
-    crew_close(crew);
+    thread_team_close(team);
     return st;
 }

@@ -98,7 +98,7 @@ void resume_forget(struct run *run)
 
 static bool was_in_training(const struct engine_history *history, int32_t id)
 {
-    for (int k = 0; k < HISTORY_DEVICES; k++) {
+    for (int k = 0; k < DEVICES_MOST; k++) {
         if (history->training[k] == id)
             return true;
     }
@@ -187,7 +187,7 @@ static enum status settle(struct run *run, const struct journal_lines *lines, st
         st = find_checkpoint(run, candidate, err);
         if (kills[i] >= MOST_KILLS)
             replay_mark_failed(candidate, 0);
-        else if (kills[i] > 0 && run->suspect_count < HISTORY_DEVICES)
+        else if (kills[i] > 0 && run->suspect_count < DEVICES_MOST)
             run->suspects[run->suspect_count++] = candidate->id;
     }
     if (st == ST_OK)
@@ -256,7 +256,7 @@ enum status resume_run(struct run *run, struct error *err)
         run->clock_start = run->history->started;
         st = record_run(run, err);
     }
-    for (int k = 0; k < HISTORY_DEVICES; k++)
+    for (int k = 0; k < DEVICES_MOST; k++)
         run->history->training[k] = -1;
     journal_lines_free(&lines);
     free(path);

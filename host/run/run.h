@@ -8,13 +8,13 @@
 #define NASRUN_RUN_RUN_H
 
 #include "host/data/dataset.h"
-#include "host/program/device.h"
+#include "host/device/device.h"
+#include "host/journal/journal.h"
+#include "host/machine/devices.h"
+#include "host/machine/memory.h"
+#include "host/machine/weight_cache.h"
 #include "host/run/batch.h"
-#include "host/run/devices.h"
 #include "host/run/display.h"
-#include "host/run/journal.h"
-#include "host/run/memory.h"
-#include "host/run/pool.h"
 #include "host/run/supervisor.h"
 #include "host/search/search.h"
 #include "host/train/trainer.h"
@@ -45,7 +45,7 @@ struct run {
     struct batches batches;
     struct run_sharing sharing;
     int32_t window; /* candidates that may be proposed before the first of them is observed */
-    struct pool *pool;
+    struct weight_cache *weights;
     struct engine_history *history; /* who was in training when the engine ends before its time */
     atomic_bool stop;               /* trainings are to save themselves and end */
     double clock_start;             /* clock_seconds at which run time was clock_base */
@@ -83,7 +83,7 @@ struct run {
     struct candidate **past;
     int32_t past_count;
     /* Candidates that were in training when the engine was killed: nothing else trains beside them. */
-    int32_t suspects[HISTORY_DEVICES];
+    int32_t suspects[DEVICES_MOST];
     int32_t suspect_count;
 };
 

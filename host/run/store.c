@@ -1,7 +1,7 @@
 #include "host/run/store.h"
 
 #include "host/base/file.h"
-#include "host/run/model_file.h"
+#include "host/model/model_file.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -105,7 +105,7 @@ void store_prune(const struct run *run, struct candidate *const *coming, int32_t
         const struct search_model *model = search_at(run->search, i);
         if (is_needed(run, model, coming, count))
             continue;
-        pool_drop(run->pool, model->id);
+        weight_cache_drop(run->weights, model->id);
         char *path = run_model_path(run, model->id);
         if (path != NULL)
             unlink(path); /* a file that is gone already is what is wanted */

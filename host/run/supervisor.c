@@ -56,7 +56,7 @@ int supervise(int (*engine)(void *context, struct engine_history *history), long
         return 2;
     }
     history->started = clock_process_start();
-    for (int k = 0; k < HISTORY_DEVICES; k++)
+    for (int k = 0; k < DEVICES_MOST; k++)
         history->training[k] = -1;
     sigset_t set = stop_signals();
     sigaddset(&set, SIGCHLD);

@@ -7,10 +7,10 @@
 #ifndef NASRUN_RUN_SUPERVISOR_H
 #define NASRUN_RUN_SUPERVISOR_H
 
+#include "host/machine/devices.h"
+
 #include <stdbool.h>
 #include <stdint.h>
-
-enum { HISTORY_DEVICES = 64 };
 
 /* What the engine's processes of one command know of each other; shared memory. */
 struct engine_history {
@@ -21,7 +21,7 @@ struct engine_history {
     bool working;   /* the engine has opened data and devices; it sets it */
     /* The candidate that each device trains, -1: none. What the next process finds there was in training when this one ended
      * before its time. */
-    int32_t training[HISTORY_DEVICES];
+    int32_t training[DEVICES_MOST];
 };
 
 /* The exit status of an engine whose device has failed while it worked: a new process gets a fresh device, as long as the

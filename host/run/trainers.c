@@ -45,7 +45,7 @@ static bool evict(struct run *run, enum status *st, struct team team, int32_t ke
     for (int32_t k = team.first; *st == ST_MEMORY && k < team.first + team.count; k++) {
         struct error own; /* err holds what there was no memory for */
         bool freed = false;
-        if (pool_evict(run->pool, k, kept, &freed, &own) != ST_OK) {
+        if (weight_cache_evict(run->weights, k, kept, &freed, &own) != ST_OK) {
             *err = own;
             *st = own.status;
             return false;
@@ -130,7 +130,7 @@ static double score_of(struct run *run, int32_t id)
     return score;
 }
 
-/* From the model's file into the pool. */
+/* From the model's file into the weight cache. */
 static enum status read_weights(struct run *run, int32_t device, int32_t id, struct device_weights **weights,
                                 struct error *err)
 {
@@ -148,7 +148,7 @@ static enum status read_weights(struct run *run, int32_t device, int32_t id, str
     if (st == ST_OK)
         st = run->ops->weights_upload(place, *weights, SLOT_VALUE, values, err);
     if (st == ST_OK)
-        st = pool_add(run->pool, device, id, score_of(run, id), *weights, &table, err);
+        st = weight_cache_add(run->weights, device, id, score_of(run, id), *weights, &table, err);
     if (st != ST_OK) {
         run->ops->weights_free(place, *weights);
         *weights = NULL;
@@ -159,15 +159,15 @@ static enum status read_weights(struct run *run, int32_t device, int32_t id, str
     return st;
 }
 
-/* Model `id`'s weights on that device: the pool's, to be used before anything else is asked of it; from its file where the
- * pool has none. */
+/* Model `id`'s weights on that device: the weight cache's, to be used before anything else is asked of it; from its file where the
+ * weight cache has none. */
 static enum status find_weights(struct run *run, int32_t device, int32_t id, struct device_weights **weights,
                                 struct error *err)
 {
     const struct team team = {device, 1};
     enum status st;
     do {
-        st = pool_find(run->pool, device, id, weights, err);
+        st = weight_cache_find(run->weights, device, id, weights, err);
         if (st == ST_OK && *weights == NULL)
             st = read_weights(run, device, id, weights, err);
     } while (evict(run, &st, team, id, err));

@@ -20,8 +20,8 @@ static enum status all_members(struct trainer *trainer, void *context,
                                enum status (*work)(void *context, int32_t member, struct error *err),
                                struct error *err)
 {
-    const struct crew_work piece = {.context = context, .work = work};
-    return crew_run(trainer->crew, &piece, err);
+    const struct thread_team_work piece = {.context = context, .work = work};
+    return thread_team_run(trainer->team, &piece, err);
 }
 
 /* ---- open and close ---- */
@@ -138,7 +138,7 @@ enum status members_prepare(struct trainer *trainer, const struct trainer_place 
     trainer->count = count;
     for (int32_t k = 0; k < count; k++)
         trainer->members[k].place = places[k];
-    enum status st = crew_open(count, &trainer->crew, err);
+    enum status st = thread_team_open(count, &trainer->team, err);
     if (st == ST_OK)
         st = lower(trainer, PROG_TRAIN, &trainer->training_program, err);
     if (st == ST_OK)
@@ -180,7 +180,7 @@ enum status members_bind(struct trainer *trainer, size_t bytes_limit, size_t *by
 
 void members_close(struct trainer *trainer)
 {
-    crew_close(trainer->crew);
+    thread_team_close(trainer->team);
     for (int32_t k = 0; k < trainer->count; k++) {
         struct member *member = &trainer->members[k];
         member->place.ops->program_free(member->place.device, member->training);
@@ -222,8 +222,8 @@ enum status members_step(struct trainer *trainer, const struct step *step, struc
 {
     trainer->state.averaged = 0;
     struct step_work work = {.trainer = trainer, .step = step};
-    const struct crew_work piece = {.context = &work, .work = run_step, .failed = step_failed};
-    return crew_run(trainer->crew, &piece, err);
+    const struct thread_team_work piece = {.context = &work, .work = run_step, .failed = step_failed};
+    return thread_team_run(trainer->team, &piece, err);
 }
 
 /* ---- metrics ---- */
@@ -246,8 +246,8 @@ static enum status read_metrics(void *context, int32_t number, struct error *err
 
 enum status members_metrics(struct trainer *trainer, struct error *err)
 {
-    const struct crew_work piece = {.context = trainer, .work = read_metrics, .failed = break_group};
-    enum status st = crew_run(trainer->crew, &piece, err);
+    const struct thread_team_work piece = {.context = trainer, .work = read_metrics, .failed = break_group};
+    enum status st = thread_team_run(trainer->team, &piece, err);
     sum_metrics(trainer);
     return st;
 }
@@ -349,10 +349,10 @@ static void average_failed(void *context, int32_t number, const struct error *er
 enum status members_average(struct trainer *trainer, enum weight_slot slot, struct error *err)
 {
     struct average_work work = {.trainer = trainer, .slot = slot};
-    const struct crew_work piece = {.context = &work, .work = average, .failed = average_failed};
+    const struct thread_team_work piece = {.context = &work, .work = average, .failed = average_failed};
     if (trainer->group == NULL || trainer->state.averaged)
         return ST_OK;
-    enum status st = crew_run(trainer->crew, &piece, err);
+    enum status st = thread_team_run(trainer->team, &piece, err);
     trainer->state.averaged = st == ST_OK;
     return st;
 }

@@ -12,7 +12,7 @@
 #ifndef NASRUN_TRAIN_TRAINER_H
 #define NASRUN_TRAIN_TRAINER_H
 
-#include "host/program/device.h"
+#include "host/device/device.h"
 #include "host/program/lower.h"
 #include "host/train/schedule.h"
 #include "spec/job.h"

@@ -2,11 +2,11 @@
  *
  * A training runs on one device or on a group of them. Each member has the network's weights, the same in all of them
  * after every step but for the running statistics, which are of its own rows until an evaluation wants their mean; and its share of every batch and of every evaluation; what members do at the same time is done by a
- * crew, the calling thread being member 0. A training with one member has no group, no threads and no collectives. */
+ * team, the calling thread being member 0. A training with one member has no group, no threads and no collectives. */
 #ifndef NASRUN_TRAIN_TRAINER_INTERNAL_H
 #define NASRUN_TRAIN_TRAINER_INTERNAL_H
 
-#include "host/base/crew.h"
+#include "host/base/thread_team.h"
 #include "host/train/trainer.h"
 
 struct member {
@@ -31,7 +31,7 @@ struct trainer {
     struct program training_program, evaluation_program; /* of one member's share of a batch */
     int32_t count;
     struct member *members; /* [count] */
-    struct crew *crew;
+    struct thread_team *team;
     struct device_group *group; /* NULL with one member */
     double epoch_began;  /* trainer_state.seconds at the last validation, or when this process went on */
     double epoch_images; /* trained on since then */

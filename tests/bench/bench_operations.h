@@ -2,7 +2,7 @@
 #ifndef NASRUN_TESTS_BENCH_BENCH_OPERATIONS_H
 #define NASRUN_TESTS_BENCH_BENCH_OPERATIONS_H
 
-#include "host/program/device.h"
+#include "host/device/device.h"
 #include "tests/bench/paper.h"
 
 struct bench_operations {

@@ -14,11 +14,11 @@
  * slows a step down, so best is what the program can do), and the share of the measured peak of fused
  * multiply-adds that the best is (convolutions and dense layers counted). */
 #include "host/base/clock.h"
+#include "host/device/device.h"
+#include "host/machine/plugin_load.h"
 #include "host/net/cost.h"
 #include "host/net/start.h"
-#include "host/program/device.h"
 #include "host/program/lower.h"
-#include "host/run/plugin.h"
 #include "tests/bench/bench_operations.h"
 #include "tests/bench/fma_peak.h"
 

@@ -3,10 +3,10 @@
  * see the rest (make asan). A case that fails is named by its number, and the same in every run. */
 #include "host/base/file.h"
 #include "host/data/data_internal.h"
+#include "host/journal/journal.h"
+#include "host/model/model_file.h"
 #include "host/net/serialise.h"
 #include "host/report/history.h"
-#include "host/run/journal.h"
-#include "host/run/model_file.h"
 #include "spec/spec.h"
 #include "tests/support/data_files.h"
 #include "tests/support/fuzz_mutate.h"

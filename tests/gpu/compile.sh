@@ -14,7 +14,7 @@ if ! [ -x "$NVCC" ]; then
     exit 0
 fi
 most_registers=128 # 65536 for two blocks of LAUNCH_THREADS
-resident=$(sed -n 's/.*COLUMNS_RESIDENT = \([0-9]*\).*/\1/p' cuda/columns.cuh)
+resident=$(sed -n 's/.*COLUMNS_RESIDENT = \([0-9]*\).*/\1/p' cuda/kernels/columns.cuh)
 
 place=build/release/kernels-$(echo "$architectures" | tr ' ' '-')
 make --no-print-directory --keep-going -j2 NVCC="$NVCC" BUILD=build/release KERNEL_BUILD=build/release \
@@ -22,7 +22,7 @@ make --no-print-directory --keep-going -j2 NVCC="$NVCC" BUILD=build/release KERN
 passed=0 failed=$status
 logs=""
 wanted=$(echo "$architectures" | wc -w)
-for source in cuda/*.cu; do
+for source in cuda/kernels/*.cu; do
     name=$(basename "$source" .cu)
     logs="$logs $place/$name.log"
     if ! [ -f "$place/$name.o" ]; then

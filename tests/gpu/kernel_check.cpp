@@ -1,5 +1,5 @@
 #include "tests/gpu/kernel_check.h"
-#include "cuda/half.h"
+#include "cuda/kernels/half.h"
 #include "tests/gpu/cuda_on_cpu.h"
 
 #include <csetjmp>

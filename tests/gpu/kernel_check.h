@@ -5,7 +5,7 @@
 #ifndef NASRUN_TESTS_GPU_KERNEL_CHECK_H
 #define NASRUN_TESTS_GPU_KERNEL_CHECK_H
 
-#include "cuda/kernels.h"
+#include "cuda/kernels/kernels.h"
 
 #include <cstring>
 #include <vector>

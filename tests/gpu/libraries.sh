@@ -23,7 +23,7 @@ library() {
 # plugin FILE NAME LIBRARY: a plug-in that needs that library and says, instead of counting devices, which it got.
 plugin() {
     cat <<END | compile -o "$1" "$3" || fail "the stand-in for a plug-in"
-#include "host/program/plugin.h"
+#include "host/device/plugin.h"
 #include <stdio.h>
 const char *place(void);
 static enum status count(int32_t *count, struct error *err)

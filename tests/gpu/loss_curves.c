@@ -5,7 +5,7 @@
  * CIFAR10: folder with CIFAR-10's binary version, whose first training images are taken. The lean start at a quarter of its
  * width, batch 32, SGD, with augmentation, weight average and label smoothing: the same weights, images and random numbers
  * everywhere. Prints the largest difference of the losses to the reference's. */
-#include "cuda/cuda_internal.h"
+#include "cuda/device/cuda_internal.h"
 #include "host/base/file.h"
 #include "host/net/start.h"
 #include "host/report/canvas.h"

@@ -3,7 +3,7 @@
 #ifndef NASRUN_TESTS_GPU_PLAN_DOUBLE_H
 #define NASRUN_TESTS_GPU_PLAN_DOUBLE_H
 
-#include "cuda/conv.h"
+#include "cuda/conv/conv.h"
 
 enum { PLAN_DOUBLE_MOST = 256, PLAN_DOUBLE_NEVER = 1 << 30, PLAN_DOUBLE_SLOWED = 50 };
 

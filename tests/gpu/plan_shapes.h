@@ -3,7 +3,7 @@
 #ifndef NASRUN_TESTS_GPU_PLAN_SHAPES_H
 #define NASRUN_TESTS_GPU_PLAN_SHAPES_H
 
-#include "cuda/conv.h"
+#include "cuda/conv/conv.h"
 
 /* ---- devices ---- */
 

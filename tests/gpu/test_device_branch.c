@@ -1,6 +1,6 @@
-/* Weight gradients beside the rest of the backward pass (cuda/cuda_branch.c) on emulated GPUs: whatever runs first, the bits are
+/* Weight gradients beside the rest of the backward pass (cuda/device/cuda_branch.c) on emulated GPUs: whatever runs first, the bits are
  * the same; and each wait between the streams is needed: without it some order gives other bits. */
-#include "cuda/cuda_internal.h"
+#include "cuda/device/cuda_internal.h"
 #include "host/net/start.h"
 #include "tests/gpu/emu/emu_test.h"
 #include "tests/support/crowd.h"

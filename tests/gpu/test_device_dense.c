@@ -1,6 +1,6 @@
 /* Dense layers by cuBLAS on the emulated GPU, beyond their numbers (test_device_ops.c): precision, workspace, recording,
  * places in memory, failing calls; and that the emulated cuBLAS refuses what the real one does. */
-#include "cuda/cuda_internal.h"
+#include "cuda/device/cuda_internal.h"
 #include "tests/gpu/emu/emu_test.h"
 #include "tests/support/device_session.h"
 

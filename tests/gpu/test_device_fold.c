@@ -1,6 +1,6 @@
-/* Batch norms folded into convolutions on the emulated GPU (cuda/cuda_fold.c): whole evaluation steps beside the reference
+/* Batch norms folded into convolutions on the emulated GPU (cuda/device/cuda_fold.c): whole evaluation steps beside the reference
  * and beside the same operations one by one. */
-#include "cuda/cuda_internal.h"
+#include "cuda/device/cuda_internal.h"
 #include "host/net/start.h"
 #include "tests/gpu/emu/emu_test.h"
 #include "tests/support/device_evaluation.h"

@@ -1,6 +1,6 @@
 /* Groups of emulated GPUs (emu/emu.h): one network on several of them, in every order that their streams leave open; what
  * happens when a member stays away, when NCCL tells of an error, and when any call fails. */
-#include "cuda/cuda_internal.h"
+#include "cuda/device/cuda_internal.h"
 #include "host/base/clock.h"
 #include "tests/gpu/emu/emu_test.h"
 #include "tests/support/crowd.h"

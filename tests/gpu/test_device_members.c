@@ -1,7 +1,7 @@
 /* Two members of a group, step by step, on emulated GPUs: one stays away from a certain step on, and the other neither waits
  * for ever nor is any the worse for it later. */
-#include "cuda/cuda_internal.h"
-#include "host/base/crew.h"
+#include "cuda/device/cuda_internal.h"
+#include "host/base/thread_team.h"
 #include "host/net/start.h"
 #include "tests/gpu/emu/emu_test.h"
 #include "tests/support/device_session.h"
@@ -18,7 +18,7 @@ struct pair {
     struct graph graph;
     struct device_session sessions[MEMBERS];
     struct device_group *group;
-    struct crew *crew;
+    struct thread_team *team;
     struct step step;
 };
 
@@ -36,7 +36,7 @@ static void pair_open(struct pair *pair)
                         &pair->graph, &options, MEMBERS * ROWS, 3);
         devices[k] = pair->sessions[k].device;
     }
-    assert_int_equal(crew_open(MEMBERS, &pair->crew, &err), ST_OK);
+    assert_int_equal(thread_team_open(MEMBERS, &pair->team, &err), ST_OK);
     assert_int_equal(cuda_device_ops.group_open(devices, MEMBERS, TIMEOUT, &pair->group, &err), ST_OK);
     for (int32_t k = 0; k < MEMBERS; k++) {
         pair->sessions[k].binding.group = pair->group;
@@ -47,7 +47,7 @@ static void pair_open(struct pair *pair)
 /* The group is closed before, as a test wants it. */
 static void pair_close(struct pair *pair)
 {
-    crew_close(pair->crew);
+    thread_team_close(pair->team);
     for (int32_t k = 0; k < MEMBERS; k++)
         session_close(&pair->sessions[k]);
     graph_free(&pair->graph);
@@ -62,10 +62,10 @@ static enum status step_of_one(void *context, int32_t number, struct error *err)
 
 static void step_of_both(struct pair *pair, int32_t count)
 {
-    const struct crew_work work = {.context = pair, .work = step_of_one};
+    const struct thread_team_work work = {.context = pair, .work = step_of_one};
     struct error err;
     for (int32_t i = 0; i < count; i++)
-        if (crew_run(pair->crew, &work, &err) != ST_OK)
+        if (thread_team_run(pair->team, &work, &err) != ST_OK)
             fail_msg("%s", err.message);
 }
 

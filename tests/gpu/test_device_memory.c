@@ -1,6 +1,6 @@
 /* Memory of the emulated GPU (emu/emu_pools.c): what a program takes is what was planned, and what is given back is there for
  * whoever comes next, without waiting for the device. */
-#include "cuda/cuda_internal.h"
+#include "cuda/device/cuda_internal.h"
 #include "host/net/start.h"
 #include "tests/gpu/emu/emu_test.h"
 #include "tests/support/device_session.h"

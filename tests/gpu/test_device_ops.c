@@ -1,6 +1,6 @@
 /* The plug-in's own objects on an emulated GPU (emu/emu.h): every operation against the reference, whole
  * steps, memory, and what happens when any call fails. */
-#include "cuda/cuda_internal.h"
+#include "cuda/device/cuda_internal.h"
 #include "tests/gpu/emu/emu_test.h"
 #include "tests/support/device_cases.h"
 

@@ -1,6 +1,6 @@
 /* Time on the emulated GPU (emu/emu_time.c: virtual, hence the same on every machine): how far the host is ahead of the device,
  * how old a step's learning rate is when it runs, what steps and epochs are said to take. */
-#include "cuda/cuda_internal.h"
+#include "cuda/device/cuda_internal.h"
 #include "host/base/clock.h"
 #include "host/net/start.h"
 #include "tests/gpu/emu/emu_test.h"

@@ -1,6 +1,6 @@
 /* Choosing plans on the emulated GPU, which the real cuDNN plans for: times that are wrong, candidates that can't be described or
  * recorded, equal GPUs. */
-#include "cuda/cuda_internal.h"
+#include "cuda/device/cuda_internal.h"
 #include "host/net/start.h"
 #include "tests/gpu/emu/emu_test.h"
 #include "tests/support/device_session.h"

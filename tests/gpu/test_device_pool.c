@@ -1,7 +1,7 @@
-/* The pool of parents' weights (host/run/pool.h) on emulated GPUs with too little memory for all of them: what leaves a
+/* The pool of parents' weights (host/machine/weight_cache.h) on emulated GPUs with too little memory for all of them: what leaves a
  * device lies in pinned host memory, comes back, and is right wherever it is asked for; every failing call is told. */
-#include "cuda/cuda_internal.h"
-#include "host/run/pool.h"
+#include "cuda/device/cuda_internal.h"
+#include "host/machine/weight_cache.h"
 #include "tests/gpu/emu/emu_test.h"
 
 #include <setjmp.h>
@@ -22,7 +22,7 @@ static const size_t BYTES = VALUES * sizeof(float);
 
 struct fixture {
     struct devices devices;
-    struct pool *pool;
+    struct weight_cache *pool;
     float *values; /* [VALUES] */
     struct error err;
 };
@@ -38,13 +38,13 @@ static enum status open_all(struct fixture *f)
         st = cuda_device_ops.open(&options, &f->devices.items[k].device, &f->err);
     }
     if (st == ST_OK)
-        st = pool_open(&f->devices, &f->pool, &f->err);
+        st = weight_cache_open(&f->devices, &f->pool, &f->err);
     return st;
 }
 
 static void close_all(struct fixture *f)
 {
-    pool_close(f->pool);
+    weight_cache_close(f->pool);
     for (int32_t k = 0; k < 2; k++)
         cuda_device_ops.close(f->devices.items[k].device);
     free(f->values);
@@ -54,7 +54,7 @@ static void close_all(struct fixture *f)
 static enum status evict(struct fixture *f, int32_t device, bool *freed)
 {
     struct error err;
-    enum status st = pool_evict(f->pool, device, -1, freed, &err);
+    enum status st = weight_cache_evict(f->pool, device, -1, freed, &err);
     if (st != ST_OK)
         f->err = err;
     return st;
@@ -75,7 +75,7 @@ static enum status add(struct fixture *f, int32_t device, int32_t id)
     if (st == ST_OK)
         st = cuda_device_ops.weights_upload(place, weights, SLOT_VALUE, f->values, &f->err);
     if (st == ST_OK)
-        st = pool_add(f->pool, device, id, (double)(id * 5 % MODELS), weights, &TABLE, &f->err);
+        st = weight_cache_add(f->pool, device, id, (double)(id * 5 % MODELS), weights, &TABLE, &f->err);
     if (st != ST_OK)
         cuda_device_ops.weights_free(place, weights);
     return st;
@@ -90,7 +90,7 @@ static enum status find_all(struct fixture *f)
         struct device_weights *weights = NULL;
         bool again = true;
         while (again) {
-            st = pool_find(f->pool, device, id, &weights, &f->err);
+            st = weight_cache_find(f->pool, device, id, &weights, &f->err);
             again = st == ST_MEMORY && evict(f, device, &again) == ST_OK && again;
         }
         if (st == ST_OK && weights == NULL) { /* the host had no room for it: the run has its file */
@@ -126,10 +126,10 @@ static void more_than_fits(void **state)
     emu.devices = 2;
     emu.memory = DEVICE_MEMORY;
     assert_int_equal(fill_and_find(&f), ST_OK);
-    pool_counts(f.pool, &found, &evicted);
+    weight_cache_counts(f.pool, &found, &evicted);
     assert_true(evicted > MODELS);
-    assert_true(pool_bytes(f.pool, true) - pool_bytes(f.pool, false) <= 6 * BYTES);
-    assert_true(pool_bytes(f.pool, false) > 0);
+    assert_true(weight_cache_bytes(f.pool, true) - weight_cache_bytes(f.pool, false) <= 6 * BYTES);
+    assert_true(weight_cache_bytes(f.pool, false) > 0);
     close_all(&f);
 }
 

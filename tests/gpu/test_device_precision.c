@@ -1,5 +1,5 @@
 /* train.precision on the emulated GPU: what a device takes and what it calls itself; half precision with its scaled loss. */
-#include "cuda/cuda_internal.h"
+#include "cuda/device/cuda_internal.h"
 #include "tests/gpu/emu/emu_test.h"
 #include "tests/support/crowd.h"
 #include "tests/support/device_session.h"

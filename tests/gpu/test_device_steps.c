@@ -1,6 +1,6 @@
 /* The plug-in's own objects on an emulated GPU (emu/emu.h): whole steps and their recording, and what
  * happens when any call fails. */
-#include "cuda/cuda_internal.h"
+#include "cuda/device/cuda_internal.h"
 #include "host/net/start.h"
 #include "tests/gpu/emu/emu_test.h"
 #include "tests/support/device_session.h"

@@ -1,6 +1,6 @@
 /* Preparing on the emulated GPU, beside a training and by itself: what a second thread may do changes nothing, spoils no
  * recording and waits for nobody. */
-#include "cuda/cuda_internal.h"
+#include "cuda/device/cuda_internal.h"
 #include "host/net/start.h"
 #include "tests/gpu/emu/emu_test.h"
 #include "tests/support/device_session.h"

@@ -1,8 +1,8 @@
 /* The plug-in's own objects on an emulated GPU (emu/emu.h): weight sets, inheritance, and what is said when there is no
  * device. */
-#include "cuda/cuda_internal.h"
+#include "cuda/device/cuda_internal.h"
+#include "host/device/plugin.h"
 #include "host/net/start.h"
-#include "host/program/plugin.h"
 #include "tests/gpu/emu/emu_test.h"
 #include "tests/support/device_session.h"
 

@@ -3,7 +3,7 @@
  * GPUs. tests/gpu/hardware.sh runs it on the hardware or on the emulated GPU.
  *
  *     test_hardware [PATTERN]     only tests whose names match, with * and ?: "operations_in_*" */
-#include "host/run/plugin.h"
+#include "host/machine/plugin_load.h"
 #include "tests/support/crowd.h"
 #include "tests/support/device_cases.h"
 #include "tests/support/device_evaluation.h"

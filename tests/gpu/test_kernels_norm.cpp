@@ -1,7 +1,7 @@
 /* Batch norm and the bias gradient against plain loops in double, on grids for devices of 1 to 8192 multiprocessors. */
 #include "tests/gpu/cuda_on_cpu.h"
 
-#include "cuda/columns.cuh"
+#include "cuda/kernels/columns.cuh"
 #include "tests/gpu/kernel_check.h"
 
 #include <cfloat>

@@ -1,7 +1,7 @@
 /* Pooling and its gradients against plain loops in double. Max only copies and compares, so it is exact. */
 #include "tests/gpu/cuda_on_cpu.h"
 
-#include "cuda/divide.cuh"
+#include "cuda/kernels/divide.cuh"
 #include "tests/gpu/kernel_check.h"
 
 #include <cfloat>

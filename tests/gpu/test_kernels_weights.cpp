@@ -2,7 +2,7 @@
  * (optimizer, average and copies). */
 #include "tests/gpu/kernel_check.h"
 
-#include "cuda/half.h"
+#include "cuda/kernels/half.h"
 
 #include <algorithm>
 #include <cfloat>

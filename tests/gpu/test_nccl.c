@@ -1,5 +1,5 @@
-/* The table of NCCL's functions (cuda/cuda_nccl.h), filled from libraries that are found in CUDA_HOME. */
-#include "cuda/cuda_nccl.h"
+/* The table of NCCL's functions (cuda/device/cuda_nccl.h), filled from libraries that are found in CUDA_HOME. */
+#include "cuda/device/cuda_nccl.h"
 
 #include "host/base/file.h"
 #include "host/base/library.h"

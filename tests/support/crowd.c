@@ -1,5 +1,5 @@
 #include "tests/support/crowd.h"
-#include "host/base/crew.h"
+#include "host/base/thread_team.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -168,9 +168,9 @@ void crowd_averages(const struct device_ops *ops, int32_t count)
 {
     struct crowd crowd;
     struct average average = {.ops = ops, .slot = SLOT_AVERAGE};
-    const struct crew_work work = {.context = &average, .work = average_one};
+    const struct thread_team_work work = {.context = &average, .work = average_one};
     struct weight_table table = {0};
-    struct crew *crew;
+    struct thread_team *team;
     struct error err;
     crowd_open(&crowd, ops, count, true);
     assert_int_equal(weight_table_new(&table, &crowd.tasks[0].graph, &err), ST_OK);
@@ -187,12 +187,12 @@ void crowd_averages(const struct device_ops *ops, int32_t count)
                              ST_OK);
     }
     assert_int_equal(ops->group_open(average.devices, count, 60.0, &average.group, &err), ST_OK);
-    assert_int_equal(crew_open(count, &crew, &err), ST_OK);
+    assert_int_equal(thread_team_open(count, &team, &err), ST_OK);
     for (int time = 0; time < 2; time++) {
-        assert_int_equal(crew_run(crew, &work, &err), ST_OK);
+        assert_int_equal(thread_team_run(team, &work, &err), ST_OK);
         check_averages(&average, &table, count);
     }
-    crew_close(crew);
+    thread_team_close(team);
     ops->group_close(average.group);
     for (int32_t k = 0; k < count; k++)
         ops->weights_free(average.devices[k], average.weights[k]);

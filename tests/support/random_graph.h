@@ -2,8 +2,8 @@
 #ifndef NASRUN_TESTS_SUPPORT_RANDOM_GRAPH_H
 #define NASRUN_TESTS_SUPPORT_RANDOM_GRAPH_H
 
+#include "host/device/device.h"
 #include "host/net/graph.h"
-#include "host/program/device.h"
 
 /* A valid graph: images of 1 to 3 channels and 5 to 9 pixels a side, a dozen layers, 2 to 5 classes. Every
  * layer kind, odd strides, paddings and groups, residual blocks, layers with several readers and adds of a

@@ -3,7 +3,7 @@
 #ifndef NASRUN_TESTS_SUPPORT_SECOND_THREAD_H
 #define NASRUN_TESTS_SUPPORT_SECOND_THREAD_H
 
-#include "host/program/device.h"
+#include "host/device/device.h"
 
 struct second_thread;
 

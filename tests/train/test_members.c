@@ -1,7 +1,7 @@
 /* One network on several devices: the same as on one where nothing depends on a device's own rows, the same bits every
  * time, checkpoints, and what happens when a member fails or stays away. */
+#include "host/base/barrier.h"
 #include "host/base/clock.h"
-#include "host/base/meeting.h"
 #include "tests/support/crowd.h"
 
 #include <math.h>
@@ -136,7 +136,7 @@ static void test_failing_member(void **state)
     }
 }
 
-/* ---- meetings ---- */
+/* ---- barriers ---- */
 
 static void test_absent_member(void **state)
 {
@@ -162,17 +162,17 @@ static void test_absent_member(void **state)
     ref_device_ops.group_close(group);
     for (int32_t k = 0; k < 3; k++)
         ref_device_ops.close(devices[k]);
-    struct meeting *meeting;
-    assert_int_equal(meeting_open(2, 60.0, &meeting, &err), ST_OK);
-    meeting_call_off(meeting, "enough");
-    meeting_call_off(meeting, "too late");
-    assert_int_equal(meeting_join(meeting, 0, "lunch", NULL, &offers, &err), ST_DEVICE);
+    struct barrier *barrier;
+    assert_int_equal(barrier_open(2, 60.0, &barrier, &err), ST_OK);
+    barrier_abort(barrier, "enough");
+    barrier_abort(barrier, "too late");
+    assert_int_equal(barrier_wait(barrier, 0, "lunch", NULL, &offers, &err), ST_DEVICE);
     assert_string_equal(err.message, "the group of devices is broken: enough");
-    meeting_close(meeting);
+    barrier_close(barrier);
 }
 
 struct guest {
-    struct meeting *meeting;
+    struct barrier *barrier;
     int32_t number;
     bool good;
 };
@@ -188,13 +188,13 @@ static void *attend(void *context)
     guest->good = true;
     for (place = 0; place < MEETINGS && guest->good; place++) {
         int32_t mine[2] = {guest->number, place};
-        guest->good = meeting_join(guest->meeting, guest->number, "test", mine, &offers, &err) == ST_OK;
+        guest->good = barrier_wait(guest->barrier, guest->number, "test", mine, &offers, &err) == ST_OK;
         for (int32_t k = 0; k < GUESTS && guest->good; k++) {
             const int32_t *theirs = offers[k];
             guest->good = theirs[0] == k && theirs[1] == place;
         }
         guest->good =
-            guest->good && meeting_join(guest->meeting, guest->number, "test", NULL, &offers, &err) == ST_OK;
+            guest->good && barrier_wait(guest->barrier, guest->number, "test", NULL, &offers, &err) == ST_OK;
     }
     return NULL;
 }
@@ -203,19 +203,19 @@ static void test_meetings(void **state)
 {
     struct guest guests[GUESTS];
     pthread_t threads[GUESTS];
-    struct meeting *meeting;
+    struct barrier *barrier;
     struct error err;
     (void)state;
-    assert_int_equal(meeting_open(GUESTS, 60.0, &meeting, &err), ST_OK);
+    assert_int_equal(barrier_open(GUESTS, 60.0, &barrier, &err), ST_OK);
     for (int32_t k = 0; k < GUESTS; k++) {
-        guests[k] = (struct guest){.meeting = meeting, .number = k};
+        guests[k] = (struct guest){.barrier = barrier, .number = k};
         assert_int_equal(pthread_create(&threads[k], NULL, attend, &guests[k]), 0);
     }
     for (int32_t k = 0; k < GUESTS; k++) {
         pthread_join(threads[k], NULL);
         assert_true(guests[k].good);
     }
-    meeting_close(meeting);
+    barrier_close(barrier);
 }
 
 int main(void)

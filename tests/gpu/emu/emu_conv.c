@@ -1,10 +1,10 @@
-/* Convolutions of the emulated GPU: stands in for the functions of cuda/conv_internal.h and conv.h that need a device (the
+/* Convolutions of the emulated GPU: stands in for the functions of cuda/conv/conv_internal.h and conv.h that need a device (the
  * linker's --wrap leads the plug-in here). The planner is the plug-in's own, with its lock, its stream and its trials; only
  * what cuDNN would say of its candidates is emulated, and with emu.profile not even that: the real cuDNN is asked, for the
  * described device wherever the plug-in names its handle.
  *
  * Results are sums of products, rounded once to the type. The workspace is filled with NaN before each run. */
-#include "cuda/conv_internal.h"
+#include "cuda/conv/conv_internal.h"
 #include "host/base/file.h"
 #include "tests/gpu/emu/emu_queue.h"
 #include "tests/gpu/emu/emu_values.h"

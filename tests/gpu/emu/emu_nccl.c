@@ -1,7 +1,7 @@
-/* NCCL's functions that the plug-in calls, as the table of cuda/cuda_nccl.h, whose place this file takes: collectives happen when the streams of all ranks have come
+/* NCCL's functions that the plug-in calls, as the table of cuda/device/cuda_nccl.h, whose place this file takes: collectives happen when the streams of all ranks have come
  * to them, and not before; one rank that stays away keeps the others waiting until they abort. Communicators go together,
  * with the last that is destroyed or aborted, and wait for the graphs in which their collectives are recorded. */
-#include "cuda/cuda_nccl.h"
+#include "cuda/device/cuda_nccl.h"
 #include "tests/gpu/emu/emu_memory.h"
 #include "tests/gpu/emu/emu_queue.h"
 

@@ -2,8 +2,8 @@
 #ifndef NASRUN_TESTS_GPU_EMU_VALUES_H
 #define NASRUN_TESTS_GPU_EMU_VALUES_H
 
-#include "cuda/half.h"
-#include "cuda/kernels.h"
+#include "cuda/kernels/half.h"
+#include "cuda/kernels/kernels.h"
 
 static inline float emu_load(enum cuda_type type, const void *stored, size_t place)
 {

@@ -1,0 +1,413 @@
+/* The GPU's own kernels: everything but convolutions and dense layers, as launch functions over raw device
+ * memory. They know neither programs nor devices, allocate nothing, and hold no state. The operations'
+ * contracts stand in host/program/program.h, activation.h and optimizer.h; here stands what is particular to memory and
+ * arithmetic.
+ *
+ * Every function queues its kernels on `stream` and returns at once: cudaSuccess, or the error of the launch.
+ * It may be captured in a CUDA Graph; what changes from step to step is therefore read from a struct
+ * cuda_step in device memory, and all other arguments stay fixed from bind to bind. Pointers are device
+ * pointers unless a comment says "host".
+ *
+ * Layout: activations NHWC [n][h][w][padded], channels padded to a multiple of 8, in the activation type
+ * (bf16, half or float32). Channels beyond c hold zeros in every input and receive zeros in every output. Logits
+ * and probabilities follow with h = w = 1. Vectors (scale, shift, mean, invstd, running statistics, biases
+ * and all their gradients) are float32 [c], not padded. Max pool's index is uint8 in y's layout. Activations
+ * vectors and scratch begin on multiples of 16 bytes (arena and weight table give 64). Outputs never overlap
+ * inputs, unless a function says "in place". A pointer may be NULL only where that is said. An activation has at
+ * most CUDA_ELEMENTS elements, which the caller sees to.
+ *
+ * Arithmetic is float32; every stored activation is rounded once, to nearest even. All sums are taken in an
+ * order that the shape fixes, and `multiprocessors` where a function takes that: results are the same bit for bit
+ * from run to run, on equal devices. The only atomics are tickets: where several blocks have a result in common,
+ * the last of them to be done makes it from what all have left.
+ *
+ * multiprocessors: of the device, at least 1. Such kernels are launched with no more blocks than it holds at once.
+ *
+ * NaN is handed on, by ReLU too (max(NaN, 0) is NaN), so that a diverged network shows in its loss.
+ *
+ * Zeros and plain copies need no kernel: cudaMemsetAsync and cudaMemcpyAsync. */
+#ifndef NASRUN_CUDA_KERNELS_KERNELS_H
+#define NASRUN_CUDA_KERNELS_KERNELS_H
+
+#include "host/device/augment.h"
+#include "host/device/optimizer.h"
+#include "host/net/layer.h"
+
+#include <cuda_runtime_api.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __CUDACC__
+#define CUDA_INLINE static __host__ __device__ __forceinline__
+#else
+#define CUDA_INLINE static inline
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum cuda_type { CUDA_BF16, CUDA_FLOAT, CUDA_HALF };
+
+static inline size_t cuda_type_size(enum cuda_type type)
+{
+    return type == CUDA_FLOAT ? 4 : 2;
+}
+
+static inline const char *cuda_type_name(enum cuda_type type)
+{
+    return type == CUDA_BF16 ? "bf16" : type == CUDA_HALF ? "fp16" : "float32";
+}
+
+enum { CUDA_CHANNELS = 8 }; /* channels are padded to multiples of this */
+
+/* Of an activation, at most: kernels count packs of eight in 31 bits. 32 GiB in bf16. */
+#define CUDA_ELEMENTS ((size_t)1 << 34)
+
+/* `tickets`: that many zeros in device memory, and zeros again after each launch function that takes them. Launches on one
+ * stream may share them. */
+enum { CUDA_TICKETS = 1024 };
+
+CUDA_INLINE int32_t cuda_padded(int32_t channels)
+{
+    return (channels + CUDA_CHANNELS - 1) / CUDA_CHANNELS * CUDA_CHANNELS;
+}
+
+struct cuda_shape {
+    int32_t n, c, h, w; /* c without padding */
+};
+
+/* Elements of an activation of that shape, padding included; a multiple of 8. */
+static inline size_t cuda_shape_count(struct cuda_shape s)
+{
+    return (size_t)s.n * (size_t)s.h * (size_t)s.w * (size_t)cuda_padded(s.c);
+}
+
+/* What changes from step to step: struct step of host/device/device.h, and what follows from it. In one place in device
+ * memory, which is written before each step. */
+struct cuda_step {
+    uint64_t seed;
+    uint32_t number, epoch, first, row;
+    int32_t valid;
+    float learning_rate, average_decay;
+    float first_scale;  /* AdamW: 1 / (1 - b1^t), t = number + 1; SGD: not read */
+    float second_scale; /* AdamW: 1 / (1 - b2^t) */
+};
+
+/* ---- step.cu ---- */
+
+/* step: host, copied. */
+cudaError_t cuda_launch_step(cudaStream_t stream, const struct cuda_step *step, struct cuda_step *place);
+
+/* ---- gather.cu ---- */
+
+/* Host function. levels[channels][256]: byte v of channel c, normalised: (v / 255 - mean[c]) / deviation[c],
+ * computed in double, so that all devices see the same image. All arrays are host memory; upload the result
+ * with the dataset. */
+void cuda_gather_levels(int32_t channels, const float *mean, const float *deviation, float *levels);
+
+struct cuda_gather {
+    const uint8_t *pixels;  /* [count][channels][height][width] */
+    const int32_t *labels;  /* [count] */
+    const float *levels;    /* [channels][256] */
+    const int32_t *samples; /* [sample_count], indices into the dataset */
+    int32_t sample_count, shuffled;
+    int32_t channels, height, width; /* channels at most 8 */
+    struct augment augment;          /* all zero: none */
+};
+
+/* image: [rows][height][width][8]; labels: [rows]. Rows from step->valid on repeat row 0. */
+cudaError_t cuda_launch_gather(cudaStream_t stream, enum cuda_type type, const struct cuda_gather *gather,
+                               int32_t rows, const struct cuda_step *step, void *image, int32_t *labels);
+
+/* ---- batch_norm.cu, norm_backward.cu ---- */
+
+/* Bytes of `scratch` for batch_norm and batch_norm_backward with as many multiprocessors. */
+size_t cuda_batch_norm_scratch(struct cuda_shape s, int32_t multiprocessors);
+
+/* Training. addend: like x, or NULL. Updates running_mean and running_var (biased variance). Squares are summed
+ * about a value of the block's, then of the first block's mean, so a mean far from zero costs no digits. Reads x
+ * twice (and addend once), writes y once. */
+cudaError_t cuda_launch_batch_norm(cudaStream_t stream, enum cuda_type type, int32_t multiprocessors,
+                                   struct cuda_shape s, const void *x, const float *scale, const float *shift,
+                                   const void *addend, int32_t relu, float momentum, float epsilon,
+                                   float *running_mean, float *running_var, void *y, float *mean,
+                                   float *invstd, void *scratch, unsigned *tickets);
+
+/* Without ReLU y and shift are NULL. With it one of them is: forward had no addend, then its y is made anew from x
+ * and shift, bit for bit, which costs no read; or y is what forward gave. daddend: like x, or NULL. dscale, dshift:
+ * [c]. Reads x twice and writes dx once; reads dy (and y) twice; with daddend dy and y once, and writes and reads
+ * that. */
+cudaError_t cuda_launch_batch_norm_backward(cudaStream_t stream, enum cuda_type type, int32_t multiprocessors,
+                                            struct cuda_shape s, const void *x, const void *y,
+                                            const float *shift, const void *dy, const float *scale,
+                                            const float *mean, const float *invstd, void *dx, float *dscale,
+                                            float *dshift, void *daddend, void *scratch, unsigned *tickets);
+
+/* addend: like x, or NULL. */
+cudaError_t cuda_launch_batch_norm_inference(cudaStream_t stream, enum cuda_type type,
+                                             int32_t multiprocessors, struct cuda_shape s, const void *x,
+                                             const float *scale, const float *shift,
+                                             const float *running_mean, const float *running_var,
+                                             float epsilon, const void *addend, int32_t relu, void *y);
+
+/* dbias[c] = sum of dy over n, h, w. Bytes of scratch: cuda_bias_gradient_scratch. */
+size_t cuda_bias_gradient_scratch(struct cuda_shape s, int32_t multiprocessors);
+cudaError_t cuda_launch_bias_gradient(cudaStream_t stream, enum cuda_type type, int32_t multiprocessors,
+                                      struct cuda_shape s, const void *dy, float *dbias, void *scratch,
+                                      unsigned *tickets);
+
+/* ---- elementwise.cu ---- */
+
+/* count = cuda_shape_count(): a multiple of 8. All three may work in place. */
+cudaError_t cuda_launch_activation(cudaStream_t stream, enum cuda_type type, enum activation_kind function,
+                                   size_t count, const void *x, void *y);
+/* seen: x or y, as activation_traits() says. */
+cudaError_t cuda_launch_activation_backward(cudaStream_t stream, enum cuda_type type,
+                                            enum activation_kind function, size_t count, const void *seen,
+                                            const void *dy, void *dx);
+cudaError_t cuda_launch_add(cudaStream_t stream, enum cuda_type type, size_t count, const void *a,
+                            const void *b, void *sum);
+
+/* Forward (x to y) and backward (dy to dx) alike. The mask is drawn anew from step->seed, step->number and
+ * layer_id; it is that of every other device, by the element's index in N,C,H,W order without padding. May
+ * work in place. */
+cudaError_t cuda_launch_dropout(cudaStream_t stream, enum cuda_type type, struct cuda_shape s, const void *x,
+                                float rate, uint32_t layer_id, const struct cuda_step *step, void *y);
+
+/* y += bias[c], in place; padding stays zero. */
+cudaError_t cuda_launch_add_bias(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
+                                 const float *bias, void *y);
+
+/* ---- channels.cu ---- */
+
+enum { CUDA_MAX_PARTS = 8 };
+
+/* Joins parts along the channels. `whole`: shape of y; channels[i] and x[i]: of part i (host arrays, of
+ * device pointers); channels sum up to whole.c. */
+cudaError_t cuda_launch_concat(cudaStream_t stream, enum cuda_type type, struct cuda_shape whole,
+                               int32_t count, const int32_t *channels, const void *const *x, void *y);
+/* The inverse: dy of shape `whole` to dx[i]. */
+cudaError_t cuda_launch_split(cudaStream_t stream, enum cuda_type type, struct cuda_shape whole,
+                              int32_t count, const int32_t *channels, const void *dy, void *const *dx);
+
+/* ---- pool.cu ---- */
+
+struct cuda_window {
+    int32_t kernel_h, kernel_w, stride, pad_h, pad_w; /* pad < kernel */
+};
+
+/* Windows that index bytes can name; the caller refuses others. */
+static inline int32_t cuda_window_fits(struct cuda_window k)
+{
+    return k.kernel_h * k.kernel_w <= 255;
+}
+
+/* `in`: shape of x and dx; `out`: shape of y and dy, equal in n and c. index: cuda_shape_count(out) bytes,
+ * the winner's place in its window, row by row (places outside the image count too); NULL: not wanted. Of
+ * equals the first wins. */
+cudaError_t cuda_launch_max_pool(cudaStream_t stream, enum cuda_type type, struct cuda_shape in,
+                                 struct cuda_shape out, struct cuda_window k, const void *x, void *y,
+                                 uint8_t *index);
+cudaError_t cuda_launch_max_pool_backward(cudaStream_t stream, enum cuda_type type, struct cuda_shape in,
+                                          struct cuda_shape out, struct cuda_window k, const void *dy,
+                                          const uint8_t *index, void *dx);
+cudaError_t cuda_launch_average_pool(cudaStream_t stream, enum cuda_type type, struct cuda_shape in,
+                                     struct cuda_shape out, struct cuda_window k, const void *x, void *y);
+cudaError_t cuda_launch_average_pool_backward(cudaStream_t stream, enum cuda_type type, struct cuda_shape in,
+                                              struct cuda_shape out, struct cuda_window k, const void *dy,
+                                              void *dx);
+
+/* `s`: shape of x and dx; y, dy: [n][padded]. */
+cudaError_t cuda_launch_global_pool(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
+                                    const void *x, void *y);
+cudaError_t cuda_launch_global_pool_backward(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
+                                             const void *dy, void *dx);
+
+/* ---- loss.cu ---- */
+
+/* Places in the metrics, as in enum metric of host/program/program.h.
+ *
+ * Half precision has no room for small gradients, so the loss that is differentiated, and with it every gradient, is
+ * multiplied by a scale (Micikevicius et al. 2018, "Mixed Precision Training"): a power of two, kept beside the metrics; 0
+ * stands for CUDA_SCALE_FIRST. A step whose gradients are not finite changes no weight and halves the scale, GROWTH good
+ * steps on end double it, as PyTorch's GradScaler does; nothing of this reaches the host. */
+enum cuda_metric {
+    CUDA_METRIC_LOSS,
+    CUDA_METRIC_CORRECT,
+    CUDA_METRIC_SAMPLES,
+    CUDA_METRIC_SCALE,
+    CUDA_METRIC_GOOD
+};
+enum { CUDA_SCALE_FIRST = 1 << 15, CUDA_SCALE_MOST = 1 << 24, CUDA_SCALE_GROWTH = 2000 };
+
+/* Bytes of `scratch`. */
+size_t cuda_loss_scratch(int32_t rows);
+
+/* logits, dlogits: [rows][padded]; labels: [rows], in [0, classes); probabilities: float32 [rows][classes]
+ * without padding, all rows. probabilities and dlogits may be NULL. Adds to metrics[METRIC_COUNT] (double),
+ * valid rows only; the sums over rows are taken in double by the last block. In half precision dlogits are scaled. */
+cudaError_t cuda_launch_loss(cudaStream_t stream, enum cuda_type type, int32_t rows, int32_t classes,
+                             float smoothing, const struct cuda_step *step, const void *logits,
+                             const int32_t *labels, double *metrics, float *probabilities, void *dlogits,
+                             void *scratch, unsigned *tickets);
+
+/* ---- weights ---- */
+
+/* Flat arrays (slots, gradients) hold each tensor at its place in the weight table, zeros in the gaps, and end with a whole
+ * chunk. A kernel's elements stand in one of three orders:
+ *
+ *     the host's   [out][in][height][width]
+ *     master's     [out][height][width][in]         float32, in all flat arrays on the device
+ *     copy's       [rows][height][width][depth]     activation type, zeros in the padding: what convolutions and dense
+ *                                                   layers read, and the order in which they leave the kernel's gradient
+ *
+ * So where nothing is padded, master, copy and gradient are in one order, and eight neighbours of each are a pack.
+ *
+ * Groups: with `blocks` = 1 the copy's row o holds the master's row o, channel i of the copy being channel i of the master (the
+ * convolution keeps its groups, or has one). With `blocks` = groups the copy is that of a plain convolution over all input
+ * channels: row o holds the master's channels at o / (out / blocks) * in, and zeros elsewhere.
+ *
+ * Folding: a batch norm in inference behind the convolution is a factor and a summand for each row,
+ *     factor = scale / sqrt(var + epsilon)     bias = shift - mean * factor [+ the convolution's bias * factor]
+ * The kernel's row times factor is rounded once, as it would be without. */
+enum { CUDA_CHUNK = 16 }; /* floats: the alignment of tensors in the weight table */
+
+enum cuda_weight_kind {
+    CUDA_WEIGHT_KEPT, /* running statistics */
+    CUDA_WEIGHT_TRAINED,
+    CUDA_WEIGHT_DECAYED /* trained, with weight decay */
+};
+
+/* A tensor of the weight table. */
+struct cuda_weight {
+    uint64_t place; /* of its first float in the flat arrays; a multiple of CUDA_CHUNK */
+    uint64_t count; /* floats */
+    int32_t kind;   /* enum cuda_weight_kind */
+
+    /* Of a kernel that has a copy; rows is 0 where there is none, and then only copy and first_row are read. */
+    int32_t out, in, taps; /* of the master; taps = height * width */
+    int32_t rows, depth;   /* of the copy: rows >= out, depth >= in * blocks */
+    int32_t blocks;
+    int32_t wide;       /* its gradient is float32, whatever the type; otherwise of the activation type */
+    uint64_t copy;      /* place of the first element in the array of copies; a multiple of 8 */
+    uint64_t gradient;  /* place of its gradient's first byte in the array of gradients; a multiple of 16 */
+    uint64_t first_row; /* sum of rows of the tensors before this one */
+
+    int32_t folded;   /* whether there is such a batch norm; if not, its fields are not read */
+    int32_t reserved; /* 0 */
+    uint64_t scale, shift, mean, var; /* of the batch norm, [out] each: places in the flat array */
+    uint64_t bias;                    /* the convolution's, likewise; CUDA_NO_BIAS */
+};
+#define CUDA_NO_BIAS UINT64_MAX
+/* Of a copy, at most: our kernels count places in it in 32 bits, cuBLAS those of a row in 31. */
+#define CUDA_COPY_ELEMENTS ((size_t)1 << 31)
+
+static inline size_t cuda_chunk_count(size_t total)
+{
+    return (total + CUDA_CHUNK - 1) / CUDA_CHUNK;
+}
+
+/* Elements of the copy. */
+CUDA_INLINE size_t cuda_copy_count(const struct cuda_weight *w)
+{
+    return (size_t)w->rows * (size_t)w->taps * (size_t)w->depth;
+}
+
+/* Where the element at `plain` in the host's order stands in the master. */
+CUDA_INLINE size_t cuda_master_place(size_t plain, size_t in, size_t taps)
+{
+    const size_t pair = plain / taps, tap = plain % taps, row = pair / in;
+    return (row * taps + tap) * in + pair % in;
+}
+
+/* ---- optimizer.cu ---- */
+
+/* What a step's gradients are multiplied by, and whether the step counts. */
+struct cuda_scaling {
+    float factor; /* 1 / scale; 0: the step changes nothing */
+};
+
+/* All that happens to the weights at the end of a step. */
+struct cuda_update {
+    size_t floats; /* of a flat array; whole chunks */
+    int32_t count;
+    const struct cuda_weight *weights; /* [count], in the table's order */
+    const struct cuda_step *step;
+    struct optimizer optimizer;
+    const struct cuda_scaling *scaling; /* NULL: gradients are as they are */
+    const void *
+        kernel_gradients; /* of kernels that have copies, each in its copy's order; NULL: theirs are flat, too */
+    const float *gradients;        /* flat: all others; NULL: no weight changes */
+    float *value, *first, *second; /* second is not touched by SGD and may then be NULL */
+    float *average;                /* NULL: not wanted */
+    void *copies;
+};
+
+/* Updates trained weights and, rounded, their copies (not the padding); then average = decay * average + (1 - decay) * value
+ * over all weights, decay = step->average_decay. */
+cudaError_t cuda_launch_update(cudaStream_t stream, enum cuda_type type, const struct cuda_update *update);
+
+/* Bytes of `scratch`, which begins with the struct cuda_scaling that the update reads. */
+size_t cuda_scaling_scratch(void);
+/* Looks for gradients of trained weights that are not finite, fills the struct and changes the scale in `metrics`. Of the
+ * update it reads weights and gradients. */
+cudaError_t cuda_launch_scaling(cudaStream_t stream, enum cuda_type type, const struct cuda_update *update,
+                                double *metrics, void *scratch, unsigned *tickets);
+
+/* ---- kernel_copies.cu ---- */
+
+/* weights: [count] in device memory, in the table's order; elements: of the array of copies, gaps between copies included, a
+ * multiple of 8. Makes every copy from the masters in values; all elements are written, padding included. fold: those of
+ * folded kernels times their factors. */
+cudaError_t cuda_launch_kernel_copies(cudaStream_t stream, enum cuda_type type, int32_t count,
+                                      const struct cuda_weight *weights, size_t elements, const float *values,
+                                      int32_t fold, float epsilon, void *copies);
+
+/* biases: [rows], the sum of rows over all kernels, in the activation type; zeros in padding and where nothing is folded. */
+cudaError_t cuda_launch_folded_biases(cudaStream_t stream, enum cuda_type type, int32_t count,
+                                      const struct cuda_weight *weights, uint64_t rows, const float *values,
+                                      float epsilon, void *biases);
+
+/* Gradients of kernels, as convolutions and dense layers leave them, into the flat array, for what sums them up there: of the
+ * tensors that lie in its places first .. end - 1 (first: one's beginning). Those without copy are left alone. */
+cudaError_t cuda_launch_kernel_gradients(cudaStream_t stream, enum cuda_type type, int32_t count,
+                                         const struct cuda_weight *weights, size_t first, size_t end,
+                                         const void *kernel_gradients, float *gradients);
+
+/* ---- remap.cu ---- */
+
+/* One entry of a remap list (host/net/remap.h), with its tables in device memory. */
+struct cuda_remap {
+    uint64_t child, source; /* places of the first float in the flat arrays */
+    int32_t dims[4], source_dims[4];
+    int32_t has_source; /* 0: everything is fill, source and source_dims are not read */
+    int32_t noise_everywhere;
+    const int32_t *out_index, *in_index,
+        *identity;                     /* [dims[0]], [dims[1]], [dims[0]]; NULL as in struct remap */
+    const float *out_scale, *in_scale; /* [dims[0]], [dims[1]]; NULL: 1 */
+    float fill, noise;
+    uint32_t part;          /* layer id * 8 + role of the child: the noise's counter */
+    uint32_t reserved;      /* 0 */
+    uint64_t first_element; /* sum of the elements (product of dims) of the entries before this one */
+};
+
+/* Fills the places of all entries in child from parent, both in the masters' order; gaps and tensors without entry are left alone.
+ * entries: [count]; elements: of all entries together; deviations: scratch, [count] doubles. Values without
+ * noise are the host's bit for bit. Noise is the same draw, but the device's sine, logarithm and root may
+ * round the last bit of the double differently: the float differs then by at most its last place. */
+cudaError_t cuda_launch_remap(cudaStream_t stream, int32_t count, const struct cuda_remap *entries,
+                              uint64_t elements, uint64_t seed, const float *parent, double *deviations,
+                              float *child);
+
+/* Elements first .. first + count - 1, in the host's order, of a kernel [out][in][taps]: out of its master, or into it. */
+cudaError_t cuda_launch_from_master(cudaStream_t stream, int32_t in, int32_t taps, size_t first, size_t count,
+                                    const float *master, float *plain);
+cudaError_t cuda_launch_to_master(cudaStream_t stream, int32_t in, int32_t taps, size_t first, size_t count,
+                                  const float *plain, float *master);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,153 @@
+/* Softmax cross-entropy with label smoothing, its gradient and the metrics. A warp takes a row: three walks
+ * over its logits, which lie in the first cache. The last block adds up the rows' scores in double. Short: its
+ * time is the launch. */
+#include "cuda/kernels/warp.cuh"
+
+enum { /* scratch: float [rows][ROW_SCORES] */
+       ROW_LOSS = CUDA_METRIC_LOSS,
+       ROW_CORRECT = CUDA_METRIC_CORRECT,
+       ROW_SCORES
+};
+
+/* What dlogits are multiplied by. */
+template <class T> static __device__ __forceinline__ float scale_of(const double *)
+{
+    return 1.0f;
+}
+template <> __device__ __forceinline__ float scale_of<half>(const double *metrics)
+{
+    return metrics[CUDA_METRIC_SCALE] > 0.0 ? (float)metrics[CUDA_METRIC_SCALE] : (float)CUDA_SCALE_FIRST;
+}
+
+/* The largest value and its place, of equals the first, of the warp's. */
+static __device__ __forceinline__ void warp_largest(float *value, int32_t *place)
+{
+    for (int step = WARP / 2; step > 0; step /= 2) {
+        const float other = __shfl_xor_sync(WHOLE_WARP, *value, step);
+        const int32_t at = __shfl_xor_sync(WHOLE_WARP, *place, step);
+        if (other > *value || (other == *value && at < *place)) {
+            *value = other;
+            *place = at;
+        }
+    }
+}
+
+/* One row, by all lanes of a warp together. */
+template <class T>
+static __device__ __forceinline__ void
+score_row(int32_t row, int32_t classes, float smoothing, const cuda_step *step, const T *logits,
+          const int32_t *labels, const double *metrics, float *probabilities, T *dlogits, float *scores)
+{
+    /* What is needed late is asked for early: a row waits for memory once. */
+    const int32_t lane = (int32_t)(threadIdx.x % WARP), padded = cuda_padded(classes), label = labels[row];
+    const T *z = logits + (size_t)row * padded;
+    const float at_label = to_float(z[label]);
+    const float share = row < step->valid ? scale_of<T>(metrics) / (float)step->valid : 0.0f;
+    float largest = -INFINITY;
+    int32_t best = classes;
+    for (int32_t c = lane; c < classes; c += WARP)
+        if (to_float(z[c]) > largest) {
+            largest = to_float(z[c]);
+            best = c;
+        }
+    warp_largest(&largest, &best);
+    float total = 0.0f, sum = 0.0f;
+    for (int32_t c = lane; c < classes; c += WARP) {
+        total += expf(to_float(z[c]) - largest);
+        sum += to_float(z[c]) - largest;
+    }
+    total = warp_sum(total);
+    sum = warp_sum(sum);
+    const float inverse = 1.0f / total;
+    const float spread = smoothing / (float)classes;
+    if (lane == 0) {
+        const float log_total = logf(total), log_label = at_label - largest - log_total;
+        scores[(size_t)row * ROW_SCORES + ROW_LOSS] =
+            -(1.0f - smoothing) * log_label - spread * (sum - (float)classes * log_total);
+        scores[(size_t)row * ROW_SCORES + ROW_CORRECT] = best == label ? 1.0f : 0.0f;
+    }
+    if (probabilities)
+        for (int32_t c = lane; c < classes; c += WARP)
+            probabilities[(size_t)row * classes + c] = expf(to_float(z[c]) - largest) * inverse;
+    if (!dlogits)
+        return;
+    for (int32_t c = lane; c < padded; c += WARP) {
+        float gradient = 0.0f;
+        if (c < classes && share > 0.0f) {
+            const float target = spread + (c == label ? 1.0f - smoothing : 0.0f);
+            gradient = (expf(to_float(z[c]) - largest) * inverse - target) * share;
+        }
+        from_float(gradient, &dlogits[(size_t)row * padded + c]);
+    }
+}
+
+/* The last block. shared: [warp][loss, correct] */
+static __device__ __forceinline__ void add_scores(const cuda_step *step, const float *scores, double *shared,
+                                                  double *metrics)
+{
+    const int thread = (int)threadIdx.x, threads = (int)blockDim.x;
+    double loss = 0.0, correct = 0.0;
+    for (int32_t row = thread; row < step->valid; row += threads) {
+        loss += (double)scores[row * ROW_SCORES + ROW_LOSS];
+        correct += (double)scores[row * ROW_SCORES + ROW_CORRECT];
+    }
+    loss = warp_sum(loss);
+    correct = warp_sum(correct);
+    if (thread % WARP == 0) {
+        shared[thread / WARP * ROW_SCORES + ROW_LOSS] = loss;
+        shared[thread / WARP * ROW_SCORES + ROW_CORRECT] = correct;
+    }
+    __syncthreads();
+    if (thread >= ROW_SCORES) /* one thread for each sum */
+        return;
+    double sum = 0.0;
+    for (int warp = 0; warp < threads / WARP; warp++)
+        sum += shared[warp * ROW_SCORES + thread];
+    metrics[thread] += sum;
+    if (thread == 0)
+        metrics[CUDA_METRIC_SAMPLES] += (double)step->valid;
+}
+
+template <class T>
+static __global__ void __launch_bounds__(LAUNCH_THREADS)
+    score_rows(int32_t rows, int32_t classes, float smoothing, const cuda_step *__restrict__ step,
+               const T *__restrict__ logits, const int32_t *__restrict__ labels, double *metrics,
+               float *__restrict__ probabilities, T *__restrict__ dlogits, float *scores, unsigned *tickets)
+{
+    DYNAMIC_SHARED(double, shared);
+    const int32_t row = (int32_t)(blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP);
+    if (row < rows)
+        score_row(row, classes, smoothing, step, logits, labels, metrics, probabilities, dlogits, scores);
+    if (last_block(tickets, gridDim.x))
+        add_scores(step, scores, shared, metrics);
+}
+
+size_t cuda_loss_scratch(int32_t rows)
+{
+    return (size_t)rows * ROW_SCORES * sizeof(float);
+}
+
+template <class T>
+static cudaError_t launch_loss(cudaStream_t stream, int32_t rows, int32_t classes, float smoothing,
+                               const struct cuda_step *step, const T *logits, const int32_t *labels,
+                               double *metrics, float *probabilities, T *dlogits, float *scores,
+                               unsigned *tickets)
+{
+    const unsigned block_rows = LAUNCH_THREADS / WARP;
+    LAUNCH(score_rows<T>, ((unsigned)rows + block_rows - 1) / block_rows, LAUNCH_THREADS,
+           LAUNCH_THREADS / WARP * ROW_SCORES * sizeof(double), stream, rows, classes, smoothing, step,
+           logits, labels, metrics, probabilities, dlogits, scores, tickets);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_launch_loss(cudaStream_t stream, enum cuda_type type, int32_t rows, int32_t classes,
+                             float smoothing, const struct cuda_step *step, const void *logits,
+                             const int32_t *labels, double *metrics, float *probabilities, void *dlogits,
+                             void *scratch, unsigned *tickets)
+{
+    return with_type(type, [&](auto zero) {
+        using T = decltype(zero);
+        return launch_loss(stream, rows, classes, smoothing, step, (const T *)logits, labels, metrics,
+                           probabilities, (T *)dlogits, (float *)scratch, tickets);
+    });
+}

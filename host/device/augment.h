@@ -1,0 +1,68 @@
+/* Which sample a row of a batch is and how it is augmented: pure functions of seed, epoch and place, shared by all
+ * devices (this header is compiled for the host and for CUDA devices alike). */
+#ifndef NASRUN_DEVICE_AUGMENT_H
+#define NASRUN_DEVICE_AUGMENT_H
+
+#include "host/base/random.h"
+
+struct augment {
+    int32_t
+        translate; /* shifts by -translate .. translate pixels in both directions; what comes in is the edge
+                          reflected (without repeating the edge pixel) */
+    int32_t flip;  /* 1: mirrored left to right in every second epoch; which half begins is drawn per sample
+                          (alternating flip, Jordan 2024) */
+    int32_t
+        cutout; /* side of a square set to the mean (0 after normalisation), clipped by the border; 0: none */
+};
+
+/* What was drawn for one sample in one epoch. */
+struct augment_draw {
+    int32_t shift_y, shift_x; /* pixel (y, x) of the result reads (y + shift_y, x + shift_x), reflected */
+    int32_t mirrored;         /* then column x reads width - 1 - x (applied before the shift is looked up) */
+    int32_t cut_top, cut_left, cut_side; /* square in the result; side 0: none */
+};
+
+/* `sample`: the image's index in the dataset. */
+RANDOM_INLINE struct augment_draw augment_sample(struct augment a, uint64_t seed, uint32_t epoch,
+                                                 uint32_t sample, int32_t height, int32_t width)
+{
+    struct augment_draw d = {0, 0, 0, 0, 0, 0};
+    struct random4 r = random_draw(seed, RANDOM_AUGMENT, ((uint64_t)epoch << 32) | sample, 0);
+    if (a.translate > 0) {
+        uint32_t span = 2 * (uint32_t)a.translate + 1;
+        d.shift_y = (int32_t)random_below(r.v[0], span) - a.translate;
+        d.shift_x = (int32_t)random_below(r.v[1], span) - a.translate;
+    }
+    if (a.flip) {
+        struct random4 first = random_draw(seed, RANDOM_AUGMENT, sample, 1);
+        d.mirrored = (int32_t)((first.v[0] ^ epoch) & 1);
+    }
+    if (a.cutout > 0) {
+        d.cut_side = a.cutout;
+        d.cut_top = (int32_t)random_below(r.v[2], (uint32_t)height) - a.cutout / 2;
+        d.cut_left = (int32_t)random_below(r.v[3], (uint32_t)width) - a.cutout / 2;
+    }
+    return d;
+}
+
+/* Place `i` mirrored at the borders into [0, n): -1 -> 1, n -> n - 2. */
+RANDOM_INLINE int32_t augment_reflect(int32_t i, int32_t n)
+{
+    if (n == 1)
+        return 0;
+    int32_t period = 2 * (n - 1);
+    i %= period;
+    if (i < 0)
+        i += period;
+    return i < n ? i : period - i;
+}
+
+/* Place in the bound sample list that row `row` of the step reads. Shuffled: a new permutation each epoch. */
+RANDOM_INLINE uint32_t gather_place(uint64_t seed, uint32_t epoch, uint32_t first, uint32_t row,
+                                    uint32_t count, int32_t shuffled)
+{
+    uint32_t i = first + row;
+    return shuffled ? random_permute(seed, epoch, i, count) : i;
+}
+
+#endif

@@ -1,0 +1,350 @@
+#include "host/journal/journal.h"
+
+#include "host/base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- reading ---- */
+
+/* Every line ends with this; the eight digits stand between CRC_HEAD and CRC_FOOT. */
+#define CRC_HEAD ",\"crc\":\""
+#define CRC_FOOT "\"}"
+enum { CRC_DIGITS = 8, CRC_HEAD_LENGTH = 8, CRC_LENGTH = CRC_HEAD_LENGTH + CRC_DIGITS + 2 };
+
+/* Checks and parses the line text[length], without its newline. The error has no place yet. */
+static enum status parse_line(const char *text, size_t length, int64_t seq, struct journal_line *line,
+                              struct error *err)
+{
+    char digits[CRC_DIGITS + 1], computed[CRC_DIGITS + 1];
+    const char *tail = text + length - CRC_LENGTH;
+
+    if (length < CRC_LENGTH || memcmp(tail, CRC_HEAD, CRC_HEAD_LENGTH) != 0 ||
+        memcmp(text + length - 2, CRC_FOOT, 2) != 0)
+        return error_set(err, ST_FORMAT, "the line of %zu bytes has no checksum, expected it to end with %s",
+                         length, CRC_HEAD "8 hex digits" CRC_FOOT);
+    memcpy(digits, tail + CRC_HEAD_LENGTH, CRC_DIGITS);
+    digits[CRC_DIGITS] = '\0';
+    snprintf(computed, sizeof(computed), "%08x", file_checksum(text, length - CRC_LENGTH));
+    if (memcmp(digits, computed, CRC_DIGITS) != 0)
+        return error_set(err, ST_FORMAT, "the line's checksum is %s, expected \"%.8s\" as it says", computed,
+                         digits);
+
+    cJSON *json = cJSON_ParseWithLength(text, length);
+    const cJSON *seq_item = cJSON_GetObjectItemCaseSensitive(json, "seq");
+    const cJSON *time_item = cJSON_GetObjectItemCaseSensitive(json, "time");
+    const cJSON *event_item = cJSON_GetObjectItemCaseSensitive(json, "event");
+    enum status st = ST_OK;
+    if (!cJSON_IsObject(json))
+        st = error_set(err, ST_FORMAT, "the line is no JSON object");
+    else if (!cJSON_IsNumber(seq_item) || !cJSON_IsNumber(time_item) || !cJSON_IsString(event_item))
+        st = error_set(err, ST_FORMAT, "expected the numbers \"seq\" and \"time\" and the string \"event\"");
+    else if (seq_item->valuedouble != (double)seq)
+        st = error_set(err, ST_FORMAT, "seq is %.17g, expected %lld", seq_item->valuedouble, (long long)seq);
+    if (st != ST_OK) {
+        cJSON_Delete(json);
+        return st;
+    }
+    *line = (struct journal_line){
+        .json = json, .event = event_item->valuestring, .seq = seq, .time = time_item->valuedouble};
+    return ST_OK;
+}
+
+/* Whether a crash may have damaged what stands before text[length]: whole lines of events that were flushed one by one say
+ * that it was on disk. */
+static bool may_be_torn(const char *text, size_t length)
+{
+    static const char epoch[] = "\"event\":\"" JOURNAL_EPOCH "\"";
+    for (size_t at = 0; at < length;) {
+        const char *newline = memchr(text + at, '\n', length - at);
+        size_t end = newline == NULL ? length : (size_t)(newline - text);
+        bool has_sum = newline != NULL && end - at > CRC_LENGTH &&
+                       memcmp(text + end - CRC_LENGTH, CRC_HEAD, CRC_HEAD_LENGTH) == 0;
+        if (has_sum && memmem(text + at, end - at, epoch, sizeof(epoch) - 1) == NULL)
+            return false;
+        at = end + 1;
+    }
+    return true;
+}
+
+/* Parses the whole journal text[length]. */
+static enum status parse_journal(const char *path, const char *text, size_t length,
+                                 struct journal_lines *lines, struct error *err)
+{
+    size_t capacity = 0, at = 0;
+
+    while (at < length) {
+        const char *newline = memchr(text + at, '\n', length - at);
+        size_t end = newline == NULL ? length : (size_t)(newline - text) + 1;
+        if (lines->count == capacity) {
+            size_t larger = capacity == 0 ? 64 : 2 * capacity;
+            struct journal_line *grown = realloc(lines->lines, larger * sizeof(*grown));
+            if (grown == NULL)
+                return error_memory(err, path, larger * sizeof(*grown));
+            lines->lines = grown;
+            capacity = larger;
+        }
+        struct journal_line *line = &lines->lines[lines->count];
+        bool whole = newline != NULL;
+        if (whole && parse_line(text + at, end - 1 - at, (int64_t)lines->count, line, err) != ST_OK) {
+            if (!may_be_torn(text + end, length - end))
+                return error_prefix(err, "%s:%zu", path, lines->count + 1);
+            whole = false;
+        }
+        if (!whole) {
+            lines->torn = true;
+            break;
+        }
+        line->end = end;
+        lines->count++;
+        at = end;
+    }
+    lines->torn_at = at;
+    return ST_OK;
+}
+
+enum status journal_load(const char *path, struct journal_lines *lines, struct error *err)
+{
+    char *text = NULL;
+    size_t length = 0;
+
+    *lines = (struct journal_lines){0};
+    enum status st = file_read(path, &text, &length, err);
+    if (st == ST_OK)
+        st = parse_journal(path, text, length, lines, err);
+    if (st != ST_OK)
+        journal_lines_free(lines);
+    free(text);
+    return st;
+}
+
+void journal_lines_free(struct journal_lines *lines)
+{
+    for (size_t i = 0; i < lines->count; i++)
+        cJSON_Delete(lines->lines[i].json);
+    free(lines->lines);
+    *lines = (struct journal_lines){0};
+}
+
+/* ---- writing ---- */
+
+/* A new file is on disk only when its folder is. */
+static enum status flush_folder(const char *path, struct error *err)
+{
+    enum status st = ST_OK;
+    char *copy = strdup(path);
+    if (copy == NULL)
+        return error_memory(err, path, strlen(path));
+    const char *folder = dirname(copy);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL))
+        st = error_system(err, errno, "%s", folder);
+    if (fd >= 0)
+        close(fd);
+    free(copy);
+    return st;
+}
+
+/* Whether the open file is what stands under that name: journal_keep may have put another one there in between. */
+static bool is_the_file(int fd, const char *path)
+{
+    struct stat open_one, named;
+    return fstat(fd, &open_one) == 0 && stat(path, &named) == 0 && open_one.st_dev == named.st_dev &&
+           open_one.st_ino == named.st_ino;
+}
+
+enum status journal_open(const char *path, struct journal *journal, struct error *err)
+{
+    struct journal_lines lines = {0};
+    enum status st = ST_OK;
+
+    *journal = (struct journal){.path = strdup(path), .fd = -1};
+    if (journal->path == NULL)
+        return error_memory(err, path, strlen(path));
+    journal->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (journal->fd < 0) {
+        st = error_system(err, errno, "%s", path);
+        goto out;
+    }
+    if (flock(journal->fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno == EWOULDBLOCK)
+            st = error_set(err, ST_BUSY, "%s: another nasrun is writing this run", path);
+        else
+            st = error_system(err, errno, "%s: cannot be locked", path);
+        goto out;
+    }
+    if (!is_the_file(journal->fd, path)) {
+        st = error_set(err, ST_BUSY, "%s: another nasrun is writing this run", path);
+        goto out;
+    }
+    st = flush_folder(path, err);
+    if (st != ST_OK)
+        goto out;
+    st = journal_load(path, &lines, err);
+    if (st != ST_OK)
+        goto out;
+    journal->next_seq = (int64_t)lines.count;
+    journal->length = lines.torn_at;
+    if (lines.torn && (ftruncate(journal->fd, (off_t)lines.torn_at) != 0 || fsync(journal->fd) != 0))
+        st = error_system(err, errno, "%s", path);
+out:
+    journal_lines_free(&lines);
+    if (st != ST_OK)
+        journal_close(journal);
+    return st;
+}
+
+void journal_close(struct journal *journal)
+{
+    if (journal->path != NULL && journal->fd >= 0) {
+        if (journal->behind)
+            (void)fdatasync(journal->fd); /* a journal that is short of epochs is a good one, too */
+        close(journal->fd);
+    }
+    free(journal->path);
+    *journal = (struct journal){.fd = -1};
+}
+
+/* The line as it stands in the file, newline included; malloc'd, NULL when out of memory. */
+static char *line_text(int64_t seq, double time, const cJSON *fields, size_t *length)
+{
+    char *line = NULL, *head_text = NULL, *body_text = NULL;
+    cJSON *head = cJSON_CreateObject();
+
+    if (cJSON_AddNumberToObject(head, "seq", (double)seq) == NULL ||
+        cJSON_AddNumberToObject(head, "time", time) == NULL)
+        goto out;
+    head_text = cJSON_PrintUnformatted(head);
+    body_text = cJSON_PrintUnformatted(fields);
+    if (head_text == NULL || body_text == NULL)
+        goto out;
+    /* {head} and {body} become {head,body, then the checksum closes the object */
+    size_t head_length = strlen(head_text) - 1, body_length = strlen(body_text) - 2;
+    size_t checked = head_length + 1 + body_length;
+    line = malloc(checked + CRC_LENGTH + 2);
+    if (line == NULL)
+        goto out;
+    memcpy(line, head_text, head_length);
+    line[head_length] = ',';
+    memcpy(line + head_length + 1, body_text + 1, body_length);
+    snprintf(line + checked, CRC_LENGTH + 2, CRC_HEAD "%08x" CRC_FOOT "\n", file_checksum(line, checked));
+    *length = checked + CRC_LENGTH + 1;
+out:
+    cJSON_free(head_text);
+    cJSON_free(body_text);
+    cJSON_Delete(head);
+    return line;
+}
+
+enum status journal_append(struct journal *journal, cJSON *fields, double time, struct error *err)
+{
+    const char *event = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(fields, "event"));
+    const bool later = event != NULL && strcmp(event, JOURNAL_EPOCH) == 0;
+    enum status st = ST_OK;
+    size_t length = 0;
+    ssize_t written;
+
+    char *line = event != NULL ? line_text(journal->next_seq, time, fields, &length) : NULL;
+    cJSON_Delete(fields);
+    if (line == NULL)
+        return error_memory(err, "a journal line", ERROR_LENGTH);
+    do
+        written = write(journal->fd, line, length);
+    while (written < 0 && errno == EINTR);
+    if (written < 0)
+        st = error_system(err, errno, "%s", journal->path);
+    else if ((size_t)written < length)
+        st = error_set(err, ST_IO, "%s: only %zd of %zu bytes were written, is the disk full?", journal->path,
+                       written, length);
+    else if (!later && fdatasync(journal->fd) != 0)
+        st = error_system(err, errno, "%s", journal->path);
+    if (st == ST_OK) {
+        journal->length += length;
+        journal->next_seq++;
+        journal->behind = later;
+    } else if (ftruncate(journal->fd, (off_t)journal->length) != 0) {
+        error_prefix(err, "a partial line could not be removed after");
+    }
+    free(line);
+    return st;
+}
+
+enum status journal_flush(struct journal *journal, struct error *err)
+{
+    if (!journal->behind)
+        return ST_OK;
+    if (fdatasync(journal->fd) != 0)
+        return error_system(err, errno, "%s", journal->path);
+    journal->behind = false;
+    return ST_OK;
+}
+
+/* A line as it was, with another number. */
+static char *renumbered(const struct journal_line *line, int64_t seq, size_t *length)
+{
+    cJSON *fields = cJSON_Duplicate(line->json, true);
+    cJSON_DeleteItemFromObjectCaseSensitive(fields, "seq");
+    cJSON_DeleteItemFromObjectCaseSensitive(fields, "time");
+    cJSON_DeleteItemFromObjectCaseSensitive(fields, "crc");
+    char *text = fields != NULL ? line_text(seq, line->time, fields, length) : NULL;
+    cJSON_Delete(fields);
+    return text;
+}
+
+/* Takes the lock on the file that is to become the journal, before it does: nobody may come between. */
+static enum status swap_file(struct journal *journal, struct file_aside *aside, struct error *err)
+{
+    int fd = open(aside->aside, O_RDWR | O_APPEND | O_CLOEXEC);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        error_system(err, errno, "%s", aside->aside);
+        if (fd >= 0)
+            close(fd);
+        return err->status;
+    }
+    enum status st = file_aside_commit(aside, err);
+    if (st != ST_OK) {
+        close(fd);
+        return st;
+    }
+    close(journal->fd);
+    journal->fd = fd;
+    return ST_OK;
+}
+
+enum status journal_keep(struct journal *journal, const struct journal_lines *lines, const bool *keep,
+                         struct error *err)
+{
+    struct file_aside aside = {0};
+    int64_t seq = 0;
+    size_t bytes = 0;
+    enum status st = file_aside_open(&aside, journal->path, err);
+    for (size_t i = 0; st == ST_OK && i < lines->count; i++) {
+        size_t length = 0;
+        if (!keep[i])
+            continue;
+        char *text = renumbered(&lines->lines[i], seq, &length);
+        if (text == NULL)
+            st = error_memory(err, "a journal line", ERROR_LENGTH);
+        else
+            fwrite(text, 1, length, aside.stream); /* a short write is found by the commit */
+        free(text);
+        bytes += length;
+        seq++;
+    }
+    if (st == ST_OK)
+        st = swap_file(journal, &aside, err);
+    if (st == ST_OK) {
+        journal->length = bytes;
+        journal->next_seq = seq;
+        journal->behind = false;
+    }
+    file_aside_abandon(&aside);
+    return st;
+}

@@ -1,0 +1,44 @@
+/* Model files: a trained network as safetensors (https://huggingface.co/docs/safetensors), so that any
+ * program can read the weights without nasrun.
+ *
+ * Layout: the header's length in 8 bytes, little-endian; the header, JSON padded by spaces to a multiple of
+ * 8; the data, float32, little-endian, tensor after tensor without gaps in the order of the weight table. A
+ * tensor is called "layers.<layer id>.<role>", as in "layers.3.running_mean"; kernels have four dimensions
+ * [out, in, h, w], dense kernels over 1 x 1 inputs two [out, in], all others one. `__metadata__` holds
+ * strings: "format" ("nasrun-1"), "graph" (serialise.h), "class_names", "mean", "deviation" (JSON arrays),
+ * "fit", "id", "validation_accuracy". The same model gives the same bytes.
+ */
+#ifndef NASRUN_MODEL_MODEL_FILE_H
+#define NASRUN_MODEL_MODEL_FILE_H
+
+#include "host/net/graph.h"
+
+#define MODEL_FILE_NAME "model.safetensors" /* of the best model in the run folder */
+
+/* What is known of a model beside graph and weights. The image's shape is the graph's first layer's. */
+struct model_about {
+    char **class_names;          /* [classes] */
+    int32_t classes;             /* as many as the last layer has outputs */
+    float mean[4], deviation[4]; /* per channel, of value / 255: what the images were normalised by */
+    char fit[256];               /* how images of other sizes are made to fit: "stretch", "crop" or "pad" */
+    int64_t id;                  /* the candidate */
+    double validation_accuracy;  /* NAN: unknown */
+};
+
+struct model {
+    struct graph graph;
+    struct weight_table table;
+    float *values; /* [table.total] */
+    struct model_about about;
+};
+
+/* Writes the file atomically. `graph` is inferred, values[total] are in the order of its weight table. */
+enum status model_save(const char *path, const struct graph *graph, const float *values,
+                       const struct model_about *about, struct error *err);
+
+/* Reads a file that anybody may have written: ST_FORMAT, with the place, what was found and what was
+ * expected, for all that is not as above. Tensors may lie in another order. */
+enum status model_load(const char *path, struct model *model, struct error *err);
+void model_free(struct model *model); /* a zeroed model is allowed */
+
+#endif
