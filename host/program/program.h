@@ -20,7 +20,8 @@
  *   batch_norm_backward  x[, y], dy, scale, mean, invstd -> dx, dscale, dshift[, daddend].  With `relu`, dy counts where
  *                 y > 0; y is absent otherwise. daddend = that dy. dx is always there, even where nobody reads it; daddend
  *                 only with relu (the addend's gradient is dy itself otherwise).
- *   batch_norm_inference  x, scale, shift, running_mean, running_var[, addend] -> y
+ *   batch_norm_inference  x, scale, shift, running_mean, running_var[, addend] -> y.  At the places that they have in
+ *                 batch_norm, whose names serve both.
  *   activation    x -> y = f(x), f = `activation.function`, see activation.h.
  *   activation_backward  seen (x or y, as activation_traits() says), dy -> dx
  *   add           a, b -> sum = a + b.  Also sums gradients where branches of the network join.

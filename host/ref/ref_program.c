@@ -33,26 +33,6 @@ double *ref_tensor(const struct device_program *prepared, int32_t id)
     return (double *)(void *)(prepared->arena + prepared->offsets[id]); /* offsets are multiples of 64 */
 }
 
-double *ref_input(const struct ref_call *call, int32_t i)
-{
-    return ref_tensor(call->prepared, call->op->inputs[i]);
-}
-
-double *ref_output(const struct ref_call *call, int32_t i)
-{
-    return ref_tensor(call->prepared, call->op->outputs[i]);
-}
-
-struct shape ref_input_shape(const struct ref_call *call, int32_t i)
-{
-    return call->prepared->program->tensors[call->op->inputs[i]].shape;
-}
-
-struct shape ref_output_shape(const struct ref_call *call, int32_t i)
-{
-    return call->prepared->program->tensors[call->op->outputs[i]].shape;
-}
-
 static bool lies_in_arena(enum tensor_kind kind)
 {
     return kind == TENSOR_ACTIVATION || kind == TENSOR_LABELS || kind == TENSOR_VECTOR ||
@@ -119,7 +99,7 @@ static enum status check_binding(const struct program *program, const struct dev
                                  struct error *err)
 {
     const struct device_dataset *dataset = binding->dataset;
-    struct shape image = program->tensors[program->ops[0].outputs[0]].shape;
+    struct shape image = program->tensors[program->ops[0].outputs[GATHER_OUT_IMAGE]].shape;
     int32_t classes = program->tensors[program->logits].shape.c;
     if (dataset->channels != image.c || dataset->height != image.h || dataset->width != image.w)
         return error_set(err, ST_RANGE, "bind: images are %dx%dx%d, expected %dx%dx%d", dataset->channels,
@@ -190,20 +170,18 @@ static enum status check_step(const struct device_program *prepared, const struc
     return ST_OK;
 }
 
-static enum status run_op(struct device_program *prepared, const struct prog_op *op, const struct step *step,
-                          struct error *err)
-{
-    static void (*const table[PROG_OP_KIND_COUNT])(const struct ref_call *) = {
+static op_function *const functions[PROG_OP_KIND_COUNT] = {
 #define PROG_OP(KIND, name, ...) [PROG_OP_##KIND] = ref_run_##name,
 #include "host/program/ops.def"
 #undef PROG_OP
-    };
-    struct error trouble = {.status = ST_OK};
-    struct ref_call call = {prepared, op, step, &trouble};
-    table[op->kind](&call);
-    if (trouble.status != ST_OK)
-        *err = trouble;
-    return trouble.status;
+};
+
+static enum status run_op(struct device_program *prepared, int32_t index, const struct step *step,
+                          struct error *err)
+{
+    const struct prog_op *op = &prepared->program->ops[index];
+    const struct op_call call = {prepared, prepared->program, index, op, step, err};
+    return functions[op->kind](&call);
 }
 
 enum status ref_program_run(struct device *device, struct device_program *prepared, const struct step *step,
@@ -213,7 +191,7 @@ enum status ref_program_run(struct device *device, struct device_program *prepar
     const double began = clock_seconds();
     enum status st = check_step(prepared, step, err);
     for (int32_t i = 0; st == ST_OK && i < prepared->program->op_count; i++)
-        st = run_op(prepared, &prepared->program->ops[i], step, err);
+        st = run_op(prepared, i, step, err);
     prepared->report.steps += st == ST_OK;
     prepared->report.seconds += st == ST_OK ? clock_seconds() - began : 0.0;
     return st;
@@ -228,7 +206,7 @@ enum status ref_program_run_op(struct device *device, struct device_program *pre
     if (op < 0 || op >= prepared->program->op_count)
         return error_set(err, ST_RANGE, "program: operation %d, expected 0 to %d", op,
                          prepared->program->op_count - 1);
-    return run_op(prepared, &prepared->program->ops[op], step, err);
+    return run_op(prepared, op, step, err);
 }
 
 void ref_program_report(const struct device_program *prepared, struct device_report *report)
