@@ -2,11 +2,11 @@
 #include "host/base/clock.h"
 #include "host/net/cost.h"
 #include "host/net/start.h"
+#include "host/run/admission.h"
 #include "host/run/budget.h"
 #include "host/run/engine.h"
 #include "host/run/measure.h"
 #include "host/run/sharing.h"
-#include "host/run/trainers.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -95,7 +95,7 @@ static void print_memory(const struct run *run, const struct plan_needs *needs, 
             "parents "
             "like it, %.1f MB stay free; %.0f MB are free beside the data\n",
             1e-6 * (double)needs->training, 1e-6 * parents * (double)needs->weights, (int)parents,
-            1e-6 * (double)info.memory_total / TRAINERS_RESERVE, 1e-6 * (double)info.memory_free);
+            1e-6 * (double)info.memory_total / ADMISSION_RESERVE, 1e-6 * (double)info.memory_free);
 }
 
 /* Seconds of so many steps, the final fit's share of them included. */

@@ -27,6 +27,21 @@ double run_time(const struct run *run)
     return run->clock_base + clock_seconds() - run->clock_start;
 }
 
+struct trainer_place run_trainer_place(const struct run *run, int32_t device, bool final)
+{
+    double share = final ? 1.0 : run->job->search.data;
+    int32_t count = (int32_t)ceil(share * run->data.sample_count[SPLIT_TRAIN]);
+    return (struct trainer_place){
+        .ops = run->ops,
+        .device = run->devices.items[device].device,
+        .dataset = run->devices.items[device].data,
+        .train = run->data.samples[SPLIT_TRAIN],
+        .train_count = count,
+        .validation = run->data.samples[SPLIT_VALIDATION],
+        .validation_count = run->data.sample_count[SPLIT_VALIDATION],
+    };
+}
+
 /* Refuses a batch that the training part can't fill: no candidate could be trained. */
 static enum status choose_batches(struct run *run, struct error *err)
 {

@@ -1,7 +1,6 @@
 #include "host/run/measure.h"
 
 #include "host/base/thread_team.h"
-#include "host/run/trainers.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -45,7 +44,7 @@ static enum status open_one(const struct run *run, const struct graph *graph, st
     struct trainer_settings settings;
     *measurement = (struct measurement){.run = run};
     for (int32_t k = 0; k < team.count; k++) {
-        places[k] = trainers_place(run, team.first + k, true);
+        places[k] = run_trainer_place(run, team.first + k, true);
         if (places[k].validation_count > batch) /* each round ends with a validation, which nobody wants */
             places[k].validation_count = batch;
     }

@@ -90,6 +90,9 @@ struct run {
 /* Seconds of work on this run so far, over all processes that worked on it. */
 double run_time(const struct run *run);
 
+/* A device as trainers see it, with the images that a final fit, or another candidate, trains on. */
+struct trainer_place run_trainer_place(const struct run *run, int32_t device, bool final);
+
 /* FOLDER/NAME, malloc'd; NULL when out of memory. */
 char *run_path(const struct run *run, const char *name);
 

@@ -4,107 +4,11 @@
 #include "host/train/trainer_internal.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* The batch that learning rates in job files are meant for (Goyal et al. 2017: the rate grows with the
- * batch). */
-static const double REFERENCE_BATCH = 128.0;
-
-static enum optimizer_kind optimizer_of(enum job_optimizer optimizer)
-{
-    switch (optimizer) {
-    case JOB_OPTIMIZER_SGD:
-        return OPTIMIZER_SGD;
-    case JOB_OPTIMIZER_ADAMW:
-        return OPTIMIZER_ADAMW;
-    }
-    abort(); /* the schema allows no other */
-}
-
-void trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t seed,
-                         struct trainer_settings *settings)
-{
-    *settings = (struct trainer_settings){
-        .batch = batch,
-        .optimizer = {.kind = optimizer_of(job->optimizer),
-                      .momentum = (float)job->momentum,
-                      .second = (float)job->beta2,
-                      .decay = (float)job->weight_decay},
-        .schedule = {.kind = job->schedule,
-                     .peak = job->learning_rate * batch / REFERENCE_BATCH,
-                     .warmup = job->warmup},
-        .augment = {.translate = job->translate, .flip = job->flip, .cutout = job->cutout},
-        .label_smoothing = (float)job->label_smoothing,
-        .average = (float)job->average,
-        .patience = job->patience,
-        .seed = seed,
-    };
-}
-
-enum status trainer_prepare(const struct trainer_place *places, int32_t count, const struct graph *graph,
-                            const struct trainer_settings *settings, struct trainer **prepared,
-                            struct error *err)
-{
-    enum status st;
-    struct trainer *trainer = calloc(1, sizeof(*trainer));
-
-    *prepared = NULL;
-    if (trainer == NULL)
-        return error_memory(err, "trainer", sizeof(*trainer));
-    trainer->settings = *settings;
-    trainer->state.best_loss = INFINITY;
-    st = graph_copy(&trainer->graph, graph, err);
-    if (st == ST_OK && places->train_count < settings->batch)
-        st = error_set(err, ST_RANGE, "train.batch: found %d, expected at most the %d training images",
-                       settings->batch, places->train_count);
-    if (st == ST_OK)
-        st = members_prepare(trainer, places, count, err);
-    if (st != ST_OK)
-        goto out;
-    *prepared = trainer;
-    trainer = NULL;
-out:
-    trainer_close(trainer);
-    return st;
-}
-
-enum status trainer_bind(struct trainer *trainer, size_t bytes_limit, size_t *bytes, struct error *err)
-{
-    return members_bind(trainer, bytes_limit, bytes, err);
-}
-
-enum status trainer_open(const struct trainer_place *places, int32_t count, const struct graph *graph,
-                         const struct trainer_settings *settings, size_t bytes_limit, struct trainer **opened,
-                         size_t *bytes, struct error *err)
-{
-    enum status st = trainer_prepare(places, count, graph, settings, opened, err);
-    if (st == ST_OK)
-        st = trainer_bind(*opened, bytes_limit, bytes, err);
-    if (st != ST_OK) {
-        trainer_close(*opened);
-        *opened = NULL;
-    }
-    return st;
-}
 
 int32_t trainer_batch(const struct trainer *trainer)
 {
     return trainer->settings.batch;
-}
-
-size_t trainer_group_bytes(const struct trainer *trainer)
-{
-    return members_group_bytes(trainer);
-}
-
-void trainer_close(struct trainer *trainer)
-{
-    if (trainer == NULL)
-        return;
-    members_close(trainer);
-    graph_free(&trainer->graph);
-    free(trainer);
 }
 
 /* The sample lists are the same for all members. */
