@@ -57,13 +57,13 @@ static enum status prepare_trainer(const struct run *run, const struct candidate
                                    struct trainer **trainer, struct error *err)
 {
     const uint64_t seed = inherit_seed((uint64_t)run->job->seed, candidate->id, -1);
-    struct trainer_place places[DEVICES_MOST];
+    struct trainer_device devices[DEVICES_MOST];
     struct trainer_settings settings;
     *trainer = NULL;
     for (int32_t k = 0; k < team.count; k++)
-        places[k] = run_trainer_place(run, team.first + k, candidate->final);
+        devices[k] = run_trainer_device(run, team.first + k, candidate->final);
     trainer_settings_of(&run->job->train, candidate->batch, seed, &settings);
-    return trainer_prepare(places, team.count, &candidate->graph, &settings, trainer, err);
+    return trainer_prepare(devices, team.count, &candidate->graph, &settings, trainer, err);
 }
 
 void admission_prepare_ahead(const struct run *run, struct candidate *candidate, int32_t device)
@@ -126,7 +126,7 @@ static double score_of(struct run *run, int32_t id)
 static enum status read_weights(struct run *run, int32_t device, int32_t id, struct device_weights **weights,
                                 struct error *err)
 {
-    struct device *place = run->devices.items[device].device;
+    struct device *handle = run->devices.items[device].device;
     struct weight_table table = {0};
     struct graph graph = {0};
     float *values = NULL;
@@ -136,13 +136,13 @@ static enum status read_weights(struct run *run, int32_t device, int32_t id, str
     if (st == ST_OK)
         st = weight_table_new(&table, &graph, err);
     if (st == ST_OK)
-        st = run->ops->weights_new(place, &table, 1, weights, err);
+        st = run->ops->weights_new(handle, &table, 1, weights, err);
     if (st == ST_OK)
-        st = run->ops->weights_upload(place, *weights, SLOT_VALUE, values, err);
+        st = run->ops->weights_upload(handle, *weights, SLOT_VALUE, values, err);
     if (st == ST_OK)
         st = weight_cache_add(run->weights, device, id, score_of(run, id), *weights, &table, err);
     if (st != ST_OK) {
-        run->ops->weights_free(place, *weights);
+        run->ops->weights_free(handle, *weights);
         *weights = NULL;
     }
     weight_table_free(&table);
@@ -180,7 +180,7 @@ static enum status copy_parent(struct run *run, int32_t id, struct graph *graph,
 enum status admission_inherit(struct run *run, struct candidate *candidate, int32_t device,
                               struct inheritance *inherited, struct memory_need *need, struct error *err)
 {
-    const struct trainer_place place = run_trainer_place(run, device, false);
+    const struct trainer_device target = run_trainer_device(run, device, false);
     const struct team team = {device, 1};
     struct device_weights *weights;
     struct graph parent = {0};
@@ -189,10 +189,10 @@ enum status admission_inherit(struct run *run, struct candidate *candidate, int3
     if (st != ST_OK)
         return st;
     do {
-        inheritance_free(&place, inherited);
+        inheritance_free(&target, inherited);
         st = find_weights(run, device, candidate->parent, &weights, err);
         if (st == ST_OK)
-            st = inherit(&place, candidate->batch, &parent, weights, candidate->morphs,
+            st = inherit(&target, candidate->batch, &parent, weights, candidate->morphs,
                          candidate->morph_count, (float)run->job->search.noise, (uint64_t)run->job->seed,
                          candidate->id, inherited, err);
     } while (make_room(run, &st, team, candidate->parent, ADMISSION_LEAST_BATCH, &candidate->batch, err));

@@ -26,7 +26,7 @@ struct training {
     struct team team;
     struct trainer *trainer;
     struct memory_need need;
-    bool planned;
+    bool reserved;
     double last_checkpoint, began;
     int32_t unrecorded[PROG_EVALUATE + 1]; /* failures told of, by purpose */
     uint32_t first_step, epochs;
@@ -322,8 +322,8 @@ static enum status admit(struct training *training, struct error *err)
         return st;
     const size_t cached = weight_cache_bytes(run->weights, run->memory.device_is_host);
     run_lock(run);
-    memory_plan(&run->memory, &training->need, cached);
-    training->planned = true;
+    memory_reserve(&run->memory, &training->need, cached);
+    training->reserved = true;
     if (!candidate->restored)
         st = record_plan(run, candidate->id, candidate->batch, &training->need, err);
     run_unlock(run);
@@ -334,7 +334,7 @@ static enum status admit(struct training *training, struct error *err)
 static enum status begin(struct training *training, struct error *err)
 {
     struct candidate *candidate = training->candidate;
-    const struct trainer_place place = run_trainer_place(training->run, training->team.first, false);
+    const struct trainer_device target = run_trainer_device(training->run, training->team.first, false);
     const bool inherits = candidate->morph_count > 0 && !candidate->restored;
     struct inheritance inherited = {0};
 
@@ -344,12 +344,12 @@ static enum status begin(struct training *training, struct error *err)
     if (st == ST_OK && candidate->restored)
         st = restored_weights(training, err);
     else if (st == ST_OK && inherits)
-        st = trainer_load_weights(training->trainer, place.device, inherited.weights, err);
+        st = trainer_load_weights(training->trainer, target.handle, inherited.weights, err);
     else if (st == ST_OK && candidate->final)
         st = stored_weights(training, err);
     else if (st == ST_OK)
         st = fresh_weights(training, err);
-    inheritance_free(&place, &inherited);
+    inheritance_free(&target, &inherited);
     return st;
 }
 
@@ -396,9 +396,9 @@ enum status candidate_train(struct run *run, struct candidate *candidate, struct
     if (st == ST_OK)
         remove_checkpoint(run, candidate->id);
     trainer_close(training.trainer);
-    if (training.planned) {
+    if (training.reserved) {
         run_lock(run);
-        memory_end(&run->memory, &training.need);
+        memory_release(&run->memory, &training.need);
         run_unlock(run);
     }
     return st;

@@ -10,7 +10,7 @@ static void break_group(void *context, int32_t member, const struct error *err)
     struct trainer *trainer = context;
     (void)member;
     if (trainer->group != NULL)
-        trainer->members[0].place.ops->group_abort(trainer->group, err->message);
+        trainer->members[0].device.ops->group_abort(trainer->group, err->message);
 }
 
 enum status members_all(struct trainer *trainer, void *context,
@@ -36,7 +36,7 @@ static enum status run_step(void *context, int32_t number, struct error *err)
     step.valid /= work->trainer->count;
     step.row = (uint32_t)(number * step.valid);
     step.first += step.row;
-    return member->place.ops->program_run(member->place.device, member->training, &step, err);
+    return member->device.ops->program_run(member->device.handle, member->training, &step, err);
 }
 
 static void step_failed(void *context, int32_t number, const struct error *err)
@@ -68,7 +68,7 @@ static enum status read_metrics(void *context, int32_t number, struct error *err
 {
     struct trainer *trainer = context;
     struct member *member = &trainer->members[number];
-    return member->place.ops->program_metrics(member->place.device, member->training, member->metrics, err);
+    return member->device.ops->program_metrics(member->device.handle, member->training, member->metrics, err);
 }
 
 enum status members_metrics(struct trainer *trainer, struct error *err)
@@ -83,8 +83,8 @@ static enum status write_metrics(void *context, int32_t number, struct error *er
 {
     struct trainer *trainer = context;
     struct member *member = &trainer->members[number];
-    return member->place.ops->program_set_metrics(member->place.device, member->training, member->metrics,
-                                                  err);
+    return member->device.ops->program_set_metrics(member->device.handle, member->training, member->metrics,
+                                                   err);
 }
 
 enum status members_set_metrics(struct trainer *trainer, struct error *err)
@@ -105,8 +105,8 @@ static enum status upload(void *context, int32_t number, struct error *err)
 {
     const struct upload_work *work = context;
     const struct member *member = &work->trainer->members[number];
-    return member->place.ops->weights_upload(member->place.device, member->weights, work->slot, work->values,
-                                             err);
+    return member->device.ops->weights_upload(member->device.handle, member->weights, work->slot,
+                                              work->values, err);
 }
 
 enum status members_upload(struct trainer *trainer, enum weight_slot slot, const float *values,
@@ -128,8 +128,8 @@ static enum status copy(void *context, int32_t number, struct error *err)
 {
     const struct copy_work *work = context;
     const struct member *member = &work->trainer->members[number];
-    return member->place.ops->weights_copy(member->place.device, member->weights, work->slot, work->owner,
-                                           work->weights, SLOT_VALUE, err);
+    return member->device.ops->weights_copy(member->device.handle, member->weights, work->slot, work->owner,
+                                            work->weights, SLOT_VALUE, err);
 }
 
 enum status members_copy(struct trainer *trainer, enum weight_slot slot, struct device *owner,
@@ -144,14 +144,14 @@ enum status members_upload_one(struct trainer *trainer, int32_t number, enum wei
                                const float *values, struct error *err)
 {
     const struct member *member = &trainer->members[number];
-    return member->place.ops->weights_upload(member->place.device, member->weights, slot, values, err);
+    return member->device.ops->weights_upload(member->device.handle, member->weights, slot, values, err);
 }
 
 enum status members_download(struct trainer *trainer, int32_t number, enum weight_slot slot, float *values,
                              struct error *err)
 {
     const struct member *member = &trainer->members[number];
-    return member->place.ops->weights_download(member->place.device, member->weights, slot, values, err);
+    return member->device.ops->weights_download(member->device.handle, member->weights, slot, values, err);
 }
 
 struct average_work {
@@ -163,8 +163,8 @@ static enum status average(void *context, int32_t number, struct error *err)
 {
     const struct average_work *work = context;
     const struct member *member = &work->trainer->members[number];
-    return member->place.ops->group_average(work->trainer->group, member->place.device, member->weights,
-                                            work->slot, err);
+    return member->device.ops->group_average(work->trainer->group, member->device.handle, member->weights,
+                                             work->slot, err);
 }
 
 static void average_failed(void *context, int32_t number, const struct error *err)
@@ -211,8 +211,8 @@ static enum status count_predictions(struct evaluation *evaluation, const struct
                                      struct error *err)
 {
     const int32_t classes = evaluation->classes;
-    enum status st = member->place.ops->program_probabilities(member->place.device, member->evaluation,
-                                                              probabilities, err);
+    enum status st = member->device.ops->program_probabilities(member->device.handle, member->evaluation,
+                                                               probabilities, err);
     if (st != ST_OK)
         return st;
     pthread_mutex_lock(&evaluation->lock);
@@ -229,20 +229,20 @@ enum status member_bind_evaluation(const struct trainer *trainer, const struct m
 {
     const struct device_binding binding = {
         .weights = member->weights,
-        .dataset = member->place.dataset,
+        .dataset = member->device.dataset,
         .samples = samples,
         .sample_count = count,
         .use_average = trainer->settings.average > 0.0f,
     };
-    return member->place.ops->program_bind(member->place.device, member->evaluation, &binding, err);
+    return member->device.ops->program_bind(member->device.handle, member->evaluation, &binding, err);
 }
 
 /* Binding waits for the device, so it is left out where the samples are the same as the last time: the trainer's own. */
 static enum status bind_share(const struct evaluation *evaluation, struct member *member,
                               const int32_t *samples, int32_t count, struct error *err)
 {
-    const bool validates = evaluation->samples == member->place.validation &&
-                           evaluation->count == member->place.validation_count;
+    const bool validates = evaluation->samples == member->device.validation &&
+                           evaluation->count == member->device.validation_count;
     if (validates && member->validates)
         return ST_OK;
     enum status st = member_bind_evaluation(evaluation->trainer, member, samples, count, err);
@@ -256,7 +256,7 @@ static enum status evaluate_share(void *context, int32_t number, struct error *e
     struct evaluation *evaluation = context;
     const struct trainer *trainer = evaluation->trainer;
     struct member *member = &trainer->members[number];
-    const struct device_ops *ops = member->place.ops;
+    const struct device_ops *ops = member->device.ops;
     const int32_t batch = trainer->evaluation_program.batch;
     const double zeros[METRIC_COUNT] = {0};
     const int32_t begin = (int32_t)((int64_t)evaluation->count * number / trainer->count);
@@ -269,7 +269,7 @@ static enum status evaluate_share(void *context, int32_t number, struct error *e
         return ST_OK;
     enum status st = bind_share(evaluation, member, samples, count, err);
     if (st == ST_OK)
-        st = ops->program_set_metrics(member->place.device, member->evaluation, zeros, err);
+        st = ops->program_set_metrics(member->device.handle, member->evaluation, zeros, err);
     if (st == ST_OK && evaluation->confusion != NULL) {
         size_t size = (size_t)batch * (size_t)evaluation->classes * sizeof(float);
         probabilities = malloc(size);
@@ -279,12 +279,13 @@ static enum status evaluate_share(void *context, int32_t number, struct error *e
     for (int32_t first = 0; st == ST_OK && first < count; first += batch) {
         const int32_t valid = count - first < batch ? count - first : batch;
         const struct step step = {.seed = trainer->settings.seed, .first = (uint32_t)first, .valid = valid};
-        st = ops->program_run(member->place.device, member->evaluation, &step, err);
+        st = ops->program_run(member->device.handle, member->evaluation, &step, err);
         if (st == ST_OK && probabilities != NULL)
             st = count_predictions(evaluation, member, samples + first, valid, probabilities, err);
     }
     if (st == ST_OK)
-        st = ops->program_metrics(member->place.device, member->evaluation, evaluation->metrics[number], err);
+        st =
+            ops->program_metrics(member->device.handle, member->evaluation, evaluation->metrics[number], err);
     free(probabilities);
     return st;
 }

@@ -10,7 +10,7 @@
 #include "host/train/trainer.h"
 
 struct member {
-    struct trainer_place place;
+    struct trainer_device device;
     struct device_program *training, *evaluation;
     struct device_weights *weights;
     double metrics[METRIC_COUNT]; /* of its rows since the last validation, as last read or set */

@@ -65,25 +65,25 @@ static enum status prepare_member(void *context, int32_t number, struct error *e
 {
     struct trainer *trainer = context;
     struct member *member = &trainer->members[number];
-    const struct trainer_place *place = &member->place;
+    const struct trainer_device *device = &member->device;
     enum status st =
-        place->ops->program_prepare(place->device, &trainer->training_program, &member->training, err);
+        device->ops->program_prepare(device->handle, &trainer->training_program, &member->training, err);
     if (st == ST_OK)
-        st = place->ops->program_prepare(place->device, &trainer->evaluation_program, &member->evaluation,
-                                         err);
+        st = device->ops->program_prepare(device->handle, &trainer->evaluation_program, &member->evaluation,
+                                          err);
     return st;
 }
 
 /* Lowers the graph once and has every device prepare its programs. */
-static enum status prepare_members(struct trainer *trainer, const struct trainer_place *places, int32_t count,
-                                   struct error *err)
+static enum status prepare_members(struct trainer *trainer, const struct trainer_device *devices,
+                                   int32_t count, struct error *err)
 {
     trainer->members = calloc((size_t)count, sizeof(*trainer->members));
     if (trainer->members == NULL)
         return error_memory(err, "trainer", (size_t)count * sizeof(*trainer->members));
     trainer->count = count;
     for (int32_t k = 0; k < count; k++)
-        trainer->members[k].place = places[k];
+        trainer->members[k].device = devices[k];
     enum status st = thread_team_open(count, &trainer->team, err);
     if (st == ST_OK)
         st = lower(trainer, PROG_TRAIN, &trainer->training_program, err);
@@ -94,24 +94,24 @@ static enum status prepare_members(struct trainer *trainer, const struct trainer
     return st;
 }
 
-static enum status check_batch(const struct trainer_place *place, int32_t count, int32_t batch,
+static enum status check_batch(const struct trainer_device *device, int32_t count, int32_t batch,
                                struct error *err)
 {
-    if (place->train_count < batch)
+    if (device->train_count < batch)
         return error_set(err, ST_RANGE, "train.batch: found %d, expected at most the %d training images",
-                         (int)batch, (int)place->train_count);
+                         (int)batch, (int)device->train_count);
     if (batch % count != 0)
         return error_set(err, ST_RANGE, "train.batch: found %d, expected a multiple of the %d devices",
                          (int)batch, (int)count);
     return ST_OK;
 }
 
-enum status trainer_prepare(const struct trainer_place *places, int32_t count, const struct graph *graph,
+enum status trainer_prepare(const struct trainer_device *devices, int32_t count, const struct graph *graph,
                             const struct trainer_settings *settings, struct trainer **prepared,
                             struct error *err)
 {
     *prepared = NULL;
-    enum status st = check_batch(&places[0], count, settings->batch, err);
+    enum status st = check_batch(&devices[0], count, settings->batch, err);
     if (st != ST_OK)
         return st;
     struct trainer *trainer = calloc(1, sizeof(*trainer));
@@ -121,7 +121,7 @@ enum status trainer_prepare(const struct trainer_place *places, int32_t count, c
     trainer->state.best_loss = INFINITY;
     st = graph_copy(&trainer->graph, graph, err);
     if (st == ST_OK)
-        st = prepare_members(trainer, places, count, err);
+        st = prepare_members(trainer, devices, count, err);
     if (st == ST_OK)
         *prepared = trainer;
     else
@@ -136,40 +136,40 @@ static enum status bind_training(const struct trainer *trainer, const struct mem
 {
     const struct device_binding binding = {
         .weights = member->weights,
-        .dataset = member->place.dataset,
-        .samples = member->place.train,
-        .sample_count = member->place.train_count,
+        .dataset = member->device.dataset,
+        .samples = member->device.train,
+        .sample_count = member->device.train_count,
         .shuffled = 1,
         .augment = trainer->settings.augment,
         .optimizer = trainer->settings.optimizer,
         .group = trainer->group,
     };
-    return member->place.ops->program_bind(member->place.device, member->training, &binding, err);
+    return member->device.ops->program_bind(member->device.handle, member->training, &binding, err);
 }
 
 static enum status bind_member(void *context, int32_t number, struct error *err)
 {
     struct trainer *trainer = context;
     struct member *member = &trainer->members[number];
-    const struct trainer_place *place = &member->place;
-    enum status st = place->ops->weights_new(place->device, &trainer->training_program.weights, SLOT_GRADIENT,
-                                             &member->weights, err);
+    const struct trainer_device *device = &member->device;
+    enum status st = device->ops->weights_new(device->handle, &trainer->training_program.weights,
+                                              SLOT_GRADIENT, &member->weights, err);
     if (st == ST_OK)
         st = bind_training(trainer, member, err);
     if (st == ST_OK)
-        st = member_bind_evaluation(trainer, member, place->validation, place->validation_count, err);
+        st = member_bind_evaluation(trainer, member, device->validation, device->validation_count, err);
     member->validates = st == ST_OK && trainer->count == 1;
     return st;
 }
 
 static enum status open_group(struct trainer *trainer, struct error *err)
 {
-    const struct device_ops *ops = trainer->members[0].place.ops;
+    const struct device_ops *ops = trainer->members[0].device.ops;
     struct device **devices = calloc((size_t)trainer->count, sizeof(struct device *));
     if (devices == NULL)
         return error_memory(err, "group of devices", (size_t)trainer->count * sizeof(struct device *));
     for (int32_t k = 0; k < trainer->count; k++)
-        devices[k] = trainer->members[k].place.device;
+        devices[k] = trainer->members[k].device.handle;
     enum status st = ops->group_open(devices, trainer->count, GROUP_TIMEOUT, &trainer->group, err);
     free(devices);
     return st;
@@ -181,18 +181,18 @@ static size_t needed_bytes(const struct trainer *trainer)
     size_t most = 0;
     for (int32_t k = 0; k < trainer->count; k++) {
         const struct member *member = &trainer->members[k];
-        size_t bytes = member->place.ops->program_bytes(member->training) +
-                       member->place.ops->program_bytes(member->evaluation);
+        size_t bytes = member->device.ops->program_bytes(member->training) +
+                       member->device.ops->program_bytes(member->evaluation);
         most = bytes > most ? bytes : most;
     }
-    const struct trainer_place *place = &trainer->members[0].place;
+    const struct trainer_device *device = &trainer->members[0].device;
     return most + trainer_weights_bytes(&trainer->training_program.weights) +
-           ((size_t)place->train_count + (size_t)place->validation_count) * sizeof(int32_t);
+           ((size_t)device->train_count + (size_t)device->validation_count) * sizeof(int32_t);
 }
 
 size_t trainer_group_bytes(const struct trainer *trainer)
 {
-    return trainer->group != NULL ? trainer->members[0].place.ops->group_bytes(trainer->group) : 0;
+    return trainer->group != NULL ? trainer->members[0].device.ops->group_bytes(trainer->group) : 0;
 }
 
 static enum status check_room(size_t network, size_t group, size_t limit, struct error *err)
@@ -220,11 +220,11 @@ enum status trainer_bind(struct trainer *trainer, size_t bytes_limit, size_t *by
     return st;
 }
 
-enum status trainer_open(const struct trainer_place *places, int32_t count, const struct graph *graph,
+enum status trainer_open(const struct trainer_device *devices, int32_t count, const struct graph *graph,
                          const struct trainer_settings *settings, size_t bytes_limit, struct trainer **opened,
                          size_t *bytes, struct error *err)
 {
-    enum status st = trainer_prepare(places, count, graph, settings, opened, err);
+    enum status st = trainer_prepare(devices, count, graph, settings, opened, err);
     if (st == ST_OK)
         st = trainer_bind(*opened, bytes_limit, bytes, err);
     if (st != ST_OK) {
@@ -241,12 +241,12 @@ void trainer_close(struct trainer *trainer)
     thread_team_close(trainer->team);
     for (int32_t k = 0; k < trainer->count; k++) {
         struct member *member = &trainer->members[k];
-        member->place.ops->program_free(member->place.device, member->training);
-        member->place.ops->program_free(member->place.device, member->evaluation);
-        member->place.ops->weights_free(member->place.device, member->weights);
+        member->device.ops->program_free(member->device.handle, member->training);
+        member->device.ops->program_free(member->device.handle, member->evaluation);
+        member->device.ops->weights_free(member->device.handle, member->weights);
     }
     if (trainer->group != NULL)
-        trainer->members[0].place.ops->group_close(trainer->group);
+        trainer->members[0].device.ops->group_close(trainer->group);
     program_free(&trainer->training_program);
     program_free(&trainer->evaluation_program);
     free(trainer->members);
