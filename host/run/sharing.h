@@ -10,8 +10,11 @@
  * slower, is worth it; 1 otherwise. Images a second. */
 int32_t sharing_choose(double alone, double together);
 
-/* Finds run->sharing: what the job says; for "auto" on GPUs with a budget in seconds, and whenever slots of seconds have to be
- * known, by training the first starting network alone and side by side. With other budgets "auto" is 1, for no clock decides
+/* How much longer a candidate's training takes beside the others on its device than alone, as measured; 1 with one. */
+double sharing_slowdown(const struct run_sharing *sharing);
+
+/* Finds run->sharing: what the job says; for "auto" on GPUs with a budget in seconds, and whenever allowances of seconds have to
+ * be known, by training the first starting network alone and side by side. With other budgets "auto" is 1, for no clock decides
  * there. The devices' further workers are opened. */
 enum status sharing_find(struct run *run, struct error *err);
 
