@@ -246,6 +246,9 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS) -lcmocka
 
+# Its candidates' trainings are the test's.
+$(BUILD)/tests/run/test_workers: LIBS += -Wl,--wrap=candidate_train -Wl,--wrap=candidate_prepare
+
 $(BUILD)/tests/bench/bench_train: $(BENCH_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
