@@ -129,15 +129,15 @@ void weight_initialise(const struct weight_table *table, const struct graph *gra
     memset(values, 0, table->total * sizeof *values);
     for (int32_t t = 0; t < table->count; t++) {
         const struct weight_tensor *tensor = &table->tensors[t];
-        float *place = values + tensor->offset;
+        float *to = values + tensor->offset;
         if (tensor->role == WEIGHT_KERNEL) {
             double fan_in = (double)tensor->dims[1] * tensor->dims[2] * tensor->dims[3];
             /* No ReLU follows the logits: half the variance keeps their size. */
             double gain = tensor->layer == graph->count - 1 ? 1.0 : 2.0;
-            fill_normal(tensor, sqrt(gain / fan_in), seed, place);
+            fill_normal(tensor, sqrt(gain / fan_in), seed, to);
         } else if (tensor->role == WEIGHT_SCALE || tensor->role == WEIGHT_RUNNING_VAR) {
             for (size_t i = 0; i < tensor->count; i++)
-                place[i] = 1.0f;
+                to[i] = 1.0f;
         }
     }
 }
