@@ -1,4 +1,4 @@
-/* The memory plan: what candidates add to it on devices of the host and others, and what is left of it when they have ended. */
+/* What candidates reserve on devices of the host and on others, beside each other, and when they have ended. */
 #include "host/machine/memory.h"
 
 #include <setjmp.h>
@@ -30,9 +30,9 @@ static void test_added(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct memory host = {.device_is_host = true}, device = {0};
         struct memory_need need = cases[i].need;
-        memory_plan(&host, &need, 0);
+        memory_reserve(&host, &need, 0);
         assert_int_equal(need.added, cases[i].on_host);
-        memory_plan(&device, &need, 0);
+        memory_reserve(&device, &need, 0);
         assert_int_equal(need.added, cases[i].on_device);
         assert_int_equal(device.in_training, cases[i].on_device);
     }
@@ -43,17 +43,17 @@ static void test_largest(void **state)
     struct memory memory = {.device_is_host = true, .base = 5000, .opening = 5500};
     struct memory_need a = {.training = 100}, b = {.training = 300};
     (void)state;
-    assert_int_equal(memory_planned(&memory), 5500);
-    memory_plan(&memory, &a, 0);
-    memory_plan(&memory, &b, 200); /* both at the same time, and the cache */
+    assert_int_equal(memory_reserved(&memory), 5500);
+    memory_reserve(&memory, &a, 0);
+    memory_reserve(&memory, &b, 200); /* both at the same time, and the cache */
     assert_int_equal(memory.largest, 600);
-    memory_end(&memory, &a);
-    memory_end(&memory, &b);
+    memory_release(&memory, &a);
+    memory_release(&memory, &b);
     assert_int_equal(memory.in_training, 0);
-    memory_plan(&memory, &a, 200);
+    memory_reserve(&memory, &a, 200);
     assert_int_equal(memory.largest, 600);
-    assert_int_equal(memory_planned(&memory), 5600); /* more than opening took */
-    memory_end(&memory, &a);
+    assert_int_equal(memory_reserved(&memory), 5600); /* more than opening took */
+    memory_release(&memory, &a);
 }
 
 /* What was freed before is not the base's, but was the peak's. */

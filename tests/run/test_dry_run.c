@@ -20,7 +20,7 @@ static char *plan_of(const char *const *overrides)
     FILE *out = open_memstream(&text, &length);
     assert_non_null(out);
     tiny_job_open(&tiny, overrides);
-    if (engine_plan(&tiny.job, out, &err) != ST_OK)
+    if (engine_dry_run(&tiny.job, out, &err) != ST_OK)
         fail_msg("%s", err.message);
     assert_false(tiny_job_has(&tiny, JOURNAL_NAME));
     assert_false(tiny_job_has(&tiny, "models"));
@@ -87,7 +87,7 @@ static void test_refused(void **state)
     struct error err;
     (void)state;
     tiny_job_open(&tiny, overrides);
-    assert_int_equal(engine_plan(&tiny.job, stdout, &err), ST_RANGE);
+    assert_int_equal(engine_dry_run(&tiny.job, stdout, &err), ST_RANGE);
     assert_string_equal(err.message,
                         "train.batch: found 49, expected at most 48, the candidates' training images");
     tiny_job_close(&tiny);
