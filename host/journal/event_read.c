@@ -20,6 +20,12 @@ struct place {
     const struct event_field *field;
 };
 
+static void shorten(char text[FOUND_LENGTH], const char *whole)
+{
+    if (snprintf(text, FOUND_LENGTH, "%s", whole) >= FOUND_LENGTH)
+        memcpy(text + FOUND_LENGTH - 4, "...", 4);
+}
+
 static enum status refuse(struct place place, const cJSON *found, const char *expected, struct error *err)
 {
     char text[FOUND_LENGTH];
@@ -29,7 +35,7 @@ static enum status refuse(struct place place, const cJSON *found, const char *ex
     else if (cJSON_IsNumber(found)) /* cJSON prints null where it is not finite */
         snprintf(text, sizeof(text), "%.17g", found->valuedouble);
     else if ((printed = cJSON_PrintUnformatted(found)) != NULL)
-        snprintf(text, sizeof(text), "%s", printed);
+        shorten(text, printed);
     else
         snprintf(text, sizeof(text), "of another type");
     cJSON_free(printed);
