@@ -188,20 +188,19 @@ bool budget_fills_devices(const struct run *run)
     return budget_in_seconds(run) && budget_search_goes_on(run);
 }
 
-/* Networks that inherit nothing get two slots. */
-static double slots_of(bool start)
+double budget_share(bool inherits, double times)
 {
-    return start ? 2.0 : 1.0;
+    return times * (inherits ? 1.0 : 2.0);
 }
 
-double budget_seconds(const struct run *run, bool start, bool final, double spent)
+double budget_seconds(const struct run *run, double share, bool final, double spent)
 {
     if (!budget_in_seconds(run))
         return INFINITY;
     const double now = run_time(run);
     if (final)
         return spent + fmax(budget_total(&run->job->budget, run->stage) - now - reserve(run), 0.0);
-    return fmax(fmin(slots_of(start) * slot_seconds(run), spent + search_end(run) - now), 0.0);
+    return fmax(fmin(share * slot_seconds(run), spent + search_end(run) - now), 0.0);
 }
 
 static uint32_t final_steps(const struct run *run)
@@ -214,19 +213,19 @@ static uint32_t final_steps(const struct run *run)
     return left < 1.0 ? 1 : (uint32_t)left;
 }
 
-uint32_t budget_steps(const struct run *run, bool start, bool final)
+uint32_t budget_steps(const struct run *run, double share, bool final)
 {
     const struct job_search *search = &run->job->search;
     uint32_t limit = UINT32_MAX;
     if (final)
         return final_steps(run);
     if (in_steps(run)) {
-        double steps = fmin(ceil(slots_of(start) * slot_steps(run)), search_steps(run) - spent_steps(run));
+        double steps = fmin(ceil(share * slot_steps(run)), search_steps(run) - spent_steps(run));
         limit = steps < 1.0 ? 1 : (uint32_t)steps;
     }
     if (search->epochs > 0.0 || (!budget_in_seconds(run) && !in_steps(run))) {
         double epochs = search->epochs > 0.0 ? search->epochs : DEFAULT_CANDIDATE_EPOCHS;
-        uint32_t steps = epochs_to_steps(run, slots_of(start) * epochs, search->data, run->batches.candidate);
+        uint32_t steps = epochs_to_steps(run, share * epochs, search->data, run->batches.candidate);
         limit = steps < limit ? steps : limit;
     }
     return limit;

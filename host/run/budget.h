@@ -43,11 +43,14 @@ double budget_slots(const struct run *run);
 /* Whether what idle devices do costs nothing: with a budget in seconds, while the search goes on. */
 bool budget_fills_devices(const struct run *run);
 
-/* Limits of a candidate's training (`start`: from fresh weights) or, with `final`, of the final fit. Steps are known when
+/* Slots that a candidate gets, when its proposal asks for so many times the usual: networks that inherit nothing get two. */
+double budget_share(bool inherits, double times);
+
+/* Limits of a candidate's training, which gets `share` slots, or, with `final`, of the final fit. Steps are known when
  * it is proposed, UINT32_MAX: no limit; seconds when it begins, INFINITY: none. `spent`: seconds that this training took
  * before it was interrupted. */
-uint32_t budget_steps(const struct run *run, bool start, bool final);
-double budget_seconds(const struct run *run, bool start, bool final, double spent);
+uint32_t budget_steps(const struct run *run, double share, bool final);
+double budget_seconds(const struct run *run, double share, bool final, double spent);
 
 /* What a network may cost so that the final fit can train it. */
 struct search_limits budget_limits(const struct run *run);

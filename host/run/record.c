@@ -110,6 +110,21 @@ enum status record_stage(struct run *run, struct error *err)
     return append(run, event, err);
 }
 
+/* What it says; nothing of the usual one. */
+static void add_recipe(cJSON *event, const struct recipe *recipe)
+{
+    const struct recipe usual = recipe_usual();
+    if (recipe->budget != usual.budget)
+        cJSON_AddNumberToObject(event, "budget", recipe->budget);
+    if (recipe->batches_of != usual.batches_of)
+        cJSON_AddNumberToObject(event, "batches_of", recipe->batches_of);
+#define ADD(name)                                                                                            \
+    if (!isnan(recipe->hyperparameters.name))                                                                \
+        cJSON_AddNumberToObject(event, #name, recipe->hyperparameters.name);
+    RECIPE_HYPERPARAMETERS(ADD)
+#undef ADD
+}
+
 enum status record_candidate(struct run *run, const struct candidate *candidate, struct error *err)
 {
     const char *operations[SEARCH_MAX_MORPHS];
@@ -124,8 +139,9 @@ enum status record_candidate(struct run *run, const struct candidate *candidate,
     if (candidate->start >= 0)
         cJSON_AddStringToObject(event, "start", run->job->search.starts.items[candidate->start]);
     cJSON_AddBoolToObject(event, "final", candidate->final);
-    if (!isnan(candidate->guess))
-        cJSON_AddNumberToObject(event, "expected", candidate->guess);
+    if (!isnan(candidate->prediction.mean))
+        cJSON_AddNumberToObject(event, "expected", candidate->prediction.mean);
+    add_recipe(event, &candidate->recipe);
     if (!candidate->final)
         cJSON_AddNumberToObject(event, "observed", candidate->observed);
     cJSON_AddItemToObject(event, "graph", graph_to_json(&candidate->graph));

@@ -93,6 +93,19 @@ static enum status insert(struct run *run, struct candidate *candidate, struct e
     return ST_OK;
 }
 
+/* What is not said is as usual. */
+static struct recipe recipe_of(const cJSON *json)
+{
+    struct recipe recipe = recipe_usual();
+    if (!isnan(number(json, "budget")))
+        recipe.budget = number(json, "budget");
+    recipe.batches_of = whole(json, "batches_of");
+#define READ(name) recipe.hyperparameters.name = number(json, #name);
+    RECIPE_HYPERPARAMETERS(READ)
+#undef READ
+    return recipe;
+}
+
 static enum status replay_candidate(struct run *run, const cJSON *json, struct error *err)
 {
     const int32_t id = whole(json, "id");
@@ -105,11 +118,12 @@ static enum status replay_candidate(struct run *run, const cJSON *json, struct e
     candidate->id = id;
     candidate->parent = candidate->source = whole(json, "parent");
     candidate->final = cJSON_IsTrue(item(json, "final"));
-    candidate->guess = number(json, "expected");
+    candidate->prediction.mean = number(json, "expected");
+    candidate->recipe = recipe_of(json);
     candidate->observed = whole(json, "observed");
     candidate->batch = candidate->final ? run->batches.final : run->batches.candidate;
     candidate->start = start_of(run, json);
-    candidate_name(candidate, "resumed", "");
+    candidate_name(candidate, "resumed");
     enum status st = graph_from_json(&candidate->graph, item(json, "graph"), err);
     if (st == ST_OK)
         st = insert(run, candidate, err);
@@ -185,8 +199,6 @@ static enum status replay_test(struct run *run, double stage_budget, struct erro
                              (int)candidate->id);
         st = coordinator_observe(run, candidate, err);
         run->next_id = candidate->id + 1;
-        if (candidate->start >= 0)
-            run->starts = candidate->start + 1;
     }
     resume_forget(run);
     run->stage_open = false;
@@ -210,7 +222,7 @@ static enum status replay_line(struct run *run, const struct journal_line *entry
     else if (strcmp(event, "plan") == 0)
         replay_plan(run, entry->json);
     else if (strcmp(event, "left_out") == 0 && start >= 0)
-        run->left_out |= 1u << start;
+        search_leave_out(run->search, start);
     else if (strcmp(event, "test") == 0)
         return replay_test(run, *stage_budget, err);
     return ST_OK;
