@@ -173,7 +173,7 @@ char *file_join(const char *folder, const char *name)
 char *file_beside_program(const char *name)
 {
     char program[PATH_MAX];
-    const ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    const ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
     if (length < 0)
         return NULL;
     program[length] = '\0';

@@ -39,8 +39,8 @@ bool file_exists(const char *path);
 /* "folder/name", malloc'd; NULL when out of memory. */
 char *file_join(const char *folder, const char *name);
 
-/* The same, from the folder in which the running program lies: what comes with it is found wherever it is unpacked. NULL also
- * where the system does not say (/proc is missing). */
+/* The same, from the folder in which the running program lies: what comes with it is found wherever it is unpacked.
+ * NULL also where the system does not say (/proc is missing). */
 char *file_beside_program(const char *name);
 
 /* CRC-32 (zlib's), for journal lines. */

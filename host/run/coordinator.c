@@ -1,9 +1,10 @@
 #include "host/run/coordinator.h"
 
 #include "host/net/cost.h"
-#include "host/run/budget.h"
 #include "host/run/record.h"
 #include "host/run/resume.h"
+#include "host/run/run_budget.h"
+#include "host/run/sharing.h"
 #include "host/run/store.h"
 #include "host/run/workers.h"
 
@@ -50,10 +51,11 @@ static enum status leave_out(struct run *run, int32_t start, struct error *err)
 /* What the strategy proposes that may be tried. */
 static enum status ask(struct run *run, struct proposal *proposal, struct error *err)
 {
+    const struct budget_state budget = run_budget(run);
     const struct search_request request = {.id = run->next_id,
                                            .fill = run->coming < run->devices.workers &&
-                                                   budget_fills_devices(run),
-                                           .limits = budget_limits(run)};
+                                                   budget_fills_devices(&budget),
+                                           .limits = budget_limits(&budget)};
     enum status st = search_propose(run->search, &request, proposal, err);
     while (st == ST_OK && proposal->start >= 0 && !search_admits(&request.limits, &proposal->graph)) {
         const int32_t start = proposal->start;
@@ -114,11 +116,13 @@ static struct search_trial trial_of(const struct candidate *candidate)
 static enum status send(struct search_stage *stage, struct candidate *candidate, struct error *err)
 {
     struct run *run = stage->run;
+    const struct budget_state budget = run_budget(run);
     candidate->alone = resume_is_suspect(run, candidate->id);
     candidate->observed = run->models;
-    const double share = budget_share(candidate->parent >= 0, candidate->recipe.budget);
+    const double allowances = budget_allowances(candidate->parent < 0, candidate->recipe.budget);
     const struct search_trial trial = trial_of(candidate);
-    candidate->limit = (struct trainer_limit){.seconds = INFINITY, .steps = budget_steps(run, share, false)};
+    candidate->limit =
+        (struct trainer_limit){.seconds = INFINITY, .steps = budget_candidate_steps(&budget, allowances)};
     if (candidate->batch == 0)
         candidate->batch = run->batches.candidate;
     run_lock(run);
@@ -161,10 +165,11 @@ static bool wanted(const struct search_stage *stage)
         return run->models >= known->observed;
     if (!forgotten && (resume_has_final(run) || stage->failures >= MOST_FAILURES))
         return false;
+    const struct budget_state budget = run_budget(run);
     /* Without one trained network there is nothing to end with, so that one is tried whatever the budget says. */
     if (run->best_id < 0 && run->coming == 0)
         return true;
-    return forgotten || budget_search_goes_on(run);
+    return forgotten || budget_search_goes_on(&budget);
 }
 
 /* ---- what comes back ---- */
@@ -175,7 +180,7 @@ static void calibrate(struct run *run, const struct candidate *candidate)
 {
     const int32_t images = run->data.sample_count[SPLIT_VALIDATION];
     const double slowdown =
-        candidate->final ? 1.0 : budget_slowdown(run); /* a final fit has nothing beside it */
+        candidate->final ? 1.0 : sharing_slowdown(&run->sharing); /* a final fit has nothing beside it */
     double predicted =
         slowdown * cost_seconds(&candidate->graph, run->device_info.flops, run->device_info.bytes);
     if (predicted > 0.0 && images > 0 && candidate->validation_seconds > 0.0)

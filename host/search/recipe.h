@@ -22,7 +22,7 @@ struct hyperparameters { /* NAN: the job's */
 
 struct recipe {
     double
-        budget; /* above 0, times what a candidate of its kind gets (host/run/budget.h), as far as the search has it left */
+        budget; /* above 0, times what a candidate of its kind gets (budget.h), as far as the search has it left */
     /* The candidate whose batches it sees: the same images in the same order, augmented alike, from the first step on, so that two
      * trainings differ in nothing but what is compared; -1: batches of its own. */
     int32_t batches_of;

@@ -264,8 +264,8 @@ static enum status needs_of(const char *path, const char *bytes, size_t length, 
     return library_read_needs(path, list, &err);
 }
 
-/* Of this program, which asks for cmocka; then of what is left of it when its end is missing or a byte of its tables is damaged:
- * whatever is found there, nothing is read outside of it. */
+/* Of this program, which asks for cmocka; then of what is left of it when its end is missing or a byte of its tables is
+ * damaged: whatever is found there, nothing is read outside of it. */
 static void test_library_needs(void **state)
 {
     const struct scratch *scratch = *state;
