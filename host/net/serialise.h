@@ -1,6 +1,9 @@
 /* Graphs as JSON, for journal and model files:
- * {"input":[c,h,w],"next_id":9,"layers":[{"id":1,"kind":"conv","inputs":[0],"out":64,"kernel":[3,3],"stride":1,"pad":[1,1],"groups":1,"bias":false},...]}
- * inputs are ids. Keys at their defaults are left out: stride 1, pad [0,0], groups 1, bias false. */
+ *
+ *     {"input":[c,h,w],"next_id":9,"layers":[{"id":1,"kind":"conv","inputs":[0],"out":64,"kernel":[3,3],"stride":1,
+ *       "pad":[1,1],"groups":1,"bias":false},...]}
+ *
+ * on one line. Inputs are ids. Keys at their defaults are left out: stride 1, pad [0,0], groups 1, bias false. */
 #ifndef NASRUN_NET_SERIALISE_H
 #define NASRUN_NET_SERIALISE_H
 

@@ -1,5 +1,6 @@
-/* The history of a run: what its journal says, put in order for reports and plots. Several candidates may be in training at
- * the same time, so their events are mixed and they finish in any order; an event belongs to the candidate whose id it has. */
+/* The history of a run: what its journal says, put in order for reports and plots. Several candidates may be in
+ * training at the same time, so their events are mixed and they finish in any order; an event belongs to the candidate
+ * whose id it has. */
 #ifndef NASRUN_REPORT_HISTORY_H
 #define NASRUN_REPORT_HISTORY_H
 

@@ -4,22 +4,18 @@
 #include "host/journal/event_write.h"
 #include "host/net/cost.h"
 #include "host/net/serialise.h"
-#include "host/run/budget.h"
+#include "host/search/budget.h"
+#include "host/search/gaussian.h"
 
-#include <cblas.h>
 #include <inttypes.h>
 #include <math.h>
-#include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>
+#include <string.h>
 
-/* Reference BLAS has no version to tell. */
-static const char *blas_version(void)
+/* The version of a library that the devices compute with; NULL when they do not. */
+static const char *library_version(const struct run *run, const char *library)
 {
-#ifdef OPENBLAS_VERSION
-    return openblas_get_config();
-#else
-    return "reference";
-#endif
+    return strcmp(run->device_info.library, library) == 0 ? run->device_info.versions : NULL;
 }
 
 /* The devices' names, the first `count`; malloc'd, NULL when out of memory. */
@@ -33,17 +29,12 @@ static const char **device_names(const struct run *run, int32_t count)
 
 enum status record_run(struct run *run, struct error *err)
 {
-    char fingerprint[24], onednn[64], cuda[128];
+    char fingerprint[24];
     const struct dataset *data = &run->data;
-    const dnnl_version_t *dnnl = dnnl_version();
-    const struct device_plugin *plugin = run->devices.plugin.table;
     const char **names = device_names(run, run->devices.count);
     if (names == NULL)
         return error_memory(err, "device names", (size_t)run->devices.count * sizeof(*names));
     snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, data->fingerprint);
-    snprintf(onednn, sizeof(onednn), "%d.%d.%d", dnnl->major, dnnl->minor, dnnl->patch);
-    if (plugin != NULL)
-        plugin->versions(cuda, sizeof(cuda));
     const struct event_run event = {
         .version = NASRUN_VERSION,
         .format = EVENT_FORMAT,
@@ -57,10 +48,10 @@ enum status record_run(struct run *run, struct error *err)
                     .skipped = data->skipped,
                     .policy = data->policy},
         .devices = {names, run->devices.count},
-        .libraries = {.onednn = onednn,
-                      .blas = blas_version(),
+        .libraries = {.onednn = library_version(run, "onednn"),
+                      .blas = gaussian_blas(),
                       .cjson = cJSON_Version(),
-                      .cuda = plugin != NULL ? cuda : NULL},
+                      .cuda = library_version(run, "cuda")},
     };
     enum status st = event_write_run(&run->journal, &event, run_time(run), err);
     free(names);

@@ -2,10 +2,10 @@
 
 #include "host/journal/event_read.h"
 #include "host/net/serialise.h"
-#include "host/run/budget.h"
 #include "host/run/coordinator.h"
 #include "host/run/record.h"
 #include "host/run/resume.h"
+#include "host/search/budget.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -4,10 +4,10 @@
 #include "host/base/file.h"
 #include "host/base/version.h"
 #include "host/journal/event_read.h"
-#include "host/run/budget.h"
 #include "host/run/record.h"
 #include "host/run/replay.h"
 #include "host/run/store.h"
+#include "host/search/budget.h"
 
 #include <dirent.h>
 #include <stdlib.h>
