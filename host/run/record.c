@@ -3,7 +3,7 @@
 #include "host/base/version.h"
 #include "host/net/cost.h"
 #include "host/net/serialise.h"
-#include "host/run/budget.h"
+#include "host/search/budget.h"
 #include "host/search/gaussian.h"
 
 #include <inttypes.h>
