@@ -104,11 +104,9 @@ static enum status next_child(struct run *run, struct candidate **made, struct e
 static enum status send(struct search_stage *stage, struct candidate *candidate, struct error *err)
 {
     struct run *run = stage->run;
-    const struct budget_state budget = run_budget(run);
     candidate->alone = resume_is_suspect(run, candidate->id);
     candidate->observed = run->models;
-    candidate->limit = (struct trainer_limit){
-        .seconds = INFINITY, .steps = budget_candidate_steps(&budget, candidate->parent < 0)};
+    candidate->limit = (struct trainer_limit){.seconds = INFINITY, .steps = run_steps_limit(run, candidate)};
     if (candidate->batch == 0)
         candidate->batch = run->batches.candidate;
     run_lock(run);
@@ -205,6 +203,7 @@ enum status coordinator_observe(struct run *run, struct candidate *candidate, st
     enum status st = ST_OK;
     run_lock(run);
     run->steps_done += candidate->steps;
+    run->model_seconds += run_model_seconds(run, candidate);
     if (!candidate->failed) {
         calibrate(run, candidate);
         store_note_best(run, candidate->id, candidate->validation.accuracy, candidate->validation.loss);
