@@ -16,7 +16,7 @@ static enum status refuse_syntax(const char *file, const char *text, const confi
         start = strchr(start, '\n') + 1;
     char copy[SPEC_TEXT_MAX], clean[SPEC_TEXT_MAX];
     start += strspn(start, " \t");
-    snprintf(copy, sizeof copy, "%.*s", (int)strcspn(start, "\r\n"), start);
+    snprintf(copy, sizeof(copy), "%.*s", (int)strcspn(start, "\r\n"), start);
     spec_clean_text(copy, clean);
     return error_set(err, ST_FORMAT, "%s:%d: %s: found '%s'", file, line, config_error_text(config), clean);
 }
@@ -106,7 +106,7 @@ static enum status apply_file(const char *file, const config_t *config, struct j
         for (int j = 0; has_keys && j < config_setting_length(top) && st == ST_OK; j++) {
             const config_setting_t *value = config_setting_get_elem(top, (unsigned)j);
             char name[SPEC_TEXT_MAX];
-            snprintf(name, sizeof name, "%s.%s", section, config_setting_name(value));
+            snprintf(name, sizeof(name), "%s.%s", section, config_setting_name(value));
             st = apply_setting(file, name, value, job, locations, err);
         }
         if (st != ST_OK)

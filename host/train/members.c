@@ -57,7 +57,7 @@ enum status members_step(struct trainer *trainer, const struct step *step, struc
 
 static void sum_metrics(struct trainer *trainer)
 {
-    memset(trainer->state.metrics, 0, sizeof trainer->state.metrics);
+    memset(trainer->state.metrics, 0, sizeof(trainer->state.metrics));
     for (int32_t k = 0; k < trainer->count; k++)
         for (int m = 0; m < METRIC_COUNT; m++)
             trainer->state.metrics[m] += trainer->members[k].metrics[m];
@@ -237,7 +237,8 @@ enum status member_bind_evaluation(const struct trainer *trainer, const struct m
     return member->device.ops->program_bind(member->device.handle, member->evaluation, &binding, err);
 }
 
-/* Binding waits for the device, so it is left out where the samples are the same as the last time: the trainer's own. */
+/* Binding waits for the device, so it is left out where the samples are the same as the last time: the trainer's
+ * own. */
 static enum status bind_share(const struct evaluation *evaluation, struct member *member,
                               const int32_t *samples, int32_t count, struct error *err)
 {
@@ -264,7 +265,7 @@ static enum status evaluate_share(void *context, int32_t number, struct error *e
     const int32_t *samples = evaluation->samples + begin;
     float *probabilities = NULL;
 
-    memset(evaluation->metrics[number], 0, sizeof evaluation->metrics[number]);
+    memset(evaluation->metrics[number], 0, sizeof(evaluation->metrics[number]));
     if (count == 0)
         return ST_OK;
     enum status st = bind_share(evaluation, member, samples, count, err);
@@ -301,11 +302,11 @@ enum status members_evaluate(struct trainer *trainer, const int32_t *samples, in
                                     .classes = classes,
                                     .confusion = confusion,
                                     .lock = PTHREAD_MUTEX_INITIALIZER};
-    evaluation.metrics = calloc((size_t)trainer->count, sizeof *evaluation.metrics);
+    evaluation.metrics = calloc((size_t)trainer->count, sizeof(*evaluation.metrics));
     if (evaluation.metrics == NULL)
-        return error_memory(err, "metrics", (size_t)trainer->count * sizeof *evaluation.metrics);
+        return error_memory(err, "metrics", (size_t)trainer->count * sizeof(*evaluation.metrics));
     enum status st = members_all(trainer, &evaluation, evaluate_share, err);
-    memset(metrics, 0, METRIC_COUNT * sizeof *metrics);
+    memset(metrics, 0, METRIC_COUNT * sizeof(*metrics));
     for (int32_t k = 0; k < trainer->count; k++)
         for (int m = 0; m < METRIC_COUNT; m++)
             metrics[m] += evaluation.metrics[k][m];
