@@ -132,9 +132,9 @@ enum status cuda_run_gather(struct device_program *prepared, int32_t index, stru
                                  .samples = prepared->samples,
                                  .sample_count = binding->sample_count,
                                  .shuffled = binding->shuffled,
-                                 .channels = dataset->view.channels,
-                                 .height = dataset->view.height,
-                                 .width = dataset->view.width};
+                                 .channels = dataset->base.channels,
+                                 .height = dataset->base.height,
+                                 .width = dataset->base.width};
     if (op_at(prepared, index)->gather.augment)
         gather.augment = binding->augment;
     return launched(cuda_launch_gather(prepared->device->stream, prepared->device->type, &gather,

@@ -10,7 +10,8 @@
  * …_probabilities) wait for what was queued. No function but prepare, bind, new, upload and remap allocates. One thread at a
  * time may use a device and what belongs to it, with one exception: other threads may prepare programs (program_prepare,
  * program_bytes, program_free of one that was never bound) while the first uses the device for anything else. All objects of
- * a device are freed before it is closed; …_free allows NULL.
+ * a device are freed before it is closed; …_free allows NULL. What a caller may not do is checked once for all devices, and
+ * answered with an error: checks.h says what.
  */
 #ifndef NASRUN_DEVICE_DEVICE_H
 #define NASRUN_DEVICE_DEVICE_H
@@ -22,7 +23,7 @@
 
 #include <stdbool.h>
 
-enum { DEVICE_INTERFACE_VERSION = 4 };
+enum { DEVICE_INTERFACE_VERSION = 5 };
 
 struct device;
 struct device_group;
@@ -51,7 +52,10 @@ struct device_options {
 };
 
 struct device_info {
-    char name[128];      /* "cpu:0 AMD EPYC 7B13, 2 threads, oneDNN 2.6.3" */
+    char name[128];   /* "cpu:0 AMD EPYC 7B13, 2 threads, oneDNN 2.6.3" */
+    char library[16]; /* what it computes with, "onednn" or "cuda"; "": its own loops alone */
+    char versions
+        [128]; /* of that and what belongs to it: "2.6.3"; "driver for CUDA 13.0, CUDA 13.0, cuDNN 9.19.0" */
     int32_t threads;     /* CPU threads or multiprocessors */
     size_t memory_total; /* bytes */
     size_t memory_free;
@@ -115,6 +119,7 @@ enum weight_slot { SLOT_VALUE, SLOT_AVERAGE, SLOT_FIRST, SLOT_SECOND, SLOT_GRADI
 struct device_ops {
     uint32_t version; /* DEVICE_INTERFACE_VERSION */
     const char *kind; /* "ref", "cpu", "cuda" */
+    bool on_host;     /* its memory and its processors are the host's own */
 
     enum status (*open)(const struct device_options *options, struct device **device, struct error *err);
     void (*close)(struct device *device);

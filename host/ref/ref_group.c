@@ -28,18 +28,13 @@ void ref_run_all_reduce(const struct ref_call *call)
 enum status ref_group_average(struct device_group *group, struct device *device,
                               struct device_weights *weights, enum weight_slot slot, struct error *err)
 {
-    enum status st = ref_check_slot(weights, slot, err);
-    return st == ST_OK
-               ? host_group_average(group, device, &weights->table, weights->slots[slot], average, err)
-               : st;
+    return host_group_average(group, device, &weights->base.table, weights->slots[slot], average, err);
 }
 
 enum status ref_group_broadcast(struct device_group *group, struct device *device,
                                 struct device_weights *weights, enum weight_slot slot, int32_t root,
                                 struct error *err)
 {
-    enum status st = ref_check_slot(weights, slot, err);
-    return st == ST_OK ? host_group_broadcast(group, device, weights->slots[slot],
-                                              weights->table.total * sizeof(double), root, err)
-                       : st;
+    return host_group_broadcast(group, device, weights->slots[slot],
+                                weights->base.table.total * sizeof(double), root, err);
 }

@@ -28,8 +28,8 @@ void ref_run_optimizer(const struct ref_call *call)
     const struct optimizer *optimizer = &call->prepared->binding.optimizer;
     struct device_weights *weights = call->prepared->binding.weights;
     double rate = (double)call->step->learning_rate;
-    for (int32_t k = 0; k < weights->table.count; k++) {
-        const struct weight_tensor *tensor = &weights->table.tensors[k];
+    for (int32_t k = 0; k < weights->base.table.count; k++) {
+        const struct weight_tensor *tensor = &weights->base.table.tensors[k];
         if (!weight_is_trained(tensor->role))
             continue;
         bool decayed = tensor->role == WEIGHT_KERNEL;
@@ -49,7 +49,7 @@ void ref_run_weight_average(const struct ref_call *call)
 {
     struct device_weights *weights = call->prepared->binding.weights;
     double decay = (double)call->step->average_decay;
-    for (size_t i = 0; i < weights->table.total; i++)
+    for (size_t i = 0; i < weights->base.table.total; i++)
         weights->slots[SLOT_AVERAGE][i] =
             decay * weights->slots[SLOT_AVERAGE][i] + (1 - decay) * weights->slots[SLOT_VALUE][i];
 }

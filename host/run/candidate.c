@@ -3,8 +3,8 @@
 #include "host/base/clock.h"
 #include "host/net/cost.h"
 #include "host/run/admission.h"
-#include "host/run/budget.h"
 #include "host/run/record.h"
+#include "host/run/run_budget.h"
 #include "host/run/store.h"
 
 #include <math.h>
@@ -128,7 +128,7 @@ static enum status on_tick(void *context, const struct trainer_state *state, dou
         .images_per_second = batches * candidate->batch,
         .loss = state->metrics[METRIC_LOSS] / samples,
         .accuracy = state->metrics[METRIC_CORRECT] / samples,
-        .seconds_left = budget_seconds_left(run),
+        .seconds_left = run_seconds_left(run),
     };
     display_progress(&run->display, training->team.first, &shown);
     enum status st = tell_unrecorded(training, err);
@@ -368,7 +368,10 @@ static enum status train(struct training *training, struct error *err)
     training->began = training->last_checkpoint = clock_seconds();
     training->first_step = state->step;
     run_lock(run);
-    limit.seconds = budget_seconds(run, candidate->parent < 0, candidate->final, state->seconds);
+    const struct budget_state budget = run_budget(run);
+    limit.seconds = candidate->final
+                        ? budget_final_seconds(&budget, state->seconds)
+                        : budget_candidate_seconds(&budget, candidate->parent < 0, state->seconds);
     limit.validation_seconds = isinf(limit.seconds) ? 0.0 : VALIDATION_SECONDS;
     if (run->first_step == 0.0) {
         run->first_step = run_time(run) - run->clock_base;

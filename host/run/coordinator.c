@@ -2,9 +2,10 @@
 
 #include "host/net/cost.h"
 #include "host/net/start.h"
-#include "host/run/budget.h"
 #include "host/run/record.h"
 #include "host/run/resume.h"
+#include "host/run/run_budget.h"
+#include "host/run/sharing.h"
 #include "host/run/store.h"
 #include "host/run/workers.h"
 
@@ -41,7 +42,8 @@ static enum status next_start(struct run *run, struct candidate **made, struct e
 {
     const char *name = run->job->search.starts.items[run->starts];
     const struct shape image = {0, run->data.channels, run->data.height, run->data.width};
-    const struct search_limits limits = budget_limits(run);
+    const struct budget_state budget = run_budget(run);
+    const struct search_limits limits = budget_limits(&budget);
     struct candidate *candidate = candidate_new();
 
     *made = NULL;
@@ -72,7 +74,8 @@ static enum status next_start(struct run *run, struct candidate **made, struct e
 static enum status next_child(struct run *run, struct candidate **made, struct error *err)
 {
     const bool fresh = run->best_id < 0;
-    const struct search_limits limits = budget_limits(run);
+    const struct budget_state budget = run_budget(run);
+    const struct search_limits limits = budget_limits(&budget);
     struct candidate *candidate = candidate_new();
     struct proposal proposal;
 
@@ -101,10 +104,11 @@ static enum status next_child(struct run *run, struct candidate **made, struct e
 static enum status send(struct search_stage *stage, struct candidate *candidate, struct error *err)
 {
     struct run *run = stage->run;
+    const struct budget_state budget = run_budget(run);
     candidate->alone = resume_is_suspect(run, candidate->id);
     candidate->observed = run->models;
-    candidate->limit =
-        (struct trainer_limit){.seconds = INFINITY, .steps = budget_steps(run, candidate->parent < 0, false)};
+    candidate->limit = (struct trainer_limit){
+        .seconds = INFINITY, .steps = budget_candidate_steps(&budget, candidate->parent < 0)};
     if (candidate->batch == 0)
         candidate->batch = run->batches.candidate;
     run_lock(run);
@@ -164,13 +168,14 @@ static bool wanted(const struct search_stage *stage)
         return run->models >= known->observed;
     if (!forgotten && (resume_has_final(run) || stage->failures >= MOST_FAILURES))
         return false;
+    const struct budget_state budget = run_budget(run);
     /* Without one trained network there is nothing to end with, so that one is tried whatever the budget says; and without
      * one there are no children, but there may be idle devices. */
     if (!parents && starting && run->coming == 0)
         return true;
     if (!parents && !starting)
-        return run->coming > 0 && run->coming < run->devices.workers && budget_fills_devices(run);
-    return forgotten || budget_search_goes_on(run);
+        return run->coming > 0 && run->coming < run->devices.workers && budget_fills_devices(&budget);
+    return forgotten || budget_search_goes_on(&budget);
 }
 
 /* ---- what comes back ---- */
@@ -181,7 +186,7 @@ static void calibrate(struct run *run, const struct candidate *candidate)
 {
     const int32_t images = run->data.sample_count[SPLIT_VALIDATION];
     const double slowdown =
-        candidate->final ? 1.0 : budget_slowdown(run); /* a final fit has nothing beside it */
+        candidate->final ? 1.0 : sharing_slowdown(&run->sharing); /* a final fit has nothing beside it */
     double predicted =
         slowdown * cost_seconds(&candidate->graph, run->device_info.flops, run->device_info.bytes);
     if (predicted > 0.0 && images > 0 && candidate->validation_seconds > 0.0)

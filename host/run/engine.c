@@ -2,11 +2,11 @@
 
 #include "host/base/clock.h"
 #include "host/report/report.h"
-#include "host/run/budget.h"
 #include "host/run/coordinator.h"
 #include "host/run/resume.h"
 #include "host/run/sharing.h"
 #include "host/run/stage.h"
+#include "host/search/budget.h"
 
 #include <math.h>
 #include <stdlib.h>

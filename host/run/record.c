@@ -3,12 +3,11 @@
 #include "host/base/version.h"
 #include "host/net/cost.h"
 #include "host/net/serialise.h"
-#include "host/run/budget.h"
+#include "host/search/budget.h"
+#include "host/search/gaussian.h"
 
-#include <cblas.h>
 #include <inttypes.h>
 #include <math.h>
-#include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>
 
 /* cJSON's functions pass a NULL object on, so a failed allocation anywhere is found by journal_append. */
@@ -53,21 +52,9 @@ static cJSON *dataset_json(const struct dataset *data)
     return json;
 }
 
-/* Reference BLAS has no version to tell. */
-static const char *blas_version(void)
-{
-#ifdef OPENBLAS_VERSION
-    return openblas_get_config();
-#else
-    return "reference";
-#endif
-}
-
 enum status record_run(struct run *run, struct error *err)
 {
-    char version[64], plugin[128];
     cJSON *devices = cJSON_CreateArray();
-    const dnnl_version_t *dnnl = dnnl_version();
     cJSON *event = event_new("run"), *libraries = cJSON_CreateObject();
 
     cJSON_AddStringToObject(event, "version", NASRUN_VERSION);
@@ -76,14 +63,10 @@ enum status record_run(struct run *run, struct error *err)
     for (int32_t k = 0; k < run->devices.count; k++)
         cJSON_AddItemToArray(devices, cJSON_CreateString(run->devices.items[k].name));
     cJSON_AddItemToObject(event, "devices", devices);
-    snprintf(version, sizeof(version), "%d.%d.%d", dnnl->major, dnnl->minor, dnnl->patch);
-    cJSON_AddStringToObject(libraries, "onednn", version);
-    cJSON_AddStringToObject(libraries, "blas", blas_version());
+    if (run->device_info.library[0] != '\0')
+        cJSON_AddStringToObject(libraries, run->device_info.library, run->device_info.versions);
+    cJSON_AddStringToObject(libraries, "blas", gaussian_blas());
     cJSON_AddStringToObject(libraries, "cjson", cJSON_Version());
-    if (run->devices.plugin.table != NULL) {
-        run->devices.plugin.table->versions(plugin, sizeof(plugin));
-        cJSON_AddStringToObject(libraries, "cuda", plugin);
-    }
     cJSON_AddItemToObject(event, "libraries", libraries);
     return append(run, event, err);
 }

@@ -2,9 +2,9 @@
 
 #include "host/base/version.h"
 #include "host/net/serialise.h"
-#include "host/run/budget.h"
 #include "host/run/coordinator.h"
 #include "host/run/resume.h"
+#include "host/search/budget.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -2,10 +2,10 @@
 
 #include "host/base/clock.h"
 #include "host/base/file.h"
-#include "host/run/budget.h"
 #include "host/run/record.h"
 #include "host/run/replay.h"
 #include "host/run/store.h"
+#include "host/search/budget.h"
 
 #include <dirent.h>
 #include <stdlib.h>

@@ -2,10 +2,10 @@
 
 #include "host/report/report.h"
 #include "host/run/admission.h"
-#include "host/run/budget.h"
 #include "host/run/coordinator.h"
 #include "host/run/record.h"
 #include "host/run/resume.h"
+#include "host/run/run_budget.h"
 #include "host/run/store.h"
 
 #include <math.h>
@@ -16,7 +16,8 @@
 /* The winner's network, to be trained to the end from its weights, or from those of an earlier final fit of it. */
 static enum status propose_final(const struct run *run, struct candidate **made, struct error *err)
 {
-    const struct search_limits limits = budget_limits(run);
+    const struct budget_state budget = run_budget(run);
+    const struct search_limits limits = budget_limits(&budget);
     const struct search_model *winner = search_best(run->search, &limits);
     *made = NULL;
     if (winner == NULL)
@@ -42,8 +43,9 @@ static enum status propose_final(const struct run *run, struct candidate **made,
 static enum status train_final(struct run *run, struct candidate *candidate, struct error *err)
 {
     const struct team all = {0, run->devices.count};
+    const struct budget_state budget = run_budget(run);
     enum status st = ST_OK;
-    candidate->limit.steps = budget_steps(run, false, true);
+    candidate->limit.steps = budget_final_steps(&budget);
     run->history->training[0] = candidate->id;
     run_lock(run);
     if (!candidate->restored)

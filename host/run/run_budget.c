@@ -1,0 +1,113 @@
+#include "host/run/run_budget.h"
+
+#include "host/net/cost.h"
+#include "host/net/start.h"
+#include "host/run/sharing.h"
+
+#include <math.h>
+
+/* Those of the starting networks by these rates. Without one: INFINITY and 0. */
+static void start_costs(const struct run *run, const struct budget_speed *speed, double *cheapest,
+                        double *dearest)
+{
+    const struct job_search *search = &run->job->search;
+    const struct shape image = {0, run->data.channels, run->data.height, run->data.width};
+    struct error ignored; /* said when the network is made to be trained */
+    *cheapest = INFINITY;
+    *dearest = 0.0;
+    for (int32_t i = 0; i < search->starts.count; i++) {
+        struct graph graph = {0};
+        if (start_make(&graph, search->starts.items[i], search->width, image, run->data.classes, &ignored) ==
+            ST_OK) {
+            const double cost = cost_seconds(&graph, speed->flops, speed->bytes);
+            *cheapest = fmin(*cheapest, cost);
+            *dearest = fmax(*dearest, cost);
+        }
+        graph_free(&graph);
+    }
+}
+
+/* The cheapest network that was trained and kept; INFINITY when there is none. */
+static double cheapest_parent(const struct run *run, const struct budget_speed *speed)
+{
+    double cheapest = INFINITY;
+    for (int32_t i = 0; i < search_count(run->search); i++) {
+        const struct search_model *model = search_at(run->search, i);
+        if (model->is_parent)
+            cheapest = fmin(cheapest, cost_seconds(&model->graph, speed->flops, speed->bytes));
+    }
+    return cheapest;
+}
+
+static struct budget_costs costs_of(const struct run *run, const struct budget_speed *speed)
+{
+    const struct search_limits none = {.max_seconds_per_image = INFINITY};
+    const struct search_model *best = search_best(run->search, &none);
+    const double parent = cheapest_parent(run, speed);
+    struct budget_costs costs;
+    double start;
+    start_costs(run, speed, &start, &costs.dearest);
+    costs.likely = best != NULL ? cost_seconds(&best->graph, speed->flops, speed->bytes) : start;
+    costs.cheapest = isinf(parent) ? start : parent;
+    return costs;
+}
+
+/* Where the clock decides nothing, the machine is not asked either: operations are counted. */
+static struct budget_speed speed_of(const struct run *run, enum budget_kind kind)
+{
+    if (kind != BUDGET_SECONDS)
+        return (struct budget_speed){.flops = 1.0, .bytes = INFINITY, .measured = 1.0, .slowdown = 1.0};
+    return (struct budget_speed){.flops = run->device_info.flops,
+                                 .bytes = run->device_info.bytes,
+                                 .measured = run->seconds_per_image,
+                                 .evaluation = run->evaluation_factor,
+                                 .slowdown = sharing_slowdown(&run->sharing)};
+}
+
+static void set_spent(const struct run *run, struct budget_state *state)
+{
+    switch (state->kind) {
+    case BUDGET_SECONDS:
+        state->began = run->stage_began;
+        state->spent = run_time(run);
+        break;
+    case BUDGET_STEPS:
+        state->began = run->stage_steps;
+        state->spent = (double)run->steps_done + run->steps_coming;
+        break;
+    case BUDGET_MODELS:
+        state->began = 0.0;
+        state->spent = run->models + run->coming;
+        break;
+    }
+}
+
+struct budget_state run_budget(const struct run *run)
+{
+    const struct job *job = run->job;
+    const enum budget_kind kind = budget_kind_of(&job->budget);
+    struct budget_state state = {
+        .kind = kind,
+        .total = budget_total(&job->budget, run->stage),
+        .final_share = job->search.final_share,
+        .epochs = job->search.epochs,
+        .final_epochs = job->train.final_epochs,
+        .max_parameters = job->search.max_parameters,
+        .workers = run->devices.workers,
+        .candidate_images = job->search.data * run->data.sample_count[SPLIT_TRAIN],
+        .train_images = run->data.sample_count[SPLIT_TRAIN],
+        .test_images = run->data.sample_count[SPLIT_TEST],
+        .candidate_batch = run->batches.candidate,
+        .final_batch = run->batches.final,
+        .speed = speed_of(run, kind),
+    };
+    set_spent(run, &state);
+    state.costs = costs_of(run, &state.speed);
+    return state;
+}
+
+double run_seconds_left(const struct run *run)
+{
+    const struct job_budget *budget = &run->job->budget;
+    return budget_kind_of(budget) == BUDGET_SECONDS ? budget_total(budget, run->stage) - run_time(run) : NAN;
+}
