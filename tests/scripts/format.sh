@@ -1,6 +1,7 @@
 #!/bin/sh
-# Every source file is laid out as .clang-format says, in the reading of clang-format 14 (Debian 12): each version lays out a
-# few lines in its own way. What it can't say: no line is too long, and no trailing comment has torn what it explains.
+# Every source file is laid out as .clang-format says, in the reading of clang-format 14 (Debian 12): each version
+# lays out a few lines in its own way. What it can't say: no line is too long, and no trailing comment has torn what
+# it explains.
 . tests/support/script.sh
 
 version=$(clang-format --version | sed 's/.*version \([0-9]*\).*/\1/')
