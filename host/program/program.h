@@ -98,10 +98,8 @@ enum metric {
     METRIC_COUNT
 };
 
-enum {
-    PROG_MAX_INPUTS = GRAPH_MAX_INPUTS,
-    PROG_MAX_OUTPUTS = GRAPH_MAX_INPUTS
-}; /* those of concat and split */
+/* As many as concat and split have at most. */
+enum { PROG_MAX_INPUTS = GRAPH_MAX_INPUTS, PROG_MAX_OUTPUTS = GRAPH_MAX_INPUTS };
 
 struct prog_tensor {
     enum tensor_kind kind;
@@ -116,9 +114,9 @@ struct prog_op {
     enum prog_op_kind kind;
     uint32_t layer_id; /* of the graph's layer it comes from; 0: none */
     int32_t input_count, output_count;
-    int32_t inputs[PROG_MAX_INPUTS],
-        outputs[PROG_MAX_OUTPUTS]; /* tensor ids, at the positions above; -1: absent */
-    union {                        /* prog_op_traits.settings says which */
+    int32_t inputs[PROG_MAX_INPUTS];   /* tensor ids, at the positions above; -1: absent */
+    int32_t outputs[PROG_MAX_OUTPUTS]; /* likewise */
+    union {                            /* prog_op_traits.settings says which */
         struct {
             int32_t kernel_h, kernel_w, stride, pad_h, pad_w, groups;
         } window;
