@@ -261,7 +261,7 @@ $(BUILD)/tests/fuzz/fuzz: $(BUILD)/tests/fuzz/entry.o $(TEST_COMMON:%.c=$(BUILD)
 	$(CC) $(CFLAGS_ALL) -fsanitize=fuzzer $^ -o $@ $(LIBS) -lcmocka
 
 # Its candidates' trainings are the test's.
-$(BUILD)/tests/run/test_workers: LIBS += -Wl,--wrap=candidate_train -Wl,--wrap=candidate_prepare
+$(BUILD)/tests/run/test_workers: LIBS += -Wl,--wrap=candidate_train -Wl,--wrap=admission_prepare_ahead
 
 $(BUILD)/tests/bench/bench_train: $(BENCH_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)

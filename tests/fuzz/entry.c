@@ -1,4 +1,5 @@
-/* libFuzzer's entry to the readers of tests/support/fuzz_targets.h (`make fuzz`); test_entry.c calls it without libFuzzer.
+/* libFuzzer's entry to the readers of tests/support/fuzz_targets.h (`make fuzz`); test_entry.c calls it without
+ * libFuzzer.
  *
  * FUZZ_TARGET   which reader, by its name; "list" prints the names and ends
  * FUZZ_SEEDS    a folder that gets the reader's valid file, before libFuzzer reads what is there; unset: none

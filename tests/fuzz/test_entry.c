@@ -1,5 +1,5 @@
-/* libFuzzer's entries without libFuzzer: each reader's valid file and pieces of it, in a process of its own. And what an entry takes for
- * a fault of a reader. */
+/* libFuzzer's entries without libFuzzer: each reader's valid file and pieces of it, in a process of its own. And what
+ * an entry takes for a fault of a reader. */
 #include "host/base/file.h"
 #include "tests/fuzz/entry.h"
 #include "tests/support/data_files.h"

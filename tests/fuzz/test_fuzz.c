@@ -1,6 +1,7 @@
-/* Readers of files that anybody may have written (tests/support/fuzz_targets.h), fed with damaged ones. Whatever the damage, a reader
- * ends, and either accepts or refuses with a status and a message of one printable line. AddressSanitizer and UBSan see the rest (make
- * asan). A case that fails is named by its number, and the same in every run. `make fuzz` looks for damage that these cases don't have. */
+/* Readers of files that anybody may have written (tests/support/fuzz_targets.h), fed with damaged ones. Whatever the
+ * damage, a reader ends, and either accepts or refuses with a status and a message of one printable line.
+ * AddressSanitizer and UBSan see the rest (make asan). A case that fails is named by its number, and the same in every
+ * run. `make fuzz` looks for damage that these cases don't have. */
 #include "host/base/file.h"
 #include "tests/support/data_files.h"
 #include "tests/support/fuzz_targets.h"

@@ -18,7 +18,7 @@ struct fuzz_target {
 extern const struct fuzz_target fuzz_targets[];
 extern const int fuzz_target_count;
 
-/* What is wrong with how a reader ended, NULL when nothing is: an error has its status and a message of one printable line. */
+/* What is wrong with how a reader ended, NULL when nothing is: an error has its status and one printable line. */
 const char *fuzz_complaint(enum status st, const struct error *err);
 
 #endif
