@@ -282,6 +282,12 @@ enum status graph_from_json(struct graph *graph, const cJSON *json, struct error
     return ST_OK;
 }
 
+int32_t graph_json_layers(const cJSON *json)
+{
+    const cJSON *layers = get(json, "layers");
+    return cJSON_IsArray(layers) ? cJSON_GetArraySize(layers) : -1;
+}
+
 /* ---- fingerprint ---- */
 
 static uint64_t hash_number(uint64_t hash, uint64_t number)

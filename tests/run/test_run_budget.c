@@ -61,10 +61,12 @@ static struct run run_of(const struct job *job)
                       .coming = 2,
                       .seconds_per_image = 1.5,
                       .evaluation_factor = 0.25};
+    const struct search_setup setup = {
+        .job = &job->search, .seed = 1, .image = {0, 1, SIDE, SIDE}, .classes = CLASSES};
     struct error err;
     run.data.sample_count[SPLIT_TRAIN] = 1001;
     run.data.sample_count[SPLIT_TEST] = 400;
-    assert_int_equal(search_new(&job->search, 1, &run.search, &err), ST_OK);
+    assert_int_equal(search_new(&setup, &run.search, &err), ST_OK);
     return run;
 }
 
@@ -73,7 +75,13 @@ static void observe(struct run *run, int32_t id, const char *start, double score
     struct graph graph;
     struct error err;
     make_start(start, &graph);
-    assert_int_equal(search_observe(run->search, id, -1, &graph, score, 1.0, &err), ST_OK);
+    const struct search_trial trial = {.id = id,
+                                       .parent = -1,
+                                       .start = -1,
+                                       .graph = &graph,
+                                       .recipe = recipe_usual(),
+                                       .prediction = prediction_none()};
+    assert_int_equal(search_observe(run->search, &trial, score, 1.0, &err), ST_OK);
     graph_free(&graph);
 }
 
