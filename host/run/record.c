@@ -29,12 +29,12 @@ static const char **device_names(const struct run *run, int32_t count)
 
 enum status record_run(struct run *run, struct error *err)
 {
-    char fingerprint[24];
+    char fingerprint[DATA_FINGERPRINT_LENGTH];
     const struct dataset *data = &run->data;
     const char **names = device_names(run, run->devices.count);
     if (names == NULL)
         return error_memory(err, "device names", (size_t)run->devices.count * sizeof(*names));
-    snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, data->fingerprint);
+    data_fingerprint_text(data, NULL, fingerprint);
     const struct event_run event = {
         .version = NASRUN_VERSION,
         .format = EVENT_FORMAT,
@@ -116,7 +116,7 @@ enum status record_candidate(struct run *run, const struct candidate *candidate,
 #define HYPERPARAMETER(name) .name = candidate->recipe.hyperparameters.name,
         RECIPE_HYPERPARAMETERS(HYPERPARAMETER)
 #undef HYPERPARAMETER
-        .observed = candidate->final ? -1 : candidate->observed,
+            .observed = candidate->final ? -1 : candidate->observed,
         .graph = graph,
         .parameters = cost.parameters,
         .train_flops = cost.train_flops,
