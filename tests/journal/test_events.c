@@ -411,7 +411,7 @@ static void names_what_is_wrong(void **state)
 #define NOTE_CLOCK         "; the clock decides it"
 #define NOTE_JOB           ""
 #define NOTE_AT_ONCE       ""
-#define NOTE_LATER         " It is on disk when the next other event is."
+#define NOTE_LATER         "\nIt is on disk when the next other event is."
 
 static void print_since(FILE *out, const char *before, int32_t since)
 {
