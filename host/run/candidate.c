@@ -36,7 +36,12 @@ struct candidate *candidate_new(void)
 {
     struct candidate *candidate = calloc(1, sizeof(*candidate));
     if (candidate != NULL)
-        *candidate = (struct candidate){.id = -1, .parent = -1, .source = -1, .start = -1, .guess = NAN};
+        *candidate = (struct candidate){.id = -1,
+                                        .parent = -1,
+                                        .source = -1,
+                                        .start = -1,
+                                        .recipe = recipe_usual(),
+                                        .prediction = prediction_none()};
     return candidate;
 }
 
@@ -49,9 +54,9 @@ void candidate_free(struct candidate *candidate)
     free(candidate);
 }
 
-void candidate_name(struct candidate *candidate, const char *text, const char *more)
+void candidate_name(struct candidate *candidate, const char *text)
 {
-    snprintf(candidate->operations[0], SEARCH_OPERATION_LENGTH, "%s%s", text, more);
+    snprintf(candidate->operations[0], SEARCH_OPERATION_LENGTH, "%s", text);
     candidate->operation_count = 1;
 }
 
@@ -286,7 +291,7 @@ static enum status fresh_weights(struct training *training, struct error *err)
     return st;
 }
 
-/* A final fit's, from the file: it may train on several devices, and leaves the weight cache alone. */
+/* A model's as they are, from its file: a final fit may train on several devices, and leaves the weight cache alone. */
 static enum status stored_weights(struct training *training, struct error *err)
 {
     struct graph graph = {0};
@@ -345,7 +350,7 @@ static enum status begin(struct training *training, struct error *err)
         st = restored_weights(training, err);
     else if (st == ST_OK && inherits)
         st = trainer_load_weights(training->trainer, target.handle, inherited.weights, err);
-    else if (st == ST_OK && candidate->final)
+    else if (st == ST_OK && candidate->source >= 0)
         st = stored_weights(training, err);
     else if (st == ST_OK)
         st = fresh_weights(training, err);

@@ -47,6 +47,19 @@ static enum status insert(struct run *run, struct candidate *candidate, struct e
     return ST_OK;
 }
 
+/* What is not said is as usual. */
+static struct recipe recipe_of(const struct event_candidate *event)
+{
+    struct recipe recipe = recipe_usual();
+    if (!isnan(event->budget))
+        recipe.budget = event->budget;
+    recipe.batches_of = event->batches_of;
+#define READ(name) recipe.hyperparameters.name = event->name;
+    RECIPE_HYPERPARAMETERS(READ)
+#undef READ
+    return recipe;
+}
+
 /* ---- events ---- */
 
 static enum status replay_run(const struct run *run, const struct event_run *event, struct error *err)
@@ -72,11 +85,12 @@ static enum status replay_candidate(struct run *run, const struct event_candidat
     candidate->id = event->id;
     candidate->parent = candidate->source = event->parent;
     candidate->final = event->final;
-    candidate->guess = event->expected;
+    candidate->prediction.mean = event->expected;
+    candidate->recipe = recipe_of(event);
     candidate->observed = event->observed;
     candidate->batch = candidate->final ? run->batches.final : run->batches.candidate;
     candidate->start = start_of(run, event->start);
-    candidate_name(candidate, "resumed", "");
+    candidate_name(candidate, "resumed");
     enum status st = graph_from_json(&candidate->graph, event->graph, err);
     if (st == ST_OK)
         st = insert(run, candidate, err);
@@ -165,8 +179,6 @@ static enum status replay_test(struct run *run, double stage_budget, struct erro
                              (int)candidate->id);
         st = coordinator_observe(run, candidate, err);
         run->next_id = candidate->id + 1;
-        if (candidate->start >= 0)
-            run->starts = candidate->start + 1;
     }
     resume_forget(run);
     run->stage_open = false;
@@ -190,7 +202,7 @@ static enum status replay_event(struct run *run, const struct event *event, stru
     case EVENT_LEFT_OUT:
         start = start_of(run, event->left_out.start);
         if (start >= 0)
-            run->left_out |= 1u << start;
+            search_leave_out(run->search, start);
         return ST_OK;
     case EVENT_CANDIDATE:
         return replay_candidate(run, &event->candidate, err);

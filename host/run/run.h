@@ -68,8 +68,6 @@ struct run {
     uint32_t steps_coming; /* at most, in trainings that are not observed yet; with a budget in steps */
     int32_t models;        /* observed in all, failures counted, final fits not */
     int32_t coming;        /* proposed and not observed yet */
-    int32_t starts;        /* starting networks begun or left out */
-    uint32_t left_out;     /* bit i: starting network i was left out */
     int32_t next_id;
     int32_t best_id;                 /* -1: none */
     int32_t published_id;            /* the model that this process has put into model.safetensors; -1 */

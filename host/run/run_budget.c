@@ -121,6 +121,11 @@ struct budget_state run_budget(const struct run *run)
     return state;
 }
 
+static double allowances_of(const struct candidate *candidate)
+{
+    return budget_allowances(candidate->parent < 0, candidate->recipe.budget);
+}
+
 static struct budget_training training_of(const struct run *run, const struct candidate *candidate,
                                           int32_t batch)
 {
@@ -139,7 +144,7 @@ static uint32_t model_steps(const struct run *run, const struct candidate *candi
     const int32_t batch = candidate->final ? run->batches.final : run->batches.candidate;
     const struct budget_training training = training_of(run, candidate, batch);
     const double seconds = candidate->final ? budget_final_seconds(budget, 0.0)
-                                            : budget_candidate_seconds(budget, candidate->parent < 0, 0.0);
+                                            : budget_candidate_seconds(budget, allowances_of(candidate), 0.0);
     return budget_training_steps(&budget->speed, &training, seconds);
 }
 
@@ -147,7 +152,7 @@ uint32_t run_steps_limit(const struct run *run, const struct candidate *candidat
 {
     const struct budget_state budget = run_budget(run);
     const uint32_t limit = candidate->final ? budget_final_steps(&budget)
-                                            : budget_candidate_steps(&budget, candidate->parent < 0);
+                                            : budget_candidate_steps(&budget, allowances_of(candidate));
     if (budget.kind != BUDGET_SECONDS || !by_model(run))
         return limit;
     const uint32_t steps = model_steps(run, candidate, &budget);
@@ -160,7 +165,7 @@ double run_seconds_limit(const struct run *run, const struct candidate *candidat
     if (by_model(run))
         return INFINITY;
     return candidate->final ? budget_final_seconds(&budget, trained)
-                            : budget_candidate_seconds(&budget, candidate->parent < 0, trained);
+                            : budget_candidate_seconds(&budget, allowances_of(candidate), trained);
 }
 
 double run_model_seconds(const struct run *run, const struct candidate *candidate)

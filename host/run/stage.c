@@ -30,7 +30,8 @@ static enum status propose_final(const struct run *run, struct candidate **made,
     candidate->source = run->final.parent == winner->id ? run->final.id : winner->id;
     candidate->final = true;
     candidate->batch = run->batches.final;
-    candidate_name(candidate, "final fit", "");
+    candidate->recipe.hyperparameters = winner->recipe.hyperparameters;
+    candidate_name(candidate, "final fit");
     enum status st = graph_copy(&candidate->graph, &winner->graph, err);
     if (st == ST_OK)
         *made = candidate;
@@ -81,7 +82,8 @@ static enum status test(struct run *run, struct error *err)
 {
     const int32_t classes = run->data.classes;
     const struct team all = {0, run->devices.count};
-    struct candidate best = {.id = run->best_id, .final = true, .batch = run->batches.final};
+    struct candidate best = {
+        .id = run->best_id, .final = true, .recipe = recipe_usual(), .batch = run->batches.final};
     struct trainer_result result;
     struct trainer *trainer = NULL;
     float *values = NULL;

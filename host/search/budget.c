@@ -102,7 +102,7 @@ uint32_t budget_training_steps(const struct budget_speed *speed, const struct bu
     const double step = step_seconds(speed, training), validation = validation_seconds(speed, training);
     const double whole = floor(seconds / (epoch * step + validation));
     const double rest = seconds - whole * (epoch * step + validation) - validation;
-    return whole_steps(whole * epoch + fmin(floor(fmax(rest, 0.0) / step), epoch - 1.0));
+    return whole_steps(whole * epoch + floor(fmax(rest, 0.0) / step));
 }
 
 /* ---- the parts of a stage ---- */
@@ -174,18 +174,17 @@ bool budget_fills_devices(const struct budget_state *state)
     return state->kind == BUDGET_SECONDS && budget_search_goes_on(state);
 }
 
-/* Networks that inherit nothing get two. */
-static double allowances_of(bool start)
+double budget_allowances(bool start, double times)
 {
-    return start ? 2.0 : 1.0;
+    return times * (start ? 2.0 : 1.0);
 }
 
-double budget_candidate_seconds(const struct budget_state *state, bool start, double trained)
+double budget_candidate_seconds(const struct budget_state *state, double allowances, double trained)
 {
     if (state->kind != BUDGET_SECONDS)
         return INFINITY;
     const double left = budget_search_part(state) - searched(state);
-    return fmax(fmin(allowances_of(start) * budget_allowance(state), trained + left), 0.0);
+    return fmax(fmin(allowances * budget_allowance(state), trained + left), 0.0);
 }
 
 double budget_final_seconds(const struct budget_state *state, double trained)
@@ -195,16 +194,16 @@ double budget_final_seconds(const struct budget_state *state, double trained)
     return trained + fmax(state->total - state->spent - budget_reserve(state), 0.0);
 }
 
-uint32_t budget_candidate_steps(const struct budget_state *state, bool start)
+uint32_t budget_candidate_steps(const struct budget_state *state, double allowances)
 {
     uint32_t limit = UINT32_MAX;
     if (state->kind == BUDGET_STEPS)
-        limit = whole_steps(fmin(ceil(allowances_of(start) * budget_allowance(state)),
-                                 budget_search_part(state) - searched(state)));
+        limit = whole_steps(
+            fmin(ceil(allowances * budget_allowance(state)), budget_search_part(state) - searched(state)));
     if (state->epochs > 0.0 || state->kind == BUDGET_MODELS) {
         const double epochs = state->epochs > 0.0 ? state->epochs : DEFAULT_CANDIDATE_EPOCHS;
         const uint32_t steps =
-            epochs_to_steps(allowances_of(start) * epochs, state->candidate_images, state->candidate_batch);
+            epochs_to_steps(allowances * epochs, state->candidate_images, state->candidate_batch);
         limit = steps < limit ? steps : limit;
     }
     return limit;

@@ -116,11 +116,15 @@ double budget_reserve(const struct budget_state *state);
 /* Whether what idle devices do costs nothing: with a budget in seconds, while the search goes on. */
 bool budget_fills_devices(const struct budget_state *state);
 
-/* Limits of a candidate's training (`start`: from fresh weights) and of the final fit. Steps are known when it is
+/* Allowances that a candidate gets when its recipe asks for so many times the usual; those that start from fresh weights get
+ * two for one. */
+double budget_allowances(bool start, double times);
+
+/* Limits of the training of a candidate with so many allowances and of the final fit. Steps are known when it is
  * proposed, UINT32_MAX: no limit; seconds when it begins, INFINITY: none. `trained`: seconds that this training took
  * before it was interrupted. */
-uint32_t budget_candidate_steps(const struct budget_state *state, bool start);
-double budget_candidate_seconds(const struct budget_state *state, bool start, double trained);
+uint32_t budget_candidate_steps(const struct budget_state *state, double allowances);
+double budget_candidate_seconds(const struct budget_state *state, double allowances, double trained);
 uint32_t budget_final_steps(const struct budget_state *state);
 double budget_final_seconds(const struct budget_state *state, double trained);
 

@@ -202,7 +202,7 @@ static void test_later_stages(void **state)
     assert_true(goes_on(budget, 1785.4));
     assert_false(goes_on(budget, 1785.6));
     budget.spent = 1780;
-    assert_near(budget_candidate_seconds(&budget, false, 0), 17.5);
+    assert_near(budget_candidate_seconds(&budget, 1, 0), 17.5);
     assert_near(budget_final_seconds(&budget, 0), 1217.5);
     assert_near(budget_limits(&budget).max_seconds_per_image, 1200.0 / 8000 / 2);
 
@@ -216,7 +216,7 @@ static void test_later_stages(void **state)
     assert_true(goes_on(budget, 9379));
     assert_false(goes_on(budget, 9380));
     budget.spent = 9370;
-    assert_int_equal(budget_candidate_steps(&budget, false), 30);
+    assert_int_equal(budget_candidate_steps(&budget, 1), 30);
     assert_int_equal(budget_final_steps(&budget), 630);
 }
 
@@ -225,23 +225,23 @@ static void test_candidate_seconds(void **state)
 {
     struct budget_state budget = state_of(BUDGET_SECONDS, 1000);
     (void)state;
-    assert_near(budget_candidate_seconds(&budget, false, 0), 24);
-    assert_near(budget_candidate_seconds(&budget, true, 0), 48);
-    assert_near(budget_candidate_seconds(&budget, false, 10), 24);
+    assert_near(budget_candidate_seconds(&budget, 1, 0), 24);
+    assert_near(budget_candidate_seconds(&budget, 2, 0), 48);
+    assert_near(budget_candidate_seconds(&budget, 1, 10), 24);
     budget.spent = 390;
-    assert_near(budget_candidate_seconds(&budget, false, 0), 7.5);
-    assert_near(budget_candidate_seconds(&budget, true, 0), 7.5);
-    assert_near(budget_candidate_seconds(&budget, false, 10), 17.5);
-    assert_near(budget_candidate_seconds(&budget, false, 20), 24);
+    assert_near(budget_candidate_seconds(&budget, 1, 0), 7.5);
+    assert_near(budget_candidate_seconds(&budget, 2, 0), 7.5);
+    assert_near(budget_candidate_seconds(&budget, 1, 10), 17.5);
+    assert_near(budget_candidate_seconds(&budget, 1, 20), 24);
     budget.spent = 397.5;
-    assert_near(budget_candidate_seconds(&budget, true, 0), 0);
+    assert_near(budget_candidate_seconds(&budget, 2, 0), 0);
     budget.spent = 5000;
-    assert_near(budget_candidate_seconds(&budget, true, 0), 0);
-    assert_near(budget_candidate_seconds(&budget, true, 10), 0);
+    assert_near(budget_candidate_seconds(&budget, 2, 0), 0);
+    assert_near(budget_candidate_seconds(&budget, 2, 10), 0);
     budget.kind = BUDGET_STEPS;
-    assert_true(isinf(budget_candidate_seconds(&budget, true, 0)));
+    assert_true(isinf(budget_candidate_seconds(&budget, 2, 0)));
     budget.kind = BUDGET_MODELS;
-    assert_true(isinf(budget_candidate_seconds(&budget, true, 0)));
+    assert_true(isinf(budget_candidate_seconds(&budget, 2, 0)));
 }
 
 /* All that is left but for the reserve: also what the search has not used. */
@@ -263,44 +263,64 @@ static void test_final_seconds(void **state)
     assert_true(isinf(budget_final_seconds(&budget, 0)));
 }
 
+/* A recipe asks for times the usual, a quarter or four; the search's end holds for it, too. */
+static void test_allowances(void **state)
+{
+    struct budget_state budget = state_of(BUDGET_STEPS, 10000);
+    (void)state;
+    assert_near(budget_allowances(false, 1), 1);
+    assert_near(budget_allowances(true, 1), 2);
+    assert_near(budget_allowances(false, 0.25), 0.25);
+    assert_near(budget_allowances(true, 4), 8);
+    assert_int_equal(budget_candidate_steps(&budget, 0.25), 60);
+    assert_int_equal(budget_candidate_steps(&budget, 8), 1920);
+    budget.spent = 3850;
+    assert_int_equal(budget_candidate_steps(&budget, 8), 150);
+    budget = state_of(BUDGET_SECONDS, 1000);
+    assert_near(budget_candidate_seconds(&budget, 0.25, 0), 6);
+    assert_near(budget_candidate_seconds(&budget, 8, 0), 192);
+    budget = state_of(BUDGET_MODELS, 7);
+    assert_int_equal(budget_candidate_steps(&budget, 0.25), 10);
+}
+
 static void test_candidate_steps(void **state)
 {
     struct budget_state budget = state_of(BUDGET_STEPS, 10000);
     (void)state;
-    assert_int_equal(budget_candidate_steps(&budget, false), 240);
-    assert_int_equal(budget_candidate_steps(&budget, true), 480);
+    assert_int_equal(budget_candidate_steps(&budget, 1), 240);
+    assert_int_equal(budget_candidate_steps(&budget, 2), 480);
     budget.spent = 3850;
-    assert_int_equal(budget_candidate_steps(&budget, true), 150);
+    assert_int_equal(budget_candidate_steps(&budget, 2), 150);
     budget.spent = 5000; /* the first candidate is tried whatever is left */
-    assert_int_equal(budget_candidate_steps(&budget, true), 1);
+    assert_int_equal(budget_candidate_steps(&budget, 2), 1);
     budget = state_of(BUDGET_STEPS, 10001); /* parts of steps are rounded up */
     budget.candidate_images = 50;
-    assert_int_equal(budget_candidate_steps(&budget, false), 21);
-    assert_int_equal(budget_candidate_steps(&budget, true), 41);
+    assert_int_equal(budget_candidate_steps(&budget, 1), 21);
+    assert_int_equal(budget_candidate_steps(&budget, 2), 41);
 
     budget = state_of(BUDGET_SECONDS, 1000);
-    assert_true(budget_candidate_steps(&budget, true) == UINT32_MAX);
+    assert_true(budget_candidate_steps(&budget, 2) == UINT32_MAX);
     budget.epochs = 2.5; /* whatever the kind of budget */
-    assert_int_equal(budget_candidate_steps(&budget, false), 50);
-    assert_int_equal(budget_candidate_steps(&budget, true), 100);
+    assert_int_equal(budget_candidate_steps(&budget, 1), 50);
+    assert_int_equal(budget_candidate_steps(&budget, 2), 100);
     budget.candidate_images = 60; /* an epoch is one whole batch */
-    assert_int_equal(budget_candidate_steps(&budget, false), 2);
+    assert_int_equal(budget_candidate_steps(&budget, 1), 2);
     budget.epochs = 0.25;
-    assert_int_equal(budget_candidate_steps(&budget, false), 1);
+    assert_int_equal(budget_candidate_steps(&budget, 1), 1);
     budget.epochs = 1000;
     budget.candidate_images = 1e9;
-    assert_true(budget_candidate_steps(&budget, false) == UINT32_MAX - 1);
+    assert_true(budget_candidate_steps(&budget, 1) == UINT32_MAX - 1);
     budget = state_of(BUDGET_STEPS, 10000);
     budget.epochs = 3.0;
-    assert_int_equal(budget_candidate_steps(&budget, false), 60);
+    assert_int_equal(budget_candidate_steps(&budget, 1), 60);
     budget.epochs = 30.0;
-    assert_int_equal(budget_candidate_steps(&budget, false), 240);
+    assert_int_equal(budget_candidate_steps(&budget, 1), 240);
 
     budget = state_of(BUDGET_MODELS, 7);
-    assert_int_equal(budget_candidate_steps(&budget, false), 40);
-    assert_int_equal(budget_candidate_steps(&budget, true), 80);
+    assert_int_equal(budget_candidate_steps(&budget, 1), 40);
+    assert_int_equal(budget_candidate_steps(&budget, 2), 80);
     budget.epochs = 3.0;
-    assert_int_equal(budget_candidate_steps(&budget, false), 60);
+    assert_int_equal(budget_candidate_steps(&budget, 1), 60);
 }
 
 static void test_final_steps(void **state)
@@ -432,6 +452,13 @@ static void learn(struct random_sequence *random, struct budget_state *budget)
     budget->speed.evaluation = random_next_below(random, 3) == 0 ? 0.0 : between(random, 0.01, 3);
 }
 
+/* From fresh weights or not; most of them of the usual length. */
+static double random_allowances(struct random_sequence *random)
+{
+    const bool start = random_next_below(random, 2) == 0, usual = random_next_below(random, 3) > 0;
+    return budget_allowances(start, usual ? 1.0 : between(random, 0.1, 20));
+}
+
 /* Trains candidates on all workers until the search ends; returns when the last of them is done. */
 static double search_in_seconds(struct random_sequence *random, struct budget_state *budget)
 {
@@ -445,10 +472,11 @@ static double search_in_seconds(struct random_sequence *random, struct budget_st
         budget->spent = free_at[next];
         if (!budget_search_goes_on(budget))
             return last;
-        const double limit = budget_candidate_seconds(budget, random_next_below(random, 2) == 0, 0.0);
+        const double allowances = random_allowances(random);
+        const double limit = budget_candidate_seconds(budget, allowances, 0.0);
         const double kept = budget->final_share * (budget->total - budget->began) + budget_reserve(budget);
         assert_true(limit > 0.0);
-        assert_true(limit <= 2.0 * budget_allowance(budget));
+        assert_true(limit <= allowances * budget_allowance(budget));
         assert_true(budget->spent + limit + kept <= budget->total * (1.0 + 1e-12));
         free_at[next] += random_next_below(random, 3) == 0 ? limit * random_next_unit(random) : limit;
         last = fmax(last, free_at[next]);
@@ -507,8 +535,9 @@ static void test_steps_add_up(void **state)
         struct budget_state budget = random_state(&random, BUDGET_STEPS);
         for (int stage = 0; stage < 2; stage++) {
             while (budget_search_goes_on(&budget)) {
-                const uint32_t limit = budget_candidate_steps(&budget, random_next_below(&random, 2) == 0);
-                assert_true(limit >= 1 && limit <= ceil(2.0 * budget_allowance(&budget)));
+                const double allowances = random_allowances(&random);
+                const uint32_t limit = budget_candidate_steps(&budget, allowances);
+                assert_true(limit >= 1 && limit <= ceil(allowances * budget_allowance(&budget)));
                 budget.spent += limit;
                 if (random_next_below(&random, 3) == 0) /* the last one has failed, or stopped early */
                     budget.spent -= random_next_below(&random, limit);
@@ -535,6 +564,7 @@ int main(void)
         cmocka_unit_test(test_later_stages),
         cmocka_unit_test(test_candidate_seconds),
         cmocka_unit_test(test_final_seconds),
+        cmocka_unit_test(test_allowances),
         cmocka_unit_test(test_candidate_steps),
         cmocka_unit_test(test_final_steps),
         cmocka_unit_test(test_limits),
