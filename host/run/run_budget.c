@@ -121,11 +121,6 @@ struct budget_state run_budget(const struct run *run)
     return state;
 }
 
-static double allowances_of(const struct candidate *candidate)
-{
-    return budget_allowances(candidate->parent < 0, candidate->recipe.budget);
-}
-
 static struct budget_training training_of(const struct run *run, const struct candidate *candidate,
                                           int32_t batch)
 {
@@ -135,6 +130,11 @@ static struct budget_training training_of(const struct run *run, const struct ca
                                     .batch = batch,
                                     .validation_images = run->data.sample_count[SPLIT_VALIDATION],
                                     .devices = candidate->final ? run->batches.team : 1};
+}
+
+static double allowances_of(const struct candidate *candidate)
+{
+    return budget_allowances(candidate->parent < 0, candidate->recipe.budget);
 }
 
 /* As a candidate's of its own batch: one that does not fit into memory has smaller steps, and no more of them. */
