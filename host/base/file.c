@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 #include <zlib.h>
 
 enum status file_read(const char *path, char **data, size_t *length, struct error *err)
@@ -190,10 +191,7 @@ uint32_t file_checksum_on(uint32_t checksum, const void *data, size_t length)
     return (uint32_t)crc32_z(checksum, data, length);
 }
 
-uint64_t file_hash(uint64_t hash, const void *data, size_t length)
+uint64_t file_hash(uint64_t seed, const void *data, size_t length)
 {
-    const unsigned char *bytes = data;
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ bytes[i]) * 0x100000001b3ull;
-    return hash;
+    return XXH3_64bits_withSeed(data, length, seed);
 }

@@ -15,6 +15,9 @@ cJSON *graph_to_json(const struct graph *graph); /* NULL when out of memory; the
 enum status graph_from_json(struct graph *graph, const cJSON *json,
                             struct error *err); /* inferred and checked */
 
+/* How many layers such an object has, unchecked; -1: it does not say. */
+int32_t graph_json_layers(const cJSON *json);
+
 /* The same graph up to ids has the same fingerprint, whatever its history. */
 uint64_t graph_fingerprint(const struct graph *graph);
 

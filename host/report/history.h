@@ -5,7 +5,6 @@
 #define NASRUN_REPORT_HISTORY_H
 
 #include "host/base/error.h"
-#include "host/journal/journal.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -53,8 +52,8 @@ struct history {
     char *budget;   /* of the stage being read; as in history_test */
 };
 
-/* From the journal in the run folder. ST_FORMAT when an event lacks what a report needs: the message names
- * file:line. */
+/* From the journal in the run folder, of whichever format. ST_FORMAT when an event is not what its rows say or does not
+ * fit those before it: the message names file:line and event. */
 enum status history_load(const char *run_folder, struct history *history, struct error *err);
 void history_free(struct history *history); /* a zeroed history is allowed */
 

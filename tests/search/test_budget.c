@@ -411,7 +411,7 @@ static double search_in_seconds(struct random_sequence *random, struct budget_st
         budget->spent = free_at[next];
         if (!budget_search_goes_on(budget))
             return last;
-        const double limit = budget_candidate_seconds(budget, random_next_below(random, 2) == 0, 0.0);
+        const double limit = budget_candidate_seconds(budget, 1.0 + random_next_below(random, 2), 0.0);
         const double kept = budget->final_share * (budget->total - budget->began) + budget_reserve(budget);
         assert_true(limit > 0.0);
         assert_true(limit <= 2.0 * budget_allowance(budget));
@@ -473,7 +473,7 @@ static void test_steps_add_up(void **state)
         struct budget_state budget = random_state(&random, BUDGET_STEPS);
         for (int stage = 0; stage < 2; stage++) {
             while (budget_search_goes_on(&budget)) {
-                const uint32_t limit = budget_candidate_steps(&budget, random_next_below(&random, 2) == 0);
+                const uint32_t limit = budget_candidate_steps(&budget, 1.0 + random_next_below(&random, 2));
                 assert_true(limit >= 1 && limit <= ceil(2.0 * budget_allowance(&budget)));
                 budget.spent += limit;
                 if (random_next_below(&random, 3) == 0) /* the last one has failed, or stopped early */
