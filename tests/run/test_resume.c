@@ -75,23 +75,36 @@ static void test_suspects(void **state)
     assert_false(resume_is_suspect(&run, -1));
 }
 
-static bool keeps(const struct run *run, const char *event, int32_t id, int step)
+static bool keeps(const struct run *run, enum event_kind kind, int32_t id, uint32_t step)
 {
-    cJSON *json = cJSON_CreateObject();
-    if (id >= 0)
-        cJSON_AddNumberToObject(json, "id", id);
-    if (step >= 0)
-        cJSON_AddNumberToObject(json, "step", step);
-    const struct journal_line line = {.json = json, .event = event};
-    const bool kept = replay_keeps(run, &line);
-    cJSON_Delete(json);
-    return kept;
+    struct event event = {.kind = kind};
+    switch (kind) {
+    case EVENT_CANDIDATE:
+        event.candidate.id = id;
+        break;
+    case EVENT_MORPH:
+        event.morph.id = id;
+        break;
+    case EVENT_PLAN:
+        event.plan.id = id;
+        break;
+    case EVENT_EPOCH:
+        event.epoch.id = id;
+        event.epoch.step = step;
+        break;
+    case EVENT_TEST:
+        event.test.id = id;
+        break;
+    default:
+        break;
+    }
+    return replay_keeps(run, &event);
 }
 
 /* 3 has ended, 5 goes on from a checkpoint at step 20, 6 is forgotten. */
 static void test_lines_that_stay(void **state)
 {
-    static const char *const events[] = {"candidate", "morph", "plan", JOURNAL_EPOCH};
+    static const enum event_kind events[] = {EVENT_CANDIDATE, EVENT_MORPH, EVENT_PLAN, EVENT_EPOCH};
     static struct run run;
     (void)state;
     keep_past(&run);
@@ -104,11 +117,11 @@ static void test_lines_that_stay(void **state)
         assert_false(keeps(&run, events[e], 6, 0));
         assert_true(keeps(&run, events[e], 2, 30)); /* of an earlier stage */
     }
-    assert_true(keeps(&run, JOURNAL_EPOCH, 5, 10));
-    assert_false(keeps(&run, JOURNAL_EPOCH, 5, 21)); /* after the checkpoint: it comes again */
-    assert_true(keeps(&run, "plan", 5, 21));
-    assert_true(keeps(&run, "stage", -1, -1));
-    assert_true(keeps(&run, "test", 6, -1));
+    assert_true(keeps(&run, EVENT_EPOCH, 5, 10));
+    assert_false(keeps(&run, EVENT_EPOCH, 5, 21)); /* after the checkpoint: it comes again */
+    assert_true(keeps(&run, EVENT_PLAN, 5, 21));
+    assert_true(keeps(&run, EVENT_STAGE, -1, 0));
+    assert_true(keeps(&run, EVENT_TEST, 6, 0));
     resume_forget(&run);
 }
 

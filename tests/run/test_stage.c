@@ -36,7 +36,7 @@ static char *events_of(const struct tiny_job *tiny)
     tiny_job_journal(tiny, &lines);
     for (size_t i = 0; i < lines.count; i++) {
         const char *event = lines.lines[i].event;
-        if (strcmp(event, JOURNAL_EPOCH) != 0 && strcmp(event, "plan") != 0 && strcmp(event, "morph") != 0)
+        if (strcmp(event, "epoch") != 0 && strcmp(event, "plan") != 0 && strcmp(event, "morph") != 0)
             fprintf(out, "%s ", event);
     }
     journal_lines_free(&lines);
