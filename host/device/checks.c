@@ -94,7 +94,7 @@ static enum status check_network(const char *use, const struct weight_table *fou
                          found->total, (int)found->count, expected->total, (int)expected->count);
     for (int32_t i = 0; i < found->count; i++) {
         const struct weight_tensor *f = &found->tensors[i], *e = &expected->tensors[i];
-        if (f->offset != e->offset || memcmp(f->dims, e->dims, sizeof f->dims) != 0)
+        if (f->offset != e->offset || memcmp(f->dims, e->dims, sizeof(f->dims)) != 0)
             return error_set(err, ST_RANGE,
                              "%s: tensor %d of the weights is %d x %d x %d x %d at %zu, "
                              "expected %d x %d x %d x %d at %zu",
@@ -210,10 +210,10 @@ enum status checked_group_open(struct device *const *devices, int32_t count, dou
     enum status st = check_members(devices, count, err);
     if (st != ST_OK)
         return st;
-    struct device **members = malloc((size_t)count * sizeof *members);
+    struct device **members = malloc((size_t)count * sizeof(*members));
     if (members == NULL)
-        return error_memory(err, "group of devices", (size_t)count * sizeof *members);
-    memcpy(members, devices, (size_t)count * sizeof *members);
+        return error_memory(err, "group of devices", (size_t)count * sizeof(*members));
+    memcpy(members, devices, (size_t)count * sizeof(*members));
     st = own_of(devices[0])->group_open(devices, count, timeout, group, err);
     if (st != ST_OK) {
         free(members);

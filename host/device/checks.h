@@ -1,21 +1,23 @@
 /* The rules of the device interface (device.h), kept once for all devices.
  *
- * What callers get of a device is the table that DEVICE_CHECKED_OPS makes. Its functions that have rules are the checks': they look
- * at what they are given and then call the device's own, which may rely on it and check nothing again. A device puts those of its
- * own into a second table, which nobody but the checks sees, and its `open` names that in the new device's base; functions without
- * rules are named in DEVICE_CHECKED_OPS. So no device can forget a rule.
+ * What callers get of a device is the table that DEVICE_CHECKED_OPS makes. Its functions that have rules are the
+ * checks': they look at what they are given and then call the device's own, which may rely on it and check nothing
+ * again. A device puts those of its own into a second table, which nobody but the checks sees, and its `open` names
+ * that in the new device's base; functions without rules are named in DEVICE_CHECKED_OPS. So no device can forget a
+ * rule.
  *
  * What is checked, and answered with ST_RANGE unless it says otherwise:
  *   datasets   at least one image, of 1 to DEVICE_MOST_CHANNELS channels; labels are classes; deviations above 0
- *   weights    a set has 1 to SLOT_GRADIENT slots, and is asked for those alone; copies are between sets of one network; remaps
- *              name tensors that there are
- *   groups     of at least one device, each of the same kind, once, and in no other group; a collective is called by a member,
- *              a broadcast comes from one
- *   bindings   images, classes and weights are the program's; samples are images; the average is there when it is to be read,
- *              and all slots when it trains; the group is the one that the device is in
- *   programs   are bound before a step, and before anything is read or written of them but metrics; a bind that failed leaves
- *              none. A step's rows are at most a batch and lie among the samples; operations and tensors are the program's;
- *              no tensor that is a weight is set (ST_UNSUPPORTED: it is uploaded); probabilities are an evaluation's */
+ *   weights    a set has 1 to SLOT_GRADIENT slots, and is asked for those alone; copies are between sets of one
+ *              network; remaps name tensors that there are
+ *   groups     of at least one device, each of the same kind, once, and in no other group; a collective is called by
+ *              a member, a broadcast comes from one
+ *   bindings   images, classes and weights are the program's; samples are images; the average is there when it is to
+ *              be read, and all slots when it trains; the group is the one that the device is in
+ *   programs   are bound before a step, and before anything is read or written of them but metrics; a bind that failed
+ *              leaves none. A step's rows are at most a batch and lie among the samples; operations and tensors are
+ *              the program's; no tensor that is a weight is set (ST_UNSUPPORTED: it is uploaded); probabilities are an
+ *              evaluation's */
 #ifndef NASRUN_DEVICE_CHECKS_H
 #define NASRUN_DEVICE_CHECKS_H
 
@@ -25,8 +27,8 @@
 
 enum { DEVICE_MOST_CHANNELS = 4 }; /* as many as struct dataset_view has means */
 
-/* How each of a device's objects begins: its first member is called `base`. All but `own` is written by the checks, when they have
- * made the object; the device may read it. */
+/* How each of a device's objects begins: its first member is called `base`. All but `own` is written by the checks,
+ * when they have made the object; the device may read it. */
 struct device_base {
     const struct device_ops *own; /* written by `open`: the functions that have rules, and no other */
     struct device_group *group;   /* that it is in; NULL: none */
@@ -86,8 +88,8 @@ enum status checked_program_set_tensor(struct device *device, struct device_prog
 enum status checked_program_run_op(struct device *device, struct device_program *prepared, int32_t op,
                                    const struct step *step, struct error *err);
 
-/* Defines the table NAME that callers get. Behind it come the members that have no rules: .kind, .on_host, .open, .close, .info and
- * so on. Stands where the device's objects are defined. */
+/* Defines the table NAME that callers get. Behind it come the members that have no rules: .kind, .on_host, .open,
+ * .close, .info and so on. Stands where the device's objects are defined. */
 #define DEVICE_CHECKED_OPS(NAME, ...)                                                                        \
     _Static_assert(offsetof(struct device, base) == 0 && offsetof(struct device_dataset, base) == 0 &&       \
                        offsetof(struct device_weights, base) == 0 &&                                         \

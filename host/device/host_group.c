@@ -6,10 +6,10 @@
 enum status host_group_open(struct device *const *devices, int32_t count, double timeout,
                             struct device_group **group, struct error *err)
 {
-    struct device_group *made = calloc(1, sizeof *made);
+    struct device_group *made = calloc(1, sizeof(*made));
     (void)devices; /* the checks know them */
     if (made == NULL)
-        return error_memory(err, "group of devices", sizeof *made);
+        return error_memory(err, "group of devices", sizeof(*made));
     enum status st = barrier_open(count, timeout, &made->barrier, err);
     if (st == ST_OK) {
         *group = made;

@@ -76,13 +76,13 @@ static enum status read_stage(struct history *history, const struct event_stage 
         double amount;
         const char *unit;
     } amounts[] = {
-        {event->budget.seconds, "s"}, {event->budget.steps, "steps"}, {event->budget.models, "models"}};
+        {event->budget.seconds, " s"}, {event->budget.steps, " steps"}, {event->budget.models, " models"}};
     char text[160] = "";
 
     for (size_t i = 0; i < sizeof(amounts) / sizeof(amounts[0]); i++) {
         size_t used = strlen(text);
         if (!isnan(amounts[i].amount))
-            snprintf(text + used, sizeof(text) - used, "%s%.10g %s", used > 0 ? ", " : "", amounts[i].amount,
+            snprintf(text + used, sizeof(text) - used, "%s%.10g%s", used > 0 ? ", " : "", amounts[i].amount,
                      amounts[i].unit);
     }
     free(history->budget);

@@ -95,8 +95,8 @@ enum status record_stage(struct run *run, struct error *err)
 enum status record_candidate(struct run *run, const struct candidate *candidate, struct error *err)
 {
     const char *operations[SEARCH_MAX_MORPHS];
+    const struct recipe usual = recipe_usual();
     const struct cost cost = cost_of_graph(&candidate->graph);
-    const struct recipe *recipe = &candidate->recipe, usual = recipe_usual();
     const char *const *starts = (const char *const *)run->job->search.starts.items;
     cJSON *graph = graph_to_json(&candidate->graph);
     if (graph == NULL)
@@ -111,13 +111,13 @@ enum status record_candidate(struct run *run, const struct candidate *candidate,
         .start = candidate->start >= 0 ? starts[candidate->start] : NULL,
         .final = candidate->final,
         .expected = candidate->prediction.mean,
+        .budget = candidate->recipe.budget != usual.budget ? candidate->recipe.budget : NAN,
+        .batches_of = candidate->recipe.batches_of,
+#define HYPERPARAMETER(name) .name = candidate->recipe.hyperparameters.name,
+        RECIPE_HYPERPARAMETERS(HYPERPARAMETER)
+#undef HYPERPARAMETER
         .observed = candidate->final ? -1 : candidate->observed,
-        .budget = recipe->budget == usual.budget ? NAN : recipe->budget,
-        .batches_of = recipe->batches_of,
-#define FIELD(name) .name = recipe->hyperparameters.name,
-        RECIPE_HYPERPARAMETERS(FIELD)
-#undef FIELD
-            .graph = graph,
+        .graph = graph,
         .parameters = cost.parameters,
         .train_flops = cost.train_flops,
     };

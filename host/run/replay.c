@@ -47,6 +47,19 @@ static enum status insert(struct run *run, struct candidate *candidate, struct e
     return ST_OK;
 }
 
+/* What is not said is as usual. */
+static struct recipe recipe_of(const struct event_candidate *event)
+{
+    struct recipe recipe = recipe_usual();
+    if (!isnan(event->budget))
+        recipe.budget = event->budget;
+    recipe.batches_of = event->batches_of;
+#define READ(name) recipe.hyperparameters.name = event->name;
+    RECIPE_HYPERPARAMETERS(READ)
+#undef READ
+    return recipe;
+}
+
 /* ---- events ---- */
 
 static enum status replay_run(const struct run *run, const struct event_run *event, struct error *err)
@@ -59,19 +72,6 @@ static enum status replay_run(const struct run *run, const struct event_run *eve
             "the run began on data with fingerprint %s, the job's data has %s; use --fresh to start over",
             event->dataset.fingerprint, expected);
     return ST_OK;
-}
-
-/* What is not said is as usual. */
-static struct recipe recipe_of(const struct event_candidate *event)
-{
-    struct recipe recipe = recipe_usual();
-    if (!isnan(event->budget))
-        recipe.budget = event->budget;
-    recipe.batches_of = event->batches_of;
-#define FIELD(name) recipe.hyperparameters.name = event->name;
-    RECIPE_HYPERPARAMETERS(FIELD)
-#undef FIELD
-    return recipe;
 }
 
 static enum status replay_candidate(struct run *run, const struct event_candidate *event, struct error *err)

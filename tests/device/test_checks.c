@@ -1,4 +1,5 @@
-/* The rules of the device interface on the devices that every machine has; tests/gpu/test_device_rules.c has the third. */
+/* The rules of the device interface on the devices that every machine has; tests/gpu/test_device_rules.c has the
+ * third. */
 #include "tests/support/device_rules.h"
 
 #include <setjmp.h>

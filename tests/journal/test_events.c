@@ -1,7 +1,8 @@
 /* Events: what is written is read back, what an older nasrun wrote as well; what is unknown is passed over; what is wrong is named.
  * Runs in the top folder, where the journals of all formats (tests/journal/format-N) and host/journal/EVENTS.md are.
  *
- *     test_events --write-reference     writes host/journal/EVENTS.md anew */
+ *     test_events --write-reference     writes host/journal/EVENTS.md anew
+ *     test_events --seal FILE           numbers the lines of a journal that was edited by hand, and renews their checksums */
 #include "host/base/file.h"
 #include "host/journal/event_fields.h"
 #include "host/journal/event_read.h"
@@ -478,6 +479,36 @@ static int write_reference(void)
     return fclose(out) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* ---- journals that were edited ---- */
+
+/* Each line from its time on, up to its checksum. */
+static int seal(const char *file)
+{
+    struct error err;
+    char *text, *rest, *sealed = NULL;
+    size_t length, number = 0, sealed_length = 0;
+    if (file_read(file, &text, &length, &err) != ST_OK) {
+        fprintf(stderr, "%s\n", err.message);
+        return EXIT_FAILURE;
+    }
+    FILE *out = open_memstream(&sealed, &sealed_length);
+    for (char *line = strtok_r(text, "\n", &rest); out != NULL && line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
+        char *time = strstr(line, "\"time\":"), *sum = strstr(line, ",\"crc\":"), *body = NULL;
+        if (sum != NULL)
+            *sum = '\0';
+        if (time == NULL || asprintf(&body, "{\"seq\":%zu,%s", number++, time) < 0)
+            break;
+        fprintf(out, "%s,\"crc\":\"%08x\"}\n", body, file_checksum(body, strlen(body)));
+        free(body);
+    }
+    enum status st = out != NULL && fclose(out) == 0 ? file_write_atomic(file, sealed, sealed_length, &err)
+                                                     : error_memory(&err, file, length);
+    free(sealed);
+    free(text);
+    return st == ST_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -493,5 +524,7 @@ int main(int argc, char **argv)
     };
     if (argc == 2 && strcmp(argv[1], "--write-reference") == 0)
         return write_reference();
+    if (argc == 3 && strcmp(argv[1], "--seal") == 0)
+        return seal(argv[2]);
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

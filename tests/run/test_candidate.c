@@ -137,15 +137,16 @@ static void test_child(void **state)
     struct candidate *parent = begin(&f, 0);
     assert_int_equal(candidate_train(&f.run, parent, ONE, &err), ST_OK);
     const struct search_trial trial = {
-        .parent = -1, .graph = &parent->graph, .recipe = parent->recipe, .prediction = prediction_none()};
+        .id = 0, .parent = -1, .start = -1, .graph = &parent->graph, .recipe = recipe_usual()};
     assert_int_equal(
         search_observe(f.run.search, &trial, parent->validation.accuracy, parent->validation.loss, &err),
         ST_OK);
+    search_leave_out(f.run.search, 0);
     assert_int_equal(search_propose(f.run.search, &request, &proposal, &err), ST_OK);
     struct candidate *child = candidate_new();
     assert_non_null(child);
     child->id = 1;
-    child->parent = 0;
+    child->parent = child->source = 0;
     child->batch = f.run.batches.candidate;
     child->limit.steps = STEPS;
     child->morph_count = proposal.morph_count;

@@ -4,8 +4,8 @@
 
 #include "host/device/device.h"
 
-/* Each misuse gets the status and the text of the table, and leaves the device and what was bound as it was: a step runs after it.
- * There are three devices of that kind. Fails the test otherwise. */
+/* Each misuse gets the status and the text of the table, and leaves the device and what was bound as it was: a step
+ * runs after it. There are three devices of that kind. Fails the test otherwise. */
 void device_rules_check(const struct device_ops *ops);
 
 #endif
