@@ -191,6 +191,9 @@ static void leaves_out_what_is_absent(void **state)
     assert_int_equal(event->candidate.parent, -1);
     assert_int_equal(event->candidate.operations.count, 0);
     assert_true(isnan(event->candidate.expected));
+    assert_true(isnan(event->candidate.budget));
+    assert_int_equal(event->candidate.batches_of, -1);
+    assert_true(isnan(event->candidate.learning_rate));
     assert_int_equal(event_candidate(event), 0);
     event_reader_close(&reader);
     journal_lines_free(&lines);
