@@ -1,5 +1,5 @@
-/* Groups of CPU devices (host/device/host_group.h): each member computes its share of a mean with its own team; no copies, and
- * the same bits in every run. */
+/* Groups of CPU devices (host/device/host_group.h): each member computes its share of a mean with its own team; no
+ * copies, and the same bits in every run. */
 #include "host/cpu/cpu_internal.h"
 #include "host/device/host_group.h"
 

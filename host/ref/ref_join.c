@@ -13,7 +13,7 @@ void ref_run_concat(const struct ref_call *call)
         size_t image = ref_count(part) / (size_t)part.n;
         for (int32_t n = 0; n < whole.n; n++)
             memcpy(joined + ref_at(whole, n, first, 0, 0), ref_input(call, k) + ref_at(part, n, 0, 0, 0),
-                   image * sizeof *joined);
+                   image * sizeof(*joined));
         first += part.c;
     }
 }
@@ -28,7 +28,7 @@ void ref_run_split(const struct ref_call *call)
         size_t image = ref_count(part) / (size_t)part.n;
         for (int32_t n = 0; n < whole.n; n++)
             memcpy(ref_output(call, k) + ref_at(part, n, 0, 0, 0), joined + ref_at(whole, n, first, 0, 0),
-                   image * sizeof *joined);
+                   image * sizeof(*joined));
         first += part.c;
     }
 }
