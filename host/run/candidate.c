@@ -370,7 +370,6 @@ static enum status train(struct training *training, struct error *err)
     struct candidate *candidate = training->candidate;
     struct run *run = training->run;
     const struct trainer_state *state = trainer_state(training->trainer);
-    const double allowances = budget_allowances(candidate->parent < 0, candidate->recipe.budget);
     struct trainer_limit limit = candidate->limit;
     const struct trainer_events events = {
         .context = training,
@@ -381,12 +380,10 @@ static enum status train(struct training *training, struct error *err)
     training->began = training->last_checkpoint = clock_seconds();
     training->first_step = state->step;
     run_lock(run);
-    const struct budget_state budget = run_budget(run);
-    limit.seconds = candidate->final ? budget_final_seconds(&budget, state->seconds)
-                                     : budget_candidate_seconds(&budget, allowances, state->seconds);
+    limit.seconds = run_seconds_limit(run, candidate, state->seconds);
     limit.validation_seconds = isinf(limit.seconds) ? 0.0 : VALIDATION_SECONDS;
     if (run->first_step == 0.0) {
-        run->first_step = run_time(run) - run->clock_base;
+        run->first_step = clock_seconds() - run->clock_start;
         display_say(&run->display, 1, "first training step after %.2f s", run->first_step);
     }
     run_unlock(run);

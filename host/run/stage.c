@@ -44,9 +44,8 @@ static enum status propose_final(const struct run *run, struct candidate **made,
 static enum status train_final(struct run *run, struct candidate *candidate, struct error *err)
 {
     const struct team all = {0, run->devices.count};
-    const struct budget_state budget = run_budget(run);
     enum status st = ST_OK;
-    candidate->limit.steps = budget_final_steps(&budget);
+    candidate->limit.steps = run_steps_limit(run, candidate);
     run->history->training[0] = candidate->id;
     run_lock(run);
     if (!candidate->restored)
