@@ -38,7 +38,7 @@ static void fill_plane(float *to, const struct lane_source *lanes, size_t pixels
     for (int32_t l = 1; l < block && whole; l++)
         whole = lanes[l].step != 0 && lanes[l].from == lanes[0].from + l;
     if (whole) {
-        memcpy(to, lanes[0].from, pixels * (size_t)block * sizeof(*to));
+        memcpy(to, lanes[0].from, pixels * (size_t)block * sizeof *to);
         return;
     }
     for (size_t i = 0; i < pixels; i++)
