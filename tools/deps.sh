@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the Debian packages that nasrun is built and tested with. As root it installs what is missing; otherwise it prints
-# the one line to run and ends with status 1. Arguments: groups, of build, demo, test and tsan.
+# Installs the Debian packages that nasrun is built and tested with. As root it installs what is missing; otherwise it
+# prints the one line to run and ends with status 1. Arguments: groups, of build, demo, test and tsan.
 set -eu
 
 build="gcc make pkg-config libdnnl-dev libconfig-dev libpng-dev libjpeg-dev zlib1g-dev libxxhash-dev libcjson-dev

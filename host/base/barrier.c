@@ -15,8 +15,8 @@ struct barrier {
     uint64_t round; /* barriers that have come about */
     double timeout;
     bool *came; /* [count] to the round that gathers */
-    void *
-        *offers[2]; /* by the parity of the round: a fast member may join the next while others still read */
+    /* by the parity of the round: a fast member may join the next while others still read */
+    void **offers[2];
     bool off;
     char reason[ERROR_LENGTH];
 };

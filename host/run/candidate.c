@@ -335,26 +335,33 @@ static enum status admit(struct training *training, struct error *err)
     return st;
 }
 
+static enum status load_weights(struct training *training, const struct inheritance *inherited,
+                                struct error *err)
+{
+    const struct candidate *candidate = training->candidate;
+    if (candidate->restored)
+        return restored_weights(training, err);
+    if (inherited->weights != NULL)
+        return trainer_load_weights(training->trainer,
+                                    training->run->devices.items[training->team.first].device,
+                                    inherited->weights, err);
+    return candidate->source >= 0 ? stored_weights(training, err) : fresh_weights(training, err);
+}
+
 /* From nothing to a trainer that is ready for its next step. */
 static enum status begin(struct training *training, struct error *err)
 {
-    struct candidate *candidate = training->candidate;
-    const struct trainer_device target = run_trainer_device(training->run, training->team.first, false);
+    const struct candidate *candidate = training->candidate;
+    const struct trainer_device first = run_trainer_device(training->run, training->team.first, false);
     const bool inherits = candidate->morph_count > 0 && !candidate->restored;
     struct inheritance inherited = {0};
 
     enum status st = inherits ? inherit_weights(training, &inherited, err) : ST_OK;
     if (st == ST_OK)
         st = admit(training, err);
-    if (st == ST_OK && candidate->restored)
-        st = restored_weights(training, err);
-    else if (st == ST_OK && inherits)
-        st = trainer_load_weights(training->trainer, target.handle, inherited.weights, err);
-    else if (st == ST_OK && candidate->source >= 0)
-        st = stored_weights(training, err);
-    else if (st == ST_OK)
-        st = fresh_weights(training, err);
-    inheritance_free(&target, &inherited);
+    if (st == ST_OK)
+        st = load_weights(training, &inherited, err);
+    inheritance_free(&first, &inherited);
     return st;
 }
 
@@ -363,7 +370,6 @@ static enum status train(struct training *training, struct error *err)
     struct candidate *candidate = training->candidate;
     struct run *run = training->run;
     const struct trainer_state *state = trainer_state(training->trainer);
-    const double allowances = budget_allowances(candidate->parent < 0, candidate->recipe.budget);
     struct trainer_limit limit = candidate->limit;
     const struct trainer_events events = {
         .context = training,
@@ -374,12 +380,10 @@ static enum status train(struct training *training, struct error *err)
     training->began = training->last_checkpoint = clock_seconds();
     training->first_step = state->step;
     run_lock(run);
-    const struct budget_state budget = run_budget(run);
-    limit.seconds = candidate->final ? budget_final_seconds(&budget, state->seconds)
-                                     : budget_candidate_seconds(&budget, allowances, state->seconds);
+    limit.seconds = run_seconds_limit(run, candidate, state->seconds);
     limit.validation_seconds = isinf(limit.seconds) ? 0.0 : VALIDATION_SECONDS;
     if (run->first_step == 0.0) {
-        run->first_step = run_time(run) - run->clock_base;
+        run->first_step = clock_seconds() - run->clock_start;
         display_say(&run->display, 1, "first training step after %.2f s", run->first_step);
     }
     run_unlock(run);

@@ -116,13 +116,10 @@ static struct search_trial trial_of(const struct candidate *candidate)
 static enum status send(struct search_stage *stage, struct candidate *candidate, struct error *err)
 {
     struct run *run = stage->run;
-    const struct budget_state budget = run_budget(run);
     candidate->alone = resume_is_suspect(run, candidate->id);
     candidate->observed = run->models;
-    const double allowances = budget_allowances(candidate->parent < 0, candidate->recipe.budget);
     const struct search_trial trial = trial_of(candidate);
-    candidate->limit =
-        (struct trainer_limit){.seconds = INFINITY, .steps = budget_candidate_steps(&budget, allowances)};
+    candidate->limit = (struct trainer_limit){.seconds = INFINITY, .steps = run_steps_limit(run, candidate)};
     if (candidate->batch == 0)
         candidate->batch = run->batches.candidate;
     run_lock(run);
@@ -200,6 +197,7 @@ enum status coordinator_observe(struct run *run, struct candidate *candidate, st
     enum status st = ST_OK;
     run_lock(run);
     run->steps_done += candidate->steps;
+    run->model_seconds += run_model_seconds(run, candidate);
     if (!candidate->failed) {
         calibrate(run, candidate);
         store_note_best(run, candidate->id, candidate->validation.accuracy, candidate->validation.loss);

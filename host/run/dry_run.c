@@ -120,7 +120,8 @@ static void print_budget(const struct run *run, const struct dry_run_needs *need
         fprintf(out, "end      after about %.0f s\n",
                 seconds_of(run, budget_total(budget, budget_stages(budget) - 1), needs));
     else if (budget->models.count == 0)
-        fprintf(out, "end      after at most %.10g s\n", budget_total(budget, budget_stages(budget) - 1));
+        fprintf(out, "end      after at most %.10g s%s\n", budget_total(budget, budget_stages(budget) - 1),
+                budget->clock == JOB_CLOCK_MODEL ? " of the model's clock" : "");
 }
 
 enum status engine_dry_run(const struct job *job, FILE *out, struct error *err)

@@ -24,6 +24,8 @@ void run_unlock(struct run *run)
 
 double run_time(const struct run *run)
 {
+    if (run->job->budget.clock == JOB_CLOCK_MODEL)
+        return run->model_seconds;
     return run->clock_base + clock_seconds() - run->clock_start;
 }
 

@@ -73,6 +73,7 @@ struct run {
     int32_t published_id;            /* the model that this process has put into model.safetensors; -1 */
     double best_accuracy, best_loss; /* validation */
     struct run_final final;
+    double model_seconds;     /* the model's clock (budget.clock): of all trainings that were observed */
     bool calibrated;          /* seconds_per_image was measured */
     double seconds_per_image; /* measured over predicted training time of the last model; 1 before */
     double
@@ -85,7 +86,7 @@ struct run {
     int32_t suspect_count;
 };
 
-/* Seconds of work on this run so far, over all processes that worked on it. */
+/* Seconds of work on this run so far, over all processes that worked on it; by the clock that budget.clock names. */
 double run_time(const struct run *run);
 
 /* A device as trainers see it, with the images that a final fit, or another candidate, trains on. */

@@ -6,6 +6,17 @@
 
 #include <math.h>
 
+/* What a stage needs beside training and test; the model's clock does not count it. */
+static const double OVERHEAD_SECONDS = 2.0;
+
+/* The machine whose seconds the model's clock counts. */
+static const double MODEL_FLOPS = 1e11, MODEL_BYTES = 2e10;
+
+static bool by_model(const struct run *run)
+{
+    return run->job->budget.clock == JOB_CLOCK_MODEL;
+}
+
 /* Those of the starting networks by these rates. Without one: INFINITY and 0. */
 static void start_costs(const struct run *run, const struct budget_speed *speed, double *cheapest,
                         double *dearest)
@@ -57,11 +68,15 @@ static struct budget_speed speed_of(const struct run *run, enum budget_kind kind
 {
     if (kind != BUDGET_SECONDS)
         return (struct budget_speed){.flops = 1.0, .bytes = INFINITY, .measured = 1.0, .slowdown = 1.0};
+    if (by_model(run))
+        return (struct budget_speed){
+            .flops = MODEL_FLOPS, .bytes = MODEL_BYTES, .measured = 1.0, .slowdown = 1.0};
     return (struct budget_speed){.flops = run->device_info.flops,
                                  .bytes = run->device_info.bytes,
                                  .measured = run->seconds_per_image,
                                  .evaluation = run->evaluation_factor,
-                                 .slowdown = sharing_slowdown(&run->sharing)};
+                                 .slowdown = sharing_slowdown(&run->sharing),
+                                 .overhead = OVERHEAD_SECONDS};
 }
 
 static void set_spent(const struct run *run, struct budget_state *state)
@@ -104,6 +119,61 @@ struct budget_state run_budget(const struct run *run)
     set_spent(run, &state);
     state.costs = costs_of(run, &state.speed);
     return state;
+}
+
+static struct budget_training training_of(const struct run *run, const struct candidate *candidate,
+                                          int32_t batch)
+{
+    const double images = run->data.sample_count[SPLIT_TRAIN];
+    return (struct budget_training){.cost = cost_seconds(&candidate->graph, MODEL_FLOPS, MODEL_BYTES),
+                                    .images = candidate->final ? images : run->job->search.data * images,
+                                    .batch = batch,
+                                    .validation_images = run->data.sample_count[SPLIT_VALIDATION],
+                                    .devices = candidate->final ? run->batches.team : 1};
+}
+
+static double allowances_of(const struct candidate *candidate)
+{
+    return budget_allowances(candidate->parent < 0, candidate->recipe.budget);
+}
+
+/* As a candidate's of its own batch: one that does not fit into memory has smaller steps, and no more of them. */
+static uint32_t model_steps(const struct run *run, const struct candidate *candidate,
+                            const struct budget_state *budget)
+{
+    const int32_t batch = candidate->final ? run->batches.final : run->batches.candidate;
+    const struct budget_training training = training_of(run, candidate, batch);
+    const double seconds = candidate->final ? budget_final_seconds(budget, 0.0)
+                                            : budget_candidate_seconds(budget, allowances_of(candidate), 0.0);
+    return budget_training_steps(&budget->speed, &training, seconds);
+}
+
+uint32_t run_steps_limit(const struct run *run, const struct candidate *candidate)
+{
+    const struct budget_state budget = run_budget(run);
+    const uint32_t limit = candidate->final ? budget_final_steps(&budget)
+                                            : budget_candidate_steps(&budget, allowances_of(candidate));
+    if (budget.kind != BUDGET_SECONDS || !by_model(run))
+        return limit;
+    const uint32_t steps = model_steps(run, candidate, &budget);
+    return steps < limit ? steps : limit;
+}
+
+double run_seconds_limit(const struct run *run, const struct candidate *candidate, double trained)
+{
+    const struct budget_state budget = run_budget(run);
+    if (by_model(run))
+        return INFINITY;
+    return candidate->final ? budget_final_seconds(&budget, trained)
+                            : budget_candidate_seconds(&budget, allowances_of(candidate), trained);
+}
+
+double run_model_seconds(const struct run *run, const struct candidate *candidate)
+{
+    const struct budget_speed speed = speed_of(run, BUDGET_SECONDS);
+    const struct budget_training training = training_of(run, candidate, candidate->batch);
+    const double seconds = budget_training_seconds(&speed, &training, candidate->steps);
+    return candidate->final ? seconds : seconds / run->devices.workers;
 }
 
 double run_seconds_left(const struct run *run)

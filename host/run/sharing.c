@@ -50,8 +50,8 @@ static enum status measure(struct run *run, struct run_sharing *sharing, struct 
 enum status sharing_find(struct run *run, struct error *err)
 {
     const int32_t wanted = run->job->search.workers_per_device;
-    const bool clocked =
-        budget_kind_of(&run->job->budget) == BUDGET_SECONDS && !devices_are_host(&run->devices);
+    const bool clocked = budget_kind_of(&run->job->budget) == BUDGET_SECONDS &&
+                         run->job->budget.clock == JOB_CLOCK_WALL && !devices_are_host(&run->devices);
     struct run_sharing *sharing = &run->sharing;
     *sharing = (struct run_sharing){.workers = wanted == JOB_AUTO ? clocked ? SHARING_TRIED : 1 : wanted};
     enum status st = devices_share(&run->devices, sharing->workers, err);

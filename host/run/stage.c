@@ -44,9 +44,8 @@ static enum status propose_final(const struct run *run, struct candidate **made,
 static enum status train_final(struct run *run, struct candidate *candidate, struct error *err)
 {
     const struct team all = {0, run->devices.count};
-    const struct budget_state budget = run_budget(run);
     enum status st = ST_OK;
-    candidate->limit.steps = budget_final_steps(&budget);
+    candidate->limit.steps = run_steps_limit(run, candidate);
     run->history->training[0] = candidate->id;
     run_lock(run);
     if (!candidate->restored)
@@ -91,18 +90,21 @@ static enum status test(struct run *run, struct error *err)
     struct memory_need need = {0};
     int64_t *confusion = calloc((size_t)classes * (size_t)classes, sizeof(*confusion));
 
-    enum status st = confusion != NULL ? ST_OK : error_memory(err, "confusion matrix", 0);
-    if (st == ST_OK)
-        st = store_load(run, run->best_id, &best.graph, &values, err);
-    if (st == ST_OK)
-        st = admission_open(run, &best, all, ADMISSION_LEAST_BATCH, &need, &trainer, err);
+    if (confusion == NULL)
+        return error_memory(err, "confusion matrix", 0);
+    enum status st = store_load(run, run->best_id, &best.graph, &values, err);
+    if (st != ST_OK)
+        goto out;
+    st = admission_open(run, &best, all, ADMISSION_LEAST_BATCH, &need, &trainer, err);
     if (st == ST_OK)
         st = trainer_load_values(trainer, values, err);
-    if (st == ST_OK)
-        st = trainer_evaluate(trainer, run->data.samples[SPLIT_TEST], run->data.sample_count[SPLIT_TEST],
-                              classes, run->data.labels, confusion, &result, err);
+    if (st != ST_OK)
+        goto out;
+    st = trainer_evaluate(trainer, run->data.samples[SPLIT_TEST], run->data.sample_count[SPLIT_TEST], classes,
+                          run->data.labels, confusion, &result, err);
     if (st == ST_OK)
         st = record_test(run, run->best_id, &result, confusion, err);
+out:
     trainer_close(trainer);
     graph_free(&best.graph);
     free(values);

@@ -5,8 +5,6 @@
 /* Epochs of one candidate when the budget is a number of models and the job leaves search.epochs open. */
 static const double DEFAULT_CANDIDATE_EPOCHS = 2.0;
 
-/* What a stage needs beside training: opening, report, plots, writing of the model. */
-static const double RESERVE_SECONDS = 2.0;
 /* Until it is measured: images are evaluated this much faster than they are trained on, at least. */
 static const double TEST_SPEED = 2.0;
 /* The machine may be that much slower when the test comes. */
@@ -55,12 +53,59 @@ int32_t budget_stages(const struct job_budget *budget)
     return numbers(budget)->count;
 }
 
-/* ---- the parts of a stage ---- */
+/* ---- trainings ---- */
+
+/* One step at least. */
+static uint32_t whole_steps(double steps)
+{
+    return steps < 1.0 ? 1 : steps > 4e9 ? UINT32_MAX - 1 : (uint32_t)steps;
+}
+
+static uint32_t epochs_to_steps(double epochs, double images, int32_t batch)
+{
+    return whole_steps(epochs * floor(images / batch));
+}
 
 double budget_image_seconds(const struct budget_speed *speed, double cost)
 {
     return speed->measured * cost;
 }
+
+/* The same of its evaluation. */
+static double evaluation_seconds(const struct budget_speed *speed, double cost)
+{
+    return speed->evaluation > 0.0 ? speed->evaluation * cost
+                                   : budget_image_seconds(speed, cost) / TEST_SPEED;
+}
+
+static double step_seconds(const struct budget_speed *speed, const struct budget_training *training)
+{
+    return budget_image_seconds(speed, training->cost) * training->batch / training->devices;
+}
+
+static double validation_seconds(const struct budget_speed *speed, const struct budget_training *training)
+{
+    return evaluation_seconds(speed, training->cost) * training->validation_images / training->devices;
+}
+
+double budget_training_seconds(const struct budget_speed *speed, const struct budget_training *training,
+                               uint32_t steps)
+{
+    const double epoch = epochs_to_steps(1.0, training->images, training->batch);
+    return steps * step_seconds(speed, training) + ceil(steps / epoch) * validation_seconds(speed, training);
+}
+
+uint32_t budget_training_steps(const struct budget_speed *speed, const struct budget_training *training,
+                               double seconds)
+{
+    const double epoch = epochs_to_steps(1.0, training->images, training->batch);
+    const double step = step_seconds(speed, training), validation = validation_seconds(speed, training);
+    const double whole = floor(seconds / (epoch * step + validation));
+    const double rest = seconds - whole * (epoch * step + validation) - validation;
+    return whole_steps(whole * epoch + fmin(floor(fmax(rest, 0.0) / step), epoch - 1.0));
+}
+
+/* ---- the parts of a stage ---- */
 
 static double of_stage(const struct budget_state *state, double share)
 {
@@ -72,10 +117,8 @@ double budget_reserve(const struct budget_state *state)
     const struct budget_speed *speed = &state->speed;
     if (state->kind != BUDGET_SECONDS)
         return 0.0;
-    const double one = speed->evaluation > 0.0
-                           ? TEST_MARGIN * speed->evaluation * state->costs.likely
-                           : budget_image_seconds(speed, state->costs.likely) / TEST_SPEED;
-    return RESERVE_SECONDS + one * state->test_images;
+    const double margin = speed->evaluation > 0.0 ? TEST_MARGIN : 1.0;
+    return speed->overhead + margin * evaluation_seconds(speed, state->costs.likely) * state->test_images;
 }
 
 double budget_search_part(const struct budget_state *state)
@@ -88,12 +131,6 @@ double budget_search_part(const struct budget_state *state)
 static double searched(const struct budget_state *state)
 {
     return state->spent - state->began;
-}
-
-static uint32_t epochs_to_steps(double epochs, double images, int32_t batch)
-{
-    double steps = epochs * floor(images / batch);
-    return steps < 1.0 ? 1 : steps > 4e9 ? UINT32_MAX - 1 : (uint32_t)steps;
 }
 
 /* One of a candidate's epochs of the likely network, beside the others on its device: seconds, or steps. */
@@ -155,11 +192,6 @@ double budget_final_seconds(const struct budget_state *state, double trained)
     if (state->kind != BUDGET_SECONDS)
         return INFINITY;
     return trained + fmax(state->total - state->spent - budget_reserve(state), 0.0);
-}
-
-static uint32_t whole_steps(double steps)
-{
-    return steps < 1.0 ? 1 : (uint32_t)steps;
 }
 
 uint32_t budget_candidate_steps(const struct budget_state *state, double allowances)

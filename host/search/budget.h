@@ -48,6 +48,8 @@ struct budget_speed {
     double measured;   /* over predicted seconds of an image's training, alone on a device; 1: unknown */
     double evaluation; /* measured seconds of an image's over predicted of its training; 0: unknown */
     double slowdown;   /* of a training beside the others on its device; 1 with one */
+    double
+        overhead; /* seconds that a stage needs beside training and test: opening, report, plots, model file */
 };
 
 /* Predicted seconds of an image's training, by the rates above.
@@ -81,6 +83,20 @@ struct budget_state {
 
 /* Seconds that an image's training takes, alone on a device, of a network with that cost. */
 double budget_image_seconds(const struct budget_speed *speed, double cost);
+
+/* A training whose time is predicted: each epoch is validated, and the part of one that it ends in. */
+struct budget_training {
+    double cost;   /* of the network */
+    double images; /* of an epoch, in whole batches */
+    int32_t batch, validation_images;
+    int32_t devices; /* that share each batch, and lose nothing by it */
+};
+
+/* Seconds of so many steps of it; and the most steps, but one at least, that take no longer than `seconds`. */
+double budget_training_seconds(const struct budget_speed *speed, const struct budget_training *training,
+                               uint32_t steps);
+uint32_t budget_training_steps(const struct budget_speed *speed, const struct budget_training *training,
+                               double seconds);
 
 /* ---- what follows ---- */
 

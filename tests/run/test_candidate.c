@@ -57,7 +57,7 @@ static struct candidate *begin(struct fixture *f, int32_t id)
     candidate->id = id;
     candidate->batch = f->run.batches.candidate;
     candidate->limit.steps = STEPS;
-    candidate_name(candidate, "start ", "lean");
+    candidate_name(candidate, "start lean");
     assert_int_equal(start_make(&candidate->graph, "lean", 8, image, f->run.data.classes, &err), ST_OK);
     assert_int_equal(record_candidate(&f->run, candidate, &err), ST_OK);
     return candidate;
@@ -90,9 +90,9 @@ static void test_new(void **state)
     assert_non_null(candidate);
     assert_int_equal(candidate->parent, -1);
     assert_int_equal(candidate->start, -1);
-    assert_true(isnan(candidate->guess));
+    assert_true(isnan(candidate->prediction.mean));
     assert_false(candidate->ended || candidate->final || candidate->restored);
-    candidate_name(candidate, "start ", "cnn");
+    candidate_name(candidate, "start cnn");
     assert_int_equal(candidate->operation_count, 1);
     assert_string_equal(candidate->operations[0], "start cnn");
     candidate_free(candidate);
@@ -130,15 +130,18 @@ static void test_child(void **state)
     static struct fixture f;
     struct error err;
     struct proposal proposal;
-    const struct search_limits limits = {.max_seconds_per_image = INFINITY};
+    const struct search_request request = {.id = 1, .limits = {.max_seconds_per_image = INFINITY}};
     (void)state;
     open_all(&f);
     struct candidate *parent = begin(&f, 0);
     assert_int_equal(candidate_train(&f.run, parent, ONE, &err), ST_OK);
-    assert_int_equal(search_observe(f.run.search, 0, -1, &parent->graph, parent->validation.accuracy,
-                                    parent->validation.loss, &err),
-                     ST_OK);
-    assert_int_equal(search_propose(f.run.search, 1, &limits, &proposal, &err), ST_OK);
+    const struct search_trial trial = {
+        .id = 0, .parent = -1, .start = -1, .graph = &parent->graph, .recipe = recipe_usual()};
+    assert_int_equal(
+        search_observe(f.run.search, &trial, parent->validation.accuracy, parent->validation.loss, &err),
+        ST_OK);
+    search_leave_out(f.run.search, 0);
+    assert_int_equal(search_propose(f.run.search, &request, &proposal, &err), ST_OK);
     struct candidate *child = candidate_new();
     assert_non_null(child);
     child->id = 1;

@@ -106,7 +106,7 @@ static void test_seconds(void **state)
     assert_int_equal(budget.final_batch, 64);
     assert_true(budget.speed.flops == 1e9 && budget.speed.bytes == 1e8);
     assert_true(budget.speed.measured == 1.5 && budget.speed.evaluation == 0.25);
-    assert_true(fabs(budget.speed.slowdown - 1.25) < 1e-12);
+    assert_true(fabs(budget.speed.slowdown - 1.25) < 1e-12 && budget.speed.overhead == 2.0);
     assert_true(run_seconds_left(&run) <= 1e9 - after);
     search_free(run.search);
 }
@@ -160,12 +160,77 @@ static void test_without_a_clock(void **state)
     search_free(run.search);
 }
 
+/* Seconds of the model's clock become steps; what the machine does decides nothing. */
+static void test_model_clock(void **state)
+{
+    const struct job job = job_of((struct job_budget){.seconds = {2, {100, 1e9}}, .clock = JOB_CLOCK_MODEL}),
+                     steps = job_of((struct job_budget){.steps = {2, {500, 900}}, .clock = JOB_CLOCK_MODEL});
+    const double cost = cost_of_start("cnn", 1e11, 2e10);
+    struct run run = run_of(&job);
+    struct candidate candidate = {.parent = 0, .batch = 16, .steps = 31};
+    (void)state;
+    make_start("cnn", &candidate.graph);
+    run.model_seconds = 40.0;
+    run.batches.team = 2;
+    run.data.sample_count[SPLIT_VALIDATION] = 100;
+    assert_true(run_time(&run) == 40.0);
+    const struct budget_state budget = run_budget(&run);
+    assert_true(budget.spent == 40.0 && budget.began == 30.0);
+    assert_true(budget.speed.flops == 1e11 && budget.speed.bytes == 2e10 && budget.speed.measured == 1.0);
+    assert_true(budget.speed.evaluation == 0.0 && budget.speed.slowdown == 1.0 &&
+                budget.speed.overhead == 0.0);
+    assert_true(run_seconds_left(&run) == 1e9 - 40.0);
+
+    /* 31 steps of 16 images are an epoch; both workers train meanwhile, or both devices share the final fit. */
+    assert_true(fabs(run_model_seconds(&run, &candidate) / (cost * (31 * 16 + 50) / 2) - 1.0) < 1e-12);
+    assert_true(isinf(run_seconds_limit(&run, &candidate, 0.0)));
+    assert_int_equal(run_steps_limit(&run, &candidate),
+                     3 * 15); /* three epochs by search.epochs, of 32 images a step */
+    candidate.final = true;
+    assert_true(fabs(run_model_seconds(&run, &candidate) / (cost * (31 * 16 + 50) / 2) - 1.0) < 1e-12);
+    run.model_seconds = 1e9 - 10.0;
+    const double reserve = budget_reserve(&budget);
+    const uint32_t limit = run_steps_limit(&run, &candidate);
+    candidate.batch = 64;
+    candidate.steps = limit;
+    assert_true(run_model_seconds(&run, &candidate) <= 10.0 - reserve);
+    candidate.steps = limit + 1;
+    assert_true(run_model_seconds(&run, &candidate) > 10.0 - reserve);
+
+    run.job = &steps; /* other budgets do not ask it */
+    assert_int_equal(run_steps_limit(&run, &candidate), 900 - 290);
+    assert_true(isinf(run_seconds_limit(&run, &candidate, 0.0)));
+    graph_free(&candidate.graph);
+    search_free(run.search);
+}
+
+/* By the wall clock seconds are seconds. */
+static void test_limits(void **state)
+{
+    const struct job job = job_of((struct job_budget){.seconds = {2, {100, 1e9}}});
+    struct run run = run_of(&job);
+    const struct candidate child = {.parent = 0}, start = {.parent = -1},
+                           final = {.parent = 0, .final = true};
+    (void)state;
+    const struct budget_state budget = run_budget(&run);
+    assert_int_equal(run_steps_limit(&run, &child), 45);
+    assert_int_equal(run_steps_limit(&run, &start), 90);
+    assert_true(run_steps_limit(&run, &final) == UINT32_MAX);
+    assert_true(run_seconds_limit(&run, &child, 0.0) == budget_candidate_seconds(&budget, false, 0.0));
+    assert_true(run_seconds_limit(&run, &start, 0.0) == budget_candidate_seconds(&budget, true, 0.0));
+    /* The final fit's follows the clock. */
+    const double limit = run_seconds_limit(&run, &final, 5.0);
+    assert_true(limit <= budget_final_seconds(&budget, 5.0) &&
+                limit > budget_final_seconds(&budget, 5.0) - 60.0);
+    search_free(run.search);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_seconds),
-        cmocka_unit_test(test_costs),
-        cmocka_unit_test(test_without_a_clock),
+        cmocka_unit_test(test_seconds),         cmocka_unit_test(test_costs),
+        cmocka_unit_test(test_without_a_clock), cmocka_unit_test(test_model_clock),
+        cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

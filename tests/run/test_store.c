@@ -51,7 +51,8 @@ static void open_all(struct fixture *f)
     for (int32_t t = 0; t < f->table.count; t++)
         for (size_t i = 0; i < f->table.tensors[t].count; i++)
             f->values[f->table.tensors[t].offset + i] = (float)(i + 1) / (float)(8 + t);
-    assert_int_equal(search_new(&f->job.search, 1, &f->run.search, &err), ST_OK);
+    const struct search_setup setup = {.job = &f->job.search, .seed = 1, .image = IMAGE, .classes = CLASSES};
+    assert_int_equal(search_new(&setup, &f->run.search, &err), ST_OK);
     assert_int_equal(weight_cache_open(&f->run.devices, &f->run.weights, &err), ST_OK);
 }
 
@@ -190,7 +191,9 @@ static void test_prune(void **state)
     open_all(&f);
     for (int32_t id = 0; id < PARENTS_AND_MORE; id++) {
         save(&f, id, 0.0f);
-        assert_int_equal(search_observe(f.run.search, id, -1, &f.graph, 0.01 * id, 1.0, &err), ST_OK);
+        const struct search_trial trial = {
+            .id = id, .parent = -1, .start = -1, .graph = &f.graph, .recipe = recipe_usual()};
+        assert_int_equal(search_observe(f.run.search, &trial, 0.01 * id, 1.0, &err), ST_OK);
     }
     save(&f, 30, 0.0f); /* of no model that the search knows: a final fit's */
     f.run.best_id = 0;

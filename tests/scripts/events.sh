@@ -1,6 +1,6 @@
 #!/bin/sh
-# The names of the journal's events and fields stand in host/journal alone: whoever writes or reads them does so by the structures that
-# are made of events.def. And an event that was forgotten by one of the readers does not compile.
+# The names of the journal's events and fields stand in host/journal alone: whoever writes or reads them does so by
+# the structures that are made of events.def. And an event that was forgotten by one of the readers does not compile.
 . tests/support/script.sh
 
 # JSON of their own subject: models, graphs, report.json.

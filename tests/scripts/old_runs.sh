@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs that older versions of nasrun began are reported, plotted and gone on with; what a newer one wrote is reported and refused.
-# tests/journal/format-1 is a run folder as version 0.1.0 left it before journals said their format, killed in the training of its
-# fifth candidate; DATA and RUN in its job stand for the folders.
+# Runs that older versions of nasrun began are reported, plotted and gone on with; what a newer one wrote is reported
+# and refused. tests/journal/format-1 is a run folder as version 0.1.0 left it before journals said their format,
+# killed in the training of its fifth candidate; DATA and RUN in its job stand for the folders.
 . tests/support/script.sh
 make_data "$work/data"
 

@@ -19,18 +19,19 @@ static void assert_near(double found, double expected)
 /* An image takes 2 ms, an epoch 2 s or 20 steps of 50 images; 2.5 s are kept for the test of 500 images at 1 ms. */
 static struct budget_state state_of(enum budget_kind kind, double total)
 {
-    return (struct budget_state){.kind = kind,
-                                 .total = total,
-                                 .final_share = 0.6,
-                                 .final_epochs = 20.0,
-                                 .workers = 1,
-                                 .candidate_images = 1000.0,
-                                 .train_images = 1000,
-                                 .test_images = 500,
-                                 .candidate_batch = 50,
-                                 .final_batch = 100,
-                                 .speed = {.flops = 1e9, .bytes = 1e8, .measured = 2.0, .slowdown = 1.0},
-                                 .costs = {.likely = 0.001, .cheapest = 0.0005, .dearest = 0.004}};
+    return (struct budget_state){
+        .kind = kind,
+        .total = total,
+        .final_share = 0.6,
+        .final_epochs = 20.0,
+        .workers = 1,
+        .candidate_images = 1000.0,
+        .train_images = 1000,
+        .test_images = 500,
+        .candidate_batch = 50,
+        .final_batch = 100,
+        .speed = {.flops = 1e9, .bytes = 1e8, .measured = 2.0, .slowdown = 1.0, .overhead = 2.0},
+        .costs = {.likely = 0.001, .cheapest = 0.0005, .dearest = 0.004}};
 }
 
 static void test_kinds(void **state)
@@ -65,6 +66,8 @@ static void test_reserve(void **state)
     assert_near(budget_reserve(&budget), 2.0 + 1.5 * 0.25 * 0.01 * 500);
     budget.speed.measured = 100.0; /* it is known better */
     assert_near(budget_reserve(&budget), 2.0 + 1.5 * 0.25 * 0.01 * 500);
+    budget.speed.overhead = 0.0;
+    assert_near(budget_reserve(&budget), 1.5 * 0.25 * 0.01 * 500);
     budget = state_of(BUDGET_STEPS, 1000);
     assert_near(budget_reserve(&budget), 0.0);
     budget = state_of(BUDGET_MODELS, 1000);
@@ -364,6 +367,57 @@ static void test_limits(void **state)
     assert_near(budget_limits(&budget).max_seconds_per_image, 4 * 0.004);
 }
 
+/* ---- trainings whose time is predicted ---- */
+
+/* A step of 50 images takes 0.1 s, an epoch 20 of them and 0.1 s for its validation; several devices share both. */
+static void test_training_seconds(void **state)
+{
+    const struct budget_speed speed = {.measured = 2.0, .evaluation = 0.5};
+    struct budget_training training = {
+        .cost = 0.001, .images = 1010, .batch = 50, .validation_images = 200, .devices = 1};
+    (void)state;
+    assert_near(budget_training_seconds(&speed, &training, 0), 0.0);
+    assert_near(budget_training_seconds(&speed, &training, 1), 0.2);
+    assert_near(budget_training_seconds(&speed, &training, 20), 2.1);
+    assert_near(budget_training_seconds(&speed, &training, 21), 2.3);
+    assert_near(budget_training_seconds(&speed, &training, 2000), 210.0);
+    assert_int_equal(budget_training_steps(&speed, &training, 0.0), 1);
+    assert_int_equal(budget_training_steps(&speed, &training, -5.0), 1);
+    assert_int_equal(budget_training_steps(&speed, &training, 1.05), 9);
+    assert_int_equal(budget_training_steps(&speed, &training, 2.05), 19);
+    assert_int_equal(budget_training_steps(&speed, &training, 2.15), 20);
+    assert_int_equal(budget_training_steps(&speed, &training, 2.25), 20);
+    assert_int_equal(budget_training_steps(&speed, &training, 2.35), 21);
+    training.devices = 4;
+    assert_near(budget_training_seconds(&speed, &training, 2000), 52.5);
+    training.devices = 1;
+    const struct budget_speed unknown = {.measured = 2.0}; /* half the training's time, as for the reserve */
+    assert_near(budget_training_seconds(&unknown, &training, 20), 2.2);
+}
+
+/* No more steps than are paid for, and one more would be too many. */
+static void test_training_steps(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 4000; i++) {
+        struct random_sequence random = {.seed = 4, .stream = RANDOM_TEST, .part = i};
+        const double unit = random_next_unit(&random);
+        const struct budget_speed speed = {.measured = 0.1 + 10.0 * random_next_unit(&random),
+                                           .evaluation = random_next_unit(&random)};
+        const struct budget_training training = {.cost = 1e-6 + 1e-3 * random_next_unit(&random),
+                                                 .images = 1.0 + random_next_below(&random, 100000),
+                                                 .batch = 1 + (int32_t)random_next_below(&random, 1000),
+                                                 .validation_images =
+                                                     (int32_t)random_next_below(&random, 10000),
+                                                 .devices = 1 + (int32_t)random_next_below(&random, 8)};
+        const double least = budget_training_seconds(&speed, &training, 1), seconds = least * pow(1e6, unit);
+        const uint32_t steps = budget_training_steps(&speed, &training, seconds);
+        assert_true(steps >= 1 && steps < UINT32_MAX);
+        assert_true(budget_training_seconds(&speed, &training, steps) <= seconds * (1.0 + 1e-9));
+        assert_true(budget_training_seconds(&speed, &training, steps + 1) >= seconds * (1.0 - 1e-9));
+    }
+}
+
 /* ---- nothing is planned beyond the deadline ---- */
 
 enum { SWEEPS = 4000, MOST_WORKERS = 8 };
@@ -505,6 +559,8 @@ int main(void)
         cmocka_unit_test(test_candidate_steps),
         cmocka_unit_test(test_final_steps),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_training_seconds),
+        cmocka_unit_test(test_training_steps),
         cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_admitted_are_fitted),
         cmocka_unit_test(test_steps_add_up),

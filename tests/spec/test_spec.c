@@ -73,6 +73,7 @@ static void test_defaults(void **state)
         {"budget.seconds", "[3600.0]"},
         {"budget.steps", "[]"},
         {"budget.models", "[]"},
+        {"budget.clock", "\"wall\""},
         {"output.dir", "\"runs/job\""},
         {"output.plots", "true"},
         {"output.checkpoint_seconds", "30.0"},
@@ -139,6 +140,7 @@ static const struct value_case {
     {"budget.seconds", "[60, 90.5, 1e3]", "[60.0, 90.5, 1000.0]"},
     {"budget.steps", "[100, 1000000000]", "[100, 1000000000]"},
     {"budget.models", "40", "[40]"},
+    {"budget.clock", "\"model\"", "\"model\""},
     {"output.dir", "\"runs/x\"", "\"runs/x\""},
     {"output.plots", "false", "false"},
     {"output.checkpoint_seconds", "2", "2.0"},
@@ -178,6 +180,12 @@ static void test_choices(void **state)
     assert_string_equal(job_precision_text(JOB_PRECISION_TF32), "tf32");
 }
 
+/* Of those there is one at most. */
+static bool is_budget(const char *name)
+{
+    return strncmp(name, "budget.", 7) == 0 && strcmp(name, "budget.clock") != 0;
+}
+
 /* Each key alone in the file, and alone on the command line, changes its own value and no other. */
 static void test_every_key(void **state)
 {
@@ -186,7 +194,7 @@ static void test_every_key(void **state)
     for (int i = 0; i < SPEC_KEY_COUNT; i++) {
         const struct value_case *c = &values[i];
         int section = spec_section_length(c->name);
-        bool path = strcmp(c->name, "dataset.path") == 0, budget = strncmp(c->name, "budget.", 7) == 0;
+        bool path = strcmp(c->name, "dataset.path") == 0;
         char text[TEXT_MAX], override[TEXT_MAX];
         struct job from_file, from_override;
         assert_string_equal(c->name, spec_keys[i].name);
@@ -204,7 +212,7 @@ static void test_every_key(void **state)
         spec_scratch_check(&from_file, c->name, c->printed);
         spec_scratch_check_same(&from_file, &from_override);
         for (int j = 0; j < SPEC_KEY_COUNT; j++) {
-            bool other_budget = budget && strncmp(spec_keys[j].name, "budget.", 7) == 0;
+            bool other_budget = is_budget(c->name) && is_budget(spec_keys[j].name);
             char *before = spec_scratch_print(&plain, spec_keys[j].name);
             if (j == i)
                 assert_string_not_equal(before, c->printed);
@@ -241,6 +249,8 @@ static void test_overrides(void **state)
         {"budget = { seconds = 60; };", "budget.steps=100", "budget.seconds", "[]"},
         {"budget = { models = [1, 2]; };", "budget.seconds=[5,10]", "budget.models", "[]"},
         {"budget = { models = [1, 2]; };", "budget.seconds=[5,10]", "budget.seconds", "[5.0, 10.0]"},
+        {"budget = { models = [1, 2]; };", "budget.clock=model", "budget.models", "[1, 2]"},
+        {"budget = { clock = \"model\"; };", "budget.models=3", "budget.clock", "\"model\""},
         {"seed = 3;", "seed=4", "seed", "4"},
         {"train = { batch = \"auto\"; };", "train.batch=64", "train.batch", "64"},
         {"train = { batch = 64; };", "train.batch=auto", "train.batch", "\"auto\""},

@@ -1,5 +1,5 @@
-# What the scripts in tests/scripts share; they source it. A script runs in the top folder, works in $work, which is removed
-# at its end, and ends with `finish`, whose line "N passed, N failed, N skipped" tests/run.sh adds up.
+# What the scripts in tests/scripts share; they source it. A script runs in the top folder, works in $work, which is
+# removed at its end, and ends with `finish`, whose line "N passed, N failed, N skipped" tests/run.sh adds up.
 #
 # NASRUN_BIN     folder of nasrun and its tools (bin)
 # NASRUN_TESTS   folder of the test helpers (build/release/tests)
@@ -72,7 +72,8 @@ history_of() {
 # The same of candidates that train side by side: in which order their lines come is the clock's affair, too.
 unordered_history_of() { history_of "$1" | sed -E 's/"seq":[0-9]*,//' | sort; }
 
-# same_run A B [HISTORY]: two run folders hold the same history (by history_of, or that other function) and the same model.
+# same_run A B [HISTORY]: two run folders hold the same history (by history_of, or that other function) and the same
+# model.
 same_run() {
     "${3:-history_of}" "$1" >"$work/history.a"
     "${3:-history_of}" "$2" >"$work/history.b"
