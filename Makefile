@@ -225,7 +225,7 @@ $(BUILD)/%.o: %.c
 
 $(BUILD)/host/report/canvas.o: INCLUDES = $(shell pkg-config --cflags freetype2)
 # Nobody reads the flags of floating-point exceptions; gcc then makes vectors of loops with choices in them. Results are the same.
-$(BUILD)/host/cpu/kernel_elementwise.o: CFLAGS_ALL += -fno-trapping-math
+$(BUILD)/host/cpu/kernel_activation.o: CFLAGS_ALL += -fno-trapping-math
 
 $(LIBRARY): $(LIBRARY_OBJECTS)
 	@rm -f $@

@@ -23,14 +23,14 @@ struct op_call {
 typedef enum status op_function(const struct op_call *call);
 
 /* The shape of an operand that is there. */
-static inline struct shape op_input_shape(const struct op_call *call, int32_t place)
+static inline struct shape op_input_shape(const struct op_call *call, int32_t position)
 {
-    return call->program->tensors[call->op->inputs[place]].shape;
+    return call->program->tensors[call->op->inputs[position]].shape;
 }
 
-static inline struct shape op_output_shape(const struct op_call *call, int32_t place)
+static inline struct shape op_output_shape(const struct op_call *call, int32_t position)
 {
-    return call->program->tensors[call->op->outputs[place]].shape;
+    return call->program->tensors[call->op->outputs[position]].shape;
 }
 
 #endif

@@ -143,12 +143,12 @@ static enum status check_reduced(const struct program *program, int32_t gradient
 struct operand_list {
     const char *side; /* "input" */
     const int32_t *ids;
-    int32_t count, room;                 /* ids in use, places in `ids` */
+    int32_t count, room;                 /* ids in use, positions in `ids` */
     const struct prog_operand *operands; /* [named] */
     int32_t named;
 };
 
-/* What ops.def says of place i; NULL behind the last. */
+/* What ops.def says of position i; NULL behind the last. */
 static const struct prog_operand *operand_at(const struct operand_list *list, int32_t i)
 {
     if (i < list->named)

@@ -38,14 +38,14 @@ struct device_program {
 /* Where tensor `id` lies; NULL for -1. Only after bind. */
 double *ref_tensor(const struct device_program *prepared, int32_t id);
 
-/* The operand at that place, CONV_IN_X or CONV_OUT_Y; NULL when absent. */
-static inline double *ref_input(const struct op_call *call, int32_t place)
+/* The operand at that position, CONV_IN_X or CONV_OUT_Y; NULL when absent. */
+static inline double *ref_input(const struct op_call *call, int32_t position)
 {
-    return ref_tensor(call->prepared, call->op->inputs[place]);
+    return ref_tensor(call->prepared, call->op->inputs[position]);
 }
-static inline double *ref_output(const struct op_call *call, int32_t place)
+static inline double *ref_output(const struct op_call *call, int32_t position)
 {
-    return ref_tensor(call->prepared, call->op->outputs[place]);
+    return ref_tensor(call->prepared, call->op->outputs[position]);
 }
 
 static inline size_t ref_count(struct shape shape)
