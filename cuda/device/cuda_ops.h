@@ -26,26 +26,26 @@ static inline struct op_call cuda_call(struct device_program *prepared, int32_t 
         .prepared = prepared, .program = program, .index = index, .op = &program->ops[index], .err = err};
 }
 
-/* ---- operands, by their places in ops.def ---- */
+/* ---- operands, by their positions in ops.def ---- */
 
 /* Device address; NULL for what is absent. */
-static inline void *cuda_input(const struct op_call *call, int32_t place)
+static inline void *cuda_input(const struct op_call *call, int32_t position)
 {
-    return cuda_address(call->prepared, call->op->inputs[place]);
+    return cuda_address(call->prepared, call->op->inputs[position]);
 }
-static inline void *cuda_output(const struct op_call *call, int32_t place)
+static inline void *cuda_output(const struct op_call *call, int32_t position)
 {
-    return cuda_address(call->prepared, call->op->outputs[place]);
+    return cuda_address(call->prepared, call->op->outputs[position]);
 }
 
 /* Of an operand that is there. */
-static inline struct cuda_shape cuda_input_shape(const struct op_call *call, int32_t place)
+static inline struct cuda_shape cuda_input_shape(const struct op_call *call, int32_t position)
 {
-    return cuda_shape_of(call->prepared, call->op->inputs[place]);
+    return cuda_shape_of(call->prepared, call->op->inputs[position]);
 }
-static inline struct cuda_shape cuda_output_shape(const struct op_call *call, int32_t place)
+static inline struct cuda_shape cuda_output_shape(const struct op_call *call, int32_t position)
 {
-    return cuda_shape_of(call->prepared, call->op->outputs[place]);
+    return cuda_shape_of(call->prepared, call->op->outputs[position]);
 }
 
 static inline struct cuda_window cuda_window_of(const struct op_call *call)
