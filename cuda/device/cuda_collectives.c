@@ -73,8 +73,8 @@ static enum status average_statistics(struct cuda_member *member, const struct d
     enum status st = cuda_group_check_call(group, group->nccl.group_start(), "group calls", err);
     if (st != ST_OK)
         return st;
-    for (int32_t w = 0; st == ST_OK && w < weights->table.count; w++) {
-        const struct weight_tensor *tensor = &weights->table.tensors[w];
+    for (int32_t w = 0; st == ST_OK && w < weights->base.table.count; w++) {
+        const struct weight_tensor *tensor = &weights->base.table.tensors[w];
         if (!weight_is_trained(tensor->role))
             st = cuda_group_mean(member, weights->slots[slot] + tensor->offset, tensor->count,
                                  member->device->stream, err);
@@ -85,22 +85,11 @@ static enum status average_statistics(struct cuda_member *member, const struct d
     return st == ST_OK ? ended : st;
 }
 
-static enum status enter_collective(struct device_group *group, struct device *device,
-                                    const struct device_weights *weights, enum weight_slot slot,
-                                    struct error *err)
-{
-    const struct cuda_member *member = device->member;
-    enum status st = cuda_check_slot(weights, slot, err);
-    if (st == ST_OK && (member == NULL || member->group != group))
-        st = error_set(err, ST_RANGE, "group: cuda:%d is none of its members", (int)device->index);
-    return st == ST_OK ? cuda_enter(device, err) : st;
-}
-
 enum status cuda_group_average(struct device_group *group, struct device *device,
                                struct device_weights *weights, enum weight_slot slot, struct error *err)
 {
     struct cuda_member *member = device->member;
-    enum status st = enter_collective(group, device, weights, slot, err);
+    enum status st = cuda_enter(device, err);
     if (st != ST_OK)
         return st;
     trace_begin("average of statistics");
@@ -121,7 +110,7 @@ enum status cuda_group_broadcast(struct device_group *group, struct device *devi
                                  struct error *err)
 {
     struct cuda_member *member = device->member;
-    enum status st = enter_collective(group, device, weights, slot, err);
+    enum status st = cuda_enter(device, err);
     if (st != ST_OK)
         return st;
     trace_begin("broadcast");
@@ -130,7 +119,7 @@ enum status cuda_group_broadcast(struct device_group *group, struct device *devi
     if (st == ST_OK)
         st = cuda_group_check_call(group,
                                    group->nccl.broadcast(weights->slots[slot], weights->slots[slot],
-                                                         weights->table.total, ncclFloat, (int)root,
+                                                         weights->base.table.total, ncclFloat, (int)root,
                                                          member->comm, device->stream),
                                    "broadcast", err);
     pthread_mutex_unlock(&member->lock);

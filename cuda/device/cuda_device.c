@@ -1,5 +1,5 @@
-/* The CUDA device: which there are, opening, and the table of its functions. */
-#include "cuda/device/cuda_internal.h"
+/* The CUDA device: which there are, opening, and the tables of its functions. */
+#include "cuda/device/cuda_group.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,6 +134,8 @@ static enum status read_properties(int32_t index, enum device_precision wanted,
     memset(info, 0, sizeof *info);
     snprintf(info->name, sizeof info->name, "cuda:%d %.60s, compute capability %d.%d, %s", (int)index,
              properties->name, properties->major, properties->minor, precision->name);
+    snprintf(info->library, sizeof info->library, "cuda");
+    cuda_versions(info->versions, sizeof info->versions);
     info->threads = properties->multiProcessorCount;
     info->rounding = precision->rounding;
     info->prepares_slowly = true;
@@ -173,6 +175,8 @@ void cuda_host_free(struct device *device, void *memory)
 }
 
 /* ---- open, close ---- */
+
+static const struct device_ops own; /* below */
 
 static void device_close(struct device *device)
 {
@@ -243,6 +247,7 @@ static enum status device_open(const struct device_options *options, struct devi
     struct device *made = calloc(1, sizeof *made);
     if (made == NULL)
         return error_memory(err, "cuda device", sizeof *made);
+    made->base.own = &own;
     made->index = options->index;
     st = read_properties(options->index, options->precision, &properties, &made->info, &precision, err);
     if (st == ST_OK) {
@@ -276,16 +281,8 @@ static void device_information(struct device *device, struct device_info *info)
     }
 }
 
-const struct device_ops cuda_device_ops = {
-    .version = DEVICE_INTERFACE_VERSION,
-    .kind = "cuda",
-    .open = device_open,
-    .close = device_close,
-    .info = device_information,
+static const struct device_ops own = {
     .dataset_upload = cuda_dataset_upload,
-    .dataset_free = cuda_dataset_free,
-    .host_allocate = cuda_host_allocate,
-    .host_free = cuda_host_free,
     .weights_new = cuda_weights_new,
     .weights_free = cuda_weights_free,
     .weights_upload = cuda_weights_upload,
@@ -294,21 +291,21 @@ const struct device_ops cuda_device_ops = {
     .weights_remap = cuda_weights_remap,
     .group_open = cuda_group_open,
     .group_close = cuda_group_close,
-    .group_abort = cuda_group_abort,
-    .group_check = cuda_group_check,
-    .group_bytes = cuda_group_bytes,
     .group_average = cuda_group_average,
     .group_broadcast = cuda_group_broadcast,
     .program_prepare = cuda_program_prepare,
-    .program_free = cuda_program_free,
-    .program_bytes = cuda_program_bytes,
     .program_bind = cuda_program_bind,
     .program_run = cuda_program_run,
-    .program_report = cuda_program_report,
-    .program_metrics = cuda_program_metrics,
-    .program_set_metrics = cuda_program_set_metrics,
     .program_probabilities = cuda_program_probabilities,
     .program_tensor = cuda_program_tensor,
     .program_set_tensor = cuda_program_set_tensor,
     .program_run_op = cuda_program_run_op,
 };
+
+DEVICE_CHECKED_OPS(cuda_device_ops, .kind = "cuda", .open = device_open, .close = device_close,
+                   .info = device_information, .dataset_free = cuda_dataset_free,
+                   .host_allocate = cuda_host_allocate, .host_free = cuda_host_free,
+                   .group_abort = cuda_group_abort, .group_check = cuda_group_check,
+                   .group_bytes = cuda_group_bytes, .program_free = cuda_program_free,
+                   .program_bytes = cuda_program_bytes, .program_report = cuda_program_report,
+                   .program_metrics = cuda_program_metrics, .program_set_metrics = cuda_program_set_metrics);

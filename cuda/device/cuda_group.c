@@ -34,9 +34,6 @@ static enum status open_member(struct device_group *group, int32_t number, struc
 {
     struct cuda_member *member = &group->members[number];
     int least = 0, greatest = 0;
-    if (device->member != NULL)
-        return error_set(err, ST_RANGE, "cuda:%d is in another group, or twice in this one",
-                         (int)device->index);
     *member =
         (struct cuda_member){.device = device, .group = group, .number = number, .serial = ++device->serial};
     member->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
@@ -114,7 +111,6 @@ enum status cuda_group_open(struct device *const *devices, int32_t count, double
 {
     enum status st = ST_OK;
     struct device_group *made = calloc(1, sizeof *made);
-    *group = NULL;
     if (made == NULL)
         return error_memory(err, "group of devices", sizeof *made);
     made->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;

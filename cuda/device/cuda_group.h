@@ -21,6 +21,7 @@ struct cuda_member {
 };
 
 struct device_group {
+    struct device_group_base base;
     struct cuda_nccl nccl;
     int32_t count;
     double timeout;

@@ -23,7 +23,7 @@
 
 #include "cuda/conv/conv.h"
 #include "cuda/kernels/kernels.h"
-#include "host/device/device.h"
+#include "host/device/checks.h"
 
 #include <cublas_v2.h>
 #include <stdbool.h>
@@ -43,6 +43,7 @@ struct cuda_branch {
 };
 
 struct device {
+    struct device_base base;
     int32_t index;
     struct device_info info; /* as it was opened: free memory is asked for each time */
     enum cuda_type type;     /* of activations */
@@ -64,18 +65,17 @@ struct device {
 };
 
 struct device_dataset {
-    struct dataset_view view; /* pixels and labels are NULL */
-    uint64_t serial;          /* no two objects of a device have the same */
-    char *memory;             /* device memory: */
+    struct device_dataset_base base;
+    uint64_t serial; /* no two objects of a device have the same */
+    char *memory;    /* device memory: */
     uint8_t *pixels;
     int32_t *labels;
     float *levels; /* of cuda_gather_levels */
 };
 
 struct device_weights {
-    struct weight_table table;
-    size_t floats; /* of a slot: whole chunks */
-    int32_t slot_count;
+    struct device_weights_base base;
+    size_t floats;               /* of a slot: whole chunks */
     float *memory;               /* device memory, all of: */
     float *slots[SLOT_GRADIENT]; /* in the masters' order, zeros in the gaps; NULL where the set has none */
     uint64_t serial;
@@ -108,6 +108,7 @@ struct cuda_regions {
 };
 
 struct device_program {
+    struct device_program_base base;
     struct device *device;
     const struct program *program;
     size_t *offsets;     /* [tensor_count], into the arena */
@@ -168,6 +169,7 @@ static inline size_t cuda_round_up(size_t value)
 
 /* ---- cuda_versions.c: struct device_plugin ---- */
 
+/* The driver and the libraries that are loaded: "driver for CUDA 13.0, CUDA 13.0, cuDNN 9.19.0, NCCL 2.28.9". */
 void cuda_versions(char *text, size_t size);
 enum status cuda_can_group(struct error *err);
 bool cuda_library(int32_t index, char *text, size_t size);
@@ -225,8 +227,6 @@ enum status cuda_weights_remap(struct device *device, struct device_weights *chi
                                const struct device_weights *parent, enum weight_slot from,
                                const struct remap_list *remaps, uint64_t seed, struct error *err);
 
-/* ST_UNSUPPORTED unless the slot is one that the weight set has. */
-enum status cuda_check_slot(const struct device_weights *weights, enum weight_slot slot, struct error *err);
 enum status cuda_weights_copy(struct device *device, struct device_weights *weights, enum weight_slot to,
                               struct device *owner, const struct device_weights *source,
                               enum weight_slot from, struct error *err);

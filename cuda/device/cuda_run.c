@@ -11,21 +11,6 @@ static op_function *const functions[PROG_OP_KIND_COUNT] = {
 #undef PROG_OP
 };
 
-static enum status check_step(const struct device_program *prepared, const struct step *step,
-                              struct error *err)
-{
-    if (prepared->memory == NULL || prepared->weights_serial == 0)
-        return error_set(err, ST_RANGE, "step: the program is not bound");
-    if (step->valid < 1 || step->valid > prepared->program->batch)
-        return error_set(err, ST_RANGE, "step: %d rows, expected 1 to %d", (int)step->valid,
-                         (int)prepared->program->batch);
-    if ((int64_t)step->first + step->valid > prepared->binding.sample_count)
-        return error_set(err, ST_RANGE, "step: rows %u to %lld, expected at most %d samples",
-                         (unsigned)step->first, (long long)step->first + step->valid,
-                         (int)prepared->binding.sample_count);
-    return ST_OK;
-}
-
 /* ---- parameters ---- */
 
 static struct cuda_step parameters(const struct step *step, const struct optimizer *optimizer)
@@ -246,9 +231,7 @@ static bool is_settled(const struct device_program *prepared)
 static enum status queue_step(struct device *device, struct device_program *prepared, const struct step *step,
                               struct error *err)
 {
-    enum status st = check_step(prepared, step, err);
-    if (st == ST_OK)
-        st = cuda_enter(device, err);
+    enum status st = cuda_enter(device, err);
     if (st == ST_OK)
         st = cuda_pace_begin_step(prepared, is_settled(prepared), err);
     if (st == ST_OK)
@@ -286,12 +269,7 @@ enum status cuda_program_run(struct device *device, struct device_program *prepa
 enum status cuda_program_run_op(struct device *device, struct device_program *prepared, int32_t index,
                                 const struct step *step, struct error *err)
 {
-    enum status st = check_step(prepared, step, err);
-    if (st == ST_OK && (index < 0 || index >= prepared->program->op_count))
-        st = error_set(err, ST_RANGE, "operation %d, expected 0 to %d", (int)index,
-                       (int)prepared->program->op_count - 1);
-    if (st == ST_OK)
-        st = cuda_enter(device, err);
+    enum status st = cuda_enter(device, err);
     if (st != ST_OK)
         return st;
     cuda_pace_forget(prepared);

@@ -28,11 +28,6 @@ size_t cuda_tensor_bytes(const struct device *device, const struct prog_tensor *
     return 0;
 }
 
-static enum status check_bound(const struct device_program *prepared, struct error *err)
-{
-    return prepared->memory != NULL ? ST_OK : error_set(err, ST_RANGE, "the program is not bound");
-}
-
 /* ---- metrics, probabilities ---- */
 
 enum status cuda_program_metrics(struct device *device, struct device_program *prepared,
@@ -64,9 +59,6 @@ enum status cuda_program_set_metrics(struct device *device, struct device_progra
 enum status cuda_program_probabilities(struct device *device, struct device_program *prepared,
                                        float *probabilities, struct error *err)
 {
-    if (prepared->program->probabilities < 0)
-        return error_set(err, ST_UNSUPPORTED,
-                         "probabilities: the program yields none (is it a training program?)");
     return cuda_program_tensor(device, prepared, prepared->program->probabilities, probabilities, err);
 }
 
@@ -172,12 +164,6 @@ size_t cuda_stored_bytes(const struct device_program *prepared, int32_t id)
 static enum status tensor_buffer(const struct device_program *prepared, int32_t id, size_t *bytes,
                                  char **buffer, struct error *err)
 {
-    enum status st = check_bound(prepared, err);
-    if (st != ST_OK)
-        return st;
-    if (id < 0 || id >= prepared->program->tensor_count)
-        return error_set(err, ST_RANGE, "tensor %d, expected 0 to %d", (int)id,
-                         (int)prepared->program->tensor_count - 1);
     *bytes = cuda_stored_bytes(prepared, id);
     *buffer = calloc(*bytes, 1);
     return *buffer != NULL ? cuda_enter(prepared->device, err) : error_memory(err, "tensor", *bytes);
@@ -219,10 +205,6 @@ enum status cuda_program_set_tensor(struct device *device, struct device_program
         goto out;
     const struct prog_tensor *tensor = &prepared->program->tensors[id];
     const enum cuda_type type = stored_type(prepared, tensor);
-    if (tensor->kind == TENSOR_WEIGHT) {
-        st = error_set(err, ST_UNSUPPORTED, "tensor %d is a weight: it is set by an upload", (int)id);
-        goto out;
-    }
     if (tensor->kind == TENSOR_METRICS) {
         double metrics[METRIC_COUNT];
         for (int i = 0; i < METRIC_COUNT; i++)

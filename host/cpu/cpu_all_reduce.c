@@ -1,6 +1,6 @@
-/* Means over the members of a group of CPU devices (host/device/host_group.h), of gradients in a step and of whole weight sets, and
- * copies of one member's set: each member computes its share of a mean with its own team; no copies, and
- * the same bits in every run. */
+/* Means over the members of a group of CPU devices (host/device/host_group.h), of gradients in a step and of whole
+ * weight sets, and copies of one member's set: each member computes its share of a mean with its own team; no copies,
+ * and the same bits in every run. */
 #include "host/cpu/cpu_internal.h"
 #include "host/device/host_group.h"
 
@@ -33,11 +33,9 @@ enum status cpu_run_all_reduce(const struct op_call *call)
 enum status cpu_group_average(struct device_group *group, struct device *device,
                               struct device_weights *weights, enum weight_slot slot, struct error *err)
 {
-    enum status st = cpu_check_slot(weights, slot, err);
-    if (st != ST_OK)
-        return st;
     cpu_threads_enter(device);
-    st = host_group_average(group, device, &weights->table, weights->slots[slot], average, err);
+    enum status st =
+        host_group_average(group, device, &weights->base.table, weights->slots[slot], average, err);
     cpu_threads_leave(device);
     weights->version++;
     return st;
@@ -47,11 +45,8 @@ enum status cpu_group_broadcast(struct device_group *group, struct device *devic
                                 struct device_weights *weights, enum weight_slot slot, int32_t root,
                                 struct error *err)
 {
-    enum status st = cpu_check_slot(weights, slot, err);
-    if (st != ST_OK)
-        return st;
-    st = host_group_broadcast(group, device, weights->slots[slot], weights->table.total * sizeof(float), root,
-                              err);
+    enum status st = host_group_broadcast(group, device, weights->slots[slot],
+                                          weights->base.table.total * sizeof(float), root, err);
     weights->version++;
     return st;
 }

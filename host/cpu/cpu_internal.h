@@ -20,6 +20,7 @@
 
 #include "host/cpu/cpu_dnnl.h"
 #include "host/cpu/kernels.h"
+#include "host/device/checks.h"
 #include "host/device/op_call.h"
 
 #include <sched.h>
@@ -27,6 +28,7 @@
 enum { CPU_MAX_CALLS = 4, CPU_MAX_ARGS = 5 };
 
 struct device {
+    struct device_base base;
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     dnnl_primitive_attr_t user_scratchpad; /* primitives take their scratchpad from the program's block */
@@ -38,14 +40,15 @@ struct device {
 };
 
 struct device_dataset {
+    struct device_dataset_base base;
     struct dataset_view view; /* pixels and labels are our copies */
     uint8_t *pixels;
     int32_t *labels;
 };
 
 struct device_weights {
-    struct weight_table table;
-    float *slots[SLOT_GRADIENT]; /* table.total floats each; NULL where the set has none */
+    struct device_weights_base base;
+    float *slots[SLOT_GRADIENT]; /* base.table.total floats each; NULL where the set has none */
     uint64_t version;            /* moves with every change of values or averages; starts at 1 */
 };
 
@@ -82,6 +85,7 @@ struct cpu_tensor {
 };
 
 struct device_program {
+    struct device_program_base base;
     struct device *device;
     const struct program *program;
     struct cpu_tensor *tensors;      /* [tensor_count] */
@@ -203,8 +207,6 @@ enum status cpu_weights_upload(struct device *device, struct device_weights *wei
                                const float *values, struct error *err);
 enum status cpu_weights_download(struct device *device, struct device_weights *weights, enum weight_slot slot,
                                  float *values, struct error *err);
-/* ST_UNSUPPORTED unless the slot is one that the weight set has. */
-enum status cpu_check_slot(const struct device_weights *weights, enum weight_slot slot, struct error *err);
 enum status cpu_weights_copy(struct device *device, struct device_weights *weights, enum weight_slot to,
                              struct device *owner, const struct device_weights *source, enum weight_slot from,
                              struct error *err);

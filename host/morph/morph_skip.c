@@ -149,11 +149,11 @@ enum status morph_edit_skip(struct morph_edit *edit, const struct morph *morph, 
     const char *name = skip_name(morph->kind);
     int32_t a = -1, b = -1, branch = -1;
     size_t count = (size_t)parent->count;
-    bool *marks = calloc(count, sizeof *marks);
-    int32_t *way = calloc(count, sizeof *way);
+    bool *marks = calloc(count, sizeof(*marks));
+    int32_t *way = calloc(count, sizeof(*way));
     enum status st = ST_OK;
     if (!marks || !way) {
-        st = error_memory(err, name, count * (sizeof *marks + sizeof *way));
+        st = error_memory(err, name, count * (sizeof(*marks) + sizeof(*way)));
         goto out;
     }
     st = morph_find_layer(parent, morph->a, name, &a, err);

@@ -27,9 +27,9 @@ struct widening {
 
 static enum status new_map(struct channel_map *map, int32_t count, struct error *err)
 {
-    *map = (struct channel_map){count, malloc((size_t)count * sizeof *map->parent)};
+    *map = (struct channel_map){count, malloc((size_t)count * sizeof(*map->parent))};
     return map->parent ? ST_OK
-                       : error_memory(err, "channel map", (unsigned long long)count * sizeof *map->parent);
+                       : error_memory(err, "channel map", (unsigned long long)count * sizeof(*map->parent));
 }
 
 static int32_t class_root(const int32_t *root, int32_t index)
@@ -106,9 +106,10 @@ static enum status draw_target_map(struct widening *widening, int32_t amount, ui
                          (int)blocks);
     struct channel_map *map = &widening->maps[widening->root[widening->target]];
     int32_t size = channels / blocks, more = amount / blocks, wide = size + more;
-    int32_t *order = malloc((size_t)size * sizeof *order);
-    enum status st = order ? new_map(map, channels + amount, err)
-                           : error_memory(err, "order of channels", (unsigned long long)size * sizeof *order);
+    int32_t *order = malloc((size_t)size * sizeof(*order));
+    enum status st = order
+                         ? new_map(map, channels + amount, err)
+                         : error_memory(err, "order of channels", (unsigned long long)size * sizeof(*order));
     if (st != ST_OK)
         goto out;
     struct random_sequence random = {.seed = seed, .stream = RANDOM_SEARCH, .part = layer->id};
@@ -194,7 +195,7 @@ static bool same_map(const struct channel_map *a, const struct channel_map *b)
 {
     if (!a->parent || !b->parent)
         return !a->parent && !b->parent;
-    return a->count == b->count && memcmp(a->parent, b->parent, (size_t)a->count * sizeof *a->parent) == 0;
+    return a->count == b->count && memcmp(a->parent, b->parent, (size_t)a->count * sizeof(*a->parent)) == 0;
 }
 
 /* Carries the target's map through the graph. An add can tie what stands behind to what stands before, so one
@@ -308,10 +309,10 @@ enum status morph_edit_widen(struct morph_edit *edit, const struct morph *morph,
         return error_set(err, ST_RANGE, "widen: layer %u is %s, expected conv or dense", (unsigned)target->id,
                          layer_kind_name(target->kind));
     size_t count = (size_t)parent->count;
-    edit->root = calloc(count, sizeof *edit->root);
-    edit->maps = calloc(count, sizeof *edit->maps);
+    edit->root = calloc(count, sizeof(*edit->root));
+    edit->maps = calloc(count, sizeof(*edit->maps));
     if (!edit->root || !edit->maps)
-        return error_memory(err, "channel maps", count * sizeof *edit->maps);
+        return error_memory(err, "channel maps", count * sizeof(*edit->maps));
     edit->layer_count = parent->count;
     widening.root = edit->root;
     widening.maps = edit->maps;

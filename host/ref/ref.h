@@ -5,21 +5,28 @@
 #ifndef NASRUN_REF_REF_H
 #define NASRUN_REF_REF_H
 
+#include "host/device/checks.h"
 #include "host/device/op_call.h"
 
+struct device {
+    struct device_base base;
+    int32_t index;
+};
+
 struct device_dataset {
-    int32_t count, channels, height, width, classes;
+    struct device_dataset_base base;
     uint8_t *pixels; /* count x channels x height x width */
     int32_t *labels; /* count */
     float mean[4], deviation[4];
 };
 
 struct device_weights {
-    struct weight_table table; /* a copy */
-    double *slots[SLOT_COUNT]; /* [table.total] each; NULL where the set has none */
+    struct device_weights_base base;
+    double *slots[SLOT_COUNT]; /* [base.table.total] each; NULL where the set has none */
 };
 
 struct device_program {
+    struct device_program_base base;
     struct device *device;
     const struct program *program;
     size_t *offsets;    /* [tensor_count] bytes from the arena's start */
@@ -94,8 +101,6 @@ enum status ref_weights_upload(struct device *device, struct device_weights *wei
                                const float *values, struct error *err);
 enum status ref_weights_download(struct device *device, struct device_weights *weights, enum weight_slot slot,
                                  float *values, struct error *err);
-/* ST_RANGE unless the slot is one that the weight set has. */
-enum status ref_check_slot(const struct device_weights *weights, enum weight_slot slot, struct error *err);
 enum status ref_weights_copy(struct device *device, struct device_weights *weights, enum weight_slot to,
                              struct device *owner, const struct device_weights *source, enum weight_slot from,
                              struct error *err);

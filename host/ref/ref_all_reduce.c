@@ -1,5 +1,5 @@
-/* Means over the members of a group of reference devices (host/device/host_group.h): of gradients in a step, and of whole weight
- * sets; and copies of one member's set. */
+/* Means over the members of a group of reference devices (host/device/host_group.h): of gradients in a step, and of
+ * whole weight sets; and copies of one member's set. */
 #include "host/device/host_group.h"
 #include "host/ref/ref.h"
 
@@ -30,18 +30,13 @@ enum status ref_run_all_reduce(const struct op_call *call)
 enum status ref_group_average(struct device_group *group, struct device *device,
                               struct device_weights *weights, enum weight_slot slot, struct error *err)
 {
-    enum status st = ref_check_slot(weights, slot, err);
-    return st == ST_OK
-               ? host_group_average(group, device, &weights->table, weights->slots[slot], average, err)
-               : st;
+    return host_group_average(group, device, &weights->base.table, weights->slots[slot], average, err);
 }
 
 enum status ref_group_broadcast(struct device_group *group, struct device *device,
                                 struct device_weights *weights, enum weight_slot slot, int32_t root,
                                 struct error *err)
 {
-    enum status st = ref_check_slot(weights, slot, err);
-    return st == ST_OK ? host_group_broadcast(group, device, weights->slots[slot],
-                                              weights->table.total * sizeof(double), root, err)
-                       : st;
+    return host_group_broadcast(group, device, weights->slots[slot],
+                                weights->base.table.total * sizeof(double), root, err);
 }

@@ -4,11 +4,11 @@
 static void gather_image(const struct device_dataset *dataset, int32_t sample,
                          const struct augment_draw *draw, double *image)
 {
-    int32_t height = dataset->height, width = dataset->width;
+    int32_t height = dataset->base.height, width = dataset->base.width;
     size_t plane = (size_t)height * (size_t)width;
-    for (int32_t c = 0; c < dataset->channels; c++) {
+    for (int32_t c = 0; c < dataset->base.channels; c++) {
         const uint8_t *from =
-            dataset->pixels + ((size_t)sample * (size_t)dataset->channels + (size_t)c) * plane;
+            dataset->pixels + ((size_t)sample * (size_t)dataset->base.channels + (size_t)c) * plane;
         double mean = (double)dataset->mean[c], deviation = (double)dataset->deviation[c];
         for (int32_t y = 0; y < height; y++) {
             for (int32_t x = 0; x < width; x++) {

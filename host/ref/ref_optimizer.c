@@ -34,8 +34,8 @@ enum status ref_run_optimizer(const struct op_call *call)
     struct device_weights *weights = call->prepared->binding.weights;
     struct update update = {
         .optimizer = optimizer, .rate = (double)call->step->learning_rate, .number = call->step->number};
-    for (int32_t k = 0; k < weights->table.count; k++) {
-        const struct weight_tensor *tensor = &weights->table.tensors[k];
+    for (int32_t k = 0; k < weights->base.table.count; k++) {
+        const struct weight_tensor *tensor = &weights->base.table.tensors[k];
         if (!weight_is_trained(tensor->role))
             continue;
         update.decay = tensor->role == WEIGHT_KERNEL ? (double)optimizer->decay : 0;

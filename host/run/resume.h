@@ -11,8 +11,8 @@
 #include "host/run/candidate.h"
 
 /* Brings `run` (data, search and devices open) to where its journal stands, and opens the journal for writing.
- * Without a journal it opens a new one and writes the run event. Refuses another version's journal and other
- * data (ST_FORMAT). run->history tells how the engine's predecessor ended: a candidate that was in training when it was
+ * Without a journal it opens a new one and writes the run event. Refuses a journal of a format that it can't
+ * go on from and other data (ST_FORMAT); another version of nasrun may go on, which the journal then says. run->history tells how the engine's predecessor ended: a candidate that was in training when it was
  * killed twice is journalled as failed; one with which that happened once trains with nothing beside it. */
 enum status resume_run(struct run *run, struct error *err);
 

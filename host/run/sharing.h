@@ -10,6 +10,9 @@
  * slower, is worth it; 1 otherwise. Images a second. */
 int32_t sharing_choose(double alone, double together);
 
+/* How much longer a candidate's training takes beside the others on its device than alone, as measured; 1 with one. */
+double sharing_slowdown(const struct run_sharing *sharing);
+
 /* Finds run->sharing: what the job says; for "auto" on GPUs with a budget in seconds, and whenever a candidate's seconds have to be
  * known, by training the first starting network alone and side by side. With other budgets "auto" is 1, for no clock decides
  * there. The devices' further workers are opened. */

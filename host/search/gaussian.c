@@ -211,3 +211,12 @@ void gaussian_free(struct gaussian *gaussian)
     free(gaussian->scratch);
     free(gaussian);
 }
+
+const char *gaussian_blas(void)
+{
+#ifdef OPENBLAS_VERSION
+    return openblas_get_config();
+#else
+    return "reference";
+#endif
+}

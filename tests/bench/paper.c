@@ -19,7 +19,7 @@ static const struct gpu gpus[] = {
 
 const struct gpu *paper_gpu(const char *name)
 {
-    for (size_t i = 0; i < sizeof gpus / sizeof gpus[0]; i++)
+    for (size_t i = 0; i < sizeof(gpus) / sizeof(gpus[0]); i++)
         if (strcasestr(name, gpus[i].name) != NULL)
             return &gpus[i];
     return NULL;
@@ -56,8 +56,8 @@ static double elements(struct shape s)
     return (double)s.n * s.c * s.h * s.w;
 }
 
-/* Convolutions and dense layers: kernel and its gradient are copies in the activations' type. `result` is an activation: the
- * product's rows are its pixels, in as many tiles as there are. */
+/* Convolutions and dense layers: kernel and its gradient are copies in the activations' type. `result` is an
+ * activation: the product's rows are its pixels, in as many tiles as there are. */
 static struct work product(const struct gpu *gpu, const struct program *program, int32_t x, int32_t kernel,
                            int32_t y, int32_t result)
 {
@@ -80,7 +80,8 @@ double paper_split_slower(double channels)
     return 1.0 + PAPER_SPLIT_SLOWER * pow(CHANNELS / channels, PAPER_SPLIT_POWER);
 }
 
-/* The same for the kernel's gradient, whose result is as small as the kernel: it is cut until all multiprocessors have a part. */
+/* The same for the kernel's gradient, whose result is as small as the kernel: it is cut until all multiprocessors have
+ * a part. */
 static struct work weight_product(const struct gpu *gpu, const struct program *program, int32_t x,
                                   int32_t gradient, int32_t y, bool bias)
 {
@@ -107,9 +108,9 @@ static bool has_addend(const struct program *program, int32_t y)
     return true;
 }
 
-/* What batch norm's backward pass reads and writes beyond every tensor once: x again; the gradient behind the ReLU again, which
- * is dy without a ReLU, daddend where that is written, and else dy seen through y, which x gives anew where nothing was added
- * to it. */
+/* What batch norm's backward pass reads and writes beyond every tensor once: x again; the gradient behind the ReLU
+ * again, which is dy without a ReLU, daddend where that is written, and else dy seen through y, which x gives anew
+ * where nothing was added to it. */
 static double norm_backward_again(const struct gpu *gpu, const struct program *program,
                                   const struct prog_op *op)
 {
@@ -224,7 +225,7 @@ static struct shape shape_of(const struct program *program, const struct prog_op
 
 static bool same(const struct paper_row *row, const struct paper_row *other)
 {
-    return row->kind == other->kind && memcmp(&row->shape, &other->shape, sizeof row->shape) == 0 &&
+    return row->kind == other->kind && memcmp(&row->shape, &other->shape, sizeof(row->shape)) == 0 &&
            row->work.flops == other->work.flops && row->work.bytes == other->work.bytes;
 }
 

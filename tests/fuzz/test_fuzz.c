@@ -192,39 +192,22 @@ static enum status read_graph(const char *folder, const char *path, struct error
     return st;
 }
 
-/* One event of each kind that a report is made of. */
-static const char *const events[] = {
-    "{\"event\":\"run\",\"dataset\":{\"class_names\":[\"a\",\"b\"]}}",
-    "{\"event\":\"stage\",\"stage\":0,\"budget\":{\"seconds\":60}}",
-    "{\"event\":\"candidate\",\"id\":0,\"parent\":-1,\"final\":false,\"parameters\":12,\"graph\":{\"layers\":"
-    "[{}]}}",
-    "{\"event\":\"epoch\",\"id\":0,\"epoch\":1,\"loss\":0.5,\"accuracy\":0.75,\"validation_loss\":0.5,"
-    "\"validation_accuracy\":0.5}",
-    "{\"event\":\"model\",\"id\":0,\"validation_accuracy\":0.5}",
-    "{\"event\":\"candidate\",\"id\":1,\"parent\":0,\"final\":true}",
-    "{\"event\":\"failed\",\"id\":1}",
-    "{\"event\":\"test\",\"stage\":0,\"id\":0,\"accuracy\":0.5,\"loss\":1,\"budget_seconds\":60,"
-    "\"elapsed_seconds\":59,\"models\":2,\"confusion\":[[2,1],[1,2]]}",
-};
-
+/* One that has every event and every field. */
 static void make_journal(const char *folder)
 {
-    struct journal journal;
+    char *text;
+    size_t length;
     struct error err;
-    char *path = file_join(folder, JOURNAL_NAME);
-    assert_non_null(path);
-    assert_int_equal(journal_open(path, &journal, &err), ST_OK);
-    for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
-        assert_int_equal(journal_append(&journal, cJSON_Parse(events[i]), (double)i, &err), ST_OK);
-    journal_close(&journal);
-    free(path);
+    assert_int_equal(file_read("tests/journal/format-2/journal.jsonl", &text, &length, &err), ST_OK);
+    data_files_write(folder, JOURNAL_NAME, text, length, false);
+    free(text);
 }
 
 static enum status read_journal(const char *folder, const char *path, struct error *err)
 {
     struct history history;
     (void)path;
-    enum status st = history_load(folder, &history, err); /* journal_load, then every event */
+    enum status st = history_load(folder, &history, err); /* journal_load, then event_next to the end */
     history_free(&history);
     return st;
 }

@@ -194,14 +194,14 @@ static bool is_metrics(const struct pair *pair, int32_t tensor)
     return pair->ref.program.tensors[tensor].kind == TENSOR_METRICS;
 }
 
-/* Gives both devices the reference's value of `tensor`, rounded to float and to what the device stores. The loss's scale, which
- * the reference has not, remains the device's. */
+/* Gives both devices the reference's value of `tensor`, rounded to float and to what the device stores. The loss's
+ * scale, which the reference has not, remains the device's. */
 static float *share(struct pair *pair, int32_t tensor)
 {
     float *values = session_read(&pair->ref, tensor);
     if (is_metrics(pair, tensor)) {
         float *own = session_read(&pair->device, tensor);
-        memcpy(values + METRIC_SUMS, own + METRIC_SUMS, (METRIC_COUNT - METRIC_SUMS) * sizeof *values);
+        memcpy(values + METRIC_SUMS, own + METRIC_SUMS, (METRIC_COUNT - METRIC_SUMS) * sizeof(*values));
         free(own);
     }
     session_write(&pair->device, tensor, values);
@@ -245,11 +245,11 @@ static float *weights_to_sizes(struct pair *pair, enum weight_slot slot)
 {
     struct device_session *ref = &pair->ref;
     size_t total = ref->program.weights.total;
-    float *before = malloc(total * sizeof *before), *sizes = malloc(total * sizeof *sizes);
+    float *before = malloc(total * sizeof(*before)), *sizes = malloc(total * sizeof(*sizes));
     assert_non_null(before);
     assert_non_null(sizes);
     assert_int_equal(ref->ops->weights_download(ref->device, ref->weights, slot, before, &ref->err), ST_OK);
-    memcpy(sizes, before, total * sizeof *sizes);
+    memcpy(sizes, before, total * sizeof(*sizes));
     take_sizes(sizes, total);
     assert_int_equal(ref->ops->weights_upload(ref->device, ref->weights, slot, sizes, &ref->err), ST_OK);
     free(sizes);
@@ -315,7 +315,7 @@ static void compare_tensor(struct pair *pair, int32_t output, int32_t tensor, co
 static void compare_slot(struct pair *pair, enum weight_slot slot)
 {
     size_t total = pair->ref.program.weights.total;
-    float *expected = malloc(total * sizeof *expected), *found = malloc(total * sizeof *found);
+    float *expected = malloc(total * sizeof(*expected)), *found = malloc(total * sizeof(*found));
     assert_non_null(expected);
     assert_non_null(found);
     struct error err;

@@ -12,7 +12,7 @@
 enum { IMAGES = 6, GRAPHS = 24, CLASSES = 5 };
 
 static const char *const starts[] = {"lean", "cnn", "resnet", "densenet"};
-enum { STARTS = sizeof starts / sizeof starts[0] };
+enum { STARTS = sizeof(starts) / sizeof(starts[0]) };
 
 /* A fresh convolution has no bias in front of a batch norm, but a job's may: every other graph has one. */
 static void make_graph(struct graph *graph, int32_t index)
