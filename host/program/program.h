@@ -98,7 +98,10 @@ enum metric {
     METRIC_COUNT
 };
 
-enum { PROG_MAX_INPUTS = 8, PROG_MAX_OUTPUTS = 8 };
+enum {
+    PROG_MAX_INPUTS = GRAPH_MAX_INPUTS,
+    PROG_MAX_OUTPUTS = GRAPH_MAX_INPUTS
+}; /* those of concat and split */
 
 struct prog_tensor {
     enum tensor_kind kind;

@@ -1,5 +1,5 @@
-/* One candidate's way: trained, saved and journalled; a child from its parent's weights; one that fails by its own fault, and one that
- * ends the run. */
+/* One candidate's way: trained, saved and journalled; a child from its parent's weights; one that fails by its own
+ * fault, and one that ends the run. */
 #include "host/run/candidate.h"
 
 #include "host/base/clock.h"
@@ -91,6 +91,7 @@ static void test_new(void **state)
     assert_int_equal(candidate->parent, -1);
     assert_int_equal(candidate->start, -1);
     assert_true(isnan(candidate->prediction.mean));
+    assert_true(candidate->recipe.budget == 1.0);
     assert_false(candidate->ended || candidate->final || candidate->restored);
     candidate_name(candidate, "start cnn");
     assert_int_equal(candidate->operation_count, 1);
