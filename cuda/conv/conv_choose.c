@@ -1,12 +1,12 @@
 /* Which of cuDNN's many ways to do a convolution.
  *
- * cuDNN's heuristics name candidates, best first by their own model: mode A (by a model of the device), then
- * B (more of them), then the fallback. The first mode with a usable candidate decides. Its first rank is not
- * always sane, therefore: what gives up precision or determinism is left out, tensor cores go before other
- * units, kernels that come with the library before those that must be compiled; within these classes the
- * order is cuDNN's. On a device that is there, a candidate must also run and be recorded, and of the first few the fastest is
- * taken. Whatever goes wrong with one candidate, from its description on, is a refusal and the next one's chance; only a device
- * that fails ends the choice. */
+ * cuDNN's heuristics name candidates, best first by their own model: mode A (by a model of the device), then B (more of
+ * them), then the fallback. The first mode with a usable candidate decides. Its first rank is not always sane,
+ * therefore: what gives up precision or determinism is left out, tensor cores go before other units, kernels that come
+ * with the library before those that must be compiled; within these classes the order is cuDNN's. On a device that is
+ * there, a candidate must also run and be recorded, and of the first few the fastest is taken. Whatever goes wrong with
+ * one candidate, from its description on, is a refusal and the next one's chance; only a device that fails ends the
+ * choice. */
 #include "cuda/conv/conv_internal.h"
 
 #include <stdio.h>
@@ -41,8 +41,8 @@ struct choosing {
     struct error refusal;
 };
 
-/* Reads what cuDNN says of a candidate's engine. Notes later than those this program knows are of no concern; a workspace that
- * is not told is told by the plan.
+/* Reads what cuDNN says of a candidate's engine. Notes later than those this program knows are of no concern; a
+ * workspace that is not told is told by the plan.
  */
 static enum status describe(struct candidate *candidate, struct error *err)
 {
@@ -92,9 +92,9 @@ static enum status describe(struct candidate *candidate, struct error *err)
     return st;
 }
 
-/* TF32 is what a tensor core makes of float32. With it allowed, the looser algorithms may serve as well. Of fused kernels
- * those that must be compiled take longer for that than all that their pass saves, and in a 16 bit type those without tensor
- * cores compute longer: the parts one by one are the better way. */
+/* TF32 is what a tensor core makes of float32. With it allowed, the looser algorithms may serve as well. Of fused
+ * kernels those that must be compiled take longer for that than all that their pass saves, and in a 16 bit type those
+ * without tensor cores compute longer: the parts one by one are the better way. */
 static bool is_allowed(const struct conv_options *options, enum conv_kind kind,
                        const struct candidate *candidate)
 {
@@ -210,7 +210,7 @@ static enum status list_candidates(struct choosing *choosing, cudnnBackendHeurMo
         conv_discard(results[i]);
     if (st != ST_OK)
         free_candidates(candidates);
-    qsort(candidates->list, (size_t)candidates->count, sizeof *candidates->list,
+    qsort(candidates->list, (size_t)candidates->count, sizeof(*candidates->list),
           choosing->limit == SIZE_MAX ? by_workspace : by_class);
     return st;
 }
@@ -282,8 +282,8 @@ static enum status try_candidate(struct choosing *choosing, const struct candida
     return st;
 }
 
-/* How many candidates are to be timed; 1: the first that runs is taken. What is fused is for evaluations, a small part of the
- * work, where the heuristics' first is good enough. */
+/* How many candidates are to be timed; 1: the first that runs is taken. What is fused is for evaluations, a small part
+ * of the work, where the heuristics' first is good enough. */
 static int32_t count_timed(const struct choosing *choosing)
 {
     const int32_t timed = choosing->planner->options.timed;
@@ -324,7 +324,7 @@ static enum status refuse(const struct choosing *choosing, struct error *err)
     const struct conv_geometry *g = &choosing->info->geometry;
     char reason[420] = "";
     if (choosing->refusal.message[0] != '\0')
-        snprintf(reason, sizeof reason, "; the last refusal: %.380s", choosing->refusal.message);
+        snprintf(reason, sizeof(reason), "; the last refusal: %.380s", choosing->refusal.message);
     return error_set(
         err, choosing->tried > 0 && !conv_is_fused(choosing->info->kind) ? ST_DEVICE : ST_UNSUPPORTED,
         "%s of %d x %d x %d x %d (NHWC) by %d kernels of %d x %d x %d, stride %d, padding %d x %d, %s: of %d "
@@ -355,7 +355,7 @@ enum status conv_choose(const struct conv_planner *planner, struct conv_plan *pl
     for (size_t l = 0; st == ST_OK && best.plan == NULL && l < limit_count; l++) {
         choosing.limit = limits[l];
         choosing.seen = 0;
-        for (size_t m = 0; st == ST_OK && best.plan == NULL && m < sizeof modes / sizeof *modes; m++) {
+        for (size_t m = 0; st == ST_OK && best.plan == NULL && m < sizeof(modes) / sizeof(*modes); m++) {
             st = list_candidates(&choosing, modes[m], &candidates, err);
             if (st == ST_OK)
                 st = try_candidates(&choosing, &candidates, &best, err);

@@ -1,9 +1,9 @@
 /* The fastest of several candidates, found in few runs though others use the device too.
  *
- * Who shares the device slows down a stretch of time. A candidate is given up at once when it is far slower than the best one,
- * but a single look never decides that: it needs a look before and one after a look at the other, and a stretch that covers both
- * covers what lies between them. Those that remain are looked at in turn, ROUNDS times more, and each one's best look counts: a
- * stretch that decides would have to cover one candidate's turn all along. */
+ * Who shares the device slows down a stretch of time. A candidate is given up at once when it is far slower than the
+ * best one, but a single look never decides that: it needs a look before and one after a look at the other, and a
+ * stretch that covers both covers what lies between them. Those that remain are looked at in turn, ROUNDS times more,
+ * and each one's best look counts: a stretch that decides would have to cover one candidate's turn all along. */
 #include "cuda/conv/conv_internal.h"
 
 #include <math.h>

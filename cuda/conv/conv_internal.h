@@ -103,14 +103,15 @@ struct conv_entrant {
     double seconds;         /* of a run, at the last look */
 };
 
-/* Runs the plan once, which also loads its code, waits, and records it; timed: as looks will replay it, where that can be
- * recorded. *ran says whether cuDNN could run and record it; if not, refusal says why: steps are recorded, and one operation that
- * can't be would have all of a step queued one by one. An error is one of the device itself, after which nothing runs there any
- * more, or ST_MEMORY for want of a workspace. */
+/* Runs the plan once, which also loads its code, waits, and records it; timed: as looks will replay it, where that can
+ * be recorded. *ran says whether cuDNN could run and record it; if not, refusal says why: steps are recorded, and one
+ * operation that can't be would have all of a step queued one by one. An error is one of the device itself, after which
+ * nothing runs there any more, or ST_MEMORY for want of a workspace. */
 enum status conv_trial_run(struct conv_trial *trial, struct conv_entrant *entrant, bool timed, bool *ran,
                            struct error *refusal, struct error *err);
 
-/* Sets entrant->seconds, the time of one run now: of a replay, by the device's clock; INFINITY where that can't be recorded. */
+/* Sets entrant->seconds, the time of one run now: of a replay, by the device's clock; INFINITY where that can't be
+ * recorded. */
 enum status conv_trial_look(const struct conv_trial *trial, struct conv_entrant *entrant, struct error *err);
 void conv_entrant_forget(struct conv_entrant *entrant); /* frees the recording */
 
@@ -121,8 +122,8 @@ struct conv_contest {
     struct conv_entrant list[CONV_MOST_TIMED];
 };
 
-/* Times the candidate, which has run, against the fastest so far, and gives up one that is far slower. The contest owns it
- * from now on. */
+/* Times the candidate, which has run, against the fastest so far, and gives up one that is far slower. The contest owns
+ * it from now on. */
 enum status conv_contest_enter(struct conv_contest *contest, const struct conv_trial *trial,
                                const struct conv_entrant *entrant, struct error *err);
 /* The fastest, of equals the first, with its info.seconds; it is the caller's. Untouched where none has entered. */
@@ -139,8 +140,9 @@ bool conv_cache_read(const struct conv_planner *planner, struct conv_plan *plan)
 /* Keeps the choice. A disk that refuses costs nothing but the next choice: no error. */
 void conv_cache_write(const struct conv_planner *planner, const struct conv_plan *plan);
 
-/* The turn to choose for this kind and geometry, which one planner at a time has of all that share the folder; waits for it. -1
- * where there is no folder, or none that can be locked, or somebody takes too long: then everybody chooses for himself. */
+/* The turn to choose for this kind and geometry, which one planner at a time has of all that share the folder; waits
+ * for it. -1 where there is no folder, or none that can be locked, or somebody takes too long: then everybody chooses
+ * for himself. */
 int conv_cache_begin(const struct conv_planner *planner, const struct conv_plan_info *info);
 void conv_cache_end(int turn); /* -1 is allowed */
 

@@ -1,12 +1,12 @@
 /* Runs candidates on the device: whether they run at all, whether a CUDA Graph can hold them, and how fast.
  *
- * Another thread's training may use the device at the same time, and may be recording a CUDA Graph (thread-local mode: what
- * other threads call does it no harm, as long as they leave its streams alone). So everything here is queued on the
- * planner's own stream, and memory is taken and given back in that stream's order: cudaFree would wait for all that the
- * training has queued.
+ * Another thread's training may use the device at the same time, and may be recording a CUDA Graph (thread-local mode:
+ * what other threads call does it no harm, as long as they leave its streams alone). So everything here is queued on
+ * the planner's own stream, and memory is taken and given back in that stream's order: cudaFree would wait for all that
+ * the training has queued.
  *
- * What is timed is a recording's replay, as in a training, by events that are part of it: to queue a convolution takes the host
- * longer than the device takes for many of them, and would be what is measured. */
+ * What is timed is a recording's replay, as in a training, by events that are part of it: to queue a convolution takes
+ * the host longer than the device takes for many of them, and would be what is measured. */
 #include "cuda/conv/conv_internal.h"
 
 #include <math.h>
@@ -61,7 +61,8 @@ enum status conv_trial_open(const struct conv_planner *planner, const struct con
     return st;
 }
 
-/* What is given back goes to the pool that the device's memory comes from, too, for everybody when the stream is waited for. */
+/* What is given back goes to the pool that the device's memory comes from, too, for everybody when the stream is waited
+ * for. */
 void conv_trial_close(struct conv_trial *trial)
 {
     if (trial->begin != NULL)

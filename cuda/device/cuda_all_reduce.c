@@ -1,4 +1,5 @@
-/* All-reduce: a bucket of gradients becomes its mean over the group, on the collectives' stream (cuda_collectives.c). */
+/* All-reduce: a bucket of gradients becomes its mean over the group, on the collectives' stream
+ * (cuda_collectives.c). */
 #include "cuda/device/cuda_group.h"
 #include "cuda/device/cuda_ops.h"
 
@@ -12,8 +13,8 @@ static enum status fork_stream(struct cuda_member *member, cudaStream_t stream, 
     return st;
 }
 
-/* From the branch, which waits for the device's stream first: a bucket has gradients from both, and the device's stream,
- * which has better things to do, waits for neither. */
+/* From the branch, which waits for the device's stream first: a bucket has gradients from both, and the device's
+ * stream, which has better things to do, waits for neither. */
 enum status cuda_run_all_reduce(const struct op_call *call)
 {
     struct device_program *prepared = call->prepared;

@@ -1,9 +1,9 @@
-/* What the GPUs of a group do together, by NCCL: means of gradients (queued by cuda_all_reduce.c) and of statistics, copies of
- * weights.
+/* What the GPUs of a group do together, by NCCL: means of gradients (queued by cuda_all_reduce.c) and of statistics,
+ * copies of weights.
  *
- * A step's collectives run on a stream of their own beside the device's: a bucket of gradients goes as soon as it is written, while
- * the backward pass goes on; the optimizer waits for all of them. Forking and joining is done with events, so that it is
- * recorded into the step's graph like everything else. */
+ * A step's collectives run on a stream of their own beside the device's: a bucket of gradients goes as soon as it is
+ * written, while the backward pass goes on; the optimizer waits for all of them. Forking and joining is done with
+ * events, so that it is recorded into the step's graph like everything else. */
 #include "cuda/device/cuda_group.h"
 #include "cuda/trace.h"
 

@@ -1,8 +1,8 @@
 /* Convolutions: operands to cuDNN's plans, and the biases around them. */
 #include "cuda/device/cuda_ops.h"
 
-/* Runs the operation's plan. Tensors x and y of the forward direction, or their gradients; the kernel's copy, or that of its
- * gradient. */
+/* Runs the operation's plan. Tensors x and y of the forward direction, or their gradients; the kernel's copy, or that
+ * of its gradient. */
 static enum status execute(const struct op_call *call, struct cuda_lane lane, int32_t x, void *kernel,
                            int32_t y)
 {

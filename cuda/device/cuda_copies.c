@@ -1,6 +1,6 @@
-/* Weights as a program sees them: the table of kernels.h, with the working copies of kernels that convolutions and dense layers
- * read. The operations of one layer share a copy. Copies are made from the masters before a step that others than the step
- * before it have changed weights for; a step's end updates both. */
+/* Weights as a program sees them: the table of kernels.h, with the working copies of kernels that convolutions and
+ * dense layers read. The operations of one layer share a copy. Copies are made from the masters before a step that
+ * others than the step before it have changed weights for; a step's end updates both. */
 #include "cuda/device/cuda_internal.h"
 
 #include <stdlib.h>
@@ -78,8 +78,8 @@ static enum cuda_weight_kind kind_of(enum weight_role role)
                                     : CUDA_WEIGHT_TRAINED;
 }
 
-/* Says what the copy of that layer's kernel is. geometry: NULL for a dense layer, whose rows hold padded channels of all pixels,
- * and whose gradient cuBLAS leaves in float32. */
+/* Says what the copy of that layer's kernel is. geometry: NULL for a dense layer, whose rows hold padded channels of
+ * all pixels, and whose gradient cuBLAS leaves in float32. */
 static enum status describe_copy(struct device_program *prepared, const struct product *product,
                                  const struct conv_geometry *geometry, struct error *err)
 {
@@ -137,9 +137,9 @@ enum status cuda_copies_plan(struct device_program *prepared, struct error *err)
 {
     const struct program *program = prepared->program;
     size_t count = (size_t)program->weights.count + 1; /* + 1: calloc may return NULL for nothing */
-    prepared->weights = calloc(count, sizeof *prepared->weights);
+    prepared->weights = calloc(count, sizeof(*prepared->weights));
     if (prepared->weights == NULL)
-        return error_memory(err, "weights of a program", count * sizeof *prepared->weights);
+        return error_memory(err, "weights of a program", count * sizeof(*prepared->weights));
     for (int32_t i = 0; i < program->weights.count; i++) {
         const struct weight_tensor *tensor = &program->weights.tensors[i];
         prepared->weights[i] = (struct cuda_weight){
@@ -161,7 +161,7 @@ enum status cuda_copies_plan(struct device_program *prepared, struct error *err)
 
 enum status cuda_copies_upload(struct device_program *prepared, struct error *err)
 {
-    const size_t bytes = (size_t)prepared->program->weights.count * sizeof *prepared->weights;
+    const size_t bytes = (size_t)prepared->program->weights.count * sizeof(*prepared->weights);
     if (bytes == 0)
         return ST_OK;
     return cuda_copy(prepared->device, prepared->memory + prepared->at.weights, prepared->weights, bytes,

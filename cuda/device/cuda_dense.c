@@ -7,10 +7,12 @@
  *     kernel   [r][f]   as f x r        dx  = kernel dy
  *     y, dy    [n][r]   as r x n        dkernel = x dy^T
  *
- * All are multiples of 8 elements a column, hence of 16 bytes. Sums are taken in float32, also where they are split; y and dx
- * are rounded once to the activations' type, the kernel's gradient stays float32. Padding comes out as zeros, as it went in.
+ * All are multiples of 8 elements a column, hence of 16 bytes. Sums are taken in float32, also where they are split; y
+ * and dx are rounded once to the activations' type, the kernel's gradient stays float32. Padding comes out as zeros, as
+ * it went in.
  *
- * One handle, one stream, one workspace: the same bits in every run, and nothing is allocated while a step is recorded. */
+ * One handle, one stream, one workspace: the same bits in every run, and nothing is allocated while a step is
+ * recorded. */
 #include "cuda/device/cuda_ops.h"
 
 #include <stdio.h>

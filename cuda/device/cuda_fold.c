@@ -2,16 +2,17 @@
  *
  * Where a convolution's output is read by one batch norm in inference and by nobody else, the two are one operation of
  * cuDNN: the kernel's working copy is multiplied by the batch norm's factors, what is left of it is a bias, and sum and
- * ReLU follow in the same pass (kernels.h: struct cuda_weight; conv.h: fused kinds). It runs in the batch norm's
- * place, where the addend is there; the convolution's own place is passed over, its output is never written. Where cuDNN
- * has no fused plan for a shape, both run as they stand. cuDNN's ReLU may hide a NaN; weights that have diverged show in the
- * loss all the same, for the last layer is dense and not fused.
+ * ReLU follow in the same pass (kernels.h: struct cuda_weight; conv.h: fused kinds). It runs in the batch norm's place,
+ * where the addend is there; the convolution's own place is passed over, its output is never written. Where cuDNN has
+ * no fused plan for a shape, both run as they stand. cuDNN's ReLU may hide a NaN; weights that have diverged show in
+ * the loss all the same, for the last layer is dense and not fused.
  *
- * Only whole steps are folded. Operation by operation (cuda_program_run_op) each does what program.h says of it, so that it
- * can be compared and measured; the copies are made anew when the way changes. */
+ * Only whole steps are folded. Operation by operation (cuda_program_run_op) each does what program.h says of it, so
+ * that it can be compared and measured; the copies are made anew when the way changes. */
 #include "cuda/device/cuda_ops.h"
 
-/* The convolution that writes the tensor, when its only reader is operation `norm`, as its first input; -1 otherwise. */
+/* The convolution that writes the tensor, when its only reader is operation `norm`, as its first input; -1
+ * otherwise. */
 static int32_t find_convolution(const struct program *program, int32_t tensor, int32_t norm)
 {
     int32_t writer = -1, readers = 0;

@@ -1,5 +1,5 @@
-/* What a group of GPUs is made of: cuda_group.c opens it, breaks it and waits in it; cuda_collectives.c is what its members do
- * together. */
+/* What a group of GPUs is made of: cuda_group.c opens it, breaks it and waits in it; cuda_collectives.c is what its
+ * members do together. */
 #ifndef NASRUN_CUDA_DEVICE_CUDA_GROUP_H
 #define NASRUN_CUDA_DEVICE_CUDA_GROUP_H
 

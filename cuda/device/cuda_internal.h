@@ -1,20 +1,19 @@
 /* What the files of the CUDA device share; kernels.h describes the layouts.
  *
- * One stream a device: everything is queued on it in the order of the calls, so that nothing else has to be
- * ordered; only weight gradients of convolutions have another (cuda_branch.c), the collectives of a group (cuda_collectives.c), and
- * the planner (conv.h). A step ends on the device's stream, and what is read waits for that.
+ * One stream a device: everything is queued on it in the order of the calls, so that nothing else has to be ordered;
+ * only weight gradients of convolutions have another (cuda_branch.c), the collectives of a group (cuda_collectives.c),
+ * and the planner (conv.h). A step ends on the device's stream, and what is read waits for that.
  *
  * Threads. A second one may prepare programs: cuda_program_prepare reads what is fixed since the device was opened, and
  * asks the planner, which has a lock, a cuDNN handle and a stream of its own; the device's stream and handle, its pace
  * and its counters belong to the first. Plans are executed only by the first, when they are whole.
  *
- * A step. Its parameters (struct cuda_step) are written to one place in device memory by a launch of their own (step.cu);
- * the kernels' working copies are made anew when the weights were changed by anything but the step before, which leaves
- * them as they are to be; then the operations run. The first step after a bind queues them one by one, which also loads
- * whatever the libraries load late;
- * the second records them in a CUDA Graph; from then on a step is two or three calls. Should the recording
- * fail, steps go on being queued one by one, and the program's report says why. In a group the first step waits for each of its collectives, and all members
- * replay a recording or none does.
+ * A step. Its parameters (struct cuda_step) are written to one place in device memory by a launch of their own
+ * (step.cu); the kernels' working copies are made anew when the weights were changed by anything but the step before,
+ * which leaves them as they are to be; then the operations run. The first step after a bind queues them one by one,
+ * which also loads whatever the libraries load late; the second records them in a CUDA Graph; from then on a step is
+ * two or three calls. Should the recording fail, steps go on being queued one by one, and the program's report says
+ * why. In a group the first step waits for each of its collectives, and all members replay a recording or none does.
  *
  * Memory: a prepared program owns one block, taken at bind; struct device_program names its regions. Nothing
  * allocates in a step. */
@@ -54,9 +53,9 @@ struct device {
     struct cuda_branch branch;
     struct conv_planner *planner;
     cublasHandle_t cublas; /* bound to the stream and to: */
-    void *
-        cublas_workspace; /* device memory, 32 MiB from compute capability 9.0 on, 4 MiB before; between products it
-                                     may be used on the stream, CUDA_STAGING bytes of it */
+    /* device memory, 32 MiB from compute capability 9.0 on, 4 MiB before; between products it may be used on the
+     * stream, CUDA_STAGING bytes of it */
+    void *cublas_workspace;
     cublasComputeType_t products; /* of float32, or of TF32 */
     struct cuda_step *step;       /* device memory: the step in hand */
     struct cuda_pace *pace;       /* of its steps */
@@ -87,8 +86,8 @@ struct cuda_op {
     const struct conv_plan *plan; /* convolutions, folded batch norms; the planner's */
     int32_t kernel;               /* a convolution's or dense layer's: its place in the weight table; -1 */
     int32_t folded_conv;          /* a folded batch norm: the convolution that it does too; -1 */
-    bool
-        folded_away; /* a convolution: its batch norm does it; a weight average: the optimizer's kernel does */
+    /* a convolution: its batch norm does it; a weight average: the optimizer's kernel does */
+    bool folded_away;
 };
 
 /* Offsets into the block of a program, in bytes. */
@@ -149,8 +148,8 @@ enum status cuda_check(cudaError_t error, const char *what, struct error *err);
 /* The same for an event; what comes behind it goes on meanwhile. */
 enum status cuda_wait_event(const struct device *device, cudaEvent_t event, const char *what,
                             struct error *err);
-/* Copies between host and device memory and waits until that is done. In a group the stream is waited for before the copy,
- * too: one from or to memory that is not pinned may wait inside CUDA, where no timeout reaches. */
+/* Copies between host and device memory and waits until that is done. In a group the stream is waited for before the
+ * copy, too: one from or to memory that is not pinned may wait inside CUDA, where no timeout reaches. */
 enum status cuda_copy(const struct device *device, void *to, const void *from, size_t bytes,
                       enum cudaMemcpyKind kind, const char *what, struct error *err);
 /* Pinned host memory (device.h). */
@@ -183,14 +182,14 @@ void cuda_memory_trim(const struct device *device);
 /* Of the calling thread's current device; what is unused in the pool (NULL: none) is free. */
 enum status cuda_memory_available(cudaMemPool_t pool, size_t *available, size_t *total, struct error *err);
 /* Device memory; *memory is NULL on errors. `what`: what it is for. ST_MEMORY only when it is not to be had without the
- * planner's trials either: those last for moments, and nothing that follows may depend on them. It may be used by what is
- * queued on the device's stream from now on, and by what waits for that. */
+ * planner's trials either: those last for moments, and nothing that follows may depend on them. It may be used by what
+ * is queued on the device's stream from now on, and by what waits for that. */
 enum status cuda_allocate(const struct device *device, size_t bytes, const char *what, void *memory,
                           struct error *err);
 /* Gives it back when the device's stream gets there; NULL is allowed. */
 void cuda_release(const struct device *device, void *memory);
-/* Lets the device, the calling thread's current one, read and write the memory of another one without the host's help, where
- * the hardware can. */
+/* Lets the device, the calling thread's current one, read and write the memory of another one without the host's help,
+ * where the hardware can. */
 enum status cuda_memory_reach(struct device *device, const struct device *owner, struct error *err);
 /* The same, each of them every other one. */
 enum status cuda_memory_reach_all(struct device *const *devices, int32_t count, struct error *err);
@@ -199,7 +198,8 @@ enum status cuda_memory_reach_all(struct device *const *devices, int32_t count, 
 
 /* Measures device->info.flops and bytes in a few hundredths of a second. cache: bytes of the device's. */
 enum status cuda_probe(struct device *device, size_t cache, struct error *err);
-/* The folder where convolution plans are kept, made when it is not there; "" when there is no place that can be written to.
+/* The folder where convolution plans are kept, made when it is not there; "" when there is no place that can be written
+ * to.
  */
 void cuda_cache_folder(char *path, size_t size);
 
@@ -243,8 +243,8 @@ size_t cuda_group_bytes(const struct device_group *group);
  * group's timeout, and not when the group is broken. */
 enum status cuda_group_wait(const struct device *device, cudaEvent_t event, const char *what,
                             struct error *err);
-/* *able becomes whether every member is able, once all have asked; as it is for a program without a group. Not between enter
- * and leave. Who waits for the others longer than the group's timeout breaks it. */
+/* *able becomes whether every member is able, once all have asked; as it is for a program without a group. Not between
+ * enter and leave. Who waits for the others longer than the group's timeout breaks it. */
 enum status cuda_group_agree(const struct device_program *prepared, const char *what, bool *able,
                              struct error *err);
 
@@ -274,14 +274,15 @@ enum status cuda_copies_plan(struct device_program *prepared, struct error *err)
 enum status cuda_copies_upload(struct device_program *prepared, struct error *err);
 /* Queues the making of all copies when the weights have moved since, or were not `folded` as they are to be. */
 enum status cuda_copies_refresh(struct device_program *prepared, bool folded, struct error *err);
-/* Queues on `stream` the conversion of the gradients of kernels first .. last of the weight table into the flat buffer. */
+/* Queues on `stream` the conversion of the gradients of kernels first .. last of the weight table into the flat
+ * buffer. */
 enum status cuda_copies_gradients(struct device_program *prepared, int32_t first, int32_t last,
                                   cudaStream_t stream, struct error *err);
-/* Queues the end of a step (kernels.h: struct cuda_update), with the weights' change and their average or one of them, and the
- * copies that follow from the change. */
+/* Queues the end of a step (kernels.h: struct cuda_update), with the weights' change and their average or one of them,
+ * and the copies that follow from the change. */
 enum status cuda_copies_update(struct device_program *prepared, bool change, bool average, struct error *err);
-/* Whether a kernel's gradient stays in its copy's order, where the update reads it. In a group all gradients are summed up in the
- * flat buffer, in float32. */
+/* Whether a kernel's gradient stays in its copy's order, where the update reads it. In a group all gradients are summed
+ * up in the flat buffer, in float32. */
 static inline bool cuda_gradient_copied(const struct device_program *prepared, int32_t weight)
 {
     return prepared->weights[weight].rows > 0 && prepared->binding.group == NULL;

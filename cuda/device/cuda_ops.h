@@ -1,9 +1,9 @@
 /* Operations on the GPU: what the files cuda_NAME.c (host/program/README.md: which operation is in which) share.
  *
- * A function of op_call.h's type queues its operation and returns: on the device's stream, or, those of cuda_is_branched, on the
- * branch, which is forked before. It may be recorded in a CUDA Graph, so it takes nothing from call->step, which is NULL: what
- * changes from step to step is read from device memory (struct cuda_step). Contracts: program.h; memory and arithmetic:
- * kernels.h. */
+ * A function of op_call.h's type queues its operation and returns: on the device's stream, or, those of
+ * cuda_is_branched, on the branch, which is forked before. It may be recorded in a CUDA Graph, so it takes nothing from
+ * call->step, which is NULL: what changes from step to step is read from device memory (struct cuda_step). Contracts:
+ * program.h; memory and arithmetic: kernels.h. */
 #ifndef NASRUN_CUDA_DEVICE_CUDA_OPS_H
 #define NASRUN_CUDA_DEVICE_CUDA_OPS_H
 
@@ -14,8 +14,8 @@
 #include "host/program/ops.def"
 #undef PROG_OP
 
-/* Ways to run an operation in a whole step: a batch norm with its convolution (cuda_fold.c), the optimizer with the average
- * where one follows. */
+/* Ways to run an operation in a whole step: a batch norm with its convolution (cuda_fold.c), the optimizer with the
+ * average where one follows. */
 op_function cuda_run_folded;
 op_function cuda_run_update;
 

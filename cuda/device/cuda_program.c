@@ -11,11 +11,11 @@ static enum status allocate_lists(struct device_program *prepared, struct error 
     size_t tensors =
         (size_t)prepared->program->tensor_count + 1; /* + 1: calloc may return NULL for nothing */
     size_t ops = (size_t)prepared->program->op_count + 1;
-    prepared->offsets = calloc(tensors, sizeof *prepared->offsets);
-    prepared->ops = calloc(ops, sizeof *prepared->ops);
+    prepared->offsets = calloc(tensors, sizeof(*prepared->offsets));
+    prepared->ops = calloc(ops, sizeof(*prepared->ops));
     if (prepared->offsets == NULL || prepared->ops == NULL)
         return error_memory(err, "prepared program",
-                            tensors * sizeof *prepared->offsets + ops * sizeof *prepared->ops);
+                            tensors * sizeof(*prepared->offsets) + ops * sizeof(*prepared->ops));
     return ST_OK;
 }
 
@@ -24,13 +24,13 @@ static enum status plan_arena(struct device_program *prepared, size_t *arena, st
     const size_t count = (size_t)prepared->program->tensor_count;
     struct program program = *prepared->program; /* but with other lifetimes */
     enum status st = ST_OK;
-    size_t *sizes = calloc(count + 1, sizeof *sizes);
-    program.tensors = malloc((count + 1) * sizeof *program.tensors);
+    size_t *sizes = calloc(count + 1, sizeof(*sizes));
+    program.tensors = malloc((count + 1) * sizeof(*program.tensors));
     if (sizes == NULL || program.tensors == NULL) {
-        st = error_memory(err, "arena plan", count * (sizeof *sizes + sizeof *program.tensors));
+        st = error_memory(err, "arena plan", count * (sizeof(*sizes) + sizeof(*program.tensors)));
         goto out;
     }
-    memcpy(program.tensors, prepared->program->tensors, count * sizeof *program.tensors);
+    memcpy(program.tensors, prepared->program->tensors, count * sizeof(*program.tensors));
     cuda_fold_lifetimes(prepared, program.tensors);
     cuda_branch_lifetimes(&program, program.tensors);
     for (size_t id = 0; st == ST_OK && id < count; id++) {
@@ -72,7 +72,7 @@ static void place_regions(struct device_program *prepared, size_t arena)
     size_t size = cuda_type_size(prepared->device->type), copies = prepared->copy_elements * size;
     size_t biases = prepared->fold_count > 0 ? (size_t)prepared->copy_rows * size : 0;
     size_t gradients = cuda_chunk_count(program->weights.total) * CUDA_CHUNK * sizeof(float),
-           weights = (size_t)program->weights.count * sizeof *prepared->weights, probabilities = 0;
+           weights = (size_t)program->weights.count * sizeof(*prepared->weights), probabilities = 0;
     if (program->probabilities >= 0) {
         struct shape s = program->tensors[program->probabilities].shape;
         probabilities = (size_t)s.n * (size_t)s.c * sizeof(float);
@@ -100,9 +100,9 @@ enum status cuda_program_prepare(struct device *device, const struct program *pr
     enum status st = cuda_enter(device, err);
     if (st != ST_OK)
         return st;
-    struct device_program *made = calloc(1, sizeof *made);
+    struct device_program *made = calloc(1, sizeof(*made));
     if (made == NULL)
-        return error_memory(err, "prepared program", sizeof *made);
+        return error_memory(err, "prepared program", sizeof(*made));
     made->device = device;
     made->program = program;
     st = allocate_lists(made, err);

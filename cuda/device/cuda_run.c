@@ -48,8 +48,8 @@ static enum status hand_over(struct device *device, struct error *err)
     return st == ST_OK ? cuda_branch_fork(device, err) : st;
 }
 
-/* whole: as part of a whole step, where batch norms do their convolutions' work (cuda_fold.c), and the optimizer that of the
- * weight average. */
+/* whole: as part of a whole step, where batch norms do their convolutions' work (cuda_fold.c), and the optimizer that
+ * of the weight average. */
 static enum status run_one(struct device_program *prepared, int32_t index, bool whole, struct error *err)
 {
     const struct op_call call = cuda_call(prepared, index, err);
@@ -69,9 +69,10 @@ static enum status run_one(struct device_program *prepared, int32_t index, bool 
     return ST_OK;
 }
 
-/* What becomes of a step's collectives. AWAITED: each before anything else is queued. The driver loads a kernel when it is
- * launched for the first time, and may wait for all of the device then; a collective that is under way there waits for another
- * member, whose launches may wait for the driver. So in a group's first step nothing is loaded while a collective runs. */
+/* What becomes of a step's collectives. AWAITED: each before anything else is queued. The driver loads a kernel when it
+ * is launched for the first time, and may wait for all of the device then; a collective that is under way there waits
+ * for another member, whose launches may wait for the driver. So in a group's first step nothing is loaded while a
+ * collective runs. */
 enum collectives { QUEUED, AWAITED, LEFT_OUT };
 
 /* Not every library says at once that a call of its own is none that can be recorded. */
@@ -172,11 +173,11 @@ static enum status record(struct device_program *prepared, enum collectives coll
 static void note_failure(struct device_report *report, const char *reason)
 {
     report->failures++;
-    snprintf(report->reason, sizeof report->reason, "%s", reason);
+    snprintf(report->reason, sizeof(report->reason), "%s", reason);
 }
 
-/* Whether all members of the group could record a step without collectives: NCCL is not asked to record with some of them
- * only. refusal: why not; "" when it was another member. */
+/* Whether all members of the group could record a step without collectives: NCCL is not asked to record with some of
+ * them only. refusal: why not; "" when it was another member. */
 static enum status rehearse(struct device_program *prepared, bool *able, struct error *refusal,
                             struct error *err)
 {

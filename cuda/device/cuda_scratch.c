@@ -1,7 +1,8 @@
 /* Scratch that operations need while they run, and the limits of our kernels. */
 #include "cuda/device/cuda_ops.h"
 
-/* Of a convolution's or dense layer's weight gradient, beside its plan's workspace: one after the other uses the region. */
+/* Of a convolution's or dense layer's weight gradient, beside its plan's workspace: one after the other uses the
+ * region. */
 static size_t bias_scratch(const struct op_call *call, int32_t dy, int32_t dbias)
 {
     const struct device_program *prepared = call->prepared;

@@ -1,6 +1,6 @@
-/* Weight sets: flat float arrays, one for each slot, each tensor at its place in the table, and inheritance between them. On the
- * device a kernel's elements stand in the masters' order (kernels.h); what goes up and comes down passes through a
- * piece of staging memory, where it is put into order. Gradients belong to programs (device.h). */
+/* Weight sets: flat float arrays, one for each slot, each tensor at its place in the table, and inheritance between
+ * them. On the device a kernel's elements stand in the masters' order (kernels.h); what goes up and comes down passes
+ * through a piece of staging memory, where it is put into order. Gradients belong to programs (device.h). */
 #include "cuda/device/cuda_internal.h"
 #include "cuda/trace.h"
 
@@ -42,9 +42,9 @@ enum status cuda_weights_new(struct device *device, const struct weight_table *t
     enum status st = cuda_enter(device, err);
     if (st != ST_OK)
         return st;
-    struct device_weights *made = calloc(1, sizeof *made);
+    struct device_weights *made = calloc(1, sizeof(*made));
     if (made == NULL)
-        return error_memory(err, "weight set", sizeof *made);
+        return error_memory(err, "weight set", sizeof(*made));
     made->version = 1;
     made->serial = ++device->serial;
     made->floats = cuda_chunk_count(table->total) * CUDA_CHUNK;
@@ -100,7 +100,7 @@ struct transfer {
 static enum status transfer_plain(const struct transfer *t, size_t at, float *there, size_t count,
                                   struct error *err)
 {
-    const size_t bytes = count * sizeof *there;
+    const size_t bytes = count * sizeof(*there);
     return t->up != NULL
                ? cuda_copy(t->device, there, t->up + at, bytes, cudaMemcpyHostToDevice, "upload weights", err)
                : cuda_copy(t->device, t->down + at, there, bytes, cudaMemcpyDeviceToHost, "download weights",
@@ -110,7 +110,7 @@ static enum status transfer_plain(const struct transfer *t, size_t at, float *th
 static enum status transfer_kernel(const struct transfer *t, const struct weight_tensor *tensor,
                                    float *master, struct error *err)
 {
-    const size_t most = CUDA_STAGING / sizeof *master;
+    const size_t most = CUDA_STAGING / sizeof(*master);
     float *staging = t->device->cublas_workspace;
     const int32_t in = tensor->dims[1], taps = tensor->dims[2] * tensor->dims[3];
     enum status st = ST_OK;
@@ -206,11 +206,11 @@ static uint64_t fill_block(struct remap_block *block, const struct remap_list *l
                                    .noise = remap->noise,
                                    .part = to->layer_id * 8 + (uint32_t)to->role,
                                    .first_element = elements};
-        memcpy(entry.dims, to->dims, sizeof entry.dims);
+        memcpy(entry.dims, to->dims, sizeof(entry.dims));
         if (remap->source >= 0) {
             const struct weight_tensor *from = &parent->tensors[remap->source];
             entry.source = from->offset;
-            memcpy(entry.source_dims, from->dims, sizeof entry.source_dims);
+            memcpy(entry.source_dims, from->dims, sizeof(entry.source_dims));
         }
         entry.out_index = place_array(block, remap->out_index, to->dims[0]);
         entry.in_index = place_array(block, remap->in_index, to->dims[1]);
@@ -218,7 +218,7 @@ static uint64_t fill_block(struct remap_block *block, const struct remap_list *l
         entry.out_scale = place_array(block, remap->out_scale, to->dims[0]);
         entry.in_scale = place_array(block, remap->in_scale, to->dims[1]);
         if (block->host != NULL)
-            memcpy(block->host + (size_t)i * sizeof entry, &entry, sizeof entry);
+            memcpy(block->host + (size_t)i * sizeof(entry), &entry, sizeof(entry));
         elements += to->count;
     }
     block->deviations = (block->bytes + sizeof(double) - 1) / sizeof(double) * sizeof(double);

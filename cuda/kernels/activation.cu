@@ -1,5 +1,5 @@
-/* Activations and their gradients: one pack of eight channels a thread, the grid's stride. Bound by DRAM: each value is read
- * once and written once. */
+/* Activations and their gradients: one pack of eight channels a thread, the grid's stride. Bound by DRAM: each value is
+ * read once and written once. */
 #include "cuda/kernels/pack.cuh"
 #include "host/program/activation.h"
 

@@ -1,5 +1,5 @@
-/* The sum of two: one pack of eight channels a thread, the grid's stride. Bound by DRAM: each value is read once and written
- * once. */
+/* The sum of two: one pack of eight channels a thread, the grid's stride. Bound by DRAM: each value is read once and
+ * written once. */
 #include "cuda/kernels/pack.cuh"
 
 template <class T>

@@ -1,5 +1,5 @@
-/* Average pool and its gradient, as max_pool.cu: one pack of the result a thread, backward from all windows over its pixel.
- * Bound by DRAM. */
+/* Average pool and its gradient, as max_pool.cu: one pack of the result a thread, backward from all windows over its
+ * pixel. Bound by DRAM. */
 #include "cuda/kernels/window.cuh"
 
 template <class T>

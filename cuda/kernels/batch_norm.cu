@@ -1,11 +1,11 @@
-/* Batch norm, alone or fused with an add and a ReLU: training, inference and backward. Two kernels in each direction of a
- * training, bound by DRAM. Forward: the sums of each slice, which the last block joins to mean, variance and running statistics;
- * then y. Backward: the sums of each slice, which the last block joins to dscale and dshift; then dx. The second kernel reads x from
- * where the first has left it in the L2 cache (columns.cuh).
+/* Batch norm, alone or fused with an add and a ReLU: training, inference and backward. Two kernels in each direction of
+ * a training, bound by DRAM. Forward: the sums of each slice, which the last block joins to mean, variance and running
+ * statistics; then y. Backward: the sums of each slice, which the last block joins to dscale and dshift; then dx. The
+ * second kernel reads x from where the first has left it in the L2 cache (columns.cuh).
  *
- * What ReLU let through is found backward in the cheapest way: from x where y follows from it alone, so that y is not read; and
- * where the gradient behind ReLU is wanted as the addend's, the first kernel writes it and the second reads it in place of dy and
- * y. */
+ * What ReLU let through is found backward in the cheapest way: from x where y follows from it alone, so that y is not
+ * read; and where the gradient behind ReLU is wanted as the addend's, the first kernel writes it and the second reads
+ * it in place of dy and y. */
 #include "cuda/kernels/columns.cuh"
 
 /* What was above zero but for rounding; NaN stays. */
@@ -14,8 +14,8 @@ static __device__ __forceinline__ float at_least_zero(float x)
     return at_least(x, 0.0f);
 }
 
-/* Before addend and ReLU; factor = scale * invstd. One rounding by name, not by the compiler's choice: backward must find
- * the very same numbers. */
+/* Before addend and ReLU; factor = scale * invstd. One rounding by name, not by the compiler's choice: backward must
+ * find the very same numbers. */
 static __device__ __forceinline__ float normalised(float x, float centre, float factor, float base)
 {
     return fmaf(x - centre, factor, base);
@@ -38,8 +38,9 @@ template <> __device__ __forceinline__ float vanishing<half>(void)
 
 /* ---- mean and variance ---- */
 
-/* Of the last block: mean and variance from means and squares about them of all slices. Sums about the first slice's mean:
- * no mean of a share f of all values lies further from theirs than sqrt(1 / f) deviations, so little is cancelled. */
+/* Of the last block: mean and variance from means and squares about them of all slices. Sums about the first slice's
+ * mean: no mean of a share f of all values lies further from theirs than sqrt(1 / f) deviations, so little is
+ * cancelled. */
 static __device__ __forceinline__ void join_slices(const columns &k, const columns_share &t,
                                                    const cuda_batch_norm &a, float *shared)
 {
@@ -77,8 +78,9 @@ static __device__ __forceinline__ void join_slices(const columns &k, const colum
     a.running_var[channel] = (1.0f - m) * old_var + m * var;
 }
 
-/* Scratch: float [slice][mean, square][padded]. Within a block sums are taken about its first row, so a mean far from zero costs no
- * digits; no value lies further from the mean of n than sqrt(n) deviations, which bounds what that row may cost. */
+/* Scratch: float [slice][mean, square][padded]. Within a block sums are taken about its first row, so a mean far from
+ * zero costs no digits; no value lies further from the mean of n than sqrt(n) deviations, which bounds what that row
+ * may cost. */
 template <class T>
 static __global__ void COLUMNS_BOUNDS moments(columns k, const __grid_constant__ cuda_batch_norm a,
                                               const T *__restrict__ x)
@@ -205,8 +207,8 @@ static __device__ __forceinline__ norm_channels channels_of(const columns &k, in
     return c;
 }
 
-/* Rows that a thread loads before it uses the first: 64 to 96 bytes. More would take registers that COLUMNS_RESIDENT blocks
- * do not have. */
+/* Rows that a thread loads before it uses the first: 64 to 96 bytes. More would take registers that COLUMNS_RESIDENT
+ * blocks do not have. */
 template <class T> struct rows_ahead {
     enum { ROWS = sizeof(T) == 2 ? 2 : 1 };
 };

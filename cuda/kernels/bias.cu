@@ -1,5 +1,5 @@
-/* Biases of convolutions and dense layers: added behind them, and their gradients. To add is bound by DRAM, y is read and
- * written; the gradient is summed up as batch norm's sums are (columns.cuh), and reads dy. */
+/* Biases of convolutions and dense layers: added behind them, and their gradients. To add is bound by DRAM, y is read
+ * and written; the gradient is summed up as batch norm's sums are (columns.cuh), and reads dy. */
 #include "cuda/kernels/columns.cuh"
 
 template <class T>

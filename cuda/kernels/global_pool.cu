@@ -2,8 +2,8 @@
 #include "cuda/kernels/divide.cuh"
 #include "cuda/kernels/warp.cuh"
 
-/* A warp takes an image's pixels of some packs side by side, and each of its lanes ends with one channel. groups: of such packs
- * in a pixel. */
+/* A warp takes an image's pixels of some packs side by side, and each of its lanes ends with one channel. groups: of
+ * such packs in a pixel. */
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
     global_pool_forward(uint32_t warps, divisor groups, divisor packs, uint32_t vectors, uint32_t pixels,

@@ -1,6 +1,6 @@
-/* Kernels' working copies, made anew from the float32 masters: for evaluations, and for a training whose weights came from
- * elsewhere (its own steps keep them, optimizer.cu). A thread makes eight neighbours of a copy. And the way back for gradients
- * that devices sum up together. Bound by DRAM: a float and an element of the copy for each weight. */
+/* Kernels' working copies, made anew from the float32 masters: for evaluations, and for a training whose weights came
+ * from elsewhere (its own steps keep them, optimizer.cu). A thread makes eight neighbours of a copy. And the way back
+ * for gradients that devices sum up together. Bound by DRAM: a float and an element of the copy for each weight. */
 #include "cuda/kernels/entries.cuh"
 
 /* What a folded batch norm multiplies a row by. */

@@ -3,11 +3,10 @@
  * contracts stand in host/program/program.h, activation.h and optimizer.h; here stands what is particular to memory and
  * arithmetic.
  *
- * Every function queues its kernels on `stream` and returns at once: cudaSuccess, or the error of the launch. What an
- * operation needs comes in a structure, host memory that may go when the function returns; fields that are not set are zero.
- * It may be captured in a CUDA Graph; what changes from step to step is therefore read from a struct
- * cuda_step in device memory, and all other arguments stay fixed from bind to bind. Pointers are device
- * pointers unless a comment says "host".
+ * Every function queues its kernels on `stream` and returns at once: cudaSuccess, or the error of the launch. What it
+ * works on comes in a structure, host memory that may go when the function returns. A call may be captured in a CUDA
+ * Graph; what changes from step to step is therefore read from a struct cuda_step in device memory, and all other
+ * arguments stay fixed from bind to bind. Pointers are device pointers unless a comment says "host".
  *
  * Layout: activations NHWC [n][h][w][padded], channels padded to a multiple of 8, in the activation type
  * (bf16, half or float32). Channels beyond c hold zeros in every input and receive zeros in every output. Logits
@@ -18,7 +17,7 @@
  * most CUDA_ELEMENTS elements, which the caller sees to.
  *
  * Arithmetic is float32; every stored activation is rounded once, to nearest even. All sums are taken in an
- * order that the shape fixes, and `multiprocessors` where a function takes that: results are the same bit for bit
+ * order that the shape fixes, and `multiprocessors` where that is asked for: results are the same bit for bit
  * from run to run, on equal devices. The only atomics are tickets: where several blocks have a result in common,
  * the last of them to be done makes it from what all have left.
  *
@@ -65,8 +64,8 @@ enum { CUDA_CHANNELS = 8 }; /* channels are padded to multiples of this */
 /* Of an activation, at most: kernels count packs of eight in 31 bits. 32 GiB in bf16. */
 #define CUDA_ELEMENTS ((size_t)1 << 34)
 
-/* `tickets`: that many zeros in device memory, and zeros again after each launch function that takes them. Launches on one
- * stream may share them. */
+/* `tickets`: that many zeros in device memory, and zeros again after each launch function that takes them. Launches on
+ * one stream may share them. */
 enum { CUDA_TICKETS = 1024 };
 
 CUDA_INLINE int32_t cuda_padded(int32_t channels)
@@ -152,8 +151,8 @@ struct cuda_batch_norm_backward {
     int32_t multiprocessors;
     struct cuda_shape shape;
     const void *x;
-    /* Without ReLU both are NULL. With it one of them is: forward had no addend, then its y is made anew from x and shift,
-     * bit for bit, which costs no read; or y is what forward gave. */
+    /* Without ReLU both are NULL. With it one of them is: forward had no addend, then its y is made anew from x and
+     * shift, bit for bit, which costs no read; or y is what forward gave. */
     const void *y;
     const float *shift;
     const void *dy;
@@ -265,8 +264,8 @@ static inline int32_t cuda_window_fits(struct cuda_window k)
     return k.kernel_h * k.kernel_w <= 255;
 }
 
-/* The index of max pool: cuda_shape_count(out) bytes, the winner's place in its window, row by row (places outside the image
- * count too). Of equals the first wins. Average pool has none. */
+/* The index of max pool: cuda_shape_count(out) bytes, the winner's place in its window, row by row (places outside the
+ * image count too). Of equals the first wins. Average pool has none. */
 struct cuda_pool {
     struct cuda_shape in, out; /* of x and y, equal in n and c */
     struct cuda_window window;
@@ -302,9 +301,9 @@ cudaError_t cuda_launch_global_pool_backward(cudaStream_t stream, enum cuda_type
 /* Places in the metrics, as in enum metric of host/program/program.h.
  *
  * Half precision has no room for small gradients, so the loss that is differentiated, and with it every gradient, is
- * multiplied by a scale (Micikevicius et al. 2018, "Mixed Precision Training"): a power of two, kept beside the metrics; 0
- * stands for CUDA_SCALE_FIRST. A step whose gradients are not finite changes no weight and halves the scale, GROWTH good
- * steps on end double it, as PyTorch's GradScaler does; nothing of this reaches the host. */
+ * multiplied by a scale (Micikevicius et al. 2018, "Mixed Precision Training"): a power of two, kept beside the
+ * metrics; 0 stands for CUDA_SCALE_FIRST. A step whose gradients are not finite changes no weight and halves the scale,
+ * GROWTH good steps on end double it, as PyTorch's GradScaler does; nothing of this reaches the host. */
 enum cuda_metric {
     CUDA_METRIC_LOSS,
     CUDA_METRIC_CORRECT,
@@ -333,19 +332,20 @@ cudaError_t cuda_launch_loss(cudaStream_t stream, enum cuda_type type, const str
 
 /* ---- weights ---- */
 
-/* Flat arrays (slots, gradients) hold each tensor at its place in the weight table, zeros in the gaps, and end with a whole
- * chunk. A kernel's elements stand in one of three orders:
+/* Flat arrays (slots, gradients) hold each tensor at its place in the weight table, zeros in the gaps, and end with a
+ * whole chunk. A kernel's elements stand in one of three orders:
  *
  *     the host's   [out][in][height][width]
  *     master's     [out][height][width][in]         float32, in all flat arrays on the device
  *     copy's       [rows][height][width][depth]     activation type, zeros in the padding: what convolutions and dense
- *                                                   layers read, and the order in which they leave the kernel's gradient
+ *                                                   layers read, and the order in which they leave the kernel's
+ *                                                   gradient
  *
  * So where nothing is padded, master, copy and gradient are in one order, and eight neighbours of each are a pack.
  *
- * Groups: with `blocks` = 1 the copy's row o holds the master's row o, channel i of the copy being channel i of the master (the
- * convolution keeps its groups, or has one). With `blocks` = groups the copy is that of a plain convolution over all input
- * channels: row o holds the master's channels at o / (out / blocks) * in, and zeros elsewhere.
+ * Groups: with `blocks` = 1 the copy's row o holds the master's row o, channel i of the copy being channel i of the
+ * master (the convolution keeps its groups, or has one). With `blocks` = groups the copy is that of a plain convolution
+ * over all input channels: row o holds the master's channels at o / (out / blocks) * in, and zeros elsewhere.
  *
  * Folding: a batch norm in inference behind the convolution is a factor and a summand for each row,
  *     factor = scale / sqrt(var + epsilon)     bias = shift - mean * factor [+ the convolution's bias * factor]
@@ -415,22 +415,22 @@ struct cuda_update {
     const struct cuda_step *step;
     struct optimizer optimizer;
     const struct cuda_scaling *scaling; /* NULL: gradients are as they are */
-    const void *
-        kernel_gradients; /* of kernels that have copies, each in its copy's order; NULL: theirs are flat, too */
+    /* of kernels that have copies, each in its copy's order; NULL: theirs are flat, too */
+    const void *kernel_gradients;
     const float *gradients;        /* flat: all others; NULL: no weight changes */
     float *value, *first, *second; /* second is not touched by SGD and may then be NULL */
     float *average;                /* NULL: not wanted */
     void *copies;
 };
 
-/* Updates trained weights and, rounded, their copies (not the padding); then average = decay * average + (1 - decay) * value
- * over all weights, decay = step->average_decay. */
+/* Updates trained weights and, rounded, their copies (not the padding); then average = decay * average + (1 - decay) *
+ * value over all weights, decay = step->average_decay. */
 cudaError_t cuda_launch_update(cudaStream_t stream, enum cuda_type type, const struct cuda_update *update);
 
 /* Bytes of `scratch`, which begins with the struct cuda_scaling that the update reads. */
 size_t cuda_scaling_scratch(void);
-/* Looks for gradients of trained weights that are not finite, fills the struct and changes the scale in `metrics`. Of the
- * update it reads weights and gradients. */
+/* Looks for gradients of trained weights that are not finite, fills the struct and changes the scale in `metrics`. Of
+ * the update it reads weights and gradients. */
 cudaError_t cuda_launch_scaling(cudaStream_t stream, enum cuda_type type, const struct cuda_update *update,
                                 double *metrics, void *scratch, unsigned *tickets);
 
@@ -455,7 +455,8 @@ cudaError_t cuda_launch_kernel_copies(cudaStream_t stream, enum cuda_type type,
 cudaError_t cuda_launch_folded_biases(cudaStream_t stream, enum cuda_type type,
                                       const struct cuda_kernel_copies *copies);
 
-/* Gradients of kernels, as convolutions and dense layers leave them, into the flat array, for what sums them up there. */
+/* Gradients of kernels, as convolutions and dense layers leave them, into the flat array, for what sums them up
+ * there. */
 struct cuda_kernel_gradients {
     int32_t count;
     const struct cuda_weight *weights; /* [count], in the table's order */
@@ -483,9 +484,9 @@ struct cuda_remap {
     uint64_t first_element; /* sum of the elements (product of dims) of the entries before this one */
 };
 
-/* Fills the places of all entries in child from parent, both in the masters' order; gaps and tensors without entry are left alone.
- * Values without noise are the host's bit for bit. Noise is the same draw, but the device's sine, logarithm and root may
- * round the last bit of the double differently: the float differs then by at most its last place. */
+/* Fills the places of all entries in child from parent, both in the masters' order; gaps and tensors without entry are
+ * left alone. Values without noise are the host's bit for bit. Noise is the same draw, but the device's sine, logarithm
+ * and root may round the last bit of the double differently: the float differs then by at most its last place. */
 struct cuda_inheritance {
     int32_t count;
     const struct cuda_remap *entries; /* [count] */
@@ -497,7 +498,8 @@ struct cuda_inheritance {
 };
 cudaError_t cuda_launch_remap(cudaStream_t stream, const struct cuda_inheritance *inheritance);
 
-/* Elements first .. first + count - 1, in the host's order, of a kernel [out][in][taps]: out of its master, or into it. */
+/* Elements first .. first + count - 1, in the host's order, of a kernel [out][in][taps]: out of its master, or into
+ * it. */
 cudaError_t cuda_launch_from_master(cudaStream_t stream, int32_t in, int32_t taps, size_t first, size_t count,
                                     const float *master, float *plain);
 cudaError_t cuda_launch_to_master(cudaStream_t stream, int32_t in, int32_t taps, size_t first, size_t count,

@@ -5,8 +5,8 @@
  *     LAUNCH(kernel, grid, block, shared bytes, stream, arguments...);
  *     DYNAMIC_SHARED(float, name);      in a kernel: its dynamic shared memory, aligned to 16 bytes
  *
- * A kernel takes the structure of its launch function by value, and beside it the large arrays, in their type: nvcc believes
- * __restrict__ of parameters alone.
+ * A kernel takes the structure of its launch function by value, and beside it the large arrays, in their type: nvcc
+ * believes __restrict__ of parameters alone.
  *
  * Rules: one-dimensional blocks of LAUNCH_THREADS threads; a kernel is correct for every multiple of 32 from
  * 32 to 512 and for every number of blocks from 1 on. No inline PTX, no textures. No block waits for another;
@@ -46,9 +46,9 @@ static inline unsigned launch_blocks(size_t work)
     for (type item = (type)blockIdx.x * blockDim.x + threadIdx.x; item < (count);                            \
          item += (type)gridDim.x * blockDim.x)
 
-/* True, for all threads, in the last of `blocks` blocks to come here; it sees what all have written before. All threads of
- * a block call it, once. The ticket is 0 before the kernel and after it. Which block is the last differs from run to run:
- * what it does must not depend on it. */
+/* True, for all threads, in the last of `blocks` blocks to come here; it sees what all have written before. All threads
+ * of a block call it, once. The ticket is 0 before the kernel and after it. Which block is the last differs from run to
+ * run: what it does must not depend on it. */
 static __device__ __forceinline__ bool last_block(unsigned *ticket, unsigned blocks)
 {
     __shared__ bool last;

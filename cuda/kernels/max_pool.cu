@@ -1,6 +1,6 @@
-/* Max pool and its gradient. One pack of the result a thread, also backward: there a thread gathers, in the windows' order,
- * from all windows over its pixel, so that nothing is added at random. Bound by DRAM; windows that overlap find their pixels in
- * the caches. */
+/* Max pool and its gradient. One pack of the result a thread, also backward: there a thread gathers, in the windows'
+ * order, from all windows over its pixel, so that nothing is added at random. Bound by DRAM; windows that overlap find
+ * their pixels in the caches. */
 #include "cuda/kernels/window.cuh"
 
 struct alignas(8) winners {

@@ -1,6 +1,7 @@
-/* Remaps: a child's weights from its parent's (host/net/remap.h), where they live. One launch finds the
- * deviations of the sources that noise is scaled by, a block each; one makes all values, a thread each. And kernels between
- * the host's order and the masters', for what goes up and comes down. Done once a candidate: bound by nothing that matters. */
+/* Remaps: a child's weights from its parent's (host/net/remap.h), where they live. One launch finds the deviations of
+ * the sources that noise is scaled by, a block each; one makes all values, a thread each. And kernels between the
+ * host's order and the masters', for what goes up and comes down. Done once a candidate: bound by nothing that
+ * matters. */
 #include "cuda/kernels/entries.cuh"
 
 static __device__ __forceinline__ size_t elements_of(const int32_t *dims)

@@ -1,5 +1,5 @@
-/* What pooling over windows shares, in both directions: which pixels a window covers, which windows a pixel lies in, and where
- * packs are. */
+/* What pooling over windows shares, in both directions: which pixels a window covers, which windows a pixel lies in,
+ * and where packs are. */
 #ifndef NASRUN_CUDA_KERNELS_WINDOW_CUH
 #define NASRUN_CUDA_KERNELS_WINDOW_CUH
 

@@ -16,7 +16,7 @@ struct op_call {
     const struct program *program;
     int32_t index;            /* the operation's in the program */
     const struct prog_op *op; /* &program->ops[index] */
-    const struct step *step;  /* NULL while the program is prepared */
+    const struct step *step;  /* NULL while the program is prepared, and on GPUs (cuda_ops.h) */
     struct error *err;        /* set when the function does not return ST_OK */
 };
 

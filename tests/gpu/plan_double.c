@@ -31,7 +31,7 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor, cudn
 {
     set_attribute *real = NULL;
     void *symbol = dlsym(RTLD_NEXT, "cudnnBackendSetAttribute");
-    memcpy(&real, &symbol, sizeof real);
+    memcpy(&real, &symbol, sizeof(real));
     if (name == CUDNN_ATTR_OPERATIONGRAPH_HANDLE)
         return CUDNN_STATUS_SUCCESS;
     if (name == CUDNN_ATTR_DEVICEPROP_DEVICE_ID) {
@@ -91,7 +91,7 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t descriptor, cudn
 {
     get_attribute *real = NULL;
     void *symbol = dlsym(RTLD_NEXT, "cudnnBackendGetAttribute");
-    memcpy(&real, &symbol, sizeof real);
+    memcpy(&real, &symbol, sizeof(real));
     if (name == CUDNN_ATTR_ENGINE_NUMERICAL_NOTE) {
         const int32_t number = plan_double.described++;
         if (number >= plan_double.undescribed_from && number < plan_double.undescribed_to)
@@ -226,7 +226,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     assert_non_null(stream);
     assert_int_equal(mode, cudaStreamCaptureModeThreadLocal);
     assert_null(plan_double.recording);
-    plan_double.recording = calloc(1, sizeof *plan_double.recording);
+    plan_double.recording = calloc(1, sizeof(*plan_double.recording));
     plan_double.spoilt = false;
     plan_double.graphs++;
     return cudaSuccess;
@@ -256,7 +256,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *replay, cudaGraph_t graph, unsigned long long flags)
 {
-    struct CUgraph_st *copy = malloc(sizeof *copy);
+    struct CUgraph_st *copy = malloc(sizeof(*copy));
     (void)flags;
     assert_non_null(copy);
     *copy = *graph;

@@ -1,5 +1,5 @@
-/* A double of a GPU for tests of the planner: it plans with the real cuDNN for a described H100, and runs nothing but answers as
- * each test tells it. Its functions stand in the place of the libraries' own (plan_double.c). */
+/* A double of a GPU for tests of the planner: it plans with the real cuDNN for a described H100, and runs nothing but
+ * answers as each test tells it. Its functions stand in the place of the libraries' own (plan_double.c). */
 #ifndef NASRUN_TESTS_GPU_PLAN_DOUBLE_H
 #define NASRUN_TESTS_GPU_PLAN_DOUBLE_H
 
@@ -11,15 +11,15 @@ enum { PLAN_DOUBLE_MOST = 256, PLAN_DOUBLE_NEVER = 1 << 30, PLAN_DOUBLE_SLOWED =
 struct plan_double {
     char *description;
     cudnnBackendDescriptor_t properties; /* of the planner under test */
-    float
-        milliseconds[PLAN_DOUBLE_MOST]; /* of a run of plan 1, 2, ... in order of their making; 0: refused */
+    /* of a run of plan 1, 2, ... in order of their making; 0: refused */
+    float milliseconds[PLAN_DOUBLE_MOST];
     int32_t undescribed_from, undescribed_to; /* candidates, counted from 0, whose engines tell nothing */
     int32_t unrecordable;                     /* so many plans, the first, spoil a recording */
     bool untimeable;                          /* a recording can't hold events */
     int32_t allocations_before_failure, failing_allocations;
-    int32_t slowed_from,
-        slowed_to; /* measurements, counted from 0, that take PLAN_DOUBLE_SLOWED times as long */
-    bool broken;   /* whatever waits for the device fails */
+    /* measurements, counted from 0, that take PLAN_DOUBLE_SLOWED times as long */
+    int32_t slowed_from, slowed_to;
+    bool broken; /* whatever waits for the device fails */
     int32_t plans, executions, measurements, allocations, refused_allocations, alive, events, handles,
         streams, graphs, described;
     int32_t recordings;           /* ended well */

@@ -314,8 +314,8 @@ static void test_far_mean(void **state)
     kernel_sweep(3, check_far_mean);
 }
 
-/* No more blocks than the device holds at once, unless there are more column groups; all of them where there is work for all;
- * a ticket for every group of several blocks. */
+/* No more blocks than the device holds at once, unless there are more column groups; all of them where there is work
+ * for all; a ticket for every group of several blocks. */
 static void check_wave(const columns &k, int32_t multiprocessors)
 {
     const int64_t blocks = (int64_t)k.slices * k.groups, wave = (int64_t)multiprocessors * COLUMNS_RESIDENT;

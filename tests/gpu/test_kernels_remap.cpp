@@ -92,8 +92,8 @@ void remap_case::add(const kernel_run &run, int32_t k)
     r.noise_everywhere = kernel_below(run, stream, 23, 2) != 0;
     e.child = add_tensor(&child_tensors, &child, dims, 7u + (uint32_t)k);
     e.source = add_tensor(&parent_tensors, &parent, source_dims, 7u + (uint32_t)k);
-    memcpy(e.dims, dims, sizeof dims);
-    memcpy(e.source_dims, source_dims, sizeof source_dims);
+    memcpy(e.dims, dims, sizeof(dims));
+    memcpy(e.source_dims, source_dims, sizeof(source_dims));
     e.has_source = r.source >= 0;
     e.noise_everywhere = r.noise_everywhere;
     e.out_index = r.out_index, e.in_index = r.in_index, e.identity = r.identity;
@@ -134,7 +134,7 @@ static void check_remap(const kernel_run &run)
     const remap_list list = {(int32_t)t.remaps.size(), t.remaps.data()};
     vector plain_parent(t.parent.total), parent(t.parent.total);
     vector child(t.child.total), plain_expected(t.child.total), expected(t.child.total);
-    device_memory table(t.entries.size() * sizeof t.entries[0]),
+    device_memory table(t.entries.size() * sizeof(t.entries[0])),
         deviations(t.entries.size() * sizeof(double));
     memcpy(table.data, t.entries.data(), table.bytes);
     memset(child.data, 0, child.bytes);

@@ -1,5 +1,5 @@
-/* Weights against plain loops: working copies of kernels, with batch norms folded into them, their gradients, the end of a step
- * (optimizer, average and copies). */
+/* Weights against plain loops: working copies of kernels, with batch norms folded into them, their gradients, the end
+ * of a step (optimizer, average and copies). */
 #include "tests/gpu/kernel_check.h"
 
 #include "cuda/kernels/half.h"
@@ -21,7 +21,8 @@ static const float EPSILON = 1e-3f;
 
 /* ---- a table of weights ---- */
 
-/* Kernels with copies (plain, grouped, grouped as a plain convolution, dense), kernels that no operation uses, and vectors. */
+/* Kernels with copies (plain, grouped, grouped as a plain convolution, dense), kernels that no operation uses, and
+ * vectors. */
 struct weight_case {
     std::vector<cuda_weight> weights;
     uint64_t rows;
@@ -54,7 +55,7 @@ weight_case::weight_case(const kernel_run &run)
         take(CUDA_WEIGHT_TRAINED, 1 + (size_t)kernel_below(run, SETTINGS, 4, 40));
     for (int32_t k = 0; k < kernels; k++)
         take_kernel(run, 20 * (uint64_t)(k + 1), k);
-    memcpy(table.data, weights.data(), weights.size() * sizeof weights[0]);
+    memcpy(table.data, weights.data(), weights.size() * sizeof(weights[0]));
 }
 
 /* A tensor behind the last one, with what a search goes by; returns its place. */
@@ -145,11 +146,11 @@ static double store_gradient(const kernel_run &run, const cuda_weight &w, size_t
 {
     char *at = static_cast<char *>(gradients->data) + w.gradient;
     if (w.wide || run.type == CUDA_FLOAT) {
-        memcpy(at + place * sizeof value, &value, sizeof value);
+        memcpy(at + place * sizeof(value), &value, sizeof(value));
         return (double)value;
     }
     const uint16_t bits = run.type == CUDA_BF16 ? half_to_bf16(value) : half_to_fp16(value);
-    memcpy(at + place * sizeof bits, &bits, sizeof bits);
+    memcpy(at + place * sizeof(bits), &bits, sizeof(bits));
     return (double)(run.type == CUDA_BF16 ? half_from_bf16(bits) : half_from_fp16(bits));
 }
 
@@ -331,8 +332,8 @@ update_case::update_case(const kernel_run &run)
     step.second_scale = (float)(1.0 / (1.0 - std::pow((double)o.second, step.number + 1.0)));
 }
 
-/* NaN where none belongs: padding, and a kernel's flat gradient when its own is read. In half precision in every fifth run one of
- * a trained weight, or of a kept one, is infinite. */
+/* NaN where none belongs: padding, and a kernel's flat gradient when its own is read. In half precision in every fifth
+ * run one of a trained weight, or of a kept one, is infinite. */
 void update_case::draw_gradients(const kernel_run &run)
 {
     const float times = scale > 0.0 ? (float)scale : 1.0f;
@@ -414,8 +415,8 @@ static void check_updated_copies(const kernel_run &run, update_case &c, bool cha
 static void check_update(const kernel_run &run)
 {
     update_case c(run);
-    device_memory place(sizeof c.step);
-    memcpy(place.data, &c.step, sizeof c.step);
+    device_memory place(sizeof(c.step));
+    memcpy(place.data, &c.step, sizeof(c.step));
     const cuda_update u = c.arguments(static_cast<const cuda_step *>(place.data));
     std::vector<double> w(c.value.floats(), c.value.floats() + c.t.total),
         m(c.first.floats(), c.first.floats() + c.t.total),

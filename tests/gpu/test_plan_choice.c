@@ -66,7 +66,7 @@ static void test_the_fastest_of_the_timed_is_taken(void **state)
     (void)state;
     static const float times[] = {4, 0, 1, 2, 3, 0.5f}; /* the second doesn't run, the sixth is not asked */
     struct conv_plan_info info;
-    memcpy(plan_double.milliseconds, times, sizeof times);
+    memcpy(plan_double.milliseconds, times, sizeof(times));
     choose_well(CONV_BACKWARD_DATA, 4, NULL, &info);
     assert_int_equal(plan_double.plans, 5);
     assert_float_equal(info.seconds, 1e-3, 1e-9);
@@ -81,12 +81,12 @@ static void test_a_disturbance_does_not_decide(void **state)
     static const float orders[][4] = {{4, 3, 1, 2},          {1, 2, 3, 4},       {4, 3, 2, 1},
                                       {1.2f, 1.1f, 1, 1.3f}, {1.3f, 9, 1.2f, 1}, {9, 1, 8, 1.4f}};
     const int32_t candidates = 4;
-    for (size_t order = 0; order < sizeof orders / sizeof *orders; order++)
+    for (size_t order = 0; order < sizeof(orders) / sizeof(*orders); order++)
         for (int32_t from = 0; from < 5 * candidates; from++)
             for (int32_t length = 0; length <= 2 * candidates; length++) {
                 struct conv_plan_info info;
                 plan_double.plans = plan_double.measurements = 0;
-                memcpy(plan_double.milliseconds, orders[order], sizeof orders[order]);
+                memcpy(plan_double.milliseconds, orders[order], sizeof(orders[order]));
                 plan_double.slowed_from = from;
                 plan_double.slowed_to = from + length;
                 choose_well(CONV_BACKWARD_DATA, candidates, NULL, &info);
@@ -113,8 +113,8 @@ static void test_the_slow_are_given_up(void **state)
     assert_int_equal(slow, 8 + 2 * (1 + 7 * 3));
 }
 
-/* What shows that a candidate can be recorded is replayed to time it. One with a larger workspace than those before it moves
- * theirs, and they are recorded anew. */
+/* What shows that a candidate can be recorded is replayed to time it. One with a larger workspace than those before it
+ * moves theirs, and they are recorded anew. */
 static void test_each_is_recorded_once(void **state)
 {
     (void)state;
@@ -231,7 +231,7 @@ static void test_none_runs(void **state)
     (void)state;
     struct conv_plan_info info;
     struct error err;
-    memset(plan_double.milliseconds, 0, sizeof plan_double.milliseconds);
+    memset(plan_double.milliseconds, 0, sizeof(plan_double.milliseconds));
     assert_int_equal(choose(CONV_FORWARD, 1, NULL, &info, &err), ST_DEVICE);
     assert_non_null(
         strstr(err.message, "convolution of 128 x 32 x 32 x 64 (NHWC) by 64 kernels of 3 x 3 x 64"));
@@ -251,7 +251,7 @@ static void test_fused_none_runs(void **state)
     assert_true(info.tensor_core && !info.compiled);
     assert_in_range(plan_double.allocations, 5, 6); /* x, kernel, y, bias, addend; a workspace */
     plan_double.plans = 0;
-    memset(plan_double.milliseconds, 0, sizeof plan_double.milliseconds);
+    memset(plan_double.milliseconds, 0, sizeof(plan_double.milliseconds));
     assert_int_equal(choose(CONV_ADD_BIAS_RELU, 1, NULL, &info, &err), ST_UNSUPPORTED);
     assert_true(plan_double.plans > 10);
 }
@@ -311,7 +311,7 @@ static void test_a_kept_choice_needs_no_trial(void **state)
     assert_true(kept.cached);
     assert_int_equal(kept.engine, made.engine);
     assert_true(kept.seconds == made.seconds && kept.seconds > 0);
-    snprintf(command, sizeof command, "rm -r %s", folder);
+    snprintf(command, sizeof(command), "rm -r %s", folder);
     assert_int_equal(system(command), 0);
 }
 

@@ -1,7 +1,7 @@
-/* Convolutions of the emulated GPU: stands in for the functions of cuda/conv/conv_internal.h and conv.h that need a device (the
- * linker's --wrap leads the plug-in here). The planner is the plug-in's own, with its lock, its stream and its trials; only
- * what cuDNN would say of its candidates is emulated, and with emu.profile not even that: the real cuDNN is asked, for the
- * described device wherever the plug-in names its handle.
+/* Convolutions of the emulated GPU: stands in for the functions of cuda/conv/conv_internal.h and conv.h that need a
+ * device (the linker's --wrap leads the plug-in here). The planner is the plug-in's own, with its lock, its stream and
+ * its trials; only what cuDNN would say of its candidates is emulated, and with emu.profile not even that: the real
+ * cuDNN is asked, for the described device wherever the plug-in names its handle.
  *
  * Results are sums of products, rounded once to the type. The workspace is filled with NaN before each run. */
 #include "cuda/conv/conv_internal.h"
@@ -62,7 +62,7 @@ cudnnStatus_t cudnnCreate(cudnnHandle_t *handle)
 {
     if (emu_call("cudnnCreate") != cudaSuccess)
         return CUDNN_STATUS_INTERNAL_ERROR;
-    *handle = emu_new(calloc(1, sizeof **handle));
+    *handle = emu_new(calloc(1, sizeof(**handle)));
     return CUDNN_STATUS_SUCCESS;
 }
 
@@ -248,7 +248,7 @@ static size_t kernel_count(const struct conv_geometry *g)
  * that runs over a whole batch. */
 static double *load_all(enum cuda_type type, const void *stored, size_t count)
 {
-    double *values = malloc((count + 1) * sizeof *values);
+    double *values = malloc((count + 1) * sizeof(*values));
     if (values == NULL)
         emu_die("out of host memory");
     for (size_t i = 0; stored != NULL && i < count; i++)
@@ -381,7 +381,7 @@ enum status __wrap_conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t
         handle->stream->recording->spoilt = true;
         return error_set(err, ST_DEVICE, "emulated: this engine can't be recorded");
     }
-    struct run *run = malloc(sizeof *run);
+    struct run *run = malloc(sizeof(*run));
     if (run == NULL)
         emu_die("out of host memory");
     *run = (struct run){kind,
