@@ -107,7 +107,7 @@ static enum status average_statistics(struct cuda_member *member, const struct d
         return st;
     for (int32_t w = 0; st == ST_OK && w < weights->table.count; w++) {
         const struct weight_tensor *tensor = &weights->table.tensors[w];
-        if (!weight_is_trained(tensor->role))
+        if (weight_is_statistic(tensor->role))
             st = mean(member, weights->slots[slot] + tensor->offset, tensor->count, member->device->stream,
                       err);
     }

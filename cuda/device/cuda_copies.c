@@ -56,11 +56,11 @@ static void geometry_of(const struct prog_op *op, const struct product *product,
 }
 
 /* What the optimizer does with a tensor. */
-static enum cuda_weight_kind kind_of(enum weight_role role)
+static enum cuda_weight_kind kind_of(const struct weight_tensor *tensor)
 {
-    return !weight_is_trained(role) ? CUDA_WEIGHT_KEPT
-           : role == WEIGHT_KERNEL  ? CUDA_WEIGHT_DECAYED
-                                    : CUDA_WEIGHT_TRAINED;
+    return !tensor->trained                ? CUDA_WEIGHT_KEPT
+           : tensor->role == WEIGHT_KERNEL ? CUDA_WEIGHT_DECAYED
+                                           : CUDA_WEIGHT_TRAINED;
 }
 
 /* Says what the copy of that layer's kernel is. geometry: NULL for a dense layer, whose rows hold padded channels of all pixels,
@@ -128,7 +128,7 @@ enum status cuda_copies_plan(struct device_program *prepared, struct error *err)
     for (int32_t i = 0; i < program->weights.count; i++) {
         const struct weight_tensor *tensor = &program->weights.tensors[i];
         prepared->weights[i] = (struct cuda_weight){
-            .place = tensor->offset, .count = tensor->count, .kind = (int32_t)kind_of(tensor->role)};
+            .place = tensor->offset, .count = tensor->count, .kind = (int32_t)kind_of(tensor)};
     }
     for (int32_t i = 0; i < program->op_count; i++) {
         const struct prog_op *op = &program->ops[i];

@@ -33,14 +33,16 @@ static void backward_conv_or_dense(struct lowering *lowering, int32_t layer, int
 {
     bool conv = lowering->graph->layers[layer].kind == LAYER_CONV;
     int32_t input = lowering->graph->layers[layer].inputs[0];
-    struct prog_op *op =
-        lower_op(lowering, conv ? PROG_OP_CONV_BACKWARD_WEIGHTS : PROG_OP_DENSE_BACKWARD_WEIGHTS, layer);
-    if (conv)
-        lower_window(lowering, op, layer);
-    lower_read_value(lowering, op, input);
-    lower_read(op, dy);
-    lower_write_gradient(lowering, op, layer, WEIGHT_KERNEL);
-    lower_write_gradient(lowering, op, layer, WEIGHT_BIAS);
+    struct prog_op *op;
+    if (!lowering->graph->layers[layer].frozen) {
+        op = lower_op(lowering, conv ? PROG_OP_CONV_BACKWARD_WEIGHTS : PROG_OP_DENSE_BACKWARD_WEIGHTS, layer);
+        if (conv)
+            lower_window(lowering, op, layer);
+        lower_read_value(lowering, op, input);
+        lower_read(op, dy);
+        lower_write_gradient(lowering, op, layer, WEIGHT_KERNEL);
+        lower_write_gradient(lowering, op, layer, WEIGHT_BIAS);
+    }
     if (!lowering->layers[input].trained)
         return;
     op = lower_op(lowering, conv ? PROG_OP_CONV_BACKWARD_DATA : PROG_OP_DENSE_BACKWARD_DATA, layer);

@@ -30,7 +30,7 @@ void ref_run_optimizer(const struct ref_call *call)
     double rate = (double)call->step->learning_rate;
     for (int32_t k = 0; k < weights->table.count; k++) {
         const struct weight_tensor *tensor = &weights->table.tensors[k];
-        if (!weight_is_trained(tensor->role))
+        if (!tensor->trained)
             continue;
         bool decayed = tensor->role == WEIGHT_KERNEL;
         for (size_t i = tensor->offset; i < tensor->offset + tensor->count; i++) {

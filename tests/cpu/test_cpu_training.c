@@ -68,7 +68,7 @@ static double metric_after(struct device_session *session, const struct step *st
 
 static void start_weights(struct device_session *session, const struct graph *graph)
 {
-    weight_initialise(&session->program.weights, graph, 3, session->values);
+    weight_initialise(&session->program.weights, graph, 3, NULL, session->values);
     session_upload(session);
 }
 

@@ -151,7 +151,7 @@ static enum status train(struct curve *curve, const struct images *images, const
         st = error_memory(err, "weights", trainer_weights(trainer)->total * sizeof *values);
         goto out;
     }
-    weight_initialise(trainer_weights(trainer), graph, 1, values);
+    weight_initialise(trainer_weights(trainer), graph, 1, NULL, values);
     st = trainer_load_values(trainer, values, err);
     if (st == ST_OK)
         st = trainer_run(trainer, limit, &events, &result, err);

@@ -120,7 +120,7 @@ float *tiny_task_weights(const struct graph *graph, uint64_t seed, size_t *total
     demand(weight_table_new(&table, graph, &err), &err);
     float *values = calloc(table.total, sizeof(*values));
     assert_non_null(values);
-    weight_initialise(&table, graph, seed, values);
+    weight_initialise(&table, graph, seed, NULL, values);
     if (total != NULL)
         *total = table.total;
     weight_table_free(&table);
