@@ -187,34 +187,34 @@ void spec_describe(const struct spec_key *key, char text[SPEC_TEXT_MAX])
 }
 
 /* "job.cfg:3" or "command line: budget.seconds=abc". */
-static void place_text(const struct spec_place *place, char *text, size_t size)
+static void location_text(const struct spec_location *location, char *text, size_t size)
 {
     char clean[SPEC_TEXT_MAX];
-    if (place->override != NULL) {
-        spec_clean_text(place->override, clean);
+    if (location->override != NULL) {
+        spec_clean_text(location->override, clean);
         snprintf(text, size, "command line: %s", clean);
-    } else if (place->line > 0) {
-        snprintf(text, size, "%s:%d", place->file, place->line);
+    } else if (location->line > 0) {
+        snprintf(text, size, "%s:%d", location->file, location->line);
     } else {
-        snprintf(text, size, "%s", place->file);
+        snprintf(text, size, "%s", location->file);
     }
 }
 
-enum status spec_refuse(struct error *err, enum status status, const struct spec_place *place,
+enum status spec_refuse(struct error *err, enum status status, const struct spec_location *location,
                         const char *name, const char *found, const char *expected)
 {
     char where[ERROR_LENGTH];
-    place_text(place, where, sizeof where);
-    if (place->override != NULL)
+    location_text(location, where, sizeof where);
+    if (location->override != NULL)
         return error_set(err, status, "%s: found %s, expected %s", where, found, expected);
     return error_set(err, status, "%s: %s: found %s, expected %s", where, name, found, expected);
 }
 
-enum status spec_refuse_unknown(struct error *err, const struct spec_place *place, const char *name)
+enum status spec_refuse_unknown(struct error *err, const struct spec_location *location, const char *name)
 {
     char where[ERROR_LENGTH], clean[SPEC_TEXT_MAX];
     const char *near = spec_suggest(name);
-    place_text(place, where, sizeof where);
+    location_text(location, where, sizeof where);
     spec_clean_text(name, clean);
     if (near != NULL)
         return error_set(err, ST_FORMAT, "%s: unknown key '%s', did you mean '%s'?", where, clean, near);

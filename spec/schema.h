@@ -49,7 +49,7 @@ enum { SPEC_TEXT_MAX = 256 }; /* bytes, enough for each text made here, else it 
 extern const struct spec_key spec_keys[SPEC_KEY_COUNT];
 
 /* Where a value comes from. All zero but for `file`: nobody gave it, it is the default. */
-struct spec_place {
+struct spec_location {
     const char *file;
     int line;             /* from 1; 0: not from the file */
     const char *override; /* the override's whole text; NULL: not from the command line */
@@ -80,13 +80,13 @@ void spec_number_text(double value, bool point, char text[SPEC_TEXT_MAX]);
 /* A text for a message: one line, printable, cut when long. */
 void spec_clean_text(const char *from, char text[SPEC_TEXT_MAX]);
 
-/* "PLACE: KEY: found FOUND, expected EXPECTED"; the key is left out when the place is an override, which
+/* "LOCATION: KEY: found FOUND, expected EXPECTED"; the key is left out when the location is an override, which
  * names it. */
-enum status spec_refuse(struct error *err, enum status status, const struct spec_place *place,
+enum status spec_refuse(struct error *err, enum status status, const struct spec_location *location,
                         const char *name, const char *found, const char *expected);
 
 /* "PLACE: unknown key 'NAME', did you mean 'OTHER'?" */
-enum status spec_refuse_unknown(struct error *err, const struct spec_place *place, const char *name);
+enum status spec_refuse_unknown(struct error *err, const struct spec_location *location, const char *name);
 
 /* The known key nearest to an unknown one; NULL when none is near. A key's own name in another section is
  * near. */
@@ -96,8 +96,9 @@ const char *spec_suggest(const char *name);
 void spec_print_value(const struct job *job, const struct spec_key *key, FILE *out);
 
 /* What no single key can tell: required keys, files, budgets. Fills what depends on other keys (the
- * default budget and output.dir). places[i] belongs to spec_keys[i]. */
-enum status spec_check(struct job *job, const struct spec_place places[SPEC_KEY_COUNT], struct error *err);
+ * default budget and output.dir). locations[i] belongs to spec_keys[i]. */
+enum status spec_check(struct job *job, const struct spec_location locations[SPEC_KEY_COUNT],
+                       struct error *err);
 
 /* Makes libconfig 1.5 see what is written in `text` (length bytes): whole numbers get an L, or it would cut
  * them to 32 bits in silence, and [..] become (..), or it would refuse [1, 2.5]. Refuses what it would not

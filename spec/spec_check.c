@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum status check_paths(const struct job *job, const struct spec_place *places, struct error *err)
+static enum status check_paths(const struct job *job, const struct spec_location *locations,
+                               struct error *err)
 {
     for (int i = 0; i < SPEC_KEY_COUNT; i++) {
         const struct spec_key *key = &spec_keys[i];
@@ -19,24 +20,24 @@ static enum status check_paths(const struct job *job, const struct spec_place *p
         if (path[0] == '\0' && key->default_text != NULL)
             continue;
         if (path[0] == '\0')
-            return spec_refuse(err, ST_FORMAT, &places[i], key->name, "nothing", expected);
+            return spec_refuse(err, ST_FORMAT, &locations[i], key->name, "nothing", expected);
         if (file_exists(path))
             continue;
         spec_clean_text(path, clean);
         snprintf(found, sizeof found, "\"%.200s\", which does not exist", clean);
-        return spec_refuse(err, ST_IO, &places[i], key->name, found, expected);
+        return spec_refuse(err, ST_IO, &locations[i], key->name, found, expected);
     }
     return ST_OK;
 }
 
 /* Three kinds, at most one given; the default one only when none is. */
-static enum status check_budget(struct job *job, const struct spec_place *places, struct error *err)
+static enum status check_budget(struct job *job, const struct spec_location *locations, struct error *err)
 {
     int seconds = spec_index("budget.seconds");
     const int kinds[] = {seconds, spec_index("budget.steps"), spec_index("budget.models")};
     int given = -1;
-    if ((job->budget.steps.count > 0 || job->budget.models.count > 0) && places[seconds].line == 0 &&
-        places[seconds].override == NULL)
+    if ((job->budget.steps.count > 0 || job->budget.models.count > 0) && locations[seconds].line == 0 &&
+        locations[seconds].override == NULL)
         job->budget.seconds = (struct job_numbers){0};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         const struct spec_key *key = &spec_keys[kinds[i]];
@@ -46,31 +47,32 @@ static enum status check_budget(struct job *job, const struct spec_place *places
         if (given >= 0) {
             char found[SPEC_TEXT_MAX];
             snprintf(found, sizeof found, "%s beside it", spec_keys[given].name);
-            return spec_refuse(err, ST_RANGE, &places[kinds[i]], key->name, found,
+            return spec_refuse(err, ST_RANGE, &locations[kinds[i]], key->name, found,
                                "at most one of seconds, steps, models");
         }
         given = kinds[i];
     }
     if (given < 0)
-        return spec_refuse(err, ST_RANGE, &places[seconds], "budget.seconds", "no budget of any kind",
+        return spec_refuse(err, ST_RANGE, &locations[seconds], "budget.seconds", "no budget of any kind",
                            "one of seconds, steps, models");
     return ST_OK;
 }
 
 /* One name, or several numbered devices of one kind: only equals share the batches of a final fit. */
-static enum status check_devices(const struct job *job, const struct spec_place *places, struct error *err)
+static enum status check_devices(const struct job *job, const struct spec_location *locations,
+                                 struct error *err)
 {
-    const struct spec_place *place = &places[spec_index("devices")];
+    const struct spec_location *location = &locations[spec_index("devices")];
     char found[128];
     for (int i = 0; job->devices.count > 1 && i < job->devices.count; i++) {
         const char *name = job->devices.items[i], *first = job->devices.items[0];
         const size_t kind = strcspn(name, ":");
         snprintf(found, sizeof found, "\"%s\" among others", name);
         if (name[kind] == '\0')
-            return spec_refuse(err, ST_RANGE, place, "devices", found, "it alone, or numbered devices");
+            return spec_refuse(err, ST_RANGE, location, "devices", found, "it alone, or numbered devices");
         snprintf(found, sizeof found, "\"%s\" beside \"%s\"", name, first);
         if (strncmp(name, first, kind + 1) != 0)
-            return spec_refuse(err, ST_RANGE, place, "devices", found, "one kind of device");
+            return spec_refuse(err, ST_RANGE, location, "devices", found, "one kind of device");
     }
     return ST_OK;
 }
@@ -94,13 +96,14 @@ static enum status name_output(struct job *job, struct error *err)
     return ST_OK;
 }
 
-enum status spec_check(struct job *job, const struct spec_place places[SPEC_KEY_COUNT], struct error *err)
+enum status spec_check(struct job *job, const struct spec_location locations[SPEC_KEY_COUNT],
+                       struct error *err)
 {
-    enum status st = check_paths(job, places, err);
+    enum status st = check_paths(job, locations, err);
     if (st == ST_OK)
-        st = check_budget(job, places, err);
+        st = check_budget(job, locations, err);
     if (st == ST_OK)
-        st = check_devices(job, places, err);
+        st = check_devices(job, locations, err);
     if (st == ST_OK)
         st = name_output(job, err);
     return st;

@@ -54,12 +54,12 @@ static enum status parse_value(const char *text, config_t *config, config_settin
     return st == ST_MEMORY ? st : ST_OK;
 }
 
-static enum status apply_defaults(const struct spec_place *place, struct job *job, struct error *err)
+static enum status apply_defaults(const struct spec_location *location, struct job *job, struct error *err)
 {
     enum status st = ST_OK;
     for (int i = 0; i < SPEC_KEY_COUNT && st == ST_OK; i++) {
         const struct spec_key *key = &spec_keys[i];
-        struct spec_assignment a = {.key = key, .place = place};
+        struct spec_assignment a = {.key = key, .location = location};
         config_setting_t *value = NULL;
         config_t config;
         config_init(&config);
@@ -74,19 +74,19 @@ static enum status apply_defaults(const struct spec_place *place, struct job *jo
 }
 
 static enum status apply_setting(const char *file, const char *name, const config_setting_t *value,
-                                 struct job *job, struct spec_place *places, struct error *err)
+                                 struct job *job, struct spec_location *locations, struct error *err)
 {
-    struct spec_place place = {.file = file, .line = (int)config_setting_source_line(value)};
+    struct spec_location location = {.file = file, .line = (int)config_setting_source_line(value)};
     const struct spec_key *key = spec_find(name);
     if (key == NULL)
-        return spec_refuse_unknown(err, &place, name);
-    places[key - spec_keys] = place;
-    struct spec_assignment a = {.key = key, .place = &place, .value = value};
+        return spec_refuse_unknown(err, &location, name);
+    locations[key - spec_keys] = location;
+    struct spec_assignment a = {.key = key, .location = &location, .value = value};
     return spec_assign(&a, job, err);
 }
 
 static enum status apply_file(const char *file, const config_t *config, struct job *job,
-                              struct spec_place *places, struct error *err)
+                              struct spec_location *locations, struct error *err)
 {
     const config_setting_t *root = config_root_setting(config);
     for (int i = 0; i < config_setting_length(root); i++) {
@@ -94,20 +94,20 @@ static enum status apply_file(const char *file, const config_t *config, struct j
         const char *section = config_setting_name(top);
         enum status st = ST_OK;
         if (!config_setting_is_group(top) && spec_is_section(section)) {
-            struct spec_place place = {.file = file, .line = (int)config_setting_source_line(top)};
+            struct spec_location location = {.file = file, .line = (int)config_setting_source_line(top)};
             char found[SPEC_TEXT_MAX];
             spec_found_text(top, found);
-            return spec_refuse(err, ST_FORMAT, &place, section, found, "a section { key = value; ... }");
+            return spec_refuse(err, ST_FORMAT, &location, section, found, "a section { key = value; ... }");
         }
         bool has_keys = config_setting_is_group(top) && spec_find(section) == NULL &&
                         (spec_is_section(section) || config_setting_length(top) > 0);
         if (!has_keys)
-            st = apply_setting(file, section, top, job, places, err);
+            st = apply_setting(file, section, top, job, locations, err);
         for (int j = 0; has_keys && j < config_setting_length(top) && st == ST_OK; j++) {
             const config_setting_t *value = config_setting_get_elem(top, (unsigned)j);
             char name[SPEC_TEXT_MAX];
             snprintf(name, sizeof name, "%s.%s", section, config_setting_name(value));
-            st = apply_setting(file, name, value, job, places, err);
+            st = apply_setting(file, name, value, job, locations, err);
         }
         if (st != ST_OK)
             return st;
@@ -131,23 +131,23 @@ static bool is_bare_text(const struct spec_key *key, const char *text)
 }
 
 /* A budget on the command line takes the place of one of another kind in the file. */
-static void replace_budgets(const struct spec_key *key, struct job *job, struct spec_place *places)
+static void replace_budgets(const struct spec_key *key, struct job *job, struct spec_location *locations)
 {
     static const char section[] = "budget.";
     if (strncmp(key->name, section, sizeof section - 1) != 0)
         return;
     for (int i = 0; i < SPEC_KEY_COUNT; i++)
-        if (strncmp(spec_keys[i].name, section, sizeof section - 1) == 0 && places[i].override == NULL) {
+        if (strncmp(spec_keys[i].name, section, sizeof section - 1) == 0 && locations[i].override == NULL) {
             *(struct job_numbers *)spec_field(job, &spec_keys[i]) = (struct job_numbers){0};
-            places[i].line = 0;
+            locations[i].line = 0;
         }
 }
 
 static enum status apply_override(const char *file, const char *text, struct job *job,
-                                  struct spec_place *places, struct error *err)
+                                  struct spec_location *locations, struct error *err)
 {
     enum status st = ST_OK;
-    struct spec_place place = {.file = file, .override = text};
+    struct spec_location location = {.file = file, .override = text};
     config_setting_t *value = NULL;
     config_t config;
     config_init(&config);
@@ -158,12 +158,12 @@ static enum status apply_override(const char *file, const char *text, struct job
         goto out;
     }
     if (equals == NULL) {
-        st = spec_refuse(err, ST_FORMAT, &place, "", "no =", "key=value");
+        st = spec_refuse(err, ST_FORMAT, &location, "", "no =", "key=value");
         goto out;
     }
     const struct spec_key *key = spec_find(name);
     if (key == NULL) {
-        st = spec_refuse_unknown(err, &place, name);
+        st = spec_refuse_unknown(err, &location, name);
         goto out;
     }
     if (!is_bare_text(key, equals + 1))
@@ -179,9 +179,9 @@ static enum status apply_override(const char *file, const char *text, struct job
             goto out;
         }
     }
-    replace_budgets(key, job, places);
-    places[key - spec_keys] = place;
-    struct spec_assignment a = {.key = key, .place = &place, .value = value};
+    replace_budgets(key, job, locations);
+    locations[key - spec_keys] = location;
+    struct spec_assignment a = {.key = key, .location = &location, .value = value};
     st = spec_assign(&a, job, err);
 out:
     free(name);
@@ -192,7 +192,7 @@ out:
 enum status spec_read(const char *path, char *const *overrides, int override_count, struct job *job,
                       struct error *err)
 {
-    struct spec_place places[SPEC_KEY_COUNT];
+    struct spec_location locations[SPEC_KEY_COUNT];
     char *text = NULL;
     size_t length = 0;
     config_t config;
@@ -200,7 +200,7 @@ enum status spec_read(const char *path, char *const *overrides, int override_cou
     *job = (struct job){0};
     config_init(&config);
     for (int i = 0; i < SPEC_KEY_COUNT; i++)
-        places[i] = (struct spec_place){.file = path};
+        locations[i] = (struct spec_location){.file = path};
     enum status st = file_read(path, &text, &length, err);
     if (st != ST_OK)
         goto out;
@@ -209,17 +209,17 @@ enum status spec_read(const char *path, char *const *overrides, int override_cou
         st = error_memory(err, "the job file's name", strlen(path) + 1);
         goto out;
     }
-    st = apply_defaults(&places[0], job, err);
+    st = apply_defaults(&locations[0], job, err);
     if (st != ST_OK)
         goto out;
     st = parse_text(path, text, length, &config, err);
     if (st != ST_OK)
         goto out;
-    st = apply_file(path, &config, job, places, err);
+    st = apply_file(path, &config, job, locations, err);
     for (int i = 0; i < override_count && st == ST_OK; i++)
-        st = apply_override(path, overrides[i], job, places, err);
+        st = apply_override(path, overrides[i], job, locations, err);
     if (st == ST_OK)
-        st = spec_check(job, places, err);
+        st = spec_check(job, locations, err);
 out:
     free(text);
     config_destroy(&config);

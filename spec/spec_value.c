@@ -40,7 +40,7 @@ static enum status refuse_value(const struct spec_assignment *a, enum status sta
     char found[SPEC_TEXT_MAX], expected[SPEC_TEXT_MAX];
     spec_found_text(value, found);
     spec_describe(a->key, expected);
-    return spec_refuse(err, status, a->place, a->key->name, found, expected);
+    return spec_refuse(err, status, a->location, a->key->name, found, expected);
 }
 
 static bool is_list(const config_setting_t *value)
@@ -154,7 +154,7 @@ static enum status refuse_length(const struct spec_assignment *a, struct error *
     char found[SPEC_TEXT_MAX], expected[SPEC_TEXT_MAX];
     snprintf(found, sizeof found, "a list of %d", element_count(a->value));
     snprintf(expected, sizeof expected, "at most %d", JOB_LIST_MAX);
-    return spec_refuse(err, ST_RANGE, a->place, a->key->name, found, expected);
+    return spec_refuse(err, ST_RANGE, a->location, a->key->name, found, expected);
 }
 
 /* Choices: at least one, each once. */
@@ -176,7 +176,7 @@ static enum status read_strings(const struct spec_assignment *a, struct job_stri
             if (strcmp(list->items[i], list->items[j]) == 0) {
                 char found[SPEC_TEXT_MAX];
                 snprintf(found, sizeof found, "\"%.200s\" twice", list->items[i]);
-                return spec_refuse(err, ST_RANGE, a->place, a->key->name, found, "each at most once");
+                return spec_refuse(err, ST_RANGE, a->location, a->key->name, found, "each at most once");
             }
     }
     return ST_OK;
@@ -202,7 +202,7 @@ static enum status read_numbers(const struct spec_assignment *a, struct job_numb
             spec_number_text(read.items[i - 1], false, last);
             spec_number_text(read.items[i], false, this);
             snprintf(found, sizeof found, "%.40s after %.40s", this, last);
-            return spec_refuse(err, ST_RANGE, a->place, a->key->name, found, "rising numbers");
+            return spec_refuse(err, ST_RANGE, a->location, a->key->name, found, "rising numbers");
         }
     }
     if (a->key->type == SPEC_SIZE && read.count == 1) {

@@ -435,7 +435,7 @@ enum status cuda_sum_bias_gradient(struct device_program *prepared, int32_t op, 
 
 /* A whole step's optimizer, and the average with it where one follows. */
 enum status cuda_run_update(struct device_program *prepared, int32_t op, struct error *err);
-#define PROG_OP(KIND, name, text)                                                                            \
+#define PROG_OP(KIND, name, ...)                                                                            \
     enum status cuda_run_##name(struct device_program *prepared, int32_t op, struct error *err);
 #include "host/program/ops.def"
 #undef PROG_OP

@@ -8,7 +8,7 @@
 typedef enum status run_function(struct device_program *prepared, int32_t op, struct error *err);
 
 static run_function *const run_functions[PROG_OP_KIND_COUNT] = {
-#define PROG_OP(KIND, name, text) [PROG_OP_##KIND] = cuda_run_##name,
+#define PROG_OP(KIND, name, ...) [PROG_OP_##KIND] = cuda_run_##name,
 #include "host/program/ops.def"
 #undef PROG_OP
 };

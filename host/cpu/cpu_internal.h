@@ -233,7 +233,7 @@ enum status cpu_prepare_norm(struct device_program *prepared, int32_t op, struct
 enum status cpu_prepare_max_pool(struct device_program *prepared, int32_t op, struct error *err);
 enum status cpu_prepare_loss(struct device_program *prepared, int32_t op, struct error *err);
 
-#define PROG_OP(KIND, name, text)                                                                            \
+#define PROG_OP(KIND, name, ...)                                                                            \
     enum status cpu_run_##name(struct device_program *prepared, int32_t op, const struct step *step,         \
                                struct error *err);
 #include "host/program/ops.def"

@@ -28,7 +28,7 @@ static prepare_function *const prepare_functions[PROG_OP_KIND_COUNT] = {
 };
 
 static run_function *const run_functions[PROG_OP_KIND_COUNT] = {
-#define PROG_OP(KIND, name, text) [PROG_OP_##KIND] = cpu_run_##name,
+#define PROG_OP(KIND, name, ...) [PROG_OP_##KIND] = cpu_run_##name,
 #include "host/program/ops.def"
 #undef PROG_OP
 };

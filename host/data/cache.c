@@ -70,7 +70,7 @@ static bool head_fits(const struct cache_head *head, const struct data_list *lis
     return size == (int64_t)sizeof(*head) + head->count * ((int64_t)sizeof(int32_t) + image);
 }
 
-/* Places in the list must rise, or they are none. */
+/* Indices into the list must rise, or they are none. */
 static bool kept_fits(const struct cache_head *head, const int32_t *kept)
 {
     if (data_hash(0, kept, (size_t)head->count * sizeof(*kept)) != head->kept_hash)
@@ -89,7 +89,7 @@ enum status data_cache_load(const struct job_dataset *job, const struct data_lis
     struct stat about;
     FILE *stream = NULL;
     uint8_t *pixels = NULL;
-    int32_t *places = NULL;
+    int32_t *indices = NULL;
 
     *found = false;
     char *path = cache_path(job, key);
@@ -104,13 +104,13 @@ enum status data_cache_load(const struct job_dataset *job, const struct data_lis
         goto out;
     size_t count = (size_t)head.count;
     size_t bytes = count * (size_t)head.channels * (size_t)head.height * (size_t)head.width;
-    places = malloc(count * sizeof(*places));
+    indices = malloc(count * sizeof(*indices));
     pixels = malloc(bytes);
-    if (places == NULL || pixels == NULL) {
+    if (indices == NULL || pixels == NULL) {
         st = error_memory(err, "pixels", bytes);
         goto out;
     }
-    if (fread(places, sizeof(*places), count, stream) != count || !kept_fits(&head, places) ||
+    if (fread(indices, sizeof(*indices), count, stream) != count || !kept_fits(&head, indices) ||
         fread(pixels, 1, bytes, stream) != bytes || data_hash(0, pixels, bytes) != head.pixel_hash)
         goto out;
     set->count = head.count;
@@ -123,15 +123,15 @@ enum status data_cache_load(const struct job_dataset *job, const struct data_lis
     memcpy(set->policy, head.policy, sizeof(set->policy));
     set->pixels = pixels;
     set->from_cache = true;
-    *kept = places;
+    *kept = indices;
     *found = true;
     pixels = NULL;
-    places = NULL;
+    indices = NULL;
 out:
     if (stream != NULL)
         fclose(stream);
     free(pixels);
-    free(places);
+    free(indices);
     free(path);
     return st;
 }

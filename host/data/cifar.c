@@ -40,8 +40,8 @@ static enum status reserve(struct cifar_reader *reader, size_t count, struct err
     return ST_OK;
 }
 
-/* One record; `place` is its number in the file, from 0. */
-static enum status read_record(struct cifar_reader *reader, struct data_pack *pack, int32_t place,
+/* One record; `number` counts from 0 in the file. */
+static enum status read_record(struct cifar_reader *reader, struct data_pack *pack, int32_t number,
                                enum data_split split, struct error *err)
 {
     struct dataset *set = &reader->build->set;
@@ -55,13 +55,13 @@ static enum status read_record(struct cifar_reader *reader, struct data_pack *pa
         st = data_pack_read(pack, set->pixels + (size_t)set->count * CIFAR_IMAGE, CIFAR_IMAGE, "an image",
                             err);
     if (st != ST_OK)
-        return error_prefix(err, "record %d", place);
+        return error_prefix(err, "record %d", number);
     if (label_bytes == 2 && label[0] >= COARSE_CLASSES)
         return error_set(err, ST_FORMAT, "%s: coarse label %d in record %d, expected 0 to %d", pack->path,
-                         label[0], place, COARSE_CLASSES - 1);
+                         label[0], number, COARSE_CLASSES - 1);
     if (label[label_bytes - 1] >= reader->classes)
         return error_set(err, ST_FORMAT, "%s: label %d in record %d, expected 0 to %d", pack->path,
-                         label[label_bytes - 1], place, reader->classes - 1);
+                         label[label_bytes - 1], number, reader->classes - 1);
     set->labels[set->count] = label[label_bytes - 1];
     reader->build->given[set->count] = (uint8_t)split;
     set->count++;
@@ -73,7 +73,7 @@ static enum status read_records(struct cifar_reader *reader, const char *path, e
 {
     struct data_pack pack;
     int64_t record = CIFAR_IMAGE + (reader->classes == 100 ? 2 : 1);
-    int32_t place = 0;
+    int32_t number = 0;
     bool more = true;
 
     enum status st = data_pack_open(&pack, path, err);
@@ -90,16 +90,16 @@ static enum status read_records(struct cifar_reader *reader, const char *path, e
      * enough. */
     size_t guess = (size_t)(pack.packed ? pack.bytes + pack.bytes / 2 : pack.bytes) / (size_t)record;
     st = reserve(reader, (size_t)reader->build->set.count + guess + 1, err);
-    for (; st == ST_OK; place++) {
+    for (; st == ST_OK; number++) {
         st = data_pack_more(&pack, &more, err);
         if (st != ST_OK || !more)
             break;
         if ((size_t)reader->build->set.count == reader->capacity)
             st = reserve(reader, reader->capacity + reader->capacity / 2, err);
         if (st == ST_OK)
-            st = read_record(reader, &pack, place, split, err);
+            st = read_record(reader, &pack, number, split, err);
     }
-    if (st == ST_OK && place == 0)
+    if (st == ST_OK && number == 0)
         st = error_set(err, ST_FORMAT, "%s: no record in it, expected at least one of %lld bytes", path,
                        (long long)record);
 out:

@@ -22,7 +22,7 @@ struct csv {
     int32_t next_line;
     char *fields[FIELDS_MAX]; /* inside text, which the reading changes */
     int32_t field_count;
-    int32_t place[COLUMN_COUNT]; /* which field is the column; -1: none */
+    int32_t field_of[COLUMN_COUNT]; /* which field is the column; -1: none */
 };
 
 /* Takes one field at csv->at apart, in place: quotes are removed. *last: the row ends behind it. */
@@ -115,20 +115,20 @@ static enum status read_columns(struct csv *csv, bool *header, struct error *err
 {
     int32_t named = 0;
     for (int column = 0; column < COLUMN_COUNT; column++)
-        csv->place[column] = -1;
+        csv->field_of[column] = -1;
     for (int32_t i = 0; i < csv->field_count; i++) {
         int column = column_of_word(csv->fields[i]);
-        if (column >= 0 && csv->place[column] < 0) {
-            csv->place[column] = i;
+        if (column >= 0 && csv->field_of[column] < 0) {
+            csv->field_of[column] = i;
             named++;
         }
     }
-    *header = csv->place[COLUMN_PATH] >= 0 || named >= 2;
+    *header = csv->field_of[COLUMN_PATH] >= 0 || named >= 2;
     if (*header) {
-        if (csv->place[COLUMN_PATH] < 0 || csv->place[COLUMN_LABEL] < 0)
+        if (csv->field_of[COLUMN_PATH] < 0 || csv->field_of[COLUMN_LABEL] < 0)
             return error_set(err, ST_FORMAT,
                              "%s:%d: the header has no column \"%s\", expected path, label and maybe split",
-                             csv->path, csv->line, csv->place[COLUMN_PATH] < 0 ? "path" : "label");
+                             csv->path, csv->line, csv->field_of[COLUMN_PATH] < 0 ? "path" : "label");
         return ST_OK;
     }
     if (csv->field_count < 2 || csv->field_count > 3)
@@ -136,9 +136,9 @@ static enum status read_columns(struct csv *csv, bool *header, struct error *err
                          "%s:%d: %d columns, expected path,label[,split] or [split,]path,label", csv->path,
                          csv->line, csv->field_count);
     bool split_first = csv->field_count == 3 && is_split_word(csv->fields[0]);
-    csv->place[COLUMN_PATH] = split_first ? 1 : 0;
-    csv->place[COLUMN_LABEL] = split_first ? 2 : 1;
-    csv->place[COLUMN_SPLIT] = csv->field_count == 2 ? -1 : split_first ? 0 : 2;
+    csv->field_of[COLUMN_PATH] = split_first ? 1 : 0;
+    csv->field_of[COLUMN_LABEL] = split_first ? 2 : 1;
+    csv->field_of[COLUMN_SPLIT] = csv->field_count == 2 ? -1 : split_first ? 0 : 2;
     return ST_OK;
 }
 
@@ -147,20 +147,20 @@ static enum status check_row(const struct csv *csv, struct error *err)
 {
     int32_t needed = 0;
     for (int column = 0; column < COLUMN_COUNT; column++)
-        if (column != COLUMN_SPLIT && csv->place[column] + 1 > needed)
-            needed = csv->place[column] + 1;
+        if (column != COLUMN_SPLIT && csv->field_of[column] + 1 > needed)
+            needed = csv->field_of[column] + 1;
     if (csv->field_count < needed)
         return error_set(err, ST_FORMAT, "%s:%d: %d columns, expected at least %d", csv->path, csv->line,
                          csv->field_count, needed);
-    if (csv->fields[csv->place[COLUMN_PATH]][0] == '\0')
+    if (csv->fields[csv->field_of[COLUMN_PATH]][0] == '\0')
         return error_set(err, ST_FORMAT, "%s:%d: an empty path", csv->path, csv->line);
-    if (csv->fields[csv->place[COLUMN_LABEL]][0] == '\0')
+    if (csv->fields[csv->field_of[COLUMN_LABEL]][0] == '\0')
         return error_set(err, ST_FORMAT, "%s:%d: no label for %s", csv->path, csv->line,
-                         csv->fields[csv->place[COLUMN_PATH]]);
-    if (csv->place[COLUMN_SPLIT] >= 0 && csv->place[COLUMN_SPLIT] < csv->field_count &&
-        !is_split_word(csv->fields[csv->place[COLUMN_SPLIT]]))
+                         csv->fields[csv->field_of[COLUMN_PATH]]);
+    if (csv->field_of[COLUMN_SPLIT] >= 0 && csv->field_of[COLUMN_SPLIT] < csv->field_count &&
+        !is_split_word(csv->fields[csv->field_of[COLUMN_SPLIT]]))
         return error_set(err, ST_FORMAT, "%s:%d: split \"%s\", expected train, validation or test", csv->path,
-                         csv->line, csv->fields[csv->place[COLUMN_SPLIT]]);
+                         csv->line, csv->fields[csv->field_of[COLUMN_SPLIT]]);
     return ST_OK;
 }
 
@@ -171,9 +171,9 @@ static enum status add_row(const struct csv *csv, struct data_list *list, struct
     struct data_item item = {.line = csv->line, .split = SPLIT_TRAIN};
     if (check_row(csv, err) != ST_OK)
         return data_list_problem(list, err);
-    const char *name = csv->fields[csv->place[COLUMN_PATH]];
-    if (csv->place[COLUMN_SPLIT] >= 0 && csv->place[COLUMN_SPLIT] < csv->field_count) {
-        int split = data_split_of_word(csv->fields[csv->place[COLUMN_SPLIT]]);
+    const char *name = csv->fields[csv->field_of[COLUMN_PATH]];
+    if (csv->field_of[COLUMN_SPLIT] >= 0 && csv->field_of[COLUMN_SPLIT] < csv->field_count) {
+        int split = data_split_of_word(csv->fields[csv->field_of[COLUMN_SPLIT]]);
         item.split = split >= 0 ? (uint8_t)split : SPLIT_TRAIN;
     }
     item.path = name[0] == '/' ? strdup(name) : file_join(csv->folder, name);
@@ -187,7 +187,7 @@ static enum status add_row(const struct csv *csv, struct data_list *list, struct
     else {
         item.size = about.st_size;
         item.modified = (int64_t)about.st_mtim.tv_sec * 1000000000 + about.st_mtim.tv_nsec;
-        enum status st = data_list_class(list, csv->fields[csv->place[COLUMN_LABEL]], &item.label, err);
+        enum status st = data_list_class(list, csv->fields[csv->field_of[COLUMN_LABEL]], &item.label, err);
         if (st == ST_OK)
             return data_list_add(list, &item, err);
         free(item.path);

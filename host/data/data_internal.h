@@ -136,11 +136,12 @@ enum status image_jpeg_read(FILE *stream, int32_t shrink, struct image_info *inf
 
 enum status data_fit_parse(const char *text, enum job_fit *fit, struct error *err);
 
-struct resize_taps { /* for each place of one output axis: the input places it draws from and their weights */
-    int32_t *first, *count; /* `places` */
-    float *weights;         /* places x most */
+struct
+    resize_taps { /* for each pixel along one output axis: the input pixels it draws from and their weights */
+    int32_t *first, *count; /* `outputs` */
+    float *weights;         /* outputs x most */
     int32_t most;
-    size_t place_capacity, weight_capacity;
+    size_t output_capacity, weight_capacity;
 };
 struct resize_work { /* reused from image to image, one for each thread; zeroed at first */
     struct resize_taps rows, columns;
@@ -164,7 +165,7 @@ void data_resize_free(struct resize_work *work);
  * capped. */
 void data_choose_size(const struct job_dataset *job, int32_t *heights, int32_t *widths, int32_t count,
                       int32_t *height, int32_t *width);
-/* Decodes all of the list into build->set and build->given. *kept (caller frees): the places in the list of
+/* Decodes all of the list into build->set and build->given. *kept (caller frees): the indices into the list of
  * the set.count images that came out. */
 enum status data_decode(const struct job_dataset *job, struct data_list *list, int32_t threads,
                         struct data_build *build, int32_t **kept, struct error *err);

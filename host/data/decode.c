@@ -1,5 +1,5 @@
 /* From a list of files to pixels, in two rounds over all cores: the heads of all images tell which size and
- * colours all of them get, then each image is decoded and resized straight into its place. No decoded
+ * colours all of them get, then each image is decoded and resized straight into its pixels. No decoded
  * original is kept. */
 #include "host/data/data_internal.h"
 
@@ -18,7 +18,7 @@ struct decoder {
     int32_t first;            /* the first that went wrong in this round; INT32_MAX: none */
     struct error first_error;
     enum job_fit fit;
-    struct dataset *set; /* its size is that of all images; pixels has a place for each file of the list */
+    struct dataset *set; /* its size is that of all images; pixels has room for each file of the list */
 };
 
 /* What came of one image; called from many threads. Only the first error of the list's order matters when

@@ -57,9 +57,9 @@ static enum status note_file(const char *folder, const char *name, struct idx_sp
         return error_set(err, ST_FORMAT,
                          "%s/%s: the name tells no split, expected train, t10k, test or val in it", folder,
                          name);
-    char **slot = kind == IDX_IMAGES ? &splits[split].images : &splits[split].labels;
-    if (*slot != NULL) {
-        const char *other = strrchr(*slot, '/') + 1;
+    char **file = kind == IDX_IMAGES ? &splits[split].images : &splits[split].labels;
+    if (*file != NULL) {
+        const char *other = strrchr(*file, '/') + 1;
         size_t common = strlen(packed ? other : name);
         bool twins = strncmp(other, name, common) == 0 && ends_with(packed ? name : other, common + 3, ".gz");
         if (!twins)
@@ -67,10 +67,10 @@ static enum status note_file(const char *folder, const char *name, struct idx_sp
                              folder, other, name);
         if (packed)
             return ST_OK;
-        free(*slot);
+        free(*file);
     }
-    *slot = file_join(folder, name);
-    return *slot != NULL ? ST_OK : error_memory(err, name, strlen(folder) + strlen(name) + 2);
+    *file = file_join(folder, name);
+    return *file != NULL ? ST_OK : error_memory(err, name, strlen(folder) + strlen(name) + 2);
 }
 
 static enum status find_files(const char *path, struct idx_split *splits, struct error *err)
@@ -105,7 +105,7 @@ static uint32_t big_endian(const uint8_t *bytes)
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
-/* Reads and checks magic number, count and sizes; `sizes` has `kind` places. */
+/* Reads and checks magic number, count and sizes; `sizes` has `kind` entries. */
 static enum status read_header(struct data_pack *pack, int kind, uint32_t *sizes, struct error *err)
 {
     uint8_t head[16];
@@ -192,7 +192,7 @@ static enum status read_labels(const struct idx_split *split, int32_t *labels, i
     }
     for (uint32_t i = 0; i < count; i++) {
         if (bytes[i] >= most) {
-            st = error_set(err, ST_FORMAT, "%s: label %d at place %u, expected 0 to %d", pack.path, bytes[i],
+            st = error_set(err, ST_FORMAT, "%s: label %d of image %u, expected 0 to %d", pack.path, bytes[i],
                            i, most - 1);
             goto out;
         }

@@ -6,7 +6,7 @@
 #include <strings.h>
 
 /* Where `name` is or belongs among the sorted classes. */
-static int32_t class_place(const struct data_list *list, const char *name, bool *found)
+static int32_t class_index(const struct data_list *list, const char *name, bool *found)
 {
     int32_t low = 0, high = list->class_count;
     *found = false;
@@ -28,9 +28,9 @@ static int32_t class_place(const struct data_list *list, const char *name, bool 
 enum status data_list_class(struct data_list *list, const char *name, int32_t *id, struct error *err)
 {
     bool found;
-    int32_t place = class_place(list, name, &found);
+    int32_t at = class_index(list, name, &found);
     if (found) {
-        *id = list->classes[place].id;
+        *id = list->classes[at].id;
         return ST_OK;
     }
     if (list->class_count == list->class_capacity) {
@@ -44,9 +44,9 @@ enum status data_list_class(struct data_list *list, const char *name, int32_t *i
     char *copy = strdup(name);
     if (copy == NULL)
         return error_memory(err, "a class name", strlen(name) + 1);
-    memmove(&list->classes[place + 1], &list->classes[place],
-            (size_t)(list->class_count - place) * sizeof(*list->classes));
-    list->classes[place] = (struct data_class){.name = copy, .id = list->class_count};
+    memmove(&list->classes[at + 1], &list->classes[at],
+            (size_t)(list->class_count - at) * sizeof(*list->classes));
+    list->classes[at] = (struct data_class){.name = copy, .id = list->class_count};
     *id = list->class_count++;
     return ST_OK;
 }

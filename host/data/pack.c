@@ -55,7 +55,7 @@ static enum status explain(struct data_pack *pack, const char *what, size_t foun
 {
     int number = Z_OK;
     const char *text = gzerror(pack->stream, &number); /* "<fd:3>: what is wrong" */
-    const char *place_end = strstr(text, ">: ");
+    const char *location_end = strstr(text, ">: ");
     if (number == Z_ERRNO)
         return error_system(err, errno, "%s", pack->path);
     if (number == Z_MEM_ERROR)
@@ -65,7 +65,7 @@ static enum status explain(struct data_pack *pack, const char *what, size_t foun
                          pack->path, found, what, length);
     if (number != Z_OK && number != Z_STREAM_END)
         return error_set(err, ST_FORMAT, "%s: broken gzip data after %zu bytes of %s: %s", pack->path, found,
-                         what, place_end != NULL ? place_end + 3 : text);
+                         what, location_end != NULL ? location_end + 3 : text);
     return error_set(err, ST_FORMAT, "%s: the file ends after %zu bytes of %s, expected %zu", pack->path,
                      found, what, length);
 }

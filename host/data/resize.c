@@ -67,40 +67,40 @@ int32_t data_resize_shrink(int32_t height, int32_t width, enum job_fit fit, int3
     return shrink;
 }
 
-/* Makes room for `places` places of at most `most` taps. */
-static enum status reserve_taps(struct resize_taps *taps, size_t places, size_t most, struct error *err)
+/* Makes room for `outputs` pixels of at most `most` taps. */
+static enum status reserve_taps(struct resize_taps *taps, size_t outputs, size_t most, struct error *err)
 {
-    if (places > taps->place_capacity) {
+    if (outputs > taps->output_capacity) {
         free(taps->first);
         free(taps->count);
-        taps->place_capacity = 0;
-        taps->first = malloc(places * sizeof(*taps->first));
-        taps->count = malloc(places * sizeof(*taps->count));
+        taps->output_capacity = 0;
+        taps->first = malloc(outputs * sizeof(*taps->first));
+        taps->count = malloc(outputs * sizeof(*taps->count));
         if (taps->first == NULL || taps->count == NULL)
-            return error_memory(err, "resizing", places * sizeof(*taps->first));
-        taps->place_capacity = places;
+            return error_memory(err, "resizing", outputs * sizeof(*taps->first));
+        taps->output_capacity = outputs;
     }
-    if (places * most > taps->weight_capacity) {
+    if (outputs * most > taps->weight_capacity) {
         free(taps->weights);
         taps->weight_capacity = 0;
-        taps->weights = malloc(places * most * sizeof(*taps->weights));
+        taps->weights = malloc(outputs * most * sizeof(*taps->weights));
         if (taps->weights == NULL)
-            return error_memory(err, "resizing", places * most * sizeof(*taps->weights));
-        taps->weight_capacity = places * most;
+            return error_memory(err, "resizing", outputs * most * sizeof(*taps->weights));
+        taps->weight_capacity = outputs * most;
     }
     taps->most = (int32_t)most;
     return ST_OK;
 }
 
-/* Taps that draw `places` outputs from [from, from + extent) of an axis of `length` inputs. */
+/* Taps that draw `outputs` pixels from [from, from + extent) of an axis of `length` inputs. */
 static enum status make_taps(struct resize_taps *taps, int32_t length, double from, double extent,
-                             int32_t places, struct error *err)
+                             int32_t outputs, struct error *err)
 {
-    double step = extent / places, reach = fmax(step, 1.0);
-    enum status st = reserve_taps(taps, (size_t)places, (size_t)(2 * ceil(reach)) + 2, err);
+    double step = extent / outputs, reach = fmax(step, 1.0);
+    enum status st = reserve_taps(taps, (size_t)outputs, (size_t)(2 * ceil(reach)) + 2, err);
     if (st != ST_OK)
         return st;
-    for (int32_t i = 0; i < places; i++) {
+    for (int32_t i = 0; i < outputs; i++) {
         float *weights = taps->weights + (size_t)i * (size_t)taps->most;
         double centre = from + (i + 0.5) * step, sum = 0;
         int32_t low = (int32_t)fmax(floor(centre - reach + 0.5), 0);
@@ -115,25 +115,25 @@ static enum status make_taps(struct resize_taps *taps, int32_t length, double fr
     return ST_OK;
 }
 
-/* row[stride] = the input rows of output row `place`, mixed. */
-static void mix_rows(const struct resize_taps *taps, int32_t place, const uint8_t *from, size_t stride,
+/* row[stride] = the input rows of output row `output`, mixed. */
+static void mix_rows(const struct resize_taps *taps, int32_t output, const uint8_t *from, size_t stride,
                      float *row)
 {
-    const float *weights = taps->weights + (size_t)place * (size_t)taps->most;
+    const float *weights = taps->weights + (size_t)output * (size_t)taps->most;
     memset(row, 0, stride * sizeof(*row));
-    for (int32_t k = 0; k < taps->count[place]; k++) {
-        const uint8_t *line = from + (size_t)(taps->first[place] + k) * stride;
+    for (int32_t k = 0; k < taps->count[output]; k++) {
+        const uint8_t *line = from + (size_t)(taps->first[output] + k) * stride;
         float weight = weights[k];
         for (size_t x = 0; x < stride; x++)
             row[x] += weight * (float)line[x];
     }
 }
 
-/* to[places] = channel `channel` of the row, mixed along itself and rounded. */
-static void mix_along(const struct resize_taps *taps, int32_t places, const float *row, int32_t channels,
+/* to[outputs] = channel `channel` of the row, mixed along itself and rounded. */
+static void mix_along(const struct resize_taps *taps, int32_t outputs, const float *row, int32_t channels,
                       int32_t channel, uint8_t *to)
 {
-    for (int32_t i = 0; i < places; i++) {
+    for (int32_t i = 0; i < outputs; i++) {
         const float *weights = taps->weights + (size_t)i * (size_t)taps->most;
         const float *at = row + (size_t)taps->first[i] * (size_t)channels + channel;
         float sum = 0.5f;
@@ -178,9 +178,10 @@ enum status data_resize(struct resize_work *work, const uint8_t *from, int32_t c
         memset(to, 0, plane * (size_t)channels);
     for (int32_t y = 0; y < frame.to_height; y++) {
         mix_rows(&work->rows, y, from, stride, work->row);
-        size_t place = (size_t)(frame.to_top + y) * (size_t)to_width + (size_t)frame.to_left;
+        size_t corner = (size_t)(frame.to_top + y) * (size_t)to_width + (size_t)frame.to_left;
         for (int32_t c = 0; c < channels; c++)
-            mix_along(&work->columns, frame.to_width, work->row, channels, c, to + (size_t)c * plane + place);
+            mix_along(&work->columns, frame.to_width, work->row, channels, c,
+                      to + (size_t)c * plane + corner);
     }
     return ST_OK;
 }

@@ -41,7 +41,7 @@ void memory_opened(struct memory *memory, bool device_is_host)
     *memory = (struct memory){.device_is_host = device_is_host, .base = resident(), .opening = memory_peak()};
 }
 
-void memory_plan(struct memory *memory, struct memory_need *need, size_t cached)
+void memory_reserve(struct memory *memory, struct memory_need *need, size_t cached)
 {
     const size_t training = need->training * (size_t)(need->devices > 1 ? need->devices : 1);
     const size_t inheriting = (memory->device_is_host ? need->inheritance : 0) + need->parent;
@@ -52,12 +52,12 @@ void memory_plan(struct memory *memory, struct memory_need *need, size_t cached)
         memory->largest = memory->in_training + cached;
 }
 
-void memory_end(struct memory *memory, const struct memory_need *need)
+void memory_release(struct memory *memory, const struct memory_need *need)
 {
     memory->in_training -= need->added;
 }
 
-size_t memory_planned(const struct memory *memory)
+size_t memory_reserved(const struct memory *memory)
 {
     size_t trained = memory->base + memory->largest;
     return trained > memory->opening ? trained : memory->opening;

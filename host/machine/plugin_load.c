@@ -18,13 +18,13 @@ enum { FILES = sizeof files / sizeof files[0] };
 #define CUDA_12_FILE files[1]
 #define UNLOADED     "the GPU's plug-in cannot be loaded"
 
-/* NULL where it is in none of these places. The caller frees. */
+/* NULL where it is in none of these folders. The caller frees. */
 static char *find_file(const char *name)
 {
-    static const char *const places[] = {"", "../lib/", "../lib/nasrun/"};
+    static const char *const folders[] = {"", "../lib/", "../lib/nasrun/"};
     char below[64];
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-        snprintf(below, sizeof below, "%s%s", places[i], name);
+    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+        snprintf(below, sizeof below, "%s%s", folders[i], name);
         char *path = file_beside_program(below);
         if (path != NULL && file_exists(path))
             return path;

@@ -56,7 +56,7 @@ static void tidy(struct weight_cache *cache, int32_t device)
 }
 
 /* The model's entry on that device; ON_HOST: in host memory. -1 when there is none. */
-static int32_t place_of(const struct weight_cache *cache, int32_t id, int32_t device)
+static int32_t index_of(const struct weight_cache *cache, int32_t id, int32_t device)
 {
     for (int32_t i = 0; i < cache->count; i++) {
         const struct entry *entry = &cache->entries[i];
@@ -69,10 +69,10 @@ static int32_t place_of(const struct weight_cache *cache, int32_t id, int32_t de
 /* The model's entry anywhere but on that device, on other devices first. */
 static int32_t elsewhere(const struct weight_cache *cache, int32_t id, int32_t device)
 {
-    int32_t found = place_of(cache, id, ON_HOST);
+    int32_t found = index_of(cache, id, ON_HOST);
     for (int32_t k = 0; k < cache->devices->workers; k++) {
-        int32_t place = k != device ? place_of(cache, id, k) : -1;
-        found = place >= 0 ? place : found;
+        int32_t index = k != device ? index_of(cache, id, k) : -1;
+        found = index >= 0 ? index : found;
     }
     return found;
 }
@@ -133,13 +133,13 @@ enum status weight_cache_add(struct weight_cache *cache, int32_t device, int32_t
     return st;
 }
 
-/* A copy on `device` of what stands in `place`. */
-static enum status copy_here(struct weight_cache *cache, int32_t device, int32_t place,
+/* A copy on `device` of what stands at `index`. */
+static enum status copy_here(struct weight_cache *cache, int32_t device, int32_t index,
                              struct device_weights **weights, struct error *err)
 {
     const struct device_ops *ops = cache->devices->ops;
     struct device *here = device_of(cache, device);
-    struct entry source = cache->entries[place]; /* entries move */
+    struct entry source = cache->entries[index]; /* entries move */
     enum status st = ops->weights_new(here, &source.table, 1, weights, err);
     if (st != ST_OK)
         return st;
@@ -169,7 +169,7 @@ enum status weight_cache_find(struct weight_cache *cache, int32_t device, int32_
     *weights = NULL;
     pthread_mutex_lock(&cache->lock);
     tidy(cache, device);
-    int32_t here = place_of(cache, id, device), there = elsewhere(cache, id, device);
+    int32_t here = index_of(cache, id, device), there = elsewhere(cache, id, device);
     cache->found += here >= 0;
     if (here >= 0)
         *weights = cache->entries[here].weights;

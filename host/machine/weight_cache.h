@@ -3,7 +3,7 @@
  * no result.
  *
  * A model may be on several devices at once. What a device has no room for goes, least useful first, to host memory that is
- * pinned for it, unless another place holds it too. A device's entries are made, read and freed by the thread that uses the
+ * pinned for it, unless another device or the host holds it too. A device's entries are made, read and freed by the thread that uses the
  * device; threads of other devices may copy from them. Functions that name a device are for that thread.
  */
 #ifndef NASRUN_MACHINE_WEIGHT_CACHE_H

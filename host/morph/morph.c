@@ -24,16 +24,16 @@ enum status morph_apply(const struct morph *morph, const struct graph *parent, f
 {
     *child = (struct graph){0};
     *remaps = (struct remap_list){0};
-    struct morph_plan plan;
-    enum status st = morph_plan_make(&plan, morph, parent, seed, err);
+    struct morph_edit edit;
+    enum status st = morph_edit_make(&edit, morph, parent, seed, err);
     if (st != ST_OK)
         return st;
-    st = morph_plan_remaps(&plan, parent, noise, remaps, err);
+    st = morph_edit_remaps(&edit, parent, noise, remaps, err);
     if (st == ST_OK) {
-        *child = plan.child;
-        plan.child = (struct graph){0};
+        *child = edit.child;
+        edit.child = (struct graph){0};
     }
-    morph_plan_free(&plan);
+    morph_edit_free(&edit);
     return st;
 }
 

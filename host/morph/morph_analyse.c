@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-enum status morph_find_place(const struct graph *graph, uint32_t id, const char *what, int32_t *index,
+enum status morph_find_layer(const struct graph *graph, uint32_t id, const char *what, int32_t *index,
                              struct error *err)
 {
     *index = graph_find(graph, id);

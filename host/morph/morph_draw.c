@@ -88,10 +88,10 @@ static enum status draw_deepen(const struct graph *graph, struct random_sequence
     uint32_t total = 0;
     for (int v = 0; v < DEEPEN_VARIANT_COUNT; v++)
         total += weights[v];
-    uint32_t place = random_next_below(random, total); /* above 0: one of conv and dense is always there */
+    uint32_t draw = random_next_below(random, total); /* above 0: one of conv and dense is always there */
     int32_t variant = 0;
-    while (place >= weights[variant])
-        place -= weights[variant++];
+    while (draw >= weights[variant])
+        draw -= weights[variant++];
 
     static const int32_t kernels[] = {1, 3, 3, 3, 3, 5}; /* mostly 3 x 3, the best filled per operation */
     int32_t kernel = kernels[random_next_below(random, sizeof kernels / sizeof *kernels)];
@@ -200,11 +200,11 @@ enum status morph_draw(const struct graph *graph, uint32_t allowed, struct rando
         st = draw_once(graph, kinds[random_next_below(random, count)], random, &drawn, &last);
         if (st != ST_OK)
             continue;
-        struct morph_plan plan;
-        st = morph_plan_make(&plan, &drawn, graph, 0, &last);
+        struct morph_edit edit;
+        st = morph_edit_make(&edit, &drawn, graph, 0, &last);
         if (st != ST_OK)
             continue;
-        morph_plan_free(&plan);
+        morph_edit_free(&edit);
         *morph = drawn;
     }
     if (st != ST_OK)

@@ -1,10 +1,10 @@
-/* What the files of this room share: a morph as a *plan*, the child's graph together with what is known about
- * where its channels and its new layers come from. Each kind of morph makes a plan; one place derives all
+/* What the files of this room share: a morph as an *edit*, the child's graph together with what is known about
+ * where its channels and its new layers come from. Each kind of morph makes an edit; one function derives all
  * remaps from it.
  *
- *     morph_plan_make(&plan, morph, parent, seed, err)       // morph_deepen.c, morph_widen.c, ... : the
- * graph morph_plan_remaps(&plan, parent, noise, &remaps, err)  // morph_plan.c: the weights
- *     morph_plan_free(&plan)
+ *     morph_edit_make(&edit, morph, parent, seed, err)       // morph_deepen.c, morph_widen.c, ... : the
+ * graph morph_edit_remaps(&edit, parent, noise, &remaps, err)  // morph_edit.c: the weights
+ *     morph_edit_free(&edit)
  */
 #ifndef NASRUN_MORPH_MORPH_INTERNAL_H
 #define NASRUN_MORPH_MORPH_INTERNAL_H
@@ -36,7 +36,7 @@ struct morph_fresh {
     enum morph_start start;
 };
 
-struct morph_plan {
+struct morph_edit {
     struct graph child;
 
     /* Layers added behind `behind`, in order of insertion; what read `behind` reads the last of them. */
@@ -52,45 +52,45 @@ struct morph_plan {
     struct channel_map *maps;
 };
 
-/* Makes the child's graph, inferred and checked. Refuses as morph.h says. On error the plan is empty. */
-enum status morph_plan_make(struct morph_plan *plan, const struct morph *morph, const struct graph *parent,
+/* Makes the child's graph, inferred and checked. Refuses as morph.h says. On error the edit is empty. */
+enum status morph_edit_make(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
                             uint64_t seed, struct error *err);
 
-/* Derives the remaps, one for each weight tensor of plan->child. */
-enum status morph_plan_remaps(const struct morph_plan *plan, const struct graph *parent, float noise,
+/* Derives the remaps, one for each weight tensor of edit->child. */
+enum status morph_edit_remaps(const struct morph_edit *edit, const struct graph *parent, float noise,
                               struct remap_list *remaps, struct error *err);
 
-void morph_plan_free(struct morph_plan *plan); /* a zeroed plan is allowed */
+void morph_edit_free(struct morph_edit *edit); /* a zeroed edit is allowed */
 
-/* Adds `layer` behind layer `behind` and what was added before; its id is set here. *index is its place in
+/* Adds `layer` behind layer `behind` and what was added before; its id is set here. *index is its index in
  * the child. */
-enum status morph_plan_insert(struct morph_plan *plan, int32_t behind, struct layer layer, int32_t *index,
+enum status morph_edit_insert(struct morph_edit *edit, int32_t behind, struct layer layer, int32_t *index,
                               struct error *err);
 
 /* The same for a layer with weights. */
-enum status morph_plan_insert_fresh(struct morph_plan *plan, int32_t behind, struct layer layer,
+enum status morph_edit_insert_fresh(struct morph_edit *edit, int32_t behind, struct layer layer,
                                     enum morph_start start, int32_t *index, struct error *err);
 
-/* The kinds. plan->child is a copy of the parent; each changes it, morph_plan_make infers it. */
-enum status morph_plan_deepen(struct morph_plan *plan, const struct morph *morph, const struct graph *parent,
+/* The kinds. edit->child is a copy of the parent; each changes it, morph_edit_make infers it. */
+enum status morph_edit_deepen(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
                               struct error *err);
-enum status morph_plan_widen(struct morph_plan *plan, const struct morph *morph, const struct graph *parent,
+enum status morph_edit_widen(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
                              uint64_t seed, struct error *err);
-enum status morph_plan_skip(struct morph_plan *plan, const struct morph *morph, const struct graph *parent,
+enum status morph_edit_skip(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
                             struct error *err);
-enum status morph_plan_kernel(struct morph_plan *plan, const struct morph *morph, const struct graph *parent,
+enum status morph_edit_kernel(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
                               struct error *err);
 
 /* ---- questions about a graph (morph_analyse.c) ---- */
 
 /* Index of layer `id`, refused with ST_RANGE when it isn't there or is the last. `what` names the morph. */
-enum status morph_find_place(const struct graph *graph, uint32_t id, const char *what, int32_t *index,
+enum status morph_find_layer(const struct graph *graph, uint32_t id, const char *what, int32_t *index,
                              struct error *err);
 
 /* Whether the output of layer `index` can't be negative in inference, whatever weights and images are. */
 enum status morph_never_negative(const struct graph *graph, int32_t index, bool *answer, struct error *err);
 
-/* Sets reached[i] for layer `from` and every layer that depends on it. reached has graph->count places. */
+/* Sets reached[i] for layer `from` and every layer that depends on it. reached has graph->count entries. */
 void morph_reach(const struct graph *graph, int32_t from, bool *reached);
 
 /* One filter for each input channel, several channels: its outputs keep their inputs' channels apart. */

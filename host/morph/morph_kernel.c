@@ -1,14 +1,14 @@
 /* A larger kernel: the old taps stay in the middle, the padding grows with it, the new taps start at 0. */
 #include "host/morph/morph_internal.h"
 
-enum status morph_plan_kernel(struct morph_plan *plan, const struct morph *morph, const struct graph *parent,
+enum status morph_edit_kernel(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
                               struct error *err)
 {
     int32_t a = -1;
-    enum status st = morph_find_place(parent, morph->a, "kernel", &a, err);
+    enum status st = morph_find_layer(parent, morph->a, "kernel", &a, err);
     if (st != ST_OK)
         return st;
-    struct layer *layer = &plan->child.layers[a];
+    struct layer *layer = &edit->child.layers[a];
     if (layer->kind != LAYER_CONV)
         return error_set(err, ST_RANGE, "kernel: layer %u is %s, expected conv", (unsigned)layer->id,
                          layer_kind_name(layer->kind));

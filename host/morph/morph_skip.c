@@ -48,7 +48,7 @@ static bool skip_comes_from(const struct graph *graph, int32_t index, int32_t a)
 }
 
 /* Skips onto b stack up behind it: adds one behind another, concats each with its mixing layer. Walks them
- * and looks for an operand from a in one of the same kind. `stack` has graph->count places. */
+ * and looks for an operand from a in one of the same kind. `stack` has graph->count entries. */
 static bool skip_exists(const struct graph *graph, int32_t a, int32_t b, enum layer_kind joint, bool *stack)
 {
     for (int32_t i = 0; i < graph->count; i++) {
@@ -95,9 +95,9 @@ static bool skip_step(const struct graph *graph, int32_t index, int32_t from, st
 }
 
 /* Inserts the resizing of a's output behind b. `reached` holds what depends on a, `way` has room for
- * graph->count indices. *end is the place of the resized tensor in the child: a itself when nothing was to be
+ * graph->count indices. *end is the index of the resized tensor in the child: a itself when nothing was to be
  * done. */
-static enum status skip_resize(struct morph_plan *plan, const struct graph *parent, int32_t a, int32_t b,
+static enum status skip_resize(struct morph_edit *edit, const struct graph *parent, int32_t a, int32_t b,
                                const bool *reached, int32_t *way, int32_t *end, struct error *err)
 {
     /* Every way from a to b ends in b's size; the one through each layer's first input that depends on a is
@@ -117,7 +117,7 @@ static enum status skip_resize(struct morph_plan *plan, const struct graph *pare
         if (!skip_step(parent, way[--length], from, &step))
             continue;
         step.inputs[0] = *end;
-        enum status st = morph_plan_insert(plan, b, step, end, err);
+        enum status st = morph_edit_insert(edit, b, step, end, err);
         if (st != ST_OK)
             return st;
     }
@@ -125,7 +125,7 @@ static enum status skip_resize(struct morph_plan *plan, const struct graph *pare
 }
 
 /* The joint behind b of b and the resized branch. */
-static enum status skip_join(struct morph_plan *plan, const struct graph *parent, enum morph_kind kind,
+static enum status skip_join(struct morph_edit *edit, const struct graph *parent, enum morph_kind kind,
                              int32_t b, int32_t branch, struct error *err)
 {
     int32_t channels = parent->layers[b].shape.c;
@@ -136,14 +136,14 @@ static enum status skip_join(struct morph_plan *plan, const struct graph *parent
     struct layer mix = morph_mixing_layer(parent, b, channels, kind == MORPH_CONCAT_SKIP);
     if (kind == MORPH_ADD_SKIP) {
         mix.inputs[0] = branch;
-        enum status st = morph_plan_insert_fresh(plan, b, mix, START_ZERO, &joint.inputs[1], err);
-        return st == ST_OK ? morph_plan_insert(plan, b, joint, NULL, err) : st;
+        enum status st = morph_edit_insert_fresh(edit, b, mix, START_ZERO, &joint.inputs[1], err);
+        return st == ST_OK ? morph_edit_insert(edit, b, joint, NULL, err) : st;
     }
-    enum status st = morph_plan_insert(plan, b, joint, &mix.inputs[0], err);
-    return st == ST_OK ? morph_plan_insert_fresh(plan, b, mix, START_IDENTITY, NULL, err) : st;
+    enum status st = morph_edit_insert(edit, b, joint, &mix.inputs[0], err);
+    return st == ST_OK ? morph_edit_insert_fresh(edit, b, mix, START_IDENTITY, NULL, err) : st;
 }
 
-enum status morph_plan_skip(struct morph_plan *plan, const struct morph *morph, const struct graph *parent,
+enum status morph_edit_skip(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
                             struct error *err)
 {
     const char *name = skip_name(morph->kind);
@@ -156,9 +156,9 @@ enum status morph_plan_skip(struct morph_plan *plan, const struct morph *morph, 
         st = error_memory(err, name, count * (sizeof *marks + sizeof *way));
         goto out;
     }
-    st = morph_find_place(parent, morph->a, name, &a, err);
+    st = morph_find_layer(parent, morph->a, name, &a, err);
     if (st == ST_OK)
-        st = morph_find_place(parent, morph->b, name, &b, err);
+        st = morph_find_layer(parent, morph->b, name, &b, err);
     if (st != ST_OK)
         goto out;
     if (skip_exists(parent, a, b, morph->kind == MORPH_ADD_SKIP ? LAYER_ADD : LAYER_CONCAT, marks)) {
@@ -173,9 +173,9 @@ enum status morph_plan_skip(struct morph_plan *plan, const struct morph *morph, 
                        (unsigned)morph->b, (unsigned)morph->a);
         goto out;
     }
-    st = skip_resize(plan, parent, a, b, marks, way, &branch, err);
+    st = skip_resize(edit, parent, a, b, marks, way, &branch, err);
     if (st == ST_OK)
-        st = skip_join(plan, parent, morph->kind, b, branch, err);
+        st = skip_join(edit, parent, morph->kind, b, branch, err);
 out:
     free(way);
     free(marks);

@@ -296,11 +296,11 @@ static void widen_child(const struct widening *widening, struct graph *child)
     }
 }
 
-enum status morph_plan_widen(struct morph_plan *plan, const struct morph *morph, const struct graph *parent,
+enum status morph_edit_widen(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
                              uint64_t seed, struct error *err)
 {
     struct widening widening = {.graph = parent};
-    enum status st = morph_find_place(parent, morph->a, "widen", &widening.target, err);
+    enum status st = morph_find_layer(parent, morph->a, "widen", &widening.target, err);
     if (st != ST_OK)
         return st;
     const struct layer *target = &parent->layers[widening.target];
@@ -308,13 +308,13 @@ enum status morph_plan_widen(struct morph_plan *plan, const struct morph *morph,
         return error_set(err, ST_RANGE, "widen: layer %u is %s, expected conv or dense", (unsigned)target->id,
                          layer_kind_name(target->kind));
     size_t count = (size_t)parent->count;
-    plan->root = calloc(count, sizeof *plan->root);
-    plan->maps = calloc(count, sizeof *plan->maps);
-    if (!plan->root || !plan->maps)
-        return error_memory(err, "channel maps", count * sizeof *plan->maps);
-    plan->layer_count = parent->count;
-    widening.root = plan->root;
-    widening.maps = plan->maps;
+    edit->root = calloc(count, sizeof *edit->root);
+    edit->maps = calloc(count, sizeof *edit->maps);
+    if (!edit->root || !edit->maps)
+        return error_memory(err, "channel maps", count * sizeof *edit->maps);
+    edit->layer_count = parent->count;
+    widening.root = edit->root;
+    widening.maps = edit->maps;
 
     find_classes(&widening);
     st = draw_target_map(&widening, morph->amount, seed, err);
@@ -323,6 +323,6 @@ enum status morph_plan_widen(struct morph_plan *plan, const struct morph *morph,
     for (int32_t i = 0; st == ST_OK && i < parent->count; i++)
         st = check_layer(&widening, i, err);
     if (st == ST_OK)
-        widen_child(&widening, &plan->child);
+        widen_child(&widening, &edit->child);
     return st;
 }

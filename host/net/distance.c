@@ -237,7 +237,7 @@ static double edit_distance(const struct symbol *a, int32_t a_count, const struc
     return row[b_count];
 }
 
-/* In [0, 1]: the larger of the paper's difference of places and the relative difference of the layers inside.
+/* In [0, 1]: the larger of the paper's difference of positions and the relative difference of the layers inside.
  */
 static double skip_distance(const struct descriptor *a, const struct skip *s, const struct descriptor *b,
                             const struct skip *t, double *row)
@@ -247,14 +247,14 @@ static double skip_distance(const struct descriptor *a, const struct skip *s, co
     int32_t moved = abs(s->start - t->start) + abs(s->length - t->length);
     int32_t extent =
         (s->start > t->start ? s->start : t->start) + (s->length > t->length ? s->length : t->length);
-    double places = moved > 0 ? (double)moved / extent : 0.0;
+    double positions = moved > 0 ? (double)moved / extent : 0.0;
     int32_t longer = s->symbol_count > t->symbol_count ? s->symbol_count : t->symbol_count;
     if (longer == 0)
-        return places;
+        return positions;
     double inside =
         edit_distance(a->symbols + s->first, s->symbol_count, b->symbols + t->first, t->symbol_count, row) /
         longer;
-    return places > inside ? places : inside;
+    return positions > inside ? positions : inside;
 }
 
 /* Least sum of costs[r * n + assigned column] over all assignments: the Hungarian method with potentials,

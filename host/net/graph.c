@@ -134,7 +134,7 @@ static enum status check_inputs(const struct layer *layer, int32_t index, struct
     return ST_OK;
 }
 
-/* The shape of `layer` as it would stand at place `index` (above 0), behind layers whose shapes are known. */
+/* The shape of `layer` as it would stand at `index` (above 0), behind layers whose shapes are known. */
 static enum status layer_shape(const struct graph *graph, const struct layer *layer, int32_t index,
                                struct shape *shape, struct error *err)
 {
@@ -249,10 +249,10 @@ enum status graph_copy(struct graph *copy, const struct graph *graph, struct err
 
 enum status graph_append(struct graph *graph, struct layer layer, int32_t *index, struct error *err)
 {
-    int32_t place = graph->count;
-    enum status st = graph_insert(graph, place, layer, err);
+    int32_t at = graph->count;
+    enum status st = graph_insert(graph, at, layer, err);
     if (st == ST_OK && index != NULL)
-        *index = place;
+        *index = at;
     return st;
 }
 
@@ -264,7 +264,7 @@ enum status graph_insert(struct graph *graph, int32_t index, struct layer layer,
         return error_set(err, ST_RANGE, "layer %u (%s): the id is in use, expected a new one",
                          (unsigned)layer.id, layer_kind_name(layer.kind));
     if (check_range(&layer, "id", layer.id, 1, GRAPH_MAX_ID, err) != ST_OK ||
-        check_range(&layer, "place", index, 1, graph->count, err) != ST_OK)
+        check_range(&layer, "index", index, 1, graph->count, err) != ST_OK)
         return err->status;
     if (graph->count >= GRAPH_MAX_LAYERS)
         return error_set(err, ST_UNSUPPORTED,
@@ -311,7 +311,7 @@ static enum status check_ids(const struct graph *graph, struct error *err)
         int32_t first = graph_find(graph, layer->id);
         if (first != i)
             return error_set(err, ST_RANGE,
-                             "layer %u (%s): stands at places %d and %d, expected ids used once",
+                             "layer %u (%s): stands at indices %d and %d, expected ids used once",
                              (unsigned)layer->id, layer_kind_name(layer->kind), first, i);
     }
     return ST_OK;

@@ -74,11 +74,11 @@ enum status graph_new(struct graph *graph, int32_t channels, int32_t height, int
 void graph_free(struct graph *graph); /* a zeroed graph is allowed */
 enum status graph_copy(struct graph *copy, const struct graph *graph, struct error *err);
 
-/* Appends `layer` (its id is set here when it is 0) and infers its shape. *index is its place; NULL is
+/* Appends `layer` (its id is set here when it is 0) and infers its shape. *index is where it stands; NULL is
  * allowed. ST_UNSUPPORTED when it would become too large, also by its layers. On error the graph is as it was. */
 enum status graph_append(struct graph *graph, struct layer layer, int32_t *index, struct error *err);
 
-/* Inserts `layer` at place `index` (1 .. count), shifting what follows and every index in later layers that
+/* Inserts `layer` at `index` (1 .. count), shifting what follows and every index in later layers that
  * points there. layer.inputs name layers below `index`; its id is set here when it is 0; only its own shape
  * is inferred. No consumer reads it yet: rewire them, then call graph_infer. On error the graph is as it was.
  */
@@ -142,7 +142,7 @@ struct whitening {
 
 /* Fresh weights into values[table->total]: kernels by He et al. 2015 (normal, variance 2 / fan-in; the last
  * dense layer 1 / fan-in, times its gain), biases and shifts 0, scales 1, running mean 0, variance 1. A function of seed,
- * layer id and place only: places 2k and 2k + 1 of a tensor are the two normal numbers of random_draw(seed,
+ * layer id and index only: values 2k and 2k + 1 of a tensor are the two normal numbers of random_draw(seed,
  * RANDOM_WEIGHTS, k, id * 8 + role). LAYER_INIT_DIRAC: the first outputs are the inputs, further ones have the variance
  * 1 / (3 fan-in) that PyTorch gives them. LAYER_INIT_WHITEN: the filters of `whitening`, where it fits the kernel; NULL or
  * unfitting: as LAYER_INIT_HE. */

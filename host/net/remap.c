@@ -50,7 +50,7 @@ static double deviation_of(const float *values, size_t count)
     return sqrt(square / (double)count);
 }
 
-/* The source's value for place (o, i, y, x) of the child, scaled; false when the place is to be filled. */
+/* The source's value for element (o, i, y, x) of the child, scaled; false when the element is to be filled. */
 static bool source_value(const struct remap *remap, const struct weight_tensor *child,
                          const struct weight_tensor *source, const float *values, const int32_t at[4],
                          float *value)
@@ -64,12 +64,12 @@ static bool source_value(const struct remap *remap, const struct weight_tensor *
     if (o < 0 || o >= source->dims[0] || i < 0 || i >= source->dims[1] || y < 0 || y >= source->dims[2] ||
         x < 0 || x >= source->dims[3])
         return false;
-    size_t place = (((size_t)o * (size_t)source->dims[1] + (size_t)i) * (size_t)source->dims[2] + (size_t)y) *
+    size_t index = (((size_t)o * (size_t)source->dims[1] + (size_t)i) * (size_t)source->dims[2] + (size_t)y) *
                        (size_t)source->dims[3] +
                    (size_t)x;
     float out_scale = remap->out_scale != NULL ? remap->out_scale[at[0]] : 1.0f;
     float in_scale = remap->in_scale != NULL ? remap->in_scale[at[1]] : 1.0f;
-    *value = out_scale * in_scale * values[place];
+    *value = out_scale * in_scale * values[index];
     return true;
 }
 
@@ -81,12 +81,12 @@ static void apply_one(const struct remap *remap, const struct weight_tensor *chi
     if (remap->noise != 0.0f && source != NULL)
         amplitude *= deviation_of(source_values, source->count);
     uint32_t part = child->layer_id * 8 + (uint32_t)child->role;
-    size_t place = 0;
+    size_t element = 0;
     int32_t at[4];
     for (at[0] = 0; at[0] < child->dims[0]; at[0]++)
         for (at[1] = 0; at[1] < child->dims[1]; at[1]++)
             for (at[2] = 0; at[2] < child->dims[2]; at[2]++)
-                for (at[3] = 0; at[3] < child->dims[3]; at[3]++, place++) {
+                for (at[3] = 0; at[3] < child->dims[3]; at[3]++, element++) {
                     float value = remap->fill;
                     bool filled = !source_value(remap, child, source, source_values, at, &value);
                     if (remap->identity != NULL && remap->identity[at[0]] == at[1] &&
@@ -94,10 +94,11 @@ static void apply_one(const struct remap *remap, const struct weight_tensor *chi
                         value += 1.0f;
                     if (amplitude != 0.0 && (filled || remap->noise_everywhere)) {
                         double normal, unused;
-                        random_normal2(random_draw(seed, RANDOM_MORPH_NOISE, place, part), &normal, &unused);
+                        random_normal2(random_draw(seed, RANDOM_MORPH_NOISE, element, part), &normal,
+                                       &unused);
                         value += (float)(amplitude * normal);
                     }
-                    values[place] = value;
+                    values[element] = value;
                 }
 }
 

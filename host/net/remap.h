@@ -8,11 +8,11 @@
  *   sy = y - (kh - skh) / 2, sx = x - (kw - skw) / 2: a smaller kernel is centred in a larger one;
  *   scale(o, i) = (out_scale ? out_scale[o] : 1) * (in_scale ? in_scale[i] : 1);
  *   plus 1 where identity[o] == i at the centre tap, kh / 2 and kw / 2 (identity may be NULL; -1: none);
- *   plus noise * deviation(source, or 1 without a source) * a standard normal number where the place was
+ *   plus noise * deviation(source, or 1 without a source) * a standard normal number where the element was
  *   filled, or everywhere with `noise_everywhere`.
  * deviation is the standard deviation over the source tensor (divided by its count). The normal number for
- * `place`, the index into the child tensor, is the first of
- *   random_normal2(random_draw(seed, RANDOM_MORPH_NOISE, place, layer id * 8 + role)).
+ * `element`, the index into the child tensor, is the first of
+ *   random_normal2(random_draw(seed, RANDOM_MORPH_NOISE, element, layer id * 8 + role)).
  */
 #ifndef NASRUN_NET_REMAP_H
 #define NASRUN_NET_REMAP_H

@@ -289,7 +289,7 @@ static enum status layer_from_json(struct graph *graph, const cJSON *object, str
 static enum status layers_from_json(struct graph *graph, const cJSON *json, struct error *err)
 {
     const cJSON *layers = get(json, "layers"), *item;
-    int32_t image[3], count, next_id, place = 0;
+    int32_t image[3], count, next_id, entry = 0;
     enum status st = get_wholes(get(json, "input"), "input", 3, 3, image, &count, err);
     if (st == ST_OK)
         st = get_whole(get(json, "next_id"), "next_id", &next_id, err);
@@ -303,8 +303,8 @@ static enum status layers_from_json(struct graph *graph, const cJSON *json, stru
     cJSON_ArrayForEach(item, layers)
     {
         if (layer_from_json(graph, item, err) != ST_OK)
-            return error_prefix(err, "entry %d of \"layers\"", place);
-        place++;
+            return error_prefix(err, "entry %d of \"layers\"", entry);
+        entry++;
     }
     if ((uint32_t)next_id < graph->next_id)
         return error_set(err, ST_FORMAT, "\"next_id\" is %d, expected at least %u, above every id", next_id,
@@ -332,7 +332,7 @@ static uint64_t hash_number(uint64_t hash, uint64_t number)
     return file_hash(hash, &number, sizeof number);
 }
 
-/* Of the layer and all before it, without ids or places. */
+/* Of the layer and all before it, without ids or indices. */
 static uint64_t hash_layer(const struct layer *layer, const uint64_t *hashes)
 {
     unsigned fields = layer_traits(layer->kind)->fields;

@@ -192,12 +192,14 @@ static void norm_gelu(struct builder *b)
  * that learns for three epochs), and large images are whitened patch by patch and shrunk as the others' stems do. */
 static void air(struct builder *b, int32_t width, int32_t classes)
 {
-    const int32_t channels = b->graph->layers[0].shape.c;
+    const struct shape image = b->graph->layers[0].shape;
     add(b, (struct layer){.kind = LAYER_CONV,
-                          .out_channels = 2 * GRAPH_WHITENING_SIDE * GRAPH_WHITENING_SIDE * channels,
+                          .out_channels = 2 * GRAPH_WHITENING_SIDE * GRAPH_WHITENING_SIDE * image.c,
                           .kernel_h = GRAPH_WHITENING_SIDE,
                           .kernel_w = GRAPH_WHITENING_SIDE,
                           .stride = short_side(b) > LARGEST_STEM_SIDE ? 2 : 1,
+                          .pad_h = image.h < GRAPH_WHITENING_SIDE ? 1 : 0,
+                          .pad_w = image.w < GRAPH_WHITENING_SIDE ? 1 : 0,
                           .init = LAYER_INIT_WHITEN,
                           .frozen = true});
     simple(b, LAYER_GELU);

@@ -174,12 +174,12 @@ void weight_initialise(const struct weight_table *table, const struct graph *gra
     memset(values, 0, table->total * sizeof *values);
     for (int32_t t = 0; t < table->count; t++) {
         const struct weight_tensor *tensor = &table->tensors[t];
-        float *place = values + tensor->offset;
+        float *to = values + tensor->offset;
         if (tensor->role == WEIGHT_KERNEL) {
-            fill_kernel(tensor, graph, seed, whitening, place);
+            fill_kernel(tensor, graph, seed, whitening, to);
         } else if (tensor->role == WEIGHT_SCALE || tensor->role == WEIGHT_RUNNING_VAR) {
             for (size_t i = 0; i < tensor->count; i++)
-                place[i] = 1.0f;
+                to[i] = 1.0f;
         }
     }
 }

@@ -13,13 +13,8 @@ struct prog_op *lower_op(struct lowering *lowering, enum prog_op_kind kind, int3
     struct program *program = lowering->program;
     assert(program->op_count < lowering->op_capacity);
     struct prog_op *op = &program->ops[program->op_count++];
-    memset(op, 0, sizeof *op);
-    op->kind = kind;
+    prog_op_start(op, kind);
     op->layer_id = layer < 0 ? 0 : lowering->graph->layers[layer].id;
-    for (int32_t i = 0; i < PROG_MAX_INPUTS; i++)
-        op->inputs[i] = -1;
-    for (int32_t i = 0; i < PROG_MAX_OUTPUTS; i++)
-        op->outputs[i] = -1;
     return op;
 }
 
@@ -34,24 +29,20 @@ void lower_window(struct lowering *lowering, struct prog_op *op, int32_t layer)
     op->window.groups = from->kind == LAYER_CONV ? from->groups : 1;
 }
 
-void lower_read(struct prog_op *op, int32_t tensor)
+int32_t lower_value(const struct lowering *lowering, int32_t layer)
 {
-    assert(op->input_count < PROG_MAX_INPUTS);
-    op->inputs[op->input_count++] = tensor;
+    return lowering->layers[lowering->layers[layer].source].value;
 }
 
-void lower_read_value(const struct lowering *lowering, struct prog_op *op, int32_t layer)
+int32_t lower_input(const struct lowering *lowering, int32_t layer, int32_t k)
 {
-    lower_read(op, lowering->layers[lowering->layers[layer].source].value);
+    return lower_value(lowering, lowering->graph->layers[layer].inputs[k]);
 }
 
 /* Weight tensors are appended first, so a weight's tensor has the id of its place in the weight table. */
-void lower_read_weight(const struct lowering *lowering, struct prog_op *op, int32_t layer,
-                       enum weight_role role)
+int32_t lower_weight(const struct lowering *lowering, int32_t layer, enum weight_role role)
 {
-    int32_t weight = lowering->weight_of[layer * WEIGHT_ROLE_COUNT + (int32_t)role];
-    if (weight >= 0)
-        lower_read(op, weight);
+    return lowering->weight_of[layer * WEIGHT_ROLE_COUNT + (int32_t)role];
 }
 
 static int32_t append_tensor(struct lowering *lowering, enum tensor_kind kind, struct shape shape,
@@ -63,28 +54,27 @@ static int32_t append_tensor(struct lowering *lowering, enum tensor_kind kind, s
     return program->tensor_count++;
 }
 
-int32_t lower_write(struct lowering *lowering, struct prog_op *op, enum tensor_kind kind, struct shape shape)
+/* Of a variadic output, ops.def names the first place alone. */
+static enum tensor_kind output_kind(const struct prog_op *op, int32_t place)
 {
-    assert(op->output_count < PROG_MAX_OUTPUTS);
-    int32_t tensor = append_tensor(lowering, kind, shape, -1);
-    op->outputs[op->output_count++] = tensor;
-    return tensor;
+    const struct prog_op_traits *traits = prog_op_traits(op->kind);
+    return traits->outputs[place < traits->output_count ? place : traits->output_count - 1].kind;
 }
 
-void lower_skip_output(struct prog_op *op)
+int32_t lower_write(struct lowering *lowering, struct prog_op *op, int32_t place, struct shape shape)
 {
-    assert(op->output_count < PROG_MAX_OUTPUTS);
-    op->outputs[op->output_count++] = -1;
+    assert(place < PROG_MAX_OUTPUTS);
+    return op->outputs[place] = append_tensor(lowering, output_kind(op, place), shape, -1);
 }
 
-void lower_write_gradient(struct lowering *lowering, struct prog_op *op, int32_t layer, enum weight_role role)
+void lower_write_gradient(struct lowering *lowering, struct prog_op *op, int32_t place, int32_t layer,
+                          enum weight_role role)
 {
-    int32_t weight = lowering->weight_of[layer * WEIGHT_ROLE_COUNT + (int32_t)role];
+    int32_t weight = lower_weight(lowering, layer, role);
     if (weight < 0)
         return;
-    assert(op->output_count < PROG_MAX_OUTPUTS);
     struct shape shape = lowering->program->tensors[weight].shape;
-    op->outputs[op->output_count++] = append_tensor(lowering, TENSOR_GRADIENT, shape, weight);
+    op->outputs[place] = append_tensor(lowering, TENSOR_GRADIENT, shape, weight);
 }
 
 struct shape lower_shape(const struct lowering *lowering, int32_t layer)
@@ -115,7 +105,9 @@ static void plan_readers(struct lowering *lowering)
                                       .addend = -1,
                                       .value = -1,
                                       .gradient = -1,
-                                      .saved = {-1, -1}};
+                                      .mean = -1,
+                                      .invstd = -1,
+                                      .index = -1};
         state->trained = is_trained(layer);
         for (int32_t k = 0; k < layer->input_count; k++)
             state->trained = state->trained || lowering->layers[layer->inputs[k]].trained;
@@ -153,8 +145,8 @@ static void plan_fusion(struct lowering *lowering)
         int32_t add = sole_reader(lowering, tail, LAYER_ADD);
         bool taken = add >= 0 && (layers[add].absorbed || layers[add].norm >= 0);
         if (add >= 0 && !taken) {
-            const int32_t *operands = lowering->graph->layers[add].inputs;
-            int32_t left = layers[operands[0]].source, right = layers[operands[1]].source;
+            const struct layer *sum = &lowering->graph->layers[add];
+            int32_t left = layers[sum->inputs[0]].source, right = layers[sum->inputs[1]].source;
             addend = left == norm ? right : left;
             layers[tail].absorbed = true;
             tail = add;

@@ -18,39 +18,53 @@ static void pass_gradient(struct lowering *lowering, int32_t layer, int32_t cont
         return;
     }
     struct prog_op *sum = lower_op(lowering, PROG_OP_ADD, layer);
-    lower_read(sum, state->gradient);
-    lower_read(sum, contribution);
-    state->gradient = lower_write(lowering, sum, TENSOR_ACTIVATION, lower_shape(lowering, layer));
+    sum->inputs[ADD_IN_A] = state->gradient;
+    sum->inputs[ADD_IN_B] = contribution;
+    state->gradient = lower_write(lowering, sum, ADD_OUT_SUM, lower_shape(lowering, layer));
 }
 
-static void write_input_gradient(struct lowering *lowering, struct prog_op *op, int32_t input)
+/* The gradient of what `input` computes, as the output at that place. */
+static void write_input_gradient(struct lowering *lowering, struct prog_op *op, int32_t place, int32_t input)
 {
-    int32_t dx = lower_write(lowering, op, TENSOR_ACTIVATION, lower_shape(lowering, input));
+    int32_t dx = lower_write(lowering, op, place, lower_shape(lowering, input));
     pass_gradient(lowering, input, dx);
 }
 
-static void backward_conv_or_dense(struct lowering *lowering, int32_t layer, int32_t dy)
+static void backward_conv(struct lowering *lowering, int32_t layer, int32_t dy)
 {
-    bool conv = lowering->graph->layers[layer].kind == LAYER_CONV;
     int32_t input = lowering->graph->layers[layer].inputs[0];
     struct prog_op *op;
     if (!lowering->graph->layers[layer].frozen) {
-        op = lower_op(lowering, conv ? PROG_OP_CONV_BACKWARD_WEIGHTS : PROG_OP_DENSE_BACKWARD_WEIGHTS, layer);
-        if (conv)
-            lower_window(lowering, op, layer);
-        lower_read_value(lowering, op, input);
-        lower_read(op, dy);
-        lower_write_gradient(lowering, op, layer, WEIGHT_KERNEL);
-        lower_write_gradient(lowering, op, layer, WEIGHT_BIAS);
+        op = lower_op(lowering, PROG_OP_CONV_BACKWARD_WEIGHTS, layer);
+        lower_window(lowering, op, layer);
+        op->inputs[CONV_BACKWARD_WEIGHTS_IN_X] = lower_value(lowering, input);
+        op->inputs[CONV_BACKWARD_WEIGHTS_IN_DY] = dy;
+        lower_write_gradient(lowering, op, CONV_BACKWARD_WEIGHTS_OUT_DKERNEL, layer, WEIGHT_KERNEL);
+        lower_write_gradient(lowering, op, CONV_BACKWARD_WEIGHTS_OUT_DBIAS, layer, WEIGHT_BIAS);
     }
     if (!lowering->layers[input].trained)
         return;
-    op = lower_op(lowering, conv ? PROG_OP_CONV_BACKWARD_DATA : PROG_OP_DENSE_BACKWARD_DATA, layer);
-    if (conv)
-        lower_window(lowering, op, layer);
-    lower_read(op, dy);
-    lower_read_weight(lowering, op, layer, WEIGHT_KERNEL);
-    write_input_gradient(lowering, op, input);
+    op = lower_op(lowering, PROG_OP_CONV_BACKWARD_DATA, layer);
+    lower_window(lowering, op, layer);
+    op->inputs[CONV_BACKWARD_DATA_IN_DY] = dy;
+    op->inputs[CONV_BACKWARD_DATA_IN_KERNEL] = lower_weight(lowering, layer, WEIGHT_KERNEL);
+    write_input_gradient(lowering, op, CONV_BACKWARD_DATA_OUT_DX, input);
+}
+
+static void backward_dense(struct lowering *lowering, int32_t layer, int32_t dy)
+{
+    int32_t input = lowering->graph->layers[layer].inputs[0];
+    struct prog_op *op = lower_op(lowering, PROG_OP_DENSE_BACKWARD_WEIGHTS, layer);
+    op->inputs[DENSE_BACKWARD_WEIGHTS_IN_X] = lower_value(lowering, input);
+    op->inputs[DENSE_BACKWARD_WEIGHTS_IN_DY] = dy;
+    lower_write_gradient(lowering, op, DENSE_BACKWARD_WEIGHTS_OUT_DKERNEL, layer, WEIGHT_KERNEL);
+    lower_write_gradient(lowering, op, DENSE_BACKWARD_WEIGHTS_OUT_DBIAS, layer, WEIGHT_BIAS);
+    if (!lowering->layers[input].trained)
+        return;
+    op = lower_op(lowering, PROG_OP_DENSE_BACKWARD_DATA, layer);
+    op->inputs[DENSE_BACKWARD_DATA_IN_DY] = dy;
+    op->inputs[DENSE_BACKWARD_DATA_IN_KERNEL] = lower_weight(lowering, layer, WEIGHT_KERNEL);
+    write_input_gradient(lowering, op, DENSE_BACKWARD_DATA_OUT_DX, input);
 }
 
 static void backward_batch_norm(struct lowering *lowering, int32_t tail, int32_t dy)
@@ -61,18 +75,18 @@ static void backward_batch_norm(struct lowering *lowering, int32_t tail, int32_t
     struct prog_op *op = lower_op(lowering, PROG_OP_BATCH_NORM_BACKWARD, norm);
     op->norm.relu = state->relu;
     op->norm.momentum = lowering->options->batch_norm_momentum;
-    lower_read_value(lowering, op, input);
-    lower_read(op, state->relu ? state->value : -1);
-    lower_read(op, dy);
-    lower_read_weight(lowering, op, norm, WEIGHT_SCALE);
-    lower_read(op, state->saved[0]);
-    lower_read(op, state->saved[1]);
-    int32_t dx = lower_write(lowering, op, TENSOR_ACTIVATION, lower_shape(lowering, input));
-    lower_write_gradient(lowering, op, norm, WEIGHT_SCALE);
-    lower_write_gradient(lowering, op, norm, WEIGHT_SHIFT);
+    op->inputs[BATCH_NORM_BACKWARD_IN_X] = lower_value(lowering, input);
+    op->inputs[BATCH_NORM_BACKWARD_IN_Y] = state->relu ? state->value : -1;
+    op->inputs[BATCH_NORM_BACKWARD_IN_DY] = dy;
+    op->inputs[BATCH_NORM_BACKWARD_IN_SCALE] = lower_weight(lowering, norm, WEIGHT_SCALE);
+    op->inputs[BATCH_NORM_BACKWARD_IN_MEAN] = state->mean;
+    op->inputs[BATCH_NORM_BACKWARD_IN_INVSTD] = state->invstd;
+    int32_t dx = lower_write(lowering, op, BATCH_NORM_BACKWARD_OUT_DX, lower_shape(lowering, input));
+    lower_write_gradient(lowering, op, BATCH_NORM_BACKWARD_OUT_DSCALE, norm, WEIGHT_SCALE);
+    lower_write_gradient(lowering, op, BATCH_NORM_BACKWARD_OUT_DSHIFT, norm, WEIGHT_SHIFT);
     int32_t daddend = dy;
     if (addend >= 0 && state->relu && lowering->layers[addend].trained)
-        daddend = lower_write(lowering, op, TENSOR_ACTIVATION, lower_shape(lowering, addend));
+        daddend = lower_write(lowering, op, BATCH_NORM_BACKWARD_OUT_DADDEND, lower_shape(lowering, addend));
     pass_gradient(lowering, input, dx);
     if (addend >= 0)
         pass_gradient(lowering, addend, daddend);
@@ -82,28 +96,18 @@ static void backward_concat(struct lowering *lowering, int32_t layer, int32_t dy
 {
     const struct layer *from = &lowering->graph->layers[layer];
     struct prog_op *op = lower_op(lowering, PROG_OP_SPLIT, layer);
-    lower_read(op, dy);
+    op->inputs[SPLIT_IN_DY] = dy;
+    op->output_count = SPLIT_OUT_DX + from->input_count;
     for (int32_t k = 0; k < from->input_count; k++)
-        lower_write(lowering, op, TENSOR_ACTIVATION, lower_shape(lowering, from->inputs[k]));
+        lower_write(lowering, op, SPLIT_OUT_DX + k, lower_shape(lowering, from->inputs[k]));
     /* Only now, because a sum writes the next tensor and is the next operation. */
     for (int32_t k = 0; k < from->input_count; k++)
-        pass_gradient(lowering, from->inputs[k], op->outputs[k]);
-}
-
-/* Layers with one input and no weights. `saved` is a tensor that the adjoint reads behind dy; -1: none. */
-static struct prog_op *backward_plain(struct lowering *lowering, int32_t layer, enum prog_op_kind kind,
-                                      int32_t dy, int32_t saved)
-{
-    struct prog_op *op = lower_op(lowering, kind, layer);
-    lower_read(op, dy);
-    if (saved >= 0)
-        lower_read(op, saved);
-    return op;
+        pass_gradient(lowering, from->inputs[k], op->outputs[SPLIT_OUT_DX + k]);
 }
 
 /* An activation whose adjoint reads the input keeps that tensor alive until here, one more of its size than a ReLU does:
  * the output is what the layers behind it read, and is mostly kept for theirs. */
-static struct prog_op *backward_activation(struct lowering *lowering, int32_t layer, int32_t dy)
+static void backward_activation(struct lowering *lowering, int32_t layer, int32_t dy)
 {
     const struct layer *from = &lowering->graph->layers[layer];
     const enum activation_kind function = layer_traits(from->kind)->activation;
@@ -111,60 +115,70 @@ static struct prog_op *backward_activation(struct lowering *lowering, int32_t la
     op->activation.function = function;
     switch (activation_traits(function)->reads) {
     case ACTIVATION_READS_INPUT:
-        lower_read_value(lowering, op, from->inputs[0]);
+        op->inputs[ACTIVATION_BACKWARD_IN_SEEN] = lower_input(lowering, layer, 0);
         break;
     case ACTIVATION_READS_OUTPUT:
-        lower_read(op, lowering->layers[layer].value);
+        op->inputs[ACTIVATION_BACKWARD_IN_SEEN] = lower_value(lowering, layer);
         break;
     }
-    lower_read(op, dy);
-    return op;
+    op->inputs[ACTIVATION_BACKWARD_IN_DY] = dy;
+    write_input_gradient(lowering, op, ACTIVATION_BACKWARD_OUT_DX, from->inputs[0]);
 }
 
 static void backward_layer(struct lowering *lowering, int32_t layer, int32_t dy)
 {
     const struct layer *from = &lowering->graph->layers[layer];
     const struct layer_state *state = &lowering->layers[layer];
-    struct prog_op *op = NULL;
+    struct prog_op *op;
     if (state->norm >= 0) {
         backward_batch_norm(lowering, layer, dy);
         return;
     }
     switch (layer_traits(from->kind)->family) {
     case FAMILY_CONV:
+        backward_conv(lowering, layer, dy);
+        break;
     case FAMILY_DENSE:
-        backward_conv_or_dense(lowering, layer, dy);
-        return;
+        backward_dense(lowering, layer, dy);
+        break;
     case FAMILY_ADD:
         pass_gradient(lowering, from->inputs[0], dy);
         pass_gradient(lowering, from->inputs[1], dy);
-        return;
+        break;
     case FAMILY_CONCAT:
         backward_concat(lowering, layer, dy);
-        return;
+        break;
     case FAMILY_ACTIVATION:
-        op = backward_activation(lowering, layer, dy);
+        backward_activation(lowering, layer, dy);
         break;
     case FAMILY_MAX_POOL:
-        op = backward_plain(lowering, layer, PROG_OP_MAX_POOL_BACKWARD, dy, state->saved[0]);
+        op = lower_op(lowering, PROG_OP_MAX_POOL_BACKWARD, layer);
         lower_window(lowering, op, layer);
+        op->inputs[MAX_POOL_BACKWARD_IN_INDEX] = state->index;
+        op->inputs[MAX_POOL_BACKWARD_IN_DY] = dy;
+        write_input_gradient(lowering, op, MAX_POOL_BACKWARD_OUT_DX, from->inputs[0]);
         break;
     case FAMILY_AVERAGE_POOL:
-        op = backward_plain(lowering, layer, PROG_OP_AVERAGE_POOL_BACKWARD, dy, -1);
+        op = lower_op(lowering, PROG_OP_AVERAGE_POOL_BACKWARD, layer);
         lower_window(lowering, op, layer);
+        op->inputs[AVERAGE_POOL_BACKWARD_IN_DY] = dy;
+        write_input_gradient(lowering, op, AVERAGE_POOL_BACKWARD_OUT_DX, from->inputs[0]);
         break;
     case FAMILY_GLOBAL_POOL:
-        op = backward_plain(lowering, layer, PROG_OP_GLOBAL_POOL_BACKWARD, dy, -1);
+        op = lower_op(lowering, PROG_OP_GLOBAL_POOL_BACKWARD, layer);
+        op->inputs[GLOBAL_POOL_BACKWARD_IN_DY] = dy;
+        write_input_gradient(lowering, op, GLOBAL_POOL_BACKWARD_OUT_DX, from->inputs[0]);
         break;
     case FAMILY_DROPOUT:
-        op = backward_plain(lowering, layer, PROG_OP_DROPOUT_BACKWARD, dy, -1);
+        op = lower_op(lowering, PROG_OP_DROPOUT_BACKWARD, layer);
         op->dropout.rate = from->rate;
+        op->inputs[DROPOUT_BACKWARD_IN_DY] = dy;
+        write_input_gradient(lowering, op, DROPOUT_BACKWARD_OUT_DX, from->inputs[0]);
         break;
     case FAMILY_BATCH_NORM: /* always in a fusion, if only with itself */
     case FAMILY_INPUT:
-        return;
+        break;
     }
-    write_input_gradient(lowering, op, from->inputs[0]);
 }
 
 void lower_backward(struct lowering *lowering)

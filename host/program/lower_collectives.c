@@ -46,12 +46,7 @@ static struct prog_op *insert_op(struct program *program, int32_t after, enum pr
 {
     struct prog_op *op = &program->ops[after + 1];
     memmove(op + 1, op, (size_t)(program->op_count - after - 1) * sizeof *op);
-    memset(op, 0, sizeof *op);
-    op->kind = kind;
-    for (int32_t k = 0; k < PROG_MAX_INPUTS; k++)
-        op->inputs[k] = -1;
-    for (int32_t k = 0; k < PROG_MAX_OUTPUTS; k++)
-        op->outputs[k] = -1;
+    prog_op_start(op, kind);
     program->op_count++;
     return op;
 }

@@ -16,13 +16,14 @@ struct layer_state {
     int32_t reader_count; /* inputs of layers that read it, by their sources */
     int32_t reader;       /* the last layer that reads it */
     int32_t norm; /* the batch norm that this layer's operation computes (itself when not fused); -1: none */
-    int32_t addend;   /* the layer whose value that batch norm adds; -1: none */
-    bool relu;        /* that batch norm ends with a ReLU */
-    bool absorbed;    /* a later layer's operation computes it; it has no value of its own */
-    bool trained;     /* a trained weight lies in it or before it, so it needs a gradient */
-    int32_t value;    /* tensor; -1 */
-    int32_t gradient; /* tensor, the sum over the readers seen so far; -1 */
-    int32_t saved[2]; /* tensors kept for backward: mean and invstd, or the pool's index; -1 */
+    int32_t addend;       /* the layer whose value that batch norm adds; -1: none */
+    bool relu;            /* that batch norm ends with a ReLU */
+    bool absorbed;        /* a later layer's operation computes it; it has no value of its own */
+    bool trained;         /* a trained weight lies in it or before it, so it needs a gradient */
+    int32_t value;        /* tensor; -1 */
+    int32_t gradient;     /* tensor, the sum over the readers seen so far; -1 */
+    int32_t mean, invstd; /* tensors that a batch norm keeps for backward; -1 */
+    int32_t index;        /* the tensor that a max pool keeps; -1 */
 };
 
 struct lowering {
@@ -35,30 +36,26 @@ struct lowering {
     int32_t dlogits; /* the loss' gradient; -1 in evaluation */
 };
 
-/* Appends operation `kind` without inputs and outputs; `layer` is the graph's index, -1: none. */
+/* Appends operation `kind`, all operands absent; `layer` is the graph's index, -1: none. */
 struct prog_op *lower_op(struct lowering *lowering, enum prog_op_kind kind, int32_t layer);
 
 /* The operation's window from the layer's kernel, stride, padding and groups. */
 void lower_window(struct lowering *lowering, struct prog_op *op, int32_t layer);
 
-/* The next input; -1: absent. */
-void lower_read(struct prog_op *op, int32_t tensor);
+/* The value of what the layer computes, a tensor. */
+int32_t lower_value(const struct lowering *lowering, int32_t layer);
 
-/* The value of what `layer` computes, as the next input. */
-void lower_read_value(const struct lowering *lowering, struct prog_op *op, int32_t layer);
+/* The value of the layer's k-th input. */
+int32_t lower_input(const struct lowering *lowering, int32_t layer, int32_t k);
 
-/* The layer's weight as the next input. Does nothing when the layer has no such weight. */
-void lower_read_weight(const struct lowering *lowering, struct prog_op *op, int32_t layer,
-                       enum weight_role role);
+/* The layer's weight, a tensor; -1 when it has no such weight. */
+int32_t lower_weight(const struct lowering *lowering, int32_t layer, enum weight_role role);
 
-/* A new tensor, the next output. Returns its id. */
-int32_t lower_write(struct lowering *lowering, struct prog_op *op, enum tensor_kind kind, struct shape shape);
+/* A new tensor of the kind that ops.def names as the operation's output at that place. Returns its id. */
+int32_t lower_write(struct lowering *lowering, struct prog_op *op, int32_t place, struct shape shape);
 
-/* The next output is absent. */
-void lower_skip_output(struct prog_op *op);
-
-/* The gradient of the layer's weight, the next output. Does nothing when the layer has no such weight. */
-void lower_write_gradient(struct lowering *lowering, struct prog_op *op, int32_t layer,
+/* The gradient of the layer's weight as the output at that place. Does nothing when the layer has no such weight. */
+void lower_write_gradient(struct lowering *lowering, struct prog_op *op, int32_t place, int32_t layer,
                           enum weight_role role);
 
 /* The layer's output shape with the batch in n. */

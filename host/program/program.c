@@ -12,14 +12,43 @@ void program_free(struct program *program)
     memset(program, 0, sizeof *program);
 }
 
+#define NONE                                                                                                 \
+    {                                                                                                        \
+        0                                                                                                    \
+    }
+#define IN(KIND, NAME, tensor, presence)  {#NAME, TENSOR_##tensor, OPERAND_##presence},
+#define OUT(KIND, NAME, tensor, presence) {#NAME, TENSOR_##tensor, OPERAND_##presence},
+#define PROG_OP(KIND, name, text, settings, inputs, outputs)                                                 \
+    [PROG_OP_##KIND] = {text, PROG_SETTINGS_##settings, KIND##_INPUTS, KIND##_OUTPUTS, {inputs}, {outputs}},
+static const struct prog_op_traits op_traits[PROG_OP_KIND_COUNT] = {
+#include "host/program/ops.def"
+};
+#undef PROG_OP
+#undef OUT
+#undef IN
+#undef NONE
+
+const struct prog_op_traits *prog_op_traits(enum prog_op_kind kind)
+{
+    return &op_traits[kind];
+}
+
 const char *prog_op_name(enum prog_op_kind kind)
 {
-    static const char *const names[PROG_OP_KIND_COUNT] = {
-#define PROG_OP(KIND, name, text) [PROG_OP_##KIND] = text,
-#include "host/program/ops.def"
-#undef PROG_OP
+    return op_traits[kind].name;
+}
+
+void prog_op_start(struct prog_op *op, enum prog_op_kind kind)
+{
+    *op = (struct prog_op){
+        .kind = kind,
+        .input_count = op_traits[kind].input_count,
+        .output_count = op_traits[kind].output_count,
     };
-    return names[kind];
+    for (int32_t i = 0; i < PROG_MAX_INPUTS; i++)
+        op->inputs[i] = -1;
+    for (int32_t i = 0; i < PROG_MAX_OUTPUTS; i++)
+        op->outputs[i] = -1;
 }
 
 static const char *tensor_kind_name(enum tensor_kind kind)
@@ -39,16 +68,13 @@ static enum status program_error(const struct program *program, int32_t op, int3
                      prog_op_name(program->ops[op].kind), tensor, what);
 }
 
-/* Notes that operation `at` reads tensor `id`. Weights and metrics hold a value before any operation runs. */
+/* Notes that operation `at` reads tensor `id`, -1: none. Weights hold a value before any operation runs. */
 static enum status note_read(struct program *program, int32_t at, int32_t id, struct error *err)
 {
     if (id == -1)
         return ST_OK;
-    if (id < 0 || id >= program->tensor_count)
-        return program_error(program, at, id, "no such tensor", err);
     struct prog_tensor *tensor = &program->tensors[id];
-    bool holds = tensor->kind == TENSOR_WEIGHT || tensor->kind == TENSOR_METRICS;
-    if (!holds && (tensor->first < 0 || tensor->first >= at))
+    if (tensor->kind != TENSOR_WEIGHT && (tensor->first < 0 || tensor->first >= at))
         return program_error(program, at, id, "read, but not written before", err);
     tensor->last = at;
     return ST_OK;
@@ -58,11 +84,7 @@ static enum status note_write(struct program *program, int32_t at, int32_t id, s
 {
     if (id == -1)
         return ST_OK;
-    if (id < 0 || id >= program->tensor_count)
-        return program_error(program, at, id, "no such tensor", err);
     struct prog_tensor *tensor = &program->tensors[id];
-    if (tensor->kind == TENSOR_WEIGHT)
-        return program_error(program, at, id, "a weight is no operation's output", err);
     if (tensor->first >= 0)
         return program_error(program, at, id, "written a second time", err);
     tensor->first = tensor->last = at;
@@ -109,24 +131,78 @@ static enum status check_reduced(const struct program *program, int32_t gradient
                      (int)tensor->weight, (int)reduced);
 }
 
+/* The inputs or the outputs of an operation, beside what ops.def says of them. */
+struct operand_list {
+    const char *side; /* "input" */
+    const int32_t *ids;
+    int32_t count, room;                 /* ids in use, places in `ids` */
+    const struct prog_operand *operands; /* [named] */
+    int32_t named;
+};
+
+/* What ops.def says of place i; NULL behind the last. */
+static const struct prog_operand *operand_at(const struct operand_list *list, int32_t i)
+{
+    if (i < list->named)
+        return &list->operands[i];
+    const struct prog_operand *last = list->named > 0 ? &list->operands[list->named - 1] : NULL;
+    return last && last->presence == OPERAND_VARIADIC ? last : NULL;
+}
+
+static enum status check_operands(const struct program *program, int32_t at, const struct operand_list *list,
+                                  struct error *err)
+{
+    const char *op = prog_op_name(program->ops[at].kind);
+    for (int32_t i = 0; i < list->room; i++) {
+        const struct prog_operand *operand = i < list->count ? operand_at(list, i) : NULL;
+        int32_t id = list->ids[i];
+        if (!operand && id != -1)
+            return error_set(err, ST_RANGE,
+                             "program: operation %d (%s): tensor %d: stands behind the last %s", at, op, id,
+                             list->side);
+        if (!operand || (id == -1 && operand->presence == OPERAND_OPTIONAL))
+            continue;
+        if (id == -1)
+            return error_set(err, ST_RANGE, "program: operation %d (%s): %s %s is absent, expected a tensor",
+                             at, op, list->side, operand->name);
+        if (id < 0 || id >= program->tensor_count)
+            return program_error(program, at, id, "no such tensor", err);
+        if (program->tensors[id].kind != operand->kind)
+            return error_set(err, ST_RANGE, "program: operation %d (%s): %s %s is of kind %s, expected %s",
+                             at, op, list->side, operand->name, tensor_kind_name(program->tensors[id].kind),
+                             tensor_kind_name(operand->kind));
+    }
+    if (list->count < list->named || (list->count > list->named && !operand_at(list, list->named)))
+        return error_set(err, ST_RANGE, "program: operation %d (%s): %d %ss, expected %d", at, op,
+                         list->count, list->side, list->named);
+    return ST_OK;
+}
+
+static enum status check_op(struct program *program, int32_t at, struct error *err)
+{
+    const struct prog_op *op = &program->ops[at];
+    const struct prog_op_traits *traits = prog_op_traits(op->kind);
+    const struct operand_list inputs = {"input",         op->inputs,     op->input_count,
+                                        PROG_MAX_INPUTS, traits->inputs, traits->input_count};
+    const struct operand_list outputs = {"output",         op->outputs,     op->output_count,
+                                         PROG_MAX_OUTPUTS, traits->outputs, traits->output_count};
+    enum status st = check_operands(program, at, &inputs, err);
+    for (int32_t i = 0; i < op->input_count && st == ST_OK; i++)
+        st = note_read(program, at, op->inputs[i], err);
+    if (st == ST_OK)
+        st = check_operands(program, at, &outputs, err);
+    for (int32_t i = 0; i < op->output_count && st == ST_OK; i++)
+        st = note_write(program, at, op->outputs[i], err);
+    return st;
+}
+
 enum status prog_finish(struct program *program, struct error *err)
 {
     for (int32_t t = 0; t < program->tensor_count; t++)
         program->tensors[t].first = program->tensors[t].last = -1;
     enum status st = ST_OK;
-    for (int32_t at = 0; at < program->op_count && st == ST_OK; at++) {
-        const struct prog_op *op = &program->ops[at];
-        for (int32_t i = 0; i < PROG_MAX_INPUTS && st == ST_OK; i++) {
-            if (i >= op->input_count && op->inputs[i] != -1)
-                return program_error(program, at, op->inputs[i], "stands behind the last input", err);
-            st = note_read(program, at, op->inputs[i], err);
-        }
-        for (int32_t i = 0; i < PROG_MAX_OUTPUTS && st == ST_OK; i++) {
-            if (i >= op->output_count && op->outputs[i] != -1)
-                return program_error(program, at, op->outputs[i], "stands behind the last output", err);
-            st = note_write(program, at, op->outputs[i], err);
-        }
-    }
+    for (int32_t at = 0; at < program->op_count && st == ST_OK; at++)
+        st = check_op(program, at, err);
     if (st == ST_OK && program->purpose == PROG_TRAIN)
         st = check_gradients(program, err);
     for (int32_t t = 0; st == ST_OK && t < program->tensor_count; t++)
@@ -152,50 +228,30 @@ static void print_tensors(const struct program *program, const int32_t *ids, int
 
 static void print_settings(const struct prog_op *op, FILE *out)
 {
-    switch (op->kind) {
-    case PROG_OP_CONV:
-    case PROG_OP_CONV_BACKWARD_DATA:
-    case PROG_OP_CONV_BACKWARD_WEIGHTS:
-    case PROG_OP_MAX_POOL:
-    case PROG_OP_MAX_POOL_BACKWARD:
-    case PROG_OP_AVERAGE_POOL:
-    case PROG_OP_AVERAGE_POOL_BACKWARD:
+    switch (prog_op_traits(op->kind)->settings) {
+    case PROG_SETTINGS_WINDOW:
         fprintf(out, "  %dx%d stride %d pad %d,%d groups %d", op->window.kernel_h, op->window.kernel_w,
                 op->window.stride, op->window.pad_h, op->window.pad_w, op->window.groups);
         break;
-    case PROG_OP_BATCH_NORM:
-    case PROG_OP_BATCH_NORM_BACKWARD:
-    case PROG_OP_BATCH_NORM_INFERENCE:
+    case PROG_SETTINGS_NORM:
         fputs(op->norm.relu ? "  with relu" : "", out);
         break;
-    case PROG_OP_ACTIVATION:
-    case PROG_OP_ACTIVATION_BACKWARD:
+    case PROG_SETTINGS_ACTIVATION:
         fprintf(out, "  %s", activation_traits(op->activation.function)->name);
         break;
-    case PROG_OP_DROPOUT:
-    case PROG_OP_DROPOUT_BACKWARD:
+    case PROG_SETTINGS_DROPOUT:
         fprintf(out, "  rate %g", (double)op->dropout.rate);
         break;
-    case PROG_OP_LOSS:
+    case PROG_SETTINGS_LOSS:
         fprintf(out, "  smoothing %g", (double)op->loss.smoothing);
         break;
-    case PROG_OP_ALL_REDUCE:
+    case PROG_SETTINGS_REDUCE:
         fprintf(out, "  weights %d to %d", op->reduce.first, op->reduce.last);
         break;
-    case PROG_OP_GATHER:
+    case PROG_SETTINGS_GATHER:
         fputs(op->gather.augment ? "  augmented" : "", out);
         break;
-    case PROG_OP_ADD:
-    case PROG_OP_CONCAT:
-    case PROG_OP_SPLIT:
-    case PROG_OP_GLOBAL_POOL:
-    case PROG_OP_GLOBAL_POOL_BACKWARD:
-    case PROG_OP_DENSE:
-    case PROG_OP_DENSE_BACKWARD_DATA:
-    case PROG_OP_DENSE_BACKWARD_WEIGHTS:
-    case PROG_OP_OPTIMIZER:
-    case PROG_OP_WEIGHT_AVERAGE:
-    case PROG_OP_KIND_COUNT:
+    case PROG_SETTINGS_NONE:
         break;
     }
 }

@@ -4,47 +4,48 @@
  * A program is a value in host memory: it owns three arrays and points to nothing else. Tensors are written once (no
  * operation updates a tensor in place, except weights, their slots and the metrics); their lifetimes follow.
  *
- * Contracts of the operations (i: inputs, o: outputs, in this order). "weight" is a tensor of kind TENSOR_WEIGHT. What
- * stands in brackets may be absent: its place holds -1, and so do all places from input_count and output_count on.
- *   gather        o image [N,C,H,W], labels [N].  Row r of step `s` is sample gather_sample() of the bound sample list,
+ * Contracts of the operations. Their inputs and outputs are those of ops.def, here in small letters: x of conv is
+ * op->inputs[CONV_IN_X], a tensor id. What ops.def calls optional stands in brackets and is -1 where it is absent; so are all
+ * places from input_count and output_count on.
+ *   gather        -> image [N,C,H,W], labels [N].  Row r of step `s` is sample gather_sample() of the bound sample list,
  *                 augmented as augment.h says when `gather.augment`, then (value / 255 - mean[c]) / deviation[c].
  *                 Rows from step.valid on repeat row 0 and are ignored by the loss.
- *   conv          i x, kernel[, bias]   o y.     Cross-correlation, zero padding.
- *   conv_backward_data      i dy, kernel          o dx
- *   conv_backward_weights   i x, dy               o dkernel[, dbias]     (gradients are of kind TENSOR_GRADIENT)
- *   batch_norm    i x, scale, shift[, addend]     o y, mean, invstd.   y = f(scale * (x - mean) * invstd + shift
- *                 + addend), f = ReLU if `relu`; mean and biased variance over N, H, W. Also updates the running
- *                 statistics in weights 4 and 5: running = (1 - m) * running + m * batch, m = `momentum`, biased variance.
- *                 Inputs in full: x, scale, shift, running mean, running var[, addend].
- *   batch_norm_backward  i x, y, dy, scale, mean, invstd   o dx, dscale, dshift[, daddend].  With `relu`, dy counts where
- *                 y > 0; y is not read otherwise. daddend = that dy. i y is -1 without relu. dx is always there, even where
- *                 nobody reads it; daddend only with relu (the addend's gradient is dy itself otherwise).
- *   batch_norm_inference i x, scale, shift, running mean, running var[, addend]   o y
- *   activation    i x   o y = f(x), f = `activation.function`, see activation.h.
- *   activation_backward  i x or y, as activation_traits() says; dy   o dx
- *   add           i a, b   o a + b              (also sums gradients where branches of the network join)
- *   concat        i x1 .. xk   o y              split   i dy   o dx1 .. dxk (all of them, wanted or not:
- *                 their channels say where each begins)
- *   max_pool      i x   o y, index              max_pool_backward   i dy, index   o dx.  Of equals the first, row by row.
- *                 `index` is the device's own affair in type and meaning; its shape is y's; it is -1 where no backward
+ *   conv          x, kernel[, bias] -> y.     Cross-correlation, zero padding.
+ *   conv_backward_data      dy, kernel -> dx
+ *   conv_backward_weights   x, dy -> dkernel[, dbias]
+ *   batch_norm    x, scale, shift, running_mean, running_var[, addend] -> y, mean, invstd.
+ *                 y = f(scale * (x - mean) * invstd + shift + addend), f = ReLU if `relu`; mean and biased variance over N, H,
+ *                 W. Also updates the running statistics, the only inputs that an operation writes:
+ *                 running = (1 - m) * running + m * batch, m = `momentum`, biased variance.
+ *   batch_norm_backward  x[, y], dy, scale, mean, invstd -> dx, dscale, dshift[, daddend].  With `relu`, dy counts where
+ *                 y > 0; y is absent otherwise. daddend = that dy. dx is always there, even where nobody reads it; daddend
+ *                 only with relu (the addend's gradient is dy itself otherwise).
+ *   batch_norm_inference  x, scale, shift, running_mean, running_var[, addend] -> y
+ *   activation    x -> y = f(x), f = `activation.function`, see activation.h.
+ *   activation_backward  seen (x or y, as activation_traits() says), dy -> dx
+ *   add           a, b -> sum = a + b.  Also sums gradients where branches of the network join.
+ *   concat        x (one or more) -> y        split   dy -> dx (all of them, wanted or not: their channels say where
+ *                 each begins)
+ *   max_pool      x -> y[, index]             max_pool_backward   dy, index -> dx.  Of equals the first, row by row.
+ *                 `index` is the device's own affair in type and meaning; its shape is y's; it is absent where no backward
  *                 pass reads it. pad < kernel.
- *   average_pool  i x   o y; divides by the number of pixels inside the image.  average_pool_backward  i dy   o dx
- *   global_pool   i x   o y [N,C,1,1]           global_pool_backward   i dy   o dx
- *   dense         i x, kernel[, bias]   o y [N,K,1,1].  kernel [K,C,H,W] over the whole input.
- *   dense_backward_data  i dy, kernel   o dx    dense_backward_weights  i x, dy   o dkernel[, dbias]
- *   dropout       i x   o y; element e (index in N,C,H,W order) of this op is kept when random_unit of
+ *   average_pool  x -> y; divides by the number of pixels inside the image.  average_pool_backward   dy -> dx
+ *   global_pool   x -> y [N,C,1,1]            global_pool_backward   dy -> dx
+ *   dense         x, kernel[, bias] -> y [N,K,1,1].  kernel [K,C,H,W] over the whole input.
+ *   dense_backward_data  dy, kernel -> dx     dense_backward_weights   x, dy -> dkernel[, dbias]
+ *   dropout       x -> y; element e (index in N,C,H,W order) of this op is kept when random_unit of
  *                 random_draw(step.seed, RANDOM_DROPOUT, step.number << 24 | e / 4, layer_id).v[e % 4] >= rate (e below 2^24
  *                 * 4; the shift makes room), and divided by 1 - rate. e counts from step.row, as if the batches of all
- *                 members of a group were one.     dropout_backward   i dy   o dx, the same mask
- *   loss          i logits, labels   o metrics[, probabilities [N,K,1,1]][, dlogits].  Per valid row: cross-entropy
+ *                 members of a group were one.     dropout_backward   dy -> dx, the same mask
+ *   loss          logits, labels -> metrics[, probabilities [N,K,1,1]][, dlogits].  Per valid row: cross-entropy
  *                 against (1 - s) * one-hot + s / K, s = `smoothing`; dlogits = (p - target) / step.valid, 0 in rows that
  *                 are not valid. metrics accumulate, in double: METRIC_* below. A row is correct when its largest logit, of
- *                 equals the first, is the label's. Places: 0 metrics, 1 probabilities or -1, 2 dlogits or -1.
- *   all_reduce    i - o -   The gradients of the trained weights `reduce.first` to `reduce.last` of the weight table become
- *                 their mean over the members of the bound group. Stands behind the last operation that writes one of them, so
- *                 that a device may send them while the backward pass goes on. Only in programs lowered for several members.
- *   optimizer     i - o -   over all trained weights at once: value, gradient, slots. See optimizer.h.
- *   weight_average i - o -  average = d * average + (1 - d) * value for *all* weights, d = step.average_decay.
+ *                 equals the first, is the label's.
+ *   all_reduce    The gradients of the trained weights `reduce.first` to `reduce.last` of the weight table become their mean
+ *                 over the members of the bound group. Stands behind the last operation that writes one of them, so that a
+ *                 device may send them while the backward pass goes on. Only in programs lowered for several members.
+ *   optimizer     over all trained weights at once: value, gradient, slots. See optimizer.h.
+ *   weight_average  average = d * average + (1 - d) * value for *all* weights, d = step.average_decay.
  */
 #ifndef NASRUN_PROGRAM_PROGRAM_H
 #define NASRUN_PROGRAM_PROGRAM_H
@@ -54,11 +55,25 @@
 #include <stdio.h>
 
 enum prog_op_kind {
-#define PROG_OP(KIND, name, text) PROG_OP_##KIND,
+#define PROG_OP(KIND, ...) PROG_OP_##KIND,
 #include "host/program/ops.def"
 #undef PROG_OP
     PROG_OP_KIND_COUNT
 };
+
+/* The places of the operands: CONV_IN_X, CONV_IN_KERNEL, CONV_IN_BIAS, and CONV_INPUTS how many they are; CONV_OUT_Y,
+ * CONV_OUTPUTS. A variadic operand counts once. */
+#define NONE
+#define IN(KIND, NAME, ...)  KIND##_IN_##NAME,
+#define OUT(KIND, NAME, ...) KIND##_OUT_##NAME,
+#define PROG_OP(KIND, name, text, settings, inputs, outputs)                                                 \
+    enum { inputs KIND##_INPUTS };                                                                           \
+    enum { outputs KIND##_OUTPUTS };
+#include "host/program/ops.def"
+#undef PROG_OP
+#undef OUT
+#undef IN
+#undef NONE
 
 enum tensor_kind {
     TENSOR_ACTIVATION, /* lives in the arena from its first to its last use; gradients of activations too */
@@ -96,18 +111,19 @@ struct prog_op {
     enum prog_op_kind kind;
     uint32_t layer_id; /* of the graph's layer it comes from; 0: none */
     int32_t input_count, output_count;
-    int32_t inputs[PROG_MAX_INPUTS], outputs[PROG_MAX_OUTPUTS]; /* tensor ids; -1: absent */
-    union {
+    int32_t inputs[PROG_MAX_INPUTS],
+        outputs[PROG_MAX_OUTPUTS]; /* tensor ids, at the places above; -1: absent */
+    union {                        /* prog_op_traits.settings says which */
         struct {
             int32_t kernel_h, kernel_w, stride, pad_h, pad_w, groups;
-        } window; /* conv*, max_pool*, average_pool* */
+        } window;
         struct {
             bool relu;
             float momentum;
-        } norm; /* batch_norm* */
+        } norm;
         struct {
             enum activation_kind function;
-        } activation; /* activation* */
+        } activation;
         struct {
             float rate;
         } dropout;
@@ -121,6 +137,36 @@ struct prog_op {
             int32_t first, last; /* places in the weight table, both included */
         } reduce;
     };
+};
+
+enum prog_settings {
+    PROG_SETTINGS_NONE,
+    PROG_SETTINGS_WINDOW,
+    PROG_SETTINGS_NORM,
+    PROG_SETTINGS_ACTIVATION,
+    PROG_SETTINGS_DROPOUT,
+    PROG_SETTINGS_LOSS,
+    PROG_SETTINGS_GATHER,
+    PROG_SETTINGS_REDUCE,
+};
+
+enum operand_presence {
+    OPERAND_SINGLE,   /* always there */
+    OPERAND_OPTIONAL, /* may be absent */
+    OPERAND_VARIADIC, /* one or more, to the end */
+};
+
+struct prog_operand {
+    const char *name; /* "KERNEL" */
+    enum tensor_kind kind;
+    enum operand_presence presence;
+};
+
+struct prog_op_traits {
+    const char *name; /* "convolution" */
+    enum prog_settings settings;
+    int32_t input_count, output_count; /* CONV_INPUTS, CONV_OUTPUTS */
+    struct prog_operand inputs[PROG_MAX_INPUTS], outputs[PROG_MAX_OUTPUTS];
 };
 
 enum prog_purpose {
@@ -144,8 +190,16 @@ void program_free(struct program *program); /* a zeroed program is allowed */
 
 const char *prog_op_name(enum prog_op_kind kind); /* "batch norm backward" */
 
-/* Sets every tensor's first and last and checks the program: ids in range, inputs written before they are read, tensors
- * written once, in training the gradient of every trained weight written, and in a group reduced. The error names operation and tensor. */
+/* What ops.def says of an operation. */
+const struct prog_op_traits *prog_op_traits(enum prog_op_kind kind);
+
+/* `op` as a new operation without settings and with all operands absent, as many as ops.def names. Who appends more to a
+ * variadic one counts them in input_count or output_count. */
+void prog_op_start(struct prog_op *op, enum prog_op_kind kind);
+
+/* Sets every tensor's first and last and checks the program: ids in range, operands present and of the kinds that ops.def names,
+ * inputs written before they are read, tensors written once, in training the gradient of every trained weight written, and in a
+ * group reduced. The error names operation and tensor. */
 enum status prog_finish(struct program *program, struct error *err);
 
 /* Which lifetimes overlap: places for all arena tensors. sizes[t] is the device's size of tensor t in bytes (0: not in

@@ -67,7 +67,7 @@ static inline size_t ref_at(struct shape shape, int32_t n, int32_t c, int32_t y,
 }
 
 /* The operations, one for each row of ops.def. */
-#define PROG_OP(KIND, name, text) void ref_run_##name(const struct ref_call *call);
+#define PROG_OP(KIND, name, ...) void ref_run_##name(const struct ref_call *call);
 #include "host/program/ops.def"
 #undef PROG_OP
 

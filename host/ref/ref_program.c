@@ -194,7 +194,7 @@ static enum status run_op(struct device_program *prepared, const struct prog_op 
                           struct error *err)
 {
     static void (*const table[PROG_OP_KIND_COUNT])(const struct ref_call *) = {
-#define PROG_OP(KIND, name, text) [PROG_OP_##KIND] = ref_run_##name,
+#define PROG_OP(KIND, name, ...) [PROG_OP_##KIND] = ref_run_##name,
 #include "host/program/ops.def"
 #undef PROG_OP
     };

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A run's batches. What does not fit into a device's memory is halved later, candidate by candidate (trainers.h). */
+/* A run's batches. What does not fit into a device's memory is halved later, candidate by candidate (admission.h). */
 struct batches {
     int32_t candidate, final;
     int32_t team; /* devices that share a final fit: the most that divide its batch */

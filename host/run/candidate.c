@@ -2,10 +2,10 @@
 
 #include "host/base/clock.h"
 #include "host/net/cost.h"
+#include "host/run/admission.h"
 #include "host/run/budget.h"
 #include "host/run/record.h"
 #include "host/run/store.h"
-#include "host/run/trainers.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -26,7 +26,7 @@ struct training {
     struct team team;
     struct trainer *trainer;
     struct memory_need need;
-    bool planned;
+    bool reserved;
     double last_checkpoint, began;
     int32_t unrecorded[PROG_EVALUATE + 1]; /* failures told of, by purpose */
     uint32_t first_step, epochs;
@@ -53,14 +53,6 @@ void candidate_name(struct candidate *candidate, const char *text, const char *m
 {
     snprintf(candidate->operations[0], SEARCH_OPERATION_LENGTH, "%s%s", text, more);
     candidate->operation_count = 1;
-}
-
-void candidate_prepare(struct run *run, struct candidate *candidate, int32_t device)
-{
-    const struct team team = {device, 1};
-    struct error ignored; /* when its turn comes it is prepared again, and what is wrong is said then */
-    (void)trainers_prepare(run, candidate, team, &candidate->ahead, &ignored);
-    candidate->ahead_on = device;
 }
 
 /* ---- while it trains ---- */
@@ -273,7 +265,7 @@ static enum status inherit_weights(struct training *training, struct inheritance
 {
     struct candidate *candidate = training->candidate;
     struct run *run = training->run;
-    enum status st = trainers_inherit(run, candidate, training->team.first, inherited, &training->need, err);
+    enum status st = admission_inherit(run, candidate, training->team.first, inherited, &training->need, err);
     for (int32_t i = 0; st == ST_OK && i < inherited->count; i++) {
         run_lock(run);
         st = record_morph(run, candidate->id, candidate->operations[i], inherited->differences[i], err);
@@ -319,19 +311,20 @@ static enum status restored_weights(struct training *training, struct error *err
     return st;
 }
 
-static enum status open_trainer(struct training *training, struct error *err)
+/* A trainer that fits into the devices' memory, and what it takes noted. */
+static enum status admit(struct training *training, struct error *err)
 {
     struct candidate *candidate = training->candidate;
     struct run *run = training->run;
-    const int32_t least = candidate->restored ? candidate->batch : TRAINERS_LEAST_BATCH;
+    const int32_t least = candidate->restored ? candidate->batch : ADMISSION_LEAST_BATCH;
     enum status st =
-        trainers_open(run, candidate, training->team, least, &training->need, &training->trainer, err);
+        admission_open(run, candidate, training->team, least, &training->need, &training->trainer, err);
     if (st != ST_OK)
         return st;
     const size_t cached = weight_cache_bytes(run->weights, run->memory.device_is_host);
     run_lock(run);
-    memory_plan(&run->memory, &training->need, cached);
-    training->planned = true;
+    memory_reserve(&run->memory, &training->need, cached);
+    training->reserved = true;
     if (!candidate->restored)
         st = record_plan(run, candidate->id, candidate->batch, &training->need, err);
     run_unlock(run);
@@ -339,25 +332,25 @@ static enum status open_trainer(struct training *training, struct error *err)
 }
 
 /* From nothing to a trainer that is ready for its next step. */
-static enum status prepare(struct training *training, struct error *err)
+static enum status begin(struct training *training, struct error *err)
 {
     struct candidate *candidate = training->candidate;
-    const struct trainer_place place = trainers_place(training->run, training->team.first, false);
+    const struct trainer_device target = run_trainer_device(training->run, training->team.first, false);
     const bool inherits = candidate->morph_count > 0 && !candidate->restored;
     struct inheritance inherited = {0};
 
     enum status st = inherits ? inherit_weights(training, &inherited, err) : ST_OK;
     if (st == ST_OK)
-        st = open_trainer(training, err);
+        st = admit(training, err);
     if (st == ST_OK && candidate->restored)
         st = restored_weights(training, err);
     else if (st == ST_OK && inherits)
-        st = trainer_load_weights(training->trainer, place.device, inherited.weights, err);
+        st = trainer_load_weights(training->trainer, target.handle, inherited.weights, err);
     else if (st == ST_OK && candidate->final)
         st = stored_weights(training, err);
     else if (st == ST_OK)
         st = fresh_weights(training, err);
-    inheritance_free(&place, &inherited);
+    inheritance_free(&target, &inherited);
     return st;
 }
 
@@ -391,7 +384,7 @@ enum status candidate_train(struct run *run, struct candidate *candidate, struct
     struct training training = {.run = run, .candidate = candidate, .team = team, .began = clock_seconds()};
     struct error cause;
 
-    enum status st = prepare(&training, &cause);
+    enum status st = begin(&training, &cause);
     if (st == ST_OK)
         st = train(&training, &cause);
     const uint32_t steps = training.trainer != NULL ? trainer_state(training.trainer)->step : 0;
@@ -404,9 +397,9 @@ enum status candidate_train(struct run *run, struct candidate *candidate, struct
     if (st == ST_OK)
         remove_checkpoint(run, candidate->id);
     trainer_close(training.trainer);
-    if (training.planned) {
+    if (training.reserved) {
         run_lock(run);
-        memory_end(&run->memory, &training.need);
+        memory_release(&run->memory, &training.need);
         run_unlock(run);
     }
     return st;

@@ -26,7 +26,7 @@ struct candidate {
     int32_t batch;
     bool restored;         /* it goes on from its checkpoint; its beginning is in the journal */
     bool alone;            /* it was in training when the engine was killed: nothing else trains beside it */
-    struct trainer *ahead; /* prepared ahead, on device `ahead_on`; NULL */
+    struct trainer *ahead; /* prepared ahead (admission.h), on device `ahead_on`; NULL */
     int32_t ahead_on;
 
     bool
@@ -43,10 +43,6 @@ struct candidate *candidate_new(void);            /* NULL when out of memory */
 void candidate_free(struct candidate *candidate); /* NULL is allowed */
 /* Its one operation, in words. */
 void candidate_name(struct candidate *candidate, const char *text, const char *more);
-
-/* Prepares its training on a device that is in use by a worker (trainer_prepare). What goes wrong is left to
- * candidate_train to find again. */
-void candidate_prepare(struct run *run, struct candidate *candidate, int32_t device);
 
 /* Whether what went wrong with one candidate is its own affair and recorded as its failure: want of memory, numbers that went
  * astray, a network that this device can't do. All else ends the run, a refused morph as well: it was drawn because it fits. A

@@ -52,13 +52,13 @@ static void print_all(const struct display *display)
     fprintf(display->out, "  %.0f images/s", images_per_second);
 }
 
-void display_progress(struct display *display, int32_t place, const struct display_progress *p)
+void display_progress(struct display *display, int32_t row, const struct display_progress *p)
 {
     int trainings = 0;
     if (!display->live)
         return;
-    display->training[place] = true;
-    display->shown[place] = *p;
+    display->training[row] = true;
+    display->shown[row] = *p;
     for (int k = 0; k < DISPLAY_TRAININGS; k++)
         trainings += display->training[k];
     if (trainings == 1)
@@ -73,10 +73,10 @@ void display_progress(struct display *display, int32_t place, const struct displ
     display->line_open = true;
 }
 
-void display_model(struct display *display, int32_t place, const struct display_model *m)
+void display_model(struct display *display, int32_t row, const struct display_model *m)
 {
     char parent[16] = "-";
-    display->training[place] = false;
+    display->training[row] = false;
     if (display->verbosity < 0)
         return;
     end_line(display);

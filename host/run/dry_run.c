@@ -1,19 +1,19 @@
-/* The plan: what a run would take, measured on a few steps, before it begins. */
+/* The dry run: what a run would take, measured on a few steps, before it begins. */
 #include "host/base/clock.h"
 #include "host/net/cost.h"
 #include "host/net/start.h"
+#include "host/run/admission.h"
 #include "host/run/budget.h"
 #include "host/run/engine.h"
 #include "host/run/measure.h"
 #include "host/run/sharing.h"
-#include "host/run/trainers.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* What the largest of the starting networks takes on a device, and how fast the fastest of them is. */
-struct plan_needs {
+struct dry_run_needs {
     size_t training, weights; /* bytes */
     double alone, final;      /* images a second: as a candidate, in a final fit */
 };
@@ -41,7 +41,7 @@ static void print_sharing(const struct run *run, FILE *out)
 }
 
 /* One starting network: alone on a device, as candidates are trained, and shared by all, as the final fit is. */
-static enum status print_start(struct run *run, const char *name, struct plan_needs *needs, FILE *out,
+static enum status print_start(struct run *run, const char *name, struct dry_run_needs *needs, FILE *out,
                                struct error *err)
 {
     const struct shape image = {0, run->data.channels, run->data.height, run->data.width};
@@ -84,7 +84,7 @@ out:
 }
 
 /* All that a device has to hold; networks grow from there, as far as there is room. */
-static void print_memory(const struct run *run, const struct plan_needs *needs, FILE *out)
+static void print_memory(const struct run *run, const struct dry_run_needs *needs, FILE *out)
 {
     struct device_info info;
     const int32_t parents =
@@ -95,11 +95,11 @@ static void print_memory(const struct run *run, const struct plan_needs *needs, 
             "parents "
             "like it, %.1f MB stay free; %.0f MB are free beside the data\n",
             1e-6 * (double)needs->training, 1e-6 * parents * (double)needs->weights, (int)parents,
-            1e-6 * (double)info.memory_total / TRAINERS_RESERVE, 1e-6 * (double)info.memory_free);
+            1e-6 * (double)info.memory_total / ADMISSION_RESERVE, 1e-6 * (double)info.memory_free);
 }
 
 /* Seconds of so many steps, the final fit's share of them included. */
-static double seconds_of(const struct run *run, double steps, const struct plan_needs *needs)
+static double seconds_of(const struct run *run, double steps, const struct dry_run_needs *needs)
 {
     const double share = run->job->search.final_share;
     const double searching =
@@ -107,7 +107,7 @@ static double seconds_of(const struct run *run, double steps, const struct plan_
     return steps * ((1.0 - share) * searching + share * run->batches.final / needs->final);
 }
 
-static void print_budget(const struct run *run, const struct plan_needs *needs, FILE *out)
+static void print_budget(const struct run *run, const struct dry_run_needs *needs, FILE *out)
 {
     const struct job_budget *budget = &run->job->budget;
     for (int32_t i = 0; i < budget_stages(budget); i++)
@@ -122,10 +122,10 @@ static void print_budget(const struct run *run, const struct plan_needs *needs, 
         fprintf(out, "end      after at most %.10g s\n", budget_total(budget, budget_stages(budget) - 1));
 }
 
-enum status engine_plan(const struct job *job, FILE *out, struct error *err)
+enum status engine_dry_run(const struct job *job, FILE *out, struct error *err)
 {
     struct run run;
-    struct plan_needs needs = {0};
+    struct dry_run_needs needs = {0};
     enum status st = run_open(&run, job, "", 0, clock_seconds(), err);
     if (st != ST_OK)
         goto out;

@@ -27,6 +27,21 @@ double run_time(const struct run *run)
     return run->clock_base + clock_seconds() - run->clock_start;
 }
 
+struct trainer_device run_trainer_device(const struct run *run, int32_t device, bool final)
+{
+    double share = final ? 1.0 : run->job->search.data;
+    int32_t count = (int32_t)ceil(share * run->data.sample_count[SPLIT_TRAIN]);
+    return (struct trainer_device){
+        .ops = run->ops,
+        .handle = run->devices.items[device].device,
+        .dataset = run->devices.items[device].data,
+        .train = run->data.samples[SPLIT_TRAIN],
+        .train_count = count,
+        .validation = run->data.samples[SPLIT_VALIDATION],
+        .validation_count = run->data.sample_count[SPLIT_VALIDATION],
+    };
+}
+
 /* Refuses a batch that the training part can't fill: no candidate could be trained. */
 static enum status choose_batches(struct run *run, struct error *err)
 {
@@ -147,16 +162,16 @@ static void say_sharing(struct run *run)
         display_say(&run->display, 0, "workers %d on each device", (int)sharing->workers);
 }
 
-/* What the plan said beside what the process took at its largest. */
+/* What was reserved beside what the process took at its largest. */
 static void say_memory(struct run *run)
 {
     int64_t found, evicted;
-    double planned = (double)memory_planned(&run->memory), peak = (double)memory_peak();
+    double reserved = (double)memory_reserved(&run->memory), peak = (double)memory_peak();
     display_say(&run->display, 1,
-                "memory: planned %.0f MB (%.0f MB for program and data, %.0f MB for the largest candidate), "
+                "memory: reserved %.0f MB (%.0f MB for program and data, %.0f MB for the largest candidate), "
                 "peak %.0f MB, %+.1f %%",
-                1e-6 * planned, 1e-6 * (double)run->memory.base, 1e-6 * (double)run->memory.largest,
-                1e-6 * peak, 100.0 * (peak / planned - 1.0));
+                1e-6 * reserved, 1e-6 * (double)run->memory.base, 1e-6 * (double)run->memory.largest,
+                1e-6 * peak, 100.0 * (peak / reserved - 1.0));
     weight_cache_counts(run->weights, &found, &evicted);
     display_say(&run->display, 1,
                 "parents' weights: found on the device %lld times, sent away from one %lld times",

@@ -11,7 +11,7 @@ enum status engine_run(const struct job *job, const char *folder, int verbosity,
 
 /* Says without training what the run would take: data, device, bytes, images a second, candidates, end.
  * Trains a few steps of each starting network to measure. */
-enum status engine_plan(const struct job *job, FILE *out, struct error *err);
+enum status engine_dry_run(const struct job *job, FILE *out, struct error *err);
 
 /* Data and device only, for both of the above. On any status run_close is to be called. */
 enum status run_open(struct run *run, const struct job *job, const char *folder, int verbosity,

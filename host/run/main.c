@@ -93,7 +93,7 @@ int main(int count, char **arguments)
     else if (invocation.options.action == ACTION_CHECK)
         printf("%s: ok\n", invocation.job.file);
     else if (invocation.options.action == ACTION_PLAN)
-        result = engine_plan(&invocation.job, stdout, &err) == ST_OK ? EXIT_SUCCESS : complain(&err);
+        result = engine_dry_run(&invocation.job, stdout, &err) == ST_OK ? EXIT_SUCCESS : complain(&err);
     else
         result = run_job(&invocation);
     spec_free(&invocation.job);

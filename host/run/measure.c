@@ -1,7 +1,6 @@
 #include "host/run/measure.h"
 
 #include "host/base/thread_team.h"
-#include "host/run/trainers.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -42,16 +41,16 @@ static enum status fresh_weights(const struct measurement *measurement, const st
 static enum status open_one(const struct run *run, const struct graph *graph, struct team team, int32_t batch,
                             struct measurement *measurement, struct error *err)
 {
-    struct trainer_place places[DEVICES_MOST];
+    struct trainer_device devices[DEVICES_MOST];
     struct trainer_settings settings;
     *measurement = (struct measurement){.run = run};
     for (int32_t k = 0; k < team.count; k++) {
-        places[k] = trainers_place(run, team.first + k, true);
-        if (places[k].validation_count > batch) /* each round ends with a validation, which nobody wants */
-            places[k].validation_count = batch;
+        devices[k] = run_trainer_device(run, team.first + k, true);
+        if (devices[k].validation_count > batch) /* each round ends with a validation, which nobody wants */
+            devices[k].validation_count = batch;
     }
     trainer_settings_of(&run->job->train, batch, (uint64_t)run->job->seed, &settings);
-    enum status st = trainer_open(places, team.count, graph, &settings, run->device_info.memory_free,
+    enum status st = trainer_open(devices, team.count, graph, &settings, run->device_info.memory_free,
                                   &measurement->trainer, &measurement->bytes, err);
     if (st == ST_OK)
         st = fresh_weights(measurement, graph, err);
@@ -98,7 +97,7 @@ enum status measure_team(const struct run *run, const struct graph *graph, struc
 
 struct beside {
     const struct graph *graph;
-    const int32_t *places;
+    const int32_t *devices;
     int32_t batch;
     struct measurement items[DEVICES_MOST];
 };
@@ -107,7 +106,7 @@ static enum status begin(void *context, int32_t member, struct error *err)
 {
     struct beside *beside = context;
     struct measurement *item = &beside->items[member];
-    const struct team team = {beside->places[member], 1};
+    const struct team team = {beside->devices[member], 1};
     enum status st = open_one(item->run, beside->graph, team, beside->batch, item, err);
     return st == ST_OK ? train(item, GPU_FIRST_STEPS, err) : st;
 }
@@ -118,10 +117,10 @@ static enum status go_on(void *context, int32_t member, struct error *err)
     return train(&beside->items[member], GPU_STEPS, err);
 }
 
-enum status measure_beside(const struct run *run, const struct graph *graph, const int32_t *places,
+enum status measure_beside(const struct run *run, const struct graph *graph, const int32_t *devices,
                            int32_t count, int32_t batch, double *images_per_second, struct error *err)
 {
-    struct beside beside = {.graph = graph, .places = places, .batch = batch};
+    struct beside beside = {.graph = graph, .devices = devices, .batch = batch};
     const struct thread_team_work first = {.context = &beside, .work = begin},
                                   then = {.context = &beside, .work = go_on};
     struct thread_team *team;

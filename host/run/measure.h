@@ -18,8 +18,8 @@ struct measured {
 enum status measure_team(const struct run *run, const struct graph *graph, struct team team, int32_t batch,
                          struct measured *measured, struct error *err);
 
-/* The same on each of `count` places by itself, at the same time; images a second of all of them together. */
-enum status measure_beside(const struct run *run, const struct graph *graph, const int32_t *places,
+/* The same on each of `count` devices by itself, at the same time; images a second of all of them together. */
+enum status measure_beside(const struct run *run, const struct graph *graph, const int32_t *devices,
                            int32_t count, int32_t batch, double *images_per_second, struct error *err);
 
 #endif

@@ -1,7 +1,7 @@
 /* A run in progress: everything the engine holds. One struct, opened by engine.c.
  *
  * Who works on it: the main thread, which decides (stage.c, coordinator.c), and one worker a device, which trains
- * candidates (workers.c, candidate.c). Workers take `lock` for what they share with others: journal, display, memory plan,
+ * candidates (workers.c, candidate.c). Workers take `lock` for what they share with others: journal, display, memory,
  * and whatever they read of the fields below the line, which the main thread changes under it.
  */
 #ifndef NASRUN_RUN_RUN_H
@@ -91,6 +91,9 @@ struct run {
 
 /* Seconds of work on this run so far, over all processes that worked on it. */
 double run_time(const struct run *run);
+
+/* A device as trainers see it, with the images that a final fit, or another candidate, trains on. */
+struct trainer_device run_trainer_device(const struct run *run, int32_t device, bool final);
 
 /* FOLDER/NAME, malloc'd; NULL when out of memory. */
 char *run_path(const struct run *run, const char *name);

@@ -24,9 +24,9 @@ static enum status measure(struct run *run, struct run_sharing *sharing, struct 
     const struct team first = {0, 1};
     struct graph graph = {0};
     struct measured alone = {0};
-    int32_t places[DEVICES_MOST];
+    int32_t devices[DEVICES_MOST];
     for (int32_t k = 0; k < sharing->workers; k++)
-        places[k] = k * run->devices.count;
+        devices[k] = k * run->devices.count;
     enum status st = start_make(&graph, run->job->search.starts.items[0], run->job->search.width, image,
                                 run->data.classes, err);
     if (st == ST_OK)
@@ -34,8 +34,8 @@ static enum status measure(struct run *run, struct run_sharing *sharing, struct 
     const bool full = run->batches.candidate > MEASURE_LONG_STEP * alone.images_per_second;
     sharing->alone = sharing->together = alone.images_per_second;
     if (st == ST_OK && !full)
-        st = measure_beside(run, &graph, places, sharing->workers, run->batches.candidate, &sharing->together,
-                            err);
+        st = measure_beside(run, &graph, devices, sharing->workers, run->batches.candidate,
+                            &sharing->together, err);
     graph_free(&graph);
     return st;
 }

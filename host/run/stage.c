@@ -1,12 +1,12 @@
 #include "host/run/stage.h"
 
 #include "host/report/report.h"
+#include "host/run/admission.h"
 #include "host/run/budget.h"
 #include "host/run/coordinator.h"
 #include "host/run/record.h"
 #include "host/run/resume.h"
 #include "host/run/store.h"
-#include "host/run/trainers.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -91,7 +91,7 @@ static enum status test(struct run *run, struct error *err)
     if (st == ST_OK)
         st = store_load(run, run->best_id, &best.graph, &values, err);
     if (st == ST_OK)
-        st = trainers_open(run, &best, all, TRAINERS_LEAST_BATCH, &need, &trainer, err);
+        st = admission_open(run, &best, all, ADMISSION_LEAST_BATCH, &need, &trainer, err);
     if (st == ST_OK)
         st = trainer_load_values(trainer, values, err);
     if (st == ST_OK)

@@ -1,6 +1,7 @@
 #include "host/run/workers.h"
 
 #include "host/base/clock.h"
+#include "host/run/admission.h"
 #include "host/run/record.h"
 
 #include <errno.h>
@@ -172,7 +173,7 @@ void workers_give(struct workers *workers, struct candidate *candidate)
     const int32_t device = likely_taker(workers);
     run_unlock(run);
     if (run->window > workers->count && device >= 0 && !candidate->restored)
-        candidate_prepare(run, candidate, device);
+        admission_prepare_ahead(run, candidate, device);
     run_lock(run);
     workers->queue[workers->queued++] = candidate;
     pthread_cond_broadcast(&workers->given);

@@ -15,10 +15,10 @@ struct probe {
     size_t bytes;                   /* on the device: program and weights */
 };
 
-static void probe_close(const struct trainer_place *place, struct probe *probe)
+static void probe_close(const struct trainer_device *device, struct probe *probe)
 {
-    place->ops->program_free(place->device, probe->prepared);
-    place->ops->weights_free(place->device, probe->made);
+    device->ops->program_free(device->handle, probe->prepared);
+    device->ops->weights_free(device->handle, probe->made);
     program_free(&probe->program);
     graph_free(&probe->graph);
     free(probe->logits);
@@ -26,7 +26,7 @@ static void probe_close(const struct trainer_place *place, struct probe *probe)
 }
 
 /* Takes `graph` over (zeroes it). `weights` NULL: new ones are made. */
-static enum status probe_open(const struct trainer_place *place, int32_t batch, struct graph *graph,
+static enum status probe_open(const struct trainer_device *device, int32_t batch, struct graph *graph,
                               struct device_weights *weights, struct probe *probe, struct error *err)
 {
     const struct lower_options options = {
@@ -35,15 +35,15 @@ static enum status probe_open(const struct trainer_place *place, int32_t batch, 
     *graph = (struct graph){0};
     enum status st = lower_graph(&probe->graph, &options, &probe->program, err);
     if (st == ST_OK)
-        st = place->ops->program_prepare(place->device, &probe->program, &probe->prepared, err);
+        st = device->ops->program_prepare(device->handle, &probe->program, &probe->prepared, err);
     if (st != ST_OK)
         return st;
     probe->bytes =
-        place->ops->program_bytes(probe->prepared) + (size_t)place->validation_count * sizeof(int32_t);
+        device->ops->program_bytes(probe->prepared) + (size_t)device->validation_count * sizeof(int32_t);
     if (weights != NULL)
         return ST_OK;
     probe->bytes += probe->program.weights.total * sizeof(float);
-    st = place->ops->weights_new(place->device, &probe->program.weights, 1, &probe->made, err);
+    st = device->ops->weights_new(device->handle, &probe->program.weights, 1, &probe->made, err);
     probe->weights = probe->made;
     return st;
 }
@@ -54,24 +54,24 @@ static size_t logit_count(const struct probe *probe)
     return (size_t)shape.n * (size_t)shape.c;
 }
 
-static enum status probe_answer(const struct trainer_place *place, struct probe *probe, struct error *err)
+static enum status probe_answer(const struct trainer_device *device, struct probe *probe, struct error *err)
 {
     int32_t count =
-        place->validation_count < probe->program.batch ? place->validation_count : probe->program.batch;
+        device->validation_count < probe->program.batch ? device->validation_count : probe->program.batch;
     const struct device_binding binding = {.weights = probe->weights,
-                                           .dataset = place->dataset,
-                                           .samples = place->validation,
+                                           .dataset = device->dataset,
+                                           .samples = device->validation,
                                            .sample_count = count};
     const struct step step = {.valid = count};
     probe->logits = calloc(logit_count(probe), sizeof(float));
     if (probe->logits == NULL)
         return error_memory(err, "logits", logit_count(probe) * sizeof(float));
-    enum status st = place->ops->program_bind(place->device, probe->prepared, &binding, err);
+    enum status st = device->ops->program_bind(device->handle, probe->prepared, &binding, err);
     if (st == ST_OK)
-        st = place->ops->program_run(place->device, probe->prepared, &step, err);
+        st = device->ops->program_run(device->handle, probe->prepared, &step, err);
     if (st == ST_OK)
-        st = place->ops->program_tensor(place->device, probe->prepared, probe->program.logits, probe->logits,
-                                        err);
+        st = device->ops->program_tensor(device->handle, probe->prepared, probe->program.logits,
+                                         probe->logits, err);
     return st;
 }
 
@@ -95,15 +95,15 @@ uint64_t inherit_seed(uint64_t seed, int32_t id, int32_t index)
     return ((uint64_t)r.v[0] << 32) | r.v[1];
 }
 
-static double tolerance_of(const struct trainer_place *place)
+static double tolerance_of(const struct trainer_device *device)
 {
     struct device_info info;
-    place->ops->info(place->device, &info);
+    device->ops->info(device->handle, &info);
     return INHERIT_TOLERANCE + INHERIT_ROUNDINGS * info.rounding;
 }
 
 /* One morph with so much noise: opens `child`, fills it from `parent`, and compares their answers. */
-static enum status try_morph(const struct trainer_place *place, int32_t batch, const struct probe *parent,
+static enum status try_morph(const struct trainer_device *device, int32_t batch, const struct probe *parent,
                              const struct morph *morph, float noise, uint64_t seed, struct probe *child,
                              double *difference, struct error *err)
 {
@@ -112,12 +112,12 @@ static enum status try_morph(const struct trainer_place *place, int32_t batch, c
 
     enum status st = morph_apply(morph, &parent->graph, noise, seed, &graph, &remaps, err);
     if (st == ST_OK)
-        st = probe_open(place, batch, &graph, NULL, child, err);
+        st = probe_open(device, batch, &graph, NULL, child, err);
     if (st == ST_OK)
-        st = place->ops->weights_remap(place->device, child->made, parent->weights, SLOT_VALUE, &remaps, seed,
-                                       err);
+        st = device->ops->weights_remap(device->handle, child->made, parent->weights, SLOT_VALUE, &remaps,
+                                        seed, err);
     if (st == ST_OK)
-        st = probe_answer(place, child, err);
+        st = probe_answer(device, child, err);
     if (st == ST_OK)
         *difference = relative_change(parent->logits, child->logits, logit_count(parent));
     graph_free(&graph);
@@ -127,17 +127,17 @@ static enum status try_morph(const struct trainer_place *place, int32_t batch, c
 
 /* One morph. Noise that alone is too much for the tolerance is taken down tenfold, and at last away: a morph is refused for
  * what it is, not for its noise. */
-static enum status step(const struct trainer_place *place, int32_t batch, const struct probe *parent,
+static enum status step(const struct trainer_device *device, int32_t batch, const struct probe *parent,
                         const struct morph *morph, float noise, uint64_t seed, struct probe *child,
                         double *difference, struct error *err)
 {
     const float noises[] = {noise, noise / 10.0f, 0.0f};
     const int tries = noise > 0.0f ? 3 : 1;
-    const double tolerance = tolerance_of(place);
+    const double tolerance = tolerance_of(device);
     enum status st = ST_OK;
     for (int i = 0; i < tries; i++) {
-        probe_close(place, child);
-        st = try_morph(place, batch, parent, morph, noises[i], seed, child, difference, err);
+        probe_close(device, child);
+        st = try_morph(device, batch, parent, morph, noises[i], seed, child, difference, err);
         if (st != ST_OK || *difference <= tolerance)
             return st;
     }
@@ -145,7 +145,7 @@ static enum status step(const struct trainer_place *place, int32_t batch, const 
                      *difference, tolerance);
 }
 
-enum status inherit(const struct trainer_place *place, int32_t batch, const struct graph *parent,
+enum status inherit(const struct trainer_device *device, int32_t batch, const struct graph *parent,
                     struct device_weights *parent_weights, const struct morph *morphs, int32_t morph_count,
                     float noise, uint64_t seed, int32_t id, struct inheritance *result, struct error *err)
 {
@@ -157,12 +157,12 @@ enum status inherit(const struct trainer_place *place, int32_t batch, const stru
     *result = (struct inheritance){0};
     enum status st = graph_copy(&graph, parent, err);
     if (st == ST_OK)
-        st = probe_open(place, batch, &graph, parent_weights, now, err);
+        st = probe_open(device, batch, &graph, parent_weights, now, err);
     if (st == ST_OK)
-        st = probe_answer(place, now, err);
+        st = probe_answer(device, now, err);
     result->device_bytes = now->bytes;
     for (int32_t i = 0; st == ST_OK && i < morph_count; i++) {
-        st = step(place, batch, now, &morphs[i], noise, inherit_seed(seed, id, i), next,
+        st = step(device, batch, now, &morphs[i], noise, inherit_seed(seed, id, i), next,
                   &result->differences[i], err);
         if (now->bytes + next->bytes > result->device_bytes)
             result->device_bytes = now->bytes + next->bytes;
@@ -170,7 +170,7 @@ enum status inherit(const struct trainer_place *place, int32_t batch, const stru
             error_prefix(err, "morph %d, %s", i + 1, morph_kind_name(morphs[i].kind));
             break;
         }
-        probe_close(place, now);
+        probe_close(device, now);
         struct probe *free_one = now;
         now = next;
         next = free_one;
@@ -182,15 +182,15 @@ enum status inherit(const struct trainer_place *place, int32_t batch, const stru
         now->made = NULL;
         now->graph = (struct graph){0};
     }
-    probe_close(place, now);
-    probe_close(place, next);
+    probe_close(device, now);
+    probe_close(device, next);
     graph_free(&graph);
     return st;
 }
 
-void inheritance_free(const struct trainer_place *place, struct inheritance *result)
+void inheritance_free(const struct trainer_device *device, struct inheritance *result)
 {
     graph_free(&result->graph);
-    place->ops->weights_free(place->device, result->weights);
+    device->ops->weights_free(device->handle, result->weights);
     *result = (struct inheritance){0};
 }

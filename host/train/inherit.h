@@ -15,7 +15,7 @@ enum { INHERIT_MAX_MORPHS = 8 };
 
 struct inheritance {
     struct graph graph;             /* the child's */
-    struct device_weights *weights; /* the child's, one slot, on the place's device */
+    struct device_weights *weights; /* the child's, one slot, on the device */
     int32_t count;                  /* morphs checked */
     size_t device_bytes;            /* the most that was taken on the device, the parent's weights left out */
     double differences[INHERIT_MAX_MORPHS];
@@ -24,15 +24,15 @@ struct inheritance {
 /* The seed of the random choices and the noise of morph `index` of candidate `id`. */
 uint64_t inherit_seed(uint64_t seed, int32_t id, int32_t index);
 
-/* Applies the morphs (one or more) in order to graph and weights, on the place's device, by remap. `parent_weights`: a set on
+/* Applies the morphs (one or more) in order to graph and weights, on the device, by remap. `parent_weights`: a set on
  * that device, of one slot or more; its values are read. The check's batch is the first of the validation samples. Noise that
  * changes the outputs by more than the tolerance is reduced, to none if need be. ST_DIVERGED when a morph changes the outputs by more than that all
  * the same, what morph_apply says when it refuses one; the message says which, and by how much. On any status `result` is to be
  * freed. */
-enum status inherit(const struct trainer_place *place, int32_t batch, const struct graph *parent,
+enum status inherit(const struct trainer_device *device, int32_t batch, const struct graph *parent,
                     struct device_weights *parent_weights, const struct morph *morphs, int32_t morph_count,
                     float noise, uint64_t seed, int32_t id, struct inheritance *result, struct error *err);
-void inheritance_free(const struct trainer_place *place,
+void inheritance_free(const struct trainer_device *device,
                       struct inheritance *result); /* a zeroed one is allowed */
 
 #endif

@@ -4,113 +4,17 @@
 #include "host/train/trainer_internal.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* The batch that learning rates in job files are meant for (Goyal et al. 2017: the rate grows with the
- * batch). */
-static const double REFERENCE_BATCH = 128.0;
-
-static enum optimizer_kind optimizer_of(enum job_optimizer optimizer)
-{
-    switch (optimizer) {
-    case JOB_OPTIMIZER_SGD:
-        return OPTIMIZER_SGD;
-    case JOB_OPTIMIZER_ADAMW:
-        return OPTIMIZER_ADAMW;
-    }
-    abort(); /* the schema allows no other */
-}
-
-void trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t seed,
-                         struct trainer_settings *settings)
-{
-    *settings = (struct trainer_settings){
-        .batch = batch,
-        .optimizer = {.kind = optimizer_of(job->optimizer),
-                      .momentum = (float)job->momentum,
-                      .second = (float)job->beta2,
-                      .decay = (float)job->weight_decay},
-        .schedule = {.kind = job->schedule,
-                     .peak = job->learning_rate * batch / REFERENCE_BATCH,
-                     .warmup = job->warmup},
-        .augment = {.translate = job->translate, .flip = job->flip, .cutout = job->cutout},
-        .label_smoothing = (float)job->label_smoothing,
-        .average = (float)job->average,
-        .patience = job->patience,
-        .seed = seed,
-    };
-}
-
-enum status trainer_prepare(const struct trainer_place *places, int32_t count, const struct graph *graph,
-                            const struct trainer_settings *settings, struct trainer **prepared,
-                            struct error *err)
-{
-    enum status st;
-    struct trainer *trainer = calloc(1, sizeof(*trainer));
-
-    *prepared = NULL;
-    if (trainer == NULL)
-        return error_memory(err, "trainer", sizeof(*trainer));
-    trainer->settings = *settings;
-    trainer->state.best_loss = INFINITY;
-    st = graph_copy(&trainer->graph, graph, err);
-    if (st == ST_OK && places->train_count < settings->batch)
-        st = error_set(err, ST_RANGE, "train.batch: found %d, expected at most the %d training images",
-                       settings->batch, places->train_count);
-    if (st == ST_OK)
-        st = members_prepare(trainer, places, count, err);
-    if (st != ST_OK)
-        goto out;
-    *prepared = trainer;
-    trainer = NULL;
-out:
-    trainer_close(trainer);
-    return st;
-}
-
-enum status trainer_bind(struct trainer *trainer, size_t bytes_limit, size_t *bytes, struct error *err)
-{
-    return members_bind(trainer, bytes_limit, bytes, err);
-}
-
-enum status trainer_open(const struct trainer_place *places, int32_t count, const struct graph *graph,
-                         const struct trainer_settings *settings, size_t bytes_limit, struct trainer **opened,
-                         size_t *bytes, struct error *err)
-{
-    enum status st = trainer_prepare(places, count, graph, settings, opened, err);
-    if (st == ST_OK)
-        st = trainer_bind(*opened, bytes_limit, bytes, err);
-    if (st != ST_OK) {
-        trainer_close(*opened);
-        *opened = NULL;
-    }
-    return st;
-}
 
 int32_t trainer_batch(const struct trainer *trainer)
 {
     return trainer->settings.batch;
 }
 
-size_t trainer_group_bytes(const struct trainer *trainer)
-{
-    return members_group_bytes(trainer);
-}
-
-void trainer_close(struct trainer *trainer)
-{
-    if (trainer == NULL)
-        return;
-    members_close(trainer);
-    graph_free(&trainer->graph);
-    free(trainer);
-}
-
 /* The sample lists are the same for all members. */
-static const struct trainer_place *place_of(const struct trainer *trainer)
+static const struct trainer_device *first_device(const struct trainer *trainer)
 {
-    return &trainer->members[0].place;
+    return &trainer->members[0].device;
 }
 
 size_t trainer_weights_bytes(const struct weight_table *table)
@@ -159,16 +63,16 @@ enum status trainer_values(struct trainer *trainer, float *values, struct error 
 enum status trainer_keep(struct trainer *trainer, struct device_weights **weights, struct error *err)
 {
     const struct member *first = &trainer->members[0];
-    const struct trainer_place *place = &first->place;
+    const struct trainer_device *device = &first->device;
     *weights = NULL;
     enum status st = members_average(trainer, evaluated(trainer), err);
     if (st == ST_OK)
-        st = place->ops->weights_new(place->device, trainer_weights(trainer), 1, weights, err);
+        st = device->ops->weights_new(device->handle, trainer_weights(trainer), 1, weights, err);
     if (st == ST_OK)
-        st = place->ops->weights_copy(place->device, *weights, SLOT_VALUE, place->device, first->weights,
-                                      evaluated(trainer), err);
+        st = device->ops->weights_copy(device->handle, *weights, SLOT_VALUE, device->handle, first->weights,
+                                       evaluated(trainer), err);
     if (st != ST_OK) {
-        place->ops->weights_free(place->device, *weights);
+        device->ops->weights_free(device->handle, *weights);
         *weights = NULL;
     }
     return st;
@@ -177,7 +81,7 @@ enum status trainer_keep(struct trainer *trainer, struct device_weights **weight
 void trainer_report(const struct trainer *trainer, enum prog_purpose purpose, struct device_report *report)
 {
     const struct member *first = &trainer->members[0];
-    first->place.ops->program_report(purpose == PROG_TRAIN ? first->training : first->evaluation, report);
+    first->device.ops->program_report(purpose == PROG_TRAIN ? first->training : first->evaluation, report);
 }
 
 static struct trainer_result result_of(const double metrics[METRIC_COUNT])
@@ -217,7 +121,7 @@ static void look_at_times(const struct trainer *trainer, enum prog_purpose purpo
  * a margin for what does not shrink with it. */
 static double evaluation_seconds(const struct trainer *trainer)
 {
-    const double steps = ceil((double)place_of(trainer)->validation_count / trainer->settings.batch);
+    const double steps = ceil((double)first_device(trainer)->validation_count / trainer->settings.batch);
     const double known = trainer->evaluation_times.mean;
     return steps * (known > 0.0 ? known : 0.45 * trainer->training_times.mean);
 }
@@ -255,14 +159,14 @@ static enum status training_step(struct trainer *trainer, double learning_rate, 
         .seed = trainer->settings.seed,
         .number = state->step,
         .epoch = state->epoch,
-        .first = state->place,
+        .first = state->position,
         .valid = trainer->settings.batch,
         .learning_rate = (float)learning_rate,
         .average_decay = average_decay(trainer->settings.average, state->step),
     };
     enum status st = members_step(trainer, &step, err);
     state->step++;
-    state->place += (uint32_t)trainer->settings.batch;
+    state->position += (uint32_t)trainer->settings.batch;
     return st;
 }
 
@@ -289,18 +193,18 @@ static enum status end_epoch(struct trainer *trainer, double learning_rate, doub
                              bool *stop, struct error *err)
 {
     struct trainer_state *state = &trainer->state;
-    const struct trainer_place *place = place_of(trainer);
+    const struct trainer_device *device = first_device(trainer);
     enum status st = read_metrics(trainer, err);
     if (st != ST_OK)
         return st;
     const double trained = clock_seconds();
     double training_seconds = spent_before + trained - began - trainer->epoch_began;
-    st =
-        trainer_evaluate(trainer, place->validation, place->validation_count, 0, NULL, NULL, validation, err);
+    st = trainer_evaluate(trainer, device->validation, device->validation_count, 0, NULL, NULL, validation,
+                          err);
     if (st != ST_OK)
         return st;
     look_at_times(trainer, PROG_EVALUATE, &trainer->evaluation_times);
-    state->epoch += state->place > 0; /* else its end was passed without a validation */
+    state->epoch += state->position > 0; /* else its end was passed without a validation */
     if (!isfinite(validation->loss))
         return error_set(err, ST_DIVERGED, "the validation loss is not finite after epoch %u", state->epoch);
     state->stale = validation->loss < state->best_loss ? 0 : state->stale + 1;
@@ -317,7 +221,7 @@ static enum status end_epoch(struct trainer *trainer, double learning_rate, doub
         .validation_seconds = clock_seconds() - trained,
     };
     *stop = trainer->settings.patience > 0 && state->stale >= (uint32_t)trainer->settings.patience;
-    state->place = 0;
+    state->position = 0;
     for (int32_t k = 0; k < trainer->count; k++)
         memset(trainer->members[k].metrics, 0, METRIC_SUMS * sizeof(trainer->members[k].metrics[0]));
     begin_epoch(trainer, state->seconds);
@@ -341,18 +245,18 @@ enum status trainer_run(struct trainer *trainer, struct trainer_limit limit,
         double now = clock_seconds();
         double progress = progress_of(trainer, limit, spent_before + now - began);
         bool finished = progress >= 1.0 && state->step > 0;
-        if (finished ||
-            state->place + (uint32_t)trainer->settings.batch > (uint32_t)place_of(trainer)->train_count) {
+        if (finished || state->position + (uint32_t)trainer->settings.batch >
+                            (uint32_t)first_device(trainer)->train_count) {
             /* A training that stands, with its time up, at the end of an epoch that was not validated (in this process) has
              * nothing but its result to find. */
-            evaluated = evaluated && state->place == 0;
+            evaluated = evaluated && state->position == 0;
             if (!evaluated &&
                 (finished || spent_before + now - began - trainer->epoch_began >= limit.validation_seconds)) {
                 st = end_epoch(trainer, learning_rate, began, spent_before, events, result, &stop, err);
                 evaluated = true;
             } else if (!finished) {
                 state->epoch++;
-                state->place = 0;
+                state->position = 0;
             }
             if (finished)
                 break;

@@ -17,10 +17,10 @@
 #include "host/train/schedule.h"
 #include "spec/job.h"
 
-/* A device with the data on it, shared by all trainers. */
-struct trainer_place {
+/* A device with the data on it, as all trainers share it. */
+struct trainer_device {
     const struct device_ops *ops;
-    struct device *device;
+    struct device *handle;
     struct device_dataset *dataset;
     const int32_t *train, *validation; /* sample lists; train may be shorter than the whole training part */
     int32_t train_count, validation_count;
@@ -45,7 +45,7 @@ void trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t se
 struct trainer_state {
     uint32_t step;                /* steps done */
     uint32_t epoch;               /* epochs begun before this one */
-    uint32_t place;               /* samples of this epoch's order already used */
+    uint32_t position;            /* samples of this epoch's order already used */
     uint32_t stale;               /* validations since the best validation loss */
     uint32_t averaged;            /* 1: all members have the same running statistics */
     double best_loss;             /* validation; INFINITY before the first */
@@ -89,11 +89,11 @@ struct trainer_events {
 struct trainer;
 
 /* Prepares programs on `count` devices of one kind, which share every batch (it has to be a multiple of `count`); their
- * places have the same sample lists. With several, batch norm takes its statistics over a device's own rows, and the calling
+ * devices have the same sample lists. With several, batch norm takes its statistics over a device's own rows, and the calling
  * thread drives the first device. The same devices give the same result; others differ in rounding and in those statistics.
  * `graph` is copied. Nothing large is allocated. With one device this may be done by a second thread while the device's own
  * uses it for another training (device.h), and so may the trainer_close of a trainer that was never bound. */
-enum status trainer_prepare(const struct trainer_place *places, int32_t count, const struct graph *graph,
+enum status trainer_prepare(const struct trainer_device *devices, int32_t count, const struct graph *graph,
                             const struct trainer_settings *settings, struct trainer **prepared,
                             struct error *err);
 /* Takes the memory of programs and empty weights. `bytes` receives the device bytes of all that, of the fullest device;
@@ -102,7 +102,7 @@ enum status trainer_prepare(const struct trainer_place *places, int32_t count, c
  * trainer_close alone. */
 enum status trainer_bind(struct trainer *trainer, size_t bytes_limit, size_t *bytes, struct error *err);
 /* Both of them. */
-enum status trainer_open(const struct trainer_place *places, int32_t count, const struct graph *graph,
+enum status trainer_open(const struct trainer_device *devices, int32_t count, const struct graph *graph,
                          const struct trainer_settings *settings, size_t bytes_limit, struct trainer **opened,
                          size_t *bytes, struct error *err);
 void trainer_close(struct trainer *trainer); /* NULL is allowed */

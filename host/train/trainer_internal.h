@@ -10,7 +10,7 @@
 #include "host/train/trainer.h"
 
 struct member {
-    struct trainer_place place;
+    struct trainer_device device;
     struct device_program *training, *evaluation;
     struct device_weights *weights;
     double metrics[METRIC_COUNT]; /* of its rows since the last validation, as last read or set */
@@ -41,15 +41,10 @@ struct trainer {
 
 /* ---- members.c: what all members do ---- */
 
-/* Prepares on every device; settings and graph are set. */
-enum status members_prepare(struct trainer *trainer, const struct trainer_place *places, int32_t count,
-                            struct error *err);
-/* Allocates and binds on every device. *bytes is what the fullest of them needs; ST_MEMORY when that, and what the group
- * takes, is above `bytes_limit`, before anything else is allocated. */
-enum status members_bind(struct trainer *trainer, size_t bytes_limit, size_t *bytes, struct error *err);
-size_t
-members_group_bytes(const struct trainer *trainer); /* that the group takes beside that; 0 with one member */
-void members_close(struct trainer *trainer);        /* whatever of the above has failed */
+/* Calls `work` for each member's number, in the team's threads. */
+enum status members_all(struct trainer *trainer, void *context,
+                        enum status (*work)(void *context, int32_t member, struct error *err),
+                        struct error *err);
 
 /* Queues a step: `step` for the whole batch. */
 enum status members_step(struct trainer *trainer, const struct step *step, struct error *err);
@@ -73,6 +68,10 @@ enum status members_download(struct trainer *trainer, int32_t number, enum weigh
 
 /* The running statistics in that slot become their mean over the members, if a step was taken since. Before anybody looks. */
 enum status members_average(struct trainer *trainer, enum weight_slot slot, struct error *err);
+
+/* Binds the member's evaluation program to those samples. Waits for the device. */
+enum status member_bind_evaluation(const struct trainer *trainer, const struct member *member,
+                                   const int32_t *samples, int32_t count, struct error *err);
 
 /* Sums over the samples. confusion, labels and classes as for trainer_evaluate. */
 enum status members_evaluate(struct trainer *trainer, const int32_t *samples, int32_t count, int32_t classes,

@@ -70,7 +70,7 @@ static void test_resize(void **state)
     data_resize_free(&work);
 }
 
-static void test_resize_places(void **state)
+static void test_resize_pixels(void **state)
 {
     struct resize_work work = {0};
     struct error err;
@@ -370,7 +370,7 @@ static void test_cache(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resize),      cmocka_unit_test(test_resize_places),
+        cmocka_unit_test(test_resize),      cmocka_unit_test(test_resize_pixels),
         cmocka_unit_test(test_size_choice), cmocka_unit_test(test_split),
         cmocka_unit_test(test_split_edges), cmocka_unit_test(test_statistics),
         cmocka_unit_test(test_hash),        cmocka_unit_test(test_cache),

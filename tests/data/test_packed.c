@@ -169,7 +169,7 @@ static void test_idx_contents_refused(void **state)
     data_files_idx_labels(folder, labels, twos, 3, false);
     data_files_refuse(&job, ST_FORMAT, "train-labels-idx1-ubyte: 3 labels", "expected 4");
     data_files_idx_labels(folder, labels, beyond, 4, false);
-    data_files_refuse(&job, ST_FORMAT, "train-labels-idx1-ubyte: label 4 at place 3", "expected 0 to 2");
+    data_files_refuse(&job, ST_FORMAT, "train-labels-idx1-ubyte: label 4 of image 3", "expected 0 to 2");
     data_files_write(folder, images, wrong_magic, 16, false);
     data_files_refuse(&job, ST_FORMAT, "magic number 0x00000804", "expected 0x00000803");
     data_files_write(folder, images, no_height, 16, false);
@@ -235,7 +235,7 @@ static void test_cifar(void **state)
     assert_string_equal(set.class_names[2], "c");
     assert_int_equal(set.channels, 1);
     assert_string_equal(set.policy, "colours turned grey");
-    /* Places 0, 1024 and 2048 of image 0, modulo 251: 0, 20, 40. */
+    /* Bytes 0, 1024 and 2048 of image 0, modulo 251: 0, 20, 40. */
     assert_int_equal(set.pixels[0], (587 * 20 + 114 * 40 + 500) / 1000);
     data_free(&set);
     data_files_remove(folder);

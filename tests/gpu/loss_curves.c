@@ -126,11 +126,11 @@ static enum status train(struct curve *curve, const struct images *images, const
         .seed = 1};
     const struct trainer_limit limit = {.seconds = INFINITY, .steps = steps};
     const struct trainer_events events = {.context = curve, .on_epoch = on_epoch, .on_tick = on_tick};
-    struct trainer_place place = {.ops = curve->ops,
-                                  .train = images->samples,
-                                  .train_count = TRAIN,
-                                  .validation = images->samples + TRAIN,
-                                  .validation_count = IMAGES - TRAIN};
+    struct trainer_device device = {.ops = curve->ops,
+                                    .train = images->samples,
+                                    .train_count = TRAIN,
+                                    .validation = images->samples + TRAIN,
+                                    .validation_count = IMAGES - TRAIN};
     struct trainer_result result;
     struct trainer *trainer = NULL;
     float *values = NULL;
@@ -138,12 +138,12 @@ static enum status train(struct curve *curve, const struct images *images, const
 
     emu_reset();
     emu.major = (int)curve->major;
-    enum status st = curve->ops->open(&options, &place.device, err);
+    enum status st = curve->ops->open(&options, &device.handle, err);
     if (st != ST_OK)
         return st;
-    st = curve->ops->dataset_upload(place.device, &view, &place.dataset, err);
+    st = curve->ops->dataset_upload(device.handle, &view, &device.dataset, err);
     if (st == ST_OK)
-        st = trainer_open(&place, 1, graph, &settings, SIZE_MAX, &trainer, &bytes, err);
+        st = trainer_open(&device, 1, graph, &settings, SIZE_MAX, &trainer, &bytes, err);
     if (st != ST_OK)
         goto out;
     values = calloc(trainer_weights(trainer)->total, sizeof *values);
@@ -158,8 +158,8 @@ static enum status train(struct curve *curve, const struct images *images, const
 out:
     free(values);
     trainer_close(trainer);
-    curve->ops->dataset_free(place.device, place.dataset);
-    curve->ops->close(place.device);
+    curve->ops->dataset_free(device.handle, device.dataset);
+    curve->ops->close(device.handle);
     return st;
 }
 

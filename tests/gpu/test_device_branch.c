@@ -155,7 +155,7 @@ static float *train_together(const struct crowd *crowd, const struct graph *grap
     struct error err;
     size_t bytes;
     settings.batch = 4;
-    assert_int_equal(trainer_open(crowd->places, 2, graph, &settings, SIZE_MAX, &trainer, &bytes, &err),
+    assert_int_equal(trainer_open(crowd->devices, 2, graph, &settings, SIZE_MAX, &trainer, &bytes, &err),
                      ST_OK);
     float *values = tiny_task_weights(graph, 1, total);
     assert_int_equal(trainer_load_values(trainer, values, &err), ST_OK);

@@ -44,20 +44,20 @@ static void buffers_are_counted(void **state)
     crowd_open(&crowd, &cuda_device_ops, 2, true);
     const struct trainer_settings settings = tiny_task_settings();
     const struct graph *graph = &crowd.tasks[0].graph;
-    assert_int_equal(trainer_open(crowd.places, 1, graph, &settings, SIZE_MAX, &trainer, &alone, &err),
+    assert_int_equal(trainer_open(crowd.devices, 1, graph, &settings, SIZE_MAX, &trainer, &alone, &err),
                      ST_OK);
     assert_int_equal(trainer_group_bytes(trainer), 0);
     trainer_close(trainer);
-    assert_int_equal(trainer_open(crowd.places, 2, graph, &settings, SIZE_MAX, &trainer, &bytes, &err),
+    assert_int_equal(trainer_open(crowd.devices, 2, graph, &settings, SIZE_MAX, &trainer, &bytes, &err),
                      ST_OK);
     assert_int_equal(trainer_group_bytes(trainer), EMU_NCCL_BYTES);
     trainer_close(trainer);
     assert_int_equal(
-        trainer_open(crowd.places, 2, graph, &settings, bytes + EMU_NCCL_BYTES, &trainer, &bytes, &err),
+        trainer_open(crowd.devices, 2, graph, &settings, bytes + EMU_NCCL_BYTES, &trainer, &bytes, &err),
         ST_OK);
     trainer_close(trainer);
     assert_int_equal(
-        trainer_open(crowd.places, 2, graph, &settings, bytes + EMU_NCCL_BYTES - 1, &trainer, &bytes, &err),
+        trainer_open(crowd.devices, 2, graph, &settings, bytes + EMU_NCCL_BYTES - 1, &trainer, &bytes, &err),
         ST_MEMORY);
     assert_non_null(strstr(err.message, "and the group of devices 65536"));
     assert_null(trainer);
@@ -103,22 +103,22 @@ static void copies_and_broadcasts(void **state)
         values[i] = (float)i;
     for (int k = 0; k < 2; k++)
         assert_int_equal(
-            cuda_device_ops.weights_new(crowd.places[k].device, &table, SLOT_GRADIENT, &weights[k], &err),
+            cuda_device_ops.weights_new(crowd.devices[k].handle, &table, SLOT_GRADIENT, &weights[k], &err),
             ST_OK);
     assert_int_equal(
-        cuda_device_ops.weights_upload(crowd.places[0].device, weights[0], SLOT_FIRST, values, &err), ST_OK);
-    assert_int_equal(cuda_device_ops.weights_copy(crowd.places[1].device, weights[1], SLOT_VALUE,
-                                                  crowd.places[0].device, weights[0], SLOT_FIRST, &err),
+        cuda_device_ops.weights_upload(crowd.devices[0].handle, weights[0], SLOT_FIRST, values, &err), ST_OK);
+    assert_int_equal(cuda_device_ops.weights_copy(crowd.devices[1].handle, weights[1], SLOT_VALUE,
+                                                  crowd.devices[0].handle, weights[0], SLOT_FIRST, &err),
                      ST_OK);
-    assert_int_equal(cuda_device_ops.weights_copy(crowd.places[1].device, weights[1], SLOT_AVERAGE,
-                                                  crowd.places[1].device, weights[1], SLOT_VALUE, &err),
+    assert_int_equal(cuda_device_ops.weights_copy(crowd.devices[1].handle, weights[1], SLOT_AVERAGE,
+                                                  crowd.devices[1].handle, weights[1], SLOT_VALUE, &err),
                      ST_OK);
     assert_int_equal(
-        cuda_device_ops.weights_download(crowd.places[1].device, weights[1], SLOT_AVERAGE, back, &err),
+        cuda_device_ops.weights_download(crowd.devices[1].handle, weights[1], SLOT_AVERAGE, back, &err),
         ST_OK);
     assert_memory_equal(values, back, table.total * sizeof *values);
     for (int k = 0; k < 2; k++)
-        cuda_device_ops.weights_free(crowd.places[k].device, weights[k]);
+        cuda_device_ops.weights_free(crowd.devices[k].handle, weights[k]);
     free(values);
     free(back);
     weight_table_free(&table);
@@ -179,7 +179,7 @@ static void absent_member(void **state)
     struct weight_table table = {0};
     struct device_weights *weights;
     crowd_open(&crowd, &cuda_device_ops, 2, true);
-    struct device *devices[2] = {crowd.places[0].device, crowd.places[1].device};
+    struct device *devices[2] = {crowd.devices[0].handle, crowd.devices[1].handle};
     assert_int_equal(weight_table_new(&table, &crowd.tasks[0].graph, &err), ST_OK);
     assert_int_equal(cuda_device_ops.weights_new(devices[1], &table, SLOT_GRADIENT, &weights, &err), ST_OK);
     assert_int_equal(cuda_device_ops.group_open(devices, 2, 0.05, &group, &err), ST_OK);
@@ -207,7 +207,7 @@ static void error_of_a_collective(void **state)
     struct crowd crowd;
     struct device_group *group;
     crowd_open(&crowd, &cuda_device_ops, 2, true);
-    struct device *devices[2] = {crowd.places[0].device, crowd.places[1].device};
+    struct device *devices[2] = {crowd.devices[0].handle, crowd.devices[1].handle};
     assert_int_equal(cuda_device_ops.group_open(devices, 2, 60.0, &group, &err), ST_OK);
     assert_int_equal(cuda_device_ops.group_check(group, &err), ST_OK);
     emu.collective_error = 1;

@@ -43,13 +43,13 @@ static void close_all(struct fixture *f)
 static void add(struct fixture *f, int32_t device, int32_t id, double usefulness)
 {
     const struct device_ops *ops = f->devices.ops;
-    struct device *place = f->devices.items[device].device;
+    struct device *handle = f->devices.items[device].device;
     struct device_weights *weights;
     float values[VALUES];
     for (int i = 0; i < VALUES; i++)
         values[i] = (float)id;
-    assert_int_equal(ops->weights_new(place, &TABLE, 1, &weights, &f->err), ST_OK);
-    assert_int_equal(ops->weights_upload(place, weights, SLOT_VALUE, values, &f->err), ST_OK);
+    assert_int_equal(ops->weights_new(handle, &TABLE, 1, &weights, &f->err), ST_OK);
+    assert_int_equal(ops->weights_upload(handle, weights, SLOT_VALUE, values, &f->err), ST_OK);
     assert_int_equal(weight_cache_add(f->cache, device, id, usefulness, weights, &TABLE, &f->err), ST_OK);
 }
 

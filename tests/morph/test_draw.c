@@ -136,7 +136,7 @@ static void test_only_what_is_allowed_and_fits(void **state)
         }
     graph_free(&graph);
 
-    /* the image and the logits leave no place for anything */
+    /* the image and the logits leave no room for anything */
     struct layer last = {.kind = LAYER_DENSE, .input_count = 1, .out_channels = 3, .stride = 1, .groups = 1};
     assert_int_equal(graph_new(&graph, 1, 4, 4, &err), ST_OK);
     assert_int_equal(graph_append(&graph, last, NULL, &err), ST_OK);

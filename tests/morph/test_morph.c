@@ -126,8 +126,8 @@ static void refuse(struct network *network, struct morph morph, const char *word
     expect(network, morph, ST_RANGE, words);
 }
 
-/* It must be refused because this network has no place for it: a search goes on. */
-static void no_place(struct network *network, struct morph morph, const char *words)
+/* It must be refused because this network has no room for it: a search goes on. */
+static void finds_no_room(struct network *network, struct morph morph, const char *words)
 {
     expect(network, morph, ST_NONE, words);
 }
@@ -303,11 +303,11 @@ static void test_widen_through_adds(void **state)
     grow(&network, widen((uint32_t)second, 3)); /* the first is an operand too */
     assert_int_equal(layer_of(&network, (uint32_t)first)->shape.c, 7);
     assert_int_equal(layer_of(&network, (uint32_t)second)->shape.c, 7);
-    no_place(&network, widen((uint32_t)third, 2), "input 0 is added to it");
+    finds_no_room(&network, widen((uint32_t)third, 2), "input 0 is added to it");
     grow(&network, widen((uint32_t)left, 2)); /* its new channels stand in the middle of the concat's */
     assert_int_equal(layer_of(&network, (uint32_t)other)->shape.c, 7);
     grow(&network, widen((uint32_t)right, 1));
-    no_place(&network, widen((uint32_t)other, 2), "would need channels that its inputs do not make");
+    finds_no_room(&network, widen((uint32_t)other, 2), "would need channels that its inputs do not make");
     network_free(&network);
 }
 
@@ -325,13 +325,13 @@ static void test_widen_with_groups(void **state)
     assert_int_equal(layer_of(&network, (uint32_t)doubled)->shape.c, 14);
     grow(&network, widen((uint32_t)depthwise, 1)); /* is to widen what it reads */
     assert_int_equal(layer_of(&network, (uint32_t)first)->shape.c, 8);
-    no_place(&network, widen((uint32_t)doubled, 2), "would need channels that its inputs do not make");
-    no_place(&network, widen((uint32_t)mix, 3), "a multiple of 2");
+    finds_no_room(&network, widen((uint32_t)doubled, 2), "would need channels that its inputs do not make");
+    finds_no_room(&network, widen((uint32_t)mix, 3), "a multiple of 2");
     grow(&network, widen((uint32_t)mix, 4)); /* two in each block of its reader */
     grow(&network, widen((uint32_t)grouped, 2));
     assert_int_equal(layer_of(&network, (uint32_t)grouped)->groups, 2);
-    no_place(&network, widen((uint32_t)again, 3),
-             "would mix channels of several groups"); /* blocks of 2 and of 3 */
+    finds_no_room(&network, widen((uint32_t)again, 3),
+                  "would mix channels of several groups"); /* blocks of 2 and of 3 */
     grow(&network, widen((uint32_t)other, 3));
     network_free(&network);
 }
@@ -389,11 +389,11 @@ static void test_skips(void **state)
     for (int kind = MORPH_ADD_SKIP; kind <= MORPH_CONCAT_SKIP; kind++) {
         enum morph_kind which = (enum morph_kind)kind;
         grow(&network, skip_over(which, a, (uint32_t)third)); /* over a pool and a stride */
-        no_place(&network, skip_over(which, a, (uint32_t)third),
-                 "there is one from layer 2 to layer 5 already");
+        finds_no_room(&network, skip_over(which, a, (uint32_t)third),
+                      "there is one from layer 2 to layer 5 already");
         grow(&network, skip_over(which, (uint32_t)first, (uint32_t)third)); /* another pair */
-        no_place(&network, skip_over(which, a, (uint32_t)third),
-                 "already");                        /* the first is still found behind the second */
+        finds_no_room(&network, skip_over(which, a, (uint32_t)third),
+                      "already");                   /* the first is still found behind the second */
         grow(&network, skip_over(which, 0, globe)); /* one pixel: the branch ends in a dense layer */
         grow(&network, skip_over(which, (uint32_t)first, a)); /* neighbours */
         refuse(&network, skip_over(which, (uint32_t)third, a), "does not depend on layer 5");
@@ -413,7 +413,7 @@ static void test_a_residual_is_a_skip_already(void **state)
     int32_t norm = plain(&graph, LAYER_BATCH_NORM, conv(&graph, relu, 4, 1, 1));
     joint(&graph, LAYER_ADD, norm, relu);
     struct network network = finish(&graph);
-    no_place(&network, skip_over(MORPH_ADD_SKIP, (uint32_t)relu, (uint32_t)norm), "already");
+    finds_no_room(&network, skip_over(MORPH_ADD_SKIP, (uint32_t)relu, (uint32_t)norm), "already");
     grow(&network, skip_over(MORPH_CONCAT_SKIP, (uint32_t)relu, (uint32_t)norm));
     network_free(&network);
 }
@@ -430,7 +430,7 @@ static void test_kernels_grow_around_the_old(void **state)
     assert_int_equal(layer_of(&network, (uint32_t)first)->pad_w, 2);
     larger.amount = 6;
     grow(&network, larger);
-    no_place(&network, larger, "would get a kernel of 17, expected at most 11");
+    finds_no_room(&network, larger, "would get a kernel of 17, expected at most 11");
     larger = (struct morph){.kind = MORPH_KERNEL, .a = (uint32_t)depthwise, .amount = 4};
     grow(&network, larger);
     larger.amount = 3;

@@ -102,24 +102,24 @@ struct span {
     int32_t start, end;
 };
 
-/* A chain of batch norms with an add behind place `end` of each skip, from place `start`; ends are distinct.
+/* A chain of batch norms with an add behind index `end` of each skip, from index `start`; ends are distinct.
  */
 static void make_chain(struct graph *graph, const struct span *skips, int32_t count)
 {
     struct error err;
-    int32_t place[CHAIN + 1] = {0};
+    int32_t index[CHAIN + 1] = {0};
     assert_int_equal(graph_new(graph, 2, 3, 3, &err), ST_OK);
     for (int32_t i = 1; i <= CHAIN; i++) {
-        struct layer norm = {.kind = LAYER_BATCH_NORM, .input_count = 1, .inputs = {place[i - 1]}};
-        assert_int_equal(graph_append(graph, norm, &place[i], &err), ST_OK);
+        struct layer norm = {.kind = LAYER_BATCH_NORM, .input_count = 1, .inputs = {index[i - 1]}};
+        assert_int_equal(graph_append(graph, norm, &index[i], &err), ST_OK);
         for (int32_t s = 0; s < count; s++) {
             struct layer add = {
-                .kind = LAYER_ADD, .input_count = 2, .inputs = {place[i], place[skips[s].start]}};
+                .kind = LAYER_ADD, .input_count = 2, .inputs = {index[i], index[skips[s].start]}};
             if (skips[s].end == i)
-                assert_int_equal(graph_append(graph, add, &place[i], &err), ST_OK);
+                assert_int_equal(graph_append(graph, add, &index[i], &err), ST_OK);
         }
     }
-    struct layer dense = {.kind = LAYER_DENSE, .input_count = 1, .inputs = {place[CHAIN]}, .out_channels = 2};
+    struct layer dense = {.kind = LAYER_DENSE, .input_count = 1, .inputs = {index[CHAIN]}, .out_channels = 2};
     assert_int_equal(graph_append(graph, dense, NULL, &err), ST_OK);
     assert_int_equal(graph_infer(graph, &err), ST_OK);
 }

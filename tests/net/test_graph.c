@@ -267,7 +267,7 @@ static void test_infer_refuses(void **state)
     for (int fault = 0; fault < 6; fault++) {
         static const char *const messages[] = {
             "layer 2 (relu): index of an input is 2, expected 0 to 1",
-            "stands at places 2 and 3",
+            "stands at indices 2 and 3",
             "layer 5 (global_pool): stands last, expected a dense",
             "layer 3 (conv): no layer reads it",
             "layer 0: found conv with id 0",

@@ -149,7 +149,7 @@ static void test_identity(void **state)
     }
 }
 
-/* Noise goes where values were filled, scaled by the source's deviation; places draw their own numbers. */
+/* Noise goes where values were filled, scaled by the source's deviation; elements draw their own numbers. */
 static void test_noise(void **state)
 {
     (void)state;

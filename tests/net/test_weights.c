@@ -152,7 +152,7 @@ static void test_variance(void **state)
 }
 
 /* A layer's weights depend on its id, not on where it stands. */
-static void test_place_does_not_count(void **state)
+static void test_index_does_not_count(void **state)
 {
     (void)state;
     struct graph graph;
@@ -191,7 +191,7 @@ int main(void)
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_initialise),
         cmocka_unit_test(test_variance),
-        cmocka_unit_test(test_place_does_not_count),
+        cmocka_unit_test(test_index_does_not_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

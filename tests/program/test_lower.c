@@ -96,15 +96,15 @@ static void norm_and_relu_fuse(void **state)
         const struct prog_op *norm =
             find_op(&program, train ? PROG_OP_BATCH_NORM : PROG_OP_BATCH_NORM_INFERENCE, 0);
         assert_true(norm->norm.relu);
-        assert_int_equal(norm->input_count, 5); /* no addend */
+        assert_int_equal(norm->inputs[BATCH_NORM_IN_ADDEND], -1);
         assert_int_equal(count_ops(&program, PROG_OP_ACTIVATION), 0);
         assert_int_equal(count_ops(&program, PROG_OP_ACTIVATION_BACKWARD), 0);
         if (train) {
             const struct prog_op *back = find_op(&program, PROG_OP_BATCH_NORM_BACKWARD, 0);
             assert_true(back->norm.relu);
-            assert_int_equal(back->inputs[0], norm->inputs[0]);
-            assert_int_equal(back->inputs[1], norm->outputs[0]);
-            assert_int_equal(back->outputs[3], -1);
+            assert_int_equal(back->inputs[BATCH_NORM_BACKWARD_IN_X], norm->inputs[BATCH_NORM_IN_X]);
+            assert_int_equal(back->inputs[BATCH_NORM_BACKWARD_IN_Y], norm->outputs[BATCH_NORM_OUT_Y]);
+            assert_int_equal(back->outputs[BATCH_NORM_BACKWARD_OUT_DADDEND], -1);
         }
         program_free(&program);
     }
@@ -121,7 +121,7 @@ static void nothing_fuses_where_another_reads_between(void **state)
     finish(&graph, add_layer(&graph, LAYER_CONCAT, norm, relu), PROG_TRAIN, &program);
     assert_false(find_op(&program, PROG_OP_BATCH_NORM, 0)->norm.relu);
     assert_int_equal(count_ops(&program, PROG_OP_ACTIVATION), 1);
-    assert_int_equal(find_op(&program, PROG_OP_BATCH_NORM_BACKWARD, 0)->inputs[1], -1);
+    assert_int_equal(find_op(&program, PROG_OP_BATCH_NORM_BACKWARD, 0)->inputs[BATCH_NORM_BACKWARD_IN_Y], -1);
     program_free(&program);
 }
 
@@ -148,8 +148,9 @@ static void activations_stand_alone(void **state)
         assert_int_equal(backward->activation.function, a);
         assert_int_equal(forward->layer_id, backward->layer_id);
         const bool input = activation_traits((enum activation_kind)a)->reads == ACTIVATION_READS_INPUT;
-        assert_int_equal(backward->inputs[0], input ? forward->inputs[0] : forward->outputs[0]);
-        assert_true(program.tensors[backward->inputs[0]].last >= backward - program.ops);
+        const int32_t seen = backward->inputs[ACTIVATION_BACKWARD_IN_SEEN];
+        assert_int_equal(seen, input ? forward->inputs[ACTIVATION_IN_X] : forward->outputs[ACTIVATION_OUT_Y]);
+        assert_true(program.tensors[seen].last >= backward - program.ops);
         program_free(&program);
     }
 }
@@ -166,13 +167,16 @@ static void norm_add_and_relu_fuse(void **state)
     finish(&graph, relu, PROG_TRAIN, &program);
     const struct prog_op *fused = find_op(&program, PROG_OP_BATCH_NORM, 0);
     const struct prog_op *back = find_op(&program, PROG_OP_BATCH_NORM_BACKWARD, 0);
-    assert_int_equal(fused->inputs[5], find_op(&program, PROG_OP_CONV, 0)->outputs[0]);
+    assert_int_equal(fused->inputs[BATCH_NORM_IN_ADDEND],
+                     find_op(&program, PROG_OP_CONV, 0)->outputs[CONV_OUT_Y]);
     assert_true(fused->norm.relu);
-    assert_true(back->outputs[3] >= 0); /* behind the ReLU the addend's gradient is not dy */
+    assert_true(back->outputs[BATCH_NORM_BACKWARD_OUT_DADDEND] >=
+                0); /* behind the ReLU the addend's gradient is not dy */
     /* The first convolution is read twice: one sum of its two gradients, and no other add. */
     assert_int_equal(count_ops(&program, PROG_OP_ADD), 1);
     const struct prog_op *sum = find_op(&program, PROG_OP_ADD, 0);
-    assert_true(sum->inputs[0] == back->outputs[3] || sum->inputs[1] == back->outputs[3]);
+    assert_true(sum->inputs[ADD_IN_A] == back->outputs[BATCH_NORM_BACKWARD_OUT_DADDEND] ||
+                sum->inputs[ADD_IN_B] == back->outputs[BATCH_NORM_BACKWARD_OUT_DADDEND]);
     program_free(&program);
 }
 
@@ -189,9 +193,11 @@ static void norm_and_add_fuse_without_relu(void **state)
            &program); /* the sum has two readers */
     const struct prog_op *fused = find_op(&program, PROG_OP_BATCH_NORM, 0);
     assert_false(fused->norm.relu);
-    assert_int_equal(fused->inputs[5], find_op(&program, PROG_OP_GATHER, 0)->outputs[0]);
+    assert_int_equal(fused->inputs[BATCH_NORM_IN_ADDEND],
+                     find_op(&program, PROG_OP_GATHER, 0)->outputs[GATHER_OUT_IMAGE]);
     assert_int_equal(count_ops(&program, PROG_OP_ACTIVATION), 1);
-    assert_int_equal(find_op(&program, PROG_OP_BATCH_NORM_BACKWARD, 0)->outputs[3], -1);
+    assert_int_equal(
+        find_op(&program, PROG_OP_BATCH_NORM_BACKWARD, 0)->outputs[BATCH_NORM_BACKWARD_OUT_DADDEND], -1);
     program_free(&program);
 }
 
@@ -207,9 +213,9 @@ static void of_two_norms_before_an_add_one_fuses(void **state)
     finish(&graph, relu, PROG_TRAIN, &program);
     const struct prog_op *first = find_op(&program, PROG_OP_BATCH_NORM, 0);
     const struct prog_op *second = find_op(&program, PROG_OP_BATCH_NORM, 1);
-    assert_int_equal(first->input_count, 5);
+    assert_int_equal(first->inputs[BATCH_NORM_IN_ADDEND], -1);
     assert_false(first->norm.relu);
-    assert_int_equal(second->inputs[5], first->outputs[0]);
+    assert_int_equal(second->inputs[BATCH_NORM_IN_ADDEND], first->outputs[BATCH_NORM_OUT_Y]);
     assert_true(second->norm.relu);
     assert_int_equal(count_ops(&program, PROG_OP_ADD), 0);
     program_free(&program);
@@ -223,7 +229,7 @@ static void a_norm_added_to_itself_does_not_fuse(void **state)
     start(&graph);
     int32_t norm = add_layer(&graph, LAYER_BATCH_NORM, add_layer(&graph, LAYER_CONV, 0, -1), -1);
     finish(&graph, add_layer(&graph, LAYER_ADD, norm, norm), PROG_TRAIN, &program);
-    assert_int_equal(find_op(&program, PROG_OP_BATCH_NORM, 0)->input_count, 5);
+    assert_int_equal(find_op(&program, PROG_OP_BATCH_NORM, 0)->inputs[BATCH_NORM_IN_ADDEND], -1);
     assert_int_equal(count_ops(&program, PROG_OP_ADD), 2); /* forward, and the sum of dy and dy */
     program_free(&program);
 }
@@ -261,7 +267,8 @@ static void the_image_gets_no_gradient(void **state)
     assert_int_equal(count_ops(&program, PROG_OP_CONV_BACKWARD_WEIGHTS), 2);
     assert_int_equal(count_ops(&program, PROG_OP_CONV_BACKWARD_DATA), 1);
     assert_int_equal(count_ops(&program, PROG_OP_MAX_POOL_BACKWARD), 0);
-    assert_int_equal(find_op(&program, PROG_OP_MAX_POOL, 0)->outputs[1], -1); /* nobody reads the winners */
+    assert_int_equal(find_op(&program, PROG_OP_MAX_POOL, 0)->outputs[MAX_POOL_OUT_INDEX],
+                     -1); /* nobody reads the winners */
     program_free(&program);
 }
 
@@ -278,8 +285,8 @@ static void evaluation_has_no_training(void **state)
         assert_int_equal(program.ops[i].kind, expected[i]);
     assert_false(program.ops[0].gather.augment);
     assert_true(program.ops[3].loss.smoothing == 0);
-    assert_int_equal(program.ops[3].outputs[1], program.probabilities);
-    assert_int_equal(program.ops[3].outputs[2], -1);
+    assert_int_equal(program.ops[3].outputs[LOSS_OUT_PROBABILITIES], program.probabilities);
+    assert_int_equal(program.ops[3].outputs[LOSS_OUT_DLOGITS], -1);
     assert_int_equal(program.tensors[program.logits].shape.c, 3);
     assert_int_equal(program.tensors[program.logits].shape.n, BATCH);
     program_free(&program);
@@ -311,9 +318,12 @@ static void broken_programs_are_refused(void **state)
     } cases[] = {
         {"a convolution before the image is there", "not written before"},
         {"a tensor written twice", "written a second time"},
-        {"a weight as output", "no operation's output"},
+        {"a weight as output", "output Y is of kind weight, expected activation"},
         {"an id beyond the last tensor", "no such tensor"},
         {"an input behind the last", "behind the last input"},
+        {"too few inputs", "2 inputs, expected 3"},
+        {"an input that must be there", "input KERNEL is absent"},
+        {"an output that must be there", "output Y is absent"},
         {"a gradient that nobody writes", "written 0 times"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -329,21 +339,30 @@ static void broken_programs_are_refused(void **state)
             ops[1] = gather;
             break;
         case 1:
-            ops[2].outputs[0] = ops[1].outputs[0];
+            ops[2].outputs[DENSE_OUT_Y] = ops[1].outputs[CONV_OUT_Y];
             break;
         case 2:
-            ops[1].outputs[0] = ops[1].inputs[1];
+            ops[1].outputs[CONV_OUT_Y] = ops[1].inputs[CONV_IN_KERNEL];
             break;
         case 3:
-            ops[1].inputs[0] = program.tensor_count;
+            ops[1].inputs[CONV_IN_X] = program.tensor_count;
             break;
         case 4:
-            ops[1].input_count--;
+            ops[2].input_count--; /* the bias is there */
+            break;
+        case 5:
+            ops[1].input_count--; /* the bias is absent, but its place is not */
+            break;
+        case 6:
+            ops[1].inputs[CONV_IN_KERNEL] = -1;
+            break;
+        case 7:
+            ops[1].outputs[CONV_OUT_Y] = -1;
             break;
         default:
             for (int32_t op = 0; op < program.op_count; op++)
-                if (ops[op].kind == PROG_OP_CONV_BACKWARD_WEIGHTS)
-                    ops[op].outputs[0] = -1;
+                if (ops[op].kind == PROG_OP_DENSE_BACKWARD_WEIGHTS)
+                    ops[op].outputs[DENSE_BACKWARD_WEIGHTS_OUT_DBIAS] = -1;
             break;
         }
         assert_int_equal(prog_finish(&program, &err), ST_RANGE);

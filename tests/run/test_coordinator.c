@@ -70,7 +70,7 @@ static void test_a_mistake_ends_the_run(void **state)
     }
 }
 
-/* The image and the logits leave no place for anything. */
+/* The image and the logits leave no room for anything. */
 static void test_nothing_fits(void **state)
 {
     (void)state;

@@ -90,22 +90,22 @@ static void test_teams(void **state)
     close_all(&f);
 }
 
-/* Each place trains the same steps, and no other place any. */
+/* Each device trains the same steps, and no other device any. */
 static void test_beside(void **state)
 {
     static struct fixture f;
-    static const int32_t places[DEVICES] = {0, 1};
+    static const int32_t devices[DEVICES] = {0, 1};
     double one, both;
     struct error err;
     (void)state;
     open_all(&f);
     const struct graph *graph = &f.tasks[0].graph;
-    assert_int_equal(measure_beside(&f.run, graph, places, 1, TINY_BATCH, &one, &err), ST_OK);
+    assert_int_equal(measure_beside(&f.run, graph, devices, 1, TINY_BATCH, &one, &err), ST_OK);
     assert_true(one > 0.0);
     assert_true(runs[0] > 0);
     assert_int_equal(runs[1], 0);
     const int before = runs[0];
-    assert_int_equal(measure_beside(&f.run, graph, places, DEVICES, TINY_BATCH, &both, &err), ST_OK);
+    assert_int_equal(measure_beside(&f.run, graph, devices, DEVICES, TINY_BATCH, &both, &err), ST_OK);
     assert_true(both > 0.0);
     assert_int_equal(runs[0], 2 * before);
     assert_int_equal(runs[1], before);
@@ -115,7 +115,7 @@ static void test_beside(void **state)
 static void test_no_room(void **state)
 {
     static struct fixture f;
-    static const int32_t places[DEVICES] = {0, 1};
+    static const int32_t devices[DEVICES] = {0, 1};
     const struct team one = {0, 1};
     struct measured measured;
     double both;
@@ -124,7 +124,7 @@ static void test_no_room(void **state)
     open_all(&f);
     f.run.device_info.memory_free = 1000;
     assert_int_equal(measure_team(&f.run, &f.tasks[0].graph, one, TINY_BATCH, &measured, &err), ST_MEMORY);
-    assert_int_equal(measure_beside(&f.run, &f.tasks[0].graph, places, DEVICES, TINY_BATCH, &both, &err),
+    assert_int_equal(measure_beside(&f.run, &f.tasks[0].graph, devices, DEVICES, TINY_BATCH, &both, &err),
                      ST_MEMORY);
     assert_int_equal(runs[0] + runs[1], 0);
     close_all(&f);

@@ -268,8 +268,8 @@ static void test_messages(void **state)
         char expected[ERROR_LENGTH];
         struct job job;
         struct error err;
-        bool placed = c->message[0] == '@';
-        snprintf(expected, sizeof expected, "%s%s", placed ? scratch->folder : "", c->message + placed);
+        bool located = c->message[0] == '@';
+        snprintf(expected, sizeof expected, "%s%s", located ? scratch->folder : "", c->message + located);
         enum status st = spec_scratch_read(scratch, c->text, c->overrides, &job, &err);
         if (strcmp(err.message, expected) != 0)
             fail_msg("case %zu: %s\nfound    %s\nexpected %s", i, c->text, err.message, expected);

@@ -14,7 +14,7 @@ void crowd_open(struct crowd *crowd, const struct device_ops *ops, int32_t count
     crowd->count = count;
     for (int32_t k = 0; k < count; k++) {
         tiny_task_open_at(&crowd->tasks[k], ops, k, batch_norm);
-        crowd->places[k] = crowd->tasks[k].place;
+        crowd->devices[k] = crowd->tasks[k].trainer_device;
     }
 }
 
@@ -51,7 +51,7 @@ struct trainer *crowd_trainer(const struct crowd *crowd, struct error *err)
     settings.augment.flip = 1;
     settings.average = 0.9f;
     with_dropout(&crowd->tasks[0].graph, &graph);
-    if (trainer_open(crowd->places, crowd->count, &graph, &settings, SIZE_MAX, &trainer, &bytes, err) ==
+    if (trainer_open(crowd->devices, crowd->count, &graph, &settings, SIZE_MAX, &trainer, &bytes, err) ==
         ST_OK) {
         float *values = tiny_task_weights(&graph, 1, NULL);
         if (trainer_load_values(trainer, values, err) != ST_OK) {
@@ -132,9 +132,9 @@ static enum status average_one(void *context, int32_t member, struct error *err)
 }
 
 /* Small whole numbers: their sum and mean are exact. */
-static float value_of(int32_t member, size_t place)
+static float value_of(int32_t member, size_t index)
 {
-    return (float)(4 * ((int32_t)(place % 97) - 40 * member));
+    return (float)(4 * ((int32_t)(index % 97) - 40 * member));
 }
 
 static void check_averages(const struct average *average, const struct weight_table *table, int32_t count)
@@ -177,7 +177,7 @@ void crowd_averages(const struct device_ops *ops, int32_t count)
     float *values = malloc(table.total * sizeof *values);
     assert_non_null(values);
     for (int32_t k = 0; k < count; k++) {
-        average.devices[k] = crowd.places[k].device;
+        average.devices[k] = crowd.devices[k].handle;
         assert_int_equal(
             ops->weights_new(average.devices[k], &table, SLOT_GRADIENT, &average.weights[k], &err), ST_OK);
         for (size_t i = 0; i < table.total; i++)
@@ -230,7 +230,7 @@ void crowd_averages_seldom(const struct device_ops *ops)
     assert_non_null(values);
     assert_int_equal(trainer_values(trainer, values, &err), ST_OK);
     assert_int_equal(
-        trainer_evaluate(trainer, crowd.places[0].validation, TINY_VALIDATION, 0, NULL, NULL, &again, &err),
+        trainer_evaluate(trainer, crowd.devices[0].validation, TINY_VALIDATION, 0, NULL, NULL, &again, &err),
         ST_OK);
     assert_int_equal(averages, EVALUATIONS * MEMBERS); /* no step was taken since */
     assert_true(again.loss == result.loss);

@@ -9,7 +9,7 @@ enum { CROWD_MOST = 4, CROWD_STEPS = 13 }; /* two epochs of six steps and one st
 
 struct crowd {
     struct tiny_task tasks[CROWD_MOST];
-    struct trainer_place places[CROWD_MOST];
+    struct trainer_device devices[CROWD_MOST];
     int32_t count;
 };
 

@@ -82,13 +82,13 @@ void tiny_task_open_at(struct tiny_task *task, const struct device_ops *ops, int
     demand(ops->open(&options, &task->device, &err), &err);
     demand(ops->dataset_upload(task->device, &view, &task->dataset, &err), &err);
     free(pixels);
-    task->place = (struct trainer_place){.ops = ops,
-                                         .device = task->device,
-                                         .dataset = task->dataset,
-                                         .train = task->samples,
-                                         .train_count = TINY_TRAIN,
-                                         .validation = task->samples + TINY_TRAIN,
-                                         .validation_count = TINY_VALIDATION};
+    task->trainer_device = (struct trainer_device){.ops = ops,
+                                                   .handle = task->device,
+                                                   .dataset = task->dataset,
+                                                   .train = task->samples,
+                                                   .train_count = TINY_TRAIN,
+                                                   .validation = task->samples + TINY_TRAIN,
+                                                   .validation_count = TINY_VALIDATION};
 }
 
 void tiny_task_open(struct tiny_task *task, const struct device_ops *ops, bool batch_norm)
@@ -133,7 +133,8 @@ struct trainer *tiny_task_trainer(const struct tiny_task *task, const struct tra
     struct error err;
     size_t bytes;
     float *values = tiny_task_weights(&task->graph, 1, NULL);
-    demand(trainer_open(&task->place, 1, &task->graph, settings, SIZE_MAX, &trainer, &bytes, &err), &err);
+    demand(trainer_open(&task->trainer_device, 1, &task->graph, settings, SIZE_MAX, &trainer, &bytes, &err),
+           &err);
     demand(trainer_load_values(trainer, values, &err), &err);
     free(values);
     return trainer;

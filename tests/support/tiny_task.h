@@ -21,7 +21,7 @@ struct tiny_task {
     struct graph graph; /* see tiny_task_open */
     int32_t labels[TINY_IMAGES];
     int32_t samples[TINY_IMAGES]; /* all in order; training first */
-    struct trainer_place place;
+    struct trainer_device trainer_device;
 };
 
 /* Device `index`, one thread. The graph is conv 3x3 (8) [- batch norm] - relu - max pool 2 - dense. */

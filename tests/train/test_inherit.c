@@ -42,8 +42,8 @@ static enum status inherit_as(const struct tiny_task *task, const float *values,
     assert_int_equal(ops->weights_new(task->device, &table, 1, &parent, err), ST_OK);
     assert_int_equal(ops->weights_upload(task->device, parent, SLOT_VALUE, values, err), ST_OK);
     weight_table_free(&table);
-    enum status st = inherit(&task->place, TINY_BATCH, &task->graph, parent, morphs, count, noise, 1, id,
-                             &child->inherited, err);
+    enum status st = inherit(&task->trainer_device, TINY_BATCH, &task->graph, parent, morphs, count, noise, 1,
+                             id, &child->inherited, err);
     ops->weights_free(task->device, parent);
     if (st == ST_OK) {
         assert_int_equal(weight_table_new(&table, &child->inherited.graph, &ignored), ST_OK);
@@ -59,7 +59,7 @@ static enum status inherit_as(const struct tiny_task *task, const float *values,
 
 static void child_free(const struct tiny_task *task, struct child *child)
 {
-    inheritance_free(&task->place, &child->inherited);
+    inheritance_free(&task->trainer_device, &child->inherited);
     free(child->values);
     *child = (struct child){0};
 }
@@ -103,8 +103,8 @@ static struct trainer_result evaluate(const struct tiny_task *task, const struct
     struct trainer_result result;
     struct error err;
     size_t bytes;
-    assert_int_equal(trainer_open(&task->place, 1, graph, &settings, SIZE_MAX, &trainer, &bytes, &err),
-                     ST_OK);
+    assert_int_equal(
+        trainer_open(&task->trainer_device, 1, graph, &settings, SIZE_MAX, &trainer, &bytes, &err), ST_OK);
     assert_int_equal(trainer_load_values(trainer, values, &err), ST_OK);
     assert_int_equal(trainer_evaluate(trainer, task->samples, TINY_IMAGES, 0, NULL, NULL, &result, &err),
                      ST_OK);

@@ -125,7 +125,7 @@ static void test_failing_member(void **state)
     ops.program_run = failing_run;
     for (int32_t member = 0; member < 2; member++) {
         crowd_open(&crowd, &ops, 2, true);
-        failing = crowd.places[member].device;
+        failing = crowd.devices[member].handle;
         struct trainer *trainer = crowd_trainer(&crowd, &err);
         double began = clock_seconds();
         assert_int_equal(crowd_train(trainer, 0, NULL, &result, &err), ST_DEVICE);
@@ -184,14 +184,14 @@ static void *attend(void *context)
     struct guest *guest = context;
     struct error err;
     void *const *offers;
-    int32_t place;
+    int32_t round;
     guest->good = true;
-    for (place = 0; place < MEETINGS && guest->good; place++) {
-        int32_t mine[2] = {guest->number, place};
+    for (round = 0; round < MEETINGS && guest->good; round++) {
+        int32_t mine[2] = {guest->number, round};
         guest->good = barrier_wait(guest->barrier, guest->number, "test", mine, &offers, &err) == ST_OK;
         for (int32_t k = 0; k < GUESTS && guest->good; k++) {
             const int32_t *theirs = offers[k];
-            guest->good = theirs[0] == k && theirs[1] == place;
+            guest->good = theirs[0] == k && theirs[1] == round;
         }
         guest->good =
             guest->good && barrier_wait(guest->barrier, guest->number, "test", NULL, &offers, &err) == ST_OK;

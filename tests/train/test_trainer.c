@@ -97,9 +97,9 @@ static void test_learns(void **state)
         settings.augment = (struct augment){.translate = 1};
         settings.label_smoothing = 0.05f;
         struct trainer *trainer = tiny_task_trainer(&task, &settings);
-        assert_int_equal(
-            trainer_evaluate(trainer, task.place.validation, TINY_VALIDATION, 0, NULL, NULL, &before, &err),
-            ST_OK);
+        assert_int_equal(trainer_evaluate(trainer, task.trainer_device.validation, TINY_VALIDATION, 0, NULL,
+                                          NULL, &before, &err),
+                         ST_OK);
         assert_int_equal(train(&witness, trainer, 15 * STEPS_AN_EPOCH, &after, &err), ST_OK);
         assert_int_equal(witness.epochs, 15);
         const struct trainer_epoch *first = &witness.seen[0], *last = &witness.seen[14];
@@ -259,14 +259,14 @@ static void test_stays_bound(void **state)
     assert_int_equal(train(&witness, trainer, 4 * STEPS_AN_EPOCH, &result, &err), ST_OK);
     assert_int_equal(witness.epochs, 4);
     assert_int_equal(binds, 2);
-    assert_int_equal(trainer_evaluate(trainer, task.place.train, TINY_TRAIN, 0, NULL, NULL, &again, &err),
-                     ST_OK);
+    assert_int_equal(
+        trainer_evaluate(trainer, task.trainer_device.train, TINY_TRAIN, 0, NULL, NULL, &again, &err), ST_OK);
     assert_int_equal(binds, 3);
     assert_true(again.loss != result.loss);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(
-            trainer_evaluate(trainer, task.place.validation, TINY_VALIDATION, 0, NULL, NULL, &again, &err),
-            ST_OK);
+        assert_int_equal(trainer_evaluate(trainer, task.trainer_device.validation, TINY_VALIDATION, 0, NULL,
+                                          NULL, &again, &err),
+                         ST_OK);
         assert_int_equal(binds, 4);
         assert_true(again.loss == result.loss);
     }
@@ -388,8 +388,8 @@ static void test_confusion(void **state)
         const struct trainer_settings settings = tiny_task_settings();
         struct trainer *trainer = tiny_task_trainer(&task, &settings);
         assert_int_equal(train(&witness, trainer, 8, &trained, &err), ST_OK);
-        assert_int_equal(trainer_evaluate(trainer, task.place.validation, TINY_VALIDATION, TINY_CLASSES,
-                                          task.labels, confusion, &result, &err),
+        assert_int_equal(trainer_evaluate(trainer, task.trainer_device.validation, TINY_VALIDATION,
+                                          TINY_CLASSES, task.labels, confusion, &result, &err),
                          ST_OK);
         for (int32_t row = 0; row < TINY_CLASSES; row++) {
             int64_t sum = 0;
@@ -479,13 +479,15 @@ static void test_refusals(void **state)
     tiny_task_open(&task, &cpu_device_ops, true);
     struct trainer_settings settings = tiny_task_settings();
 
-    assert_int_equal(trainer_open(&task.place, 1, &task.graph, &settings, 1000, &trainer, &bytes, &err),
-                     ST_MEMORY);
+    assert_int_equal(
+        trainer_open(&task.trainer_device, 1, &task.graph, &settings, 1000, &trainer, &bytes, &err),
+        ST_MEMORY);
     assert_null(trainer);
     assert_true(bytes > 1000);
     settings.batch = TINY_TRAIN + 1;
-    assert_int_equal(trainer_open(&task.place, 1, &task.graph, &settings, SIZE_MAX, &trainer, &bytes, &err),
-                     ST_RANGE);
+    assert_int_equal(
+        trainer_open(&task.trainer_device, 1, &task.graph, &settings, SIZE_MAX, &trainer, &bytes, &err),
+        ST_RANGE);
     assert_null(trainer);
 
     settings = tiny_task_settings();
@@ -495,7 +497,8 @@ static void test_refusals(void **state)
     assert_int_equal(graph_copy(&larger, &task.graph, &err), ST_OK);
     larger.layers[1].out_channels = 16;
     assert_int_equal(graph_infer(&larger, &err), ST_OK);
-    assert_int_equal(trainer_open(&task.place, 1, &larger, &settings, SIZE_MAX, &other, &bytes, &err), ST_OK);
+    assert_int_equal(
+        trainer_open(&task.trainer_device, 1, &larger, &settings, SIZE_MAX, &other, &bytes, &err), ST_OK);
     assert_int_equal(trainer_restore(other, checkpoint, &note, &err), ST_FORMAT);
     trainer_close(other);
     graph_free(&larger);

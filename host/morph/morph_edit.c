@@ -1,96 +1,96 @@
-/* Plans: making one, adding layers to it, and deriving the remaps from its channel maps and fresh layers. */
+/* Edits: making one, adding layers to it, and deriving the remaps from its channel maps and fresh layers. */
 #include "host/morph/morph_internal.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
-void morph_plan_free(struct morph_plan *plan)
+void morph_edit_free(struct morph_edit *edit)
 {
-    graph_free(&plan->child);
-    for (int32_t i = 0; i < plan->layer_count; i++)
-        free(plan->maps[i].parent);
-    free(plan->maps);
-    free(plan->root);
-    *plan = (struct morph_plan){.behind = -1};
+    graph_free(&edit->child);
+    for (int32_t i = 0; i < edit->layer_count; i++)
+        free(edit->maps[i].parent);
+    free(edit->maps);
+    free(edit->root);
+    *edit = (struct morph_edit){.behind = -1};
 }
 
-enum status morph_plan_insert(struct morph_plan *plan, int32_t behind, struct layer layer, int32_t *index,
+enum status morph_edit_insert(struct morph_edit *edit, int32_t behind, struct layer layer, int32_t *index,
                               struct error *err)
 {
-    assert(plan->behind == -1 || plan->behind == behind);
-    int32_t place = behind + 1 + plan->added;
-    enum status st = graph_insert(&plan->child, place, layer, err);
+    assert(edit->behind == -1 || edit->behind == behind);
+    int32_t at = behind + 1 + edit->added;
+    enum status st = graph_insert(&edit->child, at, layer, err);
     if (st != ST_OK)
         return st;
-    plan->behind = behind;
-    plan->added++;
+    edit->behind = behind;
+    edit->added++;
     if (index)
-        *index = place;
+        *index = at;
     return ST_OK;
 }
 
-enum status morph_plan_insert_fresh(struct morph_plan *plan, int32_t behind, struct layer layer,
+enum status morph_edit_insert_fresh(struct morph_edit *edit, int32_t behind, struct layer layer,
                                     enum morph_start start, int32_t *index, struct error *err)
 {
-    int32_t place = -1;
-    enum status st = morph_plan_insert(plan, behind, layer, &place, err);
+    int32_t at = -1;
+    enum status st = morph_edit_insert(edit, behind, layer, &at, err);
     if (st != ST_OK)
         return st;
-    assert(plan->fresh_count < MORPH_MAX_FRESH);
-    plan->fresh[plan->fresh_count++] = (struct morph_fresh){plan->child.layers[place].id, start};
+    assert(edit->fresh_count < MORPH_MAX_FRESH);
+    edit->fresh[edit->fresh_count++] = (struct morph_fresh){edit->child.layers[at].id, start};
     if (index)
-        *index = place;
+        *index = at;
     return ST_OK;
 }
 
 /* What read layer `behind` now reads the last of the layers added behind it. */
-static void plan_redirect(struct morph_plan *plan)
+static void edit_redirect(struct morph_edit *edit)
 {
-    int32_t last = plan->behind + plan->added;
-    for (int32_t i = last + 1; i < plan->child.count; i++) {
-        struct layer *layer = &plan->child.layers[i];
+    int32_t last = edit->behind + edit->added;
+    for (int32_t i = last + 1; i < edit->child.count; i++) {
+        struct layer *layer = &edit->child.layers[i];
         for (int32_t k = 0; k < layer->input_count; k++)
-            if (layer->inputs[k] == plan->behind)
+            if (layer->inputs[k] == edit->behind)
                 layer->inputs[k] = last;
     }
 }
 
-enum status morph_plan_make(struct morph_plan *plan, const struct morph *morph, const struct graph *parent,
+enum status morph_edit_make(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
                             uint64_t seed, struct error *err)
 {
     assert((unsigned)morph->kind < MORPH_KIND_COUNT);
-    *plan = (struct morph_plan){.behind = -1};
-    enum status st = graph_copy(&plan->child, parent, err);
+    *edit = (struct morph_edit){.behind = -1};
+    enum status st = graph_copy(&edit->child, parent, err);
     if (st != ST_OK)
         goto out;
     switch (morph->kind) {
     case MORPH_DEEPEN:
-        st = morph_plan_deepen(plan, morph, parent, err);
+        st = morph_edit_deepen(edit, morph, parent, err);
         break;
     case MORPH_WIDEN:
-        st = morph_plan_widen(plan, morph, parent, seed, err);
+        st = morph_edit_widen(edit, morph, parent, seed, err);
         break;
     case MORPH_ADD_SKIP:
     case MORPH_CONCAT_SKIP:
-        st = morph_plan_skip(plan, morph, parent, err);
+        st = morph_edit_skip(edit, morph, parent, err);
         break;
     case MORPH_KERNEL:
-        st = morph_plan_kernel(plan, morph, parent, err);
+        st = morph_edit_kernel(edit, morph, parent, err);
         break;
     case MORPH_KIND_COUNT:
         break;
     }
     if (st != ST_OK)
         goto out;
-    if (plan->added > 0)
-        plan_redirect(plan);
-    st = graph_infer(&plan->child, err);
+    if (edit->added > 0)
+        edit_redirect(edit);
+    st = graph_infer(&edit->child, err);
 out:
     if (st == ST_UNSUPPORTED) /* a network can only be so large: there is no room for this morph */
         st = err->status = ST_NONE;
     if (st != ST_OK)
-        morph_plan_free(plan);
+        morph_edit_free(edit);
     return st;
 }
 
@@ -134,9 +134,9 @@ static enum status remap_fresh(struct remap *remap, const struct weight_tensor *
 }
 
 /* The map of layer `index`; one with parent NULL where nothing changed. */
-static struct channel_map plan_map(const struct morph_plan *plan, int32_t index)
+static struct channel_map edit_map(const struct morph_edit *edit, int32_t index)
 {
-    return plan->maps ? plan->maps[plan->root[index]] : (struct channel_map){0, NULL};
+    return edit->maps ? edit->maps[edit->root[index]] : (struct channel_map){0, NULL};
 }
 
 static enum status copy_index(int32_t **index, const struct channel_map *map, int32_t count,
@@ -175,31 +175,31 @@ static enum status share_inputs(struct remap *remap, const struct channel_map *m
 }
 
 /* A tensor that the parent has too, of other shape where its layer's or its input's channels were widened. */
-static enum status remap_inherited(struct remap *remap, const struct morph_plan *plan,
+static enum status remap_inherited(struct remap *remap, const struct morph_edit *edit,
                                    const struct graph *parent, const struct weight_tensor *tensor,
                                    float noise, struct error *err)
 {
-    struct channel_map own = plan_map(plan, tensor->layer);
+    struct channel_map own = edit_map(edit, tensor->layer);
     enum status st = own.parent ? copy_index(&remap->out_index, &own, tensor->dims[0], err) : ST_OK;
     if (st != ST_OK || tensor->role != WEIGHT_KERNEL)
         return st;
     remap->noise = noise; /* new taps of a grown kernel are filled; nothing else of an inherited tensor is */
-    if (!plan->maps || morph_is_depthwise(parent, tensor->layer))
+    if (!edit->maps || morph_is_depthwise(parent, tensor->layer))
         return ST_OK;
     /* Copies that compute the same and are read with the same weight would be trained alike for ever: the
      * kernels that produce them get noise, all of it, since a change of the original tells the two apart as
      * well. A depthwise kernel needs none: its inputs differ already. */
     remap->noise_everywhere = own.parent && noise != 0.0f;
-    struct channel_map in = plan_map(plan, parent->layers[tensor->layer].inputs[0]);
+    struct channel_map in = edit_map(edit, parent->layers[tensor->layer].inputs[0]);
     return in.parent ? share_inputs(remap, &in, tensor->dims[1], err) : ST_OK;
 }
 
-enum status morph_plan_remaps(const struct morph_plan *plan, const struct graph *parent, float noise,
+enum status morph_edit_remaps(const struct morph_edit *edit, const struct graph *parent, float noise,
                               struct remap_list *remaps, struct error *err)
 {
     struct weight_table child_table = {0}, parent_table = {0};
     *remaps = (struct remap_list){0};
-    enum status st = weight_table_new(&child_table, &plan->child, err);
+    enum status st = weight_table_new(&child_table, &edit->child, err);
     if (st == ST_OK)
         st = weight_table_new(&parent_table, parent, err);
     if (st == ST_OK)
@@ -208,15 +208,15 @@ enum status morph_plan_remaps(const struct morph_plan *plan, const struct graph 
         struct remap *remap = &remaps->remaps[t];
         const struct weight_tensor *tensor = &child_table.tensors[remap->child];
         const struct morph_fresh *fresh = NULL;
-        for (int32_t f = 0; f < plan->fresh_count; f++)
-            if (plan->fresh[f].id == tensor->layer_id)
-                fresh = &plan->fresh[f];
+        for (int32_t f = 0; f < edit->fresh_count; f++)
+            if (edit->fresh[f].id == tensor->layer_id)
+                fresh = &edit->fresh[f];
         if (fresh) {
             st = remap_fresh(remap, tensor, fresh->start, noise, err);
             continue;
         }
         remap->source = weight_find(&parent_table, tensor->layer_id, tensor->role);
-        st = remap_inherited(remap, plan, parent, tensor, noise, err);
+        st = remap_inherited(remap, edit, parent, tensor, noise, err);
     }
     weight_table_free(&parent_table);
     weight_table_free(&child_table);

@@ -1,25 +1,9 @@
-#include "host/run/trainers.h"
+#include "host/run/admission.h"
 
 #include "host/net/cost.h"
 #include "host/run/store.h"
 
-#include <math.h>
 #include <stdlib.h>
-
-struct trainer_place trainers_place(const struct run *run, int32_t device, bool final)
-{
-    double share = final ? 1.0 : run->job->search.data;
-    int32_t count = (int32_t)ceil(share * run->data.sample_count[SPLIT_TRAIN]);
-    return (struct trainer_place){
-        .ops = run->ops,
-        .device = run->devices.items[device].device,
-        .dataset = run->devices.items[device].data,
-        .train = run->data.samples[SPLIT_TRAIN],
-        .train_count = count,
-        .validation = run->data.samples[SPLIT_VALIDATION],
-        .validation_count = run->data.sample_count[SPLIT_VALIDATION],
-    };
-}
 
 /* ---- memory ---- */
 
@@ -30,7 +14,7 @@ static size_t free_bytes(const struct run *run, struct team team)
     for (int32_t k = team.first; k < team.first + team.count; k++) {
         struct device_info info;
         run->ops->info(run->devices.items[k].device, &info);
-        size_t reserve = info.memory_total / TRAINERS_RESERVE;
+        size_t reserve = info.memory_total / ADMISSION_RESERVE;
         size_t left = info.memory_free > reserve ? info.memory_free - reserve : 0;
         least = left < least ? left : least;
     }
@@ -69,17 +53,25 @@ static bool make_room(struct run *run, enum status *st, struct team team, int32_
 
 /* ---- trainers ---- */
 
-enum status trainers_prepare(const struct run *run, const struct candidate *candidate, struct team team,
-                             struct trainer **trainer, struct error *err)
+static enum status prepare_trainer(const struct run *run, const struct candidate *candidate, struct team team,
+                                   struct trainer **trainer, struct error *err)
 {
     const uint64_t seed = inherit_seed((uint64_t)run->job->seed, candidate->id, -1);
-    struct trainer_place places[DEVICES_MOST];
+    struct trainer_device devices[DEVICES_MOST];
     struct trainer_settings settings;
     *trainer = NULL;
     for (int32_t k = 0; k < team.count; k++)
-        places[k] = trainers_place(run, team.first + k, candidate->final);
+        devices[k] = run_trainer_device(run, team.first + k, candidate->final);
     trainer_settings_of(&run->job->train, candidate->batch, seed, &settings);
-    return trainer_prepare(places, team.count, &candidate->graph, &settings, trainer, err);
+    return trainer_prepare(devices, team.count, &candidate->graph, &settings, trainer, err);
+}
+
+void admission_prepare_ahead(const struct run *run, struct candidate *candidate, int32_t device)
+{
+    const struct team team = {device, 1};
+    struct error ignored; /* when its turn comes it is prepared again, and what is wrong is said then */
+    (void)prepare_trainer(run, candidate, team, &candidate->ahead, &ignored);
+    candidate->ahead_on = device;
 }
 
 /* What was prepared ahead, if it is what is wanted now. */
@@ -95,14 +87,14 @@ static struct trainer *take_ahead(struct candidate *candidate, struct team team)
     return ahead;
 }
 
-enum status trainers_open(struct run *run, struct candidate *candidate, struct team team, int32_t least,
-                          struct memory_need *need, struct trainer **trainer, struct error *err)
+enum status admission_open(struct run *run, struct candidate *candidate, struct team team, int32_t least,
+                           struct memory_need *need, struct trainer **trainer, struct error *err)
 {
     enum status st;
     do {
         struct team sharing = {team.first, devices_sharing(team.count, candidate->batch)};
         *trainer = take_ahead(candidate, sharing);
-        st = *trainer != NULL ? ST_OK : trainers_prepare(run, candidate, sharing, trainer, err);
+        st = *trainer != NULL ? ST_OK : prepare_trainer(run, candidate, sharing, trainer, err);
         if (st == ST_OK) {
             pthread_mutex_lock(&run->admission);
             st = trainer_bind(*trainer, free_bytes(run, sharing), &need->training, err);
@@ -134,7 +126,7 @@ static double score_of(struct run *run, int32_t id)
 static enum status read_weights(struct run *run, int32_t device, int32_t id, struct device_weights **weights,
                                 struct error *err)
 {
-    struct device *place = run->devices.items[device].device;
+    struct device *handle = run->devices.items[device].device;
     struct weight_table table = {0};
     struct graph graph = {0};
     float *values = NULL;
@@ -144,13 +136,13 @@ static enum status read_weights(struct run *run, int32_t device, int32_t id, str
     if (st == ST_OK)
         st = weight_table_new(&table, &graph, err);
     if (st == ST_OK)
-        st = run->ops->weights_new(place, &table, 1, weights, err);
+        st = run->ops->weights_new(handle, &table, 1, weights, err);
     if (st == ST_OK)
-        st = run->ops->weights_upload(place, *weights, SLOT_VALUE, values, err);
+        st = run->ops->weights_upload(handle, *weights, SLOT_VALUE, values, err);
     if (st == ST_OK)
         st = weight_cache_add(run->weights, device, id, score_of(run, id), *weights, &table, err);
     if (st != ST_OK) {
-        run->ops->weights_free(place, *weights);
+        run->ops->weights_free(handle, *weights);
         *weights = NULL;
     }
     weight_table_free(&table);
@@ -185,10 +177,10 @@ static enum status copy_parent(struct run *run, int32_t id, struct graph *graph,
     return st;
 }
 
-enum status trainers_inherit(struct run *run, struct candidate *candidate, int32_t device,
-                             struct inheritance *inherited, struct memory_need *need, struct error *err)
+enum status admission_inherit(struct run *run, struct candidate *candidate, int32_t device,
+                              struct inheritance *inherited, struct memory_need *need, struct error *err)
 {
-    const struct trainer_place place = trainers_place(run, device, false);
+    const struct trainer_device target = run_trainer_device(run, device, false);
     const struct team team = {device, 1};
     struct device_weights *weights;
     struct graph parent = {0};
@@ -197,13 +189,13 @@ enum status trainers_inherit(struct run *run, struct candidate *candidate, int32
     if (st != ST_OK)
         return st;
     do {
-        inheritance_free(&place, inherited);
+        inheritance_free(&target, inherited);
         st = find_weights(run, device, candidate->parent, &weights, err);
         if (st == ST_OK)
-            st = inherit(&place, candidate->batch, &parent, weights, candidate->morphs,
+            st = inherit(&target, candidate->batch, &parent, weights, candidate->morphs,
                          candidate->morph_count, (float)run->job->search.noise, (uint64_t)run->job->seed,
                          candidate->id, inherited, err);
-    } while (make_room(run, &st, team, candidate->parent, TRAINERS_LEAST_BATCH, &candidate->batch, err));
+    } while (make_room(run, &st, team, candidate->parent, ADMISSION_LEAST_BATCH, &candidate->batch, err));
     need->inheritance = inherited->device_bytes;
     need->parent = (size_t)cost_of_graph(&parent).parameters * sizeof(float);
     graph_free(&parent);

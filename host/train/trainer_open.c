@@ -1,0 +1,255 @@
+/* How a trainer begins and ends: settings from the job, programs lowered and prepared on every device of the training, memory
+ * taken and bound, all of it given back. */
+#include "host/train/trainer_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* How long a member waits for the others before it takes them for lost. Far above what a step or an evaluation takes, and
+ * above what a file system may keep member 0 waiting for a checkpoint. */
+static const double GROUP_TIMEOUT = 300.0; /* seconds */
+
+/* The batch that learning rates in job files are meant for (Goyal et al. 2017: the rate grows with the
+ * batch). */
+static const double REFERENCE_BATCH = 128.0;
+
+static enum optimizer_kind optimizer_of(enum job_optimizer optimizer)
+{
+    switch (optimizer) {
+    case JOB_OPTIMIZER_SGD:
+        return OPTIMIZER_SGD;
+    case JOB_OPTIMIZER_ADAMW:
+        return OPTIMIZER_ADAMW;
+    }
+    abort(); /* the schema allows no other */
+}
+
+void trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t seed,
+                         struct trainer_settings *settings)
+{
+    *settings = (struct trainer_settings){
+        .batch = batch,
+        .optimizer = {.kind = optimizer_of(job->optimizer),
+                      .momentum = (float)job->momentum,
+                      .second = (float)job->beta2,
+                      .decay = (float)job->weight_decay},
+        .schedule = {.kind = job->schedule,
+                     .peak = job->learning_rate * batch / REFERENCE_BATCH,
+                     .warmup = job->warmup},
+        .augment = {.translate = job->translate, .flip = job->flip, .cutout = job->cutout},
+        .label_smoothing = (float)job->label_smoothing,
+        .average = (float)job->average,
+        .patience = job->patience,
+        .seed = seed,
+    };
+}
+
+/* ---- prepare: no memory yet ---- */
+
+static enum status lower(const struct trainer *trainer, enum prog_purpose purpose, struct program *program,
+                         struct error *err)
+{
+    const struct lower_options options = {
+        .purpose = purpose,
+        .batch = trainer->settings.batch / trainer->count,
+        .augment = true,
+        .weight_average = trainer->settings.average > 0.0f,
+        .label_smoothing = trainer->settings.label_smoothing,
+        .batch_norm_momentum = 0.1f,
+        .members = trainer->count,
+    };
+    return lower_graph(&trainer->graph, &options, program, err);
+}
+
+static enum status prepare_member(void *context, int32_t number, struct error *err)
+{
+    struct trainer *trainer = context;
+    struct member *member = &trainer->members[number];
+    const struct trainer_device *device = &member->device;
+    enum status st =
+        device->ops->program_prepare(device->handle, &trainer->training_program, &member->training, err);
+    if (st == ST_OK)
+        st = device->ops->program_prepare(device->handle, &trainer->evaluation_program, &member->evaluation,
+                                          err);
+    return st;
+}
+
+/* Lowers the graph once and has every device prepare its programs. */
+static enum status prepare_members(struct trainer *trainer, const struct trainer_device *devices,
+                                   int32_t count, struct error *err)
+{
+    trainer->members = calloc((size_t)count, sizeof(*trainer->members));
+    if (trainer->members == NULL)
+        return error_memory(err, "trainer", (size_t)count * sizeof(*trainer->members));
+    trainer->count = count;
+    for (int32_t k = 0; k < count; k++)
+        trainer->members[k].device = devices[k];
+    enum status st = thread_team_open(count, &trainer->team, err);
+    if (st == ST_OK)
+        st = lower(trainer, PROG_TRAIN, &trainer->training_program, err);
+    if (st == ST_OK)
+        st = lower(trainer, PROG_EVALUATE, &trainer->evaluation_program, err);
+    if (st == ST_OK)
+        st = members_all(trainer, trainer, prepare_member, err);
+    return st;
+}
+
+static enum status check_batch(const struct trainer_device *device, int32_t count, int32_t batch,
+                               struct error *err)
+{
+    if (device->train_count < batch)
+        return error_set(err, ST_RANGE, "train.batch: found %d, expected at most the %d training images",
+                         (int)batch, (int)device->train_count);
+    if (batch % count != 0)
+        return error_set(err, ST_RANGE, "train.batch: found %d, expected a multiple of the %d devices",
+                         (int)batch, (int)count);
+    return ST_OK;
+}
+
+enum status trainer_prepare(const struct trainer_device *devices, int32_t count, const struct graph *graph,
+                            const struct trainer_settings *settings, struct trainer **prepared,
+                            struct error *err)
+{
+    *prepared = NULL;
+    enum status st = check_batch(&devices[0], count, settings->batch, err);
+    if (st != ST_OK)
+        return st;
+    struct trainer *trainer = calloc(1, sizeof(*trainer));
+    if (trainer == NULL)
+        return error_memory(err, "trainer", sizeof(*trainer));
+    trainer->settings = *settings;
+    trainer->state.best_loss = INFINITY;
+    st = graph_copy(&trainer->graph, graph, err);
+    if (st == ST_OK)
+        st = prepare_members(trainer, devices, count, err);
+    if (st == ST_OK)
+        *prepared = trainer;
+    else
+        trainer_close(trainer);
+    return st;
+}
+
+/* ---- bind: memory is taken ---- */
+
+static enum status bind_training(const struct trainer *trainer, const struct member *member,
+                                 struct error *err)
+{
+    const struct device_binding binding = {
+        .weights = member->weights,
+        .dataset = member->device.dataset,
+        .samples = member->device.train,
+        .sample_count = member->device.train_count,
+        .shuffled = 1,
+        .augment = trainer->settings.augment,
+        .optimizer = trainer->settings.optimizer,
+        .group = trainer->group,
+    };
+    return member->device.ops->program_bind(member->device.handle, member->training, &binding, err);
+}
+
+static enum status bind_member(void *context, int32_t number, struct error *err)
+{
+    struct trainer *trainer = context;
+    struct member *member = &trainer->members[number];
+    const struct trainer_device *device = &member->device;
+    enum status st = device->ops->weights_new(device->handle, &trainer->training_program.weights,
+                                              SLOT_GRADIENT, &member->weights, err);
+    if (st == ST_OK)
+        st = bind_training(trainer, member, err);
+    if (st == ST_OK)
+        st = member_bind_evaluation(trainer, member, device->validation, device->validation_count, err);
+    member->validates = st == ST_OK && trainer->count == 1;
+    return st;
+}
+
+static enum status open_group(struct trainer *trainer, struct error *err)
+{
+    const struct device_ops *ops = trainer->members[0].device.ops;
+    struct device **devices = calloc((size_t)trainer->count, sizeof(struct device *));
+    if (devices == NULL)
+        return error_memory(err, "group of devices", (size_t)trainer->count * sizeof(struct device *));
+    for (int32_t k = 0; k < trainer->count; k++)
+        devices[k] = trainer->members[k].device.handle;
+    enum status st = ops->group_open(devices, trainer->count, GROUP_TIMEOUT, &trainer->group, err);
+    free(devices);
+    return st;
+}
+
+/* The fullest member's. */
+static size_t needed_bytes(const struct trainer *trainer)
+{
+    size_t most = 0;
+    for (int32_t k = 0; k < trainer->count; k++) {
+        const struct member *member = &trainer->members[k];
+        size_t bytes = member->device.ops->program_bytes(member->training) +
+                       member->device.ops->program_bytes(member->evaluation);
+        most = bytes > most ? bytes : most;
+    }
+    const struct trainer_device *device = &trainer->members[0].device;
+    return most + trainer_weights_bytes(&trainer->training_program.weights) +
+           ((size_t)device->train_count + (size_t)device->validation_count) * sizeof(int32_t);
+}
+
+size_t trainer_group_bytes(const struct trainer *trainer)
+{
+    return trainer->group != NULL ? trainer->members[0].device.ops->group_bytes(trainer->group) : 0;
+}
+
+static enum status check_room(size_t network, size_t group, size_t limit, struct error *err)
+{
+    if (network + group <= limit)
+        return ST_OK;
+    if (group == 0)
+        return error_set(err, ST_MEMORY, "network needs %zu bytes on the device, %zu are free", network,
+                         limit);
+    return error_set(err, ST_MEMORY,
+                     "network needs %zu bytes on the device and the group of devices %zu, %zu are free",
+                     network, group, limit);
+}
+
+enum status trainer_bind(struct trainer *trainer, size_t bytes_limit, size_t *bytes, struct error *err)
+{
+    *bytes = needed_bytes(trainer);
+    enum status st = check_room(*bytes, 0, bytes_limit, err);
+    if (st == ST_OK && trainer->count > 1)
+        st = open_group(trainer, err);
+    if (st == ST_OK) /* how much the group takes is known only when it is open */
+        st = check_room(*bytes, trainer_group_bytes(trainer), bytes_limit, err);
+    if (st == ST_OK)
+        st = members_all(trainer, trainer, bind_member, err);
+    return st;
+}
+
+enum status trainer_open(const struct trainer_device *devices, int32_t count, const struct graph *graph,
+                         const struct trainer_settings *settings, size_t bytes_limit, struct trainer **opened,
+                         size_t *bytes, struct error *err)
+{
+    enum status st = trainer_prepare(devices, count, graph, settings, opened, err);
+    if (st == ST_OK)
+        st = trainer_bind(*opened, bytes_limit, bytes, err);
+    if (st != ST_OK) {
+        trainer_close(*opened);
+        *opened = NULL;
+    }
+    return st;
+}
+
+void trainer_close(struct trainer *trainer)
+{
+    if (trainer == NULL)
+        return;
+    thread_team_close(trainer->team);
+    for (int32_t k = 0; k < trainer->count; k++) {
+        struct member *member = &trainer->members[k];
+        member->device.ops->program_free(member->device.handle, member->training);
+        member->device.ops->program_free(member->device.handle, member->evaluation);
+        member->device.ops->weights_free(member->device.handle, member->weights);
+    }
+    if (trainer->group != NULL)
+        trainer->members[0].device.ops->group_close(trainer->group);
+    program_free(&trainer->training_program);
+    program_free(&trainer->evaluation_program);
+    free(trainer->members);
+    graph_free(&trainer->graph);
+    free(trainer);
+}
