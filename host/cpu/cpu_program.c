@@ -107,8 +107,8 @@ static void list_ranges(struct device_program *prepared)
     for (int32_t i = 0; i < table->count; i++) {
         const struct weight_tensor *tensor = &table->tensors[i];
         if (tensor->trained)
-            prepared->ranges[prepared->range_count++] =
-                (struct cpu_weight_range){tensor->offset, tensor->count, tensor->role == WEIGHT_KERNEL};
+            prepared->ranges[prepared->range_count++] = (struct cpu_weight_range){
+                tensor->offset, tensor->count, weight_part(tensor->role), tensor->gain};
     }
 }
 

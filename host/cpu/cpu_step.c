@@ -56,8 +56,10 @@ enum status cpu_run_weight_average(struct device_program *prepared, int32_t op, 
     (void)op;
     (void)err;
     struct device_weights *weights = prepared->binding.weights;
-    cpu_kernel_weight_average(weights->table.total, step->average_decay, weights->slots[SLOT_VALUE],
-                              weights->slots[SLOT_AVERAGE]);
+    if (step->average_decay == 1.0f && step->look_ahead == 0)
+        return ST_OK;
+    cpu_kernel_weight_average(weights->table.total, step->average_decay, step->look_ahead != 0,
+                              weights->slots[SLOT_VALUE], weights->slots[SLOT_AVERAGE]);
     weights->version++;
     return ST_OK;
 }

@@ -3,6 +3,7 @@
 #include "host/cpu/kernels.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Floats of a share: ranges are walked in pieces of this length, piece by piece over all threads. */
 enum { SHARE = 16384 };
@@ -10,7 +11,7 @@ enum { SHARE = 16384 };
 /* What one step needs of the optimizer's numbers. */
 struct update {
     float momentum, second; /* AdamW: b1, b2 */
-    float rate, keep;       /* keep: 1 - rate * decay, or 1 */
+    float rate, keep;       /* of the range; keep: what decay leaves */
     float first_scale;      /* AdamW: 1 / (1 - b1^t) */
     float second_scale;     /* AdamW: 1 / (1 - b2^t) */
 };
@@ -47,30 +48,28 @@ void cpu_kernel_optimizer(int32_t range_count, const struct cpu_weight_range *ra
                           const float *gradient, float *value, float *first, float *second)
 {
     const double t = (double)number + 1.0;
-    struct update kernels = {
+    const struct update common = {
         .momentum = optimizer->momentum,
         .second = optimizer->second,
-        .rate = rate,
-        .keep = (float)(1.0 - (double)rate * (double)optimizer->decay),
         .first_scale = (float)(1.0 / (1.0 - pow((double)optimizer->momentum, t))),
         .second_scale = (float)(1.0 / (1.0 - pow((double)optimizer->second, t))),
     };
-    struct update others = kernels;
-    others.keep = 1.0f;
     const bool sgd = optimizer->kind == OPTIMIZER_SGD;
     /* One region for all ranges: networks have many short ones. Each thread walks them all and takes its
      * shares. */
 #pragma omp parallel default(shared)
     for (int32_t r = 0; r < range_count; r++) {
-        const struct update *u = ranges[r].decayed ? &kernels : &others;
+        struct update u = common;
+        u.rate = rate * optimizer_rate(optimizer, ranges[r].part, ranges[r].gain);
+        u.keep = (float)(1.0 - (double)rate * (double)optimizer_decay(optimizer, ranges[r].part));
 #pragma omp for schedule(static) nowait
         for (size_t i = 0; i < ranges[r].count; i += SHARE) {
             const size_t at = ranges[r].offset + i;
             const size_t count = ranges[r].count - i < SHARE ? ranges[r].count - i : SHARE;
             if (sgd)
-                share_sgd(count, u, gradient + at, value + at, first + at);
+                share_sgd(count, &u, gradient + at, value + at, first + at);
             else
-                share_adamw(count, u, gradient + at, value + at, first + at, second + at);
+                share_adamw(count, &u, gradient + at, value + at, first + at, second + at);
         }
     }
 }
@@ -82,9 +81,13 @@ CPU_KERNEL static void share_average(size_t count, float decay, const float *res
         average[i] = decay * average[i] + (1.0f - decay) * value[i];
 }
 
-void cpu_kernel_weight_average(size_t count, float decay, const float *value, float *average)
+void cpu_kernel_weight_average(size_t count, float decay, bool look_ahead, float *value, float *average)
 {
 #pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < count; i += SHARE)
-        share_average(count - i < SHARE ? count - i : SHARE, decay, value + i, average + i);
+    for (size_t i = 0; i < count; i += SHARE) {
+        const size_t share = count - i < SHARE ? count - i : SHARE;
+        share_average(share, decay, value + i, average + i);
+        if (look_ahead)
+            memcpy(value + i, average + i, share * sizeof(*value));
+    }
 }

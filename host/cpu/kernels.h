@@ -157,7 +157,8 @@ void cpu_kernel_gather(const struct dataset_view *view, const int32_t *samples, 
 /* A trained weight tensor's place in the flat arrays. */
 struct cpu_weight_range {
     size_t offset, count; /* floats */
-    bool decayed;         /* kernels: weight decay applies */
+    enum optimizer_part part;
+    float gain; /* struct weight_tensor's */
 };
 
 /* Updates value (and first, second) by `optimizer`; `number` as in struct step. second is not touched by SGD
@@ -166,7 +167,8 @@ void cpu_kernel_optimizer(int32_t range_count, const struct cpu_weight_range *ra
                           const struct optimizer *optimizer, float rate, uint32_t number,
                           const float *gradient, float *value, float *first, float *second);
 
-/* average = decay * average + (1 - decay) * value over `count` floats. Reads 2, writes 1. */
-void cpu_kernel_weight_average(size_t count, float decay, const float *value, float *average);
+/* average = decay * average + (1 - decay) * value over `count` floats, then value = average with `look_ahead`. Reads 2, writes
+ * 1 or 2. */
+void cpu_kernel_weight_average(size_t count, float decay, bool look_ahead, float *value, float *average);
 
 #endif

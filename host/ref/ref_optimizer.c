@@ -3,24 +3,29 @@
 #include "host/ref/ref.h"
 
 #include <math.h>
+#include <string.h>
 
-static void update_sgd(const struct optimizer *optimizer, double rate, bool decayed, double g, double *w,
+/* Of a tensor, in this step. */
+struct update {
+    double rate, kept; /* kept: what decay leaves of a weight */
+};
+
+static void update_sgd(const struct optimizer *optimizer, struct update update, double g, double *w,
                        double *v)
 {
-    double momentum = (double)optimizer->momentum, decay = decayed ? (double)optimizer->decay : 0;
+    double momentum = (double)optimizer->momentum;
     *v = momentum * *v + g;
-    *w = *w * (1 - rate * decay) - rate * (g + momentum * *v);
+    *w = *w * update.kept - update.rate * (g + momentum * *v);
 }
 
-static void update_adamw(const struct optimizer *optimizer, double rate, uint32_t number, bool decayed,
-                         double g, double *w, double *m, double *s)
+static void update_adamw(const struct optimizer *optimizer, struct update update, uint32_t number, double g,
+                         double *w, double *m, double *s)
 {
     double b1 = (double)optimizer->momentum, b2 = (double)optimizer->second, t = (double)number + 1;
-    double decay = decayed ? (double)optimizer->decay : 0;
     *m = b1 * *m + (1 - b1) * g;
     *s = b2 * *s + (1 - b2) * g * g;
     double first = *m / (1 - pow(b1, t)), second = *s / (1 - pow(b2, t));
-    *w = *w * (1 - rate * decay) - rate * first / (sqrt(second) + (double)OPTIMIZER_ADAM_EPSILON);
+    *w = *w * update.kept - update.rate * first / (sqrt(second) + (double)OPTIMIZER_ADAM_EPSILON);
 }
 
 void ref_run_optimizer(const struct ref_call *call)
@@ -32,15 +37,17 @@ void ref_run_optimizer(const struct ref_call *call)
         const struct weight_tensor *tensor = &weights->table.tensors[k];
         if (!tensor->trained)
             continue;
-        bool decayed = tensor->role == WEIGHT_KERNEL;
+        const enum optimizer_part part = weight_part(tensor->role);
+        const struct update update = {.rate = rate * (double)optimizer_rate(optimizer, part, tensor->gain),
+                                      .kept = 1 - rate * (double)optimizer_decay(optimizer, part)};
         for (size_t i = tensor->offset; i < tensor->offset + tensor->count; i++) {
             double g = call->prepared->gradients[i];
             double *w = &weights->slots[SLOT_VALUE][i];
             double *first = &weights->slots[SLOT_FIRST][i], *second = &weights->slots[SLOT_SECOND][i];
             if (optimizer->kind == OPTIMIZER_SGD)
-                update_sgd(optimizer, rate, decayed, g, w, first);
+                update_sgd(optimizer, update, g, w, first);
             else
-                update_adamw(optimizer, rate, call->step->number, decayed, g, w, first, second);
+                update_adamw(optimizer, update, call->step->number, g, w, first, second);
         }
     }
 }
@@ -52,4 +59,7 @@ void ref_run_weight_average(const struct ref_call *call)
     for (size_t i = 0; i < weights->table.total; i++)
         weights->slots[SLOT_AVERAGE][i] =
             decay * weights->slots[SLOT_AVERAGE][i] + (1 - decay) * weights->slots[SLOT_VALUE][i];
+    if (call->step->look_ahead)
+        memcpy(weights->slots[SLOT_VALUE], weights->slots[SLOT_AVERAGE],
+               weights->table.total * sizeof(double));
 }

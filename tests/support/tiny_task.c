@@ -107,7 +107,8 @@ struct trainer_settings tiny_task_settings(void)
 {
     return (struct trainer_settings){
         .batch = TINY_BATCH,
-        .optimizer = {.kind = OPTIMIZER_SGD, .momentum = 0.9f, .second = 0.999f, .decay = 1e-4f},
+        .optimizer =
+            {.kind = OPTIMIZER_SGD, .momentum = 0.9f, .second = 0.999f, .decay = 1e-4f, .bias_rate = 1.0f},
         .schedule = {.kind = JOB_SCHEDULE_COSINE, .peak = 0.02},
         .seed = 1,
     };
