@@ -3,6 +3,8 @@
 #ifndef NASRUN_SPEC_JOB_H
 #define NASRUN_SPEC_JOB_H
 
+#include "spec/strategies.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -204,7 +204,7 @@ enum status spec_refuse(struct error *err, enum status status, const struct spec
                         const char *name, const char *found, const char *expected)
 {
     char where[ERROR_LENGTH];
-    location_text(location, where, sizeof where);
+    location_text(location, where, sizeof(where));
     if (location->override != NULL)
         return error_set(err, status, "%s: found %s, expected %s", where, found, expected);
     return error_set(err, status, "%s: %s: found %s, expected %s", where, name, found, expected);
@@ -214,7 +214,7 @@ enum status spec_refuse_unknown(struct error *err, const struct spec_location *l
 {
     char where[ERROR_LENGTH], clean[SPEC_TEXT_MAX];
     const char *near = spec_suggest(name);
-    location_text(location, where, sizeof where);
+    location_text(location, where, sizeof(where));
     spec_clean_text(name, clean);
     if (near != NULL)
         return error_set(err, ST_FORMAT, "%s: unknown key '%s', did you mean '%s'?", where, clean, near);

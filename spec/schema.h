@@ -1,5 +1,5 @@
-/* The schema table and what the files of this room share. Other rooms include spec.h and job.h only; tools/manual reads the
- * table. */
+/* The schema table and what the files of this room share. Other rooms include spec.h and job.h only; tools/manual reads
+ * the table. */
 #ifndef NASRUN_SPEC_SCHEMA_H
 #define NASRUN_SPEC_SCHEMA_H
 

@@ -18,7 +18,8 @@ void spec_free(struct job *job); /* a zeroed job is allowed */
 /* Writes the job as a libconfig file with every key: reading it back gives the same job. */
 enum status spec_write(const struct job *job, FILE *out, struct error *err);
 
-/* A reference of every key: type, unit, range, default, meaning. Text for a terminal, or Markdown for spec/REFERENCE.md. */
+/* A reference of every key: type, unit, range, default, meaning. Text for a terminal, or Markdown for
+ * spec/REFERENCE.md. */
 void spec_print_reference(FILE *out, bool markdown);
 
 /* What the reference says before its keys; lines of text. */
@@ -27,7 +28,8 @@ extern const char spec_reference_introduction[];
 /* Whether the first `length` bytes of `name` are a key: "budget.seconds". */
 bool spec_is_key(const char *name, size_t length);
 
-/* Whether two jobs describe the same run: everything but output.*, and budgets may grow at their end. err says which key differs. */
+/* Whether two jobs describe the same run: everything but output.*, and budgets may grow at their end. err says which
+ * key differs. */
 enum status spec_same_run(const struct job *before, const struct job *now, struct error *err);
 
 #endif

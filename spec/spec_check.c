@@ -24,7 +24,7 @@ static enum status check_paths(const struct job *job, const struct spec_location
         if (file_exists(path))
             continue;
         spec_clean_text(path, clean);
-        snprintf(found, sizeof found, "\"%.200s\", which does not exist", clean);
+        snprintf(found, sizeof(found), "\"%.200s\", which does not exist", clean);
         return spec_refuse(err, ST_IO, &locations[i], key->name, found, expected);
     }
     return ST_OK;
@@ -39,14 +39,14 @@ static enum status check_budget(struct job *job, const struct spec_location *loc
     if ((job->budget.steps.count > 0 || job->budget.models.count > 0) && locations[seconds].line == 0 &&
         locations[seconds].override == NULL)
         job->budget.seconds = (struct job_numbers){0};
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         const struct spec_key *key = &spec_keys[kinds[i]];
         const struct job_numbers *list = spec_field_const(job, key);
         if (list->count == 0)
             continue;
         if (given >= 0) {
             char found[SPEC_TEXT_MAX];
-            snprintf(found, sizeof found, "%s beside it", spec_keys[given].name);
+            snprintf(found, sizeof(found), "%s beside it", spec_keys[given].name);
             return spec_refuse(err, ST_RANGE, &locations[kinds[i]], key->name, found,
                                "at most one of seconds, steps, models");
         }
@@ -67,10 +67,10 @@ static enum status check_devices(const struct job *job, const struct spec_locati
     for (int i = 0; job->devices.count > 1 && i < job->devices.count; i++) {
         const char *name = job->devices.items[i], *first = job->devices.items[0];
         const size_t kind = strcspn(name, ":");
-        snprintf(found, sizeof found, "\"%s\" among others", name);
+        snprintf(found, sizeof(found), "\"%s\" among others", name);
         if (name[kind] == '\0')
             return spec_refuse(err, ST_RANGE, location, "devices", found, "it alone, or numbered devices");
-        snprintf(found, sizeof found, "\"%s\" beside \"%s\"", name, first);
+        snprintf(found, sizeof(found), "\"%s\" beside \"%s\"", name, first);
         if (strncmp(name, first, kind + 1) != 0)
             return spec_refuse(err, ST_RANGE, location, "devices", found, "one kind of device");
     }
@@ -162,7 +162,7 @@ enum status spec_same_run(const struct job *before, const struct job *now, struc
 {
     static const char free_section[] = "output.";
     for (int i = 0; i < SPEC_KEY_COUNT; i++) {
-        if (strncmp(spec_keys[i].name, free_section, sizeof free_section - 1) == 0)
+        if (strncmp(spec_keys[i].name, free_section, sizeof(free_section) - 1) == 0)
             continue;
         enum status st = same_value(before, now, &spec_keys[i], err);
         if (st != ST_OK)

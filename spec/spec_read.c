@@ -16,7 +16,7 @@ static enum status refuse_syntax(const char *file, const char *text, const confi
         start = strchr(start, '\n') + 1;
     char copy[SPEC_TEXT_MAX], clean[SPEC_TEXT_MAX];
     start += strspn(start, " \t");
-    snprintf(copy, sizeof copy, "%.*s", (int)strcspn(start, "\r\n"), start);
+    snprintf(copy, sizeof(copy), "%.*s", (int)strcspn(start, "\r\n"), start);
     spec_clean_text(copy, clean);
     return error_set(err, ST_FORMAT, "%s:%d: %s: found '%s'", file, line, config_error_text(config), clean);
 }
@@ -106,7 +106,7 @@ static enum status apply_file(const char *file, const config_t *config, struct j
         for (int j = 0; has_keys && j < config_setting_length(top) && st == ST_OK; j++) {
             const config_setting_t *value = config_setting_get_elem(top, (unsigned)j);
             char name[SPEC_TEXT_MAX];
-            snprintf(name, sizeof name, "%s.%s", section, config_setting_name(value));
+            snprintf(name, sizeof(name), "%s.%s", section, config_setting_name(value));
             st = apply_setting(file, name, value, job, locations, err);
         }
         if (st != ST_OK)
@@ -130,14 +130,19 @@ static bool is_bare_text(const struct spec_key *key, const char *text)
     }
 }
 
+/* Whether the key is one of the kinds of budget, of which a job has one. */
+static bool is_budget(const struct spec_key *key)
+{
+    return key->type == SPEC_RISING || key->type == SPEC_RISING_WHOLE;
+}
+
 /* A budget on the command line takes the place of one of another kind in the file. */
 static void replace_budgets(const struct spec_key *key, struct job *job, struct spec_location *locations)
 {
-    static const char section[] = "budget.";
-    if (strncmp(key->name, section, sizeof section - 1) != 0)
+    if (!is_budget(key))
         return;
     for (int i = 0; i < SPEC_KEY_COUNT; i++)
-        if (strncmp(spec_keys[i].name, section, sizeof section - 1) == 0 && locations[i].override == NULL) {
+        if (is_budget(&spec_keys[i]) && locations[i].override == NULL) {
             *(struct job_numbers *)spec_field(job, &spec_keys[i]) = (struct job_numbers){0};
             locations[i].line = 0;
         }

@@ -152,8 +152,8 @@ static void clear_strings(struct job_strings *list)
 static enum status refuse_length(const struct spec_assignment *a, struct error *err)
 {
     char found[SPEC_TEXT_MAX], expected[SPEC_TEXT_MAX];
-    snprintf(found, sizeof found, "a list of %d", element_count(a->value));
-    snprintf(expected, sizeof expected, "at most %d", JOB_LIST_MAX);
+    snprintf(found, sizeof(found), "a list of %d", element_count(a->value));
+    snprintf(expected, sizeof(expected), "at most %d", JOB_LIST_MAX);
     return spec_refuse(err, ST_RANGE, a->location, a->key->name, found, expected);
 }
 
@@ -175,7 +175,7 @@ static enum status read_strings(const struct spec_assignment *a, struct job_stri
         for (int j = 0; j < i; j++)
             if (strcmp(list->items[i], list->items[j]) == 0) {
                 char found[SPEC_TEXT_MAX];
-                snprintf(found, sizeof found, "\"%.200s\" twice", list->items[i]);
+                snprintf(found, sizeof(found), "\"%.200s\" twice", list->items[i]);
                 return spec_refuse(err, ST_RANGE, a->location, a->key->name, found, "each at most once");
             }
     }
@@ -201,7 +201,7 @@ static enum status read_numbers(const struct spec_assignment *a, struct job_numb
             char last[SPEC_TEXT_MAX], this[SPEC_TEXT_MAX], found[SPEC_TEXT_MAX];
             spec_number_text(read.items[i - 1], false, last);
             spec_number_text(read.items[i], false, this);
-            snprintf(found, sizeof found, "%.40s after %.40s", this, last);
+            snprintf(found, sizeof(found), "%.40s after %.40s", this, last);
             return spec_refuse(err, ST_RANGE, a->location, a->key->name, found, "rising numbers");
         }
     }

@@ -15,7 +15,8 @@ struct spec_assignment {
 /* What a message shows as found. */
 void spec_found_text(const config_setting_t *value, char text[SPEC_TEXT_MAX]);
 
-/* Checks type and range and sets the key's field; what it held is freed. ST_FORMAT or ST_RANGE with location, found and expected. */
+/* Checks type and range and sets the key's field; what it held is freed. ST_FORMAT or ST_RANGE with location, found and
+ * expected. */
 enum status spec_assign(const struct spec_assignment *assignment, struct job *job, struct error *err);
 
 #endif

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Runs every test program and script and adds up what they say. Usage: tests/run.sh PROGRAM...
-# A program speaks cmocka's TAP-like summary (1.1.7 puts the group's name before what failed and what was skipped, 1.1.5 does
-# not); a script ends with a line "N passed, N failed[, N skipped]".
-# The last line of the output is "N passed, N failed, N skipped"; the status is 0 only when nothing failed.
+# Runs every test program and script and adds up what they say. Usage: tests/run.sh PROGRAM... A program speaks
+# cmocka's TAP-like summary (1.1.7 puts the group's name before what failed and what was skipped, 1.1.5 does not); a
+# script ends with a line "N passed, N failed[, N skipped]". The last line of the output is "N passed, N failed, N
+# skipped"; the status is 0 only when nothing failed.
 set -u
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}"
 passed=0 failed=0 skipped=0

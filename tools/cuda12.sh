@@ -1,7 +1,7 @@
 #!/bin/bash
-# Puts a CUDA 12 toolkit together that is just large enough for the plug-in, and prints its folder: the compiler from Debian 13's
-# nvidia-cuda-toolkit, headers and libraries from PyPI. (PyPI's nvidia-cuda-nvcc-cu12 has no nvcc; Debian's headers come with 934 MB of
-# libraries.) `make cuda12` runs it. It downloads 460 MB, once.
+# Puts a CUDA 12 toolkit together that is just large enough for the plug-in, and prints its folder: the compiler from
+# Debian 13's nvidia-cuda-toolkit, headers and libraries from PyPI. (PyPI's nvidia-cuda-nvcc-cu12 has no nvcc;
+# Debian's headers come with 934 MB of libraries.) `make cuda12` runs it. It downloads 460 MB, once.
 #
 # NASRUN_CUDA12   the folder, kept between runs ($XDG_CACHE_HOME/nasrun/cuda12)
 set -euo pipefail

@@ -1,9 +1,10 @@
 #!/bin/bash
-# Makes build/nasrun_VERSION-1_ARCH.deb of what `make install` installs. `make deb` runs it, after the programs and their manual pages, with
-# MAKE, BUILD and BIN in the environment. It needs dpkg-dev. The package depends on the libraries of the Debian that it is made on.
+# Makes build/nasrun_VERSION-1_ARCH.deb of what `make install` installs. `make deb` runs it, after the programs and
+# their manual pages, with MAKE, BUILD and BIN in the environment. It needs dpkg-dev. The package depends on the
+# libraries of the Debian that it is made on.
 #
-# The GPU's plug-in goes into /usr/lib/nasrun, where it is here. CUDA's libraries are no packages of Debian: they are looked for when a
-# job wants a GPU (nasrun --devices), and without them the CPU trains.
+# The GPU's plug-in goes into /usr/lib/nasrun, where it is here. CUDA's libraries are no packages of Debian: they are
+# looked for when a job wants a GPU (nasrun --devices), and without them the CPU trains.
 #
 # MAINTAINER   of the package, "NAME <ADDRESS>"
 set -euo pipefail

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034
-# What tools/bundle.sh and tools/cuda12.sh share; they source it: packages of Debian and PyPI put into a folder, where nothing of
-# this machine's own changes and root is not needed.
+# What tools/bundle.sh and tools/cuda12.sh share; they source it: packages of Debian and PyPI put into a folder, where
+# nothing of this machine's own changes and root is not needed.
 #
 # DEBIAN_MIRROR     http://deb.debian.org/debian
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
@@ -28,7 +28,8 @@ debian_packages() {
         die "$mirror does not give the packages of \"$suite\" (DEBIAN_MIRROR names another place)"
 }
 
-# pypi_wheels FOLDER "NAME==VERSION --hash=..." PLATFORM: into FOLDER/wheels/unpacked. PLATFORM: that in the names of the wheels.
+# pypi_wheels FOLDER "NAME==VERSION --hash=..." PLATFORM: into FOLDER/wheels/unpacked. PLATFORM: that in the names of
+# the wheels.
 pypi_wheels() {
     rm -rf "$1/wheels"
     mkdir -p "$1/wheels/files"

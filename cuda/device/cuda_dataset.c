@@ -3,25 +3,7 @@
 
 #include <stdlib.h>
 
-enum { LEVELS = 256, MOST_CHANNELS = 4 };
-
-static enum status check_view(const struct dataset_view *view, struct error *err)
-{
-    if (view->count < 1 || view->channels < 1 || view->channels > MOST_CHANNELS || view->height < 1 ||
-        view->width < 1)
-        return error_set(
-            err, ST_RANGE, "dataset: %d images of %d x %d x %d, expected at least one, of 1 to %d channels",
-            (int)view->count, (int)view->channels, (int)view->height, (int)view->width, (int)MOST_CHANNELS);
-    for (int32_t i = 0; i < view->count; i++)
-        if (view->labels[i] < 0 || view->labels[i] >= view->classes)
-            return error_set(err, ST_RANGE, "dataset: image %d has label %d, expected 0 to %d", (int)i,
-                             (int)view->labels[i], (int)view->classes - 1);
-    for (int32_t c = 0; c < view->channels; c++)
-        if (!(view->deviation[c] > 0.0f))
-            return error_set(err, ST_RANGE, "dataset: channel %d has deviation %g, expected above 0", (int)c,
-                             (double)view->deviation[c]);
-    return ST_OK;
-}
+enum { LEVELS = 256 };
 
 static enum status copy_up(struct device *device, void *to, const void *from, size_t bytes, struct error *err)
 {
@@ -42,22 +24,17 @@ void cuda_dataset_free(struct device *device, struct device_dataset *dataset)
 enum status cuda_dataset_upload(struct device *device, const struct dataset_view *view,
                                 struct device_dataset **dataset, struct error *err)
 {
-    float levels[MOST_CHANNELS * LEVELS];
-    enum status st = check_view(view, err);
-    if (st == ST_OK)
-        st = cuda_enter(device, err);
+    float levels[DEVICE_MOST_CHANNELS * LEVELS];
+    enum status st = cuda_enter(device, err);
     if (st != ST_OK)
         return st;
-    struct device_dataset *made = calloc(1, sizeof *made);
+    struct device_dataset *made = calloc(1, sizeof(*made));
     if (made == NULL)
-        return error_memory(err, "dataset", sizeof *made);
+        return error_memory(err, "dataset", sizeof(*made));
     size_t pixels = (size_t)view->count * (size_t)view->channels * (size_t)view->height * (size_t)view->width;
-    size_t labels_at = cuda_round_up(pixels), label_bytes = (size_t)view->count * sizeof *view->labels;
+    size_t labels_at = cuda_round_up(pixels), label_bytes = (size_t)view->count * sizeof(*view->labels);
     size_t levels_at = labels_at + cuda_round_up(label_bytes),
-           level_bytes = (size_t)view->channels * LEVELS * sizeof *levels;
-    made->view = *view;
-    made->view.pixels = NULL;
-    made->view.labels = NULL;
+           level_bytes = (size_t)view->channels * LEVELS * sizeof(*levels);
     made->serial = ++device->serial;
     st = cuda_allocate(device, levels_at + level_bytes, "dataset", &made->memory, err);
     if (st != ST_OK)

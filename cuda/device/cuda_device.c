@@ -1,12 +1,12 @@
-/* The CUDA device: which there are, opening, and the table of its functions. */
-#include "cuda/device/cuda_internal.h"
+/* The CUDA device: which there are, opening, and the tables of its functions. */
+#include "cuda/device/cuda_group.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Plans a shape that are timed once, where the choice can be kept: cuDNN's first is not always sane. Chosen anew in every
- * run, two of equal speed would make a run that differs in rounding. */
+/* Plans a shape that are timed once, where the choice can be kept: cuDNN's first is not always sane. Chosen anew in
+ * every run, two of equal speed would make a run that differs in rounding. */
 enum { TIMED_PLANS = 8 };
 
 enum { AMPERE = 8 }; /* major compute capability from which there are bf16 and TF32 */
@@ -100,8 +100,8 @@ struct precision {
     int major;       /* of its compute capability */
 };
 
-/* Without bf16 and TF32 (T4) float32 is what trains without further care: half precision may overflow. Factors of TF32 have ten
- * bits of fraction; some tensor cores cut off the others (Hopper's). */
+/* Without bf16 and TF32 (T4) float32 is what trains without further care: half precision may overflow. Factors of TF32
+ * have ten bits of fraction; some tensor cores cut off the others (Hopper's). */
 static enum status choose_precision(enum device_precision wanted, int major, struct precision *precision,
                                     struct error *err)
 {
@@ -131,9 +131,11 @@ static enum status read_properties(int32_t index, enum device_precision wanted,
         st = choose_precision(wanted, properties->major, precision, err);
     if (st != ST_OK)
         return st;
-    memset(info, 0, sizeof *info);
-    snprintf(info->name, sizeof info->name, "cuda:%d %.60s, compute capability %d.%d, %s", (int)index,
+    memset(info, 0, sizeof(*info));
+    snprintf(info->name, sizeof(info->name), "cuda:%d %.60s, compute capability %d.%d, %s", (int)index,
              properties->name, properties->major, properties->minor, precision->name);
+    snprintf(info->library, sizeof(info->library), "cuda");
+    cuda_versions(info->versions, sizeof(info->versions));
     info->threads = properties->multiProcessorCount;
     info->rounding = precision->rounding;
     info->prepares_slowly = true;
@@ -174,6 +176,8 @@ void cuda_host_free(struct device *device, void *memory)
 
 /* ---- open, close ---- */
 
+static const struct device_ops own; /* below */
+
 static void device_close(struct device *device)
 {
     if (device == NULL)
@@ -206,7 +210,7 @@ static enum status open_stream(struct device *device, struct error *err)
     if (st == ST_OK)
         st = cuda_branch_open(device, err);
     if (st == ST_OK)
-        st = cuda_allocate(device, sizeof *device->step, "step parameters", &device->step, err);
+        st = cuda_allocate(device, sizeof(*device->step), "step parameters", &device->step, err);
     return st;
 }
 
@@ -222,7 +226,7 @@ static enum status open_cudnn(struct device *device, bool tensor_float, bool unt
         status = cudnnSetStream(device->branch.cudnn, device->branch.stream);
     if (status != CUDNN_STATUS_SUCCESS)
         return error_set(err, ST_DEVICE, "cuDNN cannot open the device: %s", cudnnGetErrorString(status));
-    cuda_cache_folder(folder, sizeof folder);
+    cuda_cache_folder(folder, sizeof(folder));
     const struct conv_options options = {.type = device->type,
                                          .deterministic = true,
                                          .tensor_float = tensor_float,
@@ -240,9 +244,10 @@ static enum status device_open(const struct device_options *options, struct devi
     enum status st = check_index(options->index, err);
     if (st != ST_OK)
         return st;
-    struct device *made = calloc(1, sizeof *made);
+    struct device *made = calloc(1, sizeof(*made));
     if (made == NULL)
-        return error_memory(err, "cuda device", sizeof *made);
+        return error_memory(err, "cuda device", sizeof(*made));
+    made->base.own = &own;
     made->index = options->index;
     st = read_properties(options->index, options->precision, &properties, &made->info, &precision, err);
     if (st == ST_OK) {
@@ -276,16 +281,8 @@ static void device_information(struct device *device, struct device_info *info)
     }
 }
 
-const struct device_ops cuda_device_ops = {
-    .version = DEVICE_INTERFACE_VERSION,
-    .kind = "cuda",
-    .open = device_open,
-    .close = device_close,
-    .info = device_information,
+static const struct device_ops own = {
     .dataset_upload = cuda_dataset_upload,
-    .dataset_free = cuda_dataset_free,
-    .host_allocate = cuda_host_allocate,
-    .host_free = cuda_host_free,
     .weights_new = cuda_weights_new,
     .weights_free = cuda_weights_free,
     .weights_upload = cuda_weights_upload,
@@ -294,21 +291,21 @@ const struct device_ops cuda_device_ops = {
     .weights_remap = cuda_weights_remap,
     .group_open = cuda_group_open,
     .group_close = cuda_group_close,
-    .group_abort = cuda_group_abort,
-    .group_check = cuda_group_check,
-    .group_bytes = cuda_group_bytes,
     .group_average = cuda_group_average,
     .group_broadcast = cuda_group_broadcast,
     .program_prepare = cuda_program_prepare,
-    .program_free = cuda_program_free,
-    .program_bytes = cuda_program_bytes,
     .program_bind = cuda_program_bind,
     .program_run = cuda_program_run,
-    .program_report = cuda_program_report,
-    .program_metrics = cuda_program_metrics,
-    .program_set_metrics = cuda_program_set_metrics,
     .program_probabilities = cuda_program_probabilities,
     .program_tensor = cuda_program_tensor,
     .program_set_tensor = cuda_program_set_tensor,
     .program_run_op = cuda_program_run_op,
 };
+
+DEVICE_CHECKED_OPS(cuda_device_ops, .kind = "cuda", .open = device_open, .close = device_close,
+                   .info = device_information, .dataset_free = cuda_dataset_free,
+                   .host_allocate = cuda_host_allocate, .host_free = cuda_host_free,
+                   .group_abort = cuda_group_abort, .group_check = cuda_group_check,
+                   .group_bytes = cuda_group_bytes, .program_free = cuda_program_free,
+                   .program_bytes = cuda_program_bytes, .program_report = cuda_program_report,
+                   .program_metrics = cuda_program_metrics, .program_set_metrics = cuda_program_set_metrics);

@@ -1,5 +1,5 @@
 /* Prepared programs: from a list of operations to plans, places and one block of device memory. */
-#include "cuda/device/cuda_internal.h"
+#include "cuda/device/cuda_ops.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -51,14 +51,14 @@ out:
 
 static enum status plan_scratch(struct device_program *prepared, struct error *err)
 {
-    const struct program *program = prepared->program;
-    for (int32_t op = 0; op < program->op_count; op++) {
+    for (int32_t i = 0; i < prepared->program->op_count; i++) {
+        const struct op_call call = cuda_call(prepared, i, err);
+        const enum prog_op_kind kind = call.op->kind;
         size_t bytes = 0;
-        if (cuda_op_scratch(prepared, op, &bytes, err) != ST_OK)
-            return error_prefix(err, "%s, operation %d of layer %u", prog_op_name(program->ops[op].kind),
-                                (int)op, (unsigned)program->ops[op].layer_id);
-        size_t *most = cuda_is_branched(program->ops[op].kind) ? &prepared->branch_scratch_bytes
-                                                               : &prepared->scratch_bytes;
+        if (cuda_op_scratch(&call, &bytes) != ST_OK)
+            return error_prefix(err, "%s, operation %d of layer %u", prog_op_name(kind), (int)i,
+                                (unsigned)call.op->layer_id);
+        size_t *most = cuda_is_branched(kind) ? &prepared->branch_scratch_bytes : &prepared->scratch_bytes;
         *most = bytes > *most ? bytes : *most;
     }
     return ST_OK;
@@ -179,35 +179,6 @@ void *cuda_address(const struct device_program *prepared, int32_t id)
 
 /* ---- bind ---- */
 
-static enum status check_binding(const struct device_program *prepared, const struct device_binding *binding,
-                                 struct error *err)
-{
-    const struct program *program = prepared->program;
-    const struct dataset_view *view = &binding->dataset->view;
-    if (binding->weights->table.total != program->weights.total)
-        return error_set(err, ST_RANGE, "bind: weights of %zu values, expected the program's %zu",
-                         binding->weights->table.total, program->weights.total);
-    if (binding->sample_count < 1)
-        return error_set(err, ST_RANGE, "bind: %d samples, expected at least 1", (int)binding->sample_count);
-    for (int32_t i = 0; i < binding->sample_count; i++)
-        if (binding->samples[i] < 0 || binding->samples[i] >= view->count)
-            return error_set(err, ST_RANGE, "bind: sample %d is image %d, expected 0 to %d", (int)i,
-                             (int)binding->samples[i], (int)view->count - 1);
-    for (int32_t i = 0; i < program->op_count; i++) {
-        if (program->ops[i].kind != PROG_OP_GATHER)
-            continue;
-        struct shape s = program->tensors[program->ops[i].outputs[0]].shape;
-        if (s.c != view->channels || s.h != view->height || s.w != view->width)
-            return error_set(
-                err, ST_RANGE, "bind: images of %d x %d x %d, expected the program's %d x %d x %d",
-                (int)view->channels, (int)view->height, (int)view->width, (int)s.c, (int)s.h, (int)s.w);
-    }
-    if (program->logits >= 0 && program->tensors[program->logits].shape.c != view->classes)
-        return error_set(err, ST_RANGE, "bind: images of %d classes, expected the program's %d",
-                         (int)view->classes, (int)program->tensors[program->logits].shape.c);
-    return ST_OK;
-}
-
 /* The program's block: zeros, but for the list of weights and the metrics so far. */
 static enum status take_memory(struct device_program *prepared, struct error *err)
 {
@@ -278,9 +249,7 @@ static bool same_binding(const struct device_program *prepared, const struct dev
 enum status cuda_program_bind(struct device *device, struct device_program *prepared,
                               const struct device_binding *binding, struct error *err)
 {
-    enum status st = check_binding(prepared, binding, err);
-    if (st == ST_OK)
-        st = cuda_enter(device, err);
+    enum status st = cuda_enter(device, err);
     if (st == ST_OK && prepared->memory == NULL)
         st = take_memory(prepared, err);
     if (st == ST_OK)

@@ -28,22 +28,17 @@ size_t cuda_tensor_bytes(const struct device *device, const struct prog_tensor *
     return 0;
 }
 
-static enum status check_bound(const struct device_program *prepared, struct error *err)
-{
-    return prepared->memory != NULL ? ST_OK : error_set(err, ST_RANGE, "the program is not bound");
-}
-
 /* ---- metrics, probabilities ---- */
 
 enum status cuda_program_metrics(struct device *device, struct device_program *prepared,
                                  double metrics[METRIC_COUNT], struct error *err)
 {
-    memcpy(metrics, prepared->metrics, sizeof prepared->metrics);
+    memcpy(metrics, prepared->metrics, sizeof(prepared->metrics));
     if (prepared->memory == NULL)
         return ST_OK;
     enum status st = cuda_enter(device, err);
     if (st == ST_OK)
-        st = cuda_copy(device, metrics, prepared->memory + prepared->at.metrics, sizeof prepared->metrics,
+        st = cuda_copy(device, metrics, prepared->memory + prepared->at.metrics, sizeof(prepared->metrics),
                        cudaMemcpyDeviceToHost, "read metrics", err);
     return st;
 }
@@ -51,22 +46,19 @@ enum status cuda_program_metrics(struct device *device, struct device_program *p
 enum status cuda_program_set_metrics(struct device *device, struct device_program *prepared,
                                      const double metrics[METRIC_COUNT], struct error *err)
 {
-    memmove(prepared->metrics, metrics, sizeof prepared->metrics);
+    memmove(prepared->metrics, metrics, sizeof(prepared->metrics));
     if (prepared->memory == NULL)
         return ST_OK;
     enum status st = cuda_enter(device, err);
     if (st == ST_OK)
         st = cuda_copy(device, prepared->memory + prepared->at.metrics, prepared->metrics,
-                       sizeof prepared->metrics, cudaMemcpyHostToDevice, "set metrics", err);
+                       sizeof(prepared->metrics), cudaMemcpyHostToDevice, "set metrics", err);
     return st;
 }
 
 enum status cuda_program_probabilities(struct device *device, struct device_program *prepared,
                                        float *probabilities, struct error *err)
 {
-    if (prepared->program->probabilities < 0)
-        return error_set(err, ST_UNSUPPORTED,
-                         "probabilities: the program yields none (is it a training program?)");
     return cuda_program_tensor(device, prepared, prepared->program->probabilities, probabilities, err);
 }
 
@@ -96,14 +88,14 @@ static float load(enum tensor_kind kind, enum cuda_type type, const char *stored
     if (kind == TENSOR_INDEX)
         return (float)(unsigned char)stored[place];
     if (kind == TENSOR_LABELS) {
-        memcpy(&label, stored + place * sizeof label, sizeof label);
+        memcpy(&label, stored + place * sizeof(label), sizeof(label));
         return (float)label;
     }
     if (type != CUDA_FLOAT) {
-        memcpy(&bits, stored + place * sizeof bits, sizeof bits);
+        memcpy(&bits, stored + place * sizeof(bits), sizeof(bits));
         return type == CUDA_BF16 ? half_from_bf16(bits) : half_from_fp16(bits);
     }
-    memcpy(&value, stored + place * sizeof value, sizeof value);
+    memcpy(&value, stored + place * sizeof(value), sizeof(value));
     return value;
 }
 
@@ -114,11 +106,11 @@ static void store(enum tensor_kind kind, enum cuda_type type, char *stored, size
     if (kind == TENSOR_INDEX)
         stored[place] = (char)(unsigned char)value;
     else if (kind == TENSOR_LABELS)
-        memcpy(stored + place * sizeof label, &label, sizeof label);
+        memcpy(stored + place * sizeof(label), &label, sizeof(label));
     else if (type != CUDA_FLOAT)
-        memcpy(stored + place * sizeof bits, &bits, sizeof bits);
+        memcpy(stored + place * sizeof(bits), &bits, sizeof(bits));
     else
-        memcpy(stored + place * sizeof value, &value, sizeof value);
+        memcpy(stored + place * sizeof(value), &value, sizeof(value));
 }
 
 /* Where element `within` of a kernel's master stands in its copy. */
@@ -172,12 +164,6 @@ size_t cuda_stored_bytes(const struct device_program *prepared, int32_t id)
 static enum status tensor_buffer(const struct device_program *prepared, int32_t id, size_t *bytes,
                                  char **buffer, struct error *err)
 {
-    enum status st = check_bound(prepared, err);
-    if (st != ST_OK)
-        return st;
-    if (id < 0 || id >= prepared->program->tensor_count)
-        return error_set(err, ST_RANGE, "tensor %d, expected 0 to %d", (int)id,
-                         (int)prepared->program->tensor_count - 1);
     *bytes = cuda_stored_bytes(prepared, id);
     *buffer = calloc(*bytes, 1);
     return *buffer != NULL ? cuda_enter(prepared->device, err) : error_memory(err, "tensor", *bytes);
@@ -219,10 +205,6 @@ enum status cuda_program_set_tensor(struct device *device, struct device_program
         goto out;
     const struct prog_tensor *tensor = &prepared->program->tensors[id];
     const enum cuda_type type = stored_type(prepared, tensor);
-    if (tensor->kind == TENSOR_WEIGHT) {
-        st = error_set(err, ST_UNSUPPORTED, "tensor %d is a weight: it is set by an upload", (int)id);
-        goto out;
-    }
     if (tensor->kind == TENSOR_METRICS) {
         double metrics[METRIC_COUNT];
         for (int i = 0; i < METRIC_COUNT; i++)

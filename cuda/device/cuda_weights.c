@@ -7,16 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum status cuda_check_slot(const struct device_weights *weights, enum weight_slot slot, struct error *err)
-{
-    if (slot < SLOT_VALUE || slot >= SLOT_GRADIENT || weights->slots[slot] == NULL)
-        return error_set(
-            err, ST_UNSUPPORTED,
-            "weights: slot %d, expected one that the set has (gradients are read as a program's tensors)",
-            (int)slot);
-    return ST_OK;
-}
-
 /* ---- new, free ---- */
 
 void cuda_weights_free(struct device *device, struct device_weights *weights)
@@ -26,22 +16,22 @@ void cuda_weights_free(struct device *device, struct device_weights *weights)
     (void)cudaSetDevice(device->index);
     cuda_release(device, weights->memory);       /* behind the steps that use them */
     (void)cudaStreamSynchronize(device->stream); /* only then it counts as free */
-    weight_table_free(&weights->table);
     free(weights);
 }
 
-static size_t slots_bytes(const struct device_weights *weights)
+static size_t slots_bytes(const struct device_weights *weights, int32_t slots)
 {
-    return (size_t)weights->slot_count * weights->floats * sizeof(float);
+    return (size_t)slots * weights->floats * sizeof(float);
 }
 
-static enum status allocate_slots(struct device *device, struct device_weights *made, struct error *err)
+static enum status allocate_slots(struct device *device, struct device_weights *made, int32_t slots,
+                                  struct error *err)
 {
-    const size_t bytes = slots_bytes(made);
+    const size_t bytes = slots_bytes(made, slots);
     enum status st = cuda_allocate(device, bytes, "weights", &made->memory, err);
     if (st == ST_OK)
         st = cuda_check(cudaMemsetAsync(made->memory, 0, bytes, device->stream), "clear weights", err);
-    for (int32_t slot = 0; st == ST_OK && slot < made->slot_count; slot++)
+    for (int32_t slot = 0; st == ST_OK && slot < slots; slot++)
         made->slots[slot] = made->memory + (size_t)slot * made->floats;
     return st == ST_OK ? cuda_wait(device, "make weights", err) : st;
 }
@@ -58,10 +48,7 @@ enum status cuda_weights_new(struct device *device, const struct weight_table *t
     made->version = 1;
     made->serial = ++device->serial;
     made->floats = cuda_chunk_count(table->total) * CUDA_CHUNK;
-    made->slot_count = slots;
-    st = weight_table_copy(&made->table, table, err);
-    if (st == ST_OK)
-        st = allocate_slots(device, made, err);
+    st = allocate_slots(device, made, slots, err);
     if (st == ST_OK) {
         *weights = made;
         made = NULL;
@@ -72,31 +59,14 @@ enum status cuda_weights_new(struct device *device, const struct weight_table *t
 
 /* ---- copies ---- */
 
-/* Whether the masters of both lie alike. */
-static bool same_order(const struct weight_table *a, const struct weight_table *b)
-{
-    bool same = a->count == b->count && a->total == b->total;
-    for (int32_t i = 0; same && i < a->count; i++)
-        same = a->tensors[i].offset == b->tensors[i].offset &&
-               memcmp(a->tensors[i].dims, b->tensors[i].dims, sizeof a->tensors[i].dims) == 0;
-    return same;
-}
-
 /* The owner's thread has waited for what it last wrote there, as it does after everything that writes weights from
  * outside a step; so this device's stream has nothing to wait for. */
 enum status cuda_weights_copy(struct device *device, struct device_weights *weights, enum weight_slot to,
                               struct device *owner, const struct device_weights *source,
                               enum weight_slot from, struct error *err)
 {
-    const size_t bytes = weights->table.total * sizeof(float);
-    enum status st = cuda_check_slot(weights, to, err);
-    if (st == ST_OK)
-        st = cuda_check_slot(source, from, err);
-    if (st == ST_OK && !same_order(&weights->table, &source->table))
-        st = error_set(err, ST_RANGE, "weights: copy of another network's (%zu values, expected %zu)",
-                       source->table.total, weights->table.total);
-    if (st == ST_OK)
-        st = cuda_enter(device, err);
+    const size_t bytes = weights->base.table.total * sizeof(float);
+    enum status st = cuda_enter(device, err);
     if (st == ST_OK)
         st = cuda_memory_reach(device, owner, err);
     if (st != ST_OK)
@@ -183,11 +153,9 @@ enum status cuda_weights_upload(struct device *device, struct device_weights *we
                                 const float *values, struct error *err)
 {
     const struct transfer up = {.device = device, .up = values};
-    enum status st = cuda_check_slot(weights, slot, err);
+    enum status st = cuda_enter(device, err);
     if (st == ST_OK)
-        st = cuda_enter(device, err);
-    if (st == ST_OK)
-        st = transfer_slot(&up, &weights->table, weights->slots[slot], err);
+        st = transfer_slot(&up, &weights->base.table, weights->slots[slot], err);
     weights->version++;
     return st;
 }
@@ -196,10 +164,8 @@ enum status cuda_weights_download(struct device *device, struct device_weights *
                                   enum weight_slot slot, float *values, struct error *err)
 {
     const struct transfer down = {.device = device, .down = values};
-    enum status st = cuda_check_slot(weights, slot, err);
-    if (st == ST_OK)
-        st = cuda_enter(device, err);
-    return st == ST_OK ? transfer_slot(&down, &weights->table, weights->slots[slot], err) : st;
+    enum status st = cuda_enter(device, err);
+    return st == ST_OK ? transfer_slot(&down, &weights->base.table, weights->slots[slot], err) : st;
 }
 
 /* ---- remap ---- */
@@ -259,26 +225,26 @@ static uint64_t fill_block(struct remap_block *block, const struct remap_list *l
     return elements;
 }
 
-static enum status launch_remap(struct device *device, const struct remap_block *block, int32_t count,
-                                uint64_t elements, uint64_t seed, const float *parent,
-                                struct device_weights *child, struct error *err)
+/* The block's entries to the child, and its averages from its values. */
+static enum status launch_remap(struct device *device, const struct remap_block *block,
+                                const struct cuda_inheritance *inheritance, struct device_weights *child,
+                                struct error *err)
 {
-    float *values = child->slots[SLOT_VALUE], *average = child->slots[SLOT_AVERAGE];
+    float *average = child->slots[SLOT_AVERAGE];
     size_t bytes = child->floats * sizeof(float);
-    enum status st = cuda_check(cudaMemsetAsync(child->memory, 0, slots_bytes(child), device->stream),
-                                "clear weights", err);
-    if (st == ST_OK && count > 0)
+    enum status st =
+        cuda_check(cudaMemsetAsync(child->memory, 0, slots_bytes(child, child->base.slots), device->stream),
+                   "clear weights", err);
+    if (st == ST_OK && inheritance->count > 0)
         st = cuda_check(
             cudaMemcpyAsync(block->device, block->host, block->bytes, cudaMemcpyHostToDevice, device->stream),
             "upload a remap", err);
-    if (st == ST_OK && count > 0)
-        st = cuda_check(cuda_launch_remap(
-                            device->stream, count, (const struct cuda_remap *)(void *)block->device, elements,
-                            seed, parent, (double *)(void *)(block->device + block->deviations), values),
-                        "remap weights", err);
+    if (st == ST_OK && inheritance->count > 0)
+        st = cuda_check(cuda_launch_remap(device->stream, inheritance), "remap weights", err);
     if (st == ST_OK && average != NULL)
-        st = cuda_check(cudaMemcpyAsync(average, values, bytes, cudaMemcpyDeviceToDevice, device->stream),
-                        "copy weights", err);
+        st = cuda_check(
+            cudaMemcpyAsync(average, inheritance->child, bytes, cudaMemcpyDeviceToDevice, device->stream),
+            "copy weights", err);
     if (st == ST_OK)
         st = cuda_wait(device, "remap weights", err);
     return st;
@@ -289,13 +255,11 @@ enum status cuda_weights_remap(struct device *device, struct device_weights *chi
                                const struct remap_list *remaps, uint64_t seed, struct error *err)
 {
     struct remap_block block = {0};
-    enum status st = cuda_check_slot(parent, from, err);
-    if (st == ST_OK)
-        st = cuda_enter(device, err);
+    enum status st = cuda_enter(device, err);
     if (st != ST_OK)
         return st;
     trace_begin("remap");
-    uint64_t elements = fill_block(&block, remaps, &child->table, &parent->table);
+    uint64_t elements = fill_block(&block, remaps, &child->base.table, &parent->base.table);
     size_t room = block.deviations + (size_t)remaps->count * sizeof(double);
     st = cuda_allocate(device, room, "remap", &block.device, err);
     if (st != ST_OK)
@@ -305,8 +269,16 @@ enum status cuda_weights_remap(struct device *device, struct device_weights *chi
         st = error_memory(err, "remap", room);
         goto out;
     }
-    fill_block(&block, remaps, &child->table, &parent->table);
-    st = launch_remap(device, &block, remaps->count, elements, seed, parent->slots[from], child, err);
+    fill_block(&block, remaps, &child->base.table, &parent->base.table);
+    const struct cuda_inheritance inheritance = {.count = remaps->count,
+                                                 .entries = (const struct cuda_remap *)(void *)block.device,
+                                                 .elements = elements,
+                                                 .seed = seed,
+                                                 .parent = parent->slots[from],
+                                                 .deviations =
+                                                     (double *)(void *)(block.device + block.deviations),
+                                                 .child = child->slots[SLOT_VALUE]};
+    st = launch_remap(device, &block, &inheritance, child, err);
     child->version++;
 out:
     trace_end();

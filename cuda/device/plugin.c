@@ -8,7 +8,6 @@ __attribute__((visibility("default"))) const struct device_plugin *nasrun_device
                                                 .ops = &cuda_device_ops,
                                                 .count = cuda_count,
                                                 .describe = cuda_describe,
-                                                .versions = cuda_versions,
                                                 .can_group = cuda_can_group,
                                                 .library = cuda_library};
     return &plugin;

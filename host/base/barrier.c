@@ -15,8 +15,8 @@ struct barrier {
     uint64_t round; /* barriers that have come about */
     double timeout;
     bool *came; /* [count] to the round that gathers */
-    void *
-        *offers[2]; /* by the parity of the round: a fast member may join the next while others still read */
+    /* by the parity of the round: a fast member may join the next while others still read */
+    void **offers[2];
     bool off;
     char reason[ERROR_LENGTH];
 };
@@ -38,13 +38,13 @@ static int make_condition(pthread_cond_t *condition)
 enum status barrier_open(int32_t count, double timeout, struct barrier **barrier, struct error *err)
 {
     size_t pointers = (size_t)count * sizeof(void *);
-    struct barrier *made = calloc(1, sizeof *made);
+    struct barrier *made = calloc(1, sizeof(*made));
     *barrier = NULL;
     if (made == NULL)
-        return error_memory(err, "barrier", sizeof *made);
+        return error_memory(err, "barrier", sizeof(*made));
     made->count = count;
     made->timeout = timeout;
-    made->came = calloc((size_t)count, sizeof *made->came);
+    made->came = calloc((size_t)count, sizeof(*made->came));
     made->offers[0] = calloc(1, pointers);
     made->offers[1] = calloc(1, pointers);
     bool complete = made->came != NULL && made->offers[0] != NULL && made->offers[1] != NULL;
@@ -80,7 +80,7 @@ void barrier_close(struct barrier *barrier)
 static void call_off(struct barrier *barrier, const char *reason)
 {
     if (!barrier->off)
-        snprintf(barrier->reason, sizeof barrier->reason, "%s", reason);
+        snprintf(barrier->reason, sizeof(barrier->reason), "%s", reason);
     barrier->off = true;
     pthread_cond_broadcast(&barrier->changed);
 }
@@ -89,14 +89,14 @@ static void call_off(struct barrier *barrier, const char *reason)
 static void give_up(struct barrier *barrier, const char *what)
 {
     char reason[ERROR_LENGTH];
-    int used =
-        snprintf(reason, sizeof reason, "%s: after %.10g s there is still no member", what, barrier->timeout);
+    int used = snprintf(reason, sizeof(reason), "%s: after %.10g s there is still no member", what,
+                        barrier->timeout);
     for (int32_t i = 0; i < barrier->count; i++) {
-        if (!barrier->came[i] && used > 0 && (size_t)used < sizeof reason)
-            used += snprintf(reason + used, sizeof reason - (size_t)used, " %d", (int)i);
+        if (!barrier->came[i] && used > 0 && (size_t)used < sizeof(reason))
+            used += snprintf(reason + used, sizeof(reason) - (size_t)used, " %d", (int)i);
     }
-    if (used > 0 && (size_t)used < sizeof reason)
-        snprintf(reason + used, sizeof reason - (size_t)used, " of 0 to %d", (int)barrier->count - 1);
+    if (used > 0 && (size_t)used < sizeof(reason))
+        snprintf(reason + used, sizeof(reason) - (size_t)used, " of 0 to %d", (int)barrier->count - 1);
     call_off(barrier, reason);
 }
 

@@ -14,9 +14,9 @@ enum status barrier_open(int32_t count, double timeout, struct barrier **barrier
 /* After all members have left their last barrier_wait. NULL is allowed. */
 void barrier_close(struct barrier *barrier);
 
-/* Waits until every member has come. `what` is for messages: "all-reduce". `offers` receives what each member has handed
- * over, by its number; it may be read until this member joins again, and what the pointers lead to until all others have
- * joined once more. ST_DEVICE when the barrier is called off, with the reason. */
+/* Waits until every member has come. `what` is for messages: "all-reduce". `offers` receives what each member has
+ * handed over, by its number; it may be read until this member joins again, and what the pointers lead to until all
+ * others have joined once more. ST_DEVICE when the barrier is called off, with the reason. */
 enum status barrier_wait(struct barrier *barrier, int32_t member, const char *what, void *offer,
                          void *const **offers, struct error *err);
 

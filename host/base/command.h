@@ -57,8 +57,8 @@ struct command_line {
     int word_count;
 };
 
-/* count and arguments are main's; the arguments get another order, and nothing is allocated. One line is read at a time,
- * for getopt_long keeps its place to itself. */
+/* count and arguments are main's; the arguments get another order, and nothing is allocated. One line is read at a
+ * time, for getopt_long keeps its place to itself. */
 void command_begin(struct command_line *line, const struct command *command, int count, char **arguments);
 
 /* Reads the next option. ST_RANGE with one line for one that is wrong; at the end, for too few or too many words. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 #include <zlib.h>
 
 enum status file_read(const char *path, char **data, size_t *length, struct error *err)
@@ -173,7 +174,7 @@ char *file_join(const char *folder, const char *name)
 char *file_beside_program(const char *name)
 {
     char program[PATH_MAX];
-    const ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    const ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
     if (length < 0)
         return NULL;
     program[length] = '\0';
@@ -190,10 +191,7 @@ uint32_t file_checksum_on(uint32_t checksum, const void *data, size_t length)
     return (uint32_t)crc32_z(checksum, data, length);
 }
 
-uint64_t file_hash(uint64_t hash, const void *data, size_t length)
+uint64_t file_hash(uint64_t seed, const void *data, size_t length)
 {
-    const unsigned char *bytes = data;
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ bytes[i]) * 0x100000001b3ull;
-    return hash;
+    return XXH3_64bits_withSeed(data, length, seed);
 }

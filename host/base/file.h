@@ -39,8 +39,8 @@ bool file_exists(const char *path);
 /* "folder/name", malloc'd; NULL when out of memory. */
 char *file_join(const char *folder, const char *name);
 
-/* The same, from the folder in which the running program lies: what comes with it is found wherever it is unpacked. NULL also
- * where the system does not say (/proc is missing). */
+/* The same, from the folder in which the running program lies: what comes with it is found wherever it is unpacked.
+ * NULL also where the system does not say (/proc is missing). */
 char *file_beside_program(const char *name);
 
 /* CRC-32 (zlib's), for journal lines. */
@@ -48,8 +48,8 @@ uint32_t file_checksum(const void *data, size_t length);
 /* Of what `checksum` is of with `data` behind it. */
 uint32_t file_checksum_on(uint32_t checksum, const void *data, size_t length);
 
-/* 64-bit FNV-1a, continued from `hash`; start with FILE_HASH_START. For fingerprints, not against malice. */
-#define FILE_HASH_START 0xcbf29ce484222325ull
-uint64_t file_hash(uint64_t hash, const void *data, size_t length);
+/* XXH3 of libxxhash, 64 bits, with `seed`: 0, or the hash of what comes before. For fingerprints and checksums of
+ * files, not against malice. The same on every machine of the same byte order. */
+uint64_t file_hash(uint64_t seed, const void *data, size_t length);
 
 #endif

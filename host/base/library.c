@@ -53,8 +53,8 @@ static void add_below(struct places *places, const char *folder, const char *bel
         add(places, make_pattern(folder, below));
 }
 
-/* Of the first python3 in $PATH: "/usr/bin/python3" belongs to /usr. A link may lie in an environment of its own and lead to
- * another one, in which Python looks too. */
+/* Of the first python3 in $PATH: "/usr/bin/python3" belongs to /usr. A link may lie in an environment of its own and
+ * lead to another one, in which Python looks too. */
 static void add_python(struct places *places)
 {
     const char *path = getenv("PATH");
@@ -62,7 +62,7 @@ static void add_python(struct places *places)
     bool found = false;
     for (; path != NULL && *path != '\0' && !found; path += strspn(path, ":")) {
         const int length = (int)strcspn(path, ":");
-        snprintf(program, sizeof program, "%.*s/python3", length, path);
+        snprintf(program, sizeof(program), "%.*s/python3", length, path);
         found = path[0] == '/' && access(program, X_OK) == 0;
         path += length;
     }
@@ -114,8 +114,8 @@ static void *load(const char *path, char first[ERROR_LENGTH])
     return library;
 }
 
-/* From the first folder of that pattern which has a file of that name that can be loaded; NULL: none. `first` is what the loader
- * said to the first that could not. */
+/* From the first folder of that pattern which has a file of that name that can be loaded; NULL: none. `first` is what
+ * the loader said to the first that could not. */
 static enum status load_from(const char *pattern, const char *name, void **library, char first[ERROR_LENGTH],
                              struct error *err)
 {
@@ -136,7 +136,7 @@ static enum status explain(const struct places *places, const char *what, struct
 {
     char looked[ERROR_LENGTH] = "";
     for (int32_t i = 0; i < places->count; i++)
-        snprintf(looked + strlen(looked), sizeof looked - strlen(looked), "%s, ", places->patterns[i]);
+        snprintf(looked + strlen(looked), sizeof(looked) - strlen(looked), "%s, ", places->patterns[i]);
     return error_set(err, ST_DEVICE,
                      "%.300s; looked in %sand where the loader looks (CUDA_HOME may name another place)",
                      what, looked);
@@ -166,7 +166,7 @@ const char *library_of(void (*function)(void))
 {
     Dl_info found;
     void *address;
-    memcpy(&address, &function, sizeof address); /* C has no cast from functions to objects */
+    memcpy(&address, &function, sizeof(address)); /* C has no cast from functions to objects */
     return dladdr(address, &found) != 0 && found.dli_fname != NULL ? found.dli_fname : "?";
 }
 
@@ -186,10 +186,10 @@ static const void *at(const struct content *content, uint64_t offset, uint64_t s
 
 static bool read_header(const struct content *content, Elf64_Ehdr *header)
 {
-    const void *found = at(content, 0, sizeof *header);
+    const void *found = at(content, 0, sizeof(*header));
     if (found == NULL)
         return false;
-    memcpy(header, found, sizeof *header);
+    memcpy(header, found, sizeof(*header));
     return memcmp(header->e_ident, ELFMAG, SELFMAG) == 0 && header->e_ident[EI_CLASS] == ELFCLASS64 &&
            header->e_ident[EI_DATA] == ELFDATA2LSB && header->e_type == ET_DYN;
 }
@@ -197,10 +197,10 @@ static bool read_header(const struct content *content, Elf64_Ehdr *header)
 static bool read_section(const struct content *content, const Elf64_Ehdr *header, uint32_t index,
                          Elf64_Shdr *section)
 {
-    const void *found = at(content, header->e_shoff + (uint64_t)index * sizeof *section, sizeof *section);
+    const void *found = at(content, header->e_shoff + (uint64_t)index * sizeof(*section), sizeof(*section));
     if (index >= header->e_shnum || found == NULL)
         return false;
-    memcpy(section, found, sizeof *section);
+    memcpy(section, found, sizeof(*section));
     return true;
 }
 
@@ -223,10 +223,10 @@ static bool take_names(const struct content *content, const Elf64_Shdr *dynamic,
     bool good = true;
     for (uint64_t i = 0; good && (i + 1) * sizeof(Elf64_Dyn) <= dynamic->sh_size; i++) {
         Elf64_Dyn entry;
-        const void *found = at(content, dynamic->sh_offset + i * sizeof entry, sizeof entry);
+        const void *found = at(content, dynamic->sh_offset + i * sizeof(entry), sizeof(entry));
         if (found == NULL)
             return false;
-        memcpy(&entry, found, sizeof entry);
+        memcpy(&entry, found, sizeof(entry));
         if (entry.d_tag == DT_NULL)
             break;
         if (entry.d_tag == DT_NEEDED)

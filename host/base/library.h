@@ -6,8 +6,8 @@
  *   1. beside the program and in ../lib of its folder,
  *   2. in lib64 and lib of $CUDA_HOME,
  *   3. in lib of $CONDA_PREFIX,
- *   4. in nvidia/.../lib of the active Python, as pip lays them out: of $VIRTUAL_ENV, of the python3 in $PATH, which is not run,
- *      and of ~/.local,
+ *   4. in nvidia/.../lib of the active Python, as pip lays them out: of $VIRTUAL_ENV, of the python3 in $PATH, which
+ *      is not run, and of ~/.local,
  *   5. in lib64 of /usr/local/cuda and /usr/local/cuda-...,
  *   6. where the loader looks.
  * Relative paths in these variables are passed over: the current directory is never looked into. */
@@ -18,8 +18,8 @@
 
 #include <stdint.h>
 
-/* Loads the first library of that file name that can be loaded, by its full path, and for good. ST_DEVICE: there is none; the
- * message says what the loader says, and where it was looked for. */
+/* Loads the first library of that file name that can be loaded, by its full path, and for good. ST_DEVICE: there is
+ * none; the message says what the loader says, and where it was looked for. */
 enum status library_load(const char *name, void **library, struct error *err);
 
 /* The file from which a loaded library's function comes, "?" when that is unknown. Valid as long as the library. */
@@ -33,8 +33,8 @@ struct library_needs {
     char names[LIBRARY_NEEDS][LIBRARY_NAME];
 };
 
-/* Reads them from the file, without loading it. ST_FORMAT: it is no shared library for this kind of machine, or asks for more than
- * there is room for. */
+/* Reads them from the file, without loading it. ST_FORMAT: it is no shared library for this kind of machine, or asks
+ * for more than there is room for. */
 enum status library_read_needs(const char *path, struct library_needs *needs, struct error *err);
 
 #endif

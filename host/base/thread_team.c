@@ -63,16 +63,16 @@ static void *serve(void *context)
 enum status thread_team_open(int32_t count, struct thread_team **team, struct error *err)
 {
     enum status st = ST_OK;
-    struct thread_team *made = calloc(1, sizeof *made);
+    struct thread_team *made = calloc(1, sizeof(*made));
     *team = NULL;
     if (made == NULL)
-        return error_memory(err, "team", sizeof *made);
+        return error_memory(err, "team", sizeof(*made));
     made->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     made->begun = made->done = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
     made->count = count;
-    made->seats = calloc((size_t)count, sizeof *made->seats);
+    made->seats = calloc((size_t)count, sizeof(*made->seats));
     if (made->seats == NULL) {
-        st = error_memory(err, "team", (size_t)count * sizeof *made->seats);
+        st = error_memory(err, "team", (size_t)count * sizeof(*made->seats));
         goto out;
     }
     for (int32_t member = 1; member < count; member++) {

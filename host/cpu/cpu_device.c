@@ -1,4 +1,4 @@
-/* The CPU device: opening, datasets, access to tensors, and the table of its functions. */
+/* The CPU device: opening, datasets, access to tensors, and the tables of its functions. */
 #include "host/cpu/cpu_internal.h"
 #include "host/device/host_group.h"
 #include "host/device/host_memory.h"
@@ -8,6 +8,8 @@
 #include <string.h>
 
 enum { MAX_THREADS = 1024 };
+
+static const struct device_ops own; /* below */
 
 /* ---- device ---- */
 
@@ -45,10 +47,11 @@ static enum status device_open(const struct device_options *options, struct devi
         return error_set(err, ST_RANGE,
                          "cpu device: %d threads, expected 1 to %d, or 0 for as many as allowed",
                          (int)options->threads, (int)MAX_THREADS);
-    struct device *made = calloc(1, sizeof *made);
+    struct device *made = calloc(1, sizeof(*made));
     if (made == NULL)
-        return error_memory(err, "cpu device", sizeof *made);
+        return error_memory(err, "cpu device", sizeof(*made));
     int32_t allowed = cpu_threads_allowed(&made->allowed);
+    made->base.own = &own;
     made->index = options->index;
     const int32_t devices = options->count > 1 ? options->count : 1, share = allowed / devices;
     made->threads = options->threads > 0 ? options->threads : share > 0 ? share : 1;
@@ -74,7 +77,7 @@ static void read_processor(char *name, size_t size)
     char line[256];
     FILE *file = fopen("/proc/cpuinfo", "r");
     snprintf(name, size, "processor");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
         char *text = strchr(line, ':');
         if (strncmp(line, "model name", strlen("model name")) != 0 || text == NULL)
             continue;
@@ -91,11 +94,13 @@ static void device_information(struct device *device, struct device_info *info)
 {
     char processor[64];
     const dnnl_version_t *version = dnnl_version();
-    read_processor(processor, sizeof processor);
-    memset(info, 0, sizeof *info);
-    snprintf(info->name, sizeof info->name, "cpu:%d %s, %d thread%s, oneDNN %d.%d.%d", (int)device->index,
-             processor, (int)device->threads, device->threads == 1 ? "" : "s", version->major, version->minor,
+    read_processor(processor, sizeof(processor));
+    memset(info, 0, sizeof(*info));
+    snprintf(info->library, sizeof(info->library), "onednn");
+    snprintf(info->versions, sizeof(info->versions), "%d.%d.%d", version->major, version->minor,
              version->patch);
+    snprintf(info->name, sizeof(info->name), "cpu:%d %s, %d thread%s, oneDNN %.32s", (int)device->index,
+             processor, (int)device->threads, device->threads == 1 ? "" : "s", info->versions);
     info->threads = device->threads;
     info->flops = device->flops;
     info->bytes = device->bytes;
@@ -115,34 +120,14 @@ static void dataset_free(struct device *device, struct device_dataset *dataset)
     free(dataset);
 }
 
-static enum status check_view(const struct dataset_view *view, struct error *err)
-{
-    if (view->count < 1 || view->channels < 1 || view->channels > 4 || view->height < 1 || view->width < 1)
-        return error_set(err, ST_RANGE,
-                         "dataset: %d images of %d x %d x %d, expected at least one, of 1 to 4 channels",
-                         (int)view->count, (int)view->channels, (int)view->height, (int)view->width);
-    for (int32_t i = 0; i < view->count; i++)
-        if (view->labels[i] < 0 || view->labels[i] >= view->classes)
-            return error_set(err, ST_RANGE, "dataset: image %d has label %d, expected 0 to %d", (int)i,
-                             (int)view->labels[i], (int)view->classes - 1);
-    for (int32_t c = 0; c < view->channels; c++)
-        if (!(view->deviation[c] > 0.0f))
-            return error_set(err, ST_RANGE, "dataset: channel %d has deviation %g, expected above 0", (int)c,
-                             (double)view->deviation[c]);
-    return ST_OK;
-}
-
 static enum status dataset_upload(struct device *device, const struct dataset_view *view,
                                   struct device_dataset **dataset, struct error *err)
 {
-    enum status st = check_view(view, err);
-    if (st != ST_OK)
-        return st;
-    size_t labels = (size_t)view->count * sizeof *view->labels;
+    size_t labels = (size_t)view->count * sizeof(*view->labels);
     size_t pixels = (size_t)view->count * (size_t)view->channels * (size_t)view->height * (size_t)view->width;
-    struct device_dataset *made = calloc(1, sizeof *made);
+    struct device_dataset *made = calloc(1, sizeof(*made));
     if (made == NULL)
-        return error_memory(err, "dataset", sizeof *made);
+        return error_memory(err, "dataset", sizeof(*made));
     made->pixels = cpu_memory_new(pixels, device->threads);
     made->labels = cpu_memory_new(labels, device->threads);
     if (made->pixels == NULL || made->labels == NULL) {
@@ -160,17 +145,12 @@ static enum status dataset_upload(struct device *device, const struct dataset_vi
 
 /* ---- what can be read of a program ---- */
 
-static enum status check_bound(const struct device_program *prepared, struct error *err)
-{
-    return prepared->memory != NULL ? ST_OK : error_set(err, ST_RANGE, "the program is not bound");
-}
-
 static enum status program_metrics(struct device *device, struct device_program *prepared,
                                    double metrics[METRIC_COUNT], struct error *err)
 {
     (void)device;
     (void)err;
-    memcpy(metrics, prepared->metrics, sizeof prepared->metrics);
+    memcpy(metrics, prepared->metrics, sizeof(prepared->metrics));
     return ST_OK;
 }
 
@@ -179,7 +159,7 @@ static enum status program_set_metrics(struct device *device, struct device_prog
 {
     (void)device;
     (void)err;
-    memcpy(prepared->metrics, metrics, sizeof prepared->metrics);
+    memcpy(prepared->metrics, metrics, sizeof(prepared->metrics));
     return ST_OK;
 }
 
@@ -187,36 +167,23 @@ static enum status program_tensor(struct device *device, struct device_program *
                                   float *values, struct error *err)
 {
     (void)device;
-    enum status st = check_bound(prepared, err);
-    if (st == ST_OK && (id < 0 || id >= prepared->program->tensor_count))
-        st = error_set(err, ST_RANGE, "tensor %d, expected 0 to %d", (int)id,
-                       (int)prepared->program->tensor_count - 1);
-    if (st == ST_OK)
-        cpu_layout_unpack(prepared, id, values);
-    return st;
+    (void)err;
+    cpu_layout_unpack(prepared, id, values);
+    return ST_OK;
 }
 
 static enum status program_set_tensor(struct device *device, struct device_program *prepared, int32_t id,
                                       const float *values, struct error *err)
 {
     (void)device;
-    enum status st = check_bound(prepared, err);
-    if (st == ST_OK && (id < 0 || id >= prepared->program->tensor_count))
-        st = error_set(err, ST_RANGE, "tensor %d, expected 0 to %d", (int)id,
-                       (int)prepared->program->tensor_count - 1);
-    if (st == ST_OK && prepared->program->tensors[id].kind == TENSOR_WEIGHT)
-        st = error_set(err, ST_UNSUPPORTED, "tensor %d is a weight: it is set by an upload", (int)id);
-    if (st == ST_OK)
-        cpu_layout_pack(prepared, id, values);
-    return st;
+    (void)err;
+    cpu_layout_pack(prepared, id, values);
+    return ST_OK;
 }
 
 static enum status program_probabilities(struct device *device, struct device_program *prepared,
                                          float *probabilities, struct error *err)
 {
-    if (prepared->program->probabilities < 0)
-        return error_set(err, ST_UNSUPPORTED,
-                         "probabilities: the program yields none (is it a training program?)");
     return program_tensor(device, prepared, prepared->program->probabilities, probabilities, err);
 }
 
@@ -225,16 +192,8 @@ static void program_report(const struct device_program *prepared, struct device_
     *report = prepared->report;
 }
 
-const struct device_ops cpu_device_ops = {
-    .version = DEVICE_INTERFACE_VERSION,
-    .kind = "cpu",
-    .open = device_open,
-    .close = device_close,
-    .info = device_information,
+static const struct device_ops own = {
     .dataset_upload = dataset_upload,
-    .dataset_free = dataset_free,
-    .host_allocate = host_memory_allocate,
-    .host_free = host_memory_free,
     .weights_new = cpu_weights_new,
     .weights_free = cpu_weights_free,
     .weights_upload = cpu_weights_upload,
@@ -243,21 +202,21 @@ const struct device_ops cpu_device_ops = {
     .weights_remap = cpu_weights_remap,
     .group_open = host_group_open,
     .group_close = host_group_close,
-    .group_abort = host_group_abort,
-    .group_check = host_group_check,
-    .group_bytes = host_group_bytes,
     .group_average = cpu_group_average,
     .group_broadcast = cpu_group_broadcast,
     .program_prepare = cpu_program_prepare,
-    .program_free = cpu_program_free,
-    .program_bytes = cpu_program_bytes,
     .program_bind = cpu_program_bind,
     .program_run = cpu_program_run,
-    .program_report = program_report,
-    .program_metrics = program_metrics,
-    .program_set_metrics = program_set_metrics,
     .program_probabilities = program_probabilities,
     .program_tensor = program_tensor,
     .program_set_tensor = program_set_tensor,
     .program_run_op = cpu_program_run_op,
 };
+
+DEVICE_CHECKED_OPS(cpu_device_ops, .kind = "cpu", .on_host = true, .open = device_open, .close = device_close,
+                   .info = device_information, .dataset_free = dataset_free,
+                   .host_allocate = host_memory_allocate, .host_free = host_memory_free,
+                   .group_abort = host_group_abort, .group_check = host_group_check,
+                   .group_bytes = host_group_bytes, .program_free = cpu_program_free,
+                   .program_bytes = cpu_program_bytes, .program_report = program_report,
+                   .program_metrics = program_metrics, .program_set_metrics = program_set_metrics);

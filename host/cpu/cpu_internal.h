@@ -20,13 +20,15 @@
 
 #include "host/cpu/cpu_dnnl.h"
 #include "host/cpu/kernels.h"
-#include "host/device/device.h"
+#include "host/device/checks.h"
+#include "host/device/op_call.h"
 
 #include <sched.h>
 
 enum { CPU_MAX_CALLS = 4, CPU_MAX_ARGS = 5 };
 
 struct device {
+    struct device_base base;
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     dnnl_primitive_attr_t user_scratchpad; /* primitives take their scratchpad from the program's block */
@@ -38,14 +40,15 @@ struct device {
 };
 
 struct device_dataset {
+    struct device_dataset_base base;
     struct dataset_view view; /* pixels and labels are our copies */
     uint8_t *pixels;
     int32_t *labels;
 };
 
 struct device_weights {
-    struct weight_table table;
-    float *slots[SLOT_GRADIENT]; /* table.total floats each; NULL where the set has none */
+    struct device_weights_base base;
+    float *slots[SLOT_GRADIENT]; /* base.table.total floats each; NULL where the set has none */
     uint64_t version;            /* moves with every change of values or averages; starts at 1 */
 };
 
@@ -82,6 +85,7 @@ struct cpu_tensor {
 };
 
 struct device_program {
+    struct device_program_base base;
     struct device *device;
     const struct program *program;
     struct cpu_tensor *tensors;      /* [tensor_count] */
@@ -203,8 +207,6 @@ enum status cpu_weights_upload(struct device *device, struct device_weights *wei
                                const float *values, struct error *err);
 enum status cpu_weights_download(struct device *device, struct device_weights *weights, enum weight_slot slot,
                                  float *values, struct error *err);
-/* ST_UNSUPPORTED unless the slot is one that the weight set has. */
-enum status cpu_check_slot(const struct device_weights *weights, enum weight_slot slot, struct error *err);
 enum status cpu_weights_copy(struct device *device, struct device_weights *weights, enum weight_slot to,
                              struct device *owner, const struct device_weights *source, enum weight_slot from,
                              struct error *err);
@@ -217,25 +219,53 @@ static inline float *cpu_weights_read(const struct device_program *prepared)
     return prepared->binding.weights->slots[prepared->binding.use_average ? SLOT_AVERAGE : SLOT_VALUE];
 }
 
-/* ---- cpu_group.c ---- */
+/* ---- cpu_all_reduce.c ---- */
 enum status cpu_group_average(struct device_group *group, struct device *device,
                               struct device_weights *weights, enum weight_slot slot, struct error *err);
 enum status cpu_group_broadcast(struct device_group *group, struct device *device,
                                 struct device_weights *weights, enum weight_slot slot, int32_t root,
                                 struct error *err);
 
-/* ---- operations: cpu_conv.c, cpu_dense.c, cpu_norm.c, cpu_pool.c, cpu_elementwise.c, cpu_step.c,
- * cpu_group.c ----
- * prepare chooses and reserves; operations without one need nothing. run works on a bound program. */
-enum status cpu_prepare_conv(struct device_program *prepared, int32_t op, struct error *err);
-enum status cpu_prepare_dense(struct device_program *prepared, int32_t op, struct error *err);
-enum status cpu_prepare_norm(struct device_program *prepared, int32_t op, struct error *err);
-enum status cpu_prepare_max_pool(struct device_program *prepared, int32_t op, struct error *err);
-enum status cpu_prepare_loss(struct device_program *prepared, int32_t op, struct error *err);
+/* ---- operations: cpu_NAME.c (host/program/README.md) ---- */
+/* The operand at that position, CONV_IN_X or CONV_OUT_Y; NULL when absent. Of a bound program. */
+static inline void *cpu_input(const struct op_call *call, int32_t position)
+{
+    return cpu_tensor_address(call->prepared, call->op->inputs[position]);
+}
+static inline void *cpu_output(const struct op_call *call, int32_t position)
+{
+    return cpu_tensor_address(call->prepared, call->op->outputs[position]);
+}
+/* Their shapes; the operand must be there. */
+static inline struct cpu_shape cpu_input_shape(const struct op_call *call, int32_t position)
+{
+    return cpu_shape_of(call->prepared, call->op->inputs[position]);
+}
+static inline struct cpu_shape cpu_output_shape(const struct op_call *call, int32_t position)
+{
+    return cpu_shape_of(call->prepared, call->op->outputs[position]);
+}
+static inline struct cpu_op *cpu_state(const struct op_call *call)
+{
+    return &call->prepared->ops[call->index];
+}
+/* The first of the operation's scratch bytes. */
+static inline void *cpu_scratch(const struct op_call *call)
+{
+    return cpu_address(call->prepared, cpu_state(call), (struct cpu_place){CPU_SCRATCH, -1, 0});
+}
+static inline struct cpu_window cpu_window_of(const struct prog_op *op)
+{
+    return (struct cpu_window){op->window.kernel_h, op->window.kernel_w, op->window.stride, op->window.pad_h,
+                               op->window.pad_w};
+}
 
-#define PROG_OP(KIND, name, ...)                                                                            \
-    enum status cpu_run_##name(struct device_program *prepared, int32_t op, const struct step *step,         \
-                               struct error *err);
+/* Prepare chooses and reserves; operations without such a function need nothing. */
+op_function cpu_prepare_conv, cpu_prepare_dense, cpu_prepare_batch_norm, cpu_prepare_batch_norm_backward,
+    cpu_prepare_max_pool, cpu_prepare_loss;
+
+/* Run works on a bound program. */
+#define PROG_OP(KIND, name, ...) op_function cpu_run_##name;
 #include "host/program/ops.def"
 #undef PROG_OP
 

@@ -9,25 +9,21 @@
 
 enum { LINE = 64 };
 
-typedef enum status prepare_function(struct device_program *prepared, int32_t op, struct error *err);
-typedef enum status run_function(struct device_program *prepared, int32_t op, const struct step *step,
-                                 struct error *err);
-
 /* Operations that choose primitives, need scratch or have limits; the others need no preparation. */
-static prepare_function *const prepare_functions[PROG_OP_KIND_COUNT] = {
+static op_function *const prepare_functions[PROG_OP_KIND_COUNT] = {
     [PROG_OP_CONV] = cpu_prepare_conv,
     [PROG_OP_CONV_BACKWARD_DATA] = cpu_prepare_conv,
     [PROG_OP_CONV_BACKWARD_WEIGHTS] = cpu_prepare_conv,
     [PROG_OP_DENSE] = cpu_prepare_dense,
     [PROG_OP_DENSE_BACKWARD_DATA] = cpu_prepare_dense,
     [PROG_OP_DENSE_BACKWARD_WEIGHTS] = cpu_prepare_dense,
-    [PROG_OP_BATCH_NORM] = cpu_prepare_norm,
-    [PROG_OP_BATCH_NORM_BACKWARD] = cpu_prepare_norm,
+    [PROG_OP_BATCH_NORM] = cpu_prepare_batch_norm,
+    [PROG_OP_BATCH_NORM_BACKWARD] = cpu_prepare_batch_norm_backward,
     [PROG_OP_MAX_POOL] = cpu_prepare_max_pool,
     [PROG_OP_LOSS] = cpu_prepare_loss,
 };
 
-static run_function *const run_functions[PROG_OP_KIND_COUNT] = {
+static op_function *const run_functions[PROG_OP_KIND_COUNT] = {
 #define PROG_OP(KIND, name, ...) [PROG_OP_##KIND] = cpu_run_##name,
 #include "host/program/ops.def"
 #undef PROG_OP
@@ -54,8 +50,9 @@ static enum status prepare_ops(struct device_program *prepared, struct error *er
 {
     const struct program *program = prepared->program;
     for (int32_t op = 0; op < program->op_count; op++) {
-        prepare_function *prepare = prepare_functions[program->ops[op].kind];
-        if (prepare != NULL && prepare(prepared, op, err) != ST_OK)
+        op_function *prepare = prepare_functions[program->ops[op].kind];
+        const struct op_call call = {prepared, program, op, &program->ops[op], NULL, err};
+        if (prepare != NULL && prepare(&call) != ST_OK)
             return error_prefix(err, "%s, operation %d of layer %u", prog_op_name(program->ops[op].kind),
                                 (int)op, (unsigned)program->ops[op].layer_id);
     }
@@ -203,35 +200,6 @@ void *cpu_address(const struct device_program *prepared, const struct cpu_op *op
 
 /* ---- bind ---- */
 
-static enum status check_binding(const struct device_program *prepared, const struct device_binding *binding,
-                                 struct error *err)
-{
-    const struct program *program = prepared->program;
-    const struct dataset_view *view = &binding->dataset->view;
-    if (binding->weights->table.total != program->weights.total)
-        return error_set(err, ST_RANGE, "bind: weights of %zu values, expected the program's %zu",
-                         binding->weights->table.total, program->weights.total);
-    if (binding->sample_count < 1)
-        return error_set(err, ST_RANGE, "bind: %d samples, expected at least 1", (int)binding->sample_count);
-    for (int32_t i = 0; i < binding->sample_count; i++)
-        if (binding->samples[i] < 0 || binding->samples[i] >= view->count)
-            return error_set(err, ST_RANGE, "bind: sample %d is image %d, expected 0 to %d", (int)i,
-                             (int)binding->samples[i], (int)view->count - 1);
-    for (int32_t i = 0; i < program->op_count; i++) {
-        if (program->ops[i].kind != PROG_OP_GATHER)
-            continue;
-        struct shape s = program->tensors[program->ops[i].outputs[0]].shape;
-        if (s.c != view->channels || s.h != view->height || s.w != view->width)
-            return error_set(
-                err, ST_RANGE, "bind: images of %d x %d x %d, expected the program's %d x %d x %d",
-                (int)view->channels, (int)view->height, (int)view->width, (int)s.c, (int)s.h, (int)s.w);
-    }
-    if (program->logits >= 0 && program->tensors[program->logits].shape.c != view->classes)
-        return error_set(err, ST_RANGE, "bind: images of %d classes, expected the program's %d",
-                         (int)view->classes, (int)program->tensors[program->logits].shape.c);
-    return ST_OK;
-}
-
 static enum status copy_samples(struct device_program *prepared, const struct device_binding *binding,
                                 struct error *err)
 {
@@ -250,9 +218,7 @@ static enum status copy_samples(struct device_program *prepared, const struct de
 enum status cpu_program_bind(struct device *device, struct device_program *prepared,
                              const struct device_binding *binding, struct error *err)
 {
-    enum status st = check_binding(prepared, binding, err);
-    if (st == ST_OK)
-        st = copy_samples(prepared, binding, err);
+    enum status st = copy_samples(prepared, binding, err);
     if (st != ST_OK)
         return st;
     cpu_threads_enter(device);
@@ -270,34 +236,19 @@ enum status cpu_program_bind(struct device *device, struct device_program *prepa
 
 /* ---- run ---- */
 
-static enum status check_step(const struct device_program *prepared, const struct step *step,
-                              struct error *err)
-{
-    if (prepared->memory == NULL)
-        return error_set(err, ST_RANGE, "step: the program is not bound");
-    if (step->valid < 1 || step->valid > prepared->program->batch)
-        return error_set(err, ST_RANGE, "step: %d rows, expected 1 to %d", (int)step->valid,
-                         (int)prepared->program->batch);
-    if ((int64_t)step->first + step->valid > prepared->binding.sample_count)
-        return error_set(err, ST_RANGE, "step: rows %u to %lld, expected at most %d samples",
-                         (unsigned)step->first, (long long)step->first + step->valid,
-                         (int)prepared->binding.sample_count);
-    return ST_OK;
-}
-
 /* Runs operations first .. end - 1. */
 static enum status run_range(struct device_program *prepared, int32_t first, int32_t end,
                              const struct step *step, struct error *err)
 {
-    enum status st = check_step(prepared, step, err);
-    if (st != ST_OK)
-        return st;
+    enum status st = ST_OK;
     const struct prog_op *ops = prepared->program->ops;
     cpu_threads_enter(prepared->device);
-    for (int32_t op = first; st == ST_OK && op < end; op++)
-        if (run_functions[ops[op].kind](prepared, op, step, err) != ST_OK)
+    for (int32_t op = first; st == ST_OK && op < end; op++) {
+        const struct op_call call = {prepared, prepared->program, op, &ops[op], step, err};
+        if (run_functions[ops[op].kind](&call) != ST_OK)
             st = error_prefix(err, "%s, operation %d of layer %u", prog_op_name(ops[op].kind), (int)op,
                               (unsigned)ops[op].layer_id);
+    }
     cpu_threads_leave(prepared->device);
     return st;
 }

@@ -5,27 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum status cpu_check_slot(const struct device_weights *weights, enum weight_slot slot, struct error *err)
-{
-    if (slot < SLOT_VALUE || slot >= SLOT_GRADIENT || weights->slots[slot] == NULL)
-        return error_set(
-            err, ST_UNSUPPORTED,
-            "weights: slot %d, expected one that the set has (gradients are read as a program's tensors)",
-            (int)slot);
-    return ST_OK;
-}
-
 enum status cpu_weights_new(struct device *device, const struct weight_table *table, int32_t slots,
                             struct device_weights **weights, struct error *err)
 {
     enum status st = ST_OK;
-    struct device_weights *made = calloc(1, sizeof *made);
+    struct device_weights *made = calloc(1, sizeof(*made));
     if (made == NULL)
-        return error_memory(err, "weight set", sizeof *made);
+        return error_memory(err, "weight set", sizeof(*made));
     made->version = 1;
-    st = weight_table_copy(&made->table, table, err);
-    if (st != ST_OK)
-        goto out;
     for (int32_t slot = 0; slot < slots; slot++) {
         made->slots[slot] = cpu_memory_new(table->total * sizeof(float), device->threads);
         if (made->slots[slot] == NULL) {
@@ -47,7 +34,6 @@ void cpu_weights_free(struct device *device, struct device_weights *weights)
         return;
     for (int slot = 0; slot < SLOT_GRADIENT; slot++)
         cpu_memory_free(weights->slots[slot]);
-    weight_table_free(&weights->table);
     free(weights);
 }
 
@@ -55,10 +41,8 @@ enum status cpu_weights_upload(struct device *device, struct device_weights *wei
                                const float *values, struct error *err)
 {
     (void)device;
-    enum status st = cpu_check_slot(weights, slot, err);
-    if (st != ST_OK)
-        return st;
-    memcpy(weights->slots[slot], values, weights->table.total * sizeof *values);
+    (void)err;
+    memcpy(weights->slots[slot], values, weights->base.table.total * sizeof(*values));
     weights->version++;
     return ST_OK;
 }
@@ -67,10 +51,9 @@ enum status cpu_weights_download(struct device *device, struct device_weights *w
                                  float *values, struct error *err)
 {
     (void)device;
-    enum status st = cpu_check_slot(weights, slot, err);
-    if (st == ST_OK)
-        memcpy(values, weights->slots[slot], weights->table.total * sizeof *values);
-    return st;
+    (void)err;
+    memcpy(values, weights->slots[slot], weights->base.table.total * sizeof(*values));
+    return ST_OK;
 }
 
 enum status cpu_weights_copy(struct device *device, struct device_weights *weights, enum weight_slot to,
@@ -79,15 +62,8 @@ enum status cpu_weights_copy(struct device *device, struct device_weights *weigh
 {
     (void)device;
     (void)owner;
-    enum status st = cpu_check_slot(weights, to, err);
-    if (st == ST_OK)
-        st = cpu_check_slot(source, from, err);
-    if (st == ST_OK && weights->table.total != source->table.total)
-        st = error_set(err, ST_RANGE, "weights: copy of %zu values, expected %zu", source->table.total,
-                       weights->table.total);
-    if (st != ST_OK)
-        return st;
-    memcpy(weights->slots[to], source->slots[from], weights->table.total * sizeof(float));
+    (void)err;
+    memcpy(weights->slots[to], source->slots[from], weights->base.table.total * sizeof(float));
     weights->version++;
     return ST_OK;
 }
@@ -97,11 +73,10 @@ enum status cpu_weights_remap(struct device *device, struct device_weights *chil
                               const struct remap_list *remaps, uint64_t seed, struct error *err)
 {
     (void)device;
-    enum status st = cpu_check_slot(parent, from, err);
-    if (st != ST_OK)
-        return st;
-    size_t bytes = child->table.total * sizeof(float);
-    remap_apply(remaps, &child->table, &parent->table, parent->slots[from], seed, child->slots[SLOT_VALUE]);
+    (void)err;
+    size_t bytes = child->base.table.total * sizeof(float);
+    remap_apply(remaps, &child->base.table, &parent->base.table, parent->slots[from], seed,
+                child->slots[SLOT_VALUE]);
     if (child->slots[SLOT_AVERAGE] != NULL)
         memcpy(child->slots[SLOT_AVERAGE], child->slots[SLOT_VALUE], bytes);
     for (int slot = SLOT_FIRST; slot <= SLOT_SECOND; slot++)

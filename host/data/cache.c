@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Raise it when decoding or resizing gives other pixels than before. */
-enum { CACHE_VERSION = 1 };
+/* Raise it when decoding or resizing gives other pixels than before, or hashes are others. */
+enum { CACHE_VERSION = 2 };
 static const char cache_magic[8] = "NASDATA";
 
 /* The head of the file, in the machine's byte order (another order does not match the version). Behind it:
@@ -30,15 +30,15 @@ uint64_t data_cache_key(const struct job_dataset *job, const struct data_list *l
     double settings[4] = {job->resize.count, 0, 0, job->max_side};
     for (int i = 0; i < 2 && i < job->resize.count; i++)
         settings[1 + i] = job->resize.items[i];
-    uint64_t hash = data_hash(CACHE_VERSION, settings, sizeof(settings));
-    hash = data_hash(hash, job_fit_text(job->fit), strlen(job_fit_text(job->fit)));
-    hash = data_hash(hash, job_channels_text(job->channels), strlen(job_channels_text(job->channels)));
-    hash = data_hash(hash, job_on_error_text(job->on_error), strlen(job_on_error_text(job->on_error)));
+    uint64_t hash = file_hash(CACHE_VERSION, settings, sizeof(settings));
+    hash = file_hash(hash, job_fit_text(job->fit), strlen(job_fit_text(job->fit)));
+    hash = file_hash(hash, job_channels_text(job->channels), strlen(job_channels_text(job->channels)));
+    hash = file_hash(hash, job_on_error_text(job->on_error), strlen(job_on_error_text(job->on_error)));
     for (int32_t i = 0; i < list->count; i++) {
         const struct data_item *item = &list->items[i];
         int64_t facts[4] = {item->size, item->modified, item->label, item->split};
-        hash = data_hash(hash, facts, sizeof(facts));
-        hash = data_hash(hash, item->path, strlen(item->path));
+        hash = file_hash(hash, facts, sizeof(facts));
+        hash = file_hash(hash, item->path, strlen(item->path));
     }
     return hash;
 }
@@ -53,7 +53,7 @@ static char *cache_path(const struct job_dataset *job, uint64_t key)
 
 static uint64_t hash_head(const struct cache_head *head)
 {
-    return data_hash(CACHE_VERSION, head, offsetof(struct cache_head, head_hash));
+    return file_hash(CACHE_VERSION, head, offsetof(struct cache_head, head_hash));
 }
 
 /* Whether the head is whole, of this dataset, and promises what the file has room for. */
@@ -73,7 +73,7 @@ static bool head_fits(const struct cache_head *head, const struct data_list *lis
 /* Indices into the list must rise, or they are none. */
 static bool kept_fits(const struct cache_head *head, const int32_t *kept)
 {
-    if (data_hash(0, kept, (size_t)head->count * sizeof(*kept)) != head->kept_hash)
+    if (file_hash(0, kept, (size_t)head->count * sizeof(*kept)) != head->kept_hash)
         return false;
     for (int32_t i = 0; i < head->count; i++)
         if (kept[i] < (i > 0 ? kept[i - 1] + 1 : 0) || kept[i] >= head->listed)
@@ -111,7 +111,7 @@ enum status data_cache_load(const struct job_dataset *job, const struct data_lis
         goto out;
     }
     if (fread(indices, sizeof(*indices), count, stream) != count || !kept_fits(&head, indices) ||
-        fread(pixels, 1, bytes, stream) != bytes || data_hash(0, pixels, bytes) != head.pixel_hash)
+        fread(pixels, 1, bytes, stream) != bytes || file_hash(0, pixels, bytes) != head.pixel_hash)
         goto out;
     set->count = head.count;
     set->channels = head.channels;
@@ -163,8 +163,8 @@ enum status data_cache_store(const struct job_dataset *job, const struct data_li
     head.width = set->width;
     head.resized = set->resized;
     head.key = key;
-    head.kept_hash = data_hash(0, kept, count * sizeof(*kept));
-    head.pixel_hash = data_hash(0, set->pixels, bytes);
+    head.kept_hash = file_hash(0, kept, count * sizeof(*kept));
+    head.pixel_hash = file_hash(0, set->pixels, bytes);
     memcpy(head.policy, set->policy, sizeof(head.policy));
     head.head_hash = hash_head(&head);
     fwrite(&head, sizeof(head), 1, file.stream); /* short writes are found by the commit */

@@ -208,11 +208,29 @@ static char *choose_folder(const struct job_dataset *job)
     return strndup(job->path, slash > job->path ? (size_t)(slash - job->path) : 1);
 }
 
+static enum status read_rows(struct csv *csv, struct data_list *list, struct error *err)
+{
+    bool more = false, header = false;
+    enum status st = read_row(csv, &more, err);
+    if (st != ST_OK)
+        return st;
+    if (!more)
+        return error_set(err, ST_FORMAT, "%s: no rows, expected path,label[,split]", csv->path);
+    st = read_columns(csv, &header, err);
+    if (st == ST_OK && header)
+        st = read_row(csv, &more, err);
+    while (st == ST_OK && more) {
+        st = add_row(csv, list, err);
+        if (st == ST_OK)
+            st = read_row(csv, &more, err);
+    }
+    return st;
+}
+
 enum status data_list_csv(const struct job_dataset *job, struct data_list *list, struct error *err)
 {
     struct csv csv = {.path = job->path, .next_line = 1};
     size_t length = 0;
-    bool more = false, header = false;
 
     enum status st = file_read(job->path, &csv.text, &length, err);
     if (st != ST_OK)
@@ -227,18 +245,7 @@ enum status data_list_csv(const struct job_dataset *job, struct data_list *list,
     if (length >= 3 &&
         memcmp(csv.text, "\xef\xbb\xbf", 3) == 0) /* the mark that some editors put in front of UTF-8 */
         csv.at += 3;
-    st = read_row(&csv, &more, err);
-    if (st == ST_OK && !more)
-        st = error_set(err, ST_FORMAT, "%s: no rows, expected path,label[,split]", job->path);
-    if (st == ST_OK)
-        st = read_columns(&csv, &header, err);
-    if (st == ST_OK && header)
-        st = read_row(&csv, &more, err);
-    while (st == ST_OK && more) {
-        st = add_row(&csv, list, err);
-        if (st == ST_OK)
-            st = read_row(&csv, &more, err);
-    }
+    st = read_rows(&csv, list, err);
 out:
     free(csv.folder);
     free(csv.text);

@@ -204,7 +204,7 @@ enum status data_load(const struct job_dataset *job, int64_t seed, int32_t threa
         goto out;
     data_measure(&build.set, threads);
     data_measure_patches(&build.set);
-    build.set.fingerprint = data_fingerprint(&build.set);
+    data_fingerprint(&build.set);
     *dataset = build.set;
     build.set = (struct dataset){0};
 out:

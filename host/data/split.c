@@ -201,28 +201,37 @@ static enum status check_classes(const struct data_build *build, const struct cl
     return ST_OK;
 }
 
-enum status data_split(const struct job_dataset *job, int64_t seed, struct data_build *build,
-                       struct error *err)
+static enum status list_splits(const struct job_dataset *job, int64_t seed, struct data_build *build,
+                               struct class_images *by_class, struct error *err)
 {
-    struct class_images by_class = {0};
     struct dataset *set = &build->set;
     bool is_given[SPLIT_COUNT] = {false};
 
     for (int32_t i = 0; i < set->count; i++)
         is_given[build->given[i]] = true;
-    enum status st = fill_classes(&by_class, seed, build, err);
-    if (st == ST_OK)
-        st = check_classes(build, &by_class, err);
-    if (st == ST_OK && !is_given[SPLIT_TEST])
-        st = hold_out(&by_class, SPLIT_TEST, job->test, set->classes, err);
+    enum status st = fill_classes(by_class, seed, build, err);
+    if (st != ST_OK)
+        return st;
+    st = check_classes(build, by_class, err);
+    if (st != ST_OK)
+        return st;
+    if (!is_given[SPLIT_TEST])
+        st = hold_out(by_class, SPLIT_TEST, job->test, set->classes, err);
     if (st == ST_OK && !is_given[SPLIT_VALIDATION])
-        st = hold_out(&by_class, SPLIT_VALIDATION, job->validation, set->classes, err);
+        st = hold_out(by_class, SPLIT_VALIDATION, job->validation, set->classes, err);
+    if (st != ST_OK)
+        return st;
+    st = list_split(build, by_class, SPLIT_TEST, set, err);
     if (st == ST_OK)
-        st = list_split(build, &by_class, SPLIT_TEST, set, err);
-    if (st == ST_OK)
-        st = list_split(build, &by_class, SPLIT_VALIDATION, set, err);
-    if (st == ST_OK)
-        st = list_training(&by_class, seed, set, err);
+        st = list_split(build, by_class, SPLIT_VALIDATION, set, err);
+    return st == ST_OK ? list_training(by_class, seed, set, err) : st;
+}
+
+enum status data_split(const struct job_dataset *job, int64_t seed, struct data_build *build,
+                       struct error *err)
+{
+    struct class_images by_class = {0};
+    enum status st = list_splits(job, seed, build, &by_class, err);
     free(by_class.images);
     free(by_class.start);
     free(by_class.held[SPLIT_VALIDATION]);

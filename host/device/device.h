@@ -1,16 +1,15 @@
 /* The device interface. A device owns memory in its own layout and types and runs programs; the host never sees a
  * layout: what goes up and comes down is float32 in the order of the weight table, or uint8 images N,C,H,W.
- *
  *     device_open -> dataset_upload -> weights_new, weights_upload -> program_prepare (no tensor memory yet: `bytes` is
  *     exact) -> program_bind -> program_run ... -> program_metrics -> weights_download
  *
- * program_run is asynchronous: it returns when the step is queued, and waits only where the host would be more than a few
- * steps ahead (in a group the first steps after a bind may wait for the
- * other members). Functions that read (…_metrics, …_download,
- * …_probabilities) wait for what was queued. No function but prepare, bind, new, upload and remap allocates. One thread at a
- * time may use a device and what belongs to it, with one exception: other threads may prepare programs (program_prepare,
- * program_bytes, program_free of one that was never bound) while the first uses the device for anything else. All objects of
- * a device are freed before it is closed; …_free allows NULL.
+ * program_run is asynchronous: it returns when the step is queued, and waits only where the host would be more than a
+ * few steps ahead (in a group the first steps after a bind may wait for the other members). Functions that read
+ * (…_metrics, …_download, …_probabilities) wait for what was queued. No function but prepare, bind, new, upload and
+ * remap allocates. One thread at a time may use a device and what belongs to it, with one exception: other threads
+ * may prepare programs (program_prepare, program_bytes, program_free of one that was never bound) while the first
+ * uses the device for anything else. All objects of a device are freed before it is closed; …_free allows NULL. What
+ * a caller may not do is checked once for all devices, and answered with an error: checks.h says what.
  */
 #ifndef NASRUN_DEVICE_DEVICE_H
 #define NASRUN_DEVICE_DEVICE_H
@@ -22,7 +21,7 @@
 
 #include <stdbool.h>
 
-enum { DEVICE_INTERFACE_VERSION = 4 };
+enum { DEVICE_INTERFACE_VERSION = 5 };
 
 struct device;
 struct device_group;
@@ -30,8 +29,8 @@ struct device_dataset;
 struct device_weights;
 struct device_program;
 
-/* What activations are kept and multiplied in. Weights, statistics and sums are float32 in all of them. Devices that know
- * one precision only (ref: double, cpu: float32) use that, whatever is asked for. */
+/* What activations are kept and multiplied in. Weights, statistics and sums are float32 in all of them. Devices that
+ * know one precision only (ref: double, cpu: float32) use that, whatever is asked for. */
 enum device_precision {
     PRECISION_AUTO, /* the fastest that trains without further care: bf16 where the hardware has it, else float32 */
     PRECISION_BF16,
@@ -45,27 +44,31 @@ struct device_options {
     int32_t count;   /* CPU only: how many of its kind share the cores; 0 as 1 */
     int32_t threads; /* CPU only; 0: as many as the process may use, divided by count */
     enum device_precision precision;
-    bool
-        untimed; /* GPU only, for tests: nothing is measured, neither at open nor to choose algorithms; the first that works is
-                     taken */
+    /* GPU only, for tests: nothing is measured, neither at open nor to choose algorithms; the first that works is
+     * taken. */
+    bool untimed;
 };
 
 struct device_info {
-    char name[128];      /* "cpu:0 AMD EPYC 7B13, 2 threads, oneDNN 2.6.3" */
+    char name[128];   /* "cpu:0 AMD EPYC 7B13, 2 threads, oneDNN 2.6.3" */
+    char library[16]; /* what it computes with, "onednn" or "cuda"; "": its own loops alone */
+    /* Of that and what belongs to it: "2.6.3"; "driver for CUDA 13.0, CUDA 13.0, cuDNN 9.19.0". */
+    char versions[128];
     int32_t threads;     /* CPU threads or multiprocessors */
     size_t memory_total; /* bytes */
     size_t memory_free;
-    double
-        flops; /* operations a second of a mid-sized convolution, measured at open in well under a second; 0: unknown */
+    /* Operations a second of a mid-sized convolution, measured at open in well under a second; 0: unknown. */
+    double flops;
     double bytes;         /* bytes a second of its memory, likewise */
     bool prepares_slowly; /* program_prepare chooses by trying: time that a training may hide */
-    double
-        rounding; /* of an activation, relative: 2^-24 where they are float32, 2^-9 for bf16; or of what is multiplied,
-                             where that is coarser: 2^-10 for tf32 */
+    /* Of an activation, relative: 2^-24 where they are float32, 2^-9 for bf16; or of what is multiplied, where that is
+     * coarser: 2^-10 for tf32. */
+    double rounding;
 };
 
-/* Images resident on a device. Pixels are copied; the sample lists are the splits. Other struct devices of the same kind and
- * index may bind them too, each in its own thread; the one that they were uploaded to frees them, and closes last. */
+/* Images resident on a device. Pixels are copied; the sample lists are the splits. Other struct devices of the same
+ * kind and index may bind them too, each in its own thread; the one that they were uploaded to frees them, and closes
+ * last. */
 struct dataset_view {
     int32_t count, channels, height, width, classes;
     const uint8_t *pixels;       /* count x channels x height x width */
@@ -98,8 +101,8 @@ struct step {
     uint32_t number; /* steps done before this one: dropout's counter, AdamW's t - 1 */
     uint32_t epoch;
     uint32_t first; /* place of row 0 in the epoch's order */
-    uint32_t
-        row; /* place of row 0 in the batch of all members of a group; 0 alone. Dropout counts from there */
+    /* Place of row 0 in the batch of all members of a group; 0 alone. Dropout counts from there. */
+    uint32_t row;
     int32_t valid; /* rows that count, 1 .. batch */
     float learning_rate;
     float average_decay; /* 1: the averages stay as they are */
@@ -109,8 +112,8 @@ struct step {
 
 /* How a program's steps are run, and how long they take by the device's clock. */
 struct device_report {
-    int32_t
-        recorded; /* pieces of the recorded step that is replayed; 0: each is queued by itself, or the device records none */
+    /* Pieces of the recorded step that is replayed; 0: each is queued by itself, or the device records none. */
+    int32_t recorded;
     int32_t failures; /* steps that could not be recorded: they run all the same, but slower */
     uint64_t steps;   /* whose time is known: those that somebody has waited for, but for the first ones */
     double seconds;   /* that these took, one behind the other */
@@ -123,6 +126,7 @@ enum weight_slot { SLOT_VALUE, SLOT_AVERAGE, SLOT_FIRST, SLOT_SECOND, SLOT_GRADI
 struct device_ops {
     uint32_t version; /* DEVICE_INTERFACE_VERSION */
     const char *kind; /* "ref", "cpu", "cuda" */
+    bool on_host;     /* its memory and its processors are the host's own */
 
     enum status (*open)(const struct device_options *options, struct device **device, struct error *err);
     void (*close)(struct device *device);
@@ -132,8 +136,8 @@ struct device_ops {
                                   struct device_dataset **dataset, struct error *err);
     void (*dataset_free)(struct device *device, struct device_dataset *dataset);
 
-    /* Host memory that the device copies to and from at its fastest (pinned, where that means something). Any thread may
-     * call; host_free allows NULL. */
+    /* Host memory that the device copies to and from at its fastest (pinned, where that means something). Any thread
+     * may call; host_free allows NULL. */
     enum status (*host_allocate)(struct device *device, size_t bytes, void **memory, struct error *err);
     void (*host_free)(struct device *device, void *memory);
 
@@ -147,8 +151,9 @@ struct device_ops {
                                   enum weight_slot slot, const float *values, struct error *err);
     enum status (*weights_download)(struct device *device, struct device_weights *weights,
                                     enum weight_slot slot, float *values, struct error *err);
-    /* Copies slot `from` of `source`, a set of `owner` (this device or another of its kind), to slot `to` of `weights`; the
-     * tables are one network's. `owner`'s own thread may go on meanwhile, but not change or free `source`. Waits. */
+    /* Copies slot `from` of `source`, a set of `owner` (this device or another of its kind), to slot `to` of
+     * `weights`; the tables are one network's. `owner`'s own thread may go on meanwhile, but not change or free
+     * `source`. Waits. */
     enum status (*weights_copy)(struct device *device, struct device_weights *weights, enum weight_slot to,
                                 struct device *owner, const struct device_weights *source,
                                 enum weight_slot from, struct error *err);
@@ -158,25 +163,25 @@ struct device_ops {
                                  const struct device_weights *parent, enum weight_slot from,
                                  const struct remap_list *remaps, uint64_t seed, struct error *err);
 
-    /* Groups: `count` devices of this kind in one process that train one network together, each driven by a thread of its
-     * own. A collective (program_run of a program with all-reduce operations, group_average, group_broadcast) has to be called by every
-     * member's thread, in the same order, and before a step the program is bound anew by all of them or by none. Sums are
-     * formed in one order: the same members give the same bits. Who waits for others longer than `timeout` seconds gets
-     * ST_DEVICE with one line that names the members that are missing, and the group is broken from then on: every later call
-     * gets ST_DEVICE. The devices of a group outlive it. */
+    /* Groups: `count` devices of this kind in one process that train one network together, each driven by a thread of
+     * its own. A collective (program_run of a program with all-reduce operations, group_average, group_broadcast) has
+     * to be called by every member's thread, in the same order, and before a step the program is bound anew by all of
+     * them or by none. Sums are formed in one order: the same members give the same bits. Who waits for others longer
+     * than `timeout` seconds gets ST_DEVICE with one line that names the members that are missing, and the group is
+     * broken from then on: every later call gets ST_DEVICE. The devices of a group outlive it. */
     enum status (*group_open)(struct device *const *devices, int32_t count, double timeout,
                               struct device_group **group, struct error *err);
     /* Programs that were bound to it are freed before, or bound without it. What is still queued is broken off. */
     void (*group_close)(struct device_group *group);
     /* Breaks the group: collectives that wait end soon with ST_DEVICE, `reason` in their message. From any thread. */
     void (*group_abort)(struct device_group *group, const char *reason);
-    /* ST_DEVICE when the group is broken, or when what was queued has failed or is overdue. From any thread; never waits:
-     * a watchdog calls it now and then. */
+    /* ST_DEVICE when the group is broken, or when what was queued has failed or is overdue. From any thread; never
+     * waits: a watchdog calls it now and then. */
     enum status (*group_check)(struct device_group *group, struct error *err);
     /* Device bytes that the group itself has taken, on the member where that is most. */
     size_t (*group_bytes)(const struct device_group *group);
-    /* A collective: the running statistics in slot `slot` of all members' weights become their mean. Each member updates its
-     * own from its own rows, and nothing but an evaluation reads them. `device` says who calls. */
+    /* A collective: the running statistics in slot `slot` of all members' weights become their mean. Each member
+     * updates its own from its own rows, and nothing but an evaluation reads them. `device` says who calls. */
     enum status (*group_average)(struct device_group *group, struct device *device,
                                  struct device_weights *weights, enum weight_slot slot, struct error *err);
     /* A collective: slot `slot` of member `root`'s weights goes to all others. `device` says who calls. */

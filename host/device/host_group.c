@@ -6,24 +6,15 @@
 enum status host_group_open(struct device *const *devices, int32_t count, double timeout,
                             struct device_group **group, struct error *err)
 {
-    enum status st = ST_OK;
-    struct device_group *made = calloc(1, sizeof *made);
-    *group = NULL;
+    struct device_group *made = calloc(1, sizeof(*made));
+    (void)devices; /* the checks know them */
     if (made == NULL)
-        return error_memory(err, "group of devices", sizeof *made);
-    made->count = count;
-    made->members = calloc((size_t)count, sizeof(struct device *));
-    if (made->members == NULL) {
-        st = error_memory(err, "group of devices", (size_t)count * sizeof(struct device *));
-        goto out;
+        return error_memory(err, "group of devices", sizeof(*made));
+    enum status st = barrier_open(count, timeout, &made->barrier, err);
+    if (st == ST_OK) {
+        *group = made;
+        made = NULL;
     }
-    memcpy(made->members, devices, (size_t)count * sizeof(struct device *));
-    st = barrier_open(count, timeout, &made->barrier, err);
-    if (st != ST_OK)
-        goto out;
-    *group = made;
-    made = NULL;
-out:
     host_group_close(made);
     return st;
 }
@@ -33,7 +24,6 @@ void host_group_close(struct device_group *group)
     if (group == NULL)
         return;
     barrier_close(group->barrier);
-    free(group->members);
     free(group);
 }
 
@@ -54,23 +44,21 @@ size_t host_group_bytes(const struct device_group *group)
     return 0;
 }
 
-/* The device's number in the group. */
-static enum status find_member(const struct device_group *group, const struct device *device, int32_t *member,
-                               struct error *err)
+/* The device's number in the group, in which it is. */
+static int32_t member_number(const struct device_group *group, const struct device *device)
 {
-    for (*member = 0; *member < group->count; ++*member) {
-        if (group->members[*member] == device)
-            return ST_OK;
-    }
-    return error_set(err, ST_RANGE, "group: the device is none of its %d members", (int)group->count);
+    int32_t member = 0;
+    while (group->base.members[member] != device)
+        member++;
+    return member;
 }
 
 /* The device's number, and everybody's buffers once all have come. */
 static enum status begin(struct device_group *group, const struct device *device, const char *what,
                          void *values, int32_t *member, void *const **offers, struct error *err)
 {
-    enum status st = find_member(group, device, member, err);
-    return st == ST_OK ? barrier_wait(group->barrier, *member, what, values, offers, err) : st;
+    *member = member_number(group, device);
+    return barrier_wait(group->barrier, *member, what, values, offers, err);
 }
 
 /* Waits until all are done with the buffers. */
@@ -84,13 +72,13 @@ static enum status end_with(struct device_group *group, int32_t member, const ch
 enum status host_group_all_reduce(struct device_group *group, const struct device *device, void *values,
                                   size_t first, size_t end, host_group_mean *mean, struct error *err)
 {
-    const size_t total = end - first, count = (size_t)group->count;
+    const size_t total = end - first, count = (size_t)group->base.count;
     int32_t member;
     void *const *offers;
     enum status st = begin(group, device, "all-reduce", values, &member, &offers, err);
     if (st != ST_OK)
         return st;
-    mean(offers, group->count, first + total * (size_t)member / count,
+    mean(offers, group->base.count, first + total * (size_t)member / count,
          first + total * ((size_t)member + 1) / count);
     return end_with(group, member, "all-reduce", err);
 }
@@ -104,10 +92,10 @@ enum status host_group_average(struct device_group *group, const struct device *
     enum status st = begin(group, device, "average of statistics", values, &member, &offers, err);
     if (st != ST_OK)
         return st;
-    for (int32_t k = member; k < table->count; k += group->count) {
+    for (int32_t k = member; k < table->count; k += group->base.count) {
         const struct weight_tensor *tensor = &table->tensors[k];
         if (weight_is_statistic(tensor->role))
-            mean(offers, group->count, tensor->offset, tensor->offset + tensor->count);
+            mean(offers, group->base.count, tensor->offset, tensor->offset + tensor->count);
     }
     return end_with(group, member, "average of statistics", err);
 }

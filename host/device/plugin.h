@@ -14,16 +14,14 @@ struct device_plugin {
     const struct device_ops *ops; /* of the same version */
     /* How many devices there are, at least 1. ST_DEVICE with one line that says why there is none. */
     enum status (*count)(int32_t *count, struct error *err);
-    /* Name and memory of device `index` without opening it, threads too; nothing is measured, nothing happens on the device.
-     * memory_free: 0 where nobody can tell then. */
+    /* Device `index` without opening it: name, versions, threads and memory; nothing is measured, nothing happens on
+     * the device. memory_free: 0 where nobody can tell then. */
     enum status (*describe)(int32_t index, struct device_info *info, struct error *err);
-    /* The driver and the libraries that are loaded, for people: "driver for CUDA 13.0, CUDA 13.0, cuDNN 9.19.0, NCCL 2.28.9". */
-    void (*versions)(char *text, size_t size);
-    /* Whether its devices can form groups. ST_DEVICE with one line that says what is missing for that, and where it was looked
-     * for. */
+    /* Whether its devices can form groups. ST_DEVICE with one line that says what is missing for that, and where it
+     * was looked for. */
     enum status (*can_group)(struct error *err);
-    /* Of each library it uses, from 0, also of those that only groups need: "cuDNN 9.19.0 from PATH", or that it is missing.
-     * False: there is none of that index. */
+    /* Of each library it uses, from 0, also of those that only groups need: "cuDNN 9.19.0 from PATH", or that it is
+     * missing. False: there is none of that index. */
     bool (*library)(int32_t index, char *text, size_t size);
 };
 

@@ -1,10 +1,12 @@
 #include "host/journal/journal.h"
 
 #include "host/base/file.h"
+#include "host/journal/event_fields.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,11 +42,12 @@ static enum status parse_line(const char *text, size_t length, int64_t seq, stru
     cJSON *json = cJSON_ParseWithLength(text, length);
     const cJSON *seq_item = cJSON_GetObjectItemCaseSensitive(json, "seq");
     const cJSON *time_item = cJSON_GetObjectItemCaseSensitive(json, "time");
-    const cJSON *event_item = cJSON_GetObjectItemCaseSensitive(json, "event");
+    const cJSON *event_item = cJSON_GetObjectItemCaseSensitive(json, JOURNAL_EVENT);
     enum status st = ST_OK;
     if (!cJSON_IsObject(json))
         st = error_set(err, ST_FORMAT, "the line is no JSON object");
-    else if (!cJSON_IsNumber(seq_item) || !cJSON_IsNumber(time_item) || !cJSON_IsString(event_item))
+    else if (!cJSON_IsNumber(seq_item) || !cJSON_IsNumber(time_item) || !isfinite(time_item->valuedouble) ||
+             !cJSON_IsString(event_item))
         st = error_set(err, ST_FORMAT, "expected the numbers \"seq\" and \"time\" and the string \"event\"");
     else if (seq_item->valuedouble != (double)seq)
         st = error_set(err, ST_FORMAT, "seq is %.17g, expected %lld", seq_item->valuedouble, (long long)seq);
@@ -57,17 +60,28 @@ static enum status parse_line(const char *text, size_t length, int64_t seq, stru
     return ST_OK;
 }
 
-/* Whether a crash may have damaged what stands before text[length]: whole lines of events that were flushed one by one say
- * that it was on disk. */
+/* Whether the line text[length] is one of an event that is flushed later. */
+static bool is_later(const char *text, size_t length)
+{
+    char mark[64];
+    for (int kind = 0; kind < EVENT_KINDS; kind++) {
+        int mark_length = snprintf(mark, sizeof(mark), "\"" JOURNAL_EVENT "\":\"%s\"", event_rows[kind].name);
+        if (event_rows[kind].later && memmem(text, length, mark, (size_t)mark_length) != NULL)
+            return true;
+    }
+    return false;
+}
+
+/* Whether a crash may have damaged what stands before text[length]: whole lines of events that were flushed one by
+ * one say that it was on disk. */
 static bool may_be_torn(const char *text, size_t length)
 {
-    static const char epoch[] = "\"event\":\"" JOURNAL_EPOCH "\"";
     for (size_t at = 0; at < length;) {
         const char *newline = memchr(text + at, '\n', length - at);
         size_t end = newline == NULL ? length : (size_t)(newline - text);
         bool has_sum = newline != NULL && end - at > CRC_LENGTH &&
                        memcmp(text + end - CRC_LENGTH, CRC_HEAD, CRC_HEAD_LENGTH) == 0;
-        if (has_sum && memmem(text + at, end - at, epoch, sizeof(epoch) - 1) == NULL)
+        if (has_sum && !is_later(text + at, end - at))
             return false;
         at = end + 1;
     }
@@ -245,8 +259,9 @@ out:
 
 enum status journal_append(struct journal *journal, cJSON *fields, double time, struct error *err)
 {
-    const char *event = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(fields, "event"));
-    const bool later = event != NULL && strcmp(event, JOURNAL_EPOCH) == 0;
+    const char *event = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(fields, JOURNAL_EVENT));
+    const enum event_kind kind = event != NULL ? event_kind_of(event) : EVENT_KINDS;
+    const bool later = kind != EVENT_KINDS && event_rows[kind].later;
     enum status st = ST_OK;
     size_t length = 0;
     ssize_t written;

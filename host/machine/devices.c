@@ -92,7 +92,7 @@ static enum status add_auto(struct devices *devices, enum device_precision preci
         *err = why;
         return why.status;
     }
-    memcpy(devices->without, why.message, sizeof devices->without);
+    memcpy(devices->without, why.message, sizeof(devices->without));
     devices->ops = &cpu_device_ops;
     return add(devices, 0, precision, threads, "auto", err);
 }
@@ -118,7 +118,7 @@ static enum status add_name(struct devices *devices, const char *name, enum devi
         ops = devices->plugin.table->ops;
     }
     devices->ops = ops;
-    if (ops == &cpu_device_ops || ops == &ref_device_ops)
+    if (ops->on_host)
         return add(devices, index < 0 ? 0 : index, precision, threads, name, err);
     return add_cuda(devices, index, precision, name, err);
 }
@@ -279,7 +279,7 @@ void devices_close(struct devices *devices)
 
 bool devices_are_host(const struct devices *devices)
 {
-    return devices->ops == &cpu_device_ops || devices->ops == &ref_device_ops;
+    return devices->ops->on_host;
 }
 
 int32_t devices_sharing(int32_t count, int32_t batch)
@@ -307,7 +307,7 @@ enum status devices_list(FILE *out, struct error *err)
     struct device_info info;
     struct plugin plugin;
     struct error why;
-    char versions[128], library[ERROR_LENGTH];
+    char library[ERROR_LENGTH];
     if (plugin_open(&plugin, &why) != ST_OK)
         fprintf(out, "no GPU  %s\n", why.message);
     enum status st = ST_OK;
@@ -319,9 +319,8 @@ enum status devices_list(FILE *out, struct error *err)
         list_memory(out, &info);
     }
     if (st == ST_OK && plugin.count > 0) {
-        plugin.table->versions(versions, sizeof versions);
-        fprintf(out, "        %s\n", versions);
-        for (int32_t i = 0; plugin.table->library(i, library, sizeof library); i++)
+        fprintf(out, "        %s\n", info.versions);
+        for (int32_t i = 0; plugin.table->library(i, library, sizeof(library)); i++)
             fprintf(out, "        %s\n", library);
     }
     plugin_close(&plugin);

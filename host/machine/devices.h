@@ -17,9 +17,9 @@ struct run_device {
     char name[128]; /* as it said when it was opened: one that fails says nothing any more */
 };
 
-/* The devices of a run, all of one kind. A GPU may have several workers, each of which drives it through a struct device of its
- * own, with streams of its own; the data are there once. items[k] is the first worker's of device k, items[k + count] the
- * second's, and so on. */
+/* The devices of a run, all of one kind. A GPU may have several workers, each of which drives it through a struct
+ * device of its own, with streams of its own; the data are there once. items[k] is the first worker's of device k,
+ * items[k + count] the second's, and so on. */
 struct devices {
     const struct device_ops *ops; /* NULL: none chosen */
     int32_t count;                /* devices */
@@ -30,8 +30,8 @@ struct devices {
     char without[ERROR_LENGTH]; /* "auto" that took the CPU: why no GPU; otherwise "" */
 };
 
-/* For the job's devices, threads and train.precision. Names: "auto" (all GPUs, or the CPU where there is none),
- * "cuda" (all GPUs), "cuda:N", "cpu", "cpu:N", "ref", "ref:N". Several CPU devices share the cores. Kinds can't be mixed. */
+/* For the job's devices, threads and train.precision. Names: "auto" (all GPUs, or the CPU where there is none), "cuda"
+ * (all GPUs), "cuda:N", "cpu", "cpu:N", "ref", "ref:N". Several CPU devices share the cores. Kinds can't be mixed. */
 enum status devices_choose(const struct job *job, struct devices *devices, struct error *err);
 /* Opens what was chosen, each for its first worker; GPUs at the same time. */
 enum status devices_open(struct devices *devices, struct error *err);

@@ -1,10 +1,10 @@
 /* Memory: what the process is going to take, known before each training begins, beside what it took.
  *
- *     memory_begin -> data and devices are opened -> memory_opened -> memory_reserve and memory_release around each training ->
- *     memory_reserved beside memory_peak at the end
+ *     memory_begin -> data and devices are opened -> memory_opened ->
+ *     memory_reserve and memory_release around each training -> memory_reserved beside memory_peak at the end
  *
  * Nothing in it is a margin: the base is measured once, when data and device are open; all that is added
- * later is counted from the devices' plans and the sizes of the weights.
+ * later is counted from the devices' prepared programs and the sizes of the weights.
  */
 #ifndef NASRUN_MACHINE_MEMORY_H
 #define NASRUN_MACHINE_MEMORY_H
@@ -26,8 +26,8 @@ struct memory_need {
     size_t training;    /* device: the trainer's programs and weights, on each of its devices */
     int32_t devices;    /* that the training is shared by; 0 as 1 */
     size_t inheritance; /* device: programs and weights while the child inherits; 0: fresh weights */
-    size_t
-        values; /* its weights as float32: held once for the weight cache and once on the host, for upload or file */
+    /* its weights as float32: held once for the weight cache and once on the host, for upload or file */
+    size_t values;
     size_t parent; /* host: its parent's values, which may have to be read from a file; 0: none */
     size_t added;  /* by all of it, to the base; memory_reserve sets it */
 };
@@ -39,8 +39,8 @@ void memory_begin(void);
 /* Notes base and opening. */
 void memory_opened(struct memory *memory, bool device_is_host);
 
-/* Reserves what a candidate adds, beside those in training and what the weight cache holds in the process's own memory; takes it away
- * again when it has ended. */
+/* Reserves what a candidate adds, beside those in training and what the weight cache holds in the process's own memory;
+ * takes it away again when it has ended. */
 void memory_reserve(struct memory *memory, struct memory_need *need, size_t cached);
 void memory_release(struct memory *memory, const struct memory_need *need);
 

@@ -13,7 +13,7 @@
 /* In the order in which they are tried. */
 static const char *const files[] = {"libnasrun_cuda.so", "libnasrun_cuda12.so"};
 
-enum { FILES = sizeof files / sizeof files[0] };
+enum { FILES = sizeof(files) / sizeof(files[0]) };
 
 #define CUDA_12_FILE files[1]
 #define UNLOADED     "the GPU's plug-in cannot be loaded"
@@ -24,7 +24,7 @@ static char *find_file(const char *name)
     static const char *const folders[] = {"", "../lib/", "../lib/nasrun/"};
     char below[64];
     for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-        snprintf(below, sizeof below, "%s%s", folders[i], name);
+        snprintf(below, sizeof(below), "%s%s", folders[i], name);
         char *path = file_beside_program(below);
         if (path != NULL && file_exists(path))
             return path;
@@ -35,8 +35,8 @@ static char *find_file(const char *name)
 
 /* ---- CUDA's libraries ---- */
 
-/* They are large: they are loaded only where a driver is. *version: 12040 for CUDA 12.4; 0: it does not tell, the plug-in will ask
- * it again. */
+/* They are large: they are loaded only where a driver is. *version: 12040 for CUDA 12.4; 0: it does not tell, the
+ * plug-in will ask it again. */
 static enum status ask_driver(int *version, struct error *err)
 {
     int (*get_version)(int *) = NULL;
@@ -45,7 +45,7 @@ static enum status ask_driver(int *version, struct error *err)
     if (driver == NULL)
         return error_set(err, ST_DEVICE, "no NVIDIA driver on this machine (libcuda.so.1 is missing)");
     void *symbol = dlsym(driver, "cuDriverGetVersion");
-    memcpy(&get_version, &symbol, sizeof get_version); /* C has no cast from objects to functions */
+    memcpy(&get_version, &symbol, sizeof(get_version)); /* C has no cast from objects to functions */
     if (get_version == NULL || get_version(version) != 0)
         *version = 0;
     dlclose(driver);
@@ -62,8 +62,8 @@ static int cuda_of(const struct library_needs *needs)
     return 0;
 }
 
-/* Loaded here by their full paths, they are what the plug-in gets when it asks for them by their names. Their own parts lie beside
- * them, and NVIDIA's libraries look there; but cuDNN compiles by NVRTC, which may lie with the toolkit. */
+/* Loaded here by their full paths, they are what the plug-in gets when it asks for them by their names. Their own parts
+ * lie beside them, and NVIDIA's libraries look there; but cuDNN compiles by NVRTC, which may lie with the toolkit. */
 static enum status load_libraries(const struct library_needs *needs, struct error *err)
 {
     char nvrtc[LIBRARY_NAME];
@@ -73,7 +73,7 @@ static enum status load_libraries(const struct library_needs *needs, struct erro
     for (int32_t i = 0; st == ST_OK && i < needs->count; i++)
         if (strncmp(needs->names[i], "libcu", 5) == 0)
             st = library_load(needs->names[i], &library, err);
-    snprintf(nvrtc, sizeof nvrtc, "libnvrtc.so.%d", cuda_of(needs));
+    snprintf(nvrtc, sizeof(nvrtc), "libnvrtc.so.%d", cuda_of(needs));
     if (st == ST_OK && cuda_of(needs) > 0)
         (void)library_load(nvrtc, &library, &ignored); /* without it there are fewer plans to choose from */
     return st;
@@ -90,7 +90,7 @@ static enum status open_loaded(struct plugin *plugin, const char *path, struct e
         return error_set(err, ST_DEVICE, UNLOADED ": %s", dlerror());
     device_plugin_entry *entry = NULL;
     void *symbol = dlsym(made.library, DEVICE_PLUGIN_ENTRY);
-    memcpy(&entry, &symbol, sizeof entry); /* C has no cast from objects to functions */
+    memcpy(&entry, &symbol, sizeof(entry)); /* C has no cast from objects to functions */
     if (entry == NULL) {
         st = error_set(err, ST_UNSUPPORTED, "%s: found no function %s, expected nasrun's plug-in", path,
                        DEVICE_PLUGIN_ENTRY);
@@ -129,14 +129,14 @@ static enum status refuse_driver(int driver, int expected, struct error *err)
 {
     char other[96] = "";
     if (expected > 12)
-        snprintf(other, sizeof other, "; the plug-in for those from 12.0 on, %s, is not beside the program",
+        snprintf(other, sizeof(other), "; the plug-in for those from 12.0 on, %s, is not beside the program",
                  CUDA_12_FILE);
     return error_set(err, ST_DEVICE, "the NVIDIA driver supports CUDA %d.%d, expected at least %d.0%s",
                      driver / 1000, driver % 1000 / 10, expected, other);
 }
 
-/* Of those that are there, the first for which the driver is new enough and CUDA's libraries are here. When one would do but for its
- * libraries, the first such tells what it lacks. */
+/* Of those that are there, the first for which the driver is new enough and CUDA's libraries are here. When one would
+ * do but for its libraries, the first such tells what it lacks. */
 static enum status open_suitable(struct plugin *plugin, char *const paths[FILES], struct error *err)
 {
     struct library_needs needs;

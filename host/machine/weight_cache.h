@@ -1,10 +1,11 @@
-/* The weight cache: weights of models that may have children, kept where they are wanted, so that a child inherits without a file
- * being read. The files (store.h) hold the same values; the cache is a cache of them, and whether it finds something changes
- * no result.
+/* The weight cache: weights of models that may have children, kept where they are wanted, so that a child inherits
+ * without a file being read. The files (store.h) hold the same values; the cache is a cache of them, and whether it
+ * finds something changes no result.
  *
- * A model may be on several devices at once. What a device has no room for goes, least useful first, to host memory that is
- * pinned for it, unless another device or the host holds it too. A device's entries are made, read and freed by the thread that uses the
- * device; threads of other devices may copy from them. Functions that name a device are for that thread.
+ * A model may be on several devices at once. What a device has no room for goes, least useful first, to host memory
+ * that is pinned for it, unless another device or the host holds it too. A device's entries are made, read and freed by
+ * the thread that uses the device; threads of other devices may copy from them. Functions that name a device are for
+ * that thread.
  */
 #ifndef NASRUN_MACHINE_WEIGHT_CACHE_H
 #define NASRUN_MACHINE_WEIGHT_CACHE_H
@@ -14,16 +15,17 @@
 struct weight_cache;
 
 enum status weight_cache_open(const struct devices *devices, struct weight_cache **cache, struct error *err);
-void weight_cache_close(
-    struct weight_cache *cache); /* when no thread uses any of the devices; NULL is allowed */
+/* when no thread uses any of the devices; NULL is allowed */
+void weight_cache_close(struct weight_cache *cache);
 
-/* Takes `weights` (one slot, on `device`) over as model `id`'s, `usefulness` being its score. Not taken over on errors. */
+/* Takes `weights` (one slot, on `device`) over as model `id`'s, `usefulness` being its score. Not taken over on
+ * errors. */
 enum status weight_cache_add(struct weight_cache *cache, int32_t device, int32_t id, double usefulness,
                              struct device_weights *weights, const struct weight_table *table,
                              struct error *err);
 
-/* Model `id`'s weights on `device`, copied there from where they are: another device or the host. *weights is NULL when they
- * are nowhere. They are the cache's, and stay until this thread calls weight_cache_evict. */
+/* Model `id`'s weights on `device`, copied there from where they are: another device or the host. *weights is NULL when
+ * they are nowhere. They are the cache's, and stay until this thread calls weight_cache_evict. */
 enum status weight_cache_find(struct weight_cache *cache, int32_t device, int32_t id,
                               struct device_weights **weights, struct error *err);
 

@@ -19,7 +19,7 @@ enum status morph_find_layer(const struct graph *graph, uint32_t id, const char 
 
 enum status morph_never_negative(const struct graph *graph, int32_t index, bool *answer, struct error *err)
 {
-    bool *never = calloc((size_t)index + 1, sizeof *never);
+    bool *never = calloc((size_t)index + 1, sizeof(*never));
     if (!never)
         return error_memory(err, "signs of a graph's layers", (unsigned long long)index + 1);
     for (int32_t i = 0; i <= index; i++) {

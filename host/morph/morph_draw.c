@@ -94,7 +94,7 @@ static enum status draw_deepen(const struct graph *graph, struct random_sequence
         draw -= weights[variant++];
 
     static const int32_t kernels[] = {1, 3, 3, 3, 3, 5}; /* mostly 3 x 3, the best filled per operation */
-    int32_t kernel = kernels[random_next_below(random, sizeof kernels / sizeof *kernels)];
+    int32_t kernel = kernels[random_next_below(random, sizeof(kernels) / sizeof(*kernels))];
     int32_t larger = shape->h > shape->w ? shape->h : shape->w;
     while (kernel > 1 && kernel / 2 >= larger) /* no tap that only ever sees padding */
         kernel -= 2;
@@ -126,7 +126,7 @@ static enum status draw_skip(const struct graph *graph, enum morph_kind kind, st
     int32_t b = pick_block_end(graph, random);
     if (b < 0)
         return error_set(err, ST_NONE, "skip: found no layer between input and output, expected one");
-    bool *before = calloc((size_t)graph->count, sizeof *before);
+    bool *before = calloc((size_t)graph->count, sizeof(*before));
     if (!before)
         return error_memory(err, "marks of a graph's layers", (unsigned long long)graph->count);
     before[b] = true;

@@ -98,9 +98,9 @@ out:
 
 static enum status new_identity(int32_t **identity, int32_t count, struct error *err)
 {
-    *identity = malloc((size_t)count * sizeof **identity);
+    *identity = malloc((size_t)count * sizeof(**identity));
     if (!*identity)
-        return error_memory(err, "identity of a remap", (unsigned long long)count * sizeof **identity);
+        return error_memory(err, "identity of a remap", (unsigned long long)count * sizeof(**identity));
     for (int32_t o = 0; o < count; o++)
         (*identity)[o] = o;
     return ST_OK;
@@ -142,9 +142,9 @@ static struct channel_map edit_map(const struct morph_edit *edit, int32_t index)
 static enum status copy_index(int32_t **index, const struct channel_map *map, int32_t count,
                               struct error *err)
 {
-    *index = malloc((size_t)count * sizeof **index);
+    *index = malloc((size_t)count * sizeof(**index));
     if (!*index)
-        return error_memory(err, "indices of a remap", (unsigned long long)count * sizeof **index);
+        return error_memory(err, "indices of a remap", (unsigned long long)count * sizeof(**index));
     for (int32_t j = 0; j < count; j++)
         (*index)[j] = map->parent[j];
     return ST_OK;
@@ -160,11 +160,11 @@ static enum status share_inputs(struct remap *remap, const struct channel_map *m
     enum status st = copy_index(&remap->in_index, map, count, err);
     if (st != ST_OK)
         return st;
-    remap->in_scale = malloc((size_t)count * sizeof *remap->in_scale);
-    int32_t *copies = calloc((size_t)count, sizeof *copies); /* parents are fewer than children */
+    remap->in_scale = malloc((size_t)count * sizeof(*remap->in_scale));
+    int32_t *copies = calloc((size_t)count, sizeof(*copies)); /* parents are fewer than children */
     if (!remap->in_scale || !copies) {
         free(copies);
-        return error_memory(err, "scales of a remap", (unsigned long long)count * sizeof *copies);
+        return error_memory(err, "scales of a remap", (unsigned long long)count * sizeof(*copies));
     }
     for (int32_t j = 0; j < count; j++)
         copies[map->parent[j]]++;

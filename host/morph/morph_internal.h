@@ -2,8 +2,8 @@
  * where its channels and its new layers come from. Each kind of morph makes an edit; one function derives all
  * remaps from it.
  *
- *     morph_edit_make(&edit, morph, parent, seed, err)       // morph_deepen.c, morph_widen.c, ... : the
- * graph morph_edit_remaps(&edit, parent, noise, &remaps, err)  // morph_edit.c: the weights
+ *     morph_edit_make(&edit, morph, parent, seed, err)        // the graph: morph_deepen.c, morph_widen.c, ...
+ *     morph_edit_remaps(&edit, parent, noise, &remaps, err)   // the weights: morph_edit.c
  *     morph_edit_free(&edit)
  */
 #ifndef NASRUN_MORPH_MORPH_INTERNAL_H

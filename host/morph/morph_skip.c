@@ -1,8 +1,7 @@
 /* Skips: what layer a knows reaches layer b by a second way, with zero weight at first.
  *
  *   add     b becomes add(b, mix(resize(a)))      mix: a 1 x 1 convolution of zeros to b's channels
- *   concat  b becomes mix(concat(b, resize(a)))   mix: a 1 x 1 convolution, identity on b's channels, zero on
- * the rest
+ *   concat  b becomes mix(concat(b, resize(a)))   mix: a 1 x 1 convolution, identity on b's channels, zero on the rest
  *
  * resize repeats what the way from a to b does to height and width: pools as they are, a convolution that
  * changes the size as an average pool with the same window. Where there is one pixel left a dense layer
@@ -149,11 +148,11 @@ enum status morph_edit_skip(struct morph_edit *edit, const struct morph *morph, 
     const char *name = skip_name(morph->kind);
     int32_t a = -1, b = -1, branch = -1;
     size_t count = (size_t)parent->count;
-    bool *marks = calloc(count, sizeof *marks);
-    int32_t *way = calloc(count, sizeof *way);
+    bool *marks = calloc(count, sizeof(*marks));
+    int32_t *way = calloc(count, sizeof(*way));
     enum status st = ST_OK;
     if (!marks || !way) {
-        st = error_memory(err, name, count * (sizeof *marks + sizeof *way));
+        st = error_memory(err, name, count * (sizeof(*marks) + sizeof(*way)));
         goto out;
     }
     st = morph_find_layer(parent, morph->a, name, &a, err);

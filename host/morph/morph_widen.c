@@ -2,13 +2,15 @@
  * tied to it.
  *
  * Every layer has a channel map, child to parent, and all follow from the widened layer's:
- *   tied        batch norm, ReLU, pools, dropout, and a depthwise convolution with one filter a channel share
- * the map of their input, an add that of both operands. Tied layers form a class with one map. A class is
- * widened by widening every convolution and dense layer in it alike. determined  a concat's map is its
- * inputs' maps side by side; a depthwise convolution's with several filters a channel repeats its input's for
- * each filter. free        a convolution and a dense layer read any map: the copies of a channel share its
- * weight. A grouped convolution reads and makes maps that are the same in each of its blocks only. What can't
- * be satisfied so is refused: the input image in the class, an add with a concat as the operand to be
+ *   tied        batch norm, ReLU, pools, dropout, and a depthwise convolution with one filter a channel share the map
+ *               of their input, an add that of both operands. Tied layers form a class with one map. A class is widened
+ *               by widening every convolution and dense layer in it alike.
+ *   determined  a concat's map is its inputs' maps side by side; a depthwise convolution's with several filters a
+ *               channel repeats its input's for each filter.
+ *   free        a convolution and a dense layer read any map: the copies of a channel share its weight. A grouped
+ *               convolution reads and makes maps that are the same in each of its blocks only.
+ *
+ * What can't be satisfied so is refused: the input image in the class, an add with a concat as the operand to be
  * widened, blocks that don't fit.
  */
 #include "host/morph/morph_internal.h"
@@ -27,9 +29,9 @@ struct widening {
 
 static enum status new_map(struct channel_map *map, int32_t count, struct error *err)
 {
-    *map = (struct channel_map){count, malloc((size_t)count * sizeof *map->parent)};
+    *map = (struct channel_map){count, malloc((size_t)count * sizeof(*map->parent))};
     return map->parent ? ST_OK
-                       : error_memory(err, "channel map", (unsigned long long)count * sizeof *map->parent);
+                       : error_memory(err, "channel map", (unsigned long long)count * sizeof(*map->parent));
 }
 
 static int32_t class_root(const int32_t *root, int32_t index)
@@ -106,9 +108,10 @@ static enum status draw_target_map(struct widening *widening, int32_t amount, ui
                          (int)blocks);
     struct channel_map *map = &widening->maps[widening->root[widening->target]];
     int32_t size = channels / blocks, more = amount / blocks, wide = size + more;
-    int32_t *order = malloc((size_t)size * sizeof *order);
-    enum status st = order ? new_map(map, channels + amount, err)
-                           : error_memory(err, "order of channels", (unsigned long long)size * sizeof *order);
+    int32_t *order = malloc((size_t)size * sizeof(*order));
+    enum status st = order
+                         ? new_map(map, channels + amount, err)
+                         : error_memory(err, "order of channels", (unsigned long long)size * sizeof(*order));
     if (st != ST_OK)
         goto out;
     struct random_sequence random = {.seed = seed, .stream = RANDOM_SEARCH, .part = layer->id};
@@ -194,7 +197,7 @@ static bool same_map(const struct channel_map *a, const struct channel_map *b)
 {
     if (!a->parent || !b->parent)
         return !a->parent && !b->parent;
-    return a->count == b->count && memcmp(a->parent, b->parent, (size_t)a->count * sizeof *a->parent) == 0;
+    return a->count == b->count && memcmp(a->parent, b->parent, (size_t)a->count * sizeof(*a->parent)) == 0;
 }
 
 /* Carries the target's map through the graph. An add can tie what stands behind to what stands before, so one
@@ -308,10 +311,10 @@ enum status morph_edit_widen(struct morph_edit *edit, const struct morph *morph,
         return error_set(err, ST_RANGE, "widen: layer %u is %s, expected conv or dense", (unsigned)target->id,
                          layer_kind_name(target->kind));
     size_t count = (size_t)parent->count;
-    edit->root = calloc(count, sizeof *edit->root);
-    edit->maps = calloc(count, sizeof *edit->maps);
+    edit->root = calloc(count, sizeof(*edit->root));
+    edit->maps = calloc(count, sizeof(*edit->maps));
     if (!edit->root || !edit->maps)
-        return error_memory(err, "channel maps", count * sizeof *edit->maps);
+        return error_memory(err, "channel maps", count * sizeof(*edit->maps));
     edit->layer_count = parent->count;
     widening.root = edit->root;
     widening.maps = edit->maps;

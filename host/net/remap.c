@@ -11,14 +11,14 @@ enum status remap_list_new(struct remap_list *list, const struct weight_table *c
 {
     *list = (struct remap_list){0};
     size_t count = (size_t)(child->count > 0 ? child->count : 1);
-    list->remaps = calloc(count, sizeof *list->remaps);
+    list->remaps = calloc(count, sizeof(*list->remaps));
     if (list->remaps == NULL)
-        return error_memory(err, "remaps", count * sizeof *list->remaps);
+        return error_memory(err, "remaps", count * sizeof(*list->remaps));
     list->count = child->count;
     for (int32_t t = 0; t < child->count; t++) {
         const struct weight_tensor *tensor = &child->tensors[t];
         int32_t source = weight_find(parent, tensor->layer_id, tensor->role);
-        if (source >= 0 && memcmp(tensor->dims, parent->tensors[source].dims, sizeof tensor->dims) != 0)
+        if (source >= 0 && memcmp(tensor->dims, parent->tensors[source].dims, sizeof(tensor->dims)) != 0)
             source = -1;
         list->remaps[t].child = t;
         list->remaps[t].source = source;
@@ -106,7 +106,7 @@ void remap_apply(const struct remap_list *list, const struct weight_table *child
                  const struct weight_table *parent, const float *parent_values, uint64_t seed,
                  float *child_values)
 {
-    memset(child_values, 0, child->total * sizeof *child_values);
+    memset(child_values, 0, child->total * sizeof(*child_values));
     for (int32_t r = 0; r < list->count; r++) {
         const struct remap *remap = &list->remaps[r];
         const struct weight_tensor *tensor = &child->tensors[remap->child];

@@ -325,6 +325,12 @@ enum status graph_from_json(struct graph *graph, const cJSON *json, struct error
     return ST_OK;
 }
 
+int32_t graph_json_layers(const cJSON *json)
+{
+    const cJSON *layers = get(json, "layers");
+    return cJSON_IsArray(layers) ? cJSON_GetArraySize(layers) : -1;
+}
+
 /* ---- fingerprint ---- */
 
 static uint64_t hash_number(uint64_t hash, uint64_t number)
@@ -336,7 +342,7 @@ static uint64_t hash_number(uint64_t hash, uint64_t number)
 static uint64_t hash_layer(const struct layer *layer, const uint64_t *hashes)
 {
     unsigned fields = layer_traits(layer->kind)->fields;
-    uint64_t hash = hash_number(FILE_HASH_START, layer->kind);
+    uint64_t hash = hash_number(0, layer->kind);
     if (layer->kind == LAYER_INPUT) {
         hash = hash_number(hash, (uint64_t)layer->shape.c);
         hash = hash_number(hash, (uint64_t)layer->shape.h);
@@ -382,5 +388,5 @@ uint64_t graph_fingerprint(const struct graph *graph)
         for (int32_t i = 0; i < layer->input_count; i++)
             behind[layer->inputs[i]] += hash_number(whole, layer->kind == LAYER_ADD ? 0 : (uint64_t)i);
     }
-    return hash_number(hash_number(FILE_HASH_START, (uint64_t)graph->count), sum);
+    return hash_number(hash_number(0, (uint64_t)graph->count), sum);
 }

@@ -1,4 +1,4 @@
-/* The reference device: opening, datasets, and the table of its functions. */
+/* The reference device: opening, datasets, and the tables of its functions. */
 #include "host/device/host_group.h"
 #include "host/device/host_memory.h"
 #include "host/ref/ref.h"
@@ -8,16 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
-struct device {
-    int32_t index;
-};
+static const struct device_ops own; /* below */
 
 static enum status ref_open(const struct device_options *options, struct device **device, struct error *err)
 {
-    *device = malloc(sizeof **device);
+    *device = malloc(sizeof(**device));
     if (!*device)
-        return error_memory(err, "reference device", sizeof **device);
-    (*device)->index = options->index;
+        return error_memory(err, "reference device", sizeof(**device));
+    **device = (struct device){.base.own = &own, .index = options->index};
     return ST_OK;
 }
 
@@ -30,8 +28,8 @@ static void ref_close(struct device *device)
 static void ref_info(struct device *device, struct device_info *info)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    memset(info, 0, sizeof *info);
-    snprintf(info->name, sizeof info->name, "ref:%d plain loops, double precision", device->index);
+    memset(info, 0, sizeof(*info));
+    snprintf(info->name, sizeof(info->name), "ref:%d plain loops, double precision", device->index);
     info->threads = 1;
     info->rounding = 0x1p-53;
     info->memory_total = (size_t)sysconf(_SC_PHYS_PAGES) * page;
@@ -52,18 +50,12 @@ static enum status ref_dataset_upload(struct device *device, const struct datase
                                       struct device_dataset **dataset, struct error *err)
 {
     size_t pixels = (size_t)view->count * (size_t)view->channels * (size_t)view->height * (size_t)view->width;
-    size_t labels = (size_t)view->count * sizeof *view->labels;
-    struct device_dataset *made = calloc(1, sizeof *made);
-    *dataset = NULL;
+    size_t labels = (size_t)view->count * sizeof(*view->labels);
+    struct device_dataset *made = calloc(1, sizeof(*made));
     if (!made)
-        return error_memory(err, "dataset", sizeof *made);
-    made->count = view->count;
-    made->channels = view->channels;
-    made->height = view->height;
-    made->width = view->width;
-    made->classes = view->classes;
-    memcpy(made->mean, view->mean, sizeof made->mean);
-    memcpy(made->deviation, view->deviation, sizeof made->deviation);
+        return error_memory(err, "dataset", sizeof(*made));
+    memcpy(made->mean, view->mean, sizeof(made->mean));
+    memcpy(made->deviation, view->deviation, sizeof(made->deviation));
     made->pixels = malloc(pixels);
     made->labels = malloc(labels);
     if (!made->pixels || !made->labels) {
@@ -76,16 +68,8 @@ static enum status ref_dataset_upload(struct device *device, const struct datase
     return ST_OK;
 }
 
-const struct device_ops ref_device_ops = {
-    .version = DEVICE_INTERFACE_VERSION,
-    .kind = "ref",
-    .open = ref_open,
-    .close = ref_close,
-    .info = ref_info,
+static const struct device_ops own = {
     .dataset_upload = ref_dataset_upload,
-    .dataset_free = ref_dataset_free,
-    .host_allocate = host_memory_allocate,
-    .host_free = host_memory_free,
     .weights_new = ref_weights_new,
     .weights_free = ref_weights_free,
     .weights_upload = ref_weights_upload,
@@ -94,21 +78,21 @@ const struct device_ops ref_device_ops = {
     .weights_remap = ref_weights_remap,
     .group_open = host_group_open,
     .group_close = host_group_close,
-    .group_abort = host_group_abort,
-    .group_check = host_group_check,
-    .group_bytes = host_group_bytes,
     .group_average = ref_group_average,
     .group_broadcast = ref_group_broadcast,
     .program_prepare = ref_program_prepare,
-    .program_free = ref_program_free,
-    .program_bytes = ref_program_bytes,
     .program_bind = ref_program_bind,
     .program_run = ref_program_run,
-    .program_report = ref_program_report,
-    .program_metrics = ref_program_metrics,
-    .program_set_metrics = ref_program_set_metrics,
     .program_probabilities = ref_program_probabilities,
     .program_tensor = ref_program_tensor,
     .program_set_tensor = ref_program_set_tensor,
     .program_run_op = ref_program_run_op,
 };
+
+DEVICE_CHECKED_OPS(ref_device_ops, .kind = "ref", .on_host = true, .open = ref_open, .close = ref_close,
+                   .info = ref_info, .dataset_free = ref_dataset_free, .host_allocate = host_memory_allocate,
+                   .host_free = host_memory_free, .group_abort = host_group_abort,
+                   .group_check = host_group_check, .group_bytes = host_group_bytes,
+                   .program_free = ref_program_free, .program_bytes = ref_program_bytes,
+                   .program_report = ref_program_report, .program_metrics = ref_program_metrics,
+                   .program_set_metrics = ref_program_set_metrics);

@@ -24,7 +24,8 @@ struct colour colour_between(struct colour from, struct colour to, double share)
 
 #define FONTS "../share/nasrun/fonts/"
 
-/* A pattern that names the file needs none of fontconfig's own files. NULL: not there; out of memory shows in the face. */
+/* A pattern that names the file needs none of fontconfig's own files. NULL: not there; out of memory shows in the
+ * face. */
 static cairo_font_face_t *open_font(const char *name)
 {
     cairo_font_face_t *face = NULL;

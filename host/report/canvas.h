@@ -26,8 +26,8 @@ struct canvas {
     double width, height;
 };
 
-/* A white picture. Text is set in the font that lies in ../share/nasrun/fonts of the program's folder (a bundle has one), or in
- * what fontconfig calls "sans". */
+/* A white picture. Text is set in the font that lies in ../share/nasrun/fonts of the program's folder (a bundle has
+ * one), or in what fontconfig calls "sans". */
 enum status canvas_open(struct canvas *canvas, int width, int height, struct error *err);
 /* Writes a PNG, atomically. Errors of drawing that cairo kept are found here. */
 enum status canvas_save(struct canvas *canvas, const char *path, struct error *err);

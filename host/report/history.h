@@ -1,10 +1,10 @@
-/* The history of a run: what its journal says, put in order for reports and plots. Several candidates may be in training at
- * the same time, so their events are mixed and they finish in any order; an event belongs to the candidate whose id it has. */
+/* The history of a run: what its journal says, put in order for reports and plots. Several candidates may be in
+ * training at the same time, so their events are mixed and they finish in any order; an event belongs to the candidate
+ * whose id it has. */
 #ifndef NASRUN_REPORT_HISTORY_H
 #define NASRUN_REPORT_HISTORY_H
 
 #include "host/base/error.h"
-#include "host/journal/journal.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -52,8 +52,8 @@ struct history {
     char *budget;   /* of the stage being read; as in history_test */
 };
 
-/* From the journal in the run folder. ST_FORMAT when an event lacks what a report needs: the message names
- * file:line. */
+/* From the journal in the run folder, of whichever format. ST_FORMAT when an event is not what its rows say or does not
+ * fit those before it: the message names file:line and event. */
 enum status history_load(const char *run_folder, struct history *history, struct error *err);
 void history_free(struct history *history); /* a zeroed history is allowed */
 

@@ -6,6 +6,7 @@
 #include "host/report/history.h"
 #include "host/report/metrics.h"
 
+#include <cjson/cJSON.h>
 #include <stdio.h>
 
 /* The table of scikit-learn's classification_report(..., digits=4), an empty line, "accuracy: 0.9312", an

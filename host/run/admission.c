@@ -56,13 +56,16 @@ static bool make_room(struct run *run, enum status *st, struct team team, int32_
 static enum status prepare_trainer(const struct run *run, const struct candidate *candidate, struct team team,
                                    struct trainer **trainer, struct error *err)
 {
-    const uint64_t seed = inherit_seed((uint64_t)run->job->seed, candidate->id, -1);
+    const struct recipe *recipe = &candidate->recipe;
+    const int32_t batches_of = recipe->batches_of >= 0 ? recipe->batches_of : candidate->id;
+    const uint64_t seed = inherit_seed((uint64_t)run->job->seed, batches_of, -1);
+    const struct job_train train = recipe_train(&run->job->train, &recipe->hyperparameters);
     struct trainer_device devices[DEVICES_MOST];
     struct trainer_settings settings;
     *trainer = NULL;
     for (int32_t k = 0; k < team.count; k++)
         devices[k] = run_trainer_device(run, team.first + k, candidate->final);
-    trainer_settings_of(&run->job->train, candidate->batch, seed, &settings);
+    trainer_settings_of(&train, candidate->batch, seed, &settings);
     return trainer_prepare(devices, team.count, &candidate->graph, &settings, trainer, err);
 }
 

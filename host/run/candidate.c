@@ -3,8 +3,8 @@
 #include "host/base/clock.h"
 #include "host/net/cost.h"
 #include "host/run/admission.h"
-#include "host/run/budget.h"
 #include "host/run/record.h"
+#include "host/run/run_budget.h"
 #include "host/run/store.h"
 
 #include <math.h>
@@ -36,7 +36,12 @@ struct candidate *candidate_new(void)
 {
     struct candidate *candidate = calloc(1, sizeof(*candidate));
     if (candidate != NULL)
-        *candidate = (struct candidate){.id = -1, .parent = -1, .source = -1, .start = -1, .guess = NAN};
+        *candidate = (struct candidate){.id = -1,
+                                        .parent = -1,
+                                        .source = -1,
+                                        .start = -1,
+                                        .recipe = recipe_usual(),
+                                        .prediction = prediction_none()};
     return candidate;
 }
 
@@ -49,9 +54,9 @@ void candidate_free(struct candidate *candidate)
     free(candidate);
 }
 
-void candidate_name(struct candidate *candidate, const char *text, const char *more)
+void candidate_name(struct candidate *candidate, const char *text)
 {
-    snprintf(candidate->operations[0], SEARCH_OPERATION_LENGTH, "%s%s", text, more);
+    snprintf(candidate->operations[0], SEARCH_OPERATION_LENGTH, "%s", text);
     candidate->operation_count = 1;
 }
 
@@ -128,7 +133,7 @@ static enum status on_tick(void *context, const struct trainer_state *state, dou
         .images_per_second = batches * candidate->batch,
         .loss = state->metrics[METRIC_LOSS] / samples,
         .accuracy = state->metrics[METRIC_CORRECT] / samples,
-        .seconds_left = budget_seconds_left(run),
+        .seconds_left = run_seconds_left(run),
     };
     display_progress(&run->display, training->team.first, &shown);
     enum status st = tell_unrecorded(training, err);
@@ -287,7 +292,7 @@ static enum status fresh_weights(struct training *training, struct error *err)
     return st;
 }
 
-/* A final fit's, from the file: it may train on several devices, and leaves the weight cache alone. */
+/* A model's as they are, from its file: a final fit may train on several devices, and leaves the weight cache alone. */
 static enum status stored_weights(struct training *training, struct error *err)
 {
     struct graph graph = {0};
@@ -331,26 +336,33 @@ static enum status admit(struct training *training, struct error *err)
     return st;
 }
 
+static enum status load_weights(struct training *training, const struct inheritance *inherited,
+                                struct error *err)
+{
+    const struct candidate *candidate = training->candidate;
+    if (candidate->restored)
+        return restored_weights(training, err);
+    if (inherited->weights != NULL)
+        return trainer_load_weights(training->trainer,
+                                    training->run->devices.items[training->team.first].device,
+                                    inherited->weights, err);
+    return candidate->source >= 0 ? stored_weights(training, err) : fresh_weights(training, err);
+}
+
 /* From nothing to a trainer that is ready for its next step. */
 static enum status begin(struct training *training, struct error *err)
 {
-    struct candidate *candidate = training->candidate;
-    const struct trainer_device target = run_trainer_device(training->run, training->team.first, false);
+    const struct candidate *candidate = training->candidate;
+    const struct trainer_device first = run_trainer_device(training->run, training->team.first, false);
     const bool inherits = candidate->morph_count > 0 && !candidate->restored;
     struct inheritance inherited = {0};
 
     enum status st = inherits ? inherit_weights(training, &inherited, err) : ST_OK;
     if (st == ST_OK)
         st = admit(training, err);
-    if (st == ST_OK && candidate->restored)
-        st = restored_weights(training, err);
-    else if (st == ST_OK && inherits)
-        st = trainer_load_weights(training->trainer, target.handle, inherited.weights, err);
-    else if (st == ST_OK && candidate->final)
-        st = stored_weights(training, err);
-    else if (st == ST_OK)
-        st = fresh_weights(training, err);
-    inheritance_free(&target, &inherited);
+    if (st == ST_OK)
+        st = load_weights(training, &inherited, err);
+    inheritance_free(&first, &inherited);
     return st;
 }
 
@@ -369,10 +381,10 @@ static enum status train(struct training *training, struct error *err)
     training->began = training->last_checkpoint = clock_seconds();
     training->first_step = state->step;
     run_lock(run);
-    limit.seconds = budget_seconds(run, candidate->parent < 0, candidate->final, state->seconds);
+    limit.seconds = run_seconds_limit(run, candidate, state->seconds);
     limit.validation_seconds = isinf(limit.seconds) ? 0.0 : VALIDATION_SECONDS;
     if (run->first_step == 0.0) {
-        run->first_step = run_time(run) - run->clock_base;
+        run->first_step = clock_seconds() - run->clock_start;
         display_say(&run->display, 1, "first training step after %.2f s", run->first_step);
     }
     run_unlock(run);

@@ -10,19 +10,20 @@ struct team {
 };
 
 struct candidate {
-    int32_t id, parent; /* parent -1: a starting network. A final fit's: the model whose network it trains */
+    int32_t id, parent; /* parent -1: from fresh weights. A final fit's: the model whose network it trains */
     bool final;         /* final fit */
-    int32_t source;     /* final fit: the model whose weights it goes on from */
+    int32_t source;     /* the model whose weights it goes on from, without a morph; -1: none */
     int32_t start;      /* index into the job's starting networks; -1 */
     struct graph graph; /* owned */
+    struct recipe recipe;
     int32_t
         morph_count; /* of a child; 0: none are known (a final fit, or one that goes on from its checkpoint) */
     struct morph morphs[SEARCH_MAX_MORPHS];
     int32_t operation_count;
     char operations[SEARCH_MAX_MORPHS][SEARCH_OPERATION_LENGTH]; /* in words */
-    double guess;                                                /* of its score; NAN: none */
-    int32_t observed;                                            /* run->models when it was proposed */
-    struct trainer_limit limit; /* `seconds` is set when its training begins */
+    struct prediction prediction; /* of its score; from the journal the mean alone */
+    int32_t observed;             /* run->models when it was proposed */
+    struct trainer_limit limit;   /* `seconds` is set when its training begins */
     int32_t batch;
     bool restored;         /* it goes on from its checkpoint; its beginning is in the journal */
     bool alone;            /* it was in training when the engine was killed: nothing else trains beside it */
@@ -42,7 +43,7 @@ struct candidate {
 struct candidate *candidate_new(void);            /* NULL when out of memory */
 void candidate_free(struct candidate *candidate); /* NULL is allowed */
 /* Its one operation, in words. */
-void candidate_name(struct candidate *candidate, const char *text, const char *more);
+void candidate_name(struct candidate *candidate, const char *text);
 
 /* Whether what went wrong with one candidate is its own affair and recorded as its failure: want of memory, numbers that went
  * astray, a network that this device can't do. All else ends the run, a refused morph as well: it was drawn because it fits. A

@@ -1,10 +1,10 @@
 #include "host/run/coordinator.h"
 
 #include "host/net/cost.h"
-#include "host/net/start.h"
-#include "host/run/budget.h"
 #include "host/run/record.h"
 #include "host/run/resume.h"
+#include "host/run/run_budget.h"
+#include "host/run/sharing.h"
 #include "host/run/store.h"
 #include "host/run/workers.h"
 
@@ -36,85 +36,97 @@ int32_t coordinator_window(const struct run *run)
 
 /* ---- what is tried next ---- */
 
-/* The next starting network as a candidate; *made is NULL when it is left out. */
-static enum status next_start(struct run *run, struct candidate **made, struct error *err)
+/* A starting network is too large: it is not tried, and nobody asks again. */
+static enum status leave_out(struct run *run, int32_t start, struct error *err)
 {
-    const char *name = run->job->search.starts.items[run->starts];
-    const struct shape image = {0, run->data.channels, run->data.height, run->data.width};
-    const struct search_limits limits = budget_limits(run);
-    struct candidate *candidate = candidate_new();
-
-    *made = NULL;
-    if (candidate == NULL)
-        return error_memory(err, "candidate", sizeof(*candidate));
-    enum status st =
-        start_make(&candidate->graph, name, run->job->search.width, image, run->data.classes, err);
-    if (st == ST_OK && search_admits(&limits, &candidate->graph)) {
-        candidate->id = run->next_id;
-        candidate->start = run->starts;
-        candidate_name(candidate, "start ", name);
-        *made = candidate;
-        candidate = NULL;
-    } else if (st == ST_OK) {
-        run_lock(run);
-        display_say(&run->display, 0, "start %s is left out: too large for the final fit in this budget",
-                    name);
-        st = record_left_out(run, name, err);
-        run->left_out |= 1u << run->starts;
-        run_unlock(run);
-    }
-    candidate_free(candidate);
+    const char *name = run->job->search.starts.items[start];
+    run_lock(run);
+    display_say(&run->display, 0, "start %s is left out: too large for the final fit in this budget", name);
+    enum status st = record_left_out(run, name, err);
+    search_leave_out(run->search, start);
+    run_unlock(run);
     return st;
 }
 
-/* What the strategy proposes, or, while there is no parent, a change of a network that is in training: from fresh weights, as a
- * starting network is. *made is NULL when that is nothing. */
-static enum status next_child(struct run *run, struct candidate **made, struct error *err)
+/* What the strategy proposes that may be tried. */
+static enum status ask(struct run *run, struct proposal *proposal, struct error *err)
 {
-    const bool fresh = run->best_id < 0;
-    const struct search_limits limits = budget_limits(run);
-    struct candidate *candidate = candidate_new();
-    struct proposal proposal;
-
-    *made = NULL;
-    if (candidate == NULL)
-        return error_memory(err, "candidate", sizeof(*candidate));
-    enum status st = fresh ? search_propose_variant(run->search, run->next_id, &limits, &proposal, err)
-                           : search_propose(run->search, run->next_id, &limits, &proposal, err);
-    if (st == ST_OK) {
-        candidate->id = run->next_id;
-        candidate->parent = fresh ? -1 : proposal.parent;
-        candidate->guess = proposal.mean;
-        candidate->morph_count = fresh ? 0 : proposal.morph_count;
-        candidate->operation_count = proposal.morph_count;
-        memcpy(candidate->morphs, proposal.morphs, sizeof(candidate->morphs));
-        memcpy(candidate->operations, proposal.operations, sizeof(candidate->operations));
-        candidate->graph = proposal.graph; /* changes owner */
-        *made = candidate;
-        candidate = NULL;
+    const struct budget_state budget = run_budget(run);
+    const struct search_request request = {.id = run->next_id,
+                                           .fill = run->coming < run->devices.workers &&
+                                                   budget_fills_devices(&budget),
+                                           .limits = budget_limits(&budget)};
+    enum status st = search_propose(run->search, &request, proposal, err);
+    while (st == ST_OK && proposal->start >= 0 && !search_admits(&request.limits, &proposal->graph)) {
+        const int32_t start = proposal->start;
+        proposal_free(proposal);
+        st = leave_out(run, start, err);
+        if (st == ST_OK)
+            st = search_propose(run->search, &request, proposal, err);
     }
-    candidate_free(candidate);
-    return st == ST_NONE ? ST_OK : st;
+    return st;
 }
 
-/* Expects the candidate and hands it to the workers, or only expects it when it has ended in an earlier process. */
+/* The proposal as a candidate; its graph changes owner. */
+static void take_over(struct proposal *proposal, struct candidate *candidate)
+{
+    const bool goes_on = proposal->parent >= 0 && proposal->morph_count == 0;
+    candidate->parent = proposal->parent;
+    candidate->source = goes_on ? proposal->parent : -1;
+    candidate->start = proposal->start;
+    candidate->recipe = proposal->recipe;
+    candidate->prediction = proposal->prediction;
+    candidate->morph_count = proposal->morph_count;
+    candidate->operation_count = proposal->operation_count;
+    memcpy(candidate->morphs, proposal->morphs, sizeof(candidate->morphs));
+    memcpy(candidate->operations, proposal->operations, sizeof(candidate->operations));
+    candidate->graph = proposal->graph;
+}
+
+/* The next candidate; *made is NULL when the strategy has none. */
+static enum status next_candidate(struct run *run, struct candidate **made, struct error *err)
+{
+    struct proposal proposal;
+    *made = NULL;
+    enum status st = ask(run, &proposal, err);
+    if (st != ST_OK)
+        return st == ST_NONE ? ST_OK : st;
+    *made = candidate_new();
+    if (*made == NULL) {
+        proposal_free(&proposal);
+        return error_memory(err, "candidate", sizeof(**made));
+    }
+    (*made)->id = run->next_id;
+    take_over(&proposal, *made);
+    return ST_OK;
+}
+
+/* As the search is told of it. */
+static struct search_trial trial_of(const struct candidate *candidate)
+{
+    return (struct search_trial){.id = candidate->id,
+                                 .parent = candidate->parent,
+                                 .start = candidate->start,
+                                 .graph = &candidate->graph,
+                                 .recipe = candidate->recipe,
+                                 .prediction = candidate->prediction};
+}
+
+/* Tells the search of the candidate and hands it to the workers, but for one that has ended in an earlier process. */
 static enum status send(struct search_stage *stage, struct candidate *candidate, struct error *err)
 {
     struct run *run = stage->run;
     candidate->alone = resume_is_suspect(run, candidate->id);
     candidate->observed = run->models;
-    candidate->limit =
-        (struct trainer_limit){.seconds = INFINITY, .steps = budget_steps(run, candidate->parent < 0, false)};
+    const struct search_trial trial = trial_of(candidate);
+    candidate->limit = (struct trainer_limit){.seconds = INFINITY, .steps = run_steps_limit(run, candidate)};
     if (candidate->batch == 0)
         candidate->batch = run->batches.candidate;
     run_lock(run);
-    enum status st = search_expect(run->search, candidate->id, candidate->parent, &candidate->graph,
-                                   candidate->guess, err);
+    enum status st = search_pend(run->search, &trial, err);
     if (st == ST_OK) {
         stage->coming[run->coming++] = candidate;
         run->next_id = candidate->id + 1;
-        if (candidate->start >= 0)
-            run->starts = candidate->start + 1;
         if (candidate->limit.steps != UINT32_MAX)
             run->steps_coming += candidate->limit.steps;
     }
@@ -126,25 +138,12 @@ static enum status send(struct search_stage *stage, struct candidate *candidate,
     return st;
 }
 
-static void skip_left_out(struct run *run)
-{
-    while (run->starts < run->job->search.starts.count && (run->left_out >> run->starts & 1) != 0)
-        run->starts++;
-}
-
 /* Proposes the next candidate, if there is one. What the journal knows of it need not be found out again. */
 static enum status propose(struct search_stage *stage, struct error *err)
 {
     struct run *run = stage->run;
-    enum status st = ST_OK;
-    skip_left_out(run);
     struct candidate *candidate = resume_take(run, run->next_id);
-    while (candidate == NULL && st == ST_OK && run->starts < run->job->search.starts.count) {
-        st = next_start(run, &candidate, err);
-        skip_left_out(run);
-    }
-    if (candidate == NULL && st == ST_OK)
-        st = next_child(run, &candidate, err);
+    enum status st = candidate == NULL ? next_candidate(run, &candidate, err) : ST_OK;
     stage->exhausted = candidate == NULL;
     return candidate != NULL && st == ST_OK ? send(stage, candidate, err) : st;
 }
@@ -154,7 +153,6 @@ static enum status propose(struct search_stage *stage, struct error *err)
 static bool wanted(const struct search_stage *stage)
 {
     const struct run *run = stage->run;
-    const bool starting = run->starts < run->job->search.starts.count, parents = run->best_id >= 0;
     const struct candidate *known = resume_find(run, run->next_id);
     const bool forgotten = known == NULL && resume_has_later(run, run->next_id);
 
@@ -164,13 +162,11 @@ static bool wanted(const struct search_stage *stage)
         return run->models >= known->observed;
     if (!forgotten && (resume_has_final(run) || stage->failures >= MOST_FAILURES))
         return false;
-    /* Without one trained network there is nothing to end with, so that one is tried whatever the budget says; and without
-     * one there are no children, but there may be idle devices. */
-    if (!parents && starting && run->coming == 0)
+    const struct budget_state budget = run_budget(run);
+    /* Without one trained network there is nothing to end with, so that one is tried whatever the budget says. */
+    if (run->best_id < 0 && run->coming == 0)
         return true;
-    if (!parents && !starting)
-        return run->coming > 0 && run->coming < run->devices.workers && budget_fills_devices(run);
-    return forgotten || budget_search_goes_on(run);
+    return forgotten || budget_search_goes_on(&budget);
 }
 
 /* ---- what comes back ---- */
@@ -181,7 +177,7 @@ static void calibrate(struct run *run, const struct candidate *candidate)
 {
     const int32_t images = run->data.sample_count[SPLIT_VALIDATION];
     const double slowdown =
-        candidate->final ? 1.0 : budget_slowdown(run); /* a final fit has nothing beside it */
+        candidate->final ? 1.0 : sharing_slowdown(&run->sharing); /* a final fit has nothing beside it */
     double predicted =
         slowdown * cost_seconds(&candidate->graph, run->device_info.flops, run->device_info.bytes);
     if (predicted > 0.0 && images > 0 && candidate->validation_seconds > 0.0)
@@ -197,9 +193,11 @@ static void calibrate(struct run *run, const struct candidate *candidate)
 
 enum status coordinator_observe(struct run *run, struct candidate *candidate, struct error *err)
 {
+    const struct search_trial trial = trial_of(candidate);
     enum status st = ST_OK;
     run_lock(run);
     run->steps_done += candidate->steps;
+    run->model_seconds += run_model_seconds(run, candidate);
     if (!candidate->failed) {
         calibrate(run, candidate);
         store_note_best(run, candidate->id, candidate->validation.accuracy, candidate->validation.loss);
@@ -209,8 +207,8 @@ enum status coordinator_observe(struct run *run, struct candidate *candidate, st
             run->final = (struct run_final){.id = candidate->id, .parent = candidate->parent};
     } else {
         run->models++;
-        st = search_observe(run->search, candidate->id, candidate->parent, &candidate->graph,
-                            candidate->validation.accuracy, candidate->validation.loss, err);
+        st = search_observe(run->search, &trial, candidate->validation.accuracy, candidate->validation.loss,
+                            err);
     }
     run_unlock(run);
     return st;
@@ -266,7 +264,7 @@ enum status coordinator_search(struct run *run, struct error *err)
             break;
     }
     workers_close(stage.workers);
-    if (st == ST_OK && stage.exhausted)
+    if (st == ST_OK && stage.exhausted && run->best_id >= 0) /* else the final fit says what is wrong */
         display_say(&run->display, 0, "nothing new within the limits: the search ends early");
     for (int32_t i = 0; i < run->coming; i++)
         candidate_free(stage.coming[i]);

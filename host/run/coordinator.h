@@ -13,7 +13,7 @@
 /* Candidates that may be proposed before the first of them is observed: one for each device, and search.ahead. */
 int32_t coordinator_window(const struct run *run);
 
-/* Trains candidates until the stage's share of the search is used up: starting networks first, then children. What the
+/* Trains candidates until the stage's share of the search is used up, or the strategy proposes nothing any more. What the
  * journal tells of this stage comes before anything new, and when it tells of a final fit there is nothing new. */
 enum status coordinator_search(struct run *run, struct error *err);
 

@@ -3,9 +3,9 @@
 #include "host/net/cost.h"
 #include "host/net/start.h"
 #include "host/run/admission.h"
-#include "host/run/budget.h"
 #include "host/run/engine.h"
 #include "host/run/measure.h"
+#include "host/run/run_budget.h"
 #include "host/run/sharing.h"
 
 #include <math.h>
@@ -103,23 +103,25 @@ static double seconds_of(const struct run *run, double steps, const struct dry_r
 {
     const double share = run->job->search.final_share;
     const double searching =
-        budget_slowdown(run) * run->batches.candidate / (needs->alone * run->devices.workers);
+        sharing_slowdown(&run->sharing) * run->batches.candidate / (needs->alone * run->devices.workers);
     return steps * ((1.0 - share) * searching + share * run->batches.final / needs->final);
 }
 
 static void print_budget(const struct run *run, const struct dry_run_needs *needs, FILE *out)
 {
     const struct job_budget *budget = &run->job->budget;
+    const struct budget_state state = run_budget(run);
     for (int32_t i = 0; i < budget_stages(budget); i++)
         fprintf(out, "budget   stage %d: %.10g %s in all\n", i, budget_total(budget, i), budget_kind(budget));
     if (budget->models.count == 0)
         fprintf(out, "search   about %.0f candidates a stage, %.0f %% of it, then the final fit\n",
-                budget_slots(run), 100.0 * (1.0 - run->job->search.final_share));
+                budget_candidates(&state), 100.0 * (1.0 - run->job->search.final_share));
     if (budget->steps.count > 0)
         fprintf(out, "end      after about %.0f s\n",
                 seconds_of(run, budget_total(budget, budget_stages(budget) - 1), needs));
     else if (budget->models.count == 0)
-        fprintf(out, "end      after at most %.10g s\n", budget_total(budget, budget_stages(budget) - 1));
+        fprintf(out, "end      after at most %.10g s%s\n", budget_total(budget, budget_stages(budget) - 1),
+                budget->clock == JOB_CLOCK_MODEL ? " of the model's clock" : "");
 }
 
 enum status engine_dry_run(const struct job *job, FILE *out, struct error *err)

@@ -2,11 +2,11 @@
 
 #include "host/base/clock.h"
 #include "host/report/report.h"
-#include "host/run/budget.h"
 #include "host/run/coordinator.h"
 #include "host/run/resume.h"
 #include "host/run/sharing.h"
 #include "host/run/stage.h"
+#include "host/search/budget.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -24,6 +24,8 @@ void run_unlock(struct run *run)
 
 double run_time(const struct run *run)
 {
+    if (run->job->budget.clock == JOB_CLOCK_MODEL)
+        return run->model_seconds;
     return run->clock_base + clock_seconds() - run->clock_start;
 }
 
@@ -67,6 +69,15 @@ static enum status upload_data(struct run *run, struct error *err)
     return st;
 }
 
+static enum status open_search(struct run *run, struct error *err)
+{
+    const struct search_setup setup = {.job = &run->job->search,
+                                       .seed = run->job->seed,
+                                       .image = {0, run->data.channels, run->data.height, run->data.width},
+                                       .classes = run->data.classes};
+    return search_new(&setup, &run->search, err);
+}
+
 enum status run_open(struct run *run, const struct job *job, const char *folder, int verbosity,
                      double started, struct error *err)
 {
@@ -104,7 +115,7 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
     if (st == ST_OK)
         st = weight_cache_open(&run->devices, &run->weights, err);
     if (st == ST_OK)
-        st = search_new(&job->search, job->seed, &run->search, err);
+        st = open_search(run, err);
     if (st == ST_OK)
         memory_opened(&run->memory, devices_are_host(&run->devices));
     return st;

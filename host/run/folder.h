@@ -12,7 +12,7 @@
  * are the caller's to free, on any status. */
 enum status folder_read_job(const struct options *options, struct job *job, char **folder, struct error *err);
 
-/* Makes the folder, or checks that it is this job's: ST_FORMAT when it holds another job's run. Writes the
+/* Makes the folder, or checks that it is this job's: ST_RANGE when it holds another job's run. Writes the
  * resolved job. `fresh`: removes what an earlier run left. ST_BUSY while another nasrun works in it. */
 enum status folder_prepare(const char *folder, const struct job *job, bool fresh, struct error *err);
 

@@ -1,14 +1,18 @@
-/* The journal's events, one function each, to be called with the run's lock held. host/run/README.md lists their fields. */
+/* The journal's events, one function each, to be called with the run's lock held: what becomes of the run's
+ * structures in the journal's (host/journal/events.def). */
 #ifndef NASRUN_RUN_RECORD_H
 #define NASRUN_RUN_RECORD_H
 
+#include "host/journal/events.h"
 #include "host/run/candidate.h"
 
-#include <cjson/cJSON.h>
-
 enum status record_run(struct run *run, struct error *err);
+/* Another version than the one before, or one that writes another format, goes on. */
+enum status record_continued(struct run *run, struct error *err);
 enum status record_sharing(struct run *run, struct error *err);
 enum status record_stage(struct run *run, struct error *err);
+/* Of an event's amounts the one that such a budget counts. */
+double *record_amount(struct event_budget *amounts, const struct job_budget *budget);
 
 /* Before a candidate's training. */
 enum status record_candidate(struct run *run, const struct candidate *candidate, struct error *err);

@@ -1,67 +1,21 @@
 #include "host/run/replay.h"
 
-#include "host/base/version.h"
+#include "host/journal/event_read.h"
 #include "host/net/serialise.h"
-#include "host/run/budget.h"
 #include "host/run/coordinator.h"
+#include "host/run/record.h"
 #include "host/run/resume.h"
+#include "host/search/budget.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- values of a line ---- */
-
-static const cJSON *item(const cJSON *json, const char *name)
-{
-    return cJSON_GetObjectItemCaseSensitive(json, name);
-}
-
-static double number(const cJSON *json, const char *name)
-{
-    const cJSON *found = item(json, name);
-    return cJSON_IsNumber(found) ? found->valuedouble : NAN;
-}
-
-static int32_t whole(const cJSON *json, const char *name)
-{
-    double value = number(json, name);
-    return value >= -1.0 && value <= 2147483647.0 ? (int32_t)value : -1;
-}
-
-static uint32_t count_of(const cJSON *json, const char *name)
-{
-    double value = number(json, name);
-    return value >= 0.0 && value <= 4294967295.0 ? (uint32_t)value : 0;
-}
-
-/* ---- events ---- */
-
-static enum status check_run(const struct run *run, const cJSON *json, struct error *err)
-{
-    char expected[24];
-    const char *version = cJSON_GetStringValue(item(json, "version"));
-    const char *found = cJSON_GetStringValue(item(item(json, "dataset"), "fingerprint"));
-
-    if (version == NULL || strcmp(version, NASRUN_VERSION) != 0)
-        return error_set(err, ST_FORMAT, "%s: made by nasrun %s, expected %s; use --fresh to start over",
-                         run->journal.path, version != NULL ? version : "of an unknown version",
-                         NASRUN_VERSION);
-    snprintf(expected, sizeof(expected), "%016" PRIx64, run->data.fingerprint);
-    if (found == NULL || strcmp(found, expected) != 0)
-        return error_set(
-            err, ST_FORMAT,
-            "%s: the run began on data with fingerprint %s, the job's data has %s; use --fresh to start over",
-            run->journal.path, found != NULL ? found : "(none)", expected);
-    return ST_OK;
-}
-
 /* Which of the job's starting networks that is; -1: none. */
-static int32_t start_of(const struct run *run, const cJSON *json)
+static int32_t start_of(const struct run *run, const char *name)
 {
     const struct job_strings *starts = &run->job->search.starts;
-    const char *name = cJSON_GetStringValue(item(json, "start"));
     for (int32_t i = 0; name != NULL && i < starts->count; i++) {
         if (strcmp(starts->items[i], name) == 0)
             return i;
@@ -93,24 +47,51 @@ static enum status insert(struct run *run, struct candidate *candidate, struct e
     return ST_OK;
 }
 
-static enum status replay_candidate(struct run *run, const cJSON *json, struct error *err)
+/* What is not said is as usual. */
+static struct recipe recipe_of(const struct event_candidate *event)
 {
-    const int32_t id = whole(json, "id");
-    if (id < 0 || find(run, id) != NULL)
+    struct recipe recipe = recipe_usual();
+    if (!isnan(event->budget))
+        recipe.budget = event->budget;
+    recipe.batches_of = event->batches_of;
+#define READ(name) recipe.hyperparameters.name = event->name;
+    RECIPE_HYPERPARAMETERS(READ)
+#undef READ
+    return recipe;
+}
+
+/* ---- events ---- */
+
+static enum status replay_run(const struct run *run, const struct event_run *event, struct error *err)
+{
+    char expected[DATA_FINGERPRINT_LENGTH];
+    data_fingerprint_text(&run->data, event->dataset.fingerprint, expected);
+    if (strcmp(event->dataset.fingerprint, expected) != 0)
+        return error_set(
+            err, ST_FORMAT,
+            "the run began on data with fingerprint %s, the job's data has %s; use --fresh to start over",
+            event->dataset.fingerprint, expected);
+    return ST_OK;
+}
+
+static enum status replay_candidate(struct run *run, const struct event_candidate *event, struct error *err)
+{
+    if (find(run, event->id) != NULL)
         return error_set(err, ST_FORMAT, "found the beginning of candidate %d, expected that of another",
-                         (int)id);
+                         (int)event->id);
     struct candidate *candidate = candidate_new();
     if (candidate == NULL)
         return error_memory(err, "candidate", sizeof(*candidate));
-    candidate->id = id;
-    candidate->parent = candidate->source = whole(json, "parent");
-    candidate->final = cJSON_IsTrue(item(json, "final"));
-    candidate->guess = number(json, "expected");
-    candidate->observed = whole(json, "observed");
+    candidate->id = event->id;
+    candidate->parent = candidate->source = event->parent;
+    candidate->final = event->final;
+    candidate->prediction.mean = event->expected;
+    candidate->recipe = recipe_of(event);
+    candidate->observed = event->observed;
     candidate->batch = candidate->final ? run->batches.final : run->batches.candidate;
-    candidate->start = start_of(run, json);
-    candidate_name(candidate, "resumed", "");
-    enum status st = graph_from_json(&candidate->graph, item(json, "graph"), err);
+    candidate->start = start_of(run, event->start);
+    candidate_name(candidate, "resumed");
+    enum status st = graph_from_json(&candidate->graph, event->graph, err);
     if (st == ST_OK)
         st = insert(run, candidate, err);
     if (st != ST_OK)
@@ -125,51 +106,64 @@ void replay_mark_failed(struct candidate *candidate, uint32_t steps)
     candidate->validation = (struct trainer_result){.loss = NAN, .accuracy = NAN};
 }
 
-static enum status replay_end(struct run *run, const struct journal_line *entry, struct error *err)
+/* The candidate whose end an event tells. */
+static enum status ended(const struct run *run, int32_t id, struct candidate **candidate, struct error *err)
 {
-    struct candidate *candidate = find(run, whole(entry->json, "id"));
-    const uint32_t steps = count_of(entry->json, "steps");
-    if (candidate == NULL || candidate->ended)
+    *candidate = find(run, id);
+    if (*candidate == NULL || (*candidate)->ended)
         return error_set(err, ST_FORMAT, "found the end of candidate %d, expected that of one in training",
-                         (int)whole(entry->json, "id"));
-    if (strcmp(entry->event, "failed") == 0) {
-        replay_mark_failed(candidate, steps);
-        return ST_OK;
-    }
-    candidate->ended = true;
-    candidate->steps = steps;
-    candidate->validation = (struct trainer_result){.loss = number(entry->json, "validation_loss"),
-                                                    .accuracy = number(entry->json, "validation_accuracy")};
+                         (int)id);
     return ST_OK;
 }
 
-static void replay_plan(struct run *run, const cJSON *json)
+static enum status replay_failed(struct run *run, const struct event_failed *event, struct error *err)
 {
-    struct candidate *candidate = find(run, whole(json, "id"));
-    const int32_t batch = whole(json, "batch");
-    if (candidate != NULL && batch > 0)
-        candidate->batch = batch;
+    struct candidate *candidate;
+    enum status st = ended(run, event->id, &candidate, err);
+    if (st == ST_OK)
+        replay_mark_failed(candidate, event->steps);
+    return st;
+}
+
+static enum status replay_model(struct run *run, const struct event_model *event, struct error *err)
+{
+    struct candidate *candidate;
+    enum status st = ended(run, event->id, &candidate, err);
+    if (st != ST_OK)
+        return st;
+    candidate->ended = true;
+    candidate->steps = event->steps;
+    candidate->validation =
+        (struct trainer_result){.loss = event->validation_loss, .accuracy = event->validation_accuracy};
+    return ST_OK;
+}
+
+static void replay_plan(struct run *run, const struct event_plan *event)
+{
+    struct candidate *candidate = find(run, event->id);
+    if (candidate != NULL && event->batch > 0)
+        candidate->batch = event->batch;
 }
 
 /* How the devices are shared, as it was measured when the run began. */
-static void replay_workers(struct run *run, const cJSON *json)
+static void replay_workers(struct run *run, const struct event_workers *event)
 {
-    const int32_t workers = whole(json, "per_device");
-    if (workers > 0)
+    if (event->per_device > 0)
         run->sharing = (struct run_sharing){
-            .workers = workers, .alone = number(json, "alone"), .together = number(json, "together")};
+            .workers = event->per_device, .alone = event->alone, .together = event->together};
 }
 
 /* A stage begins, or is said again with a budget that was raised within it. */
-static void replay_stage(struct run *run, const struct journal_line *entry, double *stage_budget)
+static void replay_stage(struct run *run, const struct event *event, struct replayed *found)
 {
+    struct event_budget amounts = event->stage.budget;
     if (!run->stage_open) {
-        run->stage = whole(entry->json, "stage");
+        run->stage = event->stage.stage;
         run->stage_open = true;
         run->stage_steps = run->steps_done;
-        run->stage_began = run->next_id == 0 ? 0.0 : entry->time;
+        run->stage_began = run->next_id == 0 ? 0.0 : event->time;
     }
-    *stage_budget = number(item(entry->json, "budget"), budget_kind(&run->job->budget));
+    found->stage_budget = *record_amount(&amounts, &run->job->budget);
 }
 
 /* A tested stage is over, unless the job has moved its end further out since: then it goes on, with another
@@ -185,8 +179,6 @@ static enum status replay_test(struct run *run, double stage_budget, struct erro
                              (int)candidate->id);
         st = coordinator_observe(run, candidate, err);
         run->next_id = candidate->id + 1;
-        if (candidate->start >= 0)
-            run->starts = candidate->start + 1;
     }
     resume_forget(run);
     run->stage_open = false;
@@ -194,49 +186,88 @@ static enum status replay_test(struct run *run, double stage_budget, struct erro
     return st;
 }
 
-static enum status replay_line(struct run *run, const struct journal_line *entry, double *stage_budget,
-                               struct error *err)
+static enum status replay_event(struct run *run, const struct event *event, struct replayed *found,
+                                struct error *err)
 {
-    const char *event = entry->event;
-    const int32_t start = start_of(run, entry->json);
-    if (strcmp(event, "stage") == 0)
-        replay_stage(run, entry, stage_budget);
-    else if (strcmp(event, "candidate") == 0)
-        return replay_candidate(run, entry->json, err);
-    else if (strcmp(event, "model") == 0 || strcmp(event, "failed") == 0)
-        return replay_end(run, entry, err);
-    else if (strcmp(event, "workers") == 0)
-        replay_workers(run, entry->json);
-    else if (strcmp(event, "plan") == 0)
-        replay_plan(run, entry->json);
-    else if (strcmp(event, "left_out") == 0 && start >= 0)
-        run->left_out |= 1u << start;
-    else if (strcmp(event, "test") == 0)
-        return replay_test(run, *stage_budget, err);
+    int32_t start;
+    switch (event->kind) {
+    case EVENT_RUN:
+        return replay_run(run, &event->run, err);
+    case EVENT_WORKERS:
+        replay_workers(run, &event->workers);
+        return ST_OK;
+    case EVENT_STAGE:
+        replay_stage(run, event, found);
+        return ST_OK;
+    case EVENT_LEFT_OUT:
+        start = start_of(run, event->left_out.start);
+        if (start >= 0)
+            search_leave_out(run->search, start);
+        return ST_OK;
+    case EVENT_CANDIDATE:
+        return replay_candidate(run, &event->candidate, err);
+    case EVENT_PLAN:
+        replay_plan(run, &event->plan);
+        return ST_OK;
+    case EVENT_MODEL:
+        return replay_model(run, &event->model, err);
+    case EVENT_FAILED:
+        return replay_failed(run, &event->failed, err);
+    case EVENT_TEST:
+        return replay_test(run, found->stage_budget, err);
+    case EVENT_CONTINUED:
+    case EVENT_MORPH:
+    case EVENT_EPOCH:
+    case EVENT_UNRECORDED:
+    case EVENT_KINDS:
+        break;
+    }
     return ST_OK;
 }
 
-enum status replay_lines(struct run *run, const struct journal_lines *lines, double *stage_budget,
+/* Whether this version may go on from what the lines up to here say. */
+static enum status check_format(const struct event_reader *reader, struct error *err)
+{
+    if (reader->format >= EVENT_FORMAT_RESUMED && reader->format <= EVENT_FORMAT)
+        return ST_OK;
+    return error_set(
+        err, ST_FORMAT,
+        "the journal's format is %d, written by nasrun %s, expected %d to %d; use that version to go on, or "
+        "--fresh to start over",
+        (int)reader->format, reader->version, EVENT_FORMAT_RESUMED, EVENT_FORMAT);
+}
+
+enum status replay_lines(struct run *run, const struct journal_lines *lines, struct replayed *found,
                          struct error *err)
 {
-    enum status st = strcmp(lines->lines[0].event, "run") == 0
-                         ? check_run(run, lines->lines[0].json, err)
-                         : error_set(err, ST_FORMAT, "%s:1: found event \"%s\", expected \"run\"",
-                                     run->journal.path, lines->lines[0].event);
-    for (size_t i = 1; st == ST_OK && i < lines->count; i++) {
-        st = replay_line(run, &lines->lines[i], stage_budget, err);
-        if (st != ST_OK)
-            error_prefix(err, "%s:%zu", run->journal.path, i + 1);
+    struct event_reader reader = event_reader_open(run->journal.path, lines);
+    const struct event *event;
+    enum status st;
+    *found = (struct replayed){0};
+    if (strcmp(lines->lines[0].event, event_name(EVENT_RUN)) != 0)
+        return error_set(err, ST_FORMAT, "%s:1: found event \"%s\", expected \"%s\"", run->journal.path,
+                         lines->lines[0].event, event_name(EVENT_RUN));
+    while ((st = event_next(&reader, &event, err)) == ST_OK && event != NULL) {
+        st = check_format(&reader, err);
+        if (st == ST_OK)
+            st = replay_event(run, event, found, err);
+        if (st != ST_OK) {
+            event_refuse(&reader, err);
+            break;
+        }
     }
+    found->format = reader.format;
+    found->version = reader.version;
+    event_reader_close(&reader);
     return st;
 }
 
-bool replay_keeps(const struct run *run, const struct journal_line *line)
+bool replay_keeps(const struct run *run, const struct event *event)
 {
-    const struct candidate *candidate = find(run, whole(line->json, "id"));
-    if (candidate == NULL || candidate->ended || strcmp(line->event, "test") == 0)
+    const struct candidate *candidate = find(run, event_candidate(event));
+    if (candidate == NULL || candidate->ended || event->kind == EVENT_TEST)
         return true;
     if (!candidate->restored)
         return false;
-    return strcmp(line->event, "epoch") != 0 || count_of(line->json, "step") <= candidate->steps;
+    return event->kind != EVENT_EPOCH || event->epoch.step <= candidate->steps;
 }

@@ -2,10 +2,12 @@
 
 #include "host/base/clock.h"
 #include "host/base/file.h"
-#include "host/run/budget.h"
+#include "host/base/version.h"
+#include "host/journal/event_read.h"
 #include "host/run/record.h"
 #include "host/run/replay.h"
 #include "host/run/store.h"
+#include "host/search/budget.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -105,7 +107,8 @@ static bool was_in_training(const struct engine_history *history, int32_t id)
     return false;
 }
 
-/* Adds this time's to the file, which has a line "ID CAUSE" for each, and counts for every candidate that has not ended. */
+/* Adds this time's to the file, which has a line "ID CAUSE" for each, and counts for every candidate that has not
+ * ended. */
 static enum status count_kills(const struct run *run, int *kills, struct error *err)
 {
     const struct engine_history *history = run->history;
@@ -135,8 +138,8 @@ out:
 
 /* ---- what becomes of those that have not ended ---- */
 
-/* Sets candidate->restored, whether its checkpoint is good, and ->steps, where that stands. One that is not there or is broken is
- * no error: the candidate begins anew. */
+/* Sets candidate->restored, whether its checkpoint is good, and ->steps, where that stands. One that is not there or
+ * is broken is no error: the candidate begins anew. */
 static enum status find_checkpoint(const struct run *run, struct candidate *candidate, struct error *err)
 {
     uint64_t note = 0;
@@ -160,21 +163,41 @@ static enum status record_kills(struct run *run, const struct candidate *candida
 /* Takes the lines of what is to be done again out of the journal. */
 static enum status cut_journal(struct run *run, const struct journal_lines *lines, struct error *err)
 {
+    struct event_reader reader = event_reader_open(run->journal.path, lines);
+    const struct event *event;
     bool *keep = malloc(lines->count * sizeof(*keep));
     bool all = true;
+    enum status st;
     if (keep == NULL)
         return error_memory(err, "journal lines", lines->count * sizeof(*keep));
-    for (size_t i = 0; i < lines->count; i++) {
-        keep[i] = replay_keeps(run, &lines->lines[i]);
-        all = all && keep[i];
+    for (size_t i = 0; i < lines->count; i++)
+        keep[i] = true;
+    while ((st = event_next(&reader, &event, err)) == ST_OK && event != NULL) {
+        keep[reader.count - 1] = replay_keeps(run, event);
+        all = all && keep[reader.count - 1];
     }
-    enum status st = all ? ST_OK : journal_keep(&run->journal, lines, keep, err);
+    event_reader_close(&reader);
+    if (st == ST_OK && !all)
+        st = journal_keep(&run->journal, lines, keep, err);
     free(keep);
     return st;
 }
 
+/* Another version may decide otherwise from here on: the journal says so, once, where there is anything to decide. */
+static enum status note_version(struct run *run, const struct replayed *found, struct error *err)
+{
+    const bool over = run->stage >= budget_stages(&run->job->budget);
+    if (over || (found->format == EVENT_FORMAT && strcmp(found->version, NASRUN_VERSION) == 0))
+        return ST_OK;
+    display_say(&run->display, 0,
+                "        until here by nasrun %s with journal format %d; this is nasrun %s with format %d",
+                found->version, (int)found->format, NASRUN_VERSION, EVENT_FORMAT);
+    return record_continued(run, err);
+}
+
 /* Before anything is added to the journal: `lines` are all of it. */
-static enum status settle(struct run *run, const struct journal_lines *lines, struct error *err)
+static enum status settle(struct run *run, const struct journal_lines *lines, const struct replayed *found,
+                          struct error *err)
 {
     int *kills = calloc((size_t)run->past_count + 1, sizeof(*kills));
     if (kills == NULL)
@@ -192,6 +215,8 @@ static enum status settle(struct run *run, const struct journal_lines *lines, st
     }
     if (st == ST_OK)
         st = cut_journal(run, lines, err);
+    if (st == ST_OK)
+        st = note_version(run, found, err);
     for (int32_t i = run->past_count - 1; st == ST_OK && i >= 0; i--) {
         struct candidate *candidate = run->past[i];
         if (kills[i] >= MOST_KILLS)
@@ -224,17 +249,17 @@ static void remove_checkpoints(const struct run *run)
 static enum status go_through(struct run *run, const struct journal_lines *lines, struct error *err)
 {
     struct engine_history *history = run->history;
-    double stage_budget = 0.0;
-    enum status st = replay_lines(run, lines, &stage_budget, err);
+    struct replayed found;
+    enum status st = replay_lines(run, lines, &found, err);
     if (st != ST_OK)
         return st;
     if (history->restarts == 0)
         history->base = lines->lines[lines->count - 1].time;
     run->clock_base = history->base;
     run->clock_start = history->started;
-    st = settle(run, lines, err);
+    st = settle(run, lines, &found, err);
     if (st == ST_OK && run->stage_open && run->stage < budget_stages(&run->job->budget) &&
-        budget_total(&run->job->budget, run->stage) != stage_budget)
+        budget_total(&run->job->budget, run->stage) != found.stage_budget)
         st = record_stage(run, err);
     remove_checkpoints(run);
     return st;

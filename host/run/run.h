@@ -70,13 +70,12 @@ struct run {
     uint32_t steps_coming; /* at most, in trainings that are not observed yet; with a budget in steps */
     int32_t models;        /* observed in all, failures counted, final fits not */
     int32_t coming;        /* proposed and not observed yet */
-    int32_t starts;        /* starting networks begun or left out */
-    uint32_t left_out;     /* bit i: starting network i was left out */
     int32_t next_id;
     int32_t best_id;                 /* -1: none */
     int32_t published_id;            /* the model that this process has put into model.safetensors; -1 */
     double best_accuracy, best_loss; /* validation */
     struct run_final final;
+    double model_seconds;     /* the model's clock (budget.clock): of all trainings that were observed */
     bool calibrated;          /* seconds_per_image was measured */
     double seconds_per_image; /* measured over predicted training time of the last model; 1 before */
     double
@@ -89,7 +88,7 @@ struct run {
     int32_t suspect_count;
 };
 
-/* Seconds of work on this run so far, over all processes that worked on it. */
+/* Seconds of work on this run so far, over all processes that worked on it; by the clock that budget.clock names. */
 double run_time(const struct run *run);
 
 /* A device as trainers see it, with the images that a final fit, or another candidate, trains on. */

@@ -1,10 +1,10 @@
 #include "host/run/sharing.h"
 
 #include "host/net/start.h"
-#include "host/run/budget.h"
 #include "host/run/candidate.h"
 #include "host/run/measure.h"
 #include "host/run/record.h"
+#include "host/search/budget.h"
 
 /* Workers that "auto" tries. More would each get too little of a device. */
 enum { SHARING_TRIED = 2 };
@@ -14,6 +14,13 @@ static const double SHARING_GAIN = 1.15;
 int32_t sharing_choose(double alone, double together)
 {
     return together >= SHARING_GAIN * alone ? SHARING_TRIED : 1;
+}
+
+double sharing_slowdown(const struct run_sharing *sharing)
+{
+    return sharing->workers > 1 && sharing->together > 0.0
+               ? sharing->workers * sharing->alone / sharing->together
+               : 1.0;
 }
 
 /* The first starting network, alone on the first device and on all its workers; one that fills the device by itself is as fast
@@ -43,7 +50,8 @@ static enum status measure(struct run *run, struct run_sharing *sharing, struct 
 enum status sharing_find(struct run *run, struct error *err)
 {
     const int32_t wanted = run->job->search.workers_per_device;
-    const bool clocked = budget_in_seconds(run) && !devices_are_host(&run->devices);
+    const bool clocked = budget_kind_of(&run->job->budget) == BUDGET_SECONDS &&
+                         run->job->budget.clock == JOB_CLOCK_WALL && !devices_are_host(&run->devices);
     struct run_sharing *sharing = &run->sharing;
     *sharing = (struct run_sharing){.workers = wanted == JOB_AUTO ? clocked ? SHARING_TRIED : 1 : wanted};
     enum status st = devices_share(&run->devices, sharing->workers, err);

@@ -2,10 +2,10 @@
 
 #include "host/report/report.h"
 #include "host/run/admission.h"
-#include "host/run/budget.h"
 #include "host/run/coordinator.h"
 #include "host/run/record.h"
 #include "host/run/resume.h"
+#include "host/run/run_budget.h"
 #include "host/run/store.h"
 
 #include <math.h>
@@ -16,7 +16,8 @@
 /* The winner's network, to be trained to the end from its weights, or from those of an earlier final fit of it. */
 static enum status propose_final(const struct run *run, struct candidate **made, struct error *err)
 {
-    const struct search_limits limits = budget_limits(run);
+    const struct budget_state budget = run_budget(run);
+    const struct search_limits limits = budget_limits(&budget);
     const struct search_model *winner = search_best(run->search, &limits);
     *made = NULL;
     if (winner == NULL)
@@ -29,7 +30,8 @@ static enum status propose_final(const struct run *run, struct candidate **made,
     candidate->source = run->final.parent == winner->id ? run->final.id : winner->id;
     candidate->final = true;
     candidate->batch = run->batches.final;
-    candidate_name(candidate, "final fit", "");
+    candidate->recipe.hyperparameters = winner->recipe.hyperparameters;
+    candidate_name(candidate, "final fit");
     enum status st = graph_copy(&candidate->graph, &winner->graph, err);
     if (st == ST_OK)
         *made = candidate;
@@ -43,7 +45,7 @@ static enum status train_final(struct run *run, struct candidate *candidate, str
 {
     const struct team all = {0, run->devices.count};
     enum status st = ST_OK;
-    candidate->limit.steps = budget_steps(run, false, true);
+    candidate->limit.steps = run_steps_limit(run, candidate);
     run->history->training[0] = candidate->id;
     run_lock(run);
     if (!candidate->restored)
@@ -80,25 +82,29 @@ static enum status test(struct run *run, struct error *err)
 {
     const int32_t classes = run->data.classes;
     const struct team all = {0, run->devices.count};
-    struct candidate best = {.id = run->best_id, .final = true, .batch = run->batches.final};
+    struct candidate best = {
+        .id = run->best_id, .final = true, .recipe = recipe_usual(), .batch = run->batches.final};
     struct trainer_result result;
     struct trainer *trainer = NULL;
     float *values = NULL;
     struct memory_need need = {0};
     int64_t *confusion = calloc((size_t)classes * (size_t)classes, sizeof(*confusion));
 
-    enum status st = confusion != NULL ? ST_OK : error_memory(err, "confusion matrix", 0);
-    if (st == ST_OK)
-        st = store_load(run, run->best_id, &best.graph, &values, err);
-    if (st == ST_OK)
-        st = admission_open(run, &best, all, ADMISSION_LEAST_BATCH, &need, &trainer, err);
+    if (confusion == NULL)
+        return error_memory(err, "confusion matrix", 0);
+    enum status st = store_load(run, run->best_id, &best.graph, &values, err);
+    if (st != ST_OK)
+        goto out;
+    st = admission_open(run, &best, all, ADMISSION_LEAST_BATCH, &need, &trainer, err);
     if (st == ST_OK)
         st = trainer_load_values(trainer, values, err);
-    if (st == ST_OK)
-        st = trainer_evaluate(trainer, run->data.samples[SPLIT_TEST], run->data.sample_count[SPLIT_TEST],
-                              classes, run->data.labels, confusion, &result, err);
+    if (st != ST_OK)
+        goto out;
+    st = trainer_evaluate(trainer, run->data.samples[SPLIT_TEST], run->data.sample_count[SPLIT_TEST], classes,
+                          run->data.labels, confusion, &result, err);
     if (st == ST_OK)
         st = record_test(run, run->best_id, &result, confusion, err);
+out:
     trainer_close(trainer);
     graph_free(&best.graph);
     free(values);

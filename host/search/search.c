@@ -2,22 +2,32 @@
 
 #include "host/net/cost.h"
 #include "host/net/serialise.h"
-#include "host/search/search_internal.h"
+#include "host/search/strategy.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+struct search {
+    const struct search_strategy *strategy;
+    void *state; /* the strategy's */
+    struct job_search job;
+    struct search_setup setup; /* its job is the one above */
+    uint32_t allowed_morphs;   /* bit i: enum morph_kind i */
+    uint32_t begun;            /* bit i: starting network i was told of, or left out */
+    int32_t count, capacity;
+    struct search_model *models;
+};
+
 static const struct search_strategy *strategy_of(enum job_strategy strategy)
 {
     switch (strategy) {
-    case JOB_STRATEGY_BAYESIAN:
-        return &search_bayesian;
-    case JOB_STRATEGY_GREEDY:
-        return &search_greedy;
-    case JOB_STRATEGY_RANDOM:
-        return &search_random;
+#define CASE(constant, word, meaning)                                                                        \
+    case JOB_STRATEGY_##constant:                                                                            \
+        return &search_##word;
+        SPEC_STRATEGIES(CASE)
+#undef CASE
     }
     abort(); /* the schema allows no other */
 }
@@ -38,19 +48,25 @@ static enum status parse_morphs(const struct job_strings *names, uint32_t *allow
     return ST_OK;
 }
 
-enum status search_new(const struct job_search *job, int64_t seed, struct search **made, struct error *err)
+enum status search_new(const struct search_setup *setup, struct search **search, struct error *err)
+{
+    return search_new_with(strategy_of(setup->job->strategy), setup, search, err);
+}
+
+enum status search_new_with(const struct search_strategy *strategy, const struct search_setup *setup,
+                            struct search **made, struct error *err)
 {
     struct search *search = calloc(1, sizeof(*search));
     *made = NULL;
     if (search == NULL)
         return error_memory(err, "search", sizeof(*search));
-    search->seed = (uint64_t)seed;
-    search->max_morphs = job->max_morphs < SEARCH_MAX_MORPHS ? job->max_morphs : SEARCH_MAX_MORPHS;
-    search->beta = job->beta;
-    search->skip_weight = job->skip_weight;
-    search->random_share = job->random_share;
-    search->strategy = strategy_of(job->strategy);
-    enum status st = parse_morphs(&job->morphs, &search->allowed_morphs, err);
+    search->strategy = strategy;
+    search->job = *setup->job;
+    search->setup = *setup;
+    search->setup.job = &search->job;
+    enum status st = parse_morphs(&search->job.morphs, &search->allowed_morphs, err);
+    if (st == ST_OK && strategy->create != NULL)
+        st = strategy->create(&search->setup, &search->state, err);
     if (st != ST_OK) {
         search_free(search);
         return st;
@@ -63,26 +79,32 @@ void search_free(struct search *search)
 {
     if (search == NULL)
         return;
-    for (int32_t i = 0; i < search->count; i++) {
+    if (search->strategy->free != NULL)
+        search->strategy->free(search->state);
+    for (int32_t i = 0; i < search->count; i++)
         graph_free(&search->models[i].graph);
-        descriptor_free(search->models[i].descriptor);
-    }
     free(search->models);
-    free(search->distances);
     free(search);
 }
 
-/* Models that may have children: the best SEARCH_PARENTS; of equals the earlier. */
-static void choose_parents(struct search *search)
+/* ---- what is told ---- */
+
+/* Models whose weights are kept: the best SEARCH_PARENTS, of equals the earlier, and those that the strategy wants. Of the others
+ * the weights are gone, so that only `newest` can become one. */
+static void choose_parents(struct search *search, const struct search_model *newest)
 {
+    const struct search_strategy *strategy = search->strategy;
     for (int32_t i = 0; i < search->count; i++) {
         struct search_model *model = &search->models[i];
         int32_t better = 0;
+        if (isnan(model->score) || (!model->is_parent && model != newest))
+            continue;
         for (int32_t j = 0; j < search->count; j++) {
             double other = search->models[j].score;
             better += other > model->score || (other == model->score && j < i);
         }
-        model->is_parent = !isnan(model->score) && better < SEARCH_PARENTS;
+        model->is_parent =
+            better < SEARCH_PARENTS || (strategy->keeps != NULL && strategy->keeps(search->state, model));
     }
 }
 
@@ -95,37 +117,7 @@ static struct search_model *find(const struct search *search, int32_t id)
     return NULL;
 }
 
-static size_t pairs_below(int32_t model)
-{
-    return (size_t)model * (size_t)(model > 0 ? model - 1 : 0) / 2;
-}
-
-enum status search_know_distances(struct search *search, struct error *err)
-{
-    const size_t bytes = (pairs_below(search->count) + 1) * sizeof(double);
-    double *larger = realloc(search->distances, bytes);
-    if (larger == NULL)
-        return error_memory(err, "distances between networks", bytes);
-    search->distances = larger;
-    for (int32_t i = search->distance_count; i < search->count; i++) {
-        for (int32_t j = 0; j < i; j++)
-            larger[pairs_below(i) + (size_t)j] = descriptor_distance(
-                search->models[i].descriptor, search->models[j].descriptor, search->skip_weight);
-    }
-    search->distance_count = search->count;
-    return ST_OK;
-}
-
-double search_distance(const struct search *search, int32_t i, int32_t j)
-{
-    if (i == j)
-        return 0.0;
-    return i > j ? search->distances[pairs_below(i) + (size_t)j]
-                 : search->distances[pairs_below(j) + (size_t)i];
-}
-
-enum status search_expect(struct search *search, int32_t id, int32_t parent, const struct graph *graph,
-                          double guess, struct error *err)
+enum status search_pend(struct search *search, const struct search_trial *trial, struct error *err)
 {
     if (search->count == search->capacity) {
         int32_t capacity = search->capacity == 0 ? 16 : 2 * search->capacity;
@@ -135,69 +127,60 @@ enum status search_expect(struct search *search, int32_t id, int32_t parent, con
         search->models = larger;
         search->capacity = capacity;
     }
-    struct search_model model = {
-        .id = id, .parent = parent, .score = NAN, .loss = NAN, .guess = guess, .is_expected = true};
-    enum status st = graph_copy(&model.graph, graph, err);
-    if (st == ST_OK)
-        st = descriptor_new(&model.descriptor, graph, err);
-    if (st != ST_OK) {
-        graph_free(&model.graph);
+    struct search_model model = {.id = trial->id,
+                                 .parent = trial->parent,
+                                 .start = trial->start,
+                                 .recipe = trial->recipe,
+                                 .prediction = trial->prediction,
+                                 .score = NAN,
+                                 .loss = NAN,
+                                 .is_pending = true};
+    enum status st = graph_copy(&model.graph, trial->graph, err);
+    if (st != ST_OK)
         return st;
-    }
-    model.fingerprint = graph_fingerprint(graph);
+    model.fingerprint = graph_fingerprint(trial->graph);
     search->models[search->count++] = model;
+    if (trial->start >= 0)
+        search_leave_out(search, trial->start); /* not twice */
     return ST_OK;
 }
 
-enum status search_observe(struct search *search, int32_t id, int32_t parent, const struct graph *graph,
-                           double score, double loss, struct error *err)
+enum status search_observe(struct search *search, const struct search_trial *trial, double score, double loss,
+                           struct error *err)
 {
-    if (find(search, id) == NULL) {
-        enum status st = search_expect(search, id, parent, graph, NAN, err);
+    if (find(search, trial->id) == NULL) {
+        enum status st = search_pend(search, trial, err);
         if (st != ST_OK)
             return st;
     }
-    struct search_model *model = find(search, id);
+    struct search_model *model = find(search, trial->id);
     model->score = score;
     model->loss = loss;
-    model->guess = NAN;
-    model->is_expected = false;
-    choose_parents(search);
-    return ST_OK;
+    model->prediction = prediction_none();
+    model->is_pending = false;
+    enum status st = search->strategy->observe != NULL
+                         ? search->strategy->observe(search, search->state, model, err)
+                         : ST_OK;
+    if (st == ST_OK)
+        choose_parents(search, model);
+    return st;
 }
 
-enum status search_propose(struct search *search, int32_t id, const struct search_limits *limits,
+void search_leave_out(struct search *search, int32_t start)
+{
+    assert(start >= 0 && start < JOB_LIST_MAX);
+    search->begun |= 1u << start;
+}
+
+/* ---- what is proposed ---- */
+
+enum status search_propose(const struct search *search, const struct search_request *request,
                            struct proposal *proposal, struct error *err)
 {
-    struct random_sequence random = {.seed = search->seed, .stream = RANDOM_SEARCH, .part = (uint32_t)id};
+    struct random_sequence random = {
+        .seed = (uint64_t)search->setup.seed, .stream = RANDOM_SEARCH, .part = (uint32_t)request->id};
     *proposal = (struct proposal){0};
-    if (random_next_unit(&random) < (float)search->random_share)
-        return search_random.propose(search, limits, &random, proposal, err);
-    return search->strategy->propose(search, limits, &random, proposal, err);
-}
-
-enum status search_propose_variant(struct search *search, int32_t id, const struct search_limits *limits,
-                                   struct proposal *proposal, struct error *err)
-{
-    struct random_sequence random = {.seed = search->seed, .stream = RANDOM_SEARCH, .part = (uint32_t)id};
-    *proposal = (struct proposal){0};
-    return search_draw(search, search_random_expected, limits, &random, proposal, err);
-}
-
-void proposal_free(struct proposal *proposal)
-{
-    graph_free(&proposal->graph);
-    *proposal = (struct proposal){0};
-}
-
-static bool is_known(const struct search *search, const struct graph *graph)
-{
-    uint64_t fingerprint = graph_fingerprint(graph);
-    for (int32_t i = 0; i < search->count; i++) {
-        if (search->models[i].fingerprint == fingerprint)
-            return true;
-    }
-    return false;
+    return search->strategy->propose(search, search->state, request, &random, proposal, err);
 }
 
 bool search_admits(const struct search_limits *limits, const struct graph *graph)
@@ -208,78 +191,7 @@ bool search_admits(const struct search_limits *limits, const struct graph *graph
            cost_seconds(graph, limits->flops, limits->bytes) <= limits->max_seconds_per_image;
 }
 
-enum status search_mutate(const struct search *search, const struct search_model *parent,
-                          const struct search_limits *limits, struct random_sequence *random,
-                          struct proposal *proposal, struct error *err)
-{
-    struct graph next = {0};
-    struct remap_list remaps = {0};
-    int32_t wanted = 1 + (int32_t)random_next_below(random, (uint32_t)search->max_morphs);
-
-    *proposal = (struct proposal){.parent = parent->id, .mean = NAN, .deviation = NAN};
-    enum status st = graph_copy(&proposal->graph, &parent->graph, err);
-    while (st == ST_OK && proposal->morph_count < wanted) {
-        struct morph *morph = &proposal->morphs[proposal->morph_count];
-        st = morph_draw(&proposal->graph, search->allowed_morphs, random, morph, err);
-        if (st == ST_OK) {
-            st = morph_apply(morph, &proposal->graph, 0.0f, 0, &next, &remaps, err);
-            assert(st != ST_NONE); /* it was drawn because it fits */
-        }
-        if (st != ST_OK)
-            break;
-        morph_describe(morph, &proposal->graph, proposal->operations[proposal->morph_count],
-                       SEARCH_OPERATION_LENGTH);
-        remap_list_free(&remaps);
-        graph_free(&proposal->graph);
-        proposal->graph = next;
-        proposal->morph_count++;
-    }
-    if (st == ST_OK && is_known(search, &proposal->graph))
-        st = error_set(err, ST_NONE, "the network is known already");
-    if (st == ST_OK && !search_admits(limits, &proposal->graph))
-        st = error_set(err, ST_NONE, "the network is above the limits");
-    if (st != ST_OK)
-        proposal_free(proposal);
-    if (st != ST_OK && st != ST_NONE)
-        error_prefix(err, "a change of model %d", (int)parent->id);
-    return st;
-}
-
-/* One drawn evenly of those for which `is_one` holds. */
-static const struct search_model *draw_model(const struct search *search, struct random_sequence *random,
-                                             bool (*is_one)(const struct search_model *model))
-{
-    int32_t count = 0;
-    for (int32_t i = 0; i < search->count; i++)
-        count += is_one(&search->models[i]);
-    if (count == 0)
-        return NULL;
-    int32_t chosen = (int32_t)random_next_below(random, (uint32_t)count);
-    for (int32_t i = 0;; i++) {
-        if (is_one(&search->models[i]) && chosen-- == 0)
-            return &search->models[i];
-    }
-}
-
-static bool is_parent(const struct search_model *model)
-{
-    return model->is_parent;
-}
-
-static bool is_expected(const struct search_model *model)
-{
-    return model->is_expected;
-}
-
-const struct search_model *search_random_parent(const struct search *search, struct random_sequence *random)
-{
-    return draw_model(search, random, is_parent);
-}
-
-const struct search_model *search_random_expected(const struct search *search, struct random_sequence *random)
-{
-    return draw_model(search, random, is_expected);
-}
+/* ---- what is known ---- */
 
 static bool is_better(const struct search_model *a, const struct search_model *b)
 {
@@ -311,4 +223,63 @@ const struct search_model *search_at(const struct search *search, int32_t index)
 const struct search_model *search_find(const struct search *search, int32_t id)
 {
     return find(search, id);
+}
+
+const struct search_setup *search_setup(const struct search *search)
+{
+    return &search->setup;
+}
+
+uint32_t search_allowed_morphs(const struct search *search)
+{
+    return search->allowed_morphs;
+}
+
+bool search_has_begun(const struct search *search, int32_t start)
+{
+    return (search->begun >> start & 1) != 0;
+}
+
+bool search_has_parent(const struct search *search)
+{
+    for (int32_t i = 0; i < search->count; i++) {
+        if (search->models[i].is_parent)
+            return true;
+    }
+    return false;
+}
+
+bool search_knows(const struct search *search, const struct graph *graph)
+{
+    uint64_t fingerprint = graph_fingerprint(graph);
+    for (int32_t i = 0; i < search->count; i++) {
+        if (search->models[i].fingerprint == fingerprint)
+            return true;
+    }
+    return false;
+}
+
+bool search_is_parent(const struct search_model *model)
+{
+    return model->is_parent;
+}
+
+bool search_is_pending(const struct search_model *model)
+{
+    return model->is_pending;
+}
+
+const struct search_model *search_draw_model(const struct search *search, search_is_one *is_one,
+                                             struct random_sequence *random)
+{
+    int32_t count = 0;
+    for (int32_t i = 0; i < search->count; i++)
+        count += is_one(&search->models[i]);
+    if (count == 0)
+        return NULL;
+    int32_t chosen = (int32_t)random_next_below(random, (uint32_t)count);
+    for (int32_t i = 0;; i++) {
+        if (is_one(&search->models[i]) && chosen-- == 0)
+            return &search->models[i];
+    }
 }

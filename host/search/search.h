@@ -1,35 +1,46 @@
-/* Search strategies: which network to train next. One small interface: observe what was trained, propose what
- * comes next.
+/* The search: which network to train next, and how. It knows all candidates so far; a strategy (strategy.h) chooses.
  *
- * A proposal is a pure function of the settings, the candidate's id and what was expected and observed before, in order.
- * So the journal is the strategy's saved state: a resumed run expects and observes the journal's models again and
- * proposes as if it had never stopped.
+ *     search_new -> search_propose -> search_pend -> (training) -> search_observe -> search_propose ... -> search_free
  *
- * Several candidates may be in training at once: those whose results are still out are expected. They are not proposed
- * again, and the surrogate takes its own guess for their score, so that it looks elsewhere in the meantime ("kriging
- * believer": Ginsbourger, Le Riche, Carraro 2010, "Kriging is well-suited to parallelize optimization").
+ * A proposal is a pure function of the job's settings, the candidate's id and what was told of before: which candidates are
+ * pending, and which results were observed, in the order of their ids. So the journal is the strategy's saved state: a resumed
+ * run tells the journal's candidates again and gets the proposals that it would have got if it had never stopped.
+ *
+ * Several candidates may be in training at once: those whose results are still out are pending. They are not proposed again, and
+ * the surrogate takes its own prediction for their score, so that it looks elsewhere in the meantime ("kriging believer":
+ * Ginsbourger, Le Riche, Carraro 2010, "Kriging is well-suited to parallelize optimization").
  */
 #ifndef NASRUN_SEARCH_SEARCH_H
 #define NASRUN_SEARCH_SEARCH_H
 
 #include "host/morph/morph.h"
-#include "host/net/distance.h"
 #include "host/net/graph.h"
-#include "spec/job.h"
+#include "host/search/recipe.h"
 
 enum { SEARCH_MAX_MORPHS = 8, SEARCH_OPERATION_LENGTH = 96 };
 
+/* How many of the best models stay parents; the weights of all others may be deleted, but for what the strategy keeps. */
+enum { SEARCH_PARENTS = 8 };
+
+/* Of a score that is not known yet; NAN: none. */
+struct prediction {
+    double mean, deviation;
+};
+struct prediction prediction_none(void);
+
 /* A network that was trained, or tried. */
 struct search_model {
-    int32_t id, parent; /* parent -1: a starting network */
+    int32_t id;
+    int32_t parent; /* whose weights it began with; -1: with fresh ones */
+    int32_t start;  /* index into search.starts; -1: no starting network */
     struct graph graph;
-    struct descriptor *descriptor;
-    uint64_t fingerprint;
-    double score;     /* validation accuracy; NAN: failed, or expected */
-    double guess;     /* of the score, while it is expected; NAN: none, or not expected any more */
-    double loss;      /* validation */
-    bool is_parent;   /* its weights are kept, children may be made from it */
-    bool is_expected; /* its result is still out */
+    uint64_t fingerprint; /* of the graph */
+    struct recipe recipe;
+    struct prediction prediction; /* of the score, while it is pending; none behind that */
+    double score;                 /* validation accuracy; NAN: failed, or pending */
+    double loss;                  /* validation */
+    bool is_parent;               /* its weights are kept: others may go on from them */
+    bool is_pending;              /* its result is still out */
 };
 
 /* What a candidate may cost. Networks above are not proposed. */
@@ -39,46 +50,75 @@ struct search_limits {
     double flops, bytes;          /* the machine's rates for cost_seconds; used only with the limit above */
 };
 
+/* What is to be trained next:
+ *
+ *     parent   morph_count
+ *     -1       0             the graph, from fresh weights
+ *     a model  1 and more    a child: its weights are made from the parent's by the morphs
+ *     a model  0             that model, trained further: its graph, its weights, a new schedule
+ *
+ * The parent's is_parent holds. */
 struct proposal {
-    int32_t parent;      /* id of a model whose is_parent holds */
-    int32_t morph_count; /* 1 .. SEARCH_MAX_MORPHS, applied in order */
+    int32_t parent;
+    int32_t start;       /* index into search.starts; -1 */
+    int32_t morph_count; /* 0 .. SEARCH_MAX_MORPHS, applied in order */
     struct morph morphs[SEARCH_MAX_MORPHS];
-    char operations[SEARCH_MAX_MORPHS][SEARCH_OPERATION_LENGTH]; /* the morphs in words */
-    struct graph graph;                                          /* the result */
-    double mean, deviation; /* the surrogate's guess of the score; NAN where there was none */
+    int32_t operation_count; /* what was done, in words: the morphs, or a line for anything else */
+    char operations[SEARCH_MAX_MORPHS][SEARCH_OPERATION_LENGTH];
+    struct graph graph; /* the result */
+    struct recipe recipe;
+    struct prediction prediction;
+};
+void proposal_free(struct proposal *proposal);
+
+struct search_request {
+    int32_t id; /* the candidate's */
+    /* A device waits for a first result and what it does meanwhile costs nothing. */
+    bool fill;
+    struct search_limits limits;
+};
+
+/* What a search is opened with. The job's texts must outlive it. */
+struct search_setup {
+    const struct job_search *job; /* copied */
+    int64_t seed;
+    struct shape image; /* of the starting networks' input; n is not used */
+    int32_t classes;
+};
+
+/* A candidate, as told of when it is on its way and when its result is there. */
+struct search_trial {
+    int32_t id, parent, start;
+    const struct graph *graph; /* copied */
+    struct recipe recipe;
+    struct prediction prediction;
 };
 
 struct search;
+struct search_strategy;
 
-/* What a strategy is: one function that chooses among what `search` knows. */
-struct search_strategy {
-    enum status (*propose)(struct search *search, const struct search_limits *limits,
-                           struct random_sequence *random, struct proposal *proposal, struct error *err);
-};
-
-/* ST_RANGE for an unknown morph name. */
-enum status search_new(const struct job_search *job, int64_t seed, struct search **search, struct error *err);
+/* A search by the strategy that the job names, or by another one. ST_RANGE for an unknown morph's name. */
+enum status search_new(const struct search_setup *setup, struct search **search, struct error *err);
+enum status search_new_with(const struct search_strategy *strategy, const struct search_setup *setup,
+                            struct search **search, struct error *err);
 void search_free(struct search *search); /* NULL is allowed */
 
-/* Adds a model whose result is still out; `graph` is copied. `guess`: proposal.mean. */
-enum status search_expect(struct search *search, int32_t id, int32_t parent, const struct graph *graph,
-                          double guess, struct error *err);
-
-/* Adds a model, or the result of an expected one; `graph` is copied. Scores of failed models are NAN: they are not proposed
- * again. */
-enum status search_observe(struct search *search, int32_t id, int32_t parent, const struct graph *graph,
-                           double score, double loss, struct error *err);
-
-/* Proposes candidate `id`; the proposal's graph is the caller's to free. ST_NONE when nothing new fits the
- * limits. */
-enum status search_propose(struct search *search, int32_t id, const struct search_limits *limits,
+/* Proposes a candidate; the proposal's graph is the caller's to free. ST_NONE when there is nothing, until something more is
+ * observed. Changes nothing: a proposal that is to be carried out has to be told of by search_pend. A starting network may be
+ * above the limits: it is to be left out then (search_leave_out), and the next to be asked for. */
+enum status search_propose(const struct search *search, const struct search_request *request,
                            struct proposal *proposal, struct error *err);
-/* Proposes candidate `id` as a change of a network whose result is still out, drawn at random: for devices that have nothing
- * else to do before there is a parent. proposal->parent is that network's id; it has no weights to inherit yet. ST_NONE when
- * none is expected or nothing new fits the limits. */
-enum status search_propose_variant(struct search *search, int32_t id, const struct search_limits *limits,
-                                   struct proposal *proposal, struct error *err);
-void proposal_free(struct proposal *proposal);
+
+/* Starting network `start`, an index into search.starts, is not to be proposed any more. */
+void search_leave_out(struct search *search, int32_t start);
+
+/* Adds a model whose result is still out. */
+enum status search_pend(struct search *search, const struct search_trial *trial, struct error *err);
+
+/* Adds a model with its result, or the result of a pending one. Failed models have the score NAN: they are not proposed again. To
+ * be called in the order of ids. */
+enum status search_observe(struct search *search, const struct search_trial *trial, double score, double loss,
+                           struct error *err);
 
 /* The model with the best score within the limits (a lower loss decides between equals), NULL when there is
  * none. */
@@ -91,8 +131,5 @@ int32_t search_count(const struct search *search);
 const struct search_model *search_at(const struct search *search,
                                      int32_t index); /* in the order in which they were first heard of */
 const struct search_model *search_find(const struct search *search, int32_t id); /* NULL when unknown */
-
-/* How many of the best models stay parents; the weights of all others may be deleted. */
-enum { SEARCH_PARENTS = 8 };
 
 #endif

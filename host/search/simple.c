@@ -1,48 +1,37 @@
-/* The two strategies without a surrogate: what a clever one has to beat. */
-#include "host/search/search_internal.h"
+/* The two strategies without a surrogate, and without a state: what a clever one has to beat. */
+#include "host/search/strategy.h"
 
-/* Draws per proposal before giving up: most failures are networks above the limits or known already. */
-enum { DRAWS = 200 };
-
-static enum status no_more(struct error *err)
+static enum status propose_random(const struct search *search, void *state,
+                                  const struct search_request *request, struct random_sequence *random,
+                                  struct proposal *proposal, struct error *err)
 {
-    return error_set(err, ST_NONE, "no new network was found within the limits in %d draws", DRAWS);
+    (void)state;
+    enum status st = propose_first(search, request, random, proposal, err);
+    if (st != ST_NONE)
+        return st;
+    (void)propose_by_chance(search,
+                            random); /* all is; the others' chance draws the same children behind it */
+    return propose_child_of_any(search, search_is_parent, &request->limits, random, proposal, err);
 }
 
-enum status search_draw(const struct search *search, search_draw_model *from,
-                        const struct search_limits *limits, struct random_sequence *random,
-                        struct proposal *proposal, struct error *err)
+static enum status propose_greedy(const struct search *search, void *state,
+                                  const struct search_request *request, struct random_sequence *random,
+                                  struct proposal *proposal, struct error *err)
 {
-    for (int32_t draw = 0; draw < DRAWS; draw++) {
-        const struct search_model *parent = from(search, random);
-        if (parent == NULL)
-            break;
-        enum status st = search_mutate(search, parent, limits, random, proposal, err);
+    (void)state;
+    enum status st = propose_first(search, request, random, proposal, err);
+    if (st != ST_NONE)
+        return st;
+    if (propose_by_chance(search, random))
+        return propose_child_of_any(search, search_is_parent, &request->limits, random, proposal, err);
+    const struct search_model *best = search_best(search, &request->limits);
+    for (int draw = 0; best != NULL && draw < PROPOSE_DRAWS; draw++) {
+        st = propose_child(search, best, &request->limits, random, proposal, err);
         if (st != ST_NONE)
             return st;
     }
-    return no_more(err);
+    return propose_nothing(PROPOSE_DRAWS, err);
 }
 
-static enum status propose_random(struct search *search, const struct search_limits *limits,
-                                  struct random_sequence *random, struct proposal *proposal,
-                                  struct error *err)
-{
-    return search_draw(search, search_random_parent, limits, random, proposal, err);
-}
-
-static enum status propose_greedy(struct search *search, const struct search_limits *limits,
-                                  struct random_sequence *random, struct proposal *proposal,
-                                  struct error *err)
-{
-    const struct search_model *best = search_best(search, limits);
-    for (int32_t draw = 0; best != NULL && draw < DRAWS; draw++) {
-        enum status st = search_mutate(search, best, limits, random, proposal, err);
-        if (st != ST_NONE)
-            return st;
-    }
-    return no_more(err);
-}
-
-const struct search_strategy search_random = {propose_random};
-const struct search_strategy search_greedy = {propose_greedy};
+const struct search_strategy search_random = {.propose = propose_random};
+const struct search_strategy search_greedy = {.propose = propose_greedy};

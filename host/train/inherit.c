@@ -125,8 +125,8 @@ static enum status try_morph(const struct trainer_device *device, int32_t batch,
     return st;
 }
 
-/* One morph. Noise that alone is too much for the tolerance is taken down tenfold, and at last away: a morph is refused for
- * what it is, not for its noise. */
+/* One morph. Noise that alone is too much for the tolerance is taken down tenfold, and at last away: a morph is refused
+ * for what it is, not for its noise. */
 static enum status step(const struct trainer_device *device, int32_t batch, const struct probe *parent,
                         const struct morph *morph, float noise, uint64_t seed, struct probe *child,
                         double *difference, struct error *err)

@@ -7,9 +7,9 @@
 
 enum { INHERIT_MAX_MORPHS = 8 };
 
-/* The largest change that a morph may make: max |child's logit - parent's| over max |parent's logit|. Beside it a device
- * may round, parent and child each in its own way, layer by layer: INHERIT_ROUNDINGS times device_info.rounding. With bf16
- * up to 4 roundings were seen; a morph that is wrong changes the logits by more than a tenth. */
+/* The largest change that a morph may make: max |child's logit - parent's| over max |parent's logit|. Beside it a
+ * device may round, parent and child each in its own way, layer by layer: INHERIT_ROUNDINGS times device_info.rounding.
+ * With bf16 up to 4 roundings were seen; a morph that is wrong changes the logits by more than a tenth. */
 #define INHERIT_TOLERANCE 1e-3
 #define INHERIT_ROUNDINGS 16.0
 
@@ -25,10 +25,10 @@ struct inheritance {
 uint64_t inherit_seed(uint64_t seed, int32_t id, int32_t index);
 
 /* Applies the morphs (one or more) in order to graph and weights, on the device, by remap. `parent_weights`: a set on
- * that device, of one slot or more; its values are read. The check's batch is the first of the validation samples. Noise that
- * changes the outputs by more than the tolerance is reduced, to none if need be. ST_DIVERGED when a morph changes the outputs by more than that all
- * the same, what morph_apply says when it refuses one; the message says which, and by how much. On any status `result` is to be
- * freed. */
+ * that device, of one slot or more; its values are read. The check's batch is the first of the validation samples.
+ * Noise that changes the outputs by more than the tolerance is reduced, to none if need be. ST_DIVERGED when a morph
+ * changes the outputs by more than that all the same, what morph_apply says when it refuses one; the message says
+ * which, and by how much. On any status `result` is to be freed. */
 enum status inherit(const struct trainer_device *device, int32_t batch, const struct graph *parent,
                     struct device_weights *parent_weights, const struct morph *morphs, int32_t morph_count,
                     float noise, uint64_t seed, int32_t id, struct inheritance *result, struct error *err);

@@ -57,7 +57,7 @@ enum status members_step(struct trainer *trainer, const struct step *step, struc
 
 static void sum_metrics(struct trainer *trainer)
 {
-    memset(trainer->state.metrics, 0, sizeof trainer->state.metrics);
+    memset(trainer->state.metrics, 0, sizeof(trainer->state.metrics));
     for (int32_t k = 0; k < trainer->count; k++)
         for (int m = 0; m < METRIC_COUNT; m++)
             trainer->state.metrics[m] += trainer->members[k].metrics[m];
@@ -237,7 +237,8 @@ enum status member_bind_evaluation(const struct trainer *trainer, const struct m
     return member->device.ops->program_bind(member->device.handle, member->evaluation, &binding, err);
 }
 
-/* Binding waits for the device, so it is left out where the samples are the same as the last time: the trainer's own. */
+/* Binding waits for the device, so it is left out where the samples are the same as the last time: the trainer's
+ * own. */
 static enum status bind_share(const struct evaluation *evaluation, struct member *member,
                               const int32_t *samples, int32_t count, struct error *err)
 {
@@ -250,42 +251,59 @@ static enum status bind_share(const struct evaluation *evaluation, struct member
     return st;
 }
 
+/* The samples batch by batch. probabilities: room for a batch's, to be counted; NULL: not wanted. */
+static enum status run_evaluation(struct evaluation *evaluation, const struct member *member,
+                                  const int32_t *samples, int32_t count, float *probabilities,
+                                  struct error *err)
+{
+    const struct trainer *trainer = evaluation->trainer;
+    const int32_t batch = trainer->evaluation_program.batch;
+    for (int32_t first = 0; first < count; first += batch) {
+        const int32_t valid = count - first < batch ? count - first : batch;
+        const struct step step = {.seed = trainer->settings.seed, .first = (uint32_t)first, .valid = valid};
+        enum status st =
+            member->device.ops->program_run(member->device.handle, member->evaluation, &step, err);
+        if (st == ST_OK && probabilities != NULL)
+            st = count_predictions(evaluation, member, samples + first, valid, probabilities, err);
+        if (st != ST_OK)
+            return st;
+    }
+    return ST_OK;
+}
+
 /* A member's share of the samples, in their order. */
 static enum status evaluate_share(void *context, int32_t number, struct error *err)
 {
     struct evaluation *evaluation = context;
     const struct trainer *trainer = evaluation->trainer;
     struct member *member = &trainer->members[number];
-    const struct device_ops *ops = member->device.ops;
-    const int32_t batch = trainer->evaluation_program.batch;
+    const struct trainer_device *device = &member->device;
     const double zeros[METRIC_COUNT] = {0};
     const int32_t begin = (int32_t)((int64_t)evaluation->count * number / trainer->count);
     const int32_t count = (int32_t)((int64_t)evaluation->count * (number + 1) / trainer->count) - begin;
     const int32_t *samples = evaluation->samples + begin;
+    const size_t size =
+        (size_t)trainer->evaluation_program.batch * (size_t)evaluation->classes * sizeof(float);
     float *probabilities = NULL;
 
-    memset(evaluation->metrics[number], 0, sizeof evaluation->metrics[number]);
+    memset(evaluation->metrics[number], 0, sizeof(evaluation->metrics[number]));
     if (count == 0)
         return ST_OK;
-    enum status st = bind_share(evaluation, member, samples, count, err);
-    if (st == ST_OK)
-        st = ops->program_set_metrics(member->device.handle, member->evaluation, zeros, err);
-    if (st == ST_OK && evaluation->confusion != NULL) {
-        size_t size = (size_t)batch * (size_t)evaluation->classes * sizeof(float);
+    if (evaluation->confusion != NULL) {
         probabilities = malloc(size);
         if (probabilities == NULL)
-            st = error_memory(err, "probabilities", size);
+            return error_memory(err, "probabilities", size);
     }
-    for (int32_t first = 0; st == ST_OK && first < count; first += batch) {
-        const int32_t valid = count - first < batch ? count - first : batch;
-        const struct step step = {.seed = trainer->settings.seed, .first = (uint32_t)first, .valid = valid};
-        st = ops->program_run(member->device.handle, member->evaluation, &step, err);
-        if (st == ST_OK && probabilities != NULL)
-            st = count_predictions(evaluation, member, samples + first, valid, probabilities, err);
-    }
+    enum status st = bind_share(evaluation, member, samples, count, err);
+    if (st != ST_OK)
+        goto out;
+    st = device->ops->program_set_metrics(device->handle, member->evaluation, zeros, err);
     if (st == ST_OK)
-        st =
-            ops->program_metrics(member->device.handle, member->evaluation, evaluation->metrics[number], err);
+        st = run_evaluation(evaluation, member, samples, count, probabilities, err);
+    if (st == ST_OK)
+        st = device->ops->program_metrics(device->handle, member->evaluation, evaluation->metrics[number],
+                                          err);
+out:
     free(probabilities);
     return st;
 }
@@ -301,11 +319,11 @@ enum status members_evaluate(struct trainer *trainer, const int32_t *samples, in
                                     .classes = classes,
                                     .confusion = confusion,
                                     .lock = PTHREAD_MUTEX_INITIALIZER};
-    evaluation.metrics = calloc((size_t)trainer->count, sizeof *evaluation.metrics);
+    evaluation.metrics = calloc((size_t)trainer->count, sizeof(*evaluation.metrics));
     if (evaluation.metrics == NULL)
-        return error_memory(err, "metrics", (size_t)trainer->count * sizeof *evaluation.metrics);
+        return error_memory(err, "metrics", (size_t)trainer->count * sizeof(*evaluation.metrics));
     enum status st = members_all(trainer, &evaluation, evaluate_share, err);
-    memset(metrics, 0, METRIC_COUNT * sizeof *metrics);
+    memset(metrics, 0, METRIC_COUNT * sizeof(*metrics));
     for (int32_t k = 0; k < trainer->count; k++)
         for (int m = 0; m < METRIC_COUNT; m++)
             metrics[m] += evaluation.metrics[k][m];

@@ -104,7 +104,8 @@ enum status trainer_evaluate(struct trainer *trainer, const int32_t *samples, in
     return st;
 }
 
-/* What has become known since the last look. The first steps, with their cold caches, are soon forgotten by the mean. */
+/* What has become known since the last look. The first steps, with their cold caches, are soon forgotten by the
+ * mean. */
 static void look_at_times(const struct trainer *trainer, enum prog_purpose purpose, struct step_times *times)
 {
     struct device_report report;
@@ -117,8 +118,8 @@ static void look_at_times(const struct trainer *trainer, enum prog_purpose purpo
     *times = (struct step_times){report.steps, report.seconds, kept * times->mean + (1.0 - kept) * took};
 }
 
-/* Seconds that the closing evaluation will take. Before the first one: a forward pass is a third of a training step's work;
- * a margin for what does not shrink with it. */
+/* Seconds that the closing evaluation will take. Before the first one: a forward pass is a third of a training step's
+ * work; a margin for what does not shrink with it. */
 static double evaluation_seconds(const struct trainer *trainer)
 {
     const double steps = ceil((double)first_device(trainer)->validation_count / trainer->settings.batch);
@@ -268,8 +269,8 @@ enum status trainer_run(struct trainer *trainer, struct trainer_limit limit,
         bool finished = progress >= 1.0 && state->step > 0;
         if (finished || state->position + (uint32_t)trainer->settings.batch >
                             (uint32_t)first_device(trainer)->train_count) {
-            /* A training that stands, with its time up, at the end of an epoch that was not validated (in this process) has
-             * nothing but its result to find. */
+            /* A training that stands, with its time up, at the end of an epoch that was not validated (in this process)
+             * has nothing but its result to find. */
             evaluated = evaluated && state->position == 0;
             if (!evaluated &&
                 (finished || spent_before + now - began - trainer->epoch_began >= limit.validation_seconds)) {

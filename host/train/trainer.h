@@ -38,7 +38,8 @@ struct trainer_settings {
     uint64_t seed;
 };
 
-/* The settings that a job asks for, with that batch, for which its learning rate is scaled; `seed` is the candidate's own. */
+/* The settings that a job asks for, with that batch, for which its learning rate is scaled; `seed` is the candidate's
+ * own. */
 void trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t seed,
                          struct trainer_settings *settings);
 
@@ -58,7 +59,8 @@ struct trainer_state {
 struct trainer_limit {
     double seconds; /* of trainer_state.seconds, the closing evaluation included; INFINITY: none */
     uint32_t steps; /* UINT32_MAX: none */
-    /* No limit: training between two validations, at least. 0: each epoch is validated, and no clock decides anything. */
+    /* No limit: training between two validations, at least. 0: each epoch is validated, and no clock decides
+     * anything. */
     double validation_seconds;
 };
 
@@ -66,8 +68,8 @@ struct trainer_result {
     double loss, accuracy;
 };
 
-/* One validated epoch (or the part of one before the limit); `train` and `images_per_second` are of all since the validation
- * before. */
+/* One validated epoch (or the part of one before the limit); `train` and `images_per_second` are of all since the
+ * validation before. */
 struct trainer_epoch {
     uint32_t epoch, step;
     struct trainer_result train, validation;
@@ -80,8 +82,8 @@ struct trainer_epoch {
 struct trainer_events {
     void *context;
     enum status (*on_epoch)(void *context, const struct trainer_epoch *epoch, struct error *err);
-    /* Every `tick_seconds` or so between two steps; for display, checkpoints and signals. Not with INFINITY: then it may be
-     * NULL. */
+    /* Every `tick_seconds` or so between two steps; for display, checkpoints and signals. Not with INFINITY: then it
+     * may be NULL. */
     enum status (*on_tick)(void *context, const struct trainer_state *state, double progress,
                            struct error *err);
     double tick_seconds;
@@ -90,17 +92,17 @@ struct trainer_events {
 struct trainer;
 
 /* Prepares programs on `count` devices of one kind, which share every batch (it has to be a multiple of `count`); their
- * devices have the same sample lists. With several, batch norm takes its statistics over a device's own rows, and the calling
- * thread drives the first device. The same devices give the same result; others differ in rounding and in those statistics.
- * `graph` is copied. Nothing large is allocated. With one device this may be done by a second thread while the device's own
- * uses it for another training (device.h), and so may the trainer_close of a trainer that was never bound. */
+ * devices have the same sample lists. With several, batch norm takes its statistics over a device's own rows, and the
+ * calling thread drives the first device. The same devices give the same result; others differ in rounding and in those
+ * statistics. `graph` is copied. Nothing large is allocated. With one device this may be done by a second thread while
+ * the device's own uses it for another training (device.h), and so may the trainer_close of a trainer that was never
+ * bound. */
 enum status trainer_prepare(const struct trainer_device *devices, int32_t count, const struct graph *graph,
                             const struct trainer_settings *settings, struct trainer **prepared,
                             struct error *err);
 /* Takes the memory of programs and empty weights. `bytes` receives the device bytes of all that, of the fullest device;
- * when they, and those of the group (trainer_group_bytes), are above `bytes_limit` it ends with ST_MEMORY before anything else
- * is allocated. On errors the trainer is good for
- * trainer_close alone. */
+ * when they, and those of the group (trainer_group_bytes), are above `bytes_limit` it ends with ST_MEMORY before
+ * anything else is allocated. On errors the trainer is good for trainer_close alone. */
 enum status trainer_bind(struct trainer *trainer, size_t bytes_limit, size_t *bytes, struct error *err);
 /* Both of them. */
 enum status trainer_open(const struct trainer_device *devices, int32_t count, const struct graph *graph,
@@ -108,7 +110,8 @@ enum status trainer_open(const struct trainer_device *devices, int32_t count, co
                          size_t *bytes, struct error *err);
 void trainer_close(struct trainer *trainer); /* NULL is allowed */
 int32_t trainer_batch(const struct trainer *trainer);
-/* Bytes that the bound trainer's group of devices has taken on each of them, for buffers of its own; 0 with one device. */
+/* Bytes that the bound trainer's group of devices has taken on each of them, for buffers of its own; 0 with one
+ * device. */
 size_t trainer_group_bytes(const struct trainer *trainer);
 
 /* Bytes of a training's weight set on a device: all its slots, whatever the optimizer uses. */

@@ -1,8 +1,9 @@
 /* The trainer's fields, for trainer.c, members.c and checkpoint.c alone.
  *
  * A training runs on one device or on a group of them. Each member has the network's weights, the same in all of them
- * after every step but for the running statistics, which are of its own rows until an evaluation wants their mean; and its share of every batch and of every evaluation; what members do at the same time is done by a
- * team, the calling thread being member 0. A training with one member has no group, no threads and no collectives. */
+ * after every step but for the running statistics, which are of its own rows until an evaluation wants their mean; and
+ * its share of every batch and of every evaluation; what members do at the same time is done by a team, the calling
+ * thread being member 0. A training with one member has no group, no threads and no collectives. */
 #ifndef NASRUN_TRAIN_TRAINER_INTERNAL_H
 #define NASRUN_TRAIN_TRAINER_INTERNAL_H
 
@@ -66,7 +67,8 @@ enum status members_upload_one(struct trainer *trainer, int32_t number, enum wei
 enum status members_download(struct trainer *trainer, int32_t number, enum weight_slot slot, float *values,
                              struct error *err);
 
-/* The running statistics in that slot become their mean over the members, if a step was taken since. Before anybody looks. */
+/* The running statistics in that slot become their mean over the members, if a step was taken since. Before anybody
+ * looks. */
 enum status members_average(struct trainer *trainer, enum weight_slot slot, struct error *err);
 
 /* Binds the member's evaluation program to those samples. Waits for the device. */

@@ -1,12 +1,12 @@
-/* How a trainer begins and ends: settings from the job, programs lowered and prepared on every device of the training, memory
- * taken and bound, all of it given back. */
+/* How a trainer begins and ends: settings from the job, programs lowered and prepared on every device of the training,
+ * memory taken and bound, all of it given back. */
 #include "host/train/trainer_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-/* How long a member waits for the others before it takes them for lost. Far above what a step or an evaluation takes, and
- * above what a file system may keep member 0 waiting for a checkpoint. */
+/* How long a member waits for the others before it takes them for lost. Far above what a step or an evaluation takes,
+ * and above what a file system may keep member 0 waiting for a checkpoint. */
 static const double GROUP_TIMEOUT = 300.0; /* seconds */
 
 /* The batch that learning rates in job files are meant for (Goyal et al. 2017: the rate grows with the

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Training speed beside PyTorch's, in one run: bench.sh BENCH_TRAIN. They take turns (A, B, A, B ...), so that what
-# slows the machine for a while slows all. Settings: ROUNDS, SECONDS_EACH, THREADS, BATCH, NETS, PYTHON; GPU (its number) and
-# PLUGIN (libnasrun_cuda.so) for a GPU's speed.
+# slows the machine for a while slows all. Settings: ROUNDS, SECONDS_EACH, THREADS, BATCH, NETS, PYTHON; GPU (its
+# number) and PLUGIN (libnasrun_cuda.so) for a GPU's speed.
 set -eu
 bench=${1:?usage: bench.sh BENCH_TRAIN}
 here=$(dirname "$0")

@@ -25,8 +25,8 @@ static enum status time_operation(const struct bench_operations *bench, struct d
     return st;
 }
 
-/* What an operation does when it runs alone: in a step the weight average is part of the optimizer's kernel, by itself it is a
- * kernel that reads the weights, too. */
+/* What an operation does when it runs alone: in a step the weight average is part of the optimizer's kernel, by itself
+ * it is a kernel that reads the weights, too. */
 static struct work alone(const struct paper_row *row)
 {
     struct work work = row->work;
@@ -40,7 +40,7 @@ static struct work alone(const struct paper_row *row)
 static void print_row(const struct gpu *gpu, const struct paper_row *row, double seconds)
 {
     char shape[32];
-    snprintf(shape, sizeof shape, "%dx%dx%d", (int)row->shape.c, (int)row->shape.h, (int)row->shape.w);
+    snprintf(shape, sizeof(shape), "%dx%dx%d", (int)row->shape.c, (int)row->shape.h, (int)row->shape.w);
     printf("%-32s %-12s %5d %10.1f", prog_op_name(row->kind), shape, (int)row->count, 1e6 * seconds);
     if (gpu == NULL) {
         printf(" %10s %10s %9s\n", "-", "-", "-");
@@ -57,12 +57,12 @@ enum status bench_operations(const struct bench_operations *bench, const struct 
 {
     /* Without a data sheet any will do to tell which operations are alike. */
     const struct gpu *gpu = bench->gpu != NULL ? bench->gpu : paper_gpu("h100");
-    struct paper_row *rows = calloc((size_t)program->op_count, sizeof *rows);
-    double *seconds = calloc((size_t)program->op_count, sizeof *seconds);
+    struct paper_row *rows = calloc((size_t)program->op_count, sizeof(*rows));
+    double *seconds = calloc((size_t)program->op_count, sizeof(*seconds));
     enum status st = ST_OK;
     int32_t count = 0;
     if (rows == NULL || seconds == NULL) {
-        st = error_memory(err, "table of operations", (size_t)program->op_count * sizeof *rows);
+        st = error_memory(err, "table of operations", (size_t)program->op_count * sizeof(*rows));
         goto out;
     }
     for (int32_t at = 0; st == ST_OK && at < program->op_count; at++) {

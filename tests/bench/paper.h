@@ -1,13 +1,14 @@
-/* The cost of a program's operations on a GPU, on paper: what roofline.c prints and bench_train compares with. Two times:
+/* The cost of a program's operations on a GPU, on paper: what roofline.c prints and bench_train compares with. Two
+ * times:
  *
  *     floor       max(flops / rate, bytes / bandwidth)                        every byte once from DRAM
  *     prediction  max(slower * flops / (rate * PAPER_TENSOR * narrow * fill),
  *                     slower * bytes / (bandwidth * share))
  *                 + launches * (PAPER_GAP + PAPER_RAMP)
  *
- * and a step is the sum of its operations and PAPER_STEP; what it gains from weight gradients that run beside the rest of the
- * backward pass is not taken off. Bytes are those of DRAM: what stays in the L2 cache can make the truth better than both. Each
- * constant below is an estimate, with its reason; none was measured on the GPUs it is used for. */
+ * and a step is the sum of its operations and PAPER_STEP; what it gains from weight gradients that run beside the rest
+ * of the backward pass is not taken off. Bytes are those of DRAM: what stays in the L2 cache can make the truth better
+ * than both. Each constant below is an estimate, with its reason; none was measured on the GPUs it is used for. */
 #ifndef NASRUN_TESTS_BENCH_PAPER_H
 #define NASRUN_TESTS_BENCH_PAPER_H
 
@@ -16,8 +17,8 @@
 /* Seconds between the end of a kernel and the start of one that depends on it, in a recorded graph. */
 #define PAPER_GAP 1.5e-6
 
-/* Seconds in which a kernel has begun and moves little: three round trips to DRAM of 0.6 us each, which nothing hides: what
- * its addresses depend on (a channel's scale, an entry of a table), its first rows, and its last stores. */
+/* Seconds in which a kernel has begun and moves little: three round trips to DRAM of 0.6 us each, which nothing hides:
+ * what its addresses depend on (a channel's scale, an entry of a table), its first rows, and its last stores. */
 #define PAPER_RAMP (3 * 0.6e-6)
 
 /* Seconds between two steps: the step's parameters go to the GPU, and the recording of the next is launched. */
@@ -26,18 +27,18 @@
 /* Share of the tensor cores' rate that convolutions of 64 channels and more reach when all multiprocessors are busy. */
 #define PAPER_TENSOR 0.55
 
-/* A tile of the result is at least that many rows high and channels wide: fewer channels leave a part of it idle (narrow),
- * fewer tiles than multiprocessors leave those idle (fill). */
+/* A tile of the result is at least that many rows high and channels wide: fewer channels leave a part of it idle
+ * (narrow), fewer tiles than multiprocessors leave those idle (fill). */
 #define PAPER_TILE 64
 
-/* Share of DRAM's bandwidth: of cuDNN's and cuBLAS's kernels; and of our own, streaming kernels that nobody has tuned on a GPU
- * yet: 60 to 75 % is what such kernels get. */
+/* Share of DRAM's bandwidth: of cuDNN's and cuBLAS's kernels; and of our own, streaming kernels that nobody has tuned
+ * on a GPU yet: 60 to 75 % is what such kernels get. */
 #define PAPER_LIBRARY_BANDWIDTH 0.80
 #define PAPER_OWN_BANDWIDTH     0.67
 
-/* Weight gradients are products with a small result and a long sum (batch x height x width). They are cut along the sum into
- * parts that a second kernel adds up: one launch more, and slower than the forward pass by 1 + 1.5 * (8 / c)^0.53, c being
- * the smaller count of channels: 2.5 times at 8, 1.5 times at 64, 1.2 times at 512. */
+/* Weight gradients are products with a small result and a long sum (batch x height x width). They are cut along the sum
+ * into parts that a second kernel adds up: one launch more, and slower than the forward pass by 1 + 1.5 * (8 / c)^0.53,
+ * c being the smaller count of channels: 2.5 times at 8, 1.5 times at 64, 1.2 times at 512. */
 #define PAPER_SPLIT_SLOWER 1.5
 #define PAPER_SPLIT_POWER  0.53
 double paper_split_slower(double channels); /* 8 or more */

@@ -1,6 +1,6 @@
-/* What a training step costs a GPU, on paper: for each operation of the lowered program the bytes and the floating-point
- * operations that cuda/ moves and does, and the time that paper.h, which has the formula and its constants, predicts from
- * them. Nothing here is measured.
+/* What a training step costs a GPU, on paper: for each operation of the lowered program the bytes and the
+ * floating-point operations that cuda/ moves and does, and the time that paper.h, which has the formula and its
+ * constants, predicts from them. Nothing here is measured.
  *
  *     roofline                                                    the page cuda/ROOFLINE.md
  *     roofline [--gpu NAME] [--batch N] [NET ...]                 tables; by default h100, 512, lean resnet */
@@ -66,9 +66,9 @@ static enum status print_net(const struct gpu *gpu, const char *name, int32_t ba
     enum status st = lower_net(name, batch, &net, err);
     if (st != ST_OK)
         goto out;
-    rows = calloc((size_t)net.program.op_count, sizeof *rows);
+    rows = calloc((size_t)net.program.op_count, sizeof(*rows));
     if (rows == NULL) {
-        st = error_memory(err, "table", (size_t)net.program.op_count * sizeof *rows);
+        st = error_memory(err, "table", (size_t)net.program.op_count * sizeof(*rows));
         goto out;
     }
     for (int32_t i = 0; i < net.program.op_count; i++)
@@ -120,11 +120,11 @@ static enum status print_steps(struct error *err)
     enum status st = ST_OK;
     printf("| network | batch | GPU | us a step | images/s | launches | tensor cores | memory | floor us "
            "|\n|---|---|---|---|---|---|---|---|---|\n");
-    for (size_t n = 0; n < sizeof nets / sizeof nets[0]; n++)
-        for (size_t b = 0; b < sizeof batches / sizeof batches[0]; b++) {
+    for (size_t n = 0; n < sizeof(nets) / sizeof(nets[0]); n++)
+        for (size_t b = 0; b < sizeof(batches) / sizeof(batches[0]); b++) {
             struct lowered net;
             st = lower_net(nets[n], batches[b], &net, err);
-            for (size_t g = 0; st == ST_OK && g < sizeof gpus / sizeof gpus[0]; g++) {
+            for (size_t g = 0; st == ST_OK && g < sizeof(gpus) / sizeof(gpus[0]); g++) {
                 const struct gpu *gpu = paper_gpu(gpus[g]);
                 const struct paper_total all = paper_total(gpu, &net.program);
                 printf("| %s | %d | %s | %.0f | %.0f | %.0f %% | %.0f %% | %.0f %% | %.0f |\n", nets[n],

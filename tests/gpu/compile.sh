@@ -1,9 +1,10 @@
 #!/bin/sh
-# Every kernel compiles for every architecture, without spilling registers to memory and with so few of them that two blocks
-# share a multiprocessor; three of those whose grids are made for three (columns.cuh). Prints what each kernel takes, how many
-# blocks of it a multiprocessor holds by registers and threads (shared memory limits none), and a line over all.
-# Usage: tests/gpu/compile.sh [architectures], by default "75 80 86 89 90 100 120". Without nvcc the test is skipped.
-# Reads what ptxas said when make built them (NAME.log beside NAME.o); what isn't built yet, or not for these, is built first.
+# Every kernel compiles for every architecture, without spilling registers to memory and with so few of them that two
+# blocks share a multiprocessor; three of those whose grids are made for three (columns.cuh). Prints what each kernel
+# takes, how many blocks of it a multiprocessor holds by registers and threads (shared memory limits none), and a line
+# over all. Usage: tests/gpu/compile.sh [architectures], by default "75 80 86 89 90 100 120". Without nvcc the test is
+# skipped. Reads what ptxas said when make built them (NAME.log beside NAME.o); what isn't built yet, or not for
+# these, is built first.
 set -eu
 cd "$(dirname "$0")/../.."
 architectures="${*:-75 80 86 89 90 100 120}"
@@ -31,8 +32,9 @@ for source in cuda/kernels/*.cu; do
         failed=$((failed + 1))
         continue
     fi
-    # Lines of ptxas: "Compiling entry function 'mangled' for 'sm_90'", "... bytes spill stores ...", "Used 40 registers".
-    # A quarter of a multiprocessor has 16384 registers, which a warp takes in steps of 256; a block has 8 warps.
+    # Lines of ptxas: "Compiling entry function 'mangled' for 'sm_90'", "... bytes spill stores ...", "Used 40
+    # registers". A quarter of a multiprocessor has 16384 registers, which a warp takes in steps of 256; a block has 8
+    # warps.
     report=$(awk -v source="$source" -v walks="$(grep -q COLUMNS_BOUNDS "$source" && echo "$resident" || echo 0)" '
         function blocks(registers, target, warps, most_warps) {
             warps = 4 * int(16384 / (256 * int((registers + 7) / 8)))

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Each call that a whole run makes to CUDA, cuDNN or NCCL fails in turn, on one emulated GPU and on two: the run still ends
-# with the same result, or the same command again does; for want of memory with a smaller batch. Never by a signal, in a hang,
-# or with something left behind. And a run whose steps can't be recorded says so, once a program. FAULTS=0 lets every call fail; by default a sample, spread over the run.
+# Each call that a whole run makes to CUDA, cuDNN or NCCL fails in turn, on one emulated GPU and on two: the run still
+# ends with the same result, or the same command again does; for want of memory with a smaller batch. Never by a
+# signal, in a hang, or with something left behind. And a run whose steps can't be recorded says so, once a program.
+# FAULTS=0 lets every call fail; by default a sample, spread over the run.
 . tests/support/script.sh
 NASRUN_GPU= # calls fail on emulated ones only
 . tests/support/gpu.sh

@@ -1,6 +1,7 @@
 #!/bin/bash
-# The script of `make gpu-bundle` (tests/gpu/first) where no GPU is: without one at all, and on the emulated GPU with stand-ins
-# for PyTorch and NVIDIA's tools, so that every part of its page is made; with a program that hangs; and from half of a run.
+# The script of `make gpu-bundle` (tests/gpu/first) where no GPU is: without one at all, and on the emulated GPU with
+# stand-ins for PyTorch and NVIDIA's tools, so that every part of its page is made; with a program that hangs; and
+# from half of a run.
 . tests/support/script.sh
 first=tests/gpu/first
 emulated=$helpers/../emulated
@@ -148,8 +149,8 @@ has "half a run" '^- \*\*counters\*\*: over its limit of 60 s'
 has "half a run" '^- \*\*bench-1, cnn\*\*: steps were queued piece by piece, not replayed: .no convolution can be recorded'
 has "half a run" '^None was run\.$'
 
-# 4: a program that hangs takes its own time and no more than there is; where the driver is one of CUDA 12, that is the kernels'
-# program for it.
+# 4: a program that hangs takes its own time and no more than there is; where the driver is one of CUDA 12, that is
+# the kernels' program for it.
 stand_in "$work/whole/programs/bin/kernels12_norm" <<'END'
 #!/bin/sh
 sleep 60

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The plug-in as nasrun uses it: on the hardware with `make test-gpu`, which sets NASRUN_GPU to a nasrun that has its plug-in
-# beside it; otherwise on the emulated GPU, so that these tests are known to work where they are needed.
+# The plug-in as nasrun uses it: on the hardware with `make test-gpu`, which sets NASRUN_GPU to a nasrun that has its
+# plug-in beside it; otherwise on the emulated GPU, so that these tests are known to work where they are needed.
 . tests/support/script.sh
 . tests/support/gpu.sh
 NASRUN_PLUGIN=$(dirname "$gpu")/libnasrun_cuda.so EMU_DEVICES=2 EMU_ORDER=3

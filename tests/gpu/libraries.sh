@@ -1,7 +1,7 @@
 #!/bin/sh
-# Where CUDA's libraries are looked for, in which order, and what is said of those that are missing; which plug-in a driver gets;
-# NCCL, which only several devices need. The libraries are stand-ins that tell their place, the driver is one too
-# (tests/gpu/fake_libcuda.c), the GPUs are emulated.
+# Where CUDA's libraries are looked for, in which order, and what is said of those that are missing; which plug-in a
+# driver gets; NCCL, which only several devices need. The libraries are stand-ins that tell their place, the driver is
+# one too (tests/gpu/fake_libcuda.c), the GPUs are emulated.
 . tests/support/script.sh
 driver=$helpers/gpu/driver emulated=$helpers/../emulated
 if [ ! -f "$bin/libnasrun_cuda.so" ]; then

@@ -1,7 +1,7 @@
 #!/bin/sh
-# The ways of having no GPU: each ends in one line that says what is missing, "auto" goes on with the CPU, and a job that
-# asks for the GPU is refused. The drivers are stand-ins (tests/gpu/fake_libcuda.c, built into $NASRUN_TESTS/gpu/driver, and
-# the CUDA toolkit's stub); nothing here needs a GPU, and one that is there is not used.
+# The ways of having no GPU: each ends in one line that says what is missing, "auto" goes on with the CPU, and a job
+# that asks for the GPU is refused. The drivers are stand-ins (tests/gpu/fake_libcuda.c, built into
+# $NASRUN_TESTS/gpu/driver, and the CUDA toolkit's stub); nothing here needs a GPU, and one that is there is not used.
 . tests/support/script.sh
 driver=$helpers/gpu/driver
 if [ ! -f "$bin/libnasrun_cuda.so" ]; then
@@ -11,8 +11,8 @@ fi
 export LD_LIBRARY_PATH
 mkdir "$work/none" "$work/stub" "$work/bare" "$work/broken" "$work/alien" "$work/older"
 
-# says LIBRARIES PROGRAM TEXT: `--devices` of that program, with libcuda.so.1 from that folder, has one line about the GPU,
-# which begins so; the CPU is listed, nothing is complained about, and the status is 0.
+# says LIBRARIES PROGRAM TEXT: `--devices` of that program, with libcuda.so.1 from that folder, has one line about the
+# GPU, which begins so; the CPU is listed, nothing is complained about, and the status is 0.
 says() {
     LD_LIBRARY_PATH=$1 "$2" --devices >"$work/out" 2>"$work/err" || return 1
     [ ! -s "$work/err" ] && [ "$(grep -c '^no GPU' "$work/out")" -eq 1 ] && grep -q "^no GPU  $3" "$work/out" &&

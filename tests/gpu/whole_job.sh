@@ -1,15 +1,15 @@
 #!/bin/sh
-# The whole program, unchanged, on emulated GPUs (tests/gpu/emu), or on those of this machine (NASRUN_GPU, as in hardware.sh):
-# search, checkpoints, kills, resumes, final fit on one device and on two, report. Beside the reference device it must agree
-# within what bf16 rounds.
+# The whole program, unchanged, on emulated GPUs (tests/gpu/emu), or on those of this machine (NASRUN_GPU, as in
+# hardware.sh): search, checkpoints, kills, resumes, final fit on one device and on two, report. Beside the reference
+# device it must agree within what bf16 rounds.
 . tests/support/script.sh
 . tests/support/gpu.sh
 make_gpu_job
 column() { sed -n "s/.*\"event\":\"model\".*\"$2\":\\([^,}]*\\).*/\\1/p" "$1/journal.jsonl"; }
 operations_of() { grep -o '"operations":\[[^]]*\]' "$1/journal.jsonl"; }
 
-# One device, beside the reference. The losses of every candidate and of the final fit: 1 % is two and a half roundings of
-# bf16 (2^-8); the largest difference is printed.
+# One device, beside the reference. The losses of every candidate and of the final fit: 1 % is two and a half
+# roundings of bf16 (2^-8); the largest difference is printed.
 check "one device: $(tail -n 1 "$work/out" 2>/dev/null)" run output.dir="$work/one" output.plots=true
 check "reference: $(tail -n 1 "$work/out")" run output.dir="$work/ref" 'devices="ref"' search.ahead=1
 operations_of "$work/one" >"$work/operations.one"

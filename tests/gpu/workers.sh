@@ -1,7 +1,7 @@
 #!/bin/sh
-# Several trainings side by side on one GPU, emulated or (NASRUN_GPU, as in hardware.sh) one of this machine's: the same search as
-# on as many GPUs with one each, whatever the order of what streams leave open; kills; what a run measures to decide for itself;
-# and the batches that it chooses.
+# Several trainings side by side on one GPU, emulated or (NASRUN_GPU, as in hardware.sh) one of this machine's: the
+# same search as on as many GPUs with one each, whatever the order of what streams leave open; kills; what a run
+# measures to decide for itself; and the batches that it chooses.
 . tests/support/script.sh
 . tests/support/gpu.sh
 make_gpu_job
@@ -59,7 +59,8 @@ for round in 1 2 3; do
 done
 check "no kill met a run" [ "$killed" -ge 2 ]
 
-# Left to itself with a budget in seconds, a run measures; what it found stands in the journal, and the same job goes on by it.
+# Left to itself with a budget in seconds, a run measures; what it found stands in the journal, and the same job goes
+# on by it.
 measured() { run -v output.dir="$work/measured" train.batch=1 "$@"; }
 check "measured: $(tail -n 1 "$work/out")" measured budget.seconds=6
 check "measured: it is not said" said '^workers [12] on each device: a training runs at [0-9]* images/s alone'

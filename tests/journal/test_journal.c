@@ -166,8 +166,8 @@ static void survives_a_cut_anywhere(void **state)
     free(text);
 }
 
-/* Any changed byte is seen: in the last line as torn, before it, with no epochs about, as an error that names the line. (A changed
- * newline makes one last line of two.) */
+/* Any changed byte is seen: in the last line as torn, before it, with no epochs about, as an error that names the line.
+ * (A changed newline makes one last line of two.) */
 static void sees_every_changed_byte(void **state)
 {
     (void)state;
@@ -241,8 +241,8 @@ static void flushes_epochs_later(void **state)
     assert_int_equal(flushes, 4);
 }
 
-/* Epochs that were not flushed may be damaged in any order. A line of another event behind them was flushed, and they with
- * it. */
+/* Epochs that were not flushed may be damaged in any order. A line of another event behind them was flushed, and they
+ * with it. */
 static void tears_several_epochs(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* Devices of a run: opened at the same time, the first error told and all of them closed; further workers on them, which share
- * the data. On a device that does nothing else. */
+/* Devices of a run: opened at the same time, the first error told and all of them closed; further workers on them,
+ * which share the data. On a device that does nothing else. */
 #include "host/base/barrier.h"
 #include "host/machine/devices.h"
 
@@ -35,7 +35,7 @@ static enum status fake_open(const struct device_options *options, struct device
         return err->status;
     if (fails[options->index])
         return error_set(err, ST_DEVICE, "device %d is broken", (int)options->index);
-    *device = calloc(1, sizeof **device);
+    *device = calloc(1, sizeof(**device));
     assert_non_null(*device);
     (*device)->index = options->index;
     atomic_fetch_add(&open_now, 1);
@@ -59,7 +59,7 @@ static enum status fake_upload(struct device *device, const struct dataset_view 
 {
     (void)view;
     (void)err;
-    *dataset = calloc(1, sizeof **dataset);
+    *dataset = calloc(1, sizeof(**dataset));
     assert_non_null(*dataset);
     (*dataset)->owner = device;
     atomic_fetch_add(&data_now, 1);

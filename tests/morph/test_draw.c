@@ -34,7 +34,7 @@ static void test_starting_architectures_grow(void **state)
         const char *name;
         int morphs;
     } cases[] = {{"lean", 20}, {"cnn", 20}, {"resnet", 12}, {"densenet", 6}};
-    for (uint32_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+    for (uint32_t c = 0; c < sizeof(cases) / sizeof(*cases); c++) {
         struct random_sequence random = sequence(c);
         struct graph graph = start(cases[c].name, 8, 8);
         struct network network;

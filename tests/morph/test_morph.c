@@ -174,14 +174,14 @@ static void test_relu_only_where_nothing_is_negative(void **state)
     joint(&graph, LAYER_CONCAT, max_pool(&graph, mixed), pool);
     struct network network = finish(&graph);
     const int32_t negative[] = {0, first, norm, mixed};
-    for (size_t i = 0; i < sizeof negative / sizeof *negative; i++) {
+    for (size_t i = 0; i < sizeof(negative) / sizeof(*negative); i++) {
         refuse(&network, deepen((uint32_t)negative[i], DEEPEN_RELU, 0),
                "expected a layer whose output is never");
         refuse(&network, deepen((uint32_t)negative[i], DEEPEN_CONV_RELU, 3),
                "expected a layer whose output is never");
     }
     const int32_t fine[] = {relu, add, pool};
-    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
+    for (size_t i = 0; i < sizeof(fine) / sizeof(*fine); i++) {
         grow(&network, deepen((uint32_t)fine[i], DEEPEN_RELU, 0));
         grow(&network, deepen((uint32_t)fine[i], DEEPEN_CONV_RELU, 3));
     }
@@ -459,12 +459,12 @@ static void test_describe(void **state)
         {{.kind = MORPH_KERNEL, .a = 1, .amount = 2}, "kernel conv 1 3x3->5x5"},
         {deepen(77, DEEPEN_VARIANT_COUNT, 3), "deepen unknown 77: unknown"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         char text[64], shorter[6];
-        morph_describe(&cases[i].morph, &network.graph, text, sizeof text);
+        morph_describe(&cases[i].morph, &network.graph, text, sizeof(text));
         assert_string_equal(text, cases[i].text);
-        morph_describe(&cases[i].morph, &network.graph, shorter, sizeof shorter);
-        assert_memory_equal(shorter, cases[i].text, sizeof shorter - 1);
+        morph_describe(&cases[i].morph, &network.graph, shorter, sizeof(shorter));
+        assert_memory_equal(shorter, cases[i].text, sizeof(shorter) - 1);
     }
     network_free(&network);
 }

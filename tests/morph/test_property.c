@@ -84,7 +84,7 @@ static bool run_chain(uint32_t chain, struct tally *tally, bool report)
         else if (morph_draw(&network.graph, (1u << MORPH_KIND_COUNT) - 1, &random, &morph, &err) != ST_OK)
             continue;
         char text[128];
-        morph_describe(&morph, &network.graph, text, sizeof text);
+        morph_describe(&morph, &network.graph, text, sizeof(text));
         if (network_grow(&network, &morph, 0.0f, random_next(&random), NULL) != ST_OK) {
             tally->refused++;
             continue;
@@ -101,7 +101,7 @@ static bool run_chain(uint32_t chain, struct tally *tally, bool report)
     }
     network_evaluate(&network, chain, &after);
     double change = logits_difference(&before, &after);
-    tally->lively += memcmp(before.values[0], before.values[1], sizeof before.values[0]) != 0;
+    tally->lively += memcmp(before.values[0], before.values[1], sizeof(before.values[0])) != 0;
     tally->worst = change > tally->worst ? change : tally->worst;
     network_free(&network);
     return made > 0 && change <= TOLERANCE;

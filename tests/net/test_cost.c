@@ -62,8 +62,8 @@ static void test_chain(void **state)
     graph_free(&graph);
 }
 
-/* Behind the image, which has no gradient, and behind a convolution, where backward reads two tensors and writes one. A ReLU
- * alone fuses with a batch norm. */
+/* Behind the image, which has no gradient, and behind a convolution, where backward reads two tensors and writes one. A
+ * ReLU alone fuses with a batch norm. */
 static void test_activations(void **state)
 {
     (void)state;

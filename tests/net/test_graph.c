@@ -85,7 +85,7 @@ static void test_window_shapes(void **state)
         {3, 3, 2, 1, 1, 5, 4}, {1, 1, 3, 0, 0, 3, 3}, {9, 7, 1, 0, 0, 1, 1}, /* as large as the image */
         {5, 3, 4, 4, 2, 4, 3},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         for (int kind = LAYER_CONV; kind <= LAYER_AVERAGE_POOL; kind++) {
             if (kind == LAYER_BATCH_NORM || kind == LAYER_RELU)
                 continue;

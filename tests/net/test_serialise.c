@@ -94,7 +94,7 @@ static void test_activations_round_trip(void **state)
         const char *name = activation_traits((enum activation_kind)a)->name;
         char text[512];
         snprintf(
-            text, sizeof text,
+            text, sizeof(text),
             "{\"input\":[3,8,8],\"next_id\":4,\"layers\":[{\"id\":1,\"kind\":\"batch_norm\",\"inputs\":[0]},"
             "{\"id\":2,\"kind\":\"%s\",\"inputs\":[1]},"
             "{\"id\":3,\"kind\":\"dense\",\"inputs\":[2],\"out\":3}]}",
@@ -159,15 +159,15 @@ static void test_refuses(void **state)
         {"\"layers\":[", "\"layers\":[[],", "entry 0 of \"layers\": not an object"},
         {"\"layers\":[", "\"layer\":[", "\"layers\" is missing"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char text[2048];
         struct graph graph;
         struct error err;
         const char *at = strstr(every_kind, cases[i].from);
         assert_non_null(at);
-        int length = snprintf(text, sizeof text, "%.*s%s%s", (int)(at - every_kind), every_kind, cases[i].to,
+        int length = snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - every_kind), every_kind, cases[i].to,
                               at + strlen(cases[i].from));
-        assert_true(length > 0 && (size_t)length < sizeof text);
+        assert_true(length > 0 && (size_t)length < sizeof(text));
         assert_int_not_equal(parse(text, &graph, &err), ST_OK);
         if (strstr(err.message, cases[i].message) == NULL)
             fail_msg("case %d: found \"%s\", expected \"%s\"", (int)i, err.message, cases[i].message);
@@ -237,7 +237,7 @@ static void test_fingerprint_sees_settings(void **state)
         {"[4,1,3]", "[4,3,1]"},
         {"[4,1,3]", "[4,1]"},
     };
-    enum { CHANGES = sizeof changes / sizeof changes[0] };
+    enum { CHANGES = sizeof(changes) / sizeof(changes[0]) };
     uint64_t seen[CHANGES + 1];
     for (int i = 0; i <= CHANGES; i++) {
         char text[2048];
@@ -246,7 +246,7 @@ static void test_fingerprint_sees_settings(void **state)
         const char *from = i < CHANGES ? changes[i].from : "", *to = i < CHANGES ? changes[i].to : "";
         const char *at = strstr(every_kind, from);
         assert_non_null(at);
-        snprintf(text, sizeof text, "%.*s%s%s", (int)(at - every_kind), every_kind, to, at + strlen(from));
+        snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - every_kind), every_kind, to, at + strlen(from));
         if (parse(text, &graph, &err) != ST_OK)
             fail_msg("change %d: %s", i, err.message);
         seen[i] = graph_fingerprint(&graph);

@@ -11,6 +11,7 @@
 #include "host/report/plots.h"
 #include "host/report/report.h"
 #include "host/report/text.h"
+#include "tests/support/journal_events.h"
 
 #include <cairo/cairo.h>
 #include <math.h>
@@ -102,33 +103,87 @@ static void prints_scikit_learns_table(void **state)
 
 /* ---- a run folder ---- */
 
+static const char *const four_names[] = {"a", "b", "c",
+                                         "\xff"
+                                         "d"},
+                         *const two_names[] = {"a", "b"};
+static const char *const no_names[] = {""};
+static cJSON *three_layers, *four_layers, *no_layers; /* graphs, of which a report counts the layers */
+
+#define BEGINNING(names, count)                                                                              \
+    {                                                                                                        \
+        .kind = EVENT_RUN, .run = {                                                                          \
+            .version = "1",                                                                                  \
+            .format = EVENT_FORMAT,                                                                          \
+            .dataset = {.fingerprint = "0", .class_names = {names, count}, .policy = ""},                    \
+            .libraries = {"1", "1", "1", NULL}                                                               \
+        }                                                                                                    \
+    }
+#define STAGE(number, seconds, models)                                                                       \
+    {                                                                                                        \
+        .kind = EVENT_STAGE, .stage = { number, {seconds, NAN, models} }                                     \
+    }
+#define CANDIDATE_OF(seconds, number, size, layers)                                                          \
+    {                                                                                                        \
+        .kind = EVENT_CANDIDATE, .time = seconds, .candidate = {                                             \
+            .id = number,                                                                                    \
+            .parent = -1,                                                                                    \
+            .operations = {no_names, 0},                                                                     \
+            .expected = NAN,                                                                                 \
+            .graph = layers,                                                                                 \
+            .parameters = size                                                                               \
+        }                                                                                                    \
+    }
+#define EPOCH_OF(seconds, number, count, train_loss, train, validation, right)                               \
+    {                                                                                                        \
+        .kind = EVENT_EPOCH, .time = seconds, .epoch = {                                                     \
+            .id = number,                                                                                    \
+            .epoch = count,                                                                                  \
+            .loss = train_loss,                                                                              \
+            .accuracy = train,                                                                               \
+            .validation_loss = validation,                                                                   \
+            .validation_accuracy = right                                                                     \
+        }                                                                                                    \
+    }
+#define MODEL(seconds, number, right)                                                                        \
+    {                                                                                                        \
+        .kind = EVENT_MODEL, .time = seconds, .model = {.id = number, .validation_accuracy = right }         \
+    }
+#define FAILED(seconds, number)                                                                              \
+    {                                                                                                        \
+        .kind = EVENT_FAILED, .time = seconds, .failed = {                                                   \
+            .id = number,                                                                                    \
+            .reason = "diverged",                                                                            \
+            .message = "the loss is nan"                                                                     \
+        }                                                                                                    \
+    }
+
 /* The events of a run of four classes, two stages, three models and two final fits. */
-static const char *const run_events[] = {
-    "{\"event\":\"run\",\"version\":\"1\",\"seed\":1,\"dataset\":{\"class_names\":[\"a\",\"b\",\"c\",\"\xff"
-    "d\"]}}",
-    "{\"event\":\"stage\",\"stage\":0,\"budget\":{\"seconds\":60}}",
-    "{\"event\":\"candidate\",\"id\":0,\"parent\":-1,\"final\":false,\"graph\":{\"layers\":[1,2,3]},"
-    "\"parameters\":1000}",
-    "{\"event\":\"epoch\",\"id\":0,\"epoch\":0,\"loss\":1.5,\"accuracy\":0.5,\"validation_loss\":1.6,"
-    "\"validation_accuracy\":0.4}",
-    "{\"event\":\"epoch\",\"id\":0,\"epoch\":1,\"loss\":null,\"accuracy\":0.6,\"validation_loss\":1.4,"
-    "\"validation_accuracy\":0.55}",
-    "{\"event\":\"model\",\"id\":0,\"validation_loss\":1.4,\"validation_accuracy\":0.55}",
-    "{\"event\":\"candidate\",\"id\":1,\"parent\":0,\"final\":false,\"parameters\":2000}",
-    "{\"event\":\"failed\",\"id\":1,\"reason\":\"diverged\",\"message\":\"the loss is nan\"}",
-    "{\"event\":\"candidate\",\"id\":2,\"parent\":0,\"final\":true,\"graph\":{\"layers\":[1,2,3,4]},"
-    "\"parameters\":3000}",
-    "{\"event\":\"epoch\",\"id\":2,\"epoch\":0,\"loss\":0.5,\"accuracy\":0.9,\"validation_loss\":0.6,"
-    "\"validation_accuracy\":0.8}",
-    "{\"event\":\"model\",\"id\":2,\"validation_loss\":0.6,\"validation_accuracy\":0.8}",
-    "{\"event\":\"test\",\"stage\":0,\"id\":2,\"accuracy\":0.5,\"loss\":0.7,\"budget_seconds\":60,"
-    "\"elapsed_seconds\":58.25,\"models\":2,\"confusion\":[[1,0,1,0],[0,2,0,0],[1,1,1,0],[1,0,0,0]]}",
-    "{\"event\":\"stage\",\"stage\":1,\"budget\":{\"models\":12}}",
-    "{\"event\":\"test\",\"stage\":1,\"id\":0,\"accuracy\":1,\"loss\":0.1,\"elapsed_seconds\":99,\"models\":"
-    "3,"
-    "\"confusion\":[[2,0,0,0],[0,2,0,0],[0,0,2,0],[0,0,0,2]]}",
-};
-enum { RUN_EVENTS = sizeof(run_events) / sizeof(*run_events), FIRST_TEST = 11 };
+enum { RUN_EVENTS = 14, FIRST_TEST = 11 };
+static void fill_run_events(struct event events[RUN_EVENTS])
+{
+    static const int64_t first[] = {1, 0, 1, 0, 0, 2, 0, 0, 1, 1, 1, 0, 1, 0, 0, 0};
+    static const int64_t second[] = {2, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2};
+    const struct event made_here[RUN_EVENTS] = {
+        BEGINNING(four_names, 4),
+        STAGE(0, 60, NAN),
+        CANDIDATE_OF(0, 0, 1000, three_layers),
+        EPOCH_OF(0, 0, 0, 1.5, 0.5, 1.6, 0.4),
+        EPOCH_OF(0, 0, 1, NAN, 0.6, 1.4, 0.55),
+        MODEL(0, 0, 0.55),
+        CANDIDATE_OF(0, 1, 2000, no_layers),
+        FAILED(0, 1),
+        CANDIDATE_OF(0, 2, 3000, four_layers),
+        EPOCH_OF(0, 2, 0, 0.5, 0.9, 0.6, 0.8),
+        MODEL(0, 2, 0.8),
+        {.kind = EVENT_TEST, .test = {0, 2, 0.5, 0.7, {first, 4}, 60, 58.25, 2}},
+        STAGE(1, NAN, 12),
+        {.kind = EVENT_TEST, .test = {1, 0, 1, 0.1, {second, 4}, NAN, 99, 3}},
+    };
+    memcpy(events, made_here, sizeof(made_here));
+    for (int i = 0; i < RUN_EVENTS; i++)
+        events[i].time = 10.0 * i;
+}
 
 static char folder[] = "/tmp/nasrun-report-XXXXXX";
 
@@ -152,7 +207,11 @@ enum { MADE = sizeof(made) / sizeof(*made) };
 static int make_folder(void **state)
 {
     (void)state;
-    return mkdtemp(folder) == NULL ? -1 : 0;
+    three_layers = cJSON_Parse("{\"layers\":[1,2,3]}");
+    four_layers = cJSON_Parse("{\"layers\":[1,2,3,4]}");
+    no_layers = cJSON_Parse("{}");
+    return three_layers == NULL || four_layers == NULL || no_layers == NULL || mkdtemp(folder) == NULL ? -1
+                                                                                                       : 0;
 }
 
 static int empty_folder(void **state)
@@ -167,37 +226,20 @@ static int empty_folder(void **state)
 static int remove_folder(void **state)
 {
     (void)state;
+    cJSON_Delete(three_layers);
+    cJSON_Delete(four_layers);
+    cJSON_Delete(no_layers);
     return rmdir(folder); /* fails when something was left that nobody expected */
 }
 
-/* A journal of the first `count` events, ten seconds apart, and `extra` behind them unless NULL. */
-static void write_journal(int count, const char *extra)
+/* A journal of the first `count` events of the run, and `extra` behind them unless NULL. */
+static void write_journal(int count, const struct event *extra)
 {
-    struct error err;
-    struct journal journal;
-
-    assert_ok(journal_open(in_folder(JOURNAL_NAME), &journal, &err), err);
-    for (int i = 0; i < count; i++)
-        assert_ok(journal_append(&journal, cJSON_Parse(run_events[i]), 10.0 * i, &err), err);
+    struct event events[RUN_EVENTS];
+    fill_run_events(events);
+    journal_events_write(in_folder(JOURNAL_NAME), events, (size_t)count);
     if (extra != NULL)
-        assert_ok(journal_append(&journal, cJSON_Parse(extra), 10.0 * count, &err), err);
-    journal_close(&journal);
-}
-
-struct timed_event {
-    double time;
-    const char *json;
-};
-
-static void write_events(const struct timed_event *events, size_t count)
-{
-    struct error err;
-    struct journal journal;
-
-    assert_ok(journal_open(in_folder(JOURNAL_NAME), &journal, &err), err);
-    for (size_t i = 0; i < count; i++)
-        assert_ok(journal_append(&journal, cJSON_Parse(events[i].json), events[i].time, &err), err);
-    journal_close(&journal);
+        journal_events_write(in_folder(JOURNAL_NAME), extra, 1);
 }
 
 static char *read_text(const char *name)
@@ -277,62 +319,61 @@ static void writes_the_same_facts_as_json(void **state)
 
 /* Four candidates in training at the same time: 4 finishes first, 2 last, 3 fails in between; another one fails in the
  * second stage. `apart`: the same models finish at the same times, but each begins after the one before it. */
-#define RUN                                                                                                  \
+#define RUN                                       BEGINNING(two_names, 2)
+#define CANDIDATE(seconds, number, size)          CANDIDATE_OF(seconds, number, size, no_layers)
+#define EPOCH(seconds, number, count, train_loss) EPOCH_OF(seconds, number, count, train_loss, NAN, NAN, NAN)
+#define TEST(seconds, number)                                                                                \
     {                                                                                                        \
-        0, "{\"event\":\"run\",\"dataset\":{\"class_names\":[\"a\",\"b\"]}}"                                 \
+        .kind = EVENT_TEST, .time = seconds, .test = {                                                       \
+            .stage = number,                                                                                 \
+            .id = 4,                                                                                         \
+            .models = 4,                                                                                     \
+            .confusion = {identity, 2}                                                                       \
+        }                                                                                                    \
     }
-#define CANDIDATE(time, id, size)                                                                            \
-    {                                                                                                        \
-        time, "{\"event\":\"candidate\",\"id\":" id ",\"parameters\":" size "}"                              \
-    }
-#define EPOCH(time, id, epoch, loss)                                                                         \
-    {                                                                                                        \
-        time, "{\"event\":\"epoch\",\"id\":" id ",\"epoch\":" epoch ",\"loss\":" loss "}"                    \
-    }
-#define MODEL(time, id, accuracy)                                                                            \
-    {                                                                                                        \
-        time, "{\"event\":\"model\",\"id\":" id ",\"validation_accuracy\":" accuracy "}"                     \
-    }
-#define FAILED(time, id)                                                                                     \
-    {                                                                                                        \
-        time, "{\"event\":\"failed\",\"id\":" id ",\"reason\":\"diverged\"}"                                 \
-    }
-#define TEST(time, stage)                                                                                    \
-    {                                                                                                        \
-        time, "{\"event\":\"test\",\"stage\":" stage ",\"id\":4,\"models\":4,\"confusion\":[[1,0],[0,1]]}"   \
-    }
-static const struct timed_event mixed[] = {
-    RUN,
-    CANDIDATE(1, "1", "100"),
-    CANDIDATE(2, "2", "200"),
-    EPOCH(10, "1", "1", "0.11"),
-    CANDIDATE(11, "3", "300"),
-    EPOCH(12, "2", "1", "0.21"),
-    CANDIDATE(13, "4", "400"),
-    EPOCH(14, "3", "1", "0.31"),
-    EPOCH(15, "4", "1", "0.41"),
-    EPOCH(16, "1", "2", "0.12"),
-    EPOCH(17, "2", "2", "0.22"),
-    MODEL(20, "4", "0.7"),
-    EPOCH(25, "2", "1", "0.23"), /* 2 goes on from an earlier checkpoint */
-    FAILED(30, "3"),
-    MODEL(40, "1", "0.8"),
-    EPOCH(45, "2", "2", "0.24"),
-    MODEL(60, "2", "0.6"),
-    TEST(61, "0"),
-    CANDIDATE(62, "5", "500"),
-    FAILED(63, "5"),
-    TEST(64, "1"),
-};
-static const struct timed_event apart[] = {
-    RUN,
-    CANDIDATE(1, "4", "400"),
-    MODEL(20, "4", "0.7"),
-    CANDIDATE(21, "1", "100"),
-    MODEL(40, "1", "0.8"),
-    CANDIDATE(41, "2", "200"),
-    MODEL(60, "2", "0.6"),
-};
+static const int64_t identity[] = {1, 0, 0, 1};
+
+static void write_mixed(void)
+{
+    const struct event mixed[] = {
+        RUN,
+        CANDIDATE(1, 1, 100),
+        CANDIDATE(2, 2, 200),
+        EPOCH(10, 1, 1, 0.11),
+        CANDIDATE(11, 3, 300),
+        EPOCH(12, 2, 1, 0.21),
+        CANDIDATE(13, 4, 400),
+        EPOCH(14, 3, 1, 0.31),
+        EPOCH(15, 4, 1, 0.41),
+        EPOCH(16, 1, 2, 0.12),
+        EPOCH(17, 2, 2, 0.22),
+        MODEL(20, 4, 0.7),
+        EPOCH(25, 2, 1, 0.23), /* 2 goes on from an earlier checkpoint */
+        FAILED(30, 3),
+        MODEL(40, 1, 0.8),
+        EPOCH(45, 2, 2, 0.24),
+        MODEL(60, 2, 0.6),
+        TEST(61, 0),
+        CANDIDATE(62, 5, 500),
+        FAILED(63, 5),
+        TEST(64, 1),
+    };
+    journal_events_write(in_folder(JOURNAL_NAME), mixed, sizeof(mixed) / sizeof(*mixed));
+}
+
+static void write_apart(void)
+{
+    const struct event apart[] = {
+        RUN,
+        CANDIDATE(1, 4, 400),
+        MODEL(20, 4, 0.7),
+        CANDIDATE(21, 1, 100),
+        MODEL(40, 1, 0.8),
+        CANDIDATE(41, 2, 200),
+        MODEL(60, 2, 0.6),
+    };
+    journal_events_write(in_folder(JOURNAL_NAME), apart, sizeof(apart) / sizeof(*apart));
+}
 
 static void reads_candidates_trained_at_the_same_time(void **state)
 {
@@ -352,7 +393,7 @@ static void reads_candidates_trained_at_the_same_time(void **state)
     struct error err;
     struct history history;
 
-    write_events(mixed, sizeof(mixed) / sizeof(*mixed));
+    write_mixed();
     assert_ok(history_load(folder, &history, &err), err);
     assert_int_equal(history.model_count, sizeof(expected) / sizeof(*expected));
     for (int32_t i = 0; i < history.model_count; i++) {
@@ -384,9 +425,9 @@ static void draws_progress_by_time_of_finishing(void **state)
 
     for (int i = 0; i < 2; i++) {
         if (i == 0)
-            write_events(mixed, sizeof(mixed) / sizeof(*mixed));
+            write_mixed();
         else
-            write_events(apart, sizeof(apart) / sizeof(*apart));
+            write_apart();
         assert_ok(report_write_plots(folder, &err), err);
         assert_ok(file_read(in_folder("plots/progress.png"), &pictures[i], &lengths[i], &err), err);
         empty_folder(state);
@@ -476,37 +517,65 @@ static void draws_any_number_of_classes(void **state)
     }
 }
 
-static const struct bad_event {
-    const char *json, *expected;
-} bad_events[] = {
-    {"{\"event\":\"run\"}", "run event: a second run event, expected one"},
-    {"{\"event\":\"candidate\"}", "candidate event: \"id\" is no whole number"},
-    {"{\"event\":\"candidate\",\"id\":2}", "candidate event: a second candidate with id 2"},
-    {"{\"event\":\"epoch\",\"id\":9,\"epoch\":1}", "epoch event: id 9 has no candidate event before it"},
-    {"{\"event\":\"model\",\"id\":\"1\"}", "model event: \"id\" is no whole number"},
-    {"{\"event\":\"test\",\"stage\":1,\"id\":2}", "test event: \"confusion\" has 0 rows, expected 4"},
-    {"{\"event\":\"test\",\"stage\":1,\"id\":2,\"confusion\":[[1,2,3,4],[1],[],[]]}",
-     "test event: \"confusion\" row 1 has 1 columns, expected 4"},
-    {"{\"event\":\"test\",\"stage\":1,\"id\":2,\"confusion\":[[1,2,3,-4],[],[],[]]}",
-     "test event: \"confusion\" row 0 holds -4, expected counts"},
-};
-
+/* What an event alone does not show; what is wrong with its fields is event_read.c's affair. */
 static void names_what_is_wrong_with_an_event(void **state)
 {
+    static const int64_t counts[] = {1, 0, 0, 1};
+    const struct {
+        struct event event;
+        const char *expected;
+    } cases[] = {
+        {BEGINNING(four_names, 4), "run event: a second run event, expected one"},
+        {CANDIDATE(0, 2, 100), "candidate event: a second candidate with id 2"},
+        {EPOCH(0, 9, 1, 0.5), "epoch event: id 9 has no candidate event before it"},
+        {MODEL(0, 9, 0.5), "model event: id 9 has no candidate event before it"},
+        {FAILED(0, 9), "failed event: id 9 has no candidate event before it"},
+        {{.kind = EVENT_TEST, .test = {.confusion = {counts, 2}}},
+         "test event: \"confusion\" has 2 rows, expected 4"},
+    };
+    const struct event stage = STAGE(0, 60, NAN), test = TEST(0, 0), nothing = BEGINNING(no_names, 0);
     struct error err;
     char place[160];
 
-    for (size_t i = 0; i < sizeof(bad_events) / sizeof(*bad_events); i++) {
-        write_journal(RUN_EVENTS, bad_events[i].json);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        write_journal(RUN_EVENTS, &cases[i].event);
         assert_int_equal(report_write_all(folder, false, &err), ST_FORMAT);
         snprintf(place, sizeof(place), "%s:%d: ", in_folder(JOURNAL_NAME), RUN_EVENTS + 1);
         assert_memory_equal(err.message, place, strlen(place));
-        assert_string_equal(err.message + strlen(place), bad_events[i].expected);
+        assert_string_equal(err.message + strlen(place), cases[i].expected);
         empty_folder(state);
     }
-    write_journal(0, "{\"event\":\"stage\",\"stage\":0}");
+    write_journal(0, &stage);
     assert_int_equal(report_write_all(folder, false, &err), ST_FORMAT);
     assert_non_null(strstr(err.message, "no run event in 1 lines, expected one"));
+    write_journal(0, &test);
+    assert_int_equal(report_write_all(folder, false, &err), ST_FORMAT);
+    assert_non_null(strstr(err.message, ":2: test event: a test event before the run event"));
+    empty_folder(state);
+    write_journal(0, &nothing);
+    assert_int_equal(report_write_all(folder, false, &err), ST_FORMAT);
+    assert_non_null(strstr(err.message, ":1: run event: 0 class names, expected 1 to 10000"));
+}
+
+/* A run of format 1, as an older nasrun left it, gives the report that this one gave. */
+static void reports_a_run_of_format_1(void **state)
+{
+    (void)state;
+    struct error err;
+    char *journal, *expected;
+    size_t length;
+    assert_ok(file_read("tests/journal/format-1/journal.jsonl", &journal, &length, &err), err);
+    assert_ok(file_write_atomic(in_folder(JOURNAL_NAME), journal, length, &err), err);
+    assert_ok(report_write_all(folder, true, &err), err);
+    assert_ok(file_read("tests/journal/format-1/report.txt", &expected, &length, &err), err);
+    char *found = read_text("report.txt");
+    assert_string_equal(found, expected);
+    assert_true(ink_of("plots/learning.png", 1200) > 0.01);
+    assert_true(ink_of("plots/progress.png", 1200) > 0.01);
+    assert_true(ink_of("plots/confusion.png", 1200) > 0.1);
+    free(found);
+    free(expected);
+    free(journal);
 }
 
 int main(void)
@@ -521,6 +590,7 @@ int main(void)
         cmocka_unit_test_teardown(plots_before_any_result, empty_folder),
         cmocka_unit_test_teardown(draws_any_number_of_classes, empty_folder),
         cmocka_unit_test_teardown(names_what_is_wrong_with_an_event, empty_folder),
+        cmocka_unit_test_teardown(reports_a_run_of_format_1, empty_folder),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

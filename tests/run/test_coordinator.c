@@ -10,10 +10,10 @@
 
 #include <cmocka.h>
 
-static const enum job_strategy STRATEGIES[] = {JOB_STRATEGY_BAYESIAN, JOB_STRATEGY_GREEDY,
-                                               JOB_STRATEGY_RANDOM};
+#define STRATEGY(constant, word, meaning) JOB_STRATEGY_##constant,
+static const enum job_strategy STRATEGIES[] = {SPEC_STRATEGIES(STRATEGY)};
 static const struct shape IMAGE = {0, 1, 12, 12};
-enum { STRATEGY_COUNT = 3, CLASSES = 4 };
+enum { STRATEGY_COUNT = sizeof(STRATEGIES) / sizeof(STRATEGIES[0]), CLASSES = 4 };
 
 /* Searches on from `parent`, the one network that was trained; *shown, to be freed, is what the user saw. */
 static enum status search_from(enum job_strategy strategy, const struct graph *parent, char **shown,
@@ -34,15 +34,17 @@ static enum status search_from(enum job_strategy strategy, const struct graph *p
                       .history = &history,
                       .window = 1,
                       .models = 1,
-                      .starts = 1,
                       .next_id = 1};
+    const struct search_setup setup = {.job = &job.search, .seed = 1, .image = IMAGE, .classes = CLASSES};
+    const struct search_trial trial = {
+        .parent = -1, .graph = parent, .recipe = recipe_usual(), .prediction = prediction_none()};
     size_t length = 0;
     FILE *out = open_memstream(shown, &length);
     assert_non_null(out);
     pthread_mutex_init(&run.lock, NULL);
     display_open(&run.display, out, 0);
-    assert_int_equal(search_new(&job.search, 1, &run.search, err), ST_OK);
-    assert_int_equal(search_observe(run.search, 0, -1, parent, 0.5, 1.0, err), ST_OK);
+    assert_int_equal(search_new(&setup, &run.search, err), ST_OK);
+    assert_int_equal(search_observe(run.search, &trial, 0.5, 1.0, err), ST_OK);
     enum status st = coordinator_search(&run, err);
     assert_int_equal(run.next_id, 1); /* nothing was proposed */
     search_free(run.search);

@@ -1,6 +1,5 @@
-/* Whether a device is shared by two trainings, by what was measured; what that makes of the speeds that a budget is divided by;
- * and how many candidates are on their way. */
-#include "host/run/budget.h"
+/* Whether a device is shared by two trainings, by what was measured; what that makes of the speeds that a budget is
+ * divided by; and how many candidates are on their way. */
 #include "host/run/coordinator.h"
 #include "host/run/sharing.h"
 
@@ -35,13 +34,12 @@ static void test_slowdown(void **state)
         {{2, 1000, 2000}, 1.0}, {{2, 1000, 1250}, 1.6}, {{3, 1000, 1500}, 2.0},
     };
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        const struct run run = {.sharing = cases[i].sharing};
-        assert_true(fabs(budget_slowdown(&run) - cases[i].expected) < 1e-12);
-    }
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_true(fabs(sharing_slowdown(&cases[i].sharing) - cases[i].expected) < 1e-12);
 }
 
-/* Each training that goes on at a time has its next candidate waiting, where preparing takes time; the job may say otherwise. */
+/* Each training that goes on at a time has its next candidate waiting, where preparing takes time; the job may say
+ * otherwise. */
 static void test_window(void **state)
 {
     static const struct {

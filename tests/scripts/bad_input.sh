@@ -111,12 +111,6 @@ put_byte "$bad/train-images-idx3-ubyte" 500 '\377'
 mv "$data" "$data.kept" && mv "$bad" "$data"
 refused "a run folder of other data" 'fingerprint' "$run"
 rm -r "$data" && mv "$data.kept" "$data"
-# The first line with another version and the checksum that belongs to it: gzip ends with CRC-32 and length.
-cp -R "$run" "$work/version"
-head -n 1 "$run/journal.jsonl" | sed -E -e 's/,"crc":.*//' -e 's/"version":"[^"]*"/"version":"0.0.0"/' | tr -d '\n' >"$work/line"
-crc=$(gzip -c "$work/line" | tail -c 8 | od -An -N4 -tu1 | awk '{ printf "%02x%02x%02x%02x", $4, $3, $2, $1 }')
-{ cat "$work/line" && printf ',"crc":"%s"}\n' "$crc" && tail -n +2 "$run/journal.jsonl"; } >"$work/version/journal.jsonl"
-refused "a run folder of another version" '0\.0\.0.*--fresh' "$work/version"
 check "a refused run folder was written to" cmp "$work/before.jsonl" "$run/journal.jsonl"
 
 "$bin/nasrun" "$work/job.cfg" budget.steps=20000 output.dir="$work/busy" >"$work/busy.log" 2>&1 &

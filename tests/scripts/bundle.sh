@@ -1,7 +1,8 @@
 #!/bin/sh
-# The bundle (tools/bundle.sh) where there is nothing but glibc, as old as it may be: Debian 11's libc6 and the bundle in a folder
-# which the programs take for the root of the system. No shell is there, no font, no other library. It is made first when it is not
-# there or older than the programs. Needs root for chroot, and the package registries when Debian 11's packages are not at hand yet.
+# The bundle (tools/bundle.sh) where there is nothing but glibc, as old as it may be: Debian 11's libc6 and the bundle
+# in a folder which the programs take for the root of the system. No shell is there, no font, no other library. It is
+# made first when it is not there or older than the programs. Needs root for chroot, and the package registries when
+# Debian 11's packages are not at hand yet.
 . tests/support/script.sh
 debian=${NASRUN_DEBIAN11:-${XDG_CACHE_HOME:-$HOME/.cache}/nasrun/debian11}
 if [ "$(uname -m)" != x86_64 ] || ! command -v dpkg-deb >/dev/null || ! unshare -m true 2>/dev/null; then
@@ -83,7 +84,8 @@ for sample in samples/*; do
     check "$sample is not there" cmp "$sample" "$root/$name/share/nasrun/$sample"
 done
 
-# The plug-ins load there, with stand-ins for the driver and for CUDA's libraries, which have all functions that are asked for.
+# The plug-ins load there, with stand-ins for the driver and for CUDA's libraries, which have all functions that are
+# asked for.
 driver=$helpers/gpu/driver/libcuda.so.1
 for plugin in libnasrun_cuda.so:13 libnasrun_cuda12.so:12; do
     cuda=${plugin#*:} plugin=$root/$name/lib/${plugin%:*}

@@ -1,7 +1,7 @@
 #!/bin/sh
-# The Debian package: lintian has no errors, it installs in a fresh Debian of this machine's kind that has nothing but its base system,
-# runs a job there, and goes without a trace. As root only, but for lintian; what is tried there is thrown away with a layer over the
-# folder, which is kept.
+# The Debian package: lintian has no errors, it installs in a fresh Debian of this machine's kind that has nothing but
+# its base system, runs a job there, and goes without a trace. As root only, but for lintian; what is tried there is
+# thrown away with a layer over the folder, which is kept.
 #
 # NASRUN_CLEAN   that folder (~/.cache/nasrun/clean-CODENAME)
 . tests/support/script.sh

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs killed with kill -9 at random instants and resumed end like the undisturbed run: the same journal but for what the
-# clock decides, the same model byte for byte; on one device, and on two that train side by side and share the final fit. KILLS=50 makes more of
-# them (default 12).
+# Runs killed with kill -9 at random instants and resumed end like the undisturbed run: the same journal but for what
+# the clock decides, the same model byte for byte; on one device, and on two that train side by side and share the
+# final fit. KILLS=50 makes more of them (default 12).
 . tests/support/script.sh
 kills=${KILLS:-12}
 make_data "$work/data"

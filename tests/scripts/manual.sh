@@ -1,6 +1,6 @@
 #!/bin/bash
-# The manual pages and the completions of bash and zsh: all programs, options and keys are in them, they are well-formed, and the
-# shells complete by them.
+# The manual pages and the completions of bash and zsh: all programs, options and keys are in them, they are
+# well-formed, and the shells complete by them.
 . tests/support/script.sh
 share=$(cd "$helpers/../manual" && pwd) || { fail "make man has not made $helpers/../manual"; finish; }
 programs=$(cd "$bin" && echo nas*)

@@ -20,7 +20,8 @@ check "three devices: the run failed: $(tail -n 1 "$work/out")" \
     run 'devices=["cpu:0","cpu:1","cpu:2"]' output.dir="$work/three"
 check "three devices: it is not said that two share the batch" grep -q 'final fit.s batch of 32 is shared by 2 of them' "$work/out"
 
-# With a budget in seconds nobody waits for the first result: a change of the starting network is trained from fresh weights.
+# With a budget in seconds nobody waits for the first result: a change of the starting network is trained from fresh
+# weights.
 "$bin/nasrun" "$work/job.cfg" budget.seconds=8 output.plots=false "$two" output.dir="$work/seconds" >"$work/out" 2>&1
 check "a budget in seconds: the run failed: $(tail -n 1 "$work/out")" [ $? -eq 0 ]
 check "the second device waits for the first result" \
@@ -28,8 +29,8 @@ check "the second device waits for the first result" \
 check "what it trains is no change of the starting network" \
     [ "$(grep -c '"event":"candidate","id":1,"parent":-1,.*"start"' "$work/seconds/journal.jsonl")" -eq 0 ]
 
-# Between two validations of a network lies half a second at least, but for its last one; with a budget in steps each epoch is
-# validated.
+# Between two validations of a network lies half a second at least, but for its last one; with a budget in steps each
+# epoch is validated.
 too_soon() {
     sed -n 's/.*"event":"epoch","id":\([0-9]*\),.*"seconds":\([^,]*\),.*/\1 \2/p' "$1/journal.jsonl" |
         awk '{ if ($1 in last && last[$1] - before[$1] < 0.5) n++; before[$1] = last[$1]; last[$1] = $2 } END { print n + 0 }'

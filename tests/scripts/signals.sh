@@ -1,12 +1,12 @@
 #!/bin/sh
-# SIGINT and SIGTERM save and stop; what goes on afterwards ends like the undisturbed run. Also: what the same command does on
-# a finished run, --fresh, raised budgets, a crash before the report.
+# SIGINT and SIGTERM save and stop; what goes on afterwards ends like the undisturbed run. Also: what the same command
+# does on a finished run, --fresh, raised budgets, a crash before the report.
 . tests/support/script.sh
 make_data "$work/data"
 make_job "$work/job.cfg" "$work/data"
 
-# run DIR KEY=VALUE...: in the foreground, its output in DIR.log. A background process of a script ignores SIGINT, so that
-# env gives it back below.
+# run DIR KEY=VALUE...: in the foreground, its output in DIR.log. A background process of a script ignores SIGINT, so
+# that env gives it back below.
 run() {
     dir=$1
     shift

@@ -3,7 +3,7 @@
 #include "host/net/cost.h"
 #include "host/net/serialise.h"
 #include "host/net/start.h"
-#include "host/search/search.h"
+#include "host/search/strategy.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -13,9 +13,12 @@
 
 #include <cmocka.h>
 
-static const enum job_strategy STRATEGIES[] = {JOB_STRATEGY_BAYESIAN, JOB_STRATEGY_GREEDY,
-                                               JOB_STRATEGY_RANDOM};
-enum { STRATEGY_COUNT = 3, HISTORY = 14 };
+/* All of the table. */
+#define STRATEGY(constant, word, meaning) JOB_STRATEGY_##constant,
+static const enum job_strategy STRATEGIES[] = {SPEC_STRATEGIES(STRATEGY)};
+enum { STRATEGY_COUNT = sizeof(STRATEGIES) / sizeof(STRATEGIES[0]), HISTORY = 14, CLASSES = 4 };
+
+static const struct shape IMAGE = {0, 1, 12, 12};
 
 static const struct search_limits NO_LIMITS = {.max_seconds_per_image = INFINITY};
 
@@ -30,37 +33,75 @@ static struct job_search job_of(enum job_strategy strategy, double random_share)
         .random_share = random_share};
 }
 
+static struct search_setup setup_of(const struct job_search *job)
+{
+    return (struct search_setup){.job = job, .seed = 3, .image = IMAGE, .classes = CLASSES};
+}
+
 static struct search *new_search(enum job_strategy strategy, double random_share)
 {
     struct error err;
     struct search *search;
     const struct job_search job = job_of(strategy, random_share);
-    assert_int_equal(search_new(&job, 3, &search, &err), ST_OK);
+    const struct search_setup setup = setup_of(&job);
+    assert_int_equal(search_new(&setup, &search, &err), ST_OK);
     return search;
+}
+
+/* A child's, or with parent -1 that of a network from fresh weights. */
+static struct search_trial trial_of(int32_t id, int32_t parent, const struct graph *graph)
+{
+    return (struct search_trial){.id = id,
+                                 .parent = parent,
+                                 .start = -1,
+                                 .graph = graph,
+                                 .recipe = recipe_usual(),
+                                 .prediction = prediction_none()};
+}
+
+static enum status pend(struct search *search, int32_t id, const struct graph *graph, double mean,
+                        struct error *err)
+{
+    struct search_trial trial = trial_of(id, -1, graph);
+    trial.prediction.mean = mean;
+    return search_pend(search, &trial, err);
+}
+
+static void observe_loss(struct search *search, int32_t id, int32_t parent, const struct graph *graph,
+                         double score, double loss)
+{
+    struct error err;
+    const struct search_trial trial = trial_of(id, parent, graph);
+    assert_int_equal(search_observe(search, &trial, score, loss, &err), ST_OK);
 }
 
 static void observe(struct search *search, int32_t id, int32_t parent, const struct graph *graph,
                     double score)
 {
-    struct error err;
-    assert_int_equal(search_observe(search, id, parent, graph, score, 1.0 - score, &err), ST_OK);
+    observe_loss(search, id, parent, graph, score, 1.0 - score);
 }
 
 static void observe_start(struct search *search, double score)
 {
     struct graph start = {0};
     struct error err;
-    const struct shape image = {0, 1, 12, 12};
-    assert_int_equal(start_make(&start, "lean", 8, image, 4, &err), ST_OK);
+    assert_int_equal(start_make(&start, "lean", 8, IMAGE, CLASSES, &err), ST_OK);
     observe(search, 0, -1, &start, score);
     graph_free(&start);
+}
+
+static enum status ask(const struct search *search, int32_t id, const struct search_limits *limits,
+                       struct proposal *proposal, struct error *err)
+{
+    const struct search_request request = {.id = id, .limits = *limits};
+    return search_propose(search, &request, proposal, err);
 }
 
 static void propose(struct search *search, int32_t id, const struct search_limits *limits,
                     struct proposal *proposal)
 {
     struct error err;
-    if (search_propose(search, id, limits, proposal, &err) != ST_OK)
+    if (ask(search, id, limits, proposal, &err) != ST_OK)
         fail_msg("%s", err.message);
 }
 
@@ -94,11 +135,12 @@ static void assert_same_proposal(const struct proposal *a, const struct proposal
         assert_memory_equal(&a->morphs[i], &b->morphs[i], sizeof(a->morphs[i]));
     }
     assert_true(graph_fingerprint(&a->graph) == graph_fingerprint(&b->graph));
-    assert_true(a->mean == b->mean || (isnan(a->mean) && isnan(b->mean)));
+    assert_true(a->prediction.mean == b->prediction.mean ||
+                (isnan(a->prediction.mean) && isnan(b->prediction.mean)));
 }
 
-/* Expected models are not proposed again, are no parents, and what they are guessed to reach counts until it is known. */
-static void test_expected(void **state)
+/* Pending models are not proposed again, are no parents, and what is predicted of them counts until it is known. */
+static void test_pending(void **state)
 {
     (void)state;
     for (int s = 0; s < STRATEGY_COUNT; s++) {
@@ -111,9 +153,7 @@ static void test_expected(void **state)
             propose(search, id, &NO_LIMITS, &pending[i]);
             for (int32_t j = 0; j < i; j++)
                 assert_true(graph_fingerprint(&pending[i].graph) != graph_fingerprint(&pending[j].graph));
-            assert_int_equal(
-                search_expect(search, id, pending[i].parent, &pending[i].graph, pending[i].mean, &err),
-                ST_OK);
+            assert_int_equal(pend(search, id, &pending[i].graph, pending[i].prediction.mean, &err), ST_OK);
             assert_false(search_find(search, id)->is_parent);
             assert_true(isnan(search_find(search, id)->score));
         }
@@ -136,56 +176,117 @@ static void test_expected(void **state)
     }
 }
 
-/* Without a parent there are changes of what is in training, all of them different; without that there is nothing. */
-static void test_variants(void **state)
+/* Without a parent there are changes of what is in training, all of them different, from fresh weights, and only for devices that
+ * would wait; without that there is nothing, and with a parent they are its children. */
+static void test_fill(void **state)
 {
     (void)state;
-    struct search *search = new_search(JOB_STRATEGY_BAYESIAN, 0.2);
-    struct proposal proposal;
-    struct graph start = {0};
-    struct error err;
-    assert_int_equal(search_propose_variant(search, 1, &NO_LIMITS, &proposal, &err), ST_NONE);
-    assert_int_equal(start_make(&start, "lean", 8, (struct shape){0, 1, 12, 12}, 4, &err), ST_OK);
-    assert_int_equal(search_expect(search, 0, -1, &start, NAN, &err), ST_OK);
-    assert_int_equal(search_propose(search, 1, &NO_LIMITS, &proposal, &err), ST_NONE);
-    for (int32_t id = 1; id < 6; id++) {
-        assert_int_equal(search_propose_variant(search, id, &NO_LIMITS, &proposal, &err), ST_OK);
+    for (int s = 0; s < STRATEGY_COUNT; s++) {
+        struct search *search = new_search(STRATEGIES[s], 0.2);
+        struct search_request request = {.id = 1, .fill = true, .limits = NO_LIMITS};
+        struct proposal proposal;
+        struct graph start = {0};
+        struct error err;
+        assert_int_equal(search_propose(search, &request, &proposal, &err), ST_NONE);
+        assert_int_equal(start_make(&start, "lean", 8, IMAGE, CLASSES, &err), ST_OK);
+        assert_int_equal(pend(search, 0, &start, NAN, &err), ST_OK);
+        assert_int_equal(ask(search, 1, &NO_LIMITS, &proposal, &err), ST_NONE);
+        for (; request.id < 6; request.id++) {
+            assert_int_equal(search_propose(search, &request, &proposal, &err), ST_OK);
+            assert_int_equal(proposal.parent, -1);
+            assert_int_equal(proposal.morph_count, 0);
+            assert_in_range(proposal.operation_count, 1, 2);
+            assert_false(search_knows(search, &proposal.graph));
+            assert_int_equal(pend(search, request.id, &proposal.graph, NAN, &err), ST_OK);
+            proposal_free(&proposal);
+        }
+        observe(search, 3, -1, &search_find(search, 3)->graph, 0.5);
+        assert_int_equal(search_propose(search, &request, &proposal, &err), ST_OK);
+        assert_int_equal(proposal.parent, 3);
         assert_true(proposal.morph_count > 0);
-        assert_true(proposal.parent >= 0 && proposal.parent < id);
-        for (int32_t i = 0; i < id; i++)
-            assert_true(graph_fingerprint(&proposal.graph) != search_at(search, i)->fingerprint);
-        assert_int_equal(search_expect(search, id, -1, &proposal.graph, NAN, &err), ST_OK);
         proposal_free(&proposal);
+        graph_free(&start);
+        search_free(search);
     }
-    graph_free(&start);
-    search_free(search);
+}
+
+/* The starting networks come first, in their order, each once; those that are left out don't. Asking is free of effects. */
+static void test_starts(void **state)
+{
+    (void)state;
+    for (int s = 0; s < STRATEGY_COUNT; s++) {
+        struct job_search job = job_of(STRATEGIES[s], 0.2);
+        job.starts = (struct job_strings){.count = 4, .items = {"lean", "cnn", "resnet", "densenet"}};
+        job.width = 8;
+        const struct search_setup setup = setup_of(&job);
+        struct search *search;
+        struct proposal proposal, again;
+        struct error err;
+        assert_int_equal(search_new(&setup, &search, &err), ST_OK);
+        for (int32_t start = 0; start < 3; start++) {
+            struct graph graph = {0};
+            propose(search, start, &NO_LIMITS, &proposal);
+            propose(search, start + 1, &NO_LIMITS, &again);
+            assert_same_proposal(&proposal, &again);
+            assert_int_equal(proposal.start, start);
+            assert_int_equal(proposal.parent, -1);
+            assert_int_equal(proposal.morph_count, 0);
+            assert_int_equal(proposal.operation_count, 1);
+            assert_memory_equal(proposal.operations[0], "start ", 6);
+            assert_string_equal(proposal.operations[0] + 6, job.starts.items[start]);
+            assert_int_equal(start_make(&graph, job.starts.items[start], 8, IMAGE, CLASSES, &err), ST_OK);
+            assert_true(graph_fingerprint(&graph) == graph_fingerprint(&proposal.graph));
+            graph_free(&graph);
+            if (start == 1) { /* it was pending when its result came, or it was not */
+                search_leave_out(search, start);
+            } else {
+                struct search_trial trial = trial_of(start, -1, &proposal.graph);
+                trial.start = start;
+                if (start == 0)
+                    assert_int_equal(search_pend(search, &trial, &err), ST_OK);
+                else
+                    assert_int_equal(search_observe(search, &trial, 0.5, 1.0, &err), ST_OK);
+            }
+            proposal_free(&proposal);
+            proposal_free(&again);
+        }
+        propose(search, 3, &NO_LIMITS, &proposal);
+        assert_int_equal(proposal.start, 3);
+        search_leave_out(search, 3);
+        proposal_free(&proposal);
+        propose(search, 3, &NO_LIMITS, &proposal);
+        assert_int_equal(proposal.start, -1);
+        assert_int_equal(proposal.parent, 2);
+        proposal_free(&proposal);
+        search_free(search);
+    }
 }
 
 /* The first proposal from `id` on that the surrogate made, no random one; its id is returned. */
-static int32_t propose_guessed(struct search *search, int32_t id, struct proposal *proposal)
+static int32_t propose_predicted(struct search *search, int32_t id, struct proposal *proposal)
 {
     propose(search, id, &NO_LIMITS, proposal);
-    while (isnan(proposal->mean)) {
+    while (isnan(proposal->prediction.mean)) {
         proposal_free(proposal);
         propose(search, ++id, &NO_LIMITS, proposal);
     }
     return id;
 }
 
-/* A guess far above all scores draws the surrogate's guesses for similar networks up. */
-static void test_guess_counts(void **state)
+/* A prediction far above all scores draws the surrogate's predictions for similar networks up. */
+static void test_predictions_count(void **state)
 {
     (void)state;
     struct search *high = search_with_history(JOB_STRATEGY_BAYESIAN),
                   *none = search_with_history(JOB_STRATEGY_BAYESIAN);
     struct proposal pending, first, second;
     struct error err;
-    int32_t id = propose_guessed(high, HISTORY, &pending);
-    assert_int_equal(search_expect(high, id, pending.parent, &pending.graph, 5.0, &err), ST_OK);
-    assert_int_equal(search_expect(none, id, pending.parent, &pending.graph, NAN, &err), ST_OK);
-    id = propose_guessed(high, id + 1, &first);
+    int32_t id = propose_predicted(high, HISTORY, &pending);
+    assert_int_equal(pend(high, id, &pending.graph, 5.0, &err), ST_OK);
+    assert_int_equal(pend(none, id, &pending.graph, NAN, &err), ST_OK);
+    id = propose_predicted(high, id + 1, &first);
     propose(none, id, &NO_LIMITS, &second); /* the id decides who proposes */
-    assert_true(first.mean > second.mean);
+    assert_true(first.prediction.mean > second.prediction.mean);
     proposal_free(&pending);
     proposal_free(&first);
     proposal_free(&second);
@@ -203,9 +304,7 @@ static void test_functions_of_history(void **state)
         assert_int_equal(search_count(grown), HISTORY);
         for (int32_t i = 0; i < HISTORY; i++) {
             const struct search_model *model = search_at(grown, i);
-            assert_int_equal(search_observe(resumed, model->id, model->parent, &model->graph, model->score,
-                                            model->loss, &(struct error){0}),
-                             ST_OK);
+            observe_loss(resumed, model->id, model->parent, &model->graph, model->score, model->loss);
         }
         int differ = 0;
         for (int32_t id = HISTORY; id < HISTORY + 6; id++) {
@@ -277,9 +376,7 @@ static void test_random_share(void **state)
     for (int k = 0; k < 3; k++)
         for (int32_t i = 0; i < HISTORY; i++) {
             const struct search_model *model = search_at(chance, i);
-            assert_int_equal(search_observe(mixed[k], model->id, model->parent, &model->graph, model->score,
-                                            model->loss, &(struct error){0}),
-                             ST_OK);
+            observe_loss(mixed[k], model->id, model->parent, &model->graph, model->score, model->loss);
         }
     int32_t best = search_best(chance, &NO_LIMITS)->id;
     for (int32_t id = HISTORY; id < HISTORY + ASKED; id++) {
@@ -332,7 +429,7 @@ static void test_limits(void **state)
             assert_true(cost_seconds(&proposal.graph, 1e9, 1e9) <= 1.2 * seconds);
             proposal_free(&proposal);
         }
-        assert_int_equal(search_propose(search, HISTORY, &too_small, &proposal, &err), ST_NONE);
+        assert_int_equal(ask(search, HISTORY, &too_small, &proposal, &err), ST_NONE);
         assert_true(strlen(err.message) > 0);
         assert_null(search_best(search, &too_small));
         search_free(search);
@@ -343,21 +440,20 @@ static void test_best(void **state)
 {
     struct search *search = new_search(JOB_STRATEGY_GREEDY, 0.0);
     struct proposal proposal;
-    struct error err;
     (void)state;
     assert_null(search_best(search, &NO_LIMITS));
     observe_start(search, 0.7);
     propose(search, 1, &NO_LIMITS, &proposal);
-    assert_int_equal(search_observe(search, 1, 0, &proposal.graph, 0.8, 0.5, &err), ST_OK);
+    observe_loss(search, 1, 0, &proposal.graph, 0.8, 0.5);
     proposal_free(&proposal);
     propose(search, 2, &NO_LIMITS, &proposal);
     assert_int_equal(proposal.parent, 1);
-    assert_int_equal(search_observe(search, 2, 1, &proposal.graph, 0.8, 0.4, &err), ST_OK);
+    observe_loss(search, 2, 1, &proposal.graph, 0.8, 0.4);
     proposal_free(&proposal);
     assert_int_equal(search_best(search, &NO_LIMITS)->id, 2); /* as accurate, with a lower loss */
     propose(search, 3, &NO_LIMITS, &proposal);
     assert_int_equal(proposal.parent, 2);
-    assert_int_equal(search_observe(search, 3, 2, &proposal.graph, NAN, NAN, &err), ST_OK);
+    observe_loss(search, 3, 2, &proposal.graph, NAN, NAN);
     proposal_free(&proposal);
     assert_int_equal(search_best(search, &NO_LIMITS)->id, 2);
     /* beyond the limits the best is no more */
@@ -419,13 +515,14 @@ static void test_refusals(void **state)
     struct error err = {0};
     (void)state;
     struct job_search job = job_of(JOB_STRATEGY_GREEDY, 0.2);
+    const struct search_setup setup = setup_of(&job);
     job.morphs.items[1] = "widdle";
-    assert_int_equal(search_new(&job, 1, &search, &err), ST_RANGE);
+    assert_int_equal(search_new(&setup, &search, &err), ST_RANGE);
     assert_null(search);
     assert_non_null(strstr(err.message, "widdle"));
     for (int s = 0; s < STRATEGY_COUNT; s++) { /* nothing to grow from */
         search = new_search(STRATEGIES[s], 0.2);
-        assert_int_equal(search_propose(search, 0, &NO_LIMITS, &proposal, &err), ST_NONE);
+        assert_int_equal(ask(search, 0, &NO_LIMITS, &proposal, &err), ST_NONE);
         search_free(search);
     }
     search_free(NULL);
@@ -434,9 +531,10 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_expected),
-        cmocka_unit_test(test_variants),
-        cmocka_unit_test(test_guess_counts),
+        cmocka_unit_test(test_pending),
+        cmocka_unit_test(test_fill),
+        cmocka_unit_test(test_starts),
+        cmocka_unit_test(test_predictions_count),
         cmocka_unit_test(test_functions_of_history),
         cmocka_unit_test(test_proposals_are_what_they_say),
         cmocka_unit_test(test_random_share),

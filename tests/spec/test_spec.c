@@ -18,7 +18,7 @@ enum { TEXT_MAX = 4096 };
 static const char reference_file[] = "spec/REFERENCE.md";
 static const char *const samples[] = {"samples/fashion-mnist.cfg", "samples/cifar10.cfg",
                                       "samples/folder.cfg", "samples/csv.cfg", "samples/steps.cfg"};
-enum { SAMPLE_COUNT = sizeof samples / sizeof samples[0] };
+enum { SAMPLE_COUNT = sizeof(samples) / sizeof(samples[0]) };
 
 /* ---- values ---- */
 
@@ -73,6 +73,7 @@ static void test_defaults(void **state)
         {"budget.seconds", "[3600.0]"},
         {"budget.steps", "[]"},
         {"budget.models", "[]"},
+        {"budget.clock", "\"wall\""},
         {"output.dir", "\"runs/job\""},
         {"output.plots", "true"},
         {"output.checkpoint_seconds", "30.0"},
@@ -139,6 +140,7 @@ static const struct value_case {
     {"budget.seconds", "[60, 90.5, 1e3]", "[60.0, 90.5, 1000.0]"},
     {"budget.steps", "[100, 1000000000]", "[100, 1000000000]"},
     {"budget.models", "40", "[40]"},
+    {"budget.clock", "\"model\"", "\"model\""},
     {"output.dir", "\"runs/x\"", "\"runs/x\""},
     {"output.plots", "false", "false"},
     {"output.checkpoint_seconds", "2", "2.0"},
@@ -146,7 +148,7 @@ static const struct value_case {
     {"threads", "3", "3"},
     {"seed", "9007199254740992", "9007199254740992"},
 };
-_Static_assert(sizeof values / sizeof values[0] == SPEC_KEY_COUNT, "a value for every key");
+_Static_assert(sizeof(values) / sizeof(values[0]) == SPEC_KEY_COUNT, "a value for every key");
 
 /* Each word of each choice becomes its own value, and is printed again; the value and its word agree by name. */
 static void test_choices(void **state)
@@ -158,8 +160,8 @@ static void test_choices(void **state)
         for (int value = 0; key->words != NULL && key->words[value] != NULL; value++) {
             char override[TEXT_MAX], printed[TEXT_MAX];
             struct job job;
-            snprintf(override, sizeof override, "%s=%s", key->name, key->words[value]);
-            snprintf(printed, sizeof printed, "\"%s\"", key->words[value]);
+            snprintf(override, sizeof(override), "%s=%s", key->name, key->words[value]);
+            snprintf(printed, sizeof(printed), "\"%s\"", key->words[value]);
             spec_scratch_read_good(*state, least_text, override, &job);
             assert_int_equal(*(const int *)spec_field_const(&job, key), value);
             spec_scratch_check(&job, key->name, printed);
@@ -178,6 +180,12 @@ static void test_choices(void **state)
     assert_string_equal(job_precision_text(JOB_PRECISION_TF32), "tf32");
 }
 
+/* Of those there is one at most. */
+static bool is_budget(const char *name)
+{
+    return strncmp(name, "budget.", 7) == 0 && strcmp(name, "budget.clock") != 0;
+}
+
 /* Each key alone in the file, and alone on the command line, changes its own value and no other. */
 static void test_every_key(void **state)
 {
@@ -186,25 +194,25 @@ static void test_every_key(void **state)
     for (int i = 0; i < SPEC_KEY_COUNT; i++) {
         const struct value_case *c = &values[i];
         int section = spec_section_length(c->name);
-        bool path = strcmp(c->name, "dataset.path") == 0, budget = strncmp(c->name, "budget.", 7) == 0;
+        bool path = strcmp(c->name, "dataset.path") == 0;
         char text[TEXT_MAX], override[TEXT_MAX];
         struct job from_file, from_override;
         assert_string_equal(c->name, spec_keys[i].name);
         if (section == 0)
-            snprintf(text, sizeof text, "%s\n%s = %s", least_text, c->name, c->value);
+            snprintf(text, sizeof(text), "%s\n%s = %s", least_text, c->name, c->value);
         else if (strncmp(c->name, "dataset.", 8) == 0)
-            snprintf(text, sizeof text, "dataset = { %s %s = %s }", path ? "" : "path = \".\";",
+            snprintf(text, sizeof(text), "dataset = { %s %s = %s }", path ? "" : "path = \".\";",
                      c->name + section, c->value);
         else
-            snprintf(text, sizeof text, "%s\n%.*s : { %s = %s; }", least_text, section - 1, c->name,
+            snprintf(text, sizeof(text), "%s\n%.*s : { %s = %s; }", least_text, section - 1, c->name,
                      c->name + section, c->value);
-        snprintf(override, sizeof override, "%s=%s", c->name, c->value);
+        snprintf(override, sizeof(override), "%s=%s", c->name, c->value);
         spec_scratch_read_good(*state, text, NULL, &from_file);
         spec_scratch_read_good(*state, least_text, override, &from_override);
         spec_scratch_check(&from_file, c->name, c->printed);
         spec_scratch_check_same(&from_file, &from_override);
         for (int j = 0; j < SPEC_KEY_COUNT; j++) {
-            bool other_budget = budget && strncmp(spec_keys[j].name, "budget.", 7) == 0;
+            bool other_budget = is_budget(c->name) && is_budget(spec_keys[j].name);
             char *before = spec_scratch_print(&plain, spec_keys[j].name);
             if (j == i)
                 assert_string_not_equal(before, c->printed);
@@ -241,15 +249,17 @@ static void test_overrides(void **state)
         {"budget = { seconds = 60; };", "budget.steps=100", "budget.seconds", "[]"},
         {"budget = { models = [1, 2]; };", "budget.seconds=[5,10]", "budget.models", "[]"},
         {"budget = { models = [1, 2]; };", "budget.seconds=[5,10]", "budget.seconds", "[5.0, 10.0]"},
+        {"budget = { models = [1, 2]; };", "budget.clock=model", "budget.models", "[1, 2]"},
+        {"budget = { clock = \"model\"; };", "budget.models=3", "budget.clock", "\"model\""},
         {"seed = 3;", "seed=4", "seed", "4"},
         {"train = { batch = \"auto\"; };", "train.batch=64", "train.batch", "64"},
         {"train = { batch = 64; };", "train.batch=auto", "train.batch", "\"auto\""},
         {"train = { batch = 64; };", "train.batch=\"auto\"", "train.batch", "\"auto\""},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char text[TEXT_MAX];
         struct job job;
-        snprintf(text, sizeof text, "%s\n%s", least_text, cases[i].text);
+        snprintf(text, sizeof(text), "%s\n%s", least_text, cases[i].text);
         spec_scratch_read_good(*state, text, cases[i].override, &job);
         spec_scratch_check(&job, cases[i].name, cases[i].printed);
         spec_free(&job);
@@ -319,7 +329,7 @@ static void test_same_run(void **state)
         {"budget.seconds=60", "budget.steps=600",
          "budget.seconds: found [], expected [60.0] as the run began, with more stages or a later last one"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct job before, now;
         struct error err = {0};
         spec_scratch_read_good(*state, least_text, cases[i].before, &before);

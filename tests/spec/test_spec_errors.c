@@ -15,7 +15,7 @@ enum { TEXT_MAX = 4096 };
 
 static const char *const samples[] = {"samples/fashion-mnist.cfg", "samples/cifar10.cfg",
                                       "samples/folder.cfg", "samples/csv.cfg", "samples/steps.cfg"};
-enum { SAMPLE_COUNT = sizeof samples / sizeof samples[0] };
+enum { SAMPLE_COUNT = sizeof(samples) / sizeof(samples[0]) };
 
 #define GOOD "dataset = { path = \".\"; };\n"
 
@@ -263,13 +263,13 @@ static const struct message_case {
 static void test_messages(void **state)
 {
     const struct spec_scratch *scratch = *state;
-    for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
+    for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
         const struct message_case *c = &messages[i];
         char expected[ERROR_LENGTH];
         struct job job;
         struct error err;
         bool located = c->message[0] == '@';
-        snprintf(expected, sizeof expected, "%s%s", located ? scratch->folder : "", c->message + located);
+        snprintf(expected, sizeof(expected), "%s%s", located ? scratch->folder : "", c->message + located);
         enum status st = spec_scratch_read(scratch, c->text, c->overrides, &job, &err);
         if (strcmp(err.message, expected) != 0)
             fail_msg("case %zu: %s\nfound    %s\nexpected %s", i, c->text, err.message, expected);
@@ -291,7 +291,7 @@ static void test_unreadable(void **state)
     assert_string_equal(err.message, "/tmp: is a folder, expected a file");
     spec_scratch_write(scratch->file, "seed = 1;\n\0", 11);
     assert_int_equal(spec_read(scratch->file, NULL, 0, &job, &err), ST_FORMAT);
-    snprintf(expected, sizeof expected, "%s:2: found a NUL byte, expected a text file", scratch->file);
+    snprintf(expected, sizeof(expected), "%s:2: found a NUL byte, expected a text file", scratch->file);
     assert_string_equal(err.message, expected);
 }
 
@@ -308,7 +308,7 @@ static size_t mutate(char *text, size_t length, struct random_sequence *random)
     while (changes-- > 0 && length > 0) {
         size_t at = random_next_below(random, (uint32_t)length);
         size_t span = random_next_below(random, 40);
-        const char *token = tokens[random_next_below(random, sizeof tokens / sizeof tokens[0])];
+        const char *token = tokens[random_next_below(random, sizeof(tokens) / sizeof(tokens[0]))];
         if (span > length - at)
             span = length - at;
         switch (random_next_below(random, 4)) {
@@ -384,7 +384,7 @@ static void test_deep_nesting(void **state)
     const struct spec_scratch *scratch = *state;
     char *text = malloc(2 * DEPTH + 4);
     assert_non_null(text);
-    for (size_t i = 0; i < sizeof openings - 1; i++) {
+    for (size_t i = 0; i < sizeof(openings) - 1; i++) {
         int good = 0, bad = 0;
         memset(text, openings[i], DEPTH);
         memcpy(text, "a = ", 4);

@@ -1,5 +1,5 @@
-/* The activations once more, in doubles and by the C library, for tests: values and slopes as textbooks have them, sharing nothing
- * with host/program/activation.h. A row of layers.def that has no case here does not compile. */
+/* The activations once more, in doubles and by the C library, for tests: values and slopes as textbooks have them,
+ * sharing nothing with host/program/activation.h. A row of layers.def that has no case here does not compile. */
 #ifndef NASRUN_TESTS_SUPPORT_ACTIVATIONS_H
 #define NASRUN_TESTS_SUPPORT_ACTIVATIONS_H
 
@@ -48,8 +48,8 @@ static inline double activation_seen(enum activation_kind function, double x)
     return activation_traits(function)->reads == ACTIVATION_READS_INPUT ? x : activation_value(function, x);
 }
 
-/* How far a device that computes in float may be off, forward at x and backward with dy: what activation.h promises. ReLU is
- * exact. */
+/* How far a device that computes in float may be off, forward at x and backward with dy: what activation.h promises.
+ * ReLU is exact. */
 static inline double activation_error(enum activation_kind function, double x)
 {
     return function == ACTIVATION_RELU ? 0.0 : 0x1p-21 * fabs(x) + 0x1p-149;

@@ -27,15 +27,16 @@ enum status crowd_train(struct trainer *trainer, uint32_t stop_at, const char *p
 /* Trains to the end; the weights, malloc'd. */
 float *crowd_weights_after(const struct crowd *crowd, struct trainer_result *result, size_t *total);
 
-/* group_average on weights that differ everywhere: statistics of the slot become their mean, all else stays as it was. Twice in
- * a row, the second time with nothing left to do. */
+/* group_average on weights that differ everywhere: statistics of the slot become their mean, all else stays as it was.
+ * Twice in a row, the second time with nothing left to do. */
 void crowd_averages(const struct device_ops *ops, int32_t count);
 
-/* Trains with batch norm on two devices: members' statistics differ between evaluations, which alone average them, not steps. */
+/* Trains with batch norm on two devices: members' statistics differ between evaluations, which alone average them, not
+ * steps. */
 void crowd_averages_seldom(const struct device_ops *ops);
 
-/* Trains on one device, on two and, where `most` is 4, on four, without batch norm, where a batch is a sum over rows, wherever they are:
- * weights and losses differ by rounding, weights by at most `bound`. */
+/* Trains on one device, on two and, where `most` is 4, on four, without batch norm, where a batch is a sum over rows,
+ * wherever they are: weights and losses differ by rounding, weights by at most `bound`. */
 void crowd_same_as_one(const struct device_ops *ops, int32_t most, double bound);
 
 #endif

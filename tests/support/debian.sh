@@ -1,5 +1,5 @@
-# What the scripts share that need another Debian, or a fresh one; they source it behind script.sh. It takes root, debootstrap and, the
-# first time, a package registry: that of this machine's apt, through its proxies.
+# What the scripts share that need another Debian, or a fresh one; they source it behind script.sh. It takes root,
+# debootstrap and, the first time, a package registry: that of this machine's apt, through its proxies.
 #
 #     $root     its folder, kept from run to run; the script says which
 #     $suite    trixie, bookworm ...
@@ -10,8 +10,8 @@ give_up() {
     finish
 }
 
-# inside COMMAND: in that Debian, without this one's environment but for the proxies; no mount and no process outlives it. With
-# $layer, a folder, what the command writes there goes into that folder and not into $root.
+# inside COMMAND: in that Debian, without this one's environment but for the proxies; no mount and no process outlives
+# it. With $layer, a folder, what the command writes there goes into that folder and not into $root.
 inside() {
     # shellcheck disable=SC2016  # for the inner shell
     unshare --mount --propagation private --pid --fork --kill-child sh -c '

@@ -160,7 +160,7 @@ void device_cases_dense(device_case_compare *compare)
         {1, 1, 1, 1, 2, 1},   {1, 3, 2, 7, 1, 2},   {5, 4, 4, 9, 1000, 1}, {8, 1, 1, 8, 8, 7},
         {20, 2, 5, 33, 3, 5}, {64, 1, 1, 1, 10, 7}, {3, 7, 1, 100, 17, 1}, {16, 3, 3, 24, 40, 6},
     };
-    const int32_t count = sizeof shapes / sizeof shapes[0];
+    const int32_t count = sizeof(shapes) / sizeof(shapes[0]);
     struct device_tally tally = {0};
     for (int32_t i = 0; i < count; i++) {
         struct graph graph = {0};

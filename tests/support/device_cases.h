@@ -10,8 +10,8 @@ typedef void device_case_compare(const struct device_case *c, struct device_tall
  * never compared or only had zeros as results. */
 void device_cases_random_graphs(int32_t graphs, device_case_compare *compare);
 
-/* Trainings of image, convolution, dense layer, dense layer of odd sizes: one and a thousand classes, one channel, one image,
- * one pixel and several. The first dense layer has a bias, the second has gradients of data and weights. */
+/* Trainings of image, convolution, dense layer, dense layer of odd sizes: one and a thousand classes, one channel, one
+ * image, one pixel and several. The first dense layer has a bias, the second has gradients of data and weights. */
 void device_cases_dense(device_case_compare *compare);
 
 /* That many trainings of image, convolution, convolution, dense layer, of awkward shapes: groups that don't

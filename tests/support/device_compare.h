@@ -36,8 +36,8 @@ struct device_under_test {
     void (*poison)(struct device_session *session, int32_t op);
     /* Fails the test unless lanes beyond the channels of an activation or vector are zeros. NULL likewise. */
     void (*check_padding)(struct device_session *session, int32_t tensor);
-    double
-        factors; /* relative error of a factor as it is multiplied, where that is coarser than what is stored; else 0 */
+    /* relative error of a factor as it is multiplied, where that is coarser than what is stored; else 0 */
+    double factors;
     struct device *device; /* open, in that precision; NULL: each comparison opens one */
 };
 

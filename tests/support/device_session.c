@@ -124,6 +124,13 @@ float *session_read(struct device_session *session, int32_t tensor)
 
 void session_write(struct device_session *session, int32_t tensor, const float *values)
 {
+    const struct prog_tensor *written = &session->program.tensors[tensor];
+    if (written->kind == TENSOR_WEIGHT) {
+        memcpy(session->values + session->program.weights.tensors[written->weight].offset, values,
+               session_count(session, tensor) * sizeof *values);
+        session_upload(session);
+        return;
+    }
     demand(session, session->ops->program_set_tensor(session->device, session->prepared, tensor, values,
                                                      &session->err));
 }

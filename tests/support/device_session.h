@@ -44,6 +44,7 @@ int32_t session_find_op(const struct device_session *session, enum prog_op_kind 
 
 /* Values of the operation's input or output; the caller frees. */
 float *session_read(struct device_session *session, int32_t tensor);
+/* A weight goes up with the others, as session->values has them. */
 void session_write(struct device_session *session, int32_t tensor, const float *values);
 void session_run_op(struct device_session *session, int32_t op, const struct step *step);
 void session_run(struct device_session *session, const struct step *step);

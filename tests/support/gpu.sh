@@ -1,4 +1,5 @@
-# What the scripts share that run nasrun on emulated GPUs (tests/gpu/emu), or on those of this machine; they source it behind script.sh.
+# What the scripts share that run nasrun on emulated GPUs (tests/gpu/emu), or on those of this machine; they source it
+# behind script.sh.
 #
 # NASRUN_GPU   the program to run on this machine's GPUs, with its plug-in beside it; without it the emulated ones
 #
@@ -8,8 +9,8 @@ gpu=${NASRUN_GPU:-$helpers/../emulated/nasrun}
 XDG_CACHE_HOME=$work/cache
 export LD_LIBRARY_PATH XDG_CACHE_HOME
 
-# make_gpu_job: a small search in $work/job.cfg, on cuda:0, which `run ARGUMENT...` runs; what it says is in $work/out. $gpus is how
-# many GPUs there are; without one the script ends.
+# make_gpu_job: a small search in $work/job.cfg, on cuda:0, which `run ARGUMENT...` runs; what it says is in
+# $work/out. $gpus is how many GPUs there are; without one the script ends.
 make_gpu_job() {
     EMU_DEVICES=2 EMU_ORDER=0 EMU_MEMORY=262144
     export EMU_DEVICES EMU_ORDER EMU_MEMORY

@@ -146,7 +146,7 @@ static void forward_layer(const struct graph *graph, const struct layer *layer,
     case FAMILY_CONCAT:
         for (int32_t k = 0; k < layer->input_count; k++) {
             size_t part = shape_size(&graph->layers[layer->inputs[k]].shape);
-            memcpy(y + at, outputs[layer->inputs[k]], part * sizeof *y);
+            memcpy(y + at, outputs[layer->inputs[k]], part * sizeof(*y));
             at += part;
         }
         break;
@@ -155,7 +155,7 @@ static void forward_layer(const struct graph *graph, const struct layer *layer,
         break;
     case FAMILY_DROPOUT: /* in inference */
     case FAMILY_INPUT:
-        memcpy(y, x, count * sizeof *y);
+        memcpy(y, x, count * sizeof(*y));
         break;
     }
 }
@@ -166,8 +166,8 @@ bool graph_forward(const struct graph *graph, const struct weight_table *table, 
     size_t total = 0;
     for (int32_t i = 0; i < graph->count; i++)
         total += shape_size(&graph->layers[i].shape);
-    double **outputs = calloc((uint32_t)graph->count, sizeof *outputs);
-    double *values = malloc(total * sizeof *values);
+    double **outputs = calloc((uint32_t)graph->count, sizeof(*outputs));
+    double *values = malloc(total * sizeof(*values));
     bool made = outputs && values;
     if (!made)
         goto out;
@@ -177,12 +177,12 @@ bool graph_forward(const struct graph *graph, const struct weight_table *table, 
         outputs[i] = values + offset;
         offset += shape_size(&layer->shape);
         if (i == 0)
-            memcpy(outputs[0], image, shape_size(&layer->shape) * sizeof *image);
+            memcpy(outputs[0], image, shape_size(&layer->shape) * sizeof(*image));
         else
             forward_layer(graph, layer, table, weights, outputs, outputs[i]);
     }
     memcpy(logits, outputs[graph->count - 1],
-           shape_size(&graph->layers[graph->count - 1].shape) * sizeof *logits);
+           shape_size(&graph->layers[graph->count - 1].shape) * sizeof(*logits));
 out:
     free(values);
     free(outputs);

@@ -44,7 +44,7 @@ void *kernel_alloc(size_t bytes)
     unsigned char *memory = aligned_alloc(64, HEAD + body + GUARD);
     assert_non_null(memory);
     memset(memory, POISON, HEAD + body + GUARD);
-    memcpy(memory, &bytes, sizeof bytes);
+    memcpy(memory, &bytes, sizeof(bytes));
     return memory + HEAD;
 }
 
@@ -59,10 +59,10 @@ void kernel_free(void *memory)
 {
     unsigned char *body = memory, *head = body - HEAD;
     size_t bytes;
-    memcpy(&bytes, head, sizeof bytes);
+    memcpy(&bytes, head, sizeof(bytes));
     for (size_t i = bytes; i < (bytes + 63) / 64 * 64 + GUARD; i++)
         assert_int_equal(body[i], POISON);
-    for (size_t i = sizeof bytes; i < HEAD; i++)
+    for (size_t i = sizeof(bytes); i < HEAD; i++)
         assert_int_equal(head[i], POISON);
     free(head);
 }
@@ -104,7 +104,7 @@ float *kernel_whole(struct cpu_shape s, int32_t index, uint32_t stream, int32_t 
 
 float *kernel_vector(int32_t count, int32_t index, uint32_t stream, float center, float width)
 {
-    float *x = kernel_alloc((size_t)count * sizeof *x);
+    float *x = kernel_alloc((size_t)count * sizeof(*x));
     for (int32_t i = 0; i < count; i++)
         x[i] = center + width * kernel_case_unit(index, stream, (size_t)i);
     return x;

@@ -19,7 +19,7 @@ void network_start(struct network *network, struct graph *graph, struct random_s
     if (graph_infer(&network->graph, &err) != ST_OK ||
         weight_table_new(&network->table, &network->graph, &err) != ST_OK)
         fail_msg("%s", err.message);
-    network->weights = malloc(network->table.total * sizeof *network->weights);
+    network->weights = malloc(network->table.total * sizeof(*network->weights));
     assert_non_null(network->weights);
     tangled_graph_weights(&network->table, random, network->weights);
 }
@@ -54,7 +54,7 @@ enum status network_grow(struct network *network, const struct morph *morph, flo
     if (weight_table_new(&child.table, &child.graph, &own) != ST_OK)
         fail_msg("%s", own.message);
     assert_int_equal(remaps.count, child.table.count);
-    child.weights = malloc(child.table.total * sizeof *child.weights);
+    child.weights = malloc(child.table.total * sizeof(*child.weights));
     assert_non_null(child.weights);
     remap_apply(&remaps, &child.table, &network->table, network->weights, seed, child.weights);
     remap_list_free(&remaps);
@@ -70,7 +70,7 @@ void network_evaluate(const struct network *network, uint32_t images, struct log
     double image[NETWORK_MAX_PIXELS + 1];
     assert_true(count <= NETWORK_MAX_PIXELS);
     assert_true(network->graph.layers[network->graph.count - 1].shape.c <= NETWORK_MAX_LOGITS);
-    memset(logits, 0, sizeof *logits);
+    memset(logits, 0, sizeof(*logits));
     for (uint32_t n = 0; n < NETWORK_IMAGES; n++) {
         for (int32_t i = 0; i < count; i += 2)
             random_normal2(random_draw(n, RANDOM_TEST, (uint64_t)i, images), &image[i], &image[i + 1]);

@@ -256,7 +256,7 @@ enum status random_images_make(struct random_images *images, const struct graph 
     struct random_sequence random = {.seed = seed, .stream = RANDOM_TEST};
     int32_t classes = graph->layers[graph->count - 1].out_channels;
     images->pixels = malloc(pixels);
-    images->labels = malloc((size_t)count * sizeof *images->labels);
+    images->labels = malloc((size_t)count * sizeof(*images->labels));
     if (!images->pixels || !images->labels) {
         random_images_free(images);
         return error_memory(err, "random images", pixels);

@@ -1,5 +1,5 @@
-# What the scripts in tests/scripts share; they source it. A script runs in the top folder, works in $work, which is removed
-# at its end, and ends with `finish`, whose line "N passed, N failed, N skipped" tests/run.sh adds up.
+# What the scripts in tests/scripts share; they source it. A script runs in the top folder, works in $work, which is
+# removed at its end, and ends with `finish`, whose line "N passed, N failed, N skipped" tests/run.sh adds up.
 #
 # NASRUN_BIN     folder of nasrun and its tools (bin)
 # NASRUN_TESTS   folder of the test helpers (build/release/tests)
@@ -57,16 +57,23 @@ threads = 1;
 END
 }
 
+# What the clock decides: the numbers that host/journal/events.def says so of, by name, with | between them.
+timed() {
+    sed -n 's/^EVENT_FIELD([a-z_]*, \([a-z_]*\), \(NUMBER\|RESULT\|INT32\), [A-Z]*, [0-9]*, CLOCK,.*/|\1/p' \
+        host/journal/events.def | sort -u | tr -d '\n'
+}
+
 # What a run did, without what the clock decides.
 history_of() {
-    sed -E -e 's/"(time|seconds|images_per_second|elapsed_seconds)":[^,}]*,?//g' -e 's/,?"crc":"[0-9a-f]*"//' \
+    sed -E -e "s/\"(time$(timed))\":[^,}]*,?//g" -e 's/,?"crc":"[0-9a-f]*"//' \
         "$1/journal.jsonl"
 }
 
 # The same of candidates that train side by side: in which order their lines come is the clock's affair, too.
 unordered_history_of() { history_of "$1" | sed -E 's/"seq":[0-9]*,//' | sort; }
 
-# same_run A B [HISTORY]: two run folders hold the same history (by history_of, or that other function) and the same model.
+# same_run A B [HISTORY]: two run folders hold the same history (by history_of, or that other function) and the same
+# model.
 same_run() {
     "${3:-history_of}" "$1" >"$work/history.a"
     "${3:-history_of}" "$2" >"$work/history.b"

@@ -76,7 +76,7 @@ static void *work(void *context)
 
 struct second_thread *second_thread_begin(const struct device_ops *ops, struct device *device)
 {
-    struct second_thread *second = calloc(1, sizeof *second);
+    struct second_thread *second = calloc(1, sizeof(*second));
     assert_non_null(second);
     second->ops = ops;
     second->device = device;
@@ -160,7 +160,7 @@ static void train(const struct device_ops *ops, const struct device_options *opt
     if (disturbed)
         second_thread_end(second);
     outcome->total = session.program.weights.total;
-    outcome->values = malloc(outcome->total * sizeof *outcome->values);
+    outcome->values = malloc(outcome->total * sizeof(*outcome->values));
     assert_non_null(outcome->values);
     assert_int_equal(
         ops->weights_download(session.device, session.weights, SLOT_VALUE, outcome->values, &err), ST_OK);
@@ -176,9 +176,9 @@ void second_thread_check(const struct device_ops *ops, const struct device_optio
     train(ops, options, true, begun, &beside);
     if (ended != NULL)
         ended();
-    assert_memory_equal(beside.metrics, alone.metrics, sizeof alone.metrics);
+    assert_memory_equal(beside.metrics, alone.metrics, sizeof(alone.metrics));
     assert_int_equal(beside.total, alone.total);
-    assert_memory_equal(beside.values, alone.values, alone.total * sizeof *alone.values);
+    assert_memory_equal(beside.values, alone.values, alone.total * sizeof(*alone.values));
     assert_true(isfinite(alone.metrics[METRIC_LOSS]) && alone.metrics[METRIC_LOSS] > 0);
     free(alone.values);
     free(beside.values);

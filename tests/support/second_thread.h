@@ -1,5 +1,5 @@
-/* For tests of the one exception to the rule of one thread a device (device.h): a training, step by step, while a second
- * thread prepares and frees programs of other shapes on the same device. Failures end the test. */
+/* For tests of the one exception to the rule of one thread a device (device.h): a training, step by step, while a
+ * second thread prepares and frees programs of other shapes on the same device. Failures end the test. */
 #ifndef NASRUN_TESTS_SUPPORT_SECOND_THREAD_H
 #define NASRUN_TESTS_SUPPORT_SECOND_THREAD_H
 

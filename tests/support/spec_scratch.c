@@ -16,7 +16,7 @@ int spec_scratch_open(void **state)
     strcpy(scratch.folder, "/tmp/nasrun-spec-XXXXXX");
     if (mkdtemp(scratch.folder) == NULL)
         return -1;
-    snprintf(scratch.file, sizeof scratch.file, "%s/job.cfg", scratch.folder);
+    snprintf(scratch.file, sizeof(scratch.file), "%s/job.cfg", scratch.folder);
     *state = &scratch;
     return 0;
 }

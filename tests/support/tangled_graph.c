@@ -188,7 +188,7 @@ static double random_normal(struct random_sequence *random)
 
 void tangled_graph_weights(const struct weight_table *table, struct random_sequence *random, float *values)
 {
-    memset(values, 0, table->total * sizeof *values);
+    memset(values, 0, table->total * sizeof(*values));
     for (int32_t t = 0; t < table->count; t++) {
         const struct weight_tensor *tensor = &table->tensors[t];
         double fan_in = (double)tensor->dims[1] * tensor->dims[2] * tensor->dims[3];

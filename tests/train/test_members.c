@@ -41,7 +41,7 @@ static void test_same_bits(void **state)
         crowd_open(&crowd, devices[d], 2, true);
         float *a = crowd_weights_after(&crowd, &first, &total),
               *b = crowd_weights_after(&crowd, &second, &total);
-        assert_memory_equal(a, b, total * sizeof *a);
+        assert_memory_equal(a, b, total * sizeof(*a));
         assert_true(first.loss == second.loss && first.accuracy == second.accuracy);
         assert_true(first.loss < log(TINY_CLASSES)); /* better than guessing */
         free(a);
@@ -68,10 +68,10 @@ static void test_resume(void **state)
         assert_int_equal(trainer_restore(trainer, checkpoint, &note, &err), ST_OK);
         assert_int_equal(note, 7);
         assert_int_equal(crowd_train(trainer, 0, NULL, &found, &err), ST_OK);
-        float *values = malloc(total * sizeof *values);
+        float *values = malloc(total * sizeof(*values));
         assert_non_null(values);
         assert_int_equal(trainer_values(trainer, values, &err), ST_OK);
-        assert_memory_equal(values, undisturbed, total * sizeof *values);
+        assert_memory_equal(values, undisturbed, total * sizeof(*values));
         assert_true(found.loss == expected.loss);
         free(values);
         trainer_close(trainer);
@@ -227,6 +227,6 @@ int main(void)
         cmocka_unit_test(test_failing_member),  cmocka_unit_test(test_absent_member),
         cmocka_unit_test(test_meetings),
     };
-    snprintf(checkpoint, sizeof checkpoint, "/tmp/nasrun-members-%d.bin", (int)getpid());
+    snprintf(checkpoint, sizeof(checkpoint), "/tmp/nasrun-members-%d.bin", (int)getpid());
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

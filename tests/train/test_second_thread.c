@@ -1,4 +1,5 @@
-/* A second thread prepares programs while the first trains: reference and CPU. (The GPU: tests/gpu/test_device_threads.c.) */
+/* A second thread prepares programs while the first trains: reference and CPU. (The GPU:
+ * tests/gpu/test_device_threads.c.) */
 #include "tests/support/second_thread.h"
 
 #include <setjmp.h>

@@ -192,8 +192,8 @@ static void test_seconds_limit(void **state)
     tiny_task_close(&task);
 }
 
-/* Where a validation is wanted after so long only, the last epoch alone is validated, and its line tells of all; patience counts
- * validations. The steps are the same. */
+/* Where a validation is wanted after so long only, the last epoch alone is validated, and its line tells of all;
+ * patience counts validations. The steps are the same. */
 static void test_validates_now_and_then(void **state)
 {
     enum { EPOCHS = 5, STEPS = EPOCHS * STEPS_AN_EPOCH };

@@ -5,7 +5,8 @@
 #include <ctype.h>
 #include <string.h>
 
-/* Text as it is: without roff's own signs. A line that would begin with a request's sign gets a character of no width. */
+/* Text as it is: without roff's own signs. A line that would begin with a request's sign gets a character of no
+ * width. */
 static void print_text(const char *text, size_t length, FILE *out)
 {
     for (size_t i = 0; i < length; i++) {

@@ -1,5 +1,5 @@
-/* manual DIR: writes the manual pages and the shells' completions into DIR, which is laid out as PREFIX/share is. They are made
- * from the programs' tables of options and from the schema, which stand nowhere twice. */
+/* manual DIR: writes the manual pages and the shells' completions into DIR, which is laid out as PREFIX/share is. They
+ * are made from the programs' tables of options and from the schema, which stand nowhere twice. */
 #include "tools/manual/manual.h"
 
 #include "host/base/file.h"

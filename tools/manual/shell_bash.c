@@ -1,4 +1,5 @@
-/* Completion for bash. It needs no helpers of the package bash-completion, which only finds the file when it is wanted. */
+/* Completion for bash. It needs no helpers of the package bash-completion, which only finds the file when it is
+ * wanted. */
 #include "tools/manual/manual.h"
 
 static void print_words(enum command_words words, FILE *out)

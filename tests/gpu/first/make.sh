@@ -1,6 +1,6 @@
 #!/bin/bash
-# Makes build/gpu-bundle, a folder for a machine with a GPU, where `bash run.sh` does the rest: make.sh PROGRAM..., names below
-# the build folder. `make gpu-bundle` runs it, with these in the environment:
+# Makes build/gpu-bundle, a folder for a machine with a GPU, where `bash run.sh` does the rest: make.sh PROGRAM...,
+# names below the build folder. `make gpu-bundle` runs it, with these in the environment:
 #
 # CUDA_ARCHITECTURES   what the plug-in and the kernels' tests are compiled for: "80 90 100"
 # CIFAR10, FASHION     folders of CIFAR-10's binary version and of Fashion-MNIST's four files; empty: not taken along

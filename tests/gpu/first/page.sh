@@ -1,6 +1,7 @@
 #!/bin/sh
-# The page of a first run, in Markdown, from what run.sh has left in its folder OUT so far: sh page.sh OUT. It is complete when
-# steps are missing, failed or were cut short: what is not known is left out or "-", and what failed comes first.
+# The page of a first run, in Markdown, from what run.sh has left in its folder OUT so far: sh page.sh OUT. It is
+# complete when steps are missing, failed or were cut short: what is not known is left out or "-", and what failed
+# comes first.
 set -u
 out=${1:?usage: page.sh OUT}
 [ -f "$out/steps.tsv" ] || { echo "page.sh: $out/steps.tsv is not there" >&2; exit 1; }

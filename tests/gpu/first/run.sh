@@ -1,8 +1,9 @@
 #!/bin/bash
-# The first minutes on a GPU, and what a bug report should hold: bash run.sh, in the folder that `make gpu-bundle` made, on a
-# machine with an NVIDIA GPU, its driver, and Python with PyTorch, whose wheels bring CUDA's libraries. No root, no network, no
-# compiler; under 8 minutes. It shows whether every kernel and operation computes what it should, how fast training is beside
-# PyTorch and beside its prediction, a whole job, and counters and sanitizers where NVIDIA's tools are.
+# The first minutes on a GPU, and what a bug report should hold: bash run.sh, in the folder that `make gpu-bundle`
+# made, on a machine with an NVIDIA GPU, its driver, and Python with PyTorch, whose wheels bring CUDA's libraries. No
+# root, no network, no compiler; under 8 minutes. It shows whether every kernel and operation computes what it should,
+# how fast training is beside PyTorch and beside its prediction, a whole job, and counters and sanitizers where
+# NVIDIA's tools are.
 #
 # Each step has a limit of its own, and one that fails or hangs takes no other with it. In $OUT, as it goes:
 #   page.md       one page: what failed, what was slower than predicted, where the time went

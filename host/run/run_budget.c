@@ -1,0 +1,183 @@
+#include "host/run/run_budget.h"
+
+#include "host/net/cost.h"
+#include "host/net/start.h"
+#include "host/run/sharing.h"
+
+#include <math.h>
+
+/* What a stage needs beside training and test; the model's clock does not count it. */
+static const double OVERHEAD_SECONDS = 2.0;
+
+/* The machine whose seconds the model's clock counts. */
+static const double MODEL_FLOPS = 1e11, MODEL_BYTES = 2e10;
+
+static bool by_model(const struct run *run)
+{
+    return run->job->budget.clock == JOB_CLOCK_MODEL;
+}
+
+/* Those of the starting networks by these rates. Without one: INFINITY and 0. */
+static void start_costs(const struct run *run, const struct budget_speed *speed, double *cheapest,
+                        double *dearest)
+{
+    const struct job_search *search = &run->job->search;
+    const struct shape image = {0, run->data.channels, run->data.height, run->data.width};
+    struct error ignored; /* said when the network is made to be trained */
+    *cheapest = INFINITY;
+    *dearest = 0.0;
+    for (int32_t i = 0; i < search->starts.count; i++) {
+        struct graph graph = {0};
+        if (start_make(&graph, search->starts.items[i], search->width, image, run->data.classes, &ignored) ==
+            ST_OK) {
+            const double cost = cost_seconds(&graph, speed->flops, speed->bytes);
+            *cheapest = fmin(*cheapest, cost);
+            *dearest = fmax(*dearest, cost);
+        }
+        graph_free(&graph);
+    }
+}
+
+/* The cheapest network that was trained and kept; INFINITY when there is none. */
+static double cheapest_parent(const struct run *run, const struct budget_speed *speed)
+{
+    double cheapest = INFINITY;
+    for (int32_t i = 0; i < search_count(run->search); i++) {
+        const struct search_model *model = search_at(run->search, i);
+        if (model->is_parent)
+            cheapest = fmin(cheapest, cost_seconds(&model->graph, speed->flops, speed->bytes));
+    }
+    return cheapest;
+}
+
+static struct budget_costs costs_of(const struct run *run, const struct budget_speed *speed)
+{
+    const struct search_limits none = {.max_seconds_per_image = INFINITY};
+    const struct search_model *best = search_best(run->search, &none);
+    const double parent = cheapest_parent(run, speed);
+    struct budget_costs costs;
+    double start;
+    start_costs(run, speed, &start, &costs.dearest);
+    costs.likely = best != NULL ? cost_seconds(&best->graph, speed->flops, speed->bytes) : start;
+    costs.cheapest = isinf(parent) ? start : parent;
+    return costs;
+}
+
+/* Where the clock decides nothing, the machine is not asked either: operations are counted. */
+static struct budget_speed speed_of(const struct run *run, enum budget_kind kind)
+{
+    if (kind != BUDGET_SECONDS)
+        return (struct budget_speed){.flops = 1.0, .bytes = INFINITY, .measured = 1.0, .slowdown = 1.0};
+    if (by_model(run))
+        return (struct budget_speed){
+            .flops = MODEL_FLOPS, .bytes = MODEL_BYTES, .measured = 1.0, .slowdown = 1.0};
+    return (struct budget_speed){.flops = run->device_info.flops,
+                                 .bytes = run->device_info.bytes,
+                                 .measured = run->seconds_per_image,
+                                 .evaluation = run->evaluation_factor,
+                                 .slowdown = sharing_slowdown(&run->sharing),
+                                 .overhead = OVERHEAD_SECONDS};
+}
+
+static void set_spent(const struct run *run, struct budget_state *state)
+{
+    switch (state->kind) {
+    case BUDGET_SECONDS:
+        state->began = run->stage_began;
+        state->spent = run_time(run);
+        break;
+    case BUDGET_STEPS:
+        state->began = run->stage_steps;
+        state->spent = (double)run->steps_done + run->steps_coming;
+        break;
+    case BUDGET_MODELS:
+        state->began = 0.0;
+        state->spent = run->models + run->coming;
+        break;
+    }
+}
+
+struct budget_state run_budget(const struct run *run)
+{
+    const struct job *job = run->job;
+    const enum budget_kind kind = budget_kind_of(&job->budget);
+    struct budget_state state = {
+        .kind = kind,
+        .total = budget_total(&job->budget, run->stage),
+        .final_share = job->search.final_share,
+        .epochs = job->search.epochs,
+        .final_epochs = job->train.final_epochs,
+        .max_parameters = job->search.max_parameters,
+        .workers = run->devices.workers,
+        .candidate_images = job->search.data * run->data.sample_count[SPLIT_TRAIN],
+        .train_images = run->data.sample_count[SPLIT_TRAIN],
+        .test_images = run->data.sample_count[SPLIT_TEST],
+        .candidate_batch = run->batches.candidate,
+        .final_batch = run->batches.final,
+        .speed = speed_of(run, kind),
+    };
+    set_spent(run, &state);
+    state.costs = costs_of(run, &state.speed);
+    return state;
+}
+
+static struct budget_training training_of(const struct run *run, const struct candidate *candidate,
+                                          int32_t batch)
+{
+    const double images = run->data.sample_count[SPLIT_TRAIN];
+    return (struct budget_training){.cost = cost_seconds(&candidate->graph, MODEL_FLOPS, MODEL_BYTES),
+                                    .images = candidate->final ? images : run->job->search.data * images,
+                                    .batch = batch,
+                                    .validation_images = run->data.sample_count[SPLIT_VALIDATION],
+                                    .devices = candidate->final ? run->batches.team : 1};
+}
+
+static double allowances_of(const struct candidate *candidate)
+{
+    return budget_allowances(candidate->parent < 0, candidate->recipe.budget);
+}
+
+/* As a candidate's of its own batch: one that does not fit into memory has smaller steps, and no more of them. */
+static uint32_t model_steps(const struct run *run, const struct candidate *candidate,
+                            const struct budget_state *budget)
+{
+    const int32_t batch = candidate->final ? run->batches.final : run->batches.candidate;
+    const struct budget_training training = training_of(run, candidate, batch);
+    const double seconds = candidate->final ? budget_final_seconds(budget, 0.0)
+                                            : budget_candidate_seconds(budget, allowances_of(candidate), 0.0);
+    return budget_training_steps(&budget->speed, &training, seconds);
+}
+
+uint32_t run_steps_limit(const struct run *run, const struct candidate *candidate)
+{
+    const struct budget_state budget = run_budget(run);
+    const uint32_t limit = candidate->final ? budget_final_steps(&budget)
+                                            : budget_candidate_steps(&budget, allowances_of(candidate));
+    if (budget.kind != BUDGET_SECONDS || !by_model(run))
+        return limit;
+    const uint32_t steps = model_steps(run, candidate, &budget);
+    return steps < limit ? steps : limit;
+}
+
+double run_seconds_limit(const struct run *run, const struct candidate *candidate, double trained)
+{
+    const struct budget_state budget = run_budget(run);
+    if (by_model(run))
+        return INFINITY;
+    return candidate->final ? budget_final_seconds(&budget, trained)
+                            : budget_candidate_seconds(&budget, allowances_of(candidate), trained);
+}
+
+double run_model_seconds(const struct run *run, const struct candidate *candidate)
+{
+    const struct budget_speed speed = speed_of(run, BUDGET_SECONDS);
+    const struct budget_training training = training_of(run, candidate, candidate->batch);
+    const double seconds = budget_training_seconds(&speed, &training, candidate->steps);
+    return candidate->final ? seconds : seconds / run->devices.workers;
+}
+
+double run_seconds_left(const struct run *run)
+{
+    const struct job_budget *budget = &run->job->budget;
+    return budget_kind_of(budget) == BUDGET_SECONDS ? budget_total(budget, run->stage) - run_time(run) : NAN;
+}

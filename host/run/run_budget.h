@@ -1,0 +1,24 @@
+/* The run as its budget sees it: the only bridge to host/search/budget.h. For the main thread, or with the run's
+ * lock. */
+#ifndef NASRUN_RUN_RUN_BUDGET_H
+#define NASRUN_RUN_RUN_BUDGET_H
+
+#include "host/run/candidate.h"
+#include "host/search/budget.h"
+
+/* Where the run stands in its stage, now. */
+struct budget_state run_budget(const struct run *run);
+
+/* Limits of a candidate's training, or of a final fit: steps, when it is proposed, UINT32_MAX: none; seconds, when it
+ * begins and after `trained` of them, INFINITY: none. */
+uint32_t run_steps_limit(const struct run *run, const struct candidate *candidate);
+double run_seconds_limit(const struct run *run, const struct candidate *candidate, double trained);
+
+/* By how much a training that has ended moves the model's clock (budget.clock): it counts seconds of the whole run, in
+ * which all workers train. */
+double run_model_seconds(const struct run *run, const struct candidate *candidate);
+
+/* Seconds left in the stage; NAN when the budget is not in seconds. */
+double run_seconds_left(const struct run *run);
+
+#endif

@@ -1,0 +1,142 @@
+/* What strategies propose with. */
+#include "host/net/start.h"
+#include "host/search/strategy.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+
+struct prediction prediction_none(void)
+{
+    return (struct prediction){.mean = NAN, .deviation = NAN};
+}
+
+void proposal_free(struct proposal *proposal)
+{
+    graph_free(&proposal->graph);
+    *proposal = (struct proposal){0};
+}
+
+/* With no graph yet. */
+static struct proposal usual(int32_t parent)
+{
+    return (struct proposal){
+        .parent = parent, .start = -1, .recipe = recipe_usual(), .prediction = prediction_none()};
+}
+
+/* Its one operation, in words. */
+static void say(struct proposal *proposal, const char *text, const char *more)
+{
+    snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH, "%s%s", text, more);
+    proposal->operation_count = 1;
+}
+
+enum status propose_nothing(int draws, struct error *err)
+{
+    return error_set(err, ST_NONE, "no new network was found within the limits in %d draws", draws);
+}
+
+/* ---- from fresh weights ---- */
+
+void proposal_make_fresh(struct proposal *proposal)
+{
+    proposal->parent = -1;
+    proposal->morph_count = 0;
+}
+
+static enum status propose_start(const struct search *search, struct proposal *proposal, struct error *err)
+{
+    const struct search_setup *setup = search_setup(search);
+    const struct job_strings *starts = &setup->job->starts;
+    int32_t next = 0;
+    while (next < starts->count && search_has_begun(search, next))
+        next++;
+    if (next == starts->count)
+        return error_set(err, ST_NONE, "all starting networks were proposed");
+    *proposal = usual(-1);
+    proposal->start = next;
+    say(proposal, "start ", starts->items[next]);
+    return start_make(&proposal->graph, starts->items[next], setup->job->width, setup->image, setup->classes,
+                      err);
+}
+
+enum status propose_first(const struct search *search, const struct search_request *request,
+                          struct random_sequence *random, struct proposal *proposal, struct error *err)
+{
+    enum status st = propose_start(search, proposal, err);
+    if (st != ST_NONE || !request->fill || search_has_parent(search))
+        return st;
+    st = propose_child_of_any(search, search_is_pending, &request->limits, random, proposal, err);
+    if (st == ST_OK)
+        proposal_make_fresh(proposal);
+    return st;
+}
+
+/* ---- from a model ---- */
+
+enum status propose_further(const struct search_model *model, struct proposal *proposal, struct error *err)
+{
+    assert(model->is_parent);
+    *proposal = usual(model->id);
+    say(proposal, "train further", "");
+    return graph_copy(&proposal->graph, &model->graph, err);
+}
+
+enum status propose_child(const struct search *search, const struct search_model *model,
+                          const struct search_limits *limits, struct random_sequence *random,
+                          struct proposal *proposal, struct error *err)
+{
+    const int32_t job_most = search_setup(search)->job->max_morphs;
+    const int32_t most = job_most < SEARCH_MAX_MORPHS ? job_most : SEARCH_MAX_MORPHS;
+    const int32_t wanted = 1 + (int32_t)random_next_below(random, (uint32_t)most);
+    struct graph next = {0};
+    struct remap_list remaps = {0};
+
+    *proposal = usual(model->id);
+    enum status st = graph_copy(&proposal->graph, &model->graph, err);
+    while (st == ST_OK && proposal->morph_count < wanted) {
+        struct morph *morph = &proposal->morphs[proposal->morph_count];
+        st = morph_draw(&proposal->graph, search_allowed_morphs(search), random, morph, err);
+        if (st == ST_OK) {
+            st = morph_apply(morph, &proposal->graph, 0.0f, 0, &next, &remaps, err);
+            assert(st != ST_NONE); /* it was drawn because it fits */
+        }
+        if (st != ST_OK)
+            break;
+        morph_describe(morph, &proposal->graph, proposal->operations[proposal->morph_count],
+                       SEARCH_OPERATION_LENGTH);
+        remap_list_free(&remaps);
+        graph_free(&proposal->graph);
+        proposal->graph = next;
+        proposal->operation_count = ++proposal->morph_count;
+    }
+    if (st == ST_OK && search_knows(search, &proposal->graph))
+        st = error_set(err, ST_NONE, "the network is known already");
+    if (st == ST_OK && !search_admits(limits, &proposal->graph))
+        st = error_set(err, ST_NONE, "the network is above the limits");
+    if (st != ST_OK)
+        proposal_free(proposal);
+    if (st != ST_OK && st != ST_NONE)
+        error_prefix(err, "a change of model %d", (int)model->id);
+    return st;
+}
+
+enum status propose_child_of_any(const struct search *search, search_is_one *is_one,
+                                 const struct search_limits *limits, struct random_sequence *random,
+                                 struct proposal *proposal, struct error *err)
+{
+    for (int draw = 0; draw < PROPOSE_DRAWS; draw++) {
+        const struct search_model *model = search_draw_model(search, is_one, random);
+        if (model == NULL)
+            break;
+        enum status st = propose_child(search, model, limits, random, proposal, err);
+        if (st != ST_NONE)
+            return st;
+    }
+    return propose_nothing(PROPOSE_DRAWS, err);
+}
+
+bool propose_by_chance(const struct search *search, struct random_sequence *random)
+{
+    return random_next_unit(random) < (float)search_setup(search)->job->random_share;
+}

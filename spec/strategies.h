@@ -1,0 +1,19 @@
+/* The search strategies: a row each, from which the choices of search.strategy (schema.def), enum job_strategy (job.h) and the
+ * search's table of them (host/search/strategy.h) are made.
+ *
+ *     X(constant, word, meaning)    JOB_STRATEGY_constant, "word" in a job file, search_word in host/search */
+#ifndef NASRUN_SPEC_STRATEGIES_H
+#define NASRUN_SPEC_STRATEGIES_H
+
+/* clang-format off */
+#define SPEC_STRATEGIES(X) \
+    X(BAYESIAN, bayesian, "a Gaussian process over architectures") \
+    X(GREEDY, greedy, "the best parent so far") \
+    X(RANDOM, random, "chance")
+/* clang-format on */
+
+/* For the row of search.strategy: its words, and what they mean in one line. */
+#define SPEC_STRATEGY_WORD(constant, word, meaning)    SPEC_WORD(STRATEGY_##constant, #word)
+#define SPEC_STRATEGY_MEANING(constant, word, meaning) "; " #word ": " meaning
+
+#endif

@@ -1,0 +1,105 @@
+/* The plan of a run (--plan): what it says of data, device, networks and budget, and that it leaves nothing behind. */
+#include "host/run/engine.h"
+#include "tests/support/tiny_job.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* What it says of the job with those overrides; the caller frees. */
+static char *plan_of(const char *const *overrides)
+{
+    struct tiny_job tiny;
+    struct error err;
+    char *text = NULL;
+    size_t length;
+    FILE *out = open_memstream(&text, &length);
+    assert_non_null(out);
+    tiny_job_open(&tiny, overrides);
+    if (engine_dry_run(&tiny.job, out, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    assert_false(tiny_job_has(&tiny, JOURNAL_NAME));
+    assert_false(tiny_job_has(&tiny, "models"));
+    tiny_job_close(&tiny);
+    assert_int_equal(fclose(out), 0);
+    return text;
+}
+
+static void check_says(const char *const *overrides, const char *const *lines, const char *unsaid)
+{
+    char *text = plan_of(overrides);
+    for (int i = 0; lines[i] != NULL; i++)
+        if (strstr(text, lines[i]) == NULL)
+            fail_msg("found\n%sexpected \"%s\"", text, lines[i]);
+    if (strstr(text, unsaid) != NULL)
+        fail_msg("found\n%sexpected no \"%s\"", text, unsaid);
+    free(text);
+}
+
+static void test_models(void **state)
+{
+    static const char *const said[] = {
+        "data     3 classes, 1 x 8 x 8: 48 training, 16 validation, 16 test images, 0.0 MB on the device\n",
+        "\ndevice   ",
+        "\nbatch    8 images\n",
+        "\nstart    lean ",
+        "\nmemory   of each device: ",
+        "\nbudget   stage 0: 2 models in all\n",
+        NULL};
+    (void)state;
+    check_says(NULL, said, "\nend ");
+}
+
+static void test_steps(void **state)
+{
+    static const char *const overrides[] = {"budget.models=[]", "budget.steps=[40,100]",
+                                            "search.starts=[\"lean\",\"cnn\"]", "train.batch=auto", NULL};
+    static const char *const said[] = {
+        "images, chosen for devices and data\n",
+        "\nstart    lean ",
+        "\nstart    cnn ",
+        "\nbudget   stage 0: 40 steps in all\nbudget   stage 1: 100 steps in all\n",
+        "\nsearch   about ",
+        "candidates a stage, 40 % of it, then the final fit\n",
+        "\nend      after about ",
+        NULL};
+    (void)state;
+    check_says(overrides, said, "resnet");
+}
+
+static void test_seconds(void **state)
+{
+    static const char *const overrides[] = {"budget.models=[]", "budget.seconds=60", NULL};
+    static const char *const said[] = {"\nbudget   stage 0: 60 seconds in all\n",
+                                       "\nend      after at most 60 s\n", NULL};
+    (void)state;
+    check_says(overrides, said, "about 60");
+}
+
+static void test_refused(void **state)
+{
+    static const char *const overrides[] = {"train.batch=49", NULL};
+    struct tiny_job tiny;
+    struct error err;
+    (void)state;
+    tiny_job_open(&tiny, overrides);
+    assert_int_equal(engine_dry_run(&tiny.job, stdout, &err), ST_RANGE);
+    assert_string_equal(err.message,
+                        "train.batch: found 49, expected at most 48, the candidates' training images");
+    tiny_job_close(&tiny);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_models),
+        cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_seconds),
+        cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

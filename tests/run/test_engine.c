@@ -1,0 +1,204 @@
+/* Whole runs of a tiny job: from nothing to the report; again; with a larger budget; and resumed from each event at
+ * which an engine may have been killed, which ends as if nothing had been. */
+#include "host/run/engine.h"
+
+#include "host/base/file.h"
+#include "tests/support/tiny_job.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void run_to_the_end(struct tiny_job *tiny)
+{
+    struct error err;
+    if (engine_run(&tiny->job, tiny->run, -1, &tiny->history, &err) != ST_OK)
+        fail_msg("%s", err.message);
+}
+
+static void test_run(void **state)
+{
+    static const char *const files[] = {"model.safetensors", "report.txt", "report.json",
+                                        "models/2.safetensors"};
+    struct tiny_job tiny;
+    struct journal_lines lines;
+    (void)state;
+    tiny_job_open(&tiny, NULL);
+    run_to_the_end(&tiny);
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (!tiny_job_has(&tiny, files[i]))
+            fail_msg("no %s", files[i]);
+    tiny_job_journal(&tiny, &lines);
+    assert_string_equal(lines.lines[0].event, "run");
+    assert_string_equal(lines.lines[lines.count - 1].event, "test");
+    journal_lines_free(&lines);
+    assert_int_equal(tiny_job_events(&tiny, "stage"), 1);
+    assert_int_equal(tiny_job_events(&tiny, "candidate"), TINY_JOB_MODELS + 1); /* and the final fit */
+    assert_int_equal(tiny_job_events(&tiny, "model"), TINY_JOB_MODELS + 1);
+    assert_int_equal(tiny_job_events(&tiny, "test"), 1);
+    assert_true(tiny.history.working);
+    for (int k = 0; k < DEVICES_MOST; k++)
+        assert_int_equal(tiny.history.training[k], -1);
+    tiny_job_close(&tiny);
+}
+
+/* Nothing is done twice; the report is made again. */
+static void test_finished(void **state)
+{
+    struct tiny_job tiny;
+    struct error err;
+    char *before, *after;
+    size_t length, length_after;
+    (void)state;
+    tiny_job_open(&tiny, NULL);
+    run_to_the_end(&tiny);
+    char *journal = file_join(tiny.run, JOURNAL_NAME), *report = file_join(tiny.run, "report.txt");
+    assert_int_equal(file_read(journal, &before, &length, &err), ST_OK);
+    assert_int_equal(remove(report), 0);
+    run_to_the_end(&tiny);
+    assert_int_equal(file_read(journal, &after, &length_after, &err), ST_OK);
+    assert_int_equal(length, length_after);
+    assert_memory_equal(before, after, length);
+    assert_true(tiny_job_has(&tiny, "report.txt"));
+    free(before);
+    free(after);
+    free(journal);
+    free(report);
+    tiny_job_close(&tiny);
+}
+
+static void test_larger_budget(void **state)
+{
+    static const char *const raised[] = {"budget.models=3", NULL};
+    struct tiny_job tiny;
+    (void)state;
+    tiny_job_open(&tiny, NULL);
+    run_to_the_end(&tiny);
+    char *before = tiny_job_history(&tiny);
+    tiny_job_change(&tiny, raised);
+    run_to_the_end(&tiny);
+    char *after = tiny_job_history(&tiny);
+    assert_memory_equal(before, after, strlen(before));
+    assert_int_equal(tiny_job_events(&tiny, "stage"), 2);
+    assert_int_equal(tiny_job_events(&tiny, "candidate"), TINY_JOB_MODELS + 1 + 2);
+    assert_int_equal(tiny_job_events(&tiny, "test"), 2);
+    free(before);
+    free(after);
+    tiny_job_close(&tiny);
+}
+
+/* Cuts the journal behind each of its lines in turn, as a kill there would have left it (without the checkpoints). */
+static void test_resumed(void **state)
+{
+    struct tiny_job tiny;
+    struct journal_lines lines;
+    struct error err;
+    char *whole, *model, *data;
+    size_t length, model_length, data_length;
+    int resumed = 0;
+    (void)state;
+    tiny_job_open(&tiny, NULL);
+    run_to_the_end(&tiny);
+    char *expected = tiny_job_history(&tiny), *journal = file_join(tiny.run, JOURNAL_NAME),
+         *published = file_join(tiny.run, "model.safetensors");
+    assert_int_equal(file_read(journal, &whole, &length, &err), ST_OK);
+    assert_int_equal(file_read(published, &model, &model_length, &err), ST_OK);
+    tiny_job_journal(&tiny, &lines);
+    for (size_t i = 0; i + 1 < lines.count; i++) {
+        if (strcmp(lines.lines[i].event, "epoch") == 0)
+            continue; /* as behind the next line before it: it is forgotten */
+        assert_int_equal(file_write_atomic(journal, whole, lines.lines[i].end, &err), ST_OK);
+        assert_int_equal(remove(published), 0);
+        run_to_the_end(&tiny);
+        char *history = tiny_job_history(&tiny);
+        if (strcmp(history, expected) != 0)
+            fail_msg("after line %zu: found\n%sexpected\n%s", i + 1, history, expected);
+        free(history);
+        assert_int_equal(file_read(published, &data, &data_length, &err), ST_OK);
+        assert_int_equal(data_length, model_length);
+        assert_memory_equal(data, model, model_length);
+        free(data);
+        resumed++;
+    }
+    assert_true(resumed >= 3 * (TINY_JOB_MODELS + 1));
+    journal_lines_free(&lines);
+    free(whole);
+    free(model);
+    free(expected);
+    free(journal);
+    free(published);
+    tiny_job_close(&tiny);
+}
+
+/* A candidate that was in training when the engine was killed twice is given up; the run goes on. */
+static void test_killed_twice(void **state)
+{
+    struct tiny_job tiny;
+    struct journal_lines lines;
+    struct error err;
+    char *whole;
+    size_t length, begun = 0;
+    (void)state;
+    tiny_job_open(&tiny, NULL);
+    run_to_the_end(&tiny);
+    char *journal = file_join(tiny.run, JOURNAL_NAME);
+    assert_int_equal(file_read(journal, &whole, &length, &err), ST_OK);
+    tiny_job_journal(&tiny, &lines);
+    for (size_t i = 0; begun == 0; i++) /* the second candidate's beginning */
+        if (strcmp(lines.lines[i].event, "candidate") == 0 &&
+            cJSON_GetNumberValue(cJSON_GetObjectItem(lines.lines[i].json, "id")) > 0.5)
+            begun = lines.lines[i].end;
+    assert_int_equal(file_write_atomic(journal, whole, begun, &err), ST_OK);
+    char *restarts = file_join(tiny.run, "restarts.txt");
+    assert_int_equal(file_write_atomic(restarts, "1 signal 9 (Killed)\n", 20, &err), ST_OK);
+    tiny.history.training[0] = 1;
+    tiny.history.restarts = 1;
+    strcpy(tiny.history.cause, "signal 9 (Killed)");
+    run_to_the_end(&tiny);
+    assert_int_equal(tiny_job_events(&tiny, "failed"), 1);
+    assert_int_equal(tiny_job_events(&tiny, "model"), TINY_JOB_MODELS);
+    assert_int_equal(tiny_job_events(&tiny, "test"), 1);
+    journal_lines_free(&lines);
+    free(whole);
+    free(journal);
+    free(restarts);
+    tiny_job_close(&tiny);
+}
+
+static void test_refused(void **state)
+{
+    static const char *const others[][2] = {{"dataset.validation=0.5", NULL}, {"train.batch=64", NULL}};
+    static const enum status expected[] = {ST_FORMAT, ST_RANGE};
+    static const char *const what[] = {"fingerprint", "train.batch"};
+    struct tiny_job tiny;
+    struct error err;
+    (void)state;
+    tiny_job_open(&tiny, NULL);
+    run_to_the_end(&tiny);
+    char *before = tiny_job_history(&tiny);
+    for (int i = 0; i < 2; i++) {
+        tiny_job_change(&tiny, others[i]);
+        assert_int_equal(engine_run(&tiny.job, tiny.run, -1, &tiny.history, &err), expected[i]);
+        if (strstr(err.message, what[i]) == NULL)
+            fail_msg("found \"%s\", expected %s", err.message, what[i]);
+    }
+    char *after = tiny_job_history(&tiny);
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
+    tiny_job_close(&tiny);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_run),           cmocka_unit_test(test_finished),
+        cmocka_unit_test(test_larger_budget), cmocka_unit_test(test_resumed),
+        cmocka_unit_test(test_killed_twice),  cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,372 @@
+/* All kinds of proposals, carried out: networks from scratch, children, models trained further, with budgets, hyperparameters and
+ * batches of their own, on two CPU devices, by a strategy that nasrun does not have; and again after the engine was lost in the
+ * middle of it. */
+#include "host/base/clock.h"
+#include "host/base/file.h"
+#include "host/run/coordinator.h"
+#include "host/run/engine.h"
+#include "host/run/resume.h"
+#include "host/run/sharing.h"
+#include "host/run/stage.h"
+#include "spec/spec.h"
+#include "tests/support/data_files.h"
+#include "tests/support/ladder.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { TRAIN = 400, TEST = 100, SIDE = 12, BATCH = 20, LOST = 9 };
+
+/* With a fifth of the images kept for validation an epoch has 16 steps. The search gets 40 % of the budget, and a candidate a tenth
+ * of that; from fresh weights twice as much. */
+enum { BUDGET = 1000, SLOT = 40 };
+
+static char *folder; /* of data, job file and runs */
+static struct job job;
+static struct run run;
+
+/* The images' brightness tells their class. */
+static void write_labels(const char *name, int32_t count)
+{
+    uint8_t labels[TRAIN];
+    for (int32_t i = 0; i < count; i++)
+        labels[i] = (uint8_t)(i * 7 % 251 / 63);
+    data_files_idx_labels(folder, name, labels, count, false);
+}
+
+static int open_folder(void **state)
+{
+    char text[1024], path[256];
+    struct error err;
+    (void)state;
+    folder = data_files_folder();
+    data_files_idx_images(folder, "train-images-idx3-ubyte", TRAIN, SIDE, SIDE, false);
+    data_files_idx_images(folder, "t10k-images-idx3-ubyte", TEST, SIDE, SIDE, false);
+    write_labels("train-labels-idx1-ubyte", TRAIN);
+    write_labels("t10k-labels-idx1-ubyte", TEST);
+    snprintf(text, sizeof(text),
+             "dataset = { format = \"idx\"; path = \"%s\"; validation = 0.2; };\n"
+             "search = { starts = [\"lean\", \"resnet\", \"cnn\"]; width = 8; max_parameters = 40000; };\n"
+             "train = { batch = %d; flip = false; translate = 0; };\n"
+             "budget = { steps = %d; };\n"
+             "output = { plots = false; checkpoint_seconds = 0.01; };\n"
+             "devices = [\"cpu:0\", \"cpu:1\"]; threads = 1;\n",
+             folder, BATCH, BUDGET);
+    data_files_write_text(folder, "job.cfg", text);
+    snprintf(path, sizeof(path), "%s/job.cfg", folder);
+    if (spec_read(path, NULL, 0, &job, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    return 0;
+}
+
+static int close_folder(void **state)
+{
+    (void)state;
+    spec_free(&job);
+    data_files_remove(folder);
+    return 0;
+}
+
+/* What engine_run does, with another strategy, and with other operations of the devices unless NULL. */
+static enum status run_with(const struct search_strategy *strategy, const struct device_ops *ops,
+                            const char *path, struct error *err)
+{
+    struct engine_history history = {.started = clock_seconds()};
+    assert_int_equal(file_make_folder(path, err), ST_OK);
+    enum status st = run_open(&run, &job, path, -1, history.started, err);
+    const struct search_setup setup = {.job = &job.search,
+                                       .seed = job.seed,
+                                       .image = {0, run.data.channels, run.data.height, run.data.width},
+                                       .classes = run.data.classes};
+    run.history = &history;
+    run.ops = ops != NULL ? ops : run.ops;
+    search_free(run.search);
+    run.search = NULL;
+    if (st == ST_OK)
+        st = search_new_with(strategy, &setup, &run.search, err);
+    if (st == ST_OK)
+        st = resume_run(&run, err);
+    if (st == ST_OK)
+        st = sharing_open(&run, err);
+    run.window = coordinator_window(&run);
+    if (st == ST_OK)
+        st = stage_run(&run, err);
+    run_close(&run);
+    return st;
+}
+
+static void run_in(const char *path)
+{
+    struct error err;
+    if (run_with(&ladder_strategy, NULL, path, &err) != ST_OK)
+        fail_msg("%s", err.message);
+}
+
+static char *path_of(const char *name)
+{
+    char *path = malloc(256);
+    snprintf(path, 256, "%s/%s", folder, name);
+    return path;
+}
+
+static void load(const char *path, struct journal_lines *lines)
+{
+    char name[300];
+    struct error err;
+    snprintf(name, sizeof(name), "%s/" JOURNAL_NAME, path);
+    if (journal_load(name, lines, &err) != ST_OK)
+        fail_msg("%s", err.message);
+}
+
+/* The candidate's only line of that event. */
+static const cJSON *line_of(const struct journal_lines *lines, const char *event, int32_t id)
+{
+    const cJSON *found = NULL;
+    for (size_t i = 0; i < lines->count; i++) {
+        const cJSON *json = lines->lines[i].json;
+        if (strcmp(lines->lines[i].event, event) != 0 || cJSON_GetObjectItem(json, "id")->valueint != id)
+            continue;
+        assert_null(found);
+        found = json;
+    }
+    if (found == NULL)
+        fail_msg("candidate %d has no %s", (int)id, event);
+    return found;
+}
+
+/* NAN: there is none. */
+static double number(const cJSON *json, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItem(json, name);
+    return item != NULL ? item->valuedouble : NAN;
+}
+
+static void assert_number(const cJSON *json, const char *name, double expected)
+{
+    const double found = number(json, name);
+    if (isnan(expected) ? !isnan(found) : !(found == expected))
+        fail_msg("candidate %g: found %s %g, expected %g", number(json, "id"), name, found, expected);
+}
+
+/* The learning rate at the peak of the schedule is the highest that any epoch's line can have. */
+static double highest_rate(const struct journal_lines *lines, int32_t id)
+{
+    double highest = 0.0;
+    for (size_t i = 0; i < lines->count; i++) {
+        const cJSON *json = lines->lines[i].json;
+        if (strcmp(lines->lines[i].event, "epoch") == 0 && number(json, "id") == id)
+            highest = fmax(highest, number(json, "learning_rate"));
+    }
+    return highest;
+}
+
+/* ---- the tests ---- */
+
+static struct journal_lines whole; /* of a run that nothing happened to */
+
+static void test_carried_out(void **state)
+{
+    static const struct {
+        int32_t steps;
+        double budget, batches_of, learning_rate, momentum, weight_decay, label_smoothing;
+    } expected[LADDER_COUNT] = {
+        [0] = {SLOT / 2, 0.25, NAN, NAN, NAN, NAN, NAN},
+        [1] = {SLOT / 2, 0.25, NAN, NAN, NAN, NAN, NAN},
+        [LADDER_TRUNK] = {SLOT / 2, 0.5, NAN, 0.05, NAN, NAN, NAN},
+        [LADDER_CONTROL] = {SLOT, NAN, NAN, NAN, NAN, NAN, NAN},
+        [LADDER_TWIN] = {SLOT, NAN, LADDER_CONTROL, NAN, NAN, NAN, NAN},
+        [LADDER_OTHER] = {SLOT, NAN, NAN, NAN, NAN, NAN, NAN},
+        [LADDER_FROZEN] = {SLOT, NAN, LADDER_CONTROL, 1e-6, NAN, NAN, NAN},
+        [LADDER_CHILD] = {SLOT, NAN, LADDER_CONTROL, 0.03, 0.8, 0.001, 0.05},
+        [LADDER_FRESH] = {3 * SLOT, 1.5, NAN, NAN, NAN, NAN, NAN},
+    };
+    char *path = path_of("whole");
+    (void)state;
+    run_in(path);
+    load(path, &whole);
+    for (int32_t id = 0; id < LADDER_COUNT; id++) {
+        const cJSON *line = line_of(&whole, "candidate", id);
+        assert_number(line, "budget", expected[id].budget);
+        assert_number(line, "batches_of", expected[id].batches_of);
+        assert_number(line, "learning_rate", expected[id].learning_rate);
+        assert_number(line, "momentum", expected[id].momentum);
+        assert_number(line, "weight_decay", expected[id].weight_decay);
+        assert_number(line, "label_smoothing", expected[id].label_smoothing);
+        assert_number(line_of(&whole, "model", id), "steps", expected[id].steps);
+        const double peak =
+            isnan(expected[id].learning_rate) ? job.train.learning_rate : expected[id].learning_rate;
+        const double rate = highest_rate(&whole, id) * 128 / BATCH;
+        assert_true(rate > 0.1 * peak && rate <= peak);
+    }
+    int left_out = 0;
+    for (size_t i = 0; i < whole.count; i++)
+        left_out += strcmp(whole.lines[i].event, "left_out") == 0;
+    assert_int_equal(left_out, 1); /* resnet */
+    assert_number(line_of(&whole, "candidate", LADDER_COUNT), "parent",
+                  number(line_of(&whole, "model", LADDER_COUNT), "parent")); /* the final fit */
+    free(path);
+}
+
+/* Who begins with whose weights. */
+static void test_weights(void **state)
+{
+    const double untrained = log(4);
+    const int32_t trunk_of = (int32_t)number(line_of(&whole, "candidate", LADDER_TRUNK), "parent");
+    const double better = fmax(number(line_of(&whole, "model", 0), "validation_accuracy"),
+                               number(line_of(&whole, "model", 1), "validation_accuracy"));
+    const double trunk = number(line_of(&whole, "model", LADDER_TRUNK), "validation_loss");
+    const double frozen = number(line_of(&whole, "model", LADDER_FROZEN), "validation_loss");
+    (void)state;
+    assert_number(line_of(&whole, "model", trunk_of), "validation_accuracy", better);
+    assert_true(trunk < 0.8 * untrained);
+    assert_true(fabs(frozen - trunk) <
+                0.25 * (untrained - trunk)); /* it has the trunk's weights, and keeps them */
+    for (int32_t id = LADDER_CONTROL; id <= LADDER_CHILD; id++)
+        assert_number(line_of(&whole, "candidate", id), "parent", LADDER_TRUNK);
+    assert_number(line_of(&whole, "candidate", LADDER_FRESH), "parent", -1);
+    int morphs = 0;
+    for (size_t i = 0; i < whole.count; i++) {
+        if (strcmp(whole.lines[i].event, "morph") != 0)
+            continue;
+        assert_number(whole.lines[i].json, "id", LADDER_CHILD);
+        morphs++;
+    }
+    assert_true(morphs > 0);
+}
+
+/* The same batches make the same training, others another one. */
+static void test_batches(void **state)
+{
+    const double control = number(line_of(&whole, "model", LADDER_CONTROL), "validation_loss");
+    (void)state;
+    assert_number(line_of(&whole, "model", LADDER_TWIN), "validation_loss", control);
+    assert_true(number(line_of(&whole, "model", LADDER_OTHER), "validation_loss") != control);
+}
+
+/* ---- a lost engine ---- */
+
+/* The process ends when this candidate is proposed, while the one before is in training and has left a checkpoint. */
+static int32_t lost_at;
+static char checkpoint[300];
+
+static bool is_before(const struct device *device)
+{
+    for (int32_t k = 0; k < run.devices.workers; k++)
+        if (run.devices.items[k].device == device && run.history->training[k] == lost_at - 1)
+            return true;
+    return false;
+}
+
+/* A step, slow enough for checkpoints between steps. Behind its first one the candidate before stands still. */
+static enum status slow_run(struct device *device, struct device_program *prepared, const struct step *step,
+                            struct error *err)
+{
+    usleep(1000);
+    while (is_before(device) && access(checkpoint, R_OK) == 0)
+        usleep(1000);
+    return cpu_device_ops.program_run(device, prepared, step, err);
+}
+
+static enum status propose_and_get_lost(const struct search *search, void *state,
+                                        const struct search_request *request, struct random_sequence *random,
+                                        struct proposal *proposal, struct error *err)
+{
+    enum status st = ladder_strategy.propose(search, state, request, random, proposal, err);
+    if (st != ST_OK || request->id != lost_at)
+        return st;
+    while (access(checkpoint, R_OK) != 0)
+        usleep(1000);
+    _exit(LOST);
+}
+
+/* A line without what the clock decides. */
+static char *timeless(const struct journal_line *line)
+{
+    static const char *const names[] = {"seq", "time", "seconds", "images_per_second", "elapsed_seconds",
+                                        "crc"};
+    cJSON *json = cJSON_Duplicate(line->json, true);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        cJSON_DeleteItemFromObject(json, names[i]);
+    char *text = cJSON_PrintUnformatted(json);
+    cJSON_Delete(json);
+    return text;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* All lines, sorted: in which order those of candidates come that train side by side is the clock's affair. */
+static char **sorted(const struct journal_lines *lines)
+{
+    char **texts = calloc(lines->count, sizeof(*texts));
+    for (size_t i = 0; i < lines->count; i++)
+        texts[i] = timeless(&lines->lines[i]);
+    qsort(texts, lines->count, sizeof(*texts), by_text);
+    return texts;
+}
+
+static void assert_same_run(const struct journal_lines *a, const struct journal_lines *b)
+{
+    char **first = sorted(a), **second = sorted(b);
+    for (size_t i = 0; i < a->count && i < b->count; i++)
+        assert_string_equal(first[i], second[i]);
+    assert_int_equal(a->count, b->count);
+    for (size_t i = 0; i < a->count; i++) {
+        free(first[i]);
+        free(second[i]);
+    }
+    free(first);
+    free(second);
+}
+
+/* Candidate after candidate: whoever comes back finds state, recipes and weights as they were. */
+static void test_lost_engine(void **state)
+{
+    struct search_strategy strategy = ladder_strategy;
+    struct device_ops ops = cpu_device_ops;
+    (void)state;
+    strategy.propose = propose_and_get_lost;
+    ops.program_run = slow_run;
+    for (lost_at = LADDER_TWIN; lost_at < LADDER_COUNT; lost_at++) {
+        char name[32];
+        snprintf(name, sizeof(name), "lost-%d", (int)lost_at);
+        char *path = path_of(name);
+        snprintf(checkpoint, sizeof(checkpoint), "%s/checkpoint-%d.bin", path, (int)lost_at - 1);
+        struct journal_lines resumed;
+        struct error err;
+        int ended;
+        const pid_t process = fork();
+        assert_true(process >= 0);
+        if (process == 0)
+            _exit(run_with(&strategy, &ops, path, &err) == ST_OK ? 0 : 2);
+        assert_int_equal(waitpid(process, &ended, 0), process);
+        assert_true(WIFEXITED(ended));
+        assert_int_equal(WEXITSTATUS(ended), LOST);
+        run_in(path);
+        load(path, &resumed);
+        assert_same_run(&whole, &resumed);
+        journal_lines_free(&resumed);
+        free(path);
+    }
+    journal_lines_free(&whole);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_carried_out),
+        cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_lost_engine),
+    };
+    return cmocka_run_group_tests(tests, open_folder, close_folder);
+}

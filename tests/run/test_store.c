@@ -1,0 +1,221 @@
+/* Model files of a run: written and read again, which is the best, which may go. */
+#include "host/run/store.h"
+
+#include "host/base/file.h"
+#include "host/model/model_file.h"
+#include "host/net/start.h"
+#include "tests/support/data_files.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { CLASSES = 3, PARENTS_AND_MORE = SEARCH_PARENTS + 4 };
+static const struct shape IMAGE = {0, 1, 12, 12};
+static char *names[CLASSES] = {"cat", "dog", "horse"};
+
+struct fixture {
+    struct job job;
+    struct run run;
+    struct graph graph;
+    struct weight_table table;
+    float *values;
+};
+
+static void open_all(struct fixture *f)
+{
+    struct error err;
+    *f = (struct fixture){.job = {.dataset = {.fit = JOB_FIT_CROP},
+                                  .search = {.strategy = JOB_STRATEGY_RANDOM, .max_morphs = 1}},
+                          .run = {.job = &f->job,
+                                  .folder = data_files_folder(),
+                                  .data = {.class_names = names,
+                                           .classes = CLASSES,
+                                           .channels = 1,
+                                           .mean = {0.25f},
+                                           .deviation = {0.5f}},
+                                  .best_id = -1,
+                                  .published_id = -1,
+                                  .best_accuracy = -1.0,
+                                  .best_loss = INFINITY}};
+    assert_int_equal(start_make(&f->graph, "lean", 8, IMAGE, CLASSES, &err), ST_OK);
+    assert_int_equal(weight_table_new(&f->table, &f->graph, &err), ST_OK);
+    f->values = calloc(f->table.total, sizeof *f->values); /* gaps hold zeros */
+    assert_non_null(f->values);
+    for (int32_t t = 0; t < f->table.count; t++)
+        for (size_t i = 0; i < f->table.tensors[t].count; i++)
+            f->values[f->table.tensors[t].offset + i] = (float)(i + 1) / (float)(8 + t);
+    const struct search_setup setup = {.job = &f->job.search, .seed = 1, .image = IMAGE, .classes = CLASSES};
+    assert_int_equal(search_new(&setup, &f->run.search, &err), ST_OK);
+    assert_int_equal(weight_cache_open(&f->run.devices, &f->run.weights, &err), ST_OK);
+}
+
+static void close_all(struct fixture *f)
+{
+    weight_cache_close(f->run.weights);
+    search_free(f->run.search);
+    weight_table_free(&f->table);
+    graph_free(&f->graph);
+    free(f->values);
+    data_files_remove(f->run.folder);
+}
+
+static void save(struct fixture *f, int32_t id, float first)
+{
+    struct error err;
+    f->values[0] = first;
+    assert_int_equal(store_save(&f->run, id, &f->graph, f->values, 0.5, &err), ST_OK);
+}
+
+static bool has_file(const struct run *run, int32_t id)
+{
+    char *path = run_model_path(run, id);
+    const bool there = file_exists(path);
+    free(path);
+    return there;
+}
+
+static void test_paths(void **state)
+{
+    const struct run run = {.folder = "runs/a"};
+    char *paths[] = {run_path(&run, "x"), run_model_path(&run, 12), run_checkpoint_path(&run, 7)};
+    (void)state;
+    assert_string_equal(paths[0], "runs/a/x");
+    assert_string_equal(paths[1], "runs/a/models/12.safetensors");
+    assert_string_equal(paths[2], "runs/a/checkpoint-7.bin");
+    for (int i = 0; i < 3; i++)
+        free(paths[i]);
+}
+
+static void test_save_and_load(void **state)
+{
+    struct fixture f;
+    struct graph graph = {0};
+    struct model model = {0};
+    struct error err;
+    float *values = NULL;
+    (void)state;
+    open_all(&f);
+    save(&f, 4, 0.125f);
+    assert_int_equal(store_load(&f.run, 4, &graph, &values, &err), ST_OK);
+    assert_int_equal(graph.count, f.graph.count);
+    assert_memory_equal(values, f.values, f.table.total * sizeof *values);
+    graph_free(&graph);
+    free(values);
+
+    /* What others read there beside the weights. */
+    char *path = run_model_path(&f.run, 4);
+    assert_int_equal(model_load(path, &model, &err), ST_OK);
+    assert_int_equal(model.about.id, 4);
+    assert_int_equal(model.about.classes, CLASSES);
+    assert_string_equal(model.about.class_names[2], "horse");
+    assert_string_equal(model.about.fit, "crop");
+    assert_true(model.about.mean[0] == 0.25f && model.about.deviation[0] == 0.5f);
+    assert_true(model.about.validation_accuracy == 0.5);
+    model_free(&model);
+    free(path);
+
+    graph = (struct graph){0};
+    values = NULL;
+    assert_int_equal(store_load(&f.run, 5, &graph, &values, &err), ST_IO);
+    assert_non_null(strstr(err.message, "models/5.safetensors"));
+    assert_null(values);
+    close_all(&f);
+}
+
+static void test_best(void **state)
+{
+    static const struct {
+        double accuracy, loss;
+        int32_t best; /* after it */
+    } noted[] = {{0.5, 1.0, 0}, {0.4, 0.1, 0}, {0.5, 1.0, 0}, {0.5, 0.9, 3},
+                 {0.6, 2.0, 4}, {NAN, NAN, 4}, {0.6, NAN, 4}};
+    struct run run = {.best_id = -1, .best_accuracy = -1.0, .best_loss = INFINITY};
+    (void)state;
+    for (int32_t id = 0; id < (int32_t)(sizeof noted / sizeof noted[0]); id++) {
+        store_note_best(&run, id, noted[id].accuracy, noted[id].loss);
+        assert_int_equal(run.best_id, noted[id].best);
+        assert_true(run.best_accuracy == noted[run.best_id].accuracy &&
+                    run.best_loss == noted[run.best_id].loss);
+    }
+}
+
+static void test_publish(void **state)
+{
+    struct fixture f;
+    struct error err;
+    char *data[2];
+    size_t lengths[2];
+    (void)state;
+    open_all(&f);
+    char *published = run_path(&f.run, MODEL_FILE_NAME), *file = run_model_path(&f.run, 2);
+    assert_int_equal(store_publish_best(&f.run, &err), ST_OK); /* there is none */
+    assert_false(file_exists(published));
+    save(&f, 2, 5.0f);
+    store_note_best(&f.run, 2, 0.5, 1.0);
+    assert_int_equal(store_publish_best(&f.run, &err), ST_OK);
+    assert_int_equal(f.run.published_id, 2);
+    assert_int_equal(file_read(published, &data[0], &lengths[0], &err), ST_OK);
+    assert_int_equal(file_read(file, &data[1], &lengths[1], &err), ST_OK);
+    assert_int_equal(lengths[0], lengths[1]);
+    assert_memory_equal(data[0], data[1], lengths[0]);
+    free(data[0]);
+    free(data[1]);
+    /* Once: what is published is not written again. */
+    assert_int_equal(unlink(published), 0);
+    assert_int_equal(store_publish_best(&f.run, &err), ST_OK);
+    assert_false(file_exists(published));
+    /* A best one without a file is an error, and not published. */
+    store_note_best(&f.run, 3, 0.6, 1.0);
+    assert_int_equal(store_publish_best(&f.run, &err), ST_IO);
+    assert_int_equal(f.run.published_id, 2);
+    free(published);
+    free(file);
+    close_all(&f);
+}
+
+/* Model `id` gets the score id / 100, so that the last ones are parents. */
+static void test_prune(void **state)
+{
+    struct fixture f;
+    struct error err;
+    struct candidate child = {.id = 20, .parent = 1}, itself = {.id = 2, .parent = -1};
+    struct candidate *const coming[] = {&child, &itself};
+    (void)state;
+    open_all(&f);
+    for (int32_t id = 0; id < PARENTS_AND_MORE; id++) {
+        save(&f, id, 0.0f);
+        const struct search_trial trial = {
+            .id = id, .parent = -1, .start = -1, .graph = &f.graph, .recipe = recipe_usual()};
+        assert_int_equal(search_observe(f.run.search, &trial, 0.01 * id, 1.0, &err), ST_OK);
+    }
+    save(&f, 30, 0.0f); /* of no model that the search knows: a final fit's */
+    f.run.best_id = 0;
+    store_prune(&f.run, coming, 2);
+    const bool kept[PARENTS_AND_MORE] = {true, true, true, false};
+    for (int32_t id = 0; id < PARENTS_AND_MORE; id++)
+        assert_int_equal(has_file(&f.run, id), id >= PARENTS_AND_MORE - SEARCH_PARENTS || kept[id]);
+    assert_true(has_file(&f.run, 30));
+    store_prune(&f.run, coming, 1);
+    assert_false(has_file(&f.run, 2));
+    f.run.best_id = 30;
+    store_prune(&f.run, NULL, 0);
+    for (int32_t id = 0; id < PARENTS_AND_MORE; id++)
+        assert_int_equal(has_file(&f.run, id), search_find(f.run.search, id)->is_parent);
+    close_all(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_paths),   cmocka_unit_test(test_save_and_load), cmocka_unit_test(test_best),
+        cmocka_unit_test(test_publish), cmocka_unit_test(test_prune),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

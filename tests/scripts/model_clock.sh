@@ -1,0 +1,69 @@
+#!/bin/sh
+# budget.clock = "model": seconds are predicted from the networks, so the same job ends with the same bytes on a machine that is
+# busy, and after kills in both stages; also with two devices, whoever is done first.
+. tests/support/script.sh
+make_data "$work/data"
+make_job "$work/job.cfg" "$work/data"
+
+burners=""
+stop_burners() {
+    # shellcheck disable=SC2086  # several ids
+    [ -z "$burners" ] || kill $burners 2>/dev/null
+    burners=""
+}
+clean_more() { stop_burners; }
+
+# start DIR KEY=VALUE...: the run in the background; its id is in $background.
+start() {
+    dir=$1
+    shift
+    "$bin/nasrun" "$work/job.cfg" budget.clock=model output.dir="$dir" output.plots=false output.checkpoint_seconds=0.02 "$@" \
+        >>"$dir.log" 2>&1 &
+    background=$!
+}
+await() {
+    wait "$background" 2>/dev/null
+    status=$?
+    background=""
+    return "$status"
+}
+# whole DIR KEY=VALUE...: the run to its end.
+whole() {
+    start "$@"
+    check "$1: the run did not end well" await
+}
+candidates_of() { grep -c '"event":"candidate"' "$1/journal.jsonl"; }
+begun() { grep -q "\"event\":\"candidate\",\"id\":[0-9]*,\"parent\":[0-9]*,\"stage\":$2," "$1/journal.jsonl" 2>/dev/null; }
+
+stages='budget.seconds=[1, 1.3]'
+whole "$work/quiet" "$stages"
+check "$(candidates_of "$work/quiet") candidates, expected ten at least" [ "$(candidates_of "$work/quiet")" -ge 10 ]
+for stage in 0 1; do
+    took=$(sed -n "s/.*\"event\":\"test\",\"stage\":$stage,.*\"elapsed_seconds\":\([0-9.]*\).*/\1/p" "$work/quiet/journal.jsonl")
+    check "stage $stage ended after ${took:-no} s of the model's clock" less "${took:-99}" "1.$((3 * stage))"
+    check "stage $stage ended after ${took:-no} s only" less "0.9$stage" "${took:-0}"
+done
+
+for _ in 1 2 3; do
+    sh -c 'while :; do :; done' &
+    burners="$burners $!"
+done
+whole "$work/busy" "$stages"
+stop_burners
+check "on a busy machine the run is another one" same_run "$work/quiet" "$work/busy"
+
+for stage in 0 1; do
+    start "$work/killed" "$stages"
+    check "stage $stage: no candidate to be killed" wait_for 60 begun "$work/killed" "$stage"
+    kill -9 "$background" 2>/dev/null
+    await
+    wait_for 5 flock -n "$work/killed/journal.jsonl" true || fail "the run is still locked 5 s after kill -9"
+done
+whole "$work/killed" "$stages"
+check "after kills the run is another one" same_run "$work/quiet" "$work/killed"
+
+for dir in first second; do
+    whole "$work/$dir" budget.seconds=1 'devices=["cpu:0","cpu:1"]'
+done
+check "two runs on two devices differ" same_run "$work/first" "$work/second" unordered_history_of
+finish
