@@ -75,7 +75,7 @@ static enum status average_statistics(struct cuda_member *member, const struct d
         return st;
     for (int32_t w = 0; st == ST_OK && w < weights->base.table.count; w++) {
         const struct weight_tensor *tensor = &weights->base.table.tensors[w];
-        if (!weight_is_trained(tensor->role))
+        if (weight_is_statistic(tensor->role))
             st = cuda_group_mean(member, weights->slots[slot] + tensor->offset, tensor->count,
                                  member->device->stream, err);
     }

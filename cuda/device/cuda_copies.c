@@ -70,14 +70,6 @@ static void geometry_of(const struct prog_op *op, const struct product *product,
     conv_geometry_of(product->x, product->y, &window, geometry);
 }
 
-/* What the optimizer does with a tensor. */
-static enum cuda_weight_kind kind_of(enum weight_role role)
-{
-    return !weight_is_trained(role) ? CUDA_WEIGHT_KEPT
-           : role == WEIGHT_KERNEL  ? CUDA_WEIGHT_DECAYED
-                                    : CUDA_WEIGHT_TRAINED;
-}
-
 /* Says what the copy of that layer's kernel is. geometry: NULL for a dense layer, whose rows hold padded channels of
  * all pixels, and whose gradient cuBLAS leaves in float32. */
 static enum status describe_copy(struct device_program *prepared, const struct product *product,
@@ -142,8 +134,11 @@ enum status cuda_copies_plan(struct device_program *prepared, struct error *err)
         return error_memory(err, "weights of a program", count * sizeof(*prepared->weights));
     for (int32_t i = 0; i < program->weights.count; i++) {
         const struct weight_tensor *tensor = &program->weights.tensors[i];
-        prepared->weights[i] = (struct cuda_weight){
-            .place = tensor->offset, .count = tensor->count, .kind = (int32_t)kind_of(tensor->role)};
+        prepared->weights[i] = (struct cuda_weight){.place = tensor->offset,
+                                                    .count = tensor->count,
+                                                    .trained = tensor->trained,
+                                                    .part = (int32_t)weight_part(tensor->role),
+                                                    .gain = tensor->gain};
     }
     for (int32_t i = 0; i < program->op_count; i++) {
         const struct prog_op *op = &program->ops[i];

@@ -22,7 +22,8 @@ static struct cuda_step parameters(const struct step *step, const struct optimiz
                           .row = step->row,
                           .valid = step->valid,
                           .learning_rate = step->learning_rate,
-                          .average_decay = step->average_decay};
+                          .average_decay = step->average_decay,
+                          .look_ahead = step->look_ahead};
     double t = (double)step->number + 1;
     if (optimizer->kind == OPTIMIZER_ADAMW) {
         p.first_scale = (float)(1.0 / (1.0 - pow((double)optimizer->momentum, t)));

@@ -90,6 +90,7 @@ struct cuda_step {
     uint32_t number, epoch, first, row;
     int32_t valid;
     float learning_rate, average_decay;
+    int32_t look_ahead;
     float first_scale;  /* AdamW: 1 / (1 - b1^t), t = number + 1; SGD: not read */
     float second_scale; /* AdamW: 1 / (1 - b2^t) */
 };
@@ -352,17 +353,13 @@ cudaError_t cuda_launch_loss(cudaStream_t stream, enum cuda_type type, const str
  * The kernel's row times factor is rounded once, as it would be without. */
 enum { CUDA_CHUNK = 16 }; /* floats: the alignment of tensors in the weight table */
 
-enum cuda_weight_kind {
-    CUDA_WEIGHT_KEPT, /* running statistics */
-    CUDA_WEIGHT_TRAINED,
-    CUDA_WEIGHT_DECAYED /* trained, with weight decay */
-};
-
 /* A tensor of the weight table. */
 struct cuda_weight {
-    uint64_t place; /* of its first float in the flat arrays; a multiple of CUDA_CHUNK */
-    uint64_t count; /* floats */
-    int32_t kind;   /* enum cuda_weight_kind */
+    uint64_t place;  /* of its first float in the flat arrays; a multiple of CUDA_CHUNK */
+    uint64_t count;  /* floats */
+    int32_t trained; /* 0: running statistics, and what is frozen */
+    int32_t part;    /* enum optimizer_part, of what is trained */
+    float gain;      /* struct weight_tensor's */
 
     /* Of a kernel that has a copy; rows is 0 where there is none, and then only copy and first_row are read. */
     int32_t out, in, taps; /* of the master; taps = height * width */
@@ -373,8 +370,7 @@ struct cuda_weight {
     uint64_t gradient;  /* place of its gradient's first byte in the array of gradients; a multiple of 16 */
     uint64_t first_row; /* sum of rows of the tensors before this one */
 
-    int32_t folded;   /* whether there is such a batch norm; if not, its fields are not read */
-    int32_t reserved; /* 0 */
+    int32_t folded; /* whether there is such a batch norm; if not, its fields are not read */
     uint64_t scale, shift, mean, var; /* of the batch norm, [out] each: places in the flat array */
     uint64_t bias;                    /* the convolution's, likewise; CUDA_NO_BIAS */
 };
@@ -424,7 +420,7 @@ struct cuda_update {
 };
 
 /* Updates trained weights and, rounded, their copies (not the padding); then average = decay * average + (1 - decay) *
- * value over all weights, decay = step->average_decay. */
+ * value over all weights, decay = step->average_decay; then, with step->look_ahead, values and copies become the averages. */
 cudaError_t cuda_launch_update(cudaStream_t stream, enum cuda_type type, const struct cuda_update *update);
 
 /* Bytes of `scratch`, which begins with the struct cuda_scaling that the update reads. */

@@ -55,7 +55,7 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
     LAUNCH_FOR(size_t, i, u.floats / CUDA_CHANNELS)
     {
         const cuda_weight w = weight_of(u, i);
-        if (w.kind == CUDA_WEIGHT_KEPT)
+        if (!w.trained)
             continue;
         const pack g = gradient_of<T>(u, w, i);
         for (int j = 0; j < CUDA_CHANNELS; j++)
@@ -128,11 +128,10 @@ static __device__ __forceinline__ void step_sgd(const optimizer &o, float rate, 
     }
 }
 
-static __device__ __forceinline__ void step_adamw(const optimizer &o, const cuda_step *step, float keep,
-                                                  const pack &g, weight_pack *w)
+static __device__ __forceinline__ void step_adamw(const optimizer &o, const cuda_step *step, float rate,
+                                                  float keep, const pack &g, weight_pack *w)
 {
-    const float rate = step->learning_rate, first_scale = step->first_scale,
-                second_scale = step->second_scale;
+    const float first_scale = step->first_scale, second_scale = step->second_scale;
     for (int j = 0; j < CUDA_CHANNELS; j++) {
         float &m = w->first.v[j], &s = w->second.v[j], &x = w->value.v[j];
         m = o.momentum * m + (1.0f - o.momentum) * g.v[j];
@@ -145,7 +144,10 @@ static __device__ __forceinline__ void step_adamw(const optimizer &o, const cuda
 template <class T> static __global__ void __launch_bounds__(LAUNCH_THREADS) update_weights(cuda_update u)
 {
     const float factor = factor_of(u), rate = u.step->learning_rate, decay = u.step->average_decay,
-                decayed = kept_share(rate, u.optimizer.decay);
+                kept[] = {kept_share(rate, u.optimizer.decay), 1.0f,
+                          kept_share(rate, u.optimizer.bias_decay)};
+    const bool look_ahead = u.average && u.step->look_ahead,
+               averages = u.average && (look_ahead || decay != 1.0f);
     const bool adamw = u.optimizer.kind == OPTIMIZER_ADAMW;
     LAUNCH_FOR(size_t, i, u.floats / CUDA_CHANNELS)
     {
@@ -153,32 +155,38 @@ template <class T> static __global__ void __launch_bounds__(LAUNCH_THREADS) upda
         weight_pack p;
         pack average;
         p.value = load(u.value, i);
-        if (u.average)
+        if (averages)
             average = load(u.average, i);
         if (factor != 0.0f)
             p.first = load(u.first, i);
         if (factor != 0.0f && adamw)
             p.second = load(u.second, i);
-        if (factor != 0.0f && w.kind != CUDA_WEIGHT_KEPT) {
+        const bool changes = factor != 0.0f && w.trained;
+        if (changes) {
             pack g = gradient_of<T>(u, w, i);
             for (int j = 0; j < CUDA_CHANNELS; j++)
                 g.v[j] *= factor;
-            const float keep = w.kind == CUDA_WEIGHT_DECAYED ? decayed : 1.0f;
+            const float keep = kept[w.part],
+                        own = rate * optimizer_rate(&u.optimizer, (optimizer_part)w.part, w.gain);
             if (adamw)
-                step_adamw(u.optimizer, u.step, keep, g, &p);
+                step_adamw(u.optimizer, u.step, own, keep, g, &p);
             else
-                step_sgd(u.optimizer, rate, keep, g, &p);
-            store(u.value, i, p.value);
+                step_sgd(u.optimizer, own, keep, g, &p);
             store(u.first, i, p.first);
             if (adamw)
                 store(u.second, i, p.second);
-            if (w.rows > 0)
-                store_copy(w, (uint64_t)i * CUDA_CHANNELS - w.place, (T *)u.copies + w.copy, p.value);
         }
-        if (u.average) {
+        if (averages) {
             for (int j = 0; j < CUDA_CHANNELS; j++)
                 average.v[j] = decay * average.v[j] + (1.0f - decay) * p.value.v[j];
             store(u.average, i, average);
+        }
+        if (look_ahead)
+            p.value = average;
+        if (changes || look_ahead) {
+            store(u.value, i, p.value);
+            if (w.rows > 0)
+                store_copy(w, (uint64_t)i * CUDA_CHANNELS - w.place, (T *)u.copies + w.copy, p.value);
         }
     }
 }

@@ -103,9 +103,9 @@ static void list_ranges(struct device_program *prepared)
     const struct weight_table *table = &prepared->program->weights;
     for (int32_t i = 0; i < table->count; i++) {
         const struct weight_tensor *tensor = &table->tensors[i];
-        if (weight_is_trained(tensor->role))
-            prepared->ranges[prepared->range_count++] =
-                (struct cpu_weight_range){tensor->offset, tensor->count, tensor->role == WEIGHT_KERNEL};
+        if (tensor->trained)
+            prepared->ranges[prepared->range_count++] = (struct cpu_weight_range){
+                tensor->offset, tensor->count, weight_part(tensor->role), tensor->gain};
     }
 }
 

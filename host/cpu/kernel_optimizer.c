@@ -7,7 +7,7 @@
 /* What one step needs of the optimizer's numbers. */
 struct factors {
     float momentum, second; /* AdamW: b1, b2 */
-    float rate, keep;       /* keep: 1 - rate * decay, or 1 */
+    float rate, keep;       /* of the range; keep: what decay leaves */
     float first_scale;      /* AdamW: 1 / (1 - b1^t) */
     float second_scale;     /* AdamW: 1 / (1 - b2^t) */
 };
@@ -43,31 +43,29 @@ void cpu_kernel_optimizer(const struct cpu_optimizer *update)
 {
     const struct optimizer *optimizer = update->optimizer;
     const double t = (double)update->number + 1.0;
-    struct factors kernels = {
+    const struct factors common = {
         .momentum = optimizer->momentum,
         .second = optimizer->second,
-        .rate = update->rate,
-        .keep = (float)(1.0 - (double)update->rate * (double)optimizer->decay),
         .first_scale = (float)(1.0 / (1.0 - pow((double)optimizer->momentum, t))),
         .second_scale = (float)(1.0 / (1.0 - pow((double)optimizer->second, t))),
     };
-    struct factors others = kernels;
-    others.keep = 1.0f;
     const bool sgd = optimizer->kind == OPTIMIZER_SGD;
     /* One region for all ranges: networks have many short ones. Each thread walks them all and takes its
      * shares. */
 #pragma omp parallel default(shared)
     for (int32_t r = 0; r < update->range_count; r++) {
         const struct cpu_weight_range *range = &update->ranges[r];
-        const struct factors *u = range->decayed ? &kernels : &others;
+        struct factors u = common;
+        u.rate = update->rate * optimizer_rate(optimizer, range->part, range->gain);
+        u.keep = (float)(1.0 - (double)update->rate * (double)optimizer_decay(optimizer, range->part));
 #pragma omp for schedule(static) nowait
         for (size_t i = 0; i < range->count; i += CPU_SHARE) {
             const size_t at = range->offset + i, count = cpu_share_length(range->count, i);
             const float *gradient = update->gradient + at;
             if (sgd)
-                share_sgd(count, u, gradient, update->value + at, update->first + at);
+                share_sgd(count, &u, gradient, update->value + at, update->first + at);
             else
-                share_adamw(count, u, gradient, update->value + at, update->first + at, update->second + at);
+                share_adamw(count, &u, gradient, update->value + at, update->first + at, update->second + at);
         }
     }
 }

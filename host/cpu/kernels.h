@@ -198,7 +198,8 @@ void cpu_kernel_gather(const struct cpu_gather *gather);
 /* A trained weight tensor's place in the flat arrays. */
 struct cpu_weight_range {
     size_t offset, count; /* floats */
-    bool decayed;         /* kernels: weight decay applies */
+    enum optimizer_part part;
+    float gain; /* struct weight_tensor's */
 };
 
 /* Updates value (and first, second). SGD reads 3, writes 2; AdamW reads 4, writes 3. */
@@ -216,7 +217,8 @@ void cpu_kernel_optimizer(const struct cpu_optimizer *update);
 
 /* ---- kernel_weight_average.c ---- */
 
-/* average = decay * average + (1 - decay) * value over `count` floats. Reads 2, writes 1. */
-void cpu_kernel_weight_average(size_t count, float decay, const float *value, float *average);
+/* average = decay * average + (1 - decay) * value over `count` floats, then value = average with `look_ahead`. Reads 2, writes
+ * 1 or 2. */
+void cpu_kernel_weight_average(size_t count, float decay, bool look_ahead, float *value, float *average);
 
 #endif

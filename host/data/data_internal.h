@@ -192,6 +192,7 @@ enum status data_split(const struct job_dataset *job, int64_t seed, struct data_
                        struct error *err);
 /* Fills mean and deviation; exact whole-number sums, so the same for any number of threads. */
 void data_measure(struct dataset *set, int32_t threads);
+void data_measure_patches(struct dataset *set); /* behind that */
 /* Sets both fingerprints of a dataset that is whole but for them. */
 void data_fingerprint(struct dataset *set);
 

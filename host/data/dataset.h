@@ -15,6 +15,15 @@
 
 enum data_split { SPLIT_TRAIN, SPLIT_VALIDATION, SPLIT_TEST, SPLIT_COUNT };
 
+/* Second moments of small patches, for whitening (host/net/whitening.h): of value i times value j, both normalised, where i
+ * counts channel, row, column of a patch of DATA_PATCH_SIDE x DATA_PATCH_SIDE pixels. Over the first DATA_PATCH_IMAGES
+ * training images. */
+enum {
+    DATA_PATCH_SIDE = 2,
+    DATA_PATCH_VALUES = 4 * DATA_PATCH_SIDE * DATA_PATCH_SIDE,
+    DATA_PATCH_IMAGES = 5000
+};
+
 struct dataset {
     int32_t count, channels, height, width, classes;
     uint8_t *pixels;    /* count x channels x height x width */
@@ -26,10 +35,12 @@ struct dataset {
                                       part of the data */
     int32_t sample_count[SPLIT_COUNT];
     float mean[4], deviation[4]; /* per channel, of value / 255, over the training samples */
-    uint64_t fingerprint;        /* of pixels, labels and splits */
-    uint64_t old_fingerprint;    /* the same by the hash of older journals */
-    int32_t skipped;             /* files left out under on_error = "skip" */
-    int32_t resized;             /* images whose size was changed */
+    /* [i][j], as many as the channels make, close together */
+    double patches[DATA_PATCH_VALUES * DATA_PATCH_VALUES];
+    uint64_t fingerprint;     /* of pixels, labels and splits */
+    uint64_t old_fingerprint; /* the same by the hash of older journals */
+    int32_t skipped;          /* files left out under on_error = "skip" */
+    int32_t resized;          /* images whose size was changed */
     char policy[256]; /* how sizes and colours were made equal, one sentence; "" when nothing was done */
     bool from_cache;
 };

@@ -76,6 +76,12 @@ struct dataset_view {
     float mean[4], deviation[4]; /* per channel, of value / 255, training part only */
 };
 
+/* What the optimizer takes a trained tensor of that role for. */
+static inline enum optimizer_part weight_part(enum weight_role role)
+{
+    return role == WEIGHT_KERNEL ? OPTIMIZER_KERNEL : role == WEIGHT_SCALE ? OPTIMIZER_SCALE : OPTIMIZER_BIAS;
+}
+
 /* Which samples a program reads. `samples` are indices into the dataset, copied at bind. */
 struct device_binding {
     struct device_weights *weights;
@@ -99,7 +105,9 @@ struct step {
     uint32_t row;
     int32_t valid; /* rows that count, 1 .. batch */
     float learning_rate;
-    float average_decay;
+    float average_decay; /* 1: the averages stay as they are */
+    int32_t
+        look_ahead; /* 1: the values then become the averages (Zhang et al. 2019, "Lookahead Optimizer") */
 };
 
 /* How a program's steps are run, and how long they take by the device's clock. */

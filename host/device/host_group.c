@@ -94,7 +94,7 @@ enum status host_group_average(struct device_group *group, const struct device *
         return st;
     for (int32_t k = member; k < table->count; k += group->base.count) {
         const struct weight_tensor *tensor = &table->tensors[k];
-        if (!weight_is_trained(tensor->role))
+        if (weight_is_statistic(tensor->role))
             mean(offers, group->base.count, tensor->offset, tensor->offset + tensor->count);
     }
     return end_with(group, member, "average of statistics", err);

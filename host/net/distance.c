@@ -19,8 +19,9 @@ struct symbol {
     enum layer_kind kind;
     /* Each at least 1, also where the kind has none: relative differences divide by them. */
     float width, kernel_h, kernel_w, stride, pad_h, pad_w, groups;
-    float rate;
-    bool bias;
+    float rate, gain;
+    enum layer_init init;
+    bool bias, frozen;
 };
 
 struct skip {
@@ -53,7 +54,8 @@ static bool is_symbol(const struct layer *layer)
 
 static struct symbol symbol_of(const struct layer *layer)
 {
-    struct symbol s = {layer->kind, 1, 1, 1, 1, 1, 1, 1, 0, false};
+    struct symbol s = {
+        layer->kind, 1, 1, 1, 1, 1, 1, 1, .gain = 1, .init = layer->init, .frozen = layer->frozen};
     unsigned fields = layer_traits(layer->kind)->fields;
     if (fields & FIELD_OUT)
         s.width = (float)layer->out_channels;
@@ -73,6 +75,8 @@ static struct symbol symbol_of(const struct layer *layer)
     }
     if (fields & FIELD_RATE)
         s.rate = layer->rate;
+    if (fields & FIELD_GAIN)
+        s.gain = layer->gain;
     return s;
 }
 
@@ -89,9 +93,12 @@ static double substitution(const struct symbol *a, const struct symbol *b)
     double cost =
         relative(a->width, b->width) + relative(a->stride, b->stride) + relative(a->groups, b->groups);
     cost += (relative(a->kernel_h, b->kernel_h) + relative(a->kernel_w, b->kernel_w)) / 2.0;
-    /* Padding mostly follows the kernel, a bias changes little: they only keep unequal layers apart. */
+    /* Padding mostly follows the kernel, the others change little: they only keep unequal layers apart. */
     cost += (relative(a->pad_h, b->pad_h) + relative(a->pad_w, b->pad_w)) / 16.0;
-    cost += (a->bias != b->bias) / 16.0 + fabs((double)a->rate - b->rate);
+    cost += ((a->bias != b->bias) + (a->init != b->init) + (a->frozen != b->frozen) +
+             relative(a->gain, b->gain)) /
+            16.0;
+    cost += fabs((double)a->rate - b->rate);
     return cost < 1.0 ? cost : 1.0;
 }
 

@@ -73,6 +73,14 @@ static enum status conv_shape(const struct layer *layer, struct shape in, struct
     enum status st = window_shape(layer, in, out, err);
     if (st != ST_OK)
         return st;
+    if ((unsigned)layer->init >= LAYER_INIT_COUNT || (layer->frozen && layer->bias))
+        return error_set(
+            err, ST_RANGE,
+            "layer %u (conv): init is %d and %s, expected 0 to %d, and no bias where the kernel is "
+            "frozen",
+            (unsigned)layer->id, (int)layer->init,
+            layer->frozen && layer->bias ? "a frozen kernel has a bias" : "nothing is frozen",
+            LAYER_INIT_COUNT - 1);
     out->c = layer->out_channels;
     int64_t weights =
         (int64_t)layer->out_channels * (in.c / layer->groups) * layer->kernel_h * layer->kernel_w;
@@ -84,6 +92,9 @@ static enum status dense_shape(const struct layer *layer, struct shape in, struc
 {
     if (check_range(layer, "out_channels", layer->out_channels, 1, GRAPH_MAX_CHANNELS, err) != ST_OK)
         return err->status;
+    if (!(layer->gain > 0.0f && (double)layer->gain <= GRAPH_MAX_GAIN))
+        return error_set(err, ST_RANGE, "layer %u (dense): gain is %g, expected above 0 and at most %g",
+                         (unsigned)layer->id, (double)layer->gain, GRAPH_MAX_GAIN);
     *out = (struct shape){0, layer->out_channels, 1, 1};
     int64_t weights = (int64_t)in.c * in.h * in.w * layer->out_channels;
     return check_size(layer, "number of weights", weights, GRAPH_MAX_ELEMENTS, err);
@@ -259,6 +270,8 @@ enum status graph_insert(struct graph *graph, int32_t index, struct layer layer,
         return error_set(err, ST_UNSUPPORTED,
                          "layer %u (%s): the graph has %d layers already, expected below %d",
                          (unsigned)layer.id, layer_kind_name(layer.kind), graph->count, GRAPH_MAX_LAYERS);
+    if (layer.gain == 0.0f)
+        layer.gain = 1.0f;
     enum status st = layer_shape(graph, &layer, index, &layer.shape, err);
     if (st != ST_OK)
         return st;

@@ -42,6 +42,13 @@ const struct activation_traits *activation_traits(enum activation_kind activatio
     return &activations[activation];
 }
 
+const char *layer_init_name(enum layer_init init)
+{
+    static const char *const names[LAYER_INIT_COUNT] = {
+        [LAYER_INIT_HE] = "he", [LAYER_INIT_DIRAC] = "dirac", [LAYER_INIT_WHITEN] = "whiten"};
+    return (unsigned)init < LAYER_INIT_COUNT ? names[init] : "unknown";
+}
+
 const char *layer_kind_name(enum layer_kind kind)
 {
     return (unsigned)kind < LAYER_KIND_COUNT ? layers[kind].name : "unknown";

@@ -42,7 +42,18 @@ enum layer_field {
     FIELD_GROUPS = 16,
     FIELD_BIAS = 32,
     FIELD_RATE = 64,
+    FIELD_INIT = 256,
+    FIELD_FROZEN = 512,
+    FIELD_GAIN = 1024,
     FIELD_WINDOW = FIELD_KERNEL | FIELD_STRIDE | FIELD_PAD
+};
+
+/* How a convolution's kernel begins (weight_initialise). */
+enum layer_init {
+    LAYER_INIT_HE,     /* normal numbers (He et al. 2015) */
+    LAYER_INIT_DIRAC,  /* output k is input k, as far as there are inputs */
+    LAYER_INIT_WHITEN, /* the filters that make patches of the training images white */
+    LAYER_INIT_COUNT
 };
 
 /* Which weight tensors it has, and so whether something in it is trained. */
@@ -89,6 +100,7 @@ struct activation_traits {
 const struct layer_traits *layer_traits(enum layer_kind kind);
 const struct activation_traits *activation_traits(enum activation_kind activation);
 
+const char *layer_init_name(enum layer_init init); /* "he", "dirac", "whiten" as in JSON */
 const char *layer_kind_name(enum layer_kind kind); /* of any number: "unknown" beyond the kinds */
 
 #ifdef __cplusplus

@@ -45,6 +45,12 @@ static bool put_settings(cJSON *object, const struct layer *layer)
         ok = ok && cJSON_AddTrueToObject(object, "bias") != NULL;
     if (fields & FIELD_RATE)
         ok = ok && put_number(object, "rate", layer->rate);
+    if (fields & FIELD_INIT && layer->init != LAYER_INIT_HE)
+        ok = ok && cJSON_AddStringToObject(object, "init", layer_init_name(layer->init)) != NULL;
+    if (fields & FIELD_FROZEN && layer->frozen)
+        ok = ok && cJSON_AddTrueToObject(object, "frozen") != NULL;
+    if (fields & FIELD_GAIN && layer->gain != 1.0f)
+        ok = ok && put_number(object, "gain", layer->gain);
     return ok;
 }
 
@@ -154,10 +160,11 @@ static enum status check_keys(const cJSON *object, enum layer_kind kind, struct 
     static const struct {
         const char *key;
         unsigned field;
-    } keys[] = {{"id", FIELD_EVERY}, {"kind", FIELD_EVERY},    {"inputs", FIELD_EVERY},
-                {"out", FIELD_OUT},  {"kernel", FIELD_KERNEL}, {"stride", FIELD_STRIDE},
-                {"pad", FIELD_PAD},  {"groups", FIELD_GROUPS}, {"bias", FIELD_BIAS},
-                {"rate", FIELD_RATE}};
+    } keys[] = {{"id", FIELD_EVERY},  {"kind", FIELD_EVERY},    {"inputs", FIELD_EVERY},
+                {"out", FIELD_OUT},   {"kernel", FIELD_KERNEL}, {"stride", FIELD_STRIDE},
+                {"pad", FIELD_PAD},   {"groups", FIELD_GROUPS}, {"bias", FIELD_BIAS},
+                {"rate", FIELD_RATE}, {"init", FIELD_INIT},     {"frozen", FIELD_FROZEN},
+                {"gain", FIELD_GAIN}};
     unsigned allowed = layer_traits(kind)->fields | FIELD_EVERY;
     unsigned seen = 0;
     const cJSON *item;
@@ -185,10 +192,49 @@ static enum status get_pair(const cJSON *object, const char *key, int32_t *first
     return st;
 }
 
+/* `json` (NULL: false) as a switch. */
+static enum status get_switch(const cJSON *json, const char *key, bool *value, struct error *err)
+{
+    if (json != NULL && !cJSON_IsBool(json))
+        return error_set(err, ST_FORMAT, "\"%s\" is not true or false", key);
+    *value = cJSON_IsTrue(json);
+    return ST_OK;
+}
+
+static enum status get_init(const cJSON *json, enum layer_init *init, struct error *err)
+{
+    if (json == NULL)
+        return ST_OK;
+    for (int i = 0; cJSON_IsString(json) && i < LAYER_INIT_COUNT; i++)
+        if (strcmp(json->valuestring, layer_init_name((enum layer_init)i)) == 0) {
+            *init = (enum layer_init)i;
+            return ST_OK;
+        }
+    return error_set(err, ST_FORMAT, "\"init\" is \"%.32s\", expected \"he\", \"dirac\" or \"whiten\"",
+                     cJSON_IsString(json) ? json->valuestring : "no text");
+}
+
+/* What a training does with the layer's weights; each may be absent. */
+static enum status get_training(const cJSON *object, struct layer *layer, struct error *err)
+{
+    const cJSON *gain = get(object, "gain");
+    enum status st = get_switch(get(object, "bias"), "bias", &layer->bias, err);
+    if (st == ST_OK)
+        st = get_switch(get(object, "frozen"), "frozen", &layer->frozen, err);
+    if (st == ST_OK)
+        st = get_init(get(object, "init"), &layer->init, err);
+    if (st != ST_OK || gain == NULL)
+        return st;
+    if (!cJSON_IsNumber(gain) || !(gain->valuedouble > 0.0 && gain->valuedouble <= GRAPH_MAX_GAIN))
+        return error_set(err, ST_FORMAT, "\"gain\" is not a number above 0 and up to %g", GRAPH_MAX_GAIN);
+    layer->gain = (float)gain->valuedouble;
+    return ST_OK;
+}
+
 static enum status get_settings(const cJSON *object, struct layer *layer, struct error *err)
 {
     unsigned fields = layer_traits(layer->kind)->fields;
-    const cJSON *bias = get(object, "bias"), *rate = get(object, "rate");
+    const cJSON *rate = get(object, "rate");
     enum status st = ST_OK;
     if (fields & FIELD_OUT)
         st = get_whole(get(object, "out"), "out", &layer->out_channels, err);
@@ -200,13 +246,10 @@ static enum status get_settings(const cJSON *object, struct layer *layer, struct
         st = get_pair(object, "pad", &layer->pad_h, &layer->pad_w, err);
     if (st == ST_OK && get(object, "groups") != NULL)
         st = get_whole(get(object, "groups"), "groups", &layer->groups, err);
-    if (st != ST_OK)
+    if (st == ST_OK)
+        st = get_training(object, layer, err);
+    if (st != ST_OK || !(fields & FIELD_RATE))
         return st;
-    if (bias != NULL && !cJSON_IsBool(bias))
-        return error_set(err, ST_FORMAT, "\"bias\" is not true or false");
-    layer->bias = cJSON_IsTrue(bias);
-    if (!(fields & FIELD_RATE))
-        return ST_OK;
     /* The range is checked as double: what rounds to 1 in float is for graph_append to refuse. */
     if (!cJSON_IsNumber(rate) || !(rate->valuedouble >= 0.0 && rate->valuedouble < 1.0))
         return error_set(err, ST_FORMAT, "\"rate\" is missing or not a number from 0 to below 1");
@@ -319,6 +362,11 @@ static uint64_t hash_layer(const struct layer *layer, const uint64_t *hashes)
         hash = hash_number(hash, layer->bias);
     if (fields & FIELD_RATE)
         hash = hash_number(hash, (uint64_t)(layer->rate * 16777216.0f));
+    /* Where they are as ever, graphs keep the fingerprints that they had before there were such fields. */
+    if (layer->init != LAYER_INIT_HE || layer->frozen)
+        hash = hash_number(hash, (uint64_t)layer->init * 2 + layer->frozen);
+    if (fields & FIELD_GAIN && layer->gain != 1.0f)
+        hash = hash_number(hash, (uint64_t)(layer->gain * 16777216.0f));
     if (layer->kind == LAYER_ADD) /* whose summands have no order */
         return hash_number(hash, hashes[layer->inputs[0]] + hashes[layer->inputs[1]]);
     for (int32_t i = 0; i < layer->input_count; i++)

@@ -1,6 +1,8 @@
 /* Starting architectures by name:
  *
  *   "lean"      ours, after airbench (Jordan 2024): few 3x3 convolutions, pooled early; trains fast on CPUs
+ *   "res9"      residual, nine layers, between "lean" and "resnet" in cost: what a person takes for small images
+ *   "air"       airbench itself: frozen whitening, convolutions that begin as identities, GELU
  *   "cnn"       Auto-Keras's three-convolution network
  *   "resnet"    its ResNet-18
  *   "densenet"  its DenseNet-121
@@ -13,7 +15,7 @@
 enum { START_MAX_WIDTH = 4096 };
 
 /* Makes the graph for images of channels x height x width and `classes` logits. `width` scales the channel
- * counts: the width of the first stage (0: the architecture's own, lean 32, the others 64; a multiple of 8).
+ * counts: the width of the first stage (0: the architecture's own, lean and res9 32, the others 64; a multiple of 8).
  * Pools and strides that the image is too small for are left out; images whose short side exceeds 64 pixels
  * are halved by the stem (but "cnn"'s) until it does not. ST_RANGE for an unknown name: the message lists the
  * names. */

@@ -22,9 +22,14 @@ const char *weight_role_name(enum weight_role role)
     return (unsigned)role < WEIGHT_ROLE_COUNT ? names[role] : "unknown";
 }
 
-bool weight_is_trained(enum weight_role role)
+bool weight_is_statistic(enum weight_role role)
 {
-    return role != WEIGHT_RUNNING_MEAN && role != WEIGHT_RUNNING_VAR;
+    return role == WEIGHT_RUNNING_MEAN || role == WEIGHT_RUNNING_VAR;
+}
+
+static bool is_trained(const struct layer *layer, enum weight_role role)
+{
+    return !weight_is_statistic(role) && !(layer->frozen && (role == WEIGHT_KERNEL || role == WEIGHT_SCALE));
 }
 
 static bool layer_has(const struct layer *layer, enum weight_role role)
@@ -73,8 +78,12 @@ enum status weight_table_new(struct weight_table *table, const struct graph *gra
             if (!layer_has(layer, role))
                 continue;
             struct weight_tensor *tensor = &table->tensors[table->count++];
-            *tensor = (struct weight_tensor){
-                .layer_id = layer->id, .layer = l, .role = role, .offset = table->total};
+            *tensor = (struct weight_tensor){.layer_id = layer->id,
+                                             .layer = l,
+                                             .role = role,
+                                             .offset = table->total,
+                                             .trained = is_trained(layer, role),
+                                             .gain = layer->kind == LAYER_DENSE ? layer->gain : 1.0f};
             tensor_dims(graph, layer, role, tensor->dims);
             tensor->count = (size_t)tensor->dims[0] * (size_t)tensor->dims[1] * (size_t)tensor->dims[2] *
                             (size_t)tensor->dims[3];
@@ -123,18 +132,51 @@ static void fill_normal(const struct weight_tensor *tensor, double deviation, ui
     }
 }
 
+/* Kernel of a convolution: the first outputs are the inputs. */
+static void fill_dirac(const struct weight_tensor *tensor, uint64_t seed, float *values)
+{
+    const size_t taps = (size_t)tensor->dims[2] * (size_t)tensor->dims[3];
+    const size_t fan_in = (size_t)tensor->dims[1] * taps;
+    const size_t centre =
+        (size_t)(tensor->dims[2] / 2) * (size_t)tensor->dims[3] + (size_t)(tensor->dims[3] / 2);
+    const size_t same = (size_t)(tensor->dims[0] < tensor->dims[1] ? tensor->dims[0] : tensor->dims[1]);
+    fill_normal(tensor, sqrt(1.0 / (3.0 * (double)fan_in)), seed, values);
+    memset(values, 0, same * fan_in * sizeof(*values));
+    for (size_t k = 0; k < same; k++)
+        values[k * fan_in + k * taps + centre] = 1.0f;
+}
+
+static bool whitens(const struct weight_tensor *tensor, const struct whitening *whitening)
+{
+    return whitening != NULL && whitening->channels > 0 && tensor->dims[1] == whitening->channels &&
+           tensor->dims[2] == GRAPH_WHITENING_SIDE && tensor->dims[3] == GRAPH_WHITENING_SIDE &&
+           tensor->dims[0] == 8 * whitening->channels;
+}
+
+static void fill_kernel(const struct weight_tensor *tensor, const struct graph *graph, uint64_t seed,
+                        const struct whitening *whitening, float *values)
+{
+    const enum layer_init init = graph->layers[tensor->layer].init;
+    const double fan_in = (double)tensor->dims[1] * tensor->dims[2] * tensor->dims[3];
+    /* No ReLU follows the logits: half the variance keeps their size. */
+    const double variance = tensor->layer == graph->count - 1 ? 1.0 : 2.0;
+    if (init == LAYER_INIT_DIRAC)
+        fill_dirac(tensor, seed, values);
+    else if (init == LAYER_INIT_WHITEN && whitens(tensor, whitening))
+        memcpy(values, whitening->filters, tensor->count * sizeof(*values));
+    else
+        fill_normal(tensor, tensor->gain * sqrt(variance / fan_in), seed, values);
+}
+
 void weight_initialise(const struct weight_table *table, const struct graph *graph, uint64_t seed,
-                       float *values)
+                       const struct whitening *whitening, float *values)
 {
     memset(values, 0, table->total * sizeof *values);
     for (int32_t t = 0; t < table->count; t++) {
         const struct weight_tensor *tensor = &table->tensors[t];
         float *to = values + tensor->offset;
         if (tensor->role == WEIGHT_KERNEL) {
-            double fan_in = (double)tensor->dims[1] * tensor->dims[2] * tensor->dims[3];
-            /* No ReLU follows the logits: half the variance keeps their size. */
-            double gain = tensor->layer == graph->count - 1 ? 1.0 : 2.0;
-            fill_normal(tensor, sqrt(gain / fan_in), seed, to);
+            fill_kernel(tensor, graph, seed, whitening, to);
         } else if (tensor->role == WEIGHT_SCALE || tensor->role == WEIGHT_RUNNING_VAR) {
             for (size_t i = 0; i < tensor->count; i++)
                 to[i] = 1.0f;

@@ -35,12 +35,15 @@ static void write_input_gradient(struct lowering *lowering, struct prog_op *op, 
 static void backward_conv(struct lowering *lowering, int32_t layer, int32_t dy)
 {
     int32_t input = lower_input_layer(lowering, layer, 0);
-    struct prog_op *op = lower_op(lowering, PROG_OP_CONV_BACKWARD_WEIGHTS, layer);
-    lower_window(lowering, op, layer);
-    op->inputs[CONV_BACKWARD_WEIGHTS_IN_X] = lower_value(lowering, input);
-    op->inputs[CONV_BACKWARD_WEIGHTS_IN_DY] = dy;
-    lower_write_gradient(lowering, op, CONV_BACKWARD_WEIGHTS_OUT_DKERNEL, layer, WEIGHT_KERNEL);
-    lower_write_gradient(lowering, op, CONV_BACKWARD_WEIGHTS_OUT_DBIAS, layer, WEIGHT_BIAS);
+    struct prog_op *op;
+    if (!lowering->graph->layers[layer].frozen) {
+        op = lower_op(lowering, PROG_OP_CONV_BACKWARD_WEIGHTS, layer);
+        lower_window(lowering, op, layer);
+        op->inputs[CONV_BACKWARD_WEIGHTS_IN_X] = lower_value(lowering, input);
+        op->inputs[CONV_BACKWARD_WEIGHTS_IN_DY] = dy;
+        lower_write_gradient(lowering, op, CONV_BACKWARD_WEIGHTS_OUT_DKERNEL, layer, WEIGHT_KERNEL);
+        lower_write_gradient(lowering, op, CONV_BACKWARD_WEIGHTS_OUT_DBIAS, layer, WEIGHT_BIAS);
+    }
     if (!lowering->layers[input].trained)
         return;
     op = lower_op(lowering, PROG_OP_CONV_BACKWARD_DATA, layer);

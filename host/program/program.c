@@ -110,7 +110,9 @@ static enum status check_gradients(const struct program *program, struct error *
             const struct prog_tensor *tensor = &program->tensors[t];
             written += tensor->kind == TENSOR_GRADIENT && tensor->weight == w && tensor->first >= 0;
         }
-        int32_t expected = weight_is_trained(weight->role) ? 1 : 0;
+        /* A batch norm writes that of its scale, frozen or not. */
+        const bool unused = weight->role == WEIGHT_SCALE && !weight->trained;
+        const int32_t expected = weight->trained || unused ? 1 : 0;
         if (written != expected)
             return error_set(err, ST_RANGE,
                              "program: layer %u, %s: its gradient is written %d times, expected %d",

@@ -285,7 +285,8 @@ static enum status fresh_weights(struct training *training, struct error *err)
     float *values = calloc(table->total + 1, sizeof(float)); /* + 1: calloc may return NULL for nothing */
     if (values == NULL)
         return error_memory(err, "weights", table->total * sizeof(float));
-    weight_initialise(table, &training->candidate->graph, (uint64_t)training->run->job->seed, values);
+    weight_initialise(table, &training->candidate->graph, (uint64_t)training->run->job->seed,
+                      &training->run->whitening, values);
     enum status st = trainer_load_values(training->trainer, values, err);
     free(values);
     return st;

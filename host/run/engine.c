@@ -103,6 +103,8 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
         st =
             data_load(&job->dataset, job->seed, job->threads, verbosity < 0 ? NULL : stderr, &run->data, err);
     if (st == ST_OK)
+        st = whitening_make(&run->whitening, run->data.channels, run->data.patches, err);
+    if (st == ST_OK)
         st = choose_batches(run, err);
     if (st == ST_OK)
         st = devices_open(&run->devices, err);

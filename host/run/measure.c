@@ -31,7 +31,8 @@ static enum status fresh_weights(const struct measurement *measurement, const st
     float *values = calloc(table->total + 1, sizeof(float)); /* + 1: calloc may return NULL for nothing */
     if (values == NULL)
         return error_memory(err, "weights", table->total * sizeof(float));
-    weight_initialise(table, graph, (uint64_t)measurement->run->job->seed, values);
+    weight_initialise(table, graph, (uint64_t)measurement->run->job->seed, &measurement->run->whitening,
+                      values);
     enum status st = trainer_load_values(measurement->trainer, values, err);
     free(values);
     return st;

@@ -13,6 +13,7 @@
 #include "host/machine/devices.h"
 #include "host/machine/memory.h"
 #include "host/machine/weight_cache.h"
+#include "host/net/whitening.h"
 #include "host/run/batch.h"
 #include "host/run/display.h"
 #include "host/run/supervisor.h"
@@ -42,6 +43,7 @@ struct run {
     struct devices devices;
     const struct device_ops *ops;   /* the devices' */
     struct device_info device_info; /* the first one's; the others are taken to be like it */
+    struct whitening whitening;     /* of the training images */
     struct batches batches;
     struct run_sharing sharing;
     int32_t window; /* candidates that may be proposed before the first of them is observed */

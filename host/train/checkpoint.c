@@ -37,7 +37,7 @@ static size_t statistics_count(const struct weight_table *table)
 {
     size_t count = 0;
     for (int32_t w = 0; w < table->count; w++)
-        count += weight_is_trained(table->tensors[w].role) ? 0 : table->tensors[w].count;
+        count += weight_is_statistic(table->tensors[w].role) ? table->tensors[w].count : 0;
     return count;
 }
 
@@ -47,7 +47,7 @@ static void move_statistics(const struct weight_table *table, bool out, float *v
     for (int32_t w = 0; w < table->count; w++) {
         const struct weight_tensor *tensor = &table->tensors[w];
         float *here = values + tensor->offset;
-        if (weight_is_trained(tensor->role))
+        if (!weight_is_statistic(tensor->role))
             continue;
         memcpy(out ? statistics : here, out ? here : statistics, tensor->count * sizeof *here);
         statistics += tensor->count;

@@ -7,6 +7,9 @@
 static const double PI = 3.14159265358979323846;
 static const double ONE_CYCLE_START = 1.0 / 25.0;
 static const double ONE_CYCLE_END = 1.0 / 10000.0;
+/* Of the peak (Jordan 2024, arXiv 2404.00498, listing 4). */
+static const double TRIANGLE_START = 0.2;
+static const double TRIANGLE_END = 0.07;
 
 /* From a at t = 0 to b at t = 1 along half a cosine. */
 static double half_cosine(double a, double b, double t)
@@ -25,6 +28,9 @@ double schedule_rate(const struct schedule *schedule, double progress)
         return schedule->peak * (rising ? t : half_cosine(1.0, 0.0, t));
     case JOB_SCHEDULE_LINEAR:
         return schedule->peak * (rising ? t : 1.0 - t);
+    case JOB_SCHEDULE_TRIANGLE:
+        return schedule->peak *
+               (rising ? TRIANGLE_START + (1.0 - TRIANGLE_START) * t : 1.0 + (TRIANGLE_END - 1.0) * t);
     case JOB_SCHEDULE_ONE_CYCLE:
         return schedule->peak *
                (rising ? half_cosine(ONE_CYCLE_START, 1.0, t) : half_cosine(1.0, ONE_CYCLE_END, t));

@@ -14,7 +14,8 @@ struct schedule {
 
 /* The learning rate at `progress`, clamped to [0, 1]. Cosine: linear from 0 to the peak, then a half cosine to 0
  * (Loshchilov, Hutter 2017). Linear: linear from 0 to the peak, then linear to 0. One-cycle: half cosines from peak /
- * 25 to the peak and on to peak / 10000 (Smith, Topin 2018). */
+ * 25 to the peak and on to peak / 10000 (Smith, Topin 2018). Triangle: linear from 0.2 of the peak to it and on to
+ * 0.07 of it (Jordan 2024). */
 double schedule_rate(const struct schedule *schedule, double progress);
 
 #endif

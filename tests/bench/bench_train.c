@@ -84,7 +84,7 @@ static enum status upload_weights(struct bench *bench, const struct graph *graph
     float *values = calloc(program->weights.total + 1, sizeof *values);
     if (values == NULL)
         return error_memory(err, "weights", program->weights.total * sizeof *values);
-    weight_initialise(&program->weights, graph, 1, values);
+    weight_initialise(&program->weights, graph, 1, NULL, values);
     enum status st = bench->ops->weights_new(bench->device, &program->weights, SLOT_GRADIENT, weights, err);
     if (st == ST_OK)
         st = bench->ops->weights_upload(bench->device, *weights, SLOT_VALUE, values, err);

@@ -49,7 +49,7 @@ static void bind_training(struct device_session *session, enum optimizer_kind ki
 {
     session->binding.shuffled = 1;
     session->binding.augment = (struct augment){.translate = 2, .flip = 1, .cutout = 3};
-    session->binding.optimizer = (struct optimizer){kind, 0.9f, 0.99f, 0.01f};
+    session->binding.optimizer = (struct optimizer){kind, 0.9f, 0.99f, 0.01f, 2.0f, 0.01f};
     session_bind(session);
 }
 
@@ -68,7 +68,7 @@ static double metric_after(struct device_session *session, const struct step *st
 
 static void start_weights(struct device_session *session, const struct graph *graph)
 {
-    weight_initialise(&session->program.weights, graph, 3, session->values);
+    weight_initialise(&session->program.weights, graph, 3, NULL, session->values);
     session_upload(session);
 }
 

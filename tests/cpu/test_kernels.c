@@ -336,8 +336,10 @@ static void test_gather(void **state)
     check_gather(13, 1, 1, 3, 0); /* shifts beyond the image's size are reflected more than once */
 }
 
-static const struct cpu_weight_range ranges[] = {
-    {0, 27, true}, {32, 5, false}, {48, 40001, true}, {40064, 1, false}};
+static const struct cpu_weight_range ranges[] = {{0, 27, OPTIMIZER_KERNEL, 1.0f},
+                                                 {32, 5, OPTIMIZER_BIAS, 1.0f},
+                                                 {48, 40001, OPTIMIZER_KERNEL, 0.5f},
+                                                 {40064, 1, OPTIMIZER_SCALE, 1.0f}};
 enum { FLOATS = 40080, RANGES = sizeof ranges / sizeof *ranges };
 
 static const struct cpu_weight_range *range_of(int32_t i)
@@ -374,17 +376,22 @@ static void check_optimizer(struct optimizer o, int32_t index)
         });
         for (int32_t i = 0; i < FLOATS; i++) {
             const struct cpu_weight_range *range = range_of(i);
-            const double g = (double)gradient[i], decay = range && range->decayed ? (double)o.decay : 0.0;
             if (!range)
                 continue;
+            const bool bias = range->part == OPTIMIZER_BIAS, kernel = range->part == OPTIMIZER_KERNEL;
+            const double g = (double)gradient[i], decay = kernel ? (double)o.decay
+                                                          : bias ? (double)o.bias_decay
+                                                                 : 0.0;
+            const double own =
+                rate * (double)range->gain * (double)range->gain * (bias ? (double)o.bias_rate : 1.0);
             w[i] *= 1.0 - rate * decay;
             if (o.kind == OPTIMIZER_SGD) {
                 m[i] = b1 * m[i] + g;
-                w[i] -= rate * (g + b1 * m[i]);
+                w[i] -= own * (g + b1 * m[i]);
             } else {
                 m[i] = b1 * m[i] + (1.0 - b1) * g;
                 s[i] = b2 * s[i] + (1.0 - b2) * g * g;
-                w[i] -= rate * (m[i] / (1.0 - pow(b1, number + 1.0))) /
+                w[i] -= own * (m[i] / (1.0 - pow(b1, number + 1.0))) /
                         (sqrt(s[i] / (1.0 - pow(b2, number + 1.0))) + (double)OPTIMIZER_ADAM_EPSILON);
             }
         }
@@ -410,9 +417,9 @@ static void check_optimizer(struct optimizer o, int32_t index)
 static void test_optimizer(void **state)
 {
     (void)state;
-    check_optimizer((struct optimizer){OPTIMIZER_SGD, 0.9f, 0.0f, 0.01f}, 0);
-    check_optimizer((struct optimizer){OPTIMIZER_SGD, 0.0f, 0.0f, 0.0f}, 1);
-    check_optimizer((struct optimizer){OPTIMIZER_ADAMW, 0.9f, 0.999f, 0.01f}, 2);
+    check_optimizer((struct optimizer){OPTIMIZER_SGD, 0.9f, 0.0f, 0.01f, 1.0f, 0.0f}, 0);
+    check_optimizer((struct optimizer){OPTIMIZER_SGD, 0.0f, 0.0f, 0.0f, 1.5f, 0.02f}, 1);
+    check_optimizer((struct optimizer){OPTIMIZER_ADAMW, 0.9f, 0.999f, 0.01f, 1.5f, 0.02f}, 2);
 }
 
 static void test_weight_average(void **state)
@@ -421,10 +428,18 @@ static void test_weight_average(void **state)
     float *value = kernel_vector(FLOATS, 0, 1, 0.0f, 1.0f),
           *average = kernel_vector(FLOATS, 0, 2, 0.0f, 1.0f);
     float *before = kernel_vector(FLOATS, 0, 2, 0.0f, 1.0f);
-    cpu_kernel_weight_average(FLOATS, 0.875f, value, average);
+    float *values = kernel_vector(FLOATS, 0, 1, 0.0f, 1.0f);
+    cpu_kernel_weight_average(FLOATS, 0.875f, false, value, average);
     for (int32_t i = 0; i < FLOATS; i++)
         kernel_check_close((double)average[i], 0.875 * (double)before[i] + 0.125 * (double)value[i],
                            (double)FLT_EPSILON, "average", 0, (size_t)i);
+    assert_memory_equal(value, values, FLOATS * sizeof(float));
+    cpu_kernel_weight_average(FLOATS, 0.875f, true, value, average);
+    for (int32_t i = 0; i < FLOATS; i++)
+        kernel_check_close((double)average[i], 0.765625 * (double)before[i] + 0.234375 * (double)values[i],
+                           (double)FLT_EPSILON * 2.0, "average", 1, (size_t)i);
+    assert_memory_equal(value, average, FLOATS * sizeof(float));
+    kernel_free(values);
     kernel_free(before);
     kernel_free(average);
     kernel_free(value);
@@ -436,7 +451,7 @@ static void test_same_bits(void **state)
     (void)state;
     const int threads = omp_get_max_threads();
     const struct cpu_shape s = {37, 10, 1, 1, 8};
-    const struct optimizer o = {OPTIMIZER_ADAMW, 0.9f, 0.999f, 0.01f};
+    const struct optimizer o = {OPTIMIZER_ADAMW, 0.9f, 0.999f, 0.01f, 2.0f, 0.0f};
     float *gradient = kernel_vector(FLOATS, 0, 2, 0.0f, 1.0f), *logits = kernel_random(s, 0, 3, 0.0f, 4.0f);
     float *value[2], *first[2], *second[2], *dlogits[2], *dropped[2];
     double metrics[2][METRIC_COUNT] = {{0}};

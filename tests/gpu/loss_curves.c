@@ -118,7 +118,7 @@ static enum status train(struct curve *curve, const struct images *images, const
         .deviation = {images->deviation[0], images->deviation[1], images->deviation[2]}};
     const struct trainer_settings settings = {
         .batch = BATCH,
-        .optimizer = {.kind = OPTIMIZER_SGD, .momentum = 0.9f, .decay = 5e-4f},
+        .optimizer = {.kind = OPTIMIZER_SGD, .momentum = 0.9f, .decay = 5e-4f, .bias_rate = 1.0f},
         .schedule = {.kind = JOB_SCHEDULE_COSINE, .peak = 0.05, .warmup = 0.1},
         .augment = {.translate = 2, .flip = 1},
         .label_smoothing = 0.1f,
@@ -151,7 +151,7 @@ static enum status train(struct curve *curve, const struct images *images, const
         st = error_memory(err, "weights", trainer_weights(trainer)->total * sizeof *values);
         goto out;
     }
-    weight_initialise(trainer_weights(trainer), graph, 1, values);
+    weight_initialise(trainer_weights(trainer), graph, 1, NULL, values);
     st = trainer_load_values(trainer, values, err);
     if (st == ST_OK)
         st = trainer_run(trainer, limit, &events, &result, err);

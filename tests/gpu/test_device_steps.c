@@ -75,7 +75,7 @@ static void train(const struct device_ops *ops, enum optimizer_kind optimizer, i
     session_open(&session, ops, &graph, &options, IMAGES, SEED);
     session.binding.shuffled = 1;
     session.binding.augment = (struct augment){.translate = 2, .flip = 1, .cutout = 3};
-    session.binding.optimizer = (struct optimizer){optimizer, 0.9f, 0.99f, 0.01f};
+    session.binding.optimizer = (struct optimizer){optimizer, 0.9f, 0.99f, 0.01f, 2.0f, 0.01f};
     session_bind(&session);
     for (int32_t i = 0; i < steps; i++) {
         struct step step = step_number(i);

@@ -40,7 +40,8 @@ struct weight_case {
     }
 
   private:
-    uint64_t take(int32_t kind, size_t count);
+    enum { KEPT = -1 }; /* in the place of a part: not trained */
+    uint64_t take(int32_t part, size_t count);
     void take_norm(const kernel_run &run, uint64_t at, size_t kernel);
     void take_kernel(const kernel_run &run, uint64_t at, int32_t k);
 };
@@ -52,19 +53,21 @@ weight_case::weight_case(const kernel_run &run)
 {
     const int32_t kernels = 1 + kernel_below(run, SETTINGS, 0, 6);
     if (kernel_below(run, SETTINGS, 3, 2))
-        take(CUDA_WEIGHT_TRAINED, 1 + (size_t)kernel_below(run, SETTINGS, 4, 40));
+        take(OPTIMIZER_BIAS, 1 + (size_t)kernel_below(run, SETTINGS, 4, 40));
     for (int32_t k = 0; k < kernels; k++)
         take_kernel(run, 20 * (uint64_t)(k + 1), k);
     memcpy(table.data, weights.data(), weights.size() * sizeof(weights[0]));
 }
 
 /* A tensor behind the last one, with what a search goes by; returns its place. */
-uint64_t weight_case::take(int32_t kind, size_t count)
+uint64_t weight_case::take(int32_t part, size_t count)
 {
     cuda_weight w = {};
     w.place = total;
     w.count = count;
-    w.kind = kind;
+    w.trained = part != KEPT;
+    w.part = w.trained ? part : OPTIMIZER_KERNEL;
+    w.gain = weights.size() % 3 == 1 ? 0.5f : 1.0f;
     w.copy = copied;
     w.first_row = rows;
     total += cuda_chunk_count(count) * CUDA_CHUNK;
@@ -76,10 +79,9 @@ uint64_t weight_case::take(int32_t kind, size_t count)
 void weight_case::take_norm(const kernel_run &run, uint64_t at, size_t kernel)
 {
     const size_t out = (size_t)weights[kernel].out;
-    const uint64_t scale = take(CUDA_WEIGHT_TRAINED, out), shift = take(CUDA_WEIGHT_TRAINED, out);
-    const uint64_t mean = take(CUDA_WEIGHT_KEPT, out), var = take(CUDA_WEIGHT_KEPT, out);
-    const uint64_t bias =
-        kernel_below(run, SETTINGS, at + 6, 2) ? take(CUDA_WEIGHT_TRAINED, out) : CUDA_NO_BIAS;
+    const uint64_t scale = take(OPTIMIZER_SCALE, out), shift = take(OPTIMIZER_BIAS, out);
+    const uint64_t mean = take(KEPT, out), var = take(KEPT, out);
+    const uint64_t bias = kernel_below(run, SETTINGS, at + 6, 2) ? take(OPTIMIZER_BIAS, out) : CUDA_NO_BIAS;
     cuda_weight &w = weights[kernel];
     w.folded = kernel_below(run, SETTINGS, at + 5, 2);
     if (!w.folded)
@@ -100,7 +102,9 @@ void weight_case::take_kernel(const kernel_run &run, uint64_t at, int32_t k)
     if (kernel_below(run, SETTINGS, at + 8, 3) == 0) /* so that nothing is padded */
         out = cuda_padded(out), in = cuda_padded(in);
     const size_t kernel = weights.size();
-    take(CUDA_WEIGHT_DECAYED, (size_t)out * (size_t)in * (size_t)(height * width));
+    /* Every fifth is frozen. */
+    take(kernel_below(run, SETTINGS, at + 11, 5) ? (int32_t)OPTIMIZER_KERNEL : KEPT,
+         (size_t)out * (size_t)in * (size_t)(height * width));
     if (kernel_below(run, SETTINGS, at + 9, 6) > 0) { /* otherwise no operation uses it */
         cuda_weight &w = weights[kernel];
         w.out = out, w.in = in, w.taps = height * width;
@@ -292,7 +296,7 @@ struct update_case {
     vector value, first, second, average, gradients;
     device_memory kernel_gradients, scaling, metrics;
     activation copies, rounded;
-    std::vector<int32_t> kind; /* of every place; gaps are kept */
+    std::vector<cuda_weight> owner; /* of every place; gaps have one that is not trained */
     std::vector<double> gradient;
     cuda_step step;
     optimizer o;
@@ -313,7 +317,7 @@ update_case::update_case(const kernel_run &run)
       first(t.total), second(t.total), average(t.total), gradients(t.total),
       kernel_gradients(t.gradient_bytes), scaling(cuda_scaling_scratch()), metrics(5 * sizeof(double)),
       copies(run.type, cuda_shape{1, (int32_t)t.copied, 1, 1}), rounded(run.type, copies.shape),
-      kind(t.total, CUDA_WEIGHT_KEPT), gradient(t.total, 0.0), step(kernel_step(run))
+      owner(t.total), gradient(t.total, 0.0), step(kernel_step(run))
 {
     if (run.type == CUDA_HALF && change)
         scale = run.index % 3 ? 1024.0 : (double)CUDA_SCALE_FIRST;
@@ -322,11 +326,13 @@ update_case::update_case(const kernel_run &run)
     draw_values(run, t, VALUES + 11, 0.2, 0.2, &second);
     draw_values(run, t, VALUES + 12, 0.0, 1.0, &average);
     for (const cuda_weight &w : t.weights)
-        std::fill(kind.begin() + (ptrdiff_t)w.place, kind.begin() + (ptrdiff_t)(w.place + w.count), w.kind);
+        std::fill(owner.begin() + (ptrdiff_t)w.place, owner.begin() + (ptrdiff_t)(w.place + w.count), w);
     for (size_t i = 0; i < t.copied; i++)
         copies.set(i, 7.0);
     draw_gradients(run);
-    o = {sgd ? OPTIMIZER_SGD : OPTIMIZER_ADAMW, 0.9f, 0.99f, 0.05f};
+    o = {sgd ? OPTIMIZER_SGD : OPTIMIZER_ADAMW, 0.9f, 0.99f, 0.05f, 1.5f, 0.02f};
+    step.look_ahead = kernel_below(run, SETTINGS, 202, 3) == 0;
+    step.average_decay = kernel_below(run, SETTINGS, 203, 4) ? step.average_decay : 1.0f;
     step.number = (uint32_t)kernel_below(run, SETTINGS, 200, 50);
     step.first_scale = (float)(1.0 / (1.0 - std::pow((double)o.momentum, step.number + 1.0)));
     step.second_scale = (float)(1.0 / (1.0 - std::pow((double)o.second, step.number + 1.0)));
@@ -340,7 +346,7 @@ void update_case::draw_gradients(const kernel_run &run)
     const size_t spoilt = scale > 0.0 && run.index % 5 == 4
                               ? (size_t)kernel_below(run, SETTINGS, 201, (int32_t)t.total)
                               : t.total;
-    spoils = spoilt < t.total && kind[spoilt] != CUDA_WEIGHT_KEPT;
+    spoils = spoilt < t.total && owner[spoilt].trained;
     for (size_t i = 0; i < t.total; i++)
         gradients[i] = 0.0f;
     for (const cuda_weight &w : t.weights) {
@@ -399,13 +405,13 @@ static void check_scaling(const kernel_run &run, update_case &c, const cuda_upda
 }
 
 /* Copies are the values, rounded; or as they were where nothing changes, and in padding and gaps always. */
-static void check_updated_copies(const kernel_run &run, update_case &c, bool changed)
+static void check_updated_copies(const kernel_run &run, update_case &c, bool changed, bool ahead)
 {
     for (size_t i = 0; i < c.t.copied; i++)
         c.rounded.set(i, 7.0);
     for (const cuda_weight &w : c.t.weights)
         each_copied(w, [&](size_t place, int64_t from, int32_t) {
-            if (from >= 0 && changed)
+            if (from >= 0 && (ahead || (changed && w.trained)))
                 c.rounded.set(w.copy + place, (double)c.value[(size_t)from]);
         });
     for (size_t i = 0; i < c.t.copied; i++)
@@ -427,30 +433,42 @@ static void check_update(const kernel_run &run)
     kernel_launched(run, cuda_launch_update(NULL, run.type, &u), "update");
     const double rate = (double)c.step.learning_rate, decay = (double)c.step.average_decay,
                  b1 = (double)c.o.momentum, b2 = (double)c.o.second;
-    const bool changed = c.change && !c.spoils;
+    const bool changed = c.change && !c.spoils, ahead = c.averages && c.step.look_ahead;
     for (size_t i = 0; i < c.t.total; i++) {
-        const int32_t kind = changed ? c.kind[i] : (int32_t)CUDA_WEIGHT_KEPT;
-        const double g = c.gradient[i], exact = kind == CUDA_WEIGHT_KEPT ? 0.0 : 1.0;
+        const cuda_weight &owner = c.owner[i];
+        const bool moves = changed && owner.trained, bias = owner.part == OPTIMIZER_BIAS;
+        const double g = c.gradient[i], exact = moves || ahead ? 1.0 : 0.0,
+                     own = rate * (double)owner.gain * (double)owner.gain *
+                           (bias ? (double)c.o.bias_rate : 1.0),
+                     lost = owner.part == OPTIMIZER_KERNEL ? (double)c.o.decay
+                            : bias                         ? (double)c.o.bias_decay
+                                                           : 0.0;
         double change = 0.0;
-        if (kind != CUDA_WEIGHT_KEPT && c.sgd) {
+        if (moves && c.sgd) {
             m[i] = b1 * m[i] + g;
-            change = rate * (g + b1 * m[i]);
-        } else if (kind != CUDA_WEIGHT_KEPT) {
+            change = own * (g + b1 * m[i]);
+        } else if (moves) {
             m[i] = b1 * m[i] + (1.0 - b1) * g;
             s[i] = b2 * s[i] + (1.0 - b2) * g * g;
-            change = rate * (m[i] * (double)c.step.first_scale) /
+            change = own * (m[i] * (double)c.step.first_scale) /
                      (std::sqrt(s[i] * (double)c.step.second_scale) + (double)OPTIMIZER_ADAM_EPSILON);
         }
-        w[i] = w[i] * (kind == CUDA_WEIGHT_DECAYED ? 1.0 - rate * (double)c.o.decay : 1.0) - change;
+        w[i] = w[i] * (moves ? 1.0 - rate * lost : 1.0) - change;
         if (c.averages)
-            a[i] = decay * a[i] + (1.0 - decay) * (double)c.value[i];
+            a[i] = decay * a[i] + (1.0 - decay) * (ahead ? w[i] : (double)c.value[i]);
+        if (ahead)
+            w[i] = a[i];
         kernel_close(run, (double)c.value[i], w[i], exact * 8.0 * FLOAT * (1.0 + 4.0 * std::fabs(change)),
                      "value", i);
         kernel_close(run, (double)c.first[i], m[i], exact * 4.0 * FLOAT, "first", i);
         kernel_close(run, (double)c.second[i], s[i], exact * 4.0 * FLOAT, "second", i);
-        kernel_close(run, (double)c.average[i], a[i], c.averages ? 4.0 * FLOAT : 0.0, "average", i);
+        kernel_close(run, (double)c.average[i], a[i],
+                     !c.averages ? 0.0
+                     : ahead     ? 8.0 * FLOAT * (1.0 + 4.0 * std::fabs(change))
+                                 : 4.0 * FLOAT,
+                     "average", i);
     }
-    check_updated_copies(run, c, changed);
+    check_updated_copies(run, c, changed, ahead);
 }
 
 static void test_update(void **state)

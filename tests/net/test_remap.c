@@ -66,7 +66,7 @@ static void test_list(void **state)
     }
     float *from = malloc(parent_table.total * sizeof *from), *to = malloc(child_table.total * sizeof *to);
     assert_true(from != NULL && to != NULL);
-    weight_initialise(&parent_table, &parent, 1, from);
+    weight_initialise(&parent_table, &parent, 1, NULL, from);
     memset(to, 0xff, child_table.total * sizeof *to);
     list.remaps[2].fill = 1.0f;
     remap_apply(&list, &child_table, &parent_table, from, 0, to);

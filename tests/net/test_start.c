@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-static const char *const names[] = {"lean", "cnn", "resnet", "densenet"};
+static const char *const names[] = {"lean", "res9", "air", "cnn", "resnet", "densenet"};
 enum { NAMES = sizeof names / sizeof names[0] };
 
 static struct cost cost_of_start(const char *name, int32_t width)
@@ -29,6 +29,10 @@ static void test_parameters(void **state)
     /* ResNet-18 for CIFAR-10 as PyTorch implementations count it. */
     assert_int_equal(cost_of_start("resnet", 0).parameters, 11173962);
     /* torchvision's DenseNet-121: 6953856 before the classifier, which has 1024 * 10 + 10. */
+    /* Whitening, six convolutions, the last layer, six batch norms. */
+    assert_int_equal(cost_of_start("air", 0).parameters,
+                     24 * 3 * 4 + 9 * (24 * 64 + 64 * 64 + 64 * 256 + 3 * 256 * 256) + 256 * 10 +
+                         2 * (2 * 64 + 4 * 256));
     assert_int_equal(cost_of_start("densenet", 0).parameters, 6953856 + 10250);
     /* Auto-Keras's has 80720, with batch norms over 3 + 64 + 64 channels instead of 64 each. */
     assert_int_equal(cost_of_start("cnn", 0).parameters, 80720 + 2 * 61);
@@ -86,8 +90,9 @@ static void test_refuses(void **state)
     struct error err;
     const struct shape image = {0, 3, 32, 32};
     assert_int_equal(start_make(&graph, "vgg", 0, image, 10, &err), ST_RANGE);
-    assert_non_null(
-        strstr(err.message, "found \"vgg\", expected one of \"lean\", \"cnn\", \"resnet\", \"densenet\""));
+    assert_non_null(strstr(
+        err.message,
+        "found \"vgg\", expected one of \"lean\", \"res9\", \"air\", \"cnn\", \"resnet\", \"densenet\""));
     assert_null(graph.layers);
     assert_int_equal(start_make(&graph, "lean", 12, image, 10, &err), ST_RANGE);
     assert_non_null(strstr(err.message, "width is 12"));

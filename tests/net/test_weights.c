@@ -70,7 +70,7 @@ static void test_table(void **state)
         assert_true(tensor->offset >= end && tensor->offset < end + 16);
         end = tensor->offset + tensor->count;
         assert_string_equal(weight_role_name(tensor->role), expected[t].name);
-        assert_int_equal(weight_is_trained(tensor->role), expected[t].trained);
+        assert_int_equal(tensor->trained, expected[t].trained);
         assert_int_equal(weight_find(&table, expected[t].id, expected[t].role), t);
     }
     assert_true(table.total >= end);
@@ -94,9 +94,9 @@ static void test_initialise(void **state)
     float *a = malloc(bytes), *b = malloc(bytes), *c = malloc(bytes);
     assert_true(a != NULL && b != NULL && c != NULL);
     memset(a, 0xff, bytes); /* NaN: whatever is not written shows */
-    weight_initialise(&table, &graph, 5, a);
-    weight_initialise(&table, &graph, 5, b);
-    weight_initialise(&table, &graph, 6, c);
+    weight_initialise(&table, &graph, 5, NULL, a);
+    weight_initialise(&table, &graph, 5, NULL, b);
+    weight_initialise(&table, &graph, 6, NULL, c);
     assert_memory_equal(a, b, bytes);
     for (int32_t t = 0; t < table.count; t++) {
         const struct weight_tensor *tensor = &table.tensors[t];
@@ -128,7 +128,7 @@ static void test_variance(void **state)
     assert_int_equal(weight_table_new(&table, &graph, &err), ST_OK);
     float *values = malloc(table.total * sizeof *values);
     assert_non_null(values);
-    weight_initialise(&table, &graph, 11, values);
+    weight_initialise(&table, &graph, 11, NULL, values);
     int kernels = 0;
     for (int32_t t = 0; t < table.count; t++) {
         const struct weight_tensor *tensor = &table.tensors[t];
@@ -162,7 +162,7 @@ static void test_index_does_not_count(void **state)
     assert_int_equal(weight_table_new(&before, &graph, &err), ST_OK);
     float *a = malloc(before.total * sizeof *a);
     assert_non_null(a);
-    weight_initialise(&before, &graph, 3, a);
+    weight_initialise(&before, &graph, 3, NULL, a);
     struct layer norm = {.kind = LAYER_BATCH_NORM, .input_count = 1};
     assert_int_equal(graph_insert(&graph, 1, norm, &err), ST_OK);
     graph.layers[2].inputs[0] = 1;
@@ -170,7 +170,7 @@ static void test_index_does_not_count(void **state)
     assert_int_equal(weight_table_new(&after, &graph, &err), ST_OK);
     float *b = malloc(after.total * sizeof *b);
     assert_non_null(b);
-    weight_initialise(&after, &graph, 3, b);
+    weight_initialise(&after, &graph, 3, NULL, b);
     const uint32_t ids[] = {1, 3};
     for (int i = 0; i < 2; i++) {
         const struct weight_tensor *x = &before.tensors[weight_find(&before, ids[i], WEIGHT_KERNEL)];

@@ -261,17 +261,17 @@ static void sgd_by_hand(void **state)
     assert_non_null(values);
     session.values[at.kernel] = session.values[at.bias] = 1;
     session_upload(&session);
-    session.binding.optimizer = (struct optimizer){OPTIMIZER_SGD, 0.5f, 0, 0.25f};
+    session.binding.optimizer = (struct optimizer){OPTIMIZER_SGD, 0.5f, 0, 0.25f, 2.0f, 0.125f};
     session_bind(&session);
     struct step step = {.valid = 2, .learning_rate = 0.5f};
-    /* v = 1: kernel 1 (1 - 1/8) - 0.5 (1 + 0.5) = 0.125, bias 1 - 0.75 = 0.25 */
+    /* v = 1: kernel 1 (1 - 1/8) - 0.5 (1 + 0.5) = 0.125, bias 1 (1 - 1/16) - 1.5 = -0.5625 */
     update(&session, at, 1, &step, SLOT_VALUE, values);
     assert_true(values[at.kernel] == 0.125f);
-    assert_true(values[at.bias] == 0.25f);
-    /* v = 0.5 + 2 = 2.5: kernel 0.125 * 0.875 - 0.5 (2 + 1.25), bias 0.25 - 1.625 */
+    assert_true(values[at.bias] == -0.5625f);
+    /* v = 0.5 + 2 = 2.5: kernel 0.125 * 0.875 - 0.5 (2 + 1.25), bias -0.5625 * 0.9375 - 3.25 */
     update(&session, at, 2, &step, SLOT_VALUE, values);
     assert_true(values[at.kernel] == 0.109375f - 1.625f);
-    assert_true(values[at.bias] == -1.375f);
+    assert_true(values[at.bias] == -0.52734375f - 3.25f);
     update(&session, at, 0, &step, SLOT_FIRST, values);
     assert_true(values[at.kernel] == 1.25f);
     free(values);
@@ -288,19 +288,19 @@ static void adamw_by_hand(void **state)
     assert_non_null(values);
     session.values[at.kernel] = session.values[at.bias] = 1;
     session_upload(&session);
-    session.binding.optimizer = (struct optimizer){OPTIMIZER_ADAMW, 0.5f, 0.75f, 0.25f};
+    session.binding.optimizer = (struct optimizer){OPTIMIZER_ADAMW, 0.5f, 0.75f, 0.25f, 2.0f, 0.125f};
     session_bind(&session);
     struct step step = {.valid = 2, .learning_rate = 0.5f};
     /* Step 0: both moments are g and g^2 after the correction, so the move is rate * sign(g). */
     update(&session, at, -3, &step, SLOT_VALUE, values);
     assert_true(fabs((double)values[at.kernel] - (0.875 + 0.5)) <= 1e-6);
-    assert_true(fabs((double)values[at.bias] - 1.5) <= 1e-6);
+    assert_true(fabs((double)values[at.bias] - (0.9375 + 1.0)) <= 1e-6);
     /* Step 1: m = 0.5 * -1.5 + 0.5 = -0.25, / 0.75; s = 0.75 * 2.25 + 0.25 = 1.9375, / 0.4375 */
     step.number = 1;
     update(&session, at, 1, &step, SLOT_VALUE, values);
     double move = 0.5 * (-0.25 / 0.75) / sqrt(1.9375 / 0.4375);
     assert_true(fabs((double)values[at.kernel] - (1.375 * 0.875 - move)) <= 1e-6);
-    assert_true(fabs((double)values[at.bias] - (1.5 - move)) <= 1e-6);
+    assert_true(fabs((double)values[at.bias] - (1.9375 * 0.9375 - 2.0 * move)) <= 1e-6);
     free(values);
     session_close(&session);
 }

@@ -150,7 +150,7 @@ static void check_averages(const struct average *average, const struct weight_ta
                 ST_OK);
             for (int32_t w = 0; w < table->count; w++) {
                 const struct weight_tensor *tensor = &table->tensors[w];
-                const bool mean = slot == average->slot && !weight_is_trained(tensor->role);
+                const bool mean = slot == average->slot && weight_is_statistic(tensor->role);
                 for (size_t i = tensor->offset; i < tensor->offset + tensor->count; i++) {
                     float expected = 0.0f;
                     for (int32_t other = 0; other < count; other++)

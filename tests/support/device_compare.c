@@ -371,7 +371,7 @@ static void bind_case(struct device_session *session, const struct device_case *
     session->binding.shuffled = 1;
     session->binding.augment = c->augment;
     session->binding.use_average = c->use_average;
-    session->binding.optimizer = (struct optimizer){c->optimizer, 0.9f, 0.99f, 0.01f};
+    session->binding.optimizer = (struct optimizer){c->optimizer, 0.9f, 0.99f, 0.01f, 3.0f, 0.02f};
     session_bind(session);
 }
 
@@ -404,7 +404,8 @@ void device_compare(const struct device_under_test *kind, const struct device_ca
                             .first = (uint32_t)(i % (c->images - c->valid + 1)),
                             .valid = c->valid,
                             .learning_rate = 0.125f,
-                            .average_decay = 0.75f};
+                            .average_decay = 0.75f,
+                            .look_ahead = i % 2};
         for (pair.op = 0; pair.op < pair.ref.program.op_count; pair.op++) {
             share_inputs(&pair);
             measure_bounds(&pair, &step);

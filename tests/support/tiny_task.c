@@ -107,7 +107,8 @@ struct trainer_settings tiny_task_settings(void)
 {
     return (struct trainer_settings){
         .batch = TINY_BATCH,
-        .optimizer = {.kind = OPTIMIZER_SGD, .momentum = 0.9f, .second = 0.999f, .decay = 1e-4f},
+        .optimizer =
+            {.kind = OPTIMIZER_SGD, .momentum = 0.9f, .second = 0.999f, .decay = 1e-4f, .bias_rate = 1.0f},
         .schedule = {.kind = JOB_SCHEDULE_COSINE, .peak = 0.02},
         .seed = 1,
     };
@@ -120,7 +121,7 @@ float *tiny_task_weights(const struct graph *graph, uint64_t seed, size_t *total
     demand(weight_table_new(&table, graph, &err), &err);
     float *values = calloc(table.total, sizeof(*values));
     assert_non_null(values);
-    weight_initialise(&table, graph, seed, values);
+    weight_initialise(&table, graph, seed, NULL, values);
     if (total != NULL)
         *total = table.total;
     weight_table_free(&table);
