@@ -48,7 +48,8 @@ typedef struct job_numbers job_field_RISING_WHOLE;
     bool job_##field##_of(const char *text, enum job_##field *value);
 #include "spec/schema.def"
 
-/* struct job_dataset dataset, struct job_search search, and so on, each with its keys; then the keys outside of sections. */
+/* struct job_dataset dataset, struct job_search search, and so on, each with its keys; then the keys outside of
+ * sections. */
 struct job {
     char *file; /* the job file's path */
 #define SPEC_SECTION(section) struct job_##section {

@@ -1,16 +1,17 @@
 #!/bin/bash
-# Makes build/nasrun-VERSION-x86_64.tar.xz: programs, plug-in, samples, reference, and every library but glibc's and CUDA's. It
-# runs wherever glibc is as old as Debian 11's, 2.31, or newer; nothing has to be installed, and root is not needed, neither here.
-# `make bundle` runs it, with MAKE and CC in the environment.
+# Makes build/nasrun-VERSION-x86_64.tar.xz: programs, plug-in, samples, reference, and every library but glibc's and
+# CUDA's. It runs wherever glibc is as old as Debian 11's, 2.31, or newer; nothing has to be installed, and root is
+# not needed, neither here. `make bundle` runs it, with MAKE and CC in the environment.
 #
-# Headers and libraries are Debian 11's: its packages are unpacked into a folder, and this machine's compiler takes that folder
-# for the root of the system. oneDNN, which is too old there, comes from PyPI. BLAS and LAPACK are the reference's, linked
-# statically: three functions of the Gaussian process.
+# Headers and libraries are Debian 11's: its packages are unpacked into a folder, and this machine's compiler takes
+# that folder for the root of the system. oneDNN, which is too old there, comes from PyPI. BLAS and LAPACK are the
+# reference's, linked statically: three functions of the Gaussian process.
 #
 # NASRUN_DEBIAN11   the folder, kept between runs ($XDG_CACHE_HOME/nasrun/debian11)
 # CUDA12            a toolkit of CUDA 12 (tools/cuda12.sh): the plug-in for it goes in, too
 # BUNDLE_NAME       nasrun-VERSION-x86_64
-# BUNDLE_PROGRAMS   more to be built and put into bin/, by their names below $(BUILD): "tests/bench/bench_train"; then the size is
+# BUNDLE_PROGRAMS   more to be built and put into bin/, by their names below $(BUILD): "tests/bench/bench_train"; then
+# the size is
 #                   not limited
 # BUNDLE_WORK       where it is built (build/bundle)
 set -euo pipefail

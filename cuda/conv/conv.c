@@ -300,14 +300,14 @@ enum status conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle
 {
     const enum conv_kind kind = plan->info.kind;
     int64_t ids[CONV_IDS] = {CONV_ID_X, CONV_ID_KERNEL, CONV_ID_Y}, count = 3;
-    void *places[CONV_IDS] = {operands->x, operands->kernel, operands->y};
+    void *pointers[CONV_IDS] = {operands->x, operands->kernel, operands->y};
     if (conv_is_fused(kind)) {
         ids[count] = CONV_ID_BIAS;
-        places[count++] = operands->bias;
+        pointers[count++] = operands->bias;
     }
     if (conv_adds(kind)) {
         ids[count] = CONV_ID_ADDEND;
-        places[count++] = operands->addend;
+        pointers[count++] = operands->addend;
     }
     const char *what = conv_kind_name(kind);
     cudnnBackendDescriptor_t pack = NULL;
@@ -319,7 +319,7 @@ enum status conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle
             what, err);
     if (st == ST_OK)
         st = conv_check(cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS,
-                                                 CUDNN_TYPE_VOID_PTR, count, places),
+                                                 CUDNN_TYPE_VOID_PTR, count, pointers),
                         what, err);
     if (st == ST_OK)
         st = conv_check(cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR,

@@ -146,12 +146,12 @@ struct conv_plan_info {
     int64_t engine;                            /* its number in this version of cuDNN */
     bool tensor_core, deterministic, compiled; /* compiled: at run time, not with the library */
     bool cached;                               /* read from the cache folder */
-    int32_t rank;                              /* place among the candidates, from 0; -1 when cached */
+    int32_t rank;                              /* position among the candidates, from 0; -1 when cached */
     double seconds;                            /* measured; 0: not timed */
 };
 struct conv_plan_info conv_plan_describe(const struct conv_plan *plan);
 
-/* Device pointers, multiples of 16, to the tensors of those places or to their gradients. */
+/* Device pointers, multiples of 16, to the tensors of those ids or to their gradients. */
 struct conv_operands {
     void *x, *kernel, *y;
     void *addend; /* like y; only where the kind adds */

@@ -25,8 +25,8 @@ enum { MAX_FILE = 64 << 20, HEAD_SIZE = 96 };
 /* How long to wait for another's choice: longer than any takes, for its process may be stopped. */
 enum { PATIENCE_SECONDS = 60, GLANCE_NANOSECONDS = 2000000 };
 
-/* The key, malloc'd; NULL when out of memory. The device's description names its driver too, but neither its place in
- * the machine nor its number: equal devices share their choices. */
+/* The key, malloc'd; NULL when out of memory. The device's description names its driver too, but neither its position
+ * in the machine nor its number: equal devices share their choices. */
 static char *make_key(const struct conv_planner *planner, const struct conv_plan_info *info)
 {
     const struct conv_geometry *g = &info->geometry;

@@ -22,13 +22,13 @@ static enum status look(const struct conv_trial *trial, struct conv_entrant *ent
     return st;
 }
 
-static void drop(struct conv_contest *contest, int32_t place)
+static void drop(struct conv_contest *contest, int32_t index)
 {
-    struct conv_entrant *dropped = &contest->list[place];
+    struct conv_entrant *dropped = &contest->list[index];
     conv_entrant_forget(dropped);
     conv_discard(dropped->plan.plan);
     contest->count--;
-    for (int32_t i = place; i < contest->count; i++)
+    for (int32_t i = index; i < contest->count; i++)
         contest->list[i] = contest->list[i + 1];
 }
 

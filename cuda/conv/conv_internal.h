@@ -118,7 +118,7 @@ void conv_entrant_forget(struct conv_entrant *entrant); /* frees the recording *
 /* ---- conv_contest.c ---- */
 
 struct conv_contest {
-    int32_t count, best; /* of those that are not given up; the place of the fastest so far */
+    int32_t count, best; /* of those that are not given up; the index of the fastest so far */
     struct conv_entrant list[CONV_MOST_TIMED];
 };
 

@@ -109,8 +109,8 @@ static enum status plan_product(struct device_program *prepared, int32_t index, 
                : st;
 }
 
-/* Gives each copy and its gradient their places. */
-static void place_copies(struct device_program *prepared)
+/* Gives each copy and its gradient their offsets. */
+static void lay_out_copies(struct device_program *prepared)
 {
     const size_t size = cuda_type_size(prepared->device->type), unit = CUDA_ALIGNMENT / size;
     for (int32_t i = 0; i < prepared->program->weights.count; i++) {
@@ -125,7 +125,7 @@ static void place_copies(struct device_program *prepared)
     }
 }
 
-enum status cuda_copies_plan(struct device_program *prepared, struct error *err)
+enum status cuda_copies_find(struct device_program *prepared, struct error *err)
 {
     const struct program *program = prepared->program;
     size_t count = (size_t)program->weights.count + 1; /* + 1: calloc may return NULL for nothing */
@@ -134,7 +134,7 @@ enum status cuda_copies_plan(struct device_program *prepared, struct error *err)
         return error_memory(err, "weights of a program", count * sizeof(*prepared->weights));
     for (int32_t i = 0; i < program->weights.count; i++) {
         const struct weight_tensor *tensor = &program->weights.tensors[i];
-        prepared->weights[i] = (struct cuda_weight){.place = tensor->offset,
+        prepared->weights[i] = (struct cuda_weight){.offset = tensor->offset,
                                                     .count = tensor->count,
                                                     .trained = tensor->trained,
                                                     .part = (int32_t)weight_part(tensor->role),
@@ -148,7 +148,7 @@ enum status cuda_copies_plan(struct device_program *prepared, struct error *err)
             return error_prefix(err, "%s, operation %d of layer %u", prog_op_name(op->kind), (int)i,
                                 (unsigned)op->layer_id);
     }
-    place_copies(prepared);
+    lay_out_copies(prepared);
     return ST_OK;
 }
 
@@ -210,8 +210,8 @@ enum status cuda_copies_gradients(struct device_program *prepared, int32_t first
         return ST_OK;
     const struct cuda_kernel_gradients flattened = {.count = prepared->program->weights.count,
                                                     .weights = table_of(prepared),
-                                                    .first = weights[first].place,
-                                                    .end = weights[last].place + weights[last].count,
+                                                    .first = weights[first].offset,
+                                                    .end = weights[last].offset + weights[last].count,
                                                     .kernel_gradients =
                                                         prepared->memory + prepared->at.copy_gradients,
                                                     .gradients = flat_gradients(prepared)};

@@ -2,10 +2,10 @@
  *
  * Where a convolution's output is read by one batch norm in inference and by nobody else, the two are one operation of
  * cuDNN: the kernel's working copy is multiplied by the batch norm's factors, what is left of it is a bias, and sum and
- * ReLU follow in the same pass (kernels.h: struct cuda_weight; conv.h: fused kinds). It runs in the batch norm's place,
- * where the addend is there; the convolution's own place is passed over, its output is never written. Where cuDNN has
- * no fused plan for a shape, both run as they stand. cuDNN's ReLU may hide a NaN; weights that have diverged show in
- * the loss all the same, for the last layer is dense and not fused.
+ * ReLU follow in the same pass (kernels.h: struct cuda_weight; conv.h: fused kinds). It runs in the batch norm's
+ * offset, where the addend is there; the convolution's own turn is passed over, its output is never written. Where
+ * cuDNN has no fused plan for a shape, both run as they stand. cuDNN's ReLU may hide a NaN; weights that have diverged
+ * show in the loss all the same, for the last layer is dense and not fused.
  *
  * Only whole steps are folded. Operation by operation (cuda_program_run_op) each does what program.h says of it, so
  * that it can be compared and measured; the copies are made anew when the way changes. */
@@ -26,7 +26,7 @@ static int32_t find_convolution(const struct program *program, int32_t tensor, i
     return readers == 1 && writer >= 0 && writer < norm ? writer : -1;
 }
 
-static uint64_t weight_place(const struct program *program, int32_t tensor)
+static uint64_t weight_offset(const struct program *program, int32_t tensor)
 {
     return program->weights.tensors[program->tensors[tensor].weight].offset;
 }
@@ -38,14 +38,14 @@ static void describe(struct device_program *prepared, const struct prog_op *conv
     const int32_t bias = conv->inputs[CONV_IN_BIAS];
     struct cuda_weight *kernel = &prepared->weights[program->tensors[conv->inputs[CONV_IN_KERNEL]].weight];
     kernel->folded = 1;
-    kernel->scale = weight_place(program, norm->inputs[BATCH_NORM_INFERENCE_IN_SCALE]);
-    kernel->shift = weight_place(program, norm->inputs[BATCH_NORM_INFERENCE_IN_SHIFT]);
-    kernel->mean = weight_place(program, norm->inputs[BATCH_NORM_INFERENCE_IN_RUNNING_MEAN]);
-    kernel->var = weight_place(program, norm->inputs[BATCH_NORM_INFERENCE_IN_RUNNING_VAR]);
-    kernel->bias = bias >= 0 ? weight_place(program, bias) : CUDA_NO_BIAS;
+    kernel->scale = weight_offset(program, norm->inputs[BATCH_NORM_INFERENCE_IN_SCALE]);
+    kernel->shift = weight_offset(program, norm->inputs[BATCH_NORM_INFERENCE_IN_SHIFT]);
+    kernel->mean = weight_offset(program, norm->inputs[BATCH_NORM_INFERENCE_IN_RUNNING_MEAN]);
+    kernel->var = weight_offset(program, norm->inputs[BATCH_NORM_INFERENCE_IN_RUNNING_VAR]);
+    kernel->bias = bias >= 0 ? weight_offset(program, bias) : CUDA_NO_BIAS;
 }
 
-enum status cuda_fold_plan(struct device_program *prepared, struct error *err)
+enum status cuda_fold_find(struct device_program *prepared, struct error *err)
 {
     const struct program *program = prepared->program;
     for (int32_t i = 0; i < program->op_count; i++) {

@@ -8,7 +8,7 @@
  * asks the planner, which has a lock, a cuDNN handle and a stream of its own; the device's stream and handle, its pace
  * and its counters belong to the first. Plans are executed only by the first, when they are whole.
  *
- * A step. Its parameters (struct cuda_step) are written to one place in device memory by a launch of their own
+ * A step. Its parameters (struct cuda_step) are written to one address in device memory by a launch of their own
  * (step.cu); the kernels' working copies are made anew when the weights were changed by anything but the step before,
  * which leaves them as they are to be; then the operations run. The first step after a bind queues them one by one,
  * which also loads whatever the libraries load late; the second records them in a CUDA Graph; from then on a step is
@@ -59,7 +59,7 @@ struct device {
     cublasComputeType_t products; /* of float32, or of TF32 */
     struct cuda_step *step;       /* device memory: the step in hand */
     struct cuda_pace *pace;       /* of its steps */
-    struct cuda_member *member;   /* its place in a group; NULL: none */
+    struct cuda_member *member;   /* its part in a group; NULL: none */
     uint64_t serial;              /* of the youngest weight set, dataset or membership */
 };
 
@@ -84,7 +84,7 @@ struct device_weights {
 /* What prepare found out about one operation. */
 struct cuda_op {
     const struct conv_plan *plan; /* convolutions, folded batch norms; the planner's */
-    int32_t kernel;               /* a convolution's or dense layer's: its place in the weight table; -1 */
+    int32_t kernel;               /* a convolution's or dense layer's: its index in the weight table; -1 */
     int32_t folded_conv;          /* a folded batch norm: the convolution that it does too; -1 */
     /* a convolution: its batch norm does it; a weight average: the optimizer's kernel does */
     bool folded_away;
@@ -113,7 +113,7 @@ struct device_program {
     size_t *offsets;     /* [tensor_count], into the arena */
     struct cuda_op *ops; /* [op_count] */
 
-    struct cuda_weight *weights; /* [weights.count], host; places in bytes follow from `copy` */
+    struct cuda_weight *weights; /* [weights.count], host; offsets in bytes follow from `copy` */
     uint64_t copy_rows;          /* sum of rows */
     size_t copy_elements;        /* of all copies */
     size_t copy_gradient_bytes;
@@ -198,8 +198,8 @@ enum status cuda_memory_reach_all(struct device *const *devices, int32_t count, 
 
 /* Measures device->info.flops and bytes in a few hundredths of a second. cache: bytes of the device's. */
 enum status cuda_probe(struct device *device, size_t cache, struct error *err);
-/* The folder where convolution plans are kept, made when it is not there; "" when there is no place that can be written
- * to.
+/* The folder where convolution plans are kept, made when it is not there; "" when there is no folder that can be
+ * written to.
  */
 void cuda_cache_folder(char *path, size_t size);
 
@@ -269,7 +269,7 @@ enum status cuda_group_settle(struct device_program *prepared, struct error *err
 /* ---- cuda_copies.c: working copies of kernels ---- */
 
 /* Fills `weights` and the sums of copies from the operations; their ops[].kernel and ops[].plan too. */
-enum status cuda_copies_plan(struct device_program *prepared, struct error *err);
+enum status cuda_copies_find(struct device_program *prepared, struct error *err);
 /* Fills the region `weights`. */
 enum status cuda_copies_upload(struct device_program *prepared, struct error *err);
 /* Queues the making of all copies when the weights have moved since, or were not `folded` as they are to be. */
@@ -290,8 +290,8 @@ static inline bool cuda_gradient_copied(const struct device_program *prepared, i
 
 /* ---- cuda_fold.c: batch norms folded into convolutions ---- */
 
-/* After cuda_copies_plan: finds them and their plans, and tells the copies. */
-enum status cuda_fold_plan(struct device_program *prepared, struct error *err);
+/* After cuda_copies_find: finds them and their plans, and tells the copies. */
+enum status cuda_fold_find(struct device_program *prepared, struct error *err);
 /* Lets the inputs of folded convolutions live until their batch norms; tensors: [tensor_count], the program's. */
 void cuda_fold_lifetimes(const struct device_program *prepared, struct prog_tensor *tensors);
 /* ---- cuda_branch.c: weight gradients beside the rest ---- */
@@ -329,7 +329,7 @@ static inline void *cuda_scratch(const struct device_program *prepared)
 {
     return prepared->memory + prepared->at.scratch;
 }
-/* A kernel's working copy, and the place of its gradient in the copies' layout. */
+/* A kernel's working copy, and the offset of its gradient in the copies' layout. */
 static inline void *cuda_copied(const struct device_program *prepared, const struct cuda_weight *kernel)
 {
     return prepared->memory + prepared->at.copies + kernel->copy * cuda_type_size(prepared->device->type);

@@ -1,4 +1,4 @@
-/* Prepared programs: from a list of operations to plans, places and one block of device memory. */
+/* Prepared programs: from a list of operations to plans, offsets and one block of device memory. */
 #include "cuda/device/cuda_ops.h"
 
 #include <stdlib.h>
@@ -19,7 +19,7 @@ static enum status allocate_lists(struct device_program *prepared, struct error 
     return ST_OK;
 }
 
-static enum status plan_arena(struct device_program *prepared, size_t *arena, struct error *err)
+static enum status arena_offsets(struct device_program *prepared, size_t *arena, struct error *err)
 {
     const size_t count = (size_t)prepared->program->tensor_count;
     struct program program = *prepared->program; /* but with other lifetimes */
@@ -42,7 +42,7 @@ static enum status plan_arena(struct device_program *prepared, size_t *arena, st
                            (int)s.c, (int)s.h, (int)s.w, CUDA_ELEMENTS);
     }
     if (st == ST_OK)
-        st = prog_plan_arena(&program, sizes, prepared->offsets, arena, err);
+        st = prog_arena_offsets(&program, sizes, prepared->offsets, arena, err);
 out:
     free(program.tensors);
     free(sizes);
@@ -64,8 +64,8 @@ static enum status plan_scratch(struct device_program *prepared, struct error *e
     return ST_OK;
 }
 
-/* Gives every region its place behind the arena. */
-static void place_regions(struct device_program *prepared, size_t arena)
+/* Gives every region its offset behind the arena. */
+static void lay_out_regions(struct device_program *prepared, size_t arena)
 {
     const struct program *program = prepared->program;
     bool trains = program->purpose == PROG_TRAIN;
@@ -107,15 +107,15 @@ enum status cuda_program_prepare(struct device *device, const struct program *pr
     made->program = program;
     st = allocate_lists(made, err);
     if (st == ST_OK)
-        st = cuda_copies_plan(made, err);
+        st = cuda_copies_find(made, err);
     if (st == ST_OK)
-        st = cuda_fold_plan(made, err);
+        st = cuda_fold_find(made, err);
     if (st == ST_OK)
-        st = plan_arena(made, &arena, err);
+        st = arena_offsets(made, &arena, err);
     if (st == ST_OK)
         st = plan_scratch(made, err);
     if (st == ST_OK) {
-        place_regions(made, arena);
+        lay_out_regions(made, arena);
         *prepared = made;
         made = NULL;
     }

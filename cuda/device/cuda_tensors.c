@@ -79,42 +79,42 @@ static enum cuda_type stored_type(const struct device_program *prepared, const s
     return CUDA_FLOAT;
 }
 
-/* Element `place` of a stored tensor as a float, and back. */
-static float load(enum tensor_kind kind, enum cuda_type type, const char *stored, size_t place)
+/* Element `offset` of a stored tensor as a float, and back. */
+static float load(enum tensor_kind kind, enum cuda_type type, const char *stored, size_t offset)
 {
     float value = 0.0f;
     int32_t label = 0;
     uint16_t bits;
     if (kind == TENSOR_INDEX)
-        return (float)(unsigned char)stored[place];
+        return (float)(unsigned char)stored[offset];
     if (kind == TENSOR_LABELS) {
-        memcpy(&label, stored + place * sizeof(label), sizeof(label));
+        memcpy(&label, stored + offset * sizeof(label), sizeof(label));
         return (float)label;
     }
     if (type != CUDA_FLOAT) {
-        memcpy(&bits, stored + place * sizeof(bits), sizeof(bits));
+        memcpy(&bits, stored + offset * sizeof(bits), sizeof(bits));
         return type == CUDA_BF16 ? half_from_bf16(bits) : half_from_fp16(bits);
     }
-    memcpy(&value, stored + place * sizeof(value), sizeof(value));
+    memcpy(&value, stored + offset * sizeof(value), sizeof(value));
     return value;
 }
 
-static void store(enum tensor_kind kind, enum cuda_type type, char *stored, size_t place, float value)
+static void store(enum tensor_kind kind, enum cuda_type type, char *stored, size_t offset, float value)
 {
     const int32_t label = (int32_t)value;
     const uint16_t bits = type == CUDA_BF16 ? half_to_bf16(value) : half_to_fp16(value);
     if (kind == TENSOR_INDEX)
-        stored[place] = (char)(unsigned char)value;
+        stored[offset] = (char)(unsigned char)value;
     else if (kind == TENSOR_LABELS)
-        memcpy(stored + place * sizeof(label), &label, sizeof(label));
+        memcpy(stored + offset * sizeof(label), &label, sizeof(label));
     else if (type != CUDA_FLOAT)
-        memcpy(stored + place * sizeof(bits), &bits, sizeof(bits));
+        memcpy(stored + offset * sizeof(bits), &bits, sizeof(bits));
     else
-        memcpy(stored + place * sizeof(value), &value, sizeof(value));
+        memcpy(stored + offset * sizeof(value), &value, sizeof(value));
 }
 
 /* Where element `within` of a kernel's master stands in its copy. */
-static size_t copy_place(const struct cuda_weight *w, size_t within)
+static size_t copy_offset(const struct cuda_weight *w, size_t within)
 {
     const size_t in = (size_t)w->in, pixel = within / in, row = pixel / (size_t)w->taps;
     const size_t block = row / (size_t)(w->out / w->blocks);
@@ -122,21 +122,21 @@ static size_t copy_place(const struct cuda_weight *w, size_t within)
 }
 
 /* Where the element at `plain`, in N,C,H,W order, is stored. */
-static size_t stored_place(const struct device_program *prepared, const struct prog_tensor *tensor,
-                           size_t plain)
+static size_t stored_offset(const struct device_program *prepared, const struct prog_tensor *tensor,
+                            size_t plain)
 {
     const struct shape s = tensor->shape;
     const size_t plane = (size_t)s.h * (size_t)s.w, channels = (size_t)s.c;
     const size_t pixel = plain % plane, channel = plain / plane % channels, image = plain / plane / channels;
-    const size_t place = (image * plane + pixel) * channels + channel;
+    const size_t offset = (image * plane + pixel) * channels + channel;
     switch (tensor->kind) {
     case TENSOR_ACTIVATION:
     case TENSOR_INDEX:
         return (image * plane + pixel) * (size_t)cuda_padded(s.c) + channel;
     case TENSOR_WEIGHT:
-        return place;
+        return offset;
     case TENSOR_GRADIENT:
-        return is_copied(prepared, tensor) ? copy_place(&prepared->weights[tensor->weight], place) : place;
+        return is_copied(prepared, tensor) ? copy_offset(&prepared->weights[tensor->weight], offset) : offset;
     default:
         return plain;
     }
@@ -189,7 +189,7 @@ enum status cuda_program_tensor(struct device *device, struct device_program *pr
     st = cuda_copy(device, buffer, cuda_address(prepared, id), bytes, cudaMemcpyDeviceToHost, "read a tensor",
                    err);
     for (size_t i = 0; st == ST_OK && i < element_count(tensor); i++)
-        values[i] = load(tensor->kind, type, buffer, stored_place(prepared, tensor, i));
+        values[i] = load(tensor->kind, type, buffer, stored_offset(prepared, tensor, i));
 out:
     free(buffer);
     return st;
@@ -213,7 +213,7 @@ enum status cuda_program_set_tensor(struct device *device, struct device_program
         goto out;
     }
     for (size_t i = 0; i < element_count(tensor); i++)
-        store(tensor->kind, type, buffer, stored_place(prepared, tensor, i), values[i]);
+        store(tensor->kind, type, buffer, stored_offset(prepared, tensor, i), values[i]);
     st = cuda_copy(device, cuda_address(prepared, id), buffer, bytes, cudaMemcpyHostToDevice,
                    "write a tensor", err);
 out:

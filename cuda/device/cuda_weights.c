@@ -1,4 +1,4 @@
-/* Weight sets: flat float arrays, one for each slot, each tensor at its place in the table, and inheritance between
+/* Weight sets: flat float arrays, one for each slot, each tensor at its offset in the table, and inheritance between
  * them. On the device a kernel's elements stand in the masters' order (kernels.h); what goes up and comes down passes
  * through a piece of staging memory, where it is put into order. Gradients belong to programs (device.h). */
 #include "cuda/device/cuda_internal.h"
@@ -96,7 +96,7 @@ struct transfer {
     float *down;
 };
 
-/* Between place `at` of the host's values and device memory. */
+/* Between element `at` of the host's values and device memory. */
 static enum status transfer_plain(const struct transfer *t, size_t at, float *there, size_t count,
                                   struct error *err)
 {
@@ -173,13 +173,13 @@ enum status cuda_weights_download(struct device *device, struct device_weights *
 /* The list as the kernel wants it, entries first and all tables behind them: host and device hold the same
  * bytes. */
 struct remap_block {
-    size_t bytes, deviations; /* deviations: place of the kernel's scratch */
+    size_t bytes, deviations; /* deviations: offset of the kernel's scratch */
     char *host, *device;
 };
 
-/* Places an array of `count` items of four bytes into the block and yields its device address; NULL for no
+/* Appends an array of `count` items of four bytes into the block and yields its device address; NULL for no
  * array. */
-static const void *place_array(struct remap_block *block, const void *array, int32_t count)
+static const void *append_array(struct remap_block *block, const void *array, int32_t count)
 {
     if (array == NULL)
         return NULL;
@@ -212,11 +212,11 @@ static uint64_t fill_block(struct remap_block *block, const struct remap_list *l
             entry.source = from->offset;
             memcpy(entry.source_dims, from->dims, sizeof(entry.source_dims));
         }
-        entry.out_index = place_array(block, remap->out_index, to->dims[0]);
-        entry.in_index = place_array(block, remap->in_index, to->dims[1]);
-        entry.identity = place_array(block, remap->identity, to->dims[0]);
-        entry.out_scale = place_array(block, remap->out_scale, to->dims[0]);
-        entry.in_scale = place_array(block, remap->in_scale, to->dims[1]);
+        entry.out_index = append_array(block, remap->out_index, to->dims[0]);
+        entry.in_index = append_array(block, remap->in_index, to->dims[1]);
+        entry.identity = append_array(block, remap->identity, to->dims[0]);
+        entry.out_scale = append_array(block, remap->out_scale, to->dims[0]);
+        entry.in_scale = append_array(block, remap->in_scale, to->dims[1]);
         if (block->host != NULL)
             memcpy(block->host + (size_t)i * sizeof(entry), &entry, sizeof(entry));
         elements += to->count;

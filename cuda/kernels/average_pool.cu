@@ -12,7 +12,7 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
     const uint32_t vectors = n.vectors.by;
     LAUNCH_FOR(uint32_t, i, n.packs)
     {
-        const pack_place p = place_of(i, n);
+        const pack_position p = place_of(i, n);
         const span rows = window_span(p.y, k.kernel_h, k.stride, k.pad_h, in.h);
         const span columns = window_span(p.x, k.kernel_w, k.stride, k.pad_w, in.w);
         pack sum = pack_of(0.0f);
@@ -42,7 +42,7 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
     const uint32_t vectors = n.vectors.by;
     LAUNCH_FOR(uint32_t, i, n.packs)
     {
-        const pack_place p = place_of(i, n);
+        const pack_position p = place_of(i, n);
         const span rows = windows_over(p.y, k.kernel_h, stride, k.pad_h, out.h);
         const span columns = windows_over(p.x, k.kernel_w, stride, k.pad_w, out.w);
         pack sum = pack_of(0.0f);

@@ -2,7 +2,7 @@
  * row with its channels' parameters. The activation is seen as a matrix: rows are pixels (n, y, x), columns are packs
  * of eight channels. A block is `columns` x `lines` threads, columns side by side so that a warp reads neighbours. The
  * grid is slices x column groups, no more blocks than the device holds at once: one wave, in which every thread begins
- * and ends once. A slice's rows lie scattered over the matrix, so that all blocks are at about the same place of it.
+ * and ends once. A slice's rows lie scattered over the matrix, so that all blocks are at about the same part of it.
  *
  * The order of a sum follows from the matrix's size and the number of multiprocessors: rows of a thread one after
  * another, the lines of a warp by shuffles, the warps of a block one after another; then the slices likewise in the
@@ -102,7 +102,7 @@ static inline dim3 columns_grid(columns k)
 
 /* This thread's part of the matrix: `count` rows; none where it has no column. */
 struct columns_share {
-    uint32_t first; /* place of its pack of the first row, in packs */
+    uint32_t first; /* offset of its pack of the first row, in packs */
     int32_t count, vector, line;
 };
 
@@ -128,7 +128,7 @@ static __device__ __forceinline__ uint32_t columns_slice_rows(const columns &k, 
     return k.rounds * lines + (k.rest > before ? min(k.rest - before, lines) : 0);
 }
 
-/* The place, in packs, of row number `i` of the thread's. In 32 bits, which hold all of an activation's: 64 would cost
+/* The offset, in packs, of row number `i` of the thread's. In 32 bits, which hold all of an activation's: 64 would cost
  * registers. */
 static __device__ __forceinline__ uint32_t columns_at(const columns &k, const columns_share &t, int32_t i)
 {
@@ -180,7 +180,7 @@ static __device__ __forceinline__ float columns_total(const columns &k, const fl
 
 /* ---- sums over slices ---- */
 
-/* Place of channel `channel` of partial result `which` of a slice. */
+/* Offset of channel `channel` of partial result `which` of a slice. */
 static __device__ __forceinline__ size_t columns_partial(const columns &k, int32_t count, uint32_t slice,
                                                          int32_t which, int32_t channel)
 {

@@ -28,24 +28,24 @@ static __device__ __forceinline__ bool is_copied_pack(const cuda_weight &w, uint
     return w.depth == w.in && w.blocks == 1 && within + CUDA_CHANNELS <= w.count;
 }
 
-/* Where they stand in the copy; what is beyond the master's end has no place. */
-struct copy_places {
+/* Where they stand in the copy; what is beyond the master's end has no offset. */
+struct copy_offsets {
     uint32_t at[CUDA_CHANNELS];
 };
 
-static __device__ __forceinline__ copy_places places_of(const cuda_weight &w, uint32_t within)
+static __device__ __forceinline__ copy_offsets offsets_of(const cuda_weight &w, uint32_t within)
 {
     const uint32_t in = (uint32_t)w.in, depth = (uint32_t)w.depth, taps = (uint32_t)w.taps,
                    rows = (uint32_t)(w.out / w.blocks); /* of a block */
     const uint32_t pixel = within / in, row = pixel / taps, block = row / rows;
     uint32_t channel = within - pixel * in, tap = pixel - row * taps, block_row = row - block * rows;
-    uint32_t place = pixel * depth + block * in + channel;
-    copy_places p;
+    uint32_t offset = pixel * depth + block * in + channel;
+    copy_offsets p;
     for (int j = 0; j < CUDA_CHANNELS; j++) {
-        p.at[j] = place;
+        p.at[j] = offset;
         const bool next_pixel = channel + 1 == in, next_row = next_pixel && tap + 1 == taps,
                    next_block = next_row && block_row + 1 == rows;
-        place += 1 + (next_pixel ? depth - in : 0) + (next_block ? in : 0);
+        offset += 1 + (next_pixel ? depth - in : 0) + (next_block ? in : 0);
         channel = next_pixel ? 0 : channel + 1;
         tap = next_row ? 0 : tap + next_pixel;
         block_row = next_block ? 0 : block_row + next_row;
@@ -59,11 +59,11 @@ static __device__ __forceinline__ pack load_gradient(const cuda_weight &w, uint6
 {
     if (is_copied_pack(w, within))
         return load(gradient, within / CUDA_CHANNELS);
-    const copy_places places = places_of(w, (uint32_t)within);
+    const copy_offsets offsets = offsets_of(w, (uint32_t)within);
     T read[CUDA_CHANNELS];
     pack p;
     for (int j = 0; j < CUDA_CHANNELS; j++)
-        read[j] = within + (uint64_t)j < w.count ? gradient[places.at[j]] : T(0.0f);
+        read[j] = within + (uint64_t)j < w.count ? gradient[offsets.at[j]] : T(0.0f);
     for (int j = 0; j < CUDA_CHANNELS; j++)
         p.v[j] = to_float(read[j]);
     return p;
@@ -78,7 +78,7 @@ static __device__ __forceinline__ void store_copy(const cuda_weight &w, uint64_t
         store(copy, within / CUDA_CHANNELS, values);
         return;
     }
-    const copy_places p = places_of(w, (uint32_t)within);
+    const copy_offsets p = offsets_of(w, (uint32_t)within);
     for (int j = 0; j < CUDA_CHANNELS; j++)
         if (within + (uint64_t)j < w.count)
             from_float(values.v[j], &copy[p.at[j]]);

@@ -21,10 +21,10 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
     __shared__ int32_t sample;
     const uint32_t row = blockIdx.x;
     if (threadIdx.x == 0) {
-        const uint32_t place =
-            gather_place(step->seed, step->epoch, step->first, row < (uint32_t)step->valid ? row : 0,
-                         (uint32_t)g.sample_count, g.shuffled);
-        sample = g.samples[place];
+        const uint32_t position =
+            gather_position(step->seed, step->epoch, step->first, row < (uint32_t)step->valid ? row : 0,
+                            (uint32_t)g.sample_count, g.shuffled);
+        sample = g.samples[position];
         draw = augment_sample(g.augment, step->seed, step->epoch, (uint32_t)sample, g.height, g.width);
         if (blockIdx.y == 0)
             labels[row] = g.labels[sample];

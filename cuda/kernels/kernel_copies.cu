@@ -36,7 +36,7 @@ static __device__ __forceinline__ float copied(const cuda_weight &w, uint32_t at
     if (w.blocks > 1)
         channel -= row / (w.out / w.blocks) * w.in;
     if (row < w.out && channel >= 0 && channel < w.in)
-        return values[w.place + (size_t)pixel * (size_t)w.in + (size_t)channel];
+        return values[w.offset + (size_t)pixel * (size_t)w.in + (size_t)channel];
     return 0.0f;
 }
 
@@ -54,7 +54,7 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
             continue;
         pack p;
         if (is_copied_pack(w, at))
-            p = load(values, (w.place + at) / CUDA_CHANNELS);
+            p = load(values, (w.offset + at) / CUDA_CHANNELS);
         else
             for (int j = 0; j < CUDA_CHANNELS; j++)
                 p.v[j] = copied(w, (uint32_t)at + (uint32_t)j, values);
@@ -93,9 +93,9 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
     LAUNCH_FOR(size_t, i, packs)
     {
         const uint64_t item = (uint64_t)(first + i) * CUDA_CHANNELS;
-        const cuda_weight w = weights[entry_of(a.count, weights, &cuda_weight::place, item)];
+        const cuda_weight w = weights[entry_of(a.count, weights, &cuda_weight::offset, item)];
         if (w.rows > 0)
-            store(gradients, first + i, kernel_gradient<T>(w, item - w.place, a.kernel_gradients));
+            store(gradients, first + i, kernel_gradient<T>(w, item - w.offset, a.kernel_gradients));
     }
 }
 

@@ -83,8 +83,8 @@ static inline size_t cuda_shape_count(struct cuda_shape s)
     return (size_t)s.n * (size_t)s.h * (size_t)s.w * (size_t)cuda_padded(s.c);
 }
 
-/* What changes from step to step: struct step of host/device/device.h, and what follows from it. In one place in device
- * memory, which is written before each step. */
+/* What changes from step to step: struct step of host/device/device.h, and what follows from it. At one address in
+ * device memory, which is written before each step. */
 struct cuda_step {
     uint64_t seed;
     uint32_t number, epoch, first, row;
@@ -98,7 +98,7 @@ struct cuda_step {
 /* ---- step.cu ---- */
 
 /* step: host, copied. */
-cudaError_t cuda_launch_step(cudaStream_t stream, const struct cuda_step *step, struct cuda_step *place);
+cudaError_t cuda_launch_step(cudaStream_t stream, const struct cuda_step *step, struct cuda_step *to);
 
 /* ---- gather.cu ---- */
 
@@ -265,8 +265,8 @@ static inline int32_t cuda_window_fits(struct cuda_window k)
     return k.kernel_h * k.kernel_w <= 255;
 }
 
-/* The index of max pool: cuda_shape_count(out) bytes, the winner's place in its window, row by row (places outside the
- * image count too). Of equals the first wins. Average pool has none. */
+/* The index of max pool: cuda_shape_count(out) bytes, the winner's position in its window, row by row (offsets outside
+ * the image count too). Of equals the first wins. Average pool has none. */
 struct cuda_pool {
     struct cuda_shape in, out; /* of x and y, equal in n and c */
     struct cuda_window window;
@@ -299,7 +299,7 @@ cudaError_t cuda_launch_global_pool_backward(cudaStream_t stream, enum cuda_type
 
 /* ---- loss.cu ---- */
 
-/* Places in the metrics, as in enum metric of host/program/program.h.
+/* Indices into the metrics, as in enum metric of host/program/program.h.
  *
  * Half precision has no room for small gradients, so the loss that is differentiated, and with it every gradient, is
  * multiplied by a scale (Micikevicius et al. 2018, "Mixed Precision Training"): a power of two, kept beside the
@@ -333,7 +333,7 @@ cudaError_t cuda_launch_loss(cudaStream_t stream, enum cuda_type type, const str
 
 /* ---- weights ---- */
 
-/* Flat arrays (slots, gradients) hold each tensor at its place in the weight table, zeros in the gaps, and end with a
+/* Flat arrays (slots, gradients) hold each tensor at its offset in the weight table, zeros in the gaps, and end with a
  * whole chunk. A kernel's elements stand in one of three orders:
  *
  *     the host's   [out][in][height][width]
@@ -355,7 +355,7 @@ enum { CUDA_CHUNK = 16 }; /* floats: the alignment of tensors in the weight tabl
 
 /* A tensor of the weight table. */
 struct cuda_weight {
-    uint64_t place;  /* of its first float in the flat arrays; a multiple of CUDA_CHUNK */
+    uint64_t offset; /* of its first float in the flat arrays; a multiple of CUDA_CHUNK */
     uint64_t count;  /* floats */
     int32_t trained; /* 0: running statistics, and what is frozen */
     int32_t part;    /* enum optimizer_part, of what is trained */
@@ -366,16 +366,16 @@ struct cuda_weight {
     int32_t rows, depth;   /* of the copy: rows >= out, depth >= in * blocks */
     int32_t blocks;
     int32_t wide;       /* its gradient is float32, whatever the type; otherwise of the activation type */
-    uint64_t copy;      /* place of the first element in the array of copies; a multiple of 8 */
-    uint64_t gradient;  /* place of its gradient's first byte in the array of gradients; a multiple of 16 */
+    uint64_t copy;      /* offset of the first element in the array of copies; a multiple of 8 */
+    uint64_t gradient;  /* offset of its gradient's first byte in the array of gradients; a multiple of 16 */
     uint64_t first_row; /* sum of rows of the tensors before this one */
 
     int32_t folded; /* whether there is such a batch norm; if not, its fields are not read */
-    uint64_t scale, shift, mean, var; /* of the batch norm, [out] each: places in the flat array */
+    uint64_t scale, shift, mean, var; /* of the batch norm, [out] each: offsets in the flat array */
     uint64_t bias;                    /* the convolution's, likewise; CUDA_NO_BIAS */
 };
 #define CUDA_NO_BIAS UINT64_MAX
-/* Of a copy, at most: our kernels count places in it in 32 bits, cuBLAS those of a row in 31. */
+/* Of a copy, at most: our kernels count offsets in it in 32 bits, cuBLAS those of a row in 31. */
 #define CUDA_COPY_ELEMENTS ((size_t)1 << 31)
 
 static inline size_t cuda_chunk_count(size_t total)
@@ -390,7 +390,7 @@ CUDA_INLINE size_t cuda_copy_count(const struct cuda_weight *w)
 }
 
 /* Where the element at `plain` in the host's order stands in the master. */
-CUDA_INLINE size_t cuda_master_place(size_t plain, size_t in, size_t taps)
+CUDA_INLINE size_t cuda_master_offset(size_t plain, size_t in, size_t taps)
 {
     const size_t pair = plain / taps, tap = plain % taps, row = pair / in;
     return (row * taps + tap) * in + pair % in;
@@ -420,7 +420,8 @@ struct cuda_update {
 };
 
 /* Updates trained weights and, rounded, their copies (not the padding); then average = decay * average + (1 - decay) *
- * value over all weights, decay = step->average_decay; then, with step->look_ahead, values and copies become the averages. */
+ * value over all weights, decay = step->average_decay; then, with step->look_ahead, values and copies become the
+ * averages. */
 cudaError_t cuda_launch_update(cudaStream_t stream, enum cuda_type type, const struct cuda_update *update);
 
 /* Bytes of `scratch`, which begins with the struct cuda_scaling that the update reads. */
@@ -456,7 +457,8 @@ cudaError_t cuda_launch_folded_biases(cudaStream_t stream, enum cuda_type type,
 struct cuda_kernel_gradients {
     int32_t count;
     const struct cuda_weight *weights; /* [count], in the table's order */
-    size_t first, end; /* of the tensors that lie in these places, end not included; first: one's beginning */
+    size_t first,
+        end; /* of the tensors that lie in these offsets, end not included; first: one's beginning */
     const void *kernel_gradients;
     float *gradients; /* flat; of tensors without copy it is left alone */
 };
@@ -467,7 +469,7 @@ cudaError_t cuda_launch_kernel_gradients(cudaStream_t stream, enum cuda_type typ
 
 /* One entry of a remap list (host/net/remap.h), with its tables in device memory. */
 struct cuda_remap {
-    uint64_t child, source; /* places of the first float in the flat arrays */
+    uint64_t child, source; /* offsets of the first float in the flat arrays */
     int32_t dims[4], source_dims[4];
     int32_t has_source; /* 0: everything is fill, source and source_dims are not read */
     int32_t noise_everywhere;
@@ -480,9 +482,9 @@ struct cuda_remap {
     uint64_t first_element; /* sum of the elements (product of dims) of the entries before this one */
 };
 
-/* Fills the places of all entries in child from parent, both in the masters' order; gaps and tensors without entry are
+/* Fills all entries of child from parent, both in the masters' order; gaps and tensors without entry are
  * left alone. Values without noise are the host's bit for bit. Noise is the same draw, but the device's sine, logarithm
- * and root may round the last bit of the double differently: the float differs then by at most its last place. */
+ * and root may round the last bit of the double differently: the float differs then by at most its last digit. */
 struct cuda_inheritance {
     int32_t count;
     const struct cuda_remap *entries; /* [count] */

@@ -19,15 +19,15 @@ template <> __device__ __forceinline__ float scale_of<half>(const double *metric
     return metrics[CUDA_METRIC_SCALE] > 0.0 ? (float)metrics[CUDA_METRIC_SCALE] : (float)CUDA_SCALE_FIRST;
 }
 
-/* The largest value and its place, of equals the first, of the warp's. */
-static __device__ __forceinline__ void warp_largest(float *value, int32_t *place)
+/* The largest value and its index, of equals the first, of the warp's. */
+static __device__ __forceinline__ void warp_largest(float *value, int32_t *index)
 {
     for (int step = WARP / 2; step > 0; step /= 2) {
         const float other = __shfl_xor_sync(WHOLE_WARP, *value, step);
-        const int32_t at = __shfl_xor_sync(WHOLE_WARP, *place, step);
-        if (other > *value || (other == *value && at < *place)) {
+        const int32_t at = __shfl_xor_sync(WHOLE_WARP, *index, step);
+        if (other > *value || (other == *value && at < *index)) {
             *value = other;
-            *place = at;
+            *index = at;
         }
     }
 }

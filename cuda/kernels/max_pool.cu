@@ -7,13 +7,13 @@ struct alignas(8) winners {
     uint8_t v[CUDA_CHANNELS];
 };
 
-static __device__ __forceinline__ void take_larger(const pack &candidate, uint8_t place, pack *best,
+static __device__ __forceinline__ void take_larger(const pack &candidate, uint8_t offset, pack *best,
                                                    winners *at)
 {
     for (int j = 0; j < CUDA_CHANNELS; j++)
         if (candidate.v[j] > best->v[j]) {
             best->v[j] = candidate.v[j];
-            at->v[j] = place;
+            at->v[j] = offset;
         }
 }
 
@@ -28,12 +28,12 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
     const uint32_t vectors = n.vectors.by;
     LAUNCH_FOR(uint32_t, i, n.packs)
     {
-        const pack_place p = place_of(i, n);
+        const pack_position p = place_of(i, n);
         const span rows = window_span(p.y, k.kernel_h, k.stride, k.pad_h, in.h);
         const span columns = window_span(p.x, k.kernel_w, k.stride, k.pad_w, in.w);
         const int32_t width = columns.end - columns.begin;
         uint32_t from = pack_at(p, in, vectors, rows.begin, columns.begin);
-        int32_t place = /* in the window, as index has it */
+        int32_t offset = /* in the window, as index has it */
             (rows.begin - p.y * k.stride + k.pad_h) * k.kernel_w + columns.begin - p.x * k.stride + k.pad_w;
         const uint32_t to_next_row = ((uint32_t)in.w - (uint32_t)width) * vectors;
         int32_t pixels = (rows.end - rows.begin) * width, left_in_row = width;
@@ -43,28 +43,28 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
         LAUNCH_ROLLED
         for (; pixels > 0; pixels -= AHEAD) {
             stored<T> next[AHEAD];
-            uint8_t places[AHEAD];
+            uint8_t offsets[AHEAD];
             for (int u = 0; u < AHEAD; u++) {
                 next[u] = fetch(x, from);
-                places[u] = (uint8_t)place;
+                offsets[u] = (uint8_t)offset;
                 if (u + 1 >= pixels)
                     continue; /* behind the end the last again: it wins nothing */
                 from += vectors;
-                place++;
+                offset++;
                 if (--left_in_row == 0) {
                     left_in_row = width;
                     from += to_next_row;
-                    place += k.kernel_w - width;
+                    offset += k.kernel_w - width;
                 }
             }
-            if (!begun) { /* the first pixel stands even when it is NaN, so the place always lies inside */
+            if (!begun) { /* the first pixel stands even when it is NaN, so the offset always lies inside */
                 best = unpacked(next[0]);
                 for (int j = 0; j < CUDA_CHANNELS; j++)
-                    at.v[j] = places[0];
+                    at.v[j] = offsets[0];
                 begun = true;
             }
             for (int u = 0; u < AHEAD; u++)
-                take_larger(unpacked(next[u]), places[u], &best, &at);
+                take_larger(unpacked(next[u]), offsets[u], &best, &at);
         }
         store(y, i, best);
         if (index)
@@ -82,23 +82,23 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
     const uint32_t vectors = n.vectors.by;
     LAUNCH_FOR(uint32_t, i, n.packs)
     {
-        const pack_place p = place_of(i, n);
+        const pack_position p = place_of(i, n);
         const span rows = windows_over(p.y, k.kernel_h, stride, k.pad_h, out.h);
         const span columns = windows_over(p.x, k.kernel_w, stride, k.pad_w, out.w);
         pack sum = pack_of(0.0f);
         for (int32_t row = rows.begin; row < rows.end; row++) {
             uint32_t window = pack_at(p, out, vectors, row, columns.begin);
-            /* The pixel's place in the window; each next window begins a stride further right. */
-            int32_t place =
+            /* The pixel's offset in the window; each next window begins a stride further right. */
+            int32_t offset =
                 (p.y + k.pad_h - row * k.stride) * k.kernel_w + p.x + k.pad_w - columns.begin * k.stride;
             LAUNCH_ROLLED
             for (int32_t column = columns.begin; column < columns.end; column++) {
                 const winners at = reinterpret_cast<const winners *>(index)[window];
                 const pack g = load(dy, window);
                 for (int j = 0; j < CUDA_CHANNELS; j++)
-                    sum.v[j] += at.v[j] == place ? g.v[j] : 0.0f;
+                    sum.v[j] += at.v[j] == offset ? g.v[j] : 0.0f;
                 window += vectors;
-                place -= k.stride;
+                offset -= k.stride;
             }
         }
         store(dx, i, sum);

@@ -1,7 +1,7 @@
-/* The end of a step: one kernel reads gradients as convolutions and dense layers left them, updates weights and their average,
- * and rounds the kernels' copies for the next step. A thread does eight weights at a time, all of them read before the first
- * is written. Bound by DRAM: value, average and the optimizer's slots are read and written, a float each; gradient and copy
- * cost an element of the activation type each. */
+/* The end of a step: one kernel reads gradients as convolutions and dense layers left them, updates weights and their
+ * average, and rounds the kernels' copies for the next step. A thread does eight weights at a time, all of them read
+ * before the first is written. Bound by DRAM: value, average and the optimizer's slots are read and written, a float
+ * each; gradient and copy cost an element of the activation type each. */
 #include "cuda/kernels/entries.cuh"
 
 #include <cfloat>
@@ -9,14 +9,14 @@
 /* The tensor that pack i of the flat arrays lies in, or the gap behind it. */
 static __device__ __forceinline__ cuda_weight weight_of(const cuda_update &u, size_t i)
 {
-    return u.weights[entry_of(u.count, u.weights, &cuda_weight::place, (uint64_t)i * CUDA_CHANNELS)];
+    return u.weights[entry_of(u.count, u.weights, &cuda_weight::offset, (uint64_t)i * CUDA_CHANNELS)];
 }
 
 template <class T>
 static __device__ __forceinline__ pack gradient_of(const cuda_update &u, const cuda_weight &w, size_t i)
 {
     if (w.rows > 0 && u.kernel_gradients)
-        return kernel_gradient<T>(w, (uint64_t)i * CUDA_CHANNELS - w.place, u.kernel_gradients);
+        return kernel_gradient<T>(w, (uint64_t)i * CUDA_CHANNELS - w.offset, u.kernel_gradients);
     return load(u.gradients, i);
 }
 
@@ -186,7 +186,7 @@ template <class T> static __global__ void __launch_bounds__(LAUNCH_THREADS) upda
         if (changes || look_ahead) {
             store(u.value, i, p.value);
             if (w.rows > 0)
-                store_copy(w, (uint64_t)i * CUDA_CHANNELS - w.place, (T *)u.copies + w.copy, p.value);
+                store_copy(w, (uint64_t)i * CUDA_CHANNELS - w.offset, (T *)u.copies + w.copy, p.value);
         }
     }
 }

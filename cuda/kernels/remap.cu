@@ -49,8 +49,8 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
         a.deviations[blockIdx.x] = deviation;
 }
 
-/* The source's place of element (o, i, y, x) of the child, -1 where there is none. */
-static __device__ __forceinline__ int64_t source_place(const cuda_remap *e, const int32_t *at)
+/* The source's offset of element (o, i, y, x) of the child, -1 where there is none. */
+static __device__ __forceinline__ int64_t source_offset(const cuda_remap *e, const int32_t *at)
 {
     if (!e->has_source)
         return -1;
@@ -78,13 +78,13 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
     {
         const int32_t entry = entry_of(a.count, a.entries, &cuda_remap::first_element, item);
         const cuda_remap *e = &a.entries[entry];
-        const uint64_t place = item - e->first_element;
+        const uint64_t offset = item - e->first_element;
         const uint32_t in = (uint32_t)e->dims[1], taps = (uint32_t)e->dims[2] * (uint32_t)e->dims[3];
-        const uint32_t pixel = (uint32_t)(place / in), i = (uint32_t)(place % in);
+        const uint32_t pixel = (uint32_t)(offset / in), i = (uint32_t)(offset % in);
         const uint32_t o = pixel / taps, tap = pixel % taps;
         const int32_t at[4] = {(int32_t)o, (int32_t)i, (int32_t)(tap / (uint32_t)e->dims[3]),
                                (int32_t)(tap % (uint32_t)e->dims[3])};
-        const int64_t from = source_place(e, at);
+        const int64_t from = source_offset(e, at);
         float value = e->fill;
         if (from >= 0) {
             const float out_scale = e->out_scale ? e->out_scale[at[0]] : 1.0f;
@@ -100,7 +100,7 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
             const double normal = normal_number(random_draw(a.seed, RANDOM_MORPH_NOISE, plain, e->part));
             value = __fadd_rn(value, (float)(amplitude * normal));
         }
-        a.child[e->child + place] = value;
+        a.child[e->child + offset] = value;
     }
 }
 
@@ -118,14 +118,14 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
     from_master(size_t in, size_t taps, size_t first, size_t count, const float *__restrict__ master,
                 float *__restrict__ plain)
 {
-    LAUNCH_FOR(size_t, i, count) plain[i] = master[cuda_master_place(first + i, in, taps)];
+    LAUNCH_FOR(size_t, i, count) plain[i] = master[cuda_master_offset(first + i, in, taps)];
 }
 
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
     to_master(size_t in, size_t taps, size_t first, size_t count, const float *__restrict__ plain,
               float *__restrict__ master)
 {
-    LAUNCH_FOR(size_t, i, count) master[cuda_master_place(first + i, in, taps)] = plain[i];
+    LAUNCH_FOR(size_t, i, count) master[cuda_master_offset(first + i, in, taps)] = plain[i];
 }
 
 cudaError_t cuda_launch_from_master(cudaStream_t stream, int32_t in, int32_t taps, size_t first, size_t count,

@@ -41,13 +41,13 @@ static inline numbering numbering_of(struct cuda_shape s)
 }
 
 /* Where a pack lies. */
-struct pack_place {
+struct pack_position {
     int32_t image, y, x, vector;
 };
 
-static __device__ __forceinline__ pack_place place_of(uint32_t i, const numbering &n)
+static __device__ __forceinline__ pack_position place_of(uint32_t i, const numbering &n)
 {
-    pack_place p;
+    pack_position p;
     p.vector = (int32_t)take_rest(&i, n.vectors);
     p.x = (int32_t)take_rest(&i, n.w);
     p.y = (int32_t)take_rest(&i, n.h);
@@ -56,7 +56,7 @@ static __device__ __forceinline__ pack_place place_of(uint32_t i, const numberin
 }
 
 /* Number of the pack at (y, x) of the same image and channels. */
-static __device__ __forceinline__ uint32_t pack_at(const pack_place &p, cuda_shape s, uint32_t vectors,
+static __device__ __forceinline__ uint32_t pack_at(const pack_position &p, cuda_shape s, uint32_t vectors,
                                                    int32_t y, int32_t x)
 {
     return (((uint32_t)p.image * (uint32_t)s.h + (uint32_t)y) * (uint32_t)s.w + (uint32_t)x) * vectors +

@@ -58,7 +58,7 @@ struct command_line {
 };
 
 /* count and arguments are main's; the arguments get another order, and nothing is allocated. One line is read at a
- * time, for getopt_long keeps its place to itself. */
+ * time, for getopt_long keeps to itself where it is. */
 void command_begin(struct command_line *line, const struct command *command, int count, char **arguments);
 
 /* Reads the next option. ST_RANGE with one line for one that is wrong; at the end, for too few or too many words. */

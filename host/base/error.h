@@ -2,7 +2,7 @@
  *
  * A function that can fail returns `enum status` and takes `struct error *err` as its last argument. The
  * message is written once, where the fact is known, and says what was found and what was expected; callers
- * may put the place in front of it (error_prefix) but never reword it. `err` is never NULL.
+ * may put the location in front of it (error_prefix) but never reword it. `err` is never NULL.
  *
  * Who may use which, and who may go on after it:
  *   ST_NONE     is given by host/morph and host/search alone, and is the only one that a search goes on from in
@@ -45,7 +45,7 @@ struct error {
 enum status error_set(struct error *err, enum status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Puts "place: " in front of the message. Returns err->status. */
+/* Puts "location: " in front of the message. Returns err->status. */
 enum status error_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Like error_set, with ": " and the text of the system's errno `number` behind the message; ST_IO, or

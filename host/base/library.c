@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- places ---- */
+/* ---- folders ---- */
 
 #define IN_PYTHON                                                                                            \
     "lib/python3*/*-packages/nvidia/*/lib" /* site-packages; Debian's are called dist-packages */
@@ -21,14 +21,14 @@
 enum { PLACES = 16 };
 
 /* Patterns of folders, as glob(3) reads them. */
-struct places {
+struct folders {
     int32_t count;
     char *patterns[PLACES]; /* malloc'd; NULL: out of memory */
 };
 
-static void add(struct places *places, char *pattern)
+static void add(struct folders *folders, char *pattern)
 {
-    places->patterns[places->count++] = pattern;
+    folders->patterns[folders->count++] = pattern;
 }
 
 /* "folder/below", or "folder" for "" below it, of which only `below` may hold wildcards. */
@@ -47,15 +47,15 @@ static char *make_pattern(const char *folder, const char *below)
     return pattern;
 }
 
-static void add_below(struct places *places, const char *folder, const char *below)
+static void add_below(struct folders *folders, const char *folder, const char *below)
 {
     if (folder != NULL && folder[0] == '/')
-        add(places, make_pattern(folder, below));
+        add(folders, make_pattern(folder, below));
 }
 
 /* Of the first python3 in $PATH: "/usr/bin/python3" belongs to /usr. A link may lie in an environment of its own and
  * lead to another one, in which Python looks too. */
-static void add_python(struct places *places)
+static void add_python(struct folders *folders)
 {
     const char *path = getenv("PATH");
     char program[PATH_MAX], resolved[PATH_MAX];
@@ -70,38 +70,38 @@ static void add_python(struct places *places)
         return;
     const bool known = realpath(program, resolved) != NULL;
     const char *prefix = dirname(dirname(program)), *origin = known ? dirname(dirname(resolved)) : prefix;
-    add_below(places, prefix, IN_PYTHON);
+    add_below(folders, prefix, IN_PYTHON);
     if (strcmp(prefix, origin) != 0)
-        add_below(places, origin, IN_PYTHON);
+        add_below(folders, origin, IN_PYTHON);
     if (strcmp(prefix, "/usr") == 0 || strcmp(origin, "/usr") == 0)
-        add_below(places, "/usr/local", IN_PYTHON); /* Debian's pip installs there */
+        add_below(folders, "/usr/local", IN_PYTHON); /* Debian's pip installs there */
 }
 
-static void list_places(struct places *places)
+static void list_folders(struct folders *folders)
 {
-    *places = (struct places){0};
+    *folders = (struct folders){0};
     for (int i = 0; i < 2; i++) {
         char *folder = file_beside_program(i == 0 ? "." : "../lib"), *real = NULL;
         if (folder != NULL)
             real = realpath(folder, NULL); /* NULL: there is no such folder */
-        add_below(places, real, "");
+        add_below(folders, real, "");
         free(real);
         free(folder);
     }
-    add_below(places, getenv("CUDA_HOME"), "lib64");
-    add_below(places, getenv("CUDA_HOME"), "lib");
-    add_below(places, getenv("CONDA_PREFIX"), "lib");
-    add_below(places, getenv("VIRTUAL_ENV"), IN_PYTHON);
-    add_python(places);
-    add_below(places, getenv("HOME"), ".local/" IN_PYTHON);
-    add_below(places, "/usr/local", "cuda/lib64");
-    add_below(places, "/usr/local", "cuda-*/lib64");
+    add_below(folders, getenv("CUDA_HOME"), "lib64");
+    add_below(folders, getenv("CUDA_HOME"), "lib");
+    add_below(folders, getenv("CONDA_PREFIX"), "lib");
+    add_below(folders, getenv("VIRTUAL_ENV"), IN_PYTHON);
+    add_python(folders);
+    add_below(folders, getenv("HOME"), ".local/" IN_PYTHON);
+    add_below(folders, "/usr/local", "cuda/lib64");
+    add_below(folders, "/usr/local", "cuda-*/lib64");
 }
 
-static void free_places(struct places *places)
+static void free_folders(struct folders *folders)
 {
-    for (int32_t i = 0; i < places->count; i++)
-        free(places->patterns[i]);
+    for (int32_t i = 0; i < folders->count; i++)
+        free(folders->patterns[i]);
 }
 
 /* ---- loading ---- */
@@ -132,33 +132,33 @@ static enum status load_from(const char *pattern, const char *name, void **libra
     return status == GLOB_NOSPACE ? error_memory(err, name, strlen(name)) : ST_OK;
 }
 
-static enum status explain(const struct places *places, const char *what, struct error *err)
+static enum status explain(const struct folders *folders, const char *what, struct error *err)
 {
     char looked[ERROR_LENGTH] = "";
-    for (int32_t i = 0; i < places->count; i++)
-        snprintf(looked + strlen(looked), sizeof(looked) - strlen(looked), "%s, ", places->patterns[i]);
+    for (int32_t i = 0; i < folders->count; i++)
+        snprintf(looked + strlen(looked), sizeof(looked) - strlen(looked), "%s, ", folders->patterns[i]);
     return error_set(err, ST_DEVICE,
-                     "%.300s; looked in %sand where the loader looks (CUDA_HOME may name another place)",
+                     "%.300s; looked in %sand where the loader looks (CUDA_HOME may name another folder)",
                      what, looked);
 }
 
 enum status library_load(const char *name, void **library, struct error *err)
 {
-    struct places places;
+    struct folders folders;
     char first[ERROR_LENGTH] = "";
     enum status st = ST_OK;
     *library = NULL;
-    list_places(&places);
-    for (int32_t i = 0; st == ST_OK && i < places.count; i++)
-        if (places.patterns[i] == NULL)
-            st = error_memory(err, "places of libraries", PATH_MAX);
-    for (int32_t i = 0; st == ST_OK && *library == NULL && i < places.count; i++)
-        st = load_from(places.patterns[i], name, library, first, err);
+    list_folders(&folders);
+    for (int32_t i = 0; st == ST_OK && i < folders.count; i++)
+        if (folders.patterns[i] == NULL)
+            st = error_memory(err, "folders of libraries", PATH_MAX);
+    for (int32_t i = 0; st == ST_OK && *library == NULL && i < folders.count; i++)
+        st = load_from(folders.patterns[i], name, library, first, err);
     if (st == ST_OK && *library == NULL)
         *library = load(name, first);
     if (st == ST_OK && *library == NULL)
-        st = explain(&places, first, err);
-    free_places(&places);
+        st = explain(&folders, first, err);
+    free_folders(&folders);
     return st;
 }
 
@@ -204,12 +204,12 @@ static bool read_section(const struct content *content, const Elf64_Ehdr *header
     return true;
 }
 
-/* The name at that place of the section of names, into the list. */
-static bool take_name(const struct content *content, const Elf64_Shdr *names, uint64_t place,
+/* The name at that offset of the section of names, into the list. */
+static bool take_name(const struct content *content, const Elf64_Shdr *names, uint64_t offset,
                       struct library_needs *needs)
 {
-    const uint64_t room = place < names->sh_size ? names->sh_size - place : 0;
-    const char *name = at(content, names->sh_offset + place, room);
+    const uint64_t room = offset < names->sh_size ? names->sh_size - offset : 0;
+    const char *name = at(content, names->sh_offset + offset, room);
     const size_t length = name != NULL ? strnlen(name, room) : room;
     if (length == room || length >= LIBRARY_NAME || needs->count == LIBRARY_NEEDS)
         return false;

@@ -62,8 +62,8 @@ RANDOM_INLINE uint32_t random_below(uint32_t bits, uint32_t n)
     return (uint32_t)(((uint64_t)bits * n) >> 32);
 }
 
-/* Place `i` of a pseudo-random permutation of [0, n): a six-round Feistel network over the next even number
- * of bits, walked until it falls inside. No table, any place at any time. n > 0, i < n. */
+/* Element `i` of a pseudo-random permutation of [0, n): a six-round Feistel network over the next even number
+ * of bits, walked until it falls inside. No table, any element at any time. n > 0, i < n. */
 RANDOM_INLINE uint32_t random_permute(uint64_t seed, uint64_t epoch, uint32_t i, uint32_t n)
 {
     uint32_t half = 1;

@@ -156,18 +156,18 @@ struct operand {
     int32_t tensor;
 };
 
-/* Of an operand that the primitive takes in layout `theirs`: *place becomes where the primitive reads it, with a call
+/* Of an operand that the primitive takes in layout `theirs`: *buffer becomes where the primitive reads it, with a call
  * that brings it there when the layouts differ. Weights are kept. */
 static enum status bring(struct device_program *prepared, struct cpu_op *state, const struct operand *operand,
-                         const struct cpu_dnnl_layout *theirs, struct cpu_place *place, struct error *err)
+                         const struct cpu_dnnl_layout *theirs, struct cpu_buffer *buffer, struct error *err)
 {
-    const struct cpu_place here = *place = cpu_at_tensor(operand->tensor);
+    const struct cpu_buffer here = *buffer = cpu_at_tensor(operand->tensor);
     if (cpu_dnnl_layout_equal(operand->ours, theirs))
         return ST_OK;
     size_t bytes = cpu_dnnl_layout_bytes(theirs);
-    *place =
+    *buffer =
         operand->index == DNNL_ARG_WEIGHTS ? cpu_take_kept(state, bytes) : cpu_take_scratch(state, bytes);
-    return cpu_call_reorder(prepared, state, operand->ours, here, theirs, *place, err);
+    return cpu_call_reorder(prepared, state, operand->ours, here, theirs, *buffer, err);
 }
 
 /* The calls of one operation: kernel and activations brought, the convolution, its result taken back. */
@@ -195,13 +195,13 @@ static enum status make_calls(struct device_program *prepared, struct cpu_op *st
     for (int32_t i = 0; st == ST_OK && i < 2; i++) {
         const struct cpu_dnnl_layout *theirs = cpu_dnnl_operand(description, in[i].index);
         args[count] = (struct cpu_arg){.index = in[i].index, .layout = theirs};
-        st = bring(prepared, state, &in[i], theirs, &args[count++].place, err);
+        st = bring(prepared, state, &in[i], theirs, &args[count++].buffer, err);
         if (in[i].index == DNNL_ARG_WEIGHTS)
             state->copies_weight = state->call_count > 0;
     }
     const struct cpu_dnnl_layout *theirs = cpu_dnnl_operand(description, out.index);
     bool taken_back = !cpu_dnnl_layout_equal(out.ours, theirs);
-    struct cpu_place result =
+    struct cpu_buffer result =
         taken_back ? cpu_take_scratch(state, cpu_dnnl_layout_bytes(theirs)) : cpu_at_tensor(out.tensor);
     args[count++] = (struct cpu_arg){out.index, theirs, result};
     if (c->bias != NULL) {

@@ -15,7 +15,7 @@ struct dense {
     int64_t rows, in, out;                     /* batch, D, outputs rounded up */
     struct shape kernel;                       /* [K, C, H, W] */
     struct cpu_dnnl_layout *x, *w, *b, *y;     /* [rows, in], [out, in], [out], [rows, out] */
-    struct cpu_place copy, bias; /* of the kernel or its gradient, and of the bias or its gradient */
+    struct cpu_buffer copy, bias; /* of the kernel or its gradient, and of the bias or its gradient */
 };
 
 /* What describe has made, all of it or less. */
@@ -77,7 +77,7 @@ static enum status describe(const struct device_program *prepared, const struct 
 
 /* Where the copies lie: first in the operation's kept bytes, or in its scratch for gradients. The same for
  * prepare, which reserves them in this order, and run. */
-static void place_copies(struct dense *d, struct cpu_op *state)
+static void lay_out_copies(struct dense *d, struct cpu_op *state)
 {
     bool weights = d->direction == CPU_DNNL_BACKWARD_WEIGHTS;
     size_t kernel = cpu_dnnl_layout_bytes(d->w), bias = cpu_dnnl_layout_bytes(d->b);
@@ -91,7 +91,7 @@ static enum status make_call(struct device_program *prepared, struct cpu_op *sta
 {
     const struct device *device = prepared->device;
     const struct cpu_dnnl_operands operands = {d->x, d->w, d->b, d->y};
-    const struct cpu_place x = cpu_at_tensor(d->x_tensor), y = cpu_at_tensor(d->y_tensor);
+    const struct cpu_buffer x = cpu_at_tensor(d->x_tensor), y = cpu_at_tensor(d->y_tensor);
     struct cpu_arg args[4];
     int32_t count = 0;
     switch (d->direction) {
@@ -129,7 +129,7 @@ enum status cpu_prepare_dense(const struct op_call *call)
     struct dense d;
     enum status st = describe(call->prepared, call->op, &d, call->err);
     if (st == ST_OK) {
-        place_copies(&d, state);
+        lay_out_copies(&d, state);
         st = make_call(call->prepared, state, &d, call->err);
     }
     dense_free(&d);
@@ -151,10 +151,10 @@ static void refresh_copy(const struct op_call *call, int32_t kernel_position, co
     if (cpu_state(call)->version == call->prepared->binding.weights->version)
         return;
     struct shape kernel = op_input_shape(call, kernel_position);
-    float *copy = cpu_address(call->prepared, cpu_state(call), (struct cpu_place){CPU_KEPT, -1, 0});
+    float *copy = cpu_address(call->prepared, cpu_state(call), (struct cpu_buffer){CPU_KEPT, -1, 0});
     cpu_layout_pack_rows(device, kernel, cpu_input(call, kernel_position), copy);
     if (bias != NULL)
-        memcpy(copy + copy_values(device, kernel), bias, (size_t)kernel.n * sizeof *bias);
+        memcpy(copy + copy_values(device, kernel), bias, (size_t)kernel.n * sizeof(*bias));
 }
 
 enum status cpu_run_dense(const struct op_call *call)
@@ -180,6 +180,6 @@ enum status cpu_run_dense_backward_weights(const struct op_call *call)
     float *dbias = cpu_output(call, DENSE_BACKWARD_WEIGHTS_OUT_DBIAS);
     cpu_layout_unpack_rows(device, kernel, copy, cpu_output(call, DENSE_BACKWARD_WEIGHTS_OUT_DKERNEL));
     if (dbias != NULL)
-        memcpy(dbias, bias, (size_t)kernel.n * sizeof *bias);
+        memcpy(dbias, bias, (size_t)kernel.n * sizeof(*bias));
     return ST_OK;
 }

@@ -12,7 +12,7 @@
  * has moved.
  *
  * Memory: a prepared program owns one block, taken at bind: arena | kept copies | scratch | gradients |
- * probabilities. Every place in it is known after prepare. Nothing allocates in a step, oneDNN's small
+ * probabilities. Every offset in it is known after prepare. Nothing allocates in a step, oneDNN's small
  * argument maps apart.
  */
 #ifndef NASRUN_CPU_INTERNAL_H
@@ -55,7 +55,7 @@ struct device_weights {
 /* Where an operand lies; becomes an address at bind. */
 enum cpu_region { CPU_TENSOR, CPU_KEPT, CPU_SCRATCH };
 
-struct cpu_place {
+struct cpu_buffer {
     enum cpu_region region;
     int32_t tensor; /* of CPU_TENSOR */
     size_t offset;  /* bytes into the other regions */
@@ -66,7 +66,7 @@ struct cpu_call {
     dnnl_primitive_t primitive;
     int32_t count;
     dnnl_exec_arg_t args[CPU_MAX_ARGS];
-    struct cpu_place places[CPU_MAX_ARGS];
+    struct cpu_buffer buffers[CPU_MAX_ARGS];
 };
 
 /* What prepare found out about one operation. */
@@ -114,7 +114,7 @@ void cpu_memory_info(size_t *total, size_t *available);
 /* CPUs that this process may use: affinity mask and control group quota. *allowed is the mask. */
 int32_t cpu_threads_allowed(cpu_set_t *allowed);
 /* How many threads the calling thread's teams have, without making one: oneDNN plans for that. */
-void cpu_threads_plan(const struct device *device);
+void cpu_threads_limit(const struct device *device);
 /* A team of device->threads for the calling thread, bound to CPUs when device->pinned; leave gives the
  * calling thread its own mask back. */
 void cpu_threads_enter(const struct device *device);
@@ -152,7 +152,7 @@ enum status cpu_check(dnnl_status_t status, const char *what, struct error *err)
 struct cpu_arg {
     int index; /* DNNL_ARG_... */
     const struct cpu_dnnl_layout *layout;
-    struct cpu_place place;
+    struct cpu_buffer buffer;
 };
 
 /* Appends the primitive of `description` to the operation, its scratchpad included. `description` stays the
@@ -162,19 +162,19 @@ enum status cpu_call_new(struct device_program *prepared, struct cpu_op *op,
                          struct error *err);
 /* Appends a change of layout. */
 enum status cpu_call_reorder(struct device_program *prepared, struct cpu_op *op,
-                             const struct cpu_dnnl_layout *from, struct cpu_place source,
-                             const struct cpu_dnnl_layout *to, struct cpu_place target, struct error *err);
+                             const struct cpu_dnnl_layout *from, struct cpu_buffer source,
+                             const struct cpu_dnnl_layout *to, struct cpu_buffer target, struct error *err);
 void cpu_calls_free(struct cpu_op *op);
 /* Gives the operands their addresses. */
 enum status cpu_calls_bind(struct device_program *prepared, struct cpu_op *op, struct error *err);
 /* Runs the operation's calls in order; the copy of the weight only when the weights have changed. */
 enum status cpu_calls_run(struct device_program *prepared, struct cpu_op *op, struct error *err);
-/* Reserves bytes; the result is for cpu_place's offset. */
-struct cpu_place cpu_take_scratch(struct cpu_op *op, size_t bytes);
-struct cpu_place cpu_take_kept(struct cpu_op *op, size_t bytes);
-static inline struct cpu_place cpu_at_tensor(int32_t id)
+/* Reserves bytes; the result is for cpu_buffer's offset. */
+struct cpu_buffer cpu_take_scratch(struct cpu_op *op, size_t bytes);
+struct cpu_buffer cpu_take_kept(struct cpu_op *op, size_t bytes);
+static inline struct cpu_buffer cpu_at_tensor(int32_t id)
 {
-    return (struct cpu_place){CPU_TENSOR, id, 0};
+    return (struct cpu_buffer){CPU_TENSOR, id, 0};
 }
 
 static inline struct cpu_shape cpu_shape_of(const struct device_program *prepared, int32_t id)
@@ -185,7 +185,7 @@ static inline struct cpu_shape cpu_shape_of(const struct device_program *prepare
 
 /* ---- cpu_program.c ---- */
 /* Address of an operand of a bound program. A tensor that is absent (-1) has none: NULL. */
-void *cpu_address(const struct device_program *prepared, const struct cpu_op *op, struct cpu_place place);
+void *cpu_address(const struct device_program *prepared, const struct cpu_op *op, struct cpu_buffer buffer);
 void *cpu_tensor_address(const struct device_program *prepared, int32_t id);
 
 enum status cpu_program_prepare(struct device *device, const struct program *program,
@@ -252,7 +252,7 @@ static inline struct cpu_op *cpu_state(const struct op_call *call)
 /* The first of the operation's scratch bytes. */
 static inline void *cpu_scratch(const struct op_call *call)
 {
-    return cpu_address(call->prepared, cpu_state(call), (struct cpu_place){CPU_SCRATCH, -1, 0});
+    return cpu_address(call->prepared, cpu_state(call), (struct cpu_buffer){CPU_SCRATCH, -1, 0});
 }
 static inline struct cpu_window cpu_window_of(const struct prog_op *op)
 {

@@ -60,8 +60,8 @@ void cpu_layout_tensors(const struct device *device, const struct program *progr
     }
 }
 
-/* Place of the first pixel of (n, c) in a blocked tensor; its next pixels lie `block` further each. */
-static size_t blocked_place(struct shape s, int32_t block, int32_t n, int32_t c)
+/* Offset of the first pixel of (n, c) in a blocked tensor; its next pixels lie `block` further each. */
+static size_t blocked_offset(struct shape s, int32_t block, int32_t n, int32_t c)
 {
     size_t blocks = (size_t)((s.c + block - 1) / block), plane = (size_t)s.h * (size_t)s.w;
     return (((size_t)n * blocks + (size_t)(c / block)) * plane) * (size_t)block + (size_t)(c % block);
@@ -93,7 +93,7 @@ void cpu_layout_unpack(const struct device_program *prepared, int32_t id, float 
     } else {
         for (int32_t n = 0; n < s.n; n++)
             for (int32_t c = 0; c < s.c; c++) {
-                size_t from = blocked_place(s, block, n, c),
+                size_t from = blocked_offset(s, block, n, c),
                        to = ((size_t)n * (size_t)s.c + (size_t)c) * plane;
                 for (size_t i = 0; i < plane; i++, from += (size_t)block)
                     values[to + i] = tensor->kind == TENSOR_INDEX ? (float)((const uint8_t *)address)[from]
@@ -121,7 +121,7 @@ void cpu_layout_pack(const struct device_program *prepared, int32_t id, const fl
         memset(address, 0, prepared->tensors[id].bytes);
         for (int32_t n = 0; n < s.n; n++)
             for (int32_t c = 0; c < s.c; c++) {
-                size_t to = blocked_place(s, block, n, c),
+                size_t to = blocked_offset(s, block, n, c),
                        from = ((size_t)n * (size_t)s.c + (size_t)c) * plane;
                 for (size_t i = 0; i < plane; i++, to += (size_t)block) {
                     if (tensor->kind == TENSOR_INDEX)
@@ -139,11 +139,11 @@ void cpu_layout_pack_rows(const struct device *device, struct shape kernel, cons
     size_t plane = (size_t)kernel.h * (size_t)kernel.w;
     size_t width = (size_t)kernel.c * plane, padded = (size_t)cpu_padded(device, kernel.c) * plane;
     /* Rows and lanes that stand for nothing stay zero: one operation's copy is always written in the same
-     * places. */
+     * channels. */
 #pragma omp parallel for schedule(static)
     for (int32_t k = 0; k < kernel.n; k++)
         for (int32_t c = 0; c < kernel.c; c++) {
-            float *row = rows + (size_t)k * padded + blocked_place(kernel, block, 0, c);
+            float *row = rows + (size_t)k * padded + blocked_offset(kernel, block, 0, c);
             const float *from = plain + (size_t)k * width + (size_t)c * plane;
             for (size_t i = 0; i < plane; i++)
                 row[i * (size_t)block] = from[i];
@@ -158,7 +158,7 @@ void cpu_layout_unpack_rows(const struct device *device, struct shape kernel, co
 #pragma omp parallel for schedule(static)
     for (int32_t k = 0; k < kernel.n; k++)
         for (int32_t c = 0; c < kernel.c; c++) {
-            const float *row = rows + (size_t)k * padded + blocked_place(kernel, block, 0, c);
+            const float *row = rows + (size_t)k * padded + blocked_offset(kernel, block, 0, c);
             float *to = plain + (size_t)k * width + (size_t)c * plane;
             for (size_t i = 0; i < plane; i++)
                 to[i] = row[i * (size_t)block];

@@ -15,18 +15,18 @@ enum status cpu_check(dnnl_status_t status, const char *what, struct error *err)
                      "oneDNN cannot %s: status %d", what, (int)status);
 }
 
-struct cpu_place cpu_take_scratch(struct cpu_op *op, size_t bytes)
+struct cpu_buffer cpu_take_scratch(struct cpu_op *op, size_t bytes)
 {
-    struct cpu_place place = {CPU_SCRATCH, -1, op->scratch_bytes};
+    struct cpu_buffer buffer = {CPU_SCRATCH, -1, op->scratch_bytes};
     op->scratch_bytes += cpu_round_up(bytes, LINE);
-    return place;
+    return buffer;
 }
 
-struct cpu_place cpu_take_kept(struct cpu_op *op, size_t bytes)
+struct cpu_buffer cpu_take_kept(struct cpu_op *op, size_t bytes)
 {
-    struct cpu_place place = {CPU_KEPT, -1, op->kept_bytes};
+    struct cpu_buffer buffer = {CPU_KEPT, -1, op->kept_bytes};
     op->kept_bytes += cpu_round_up(bytes, LINE);
-    return place;
+    return buffer;
 }
 
 static enum status append_argument(struct device_program *prepared, struct cpu_call *call, struct cpu_arg arg,
@@ -38,7 +38,7 @@ static enum status append_argument(struct device_program *prepared, struct cpu_c
         cpu_check(cpu_dnnl_memory_new(&slot->memory, prepared->device->engine, arg.layout, DNNL_MEMORY_NONE),
                   "describe memory", err);
     if (st == ST_OK)
-        call->places[call->count++] = arg.place;
+        call->buffers[call->count++] = arg.buffer;
     return st;
 }
 
@@ -62,8 +62,8 @@ enum status cpu_call_new(struct device_program *prepared, struct cpu_op *op,
 }
 
 enum status cpu_call_reorder(struct device_program *prepared, struct cpu_op *op,
-                             const struct cpu_dnnl_layout *from, struct cpu_place source,
-                             const struct cpu_dnnl_layout *to, struct cpu_place target, struct error *err)
+                             const struct cpu_dnnl_layout *from, struct cpu_buffer source,
+                             const struct cpu_dnnl_layout *to, struct cpu_buffer target, struct error *err)
 {
     const struct device *device = prepared->device;
     dnnl_primitive_desc_t description;
@@ -94,9 +94,9 @@ enum status cpu_calls_bind(struct device_program *prepared, struct cpu_op *op, s
     for (int32_t i = 0; i < op->call_count; i++) {
         struct cpu_call *call = &op->calls[i];
         for (int32_t k = 0; k < call->count; k++) {
-            void *address = cpu_address(prepared, op, call->places[k]);
+            void *address = cpu_address(prepared, op, call->buffers[k]);
             enum status st =
-                cpu_check(dnnl_memory_set_data_handle(call->args[k].memory, address), "place memory", err);
+                cpu_check(dnnl_memory_set_data_handle(call->args[k].memory, address), "set memory", err);
             if (st != ST_OK)
                 return st;
         }

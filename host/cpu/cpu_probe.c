@@ -49,9 +49,9 @@ static enum status time_convolution(const struct device *device, const_dnnl_prim
 static enum status probe_flops(struct device *device, struct error *err)
 {
     const dnnl_dims_t image = {BATCH, CHANNELS, SIDE, SIDE}, window = {CHANNELS, CHANNELS, KERNEL, KERNEL};
-    const struct cpu_dnnl_window places = {.strides = {1, 1},
-                                           .padding_before = {KERNEL / 2, KERNEL / 2},
-                                           .padding_after = {KERNEL / 2, KERNEL / 2}};
+    const struct cpu_dnnl_window taps = {.strides = {1, 1},
+                                         .padding_before = {KERNEL / 2, KERNEL / 2},
+                                         .padding_after = {KERNEL / 2, KERNEL / 2}};
     struct cpu_dnnl_layout *activation, *kernel = NULL;
     dnnl_primitive_desc_t description = NULL;
     dnnl_primitive_t primitive = NULL;
@@ -62,8 +62,7 @@ static enum status probe_flops(struct device *device, struct error *err)
         status = cpu_dnnl_layout_new(&kernel, 4, window, dnnl_format_tag_any);
     const struct cpu_dnnl_operands operands = {.source = activation, .kernel = kernel, .target = activation};
     if (status == dnnl_success)
-        status =
-            cpu_dnnl_convolution(&description, device->engine, NULL, CPU_DNNL_FORWARD, &operands, &places);
+        status = cpu_dnnl_convolution(&description, device->engine, NULL, CPU_DNNL_FORWARD, &operands, &taps);
     if (status == dnnl_success)
         status = dnnl_primitive_create(&primitive, description);
     enum status st = cpu_check(status, "make the probe's convolution", err);

@@ -1,4 +1,4 @@
-/* Prepared programs: from a list of operations to primitives, places and one block of memory; and the step
+/* Prepared programs: from a list of operations to primitives, offsets and one block of memory; and the step
  * itself. */
 #include "host/cpu/cpu_internal.h"
 
@@ -36,13 +36,13 @@ static enum status allocate_lists(struct device_program *prepared, struct error 
     const struct program *program = prepared->program;
     size_t tensors = (size_t)program->tensor_count + 1, ops = (size_t)program->op_count + 1;
     size_t weights = (size_t)program->weights.count + 1; /* + 1: calloc may return NULL for nothing */
-    prepared->tensors = calloc(tensors, sizeof *prepared->tensors);
-    prepared->ops = calloc(ops, sizeof *prepared->ops);
-    prepared->ranges = calloc(weights, sizeof *prepared->ranges);
+    prepared->tensors = calloc(tensors, sizeof(*prepared->tensors));
+    prepared->ops = calloc(ops, sizeof(*prepared->ops));
+    prepared->ranges = calloc(weights, sizeof(*prepared->ranges));
     if (prepared->tensors == NULL || prepared->ops == NULL || prepared->ranges == NULL)
         return error_memory(err, "prepared program",
-                            tensors * sizeof *prepared->tensors + ops * sizeof *prepared->ops +
-                                weights * sizeof *prepared->ranges);
+                            tensors * sizeof(*prepared->tensors) + ops * sizeof(*prepared->ops) +
+                                weights * sizeof(*prepared->ranges));
     return ST_OK;
 }
 
@@ -59,24 +59,24 @@ static enum status prepare_ops(struct device_program *prepared, struct error *er
     return ST_OK;
 }
 
-static enum status plan_arena(struct device_program *prepared, size_t *arena, struct error *err)
+static enum status arena_offsets(struct device_program *prepared, size_t *arena, struct error *err)
 {
     int32_t count = prepared->program->tensor_count;
-    size_t *sizes = calloc(2 * (size_t)count + 1, sizeof *sizes);
+    size_t *sizes = calloc(2 * (size_t)count + 1, sizeof(*sizes));
     if (sizes == NULL)
-        return error_memory(err, "arena plan", 2 * (size_t)count * sizeof *sizes);
+        return error_memory(err, "arena plan", 2 * (size_t)count * sizeof(*sizes));
     size_t *offsets = sizes + count;
     for (int32_t id = 0; id < count; id++)
         sizes[id] = prepared->tensors[id].bytes;
-    enum status st = prog_plan_arena(prepared->program, sizes, offsets, arena, err);
+    enum status st = prog_arena_offsets(prepared->program, sizes, offsets, arena, err);
     for (int32_t id = 0; st == ST_OK && id < count; id++)
         prepared->tensors[id].offset = offsets[id];
     free(sizes);
     return st;
 }
 
-/* Gives every region its place behind the arena. */
-static void place_regions(struct device_program *prepared, size_t arena)
+/* Gives every region its offset behind the arena. */
+static void lay_out_regions(struct device_program *prepared, size_t arena)
 {
     const struct program *program = prepared->program;
     size_t kept = 0, scratch = 0, output = 0;
@@ -112,13 +112,13 @@ static void list_ranges(struct device_program *prepared)
 enum status cpu_program_prepare(struct device *device, const struct program *program,
                                 struct device_program **prepared, struct error *err)
 {
-    struct device_program *made = calloc(1, sizeof *made);
+    struct device_program *made = calloc(1, sizeof(*made));
     if (made == NULL)
-        return error_memory(err, "prepared program", sizeof *made);
+        return error_memory(err, "prepared program", sizeof(*made));
     size_t arena = 0;
     made->device = device;
     made->program = program;
-    cpu_threads_plan(
+    cpu_threads_limit(
         device); /* a second thread has no use for a team, which would crowd on the first one's CPUs */
     enum status st = allocate_lists(made, err);
     if (st != ST_OK)
@@ -128,10 +128,10 @@ enum status cpu_program_prepare(struct device *device, const struct program *pro
     st = prepare_ops(made, err);
     if (st != ST_OK)
         goto out;
-    st = plan_arena(made, &arena, err);
+    st = arena_offsets(made, &arena, err);
     if (st != ST_OK)
         goto out;
-    place_regions(made, arena);
+    lay_out_regions(made, arena);
     *prepared = made;
     made = NULL;
 out:
@@ -185,17 +185,17 @@ void *cpu_tensor_address(const struct device_program *prepared, int32_t id)
     return prepared->memory + prepared->tensors[id].offset;
 }
 
-void *cpu_address(const struct device_program *prepared, const struct cpu_op *op, struct cpu_place place)
+void *cpu_address(const struct device_program *prepared, const struct cpu_op *op, struct cpu_buffer buffer)
 {
-    switch (place.region) {
+    switch (buffer.region) {
     case CPU_KEPT:
-        return prepared->memory + prepared->kept + op->kept + place.offset;
+        return prepared->memory + prepared->kept + op->kept + buffer.offset;
     case CPU_SCRATCH:
-        return prepared->memory + prepared->scratch + place.offset;
+        return prepared->memory + prepared->scratch + buffer.offset;
     case CPU_TENSOR:
         break;
     }
-    return cpu_tensor_address(prepared, place.tensor);
+    return cpu_tensor_address(prepared, buffer.tensor);
 }
 
 /* ---- bind ---- */

@@ -41,7 +41,7 @@ static int32_t nth_allowed(const cpu_set_t *allowed, int32_t n)
     return cpu;
 }
 
-void cpu_threads_plan(const struct device *device)
+void cpu_threads_limit(const struct device *device)
 {
     omp_set_num_threads(device->threads);
 }
@@ -51,7 +51,7 @@ void cpu_threads_plan(const struct device *device)
  * in a team of two, which cannot shrink and grow again: else new threads would crowd on its CPU. */
 void cpu_threads_enter(const struct device *device)
 {
-    cpu_threads_plan(device);
+    cpu_threads_limit(device);
     if (!device->pinned)
         return;
 #pragma omp parallel num_threads(device->threads)

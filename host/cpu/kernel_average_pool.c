@@ -48,7 +48,7 @@ CPU_KERNEL static void plane_average_backward(struct cpu_shape in, struct cpu_sh
                                               const float *dy, float *dx)
 {
     const size_t block = (size_t)in.block;
-    memset(dx, 0, (size_t)in.h * (size_t)in.w * block * sizeof *dx);
+    memset(dx, 0, (size_t)in.h * (size_t)in.w * block * sizeof(*dx));
     for (int32_t i = 0; i < out.h; i++) {
         const struct span rows = window_span(i, k.kernel_h, k.stride, k.pad_h, in.h);
         for (int32_t j = 0; j < out.w; j++) {

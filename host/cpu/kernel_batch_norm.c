@@ -59,7 +59,7 @@ CPU_KERNEL static void plane_moments(const float *x, size_t count, int32_t block
     const size_t pilot_count = pilot_pixels * (size_t)block;
     _Alignas(32) float pilot[BLOCK_MAX], a[LANES], b[LANES];
     lanes pilot_even = LANES_ZERO, pilot_odd = LANES_ZERO;
-    memset(out, 0, sizeof *out);
+    memset(out, 0, sizeof(*out));
     size_t j = 0;
     for (; j + 16 <= pilot_count; j += 16) {
         pilot_even += LANES_IN(x + j);
@@ -263,7 +263,7 @@ void cpu_kernel_batch_norm_inference(const struct cpu_batch_norm_inference *norm
  *     dx = scale * invstd * (d - sum(d) / M - u * invstd^2 * sum(d * u) / M)
  *        = scale * d - (slope * u + shift),  the three in struct block_values. */
 
-/* d at one place; a macro since vectors are not handed through functions. */
+/* d at one element; a macro since vectors are not handed through functions. */
 #define GATED(dy, y, relu) ((relu) ? LANES_WHERE(LANES_IN(dy), LANES_IN(y) > LANES_ZERO) : LANES_IN(dy))
 
 /* A plane of the gradient's passes: `count` floats of each array. */
@@ -282,7 +282,7 @@ CPU_INLINE void gradient_sums_body(struct gradient_plane plane, const float *mea
     const int32_t block = plane.block;
     _Alignas(32) float a[LANES], b[LANES];
     const lanes m0 = LANES_IN(mean), m1 = LANES_IN(mean + (block == LANES ? 0 : LANES));
-    memset(out, 0, sizeof *out);
+    memset(out, 0, sizeof(*out));
     for (size_t begin = 0; begin < count;) {
         size_t end = begin + (size_t)RUN_PIXELS * (size_t)block;
         if (end > count)

@@ -38,7 +38,7 @@ static void fill_plane(float *to, const struct lane_source *lanes, size_t pixels
     for (int32_t l = 1; l < block && whole; l++)
         whole = lanes[l].step != 0 && lanes[l].from == lanes[0].from + l;
     if (whole) {
-        memcpy(to, lanes[0].from, pixels * (size_t)block * sizeof *to);
+        memcpy(to, lanes[0].from, pixels * (size_t)block * sizeof(*to));
         return;
     }
     for (size_t i = 0; i < pixels; i++)
@@ -47,7 +47,7 @@ static void fill_plane(float *to, const struct lane_source *lanes, size_t pixels
 }
 
 /* Finds the tensor that holds channel `channel` of the joined one; returns its index and leaves the channel's
- * place in it in *inside. */
+ * index in it in *inside. */
 static int32_t find_part(const int32_t *channels, int32_t channel, int32_t *inside)
 {
     int32_t part = 0;

@@ -44,17 +44,17 @@ void cpu_kernel_gather(const struct cpu_gather *gather)
         pixels * (block ? block : (size_t)view->channels); /* channels <= CHANNELS_MAX < block */
 #pragma omp parallel for schedule(static)
     for (int32_t r = 0; r < gather->rows; r++) {
-        const uint32_t place =
-            gather_place(step->seed, step->epoch, step->first, r < step->valid ? (uint32_t)r : 0,
-                         (uint32_t)gather->sample_count, gather->shuffled);
-        const int32_t sample = gather->samples[place];
+        const uint32_t position =
+            gather_position(step->seed, step->epoch, step->first, r < step->valid ? (uint32_t)r : 0,
+                            (uint32_t)gather->sample_count, gather->shuffled);
+        const int32_t sample = gather->samples[position];
         struct augment_draw draw = {0, 0, 0, 0, 0, 0};
         if (gather->augment)
             draw = augment_sample(*gather->augment, step->seed, step->epoch, (uint32_t)sample, view->height,
                                   view->width);
         float *out = gather->image + (size_t)r * made;
         if (block) {
-            memset(out, 0, made * sizeof *out);
+            memset(out, 0, made * sizeof(*out));
             gather_image(view, view->pixels + (size_t)sample * stored, &draw, levels, block, 1, out);
         } else {
             gather_image(view, view->pixels + (size_t)sample * stored, &draw, levels, 1, pixels, out);

@@ -55,7 +55,7 @@ void cpu_kernel_loss(const struct cpu_loss *loss)
     for (int32_t r = 0; r < loss->rows; r++) {
         float *gradient = loss->dlogits ? loss->dlogits + (size_t)r * padded : NULL;
         if (gradient)
-            memset(gradient, 0, padded * sizeof *gradient);
+            memset(gradient, 0, padded * sizeof(*gradient));
         scores[r] = score_row(loss->classes, loss->labels[r], loss->smoothing, 1.0 / loss->valid,
                               loss->logits + (size_t)r * padded,
                               loss->probabilities ? loss->probabilities + (size_t)r * classes : NULL,

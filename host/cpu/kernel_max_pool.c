@@ -8,12 +8,12 @@
 #include <string.h>
 
 /* Compares one more pixel: where it beats `best` strictly, it takes its place. */
-#define CONSIDER(value, place)                                                                               \
+#define CONSIDER(value, position)                                                                            \
     do {                                                                                                     \
         const lanes candidate = (value);                                                                     \
         const lanes_mask better = candidate > best;                                                          \
         best = LANES_CHOOSE(better, candidate, best);                                                        \
-        at = (better & (place)) | (~better & at);                                                            \
+        at = (better & (position)) | (~better & at);                                                         \
     } while (0)
 
 /* Windows of 2x2, stride 2, no padding: no window is clipped. */
@@ -65,7 +65,7 @@ CPU_KERNEL static void plane_pool(struct cpu_shape in, struct cpu_shape out, str
             const int32_t left = j * k.stride - k.pad_w;
             const struct clip columns = clip_window(left, k.kernel_w, in.w);
             for (size_t half = 0; half < block; half += LANES) {
-                /* The first pixel inside stands even when it is NaN, so the place always lies inside. */
+                /* The first pixel inside stands even when it is NaN, so the position always lies inside. */
                 const float *first =
                     x + ((size_t)(top + rows.begin) * (size_t)in.w + (size_t)(left + columns.begin)) * block +
                     half;
@@ -104,11 +104,11 @@ void cpu_kernel_max_pool(struct cpu_shape in, struct cpu_shape out, struct cpu_w
     for (int32_t p = 0; p < planes; p++) {
         const float *from = x + (size_t)p * in_count;
         float *to = y + (size_t)p * out_count;
-        uint8_t *places = index ? index + (size_t)p * out_count : NULL;
+        uint8_t *winners = index ? index + (size_t)p * out_count : NULL;
         if (halving)
-            plane_pool_halving(in, out, from, to, places);
+            plane_pool_halving(in, out, from, to, winners);
         else
-            plane_pool(in, out, k, from, to, places);
+            plane_pool(in, out, k, from, to, winners);
     }
 }
 
@@ -178,11 +178,11 @@ void cpu_kernel_max_pool_backward(struct cpu_shape in, struct cpu_shape out, str
 #pragma omp parallel for schedule(static)
     for (int32_t p = 0; p < planes; p++) {
         const float *from = dy + (size_t)p * out_count;
-        const uint8_t *places = index + (size_t)p * out_count;
+        const uint8_t *winners = index + (size_t)p * out_count;
         float *to = dx + (size_t)p * in_count;
         if (halving)
-            plane_spread_halving(in, out, from, places, to);
+            plane_spread_halving(in, out, from, winners, to);
         else
-            plane_spread(in, out, k, from, places, to);
+            plane_spread(in, out, k, from, winners, to);
     }
 }

@@ -141,8 +141,8 @@ static inline bool cpu_window_fits(struct cpu_window k)
 }
 
 /* `in`: shape of x and dx; `out`: shape of y and dy, equal in n, c and block. Reads in, writes out (and out /
- * 4 of index). index: cpu_shape_count(out) bytes, in y's order: the winner's place in its window, row by row
- * (places outside the image are counted too); NULL: not wanted. */
+ * 4 of index). index: cpu_shape_count(out) bytes, in y's order: the winner's position in its window, row by row
+ * (positions outside the image are counted too); NULL: not wanted. */
 void cpu_kernel_max_pool(struct cpu_shape in, struct cpu_shape out, struct cpu_window k, const float *x,
                          float *y, uint8_t *index);
 /* Writes all of dx. Windows that overlap add up in their own order. */
@@ -195,7 +195,7 @@ void cpu_kernel_gather(const struct cpu_gather *gather);
 
 /* ---- kernel_optimizer.c ---- */
 
-/* A trained weight tensor's place in the flat arrays. */
+/* A trained weight tensor's offset in the flat arrays. */
 struct cpu_weight_range {
     size_t offset, count; /* floats */
     enum optimizer_part part;
@@ -217,8 +217,8 @@ void cpu_kernel_optimizer(const struct cpu_optimizer *update);
 
 /* ---- kernel_weight_average.c ---- */
 
-/* average = decay * average + (1 - decay) * value over `count` floats, then value = average with `look_ahead`. Reads 2, writes
- * 1 or 2. */
+/* average = decay * average + (1 - decay) * value over `count` floats, then value = average with `look_ahead`. Reads 2,
+ * writes 1 or 2. */
 void cpu_kernel_weight_average(size_t count, float decay, bool look_ahead, float *value, float *average);
 
 #endif

@@ -21,8 +21,8 @@
  */
 struct data_build {
     struct dataset set;
-    uint8_t *
-        given; /* set.count, enum data_split: the split that the files give each image; training by default */
+    /* set.count, enum data_split: the split that the files give each image; training by default */
+    uint8_t *given;
     bool numbered;      /* classes are bare numbers, so one without images is no mistake */
     const char *source; /* what messages call the data: the job's path */
 };

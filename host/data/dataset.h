@@ -15,9 +15,9 @@
 
 enum data_split { SPLIT_TRAIN, SPLIT_VALIDATION, SPLIT_TEST, SPLIT_COUNT };
 
-/* Second moments of small patches, for whitening (host/net/whitening.h): of value i times value j, both normalised, where i
- * counts channel, row, column of a patch of DATA_PATCH_SIDE x DATA_PATCH_SIDE pixels. Over the first DATA_PATCH_IMAGES
- * training images. */
+/* Second moments of small patches, for whitening (host/net/whitening.h): of value i times value j, both normalised,
+ * where i counts channel, row, column of a patch of DATA_PATCH_SIDE x DATA_PATCH_SIDE pixels. Over the first
+ * DATA_PATCH_IMAGES training images. */
 enum {
     DATA_PATCH_SIDE = 2,
     DATA_PATCH_VALUES = 4 * DATA_PATCH_SIDE * DATA_PATCH_SIDE,

@@ -1,4 +1,4 @@
-/* Which sample a row of a batch is and how it is augmented: pure functions of seed, epoch and place, shared by all
+/* Which sample a row of a batch is and how it is augmented: pure functions of seed, epoch and position, shared by all
  * devices (this header is compiled for the host and for CUDA devices alike). */
 #ifndef NASRUN_DEVICE_AUGMENT_H
 #define NASRUN_DEVICE_AUGMENT_H
@@ -45,7 +45,7 @@ RANDOM_INLINE struct augment_draw augment_sample(struct augment a, uint64_t seed
     return d;
 }
 
-/* Place `i` mirrored at the borders into [0, n): -1 -> 1, n -> n - 2. */
+/* Index `i` mirrored at the borders into [0, n): -1 -> 1, n -> n - 2. */
 RANDOM_INLINE int32_t augment_reflect(int32_t i, int32_t n)
 {
     if (n == 1)
@@ -57,9 +57,9 @@ RANDOM_INLINE int32_t augment_reflect(int32_t i, int32_t n)
     return i < n ? i : period - i;
 }
 
-/* Place in the bound sample list that row `row` of the step reads. Shuffled: a new permutation each epoch. */
-RANDOM_INLINE uint32_t gather_place(uint64_t seed, uint32_t epoch, uint32_t first, uint32_t row,
-                                    uint32_t count, int32_t shuffled)
+/* Position in the bound sample list that row `row` of the step reads. Shuffled: a new permutation each epoch. */
+RANDOM_INLINE uint32_t gather_position(uint64_t seed, uint32_t epoch, uint32_t first, uint32_t row,
+                                       uint32_t count, int32_t shuffled)
 {
     uint32_t i = first + row;
     return shuffled ? random_permute(seed, epoch, i, count) : i;

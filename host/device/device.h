@@ -88,7 +88,7 @@ struct device_binding {
     struct device_dataset *dataset;
     const int32_t *samples;
     int32_t sample_count;
-    int32_t shuffled;           /* see gather_place */
+    int32_t shuffled;           /* see gather_position */
     int32_t use_average;        /* evaluation reads the averaged weights instead of the values */
     struct device_group *group; /* whose members all-reduce; NULL: the device is alone */
     struct augment augment;     /* train only */
@@ -100,14 +100,14 @@ struct step {
     uint64_t seed;
     uint32_t number; /* steps done before this one: dropout's counter, AdamW's t - 1 */
     uint32_t epoch;
-    uint32_t first; /* place of row 0 in the epoch's order */
+    uint32_t first; /* position of row 0 in the epoch's order */
     /* Place of row 0 in the batch of all members of a group; 0 alone. Dropout counts from there. */
     uint32_t row;
     int32_t valid; /* rows that count, 1 .. batch */
     float learning_rate;
     float average_decay; /* 1: the averages stay as they are */
-    int32_t
-        look_ahead; /* 1: the values then become the averages (Zhang et al. 2019, "Lookahead Optimizer") */
+    /* 1: the values then become the averages (Zhang et al. 2019, "Lookahead Optimizer") */
+    int32_t look_ahead;
 };
 
 /* How a program's steps are run, and how long they take by the device's clock. */
@@ -189,7 +189,7 @@ struct device_ops {
                                    struct device_weights *weights, enum weight_slot slot, int32_t root,
                                    struct error *err);
 
-    /* Chooses algorithms, layouts and places. `program` is kept and must outlive the result. */
+    /* Chooses algorithms, layouts and offsets. `program` is kept and must outlive the result. */
     enum status (*program_prepare)(struct device *device, const struct program *program,
                                    struct device_program **prepared, struct error *err);
     void (*program_free)(struct device *device, struct device_program *prepared);

@@ -1,6 +1,6 @@
-/* The optimizer's contract, for every device (this header is compiled for the host and for CUDA devices alike). One operation
- * updates all trained weights. What a tensor is trained with follows from its part: rate is the step's learning rate times
- * optimizer_rate, decay that of optimizer_decay, over the step's own rate:
+/* The optimizer's contract, for every device (this header is compiled for the host and for CUDA devices alike). One
+ * operation updates all trained weights. What a tensor is trained with follows from its part: rate is the step's
+ * learning rate times optimizer_rate, decay that of optimizer_decay, over the step's own rate:
  *
  * SGD with Nesterov momentum (PyTorch's form), weight decay decoupled (Loshchilov, Hutter 2019):
  *     v = momentum * v + g;   w = w * (1 - learning_rate * decay) - rate * (g + momentum * v)

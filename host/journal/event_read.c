@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A field's place in the structure, as what its type is in C. */
+/* A field's address in the structure, as what its type is in C. */
 #define AT(type, to, field) (*(type *)((char *)(to) + (field)->offset))
 
 enum { FOUND_LENGTH = 48 }; /* of a wrong value in a message, the most */
@@ -15,7 +15,7 @@ enum { FOUND_LENGTH = 48 }; /* of a wrong value in a message, the most */
 /* ---- messages ---- */
 
 /* "dataset.train": the field with the part that it is in. */
-struct place {
+struct location {
     const char *part; /* NULL: in none */
     const struct event_field *field;
 };
@@ -26,7 +26,8 @@ static void shorten(char text[FOUND_LENGTH], const char *whole)
         memcpy(text + FOUND_LENGTH - 4, "...", 4);
 }
 
-static enum status refuse(struct place place, const cJSON *found, const char *expected, struct error *err)
+static enum status refuse(struct location location, const cJSON *found, const char *expected,
+                          struct error *err)
 {
     char text[FOUND_LENGTH];
     char *printed = NULL;
@@ -39,13 +40,14 @@ static enum status refuse(struct place place, const cJSON *found, const char *ex
     else
         snprintf(text, sizeof(text), "of another type");
     cJSON_free(printed);
-    return error_set(err, ST_FORMAT, "\"%s%s%s\" is %s, expected %s", place.part != NULL ? place.part : "",
-                     place.part != NULL ? "." : "", place.field->name, text, expected);
+    return error_set(err, ST_FORMAT, "\"%s%s%s\" is %s, expected %s",
+                     location.part != NULL ? location.part : "", location.part != NULL ? "." : "",
+                     location.field->name, text, expected);
 }
 
-static enum status no_memory(struct place place, size_t bytes, struct error *err)
+static enum status no_memory(struct location location, size_t bytes, struct error *err)
 {
-    return error_memory(err, place.field->name, bytes);
+    return error_memory(err, location.field->name, bytes);
 }
 
 /* ---- one field ---- */
@@ -75,28 +77,28 @@ static void put_number(void *to, const struct event_field *field, double value)
     }
 }
 
-static enum status read_number(struct place place, const cJSON *item, void *to, struct error *err)
+static enum status read_number(struct location location, const cJSON *item, void *to, struct error *err)
 {
     char expected[80];
     double least, most;
-    if (event_type_range(place.field->type, &least, &most)) {
+    if (event_type_range(location.field->type, &least, &most)) {
         snprintf(expected, sizeof(expected), "a whole number from %.17g to %.17g", least, most);
         if (!is_whole(item, least, most))
-            return refuse(place, item, expected, err);
-        put_number(to, place.field, item->valuedouble);
+            return refuse(location, item, expected, err);
+        put_number(to, location.field, item->valuedouble);
         return ST_OK;
     }
-    if (place.field->type == EVENT_TYPE_RESULT && cJSON_IsNull(item)) {
-        put_number(to, place.field, NAN);
+    if (location.field->type == EVENT_TYPE_RESULT && cJSON_IsNull(item)) {
+        put_number(to, location.field, NAN);
         return ST_OK;
     }
     if (!cJSON_IsNumber(item) || !isfinite(item->valuedouble))
-        return refuse(place, item, "a finite number", err);
-    put_number(to, place.field, item->valuedouble);
+        return refuse(location, item, "a finite number", err);
+    put_number(to, location.field, item->valuedouble);
     return ST_OK;
 }
 
-static enum status read_texts(struct place place, const cJSON *item, struct event_texts *texts,
+static enum status read_texts(struct location location, const cJSON *item, struct event_texts *texts,
                               struct error *err)
 {
     const cJSON *text;
@@ -107,10 +109,10 @@ static enum status read_texts(struct place place, const cJSON *item, struct even
         right = right && cJSON_IsString(text);
     }
     if (!right)
-        return refuse(place, item, "an array of strings", err);
+        return refuse(location, item, "an array of strings", err);
     const char **items = malloc(((size_t)count + 1) * sizeof(*items));
     if (items == NULL)
-        return no_memory(place, (size_t)count * sizeof(*items), err);
+        return no_memory(location, (size_t)count * sizeof(*items), err);
     *texts = (struct event_texts){.items = items};
     cJSON_ArrayForEach(text, item)
     {
@@ -119,7 +121,7 @@ static enum status read_texts(struct place place, const cJSON *item, struct even
     return ST_OK;
 }
 
-static enum status read_shape(struct place place, const cJSON *item, struct event_shape *shape,
+static enum status read_shape(struct location location, const cJSON *item, struct event_shape *shape,
                               struct error *err)
 {
     int32_t *const sizes[] = {&shape->channels, &shape->height, &shape->width};
@@ -132,10 +134,11 @@ static enum status read_shape(struct place place, const cJSON *item, struct even
         else
             count = 4;
     }
-    return cJSON_IsArray(item) && count == 3 ? ST_OK : refuse(place, item, "[channels, height, width]", err);
+    return cJSON_IsArray(item) && count == 3 ? ST_OK
+                                             : refuse(location, item, "[channels, height, width]", err);
 }
 
-static enum status read_matrix(struct place place, const cJSON *item, struct event_matrix *matrix,
+static enum status read_matrix(struct location location, const cJSON *item, struct event_matrix *matrix,
                                struct error *err)
 {
     const int rows = cJSON_GetArraySize(item);
@@ -146,18 +149,18 @@ static enum status read_matrix(struct place place, const cJSON *item, struct eve
         right = right && cJSON_IsArray(row) && cJSON_GetArraySize(row) == rows;
     }
     if (!right)
-        return refuse(place, item, "as many columns as rows", err);
+        return refuse(location, item, "as many columns as rows", err);
     const size_t bytes = ((size_t)rows * (size_t)rows + 1) * sizeof(int64_t);
     int64_t *values = malloc(bytes);
     if (values == NULL)
-        return no_memory(place, bytes, err);
+        return no_memory(location, bytes, err);
     *matrix = (struct event_matrix){.values = values, .rows = rows};
     cJSON_ArrayForEach(row, item)
     {
         cJSON_ArrayForEach(value, row)
         {
             if (!is_whole(value, 0.0, UINT32_MAX))
-                return refuse(place, value, "rows of whole numbers from 0 to 4294967295", err);
+                return refuse(location, value, "rows of whole numbers from 0 to 4294967295", err);
             *values++ = (int64_t)value->valuedouble;
         }
     }
@@ -167,10 +170,10 @@ static enum status read_matrix(struct place place, const cJSON *item, struct eve
 static enum status read_fields(const struct event_reader *reader, struct event_fields fields,
                                const char *part, const cJSON *object, void *to, struct error *err);
 
-static enum status read_field(const struct event_reader *reader, struct place place, const cJSON *item,
+static enum status read_field(const struct event_reader *reader, struct location location, const cJSON *item,
                               void *to, struct error *err)
 {
-    const struct event_field *field = place.field;
+    const struct event_field *field = location.field;
     switch (field->type) {
     case EVENT_TYPE_INT32:
     case EVENT_TYPE_INT32_OR_NONE:
@@ -178,25 +181,25 @@ static enum status read_field(const struct event_reader *reader, struct place pl
     case EVENT_TYPE_INT64:
     case EVENT_TYPE_NUMBER:
     case EVENT_TYPE_RESULT:
-        return read_number(place, item, to, err);
+        return read_number(location, item, to, err);
     case EVENT_TYPE_FLAG:
         AT(bool, to, field) = cJSON_IsTrue(item);
-        return cJSON_IsBool(item) ? ST_OK : refuse(place, item, "true or false", err);
+        return cJSON_IsBool(item) ? ST_OK : refuse(location, item, "true or false", err);
     case EVENT_TYPE_TEXT:
         AT(const char *, to, field) = cJSON_GetStringValue(item);
-        return cJSON_IsString(item) ? ST_OK : refuse(place, item, "a string", err);
+        return cJSON_IsString(item) ? ST_OK : refuse(location, item, "a string", err);
     case EVENT_TYPE_TEXTS:
-        return read_texts(place, item, &AT(struct event_texts, to, field), err);
+        return read_texts(location, item, &AT(struct event_texts, to, field), err);
     case EVENT_TYPE_SHAPE:
-        return read_shape(place, item, &AT(struct event_shape, to, field), err);
+        return read_shape(location, item, &AT(struct event_shape, to, field), err);
     case EVENT_TYPE_MATRIX:
-        return read_matrix(place, item, &AT(struct event_matrix, to, field), err);
+        return read_matrix(location, item, &AT(struct event_matrix, to, field), err);
     case EVENT_TYPE_GRAPH:
         AT(const cJSON *, to, field) = item;
-        return cJSON_IsObject(item) ? ST_OK : refuse(place, item, "an object", err);
+        return cJSON_IsObject(item) ? ST_OK : refuse(location, item, "an object", err);
     case EVENT_TYPE_PART:
         if (!cJSON_IsObject(item))
-            return refuse(place, item, "an object", err);
+            return refuse(location, item, "an object", err);
         return read_fields(reader, field->part, field->name, item, (char *)to + field->offset, err);
     }
     return ST_OK;
@@ -214,7 +217,7 @@ static enum status read_fields(const struct event_reader *reader, struct event_f
         if (item == NULL && (field->sometimes || field->since > reader->format))
             event_field_absent(field, to);
         else
-            st = read_field(reader, (struct place){part, field}, item, to, err);
+            st = read_field(reader, (struct location){part, field}, item, to, err);
     }
     return st;
 }

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <math.h>
 
-/* A field's place in the structure, as what its type is in C. */
+/* A field's address in the structure, as what its type is in C. */
 #define AT(type, from, field) (*(type const *)((const char *)(from) + (field)->offset))
 
 /* The value of a field of whole or other numbers. */

@@ -21,7 +21,7 @@
 #define CRC_FOOT "\"}"
 enum { CRC_DIGITS = 8, CRC_HEAD_LENGTH = 8, CRC_LENGTH = CRC_HEAD_LENGTH + CRC_DIGITS + 2 };
 
-/* Checks and parses the line text[length], without its newline. The error has no place yet. */
+/* Checks and parses the line text[length], without its newline. The error has no location yet. */
 static enum status parse_line(const char *text, size_t length, int64_t seq, struct journal_line *line,
                               struct error *err)
 {

@@ -36,7 +36,7 @@ struct model {
 enum status model_save(const char *path, const struct graph *graph, const float *values,
                        const struct model_about *about, struct error *err);
 
-/* Reads a file that anybody may have written: ST_FORMAT, with the place, what was found and what was
+/* Reads a file that anybody may have written: ST_FORMAT, with the location, what was found and what was
  * expected, for all that is not as above. Tensors may lie in another order. */
 enum status model_load(const char *path, struct model *model, struct error *err);
 void model_free(struct model *model); /* a zeroed model is allowed */

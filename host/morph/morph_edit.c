@@ -121,7 +121,7 @@ static enum status remap_fresh(struct remap *remap, const struct weight_tensor *
         remap->fill = start == START_ZERO ? 0.0f : 1.0f;
         return ST_OK;
     case WEIGHT_RUNNING_VAR:
-        /* variance + epsilon is then 1 within half a place of a float: no scale near 1 comes closer */
+        /* variance + epsilon is then 1 within half a spacing of floats: no scale near 1 comes closer */
         remap->fill = start == START_IDENTITY ? 1.0f - GRAPH_BATCH_NORM_EPSILON : 1.0f;
         return ST_OK;
     case WEIGHT_BIAS:

@@ -108,9 +108,9 @@ static enum status push_symbol(struct descriptor *d, const struct layer *layer, 
 {
     if (d->symbol_count == d->symbol_capacity) {
         int32_t larger = d->symbol_capacity * 2 + 32;
-        struct symbol *grown = realloc(d->symbols, (size_t)larger * sizeof *grown);
+        struct symbol *grown = realloc(d->symbols, (size_t)larger * sizeof(*grown));
         if (grown == NULL)
-            return error_memory(err, "symbols of a descriptor", (size_t)larger * sizeof *grown);
+            return error_memory(err, "symbols of a descriptor", (size_t)larger * sizeof(*grown));
         d->symbols = grown;
         d->symbol_capacity = larger;
     }
@@ -122,9 +122,9 @@ static enum status push_skip(struct descriptor *d, struct skip skip, struct erro
 {
     if (d->skip_count == d->skip_capacity) {
         int32_t larger = d->skip_capacity * 2 + 8;
-        struct skip *grown = realloc(d->skips, (size_t)larger * sizeof *grown);
+        struct skip *grown = realloc(d->skips, (size_t)larger * sizeof(*grown));
         if (grown == NULL)
-            return error_memory(err, "skips of a descriptor", (size_t)larger * sizeof *grown);
+            return error_memory(err, "skips of a descriptor", (size_t)larger * sizeof(*grown));
         d->skips = grown;
         d->skip_capacity = larger;
     }
@@ -134,7 +134,7 @@ static enum status push_skip(struct descriptor *d, struct skip skip, struct erro
 
 static void find_ways(const struct graph *graph, struct ways *ways)
 {
-    memset(ways, 0, sizeof *ways);
+    memset(ways, 0, sizeof(*ways));
     for (int32_t l = 1; l < graph->count; l++) {
         const struct layer *layer = &graph->layers[l];
         for (int32_t i = 1; i < layer->input_count; i++)
@@ -184,10 +184,10 @@ enum status descriptor_new(struct descriptor **made, const struct graph *graph, 
 {
     enum status st = ST_OK;
     struct ways ways;
-    struct descriptor *d = calloc(1, sizeof *d);
+    struct descriptor *d = calloc(1, sizeof(*d));
     *made = NULL;
     if (d == NULL)
-        return error_memory(err, "descriptor", sizeof *d);
+        return error_memory(err, "descriptor", sizeof(*d));
     find_ways(graph, &ways);
     for (int32_t l = 1; st == ST_OK && l < graph->count; l++)
         if (ways.on_chain[l] && is_symbol(&graph->layers[l]))
@@ -265,8 +265,8 @@ static double cheapest_assignment(const double *costs, int32_t n, double *double
     double *row_potential = doubles, *column_potential = row_potential + n + 1,
            *slack = column_potential + n + 1;
     int32_t *row_of = whole, *came_from = row_of + n + 1, *visited = came_from + n + 1;
-    memset(doubles, 0, 3 * ((size_t)n + 1) * sizeof *doubles);
-    memset(whole, 0, 3 * ((size_t)n + 1) * sizeof *whole);
+    memset(doubles, 0, 3 * ((size_t)n + 1) * sizeof(*doubles));
+    memset(whole, 0, 3 * ((size_t)n + 1) * sizeof(*whole));
     for (int32_t row = 1; row <= n; row++) {
         int32_t column = 0;
         row_of[0] = row;
@@ -318,9 +318,9 @@ static double skips_distance(const struct descriptor *a, const struct descriptor
     if (n == 0)
         return 0.0;
     double distance = NAN;
-    double *costs = malloc((size_t)n * (size_t)n * sizeof *costs);
-    double *doubles = malloc(3 * ((size_t)n + 1) * sizeof *doubles);
-    int32_t *whole = malloc(3 * ((size_t)n + 1) * sizeof *whole);
+    double *costs = malloc((size_t)n * (size_t)n * sizeof(*costs));
+    double *doubles = malloc(3 * ((size_t)n + 1) * sizeof(*doubles));
+    int32_t *whole = malloc(3 * ((size_t)n + 1) * sizeof(*whole));
     if (costs == NULL || doubles == NULL || whole == NULL)
         goto out;
     for (int32_t i = 0; i < n; i++)
@@ -338,7 +338,7 @@ out:
 
 double descriptor_distance(const struct descriptor *a, const struct descriptor *b, double skip_weight)
 {
-    double *row = malloc(((size_t)b->symbol_count + 1) * sizeof *row);
+    double *row = malloc(((size_t)b->symbol_count + 1) * sizeof(*row));
     if (row == NULL)
         return NAN;
     double chains = edit_distance(a->symbols, a->chain_count, b->symbols, b->chain_count, row);

@@ -33,10 +33,10 @@ static enum status window_extent(const struct layer *layer, const char *axis, in
                                  int32_t pad, int32_t *out, struct error *err)
 {
     char name[32];
-    snprintf(name, sizeof name, "kernel %s", axis);
+    snprintf(name, sizeof(name), "kernel %s", axis);
     if (check_range(layer, name, kernel, 1, GRAPH_MAX_SIDE, err) != ST_OK)
         return err->status;
-    snprintf(name, sizeof name, "padding %s", axis);
+    snprintf(name, sizeof(name), "padding %s", axis);
     /* Below the kernel's extent, so that no window lies wholly in the padding. */
     if (check_range(layer, name, pad, 0, kernel - 1, err) != ST_OK)
         return err->status;
@@ -205,7 +205,7 @@ static enum status graph_reserve(struct graph *graph, int32_t capacity, struct e
     if (capacity <= graph->capacity)
         return ST_OK;
     int32_t larger = graph->capacity * 2 > capacity ? graph->capacity * 2 : capacity;
-    size_t bytes = (size_t)larger * sizeof *graph->layers;
+    size_t bytes = (size_t)larger * sizeof(*graph->layers);
     struct layer *layers = realloc(graph->layers, bytes);
     if (layers == NULL)
         return error_memory(err, "layers of a graph", bytes);
@@ -242,7 +242,7 @@ enum status graph_copy(struct graph *copy, const struct graph *graph, struct err
     enum status st = graph_reserve(copy, graph->count, err);
     if (st != ST_OK)
         return st;
-    memcpy(copy->layers, graph->layers, (size_t)graph->count * sizeof *graph->layers);
+    memcpy(copy->layers, graph->layers, (size_t)graph->count * sizeof(*graph->layers));
     copy->count = graph->count;
     return ST_OK;
 }
@@ -280,7 +280,7 @@ enum status graph_insert(struct graph *graph, int32_t index, struct layer layer,
         return st;
 
     memmove(graph->layers + index + 1, graph->layers + index,
-            (size_t)(graph->count - index) * sizeof *graph->layers);
+            (size_t)(graph->count - index) * sizeof(*graph->layers));
     graph->layers[index] = layer;
     graph->count++;
     if (layer.id >= graph->next_id)

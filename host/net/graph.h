@@ -32,8 +32,8 @@ struct shape {
 };
 
 /* What the kinds compute:
- *   conv          cross-correlation, zero padding; out_channels, kernel, stride, pad, groups, bias, init; frozen: the kernel
- *                 is not trained, and there is no bias
+ *   conv          cross-correlation, zero padding; out_channels, kernel, stride, pad, groups, bias, init; frozen: the
+ *                 kernel is not trained, and there is no bias
  *   batch_norm    over N, H, W; epsilon GRAPH_BATCH_NORM_EPSILON; frozen: the scale is not trained, the shift is
  *   max_pool      kernel, stride, pad
  *   average_pool  kernel, stride, pad; padding does not count in the mean
@@ -56,8 +56,8 @@ struct layer {
     float rate;                       /* dropout: share of values dropped, in [0, 1) */
     enum layer_init init;             /* conv */
     bool frozen;                      /* conv: its kernel, batch_norm: its scale is not trained */
-    /* dense: trained as if it computed gain times its result with weights that are 1 / gain times as large: they begin gain
-     * times as large, and learn gain^2 times as fast. In (0, 16]; 0 is taken as 1. */
+    /* dense: trained as if it computed gain times its result with weights that are 1 / gain times as large: they begin
+     * gain times as large, and learn gain^2 times as fast. In (0, 16]; 0 is taken as 1. */
     float gain;
     struct shape shape; /* of the output; set by graph_infer */
 };
@@ -132,20 +132,20 @@ int32_t weight_find(const struct weight_table *table, uint32_t layer_id, enum we
 const char *weight_role_name(enum weight_role role); /* PyTorch's: "weight", "bias", "running_mean", ... */
 bool weight_is_statistic(enum weight_role role);     /* the running mean or variance */
 
-/* The filters of a whitening convolution over images of `channels` channels: GRAPH_WHITENING_SIDE wide and high, twice as
- * many as a patch has values, the second half the first's negatives. filters[out][in][y][x]. Made by whitening.h. */
+/* The filters of a whitening convolution over images of `channels` channels: GRAPH_WHITENING_SIDE wide and high, twice
+ * as many as a patch has values, the second half the first's negatives. filters[out][in][y][x]. Made by whitening.h. */
 enum { GRAPH_WHITENING_SIDE = 2, GRAPH_WHITENING_CHANNELS = 4 };
 struct whitening {
     int32_t channels; /* 0: unknown */
     float filters[2 * 4 * GRAPH_WHITENING_CHANNELS * 4 * GRAPH_WHITENING_CHANNELS];
 };
 
-/* Fresh weights into values[table->total]: kernels by He et al. 2015 (normal, variance 2 / fan-in; the last
- * dense layer 1 / fan-in, times its gain), biases and shifts 0, scales 1, running mean 0, variance 1. A function of seed,
- * layer id and index only: values 2k and 2k + 1 of a tensor are the two normal numbers of random_draw(seed,
- * RANDOM_WEIGHTS, k, id * 8 + role). LAYER_INIT_DIRAC: the first outputs are the inputs, further ones have the variance
- * 1 / (3 fan-in) that PyTorch gives them. LAYER_INIT_WHITEN: the filters of `whitening`, where it fits the kernel; NULL or
- * unfitting: as LAYER_INIT_HE. */
+/* Fresh weights into values[table->total]: kernels by He et al. 2015 (normal, variance 2 / fan-in; the last dense layer
+ * 1 / fan-in, times its gain), biases and shifts 0, scales 1, running mean 0, variance 1. A function of seed, layer id
+ * and index only: values 2k and 2k + 1 of a tensor are the two normal numbers of random_draw(seed, RANDOM_WEIGHTS, k,
+ * id * 8 + role). LAYER_INIT_DIRAC: the first outputs are the inputs, further ones have the variance 1 / (3 fan-in)
+ * that PyTorch gives them. LAYER_INIT_WHITEN: the filters of `whitening`, where it fits the kernel; NULL or unfitting:
+ * as LAYER_INIT_HE. */
 void weight_initialise(const struct weight_table *table, const struct graph *graph, uint64_t seed,
                        const struct whitening *whitening, float *values);
 

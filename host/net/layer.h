@@ -24,8 +24,8 @@ enum activation_kind {
     ACTIVATION_COUNT
 };
 
-/* What code has to tell apart: activations are alike, every other kind is a family of its own. To be switched over without a
- * default. */
+/* What code has to tell apart: activations are alike, every other kind is a family of its own. To be switched over
+ * without a default. */
 enum layer_family {
     FAMILY_ACTIVATION,
 #define LAYER(KIND, ...) FAMILY_##KIND,
@@ -86,8 +86,8 @@ struct layer_traits {
     enum layer_sign sign;
 };
 
-/* What the backward pass reads beside the gradient, and so what memory holds until then. A layer whose output says enough
- * costs none: what follows it holds that anyhow. */
+/* What the backward pass reads beside the gradient, and so what memory holds until then. A layer whose output says
+ * enough costs none: what follows it holds that anyhow. */
 enum activation_reads { ACTIVATION_READS_INPUT, ACTIVATION_READS_OUTPUT };
 
 struct activation_traits {

@@ -171,7 +171,7 @@ static enum status check_keys(const cJSON *object, enum layer_kind kind, struct 
     cJSON_ArrayForEach(item, object)
     {
         unsigned bit = 0;
-        for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
+        for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++)
             if (strcmp(item->string, keys[k].key) == 0 && keys[k].field & allowed)
                 bit = 1u << k;
         if (bit == 0 || seen & bit)
@@ -335,7 +335,7 @@ int32_t graph_json_layers(const cJSON *json)
 
 static uint64_t hash_number(uint64_t hash, uint64_t number)
 {
-    return file_hash(hash, &number, sizeof number);
+    return file_hash(hash, &number, sizeof(number));
 }
 
 /* Of the layer and all before it, without ids or indices. */

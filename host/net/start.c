@@ -145,9 +145,9 @@ static void lean(struct builder *b, int32_t width, int32_t classes)
     dense(b, classes);
 }
 
-/* Residual, nine layers deep, after the networks that win DAWNBench's CIFAR-10 (Page 2018, "How to train your ResNet"): four
- * convolutions that double the channels and, behind the second and the last of them, two on a branch. At 32 x 32 x 3, width
- * 32: 571 million operations a training step and image, 1.6 million parameters. */
+/* Residual, nine layers deep, after the networks that win DAWNBench's CIFAR-10 (Page 2018, "How to train your ResNet"):
+ * four convolutions that double the channels and, behind the second and the last of them, two on a branch. At 32 x 32 x
+ * 3, width 32: 571 million operations a training step and image, 1.6 million parameters. */
 static void res9(struct builder *b, int32_t width, int32_t classes)
 {
     stem(b, width, 3);
@@ -188,8 +188,9 @@ static void norm_gelu(struct builder *b)
 }
 
 /* Jordan 2024, "94% on CIFAR-10 in 3.29 seconds" (arXiv 2404.00498): frozen whitening filters, three blocks of two
- * convolutions, the largest value of each channel, logits that begin small. Against it the whitening has no bias (there one
- * that learns for three epochs), and large images are whitened patch by patch and shrunk as the others' stems do. */
+ * convolutions, the largest value of each channel, logits that begin small. Against it the whitening has no bias (there
+ * one that learns for three epochs), and large images are whitened patch by patch and shrunk as the others' stems
+ * do. */
 static void air(struct builder *b, int32_t width, int32_t classes)
 {
     const struct shape image = b->graph->layers[0].shape;
@@ -304,14 +305,14 @@ static const struct start {
     {"cnn", 64, cnn},   {"resnet", 64, resnet}, {"densenet", 64, densenet},
 };
 
-enum { START_COUNT = sizeof starts / sizeof starts[0] };
+enum { START_COUNT = sizeof(starts) / sizeof(starts[0]) };
 
 static enum status unknown_start(const char *name, struct error *err)
 {
     char names[128] = "";
     size_t length = 0;
     for (int32_t i = 0; i < START_COUNT; i++)
-        length += (size_t)snprintf(names + length, sizeof names - length, "%s\"%s\"", i > 0 ? ", " : "",
+        length += (size_t)snprintf(names + length, sizeof(names) - length, "%s\"%s\"", i > 0 ? ", " : "",
                                    starts[i].name);
     return error_set(err, ST_RANGE, "starting network: found \"%.64s\", expected one of %s", name, names);
 }

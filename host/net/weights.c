@@ -65,7 +65,7 @@ enum status weight_table_new(struct weight_table *table, const struct graph *gra
     for (int32_t l = 0; l < graph->count; l++)
         for (int role = 0; role < WEIGHT_ROLE_COUNT; role++)
             count += layer_has(&graph->layers[l], role);
-    size_t bytes = (size_t)(count > 0 ? count : 1) * sizeof *table->tensors;
+    size_t bytes = (size_t)(count > 0 ? count : 1) * sizeof(*table->tensors);
     table->tensors = malloc(bytes);
     if (table->tensors == NULL)
         return error_memory(err, "weight table", bytes);
@@ -95,7 +95,7 @@ enum status weight_table_new(struct weight_table *table, const struct graph *gra
 
 enum status weight_table_copy(struct weight_table *table, const struct weight_table *from, struct error *err)
 {
-    const size_t bytes = (size_t)from->count * sizeof *from->tensors;
+    const size_t bytes = (size_t)from->count * sizeof(*from->tensors);
     *table = (struct weight_table){0};
     struct weight_tensor *tensors = malloc(bytes + 1); /* + 1: malloc may return NULL for nothing */
     if (tensors == NULL)
@@ -171,7 +171,7 @@ static void fill_kernel(const struct weight_tensor *tensor, const struct graph *
 void weight_initialise(const struct weight_table *table, const struct graph *graph, uint64_t seed,
                        const struct whitening *whitening, float *values)
 {
-    memset(values, 0, table->total * sizeof *values);
+    memset(values, 0, table->total * sizeof(*values));
     for (int32_t t = 0; t < table->count; t++) {
         const struct weight_tensor *tensor = &table->tensors[t];
         float *to = values + tensor->offset;

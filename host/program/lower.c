@@ -1,4 +1,4 @@
-/* Lowering: the frame. Counts, plans the fusions, and calls forward and backward. */
+/* Lowering: the frame. Counts, finds the fusions, and calls forward and backward. */
 #include "host/program/lowering.h"
 
 #include <assert.h>
@@ -199,15 +199,15 @@ static enum status allocate(struct lowering *lowering, struct error *err)
     lowering->op_capacity = 3 * graph->count + edges + 4 + (lowering->options->members > 1 ? weights : 0);
     lowering->tensor_capacity = 2 * weights + 3 * graph->count + 2 * edges + 8;
     size_t layers = (size_t)graph->count, roles = layers * WEIGHT_ROLE_COUNT;
-    program->ops = calloc((size_t)lowering->op_capacity, sizeof *program->ops);
-    program->tensors = calloc((size_t)lowering->tensor_capacity, sizeof *program->tensors);
-    lowering->layers = calloc(layers, sizeof *lowering->layers);
-    lowering->weight_of = calloc(roles, sizeof *lowering->weight_of);
+    program->ops = calloc((size_t)lowering->op_capacity, sizeof(*program->ops));
+    program->tensors = calloc((size_t)lowering->tensor_capacity, sizeof(*program->tensors));
+    lowering->layers = calloc(layers, sizeof(*lowering->layers));
+    lowering->weight_of = calloc(roles, sizeof(*lowering->weight_of));
     if (!program->ops || !program->tensors || !lowering->layers || !lowering->weight_of)
         return error_memory(err, "lowering",
-                            (size_t)lowering->op_capacity * sizeof *program->ops +
-                                (size_t)lowering->tensor_capacity * sizeof *program->tensors +
-                                layers * sizeof *lowering->layers + roles * sizeof *lowering->weight_of);
+                            (size_t)lowering->op_capacity * sizeof(*program->ops) +
+                                (size_t)lowering->tensor_capacity * sizeof(*program->tensors) +
+                                layers * sizeof(*lowering->layers) + roles * sizeof(*lowering->weight_of));
     for (size_t i = 0; i < roles; i++)
         lowering->weight_of[i] = -1;
     for (int32_t w = 0; w < weights; w++) {
@@ -223,7 +223,7 @@ enum status lower_graph(const struct graph *graph, const struct lower_options *o
                         struct program *program, struct error *err)
 {
     struct lowering lowering = {.graph = graph, .options = options, .program = program, .dlogits = -1};
-    memset(program, 0, sizeof *program);
+    memset(program, 0, sizeof(*program));
     program->purpose = options->purpose;
     program->batch = options->batch;
     program->metrics = program->probabilities = program->logits = -1;

@@ -9,7 +9,7 @@
 static const size_t bucket_values = (size_t)1 << 18;
 
 struct bucket {
-    int32_t first, last; /* places in the weight table */
+    int32_t first, last; /* indices into the weight table */
     int32_t ready; /* the operation that writes the last of its gradients; -1: nothing in it is trained */
 };
 

@@ -2,7 +2,7 @@
  */
 #include "host/program/lowering.h"
 
-/* A batch norm with what is fused to it, at the place of the last layer of the fusion, where its addend is
+/* A batch norm with what is fused to it, where the last layer stands of the fusion, where its addend is
  * computed. */
 static void forward_batch_norm(struct lowering *lowering, int32_t tail)
 {

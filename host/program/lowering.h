@@ -1,6 +1,6 @@
 /* Private to host/program: the state while a graph is lowered, and the helpers that append to the program.
  *
- *     lower_graph: allocates for the worst case -> lower.c plans the fusions -> lower_forward ->
+ *     lower_graph: allocates for the worst case -> lower.c finds the fusions -> lower_forward ->
  * lower_backward
  *     -> prog_finish checks the result
  *
@@ -31,7 +31,7 @@ struct lowering {
     const struct lower_options *options;
     struct program *program;
     struct layer_state *layers; /* [graph->count] */
-    int32_t *weight_of;         /* [graph->count * WEIGHT_ROLE_COUNT] places in the weight table; -1 */
+    int32_t *weight_of;         /* [graph->count * WEIGHT_ROLE_COUNT] indices into the weight table; -1 */
     int32_t op_capacity, tensor_capacity;
     int32_t dlogits; /* the loss' gradient; -1 in evaluation */
 };

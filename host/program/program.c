@@ -9,7 +9,7 @@ void program_free(struct program *program)
     free(program->tensors);
     free(program->ops);
     weight_table_free(&program->weights);
-    memset(program, 0, sizeof *program);
+    memset(program, 0, sizeof(*program));
 }
 
 #define NONE                                                                                                 \

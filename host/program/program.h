@@ -82,7 +82,7 @@ enum tensor_kind {
     TENSOR_LABELS,     /* int32 [N]; in the arena */
     TENSOR_VECTOR,     /* float32 per channel (saved mean, invstd); in the arena */
     TENSOR_INDEX,      /* max pool's winners; in the arena */
-    TENSOR_WEIGHT,     /* `weight` is its place in the weight table; lives in the bound weights */
+    TENSOR_WEIGHT,     /* `weight` is its index in the weight table; lives in the bound weights */
     TENSOR_GRADIENT,   /* of that weight; lives in the device's gradient buffer */
     TENSOR_METRICS,    /* METRIC_COUNT doubles; lives as long as the program */
     TENSOR_OUTPUT, /* probabilities, float32 [N,K,1,1]; lives as long as the program, may be read after a step */
@@ -103,11 +103,11 @@ enum { PROG_MAX_INPUTS = GRAPH_MAX_INPUTS, PROG_MAX_OUTPUTS = GRAPH_MAX_INPUTS }
 
 struct prog_tensor {
     enum tensor_kind kind;
-    struct shape
-        shape;      /* vectors: {1, c, 1, 1}; labels {n, 1, 1, 1}; weights as in the weight table's dims */
+    /* vectors: {1, c, 1, 1}; labels {n, 1, 1, 1}; weights as in the weight table's dims */
+    struct shape shape;
     int32_t weight; /* weight table index; -1 */
-    int32_t first,
-        last; /* operations that write it first and use it last (set by prog_finish); -1 when never */
+    /* operations that write it first and use it last (set by prog_finish); -1 when never */
+    int32_t first, last;
 };
 
 struct prog_op {
@@ -137,7 +137,7 @@ struct prog_op {
             bool augment;
         } gather;
         struct {
-            int32_t first, last; /* places in the weight table, both included */
+            int32_t first, last; /* indices into the weight table, both included */
         } reduce;
     };
 };
@@ -205,11 +205,12 @@ void prog_op_start(struct prog_op *op, enum prog_op_kind kind);
  * weight written, and in a group reduced. The error names operation and tensor. */
 enum status prog_finish(struct program *program, struct error *err);
 
-/* Which lifetimes overlap: places for all arena tensors. sizes[t] is the device's size of tensor t in bytes (0: not in
- * the arena); offsets[t] receives its place, a multiple of 64; *arena_bytes the arena's size. Greedy by size, so the
- * result lies near the largest sum of live tensors. A tensor that no operation uses gets no room. Allocates scratch. */
-enum status prog_plan_arena(const struct program *program, const size_t *sizes, size_t *offsets,
-                            size_t *arena_bytes, struct error *err);
+/* Offsets for all arena tensors, by the lifetimes that overlap. sizes[t] is the device's size of tensor t in bytes (0:
+ * not in the arena); offsets[t] receives its offset, a multiple of 64; *arena_bytes the arena's size. Greedy by size,
+ * so the result lies near the largest sum of live tensors. A tensor that no operation uses gets no room. Allocates
+ * scratch. */
+enum status prog_arena_offsets(const struct program *program, const size_t *sizes, size_t *offsets,
+                               size_t *arena_bytes, struct error *err);
 
 /* Writes the program for people: one line an operation with shapes. */
 void prog_print(const struct program *program, FILE *out);

@@ -36,7 +36,7 @@ struct device_program {
     struct device_report report;
     /* From bind on: */
     char *arena;
-    double *gradients; /* [weights.total], places as in the weight table; NULL in evaluation */
+    double *gradients; /* [weights.total], positions as in the weight table; NULL in evaluation */
     double *outputs;   /* probabilities [batch x classes]; NULL in training */
     int32_t *samples;  /* a copy of the binding's, to which binding.samples points */
     struct device_binding binding;
@@ -60,7 +60,7 @@ static inline size_t ref_count(struct shape shape)
     return (size_t)shape.n * (size_t)shape.c * (size_t)shape.h * (size_t)shape.w;
 }
 
-/* Place of element (n, c, y, x). */
+/* Position of element (n, c, y, x). */
 static inline size_t ref_at(struct shape shape, int32_t n, int32_t c, int32_t y, int32_t x)
 {
     return (((size_t)n * (size_t)shape.c + (size_t)c) * (size_t)shape.h + (size_t)y) * (size_t)shape.w +

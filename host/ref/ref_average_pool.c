@@ -31,7 +31,7 @@ enum status ref_run_average_pool_backward(const struct op_call *call)
     double *dx = ref_output(call, AVERAGE_POOL_BACKWARD_OUT_DX);
     struct shape out = op_input_shape(call, AVERAGE_POOL_BACKWARD_IN_DY),
                  in = op_output_shape(call, AVERAGE_POOL_BACKWARD_OUT_DX);
-    memset(dx, 0, ref_count(in) * sizeof *dx);
+    memset(dx, 0, ref_count(in) * sizeof(*dx));
     for (int32_t p = 0; p < out.n * out.c; p++) {
         double *plane = dx + (size_t)p * ref_plane(in);
         for (int32_t i = 0; i < out.h; i++)

@@ -13,7 +13,7 @@ enum status ref_run_concat(const struct op_call *call)
         size_t image = ref_count(part) / (size_t)part.n;
         for (int32_t n = 0; n < whole.n; n++)
             memcpy(joined + ref_at(whole, n, first, 0, 0), ref_input(call, k) + ref_at(part, n, 0, 0, 0),
-                   image * sizeof *joined);
+                   image * sizeof(*joined));
         first += part.c;
     }
     return ST_OK;
@@ -29,7 +29,7 @@ enum status ref_run_split(const struct op_call *call)
         size_t image = ref_count(part) / (size_t)part.n;
         for (int32_t n = 0; n < whole.n; n++)
             memcpy(ref_output(call, k) + ref_at(part, n, 0, 0, 0), joined + ref_at(whole, n, first, 0, 0),
-                   image * sizeof *joined);
+                   image * sizeof(*joined));
         first += part.c;
     }
     return ST_OK;

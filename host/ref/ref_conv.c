@@ -1,11 +1,11 @@
 /* Convolution: y[n,o,i,j] = bias[o] + sum over c, u, v of x[n, c of o's group, i*stride - pad + u, ...] *
- * kernel[o,c,u,v], zero outside the image. All three directions walk the same triples (output place, input
- * place, tap). */
+ * kernel[o,c,u,v], zero outside the image. All three directions walk the same triples (output position, input
+ * position, tap). */
 #include "host/ref/ref.h"
 
 #include <string.h>
 
-/* What one output channel at one place reads: the part of the window that lies inside the image. */
+/* What one output channel at one position reads: the part of the window that lies inside the image. */
 struct taps {
     int32_t first_c;        /* the group's first input channel */
     int32_t top, left;      /* the window's corner in the image, may be negative */
@@ -57,7 +57,7 @@ enum status ref_run_conv_backward_data(const struct op_call *call)
     struct shape out = op_input_shape(call, CONV_BACKWARD_DATA_IN_DY),
                  k = op_input_shape(call, CONV_BACKWARD_DATA_IN_KERNEL),
                  in = op_output_shape(call, CONV_BACKWARD_DATA_OUT_DX);
-    memset(dx, 0, ref_count(in) * sizeof *dx);
+    memset(dx, 0, ref_count(in) * sizeof(*dx));
     for (int32_t n = 0; n < out.n; n++)
         for (int32_t o = 0; o < out.c; o++)
             for (int32_t i = 0; i < out.h; i++)
@@ -82,9 +82,9 @@ enum status ref_run_conv_backward_weights(const struct op_call *call)
     struct shape in = op_input_shape(call, CONV_BACKWARD_WEIGHTS_IN_X),
                  out = op_input_shape(call, CONV_BACKWARD_WEIGHTS_IN_DY),
                  k = op_output_shape(call, CONV_BACKWARD_WEIGHTS_OUT_DKERNEL);
-    memset(dkernel, 0, ref_count(k) * sizeof *dkernel);
+    memset(dkernel, 0, ref_count(k) * sizeof(*dkernel));
     if (dbias)
-        memset(dbias, 0, (size_t)out.c * sizeof *dbias);
+        memset(dbias, 0, (size_t)out.c * sizeof(*dbias));
     for (int32_t n = 0; n < out.n; n++)
         for (int32_t o = 0; o < out.c; o++)
             for (int32_t i = 0; i < out.h; i++)

@@ -28,7 +28,7 @@ enum status ref_run_dense_backward_data(const struct op_call *call)
     struct shape out = op_input_shape(call, DENSE_BACKWARD_DATA_IN_DY);
     size_t width = ref_count(op_output_shape(call, DENSE_BACKWARD_DATA_OUT_DX)) / (size_t)out.n,
            classes = (size_t)out.c;
-    memset(dx, 0, (size_t)out.n * width * sizeof *dx);
+    memset(dx, 0, (size_t)out.n * width * sizeof(*dx));
     for (size_t n = 0; n < (size_t)out.n; n++)
         for (size_t o = 0; o < classes; o++)
             for (size_t e = 0; e < width; e++)
@@ -45,9 +45,9 @@ enum status ref_run_dense_backward_weights(const struct op_call *call)
     struct shape out = op_input_shape(call, DENSE_BACKWARD_WEIGHTS_IN_DY);
     size_t width = ref_count(op_input_shape(call, DENSE_BACKWARD_WEIGHTS_IN_X)) / (size_t)out.n,
            classes = (size_t)out.c;
-    memset(dkernel, 0, classes * width * sizeof *dkernel);
+    memset(dkernel, 0, classes * width * sizeof(*dkernel));
     if (dbias)
-        memset(dbias, 0, classes * sizeof *dbias);
+        memset(dbias, 0, classes * sizeof(*dbias));
     for (size_t n = 0; n < (size_t)out.n; n++)
         for (size_t o = 0; o < classes; o++) {
             double gradient = dy[n * classes + o];

@@ -34,9 +34,9 @@ enum status ref_run_gather(const struct op_call *call)
     struct augment augment = call->op->gather.augment ? binding->augment : (struct augment){0, 0, 0};
     for (int32_t n = 0; n < shape.n; n++) {
         uint32_t row = n < step->valid ? (uint32_t)n : 0;
-        uint32_t place = gather_place(step->seed, step->epoch, step->first, row,
-                                      (uint32_t)binding->sample_count, binding->shuffled);
-        int32_t sample = binding->samples[place];
+        uint32_t position = gather_position(step->seed, step->epoch, step->first, row,
+                                            (uint32_t)binding->sample_count, binding->shuffled);
+        int32_t sample = binding->samples[position];
         struct augment_draw draw =
             augment_sample(augment, step->seed, step->epoch, (uint32_t)sample, shape.h, shape.w);
         gather_image(dataset, sample, &draw, images + ref_at(shape, n, 0, 0, 0));

@@ -1,4 +1,4 @@
-/* Max pooling over windows. The index holds the winner's place in its plane, row * width + column. */
+/* Max pooling over windows. The index holds the winner's position in its plane, row * width + column. */
 #include "host/ref/ref.h"
 
 #include <string.h>
@@ -40,7 +40,7 @@ enum status ref_run_max_pool_backward(const struct op_call *call)
     double *dx = ref_output(call, MAX_POOL_BACKWARD_OUT_DX);
     struct shape out = op_input_shape(call, MAX_POOL_BACKWARD_IN_DY),
                  in = op_output_shape(call, MAX_POOL_BACKWARD_OUT_DX);
-    memset(dx, 0, ref_count(in) * sizeof *dx);
+    memset(dx, 0, ref_count(in) * sizeof(*dx));
     for (size_t at = 0; at < ref_count(out); at++)
         dx[at / ref_plane(out) * ref_plane(in) + (size_t)index[at]] += dy[at];
     return ST_OK;

@@ -1,4 +1,4 @@
-/* Programs on the reference device: places, memory, binding, running, reading back. */
+/* Programs on the reference device: positions, memory, binding, running, reading back. */
 #include "host/ref/ref.h"
 
 #include "host/base/clock.h"
@@ -44,12 +44,12 @@ enum status ref_program_prepare(struct device *device, const struct program *pro
 {
     size_t tensors = (size_t)program->tensor_count;
     enum status st = ST_OK;
-    size_t *sizes = calloc(tensors, sizeof *sizes);
-    struct device_program *made = calloc(1, sizeof *made);
+    size_t *sizes = calloc(tensors, sizeof(*sizes));
+    struct device_program *made = calloc(1, sizeof(*made));
     if (made)
-        made->offsets = calloc(tensors, sizeof *made->offsets);
+        made->offsets = calloc(tensors, sizeof(*made->offsets));
     if (!sizes || !made || !made->offsets) {
-        st = error_memory(err, "program", sizeof *made + 2 * tensors * sizeof *sizes);
+        st = error_memory(err, "program", sizeof(*made) + 2 * tensors * sizeof(*sizes));
         goto out;
     }
     made->device = device;
@@ -60,7 +60,7 @@ enum status ref_program_prepare(struct device *device, const struct program *pro
         sizes[t] = lies_in_arena(tensor->kind) ? size : 0;
         made->output_size += tensor->kind == TENSOR_OUTPUT ? size : 0;
     }
-    st = prog_plan_arena(program, sizes, made->offsets, &made->arena_size, err);
+    st = prog_arena_offsets(program, sizes, made->offsets, &made->arena_size, err);
     if (st != ST_OK)
         goto out;
     *prepared = made;
@@ -99,7 +99,7 @@ enum status ref_program_bind(struct device *device, struct device_program *prepa
 {
     (void)device;
     const struct program *program = prepared->program;
-    size_t list = (size_t)binding->sample_count * sizeof *binding->samples;
+    size_t list = (size_t)binding->sample_count * sizeof(*binding->samples);
     int32_t *samples = malloc(list);
     if (!samples)
         return error_memory(err, "sample list", list);
@@ -165,7 +165,7 @@ enum status ref_program_metrics(struct device *device, struct device_program *pr
 {
     (void)device;
     (void)err; /* nothing here is asynchronous, so nothing can fail late */
-    memcpy(metrics, prepared->metrics, sizeof prepared->metrics);
+    memcpy(metrics, prepared->metrics, sizeof(prepared->metrics));
     return ST_OK;
 }
 
@@ -174,7 +174,7 @@ enum status ref_program_set_metrics(struct device *device, struct device_program
 {
     (void)device;
     (void)err;
-    memcpy(prepared->metrics, metrics, sizeof prepared->metrics);
+    memcpy(prepared->metrics, metrics, sizeof(prepared->metrics));
     return ST_OK;
 }
 

@@ -21,8 +21,8 @@ static size_t free_bytes(const struct run *run, struct team team)
     return least;
 }
 
-/* After ST_MEMORY lets kept weights but model `kept`'s leave the devices; false when there are none left. What goes wrong on the
- * way takes the place of *st. */
+/* After ST_MEMORY lets kept weights but model `kept`'s leave the devices; false when there are none left. What goes
+ * wrong on the way takes the place of *st. */
 static bool evict(struct run *run, enum status *st, struct team team, int32_t kept, struct error *err)
 {
     bool any = false;
@@ -154,8 +154,8 @@ static enum status read_weights(struct run *run, int32_t device, int32_t id, str
     return st;
 }
 
-/* Model `id`'s weights on that device: the weight cache's, to be used before anything else is asked of it; from its file where the
- * weight cache has none. */
+/* Model `id`'s weights on that device: the weight cache's, to be used before anything else is asked of it; from its
+ * file where the weight cache has none. */
 static enum status find_weights(struct run *run, int32_t device, int32_t id, struct device_weights **weights,
                                 struct error *err)
 {

@@ -5,8 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* On the host each step is measured. A GPU is asked for one at first, and then for so many at once, or it would wait for the
- * host between them. */
+/* On the host each step is measured. A GPU is asked for one at first, and then for so many at once, or it would wait
+ * for the host between them. */
 enum { HOST_ROUNDS = 5, GPU_ROUNDS = 4, GPU_STEPS = 20, GPU_FIRST_STEPS = 3 };
 
 struct measurement {

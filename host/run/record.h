@@ -21,7 +21,7 @@ enum status record_left_out(struct run *run, const char *start, struct error *er
 /* One morph's check: the relative change of the outputs. */
 enum status record_morph(struct run *run, int32_t id, const char *operation, double difference,
                          struct error *err);
-/* What the memory plan says: the batch, bytes of the training on a device, and all that the candidate adds to the
+/* What was reserved: the batch, bytes of the training on a device, and all that the candidate adds to the
  * process. */
 enum status record_plan(struct run *run, int32_t id, int32_t batch, const struct memory_need *need,
                         struct error *err);

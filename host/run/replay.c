@@ -40,10 +40,10 @@ static enum status insert(struct run *run, struct candidate *candidate, struct e
     if (larger == NULL)
         return error_memory(err, "candidates", bytes);
     run->past = larger;
-    int32_t place = run->past_count++;
-    for (; place > 0 && run->past[place - 1]->id > candidate->id; place--)
-        run->past[place] = run->past[place - 1];
-    run->past[place] = candidate;
+    int32_t at = run->past_count++;
+    for (; at > 0 && run->past[at - 1]->id > candidate->id; at--)
+        run->past[at] = run->past[at - 1];
+    run->past[at] = candidate;
     return ST_OK;
 }
 

@@ -28,7 +28,7 @@ static struct candidate *take_at(struct run *run, int32_t index)
     return taken;
 }
 
-static int32_t place_of(const struct run *run, int32_t id)
+static int32_t index_of(const struct run *run, int32_t id)
 {
     for (int32_t i = 0; i < run->past_count; i++) {
         if (run->past[i]->id == id && !run->past[i]->final)
@@ -39,17 +39,17 @@ static int32_t place_of(const struct run *run, int32_t id)
 
 const struct candidate *resume_find(const struct run *run, int32_t id)
 {
-    const int32_t place = place_of(run, id);
-    return place >= 0 ? run->past[place] : NULL;
+    const int32_t index = index_of(run, id);
+    return index >= 0 ? run->past[index] : NULL;
 }
 
 struct candidate *resume_take(struct run *run, int32_t id)
 {
-    const int32_t place = place_of(run, id);
-    return place >= 0 ? take_at(run, place) : NULL;
+    const int32_t index = index_of(run, id);
+    return index >= 0 ? take_at(run, index) : NULL;
 }
 
-static int32_t place_of_final(const struct run *run)
+static int32_t index_of_final(const struct run *run)
 {
     for (int32_t i = 0; i < run->past_count; i++) {
         if (run->past[i]->final)
@@ -60,8 +60,8 @@ static int32_t place_of_final(const struct run *run)
 
 struct candidate *resume_take_final(struct run *run)
 {
-    const int32_t place = place_of_final(run);
-    return place >= 0 ? take_at(run, place) : NULL;
+    const int32_t index = index_of_final(run);
+    return index >= 0 ? take_at(run, index) : NULL;
 }
 
 bool resume_has_later(const struct run *run, int32_t id)
@@ -75,7 +75,7 @@ bool resume_has_later(const struct run *run, int32_t id)
 
 bool resume_has_final(const struct run *run)
 {
-    return place_of_final(run) >= 0;
+    return index_of_final(run) >= 0;
 }
 
 bool resume_is_suspect(const struct run *run, int32_t id)

@@ -27,8 +27,8 @@
 /* Trainings side by side on each device (sharing.h). */
 struct run_sharing {
     int32_t workers; /* 0: not found yet */
-    double alone,
-        together; /* images a second on a device: of one training, of all side by side; 0: not measured */
+    /* images a second on a device: of one training, of all side by side; 0: not measured */
+    double alone, together;
 };
 
 /* The last final fit that went well. */
@@ -78,8 +78,8 @@ struct run {
     double model_seconds;     /* the model's clock (budget.clock): of all trainings that were observed */
     bool calibrated;          /* seconds_per_image was measured */
     double seconds_per_image; /* measured over predicted training time of the last model; 1 before */
-    double
-        evaluation_factor; /* measured evaluation time over predicted training time of an image; 0 before */
+    /* measured evaluation time over predicted training time of an image; 0 before */
+    double evaluation_factor;
     /* What the journal tells of this stage's candidates, to be gone through again (resume.h): by id, [past_count]. */
     struct candidate **past;
     int32_t past_count;

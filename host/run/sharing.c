@@ -23,8 +23,8 @@ double sharing_slowdown(const struct run_sharing *sharing)
                : 1.0;
 }
 
-/* The first starting network, alone on the first device and on all its workers; one that fills the device by itself is as fast
- * together as alone. */
+/* The first starting network, alone on the first device and on all its workers; one that fills the device by itself is
+ * as fast together as alone. */
 static enum status measure(struct run *run, struct run_sharing *sharing, struct error *err)
 {
     const struct shape image = {0, run->data.channels, run->data.height, run->data.width};

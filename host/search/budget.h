@@ -48,8 +48,8 @@ struct budget_speed {
     double measured;   /* over predicted seconds of an image's training, alone on a device; 1: unknown */
     double evaluation; /* measured seconds of an image's over predicted of its training; 0: unknown */
     double slowdown;   /* of a training beside the others on its device; 1 with one */
-    double
-        overhead; /* seconds that a stage needs beside training and test: opening, report, plots, model file */
+    /* seconds that a stage needs beside training and test: opening, report, plots, model file */
+    double overhead;
 };
 
 /* Predicted seconds of an image's training, by the rates above.

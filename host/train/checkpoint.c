@@ -1,6 +1,6 @@
 /* Checkpoints: a header, the members' metrics, the weight slots as floats, and a checksum of all that. Members have the
- * same weights, so that one of them stands for all; but running statistics are each member's own, and stand behind the slots
- * that have them, for every member but the first. */
+ * same weights, so that one of them stands for all; but running statistics are each member's own, and stand behind the
+ * slots that have them, for every member but the first. */
 #include "host/base/file.h"
 #include "host/train/trainer_internal.h"
 
@@ -41,7 +41,8 @@ static size_t statistics_count(const struct weight_table *table)
     return count;
 }
 
-/* Between a slot's values and what of them are running statistics, one tensor behind the other: out of the values, or back. */
+/* Between a slot's values and what of them are running statistics, one tensor behind the other: out of the values, or
+ * back. */
 static void move_statistics(const struct weight_table *table, bool out, float *values, float *statistics)
 {
     for (int32_t w = 0; w < table->count; w++) {
@@ -49,7 +50,7 @@ static void move_statistics(const struct weight_table *table, bool out, float *v
         float *here = values + tensor->offset;
         if (!weight_is_statistic(tensor->role))
             continue;
-        memcpy(out ? statistics : here, out ? here : statistics, tensor->count * sizeof *here);
+        memcpy(out ? statistics : here, out ? here : statistics, tensor->count * sizeof(*here));
         statistics += tensor->count;
     }
 }
@@ -61,7 +62,8 @@ static void write_part(struct file_aside *file, const void *data, size_t length,
     *checksum = file_checksum_on(*checksum, data, length);
 }
 
-/* values[weights.total] of the first member, then the statistics of the others. `values` has room for those of one more. */
+/* values[weights.total] of the first member, then the statistics of the others. `values` has room for those of one
+ * more. */
 static enum status write_slot(struct trainer *trainer, size_t slot, struct file_aside *file, float *values,
                               uint32_t *checksum, struct error *err)
 {

@@ -153,8 +153,8 @@ static float average_decay(float wanted, uint32_t step)
     return early < wanted ? early : wanted;
 }
 
-/* Steps between two returns to the average, and how its decay grows with the progress: as Jordan 2024 (arXiv 2404.00498,
- * listing 4) has it. Between them the average is left alone. */
+/* Steps between two returns to the average, and how its decay grows with the progress: as Jordan 2024 (arXiv
+ * 2404.00498, listing 4) has it. Between them the average is left alone. */
 enum { LOOK_AHEAD_STEPS = 5 };
 
 static void set_average(const struct trainer *trainer, double progress, struct step *step)

@@ -3,11 +3,11 @@
  *     bench_train [--gpu N [--plugin FILE] [--paper NAME]] [--seconds S] [--threads N] [--batch B]
  *                 [--plain | --machine | --operations] [NET ...]
  *
- * --gpu takes that GPU, through the plug-in beside the program or through FILE. What is measured stands beside the prediction
- * for its data sheet, or for that of the GPU NAME (paper.h). --operations prints what each operation takes by itself.
- * On a GPU a line more says how many pieces the recorded step has, or why it could not be recorded.
- * --plain prints a line "NET BEST MEDIAN SHARE" a network, for bench.sh; --machine says what the machine can
- * do and measures nothing else.
+ * --gpu takes that GPU, through the plug-in beside the program or through FILE. What is measured stands beside the
+ * prediction for its data sheet, or for that of the GPU NAME (paper.h). --operations prints what each operation takes
+ * by itself. On a GPU a line more says how many pieces the recorded step has, or why it could not be recorded. --plain
+ * prints a line "NET BEST MEDIAN SHARE" a network, for bench.sh; --machine says what the machine can do and measures
+ * nothing else.
  *
  * NET: a name that start_make knows, behind it :28 for images of 28 x 28 x 1 instead of 32 x 32 x 3. Prints,
  * for each, the best and the median rate over the steps of S seconds (a neighbour on the machine only ever
@@ -39,8 +39,8 @@ struct bench {
     double peak;     /* operations a second; 0: unknown */
     const char *set; /* instructions that the peak was measured with */
     bool plain, operations;
-    int32_t
-        together; /* steps timed as one: a GPU's are only queued, and waiting for each would be part of it */
+    /* steps timed as one: a GPU's are only queued, and waiting for each would be part of it */
+    int32_t together;
     double times[MAX_STEPS];
 };
 
@@ -81,9 +81,9 @@ static enum status upload_weights(struct bench *bench, const struct graph *graph
                                   const struct program *program, struct device_weights **weights,
                                   struct error *err)
 {
-    float *values = calloc(program->weights.total + 1, sizeof *values);
+    float *values = calloc(program->weights.total + 1, sizeof(*values));
     if (values == NULL)
-        return error_memory(err, "weights", program->weights.total * sizeof *values);
+        return error_memory(err, "weights", program->weights.total * sizeof(*values));
     weight_initialise(&program->weights, graph, 1, NULL, values);
     enum status st = bench->ops->weights_new(bench->device, &program->weights, SLOT_GRADIENT, weights, err);
     if (st == ST_OK)
@@ -118,8 +118,8 @@ static enum status time_steps(struct bench *bench, struct device_program *prepar
     return ST_OK;
 }
 
-/* What was measured: a step that is replayed, or one that is queued piece by piece; and what it takes by the device's clock,
- * which leaves out what the host takes where it is late. */
+/* What was measured: a step that is replayed, or one that is queued piece by piece; and what it takes by the device's
+ * clock, which leaves out what the host takes where it is late. */
 static void print_recording(const struct bench *bench, const struct device_program *prepared)
 {
     struct device_report report;
@@ -176,14 +176,14 @@ static enum status bench_net(struct bench *bench, const char *name, struct shape
         st = time_steps(bench, prepared, &count, err);
     if (st != ST_OK)
         goto out;
-    qsort(bench->times, (size_t)count, sizeof bench->times[0], compare_times);
+    qsort(bench->times, (size_t)count, sizeof(bench->times[0]), compare_times);
     double best = bench->batch / bench->times[0], median = bench->batch / bench->times[count / 2];
     struct cost cost = cost_of_graph(&graph);
     char share[16] = "-", predicted[32] = "-";
     if (bench->peak > 0.0)
-        snprintf(share, sizeof share, "%.1f%%", 100.0 * best * cost.train_flops / bench->peak);
+        snprintf(share, sizeof(share), "%.1f%%", 100.0 * best * cost.train_flops / bench->peak);
     if (bench->gpu != NULL)
-        snprintf(predicted, sizeof predicted, "%.1f",
+        snprintf(predicted, sizeof(predicted), "%.1f",
                  bench->batch / paper_total(bench->gpu, &program).seconds);
     if (bench->plain)
         printf("%s %.1f %.1f %.1f %.1f\n", name, best, median, 1e-9 * best * cost.train_flops,
@@ -216,7 +216,7 @@ static enum status bench_named(struct bench *bench, const char *text, struct err
     char name[32];
     struct shape image = {0, 3, 32, 32};
     size_t length = strcspn(text, ":");
-    if (length >= sizeof name || (text[length] == ':' && strcmp(text + length, ":28") != 0))
+    if (length >= sizeof(name) || (text[length] == ':' && strcmp(text + length, ":28") != 0))
         return error_set(err, ST_RANGE, "\"%s\": expected a network's name, or NAME:28", text);
     memcpy(name, text, length);
     name[length] = '\0';
@@ -328,7 +328,7 @@ int main(int argc, char **argv)
     if (st == ST_OK && !bench.plain && !given.machine)
         printf("batch %d\n%-10s %-14s %8s %10s %10s %9s %9s %9s %11s\n", (int)bench.batch, "net", "image",
                "MFLOP", "best/s", "median/s", "of peak", "made ms", "MiB", "predicted/s");
-    int named = argc - given.first, count = named > 0 ? named : (int)(sizeof all / sizeof all[0]);
+    int named = argc - given.first, count = named > 0 ? named : (int)(sizeof(all) / sizeof(all[0]));
     for (int i = 0; st == ST_OK && !given.machine && i < count; i++)
         st = bench_named(&bench, named > 0 ? argv[given.first + i] : all[i], &err);
     if (bench.device != NULL)

@@ -35,12 +35,12 @@ static struct lower_options train_options(void)
 /* Step i of the run: epochs of IMAGES rows, the last batch ragged. */
 static struct step step_number(int32_t i)
 {
-    int32_t per_epoch = (IMAGES + BATCH - 1) / BATCH, place = i % per_epoch * BATCH;
+    int32_t per_epoch = (IMAGES + BATCH - 1) / BATCH, position = i % per_epoch * BATCH;
     return (struct step){.seed = 11,
                          .number = (uint32_t)i,
                          .epoch = (uint32_t)(i / per_epoch),
-                         .first = (uint32_t)place,
-                         .valid = place + BATCH <= IMAGES ? BATCH : IMAGES - place,
+                         .first = (uint32_t)position,
+                         .valid = position + BATCH <= IMAGES ? BATCH : IMAGES - position,
                          .learning_rate = 0.004f,
                          .average_decay = 0.8f};
 }
@@ -74,7 +74,7 @@ static void start_weights(struct device_session *session, const struct graph *gr
 
 static float *download(struct device_session *session, enum weight_slot slot)
 {
-    float *values = malloc(session->program.weights.total * sizeof *values);
+    float *values = malloc(session->program.weights.total * sizeof(*values));
     assert_non_null(values);
     assert_int_equal(
         session->ops->weights_download(session->device, session->weights, slot, values, &session->err),
@@ -195,7 +195,7 @@ static void same_bits_twice(void **state)
         bytes = session.program.weights.total * sizeof(float);
         session_close(&session);
     }
-    assert_memory_equal(&losses[0], &losses[1], sizeof losses[0]);
+    assert_memory_equal(&losses[0], &losses[1], sizeof(losses[0]));
     for (enum weight_slot slot = SLOT_VALUE; slot < SLOT_GRADIENT; slot++) {
         assert_memory_equal(values[0][slot], values[1][slot], bytes);
         free(values[0][slot]);
@@ -291,23 +291,23 @@ static void copies_follow_the_weights(void **state)
         session.values[i] *= 1.5f;
     session_upload(&session);
     read_probabilities(&session, changed);
-    assert_memory_not_equal(first, changed, sizeof first);
+    assert_memory_not_equal(first, changed, sizeof(first));
 
     session.binding.use_average = 1; /* still what session_open put there */
     session_bind(&session);
     read_probabilities(&session, again);
-    assert_memory_not_equal(changed, again, sizeof changed);
+    assert_memory_not_equal(changed, again, sizeof(changed));
     session.binding.use_average = 0;
     session_bind(&session);
     read_probabilities(&session, again);
-    assert_memory_equal(changed, again, sizeof changed);
+    assert_memory_equal(changed, again, sizeof(changed));
 
     assert_int_equal(remap_list_new(&remaps, table, table, &session.err), ST_OK);
     assert_int_equal(session.ops->weights_remap(session.device, session.weights, parent, SLOT_AVERAGE,
                                                 &remaps, 1, &session.err),
                      ST_OK);
     read_probabilities(&session, again);
-    assert_memory_equal(first, again, sizeof first);
+    assert_memory_equal(first, again, sizeof(first));
 
     remap_list_free(&remaps);
     session.ops->weights_free(session.device, parent);
@@ -333,7 +333,7 @@ static void device_describes_itself(void **state)
     struct device *device = NULL;
     struct device_info info;
     cpu_set_t before, after;
-    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
     assert_int_equal(cpu_device_ops.open(&(struct device_options){.index = 1}, &device, &err), ST_OK);
     cpu_device_ops.info(device, &info);
     assert_int_equal(strncmp(info.name, "cpu:1 ", 6), 0);
@@ -345,7 +345,7 @@ static void device_describes_itself(void **state)
     assert_true(info.bytes > 1e8 && info.bytes < 1e13);
     assert_true(info.memory_free > 0 && info.memory_free <= info.memory_total);
     cpu_device_ops.close(device);
-    assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
+    assert_int_equal(sched_getaffinity(0, sizeof(after), &after), 0);
     assert_true(CPU_EQUAL(&before, &after)); /* the calling thread gets its CPUs back */
 }
 

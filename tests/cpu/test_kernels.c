@@ -88,13 +88,13 @@ static void test_dropout(void **state)
         for (int32_t n = 0; n < s.n; n++)
             for (int32_t c = 0; c < s.c; c++)
                 for (int32_t i = 0; i < s.h * s.w; i++, e++) {
-                    const size_t place = kernel_place(s, n, c, i / s.w, i % s.w);
+                    const size_t offset = kernel_offset(s, n, c, i / s.w, i % s.w);
                     const struct random4 r =
                         random_draw(step.seed, RANDOM_DROPOUT, (uint64_t)step.number << 24 | e / 4, layer);
                     const bool kept = random_unit(r.v[e % 4]) >= rate;
-                    const double expected = kept ? (double)x[place] / (1.0 - (double)rate) : 0.0;
-                    kernel_check_close((double)y[place], expected, 2.0 * (double)FLT_EPSILON * expected,
-                                       "dropout", index, place);
+                    const double expected = kept ? (double)x[offset] / (1.0 - (double)rate) : 0.0;
+                    kernel_check_close((double)y[offset], expected, 2.0 * (double)FLT_EPSILON * expected,
+                                       "dropout", index, offset);
                 }
         kernel_check_padding(s, y, "dropout");
         kernel_free(y);
@@ -117,7 +117,7 @@ static void test_concat_and_split(void **state)
         {8, {1, 2, 3, 4, 5, 6, 7, 8}}, /* as many as there may be */
         {2, {1, 1}},
     };
-    for (int32_t index = 0; index < (int32_t)(sizeof joins / sizeof *joins) * 4; index++) {
+    for (int32_t index = 0; index < (int32_t)(sizeof(joins) / sizeof(*joins)) * 4; index++) {
         const int32_t *channels = joins[index / 4].channels, count = joins[index / 4].count;
         struct cpu_shape s = kernel_case_shape(index);
         s.block = index % 2 ? 16 : 8;
@@ -138,8 +138,8 @@ static void test_concat_and_split(void **state)
             for (int32_t n = 0; n < s.n; n++)
                 for (int32_t c = 0; c < channels[i]; c++)
                     for (int32_t q = 0; q < s.h * s.w; q++) {
-                        const size_t from = kernel_place(part[i], n, c, q / s.w, q % s.w);
-                        const size_t to = kernel_place(s, n, first + c, q / s.w, q % s.w);
+                        const size_t from = kernel_offset(part[i], n, c, q / s.w, q % s.w);
+                        const size_t to = kernel_offset(s, n, first + c, q / s.w, q % s.w);
                         kernel_check_close((double)y[to], (double)x[i][from], 0.0, "concat", index, to);
                         kernel_check_close((double)dx[i][from], (double)x[i][from], 0.0, "split", index,
                                            from);
@@ -163,7 +163,7 @@ static void check_loss(int32_t index, int32_t rows, int32_t classes, int32_t val
     float *logits = width > 0.0f ? kernel_random(s, index, 1, 0.0f, width) : kernel_whole(s, index, 1, 1);
     float *dlogits = kernel_tensor(s),
           *probabilities = kernel_alloc((size_t)rows * (size_t)classes * sizeof(float));
-    int32_t *labels = kernel_alloc((size_t)rows * sizeof *labels);
+    int32_t *labels = kernel_alloc((size_t)rows * sizeof(*labels));
     void *scratch = kernel_alloc(cpu_kernel_loss_scratch(rows));
     double metrics[METRIC_COUNT] = {1.0, 2.0, 3.0}, again[METRIC_COUNT] = {1.0, 2.0, 3.0};
     for (int32_t r = 0; r < rows; r++)
@@ -185,7 +185,7 @@ static void check_loss(int32_t index, int32_t rows, int32_t classes, int32_t val
     loss_case.metrics = again;
     loss_case.probabilities = loss_case.dlogits = NULL;
     cpu_kernel_loss(&loss_case);
-    assert_memory_equal(metrics, again, sizeof metrics);
+    assert_memory_equal(metrics, again, sizeof(metrics));
 
     double loss = 1.0, correct = 2.0;
     for (int32_t r = 0; r < rows; r++) {
@@ -201,11 +201,11 @@ static void check_loss(int32_t index, int32_t rows, int32_t classes, int32_t val
             const double p = exp((double)z[k]) / total;
             const double target =
                 (k == labels[r] ? 1.0 - (double)smoothing : 0.0) + (double)smoothing / classes;
-            const size_t place = (size_t)r * (size_t)padded + (size_t)k;
+            const size_t offset = (size_t)r * (size_t)padded + (size_t)k;
             kernel_check_close((double)probabilities[r * classes + k], p,
-                               (double)FLT_EPSILON * p + (double)FLT_TRUE_MIN, "probability", index, place);
-            kernel_check_close((double)dlogits[place], r < valid ? (p - target) / valid : 0.0,
-                               (double)FLT_EPSILON / valid, "dlogits", index, place);
+                               (double)FLT_EPSILON * p + (double)FLT_TRUE_MIN, "probability", index, offset);
+            kernel_check_close((double)dlogits[offset], r < valid ? (p - target) / valid : 0.0,
+                               (double)FLT_EPSILON / valid, "dlogits", index, offset);
             if (r < valid)
                 loss -= target * log(p);
         }
@@ -237,7 +237,7 @@ static void test_loss(void **state)
 static void test_loss_edges(void **state)
 {
     (void)state;
-    float *logits = kernel_zeros(8 * sizeof *logits);
+    float *logits = kernel_zeros(8 * sizeof(*logits));
     int32_t label = 1;
     double metrics[METRIC_COUNT] = {0}, scratch[2];
     logits[0] = 1e4f;
@@ -271,11 +271,11 @@ static double gathered(const struct dataset_view *v, const struct augment *a, co
         return 0.0;
     const int32_t column = augment_reflect((d.mirrored ? v->width - 1 - x : x) + d.shift_x, v->width);
     const int32_t row = augment_reflect(y + d.shift_y, v->height);
-    const size_t place =
+    const size_t offset =
         (((size_t)sample * (size_t)v->channels + (size_t)c) * (size_t)v->height + (size_t)row) *
             (size_t)v->width +
         (size_t)column;
-    return (v->pixels[place] / 255.0 - (double)v->mean[c]) / (double)v->deviation[c];
+    return (v->pixels[offset] / 255.0 - (double)v->mean[c]) / (double)v->deviation[c];
 }
 
 static void check_gather(int32_t index, int32_t channels, int32_t height, int32_t width, int32_t block)
@@ -312,14 +312,14 @@ static void check_gather(int32_t index, int32_t channels, int32_t height, int32_
     });
     for (int32_t r = 0; r < ROWS; r++) {
         const uint32_t row = r < step.valid ? (uint32_t)r : 0;
-        const int32_t sample = samples[gather_place(5, step.epoch, step.first, row, IMAGES - 3, shuffled)];
+        const int32_t sample = samples[gather_position(5, step.epoch, step.first, row, IMAGES - 3, shuffled)];
         assert_int_equal(labels[r], all_labels[sample]);
         for (int32_t c = 0; c < channels; c++)
             for (int32_t i = 0; i < height * width; i++) {
                 const double expected = gathered(&view, wanted, &step, sample, c, i / width, i % width);
-                const size_t place = kernel_place(s, r, c, i / width, i % width); /* block 1 is plain */
-                kernel_check_close((double)image[place], expected, (double)FLT_EPSILON * fabs(expected),
-                                   "gather", index, place);
+                const size_t offset = kernel_offset(s, r, c, i / width, i % width); /* block 1 is plain */
+                kernel_check_close((double)image[offset], expected, (double)FLT_EPSILON * fabs(expected),
+                                   "gather", index, offset);
             }
     }
     kernel_check_padding(s, image, "gather");
@@ -340,7 +340,7 @@ static const struct cpu_weight_range ranges[] = {{0, 27, OPTIMIZER_KERNEL, 1.0f}
                                                  {32, 5, OPTIMIZER_BIAS, 1.0f},
                                                  {48, 40001, OPTIMIZER_KERNEL, 0.5f},
                                                  {40064, 1, OPTIMIZER_SCALE, 1.0f}};
-enum { FLOATS = 40080, RANGES = sizeof ranges / sizeof *ranges };
+enum { FLOATS = 40080, RANGES = sizeof(ranges) / sizeof(*ranges) };
 
 static const struct cpu_weight_range *range_of(int32_t i)
 {
@@ -357,7 +357,7 @@ static void check_optimizer(struct optimizer o, int32_t index)
     float *value = kernel_vector(FLOATS, index, 1, 0.0f, 1.0f),
           *gradient = kernel_vector(FLOATS, index, 2, 0.0f, 1.0f);
     float *first = kernel_zeros(FLOATS * sizeof(float)), *second = kernel_zeros(FLOATS * sizeof(float));
-    double *w = calloc(FLOATS, sizeof *w), *m = calloc(FLOATS, sizeof *m), *s = calloc(FLOATS, sizeof *s);
+    double *w = calloc(FLOATS, sizeof(*w)), *m = calloc(FLOATS, sizeof(*m)), *s = calloc(FLOATS, sizeof(*s));
     assert_true(w && m && s);
     for (int32_t i = 0; i < FLOATS; i++)
         w[i] = (double)value[i];
@@ -455,7 +455,7 @@ static void test_same_bits(void **state)
     float *gradient = kernel_vector(FLOATS, 0, 2, 0.0f, 1.0f), *logits = kernel_random(s, 0, 3, 0.0f, 4.0f);
     float *value[2], *first[2], *second[2], *dlogits[2], *dropped[2];
     double metrics[2][METRIC_COUNT] = {{0}};
-    int32_t *labels = kernel_zeros(37 * sizeof *labels);
+    int32_t *labels = kernel_zeros(37 * sizeof(*labels));
     void *scratch = kernel_alloc(cpu_kernel_loss_scratch(37));
     for (int run = 0; run < 2; run++) {
         omp_set_num_threads(run ? 3 : 1);
@@ -495,7 +495,7 @@ static void test_same_bits(void **state)
     assert_memory_equal(second[0], second[1], FLOATS * sizeof(float));
     assert_memory_equal(dlogits[0], dlogits[1], cpu_shape_count(s) * sizeof(float));
     assert_memory_equal(dropped[0], dropped[1], cpu_shape_count(s) * sizeof(float));
-    assert_memory_equal(metrics[0], metrics[1], sizeof metrics[0]);
+    assert_memory_equal(metrics[0], metrics[1], sizeof(metrics[0]));
     for (int run = 0; run < 2; run++) {
         kernel_free(value[run]);
         kernel_free(first[run]);

@@ -58,7 +58,7 @@ static void norm_case_free(struct norm_case *t)
     float *all[] = {t->x,           t->dy,     t->scale,   t->shift,  t->running_mean,
                     t->running_var, t->y,      t->dx,      t->mean,   t->invstd,
                     t->dscale,      t->dshift, t->scratch, t->addend, t->daddend};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
         if (all[i])
             kernel_free(all[i]);
 }
@@ -97,16 +97,16 @@ static void norm_case_run(struct norm_case *t)
     });
 }
 
-/* Elements of a channel, and the place of each. */
+/* Elements of a channel, and the offset of each. */
 static int32_t channel_count(struct cpu_shape s)
 {
     return s.n * s.h * s.w;
 }
 
-static size_t channel_place(struct cpu_shape s, int32_t c, int32_t element)
+static size_t channel_offset(struct cpu_shape s, int32_t c, int32_t element)
 {
     const int32_t pixel = element % (s.h * s.w);
-    return kernel_place(s, element / (s.h * s.w), c, pixel / s.w, pixel % s.w);
+    return kernel_offset(s, element / (s.h * s.w), c, pixel / s.w, pixel % s.w);
 }
 
 static void check_forward(const struct norm_case *t, int32_t index, int32_t c, double old_mean,
@@ -115,11 +115,11 @@ static void check_forward(const struct norm_case *t, int32_t index, int32_t c, d
     const double samples = (double)t->s.n * t->s.h * t->s.w;
     double mean = 0.0, variance = 0.0;
     for (int32_t e = 0; e < channel_count(t->s); e++) {
-        const size_t i = channel_place(t->s, c, e);
+        const size_t i = channel_offset(t->s, c, e);
         mean += (double)t->x[i] / samples;
     }
     for (int32_t e = 0; e < channel_count(t->s); e++) {
-        const size_t i = channel_place(t->s, c, e);
+        const size_t i = channel_offset(t->s, c, e);
         variance += ((double)t->x[i] - mean) * ((double)t->x[i] - mean) / samples;
     }
     const double invstd = 1.0 / sqrt(variance + (double)EPSILON), deviation = sqrt(variance);
@@ -139,7 +139,7 @@ static void check_forward(const struct norm_case *t, int32_t index, int32_t c, d
                        index, (size_t)c);
     const double scale = (double)t->scale[c], shift = (double)t->shift[c];
     for (int32_t e = 0; e < channel_count(t->s); e++) {
-        const size_t i = channel_place(t->s, c, e);
+        const size_t i = channel_offset(t->s, c, e);
         const double normal = ((double)t->x[i] - mean) * invstd,
                      extra = t->addend ? (double)t->addend[i] : 0.0;
         double y = scale * normal + shift + extra;
@@ -157,7 +157,7 @@ static void check_backward(const struct norm_case *t, int32_t index, int32_t c)
     const double mean = (double)t->mean[c], r = (double)t->invstd[c], scale = (double)t->scale[c];
     double sum = 0.0, product = 0.0, sum_size = 0.0, product_size = 0.0;
     for (int32_t e = 0; e < channel_count(t->s); e++) {
-        const size_t i = channel_place(t->s, c, e);
+        const size_t i = channel_offset(t->s, c, e);
         const double d = t->relu && !(t->y[i] > 0.0f) ? 0.0 : (double)t->dy[i], u = (double)t->x[i] - mean;
         sum += d;
         product += d * u;
@@ -168,7 +168,7 @@ static void check_backward(const struct norm_case *t, int32_t index, int32_t c)
     kernel_check_close((double)t->dscale[c], r * product, 2.0 * SUM_ROUNDING * r * product_size, "dscale",
                        index, (size_t)c);
     for (int32_t e = 0; e < channel_count(t->s); e++) {
-        const size_t i = channel_place(t->s, c, e);
+        const size_t i = channel_offset(t->s, c, e);
         const double d = t->relu && !(t->y[i] > 0.0f) ? 0.0 : (double)t->dy[i], u = (double)t->x[i] - mean;
         const double dx = scale * r * (d - sum / samples - u * r * r * product / samples);
         const double size = scale * r * (sum_size / samples + fabs(u) * r * r * product_size / samples);
@@ -255,7 +255,7 @@ static void test_inference(void **state)
                          shift = (double)t.shift[c];
             const double r = 1.0 / sqrt((double)t.running_var[c] + (double)EPSILON);
             for (int32_t e = 0; e < channel_count(s); e++) {
-                const size_t i = channel_place(s, c, e);
+                const size_t i = channel_offset(s, c, e);
                 const double normal = ((double)t.x[i] - mean) * r,
                              extra = t.addend ? (double)t.addend[i] : 0.0;
                 double y = scale * normal + shift + extra;
@@ -306,11 +306,11 @@ static void test_nan(void **state)
     struct cpu_shape s = {2, 9, 5, 3, 8};
     struct norm_case t = norm_case_new(1, s, 0.3f, 1.0f);
     assert_true(t.relu);
-    t.x[kernel_place(s, 1, 4, 2, 1)] = NAN;
+    t.x[kernel_offset(s, 1, 4, 2, 1)] = NAN;
     norm_case_run(&t);
     for (int32_t c = 0; c < s.c; c++)
         for (int32_t e = 0; e < channel_count(s); e++) {
-            const size_t i = channel_place(s, c, e);
+            const size_t i = channel_offset(s, c, e);
             assert_true(isnan(t.y[i]) == (c == 4));
         }
     norm_case_free(&t);

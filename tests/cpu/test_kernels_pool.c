@@ -44,7 +44,7 @@ static struct cpu_shape case_out(const struct pool_case *t, int32_t block)
                               (t->w + 2 * t->k.pad_w - t->k.kernel_w) / t->k.stride + 1, block};
 }
 
-/* Calls visit(data, place in x, place in y) for every pixel inside every window, window by window, row by
+/* Calls visit(data, offset in x, offset in y) for every pixel inside every window, window by window, row by
  * row. */
 typedef void visit_function(void *data, size_t from, size_t to);
 
@@ -58,12 +58,12 @@ static void visit_windows(struct cpu_shape in, struct cpu_shape out, struct cpu_
                     const int32_t row = i / out.w * k.stride - k.pad_h + j / k.kernel_w;
                     const int32_t column = i % out.w * k.stride - k.pad_w + j % k.kernel_w;
                     if (row >= 0 && row < in.h && column >= 0 && column < in.w)
-                        visit(data, kernel_place(in, n, c, row, column),
-                              kernel_place(out, n, c, i / out.w, i % out.w));
+                        visit(data, kernel_offset(in, n, c, row, column),
+                              kernel_offset(out, n, c, i / out.w, i % out.w));
                 }
 }
 
-/* What the reference gathers: per output the winner and its place, or the pixels' sum and number. */
+/* What the reference gathers: per output the winner and its position, or the pixels' sum and number. */
 struct expected {
     const float *x;
     double *value;
@@ -249,13 +249,13 @@ static void test_global_pool(void **state)
         cpu_kernel_global_pool_backward(s, dy, dx);
         for (int32_t plane = 0; plane < s.n * s.c; plane++) {
             const int32_t n = plane / s.c, c = plane % s.c;
-            const size_t at = kernel_place(one, n, c, 0, 0);
+            const size_t at = kernel_offset(one, n, c, 0, 0);
             double sum = 0.0;
             for (int32_t i = 0; i < pixels; i++) {
-                const size_t place = kernel_place(s, n, c, i / s.w, i % s.w);
-                sum += (double)x[place];
-                kernel_check_close((double)dx[place], (double)dy[at] / pixels,
-                                   (double)FLT_EPSILON * fabs((double)dy[at] / pixels), "dx", index, place);
+                const size_t offset = kernel_offset(s, n, c, i / s.w, i % s.w);
+                sum += (double)x[offset];
+                kernel_check_close((double)dx[offset], (double)dy[at] / pixels,
+                                   (double)FLT_EPSILON * fabs((double)dy[at] / pixels), "dx", index, offset);
             }
             kernel_check_close((double)y[at], sum / pixels, (double)FLT_EPSILON * fabs(sum / pixels), "y",
                                index, at);

@@ -79,7 +79,7 @@ static void test_complaints(void **state)
     assert_non_null(fuzz_complaint(ST_FORMAT, &err));
     err.message[0] = '\0';
     assert_non_null(fuzz_complaint(ST_FORMAT, &err));
-    memset(err.message, 'x', sizeof err.message);
+    memset(err.message, 'x', sizeof(err.message));
     assert_non_null(fuzz_complaint(ST_FORMAT, &err));
 }
 

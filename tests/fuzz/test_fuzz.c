@@ -56,7 +56,7 @@ static void survives_damage(void **state)
 
 int main(void)
 {
-    struct CMUnitTest *tests = calloc((size_t)fuzz_target_count, sizeof *tests);
+    struct CMUnitTest *tests = calloc((size_t)fuzz_target_count, sizeof(*tests));
     if (tests == NULL)
         return 1;
     for (int i = 0; i < fuzz_target_count; i++)

@@ -199,14 +199,14 @@ unsigned long long exchange_bits(unsigned mask, unsigned long long bits, int lan
 }
 
 /* Prepares fiber `rank` to begin the kernel. */
-static void fiber_start(machine &m, int rank, dim3 grid, dim3 block, uint3 block_place, char *shared)
+static void fiber_start(machine &m, int rank, dim3 grid, dim3 block, uint3 block_index, char *shared)
 {
     fiber &f = m.fibers[(size_t)rank];
     const unsigned r = (unsigned)rank;
     f = fiber();
     f.rank = rank;
     f.seen.thread = uint3{r % block.x, r / block.x % block.y, r / (block.x * block.y)};
-    f.seen.block = block_place;
+    f.seen.block = block_index;
     f.seen.block_dim = block;
     f.seen.grid_dim = grid;
     f.seen.shared = shared;
@@ -262,13 +262,13 @@ void run_grid(dim3 grid, dim3 block, size_t shared_bytes, void (*body)(const voi
     m.fibers.resize(threads);
     for (size_t i = 0; i < blocks; i++) {
         const unsigned at = (unsigned)(cuda_on_cpu.reverse ? blocks - 1 - i : i);
-        const uint3 place = {at % grid.x, at / grid.x % grid.y, at / (grid.x * grid.y)};
+        const uint3 index = {at % grid.x, at / grid.x % grid.y, at / (grid.x * grid.y)};
         char *shared = static_cast<char *>(malloc(shared_bytes > 0 ? shared_bytes : 1));
         if (!shared)
             die("no memory for shared memory", NULL);
         memset(shared, 0xFF, shared_bytes); /* NaN, read as float or double */
         for (size_t rank = 0; rank < threads; rank++)
-            fiber_start(m, (int)rank, grid, block, place, shared);
+            fiber_start(m, (int)rank, grid, block, index, shared);
         run_block(m);
         free(shared);
     }

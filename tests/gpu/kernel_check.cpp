@@ -35,19 +35,19 @@ void kernel_sweep(int count, void (*body)(const kernel_run &run))
     std::printf("swept: %d\n", count * 3);
 }
 
-uint32_t kernel_bits(const kernel_run &run, uint32_t stream, uint64_t place)
+uint32_t kernel_bits(const kernel_run &run, uint32_t stream, uint64_t element)
 {
-    return random_draw((uint64_t)run.index, RANDOM_TEST, place, stream).v[0];
+    return random_draw((uint64_t)run.index, RANDOM_TEST, element, stream).v[0];
 }
 
-int32_t kernel_below(const kernel_run &run, uint32_t stream, uint64_t place, int32_t n)
+int32_t kernel_below(const kernel_run &run, uint32_t stream, uint64_t element, int32_t n)
 {
-    return (int32_t)random_below(kernel_bits(run, stream, place), (uint32_t)n);
+    return (int32_t)random_below(kernel_bits(run, stream, element), (uint32_t)n);
 }
 
-float kernel_unit(const kernel_run &run, uint32_t stream, uint64_t place)
+float kernel_unit(const kernel_run &run, uint32_t stream, uint64_t element)
 {
-    return 2.0f * random_unit(kernel_bits(run, stream, place)) - 1.0f;
+    return 2.0f * random_unit(kernel_bits(run, stream, element)) - 1.0f;
 }
 
 cuda_shape kernel_shape(const kernel_run &run)
@@ -96,28 +96,28 @@ activation::activation(cuda_type type, cuda_shape shape)
 {
 }
 
-size_t activation::place(int32_t n, int32_t c, int32_t y, int32_t x) const
+size_t activation::offset(int32_t n, int32_t c, int32_t y, int32_t x) const
 {
     return (((size_t)n * (size_t)shape.h + (size_t)y) * (size_t)shape.w + (size_t)x) *
                (size_t)cuda_padded(shape.c) +
            (size_t)c;
 }
 
-double activation::at(size_t place) const
+double activation::at(size_t element) const
 {
     if (type == CUDA_FLOAT)
-        return (double)static_cast<const float *>(data)[place];
-    const uint16_t bits = static_cast<const uint16_t *>(data)[place];
+        return (double)static_cast<const float *>(data)[element];
+    const uint16_t bits = static_cast<const uint16_t *>(data)[element];
     return (double)(type == CUDA_BF16 ? half_from_bf16(bits) : half_from_fp16(bits));
 }
 
-void activation::set(size_t place, double value)
+void activation::set(size_t element, double value)
 {
     if (type == CUDA_FLOAT) {
-        static_cast<float *>(data)[place] = (float)value;
+        static_cast<float *>(data)[element] = (float)value;
         return;
     }
-    static_cast<uint16_t *>(data)[place] =
+    static_cast<uint16_t *>(data)[element] =
         type == CUDA_BF16 ? half_to_bf16((float)value) : half_to_fp16((float)value);
 }
 
@@ -173,7 +173,7 @@ cuda_step kernel_step(const kernel_run &run)
 }
 
 void kernel_close(const kernel_run &run, double found, double expected, double tolerance, const char *what,
-                  size_t place)
+                  size_t element)
 {
     /* Near zero half precision has multiples of 2^-24 only; what is to be exact stays so. */
     if (run.type == CUDA_HALF && tolerance > 0.0)
@@ -181,8 +181,8 @@ void kernel_close(const kernel_run &run, double found, double expected, double t
     if (std::fabs(found - expected) <= tolerance)
         return;
     fail_msg(
-        "%s: case %d, %s, %d threads, %d blocks, reverse %d: place %zu is %.9g, expected %.9g within %.3g",
-        what, run.index, cuda_type_name(run.type), run.threads, run.blocks, run.reverse, place, found,
+        "%s: case %d, %s, %d threads, %d blocks, reverse %d: element %zu is %.9g, expected %.9g within %.3g",
+        what, run.index, cuda_type_name(run.type), run.threads, run.blocks, run.reverse, element, found,
         expected, tolerance);
 }
 

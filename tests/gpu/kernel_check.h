@@ -11,8 +11,8 @@
 #include <cstring>
 #include <vector>
 
-/* What differs between the two places where kernels run; each has its own. Memory that host and device both read, NULL
- * for want of it; and the wait for what was launched. */
+/* What differs between the two machines where kernels run; each has its own. Memory that host and device both read,
+ * NULL for want of it; and the wait for what was launched. */
 void *kernel_memory(size_t bytes);
 void kernel_memory_free(void *memory);
 cudaError_t kernel_wait(void);
@@ -27,13 +27,13 @@ struct kernel_run {
     int threads, blocks, reverse; /* blocks: also the device's multiprocessors */
 };
 
-/* Runs `body` for cases 0 .. count - 1 in both types, each with settings drawn by its place. */
+/* Runs `body` for cases 0 .. count - 1 in both types, each with settings drawn by its index. */
 void kernel_sweep(int count, void (*body)(const kernel_run &run));
 
-/* Random number `place` of the case, stream apart from stream. */
-uint32_t kernel_bits(const kernel_run &run, uint32_t stream, uint64_t place);
-int32_t kernel_below(const kernel_run &run, uint32_t stream, uint64_t place, int32_t n);
-float kernel_unit(const kernel_run &run, uint32_t stream, uint64_t place); /* in [-1, 1) */
+/* Random number `element` of the case, stream apart from stream. */
+uint32_t kernel_bits(const kernel_run &run, uint32_t stream, uint64_t element);
+int32_t kernel_below(const kernel_run &run, uint32_t stream, uint64_t element, int32_t n);
+float kernel_unit(const kernel_run &run, uint32_t stream, uint64_t element); /* in [-1, 1) */
 
 /* A shape by the case: channels seldom a multiple of 8, sometimes a single image or pixel, now and then wide
  * enough for two column groups. */
@@ -57,7 +57,7 @@ class device_memory
     }
 };
 
-/* An activation: device memory, and its values as doubles by place. */
+/* An activation: device memory, and its values as doubles by element. */
 class activation : public device_memory
 {
   public:
@@ -65,13 +65,13 @@ class activation : public device_memory
 
     cuda_type type;
     cuda_shape shape;
-    size_t place(int32_t n, int32_t c, int32_t y, int32_t x) const;
-    double at(size_t place) const;
+    size_t offset(int32_t n, int32_t c, int32_t y, int32_t x) const;
+    double at(size_t element) const;
     double at(int32_t n, int32_t c, int32_t y, int32_t x) const
     {
-        return at(place(n, c, y, x));
+        return at(offset(n, c, y, x));
     }
-    void set(size_t place, double value); /* rounded to the type */
+    void set(size_t element, double value); /* rounded to the type */
 
     /* centre + [-1, 1) * width; or whole numbers -span .. span, whose sums are exact and where equals are
      * frequent. Zeros in the padding. */
@@ -116,7 +116,7 @@ cuda_step kernel_step(const kernel_run &run);
 
 /* Fails unless |found - expected| <= tolerance (so NaN fails). */
 void kernel_close(const kernel_run &run, double found, double expected, double tolerance, const char *what,
-                  size_t place);
+                  size_t element);
 
 /* Fails unless the launch was accepted and its kernels ran to their end. */
 void kernel_launched(const kernel_run &run, cudaError_t status, const char *what);

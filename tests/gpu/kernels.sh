@@ -30,7 +30,8 @@ object() {
 }
 
 emulated="-include tests/gpu/cuda_on_cpu.h"
-# As nvcc does: a product and a sum become one operation wherever they can, so that no test expects more bits than a GPU gives.
+# As nvcc does: a product and a sum become one operation wherever they can, so that no test expects more bits than a
+# GPU gives.
 if grep -qm 1 '^flags.* fma ' /proc/cpuinfo; then
     emulated="$emulated -mfma -ffp-contract=fast -fexpensive-optimizations"
 else

@@ -2,9 +2,9 @@
  *
  *     loss_curves CIFAR10 PICTURE.png [STEPS]
  *
- * CIFAR10: folder with CIFAR-10's binary version, whose first training images are taken. The lean start at a quarter of its
- * width, batch 32, SGD, with augmentation, weight average and label smoothing: the same weights, images and random numbers
- * everywhere. Prints the largest difference of the losses to the reference's. */
+ * CIFAR10: folder with CIFAR-10's binary version, whose first training images are taken. The lean start at a quarter of
+ * its width, batch 32, SGD, with augmentation, weight average and label smoothing: the same weights, images and random
+ * numbers everywhere. Prints the largest difference of the losses to the reference's. */
 #include "cuda/device/cuda_internal.h"
 #include "host/base/file.h"
 #include "host/net/start.h"
@@ -87,7 +87,8 @@ static enum status on_epoch(void *context, const struct trainer_epoch *epoch, st
     return ST_OK;
 }
 
-/* Between two steps; the metrics are sums over the epoch. The last step of an epoch is not seen, nor the last of all. */
+/* Between two steps; the metrics are sums over the epoch. The last step of an epoch is not seen, nor the last of
+ * all. */
 static enum status on_tick(void *context, const struct trainer_state *state, double progress,
                            struct error *err)
 {
@@ -146,9 +147,9 @@ static enum status train(struct curve *curve, const struct images *images, const
         st = trainer_open(&device, 1, graph, &settings, SIZE_MAX, &trainer, &bytes, err);
     if (st != ST_OK)
         goto out;
-    values = calloc(trainer_weights(trainer)->total, sizeof *values);
+    values = calloc(trainer_weights(trainer)->total, sizeof(*values));
     if (values == NULL) {
-        st = error_memory(err, "weights", trainer_weights(trainer)->total * sizeof *values);
+        st = error_memory(err, "weights", trainer_weights(trainer)->total * sizeof(*values));
         goto out;
     }
     weight_initialise(trainer_weights(trainer), graph, 1, NULL, values);
@@ -214,7 +215,7 @@ int main(int count, char **arguments)
         {.name = "CPU, float32", .ops = &cpu_device_ops, .major = 9},
         {.name = "emulated GPU, bf16", .ops = &cuda_device_ops, .major = 9},
         {.name = "emulated GPU, float32", .ops = &cuda_device_ops, .major = FLOAT_MAJOR}};
-    enum { CURVES = sizeof curves / sizeof curves[0] };
+    enum { CURVES = sizeof(curves) / sizeof(curves[0]) };
     static struct images images;
     struct graph graph = {0};
     struct error err;

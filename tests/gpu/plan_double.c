@@ -156,9 +156,9 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 cudaError_t cudaMallocAsync(void **memory, size_t size, cudaStream_t stream)
 {
     assert_non_null(stream);
-    int32_t place = plan_double.allocations++ - plan_double.allocations_before_failure;
+    int32_t number = plan_double.allocations++ - plan_double.allocations_before_failure;
     *memory = NULL;
-    if (place >= 0 && place < plan_double.failing_allocations) {
+    if (number >= 0 && number < plan_double.failing_allocations) {
         plan_double.refused_allocations++;
         return cudaErrorMemoryAllocation;
     }

@@ -80,7 +80,7 @@ int plan_load_driver(void **state)
 {
     (void)state;
     char path[4096];
-    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 32);
+    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 32);
     if (length <= 0)
         return -1;
     path[length] = '\0';
@@ -96,7 +96,7 @@ int plan_load_driver(void **state)
 
 static const char *const starts[] = {"lean", "cnn", "resnet", "densenet"};
 enum {
-    START_COUNT = sizeof starts / sizeof *starts,
+    START_COUNT = sizeof(starts) / sizeof(*starts),
     ALL_MORPHS = (1 << MORPH_KIND_COUNT) - 1,
     MAX_MORPHS = 12
 };
@@ -112,11 +112,11 @@ static void add(struct plan_shapes *shapes, const struct plan_shape *shape)
     shapes->operations++;
     for (int32_t i = 0; i < shapes->count; i++)
         if (shapes->list[i].kind == shape->kind &&
-            memcmp(&shapes->list[i].geometry, &shape->geometry, sizeof shape->geometry) == 0)
+            memcmp(&shapes->list[i].geometry, &shape->geometry, sizeof(shape->geometry)) == 0)
             return;
     if (shapes->count == shapes->capacity) {
         shapes->capacity = shapes->capacity > 0 ? 2 * shapes->capacity : 256;
-        shapes->list = realloc(shapes->list, (size_t)shapes->capacity * sizeof *shapes->list);
+        shapes->list = realloc(shapes->list, (size_t)shapes->capacity * sizeof(*shapes->list));
         assert_non_null(shapes->list);
     }
     shapes->list[shapes->count++] = *shape;

@@ -1,5 +1,5 @@
-/* Dense layers by cuBLAS on the emulated GPU, beyond their numbers (test_device_ops.c): precision, workspace, recording,
- * places in memory, failing calls; and that the emulated cuBLAS refuses what the real one does. */
+/* Dense layers by cuBLAS on the emulated GPU, beyond their numbers (test_device_ops.c): precision, workspace,
+ * recording, offsets in memory, failing calls; and that the emulated cuBLAS refuses what the real one does. */
 #include "cuda/device/cuda_internal.h"
 #include "tests/gpu/emu/emu_test.h"
 #include "tests/support/device_session.h"
@@ -107,7 +107,7 @@ static void kernel_gradients_are_float(void **state)
         size_t finer = 0;
         for (size_t i = 0; i < session_count(&session, gradient); i++) {
             uint32_t bits;
-            memcpy(&bits, &values[i], sizeof bits);
+            memcpy(&bits, &values[i], sizeof(bits));
             finer += (bits & 0xffffu) != 0;
         }
         assert_true(finer * 2 > session_count(&session, gradient));
@@ -127,7 +127,7 @@ static void workspace_is_taken_at_open(void **state)
     struct device *device = NULL;
     struct error err;
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         emu.major = cases[i].major;
         assert_int_equal(cuda_device_ops.open(&(struct device_options){0}, &device, &err), ST_OK);
         assert_in_range(emu_count.bytes, cases[i].bytes, cases[i].bytes + MEBIBYTE / 64);
@@ -144,7 +144,7 @@ static void gradients_do_not_overlap(void **state)
 {
     static const enum device_precision precisions[] = {PRECISION_BF16, PRECISION_FP32};
     (void)state;
-    for (size_t i = 0; i < sizeof precisions / sizeof precisions[0]; i++) {
+    for (size_t i = 0; i < sizeof(precisions) / sizeof(precisions[0]); i++) {
         struct device_session session;
         open_network(&session, precisions[i]);
         const struct device_program *prepared = session.prepared;
@@ -207,7 +207,7 @@ static float *trained(uint32_t steps, size_t *total, struct emu_counts *counts)
     counts->convolutions = emu_count.convolutions - before.convolutions;
     counts->recordings = emu_count.recordings - before.recordings;
     *total = session.program.weights.total;
-    float *values = malloc(*total * sizeof *values);
+    float *values = malloc(*total * sizeof(*values));
     assert_non_null(values);
     assert_int_equal(ops->weights_download(session.device, session.weights, SLOT_VALUE, values, &session.err),
                      ST_OK);
@@ -229,7 +229,7 @@ static void products_are_recorded(void **state)
     emu.order = 3;
     float *found = trained(5, &total, &queued);
     assert_int_equal(queued.products, 5 * 6);
-    assert_memory_equal(found, expected, total * sizeof *found);
+    assert_memory_equal(found, expected, total * sizeof(*found));
     free(found);
     free(expected);
 }
@@ -322,7 +322,7 @@ static void refusals(void **state)
     (void)state;
     assert_int_equal(cuda_device_ops.open(&(struct device_options){0}, &device, &err), ST_OK);
     assert_int_equal(cuda_allocate(device, 3 * 1024, "operands", &memory, &err), ST_OK);
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const struct arguments *c = &cases[i];
         const cublasStatus_t found =
             cublasGemmEx(device->cublas, c->a_as, c->b_as, c->m, c->n, c->k, &one, memory, c->a_type,

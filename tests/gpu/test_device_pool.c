@@ -63,22 +63,22 @@ static enum status evict(struct fixture *f, int32_t device, bool *freed)
 
 static enum status add(struct fixture *f, int32_t device, int32_t id)
 {
-    struct device *place = f->devices.items[device].device;
+    struct device *handle = f->devices.items[device].device;
     struct device_weights *weights = NULL;
     bool again = true;
     enum status st = ST_OK;
     for (int i = 0; i < VALUES; i++)
         f->values[i] = (float)(id * VALUES + i);
     while (again) {
-        st = cuda_device_ops.weights_new(place, &TABLE, 1, &weights, &f->err);
+        st = cuda_device_ops.weights_new(handle, &TABLE, 1, &weights, &f->err);
         again = st == ST_MEMORY && evict(f, device, &again) == ST_OK && again;
     }
     if (st == ST_OK)
-        st = cuda_device_ops.weights_upload(place, weights, SLOT_VALUE, f->values, &f->err);
+        st = cuda_device_ops.weights_upload(handle, weights, SLOT_VALUE, f->values, &f->err);
     if (st == ST_OK)
         st = weight_cache_add(f->pool, device, id, (double)(id * 5 % MODELS), weights, &TABLE, &f->err);
     if (st != ST_OK)
-        cuda_device_ops.weights_free(place, weights);
+        cuda_device_ops.weights_free(handle, weights);
     return st;
 }
 

@@ -41,12 +41,12 @@ static struct lower_options train_options(void)
 
 static struct step step_number(int32_t i)
 {
-    int32_t per_epoch = (IMAGES + BATCH - 1) / BATCH, place = i % per_epoch * BATCH;
+    int32_t per_epoch = (IMAGES + BATCH - 1) / BATCH, position = i % per_epoch * BATCH;
     return (struct step){.seed = 11,
                          .number = (uint32_t)i,
                          .epoch = (uint32_t)(i / per_epoch),
-                         .first = (uint32_t)place,
-                         .valid = place + BATCH <= IMAGES ? BATCH : IMAGES - place,
+                         .first = (uint32_t)position,
+                         .valid = position + BATCH <= IMAGES ? BATCH : IMAGES - position,
                          .learning_rate = 0.01f,
                          .average_decay = 0.8f};
 }

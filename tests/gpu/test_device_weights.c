@@ -96,7 +96,7 @@ static void remap_agrees(void **state)
                          ST_OK);
         for (size_t i = 0; i < table->total; i++)
             if (!(fabsf(found[i] - expected[i]) <= 0x1p-22f * fmaxf(fabsf(expected[i]), 1.0f)))
-                fail_msg("slot %d, place %zu: %.9g, expected %.9g", (int)slot, i, (double)found[i],
+                fail_msg("slot %d, offset %zu: %.9g, expected %.9g", (int)slot, i, (double)found[i],
                          (double)expected[i]);
     }
     /* A set that has its values alone. */
@@ -130,8 +130,8 @@ static void count_wrong(void *context)
     const float *slot = masters->weights->slots[SLOT_VALUE];
     for (size_t i = 0; i < TOTAL; i++) {
         const bool kernel = i >= VECTOR && i < VECTOR + KERNEL;
-        const size_t place = kernel ? VECTOR + cuda_master_place(i - VECTOR, IN, TAPS) : i;
-        masters->wrong += slot[place] != (float)i;
+        const size_t offset = kernel ? VECTOR + cuda_master_offset(i - VECTOR, IN, TAPS) : i;
+        masters->wrong += slot[offset] != (float)i;
     }
 }
 

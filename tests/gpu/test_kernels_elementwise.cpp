@@ -90,8 +90,8 @@ static void check_dropout(const kernel_run &run)
 {
     const cuda_shape s = kernel_shape(run);
     activation x(run.type, s), y(run.type, s);
-    device_memory place(sizeof(cuda_step));
-    cuda_step *step = static_cast<cuda_step *>(place.data);
+    device_memory memory(sizeof(cuda_step));
+    cuda_step *step = static_cast<cuda_step *>(memory.data);
     const float rate = 0.1f + 0.1f * (float)(run.index % 7);
     const uint32_t layer = 5u + (uint32_t)run.index;
     *step = kernel_step(run);
@@ -109,7 +109,7 @@ static void check_dropout(const kernel_run &run)
                     const double value = kept ? x.at(n, c, i, j) / (1.0 - (double)rate) : 0.0;
                     kernel_close(run, y.at(n, c, i, j), value,
                                  kernel_rounding(run.type) * 2.0 * std::fabs(value), "y",
-                                 y.place(n, c, i, j));
+                                 y.offset(n, c, i, j));
                 }
     y.check_padding(run, "padding of y");
 }
@@ -133,7 +133,7 @@ static void check_bias(const kernel_run &run)
         for (int32_t c = 0; c < s.c; c++)
             for (int32_t i = 0; i < s.h; i++)
                 for (int32_t j = 0; j < s.w; j++) {
-                    const size_t at = y.place(n, c, i, j);
+                    const size_t at = y.offset(n, c, i, j);
                     expected.set(at, (double)((float)x.at(at) + bias[(size_t)c]));
                     kernel_close(run, y.at(at), expected.at(at), 0.0, "y", at);
                 }
@@ -181,9 +181,9 @@ static void check_join(const kernel_run &run)
                 for (int32_t i = 0; i < s.h; i++)
                     for (int32_t j = 0; j < s.w; j++) {
                         kernel_close(run, joined.at(n, first + c, i, j), part.at(n, c, i, j), 0.0, "joined",
-                                     joined.place(n, first + c, i, j));
+                                     joined.offset(n, first + c, i, j));
                         kernel_close(run, back[(size_t)k]->at(n, c, i, j), part.at(n, c, i, j), 0.0, "split",
-                                     part.place(n, c, i, j));
+                                     part.offset(n, c, i, j));
                     }
         back[(size_t)k]->check_padding(run, "padding of a part");
         first += part.shape.c;

@@ -61,7 +61,7 @@ static int32_t rows_of(cuda_shape s)
     return s.n * s.h * s.w;
 }
 
-/* Place of row `row`, channel c. */
+/* Offset of row `row`, channel c. */
 static size_t place_of(cuda_shape s, int32_t row, int32_t c)
 {
     return (size_t)row * (size_t)cuda_padded(s.c) + (size_t)c;

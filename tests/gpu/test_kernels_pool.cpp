@@ -88,10 +88,10 @@ static void check_max(const kernel_run &run)
                 best_column = column;
             }
         });
-        const size_t at = y.place(n, c, i, j);
+        const size_t at = y.offset(n, c, i, j);
         kernel_close(run, y.at(at), x.at(n, c, best_row, best_column), 0.0, "y", at);
         kernel_close(run, again.at(at), y.at(at), 0.0, "y without index", at);
-        gradient[dx.place(n, c, best_row, best_column)] += dy.at(at);
+        gradient[dx.offset(n, c, best_row, best_column)] += dy.at(at);
     });
     for (size_t at = 0; at < gradient.size(); at++)
         kernel_close(run, dx.at(at), gradient[at], 0.0, "dx", at);
@@ -123,12 +123,12 @@ static void check_average(const kernel_run &run)
             sum += x.at(n, c, row, column);
             pixels++;
         });
-        const size_t at = y.place(n, c, i, j);
+        const size_t at = y.offset(n, c, i, j);
         const double error = 20.0 * FLOAT * 1.2 + kernel_rounding(run.type) * std::fabs(sum / pixels);
         kernel_close(run, y.at(at), sum / pixels, error, "y", at);
         window_walk(t, i, j, [&](int32_t row, int32_t column) {
-            gradient[dx.place(n, c, row, column)] += dy.at(at) / pixels;
-            size[dx.place(n, c, row, column)] += std::fabs(dy.at(at) / pixels);
+            gradient[dx.offset(n, c, row, column)] += dy.at(at) / pixels;
+            size[dx.offset(n, c, row, column)] += std::fabs(dy.at(at) / pixels);
         });
     });
     for (size_t at = 0; at < gradient.size(); at++)
@@ -161,11 +161,11 @@ static void check_global(const kernel_run &run)
                     sum += x.at(n, c, i, j) / (s.h * s.w);
                     size += std::fabs(x.at(n, c, i, j)) / (s.h * s.w);
                     kernel_close(run, dx.at(n, c, i, j), share, kernel_rounding(run.type) * std::fabs(share),
-                                 "dx", dx.place(n, c, i, j));
+                                 "dx", dx.offset(n, c, i, j));
                 }
             kernel_close(run, y.at(n, c, 0, 0), sum,
                          64.0 * FLOAT * size + kernel_rounding(run.type) * std::fabs(sum), "y",
-                         y.place(n, c, 0, 0));
+                         y.offset(n, c, 0, 0));
         }
     y.check_padding(run, "padding of y");
     dx.check_padding(run, "padding of dx");

@@ -123,7 +123,7 @@ static void reorder(const weight_table &table, const float *plain, float *master
         const weight_tensor &w = table.tensors[k];
         const size_t in = (size_t)w.dims[1], taps = (size_t)w.dims[2] * (size_t)w.dims[3];
         for (size_t i = 0; i < w.count; i++)
-            masters[w.offset + cuda_master_place(i, in, taps)] = plain[w.offset + i];
+            masters[w.offset + cuda_master_offset(i, in, taps)] = plain[w.offset + i];
     }
 }
 
@@ -187,13 +187,13 @@ static void check_orders(const kernel_run &run)
         for (int32_t i = 0; i < in; i++)
             for (int32_t tap = 0; tap < taps; tap++) {
                 const int32_t at = (o * in + i) * taps + tap;
-                const size_t place = (size_t)((o * taps + tap) * in + i);
+                const size_t offset = (size_t)((o * taps + tap) * in + i);
                 const bool moved = at >= first && at < first + piece;
                 if (moved)
-                    kernel_close(run, (double)plain[(size_t)(at - first)], (double)master[place], 0.0,
+                    kernel_close(run, (double)plain[(size_t)(at - first)], (double)master[offset], 0.0,
                                  "plain", (size_t)at);
-                kernel_close(run, (double)back[place], moved ? (double)master[place] : 7.0, 0.0, "master",
-                             place);
+                kernel_close(run, (double)back[offset], moved ? (double)master[offset] : 7.0, 0.0, "master",
+                             offset);
             }
 }
 

@@ -66,17 +66,17 @@ static void check_gather(const kernel_run &run)
     cuda_step step = kernel_step(run);
     step.valid = 1 + kernel_below(run, SETTINGS, 6, rows < 5 ? rows : 5);
     step.first = (uint32_t)kernel_below(run, SETTINGS, 7, 5 - step.valid + 1);
-    step_memory place(cuda_step{});
-    kernel_launched(run, cuda_launch_step(NULL, &step, place.get()), "step");
+    step_memory memory(cuda_step{});
+    kernel_launched(run, cuda_launch_step(NULL, &step, memory.get()), "step");
     activation image(run.type, cuda_shape{rows, channels, height, width}), expected(run.type, image.shape);
     g.rows = rows;
-    g.step = place.get();
+    g.step = memory.get();
     g.image = image.data;
     g.image_labels = static_cast<int32_t *>(made.data);
     kernel_launched(run, cuda_launch_gather(NULL, run.type, &g), "gather");
     for (int32_t r = 0; r < rows; r++) {
         const uint32_t row = r < step.valid ? (uint32_t)r : 0;
-        const int32_t from = sample[gather_place(step.seed, step.epoch, step.first, row, 5, g.shuffled)];
+        const int32_t from = sample[gather_position(step.seed, step.epoch, step.first, row, 5, g.shuffled)];
         const augment_draw d =
             augment_sample(g.augment, step.seed, step.epoch, (uint32_t)from, height, width);
         assert_int_equal(static_cast<int32_t *>(made.data)[r], label[from]);
@@ -89,7 +89,7 @@ static void check_gather(const kernel_run &run)
                     const bool cut = y >= d.cut_top && y < d.cut_top + d.cut_side && x >= d.cut_left &&
                                      x < d.cut_left + d.cut_side;
                     const double value = bytes[(size_t)from * image_bytes + (size_t)c * plane + at] / 255.0;
-                    const size_t to = image.place(r, c, y, x);
+                    const size_t to = image.offset(r, c, y, x);
                     expected.set(to, cut ? 0.0 : (value - (double)mean[c]) / (double)deviation[c]);
                     kernel_close(run, image.at(to), expected.at(to), 0.0, "image", to);
                 }
@@ -148,7 +148,7 @@ static void check_loss(const kernel_run &run)
         label[r] = kernel_below(run, LABELS, (uint64_t)r, classes);
     cuda_step step = kernel_step(run);
     step.valid = run.index % 5 ? rows : 1 + kernel_below(run, SETTINGS, 1, rows);
-    step_memory place(step);
+    step_memory memory(step);
     double loss = 100.0, correct = 20.0, size = 0.0;
     sums[0] = loss, sums[1] = correct, sums[2] = 30.0;
     sums[CUDA_METRIC_SCALE] = run.index % 6 == 5 ? 0.0 : (double)(1 << run.index % 6);
@@ -160,7 +160,7 @@ static void check_loss(const kernel_run &run)
     launched.rows = rows;
     launched.classes = classes;
     launched.smoothing = (float)smoothing;
-    launched.step = place.get();
+    launched.step = memory.get();
     launched.logits = logits.data;
     launched.labels = label;
     launched.metrics = sums;
@@ -191,7 +191,7 @@ static void check_loss(const kernel_run &run)
                              r < step.valid ? 2.0 * scale * p_error / step.valid +
                                                   kernel_rounding(run.type) * std::fabs(gradient)
                                             : 0.0,
-                             "dlogits", dlogits.place(r, c, 0, 0));
+                             "dlogits", dlogits.offset(r, c, 0, 0));
         }
     }
     kernel_close(run, sums[0], loss, 16.0 * FLOAT * size, "loss", 0);

@@ -59,11 +59,11 @@ weight_case::weight_case(const kernel_run &run)
     memcpy(table.data, weights.data(), weights.size() * sizeof(weights[0]));
 }
 
-/* A tensor behind the last one, with what a search goes by; returns its place. */
+/* A tensor behind the last one, with what a search goes by; returns its offset. */
 uint64_t weight_case::take(int32_t part, size_t count)
 {
     cuda_weight w = {};
-    w.place = total;
+    w.offset = total;
     w.count = count;
     w.trained = part != KEPT;
     w.part = w.trained ? part : OPTIMIZER_KERNEL;
@@ -72,7 +72,7 @@ uint64_t weight_case::take(int32_t part, size_t count)
     w.first_row = rows;
     total += cuda_chunk_count(count) * CUDA_CHUNK;
     weights.push_back(w);
-    return w.place;
+    return w.offset;
 }
 
 /* A batch norm behind every other kernel, a bias between them behind some. */
@@ -127,34 +127,34 @@ static int64_t source_of(const cuda_weight &w, int32_t row, int32_t tap, int32_t
     const int32_t source = channel - (w.blocks > 1 && row < w.out ? row / (w.out / w.blocks) * w.in : 0);
     if (row >= w.out || source < 0 || source >= w.in)
         return -1;
-    return (int64_t)w.place + ((int64_t)row * w.taps + tap) * w.in + source;
+    return (int64_t)w.offset + ((int64_t)row * w.taps + tap) * w.in + source;
 }
 
-static size_t place_in_copy(const cuda_weight &w, int32_t row, int32_t tap, int32_t channel)
+static size_t offset_in_copy(const cuda_weight &w, int32_t row, int32_t tap, int32_t channel)
 {
     return ((size_t)row * (size_t)w.taps + (size_t)tap) * (size_t)w.depth + (size_t)channel;
 }
 
-/* Calls body(element of the copy, place in the flat array or -1, row) for all of a copy. */
+/* Calls body(element of the copy, offset in the flat array or -1, row) for all of a copy. */
 template <class F> static void each_copied(const cuda_weight &w, F body)
 {
     for (int32_t row = 0; row < w.rows; row++)
         for (int32_t tap = 0; tap < w.taps; tap++)
             for (int32_t channel = 0; channel < w.depth; channel++)
-                body(place_in_copy(w, row, tap, channel), source_of(w, row, tap, channel), row);
+                body(offset_in_copy(w, row, tap, channel), source_of(w, row, tap, channel), row);
 }
 
 /* A gradient of the kernel, as float32 or rounded to the type; returns what is stored. */
-static double store_gradient(const kernel_run &run, const cuda_weight &w, size_t place, float value,
+static double store_gradient(const kernel_run &run, const cuda_weight &w, size_t offset, float value,
                              device_memory *gradients)
 {
     char *at = static_cast<char *>(gradients->data) + w.gradient;
     if (w.wide || run.type == CUDA_FLOAT) {
-        memcpy(at + place * sizeof(value), &value, sizeof(value));
+        memcpy(at + offset * sizeof(value), &value, sizeof(value));
         return (double)value;
     }
     const uint16_t bits = run.type == CUDA_BF16 ? half_to_bf16(value) : half_to_fp16(value);
-    memcpy(at + place * sizeof(bits), &bits, sizeof(bits));
+    memcpy(at + offset * sizeof(bits), &bits, sizeof(bits));
     return (double)(run.type == CUDA_BF16 ? half_from_bf16(bits) : half_from_fp16(bits));
 }
 
@@ -164,7 +164,7 @@ static void draw_values(const kernel_run &run, const weight_case &t, uint32_t st
 {
     memset(values->data, 0, values->bytes);
     for (const cuda_weight &w : t.weights)
-        for (size_t i = w.place; i < w.place + w.count; i++)
+        for (size_t i = w.offset; i < w.offset + w.count; i++)
             (*values)[i] = (float)(centre + width * (double)kernel_unit(run, stream, i));
 }
 
@@ -189,7 +189,7 @@ static void check_biases(const kernel_run &run, const weight_case &t, vector &va
     kernel_launched(run, cuda_launch_folded_biases(NULL, run.type, &folded), "biases");
     for (const cuda_weight &w : t.weights)
         for (int32_t row = 0; row < w.rows; row++) {
-            const size_t place = w.first_row + (size_t)row;
+            const size_t offset = w.first_row + (size_t)row;
             double bias = 0;
             if (w.folded && row < w.out) {
                 const float factor = factor_of(w, values, row);
@@ -198,8 +198,8 @@ static void check_biases(const kernel_run &run, const weight_case &t, vector &va
                     sum = fmaf(values[w.bias + (size_t)row], factor, sum);
                 bias = (double)sum;
             }
-            rounded.set(place, bias);
-            kernel_close(run, biases.at(place), rounded.at(place), 0.0, "bias", place);
+            rounded.set(offset, bias);
+            kernel_close(run, biases.at(offset), rounded.at(offset), 0.0, "bias", offset);
         }
 }
 
@@ -225,11 +225,11 @@ static void check_copies(const kernel_run &run)
     if (t.rows > 0)
         check_biases(run, t, values);
     for (const cuda_weight &w : t.weights)
-        each_copied(w, [&](size_t place, int64_t from, int32_t row) {
+        each_copied(w, [&](size_t offset, int64_t from, int32_t row) {
             const float factor = fold && from >= 0 && w.folded ? factor_of(w, values, row) : 1.0f;
-            rounded.set(w.copy + place, from >= 0 ? (double)(values[(size_t)from] * factor) : 0.0);
-            kernel_close(run, copies.at(w.copy + place), rounded.at(w.copy + place), 0.0, "copy",
-                         w.copy + place);
+            rounded.set(w.copy + offset, from >= 0 ? (double)(values[(size_t)from] * factor) : 0.0);
+            kernel_close(run, copies.at(w.copy + offset), rounded.at(w.copy + offset), 0.0, "copy",
+                         w.copy + offset);
         });
 }
 
@@ -254,13 +254,13 @@ static void check_gradients(const kernel_run &run)
         const cuda_weight &w = t.weights[k];
         const bool wanted = w.rows > 0 && k >= first && k <= last;
         const size_t unit = k < last ? (size_t)CUDA_CHUNK : (size_t)CUDA_CHANNELS;
-        for (size_t i = w.place + w.count; wanted && i % unit != 0; i++)
+        for (size_t i = w.offset + w.count; wanted && i % unit != 0; i++)
             expected[i] = 0.0; /* the gap behind it, if only that in its last pack */
-        each_copied(w, [&](size_t place, int64_t from, int32_t) {
+        each_copied(w, [&](size_t offset, int64_t from, int32_t) {
             if (from < 0)
                 return;
             const float value = kernel_unit(run, SOURCES, (uint64_t)from);
-            const double stored = store_gradient(run, w, place, value, &sources);
+            const double stored = store_gradient(run, w, offset, value, &sources);
             if (wanted)
                 expected[(size_t)from] = stored;
         });
@@ -268,8 +268,8 @@ static void check_gradients(const kernel_run &run)
     cuda_kernel_gradients flattened = {};
     flattened.count = t.count();
     flattened.weights = t.on_device();
-    flattened.first = t.weights[first].place;
-    flattened.end = t.weights[last].place + t.weights[last].count;
+    flattened.first = t.weights[first].offset;
+    flattened.end = t.weights[last].offset + t.weights[last].count;
     flattened.kernel_gradients = sources.data;
     flattened.gradients = gradients.floats();
     kernel_launched(run, cuda_launch_kernel_gradients(NULL, run.type, &flattened), "gradients");
@@ -296,7 +296,7 @@ struct update_case {
     vector value, first, second, average, gradients;
     device_memory kernel_gradients, scaling, metrics;
     activation copies, rounded;
-    std::vector<cuda_weight> owner; /* of every place; gaps have one that is not trained */
+    std::vector<cuda_weight> owner; /* of every offset; gaps have one that is not trained */
     std::vector<double> gradient;
     cuda_step step;
     optimizer o;
@@ -326,7 +326,7 @@ update_case::update_case(const kernel_run &run)
     draw_values(run, t, VALUES + 11, 0.2, 0.2, &second);
     draw_values(run, t, VALUES + 12, 0.0, 1.0, &average);
     for (const cuda_weight &w : t.weights)
-        std::fill(owner.begin() + (ptrdiff_t)w.place, owner.begin() + (ptrdiff_t)(w.place + w.count), w);
+        std::fill(owner.begin() + (ptrdiff_t)w.offset, owner.begin() + (ptrdiff_t)(w.offset + w.count), w);
     for (size_t i = 0; i < t.copied; i++)
         copies.set(i, 7.0);
     draw_gradients(run);
@@ -355,15 +355,15 @@ void update_case::draw_gradients(const kernel_run &run)
             return i == spoilt ? (run.index % 2 ? INFINITY : NAN)
                                : 0.3f * times * kernel_unit(run, SOURCES, i);
         };
-        for (size_t i = w.place; i < w.place + w.count; i++)
+        for (size_t i = w.offset; i < w.offset + w.count; i++)
             gradients[i] = own ? NAN : draw(i);
-        for (size_t i = w.place; i < w.place + w.count; i++)
+        for (size_t i = w.offset; i < w.offset + w.count; i++)
             gradient[i] = (double)gradients[i] / (double)times;
         if (own)
-            each_copied(w, [&](size_t place, int64_t from, int32_t) {
+            each_copied(w, [&](size_t offset, int64_t from, int32_t) {
                 if (from >= 0)
                     gradient[(size_t)from] =
-                        store_gradient(run, w, place, draw((size_t)from), &kernel_gradients) / (double)times;
+                        store_gradient(run, w, offset, draw((size_t)from), &kernel_gradients) / (double)times;
             });
     }
 }
@@ -410,9 +410,9 @@ static void check_updated_copies(const kernel_run &run, update_case &c, bool cha
     for (size_t i = 0; i < c.t.copied; i++)
         c.rounded.set(i, 7.0);
     for (const cuda_weight &w : c.t.weights)
-        each_copied(w, [&](size_t place, int64_t from, int32_t) {
+        each_copied(w, [&](size_t offset, int64_t from, int32_t) {
             if (from >= 0 && (ahead || (changed && w.trained)))
-                c.rounded.set(w.copy + place, (double)c.value[(size_t)from]);
+                c.rounded.set(w.copy + offset, (double)c.value[(size_t)from]);
         });
     for (size_t i = 0; i < c.t.copied; i++)
         kernel_close(run, c.copies.at(i), c.rounded.at(i), 0.0, "copy", i);
@@ -421,9 +421,9 @@ static void check_updated_copies(const kernel_run &run, update_case &c, bool cha
 static void check_update(const kernel_run &run)
 {
     update_case c(run);
-    device_memory place(sizeof(c.step));
-    memcpy(place.data, &c.step, sizeof(c.step));
-    const cuda_update u = c.arguments(static_cast<const cuda_step *>(place.data));
+    device_memory memory(sizeof(c.step));
+    memcpy(memory.data, &c.step, sizeof(c.step));
+    const cuda_update u = c.arguments(static_cast<const cuda_step *>(memory.data));
     std::vector<double> w(c.value.floats(), c.value.floats() + c.t.total),
         m(c.first.floats(), c.first.floats() + c.t.total),
         s(c.second.floats(), c.second.floats() + c.t.total),

@@ -116,8 +116,8 @@ static void test_other_settings_are_other_choices(void **state)
 
 enum { EQUALS = 4, SHAPES = 12 };
 
-/* An H100 in that place of the machine. */
-static struct conv_planner *open_equal(const struct cache *cache, int32_t place)
+/* An H100 in that position of the machine. */
+static struct conv_planner *open_equal(const struct cache *cache, int32_t position)
 {
     struct conv_options options = plan_options(CUDA_BF16);
     struct conv_planner *planner;
@@ -130,8 +130,8 @@ static struct conv_planner *open_equal(const struct cache *cache, int32_t place)
     char *pci = strstr(text, "\"pciDeviceId\":0,"), *cuda = strstr(text, "\"cudaDeviceId\":0,");
     assert_true(pci != NULL && cuda > pci);
     *pci = *cuda = '\0';
-    snprintf(moved, sizeof(moved), "%s\"pciDeviceId\":%d,%s\"cudaDeviceId\":%d,%s", text, (int)place * 64,
-             strchr(pci + 1, ',') + 1, (int)place, strchr(cuda + 1, ',') + 1);
+    snprintf(moved, sizeof(moved), "%s\"pciDeviceId\":%d,%s\"cudaDeviceId\":%d,%s", text, (int)position * 64,
+             strchr(pci + 1, ',') + 1, (int)position, strchr(cuda + 1, ',') + 1);
     if (conv_planner_open_described(moved, &options, &planner, &err) != ST_OK)
         fail_msg("%s", err.message);
     free(text);
@@ -144,8 +144,8 @@ static void test_equal_devices_share_choices(void **state)
     struct cache cache;
     size_t workspace;
     cache_open(&cache, plan_square(8, 16, 8, 16, 3, 16)); /* of which the code is kept, too */
-    for (int32_t place = 0; place < 3; place++) {
-        struct conv_planner *planner = open_equal(&cache, place);
+    for (int32_t position = 0; position < 3; position++) {
+        struct conv_planner *planner = open_equal(&cache, position);
         assert_true(plan_make(planner, CONV_FORWARD, &cache.geometry, &workspace).cached);
         conv_planner_close(planner);
     }
@@ -213,9 +213,9 @@ static void test_equal_devices_take_turns(void **state)
 static char *find_last(char *data, size_t length, const char *mark)
 {
     size_t size = strlen(mark);
-    for (char *place = data + length - size; place >= data; place--)
-        if (memcmp(place, mark, size) == 0)
-            return place + size;
+    for (char *position = data + length - size; position >= data; position--)
+        if (memcmp(position, mark, size) == 0)
+            return position + size;
     fail_msg("no \"%s\" in a cached plan", mark);
     return NULL;
 }
@@ -231,12 +231,12 @@ static void test_damaged_files_are_not_believed(void **state)
     if (file_read(cache.file, &data, &length, &err) != ST_OK)
         fail_msg("%s", err.message);
     for (size_t i = 0; i < 60; i++) { /* bits all over the file, its head too */
-        size_t place = i < 20 ? i : i * (length - 1) / 59;
-        data[place] ^= (char)(1 << i % 8);
+        size_t position = i < 20 ? i : i * (length - 1) / 59;
+        data[position] ^= (char)(1 << i % 8);
         overwrite(cache.file, data, length);
         if (is_cached(&cache, plan_options(CUDA_BF16)))
-            fail_msg("a file with a bit flipped in byte %zu of %zu was believed", place, length);
-        data[place] ^= (char)(1 << i % 8);
+            fail_msg("a file with a bit flipped in byte %zu of %zu was believed", position, length);
+        data[position] ^= (char)(1 << i % 8);
     }
     find_last(data, length, "\nengine ")[0] ^= 1; /* another digit: nothing but the checksum can tell */
     overwrite(cache.file, data, length);

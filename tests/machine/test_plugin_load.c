@@ -30,11 +30,11 @@ static void test_no_plugin(void **state)
 {
     char *folder = data_files_folder(), path[256];
     (void)state;
-    snprintf(path, sizeof path, "%s/missing.so", folder);
+    snprintf(path, sizeof(path), "%s/missing.so", folder);
     refuse(path, ST_IO, "the GPU's plug-in cannot be loaded");
     data_files_write_text(folder, "text.so",
                           "a text, and long enough for the head of a shared library: it is none");
-    snprintf(path, sizeof path, "%s/text.so", folder);
+    snprintf(path, sizeof(path), "%s/text.so", folder);
     refuse(path, ST_FORMAT, "the GPU's plug-in cannot be loaded");
     data_files_remove(folder);
 }

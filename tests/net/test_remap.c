@@ -64,14 +64,15 @@ static void test_list(void **state)
         assert_int_equal(list.remaps[r].child, r);
         assert_int_equal(list.remaps[r].source, sources[r]);
     }
-    float *from = malloc(parent_table.total * sizeof *from), *to = malloc(child_table.total * sizeof *to);
+    float *from = malloc(parent_table.total * sizeof(*from)), *to = malloc(child_table.total * sizeof(*to));
     assert_true(from != NULL && to != NULL);
     weight_initialise(&parent_table, &parent, 1, NULL, from);
-    memset(to, 0xff, child_table.total * sizeof *to);
+    memset(to, 0xff, child_table.total * sizeof(*to));
     list.remaps[2].fill = 1.0f;
     remap_apply(&list, &child_table, &parent_table, from, 0, to);
     size_t copied = child_table.tensors[1].offset + child_table.tensors[1].count;
-    assert_memory_equal(to, from, copied * sizeof *to); /* the gap between the two, zeros in both, included */
+    assert_memory_equal(to, from,
+                        copied * sizeof(*to)); /* the gap between the two, zeros in both, included */
     for (size_t i = copied; i < child_table.total; i++) {
         const struct weight_tensor *scale = &child_table.tensors[2];
         assert_true(to[i] == (i >= scale->offset && i < scale->offset + scale->count ? 1.0f : 0.0f));
@@ -130,7 +131,7 @@ static void test_kernels_are_centred(void **state)
         assert_true(grown[i] == (inside ? (float)(channel * 3 + x) : 0.0f));
     }
     remap_apply(&list, &small_table, &large_table, grown, 0, shrunk);
-    assert_memory_equal(shrunk, from, small.count * sizeof *from);
+    assert_memory_equal(shrunk, from, small.count * sizeof(*from));
 }
 
 static void test_identity(void **state)
@@ -164,7 +165,7 @@ static void test_noise(void **state)
     remap_apply(&list, &child, &parent, from, 21, to);
     remap_apply(&list, &child, &parent, from, 21, again);
     remap_apply(&list, &child, &parent, from, 22, other);
-    assert_memory_equal(to, again, child.total * sizeof *to);
+    assert_memory_equal(to, again, child.total * sizeof(*to));
     for (size_t i = 0; i < b.count; i++) {
         bool copied = i < 4 * 36 && i % 9 == 4;
         double normal, unused;

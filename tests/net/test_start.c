@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 static const char *const names[] = {"lean", "res9", "air", "cnn", "resnet", "densenet"};
-enum { NAMES = sizeof names / sizeof names[0] };
+enum { NAMES = sizeof(names) / sizeof(names[0]) };
 
 static struct cost cost_of_start(const char *name, int32_t width)
 {
@@ -60,7 +60,7 @@ static void test_awkward_images(void **state)
         {0, 3, 16, 16}, {0, 3, 96, 96},   {0, 3, 224, 224}, {0, 3, 4, 4096},    {0, 3, 511, 300},
         {0, 1, 65, 65}, {0, 3, 128, 127}, {0, 3, 64, 64},   {0, 1, 4096, 4096},
     };
-    for (size_t i = 0; i < sizeof images / sizeof images[0]; i++)
+    for (size_t i = 0; i < sizeof(images) / sizeof(images[0]); i++)
         for (int n = 0; n < NAMES; n++) {
             struct graph graph;
             struct error err;

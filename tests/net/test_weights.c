@@ -63,7 +63,7 @@ static void test_table(void **state)
         assert_int_equal(tensor->layer_id, expected[t].id);
         assert_int_equal(tensor->layer, expected[t].id);
         assert_int_equal(tensor->role, expected[t].role);
-        assert_memory_equal(tensor->dims, expected[t].dims, sizeof tensor->dims);
+        assert_memory_equal(tensor->dims, expected[t].dims, sizeof(tensor->dims));
         assert_int_equal(tensor->count,
                          tensor->dims[0] * tensor->dims[1] * tensor->dims[2] * tensor->dims[3]);
         assert_int_equal(tensor->offset % 16, 0);
@@ -126,7 +126,7 @@ static void test_variance(void **state)
     struct error err;
     assert_int_equal(start_make(&graph, "cnn", 0, (struct shape){0, 3, 32, 32}, 10, &err), ST_OK);
     assert_int_equal(weight_table_new(&table, &graph, &err), ST_OK);
-    float *values = malloc(table.total * sizeof *values);
+    float *values = malloc(table.total * sizeof(*values));
     assert_non_null(values);
     weight_initialise(&table, &graph, 11, NULL, values);
     int kernels = 0;
@@ -160,7 +160,7 @@ static void test_index_does_not_count(void **state)
     struct error err;
     make(&graph);
     assert_int_equal(weight_table_new(&before, &graph, &err), ST_OK);
-    float *a = malloc(before.total * sizeof *a);
+    float *a = malloc(before.total * sizeof(*a));
     assert_non_null(a);
     weight_initialise(&before, &graph, 3, NULL, a);
     struct layer norm = {.kind = LAYER_BATCH_NORM, .input_count = 1};
@@ -168,7 +168,7 @@ static void test_index_does_not_count(void **state)
     graph.layers[2].inputs[0] = 1;
     assert_int_equal(graph_infer(&graph, &err), ST_OK);
     assert_int_equal(weight_table_new(&after, &graph, &err), ST_OK);
-    float *b = malloc(after.total * sizeof *b);
+    float *b = malloc(after.total * sizeof(*b));
     assert_non_null(b);
     weight_initialise(&after, &graph, 3, NULL, b);
     const uint32_t ids[] = {1, 3};
@@ -176,7 +176,7 @@ static void test_index_does_not_count(void **state)
         const struct weight_tensor *x = &before.tensors[weight_find(&before, ids[i], WEIGHT_KERNEL)];
         const struct weight_tensor *y = &after.tensors[weight_find(&after, ids[i], WEIGHT_KERNEL)];
         assert_int_not_equal(x->offset, y->offset);
-        assert_memory_equal(a + x->offset, b + y->offset, x->count * sizeof *a);
+        assert_memory_equal(a + x->offset, b + y->offset, x->count * sizeof(*a));
     }
     free(a);
     free(b);

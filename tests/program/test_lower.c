@@ -1,5 +1,5 @@
 /* Lowering: where operations are fused and where they may not be, what stays out of a program, lifetimes and
- * arena places by brute force on random graphs, and the checks that refuse a broken program. */
+ * arena offsets by brute force on random graphs, and the checks that refuse a broken program. */
 #include "host/net/start.h"
 #include "host/program/lower.h"
 #include "tests/support/activations.h"
@@ -351,7 +351,7 @@ static void broken_programs_are_refused(void **state)
             ops[2].input_count--; /* the bias is there */
             break;
         case 5:
-            ops[1].input_count--; /* the bias is absent, but its place is not */
+            ops[1].input_count--; /* the bias is absent, but its offset is not */
             break;
         case 6:
             ops[1].inputs[CONV_IN_KERNEL] = -1;
@@ -426,7 +426,7 @@ static void check_arena(const struct program *program, const size_t *sizes, size
     struct error err;
     size_t *offsets = calloc((size_t)program->tensor_count, sizeof(*offsets)), arena = 0;
     assert_non_null(offsets);
-    assert_int_equal(prog_plan_arena(program, sizes, offsets, &arena, &err), ST_OK);
+    assert_int_equal(prog_arena_offsets(program, sizes, offsets, &arena, &err), ST_OK);
     assert_int_equal(arena % 64, 0);
     int32_t *owner = calloc(arena / 64 + 1, sizeof(*owner)); /* the tensor + 1; 0: none yet */
     assert_non_null(owner);

@@ -231,7 +231,7 @@ static void fused_batch_norm_by_hand(void **state)
         dense.groups = 1;
     const struct layer layers[] = {bias_conv, conv, norm, add, relu, dense};
     assert_int_equal(graph_new(&graph, 1, 2, 1, &err), ST_OK);
-    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
+    for (size_t i = 0; i < sizeof(layers) / sizeof(*layers); i++)
         if (graph_append(&graph, layers[i], NULL, &err) != ST_OK)
             fail_msg("%s", err.message);
     struct lower_options options = {.purpose = PROG_TRAIN, .batch = 1, .batch_norm_momentum = 0.1f};
@@ -260,7 +260,7 @@ static void dropout_scales_what_it_keeps(void **state)
     struct device_session session;
     struct layer dropout = {.kind = LAYER_DROPOUT, .input_count = 1, .rate = 0.2f, .stride = 1, .groups = 1};
     open_with(&session, (struct shape){0, 3, 20, 20}, 2, dropout);
-    float *ones = malloc(COUNT * sizeof *ones);
+    float *ones = malloc(COUNT * sizeof(*ones));
     assert_non_null(ones);
     for (int32_t i = 0; i < COUNT; i++)
         ones[i] = 1;
@@ -279,7 +279,7 @@ static void dropout_scales_what_it_keeps(void **state)
     run_on(&session, PROG_OP_DROPOUT_BACKWARD, 0, DROPOUT_BACKWARD_IN_DY, ones);
     int32_t back = session_find_op(&session, PROG_OP_DROPOUT_BACKWARD, 0);
     float *gradient = session_read(&session, op_at(&session, back)->outputs[DROPOUT_BACKWARD_OUT_DX]);
-    assert_memory_equal(gradient, kept, COUNT * sizeof *kept);
+    assert_memory_equal(gradient, kept, COUNT * sizeof(*kept));
     free(gradient);
     struct step next = plain_step; /* another step draws another mask */
     next.number++;

@@ -108,7 +108,7 @@ static void a_shuffled_epoch_visits_each_sample_once(void **state)
         for (int32_t i = 0; i < IMAGES; i++)
             assert_int_equal(seen[i], 1);
     }
-    assert_memory_not_equal(order[0], order[1], sizeof order[0]);
+    assert_memory_not_equal(order[0], order[1], sizeof(order[0]));
     session_close(&session);
 }
 
@@ -123,7 +123,7 @@ static void shift_and_mirror_by_hand(void **state)
     struct device_session session;
     open_small(&session, PROG_TRAIN, 1, 2);
     const uint8_t pixels[WIDTH] = {0, 40, 90, 150, 220};
-    memcpy(session.images.pixels, pixels, sizeof pixels);
+    memcpy(session.images.pixels, pixels, sizeof(pixels));
     ref_device_ops.dataset_free(session.device, session.dataset);
     assert_int_equal(
         ref_device_ops.dataset_upload(session.device, &session.images.view, &session.dataset, &session.err),
@@ -221,7 +221,7 @@ static void loss_by_hand(void **state)
 
 /* The gradient and the values of one weight of each kind, through two updates. */
 struct followed {
-    size_t kernel, bias; /* places in the flat array */
+    size_t kernel, bias; /* offsets in the flat array */
     int32_t kernel_gradient, bias_gradient;
 };
 
@@ -257,7 +257,7 @@ static void sgd_by_hand(void **state)
     struct device_session session;
     open_small(&session, PROG_TRAIN, 2, 2);
     struct followed at = follow(&session);
-    float *values = malloc(session.program.weights.total * sizeof *values);
+    float *values = malloc(session.program.weights.total * sizeof(*values));
     assert_non_null(values);
     session.values[at.kernel] = session.values[at.bias] = 1;
     session_upload(&session);
@@ -284,7 +284,7 @@ static void adamw_by_hand(void **state)
     struct device_session session;
     open_small(&session, PROG_TRAIN, 2, 2);
     struct followed at = follow(&session);
-    float *values = malloc(session.program.weights.total * sizeof *values);
+    float *values = malloc(session.program.weights.total * sizeof(*values));
     assert_non_null(values);
     session.values[at.kernel] = session.values[at.bias] = 1;
     session_upload(&session);
@@ -313,7 +313,7 @@ static void a_step_moves_weights_and_average(void **state)
     struct device_session session;
     open_small(&session, PROG_TRAIN, 4, 6);
     size_t total = session.program.weights.total;
-    float *values = malloc(total * sizeof *values), *average = malloc(total * sizeof *average);
+    float *values = malloc(total * sizeof(*values)), *average = malloc(total * sizeof(*average));
     assert_non_null(values);
     assert_non_null(average);
     struct step step = {.valid = 4, .learning_rate = 0.1f, .average_decay = 0.75f};
@@ -367,7 +367,7 @@ static void weights_come_back_bit_for_bit(void **state)
     open_small(&session, PROG_TRAIN, 2, 2);
     const struct device_ops *ops = &ref_device_ops;
     size_t total = session.program.weights.total;
-    float *values = malloc(total * sizeof *values);
+    float *values = malloc(total * sizeof(*values));
     assert_non_null(values);
     for (size_t i = 0; i < total; i++) /* subnormals and large numbers too */
         session.values[i] = ldexpf(1.0f + (float)i / 128, (int)(i % 200) - 140) * (i % 2 ? -1.0f : 1.0f);
@@ -377,7 +377,7 @@ static void weights_come_back_bit_for_bit(void **state)
             ops->weights_upload(session.device, session.weights, s, session.values, &session.err), ST_OK);
         assert_int_equal(ops->weights_download(session.device, session.weights, s, values, &session.err),
                          ST_OK);
-        assert_memory_equal(values, session.values, total * sizeof *values);
+        assert_memory_equal(values, session.values, total * sizeof(*values));
     }
     free(values);
     session_close(&session);
@@ -392,7 +392,7 @@ static void remap_fills_the_child(void **state)
     const struct weight_table *table = &session.program.weights;
     struct remap_list remaps;
     struct device_weights *child;
-    float *values = malloc(table->total * sizeof *values);
+    float *values = malloc(table->total * sizeof(*values));
     assert_non_null(values);
     assert_int_equal(remap_list_new(&remaps, table, table, &session.err), ST_OK);
     assert_int_equal(ops->weights_new(session.device, table, SLOT_GRADIENT, &child, &session.err), ST_OK);

@@ -150,9 +150,9 @@ static void test_child(void **state)
     child->batch = f.run.batches.candidate;
     child->limit.steps = STEPS;
     child->morph_count = proposal.morph_count;
-    memcpy(child->morphs, proposal.morphs, sizeof child->morphs);
+    memcpy(child->morphs, proposal.morphs, sizeof(child->morphs));
     child->operation_count = proposal.morph_count;
-    memcpy(child->operations, proposal.operations, sizeof child->operations);
+    memcpy(child->operations, proposal.operations, sizeof(child->operations));
     assert_int_equal(graph_copy(&child->graph, &proposal.graph, &err), ST_OK);
     assert_int_equal(record_candidate(&f.run, child, &err), ST_OK);
     if (candidate_train(&f.run, child, ONE, &err) != ST_OK)
@@ -244,8 +244,8 @@ static void test_stopped(void **state)
     if (candidate_train(&f.run, candidate, ONE, &err) != ST_OK)
         fail_msg("%s", err.message);
     assert_int_equal(candidate->steps, STEPS);
-    assert_memory_equal(&candidate->validation.accuracy, &whole.accuracy, sizeof whole.accuracy);
-    assert_memory_equal(&candidate->validation.loss, &whole.loss, sizeof whole.loss);
+    assert_memory_equal(&candidate->validation.accuracy, &whole.accuracy, sizeof(whole.accuracy));
+    assert_memory_equal(&candidate->validation.loss, &whole.loss, sizeof(whole.loss));
     assert_false(tiny_job_has(&f.tiny, "checkpoint-0.bin"));
     candidate_free(candidate);
     close_all(&f);

@@ -54,7 +54,8 @@ static enum status search_from(enum job_strategy strategy, const struct graph *p
     return st;
 }
 
-/* A network with which every morph goes wrong: the next layer gets an id that is in use. Such an error is no "nothing fits". */
+/* A network with which every morph goes wrong: the next layer gets an id that is in use. Such an error is no "nothing
+ * fits". */
 static void test_a_mistake_ends_the_run(void **state)
 {
     (void)state;

@@ -29,7 +29,7 @@ static void test_run(void **state)
     (void)state;
     tiny_job_open(&tiny, NULL);
     run_to_the_end(&tiny);
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
         if (!tiny_job_has(&tiny, files[i]))
             fail_msg("no %s", files[i]);
     tiny_job_journal(&tiny, &lines);

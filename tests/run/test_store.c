@@ -46,7 +46,7 @@ static void open_all(struct fixture *f)
                                   .best_loss = INFINITY}};
     assert_int_equal(start_make(&f->graph, "lean", 8, IMAGE, CLASSES, &err), ST_OK);
     assert_int_equal(weight_table_new(&f->table, &f->graph, &err), ST_OK);
-    f->values = calloc(f->table.total, sizeof *f->values); /* gaps hold zeros */
+    f->values = calloc(f->table.total, sizeof(*f->values)); /* gaps hold zeros */
     assert_non_null(f->values);
     for (int32_t t = 0; t < f->table.count; t++)
         for (size_t i = 0; i < f->table.tensors[t].count; i++)
@@ -105,7 +105,7 @@ static void test_save_and_load(void **state)
     save(&f, 4, 0.125f);
     assert_int_equal(store_load(&f.run, 4, &graph, &values, &err), ST_OK);
     assert_int_equal(graph.count, f.graph.count);
-    assert_memory_equal(values, f.values, f.table.total * sizeof *values);
+    assert_memory_equal(values, f.values, f.table.total * sizeof(*values));
     graph_free(&graph);
     free(values);
 
@@ -138,7 +138,7 @@ static void test_best(void **state)
                  {0.6, 2.0, 4}, {NAN, NAN, 4}, {0.6, NAN, 4}};
     struct run run = {.best_id = -1, .best_accuracy = -1.0, .best_loss = INFINITY};
     (void)state;
-    for (int32_t id = 0; id < (int32_t)(sizeof noted / sizeof noted[0]); id++) {
+    for (int32_t id = 0; id < (int32_t)(sizeof(noted) / sizeof(noted[0])); id++) {
         store_note_best(&run, id, noted[id].accuracy, noted[id].loss);
         assert_int_equal(run.best_id, noted[id].best);
         assert_true(run.best_accuracy == noted[run.best_id].accuracy &&

@@ -30,14 +30,14 @@ static struct told *told;
 static int open_told(void **state)
 {
     (void)state;
-    told = mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     return told == MAP_FAILED;
 }
 
 static int close_told(void **state)
 {
     (void)state;
-    return munmap(told, sizeof *told);
+    return munmap(told, sizeof(*told));
 }
 
 static int clear_told(void **state)

@@ -75,7 +75,7 @@ static void open_all(struct fixture *f, int32_t window)
                                   .window = window,
                                   .journal = {.fd = -1},
                                   .devices = {.count = DEVICES, .workers = DEVICES}}};
-    memset(&told, 0, sizeof told);
+    memset(&told, 0, sizeof(told));
     pthread_mutex_init(&f->run.lock, NULL);
     for (int32_t i = 0; i < CANDIDATES; i++)
         f->candidates[i] = (struct candidate){.id = i, .parent = -1, .restored = true};

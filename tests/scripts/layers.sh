@@ -1,6 +1,6 @@
 #!/bin/sh
-# A new kind of layer that was forgotten somewhere does not compile: with a row more in layers.def, files that have to know of it
-# are refused, and all others are not.
+# A new kind of layer that was forgotten somewhere does not compile: with a row more in layers.def, files that have to
+# know of it are refused, and all others are not.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/support/script.sh

@@ -46,10 +46,10 @@ static void test_one_target(void **state)
     (void)state;
     const double zero = 0.0, target = 5.0, point = 0.0;
     struct gaussian *gaussian = fit(&zero, &target, 1);
-    const double places[] = {0.0, 0.5, 2.0, 10.0};
+    const double points_at[] = {0.0, 0.5, 2.0, 10.0};
     for (int i = 0; i < 4; i++) {
-        double mean, deviation, k = 0.9 * exp(-places[i] * places[i]);
-        predict(gaussian, &point, 1, places[i], &mean, &deviation);
+        double mean, deviation, k = 0.9 * exp(-points_at[i] * points_at[i]);
+        predict(gaussian, &point, 1, points_at[i], &mean, &deviation);
         assert_true(fabs(mean - 5.0) <= 1e-12);
         assert_true(fabs(deviation - sqrt(0.9 - k * k)) <= 1e-12);
     }

@@ -107,7 +107,7 @@ float *crowd_weights_after(const struct crowd *crowd, struct trainer_result *res
     if (crowd_train(trainer, 0, NULL, result, &err) != ST_OK)
         fail_msg("%s", err.message);
     *total = trainer_weights(trainer)->total;
-    float *values = malloc(*total * sizeof *values);
+    float *values = malloc(*total * sizeof(*values));
     assert_non_null(values);
     assert_int_equal(trainer_values(trainer, values, &err), ST_OK);
     trainer_close(trainer);
@@ -139,7 +139,7 @@ static float value_of(int32_t member, size_t index)
 
 static void check_averages(const struct average *average, const struct weight_table *table, int32_t count)
 {
-    float *values = malloc(table->total * sizeof *values);
+    float *values = malloc(table->total * sizeof(*values));
     struct error err;
     size_t averaged = 0;
     assert_non_null(values);
@@ -174,7 +174,7 @@ void crowd_averages(const struct device_ops *ops, int32_t count)
     struct error err;
     crowd_open(&crowd, ops, count, true);
     assert_int_equal(weight_table_new(&table, &crowd.tasks[0].graph, &err), ST_OK);
-    float *values = malloc(table.total * sizeof *values);
+    float *values = malloc(table.total * sizeof(*values));
     assert_non_null(values);
     for (int32_t k = 0; k < count; k++) {
         average.devices[k] = crowd.devices[k].handle;
@@ -226,7 +226,7 @@ void crowd_averages_seldom(const struct device_ops *ops)
     averages = 0;
     assert_int_equal(crowd_train(trainer, 0, NULL, &result, &err), ST_OK);
     assert_int_equal(averages, EVALUATIONS * MEMBERS);
-    float *values = malloc(trainer_weights(trainer)->total * sizeof *values);
+    float *values = malloc(trainer_weights(trainer)->total * sizeof(*values));
     assert_non_null(values);
     assert_int_equal(trainer_values(trainer, values, &err), ST_OK);
     assert_int_equal(

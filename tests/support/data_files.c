@@ -41,7 +41,7 @@ void data_files_remove(char *folder)
 }
 
 /* FOLDER/NAME, malloc'd, with the folders before the name made. */
-static char *place_for(const char *folder, const char *name)
+static char *path_for(const char *folder, const char *name)
 {
     struct error err;
     char *path = file_join(folder, name);
@@ -55,7 +55,7 @@ static char *place_for(const char *folder, const char *name)
 
 void data_files_write(const char *folder, const char *name, const void *content, size_t length, bool packed)
 {
-    char *path = place_for(folder, name);
+    char *path = path_for(folder, name);
     gzFile file = gzopen(path, packed ? "wb6" : "wbT"); /* T: as it is */
     assert_non_null(file);
     if (length > 0)
@@ -72,7 +72,7 @@ void data_files_write_text(const char *folder, const char *name, const char *tex
 void data_files_cut(const char *folder, const char *name, long length)
 {
     struct stat about;
-    char *path = place_for(folder, name);
+    char *path = path_for(folder, name);
     assert_int_equal(stat(path, &about), 0);
     assert_int_equal(truncate(path, length >= 0 ? length : about.st_size + length), 0);
     free(path);
@@ -194,7 +194,7 @@ static void fill_row(const struct data_files_png *png, int32_t y, uint8_t *row, 
 
 void data_files_png(const char *folder, const char *name, const struct data_files_png *png)
 {
-    char *path = place_for(folder, name);
+    char *path = path_for(folder, name);
     FILE *stream = fopen(path, "wb");
     assert_non_null(stream);
     png_structp file = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
@@ -231,7 +231,7 @@ void data_files_png(const char *folder, const char *name, const struct data_file
 void data_files_png_plain(const char *folder, const char *name, int32_t height, int32_t width, uint8_t red,
                           uint8_t green, uint8_t blue)
 {
-    char *path = place_for(folder, name);
+    char *path = path_for(folder, name);
     size_t count = (size_t)height * (size_t)width;
     uint8_t *pixels = malloc(3 * count);
     assert_non_null(pixels);
@@ -254,7 +254,7 @@ void data_files_jpeg(const char *folder, const char *name, int32_t channels, int
 {
     struct jpeg_compress_struct jpeg;
     struct jpeg_error_mgr manager;
-    char *path = place_for(folder, name);
+    char *path = path_for(folder, name);
     uint8_t colour[4] = {red, green, blue, 255};
     uint8_t *row = malloc((size_t)width * (size_t)channels);
     FILE *stream = fopen(path, "wb");

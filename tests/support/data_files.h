@@ -25,12 +25,12 @@ void data_files_write_text(const char *folder, const char *name, const char *tex
 /* Cuts the file to `length` bytes, or by -length bytes. */
 void data_files_cut(const char *folder, const char *name, long length);
 
-/* IDX: image i is filled with the bytes (i * 7 + place) mod 251. Label i is labels[i]. */
+/* IDX: image i is filled with the bytes (i * 7 + offset) mod 251. Label i is labels[i]. */
 void data_files_idx_images(const char *folder, const char *name, int32_t count, int32_t height, int32_t width,
                            bool packed);
 void data_files_idx_labels(const char *folder, const char *name, const uint8_t *labels, int32_t count,
                            bool packed);
-/* CIFAR: record i has label i mod classes and pixels (i * 7 + place) mod 251. */
+/* CIFAR: record i has label i mod classes and pixels (i * 7 + offset) mod 251. */
 void data_files_cifar(const char *folder, const char *name, int32_t classes, int32_t count, bool packed);
 
 /* PNG of any colour type of libpng and any depth. Sample c of pixel (y, x) is data_files_sample. A palette

@@ -43,14 +43,14 @@ static double largest(const float *values, size_t count)
     return size;
 }
 
-static void demand_close(const struct pair *pair, const char *what, size_t place, double found,
+static void demand_close(const struct pair *pair, const char *what, size_t element, double found,
                          double expected, double tolerance)
 {
     if (fabs(found - expected) <= tolerance)
         return;
     fail_msg("seed %llu, operation %d (%s of layer %u), %s at %zu: %.9g, expected %.9g within %.3g",
              (unsigned long long)pair->c->seed, (int)pair->op, prog_op_name(op_of(pair)->kind),
-             (unsigned)op_of(pair)->layer_id, what, place, found, expected, tolerance);
+             (unsigned)op_of(pair)->layer_id, what, element, found, expected, tolerance);
 }
 
 /* ---- tolerances ----
@@ -128,7 +128,7 @@ static double terms_of(const struct pair *pair)
         return (double)k.c * k.h * k.w + 1;
     case PROG_OP_DENSE_BACKWARD_DATA:
         return shape_of(pair, op->inputs[DENSE_BACKWARD_DATA_IN_DY]).c;
-    case PROG_OP_CONV_BACKWARD_WEIGHTS: /* one term a place of dy */
+    case PROG_OP_CONV_BACKWARD_WEIGHTS: /* one term a element of dy */
         dy = shape_of(pair, op->inputs[CONV_BACKWARD_WEIGHTS_IN_DY]);
         return (double)dy.n * dy.h * dy.w;
     default:

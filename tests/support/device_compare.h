@@ -42,7 +42,7 @@ struct device_under_test {
 };
 
 /* Runs the steps on both devices. Fails the test at the first value outside the tolerance, naming seed,
- * operation and place. */
+ * operation and element. */
 void device_compare(const struct device_under_test *kind, const struct device_case *c,
                     struct device_tally *tally);
 

@@ -50,7 +50,7 @@ void session_open_with(struct device_session *session, const struct device_ops *
                        uint64_t seed)
 {
     struct error *err = &session->err;
-    memset(session, 0, sizeof *session);
+    memset(session, 0, sizeof(*session));
     session->ops = ops;
     session->device = device;
     demand(session, lower_graph(graph, options, &session->program, err));
@@ -58,8 +58,8 @@ void session_open_with(struct device_session *session, const struct device_ops *
     demand(session, ops->dataset_upload(session->device, &session->images.view, &session->dataset, err));
     demand(session, ops->weights_new(session->device, &session->program.weights, SLOT_GRADIENT,
                                      &session->weights, err));
-    session->values = malloc(session->program.weights.total * sizeof *session->values);
-    session->samples = malloc((size_t)image_count * sizeof *session->samples);
+    session->values = malloc(session->program.weights.total * sizeof(*session->values));
+    session->samples = malloc((size_t)image_count * sizeof(*session->samples));
     assert_non_null(session->values);
     assert_non_null(session->samples);
     for (int32_t i = 0; i < image_count; i++)
@@ -96,7 +96,7 @@ void session_close(struct device_session *session)
     random_images_free(&session->images);
     free(session->samples);
     free(session->values);
-    memset(session, 0, sizeof *session);
+    memset(session, 0, sizeof(*session));
 }
 
 int32_t session_find_op(const struct device_session *session, enum prog_op_kind kind, int32_t nth)
@@ -115,7 +115,7 @@ size_t session_count(const struct device_session *session, int32_t tensor)
 
 float *session_read(struct device_session *session, int32_t tensor)
 {
-    float *values = malloc(session_count(session, tensor) * sizeof *values);
+    float *values = malloc(session_count(session, tensor) * sizeof(*values));
     assert_non_null(values);
     demand(session,
            session->ops->program_tensor(session->device, session->prepared, tensor, values, &session->err));
@@ -127,7 +127,7 @@ void session_write(struct device_session *session, int32_t tensor, const float *
     const struct prog_tensor *written = &session->program.tensors[tensor];
     if (written->kind == TENSOR_WEIGHT) {
         memcpy(session->values + session->program.weights.tensors[written->weight].offset, values,
-               session_count(session, tensor) * sizeof *values);
+               session_count(session, tensor) * sizeof(*values));
         session_upload(session);
         return;
     }

@@ -6,7 +6,7 @@
 #include "host/net/graph.h"
 
 /* Logits of one image. `weights` is the flat array that `table` describes, `image` is C x H x W of the
- * graph's input, `logits` has a place for each output of the last layer. False when out of memory. */
+ * graph's input, `logits` has room for each output of the last layer. False when out of memory. */
 bool graph_forward(const struct graph *graph, const struct weight_table *table, const float *weights,
                    const double *image, double *logits);
 

@@ -10,15 +10,15 @@
 
 enum { HEAD = 64, GUARD = 64, POISON = 0xFF, TEST_SEED = 20190125 };
 
-float kernel_case_unit(int32_t index, uint32_t stream, size_t place)
+float kernel_case_unit(int32_t index, uint32_t stream, size_t element)
 {
-    struct random4 r = random_draw(TEST_SEED + (uint64_t)index, RANDOM_TEST, place, stream);
+    struct random4 r = random_draw(TEST_SEED + (uint64_t)index, RANDOM_TEST, element, stream);
     return 2.0f * random_unit(r.v[0]) - 1.0f;
 }
 
-int32_t kernel_case_below(int32_t index, uint32_t stream, size_t place, int32_t n)
+int32_t kernel_case_below(int32_t index, uint32_t stream, size_t element, int32_t n)
 {
-    struct random4 r = random_draw(TEST_SEED + (uint64_t)index, RANDOM_TEST, place, stream);
+    struct random4 r = random_draw(TEST_SEED + (uint64_t)index, RANDOM_TEST, element, stream);
     return (int32_t)random_below(r.v[1], (uint32_t)n);
 }
 
@@ -67,7 +67,7 @@ void kernel_free(void *memory)
     free(head);
 }
 
-size_t kernel_place(struct cpu_shape s, int32_t n, int32_t c, int32_t h, int32_t w)
+size_t kernel_offset(struct cpu_shape s, int32_t n, int32_t c, int32_t h, int32_t w)
 {
     size_t plane = (size_t)n * (size_t)cpu_shape_blocks(s) + (size_t)(c / s.block);
     return ((plane * (size_t)s.h + (size_t)h) * (size_t)s.w + (size_t)w) * (size_t)s.block +
@@ -79,11 +79,11 @@ float *kernel_tensor(struct cpu_shape s)
     return kernel_alloc(cpu_shape_count(s) * sizeof(float));
 }
 
-static bool is_padding(struct cpu_shape s, size_t place)
+static bool is_padding(struct cpu_shape s, size_t element)
 {
     const size_t pixels = (size_t)s.h * (size_t)s.w, block = (size_t)s.block;
-    const size_t channel_block = place / (pixels * block) % (size_t)cpu_shape_blocks(s);
-    return channel_block * block + place % block >= (size_t)s.c;
+    const size_t channel_block = element / (pixels * block) % (size_t)cpu_shape_blocks(s);
+    return channel_block * block + element % block >= (size_t)s.c;
 }
 
 float *kernel_random(struct cpu_shape s, int32_t index, uint32_t stream, float center, float width)
@@ -114,13 +114,13 @@ void kernel_check_padding(struct cpu_shape s, const float *x, const char *what)
 {
     for (size_t i = 0; i < cpu_shape_count(s); i++)
         if (is_padding(s, i) && !(fabsf(x[i]) <= 0.0f))
-            fail_msg("%s: place %zu of the padding is %g, expected 0", what, i, (double)x[i]);
+            fail_msg("%s: element %zu of the padding is %g, expected 0", what, i, (double)x[i]);
 }
 
 void kernel_check_close(double found, double expected, double tolerance, const char *what, int32_t index,
-                        size_t place)
+                        size_t element)
 {
     if (!(fabs(found - expected) <= tolerance))
-        fail_msg("case %d, %s, place %zu: found %.9g, expected %.9g, tolerance %.3g", index, what, place,
+        fail_msg("case %d, %s, element %zu: found %.9g, expected %.9g, tolerance %.3g", index, what, element,
                  found, expected, tolerance);
 }

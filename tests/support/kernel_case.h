@@ -10,9 +10,9 @@
  * image or pixel. */
 struct cpu_shape kernel_case_shape(int32_t index);
 
-/* Random number `place` of case `index`, in [-1, 1), or a whole number in [0, n). */
-float kernel_case_unit(int32_t index, uint32_t stream, size_t place);
-int32_t kernel_case_below(int32_t index, uint32_t stream, size_t place, int32_t n);
+/* Random number `element` of case `index`, in [-1, 1), or a whole number in [0, n). */
+float kernel_case_unit(int32_t index, uint32_t stream, size_t element);
+int32_t kernel_case_below(int32_t index, uint32_t stream, size_t element, int32_t n);
 
 /* `bytes` of memory on a 64 byte boundary, all NaN when read as floats, with a guard behind it that
  * kernel_free checks. kernel_zeros: zeros instead of NaN. */
@@ -28,13 +28,13 @@ float *kernel_whole(struct cpu_shape s, int32_t index, uint32_t stream, int32_t 
 /* `count` random floats, not padded. */
 float *kernel_vector(int32_t count, int32_t index, uint32_t stream, float center, float width);
 
-/* Place of an element in the blocked layout. */
-size_t kernel_place(struct cpu_shape s, int32_t n, int32_t c, int32_t h, int32_t w);
+/* Element of an element in the blocked layout. */
+size_t kernel_offset(struct cpu_shape s, int32_t n, int32_t c, int32_t h, int32_t w);
 
 /* Fails unless every lane beyond the channels is exactly 0. */
 void kernel_check_padding(struct cpu_shape s, const float *x, const char *what);
 /* Fails unless |found - expected| <= tolerance (so NaN fails). */
 void kernel_check_close(double found, double expected, double tolerance, const char *what, int32_t index,
-                        size_t place);
+                        size_t element);
 
 #endif

@@ -31,7 +31,7 @@ static int32_t draw_input(struct drawing *drawing)
     return draw_between(drawing, 0, 2) > 0 ? last : draw_between(drawing, 0, last);
 }
 
-/* Appends and returns the place, or -1 where the layer does not fit (a window larger than the image, say). */
+/* Appends and returns the index, or -1 where the layer does not fit (a window larger than the image, say). */
 static int32_t append(struct drawing *drawing, struct layer layer)
 {
     struct error ignored;
@@ -47,10 +47,10 @@ static int32_t append_simple(struct drawing *drawing, enum layer_kind kind, int3
     return append(drawing, layer);
 }
 
-/* Which one follows from seed and place, and is not drawn: of seeds in a row each kind has its turn. */
-static int32_t append_activation(struct drawing *drawing, int32_t place, int32_t input)
+/* Which one follows from seed and index, and is not drawn: of seeds in a row each kind has its turn. */
+static int32_t append_activation(struct drawing *drawing, int32_t index, int32_t input)
 {
-    uint64_t kind = (drawing->random.seed + (uint64_t)place) % ACTIVATION_COUNT;
+    uint64_t kind = (drawing->random.seed + (uint64_t)index) % ACTIVATION_COUNT;
     return append_simple(drawing, activation_layer((enum activation_kind)kind), input);
 }
 

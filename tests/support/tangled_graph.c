@@ -99,7 +99,7 @@ static enum status add_any(struct graph *graph, struct random_sequence *random, 
         return graph_append(graph, new_layer(LAYER_BATCH_NORM, input), NULL, err);
     case 5:
         return graph_append(graph, new_layer(LAYER_RELU, input), NULL, err);
-    case 6: /* by the place: nothing is drawn */
+    case 6: /* by the index: nothing is drawn */
         return graph_append(
             graph,
             new_layer(activation_layer((enum activation_kind)(graph->count % ACTIVATION_COUNT)), input), NULL,

@@ -41,7 +41,7 @@ void tiny_job_change(struct tiny_job *tiny, const char *const *overrides)
     int count = 0;
     for (; overrides != NULL && overrides[count] != NULL; count++)
         list[count] = (char *)overrides[count];
-    snprintf(text, sizeof text,
+    snprintf(text, sizeof(text),
              "dataset = { format = \"idx\"; path = \"%s\"; validation = 0.25; };\n"
              "search = { width = 8; epochs = 1.0; strategy = \"random\"; };\n"
              "train = { batch = %d; final_epochs = 1.5; learning_rate = 0.02; };\n"
@@ -105,7 +105,7 @@ char *tiny_job_history(const struct tiny_job *tiny)
     assert_non_null(out);
     tiny_job_journal(tiny, &lines);
     for (size_t i = 0; i < lines.count; i++) {
-        for (size_t k = 0; k < sizeof clocked / sizeof clocked[0]; k++)
+        for (size_t k = 0; k < sizeof(clocked) / sizeof(clocked[0]); k++)
             cJSON_DeleteItemFromObjectCaseSensitive(lines.lines[i].json, clocked[k]);
         char *line = cJSON_PrintUnformatted(lines.lines[i].json);
         assert_non_null(line);

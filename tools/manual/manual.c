@@ -38,16 +38,16 @@ bool manual_key_is_file(const struct spec_key *key)
 }
 
 /* A file DIR/FOLDER/NAME of one program, or of none. */
-static enum status write_file(const char *place, const char *folder, const char *name,
+static enum status write_file(const char *root, const char *folder, const char *name,
                               const struct command *command,
                               void (*print)(const struct command *command, FILE *out), struct error *err)
 {
     char path[PATH_MAX];
     struct file_aside file;
 
-    int length = snprintf(path, sizeof(path), "%s/%s", place, folder);
+    int length = snprintf(path, sizeof(path), "%s/%s", root, folder);
     if (length < 0 || (size_t)length + strlen(name) + 2 > sizeof(path))
-        return error_set(err, ST_RANGE, "%s: the path is too long", place);
+        return error_set(err, ST_RANGE, "%s: the path is too long", root);
     enum status st = file_make_folder(path, err);
     if (st != ST_OK)
         return st;
@@ -67,17 +67,17 @@ static void print_keys(const struct command *command, FILE *out)
     manual_man_keys(out);
 }
 
-static enum status write_command(const char *place, const struct command *command, struct error *err)
+static enum status write_command(const char *root, const struct command *command, struct error *err)
 {
     char page[NAME_MAX], zsh[NAME_MAX];
 
     snprintf(page, sizeof(page), "%s.1", command->name);
     snprintf(zsh, sizeof(zsh), "_%s", command->name);
-    enum status st = write_file(place, "man/man1", page, command, manual_man_page, err);
+    enum status st = write_file(root, "man/man1", page, command, manual_man_page, err);
     if (st == ST_OK)
-        st = write_file(place, "bash-completion/completions", command->name, command, manual_bash, err);
+        st = write_file(root, "bash-completion/completions", command->name, command, manual_bash, err);
     if (st == ST_OK)
-        st = write_file(place, "zsh/site-functions", zsh, command, manual_zsh, err);
+        st = write_file(root, "zsh/site-functions", zsh, command, manual_zsh, err);
     return st;
 }
 

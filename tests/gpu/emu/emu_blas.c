@@ -138,8 +138,8 @@ static double *gather(const struct operand *operand, bool by_column, bool tensor
         emu_die("out of host memory");
     for (size_t line = 0; line < lines; line++)
         for (size_t term = 0; term < terms; term++) {
-            const size_t place = by_column ? line * operand->stride + term : term * operand->stride + line;
-            const float value = emu_load(operand->type, operand->memory, place);
+            const size_t offset = by_column ? line * operand->stride + term : term * operand->stride + line;
+            const float value = emu_load(operand->type, operand->memory, offset);
             values[line * terms + term] = tensor_float ? emu_tensor_float(value) : value;
         }
     return values;
@@ -154,7 +154,7 @@ static void run_product(void *work)
     double *b = gather(&p->b, !p->b_transposed, p->tensor_float);
     for (size_t column = 0; column < p->c.columns; column++)
         for (size_t row = 0; row < p->c.rows; row++) {
-            const size_t place = column * p->c.stride + row;
+            const size_t offset = column * p->c.stride + row;
             const double *left = a + row * p->terms, *right = b + column * p->terms;
             double sum = 0;
 #pragma omp simd reduction(+ : sum)
@@ -162,8 +162,8 @@ static void run_product(void *work)
                 sum += left[term] * right[term];
             sum *= (double)p->alpha;
             if (p->beta < 0.0f || p->beta > 0.0f) /* with 0 the result is not read */
-                sum += (double)p->beta * (double)emu_load(p->c.type, p->c.memory, place);
-            emu_store(p->c.type, p->c.memory, place, (float)sum);
+                sum += (double)p->beta * (double)emu_load(p->c.type, p->c.memory, offset);
+            emu_store(p->c.type, p->c.memory, offset, (float)sum);
         }
     free(a);
     free(b);

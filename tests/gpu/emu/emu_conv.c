@@ -80,7 +80,7 @@ cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream)
 
 /* ---- what the real cuDNN is asked with a handle, which it never saw ---- */
 
-/* The profile as the description of device `index`: no two have the same place in the machine. */
+/* The profile as the description of device `index`: no two have the same position in the machine. */
 static char *describe_device(int32_t index)
 {
     static const char *const numbers[] = {"\"cudaDeviceId\":", "\"pciDeviceId\":"};
@@ -90,10 +90,10 @@ static char *describe_device(int32_t index)
     if (file_read(emu.profile, &text, &size, &err) != ST_OK)
         emu_die("%s", err.message);
     for (int i = 0; i < 2; i++) {
-        char *place = strstr(text, numbers[i]);
-        if (place == NULL)
+        char *number = strstr(text, numbers[i]);
+        if (number == NULL)
             emu_die("%s has no %s", emu.profile, numbers[i]);
-        place[strlen(numbers[i])] = (char)('0' + index);
+        number[strlen(numbers[i])] = (char)('0' + index);
     }
     return text;
 }
@@ -264,7 +264,7 @@ static void truncate_all(double *values, size_t count)
         values[i] = (double)emu_tensor_float((float)values[i]);
 }
 
-/* One tap of one output pixel: x, y and the kernel from their first channels and the tap's place on. */
+/* One tap of one output pixel: x, y and the kernel from their first channels and the tap on. */
 static void run_tap(enum conv_kind kind, const struct conv_geometry *g, double *x, double *kernel, double *y)
 {
     size_t depth = (size_t)g->depth, row = (size_t)g->kernel_h * (size_t)g->kernel_w * depth;
@@ -296,9 +296,9 @@ static void convolve(enum conv_kind kind, const struct conv_geometry *g, double 
             int32_t column = pixel % width * g->stride - g->pad_w + tap % g->kernel_w;
             if (row < 0 || row >= g->h || column < 0 || column >= g->w)
                 continue;
-            size_t place = ((size_t)(pixel / (height * width)) * (size_t)g->h + (size_t)row) * (size_t)g->w +
-                           (size_t)column;
-            run_tap(kind, g, x + place * (size_t)g->c, kernel + (size_t)tap * (size_t)g->depth,
+            size_t offset = ((size_t)(pixel / (height * width)) * (size_t)g->h + (size_t)row) * (size_t)g->w +
+                            (size_t)column;
+            run_tap(kind, g, x + offset * (size_t)g->c, kernel + (size_t)tap * (size_t)g->depth,
                     y + (size_t)pixel * (size_t)g->rows);
         }
 }

@@ -27,7 +27,7 @@ enum {
     END = 64 << 10
 };
 
-/* Blocks in the order of their places; guards lie before the first and behind each. */
+/* Blocks in the order of their addresses; guards lie before the first and behind each. */
 struct block {
     size_t at, bytes;
     int device;
@@ -93,20 +93,20 @@ void emu_memory_refuse(size_t bytes)
 void *emu_memory_take(int device, size_t bytes)
 {
     size_t at = GUARD;
-    int place = 0;
+    int index = 0;
     if (memory.refused > 0 && bytes >= memory.refused)
         return NULL;
-    while (place < memory.count && memory.blocks[place].at < at + round_up(bytes) + GUARD) {
-        at = memory.blocks[place].at + round_up(memory.blocks[place].bytes) + GUARD;
-        place++;
+    while (index < memory.count && memory.blocks[index].at < at + round_up(bytes) + GUARD) {
+        at = memory.blocks[index].at + round_up(memory.blocks[index].bytes) + GUARD;
+        index++;
     }
     if (at + round_up(bytes) + GUARD > memory.bytes)
         return NULL;
     if (memory.count == MOST_BLOCKS)
         emu_die("more than %d allocations", MOST_BLOCKS);
-    memmove(memory.blocks + place + 1, memory.blocks + place,
-            (size_t)(memory.count - place) * sizeof(*memory.blocks));
-    memory.blocks[place] = (struct block){at, bytes, device};
+    memmove(memory.blocks + index + 1, memory.blocks + index,
+            (size_t)(memory.count - index) * sizeof(*memory.blocks));
+    memory.blocks[index] = (struct block){at, bytes, device};
     memory.count++;
     memory.used[device] += round_up(bytes);
     emu_memory_open(true);
@@ -129,10 +129,10 @@ static int find_block(const void *address)
 
 void emu_memory_give(void *address)
 {
-    int place = find_block(address);
-    if (place < 0)
+    int index = find_block(address);
+    if (index < 0)
         emu_die("free of %p, which is no allocation of the device", address);
-    struct block block = memory.blocks[place];
+    struct block block = memory.blocks[index];
     size_t behind = round_up(block.bytes) - block.bytes + GUARD;
     emu_memory_open(true);
     UNPOISON(memory.base + block.at - GUARD, GUARD);
@@ -150,8 +150,8 @@ void emu_memory_give(void *address)
     memory.refused = 0;
     memory.count--;
     memory.used[block.device] -= round_up(block.bytes);
-    memmove(memory.blocks + place, memory.blocks + place + 1,
-            (size_t)(memory.count - place) * sizeof(*memory.blocks));
+    memmove(memory.blocks + index, memory.blocks + index + 1,
+            (size_t)(memory.count - index) * sizeof(*memory.blocks));
 }
 
 bool emu_memory_is_device(const void *address)

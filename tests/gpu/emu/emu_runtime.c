@@ -110,10 +110,10 @@ cudaError_t cudaFreeHost(void *memory)
     EMU_LOCKED;
     cudaError_t error = emu_call("cudaFreeHost");
     emu_drain();
-    int place = find_pinned(memory, 0);
-    if (place < 0 || pinned[place].memory != memory)
+    int index = find_pinned(memory, 0);
+    if (index < 0 || pinned[index].memory != memory)
         emu_die("cudaFreeHost of %p, which is no pinned memory", memory);
-    pinned[place].memory = NULL;
+    pinned[index].memory = NULL;
     emu_discard(memory);
     return error;
 }

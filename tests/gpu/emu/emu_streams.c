@@ -51,10 +51,10 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
     emu_drain();
     if (stream->first != NULL)
         emu_die("a stream destroyed that can't go on");
-    struct CUstream_st **place = &emu_streams;
-    while (*place != stream)
-        place = &(*place)->next;
-    *place = stream->next;
+    struct CUstream_st **link = &emu_streams;
+    while (*link != stream)
+        link = &(*link)->next;
+    *link = stream->next;
     emu_discard(stream);
     return error;
 }

@@ -5,21 +5,21 @@
 #include "cuda/kernels/half.h"
 #include "cuda/kernels/kernels.h"
 
-static inline float emu_load(enum cuda_type type, const void *stored, size_t place)
+static inline float emu_load(enum cuda_type type, const void *stored, size_t offset)
 {
     if (type == CUDA_FLOAT)
-        return ((const float *)stored)[place];
-    const uint16_t bits = ((const uint16_t *)stored)[place];
+        return ((const float *)stored)[offset];
+    const uint16_t bits = ((const uint16_t *)stored)[offset];
     return type == CUDA_BF16 ? half_from_bf16(bits) : half_from_fp16(bits);
 }
 
 /* Rounded once. */
-static inline void emu_store(enum cuda_type type, void *stored, size_t place, float value)
+static inline void emu_store(enum cuda_type type, void *stored, size_t offset, float value)
 {
     if (type == CUDA_FLOAT)
-        ((float *)stored)[place] = value;
+        ((float *)stored)[offset] = value;
     else
-        ((uint16_t *)stored)[place] = type == CUDA_BF16 ? half_to_bf16(value) : half_to_fp16(value);
+        ((uint16_t *)stored)[offset] = type == CUDA_BF16 ? half_to_bf16(value) : half_to_fp16(value);
 }
 
 /* A factor as the tensor cores take it: ten bits of fraction, the others cut off as Hopper does. */

@@ -52,8 +52,8 @@ static bool close_written(FILE *file, bool good, const char *name)
     return good;
 }
 
-/* Place in the records of pixel `x`, `y` of the picture, red. */
-static size_t place(int x, int y)
+/* Offset in the records of pixel `x`, `y` of the picture, red. */
+static size_t offset(int x, int y)
 {
     const int image = y / SIDE * ACROSS + x / SIDE;
     return (size_t)image * RECORD + 1 + (size_t)(y % SIDE * SIDE + x % SIDE);
@@ -91,7 +91,7 @@ static bool pack(struct mosaic *m, const char *from, const char *to, const char 
     for (int y = 0; y < WIDTH; y++) {
         for (int x = 0; x < WIDTH; x++)
             for (int c = 0; c < 3; c++)
-                m->row[3 * x + c] = m->records[place(x, y) + (size_t)(c * PLANE)];
+                m->row[3 * x + c] = m->records[offset(x, y) + (size_t)(c * PLANE)];
         jpeg_write_scanlines(&jpeg, rows, 1);
     }
     jpeg_finish_compress(&jpeg);
@@ -120,7 +120,7 @@ static bool unpack(struct mosaic *m, const char *from, const char *to, const cha
             jpeg_read_scanlines(&jpeg, rows, 1);
             for (int x = 0; x < WIDTH; x++)
                 for (int c = 0; c < 3; c++)
-                    m->records[place(x, y) + (size_t)(c * PLANE)] = m->row[3 * x + c];
+                    m->records[offset(x, y) + (size_t)(c * PLANE)] = m->row[3 * x + c];
         }
         jpeg_finish_decompress(&jpeg);
     } else
