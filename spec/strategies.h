@@ -13,7 +13,7 @@
 /* clang-format on */
 
 /* For the row of search.strategy: its words, and what they mean in one line. */
-#define SPEC_STRATEGY_WORD(constant, word, meaning) SPEC_WORD(STRATEGY_##constant, #word)
+#define SPEC_STRATEGY_WORD(constant, word, meaning)    SPEC_WORD(STRATEGY_##constant, #word)
 #define SPEC_STRATEGY_MEANING(constant, word, meaning) "; " #word ": " meaning
 
 #endif

@@ -113,13 +113,13 @@ enum status record_candidate(struct run *run, const struct candidate *candidate,
         .expected = candidate->prediction.mean,
         .budget = candidate->recipe.budget != usual.budget ? candidate->recipe.budget : NAN,
         .batches_of = candidate->recipe.batches_of,
-#define HYPERPARAMETER(name) .name = candidate->recipe.hyperparameters.name,
-        RECIPE_HYPERPARAMETERS(HYPERPARAMETER)
-#undef HYPERPARAMETER
-            .observed = candidate->final ? -1 : candidate->observed,
+        .observed = candidate->final ? -1 : candidate->observed,
         .graph = graph,
         .parameters = cost.parameters,
         .train_flops = cost.train_flops,
+#define HYPERPARAMETER(name) .name = candidate->recipe.hyperparameters.name,
+        RECIPE_HYPERPARAMETERS(HYPERPARAMETER)
+#undef HYPERPARAMETER
     };
     enum status st = event_write_candidate(&run->journal, &event, run_time(run), err);
     cJSON_Delete(graph);

@@ -91,6 +91,7 @@ static void test_new(void **state)
     assert_int_equal(candidate->parent, -1);
     assert_int_equal(candidate->start, -1);
     assert_true(isnan(candidate->prediction.mean));
+    assert_true(candidate->recipe.budget == 1.0);
     assert_false(candidate->ended || candidate->final || candidate->restored);
     candidate_name(candidate, "start cnn");
     assert_int_equal(candidate->operation_count, 1);

@@ -53,7 +53,7 @@ static int open_folder(void **state)
     write_labels("t10k-labels-idx1-ubyte", TEST);
     snprintf(text, sizeof(text),
              "dataset = { format = \"idx\"; path = \"%s\"; validation = 0.2; };\n"
-             "search = { starts = [\"lean\", \"cnn\"]; width = 8; };\n"
+             "search = { starts = [\"lean\", \"resnet\", \"cnn\"]; width = 8; max_parameters = 40000; };\n"
              "train = { batch = %d; flip = false; translate = 0; };\n"
              "budget = { steps = %d; };\n"
              "output = { plots = false; checkpoint_seconds = 0.01; };\n"
@@ -205,6 +205,10 @@ static void test_carried_out(void **state)
         const double rate = highest_rate(&whole, id) * 128 / BATCH;
         assert_true(rate > 0.1 * peak && rate <= peak);
     }
+    int left_out = 0;
+    for (size_t i = 0; i < whole.count; i++)
+        left_out += strcmp(whole.lines[i].event, "left_out") == 0;
+    assert_int_equal(left_out, 1); /* resnet */
     assert_number(line_of(&whole, "candidate", LADDER_COUNT), "parent",
                   number(line_of(&whole, "model", LADDER_COUNT), "parent")); /* the final fit */
     free(path);
