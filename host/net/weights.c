@@ -32,6 +32,19 @@ static bool is_trained(const struct layer *layer, enum weight_role role)
     return !weight_is_statistic(role) && !(layer->frozen && (role == WEIGHT_KERNEL || role == WEIGHT_SCALE));
 }
 
+bool layer_is_trained(const struct layer *layer)
+{
+    switch (layer_traits(layer->kind)->weights) {
+    case LAYER_WEIGHTS_NONE:
+        return false;
+    case LAYER_WEIGHTS_KERNEL:
+        return !layer->frozen;
+    case LAYER_WEIGHTS_NORM:
+        return true;
+    }
+    return false;
+}
+
 static bool layer_has(const struct layer *layer, enum weight_role role)
 {
     switch (layer_traits(layer->kind)->weights) {
