@@ -553,6 +553,7 @@ static void random_graphs_hold_every_layer_kind(void **state)
     (void)state;
     for (uint64_t start_seed = 1; start_seed <= 161; start_seed += 40) {
         int32_t seen[LAYER_KIND_COUNT] = {0}, grouped = 0, strided = 0, to_itself = 0;
+        int32_t begun[LAYER_INIT_COUNT] = {0}, frozen_kernels = 0, frozen_scales = 0, gains = 0;
         for (uint64_t seed = start_seed; seed < start_seed + 40; seed++) {
             struct error err;
             struct graph graph;
@@ -563,6 +564,10 @@ static void random_graphs_hold_every_layer_kind(void **state)
                 seen[layer->kind]++;
                 grouped += layer->kind == LAYER_CONV && layer->groups > 1;
                 strided += layer->stride > 1 && layer->pad_h > 0;
+                begun[layer->init] += layer->kind == LAYER_CONV;
+                frozen_kernels += layer->kind == LAYER_CONV && layer->frozen;
+                frozen_scales += layer->kind == LAYER_BATCH_NORM && layer->frozen;
+                gains += layer->kind == LAYER_DENSE && layer->gain != 1.0f;
                 to_itself += layer->kind == LAYER_ADD && layer->inputs[0] == layer->inputs[1];
             }
             graph_free(&graph);
@@ -570,6 +575,9 @@ static void random_graphs_hold_every_layer_kind(void **state)
         for (int32_t kind = 0; kind < LAYER_KIND_COUNT; kind++)
             assert_true(seen[kind] > 3);
         assert_true(grouped > 0 && strided > 0 && to_itself > 0);
+        for (int init = 0; init < LAYER_INIT_COUNT; init++)
+            assert_true(begun[init] > 3);
+        assert_true(frozen_kernels > 3 && frozen_scales > 3 && gains > 3);
     }
 }
 
