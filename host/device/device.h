@@ -105,7 +105,9 @@ struct step {
     uint32_t row;
     int32_t valid; /* rows that count, 1 .. batch */
     float learning_rate;
-    float average_decay; /* 1: the averages stay as they are */
+    /* average += (1 - average_decay) * (value - average), which leaves a weight that is not trained as it is; 1: the
+     * averages stay as they are */
+    float average_decay;
     /* 1: the values then become the averages (Zhang et al. 2019, "Lookahead Optimizer") */
     int32_t look_ahead;
 };

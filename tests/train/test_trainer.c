@@ -426,6 +426,45 @@ static void test_looks_ahead(void **state)
     }
 }
 
+/* Kernel and scale of a frozen layer are to the last bit what they were, whichever average the training has. */
+static void test_frozen_stays(void **state)
+{
+    (void)state;
+    for (int d = 0; d < DEVICE_COUNT; d++)
+        for (int averaging = JOB_AVERAGING_EMA; averaging <= JOB_AVERAGING_LOOK_AHEAD; averaging++) {
+            struct tiny_task task;
+            struct trainer_result result;
+            struct witness witness = {0};
+            struct error err;
+            tiny_task_open(&task, DEVICES[d], true);
+            assert_int_equal(task.graph.layers[2].kind, LAYER_BATCH_NORM);
+            task.graph.layers[1].frozen = task.graph.layers[2].frozen = true;
+            task.graph.layers[1].bias = false;
+            assert_int_equal(graph_infer(&task.graph, &err), ST_OK);
+            struct trainer_settings settings = tiny_task_settings();
+            settings.averaging = (enum job_averaging)averaging;
+            settings.average = 0.93f;
+            float *fresh = tiny_task_weights(&task.graph, 1, NULL);
+            struct trainer *trainer = tiny_task_trainer(&task, &settings);
+            assert_int_equal(train(&witness, trainer, 10 * STEPS_AN_EPOCH, &result, &err), ST_OK);
+            float *values = values_of(trainer);
+            const struct weight_table *table = trainer_weights(trainer);
+            int32_t frozen = 0;
+            for (int32_t t = 0; t < table->count; t++) {
+                const struct weight_tensor *tensor = &table->tensors[t];
+                const bool same = memcmp(values + tensor->offset, fresh + tensor->offset,
+                                         tensor->count * sizeof(*values)) == 0;
+                assert_int_equal(same, !tensor->trained && !weight_is_statistic(tensor->role));
+                frozen += same;
+            }
+            assert_int_equal(frozen, 2);
+            free(values);
+            free(fresh);
+            trainer_close(trainer);
+            tiny_task_close(&task);
+        }
+}
+
 /* Evaluating between two steps changes nothing of the training. */
 static void test_evaluation_leaves_no_trace(void **state)
 {
@@ -622,6 +661,7 @@ int main(void)
         cmocka_unit_test(test_stays_bound),
         cmocka_unit_test(test_goes_on_bit_by_bit),
         cmocka_unit_test(test_looks_ahead),
+        cmocka_unit_test(test_frozen_stays),
         cmocka_unit_test(test_evaluation_leaves_no_trace),
         cmocka_unit_test(test_confusion),
         cmocka_unit_test(test_divergence),
