@@ -59,7 +59,7 @@ GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
 
-.PHONY: all no-plugin help deps demo test test-programs test-gpu debug check coverage tidy FORCE asan tsan bench bench-gpu roofline loss-curves install uninstall man deb bundle cuda12 gpu-bundle kernels format format-check clean
+.PHONY: all no-plugin help deps demo test test-programs test-gpu fuzz debug check coverage tidy FORCE asan tsan bench bench-gpu roofline loss-curves install uninstall man deb bundle cuda12 gpu-bundle kernels format format-check clean
 all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(or $(PLUGIN),no-plugin)
 
 no-plugin:
@@ -76,6 +76,7 @@ help:
 	@echo 'make tidy         clang-tidy over the programs; T= of some files'
 	@echo 'make compile_commands.json   for clangd'
 	@echo 'make asan, tsan   the tests under AddressSanitizer and UBSan, under ThreadSanitizer'
+	@echo 'make fuzz SECONDS=60   libFuzzer at every reader of foreign files, so long each; T=job of some'
 	@echo 'make bench        training speed, beside PyTorch where it is installed'
 	@echo 'make test-gpu     the tests of the GPU plug-in on the GPUs of this machine'
 	@echo 'make bench-gpu    training speed of a GPU beside PyTorch, and each operation beside its roofline and its prediction'
@@ -124,6 +125,14 @@ tsan:
 		SANITIZE='-fsanitize=thread' PLUGIN= GPU_TESTS= build/tsan/bin/nasrun test-programs
 	@TSAN_OPTIONS=ignore_noninstrumented_modules=1 OMP_NUM_THREADS=2 NASRUN_BIN=build/tsan/bin NASRUN_TESTS=build/tsan/tests \
 		tests/run.sh $(TESTS:tests/%.c=build/tsan/tests/%) tests/scripts/several_devices.sh
+
+# libFuzzer at every reader of foreign files, SECONDS each: T='png job' of some. What it finds lies in build/fuzz/found.
+SECONDS ?= 60
+fuzz:
+	@tools/deps.sh build test tsan
+	@$(MAKE) --no-print-directory -j$(JOBS) CC=clang BUILD=build/fuzz OPTIMIZE=-O1 PLUGIN= GPU_TESTS= \
+		SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' build/fuzz/tests/fuzz/fuzz
+	@tests/fuzz/run.sh build/fuzz $(SECONDS) $(T)
 
 # For a debugger: build/debug/bin/nasrun. The kernels are the release's.
 debug:
@@ -225,7 +234,7 @@ $(BUILD)/%.o: %.c
 
 $(BUILD)/host/report/canvas.o: INCLUDES = $(shell pkg-config --cflags freetype2)
 # Nobody reads the flags of floating-point exceptions; gcc then makes vectors of loops with choices in them. Results are the same.
-$(BUILD)/host/cpu/kernel_elementwise.o: CFLAGS_ALL += -fno-trapping-math
+$(BUILD)/host/cpu/kernel_activation.o: CFLAGS_ALL += -fno-trapping-math
 
 $(LIBRARY): $(LIBRARY_OBJECTS)
 	@rm -f $@
@@ -246,8 +255,13 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS) -lcmocka
 
+$(BUILD)/tests/fuzz/test_entry: $(BUILD)/tests/fuzz/entry.o
+
+$(BUILD)/tests/fuzz/fuzz: $(BUILD)/tests/fuzz/entry.o $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
+	$(CC) $(CFLAGS_ALL) -fsanitize=fuzzer $^ -o $@ $(LIBS) -lcmocka
+
 # Its candidates' trainings are the test's.
-$(BUILD)/tests/run/test_workers: LIBS += -Wl,--wrap=candidate_train -Wl,--wrap=candidate_prepare
+$(BUILD)/tests/run/test_workers: LIBS += -Wl,--wrap=candidate_train -Wl,--wrap=admission_prepare_ahead
 
 $(BUILD)/tests/bench/bench_train: $(BENCH_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)

@@ -1,5 +1,5 @@
-/* Names for what the host does, for Nsight Systems and whatever else listens to NVTX: without a listener they cost nothing. A
- * toolkit may lack NVTX's headers; then there are no names. Ranges of a thread lie within each other. */
+/* Names for what the host does, for Nsight Systems and whatever else listens to NVTX: without a listener they cost
+ * nothing. A toolkit may lack NVTX's headers; then there are no names. Ranges of a thread lie within each other. */
 #ifndef NASRUN_CUDA_TRACE_H
 #define NASRUN_CUDA_TRACE_H
 

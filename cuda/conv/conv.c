@@ -27,7 +27,7 @@ enum status conv_check(cudnnStatus_t status, const char *what, struct error *err
     char reason[256] = "";
     if (status == CUDNN_STATUS_SUCCESS)
         return ST_OK;
-    cudnnGetLastErrorString(reason, sizeof reason);
+    cudnnGetLastErrorString(reason, sizeof(reason));
     reason[strcspn(reason, "\n")] = '\0';
     enum status st = ST_DEVICE;
     if (status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
@@ -126,10 +126,10 @@ static enum status open_queue(struct conv_planner *planner, struct error *err)
 static enum status open_planner(int32_t index, const char *text, const struct conv_options *options,
                                 struct conv_planner **planner, struct error *err)
 {
-    struct conv_planner *made = calloc(1, sizeof *made);
+    struct conv_planner *made = calloc(1, sizeof(*made));
     *planner = NULL;
     if (made == NULL)
-        return error_memory(err, "planner of convolutions", sizeof *made);
+        return error_memory(err, "planner of convolutions", sizeof(*made));
     pthread_mutex_init(&made->turn, NULL);
     pthread_mutex_init(&made->lock, NULL);
     made->options = *options;
@@ -189,9 +189,9 @@ static enum status make_room(struct conv_planner *planner, struct error *err)
     if (planner->count < planner->capacity)
         return ST_OK;
     int32_t capacity = planner->capacity > 0 ? planner->capacity * 2 : 64;
-    struct conv_plan **larger = realloc(planner->plans, (size_t)capacity * sizeof *larger);
+    struct conv_plan **larger = realloc(planner->plans, (size_t)capacity * sizeof(*larger));
     if (larger == NULL)
-        return error_memory(err, "list of convolution plans", (size_t)capacity * sizeof *larger);
+        return error_memory(err, "list of convolution plans", (size_t)capacity * sizeof(*larger));
     planner->plans = larger;
     planner->capacity = capacity;
     return ST_OK;
@@ -202,14 +202,14 @@ static struct conv_plan *find_plan(const struct conv_planner *planner, enum conv
 {
     for (int32_t i = 0; i < planner->count; i++) {
         const struct conv_plan_info *info = &planner->plans[i]->info;
-        if (info->kind == kind && memcmp(&info->geometry, geometry, sizeof *geometry) == 0)
+        if (info->kind == kind && memcmp(&info->geometry, geometry, sizeof(*geometry)) == 0)
             return planner->plans[i];
     }
     return NULL;
 }
 
-/* Equal devices of this process and of others share the cache folder: what one of them is choosing the others wait for, so that
- * they choose alike and nothing is tried twice. */
+/* Equal devices of this process and of others share the cache folder: what one of them is choosing the others wait for,
+ * so that they choose alike and nothing is tried twice. */
 static enum status recall_or_choose(const struct conv_planner *planner, struct conv_plan *plan,
                                     struct error *err)
 {
@@ -234,9 +234,9 @@ static enum status add_plan(struct conv_planner *planner, enum conv_kind kind,
 {
     if (make_room(planner, err) != ST_OK)
         return err->status;
-    struct conv_plan *made = calloc(1, sizeof *made);
+    struct conv_plan *made = calloc(1, sizeof(*made));
     if (made == NULL)
-        return error_memory(err, "convolution plan", sizeof *made);
+        return error_memory(err, "convolution plan", sizeof(*made));
     made->info = (struct conv_plan_info){.kind = kind, .type = planner->options.type, .geometry = *geometry};
     enum status st = recall_or_choose(planner, made, err);
     made->refused = st == ST_UNSUPPORTED && conv_is_fused(kind);

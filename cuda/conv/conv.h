@@ -8,9 +8,9 @@
  *     conv_plan_execute(plan, handle, &operands, &err)                may be captured in a CUDA Graph
  *
  * Layouts (kernels.h): activations NHWC with channels padded to multiples of 8, kernels KRSC copies as struct
- * cuda_weight describes them, both in the planner's type; sums are taken in float32. Padding channels
- * hold zeros in every input and receive zeros in y and dx; in dkernel nobody reads them. Biases that are not fused are not
- * ours: cuda_launch_add_bias, cuda_launch_bias_gradient.
+ * cuda_weight describes them, both in the planner's type; sums are taken in float32. Padding channels hold zeros in
+ * every input and receive zeros in y and dx; in dkernel nobody reads them. Biases that are not fused are not ours:
+ * cuda_launch_add_bias, cuda_launch_bias_gradient.
  *
  * bf16 needs compute capability 8.0: cuDNN has nothing for it on older devices (they take CUDA_FLOAT). */
 #ifndef NASRUN_CUDA_CONV_CONV_H
@@ -27,9 +27,9 @@ enum conv_kind {
     CONV_FORWARD,
     CONV_BACKWARD_DATA,
     CONV_BACKWARD_WEIGHTS,
-    /* Fused: y = ReLU(convolution + addend + bias), of which the name's parts are there. In this order, and with a bias of the
-     * planner's type, cuDNN has them precompiled for all devices; only such plans are taken, so there may be none. ReLU may
-     * make 0 of NaN. */
+    /* Fused: y = ReLU(convolution + addend + bias), of which the name's parts are there. In this order, and with a bias
+     * of the planner's type, cuDNN has them precompiled for all devices; only such plans are taken, so there may be
+     * none. ReLU may make 0 of NaN. */
     CONV_BIAS,
     CONV_BIAS_RELU,
     CONV_ADD_BIAS,
@@ -91,9 +91,9 @@ struct conv_options {
     bool deterministic;     /* only algorithms that give the same bits in every run */
     bool tensor_float;      /* CUDA_FLOAT: the tensor cores' TF32 may be used, with 10 bits of mantissa */
     size_t workspace_limit; /* bytes; a plan beyond it is taken only where there is no other */
-    /* So many candidates, CONV_MOST_TIMED at most, are timed and the fastest taken, but for fused kinds; below 2: the first that
-     * runs. Two runs, or two equal devices, may measure differently and then round differently, unless the cache folder
-     * remembers the choice. */
+    /* So many candidates, CONV_MOST_TIMED at most, are timed and the fastest taken, but for fused kinds; below 2: the
+     * first that runs. Two runs, or two equal devices, may measure differently and then round differently, unless the
+     * cache folder remembers the choice. */
     int32_t timed;
     const char *cache_folder; /* where choices are kept; private to the user, for they hold executable code;
                                  NULL: nowhere */
@@ -106,8 +106,8 @@ struct conv_plan;
 
 /* For the device `index`: CUDA's number, the calling thread's current device. `options` are copied. The planner has a
  * cuDNN handle and a stream of its own, of the highest priority: what it tries waits for nothing that others have
- * queued on the device, and they don't wait for it. Planners of equal devices choose apart from each other but for the cache
- * folder: there they take turns, a shape is tried on one of them only, and the others do as it did. */
+ * queued on the device, and they don't wait for it. Planners of equal devices choose apart from each other but for the
+ * cache folder: there they take turns, a shape is tried on one of them only, and the others do as it did. */
 enum status conv_planner_open(int32_t index, const struct conv_options *options,
                               struct conv_planner **planner, struct error *err);
 
@@ -121,18 +121,18 @@ void conv_planner_close(struct conv_planner *planner);
 
 /* The plan for that shape: remembered, or read from the cache folder, or chosen. It belongs to the planner. Any thread
  * whose current device is the planner's may call, also while another one plans (they take turns) or records a CUDA
- * Graph in thread-local mode. Takes milliseconds where it is chosen without timing, seconds where cuDNN has to compile a kernel
- * (depthwise). ST_UNSUPPORTED when cuDNN has no plan, or none of a fused kind that runs: there is another way; ST_DEVICE
- * when none of another kind runs. Where candidates are run, that takes device memory for as long as it lasts: the
- * operation's tensors and the largest workspace. */
+ * Graph in thread-local mode. Takes milliseconds where it is chosen without timing, seconds where cuDNN has to compile
+ * a kernel (depthwise). ST_UNSUPPORTED when cuDNN has no plan, or none of a fused kind that runs: there is another way;
+ * ST_DEVICE when none of another kind runs. Where candidates are run, that takes device memory for as long as it lasts:
+ * the operation's tensors and the largest workspace. */
 enum status conv_planner_plan(struct conv_planner *planner, enum conv_kind kind,
                               const struct conv_geometry *geometry, const struct conv_plan **plan,
                               struct error *err);
 
-/* Between the two calls nobody plans, so no trial holds device memory: how much is free then, and whether an allocation is
- * refused, does not depend on what another thread happens to try. `hold` waits for one plan at most, which may in turn wait for
- * the same one of an equal device. The thread that holds
- * does not plan. NULL is allowed: a device without a planner yet. */
+/* Between the two calls nobody plans, so no trial holds device memory: how much is free then, and whether an allocation
+ * is refused, does not depend on what another thread happens to try. `hold` waits for one plan at most, which may in
+ * turn wait for the same one of an equal device. The thread that holds does not plan. NULL is allowed: a device without
+ * a planner yet. */
 void conv_planner_hold(struct conv_planner *planner);
 void conv_planner_release(struct conv_planner *planner);
 
@@ -160,8 +160,8 @@ struct conv_operands {
     void *workspace;
 };
 
-/* Queues the operation on the handle's stream. CONV_BACKWARD_DATA writes dx, CONV_BACKWARD_WEIGHTS dkernel, all others y;
- * the rest is only read. */
+/* Queues the operation on the handle's stream. CONV_BACKWARD_DATA writes dx, CONV_BACKWARD_WEIGHTS dkernel, all others
+ * y; the rest is only read. */
 enum status conv_plan_execute(const struct conv_plan *plan, cudnnHandle_t handle,
                               const struct conv_operands *operands, struct error *err);
 

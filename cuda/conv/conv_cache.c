@@ -1,9 +1,9 @@
-/* Choices on disk, one file each: FOLDER/HASH.plan, HASH being that of the key; and FOLDER/turns, an empty file of which who is
- * choosing locks the byte of his key.
+/* Choices on disk, one file each: FOLDER/HASH.plan, HASH being that of the key; and FOLDER/turns, an empty file of
+ * which who is choosing locks the byte of his key.
  *
  *     nasrun plan 2 KEYBYTES PLANBYTES CHECKSUM\n     in decimal, the checksum as 16 hexadecimal digits
- *     key                                             everything that the choice depends on, compared byte
- * for byte plan                                            cuDNN's JSON
+ *     key                                             everything that the choice depends on, compared byte for byte
+ *     plan                                            cuDNN's JSON
  *
  * A plan may hold compiled code, and cuDNN accepts a plan whose code was altered. So the file is believed
  * only when it is ours alone (owner, mode 0600, no link) and its checksum over key and plan is right. */
@@ -25,8 +25,8 @@ enum { MAX_FILE = 64 << 20, HEAD_SIZE = 96 };
 /* How long to wait for another's choice: longer than any takes, for its process may be stopped. */
 enum { PATIENCE_SECONDS = 60, GLANCE_NANOSECONDS = 2000000 };
 
-/* The key, malloc'd; NULL when out of memory. The device's description names its driver too, but neither its place in the
- * machine nor its number: equal devices share their choices. */
+/* The key, malloc'd; NULL when out of memory. The device's description names its driver too, but neither its place in
+ * the machine nor its number: equal devices share their choices. */
 static char *make_key(const struct conv_planner *planner, const struct conv_plan_info *info)
 {
     const struct conv_geometry *g = &info->geometry;
@@ -54,7 +54,7 @@ static char *make_key(const struct conv_planner *planner, const struct conv_plan
 static char *make_path(const struct conv_planner *planner, const char *key)
 {
     char name[32];
-    snprintf(name, sizeof name, "%016" PRIx64 ".plan", file_hash(0, key, strlen(key)));
+    snprintf(name, sizeof(name), "%016" PRIx64 ".plan", file_hash(0, key, strlen(key)));
     return file_join(planner->cache_folder, name);
 }
 
@@ -181,7 +181,7 @@ out:
 static void write_private(const char *path, const char *head, const char *body, size_t length)
 {
     char aside[64];
-    snprintf(aside, sizeof aside, ".%ld", (long)gettid());
+    snprintf(aside, sizeof(aside), ".%ld", (long)gettid());
     size_t size = strlen(path) + strlen(aside) + 1;
     char *name = malloc(size);
     if (name == NULL)
@@ -235,7 +235,7 @@ void conv_cache_write(const struct conv_planner *planner, const struct conv_plan
     if (fclose(out) != 0 || bad)
         goto out;
     size_t key_length = strlen(key);
-    snprintf(head, sizeof head, "nasrun plan 2 %zu %zu %016" PRIx64 "\n", key_length,
+    snprintf(head, sizeof(head), "nasrun plan 2 %zu %zu %016" PRIx64 "\n", key_length,
              body_length - key_length, file_hash(0, body, body_length));
     write_private(path, head, body, body_length);
 out:

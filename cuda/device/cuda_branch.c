@@ -1,15 +1,15 @@
-/* Weight gradients of convolutions run beside the rest of the backward pass, on a stream of their own: nobody needs them before
- * the optimizer, or the all-reduce of their bucket, and small kernels leave room on the device. In the step's graph that is
- * a branch.
+/* Weight gradients of convolutions run beside the rest of the backward pass, on a stream of their own: nobody needs
+ * them before the optimizer, or the all-reduce of their bucket, and small kernels leave room on the device. In the
+ * step's graph that is a branch.
  *
  *     device's stream   dy ──┬── dx ── batch norm backward ── wait ──┬── dx ── ... ── wait ── optimizer
  *     branch                 └── dkernel ──────────────────────┘     └── dkernel ─ ... ┘
  *
- * The branch is never more than one weight gradient behind: before the next one is handed over, the device's stream waits for
- * the last. So what it reads has to outlive only the operations up to there (cuda_branch_lifetimes). That costs the arena of
- * the lean start 24 %, that of ResNet-18 nothing; joined only at the end it would be 63 and 14 % (README.md). The branch has
- * scratch, tickets and a cuDNN handle of its own, for those of the device's stream are in use. Dense layers' weight gradients
- * stay on the device's stream, where cuBLAS's one workspace is. */
+ * The branch is never more than one weight gradient behind: before the next one is handed over, the device's stream
+ * waits for the last. So what it reads has to outlive only the operations up to there (cuda_branch_lifetimes). That
+ * costs the arena of the lean start 24 %, that of ResNet-18 nothing; joined only at the end it would be 63 and 14 %
+ * (README.md). The branch has scratch, tickets and a cuDNN handle of its own, for those of the device's stream are in
+ * use. Dense layers' weight gradients stay on the device's stream, where cuBLAS's one workspace is. */
 #include "cuda/device/cuda_internal.h"
 
 bool cuda_is_branched(enum prog_op_kind kind)

@@ -28,13 +28,13 @@ enum status cuda_dataset_upload(struct device *device, const struct dataset_view
     enum status st = cuda_enter(device, err);
     if (st != ST_OK)
         return st;
-    struct device_dataset *made = calloc(1, sizeof *made);
+    struct device_dataset *made = calloc(1, sizeof(*made));
     if (made == NULL)
-        return error_memory(err, "dataset", sizeof *made);
+        return error_memory(err, "dataset", sizeof(*made));
     size_t pixels = (size_t)view->count * (size_t)view->channels * (size_t)view->height * (size_t)view->width;
-    size_t labels_at = cuda_round_up(pixels), label_bytes = (size_t)view->count * sizeof *view->labels;
+    size_t labels_at = cuda_round_up(pixels), label_bytes = (size_t)view->count * sizeof(*view->labels);
     size_t levels_at = labels_at + cuda_round_up(label_bytes),
-           level_bytes = (size_t)view->channels * LEVELS * sizeof *levels;
+           level_bytes = (size_t)view->channels * LEVELS * sizeof(*levels);
     made->serial = ++device->serial;
     st = cuda_allocate(device, levels_at + level_bytes, "dataset", &made->memory, err);
     if (st != ST_OK)

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Plans a shape that are timed once, where the choice can be kept: cuDNN's first is not always sane. Chosen anew in every
- * run, two of equal speed would make a run that differs in rounding. */
+/* Plans a shape that are timed once, where the choice can be kept: cuDNN's first is not always sane. Chosen anew in
+ * every run, two of equal speed would make a run that differs in rounding. */
 enum { TIMED_PLANS = 8 };
 
 enum { AMPERE = 8 }; /* major compute capability from which there are bf16 and TF32 */
@@ -100,8 +100,8 @@ struct precision {
     int major;       /* of its compute capability */
 };
 
-/* Without bf16 and TF32 (T4) float32 is what trains without further care: half precision may overflow. Factors of TF32 have ten
- * bits of fraction; some tensor cores cut off the others (Hopper's). */
+/* Without bf16 and TF32 (T4) float32 is what trains without further care: half precision may overflow. Factors of TF32
+ * have ten bits of fraction; some tensor cores cut off the others (Hopper's). */
 static enum status choose_precision(enum device_precision wanted, int major, struct precision *precision,
                                     struct error *err)
 {
@@ -131,11 +131,11 @@ static enum status read_properties(int32_t index, enum device_precision wanted,
         st = choose_precision(wanted, properties->major, precision, err);
     if (st != ST_OK)
         return st;
-    memset(info, 0, sizeof *info);
-    snprintf(info->name, sizeof info->name, "cuda:%d %.60s, compute capability %d.%d, %s", (int)index,
+    memset(info, 0, sizeof(*info));
+    snprintf(info->name, sizeof(info->name), "cuda:%d %.60s, compute capability %d.%d, %s", (int)index,
              properties->name, properties->major, properties->minor, precision->name);
-    snprintf(info->library, sizeof info->library, "cuda");
-    cuda_versions(info->versions, sizeof info->versions);
+    snprintf(info->library, sizeof(info->library), "cuda");
+    cuda_versions(info->versions, sizeof(info->versions));
     info->threads = properties->multiProcessorCount;
     info->rounding = precision->rounding;
     info->prepares_slowly = true;
@@ -210,7 +210,7 @@ static enum status open_stream(struct device *device, struct error *err)
     if (st == ST_OK)
         st = cuda_branch_open(device, err);
     if (st == ST_OK)
-        st = cuda_allocate(device, sizeof *device->step, "step parameters", &device->step, err);
+        st = cuda_allocate(device, sizeof(*device->step), "step parameters", &device->step, err);
     return st;
 }
 
@@ -226,7 +226,7 @@ static enum status open_cudnn(struct device *device, bool tensor_float, bool unt
         status = cudnnSetStream(device->branch.cudnn, device->branch.stream);
     if (status != CUDNN_STATUS_SUCCESS)
         return error_set(err, ST_DEVICE, "cuDNN cannot open the device: %s", cudnnGetErrorString(status));
-    cuda_cache_folder(folder, sizeof folder);
+    cuda_cache_folder(folder, sizeof(folder));
     const struct conv_options options = {.type = device->type,
                                          .deterministic = true,
                                          .tensor_float = tensor_float,
@@ -244,9 +244,9 @@ static enum status device_open(const struct device_options *options, struct devi
     enum status st = check_index(options->index, err);
     if (st != ST_OK)
         return st;
-    struct device *made = calloc(1, sizeof *made);
+    struct device *made = calloc(1, sizeof(*made));
     if (made == NULL)
-        return error_memory(err, "cuda device", sizeof *made);
+        return error_memory(err, "cuda device", sizeof(*made));
     made->base.own = &own;
     made->index = options->index;
     st = read_properties(options->index, options->precision, &properties, &made->info, &precision, err);

@@ -2,12 +2,12 @@
  *
  * A member that never comes would let the others' GPUs wait for ever, and the host with them. So members never wait
  * blindly (cuda_group_wait): they poll, and when the time is up or NCCL tells of an error they break the group, which
- * aborts all communicators: NCCL's kernels then end, whatever they have done. To abort is the work of a thread of its own, for
- * the last communicator's abort returns only when no graph is left in which their collectives are recorded, and those go with
- * their programs.
+ * aborts all communicators: NCCL's kernels then end, whatever they have done. To abort is the work of a thread of its
+ * own, for the last communicator's abort returns only when no graph is left in which their collectives are recorded,
+ * and those go with their programs.
  *
- * NCCL lets its members meet on the host while a collective is recorded, so a step is recorded and replayed by all members
- * or by none: they agree about it (cuda_group_agree, cuda_run.c). */
+ * NCCL lets its members meet on the host while a collective is recorded, so a step is recorded and replayed by all
+ * members or by none: they agree about it (cuda_group_agree, cuda_run.c). */
 #include "cuda/device/cuda_group.h"
 #include "cuda/trace.h"
 
@@ -57,11 +57,12 @@ static enum status open_member(struct device_group *group, int32_t number, struc
 
 static enum status open_communicators(struct device_group *group, struct error *err)
 {
-    ncclComm_t *comms = calloc((size_t)group->count, sizeof *comms);
-    int *numbers = calloc((size_t)group->count, sizeof *numbers);
+    ncclComm_t *comms = calloc((size_t)group->count, sizeof(*comms));
+    int *numbers = calloc((size_t)group->count, sizeof(*numbers));
     enum status st = ST_OK;
     if (comms == NULL || numbers == NULL) {
-        st = error_memory(err, "group of devices", (size_t)group->count * (sizeof *comms + sizeof *numbers));
+        st =
+            error_memory(err, "group of devices", (size_t)group->count * (sizeof(*comms) + sizeof(*numbers)));
         goto out;
     }
     for (int32_t k = 0; k < group->count; k++)
@@ -88,10 +89,10 @@ static enum status free_memory(const struct cuda_member *member, size_t *availab
 
 static enum status connect(struct device_group *group, struct error *err)
 {
-    size_t *before = calloc((size_t)group->count, sizeof *before);
+    size_t *before = calloc((size_t)group->count, sizeof(*before));
     enum status st = ST_OK;
     if (before == NULL)
-        return error_memory(err, "group of devices", (size_t)group->count * sizeof *before);
+        return error_memory(err, "group of devices", (size_t)group->count * sizeof(*before));
     for (int32_t k = 0; st == ST_OK && k < group->count; k++)
         st = free_memory(&group->members[k], &before[k], err);
     if (st == ST_OK)
@@ -110,17 +111,17 @@ enum status cuda_group_open(struct device *const *devices, int32_t count, double
                             struct device_group **group, struct error *err)
 {
     enum status st = ST_OK;
-    struct device_group *made = calloc(1, sizeof *made);
+    struct device_group *made = calloc(1, sizeof(*made));
     if (made == NULL)
-        return error_memory(err, "group of devices", sizeof *made);
+        return error_memory(err, "group of devices", sizeof(*made));
     made->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     made->wanted = true;
     made->count = count;
     made->timeout = timeout;
-    made->members = calloc((size_t)count, sizeof *made->members);
+    made->members = calloc((size_t)count, sizeof(*made->members));
     if (made->members == NULL) {
         made->count = 0;
-        st = error_memory(err, "group of devices", (size_t)count * sizeof *made->members);
+        st = error_memory(err, "group of devices", (size_t)count * sizeof(*made->members));
         goto out;
     }
     st = cuda_nccl_load(&made->nccl, err);
@@ -152,7 +153,7 @@ static bool mark_broken(struct device_group *group, const char *reason)
     pthread_mutex_lock(&group->lock);
     bool first = !group->broken;
     if (first)
-        snprintf(group->reason, sizeof group->reason, "%s", reason);
+        snprintf(group->reason, sizeof(group->reason), "%s", reason);
     group->broken = true;
     pthread_mutex_unlock(&group->lock);
     return first;
@@ -258,7 +259,7 @@ static enum status wait_a_moment(const struct device *device, double began, cons
     char reason[ERROR_LENGTH];
     enum status st = cuda_group_check(group, err);
     if (st == ST_OK && clock_seconds() - began > group->timeout) {
-        snprintf(reason, sizeof reason, "%s: member %d of 0 to %d has waited for the others for %.10g s",
+        snprintf(reason, sizeof(reason), "%s: member %d of 0 to %d has waited for the others for %.10g s",
                  what, (int)device->member->number, (int)group->count - 1, group->timeout);
         cuda_group_abort(group, reason);
         st = cuda_group_check_broken(group, err);
@@ -353,8 +354,8 @@ static bool is_idle(const struct cuda_member *member)
            answer(cudaStreamQuery(member->device->stream)) == cudaSuccess;
 }
 
-/* A communicator that still has something to do, or whose device has failed, is not destroyed: that would wait for what may
- * never come. */
+/* A communicator that still has something to do, or whose device has failed, is not destroyed: that would wait for what
+ * may never come. */
 void cuda_group_close(struct device_group *group)
 {
     if (group == NULL)

@@ -1,8 +1,8 @@
-/* Device memory: from the device's default pool, in the order of the device's stream, so that neither taking nor giving back waits
- * for the device, or asks the driver where the last candidate's memory will do. What is given back stays in the pool until
- * somebody else needs it: the planner's trials take from the same pool, an allocation that fails empties it and tries again,
- * it is emptied for NCCL too, which has memory of its own, and what lies unused there counts as free. Devices without pools
- * have cudaMalloc. */
+/* Device memory: from the device's default pool, in the order of the device's stream, so that neither taking nor giving
+ * back waits for the device, or asks the driver where the last candidate's memory will do. What is given back stays in
+ * the pool until somebody else needs it: the planner's trials take from the same pool, an allocation that fails empties
+ * it and tries again, it is emptied for NCCL too, which has memory of its own, and what lies unused there counts as
+ * free. Devices without pools have cudaMalloc. */
 #include "cuda/device/cuda_internal.h"
 
 #include <string.h>
@@ -80,7 +80,7 @@ enum status cuda_allocate(const struct device *device, size_t bytes, const char 
     cudaError_t error = take(device, taken, &made);
     if (error == cudaErrorMemoryAllocation)
         error = take_again(device, taken, &made, &available, &total);
-    memcpy(memory, &made, sizeof made);
+    memcpy(memory, &made, sizeof(made));
     if (error != cudaErrorMemoryAllocation)
         return cuda_check(error, "allocate memory", err);
     return error_set(err, ST_MEMORY, "out of device memory: %s, %zu bytes; %zu of %zu are free", what, bytes,
@@ -97,8 +97,8 @@ void cuda_release(const struct device *device, void *memory)
         (void)cudaFree(memory);
 }
 
-/* Memory of a pool has an access of its own beside that between the devices. NCCL, whose members are in one process here, takes
- * it for granted that devices which can reach each other's memory may. */
+/* Memory of a pool has an access of its own beside that between the devices. NCCL, whose members are in one process
+ * here, takes it for granted that devices which can reach each other's memory may. */
 enum status cuda_memory_reach(struct device *device, const struct device *owner, struct error *err)
 {
     const struct cudaMemAccessDesc access = {

@@ -11,7 +11,7 @@
 static enum status find(void *library, const char *name, void *function, struct error *err)
 {
     void *symbol = dlsym(library, name);
-    memcpy(function, &symbol, sizeof symbol);
+    memcpy(function, &symbol, sizeof(symbol));
     return symbol != NULL ? ST_OK : error_set(err, ST_DEVICE, LIBRARY " has no function %s", name);
 }
 
@@ -28,7 +28,7 @@ enum status cuda_nccl_load(struct cuda_nccl *nccl, struct error *err)
         {"ncclGetVersion", &nccl->get_version},    {"ncclGetErrorString", &nccl->get_error_string}};
     void *library = NULL;
     enum status st = library_load(LIBRARY, &library, err);
-    for (size_t i = 0; st == ST_OK && i < sizeof wanted / sizeof wanted[0]; i++)
+    for (size_t i = 0; st == ST_OK && i < sizeof(wanted) / sizeof(wanted[0]); i++)
         st = find(library, wanted[i].name, wanted[i].function, err);
     return st == ST_OK ? st : error_prefix(err, "NCCL cannot be loaded");
 }

@@ -1,5 +1,5 @@
-/* NCCL's functions, from the libnccl.so.2 that is found when several devices are to train together: a machine that has none still
- * has its GPUs, one at a time. */
+/* NCCL's functions, from the libnccl.so.2 that is found when several devices are to train together: a machine that has
+ * none still has its GPUs, one at a time. */
 #ifndef NASRUN_CUDA_DEVICE_CUDA_NCCL_H
 #define NASRUN_CUDA_DEVICE_CUDA_NCCL_H
 
@@ -23,8 +23,8 @@ struct cuda_nccl {
     const char *(*get_error_string)(ncclResult_t result);
 };
 
-/* Loads it, once for the process (host/base/library.h), and fills the table. ST_DEVICE: it is missing, with where it was looked
- * for, or lacks a function. */
+/* Loads it, once for the process (host/base/library.h), and fills the table. ST_DEVICE: it is missing, with where it
+ * was looked for, or lacks a function. */
 enum status cuda_nccl_load(struct cuda_nccl *nccl, struct error *err);
 
 /* 22809 is 2.28.9; 0 while none is loaded. */

@@ -1,5 +1,5 @@
-/* How much memory of a GPU is free, for those who only look. CUDA tells it to who has a context there, and to make one takes a
- * third of a second and half a gigabyte of the GPU; NVML, which comes with the driver, tells everybody. */
+/* How much memory of a GPU is free, for those who only look. CUDA tells it to who has a context there, and to make one
+ * takes a third of a second and half a gigabyte of the GPU; NVML, which comes with the driver, tells everybody. */
 #include "cuda/device/cuda_internal.h"
 
 #include <dlfcn.h>
@@ -17,7 +17,7 @@ typedef int get_memory(void *device, struct memory *memory);
 static bool find(void *library, const char *name, void *function)
 {
     void *symbol = dlsym(library, name);
-    memcpy(function, &symbol, sizeof symbol);
+    memcpy(function, &symbol, sizeof(symbol));
     return symbol != NULL;
 }
 
@@ -41,14 +41,14 @@ size_t cuda_nvml_free(const struct cudaDeviceProp *properties)
     const unsigned long long total = properties->totalGlobalMem;
     struct memory memory = {0};
     char pci[32];
-    snprintf(pci, sizeof pci, "%08x:%02x:%02x.0", (unsigned)properties->pciDomainID,
+    snprintf(pci, sizeof(pci), "%08x:%02x:%02x.0", (unsigned)properties->pciDomainID,
              (unsigned)properties->pciBusID, (unsigned)properties->pciDeviceID);
     void *library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
     const bool told = library != NULL && ask(library, pci, &memory);
     if (library != NULL)
         dlclose(library);
-    /* NVML counts what the driver keeps for itself. One that tells of much more speaks of all of a GPU of which this is a
-     * part. */
+    /* NVML counts what the driver keeps for itself. One that tells of much more speaks of all of a GPU of which this is
+     * a part. */
     if (!told || memory.total < total || memory.total - total > total / 8)
         return 0;
     return (size_t)(memory.free < total ? memory.free : total);

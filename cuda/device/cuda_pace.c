@@ -1,12 +1,13 @@
 /* How far the host is ahead of the device, and what steps take by the device's clock.
  *
- * Learning rate and progress are decided when a step is queued, so the host may be ahead by CUDA_AHEAD steps and no more:
- * enough to hide what it does between two steps. Steps are counted off in two halves of that; behind a half's last step an
- * event is recorded, and before the half begins again the host waits for it, asleep (a few steps are still queued then).
+ * Learning rate and progress are decided when a step is queued, so the host may be ahead by CUDA_AHEAD steps and no
+ * more: enough to hide what it does between two steps. Steps are counted off in two halves of that; behind a half's
+ * last step an event is recorded, and before the half begins again the host waits for it, asleep (a few steps are still
+ * queued then).
  *
  * Between the events of a half lies a span of steps of one program, one behind the other: that is how long steps take,
- * what lies between two of them included. Whoever waits for the device ends the span (cuda_wait), for it has nothing to do
- * afterwards until the host comes with more. A program's first steps are not timed: they load and record. */
+ * what lies between two of them included. Whoever waits for the device ends the span (cuda_wait), for it has nothing to
+ * do afterwards until the host comes with more. A program's first steps are not timed: they load and record. */
 #include "cuda/device/cuda_internal.h"
 
 #include <stdlib.h>
@@ -27,9 +28,9 @@ struct cuda_pace {
 
 enum status cuda_pace_open(struct device *device, struct error *err)
 {
-    device->pace = calloc(1, sizeof *device->pace);
+    device->pace = calloc(1, sizeof(*device->pace));
     if (device->pace == NULL)
-        return error_memory(err, "pace of steps", sizeof *device->pace);
+        return error_memory(err, "pace of steps", sizeof(*device->pace));
     enum status st = ST_OK;
     for (int i = 0; st == ST_OK && i < 2; i++) {
         struct span *half = &device->pace->halves[i];

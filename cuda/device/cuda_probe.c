@@ -75,8 +75,8 @@ static enum status run_once(struct device *device, const struct probe *probe, bo
     return conv_plan_execute(probe->plan, device->cudnn, &operands, err);
 }
 
-/* Seconds of one run. Two go before that don't count: while the second runs, the host queues those that do, so that none of them
- * waits for it. */
+/* Seconds of one run. Two go before that don't count: while the second runs, the host queues those that do, so that
+ * none of them waits for it. */
 static enum status measure_once(struct device *device, const struct probe *probe, bool convolution,
                                 double *seconds, struct error *err)
 {
@@ -153,7 +153,7 @@ void cuda_cache_folder(char *path, size_t size)
         length = snprintf(path, size, "%s/.cache", home);
     bool made = length > 0 && (size_t)length < size && make_folder(path);
     static const char *const parts[] = {"/nasrun", "/plans"};
-    for (size_t i = 0; made && i < sizeof parts / sizeof parts[0]; i++) {
+    for (size_t i = 0; made && i < sizeof(parts) / sizeof(parts[0]); i++) {
         length += snprintf(path + length, size - (size_t)length, "%s", parts[i]);
         made = (size_t)length < size && make_folder(path);
     }

@@ -33,12 +33,12 @@ size_t cuda_tensor_bytes(const struct device *device, const struct prog_tensor *
 enum status cuda_program_metrics(struct device *device, struct device_program *prepared,
                                  double metrics[METRIC_COUNT], struct error *err)
 {
-    memcpy(metrics, prepared->metrics, sizeof prepared->metrics);
+    memcpy(metrics, prepared->metrics, sizeof(prepared->metrics));
     if (prepared->memory == NULL)
         return ST_OK;
     enum status st = cuda_enter(device, err);
     if (st == ST_OK)
-        st = cuda_copy(device, metrics, prepared->memory + prepared->at.metrics, sizeof prepared->metrics,
+        st = cuda_copy(device, metrics, prepared->memory + prepared->at.metrics, sizeof(prepared->metrics),
                        cudaMemcpyDeviceToHost, "read metrics", err);
     return st;
 }
@@ -46,13 +46,13 @@ enum status cuda_program_metrics(struct device *device, struct device_program *p
 enum status cuda_program_set_metrics(struct device *device, struct device_program *prepared,
                                      const double metrics[METRIC_COUNT], struct error *err)
 {
-    memmove(prepared->metrics, metrics, sizeof prepared->metrics);
+    memmove(prepared->metrics, metrics, sizeof(prepared->metrics));
     if (prepared->memory == NULL)
         return ST_OK;
     enum status st = cuda_enter(device, err);
     if (st == ST_OK)
         st = cuda_copy(device, prepared->memory + prepared->at.metrics, prepared->metrics,
-                       sizeof prepared->metrics, cudaMemcpyHostToDevice, "set metrics", err);
+                       sizeof(prepared->metrics), cudaMemcpyHostToDevice, "set metrics", err);
     return st;
 }
 
@@ -88,14 +88,14 @@ static float load(enum tensor_kind kind, enum cuda_type type, const char *stored
     if (kind == TENSOR_INDEX)
         return (float)(unsigned char)stored[place];
     if (kind == TENSOR_LABELS) {
-        memcpy(&label, stored + place * sizeof label, sizeof label);
+        memcpy(&label, stored + place * sizeof(label), sizeof(label));
         return (float)label;
     }
     if (type != CUDA_FLOAT) {
-        memcpy(&bits, stored + place * sizeof bits, sizeof bits);
+        memcpy(&bits, stored + place * sizeof(bits), sizeof(bits));
         return type == CUDA_BF16 ? half_from_bf16(bits) : half_from_fp16(bits);
     }
-    memcpy(&value, stored + place * sizeof value, sizeof value);
+    memcpy(&value, stored + place * sizeof(value), sizeof(value));
     return value;
 }
 
@@ -106,11 +106,11 @@ static void store(enum tensor_kind kind, enum cuda_type type, char *stored, size
     if (kind == TENSOR_INDEX)
         stored[place] = (char)(unsigned char)value;
     else if (kind == TENSOR_LABELS)
-        memcpy(stored + place * sizeof label, &label, sizeof label);
+        memcpy(stored + place * sizeof(label), &label, sizeof(label));
     else if (type != CUDA_FLOAT)
-        memcpy(stored + place * sizeof bits, &bits, sizeof bits);
+        memcpy(stored + place * sizeof(bits), &bits, sizeof(bits));
     else
-        memcpy(stored + place * sizeof value, &value, sizeof value);
+        memcpy(stored + place * sizeof(value), &value, sizeof(value));
 }
 
 /* Where element `within` of a kernel's master stands in its copy. */

@@ -24,9 +24,9 @@ void cuda_versions(char *text, size_t size)
     const int communication = cuda_nccl_version();
     (void)cudaDriverGetVersion(&driver);
     (void)cudaRuntimeGetVersion(&runtime);
-    write_cudnn(cudnn, sizeof cudnn);
-    cuda_dense_version(cublas, sizeof cublas);
-    write_nccl(communication, nccl, sizeof nccl);
+    write_cudnn(cudnn, sizeof(cudnn));
+    cuda_dense_version(cublas, sizeof(cublas));
+    write_nccl(communication, nccl, sizeof(nccl));
     snprintf(text, size, "driver for CUDA %d.%d, CUDA %d.%d, %s, %s%s%s", driver / 1000, driver % 1000 / 10,
              runtime / 1000, runtime % 1000 / 10, cudnn, cublas, communication > 0 ? ", " : "",
              communication > 0 ? nccl : "");
@@ -46,11 +46,11 @@ bool cuda_library(int32_t index, char *text, size_t size)
     void (*function)(void) = NULL;
     switch (index) {
     case 0:
-        write_cudnn(name, sizeof name);
+        write_cudnn(name, sizeof(name));
         function = (void (*)(void))cudnnGetVersion;
         break;
     case 1:
-        cuda_dense_version(name, sizeof name);
+        cuda_dense_version(name, sizeof(name));
         function = (void (*)(void))cublasGetProperty;
         break;
     case 2:
@@ -58,7 +58,7 @@ bool cuda_library(int32_t index, char *text, size_t size)
             snprintf(text, size, "%s", err.message);
             return true;
         }
-        write_nccl(cuda_nccl_version(), name, sizeof name);
+        write_nccl(cuda_nccl_version(), name, sizeof(name));
         function = (void (*)(void))nccl.get_version;
         break;
     default:

@@ -1,23 +1,24 @@
-/* Walks over the rows of an activation with fixed channels: for sums channel by channel, and for what is done to every row
- * with its channels' parameters. The activation is seen as a matrix: rows are pixels (n, y, x), columns are packs of eight
- * channels. A block is `columns` x `lines` threads, columns side by side so that a warp reads neighbours. The grid is
- * slices x column groups, no more blocks than the device holds at once: one wave, in which every thread begins and ends once.
- * A slice's rows lie scattered over the matrix, so that all blocks are at about the same place of it.
+/* Walks over the rows of an activation with fixed channels: for sums channel by channel, and for what is done to every
+ * row with its channels' parameters. The activation is seen as a matrix: rows are pixels (n, y, x), columns are packs
+ * of eight channels. A block is `columns` x `lines` threads, columns side by side so that a warp reads neighbours. The
+ * grid is slices x column groups, no more blocks than the device holds at once: one wave, in which every thread begins
+ * and ends once. A slice's rows lie scattered over the matrix, so that all blocks are at about the same place of it.
  *
- * The order of a sum follows from the matrix's size and the number of multiprocessors: rows of a thread one after another, the
- * lines of a warp by shuffles, the warps of a block one after another; then the slices likewise in the block that is done last. */
+ * The order of a sum follows from the matrix's size and the number of multiprocessors: rows of a thread one after
+ * another, the lines of a warp by shuffles, the warps of a block one after another; then the slices likewise in the
+ * block that is done last. */
 #ifndef NASRUN_CUDA_KERNELS_COLUMNS_CUH
 #define NASRUN_CUDA_KERNELS_COLUMNS_CUH
 
 #include "cuda/kernels/divide.cuh"
 #include "cuda/kernels/warp.cuh"
 
-/* Packs side by side in a block that writes every row, at most. In a block that sums there are WARP_PACKS, 64 bytes of a row in
- * bf16, as DRAM reads them: so few that the last block has little to add up. */
+/* Packs side by side in a block that writes every row, at most. In a block that sums there are WARP_PACKS, 64 bytes of
+ * a row in bf16, as DRAM reads them: so few that the last block has little to add up. */
 enum { COLUMNS_WRITTEN = 32 };
 
-/* Rows that a thread takes at least, where there are enough. Up to COLUMNS_ALONE of a thread are summed by one block: to join
- * two takes about as long. */
+/* Rows that a thread takes at least, where there are enough. Up to COLUMNS_ALONE of a thread are summed by one block:
+ * to join two takes about as long. */
 enum { COLUMNS_ROWS = 2, COLUMNS_ALONE = 8 };
 
 /* Blocks that a multiprocessor holds at once, of every kernel that walks so: it has registers for no fewer. */
@@ -64,7 +65,8 @@ static inline columns columns_of(cuda_shape s, int32_t width, int32_t blocks)
     return k;
 }
 
-/* multiprocessors: of the device. Where there are more groups than tickets, too, a group has one block, which needs none. */
+/* multiprocessors: of the device. Where there are more groups than tickets, too, a group has one block, which needs
+ * none. */
 static inline columns columns_to_sum(cuda_shape s, int32_t multiprocessors)
 {
     const int32_t width = warp_packs(s.c);
@@ -104,8 +106,8 @@ struct columns_share {
     int32_t count, vector, line;
 };
 
-/* A sum goes from the last row to the first: what was written last is still in the L2 cache. Whoever writes the rows next,
- * from the first to the last, finds there what the sum has read last. */
+/* A sum goes from the last row to the first: what was written last is still in the L2 cache. Whoever writes the rows
+ * next, from the first to the last, finds there what the sum has read last. */
 static __device__ __forceinline__ columns_share columns_of_thread(const columns &k)
 {
     columns_share t;
@@ -148,7 +150,8 @@ static __device__ __forceinline__ int32_t columns_owned(const columns &k)
     return thread < columns_width(k) && channel < k.vectors * CUDA_CHANNELS ? channel : -1;
 }
 
-/* Adds `COUNT` packs over the lines of each warp. All threads of the block call it, which then have what columns_total gives. */
+/* Adds `COUNT` packs over the lines of each warp. All threads of the block call it, which then have what columns_total
+ * gives. */
 template <int COUNT>
 static __device__ __forceinline__ void columns_add_lines(const columns &k, const pack *sums, float *shared)
 {

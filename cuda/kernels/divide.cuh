@@ -1,5 +1,6 @@
-/* Whole division by a number that the host knows, by multiplication: a division takes a GPU some twenty instructions, and to
- * find a pixel takes several (Granlund, Montgomery 1994, "Division by Invariant Integers using Multiplication"). */
+/* Whole division by a number that the host knows, by multiplication: a division takes a GPU some twenty instructions,
+ * and to find a pixel takes several (Granlund, Montgomery 1994, "Division by Invariant Integers using
+ * Multiplication"). */
 #ifndef NASRUN_CUDA_KERNELS_DIVIDE_CUH
 #define NASRUN_CUDA_KERNELS_DIVIDE_CUH
 
@@ -20,8 +21,8 @@ static inline divisor divisor_of(int64_t by)
     return d;
 }
 
-/* n / d for n below 2^31: the factor is at most by / 2^(31 + shift) of itself too large, too little to reach the next whole
- * number. */
+/* n / d for n below 2^31: the factor is at most by / 2^(31 + shift) of itself too large, too little to reach the next
+ * whole number. */
 static __device__ __forceinline__ uint32_t divided(uint32_t n, const divisor &d)
 {
     return (uint32_t)((uint64_t)(n + n) * d.factor >> 32) >> d.shift;

@@ -1,12 +1,12 @@
-/* One launch over many tensors: the work of all is numbered through, and each entry of a table in device
- * memory says where its own begins. And what kernels over weights share: packs of a master, and of the gradient behind it. */
+/* One launch over many tensors: the work of all is numbered through, and each entry of a table in device memory says
+ * where its own begins. And what kernels over weights share: packs of a master, and of the gradient behind it. */
 #ifndef NASRUN_CUDA_KERNELS_ENTRIES_CUH
 #define NASRUN_CUDA_KERNELS_ENTRIES_CUH
 
 #include "cuda/kernels/pack.cuh"
 
-/* The last entry that begins at or before `item`; entries begin in rising order, the first at 0. Of several that begin there
- * all but the last are empty. */
+/* The last entry that begins at or before `item`; entries begin in rising order, the first at 0. Of several that begin
+ * there all but the last are empty. */
 template <class E>
 static __device__ __forceinline__ int32_t entry_of(int32_t count, const E *entries, uint64_t E::*begin,
                                                    uint64_t item)

@@ -1,5 +1,5 @@
-/* The 16-bit activation types on the host, for what goes up and comes down; to nearest, of equals the even one, NaN stays
- * one. */
+/* The 16-bit activation types on the host, for what goes up and comes down; to nearest, of equals the even one, NaN
+ * stays one. */
 #ifndef NASRUN_CUDA_KERNELS_HALF_H
 #define NASRUN_CUDA_KERNELS_HALF_H
 
@@ -9,14 +9,14 @@
 static inline float half_bits_to_float(uint32_t bits)
 {
     float value;
-    memcpy(&value, &bits, sizeof value);
+    memcpy(&value, &bits, sizeof(value));
     return value;
 }
 
 static inline uint32_t half_float_bits(float value)
 {
     uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
+    memcpy(&bits, &value, sizeof(bits));
     return bits;
 }
 

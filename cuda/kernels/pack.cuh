@@ -26,8 +26,8 @@ template <class F> static inline cudaError_t with_type(enum cuda_type type, F la
     return launch(0.0f);
 }
 
-/* As it lies in memory; the alignment makes loads and stores of 16 bytes. Pairs of 16-bit values stay together until they are
- * used: one by one each would take a register. */
+/* As it lies in memory; the alignment makes loads and stores of 16 bytes. Pairs of 16-bit values stay together until
+ * they are used: one by one each would take a register. */
 template <class T> struct alignas(16) stored {
     uint32_t pair[CUDA_CHANNELS / 2];
 };
@@ -94,8 +94,8 @@ static __device__ __forceinline__ pack unpacked(const stored<bf16> &s)
     pack p;
     for (int j = 0; j < CUDA_CHANNELS; j += 2) { /* the upper half of a float */
         const uint32_t low = s.pair[j / 2] << 16, high = s.pair[j / 2] & 0xffff0000u;
-        memcpy(&p.v[j], &low, sizeof low);
-        memcpy(&p.v[j + 1], &high, sizeof high);
+        memcpy(&p.v[j], &low, sizeof(low));
+        memcpy(&p.v[j + 1], &high, sizeof(high));
     }
     return p;
 }
@@ -109,14 +109,14 @@ static __device__ __forceinline__ void packed(const pack &p, stored<half> *s)
 {
     for (int j = 0; j < CUDA_CHANNELS; j += 2) {
         const __half2 values = __floats2half2_rn(p.v[j], p.v[j + 1]);
-        memcpy(&s->pair[j / 2], &values, sizeof values);
+        memcpy(&s->pair[j / 2], &values, sizeof(values));
     }
 }
 static __device__ __forceinline__ void packed(const pack &p, stored<bf16> *s)
 {
     for (int j = 0; j < CUDA_CHANNELS; j += 2) {
         const __nv_bfloat162 values = __floats2bfloat162_rn(p.v[j], p.v[j + 1]);
-        memcpy(&s->pair[j / 2], &values, sizeof values);
+        memcpy(&s->pair[j / 2], &values, sizeof(values));
     }
 }
 

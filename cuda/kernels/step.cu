@@ -1,5 +1,5 @@
-/* The parameters of a step: they come with the launch and are written to the place where the recorded operations look for
- * them. A copy from host memory would need a copy engine, and memory that stays as it is until that has read it. */
+/* The parameters of a step: they come with the launch and are written to the place where the recorded operations look
+ * for them. A copy from host memory would need a copy engine, and memory that stays as it is until that has read it. */
 #include "cuda/kernels/kernels.h"
 #include "cuda/kernels/launch.h"
 

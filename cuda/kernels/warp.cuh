@@ -16,8 +16,8 @@ template <class T> static __device__ __forceinline__ T warp_sum(T v)
     return v;
 }
 
-/* Packs that lie side by side in a warp whose packs are added up: as many as give every lane a channel, fewer of an activation
- * that has fewer. */
+/* Packs that lie side by side in a warp whose packs are added up: as many as give every lane a channel, fewer of an
+ * activation that has fewer. */
 enum { WARP_PACKS = WARP / CUDA_CHANNELS };
 
 static inline int32_t warp_packs(int32_t channels)
@@ -28,9 +28,9 @@ static inline int32_t warp_packs(int32_t channels)
     return packs;
 }
 
-/* Lanes `packs` (1, 2 or 4) apart hold the same eight channels. Each lane gets the sum of one: number lane / packs % 8 of its
- * pack. In each step a lane gives away half of the sums that it has, for half of another's: 7 shuffles where 24 would give
- * every lane everything. */
+/* Lanes `packs` (1, 2 or 4) apart hold the same eight channels. Each lane gets the sum of one: number lane / packs % 8
+ * of its pack. In each step a lane gives away half of the sums that it has, for half of another's: 7 shuffles where 24
+ * would give every lane everything. */
 static __device__ __forceinline__ float warp_sum_packs(pack p, int packs)
 {
     const int lane = (int)threadIdx.x % WARP;

@@ -7,10 +7,11 @@
 
 #include <string.h>
 
-/* One convolution in oneDNN's words. source, target: of the forward direction (or their gradients). */
+/* One convolution in oneDNN's words: x is its source, y its target. */
 struct convolution {
     enum cpu_dnnl_direction direction;
-    int32_t source_tensor, target_tensor;
+    int32_t x, kernel_tensor, bias_tensor,
+        y; /* tensors of the forward direction, or their gradients; bias -1: none */
     /* As the operands lie; the kernel in the weight table's order. bias is NULL where there is none. */
     struct cpu_dnnl_layout *source, *kernel, *bias, *target;
     struct cpu_dnnl_layout *chosen_kernel; /* left to oneDNN */
@@ -71,9 +72,9 @@ static enum status choose(const struct device_program *prepared, const struct co
         return ST_OK;
     struct cpu_dnnl_layout *source = NULL, *target = NULL;
     dnnl_primitive_desc_t other = NULL;
-    enum status st = describe_activation(prepared, c->source_tensor, true, &source, err);
+    enum status st = describe_activation(prepared, c->x, true, &source, err);
     if (st == ST_OK)
-        st = describe_activation(prepared, c->target_tensor, true, &target, err);
+        st = describe_activation(prepared, c->y, true, &target, err);
     if (st == ST_OK) {
         const struct cpu_dnnl_operands chosen = {source, c->chosen_kernel, c->bias, target};
         if (cpu_dnnl_convolution(&other, device->engine, device->user_scratchpad, c->direction, &chosen,
@@ -89,23 +90,43 @@ static enum status choose(const struct device_program *prepared, const struct co
     return st;
 }
 
+/* Direction and tensors of the operation. */
+static struct convolution convolution_of(const struct prog_op *op)
+{
+    switch (op->kind) {
+    case PROG_OP_CONV:
+        return (struct convolution){
+            .direction = CPU_DNNL_FORWARD,
+            .x = op->inputs[CONV_IN_X],
+            .kernel_tensor = op->inputs[CONV_IN_KERNEL],
+            .bias_tensor = op->inputs[CONV_IN_BIAS],
+            .y = op->outputs[CONV_OUT_Y],
+        };
+    case PROG_OP_CONV_BACKWARD_DATA:
+        return (struct convolution){
+            .direction = CPU_DNNL_BACKWARD_DATA,
+            .x = op->outputs[CONV_BACKWARD_DATA_OUT_DX],
+            .kernel_tensor = op->inputs[CONV_BACKWARD_DATA_IN_KERNEL],
+            .bias_tensor = -1,
+            .y = op->inputs[CONV_BACKWARD_DATA_IN_DY],
+        };
+    default:
+        return (struct convolution){
+            .direction = CPU_DNNL_BACKWARD_WEIGHTS,
+            .x = op->inputs[CONV_BACKWARD_WEIGHTS_IN_X],
+            .kernel_tensor = op->outputs[CONV_BACKWARD_WEIGHTS_OUT_DKERNEL],
+            .bias_tensor = op->outputs[CONV_BACKWARD_WEIGHTS_OUT_DBIAS],
+            .y = op->inputs[CONV_BACKWARD_WEIGHTS_IN_DY],
+        };
+    }
+}
+
 static enum status describe(const struct device_program *prepared, const struct prog_op *op,
                             struct convolution *c, struct error *err)
 {
     const struct prog_tensor *tensors = prepared->program->tensors;
-    bool data = op->kind == PROG_OP_CONV_BACKWARD_DATA, weights = op->kind == PROG_OP_CONV_BACKWARD_WEIGHTS;
-    bool has_bias = weights ? op->outputs[1] >= 0 : !data && op->inputs[2] >= 0;
-    *c = (struct convolution){
-        .direction = data      ? CPU_DNNL_BACKWARD_DATA
-                     : weights ? CPU_DNNL_BACKWARD_WEIGHTS
-                               : CPU_DNNL_FORWARD,
-        .source_tensor = data ? op->outputs[0] : op->inputs[0],
-        .target_tensor = data      ? op->inputs[0]
-                         : weights ? op->inputs[1]
-                                   : op->outputs[0],
-    };
-    struct shape x = tensors[c->source_tensor].shape, y = tensors[c->target_tensor].shape;
-    struct shape kernel = tensors[weights ? op->outputs[0] : op->inputs[1]].shape;
+    *c = convolution_of(op);
+    struct shape x = tensors[c->x].shape, y = tensors[c->y].shape, kernel = tensors[c->kernel_tensor].shape;
     struct cpu_dnnl_window *window = &c->window;
     window->strides[0] = window->strides[1] = op->window.stride;
     window->padding_before[0] = op->window.pad_h;
@@ -116,66 +137,66 @@ static enum status describe(const struct device_program *prepared, const struct 
     window->padding_after[1] =
         (int64_t)(y.w - 1) * op->window.stride + op->window.kernel_w - x.w - op->window.pad_w;
     const dnnl_dims_t channels = {y.c};
-    enum status st = describe_activation(prepared, c->source_tensor, false, &c->source, err);
+    enum status st = describe_activation(prepared, c->x, false, &c->source, err);
     if (st == ST_OK)
-        st = describe_activation(prepared, c->target_tensor, false, &c->target, err);
+        st = describe_activation(prepared, c->y, false, &c->target, err);
     if (st == ST_OK)
         st = describe_kernel(kernel, op->window.groups, false, &c->kernel, err);
     if (st == ST_OK)
         st = describe_kernel(kernel, op->window.groups, true, &c->chosen_kernel, err);
-    if (st == ST_OK && has_bias)
+    if (st == ST_OK && c->bias_tensor >= 0)
         st = cpu_check(cpu_dnnl_layout_new(&c->bias, 1, channels, dnnl_a), "describe a bias", err);
     return st;
 }
 
-/* An operand that lies at `here` in layout `ours` and that the primitive takes in `theirs`: *place becomes
- * where the primitive reads it, with a call that brings it there when the layouts differ. */
-static enum status bring(struct device_program *prepared, struct cpu_op *state,
-                         const struct cpu_dnnl_layout *ours, struct cpu_place here,
-                         const struct cpu_dnnl_layout *theirs, bool kept, struct cpu_place *place,
-                         struct error *err)
+/* An operand of the primitive: a tensor in our layout. */
+struct operand {
+    int index; /* DNNL_ARG_... */
+    const struct cpu_dnnl_layout *ours;
+    int32_t tensor;
+};
+
+/* Of an operand that the primitive takes in layout `theirs`: *place becomes where the primitive reads it, with a call that brings
+ * it there when the layouts differ. Weights are kept. */
+static enum status bring(struct device_program *prepared, struct cpu_op *state, const struct operand *operand,
+                         const struct cpu_dnnl_layout *theirs, struct cpu_place *place, struct error *err)
 {
-    *place = here;
-    if (cpu_dnnl_layout_equal(ours, theirs))
+    const struct cpu_place here = *place = cpu_at_tensor(operand->tensor);
+    if (cpu_dnnl_layout_equal(operand->ours, theirs))
         return ST_OK;
     size_t bytes = cpu_dnnl_layout_bytes(theirs);
-    *place = kept ? cpu_take_kept(state, bytes) : cpu_take_scratch(state, bytes);
-    return cpu_call_reorder(prepared, state, ours, here, theirs, *place, err);
+    *place =
+        operand->index == DNNL_ARG_WEIGHTS ? cpu_take_kept(state, bytes) : cpu_take_scratch(state, bytes);
+    return cpu_call_reorder(prepared, state, operand->ours, here, theirs, *place, err);
 }
 
 /* The calls of one operation: kernel and activations brought, the convolution, its result taken back. */
-static enum status make_calls(struct device_program *prepared, const struct prog_op *op, struct cpu_op *state,
+static enum status make_calls(struct device_program *prepared, struct cpu_op *state,
                               const struct convolution *c, const_dnnl_primitive_desc_t description,
                               struct error *err)
 {
-    struct operand {
-        int index;
-        const struct cpu_dnnl_layout *ours;
-        int32_t tensor;
-    } in[2], out;
+    struct operand in[2], out;
     if (c->direction == CPU_DNNL_FORWARD) {
-        in[0] = (struct operand){DNNL_ARG_WEIGHTS, c->kernel, op->inputs[1]};
-        in[1] = (struct operand){DNNL_ARG_SRC, c->source, op->inputs[0]};
-        out = (struct operand){DNNL_ARG_DST, c->target, op->outputs[0]};
+        in[0] = (struct operand){DNNL_ARG_WEIGHTS, c->kernel, c->kernel_tensor};
+        in[1] = (struct operand){DNNL_ARG_SRC, c->source, c->x};
+        out = (struct operand){DNNL_ARG_DST, c->target, c->y};
     } else if (c->direction == CPU_DNNL_BACKWARD_WEIGHTS) {
-        in[0] = (struct operand){DNNL_ARG_SRC, c->source, op->inputs[0]};
-        in[1] = (struct operand){DNNL_ARG_DIFF_DST, c->target, op->inputs[1]};
-        out = (struct operand){DNNL_ARG_DIFF_WEIGHTS, c->kernel, op->outputs[0]};
+        in[0] = (struct operand){DNNL_ARG_SRC, c->source, c->x};
+        in[1] = (struct operand){DNNL_ARG_DIFF_DST, c->target, c->y};
+        out = (struct operand){DNNL_ARG_DIFF_WEIGHTS, c->kernel, c->kernel_tensor};
     } else {
-        in[0] = (struct operand){DNNL_ARG_WEIGHTS, c->kernel, op->inputs[1]};
-        in[1] = (struct operand){DNNL_ARG_DIFF_DST, c->target, op->inputs[0]};
-        out = (struct operand){DNNL_ARG_DIFF_SRC, c->source, op->outputs[0]};
+        in[0] = (struct operand){DNNL_ARG_WEIGHTS, c->kernel, c->kernel_tensor};
+        in[1] = (struct operand){DNNL_ARG_DIFF_DST, c->target, c->y};
+        out = (struct operand){DNNL_ARG_DIFF_SRC, c->source, c->x};
     }
     struct cpu_arg args[CPU_MAX_ARGS];
     int32_t count = 0;
     enum status st = ST_OK;
     for (int32_t i = 0; st == ST_OK && i < 2; i++) {
-        bool kernel = in[i].index == DNNL_ARG_WEIGHTS;
         const struct cpu_dnnl_layout *theirs = cpu_dnnl_operand(description, in[i].index);
         args[count] = (struct cpu_arg){.index = in[i].index, .layout = theirs};
-        st = bring(prepared, state, in[i].ours, cpu_at_tensor(in[i].tensor), theirs, kernel,
-                   &args[count++].place, err);
-        if (kernel)
+        st = bring(prepared, state, &in[i], theirs, &args[count++].place, err);
+        if (in[i].index == DNNL_ARG_WEIGHTS)
             state->copies_weight = state->call_count > 0;
     }
     const struct cpu_dnnl_layout *theirs = cpu_dnnl_operand(description, out.index);
@@ -186,7 +207,7 @@ static enum status make_calls(struct device_program *prepared, const struct prog
     if (c->bias != NULL) {
         bool forward = c->direction == CPU_DNNL_FORWARD;
         args[count++] = (struct cpu_arg){forward ? DNNL_ARG_BIAS : DNNL_ARG_DIFF_BIAS, c->bias,
-                                         cpu_at_tensor(forward ? op->inputs[2] : op->outputs[1])};
+                                         cpu_at_tensor(c->bias_tensor)};
     }
     if (st == ST_OK)
         st = cpu_call_new(prepared, state, description, args, count, err);
@@ -195,38 +216,31 @@ static enum status make_calls(struct device_program *prepared, const struct prog
     return st;
 }
 
-enum status cpu_prepare_conv(struct device_program *prepared, int32_t index, struct error *err)
+enum status cpu_prepare_conv(const struct op_call *call)
 {
-    const struct prog_op *op = &prepared->program->ops[index];
     struct convolution c;
     dnnl_primitive_desc_t description = NULL;
-    enum status st = describe(prepared, op, &c, err);
+    enum status st = describe(call->prepared, call->op, &c, call->err);
     if (st == ST_OK)
-        st = choose(prepared, &c, &description, err);
+        st = choose(call->prepared, &c, &description, call->err);
     if (st == ST_OK)
-        st = make_calls(prepared, op, &prepared->ops[index], &c, description, err);
+        st = make_calls(call->prepared, cpu_state(call), &c, description, call->err);
     dnnl_primitive_desc_destroy(description);
     convolution_free(&c);
     return st;
 }
 
-enum status cpu_run_conv(struct device_program *prepared, int32_t op, const struct step *step,
-                         struct error *err)
+enum status cpu_run_conv(const struct op_call *call)
 {
-    (void)step;
-    return cpu_calls_run(prepared, &prepared->ops[op], err);
+    return cpu_calls_run(call->prepared, cpu_state(call), call->err);
 }
 
-enum status cpu_run_conv_backward_data(struct device_program *prepared, int32_t op, const struct step *step,
-                                       struct error *err)
+enum status cpu_run_conv_backward_data(const struct op_call *call)
 {
-    (void)step;
-    return cpu_calls_run(prepared, &prepared->ops[op], err);
+    return cpu_calls_run(call->prepared, cpu_state(call), call->err);
 }
 
-enum status cpu_run_conv_backward_weights(struct device_program *prepared, int32_t op,
-                                          const struct step *step, struct error *err)
+enum status cpu_run_conv_backward_weights(const struct op_call *call)
 {
-    (void)step;
-    return cpu_calls_run(prepared, &prepared->ops[op], err);
+    return cpu_calls_run(call->prepared, cpu_state(call), call->err);
 }

@@ -47,9 +47,9 @@ static enum status device_open(const struct device_options *options, struct devi
         return error_set(err, ST_RANGE,
                          "cpu device: %d threads, expected 1 to %d, or 0 for as many as allowed",
                          (int)options->threads, (int)MAX_THREADS);
-    struct device *made = calloc(1, sizeof *made);
+    struct device *made = calloc(1, sizeof(*made));
     if (made == NULL)
-        return error_memory(err, "cpu device", sizeof *made);
+        return error_memory(err, "cpu device", sizeof(*made));
     int32_t allowed = cpu_threads_allowed(&made->allowed);
     made->base.own = &own;
     made->index = options->index;
@@ -77,7 +77,7 @@ static void read_processor(char *name, size_t size)
     char line[256];
     FILE *file = fopen("/proc/cpuinfo", "r");
     snprintf(name, size, "processor");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
         char *text = strchr(line, ':');
         if (strncmp(line, "model name", strlen("model name")) != 0 || text == NULL)
             continue;
@@ -94,12 +94,12 @@ static void device_information(struct device *device, struct device_info *info)
 {
     char processor[64];
     const dnnl_version_t *version = dnnl_version();
-    read_processor(processor, sizeof processor);
-    memset(info, 0, sizeof *info);
-    snprintf(info->library, sizeof info->library, "onednn");
-    snprintf(info->versions, sizeof info->versions, "%d.%d.%d", version->major, version->minor,
+    read_processor(processor, sizeof(processor));
+    memset(info, 0, sizeof(*info));
+    snprintf(info->library, sizeof(info->library), "onednn");
+    snprintf(info->versions, sizeof(info->versions), "%d.%d.%d", version->major, version->minor,
              version->patch);
-    snprintf(info->name, sizeof info->name, "cpu:%d %s, %d thread%s, oneDNN %.32s", (int)device->index,
+    snprintf(info->name, sizeof(info->name), "cpu:%d %s, %d thread%s, oneDNN %.32s", (int)device->index,
              processor, (int)device->threads, device->threads == 1 ? "" : "s", info->versions);
     info->threads = device->threads;
     info->flops = device->flops;
@@ -123,11 +123,11 @@ static void dataset_free(struct device *device, struct device_dataset *dataset)
 static enum status dataset_upload(struct device *device, const struct dataset_view *view,
                                   struct device_dataset **dataset, struct error *err)
 {
-    size_t labels = (size_t)view->count * sizeof *view->labels;
+    size_t labels = (size_t)view->count * sizeof(*view->labels);
     size_t pixels = (size_t)view->count * (size_t)view->channels * (size_t)view->height * (size_t)view->width;
-    struct device_dataset *made = calloc(1, sizeof *made);
+    struct device_dataset *made = calloc(1, sizeof(*made));
     if (made == NULL)
-        return error_memory(err, "dataset", sizeof *made);
+        return error_memory(err, "dataset", sizeof(*made));
     made->pixels = cpu_memory_new(pixels, device->threads);
     made->labels = cpu_memory_new(labels, device->threads);
     if (made->pixels == NULL || made->labels == NULL) {
@@ -150,7 +150,7 @@ static enum status program_metrics(struct device *device, struct device_program 
 {
     (void)device;
     (void)err;
-    memcpy(metrics, prepared->metrics, sizeof prepared->metrics);
+    memcpy(metrics, prepared->metrics, sizeof(prepared->metrics));
     return ST_OK;
 }
 
@@ -159,7 +159,7 @@ static enum status program_set_metrics(struct device *device, struct device_prog
 {
     (void)device;
     (void)err;
-    memcpy(prepared->metrics, metrics, sizeof prepared->metrics);
+    memcpy(prepared->metrics, metrics, sizeof(prepared->metrics));
     return ST_OK;
 }
 

@@ -12,7 +12,7 @@ dnnl_status_t cpu_dnnl_layout_new(struct cpu_dnnl_layout **layout, int rank, con
                                   dnnl_format_tag_t tag)
 {
     *layout = NULL;
-    dnnl_memory_desc_t *made = malloc(sizeof *made);
+    dnnl_memory_desc_t *made = malloc(sizeof(*made));
     if (made == NULL)
         return dnnl_out_of_memory;
     dnnl_status_t status = dnnl_memory_desc_init_by_tag(made, rank, dims, dnnl_f32, tag);

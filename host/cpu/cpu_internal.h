@@ -21,6 +21,7 @@
 #include "host/cpu/cpu_dnnl.h"
 #include "host/cpu/kernels.h"
 #include "host/device/checks.h"
+#include "host/device/op_call.h"
 
 #include <sched.h>
 
@@ -218,25 +219,53 @@ static inline float *cpu_weights_read(const struct device_program *prepared)
     return prepared->binding.weights->slots[prepared->binding.use_average ? SLOT_AVERAGE : SLOT_VALUE];
 }
 
-/* ---- cpu_group.c ---- */
+/* ---- cpu_all_reduce.c ---- */
 enum status cpu_group_average(struct device_group *group, struct device *device,
                               struct device_weights *weights, enum weight_slot slot, struct error *err);
 enum status cpu_group_broadcast(struct device_group *group, struct device *device,
                                 struct device_weights *weights, enum weight_slot slot, int32_t root,
                                 struct error *err);
 
-/* ---- operations: cpu_conv.c, cpu_dense.c, cpu_norm.c, cpu_pool.c, cpu_elementwise.c, cpu_step.c,
- * cpu_group.c ----
- * prepare chooses and reserves; operations without one need nothing. run works on a bound program. */
-enum status cpu_prepare_conv(struct device_program *prepared, int32_t op, struct error *err);
-enum status cpu_prepare_dense(struct device_program *prepared, int32_t op, struct error *err);
-enum status cpu_prepare_norm(struct device_program *prepared, int32_t op, struct error *err);
-enum status cpu_prepare_max_pool(struct device_program *prepared, int32_t op, struct error *err);
-enum status cpu_prepare_loss(struct device_program *prepared, int32_t op, struct error *err);
+/* ---- operations: cpu_NAME.c (host/program/README.md) ---- */
+/* The operand at that position, CONV_IN_X or CONV_OUT_Y; NULL when absent. Of a bound program. */
+static inline void *cpu_input(const struct op_call *call, int32_t position)
+{
+    return cpu_tensor_address(call->prepared, call->op->inputs[position]);
+}
+static inline void *cpu_output(const struct op_call *call, int32_t position)
+{
+    return cpu_tensor_address(call->prepared, call->op->outputs[position]);
+}
+/* Their shapes; the operand must be there. */
+static inline struct cpu_shape cpu_input_shape(const struct op_call *call, int32_t position)
+{
+    return cpu_shape_of(call->prepared, call->op->inputs[position]);
+}
+static inline struct cpu_shape cpu_output_shape(const struct op_call *call, int32_t position)
+{
+    return cpu_shape_of(call->prepared, call->op->outputs[position]);
+}
+static inline struct cpu_op *cpu_state(const struct op_call *call)
+{
+    return &call->prepared->ops[call->index];
+}
+/* The first of the operation's scratch bytes. */
+static inline void *cpu_scratch(const struct op_call *call)
+{
+    return cpu_address(call->prepared, cpu_state(call), (struct cpu_place){CPU_SCRATCH, -1, 0});
+}
+static inline struct cpu_window cpu_window_of(const struct prog_op *op)
+{
+    return (struct cpu_window){op->window.kernel_h, op->window.kernel_w, op->window.stride, op->window.pad_h,
+                               op->window.pad_w};
+}
 
-#define PROG_OP(KIND, name, ...)                                                                             \
-    enum status cpu_run_##name(struct device_program *prepared, int32_t op, const struct step *step,         \
-                               struct error *err);
+/* Prepare chooses and reserves; operations without such a function need nothing. */
+op_function cpu_prepare_conv, cpu_prepare_dense, cpu_prepare_batch_norm, cpu_prepare_batch_norm_backward,
+    cpu_prepare_max_pool, cpu_prepare_loss;
+
+/* Run works on a bound program. */
+#define PROG_OP(KIND, name, ...) op_function cpu_run_##name;
 #include "host/program/ops.def"
 #undef PROG_OP
 

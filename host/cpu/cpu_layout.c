@@ -19,7 +19,7 @@ static bool is_plain_image(const struct program *program, int32_t id)
         return false;
     for (int32_t i = 0; i < program->op_count; i++) {
         const struct prog_op *op = &program->ops[i];
-        if (op->kind == PROG_OP_GATHER && op->outputs[0] == id)
+        if (op->kind == PROG_OP_GATHER && op->outputs[GATHER_OUT_IMAGE] == id)
             gathered = true;
         for (int32_t k = 0; k < op->input_count; k++)
             if (op->inputs[k] == id && !reads_plain(op))

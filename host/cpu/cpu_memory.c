@@ -53,7 +53,7 @@ static bool read_number(const char *path, const char *key, unsigned long long *v
     char line[256];
     bool found = false;
     size_t length = strlen(key);
-    while (!found && fgets(line, sizeof line, file) != NULL)
+    while (!found && fgets(line, sizeof(line), file) != NULL)
         found = strncmp(line, key, length) == 0 && sscanf(line + length, "%llu", value) == 1;
     fclose(file);
     return found;

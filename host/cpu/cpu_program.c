@@ -9,25 +9,21 @@
 
 enum { LINE = 64 };
 
-typedef enum status prepare_function(struct device_program *prepared, int32_t op, struct error *err);
-typedef enum status run_function(struct device_program *prepared, int32_t op, const struct step *step,
-                                 struct error *err);
-
 /* Operations that choose primitives, need scratch or have limits; the others need no preparation. */
-static prepare_function *const prepare_functions[PROG_OP_KIND_COUNT] = {
+static op_function *const prepare_functions[PROG_OP_KIND_COUNT] = {
     [PROG_OP_CONV] = cpu_prepare_conv,
     [PROG_OP_CONV_BACKWARD_DATA] = cpu_prepare_conv,
     [PROG_OP_CONV_BACKWARD_WEIGHTS] = cpu_prepare_conv,
     [PROG_OP_DENSE] = cpu_prepare_dense,
     [PROG_OP_DENSE_BACKWARD_DATA] = cpu_prepare_dense,
     [PROG_OP_DENSE_BACKWARD_WEIGHTS] = cpu_prepare_dense,
-    [PROG_OP_BATCH_NORM] = cpu_prepare_norm,
-    [PROG_OP_BATCH_NORM_BACKWARD] = cpu_prepare_norm,
+    [PROG_OP_BATCH_NORM] = cpu_prepare_batch_norm,
+    [PROG_OP_BATCH_NORM_BACKWARD] = cpu_prepare_batch_norm_backward,
     [PROG_OP_MAX_POOL] = cpu_prepare_max_pool,
     [PROG_OP_LOSS] = cpu_prepare_loss,
 };
 
-static run_function *const run_functions[PROG_OP_KIND_COUNT] = {
+static op_function *const run_functions[PROG_OP_KIND_COUNT] = {
 #define PROG_OP(KIND, name, ...) [PROG_OP_##KIND] = cpu_run_##name,
 #include "host/program/ops.def"
 #undef PROG_OP
@@ -54,8 +50,9 @@ static enum status prepare_ops(struct device_program *prepared, struct error *er
 {
     const struct program *program = prepared->program;
     for (int32_t op = 0; op < program->op_count; op++) {
-        prepare_function *prepare = prepare_functions[program->ops[op].kind];
-        if (prepare != NULL && prepare(prepared, op, err) != ST_OK)
+        op_function *prepare = prepare_functions[program->ops[op].kind];
+        const struct op_call call = {prepared, program, op, &program->ops[op], NULL, err};
+        if (prepare != NULL && prepare(&call) != ST_OK)
             return error_prefix(err, "%s, operation %d of layer %u", prog_op_name(program->ops[op].kind),
                                 (int)op, (unsigned)program->ops[op].layer_id);
     }
@@ -246,10 +243,12 @@ static enum status run_range(struct device_program *prepared, int32_t first, int
     enum status st = ST_OK;
     const struct prog_op *ops = prepared->program->ops;
     cpu_threads_enter(prepared->device);
-    for (int32_t op = first; st == ST_OK && op < end; op++)
-        if (run_functions[ops[op].kind](prepared, op, step, err) != ST_OK)
+    for (int32_t op = first; st == ST_OK && op < end; op++) {
+        const struct op_call call = {prepared, prepared->program, op, &ops[op], step, err};
+        if (run_functions[ops[op].kind](&call) != ST_OK)
             st = error_prefix(err, "%s, operation %d of layer %u", prog_op_name(ops[op].kind), (int)op,
                               (unsigned)ops[op].layer_id);
+    }
     cpu_threads_leave(prepared->device);
     return st;
 }

@@ -26,7 +26,7 @@ static int32_t quota(void)
 int32_t cpu_threads_allowed(cpu_set_t *allowed)
 {
     CPU_ZERO(allowed);
-    if (sched_getaffinity(0, sizeof *allowed, allowed) != 0)
+    if (sched_getaffinity(0, sizeof(*allowed), allowed) != 0)
         return 1; /* more CPUs than a cpu_set_t holds: the job file can still say how many threads */
     int32_t count = CPU_COUNT(allowed), limit = quota();
     return limit > 0 && limit < count ? limit : count;
@@ -61,7 +61,7 @@ void cpu_threads_enter(const struct device *device)
             cpu_set_t mine;
             CPU_ZERO(&mine);
             CPU_SET(nth_allowed(&device->allowed, device->first_cpu + number), &mine);
-            sched_setaffinity(0, sizeof mine, &mine);
+            sched_setaffinity(0, sizeof(mine), &mine);
         }
     }
 }
@@ -69,5 +69,5 @@ void cpu_threads_enter(const struct device *device)
 void cpu_threads_leave(const struct device *device)
 {
     if (device->pinned && device->threads == 2)
-        sched_setaffinity(0, sizeof device->allowed, &device->allowed);
+        sched_setaffinity(0, sizeof(device->allowed), &device->allowed);
 }

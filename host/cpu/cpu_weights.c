@@ -9,9 +9,9 @@ enum status cpu_weights_new(struct device *device, const struct weight_table *ta
                             struct device_weights **weights, struct error *err)
 {
     enum status st = ST_OK;
-    struct device_weights *made = calloc(1, sizeof *made);
+    struct device_weights *made = calloc(1, sizeof(*made));
     if (made == NULL)
-        return error_memory(err, "weight set", sizeof *made);
+        return error_memory(err, "weight set", sizeof(*made));
     made->version = 1;
     for (int32_t slot = 0; slot < slots; slot++) {
         made->slots[slot] = cpu_memory_new(table->total * sizeof(float), device->threads);
@@ -42,7 +42,7 @@ enum status cpu_weights_upload(struct device *device, struct device_weights *wei
 {
     (void)device;
     (void)err;
-    memcpy(weights->slots[slot], values, weights->base.table.total * sizeof *values);
+    memcpy(weights->slots[slot], values, weights->base.table.total * sizeof(*values));
     weights->version++;
     return ST_OK;
 }
@@ -52,7 +52,7 @@ enum status cpu_weights_download(struct device *device, struct device_weights *w
 {
     (void)device;
     (void)err;
-    memcpy(values, weights->slots[slot], weights->base.table.total * sizeof *values);
+    memcpy(values, weights->slots[slot], weights->base.table.total * sizeof(*values));
     return ST_OK;
 }
 

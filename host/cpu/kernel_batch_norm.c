@@ -123,11 +123,22 @@ CPU_KERNEL static void plane_moments(const float *x, size_t count, int32_t block
     }
 }
 
+/* A plane of the second pass: `count` floats of each array. */
+struct plane {
+    const float *x, *addend; /* addend NULL: none */
+    float *y;
+    size_t count;
+    int32_t block;
+};
+
 /* y = (x - mean) * scale + shift (+ addend), ReLU or not. */
-CPU_INLINE void apply_body(const float *x, const float *addend, float *y, size_t count, int32_t block,
-                           const struct block_values *v, const int has_addend, const int relu)
+CPU_INLINE void apply_body(struct plane plane, const struct block_values *v, const int has_addend,
+                           const int relu)
 {
-    const size_t odd = block == LANES ? 0 : LANES;
+    const float *x = plane.x, *addend = plane.addend;
+    float *y = plane.y;
+    const size_t count = plane.count;
+    const size_t odd = plane.block == LANES ? 0 : LANES;
     const lanes m0 = LANES_IN(v->mean), g0 = LANES_IN(v->scale), h0 = LANES_IN(v->shift);
     const lanes m1 = LANES_IN(v->mean + odd), g1 = LANES_IN(v->scale + odd), h1 = LANES_IN(v->shift + odd);
     size_t i = 0;
@@ -154,35 +165,29 @@ CPU_INLINE void apply_body(const float *x, const float *addend, float *y, size_t
     }
 }
 
-CPU_KERNEL static void plane_apply(const float *x, const float *addend, float *y, size_t count, int32_t block,
-                                   const struct block_values *v, bool relu)
+CPU_KERNEL static void plane_apply(const struct plane *plane, const struct block_values *v, bool relu)
 {
-    if (addend && relu)
-        apply_body(x, addend, y, count, block, v, 1, 1);
-    else if (addend)
-        apply_body(x, addend, y, count, block, v, 1, 0);
+    if (plane->addend && relu)
+        apply_body(*plane, v, 1, 1);
+    else if (plane->addend)
+        apply_body(*plane, v, 1, 0);
     else if (relu)
-        apply_body(x, addend, y, count, block, v, 0, 1);
+        apply_body(*plane, v, 0, 1);
     else
-        apply_body(x, addend, y, count, block, v, 0, 0);
+        apply_body(*plane, v, 0, 0);
 }
 
-void cpu_kernel_batch_norm(struct cpu_shape s, const float *x, const float *scale, const float *shift,
-                           const float *addend, bool relu, float momentum, float epsilon, float *running_mean,
-                           float *running_var, float *y, float *mean, float *invstd, void *scratch)
+/* Mean and deviation of each channel from the planes' sums; zeros beyond. */
+static void join_moments(const struct cpu_batch_norm *norm, const struct plane_sums *sums)
 {
-    struct plane_sums *sums = scratch;
-    const int32_t blocks = cpu_shape_blocks(s), planes = s.n * blocks, padded = cpu_shape_padded(s);
-    const size_t count = (size_t)s.h * (size_t)s.w * (size_t)s.block;
+    const struct cpu_shape s = norm->shape;
+    const int32_t blocks = cpu_shape_blocks(s), padded = cpu_shape_padded(s);
     const double samples = (double)s.n * s.h * s.w;
-#pragma omp parallel for schedule(static)
-    for (int32_t p = 0; p < planes; p++)
-        plane_moments(x + (size_t)p * count, count, s.block, &sums[p]);
-
+    const float momentum = norm->momentum;
 #pragma omp parallel for schedule(static)
     for (int32_t c = 0; c < padded; c++) {
-        mean[c] = 0.0f;
-        invstd[c] = 0.0f;
+        norm->mean[c] = 0.0f;
+        norm->invstd[c] = 0.0f;
         if (c >= s.c)
             continue;
         double first = 0.0, second = 0.0;
@@ -194,44 +199,61 @@ void cpu_kernel_batch_norm(struct cpu_shape s, const float *x, const float *scal
         double variance = second / samples - m * m;
         if (variance < 0.0) /* rounding; written so that NaN stays */
             variance = 0.0;
-        mean[c] = (float)m;
-        invstd[c] = (float)(1.0 / sqrt(variance + (double)epsilon));
-        running_mean[c] = (1.0f - momentum) * running_mean[c] + momentum * (float)m;
-        running_var[c] = (1.0f - momentum) * running_var[c] + momentum * (float)variance;
+        norm->mean[c] = (float)m;
+        norm->invstd[c] = (float)(1.0 / sqrt(variance + (double)norm->epsilon));
+        norm->running_mean[c] = (1.0f - momentum) * norm->running_mean[c] + momentum * (float)m;
+        norm->running_var[c] = (1.0f - momentum) * norm->running_var[c] + momentum * (float)variance;
     }
+}
+
+void cpu_kernel_batch_norm(const struct cpu_batch_norm *norm)
+{
+    const struct cpu_shape s = norm->shape;
+    struct plane_sums *sums = norm->scratch;
+    const int32_t blocks = cpu_shape_blocks(s), planes = s.n * blocks;
+    const size_t count = (size_t)s.h * (size_t)s.w * (size_t)s.block;
+#pragma omp parallel for schedule(static)
+    for (int32_t p = 0; p < planes; p++)
+        plane_moments(norm->x + (size_t)p * count, count, s.block, &sums[p]);
+
+    join_moments(norm, sums);
 
 #pragma omp parallel for schedule(static)
     for (int32_t i = 0; i < planes; i++) {
         const int32_t p = planes - 1 - i, channel = p % blocks * s.block;
         const size_t at = (size_t)p * count;
         struct block_values v;
-        load_block(v.mean, mean, s.c, channel, s.block);
-        load_block(v.scale, scale, s.c, channel, s.block);
-        load_block(v.shift, shift, s.c, channel, s.block);
+        load_block(v.mean, norm->mean, s.c, channel, s.block);
+        load_block(v.scale, norm->scale, s.c, channel, s.block);
+        load_block(v.shift, norm->shift, s.c, channel, s.block);
         for (int32_t lane = 0; lane < s.block; lane++)
-            v.scale[lane] *= invstd[channel + lane];
-        plane_apply(x + at, addend ? addend + at : NULL, y + at, count, s.block, &v, relu);
+            v.scale[lane] *= norm->invstd[channel + lane];
+        const struct plane plane = {norm->x + at, norm->addend ? norm->addend + at : NULL, norm->y + at,
+                                    count, s.block};
+        plane_apply(&plane, &v, norm->relu);
     }
 }
 
-void cpu_kernel_batch_norm_inference(struct cpu_shape s, const float *x, const float *scale,
-                                     const float *shift, const float *running_mean, const float *running_var,
-                                     float epsilon, const float *addend, bool relu, float *y)
+void cpu_kernel_batch_norm_inference(const struct cpu_batch_norm_inference *norm)
 {
+    const struct cpu_shape s = norm->shape;
     const int32_t blocks = cpu_shape_blocks(s), planes = s.n * blocks;
     const size_t count = (size_t)s.h * (size_t)s.w * (size_t)s.block;
+    const double epsilon = (double)norm->epsilon;
 #pragma omp parallel for schedule(static)
     for (int32_t p = 0; p < planes; p++) {
         const int32_t channel = p % blocks * s.block;
         const size_t at = (size_t)p * count;
         struct block_values v;
-        load_block(v.mean, running_mean, s.c, channel, s.block);
-        load_block(v.scale, scale, s.c, channel, s.block);
-        load_block(v.shift, shift, s.c, channel, s.block);
+        load_block(v.mean, norm->running_mean, s.c, channel, s.block);
+        load_block(v.scale, norm->scale, s.c, channel, s.block);
+        load_block(v.shift, norm->shift, s.c, channel, s.block);
         for (int32_t lane = 0; lane < s.block && channel + lane < s.c; lane++)
             v.scale[lane] =
-                (float)((double)v.scale[lane] / sqrt((double)running_var[channel + lane] + (double)epsilon));
-        plane_apply(x + at, addend ? addend + at : NULL, y + at, count, s.block, &v, relu);
+                (float)((double)v.scale[lane] / sqrt((double)norm->running_var[channel + lane] + epsilon));
+        const struct plane plane = {norm->x + at, norm->addend ? norm->addend + at : NULL, norm->y + at,
+                                    count, s.block};
+        plane_apply(&plane, &v, norm->relu);
     }
 }
 
@@ -244,9 +266,20 @@ void cpu_kernel_batch_norm_inference(struct cpu_shape s, const float *x, const f
 /* d at one place; a macro since vectors are not handed through functions. */
 #define GATED(dy, y, relu) ((relu) ? LANES_WHERE(LANES_IN(dy), LANES_IN(y) > LANES_ZERO) : LANES_IN(dy))
 
-CPU_INLINE void gradient_sums_body(const float *x, const float *y, const float *dy, const float *mean,
-                                   size_t count, int32_t block, struct plane_sums *out, const int relu)
+/* A plane of the gradient's passes: `count` floats of each array. */
+struct gradient_plane {
+    const float *x, *y, *dy; /* y NULL: without ReLU */
+    float *dx, *daddend;     /* daddend NULL: not wanted */
+    size_t count;
+    int32_t block;
+};
+
+CPU_INLINE void gradient_sums_body(struct gradient_plane plane, const float *mean, struct plane_sums *out,
+                                   const int relu)
 {
+    const float *x = plane.x, *y = plane.y, *dy = plane.dy;
+    const size_t count = plane.count;
+    const int32_t block = plane.block;
     _Alignas(32) float a[LANES], b[LANES];
     const lanes m0 = LANES_IN(mean), m1 = LANES_IN(mean + (block == LANES ? 0 : LANES));
     memset(out, 0, sizeof *out);
@@ -278,20 +311,22 @@ CPU_INLINE void gradient_sums_body(const float *x, const float *y, const float *
     }
 }
 
-CPU_KERNEL static void plane_gradient_sums(const float *x, const float *y, const float *dy, const float *mean,
-                                           size_t count, int32_t block, struct plane_sums *out)
+CPU_KERNEL static void plane_gradient_sums(const struct gradient_plane *plane, const float *mean,
+                                           struct plane_sums *out)
 {
-    if (y)
-        gradient_sums_body(x, y, dy, mean, count, block, out, 1);
+    if (plane->y)
+        gradient_sums_body(*plane, mean, out, 1);
     else
-        gradient_sums_body(x, dy, dy, mean, count, block, out, 0);
+        gradient_sums_body(*plane, mean, out, 0);
 }
 
-CPU_INLINE void gradient_apply_body(const float *x, const float *y, const float *dy, float *dx,
-                                    float *daddend, size_t count, int32_t block, const struct block_values *v,
-                                    const int relu, const int has_addend)
+CPU_INLINE void gradient_apply_body(struct gradient_plane plane, const struct block_values *v, const int relu,
+                                    const int has_addend)
 {
-    const size_t odd = block == LANES ? 0 : LANES;
+    const float *x = plane.x, *y = plane.y, *dy = plane.dy;
+    float *dx = plane.dx, *daddend = plane.daddend;
+    const size_t count = plane.count;
+    const size_t odd = plane.block == LANES ? 0 : LANES;
     const lanes m0 = LANES_IN(v->mean), g0 = LANES_IN(v->scale), h0 = LANES_IN(v->shift),
                 k0 = LANES_IN(v->slope);
     const lanes m1 = LANES_IN(v->mean + odd), g1 = LANES_IN(v->scale + odd);
@@ -314,33 +349,43 @@ CPU_INLINE void gradient_apply_body(const float *x, const float *y, const float 
     }
 }
 
-CPU_KERNEL static void plane_gradient_apply(const float *x, const float *y, const float *dy, float *dx,
-                                            float *daddend, size_t count, int32_t block,
-                                            const struct block_values *v)
+CPU_KERNEL static void plane_gradient_apply(const struct gradient_plane *plane, const struct block_values *v)
 {
-    if (y && daddend)
-        gradient_apply_body(x, y, dy, dx, daddend, count, block, v, 1, 1);
-    else if (y)
-        gradient_apply_body(x, y, dy, dx, daddend, count, block, v, 1, 0);
-    else if (daddend)
-        gradient_apply_body(x, dy, dy, dx, daddend, count, block, v, 0, 1);
+    if (plane->y && plane->daddend)
+        gradient_apply_body(*plane, v, 1, 1);
+    else if (plane->y)
+        gradient_apply_body(*plane, v, 1, 0);
+    else if (plane->daddend)
+        gradient_apply_body(*plane, v, 0, 1);
     else
-        gradient_apply_body(x, dy, dy, dx, daddend, count, block, v, 0, 0);
+        gradient_apply_body(*plane, v, 0, 0);
 }
 
-void cpu_kernel_batch_norm_backward(struct cpu_shape s, const float *x, const float *y, const float *dy,
-                                    const float *scale, const float *mean, const float *invstd, float *dx,
-                                    float *dscale, float *dshift, float *daddend, void *scratch)
+static struct gradient_plane gradient_plane_of(const struct cpu_batch_norm_backward *norm, int32_t p)
 {
-    struct plane_sums *sums = scratch;
+    const struct cpu_shape s = norm->shape;
+    const size_t count = (size_t)s.h * (size_t)s.w * (size_t)s.block, at = (size_t)p * count;
+    return (struct gradient_plane){
+        .x = norm->x + at,
+        .y = norm->y ? norm->y + at : NULL,
+        .dy = norm->dy + at,
+        .dx = norm->dx + at,
+        .daddend = norm->daddend ? norm->daddend + at : NULL,
+        .count = count,
+        .block = s.block,
+    };
+}
+
+void cpu_kernel_batch_norm_backward(const struct cpu_batch_norm_backward *norm)
+{
+    const struct cpu_shape s = norm->shape;
+    struct plane_sums *sums = norm->scratch;
     const int32_t blocks = cpu_shape_blocks(s), planes = s.n * blocks;
-    const size_t count = (size_t)s.h * (size_t)s.w * (size_t)s.block;
     const double samples = (double)s.n * s.h * s.w;
 #pragma omp parallel for schedule(static)
     for (int32_t p = 0; p < planes; p++) {
-        const size_t at = (size_t)p * count;
-        plane_gradient_sums(x + at, y ? y + at : NULL, dy + at, mean + p % blocks * s.block, count, s.block,
-                            &sums[p]);
+        const struct gradient_plane plane = gradient_plane_of(norm, p);
+        plane_gradient_sums(&plane, norm->mean + p % blocks * s.block, &sums[p]);
     }
 
 #pragma omp parallel for schedule(static)
@@ -350,26 +395,25 @@ void cpu_kernel_batch_norm_backward(struct cpu_shape s, const float *x, const fl
             first += sums[n * blocks + c / s.block].first[c % s.block];
             second += sums[n * blocks + c / s.block].second[c % s.block];
         }
-        dshift[c] = (float)first;
-        dscale[c] = (float)(second * (double)invstd[c]);
+        norm->dshift[c] = (float)first;
+        norm->dscale[c] = (float)(second * (double)norm->invstd[c]);
     }
 
 #pragma omp parallel for schedule(static)
     for (int32_t i = 0; i < planes; i++) {
         const int32_t p = planes - 1 - i, channel = p % blocks * s.block;
-        const size_t at = (size_t)p * count;
+        const struct gradient_plane plane = gradient_plane_of(norm, p);
         struct block_values v;
-        load_block(v.mean, mean, s.c, channel, s.block);
-        load_block(v.scale, scale, s.c, channel, s.block);
-        load_block(v.shift, dshift, s.c, channel, s.block);
-        load_block(v.slope, dscale, s.c, channel, s.block);
+        load_block(v.mean, norm->mean, s.c, channel, s.block);
+        load_block(v.scale, norm->scale, s.c, channel, s.block);
+        load_block(v.shift, norm->dshift, s.c, channel, s.block);
+        load_block(v.slope, norm->dscale, s.c, channel, s.block);
         for (int32_t lane = 0; lane < s.block; lane++) {
-            const double r = (double)invstd[channel + lane], g = r * (double)v.scale[lane] / samples;
+            const double r = (double)norm->invstd[channel + lane], g = r * (double)v.scale[lane] / samples;
             v.shift[lane] = (float)(g * (double)v.shift[lane]);
             v.slope[lane] = (float)(g * r * (double)v.slope[lane]);
             v.scale[lane] = (float)(r * (double)v.scale[lane]);
         }
-        plane_gradient_apply(x + at, y ? y + at : NULL, dy + at, dx + at, daddend ? daddend + at : NULL,
-                             count, s.block, &v);
+        plane_gradient_apply(&plane, &v);
     }
 }

@@ -28,10 +28,11 @@ static void gather_image(const struct dataset_view *view, const uint8_t *pixels,
     }
 }
 
-void cpu_kernel_gather(const struct dataset_view *view, const int32_t *samples, int32_t sample_count,
-                       bool shuffled, const struct augment *augment, const struct step *step, int32_t rows,
-                       int32_t block, float *image, int32_t *labels)
+void cpu_kernel_gather(const struct cpu_gather *gather)
 {
+    const struct dataset_view *view = gather->view;
+    const struct step *step = gather->step;
+    const size_t block = (size_t)gather->block;
     float levels[CHANNELS_MAX][256];
     for (int32_t c = 0; c < view->channels; c++)
         for (int32_t v = 0; v < 256; v++)
@@ -40,24 +41,24 @@ void cpu_kernel_gather(const struct dataset_view *view, const int32_t *samples, 
     const size_t pixels = (size_t)view->height * (size_t)view->width;
     const size_t stored = pixels * (size_t)view->channels;
     const size_t made =
-        pixels * (size_t)(block ? block : view->channels); /* channels <= CHANNELS_MAX < block */
+        pixels * (block ? block : (size_t)view->channels); /* channels <= CHANNELS_MAX < block */
 #pragma omp parallel for schedule(static)
-    for (int32_t r = 0; r < rows; r++) {
+    for (int32_t r = 0; r < gather->rows; r++) {
         const uint32_t place =
             gather_place(step->seed, step->epoch, step->first, r < step->valid ? (uint32_t)r : 0,
-                         (uint32_t)sample_count, shuffled);
-        const int32_t sample = samples[place];
+                         (uint32_t)gather->sample_count, gather->shuffled);
+        const int32_t sample = gather->samples[place];
         struct augment_draw draw = {0, 0, 0, 0, 0, 0};
-        if (augment)
-            draw = augment_sample(*augment, step->seed, step->epoch, (uint32_t)sample, view->height,
+        if (gather->augment)
+            draw = augment_sample(*gather->augment, step->seed, step->epoch, (uint32_t)sample, view->height,
                                   view->width);
-        float *out = image + (size_t)r * made;
+        float *out = gather->image + (size_t)r * made;
         if (block) {
             memset(out, 0, made * sizeof *out);
-            gather_image(view, view->pixels + (size_t)sample * stored, &draw, levels, (size_t)block, 1, out);
+            gather_image(view, view->pixels + (size_t)sample * stored, &draw, levels, block, 1, out);
         } else {
             gather_image(view, view->pixels + (size_t)sample * stored, &draw, levels, 1, pixels, out);
         }
-        labels[r] = view->labels[sample];
+        gather->labels[r] = view->labels[sample];
     }
 }

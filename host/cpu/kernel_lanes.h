@@ -1,4 +1,4 @@
-/* Vectors for the kernels: eight floats, the narrowest block. A block of 16 is two of them side by side, and
+/* Vectors and shares for the kernels. Vectors are eight floats, the narrowest block. A block of 16 is two of them side by side, and
  * two pixels of a block of 8 are too: so a plane is walked 16 floats at a time whatever its block, `even` and
  * `odd` eights apart.
  *
@@ -56,5 +56,13 @@ enum { LANES = 8, LANES_HALF = 4 };
  * instructions where they take the direct way lane by lane. */
 #define LANES_TO_BYTES(v)   __builtin_convertvector(__builtin_convertvector(v, lanes_short), lanes_byte)
 #define LANES_FROM_BYTES(v) __builtin_convertvector(__builtin_convertvector(v, lanes_short), lanes_mask)
+
+/* Flat arrays are shared out in pieces of this many floats, 64 KiB: a piece's call costs nothing beside its memory. */
+enum { CPU_SHARE = 16384 };
+
+static inline size_t cpu_share_length(size_t count, size_t begin)
+{
+    return count - begin < CPU_SHARE ? count - begin : CPU_SHARE;
+}
 
 #endif

@@ -47,23 +47,23 @@ static struct row_score score_row(int32_t classes, int32_t label, float smoothin
     return score;
 }
 
-void cpu_kernel_loss(int32_t rows, int32_t classes, int32_t padded, int32_t valid, float smoothing,
-                     const float *logits, const int32_t *labels, double *metrics, float *probabilities,
-                     float *dlogits, void *scratch)
+void cpu_kernel_loss(const struct cpu_loss *loss)
 {
-    struct row_score *scores = scratch;
+    struct row_score *scores = loss->scratch;
+    const size_t classes = (size_t)loss->classes, padded = (size_t)loss->padded;
 #pragma omp parallel for schedule(static)
-    for (int32_t r = 0; r < rows; r++) {
-        float *gradient = dlogits ? dlogits + (size_t)r * (size_t)padded : NULL;
+    for (int32_t r = 0; r < loss->rows; r++) {
+        float *gradient = loss->dlogits ? loss->dlogits + (size_t)r * padded : NULL;
         if (gradient)
-            memset(gradient, 0, (size_t)padded * sizeof *gradient);
-        scores[r] = score_row(classes, labels[r], smoothing, 1.0 / valid, logits + (size_t)r * (size_t)padded,
-                              probabilities ? probabilities + (size_t)r * (size_t)classes : NULL,
-                              r < valid ? gradient : NULL);
+            memset(gradient, 0, padded * sizeof *gradient);
+        scores[r] = score_row(loss->classes, loss->labels[r], loss->smoothing, 1.0 / loss->valid,
+                              loss->logits + (size_t)r * padded,
+                              loss->probabilities ? loss->probabilities + (size_t)r * classes : NULL,
+                              r < loss->valid ? gradient : NULL);
     }
-    for (int32_t r = 0; r < valid; r++) {
-        metrics[METRIC_LOSS] += scores[r].loss;
-        metrics[METRIC_CORRECT] += scores[r].correct;
+    for (int32_t r = 0; r < loss->valid; r++) {
+        loss->metrics[METRIC_LOSS] += scores[r].loss;
+        loss->metrics[METRIC_CORRECT] += scores[r].correct;
     }
-    metrics[METRIC_SAMPLES] += valid;
+    loss->metrics[METRIC_SAMPLES] += loss->valid;
 }

@@ -132,19 +132,19 @@ CPU_KERNEL static void plane_spread_halving(struct cpu_shape in, struct cpu_shap
             }
         }
         if (in.w % 2) {
-            memset(corner, 0, block * sizeof *dx);
-            memset(corner + row, 0, block * sizeof *dx);
+            memset(corner, 0, block * sizeof(*dx));
+            memset(corner + row, 0, block * sizeof(*dx));
         }
     }
     if (in.h % 2)
-        memset(dx + (size_t)(in.h - 1) * row, 0, row * sizeof *dx);
+        memset(dx + (size_t)(in.h - 1) * row, 0, row * sizeof(*dx));
 }
 
 CPU_KERNEL static void plane_spread(struct cpu_shape in, struct cpu_shape out, struct cpu_window k,
                                     const float *dy, const uint8_t *index, float *dx)
 {
     const size_t block = (size_t)in.block;
-    memset(dx, 0, (size_t)in.h * (size_t)in.w * block * sizeof *dx);
+    memset(dx, 0, (size_t)in.h * (size_t)in.w * block * sizeof(*dx));
     for (int32_t i = 0; i < out.h; i++) {
         const int32_t top = i * k.stride - k.pad_h;
         const struct clip rows = clip_window(top, k.kernel_h, in.h);

@@ -1,21 +1,18 @@
-/* Optimizer updates and the weight average, over flat arrays. */
+/* Optimizer updates, over flat arrays. */
 #include "host/cpu/kernel_lanes.h"
 #include "host/cpu/kernels.h"
 
 #include <math.h>
 
-/* Floats of a share: ranges are walked in pieces of this length, piece by piece over all threads. */
-enum { SHARE = 16384 };
-
 /* What one step needs of the optimizer's numbers. */
-struct update {
+struct factors {
     float momentum, second; /* AdamW: b1, b2 */
     float rate, keep;       /* keep: 1 - rate * decay, or 1 */
     float first_scale;      /* AdamW: 1 / (1 - b1^t) */
     float second_scale;     /* AdamW: 1 / (1 - b2^t) */
 };
 
-CPU_KERNEL static void share_sgd(size_t count, const struct update *u, const float *restrict gradient,
+CPU_KERNEL static void share_sgd(size_t count, const struct factors *u, const float *restrict gradient,
                                  float *restrict value, float *restrict velocity)
 {
     const float momentum = u->momentum, rate = u->rate, keep = u->keep;
@@ -26,7 +23,7 @@ CPU_KERNEL static void share_sgd(size_t count, const struct update *u, const flo
     }
 }
 
-CPU_KERNEL static void share_adamw(size_t count, const struct update *u, const float *restrict gradient,
+CPU_KERNEL static void share_adamw(size_t count, const struct factors *u, const float *restrict gradient,
                                    float *restrict value, float *restrict first, float *restrict second)
 {
     const float b1 = u->momentum, b2 = u->second, rate = u->rate, keep = u->keep;
@@ -42,49 +39,35 @@ CPU_KERNEL static void share_adamw(size_t count, const struct update *u, const f
     }
 }
 
-void cpu_kernel_optimizer(int32_t range_count, const struct cpu_weight_range *ranges,
-                          const struct optimizer *optimizer, float rate, uint32_t number,
-                          const float *gradient, float *value, float *first, float *second)
+void cpu_kernel_optimizer(const struct cpu_optimizer *update)
 {
-    const double t = (double)number + 1.0;
-    struct update kernels = {
+    const struct optimizer *optimizer = update->optimizer;
+    const double t = (double)update->number + 1.0;
+    struct factors kernels = {
         .momentum = optimizer->momentum,
         .second = optimizer->second,
-        .rate = rate,
-        .keep = (float)(1.0 - (double)rate * (double)optimizer->decay),
+        .rate = update->rate,
+        .keep = (float)(1.0 - (double)update->rate * (double)optimizer->decay),
         .first_scale = (float)(1.0 / (1.0 - pow((double)optimizer->momentum, t))),
         .second_scale = (float)(1.0 / (1.0 - pow((double)optimizer->second, t))),
     };
-    struct update others = kernels;
+    struct factors others = kernels;
     others.keep = 1.0f;
     const bool sgd = optimizer->kind == OPTIMIZER_SGD;
     /* One region for all ranges: networks have many short ones. Each thread walks them all and takes its
      * shares. */
 #pragma omp parallel default(shared)
-    for (int32_t r = 0; r < range_count; r++) {
-        const struct update *u = ranges[r].decayed ? &kernels : &others;
+    for (int32_t r = 0; r < update->range_count; r++) {
+        const struct cpu_weight_range *range = &update->ranges[r];
+        const struct factors *u = range->decayed ? &kernels : &others;
 #pragma omp for schedule(static) nowait
-        for (size_t i = 0; i < ranges[r].count; i += SHARE) {
-            const size_t at = ranges[r].offset + i;
-            const size_t count = ranges[r].count - i < SHARE ? ranges[r].count - i : SHARE;
+        for (size_t i = 0; i < range->count; i += CPU_SHARE) {
+            const size_t at = range->offset + i, count = cpu_share_length(range->count, i);
+            const float *gradient = update->gradient + at;
             if (sgd)
-                share_sgd(count, u, gradient + at, value + at, first + at);
+                share_sgd(count, u, gradient, update->value + at, update->first + at);
             else
-                share_adamw(count, u, gradient + at, value + at, first + at, second + at);
+                share_adamw(count, u, gradient, update->value + at, update->first + at, update->second + at);
         }
     }
-}
-
-CPU_KERNEL static void share_average(size_t count, float decay, const float *restrict value,
-                                     float *restrict average)
-{
-    for (size_t i = 0; i < count; i++)
-        average[i] = decay * average[i] + (1.0f - decay) * value[i];
-}
-
-void cpu_kernel_weight_average(size_t count, float decay, const float *value, float *average)
-{
-#pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < count; i += SHARE)
-        share_average(count - i < SHARE ? count - i : SHARE, decay, value + i, average + i);
 }

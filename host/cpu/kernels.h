@@ -53,27 +53,51 @@ static inline size_t cpu_shape_count(struct cpu_shape s)
 /* Bytes of `scratch` for batch_norm and batch_norm_backward. */
 size_t cpu_kernel_batch_norm_scratch(struct cpu_shape s);
 
-/* Training. scale, shift, running_mean, running_var: [c]; addend: like x, or NULL; y: like x; mean, invstd:
- * [padded c], zeros beyond c. The running statistics are updated (biased variance).
- * Sums of a plane are taken about the mean of its first pixels, in float over short runs, and joined in
- * double: mean and variance are good to about 1e-6 of the deviation also where the mean is thousands of
- * deviations from zero. Reads 2 (3 with addend), writes 1. */
-void cpu_kernel_batch_norm(struct cpu_shape s, const float *x, const float *scale, const float *shift,
-                           const float *addend, bool relu, float momentum, float epsilon, float *running_mean,
-                           float *running_var, float *y, float *mean, float *invstd, void *scratch);
+/* Training. The running statistics are updated (biased variance). Sums of a plane are taken about the mean of its first pixels,
+ * in float over short runs, and joined in double: mean and variance are good to about 1e-6 of the deviation also where the mean is
+ * thousands of deviations from zero. Reads 2 (3 with addend), writes 1. */
+struct cpu_batch_norm {
+    struct cpu_shape shape; /* of x, addend and y */
+    bool relu;
+    float momentum, epsilon;
+    const float *x;
+    const float *scale, *shift;        /* [c] */
+    const float *addend;               /* NULL: none */
+    float *running_mean, *running_var; /* [c] */
+    float *y;
+    float *mean, *invstd; /* [padded c], zeros beyond c */
+    void *scratch;
+};
+void cpu_kernel_batch_norm(const struct cpu_batch_norm *norm);
 
-/* y: the forward result, NULL without ReLU. mean, invstd: [padded c] as left by batch_norm. dscale, dshift:
- * [c]. daddend: like x, or NULL. Reads 4 (6 with ReLU), writes 1 (2 with daddend). */
-void cpu_kernel_batch_norm_backward(struct cpu_shape s, const float *x, const float *y, const float *dy,
-                                    const float *scale, const float *mean, const float *invstd, float *dx,
-                                    float *dscale, float *dshift, float *daddend, void *scratch);
+/* Reads 4 (6 with ReLU), writes 1 (2 with daddend). */
+struct cpu_batch_norm_backward {
+    struct cpu_shape shape; /* of x, y, dy, dx and daddend */
+    const float *x;
+    const float *y; /* the forward result; NULL without ReLU */
+    const float *dy;
+    const float *scale;         /* [c] */
+    const float *mean, *invstd; /* [padded c] as left by batch_norm */
+    float *dx;
+    float *dscale, *dshift; /* [c] */
+    float *daddend;         /* NULL: none */
+    void *scratch;
+};
+void cpu_kernel_batch_norm_backward(const struct cpu_batch_norm_backward *norm);
 
-/* Reads 1 (2 with addend), writes 1. Parameters are [c]; addend may be NULL. */
-void cpu_kernel_batch_norm_inference(struct cpu_shape s, const float *x, const float *scale,
-                                     const float *shift, const float *running_mean, const float *running_var,
-                                     float epsilon, const float *addend, bool relu, float *y);
+/* Reads 1 (2 with addend), writes 1. */
+struct cpu_batch_norm_inference {
+    struct cpu_shape shape; /* of x, addend and y */
+    bool relu;
+    float epsilon;
+    const float *x;
+    const float *scale, *shift, *running_mean, *running_var; /* [c] */
+    const float *addend;                                     /* NULL: none */
+    float *y;
+};
+void cpu_kernel_batch_norm_inference(const struct cpu_batch_norm_inference *norm);
 
-/* ---- kernel_elementwise.c ---- */
+/* ---- kernel_activation.c ---- */
 
 /* `count` = cpu_shape_count(): a multiple of 8. Forward reads 1, backward 2, both write 1. seen: x or y, as
  * activation_traits() says. Bound by computing where the formula has an e^x and one core works alone. */
@@ -81,16 +105,20 @@ void cpu_kernel_activation(enum activation_kind function, size_t count, const fl
 void cpu_kernel_activation_backward(enum activation_kind function, size_t count, const float *seen,
                                     const float *dy, float *dx);
 
-/* Likewise; reads 2, writes 1. May work in place. */
+/* ---- kernel_add.c ---- */
+
+/* `count` as for activations. Reads 2, writes 1. May work in place. */
 void cpu_kernel_add(size_t count, const float *a, const float *b, float *y);
 
-/* Forward (x to y) and backward (dy to dx) alike: drops the same elements and divides the others by 1 - rate.
- * The mask is drawn anew each time from seed, step and layer; row 0 of x is row `row` of the batch. n * c * h * w at most 2^26. Bound by drawing
- * numbers. */
-void cpu_kernel_dropout(struct cpu_shape s, const float *x, float rate, uint64_t seed, uint32_t step,
-                        uint32_t row, uint32_t layer_id, float *y);
+/* ---- kernel_dropout.c ---- */
 
-/* ---- kernel_channels.c ---- */
+/* Forward (x to y) and backward (dy to dx) alike: drops the same elements and divides the others by 1 - rate.
+ * The mask is drawn anew each time from the step's seed and number and from the layer; row 0 of x is row step->row of the batch.
+ * n * c * h * w at most 2^26. Bound by drawing numbers. */
+void cpu_kernel_dropout(struct cpu_shape s, const float *x, float rate, const struct step *step,
+                        uint32_t layer_id, float *y);
+
+/* ---- kernel_concat.c ---- */
 
 /* y: shape `s`; x[i]: `channels[i]` channels, which sum up to s.c; count at most PROG_MAX_INPUTS. Where a
  * block of y is a block of one input it is copied whole, else lane by lane. Reads 1, writes 1. */
@@ -100,7 +128,7 @@ void cpu_kernel_concat(struct cpu_shape s, int32_t count, const int32_t *channel
 void cpu_kernel_split(struct cpu_shape s, int32_t count, const int32_t *channels, const float *dy,
                       float *const *dx);
 
-/* ---- kernel_max_pool.c, kernel_average_pool.c ---- */
+/* ---- kernel_max_pool.c, kernel_average_pool.c, kernel_global_pool.c ---- */
 
 struct cpu_window {
     int32_t kernel_h, kernel_w, stride, pad_h, pad_w; /* pad < kernel */
@@ -135,22 +163,34 @@ void cpu_kernel_global_pool_backward(struct cpu_shape s, const float *dy, float 
 /* Bytes of `scratch`. */
 size_t cpu_kernel_loss_scratch(int32_t rows);
 
-/* logits, dlogits: [rows][padded], padded >= classes, zeros beyond; labels: [rows], in [0, classes) (also in
- * rows that are not valid); probabilities: [rows][classes] without padding, all rows. probabilities and
- * dlogits may be NULL. Adds to metrics[METRIC_COUNT], rows in order; a row is correct when its label is the
- * first of its largest logits. Arithmetic in double. */
-void cpu_kernel_loss(int32_t rows, int32_t classes, int32_t padded, int32_t valid, float smoothing,
-                     const float *logits, const int32_t *labels, double *metrics, float *probabilities,
-                     float *dlogits, void *scratch);
+/* Adds to the metrics, rows in order; a row is correct when its label is the first of its largest logits. Arithmetic in double. */
+struct cpu_loss {
+    int32_t rows, classes, padded, valid; /* padded >= classes */
+    float smoothing;
+    const float *logits;   /* [rows][padded], zeros beyond classes */
+    const int32_t *labels; /* [rows], in [0, classes) (also in rows that are not valid) */
+    double *metrics;       /* [METRIC_COUNT] */
+    float *probabilities;  /* [rows][classes] without padding, all rows; NULL: not wanted */
+    float *dlogits;        /* [rows][padded], zeros beyond classes; NULL: not wanted */
+    void *scratch;
+};
+void cpu_kernel_loss(const struct cpu_loss *loss);
 
 /* ---- kernel_gather.c ---- */
 
-/* Fills image [rows, channels, height, width] and labels [rows] from `view` (whose pixels and labels are
- * read) for `step`. samples: the bound list of sample_count indices. augment: NULL for none. block: 8 or 16,
- * or 0 for plain N,C,H,W. Augmentation is drawn for a sample by its index in the dataset. */
-void cpu_kernel_gather(const struct dataset_view *view, const int32_t *samples, int32_t sample_count,
-                       bool shuffled, const struct augment *augment, const struct step *step, int32_t rows,
-                       int32_t block, float *image, int32_t *labels);
+/* Fills image and labels for a step. Augmentation is drawn for a sample by its index in the dataset. */
+struct cpu_gather {
+    const struct dataset_view *view; /* whose pixels and labels are read */
+    const int32_t *samples;          /* the bound list: [sample_count] indices */
+    int32_t sample_count;
+    bool shuffled;
+    const struct augment *augment; /* NULL: none */
+    const struct step *step;
+    int32_t rows, block; /* block: 8 or 16, or 0 for plain N,C,H,W */
+    float *image;        /* [rows, channels, height, width] */
+    int32_t *labels;     /* [rows] */
+};
+void cpu_kernel_gather(const struct cpu_gather *gather);
 
 /* ---- kernel_optimizer.c ---- */
 
@@ -160,11 +200,20 @@ struct cpu_weight_range {
     bool decayed;         /* kernels: weight decay applies */
 };
 
-/* Updates value (and first, second) by `optimizer`; `number` as in struct step. second is not touched by SGD
- * and may be NULL. SGD reads 3, writes 2; AdamW reads 4, writes 3. */
-void cpu_kernel_optimizer(int32_t range_count, const struct cpu_weight_range *ranges,
-                          const struct optimizer *optimizer, float rate, uint32_t number,
-                          const float *gradient, float *value, float *first, float *second);
+/* Updates value (and first, second). SGD reads 3, writes 2; AdamW reads 4, writes 3. */
+struct cpu_optimizer {
+    const struct cpu_weight_range *ranges; /* [range_count] */
+    int32_t range_count;
+    const struct optimizer *optimizer;
+    float rate;
+    uint32_t number; /* as in struct step */
+    const float *gradient;
+    float *value, *first;
+    float *second; /* not touched by SGD and may be NULL */
+};
+void cpu_kernel_optimizer(const struct cpu_optimizer *update);
+
+/* ---- kernel_weight_average.c ---- */
 
 /* average = decay * average + (1 - decay) * value over `count` floats. Reads 2, writes 1. */
 void cpu_kernel_weight_average(size_t count, float decay, const float *value, float *average);

@@ -192,9 +192,8 @@ enum status data_split(const struct job_dataset *job, int64_t seed, struct data_
                        struct error *err);
 /* Fills mean and deviation; exact whole-number sums, so the same for any number of threads. */
 void data_measure(struct dataset *set, int32_t threads);
-/* Four interleaved lanes over 8-byte words, after xxHash64 (Y. Collet): several GB/s. Not against malice. */
-uint64_t data_hash(uint64_t start, const void *data, size_t length);
-uint64_t data_fingerprint(const struct dataset *set);
+/* Sets both fingerprints of a dataset that is whole but for them. */
+void data_fingerprint(struct dataset *set);
 
 /* Threads to use for a request of `threads`, 0: all. */
 int data_threads(int32_t threads);

@@ -203,7 +203,7 @@ enum status data_load(const struct job_dataset *job, int64_t seed, int32_t threa
     if (st != ST_OK)
         goto out;
     data_measure(&build.set, threads);
-    build.set.fingerprint = data_fingerprint(&build.set);
+    data_fingerprint(&build.set);
     *dataset = build.set;
     build.set = (struct dataset){0};
 out:

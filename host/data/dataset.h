@@ -27,6 +27,7 @@ struct dataset {
     int32_t sample_count[SPLIT_COUNT];
     float mean[4], deviation[4]; /* per channel, of value / 255, over the training samples */
     uint64_t fingerprint;        /* of pixels, labels and splits */
+    uint64_t old_fingerprint;    /* the same by the hash of older journals */
     int32_t skipped;             /* files left out under on_error = "skip" */
     int32_t resized;             /* images whose size was changed */
     char policy[256]; /* how sizes and colours were made equal, one sentence; "" when nothing was done */
@@ -39,6 +40,12 @@ struct dataset {
 enum status data_load(const struct job_dataset *job, int64_t seed, int32_t threads, FILE *log,
                       struct dataset *dataset, struct error *err);
 void data_free(struct dataset *dataset); /* a zeroed dataset is allowed */
+
+/* The fingerprint as a journal has it, "xxh3:" and 16 hexadecimal digits. `like`: one from a journal, by whose hash it is wanted, for
+ * those of older ones are 16 digits alone, of another hash; NULL: none. */
+enum { DATA_FINGERPRINT_LENGTH = 24 };
+void data_fingerprint_text(const struct dataset *dataset, const char *like,
+                           char text[DATA_FINGERPRINT_LENGTH]);
 
 /* One image file (PNG or JPEG) as channels x height x width uint8, made equal by the dataset's stored policy;
  * for naspredict. pixels[channels * height * width]. */

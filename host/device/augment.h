@@ -6,13 +6,13 @@
 #include "host/base/random.h"
 
 struct augment {
-    int32_t
-        translate; /* shifts by -translate .. translate pixels in both directions; what comes in is the edge
-                          reflected (without repeating the edge pixel) */
-    int32_t flip;  /* 1: mirrored left to right in every second epoch; which half begins is drawn per sample
+    /* shifts by -translate .. translate pixels in both directions; what comes in is the edge reflected (without
+     * repeating the edge pixel) */
+    int32_t translate;
+    int32_t flip; /* 1: mirrored left to right in every second epoch; which half begins is drawn per sample
                           (alternating flip, Jordan 2024) */
-    int32_t
-        cutout; /* side of a square set to the mean (0 after normalisation), clipped by the border; 0: none */
+    /* side of a square set to the mean (0 after normalisation), clipped by the border; 0: none */
+    int32_t cutout;
 };
 
 /* What was drawn for one sample in one epoch. */

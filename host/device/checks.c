@@ -284,7 +284,7 @@ static enum status check_images(const struct program *program, const struct devi
     for (int32_t i = 0; i < program->op_count; i++) {
         if (program->ops[i].kind != PROG_OP_GATHER)
             continue;
-        const struct shape s = program->tensors[program->ops[i].outputs[0]].shape;
+        const struct shape s = program->tensors[program->ops[i].outputs[GATHER_OUT_IMAGE]].shape;
         if (s.c != data->channels || s.h != data->height || s.w != data->width)
             return error_set(
                 err, ST_RANGE, "bind: images of %d x %d x %d, expected the program's %d x %d x %d",

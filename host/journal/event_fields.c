@@ -1,5 +1,6 @@
 #include "host/journal/event_fields.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { FLUSH_AT_ONCE, FLUSH_LATER };
@@ -49,6 +50,38 @@ enum event_kind event_kind_of(const char *name)
     while (kind < EVENT_KINDS && strcmp(event_rows[kind].name, name) != 0)
         kind++;
     return (enum event_kind)kind;
+}
+
+void event_field_absent(const struct event_field *field, void *structure)
+{
+    void *at = (char *)structure + field->offset;
+    switch (field->type) {
+    case EVENT_TYPE_INT32:
+    case EVENT_TYPE_INT32_OR_NONE:
+        *(int32_t *)at = -1;
+        break;
+    case EVENT_TYPE_INT64:
+        *(int64_t *)at = -1;
+        break;
+    case EVENT_TYPE_NUMBER:
+    case EVENT_TYPE_RESULT:
+        *(double *)at = NAN;
+        break;
+    case EVENT_TYPE_SHAPE:
+        *(struct event_shape *)at = (struct event_shape){-1, -1, -1};
+        break;
+    case EVENT_TYPE_PART:
+        for (int32_t i = 0; i < field->part.count; i++)
+            event_field_absent(&field->part.items[i], at);
+        break;
+    case EVENT_TYPE_UINT32:
+    case EVENT_TYPE_FLAG:
+    case EVENT_TYPE_TEXT:
+    case EVENT_TYPE_TEXTS:
+    case EVENT_TYPE_MATRIX:
+    case EVENT_TYPE_GRAPH:
+        break;
+    }
 }
 
 bool event_type_range(enum event_type type, double *least, double *most)

@@ -48,6 +48,9 @@ extern const struct event_row event_rows[EVENT_KINDS]; /* by enum event_kind */
 /* The kind of that name; EVENT_KINDS: none. */
 enum event_kind event_kind_of(const char *name);
 
+/* Sets the field to what says that it is absent, in a structure that was all zeros. */
+void event_field_absent(const struct event_field *field, void *structure);
+
 /* The range of a type of whole numbers; false for the other types. */
 bool event_type_range(enum event_type type, double *least, double *most);
 

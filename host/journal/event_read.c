@@ -204,36 +204,6 @@ static enum status read_field(const struct event_reader *reader, struct place pl
 
 /* ---- all fields ---- */
 
-/* Sets what is not there; what is right as zeros is left, for the structure begins so. */
-static void put_absent(const struct event_field *field, void *to)
-{
-    switch (field->type) {
-    case EVENT_TYPE_INT32:
-    case EVENT_TYPE_INT32_OR_NONE:
-    case EVENT_TYPE_INT64:
-        put_number(to, field, -1.0);
-        break;
-    case EVENT_TYPE_NUMBER:
-    case EVENT_TYPE_RESULT:
-        put_number(to, field, NAN);
-        break;
-    case EVENT_TYPE_SHAPE:
-        AT(struct event_shape, to, field) = (struct event_shape){-1, -1, -1};
-        break;
-    case EVENT_TYPE_PART:
-        for (int32_t i = 0; i < field->part.count; i++)
-            put_absent(&field->part.items[i], (char *)to + field->offset);
-        break;
-    case EVENT_TYPE_UINT32:
-    case EVENT_TYPE_FLAG:
-    case EVENT_TYPE_TEXT:
-    case EVENT_TYPE_TEXTS:
-    case EVENT_TYPE_MATRIX:
-    case EVENT_TYPE_GRAPH:
-        break;
-    }
-}
-
 static enum status read_fields(const struct event_reader *reader, struct event_fields fields,
                                const char *part, const cJSON *object, void *to, struct error *err)
 {
@@ -242,7 +212,7 @@ static enum status read_fields(const struct event_reader *reader, struct event_f
         const struct event_field *field = &fields.items[i];
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, field->name);
         if (item == NULL && (field->sometimes || field->since > reader->format))
-            put_absent(field, to);
+            event_field_absent(field, to);
         else
             st = read_field(reader, (struct place){part, field}, item, to, err);
     }

@@ -24,9 +24,9 @@ struct event_reader {
 
 struct event_reader event_reader_open(const char *path, const struct journal_lines *lines);
 
-/* *event becomes the next event, NULL behind the last; it is the reader's, until the next call. Events and fields that this
- * version doesn't know are passed over, for they came with a later one. ST_FORMAT when a field is missing or is not what its row
- * says; the message names file:line, event, field, what was found and what was expected. */
+/* *event becomes the next event, NULL behind the last; it is the reader's, until the next call. Events and fields
+ * that this version doesn't know are passed over, for they came with a later one. ST_FORMAT when a field is missing
+ * or is not what its row says; the message names file:line, event, field, what was found and what was expected. */
 enum status event_next(struct event_reader *reader, const struct event **event, struct error *err);
 
 /* Puts file:line and event in front of the message about the event that was read last. Returns err->status. */

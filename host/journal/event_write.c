@@ -6,7 +6,7 @@
 #include <math.h>
 
 /* A field's place in the structure, as what its type is in C. */
-#define AT(type, from, field) (*(const type *)((const char *)(from) + (field)->offset))
+#define AT(type, from, field) (*(type const *)((const char *)(from) + (field)->offset))
 
 /* The value of a field of whole or other numbers. */
 static double number_at(const void *from, const struct event_field *field)

@@ -1,5 +1,5 @@
-/* Events: what a line of the journal says, as structures that are made from events.def. event_write.h writes them, event_read.h
- * reads them, EVENTS.md lists them.
+/* Events: what a line of the journal says, as structures that are made from events.def. event_write.h writes them,
+ * event_read.h reads them, EVENTS.md lists them.
  *
  * type            in C                    in the line                      when absent
  * INT32           int32_t                 whole number from 0              -1
@@ -17,13 +17,13 @@
  *
  * What is pointed to belongs to who writes the event, or to the reader and its lines.
  *
- * The format. The run event says by which format the lines are written that follow it, a continued event by which they are
- * from there on. Events, parts and fields are only ever added, with the new format's number in `since`: journals of older
- * formats lack them, and older readers pass over them. EVENT_FORMAT is raised by one for the first of them behind a release;
- * tests/journal keeps a journal of each format. When what is there already gets another meaning, or when a resumed run can't go
- * on from what an older version wrote, EVENT_FORMAT_RESUMED becomes the new format as well: runs that began with an older one
- * are read, reported and plotted as before, but not gone on with. Nothing is renamed or taken away; a field that is written no
- * more stays, as SOMETIMES. */
+ * The format. The run event says by which format the lines are written that follow it, a continued event by which
+ * they are from there on. Events, parts and fields are only ever added, with the new format's number in `since`:
+ * journals of older formats lack them, and older readers pass over them. EVENT_FORMAT is raised by one for the first
+ * of them behind a release; tests/journal keeps a journal of each format. When what is there already gets another
+ * meaning, or when a resumed run can't go on from what an older version wrote, EVENT_FORMAT_RESUMED becomes the new
+ * format as well: runs that began with an older one are read, reported and plotted as before, but not gone on with.
+ * Nothing is renamed or taken away; a field that is written no more stays, as SOMETIMES. */
 #ifndef NASRUN_JOURNAL_EVENTS_H
 #define NASRUN_JOURNAL_EVENTS_H
 
@@ -32,7 +32,7 @@
 #include <stdint.h>
 
 enum {
-    EVENT_FORMAT = 2,         /* that this version writes, not released yet; journals before 2 do not say theirs */
+    EVENT_FORMAT = 2, /* that this version writes, not released yet; journals before 2 do not say theirs */
     EVENT_FORMAT_RESUMED = 1, /* the oldest that it goes on with */
 };
 

@@ -72,8 +72,8 @@ static bool is_later(const char *text, size_t length)
     return false;
 }
 
-/* Whether a crash may have damaged what stands before text[length]: whole lines of events that were flushed one by one say
- * that it was on disk. */
+/* Whether a crash may have damaged what stands before text[length]: whole lines of events that were flushed one by
+ * one say that it was on disk. */
 static bool may_be_torn(const char *text, size_t length)
 {
     for (size_t at = 0; at < length;) {

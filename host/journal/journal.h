@@ -1,11 +1,12 @@
-/* The journal: what a run did, one event a line, append-only JSON lines, each with a checksum, each on disk
- * before the next is begun; only epochs (the events that events.def says LATER of), of which there may be many in a second, are
- * on disk when the next other event is, or journal_flush was called. Everything else in a run folder can be made again from it and the checkpoints.
+/* The journal: what a run did, one event a line, append-only JSON lines, each with a checksum, each on disk before
+ * the next is begun; only epochs (the events that events.def says LATER of), of which there may be many in a second,
+ * are on disk when the next other event is, or journal_flush was called. Everything else in a run folder can be made
+ * again from it and the checkpoints.
  *
  *     {"seq":12,"time":31.5,"event":"epoch",...,"crc":"0a1b2c3d"}
  *
- * `seq` counts lines from 0. `time` is in seconds since the run began, pauses left out; the caller says it.
- * `crc` is zlib's CRC-32, in hexadecimal, of the line's text up to and without `,"crc"`.
+ * `seq` counts lines from 0. `time` is in seconds since the run began, pauses left out; the caller says it. `crc` is
+ * zlib's CRC-32, in hexadecimal, of the line's text up to and without `,"crc"`.
  *
  *     journal_load(path, &lines, &err)                  // what has happened; a torn end is left out
  *     journal_open(path, &journal, &err)                // locks; removes a torn end
@@ -39,9 +40,9 @@ struct journal {
 enum status journal_open(const char *path, struct journal *journal, struct error *err);
 void journal_close(struct journal *journal); /* unlocks; a zeroed or closed journal is allowed */
 
-/* Writes one line and flushes it to disk, and what is behind with it; an epoch's is only written. `fields` is an object with a
- * string "event" and without "seq", "time" and "crc"; it is taken over, deleted also on error. On error the file holds only
- * whole lines, as before. For event_write.c, which knows the fields. */
+/* Writes one line and flushes it to disk, and what is behind with it; an epoch's is only written. `fields` is an
+ * object with a string "event" and without "seq", "time" and "crc"; it is taken over, deleted also on error. On error
+ * the file holds only whole lines, as before. For event_write.c, which knows the fields. */
 enum status journal_append(struct journal *journal, cJSON *fields, double time, struct error *err);
 
 /* Flushes what is behind, if anything is: now and then, and before a file is written that goes on from there. */
@@ -63,15 +64,15 @@ struct journal_lines {
     size_t torn_at; /* the byte where it begins; the file's length when not torn */
 };
 
-/* Reads all lines. The end is torn from a bad line on when nothing but epochs stands behind it, which a crash may have kept
- * from the disk. ST_FORMAT for any other bad line: the message names file:line, what was found and what was expected. What the
- * events say is not looked at: event_read.h. Takes no lock: a journal may be read while it grows (its last line then may look
- * torn). */
+/* Reads all lines. The end is torn from a bad line on when nothing but epochs stands behind it, which a crash may
+ * have kept from the disk. ST_FORMAT for any other bad line: the message names file:line, what was found and what was
+ * expected. What the events say is not looked at: event_read.h. Takes no lock: a journal may be read while it grows
+ * (its last line then may look torn). */
 enum status journal_load(const char *path, struct journal_lines *lines, struct error *err);
 void journal_lines_free(struct journal_lines *lines); /* a zeroed struct is allowed */
 
-/* Drops the lines (all of the journal's, as loaded) whose keep[i] is false, and numbers the others anew: the file is written
- * aside and renamed, so that it holds at any instant either all or what is kept. The lock goes over. */
+/* Drops the lines (all of the journal's, as loaded) whose keep[i] is false, and numbers the others anew: the file is
+ * written aside and renamed, so that it holds at any instant either all or what is kept. The lock goes over. */
 enum status journal_keep(struct journal *journal, const struct journal_lines *lines, const bool *keep,
                          struct error *err);
 

@@ -92,7 +92,7 @@ static enum status add_auto(struct devices *devices, enum device_precision preci
         *err = why;
         return why.status;
     }
-    memcpy(devices->without, why.message, sizeof devices->without);
+    memcpy(devices->without, why.message, sizeof(devices->without));
     devices->ops = &cpu_device_ops;
     return add(devices, 0, precision, threads, "auto", err);
 }
@@ -320,7 +320,7 @@ enum status devices_list(FILE *out, struct error *err)
     }
     if (st == ST_OK && plugin.count > 0) {
         fprintf(out, "        %s\n", info.versions);
-        for (int32_t i = 0; plugin.table->library(i, library, sizeof library); i++)
+        for (int32_t i = 0; plugin.table->library(i, library, sizeof(library)); i++)
             fprintf(out, "        %s\n", library);
     }
     plugin_close(&plugin);

@@ -1,8 +1,7 @@
 /* Skips: what layer a knows reaches layer b by a second way, with zero weight at first.
  *
  *   add     b becomes add(b, mix(resize(a)))      mix: a 1 x 1 convolution of zeros to b's channels
- *   concat  b becomes mix(concat(b, resize(a)))   mix: a 1 x 1 convolution, identity on b's channels, zero on
- * the rest
+ *   concat  b becomes mix(concat(b, resize(a)))   mix: a 1 x 1 convolution, identity on b's channels, zero on the rest
  *
  * resize repeats what the way from a to b does to height and width: pools as they are, a convolution that
  * changes the size as an average pool with the same window. Where there is one pixel left a dense layer

@@ -4,11 +4,12 @@
  * Each row NAME of layers.def has
  *     activation_NAME(x)                  y
  *     activation_NAME_backward(seen, dy)  dx; `seen` is x, or y where the row says OUTPUT
- * Both are 0 where their arguments are, since the padding of the channels goes through them and must stay 0; and NaN is handed
- * on. They are free of branches and call nothing but what stands here: compilers make vectors of loops over them.
+ * Both are 0 where their arguments are, since the padding of the channels goes through them and must stay 0; and NaN is
+ * handed on. They are free of branches and call nothing but what stands here: compilers make vectors of loops over
+ * them.
  *
- * In float, e^x and the normal distribution are approximations, the same on all devices but for fused multiply-adds. Forward
- * errs by at most 2^-21 |x| (and a unit of the smallest float), backward by at most 2^-21 |dy|. */
+ * In float, e^x and the normal distribution are approximations, the same on all devices but for fused multiply-adds.
+ * Forward errs by at most 2^-21 |x| (and a unit of the smallest float), backward by at most 2^-21 |dy|. */
 #ifndef NASRUN_PROGRAM_ACTIVATION_H
 #define NASRUN_PROGRAM_ACTIVATION_H
 
@@ -40,8 +41,9 @@ ACTIVATION_INLINE double activation_normal(double x)
 #else
 typedef float activation_number;
 
-/* Relative error below 2^-22; arguments beyond -60 and 60 are taken for these, since farther out products with the result are
- * denormal numbers, which are slow. e^x = 2^n e^r, |r| <= ln 2 / 2; the polynomial is that of Moshier's Cephes library, expf. */
+/* Relative error below 2^-22; arguments beyond -60 and 60 are taken for these, since farther out products with the
+ * result are denormal numbers, which are slow. e^x = 2^n e^r, |r| <= ln 2 / 2; the polynomial is that of Moshier's
+ * Cephes library, expf. */
 ACTIVATION_INLINE float activation_exp(float x)
 {
     /* 1.5 * 2^23: the last bits of a sum with it are the other summand, rounded to a whole number. */
@@ -58,9 +60,9 @@ ACTIVATION_INLINE float activation_exp(float x)
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1.0f;
     uint32_t bits;
-    memcpy(&bits, &sum, sizeof bits);
+    memcpy(&bits, &sum, sizeof(bits));
     bits = (bits << 23) + 0x3f800000u; /* 2^n: of the rounder nothing is left */
-    memcpy(&power, &bits, sizeof power);
+    memcpy(&power, &bits, sizeof(power));
     return p * power;
 }
 

@@ -52,10 +52,10 @@ enum status prog_plan_arena(const struct program *program, const size_t *sizes, 
 {
     enum status st = ST_OK;
     size_t room = (size_t)program->tensor_count + 1; /* never 0 bytes */
-    struct place *places = calloc(room, sizeof *places);
-    const struct place **placed = calloc(room, sizeof *placed); /* in order of offset */
+    struct place *places = calloc(room, sizeof(*places));
+    const struct place **placed = calloc(room, sizeof(*placed)); /* in order of offset */
     if (!places || !placed) {
-        st = error_memory(err, "memory plan", room * (sizeof *places + sizeof *placed));
+        st = error_memory(err, "memory plan", room * (sizeof(*places) + sizeof(*placed)));
         goto out;
     }
     int32_t count = 0;
@@ -67,7 +67,7 @@ enum status prog_plan_arena(const struct program *program, const size_t *sizes, 
         size_t size = (sizes[t] + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
         places[count++] = (struct place){t, tensor->first, tensor->last, size, 0};
     }
-    qsort(places, (size_t)count, sizeof *places, compare_places);
+    qsort(places, (size_t)count, sizeof(*places), compare_places);
     *arena_bytes = 0;
     for (int32_t i = 0; i < count; i++) {
         struct place *place = &places[i];

@@ -34,12 +34,17 @@ int32_t lower_value(const struct lowering *lowering, int32_t layer)
     return lowering->layers[lowering->layers[layer].source].value;
 }
 
-int32_t lower_input(const struct lowering *lowering, int32_t layer, int32_t k)
+int32_t lower_input_layer(const struct lowering *lowering, int32_t layer, int32_t k)
 {
-    return lower_value(lowering, lowering->graph->layers[layer].inputs[k]);
+    return lowering->graph->layers[layer].inputs[k];
 }
 
-/* Weight tensors are appended first, so a weight's tensor has the id of its place in the weight table. */
+int32_t lower_input(const struct lowering *lowering, int32_t layer, int32_t k)
+{
+    return lower_value(lowering, lower_input_layer(lowering, layer, k));
+}
+
+/* Weight tensors are appended first, so a weight's tensor has the id of its position in the weight table. */
 int32_t lower_weight(const struct lowering *lowering, int32_t layer, enum weight_role role)
 {
     return lowering->weight_of[layer * WEIGHT_ROLE_COUNT + (int32_t)role];
@@ -54,27 +59,27 @@ static int32_t append_tensor(struct lowering *lowering, enum tensor_kind kind, s
     return program->tensor_count++;
 }
 
-/* Of a variadic output, ops.def names the first place alone. */
-static enum tensor_kind output_kind(const struct prog_op *op, int32_t place)
+/* Of a variadic output, ops.def names the first position alone. */
+static enum tensor_kind output_kind(const struct prog_op *op, int32_t position)
 {
     const struct prog_op_traits *traits = prog_op_traits(op->kind);
-    return traits->outputs[place < traits->output_count ? place : traits->output_count - 1].kind;
+    return traits->outputs[position < traits->output_count ? position : traits->output_count - 1].kind;
 }
 
-int32_t lower_write(struct lowering *lowering, struct prog_op *op, int32_t place, struct shape shape)
+int32_t lower_write(struct lowering *lowering, struct prog_op *op, int32_t position, struct shape shape)
 {
-    assert(place < PROG_MAX_OUTPUTS);
-    return op->outputs[place] = append_tensor(lowering, output_kind(op, place), shape, -1);
+    assert(position < PROG_MAX_OUTPUTS);
+    return op->outputs[position] = append_tensor(lowering, output_kind(op, position), shape, -1);
 }
 
-void lower_write_gradient(struct lowering *lowering, struct prog_op *op, int32_t place, int32_t layer,
+void lower_write_gradient(struct lowering *lowering, struct prog_op *op, int32_t position, int32_t layer,
                           enum weight_role role)
 {
     int32_t weight = lower_weight(lowering, layer, role);
     if (weight < 0)
         return;
     struct shape shape = lowering->program->tensors[weight].shape;
-    op->outputs[place] = append_tensor(lowering, TENSOR_GRADIENT, shape, weight);
+    op->outputs[position] = append_tensor(lowering, TENSOR_GRADIENT, shape, weight);
 }
 
 struct shape lower_shape(const struct lowering *lowering, int32_t layer)
@@ -138,8 +143,8 @@ static void plan_fusion(struct lowering *lowering)
         int32_t add = sole_reader(lowering, tail, LAYER_ADD);
         bool taken = add >= 0 && (layers[add].absorbed || layers[add].norm >= 0);
         if (add >= 0 && !taken) {
-            const struct layer *sum = &lowering->graph->layers[add];
-            int32_t left = layers[sum->inputs[0]].source, right = layers[sum->inputs[1]].source;
+            int32_t left = layers[lower_input_layer(lowering, add, 0)].source;
+            int32_t right = layers[lower_input_layer(lowering, add, 1)].source;
             addend = left == norm ? right : left;
             layers[tail].absorbed = true;
             tail = add;

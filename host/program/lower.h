@@ -1,6 +1,6 @@
-/* Lowering: a graph becomes a program; automatic differentiation and fusion happen here.
- * Fusion: batch norm + ReLU, batch norm + add (+ ReLU) become one operation where nothing else reads what lies between. The
- * other activations stay operations of their own. */
+/* Lowering: a graph becomes a program; automatic differentiation and fusion happen here. Fusion: batch norm + ReLU,
+ * batch norm + add (+ ReLU) become one operation where nothing else reads what lies between. The other activations stay
+ * operations of their own. */
 #ifndef NASRUN_PROGRAM_LOWER_H
 #define NASRUN_PROGRAM_LOWER_H
 
@@ -11,9 +11,9 @@ struct lower_options {
     int32_t batch;
     bool augment;        /* train only */
     bool weight_average; /* train only: whether a weight_average operation ends the step */
-    int32_t
-        members; /* train only: devices of the group over which gradients are averaged, each with `batch` rows; 1 or 0: the
-                    device is alone */
+    /* train only: devices of the group over which gradients are averaged, each with `batch` rows; 1 or 0: the device is
+     * alone */
+    int32_t members;
     float label_smoothing;     /* train only; evaluation uses 0 */
     float batch_norm_momentum; /* share of the batch in the running statistics, 0.1 by default */
 };

@@ -23,16 +23,18 @@ static void pass_gradient(struct lowering *lowering, int32_t layer, int32_t cont
     state->gradient = lower_write(lowering, sum, ADD_OUT_SUM, lower_shape(lowering, layer));
 }
 
-/* The gradient of what `input` computes, as the output at that place. */
-static void write_input_gradient(struct lowering *lowering, struct prog_op *op, int32_t place, int32_t input)
+/* The gradient of what the layer with one input reads, as the output at that position. */
+static void write_input_gradient(struct lowering *lowering, struct prog_op *op, int32_t position,
+                                 int32_t layer)
 {
-    int32_t dx = lower_write(lowering, op, place, lower_shape(lowering, input));
+    int32_t input = lower_input_layer(lowering, layer, 0);
+    int32_t dx = lower_write(lowering, op, position, lower_shape(lowering, input));
     pass_gradient(lowering, input, dx);
 }
 
 static void backward_conv(struct lowering *lowering, int32_t layer, int32_t dy)
 {
-    int32_t input = lowering->graph->layers[layer].inputs[0];
+    int32_t input = lower_input_layer(lowering, layer, 0);
     struct prog_op *op = lower_op(lowering, PROG_OP_CONV_BACKWARD_WEIGHTS, layer);
     lower_window(lowering, op, layer);
     op->inputs[CONV_BACKWARD_WEIGHTS_IN_X] = lower_value(lowering, input);
@@ -45,12 +47,12 @@ static void backward_conv(struct lowering *lowering, int32_t layer, int32_t dy)
     lower_window(lowering, op, layer);
     op->inputs[CONV_BACKWARD_DATA_IN_DY] = dy;
     op->inputs[CONV_BACKWARD_DATA_IN_KERNEL] = lower_weight(lowering, layer, WEIGHT_KERNEL);
-    write_input_gradient(lowering, op, CONV_BACKWARD_DATA_OUT_DX, input);
+    write_input_gradient(lowering, op, CONV_BACKWARD_DATA_OUT_DX, layer);
 }
 
 static void backward_dense(struct lowering *lowering, int32_t layer, int32_t dy)
 {
-    int32_t input = lowering->graph->layers[layer].inputs[0];
+    int32_t input = lower_input_layer(lowering, layer, 0);
     struct prog_op *op = lower_op(lowering, PROG_OP_DENSE_BACKWARD_WEIGHTS, layer);
     op->inputs[DENSE_BACKWARD_WEIGHTS_IN_X] = lower_value(lowering, input);
     op->inputs[DENSE_BACKWARD_WEIGHTS_IN_DY] = dy;
@@ -61,14 +63,14 @@ static void backward_dense(struct lowering *lowering, int32_t layer, int32_t dy)
     op = lower_op(lowering, PROG_OP_DENSE_BACKWARD_DATA, layer);
     op->inputs[DENSE_BACKWARD_DATA_IN_DY] = dy;
     op->inputs[DENSE_BACKWARD_DATA_IN_KERNEL] = lower_weight(lowering, layer, WEIGHT_KERNEL);
-    write_input_gradient(lowering, op, DENSE_BACKWARD_DATA_OUT_DX, input);
+    write_input_gradient(lowering, op, DENSE_BACKWARD_DATA_OUT_DX, layer);
 }
 
 static void backward_batch_norm(struct lowering *lowering, int32_t tail, int32_t dy)
 {
     const struct layer_state *state = &lowering->layers[tail];
     int32_t norm = state->norm, addend = state->addend;
-    int32_t input = lowering->graph->layers[norm].inputs[0];
+    int32_t input = lower_input_layer(lowering, norm, 0);
     struct prog_op *op = lower_op(lowering, PROG_OP_BATCH_NORM_BACKWARD, norm);
     op->norm.relu = state->relu;
     op->norm.momentum = lowering->options->batch_norm_momentum;
@@ -96,10 +98,11 @@ static void backward_concat(struct lowering *lowering, int32_t layer, int32_t dy
     op->inputs[SPLIT_IN_DY] = dy;
     op->output_count = SPLIT_OUT_DX + from->input_count;
     for (int32_t k = 0; k < from->input_count; k++)
-        lower_write(lowering, op, SPLIT_OUT_DX + k, lower_shape(lowering, from->inputs[k]));
+        lower_write(lowering, op, SPLIT_OUT_DX + k,
+                    lower_shape(lowering, lower_input_layer(lowering, layer, k)));
     /* Only now, because a sum writes the next tensor and is the next operation. */
     for (int32_t k = 0; k < from->input_count; k++)
-        pass_gradient(lowering, from->inputs[k], op->outputs[SPLIT_OUT_DX + k]);
+        pass_gradient(lowering, lower_input_layer(lowering, layer, k), op->outputs[SPLIT_OUT_DX + k]);
 }
 
 /* An activation whose adjoint reads the input keeps that tensor alive until here, one more of its size than a ReLU does:
@@ -119,7 +122,7 @@ static void backward_activation(struct lowering *lowering, int32_t layer, int32_
         break;
     }
     op->inputs[ACTIVATION_BACKWARD_IN_DY] = dy;
-    write_input_gradient(lowering, op, ACTIVATION_BACKWARD_OUT_DX, from->inputs[0]);
+    write_input_gradient(lowering, op, ACTIVATION_BACKWARD_OUT_DX, layer);
 }
 
 static void backward_layer(struct lowering *lowering, int32_t layer, int32_t dy)
@@ -139,8 +142,8 @@ static void backward_layer(struct lowering *lowering, int32_t layer, int32_t dy)
         backward_dense(lowering, layer, dy);
         break;
     case FAMILY_ADD:
-        pass_gradient(lowering, from->inputs[0], dy);
-        pass_gradient(lowering, from->inputs[1], dy);
+        pass_gradient(lowering, lower_input_layer(lowering, layer, 0), dy);
+        pass_gradient(lowering, lower_input_layer(lowering, layer, 1), dy);
         break;
     case FAMILY_CONCAT:
         backward_concat(lowering, layer, dy);
@@ -153,24 +156,24 @@ static void backward_layer(struct lowering *lowering, int32_t layer, int32_t dy)
         lower_window(lowering, op, layer);
         op->inputs[MAX_POOL_BACKWARD_IN_INDEX] = state->index;
         op->inputs[MAX_POOL_BACKWARD_IN_DY] = dy;
-        write_input_gradient(lowering, op, MAX_POOL_BACKWARD_OUT_DX, from->inputs[0]);
+        write_input_gradient(lowering, op, MAX_POOL_BACKWARD_OUT_DX, layer);
         break;
     case FAMILY_AVERAGE_POOL:
         op = lower_op(lowering, PROG_OP_AVERAGE_POOL_BACKWARD, layer);
         lower_window(lowering, op, layer);
         op->inputs[AVERAGE_POOL_BACKWARD_IN_DY] = dy;
-        write_input_gradient(lowering, op, AVERAGE_POOL_BACKWARD_OUT_DX, from->inputs[0]);
+        write_input_gradient(lowering, op, AVERAGE_POOL_BACKWARD_OUT_DX, layer);
         break;
     case FAMILY_GLOBAL_POOL:
         op = lower_op(lowering, PROG_OP_GLOBAL_POOL_BACKWARD, layer);
         op->inputs[GLOBAL_POOL_BACKWARD_IN_DY] = dy;
-        write_input_gradient(lowering, op, GLOBAL_POOL_BACKWARD_OUT_DX, from->inputs[0]);
+        write_input_gradient(lowering, op, GLOBAL_POOL_BACKWARD_OUT_DX, layer);
         break;
     case FAMILY_DROPOUT:
         op = lower_op(lowering, PROG_OP_DROPOUT_BACKWARD, layer);
         op->dropout.rate = from->rate;
         op->inputs[DROPOUT_BACKWARD_IN_DY] = dy;
-        write_input_gradient(lowering, op, DROPOUT_BACKWARD_OUT_DX, from->inputs[0]);
+        write_input_gradient(lowering, op, DROPOUT_BACKWARD_OUT_DX, layer);
         break;
     case FAMILY_BATCH_NORM: /* always in a fusion, if only with itself */
     case FAMILY_INPUT:

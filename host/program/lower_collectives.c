@@ -45,7 +45,7 @@ static struct bucket next_bucket(const struct program *program, int32_t last)
 static struct prog_op *insert_op(struct program *program, int32_t after, enum prog_op_kind kind)
 {
     struct prog_op *op = &program->ops[after + 1];
-    memmove(op + 1, op, (size_t)(program->op_count - after - 1) * sizeof *op);
+    memmove(op + 1, op, (size_t)(program->op_count - after - 1) * sizeof(*op));
     prog_op_start(op, kind);
     program->op_count++;
     return op;

@@ -2,16 +2,6 @@
  */
 #include "host/program/lowering.h"
 
-/* In inference a batch norm has the operands that it has in training, without the statistics that it keeps. */
-_Static_assert((int)BATCH_NORM_IN_X == (int)BATCH_NORM_INFERENCE_IN_X &&
-                   (int)BATCH_NORM_IN_SCALE == (int)BATCH_NORM_INFERENCE_IN_SCALE &&
-                   (int)BATCH_NORM_IN_SHIFT == (int)BATCH_NORM_INFERENCE_IN_SHIFT &&
-                   (int)BATCH_NORM_IN_RUNNING_MEAN == (int)BATCH_NORM_INFERENCE_IN_RUNNING_MEAN &&
-                   (int)BATCH_NORM_IN_RUNNING_VAR == (int)BATCH_NORM_INFERENCE_IN_RUNNING_VAR &&
-                   (int)BATCH_NORM_IN_ADDEND == (int)BATCH_NORM_INFERENCE_IN_ADDEND &&
-                   (int)BATCH_NORM_OUT_Y == (int)BATCH_NORM_INFERENCE_OUT_Y,
-               "one name serves both");
-
 /* A batch norm with what is fused to it, at the place of the last layer of the fusion, where its addend is
  * computed. */
 static void forward_batch_norm(struct lowering *lowering, int32_t tail)

@@ -45,17 +45,18 @@ void lower_window(struct lowering *lowering, struct prog_op *op, int32_t layer);
 /* The value of what the layer computes, a tensor. */
 int32_t lower_value(const struct lowering *lowering, int32_t layer);
 
-/* The value of the layer's k-th input. */
+/* The graph's layer that is the layer's k-th input, and its value. */
+int32_t lower_input_layer(const struct lowering *lowering, int32_t layer, int32_t k);
 int32_t lower_input(const struct lowering *lowering, int32_t layer, int32_t k);
 
 /* The layer's weight, a tensor; -1 when it has no such weight. */
 int32_t lower_weight(const struct lowering *lowering, int32_t layer, enum weight_role role);
 
-/* A new tensor of the kind that ops.def names as the operation's output at that place. Returns its id. */
-int32_t lower_write(struct lowering *lowering, struct prog_op *op, int32_t place, struct shape shape);
+/* A new tensor of the kind that ops.def names as the operation's output at that position. Returns its id. */
+int32_t lower_write(struct lowering *lowering, struct prog_op *op, int32_t position, struct shape shape);
 
-/* The gradient of the layer's weight as the output at that place. Does nothing when the layer has no such weight. */
-void lower_write_gradient(struct lowering *lowering, struct prog_op *op, int32_t place, int32_t layer,
+/* The gradient of the layer's weight as the output at that position. Does nothing when the layer has no such weight. */
+void lower_write_gradient(struct lowering *lowering, struct prog_op *op, int32_t position, int32_t layer,
                           enum weight_role role);
 
 /* The layer's output shape with the batch in n. */

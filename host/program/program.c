@@ -51,6 +51,16 @@ void prog_op_start(struct prog_op *op, enum prog_op_kind kind)
         op->outputs[i] = -1;
 }
 
+/* In inference a batch norm has the operands that it has in training, without the statistics that it keeps. */
+_Static_assert((int)BATCH_NORM_IN_X == (int)BATCH_NORM_INFERENCE_IN_X &&
+                   (int)BATCH_NORM_IN_SCALE == (int)BATCH_NORM_INFERENCE_IN_SCALE &&
+                   (int)BATCH_NORM_IN_SHIFT == (int)BATCH_NORM_INFERENCE_IN_SHIFT &&
+                   (int)BATCH_NORM_IN_RUNNING_MEAN == (int)BATCH_NORM_INFERENCE_IN_RUNNING_MEAN &&
+                   (int)BATCH_NORM_IN_RUNNING_VAR == (int)BATCH_NORM_INFERENCE_IN_RUNNING_VAR &&
+                   (int)BATCH_NORM_IN_ADDEND == (int)BATCH_NORM_INFERENCE_IN_ADDEND &&
+                   (int)BATCH_NORM_OUT_Y == (int)BATCH_NORM_INFERENCE_OUT_Y,
+               "one name serves both");
+
 static const char *tensor_kind_name(enum tensor_kind kind)
 {
     static const char *const names[] = {
@@ -133,12 +143,12 @@ static enum status check_reduced(const struct program *program, int32_t gradient
 struct operand_list {
     const char *side; /* "input" */
     const int32_t *ids;
-    int32_t count, room;                 /* ids in use, places in `ids` */
+    int32_t count, room;                 /* ids in use, positions in `ids` */
     const struct prog_operand *operands; /* [named] */
     int32_t named;
 };
 
-/* What ops.def says of place i; NULL behind the last. */
+/* What ops.def says of position i; NULL behind the last. */
 static const struct prog_operand *operand_at(const struct operand_list *list, int32_t i)
 {
     if (i < list->named)

@@ -6,7 +6,7 @@
  *
  * Contracts of the operations. Their inputs and outputs are those of ops.def, here in small letters: x of conv is
  * op->inputs[CONV_IN_X], a tensor id. What ops.def calls optional stands in brackets and is -1 where it is absent; so are all
- * places from input_count and output_count on.
+ * positions from input_count and output_count on.
  *   gather        -> image [N,C,H,W], labels [N].  Row r of step `s` is sample gather_sample() of the bound sample list,
  *                 augmented as augment.h says when `gather.augment`, then (value / 255 - mean[c]) / deviation[c].
  *                 Rows from step.valid on repeat row 0 and are ignored by the loss.
@@ -20,7 +20,8 @@
  *   batch_norm_backward  x[, y], dy, scale, mean, invstd -> dx, dscale, dshift[, daddend].  With `relu`, dy counts where
  *                 y > 0; y is absent otherwise. daddend = that dy. dx is always there, even where nobody reads it; daddend
  *                 only with relu (the addend's gradient is dy itself otherwise).
- *   batch_norm_inference  x, scale, shift, running_mean, running_var[, addend] -> y
+ *   batch_norm_inference  x, scale, shift, running_mean, running_var[, addend] -> y.  At the positions that they have in
+ *                 batch_norm, whose names serve both.
  *   activation    x -> y = f(x), f = `activation.function`, see activation.h.
  *   activation_backward  seen (x or y, as activation_traits() says), dy -> dx
  *   add           a, b -> sum = a + b.  Also sums gradients where branches of the network join.
@@ -61,7 +62,7 @@ enum prog_op_kind {
     PROG_OP_KIND_COUNT
 };
 
-/* The places of the operands: CONV_IN_X, CONV_IN_KERNEL, CONV_IN_BIAS, and CONV_INPUTS how many they are; CONV_OUT_Y,
+/* The positions of the operands: CONV_IN_X, CONV_IN_KERNEL, CONV_IN_BIAS, and CONV_INPUTS how many they are; CONV_OUT_Y,
  * CONV_OUTPUTS. A variadic operand counts once. */
 #define NONE
 #define IN(KIND, NAME, ...)  KIND##_IN_##NAME,
@@ -112,7 +113,7 @@ struct prog_op {
     uint32_t layer_id; /* of the graph's layer it comes from; 0: none */
     int32_t input_count, output_count;
     int32_t inputs[PROG_MAX_INPUTS],
-        outputs[PROG_MAX_OUTPUTS]; /* tensor ids, at the places above; -1: absent */
+        outputs[PROG_MAX_OUTPUTS]; /* tensor ids, at the positions above; -1: absent */
     union {                        /* prog_op_traits.settings says which */
         struct {
             int32_t kernel_h, kernel_w, stride, pad_h, pad_w, groups;

@@ -6,6 +6,7 @@
 #define NASRUN_REF_REF_H
 
 #include "host/device/checks.h"
+#include "host/device/op_call.h"
 
 struct device {
     struct device_base base;
@@ -41,24 +42,18 @@ struct device_program {
     struct device_binding binding;
 };
 
-/* One operation of one step. */
-struct ref_call {
-    struct device_program *prepared;
-    const struct prog_op *op;
-    const struct step *step;
-    struct error *err; /* ST_OK; set by the few operations that can fail */
-};
-
 /* Where tensor `id` lies; NULL for -1. Only after bind. */
 double *ref_tensor(const struct device_program *prepared, int32_t id);
 
-/* Input or output `i` of the operation; NULL when absent. */
-double *ref_input(const struct ref_call *call, int32_t i);
-double *ref_output(const struct ref_call *call, int32_t i);
-
-/* Their shapes; the tensor must be there. */
-struct shape ref_input_shape(const struct ref_call *call, int32_t i);
-struct shape ref_output_shape(const struct ref_call *call, int32_t i);
+/* The operand at that position, CONV_IN_X or CONV_OUT_Y; NULL when absent. */
+static inline double *ref_input(const struct op_call *call, int32_t position)
+{
+    return ref_tensor(call->prepared, call->op->inputs[position]);
+}
+static inline double *ref_output(const struct op_call *call, int32_t position)
+{
+    return ref_tensor(call->prepared, call->op->outputs[position]);
+}
 
 static inline size_t ref_count(struct shape shape)
 {
@@ -72,8 +67,27 @@ static inline size_t ref_at(struct shape shape, int32_t n, int32_t c, int32_t y,
            (size_t)x;
 }
 
-/* The operations, one for each row of ops.def. */
-#define PROG_OP(KIND, name, ...) void ref_run_##name(const struct ref_call *call);
+static inline size_t ref_plane(struct shape shape)
+{
+    return (size_t)shape.h * (size_t)shape.w;
+}
+
+/* The part of a pool's window that lies inside the image; never empty, because pad < kernel. */
+struct ref_window {
+    int32_t top, bottom, left, right; /* top <= row < bottom, left <= column < right */
+};
+
+/* That of output (i, j). */
+static inline struct ref_window ref_window_at(const struct prog_op *op, struct shape in, int32_t i, int32_t j)
+{
+    int32_t top = i * op->window.stride - op->window.pad_h, bottom = top + op->window.kernel_h;
+    int32_t left = j * op->window.stride - op->window.pad_w, right = left + op->window.kernel_w;
+    return (struct ref_window){top < 0 ? 0 : top, bottom > in.h ? in.h : bottom, left < 0 ? 0 : left,
+                               right > in.w ? in.w : right};
+}
+
+/* The operations, one for each row of ops.def; in ref_NAME.c (host/program/README.md). */
+#define PROG_OP(KIND, name, ...) op_function ref_run_##name;
 #include "host/program/ops.def"
 #undef PROG_OP
 
@@ -94,13 +108,14 @@ enum status ref_weights_remap(struct device *device, struct device_weights *chil
                               const struct device_weights *parent, enum weight_slot from,
                               const struct remap_list *remaps, uint64_t seed, struct error *err);
 
-/* ref_program.c */
+/* ref_all_reduce.c */
 enum status ref_group_average(struct device_group *group, struct device *device,
                               struct device_weights *weights, enum weight_slot slot, struct error *err);
 enum status ref_group_broadcast(struct device_group *group, struct device *device,
                                 struct device_weights *weights, enum weight_slot slot, int32_t root,
                                 struct error *err);
 
+/* ref_program.c */
 enum status ref_program_prepare(struct device *device, const struct program *program,
                                 struct device_program **prepared, struct error *err);
 void ref_program_free(struct device *device, struct device_program *prepared);

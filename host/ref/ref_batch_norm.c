@@ -7,13 +7,13 @@
 
 #include <math.h>
 
-/* f(scale * (x - mean) * invstd + shift + addend) over channel c. */
-static void normalise_channel(const struct ref_call *call, int32_t c, double mean, double invstd)
+/* f(scale * (x - mean) * invstd + shift + addend) over channel c, in training and in inference, which have the same operands. */
+static void normalise_channel(const struct op_call *call, int32_t c, double mean, double invstd)
 {
-    const double *x = ref_input(call, 0), *addend = ref_input(call, 5);
-    double scale = ref_input(call, 1)[c], shift = ref_input(call, 2)[c];
-    double *y = ref_output(call, 0);
-    struct shape shape = ref_input_shape(call, 0);
+    const double *x = ref_input(call, BATCH_NORM_IN_X), *addend = ref_input(call, BATCH_NORM_IN_ADDEND);
+    double scale = ref_input(call, BATCH_NORM_IN_SCALE)[c], shift = ref_input(call, BATCH_NORM_IN_SHIFT)[c];
+    double *y = ref_output(call, BATCH_NORM_OUT_Y);
+    struct shape shape = op_input_shape(call, BATCH_NORM_IN_X);
     size_t plane = (size_t)shape.h * (size_t)shape.w;
     for (int32_t n = 0; n < shape.n; n++) {
         size_t at = ref_at(shape, n, c, 0, 0);
@@ -39,12 +39,14 @@ static double channel_moment(const double *x, struct shape shape, int32_t c, dou
     return sum / ((double)shape.n * (double)plane);
 }
 
-void ref_run_batch_norm(const struct ref_call *call)
+enum status ref_run_batch_norm(const struct op_call *call)
 {
-    const double *x = ref_input(call, 0);
-    double *running_mean = ref_input(call, 3), *running_var = ref_input(call, 4);
-    double *saved_mean = ref_output(call, 1), *saved_invstd = ref_output(call, 2);
-    struct shape shape = ref_input_shape(call, 0);
+    const double *x = ref_input(call, BATCH_NORM_IN_X);
+    double *running_mean = ref_input(call, BATCH_NORM_IN_RUNNING_MEAN),
+           *running_var = ref_input(call, BATCH_NORM_IN_RUNNING_VAR);
+    double *saved_mean = ref_output(call, BATCH_NORM_OUT_MEAN),
+           *saved_invstd = ref_output(call, BATCH_NORM_OUT_INVSTD);
+    struct shape shape = op_input_shape(call, BATCH_NORM_IN_X);
     double momentum = (double)call->op->norm.momentum;
     for (int32_t c = 0; c < shape.c; c++) {
         double mean = channel_moment(x, shape, c, 0, 1);
@@ -56,23 +58,32 @@ void ref_run_batch_norm(const struct ref_call *call)
         running_mean[c] = (1 - momentum) * running_mean[c] + momentum * mean;
         running_var[c] = (1 - momentum) * running_var[c] + momentum * variance;
     }
+    return ST_OK;
 }
 
-void ref_run_batch_norm_inference(const struct ref_call *call)
+enum status ref_run_batch_norm_inference(const struct op_call *call)
 {
-    const double *running_mean = ref_input(call, 3), *running_var = ref_input(call, 4);
-    for (int32_t c = 0; c < ref_input_shape(call, 0).c; c++)
+    const double *running_mean = ref_input(call, BATCH_NORM_INFERENCE_IN_RUNNING_MEAN),
+                 *running_var = ref_input(call, BATCH_NORM_INFERENCE_IN_RUNNING_VAR);
+    for (int32_t c = 0; c < op_input_shape(call, BATCH_NORM_INFERENCE_IN_X).c; c++)
         normalise_channel(call, c, running_mean[c],
                           1 / sqrt(running_var[c] + (double)GRAPH_BATCH_NORM_EPSILON));
+    return ST_OK;
 }
 
-void ref_run_batch_norm_backward(const struct ref_call *call)
+enum status ref_run_batch_norm_backward(const struct op_call *call)
 {
-    const double *x = ref_input(call, 0), *y = ref_input(call, 1), *dy = ref_input(call, 2);
-    const double *scale = ref_input(call, 3), *mean = ref_input(call, 4), *invstd = ref_input(call, 5);
-    double *dx = ref_output(call, 0), *dscale = ref_output(call, 1), *dshift = ref_output(call, 2);
-    double *daddend = ref_output(call, 3);
-    struct shape shape = ref_input_shape(call, 0);
+    const double *x = ref_input(call, BATCH_NORM_BACKWARD_IN_X),
+                 *y = ref_input(call, BATCH_NORM_BACKWARD_IN_Y),
+                 *dy = ref_input(call, BATCH_NORM_BACKWARD_IN_DY);
+    const double *scale = ref_input(call, BATCH_NORM_BACKWARD_IN_SCALE),
+                 *mean = ref_input(call, BATCH_NORM_BACKWARD_IN_MEAN),
+                 *invstd = ref_input(call, BATCH_NORM_BACKWARD_IN_INVSTD);
+    double *dx = ref_output(call, BATCH_NORM_BACKWARD_OUT_DX),
+           *dscale = ref_output(call, BATCH_NORM_BACKWARD_OUT_DSCALE),
+           *dshift = ref_output(call, BATCH_NORM_BACKWARD_OUT_DSHIFT);
+    double *daddend = ref_output(call, BATCH_NORM_BACKWARD_OUT_DADDEND);
+    struct shape shape = op_input_shape(call, BATCH_NORM_BACKWARD_IN_X);
     bool relu = call->op->norm.relu;
     size_t plane = (size_t)shape.h * (size_t)shape.w;
     double count = (double)shape.n * (double)plane;
@@ -99,4 +110,5 @@ void ref_run_batch_norm_backward(const struct ref_call *call)
             }
         }
     }
+    return ST_OK;
 }

@@ -26,11 +26,13 @@ static struct taps taps_at(const struct prog_op *op, struct shape x, struct shap
     return t;
 }
 
-void ref_run_conv(const struct ref_call *call)
+enum status ref_run_conv(const struct op_call *call)
 {
-    const double *x = ref_input(call, 0), *kernel = ref_input(call, 1), *bias = ref_input(call, 2);
-    double *y = ref_output(call, 0);
-    struct shape in = ref_input_shape(call, 0), k = ref_input_shape(call, 1), out = ref_output_shape(call, 0);
+    const double *x = ref_input(call, CONV_IN_X), *kernel = ref_input(call, CONV_IN_KERNEL),
+                 *bias = ref_input(call, CONV_IN_BIAS);
+    double *y = ref_output(call, CONV_OUT_Y);
+    struct shape in = op_input_shape(call, CONV_IN_X), k = op_input_shape(call, CONV_IN_KERNEL),
+                 out = op_output_shape(call, CONV_OUT_Y);
     for (int32_t n = 0; n < out.n; n++)
         for (int32_t o = 0; o < out.c; o++)
             for (int32_t i = 0; i < out.h; i++)
@@ -44,13 +46,17 @@ void ref_run_conv(const struct ref_call *call)
                                        kernel[ref_at(k, o, c, u, v)];
                     y[ref_at(out, n, o, i, j)] = sum;
                 }
+    return ST_OK;
 }
 
-void ref_run_conv_backward_data(const struct ref_call *call)
+enum status ref_run_conv_backward_data(const struct op_call *call)
 {
-    const double *dy = ref_input(call, 0), *kernel = ref_input(call, 1);
-    double *dx = ref_output(call, 0);
-    struct shape out = ref_input_shape(call, 0), k = ref_input_shape(call, 1), in = ref_output_shape(call, 0);
+    const double *dy = ref_input(call, CONV_BACKWARD_DATA_IN_DY),
+                 *kernel = ref_input(call, CONV_BACKWARD_DATA_IN_KERNEL);
+    double *dx = ref_output(call, CONV_BACKWARD_DATA_OUT_DX);
+    struct shape out = op_input_shape(call, CONV_BACKWARD_DATA_IN_DY),
+                 k = op_input_shape(call, CONV_BACKWARD_DATA_IN_KERNEL),
+                 in = op_output_shape(call, CONV_BACKWARD_DATA_OUT_DX);
     memset(dx, 0, ref_count(in) * sizeof *dx);
     for (int32_t n = 0; n < out.n; n++)
         for (int32_t o = 0; o < out.c; o++)
@@ -64,13 +70,18 @@ void ref_run_conv_backward_data(const struct ref_call *call)
                                 dx[ref_at(in, n, t.first_c + c, t.top + u, t.left + v)] +=
                                     gradient * kernel[ref_at(k, o, c, u, v)];
                 }
+    return ST_OK;
 }
 
-void ref_run_conv_backward_weights(const struct ref_call *call)
+enum status ref_run_conv_backward_weights(const struct op_call *call)
 {
-    const double *x = ref_input(call, 0), *dy = ref_input(call, 1);
-    double *dkernel = ref_output(call, 0), *dbias = ref_output(call, 1);
-    struct shape in = ref_input_shape(call, 0), out = ref_input_shape(call, 1), k = ref_output_shape(call, 0);
+    const double *x = ref_input(call, CONV_BACKWARD_WEIGHTS_IN_X),
+                 *dy = ref_input(call, CONV_BACKWARD_WEIGHTS_IN_DY);
+    double *dkernel = ref_output(call, CONV_BACKWARD_WEIGHTS_OUT_DKERNEL),
+           *dbias = ref_output(call, CONV_BACKWARD_WEIGHTS_OUT_DBIAS);
+    struct shape in = op_input_shape(call, CONV_BACKWARD_WEIGHTS_IN_X),
+                 out = op_input_shape(call, CONV_BACKWARD_WEIGHTS_IN_DY),
+                 k = op_output_shape(call, CONV_BACKWARD_WEIGHTS_OUT_DKERNEL);
     memset(dkernel, 0, ref_count(k) * sizeof *dkernel);
     if (dbias)
         memset(dbias, 0, (size_t)out.c * sizeof *dbias);
@@ -88,4 +99,5 @@ void ref_run_conv_backward_weights(const struct ref_call *call)
                                 dkernel[ref_at(k, o, c, u, v)] +=
                                     gradient * x[ref_at(in, n, t.first_c + c, t.top + u, t.left + v)];
                 }
+    return ST_OK;
 }

@@ -3,12 +3,13 @@
 
 #include <string.h>
 
-void ref_run_dense(const struct ref_call *call)
+enum status ref_run_dense(const struct op_call *call)
 {
-    const double *x = ref_input(call, 0), *kernel = ref_input(call, 1), *bias = ref_input(call, 2);
-    double *y = ref_output(call, 0);
-    struct shape out = ref_output_shape(call, 0);
-    size_t width = ref_count(ref_input_shape(call, 0)) / (size_t)out.n, classes = (size_t)out.c;
+    const double *x = ref_input(call, DENSE_IN_X), *kernel = ref_input(call, DENSE_IN_KERNEL),
+                 *bias = ref_input(call, DENSE_IN_BIAS);
+    double *y = ref_output(call, DENSE_OUT_Y);
+    struct shape out = op_output_shape(call, DENSE_OUT_Y);
+    size_t width = ref_count(op_input_shape(call, DENSE_IN_X)) / (size_t)out.n, classes = (size_t)out.c;
     for (size_t n = 0; n < (size_t)out.n; n++)
         for (size_t o = 0; o < classes; o++) {
             double sum = bias ? bias[o] : 0;
@@ -16,27 +17,34 @@ void ref_run_dense(const struct ref_call *call)
                 sum += x[n * width + e] * kernel[o * width + e];
             y[n * classes + o] = sum;
         }
+    return ST_OK;
 }
 
-void ref_run_dense_backward_data(const struct ref_call *call)
+enum status ref_run_dense_backward_data(const struct op_call *call)
 {
-    const double *dy = ref_input(call, 0), *kernel = ref_input(call, 1);
-    double *dx = ref_output(call, 0);
-    struct shape out = ref_input_shape(call, 0);
-    size_t width = ref_count(ref_output_shape(call, 0)) / (size_t)out.n, classes = (size_t)out.c;
+    const double *dy = ref_input(call, DENSE_BACKWARD_DATA_IN_DY),
+                 *kernel = ref_input(call, DENSE_BACKWARD_DATA_IN_KERNEL);
+    double *dx = ref_output(call, DENSE_BACKWARD_DATA_OUT_DX);
+    struct shape out = op_input_shape(call, DENSE_BACKWARD_DATA_IN_DY);
+    size_t width = ref_count(op_output_shape(call, DENSE_BACKWARD_DATA_OUT_DX)) / (size_t)out.n,
+           classes = (size_t)out.c;
     memset(dx, 0, (size_t)out.n * width * sizeof *dx);
     for (size_t n = 0; n < (size_t)out.n; n++)
         for (size_t o = 0; o < classes; o++)
             for (size_t e = 0; e < width; e++)
                 dx[n * width + e] += dy[n * classes + o] * kernel[o * width + e];
+    return ST_OK;
 }
 
-void ref_run_dense_backward_weights(const struct ref_call *call)
+enum status ref_run_dense_backward_weights(const struct op_call *call)
 {
-    const double *x = ref_input(call, 0), *dy = ref_input(call, 1);
-    double *dkernel = ref_output(call, 0), *dbias = ref_output(call, 1);
-    struct shape out = ref_input_shape(call, 1);
-    size_t width = ref_count(ref_input_shape(call, 0)) / (size_t)out.n, classes = (size_t)out.c;
+    const double *x = ref_input(call, DENSE_BACKWARD_WEIGHTS_IN_X),
+                 *dy = ref_input(call, DENSE_BACKWARD_WEIGHTS_IN_DY);
+    double *dkernel = ref_output(call, DENSE_BACKWARD_WEIGHTS_OUT_DKERNEL),
+           *dbias = ref_output(call, DENSE_BACKWARD_WEIGHTS_OUT_DBIAS);
+    struct shape out = op_input_shape(call, DENSE_BACKWARD_WEIGHTS_IN_DY);
+    size_t width = ref_count(op_input_shape(call, DENSE_BACKWARD_WEIGHTS_IN_X)) / (size_t)out.n,
+           classes = (size_t)out.c;
     memset(dkernel, 0, classes * width * sizeof *dkernel);
     if (dbias)
         memset(dbias, 0, classes * sizeof *dbias);
@@ -48,4 +56,5 @@ void ref_run_dense_backward_weights(const struct ref_call *call)
             for (size_t e = 0; e < width; e++)
                 dkernel[o * width + e] += gradient * x[n * width + e];
         }
+    return ST_OK;
 }

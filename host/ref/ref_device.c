@@ -12,9 +12,9 @@ static const struct device_ops own; /* below */
 
 static enum status ref_open(const struct device_options *options, struct device **device, struct error *err)
 {
-    *device = malloc(sizeof **device);
+    *device = malloc(sizeof(**device));
     if (!*device)
-        return error_memory(err, "reference device", sizeof **device);
+        return error_memory(err, "reference device", sizeof(**device));
     **device = (struct device){.base.own = &own, .index = options->index};
     return ST_OK;
 }
@@ -28,8 +28,8 @@ static void ref_close(struct device *device)
 static void ref_info(struct device *device, struct device_info *info)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    memset(info, 0, sizeof *info);
-    snprintf(info->name, sizeof info->name, "ref:%d plain loops, double precision", device->index);
+    memset(info, 0, sizeof(*info));
+    snprintf(info->name, sizeof(info->name), "ref:%d plain loops, double precision", device->index);
     info->threads = 1;
     info->rounding = 0x1p-53;
     info->memory_total = (size_t)sysconf(_SC_PHYS_PAGES) * page;
@@ -50,12 +50,12 @@ static enum status ref_dataset_upload(struct device *device, const struct datase
                                       struct device_dataset **dataset, struct error *err)
 {
     size_t pixels = (size_t)view->count * (size_t)view->channels * (size_t)view->height * (size_t)view->width;
-    size_t labels = (size_t)view->count * sizeof *view->labels;
-    struct device_dataset *made = calloc(1, sizeof *made);
+    size_t labels = (size_t)view->count * sizeof(*view->labels);
+    struct device_dataset *made = calloc(1, sizeof(*made));
     if (!made)
-        return error_memory(err, "dataset", sizeof *made);
-    memcpy(made->mean, view->mean, sizeof made->mean);
-    memcpy(made->deviation, view->deviation, sizeof made->deviation);
+        return error_memory(err, "dataset", sizeof(*made));
+    memcpy(made->mean, view->mean, sizeof(made->mean));
+    memcpy(made->deviation, view->deviation, sizeof(made->deviation));
     made->pixels = malloc(pixels);
     made->labels = malloc(labels);
     if (!made->pixels || !made->labels) {

@@ -24,13 +24,13 @@ static void gather_image(const struct device_dataset *dataset, int32_t sample,
     }
 }
 
-void ref_run_gather(const struct ref_call *call)
+enum status ref_run_gather(const struct op_call *call)
 {
     const struct device_binding *binding = &call->prepared->binding;
     const struct device_dataset *dataset = binding->dataset;
     const struct step *step = call->step;
-    double *images = ref_output(call, 0), *labels = ref_output(call, 1);
-    struct shape shape = ref_output_shape(call, 0);
+    double *images = ref_output(call, GATHER_OUT_IMAGE), *labels = ref_output(call, GATHER_OUT_LABELS);
+    struct shape shape = op_output_shape(call, GATHER_OUT_IMAGE);
     struct augment augment = call->op->gather.augment ? binding->augment : (struct augment){0, 0, 0};
     for (int32_t n = 0; n < shape.n; n++) {
         uint32_t row = n < step->valid ? (uint32_t)n : 0;
@@ -42,4 +42,5 @@ void ref_run_gather(const struct ref_call *call)
         gather_image(dataset, sample, &draw, images + ref_at(shape, n, 0, 0, 0));
         labels[n] = dataset->labels[sample];
     }
+    return ST_OK;
 }

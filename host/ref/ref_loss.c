@@ -22,12 +22,13 @@ static double log_sum(const double *logits, int32_t classes, double shift)
     return shift + log(sum);
 }
 
-void ref_run_loss(const struct ref_call *call)
+enum status ref_run_loss(const struct op_call *call)
 {
-    const double *all_logits = ref_input(call, 0), *labels = ref_input(call, 1);
-    double *metrics = ref_output(call, 0), *probabilities = ref_output(call, 1),
-           *dlogits = ref_output(call, 2);
-    struct shape shape = ref_input_shape(call, 0);
+    const double *all_logits = ref_input(call, LOSS_IN_LOGITS), *labels = ref_input(call, LOSS_IN_LABELS);
+    double *metrics = ref_output(call, LOSS_OUT_METRICS),
+           *probabilities = ref_output(call, LOSS_OUT_PROBABILITIES),
+           *dlogits = ref_output(call, LOSS_OUT_DLOGITS);
+    struct shape shape = op_input_shape(call, LOSS_IN_LOGITS);
     double smoothing = (double)call->op->loss.smoothing;
     for (int32_t n = 0; n < shape.n; n++) {
         size_t row = (size_t)n * (size_t)shape.c;
@@ -50,4 +51,5 @@ void ref_run_loss(const struct ref_call *call)
             metrics[METRIC_SAMPLES] += 1;
         }
     }
+    return ST_OK;
 }

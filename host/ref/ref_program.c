@@ -33,26 +33,6 @@ double *ref_tensor(const struct device_program *prepared, int32_t id)
     return (double *)(void *)(prepared->arena + prepared->offsets[id]); /* offsets are multiples of 64 */
 }
 
-double *ref_input(const struct ref_call *call, int32_t i)
-{
-    return ref_tensor(call->prepared, call->op->inputs[i]);
-}
-
-double *ref_output(const struct ref_call *call, int32_t i)
-{
-    return ref_tensor(call->prepared, call->op->outputs[i]);
-}
-
-struct shape ref_input_shape(const struct ref_call *call, int32_t i)
-{
-    return call->prepared->program->tensors[call->op->inputs[i]].shape;
-}
-
-struct shape ref_output_shape(const struct ref_call *call, int32_t i)
-{
-    return call->prepared->program->tensors[call->op->outputs[i]].shape;
-}
-
 static bool lies_in_arena(enum tensor_kind kind)
 {
     return kind == TENSOR_ACTIVATION || kind == TENSOR_LABELS || kind == TENSOR_VECTOR ||
@@ -141,20 +121,18 @@ enum status ref_program_bind(struct device *device, struct device_program *prepa
     return ST_OK;
 }
 
-static enum status run_op(struct device_program *prepared, const struct prog_op *op, const struct step *step,
-                          struct error *err)
-{
-    static void (*const table[PROG_OP_KIND_COUNT])(const struct ref_call *) = {
+static op_function *const functions[PROG_OP_KIND_COUNT] = {
 #define PROG_OP(KIND, name, ...) [PROG_OP_##KIND] = ref_run_##name,
 #include "host/program/ops.def"
 #undef PROG_OP
-    };
-    struct error trouble = {.status = ST_OK};
-    struct ref_call call = {prepared, op, step, &trouble};
-    table[op->kind](&call);
-    if (trouble.status != ST_OK)
-        *err = trouble;
-    return trouble.status;
+};
+
+static enum status run_op(struct device_program *prepared, int32_t index, const struct step *step,
+                          struct error *err)
+{
+    const struct prog_op *op = &prepared->program->ops[index];
+    const struct op_call call = {prepared, prepared->program, index, op, step, err};
+    return functions[op->kind](&call);
 }
 
 enum status ref_program_run(struct device *device, struct device_program *prepared, const struct step *step,
@@ -164,7 +142,7 @@ enum status ref_program_run(struct device *device, struct device_program *prepar
     const double began = clock_seconds();
     enum status st = ST_OK;
     for (int32_t i = 0; st == ST_OK && i < prepared->program->op_count; i++)
-        st = run_op(prepared, &prepared->program->ops[i], step, err);
+        st = run_op(prepared, i, step, err);
     prepared->report.steps += st == ST_OK;
     prepared->report.seconds += st == ST_OK ? clock_seconds() - began : 0.0;
     return st;
@@ -174,7 +152,7 @@ enum status ref_program_run_op(struct device *device, struct device_program *pre
                                const struct step *step, struct error *err)
 {
     (void)device;
-    return run_op(prepared, &prepared->program->ops[op], step, err);
+    return run_op(prepared, op, step, err);
 }
 
 void ref_program_report(const struct device_program *prepared, struct device_report *report)

@@ -18,12 +18,12 @@ void ref_weights_free(struct device *device, struct device_weights *weights)
 enum status ref_weights_new(struct device *device, const struct weight_table *table, int32_t slots,
                             struct device_weights **weights, struct error *err)
 {
-    struct device_weights *made = calloc(1, sizeof *made);
+    struct device_weights *made = calloc(1, sizeof(*made));
     if (!made)
-        return error_memory(err, "weights", sizeof *made);
+        return error_memory(err, "weights", sizeof(*made));
     enum status st = ST_OK;
     for (int32_t slot = 0; slot < slots && st == ST_OK; slot++) {
-        made->slots[slot] = calloc(table->total + 1, sizeof *made->slots[slot]); /* + 1: NULL means none */
+        made->slots[slot] = calloc(table->total + 1, sizeof(*made->slots[slot])); /* + 1: NULL means none */
         if (made->slots[slot] == NULL)
             st = error_memory(err, "weights", table->total * sizeof(double));
     }
@@ -74,8 +74,8 @@ enum status ref_weights_remap(struct device *device, struct device_weights *chil
 {
     (void)device;
     enum status st = ST_OK;
-    float *parent_values = calloc(parent->base.table.total, sizeof *parent_values);
-    float *child_values = calloc(child->base.table.total, sizeof *child_values);
+    float *parent_values = calloc(parent->base.table.total, sizeof(*parent_values));
+    float *child_values = calloc(child->base.table.total, sizeof(*child_values));
     if (!parent_values || !child_values) {
         st = error_memory(err, "remap", (parent->base.table.total + child->base.table.total) * sizeof(float));
         goto out;

@@ -1,5 +1,5 @@
-/* Admission: a training begins only where it fits into the devices' memory, and what can make room for it does: kept weights
- * leave the devices, then its batch is halved, and with it its learning rate. */
+/* Admission: a training begins only where it fits into the devices' memory, and what can make room for it does: kept
+ * weights leave the devices, then its batch is halved, and with it its learning rate. */
 #ifndef NASRUN_RUN_ADMISSION_H
 #define NASRUN_RUN_ADMISSION_H
 
@@ -12,18 +12,18 @@ enum { ADMISSION_LEAST_BATCH = 8 };
 /* The part of a device's memory that is left free: libraries and the driver take some when they please. */
 enum { ADMISSION_RESERVE = 32 }; /* one of so many */
 
-/* Prepares a trainer (trainer_prepare) of the candidate's network for a device that is in use by a worker, into candidate->ahead.
- * What goes wrong is left to admission_open to find again. */
+/* Prepares a trainer (trainer_prepare) of the candidate's network for a device that is in use by a worker, into
+ * candidate->ahead. What goes wrong is left to admission_open to find again. */
 void admission_prepare_ahead(const struct run *run, struct candidate *candidate, int32_t device);
 
-/* A bound trainer of the candidate's network, on as many of the team's devices as can share its batch; candidate->ahead is
- * used where it fits. need->training, ->values and ->devices are set. The batch that was found is candidate->batch, `least` or
- * more; ST_MEMORY when there is none. */
+/* A bound trainer of the candidate's network, on as many of the team's devices as can share its batch; candidate->ahead
+ * is used where it fits. need->training, ->values and ->devices are set. The batch that was found is candidate->batch,
+ * `least` or more; ST_MEMORY when there is none. */
 enum status admission_open(struct run *run, struct candidate *candidate, struct team team, int32_t least,
                            struct memory_need *need, struct trainer **trainer, struct error *err);
 
-/* The candidate's weights from its parent's (inherit.h) on that device, with room made in the same way. need->inheritance and
- * ->parent are set. */
+/* The candidate's weights from its parent's (inherit.h) on that device, with room made in the same way.
+ * need->inheritance and ->parent are set. */
 enum status admission_inherit(struct run *run, struct candidate *candidate, int32_t device,
                               struct inheritance *inherited, struct memory_need *need, struct error *err);
 

@@ -7,7 +7,8 @@
 enum { PLAIN_BATCH = 128 };
 /* Large enough that a GPU is not waiting for launches. */
 enum { GPU_CANDIDATE_BATCH = 512, GPU_FINAL_BATCH = 1024 };
-/* Steps that an epoch keeps. A candidate has a few epochs only; a final fit has many, and on several devices still more. */
+/* Steps that an epoch keeps. A candidate has a few epochs only; a final fit has many, and on several devices still
+ * more. */
 enum { CANDIDATE_STEPS = 32, FINAL_STEPS = 16 };
 
 /* `devices` times a batch that began as `each`. */

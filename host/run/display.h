@@ -39,8 +39,8 @@ void display_open(struct display *display, FILE *out, int verbosity);
 /* A line of text; `level` 0 shows it unless quiet, 1 only when verbose. */
 void display_say(struct display *display, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* `row`: below DISPLAY_TRAININGS, each training in hand has its own; display_model ends what is shown there. With several
- * of them the line has each one's share that is done, and the images a second of all. */
+/* `row`: below DISPLAY_TRAININGS, each training in hand has its own; display_model ends what is shown there. With
+ * several of them the line has each one's share that is done, and the images a second of all. */
 void display_progress(struct display *display, int32_t row, const struct display_progress *progress);
 void display_model(struct display *display, int32_t row, const struct display_model *model);
 void display_close(struct display *display); /* ends a live line */

@@ -13,8 +13,8 @@ struct measured {
     size_t group_bytes; /* that the team itself takes on each device, beside them */
 };
 
-/* Trains the network from fresh weights for a few steps, on a team that shares each batch. The first steps do not count, and of
- * several rounds the fastest does. */
+/* Trains the network from fresh weights for a few steps, on a team that shares each batch. The first steps do not
+ * count, and of several rounds the fastest does. */
 enum status measure_team(const struct run *run, const struct graph *graph, struct team team, int32_t batch,
                          struct measured *measured, struct error *err);
 

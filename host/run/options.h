@@ -30,8 +30,9 @@ extern const struct command nasrun_command;
 
 /* ST_RANGE with one line for a wrong command line. `arguments` is reordered; nothing is allocated.
  *
- * KEY=VALUE is an override when KEY is a key of the schema; else it is the job file when there is such a file; else it is an
- * override when KEY looks like one (letters, digits, '_' and '.'), which whoever reads the job refuses with the nearest key. */
+ * KEY=VALUE is an override when KEY is a key of the schema; else it is the job file when there is such a file; else it
+ * is an override when KEY looks like one (letters, digits, '_' and '.'), which whoever reads the job refuses with the
+ * nearest key. */
 enum status options_parse(int count, char **arguments, struct options *options, struct error *err);
 
 #endif

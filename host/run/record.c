@@ -29,12 +29,12 @@ static const char **device_names(const struct run *run, int32_t count)
 
 enum status record_run(struct run *run, struct error *err)
 {
-    char fingerprint[24];
+    char fingerprint[DATA_FINGERPRINT_LENGTH];
     const struct dataset *data = &run->data;
     const char **names = device_names(run, run->devices.count);
     if (names == NULL)
         return error_memory(err, "device names", (size_t)run->devices.count * sizeof(*names));
-    snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, data->fingerprint);
+    data_fingerprint_text(data, NULL, fingerprint);
     const struct event_run event = {
         .version = NASRUN_VERSION,
         .format = EVENT_FORMAT,
@@ -113,13 +113,13 @@ enum status record_candidate(struct run *run, const struct candidate *candidate,
         .expected = candidate->prediction.mean,
         .budget = candidate->recipe.budget != usual.budget ? candidate->recipe.budget : NAN,
         .batches_of = candidate->recipe.batches_of,
-#define HYPERPARAMETER(name) .name = candidate->recipe.hyperparameters.name,
-        RECIPE_HYPERPARAMETERS(HYPERPARAMETER)
-#undef HYPERPARAMETER
         .observed = candidate->final ? -1 : candidate->observed,
         .graph = graph,
         .parameters = cost.parameters,
         .train_flops = cost.train_flops,
+#define HYPERPARAMETER(name) .name = candidate->recipe.hyperparameters.name,
+        RECIPE_HYPERPARAMETERS(HYPERPARAMETER)
+#undef HYPERPARAMETER
     };
     enum status st = event_write_candidate(&run->journal, &event, run_time(run), err);
     cJSON_Delete(graph);

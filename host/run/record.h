@@ -1,5 +1,5 @@
-/* The journal's events, one function each, to be called with the run's lock held: what becomes of the run's structures in the
- * journal's (host/journal/events.def). */
+/* The journal's events, one function each, to be called with the run's lock held: what becomes of the run's
+ * structures in the journal's (host/journal/events.def). */
 #ifndef NASRUN_RUN_RECORD_H
 #define NASRUN_RUN_RECORD_H
 

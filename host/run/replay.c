@@ -64,8 +64,8 @@ static struct recipe recipe_of(const struct event_candidate *event)
 
 static enum status replay_run(const struct run *run, const struct event_run *event, struct error *err)
 {
-    char expected[24];
-    snprintf(expected, sizeof(expected), "%016" PRIx64, run->data.fingerprint);
+    char expected[DATA_FINGERPRINT_LENGTH];
+    data_fingerprint_text(&run->data, event->dataset.fingerprint, expected);
     if (strcmp(event->dataset.fingerprint, expected) != 0)
         return error_set(
             err, ST_FORMAT,

@@ -107,7 +107,8 @@ static bool was_in_training(const struct engine_history *history, int32_t id)
     return false;
 }
 
-/* Adds this time's to the file, which has a line "ID CAUSE" for each, and counts for every candidate that has not ended. */
+/* Adds this time's to the file, which has a line "ID CAUSE" for each, and counts for every candidate that has not
+ * ended. */
 static enum status count_kills(const struct run *run, int *kills, struct error *err)
 {
     const struct engine_history *history = run->history;
@@ -137,8 +138,8 @@ out:
 
 /* ---- what becomes of those that have not ended ---- */
 
-/* Sets candidate->restored, whether its checkpoint is good, and ->steps, where that stands. One that is not there or is broken is
- * no error: the candidate begins anew. */
+/* Sets candidate->restored, whether its checkpoint is good, and ->steps, where that stands. One that is not there or
+ * is broken is no error: the candidate begins anew. */
 static enum status find_checkpoint(const struct run *run, struct candidate *candidate, struct error *err)
 {
     uint64_t note = 0;

@@ -1,9 +1,9 @@
 /* Resuming: what the journal tells is gone through again.
  *
  * Stages that are over are observed at once. The candidates of the stage that is not are kept (run->past) for the
- * coordinator, which asks for each by its id instead of proposing it: some have ended, some go on from their checkpoint. Those
- * that had begun but left no checkpoint are forgotten: their lines are taken out of the journal, and the coordinator
- * proposes them again, by the same rules with the same result.
+ * coordinator, which asks for each by its id instead of proposing it: some have ended, some go on from their
+ * checkpoint. Those that had begun but left no checkpoint are forgotten: their lines are taken out of the journal,
+ * and the coordinator proposes them again, by the same rules with the same result.
  */
 #ifndef NASRUN_RUN_RESUME_H
 #define NASRUN_RUN_RESUME_H
@@ -11,9 +11,10 @@
 #include "host/run/candidate.h"
 
 /* Brings `run` (data, search and devices open) to where its journal stands, and opens the journal for writing.
- * Without a journal it opens a new one and writes the run event. Refuses a journal of a format that it can't
- * go on from and other data (ST_FORMAT); another version of nasrun may go on, which the journal then says. run->history tells how the engine's predecessor ended: a candidate that was in training when it was
- * killed twice is journalled as failed; one with which that happened once trains with nothing beside it. */
+ * Without a journal it opens a new one and writes the run event. Refuses a journal of a format that it can't go on
+ * from and other data (ST_FORMAT); another version of nasrun may go on, which the journal then says. run->history
+ * tells how the engine's predecessor ended: a candidate that was in training when it was killed twice is journalled
+ * as failed; one with which that happened once trains with nothing beside it. */
 enum status resume_run(struct run *run, struct error *err);
 
 /* The candidate of that id, NULL when the journal has none (any more); taken, it is the caller's. */

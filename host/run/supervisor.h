@@ -19,13 +19,13 @@ struct engine_history {
     double started; /* clock_seconds when the supervisor's process was started */
     double base;    /* seconds of earlier commands on the run; the first process sets it */
     bool working;   /* the engine has opened data and devices; it sets it */
-    /* The candidate that each device trains, -1: none. What the next process finds there was in training when this one ended
-     * before its time. */
+    /* The candidate that each device trains, -1: none. What the next process finds there was in training when this one
+     * ended before its time. */
     int32_t training[DEVICES_MOST];
 };
 
-/* The exit status of an engine whose device has failed while it worked: a new process gets a fresh device, as long as the
- * hardware is alive. */
+/* The exit status of an engine whose device has failed while it worked: a new process gets a fresh device, as long as
+ * the hardware is alive. */
 enum { SUPERVISOR_AGAIN = 75 };
 
 /* An engine that was killed this often in a row without writing to its journal is given up. */

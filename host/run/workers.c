@@ -149,8 +149,8 @@ static bool began_before(const struct worker *a, const struct worker *b)
     return a->since < b->since || (!(a->since > b->since) && a->device < b->device);
 }
 
-/* The device that is likely to take the next candidate that is given: who has trained for the longest is free first, and takes
- * the first in the queue. -1 when one is idle, or when each has its next one waiting. */
+/* The device that is likely to take the next candidate that is given: who has trained for the longest is free first,
+ * and takes the first in the queue. -1 when one is idle, or when each has its next one waiting. */
 static int32_t likely_taker(const struct workers *workers)
 {
     int32_t taker = -1;

@@ -102,7 +102,7 @@ uint32_t budget_training_steps(const struct budget_speed *speed, const struct bu
     const double step = step_seconds(speed, training), validation = validation_seconds(speed, training);
     const double whole = floor(seconds / (epoch * step + validation));
     const double rest = seconds - whole * (epoch * step + validation) - validation;
-    return whole_steps(whole * epoch + fmin(floor(fmax(rest, 0.0) / step), epoch - 1.0));
+    return whole_steps(whole * epoch + floor(fmax(rest, 0.0) / step));
 }
 
 /* ---- the parts of a stage ---- */

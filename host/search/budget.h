@@ -116,8 +116,8 @@ double budget_reserve(const struct budget_state *state);
 /* Whether what idle devices do costs nothing: with a budget in seconds, while the search goes on. */
 bool budget_fills_devices(const struct budget_state *state);
 
-/* Allowances that a candidate gets when its recipe asks for so many times the usual; those that start from fresh weights get
- * two for one. */
+/* Allowances that a candidate gets when its recipe asks for so many times the usual; those that start from fresh
+ * weights get two for one. */
 double budget_allowances(bool start, double times);
 
 /* Limits of the training of a candidate with so many allowances and of the final fit. Steps are known when it is

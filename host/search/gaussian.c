@@ -24,8 +24,8 @@ static const double length_grid[] = {1.0,    0.125,  0.1768, 0.25,   0.3536, 0.5
 static const double noise_grid[] = {0.1, 0.001, 0.003, 0.01, 0.03, 0.2, 0.35, 0.5};
 
 enum {
-    LENGTHS = sizeof length_grid / sizeof length_grid[0],
-    NOISES = sizeof noise_grid / sizeof noise_grid[0]
+    LENGTHS = sizeof(length_grid) / sizeof(length_grid[0]),
+    NOISES = sizeof(noise_grid) / sizeof(noise_grid[0])
 };
 
 static double covariance(const struct gaussian *g, double distance)
@@ -64,7 +64,7 @@ static enum status evaluate(struct gaussian *g, const double *distances, const d
     if (st != ST_OK)
         return st;
     size_t n = (size_t)g->n;
-    memcpy(g->weights, standard, n * sizeof *standard);
+    memcpy(g->weights, standard, n * sizeof(*standard));
     cblas_dtrsv(CblasColMajor, CblasLower, CblasNoTrans, CblasNonUnit, g->n, g->factor, g->n, g->weights, 1);
     cblas_dtrsv(CblasColMajor, CblasLower, CblasTrans, CblasNonUnit, g->n, g->factor, g->n, g->weights, 1);
     *likelihood = -0.5 * cblas_ddot(g->n, standard, 1, g->weights, 1);
@@ -89,7 +89,7 @@ static double median_distance(const double *distances, size_t n, double *work)
                 work[count++] = distances[i * n + j];
     if (count == 0)
         return 1.0;
-    qsort(work, count, sizeof *work, compare_doubles);
+    qsort(work, count, sizeof(*work), compare_doubles);
     return work[count / 2];
 }
 
@@ -159,18 +159,18 @@ enum status gaussian_fit(const double *distances, const double *targets, int32_t
     if (st != ST_OK)
         return st;
     size_t count = (size_t)n;
-    double *standard = malloc(count * sizeof *standard);
-    struct gaussian *g = calloc(1, sizeof *g);
+    double *standard = malloc(count * sizeof(*standard));
+    struct gaussian *g = calloc(1, sizeof(*g));
     if (standard == NULL || g == NULL) {
-        st = error_memory(err, "Gaussian process", count * sizeof *standard + sizeof *g);
+        st = error_memory(err, "Gaussian process", count * sizeof(*standard) + sizeof(*g));
         goto out;
     }
     g->n = n;
-    g->factor = malloc(count * count * sizeof *g->factor);
-    g->weights = malloc(count * sizeof *g->weights);
-    g->scratch = malloc(count * sizeof *g->scratch);
+    g->factor = malloc(count * count * sizeof(*g->factor));
+    g->weights = malloc(count * sizeof(*g->weights));
+    g->scratch = malloc(count * sizeof(*g->scratch));
     if (g->factor == NULL || g->weights == NULL || g->scratch == NULL) {
-        st = error_memory(err, "Gaussian process", (count + 2) * count * sizeof *g->factor);
+        st = error_memory(err, "Gaussian process", (count + 2) * count * sizeof(*g->factor));
         goto out;
     }
     standardise(g, targets, standard);

@@ -83,7 +83,7 @@ double paper_split_slower(double channels)
 /* The same for the kernel's gradient, whose result is as small as the kernel: it is cut until all multiprocessors have
  * a part. */
 static struct work weight_product(const struct gpu *gpu, const struct program *program, int32_t x,
-                                  int32_t gradient, int32_t y)
+                                  int32_t gradient, int32_t y, bool bias)
 {
     const struct shape k = program->tensors[gradient].shape;
     const double channels = fmax(CHANNELS, fmin(k.n, k.c));
@@ -92,6 +92,10 @@ static struct work weight_product(const struct gpu *gpu, const struct program *p
     work.fill = 1.0;
     work.slower = paper_split_slower(channels);
     work.launches = 2;
+    if (bias) { /* whose gradient reads dy once more */
+        work.bytes += stored(gpu, &program->tensors[y]);
+        work.launches++;
+    }
     return work;
 }
 
@@ -99,8 +103,8 @@ static struct work weight_product(const struct gpu *gpu, const struct program *p
 static bool has_addend(const struct program *program, int32_t y)
 {
     for (int32_t i = 0; i < program->op_count; i++)
-        if (program->ops[i].kind == PROG_OP_BATCH_NORM && program->ops[i].outputs[0] == y)
-            return program->ops[i].inputs[5] >= 0;
+        if (program->ops[i].kind == PROG_OP_BATCH_NORM && program->ops[i].outputs[BATCH_NORM_OUT_Y] == y)
+            return program->ops[i].inputs[BATCH_NORM_IN_ADDEND] >= 0;
     return true;
 }
 
@@ -111,10 +115,11 @@ static double norm_backward_again(const struct gpu *gpu, const struct program *p
                                   const struct prog_op *op)
 {
     const struct prog_tensor *tensors = program->tensors;
-    const double activation = stored(gpu, &tensors[op->inputs[0]]);
-    if (op->inputs[1] < 0 || op->outputs[3] >= 0)
+    const double activation = stored(gpu, &tensors[op->inputs[BATCH_NORM_BACKWARD_IN_X]]);
+    const int32_t y = op->inputs[BATCH_NORM_BACKWARD_IN_Y];
+    if (y < 0 || op->outputs[BATCH_NORM_BACKWARD_OUT_DADDEND] >= 0)
         return 2.0 * activation;
-    return has_addend(program, op->inputs[1]) ? 3.0 * activation : activation;
+    return has_addend(program, y) ? 3.0 * activation : activation;
 }
 
 struct work paper_work(const struct gpu *gpu, const struct program *program, const struct prog_op *op)
@@ -128,23 +133,35 @@ struct work paper_work(const struct gpu *gpu, const struct program *program, con
                         .slower = 1.0};
     switch (op->kind) {
     case PROG_OP_CONV:
+        return product(gpu, program, op->inputs[CONV_IN_X], op->inputs[CONV_IN_KERNEL],
+                       op->outputs[CONV_OUT_Y], op->outputs[CONV_OUT_Y]);
     case PROG_OP_DENSE:
-        return product(gpu, program, op->inputs[0], op->inputs[1], op->outputs[0], op->outputs[0]);
+        return product(gpu, program, op->inputs[DENSE_IN_X], op->inputs[DENSE_IN_KERNEL],
+                       op->outputs[DENSE_OUT_Y], op->outputs[DENSE_OUT_Y]);
     case PROG_OP_CONV_BACKWARD_DATA:
+        return product(gpu, program, op->outputs[CONV_BACKWARD_DATA_OUT_DX],
+                       op->inputs[CONV_BACKWARD_DATA_IN_KERNEL], op->inputs[CONV_BACKWARD_DATA_IN_DY],
+                       op->outputs[CONV_BACKWARD_DATA_OUT_DX]);
     case PROG_OP_DENSE_BACKWARD_DATA:
-        return product(gpu, program, op->outputs[0], op->inputs[1], op->inputs[0], op->outputs[0]);
+        return product(gpu, program, op->outputs[DENSE_BACKWARD_DATA_OUT_DX],
+                       op->inputs[DENSE_BACKWARD_DATA_IN_KERNEL], op->inputs[DENSE_BACKWARD_DATA_IN_DY],
+                       op->outputs[DENSE_BACKWARD_DATA_OUT_DX]);
     case PROG_OP_CONV_BACKWARD_WEIGHTS:
-    case PROG_OP_DENSE_BACKWARD_WEIGHTS:
-        work = weight_product(gpu, program, op->inputs[0], op->outputs[0], op->inputs[1]);
-        if (op->kind == PROG_OP_DENSE_BACKWARD_WEIGHTS) /* whose gradient cuBLAS leaves in float32 */
-            work.bytes += (4.0 - gpu->element) * elements(program->tensors[op->outputs[0]].shape);
-        if (op->outputs[1] >= 0) { /* the bias' gradient reads dy once more */
-            work.bytes += stored(gpu, &program->tensors[op->inputs[1]]);
-            work.launches++;
-        }
+        return weight_product(gpu, program, op->inputs[CONV_BACKWARD_WEIGHTS_IN_X],
+                              op->outputs[CONV_BACKWARD_WEIGHTS_OUT_DKERNEL],
+                              op->inputs[CONV_BACKWARD_WEIGHTS_IN_DY],
+                              op->outputs[CONV_BACKWARD_WEIGHTS_OUT_DBIAS] >= 0);
+    case PROG_OP_DENSE_BACKWARD_WEIGHTS: {
+        const int32_t gradient = op->outputs[DENSE_BACKWARD_WEIGHTS_OUT_DKERNEL];
+        work = weight_product(gpu, program, op->inputs[DENSE_BACKWARD_WEIGHTS_IN_X], gradient,
+                              op->inputs[DENSE_BACKWARD_WEIGHTS_IN_DY],
+                              op->outputs[DENSE_BACKWARD_WEIGHTS_OUT_DBIAS] >= 0);
+        /* whose gradient cuBLAS leaves in float32 */
+        work.bytes += (4.0 - gpu->element) * elements(program->tensors[gradient].shape);
         return work;
+    }
     case PROG_OP_BATCH_NORM: /* statistics, the result: x is read twice */
-        work.bytes += stored(gpu, &program->tensors[op->inputs[0]]);
+        work.bytes += stored(gpu, &program->tensors[op->inputs[BATCH_NORM_IN_X]]);
         work.launches = 2;
         break;
     case PROG_OP_BATCH_NORM_BACKWARD: /* sums, the result */
@@ -194,12 +211,16 @@ double paper_seconds(const struct gpu *gpu, const struct work *work)
     return fmax(computing(gpu, work), moving(gpu, work)) + paper_launching(work);
 }
 
+/* The first operand's that is there, inputs before outputs. */
 static struct shape shape_of(const struct program *program, const struct prog_op *op)
 {
-    const int32_t tensor = op->input_count > 0 && op->inputs[0] >= 0     ? op->inputs[0]
-                           : op->output_count > 0 && op->outputs[0] >= 0 ? op->outputs[0]
-                                                                         : -1;
-    return tensor >= 0 ? program->tensors[tensor].shape : (struct shape){0, 0, 0, 0};
+    for (int32_t i = 0; i < op->input_count; i++)
+        if (op->inputs[i] >= 0)
+            return program->tensors[op->inputs[i]].shape;
+    for (int32_t i = 0; i < op->output_count; i++)
+        if (op->outputs[i] >= 0)
+            return program->tensors[op->outputs[i]].shape;
+    return (struct shape){0, 0, 0, 0};
 }
 
 static bool same(const struct paper_row *row, const struct paper_row *other)

@@ -80,17 +80,17 @@ static void test_dropout(void **state)
     for (int32_t index = 0; index < CASES; index++) {
         const struct cpu_shape s = kernel_case_shape(index);
         const float rate = rates[index % 4];
-        const uint64_t seed = 77;
-        const uint32_t step = 3 + (uint32_t)index, layer = 12;
+        const struct step step = {.seed = 77, .number = 3 + (uint32_t)index};
+        const uint32_t layer = 12;
         float *x = kernel_random(s, index, 1, 3.0f, 1.0f), *y = kernel_tensor(s);
-        cpu_kernel_dropout(s, x, rate, seed, step, 0, layer, y);
+        cpu_kernel_dropout(s, x, rate, &step, layer, y);
         uint64_t e = 0;
         for (int32_t n = 0; n < s.n; n++)
             for (int32_t c = 0; c < s.c; c++)
                 for (int32_t i = 0; i < s.h * s.w; i++, e++) {
                     const size_t place = kernel_place(s, n, c, i / s.w, i % s.w);
                     const struct random4 r =
-                        random_draw(seed, RANDOM_DROPOUT, (uint64_t)step << 24 | e / 4, layer);
+                        random_draw(step.seed, RANDOM_DROPOUT, (uint64_t)step.number << 24 | e / 4, layer);
                     const bool kept = random_unit(r.v[e % 4]) >= rate;
                     const double expected = kept ? (double)x[place] / (1.0 - (double)rate) : 0.0;
                     kernel_check_close((double)y[place], expected, 2.0 * (double)FLT_EPSILON * expected,
@@ -168,9 +168,23 @@ static void check_loss(int32_t index, int32_t rows, int32_t classes, int32_t val
     double metrics[METRIC_COUNT] = {1.0, 2.0, 3.0}, again[METRIC_COUNT] = {1.0, 2.0, 3.0};
     for (int32_t r = 0; r < rows; r++)
         labels[r] = kernel_case_below(index, 2, (size_t)r, classes);
-    cpu_kernel_loss(rows, classes, padded, valid, smoothing, logits, labels, metrics, probabilities, dlogits,
-                    scratch);
-    cpu_kernel_loss(rows, classes, padded, valid, smoothing, logits, labels, again, NULL, NULL, scratch);
+    struct cpu_loss loss_case = {
+        .rows = rows,
+        .classes = classes,
+        .padded = padded,
+        .valid = valid,
+        .smoothing = smoothing,
+        .logits = logits,
+        .labels = labels,
+        .metrics = metrics,
+        .probabilities = probabilities,
+        .dlogits = dlogits,
+        .scratch = scratch,
+    };
+    cpu_kernel_loss(&loss_case);
+    loss_case.metrics = again;
+    loss_case.probabilities = loss_case.dlogits = NULL;
+    cpu_kernel_loss(&loss_case);
     assert_memory_equal(metrics, again, sizeof metrics);
 
     double loss = 1.0, correct = 2.0;
@@ -228,10 +242,18 @@ static void test_loss_edges(void **state)
     double metrics[METRIC_COUNT] = {0}, scratch[2];
     logits[0] = 1e4f;
     logits[1] = -1e4f;
-    cpu_kernel_loss(1, 3, 8, 1, 0.0f, logits, &label, metrics, NULL, NULL, scratch);
+    const struct cpu_loss one_row = {.rows = 1,
+                                     .classes = 3,
+                                     .padded = 8,
+                                     .valid = 1,
+                                     .logits = logits,
+                                     .labels = &label,
+                                     .metrics = metrics,
+                                     .scratch = scratch};
+    cpu_kernel_loss(&one_row);
     kernel_check_close(metrics[METRIC_LOSS], 2e4, 1e-8, "loss", 0, 0);
     logits[2] = NAN;
-    cpu_kernel_loss(1, 3, 8, 1, 0.0f, logits, &label, metrics, NULL, NULL, scratch);
+    cpu_kernel_loss(&one_row);
     assert_true(isnan(metrics[METRIC_LOSS]));
     kernel_free(logits);
 }
@@ -276,7 +298,18 @@ static void check_gather(int32_t index, int32_t channels, int32_t height, int32_
 
     const struct cpu_shape s = {ROWS, channels, height, width, block ? block : 1};
     float *image = kernel_tensor(s);
-    cpu_kernel_gather(&view, samples, IMAGES - 3, shuffled, wanted, &step, ROWS, block, image, labels);
+    cpu_kernel_gather(&(struct cpu_gather){
+        .view = &view,
+        .samples = samples,
+        .sample_count = IMAGES - 3,
+        .shuffled = shuffled,
+        .augment = wanted,
+        .step = &step,
+        .rows = ROWS,
+        .block = block,
+        .image = image,
+        .labels = labels,
+    });
     for (int32_t r = 0; r < ROWS; r++) {
         const uint32_t row = r < step.valid ? (uint32_t)r : 0;
         const int32_t sample = samples[gather_place(5, step.epoch, step.first, row, IMAGES - 3, shuffled)];
@@ -328,8 +361,17 @@ static void check_optimizer(struct optimizer o, int32_t index)
         w[i] = (double)value[i];
     const double rate = (double)0.05f, b1 = (double)o.momentum, b2 = (double)o.second;
     for (uint32_t number = 0; number < 10; number++) {
-        cpu_kernel_optimizer(RANGES, ranges, &o, 0.05f, number, gradient, value, first,
-                             o.kind == OPTIMIZER_SGD ? NULL : second);
+        cpu_kernel_optimizer(&(struct cpu_optimizer){
+            .ranges = ranges,
+            .range_count = RANGES,
+            .optimizer = &o,
+            .rate = 0.05f,
+            .number = number,
+            .gradient = gradient,
+            .value = value,
+            .first = first,
+            .second = o.kind == OPTIMIZER_SGD ? NULL : second,
+        });
         for (int32_t i = 0; i < FLOATS; i++) {
             const struct cpu_weight_range *range = range_of(i);
             const double g = (double)gradient[i], decay = range && range->decayed ? (double)o.decay : 0.0;
@@ -407,9 +449,30 @@ static void test_same_bits(void **state)
         second[run] = kernel_zeros(FLOATS * sizeof(float));
         dlogits[run] = kernel_tensor(s);
         dropped[run] = kernel_tensor(s);
-        cpu_kernel_optimizer(RANGES, ranges, &o, 0.05f, 2, gradient, value[run], first[run], second[run]);
-        cpu_kernel_loss(37, 10, 16, 37, 0.1f, logits, labels, metrics[run], NULL, dlogits[run], scratch);
-        cpu_kernel_dropout(s, logits, 0.5f, 1, 2, 0, 3, dropped[run]);
+        cpu_kernel_optimizer(&(struct cpu_optimizer){
+            .ranges = ranges,
+            .range_count = RANGES,
+            .optimizer = &o,
+            .rate = 0.05f,
+            .number = 2,
+            .gradient = gradient,
+            .value = value[run],
+            .first = first[run],
+            .second = second[run],
+        });
+        cpu_kernel_loss(&(struct cpu_loss){
+            .rows = 37,
+            .classes = 10,
+            .padded = 16,
+            .valid = 37,
+            .smoothing = 0.1f,
+            .logits = logits,
+            .labels = labels,
+            .metrics = metrics[run],
+            .dlogits = dlogits[run],
+            .scratch = scratch,
+        });
+        cpu_kernel_dropout(s, logits, 0.5f, &(struct step){.seed = 1, .number = 2}, 3, dropped[run]);
     }
     omp_set_num_threads(threads);
     assert_memory_equal(value[0], value[1], FLOATS * sizeof(float));

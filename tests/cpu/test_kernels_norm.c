@@ -65,10 +65,36 @@ static void norm_case_free(struct norm_case *t)
 
 static void norm_case_run(struct norm_case *t)
 {
-    cpu_kernel_batch_norm(t->s, t->x, t->scale, t->shift, t->addend, t->relu, MOMENTUM, EPSILON,
-                          t->running_mean, t->running_var, t->y, t->mean, t->invstd, t->scratch);
-    cpu_kernel_batch_norm_backward(t->s, t->x, t->relu ? t->y : NULL, t->dy, t->scale, t->mean, t->invstd,
-                                   t->dx, t->dscale, t->dshift, t->daddend, t->scratch);
+    cpu_kernel_batch_norm(&(struct cpu_batch_norm){
+        .shape = t->s,
+        .relu = t->relu,
+        .momentum = MOMENTUM,
+        .epsilon = EPSILON,
+        .x = t->x,
+        .scale = t->scale,
+        .shift = t->shift,
+        .addend = t->addend,
+        .running_mean = t->running_mean,
+        .running_var = t->running_var,
+        .y = t->y,
+        .mean = t->mean,
+        .invstd = t->invstd,
+        .scratch = t->scratch,
+    });
+    cpu_kernel_batch_norm_backward(&(struct cpu_batch_norm_backward){
+        .shape = t->s,
+        .x = t->x,
+        .y = t->relu ? t->y : NULL,
+        .dy = t->dy,
+        .scale = t->scale,
+        .mean = t->mean,
+        .invstd = t->invstd,
+        .dx = t->dx,
+        .dscale = t->dscale,
+        .dshift = t->dshift,
+        .daddend = t->daddend,
+        .scratch = t->scratch,
+    });
 }
 
 /* Elements of a channel, and the place of each. */
@@ -212,8 +238,18 @@ static void test_inference(void **state)
     for (int32_t index = 0; index < CASES; index++) {
         struct cpu_shape s = kernel_case_shape(index);
         struct norm_case t = norm_case_new(index, s, 0.3f, 1.0f);
-        cpu_kernel_batch_norm_inference(s, t.x, t.scale, t.shift, t.running_mean, t.running_var, EPSILON,
-                                        t.addend, t.relu, t.y);
+        cpu_kernel_batch_norm_inference(&(struct cpu_batch_norm_inference){
+            .shape = s,
+            .relu = t.relu,
+            .epsilon = EPSILON,
+            .x = t.x,
+            .scale = t.scale,
+            .shift = t.shift,
+            .running_mean = t.running_mean,
+            .running_var = t.running_var,
+            .addend = t.addend,
+            .y = t.y,
+        });
         for (int32_t c = 0; c < s.c; c++) {
             const double mean = (double)t.running_mean[c], scale = (double)t.scale[c],
                          shift = (double)t.shift[c];

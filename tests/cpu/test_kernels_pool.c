@@ -31,7 +31,7 @@ static const struct pool_case {
     {"a single pixel", 1, 1, 1, 1, {1, 1, 1, 0, 0}},
 };
 
-enum { CASES = sizeof cases / sizeof *cases };
+enum { CASES = sizeof(cases) / sizeof(*cases) };
 
 static struct cpu_shape case_in(const struct pool_case *t, int32_t block)
 {
@@ -73,8 +73,8 @@ struct expected {
 
 static struct expected expected_new(const float *x, size_t count)
 {
-    struct expected e = {x, calloc(count, sizeof *e.value), calloc(count, sizeof *e.winner),
-                         calloc(count, sizeof *e.pixels)};
+    struct expected e = {x, calloc(count, sizeof(*e.value)), calloc(count, sizeof(*e.winner)),
+                         calloc(count, sizeof(*e.pixels))};
     assert_true(e.value && e.winner && e.pixels);
     return e;
 }
@@ -200,7 +200,7 @@ static void check_average_pool(const struct pool_case *t, int32_t index, int32_t
     float *x = kernel_whole(in, index, 1, 1000), *dy = kernel_whole(out, index, 2, 9);
     float *y = kernel_tensor(out), *dx = kernel_tensor(in);
     struct expected e = expected_new(x, out_count);
-    struct spread s = {&e, dy, calloc(in_count, sizeof *s.dx), calloc(in_count, sizeof *s.size)};
+    struct spread s = {&e, dy, calloc(in_count, sizeof(*s.dx)), calloc(in_count, sizeof(*s.size))};
     assert_true(s.dx && s.size);
 
     cpu_kernel_average_pool(in, out, t->k, x, y);

@@ -165,11 +165,11 @@ static void test_split(void **state)
 
     assert_int_equal(data_load(&job, 1, 2, NULL, &other, &err),
                      ST_OK); /* another number of threads: the same */
-    assert_true(other.fingerprint == set.fingerprint);
+    assert_true(other.fingerprint == set.fingerprint && other.old_fingerprint == set.old_fingerprint);
     assert_memory_equal(other.mean, set.mean, sizeof(set.mean));
     data_free(&other);
     assert_int_equal(data_load(&job, 2, 0, NULL, &other, &err), ST_OK);
-    assert_true(other.fingerprint != set.fingerprint);
+    assert_true(other.fingerprint != set.fingerprint && other.old_fingerprint != set.old_fingerprint);
     assert_memory_not_equal(other.samples[SPLIT_TEST], set.samples[SPLIT_TEST], 90 * sizeof(int32_t));
     data_free(&other);
     data_free(&set);
@@ -230,23 +230,18 @@ static void test_statistics(void **state)
     data_files_remove(folder);
 }
 
-/* The hash sees every byte, the length and the start. */
-static void test_hash(void **state)
+/* As journals have it: by the hash that the text beside it is of. */
+static void test_fingerprint_text(void **state)
 {
-    uint8_t bytes[100];
+    const struct dataset set = {.fingerprint = 0x12345, .old_fingerprint = 0xfedcba9876543210};
+    char text[DATA_FINGERPRINT_LENGTH];
     (void)state;
-    for (int i = 0; i < 100; i++)
-        bytes[i] = (uint8_t)i;
-    for (size_t length = 1; length <= 100; length++) {
-        uint64_t hash = data_hash(0, bytes, length);
-        assert_true(hash != data_hash(1, bytes, length));
-        assert_true(hash != data_hash(0, bytes, length - 1));
-        for (size_t i = 0; i < length; i++) {
-            bytes[i] ^= 0x10;
-            assert_true(hash != data_hash(0, bytes, length));
-            bytes[i] ^= 0x10;
-        }
-    }
+    data_fingerprint_text(&set, NULL, text);
+    assert_string_equal(text, "xxh3:0000000000012345");
+    data_fingerprint_text(&set, "xxh3:0000000000000000", text);
+    assert_string_equal(text, "xxh3:0000000000012345");
+    data_fingerprint_text(&set, "0000000000012345", text);
+    assert_string_equal(text, "fedcba9876543210");
 }
 
 static void write_images(const char *folder)
@@ -370,10 +365,10 @@ static void test_cache(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resize),      cmocka_unit_test(test_resize_pixels),
-        cmocka_unit_test(test_size_choice), cmocka_unit_test(test_split),
-        cmocka_unit_test(test_split_edges), cmocka_unit_test(test_statistics),
-        cmocka_unit_test(test_hash),        cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_resize),           cmocka_unit_test(test_resize_pixels),
+        cmocka_unit_test(test_size_choice),      cmocka_unit_test(test_split),
+        cmocka_unit_test(test_split_edges),      cmocka_unit_test(test_statistics),
+        cmocka_unit_test(test_fingerprint_text), cmocka_unit_test(test_cache),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -78,9 +78,9 @@ template <class T> T exchange(unsigned mask, T value, int lane)
 {
     static_assert(sizeof(T) <= 8, "a shuffle of more than 8 bytes");
     unsigned long long bits = 0;
-    memcpy(&bits, &value, sizeof value);
+    memcpy(&bits, &value, sizeof(value));
     bits = exchange_bits(mask, bits, lane);
-    memcpy(&value, &bits, sizeof value);
+    memcpy(&value, &bits, sizeof(value));
     return value;
 }
 

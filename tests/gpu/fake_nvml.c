@@ -1,5 +1,5 @@
-/* A stand-in for libnvidia-ml.so.1: the one GPU it knows is the emulated one, with its usual memory, of which the driver keeps
- * some for itself. */
+/* A stand-in for libnvidia-ml.so.1: the one GPU it knows is the emulated one, with its usual memory, of which the
+ * driver keeps some for itself. */
 #include <string.h>
 
 struct nvml_memory {

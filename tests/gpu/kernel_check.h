@@ -1,4 +1,5 @@
-/* For tests of the GPU's kernels, on a CPU (cuda_on_cpu.h) or on a GPU (first/kernels_on_gpu.cpp): cases, guarded tensors in the GPU's layout, comparisons.
+/* For tests of the GPU's kernels, on a CPU (cuda_on_cpu.h) or on a GPU (first/kernels_on_gpu.cpp): cases, guarded
+ * tensors in the GPU's layout, comparisons.
  *
  * A test gives a function that runs one case; kernel_sweep runs it over all cases in both activation types,
  * several block sizes, few and many blocks, and both orders of threads. */
@@ -10,8 +11,8 @@
 #include <cstring>
 #include <vector>
 
-/* What differs between the two places where kernels run; each has its own. Memory that host and device both read, NULL for
- * want of it; and the wait for what was launched. */
+/* What differs between the two places where kernels run; each has its own. Memory that host and device both read, NULL
+ * for want of it; and the wait for what was launched. */
 void *kernel_memory(size_t bytes);
 void kernel_memory_free(void *memory);
 cudaError_t kernel_wait(void);
@@ -38,8 +39,8 @@ float kernel_unit(const kernel_run &run, uint32_t stream, uint64_t place); /* in
  * enough for two column groups. */
 cuda_shape kernel_shape(const kernel_run &run);
 
-/* Memory as the GPU sees it, the only one that a kernel is given: aligned, of exact size, so that AddressSanitizer sees what lies outside; full of
- * NaN until written. */
+/* Memory as the GPU sees it, the only one that a kernel is given: aligned, of exact size, so that AddressSanitizer sees
+ * what lies outside; full of NaN until written. */
 class device_memory
 {
   public:

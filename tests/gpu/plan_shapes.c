@@ -130,18 +130,18 @@ static void add_operation(struct plan_shapes *shapes, const struct program *prog
     switch (op->kind) {
     case PROG_OP_CONV:
         shape.kind = CONV_FORWARD;
-        x = op->inputs[0];
-        y = op->outputs[0];
+        x = op->inputs[CONV_IN_X];
+        y = op->outputs[CONV_OUT_Y];
         break;
     case PROG_OP_CONV_BACKWARD_DATA:
         shape.kind = CONV_BACKWARD_DATA;
-        x = op->outputs[0];
-        y = op->inputs[0];
+        x = op->outputs[CONV_BACKWARD_DATA_OUT_DX];
+        y = op->inputs[CONV_BACKWARD_DATA_IN_DY];
         break;
     case PROG_OP_CONV_BACKWARD_WEIGHTS:
         shape.kind = CONV_BACKWARD_WEIGHTS;
-        x = op->inputs[0];
-        y = op->inputs[1];
+        x = op->inputs[CONV_BACKWARD_WEIGHTS_IN_X];
+        y = op->inputs[CONV_BACKWARD_WEIGHTS_IN_DY];
         break;
     default:
         return;
@@ -158,19 +158,21 @@ static void add_operation(struct plan_shapes *shapes, const struct program *prog
 static void add_fused(struct plan_shapes *shapes, const struct program *program, const struct prog_op *conv)
 {
     const struct prog_op *reader = NULL;
-    int32_t readers = 0, y = conv->outputs[0];
+    int32_t readers = 0, y = conv->outputs[CONV_OUT_Y];
     for (int32_t i = 0; i < program->op_count; i++)
         for (int32_t k = 0; k < program->ops[i].input_count; k++)
             if (program->ops[i].inputs[k] == y) {
                 reader = &program->ops[i];
                 readers++;
             }
-    if (readers != 1 || reader->kind != PROG_OP_BATCH_NORM_INFERENCE || reader->inputs[0] != y)
+    if (readers != 1 || reader->kind != PROG_OP_BATCH_NORM_INFERENCE ||
+        reader->inputs[BATCH_NORM_INFERENCE_IN_X] != y)
         return;
-    struct plan_shape shape = {.kind = conv_fused_kind(reader->inputs[5] >= 0, reader->norm.relu)};
+    struct plan_shape shape = {
+        .kind = conv_fused_kind(reader->inputs[BATCH_NORM_INFERENCE_IN_ADDEND] >= 0, reader->norm.relu)};
     const struct conv_window window = {conv->window.kernel_h, conv->window.kernel_w, conv->window.stride,
                                        conv->window.pad_h,    conv->window.pad_w,    conv->window.groups};
-    conv_geometry_of(program->tensors[conv->inputs[0]].shape, program->tensors[y].shape, &window,
+    conv_geometry_of(program->tensors[conv->inputs[CONV_IN_X]].shape, program->tensors[y].shape, &window,
                      &shape.geometry);
     add(shapes, &shape);
 }

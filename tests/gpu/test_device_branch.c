@@ -1,5 +1,5 @@
-/* Weight gradients beside the rest of the backward pass (cuda/device/cuda_branch.c) on emulated GPUs: whatever runs first, the bits are
- * the same; and each wait between the streams is needed: without it some order gives other bits. */
+/* Weight gradients beside the rest of the backward pass (cuda/device/cuda_branch.c) on emulated GPUs: whatever runs
+ * first, the bits are the same; and each wait between the streams is needed: without it some order gives other bits. */
 #include "cuda/device/cuda_internal.h"
 #include "host/net/start.h"
 #include "tests/gpu/emu/emu_test.h"
@@ -63,7 +63,7 @@ static void same_bits_in_any_order(void **state)
 {
     (void)state;
     static const char *const starts[] = {"cnn", "resnet"};
-    for (size_t k = 0; k < sizeof starts / sizeof starts[0]; k++) {
+    for (size_t k = 0; k < sizeof(starts) / sizeof(starts[0]); k++) {
         emu.order = emu.refuse_recording = 0;
         struct trained expected = train(starts[k]);
         for (emu.refuse_recording = 0; emu.refuse_recording < 2; emu.refuse_recording++)
@@ -92,8 +92,9 @@ static bool is_needed(uint64_t wait, const struct trained *expected)
     return needed;
 }
 
-/* Forks and joins take turns: a fork before each weight gradient, a join before the next and before the optimizer. Every fork
- * and the last join are needed at all events; another join is where what the branch reads would be overwritten. */
+/* Forks and joins take turns: a fork before each weight gradient, a join before the next and before the optimizer.
+ * Every fork and the last join are needed at all events; another join is where what the branch reads would be
+ * overwritten. */
 static void each_wait_is_needed(void **state)
 {
     (void)state;
@@ -130,7 +131,8 @@ static void append(struct graph *graph, struct layer layer)
     assert_int_equal(graph_append(graph, layer, NULL, &err), ST_OK);
 }
 
-/* A dense layer with a bucket of its own: its gradient comes from the device's stream, before anything is on the branch. */
+/* A dense layer with a bucket of its own: its gradient comes from the device's stream, before anything is on the
+ * branch. */
 static void make_wide(struct graph *graph)
 {
     struct error err;
@@ -181,7 +183,7 @@ static void same_bits_in_a_group(void **state)
         emu.order = i - 1;
         emu.refuse_recording = i % 2;
         float *found = train_together(&crowd, &graph, &total);
-        if (memcmp(found, expected, total * sizeof *found) != 0)
+        if (memcmp(found, expected, total * sizeof(*found)) != 0)
             fail_msg("order %d, %s: other weights", emu.order, emu.refuse_recording ? "queued" : "recorded");
         free(found);
     }

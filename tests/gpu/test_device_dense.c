@@ -69,7 +69,7 @@ static float *first_result(enum device_precision precision, size_t *count)
     const int32_t dense = session_find_op(&session, PROG_OP_DENSE, 0);
     for (int32_t op = 0; op <= dense; op++)
         session_run_op(&session, op, &step);
-    const int32_t result = session.program.ops[dense].outputs[0];
+    const int32_t result = session.program.ops[dense].outputs[DENSE_OUT_Y];
     *count = session_count(&session, result);
     float *values = session_read(&session, result);
     session_close(&session);
@@ -102,7 +102,7 @@ static void kernel_gradients_are_float(void **state)
     session_run(&session, &step);
     for (int32_t nth = 0; nth < 2; nth++) {
         const int32_t op = session_find_op(&session, PROG_OP_DENSE_BACKWARD_WEIGHTS, nth),
-                      gradient = session.program.ops[op].outputs[0];
+                      gradient = session.program.ops[op].outputs[DENSE_BACKWARD_WEIGHTS_OUT_DKERNEL];
         float *values = session_read(&session, gradient);
         size_t finer = 0;
         for (size_t i = 0; i < session_count(&session, gradient); i++) {

@@ -1,5 +1,5 @@
-/* Batch norms folded into convolutions on the emulated GPU (cuda/device/cuda_fold.c): whole evaluation steps beside the reference
- * and beside the same operations one by one. */
+/* Batch norms folded into convolutions on the emulated GPU (cuda/device/cuda_fold.c): whole evaluation steps beside the
+ * reference and beside the same operations one by one. */
 #include "cuda/device/cuda_internal.h"
 #include "host/net/start.h"
 #include "tests/gpu/emu/emu_test.h"
@@ -113,8 +113,8 @@ static void copies_follow(void **state)
     open_start(&session, &graph, "resnet");
     const struct logits first = evaluation_run(&session, false), again = evaluation_run(&session, false),
                         plain = evaluation_run(&session, true), back = evaluation_run(&session, false);
-    assert_memory_equal(first.values, again.values, first.count * sizeof *first.values);
-    assert_memory_equal(first.values, back.values, first.count * sizeof *first.values);
+    assert_memory_equal(first.values, again.values, first.count * sizeof(*first.values));
+    assert_memory_equal(first.values, back.values, first.count * sizeof(*first.values));
     assert_true(evaluation_distance(&plain, &first) < 1e-5);
     for (size_t i = 0; i < session.program.weights.total; i++)
         session.values[i] *= 0.75f;
@@ -126,7 +126,7 @@ static void copies_follow(void **state)
     session.binding.use_average = 1;
     session_bind(&session);
     const struct logits average = evaluation_run(&session, false);
-    assert_memory_equal(average.values, first.values, first.count * sizeof *first.values);
+    assert_memory_equal(average.values, first.values, first.count * sizeof(*first.values));
     free(first.values);
     free(again.values);
     free(plain.values);
@@ -182,7 +182,7 @@ static void real_plans(void **state)
             session_close(&session);
             graph_free(&graph);
         }
-        assert_memory_equal(logits[0].values, logits[1].values, logits[0].count * sizeof *logits[0].values);
+        assert_memory_equal(logits[0].values, logits[1].values, logits[0].count * sizeof(*logits[0].values));
         free(logits[0].values);
         free(logits[1].values);
     }

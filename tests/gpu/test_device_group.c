@@ -1,5 +1,5 @@
-/* Groups of emulated GPUs (emu/emu.h): one network on several of them, in every order that their streams leave open; what
- * happens when a member stays away, when NCCL tells of an error, and when any call fails. */
+/* Groups of emulated GPUs (emu/emu.h): one network on several of them, in every order that their streams leave open;
+ * what happens when a member stays away, when NCCL tells of an error, and when any call fails. */
 #include "cuda/device/cuda_internal.h"
 #include "host/base/clock.h"
 #include "tests/gpu/emu/emu_test.h"
@@ -79,7 +79,7 @@ static void same_bits_in_any_order(void **state)
     for (emu.order = 1; emu.order <= ORDERS; emu.order++) {
         emu.refuse_recording = emu.order % 2;
         float *again = crowd_weights_after(&crowd, &found, &total);
-        assert_memory_equal(first, again, total * sizeof *first);
+        assert_memory_equal(first, again, total * sizeof(*first));
         assert_true(found.loss == expected.loss);
         free(again);
     }
@@ -98,7 +98,7 @@ static void copies_and_broadcasts(void **state)
     struct weight_table table = {0};
     crowd_open(&crowd, &cuda_device_ops, 2, true);
     assert_int_equal(weight_table_new(&table, &crowd.tasks[0].graph, &err), ST_OK);
-    float *values = malloc(table.total * sizeof *values), *back = malloc(table.total * sizeof *back);
+    float *values = malloc(table.total * sizeof(*values)), *back = malloc(table.total * sizeof(*back));
     for (size_t i = 0; i < table.total; i++)
         values[i] = (float)i;
     for (int k = 0; k < 2; k++)
@@ -116,7 +116,7 @@ static void copies_and_broadcasts(void **state)
     assert_int_equal(
         cuda_device_ops.weights_download(crowd.devices[1].handle, weights[1], SLOT_AVERAGE, back, &err),
         ST_OK);
-    assert_memory_equal(values, back, table.total * sizeof *values);
+    assert_memory_equal(values, back, table.total * sizeof(*values));
     for (int k = 0; k < 2; k++)
         cuda_device_ops.weights_free(crowd.devices[k].handle, weights[k]);
     free(values);
@@ -140,8 +140,8 @@ static void spoil(void)
         assert_int_not_equal(cudaMalloc(&none, 1), cudaSuccess);
 }
 
-/* Where one member can't record a step, be it with its collectives only, none replays a recording: no collective that one
- * replays meets one that another queues (the emulator sees to it). And the bits are the same. */
+/* Where one member can't record a step, be it with its collectives only, none replays a recording: no collective that
+ * one replays meets one that another queues (the emulator sees to it). And the bits are the same. */
 static void recorded_by_all_or_by_none(void **state)
 {
     (void)state;
@@ -159,7 +159,7 @@ static void recorded_by_all_or_by_none(void **state)
         float *again = crowd_weights_after(&crowd, &found, &total);
         assert_true(recordings_there >= spoilt_recording);
         assert_int_equal(replayed - emu_count.graph_launches, 2 * (CROWD_STEPS - 1)); /* not in training */
-        assert_memory_equal(first, again, total * sizeof *first);
+        assert_memory_equal(first, again, total * sizeof(*first));
         assert_true(found.loss == expected.loss);
         free(again);
     }
@@ -217,7 +217,8 @@ static void error_of_a_collective(void **state)
     crowd_close(&crowd);
 }
 
-/* Each call of a training fails in turn, on whichever device it is: one clear error or success, no hang, nothing left. */
+/* Each call of a training fails in turn, on whichever device it is: one clear error or success, no hang, nothing
+ * left. */
 static void every_call_may_fail(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* Two members of a group, step by step, on emulated GPUs: one stays away from a certain step on, and the other neither waits
- * for ever nor is any the worse for it later. */
+/* Two members of a group, step by step, on emulated GPUs: one stays away from a certain step on, and the other neither
+ * waits for ever nor is any the worse for it later. */
 #include "cuda/device/cuda_internal.h"
 #include "host/base/thread_team.h"
 #include "host/net/start.h"
@@ -76,7 +76,8 @@ static void free_program(struct pair *pair, int32_t number)
     session->prepared = NULL;
 }
 
-/* Closes the group as a trainer does; then member 1 is as good as before, and has forgotten that something was not ready. */
+/* Closes the group as a trainer does; then member 1 is as good as before, and has forgotten that something was not
+ * ready. */
 static void close_and_go_on_alone(struct pair *pair)
 {
     struct device_session *session = &pair->sessions[1];
@@ -113,8 +114,8 @@ static void absent_from_an_early_step(void **state)
     }
 }
 
-/* Member 1 queues a step that member 0 never comes to, and reads: also then it does not wait for ever, be it in a copy, and be
- * there recordings that NCCL waits for. */
+/* Member 1 queues a step that member 0 never comes to, and reads: also then it does not wait for ever, be it in a copy,
+ * and be there recordings that NCCL waits for. */
 static void absent_when_the_other_reads(void **state)
 {
     (void)state;

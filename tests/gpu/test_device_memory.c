@@ -1,5 +1,5 @@
-/* Memory of the emulated GPU (emu/emu_pools.c): what a program takes is what was planned, and what is given back is there for
- * whoever comes next, without waiting for the device. */
+/* Memory of the emulated GPU (emu/emu_pools.c): what a program takes is what was planned, and what is given back is
+ * there for whoever comes next, without waiting for the device. */
 #include "cuda/device/cuda_internal.h"
 #include "host/net/start.h"
 #include "tests/gpu/emu/emu_test.h"
@@ -113,8 +113,8 @@ static void open_session(struct device_session *session, struct graph *graph)
     session_open(session, &cuda_device_ops, graph, &options, IMAGES, 5);
 }
 
-/* Candidates come and go, and nobody waits for the whole device; where it has no pools, that is how memory is given back. What
- * they leave is free in the eyes of those who ask. */
+/* Candidates come and go, and nobody waits for the whole device; where it has no pools, that is how memory is given
+ * back. What they leave is free in the eyes of those who ask. */
 static void candidates_come_and_go(void **state)
 {
     (void)state;
@@ -135,8 +135,8 @@ static void candidates_come_and_go(void **state)
     }
 }
 
-/* What one candidate has left, the next one gets, be it in other pieces: the pool is emptied before memory is said to be
- * out. */
+/* What one candidate has left, the next one gets, be it in other pieces: the pool is emptied before memory is said to
+ * be out. */
 static void pools_are_emptied_in_time(void **state)
 {
     (void)state;

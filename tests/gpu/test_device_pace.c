@@ -1,5 +1,5 @@
-/* Time on the emulated GPU (emu/emu_time.c: virtual, hence the same on every machine): how far the host is ahead of the device,
- * how old a step's learning rate is when it runs, what steps and epochs are said to take. */
+/* Time on the emulated GPU (emu/emu_time.c: virtual, hence the same on every machine): how far the host is ahead of the
+ * device, how old a step's learning rate is when it runs, what steps and epochs are said to take. */
 #include "cuda/device/cuda_internal.h"
 #include "host/base/clock.h"
 #include "host/net/start.h"
@@ -80,8 +80,8 @@ static void train_for(double seconds, struct epochs *epochs, double *ended)
     tiny_task_close(&task);
 }
 
-/* The rate of a step is that of its time: it was decided when at most eight steps before it were still to run. And the host
- * does not wait for each step. With the first steps at the schedule's beginning, and the training over in time. */
+/* The rate of a step is that of its time: it was decided when at most eight steps before it were still to run. And the
+ * host does not wait for each step. With the first steps at the schedule's beginning, and the training over in time. */
 static void rates_are_not_stale(void **state)
 {
     (void)state;
@@ -168,8 +168,8 @@ static void measure(struct measured *measured)
 }
 
 /* All but the first two steps are timed, exactly, whoever waits when; and without the copies of those who read. Weight
- * gradients run beside the rest, so that a step takes less than all its pieces, one behind the other; with its parameters
- * and copies of kernels these are two more than were recorded. */
+ * gradients run beside the rest, so that a step takes less than all its pieces, one behind the other; with its
+ * parameters and copies of kernels these are two more than were recorded. */
 static void times_are_the_devices(void **state)
 {
     (void)state;
@@ -185,7 +185,8 @@ static void times_are_the_devices(void **state)
     assert_true(pieces < measured.report.recorded + 1.5);
 }
 
-/* Where a step can't be recorded, its pieces wait for the host's calls: slower, which the times show, but the same bits. */
+/* Where a step can't be recorded, its pieces wait for the host's calls: slower, which the times show, but the same
+ * bits. */
 static void unrecorded_steps_are_slower(void **state)
 {
     (void)state;
@@ -204,7 +205,7 @@ static void unrecorded_steps_are_slower(void **state)
                   (int)recorded.report.recorded, factor);
     assert_true(factor > 2.0);
     assert_true(queued.seconds > 2.0 * recorded.seconds);
-    assert_memory_equal(queued.metrics, recorded.metrics, sizeof queued.metrics);
+    assert_memory_equal(queued.metrics, recorded.metrics, sizeof(queued.metrics));
 }
 
 /* Virtual seconds that preparing a program takes, of a shape that is new. */
@@ -223,8 +224,8 @@ static double prepare(struct device_session *session, const struct graph *graph,
     return took;
 }
 
-/* The driver may let who loads a kernel wait for all that is queued on the device: a second thread's preparing then waits for
- * AHEAD steps at most, however many the training has to do. */
+/* The driver may let who loads a kernel wait for all that is queued on the device: a second thread's preparing then
+ * waits for AHEAD steps at most, however many the training has to do. */
 static void loading_waits_for_few_steps(void **state)
 {
     (void)state;

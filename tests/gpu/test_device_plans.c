@@ -1,5 +1,5 @@
-/* Choosing plans on the emulated GPU, which the real cuDNN plans for: times that are wrong, candidates that can't be described or
- * recorded, equal GPUs. */
+/* Choosing plans on the emulated GPU, which the real cuDNN plans for: times that are wrong, candidates that can't be
+ * described or recorded, equal GPUs. */
 #include "cuda/device/cuda_internal.h"
 #include "host/net/start.h"
 #include "tests/gpu/emu/emu_test.h"
@@ -37,7 +37,7 @@ static int begin(void **state)
 static int end(void **state)
 {
     char command[96];
-    snprintf(command, sizeof command, "rm -r %s", folder);
+    snprintf(command, sizeof(command), "rm -r %s", folder);
     return system(command) == 0 ? emu_test_end(state) : -1;
 }
 

@@ -1,5 +1,6 @@
-/* The pool of parents' weights (host/machine/weight_cache.h) on emulated GPUs with too little memory for all of them: what leaves a
- * device lies in pinned host memory, comes back, and is right wherever it is asked for; every failing call is told. */
+/* The pool of parents' weights (host/machine/weight_cache.h) on emulated GPUs with too little memory for all of them:
+ * what leaves a device lies in pinned host memory, comes back, and is right wherever it is asked for; every failing
+ * call is told. */
 #include "cuda/device/cuda_internal.h"
 #include "host/machine/weight_cache.h"
 #include "tests/gpu/emu/emu_test.h"

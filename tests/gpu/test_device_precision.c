@@ -1,4 +1,5 @@
-/* train.precision on the emulated GPU: what a device takes and what it calls itself; half precision with its scaled loss. */
+/* train.precision on the emulated GPU: what a device takes and what it calls itself; half precision with its scaled
+ * loss. */
 #include "cuda/device/cuda_internal.h"
 #include "tests/gpu/emu/emu_test.h"
 #include "tests/support/crowd.h"
@@ -53,7 +54,7 @@ static void precisions_and_devices(void **state)
          "cuda:0: train.precision: found tf32, expected fp16 or fp32 for compute capability 7.x", 0},
     };
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct device *device = NULL;
         struct device_info info;
         struct error err;
@@ -118,10 +119,10 @@ static void overflow_is_survived(void **state)
     session.binding.optimizer = (struct optimizer){OPTIMIZER_SGD, 0.9f, 0.999f, 0.0f};
     session_bind(&session);
     const struct weight_tensor *kernel = &session.program.weights.tensors[0];
-    float *now = malloc(session.program.weights.total * sizeof *now),
-          *last = malloc(session.program.weights.total * sizeof *last);
+    float *now = malloc(session.program.weights.total * sizeof(*now)),
+          *last = malloc(session.program.weights.total * sizeof(*last));
     assert_true(now != NULL && last != NULL);
-    memcpy(last, session.values, session.program.weights.total * sizeof *last);
+    memcpy(last, session.values, session.program.weights.total * sizeof(*last));
     assert_int_equal(ops.program_set_metrics(session.device, session.prepared, start, &session.err), ST_OK);
     for (uint32_t i = 0; i < 24; i++) {
         const struct step step = {.seed = 1, .number = i, .valid = IMAGES, .learning_rate = 0.01f};
@@ -130,7 +131,7 @@ static void overflow_is_survived(void **state)
         assert_int_equal(ops.weights_download(session.device, session.weights, SLOT_VALUE, now, &session.err),
                          ST_OK);
         const bool same =
-            memcmp(now + kernel->offset, last + kernel->offset, kernel->count * sizeof *now) == 0;
+            memcmp(now + kernel->offset, last + kernel->offset, kernel->count * sizeof(*now)) == 0;
         assert_true(isfinite(metrics[METRIC_LOSS]));
         if (metrics[METRIC_SCALE] < before) {
             assert_true(metrics[METRIC_SCALE] == before / 2 && metrics[METRIC_GOOD] == 0.0);
@@ -140,7 +141,7 @@ static void overflow_is_survived(void **state)
             assert_true(!same && metrics[METRIC_GOOD] == ++moved);
         }
         before = metrics[METRIC_SCALE];
-        memcpy(last, now, session.program.weights.total * sizeof *last);
+        memcpy(last, now, session.program.weights.total * sizeof(*last));
     }
     assert_in_range(skipped, 2, 16);
     assert_int_equal(skipped + moved, 24);
@@ -162,7 +163,7 @@ static void half_resumes_in_a_group(void **state)
     uint64_t note;
     size_t total;
     emu.devices = 2;
-    snprintf(path, sizeof path, "/tmp/nasrun-precision-%d.bin", (int)getpid());
+    snprintf(path, sizeof(path), "/tmp/nasrun-precision-%d.bin", (int)getpid());
     crowd_open(&crowd, &ops, 2, true);
     float *undisturbed = crowd_weights_after(&crowd, &expected, &total);
     struct trainer *trainer = crowd_trainer(&crowd, &err);
@@ -171,10 +172,10 @@ static void half_resumes_in_a_group(void **state)
     trainer = crowd_trainer(&crowd, &err);
     assert_int_equal(trainer_restore(trainer, path, &note, &err), ST_OK);
     assert_int_equal(crowd_train(trainer, 0, NULL, &found, &err), ST_OK);
-    float *values = malloc(total * sizeof *values);
+    float *values = malloc(total * sizeof(*values));
     assert_non_null(values);
     assert_int_equal(trainer_values(trainer, values, &err), ST_OK);
-    assert_memory_equal(values, undisturbed, total * sizeof *values);
+    assert_memory_equal(values, undisturbed, total * sizeof(*values));
     assert_true(found.loss == expected.loss && isfinite(found.loss));
     unlink(path);
     free(values);

@@ -102,7 +102,7 @@ static void train(const struct device_ops *ops, enum optimizer_kind optimizer, i
 static void demand_same(const struct trained *found, const struct trained *expected)
 {
     assert_int_equal(found->total, expected->total);
-    assert_memory_equal(found->metrics, expected->metrics, sizeof found->metrics);
+    assert_memory_equal(found->metrics, expected->metrics, sizeof(found->metrics));
     for (int slot = 0; slot < SLOT_GRADIENT; slot++)
         assert_memory_equal(found->slots[slot], expected->slots[slot], found->total * sizeof(float));
     assert_true(isfinite(found->metrics[METRIC_LOSS]) && found->metrics[METRIC_LOSS] > 0);
@@ -176,7 +176,8 @@ static void report_of_steps(struct device_report *report)
     graph_free(&graph);
 }
 
-/* A step that can't be recorded runs all the same, and the report says why and where: once, for it is not tried again. */
+/* A step that can't be recorded runs all the same, and the report says why and where: once, for it is not tried
+ * again. */
 static void failed_recordings_are_told(void **state)
 {
     (void)state;
@@ -210,7 +211,7 @@ static void real_plans(void **state)
         const char *profile;
         int major;
     } devices[] = {{"tests/gpu/devices/h100.json", 9}, {"tests/gpu/devices/t4.json", FLOAT_MAJOR}};
-    for (size_t i = 0; i < sizeof devices / sizeof devices[0]; i++) {
+    for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++) {
         struct trained planned = {0}, emulated = {0};
         emu.major = devices[i].major;
         emu.profile = NULL;
@@ -223,7 +224,8 @@ static void real_plans(void **state)
     }
 }
 
-/* No step waits, takes or copies memory, or asks for anything but its parameters and its graph: kernel copies are up to date. */
+/* No step waits, takes or copies memory, or asks for anything but its parameters and its graph: kernel copies are up to
+ * date. */
 static void steps_do_not_wait(void **state)
 {
     (void)state;
@@ -309,8 +311,8 @@ static void binds_again(void **state)
     assert_int_equal(emu_count.graph_launches, 2);
     emu.refuse_recording = 1;
     evaluate_rebound(queued);
-    assert_memory_equal(recorded, queued, sizeof recorded);
-    assert_memory_equal(recorded[0], recorded[2], sizeof recorded[0]);
+    assert_memory_equal(recorded, queued, sizeof(recorded));
+    assert_memory_equal(recorded[0], recorded[2], sizeof(recorded[0]));
     assert_true(fabs(recorded[0][METRIC_LOSS] - recorded[1][METRIC_LOSS]) > 0);
 }
 
@@ -368,8 +370,8 @@ static void end_attempt(struct attempt *a)
     a->device = NULL, a->dataset = NULL, a->weights = NULL, a->prepared = NULL;
 }
 
-/* Call after call fails until a whole run gets through: each time an error of one line, and nothing is left. Memory to try
- * a convolution may be lacking: then its choice is untried. */
+/* Call after call fails until a whole run gets through: each time an error of one line, and nothing is left. Memory to
+ * try a convolution may be lacking: then its choice is untried. */
 static void every_call_may_fail(void **state)
 {
     (void)state;

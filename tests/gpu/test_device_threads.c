@@ -1,5 +1,5 @@
-/* Preparing on the emulated GPU, beside a training and by itself: what a second thread may do changes nothing, spoils no
- * recording and waits for nobody. */
+/* Preparing on the emulated GPU, beside a training and by itself: what a second thread may do changes nothing, spoils
+ * no recording and waits for nobody. */
 #include "cuda/device/cuda_internal.h"
 #include "host/net/start.h"
 #include "tests/gpu/emu/emu_test.h"
@@ -153,8 +153,8 @@ static void end_beside(struct preparing *preparing)
     program_free(&preparing->program);
 }
 
-/* A program is bound, and free memory is asked for, while a trial holds memory that the program needs: as if there were no
- * trial. */
+/* A program is bound, and free memory is asked for, while a trial holds memory that the program needs: as if there were
+ * no trial. */
 static void trials_are_as_good_as_free_memory(void **state)
 {
     (void)state;

@@ -32,8 +32,8 @@ static void weights_are_exact(void **state)
     make_network(&graph);
     session_open(&session, &cuda_device_ops, &graph, &options, IMAGES, 5);
     size_t total = session.program.weights.total;
-    uint32_t *bits = malloc(total * sizeof *bits);
-    float *back = malloc(total * sizeof *back);
+    uint32_t *bits = malloc(total * sizeof(*bits));
+    float *back = malloc(total * sizeof(*back));
     assert_non_null(bits);
     assert_non_null(back);
     for (size_t i = 0; i < total; i++)
@@ -44,7 +44,7 @@ static void weights_are_exact(void **state)
                          ST_OK);
         assert_int_equal(
             session.ops->weights_download(session.device, session.weights, slot, back, &session.err), ST_OK);
-        assert_memory_equal(back, bits, total * sizeof *bits);
+        assert_memory_equal(back, bits, total * sizeof(*bits));
     }
     free(bits);
     free(back);
@@ -82,7 +82,7 @@ static void remap_agrees(void **state)
         remap->noise = 0.125f;
         remap->noise_everywhere = i % 2 == 0;
     }
-    float *expected = calloc(table->total, sizeof *expected), *found = malloc(table->total * sizeof *found);
+    float *expected = calloc(table->total, sizeof(*expected)), *found = malloc(table->total * sizeof(*found));
     assert_non_null(expected);
     assert_non_null(found);
     remap_apply(&list, table, table, session.values, 77, expected);
@@ -107,7 +107,7 @@ static void remap_agrees(void **state)
                      ST_OK);
     assert_int_equal(session.ops->weights_download(session.device, child, SLOT_VALUE, expected, &session.err),
                      ST_OK);
-    assert_memory_equal(expected, found, table->total * sizeof *found);
+    assert_memory_equal(expected, found, table->total * sizeof(*found));
     free(expected);
     free(found);
     remap_list_free(&list);
@@ -146,8 +146,8 @@ static void kernels_go_in_pieces(void **state)
     struct device *device = NULL;
     struct device_weights *weights = NULL;
     struct error err;
-    float *values = malloc(TOTAL * sizeof *values), *back = malloc(TOTAL * sizeof *back);
-    assert_true(values != NULL && back != NULL && KERNEL * sizeof *values > CUDA_STAGING);
+    float *values = malloc(TOTAL * sizeof(*values)), *back = malloc(TOTAL * sizeof(*back));
+    assert_true(values != NULL && back != NULL && KERNEL * sizeof(*values) > CUDA_STAGING);
     for (size_t i = 0; i < TOTAL; i++)
         values[i] = (float)i;
     assert_int_equal(cuda_device_ops.open(&(struct device_options){0}, &device, &err), ST_OK);
@@ -157,7 +157,7 @@ static void kernels_go_in_pieces(void **state)
     emu_look(count_wrong, &masters);
     assert_int_equal(masters.wrong, 0);
     assert_int_equal(cuda_device_ops.weights_download(device, weights, SLOT_VALUE, back, &err), ST_OK);
-    assert_memory_equal(back, values, TOTAL * sizeof *values);
+    assert_memory_equal(back, values, TOTAL * sizeof(*values));
     cuda_device_ops.weights_free(device, weights);
     cuda_device_ops.close(device);
     free(values);
@@ -193,7 +193,7 @@ static void absent_devices(void **state)
     assert_string_equal(info.name, "cuda:0 emulated GPU, compute capability 9.0, bf16");
     assert_int_equal(plugin->ops->open(&second, &device, &err), ST_RANGE);
     assert_string_equal(err.message, "cuda device 1, expected 0 to 0");
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         emu.devices = cases[i].devices;
         emu.driver = cases[i].driver;
         assert_int_equal(plugin->count(&count, &err), ST_DEVICE);

@@ -1,6 +1,6 @@
-/* A GPU through the plug-in that nasrun would take, or the one named by NASRUN_PLUGIN, as nasrun uses it: what can be seen from
- * outside of it. Every operation in every precision beside the reference, evaluations, trainings, repetition, resumption, several
- * GPUs. tests/gpu/hardware.sh runs it on the hardware or on the emulated GPU.
+/* A GPU through the plug-in that nasrun would take, or the one named by NASRUN_PLUGIN, as nasrun uses it: what can be
+ * seen from outside of it. Every operation in every precision beside the reference, evaluations, trainings, repetition,
+ * resumption, several GPUs. tests/gpu/hardware.sh runs it on the hardware or on the emulated GPU.
  *
  *     test_hardware [PATTERN]     only tests whose names match, with * and ?: "operations_in_*" */
 #include "host/machine/plugin_load.h"
@@ -43,7 +43,7 @@ static struct device_under_test devices[] = {
     [PRECISION_TF32] = {.precision = PRECISION_TF32, .factors = 0x1p-10}, /* the tensor cores may cut off */
     [PRECISION_FP32] = {.precision = PRECISION_FP32},
 };
-enum { DEVICES = sizeof devices / sizeof devices[0] };
+enum { DEVICES = sizeof(devices) / sizeof(devices[0]) };
 
 /* GPUs before Ampere have neither bf16 nor tf32. */
 static struct device_under_test *open_or_skip(enum device_precision precision)
@@ -169,11 +169,11 @@ static void again_and_resumed_on(int32_t devices)
     char path[64];
     uint64_t note;
     size_t total;
-    snprintf(path, sizeof path, "/tmp/nasrun-hardware-%d.bin", (int)getpid());
+    snprintf(path, sizeof(path), "/tmp/nasrun-hardware-%d.bin", (int)getpid());
     crowd_open(&crowd, gpu_ops(), devices, true);
     float *first = crowd_weights_after(&crowd, &expected, &total);
     float *again = crowd_weights_after(&crowd, &found, &total);
-    assert_memory_equal(again, first, total * sizeof *first);
+    assert_memory_equal(again, first, total * sizeof(*first));
     assert_true(found.loss == expected.loss);
 
     struct trainer *trainer = crowd_trainer(&crowd, &err);
@@ -185,7 +185,7 @@ static void again_and_resumed_on(int32_t devices)
     assert_int_equal(trainer_restore(trainer, path, &note, &err), ST_OK);
     assert_int_equal(crowd_train(trainer, 0, NULL, &found, &err), ST_OK);
     assert_int_equal(trainer_values(trainer, again, &err), ST_OK);
-    assert_memory_equal(again, first, total * sizeof *first);
+    assert_memory_equal(again, first, total * sizeof(*first));
     trainer_close(trainer);
     unlink(path);
     free(again);

@@ -36,14 +36,14 @@ static bool is_cached(struct cache *cache, struct conv_options options)
 static void find_file(struct cache *cache)
 {
     char command[128];
-    snprintf(command, sizeof command, "ls -A %s | grep -v '^turns$'", cache->folder);
+    snprintf(command, sizeof(command), "ls -A %s | grep -v '^turns$'", cache->folder);
     FILE *listing = popen(command, "r");
     char name[64], second[64];
     assert_non_null(listing);
     assert_int_equal(fscanf(listing, "%63s", name), 1);
     assert_int_not_equal(fscanf(listing, "%63s", second), 1);
     pclose(listing);
-    snprintf(cache->file, sizeof cache->file, "%s/%s", cache->folder, name);
+    snprintf(cache->file, sizeof(cache->file), "%s/%s", cache->folder, name);
 }
 
 static void cache_open(struct cache *cache, struct conv_geometry geometry)
@@ -57,7 +57,7 @@ static void cache_open(struct cache *cache, struct conv_geometry geometry)
 static void cache_close(struct cache *cache)
 {
     char command[192];
-    snprintf(command, sizeof command, "rm -f %s/*.plan %s/turns", cache->folder, cache->folder);
+    snprintf(command, sizeof(command), "rm -f %s/*.plan %s/turns", cache->folder, cache->folder);
     assert_int_equal(system(command), 0);
     assert_int_equal(rmdir(cache->folder), 0); /* nothing else was left there */
 }
@@ -130,7 +130,7 @@ static struct conv_planner *open_equal(const struct cache *cache, int32_t place)
     char *pci = strstr(text, "\"pciDeviceId\":0,"), *cuda = strstr(text, "\"cudaDeviceId\":0,");
     assert_true(pci != NULL && cuda > pci);
     *pci = *cuda = '\0';
-    snprintf(moved, sizeof moved, "%s\"pciDeviceId\":%d,%s\"cudaDeviceId\":%d,%s", text, (int)place * 64,
+    snprintf(moved, sizeof(moved), "%s\"pciDeviceId\":%d,%s\"cudaDeviceId\":%d,%s", text, (int)place * 64,
              strchr(pci + 1, ',') + 1, (int)place, strchr(cuda + 1, ',') + 1);
     if (conv_planner_open_described(moved, &options, &planner, &err) != ST_OK)
         fail_msg("%s", err.message);
@@ -287,7 +287,7 @@ static void test_files_open_to_others_are_not_believed(void **state)
     assert_false(is_cached(&cache, plan_options(CUDA_BF16)));
     assert_true(is_cached(&cache, plan_options(CUDA_BF16)));
 
-    snprintf(moved, sizeof moved, "%s.moved", cache.file);
+    snprintf(moved, sizeof(moved), "%s.moved", cache.file);
     assert_int_equal(rename(cache.file, moved), 0);
     assert_int_equal(symlink(moved, cache.file), 0);
     assert_false(is_cached(&cache, plan_options(CUDA_BF16)));

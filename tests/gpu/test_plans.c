@@ -22,7 +22,7 @@ static void test_channels_are_padded(void **state)
     conv_geometry_of((struct shape){5, 3, 9, 7}, (struct shape){5, 20, 5, 4},
                      &(struct conv_window){3, 1, 2, 1, 0, 1}, &g);
     const struct conv_geometry expected = {5, 8, 9, 7, 24, 8, 3, 1, 2, 1, 0, 1, 1};
-    assert_memory_equal(&g, &expected, sizeof g);
+    assert_memory_equal(&g, &expected, sizeof(g));
     assert_int_equal(conv_out_height(&g), 5);
     assert_int_equal(conv_out_width(&g), 4);
 }
@@ -37,7 +37,7 @@ static void test_groups_survive_where_padding_lets_them(void **state)
         {12, 24, 12, 16, 24, 16, 1, 12}, {20, 20, 4, 24, 24, 24, 1, 4},
         {16, 8, 2, 16, 8, 16, 1, 2},     {1, 1, 1, 8, 8, 8, 1, 1},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct conv_geometry g = plan_square(2, cases[i].c, 4, cases[i].outputs, 3, cases[i].groups);
         assert_int_equal(g.c, cases[i].padded);
         assert_int_equal(g.rows, cases[i].rows);
@@ -212,7 +212,7 @@ static void test_fused_kinds_have_plans(void **state)
     for (int32_t p = 0; p < PLAN_PROFILES; p++) {
         const struct conv_options options = plan_options(plan_profiles[p].type);
         struct conv_planner *planner = plan_open(&plan_profiles[p], &options);
-        for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+        for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
             for (enum conv_kind kind = CONV_BIAS; kind < CONV_KIND_COUNT; kind++) {
                 size_t workspace;
                 struct conv_plan_info info = plan_make(planner, kind, &shapes[i], &workspace);
@@ -252,7 +252,7 @@ static void test_plans_are_remembered(void **state)
     assert_ptr_not_equal(first, different);
     struct conv_plan_info info = conv_plan_describe(different);
     assert_int_equal(info.kind, CONV_FORWARD);
-    assert_memory_equal(&info.geometry, &other, sizeof other);
+    assert_memory_equal(&info.geometry, &other, sizeof(other));
     conv_planner_close(planner);
 }
 

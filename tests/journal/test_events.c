@@ -1,8 +1,10 @@
-/* Events: what is written is read back, what an older nasrun wrote as well; what is unknown is passed over; what is wrong is named.
- * Runs in the top folder, where the journals of all formats (tests/journal/format-N) and host/journal/EVENTS.md are.
+/* Events: what is written is read back, what an older nasrun wrote as well; what is unknown is passed over; what is
+ * wrong is named. Runs in the top folder, where the journals of all formats (tests/journal/format-N) and
+ * host/journal/EVENTS.md are.
  *
  *     test_events --write-reference     writes host/journal/EVENTS.md anew
- *     test_events --seal FILE           numbers the lines of a journal that was edited by hand, and renews their checksums */
+ *     test_events --seal FILE           numbers the lines of a journal edited by hand, renews their checksums
+ */
 #include "host/base/file.h"
 #include "host/journal/event_fields.h"
 #include "host/journal/event_read.h"
@@ -78,8 +80,8 @@ static const char *journal_of_format(int32_t format)
 
 /* ---- there and back ---- */
 
-/* Each event of a journal of this format, read and written again, gives the same bytes; and there is every event and every field
- * in it, so that one more is asked for here. */
+/* Each event of a journal of this format, read and written again, gives the same bytes; and there is every event and
+ * every field in it, so that one more is asked for here. */
 static void writes_what_it_read(void **state)
 {
     (void)state;
@@ -165,20 +167,12 @@ static void leaves_out_what_is_absent(void **state)
     struct journal_lines lines;
     const struct event *event;
     cJSON *graph = cJSON_CreateObject();
-    const struct event candidate = {.kind = EVENT_CANDIDATE,
-                                    .time = 0.25,
-                                    .candidate = {.parent = -1,
-                                                  .final = true,
-                                                  .expected = NAN,
-                                                  .budget = NAN,
-                                                  .batches_of = -1,
-                                                  .learning_rate = NAN,
-                                                  .momentum = NAN,
-                                                  .weight_decay = NAN,
-                                                  .label_smoothing = NAN,
-                                                  .observed = -1,
-                                                  .graph = graph,
-                                                  .train_flops = 1e6}};
+    struct event candidate = journal_events_blank(EVENT_CANDIDATE);
+    candidate.time = 0.25;
+    candidate.candidate.parent = -1;
+    candidate.candidate.final = true;
+    candidate.candidate.graph = graph;
+    candidate.candidate.train_flops = 1e6;
     journal_events_write(path, &candidate, 1);
     assert_ok(file_read(path, &text, &length, &err), err);
     assert_non_null(
@@ -420,7 +414,7 @@ static void names_what_is_wrong(void **state)
 #define NOTE_CLOCK         "; the clock decides it"
 #define NOTE_JOB           ""
 #define NOTE_AT_ONCE       ""
-#define NOTE_LATER         " It is on disk when the next other event is."
+#define NOTE_LATER         "\nIt is on disk when the next other event is."
 
 static void print_since(FILE *out, const char *before, int32_t since)
 {

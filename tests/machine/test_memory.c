@@ -14,8 +14,8 @@ static void test_added(void **state)
 {
     static const struct {
         struct memory_need need;
-        size_t on_host,
-            on_device; /* what it adds where the devices' memory is the process's own, and where it is not */
+        /* what it adds where the devices' memory is the process's own, and where it is not */
+        size_t on_host, on_device;
     } cases[] = {
         /* Training, its values for the cache and for the file. */
         {{.training = 1000, .values = 10}, 1020, 10},
@@ -27,7 +27,7 @@ static void test_added(void **state)
         {{.training = 1000, .values = 10, .inheritance = 2000, .parent = 80}, 2080, 80},
     };
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct memory host = {.device_is_host = true}, device = {0};
         struct memory_need need = cases[i].need;
         memory_reserve(&host, &need, 0);

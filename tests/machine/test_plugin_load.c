@@ -1,5 +1,5 @@
-/* Plug-ins that are none: each is told in one line, and nothing stays open. With CUDA's libraries and drivers of all ages:
- * tests/gpu/libraries.sh. */
+/* Plug-ins that are none: each is told in one line, and nothing stays open. With CUDA's libraries and drivers of all
+ * ages: tests/gpu/libraries.sh. */
 #include "host/machine/plugin_load.h"
 #include "tests/support/data_files.h"
 

@@ -40,10 +40,10 @@ static float backward(enum activation_kind function, float seen, float dy)
 static void sweep(float limit, void (*check)(float x))
 {
     uint32_t end;
-    memcpy(&end, &limit, sizeof end);
+    memcpy(&end, &limit, sizeof(end));
     for (uint32_t bits = 0; bits < end; bits += 97) {
         float x;
-        memcpy(&x, &bits, sizeof x);
+        memcpy(&x, &bits, sizeof(x));
         check(x);
         check(-x);
     }

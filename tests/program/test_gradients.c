@@ -88,7 +88,7 @@ static void probe_graph(uint64_t seed, struct tally *tally)
     /* Rate 0, so that a run does not move the weights; one row does not count. */
     struct step step = {.seed = seed, .number = 3, .first = 2, .valid = BATCH - 1, .learning_rate = 0};
     assert_true(isfinite(loss_now(&session, &step)));
-    float **gradients = calloc((size_t)program->tensor_count, sizeof *gradients);
+    float **gradients = calloc((size_t)program->tensor_count, sizeof(*gradients));
     assert_non_null(gradients);
     for (int32_t t = 0; t < program->tensor_count; t++)
         if (program->tensors[t].kind == TENSOR_GRADIENT)

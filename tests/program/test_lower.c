@@ -326,7 +326,7 @@ static void broken_programs_are_refused(void **state)
         {"an output that must be there", "output Y is absent"},
         {"a gradient that nobody writes", "written 0 times"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct error err = {ST_OK, ""};
         struct graph graph;
         struct program program;
@@ -380,7 +380,7 @@ static void programs_print_themselves(void **state)
     char text[8192] = "";
     start(&graph);
     finish(&graph, add_layer(&graph, LAYER_CONV, 0, -1), PROG_TRAIN, &program);
-    FILE *out = fmemopen(text, sizeof text, "w");
+    FILE *out = fmemopen(text, sizeof(text), "w");
     assert_non_null(out);
     prog_print(&program, out);
     fclose(out);
@@ -424,11 +424,11 @@ static void check_lifetimes(const struct program *program)
 static void check_arena(const struct program *program, const size_t *sizes, size_t *slack_worst)
 {
     struct error err;
-    size_t *offsets = calloc((size_t)program->tensor_count, sizeof *offsets), arena = 0;
+    size_t *offsets = calloc((size_t)program->tensor_count, sizeof(*offsets)), arena = 0;
     assert_non_null(offsets);
     assert_int_equal(prog_plan_arena(program, sizes, offsets, &arena, &err), ST_OK);
     assert_int_equal(arena % 64, 0);
-    int32_t *owner = calloc(arena / 64 + 1, sizeof *owner); /* the tensor + 1; 0: none yet */
+    int32_t *owner = calloc(arena / 64 + 1, sizeof(*owner)); /* the tensor + 1; 0: none yet */
     assert_non_null(owner);
     size_t peak = 0;
     for (int32_t op = 0; op < program->op_count; op++) {
@@ -475,7 +475,7 @@ static void lifetimes_and_arena_never_overlap(void **state)
                 lower_graph(&graph, &options, &program, &err) != ST_OK)
                 fail_msg("graph %llu: %s", (unsigned long long)seed, err.message);
             check_lifetimes(&program);
-            size_t *sizes = calloc((size_t)program.tensor_count, sizeof *sizes);
+            size_t *sizes = calloc((size_t)program.tensor_count, sizeof(*sizes));
             assert_non_null(sizes);
             for (int32_t t = 0; t < program.tensor_count; t++) {
                 const struct prog_tensor *tensor = &program.tensors[t];

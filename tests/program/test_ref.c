@@ -39,25 +39,25 @@ static const struct prog_op *op_at(const struct device_session *session, int32_t
     return &session->program.ops[op];
 }
 
-/* Runs the kind's nth operation on `input` as its input `place`, the others as they are. */
-static void run_on(struct device_session *session, enum prog_op_kind kind, int32_t nth, int32_t place,
+/* Runs the kind's nth operation on `input` as its input at `position`, the others as they are. */
+static void run_on(struct device_session *session, enum prog_op_kind kind, int32_t nth, int32_t position,
                    const float *input)
 {
     int32_t op = session_find_op(session, kind, nth);
     assert_true(op >= 0);
-    session_write(session, op_at(session, op)->inputs[place], input);
+    session_write(session, op_at(session, op)->inputs[position], input);
     session_run_op(session, op, &plain_step);
 }
 
-/* Output `place` of the kind's nth operation, within `tolerance` of what is expected. */
-static void expect(struct device_session *session, enum prog_op_kind kind, int32_t nth, int32_t place,
+/* The output at `position` of the kind's nth operation, within `tolerance` of what is expected. */
+static void expect(struct device_session *session, enum prog_op_kind kind, int32_t nth, int32_t position,
                    const double *expected, double tolerance)
 {
-    int32_t tensor = op_at(session, session_find_op(session, kind, nth))->outputs[place];
+    int32_t tensor = op_at(session, session_find_op(session, kind, nth))->outputs[position];
     float *found = session_read(session, tensor);
     for (size_t i = 0; i < session_count(session, tensor); i++)
         if (!(fabs((double)found[i] - expected[i]) <= tolerance))
-            fail_msg("%s, output %d, place %zu: %.9g, expected %.9g", prog_op_name(kind), place, i,
+            fail_msg("%s, output %d, element %zu: %.9g, expected %.9g", prog_op_name(kind), position, i,
                      (double)found[i], expected[i]);
     free(found);
 }
@@ -82,10 +82,10 @@ static void ties_in_a_max_pool_go_to_the_first(void **state)
     const double y[] = {2, 1, -1, 5};
     const double dx[] = {1, 0, 0, 2, 0, 0, 0, 0, 0, 3, 4, 0, 0, 0, 0, 0};
     open_with(&session, (struct shape){0, 1, 4, 4}, 1, window_layer(LAYER_MAX_POOL, 2, 2, 0));
-    run_on(&session, PROG_OP_MAX_POOL, 0, 0, x);
-    expect(&session, PROG_OP_MAX_POOL, 0, 0, y, 0);
-    run_on(&session, PROG_OP_MAX_POOL_BACKWARD, 0, 0, dy);
-    expect(&session, PROG_OP_MAX_POOL_BACKWARD, 0, 0, dx, 0);
+    run_on(&session, PROG_OP_MAX_POOL, 0, MAX_POOL_IN_X, x);
+    expect(&session, PROG_OP_MAX_POOL, 0, MAX_POOL_OUT_Y, y, 0);
+    run_on(&session, PROG_OP_MAX_POOL_BACKWARD, 0, MAX_POOL_BACKWARD_IN_DY, dy);
+    expect(&session, PROG_OP_MAX_POOL_BACKWARD, 0, MAX_POOL_BACKWARD_OUT_DX, dx, 0);
     session_close(&session);
 }
 
@@ -98,10 +98,10 @@ static void padding_of_a_max_pool_never_wins(void **state)
     const double y[] = {-4, -3, -3, -2, -1, -1, -2, -1, -1};
     const double dx[] = {1, 2 + 3, 4 + 7, 5 + 6 + 8 + 9};
     open_with(&session, (struct shape){0, 1, 2, 2}, 1, window_layer(LAYER_MAX_POOL, 2, 1, 1));
-    run_on(&session, PROG_OP_MAX_POOL, 0, 0, x);
-    expect(&session, PROG_OP_MAX_POOL, 0, 0, y, 0);
-    run_on(&session, PROG_OP_MAX_POOL_BACKWARD, 0, 0, dy);
-    expect(&session, PROG_OP_MAX_POOL_BACKWARD, 0, 0, dx, 0);
+    run_on(&session, PROG_OP_MAX_POOL, 0, MAX_POOL_IN_X, x);
+    expect(&session, PROG_OP_MAX_POOL, 0, MAX_POOL_OUT_Y, y, 0);
+    run_on(&session, PROG_OP_MAX_POOL_BACKWARD, 0, MAX_POOL_BACKWARD_IN_DY, dy);
+    expect(&session, PROG_OP_MAX_POOL_BACKWARD, 0, MAX_POOL_BACKWARD_OUT_DX, dx, 0);
     session_close(&session);
 }
 
@@ -114,10 +114,10 @@ static void padding_does_not_count_in_an_average_pool(void **state)
     /* dx[0] = dy[0] + dy[1] / 2 + dy[3] / 2 + dy[4] / 4, and alike in the other corners. */
     const double dx[] = {1 + 1 + 2 + 1.0, 1 + 3 + 3 + 1.0, 2 + 6 + 4 + 1.0, 3 + 4 + 4 + 1.0};
     open_with(&session, (struct shape){0, 1, 2, 2}, 1, window_layer(LAYER_AVERAGE_POOL, 2, 1, 1));
-    run_on(&session, PROG_OP_AVERAGE_POOL, 0, 0, x);
-    expect(&session, PROG_OP_AVERAGE_POOL, 0, 0, y, 0);
-    run_on(&session, PROG_OP_AVERAGE_POOL_BACKWARD, 0, 0, dy);
-    expect(&session, PROG_OP_AVERAGE_POOL_BACKWARD, 0, 0, dx, 0);
+    run_on(&session, PROG_OP_AVERAGE_POOL, 0, AVERAGE_POOL_IN_X, x);
+    expect(&session, PROG_OP_AVERAGE_POOL, 0, AVERAGE_POOL_OUT_Y, y, 0);
+    run_on(&session, PROG_OP_AVERAGE_POOL_BACKWARD, 0, AVERAGE_POOL_BACKWARD_IN_DY, dy);
+    expect(&session, PROG_OP_AVERAGE_POOL_BACKWARD, 0, AVERAGE_POOL_BACKWARD_OUT_DX, dx, 0);
     session_close(&session);
 }
 
@@ -139,17 +139,17 @@ static void convolution_by_hand(void **state)
     const double dx[] = {4, 30, 40, 200, 1000, 2000, 400, 3000, 4000};
     open_with(&session, (struct shape){0, 1, 3, 3}, 1, conv);
     const struct prog_op *op = op_at(&session, session_find_op(&session, PROG_OP_CONV, 1));
-    session_write(&session, op->inputs[1], kernel);
-    session_write(&session, op->inputs[2], bias);
-    run_on(&session, PROG_OP_CONV, 1, 0, x);
-    expect(&session, PROG_OP_CONV, 1, 0, y, 0);
+    session_write(&session, op->inputs[CONV_IN_KERNEL], kernel);
+    session_write(&session, op->inputs[CONV_IN_BIAS], bias);
+    run_on(&session, PROG_OP_CONV, 1, CONV_IN_X, x);
+    expect(&session, PROG_OP_CONV, 1, CONV_OUT_Y, y, 0);
     int32_t back = session_find_op(&session, PROG_OP_CONV_BACKWARD_WEIGHTS, 0);
-    session_write(&session, op_at(&session, back)->inputs[0], x);
-    run_on(&session, PROG_OP_CONV_BACKWARD_WEIGHTS, 0, 1, dy);
-    expect(&session, PROG_OP_CONV_BACKWARD_WEIGHTS, 0, 0, dkernel, 0);
-    expect(&session, PROG_OP_CONV_BACKWARD_WEIGHTS, 0, 1, dbias, 0);
-    run_on(&session, PROG_OP_CONV_BACKWARD_DATA, 0, 0, dy);
-    expect(&session, PROG_OP_CONV_BACKWARD_DATA, 0, 0, dx, 0);
+    session_write(&session, op_at(&session, back)->inputs[CONV_BACKWARD_WEIGHTS_IN_X], x);
+    run_on(&session, PROG_OP_CONV_BACKWARD_WEIGHTS, 0, CONV_BACKWARD_WEIGHTS_IN_DY, dy);
+    expect(&session, PROG_OP_CONV_BACKWARD_WEIGHTS, 0, CONV_BACKWARD_WEIGHTS_OUT_DKERNEL, dkernel, 0);
+    expect(&session, PROG_OP_CONV_BACKWARD_WEIGHTS, 0, CONV_BACKWARD_WEIGHTS_OUT_DBIAS, dbias, 0);
+    run_on(&session, PROG_OP_CONV_BACKWARD_DATA, 0, CONV_BACKWARD_DATA_IN_DY, dy);
+    expect(&session, PROG_OP_CONV_BACKWARD_DATA, 0, CONV_BACKWARD_DATA_OUT_DX, dx, 0);
     session_close(&session);
 }
 
@@ -164,9 +164,11 @@ static void groups_read_their_own_channels(void **state)
     const float kernel[] = {1, 2, 3, 4, 5, 6, 7, 8}; /* [4, 2, 1, 1] */
     const double y[] = {21, 43, 6500, 8700};         /* two outputs a group */
     open_with(&session, (struct shape){0, 4, 1, 1}, 1, conv);
-    session_write(&session, op_at(&session, session_find_op(&session, PROG_OP_CONV, 1))->inputs[1], kernel);
-    run_on(&session, PROG_OP_CONV, 1, 0, x);
-    expect(&session, PROG_OP_CONV, 1, 0, y, 0);
+    session_write(&session,
+                  op_at(&session, session_find_op(&session, PROG_OP_CONV, 1))->inputs[CONV_IN_KERNEL],
+                  kernel);
+    run_on(&session, PROG_OP_CONV, 1, CONV_IN_X, x);
+    expect(&session, PROG_OP_CONV, 1, CONV_OUT_Y, y, 0);
     session_close(&session);
 }
 
@@ -188,24 +190,24 @@ static void batch_norm_by_hand(void **state)
     const double dscale[] = {0}, dshift[] = {10};
     open_with(&session, (struct shape){0, 1, 2, 1}, 2, norm);
     const struct prog_op *op = op_at(&session, session_find_op(&session, PROG_OP_BATCH_NORM, 0));
-    session_write(&session, op->inputs[1], scale);
-    session_write(&session, op->inputs[2], shift);
-    session_write(&session, op->inputs[3], mean);
-    session_write(&session, op->inputs[4], variance);
-    run_on(&session, PROG_OP_BATCH_NORM, 0, 0, x);
-    expect(&session, PROG_OP_BATCH_NORM, 0, 0, y, 1e-6);
-    expect(&session, PROG_OP_BATCH_NORM, 0, 1, saved_mean, 0);
-    expect(&session, PROG_OP_BATCH_NORM, 0, 2, saved_invstd, 1e-7);
-    float *after_mean = session_read(&session, op->inputs[3]),
-          *after_var = session_read(&session, op->inputs[4]);
+    session_write(&session, op->inputs[BATCH_NORM_IN_SCALE], scale);
+    session_write(&session, op->inputs[BATCH_NORM_IN_SHIFT], shift);
+    session_write(&session, op->inputs[BATCH_NORM_IN_RUNNING_MEAN], mean);
+    session_write(&session, op->inputs[BATCH_NORM_IN_RUNNING_VAR], variance);
+    run_on(&session, PROG_OP_BATCH_NORM, 0, BATCH_NORM_IN_X, x);
+    expect(&session, PROG_OP_BATCH_NORM, 0, BATCH_NORM_OUT_Y, y, 1e-6);
+    expect(&session, PROG_OP_BATCH_NORM, 0, BATCH_NORM_OUT_MEAN, saved_mean, 0);
+    expect(&session, PROG_OP_BATCH_NORM, 0, BATCH_NORM_OUT_INVSTD, saved_invstd, 1e-7);
+    float *after_mean = session_read(&session, op->inputs[BATCH_NORM_IN_RUNNING_MEAN]),
+          *after_var = session_read(&session, op->inputs[BATCH_NORM_IN_RUNNING_VAR]);
     assert_true(fabs((double)after_mean[0] - running_mean) <= 1e-6);
     assert_true(fabs((double)after_var[0] - running_variance) <= 2e-6);
     free(after_mean);
     free(after_var);
-    run_on(&session, PROG_OP_BATCH_NORM_BACKWARD, 0, 2, dy);
-    expect(&session, PROG_OP_BATCH_NORM_BACKWARD, 0, 0, dx, 1e-6);
-    expect(&session, PROG_OP_BATCH_NORM_BACKWARD, 0, 1, dscale, 1e-6);
-    expect(&session, PROG_OP_BATCH_NORM_BACKWARD, 0, 2, dshift, 0);
+    run_on(&session, PROG_OP_BATCH_NORM_BACKWARD, 0, BATCH_NORM_BACKWARD_IN_DY, dy);
+    expect(&session, PROG_OP_BATCH_NORM_BACKWARD, 0, BATCH_NORM_BACKWARD_OUT_DX, dx, 1e-6);
+    expect(&session, PROG_OP_BATCH_NORM_BACKWARD, 0, BATCH_NORM_BACKWARD_OUT_DSCALE, dscale, 1e-6);
+    expect(&session, PROG_OP_BATCH_NORM_BACKWARD, 0, BATCH_NORM_BACKWARD_OUT_DSHIFT, dshift, 0);
     session_close(&session);
 }
 
@@ -239,14 +241,14 @@ static void fused_batch_norm_by_hand(void **state)
     const double y[] = {3 - r, 0}, daddend[] = {5, 0};
     const double dx[] = {r * (5 - (5 - r * -5 * r) / 2), r * (0 - (5 + r * -5 * r) / 2)};
     const struct prog_op *op = op_at(&session, session_find_op(&session, PROG_OP_BATCH_NORM, 0));
-    session_write(&session, op->inputs[1], one);
-    session_write(&session, op->inputs[2], zero);
-    session_write(&session, op->inputs[5], addend);
-    run_on(&session, PROG_OP_BATCH_NORM, 0, 0, x);
-    expect(&session, PROG_OP_BATCH_NORM, 0, 0, y, 1e-6);
-    run_on(&session, PROG_OP_BATCH_NORM_BACKWARD, 0, 2, dy);
-    expect(&session, PROG_OP_BATCH_NORM_BACKWARD, 0, 0, dx, 1e-6);
-    expect(&session, PROG_OP_BATCH_NORM_BACKWARD, 0, 3, daddend, 0);
+    session_write(&session, op->inputs[BATCH_NORM_IN_SCALE], one);
+    session_write(&session, op->inputs[BATCH_NORM_IN_SHIFT], zero);
+    session_write(&session, op->inputs[BATCH_NORM_IN_ADDEND], addend);
+    run_on(&session, PROG_OP_BATCH_NORM, 0, BATCH_NORM_IN_X, x);
+    expect(&session, PROG_OP_BATCH_NORM, 0, BATCH_NORM_OUT_Y, y, 1e-6);
+    run_on(&session, PROG_OP_BATCH_NORM_BACKWARD, 0, BATCH_NORM_BACKWARD_IN_DY, dy);
+    expect(&session, PROG_OP_BATCH_NORM_BACKWARD, 0, BATCH_NORM_BACKWARD_OUT_DX, dx, 1e-6);
+    expect(&session, PROG_OP_BATCH_NORM_BACKWARD, 0, BATCH_NORM_BACKWARD_OUT_DADDEND, daddend, 0);
     session_close(&session);
     graph_free(&graph);
 }
@@ -262,9 +264,9 @@ static void dropout_scales_what_it_keeps(void **state)
     assert_non_null(ones);
     for (int32_t i = 0; i < COUNT; i++)
         ones[i] = 1;
-    run_on(&session, PROG_OP_DROPOUT, 0, 0, ones);
+    run_on(&session, PROG_OP_DROPOUT, 0, DROPOUT_IN_X, ones);
     int32_t op = session_find_op(&session, PROG_OP_DROPOUT, 0);
-    float *kept = session_read(&session, op_at(&session, op)->outputs[0]);
+    float *kept = session_read(&session, op_at(&session, op)->outputs[DROPOUT_OUT_Y]);
     uint32_t layer_id = op_at(&session, op)->layer_id;
     int32_t kept_count = 0;
     for (int32_t i = 0; i < COUNT; i++) {
@@ -274,16 +276,16 @@ static void dropout_scales_what_it_keeps(void **state)
         kept_count += kept[i] > 0;
     }
     assert_in_range(kept_count, COUNT * 76 / 100, COUNT * 84 / 100); /* five deviations either way */
-    run_on(&session, PROG_OP_DROPOUT_BACKWARD, 0, 0, ones);
+    run_on(&session, PROG_OP_DROPOUT_BACKWARD, 0, DROPOUT_BACKWARD_IN_DY, ones);
     int32_t back = session_find_op(&session, PROG_OP_DROPOUT_BACKWARD, 0);
-    float *gradient = session_read(&session, op_at(&session, back)->outputs[0]);
+    float *gradient = session_read(&session, op_at(&session, back)->outputs[DROPOUT_BACKWARD_OUT_DX]);
     assert_memory_equal(gradient, kept, COUNT * sizeof *kept);
     free(gradient);
     struct step next = plain_step; /* another step draws another mask */
     next.number++;
-    session_write(&session, op_at(&session, back)->inputs[0], ones);
+    session_write(&session, op_at(&session, back)->inputs[DROPOUT_BACKWARD_IN_DY], ones);
     session_run_op(&session, back, &next);
-    gradient = session_read(&session, op_at(&session, back)->outputs[0]);
+    gradient = session_read(&session, op_at(&session, back)->outputs[DROPOUT_BACKWARD_OUT_DX]);
     int32_t changed = 0;
     for (int32_t i = 0; i < COUNT; i++)
         changed += gradient[i] != kept[i];
@@ -304,12 +306,12 @@ static void concat_and_split_by_hand(void **state)
     const double joined[] = {1, 2, 5, 6, 3, 4, 7, 8}, first[] = {1, 2, 5, 6}, second[] = {3, 4, 7, 8};
     open_with(&session, (struct shape){0, 1, 1, 2}, 2, concat);
     int32_t op = session_find_op(&session, PROG_OP_CONCAT, 0);
-    session_write(&session, op_at(&session, op)->inputs[0], image);
-    run_on(&session, PROG_OP_CONCAT, 0, 1, conv);
-    expect(&session, PROG_OP_CONCAT, 0, 0, joined, 0);
-    run_on(&session, PROG_OP_SPLIT, 0, 0, dy);
-    expect(&session, PROG_OP_SPLIT, 0, 0, first, 0);
-    expect(&session, PROG_OP_SPLIT, 0, 1, second, 0);
+    session_write(&session, op_at(&session, op)->inputs[CONCAT_IN_X], image);
+    run_on(&session, PROG_OP_CONCAT, 0, CONCAT_IN_X + 1, conv);
+    expect(&session, PROG_OP_CONCAT, 0, CONCAT_OUT_Y, joined, 0);
+    run_on(&session, PROG_OP_SPLIT, 0, SPLIT_IN_DY, dy);
+    expect(&session, PROG_OP_SPLIT, 0, SPLIT_OUT_DX, first, 0);
+    expect(&session, PROG_OP_SPLIT, 0, SPLIT_OUT_DX + 1, second, 0);
     session_close(&session);
 }
 

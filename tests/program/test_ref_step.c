@@ -47,7 +47,7 @@ static float *gathered(struct device_session *session, const struct step *step)
 {
     int32_t op = find(session, PROG_OP_GATHER);
     session_run_op(session, op, step);
-    return session_read(session, session->program.ops[op].outputs[0]);
+    return session_read(session, session->program.ops[op].outputs[GATHER_OUT_IMAGE]);
 }
 
 static double normal(int32_t pixel)
@@ -64,7 +64,7 @@ static void rows_behind_the_valid_repeat_the_first(void **state)
     struct step step = {.first = 4, .valid = 2};
     const int32_t samples[] = {4, 5, 4};
     float *images = gathered(&session, &step);
-    float *labels = session_read(&session, session.program.ops[0].outputs[1]);
+    float *labels = session_read(&session, session.program.ops[0].outputs[GATHER_OUT_LABELS]);
     for (int32_t row = 0; row < 3; row++) {
         assert_true((int32_t)labels[row] == session.images.labels[samples[row]]);
         for (int32_t x = 0; x < WIDTH; x++)
@@ -197,8 +197,8 @@ static void loss_by_hand(void **state)
     const struct prog_op *loss = &session.program.ops[op];
     const float three = logf(3.0f);
     const float logits[] = {0, three, 2, 2, 50, -50}, labels[] = {1, 1, 0}; /* the last row does not count */
-    session_write(&session, loss->inputs[0], logits);
-    session_write(&session, loss->inputs[1], labels);
+    session_write(&session, loss->inputs[LOSS_IN_LOGITS], logits);
+    session_write(&session, loss->inputs[LOSS_IN_LABELS], labels);
     struct step step = {.valid = 2};
     double metrics[METRIC_COUNT];
     double row_loss[2] = {-(0.05 * log(0.25) + 0.95 * log(0.75)), log(2)};
@@ -212,7 +212,7 @@ static void loss_by_hand(void **state)
     }
     const double expected[] = {
         (0.25 - 0.05) / 2, (0.75 - 0.95) / 2, (0.5 - 0.05) / 2, (0.5 - 0.95) / 2, 0, 0};
-    float *dlogits = session_read(&session, loss->outputs[2]);
+    float *dlogits = session_read(&session, loss->outputs[LOSS_OUT_DLOGITS]);
     for (int32_t i = 0; i < 6; i++)
         assert_true(fabs((double)dlogits[i] - expected[i]) <= 1e-7);
     free(dlogits);
@@ -230,10 +230,10 @@ static struct followed follow(const struct device_session *session)
     struct followed followed;
     const struct weight_table *table = &session->program.weights;
     const struct prog_op *op = &session->program.ops[find(session, PROG_OP_DENSE_BACKWARD_WEIGHTS)];
-    followed.kernel_gradient = op->outputs[0];
-    followed.bias_gradient = op->outputs[1];
-    followed.kernel = table->tensors[session->program.tensors[op->outputs[0]].weight].offset;
-    followed.bias = table->tensors[session->program.tensors[op->outputs[1]].weight].offset;
+    followed.kernel_gradient = op->outputs[DENSE_BACKWARD_WEIGHTS_OUT_DKERNEL];
+    followed.bias_gradient = op->outputs[DENSE_BACKWARD_WEIGHTS_OUT_DBIAS];
+    followed.kernel = table->tensors[session->program.tensors[followed.kernel_gradient].weight].offset;
+    followed.bias = table->tensors[session->program.tensors[followed.bias_gradient].weight].offset;
     return followed;
 }
 

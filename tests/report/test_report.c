@@ -103,7 +103,10 @@ static void prints_scikit_learns_table(void **state)
 
 /* ---- a run folder ---- */
 
-static const char *const four_names[] = {"a", "b", "c", "\xff" "d"}, *const two_names[] = {"a", "b"};
+static const char *const four_names[] = {"a", "b", "c",
+                                         "\xff"
+                                         "d"},
+                         *const two_names[] = {"a", "b"};
 static const char *const no_names[] = {""};
 static cJSON *three_layers, *four_layers, *no_layers; /* graphs, of which a report counts the layers */
 

@@ -1,5 +1,5 @@
-/* One candidate's way: trained, saved and journalled; a child from its parent's weights; one that fails by its own fault, and one that
- * ends the run. */
+/* One candidate's way: trained, saved and journalled; a child from its parent's weights; one that fails by its own
+ * fault, and one that ends the run. */
 #include "host/run/candidate.h"
 
 #include "host/base/clock.h"

@@ -1,5 +1,5 @@
-/* Whole runs of a tiny job: from nothing to the report; again; with a larger budget; and resumed from each event at which an engine
- * may have been killed, which ends as if nothing had been. */
+/* Whole runs of a tiny job: from nothing to the report; again; with a larger budget; and resumed from each event at
+ * which an engine may have been killed, which ends as if nothing had been. */
 #include "host/run/engine.h"
 
 #include "host/base/file.h"

@@ -44,7 +44,7 @@ static bool is_there(const char *name)
 static void make_job(const char *name, const char *more)
 {
     char text[512];
-    snprintf(text, sizeof text,
+    snprintf(text, sizeof(text),
              "dataset = { path = \"%s\"; };\noutput = { dir = \"%s\"; };\nbudget = { models = 1; };\n%s",
              folder, run, more);
     data_files_write_text(folder, name, text);
@@ -186,17 +186,17 @@ static void test_fresh(void **state)
     assert_int_equal(prepare("a.cfg", NULL, false, &err), ST_OK);
     begin_journal(&journal);
     journal_close(&journal);
-    for (size_t i = 1; i < sizeof removed / sizeof removed[0]; i++)
+    for (size_t i = 1; i < sizeof(removed) / sizeof(removed[0]); i++)
         data_files_write_text(run, removed[i], "x");
-    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
+    for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
         data_files_write_text(run, kept[i], "x");
     /* A broken journal is no reason against starting over, and another job none either. */
     data_files_write_text(run, JOURNAL_NAME, "{\"seq\":0}\nno journal at all\n{}\n");
     assert_int_equal(prepare("a.cfg", "seed=5", true, &err), ST_OK);
-    for (size_t i = 0; i < sizeof removed / sizeof removed[0]; i++)
+    for (size_t i = 0; i < sizeof(removed) / sizeof(removed[0]); i++)
         if (is_there(removed[i]))
             fail_msg("%s is there", removed[i]);
-    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
+    for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
         if (!is_there(kept[i]))
             fail_msg("%s is not there any more", kept[i]);
     assert_true(is_there("job.cfg"));
@@ -226,7 +226,7 @@ static void test_report(void **state)
     data_files_write_text(run, "report.txt", "all is well\n");
     folder_show_report(run, out);
     assert_int_equal(fclose(out), 0);
-    snprintf(expected, sizeof expected,
+    snprintf(expected, sizeof(expected),
              "\nall is well\n\nreport: %s/report.txt   plots: %s/plots/   model: %s/model.safetensors\n", run,
              run, run);
     assert_string_equal(text, expected);

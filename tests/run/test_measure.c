@@ -1,5 +1,5 @@
-/* Measuring trainings: on one device, shared by two, and side by side on two; what it leaves behind, and what it says of a network
- * that does not fit. */
+/* Measuring trainings: on one device, shared by two, and side by side on two; what it leaves behind, and what it says
+ * of a network that does not fit. */
 #include "host/run/measure.h"
 #include "tests/support/tiny_task.h"
 

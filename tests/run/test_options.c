@@ -1,4 +1,5 @@
-/* The command line of nasrun: what it asks for, what excludes what, which words are overrides and which the job file. */
+/* The command line of nasrun: what it asks for, what excludes what, which words are overrides and which the job
+ * file. */
 #include "host/run/options.h"
 
 #include <setjmp.h>

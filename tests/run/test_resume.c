@@ -1,5 +1,5 @@
-/* What a resumed run keeps of its journal: candidates by id, whose lines stay, who was in training when the engine was killed. Whole
- * runs that are resumed: test_engine.c. */
+/* What a resumed run keeps of its journal: candidates by id, whose lines stay, who was in training when the engine was
+ * killed. Whole runs that are resumed: test_engine.c. */
 #include "host/run/replay.h"
 #include "host/run/resume.h"
 

@@ -209,19 +209,19 @@ static void test_limits(void **state)
 {
     const struct job job = job_of((struct job_budget){.seconds = {2, {100, 1e9}}});
     struct run run = run_of(&job);
-    const struct candidate child = {.parent = 0, .recipe = recipe_usual()},
-                           start = {.parent = -1, .recipe = recipe_usual()},
-                           longer = {.parent = 0, .recipe = {.budget = 4.0}},
-                           final = {.parent = 0, .final = true, .recipe = recipe_usual()};
+    const struct recipe usual = recipe_usual();
+    const struct candidate child = {.parent = 0, .recipe = usual}, start = {.parent = -1, .recipe = usual},
+                           final = {.parent = 0, .final = true, .recipe = usual},
+                           longer = {.parent = 0, .recipe = {.budget = 4.0}};
     (void)state;
     const struct budget_state budget = run_budget(&run);
     assert_int_equal(run_steps_limit(&run, &child), 45);
     assert_int_equal(run_steps_limit(&run, &start), 90);
     assert_int_equal(run_steps_limit(&run, &longer), 180);
     assert_true(run_steps_limit(&run, &final) == UINT32_MAX);
-    assert_true(run_seconds_limit(&run, &child, 0.0) == budget_candidate_seconds(&budget, 1, 0.0));
-    assert_true(run_seconds_limit(&run, &start, 0.0) == budget_candidate_seconds(&budget, 2, 0.0));
-    assert_true(run_seconds_limit(&run, &longer, 0.0) == budget_candidate_seconds(&budget, 4, 0.0));
+    assert_true(run_seconds_limit(&run, &child, 0.0) == budget_candidate_seconds(&budget, 1.0, 0.0));
+    assert_true(run_seconds_limit(&run, &start, 0.0) == budget_candidate_seconds(&budget, 2.0, 0.0));
+    assert_true(run_seconds_limit(&run, &longer, 0.0) == budget_candidate_seconds(&budget, 4.0, 0.0));
     /* The final fit's follows the clock. */
     const double limit = run_seconds_limit(&run, &final, 5.0);
     assert_true(limit <= budget_final_seconds(&budget, 5.0) &&

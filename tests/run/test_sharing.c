@@ -1,5 +1,5 @@
-/* Whether a device is shared by two trainings, by what was measured; what that makes of the speeds that a budget is divided by;
- * and how many candidates are on their way. */
+/* Whether a device is shared by two trainings, by what was measured; what that makes of the speeds that a budget is
+ * divided by; and how many candidates are on their way. */
 #include "host/run/coordinator.h"
 #include "host/run/sharing.h"
 
@@ -38,7 +38,8 @@ static void test_slowdown(void **state)
         assert_true(fabs(sharing_slowdown(&cases[i].sharing) - cases[i].expected) < 1e-12);
 }
 
-/* Each training that goes on at a time has its next candidate waiting, where preparing takes time; the job may say otherwise. */
+/* Each training that goes on at a time has its next candidate waiting, where preparing takes time; the job may say
+ * otherwise. */
 static void test_window(void **state)
 {
     static const struct {

@@ -1,5 +1,5 @@
-/* The supervisor: exit statuses, restarts and what the next process knows of the last, crash loops, signals. The engines here are
- * functions that end at once; the supervisor says on stderr what became of them. */
+/* The supervisor: exit statuses, restarts and what the next process knows of the last, crash loops, signals. The
+ * engines here are functions that end at once; the supervisor says on stderr what became of them. */
 #include "host/run/supervisor.h"
 
 #include <setjmp.h>

@@ -1,5 +1,6 @@
-/* Workers: in which order candidates begin, who trains alone, what an error and the end do to those that are under way. In place of
- * candidate_train, which the linker puts away (--wrap), stands a training that lasts until the test ends it. */
+/* Workers: in which order candidates begin, who trains alone, what an error and the end do to those that are under
+ * way. In place of candidate_train, which the linker puts away (--wrap), stands a training that lasts until the test
+ * ends it. */
 #include "host/run/workers.h"
 
 #include <setjmp.h>
@@ -51,8 +52,8 @@ enum status __wrap_candidate_train(struct run *run, struct candidate *candidate,
     return st == ST_OK ? ST_OK : error_set(err, st, "candidate %d", (int)id);
 }
 
-void __wrap_candidate_prepare(struct run *run, struct candidate *candidate, int32_t device);
-void __wrap_candidate_prepare(struct run *run, struct candidate *candidate, int32_t device)
+void __wrap_admission_prepare_ahead(const struct run *run, struct candidate *candidate, int32_t device);
+void __wrap_admission_prepare_ahead(const struct run *run, struct candidate *candidate, int32_t device)
 {
     (void)run; /* the main thread's */
     told.prepared[told.preparations] = candidate->id;
@@ -240,8 +241,8 @@ static void test_close(void **state)
     workers_close(NULL);
 }
 
-/* Ahead is prepared what waits behind trainings, on the device whose training is the oldest; nothing while one is idle, nothing that
- * goes on from a checkpoint, nothing where the window is no larger than the devices are many. */
+/* Ahead is prepared what waits behind trainings, on the device whose training is the oldest; nothing while one is
+ * idle, nothing that goes on from a checkpoint, nothing where the window is no larger than the devices are many. */
 static void test_ahead(void **state)
 {
     static struct fixture f;

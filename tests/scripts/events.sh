@@ -12,8 +12,10 @@ faults() {
     find "$1/host" "$1/tools" -name '*.[ch]' | grep -v "^$1/host/journal/" | sort | while read -r file; do
         case " $others " in *" ${file#"$1"/} "*) continue ;; esac
         grep -nE 'cJSON_(Get|Has|Add|Replace|Detach|Delete)[A-Za-z]*Object|journal_append\(|(->|\]\.)json\b' "$file"
-        # Strings in files that have to do with events; want of memory is told by the name of what it was for.
-        grep -q '"host/journal/event' "$file" && grep -n -F -f "$work/names" "$file" | grep -v 'error_memory('
+        # Strings in files that have to do with events; want of memory is told by the name of what it was for, and
+        # libraries are called as their fields.
+        grep -q '"host/journal/event' "$file" && grep -n -F -f "$work/names" "$file" |
+            grep -v 'error_memory(\|library_version('
     done
 }
 check "names of events: $(faults . | head -n 3)" [ -z "$(faults .)" ]

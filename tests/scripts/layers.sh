@@ -34,7 +34,7 @@ refused 'a kind' FAMILY_FORGOTTEN host/net/graph.c host/net/cost.c host/morph/mo
     host/program/lower_backward.c
 
 row 'ACTIVATION(FORGOTTEN, forgotten, INPUT, 1, 1, ANY)'
-refused 'an activation' activation_forgotten host/ref/ref_elementwise.c host/cpu/kernel_elementwise.c
+refused 'an activation' activation_forgotten host/ref/ref_activation.c host/cpu/kernel_activation.c
 if compiles tests/program/test_activation.c; then fail "an activation: tests/program/test_activation.c compiles, expected an error"
 elif grep -q ACTIVATION_FORGOTTEN "$work/log"; then pass
 else fail "an activation: tests: $(head -n 1 "$work/log")"; fi

@@ -1,12 +1,16 @@
 #!/bin/sh
-# Rooms include each other only as their READMEs allow: "May include: `ROOM`, `ROOM/HEADER`." A room is a folder of source files in
-# host, spec, cuda or tools; tests may include everything. Private headers, *_internal.h and those of a room's line "Private:", are
-# included elsewhere only by a room that names the very header. No circles, and ARCHITECTURE.md's order holds.
+# Rooms include each other only as their READMEs allow: "May include: `ROOM`, `ROOM/HEADER`." A room is a folder of
+# source files in host, spec, cuda or tools; tests may include everything. Private headers, *_internal.h and those of a
+# room's line "Private:", are included elsewhere only by a room that names the very header. No circles, and
+# ARCHITECTURE.md's order holds.
 . tests/support/script.sh
 
-rooms_of() { (cd "$1" && find host spec cuda tools \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \) -exec dirname {} + | sort -u); }
+rooms_of() {
+    (cd "$1" && find host spec cuda tools \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \) -exec dirname {} + | sort -u)
+}
 
-# named TREE ROOM WORD: what stands in backquotes behind WORD in the room's README, up to the full stop that ends a line.
+# named TREE ROOM WORD: what stands in backquotes behind WORD in the room's README, up to the full stop that ends a
+# line.
 named() {
     awk -v word="$3" 'index($0, word) == 1 { on = 1 } on { print } on && /^$|\.$/ { exit }' "$1/$2/README.md" |
         grep -o '`[^`]*`' | tr -d '`'
@@ -52,10 +56,12 @@ faults() {
 
     # Rooms alone: a header stands for its room.
     sed -E 's,/[^/ ]*\.(h|cuh)$,,' "$work/allowed" | sort -u >"$work/arrows"
-    tsort "$work/arrows" 2>&1 >/dev/null | sed -n 's/^tsort: \([a-z].*\)/a circle with \1/p' | grep / | tr '\n' ' ' | sed 's/ $/\n/'
+    tsort "$work/arrows" 2>&1 >/dev/null |
+        sed -n 's/^tsort: \([a-z].*\)/a circle with \1/p' | grep / | tr '\n' ' ' | sed 's/ $/\n/'
 
     # ARCHITECTURE.md's order: all rooms but the lowest, each behind those that it may include.
-    tr '\n' ' ' <"$1/ARCHITECTURE.md" | sed -E 's/.*A good order to read them in[^:]*:([^.]*)\..*/\1/' | grep -o '`[^`]*`' | tr -d '`' \
+    tr '\n' ' ' <"$1/ARCHITECTURE.md" |
+        sed -E 's/.*A good order to read them in[^:]*:([^.]*)\..*/\1/' | grep -o '`[^`]*`' | tr -d '`' \
         >"$work/order"
     awk -v order="$work/order" '
         BEGIN { at["host/base"] = 1; while ((getline room < order) > 0) at[room] = ++count + 1 }
@@ -66,7 +72,8 @@ faults() {
 
 found=$(faults .)
 check "rooms: $found" [ -z "$found" ]
-check "there are few rooms and includes" [ "$(lines_of "$work/rooms")" -ge 20 -a "$(lines_of "$work/includes")" -ge 300 ]
+check "there are few rooms and includes" \
+    [ "$(lines_of "$work/rooms")" -ge 20 -a "$(lines_of "$work/includes")" -ge 300 ]
 
 # The same in a copy with one fault each.
 copy="$work/copy"
@@ -89,7 +96,8 @@ refused 'an arrow' 'host/net/graph.c: includes host/search/search.h, but host/ne
 
 copied
 echo '# include "cuda/kernels/kernels.h"' >>"$copy/host/cpu/kernels.h"
-refused 'an arrow of a header' 'host/cpu/kernels.h: includes cuda/kernels/kernels.h, but host/cpu may not include cuda/kernels'
+refused 'an arrow of a header' \
+    'host/cpu/kernels.h: includes cuda/kernels/kernels.h, but host/cpu may not include cuda/kernels'
 
 copied
 echo '#include "host/morph/morph_internal.h"' >>"$copy/host/search/simple.c"

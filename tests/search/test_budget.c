@@ -452,6 +452,13 @@ static void learn(struct random_sequence *random, struct budget_state *budget)
     budget->speed.evaluation = random_next_below(random, 3) == 0 ? 0.0 : between(random, 0.01, 3);
 }
 
+/* From fresh weights or not; most of them of the usual length. */
+static double random_allowances(struct random_sequence *random)
+{
+    const bool start = random_next_below(random, 2) == 0, usual = random_next_below(random, 3) > 0;
+    return budget_allowances(start, usual ? 1.0 : between(random, 0.1, 20));
+}
+
 /* Trains candidates on all workers until the search ends; returns when the last of them is done. */
 static double search_in_seconds(struct random_sequence *random, struct budget_state *budget)
 {
@@ -465,10 +472,11 @@ static double search_in_seconds(struct random_sequence *random, struct budget_st
         budget->spent = free_at[next];
         if (!budget_search_goes_on(budget))
             return last;
-        const double limit = budget_candidate_seconds(budget, 1.0 + random_next_below(random, 2), 0.0);
+        const double allowances = random_allowances(random);
+        const double limit = budget_candidate_seconds(budget, allowances, 0.0);
         const double kept = budget->final_share * (budget->total - budget->began) + budget_reserve(budget);
         assert_true(limit > 0.0);
-        assert_true(limit <= 2.0 * budget_allowance(budget));
+        assert_true(limit <= allowances * budget_allowance(budget));
         assert_true(budget->spent + limit + kept <= budget->total * (1.0 + 1e-12));
         free_at[next] += random_next_below(random, 3) == 0 ? limit * random_next_unit(random) : limit;
         last = fmax(last, free_at[next]);
@@ -527,8 +535,9 @@ static void test_steps_add_up(void **state)
         struct budget_state budget = random_state(&random, BUDGET_STEPS);
         for (int stage = 0; stage < 2; stage++) {
             while (budget_search_goes_on(&budget)) {
-                const uint32_t limit = budget_candidate_steps(&budget, 1.0 + random_next_below(&random, 2));
-                assert_true(limit >= 1 && limit <= ceil(2.0 * budget_allowance(&budget)));
+                const double allowances = random_allowances(&random);
+                const uint32_t limit = budget_candidate_steps(&budget, allowances);
+                assert_true(limit >= 1 && limit <= ceil(allowances * budget_allowance(&budget)));
                 budget.spent += limit;
                 if (random_next_below(&random, 3) == 0) /* the last one has failed, or stopped early */
                     budget.spent -= random_next_below(&random, limit);

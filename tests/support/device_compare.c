@@ -60,28 +60,47 @@ static double sum_tolerance(double terms, double sizes)
     return unit * (terms + 8) * sizes;
 }
 
+/* Training and inference, whose inputs have the same positions. */
 static double norm_tolerance(const struct pair *pair, int32_t output)
 {
     const struct prog_op *op = op_of(pair);
     const double *in = pair->in;
-    struct shape x = shape_of(pair, op->inputs[0]);
-    double count = (double)x.n * x.h * x.w,
-           spread = sqrt(count); /* no value lies further out, in deviations */
+    struct shape x = shape_of(pair, op->inputs[BATCH_NORM_IN_X]);
+    double spread = sqrt((double)x.n * x.h * x.w); /* no value lies further out, in deviations */
+    double moved = in[BATCH_NORM_IN_SHIFT] + in[BATCH_NORM_IN_ADDEND];
     if (op->kind == PROG_OP_BATCH_NORM_INFERENCE) {
-        double slope = in[1] / sqrt(pair->least[4] + (double)GRAPH_BATCH_NORM_EPSILON);
-        return 16 * unit * (slope * (in[0] + in[3]) + in[2] + in[5]);
+        double variance = pair->least[BATCH_NORM_IN_RUNNING_VAR];
+        double slope = in[BATCH_NORM_IN_SCALE] / sqrt(variance + (double)GRAPH_BATCH_NORM_EPSILON);
+        return 16 * unit * (slope * (in[BATCH_NORM_IN_X] + in[BATCH_NORM_IN_RUNNING_MEAN]) + moved);
     }
-    if (op->kind == PROG_OP_BATCH_NORM) {
-        if (output == 0)
-            return 16 * unit * (in[1] * (in[0] * pair->invstd + spread) + in[2] + in[5]);
-        return output == 1 ? 8 * unit * in[0] : 32 * unit * pair->invstd;
+    switch (output) {
+    case BATCH_NORM_OUT_Y:
+        return 16 * unit * (in[BATCH_NORM_IN_SCALE] * (in[BATCH_NORM_IN_X] * pair->invstd + spread) + moved);
+    case BATCH_NORM_OUT_MEAN:
+        return 8 * unit * in[BATCH_NORM_IN_X];
+    default:
+        return 32 * unit * pair->invstd;
     }
-    double place = spread + in[0] * in[5]; /* size and rounding of (x - mean) * invstd */
-    if (output == 0)
-        return 32 * unit * in[3] * in[5] * in[2] * (1 + spread) * (1 + place);
-    return output == 1   ? sum_tolerance(count, count * in[2] * (1 + place))
-           : output == 2 ? sum_tolerance(count, count * in[2])
-                         : 0;
+}
+
+static double norm_backward_tolerance(const struct pair *pair, int32_t output)
+{
+    const double *in = pair->in;
+    struct shape x = shape_of(pair, op_of(pair)->inputs[BATCH_NORM_BACKWARD_IN_X]);
+    double count = (double)x.n * x.h * x.w, spread = sqrt(count);
+    double invstd = in[BATCH_NORM_BACKWARD_IN_INVSTD], dy = in[BATCH_NORM_BACKWARD_IN_DY];
+    double normal =
+        spread + in[BATCH_NORM_BACKWARD_IN_X] * invstd; /* size and rounding of (x - mean) * invstd */
+    switch (output) {
+    case BATCH_NORM_BACKWARD_OUT_DX:
+        return 32 * unit * in[BATCH_NORM_BACKWARD_IN_SCALE] * invstd * dy * (1 + spread) * (1 + normal);
+    case BATCH_NORM_BACKWARD_OUT_DSCALE:
+        return sum_tolerance(count, count * dy * (1 + normal));
+    case BATCH_NORM_BACKWARD_OUT_DSHIFT:
+        return sum_tolerance(count, count * dy);
+    default:
+        return 0;
+    }
 }
 
 static bool is_product(enum prog_op_kind kind)
@@ -95,18 +114,25 @@ static bool is_product(enum prog_op_kind kind)
 static double terms_of(const struct pair *pair)
 {
     const struct prog_op *op = op_of(pair);
-    struct shape a = shape_of(pair, op->inputs[0]), b = shape_of(pair, op->inputs[1]);
+    struct shape k, dy;
     switch (op->kind) {
     case PROG_OP_CONV:
-        return (double)b.c * b.h * b.w + 1;
+        k = shape_of(pair, op->inputs[CONV_IN_KERNEL]);
+        return (double)k.c * k.h * k.w + 1;
     case PROG_OP_CONV_BACKWARD_DATA:
-        return (double)a.c / op->window.groups * b.h * b.w;
+        k = shape_of(pair, op->inputs[CONV_BACKWARD_DATA_IN_KERNEL]);
+        dy = shape_of(pair, op->inputs[CONV_BACKWARD_DATA_IN_DY]);
+        return (double)dy.c / op->window.groups * k.h * k.w;
     case PROG_OP_DENSE:
-        return (double)a.c * a.h * a.w + 1;
+        k = shape_of(pair, op->inputs[DENSE_IN_KERNEL]);
+        return (double)k.c * k.h * k.w + 1;
     case PROG_OP_DENSE_BACKWARD_DATA:
-        return a.c;
-    default: /* the gradients of kernels: one term a place of dy */
-        return (double)b.n * b.h * b.w;
+        return shape_of(pair, op->inputs[DENSE_BACKWARD_DATA_IN_DY]).c;
+    case PROG_OP_CONV_BACKWARD_WEIGHTS: /* one term a place of dy */
+        dy = shape_of(pair, op->inputs[CONV_BACKWARD_WEIGHTS_IN_DY]);
+        return (double)dy.n * dy.h * dy.w;
+    default:
+        return shape_of(pair, op->inputs[DENSE_BACKWARD_WEIGHTS_IN_DY]).n;
     }
 }
 
@@ -123,20 +149,23 @@ static double tolerance_of(const struct pair *pair, int32_t output, double size)
 {
     const struct prog_op *op = op_of(pair);
     const double *in = pair->in;
-    struct shape first = op->input_count > 0 ? shape_of(pair, op->inputs[0]) : (struct shape){0, 0, 0, 0};
+    struct shape x;
     double window = (double)op->window.kernel_h * op->window.kernel_w;
     switch (op->kind) {
     case PROG_OP_BATCH_NORM:
-    case PROG_OP_BATCH_NORM_BACKWARD:
     case PROG_OP_BATCH_NORM_INFERENCE:
         return norm_tolerance(pair, output);
+    case PROG_OP_BATCH_NORM_BACKWARD:
+        return norm_backward_tolerance(pair, output);
     case PROG_OP_MAX_POOL_BACKWARD:
-        return window > 1 ? sum_tolerance(window, window * in[0]) : 0;
+        return window > 1 ? sum_tolerance(window, window * in[MAX_POOL_BACKWARD_IN_DY]) : 0;
     case PROG_OP_AVERAGE_POOL:
+        return sum_tolerance(window, window * in[AVERAGE_POOL_IN_X]);
     case PROG_OP_AVERAGE_POOL_BACKWARD:
-        return sum_tolerance(window, window * in[0]);
+        return sum_tolerance(window, window * in[AVERAGE_POOL_BACKWARD_IN_DY]);
     case PROG_OP_GLOBAL_POOL:
-        return sum_tolerance((double)first.h * first.w, in[0]);
+        x = shape_of(pair, op->inputs[GLOBAL_POOL_IN_X]);
+        return sum_tolerance((double)x.h * x.w, in[GLOBAL_POOL_IN_X]);
     case PROG_OP_GATHER:
     case PROG_OP_GLOBAL_POOL_BACKWARD:
     case PROG_OP_DROPOUT:
@@ -144,9 +173,9 @@ static double tolerance_of(const struct pair *pair, int32_t output, double size)
     case PROG_OP_LOSS:
         return 8 * unit * fmax(size, 1.0);
     case PROG_OP_ACTIVATION:
-        return activation_error(op->activation.function, in[0]);
+        return activation_error(op->activation.function, in[ACTIVATION_IN_X]);
     case PROG_OP_ACTIVATION_BACKWARD:
-        return activation_backward_error(op->activation.function, in[1]);
+        return activation_backward_error(op->activation.function, in[ACTIVATION_BACKWARD_IN_DY]);
     case PROG_OP_ADD:
     case PROG_OP_CONCAT:
     case PROG_OP_SPLIT:
@@ -309,13 +338,14 @@ static void compare_outputs(struct pair *pair)
     const struct prog_op *op = op_of(pair);
     bool alive = op->kind == PROG_OP_OPTIMIZER || op->kind == PROG_OP_WEIGHT_AVERAGE;
     if (op->kind == PROG_OP_BATCH_NORM) {
-        float *invstd = session_read(&pair->ref, op->outputs[2]);
-        pair->invstd = largest(invstd, session_count(&pair->ref, op->outputs[2]));
+        const double *in = pair->in, x = in[BATCH_NORM_IN_X];
+        float *invstd = session_read(&pair->ref, op->outputs[BATCH_NORM_OUT_INVSTD]);
+        pair->invstd = largest(invstd, session_count(&pair->ref, op->outputs[BATCH_NORM_OUT_INVSTD]));
         free(invstd);
-        compare_tensor(pair, -1, op->inputs[3], "running mean", 16 * unit * (pair->in[0] + pair->in[3]),
-                       &alive);
-        compare_tensor(pair, -1, op->inputs[4], "running variance",
-                       16 * unit * (pair->in[0] * pair->in[0] + pair->in[4]), &alive);
+        compare_tensor(pair, -1, op->inputs[BATCH_NORM_IN_RUNNING_MEAN], "running mean",
+                       16 * unit * (x + in[BATCH_NORM_IN_RUNNING_MEAN]), &alive);
+        compare_tensor(pair, -1, op->inputs[BATCH_NORM_IN_RUNNING_VAR], "running variance",
+                       16 * unit * (x * x + in[BATCH_NORM_IN_RUNNING_VAR]), &alive);
     }
     for (int32_t o = 0; o < op->output_count; o++) {
         int32_t tensor = op->outputs[o];

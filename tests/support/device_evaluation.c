@@ -35,9 +35,10 @@ int32_t evaluation_pairs(const struct program *program)
         int32_t norms = 0, readers = 0;
         for (int32_t k = 0; conv->kind == PROG_OP_CONV && k < program->op_count; k++)
             for (int32_t in = 0; in < program->ops[k].input_count; in++) {
-                const bool reads = program->ops[k].inputs[in] == conv->outputs[0];
+                const bool reads = program->ops[k].inputs[in] == conv->outputs[CONV_OUT_Y];
                 readers += reads;
-                norms += reads && in == 0 && program->ops[k].kind == PROG_OP_BATCH_NORM_INFERENCE;
+                norms += reads && in == BATCH_NORM_INFERENCE_IN_X &&
+                         program->ops[k].kind == PROG_OP_BATCH_NORM_INFERENCE;
             }
         pairs += readers == 1 && norms == 1;
     }

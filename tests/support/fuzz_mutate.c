@@ -204,3 +204,12 @@ void fuzz_repair_journal(struct fuzz_bytes *file)
         memcpy(file->bytes + i + MARK, digits, DIGITS);
     }
 }
+
+void fuzz_repair_checkpoint(struct fuzz_bytes *file)
+{
+    uint32_t sum;
+    if (file->length < sizeof sum)
+        return;
+    sum = file_checksum(file->bytes, file->length - sizeof sum);
+    memcpy(file->bytes + file->length - sizeof sum, &sum, sizeof sum);
+}

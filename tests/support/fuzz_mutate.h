@@ -24,8 +24,9 @@ void fuzz_mutate(const struct fuzz_bytes *from, enum fuzz_kind kind, uint32_t pa
                  struct fuzz_bytes *to);
 
 /* Makes the check sums right again that would keep damage from getting any further: of a PNG's chunks as far
- * as their lengths make sense, of a journal's lines. */
+ * as their lengths make sense, of a journal's lines, of a checkpoint. */
 void fuzz_repair_png(struct fuzz_bytes *file);
 void fuzz_repair_journal(struct fuzz_bytes *file);
+void fuzz_repair_checkpoint(struct fuzz_bytes *file);
 
 #endif

@@ -1,10 +1,29 @@
 #include "tests/support/journal_events.h"
 
+#include "host/journal/event_fields.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 
 /* after what it needs */
 #include <cmocka.h>
+
+static void leave_out(struct event_fields fields, void *structure)
+{
+    for (int32_t i = 0; i < fields.count; i++) {
+        const struct event_field *field = &fields.items[i];
+        if (field->sometimes)
+            event_field_absent(field, structure);
+        leave_out(field->part, (char *)structure + field->offset); /* of a part, else of nothing */
+    }
+}
+
+struct event journal_events_blank(enum event_kind kind)
+{
+    struct event event = {.kind = kind};
+    leave_out(event_rows[kind].fields, &event.run); /* where all of the union begin */
+    return event;
+}
 
 enum status journal_events_append(struct journal *journal, const struct event *event, struct error *err)
 {

@@ -6,6 +6,9 @@
 
 #include <stddef.h>
 
+/* An event with all that may be absent absent, and zeros elsewhere. */
+struct event journal_events_blank(enum event_kind kind);
+
 /* Writes the event of whichever kind, at its own time. */
 enum status journal_events_append(struct journal *journal, const struct event *event, struct error *err);
 

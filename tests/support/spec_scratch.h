@@ -1,7 +1,6 @@
 /* For tests of job files: a folder with one job file, and jobs as text. Failures are cmocka's.
  *
- *     cmocka_run_group_tests(tests, spec_scratch_open, spec_scratch_close)     *state is the struct
- * spec_scratch
+ *     cmocka_run_group_tests(tests, spec_scratch_open, spec_scratch_close)   *state: the struct spec_scratch
  */
 #ifndef NASRUN_TESTS_SUPPORT_SPEC_SCRATCH_H
 #define NASRUN_TESTS_SUPPORT_SPEC_SCRATCH_H

@@ -15,8 +15,13 @@
 
 enum { SIDE = 8, MOST_OVERRIDES = 8 };
 
-/* What the clock decides. */
-static const char *const clocked[] = {"time", "seconds", "images_per_second", "elapsed_seconds", "crc"};
+/* What the clock decides: of events what their table says. */
+#define NAME_CLOCK(field) #field,
+#define NAME_JOB(field)
+#define EVENT_FIELD(owner, field, type, presence, since, cause, unit, meaning) NAME_##cause(field)
+static const char *const clocked[] = {
+#include "host/journal/events.def"
+    "time", "crc"};
 
 static void write_data(const char *folder)
 {

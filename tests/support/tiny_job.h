@@ -1,7 +1,7 @@
-/* A job that a whole run can do in a moment: 64 grey images of three classes, a small network, two candidates and a final fit of a
- * few steps on the CPU, counted so that no clock decides anything. Failures end the test.
+/* A job that a whole run can do in a moment: 64 grey images of three classes, a small network, two candidates and a
+ * final fit of a few steps on the CPU, counted so that no clock decides anything. Failures end the test.
  *
- *     tiny_job_open(&tiny, overrides) -> tiny.job, tiny.run (a folder that is not there yet) -> tiny_job_close(&tiny)
+ *     tiny_job_open(&tiny, overrides) -> tiny.job, tiny.run (an empty folder) -> tiny_job_close(&tiny)
  */
 #ifndef NASRUN_TESTS_SUPPORT_TINY_JOB_H
 #define NASRUN_TESTS_SUPPORT_TINY_JOB_H

@@ -2,26 +2,26 @@
  * and convolutions and matrix products by plain loops. The plug-in's own objects are linked against it unchanged;
  * its kernels are the .cu files compiled for the CPU (tests/gpu/cuda_on_cpu.h). It is nastier than the hardware:
  *   - what is queued runs as late as possible: when somebody waits. Pinned host memory is read and written then
- * and not before; a copy to other host memory waits at once, as the real one does;
+ *     and not before; a copy to other host memory waits at once, as the real one does;
  *   - the host cannot touch device memory: its pages are inaccessible but while queued work runs;
  *   - fresh memory is full of bytes 255 (NaN in every type), and so is the workspace of cuDNN or cuBLAS before
- * each run (both ends of what is larger than 16 MiB); every allocation lies between guards that are checked when
- * it is freed, under AddressSanitizer at every access;
+ *     each run (both ends of what is larger than 16 MiB); every allocation lies between guards that are checked when it
+ *     is freed, under AddressSanitizer at every access;
  *   - copies and fills must lie within one allocation;
  *   - memory is limited, and the call of your choice fails; memory that was refused is refused until some is freed;
  *   - what a pool holds unused is nobody else's, and no other device reaches it without having asked;
  *   - while a stream is recorded, calls that the real one refuses spoil the recording: any that is unsafe from the
- * thread that records, and from other threads those that wait for that stream;
- *   - a kernel that a device launches for the first time finds no collective under way there: to load it, the real driver
- * may wait for the whole device;
+ *     thread that records, and from other threads those that wait for that stream;
+ *   - a kernel that a device launches for the first time finds no collective under way there: to load it, the real
+ *     driver may wait for the whole device;
  *   - collectives are recorded by all members or by none;
  *   - what cudaFreeAsync gives back is taken until its stream gets there;
  *   - of what streams and their events leave open, the order is the one least expected, or a random one;
  *   - events may tell wrong times;
  *   - products of TF32 are those of truncated factors, as on Hopper, and not of rounded ones;
  *   - cuDNN may name candidates that it can't describe, or that can't be recorded;
- *   - time may be virtual (emu_time.c): calls and work take as long as is asked for, and the host is ahead as it is on the
- *     hardware. By default nothing takes any.
+ *   - time may be virtual (emu_time.c): calls and work take as long as is asked for, and the host is ahead as it is on
+ *     the hardware. By default nothing takes any.
  * Not emulated: whose memory a kernel touches.
  *
  * Broken rules end the process with a line on stderr. */
@@ -50,20 +50,23 @@ struct emu_settings {
     int scattered_pool; /* what a pool holds lies in pieces too small for anybody: every allocation takes new memory */
     int refuse_recording; /* cudaStreamBeginCapture fails */
     bool without_nccl;    /* there is no libnccl.so.2 */
-    int spoil_recording; /* the so-many-th thing that is recorded, counted from 1, spoils the recording without a word; 0: none */
+    /* the so-many-th thing that is recorded, counted from 1, spoils the recording without a word; 0: none */
+    int spoil_recording;
     int collective_error; /* what ncclCommGetAsyncError tells of */
     int refuse_fused;     /* no plan for a convolution with more behind it */
     int timed;            /* convolutions that are planned are timed, not only run once */
     int noise; /* seed: events tell times that are up to a millisecond too long, by chance; 0: they don't */
     int keep_plans; /* with a profile: choices are kept in the cache folder */
-    int undescribed; /* with a profile: of each choice the candidate, counted from 1, that cuDNN can't describe; 0: none */
+    /* with a profile: of each choice the candidate, counted from 1, that cuDNN can't describe; 0: none */
+    int undescribed;
     int unrecordable;    /* likewise: so many candidates, the first by rank, that can't be recorded */
     double call_seconds; /* virtual time: of the host, for each call; */
     double work_seconds; /* and of a stream, for each kernel, convolution, product, copy and fill */
-    int loading_waits; /* code that a device launches for the first time waits for all of the device, as the real driver may */
+    /* code that a device launches for the first time waits for all of the device, as the real driver may */
+    int loading_waits;
     void (*recording_begun)(void); /* called by the thread that has begun to record; NULL */
-    void (*trial_begun)(
-        void);           /* called by the thread that tries a convolution, when it has its memory; NULL */
+    /* called by the thread that tries a convolution, when it has its memory; NULL */
+    void (*trial_begun)(void);
     const char *profile; /* file with a device's description: convolutions are planned by cuDNN for that
                              device, and only  their execution is emulated; NULL: planning is emulated, too */
 };
@@ -128,7 +131,8 @@ bool emu_recording(void);
 /* An object came into existence: counts it, and ends the process for NULL; and ceases to be: frees it. */
 void *emu_new(void *memory);
 void emu_discard(void *memory);
-/* Code is launched on the calling thread's device: loads it there unless it is. `code`: any address that tells it apart. */
+/* Code is launched on the calling thread's device: loads it there unless it is. `code`: any address that tells it
+ * apart. */
 void emu_load_code(const void *code);
 /* Queues work (or records it): like cuda_on_cpu_submit. */
 void emu_submit(cudaStream_t stream, void (*run)(void *work), void (*release)(void *work), void *work);

@@ -1,10 +1,10 @@
-/* cuBLAS's functions that the plug-in calls, by their own names. Matrices lie column by column, as the real one has them;
- * sums are taken in double (what cuBLAS adds in float32 it adds as a tree, which loses far less than one running float) and
- * rounded once to the result's type. The workspace is filled with NaN before each run.
+/* cuBLAS's functions that the plug-in calls, by their own names. Matrices lie column by column, as the real one has
+ * them; sums are taken in double (what cuBLAS adds in float32 it adds as a tree, which loses far less than one running
+ * float) and rounded once to the result's type. The workspace is filled with NaN before each run.
  *
- * What the real one refuses is refused with its status. What it would do but slowly, or only by chance in the same way from
- * run to run, ends the process: operands that are not aligned to 16 bytes, a recorded product without a workspace of the
- * handle's own, a device that is not the handle's. */
+ * What the real one refuses is refused with its status. What it would do but slowly, or only by chance in the same way
+ * from run to run, ends the process: operands that are not aligned to 16 bytes, a recorded product without a workspace
+ * of the handle's own, a device that is not the handle's. */
 #include "tests/gpu/emu/emu_memory.h"
 #include "tests/gpu/emu/emu_queue.h"
 #include "tests/gpu/emu/emu_values.h"
@@ -34,7 +34,7 @@ cublasStatus_t cublasCreate_v2(cublasHandle_t *handle)
 {
     if (emu_call_outside("cublasCreate") != cudaSuccess)
         return CUBLAS_STATUS_NOT_INITIALIZED;
-    *handle = emu_new(calloc(1, sizeof **handle));
+    *handle = emu_new(calloc(1, sizeof(**handle)));
     (*handle)->device = emu_device();
     return CUBLAS_STATUS_SUCCESS;
 }
@@ -133,7 +133,7 @@ static double *gather(const struct operand *operand, bool by_column, bool tensor
 {
     const size_t lines = by_column ? operand->columns : operand->rows,
                  terms = by_column ? operand->rows : operand->columns;
-    double *values = malloc(lines * terms * sizeof *values);
+    double *values = malloc(lines * terms * sizeof(*values));
     if (values == NULL)
         emu_die("out of host memory");
     for (size_t line = 0; line < lines; line++)
@@ -175,8 +175,8 @@ static bool known_type(cudaDataType_t type, enum cuda_type *known)
     return type == CUDA_R_16BF || type == CUDA_R_16F || type == CUDA_R_32F;
 }
 
-/* The rows of cublasGemmEx's table whose sums are float32: inputs alike; the result like them or float32. The conversions of
- * COMPUTE_32F_FAST_... exist for float32 only. */
+/* The rows of cublasGemmEx's table whose sums are float32: inputs alike; the result like them or float32. The
+ * conversions of COMPUTE_32F_FAST_... exist for float32 only. */
 static cublasStatus_t check_types(const struct product *p, cublasComputeType_t compute)
 {
     if (compute != CUBLAS_COMPUTE_32F && compute != CUBLAS_COMPUTE_32F_FAST_TF32)
@@ -256,10 +256,10 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t a_as, cubla
         .rows = (size_t)b_rows, .columns = (size_t)(b_transposed ? k : n), .stride = (size_t)b_stride};
     made.c =
         (struct operand){.memory = c, .rows = (size_t)m, .columns = (size_t)n, .stride = (size_t)c_stride};
-    memcpy(&made.a.memory, &a, sizeof a); /* what is only read, in the form of what is written */
-    memcpy(&made.b.memory, &b, sizeof b);
-    memcpy(&made.alpha, alpha, sizeof made.alpha);
-    memcpy(&made.beta, beta, sizeof made.beta);
+    memcpy(&made.a.memory, &a, sizeof(a)); /* what is only read, in the form of what is written */
+    memcpy(&made.b.memory, &b, sizeof(b));
+    memcpy(&made.alpha, alpha, sizeof(made.alpha));
+    memcpy(&made.beta, beta, sizeof(made.beta));
     if (!known_type(a_type, &made.a.type) || !known_type(b_type, &made.b.type) ||
         !known_type(c_type, &made.c.type))
         return CUBLAS_STATUS_NOT_SUPPORTED;
@@ -269,7 +269,7 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t a_as, cubla
     check_memory(&made, handle);
     if (handle->math != CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION && made.a.type != CUDA_FLOAT)
         emu_die("a product whose partial sums may be rounded to the type of its operands");
-    struct product *queued = malloc(sizeof *queued);
+    struct product *queued = malloc(sizeof(*queued));
     if (queued == NULL)
         emu_die("out of host memory");
     *queued = made;

@@ -1,13 +1,13 @@
-/* The emulated GPU inside a libnasrun_cuda.so (make emulated): its settings come from the environment, and when the library
- * goes it checks that nothing was left behind.
+/* The emulated GPU inside a libnasrun_cuda.so (make emulated): its settings come from the environment, and when the
+ * library goes it checks that nothing was left behind.
  *
- *     EMU_DEVICES=2  EMU_MEMORY=65536 (KiB a device)  EMU_MAJOR=9  EMU_ORDER=0  EMU_FAIL_AT=0  EMU_REFUSE_RECORDING=0  EMU_CALLS=FILE
- *     EMU_NCCL=0 (there is none)
+ *     EMU_DEVICES=2  EMU_MEMORY=65536 (KiB a device)  EMU_MAJOR=9  EMU_ORDER=0  EMU_FAIL_AT=0  EMU_REFUSE_RECORDING=0
+ *     EMU_CALLS=FILE  EMU_NCCL=0 (there is none)
  *
  *     EMU_ONCE=FILE
  *
- * EMU_CALLS: the number of calls so far is written there at the end. EMU_ONCE: only the process that finds no such file,
- * and makes it, has a call that fails. */
+ * EMU_CALLS: the number of calls so far is written there at the end. EMU_ONCE: only the process that finds no such
+ * file, and makes it, has a call that fails. */
 #include "tests/gpu/emu/emu.h"
 
 #include <stdio.h>

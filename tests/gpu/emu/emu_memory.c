@@ -55,7 +55,7 @@ void emu_memory_reset(size_t bytes)
         munmap(memory.base, memory.bytes);
     }
     memory.bytes = round_up(bytes);
-    memset(memory.used, 0, sizeof memory.used);
+    memset(memory.used, 0, sizeof(memory.used));
     memory.refused = 0;
     memory.base = mmap(NULL, memory.bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory.base == MAP_FAILED)
@@ -105,7 +105,7 @@ void *emu_memory_take(int device, size_t bytes)
     if (memory.count == MOST_BLOCKS)
         emu_die("more than %d allocations", MOST_BLOCKS);
     memmove(memory.blocks + place + 1, memory.blocks + place,
-            (size_t)(memory.count - place) * sizeof *memory.blocks);
+            (size_t)(memory.count - place) * sizeof(*memory.blocks));
     memory.blocks[place] = (struct block){at, bytes, device};
     memory.count++;
     memory.used[device] += round_up(bytes);
@@ -151,7 +151,7 @@ void emu_memory_give(void *address)
     memory.count--;
     memory.used[block.device] -= round_up(block.bytes);
     memmove(memory.blocks + place, memory.blocks + place + 1,
-            (size_t)(memory.count - place) * sizeof *memory.blocks);
+            (size_t)(memory.count - place) * sizeof(*memory.blocks));
 }
 
 bool emu_memory_is_device(const void *address)

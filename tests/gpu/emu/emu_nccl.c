@@ -1,6 +1,7 @@
-/* NCCL's functions that the plug-in calls, as the table of cuda/device/cuda_nccl.h, whose place this file takes: collectives happen when the streams of all ranks have come
- * to them, and not before; one rank that stays away keeps the others waiting until they abort. Communicators go together,
- * with the last that is destroyed or aborted, and wait for the graphs in which their collectives are recorded. */
+/* NCCL's functions that the plug-in calls, as the table of cuda/device/cuda_nccl.h, whose place this file takes:
+ * collectives happen when the streams of all ranks have come to them, and not before; one rank that stays away keeps
+ * the others waiting until they abort. Communicators go together, with the last that is destroyed or aborted, and wait
+ * for the graphs in which their collectives are recorded. */
 #include "cuda/device/cuda_nccl.h"
 #include "tests/gpu/emu/emu_memory.h"
 #include "tests/gpu/emu/emu_queue.h"
@@ -74,7 +75,7 @@ void emu_run_collective(void *data)
     const struct collective *mine = data;
     struct ncclComm *comm = mine->comm;
     if (comm->aborted)
-        memset(mine->buffer, 255, mine->count * sizeof *mine->buffer);
+        memset(mine->buffer, 255, mine->count * sizeof(*mine->buffer));
     else if (!comm->satisfied)
         perform(comm->clique, mine);
     comm->waiting = NULL;
@@ -108,7 +109,7 @@ static ncclResult_t queue(ncclComm_t comm, const void *from, void *to, size_t co
         if (!emu_reaches(comm->device, comm->clique->comms[rank]->device))
             emu_die("collective: device %d does not reach the memory of device %d", comm->device,
                     comm->clique->comms[rank]->device);
-    struct collective *made = malloc(sizeof *made);
+    struct collective *made = malloc(sizeof(*made));
     if (made == NULL)
         emu_die("out of host memory");
     *made = (struct collective){comm, to, count, root, stream->recording != NULL};
@@ -151,11 +152,11 @@ static ncclResult_t comm_init_all(ncclComm_t *comms, int count, const int *devic
     EMU_LOCKED;
     if (emu_call("ncclCommInitAll") != cudaSuccess)
         return ncclUnhandledCudaError;
-    struct clique *clique = emu_new(calloc(1, sizeof *clique));
+    struct clique *clique = emu_new(calloc(1, sizeof(*clique)));
     clique->count = clique->living = count;
     clique->comms = emu_new(calloc((size_t)count, sizeof(struct ncclComm *)));
     for (int rank = 0; rank < count; rank++) {
-        comms[rank] = emu_new(calloc(1, sizeof **comms));
+        comms[rank] = emu_new(calloc(1, sizeof(**comms)));
         *comms[rank] = (struct ncclComm){.clique = clique, .rank = rank, .device = devices[rank]};
         comms[rank]->buffers = emu_take(devices[rank], EMU_NCCL_BYTES);
         if (comms[rank]->buffers == NULL)

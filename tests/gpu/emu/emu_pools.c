@@ -1,5 +1,5 @@
-/* The CUDA runtime's functions about device memory, pools of it, and who reaches whose, by their own names. A pool keeps what is
- * given back to it, as far as its threshold goes; until it is trimmed nobody else has that. */
+/* The CUDA runtime's functions about device memory, pools of it, and who reaches whose, by their own names. A pool
+ * keeps what is given back to it, as far as its threshold goes; until it is trimmed nobody else has that. */
 #include "tests/gpu/emu/emu_memory.h"
 #include "tests/gpu/emu/emu_queue.h"
 #include "tests/gpu/emu/emu_time.h"
@@ -19,8 +19,8 @@ static bool peers[EMU_MOST_DEVICES][EMU_MOST_DEVICES]; /* [device][owner] */
 
 void emu_pools_reset(void)
 {
-    memset(pools, 0, sizeof pools);
-    memset(peers, 0, sizeof peers);
+    memset(pools, 0, sizeof(pools));
+    memset(peers, 0, sizeof(peers));
     for (int i = 0; i < EMU_MOST_DEVICES; i++)
         pools[i].device = i;
 }
@@ -198,7 +198,7 @@ cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, enum cudaMemPoolAttr att
     if (attribute != cudaMemPoolAttrReleaseThreshold)
         emu_die("cudaMemPoolSetAttribute: %d is not emulated", (int)attribute);
     if (error == cudaSuccess)
-        memcpy(&pool->threshold, value, sizeof pool->threshold);
+        memcpy(&pool->threshold, value, sizeof(pool->threshold));
     return error;
 }
 
@@ -211,7 +211,7 @@ cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, enum cudaMemPoolAttr att
     if (attribute != cudaMemPoolAttrReservedMemCurrent && attribute != cudaMemPoolAttrUsedMemCurrent)
         emu_die("cudaMemPoolGetAttribute: %d is not emulated", (int)attribute);
     if (error == cudaSuccess)
-        memcpy(value, &bytes, sizeof bytes);
+        memcpy(value, &bytes, sizeof(bytes));
     return error;
 }
 

@@ -116,13 +116,13 @@ static void record(struct CUstream_st *stream, struct work work)
         stream->recording->spoilt = true;
     if (nodes->count == nodes->capacity) {
         nodes->capacity = 2 * nodes->capacity + 64;
-        nodes->items = realloc(nodes->items, (size_t)nodes->capacity * sizeof *nodes->items);
+        nodes->items = realloc(nodes->items, (size_t)nodes->capacity * sizeof(*nodes->items));
         if (nodes->items == NULL)
             emu_die("out of host memory");
     }
     struct node *node = &nodes->items[nodes->count];
     *node = (struct node){.work = work, .after_count = stream->tail.count};
-    memcpy(node->after, stream->tail.nodes, sizeof node->after);
+    memcpy(node->after, stream->tail.nodes, sizeof(node->after));
     stream->tail = (struct tail){.nodes = {nodes->count}, .count = 1};
     nodes->count++;
 }
@@ -135,7 +135,7 @@ void emu_queue(struct CUstream_st *stream, struct work work, struct CUgraphExec_
         record(stream, work);
         return;
     }
-    struct item *item = calloc(1, sizeof *item);
+    struct item *item = calloc(1, sizeof(*item));
     if (item == NULL)
         emu_die("out of host memory");
     *item = (struct item){.work = work, .graph = graph, .queued = emu_time_now()};
@@ -388,7 +388,7 @@ void emu_reset(void)
     emu_time_reset();
     emu_pools_reset();
     emu_load_reset();
-    memset(sticky, 0, sizeof sticky);
+    memset(sticky, 0, sizeof(sticky));
     last_error = cudaSuccess;
     current_device = 0;
     emu_memory_reset(emu.memory * EMU_MOST_DEVICES);

@@ -99,8 +99,8 @@ bool emu_step(void);
 double emu_work_end(void);
 /* The latest of the device's streams'. */
 double emu_device_done(int device);
-/* Runs until that is reached, waiting for other threads' calls when there is no other way; ends the process with `what` when
- * that takes too long. Not under the lock. */
+/* Runs until that is reached, waiting for other threads' calls when there is no other way; ends the process with `what`
+ * when that takes too long. Not under the lock. */
 void emu_await(bool (*reached)(const void *context), const void *context, const char *what);
 /* Until the stream is empty. */
 void emu_finish(struct CUstream_st *stream);

@@ -56,8 +56,8 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int index
         return error;
     if (index < 0 || index >= emu.devices)
         return emu_fail(cudaErrorInvalidDevice);
-    memset(properties, 0, sizeof *properties);
-    snprintf(properties->name, sizeof properties->name, "emulated GPU");
+    memset(properties, 0, sizeof(*properties));
+    snprintf(properties->name, sizeof(properties->name), "emulated GPU");
     properties->major = emu.major;
     properties->minor = emu.minor;
     properties->multiProcessorCount = emu.multiprocessors;
@@ -147,7 +147,7 @@ static void release_transfer(void *work)
 static void submit_transfer(cudaStream_t stream, void *to, const void *from, size_t bytes, int fill,
                             bool stage)
 {
-    struct transfer *transfer = malloc(sizeof *transfer);
+    struct transfer *transfer = malloc(sizeof(*transfer));
     void *staged = stage ? malloc(bytes) : NULL;
     if (transfer == NULL || (stage && staged == NULL))
         emu_die("out of host memory");
@@ -185,7 +185,8 @@ static bool is_pinned(const void *memory, size_t bytes)
     return find_pinned(memory, bytes) >= 0;
 }
 
-/* To host memory that is not pinned the real one returns only when the copy is done: it waits for the stream, blindly. */
+/* To host memory that is not pinned the real one returns only when the copy is done: it waits for the stream,
+ * blindly. */
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                             cudaStream_t stream)
 {

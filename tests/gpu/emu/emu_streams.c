@@ -31,7 +31,7 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned flags, i
     (void)flags;
     if (error != cudaSuccess)
         return error;
-    *stream = emu_new(calloc(1, sizeof **stream));
+    *stream = emu_new(calloc(1, sizeof(**stream)));
     (*stream)->priority = priority;
     (*stream)->device = emu_device();
     (*stream)->next = emu_streams;
@@ -119,7 +119,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags)
     cudaError_t error = emu_call_outside("cudaEventCreateWithFlags");
     (void)flags;
     if (error == cudaSuccess)
-        *event = emu_new(calloc(1, sizeof **event));
+        *event = emu_new(calloc(1, sizeof(**event)));
     return error;
 }
 
@@ -162,7 +162,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     event->tail = stream->tail;
     if (stream->recording != NULL)
         return cudaSuccess;
-    struct mark *mark = calloc(1, sizeof *mark);
+    struct mark *mark = calloc(1, sizeof(*mark));
     if (mark == NULL)
         emu_die("out of host memory");
     mark->references = 2;
@@ -180,7 +180,7 @@ cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, uns
     cudaError_t error = emu_call("cudaEventRecordWithFlags");
     if (error != cudaSuccess || stream->recording == NULL)
         return emu_fail(error != cudaSuccess ? error : cudaErrorIllegalState);
-    struct mark *mark = calloc(1, sizeof *mark);
+    struct mark *mark = calloc(1, sizeof(*mark));
     if (mark == NULL)
         emu_die("out of host memory");
     mark->references = 2;
@@ -285,7 +285,7 @@ static cudaError_t begin_recording(cudaStream_t stream)
     if (error != cudaSuccess)
         return error;
     emu_count.recordings += stream->priority == 0;
-    emu_recording_here = emu_new(calloc(1, sizeof *emu_recording_here));
+    emu_recording_here = emu_new(calloc(1, sizeof(*emu_recording_here)));
     emu_recording_here->origin = stream;
     stream->recording = emu_recording_here;
     stream->tail = (struct tail){0};
@@ -326,7 +326,7 @@ static bool is_joined(const struct recording *recording)
 {
     const struct nodes *nodes = &recording->nodes;
     struct tail tail = recording->origin->tail;
-    bool *reached = calloc((size_t)nodes->count + 1, sizeof *reached);
+    bool *reached = calloc((size_t)nodes->count + 1, sizeof(*reached));
     if (reached == NULL)
         emu_die("out of host memory");
     for (int i = 0; i < tail.count; i++)
@@ -357,7 +357,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
         if (other->recording == recording)
             other->recording = NULL;
     if (error == cudaSuccess) {
-        *graph = emu_new(calloc(1, sizeof **graph));
+        *graph = emu_new(calloc(1, sizeof(**graph)));
         (*graph)->nodes = recording->nodes;
     } else {
         emu_release_nodes(&recording->nodes);
@@ -375,7 +375,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph,
     (void)flags;
     if (error != cudaSuccess)
         return error;
-    *executable = emu_new(calloc(1, sizeof **executable));
+    *executable = emu_new(calloc(1, sizeof(**executable)));
     (*executable)->nodes = graph->nodes;
     graph->nodes = (struct nodes){0};
     return cudaSuccess;

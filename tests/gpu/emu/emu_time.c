@@ -1,7 +1,8 @@
-/* Time on the emulated GPU. By default nothing takes any, and clocks are real. With emu.call_seconds or emu.work_seconds it is
- * virtual: each call takes the host so long, each kernel, convolution, product, copy and fill its stream; streams go on side
- * by side, a graph's pieces too, and the host's clock_seconds (the linker's --wrap leads it here) moves by calls and waits
- * alone. So what a test finds is the same on every machine, however late the emulator really runs what is queued.
+/* Time on the emulated GPU. By default nothing takes any, and clocks are real. With emu.call_seconds or
+ * emu.work_seconds it is virtual: each call takes the host so long, each kernel, convolution, product, copy and fill
+ * its stream; streams go on side by side, a graph's pieces too, and the host's clock_seconds (the linker's --wrap leads
+ * it here) moves by calls and waits alone. So what a test finds is the same on every machine, however late the emulator
+ * really runs what is queued.
  *
  * There is one host's clock: threads that call at the same time add up. */
 #include "tests/gpu/emu/emu_time.h"

@@ -1,6 +1,6 @@
-/* What tests/gpu/test_kernels_*.cpp are linked with to run on a real GPU, with the kernels as nvcc made them, in place of
- * cuda_on_cpu*.cpp: managed memory, which the host reads too, and a wait for every launch. Block sizes and counts are then the
- * kernels' own; those that a case names mean nothing. */
+/* What tests/gpu/test_kernels_*.cpp are linked with to run on a real GPU, with the kernels as nvcc made them, in place
+ * of cuda_on_cpu*.cpp: managed memory, which the host reads too, and a wait for every launch. Block sizes and counts
+ * are then the kernels' own; those that a case names mean nothing. */
 #include "tests/gpu/cuda_on_cpu.h"
 #include "tests/gpu/kernel_check.h"
 

@@ -1,10 +1,11 @@
 /* CIFAR-10 as six JPEG pictures of 100 x 100 images, a fifth of the size, for machines that it has to be carried to:
  *
- *     mosaic pack FOLDER OUT QUALITY      the binary version's data_batch_1.bin ... test_batch.bin become OUT/NAME.jpg, OUT/labels
+ *     mosaic pack FOLDER OUT QUALITY      the binary version's data_batch_1.bin ... test_batch.bin become
+ *                                         OUT/NAME.jpg, OUT/labels
  *     mosaic unpack FOLDER OUT            and back
  *
- * Blocks of 8 x 8 pixels never straddle two images and colours keep their resolution, but JPEG is lossy: what comes back is not
- * bit for bit CIFAR-10, and an accuracy measured on it has to say so. */
+ * Blocks of 8 x 8 pixels never straddle two images and colours keep their resolution, but JPEG is lossy: what comes
+ * back is not bit for bit CIFAR-10, and an accuracy measured on it has to say so. */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -35,7 +36,7 @@ struct mosaic {
 static FILE *open_file(const char *folder, const char *name, const char *ending, const char *mode)
 {
     char path[4096];
-    snprintf(path, sizeof path, "%s/%s%s", folder, name, ending);
+    snprintf(path, sizeof(path), "%s/%s%s", folder, name, ending);
     FILE *file = fopen(path, mode);
     if (file == NULL)
         fprintf(stderr, "mosaic: %s: %s\n", path, strerror(errno));
@@ -157,7 +158,7 @@ int main(int argc, char **argv)
     m.records = malloc((size_t)IMAGES * RECORD);
     FILE *file = packs ? open_file(argv[3], "labels", "", "wb") : open_file(argv[2], "labels", "", "rb");
     bool good = m.records != NULL && file != NULL;
-    for (size_t i = 0; good && i < sizeof names / sizeof names[0]; i++)
+    for (size_t i = 0; good && i < sizeof(names) / sizeof(names[0]); i++)
         good = packs ? pack(&m, argv[2], argv[3], names[i], quality) && labels(&m, file, true)
                      : labels(&m, file, false) && unpack(&m, argv[2], argv[3], names[i]);
     if (file != NULL && fclose(file) != 0)

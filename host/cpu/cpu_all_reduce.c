@@ -1,4 +1,5 @@
-/* Groups of CPU devices (host/device/host_group.h): each member computes its share of a mean with its own team; no copies, and
+/* Means over the members of a group of CPU devices (host/device/host_group.h), of gradients in a step and of whole weight sets, and
+ * copies of one member's set: each member computes its share of a mean with its own team; no copies, and
  * the same bits in every run. */
 #include "host/cpu/cpu_internal.h"
 #include "host/device/host_group.h"
@@ -17,18 +18,16 @@ static void average(void *const *buffers, int32_t count, size_t first, size_t en
     }
 }
 
-enum status cpu_run_all_reduce(struct device_program *prepared, int32_t index, const struct step *step,
-                               struct error *err)
+enum status cpu_run_all_reduce(const struct op_call *call)
 {
-    (void)step;
-    const struct prog_op *op = &prepared->program->ops[index];
-    const struct weight_tensor *tensors = prepared->program->weights.tensors;
-    const struct weight_tensor *last = &tensors[op->reduce.last];
+    const struct device_program *prepared = call->prepared;
+    const struct weight_tensor *tensors = call->program->weights.tensors;
+    const struct weight_tensor *last = &tensors[call->op->reduce.last];
     if (prepared->binding.group == NULL)
         return ST_OK;
-    return host_group_all_reduce(prepared->binding.group, prepared->device,
-                                 prepared->memory + prepared->gradients, tensors[op->reduce.first].offset,
-                                 last->offset + last->count, average, err);
+    return host_group_all_reduce(
+        prepared->binding.group, prepared->device, prepared->memory + prepared->gradients,
+        tensors[call->op->reduce.first].offset, last->offset + last->count, average, call->err);
 }
 
 enum status cpu_group_average(struct device_group *group, struct device *device,

@@ -1,4 +1,5 @@
-/* Groups of reference devices (host/device/host_group.h). */
+/* Means over the members of a group of reference devices (host/device/host_group.h): of gradients in a step, and of whole weight
+ * sets; and copies of one member's set. */
 #include "host/device/host_group.h"
 #include "host/ref/ref.h"
 
@@ -14,15 +15,16 @@ static void average(void *const *buffers, int32_t count, size_t first, size_t en
     }
 }
 
-void ref_run_all_reduce(const struct ref_call *call)
+enum status ref_run_all_reduce(const struct op_call *call)
 {
     struct device_program *prepared = call->prepared;
     const struct weight_tensor *tensors = prepared->program->weights.tensors;
     const struct weight_tensor *last = &tensors[call->op->reduce.last];
-    if (prepared->binding.group != NULL)
-        (void)host_group_all_reduce(prepared->binding.group, prepared->device, prepared->gradients,
-                                    tensors[call->op->reduce.first].offset, last->offset + last->count,
-                                    average, call->err);
+    if (prepared->binding.group == NULL)
+        return ST_OK;
+    return host_group_all_reduce(prepared->binding.group, prepared->device, prepared->gradients,
+                                 tensors[call->op->reduce.first].offset, last->offset + last->count, average,
+                                 call->err);
 }
 
 enum status ref_group_average(struct device_group *group, struct device *device,

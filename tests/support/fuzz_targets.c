@@ -1,0 +1,278 @@
+#include "tests/support/fuzz_targets.h"
+
+#include "host/base/file.h"
+#include "host/data/data_internal.h"
+#include "host/journal/journal.h"
+#include "host/model/model_file.h"
+#include "host/net/serialise.h"
+#include "host/report/history.h"
+#include "spec/spec.h"
+#include "tests/support/data_files.h"
+#include "tests/support/random_graph.h"
+#include "tests/support/tiny_task.h"
+
+#include <png.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* cmocka.h needs the headers above. */
+#include <cmocka.h>
+
+static void make_png(const char *folder)
+{
+    const struct data_files_png png = {PNG_COLOR_TYPE_PALETTE, 4, 9, 13, true, true};
+    data_files_png(folder, "input", &png);
+}
+
+static void make_jpeg(const char *folder)
+{
+    data_files_jpeg(folder, "input", 3, 20, 24, 200, 100, 50);
+}
+
+static enum status read_image(const char *folder, const char *path, struct error *err)
+{
+    struct image_info info;
+    struct image image = {0};
+    (void)folder;
+    enum status st = image_probe(path, &info, err);
+    if (st == ST_OK)
+        st = image_decode(path, 3, 2, &image, err);
+    free(image.pixels);
+    return st;
+}
+
+static enum status read_data(const char *path, enum job_format format, struct error *err)
+{
+    struct job_dataset job = data_files_job(path);
+    struct dataset set;
+    job.format = format;
+    enum status st = data_load(&job, 1, 1, NULL, &set, err);
+    data_free(&set);
+    return st;
+}
+
+static void make_idx(const char *folder)
+{
+    static const uint8_t labels[12] = {0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2};
+    data_files_idx_images(folder, "train-images-idx3-ubyte", 12, 5, 6, false);
+    data_files_idx_labels(folder, "train-labels-idx1-ubyte", labels, 12, false);
+    data_files_idx_images(folder, "t10k-images-idx3-ubyte", 6, 5, 6, true);
+    data_files_idx_labels(folder, "t10k-labels-idx1-ubyte", labels, 6, false);
+}
+
+static enum status read_idx(const char *folder, const char *path, struct error *err)
+{
+    (void)path;
+    return read_data(folder, JOB_FORMAT_IDX, err);
+}
+
+static void make_cifar(const char *folder)
+{
+    data_files_cifar(folder, "data_batch_1.bin", 10, 40, false);
+    data_files_cifar(folder, "test_batch.bin", 10, 10, true);
+}
+
+static enum status read_cifar(const char *folder, const char *path, struct error *err)
+{
+    (void)path;
+    return read_data(folder, JOB_FORMAT_CIFAR10, err);
+}
+
+static void make_csv(const char *folder)
+{
+    data_files_png_plain(folder, "a.png", 4, 4, 10, 20, 30);
+    data_files_png_plain(folder, "b,c.png", 4, 4, 90, 20, 30);
+    data_files_write_text(folder, "input",
+                          "path,label,split\r\na.png,cat,train\na.png,\"cat\",train\na.png,cat,val\n"
+                          "\"b,c.png\",\"a \"\"dog\"\"\",train\n\"b,c.png\",\"a \"\"dog\"\"\",train\n"
+                          "a.png,cat,test\n\"b,c.png\",\"a \"\"dog\"\"\",test\n");
+}
+
+static enum status read_csv(const char *folder, const char *path, struct error *err)
+{
+    (void)folder;
+    return read_data(path, JOB_FORMAT_CSV, err);
+}
+
+static void make_job(const char *folder)
+{
+    data_files_write_text(folder, "input",
+                          "# a job\ndataset = { path = \"/\"; resize = [32, 32]; fit = \"crop\"; };\n"
+                          "search : { starts = [\"lean\", \"resnet\"]; beta = 2.5; max_morphs = 3; }\n"
+                          "train = { batch = 64; flip = false; /* mirrored */ warmup = 0.1; };\n"
+                          "budget = { seconds = [60, 120.5]; };\nseed = 12345678901;\n");
+}
+
+static enum status read_job(const char *folder, const char *path, struct error *err)
+{
+    struct job job = {0};
+    (void)folder;
+    enum status st = spec_read(path, NULL, 0, &job, err);
+    if (st == ST_OK)
+        spec_free(&job);
+    return st;
+}
+
+static void make_model(const char *folder)
+{
+    struct graph graph;
+    struct weight_table table;
+    struct error err;
+    char name[] = "class", *names[8];
+    char *path = file_join(folder, "input");
+
+    assert_non_null(path);
+    assert_int_equal(random_graph_make(&graph, 5, &err), ST_OK);
+    assert_int_equal(weight_table_new(&table, &graph, &err), ST_OK);
+    float *values = calloc(table.total, sizeof(*values));
+    assert_non_null(values);
+    random_graph_weights(&table, 5, values);
+    struct model_about about = {.class_names = names,
+                                .classes = graph.layers[graph.count - 1].shape.c,
+                                .mean = {0.5f, 0.5f, 0.5f},
+                                .deviation = {0.25f, 0.25f, 0.25f},
+                                .fit = "pad",
+                                .validation_accuracy = 0.5};
+    for (int32_t i = 0; i < about.classes; i++)
+        names[i] = name;
+    assert_int_equal(model_save(path, &graph, values, &about, &err), ST_OK);
+    free(values);
+    free(path);
+    weight_table_free(&table);
+    graph_free(&graph);
+}
+
+static enum status read_model(const char *folder, const char *path, struct error *err)
+{
+    struct model model = {0};
+    (void)folder;
+    enum status st = model_load(path, &model, err);
+    if (st == ST_OK)
+        model_free(&model);
+    return st;
+}
+
+static void make_graph(const char *folder)
+{
+    struct graph graph;
+    struct error err;
+    assert_int_equal(random_graph_make(&graph, 5, &err), ST_OK);
+    cJSON *json = graph_to_json(&graph);
+    char *text = cJSON_PrintUnformatted(json);
+    assert_non_null(text);
+    data_files_write_text(folder, "input", text);
+    cJSON_free(text);
+    cJSON_Delete(json);
+    graph_free(&graph);
+}
+
+static enum status read_graph(const char *folder, const char *path, struct error *err)
+{
+    struct graph graph = {0};
+    char *text = NULL;
+    size_t length;
+    (void)folder;
+    enum status st = file_read(path, &text, &length, err);
+    if (st != ST_OK)
+        return st;
+    cJSON *json = cJSON_ParseWithLength(text, length); /* NULL, which is no graph, for what is no JSON */
+    st = graph_from_json(&graph, json, err);
+    if (st == ST_OK)
+        graph_free(&graph);
+    cJSON_Delete(json);
+    free(text);
+    return st;
+}
+
+/* One that has every event and every field. */
+static void make_journal(const char *folder)
+{
+    char *text;
+    size_t length;
+    struct error err;
+    assert_int_equal(file_read("tests/journal/format-2/journal.jsonl", &text, &length, &err), ST_OK);
+    data_files_write(folder, JOURNAL_NAME, text, length, false);
+    free(text);
+}
+
+static enum status read_journal(const char *folder, const char *path, struct error *err)
+{
+    struct history history;
+    (void)path;
+    enum status st = history_load(folder, &history, err); /* journal_load, then event_next to the end */
+    history_free(&history);
+    return st;
+}
+
+/* ---- checkpoints ---- */
+
+/* A trainer with AdamW's slots, two batches into its training; opened once, for all that is read. */
+static struct trainer *open_trainer(void)
+{
+    static struct tiny_task task;
+    static struct trainer *trainer;
+    struct trainer_settings settings = tiny_task_settings();
+    if (trainer == NULL) {
+        settings.optimizer.kind = OPTIMIZER_ADAMW;
+        tiny_task_open(&task, &cpu_device_ops, true);
+        trainer = tiny_task_trainer(&task, &settings);
+    }
+    return trainer;
+}
+
+static void make_checkpoint(const char *folder)
+{
+    struct error err;
+    char *path = file_join(folder, "input");
+    assert_non_null(path);
+    assert_int_equal(trainer_checkpoint(open_trainer(), path, 7, &err), ST_OK);
+    free(path);
+}
+
+static enum status read_checkpoint(const char *folder, const char *path, struct error *err)
+{
+    uint64_t note;
+    uint32_t steps;
+    (void)folder;
+    enum status st = checkpoint_note(path, &note, &steps, err);
+    if (st == ST_OK)
+        st = trainer_restore(open_trainer(), path, &note, err);
+    return st;
+}
+
+/* ---- the table ---- */
+
+const struct fuzz_target fuzz_targets[] = {
+    {"png", "input", FUZZ_BINARY, make_png, read_image, fuzz_repair_png},
+    {"jpeg", "input", FUZZ_BINARY, make_jpeg, read_image, NULL},
+    {"idx-images", "train-images-idx3-ubyte", FUZZ_BINARY, make_idx, read_idx, NULL},
+    {"idx-labels", "train-labels-idx1-ubyte", FUZZ_BINARY, make_idx, read_idx, NULL},
+    {"gzip", "t10k-images-idx3-ubyte", FUZZ_BINARY, make_idx, read_idx, NULL},
+    {"cifar", "data_batch_1.bin", FUZZ_BINARY, make_cifar, read_cifar, NULL},
+    {"csv", "input", FUZZ_TEXT, make_csv, read_csv, NULL},
+    {"job", "input", FUZZ_TEXT, make_job, read_job, NULL},
+    {"model", "input", FUZZ_BINARY, make_model, read_model, NULL},
+    {"model-as-text", "input", FUZZ_TEXT, make_model, read_model, NULL},
+    {"graph", "input", FUZZ_TEXT, make_graph, read_graph, NULL},
+    {"journal", JOURNAL_NAME, FUZZ_TEXT, make_journal, read_journal, fuzz_repair_journal},
+    {"checkpoint", "input", FUZZ_BINARY, make_checkpoint, read_checkpoint, fuzz_repair_checkpoint},
+};
+const int fuzz_target_count = sizeof(fuzz_targets) / sizeof(fuzz_targets[0]);
+
+const char *fuzz_complaint(enum status st, const struct error *err)
+{
+    const size_t length = strnlen(err->message, ERROR_LENGTH);
+    if (st == ST_OK)
+        return NULL;
+    if (err->status != st)
+        return "another status is told than is returned";
+    if (length == 0 || length == ERROR_LENGTH)
+        return "no message";
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)err->message[i] < ' ')
+            return "a message that is no printable line";
+    return NULL;
+}
