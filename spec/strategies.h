@@ -1,5 +1,5 @@
-/* The search strategies: a row each, from which the choices of search.strategy (schema.def), enum job_strategy (job.h) and the
- * search's table of them (host/search/strategy.h) are made.
+/* The search strategies: a row each, from which the choices of search.strategy (schema.def), enum job_strategy
+ * (job.h) and the search's table of them (host/search/strategy.h) are made.
  *
  *     X(constant, word, meaning)    JOB_STRATEGY_constant, "word" in a job file, search_word in host/search */
 #ifndef NASRUN_SPEC_STRATEGIES_H

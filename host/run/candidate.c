@@ -15,8 +15,8 @@
 /* How often the clock, signals and the display are looked at, at least. */
 static const double TICK_SECONDS = 0.2;
 
-/* With a budget in seconds so much training lies between two validations: on a fast device an epoch takes less time than the
- * wait for its validation. */
+/* With a budget in seconds so much training lies between two validations: on a fast device an epoch takes less time
+ * than the wait for its validation. */
 static const double VALIDATION_SECONDS = 0.5;
 
 /* A training in hand. */

@@ -16,8 +16,8 @@ struct candidate {
     int32_t start;      /* index into the job's starting networks; -1 */
     struct graph graph; /* owned */
     struct recipe recipe;
-    int32_t
-        morph_count; /* of a child; 0: none are known (a final fit, or one that goes on from its checkpoint) */
+    /* Of a child; 0 for all others, and where they are not known: of one that goes on from its checkpoint. */
+    int32_t morph_count;
     struct morph morphs[SEARCH_MAX_MORPHS];
     int32_t operation_count;
     char operations[SEARCH_MAX_MORPHS][SEARCH_OPERATION_LENGTH]; /* in words */
@@ -30,8 +30,8 @@ struct candidate {
     struct trainer *ahead; /* prepared ahead (admission.h), on device `ahead_on`; NULL */
     int32_t ahead_on;
 
-    bool
-        ended; /* trained, or failed; what follows is set. Under run->lock, by who has called candidate_train */
+    /* Trained, or failed; what follows is set. Under run->lock, by who has called candidate_train. */
+    bool ended;
     bool failed;
     struct trainer_result validation; /* NAN when it failed */
     uint32_t steps;
@@ -45,14 +45,15 @@ void candidate_free(struct candidate *candidate); /* NULL is allowed */
 /* Its one operation, in words. */
 void candidate_name(struct candidate *candidate, const char *text);
 
-/* Whether what went wrong with one candidate is its own affair and recorded as its failure: want of memory, numbers that went
- * astray, a network that this device can't do. All else ends the run, a refused morph as well: it was drawn because it fits. A
- * device that fails ends this process: the supervisor starts another one, and only a candidate with which that happens again
- * is given up (resume.c). */
+/* Whether what went wrong with one candidate is its own affair and recorded as its failure: want of memory, numbers
+ * that went astray, a network that this device can't do. All else ends the run, a refused morph as well: it was
+ * drawn because it fits. A device that fails ends this process: the supervisor starts another one, and only a
+ * candidate with which that happens again is given up (resume.c). */
 bool candidate_is_at_fault(enum status st);
 
-/* Inherits or restores its weights, trains, saves, journals how it ended; that it begins was journalled (record_candidate).
- * ST_OK also when the candidate failed by its own fault (candidate_is_at_fault); other errors end the run. */
+/* Inherits or restores its weights, trains, saves, journals how it ended; that it begins was journalled
+ * (record_candidate). ST_OK also when the candidate failed by its own fault (candidate_is_at_fault); other errors
+ * end the run. */
 enum status candidate_train(struct run *run, struct candidate *candidate, struct team team,
                             struct error *err);
 

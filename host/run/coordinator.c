@@ -148,8 +148,8 @@ static enum status propose(struct search_stage *stage, struct error *err)
     return candidate != NULL && st == ST_OK ? send(stage, candidate, err) : st;
 }
 
-/* Whether there is to be one more now. What the journal knows comes when as much was observed as when it was proposed; what
- * it knew and has forgotten comes by the rules. */
+/* Whether there is to be one more now. What the journal knows comes when as much was observed as when it was
+ * proposed; what it knew and has forgotten comes by the rules. */
 static bool wanted(const struct search_stage *stage)
 {
     const struct run *run = stage->run;

@@ -1,11 +1,12 @@
-/* Recipes: how a candidate is trained where that differs from what the job says. A part of each proposal; the journal keeps it with
- * its candidate. */
+/* Recipes: how a candidate is trained where that differs from what the job says. A part of each proposal; the
+ * journal keeps it with its candidate. */
 #ifndef NASRUN_SEARCH_RECIPE_H
 #define NASRUN_SEARCH_RECIPE_H
 
 #include "spec/job.h"
 
-/* The hyperparameters that a proposal may set: numbers of struct job_train, whose names they have, in the journal as well. */
+/* The hyperparameters that a proposal may set: numbers of struct job_train, whose names they have, in the journal as
+ * well. */
 /* clang-format off */
 #define RECIPE_HYPERPARAMETERS(X) \
     X(learning_rate) \
@@ -21,10 +22,10 @@ struct hyperparameters { /* NAN: the job's */
 };
 
 struct recipe {
-    double
-        budget; /* above 0, times what a candidate of its kind gets (budget.h), as far as the search has it left */
-    /* The candidate whose batches it sees: the same images in the same order, augmented alike, from the first step on, so that two
-     * trainings differ in nothing but what is compared; -1: batches of its own. */
+    /* Above 0: times what a candidate of its kind gets (budget.h), as far as the search has that left. */
+    double budget;
+    /* The candidate whose batches it sees: the same images in the same order, augmented alike, from the first step
+     * on, so that two trainings differ in nothing but what is compared; -1: batches of its own. */
     int32_t batches_of;
     struct hyperparameters hyperparameters;
 };

@@ -89,8 +89,8 @@ void search_free(struct search *search)
 
 /* ---- what is told ---- */
 
-/* Models whose weights are kept: the best SEARCH_PARENTS, of equals the earlier, and those that the strategy wants. Of the others
- * the weights are gone, so that only `newest` can become one. */
+/* Models whose weights are kept: the best SEARCH_PARENTS, of equals the earlier, and those that the strategy wants.
+ * Of the others the weights are gone, so that only `newest` can become one. */
 static void choose_parents(struct search *search, const struct search_model *newest)
 {
     const struct search_strategy *strategy = search->strategy;

@@ -2,14 +2,15 @@
  *
  *     search_new -> search_propose -> search_pend -> (training) -> search_observe -> search_propose ... -> search_free
  *
- * A proposal is a pure function of the job's settings, the candidate's id and what was told of before: which candidates are
- * pending, and which results were observed, in the order of their ids. So the journal is the strategy's saved state: a resumed
- * run tells the journal's candidates again and gets the proposals that it would have got if it had never stopped.
+ * A proposal is a pure function of the job's settings, the candidate's id and what was told of before: which
+ * candidates are pending, and which results were observed, in the order of their ids. So the journal is the
+ * strategy's saved state: a resumed run tells the journal's candidates again and gets the proposals that it would
+ * have got if it had never stopped.
  *
- * Several candidates may be in training at once: those whose results are still out are pending. They are not proposed again, and
- * the surrogate takes its own prediction for their score, so that it looks elsewhere in the meantime ("kriging believer":
- * Ginsbourger, Le Riche, Carraro 2010, "Kriging is well-suited to parallelize optimization").
- */
+ * Several candidates may be in training at once: those whose results are still out are pending. They are not
+ * proposed again, and the surrogate takes its own prediction for their score, so that it looks elsewhere in the
+ * meantime ("kriging believer": Ginsbourger, Le Riche, Carraro 2010, "Kriging is well-suited to parallelize
+ * optimization"). */
 #ifndef NASRUN_SEARCH_SEARCH_H
 #define NASRUN_SEARCH_SEARCH_H
 
@@ -19,7 +20,8 @@
 
 enum { SEARCH_MAX_MORPHS = 8, SEARCH_OPERATION_LENGTH = 96 };
 
-/* How many of the best models stay parents; the weights of all others may be deleted, but for what the strategy keeps. */
+/* How many of the best models stay parents; the weights of all others may be deleted, but for what the strategy
+ * keeps. */
 enum { SEARCH_PARENTS = 8 };
 
 /* Of a score that is not known yet; NAN: none. */
@@ -103,9 +105,10 @@ enum status search_new_with(const struct search_strategy *strategy, const struct
                             struct search **search, struct error *err);
 void search_free(struct search *search); /* NULL is allowed */
 
-/* Proposes a candidate; the proposal's graph is the caller's to free. ST_NONE when there is nothing, until something more is
- * observed. Changes nothing: a proposal that is to be carried out has to be told of by search_pend. A starting network may be
- * above the limits: it is to be left out then (search_leave_out), and the next to be asked for. */
+/* Proposes a candidate; the proposal's graph is the caller's to free. ST_NONE when there is nothing, until something
+ * more is observed. Changes nothing: a proposal that is to be carried out has to be told of by search_pend. A
+ * starting network may be above the limits: it is to be left out then (search_leave_out), and the next to be asked
+ * for. */
 enum status search_propose(const struct search *search, const struct search_request *request,
                            struct proposal *proposal, struct error *err);
 
@@ -115,8 +118,8 @@ void search_leave_out(struct search *search, int32_t start);
 /* Adds a model whose result is still out. */
 enum status search_pend(struct search *search, const struct search_trial *trial, struct error *err);
 
-/* Adds a model with its result, or the result of a pending one. Failed models have the score NAN: they are not proposed again. To
- * be called in the order of ids. */
+/* Adds a model with its result, or the result of a pending one. Failed models have the score NAN: they are not
+ * proposed again. To be called in the order of ids. */
 enum status search_observe(struct search *search, const struct search_trial *trial, double score, double loss,
                            struct error *err);
 

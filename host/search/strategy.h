@@ -2,12 +2,12 @@
  *
  * A strategy is a file with a struct search_strategy search_WORD and a row in spec/strategies.h.
  *
- * Its state is made of the job's settings and of what it has observed, and of nothing else. It needs no saving: whoever resumes a
- * run tells it all results again, in the same order. So there is no save and no load, and no second truth beside the journal. A
- * thing decided while proposing that has to be known later (who is the control, how long a candidate trains) is written into the
- * proposal; it comes back with the model that was made of it, also after a crash. Chance is drawn from `random`, which depends on
- * seed and id alone. What a state holds beside that, such as distances that were computed once, must not change what is proposed.
- */
+ * Its state is made of the job's settings and of what it has observed, and of nothing else. It needs no saving:
+ * whoever resumes a run tells it all results again, in the same order. So there is no save and no load, and no
+ * second truth beside the journal. A thing decided while proposing that has to be known later (who is the control,
+ * how long a candidate trains) is written into the proposal; it comes back with the model that was made of it, also
+ * after a crash. Chance is drawn from `random`, which depends on seed and id alone. What a state holds beside that,
+ * such as distances that were computed once, must not change what is proposed. */
 #ifndef NASRUN_SEARCH_STRATEGY_H
 #define NASRUN_SEARCH_STRATEGY_H
 
@@ -21,8 +21,8 @@ struct search_strategy {
     enum status (*create)(const struct search_setup *setup, void **state, struct error *err);
     void (*free)(void *state);
 
-    /* Fills the proposal, which is empty. ST_NONE when there is nothing; the proposal is then empty again. Asked again, or not
-     * carried out, it has changed nothing. */
+    /* Fills the proposal, which is empty. ST_NONE when there is nothing; the proposal is then empty again. Asked
+     * again, or not carried out, it has changed nothing. */
     enum status (*propose)(const struct search *search, void *state, const struct search_request *request,
                            struct random_sequence *random, struct proposal *proposal, struct error *err);
 
@@ -30,8 +30,8 @@ struct search_strategy {
     enum status (*observe)(const struct search *search, void *state, const struct search_model *model,
                            struct error *err);
 
-    /* Whether the weights of a model with a result are to be kept although SEARCH_PARENTS others are better. Asked after each
-     * result that was observed; who was let go does not come back. */
+    /* Whether the weights of a model with a result are to be kept although SEARCH_PARENTS others are better. Asked
+     * after each result that was observed; who was let go does not come back. */
     bool (*keeps)(const void *state, const struct search_model *model);
 };
 
@@ -57,13 +57,14 @@ bool search_is_pending(const struct search_model *model);
 
 /* ---- proposals. Their recipe is the usual one and they have no prediction; who wants others writes them in. ---- */
 
-/* What comes before there is anything to choose from: the starting networks, in their order; then, while there is no parent and
- * request->fill holds, a change of a network in training, from fresh weights. ST_NONE when that is nothing. */
+/* What comes before there is anything to choose from: the starting networks, in their order; then, while there is no
+ * parent and request->fill holds, a change of a network in training, from fresh weights. ST_NONE when that is
+ * nothing. */
 enum status propose_first(const struct search *search, const struct search_request *request,
                           struct random_sequence *random, struct proposal *proposal, struct error *err);
 
-/* 1 to search.max_morphs morphs on `model`, drawn from search.morphs; ST_NONE when none fits, the result is known already or is
- * above the limits. */
+/* 1 to search.max_morphs morphs on `model`, drawn from search.morphs; ST_NONE when none fits, the result is known
+ * already or is above the limits. */
 enum status propose_child(const struct search *search, const struct search_model *model,
                           const struct search_limits *limits, struct random_sequence *random,
                           struct proposal *proposal, struct error *err);
@@ -79,7 +80,8 @@ enum status propose_further(const struct search_model *model, struct proposal *p
 /* The proposal's graph, but from fresh weights; what was done to it stays said. */
 void proposal_make_fresh(struct proposal *proposal);
 
-/* Whether chance is to propose this one, a child of any parent, so that a strategy can't lock itself in: search.random_share. */
+/* Whether chance is to propose this one, a child of any parent, so that a strategy can't lock itself in:
+ * search.random_share. */
 bool propose_by_chance(const struct search *search, struct random_sequence *random);
 
 /* Draws per proposal before a strategy gives up: most failures are networks above the limits or known already. */

@@ -1,6 +1,6 @@
-/* All kinds of proposals, carried out: networks from scratch, children, models trained further, with budgets, hyperparameters and
- * batches of their own, on two CPU devices, by a strategy that nasrun does not have; and again after the engine was lost in the
- * middle of it. */
+/* All kinds of proposals, carried out: networks from scratch, children, models trained further, with budgets,
+ * hyperparameters and batches of their own, on two CPU devices, by a strategy that nasrun does not have; and again
+ * after the engine was lost in the middle of it. */
 #include "host/base/clock.h"
 #include "host/base/file.h"
 #include "host/run/coordinator.h"
@@ -24,8 +24,8 @@
 
 enum { TRAIN = 400, TEST = 100, SIDE = 12, BATCH = 20, LOST = 9 };
 
-/* With a fifth of the images kept for validation an epoch has 16 steps. The search gets 40 % of the budget, and a candidate a tenth
- * of that; from fresh weights twice as much. */
+/* With a fifth of the images kept for validation an epoch has 16 steps. The search gets 40 % of the budget, and a
+ * candidate a tenth of that; from fresh weights twice as much. */
 enum { BUDGET = 1000, SLOT = 40 };
 
 static char *folder; /* of data, job file and runs */
@@ -328,8 +328,8 @@ static void assert_same_run(const struct journal_lines *a, const struct journal_
     free(second);
 }
 
-/* Whoever comes back finds state, recipes and weights as they were: of a starting network with a quarter of the usual budget, of the
- * trunk trained further with and without batches of its own, of a child with hyperparameters. */
+/* Whoever comes back finds state, recipes and weights as they were: of a starting network with a quarter of the
+ * usual budget, of the trunk trained further with and without batches of its own, of a child with hyperparameters. */
 static void test_lost_engine(void **state)
 {
     static const int32_t losses[] = {1, LADDER_TWIN, LADDER_OTHER, LADDER_FROZEN, LADDER_CHILD, LADDER_FRESH};

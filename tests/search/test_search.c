@@ -176,8 +176,8 @@ static void test_pending(void **state)
     }
 }
 
-/* Without a parent there are changes of what is in training, all of them different, from fresh weights, and only for devices that
- * would wait; without that there is nothing, and with a parent they are its children. */
+/* Without a parent there are changes of what is in training, all of them different, from fresh weights, and only for
+ * devices that would wait; without that there is nothing, and with a parent they are its children. */
 static void test_fill(void **state)
 {
     (void)state;
@@ -210,7 +210,8 @@ static void test_fill(void **state)
     }
 }
 
-/* The starting networks come first, in their order, each once; those that are left out don't. Asking is free of effects. */
+/* The starting networks come first, in their order, each once; those that are left out don't. Asking is free of
+ * effects. */
 static void test_starts(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* What a strategy is given and may ask for: a state of its own, results in order, models kept, recipes. No network is trained here;
- * tests/run/test_proposals.c carries the same strategy's proposals out. */
+/* What a strategy is given and may ask for: a state of its own, results in order, models kept, recipes. No network
+ * is trained here; tests/run/test_proposals.c carries the same strategy's proposals out. */
 #include "host/net/serialise.h"
 #include "host/net/start.h"
 #include "tests/support/ladder.h"
@@ -64,7 +64,8 @@ static void assert_same_recipe(const struct recipe *a, const struct recipe *b)
 
 /* ---- state ---- */
 
-/* What is proposed comes back with the model, and a search that is told all results anew goes on alike at any candidate. */
+/* What is proposed comes back with the model, and a search that is told all results anew goes on alike at any
+ * candidate. */
 static void test_state_is_made_of_results(void **state)
 {
     struct search *grown = search_with(&ladder_strategy);

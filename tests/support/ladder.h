@@ -1,5 +1,5 @@
-/* A strategy for tests that asks for all that a proposal can ask for: a few short trainings from scratch, the best of them trained
- * further, and from there trainings that differ in one thing each and see the same batches. */
+/* A strategy for tests that asks for all that a proposal can ask for: a few short trainings from scratch, the best
+ * of them trained further, and from there trainings that differ in one thing each and see the same batches. */
 #ifndef NASRUN_TESTS_SUPPORT_LADDER_H
 #define NASRUN_TESTS_SUPPORT_LADDER_H
 
