@@ -259,25 +259,25 @@ static void finish_plan(struct choosing *choosing, const struct candidate *candi
 }
 
 /* Makes the plan of one candidate and lets it run where there is a device. *usable says whether it may be taken; if
- * not, plan->plan is NULL again. */
-static enum status try_candidate(struct choosing *choosing, const struct candidate *candidate,
-                                 struct conv_plan *plan, bool *usable, struct error *err)
+ * not, entrant->plan.plan is NULL again. */
+static enum status try_candidate(struct choosing *choosing, const struct candidate *candidate, bool timed,
+                                 struct conv_entrant *entrant, bool *usable, struct error *err)
 {
     enum status st = ST_OK;
-    *plan = (struct conv_plan){.info = *choosing->info};
-    finish_plan(choosing, candidate, plan);
-    *usable = plan->plan != NULL && plan->workspace <= choosing->limit;
+    *entrant = (struct conv_entrant){.plan = {.info = *choosing->info}};
+    finish_plan(choosing, candidate, &entrant->plan);
+    *usable = entrant->plan.plan != NULL && entrant->plan.workspace <= choosing->limit;
     choosing->tried += *usable;
     if (*usable && choosing->on_device) {
-        st = conv_trial_run(&choosing->trial, plan, usable, &choosing->refusal, err);
+        st = conv_trial_run(&choosing->trial, entrant, timed, usable, &choosing->refusal, err);
         if (st == ST_MEMORY) { /* no room for its workspace now: another may need less */
             choosing->refusal = *err;
             st = ST_OK;
         }
     }
     if (st != ST_OK || !*usable) {
-        conv_discard(plan->plan);
-        plan->plan = NULL;
+        conv_discard(entrant->plan.plan);
+        entrant->plan.plan = NULL;
     }
     return st;
 }
@@ -301,17 +301,17 @@ static enum status try_candidates(struct choosing *choosing, const struct candid
     struct conv_contest contest = {0};
     enum status st = ST_OK;
     for (int32_t i = 0, count = 0; st == ST_OK && i < candidates->count && count < wanted; i++) {
-        struct conv_plan plan;
+        struct conv_entrant entrant;
         bool usable = false;
         if (candidates->list[i].workspace <= choosing->limit)
-            st = try_candidate(choosing, &candidates->list[i], &plan, &usable, err);
+            st = try_candidate(choosing, &candidates->list[i], wanted > 1, &entrant, &usable, err);
         if (st != ST_OK || !usable)
             continue;
         count++;
         if (wanted == 1)
-            *best = plan;
+            *best = entrant.plan;
         else
-            st = conv_contest_enter(&contest, &choosing->trial, &plan, err);
+            st = conv_contest_enter(&contest, &choosing->trial, &entrant, err);
     }
     if (st == ST_OK)
         st = conv_contest_end(&contest, &choosing->trial, best, err);

@@ -61,10 +61,10 @@ static enum status compare(struct conv_contest *contest, const struct conv_trial
 }
 
 enum status conv_contest_enter(struct conv_contest *contest, const struct conv_trial *trial,
-                               const struct conv_plan *plan, struct error *err)
+                               const struct conv_entrant *entrant, struct error *err)
 {
     const bool alone = contest->count == 0;
-    contest->list[contest->count] = (struct conv_entrant){.plan = *plan};
+    contest->list[contest->count] = *entrant;
     contest->count++;
     enum status st = look(trial, &contest->list[contest->count - 1], err);
     if (st == ST_OK && !alone)

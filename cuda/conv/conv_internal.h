@@ -95,19 +95,20 @@ enum status conv_trial_open(const struct conv_planner *planner, const struct con
                             struct conv_trial *trial, struct error *err);
 void conv_trial_close(struct conv_trial *trial); /* a zeroed trial is allowed */
 
-/* Runs the plan once, which also loads its code, waits, and records it. *ran says whether cuDNN could both; if not, refusal says
- * why: steps are recorded, and one operation that can't be would have all of a step queued one by one. An error is one of the
- * device itself, after which nothing runs there any more, or ST_MEMORY for want of a workspace. */
-enum status conv_trial_run(struct conv_trial *trial, const struct conv_plan *plan, bool *ran,
-                           struct error *refusal, struct error *err);
-
-/* A plan that has run, in a contest. */
+/* A candidate whose plan has run, or is to. */
 struct conv_entrant {
     struct conv_plan plan;
     cudaGraphExec_t replay; /* some runs between the trial's events; NULL: not recorded yet */
     void *workspace;        /* with which they were recorded */
     double seconds;         /* of a run, at the last look */
 };
+
+/* Runs the plan once, which also loads its code, waits, and records it; timed: as looks will replay it, where that can be
+ * recorded. *ran says whether cuDNN could run and record it; if not, refusal says why: steps are recorded, and one operation that
+ * can't be would have all of a step queued one by one. An error is one of the device itself, after which nothing runs there any
+ * more, or ST_MEMORY for want of a workspace. */
+enum status conv_trial_run(struct conv_trial *trial, struct conv_entrant *entrant, bool timed, bool *ran,
+                           struct error *refusal, struct error *err);
 
 /* Sets entrant->seconds, the time of one run now: of a replay, by the device's clock; INFINITY where that can't be recorded. */
 enum status conv_trial_look(const struct conv_trial *trial, struct conv_entrant *entrant, struct error *err);
@@ -120,10 +121,10 @@ struct conv_contest {
     struct conv_entrant list[CONV_MOST_TIMED];
 };
 
-/* Times the plan, which has run, against the fastest so far, and gives up one that is far slower. The contest owns it from
- * now on. */
+/* Times the candidate, which has run, against the fastest so far, and gives up one that is far slower. The contest owns it
+ * from now on. */
 enum status conv_contest_enter(struct conv_contest *contest, const struct conv_trial *trial,
-                               const struct conv_plan *plan, struct error *err);
+                               const struct conv_entrant *entrant, struct error *err);
 /* The fastest, of equals the first, with its info.seconds; it is the caller's. Untouched where none has entered. */
 enum status conv_contest_end(struct conv_contest *contest, const struct conv_trial *trial,
                              struct conv_plan *winner, struct error *err);

@@ -132,31 +132,6 @@ static enum status record(const struct conv_trial *trial, const struct conv_plan
     return st;
 }
 
-static bool can_be_recorded(const struct conv_trial *trial, const struct conv_plan *plan,
-                            struct error *refusal)
-{
-    cudaGraph_t graph;
-    if (record(trial, plan, 1, false, &graph, refusal) != ST_OK)
-        return false;
-    cudaGraphDestroy(graph);
-    return true;
-}
-
-enum status conv_trial_run(struct conv_trial *trial, const struct conv_plan *plan, bool *ran,
-                           struct error *refusal, struct error *err)
-{
-    *ran = false;
-    enum status st = grow_workspace(trial, plan->workspace, err);
-    if (st != ST_OK)
-        return st;
-    const bool queued = execute(trial, plan, refusal) == ST_OK;
-    if (!queued)
-        cudaGetLastError(); /* a refused launch leaves an error that the next call would report */
-    st = conv_cuda_check(cudaStreamSynchronize(trial->stream), "run a convolution", err);
-    *ran = st == ST_OK && queued && can_be_recorded(trial, plan, refusal);
-    return st;
-}
-
 /* Anew when the workspace has moved. */
 static enum status prepare_replay(const struct conv_trial *trial, struct conv_entrant *entrant,
                                   struct error *err)
@@ -173,6 +148,34 @@ static enum status prepare_replay(const struct conv_trial *trial, struct conv_en
     if (graph != NULL)
         cudaGraphDestroy(graph);
     entrant->workspace = trial->workspace;
+    return st;
+}
+
+/* Timed runs tell it as well as one run, but not where a recording holds no events. */
+static bool can_be_recorded(const struct conv_trial *trial, struct conv_entrant *entrant, bool timed,
+                            struct error *refusal)
+{
+    cudaGraph_t graph;
+    if (timed && prepare_replay(trial, entrant, refusal) == ST_OK)
+        return true;
+    if (record(trial, &entrant->plan, 1, false, &graph, refusal) != ST_OK)
+        return false;
+    cudaGraphDestroy(graph);
+    return true;
+}
+
+enum status conv_trial_run(struct conv_trial *trial, struct conv_entrant *entrant, bool timed, bool *ran,
+                           struct error *refusal, struct error *err)
+{
+    *ran = false;
+    enum status st = grow_workspace(trial, entrant->plan.workspace, err);
+    if (st != ST_OK)
+        return st;
+    const bool queued = execute(trial, &entrant->plan, refusal) == ST_OK;
+    if (!queued)
+        cudaGetLastError(); /* a refused launch leaves an error that the next call would report */
+    st = conv_cuda_check(cudaStreamSynchronize(trial->stream), "run a convolution", err);
+    *ran = st == ST_OK && queued && can_be_recorded(trial, entrant, timed, refusal);
     return st;
 }
 

@@ -1,4 +1,5 @@
-/* What the GPUs of a group do together: sums of gradients, means of statistics, copies of weights, by NCCL.
+/* What the GPUs of a group do together, by NCCL: means of gradients (queued by cuda_all_reduce.c) and of statistics, copies of
+ * weights.
  *
  * A step's collectives run on a stream of their own beside the device's: a bucket of gradients goes as soon as it is written, while
  * the backward pass goes on; the optimizer waits for all of them. Forking and joining is done with events, so that it is
@@ -42,16 +43,6 @@ enum status cuda_group_settle(struct device_program *prepared, struct error *err
     return st == ST_OK ? cuda_group_check_broken(prepared->binding.group, err) : st;
 }
 
-/* Lets the collectives' stream wait for what that stream of the device has been given so far. */
-static enum status fork_stream(struct cuda_member *member, cudaStream_t stream, struct error *err)
-{
-    enum status st = cuda_check(cudaEventRecord(member->fork, stream), "record an event", err);
-    if (st == ST_OK)
-        st = cuda_check(cudaStreamWaitEvent(member->stream, member->fork, 0), "wait for an event", err);
-    member->forked = st == ST_OK;
-    return st;
-}
-
 enum status cuda_group_join(struct device_program *prepared, struct error *err)
 {
     struct cuda_member *member = prepared->device->member;
@@ -65,36 +56,13 @@ enum status cuda_group_join(struct device_program *prepared, struct error *err)
     return st;
 }
 
-static enum status mean(struct cuda_member *member, float *values, size_t count, cudaStream_t stream,
-                        struct error *err)
+enum status cuda_group_mean(struct cuda_member *member, float *values, size_t count, cudaStream_t stream,
+                            struct error *err)
 {
     const struct device_group *group = member->group;
     return cuda_group_check_call(
         group, group->nccl.all_reduce(values, values, count, ncclFloat, ncclAvg, member->comm, stream),
         "all-reduce", err);
-}
-
-/* From the branch, which waits for the device's stream first: a bucket has gradients from both, and the device's stream,
- * which has better things to do, waits for neither. */
-enum status cuda_run_all_reduce(struct device_program *prepared, int32_t index, struct error *err)
-{
-    const struct prog_op *op = &prepared->program->ops[index];
-    const struct weight_tensor *tensors = prepared->program->weights.tensors;
-    struct cuda_member *member = prepared->device->member;
-    const size_t first = tensors[op->reduce.first].offset,
-                 end = tensors[op->reduce.last].offset + tensors[op->reduce.last].count;
-    if (prepared->binding.group == NULL)
-        return ST_OK;
-    cudaStream_t branch = prepared->device->branch.stream;
-    enum status st = cuda_branch_fork(prepared->device, err);
-    if (st == ST_OK)
-        st = cuda_copies_gradients(prepared, op->reduce.first, op->reduce.last, branch, err);
-    if (st == ST_OK)
-        st = fork_stream(member, branch, err);
-    if (st == ST_OK)
-        st = mean(member, (float *)(void *)(prepared->memory + prepared->at.gradients) + first, end - first,
-                  member->stream, err);
-    return st;
 }
 
 /* Many small tensors: NCCL makes one launch of what stands between GroupStart and GroupEnd. With the member's lock. */
@@ -108,8 +76,8 @@ static enum status average_statistics(struct cuda_member *member, const struct d
     for (int32_t w = 0; st == ST_OK && w < weights->base.table.count; w++) {
         const struct weight_tensor *tensor = &weights->base.table.tensors[w];
         if (!weight_is_trained(tensor->role))
-            st = mean(member, weights->slots[slot] + tensor->offset, tensor->count, member->device->stream,
-                      err);
+            st = cuda_group_mean(member, weights->slots[slot] + tensor->offset, tensor->count,
+                                 member->device->stream, err);
     }
     struct error later;
     enum status ended =

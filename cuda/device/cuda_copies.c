@@ -16,25 +16,40 @@ struct product {
     struct shape x, y; /* plain; of the forward direction */
 };
 
+/* Which tensors its operation has; false for operations of other families. */
 static bool read_product(const struct program *program, const struct prog_op *op, struct product *product)
 {
     const struct prog_tensor *tensors = program->tensors;
+    const int32_t *in = op->inputs, *out = op->outputs;
     int32_t x, y, kernel;
     switch (op->kind) {
     case PROG_OP_CONV:
-    case PROG_OP_DENSE:
         product->kind = CONV_FORWARD;
-        x = op->inputs[0], kernel = op->inputs[1], y = op->outputs[0];
+        x = in[CONV_IN_X], kernel = in[CONV_IN_KERNEL], y = out[CONV_OUT_Y];
         break;
     case PROG_OP_CONV_BACKWARD_DATA:
-    case PROG_OP_DENSE_BACKWARD_DATA:
         product->kind = CONV_BACKWARD_DATA;
-        y = op->inputs[0], kernel = op->inputs[1], x = op->outputs[0];
+        x = out[CONV_BACKWARD_DATA_OUT_DX], y = in[CONV_BACKWARD_DATA_IN_DY];
+        kernel = in[CONV_BACKWARD_DATA_IN_KERNEL];
         break;
     case PROG_OP_CONV_BACKWARD_WEIGHTS:
+        product->kind = CONV_BACKWARD_WEIGHTS;
+        x = in[CONV_BACKWARD_WEIGHTS_IN_X], y = in[CONV_BACKWARD_WEIGHTS_IN_DY];
+        kernel = out[CONV_BACKWARD_WEIGHTS_OUT_DKERNEL];
+        break;
+    case PROG_OP_DENSE:
+        product->kind = CONV_FORWARD;
+        x = in[DENSE_IN_X], kernel = in[DENSE_IN_KERNEL], y = out[DENSE_OUT_Y];
+        break;
+    case PROG_OP_DENSE_BACKWARD_DATA:
+        product->kind = CONV_BACKWARD_DATA;
+        x = out[DENSE_BACKWARD_DATA_OUT_DX], y = in[DENSE_BACKWARD_DATA_IN_DY];
+        kernel = in[DENSE_BACKWARD_DATA_IN_KERNEL];
+        break;
     case PROG_OP_DENSE_BACKWARD_WEIGHTS:
         product->kind = CONV_BACKWARD_WEIGHTS;
-        x = op->inputs[0], y = op->inputs[1], kernel = op->outputs[0];
+        x = in[DENSE_BACKWARD_WEIGHTS_IN_X], y = in[DENSE_BACKWARD_WEIGHTS_IN_DY];
+        kernel = out[DENSE_BACKWARD_WEIGHTS_OUT_DKERNEL];
         break;
     default:
         return false;
@@ -166,7 +181,6 @@ static float *flat_gradients(const struct device_program *prepared)
 enum status cuda_copies_refresh(struct device_program *prepared, bool folded, struct error *err)
 {
     const struct device *device = prepared->device;
-    const int32_t count = prepared->program->weights.count;
     uint64_t version = prepared->binding.weights->version;
     folded = folded && prepared->fold_count > 0;
     if ((prepared->copied_version == version && prepared->copied_folded == folded) ||
@@ -174,17 +188,19 @@ enum status cuda_copies_refresh(struct device_program *prepared, bool folded, st
         return ST_OK;
     prepared->copied_version = version;
     prepared->copied_folded = folded;
-    enum status st = cuda_check(
-        cuda_launch_kernel_copies(device->stream, device->type, count, table_of(prepared),
-                                  prepared->copy_elements, cuda_weights_read(prepared), folded,
-                                  GRAPH_BATCH_NORM_EPSILON, prepared->memory + prepared->at.copies),
-        "copy kernels", err);
+    const struct cuda_kernel_copies copies = {.count = prepared->program->weights.count,
+                                              .weights = table_of(prepared),
+                                              .values = cuda_weights_read(prepared),
+                                              .fold = folded,
+                                              .epsilon = GRAPH_BATCH_NORM_EPSILON,
+                                              .elements = prepared->copy_elements,
+                                              .copies = prepared->memory + prepared->at.copies,
+                                              .rows = prepared->copy_rows,
+                                              .biases = prepared->memory + prepared->at.biases};
+    enum status st =
+        cuda_check(cuda_launch_kernel_copies(device->stream, device->type, &copies), "copy kernels", err);
     if (st == ST_OK && folded)
-        st = cuda_check(cuda_launch_folded_biases(device->stream, device->type, count, table_of(prepared),
-                                                  prepared->copy_rows, cuda_weights_read(prepared),
-                                                  GRAPH_BATCH_NORM_EPSILON,
-                                                  prepared->memory + prepared->at.biases),
-                        "fold biases", err);
+        st = cuda_check(cuda_launch_folded_biases(device->stream, device->type, &copies), "fold biases", err);
     return st;
 }
 
@@ -197,10 +213,14 @@ enum status cuda_copies_gradients(struct device_program *prepared, int32_t first
         any = any || weights[i].rows > 0;
     if (!any)
         return ST_OK;
-    return cuda_check(cuda_launch_kernel_gradients(
-                          stream, prepared->device->type, prepared->program->weights.count,
-                          table_of(prepared), weights[first].place, weights[last].place + weights[last].count,
-                          prepared->memory + prepared->at.copy_gradients, flat_gradients(prepared)),
+    const struct cuda_kernel_gradients flattened = {.count = prepared->program->weights.count,
+                                                    .weights = table_of(prepared),
+                                                    .first = weights[first].place,
+                                                    .end = weights[last].place + weights[last].count,
+                                                    .kernel_gradients =
+                                                        prepared->memory + prepared->at.copy_gradients,
+                                                    .gradients = flat_gradients(prepared)};
+    return cuda_check(cuda_launch_kernel_gradients(stream, prepared->device->type, &flattened),
                       "convert kernel gradients", err);
 }
 

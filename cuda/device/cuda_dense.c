@@ -11,7 +11,7 @@
  * are rounded once to the activations' type, the kernel's gradient stays float32. Padding comes out as zeros, as it went in.
  *
  * One handle, one stream, one workspace: the same bits in every run, and nothing is allocated while a step is recorded. */
-#include "cuda/device/cuda_internal.h"
+#include "cuda/device/cuda_ops.h"
 
 #include <stdio.h>
 
@@ -70,6 +70,7 @@ struct matrix {
     void *memory;
     cudaDataType_t type;
     int rows, columns;
+    cublasOperation_t as; /* in a product: CUBLAS_OP_N, as it is, or CUBLAS_OP_T, transposed */
 };
 
 static cudaDataType_t data_type(enum cuda_type type)
@@ -82,59 +83,68 @@ static struct matrix activation(const struct device_program *prepared, int32_t t
 {
     const struct cuda_shape s = cuda_shape_of(prepared, tensor);
     return (struct matrix){cuda_address(prepared, tensor), data_type(prepared->device->type),
-                           s.h * s.w * cuda_padded(s.c), s.n};
+                           s.h * s.w * cuda_padded(s.c), s.n, CUBLAS_OP_N};
 }
 
 /* A column a row of the copy. */
-static struct matrix kernel(const struct device_program *prepared, int32_t index)
+static struct matrix kernel(const struct op_call *call)
 {
-    const struct cuda_weight *w = cuda_kernel_of(prepared, index);
-    return (struct matrix){cuda_copied(prepared, w), data_type(prepared->device->type), w->taps * w->depth,
-                           w->rows};
+    const struct cuda_weight *w = cuda_kernel_of(call);
+    return (struct matrix){cuda_copied(call->prepared, w), data_type(call->prepared->device->type),
+                           w->taps * w->depth, w->rows, CUBLAS_OP_N};
 }
 
-static struct matrix kernel_gradient(const struct device_program *prepared, int32_t index)
+static struct matrix kernel_gradient(const struct op_call *call)
 {
-    struct matrix gradient = kernel(prepared, index);
-    gradient.memory = cuda_copied_gradient(prepared, cuda_kernel_of(prepared, index));
+    struct matrix gradient = kernel(call);
+    gradient.memory = cuda_copied_gradient(call->prepared, cuda_kernel_of(call));
     gradient.type = CUDA_R_32F;
     return gradient;
 }
 
-/* c = a b, each of a and b as it is or transposed. */
-static enum status multiply(const struct device *device, cublasOperation_t a_as, struct matrix a,
-                            cublasOperation_t b_as, struct matrix b, struct matrix c, struct error *err)
+/* For a product. */
+static struct matrix transposed(struct matrix matrix)
 {
+    matrix.as = CUBLAS_OP_T;
+    return matrix;
+}
+
+/* c = a b */
+static enum status multiply(const struct op_call *call, struct matrix a, struct matrix b, struct matrix c)
+{
+    const struct device *device = call->prepared->device;
     const float one = 1.0f, zero = 0.0f;
-    const int terms = a_as == CUBLAS_OP_N ? a.columns : a.rows;
-    return check(cublasGemmEx(device->cublas, a_as, b_as, c.rows, c.columns, terms, &one, a.memory, a.type,
+    const int terms = a.as == CUBLAS_OP_N ? a.columns : a.rows;
+    return check(cublasGemmEx(device->cublas, a.as, b.as, c.rows, c.columns, terms, &one, a.memory, a.type,
                               a.rows, b.memory, b.type, b.rows, &zero, c.memory, c.type, c.rows,
                               device->products, CUBLAS_GEMM_DEFAULT),
-                 "multiply", err);
+                 "multiply", call->err);
 }
 
 /* ---- operations ---- */
 
-enum status cuda_run_dense(struct device_program *prepared, int32_t index, struct error *err)
+enum status cuda_run_dense(const struct op_call *call)
 {
-    const struct prog_op *op = &prepared->program->ops[index];
-    enum status st = multiply(prepared->device, CUBLAS_OP_T, kernel(prepared, index), CUBLAS_OP_N,
-                              activation(prepared, op->inputs[0]), activation(prepared, op->outputs[0]), err);
-    return st == ST_OK ? cuda_add_bias(prepared, index, err) : st;
+    const int32_t x = call->op->inputs[DENSE_IN_X], y = call->op->outputs[DENSE_OUT_Y];
+    enum status st = multiply(call, transposed(kernel(call)), activation(call->prepared, x),
+                              activation(call->prepared, y));
+    return st == ST_OK ? cuda_add_bias(call, call->op->inputs[DENSE_IN_BIAS], y) : st;
 }
 
-enum status cuda_run_dense_backward_data(struct device_program *prepared, int32_t index, struct error *err)
+enum status cuda_run_dense_backward_data(const struct op_call *call)
 {
-    const struct prog_op *op = &prepared->program->ops[index];
-    return multiply(prepared->device, CUBLAS_OP_N, kernel(prepared, index), CUBLAS_OP_N,
-                    activation(prepared, op->inputs[0]), activation(prepared, op->outputs[0]), err);
+    const int32_t dy = call->op->inputs[DENSE_BACKWARD_DATA_IN_DY],
+                  dx = call->op->outputs[DENSE_BACKWARD_DATA_OUT_DX];
+    return multiply(call, kernel(call), activation(call->prepared, dy), activation(call->prepared, dx));
 }
 
 /* In the order of the kernel's copy, which the update reads. */
-enum status cuda_run_dense_backward_weights(struct device_program *prepared, int32_t index, struct error *err)
+enum status cuda_run_dense_backward_weights(const struct op_call *call)
 {
-    const struct prog_op *op = &prepared->program->ops[index];
-    enum status st = multiply(prepared->device, CUBLAS_OP_N, activation(prepared, op->inputs[0]), CUBLAS_OP_T,
-                              activation(prepared, op->inputs[1]), kernel_gradient(prepared, index), err);
-    return st == ST_OK ? cuda_sum_bias_gradient(prepared, index, cuda_main_lane(prepared), err) : st;
+    const int32_t x = call->op->inputs[DENSE_BACKWARD_WEIGHTS_IN_X],
+                  dy = call->op->inputs[DENSE_BACKWARD_WEIGHTS_IN_DY],
+                  dbias = call->op->outputs[DENSE_BACKWARD_WEIGHTS_OUT_DBIAS];
+    enum status st = multiply(call, activation(call->prepared, x), transposed(activation(call->prepared, dy)),
+                              kernel_gradient(call));
+    return st == ST_OK ? cuda_sum_bias_gradient(call, cuda_main_lane(call), dy, dbias) : st;
 }

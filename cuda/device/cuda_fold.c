@@ -9,7 +9,7 @@
  *
  * Only whole steps are folded. Operation by operation (cuda_program_run_op) each does what program.h says of it, so that it
  * can be compared and measured; the copies are made anew when the way changes. */
-#include "cuda/device/cuda_internal.h"
+#include "cuda/device/cuda_ops.h"
 
 /* The convolution that writes the tensor, when its only reader is operation `norm`, as its first input; -1 otherwise. */
 static int32_t find_convolution(const struct program *program, int32_t tensor, int32_t norm)
@@ -17,7 +17,7 @@ static int32_t find_convolution(const struct program *program, int32_t tensor, i
     int32_t writer = -1, readers = 0;
     for (int32_t i = 0; i < program->op_count; i++) {
         const struct prog_op *op = &program->ops[i];
-        if (op->kind == PROG_OP_CONV && op->outputs[0] == tensor)
+        if (op->kind == PROG_OP_CONV && op->outputs[CONV_OUT_Y] == tensor)
             writer = i;
         for (int32_t k = 0; k < op->input_count; k++)
             readers += op->inputs[k] == tensor;
@@ -34,13 +34,14 @@ static uint64_t weight_place(const struct program *program, int32_t tensor)
 static void describe(struct device_program *prepared, const struct prog_op *conv, const struct prog_op *norm)
 {
     const struct program *program = prepared->program;
-    struct cuda_weight *kernel = &prepared->weights[program->tensors[conv->inputs[1]].weight];
+    const int32_t bias = conv->inputs[CONV_IN_BIAS];
+    struct cuda_weight *kernel = &prepared->weights[program->tensors[conv->inputs[CONV_IN_KERNEL]].weight];
     kernel->folded = 1;
-    kernel->scale = weight_place(program, norm->inputs[1]);
-    kernel->shift = weight_place(program, norm->inputs[2]);
-    kernel->mean = weight_place(program, norm->inputs[3]);
-    kernel->var = weight_place(program, norm->inputs[4]);
-    kernel->bias = conv->inputs[2] >= 0 ? weight_place(program, conv->inputs[2]) : CUDA_NO_BIAS;
+    kernel->scale = weight_place(program, norm->inputs[BATCH_NORM_INFERENCE_IN_SCALE]);
+    kernel->shift = weight_place(program, norm->inputs[BATCH_NORM_INFERENCE_IN_SHIFT]);
+    kernel->mean = weight_place(program, norm->inputs[BATCH_NORM_INFERENCE_IN_RUNNING_MEAN]);
+    kernel->var = weight_place(program, norm->inputs[BATCH_NORM_INFERENCE_IN_RUNNING_VAR]);
+    kernel->bias = bias >= 0 ? weight_place(program, bias) : CUDA_NO_BIAS;
 }
 
 enum status cuda_fold_plan(struct device_program *prepared, struct error *err)
@@ -51,11 +52,12 @@ enum status cuda_fold_plan(struct device_program *prepared, struct error *err)
         struct cuda_op *state = &prepared->ops[i];
         if (norm->kind != PROG_OP_BATCH_NORM_INFERENCE)
             continue;
-        const int32_t conv = find_convolution(program, norm->inputs[0], i);
+        const int32_t conv = find_convolution(program, norm->inputs[BATCH_NORM_INFERENCE_IN_X], i);
         if (conv < 0)
             continue;
         const struct conv_geometry geometry = conv_plan_describe(prepared->ops[conv].plan).geometry;
-        const enum conv_kind kind = conv_fused_kind(norm->inputs[5] >= 0, norm->norm.relu);
+        const enum conv_kind kind =
+            conv_fused_kind(norm->inputs[BATCH_NORM_INFERENCE_IN_ADDEND] >= 0, norm->norm.relu);
         enum status st = conv_planner_plan(prepared->device->planner, kind, &geometry, &state->plan, err);
         if (st == ST_UNSUPPORTED)
             continue;
@@ -76,24 +78,24 @@ void cuda_fold_lifetimes(const struct device_program *prepared, struct prog_tens
         const int32_t conv = prepared->ops[i].folded_conv;
         if (conv < 0)
             continue;
-        struct prog_tensor *x = &tensors[prepared->program->ops[conv].inputs[0]];
+        struct prog_tensor *x = &tensors[prepared->program->ops[conv].inputs[CONV_IN_X]];
         x->last = x->last > i ? x->last : i;
     }
 }
 
-enum status cuda_run_folded(struct device_program *prepared, int32_t index, struct error *err)
+enum status cuda_run_folded(const struct op_call *call)
 {
-    const struct cuda_op *state = &prepared->ops[index];
-    const struct prog_op *norm = &prepared->program->ops[index],
-                         *conv = &prepared->program->ops[state->folded_conv];
-    const struct cuda_weight *kernel = cuda_kernel_of(prepared, state->folded_conv);
+    struct device_program *prepared = call->prepared;
+    const struct cuda_op *state = &prepared->ops[call->index];
+    const struct op_call conv = cuda_call(prepared, state->folded_conv, call->err);
+    const struct cuda_weight *kernel = cuda_kernel_of(&conv);
     const size_t size = cuda_type_size(prepared->device->type);
     const struct conv_operands operands = {
-        .x = cuda_address(prepared, conv->inputs[0]),
+        .x = cuda_input(&conv, CONV_IN_X),
         .kernel = cuda_copied(prepared, kernel),
-        .y = cuda_address(prepared, norm->outputs[0]),
-        .addend = cuda_address(prepared, norm->inputs[5]),
+        .y = cuda_output(call, BATCH_NORM_INFERENCE_OUT_Y),
+        .addend = cuda_input(call, BATCH_NORM_INFERENCE_IN_ADDEND),
         .bias = prepared->memory + prepared->at.biases + (size_t)kernel->first_row * size,
         .workspace = conv_plan_workspace(state->plan) > 0 ? cuda_scratch(prepared) : NULL};
-    return conv_plan_execute(state->plan, prepared->device->cudnn, &operands, err);
+    return conv_plan_execute(state->plan, prepared->device->cudnn, &operands, call->err);
 }

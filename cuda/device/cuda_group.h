@@ -41,5 +41,8 @@ enum status cuda_group_check_call(const struct device_group *group, ncclResult_t
                                   struct error *err);
 /* ST_DEVICE with the reason when the group is broken. */
 enum status cuda_group_check_broken(struct device_group *group, struct error *err);
+/* Queues on `stream` that values [count] become their mean over the members. With the member's lock. */
+enum status cuda_group_mean(struct cuda_member *member, float *values, size_t count, cudaStream_t stream,
+                            struct error *err);
 
 #endif

@@ -293,9 +293,6 @@ static inline bool cuda_gradient_copied(const struct device_program *prepared, i
 enum status cuda_fold_plan(struct device_program *prepared, struct error *err);
 /* Lets the inputs of folded convolutions live until their batch norms; tensors: [tensor_count], the program's. */
 void cuda_fold_lifetimes(const struct device_program *prepared, struct prog_tensor *tensors);
-/* Queues a folded batch norm with its convolution. */
-enum status cuda_run_folded(struct device_program *prepared, int32_t op, struct error *err);
-
 /* ---- cuda_branch.c: weight gradients beside the rest ---- */
 
 /* Makes all but the cuDNN handle. Closing frees what an opening that failed has made, too. */
@@ -341,32 +338,9 @@ static inline void *cuda_copied_gradient(const struct device_program *prepared,
 {
     return prepared->memory + prepared->at.copy_gradients + kernel->gradient;
 }
-/* The operation's kernel: convolutions and dense layers. */
-static inline const struct cuda_weight *cuda_kernel_of(const struct device_program *prepared, int32_t op)
-{
-    return &prepared->weights[prepared->ops[op].kernel];
-}
 static inline unsigned *cuda_tickets(const struct device_program *prepared)
 {
     return (unsigned *)(void *)(prepared->memory + prepared->at.tickets);
-}
-/* Where an operation is queued, and what nobody else uses while it runs there. */
-struct cuda_lane {
-    cudaStream_t stream;
-    cudnnHandle_t cudnn;
-    void *scratch;
-    unsigned *tickets;
-};
-static inline struct cuda_lane cuda_main_lane(const struct device_program *prepared)
-{
-    return (struct cuda_lane){prepared->device->stream, prepared->device->cudnn, cuda_scratch(prepared),
-                              cuda_tickets(prepared)};
-}
-static inline struct cuda_lane cuda_branch_lane(const struct device_program *prepared)
-{
-    const struct cuda_branch *branch = &prepared->device->branch;
-    return (struct cuda_lane){branch->stream, branch->cudnn, prepared->memory + prepared->at.branch_scratch,
-                              (unsigned *)(void *)(prepared->memory + prepared->at.branch_tickets)};
 }
 static inline struct cuda_shape cuda_shape_of(const struct device_program *prepared, int32_t tensor)
 {
@@ -422,22 +396,5 @@ enum status cuda_dense_open(struct device *device, int major, bool tensor_float,
 void cuda_dense_close(struct device *device);
 /* "cuBLAS 13.1.0". */
 void cuda_dense_version(char *text, size_t size);
-
-/* ---- cuda_ops.c, cuda_conv_ops.c, cuda_dense.c: operations ----
- * size: bytes of scratch, and limits. run: queues the operation on the device's stream, those of cuda_is_branched on the
- * branch, which is forked before. */
-enum status cuda_op_scratch(const struct device_program *prepared, int32_t op, size_t *bytes,
-                            struct error *err);
-/* For a convolution or dense layer that has a bias, else nothing: adds it to the result; sums up its gradient. */
-enum status cuda_add_bias(struct device_program *prepared, int32_t op, struct error *err);
-enum status cuda_sum_bias_gradient(struct device_program *prepared, int32_t op, struct cuda_lane lane,
-                                   struct error *err);
-
-/* A whole step's optimizer, and the average with it where one follows. */
-enum status cuda_run_update(struct device_program *prepared, int32_t op, struct error *err);
-#define PROG_OP(KIND, name, ...)                                                                             \
-    enum status cuda_run_##name(struct device_program *prepared, int32_t op, struct error *err);
-#include "host/program/ops.def"
-#undef PROG_OP
 
 #endif

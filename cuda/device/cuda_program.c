@@ -1,5 +1,5 @@
 /* Prepared programs: from a list of operations to plans, places and one block of device memory. */
-#include "cuda/device/cuda_internal.h"
+#include "cuda/device/cuda_ops.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -51,14 +51,14 @@ out:
 
 static enum status plan_scratch(struct device_program *prepared, struct error *err)
 {
-    const struct program *program = prepared->program;
-    for (int32_t op = 0; op < program->op_count; op++) {
+    for (int32_t i = 0; i < prepared->program->op_count; i++) {
+        const struct op_call call = cuda_call(prepared, i, err);
+        const enum prog_op_kind kind = call.op->kind;
         size_t bytes = 0;
-        if (cuda_op_scratch(prepared, op, &bytes, err) != ST_OK)
-            return error_prefix(err, "%s, operation %d of layer %u", prog_op_name(program->ops[op].kind),
-                                (int)op, (unsigned)program->ops[op].layer_id);
-        size_t *most = cuda_is_branched(program->ops[op].kind) ? &prepared->branch_scratch_bytes
-                                                               : &prepared->scratch_bytes;
+        if (cuda_op_scratch(&call, &bytes) != ST_OK)
+            return error_prefix(err, "%s, operation %d of layer %u", prog_op_name(kind), (int)i,
+                                (unsigned)call.op->layer_id);
+        size_t *most = cuda_is_branched(kind) ? &prepared->branch_scratch_bytes : &prepared->scratch_bytes;
         *most = bytes > *most ? bytes : *most;
     }
     return ST_OK;

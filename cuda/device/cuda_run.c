@@ -1,13 +1,11 @@
 /* The step: its parameters, its operations, and the graph they are recorded in. */
-#include "cuda/device/cuda_internal.h"
+#include "cuda/device/cuda_ops.h"
 #include "cuda/trace.h"
 
 #include <math.h>
 #include <stdio.h>
 
-typedef enum status run_function(struct device_program *prepared, int32_t op, struct error *err);
-
-static run_function *const run_functions[PROG_OP_KIND_COUNT] = {
+static op_function *const functions[PROG_OP_KIND_COUNT] = {
 #define PROG_OP(KIND, name, ...) [PROG_OP_##KIND] = cuda_run_##name,
 #include "host/program/ops.def"
 #undef PROG_OP
@@ -54,16 +52,17 @@ static enum status hand_over(struct device *device, struct error *err)
  * weight average. */
 static enum status run_one(struct device_program *prepared, int32_t index, bool whole, struct error *err)
 {
-    const struct prog_op *op = &prepared->program->ops[index];
+    const struct op_call call = cuda_call(prepared, index, err);
+    const struct prog_op *op = call.op;
     const struct cuda_op *state = &prepared->ops[index];
     if (whole && state->folded_away)
         return ST_OK;
-    run_function *run = whole && state->folded_conv >= 0         ? cuda_run_folded
-                        : whole && op->kind == PROG_OP_OPTIMIZER ? cuda_run_update
-                                                                 : run_functions[op->kind];
+    op_function *run = whole && state->folded_conv >= 0         ? cuda_run_folded
+                       : whole && op->kind == PROG_OP_OPTIMIZER ? cuda_run_update
+                                                                : functions[op->kind];
     enum status st = cuda_is_branched(op->kind) ? hand_over(prepared->device, err) : ST_OK;
     if (st == ST_OK)
-        st = run(prepared, index, err);
+        st = run(&call);
     if (st != ST_OK)
         return error_prefix(err, "%s, operation %d of layer %u", prog_op_name(op->kind), (int)index,
                             (unsigned)op->layer_id);
@@ -74,11 +73,6 @@ static enum status run_one(struct device_program *prepared, int32_t index, bool 
  * launched for the first time, and may wait for all of the device then; a collective that is under way there waits for another
  * member, whose launches may wait for the driver. So in a group's first step nothing is loaded while a collective runs. */
 enum collectives { QUEUED, AWAITED, LEFT_OUT };
-
-static bool is_collective(enum prog_op_kind kind)
-{
-    return kind == PROG_OP_ALL_REDUCE;
-}
 
 /* Not every library says at once that a call of its own is none that can be recorded. */
 static enum status check_recording(const struct device_program *prepared, int32_t index, struct error *err)
@@ -101,7 +95,7 @@ static enum status run_all(struct device_program *prepared, enum collectives col
     enum status st = ST_OK;
     for (int32_t op = 0; st == ST_OK && op < program->op_count; op++) {
         const enum prog_op_kind kind = program->ops[op].kind;
-        if (is_collective(kind) && collectives == LEFT_OUT)
+        if (kind == PROG_OP_ALL_REDUCE && collectives == LEFT_OUT)
             continue;
         if (kind == PROG_OP_OPTIMIZER)
             st = cuda_branch_join(prepared->device, err);
@@ -109,7 +103,7 @@ static enum status run_all(struct device_program *prepared, enum collectives col
             st = cuda_group_join(prepared, err);
         if (st == ST_OK)
             st = run_one(prepared, op, true, err);
-        if (st == ST_OK && is_collective(kind) && collectives == AWAITED)
+        if (st == ST_OK && kind == PROG_OP_ALL_REDUCE && collectives == AWAITED)
             st = cuda_group_settle(prepared, err);
         if (st == ST_OK && recording)
             st = check_recording(prepared, op, err);

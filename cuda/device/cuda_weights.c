@@ -225,27 +225,26 @@ static uint64_t fill_block(struct remap_block *block, const struct remap_list *l
     return elements;
 }
 
-static enum status launch_remap(struct device *device, const struct remap_block *block, int32_t count,
-                                uint64_t elements, uint64_t seed, const float *parent,
-                                struct device_weights *child, struct error *err)
+/* The block's entries to the child, and its averages from its values. */
+static enum status launch_remap(struct device *device, const struct remap_block *block,
+                                const struct cuda_inheritance *inheritance, struct device_weights *child,
+                                struct error *err)
 {
-    float *values = child->slots[SLOT_VALUE], *average = child->slots[SLOT_AVERAGE];
+    float *average = child->slots[SLOT_AVERAGE];
     size_t bytes = child->floats * sizeof(float);
     enum status st =
         cuda_check(cudaMemsetAsync(child->memory, 0, slots_bytes(child, child->base.slots), device->stream),
                    "clear weights", err);
-    if (st == ST_OK && count > 0)
+    if (st == ST_OK && inheritance->count > 0)
         st = cuda_check(
             cudaMemcpyAsync(block->device, block->host, block->bytes, cudaMemcpyHostToDevice, device->stream),
             "upload a remap", err);
-    if (st == ST_OK && count > 0)
-        st = cuda_check(cuda_launch_remap(
-                            device->stream, count, (const struct cuda_remap *)(void *)block->device, elements,
-                            seed, parent, (double *)(void *)(block->device + block->deviations), values),
-                        "remap weights", err);
+    if (st == ST_OK && inheritance->count > 0)
+        st = cuda_check(cuda_launch_remap(device->stream, inheritance), "remap weights", err);
     if (st == ST_OK && average != NULL)
-        st = cuda_check(cudaMemcpyAsync(average, values, bytes, cudaMemcpyDeviceToDevice, device->stream),
-                        "copy weights", err);
+        st = cuda_check(
+            cudaMemcpyAsync(average, inheritance->child, bytes, cudaMemcpyDeviceToDevice, device->stream),
+            "copy weights", err);
     if (st == ST_OK)
         st = cuda_wait(device, "remap weights", err);
     return st;
@@ -271,7 +270,15 @@ enum status cuda_weights_remap(struct device *device, struct device_weights *chi
         goto out;
     }
     fill_block(&block, remaps, &child->base.table, &parent->base.table);
-    st = launch_remap(device, &block, remaps->count, elements, seed, parent->slots[from], child, err);
+    const struct cuda_inheritance inheritance = {.count = remaps->count,
+                                                 .entries = (const struct cuda_remap *)(void *)block.device,
+                                                 .elements = elements,
+                                                 .seed = seed,
+                                                 .parent = parent->slots[from],
+                                                 .deviations =
+                                                     (double *)(void *)(block.device + block.deviations),
+                                                 .child = child->slots[SLOT_VALUE]};
+    st = launch_remap(device, &block, &inheritance, child, err);
     child->version++;
 out:
     trace_end();

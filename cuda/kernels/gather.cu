@@ -14,8 +14,8 @@ void cuda_gather_levels(int32_t channels, const float *mean, const float *deviat
 /* The grid is rows x parts of an image. */
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    gather_images(cuda_gather g, const cuda_step *__restrict__ step, T *__restrict__ images,
-                  int32_t *__restrict__ labels)
+    gather_images(const __grid_constant__ cuda_gather g, const cuda_step *__restrict__ step,
+                  T *__restrict__ images, int32_t *__restrict__ labels)
 {
     __shared__ augment_draw draw;
     __shared__ int32_t sample;
@@ -48,22 +48,15 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
     }
 }
 
-template <class T>
-static cudaError_t launch_gather(cudaStream_t stream, const struct cuda_gather *gather, int32_t rows,
-                                 const struct cuda_step *step, T *image, int32_t *labels)
+cudaError_t cuda_launch_gather(cudaStream_t stream, enum cuda_type type, const struct cuda_gather *gather)
 {
     /* About four pixels a thread, so that the draws are not made too often. */
     const unsigned plane = (unsigned)(gather->height * gather->width), most = LAUNCH_THREADS * 4u;
-    const dim3 grid((unsigned)rows, (plane + most - 1) / most);
-    LAUNCH(gather_images<T>, grid, LAUNCH_THREADS, 0, stream, *gather, step, image, labels);
-    return cudaGetLastError();
-}
-
-cudaError_t cuda_launch_gather(cudaStream_t stream, enum cuda_type type, const struct cuda_gather *gather,
-                               int32_t rows, const struct cuda_step *step, void *image, int32_t *labels)
-{
+    const dim3 grid((unsigned)gather->rows, (plane + most - 1) / most);
     return with_type(type, [&](auto zero) {
         using T = decltype(zero);
-        return launch_gather(stream, gather, rows, step, (T *)image, labels);
+        LAUNCH(gather_images<T>, grid, LAUNCH_THREADS, 0, stream, *gather, gather->step, (T *)gather->image,
+               gather->image_labels);
+        return cudaGetLastError();
     });
 }

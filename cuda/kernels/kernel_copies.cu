@@ -42,13 +42,13 @@ static __device__ __forceinline__ float copied(const cuda_weight &w, uint32_t at
 
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    make_copies(int32_t count, const cuda_weight *__restrict__ weights, size_t packs,
-                const float *__restrict__ values, int32_t fold, float epsilon, T *__restrict__ copies)
+    make_copies(const __grid_constant__ cuda_kernel_copies a, const cuda_weight *__restrict__ weights,
+                const float *__restrict__ values, T *__restrict__ copies)
 {
-    LAUNCH_FOR(size_t, i, packs)
+    LAUNCH_FOR(size_t, i, a.elements / CUDA_CHANNELS)
     {
         const uint64_t item = (uint64_t)i * CUDA_CHANNELS;
-        const cuda_weight w = weights[entry_of(count, weights, &cuda_weight::copy, item)];
+        const cuda_weight w = weights[entry_of(a.count, weights, &cuda_weight::copy, item)];
         const uint64_t at = item - w.copy;
         if (at >= cuda_copy_count(&w)) /* a gap between copies */
             continue;
@@ -58,24 +58,24 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
         else
             for (int j = 0; j < CUDA_CHANNELS; j++)
                 p.v[j] = copied(w, (uint32_t)at + (uint32_t)j, values);
-        if (fold && w.folded)
-            fold_rows(w, (uint32_t)at, values, epsilon, &p);
+        if (a.fold && w.folded)
+            fold_rows(w, (uint32_t)at, values, a.epsilon, &p);
         store(copies, i, p);
     }
 }
 
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    fold_biases(int32_t count, const cuda_weight *__restrict__ weights, uint64_t rows,
-                const float *__restrict__ values, float epsilon, T *__restrict__ biases)
+    fold_biases(const __grid_constant__ cuda_kernel_copies a, const cuda_weight *__restrict__ weights,
+                const float *__restrict__ values, T *__restrict__ biases)
 {
-    LAUNCH_FOR(uint64_t, i, rows)
+    LAUNCH_FOR(uint64_t, i, a.rows)
     {
-        const cuda_weight w = weights[entry_of(count, weights, &cuda_weight::first_row, i)];
+        const cuda_weight w = weights[entry_of(a.count, weights, &cuda_weight::first_row, i)];
         const int32_t row = (int32_t)(i - w.first_row);
         float bias = 0.0f;
         if (w.folded && row < w.out) {
-            const float factor = factor_of(w, values, epsilon, row);
+            const float factor = factor_of(w, values, a.epsilon, row);
             bias = fmaf(-values[w.mean + (size_t)row], factor, values[w.shift + (size_t)row]);
             if (w.bias != CUDA_NO_BIAS)
                 bias = fmaf(values[w.bias + (size_t)row], factor, bias);
@@ -84,79 +84,54 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
     }
 }
 
-/* first, packs: of the flat array. */
+/* first, packs: of the flat array, in packs. */
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    flatten_gradients(int32_t count, const cuda_weight *__restrict__ weights, size_t first, size_t packs,
-                      const void *kernel_gradients, float *__restrict__ gradients)
+    flatten_gradients(size_t first, size_t packs, const __grid_constant__ cuda_kernel_gradients a,
+                      const cuda_weight *__restrict__ weights, float *__restrict__ gradients)
 {
     LAUNCH_FOR(size_t, i, packs)
     {
         const uint64_t item = (uint64_t)(first + i) * CUDA_CHANNELS;
-        const cuda_weight w = weights[entry_of(count, weights, &cuda_weight::place, item)];
+        const cuda_weight w = weights[entry_of(a.count, weights, &cuda_weight::place, item)];
         if (w.rows > 0)
-            store(gradients, first + i, kernel_gradient<T>(w, item - w.place, kernel_gradients));
+            store(gradients, first + i, kernel_gradient<T>(w, item - w.place, a.kernel_gradients));
     }
 }
 
 /* ---- launches ---- */
 
-template <class T>
-static cudaError_t launch_copies(cudaStream_t stream, int32_t count, const struct cuda_weight *weights,
-                                 size_t elements, const float *values, int32_t fold, float epsilon, T *copies)
-{
-    const size_t packs = elements / CUDA_CHANNELS;
-    LAUNCH(make_copies<T>, launch_blocks(packs), LAUNCH_THREADS, 0, stream, count, weights, packs, values,
-           fold, epsilon, copies);
-    return cudaGetLastError();
-}
-
-cudaError_t cuda_launch_kernel_copies(cudaStream_t stream, enum cuda_type type, int32_t count,
-                                      const struct cuda_weight *weights, size_t elements, const float *values,
-                                      int32_t fold, float epsilon, void *copies)
+cudaError_t cuda_launch_kernel_copies(cudaStream_t stream, enum cuda_type type,
+                                      const struct cuda_kernel_copies *copies)
 {
     return with_type(type, [&](auto zero) {
         using T = decltype(zero);
-        return launch_copies(stream, count, weights, elements, values, fold, epsilon, (T *)copies);
+        LAUNCH(make_copies<T>, launch_blocks(copies->elements / CUDA_CHANNELS), LAUNCH_THREADS, 0, stream,
+               *copies, copies->weights, copies->values, (T *)copies->copies);
+        return cudaGetLastError();
     });
 }
 
-template <class T>
-static cudaError_t launch_biases(cudaStream_t stream, int32_t count, const struct cuda_weight *weights,
-                                 uint64_t rows, const float *values, float epsilon, T *biases)
-{
-    LAUNCH(fold_biases<T>, launch_blocks(rows), LAUNCH_THREADS, 0, stream, count, weights, rows, values,
-           epsilon, biases);
-    return cudaGetLastError();
-}
-
-cudaError_t cuda_launch_folded_biases(cudaStream_t stream, enum cuda_type type, int32_t count,
-                                      const struct cuda_weight *weights, uint64_t rows, const float *values,
-                                      float epsilon, void *biases)
+cudaError_t cuda_launch_folded_biases(cudaStream_t stream, enum cuda_type type,
+                                      const struct cuda_kernel_copies *copies)
 {
     return with_type(type, [&](auto zero) {
         using T = decltype(zero);
-        return launch_biases(stream, count, weights, rows, values, epsilon, (T *)biases);
+        LAUNCH(fold_biases<T>, launch_blocks(copies->rows), LAUNCH_THREADS, 0, stream, *copies,
+               copies->weights, copies->values, (T *)copies->biases);
+        return cudaGetLastError();
     });
 }
 
-template <class T>
-static cudaError_t launch_gradients(cudaStream_t stream, int32_t count, const struct cuda_weight *weights,
-                                    size_t first, size_t packs, const void *kernel_gradients,
-                                    float *gradients)
+cudaError_t cuda_launch_kernel_gradients(cudaStream_t stream, enum cuda_type type,
+                                         const struct cuda_kernel_gradients *flattened)
 {
-    LAUNCH(flatten_gradients<T>, launch_blocks(packs), LAUNCH_THREADS, 0, stream, count, weights, first,
-           packs, kernel_gradients, gradients);
-    return cudaGetLastError();
-}
-
-cudaError_t cuda_launch_kernel_gradients(cudaStream_t stream, enum cuda_type type, int32_t count,
-                                         const struct cuda_weight *weights, size_t first, size_t end,
-                                         const void *kernel_gradients, float *gradients)
-{
-    const size_t pack = first / CUDA_CHANNELS, packs = (end + CUDA_CHANNELS - 1) / CUDA_CHANNELS - pack;
+    const size_t pack = flattened->first / CUDA_CHANNELS,
+                 packs = (flattened->end + CUDA_CHANNELS - 1) / CUDA_CHANNELS - pack;
     return with_type(type, [&](auto zero) {
-        return launch_gradients<decltype(zero)>(stream, count, weights, pack, packs, kernel_gradients,
-                                                gradients);
+        using T = decltype(zero);
+        LAUNCH(flatten_gradients<T>, launch_blocks(packs), LAUNCH_THREADS, 0, stream, pack, packs, *flattened,
+               flattened->weights, flattened->gradients);
+        return cudaGetLastError();
     });
 }

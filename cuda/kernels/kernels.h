@@ -3,7 +3,8 @@
  * contracts stand in host/program/program.h, activation.h and optimizer.h; here stands what is particular to memory and
  * arithmetic.
  *
- * Every function queues its kernels on `stream` and returns at once: cudaSuccess, or the error of the launch.
+ * Every function queues its kernels on `stream` and returns at once: cudaSuccess, or the error of the launch. What an
+ * operation needs comes in a structure, host memory that may go when the function returns; fields that are not set are zero.
  * It may be captured in a CUDA Graph; what changes from step to step is therefore read from a struct
  * cuda_step in device memory, and all other arguments stay fixed from bind to bind. Pointers are device
  * pointers unless a comment says "host".
@@ -114,84 +115,145 @@ struct cuda_gather {
     int32_t sample_count, shuffled;
     int32_t channels, height, width; /* channels at most 8 */
     struct augment augment;          /* all zero: none */
+    int32_t rows;                    /* of the batch; those from step->valid on repeat row 0 */
+    const struct cuda_step *step;
+    void *image;           /* out [rows][height][width][8] */
+    int32_t *image_labels; /* out [rows] */
 };
 
-/* image: [rows][height][width][8]; labels: [rows]. Rows from step->valid on repeat row 0. */
-cudaError_t cuda_launch_gather(cudaStream_t stream, enum cuda_type type, const struct cuda_gather *gather,
-                               int32_t rows, const struct cuda_step *step, void *image, int32_t *labels);
+cudaError_t cuda_launch_gather(cudaStream_t stream, enum cuda_type type, const struct cuda_gather *gather);
 
-/* ---- batch_norm.cu, norm_backward.cu ---- */
+/* ---- batch_norm.cu ---- */
 
 /* Bytes of `scratch` for batch_norm and batch_norm_backward with as many multiprocessors. */
 size_t cuda_batch_norm_scratch(struct cuda_shape s, int32_t multiprocessors);
 
-/* Training. addend: like x, or NULL. Updates running_mean and running_var (biased variance). Squares are summed
- * about a value of the block's, then of the first block's mean, so a mean far from zero costs no digits. Reads x
- * twice (and addend once), writes y once. */
-cudaError_t cuda_launch_batch_norm(cudaStream_t stream, enum cuda_type type, int32_t multiprocessors,
-                                   struct cuda_shape s, const void *x, const float *scale, const float *shift,
-                                   const void *addend, int32_t relu, float momentum, float epsilon,
-                                   float *running_mean, float *running_var, void *y, float *mean,
-                                   float *invstd, void *scratch, unsigned *tickets);
+/* Training. Squares are summed about a value of the block's, then of the first block's mean, so a mean far from zero
+ * costs no digits. Reads x twice (and addend once), writes y once. */
+struct cuda_batch_norm {
+    int32_t multiprocessors;
+    struct cuda_shape shape;
+    int32_t relu;
+    float momentum, epsilon;
+    const void *x;
+    const float *scale, *shift;
+    const void *addend;                /* like x; NULL: none */
+    float *running_mean, *running_var; /* updated, with the biased variance */
+    void *y;
+    float *mean, *invstd;
+    void *scratch;
+    unsigned *tickets;
+};
+cudaError_t cuda_launch_batch_norm(cudaStream_t stream, enum cuda_type type,
+                                   const struct cuda_batch_norm *norm);
 
-/* Without ReLU y and shift are NULL. With it one of them is: forward had no addend, then its y is made anew from x
- * and shift, bit for bit, which costs no read; or y is what forward gave. daddend: like x, or NULL. dscale, dshift:
- * [c]. Reads x twice and writes dx once; reads dy (and y) twice; with daddend dy and y once, and writes and reads
- * that. */
-cudaError_t cuda_launch_batch_norm_backward(cudaStream_t stream, enum cuda_type type, int32_t multiprocessors,
-                                            struct cuda_shape s, const void *x, const void *y,
-                                            const float *shift, const void *dy, const float *scale,
-                                            const float *mean, const float *invstd, void *dx, float *dscale,
-                                            float *dshift, void *daddend, void *scratch, unsigned *tickets);
+/* Reads x twice and writes dx once; reads dy (and y) twice; with daddend dy and y once, and writes and reads that. */
+struct cuda_batch_norm_backward {
+    int32_t multiprocessors;
+    struct cuda_shape shape;
+    const void *x;
+    /* Without ReLU both are NULL. With it one of them is: forward had no addend, then its y is made anew from x and shift,
+     * bit for bit, which costs no read; or y is what forward gave. */
+    const void *y;
+    const float *shift;
+    const void *dy;
+    const float *scale, *mean, *invstd;
+    void *dx;
+    float *dscale, *dshift;
+    void *daddend; /* like x; NULL: not wanted */
+    void *scratch;
+    unsigned *tickets;
+};
+cudaError_t cuda_launch_batch_norm_backward(cudaStream_t stream, enum cuda_type type,
+                                            const struct cuda_batch_norm_backward *norm);
 
-/* addend: like x, or NULL. */
+struct cuda_batch_norm_inference {
+    int32_t multiprocessors;
+    struct cuda_shape shape;
+    int32_t relu;
+    float epsilon;
+    const void *x;
+    const float *scale, *shift, *running_mean, *running_var;
+    const void *addend; /* like x; NULL: none */
+    void *y;
+};
 cudaError_t cuda_launch_batch_norm_inference(cudaStream_t stream, enum cuda_type type,
-                                             int32_t multiprocessors, struct cuda_shape s, const void *x,
-                                             const float *scale, const float *shift,
-                                             const float *running_mean, const float *running_var,
-                                             float epsilon, const void *addend, int32_t relu, void *y);
+                                             const struct cuda_batch_norm_inference *norm);
 
-/* dbias[c] = sum of dy over n, h, w. Bytes of scratch: cuda_bias_gradient_scratch. */
+/* ---- bias.cu ---- */
+
+/* y += bias[c], in place; padding stays zero. */
+cudaError_t cuda_launch_add_bias(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
+                                 const float *bias, void *y);
+
+/* dbias = sum of dy over n, h, w. */
+struct cuda_bias_gradient {
+    int32_t multiprocessors;
+    struct cuda_shape shape; /* of dy */
+    const void *dy;
+    float *dbias;  /* [c] */
+    void *scratch; /* cuda_bias_gradient_scratch bytes */
+    unsigned *tickets;
+};
 size_t cuda_bias_gradient_scratch(struct cuda_shape s, int32_t multiprocessors);
-cudaError_t cuda_launch_bias_gradient(cudaStream_t stream, enum cuda_type type, int32_t multiprocessors,
-                                      struct cuda_shape s, const void *dy, float *dbias, void *scratch,
-                                      unsigned *tickets);
+cudaError_t cuda_launch_bias_gradient(cudaStream_t stream, enum cuda_type type,
+                                      const struct cuda_bias_gradient *bias);
 
-/* ---- elementwise.cu ---- */
+/* ---- activation.cu ---- */
 
-/* count = cuda_shape_count(): a multiple of 8. All three may work in place. */
+/* count = cuda_shape_count(): a multiple of 8. Both may work in place. */
 cudaError_t cuda_launch_activation(cudaStream_t stream, enum cuda_type type, enum activation_kind function,
                                    size_t count, const void *x, void *y);
 /* seen: x or y, as activation_traits() says. */
 cudaError_t cuda_launch_activation_backward(cudaStream_t stream, enum cuda_type type,
                                             enum activation_kind function, size_t count, const void *seen,
                                             const void *dy, void *dx);
+
+/* ---- add.cu ---- */
+
+/* count = cuda_shape_count(). May work in place. */
 cudaError_t cuda_launch_add(cudaStream_t stream, enum cuda_type type, size_t count, const void *a,
                             const void *b, void *sum);
+
+/* ---- dropout.cu ---- */
 
 /* Forward (x to y) and backward (dy to dx) alike. The mask is drawn anew from step->seed, step->number and
  * layer_id; it is that of every other device, by the element's index in N,C,H,W order without padding. May
  * work in place. */
-cudaError_t cuda_launch_dropout(cudaStream_t stream, enum cuda_type type, struct cuda_shape s, const void *x,
-                                float rate, uint32_t layer_id, const struct cuda_step *step, void *y);
+struct cuda_dropout {
+    struct cuda_shape shape;
+    float rate;
+    uint32_t layer_id;
+    const struct cuda_step *step;
+    const void *x;
+    void *y;
+};
+cudaError_t cuda_launch_dropout(cudaStream_t stream, enum cuda_type type, const struct cuda_dropout *dropout);
 
-/* y += bias[c], in place; padding stays zero. */
-cudaError_t cuda_launch_add_bias(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
-                                 const float *bias, void *y);
-
-/* ---- channels.cu ---- */
+/* ---- concat.cu ---- */
 
 enum { CUDA_MAX_PARTS = 8 };
 
-/* Joins parts along the channels. `whole`: shape of y; channels[i] and x[i]: of part i (host arrays, of
- * device pointers); channels sum up to whole.c. */
-cudaError_t cuda_launch_concat(cudaStream_t stream, enum cuda_type type, struct cuda_shape whole,
-                               int32_t count, const int32_t *channels, const void *const *x, void *y);
-/* The inverse: dy of shape `whole` to dx[i]. */
-cudaError_t cuda_launch_split(cudaStream_t stream, enum cuda_type type, struct cuda_shape whole,
-                              int32_t count, const int32_t *channels, const void *dy, void *const *dx);
+/* Parts of a whole, side by side along the channels. */
+struct cuda_concat {
+    struct cuda_shape whole;
+    int32_t count;
+    int32_t channels[CUDA_MAX_PARTS]; /* of each part; their sum is whole.c */
+    const void *x[CUDA_MAX_PARTS];
+    void *y; /* of shape `whole` */
+};
+cudaError_t cuda_launch_concat(cudaStream_t stream, enum cuda_type type, const struct cuda_concat *concat);
+/* The inverse. */
+struct cuda_split {
+    struct cuda_shape whole;
+    int32_t count;
+    int32_t channels[CUDA_MAX_PARTS];
+    const void *dy; /* of shape `whole` */
+    void *dx[CUDA_MAX_PARTS];
+};
+cudaError_t cuda_launch_split(cudaStream_t stream, enum cuda_type type, const struct cuda_split *split);
 
-/* ---- pool.cu ---- */
+/* ---- max_pool.cu, average_pool.cu ---- */
 
 struct cuda_window {
     int32_t kernel_h, kernel_w, stride, pad_h, pad_w; /* pad < kernel */
@@ -203,20 +265,31 @@ static inline int32_t cuda_window_fits(struct cuda_window k)
     return k.kernel_h * k.kernel_w <= 255;
 }
 
-/* `in`: shape of x and dx; `out`: shape of y and dy, equal in n and c. index: cuda_shape_count(out) bytes,
- * the winner's place in its window, row by row (places outside the image count too); NULL: not wanted. Of
- * equals the first wins. */
-cudaError_t cuda_launch_max_pool(cudaStream_t stream, enum cuda_type type, struct cuda_shape in,
-                                 struct cuda_shape out, struct cuda_window k, const void *x, void *y,
-                                 uint8_t *index);
-cudaError_t cuda_launch_max_pool_backward(cudaStream_t stream, enum cuda_type type, struct cuda_shape in,
-                                          struct cuda_shape out, struct cuda_window k, const void *dy,
-                                          const uint8_t *index, void *dx);
-cudaError_t cuda_launch_average_pool(cudaStream_t stream, enum cuda_type type, struct cuda_shape in,
-                                     struct cuda_shape out, struct cuda_window k, const void *x, void *y);
-cudaError_t cuda_launch_average_pool_backward(cudaStream_t stream, enum cuda_type type, struct cuda_shape in,
-                                              struct cuda_shape out, struct cuda_window k, const void *dy,
-                                              void *dx);
+/* The index of max pool: cuda_shape_count(out) bytes, the winner's place in its window, row by row (places outside the image
+ * count too). Of equals the first wins. Average pool has none. */
+struct cuda_pool {
+    struct cuda_shape in, out; /* of x and y, equal in n and c */
+    struct cuda_window window;
+    const void *x;
+    void *y;
+    uint8_t *index; /* NULL: not wanted */
+};
+cudaError_t cuda_launch_max_pool(cudaStream_t stream, enum cuda_type type, const struct cuda_pool *pool);
+cudaError_t cuda_launch_average_pool(cudaStream_t stream, enum cuda_type type, const struct cuda_pool *pool);
+
+struct cuda_pool_backward {
+    struct cuda_shape in, out; /* of dx and dy */
+    struct cuda_window window;
+    const void *dy;
+    const uint8_t *index;
+    void *dx;
+};
+cudaError_t cuda_launch_max_pool_backward(cudaStream_t stream, enum cuda_type type,
+                                          const struct cuda_pool_backward *pool);
+cudaError_t cuda_launch_average_pool_backward(cudaStream_t stream, enum cuda_type type,
+                                              const struct cuda_pool_backward *pool);
+
+/* ---- global_pool.cu ---- */
 
 /* `s`: shape of x and dx; y, dy: [n][padded]. */
 cudaError_t cuda_launch_global_pool(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
@@ -244,13 +317,19 @@ enum { CUDA_SCALE_FIRST = 1 << 15, CUDA_SCALE_MOST = 1 << 24, CUDA_SCALE_GROWTH 
 /* Bytes of `scratch`. */
 size_t cuda_loss_scratch(int32_t rows);
 
-/* logits, dlogits: [rows][padded]; labels: [rows], in [0, classes); probabilities: float32 [rows][classes]
- * without padding, all rows. probabilities and dlogits may be NULL. Adds to metrics[METRIC_COUNT] (double),
- * valid rows only; the sums over rows are taken in double by the last block. In half precision dlogits are scaled. */
-cudaError_t cuda_launch_loss(cudaStream_t stream, enum cuda_type type, int32_t rows, int32_t classes,
-                             float smoothing, const struct cuda_step *step, const void *logits,
-                             const int32_t *labels, double *metrics, float *probabilities, void *dlogits,
-                             void *scratch, unsigned *tickets);
+struct cuda_loss {
+    int32_t rows, classes;
+    float smoothing;
+    const struct cuda_step *step;
+    const void *logits;    /* [rows][padded] */
+    const int32_t *labels; /* [rows], in [0, classes) */
+    double *metrics;       /* [METRIC_COUNT], added to: valid rows only, summed in double by the last block */
+    float *probabilities;  /* float32 [rows][classes] without padding, all rows; NULL: not wanted */
+    void *dlogits;         /* [rows][padded], in half precision scaled; NULL: not wanted */
+    void *scratch;
+    unsigned *tickets;
+};
+cudaError_t cuda_launch_loss(cudaStream_t stream, enum cuda_type type, const struct cuda_loss *loss);
 
 /* ---- weights ---- */
 
@@ -357,23 +436,35 @@ cudaError_t cuda_launch_scaling(cudaStream_t stream, enum cuda_type type, const 
 
 /* ---- kernel_copies.cu ---- */
 
-/* weights: [count] in device memory, in the table's order; elements: of the array of copies, gaps between copies included, a
- * multiple of 8. Makes every copy from the masters in values; all elements are written, padding included. fold: those of
- * folded kernels times their factors. */
-cudaError_t cuda_launch_kernel_copies(cudaStream_t stream, enum cuda_type type, int32_t count,
-                                      const struct cuda_weight *weights, size_t elements, const float *values,
-                                      int32_t fold, float epsilon, void *copies);
+/* Copies are made from the masters, and biases from batch norms that are folded into kernels. */
+struct cuda_kernel_copies {
+    int32_t count;
+    const struct cuda_weight *weights; /* [count], in the table's order */
+    const float *values;               /* masters */
+    int32_t fold;                      /* copies of folded kernels are times their factors */
+    float epsilon;                     /* of those batch norms */
+    size_t elements; /* of the array of copies, gaps between copies included; a multiple of 8 */
+    void *copies;    /* all elements are written, padding included */
+    uint64_t rows;   /* of all copies together */
+    void *biases;    /* [rows] in the activation type; zeros in padding and where nothing is folded */
+};
+/* Makes every copy; does not read rows. */
+cudaError_t cuda_launch_kernel_copies(cudaStream_t stream, enum cuda_type type,
+                                      const struct cuda_kernel_copies *copies);
+/* Makes the biases; does not read elements and fold. */
+cudaError_t cuda_launch_folded_biases(cudaStream_t stream, enum cuda_type type,
+                                      const struct cuda_kernel_copies *copies);
 
-/* biases: [rows], the sum of rows over all kernels, in the activation type; zeros in padding and where nothing is folded. */
-cudaError_t cuda_launch_folded_biases(cudaStream_t stream, enum cuda_type type, int32_t count,
-                                      const struct cuda_weight *weights, uint64_t rows, const float *values,
-                                      float epsilon, void *biases);
-
-/* Gradients of kernels, as convolutions and dense layers leave them, into the flat array, for what sums them up there: of the
- * tensors that lie in its places first .. end - 1 (first: one's beginning). Those without copy are left alone. */
-cudaError_t cuda_launch_kernel_gradients(cudaStream_t stream, enum cuda_type type, int32_t count,
-                                         const struct cuda_weight *weights, size_t first, size_t end,
-                                         const void *kernel_gradients, float *gradients);
+/* Gradients of kernels, as convolutions and dense layers leave them, into the flat array, for what sums them up there. */
+struct cuda_kernel_gradients {
+    int32_t count;
+    const struct cuda_weight *weights; /* [count], in the table's order */
+    size_t first, end; /* of the tensors that lie in these places, end not included; first: one's beginning */
+    const void *kernel_gradients;
+    float *gradients; /* flat; of tensors without copy it is left alone */
+};
+cudaError_t cuda_launch_kernel_gradients(cudaStream_t stream, enum cuda_type type,
+                                         const struct cuda_kernel_gradients *flattened);
 
 /* ---- remap.cu ---- */
 
@@ -393,12 +484,18 @@ struct cuda_remap {
 };
 
 /* Fills the places of all entries in child from parent, both in the masters' order; gaps and tensors without entry are left alone.
- * entries: [count]; elements: of all entries together; deviations: scratch, [count] doubles. Values without
- * noise are the host's bit for bit. Noise is the same draw, but the device's sine, logarithm and root may
+ * Values without noise are the host's bit for bit. Noise is the same draw, but the device's sine, logarithm and root may
  * round the last bit of the double differently: the float differs then by at most its last place. */
-cudaError_t cuda_launch_remap(cudaStream_t stream, int32_t count, const struct cuda_remap *entries,
-                              uint64_t elements, uint64_t seed, const float *parent, double *deviations,
-                              float *child);
+struct cuda_inheritance {
+    int32_t count;
+    const struct cuda_remap *entries; /* [count] */
+    uint64_t elements;                /* of all entries together */
+    uint64_t seed;
+    const float *parent;
+    double *deviations; /* scratch, [count] */
+    float *child;
+};
+cudaError_t cuda_launch_remap(cudaStream_t stream, const struct cuda_inheritance *inheritance);
 
 /* Elements first .. first + count - 1, in the host's order, of a kernel [out][in][taps]: out of its master, or into it. */
 cudaError_t cuda_launch_from_master(cudaStream_t stream, int32_t in, int32_t taps, size_t first, size_t count,

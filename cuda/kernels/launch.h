@@ -5,6 +5,9 @@
  *     LAUNCH(kernel, grid, block, shared bytes, stream, arguments...);
  *     DYNAMIC_SHARED(float, name);      in a kernel: its dynamic shared memory, aligned to 16 bytes
  *
+ * A kernel takes the structure of its launch function by value, and beside it the large arrays, in their type: nvcc believes
+ * __restrict__ of parameters alone.
+ *
  * Rules: one-dimensional blocks of LAUNCH_THREADS threads; a kernel is correct for every multiple of 32 from
  * 32 to 512 and for every number of blocks from 1 on. No inline PTX, no textures. No block waits for another;
  * the one that is done last may go on with what all have left (last_block). */

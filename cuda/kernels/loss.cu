@@ -34,15 +34,18 @@ static __device__ __forceinline__ void warp_largest(float *value, int32_t *place
 
 /* One row, by all lanes of a warp together. */
 template <class T>
-static __device__ __forceinline__ void
-score_row(int32_t row, int32_t classes, float smoothing, const cuda_step *step, const T *logits,
-          const int32_t *labels, const double *metrics, float *probabilities, T *dlogits, float *scores)
+static __device__ __forceinline__ void score_row(int32_t row, const cuda_loss &a, const cuda_step *step,
+                                                 const T *logits, const int32_t *labels, float *probabilities,
+                                                 T *dlogits)
 {
+    float *scores = (float *)a.scratch;
+    const int32_t classes = a.classes;
+    const float smoothing = a.smoothing;
     /* What is needed late is asked for early: a row waits for memory once. */
     const int32_t lane = (int32_t)(threadIdx.x % WARP), padded = cuda_padded(classes), label = labels[row];
     const T *z = logits + (size_t)row * padded;
     const float at_label = to_float(z[label]);
-    const float share = row < step->valid ? scale_of<T>(metrics) / (float)step->valid : 0.0f;
+    const float share = row < step->valid ? scale_of<T>(a.metrics) / (float)step->valid : 0.0f;
     float largest = -INFINITY;
     int32_t best = classes;
     for (int32_t c = lane; c < classes; c += WARP)
@@ -82,9 +85,9 @@ score_row(int32_t row, int32_t classes, float smoothing, const cuda_step *step, 
 }
 
 /* The last block. shared: [warp][loss, correct] */
-static __device__ __forceinline__ void add_scores(const cuda_step *step, const float *scores, double *shared,
-                                                  double *metrics)
+static __device__ __forceinline__ void add_scores(const cuda_loss &a, const cuda_step *step, double *shared)
 {
+    const float *scores = (const float *)a.scratch;
     const int thread = (int)threadIdx.x, threads = (int)blockDim.x;
     double loss = 0.0, correct = 0.0;
     for (int32_t row = thread; row < step->valid; row += threads) {
@@ -103,23 +106,23 @@ static __device__ __forceinline__ void add_scores(const cuda_step *step, const f
     double sum = 0.0;
     for (int warp = 0; warp < threads / WARP; warp++)
         sum += shared[warp * ROW_SCORES + thread];
-    metrics[thread] += sum;
+    a.metrics[thread] += sum;
     if (thread == 0)
-        metrics[CUDA_METRIC_SAMPLES] += (double)step->valid;
+        a.metrics[CUDA_METRIC_SAMPLES] += (double)step->valid;
 }
 
 template <class T>
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    score_rows(int32_t rows, int32_t classes, float smoothing, const cuda_step *__restrict__ step,
-               const T *__restrict__ logits, const int32_t *__restrict__ labels, double *metrics,
-               float *__restrict__ probabilities, T *__restrict__ dlogits, float *scores, unsigned *tickets)
+    score_rows(const __grid_constant__ cuda_loss a, const cuda_step *__restrict__ step,
+               const T *__restrict__ logits, const int32_t *__restrict__ labels,
+               float *__restrict__ probabilities, T *__restrict__ dlogits)
 {
     DYNAMIC_SHARED(double, shared);
     const int32_t row = (int32_t)(blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP);
-    if (row < rows)
-        score_row(row, classes, smoothing, step, logits, labels, metrics, probabilities, dlogits, scores);
-    if (last_block(tickets, gridDim.x))
-        add_scores(step, scores, shared, metrics);
+    if (row < a.rows)
+        score_row(row, a, step, logits, labels, probabilities, dlogits);
+    if (last_block(a.tickets, gridDim.x))
+        add_scores(a, step, shared);
 }
 
 size_t cuda_loss_scratch(int32_t rows)
@@ -127,27 +130,15 @@ size_t cuda_loss_scratch(int32_t rows)
     return (size_t)rows * ROW_SCORES * sizeof(float);
 }
 
-template <class T>
-static cudaError_t launch_loss(cudaStream_t stream, int32_t rows, int32_t classes, float smoothing,
-                               const struct cuda_step *step, const T *logits, const int32_t *labels,
-                               double *metrics, float *probabilities, T *dlogits, float *scores,
-                               unsigned *tickets)
+cudaError_t cuda_launch_loss(cudaStream_t stream, enum cuda_type type, const struct cuda_loss *loss)
 {
-    const unsigned block_rows = LAUNCH_THREADS / WARP;
-    LAUNCH(score_rows<T>, ((unsigned)rows + block_rows - 1) / block_rows, LAUNCH_THREADS,
-           LAUNCH_THREADS / WARP * ROW_SCORES * sizeof(double), stream, rows, classes, smoothing, step,
-           logits, labels, metrics, probabilities, dlogits, scores, tickets);
-    return cudaGetLastError();
-}
-
-cudaError_t cuda_launch_loss(cudaStream_t stream, enum cuda_type type, int32_t rows, int32_t classes,
-                             float smoothing, const struct cuda_step *step, const void *logits,
-                             const int32_t *labels, double *metrics, float *probabilities, void *dlogits,
-                             void *scratch, unsigned *tickets)
-{
+    const unsigned block_rows = LAUNCH_THREADS / WARP,
+                   blocks = ((unsigned)loss->rows + block_rows - 1) / block_rows;
     return with_type(type, [&](auto zero) {
         using T = decltype(zero);
-        return launch_loss(stream, rows, classes, smoothing, step, (const T *)logits, labels, metrics,
-                           probabilities, (T *)dlogits, (float *)scratch, tickets);
+        LAUNCH(score_rows<T>, blocks, LAUNCH_THREADS, LAUNCH_THREADS / WARP * ROW_SCORES * sizeof(double),
+               stream, *loss, loss->step, (const T *)loss->logits, loss->labels, loss->probabilities,
+               (T *)loss->dlogits);
+        return cudaGetLastError();
     });
 }

@@ -28,14 +28,14 @@ static __device__ double block_sum(double value, double *shared)
 
 /* blockIdx.x is the entry. */
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    source_deviations(const cuda_remap *entries, const float *parent, double *deviations)
+    source_deviations(const __grid_constant__ cuda_inheritance a)
 {
     DYNAMIC_SHARED(double, shared);
-    const cuda_remap *e = &entries[blockIdx.x];
+    const cuda_remap *e = &a.entries[blockIdx.x];
     double deviation = 1.0;
     if (e->noise != 0.0f && e->has_source) { /* the same for the whole block */
         const size_t count = elements_of(e->source_dims);
-        const float *values = parent + e->source;
+        const float *values = a.parent + e->source;
         double sum = 0.0, square = 0.0;
         for (size_t i = threadIdx.x; i < count; i += blockDim.x)
             sum += (double)values[i];
@@ -45,7 +45,7 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
         deviation = sqrt(block_sum(square, shared) / (double)count);
     }
     if (threadIdx.x == 0)
-        deviations[blockIdx.x] = deviation;
+        a.deviations[blockIdx.x] = deviation;
 }
 
 /* The source's place of element (o, i, y, x) of the child, -1 where there is none. */
@@ -71,13 +71,12 @@ static __device__ __forceinline__ double normal_number(random4 draw)
 }
 
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
-    remap_values(int32_t count, const cuda_remap *entries, uint64_t elements, uint64_t seed,
-                 const float *parent, const double *deviations, float *child)
+    remap_values(const __grid_constant__ cuda_inheritance a)
 {
-    LAUNCH_FOR(uint64_t, item, elements)
+    LAUNCH_FOR(uint64_t, item, a.elements)
     {
-        const int32_t entry = entry_of(count, entries, &cuda_remap::first_element, item);
-        const cuda_remap *e = &entries[entry];
+        const int32_t entry = entry_of(a.count, a.entries, &cuda_remap::first_element, item);
+        const cuda_remap *e = &a.entries[entry];
         const uint64_t place = item - e->first_element;
         const uint32_t in = (uint32_t)e->dims[1], taps = (uint32_t)e->dims[2] * (uint32_t)e->dims[3];
         const uint32_t pixel = (uint32_t)(place / in), i = (uint32_t)(place % in);
@@ -89,29 +88,26 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
         if (from >= 0) {
             const float out_scale = e->out_scale ? e->out_scale[at[0]] : 1.0f;
             const float in_scale = e->in_scale ? e->in_scale[at[1]] : 1.0f;
-            value = out_scale * in_scale * parent[e->source + (uint64_t)from];
+            value = out_scale * in_scale * a.parent[e->source + (uint64_t)from];
         }
         /* __fadd_rn: the product above and the sum are rounded apart, as on the host. */
         if (e->identity && e->identity[at[0]] == at[1] && at[2] == e->dims[2] / 2 && at[3] == e->dims[3] / 2)
             value = __fadd_rn(value, 1.0f);
-        const double amplitude = (double)e->noise * deviations[entry];
+        const double amplitude = (double)e->noise * a.deviations[entry];
         if (amplitude != 0.0 && (from < 0 || e->noise_everywhere)) {
             const uint64_t plain = ((uint64_t)o * in + i) * taps + tap; /* in the host's order */
-            const double normal = normal_number(random_draw(seed, RANDOM_MORPH_NOISE, plain, e->part));
+            const double normal = normal_number(random_draw(a.seed, RANDOM_MORPH_NOISE, plain, e->part));
             value = __fadd_rn(value, (float)(amplitude * normal));
         }
-        child[e->child + place] = value;
+        a.child[e->child + place] = value;
     }
 }
 
-cudaError_t cuda_launch_remap(cudaStream_t stream, int32_t count, const struct cuda_remap *entries,
-                              uint64_t elements, uint64_t seed, const float *parent, double *deviations,
-                              float *child)
+cudaError_t cuda_launch_remap(cudaStream_t stream, const struct cuda_inheritance *inheritance)
 {
-    LAUNCH(source_deviations, (unsigned)count, LAUNCH_THREADS, LAUNCH_THREADS * sizeof(double), stream,
-           entries, parent, deviations);
-    LAUNCH(remap_values, launch_blocks(elements), LAUNCH_THREADS, 0, stream, count, entries, elements, seed,
-           parent, (const double *)deviations, child);
+    LAUNCH(source_deviations, (unsigned)inheritance->count, LAUNCH_THREADS, LAUNCH_THREADS * sizeof(double),
+           stream, *inheritance);
+    LAUNCH(remap_values, launch_blocks(inheritance->elements), LAUNCH_THREADS, 0, stream, *inheritance);
     return cudaGetLastError();
 }
 

@@ -48,8 +48,8 @@ uint32_t file_checksum(const void *data, size_t length);
 /* Of what `checksum` is of with `data` behind it. */
 uint32_t file_checksum_on(uint32_t checksum, const void *data, size_t length);
 
-/* XXH3 of libxxhash, 64 bits, with `seed`: 0, or the hash of what comes before. For fingerprints and checksums of files, not against
- * malice. The same on every machine of the same byte order. */
+/* XXH3 of libxxhash, 64 bits, with `seed`: 0, or the hash of what comes before. For fingerprints and checksums of
+ * files, not against malice. The same on every machine of the same byte order. */
 uint64_t file_hash(uint64_t seed, const void *data, size_t length);
 
 #endif

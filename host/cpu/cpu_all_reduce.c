@@ -1,6 +1,6 @@
-/* Means over the members of a group of CPU devices (host/device/host_group.h), of gradients in a step and of whole weight sets, and
- * copies of one member's set: each member computes its share of a mean with its own team; no copies, and
- * the same bits in every run. */
+/* Means over the members of a group of CPU devices (host/device/host_group.h), of gradients in a step and of whole
+ * weight sets, and copies of one member's set: each member computes its share of a mean with its own team; no copies,
+ * and the same bits in every run. */
 #include "host/cpu/cpu_internal.h"
 #include "host/device/host_group.h"
 

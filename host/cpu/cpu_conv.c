@@ -156,8 +156,8 @@ struct operand {
     int32_t tensor;
 };
 
-/* Of an operand that the primitive takes in layout `theirs`: *place becomes where the primitive reads it, with a call that brings
- * it there when the layouts differ. Weights are kept. */
+/* Of an operand that the primitive takes in layout `theirs`: *place becomes where the primitive reads it, with a call
+ * that brings it there when the layouts differ. Weights are kept. */
 static enum status bring(struct device_program *prepared, struct cpu_op *state, const struct operand *operand,
                          const struct cpu_dnnl_layout *theirs, struct cpu_place *place, struct error *err)
 {

@@ -143,8 +143,8 @@ static size_t copy_values(const struct device *device, struct shape kernel)
     return (size_t)cpu_padded(device, kernel.n) * row;
 }
 
-/* The copy of the kernel at input `kernel_position` and of the bias (NULL: none), when the weights have changed since. Rows and
- * lanes that stand for nothing are zero from bind on and never written. */
+/* The copy of the kernel at input `kernel_position` and of the bias (NULL: none), when the weights have changed
+ * since. Rows and lanes that stand for nothing are zero from bind on and never written. */
 static void refresh_copy(const struct op_call *call, int32_t kernel_position, const float *bias)
 {
     const struct device *device = call->prepared->device;

@@ -1,6 +1,6 @@
-/* Vectors and shares for the kernels. Vectors are eight floats, the narrowest block. A block of 16 is two of them side by side, and
- * two pixels of a block of 8 are too: so a plane is walked 16 floats at a time whatever its block, `even` and
- * `odd` eights apart.
+/* Vectors and shares for the kernels. Vectors are eight floats, the narrowest block. A block of 16 is two of them
+ * side by side, and two pixels of a block of 8 are too: so a plane is walked 16 floats at a time whatever its block,
+ * `even` and `odd` eights apart.
  *
  * The width is fixed in the source and not left to the compiler, so that sums have one order on every
  * machine. A function marked CPU_KERNEL is compiled for AVX2 and for plain x86-64; the loader chooses. OpenMP

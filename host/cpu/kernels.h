@@ -53,9 +53,9 @@ static inline size_t cpu_shape_count(struct cpu_shape s)
 /* Bytes of `scratch` for batch_norm and batch_norm_backward. */
 size_t cpu_kernel_batch_norm_scratch(struct cpu_shape s);
 
-/* Training. The running statistics are updated (biased variance). Sums of a plane are taken about the mean of its first pixels,
- * in float over short runs, and joined in double: mean and variance are good to about 1e-6 of the deviation also where the mean is
- * thousands of deviations from zero. Reads 2 (3 with addend), writes 1. */
+/* Training. The running statistics are updated (biased variance). Sums of a plane are taken about the mean of its
+ * first pixels, in float over short runs, and joined in double: mean and variance are good to about 1e-6 of the
+ * deviation also where the mean is thousands of deviations from zero. Reads 2 (3 with addend), writes 1. */
 struct cpu_batch_norm {
     struct cpu_shape shape; /* of x, addend and y */
     bool relu;
@@ -113,8 +113,8 @@ void cpu_kernel_add(size_t count, const float *a, const float *b, float *y);
 /* ---- kernel_dropout.c ---- */
 
 /* Forward (x to y) and backward (dy to dx) alike: drops the same elements and divides the others by 1 - rate.
- * The mask is drawn anew each time from the step's seed and number and from the layer; row 0 of x is row step->row of the batch.
- * n * c * h * w at most 2^26. Bound by drawing numbers. */
+ * The mask is drawn anew each time from the step's seed and number and from the layer; row 0 of x is row step->row of
+ * the batch. n * c * h * w at most 2^26. Bound by drawing numbers. */
 void cpu_kernel_dropout(struct cpu_shape s, const float *x, float rate, const struct step *step,
                         uint32_t layer_id, float *y);
 
@@ -163,7 +163,8 @@ void cpu_kernel_global_pool_backward(struct cpu_shape s, const float *dy, float 
 /* Bytes of `scratch`. */
 size_t cpu_kernel_loss_scratch(int32_t rows);
 
-/* Adds to the metrics, rows in order; a row is correct when its label is the first of its largest logits. Arithmetic in double. */
+/* Adds to the metrics, rows in order; a row is correct when its label is the first of its largest logits. Arithmetic
+ * in double. */
 struct cpu_loss {
     int32_t rows, classes, padded, valid; /* padded >= classes */
     float smoothing;

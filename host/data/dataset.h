@@ -41,8 +41,8 @@ enum status data_load(const struct job_dataset *job, int64_t seed, int32_t threa
                       struct dataset *dataset, struct error *err);
 void data_free(struct dataset *dataset); /* a zeroed dataset is allowed */
 
-/* The fingerprint as a journal has it, "xxh3:" and 16 hexadecimal digits. `like`: one from a journal, by whose hash it is wanted, for
- * those of older ones are 16 digits alone, of another hash; NULL: none. */
+/* The fingerprint as a journal has it, "xxh3:" and 16 hexadecimal digits. `like`: one from a journal, by whose hash it
+ * is wanted, for those of older ones are 16 digits alone, of another hash; NULL: none. */
 enum { DATA_FINGERPRINT_LENGTH = 24 };
 void data_fingerprint_text(const struct dataset *dataset, const char *like,
                            char text[DATA_FINGERPRINT_LENGTH]);

@@ -53,8 +53,8 @@ void data_measure(struct dataset *set, int32_t threads)
 
 /* ---- the hash of older journals ---- */
 
-/* Stays by hand: no library has it, and run folders that are to be gone on with hold its values. Four lanes over 8-byte words, after
- * xxHash64 (Y. Collet). */
+/* Stays by hand: no library has it, and run folders that are to be gone on with hold its values. Four lanes over
+ * 8-byte words, after xxHash64 (Y. Collet). */
 static uint64_t rotate(uint64_t x, int by)
 {
     return x << by | x >> (64 - by);

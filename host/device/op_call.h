@@ -1,5 +1,5 @@
-/* One operation of one step, as every device runs it. A device has a function for each row of ops.def, all of them of one
- * type; declarations and table are made from the rows:
+/* One operation of one step, as every device runs it. A device has a function for each row of ops.def, all of them of
+ * one type; declarations and table are made from the rows:
  *
  *     #define PROG_OP(KIND, name, ...) op_function ref_run_##name;
  *     #define PROG_OP(KIND, name, ...) [PROG_OP_##KIND] = ref_run_##name,

@@ -105,8 +105,8 @@ static void backward_concat(struct lowering *lowering, int32_t layer, int32_t dy
         pass_gradient(lowering, lower_input_layer(lowering, layer, k), op->outputs[SPLIT_OUT_DX + k]);
 }
 
-/* An activation whose adjoint reads the input keeps that tensor alive until here, one more of its size than a ReLU does:
- * the output is what the layers behind it read, and is mostly kept for theirs. */
+/* An activation whose adjoint reads the input keeps that tensor alive until here, one more of its size than a ReLU
+ * does: the output is what the layers behind it read, and is mostly kept for theirs. */
 static void backward_activation(struct lowering *lowering, int32_t layer, int32_t dy)
 {
     const struct layer *from = &lowering->graph->layers[layer];

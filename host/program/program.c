@@ -119,7 +119,8 @@ static enum status check_gradients(const struct program *program, struct error *
     return ST_OK;
 }
 
-/* Where there is an all-reduce, each trained weight's gradient is in one of them, behind the operation that writes it. */
+/* Where there is an all-reduce, each trained weight's gradient is in one of them, behind the operation that writes
+ * it. */
 static enum status check_reduced(const struct program *program, int32_t gradient, struct error *err)
 {
     const struct prog_tensor *tensor = &program->tensors[gradient];

@@ -5,46 +5,47 @@
  * operation updates a tensor in place, except weights, their slots and the metrics); their lifetimes follow.
  *
  * Contracts of the operations. Their inputs and outputs are those of ops.def, here in small letters: x of conv is
- * op->inputs[CONV_IN_X], a tensor id. What ops.def calls optional stands in brackets and is -1 where it is absent; so are all
- * positions from input_count and output_count on.
- *   gather        -> image [N,C,H,W], labels [N].  Row r of step `s` is sample gather_sample() of the bound sample list,
- *                 augmented as augment.h says when `gather.augment`, then (value / 255 - mean[c]) / deviation[c].
+ * op->inputs[CONV_IN_X], a tensor id. What ops.def calls optional stands in brackets and is -1 where it is absent; so
+ * are all positions from input_count and output_count on.
+ *   gather        -> image [N,C,H,W], labels [N].  Row r of step `s` is sample gather_sample() of the bound sample
+ *                 list, augmented as augment.h says when `gather.augment`, then (value / 255 - mean[c]) / deviation[c].
  *                 Rows from step.valid on repeat row 0 and are ignored by the loss.
  *   conv          x, kernel[, bias] -> y.     Cross-correlation, zero padding.
  *   conv_backward_data      dy, kernel -> dx
  *   conv_backward_weights   x, dy -> dkernel[, dbias]
  *   batch_norm    x, scale, shift, running_mean, running_var[, addend] -> y, mean, invstd.
- *                 y = f(scale * (x - mean) * invstd + shift + addend), f = ReLU if `relu`; mean and biased variance over N, H,
- *                 W. Also updates the running statistics, the only inputs that an operation writes:
+ *                 y = f(scale * (x - mean) * invstd + shift + addend), f = ReLU if `relu`; mean and biased variance
+ *                 over N, H, W. Also updates the running statistics, the only inputs that an operation writes:
  *                 running = (1 - m) * running + m * batch, m = `momentum`, biased variance.
- *   batch_norm_backward  x[, y], dy, scale, mean, invstd -> dx, dscale, dshift[, daddend].  With `relu`, dy counts where
- *                 y > 0; y is absent otherwise. daddend = that dy. dx is always there, even where nobody reads it; daddend
- *                 only with relu (the addend's gradient is dy itself otherwise).
- *   batch_norm_inference  x, scale, shift, running_mean, running_var[, addend] -> y.  At the positions that they have in
- *                 batch_norm, whose names serve both.
+ *   batch_norm_backward  x[, y], dy, scale, mean, invstd -> dx, dscale, dshift[, daddend].  With `relu`, dy counts
+ *                 where y > 0; y is absent otherwise. daddend = that dy. dx is always there, even where nobody reads
+ *                 it; daddend only with relu (the addend's gradient is dy itself otherwise).
+ *   batch_norm_inference  x, scale, shift, running_mean, running_var[, addend] -> y.  At the positions that they have
+ *                 in batch_norm, whose names serve both.
  *   activation    x -> y = f(x), f = `activation.function`, see activation.h.
  *   activation_backward  seen (x or y, as activation_traits() says), dy -> dx
  *   add           a, b -> sum = a + b.  Also sums gradients where branches of the network join.
  *   concat        x (one or more) -> y        split   dy -> dx (all of them, wanted or not: their channels say where
  *                 each begins)
  *   max_pool      x -> y[, index]             max_pool_backward   dy, index -> dx.  Of equals the first, row by row.
- *                 `index` is the device's own affair in type and meaning; its shape is y's; it is absent where no backward
- *                 pass reads it. pad < kernel.
+ *                 `index` is the device's own affair in type and meaning; its shape is y's; it is absent where no
+ *                 backward pass reads it. pad < kernel.
  *   average_pool  x -> y; divides by the number of pixels inside the image.  average_pool_backward   dy -> dx
  *   global_pool   x -> y [N,C,1,1]            global_pool_backward   dy -> dx
  *   dense         x, kernel[, bias] -> y [N,K,1,1].  kernel [K,C,H,W] over the whole input.
  *   dense_backward_data  dy, kernel -> dx     dense_backward_weights   x, dy -> dkernel[, dbias]
  *   dropout       x -> y; element e (index in N,C,H,W order) of this op is kept when random_unit of
- *                 random_draw(step.seed, RANDOM_DROPOUT, step.number << 24 | e / 4, layer_id).v[e % 4] >= rate (e below 2^24
- *                 * 4; the shift makes room), and divided by 1 - rate. e counts from step.row, as if the batches of all
- *                 members of a group were one.     dropout_backward   dy -> dx, the same mask
+ *                 random_draw(step.seed, RANDOM_DROPOUT, step.number << 24 | e / 4, layer_id).v[e % 4] >= rate (e
+ *                 below 2^24 * 4; the shift makes room), and divided by 1 - rate. e counts from step.row, as if the
+ *                 batches of all members of a group were one.     dropout_backward   dy -> dx, the same mask
  *   loss          logits, labels -> metrics[, probabilities [N,K,1,1]][, dlogits].  Per valid row: cross-entropy
- *                 against (1 - s) * one-hot + s / K, s = `smoothing`; dlogits = (p - target) / step.valid, 0 in rows that
- *                 are not valid. metrics accumulate, in double: METRIC_* below. A row is correct when its largest logit, of
- *                 equals the first, is the label's.
- *   all_reduce    The gradients of the trained weights `reduce.first` to `reduce.last` of the weight table become their mean
- *                 over the members of the bound group. Stands behind the last operation that writes one of them, so that a
- *                 device may send them while the backward pass goes on. Only in programs lowered for several members.
+ *                 against (1 - s) * one-hot + s / K, s = `smoothing`; dlogits = (p - target) / step.valid, 0 in rows
+ *                 that are not valid. metrics accumulate, in double: METRIC_* below. A row is correct when its
+ *                 largest logit, of equals the first, is the label's.
+ *   all_reduce    The gradients of the trained weights `reduce.first` to `reduce.last` of the weight table become
+ *                 their mean over the members of the bound group. Stands behind the last operation that writes one of
+ *                 them, so that a device may send them while the backward pass goes on. Only in programs lowered for
+ *                 several members.
  *   optimizer     over all trained weights at once: value, gradient, slots. See optimizer.h.
  *   weight_average  average = d * average + (1 - d) * value for *all* weights, d = step.average_decay.
  */
@@ -62,8 +63,8 @@ enum prog_op_kind {
     PROG_OP_KIND_COUNT
 };
 
-/* The positions of the operands: CONV_IN_X, CONV_IN_KERNEL, CONV_IN_BIAS, and CONV_INPUTS how many they are; CONV_OUT_Y,
- * CONV_OUTPUTS. A variadic operand counts once. */
+/* The positions of the operands: CONV_IN_X, CONV_IN_KERNEL, CONV_IN_BIAS, and CONV_INPUTS how many they are;
+ * CONV_OUT_Y, CONV_OUTPUTS. A variadic operand counts once. */
 #define NONE
 #define IN(KIND, NAME, ...)  KIND##_IN_##NAME,
 #define OUT(KIND, NAME, ...) KIND##_OUT_##NAME,
@@ -97,7 +98,10 @@ enum metric {
     METRIC_COUNT
 };
 
-enum { PROG_MAX_INPUTS = 8, PROG_MAX_OUTPUTS = 8 };
+enum {
+    PROG_MAX_INPUTS = GRAPH_MAX_INPUTS,
+    PROG_MAX_OUTPUTS = GRAPH_MAX_INPUTS
+}; /* those of concat and split */
 
 struct prog_tensor {
     enum tensor_kind kind;
@@ -194,13 +198,13 @@ const char *prog_op_name(enum prog_op_kind kind); /* "batch norm backward" */
 /* What ops.def says of an operation. */
 const struct prog_op_traits *prog_op_traits(enum prog_op_kind kind);
 
-/* `op` as a new operation without settings and with all operands absent, as many as ops.def names. Who appends more to a
- * variadic one counts them in input_count or output_count. */
+/* `op` as a new operation without settings and with all operands absent, as many as ops.def names. Who appends more
+ * to a variadic one counts them in input_count or output_count. */
 void prog_op_start(struct prog_op *op, enum prog_op_kind kind);
 
-/* Sets every tensor's first and last and checks the program: ids in range, operands present and of the kinds that ops.def names,
- * inputs written before they are read, tensors written once, in training the gradient of every trained weight written, and in a
- * group reduced. The error names operation and tensor. */
+/* Sets every tensor's first and last and checks the program: ids in range, operands present and of the kinds that
+ * ops.def names, inputs written before they are read, tensors written once, in training the gradient of every trained
+ * weight written, and in a group reduced. The error names operation and tensor. */
 enum status prog_finish(struct program *program, struct error *err);
 
 /* Which lifetimes overlap: places for all arena tensors. sizes[t] is the device's size of tensor t in bytes (0: not in

@@ -1,5 +1,5 @@
-/* Means over the members of a group of reference devices (host/device/host_group.h): of gradients in a step, and of whole weight
- * sets; and copies of one member's set. */
+/* Means over the members of a group of reference devices (host/device/host_group.h): of gradients in a step, and of
+ * whole weight sets; and copies of one member's set. */
 #include "host/device/host_group.h"
 #include "host/ref/ref.h"
 

@@ -7,7 +7,8 @@
 
 #include <math.h>
 
-/* f(scale * (x - mean) * invstd + shift + addend) over channel c, in training and in inference, which have the same operands. */
+/* f(scale * (x - mean) * invstd + shift + addend) over channel c, in training and in inference, which have the same
+ * operands. */
 static void normalise_channel(const struct op_call *call, int32_t c, double mean, double invstd)
 {
     const double *x = ref_input(call, BATCH_NORM_IN_X), *addend = ref_input(call, BATCH_NORM_IN_ADDEND);

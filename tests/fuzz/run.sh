@@ -14,10 +14,12 @@ mkdir -p "$build/found"
 for name in "$@"; do
     mkdir -p "$build/corpus/$name"
     if TMPDIR=$scratch FUZZ_TARGET=$name FUZZ_SEEDS=$build/corpus/$name OMP_NUM_THREADS=1 \
-        "$program" -max_total_time="$seconds" -timeout=20 -max_len=262144 -artifact_prefix="$build/found/$name-" -print_final_stats=1 -verbosity=1 "$build/corpus/$name" \
+        "$program" -max_total_time="$seconds" -timeout=20 -max_len=262144 -print_final_stats=1 \
+        -artifact_prefix="$build/found/$name-" "$build/corpus/$name" \
         >"$scratch/log" 2>&1; then
         printf '%-16s %s inputs, %s kept\n' "$name" \
-            "$(sed -n 's/^stat::number_of_executed_units: *//p' "$scratch/log")" "$(find "$build/corpus/$name" -type f | wc -l)"
+            "$(sed -n 's/^stat::number_of_executed_units: *//p' "$scratch/log")" \
+            "$(find "$build/corpus/$name" -type f | wc -l)"
     else
         failed=1
         printf '%-16s FAILED\n' "$name"

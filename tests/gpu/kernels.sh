@@ -16,7 +16,7 @@ mkdir -p "$place"
 flags="-std=c++17 -O1 -g -Wall -Wextra -Wpedantic -Werror -ffp-contract=off -fno-strict-aliasing -I. -isystem $CUDA/include"
 flags="$flags -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
 export ASAN_OPTIONS="detect_stack_use_after_return=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}" # fibers have stacks of their own
-newest=$(ls -t cuda/*.cu cuda/*.cuh cuda/kernels/kernels.h cuda/kernels/launch.h host/base/random.h host/net/layer.h host/net/layers.def \
+newest=$(ls -t cuda/kernels/*.cu cuda/kernels/*.cuh cuda/kernels/*.h host/base/random.h host/net/layer.h host/net/layers.def \
     host/net/remap.h host/program/activation.h host/device/augment.h host/device/optimizer.h tests/gpu/*.cpp tests/gpu/*.h tests/support/activations.h tests/gpu/kernels.sh | head -n 1)
 
 # object NAME SOURCE [options]: compiled again when any source is newer.
@@ -97,13 +97,13 @@ fault() {
     fi
 }
 fault past_the_end cuda/kernels/optimizer.cu 'i, u.floats / CUDA_CHANNELS)' 'i, u.floats / CUDA_CHANNELS + 1)' test_kernels_weights
-fault window_off_by_one cuda/kernels/pool.cu 'min(corner + kernel, size)' 'min(corner + kernel, size + 1)' test_kernels_pool
+fault window_off_by_one cuda/kernels/max_pool.cu 'width = columns.end - columns.begin;' 'width = columns.end - columns.begin + 1;' test_kernels_pool
 fault missing_barrier cuda/kernels/loss.cu '__syncthreads();' ';' test_kernels_step
 fault absent_lanes cuda/kernels/loss.cu 'loss = warp_sum(loss);' 'if (thread % 2 == 0) loss = warp_sum(loss);' test_kernels_step
 fault divergent_barrier cuda/kernels/gather.cu '__syncthreads();' 'if (threadIdx.x < 32) __syncthreads();' test_kernels_step
 fault too_little_shared cuda/kernels/batch_norm.cu 'columns_shared(2)' 'columns_shared(1)' test_kernels_norm
-fault every_block_last cuda/kernels/batch_norm.cu 'if (columns_last(k, tickets))' 'columns_last(k, tickets);' test_kernels_norm
-fault another_mask cuda/kernels/norm_backward.cu 'vanishing<T>() : -INFINITY' '0.05f : -INFINITY' test_kernels_norm
+fault every_block_last cuda/kernels/batch_norm.cu 'if (columns_last(k, a.tickets))' 'columns_last(k, a.tickets);' test_kernels_norm
+fault another_mask cuda/kernels/batch_norm.cu 'vanishing<T>() : -INFINITY' '0.05f : -INFINITY' test_kernels_norm
 fault padding_left cuda/kernels/kernel_copies.cu 'row < w.out && channel' 'channel' test_kernels_weights
 fault flat_as_copied cuda/kernels/optimizer.cu 'w.rows > 0 && u.kernel_gradients' 'w.rows > 0' test_kernels_weights
 fault statistics_trained cuda/kernels/optimizer.cu 'factor != 0.0f && w.kind != CUDA_WEIGHT_KEPT' 'factor != 0.0f' test_kernels_weights

@@ -245,8 +245,10 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
     assert_non_null(stream);
     *graph = plan_double.recording;
     plan_double.recording = NULL;
-    if (!plan_double.spoilt)
+    if (!plan_double.spoilt) {
+        plan_double.recordings++;
         return cudaSuccess;
+    }
     cudaGraphDestroy(*graph);
     *graph = NULL;
     return cudaErrorStreamCaptureInvalidated;

@@ -22,6 +22,7 @@ struct plan_double {
     bool broken;   /* whatever waits for the device fails */
     int32_t plans, executions, measurements, allocations, refused_allocations, alive, events, handles,
         streams, graphs, described;
+    int32_t recordings;           /* ended well */
     struct CUgraph_st *recording; /* NULL: none */
     bool spoilt;
     cudnnBackendDescriptor_t made[PLAN_DOUBLE_MOST];

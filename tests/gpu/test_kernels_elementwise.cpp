@@ -96,8 +96,8 @@ static void check_dropout(const kernel_run &run)
     const uint32_t layer = 5u + (uint32_t)run.index;
     *step = kernel_step(run);
     x.random(run, A, 2.0, 1.0); /* no zeros */
-    kernel_launched(run, cuda_launch_dropout(NULL, run.type, s, x.data, rate, layer, step, y.data),
-                    "dropout");
+    const cuda_dropout dropout = {s, rate, layer, step, x.data, y.data};
+    kernel_launched(run, cuda_launch_dropout(NULL, run.type, &dropout), "dropout");
     uint64_t element = (uint64_t)step->row * (uint64_t)s.c * (uint64_t)s.h * (uint64_t)s.w;
     for (int32_t n = 0; n < s.n; n++)
         for (int32_t c = 0; c < s.c; c++)
@@ -152,28 +152,27 @@ static void check_join(const kernel_run &run)
     const cuda_shape s = kernel_shape(run);
     const int32_t count = 2 + kernel_below(run, PARTS, 0, CUDA_MAX_PARTS - 1);
     std::vector<activation *> parts, back;
-    std::vector<int32_t> channels;
-    std::vector<const void *> from;
-    std::vector<void *> to;
+    cuda_concat concat = {};
+    cuda_split split = {};
     cuda_shape whole = {s.n, 0, s.h, s.w};
     for (int32_t k = 0; k < count; k++) {
         const int32_t drawn = 1 + kernel_below(run, PARTS, 1 + (uint64_t)k, 20);
         const cuda_shape part = {s.n, run.index % 3 ? drawn : 8 * (1 + drawn % 3), s.h, s.w};
-        channels.push_back(part.c);
+        concat.channels[k] = split.channels[k] = part.c;
         whole.c += part.c;
         parts.push_back(new activation(run.type, part));
         back.push_back(new activation(run.type, part));
         parts.back()->random(run, 10 + (uint32_t)k, 0.0, 1.0);
-        from.push_back(parts.back()->data);
-        to.push_back(back.back()->data);
+        concat.x[k] = parts.back()->data;
+        split.dx[k] = back.back()->data;
     }
     activation joined(run.type, whole);
-    kernel_launched(
-        run, cuda_launch_concat(NULL, run.type, whole, count, channels.data(), from.data(), joined.data),
-        "concat");
-    kernel_launched(run,
-                    cuda_launch_split(NULL, run.type, whole, count, channels.data(), joined.data, to.data()),
-                    "split");
+    concat.whole = split.whole = whole;
+    concat.count = split.count = count;
+    concat.y = joined.data;
+    split.dy = joined.data;
+    kernel_launched(run, cuda_launch_concat(NULL, run.type, &concat), "concat");
+    kernel_launched(run, cuda_launch_split(NULL, run.type, &split), "split");
     int32_t first = 0;
     for (int32_t k = 0; k < count; k++) {
         const activation &part = *parts[(size_t)k];

@@ -138,21 +138,42 @@ static void check_training(const kernel_run &run)
     norm_case t(run);
     std::vector<float> old_mean(t.running_mean.floats(), t.running_mean.floats() + t.s.c);
     std::vector<float> old_var(t.running_var.floats(), t.running_var.floats() + t.s.c);
-    kernel_launched(run,
-                    cuda_launch_batch_norm(NULL, run.type, run.blocks, t.s, t.x.data, t.scale.floats(),
-                                           t.shift.floats(), t.with_addend ? t.addend.data : NULL, t.relu,
-                                           (float)MOMENTUM, (float)EPSILON, t.running_mean.floats(),
-                                           t.running_var.floats(), t.y.data, t.mean.floats(),
-                                           t.invstd.floats(), t.scratch.data, t.tickets.get()),
-                    "batch norm");
+    cuda_batch_norm forward = {};
+    forward.multiprocessors = run.blocks;
+    forward.shape = t.s;
+    forward.relu = t.relu;
+    forward.momentum = (float)MOMENTUM;
+    forward.epsilon = (float)EPSILON;
+    forward.x = t.x.data;
+    forward.scale = t.scale.floats();
+    forward.shift = t.shift.floats();
+    forward.addend = t.with_addend ? t.addend.data : NULL;
+    forward.running_mean = t.running_mean.floats();
+    forward.running_var = t.running_var.floats();
+    forward.y = t.y.data;
+    forward.mean = t.mean.floats();
+    forward.invstd = t.invstd.floats();
+    forward.scratch = t.scratch.data;
+    forward.tickets = t.tickets.get();
+    cuda_batch_norm_backward backward = {};
+    backward.multiprocessors = run.blocks;
+    backward.shape = t.s;
+    backward.x = t.x.data;
+    backward.y = t.relu && !t.anew ? t.y.data : NULL;
+    backward.shift = t.anew ? t.shift.floats() : NULL;
+    backward.dy = t.dy.data;
+    backward.scale = t.scale.floats();
+    backward.mean = t.mean.floats();
+    backward.invstd = t.invstd.floats();
+    backward.dx = t.dx.data;
+    backward.dscale = t.dscale.floats();
+    backward.dshift = t.dshift.floats();
+    backward.daddend = t.wants_addend() ? t.daddend.data : NULL;
+    backward.scratch = t.scratch.data;
+    backward.tickets = t.tickets.get();
+    kernel_launched(run, cuda_launch_batch_norm(NULL, run.type, &forward), "batch norm");
     t.tickets.check(run);
-    kernel_launched(run,
-                    cuda_launch_batch_norm_backward(
-                        NULL, run.type, run.blocks, t.s, t.x.data, t.relu && !t.anew ? t.y.data : NULL,
-                        t.anew ? t.shift.floats() : NULL, t.dy.data, t.scale.floats(), t.mean.floats(),
-                        t.invstd.floats(), t.dx.data, t.dscale.floats(), t.dshift.floats(),
-                        t.wants_addend() ? t.daddend.data : NULL, t.scratch.data, t.tickets.get()),
-                    "batch norm backward");
+    kernel_launched(run, cuda_launch_batch_norm_backward(NULL, run.type, &backward), "batch norm backward");
     t.tickets.check(run);
     for (int32_t c = 0; c < t.s.c; c++) {
         check_forward(run, t, c, (double)old_mean[(size_t)c], (double)old_var[(size_t)c]);
@@ -173,12 +194,19 @@ static void test_training(void **state)
 static void check_inference(const kernel_run &run)
 {
     norm_case t(run);
-    kernel_launched(run,
-                    cuda_launch_batch_norm_inference(
-                        NULL, run.type, run.blocks, t.s, t.x.data, t.scale.floats(), t.shift.floats(),
-                        t.running_mean.floats(), t.running_var.floats(), (float)EPSILON,
-                        t.with_addend ? t.addend.data : NULL, t.relu, t.y.data),
-                    "batch norm inference");
+    cuda_batch_norm_inference norm = {};
+    norm.multiprocessors = run.blocks;
+    norm.shape = t.s;
+    norm.relu = t.relu;
+    norm.epsilon = (float)EPSILON;
+    norm.x = t.x.data;
+    norm.scale = t.scale.floats();
+    norm.shift = t.shift.floats();
+    norm.running_mean = t.running_mean.floats();
+    norm.running_var = t.running_var.floats();
+    norm.addend = t.with_addend ? t.addend.data : NULL;
+    norm.y = t.y.data;
+    kernel_launched(run, cuda_launch_batch_norm_inference(NULL, run.type, &norm), "batch norm inference");
     for (int32_t c = 0; c < t.s.c; c++) {
         const double mean = (double)t.running_mean[(size_t)c];
         const double invstd = 1.0 / std::sqrt((double)t.running_var[(size_t)c] + EPSILON);
@@ -207,10 +235,14 @@ static void check_bias_gradient(const kernel_run &run, cuda_shape s)
     device_memory scratch(cuda_bias_gradient_scratch(s, run.blocks));
     ticket_memory tickets;
     dy.whole(run, DY, 5);
-    kernel_launched(run,
-                    cuda_launch_bias_gradient(NULL, run.type, run.blocks, s, dy.data, dbias.floats(),
-                                              scratch.data, tickets.get()),
-                    "bias gradient");
+    cuda_bias_gradient bias = {};
+    bias.multiprocessors = run.blocks;
+    bias.shape = s;
+    bias.dy = dy.data;
+    bias.dbias = dbias.floats();
+    bias.scratch = scratch.data;
+    bias.tickets = tickets.get();
+    kernel_launched(run, cuda_launch_bias_gradient(NULL, run.type, &bias), "bias gradient");
     tickets.check(run);
     for (int32_t c = 0; c < s.c; c++) {
         double sum = 0.0;
@@ -249,12 +281,22 @@ static void check_far_mean(const kernel_run &run)
     x.random(run, X, 3000.0, 1.0);
     for (size_t c = 0; c < 3; c++)
         scale[c] = 1.0f, shift[c] = running_mean[c] = running_var[c] = 0.0f;
-    kernel_launched(run,
-                    cuda_launch_batch_norm(NULL, CUDA_FLOAT, run.blocks, s, x.data, scale.floats(),
-                                           shift.floats(), NULL, 0, 1.0f, (float)EPSILON,
-                                           running_mean.floats(), running_var.floats(), y.data, mean.floats(),
-                                           invstd.floats(), scratch.data, tickets.get()),
-                    "batch norm");
+    cuda_batch_norm norm = {};
+    norm.multiprocessors = run.blocks;
+    norm.shape = s;
+    norm.momentum = 1.0f;
+    norm.epsilon = (float)EPSILON;
+    norm.x = x.data;
+    norm.scale = scale.floats();
+    norm.shift = shift.floats();
+    norm.running_mean = running_mean.floats();
+    norm.running_var = running_var.floats();
+    norm.y = y.data;
+    norm.mean = mean.floats();
+    norm.invstd = invstd.floats();
+    norm.scratch = scratch.data;
+    norm.tickets = tickets.get();
+    kernel_launched(run, cuda_launch_batch_norm(NULL, CUDA_FLOAT, &norm), "batch norm");
     for (int32_t c = 0; c < 3; c++) {
         double m = 0.0, v = 0.0;
         for (int32_t row = 0; row < rows_of(s); row++)

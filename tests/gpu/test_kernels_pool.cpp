@@ -73,16 +73,12 @@ static void check_max(const kernel_run &run)
     /* Few whole numbers: equals are frequent, sums of gradients exact. */
     x.whole(run, X, run.index % 3 ? 2 : 100);
     dy.whole(run, DY, 3);
-    kernel_launched(run,
-                    cuda_launch_max_pool(NULL, run.type, t.in, t.out, t.k, x.data, y.data,
-                                         static_cast<uint8_t *>(index.data)),
-                    "max pool");
-    kernel_launched(run, cuda_launch_max_pool(NULL, run.type, t.in, t.out, t.k, x.data, again.data, NULL),
-                    "max pool");
-    kernel_launched(run,
-                    cuda_launch_max_pool_backward(NULL, run.type, t.in, t.out, t.k, dy.data,
-                                                  static_cast<const uint8_t *>(index.data), dx.data),
-                    "max pool backward");
+    const cuda_pool pool = {t.in, t.out, t.k, x.data, y.data, static_cast<uint8_t *>(index.data)};
+    kernel_launched(run, cuda_launch_max_pool(NULL, run.type, &pool), "max pool");
+    const cuda_pool without_index = {t.in, t.out, t.k, x.data, again.data, NULL};
+    kernel_launched(run, cuda_launch_max_pool(NULL, run.type, &without_index), "max pool");
+    const cuda_pool_backward backward = {t.in, t.out, t.k, dy.data, pool.index, dx.data};
+    kernel_launched(run, cuda_launch_max_pool_backward(NULL, run.type, &backward), "max pool backward");
     std::vector<double> gradient(cuda_shape_count(t.in), 0.0);
     outputs_walk(t.out, [&](int32_t n, int32_t c, int32_t i, int32_t j) {
         int32_t best_row = -1, best_column = -1;
@@ -114,10 +110,10 @@ static void check_average(const kernel_run &run)
     activation x(run.type, t.in), y(run.type, t.out), dy(run.type, t.out), dx(run.type, t.in);
     x.random(run, X, 0.2, 1.0);
     dy.random(run, DY, 0.1, 1.0);
-    kernel_launched(run, cuda_launch_average_pool(NULL, run.type, t.in, t.out, t.k, x.data, y.data),
-                    "average pool");
-    kernel_launched(run,
-                    cuda_launch_average_pool_backward(NULL, run.type, t.in, t.out, t.k, dy.data, dx.data),
+    const cuda_pool pool = {t.in, t.out, t.k, x.data, y.data, NULL};
+    const cuda_pool_backward backward = {t.in, t.out, t.k, dy.data, NULL, dx.data};
+    kernel_launched(run, cuda_launch_average_pool(NULL, run.type, &pool), "average pool");
+    kernel_launched(run, cuda_launch_average_pool_backward(NULL, run.type, &backward),
                     "average pool backward");
     std::vector<double> gradient(cuda_shape_count(t.in), 0.0), size(cuda_shape_count(t.in), 0.0);
     outputs_walk(t.out, [&](int32_t n, int32_t c, int32_t i, int32_t j) {
@@ -188,14 +184,10 @@ static void check_nan(const kernel_run &run)
     activation x(run.type, t.in), y(run.type, t.out), dy(run.type, t.out), dx(run.type, t.in);
     device_memory index(cuda_shape_count(t.out));
     dy.whole(run, DY, 3); /* x stays as it came: NaN everywhere */
-    kernel_launched(run,
-                    cuda_launch_max_pool(NULL, run.type, t.in, t.out, t.k, x.data, y.data,
-                                         static_cast<uint8_t *>(index.data)),
-                    "max pool");
-    kernel_launched(run,
-                    cuda_launch_max_pool_backward(NULL, run.type, t.in, t.out, t.k, dy.data,
-                                                  static_cast<const uint8_t *>(index.data), dx.data),
-                    "max pool backward");
+    const cuda_pool pool = {t.in, t.out, t.k, x.data, y.data, static_cast<uint8_t *>(index.data)};
+    kernel_launched(run, cuda_launch_max_pool(NULL, run.type, &pool), "max pool");
+    const cuda_pool_backward backward = {t.in, t.out, t.k, dy.data, pool.index, dx.data};
+    kernel_launched(run, cuda_launch_max_pool_backward(NULL, run.type, &backward), "max pool backward");
     double handed = 0.0, arrived = 0.0;
     outputs_walk(t.out, [&](int32_t n, int32_t c, int32_t i, int32_t j) { handed += dy.at(n, c, i, j); });
     outputs_walk(t.in, [&](int32_t n, int32_t c, int32_t i, int32_t j) { arrived += dx.at(n, c, i, j); });

@@ -143,11 +143,15 @@ static void check_remap(const kernel_run &run)
     reorder(t.parent, plain_parent.floats(), parent.floats());
     remap_apply(&list, &t.child, &t.parent, plain_parent.floats(), 77, plain_expected.floats());
     reorder(t.child, plain_expected.floats(), expected.floats());
-    kernel_launched(run,
-                    cuda_launch_remap(NULL, list.count, static_cast<const cuda_remap *>(table.data),
-                                      t.elements, 77, parent.floats(), static_cast<double *>(deviations.data),
-                                      child.floats()),
-                    "remap");
+    cuda_inheritance inheritance = {};
+    inheritance.count = list.count;
+    inheritance.entries = static_cast<const cuda_remap *>(table.data);
+    inheritance.elements = t.elements;
+    inheritance.seed = 77;
+    inheritance.parent = parent.floats();
+    inheritance.deviations = static_cast<double *>(deviations.data);
+    inheritance.child = child.floats();
+    kernel_launched(run, cuda_launch_remap(NULL, &inheritance), "remap");
     const double tolerance = run.index % 2 ? (double)FLT_EPSILON : 0.0;
     for (size_t i = 0; i < t.child.total; i++)
         kernel_close(run, (double)child[i], (double)expected[i], tolerance * std::fabs((double)expected[i]),

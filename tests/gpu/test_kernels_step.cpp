@@ -51,8 +51,16 @@ static void check_gather(const kernel_run &run)
     for (int32_t i = 0; i < 5; i++)
         sample[i] = kernel_below(run, SETTINGS, 10 + (uint64_t)i, images);
 
-    cuda_gather g = {bytes,         label,    levels.floats(), sample, 5,
-                     run.index % 2, channels, height,          width,  {0, 0, 0}};
+    cuda_gather g = {};
+    g.pixels = bytes;
+    g.labels = label;
+    g.levels = levels.floats();
+    g.samples = sample;
+    g.sample_count = 5;
+    g.shuffled = run.index % 2;
+    g.channels = channels;
+    g.height = height;
+    g.width = width;
     if (run.index % 3)
         g.augment = {kernel_below(run, SETTINGS, 4, 5), run.index / 3 % 2, kernel_below(run, SETTINGS, 5, 9)};
     cuda_step step = kernel_step(run);
@@ -61,10 +69,11 @@ static void check_gather(const kernel_run &run)
     step_memory place(cuda_step{});
     kernel_launched(run, cuda_launch_step(NULL, &step, place.get()), "step");
     activation image(run.type, cuda_shape{rows, channels, height, width}), expected(run.type, image.shape);
-    kernel_launched(run,
-                    cuda_launch_gather(NULL, run.type, &g, rows, place.get(), image.data,
-                                       static_cast<int32_t *>(made.data)),
-                    "gather");
+    g.rows = rows;
+    g.step = place.get();
+    g.image = image.data;
+    g.image_labels = static_cast<int32_t *>(made.data);
+    kernel_launched(run, cuda_launch_gather(NULL, run.type, &g), "gather");
     for (int32_t r = 0; r < rows; r++) {
         const uint32_t row = r < step.valid ? (uint32_t)r : 0;
         const int32_t from = sample[gather_place(step.seed, step.epoch, step.first, row, 5, g.shuffled)];
@@ -147,11 +156,19 @@ static void check_loss(const kernel_run &run)
     const double scale = run.type != CUDA_HALF ? 1.0
                          : run.index % 6 == 5  ? (double)CUDA_SCALE_FIRST
                                                : sums[CUDA_METRIC_SCALE];
-    kernel_launched(run,
-                    cuda_launch_loss(NULL, run.type, rows, classes, (float)smoothing, place.get(),
-                                     logits.data, label, sums, probable ? probabilities.floats() : NULL,
-                                     trained ? dlogits.data : NULL, scratch.data, tickets.get()),
-                    "loss");
+    cuda_loss launched = {};
+    launched.rows = rows;
+    launched.classes = classes;
+    launched.smoothing = (float)smoothing;
+    launched.step = place.get();
+    launched.logits = logits.data;
+    launched.labels = label;
+    launched.metrics = sums;
+    launched.probabilities = probable ? probabilities.floats() : NULL;
+    launched.dlogits = trained ? dlogits.data : NULL;
+    launched.scratch = scratch.data;
+    launched.tickets = tickets.get();
+    kernel_launched(run, cuda_launch_loss(NULL, run.type, &launched), "loss");
     tickets.check(run);
     for (int32_t r = 0; r < rows; r++) {
         const row_expectation e = expect_row(logits, r, classes, label[r], smoothing);

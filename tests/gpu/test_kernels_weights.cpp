@@ -174,10 +174,14 @@ static float factor_of(const cuda_weight &w, vector &values, int32_t row)
 static void check_biases(const kernel_run &run, const weight_case &t, vector &values)
 {
     activation biases(run.type, cuda_shape{1, (int32_t)t.rows, 1, 1}), rounded(run.type, biases.shape);
-    kernel_launched(run,
-                    cuda_launch_folded_biases(NULL, run.type, t.count(), t.on_device(), t.rows,
-                                              values.floats(), EPSILON, biases.data),
-                    "biases");
+    cuda_kernel_copies folded = {};
+    folded.count = t.count();
+    folded.weights = t.on_device();
+    folded.values = values.floats();
+    folded.epsilon = EPSILON;
+    folded.rows = t.rows;
+    folded.biases = biases.data;
+    kernel_launched(run, cuda_launch_folded_biases(NULL, run.type, &folded), "biases");
     for (const cuda_weight &w : t.weights)
         for (int32_t row = 0; row < w.rows; row++) {
             const size_t place = w.first_row + (size_t)row;
@@ -204,10 +208,15 @@ static void check_copies(const kernel_run &run)
         for (int32_t row = 0; w.folded && row < w.out; row++)
             values[w.var + (size_t)row] = 0.01f + std::fabs(values[w.var + (size_t)row]);
     activation copies(run.type, cuda_shape{1, (int32_t)t.copied, 1, 1}), rounded(run.type, copies.shape);
-    kernel_launched(run,
-                    cuda_launch_kernel_copies(NULL, run.type, t.count(), t.on_device(), t.copied,
-                                              values.floats(), fold, EPSILON, copies.data),
-                    "copies");
+    cuda_kernel_copies made = {};
+    made.count = t.count();
+    made.weights = t.on_device();
+    made.values = values.floats();
+    made.fold = fold;
+    made.epsilon = EPSILON;
+    made.elements = t.copied;
+    made.copies = copies.data;
+    kernel_launched(run, cuda_launch_kernel_copies(NULL, run.type, &made), "copies");
     if (t.rows > 0)
         check_biases(run, t, values);
     for (const cuda_weight &w : t.weights)
@@ -251,11 +260,14 @@ static void check_gradients(const kernel_run &run)
                 expected[(size_t)from] = stored;
         });
     }
-    kernel_launched(run,
-                    cuda_launch_kernel_gradients(
-                        NULL, run.type, t.count(), t.on_device(), t.weights[first].place,
-                        t.weights[last].place + t.weights[last].count, sources.data, gradients.floats()),
-                    "gradients");
+    cuda_kernel_gradients flattened = {};
+    flattened.count = t.count();
+    flattened.weights = t.on_device();
+    flattened.first = t.weights[first].place;
+    flattened.end = t.weights[last].place + t.weights[last].count;
+    flattened.kernel_gradients = sources.data;
+    flattened.gradients = gradients.floats();
+    kernel_launched(run, cuda_launch_kernel_gradients(NULL, run.type, &flattened), "gradients");
     for (size_t i = 0; i < t.total; i++)
         kernel_close(run, (double)gradients[i], expected[i], 0.0, "gradient", i);
 }

@@ -113,6 +113,19 @@ static void test_the_slow_are_given_up(void **state)
     assert_int_equal(slow, 8 + 2 * (1 + 7 * 3));
 }
 
+/* What shows that a candidate can be recorded is replayed to time it. One with a larger workspace than those before it moves
+ * theirs, and they are recorded anew. */
+static void test_each_is_recorded_once(void **state)
+{
+    (void)state;
+    struct conv_plan_info info;
+    choose_well(CONV_FORWARD, 1, NULL, &info);
+    assert_int_equal(plan_double.recordings, 1);
+    plan_double.plans = plan_double.recordings = 0;
+    choose_well(CONV_FORWARD, 8, NULL, &info);
+    assert_in_range(plan_double.recordings, 8, 15);
+}
+
 /* ---- refusals ---- */
 
 /* Whatever is wrong with one candidate is the next one's chance. */
@@ -314,6 +327,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_slow_are_given_up, plan_double_begin, plan_double_end),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_described_is_passed_over, plan_double_begin,
                                         plan_double_end),
+        cmocka_unit_test_setup_teardown(test_each_is_recorded_once, plan_double_begin, plan_double_end),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_recorded_is_passed_over, plan_double_begin,
                                         plan_double_end),
         cmocka_unit_test_setup_teardown(test_without_times_the_first_is_taken, plan_double_begin,

@@ -1,15 +1,17 @@
 #!/bin/sh
-# Operands are found by the names of ops.def, nowhere by a number; and with a row more in ops.def each host device asks for the
-# operation's function, everything else compiles as it is.
+# Operands are found by the names of ops.def, nowhere by a number; and with a row more in ops.def each host device asks
+# for the operation's function, everything else compiles as it is.
 cd "$(dirname "$0")/../.." || exit 1
 . tests/support/script.sh
 
-# numbers GREP-OPTIONS... FILE...: the lines with a bare number as an operand's position. Those of a graph's layers are no operands.
-numbers() {
-    grep -nE '\<(in|out)puts\[[0-9]|\<([a-z]+_)?(in|out)put(_shape)?\([a-z_]+(, [a-z_]+)*, [0-9]+\)' "$@" | grep -vE 'lower_input(_layer)?\(|layers?(\[[^]]*\])?(\.|->)inputs\['
-}
+# numbers GREP-OPTIONS... FILE...: the lines with a bare number as an operand's position. A graph's layers have none.
+number='\<(in|out)puts\[[0-9]|\<([a-z]+_)?(in|out)put(_shape)?\([a-z_]+(, [a-z_]+)*, [0-9]+\)'
+layers='lower_input(_layer)?\(|layers?(\[[^]]*\])?(\.|->)inputs\['
+numbers() { grep -nE "$number" "$@" | grep -vE "$layers"; }
 # The same for the tests, whose layers have other names, too: operations are pointed to or stand in `ops`.
 numbers_of_tests() { numbers "$@" | grep -E '(->|\<ops\[[^]]*\]\.)(in|out)puts\[[0-9]|put(_shape)?\('; }
+# finds FUNCTION: how many it finds in the sample.
+finds() { "$1" "$work/sample" | wc -l | tr -d ' '; }
 
 cat >"$work/sample" <<'END'
     y = op->outputs[0];
@@ -19,10 +21,10 @@ cat >"$work/sample" <<'END'
     x = op->inputs[CONV_IN_X], y = cpu_output(call, SPLIT_OUT_DX + 1);
     layer.inputs[0] = graph->layers[1].inputs[0];
 END
-check "the sample has $(numbers "$work/sample" | wc -l) numbers, expected 4" [ "$(numbers "$work/sample" | wc -l)" -eq 4 ]
-check "the sample of tests has $(numbers_of_tests "$work/sample" | wc -l) numbers, expected 4" \
-    [ "$(numbers_of_tests "$work/sample" | wc -l)" -eq 4 ]
-found=$(numbers -r --include='*.[ch]' --include='*.cu' --include='*.cuh' host/program host/device host/ref host/cpu cuda)
+check "the sample: $(finds numbers) numbers found, expected 4" [ "$(finds numbers)" -eq 4 ]
+check "the sample of tests: $(finds numbers_of_tests) found, expected 4" [ "$(finds numbers_of_tests)" -eq 4 ]
+found=$(numbers -r --include='*.[ch]' --include='*.cu' --include='*.cuh' host/program host/device host/ref host/cpu \
+    cuda)
 check "operands by numbers: $found" [ -z "$found" ]
 found=$(numbers_of_tests -r --include='*.[ch]' --include='*.cpp' tests)
 check "operands by numbers in tests: $found" [ -z "$found" ]
@@ -36,8 +38,8 @@ PROG_OP(FORGOTTEN, forgotten, "forgotten", NONE,
         OUT(FORGOTTEN, Y, ACTIVATION, VARIADIC))
 END
 for file in host/program/*.c host/ref/*.c host/cpu/*.c; do
-    if ! "${CC:-cc}" -std=c17 -Wall -Wextra -Wpedantic -Werror -D_GNU_SOURCE -fopenmp -I "$work" -I . -c "$file" -o "$work/object.o" \
-        2>"$work/log"; then
+    if ! "${CC:-cc}" -std=c17 -Wall -Wextra -Wpedantic -Werror -D_GNU_SOURCE -fopenmp -I "$work" -I . -c "$file" \
+        -o "$work/object.o" 2>"$work/log"; then
         fail "an operation: $file: $(head -n 1 "$work/log"), expected none"
         continue
     fi

@@ -6,7 +6,8 @@
 . tests/support/script.sh
 
 rooms_of() {
-    (cd "$1" && find host spec cuda tools \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \) -exec dirname {} + | sort -u)
+    (cd "$1" && find host spec cuda tools \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \) -exec dirname {} +) |
+        sort -u
 }
 
 # named TREE ROOM WORD: what stands in backquotes behind WORD in the room's README, up to the full stop that ends a

@@ -173,16 +173,15 @@ enum status __wrap_conv_trial_open(const struct conv_planner *planner, const str
 static enum status try_it(const struct conv_planner *planner, struct conv_plan *plan, struct error *err)
 {
     struct conv_trial trial;
-    struct conv_entrant entrant = {0};
+    struct conv_entrant entrant = {.plan = *plan};
     struct error refusal;
     bool ran = false;
     enum status st = conv_trial_open(planner, &plan->info, &trial, err);
     if (st != ST_OK)
         return st;
-    st = conv_trial_run(&trial, plan, &ran, &refusal, err);
+    st = conv_trial_run(&trial, &entrant, emu.timed, &ran, &refusal, err);
     if (st == ST_OK && !ran)
         st = error_set(err, ST_DEVICE, "%s", refusal.message);
-    entrant.plan = *plan;
     if (st == ST_OK && emu.timed)
         st = conv_trial_look(&trial, &entrant, err);
     conv_entrant_forget(&entrant);

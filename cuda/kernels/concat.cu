@@ -83,46 +83,35 @@ template <class P> static parts<P> parts_of(int32_t count, const int32_t *channe
     return made;
 }
 
-template <class T>
-static cudaError_t launch_concat(cudaStream_t stream, struct cuda_shape whole, int32_t count,
-                                 const int32_t *channels, const void *const *x, T *y)
+template <class T> static cudaError_t launch_concat(cudaStream_t stream, const cuda_concat &concat)
 {
-    parts<const T> parts = parts_of<const T>(count, channels);
-    for (int32_t k = 0; k < count; k++)
-        parts.part[k] = (const T *)x[k];
-    const size_t packs = cuda_shape_count(whole) / CUDA_CHANNELS;
+    parts<const T> parts = parts_of<const T>(concat.count, concat.channels);
+    for (int32_t k = 0; k < concat.count; k++)
+        parts.part[k] = (const T *)concat.x[k];
+    const size_t packs = cuda_shape_count(concat.whole) / CUDA_CHANNELS;
     LAUNCH(join_parts<T>, launch_blocks(packs), LAUNCH_THREADS, 0, stream, (uint32_t)packs,
-           divisor_of(cuda_padded(whole.c) / CUDA_CHANNELS), parts, y);
+           divisor_of(cuda_padded(concat.whole.c) / CUDA_CHANNELS), parts, (T *)concat.y);
     return cudaGetLastError();
 }
 
-cudaError_t cuda_launch_concat(cudaStream_t stream, enum cuda_type type, struct cuda_shape whole,
-                               int32_t count, const int32_t *channels, const void *const *x, void *y)
+cudaError_t cuda_launch_concat(cudaStream_t stream, enum cuda_type type, const struct cuda_concat *concat)
 {
-    return with_type(type, [&](auto zero) {
-        using T = decltype(zero);
-        return launch_concat(stream, whole, count, channels, x, (T *)y);
-    });
+    return with_type(type, [&](auto zero) { return launch_concat<decltype(zero)>(stream, *concat); });
 }
 
-template <class T>
-static cudaError_t launch_split(cudaStream_t stream, struct cuda_shape whole, int32_t count,
-                                const int32_t *channels, const T *dy, void *const *dx)
+template <class T> static cudaError_t launch_split(cudaStream_t stream, const cuda_split &split)
 {
-    parts<T> parts = parts_of<T>(count, channels);
-    for (int32_t k = 0; k < count; k++)
-        parts.part[k] = (T *)dx[k];
-    const dim3 grid(launch_blocks(cuda_shape_count(whole) / CUDA_CHANNELS / (size_t)count), (unsigned)count);
+    parts<T> parts = parts_of<T>(split.count, split.channels);
+    for (int32_t k = 0; k < split.count; k++)
+        parts.part[k] = (T *)split.dx[k];
+    const size_t elements = cuda_shape_count(split.whole);
+    const dim3 grid(launch_blocks(elements / CUDA_CHANNELS / (size_t)split.count), (unsigned)split.count);
     LAUNCH(split_parts<T>, grid, LAUNCH_THREADS, 0, stream,
-           (uint32_t)(cuda_shape_count(whole) / (size_t)cuda_padded(whole.c)), dy, parts);
+           (uint32_t)(elements / (size_t)cuda_padded(split.whole.c)), (const T *)split.dy, parts);
     return cudaGetLastError();
 }
 
-cudaError_t cuda_launch_split(cudaStream_t stream, enum cuda_type type, struct cuda_shape whole,
-                              int32_t count, const int32_t *channels, const void *dy, void *const *dx)
+cudaError_t cuda_launch_split(cudaStream_t stream, enum cuda_type type, const struct cuda_split *split)
 {
-    return with_type(type, [&](auto zero) {
-        using T = decltype(zero);
-        return launch_split(stream, whole, count, channels, (const T *)dy, dx);
-    });
+    return with_type(type, [&](auto zero) { return launch_split<decltype(zero)>(stream, *split); });
 }

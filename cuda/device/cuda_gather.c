@@ -1,0 +1,25 @@
+/* Batch gather: the bound samples of the data set to cuda/kernels/gather.cu. */
+#include "cuda/device/cuda_ops.h"
+
+enum status cuda_run_gather(const struct op_call *call)
+{
+    const struct device *device = call->prepared->device;
+    const struct device_binding *binding = &call->prepared->binding;
+    const struct device_dataset *dataset = binding->dataset;
+    struct cuda_gather gather = {.pixels = dataset->pixels,
+                                 .labels = dataset->labels,
+                                 .levels = dataset->levels,
+                                 .samples = call->prepared->samples,
+                                 .sample_count = binding->sample_count,
+                                 .shuffled = binding->shuffled,
+                                 .channels = dataset->base.channels,
+                                 .height = dataset->base.height,
+                                 .width = dataset->base.width,
+                                 .rows = call->program->batch,
+                                 .step = device->step,
+                                 .image = cuda_output(call, GATHER_OUT_IMAGE),
+                                 .image_labels = cuda_output(call, GATHER_OUT_LABELS)};
+    if (call->op->gather.augment)
+        gather.augment = binding->augment;
+    return cuda_launched(call, cuda_launch_gather(device->stream, device->type, &gather));
+}
