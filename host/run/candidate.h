@@ -34,6 +34,7 @@ struct candidate {
     bool ended;
     bool failed;
     struct trainer_result validation; /* NAN when it failed */
+    bool joined; /* the validation images were trained on too, after they were validated on */
     uint32_t steps;
     double images_per_second;  /* of its last epoch; 0: unknown */
     uint32_t measured_steps;   /* that this was measured over */

@@ -48,9 +48,7 @@ static enum status on_tick(void *context, const struct trainer_state *state, dou
         int32_t samples[TINY_VALIDATION];
         for (int32_t i = 0; i < TINY_VALIDATION; i++)
             samples[i] = TINY_TRAIN + i;
-        assert_int_equal(trainer_evaluate(witness->trainer, samples, TINY_VALIDATION, TINY_CLASSES, NULL,
-                                          NULL, &result, err),
-                         ST_OK);
+        assert_int_equal(trainer_evaluate(witness->trainer, samples, TINY_VALIDATION, &result, err), ST_OK);
     }
     if (witness->stop_at == 0 || state->step < witness->stop_at)
         return ST_OK;
@@ -97,9 +95,8 @@ static void test_learns(void **state)
         settings.augment = (struct augment){.translate = 1};
         settings.label_smoothing = 0.05f;
         struct trainer *trainer = tiny_task_trainer(&task, &settings);
-        assert_int_equal(trainer_evaluate(trainer, task.trainer_device.validation, TINY_VALIDATION, 0, NULL,
-                                          NULL, &before, &err),
-                         ST_OK);
+        assert_int_equal(
+            trainer_evaluate(trainer, task.trainer_device.validation, TINY_VALIDATION, &before, &err), ST_OK);
         assert_int_equal(train(&witness, trainer, 15 * STEPS_AN_EPOCH, &after, &err), ST_OK);
         assert_int_equal(witness.epochs, 15);
         const struct trainer_epoch *first = &witness.seen[0], *last = &witness.seen[14];
@@ -259,14 +256,12 @@ static void test_stays_bound(void **state)
     assert_int_equal(train(&witness, trainer, 4 * STEPS_AN_EPOCH, &result, &err), ST_OK);
     assert_int_equal(witness.epochs, 4);
     assert_int_equal(binds, 2);
-    assert_int_equal(
-        trainer_evaluate(trainer, task.trainer_device.train, TINY_TRAIN, 0, NULL, NULL, &again, &err), ST_OK);
+    assert_int_equal(trainer_evaluate(trainer, task.trainer_device.train, TINY_TRAIN, &again, &err), ST_OK);
     assert_int_equal(binds, 3);
     assert_true(again.loss != result.loss);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(trainer_evaluate(trainer, task.trainer_device.validation, TINY_VALIDATION, 0, NULL,
-                                          NULL, &again, &err),
-                         ST_OK);
+        assert_int_equal(
+            trainer_evaluate(trainer, task.trainer_device.validation, TINY_VALIDATION, &again, &err), ST_OK);
         assert_int_equal(binds, 4);
         assert_true(again.loss == result.loss);
     }
