@@ -106,7 +106,7 @@ static enum status on_epoch(void *context, const struct trainer_epoch *epoch, st
     if (epoch->validation_seconds > 0.0)
         training->candidate->validation_seconds = epoch->validation_seconds;
     run_lock(run);
-    if (trainer_state(training->trainer)->joined)
+    if (trainer_state(training->trainer)->joined > 0)
         display_say(&run->display, 1,
                     "  model %d  epoch %u  loss %.4f  acc %.4f  validation images included  %.0f images/s",
                     training->candidate->id, epoch->epoch, epoch->train.loss, epoch->train.accuracy,

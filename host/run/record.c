@@ -186,7 +186,7 @@ enum status record_model(struct run *run, const struct record_model *model, stru
         .epochs = model->epochs,
         .steps = model->steps,
         .seconds = model->seconds,
-        .joined = model->joined,
+        .validated = model->joined > 0 ? (int64_t)model->joined : -1,
     };
     return event_write_model(&run->journal, &event, run_time(run), err);
 }
@@ -206,14 +206,15 @@ enum status record_failed(struct run *run, int32_t id, int32_t parent, bool fina
 enum status record_test(struct run *run, int32_t id, const struct trainer_test *test, struct error *err)
 {
     const struct job_budget *budget = &run->job->budget;
+    const bool averaged = test->views > 1;
     const struct event_test event = {
         .stage = run->stage,
         .id = id,
         .accuracy = test->result.accuracy,
         .loss = test->result.loss,
-        .views = test->views,
-        .plain_accuracy = test->plain.accuracy,
-        .plain_loss = test->plain.loss,
+        .views = averaged ? test->views : -1,
+        .plain_accuracy = averaged ? test->plain.accuracy : NAN,
+        .plain_loss = averaged ? test->plain.loss : NAN,
         .confusion = {test->confusion, run->data.classes},
         .budget_seconds = budget->seconds.count > 0 ? budget_total(budget, run->stage) : NAN,
         .elapsed_seconds = run_time(run),

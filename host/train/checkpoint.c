@@ -240,7 +240,7 @@ enum status trainer_restore(struct trainer *trainer, const char *path, uint64_t 
     if (header.members != (uint64_t)trainer->count)
         trainer->state.averaged = 1;
     *note = header.note;
-    if (trainer->state.joined)
+    if (trainer->state.joined > 0)
         st = members_join(trainer, err);
 out:
     fclose(file);

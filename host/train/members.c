@@ -61,7 +61,7 @@ enum status members_step(struct trainer *trainer, const struct step *step, struc
 int32_t trainer_epoch_samples(const struct trainer *trainer)
 {
     const struct trainer_device *device = &trainer->members[0].device;
-    return device->train_count + (trainer->state.joined ? device->validation_count : 0);
+    return device->train_count + (trainer->state.joined > 0 ? device->validation_count : 0);
 }
 
 enum status member_bind_training(const struct trainer *trainer, const struct member *member,
@@ -70,7 +70,7 @@ enum status member_bind_training(const struct trainer *trainer, const struct mem
     const struct device_binding binding = {
         .weights = member->weights,
         .dataset = member->device.dataset,
-        .samples = trainer->state.joined ? trainer->joined : member->device.train,
+        .samples = trainer->state.joined > 0 ? trainer->joined : member->device.train,
         .sample_count = trainer_epoch_samples(trainer),
         .shuffled = 1,
         .augment = trainer->settings.augment,
@@ -96,7 +96,8 @@ enum status members_join(struct trainer *trainer, struct error *err)
         return error_memory(err, "samples", (train + validation) * sizeof(*trainer->joined));
     memcpy(trainer->joined, device->train, train * sizeof(*trainer->joined));
     memcpy(trainer->joined + train, device->validation, validation * sizeof(*trainer->joined));
-    trainer->state.joined = 1;
+    if (trainer->state.joined == 0)
+        trainer->state.joined = trainer->state.step;
     return members_all(trainer, trainer, bind_joined, err);
 }
 

@@ -147,7 +147,7 @@ static const double JOIN_PROGRESS = 0.75;
  * work; a margin for what does not shrink with it. */
 static double evaluation_seconds(const struct trainer *trainer)
 {
-    if (trainer->state.joined)
+    if (trainer->state.joined > 0)
         return 0.0;
     const double steps = ceil((double)first_device(trainer)->validation_count / trainer->settings.batch);
     const double known = trainer->evaluation_times.mean;
@@ -241,7 +241,7 @@ static enum status validate(struct trainer *trainer, struct trainer_result *vali
 {
     struct trainer_state *state = &trainer->state;
     const struct trainer_device *device = first_device(trainer);
-    if (state->joined) {
+    if (state->joined > 0) {
         *validation = (struct trainer_result){.loss = state->joined_loss, .accuracy = state->joined_accuracy};
         return ST_OK;
     }
@@ -285,13 +285,13 @@ static enum status end_epoch(struct trainer *trainer, double learning_rate, doub
         .epoch = state->epoch,
         .step = state->step,
         .train = result_of(state->metrics),
-        .validation = state->joined ? none : *validation,
+        .validation = state->joined > 0 ? none : *validation,
         .learning_rate = learning_rate,
         .seconds = state->seconds,
         .images_per_second = images_per_second(trainer, training_seconds),
-        .validation_seconds = state->joined ? 0.0 : clock_seconds() - trained,
+        .validation_seconds = state->joined > 0 ? 0.0 : clock_seconds() - trained,
     };
-    *stop = !state->joined && trainer->settings.patience > 0 &&
+    *stop = state->joined == 0 && trainer->settings.patience > 0 &&
             state->stale >= (uint32_t)trainer->settings.patience;
     state->position = 0;
     for (int32_t k = 0; k < trainer->count; k++)
@@ -320,7 +320,7 @@ enum status trainer_run(struct trainer *trainer, struct trainer_limit limit,
         if (finished ||
             state->position + (uint32_t)trainer->settings.batch > (uint32_t)trainer_epoch_samples(trainer)) {
             const bool joins =
-                trainer->settings.use_validation && !state->joined && !finished && progress >= JOIN_PROGRESS;
+                trainer->settings.use_validation && state->joined == 0 && !finished && progress >= JOIN_PROGRESS;
             /* A training that stands, with its time up, at the end of an epoch that was not validated (in this process)
              * has nothing but its result to find. */
             evaluated = evaluated && state->position == 0;

@@ -56,7 +56,7 @@ struct trainer_state {
     uint32_t position; /* samples of this epoch's order already used */
     uint32_t stale;    /* validations since the best validation loss */
     uint32_t averaged; /* 1: all members have the same running statistics */
-    uint32_t joined;   /* 1: the validation images are trained on too */
+    uint32_t joined;   /* since so many steps the validation images are trained on too; 0: not yet */
     double best_loss;  /* validation; INFINITY before the first */
     /* of the last validation before the validation images were trained on */
     double joined_loss, joined_accuracy;

@@ -376,16 +376,20 @@ static void test_confusion(void **state)
     for (int d = 0; d < DEVICE_COUNT; d++) {
         struct tiny_task task;
         struct witness witness = {0};
-        struct trainer_result result, trained;
+        struct trainer_result trained;
         struct error err;
         int64_t confusion[TINY_CLASSES * TINY_CLASSES] = {0}, right = 0;
         tiny_task_open(&task, DEVICES[d], true);
         const struct trainer_settings settings = tiny_task_settings();
         struct trainer *trainer = tiny_task_trainer(&task, &settings);
         assert_int_equal(train(&witness, trainer, 8, &trained, &err), ST_OK);
-        assert_int_equal(trainer_evaluate(trainer, task.trainer_device.validation, TINY_VALIDATION,
-                                          TINY_CLASSES, task.labels, confusion, &result, &err),
-                         ST_OK);
+        struct trainer_test test = {.samples = task.trainer_device.validation,
+                                    .count = TINY_VALIDATION,
+                                    .views = 1,
+                                    .classes = TINY_CLASSES,
+                                    .labels = task.labels,
+                                    .confusion = confusion};
+        assert_int_equal(trainer_test(trainer, &test, &err), ST_OK);
         for (int32_t row = 0; row < TINY_CLASSES; row++) {
             int64_t sum = 0;
             for (int32_t column = 0; column < TINY_CLASSES; column++)
@@ -393,8 +397,9 @@ static void test_confusion(void **state)
             assert_int_equal(sum, TINY_VALIDATION / TINY_CLASSES); /* rows are the truth */
             right += confusion[row * TINY_CLASSES + row];
         }
-        assert_true(result.accuracy == (double)right / TINY_VALIDATION);
-        assert_true(result.loss == trained.loss && result.accuracy == trained.accuracy);
+        assert_true(test.result.accuracy == (double)right / TINY_VALIDATION);
+        assert_true(test.result.loss == trained.loss && test.result.accuracy == trained.accuracy);
+        assert_true(test.plain.loss == trained.loss && test.plain.accuracy == trained.accuracy);
         trainer_close(trainer);
         tiny_task_close(&task);
     }
