@@ -91,6 +91,7 @@ struct cuda_step {
     int32_t valid;
     float learning_rate, average_decay;
     int32_t look_ahead;
+    struct augment_view view;
     float first_scale;  /* AdamW: 1 / (1 - b1^t), t = number + 1; SGD: not read */
     float second_scale; /* AdamW: 1 / (1 - b2^t) */
 };

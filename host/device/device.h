@@ -21,7 +21,7 @@
 
 #include <stdbool.h>
 
-enum { DEVICE_INTERFACE_VERSION = 5 };
+enum { DEVICE_INTERFACE_VERSION = 6 };
 
 struct device;
 struct device_group;
@@ -110,6 +110,7 @@ struct step {
     float average_decay;
     /* 1: the values then become the averages (Zhang et al. 2019, "Lookahead Optimizer") */
     int32_t look_ahead;
+    struct augment_view view; /* all zero but in evaluations that look at images in several ways (views.h) */
 };
 
 /* How a program's steps are run, and how long they take by the device's clock. */

@@ -34,6 +34,7 @@ struct run_sharing {
 /* The last final fit that went well. */
 struct run_final {
     int32_t id, parent; /* -1: none */
+    bool joined;        /* it has been trained on the validation images too */
 };
 
 struct run {

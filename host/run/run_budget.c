@@ -112,6 +112,7 @@ struct budget_state run_budget(const struct run *run)
         .candidate_images = job->search.data * run->data.sample_count[SPLIT_TRAIN],
         .train_images = run->data.sample_count[SPLIT_TRAIN],
         .test_images = run->data.sample_count[SPLIT_TEST],
+        .test_views = trainer_views_of(&job->evaluate, &job->train),
         .candidate_batch = run->batches.candidate,
         .final_batch = run->batches.final,
         .speed = speed_of(run, kind),
