@@ -1,6 +1,7 @@
 #include "host/run/coordinator.h"
 
 #include "host/net/cost.h"
+#include "host/net/serialise.h"
 #include "host/run/record.h"
 #include "host/run/resume.h"
 #include "host/run/run_budget.h"
@@ -67,22 +68,6 @@ static enum status ask(struct run *run, struct proposal *proposal, struct error 
     return st;
 }
 
-/* The proposal as a candidate; its graph changes owner. */
-static void take_over(struct proposal *proposal, struct candidate *candidate)
-{
-    const bool goes_on = proposal->parent >= 0 && proposal->morph_count == 0;
-    candidate->parent = proposal->parent;
-    candidate->source = goes_on ? proposal->parent : -1;
-    candidate->start = proposal->start;
-    candidate->recipe = proposal->recipe;
-    candidate->prediction = proposal->prediction;
-    candidate->morph_count = proposal->morph_count;
-    candidate->operation_count = proposal->operation_count;
-    memcpy(candidate->morphs, proposal->morphs, sizeof(candidate->morphs));
-    memcpy(candidate->operations, proposal->operations, sizeof(candidate->operations));
-    candidate->graph = proposal->graph;
-}
-
 /* The next candidate; *made is NULL when the strategy has none. */
 static enum status next_candidate(struct run *run, struct candidate **made, struct error *err)
 {
@@ -97,7 +82,7 @@ static enum status next_candidate(struct run *run, struct candidate **made, stru
         return error_memory(err, "candidate", sizeof(**made));
     }
     (*made)->id = run->next_id;
-    take_over(&proposal, *made);
+    candidate_take(*made, &proposal);
     return ST_OK;
 }
 
@@ -204,8 +189,10 @@ enum status coordinator_observe(struct run *run, struct candidate *candidate, st
     }
     if (candidate->final) {
         if (!candidate->failed) /* a failed one has left no weights to go on from */
-            run->final = (struct run_final){
-                .id = candidate->id, .parent = candidate->parent, .joined = candidate->joined > 0};
+            run->final = (struct run_final){.id = candidate->id,
+                                             .parent = candidate->parent,
+                                             .fingerprint = graph_fingerprint(&candidate->graph),
+                                             .joined = candidate->joined > 0};
     } else {
         run->models++;
         st = search_observe(run->search, &trial, candidate->validation.accuracy, candidate->validation.loss,

@@ -90,7 +90,7 @@ static enum status replay_candidate(struct run *run, const struct event_candidat
     candidate->observed = event->observed;
     candidate->batch = candidate->final ? run->batches.final : run->batches.candidate;
     candidate->start = start_of(run, event->start);
-    candidate_name(candidate, "resumed");
+    candidate_say(candidate, "resumed");
     enum status st = graph_from_json(&candidate->graph, event->graph, err);
     if (st == ST_OK)
         st = insert(run, candidate, err);

@@ -104,7 +104,7 @@ struct budget_state run_budget(const struct run *run)
     struct budget_state state = {
         .kind = kind,
         .total = budget_total(&job->budget, run->stage),
-        .final_share = job->search.final_share,
+        .final_share = search_has_candidates(run->search) ? job->search.final_share : 1.0,
         .epochs = job->search.epochs,
         .final_epochs = job->train.final_epochs,
         .max_parameters = job->search.max_parameters,

@@ -183,6 +183,23 @@ enum status search_propose(const struct search *search, const struct search_requ
     return search->strategy->propose(search, search->state, request, &random, proposal, err);
 }
 
+bool search_has_candidates(const struct search *search)
+{
+    return search->strategy->propose != NULL;
+}
+
+enum status search_propose_final(const struct search *search, const struct search_request *request,
+                                 struct proposal *proposal, struct error *err)
+{
+    const struct search_strategy *strategy = search->strategy;
+    *proposal = (struct proposal){0};
+    enum status st = strategy->propose_final != NULL
+                         ? strategy->propose_final(search, search->state, request, proposal, err)
+                         : propose_best(search, &request->limits, proposal, err);
+    assert(st != ST_OK || proposal->morph_count == 0);
+    return st;
+}
+
 bool search_admits(const struct search_limits *limits, const struct graph *graph)
 {
     if (limits->max_parameters > 0 && cost_of_graph(graph).parameters > limits->max_parameters)

@@ -1,6 +1,7 @@
 /* The search: which network to train next, and how. It knows all candidates so far; a strategy (strategy.h) chooses.
  *
- *     search_new -> search_propose -> search_pend -> (training) -> search_observe -> search_propose ... -> search_free
+ *     search_new -> search_propose -> search_pend -> (training) -> search_observe -> search_propose ...
+ *                -> search_propose_final -> (the final fit) -> search_free
  *
  * A proposal is a pure function of the job's settings, the candidate's id and what was told of before: which candidates
  * are pending, and which results were observed, in the order of their ids. So the journal is the strategy's saved
@@ -110,6 +111,13 @@ void search_free(struct search *search); /* NULL is allowed */
  * network may be above the limits: it is to be left out then (search_leave_out), and the next to be asked for. */
 enum status search_propose(const struct search *search, const struct search_request *request,
                            struct proposal *proposal, struct error *err);
+
+/* Whether the strategy proposes candidates at all. Without, there is a final fit only. */
+bool search_has_candidates(const struct search *search);
+
+/* Proposes the stage's final fit, which has no morphs. ST_DIVERGED when none of the candidates could be trained. */
+enum status search_propose_final(const struct search *search, const struct search_request *request,
+                                 struct proposal *proposal, struct error *err);
 
 /* Starting network `start`, an index into search.starts, is not to be proposed any more. */
 void search_leave_out(struct search *search, int32_t start);

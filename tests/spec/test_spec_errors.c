@@ -137,7 +137,8 @@ static const struct message_case {
     {GOOD "search = { starts = [1]; };",
      {0},
      ST_FORMAT,
-     "@/job.cfg:2: search.starts: found 1, expected one or more of \"lean\", \"res9\", \"air\", \"cnn\", \"resnet\", "
+     "@/job.cfg:2: search.starts: found 1, expected one or more of \"lean\", \"res9\", \"air\", \"cnn\", "
+     "\"resnet\", "
      "\"densenet\""},
     {GOOD "budget = { seconds = [60, \"x\"]; };",
      {0},
@@ -195,7 +196,8 @@ static const struct message_case {
     {GOOD "search = { starts = []; };",
      {0},
      ST_RANGE,
-     "@/job.cfg:2: search.starts: found a list of 0, expected one or more of \"lean\", \"res9\", \"air\", \"cnn\", \"resnet\", "
+     "@/job.cfg:2: search.starts: found a list of 0, expected one or more of \"lean\", \"res9\", \"air\", "
+     "\"cnn\", \"resnet\", "
      "\"densenet\""},
     {GOOD "search = { starts = [\"cnn\", \"cnn\"]; };",
      {0},
@@ -257,6 +259,10 @@ static const struct message_case {
      {0},
      ST_RANGE,
      "@/job.cfg:2: devices: found \"ref:0\" beside \"cpu:0\", expected one kind of device"},
+    {GOOD "search = { strategy = \"none\";\n starts = [\"lean\", \"cnn\"]; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:3: search.starts: found 2 starting networks, expected one, as search.strategy is \"none\""},
     {GOOD "devices = \"cuda:\";",
      {0},
      ST_RANGE,
