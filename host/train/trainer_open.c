@@ -47,6 +47,16 @@ void trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t se
     };
 }
 
+/* The running statistics of batch norms remember about this many images: those of a large batch are good by themselves, and
+ * old ones are of other weights (Jordan 2024 has 0.4 for batches of 1024; 0.1 is usual for 128). */
+static const double STATISTICS_IMAGES = 1280.0;
+static const double STATISTICS_MOST = 0.4;
+
+static float batch_norm_momentum(int32_t batch)
+{
+    return (float)fmin(STATISTICS_MOST, batch / STATISTICS_IMAGES);
+}
+
 /* ---- prepare: no memory yet ---- */
 
 static enum status lower(const struct trainer *trainer, enum prog_purpose purpose, struct program *program,
@@ -58,7 +68,7 @@ static enum status lower(const struct trainer *trainer, enum prog_purpose purpos
         .augment = true,
         .weight_average = trainer->settings.average > 0.0f,
         .label_smoothing = trainer->settings.label_smoothing,
-        .batch_norm_momentum = 0.1f,
+        .batch_norm_momentum = batch_norm_momentum(trainer->settings.batch),
         .members = trainer->count,
     };
     return lower_graph(&trainer->graph, &options, program, err);
