@@ -21,7 +21,7 @@
 static enum status propose_final(const struct run *run, struct candidate **made, struct error *err)
 {
     const struct budget_state budget = run_budget(run);
-    const struct search_request request = {.id = run->next_id, .limits = budget_limits(&budget)};
+    const struct search_request request = run_request(run, &budget);
     const struct run_final *earlier = &run->final;
     struct proposal proposal;
     *made = NULL;

@@ -16,7 +16,7 @@
 /* Those of the table that search: all before "none". */
 #define STRATEGY(constant, word, meaning) JOB_STRATEGY_##constant,
 static const enum job_strategy STRATEGIES[] = {SPEC_STRATEGIES(STRATEGY)};
-enum { STRATEGY_COUNT = JOB_STRATEGY_NONE, HISTORY = 14, CLASSES = 4 };
+enum { STRATEGY_COUNT = JOB_STRATEGY_PHASES, HISTORY = 14, CLASSES = 4 };
 
 static const struct shape IMAGE = {0, 1, 12, 12};
 
