@@ -29,6 +29,7 @@ struct run_sharing {
     int32_t workers; /* 0: not found yet */
     /* images a second on a device: of one training, of all side by side; 0: not measured */
     double alone, together;
+    size_t bytes; /* of a device that the one training takes; 0: not measured */
 };
 
 /* The last final fit that went well. */

@@ -138,8 +138,7 @@ static const struct message_case {
      {0},
      ST_FORMAT,
      "@/job.cfg:2: search.starts: found 1, expected one or more of \"lean\", \"res9\", \"air\", \"cnn\", "
-     "\"resnet\", "
-     "\"densenet\""},
+     "\"resnet\", \"densenet\""},
     {GOOD "budget = { seconds = [60, \"x\"]; };",
      {0},
      ST_FORMAT,
