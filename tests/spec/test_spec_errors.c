@@ -137,7 +137,8 @@ static const struct message_case {
     {GOOD "search = { starts = [1]; };",
      {0},
      ST_FORMAT,
-     "@/job.cfg:2: search.starts: found 1, expected one or more of \"lean\", \"res9\", \"air\", \"cnn\", \"resnet\", "
+     "@/job.cfg:2: search.starts: found 1, expected one or more of \"lean\", \"res9\", \"air\", \"cnn\", "
+     "\"resnet\", "
      "\"densenet\""},
     {GOOD "budget = { seconds = [60, \"x\"]; };",
      {0},
@@ -195,7 +196,8 @@ static const struct message_case {
     {GOOD "search = { starts = []; };",
      {0},
      ST_RANGE,
-     "@/job.cfg:2: search.starts: found a list of 0, expected one or more of \"lean\", \"res9\", \"air\", \"cnn\", \"resnet\", "
+     "@/job.cfg:2: search.starts: found a list of 0, expected one or more of \"lean\", \"res9\", \"air\", "
+     "\"cnn\", \"resnet\", "
      "\"densenet\""},
     {GOOD "search = { starts = [\"cnn\", \"cnn\"]; };",
      {0},
