@@ -90,6 +90,18 @@ static enum status check_devices(const struct job *job, const struct spec_locati
     return ST_OK;
 }
 
+/* Without a search nobody chooses between several starting networks. */
+static enum status check_starts(const struct job *job, const struct spec_location *locations,
+                                struct error *err)
+{
+    char found[SPEC_TEXT_MAX];
+    if (job->search.strategy != JOB_STRATEGY_NONE || job->search.starts.count == 1)
+        return ST_OK;
+    snprintf(found, sizeof(found), "%d starting networks", job->search.starts.count);
+    return spec_refuse(err, ST_RANGE, &locations[spec_index("search.starts")], "search.starts", found,
+                       "one, as search.strategy is \"none\"");
+}
+
 /* "runs/NAME" for ".../NAME.cfg". */
 static enum status name_output(struct job *job, struct error *err)
 {
@@ -119,6 +131,8 @@ enum status spec_check(struct job *job, const struct spec_location locations[SPE
         st = check_views(job, locations, err);
     if (st == ST_OK)
         st = check_devices(job, locations, err);
+    if (st == ST_OK)
+        st = check_starts(job, locations, err);
     if (st == ST_OK)
         st = name_output(job, err);
     return st;

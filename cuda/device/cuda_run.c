@@ -90,7 +90,7 @@ static enum status check_recording(const struct device_program *prepared, int32_
     return st;
 }
 
-/* Queues all operations, or records them. The optimizer waits for the branch and for a group's all-reduces. */
+/* Queues all operations, or records them. What takes gradients waits for the branch and for a group's all-reduces. */
 static enum status run_all(struct device_program *prepared, enum collectives collectives, bool recording,
                            struct error *err)
 {
@@ -100,9 +100,9 @@ static enum status run_all(struct device_program *prepared, enum collectives col
         const enum prog_op_kind kind = program->ops[op].kind;
         if (kind == PROG_OP_ALL_REDUCE && collectives == LEFT_OUT)
             continue;
-        if (kind == PROG_OP_OPTIMIZER)
+        if (cuda_takes_gradients(kind))
             st = cuda_branch_join(prepared->device, err);
-        if (st == ST_OK && kind == PROG_OP_OPTIMIZER)
+        if (st == ST_OK && cuda_takes_gradients(kind))
             st = cuda_group_join(prepared, err);
         if (st == ST_OK)
             st = run_one(prepared, op, true, err);

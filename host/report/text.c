@@ -57,7 +57,7 @@ void report_text(FILE *out, const struct history *history, const struct history_
         fprintf(out, "budget: %s\n", test->budget);
     if (isfinite(test->elapsed_seconds))
         fprintf(out, "elapsed: %.1f s\n", test->elapsed_seconds);
-    fprintf(out, "models tried: %lld", (long long)test->models);
+    fprintf(out, "models tried: %lld%s", (long long)test->models, test->models == 0 ? " (no search)" : "");
     if (test->failed > 0)
         fprintf(out, " (candidates that failed: %d)", test->failed);
     fprintf(out, "\nwinner: model %lld\n", (long long)test->id);

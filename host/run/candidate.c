@@ -54,10 +54,25 @@ void candidate_free(struct candidate *candidate)
     free(candidate);
 }
 
-void candidate_name(struct candidate *candidate, const char *text)
+void candidate_take(struct candidate *candidate, const struct proposal *proposal)
 {
-    snprintf(candidate->operations[0], SEARCH_OPERATION_LENGTH, "%s", text);
-    candidate->operation_count = 1;
+    const bool goes_on = proposal->parent >= 0 && proposal->morph_count == 0;
+    candidate->parent = proposal->parent;
+    candidate->source = goes_on ? proposal->parent : -1;
+    candidate->start = proposal->start;
+    candidate->recipe = proposal->recipe;
+    candidate->prediction = proposal->prediction;
+    candidate->morph_count = proposal->morph_count;
+    candidate->operation_count = proposal->operation_count;
+    memcpy(candidate->morphs, proposal->morphs, sizeof(candidate->morphs));
+    memcpy(candidate->operations, proposal->operations, sizeof(candidate->operations));
+    candidate->graph = proposal->graph;
+}
+
+void candidate_say(struct candidate *candidate, const char *text)
+{
+    if (candidate->operation_count < SEARCH_MAX_MORPHS)
+        snprintf(candidate->operations[candidate->operation_count++], SEARCH_OPERATION_LENGTH, "%s", text);
 }
 
 /* ---- while it trains ---- */

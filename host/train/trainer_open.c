@@ -21,6 +21,8 @@ static enum optimizer_kind optimizer_of(enum job_optimizer optimizer)
         return OPTIMIZER_SGD;
     case JOB_OPTIMIZER_ADAMW:
         return OPTIMIZER_ADAMW;
+    case JOB_OPTIMIZER_MUON:
+        return OPTIMIZER_MUON;
     }
     abort(); /* the schema allows no other */
 }
@@ -35,7 +37,8 @@ void trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t se
                       .second = (float)job->beta2,
                       .decay = (float)job->weight_decay,
                       .bias_rate = (float)job->bias_rate,
-                      .bias_decay = (float)job->bias_decay},
+                      .bias_decay = (float)job->bias_decay,
+                      .muon_rate = (float)job->muon_rate},
         .schedule = {.kind = job->schedule,
                      .peak = job->learning_rate * batch / REFERENCE_BATCH,
                      .warmup = job->warmup},
@@ -76,6 +79,7 @@ static enum status lower(const struct trainer *trainer, enum prog_purpose purpos
         .batch = trainer->settings.batch / trainer->count,
         .augment = true,
         .weight_average = trainer->settings.average > 0.0f,
+        .orthogonalise = trainer->settings.optimizer.kind == OPTIMIZER_MUON,
         .label_smoothing = trainer->settings.label_smoothing,
         .batch_norm_momentum = batch_norm_momentum(trainer->settings.batch),
         .members = trainer->count,

@@ -42,7 +42,9 @@ static void test_defaults(void **state)
         {"search.strategy", "\"bayesian\""},
         {"search.starts", "[\"lean\"]"},
         {"search.width", "0"},
-        {"search.morphs", "[\"deepen\", \"widen\", \"add_skip\", \"concat_skip\", \"kernel\"]"},
+        {"search.morphs",
+         "[\"deepen\", \"widen\", \"add_skip\", \"concat_skip\", \"kernel\", \"residual\", \"repeat\", "
+         "\"widen_stage\", \"widen_net\"]"},
         {"search.max_morphs", "2"},
         {"search.noise", "0.00025"},
         {"search.beta", "2.5"},

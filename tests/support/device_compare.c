@@ -229,7 +229,8 @@ static void share_inputs(struct pair *pair)
         free(values);
     }
     for (int32_t t = 0; op->kind == PROG_OP_OPTIMIZER && t < pair->ref.program.tensor_count; t++)
-        if (pair->ref.program.tensors[t].kind == TENSOR_GRADIENT)
+        if (pair->ref.program.tensors[t].kind == TENSOR_GRADIENT ||
+            pair->ref.program.tensors[t].kind == TENSOR_UPDATE)
             free(share(pair, t));
 }
 

@@ -20,7 +20,7 @@ static const struct morph CHAIN[] = {
     {.kind = MORPH_WIDEN, .a = 1, .amount = 8},
     {.kind = MORPH_DEEPEN, .a = 3, .variant = DEEPEN_CONV_RELU, .amount = 3},
     {.kind = MORPH_KERNEL, .a = 1, .amount = 2},
-    {.kind = MORPH_DEEPEN, .a = 4, .variant = DEEPEN_RESIDUAL, .amount = 3},
+    {.kind = MORPH_RESIDUAL, .a = 4, .amount = 3},
 };
 enum { CHAIN_LENGTH = 4 };
 
