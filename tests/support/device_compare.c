@@ -372,7 +372,7 @@ static void bind_case(struct device_session *session, const struct device_case *
     session->binding.shuffled = 1;
     session->binding.augment = c->augment;
     session->binding.use_average = c->use_average;
-    session->binding.optimizer = (struct optimizer){c->optimizer, 0.9f, 0.99f, 0.01f, 3.0f, 0.02f};
+    session->binding.optimizer = (struct optimizer){c->optimizer, 0.9f, 0.99f, 0.01f, 3.0f, 0.02f, 0.5f};
     session_bind(session);
 }
 
