@@ -127,6 +127,9 @@ static enum status test(struct run *run, struct error *err)
         goto out;
     st = trainer_evaluate(trainer, run->data.samples[SPLIT_TEST], run->data.sample_count[SPLIT_TEST], classes,
                           run->data.labels, confusion, &result, err);
+    run_lock(run);
+    run->model_seconds += run_model_test_seconds(run, &best.graph);
+    run_unlock(run);
     if (st == ST_OK)
         st = record_test(run, run->best_id, &result, confusion, err);
 out:
