@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Whether the search is worth its time: arms of nasrun at equal budgets, paired by seed. README.md of tests/bench says more.
+"""Whether the search is worth its time: arms of nasrun at equal budgets, paired by seed. ../RESULTS.md says more.
 
 What is compared is declared here and before anything runs: default against the best static arm, which was chosen on
 other seeds. Stopped and started again it goes on; what is done stays done.
@@ -12,7 +12,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import table
-from cells import ARMS, Bench, Cell, write_whole
+from cells import ARMS, Bench, Cell, git_id, write_whole
 
 STATIC = "none lean-8 lean-24 res9-8 res9-16 air-8 air-16"
 SELECTION_SEEDS = 100  # those of the choice of the static arm are 101 and up
@@ -42,8 +42,8 @@ def run_all(bench, cells, jobs):
     todo = [cell for cell in cells if not bench.is_done(cell)]
     failed = 0
     for cell in cells:
-        if cell not in todo and bench.run(cell) is not None:  # done by another program
-            raise SystemExit(f"{cell.name}: {bench.run(cell)}")
+        if bench.begun_by_another(cell):
+            raise SystemExit(f"{cell.name}: {bench.begun_by_another(cell)}")
     pool = ThreadPoolExecutor(jobs)
     try:
         for number, (cell, wrong) in enumerate(zip(todo, pool.map(bench.run, todo)), 1):
@@ -66,9 +66,8 @@ def main():
         raise SystemExit("found neither --cifar10 DIR nor --fashion DIR, expected one at least")
     for data in {"cifar10", "fashion"} - set(sources):
         print(f"*** NOT ON {data.upper()}: no --{data} DIR ***", file=sys.stderr)
-    bench = Bench(options.out or "build/bench-search", options.nasrun, options.placebo, sources)
-    if options.out is None:
-        bench = Bench(os.path.join("build/bench-search", bench.git), options.nasrun, options.placebo, sources)
+    folder = options.out or os.path.join("build/bench-search", git_id())
+    bench = Bench(folder, options.nasrun, options.placebo, sources)
     blocks = [(data, seconds) for seconds in options.seconds for data in sources]
     for data in sources:
         bench.write_job(data)

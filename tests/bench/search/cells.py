@@ -87,15 +87,17 @@ class Bench:
     def is_done(self, cell):
         return os.path.exists(os.path.join(self.run_folder(cell), "report.json"))
 
+    def begun_by_another(self, cell):
+        """What is wrong with a cell that this nasrun can't go on with; None where all is well."""
+        about = self.run_folder(cell) + ".json"
+        before = json.load(open(about)) if os.path.exists(about) else {"program": self.program}
+        if before["program"] == self.program:
+            return None
+        return f"begun by another nasrun, of commit {before['git']}: choose another --out"
+
     def run(self, cell):
         """To its end, from where it was left; the last line of what it said when it fails, else None."""
         about = self.run_folder(cell) + ".json"
-        if os.path.exists(about):
-            before = json.load(open(about))
-            if before["program"] != self.program:
-                return f"begun by another nasrun, of commit {before['git']}: choose another --out"
-        if self.is_done(cell):
-            return None
         if not os.path.exists(about):
             facts = {"command": " ".join(self.command(cell)), "git": self.git, "machine": self.machine}
             write_whole(about, json.dumps({**facts, "program": self.program}))
