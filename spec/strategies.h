@@ -3,7 +3,7 @@
  *
  *     X(constant, word, meaning)    JOB_STRATEGY_constant, "word" in a job file, search_word in host/search
  *
- * All before `none`, which is the last, propose candidates. */
+ * All before `phases` grow networks from starts and parents; `none`, the last, proposes no candidates. */
 #ifndef NASRUN_SPEC_STRATEGIES_H
 #define NASRUN_SPEC_STRATEGIES_H
 
@@ -12,6 +12,8 @@
     X(BAYESIAN, bayesian, "a Gaussian process over architectures") \
     X(GREEDY, greedy, "the best parent so far") \
     X(RANDOM, random, "chance") \
+    X(PHASES, phases, "by what the budget pays for, a ladder of short trainings that chooses start, width and learning " \
+                      "rate, then one training of that") \
     X(NONE, none, "no search, the one starting network is trained for the whole budget")
 /* clang-format on */
 

@@ -111,14 +111,27 @@ struct budget_state run_budget(const struct run *run)
         .workers = run->devices.workers,
         .candidate_images = job->search.data * run->data.sample_count[SPLIT_TRAIN],
         .train_images = run->data.sample_count[SPLIT_TRAIN],
+        .validation_images = run->data.sample_count[SPLIT_VALIDATION],
         .test_images = run->data.sample_count[SPLIT_TEST],
+        .test_views = trainer_views_of(&job->evaluate, &job->train),
         .candidate_batch = run->batches.candidate,
         .final_batch = run->batches.final,
+        .team = run->batches.team,
+        .by_a_clock = !by_model(run),
         .speed = speed_of(run, kind),
     };
     set_spent(run, &state);
     state.costs = costs_of(run, &state.speed);
     return state;
+}
+
+struct search_request run_request(const struct run *run, const struct budget_state *budget)
+{
+    struct search_request request = {
+        .id = run->next_id, .limits = budget_limits(budget), .means = budget_means(budget)};
+    if (search_goes_by_means(run->search) && budget->kind == BUDGET_SECONDS)
+        request.limits.max_seconds_per_image = INFINITY;
+    return request;
 }
 
 static struct budget_training training_of(const struct run *run, const struct candidate *candidate,
@@ -179,8 +192,9 @@ double run_model_seconds(const struct run *run, const struct candidate *candidat
 double run_model_test_seconds(const struct run *run, const struct graph *graph)
 {
     const struct budget_speed speed = speed_of(run, BUDGET_SECONDS);
+    const double views = trainer_views_of(&run->job->evaluate, &run->job->train);
     return budget_test_seconds(&speed, cost_seconds(graph, speed.flops, speed.bytes),
-                               run->data.sample_count[SPLIT_TEST]);
+                               views * run->data.sample_count[SPLIT_TEST]);
 }
 
 double run_seconds_left(const struct run *run)

@@ -156,6 +156,8 @@ enum status search_observe(struct search *search, const struct search_trial *tri
     struct search_model *model = find(search, trial->id);
     model->score = score;
     model->loss = loss;
+    model->epochs = trial->epochs;
+    model->images_per_second = trial->images_per_second;
     model->prediction = prediction_none();
     model->is_pending = false;
     enum status st = search->strategy->observe != NULL
@@ -186,6 +188,11 @@ enum status search_propose(const struct search *search, const struct search_requ
 bool search_has_candidates(const struct search *search)
 {
     return search->strategy->propose != NULL;
+}
+
+bool search_goes_by_means(const struct search *search)
+{
+    return search->strategy->goes_by_means;
 }
 
 enum status search_propose_final(const struct search *search, const struct search_request *request,

@@ -18,6 +18,8 @@
 
 /* All may be NULL, but for one of `propose` and `propose_final`. */
 struct search_strategy {
+    bool goes_by_means; /* search_goes_by_means */
+
     /* A new state; with NULL there is none, and `state` is NULL everywhere. */
     enum status (*create)(const struct search_setup *setup, void **state, struct error *err);
     void (*free)(void *state);
@@ -64,7 +66,9 @@ bool search_is_pending(const struct search_model *model);
 
 /* ---- proposals. Their recipe is the usual one and they have no prediction; who wants others writes them in. ---- */
 
-/* Starting network `start`, an index into search.starts. */
+/* Starting network `start`, an index into search.starts; of that width, or as wide as the job says. */
+enum status propose_start_of_width(const struct search *search, int32_t start, int32_t width,
+                                   struct proposal *proposal, struct error *err);
 enum status propose_start(const struct search *search, int32_t start, struct proposal *proposal,
                           struct error *err);
 

@@ -97,6 +97,10 @@ static const struct message_case {
      "@/job.cfg:2: devices: found a section, expected one or more of \"auto\", \"cuda\", \"cuda:N\", "
      "\"cpu\", "
      "\"cpu:N\", \"ref\", \"ref:N\""},
+    {GOOD "evaluate = { views = 3; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: evaluate.views: found 3, expected \"auto\", 1, 2 or 6"},
     {GOOD "train = { batch = 12.5; };",
      {0},
      ST_FORMAT,
