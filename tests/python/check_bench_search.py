@@ -120,7 +120,7 @@ def check_journal():
         model(2, 1, 0.75, 10),
         candidate(3, 2, 0),
         {"time": 3, "event": "failed", "id": 2},
-        candidate(6, 3, 1, final=True),
+        candidate(6, 3, 1, final=True, expected=0.9),
         model(6, 3, 0.8, 40),
         {"time": 10, "event": "test", "id": 3, **test},
     ]
@@ -130,7 +130,7 @@ def check_journal():
         facts = cells.read_journal(stream.name)
     for key, expected in {
         "correct": 7, "test_images": 10, "validation_accuracy": 0.8, "best_candidate": 0.75, "candidates": 2,
-        "predicted_and_reached": [[0.6, 0.75]], "parameters": 3, "train_flops": 8, "steps": 40,
+        "predicted_and_reached": [[0.6, 0.75], [0.9, 0.8]], "parameters": 3, "train_flops": 8, "steps": 40,
     }.items():  # fmt: skip
         same(f"the journal's {key}", facts[key], expected)
     close("share in the final weights", facts["share_in_final"], 7 / 10)

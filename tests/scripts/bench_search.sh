@@ -22,7 +22,7 @@ for name, count in (("train", 12000), ("t10k", 200)):
 END
 
 options="--nasrun $bin/nasrun --placebo $helpers/bench/search/nasrun_placebo --fashion $work/images --seconds 1 --seeds 2
-    --static none,lean-8 --selection 1 --arms default,none,placebo"
+    --static none,lean-8 --selection 1 --arms none,placebo --primary bayesian"
 bench() { # bench DIR [OPTION...]
     dir=$1
     shift

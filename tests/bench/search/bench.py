@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Whether the search is worth its time: arms of nasrun at equal budgets, paired by seed. ../RESULTS.md says more.
 
-What is compared is declared here and before anything runs: default against the best static arm, which was chosen on
-other seeds. Stopped and started again it goes on; what is done stays done.
+What is compared is declared before anything runs: default, or --primary, against the best static arm, which was chosen
+on other seeds. Stopped and started again it goes on; what is done stays done.
 """
 
 import argparse
@@ -28,7 +28,8 @@ def arguments():
     parser.add_argument("--fashion", help="folder of Fashion-MNIST's four files")
     parser.add_argument("--seconds", type=numbers, default=[85.0, 255.0], help="of the model's clock: 85,255")
     parser.add_argument("--seeds", type=int, default=16, help="pairs: seeds 1 to this")
-    parser.add_argument("--arms", type=words, default=[arm for arm in ARMS if arm != "bayesian"])
+    parser.add_argument("--arms", type=words, default=["default", "none", "placebo", "greedy", "random"])
+    parser.add_argument("--primary", default="default", help="the arm that is compared with the others")
     parser.add_argument("--static", type=words, default=words(STATIC), help="arms that the best static one is of")
     parser.add_argument("--selection", type=int, default=4, help="seeds on which that is chosen")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side, of one thread each")
@@ -79,7 +80,7 @@ def main():
     run = (lambda cells: 0) if options.table else (lambda cells: run_all(bench, cells, options.jobs))
     failed = run(selection)
     static = {block: table.best_static(results_of(bench, selection), block, options.static) for block in blocks}
-    arms = {block: sorted({*options.arms, static[block]}) for block in blocks}
+    arms = {block: sorted({options.primary, *options.arms, static[block]}) for block in blocks}
     main_cells = [
         Cell(*block, arm, seed)
         for seed in range(1, options.seeds + 1)
@@ -90,7 +91,7 @@ def main():
 
     results = results_of(bench, selection + main_cells)
     write_whole(bench.path("results.jsonl"), "".join(json.dumps(result) + "\n" for result in results))
-    text = table.make([r for r in results if r["seed"] <= options.seeds], static, "default")
+    text = table.make([r for r in results if r["seed"] <= options.seeds], static, options.primary)
     missing = len(set(selection + main_cells)) - len(results)
     if missing:
         text += f"\n{missing} cells are missing.\n"

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import proxies
 
-# What an arm adds to the job. Each searching arm grows from the same start, whose width suits the small images;
-# `placebo` is another program.
+# What an arm adds to the job: `default` nothing, as nasrun is shipped. Those that grow networks from a start have the
+# same, whose width suits the small images; `placebo` is another program.
 WIDTH = "search.width=16"
 ARMS = {
-    "default": [WIDTH],
+    "default": [],
+    "phases": ['search.strategy="phases"', 'search.starts=["lean", "res9", "air"]'],
     "none": [WIDTH, 'search.strategy="none"'],
     "placebo": [WIDTH],
     "bayesian": [WIDTH, 'search.strategy="bayesian"'],
@@ -171,7 +172,9 @@ def read_journal(path):
         "virtual_seconds": test["elapsed_seconds"],
         "share_in_final": lineage / sum(t["seconds"] for t in trainings.values()),
         "predicted_and_reached": [
-            [t["expected"], t["validation_accuracy"]] for t in searched if t["expected"] is not None
+            [t["expected"], t["validation_accuracy"]]
+            for t in trainings.values()
+            if None not in (t["expected"], t.get("validation_accuracy"))
         ],
         "parameters": winner["parameters"],
         "train_flops": winner["train_flops"],

@@ -2,7 +2,7 @@
 
 import paired
 
-MARGIN = 0.2  # points by which default may be worse and still be "not worse"
+MARGIN = 0.2  # points by which the arm may be worse and still be "not worse"
 
 
 def best_static(results, block, arms):
@@ -53,7 +53,7 @@ def header(*columns):
 
 
 def primary(results, blocks, static, arm):
-    """Default against the best static arm: each block, and all of them in one test."""
+    """The arm against the best static one: each block, and all of them in one test."""
     text = header("data", "seconds", "best static", "n", "points", "95 %", "p", f"not worse by {MARGIN}")
     together, size = [], None
     for block in blocks:
@@ -72,7 +72,7 @@ def primary(results, blocks, static, arm):
 
 
 def secondary(results, blocks, static, arm):
-    """Default against each other arm, over all blocks; p by Holm."""
+    """The arm against each other one, over all blocks; p by Holm."""
     others = sorted({r["arm"] for r in results} - {arm} - set(static.values()))
     others += sorted(set(static.values()) & {"none"})
     found = []
@@ -81,7 +81,7 @@ def secondary(results, blocks, static, arm):
         if differences:
             found.append((other, comparison(differences, results[0]["test_images"])))
     adjusted = paired.holm([values[-1] for _, values in found])
-    text = header("default against", "n", "points", "95 %", "p", "p, Holm")
+    text = header(f"{arm} against", "n", "points", "95 %", "p", "p, Holm")
     for (other, (n, middle, low, high, p)), holm in zip(found, adjusted):
         text += row(other, *figures(n, middle, low, high), f"{p:.4f}", f"{holm:.4f}")
     return text
@@ -120,7 +120,7 @@ def make(results, static, arm):
     blocks = sorted(static)
     assert len({r["test_images"] for r in results}) <= 1, "differences in images need test sets of one size"
     return (
-        "Primary comparison, declared before: default against the best static arm (no search), chosen on other seeds.\n"
+        f"Primary comparison, declared before: {arm} against the best static arm (no search), chosen on other seeds.\n"
         "Points of test accuracy, paired by seed; p: one-sided exact sign-flip permutation test; 95 %: exact\n"
         "bootstrap over seeds.\n\n"
         + primary(results, blocks, static, arm)
