@@ -134,11 +134,13 @@ static enum status choose_networks(const struct search_setup *setup, const struc
     return st;
 }
 
-/* The widest of the first start that gets five epochs. */
+/* The widest of the first start that gets five epochs, or as many as the best size. */
 static enum status choose_smallest(const struct search_setup *setup, const struct search_request *request,
                                    struct ladder_plan *plan, struct error *err)
 {
-    return choose_widths(setup, request, 0, LARGEST, LEAST_EPOCHS, INFINITY, 1, plan, err);
+    const double best =
+        plan->epochs / ladder_best_size(plan->epochs, ladder_balance(request->means.train_images));
+    return choose_widths(setup, request, 0, LARGEST, fmax(LEAST_EPOCHS, best), INFINITY, 1, plan, err);
 }
 
 /* ---- rungs ---- */
