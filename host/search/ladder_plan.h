@@ -10,13 +10,17 @@
  *                                  the best two four times as long
  *
  * Widths are those nearest to the size that the prior finds best (ladder_predict.h), as far as they get 5 to 60 epochs,
- * or more where the best size would. All rungs together take at most a tenth of the stage. */
+ * or more where the best size would. All rungs together take at most a tenth of the stage; there are fewer of them where
+ * they would be of a few steps only. */
 #ifndef NASRUN_SEARCH_LADDER_PLAN_H
 #define NASRUN_SEARCH_LADDER_PLAN_H
 
 #include "host/search/search.h"
 
 enum { LADDER_MOST_NETWORKS = 8 };
+
+/* With a smaller E there is no ladder. */
+#define LADDER_TOO_SHORT 3.0
 
 struct ladder_network {
     int32_t start; /* index into search.starts */

@@ -169,6 +169,8 @@ static void test_nothing_to_try(void **state)
     struct search_request request = request_of(30.0);
     request.means.candidate_batch = 8192;
     assert_int_equal(plan_of(&request).rungs, 0);
+    request.means.candidate_batch = 1200; /* one rung can be long enough where two can't */
+    assert_int_equal(plan_of(&request).rungs, 1);
     request = request_of(30.0);
     request.means.search = 0.0;
     assert_int_equal(plan_of(&request).rungs, 0);
