@@ -36,6 +36,8 @@ struct candidate {
     bool ended;
     bool failed;
     struct trainer_result validation; /* NAN when it failed */
+    /* after so many steps it was validated for the last time, to be trained on the validation images too; 0: never */
+    uint32_t joined;
     uint32_t steps;
     double images_per_second;  /* of its last epoch; 0: unknown */
     uint32_t measured_steps;   /* that this was measured over */

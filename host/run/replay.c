@@ -135,6 +135,7 @@ static enum status replay_model(struct run *run, const struct event_model *event
     candidate->steps = event->steps;
     candidate->validation =
         (struct trainer_result){.loss = event->validation_loss, .accuracy = event->validation_accuracy};
+    candidate->joined = event->validated > 0 ? (uint32_t)event->validated : 0;
     return ST_OK;
 }
 

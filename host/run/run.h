@@ -35,6 +35,7 @@ struct run_sharing {
 struct run_final {
     int32_t id, parent;   /* -1: none */
     uint64_t fingerprint; /* of its network */
+    bool joined;          /* it has been trained on the validation images too */
 };
 
 struct run {

@@ -113,6 +113,7 @@ struct budget_state run_budget(const struct run *run)
         .train_images = run->data.sample_count[SPLIT_TRAIN],
         .validation_images = run->data.sample_count[SPLIT_VALIDATION],
         .test_images = run->data.sample_count[SPLIT_TEST],
+        .test_views = trainer_views_of(&job->evaluate, &job->train),
         .candidate_batch = run->batches.candidate,
         .final_batch = run->batches.final,
         .team = run->batches.team,

@@ -16,7 +16,8 @@
 
 /* ---- final fit ---- */
 
-/* What the strategy wants to end with. An earlier stage's final fit of the same network is gone on from. */
+/* What the strategy wants to end with. An earlier stage's final fit of the same network is gone on from, but not one that
+ * knows the validation images, for nobody could say then how good it becomes. */
 static enum status propose_final(const struct run *run, struct candidate **made, struct error *err)
 {
     const struct budget_state budget = run_budget(run);
@@ -37,7 +38,7 @@ static enum status propose_final(const struct run *run, struct candidate **made,
     candidate_say(candidate, "final fit");
     candidate->final = true;
     candidate->batch = run->batches.final;
-    if (earlier->id >= 0 && earlier->parent == candidate->parent &&
+    if (earlier->id >= 0 && !earlier->joined && earlier->parent == candidate->parent &&
         earlier->fingerprint == graph_fingerprint(&candidate->graph))
         candidate->source = earlier->id;
     *made = candidate;
@@ -103,19 +104,23 @@ static enum status final_fit(struct run *run, struct error *err)
 /* ---- test ---- */
 
 /* Evaluates what model.safetensors holds on the test set and journals it. */
-static enum status test(struct run *run, struct error *err)
+static enum status test_best(struct run *run, struct error *err)
 {
     const int32_t classes = run->data.classes;
     const struct team all = {0, run->devices.count};
     struct candidate best = {
         .id = run->best_id, .final = true, .recipe = recipe_usual(), .batch = run->batches.final};
-    struct trainer_result result;
     struct trainer *trainer = NULL;
     float *values = NULL;
     struct memory_need need = {0};
-    int64_t *confusion = calloc((size_t)classes * (size_t)classes, sizeof(*confusion));
+    struct trainer_test test = {.samples = run->data.samples[SPLIT_TEST],
+                                .count = run->data.sample_count[SPLIT_TEST],
+                                .views = trainer_views_of(&run->job->evaluate, &run->job->train),
+                                .classes = classes,
+                                .labels = run->data.labels,
+                                .confusion = calloc((size_t)classes * (size_t)classes, sizeof(int64_t))};
 
-    if (confusion == NULL)
+    if (test.confusion == NULL)
         return error_memory(err, "confusion matrix", 0);
     enum status st = store_load(run, run->best_id, &best.graph, &values, err);
     if (st != ST_OK)
@@ -125,15 +130,14 @@ static enum status test(struct run *run, struct error *err)
         st = trainer_load_values(trainer, values, err);
     if (st != ST_OK)
         goto out;
-    st = trainer_evaluate(trainer, run->data.samples[SPLIT_TEST], run->data.sample_count[SPLIT_TEST], classes,
-                          run->data.labels, confusion, &result, err);
+    st = trainer_test(trainer, &test, err);
     if (st == ST_OK)
-        st = record_test(run, run->best_id, &result, confusion, err);
+        st = record_test(run, run->best_id, &test, err);
 out:
     trainer_close(trainer);
     graph_free(&best.graph);
     free(values);
-    free(confusion);
+    free(test.confusion);
     return st;
 }
 
@@ -153,7 +157,7 @@ enum status stage_run(struct run *run, struct error *err)
     if (st == ST_OK)
         st = final_fit(run, err);
     if (st == ST_OK)
-        st = test(run, err);
+        st = test_best(run, err);
     if (st == ST_OK)
         st = report_write_all(run->folder, run->job->output.plots, err);
     run->stage++;

@@ -124,7 +124,8 @@ double budget_reserve(const struct budget_state *state)
     if (state->kind != BUDGET_SECONDS)
         return 0.0;
     const double margin = speed->evaluation > 0.0 ? TEST_MARGIN : 1.0;
-    return speed->overhead + margin * evaluation_seconds(speed, state->costs.likely) * state->test_images;
+    return speed->overhead +
+           margin * evaluation_seconds(speed, state->costs.likely) * state->test_images * state->test_views;
 }
 
 double budget_search_part(const struct budget_state *state)

@@ -122,7 +122,7 @@ enum status propose_child(const struct search *search, const struct search_model
         struct morph *morph = &proposal->morphs[proposal->morph_count];
         st = morph_draw(&proposal->graph, search_allowed_morphs(search), random, morph, err);
         if (st == ST_OK) {
-            st = morph_apply(morph, &proposal->graph, 0.0f, 0, &next, &remaps, err);
+            st = morph_apply(morph, &proposal->graph, 0.0f, &next, &remaps, err);
             assert(st != ST_NONE); /* it was drawn because it fits */
         }
         if (st != ST_OK)

@@ -351,8 +351,7 @@ static void test_proposals_are_what_they_say(void **state)
             for (int32_t i = 0; i < proposal.morph_count; i++) {
                 struct graph child = {0};
                 struct remap_list remaps = {0};
-                assert_int_equal(morph_apply(&proposal.morphs[i], &graph, 0, 0, &child, &remaps, &err),
-                                 ST_OK);
+                assert_int_equal(morph_apply(&proposal.morphs[i], &graph, 0, &child, &remaps, &err), ST_OK);
                 remap_list_free(&remaps);
                 graph_free(&graph);
                 graph = child;
