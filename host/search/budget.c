@@ -263,7 +263,7 @@ static void count_models(const struct budget_state *state, struct search_means *
     means->epochs = means->candidate_epochs = state->final_epochs;
     means->left = means->search = 1.0;
     means->candidate = budget_allowances(true, usual_epochs(state)) / state->final_epochs;
-    means->models = (int32_t)(state->total - state->spent);
+    means->models = (int32_t)state->total;
 }
 
 struct search_means budget_means(const struct budget_state *state)

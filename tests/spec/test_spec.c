@@ -39,7 +39,7 @@ static void test_defaults(void **state)
         {"dataset.channels", "\"auto\""},
         {"dataset.on_error", "\"stop\""},
         {"dataset.cache", "\"\""},
-        {"search.strategy", "\"bayesian\""},
+        {"search.strategy", "\"phases\""},
         {"search.starts", "[\"lean\"]"},
         {"search.width", "0"},
         {"search.morphs",
