@@ -113,6 +113,7 @@ struct weight_tensor {
     size_t offset;   /* in floats, into one flat array of all tensors; a multiple of 16 */
     size_t count;    /* floats */
     bool trained;    /* false for the running statistics and for what is frozen */
+    bool hidden;     /* the kernel of a convolution that does not read the image */
     float gain;      /* its layer's; 1 where that has none */
 };
 
@@ -131,6 +132,9 @@ void weight_table_free(struct weight_table *table);
 int32_t weight_find(const struct weight_table *table, uint32_t layer_id, enum weight_role role);
 const char *weight_role_name(enum weight_role role); /* PyTorch's: "weight", "bias", "running_mean", ... */
 bool weight_is_statistic(enum weight_role role);     /* the running mean or variance */
+
+/* Whether it has weights of its own that are trained. A frozen batch norm has: its shift. */
+bool layer_is_trained(const struct layer *layer);
 
 /* The filters of a whitening convolution over images of `channels` channels: GRAPH_WHITENING_SIDE wide and high, twice
  * as many as a patch has values, the second half the first's negatives. filters[out][in][y][x]. Made by whitening.h. */

@@ -32,6 +32,24 @@ static bool is_trained(const struct layer *layer, enum weight_role role)
     return !weight_is_statistic(role) && !(layer->frozen && (role == WEIGHT_KERNEL || role == WEIGHT_SCALE));
 }
 
+bool layer_is_trained(const struct layer *layer)
+{
+    switch (layer_traits(layer->kind)->weights) {
+    case LAYER_WEIGHTS_NONE:
+        return false;
+    case LAYER_WEIGHTS_KERNEL:
+        return !layer->frozen;
+    case LAYER_WEIGHTS_NORM:
+        return true;
+    }
+    return false;
+}
+
+static bool is_hidden(const struct layer *layer, enum weight_role role)
+{
+    return role == WEIGHT_KERNEL && layer->kind == LAYER_CONV && layer->inputs[0] != 0;
+}
+
 static bool layer_has(const struct layer *layer, enum weight_role role)
 {
     switch (layer_traits(layer->kind)->weights) {
@@ -83,6 +101,7 @@ enum status weight_table_new(struct weight_table *table, const struct graph *gra
                                              .role = role,
                                              .offset = table->total,
                                              .trained = is_trained(layer, role),
+                                             .hidden = is_hidden(layer, role),
                                              .gain = layer->kind == LAYER_DENSE ? layer->gain : 1.0f};
             tensor_dims(graph, layer, role, tensor->dims);
             tensor->count = (size_t)tensor->dims[0] * (size_t)tensor->dims[1] * (size_t)tensor->dims[2] *

@@ -13,10 +13,10 @@
 
 #include <cmocka.h>
 
-/* All of the table. */
+/* Those of the table that search: all before "none". */
 #define STRATEGY(constant, word, meaning) JOB_STRATEGY_##constant,
 static const enum job_strategy STRATEGIES[] = {SPEC_STRATEGIES(STRATEGY)};
-enum { STRATEGY_COUNT = sizeof(STRATEGIES) / sizeof(STRATEGIES[0]), HISTORY = 14, CLASSES = 4 };
+enum { STRATEGY_COUNT = JOB_STRATEGY_PHASES, HISTORY = 14, CLASSES = 4 };
 
 static const struct shape IMAGE = {0, 1, 12, 12};
 

@@ -106,8 +106,7 @@ static struct trainer_result evaluate(const struct tiny_task *task, const struct
     assert_int_equal(
         trainer_open(&task->trainer_device, 1, graph, &settings, SIZE_MAX, &trainer, &bytes, &err), ST_OK);
     assert_int_equal(trainer_load_values(trainer, values, &err), ST_OK);
-    assert_int_equal(trainer_evaluate(trainer, task->samples, TINY_IMAGES, 0, NULL, NULL, &result, &err),
-                     ST_OK);
+    assert_int_equal(trainer_evaluate(trainer, task->samples, TINY_IMAGES, &result, &err), ST_OK);
     trainer_close(trainer);
     return result;
 }
