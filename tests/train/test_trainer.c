@@ -348,6 +348,7 @@ static void test_goes_on_bit_by_bit(void **state)
         for (int s = 0; s < 3; s++) {
             go_on(DEVICES[d], OPTIMIZER_SGD, stops[s]);
             go_on(DEVICES[d], OPTIMIZER_ADAMW, stops[s]);
+            go_on(DEVICES[d], OPTIMIZER_MUON, stops[s]);
         }
 }
 
