@@ -108,7 +108,7 @@ void spec_number_text(double value, bool point, char text[SPEC_TEXT_MAX])
             break;
     }
     /* "3.6e+03" is shorter than "3600", yet nobody writes it. */
-    if (value == (double)(long long)value && value > -1e15 && value < 1e15)
+    if (value > -1e15 && value < 1e15 && value == (double)(long long)value)
         snprintf(text, SPEC_TEXT_MAX, "%.0f", value);
     if (point && isfinite(value) && strpbrk(text, ".e") == NULL)
         strcat(text, ".0");

@@ -23,7 +23,8 @@ static struct cuda_step parameters(const struct step *step, const struct optimiz
                           .valid = step->valid,
                           .learning_rate = step->learning_rate,
                           .average_decay = step->average_decay,
-                          .look_ahead = step->look_ahead};
+                          .look_ahead = step->look_ahead,
+                          .view = step->view};
     double t = (double)step->number + 1;
     if (optimizer->kind == OPTIMIZER_ADAMW) {
         p.first_scale = (float)(1.0 / (1.0 - pow((double)optimizer->momentum, t)));

@@ -91,6 +91,7 @@ struct cuda_step {
     int32_t valid;
     float learning_rate, average_decay;
     int32_t look_ahead;
+    struct augment_view view;
     float first_scale;  /* AdamW: 1 / (1 - b1^t), t = number + 1; SGD: not read */
     float second_scale; /* AdamW: 1 / (1 - b2^t) */
 };
@@ -499,13 +500,11 @@ struct cuda_remap {
     uint64_t child, source; /* offsets of the first float in the flat arrays */
     int32_t dims[4], source_dims[4];
     int32_t has_source; /* 0: everything is fill, source and source_dims are not read */
-    int32_t noise_everywhere;
+    uint32_t part;      /* layer id * 8 + role of the child: the noise's counter */
     const int32_t *out_index, *in_index,
         *identity;                     /* [dims[0]], [dims[1]], [dims[0]]; NULL as in struct remap */
     const float *out_scale, *in_scale; /* [dims[0]], [dims[1]]; NULL: 1 */
     float fill, noise;
-    uint32_t part;          /* layer id * 8 + role of the child: the noise's counter */
-    uint32_t reserved;      /* 0 */
     uint64_t first_element; /* sum of the elements (product of dims) of the entries before this one */
 };
 

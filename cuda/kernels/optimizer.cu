@@ -189,7 +189,7 @@ template <class T> static __global__ void __launch_bounds__(LAUNCH_THREADS) upda
         }
         if (averages) {
             for (int j = 0; j < CUDA_CHANNELS; j++)
-                average.v[j] = decay * average.v[j] + (1.0f - decay) * p.value.v[j];
+                average.v[j] += (1.0f - decay) * (p.value.v[j] - average.v[j]);
             store(u.average, i, average);
         }
         if (look_ahead)

@@ -8,7 +8,7 @@ CPU_KERNEL static void share_average(size_t count, float decay, const float *res
                                      float *restrict average)
 {
     for (size_t i = 0; i < count; i++)
-        average[i] = decay * average[i] + (1.0f - decay) * value[i];
+        average[i] += (1.0f - decay) * (value[i] - average[i]);
 }
 
 void cpu_kernel_weight_average(size_t count, float decay, bool look_ahead, float *value, float *average)

@@ -229,7 +229,7 @@ void cpu_kernel_scale(size_t count, float factor, float *values);
 
 /* ---- kernel_weight_average.c ---- */
 
-/* average = decay * average + (1 - decay) * value over `count` floats, then value = average with `look_ahead`. Reads 2,
+/* average += (1 - decay) * (value - average) over `count` floats, then value = average with `look_ahead`. Reads 2,
  * writes 1 or 2. */
 void cpu_kernel_weight_average(size_t count, float decay, bool look_ahead, float *value, float *average);
 

@@ -21,7 +21,7 @@
 
 #include <stdbool.h>
 
-enum { DEVICE_INTERFACE_VERSION = 5 };
+enum { DEVICE_INTERFACE_VERSION = 6 };
 
 struct device;
 struct device_group;
@@ -108,9 +108,12 @@ struct step {
     uint32_t row;
     int32_t valid; /* rows that count, 1 .. batch */
     float learning_rate;
-    float average_decay; /* 1: the averages stay as they are */
+    /* average += (1 - average_decay) * (value - average), which leaves a weight that is not trained as it is; 1: the
+     * averages stay as they are */
+    float average_decay;
     /* 1: the values then become the averages (Zhang et al. 2019, "Lookahead Optimizer") */
     int32_t look_ahead;
+    struct augment_view view; /* all zero but in evaluations that look at images in several ways (views.h) */
 };
 
 /* How a program's steps are run, and how long they take by the device's clock. */

@@ -46,7 +46,7 @@ static void look_around(const struct graph *graph, struct surroundings *around)
     for (int32_t l = 0; l < graph->count; l++) {
         const struct layer *layer = &graph->layers[l];
         enum layer_kind kind = layer->kind;
-        around->has_gradient[l] = layer_traits(kind)->weights != LAYER_WEIGHTS_NONE;
+        around->has_gradient[l] = layer_is_trained(layer);
         for (int32_t i = 0; i < layer->input_count; i++)
             around->has_gradient[l] |= around->has_gradient[layer->inputs[i]];
         around->ends_fusion[l] =
@@ -54,7 +54,7 @@ static void look_around(const struct graph *graph, struct surroundings *around)
     }
 }
 
-/* Convolution and dense layer: one product forward, one for each gradient that is wanted. */
+/* Convolution and dense layer: one product forward, one for each gradient that is wanted; of a frozen kernel it is not. */
 static struct layer_cost product_cost(const struct graph *graph, const struct layer *layer,
                                       bool input_gradient)
 {
@@ -62,7 +62,7 @@ static struct layer_cost product_cost(const struct graph *graph, const struct la
     double outputs = elements(layer->shape), fan_in = elements(in);
     if (layer->kind == LAYER_CONV)
         fan_in = (double)in.c / layer->groups * layer->kernel_h * layer->kernel_w;
-    double passes = input_gradient ? 3.0 : 2.0;
+    double passes = 1.0 + !layer->frozen + input_gradient;
     struct layer_cost cost = {0};
     cost.parameters = fan_in * layer->out_channels + (layer->bias ? layer->out_channels : 0);
     cost.forward_flops = outputs * (2.0 * fan_in + (layer->bias ? 1.0 : 0.0));

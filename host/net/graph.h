@@ -133,6 +133,9 @@ int32_t weight_find(const struct weight_table *table, uint32_t layer_id, enum we
 const char *weight_role_name(enum weight_role role); /* PyTorch's: "weight", "bias", "running_mean", ... */
 bool weight_is_statistic(enum weight_role role);     /* the running mean or variance */
 
+/* Whether it has weights of its own that are trained. A frozen batch norm has: its shift. */
+bool layer_is_trained(const struct layer *layer);
+
 /* The filters of a whitening convolution over images of `channels` channels: GRAPH_WHITENING_SIDE wide and high, twice
  * as many as a patch has values, the second half the first's negatives. filters[out][in][y][x]. Made by whitening.h. */
 enum { GRAPH_WHITENING_SIDE = 2, GRAPH_WHITENING_CHANNELS = 4 };

@@ -225,7 +225,8 @@ static enum status get_training(const cJSON *object, struct layer *layer, struct
         st = get_init(get(object, "init"), &layer->init, err);
     if (st != ST_OK || gain == NULL)
         return st;
-    if (!cJSON_IsNumber(gain) || !(gain->valuedouble > 0.0 && gain->valuedouble <= GRAPH_MAX_GAIN))
+    /* As float: what rounds to 0 would be taken for nothing said. */
+    if (!cJSON_IsNumber(gain) || !((float)gain->valuedouble > 0.0f && gain->valuedouble <= GRAPH_MAX_GAIN))
         return error_set(err, ST_FORMAT, "\"gain\" is not a number above 0 and up to %g", GRAPH_MAX_GAIN);
     layer->gain = (float)gain->valuedouble;
     return ST_OK;
@@ -362,10 +363,11 @@ static uint64_t hash_layer(const struct layer *layer, const uint64_t *hashes)
         hash = hash_number(hash, layer->bias);
     if (fields & FIELD_RATE)
         hash = hash_number(hash, (uint64_t)(layer->rate * 16777216.0f));
-    /* Where they are as ever, graphs keep the fingerprints that they had before there were such fields. */
-    if (layer->init != LAYER_INIT_HE || layer->frozen)
-        hash = hash_number(hash, (uint64_t)layer->init * 2 + layer->frozen);
-    if (fields & FIELD_GAIN && layer->gain != 1.0f)
+    if (fields & FIELD_INIT)
+        hash = hash_number(hash, (uint64_t)layer->init);
+    if (fields & FIELD_FROZEN)
+        hash = hash_number(hash, layer->frozen);
+    if (fields & FIELD_GAIN)
         hash = hash_number(hash, (uint64_t)(layer->gain * 16777216.0f));
     if (layer->kind == LAYER_ADD) /* whose summands have no order */
         return hash_number(hash, hashes[layer->inputs[0]] + hashes[layer->inputs[1]]);

@@ -32,6 +32,19 @@ static bool is_trained(const struct layer *layer, enum weight_role role)
     return !weight_is_statistic(role) && !(layer->frozen && (role == WEIGHT_KERNEL || role == WEIGHT_SCALE));
 }
 
+bool layer_is_trained(const struct layer *layer)
+{
+    switch (layer_traits(layer->kind)->weights) {
+    case LAYER_WEIGHTS_NONE:
+        return false;
+    case LAYER_WEIGHTS_KERNEL:
+        return !layer->frozen;
+    case LAYER_WEIGHTS_NORM:
+        return true;
+    }
+    return false;
+}
+
 static bool is_hidden(const struct layer *layer, enum weight_role role)
 {
     return role == WEIGHT_KERNEL && layer->kind == LAYER_CONV && layer->inputs[0] != 0;

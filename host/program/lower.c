@@ -106,13 +106,6 @@ struct shape lower_shape(const struct lowering *lowering, int32_t layer)
     return shape;
 }
 
-/* Whether it has weights of its own that are trained. A frozen batch norm has its shift. */
-static bool is_trained(const struct layer *layer)
-{
-    return layer_traits(layer->kind)->weights == LAYER_WEIGHTS_NORM ||
-           (layer_traits(layer->kind)->weights == LAYER_WEIGHTS_KERNEL && !layer->frozen);
-}
-
 /* Who reads whom, and which layers need a gradient. */
 static void plan_readers(struct lowering *lowering)
 {
@@ -130,7 +123,7 @@ static void plan_readers(struct lowering *lowering)
                                       .mean = -1,
                                       .invstd = -1,
                                       .index = -1};
-        state->trained = is_trained(layer);
+        state->trained = layer_is_trained(layer);
         for (int32_t k = 0; k < layer->input_count; k++)
             state->trained = state->trained || lowering->layers[layer->inputs[k]].trained;
         if (inference && layer->kind == LAYER_DROPOUT) {

@@ -1,5 +1,6 @@
 /* How a trainer begins and ends: settings from the job, programs lowered and prepared on every device of the training,
  * memory taken and bound, all of it given back. */
+#include "host/device/views.h"
 #include "host/train/trainer_internal.h"
 
 #include <math.h>
@@ -50,6 +51,24 @@ void trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t se
     };
 }
 
+int32_t trainer_views_of(const struct job_evaluate *evaluate, const struct job_train *train)
+{
+    const bool automatic = evaluate->views == JOB_AUTO;
+    const bool shifted = automatic ? train->translate > 0 : evaluate->views == VIEWS_MOST;
+    const bool mirrored = train->flip && (automatic || evaluate->views > 1);
+    return (shifted ? 3 : 1) * (mirrored ? 2 : 1);
+}
+
+/* The running statistics of batch norms remember about this many images: those of a large batch are good by themselves, and
+ * old ones are of other weights (Jordan 2024 has 0.4 for batches of 1024; 0.1 is usual for 128). */
+static const double STATISTICS_IMAGES = 1280.0;
+static const double STATISTICS_MOST = 0.4;
+
+static float batch_norm_momentum(int32_t batch)
+{
+    return (float)fmin(STATISTICS_MOST, batch / STATISTICS_IMAGES);
+}
+
 /* ---- prepare: no memory yet ---- */
 
 static enum status lower(const struct trainer *trainer, enum prog_purpose purpose, struct program *program,
@@ -62,7 +81,7 @@ static enum status lower(const struct trainer *trainer, enum prog_purpose purpos
         .weight_average = trainer->settings.average > 0.0f,
         .orthogonalise = trainer->settings.optimizer.kind == OPTIMIZER_MUON,
         .label_smoothing = trainer->settings.label_smoothing,
-        .batch_norm_momentum = 0.1f,
+        .batch_norm_momentum = batch_norm_momentum(trainer->settings.batch),
         .members = trainer->count,
     };
     return lower_graph(&trainer->graph, &options, program, err);
@@ -138,22 +157,6 @@ enum status trainer_prepare(const struct trainer_device *devices, int32_t count,
 
 /* ---- bind: memory is taken ---- */
 
-static enum status bind_training(const struct trainer *trainer, const struct member *member,
-                                 struct error *err)
-{
-    const struct device_binding binding = {
-        .weights = member->weights,
-        .dataset = member->device.dataset,
-        .samples = member->device.train,
-        .sample_count = member->device.train_count,
-        .shuffled = 1,
-        .augment = trainer->settings.augment,
-        .optimizer = trainer->settings.optimizer,
-        .group = trainer->group,
-    };
-    return member->device.ops->program_bind(member->device.handle, member->training, &binding, err);
-}
-
 static enum status bind_member(void *context, int32_t number, struct error *err)
 {
     struct trainer *trainer = context;
@@ -162,7 +165,7 @@ static enum status bind_member(void *context, int32_t number, struct error *err)
     enum status st = device->ops->weights_new(device->handle, &trainer->training_program.weights,
                                               SLOT_GRADIENT, &member->weights, err);
     if (st == ST_OK)
-        st = bind_training(trainer, member, err);
+        st = member_bind_training(trainer, member, err);
     if (st == ST_OK)
         st = member_bind_evaluation(trainer, member, device->validation, device->validation_count, err);
     member->validates = st == ST_OK && trainer->count == 1;
@@ -194,7 +197,9 @@ static size_t needed_bytes(const struct trainer *trainer)
     }
     const struct trainer_device *device = &trainer->members[0].device;
     return most + trainer_weights_bytes(&trainer->training_program.weights) +
-           ((size_t)device->train_count + (size_t)device->validation_count) * sizeof(int32_t);
+           ((size_t)device->train_count +
+            (trainer->settings.use_validation ? 2 : 1) * (size_t)device->validation_count) *
+               sizeof(int32_t);
 }
 
 size_t trainer_group_bytes(const struct trainer *trainer)
@@ -257,6 +262,7 @@ void trainer_close(struct trainer *trainer)
     program_free(&trainer->training_program);
     program_free(&trainer->evaluation_program);
     free(trainer->members);
+    free(trainer->joined);
     graph_free(&trainer->graph);
     free(trainer);
 }

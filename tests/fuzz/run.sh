@@ -15,6 +15,7 @@ for name in "$@"; do
     mkdir -p "$build/corpus/$name"
     if TMPDIR=$scratch FUZZ_TARGET=$name FUZZ_SEEDS=$build/corpus/$name OMP_NUM_THREADS=1 \
         "$program" -max_total_time="$seconds" -timeout=20 -max_len=262144 -print_final_stats=1 \
+        -dict=tests/fuzz/words.dict \
         -artifact_prefix="$build/found/$name-" "$build/corpus/$name" \
         >"$scratch/log" 2>&1; then
         printf '%-16s %s inputs, %s kept\n' "$name" \

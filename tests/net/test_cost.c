@@ -139,6 +139,33 @@ static void test_groups(void **state)
     assert_int_equal(cost[0].parameters - cost[1].parameters, 7 * 8 * 9);
 }
 
+/* A frozen kernel has no gradient: behind the image one product is left, behind a trained layer two. A batch norm without a
+ * trained scale still has its shift. */
+static void test_frozen(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct error err;
+    struct layer frozen = conv, shifted = norm;
+    frozen.frozen = shifted.frozen = true;
+    assert_int_equal(graph_new(&graph, 4, 6, 6, &err), ST_OK);
+    append(&graph, frozen);
+    append(&graph, (struct layer){.kind = LAYER_GELU});
+    append(&graph, shifted);
+    append(&graph, frozen);
+    append(&graph, dense);
+    assert_int_equal(graph_infer(&graph, &err), ST_OK);
+    const struct activation_traits *gelu = activation_traits(layer_traits(LAYER_GELU)->activation);
+    const double plane = 8 * 36, product = plane * 72, logits = 10 * (plane * 2 + 1);
+    struct cost cost = cost_of_graph(&graph);
+    assert_close(cost.forward_flops, product + gelu->forward * plane + 2 * plane + 2 * product + logits);
+    assert_close(cost.train_flops,
+                 product + gelu->forward * plane + 15 * plane + 2 * 2 * product + 3 * logits);
+    assert_close(cost.train_bytes,
+                 4 * (4 * 36 + plane + 2 * plane + 8 * plane + 2 * 2 * plane + 3 * (plane + 10)));
+    graph_free(&graph);
+}
+
 static void test_seconds(void **state)
 {
     (void)state;
@@ -168,6 +195,7 @@ int main(void)
         cmocka_unit_test(test_activations),
         cmocka_unit_test(test_fusion_needs_one_reader),
         cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_frozen),
         cmocka_unit_test(test_seconds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

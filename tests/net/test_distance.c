@@ -98,6 +98,29 @@ static void test_activations(void **state)
     graph_free(&before);
 }
 
+/* How a layer is trained keeps architectures apart, and no more. */
+static void test_training_of_layers(void **state)
+{
+    (void)state;
+    struct graph before, after;
+    struct error err;
+    start(&before, "cnn");
+    assert_int_equal(before.layers[1].kind, LAYER_CONV);
+    assert_int_equal(before.layers[2].kind, LAYER_BATCH_NORM);
+    assert_int_equal(before.layers[17].kind, LAYER_DENSE);
+    assert_int_equal(graph_copy(&after, &before, &err), ST_OK);
+    after.layers[1].init = LAYER_INIT_DIRAC;
+    assert_near(distance(&before, &after, 1.0), 1.0 / 16.0);
+    after.layers[1].frozen = true;
+    assert_near(distance(&before, &after, 1.0), 2.0 / 16.0);
+    after.layers[2].frozen = true;
+    assert_near(distance(&before, &after, 1.0), 3.0 / 16.0);
+    after.layers[17].gain = 0.25f;
+    assert_near(distance(&before, &after, 1.0), 3.75 / 16.0);
+    graph_free(&after);
+    graph_free(&before);
+}
+
 struct span {
     int32_t start, end;
 };
@@ -204,31 +227,33 @@ static void test_inside_of_skips(void **state)
 static void test_starts(void **state)
 {
     (void)state;
-    static const char *const names[] = {"lean", "cnn", "resnet", "densenet"};
-    struct graph graphs[4];
-    double d[4][4];
-    for (int i = 0; i < 4; i++)
+    enum { STARTS = 6 };
+    static const char *const names[STARTS] = {"lean", "res9", "air", "cnn", "resnet", "densenet"};
+    struct graph graphs[STARTS];
+    double d[STARTS][STARTS];
+    for (int i = 0; i < STARTS; i++)
         start(&graphs[i], names[i]);
-    for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 4; j++)
+    for (int i = 0; i < STARTS; i++)
+        for (int j = 0; j < STARTS; j++)
             d[i][j] = distance(&graphs[i], &graphs[j], 1.0);
-    for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 4; j++) {
+    for (int i = 0; i < STARTS; i++)
+        for (int j = 0; j < STARTS; j++) {
             assert_true(i == j ? d[i][j] == 0.0 : d[i][j] > 1.0);
-            for (int k = 0; k < 4; k++)
+            for (int k = 0; k < STARTS; k++)
                 assert_true(d[i][j] <= d[i][k] + d[k][j] + 1e-9);
         }
-    assert_true(d[0][1] < d[0][3] && d[0][2] < d[0][3]); /* DenseNet is far from all */
-    for (int i = 0; i < 4; i++)
+    for (int i = 1; i < STARTS - 1; i++)
+        assert_true(d[0][i] < d[0][STARTS - 1]); /* DenseNet is far from all */
+    for (int i = 0; i < STARTS; i++)
         graph_free(&graphs[i]);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_single_changes), cmocka_unit_test(test_activations),
-        cmocka_unit_test(test_assignment),     cmocka_unit_test(test_inside_of_skips),
-        cmocka_unit_test(test_starts),
+        cmocka_unit_test(test_single_changes),     cmocka_unit_test(test_activations),
+        cmocka_unit_test(test_training_of_layers), cmocka_unit_test(test_assignment),
+        cmocka_unit_test(test_inside_of_skips),    cmocka_unit_test(test_starts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

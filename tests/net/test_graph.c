@@ -172,7 +172,7 @@ static void test_append_refuses(void **state)
     struct {
         struct layer layer;
         const char *message;
-    } cases[20];
+    } cases[26];
     int count = 0;
 #define CASE(base, first, change, text)                                                                      \
     do {                                                                                                     \
@@ -202,6 +202,13 @@ static void test_append_refuses(void **state)
     CASE(((struct layer){.kind = LAYER_DROPOUT}), 0, rate = 1.0f,
          "rate is 1, expected at least 0 and below 1");
     CASE(((struct layer){.kind = LAYER_DROPOUT}), 0, rate = (float)NAN, "rate is");
+    CASE(conv8, 0, frozen = l.bias = true,
+         "init is 0 and a frozen kernel has a bias, expected 0 to 2, and no bias");
+    CASE(conv8, 0, init = LAYER_INIT_COUNT, "init is 3 and nothing is frozen, expected 0 to 2");
+    CASE(dense, 0, gain = -0.5f, "gain is -0.5, expected above 0 and at most 16");
+    CASE(dense, 0, gain = 16.5f, "gain is 16.5");
+    CASE(dense, 0, gain = (float)INFINITY, "gain is inf");
+    CASE(dense, 0, gain = (float)NAN, "gain is nan");
 #undef CASE
     for (int i = 0; i < count; i++) {
         struct graph graph;
@@ -217,6 +224,34 @@ static void test_append_refuses(void **state)
         assert_int_equal(index, 77);
         graph_free(&graph);
     }
+}
+
+/* How weights begin and whether they are trained: what is taken, and what is taken for nothing said. */
+static void test_training_of_layers(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct error err;
+    int32_t index;
+    struct layer conv = reading(conv8, 0), norm = reading((struct layer){.kind = LAYER_BATCH_NORM}, 0);
+    struct layer dense = reading((struct layer){.kind = LAYER_DENSE, .out_channels = 5, .bias = true}, 0);
+    make(&graph);
+    conv.frozen = norm.frozen = true;
+    for (int init = 0; init < LAYER_INIT_COUNT; init++) {
+        conv.init = (enum layer_init)init;
+        assert_int_equal(graph_append(&graph, conv, &index, &err), ST_OK);
+        assert_int_equal(graph.layers[index].init, init);
+        assert_true(graph.layers[index].frozen);
+    }
+    assert_int_equal(graph_append(&graph, norm, &index, &err), ST_OK);
+    assert_true(graph.layers[index].frozen);
+    const float gains[][2] = {{0.0f, 1.0f}, {1.0f, 1.0f}, {1e-3f, 1e-3f}, {16.0f, 16.0f}};
+    for (size_t i = 0; i < sizeof(gains) / sizeof(gains[0]); i++) {
+        dense.gain = gains[i][0];
+        assert_int_equal(graph_append(&graph, dense, &index, &err), ST_OK);
+        assert_true(graph.layers[index].gain == gains[i][1]);
+    }
+    graph_free(&graph);
 }
 
 static void test_joins_refuse(void **state)
@@ -313,11 +348,17 @@ static void test_infer_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ids_and_shapes), cmocka_unit_test(test_window_shapes),
-        cmocka_unit_test(test_concat),         cmocka_unit_test(test_insert_shifts),
-        cmocka_unit_test(test_copy_is_apart),  cmocka_unit_test(test_append_refuses),
-        cmocka_unit_test(test_joins_refuse),   cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_infer_refuses),  cmocka_unit_test(test_infer_again),
+        cmocka_unit_test(test_ids_and_shapes),
+        cmocka_unit_test(test_window_shapes),
+        cmocka_unit_test(test_concat),
+        cmocka_unit_test(test_insert_shifts),
+        cmocka_unit_test(test_copy_is_apart),
+        cmocka_unit_test(test_append_refuses),
+        cmocka_unit_test(test_training_of_layers),
+        cmocka_unit_test(test_joins_refuse),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_infer_refuses),
+        cmocka_unit_test(test_infer_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

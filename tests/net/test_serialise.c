@@ -68,8 +68,8 @@ static void test_round_trip(void **state)
 static void test_starts_round_trip(void **state)
 {
     (void)state;
-    static const char *const names[] = {"lean", "cnn", "resnet", "densenet"};
-    for (int i = 0; i < 4; i++) {
+    static const char *const names[] = {"lean", "res9", "air", "cnn", "resnet", "densenet"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         struct graph graph, again;
         struct error err;
         assert_int_equal(start_make(&graph, names[i], 0, (struct shape){0, 3, 32, 32}, 10, &err), ST_OK);
@@ -114,6 +114,65 @@ static void test_activations_round_trip(void **state)
     }
 }
 
+/* How weights begin and whether they are trained; each is left out where it is as ever. */
+static void test_training_round_trip(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *conv, *norm, *dense;
+    } cases[] = {
+        {"", "", ""},
+        {",\"init\":\"dirac\"", "", ""},
+        {",\"init\":\"whiten\"", "", ""},
+        {",\"frozen\":true", "", ""},
+        {",\"init\":\"whiten\",\"frozen\":true", "", ""},
+        {"", ",\"frozen\":true", ""},
+        {"", "", ",\"gain\":0.125"},
+        {"", "", ",\"gain\":16"},
+        {"", "", ",\"gain\":0.1111111119389534"},
+    };
+    enum { CASES = sizeof(cases) / sizeof(cases[0]) };
+    uint64_t fingerprints[CASES];
+    for (int i = 0; i < CASES; i++) {
+        char text[512];
+        struct graph graph;
+        struct error err;
+        snprintf(text, sizeof(text),
+                 "{\"input\":[3,8,8],\"next_id\":4,\"layers\":["
+                 "{\"id\":1,\"kind\":\"conv\",\"inputs\":[0],\"out\":24,\"kernel\":[2,2]%s},"
+                 "{\"id\":2,\"kind\":\"batch_norm\",\"inputs\":[1]%s},"
+                 "{\"id\":3,\"kind\":\"dense\",\"inputs\":[2],\"out\":3%s}]}",
+                 cases[i].conv, cases[i].norm, cases[i].dense);
+        if (parse(text, &graph, &err) != ST_OK)
+            fail_msg("%s", err.message);
+        char *again = print(&graph);
+        assert_string_equal(again, text);
+        free(again);
+        fingerprints[i] = graph_fingerprint(&graph);
+        for (int j = 0; j < i; j++)
+            assert_true(fingerprints[i] != fingerprints[j]);
+        graph_free(&graph);
+    }
+}
+
+/* What is as ever may be said. */
+static void test_training_said(void **state)
+{
+    (void)state;
+    static const char said[] = "{\"input\":[3,8,8],\"next_id\":3,\"layers\":["
+                               "{\"id\":1,\"kind\":\"conv\",\"inputs\":[0],\"out\":4,\"kernel\":[1,1],"
+                               "\"init\":\"he\",\"frozen\":false},"
+                               "{\"id\":2,\"kind\":\"dense\",\"inputs\":[1],\"out\":3,\"gain\":1}]}";
+    struct graph graph;
+    struct error err;
+    if (parse(said, &graph, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(graph.layers[1].init, LAYER_INIT_HE);
+    assert_false(graph.layers[1].frozen);
+    assert_true(graph.layers[2].gain == 1.0f);
+    graph_free(&graph);
+}
+
 /* One layer of "every_kind"'s kind of text replaced, and what the error must say. */
 static void test_refuses(void **state)
 {
@@ -148,6 +207,18 @@ static void test_refuses(void **state)
         {"\"out\":8", "\"out\":8,\"rate\":0.5", "key \"rate\" is none"},
         {"\"groups\":2", "\"groups\":0", "groups is 0"},
         {"\"bias\":true}", "\"bias\":1}", "\"bias\" is not true or false"},
+        {"\"groups\":2", "\"init\":\"zero\"",
+         "\"init\" is \"zero\", expected \"he\", \"dirac\" or \"whiten\""},
+        {"\"groups\":2", "\"init\":1", "\"init\" is \"no text\", expected"},
+        {"\"groups\":2", "\"frozen\":1", "\"frozen\" is not true or false"},
+        {"\"groups\":2", "\"frozen\":true", "a frozen kernel has a bias"},
+        {"\"groups\":2", "\"gain\":0.5", "key \"gain\" is none of this kind of layer"},
+        {"\"inputs\":[5]", "\"inputs\":[5],\"init\":\"he\"", "key \"init\" is none"},
+        {"\"inputs\":[2]", "\"inputs\":[2],\"frozen\":true", "key \"frozen\" is none"},
+        {"\"out\":3,", "\"out\":3,\"gain\":0,", "\"gain\" is not a number above 0 and up to 16"},
+        {"\"out\":3,", "\"out\":3,\"gain\":16.5,", "\"gain\" is not a number above 0"},
+        {"\"out\":3,", "\"out\":3,\"gain\":\"2\",", "\"gain\" is not a number above 0"},
+        {"\"out\":3,", "\"out\":3,\"gain\":1e-60,", "\"gain\" is not a number above 0"},
         {"\"rate\":0.10000000149011612", "\"rate\":1", "\"rate\" is missing or not a number"},
         {"\"rate\":0.10000000149011612", "\"rate\":0.99999999999",
          "rate is 1, expected at least 0 and below 1"},
@@ -262,6 +333,8 @@ int main(void)
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_activations_round_trip),
         cmocka_unit_test(test_starts_round_trip),
+        cmocka_unit_test(test_training_round_trip),
+        cmocka_unit_test(test_training_said),
         cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_fingerprint_ignores_history),
         cmocka_unit_test(test_fingerprint_sees_settings),

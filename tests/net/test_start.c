@@ -28,11 +28,11 @@ static void test_parameters(void **state)
     (void)state;
     /* ResNet-18 for CIFAR-10 as PyTorch implementations count it. */
     assert_int_equal(cost_of_start("resnet", 0).parameters, 11173962);
-    /* torchvision's DenseNet-121: 6953856 before the classifier, which has 1024 * 10 + 10. */
     /* Whitening, six convolutions, the last layer, six batch norms. */
     assert_int_equal(cost_of_start("air", 0).parameters,
                      24 * 3 * 4 + 9 * (24 * 64 + 64 * 64 + 64 * 256 + 3 * 256 * 256) + 256 * 10 +
                          2 * (2 * 64 + 4 * 256));
+    /* torchvision's DenseNet-121: 6953856 before the classifier, which has 1024 * 10 + 10. */
     assert_int_equal(cost_of_start("densenet", 0).parameters, 6953856 + 10250);
     /* Auto-Keras's has 80720, with batch norms over 3 + 64 + 64 channels instead of 64 each. */
     assert_int_equal(cost_of_start("cnn", 0).parameters, 80720 + 2 * 61);
@@ -50,6 +50,21 @@ static void test_lean_cost(void **state)
     assert_true(resnet.train_flops / cost.train_flops >= 15.0);
     /* Twice the width: about four times the work. */
     assert_true(cost_of_start("lean", 64).train_flops / cost.train_flops >= 3.5);
+}
+
+/* res9 as start.c says; it and air at equal width between lean and resnet. */
+static void test_middle_costs(void **state)
+{
+    (void)state;
+    const double lean = cost_of_start("lean", 0).train_flops, resnet = cost_of_start("resnet", 0).train_flops;
+    const struct cost res9 = cost_of_start("res9", 0), air = cost_of_start("air", 0);
+    assert_true(res9.train_flops >= 570e6 && res9.train_flops <= 572e6);
+    assert_true(res9.parameters >= 1.6e6 && res9.parameters <= 1.7e6);
+    /* Three products for each of six convolutions, but no gradient of what the frozen filters give. */
+    assert_true(air.train_flops >= 680e6 && air.train_flops <= 695e6);
+    assert_true(lean < res9.train_flops && res9.train_flops < air.train_flops && air.train_flops < resnet);
+    assert_true(cost_of_start("res9", 64).train_flops / res9.train_flops >= 3.5);
+    assert_true(cost_of_start("air", 32).train_flops / air.train_flops <= 0.35);
 }
 
 static void test_awkward_images(void **state)
@@ -107,9 +122,8 @@ static void test_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parameters),
-        cmocka_unit_test(test_lean_cost),
-        cmocka_unit_test(test_awkward_images),
+        cmocka_unit_test(test_parameters),   cmocka_unit_test(test_lean_cost),
+        cmocka_unit_test(test_middle_costs), cmocka_unit_test(test_awkward_images),
         cmocka_unit_test(test_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

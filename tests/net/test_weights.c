@@ -185,13 +185,185 @@ static void test_index_does_not_count(void **state)
     graph_free(&graph);
 }
 
+/* ---- other beginnings ---- */
+
+/* input `in` x 4 x 4, one convolution, dense; the kernel of fresh weights of seed 1, malloc'd. */
+static float *fresh_kernel(struct layer conv, int32_t in, const struct whitening *whitening, size_t *count)
+{
+    struct graph graph;
+    struct weight_table table;
+    struct error err;
+    conv.kind = LAYER_CONV;
+    conv.input_count = conv.stride = 1;
+    struct layer dense = {.kind = LAYER_DENSE, .input_count = 1, .inputs = {1}, .out_channels = 3};
+    assert_int_equal(graph_new(&graph, in, 4, 4, &err), ST_OK);
+    assert_int_equal(graph_append(&graph, conv, NULL, &err), ST_OK);
+    assert_int_equal(graph_append(&graph, dense, NULL, &err), ST_OK);
+    assert_int_equal(graph_infer(&graph, &err), ST_OK);
+    assert_int_equal(weight_table_new(&table, &graph, &err), ST_OK);
+    float *values = malloc(table.total * sizeof(*values));
+    assert_non_null(values);
+    weight_initialise(&table, &graph, 1, whitening, values);
+    const struct weight_tensor *kernel = &table.tensors[weight_find(&table, 1, WEIGHT_KERNEL)];
+    *count = kernel->count;
+    memmove(values, values + kernel->offset, kernel->count * sizeof(*values));
+    weight_table_free(&table);
+    graph_free(&graph);
+    return values;
+}
+
+/* Output k is input k of its group, as far as there are inputs; further outputs have PyTorch's variance. The centre of an
+ * even kernel is the upper of the two, as PyTorch has it. */
+static void test_dirac(void **state)
+{
+    (void)state;
+    static const struct {
+        int32_t in, out, groups, kernel_h, kernel_w, centre;
+    } cases[] = {{4, 8, 1, 3, 3, 4},   {6, 6, 1, 3, 5, 7}, {8, 3, 1, 1, 1, 0},
+                 {4, 200, 1, 3, 3, 4}, {2, 2, 1, 2, 4, 6}, {4, 8, 2, 3, 3, 4}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const int32_t in = cases[i].in / cases[i].groups, out = cases[i].out;
+        const int32_t taps = cases[i].kernel_h * cases[i].kernel_w, same = in < out ? in : out;
+        const double variance = 1.0 / (3.0 * in * taps);
+        struct layer conv = {.out_channels = out,
+                             .kernel_h = cases[i].kernel_h,
+                             .kernel_w = cases[i].kernel_w,
+                             .pad_h = 1,
+                             .pad_w = cases[i].kernel_w / 2,
+                             .groups = cases[i].groups,
+                             .init = LAYER_INIT_DIRAC};
+        if (conv.kernel_h == 1)
+            conv.pad_h = 0;
+        size_t count;
+        float *kernel = fresh_kernel(conv, cases[i].in, NULL, &count);
+        assert_int_equal(count, out * in * taps);
+        double square = 0.0;
+        for (int32_t k = 0; k < out; k++)
+            for (int32_t c = 0; c < in; c++)
+                for (int32_t t = 0; t < taps; t++) {
+                    const float value = kernel[(k * in + c) * taps + t];
+                    if (k < same)
+                        assert_true(value == (c == k && t == cases[i].centre ? 1.0f : 0.0f));
+                    else
+                        assert_true(value != 0.0f);
+                    square += k < same ? 0.0 : pow((double)value, 2);
+                }
+        const double n = (double)(out - same) * in * taps;
+        if (n > 0.0)
+            assert_true(fabs(square / n - variance) <= 5.0 * variance * sqrt(2.0 / n));
+        free(kernel);
+    }
+}
+
+static void test_whitening(void **state)
+{
+    (void)state;
+    struct whitening whitening = {.channels = 3};
+    struct layer conv = {.out_channels = 24, .kernel_h = 2, .kernel_w = 2, .groups = 1};
+    size_t count;
+    for (size_t i = 0; i < 24 * 12; i++)
+        whitening.filters[i] = (float)i;
+    float *he = fresh_kernel(conv, 3, &whitening, &count);
+    assert_int_equal(count, 24 * 12);
+    assert_true(he[0] != 0.0f && he[7] != 7.0f);
+
+    conv.init = LAYER_INIT_WHITEN;
+    conv.frozen = true;
+    float *white = fresh_kernel(conv, 3, &whitening, &count);
+    assert_memory_equal(white, whitening.filters, count * sizeof(*white));
+    free(white);
+    /* Unknown, of other images, of another kernel: as He et al. */
+    const struct whitening unknown = {0}, grey = {.channels = 1};
+    const struct whitening *const others[] = {NULL, &unknown, &grey};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        float *kernel = fresh_kernel(conv, 3, others[i], &count);
+        assert_memory_equal(kernel, he, count * sizeof(*kernel));
+        free(kernel);
+    }
+    free(he);
+    static const int32_t shapes[][3] = {{23, 2, 2}, {24, 3, 2}, {24, 2, 1}};
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+        struct layer other = conv;
+        other.out_channels = shapes[i][0];
+        other.kernel_h = shapes[i][1];
+        other.kernel_w = shapes[i][2];
+        float *kernel = fresh_kernel(other, 3, &whitening, &count);
+        other.init = LAYER_INIT_HE;
+        float *expected = fresh_kernel(other, 3, &whitening, &count);
+        assert_memory_equal(kernel, expected, count * sizeof(*kernel));
+        free(kernel);
+        free(expected);
+    }
+}
+
+/* What is frozen is not trained; what stands beside it is. */
+static void test_frozen(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct weight_table table;
+    struct error err;
+    make(&graph);
+    assert_true(layer_is_trained(&graph.layers[1]) && layer_is_trained(&graph.layers[3]));
+    assert_false(layer_is_trained(&graph.layers[0]));
+    graph.layers[1].frozen = graph.layers[2].frozen = true;
+    graph.layers[1].bias = false;
+    assert_int_equal(graph_infer(&graph, &err), ST_OK);
+    assert_false(layer_is_trained(&graph.layers[1]));
+    assert_true(layer_is_trained(&graph.layers[2]));
+    assert_int_equal(weight_table_new(&table, &graph, &err), ST_OK);
+    assert_int_equal(table.count, 6);
+    for (int32_t t = 0; t < table.count; t++) {
+        const struct weight_tensor *tensor = &table.tensors[t];
+        assert_int_equal(tensor->trained, tensor->role == WEIGHT_SHIFT || tensor->layer == 3);
+        assert_int_equal(weight_is_statistic(tensor->role),
+                         tensor->role == WEIGHT_RUNNING_MEAN || tensor->role == WEIGHT_RUNNING_VAR);
+    }
+    weight_table_free(&table);
+    graph_free(&graph);
+}
+
+/* Weights of a layer with a gain begin so many times as large, its bias at 0 as ever. */
+static void test_gain(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct error err;
+    float *values[2];
+    size_t total = 0;
+    make(&graph);
+    for (int i = 0; i < 2; i++) {
+        struct weight_table table;
+        graph.layers[3].gain = i == 0 ? 1.0f : 0.25f;
+        graph.layers[3].bias = true;
+        assert_int_equal(graph_infer(&graph, &err), ST_OK);
+        assert_int_equal(weight_table_new(&table, &graph, &err), ST_OK);
+        total = table.total;
+        values[i] = malloc(total * sizeof(*values[i]));
+        assert_non_null(values[i]);
+        weight_initialise(&table, &graph, 5, NULL, values[i]);
+        for (int32_t t = 0; t < table.count; t++)
+            assert_true(table.tensors[t].gain == (table.tensors[t].layer == 3 ? graph.layers[3].gain : 1.0f));
+        if (i == 1)
+            for (int32_t t = 0; t < table.count; t++)
+                for (size_t k = 0; k < table.tensors[t].count; k++) {
+                    const size_t at = table.tensors[t].offset + k;
+                    assert_true(values[1][at] == table.tensors[t].gain * values[0][at]);
+                }
+        weight_table_free(&table);
+    }
+    free(values[0]);
+    free(values[1]);
+    graph_free(&graph);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),
-        cmocka_unit_test(test_initialise),
-        cmocka_unit_test(test_variance),
-        cmocka_unit_test(test_index_does_not_count),
+        cmocka_unit_test(test_table),    cmocka_unit_test(test_initialise),
+        cmocka_unit_test(test_variance), cmocka_unit_test(test_index_does_not_count),
+        cmocka_unit_test(test_dirac),    cmocka_unit_test(test_whitening),
+        cmocka_unit_test(test_frozen),   cmocka_unit_test(test_gain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

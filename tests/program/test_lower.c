@@ -272,6 +272,57 @@ static void the_image_gets_no_gradient(void **state)
     program_free(&program);
 }
 
+/* The image, frozen conv, GELU, frozen conv: nothing before the classifier has a backward pass. */
+static void what_is_frozen_first_has_no_backward(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct program program;
+    start(&graph);
+    int32_t first = add_layer(&graph, LAYER_CONV, 0, -1);
+    int32_t second = add_layer(&graph, LAYER_CONV, add_layer(&graph, LAYER_GELU, first, -1), -1);
+    graph.layers[first].frozen = graph.layers[second].frozen = true;
+    finish(&graph, second, PROG_TRAIN, &program);
+    assert_int_equal(count_ops(&program, PROG_OP_CONV), 2);
+    assert_int_equal(count_ops(&program, PROG_OP_CONV_BACKWARD_WEIGHTS), 0);
+    assert_int_equal(count_ops(&program, PROG_OP_CONV_BACKWARD_DATA), 0);
+    assert_int_equal(count_ops(&program, PROG_OP_ACTIVATION_BACKWARD), 0);
+    assert_int_equal(count_ops(&program, PROG_OP_DENSE_BACKWARD_DATA), 0);
+    assert_int_equal(count_ops(&program, PROG_OP_DENSE_BACKWARD_WEIGHTS), 1);
+    program_free(&program);
+}
+
+/* Behind trained layers the gradient passes through a frozen kernel. */
+static void what_is_frozen_later_hands_gradients_on(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct program program;
+    start(&graph);
+    int32_t trained = add_layer(&graph, LAYER_CONV, 0, -1);
+    int32_t frozen = add_layer(&graph, LAYER_CONV, trained, -1);
+    int32_t norm = add_layer(&graph, LAYER_BATCH_NORM, frozen, -1);
+    graph.layers[frozen].frozen = graph.layers[norm].frozen = true;
+    finish(&graph, norm, PROG_TRAIN, &program);
+    assert_int_equal(count_ops(&program, PROG_OP_CONV_BACKWARD_WEIGHTS), 1);
+    assert_int_equal(count_ops(&program, PROG_OP_CONV_BACKWARD_DATA), 1);
+    assert_int_equal(count_ops(&program, PROG_OP_BATCH_NORM_BACKWARD), 1);
+    const struct prog_op *data = find_op(&program, PROG_OP_CONV_BACKWARD_DATA, 0);
+    const struct prog_tensor *kernel = &program.tensors[data->inputs[CONV_BACKWARD_DATA_IN_KERNEL]];
+    assert_int_equal(program.weights.tensors[kernel->weight].layer, frozen);
+    assert_false(program.weights.tensors[kernel->weight].trained);
+    /* A frozen conv has no gradient at all, a batch norm that of its shift and an unused one of its scale. */
+    int32_t of_frozen = 0, of_norm = 0;
+    for (int32_t t = 0; t < program.tensor_count; t++)
+        if (program.tensors[t].kind == TENSOR_GRADIENT && program.tensors[t].first >= 0) {
+            of_frozen += program.weights.tensors[program.tensors[t].weight].layer == frozen;
+            of_norm += program.weights.tensors[program.tensors[t].weight].layer == norm;
+        }
+    assert_int_equal(of_frozen, 0);
+    assert_int_equal(of_norm, 2);
+    program_free(&program);
+}
+
 static void evaluation_has_no_training(void **state)
 {
     (void)state;
@@ -502,6 +553,7 @@ static void random_graphs_hold_every_layer_kind(void **state)
     (void)state;
     for (uint64_t start_seed = 1; start_seed <= 161; start_seed += 40) {
         int32_t seen[LAYER_KIND_COUNT] = {0}, grouped = 0, strided = 0, to_itself = 0;
+        int32_t begun[LAYER_INIT_COUNT] = {0}, frozen_kernels = 0, frozen_scales = 0, gains = 0;
         for (uint64_t seed = start_seed; seed < start_seed + 40; seed++) {
             struct error err;
             struct graph graph;
@@ -512,6 +564,10 @@ static void random_graphs_hold_every_layer_kind(void **state)
                 seen[layer->kind]++;
                 grouped += layer->kind == LAYER_CONV && layer->groups > 1;
                 strided += layer->stride > 1 && layer->pad_h > 0;
+                begun[layer->init] += layer->kind == LAYER_CONV;
+                frozen_kernels += layer->kind == LAYER_CONV && layer->frozen;
+                frozen_scales += layer->kind == LAYER_BATCH_NORM && layer->frozen;
+                gains += layer->kind == LAYER_DENSE && layer->gain != 1.0f;
                 to_itself += layer->kind == LAYER_ADD && layer->inputs[0] == layer->inputs[1];
             }
             graph_free(&graph);
@@ -519,6 +575,9 @@ static void random_graphs_hold_every_layer_kind(void **state)
         for (int32_t kind = 0; kind < LAYER_KIND_COUNT; kind++)
             assert_true(seen[kind] > 3);
         assert_true(grouped > 0 && strided > 0 && to_itself > 0);
+        for (int init = 0; init < LAYER_INIT_COUNT; init++)
+            assert_true(begun[init] > 3);
+        assert_true(frozen_kernels > 3 && frozen_scales > 3 && gains > 3);
     }
 }
 
@@ -632,6 +691,8 @@ int main(void)
         cmocka_unit_test(a_norm_added_to_itself_does_not_fuse),
         cmocka_unit_test(dropout_is_nothing_in_inference),
         cmocka_unit_test(the_image_gets_no_gradient),
+        cmocka_unit_test(what_is_frozen_first_has_no_backward),
+        cmocka_unit_test(what_is_frozen_later_hands_gradients_on),
         cmocka_unit_test(evaluation_has_no_training),
         cmocka_unit_test(options_are_checked),
         cmocka_unit_test(buckets_begin_early),

@@ -25,6 +25,21 @@ def expected_names(graph):
             yield f"layers.{layer['id']}.bias", layer
 
 
+def check_frozen(name, layer, tensor):
+    """What is not trained is to the last bit as it began, also in networks with many ancestors."""
+    if layer["kind"] == "batch_norm":
+        assert (tensor == 1).all(), f"{name}: a frozen scale is not 1"
+    elif layer.get("init") == "whiten":
+        half = len(tensor) // 2
+        assert (tensor[half:] == -tensor[:half]).all(), f"{name}: not filters and their negatives"
+        filters = tensor[:half].reshape(half, -1).astype(numpy.float64)
+        products = filters @ filters.T
+        sizes = numpy.sqrt(numpy.diag(products))
+        assert (sizes > 0).all(), f"{name}: a filter of zeros"
+        between = products / sizes / sizes[:, None] - numpy.eye(half)
+        assert abs(between).max() < 1e-5, f"{name}: filters that are not orthogonal"
+
+
 def check(path):
     with open(path, "rb") as stream:
         raw = stream.read()
@@ -55,6 +70,8 @@ def check(path):
                 assert tensor.ndim == 4 or (layer["kind"] == "dense" and tensor.ndim == 2), f"{name}: {tensor.shape}"
             else:
                 assert tensor.ndim == 1, f"{name}: {tensor.shape}"
+            if layer.get("frozen") and name.endswith(".weight"):
+                check_frozen(name, layer, tensor)
             begin += tensor.nbytes
         assert begin == len(data), f"{len(data)} bytes of data, expected {begin}"
     print(f"{path}: {len(names)} tensors, {begin // 4} values, {len(classes)} classes: ok")

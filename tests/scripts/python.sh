@@ -16,5 +16,12 @@ run=$work/run
 "$bin/nasrun" "$work/job.cfg" budget.steps=400 output.dir="$run" output.plots=false >"$work/log" 2>&1 ||
     fail "nasrun: $(tail -n 1 "$work/log")"
 check "model.safetensors" "$venv/bin/python" tests/python/check_safetensors.py "$run/model.safetensors"
+# One with layers that are not trained: start air. Its models carry the whitening as a weight.
+"$bin/nasrun" "$work/job.cfg" budget.steps=400 output.dir="$work/air" output.plots=false 'search.starts=["air"]' \
+    >"$work/log" 2>&1 || fail "nasrun: $(tail -n 1 "$work/log")"
+for model in "$work/air/model.safetensors" "$work"/air/models/*.safetensors; do
+    check "$model" "$venv/bin/python" tests/python/check_safetensors.py "$model"
+done
+check "naspredict with start air" [ "$("$bin/naspredict" "$work/air" "$work/data/two.png" | cut -f 2)" = 2 ]
 check "report.txt" "$venv/bin/python" tests/python/check_report.py "$run"
 finish

@@ -450,7 +450,7 @@ static const struct rule {
      "bind: tensor 0 of the weights is 3 x 8 x 3 x 3 at 0, expected 8 x 3 x 3 x 3 at 0"},
     {bind_values, 0, ST_RANGE, "bind: weights with 1 slots, expected at least 4 to train"},
     {bind_values, 1, ST_RANGE, "bind: weights with 1 slots, expected at least 2 to evaluate by the average"},
-    {bind_optimizer, OPTIMIZER_MUON, ST_RANGE, "bind: 0 orthogonal updates, expected the optimizer's 6"},
+    {bind_optimizer, OPTIMIZER_MUON, ST_RANGE, "bind: 0 orthogonal updates, expected the optimizer's 2"},
     {bind_group_of, 2, ST_RANGE, "bind: the device is no member of the binding's group"},
     {rows, 0, ST_RANGE, "step 7: 0 rows, expected 1 to 4"},
     {rows, BATCH + 1, ST_RANGE, "step 7: 5 rows, expected 1 to 4"},

@@ -207,6 +207,24 @@ static int32_t join_unread(struct drawing *drawing)
     return joined;
 }
 
+/* Follows from seed and index, and is not drawn: of seeds in a row each has its turn. */
+static void choose_training(struct graph *graph, uint64_t seed)
+{
+    for (int32_t l = 0; l < graph->count; l++) {
+        struct layer *layer = &graph->layers[l];
+        const uint64_t turn = seed + (uint64_t)l;
+        if (layer->kind == LAYER_CONV) {
+            layer->init = (enum layer_init)(turn % LAYER_INIT_COUNT);
+            layer->frozen = turn % 7 == 0;
+            layer->bias = layer->bias && !layer->frozen;
+        }
+        if (layer->kind == LAYER_BATCH_NORM)
+            layer->frozen = turn % 5 == 0;
+        if (layer->kind == LAYER_DENSE)
+            layer->gain = turn % 3 == 0 ? 0.5f : 1.0f;
+    }
+}
+
 enum status random_graph_make(struct graph *graph, uint64_t seed, struct error *err)
 {
     struct drawing drawing = {graph, {.seed = seed, .stream = RANDOM_TEST}, (int32_t)(seed % 4)};
@@ -219,6 +237,7 @@ enum status random_graph_make(struct graph *graph, uint64_t seed, struct error *
     int32_t features = join_unread(&drawing);
     features = append_activation(&drawing, 0, features);
     append_dense(&drawing, features, draw_between(&drawing, 2, 5));
+    choose_training(graph, seed);
     if (graph_infer(graph, err) != ST_OK) {
         graph_free(graph);
         return err->status;

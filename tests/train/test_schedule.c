@@ -23,6 +23,7 @@ static void test_corners(void **state)
     } cases[] = {
         {JOB_SCHEDULE_COSINE, {0, 0.25, 0.5, 0.25, 0}},
         {JOB_SCHEDULE_LINEAR, {0, 0.25, 0.5, 0.25, 0}},
+        {JOB_SCHEDULE_TRIANGLE, {0.1, 0.3, 0.5, 0.5 * (1 + 0.07) / 2, 0.035}},
         {JOB_SCHEDULE_ONE_CYCLE,
          {0.5 / 25, 0.5 * (1 + 1.0 / 25) / 2, 0.5, 0.5 * (1 + 1.0 / 10000) / 2, 0.5 / 10000}},
     };

@@ -2,6 +2,7 @@
  * a checkpoint, and tells a divergence. */
 #include "host/base/clock.h"
 #include "host/base/file.h"
+#include "host/train/trainer_internal.h" /* the weights' slots */
 #include "tests/support/tiny_task.h"
 
 #include <math.h>
@@ -48,9 +49,7 @@ static enum status on_tick(void *context, const struct trainer_state *state, dou
         int32_t samples[TINY_VALIDATION];
         for (int32_t i = 0; i < TINY_VALIDATION; i++)
             samples[i] = TINY_TRAIN + i;
-        assert_int_equal(trainer_evaluate(witness->trainer, samples, TINY_VALIDATION, TINY_CLASSES, NULL,
-                                          NULL, &result, err),
-                         ST_OK);
+        assert_int_equal(trainer_evaluate(witness->trainer, samples, TINY_VALIDATION, &result, err), ST_OK);
     }
     if (witness->stop_at == 0 || state->step < witness->stop_at)
         return ST_OK;
@@ -97,9 +96,8 @@ static void test_learns(void **state)
         settings.augment = (struct augment){.translate = 1};
         settings.label_smoothing = 0.05f;
         struct trainer *trainer = tiny_task_trainer(&task, &settings);
-        assert_int_equal(trainer_evaluate(trainer, task.trainer_device.validation, TINY_VALIDATION, 0, NULL,
-                                          NULL, &before, &err),
-                         ST_OK);
+        assert_int_equal(
+            trainer_evaluate(trainer, task.trainer_device.validation, TINY_VALIDATION, &before, &err), ST_OK);
         assert_int_equal(train(&witness, trainer, 15 * STEPS_AN_EPOCH, &after, &err), ST_OK);
         assert_int_equal(witness.epochs, 15);
         const struct trainer_epoch *first = &witness.seen[0], *last = &witness.seen[14];
@@ -259,14 +257,12 @@ static void test_stays_bound(void **state)
     assert_int_equal(train(&witness, trainer, 4 * STEPS_AN_EPOCH, &result, &err), ST_OK);
     assert_int_equal(witness.epochs, 4);
     assert_int_equal(binds, 2);
-    assert_int_equal(
-        trainer_evaluate(trainer, task.trainer_device.train, TINY_TRAIN, 0, NULL, NULL, &again, &err), ST_OK);
+    assert_int_equal(trainer_evaluate(trainer, task.trainer_device.train, TINY_TRAIN, &again, &err), ST_OK);
     assert_int_equal(binds, 3);
     assert_true(again.loss != result.loss);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(trainer_evaluate(trainer, task.trainer_device.validation, TINY_VALIDATION, 0, NULL,
-                                          NULL, &again, &err),
-                         ST_OK);
+        assert_int_equal(
+            trainer_evaluate(trainer, task.trainer_device.validation, TINY_VALIDATION, &again, &err), ST_OK);
         assert_int_equal(binds, 4);
         assert_true(again.loss == result.loss);
     }
@@ -281,9 +277,10 @@ static void assert_alike(const struct device_ops *ops, double a, double b)
         fail_msg("%s: found %.17g, expected %.17g", ops->kind, a, b);
 }
 
-/* One training without and one with an interruption, for each optimizer, in the middle of an epoch and at its
+/* One training without and one with an interruption, for each optimizer and average, in the middle of an epoch and at its
  * edge. */
-static void go_on(const struct device_ops *ops, enum optimizer_kind kind, uint32_t stop_at)
+static void go_on(const struct device_ops *ops, enum optimizer_kind kind, enum job_averaging averaging,
+                  uint32_t stop_at)
 {
     enum { STEPS = 4 * STEPS_AN_EPOCH + 2 };
     struct tiny_task task;
@@ -297,6 +294,7 @@ static void go_on(const struct device_ops *ops, enum optimizer_kind kind, uint32
     struct trainer_settings settings = tiny_task_settings();
     settings.optimizer.kind = kind;
     settings.augment = (struct augment){.translate = 1, .flip = 1, .cutout = 2};
+    settings.averaging = averaging;
     settings.average = 0.9f;
     settings.schedule.warmup = 0.2;
     settings.patience = 50;
@@ -346,9 +344,120 @@ static void test_goes_on_bit_by_bit(void **state)
     (void)state;
     for (int d = 0; d < DEVICE_COUNT; d++)
         for (int s = 0; s < 3; s++) {
-            go_on(DEVICES[d], OPTIMIZER_SGD, stops[s]);
-            go_on(DEVICES[d], OPTIMIZER_ADAMW, stops[s]);
-            go_on(DEVICES[d], OPTIMIZER_MUON, stops[s]);
+            go_on(DEVICES[d], OPTIMIZER_SGD, JOB_AVERAGING_EMA, stops[s]);
+            go_on(DEVICES[d], OPTIMIZER_SGD, JOB_AVERAGING_LOOK_AHEAD, stops[s]);
+            go_on(DEVICES[d], OPTIMIZER_ADAMW, JOB_AVERAGING_EMA, stops[s]);
+            go_on(DEVICES[d], OPTIMIZER_MUON, JOB_AVERAGING_LOOK_AHEAD, stops[s]);
+        }
+}
+
+/* Values and average after `steps` of 20 steps. `average`: 0 for a training without one. */
+static void train_ahead(const struct device_ops *ops, float average, uint32_t steps, float *values,
+                        float *averages, size_t room)
+{
+    struct tiny_task task;
+    struct trainer_result result;
+    struct witness witness = {.stop_at = steps};
+    struct error err;
+    tiny_task_open(&task, ops, true);
+    struct trainer_settings settings = tiny_task_settings();
+    settings.averaging = JOB_AVERAGING_LOOK_AHEAD;
+    settings.average = average;
+    struct trainer *trainer = tiny_task_trainer(&task, &settings);
+    assert_int_equal(trainer_weights(trainer)->total, room);
+    if (steps > 0)
+        assert_int_equal(train(&witness, trainer, 20, &result, &err), steps < 20 ? ST_INTERRUPTED : ST_OK);
+    assert_int_equal(members_download(trainer, 0, SLOT_VALUE, values, &err), ST_OK);
+    if (averages != NULL)
+        assert_int_equal(members_download(trainer, 0, SLOT_AVERAGE, averages, &err), ST_OK);
+    trainer_close(trainer);
+    tiny_task_close(&task);
+    unlink(checkpoint);
+}
+
+/* After each fifth step the training goes on from the average, which nothing else moves: 0.9^5 (progress)^3 of what it
+ * was, and the rest of the values. */
+static void test_looks_ahead(void **state)
+{
+    (void)state;
+    for (int d = 0; d < DEVICE_COUNT; d++) {
+        struct tiny_task task;
+        size_t total;
+        tiny_task_open(&task, DEVICES[d], true);
+        float *fresh = tiny_task_weights(&task.graph, 1, &total);
+        tiny_task_close(&task);
+        float *plain = malloc(total * sizeof(*plain)), *values = malloc(total * sizeof(*values));
+        float *averages = malloc(total * sizeof(*averages)), *before = malloc(total * sizeof(*before));
+        assert_true(plain != NULL && values != NULL && averages != NULL && before != NULL);
+
+        /* Until then as without an average. */
+        train_ahead(DEVICES[d], 0.0f, 4, plain, NULL, total);
+        train_ahead(DEVICES[d], 0.9f, 4, values, averages, total);
+        assert_memory_equal(values, plain, total * sizeof(*values));
+        assert_memory_equal(averages, fresh, total * sizeof(*values));
+
+        train_ahead(DEVICES[d], 0.0f, 5, plain, NULL, total);
+        train_ahead(DEVICES[d], 0.9f, 5, values, averages, total);
+        assert_memory_equal(values, averages, total * sizeof(*values));
+        const double kept = pow(0.9, 5) * pow(4.0 / 20.0, 3);
+        double moved = 0.0;
+        for (size_t i = 0; i < total; i++) {
+            const double expected = kept * (double)fresh[i] + (1.0 - kept) * (double)plain[i];
+            assert_true(fabs((double)values[i] - expected) <= 1e-6 * (1.0 + fabs(expected)));
+            moved = fmax(moved, fabs((double)values[i] - (double)plain[i]));
+        }
+        assert_true(moved > 1e-4);
+
+        memcpy(before, averages, total * sizeof(*before));
+        train_ahead(DEVICES[d], 0.9f, 9, values, averages, total);
+        assert_memory_equal(averages, before, total * sizeof(*before));
+        assert_memory_not_equal(values, averages, total * sizeof(*values));
+        train_ahead(DEVICES[d], 0.9f, 20, values, averages, total);
+        assert_memory_equal(values, averages, total * sizeof(*values));
+        free(before);
+        free(averages);
+        free(values);
+        free(plain);
+        free(fresh);
+    }
+}
+
+/* Kernel and scale of a frozen layer are to the last bit what they were, whichever average the training has. */
+static void test_frozen_stays(void **state)
+{
+    (void)state;
+    for (int d = 0; d < DEVICE_COUNT; d++)
+        for (int averaging = JOB_AVERAGING_EMA; averaging <= JOB_AVERAGING_LOOK_AHEAD; averaging++) {
+            struct tiny_task task;
+            struct trainer_result result;
+            struct witness witness = {0};
+            struct error err;
+            tiny_task_open(&task, DEVICES[d], true);
+            assert_int_equal(task.graph.layers[2].kind, LAYER_BATCH_NORM);
+            task.graph.layers[1].frozen = task.graph.layers[2].frozen = true;
+            task.graph.layers[1].bias = false;
+            assert_int_equal(graph_infer(&task.graph, &err), ST_OK);
+            struct trainer_settings settings = tiny_task_settings();
+            settings.averaging = (enum job_averaging)averaging;
+            settings.average = 0.93f;
+            float *fresh = tiny_task_weights(&task.graph, 1, NULL);
+            struct trainer *trainer = tiny_task_trainer(&task, &settings);
+            assert_int_equal(train(&witness, trainer, 10 * STEPS_AN_EPOCH, &result, &err), ST_OK);
+            float *values = values_of(trainer);
+            const struct weight_table *table = trainer_weights(trainer);
+            int32_t frozen = 0;
+            for (int32_t t = 0; t < table->count; t++) {
+                const struct weight_tensor *tensor = &table->tensors[t];
+                const bool same = memcmp(values + tensor->offset, fresh + tensor->offset,
+                                         tensor->count * sizeof(*values)) == 0;
+                assert_int_equal(same, !tensor->trained && !weight_is_statistic(tensor->role));
+                frozen += same;
+            }
+            assert_int_equal(frozen, 2);
+            free(values);
+            free(fresh);
+            trainer_close(trainer);
+            tiny_task_close(&task);
         }
 }
 
@@ -382,16 +491,20 @@ static void test_confusion(void **state)
     for (int d = 0; d < DEVICE_COUNT; d++) {
         struct tiny_task task;
         struct witness witness = {0};
-        struct trainer_result result, trained;
+        struct trainer_result trained;
         struct error err;
         int64_t confusion[TINY_CLASSES * TINY_CLASSES] = {0}, right = 0;
         tiny_task_open(&task, DEVICES[d], true);
         const struct trainer_settings settings = tiny_task_settings();
         struct trainer *trainer = tiny_task_trainer(&task, &settings);
         assert_int_equal(train(&witness, trainer, 8, &trained, &err), ST_OK);
-        assert_int_equal(trainer_evaluate(trainer, task.trainer_device.validation, TINY_VALIDATION,
-                                          TINY_CLASSES, task.labels, confusion, &result, &err),
-                         ST_OK);
+        struct trainer_test test = {.samples = task.trainer_device.validation,
+                                    .count = TINY_VALIDATION,
+                                    .views = 1,
+                                    .classes = TINY_CLASSES,
+                                    .labels = task.labels,
+                                    .confusion = confusion};
+        assert_int_equal(trainer_test(trainer, &test, &err), ST_OK);
         for (int32_t row = 0; row < TINY_CLASSES; row++) {
             int64_t sum = 0;
             for (int32_t column = 0; column < TINY_CLASSES; column++)
@@ -399,8 +512,9 @@ static void test_confusion(void **state)
             assert_int_equal(sum, TINY_VALIDATION / TINY_CLASSES); /* rows are the truth */
             right += confusion[row * TINY_CLASSES + row];
         }
-        assert_true(result.accuracy == (double)right / TINY_VALIDATION);
-        assert_true(result.loss == trained.loss && result.accuracy == trained.accuracy);
+        assert_true(test.result.accuracy == (double)right / TINY_VALIDATION);
+        assert_true(test.result.loss == trained.loss && test.result.accuracy == trained.accuracy);
+        assert_true(test.plain.loss == trained.loss && test.plain.accuracy == trained.accuracy);
         trainer_close(trainer);
         tiny_task_close(&task);
     }
@@ -451,17 +565,27 @@ static void test_patience(void **state)
 /* Each choice of a job is what the training does. */
 static void test_settings_of_job(void **state)
 {
-    struct job_train job = {
-        .optimizer = JOB_OPTIMIZER_SGD, .schedule = JOB_SCHEDULE_LINEAR, .learning_rate = 0.1};
+    struct job_train job = {.optimizer = JOB_OPTIMIZER_SGD,
+                            .schedule = JOB_SCHEDULE_LINEAR,
+                            .learning_rate = 0.1,
+                            .averaging = JOB_AVERAGING_EMA,
+                            .average = 0.998,
+                            .bias_rate = 64.0,
+                            .bias_decay = 0.25};
     struct trainer_settings settings;
     (void)state;
     trainer_settings_of(&job, 256, 7, &settings);
     assert_int_equal(settings.optimizer.kind, OPTIMIZER_SGD);
     assert_int_equal(settings.schedule.kind, JOB_SCHEDULE_LINEAR);
     assert_true(settings.schedule.peak == 0.1 * 256 / 128);
+    assert_int_equal(settings.averaging, JOB_AVERAGING_EMA);
+    assert_true(settings.average == 0.998f);
+    assert_true(settings.optimizer.bias_rate == 64.0f && settings.optimizer.bias_decay == 0.25f);
+    job.averaging = JOB_AVERAGING_LOOK_AHEAD;
     job.optimizer = JOB_OPTIMIZER_ADAMW;
     job.schedule = JOB_SCHEDULE_ONE_CYCLE;
     trainer_settings_of(&job, 128, 7, &settings);
+    assert_int_equal(settings.averaging, JOB_AVERAGING_LOOK_AHEAD);
     assert_int_equal(settings.optimizer.kind, OPTIMIZER_ADAMW);
     assert_int_equal(settings.schedule.kind, JOB_SCHEDULE_ONE_CYCLE);
 }
@@ -537,6 +661,8 @@ int main(void)
         cmocka_unit_test(test_validates_now_and_then),
         cmocka_unit_test(test_stays_bound),
         cmocka_unit_test(test_goes_on_bit_by_bit),
+        cmocka_unit_test(test_looks_ahead),
+        cmocka_unit_test(test_frozen_stays),
         cmocka_unit_test(test_evaluation_leaves_no_trace),
         cmocka_unit_test(test_confusion),
         cmocka_unit_test(test_divergence),

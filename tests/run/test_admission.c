@@ -1,0 +1,144 @@
+/* Admission: what fits keeps its batch, what does not is halved until it does or the least is reached; what was
+ * prepared ahead is taken where it is what is wanted. The device says that it has as much memory as the test likes. */
+#include "host/run/admission.h"
+
+#include "host/base/clock.h"
+#include "host/net/start.h"
+#include "host/run/engine.h"
+#include "tests/support/tiny_job.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { BATCH = 32, AMPLE = 1 << 30 };
+static const struct team ONE = {0, 1};
+
+static size_t memory_free; /* of the device */
+
+static void limited_info(struct device *device, struct device_info *info)
+{
+    cpu_device_ops.info(device, info);
+    info->memory_free = memory_free;
+    info->memory_total = 0; /* so that nothing is kept free */
+}
+
+struct fixture {
+    struct tiny_job tiny;
+    struct run run;
+    struct device_ops ops;
+    struct candidate *candidate;
+};
+
+static void open_all(struct fixture *f)
+{
+    static const char *const overrides[] = {"train.batch=32", NULL};
+    struct error err;
+    *f = (struct fixture){.ops = cpu_device_ops};
+    f->ops.info = limited_info;
+    memory_free = AMPLE;
+    tiny_job_open(&f->tiny, overrides);
+    if (run_open(&f->run, &f->tiny.job, f->tiny.run, -1, clock_seconds(), &err) != ST_OK)
+        fail_msg("%s", err.message);
+    f->run.ops = f->run.devices.ops = &f->ops;
+    const struct shape image = {0, f->run.data.channels, f->run.data.height, f->run.data.width};
+    f->candidate = candidate_new();
+    assert_non_null(f->candidate);
+    f->candidate->id = 0;
+    f->candidate->batch = BATCH;
+    f->candidate->limit.steps = 3;
+    assert_int_equal(start_make(&f->candidate->graph, "lean", 8, image, f->run.data.classes, &err), ST_OK);
+}
+
+static void close_all(struct fixture *f)
+{
+    candidate_free(f->candidate);
+    run_close(&f->run);
+    tiny_job_close(&f->tiny);
+}
+
+/* Opens and closes a trainer; the bytes of its training, 0 with *st when there is none. */
+static size_t bytes_of(struct fixture *f, int32_t batch, int32_t least, enum status *st)
+{
+    struct memory_need need = {0};
+    struct trainer *trainer;
+    struct error err;
+    f->candidate->batch = batch;
+    *st = admission_open(&f->run, f->candidate, ONE, least, &need, &trainer, &err);
+    if (*st != ST_OK) {
+        assert_null(trainer);
+        return 0;
+    }
+    assert_int_equal(trainer_batch(trainer), f->candidate->batch);
+    assert_int_equal(need.devices, 1);
+    assert_int_equal(need.values, trainer_weights(trainer)->total * sizeof(float));
+    trainer_close(trainer);
+    return need.training;
+}
+
+static void test_batch_that_fits(void **state)
+{
+    static struct fixture f;
+    enum status st;
+    (void)state;
+    open_all(&f);
+    const size_t whole = bytes_of(&f, BATCH, ADMISSION_LEAST_BATCH, &st);
+    assert_int_equal(st, ST_OK);
+    assert_int_equal(f.candidate->batch, BATCH);
+    const size_t half = bytes_of(&f, BATCH / 2, ADMISSION_LEAST_BATCH, &st);
+    assert_true(half > 0 && half < whole);
+
+    memory_free = half + (whole - half) / 2;
+    assert_int_equal(bytes_of(&f, BATCH, ADMISSION_LEAST_BATCH, &st), half);
+    assert_int_equal(f.candidate->batch, BATCH / 2);
+    assert_int_equal(bytes_of(&f, BATCH, BATCH, &st), 0); /* less than that batch is not wanted */
+    assert_int_equal(st, ST_MEMORY);
+
+    memory_free = 1000;
+    assert_int_equal(bytes_of(&f, BATCH, ADMISSION_LEAST_BATCH, &st), 0);
+    assert_int_equal(st, ST_MEMORY);
+    close_all(&f);
+}
+
+static void test_prepared_ahead(void **state)
+{
+    static struct fixture f;
+    struct memory_need need = {0};
+    struct trainer *trainer;
+    struct error err;
+    (void)state;
+    open_all(&f);
+    admission_prepare_ahead(&f.run, f.candidate, 0);
+    struct trainer *ahead = f.candidate->ahead;
+    assert_non_null(ahead);
+    assert_int_equal(f.candidate->ahead_on, 0);
+    assert_int_equal(admission_open(&f.run, f.candidate, ONE, ADMISSION_LEAST_BATCH, &need, &trainer, &err),
+                     ST_OK);
+    assert_ptr_equal(trainer, ahead);
+    assert_null(f.candidate->ahead);
+    trainer_close(trainer);
+
+    /* Of another batch it is none. */
+    admission_prepare_ahead(&f.run, f.candidate, 0);
+    f.candidate->batch = BATCH / 2;
+    assert_int_equal(admission_open(&f.run, f.candidate, ONE, ADMISSION_LEAST_BATCH, &need, &trainer, &err),
+                     ST_OK);
+    assert_int_equal(trainer_batch(trainer), BATCH / 2);
+    assert_null(f.candidate->ahead);
+    trainer_close(trainer);
+    close_all(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_batch_that_fits),
+        cmocka_unit_test(test_prepared_ahead),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,157 @@
+/* What a run writes into its journal, function by function, read again as JSON. */
+#include "host/run/record.h"
+
+#include "host/base/clock.h"
+#include "host/run/engine.h"
+#include "host/run/resume.h"
+#include "tests/support/tiny_job.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct fixture {
+    struct tiny_job tiny;
+    struct run run;
+    struct journal_lines lines;
+};
+
+static void open_all(struct fixture *f)
+{
+    struct error err;
+    *f = (struct fixture){0};
+    tiny_job_open(&f->tiny, NULL);
+    if (run_open(&f->run, &f->tiny.job, f->tiny.run, -1, clock_seconds(), &err) != ST_OK)
+        fail_msg("%s", err.message);
+    f->run.history = &f->tiny.history;
+    if (resume_run(&f->run, &err) != ST_OK) /* writes the run event */
+        fail_msg("%s", err.message);
+}
+
+static void close_all(struct fixture *f)
+{
+    journal_lines_free(&f->lines);
+    run_close(&f->run);
+    tiny_job_close(&f->tiny);
+}
+
+/* The journal's last line, which tells that event. */
+static const cJSON *last(struct fixture *f, const char *event)
+{
+    journal_lines_free(&f->lines);
+    f->lines = (struct journal_lines){0};
+    tiny_job_journal(&f->tiny, &f->lines);
+    assert_string_equal(f->lines.lines[f->lines.count - 1].event, event);
+    return f->lines.lines[f->lines.count - 1].json;
+}
+
+static void check_number(const cJSON *json, const char *name, double expected)
+{
+    const double found = cJSON_GetNumberValue(cJSON_GetObjectItem(json, name));
+    if (!(found >= expected && found <= expected))
+        fail_msg("%s: found %g, expected %g", name, found, expected);
+}
+
+static void test_run_event(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    open_all(&f);
+    const cJSON *json = last(&f, "run"), *data = cJSON_GetObjectItem(json, "dataset");
+    check_number(json, "seed", 5);
+    check_number(data, "train", f.run.data.sample_count[SPLIT_TRAIN]);
+    check_number(data, "validation", f.run.data.sample_count[SPLIT_VALIDATION]);
+    check_number(data, "test", TINY_JOB_TEST);
+    assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(data, "class_names")), TINY_JOB_CLASSES);
+    const char *fingerprint = cJSON_GetStringValue(cJSON_GetObjectItem(data, "fingerprint"));
+    assert_int_equal(strncmp(fingerprint, "xxh3:", 5), 0);
+    assert_int_equal(strlen(fingerprint), 5 + 16);
+    close_all(&f);
+}
+
+static void test_stage_event(void **state)
+{
+    static struct fixture f;
+    struct error err;
+    (void)state;
+    open_all(&f);
+    assert_int_equal(record_stage(&f.run, &err), ST_OK);
+    const cJSON *json = last(&f, "stage");
+    check_number(json, "stage", 0);
+    check_number(cJSON_GetObjectItem(json, "budget"), "models", TINY_JOB_MODELS);
+    close_all(&f);
+}
+
+static void test_ends(void **state)
+{
+    static struct fixture f;
+    const struct record_model model = {.id = 3,
+                                       .parent = 1,
+                                       .parameters = 1234,
+                                       .epochs = 2,
+                                       .steps = 17,
+                                       .seconds = 0.5,
+                                       .validation = {.loss = 0.25, .accuracy = 0.75}};
+    struct error err, cause;
+    (void)state;
+    open_all(&f);
+    assert_int_equal(record_model(&f.run, &model, &err), ST_OK);
+    const cJSON *json = last(&f, "model");
+    check_number(json, "id", 3);
+    check_number(json, "parent", 1);
+    check_number(json, "parameters", 1234);
+    check_number(json, "epochs", 2);
+    check_number(json, "steps", 17);
+    check_number(json, "validation_loss", 0.25);
+    check_number(json, "validation_accuracy", 0.75);
+    assert_true(cJSON_IsFalse(cJSON_GetObjectItem(json, "final")));
+
+    error_set(&cause, ST_DIVERGED, "step 9: the loss is nan");
+    assert_int_equal(record_failed(&f.run, 4, -1, true, 9, &cause, &err), ST_OK);
+    json = last(&f, "failed");
+    check_number(json, "id", 4);
+    check_number(json, "parent", -1);
+    check_number(json, "steps", 9);
+    assert_true(cJSON_IsTrue(cJSON_GetObjectItem(json, "final")));
+    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(json, "reason")), status_name(ST_DIVERGED));
+    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(json, "message")), cause.message);
+    close_all(&f);
+}
+
+static void test_test_event(void **state)
+{
+    static struct fixture f;
+    static const int64_t confusion[TINY_JOB_CLASSES * TINY_JOB_CLASSES] = {5, 1, 0, 2, 3, 0, 0, 0, 5};
+    const struct trainer_result result = {.loss = 0.5, .accuracy = 0.8125};
+    struct error err;
+    (void)state;
+    open_all(&f);
+    f.run.models = 2;
+    assert_int_equal(record_test(&f.run, 6, &result, confusion, &err), ST_OK);
+    const cJSON *json = last(&f, "test"), *rows = cJSON_GetObjectItem(json, "confusion");
+    check_number(json, "id", 6);
+    check_number(json, "accuracy", 0.8125);
+    check_number(json, "models", 2);
+    assert_int_equal(cJSON_GetArraySize(rows), TINY_JOB_CLASSES);
+    for (int i = 0; i < TINY_JOB_CLASSES * TINY_JOB_CLASSES; i++) { /* rows are the truth */
+        const cJSON *row = cJSON_GetArrayItem(rows, i / TINY_JOB_CLASSES);
+        assert_int_equal((int64_t)cJSON_GetNumberValue(cJSON_GetArrayItem(row, i % TINY_JOB_CLASSES)),
+                         confusion[i]);
+    }
+    close_all(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_run_event),
+        cmocka_unit_test(test_stage_event),
+        cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_test_event),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
