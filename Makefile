@@ -26,7 +26,7 @@ TESTS := $(filter-out tests/gpu/%,$(wildcard tests/*/test_*.c))
 TEST_SCRIPTS := $(sort $(wildcard tests/scripts/*.sh))
 TEST_PROGRAMS := $(TESTS:tests/%.c=$(BUILD)/tests/%)
 BENCH_OBJECTS := $(patsubst %,$(BUILD)/tests/bench/%.o,bench_train bench_operations fma_peak paper)
-TEST_HELPERS := $(BUILD)/tests/run/make_data
+TEST_HELPERS := $(BUILD)/tests/run/make_data $(BUILD)/tests/bench/search/nasrun_placebo
 
 # The GPU's plug-in is made where nvcc, cuDNN, cuBLAS and NCCL's header are, installed or in pip's layout (nvidia/*/include and lib
 # of a Python's packages, where libraries have no names without a version); the program does without it. For the GPUs that are
@@ -59,7 +59,7 @@ GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
 
-.PHONY: all no-plugin help deps demo test test-programs test-gpu fuzz debug check coverage tidy FORCE asan tsan bench bench-gpu roofline loss-curves install uninstall man deb bundle cuda12 gpu-bundle kernels format format-check clean
+.PHONY: all no-plugin help deps demo test test-programs test-gpu fuzz debug check coverage tidy FORCE asan tsan bench bench-gpu bench-search roofline loss-curves install uninstall man deb bundle cuda12 gpu-bundle kernels format format-check clean
 all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(or $(PLUGIN),no-plugin)
 
 no-plugin:
@@ -80,6 +80,7 @@ help:
 	@echo 'make bench        training speed, beside PyTorch where it is installed'
 	@echo 'make test-gpu     the tests of the GPU plug-in on the GPUs of this machine'
 	@echo 'make bench-gpu    training speed of a GPU beside PyTorch, and each operation beside its roofline and its prediction'
+	@echo 'make bench-search CIFAR10=DIR   what the search is worth beside none, a placebo and chance, at equal budgets; hours'
 	@echo 'make loss-curves CIFAR10=DIR   the same training on reference, CPU and emulated GPU, as a picture (needs nvcc, cuDNN)'
 	@echo 'make roofline     what a training step costs a GPU, on paper'
 	@echo 'make install, uninstall PREFIX=/usr/local   programs, plug-in, manual pages, completions, samples, reference'
@@ -174,6 +175,11 @@ bench-gpu: all $(BUILD)/tests/bench/bench_train
 	done
 	@$(BUILD)/tests/bench/bench_train --gpu $${GPU:-0} --plugin $(BIN)/libnasrun_cuda.so --batch 512 --operations lean resnet
 
+# Whether the search is worth its time: tests/bench/README.md. CIFAR10=DIR is its binary version; SEARCH='--seeds 4 --seconds 85'.
+bench-search: $(BIN)/nasrun $(BUILD)/tests/bench/search/nasrun_placebo
+	@python3 tests/bench/search/bench.py --nasrun $(BIN)/nasrun --placebo $(BUILD)/tests/bench/search/nasrun_placebo \
+		$(if $(CIFAR10),--cifar10 '$(CIFAR10)') $(if $(FASHION),--fashion '$(FASHION)') $(SEARCH)
+
 # What a training step costs a GPU, on paper: cuda/ROOFLINE.md, or ROOFLINE='--gpu a100 --batch 128 densenet'.
 roofline: $(BUILD)/tests/bench/roofline
 	@$< $(ROOFLINE)
@@ -266,6 +272,9 @@ $(BUILD)/tests/run/test_workers: LIBS += -Wl,--wrap=candidate_train -Wl,--wrap=a
 $(BUILD)/tests/bench/bench_train: $(BENCH_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
+
+$(BUILD)/tests/bench/search/nasrun_placebo: $(BUILD)/tests/bench/search/placebo.o $(BUILD)/host/run/main.o $(LIBRARY)
+	$(CC) $(CFLAGS_ALL) -Wl,--wrap=search_new $^ -o $@ $(LIBS)
 
 $(BUILD)/tests/bench/roofline: $(BUILD)/tests/bench/roofline.o $(BUILD)/tests/bench/paper.o $(LIBRARY)
 	@mkdir -p $(@D)

@@ -58,6 +58,19 @@ static enum status check_budget(struct job *job, const struct spec_location *loc
     return ST_OK;
 }
 
+/* Three ways to look at an image. */
+static enum status check_views(const struct job *job, const struct spec_location *locations,
+                               struct error *err)
+{
+    const int32_t views = job->evaluate.views;
+    char found[32];
+    if (views == JOB_AUTO || views == 1 || views == 2 || views == 6)
+        return ST_OK;
+    snprintf(found, sizeof(found), "%d", (int)views);
+    return spec_refuse(err, ST_RANGE, &locations[spec_index("evaluate.views")], "evaluate.views", found,
+                       "\"auto\", 1, 2 or 6");
+}
+
 /* One name, or several numbered devices of one kind: only equals share the batches of a final fit. */
 static enum status check_devices(const struct job *job, const struct spec_location *locations,
                                  struct error *err)
@@ -75,6 +88,18 @@ static enum status check_devices(const struct job *job, const struct spec_locati
             return spec_refuse(err, ST_RANGE, location, "devices", found, "one kind of device");
     }
     return ST_OK;
+}
+
+/* Without a search nobody chooses between several starting networks. */
+static enum status check_starts(const struct job *job, const struct spec_location *locations,
+                                struct error *err)
+{
+    char found[SPEC_TEXT_MAX];
+    if (job->search.strategy != JOB_STRATEGY_NONE || job->search.starts.count == 1)
+        return ST_OK;
+    snprintf(found, sizeof(found), "%d starting networks", job->search.starts.count);
+    return spec_refuse(err, ST_RANGE, &locations[spec_index("search.starts")], "search.starts", found,
+                       "one, as search.strategy is \"none\"");
 }
 
 /* "runs/NAME" for ".../NAME.cfg". */
@@ -103,7 +128,11 @@ enum status spec_check(struct job *job, const struct spec_location locations[SPE
     if (st == ST_OK)
         st = check_budget(job, locations, err);
     if (st == ST_OK)
+        st = check_views(job, locations, err);
+    if (st == ST_OK)
         st = check_devices(job, locations, err);
+    if (st == ST_OK)
+        st = check_starts(job, locations, err);
     if (st == ST_OK)
         st = name_output(job, err);
     return st;

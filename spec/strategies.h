@@ -1,7 +1,9 @@
 /* The search strategies: a row each, from which the choices of search.strategy (schema.def), enum job_strategy (job.h)
  * and the search's table of them (host/search/strategy.h) are made.
  *
- *     X(constant, word, meaning)    JOB_STRATEGY_constant, "word" in a job file, search_word in host/search */
+ *     X(constant, word, meaning)    JOB_STRATEGY_constant, "word" in a job file, search_word in host/search
+ *
+ * All before `phases` grow networks from starts and parents; `none`, the last, proposes no candidates. */
 #ifndef NASRUN_SPEC_STRATEGIES_H
 #define NASRUN_SPEC_STRATEGIES_H
 
@@ -9,7 +11,10 @@
 #define SPEC_STRATEGIES(X) \
     X(BAYESIAN, bayesian, "a Gaussian process over architectures") \
     X(GREEDY, greedy, "the best parent so far") \
-    X(RANDOM, random, "chance")
+    X(RANDOM, random, "chance") \
+    X(PHASES, phases, "by what the budget pays for, a ladder of short trainings that chooses start, width and learning " \
+                      "rate, then one training of that") \
+    X(NONE, none, "no search, the one starting network is trained for the whole budget")
 /* clang-format on */
 
 /* For the row of search.strategy: its words, and what they mean in one line. */

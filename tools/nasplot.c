@@ -11,7 +11,7 @@ int main(int argc, char **argv)
     struct error err;
     int status;
 
-    if (!arguments_read(&nasplot_command, argc, argv, &line, &status))
+    if (!arguments_read(&nasplot_command, argc, argv, NULL, NULL, &line, &status))
         return status;
     if (report_write_plots(line.words[0], &err) != ST_OK) {
         fprintf(stderr, "nasplot: %s\n", err.message);

@@ -2,6 +2,7 @@
 #include "host/base/file.h"
 #include "host/data/dataset.h"
 #include "host/device/device.h"
+#include "host/device/views.h"
 #include "host/model/model_file.h"
 #include "host/program/lower.h"
 #include "tools/common/arguments.h"
@@ -25,7 +26,9 @@ struct predictor {
     uint8_t *pixels;      /* [batch, channels, height, width] */
     int32_t *labels;      /* [batch], all 0: the classes are what is asked for */
     int32_t *samples;     /* [batch]: 0, 1, 2 ... */
-    float *probabilities; /* [batch, classes] */
+    float *probabilities; /* [batch, classes], of one view */
+    float *answers;       /* the same of all views */
+    struct views views;
 };
 
 static void predictor_close(struct predictor *p)
@@ -41,6 +44,7 @@ static void predictor_close(struct predictor *p)
     free(p->labels);
     free(p->samples);
     free(p->probabilities);
+    free(p->answers);
 }
 
 static enum status allocate(struct predictor *p, size_t image_bytes, struct error *err)
@@ -51,7 +55,9 @@ static enum status allocate(struct predictor *p, size_t image_bytes, struct erro
     p->labels = calloc(rows, sizeof(*p->labels));
     p->samples = calloc(rows, sizeof(*p->samples));
     p->probabilities = calloc(rows * classes, sizeof(*p->probabilities));
-    if (p->pixels == NULL || p->labels == NULL || p->samples == NULL || p->probabilities == NULL)
+    p->answers = calloc(rows * classes, sizeof(*p->answers));
+    if (p->pixels == NULL || p->labels == NULL || p->samples == NULL || p->probabilities == NULL ||
+        p->answers == NULL)
         return error_memory(err, "images", rows * image_bytes);
     for (int32_t i = 0; i < p->batch; i++)
         p->samples[i] = i;
@@ -68,9 +74,9 @@ static enum status load_model(const char *run_folder, struct model *model, struc
     return st;
 }
 
-/* Everything up to the first image. `batch`: images of a step. The predictor is zeroed before and closed
- * after, also on error. */
-static enum status predictor_open(struct predictor *p, const char *run_folder, int32_t batch,
+/* Everything up to the first image. `batch`: images of a step; views 0: as the model says. The predictor is zeroed
+ * before and closed after, also on error. */
+static enum status predictor_open(struct predictor *p, const char *run_folder, int32_t batch, int32_t views,
                                   struct error *err)
 {
     const struct device_options device_options = {0};
@@ -92,11 +98,33 @@ static enum status predictor_open(struct predictor *p, const char *run_folder, i
         st = p->ops->program_prepare(p->device, &p->program, &p->prepared, err);
     if (st != ST_OK)
         return st;
+    p->views = views_of(views > 0 ? views : p->model.about.views);
     struct shape image = p->model.graph.layers[0].shape;
     return allocate(p, (size_t)image.c * (size_t)image.h * (size_t)image.w, err);
 }
 
-/* Fills probabilities for the first `count` images in pixels. */
+/* All views of the first `count` images that are bound; one view's probabilities stay as they are. */
+static enum status run_views(struct predictor *p, int32_t count, struct error *err)
+{
+    const size_t values = (size_t)count * (size_t)p->model.about.classes;
+    enum status st = ST_OK;
+    memset(p->answers, 0, values * sizeof(*p->answers));
+    for (int32_t v = 0; st == ST_OK && v < p->views.count; v++) {
+        const struct step step = {.valid = count, .view = p->views.items[v]};
+        st = p->ops->program_run(p->device, p->prepared, &step, err);
+        if (st == ST_OK)
+            st = p->ops->program_probabilities(p->device, p->prepared, p->probabilities, err);
+        if (st == ST_OK && p->views.count > 1)
+            views_add(p->answers, p->probabilities, values, p->views.weights[v]);
+    }
+    if (st == ST_OK && p->views.count > 1)
+        views_finish(p->answers, count, p->model.about.classes);
+    else if (st == ST_OK)
+        memcpy(p->answers, p->probabilities, values * sizeof(*p->answers));
+    return st;
+}
+
+/* Fills the answers for the first `count` images in pixels. */
 static enum status run_batch(struct predictor *p, int32_t count, struct error *err)
 {
     struct shape image = p->model.graph.layers[0].shape;
@@ -108,7 +136,6 @@ static enum status run_batch(struct predictor *p, int32_t count, struct error *e
                                 .classes = p->model.about.classes,
                                 .pixels = p->pixels,
                                 .labels = p->labels};
-    const struct step step = {.valid = count};
 
     memcpy(view.mean, p->model.about.mean, sizeof(view.mean));
     memcpy(view.deviation, p->model.about.deviation, sizeof(view.deviation));
@@ -119,9 +146,7 @@ static enum status run_batch(struct predictor *p, int32_t count, struct error *e
         .weights = p->weights, .dataset = dataset, .samples = p->samples, .sample_count = count};
     st = p->ops->program_bind(p->device, p->prepared, &binding, err);
     if (st == ST_OK)
-        st = p->ops->program_run(p->device, p->prepared, &step, err);
-    if (st == ST_OK)
-        st = p->ops->program_probabilities(p->device, p->prepared, p->probabilities, err);
+        st = run_views(p, count, err);
     p->ops->dataset_free(p->device, dataset);
     return st;
 }
@@ -142,7 +167,7 @@ static enum status predict(struct predictor *p, char *const *paths, int32_t coun
     if (st != ST_OK)
         return st;
     for (int32_t i = 0; i < count; i++) {
-        const float *row = p->probabilities + (size_t)i * (size_t)classes;
+        const float *row = p->answers + (size_t)i * (size_t)classes;
         int32_t best = 0;
         for (int32_t k = 1; k < classes; k++)
             if (row[k] > row[best])
@@ -154,17 +179,31 @@ static enum status predict(struct predictor *p, char *const *paths, int32_t coun
     return ST_OK;
 }
 
+/* Takes --views, the only option. */
+static enum status read_views(void *context, const struct command_line *line, struct error *err)
+{
+    int32_t *views = context;
+    char *end;
+    const long value = strtol(line->value, &end, 10);
+    if (*line->value == '\0' || *end != '\0' || value < 1 || value > VIEWS_MOST ||
+        !views_are_known((int32_t)value))
+        return error_set(err, ST_RANGE, "--views: found \"%.40s\", expected 1, 2, 3 or 6", line->value);
+    *views = (int32_t)value;
+    return ST_OK;
+}
+
 int main(int argc, char **argv)
 {
     struct predictor predictor = {0};
     struct command_line line;
     struct error err;
+    int32_t views = 0;
     int status;
 
-    if (!arguments_read(&naspredict_command, argc, argv, &line, &status))
+    if (!arguments_read(&naspredict_command, argc, argv, read_views, &views, &line, &status))
         return status;
     int32_t images = line.word_count - 1;
-    enum status st = predictor_open(&predictor, line.words[0], images < BATCH ? images : BATCH, &err);
+    enum status st = predictor_open(&predictor, line.words[0], images < BATCH ? images : BATCH, views, &err);
     for (int32_t first = 0; st == ST_OK && first < images; first += predictor.batch) {
         int32_t left = images - first;
         st = predict(&predictor, line.words + 1 + first, left < predictor.batch ? left : predictor.batch,

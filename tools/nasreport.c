@@ -28,7 +28,7 @@ int main(int argc, char **argv)
     struct error err;
     int status;
 
-    if (!arguments_read(&nasreport_command, argc, argv, &line, &status))
+    if (!arguments_read(&nasreport_command, argc, argv, NULL, NULL, &line, &status))
         return status;
     enum status st = report_write_all(line.words[0], false, &err);
     if (st == ST_OK) {

@@ -71,7 +71,7 @@ static int32_t joined_before(const struct program *program, int32_t index)
 {
     int32_t next = index + 1;
     while (next < program->op_count && !cuda_is_branched(program->ops[next].kind) &&
-           program->ops[next].kind != PROG_OP_OPTIMIZER)
+           !cuda_takes_gradients(program->ops[next].kind))
         next++;
     return next;
 }

@@ -137,7 +137,7 @@ enum status cuda_copies_find(struct device_program *prepared, struct error *err)
         prepared->weights[i] = (struct cuda_weight){.offset = tensor->offset,
                                                     .count = tensor->count,
                                                     .trained = tensor->trained,
-                                                    .part = (int32_t)weight_part(tensor->role),
+                                                    .part = (int32_t)weight_part(tensor),
                                                     .gain = tensor->gain};
     }
     for (int32_t i = 0; i < program->op_count; i++) {
@@ -154,11 +154,22 @@ enum status cuda_copies_find(struct device_program *prepared, struct error *err)
 
 /* ---- in device memory ---- */
 
+/* Says where the updates lie that programs for Muon make; after the arena's offsets. */
+static void note_updates(struct device_program *prepared)
+{
+    for (int32_t i = 0; i < prepared->program->weights.count; i++) {
+        const int32_t update = prog_update_of(prepared->program, i);
+        prepared->weights[i].orthogonal = update >= 0;
+        prepared->weights[i].update = update >= 0 ? prepared->offsets[update] / sizeof(float) : 0;
+    }
+}
+
 enum status cuda_copies_upload(struct device_program *prepared, struct error *err)
 {
     const size_t bytes = (size_t)prepared->program->weights.count * sizeof(*prepared->weights);
     if (bytes == 0)
         return ST_OK;
+    note_updates(prepared);
     return cuda_copy(prepared->device, prepared->memory + prepared->at.weights, prepared->weights, bytes,
                      cudaMemcpyHostToDevice, "upload a table of weights", err);
 }
@@ -219,18 +230,60 @@ enum status cuda_copies_gradients(struct device_program *prepared, int32_t first
                       "convert kernel gradients", err);
 }
 
-enum status cuda_copies_update(struct device_program *prepared, bool change, bool average, struct error *err)
+/* Where the optimizer begins to look at gradients. */
+static bool begins_update(const struct program *program, int32_t index)
+{
+    return index == 0 || program->ops[index - 1].kind != PROG_OP_ORTHOGONALISE;
+}
+
+enum status cuda_copies_scale(struct device_program *prepared, int32_t index,
+                              const struct cuda_scaling **scaling, struct error *err)
+{
+    const struct device *device = prepared->device;
+    *scaling = device->type == CUDA_HALF ? cuda_scratch(prepared) : NULL;
+    if (*scaling == NULL || !begins_update(prepared->program, index))
+        return ST_OK;
+    const struct cuda_update update = {
+        .floats = prepared->binding.weights->floats,
+        .count = prepared->program->weights.count,
+        .weights = table_of(prepared),
+        .kernel_gradients =
+            prepared->binding.group == NULL ? prepared->memory + prepared->at.copy_gradients : NULL,
+        .gradients = flat_gradients(prepared)};
+    return cuda_check(cuda_launch_scaling(device->stream, device->type, &update,
+                                          (double *)(void *)(prepared->memory + prepared->at.metrics),
+                                          cuda_scratch(prepared), cuda_tickets(prepared)),
+                      "look through gradients", err);
+}
+
+enum status cuda_copies_momentum(const struct device_program *prepared, struct cuda_momentum *momentum,
+                                 struct error *err)
+{
+    const struct device *device = prepared->device;
+    const struct device_binding *binding = &prepared->binding;
+    momentum->momentum = binding->optimizer.momentum;
+    momentum->kernel_gradients =
+        binding->group == NULL ? prepared->memory + prepared->at.copy_gradients : NULL;
+    momentum->gradients = flat_gradients(prepared);
+    momentum->velocity = binding->weights->slots[SLOT_FIRST];
+    momentum->tickets = cuda_tickets(prepared);
+    return cuda_check(cuda_launch_momentum(device->stream, device->type, momentum), "add a momentum", err);
+}
+
+enum status cuda_copies_update(struct device_program *prepared, const struct cuda_scaling *scaling,
+                               bool change, bool average, struct error *err)
 {
     const struct device *device = prepared->device;
     const struct device_weights *weights = prepared->binding.weights;
-    const bool scaled = change && device->type == CUDA_HALF;
     struct cuda_update update = {.floats = weights->floats,
                                  .count = prepared->program->weights.count,
                                  .weights = table_of(prepared),
                                  .step = device->step,
                                  .optimizer = prepared->binding.optimizer,
-                                 .scaling = scaled ? cuda_scratch(prepared) : NULL,
+                                 .scaling = scaling,
                                  .gradients = change ? flat_gradients(prepared) : NULL,
+                                 .updates =
+                                     (const float *)(const void *)(prepared->memory + prepared->at.arena),
                                  .value = weights->slots[SLOT_VALUE],
                                  .first = weights->slots[SLOT_FIRST],
                                  .second = weights->slots[SLOT_SECOND],
@@ -238,13 +291,5 @@ enum status cuda_copies_update(struct device_program *prepared, bool change, boo
                                  .copies = prepared->memory + prepared->at.copies};
     if (prepared->binding.group == NULL)
         update.kernel_gradients = prepared->memory + prepared->at.copy_gradients;
-    enum status st = ST_OK;
-    if (scaled)
-        st = cuda_check(cuda_launch_scaling(device->stream, device->type, &update,
-                                            (double *)(void *)(prepared->memory + prepared->at.metrics),
-                                            cuda_scratch(prepared), cuda_tickets(prepared)),
-                        "look through gradients", err);
-    if (st == ST_OK)
-        st = cuda_check(cuda_launch_update(device->stream, device->type, &update), "update weights", err);
-    return st;
+    return cuda_check(cuda_launch_update(device->stream, device->type, &update), "update weights", err);
 }

@@ -67,60 +67,57 @@ void cuda_dense_version(char *text, size_t size)
 
 /* ---- operands ---- */
 
-/* As cuBLAS sees it: columns behind each other. */
-struct matrix {
-    void *memory;
-    cudaDataType_t type;
-    int rows, columns;
-    cublasOperation_t as; /* in a product: CUBLAS_OP_N, as it is, or CUBLAS_OP_T, transposed */
-};
-
 static cudaDataType_t data_type(enum cuda_type type)
 {
     return type == CUDA_BF16 ? CUDA_R_16BF : type == CUDA_HALF ? CUDA_R_16F : CUDA_R_32F;
 }
 
 /* A column an image. */
-static struct matrix activation(const struct device_program *prepared, int32_t tensor)
+static struct cuda_matrix activation(const struct device_program *prepared, int32_t tensor)
 {
     const struct cuda_shape s = cuda_shape_of(prepared, tensor);
-    return (struct matrix){cuda_address(prepared, tensor), data_type(prepared->device->type),
-                           s.h * s.w * cuda_padded(s.c), s.n, CUBLAS_OP_N};
+    return (struct cuda_matrix){cuda_address(prepared, tensor), data_type(prepared->device->type),
+                                s.h * s.w * cuda_padded(s.c),   s.n,
+                                s.h * s.w * cuda_padded(s.c),   CUBLAS_OP_N};
 }
 
 /* A column a row of the copy. */
-static struct matrix kernel(const struct op_call *call)
+static struct cuda_matrix kernel(const struct op_call *call)
 {
     const struct cuda_weight *w = cuda_kernel_of(call);
-    return (struct matrix){cuda_copied(call->prepared, w), data_type(call->prepared->device->type),
-                           w->taps * w->depth, w->rows, CUBLAS_OP_N};
+    return (struct cuda_matrix){cuda_copied(call->prepared, w),
+                                data_type(call->prepared->device->type),
+                                w->taps * w->depth,
+                                w->rows,
+                                w->taps * w->depth,
+                                CUBLAS_OP_N};
 }
 
-static struct matrix kernel_gradient(const struct op_call *call)
+static struct cuda_matrix kernel_gradient(const struct op_call *call)
 {
-    struct matrix gradient = kernel(call);
+    struct cuda_matrix gradient = kernel(call);
     gradient.memory = cuda_copied_gradient(call->prepared, cuda_kernel_of(call));
     gradient.type = CUDA_R_32F;
     return gradient;
 }
 
-/* For a product. */
-static struct matrix transposed(struct matrix matrix)
+enum status cuda_multiply(const struct device *device, cublasComputeType_t products,
+                          const struct cuda_product *product, struct error *err)
 {
-    matrix.as = CUBLAS_OP_T;
-    return matrix;
+    const struct cuda_matrix a = product->a, b = product->b, c = product->c;
+    const int terms = a.as == CUBLAS_OP_N ? a.columns : a.rows;
+    return check(cublasGemmEx(device->cublas, a.as, b.as, c.rows, c.columns, terms, &product->alpha, a.memory,
+                              a.type, a.stride, b.memory, b.type, b.stride, &product->beta, c.memory, c.type,
+                              c.stride, products, CUBLAS_GEMM_DEFAULT),
+                 "multiply", err);
 }
 
 /* c = a b */
-static enum status multiply(const struct op_call *call, struct matrix a, struct matrix b, struct matrix c)
+static enum status multiply(const struct op_call *call, struct cuda_matrix a, struct cuda_matrix b,
+                            struct cuda_matrix c)
 {
     const struct device *device = call->prepared->device;
-    const float one = 1.0f, zero = 0.0f;
-    const int terms = a.as == CUBLAS_OP_N ? a.columns : a.rows;
-    return check(cublasGemmEx(device->cublas, a.as, b.as, c.rows, c.columns, terms, &one, a.memory, a.type,
-                              a.rows, b.memory, b.type, b.rows, &zero, c.memory, c.type, c.rows,
-                              device->products, CUBLAS_GEMM_DEFAULT),
-                 "multiply", call->err);
+    return cuda_multiply(device, device->products, &(struct cuda_product){a, b, c, 1.0f, 0.0f}, call->err);
 }
 
 /* ---- operations ---- */
@@ -128,7 +125,7 @@ static enum status multiply(const struct op_call *call, struct matrix a, struct 
 enum status cuda_run_dense(const struct op_call *call)
 {
     const int32_t x = call->op->inputs[DENSE_IN_X], y = call->op->outputs[DENSE_OUT_Y];
-    enum status st = multiply(call, transposed(kernel(call)), activation(call->prepared, x),
+    enum status st = multiply(call, cuda_transposed(kernel(call)), activation(call->prepared, x),
                               activation(call->prepared, y));
     return st == ST_OK ? cuda_add_bias(call, call->op->inputs[DENSE_IN_BIAS], y) : st;
 }
@@ -146,7 +143,7 @@ enum status cuda_run_dense_backward_weights(const struct op_call *call)
     const int32_t x = call->op->inputs[DENSE_BACKWARD_WEIGHTS_IN_X],
                   dy = call->op->inputs[DENSE_BACKWARD_WEIGHTS_IN_DY],
                   dbias = call->op->outputs[DENSE_BACKWARD_WEIGHTS_OUT_DBIAS];
-    enum status st = multiply(call, activation(call->prepared, x), transposed(activation(call->prepared, dy)),
-                              kernel_gradient(call));
+    enum status st = multiply(call, activation(call->prepared, x),
+                              cuda_transposed(activation(call->prepared, dy)), kernel_gradient(call));
     return st == ST_OK ? cuda_sum_bias_gradient(call, cuda_main_lane(call), dy, dbias) : st;
 }

@@ -278,9 +278,17 @@ enum status cuda_copies_refresh(struct device_program *prepared, bool folded, st
  * buffer. */
 enum status cuda_copies_gradients(struct device_program *prepared, int32_t first, int32_t last,
                                   cudaStream_t stream, struct error *err);
+/* *scaling: of the step's gradients, which lies at the scratch's beginning; NULL in all types but fp16. The first of the
+ * operations that take gradients to weights, of which one is `index`, queues what fills it. */
+enum status cuda_copies_scale(struct device_program *prepared, int32_t index,
+                              const struct cuda_scaling **scaling, struct error *err);
+/* Queues the momentum of a kernel; weight, scaling, sizes, x and scratch are filled in already. */
+enum status cuda_copies_momentum(const struct device_program *prepared, struct cuda_momentum *momentum,
+                                 struct error *err);
 /* Queues the end of a step (kernels.h: struct cuda_update), with the weights' change and their average or one of them,
- * and the copies that follow from the change. */
-enum status cuda_copies_update(struct device_program *prepared, bool change, bool average, struct error *err);
+ * and the copies that follow from the change. scaling: NULL: gradients are as they are. */
+enum status cuda_copies_update(struct device_program *prepared, const struct cuda_scaling *scaling,
+                               bool change, bool average, struct error *err);
 /* Whether a kernel's gradient stays in its copy's order, where the update reads it. In a group all gradients are summed
  * up in the flat buffer, in float32. */
 static inline bool cuda_gradient_copied(const struct device_program *prepared, int32_t weight)
@@ -301,6 +309,11 @@ enum status cuda_branch_open(struct device *device, struct error *err);
 void cuda_branch_close(struct device *device);
 /* Whether operations of that kind run on the branch. */
 bool cuda_is_branched(enum prog_op_kind kind);
+/* The operations that take gradients to weights, behind all that make gradients: they wait for the branch. */
+static inline bool cuda_takes_gradients(enum prog_op_kind kind)
+{
+    return kind == PROG_OP_ORTHOGONALISE || kind == PROG_OP_OPTIMIZER;
+}
 /* Lets what is queued on the branch from now on wait for what the device's stream has been given so far. */
 enum status cuda_branch_fork(struct device *device, struct error *err);
 /* The other way round. */

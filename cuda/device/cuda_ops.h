@@ -97,6 +97,35 @@ static inline enum status cuda_launched(const struct op_call *call, cudaError_t 
 /* Bytes of scratch that the operation takes. ST_UNSUPPORTED for what is beyond a limit of ours. */
 enum status cuda_op_scratch(const struct op_call *call, size_t *bytes);
 
+/* ---- cuda_dense.c: products of matrices by cuBLAS ---- */
+
+/* As cuBLAS sees it: columns behind each other. */
+struct cuda_matrix {
+    void *memory;
+    cudaDataType_t type;
+    int rows, columns, stride; /* stride: elements from one column to the next, a multiple of 16 bytes */
+    cublasOperation_t as;      /* in a product: CUBLAS_OP_N, as it is, or CUBLAS_OP_T, transposed */
+};
+
+static inline struct cuda_matrix cuda_transposed(struct cuda_matrix matrix)
+{
+    matrix.as = CUBLAS_OP_T;
+    return matrix;
+}
+
+/* c = alpha a b + beta c; c is no memory of a or b. */
+struct cuda_product {
+    struct cuda_matrix a, b, c;
+    float alpha, beta;
+};
+/* Queues it on the device's stream. products: how float32 is multiplied; sums are float32. */
+enum status cuda_multiply(const struct device *device, cublasComputeType_t products,
+                          const struct cuda_product *product, struct error *err);
+
+/* ---- cuda_orthogonalise.c ---- */
+
+size_t cuda_orthogonalise_scratch(const struct op_call *call);
+
 /* ---- cuda_bias.c: biases of convolutions and dense layers; tensors, nothing is done for a bias of -1 ---- */
 
 enum status cuda_add_bias(const struct op_call *call, int32_t bias, int32_t y);

@@ -172,6 +172,7 @@ void *cuda_address(const struct device_program *prepared, int32_t id)
     case TENSOR_LABELS:
     case TENSOR_VECTOR:
     case TENSOR_INDEX:
+    case TENSOR_UPDATE:
         break;
     }
     return prepared->memory + prepared->at.arena + prepared->offsets[id];

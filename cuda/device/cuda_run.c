@@ -23,7 +23,8 @@ static struct cuda_step parameters(const struct step *step, const struct optimiz
                           .valid = step->valid,
                           .learning_rate = step->learning_rate,
                           .average_decay = step->average_decay,
-                          .look_ahead = step->look_ahead};
+                          .look_ahead = step->look_ahead,
+                          .view = step->view};
     double t = (double)step->number + 1;
     if (optimizer->kind == OPTIMIZER_ADAMW) {
         p.first_scale = (float)(1.0 / (1.0 - pow((double)optimizer->momentum, t)));
@@ -89,7 +90,7 @@ static enum status check_recording(const struct device_program *prepared, int32_
     return st;
 }
 
-/* Queues all operations, or records them. The optimizer waits for the branch and for a group's all-reduces. */
+/* Queues all operations, or records them. What takes gradients waits for the branch and for a group's all-reduces. */
 static enum status run_all(struct device_program *prepared, enum collectives collectives, bool recording,
                            struct error *err)
 {
@@ -99,9 +100,9 @@ static enum status run_all(struct device_program *prepared, enum collectives col
         const enum prog_op_kind kind = program->ops[op].kind;
         if (kind == PROG_OP_ALL_REDUCE && collectives == LEFT_OUT)
             continue;
-        if (kind == PROG_OP_OPTIMIZER)
+        if (cuda_takes_gradients(kind))
             st = cuda_branch_join(prepared->device, err);
-        if (st == ST_OK && kind == PROG_OP_OPTIMIZER)
+        if (st == ST_OK && cuda_takes_gradients(kind))
             st = cuda_group_join(prepared, err);
         if (st == ST_OK)
             st = run_one(prepared, op, true, err);

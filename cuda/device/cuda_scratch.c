@@ -37,6 +37,9 @@ enum status cuda_op_scratch(const struct op_call *call, size_t *bytes)
     case PROG_OP_OPTIMIZER:
         own = prepared->device->type == CUDA_HALF ? cuda_scaling_scratch() : 0;
         break;
+    case PROG_OP_ORTHOGONALISE:
+        own = cuda_orthogonalise_scratch(call);
+        break;
     case PROG_OP_MAX_POOL:
         if (!cuda_window_fits(cuda_window_of(call)))
             return error_set(call->err, ST_UNSUPPORTED, "window of %d x %d, expected at most 255 pixels",

@@ -19,6 +19,9 @@ size_t cuda_tensor_bytes(const struct device *device, const struct prog_tensor *
         return (size_t)s.c * sizeof(float);
     case TENSOR_INDEX:
         return elements;
+    case TENSOR_UPDATE: /* whole chunks, as in the flat arrays */
+        return cuda_chunk_count((size_t)s.n * (size_t)s.c * (size_t)s.h * (size_t)s.w) * CUDA_CHUNK *
+               sizeof(float);
     case TENSOR_WEIGHT:
     case TENSOR_GRADIENT:
     case TENSOR_METRICS:
@@ -134,6 +137,7 @@ static size_t stored_offset(const struct device_program *prepared, const struct 
     case TENSOR_INDEX:
         return (image * plane + pixel) * (size_t)cuda_padded(s.c) + channel;
     case TENSOR_WEIGHT:
+    case TENSOR_UPDATE:
         return offset;
     case TENSOR_GRADIENT:
         return is_copied(prepared, tensor) ? copy_offset(&prepared->weights[tensor->weight], offset) : offset;

@@ -3,5 +3,5 @@
 
 enum status cuda_run_weight_average(const struct op_call *call)
 {
-    return cuda_copies_update(call->prepared, false, true, call->err);
+    return cuda_copies_update(call->prepared, NULL, false, true, call->err);
 }

@@ -201,7 +201,6 @@ static uint64_t fill_block(struct remap_block *block, const struct remap_list *l
         const struct weight_tensor *to = &child->tensors[remap->child];
         struct cuda_remap entry = {.child = to->offset,
                                    .has_source = remap->source >= 0,
-                                   .noise_everywhere = remap->noise_everywhere,
                                    .fill = remap->fill,
                                    .noise = remap->noise,
                                    .part = to->layer_id * 8 + (uint32_t)to->role,

@@ -25,7 +25,9 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
             gather_position(step->seed, step->epoch, step->first, row < (uint32_t)step->valid ? row : 0,
                             (uint32_t)g.sample_count, g.shuffled);
         sample = g.samples[position];
-        draw = augment_sample(g.augment, step->seed, step->epoch, (uint32_t)sample, g.height, g.width);
+        draw = augment_look(
+            augment_sample(g.augment, step->seed, step->epoch, (uint32_t)sample, g.height, g.width),
+            step->view);
         if (blockIdx.y == 0)
             labels[row] = g.labels[sample];
     }

@@ -91,6 +91,7 @@ struct cuda_step {
     int32_t valid;
     float learning_rate, average_decay;
     int32_t look_ahead;
+    struct augment_view view;
     float first_scale;  /* AdamW: 1 / (1 - b1^t), t = number + 1; SGD: not read */
     float second_scale; /* AdamW: 1 / (1 - b2^t) */
 };
@@ -355,11 +356,13 @@ enum { CUDA_CHUNK = 16 }; /* floats: the alignment of tensors in the weight tabl
 
 /* A tensor of the weight table. */
 struct cuda_weight {
-    uint64_t offset; /* of its first float in the flat arrays; a multiple of CUDA_CHUNK */
-    uint64_t count;  /* floats */
-    int32_t trained; /* 0: running statistics, and what is frozen */
-    int32_t part;    /* enum optimizer_part, of what is trained */
-    float gain;      /* struct weight_tensor's */
+    uint64_t offset;    /* of its first float in the flat arrays; a multiple of CUDA_CHUNK */
+    uint64_t count;     /* floats */
+    int32_t trained;    /* 0: running statistics, and what is frozen */
+    int32_t part;       /* enum optimizer_part, of what is trained */
+    float gain;         /* struct weight_tensor's */
+    int32_t orthogonal; /* it has an update; if not, the next field is not read */
+    uint64_t update;    /* offset of that, in floats; a multiple of CUDA_CHUNK */
 
     /* Of a kernel that has a copy; rows is 0 where there is none, and then only copy and first_row are read. */
     int32_t out, in, taps; /* of the master; taps = height * width */
@@ -414,7 +417,8 @@ struct cuda_update {
     /* of kernels that have copies, each in its copy's order; NULL: theirs are flat, too */
     const void *kernel_gradients;
     const float *gradients;        /* flat: all others; NULL: no weight changes */
-    float *value, *first, *second; /* second is not touched by SGD and may then be NULL */
+    const float *updates;          /* of the weights that are orthogonal */
+    float *value, *first, *second; /* second is touched by AdamW alone and may otherwise be NULL */
     float *average;                /* NULL: not wanted */
     void *copies;
 };
@@ -430,6 +434,30 @@ size_t cuda_scaling_scratch(void);
  * the update it reads weights and gradients. */
 cudaError_t cuda_launch_scaling(cudaStream_t stream, enum cuda_type type, const struct cuda_update *update,
                                 double *metrics, void *scratch, unsigned *tickets);
+
+/* ---- orthogonalise.cu ---- */
+
+/* The beginning of Muon's update of one kernel: the velocity's change by the gradient, which is read as the update reads
+ * it, and X, divided by its norm. A step whose factor is 0 leaves the velocity as it is; X is then zeros. */
+struct cuda_momentum {
+    struct cuda_weight weight;
+    float momentum;
+    const struct cuda_scaling *scaling; /* of the step's gradients; NULL: they are as they are */
+    const void *kernel_gradients;       /* as in struct cuda_update */
+    const float *gradients;
+    float *velocity;         /* flat */
+    int32_t columns, stride; /* of X; stride is a multiple of 8 */
+    float *x;                /* out [rows][stride]; beyond the columns it is left alone */
+    void *scratch;           /* cuda_momentum_scratch() bytes */
+    unsigned *tickets;
+};
+size_t cuda_momentum_scratch(void);
+cudaError_t cuda_launch_momentum(cudaStream_t stream, enum cuda_type type,
+                                 const struct cuda_momentum *momentum);
+
+/* `update`, [count] floats without gaps between rows, from x as above. */
+cudaError_t cuda_launch_close_rows(cudaStream_t stream, size_t count, int32_t columns, int32_t stride,
+                                   const float *x, float *update);
 
 /* ---- kernel_copies.cu ---- */
 
@@ -472,13 +500,11 @@ struct cuda_remap {
     uint64_t child, source; /* offsets of the first float in the flat arrays */
     int32_t dims[4], source_dims[4];
     int32_t has_source; /* 0: everything is fill, source and source_dims are not read */
-    int32_t noise_everywhere;
+    uint32_t part;      /* layer id * 8 + role of the child: the noise's counter */
     const int32_t *out_index, *in_index,
         *identity;                     /* [dims[0]], [dims[1]], [dims[0]]; NULL as in struct remap */
     const float *out_scale, *in_scale; /* [dims[0]], [dims[1]]; NULL: 1 */
     float fill, noise;
-    uint32_t part;          /* layer id * 8 + role of the child: the noise's counter */
-    uint32_t reserved;      /* 0 */
     uint64_t first_element; /* sum of the elements (product of dims) of the entries before this one */
 };
 

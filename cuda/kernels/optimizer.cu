@@ -141,11 +141,18 @@ static __device__ __forceinline__ void step_adamw(const optimizer &o, const cuda
     }
 }
 
+/* By an update that is made already; g: that. */
+static __device__ __forceinline__ void step_update(float rate, float keep, const pack &g, weight_pack *w)
+{
+    for (int j = 0; j < CUDA_CHANNELS; j++)
+        w->value.v[j] = w->value.v[j] * keep - rate * g.v[j];
+}
+
 template <class T> static __global__ void __launch_bounds__(LAUNCH_THREADS) update_weights(cuda_update u)
 {
     const float factor = factor_of(u), rate = u.step->learning_rate, decay = u.step->average_decay,
-                kept[] = {kept_share(rate, u.optimizer.decay), 1.0f,
-                          kept_share(rate, u.optimizer.bias_decay)};
+                kept[] = {kept_share(rate, u.optimizer.decay), 1.0f, kept_share(rate, u.optimizer.bias_decay),
+                          kept_share(rate, u.optimizer.decay)};
     const bool look_ahead = u.average && u.step->look_ahead,
                averages = u.average && (look_ahead || decay != 1.0f);
     const bool adamw = u.optimizer.kind == OPTIMIZER_ADAMW;
@@ -157,22 +164,26 @@ template <class T> static __global__ void __launch_bounds__(LAUNCH_THREADS) upda
         p.value = load(u.value, i);
         if (averages)
             average = load(u.average, i);
-        if (factor != 0.0f)
+        if (factor != 0.0f && !w.orthogonal)
             p.first = load(u.first, i);
         if (factor != 0.0f && adamw)
             p.second = load(u.second, i);
         const bool changes = factor != 0.0f && w.trained;
         if (changes) {
-            pack g = gradient_of<T>(u, w, i);
-            for (int j = 0; j < CUDA_CHANNELS; j++)
+            pack g = w.orthogonal ? load(u.updates, (w.update - w.offset) / CUDA_CHANNELS + i)
+                                  : gradient_of<T>(u, w, i);
+            for (int j = 0; !w.orthogonal && j < CUDA_CHANNELS; j++)
                 g.v[j] *= factor;
             const float keep = kept[w.part],
                         own = rate * optimizer_rate(&u.optimizer, (optimizer_part)w.part, w.gain);
-            if (adamw)
+            if (w.orthogonal)
+                step_update(own, keep, g, &p);
+            else if (adamw)
                 step_adamw(u.optimizer, u.step, own, keep, g, &p);
             else
                 step_sgd(u.optimizer, own, keep, g, &p);
-            store(u.first, i, p.first);
+            if (!w.orthogonal)
+                store(u.first, i, p.first);
             if (adamw)
                 store(u.second, i, p.second);
         }

@@ -95,7 +95,7 @@ static __global__ void __launch_bounds__(LAUNCH_THREADS)
         if (e->identity && e->identity[at[0]] == at[1] && at[2] == e->dims[2] / 2 && at[3] == e->dims[3] / 2)
             value = __fadd_rn(value, 1.0f);
         const double amplitude = (double)e->noise * a.deviations[entry];
-        if (amplitude != 0.0 && (from < 0 || e->noise_everywhere)) {
+        if (amplitude != 0.0 && from < 0) {
             const uint64_t plain = ((uint64_t)o * in + i) * taps + tap; /* in the host's order */
             const double normal = normal_number(random_draw(a.seed, RANDOM_MORPH_NOISE, plain, e->part));
             value = __fadd_rn(value, (float)(amplitude * normal));

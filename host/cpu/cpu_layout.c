@@ -51,6 +51,9 @@ void cpu_layout_tensors(const struct device *device, const struct program *progr
         case TENSOR_LABELS:
             tensors[id].bytes = (size_t)s.n * sizeof(int32_t);
             break;
+        case TENSOR_UPDATE:
+            tensors[id].bytes = (size_t)s.n * (size_t)s.c * plane * sizeof(float);
+            break;
         case TENSOR_WEIGHT:
         case TENSOR_GRADIENT:
         case TENSOR_METRICS:
@@ -71,8 +74,8 @@ static size_t blocked_offset(struct shape s, int32_t block, int32_t n, int32_t c
 static bool is_plain(const struct device_program *prepared, int32_t id)
 {
     enum tensor_kind kind = prepared->program->tensors[id].kind;
-    return kind == TENSOR_WEIGHT || kind == TENSOR_GRADIENT || kind == TENSOR_OUTPUT ||
-           prepared->tensors[id].plain;
+    return kind == TENSOR_WEIGHT || kind == TENSOR_GRADIENT || kind == TENSOR_UPDATE ||
+           kind == TENSOR_OUTPUT || prepared->tensors[id].plain;
 }
 
 void cpu_layout_unpack(const struct device_program *prepared, int32_t id, float *values)

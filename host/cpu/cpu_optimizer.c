@@ -11,7 +11,7 @@ enum status cpu_run_optimizer(const struct op_call *call)
         .optimizer = &prepared->binding.optimizer,
         .rate = call->step->learning_rate,
         .number = call->step->number,
-        .gradient = (const float *)(const void *)(prepared->memory + prepared->gradients),
+        .gradients = (const float *)(const void *)prepared->memory,
         .value = weights->slots[SLOT_VALUE],
         .first = weights->slots[SLOT_FIRST],
         .second = weights->slots[SLOT_SECOND],

@@ -21,6 +21,7 @@ static op_function *const prepare_functions[PROG_OP_KIND_COUNT] = {
     [PROG_OP_BATCH_NORM_BACKWARD] = cpu_prepare_batch_norm_backward,
     [PROG_OP_MAX_POOL] = cpu_prepare_max_pool,
     [PROG_OP_LOSS] = cpu_prepare_loss,
+    [PROG_OP_ORTHOGONALISE] = cpu_prepare_orthogonalise,
 };
 
 static op_function *const run_functions[PROG_OP_KIND_COUNT] = {
@@ -98,14 +99,22 @@ static void lay_out_regions(struct device_program *prepared, size_t arena)
     prepared->total = cpu_memory_size(prepared->output + output);
 }
 
+/* After lay_out_regions. */
 static void list_ranges(struct device_program *prepared)
 {
     const struct weight_table *table = &prepared->program->weights;
     for (int32_t i = 0; i < table->count; i++) {
         const struct weight_tensor *tensor = &table->tensors[i];
+        const int32_t update = prog_update_of(prepared->program, i);
+        const size_t gradient = update >= 0 ? prepared->tensors[update].offset / sizeof(float)
+                                            : prepared->gradients / sizeof(float) + tensor->offset;
         if (tensor->trained)
-            prepared->ranges[prepared->range_count++] = (struct cpu_weight_range){
-                tensor->offset, tensor->count, weight_part(tensor->role), tensor->gain};
+            prepared->ranges[prepared->range_count++] = (struct cpu_weight_range){.offset = tensor->offset,
+                                                                                  .count = tensor->count,
+                                                                                  .gradient = gradient,
+                                                                                  .orthogonal = update >= 0,
+                                                                                  .part = weight_part(tensor),
+                                                                                  .gain = tensor->gain};
     }
 }
 
@@ -124,7 +133,6 @@ enum status cpu_program_prepare(struct device *device, const struct program *pro
     if (st != ST_OK)
         goto out;
     cpu_layout_tensors(device, program, made->tensors);
-    list_ranges(made);
     st = prepare_ops(made, err);
     if (st != ST_OK)
         goto out;
@@ -132,6 +140,7 @@ enum status cpu_program_prepare(struct device *device, const struct program *pro
     if (st != ST_OK)
         goto out;
     lay_out_regions(made, arena);
+    list_ranges(made);
     *prepared = made;
     made = NULL;
 out:
@@ -180,6 +189,7 @@ void *cpu_tensor_address(const struct device_program *prepared, int32_t id)
     case TENSOR_LABELS:
     case TENSOR_VECTOR:
     case TENSOR_INDEX:
+    case TENSOR_UPDATE:
         break;
     }
     return prepared->memory + prepared->tensors[id].offset;

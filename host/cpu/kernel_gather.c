@@ -52,6 +52,7 @@ void cpu_kernel_gather(const struct cpu_gather *gather)
         if (gather->augment)
             draw = augment_sample(*gather->augment, step->seed, step->epoch, (uint32_t)sample, view->height,
                                   view->width);
+        draw = augment_look(draw, step->view);
         float *out = gather->image + (size_t)r * made;
         if (block) {
             memset(out, 0, made * sizeof(*out));

@@ -23,6 +23,14 @@ CPU_KERNEL static void share_sgd(size_t count, const struct factors *u, const fl
     }
 }
 
+CPU_KERNEL static void share_update(size_t count, const struct factors *u, const float *restrict update,
+                                    float *restrict value)
+{
+    const float rate = u->rate, keep = u->keep;
+    for (size_t i = 0; i < count; i++)
+        value[i] = value[i] * keep - rate * update[i];
+}
+
 CPU_KERNEL static void share_adamw(size_t count, const struct factors *u, const float *restrict gradient,
                                    float *restrict value, float *restrict first, float *restrict second)
 {
@@ -49,7 +57,7 @@ void cpu_kernel_optimizer(const struct cpu_optimizer *update)
         .first_scale = (float)(1.0 / (1.0 - pow((double)optimizer->momentum, t))),
         .second_scale = (float)(1.0 / (1.0 - pow((double)optimizer->second, t))),
     };
-    const bool sgd = optimizer->kind == OPTIMIZER_SGD;
+    const bool adamw = optimizer->kind == OPTIMIZER_ADAMW;
     /* One region for all ranges: networks have many short ones. Each thread walks them all and takes its
      * shares. */
 #pragma omp parallel default(shared)
@@ -61,11 +69,13 @@ void cpu_kernel_optimizer(const struct cpu_optimizer *update)
 #pragma omp for schedule(static) nowait
         for (size_t i = 0; i < range->count; i += CPU_SHARE) {
             const size_t at = range->offset + i, count = cpu_share_length(range->count, i);
-            const float *gradient = update->gradient + at;
-            if (sgd)
-                share_sgd(count, &u, gradient, update->value + at, update->first + at);
-            else
+            const float *gradient = update->gradients + range->gradient + i;
+            if (range->orthogonal)
+                share_update(count, &u, gradient, update->value + at);
+            else if (adamw)
                 share_adamw(count, &u, gradient, update->value + at, update->first + at, update->second + at);
+            else
+                share_sgd(count, &u, gradient, update->value + at, update->first + at);
         }
     }
 }

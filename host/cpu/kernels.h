@@ -195,9 +195,11 @@ void cpu_kernel_gather(const struct cpu_gather *gather);
 
 /* ---- kernel_optimizer.c ---- */
 
-/* A trained weight tensor's offset in the flat arrays. */
+/* A trained weight tensor. */
 struct cpu_weight_range {
-    size_t offset, count; /* floats */
+    size_t offset, count; /* floats, in the flat arrays */
+    size_t gradient;      /* offset of its gradient, or of its update */
+    bool orthogonal;      /* it has an update: first is not touched */
     enum optimizer_part part;
     float gain; /* struct weight_tensor's */
 };
@@ -209,11 +211,21 @@ struct cpu_optimizer {
     const struct optimizer *optimizer;
     float rate;
     uint32_t number; /* as in struct step */
-    const float *gradient;
+    const float *gradients;
     float *value, *first;
-    float *second; /* not touched by SGD and may be NULL */
+    float *second; /* touched by AdamW alone, otherwise it may be NULL */
 };
 void cpu_kernel_optimizer(const struct cpu_optimizer *update);
+
+/* ---- kernel_orthogonalise.c ---- */
+
+/* velocity = momentum * velocity + gradient; update = gradient + momentum * velocity, over `count` floats. Returns the
+ * sum of the update's squares. sums: scratch, cpu_kernel_momentum_sums(count) doubles. Reads 2, writes 2. */
+double cpu_kernel_momentum(size_t count, float momentum, const float *gradient, float *velocity,
+                           float *update, double *sums);
+size_t cpu_kernel_momentum_sums(size_t count);
+/* In place. Reads 1, writes 1. */
+void cpu_kernel_scale(size_t count, float factor, float *values);
 
 /* ---- kernel_weight_average.c ---- */
 

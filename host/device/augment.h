@@ -22,6 +22,11 @@ struct augment_draw {
     int32_t cut_top, cut_left, cut_side; /* square in the result; side 0: none */
 };
 
+/* How an image is looked at, whatever is drawn: fields as those of struct augment_draw. All zero: as it is. */
+struct augment_view {
+    int32_t shift_y, shift_x, mirrored;
+};
+
 /* `sample`: the image's index in the dataset. */
 RANDOM_INLINE struct augment_draw augment_sample(struct augment a, uint64_t seed, uint32_t epoch,
                                                  uint32_t sample, int32_t height, int32_t width)
@@ -42,6 +47,15 @@ RANDOM_INLINE struct augment_draw augment_sample(struct augment a, uint64_t seed
         d.cut_top = (int32_t)random_below(r.v[2], (uint32_t)height) - a.cutout / 2;
         d.cut_left = (int32_t)random_below(r.v[3], (uint32_t)width) - a.cutout / 2;
     }
+    return d;
+}
+
+/* What was drawn, looked at that way. */
+RANDOM_INLINE struct augment_draw augment_look(struct augment_draw d, struct augment_view view)
+{
+    d.shift_y += view.shift_y;
+    d.shift_x += view.shift_x;
+    d.mirrored ^= view.mirrored;
     return d;
 }
 

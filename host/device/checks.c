@@ -276,6 +276,22 @@ enum status checked_program_prepare(struct device *device, const struct program 
     return st;
 }
 
+/* Muon needs the updates that a program lowered for it makes; nothing else knows what to do with them. */
+static enum status check_optimizer(const struct program *program, const struct device_binding *binding,
+                                   struct error *err)
+{
+    int32_t hidden = 0, updates = 0;
+    for (int32_t w = 0; w < program->weights.count; w++)
+        hidden += program->weights.tensors[w].hidden && program->weights.tensors[w].trained;
+    for (int32_t i = 0; i < program->op_count; i++)
+        updates += program->ops[i].kind == PROG_OP_ORTHOGONALISE;
+    const int32_t expected = binding->optimizer.kind == OPTIMIZER_MUON ? hidden : 0;
+    return program->purpose != PROG_TRAIN || updates == expected
+               ? ST_OK
+               : error_set(err, ST_RANGE, "bind: %d orthogonal updates, expected the optimizer's %d",
+                           (int)updates, (int)expected);
+}
+
 static enum status check_images(const struct program *program, const struct device_binding *binding,
                                 struct error *err)
 {
@@ -326,6 +342,8 @@ enum status checked_program_bind(struct device *device, struct device_program *p
     enum status st = check_images(base->program, binding, err);
     if (st == ST_OK)
         st = check_weights(base->program, binding, err);
+    if (st == ST_OK)
+        st = check_optimizer(base->program, binding, err);
     if (st == ST_OK && binding->group != NULL && binding->group != device_base(device)->group)
         st = error_set(err, ST_RANGE, "bind: the device is no member of the binding's group");
     if (st != ST_OK)

@@ -21,7 +21,7 @@
 
 #include <stdbool.h>
 
-enum { DEVICE_INTERFACE_VERSION = 5 };
+enum { DEVICE_INTERFACE_VERSION = 6 };
 
 struct device;
 struct device_group;
@@ -76,10 +76,13 @@ struct dataset_view {
     float mean[4], deviation[4]; /* per channel, of value / 255, training part only */
 };
 
-/* What the optimizer takes a trained tensor of that role for. */
-static inline enum optimizer_part weight_part(enum weight_role role)
+/* What the optimizer takes a trained tensor for. */
+static inline enum optimizer_part weight_part(const struct weight_tensor *tensor)
 {
-    return role == WEIGHT_KERNEL ? OPTIMIZER_KERNEL : role == WEIGHT_SCALE ? OPTIMIZER_SCALE : OPTIMIZER_BIAS;
+    return tensor->hidden                  ? OPTIMIZER_HIDDEN
+           : tensor->role == WEIGHT_KERNEL ? OPTIMIZER_KERNEL
+           : tensor->role == WEIGHT_SCALE  ? OPTIMIZER_SCALE
+                                           : OPTIMIZER_BIAS;
 }
 
 /* Which samples a program reads. `samples` are indices into the dataset, copied at bind. */
@@ -110,6 +113,7 @@ struct step {
     float average_decay;
     /* 1: the values then become the averages (Zhang et al. 2019, "Lookahead Optimizer") */
     int32_t look_ahead;
+    struct augment_view view; /* all zero but in evaluations that look at images in several ways (views.h) */
 };
 
 /* How a program's steps are run, and how long they take by the device's clock. */

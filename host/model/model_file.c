@@ -1,6 +1,7 @@
 #include "host/model/model_file.h"
 
 #include "host/base/file.h"
+#include "host/device/views.h"
 #include "host/net/serialise.h"
 
 #include <inttypes.h>
@@ -79,7 +80,10 @@ static bool add_metadata(cJSON *header, const struct graph *graph, const struct 
                  "nan"); /* without a sign, so that the same model gives the same bytes */
     else
         snprintf(number, sizeof(number), "%.17g", about->validation_accuracy);
-    return cJSON_AddStringToObject(metadata, "validation_accuracy", number) != NULL;
+    if (cJSON_AddStringToObject(metadata, "validation_accuracy", number) == NULL)
+        return false;
+    snprintf(number, sizeof(number), "%" PRId32, about->views);
+    return cJSON_AddStringToObject(metadata, "views", number) != NULL;
 }
 
 static bool add_tensor(cJSON *header, const struct graph *graph, const struct weight_tensor *tensor,
@@ -267,6 +271,22 @@ static enum status read_graph(const cJSON *metadata, struct model *model, struct
     return st;
 }
 
+static enum status read_views(const cJSON *metadata, int32_t *views, struct error *err)
+{
+    char *end;
+    *views = 1;
+    if (!cJSON_HasObjectItem(metadata, "views"))
+        return ST_OK;
+    const char *text = metadata_string(metadata, "views", err);
+    if (text == NULL)
+        return err->status;
+    const long value = strtol(text, &end, 10);
+    if (*text == '\0' || *end != '\0' || value < 1 || value > VIEWS_MOST || !views_are_known((int32_t)value))
+        return error_set(err, ST_FORMAT, "header: \"views\" is \"%.40s\", expected 1, 2, 3 or 6", text);
+    *views = (int32_t)value;
+    return ST_OK;
+}
+
 static enum status read_metadata(const cJSON *header, struct model *model, struct error *err)
 {
     const cJSON *metadata = cJSON_GetObjectItemCaseSensitive(header, "__metadata__");
@@ -311,7 +331,7 @@ static enum status read_metadata(const cJSON *header, struct model *model, struc
     if (*accuracy == '\0' || *end != '\0')
         return error_set(err, ST_FORMAT, "header: \"validation_accuracy\" is \"%.40s\", expected a number",
                          accuracy);
-    return ST_OK;
+    return read_views(metadata, &model->about.views, err);
 }
 
 /* Whether the array holds exactly these whole numbers. */

@@ -4,14 +4,17 @@
 #include <stdio.h>
 
 static const char *const morph_kind_names[MORPH_KIND_COUNT] = {
-    [MORPH_DEEPEN] = "deepen",           [MORPH_WIDEN] = "widen",   [MORPH_ADD_SKIP] = "add_skip",
-    [MORPH_CONCAT_SKIP] = "concat_skip", [MORPH_KERNEL] = "kernel",
+    [MORPH_DEEPEN] = "deepen",       [MORPH_WIDEN] = "widen",
+    [MORPH_ADD_SKIP] = "add_skip",   [MORPH_CONCAT_SKIP] = "concat_skip",
+    [MORPH_KERNEL] = "kernel",       [MORPH_RESIDUAL] = "residual",
+    [MORPH_REPEAT] = "repeat",       [MORPH_WIDEN_STAGE] = "widen_stage",
+    [MORPH_WIDEN_NET] = "widen_net",
 };
 
 static const char *const deepen_variant_names[DEEPEN_VARIANT_COUNT] = {
-    [DEEPEN_CONV] = "conv",         [DEEPEN_CONV_RELU] = "conv+relu",
-    [DEEPEN_RESIDUAL] = "residual", [DEEPEN_BATCH_NORM] = "batch_norm",
-    [DEEPEN_RELU] = "relu",         [DEEPEN_DENSE] = "dense",
+    [DEEPEN_CONV_RELU] = "conv+relu",
+    [DEEPEN_BATCH_NORM] = "batch_norm",
+    [DEEPEN_DENSE_RELU] = "dense+relu",
 };
 
 const char *morph_kind_name(enum morph_kind kind)
@@ -19,13 +22,13 @@ const char *morph_kind_name(enum morph_kind kind)
     return (unsigned)kind < MORPH_KIND_COUNT ? morph_kind_names[kind] : "unknown";
 }
 
-enum status morph_apply(const struct morph *morph, const struct graph *parent, float noise, uint64_t seed,
+enum status morph_apply(const struct morph *morph, const struct graph *parent, float noise,
                         struct graph *child, struct remap_list *remaps, struct error *err)
 {
     *child = (struct graph){0};
     *remaps = (struct remap_list){0};
     struct morph_edit edit;
-    enum status st = morph_edit_make(&edit, morph, parent, seed, err);
+    enum status st = morph_edit_make(&edit, morph, parent, err);
     if (st != ST_OK)
         return st;
     st = morph_edit_remaps(&edit, parent, noise, remaps, err);
@@ -41,9 +44,7 @@ static void describe_deepen(const struct morph *morph, const char *kind, char *t
 {
     const char *variant =
         (uint32_t)morph->variant < DEEPEN_VARIANT_COUNT ? deepen_variant_names[morph->variant] : "unknown";
-    bool convolves = morph->variant == DEEPEN_CONV || morph->variant == DEEPEN_CONV_RELU ||
-                     morph->variant == DEEPEN_RESIDUAL;
-    if (convolves)
+    if (morph->variant == DEEPEN_CONV_RELU)
         snprintf(text, size, "deepen %s %u: %s %dx%d", kind, (unsigned)morph->a, variant, (int)morph->amount,
                  (int)morph->amount);
     else
@@ -75,6 +76,18 @@ void morph_describe(const struct morph *morph, const struct graph *parent, char 
     case MORPH_KERNEL:
         snprintf(text, size, "kernel %s %u %dx%d->%dx%d", kind, a, (int)layer->kernel_h, (int)layer->kernel_w,
                  (int)layer->kernel_h + amount, (int)layer->kernel_w + amount);
+        return;
+    case MORPH_RESIDUAL:
+        snprintf(text, size, "residual %s %u: %dx%d", kind, a, amount, amount);
+        return;
+    case MORPH_REPEAT:
+        snprintf(text, size, "repeat block of %s %u", kind, a);
+        return;
+    case MORPH_WIDEN_STAGE:
+        snprintf(text, size, "widen stage %dx%d +%d%%", (int)layer->shape.h, (int)layer->shape.w, amount);
+        return;
+    case MORPH_WIDEN_NET:
+        snprintf(text, size, "widen net +%d%%", amount);
         return;
     case MORPH_KIND_COUNT:
         break;

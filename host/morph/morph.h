@@ -18,8 +18,8 @@
 enum morph_kind {
     /* New layers behind layer a; `variant` says which. */
     MORPH_DEEPEN,
-    /* Layer a (conv or dense) gets `amount` more outputs, copies of as many different ones; what reads them
-     * divides its weight between a channel and its copy. What is tied to a by adds is widened alike. */
+    /* Layer a (conv or dense) gets `amount` more outputs. Their incoming weights are fresh, normal numbers of the other
+     * outputs' deviation; what reads them does so with weight 0. What is tied to a by adds is widened alike. */
     MORPH_WIDEN,
     /* b's output becomes b + branch(a), the branch zero at first. One a pair; b depends on a. */
     MORPH_ADD_SKIP,
@@ -28,34 +28,42 @@ enum morph_kind {
     MORPH_CONCAT_SKIP,
     /* Convolution a gets a kernel `amount` larger (an even number), the old one centred. */
     MORPH_KERNEL,
+    /* Behind layer a its output plus a branch of two convolutions of kernel `amount` (1, 3 or 5), each with a batch
+     * norm, an activation between them; the branch is zero at first. */
+    MORPH_RESIDUAL,
+    /* Behind the residual block that ends in add a another one like it, its branch zero at first. */
+    MORPH_REPEAT,
+    /* Every convolution and dense layer whose output has the height and width of layer a's, and what is tied to it, gets
+     * `amount` percent more outputs, rounded up to a multiple of 8; those that can't be widened stay as they are. */
+    MORPH_WIDEN_STAGE,
+    /* The same of the whole network. */
+    MORPH_WIDEN_NET,
     MORPH_KIND_COUNT
 };
 
+/* Convolutions and dense layers come with a ReLU: without one they would bring nothing that the next layer can't do. */
 enum deepen_variant {
-    DEEPEN_CONV,       /* an identity convolution, `amount` its kernel (1, 3 or 5) */
-    DEEPEN_CONV_RELU,  /* the same with a ReLU; only where a's output can't be negative */
-    DEEPEN_RESIDUAL,   /* a + batch_norm(conv(a)), the batch norm's scale 0: same function in training too */
+    DEEPEN_CONV_RELU, /* identity, `amount` its kernel (1, 3 or 5); only where a's output can't be negative */
     DEEPEN_BATCH_NORM, /* a batch norm that is the identity in inference */
-    DEEPEN_RELU,       /* only where a's output can't be negative; never drawn, it does nothing alone */
-    DEEPEN_DENSE,      /* an identity dense (+ ReLU where >= 0); only where a's output is 1 x 1 */
+    DEEPEN_DENSE_RELU, /* identity; only where a's output is 1 x 1 and can't be negative */
     DEEPEN_VARIANT_COUNT
 };
 
 struct morph {
     enum morph_kind kind;
-    uint32_t a, b;   /* layer ids; b only for skips, a before b */
+    uint32_t a, b;   /* layer ids; b only for skips, a before b; MORPH_WIDEN_NET needs neither */
     int32_t amount;  /* see the kinds */
     int32_t variant; /* deepen: enum deepen_variant */
 };
 
-/* Applies the morph. On ST_OK child and remaps are the caller's to free. `noise` breaks symmetry: the remaps'
- * noise, relative to the weights' deviation; 0 in property tests, 1e-3 by default. Random choices (which
- * channels a widening copies) are drawn from `seed`. */
-enum status morph_apply(const struct morph *morph, const struct graph *parent, float noise, uint64_t seed,
+/* Applies the morph. On ST_OK child and remaps are the caller's to free. `noise` is that of weights that begin at 0 and
+ * are read, relative to the weights' deviation: it changes the function a little. Fresh weights, which are read with
+ * weight 0, do not, and are random whatever `noise` is. */
+enum status morph_apply(const struct morph *morph, const struct graph *parent, float noise,
                         struct graph *child, struct remap_list *remaps, struct error *err);
 
 /* Draws a morph that fits the graph: kind uniform over those in `allowed` (bit i: enum morph_kind i), then
- * layers and amounts. Widths grow by half or double, in multiples of 8. ST_NONE when none of many draws
+ * layers and amounts. Widths grow by half or double, of the whole network by a quarter or half, in multiples of 8. ST_NONE when none of many draws
  * fits. `allowed` has one of these bits or more. */
 enum status morph_draw(const struct graph *graph, uint32_t allowed, struct random_sequence *random,
                        struct morph *morph, struct error *err);
@@ -63,7 +71,7 @@ enum status morph_draw(const struct graph *graph, uint32_t allowed, struct rando
 /* "widen conv 4 32->48", "add skip 3->9", for people and the journal. */
 void morph_describe(const struct morph *morph, const struct graph *parent, char *text, size_t size);
 
-/* "deepen", "widen", "add_skip", "concat_skip", "kernel" */
+/* "deepen", "widen", "add_skip": the words of search.morphs. */
 const char *morph_kind_name(enum morph_kind kind);
 
 #endif

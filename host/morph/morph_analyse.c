@@ -52,6 +52,40 @@ void morph_reach(const struct graph *graph, int32_t from, bool *reached)
     }
 }
 
+bool morph_is_fixed(const struct graph *graph, int32_t index)
+{
+    const struct layer *layer = &graph->layers[index];
+    return layer->kind == LAYER_CONV && (layer->frozen || layer->init == LAYER_INIT_WHITEN);
+}
+
+struct morph_style morph_style_of(const struct graph *graph)
+{
+    int32_t kinds[LAYER_KIND_COUNT] = {0}, dirac = 0, frozen = 0;
+    struct morph_style style = {.activation = LAYER_RELU};
+    for (int32_t i = 1; i < graph->count; i++) {
+        const struct layer *layer = &graph->layers[i];
+        if (morph_is_fixed(graph, i))
+            continue;
+        kinds[layer->kind]++;
+        dirac += layer->kind == LAYER_CONV && layer->init == LAYER_INIT_DIRAC;
+        frozen += layer->kind == LAYER_BATCH_NORM && layer->frozen;
+    }
+    for (int kind = 0; kind < LAYER_KIND_COUNT; kind++)
+        if (layer_traits((enum layer_kind)kind)->family == FAMILY_ACTIVATION &&
+            kinds[kind] > kinds[style.activation])
+            style.activation = (enum layer_kind)kind;
+    style.init = 2 * dirac > kinds[LAYER_CONV] ? LAYER_INIT_DIRAC : LAYER_INIT_HE;
+    style.frozen_norm = 2 * frozen > kinds[LAYER_BATCH_NORM];
+    return style;
+}
+
+enum status morph_check_kernel(const char *what, int32_t kernel, struct error *err)
+{
+    if (kernel != 1 && kernel != 3 && kernel != 5)
+        return error_set(err, ST_RANGE, "%s: kernel is %d, expected 1, 3 or 5", what, (int)kernel);
+    return ST_OK;
+}
+
 bool morph_is_depthwise(const struct graph *graph, int32_t index)
 {
     const struct layer *layer = &graph->layers[index];

@@ -7,8 +7,6 @@
 
 enum {
     DRAW_TRIES = 64,
-    DRAW_MAX_KERNEL = 7,    /* a grown kernel's; beyond it two smaller ones are cheaper */
-    DRAW_WIDTH_MULTIPLE = 8 /* channels come in these, for the devices' vector units */
 };
 
 /* A random layer among those that `wants` accepts; the input and the last layer never stand to choice. -1:
@@ -41,12 +39,18 @@ static bool wants_activation(const struct graph *graph, int32_t index)
 
 static bool wants_channels(const struct graph *graph, int32_t index)
 {
-    return graph->layers[index].kind == LAYER_CONV || graph->layers[index].kind == LAYER_DENSE;
+    return (graph->layers[index].kind == LAYER_CONV || graph->layers[index].kind == LAYER_DENSE) &&
+           !morph_is_fixed(graph, index);
 }
 
 static bool wants_conv(const struct graph *graph, int32_t index)
 {
-    return graph->layers[index].kind == LAYER_CONV;
+    return graph->layers[index].kind == LAYER_CONV && !morph_is_fixed(graph, index);
+}
+
+static bool wants_add(const struct graph *graph, int32_t index)
+{
+    return graph->layers[index].kind == LAYER_ADD;
 }
 
 /* Three times of four behind an activation, where whole blocks end: a convolution, its batch norm and its ReLU
@@ -67,8 +71,18 @@ static bool beside_batch_norm(const struct graph *graph, int32_t index)
     return false;
 }
 
-/* Variants by weight. Residual and conv+relu keep the function in training too and add what a network is made
- * of. A ReLU alone is never drawn: where it is allowed it does nothing, and training can't change that. */
+/* A kernel for a new convolution behind a tensor of that shape: mostly 3 x 3, the best filled per operation. */
+static int32_t draw_new_kernel(const struct shape *shape, struct random_sequence *random)
+{
+    static const int32_t kernels[] = {1, 3, 3, 3, 3, 5};
+    int32_t kernel = kernels[random_next_below(random, sizeof(kernels) / sizeof(*kernels))];
+    const int32_t larger = shape->h > shape->w ? shape->h : shape->w;
+    while (kernel > 1 && kernel / 2 >= larger) /* no tap that only ever sees padding */
+        kernel -= 2;
+    return kernel;
+}
+
+/* Variants by weight. conv+relu and dense+relu keep the function in training too and add what a network is made of. */
 static enum status draw_deepen(const struct graph *graph, struct random_sequence *random, struct morph *morph,
                                struct error *err)
 {
@@ -81,29 +95,51 @@ static enum status draw_deepen(const struct graph *graph, struct random_sequence
     if (st != ST_OK)
         return st;
     const uint32_t weights[DEEPEN_VARIANT_COUNT] = {
-        [DEEPEN_CONV] = one_pixel ? 0 : 1,     [DEEPEN_CONV_RELU] = one_pixel || !never_negative ? 0 : 4,
-        [DEEPEN_RESIDUAL] = one_pixel ? 0 : 4, [DEEPEN_BATCH_NORM] = beside_batch_norm(graph, a) ? 0 : 1,
-        [DEEPEN_DENSE] = one_pixel ? 4 : 0,
+        [DEEPEN_CONV_RELU] = !one_pixel && never_negative ? 4 : 0,
+        [DEEPEN_BATCH_NORM] = beside_batch_norm(graph, a) ? 0 : 1,
+        [DEEPEN_DENSE_RELU] = one_pixel && never_negative ? 4 : 0,
     };
     uint32_t total = 0;
     for (int v = 0; v < DEEPEN_VARIANT_COUNT; v++)
         total += weights[v];
-    uint32_t draw = random_next_below(random, total); /* above 0: one of conv and dense is always there */
+    if (total == 0)
+        return error_set(err, ST_NONE,
+                         "deepen: found nothing that is the identity behind layer %u, expected something",
+                         (unsigned)graph->layers[a].id);
+    uint32_t draw = random_next_below(random, total);
     int32_t variant = 0;
     while (draw >= weights[variant])
         draw -= weights[variant++];
-
-    static const int32_t kernels[] = {1, 3, 3, 3, 3, 5}; /* mostly 3 x 3, the best filled per operation */
-    int32_t kernel = kernels[random_next_below(random, sizeof(kernels) / sizeof(*kernels))];
-    int32_t larger = shape->h > shape->w ? shape->h : shape->w;
-    while (kernel > 1 && kernel / 2 >= larger) /* no tap that only ever sees padding */
-        kernel -= 2;
-    *morph =
-        (struct morph){.kind = MORPH_DEEPEN, .a = graph->layers[a].id, .amount = kernel, .variant = variant};
+    *morph = (struct morph){.kind = MORPH_DEEPEN,
+                            .a = graph->layers[a].id,
+                            .amount = draw_new_kernel(shape, random),
+                            .variant = variant};
     return ST_OK;
 }
 
-/* By half or double, rounded up to the multiple, at most double (each channel can be copied once). */
+static enum status draw_residual(const struct graph *graph, struct random_sequence *random,
+                                 struct morph *morph, struct error *err)
+{
+    int32_t a = pick_block_end(graph, random);
+    const struct shape *shape = a < 0 ? NULL : &graph->layers[a].shape;
+    if (!shape || (shape->h == 1 && shape->w == 1))
+        return error_set(err, ST_NONE, "residual: found no layer of several pixels, expected one");
+    *morph = (struct morph){
+        .kind = MORPH_RESIDUAL, .a = graph->layers[a].id, .amount = draw_new_kernel(shape, random)};
+    return ST_OK;
+}
+
+static enum status draw_repeat(const struct graph *graph, struct random_sequence *random, struct morph *morph,
+                               struct error *err)
+{
+    int32_t a = pick(graph, wants_add, random);
+    if (a < 0)
+        return error_set(err, ST_NONE, "repeat: found no add, expected one");
+    *morph = (struct morph){.kind = MORPH_REPEAT, .a = graph->layers[a].id};
+    return ST_OK;
+}
+
+/* By half or double, rounded up to the multiple. */
 static enum status draw_widen(const struct graph *graph, struct random_sequence *random, struct morph *morph,
                               struct error *err)
 {
@@ -112,14 +148,26 @@ static enum status draw_widen(const struct graph *graph, struct random_sequence 
         return error_set(err, ST_NONE, "widen: found no conv or dense layer but the last, expected one");
     int32_t channels = graph->layers[a].shape.c;
     int32_t more = random_next_below(random, 2) == 0 ? channels / 2 : channels;
-    int32_t wide = (channels + more + DRAW_WIDTH_MULTIPLE - 1) / DRAW_WIDTH_MULTIPLE * DRAW_WIDTH_MULTIPLE;
-    if (wide > 2 * channels)
-        wide = 2 * channels;
+    int32_t wide = (channels + more + MORPH_WIDTH_MULTIPLE - 1) / MORPH_WIDTH_MULTIPLE * MORPH_WIDTH_MULTIPLE;
     *morph = (struct morph){.kind = MORPH_WIDEN, .a = graph->layers[a].id, .amount = wide - channels};
     return ST_OK;
 }
 
-/* b first, then a among the layers on its ways from the input, the input included. */
+/* A stage by half or double, the whole network by a quarter or half: that costs the square of it. */
+static enum status draw_widen_many(const struct graph *graph, enum morph_kind kind,
+                                   struct random_sequence *random, struct morph *morph, struct error *err)
+{
+    const bool net = kind == MORPH_WIDEN_NET;
+    int32_t a = net ? 0 : pick(graph, wants_channels, random);
+    if (a < 0)
+        return error_set(err, ST_NONE,
+                         "widen_stage: found no conv or dense layer but the last, expected one");
+    *morph = (struct morph){
+        .kind = kind, .a = graph->layers[a].id, .amount = (net ? 25 : 50) << random_next_below(random, 2)};
+    return ST_OK;
+}
+
+/* b first, then a among the layers on its ways from the input. */
 static enum status draw_skip(const struct graph *graph, enum morph_kind kind, struct random_sequence *random,
                              struct morph *morph, struct error *err)
 {
@@ -134,15 +182,18 @@ static enum status draw_skip(const struct graph *graph, enum morph_kind kind, st
     for (int32_t i = b; i >= 0; i--) {
         if (!before[i])
             continue;
-        fitting += i < b;
+        fitting += i < b && i > 0;
         for (int32_t k = 0; k < graph->layers[i].input_count; k++)
             before[graph->layers[i].inputs[k]] = true;
     }
-    uint32_t chosen = random_next_below(random, fitting); /* above 0: every layer depends on the input */
-    int32_t a = 0;
-    while (!before[a] || chosen-- != 0)
+    uint32_t chosen = fitting > 0 ? random_next_below(random, fitting) : 0;
+    int32_t a = 1;
+    while (fitting > 0 && (!before[a] || chosen-- != 0))
         a++;
     free(before);
+    if (fitting == 0)
+        return error_set(err, ST_NONE, "skip: found no layer between image and layer %u, expected one",
+                         (unsigned)graph->layers[b].id);
     *morph = (struct morph){.kind = kind, .a = graph->layers[a].id, .b = graph->layers[b].id};
     return ST_OK;
 }
@@ -157,11 +208,11 @@ static enum status draw_kernel(const struct graph *graph, struct random_sequence
     const struct shape *in = &graph->layers[layer->inputs[0]].shape;
     int32_t kernel = (layer->kernel_h > layer->kernel_w ? layer->kernel_h : layer->kernel_w) + 2;
     int32_t larger = in->h > in->w ? in->h : in->w;
-    if (kernel > DRAW_MAX_KERNEL || kernel / 2 >= larger)
+    if (kernel > MORPH_MAX_KERNEL || kernel / 2 >= larger)
         return error_set(
             err, ST_NONE,
             "kernel: conv %u would get a kernel of %d, expected at most %d, and %d for %d pixels",
-            (unsigned)layer->id, (int)kernel, DRAW_MAX_KERNEL, (int)(2 * larger - 1), (int)larger);
+            (unsigned)layer->id, (int)kernel, MORPH_MAX_KERNEL, (int)(2 * larger - 1), (int)larger);
     *morph = (struct morph){.kind = MORPH_KERNEL, .a = layer->id, .amount = 2};
     return ST_OK;
 }
@@ -176,6 +227,13 @@ static enum status draw_once(const struct graph *graph, enum morph_kind kind, st
         return draw_widen(graph, random, morph, err);
     case MORPH_KERNEL:
         return draw_kernel(graph, random, morph, err);
+    case MORPH_RESIDUAL:
+        return draw_residual(graph, random, morph, err);
+    case MORPH_REPEAT:
+        return draw_repeat(graph, random, morph, err);
+    case MORPH_WIDEN_STAGE:
+    case MORPH_WIDEN_NET:
+        return draw_widen_many(graph, kind, random, morph, err);
     case MORPH_ADD_SKIP:
     case MORPH_CONCAT_SKIP:
     case MORPH_KIND_COUNT:
@@ -201,7 +259,7 @@ enum status morph_draw(const struct graph *graph, uint32_t allowed, struct rando
         if (st != ST_OK)
             continue;
         struct morph_edit edit;
-        st = morph_edit_make(&edit, &drawn, graph, 0, &last);
+        st = morph_edit_make(&edit, &drawn, graph, &last);
         if (st != ST_OK)
             continue;
         morph_edit_free(&edit);

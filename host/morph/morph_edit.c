@@ -57,7 +57,7 @@ static void edit_redirect(struct morph_edit *edit)
 }
 
 enum status morph_edit_make(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
-                            uint64_t seed, struct error *err)
+                            struct error *err)
 {
     assert((unsigned)morph->kind < MORPH_KIND_COUNT);
     *edit = (struct morph_edit){.behind = -1};
@@ -69,7 +69,9 @@ enum status morph_edit_make(struct morph_edit *edit, const struct morph *morph, 
         st = morph_edit_deepen(edit, morph, parent, err);
         break;
     case MORPH_WIDEN:
-        st = morph_edit_widen(edit, morph, parent, seed, err);
+    case MORPH_WIDEN_STAGE:
+    case MORPH_WIDEN_NET:
+        st = morph_edit_widen(edit, morph, parent, err);
         break;
     case MORPH_ADD_SKIP:
     case MORPH_CONCAT_SKIP:
@@ -77,6 +79,12 @@ enum status morph_edit_make(struct morph_edit *edit, const struct morph *morph, 
         break;
     case MORPH_KERNEL:
         st = morph_edit_kernel(edit, morph, parent, err);
+        break;
+    case MORPH_RESIDUAL:
+        st = morph_edit_residual(edit, morph, parent, err);
+        break;
+    case MORPH_REPEAT:
+        st = morph_edit_repeat(edit, morph, parent, err);
         break;
     case MORPH_KIND_COUNT:
         break;
@@ -95,6 +103,10 @@ out:
 }
 
 /* ---- remaps ---- */
+
+/* Of the floats near 1 those two with which scale / sqrt(variance + GRAPH_BATCH_NORM_EPSILON) is nearest 1: within 4e-12,
+ * where 1 and 1 - epsilon are 7e-9 away. */
+static const float IDENTITY_SCALE = 0x1.ffe3e2p-1f, IDENTITY_VARIANCE = 0x1.ffc676p-1f;
 
 static enum status new_identity(int32_t **identity, int32_t count, struct error *err)
 {
@@ -118,11 +130,10 @@ static enum status remap_fresh(struct remap *remap, const struct weight_tensor *
         remap->noise = start == START_RANDOM ? deviation : noise * deviation;
         return start == START_IDENTITY ? new_identity(&remap->identity, tensor->dims[0], err) : ST_OK;
     case WEIGHT_SCALE:
-        remap->fill = start == START_ZERO ? 0.0f : 1.0f;
+        remap->fill = start == START_ZERO ? 0.0f : start == START_IDENTITY ? IDENTITY_SCALE : 1.0f;
         return ST_OK;
     case WEIGHT_RUNNING_VAR:
-        /* variance + epsilon is then 1 within half a spacing of floats: no scale near 1 comes closer */
-        remap->fill = start == START_IDENTITY ? 1.0f - GRAPH_BATCH_NORM_EPSILON : 1.0f;
+        remap->fill = start == START_IDENTITY ? IDENTITY_VARIANCE : 1.0f;
         return ST_OK;
     case WEIGHT_BIAS:
     case WEIGHT_SHIFT:
@@ -150,48 +161,47 @@ static enum status copy_index(int32_t **index, const struct channel_map *map, in
     return ST_OK;
 }
 
-/* What a kernel reads of widened channels: the copies of a channel share its weight evenly, so that their sum
- * is what the one contributed. A channel is copied at most once by a morph: the shares are 1 and 1/2, exact
- * in floats. `count` is the kernel's inputs: all channels, or of a grouped convolution the first block, which
- * all others repeat. */
-static enum status share_inputs(struct remap *remap, const struct channel_map *map, int32_t count,
-                                struct error *err)
+/* What a kernel reads of widened channels: of the old ones what it read, of the new ones nothing yet. Zeros that are
+ * scaled, not filled: what is filled is a new channel's own. `count` is the kernel's inputs: all channels, or of a grouped
+ * convolution the first block, which all others repeat. */
+static enum status mute_new_inputs(struct remap *remap, const struct channel_map *map, int32_t count,
+                                   struct error *err)
 {
     enum status st = copy_index(&remap->in_index, map, count, err);
     if (st != ST_OK)
         return st;
     remap->in_scale = malloc((size_t)count * sizeof(*remap->in_scale));
-    int32_t *copies = calloc((size_t)count, sizeof(*copies)); /* parents are fewer than children */
-    if (!remap->in_scale || !copies) {
-        free(copies);
-        return error_memory(err, "scales of a remap", (unsigned long long)count * sizeof(*copies));
+    if (!remap->in_scale)
+        return error_memory(err, "scales of a remap", (unsigned long long)count * sizeof(*remap->in_scale));
+    for (int32_t j = 0; j < count; j++) {
+        remap->in_scale[j] = map->parent[j] < 0 ? 0.0f : 1.0f;
+        if (map->parent[j] < 0)
+            remap->in_index[j] = 0;
     }
-    for (int32_t j = 0; j < count; j++)
-        copies[map->parent[j]]++;
-    for (int32_t j = 0; j < count; j++)
-        remap->in_scale[j] = 1.0f / (float)copies[map->parent[j]];
-    free(copies);
     return ST_OK;
 }
 
-/* A tensor that the parent has too, of other shape where its layer's or its input's channels were widened. */
+/* A tensor that the parent has too, of other shape where its layer's or its input's channels were widened. What is filled
+ * are the new channels, and the new taps of a grown kernel. */
 static enum status remap_inherited(struct remap *remap, const struct morph_edit *edit,
                                    const struct graph *parent, const struct weight_tensor *tensor,
                                    float noise, struct error *err)
 {
     struct channel_map own = edit_map(edit, tensor->layer);
     enum status st = own.parent ? copy_index(&remap->out_index, &own, tensor->dims[0], err) : ST_OK;
-    if (st != ST_OK || tensor->role != WEIGHT_KERNEL)
+    if (st != ST_OK)
         return st;
-    remap->noise = noise; /* new taps of a grown kernel are filled; nothing else of an inherited tensor is */
+    if (tensor->role == WEIGHT_SCALE || tensor->role == WEIGHT_RUNNING_VAR)
+        remap->fill = 1.0f;
+    if (tensor->role != WEIGHT_KERNEL)
+        return ST_OK;
+    /* A new channel that begins as a copy of an old one is trained like it, and adds nothing for long: it begins as
+     * what no other channel is, and nobody reads it, so that no function is changed by that. */
+    remap->noise = own.parent ? 1.0f : noise;
     if (!edit->maps || morph_is_depthwise(parent, tensor->layer))
         return ST_OK;
-    /* Copies that compute the same and are read with the same weight would be trained alike for ever: the
-     * kernels that produce them get noise, all of it, since a change of the original tells the two apart as
-     * well. A depthwise kernel needs none: its inputs differ already. */
-    remap->noise_everywhere = own.parent && noise != 0.0f;
     struct channel_map in = edit_map(edit, parent->layers[tensor->layer].inputs[0]);
-    return in.parent ? share_inputs(remap, &in, tensor->dims[1], err) : ST_OK;
+    return in.parent ? mute_new_inputs(remap, &in, tensor->dims[1], err) : ST_OK;
 }
 
 enum status morph_edit_remaps(const struct morph_edit *edit, const struct graph *parent, float noise,

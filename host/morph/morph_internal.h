@@ -2,7 +2,7 @@
  * where its channels and its new layers come from. Each kind of morph makes an edit; one function derives all
  * remaps from it.
  *
- *     morph_edit_make(&edit, morph, parent, seed, err)        // the graph: morph_deepen.c, morph_widen.c, ...
+ *     morph_edit_make(&edit, morph, parent, err)              // the graph: morph_deepen.c, morph_widen.c, ...
  *     morph_edit_remaps(&edit, parent, noise, &remaps, err)   // the weights: morph_edit.c
  *     morph_edit_free(&edit)
  */
@@ -13,12 +13,13 @@
 
 enum {
     MORPH_MAX_CHANNELS = 4096, /* of a convolution or dense layer that a widening makes */
-    MORPH_MAX_KERNEL = 11,     /* pixels */
-    MORPH_MAX_FRESH = 2,       /* layers with weights that one morph adds */
+    MORPH_MAX_KERNEL = 5,      /* pixels; beyond it two smaller ones are cheaper */
+    MORPH_MAX_FRESH = 16,      /* layers with weights that one morph adds */
+    MORPH_WIDTH_MULTIPLE = 8,  /* channels come in these, for the devices' vector units */
 };
 
-/* Where a layer's channels come from: the child's channel j computes what the parent's channel parent[j]
- * computed. */
+/* Where a layer's channels come from: the child's channel j computes what the parent's channel parent[j] computed; where
+ * that is -1 the channel is new, and read with weight 0. */
 struct channel_map {
     int32_t count;   /* channels of the child; 0 with parent NULL */
     int32_t *parent; /* [count]; NULL: the identity */
@@ -26,8 +27,9 @@ struct channel_map {
 
 /* How the weights of a new layer start. Biases and shifts start at 0 always. */
 enum morph_start {
-    START_RANDOM,   /* conv: normal numbers of variance 2 / fan-in (He et al. 2015), whatever the noise is */
-    START_ZERO,     /* conv, dense: zeros.  batch norm: scale 0, statistics of a normalised input */
+    START_RANDOM, /* conv, dense: normal numbers of variance 2 / fan-in (He et al. 2015), whatever the noise is.
+                     * batch norm: scale 1, statistics of a normalised input */
+    START_ZERO,   /* conv, dense: zeros.  batch norm: scale 0, statistics of a normalised input */
     START_IDENTITY, /* conv, dense: output o is input channel o.  batch norm: the identity in inference */
 };
 
@@ -54,7 +56,7 @@ struct morph_edit {
 
 /* Makes the child's graph, inferred and checked. Refuses as morph.h says. On error the edit is empty. */
 enum status morph_edit_make(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
-                            uint64_t seed, struct error *err);
+                            struct error *err);
 
 /* Derives the remaps, one for each weight tensor of edit->child. */
 enum status morph_edit_remaps(const struct morph_edit *edit, const struct graph *parent, float noise,
@@ -75,7 +77,11 @@ enum status morph_edit_insert_fresh(struct morph_edit *edit, int32_t behind, str
 enum status morph_edit_deepen(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
                               struct error *err);
 enum status morph_edit_widen(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
-                             uint64_t seed, struct error *err);
+                             struct error *err);
+enum status morph_edit_residual(struct morph_edit *edit, const struct morph *morph,
+                                const struct graph *parent, struct error *err);
+enum status morph_edit_repeat(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
+                              struct error *err);
 enum status morph_edit_skip(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
                             struct error *err);
 enum status morph_edit_kernel(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
@@ -92,6 +98,20 @@ enum status morph_never_negative(const struct graph *graph, int32_t index, bool 
 
 /* Sets reached[i] for layer `from` and every layer that depends on it. reached has graph->count entries. */
 void morph_reach(const struct graph *graph, int32_t from, bool *reached);
+
+/* A convolution whose filters are to stay as they are: not trained, or made for the training images. */
+bool morph_is_fixed(const struct graph *graph, int32_t index);
+
+/* How the network's own layers are, by most of them, for new ones to be alike. */
+struct morph_style {
+    enum layer_kind activation; /* RELU where there is none */
+    enum layer_init init;       /* of convolutions */
+    bool frozen_norm;           /* batch norms have no scale that is trained */
+};
+struct morph_style morph_style_of(const struct graph *graph);
+
+/* ST_RANGE but for the kernels of new convolutions: 1, 3, 5. `what` names the morph. */
+enum status morph_check_kernel(const char *what, int32_t kernel, struct error *err);
 
 /* One filter for each input channel, several channels: its outputs keep their inputs' channels apart. */
 bool morph_is_depthwise(const struct graph *graph, int32_t index);

@@ -12,6 +12,10 @@ enum status morph_edit_kernel(struct morph_edit *edit, const struct morph *morph
     if (layer->kind != LAYER_CONV)
         return error_set(err, ST_RANGE, "kernel: layer %u is %s, expected conv", (unsigned)layer->id,
                          layer_kind_name(layer->kind));
+    if (morph_is_fixed(parent, a))
+        return error_set(err, ST_NONE,
+                         "kernel: conv %u has filters that are to stay as they are, expected others",
+                         (unsigned)layer->id);
     if (morph->amount < 2 || morph->amount > MORPH_MAX_KERNEL || morph->amount % 2 != 0)
         return error_set(err, ST_RANGE, "kernel: amount is %d, expected an even number from 2 to %d",
                          (int)morph->amount, MORPH_MAX_KERNEL - 1);

@@ -3,6 +3,7 @@
  *   add     b becomes add(b, mix(resize(a)))      mix: a 1 x 1 convolution of zeros to b's channels
  *   concat  b becomes mix(concat(b, resize(a)))   mix: a 1 x 1 convolution, identity on b's channels, zero on the rest
  *
+ * The image itself is no a: a linear map of raw pixels, behind all the pools, brings nothing.
  * resize repeats what the way from a to b does to height and width: pools as they are, a convolution that
  * changes the size as an average pool with the same window. Where there is one pixel left a dense layer
  * stands for the 1 x 1 convolution.
@@ -158,6 +159,8 @@ enum status morph_edit_skip(struct morph_edit *edit, const struct morph *morph, 
     st = morph_find_layer(parent, morph->a, name, &a, err);
     if (st == ST_OK)
         st = morph_find_layer(parent, morph->b, name, &b, err);
+    if (st == ST_OK && a == 0)
+        st = error_set(err, ST_RANGE, "%s: layer 0 is the image, expected a layer behind it", name);
     if (st != ST_OK)
         goto out;
     if (skip_exists(parent, a, b, morph->kind == MORPH_ADD_SKIP ? LAYER_ADD : LAYER_CONCAT, marks)) {

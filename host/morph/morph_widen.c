@@ -1,17 +1,16 @@
-/* Widening: a layer gets copies of some of its channels (Net2Net), and so does everything whose channels are
- * tied to it.
+/* Widening: layers get new channels, and so does everything whose channels are tied to theirs.
  *
- * Every layer has a channel map, child to parent, and all follow from the widened layer's:
- *   tied        batch norm, ReLU, pools, dropout, and a depthwise convolution with one filter a channel share the map
- *               of their input, an add that of both operands. Tied layers form a class with one map. A class is widened
- *               by widening every convolution and dense layer in it alike.
+ * Every layer has a channel map, child to parent, and all follow from the widened layers':
+ *   tied        batch norm, activations, pools, dropout, and a depthwise convolution with one filter a channel share the
+ *               map of their input, an add that of both operands. Tied layers form a class with one map. A class is
+ *               widened by widening every convolution and dense layer in it alike.
  *   determined  a concat's map is its inputs' maps side by side; a depthwise convolution's with several filters a
  *               channel repeats its input's for each filter.
- *   free        a convolution and a dense layer read any map: the copies of a channel share its weight. A grouped
- *               convolution reads and makes maps that are the same in each of its blocks only.
+ *   free        a convolution and a dense layer read any map: new channels with weight 0. A grouped convolution reads
+ *               and makes maps that are the same in each of its blocks only.
  *
- * What can't be satisfied so is refused: the input image in the class, an add with a concat as the operand to be
- * widened, blocks that don't fit.
+ * What can't be satisfied so is refused: the input image in the class, filters that are to stay as they are, an add with
+ * a concat as the operand to be widened, blocks that don't fit.
  */
 #include "host/morph/morph_internal.h"
 
@@ -22,9 +21,10 @@ enum { WIDEN_MAX_PASSES = 16 };
 
 struct widening {
     const struct graph *graph; /* the parent */
-    int32_t target;
+    const struct morph *morph;
     int32_t *root;            /* [count]: the smallest index in the layer's class */
     struct channel_map *maps; /* [count]: of a class, at its root */
+    bool *chosen; /* [count]: of a class, at its root: it is widened, its map follows from no other */
 };
 
 static enum status new_map(struct channel_map *map, int32_t count, struct error *err)
@@ -78,12 +78,11 @@ static bool is_grouped(const struct graph *graph, int32_t index)
     return layer->kind == LAYER_CONV && layer->groups > 1 && !morph_is_depthwise(graph, index);
 }
 
-/* Into how many equal blocks the target's map is to be cut: the most groups of a convolution that makes or
- * reads it. */
-static int32_t target_blocks(const struct widening *widening)
+/* Into how many equal blocks a class's map is to be cut: the most groups of a convolution that makes or reads it. */
+static int32_t class_blocks(const struct widening *widening, int32_t root)
 {
     const struct graph *graph = widening->graph;
-    int32_t root = widening->root[widening->target], blocks = 1;
+    int32_t blocks = 1;
     for (int32_t i = 0; i < graph->count; i++) {
         const struct layer *layer = &graph->layers[i];
         if (is_grouped(graph, i) && (widening->root[i] == root || widening->root[layer->inputs[0]] == root))
@@ -92,43 +91,29 @@ static int32_t target_blocks(const struct widening *widening)
     return blocks;
 }
 
-/* The target's map: in each block its channels, then `amount` / blocks of them, drawn without repetition, the
- * same in all blocks. */
-static enum status draw_target_map(struct widening *widening, int32_t amount, uint64_t seed,
-                                   struct error *err)
+/* Widens the class of layer `index` by `amount` channels: in each block its own, then new ones. */
+static enum status choose_class(struct widening *widening, int32_t index, int32_t amount, struct error *err)
 {
-    const struct layer *layer = &widening->graph->layers[widening->target];
-    int32_t channels = layer->shape.c, blocks = target_blocks(widening);
-    bool possible = amount >= 1 && amount <= channels;
+    const struct layer *layer = &widening->graph->layers[index];
+    const int32_t channels = layer->shape.c, root = widening->root[index];
+    const int32_t blocks = class_blocks(widening, root);
+    const bool possible = amount >= 1 && amount <= MORPH_MAX_CHANNELS;
     if (!possible ||
         amount % blocks != 0) /* the amount is the caller's choice, the blocks are the network's */
         return error_set(err, possible ? ST_NONE : ST_RANGE,
-                         "widen: amount is %d, expected 1 to %d (the channels of %s %u), a multiple of %d",
-                         (int)amount, (int)channels, layer_kind_name(layer->kind), (unsigned)layer->id,
+                         "widen: amount is %d, expected 1 to %d more channels of %s %u, a multiple of %d",
+                         (int)amount, MORPH_MAX_CHANNELS, layer_kind_name(layer->kind), (unsigned)layer->id,
                          (int)blocks);
-    struct channel_map *map = &widening->maps[widening->root[widening->target]];
-    int32_t size = channels / blocks, more = amount / blocks, wide = size + more;
-    int32_t *order = malloc((size_t)size * sizeof(*order));
-    enum status st = order
-                         ? new_map(map, channels + amount, err)
-                         : error_memory(err, "order of channels", (unsigned long long)size * sizeof(*order));
+    struct channel_map *map = &widening->maps[root];
+    enum status st = new_map(map, channels + amount, err);
     if (st != ST_OK)
-        goto out;
-    struct random_sequence random = {.seed = seed, .stream = RANDOM_SEARCH, .part = layer->id};
-    for (int32_t j = 0; j < size; j++)
-        order[j] = j;
-    for (int32_t j = 0; j < more; j++) {
-        int32_t other = j + (int32_t)random_next_below(&random, (uint32_t)(size - j));
-        int32_t chosen = order[other];
-        order[other] = order[j];
-        order[j] = chosen;
-    }
+        return st;
+    const int32_t size = channels / blocks, wide = size + amount / blocks;
     for (int32_t block = 0; block < blocks; block++)
         for (int32_t j = 0; j < wide; j++)
-            map->parent[block * wide + j] = block * size + (j < size ? j : order[j - size]);
-out:
-    free(order);
-    return st;
+            map->parent[block * wide + j] = j < size ? block * size + j : -1;
+    widening->chosen[root] = true;
+    return ST_OK;
 }
 
 /* ---- maps that follow from others ---- */
@@ -157,8 +142,10 @@ static enum status concat_map(const struct widening *widening, const struct laye
     for (int32_t k = 0; k < layer->input_count; k++) {
         const struct channel_map *in = layer_map(widening, layer->inputs[k]);
         int32_t channels = widening->graph->layers[layer->inputs[k]].shape.c;
-        for (int32_t j = 0; j < (in->parent ? in->count : channels); j++)
-            map->parent[at++] = offset + (in->parent ? in->parent[j] : j);
+        for (int32_t j = 0; j < (in->parent ? in->count : channels); j++) {
+            int32_t from = in->parent ? in->parent[j] : j;
+            map->parent[at++] = from < 0 ? -1 : offset + from;
+        }
         offset += channels;
     }
     return ST_OK;
@@ -173,24 +160,26 @@ static enum status multiplied_map(const struct widening *widening, const struct 
     int32_t filters = layer->out_channels / layer->groups;
     enum status st = new_map(map, in->count * filters, err);
     for (int32_t j = 0; st == ST_OK && j < map->count; j++)
-        map->parent[j] = in->parent[j / filters] * filters + j % filters;
+        map->parent[j] = in->parent[j / filters] < 0 ? -1 : in->parent[j / filters] * filters + j % filters;
     return st;
 }
 
-/* Whether layer `index` has a map that its inputs' maps determine; if so, *map is it (the caller frees its
- * array; NULL: the identity). */
-static enum status determined_map(const struct widening *widening, int32_t index, bool *determined,
-                                  struct channel_map *map, struct error *err)
+static bool is_determined(const struct graph *graph, int32_t index)
+{
+    const struct layer *layer = &graph->layers[index];
+    return layer->kind == LAYER_CONCAT ||
+           (morph_is_depthwise(graph, index) && layer->out_channels > layer->groups);
+}
+
+/* The map of a determined layer; the caller frees its array (NULL: the identity). */
+static enum status determined_map(const struct widening *widening, int32_t index, struct channel_map *map,
+                                  struct error *err)
 {
     const struct layer *layer = &widening->graph->layers[index];
     *map = (struct channel_map){0, NULL};
-    *determined = true;
     if (layer->kind == LAYER_CONCAT)
         return concat_map(widening, layer, map, err);
-    if (morph_is_depthwise(widening->graph, index) && layer->out_channels > layer->groups)
-        return multiplied_map(widening, layer, map, err);
-    *determined = false;
-    return ST_OK;
+    return multiplied_map(widening, layer, map, err);
 }
 
 static bool same_map(const struct channel_map *a, const struct channel_map *b)
@@ -200,7 +189,7 @@ static bool same_map(const struct channel_map *a, const struct channel_map *b)
     return a->count == b->count && memcmp(a->parent, b->parent, (size_t)a->count * sizeof(*a->parent)) == 0;
 }
 
-/* Carries the target's map through the graph. An add can tie what stands behind to what stands before, so one
+/* Carries the chosen maps through the graph. An add can tie what stands behind to what stands before, so one
  * pass isn't always enough. Where maps still change after WIDEN_MAX_PASSES two of them contradict each other
  * (or the ties are more tangled than any real network's), and check_layer refuses. */
 static enum status derive_maps(struct widening *widening, struct error *err)
@@ -210,13 +199,13 @@ static enum status derive_maps(struct widening *widening, struct error *err)
         changed = false;
         for (int32_t i = 0; i < widening->graph->count; i++) {
             struct channel_map wanted;
-            bool determined = false;
-            enum status st = determined_map(widening, i, &determined, &wanted, err);
+            if (!is_determined(widening->graph, i) || widening->chosen[widening->root[i]])
+                continue;
+            enum status st = determined_map(widening, i, &wanted, err);
             if (st != ST_OK)
                 return st;
             struct channel_map *map = &widening->maps[widening->root[i]];
-            bool own = widening->root[i] == widening->root[widening->target];
-            if (!wanted.parent || own || same_map(map, &wanted)) {
+            if (!wanted.parent || same_map(map, &wanted)) {
                 free(wanted.parent);
                 continue;
             }
@@ -232,10 +221,11 @@ static enum status derive_maps(struct widening *widening, struct error *err)
 
 static enum status refuse(const struct widening *widening, int32_t index, const char *why, struct error *err)
 {
-    const struct layer *target = &widening->graph->layers[widening->target];
     const struct layer *layer = &widening->graph->layers[index];
-    return error_set(err, ST_NONE, "widen: %s %u can't be widened: %s %u %s", layer_kind_name(target->kind),
-                     (unsigned)target->id, layer_kind_name(layer->kind), (unsigned)layer->id, why);
+    char words[96];
+    morph_describe(widening->morph, widening->graph, words, sizeof(words));
+    return error_set(err, ST_NONE, "%s: not possible: %s %u %s", words, layer_kind_name(layer->kind),
+                     (unsigned)layer->id, why);
 }
 
 /* Whether the map falls into `blocks` equal parts, each of which maps alike into its own part of the parent's
@@ -247,9 +237,11 @@ static bool fits_blocks(const struct channel_map *map, int32_t parent_channels, 
     if (map->count % blocks != 0 || parent_channels % blocks != 0)
         return false;
     int32_t wide = map->count / blocks, size = parent_channels / blocks;
-    for (int32_t j = 0; j < map->count; j++)
-        if (map->parent[j % wide] >= size || map->parent[j] != j / wide * size + map->parent[j % wide])
+    for (int32_t j = 0; j < map->count; j++) {
+        int32_t first = map->parent[j % wide];
+        if (first >= size || map->parent[j] != (first < 0 ? -1 : j / wide * size + first))
             return false;
+    }
     return true;
 }
 
@@ -260,21 +252,24 @@ static enum status check_layer(const struct widening *widening, int32_t index, s
     const struct channel_map *map = layer_map(widening, index);
     if (layer->kind == LAYER_INPUT && map->parent)
         return refuse(widening, index, "is added to it, and its channels are the image's", err);
+    if (morph_is_fixed(graph, index) && map->parent)
+        return refuse(widening, index, "has filters that are to stay as they are", err);
     if ((layer->kind == LAYER_CONV || layer->kind == LAYER_DENSE) && map->parent &&
         map->count > MORPH_MAX_CHANNELS)
         return error_set(err, ST_NONE, "widen: %s %u would have %d channels, expected at most %d",
                          layer_kind_name(layer->kind), (unsigned)layer->id, (int)map->count,
                          MORPH_MAX_CHANNELS);
 
-    struct channel_map wanted;
-    bool determined = false;
-    enum status st = determined_map(widening, index, &determined, &wanted, err);
-    if (st != ST_OK)
-        return st;
-    bool agrees = !determined || same_map(map, &wanted);
-    free(wanted.parent);
-    if (!agrees)
-        return refuse(widening, index, "would need channels that its inputs do not make", err);
+    if (is_determined(graph, index)) {
+        struct channel_map wanted;
+        enum status st = determined_map(widening, index, &wanted, err);
+        if (st != ST_OK)
+            return st;
+        bool agrees = same_map(map, &wanted);
+        free(wanted.parent);
+        if (!agrees)
+            return refuse(widening, index, "would need channels that its inputs do not make", err);
+    }
 
     if (!is_grouped(graph, index))
         return ST_OK;
@@ -299,33 +294,107 @@ static void widen_child(const struct widening *widening, struct graph *child)
     }
 }
 
-enum status morph_edit_widen(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
-                             uint64_t seed, struct error *err)
+/* ---- which classes ---- */
+
+static enum status choose_layer(struct widening *widening, struct error *err)
 {
-    struct widening widening = {.graph = parent};
-    enum status st = morph_find_layer(parent, morph->a, "widen", &widening.target, err);
+    int32_t target = -1;
+    enum status st = morph_find_layer(widening->graph, widening->morph->a, "widen", &target, err);
     if (st != ST_OK)
         return st;
-    const struct layer *target = &parent->layers[widening.target];
-    if (target->kind != LAYER_CONV && target->kind != LAYER_DENSE)
-        return error_set(err, ST_RANGE, "widen: layer %u is %s, expected conv or dense", (unsigned)target->id,
-                         layer_kind_name(target->kind));
-    size_t count = (size_t)parent->count;
+    const struct layer *layer = &widening->graph->layers[target];
+    if (layer->kind != LAYER_CONV && layer->kind != LAYER_DENSE)
+        return error_set(err, ST_RANGE, "widen: layer %u is %s, expected conv or dense", (unsigned)layer->id,
+                         layer_kind_name(layer->kind));
+    return choose_class(widening, target, widening->morph->amount, err);
+}
+
+/* Whether a class can be widened by itself: nothing in it that has its channels from elsewhere. */
+static bool class_is_free(const struct widening *widening, int32_t root)
+{
+    const struct graph *graph = widening->graph;
+    for (int32_t i = 0; i < graph->count; i++) {
+        if (widening->root[i] != root)
+            continue;
+        if (graph->layers[i].kind == LAYER_INPUT || i == graph->count - 1 || is_determined(graph, i) ||
+            morph_is_fixed(graph, i))
+            return false;
+    }
+    return true;
+}
+
+/* Every class that a convolution or dense layer makes, of a stage only those of its height and width. */
+static enum status choose_many(struct widening *widening, const char *name, const struct shape *stage,
+                               struct error *err)
+{
+    const struct graph *graph = widening->graph;
+    const int32_t percent = widening->morph->amount;
+    int32_t chosen = 0;
+    if (percent < 1 || percent > 100)
+        return error_set(err, ST_RANGE, "%s: amount is %d, expected 1 to 100 percent", name, (int)percent);
+    for (int32_t i = 0; i < graph->count; i++) {
+        const struct layer *layer = &graph->layers[i];
+        const int32_t root = widening->root[i];
+        const bool makes = layer->kind == LAYER_CONV || layer->kind == LAYER_DENSE;
+        const bool within = !stage || (layer->shape.h == stage->h && layer->shape.w == stage->w);
+        if (!makes || !within || widening->chosen[root] || !class_is_free(widening, root))
+            continue;
+        const int32_t blocks = class_blocks(widening, root), channels = layer->shape.c;
+        const int32_t unit = MORPH_WIDTH_MULTIPLE % blocks == 0 ? MORPH_WIDTH_MULTIPLE : blocks;
+        const int64_t wanted = ((int64_t)channels * (100 + percent) + 99) / 100;
+        const int64_t wide = (wanted + unit - 1) / unit * unit;
+        enum status st = choose_class(widening, i, (int32_t)(wide - channels), err);
+        if (st != ST_OK)
+            return st;
+        chosen++;
+    }
+    if (chosen == 0)
+        return error_set(err, ST_NONE, "%s: found no layer that can be widened, expected one", name);
+    return ST_OK;
+}
+
+static enum status choose(struct widening *widening, struct error *err)
+{
+    int32_t a = -1;
+    enum status st = ST_OK;
+    switch (widening->morph->kind) {
+    case MORPH_WIDEN_STAGE:
+        st = morph_find_layer(widening->graph, widening->morph->a, "widen_stage", &a, err);
+        return st == ST_OK ? choose_many(widening, "widen_stage", &widening->graph->layers[a].shape, err)
+                           : st;
+    case MORPH_WIDEN_NET:
+        return choose_many(widening, "widen_net", NULL, err);
+    default:
+        return choose_layer(widening, err);
+    }
+}
+
+enum status morph_edit_widen(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
+                             struct error *err)
+{
+    const size_t count = (size_t)parent->count;
+    struct widening widening = {
+        .graph = parent, .morph = morph, .chosen = calloc(count, sizeof(*widening.chosen))};
     edit->root = calloc(count, sizeof(*edit->root));
     edit->maps = calloc(count, sizeof(*edit->maps));
-    if (!edit->root || !edit->maps)
-        return error_memory(err, "channel maps", count * sizeof(*edit->maps));
+    enum status st = ST_OK;
+    if (!edit->root || !edit->maps || !widening.chosen) {
+        st = error_memory(err, "channel maps", count * sizeof(*edit->maps));
+        goto out;
+    }
     edit->layer_count = parent->count;
     widening.root = edit->root;
     widening.maps = edit->maps;
 
     find_classes(&widening);
-    st = draw_target_map(&widening, morph->amount, seed, err);
+    st = choose(&widening, err);
     if (st == ST_OK)
         st = derive_maps(&widening, err);
     for (int32_t i = 0; st == ST_OK && i < parent->count; i++)
         st = check_layer(&widening, i, err);
     if (st == ST_OK)
         widen_child(&widening, &edit->child);
+out:
+    free(widening.chosen);
     return st;
 }

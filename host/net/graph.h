@@ -113,6 +113,7 @@ struct weight_tensor {
     size_t offset;   /* in floats, into one flat array of all tensors; a multiple of 16 */
     size_t count;    /* floats */
     bool trained;    /* false for the running statistics and for what is frozen */
+    bool hidden;     /* the kernel of a convolution that does not read the image */
     float gain;      /* its layer's; 1 where that has none */
 };
 

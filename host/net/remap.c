@@ -92,7 +92,7 @@ static void apply_one(const struct remap *remap, const struct weight_tensor *chi
                     if (remap->identity != NULL && remap->identity[at[0]] == at[1] &&
                         at[2] == child->dims[2] / 2 && at[3] == child->dims[3] / 2)
                         value += 1.0f;
-                    if (amplitude != 0.0 && (filled || remap->noise_everywhere)) {
+                    if (amplitude != 0.0 && filled) {
                         double normal, unused;
                         random_normal2(random_draw(seed, RANDOM_MORPH_NOISE, element, part), &normal,
                                        &unused);

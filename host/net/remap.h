@@ -9,7 +9,7 @@
  *   scale(o, i) = (out_scale ? out_scale[o] : 1) * (in_scale ? in_scale[i] : 1);
  *   plus 1 where identity[o] == i at the centre tap, kh / 2 and kw / 2 (identity may be NULL; -1: none);
  *   plus noise * deviation(source, or 1 without a source) * a standard normal number where the element was
- *   filled, or everywhere with `noise_everywhere`.
+ *   filled.
  * deviation is the standard deviation over the source tensor (divided by its count). The normal number for
  * `element`, the index into the child tensor, is the first of
  *   random_normal2(random_draw(seed, RANDOM_MORPH_NOISE, element, layer id * 8 + role)).
@@ -27,7 +27,6 @@ struct remap {
     int32_t *identity;             /* [dims[0]]; NULL: none */
     float fill;
     float noise;
-    bool noise_everywhere;
 };
 
 struct remap_list {

@@ -45,6 +45,11 @@ bool layer_is_trained(const struct layer *layer)
     return false;
 }
 
+static bool is_hidden(const struct layer *layer, enum weight_role role)
+{
+    return role == WEIGHT_KERNEL && layer->kind == LAYER_CONV && layer->inputs[0] != 0;
+}
+
 static bool layer_has(const struct layer *layer, enum weight_role role)
 {
     switch (layer_traits(layer->kind)->weights) {
@@ -96,6 +101,7 @@ enum status weight_table_new(struct weight_table *table, const struct graph *gra
                                              .role = role,
                                              .offset = table->total,
                                              .trained = is_trained(layer, role),
+                                             .hidden = is_hidden(layer, role),
                                              .gain = layer->kind == LAYER_DENSE ? layer->gain : 1.0f};
             tensor_dims(graph, layer, role, tensor->dims);
             tensor->count = (size_t)tensor->dims[0] * (size_t)tensor->dims[1] * (size_t)tensor->dims[2] *

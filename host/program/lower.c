@@ -82,6 +82,23 @@ void lower_write_gradient(struct lowering *lowering, struct prog_op *op, int32_t
     op->outputs[position] = append_tensor(lowering, TENSOR_GRADIENT, shape, weight);
 }
 
+/* For each hidden kernel that is trained. All of them behind the last all-reduce, so that gradients are sums already
+ * and all members of a group come to the same update. */
+static void lower_orthogonalisations(struct lowering *lowering)
+{
+    const struct program *program = lowering->program;
+    for (int32_t t = 0, count = program->tensor_count; t < count; t++) {
+        const struct prog_tensor gradient = program->tensors[t];
+        if (gradient.kind != TENSOR_GRADIENT || !program->weights.tensors[gradient.weight].hidden)
+            continue;
+        const int32_t layer = program->weights.tensors[gradient.weight].layer;
+        struct prog_op *op = lower_op(lowering, PROG_OP_ORTHOGONALISE, layer);
+        op->inputs[ORTHOGONALISE_IN_DKERNEL] = t;
+        op->outputs[ORTHOGONALISE_OUT_UPDATE] =
+            append_tensor(lowering, TENSOR_UPDATE, gradient.shape, gradient.weight);
+    }
+}
+
 struct shape lower_shape(const struct lowering *lowering, int32_t layer)
 {
     struct shape shape = lowering->graph->layers[layer].shape;
@@ -180,8 +197,8 @@ static enum status check_options(const struct graph *graph, const struct lower_o
 }
 
 /* Room for the longest program of the graph: a layer has one operation forward and at most two backward, each
- * edge at most one sum of gradients; beside these gather, loss, optimizer and average, and in a group an all-reduce a
- * weight at most. A layer has at most three outputs forward, each edge a gradient and a sum. */
+ * edge at most one sum of gradients; beside these gather, loss, optimizer and average, in a group an all-reduce a
+ * weight at most, and for Muon an orthogonalisation a weight. A layer has at most three outputs forward, each edge a gradient and a sum. */
 static enum status allocate(struct lowering *lowering, struct error *err)
 {
     const struct graph *graph = lowering->graph;
@@ -189,8 +206,9 @@ static enum status allocate(struct lowering *lowering, struct error *err)
     int32_t edges = 0, weights = program->weights.count;
     for (int32_t i = 0; i < graph->count; i++)
         edges += graph->layers[i].input_count;
-    lowering->op_capacity = 3 * graph->count + edges + 4 + (lowering->options->members > 1 ? weights : 0);
-    lowering->tensor_capacity = 2 * weights + 3 * graph->count + 2 * edges + 8;
+    lowering->op_capacity = 3 * graph->count + edges + 4 + (lowering->options->members > 1 ? weights : 0) +
+                            (lowering->options->orthogonalise ? weights : 0);
+    lowering->tensor_capacity = 3 * weights + 3 * graph->count + 2 * edges + 8;
     size_t layers = (size_t)graph->count, roles = layers * WEIGHT_ROLE_COUNT;
     program->ops = calloc((size_t)lowering->op_capacity, sizeof(*program->ops));
     program->tensors = calloc((size_t)lowering->tensor_capacity, sizeof(*program->tensors));
@@ -236,6 +254,8 @@ enum status lower_graph(const struct graph *graph, const struct lower_options *o
         lower_backward(&lowering);
         if (options->members > 1)
             lower_collectives(&lowering);
+        if (options->orthogonalise)
+            lower_orthogonalisations(&lowering);
         lower_op(&lowering, PROG_OP_OPTIMIZER, -1);
         if (options->weight_average)
             lower_op(&lowering, PROG_OP_WEIGHT_AVERAGE, -1);

@@ -11,6 +11,7 @@ struct lower_options {
     int32_t batch;
     bool augment;        /* train only */
     bool weight_average; /* train only: whether a weight_average operation ends the step */
+    bool orthogonalise;  /* train only: for Muon; an orthogonalisation for each hidden kernel */
     /* train only: devices of the group over which gradients are averaged, each with `batch` rows; 1 or 0: the device is
      * alone */
     int32_t members;

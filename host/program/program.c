@@ -64,9 +64,9 @@ _Static_assert((int)BATCH_NORM_IN_X == (int)BATCH_NORM_INFERENCE_IN_X &&
 static const char *tensor_kind_name(enum tensor_kind kind)
 {
     static const char *const names[] = {
-        [TENSOR_ACTIVATION] = "activation", [TENSOR_LABELS] = "labels", [TENSOR_VECTOR] = "vector",
-        [TENSOR_INDEX] = "index",           [TENSOR_WEIGHT] = "weight", [TENSOR_GRADIENT] = "gradient",
-        [TENSOR_METRICS] = "metrics",       [TENSOR_OUTPUT] = "output",
+        [TENSOR_ACTIVATION] = "activation", [TENSOR_LABELS] = "labels",   [TENSOR_VECTOR] = "vector",
+        [TENSOR_INDEX] = "index",           [TENSOR_WEIGHT] = "weight",   [TENSOR_GRADIENT] = "gradient",
+        [TENSOR_UPDATE] = "update",         [TENSOR_METRICS] = "metrics", [TENSOR_OUTPUT] = "output",
     };
     return names[kind];
 }
@@ -207,6 +207,25 @@ static enum status check_op(struct program *program, int32_t at, struct error *e
     return st;
 }
 
+/* The optimizer reads all updates, though none is an operand of its. */
+static void keep_updates(struct program *program)
+{
+    int32_t optimizer = -1;
+    for (int32_t at = 0; at < program->op_count; at++)
+        optimizer = program->ops[at].kind == PROG_OP_OPTIMIZER ? at : optimizer;
+    for (int32_t t = 0; t < program->tensor_count; t++)
+        if (program->tensors[t].kind == TENSOR_UPDATE && program->tensors[t].last < optimizer)
+            program->tensors[t].last = optimizer;
+}
+
+int32_t prog_update_of(const struct program *program, int32_t weight)
+{
+    for (int32_t t = program->weights.count; t < program->tensor_count; t++)
+        if (program->tensors[t].kind == TENSOR_UPDATE && program->tensors[t].weight == weight)
+            return t;
+    return -1;
+}
+
 enum status prog_finish(struct program *program, struct error *err)
 {
     for (int32_t t = 0; t < program->tensor_count; t++)
@@ -216,6 +235,8 @@ enum status prog_finish(struct program *program, struct error *err)
         st = check_op(program, at, err);
     if (st == ST_OK && program->purpose == PROG_TRAIN)
         st = check_gradients(program, err);
+    if (st == ST_OK)
+        keep_updates(program);
     for (int32_t t = 0; st == ST_OK && t < program->tensor_count; t++)
         if (program->tensors[t].kind == TENSOR_GRADIENT && program->tensors[t].first >= 0)
             st = check_reduced(program, t, err);

@@ -46,7 +46,10 @@
  *                 their mean over the members of the bound group. Stands behind the last operation that writes one of
  *                 them, so that a device may send them while the backward pass goes on. Only in programs lowered for
  *                 several members.
- *   optimizer     over all trained weights at once: value, gradient, slots. See optimizer.h.
+ *   orthogonalise dkernel -> update.  Muon's part of the optimizer for one hidden kernel, seen as a matrix
+ *                 [out][in * h * w]: changes the kernel's slot FIRST, by the gradient. Stands behind the backward pass
+ *                 and the all-reduces. See optimizer.h.
+ *   optimizer     over all trained weights at once: value, gradient or update, slots. See optimizer.h.
  *   weight_average  average = d * average + (1 - d) * value for *all* weights, d = step.average_decay.
  */
 #ifndef NASRUN_PROGRAM_PROGRAM_H
@@ -84,7 +87,8 @@ enum tensor_kind {
     TENSOR_INDEX,      /* max pool's winners; in the arena */
     TENSOR_WEIGHT,     /* `weight` is its index in the weight table; lives in the bound weights */
     TENSOR_GRADIENT,   /* of that weight; lives in the device's gradient buffer */
-    TENSOR_METRICS,    /* METRIC_COUNT doubles; lives as long as the program */
+    TENSOR_UPDATE, /* of that weight: what the optimizer takes in the gradient's place; float32, in the arena */
+    TENSOR_METRICS, /* METRIC_COUNT doubles; lives as long as the program */
     TENSOR_OUTPUT, /* probabilities, float32 [N,K,1,1]; lives as long as the program, may be read after a step */
 };
 
@@ -173,7 +177,7 @@ struct prog_op_traits {
 };
 
 enum prog_purpose {
-    PROG_TRAIN,    /* gather, forward, loss, backward, optimizer, weight average */
+    PROG_TRAIN,    /* gather, forward, loss, backward, orthogonalisations, optimizer, weight average */
     PROG_EVALUATE, /* gather, forward in inference, loss with metrics and probabilities */
 };
 
@@ -204,6 +208,9 @@ void prog_op_start(struct prog_op *op, enum prog_op_kind kind);
  * ops.def names, inputs written before they are read, tensors written once, in training the gradient of every trained
  * weight written, and in a group reduced. The error names operation and tensor. */
 enum status prog_finish(struct program *program, struct error *err);
+
+/* The tensor that the optimizer takes in the place of the weight's gradient; -1: there is none. */
+int32_t prog_update_of(const struct program *program, int32_t weight);
 
 /* Offsets for all arena tensors, by the lifetimes that overlap. sizes[t] is the device's size of tensor t in bytes (0:
  * not in the arena); offsets[t] receives its offset, a multiple of 64; *arena_bytes the arena's size. Greedy by size,

@@ -29,15 +29,17 @@ struct device_program {
     struct device_program_base base;
     struct device *device;
     const struct program *program;
-    size_t *offsets;    /* [tensor_count] bytes from the arena's start */
-    size_t arena_size;  /* bytes */
-    size_t output_size; /* bytes of the probabilities; 0 in training */
+    size_t *offsets;     /* [tensor_count] bytes from the arena's start */
+    size_t arena_size;   /* bytes */
+    size_t output_size;  /* bytes of the probabilities; 0 in training */
+    size_t scratch_size; /* bytes, of the operation that needs most */
     double metrics[METRIC_COUNT];
     struct device_report report;
     /* From bind on: */
     char *arena;
     double *gradients; /* [weights.total], positions as in the weight table; NULL in evaluation */
     double *outputs;   /* probabilities [batch x classes]; NULL in training */
+    double *scratch;   /* of orthogonalisations; NULL where there is none */
     int32_t *samples;  /* a copy of the binding's, to which binding.samples points */
     struct device_binding binding;
 };
@@ -85,6 +87,9 @@ static inline struct ref_window ref_window_at(const struct prog_op *op, struct s
     return (struct ref_window){top < 0 ? 0 : top, bottom > in.h ? in.h : bottom, left < 0 ? 0 : left,
                                right > in.w ? in.w : right};
 }
+
+/* Bytes of scratch for an orthogonalisation of a kernel. */
+size_t ref_orthogonalise_scratch(struct shape kernel);
 
 /* The operations, one for each row of ops.def; in ref_NAME.c (host/program/README.md). */
 #define PROG_OP(KIND, name, ...) op_function ref_run_##name;

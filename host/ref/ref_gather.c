@@ -37,8 +37,8 @@ enum status ref_run_gather(const struct op_call *call)
         uint32_t position = gather_position(step->seed, step->epoch, step->first, row,
                                             (uint32_t)binding->sample_count, binding->shuffled);
         int32_t sample = binding->samples[position];
-        struct augment_draw draw =
-            augment_sample(augment, step->seed, step->epoch, (uint32_t)sample, shape.h, shape.w);
+        struct augment_draw draw = augment_look(
+            augment_sample(augment, step->seed, step->epoch, (uint32_t)sample, shape.h, shape.w), step->view);
         gather_image(dataset, sample, &draw, images + ref_at(shape, n, 0, 0, 0));
         labels[n] = dataset->labels[sample];
     }

@@ -28,6 +28,7 @@ double *ref_tensor(const struct device_program *prepared, int32_t id)
     case TENSOR_LABELS:
     case TENSOR_VECTOR:
     case TENSOR_INDEX:
+    case TENSOR_UPDATE:
         break;
     }
     return (double *)(void *)(prepared->arena + prepared->offsets[id]); /* offsets are multiples of 64 */
@@ -36,7 +37,21 @@ double *ref_tensor(const struct device_program *prepared, int32_t id)
 static bool lies_in_arena(enum tensor_kind kind)
 {
     return kind == TENSOR_ACTIVATION || kind == TENSOR_LABELS || kind == TENSOR_VECTOR ||
-           kind == TENSOR_INDEX;
+           kind == TENSOR_INDEX || kind == TENSOR_UPDATE;
+}
+
+static size_t most_scratch(const struct program *program)
+{
+    size_t most = 0;
+    for (int32_t i = 0; i < program->op_count; i++) {
+        const struct prog_op *op = &program->ops[i];
+        if (op->kind != PROG_OP_ORTHOGONALISE)
+            continue;
+        const size_t bytes =
+            ref_orthogonalise_scratch(program->tensors[op->inputs[ORTHOGONALISE_IN_DKERNEL]].shape);
+        most = bytes > most ? bytes : most;
+    }
+    return most;
 }
 
 enum status ref_program_prepare(struct device *device, const struct program *program,
@@ -60,6 +75,7 @@ enum status ref_program_prepare(struct device *device, const struct program *pro
         sizes[t] = lies_in_arena(tensor->kind) ? size : 0;
         made->output_size += tensor->kind == TENSOR_OUTPUT ? size : 0;
     }
+    made->scratch_size = most_scratch(program);
     st = prog_arena_offsets(program, sizes, made->offsets, &made->arena_size, err);
     if (st != ST_OK)
         goto out;
@@ -79,6 +95,7 @@ void ref_program_free(struct device *device, struct device_program *prepared)
     free(prepared->arena);
     free(prepared->gradients);
     free(prepared->outputs);
+    free(prepared->scratch);
     free(prepared->samples);
     free(prepared->offsets);
     free(prepared);
@@ -91,7 +108,8 @@ static size_t gradient_bytes(const struct program *program)
 
 size_t ref_program_bytes(const struct device_program *prepared)
 {
-    return prepared->arena_size + prepared->output_size + gradient_bytes(prepared->program);
+    return prepared->arena_size + prepared->output_size + prepared->scratch_size +
+           gradient_bytes(prepared->program);
 }
 
 enum status ref_program_bind(struct device *device, struct device_program *prepared,
@@ -113,8 +131,11 @@ enum status ref_program_bind(struct device *device, struct device_program *prepa
         prepared->gradients = calloc(1, gradient_bytes(program));
     if (!prepared->outputs && prepared->output_size > 0)
         prepared->outputs = calloc(1, prepared->output_size);
+    if (!prepared->scratch && prepared->scratch_size > 0)
+        prepared->scratch = malloc(prepared->scratch_size);
     if (!prepared->arena || (!prepared->gradients && gradient_bytes(program) > 0) ||
-        (!prepared->outputs && prepared->output_size > 0))
+        (!prepared->outputs && prepared->output_size > 0) ||
+        (!prepared->scratch && prepared->scratch_size > 0))
         return error_memory(err, "program", ref_program_bytes(prepared));
     prepared->binding = *binding;
     prepared->binding.samples = samples;

@@ -174,6 +174,8 @@ static enum status read_test(struct history *history, const struct event_test *e
                                   .id = event->id,
                                   .accuracy = event->accuracy,
                                   .loss = event->loss,
+                                  .views = event->views,
+                                  .plain_accuracy = event->plain_accuracy,
                                   .budget_seconds = event->budget_seconds,
                                   .elapsed_seconds = event->elapsed_seconds,
                                   .models = event->models,

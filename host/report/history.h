@@ -33,7 +33,9 @@ struct history_model { /* one candidate */
 
 struct history_test { /* one stage's evaluation on the test set */
     int64_t stage, id;
-    double accuracy, loss;
+    double accuracy, loss;                  /* by all views together */
+    int32_t views;                          /* of each image; -1: unknown, which is one */
+    double plain_accuracy;                  /* by the images as they are */
     double budget_seconds, elapsed_seconds; /* the budget is NAN where it is not counted in time */
     int64_t models;                         /* tried */
     int32_t failed;                         /* candidates that failed until then, of all stages */

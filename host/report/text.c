@@ -48,13 +48,16 @@ void report_text(FILE *out, const struct history *history, const struct history_
     const struct history_model *winner = history_find(history, test->id);
 
     print_table(out, history, metrics);
-    fprintf(out, "\naccuracy: %.4f\n\n", metrics->accuracy);
+    fprintf(out, "\naccuracy: %.4f", metrics->accuracy);
+    if (test->views > 1)
+        fprintf(out, " (%.4f without views)", test->plain_accuracy);
+    fprintf(out, "\n\n");
     fprintf(out, "stage: %lld\n", (long long)test->stage);
     if (test->budget[0] != '\0')
         fprintf(out, "budget: %s\n", test->budget);
     if (isfinite(test->elapsed_seconds))
         fprintf(out, "elapsed: %.1f s\n", test->elapsed_seconds);
-    fprintf(out, "models tried: %lld", (long long)test->models);
+    fprintf(out, "models tried: %lld%s", (long long)test->models, test->models == 0 ? " (no search)" : "");
     if (test->failed > 0)
         fprintf(out, " (candidates that failed: %d)", test->failed);
     fprintf(out, "\nwinner: model %lld\n", (long long)test->id);
@@ -107,6 +110,9 @@ cJSON *report_json(const struct history *history, const struct history_test *tes
     cJSON *json = cJSON_CreateObject();
 
     if (!add_number(json, "stage", (double)test->stage) || !add_number(json, "accuracy", metrics->accuracy) ||
+        !add_number(json, "views", fmax(test->views, 1)) ||
+        !add_number(json, "accuracy_without_views",
+                    test->views > 1 ? test->plain_accuracy : metrics->accuracy) ||
         !add_number(json, "loss", test->loss) || !add_number(json, "budget_seconds", test->budget_seconds) ||
         !add_number(json, "elapsed_seconds", test->elapsed_seconds) ||
         !add_number(json, "models", (double)test->models) || !add_number(json, "winner", (double)test->id) ||

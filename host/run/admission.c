@@ -2,6 +2,7 @@
 
 #include "host/net/cost.h"
 #include "host/run/store.h"
+#include "host/search/budget.h"
 
 #include <stdlib.h>
 
@@ -66,6 +67,9 @@ static enum status prepare_trainer(const struct run *run, const struct candidate
     for (int32_t k = 0; k < team.count; k++)
         devices[k] = run_trainer_device(run, team.first + k, candidate->final);
     trainer_settings_of(&train, candidate->batch, seed, &settings);
+    /* A later stage's final fit goes on from this one's weights, and could not be validated any more. */
+    settings.use_validation =
+        train.use_validation && candidate->final && run->stage == budget_stages(&run->job->budget) - 1;
     return trainer_prepare(devices, team.count, &candidate->graph, &settings, trainer, err);
 }
 

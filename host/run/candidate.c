@@ -54,10 +54,25 @@ void candidate_free(struct candidate *candidate)
     free(candidate);
 }
 
-void candidate_name(struct candidate *candidate, const char *text)
+void candidate_take(struct candidate *candidate, const struct proposal *proposal)
 {
-    snprintf(candidate->operations[0], SEARCH_OPERATION_LENGTH, "%s", text);
-    candidate->operation_count = 1;
+    const bool goes_on = proposal->parent >= 0 && proposal->morph_count == 0;
+    candidate->parent = proposal->parent;
+    candidate->source = goes_on ? proposal->parent : -1;
+    candidate->start = proposal->start;
+    candidate->recipe = proposal->recipe;
+    candidate->prediction = proposal->prediction;
+    candidate->morph_count = proposal->morph_count;
+    candidate->operation_count = proposal->operation_count;
+    memcpy(candidate->morphs, proposal->morphs, sizeof(candidate->morphs));
+    memcpy(candidate->operations, proposal->operations, sizeof(candidate->operations));
+    candidate->graph = proposal->graph;
+}
+
+void candidate_say(struct candidate *candidate, const char *text)
+{
+    if (candidate->operation_count < SEARCH_MAX_MORPHS)
+        snprintf(candidate->operations[candidate->operation_count++], SEARCH_OPERATION_LENGTH, "%s", text);
 }
 
 /* ---- while it trains ---- */
@@ -103,12 +118,19 @@ static enum status on_epoch(void *context, const struct trainer_epoch *epoch, st
     struct run *run = training->run;
     training->epochs = epoch->epoch;
     training->candidate->images_per_second = epoch->images_per_second;
-    training->candidate->validation_seconds = epoch->validation_seconds;
+    if (epoch->validation_seconds > 0.0)
+        training->candidate->validation_seconds = epoch->validation_seconds;
     run_lock(run);
-    display_say(&run->display, 1,
-                "  model %d  epoch %u  loss %.4f  acc %.4f  val loss %.4f  val acc %.4f  %.0f images/s",
-                training->candidate->id, epoch->epoch, epoch->train.loss, epoch->train.accuracy,
-                epoch->validation.loss, epoch->validation.accuracy, epoch->images_per_second);
+    if (trainer_state(training->trainer)->joined > 0)
+        display_say(&run->display, 1,
+                    "  model %d  epoch %u  loss %.4f  acc %.4f  validation images included  %.0f images/s",
+                    training->candidate->id, epoch->epoch, epoch->train.loss, epoch->train.accuracy,
+                    epoch->images_per_second);
+    else
+        display_say(&run->display, 1,
+                    "  model %d  epoch %u  loss %.4f  acc %.4f  val loss %.4f  val acc %.4f  %.0f images/s",
+                    training->candidate->id, epoch->epoch, epoch->train.loss, epoch->train.accuracy,
+                    epoch->validation.loss, epoch->validation.accuracy, epoch->images_per_second);
     enum status st = record_epoch(run, training->candidate->id, epoch, err);
     if (st == ST_OK)
         st = tell_unrecorded(training, err);
@@ -244,6 +266,7 @@ static enum status finish(struct training *training, uint32_t steps, struct erro
     if (st != ST_OK)
         return st;
     candidate->steps = steps;
+    candidate->joined = trainer_state(training->trainer)->joined;
     candidate->measured_steps = steps - training->first_step;
     const struct record_model model = {.id = candidate->id,
                                        .parent = candidate->parent,
@@ -252,7 +275,8 @@ static enum status finish(struct training *training, uint32_t steps, struct erro
                                        .epochs = training->epochs,
                                        .steps = steps,
                                        .seconds = clock_seconds() - training->began,
-                                       .validation = candidate->validation};
+                                       .validation = candidate->validation,
+                                       .joined = candidate->joined};
     join_operations(candidate, operations, sizeof(operations));
     run_lock(run);
     st = record_model(run, &model, err);

@@ -10,9 +10,11 @@ struct team {
 };
 
 struct candidate {
-    int32_t id, parent; /* parent -1: from fresh weights. A final fit's: the model whose network it trains */
+    int32_t id, parent; /* parent -1: from fresh weights. A final fit's: the model that it trains further */
     bool final;         /* final fit */
-    int32_t source;     /* the model whose weights it goes on from, without a morph; -1: none */
+    int32_t
+        source; /* the model whose weights it goes on from, without a morph; -1: none. Of a final fit perhaps
+                           an earlier one of the same network */
     int32_t start;      /* index into the job's starting networks; -1 */
     struct graph graph; /* owned */
     struct recipe recipe;
@@ -34,6 +36,8 @@ struct candidate {
     bool ended;
     bool failed;
     struct trainer_result validation; /* NAN when it failed */
+    /* after so many steps it was validated for the last time, to be trained on the validation images too; 0: never */
+    uint32_t joined;
     uint32_t steps;
     double images_per_second;  /* of its last epoch; 0: unknown */
     uint32_t measured_steps;   /* that this was measured over */
@@ -42,8 +46,10 @@ struct candidate {
 
 struct candidate *candidate_new(void);            /* NULL when out of memory */
 void candidate_free(struct candidate *candidate); /* NULL is allowed */
-/* Its one operation, in words. */
-void candidate_name(struct candidate *candidate, const char *text);
+/* What was proposed; its graph changes owner. */
+void candidate_take(struct candidate *candidate, const struct proposal *proposal);
+/* One more operation, in words. */
+void candidate_say(struct candidate *candidate, const char *text);
 
 /* Whether what went wrong with one candidate is its own affair and recorded as its failure: want of memory, numbers
  * that went astray, a network that this device can't do. All else ends the run, a refused morph as well: it was drawn

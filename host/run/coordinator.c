@@ -1,6 +1,7 @@
 #include "host/run/coordinator.h"
 
 #include "host/net/cost.h"
+#include "host/net/serialise.h"
 #include "host/run/record.h"
 #include "host/run/resume.h"
 #include "host/run/run_budget.h"
@@ -52,10 +53,8 @@ static enum status leave_out(struct run *run, int32_t start, struct error *err)
 static enum status ask(struct run *run, struct proposal *proposal, struct error *err)
 {
     const struct budget_state budget = run_budget(run);
-    const struct search_request request = {.id = run->next_id,
-                                           .fill = run->coming < run->devices.workers &&
-                                                   budget_fills_devices(&budget),
-                                           .limits = budget_limits(&budget)};
+    struct search_request request = run_request(run, &budget);
+    request.fill = run->coming < run->devices.workers && budget_fills_devices(&budget);
     enum status st = search_propose(run->search, &request, proposal, err);
     while (st == ST_OK && proposal->start >= 0 && !search_admits(&request.limits, &proposal->graph)) {
         const int32_t start = proposal->start;
@@ -65,22 +64,6 @@ static enum status ask(struct run *run, struct proposal *proposal, struct error 
             st = search_propose(run->search, &request, proposal, err);
     }
     return st;
-}
-
-/* The proposal as a candidate; its graph changes owner. */
-static void take_over(struct proposal *proposal, struct candidate *candidate)
-{
-    const bool goes_on = proposal->parent >= 0 && proposal->morph_count == 0;
-    candidate->parent = proposal->parent;
-    candidate->source = goes_on ? proposal->parent : -1;
-    candidate->start = proposal->start;
-    candidate->recipe = proposal->recipe;
-    candidate->prediction = proposal->prediction;
-    candidate->morph_count = proposal->morph_count;
-    candidate->operation_count = proposal->operation_count;
-    memcpy(candidate->morphs, proposal->morphs, sizeof(candidate->morphs));
-    memcpy(candidate->operations, proposal->operations, sizeof(candidate->operations));
-    candidate->graph = proposal->graph;
 }
 
 /* The next candidate; *made is NULL when the strategy has none. */
@@ -97,7 +80,7 @@ static enum status next_candidate(struct run *run, struct candidate **made, stru
         return error_memory(err, "candidate", sizeof(**made));
     }
     (*made)->id = run->next_id;
-    take_over(&proposal, *made);
+    candidate_take(*made, &proposal);
     return ST_OK;
 }
 
@@ -193,8 +176,10 @@ static void calibrate(struct run *run, const struct candidate *candidate)
 
 enum status coordinator_observe(struct run *run, struct candidate *candidate, struct error *err)
 {
-    const struct search_trial trial = trial_of(candidate);
+    struct search_trial trial = trial_of(candidate);
     enum status st = ST_OK;
+    trial.epochs = (double)candidate->steps * candidate->batch / run->data.sample_count[SPLIT_TRAIN];
+    trial.images_per_second = candidate->images_per_second;
     run_lock(run);
     run->steps_done += candidate->steps;
     run->model_seconds += run_model_seconds(run, candidate);
@@ -204,7 +189,10 @@ enum status coordinator_observe(struct run *run, struct candidate *candidate, st
     }
     if (candidate->final) {
         if (!candidate->failed) /* a failed one has left no weights to go on from */
-            run->final = (struct run_final){.id = candidate->id, .parent = candidate->parent};
+            run->final = (struct run_final){.id = candidate->id,
+                                             .parent = candidate->parent,
+                                             .fingerprint = graph_fingerprint(&candidate->graph),
+                                             .joined = candidate->joined > 0};
     } else {
         run->models++;
         st = search_observe(run->search, &trial, candidate->validation.accuracy, candidate->validation.loss,
@@ -264,7 +252,8 @@ enum status coordinator_search(struct run *run, struct error *err)
             break;
     }
     workers_close(stage.workers);
-    if (st == ST_OK && stage.exhausted && run->best_id >= 0) /* else the final fit says what is wrong */
+    if (st == ST_OK && stage.exhausted && run->best_id >= 0 && /* else the final fit says what is wrong */
+        !search_goes_by_means(run->search))                    /* it ends when it knows enough */
         display_say(&run->display, 0, "nothing new within the limits: the search ends early");
     for (int32_t i = 0; i < run->coming; i++)
         candidate_free(stage.coming[i]);

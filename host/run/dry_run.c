@@ -104,7 +104,7 @@ static void print_memory(const struct run *run, const struct dry_run_needs *need
 /* Seconds of so many steps, the final fit's share of them included. */
 static double seconds_of(const struct run *run, double steps, const struct dry_run_needs *needs)
 {
-    const double share = run->job->search.final_share;
+    const double share = run_budget(run).final_share;
     const double searching =
         sharing_slowdown(&run->sharing) * run->batches.candidate / (needs->alone * run->devices.workers);
     return steps * ((1.0 - share) * searching + share * run->batches.final / needs->final);
@@ -116,7 +116,9 @@ static void print_budget(const struct run *run, const struct dry_run_needs *need
     const struct budget_state state = run_budget(run);
     for (int32_t i = 0; i < budget_stages(budget); i++)
         fprintf(out, "budget   stage %d: %.10g %s in all\n", i, budget_total(budget, i), budget_kind(budget));
-    if (budget->models.count == 0)
+    if (!search_has_candidates(run->search))
+        fprintf(out, "search   none: the starting network gets the whole budget\n");
+    else if (budget->models.count == 0)
         fprintf(out, "search   about %.0f candidates a stage, %.0f %% of it, then the final fit\n",
                 budget_candidates(&state), 100.0 * (1.0 - run->job->search.final_share));
     if (budget->steps.count > 0)

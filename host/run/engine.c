@@ -74,7 +74,8 @@ static enum status open_search(struct run *run, struct error *err)
     const struct search_setup setup = {.job = &run->job->search,
                                        .seed = run->job->seed,
                                        .image = {0, run->data.channels, run->data.height, run->data.width},
-                                       .classes = run->data.classes};
+                                       .classes = run->data.classes,
+                                       .learning_rate = run->job->train.learning_rate};
     return search_new(&setup, &run->search, err);
 }
 

@@ -186,6 +186,7 @@ enum status record_model(struct run *run, const struct record_model *model, stru
         .epochs = model->epochs,
         .steps = model->steps,
         .seconds = model->seconds,
+        .validated = model->joined > 0 ? (int64_t)model->joined : -1,
     };
     return event_write_model(&run->journal, &event, run_time(run), err);
 }
@@ -202,16 +203,19 @@ enum status record_failed(struct run *run, int32_t id, int32_t parent, bool fina
     return event_write_failed(&run->journal, &event, run_time(run), err);
 }
 
-enum status record_test(struct run *run, int32_t id, const struct trainer_result *result,
-                        const int64_t *confusion, struct error *err)
+enum status record_test(struct run *run, int32_t id, const struct trainer_test *test, struct error *err)
 {
     const struct job_budget *budget = &run->job->budget;
+    const bool averaged = test->views > 1;
     const struct event_test event = {
         .stage = run->stage,
         .id = id,
-        .accuracy = result->accuracy,
-        .loss = result->loss,
-        .confusion = {confusion, run->data.classes},
+        .accuracy = test->result.accuracy,
+        .loss = test->result.loss,
+        .views = averaged ? test->views : -1,
+        .plain_accuracy = averaged ? test->plain.accuracy : NAN,
+        .plain_loss = averaged ? test->plain.loss : NAN,
+        .confusion = {test->confusion, run->data.classes},
         .budget_seconds = budget->seconds.count > 0 ? budget_total(budget, run->stage) : NAN,
         .elapsed_seconds = run_time(run),
         .models = run->models,

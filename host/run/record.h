@@ -38,12 +38,12 @@ struct record_model {
     uint32_t epochs, steps;
     double seconds;
     struct trainer_result validation;
+    uint32_t joined; /* as candidate.joined */
 };
 enum status record_model(struct run *run, const struct record_model *model, struct error *err);
 enum status record_failed(struct run *run, int32_t id, int32_t parent, bool final, uint32_t steps,
                           const struct error *cause, struct error *err);
-/* `confusion` is classes x classes. */
-enum status record_test(struct run *run, int32_t id, const struct trainer_result *result,
-                        const int64_t *confusion, struct error *err);
+/* A test of model `id` that was made. */
+enum status record_test(struct run *run, int32_t id, const struct trainer_test *test, struct error *err);
 
 #endif

@@ -90,7 +90,7 @@ static enum status replay_candidate(struct run *run, const struct event_candidat
     candidate->observed = event->observed;
     candidate->batch = candidate->final ? run->batches.final : run->batches.candidate;
     candidate->start = start_of(run, event->start);
-    candidate_name(candidate, "resumed");
+    candidate_say(candidate, "resumed");
     enum status st = graph_from_json(&candidate->graph, event->graph, err);
     if (st == ST_OK)
         st = insert(run, candidate, err);
@@ -135,6 +135,7 @@ static enum status replay_model(struct run *run, const struct event_model *event
     candidate->steps = event->steps;
     candidate->validation =
         (struct trainer_result){.loss = event->validation_loss, .accuracy = event->validation_accuracy};
+    candidate->joined = event->validated > 0 ? (uint32_t)event->validated : 0;
     return ST_OK;
 }
 
@@ -143,6 +144,13 @@ static void replay_plan(struct run *run, const struct event_plan *event)
     struct candidate *candidate = find(run, event->id);
     if (candidate != NULL && event->batch > 0)
         candidate->batch = event->batch;
+}
+
+static void replay_epoch(struct run *run, const struct event_epoch *event)
+{
+    struct candidate *candidate = find(run, event->id);
+    if (candidate != NULL && isfinite(event->images_per_second))
+        candidate->images_per_second = event->images_per_second;
 }
 
 /* How the devices are shared, as it was measured when the run began. */
@@ -215,9 +223,11 @@ static enum status replay_event(struct run *run, const struct event *event, stru
         return replay_failed(run, &event->failed, err);
     case EVENT_TEST:
         return replay_test(run, found->stage_budget, err);
+    case EVENT_EPOCH:
+        replay_epoch(run, &event->epoch);
+        return ST_OK;
     case EVENT_CONTINUED:
     case EVENT_MORPH:
-    case EVENT_EPOCH:
     case EVENT_UNRECORDED:
     case EVENT_KINDS:
         break;

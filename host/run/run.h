@@ -34,7 +34,9 @@ struct run_sharing {
 
 /* The last final fit that went well. */
 struct run_final {
-    int32_t id, parent; /* -1: none */
+    int32_t id, parent;   /* -1: none */
+    uint64_t fingerprint; /* of its network */
+    bool joined;          /* it has been trained on the validation images too */
 };
 
 struct run {

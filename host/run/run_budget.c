@@ -104,21 +104,34 @@ struct budget_state run_budget(const struct run *run)
     struct budget_state state = {
         .kind = kind,
         .total = budget_total(&job->budget, run->stage),
-        .final_share = job->search.final_share,
+        .final_share = search_has_candidates(run->search) ? job->search.final_share : 1.0,
         .epochs = job->search.epochs,
         .final_epochs = job->train.final_epochs,
         .max_parameters = job->search.max_parameters,
         .workers = run->devices.workers,
         .candidate_images = job->search.data * run->data.sample_count[SPLIT_TRAIN],
         .train_images = run->data.sample_count[SPLIT_TRAIN],
+        .validation_images = run->data.sample_count[SPLIT_VALIDATION],
         .test_images = run->data.sample_count[SPLIT_TEST],
+        .test_views = trainer_views_of(&job->evaluate, &job->train),
         .candidate_batch = run->batches.candidate,
         .final_batch = run->batches.final,
+        .team = run->batches.team,
+        .by_a_clock = !by_model(run),
         .speed = speed_of(run, kind),
     };
     set_spent(run, &state);
     state.costs = costs_of(run, &state.speed);
     return state;
+}
+
+struct search_request run_request(const struct run *run, const struct budget_state *budget)
+{
+    struct search_request request = {
+        .id = run->next_id, .limits = budget_limits(budget), .means = budget_means(budget)};
+    if (search_goes_by_means(run->search) && budget->kind == BUDGET_SECONDS)
+        request.limits.max_seconds_per_image = INFINITY;
+    return request;
 }
 
 static struct budget_training training_of(const struct run *run, const struct candidate *candidate,

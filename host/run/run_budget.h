@@ -9,6 +9,9 @@
 /* Where the run stands in its stage, now. */
 struct budget_state run_budget(const struct run *run);
 
+/* What the strategy is asked next, when the run stands there; nobody waits for it (`fill`). */
+struct search_request run_request(const struct run *run, const struct budget_state *budget);
+
 /* Limits of a candidate's training, or of a final fit: steps, when it is proposed, UINT32_MAX: none; seconds, when it
  * begins and after `trained` of them, INFINITY: none. */
 uint32_t run_steps_limit(const struct run *run, const struct candidate *candidate);

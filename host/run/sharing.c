@@ -50,7 +50,7 @@ static enum status measure(struct run *run, struct run_sharing *sharing, struct 
 
 enum status sharing_find(struct run *run, struct error *err)
 {
-    const int32_t wanted = run->job->search.workers_per_device;
+    const int32_t wanted = search_has_candidates(run->search) ? run->job->search.workers_per_device : 1;
     const bool clocked = budget_kind_of(&run->job->budget) == BUDGET_SECONDS &&
                          run->job->budget.clock == JOB_CLOCK_WALL && !devices_are_host(&run->devices);
     struct run_sharing *sharing = &run->sharing;

@@ -1,8 +1,11 @@
 #include "host/run/stage.h"
 
+#include "host/net/cost.h"
+#include "host/net/serialise.h"
 #include "host/report/report.h"
 #include "host/run/admission.h"
 #include "host/run/coordinator.h"
+#include "host/run/measure.h"
 #include "host/run/record.h"
 #include "host/run/resume.h"
 #include "host/run/run_budget.h"
@@ -13,42 +16,63 @@
 
 /* ---- final fit ---- */
 
-/* The winner's network, to be trained to the end from its weights, or from those of an earlier final fit of it. */
+/* What the strategy wants to end with. An earlier stage's final fit of the same network is gone on from, but not one that
+ * knows the validation images, for nobody could say then how good it becomes. */
 static enum status propose_final(const struct run *run, struct candidate **made, struct error *err)
 {
     const struct budget_state budget = run_budget(run);
-    const struct search_limits limits = budget_limits(&budget);
-    const struct search_model *winner = search_best(run->search, &limits);
+    const struct search_request request = run_request(run, &budget);
+    const struct run_final *earlier = &run->final;
+    struct proposal proposal;
     *made = NULL;
-    if (winner == NULL)
-        return error_set(err, ST_DIVERGED, "none of the %d candidates could be trained", run->models);
+    enum status st = search_propose_final(run->search, &request, &proposal, err);
+    if (st != ST_OK)
+        return st;
     struct candidate *candidate = candidate_new();
-    if (candidate == NULL)
+    if (candidate == NULL) {
+        proposal_free(&proposal);
         return error_memory(err, "candidate", sizeof(*candidate));
-    candidate->id = run->next_id;
-    candidate->parent = winner->id;
-    candidate->source = run->final.parent == winner->id ? run->final.id : winner->id;
+    }
+    candidate->id = request.id;
+    candidate_take(candidate, &proposal);
+    candidate_say(candidate, "final fit");
     candidate->final = true;
     candidate->batch = run->batches.final;
-    candidate->recipe.hyperparameters = winner->recipe.hyperparameters;
-    candidate_name(candidate, "final fit");
-    enum status st = graph_copy(&candidate->graph, &winner->graph, err);
-    if (st == ST_OK)
-        *made = candidate;
-    else
-        candidate_free(candidate);
-    return st;
+    if (earlier->id >= 0 && !earlier->joined && earlier->parent == candidate->parent &&
+        earlier->fingerprint == graph_fingerprint(&candidate->graph))
+        candidate->source = earlier->id;
+    *made = candidate;
+    return ST_OK;
+}
+
+/* A few steps of it, where nothing has been measured in this process: the test's time is reckoned from them, and the
+ * final fit has to leave it. What goes wrong in the network itself is for its training to find. */
+static enum status measure(struct run *run, const struct candidate *candidate, struct error *err)
+{
+    const struct job_budget *budget = &run->job->budget;
+    const struct team team = {0, run->batches.team};
+    const bool clocked = budget_kind_of(budget) == BUDGET_SECONDS && budget->clock == JOB_CLOCK_WALL;
+    struct measured measured;
+    if (!clocked || run->calibrated)
+        return ST_OK;
+    enum status st = measure_team(run, &candidate->graph, team, candidate->batch, &measured, err);
+    if (st != ST_OK)
+        return candidate_is_at_fault(st) ? ST_OK : st;
+    const double predicted = cost_seconds(&candidate->graph, run->device_info.flops, run->device_info.bytes);
+    run->seconds_per_image = 1.0 / (measured.images_per_second * predicted);
+    run->calibrated = true;
+    return ST_OK;
 }
 
 /* On all devices. */
 static enum status train_final(struct run *run, struct candidate *candidate, struct error *err)
 {
     const struct team all = {0, run->devices.count};
-    enum status st = ST_OK;
-    candidate->limit.steps = run_steps_limit(run, candidate);
     run->history->training[0] = candidate->id;
+    enum status st = measure(run, candidate, err);
+    candidate->limit.steps = run_steps_limit(run, candidate);
     run_lock(run);
-    if (!candidate->restored)
+    if (st == ST_OK && !candidate->restored)
         st = record_candidate(run, candidate, err);
     run_unlock(run);
     if (st == ST_OK)
@@ -71,6 +95,8 @@ static enum status final_fit(struct run *run, struct error *err)
         run->next_id = candidate->id + 1;
         st = store_publish_best(run, err);
     }
+    if (st == ST_OK && run->best_id < 0)
+        st = error_set(err, ST_DIVERGED, "the final fit could not be trained, and nothing was before it");
     candidate_free(candidate);
     return st;
 }
@@ -78,19 +104,23 @@ static enum status final_fit(struct run *run, struct error *err)
 /* ---- test ---- */
 
 /* Evaluates what model.safetensors holds on the test set and journals it. */
-static enum status test(struct run *run, struct error *err)
+static enum status test_best(struct run *run, struct error *err)
 {
     const int32_t classes = run->data.classes;
     const struct team all = {0, run->devices.count};
     struct candidate best = {
         .id = run->best_id, .final = true, .recipe = recipe_usual(), .batch = run->batches.final};
-    struct trainer_result result;
     struct trainer *trainer = NULL;
     float *values = NULL;
     struct memory_need need = {0};
-    int64_t *confusion = calloc((size_t)classes * (size_t)classes, sizeof(*confusion));
+    struct trainer_test test = {.samples = run->data.samples[SPLIT_TEST],
+                                .count = run->data.sample_count[SPLIT_TEST],
+                                .views = trainer_views_of(&run->job->evaluate, &run->job->train),
+                                .classes = classes,
+                                .labels = run->data.labels,
+                                .confusion = calloc((size_t)classes * (size_t)classes, sizeof(int64_t))};
 
-    if (confusion == NULL)
+    if (test.confusion == NULL)
         return error_memory(err, "confusion matrix", 0);
     enum status st = store_load(run, run->best_id, &best.graph, &values, err);
     if (st != ST_OK)
@@ -100,15 +130,14 @@ static enum status test(struct run *run, struct error *err)
         st = trainer_load_values(trainer, values, err);
     if (st != ST_OK)
         goto out;
-    st = trainer_evaluate(trainer, run->data.samples[SPLIT_TEST], run->data.sample_count[SPLIT_TEST], classes,
-                          run->data.labels, confusion, &result, err);
+    st = trainer_test(trainer, &test, err);
     if (st == ST_OK)
-        st = record_test(run, run->best_id, &result, confusion, err);
+        st = record_test(run, run->best_id, &test, err);
 out:
     trainer_close(trainer);
     graph_free(&best.graph);
     free(values);
-    free(confusion);
+    free(test.confusion);
     return st;
 }
 
@@ -123,12 +152,12 @@ enum status stage_run(struct run *run, struct error *err)
         st = record_stage(run, err);
         run->stage_open = true;
     }
-    if (st == ST_OK)
+    if (st == ST_OK && search_has_candidates(run->search))
         st = coordinator_search(run, err);
     if (st == ST_OK)
         st = final_fit(run, err);
     if (st == ST_OK)
-        st = test(run, err);
+        st = test_best(run, err);
     if (st == ST_OK)
         st = report_write_all(run->folder, run->job->output.plots, err);
     run->stage++;

@@ -32,6 +32,7 @@ enum status store_save(struct run *run, int32_t id, const struct graph *graph, c
     struct model_about about = {.class_names = run->data.class_names,
                                 .classes = run->data.classes,
                                 .id = id,
+                                .views = trainer_views_of(&run->job->evaluate, &run->job->train),
                                 .validation_accuracy = validation_accuracy};
     char *folder = run_path(run, "models"), *path = run_model_path(run, id);
     memcpy(about.mean, run->data.mean, sizeof(about.mean));

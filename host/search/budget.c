@@ -55,6 +55,12 @@ int32_t budget_stages(const struct job_budget *budget)
 
 /* ---- trainings ---- */
 
+/* Of candidates when the budget is a number of models. */
+static double usual_epochs(const struct budget_state *state)
+{
+    return state->epochs > 0.0 ? state->epochs : DEFAULT_CANDIDATE_EPOCHS;
+}
+
 /* One step at least. */
 static uint32_t whole_steps(double steps)
 {
@@ -118,7 +124,8 @@ double budget_reserve(const struct budget_state *state)
     if (state->kind != BUDGET_SECONDS)
         return 0.0;
     const double margin = speed->evaluation > 0.0 ? TEST_MARGIN : 1.0;
-    return speed->overhead + margin * evaluation_seconds(speed, state->costs.likely) * state->test_images;
+    return speed->overhead +
+           margin * evaluation_seconds(speed, state->costs.likely) * state->test_images * state->test_views;
 }
 
 double budget_search_part(const struct budget_state *state)
@@ -201,9 +208,8 @@ uint32_t budget_candidate_steps(const struct budget_state *state, double allowan
         limit = whole_steps(
             fmin(ceil(allowances * budget_allowance(state)), budget_search_part(state) - searched(state)));
     if (state->epochs > 0.0 || state->kind == BUDGET_MODELS) {
-        const double epochs = state->epochs > 0.0 ? state->epochs : DEFAULT_CANDIDATE_EPOCHS;
-        const uint32_t steps =
-            epochs_to_steps(allowances * epochs, state->candidate_images, state->candidate_batch);
+        const uint32_t steps = epochs_to_steps(allowances * usual_epochs(state), state->candidate_images,
+                                               state->candidate_batch);
         limit = steps < limit ? steps : limit;
     }
     return limit;
@@ -220,6 +226,61 @@ uint32_t budget_final_steps(const struct budget_state *state)
         break;
     }
     return UINT32_MAX;
+}
+
+static void count_seconds(const struct budget_state *state, struct search_means *means)
+{
+    const struct budget_speed *speed = &state->speed;
+    const double whole = fmax(of_stage(state, 1.0) - budget_reserve(state), 1e-9);
+    const double alone = whole / (budget_image_seconds(speed, 1.0) * state->train_images);
+    means->by_cost = true;
+    means->epochs = state->team * alone;
+    means->candidate_epochs = alone / speed->slowdown;
+    means->device_seconds = state->by_a_clock ? state->team * whole * speed->slowdown : NAN;
+    means->left = budget_final_seconds(state, 0.0) / whole;
+    means->search = budget_search_part(state) / whole;
+    means->candidate = budget_allowances(true, 1.0) * budget_allowance(state) / whole;
+    means->workers = state->workers;
+}
+
+static void count_steps(const struct budget_state *state, struct search_means *means)
+{
+    const double whole = fmax(of_stage(state, 1.0), 1.0);
+    means->epochs = whole * state->final_batch / state->train_images;
+    means->candidate_epochs = whole * state->candidate_batch / state->train_images;
+    means->left = fmax(state->total - state->spent, 0.0) / whole;
+    means->search = budget_search_part(state) / whole;
+    means->candidate = budget_allowances(true, 1.0) * budget_allowance(state) / whole;
+}
+
+static void count_models(const struct budget_state *state, struct search_means *means)
+{
+    means->epochs = means->candidate_epochs = state->final_epochs;
+    means->left = means->search = 1.0;
+    means->candidate = budget_allowances(true, usual_epochs(state)) / state->final_epochs;
+    means->models = (int32_t)(state->total - state->spent);
+}
+
+struct search_means budget_means(const struct budget_state *state)
+{
+    struct search_means means = {.device_seconds = NAN,
+                                 .workers = 1,
+                                 .models = INT32_MAX,
+                                 .train_images = state->train_images,
+                                 .validation_images = state->validation_images,
+                                 .candidate_batch = state->candidate_batch};
+    switch (state->kind) {
+    case BUDGET_SECONDS:
+        count_seconds(state, &means);
+        break;
+    case BUDGET_STEPS:
+        count_steps(state, &means);
+        break;
+    case BUDGET_MODELS:
+        count_models(state, &means);
+        break;
+    }
+    return means;
 }
 
 struct search_limits budget_limits(const struct budget_state *state)

@@ -73,10 +73,13 @@ struct budget_state {
     double final_epochs;    /* train.final_epochs */
     int64_t max_parameters; /* search.max_parameters */
 
-    int32_t workers;                   /* candidates in training at a time, on all devices together */
-    double candidate_images;           /* that candidates train on: search.data of the training part */
-    int32_t train_images, test_images; /* in all */
+    int32_t workers;         /* candidates in training at a time, on all devices together */
+    double candidate_images; /* that candidates train on: search.data of the training part */
+    int32_t train_images, validation_images, test_images; /* in all */
+    int32_t test_views;      /* evaluations of each test image */
     int32_t candidate_batch, final_batch;
+    int32_t team;    /* devices that share the final fit */
+    bool by_a_clock; /* seconds are those of a clock, not of a model */
     struct budget_speed speed;
     struct budget_costs costs;
 };
@@ -127,6 +130,9 @@ uint32_t budget_candidate_steps(const struct budget_state *state, double allowan
 double budget_candidate_seconds(const struct budget_state *state, double allowances, double trained);
 uint32_t budget_final_steps(const struct budget_state *state);
 double budget_final_seconds(const struct budget_state *state, double trained);
+
+/* What the stage pays for, as strategies see it. */
+struct search_means budget_means(const struct budget_state *state);
 
 /* What a network may cost so that the final fit can train it. */
 struct search_limits budget_limits(const struct budget_state *state);

@@ -24,13 +24,6 @@ static struct proposal usual(int32_t parent)
         .parent = parent, .start = -1, .recipe = recipe_usual(), .prediction = prediction_none()};
 }
 
-/* Its one operation, in words. */
-static void say(struct proposal *proposal, const char *text, const char *more)
-{
-    snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH, "%s%s", text, more);
-    proposal->operation_count = 1;
-}
-
 enum status propose_nothing(int draws, struct error *err)
 {
     return error_set(err, ST_NONE, "no new network was found within the limits in %d draws", draws);
@@ -44,26 +37,44 @@ void proposal_make_fresh(struct proposal *proposal)
     proposal->morph_count = 0;
 }
 
-static enum status propose_start(const struct search *search, struct proposal *proposal, struct error *err)
+enum status propose_start_of_width(const struct search *search, int32_t start, int32_t width,
+                                   struct proposal *proposal, struct error *err)
 {
     const struct search_setup *setup = search_setup(search);
-    const struct job_strings *starts = &setup->job->starts;
-    int32_t next = 0;
-    while (next < starts->count && search_has_begun(search, next))
-        next++;
-    if (next == starts->count)
-        return error_set(err, ST_NONE, "all starting networks were proposed");
+    const char *name = setup->job->starts.items[start];
+    char wide[32] = "";
     *proposal = usual(-1);
-    proposal->start = next;
-    say(proposal, "start ", starts->items[next]);
-    return start_make(&proposal->graph, starts->items[next], setup->job->width, setup->image, setup->classes,
-                      err);
+    proposal->start = start;
+    if (width != setup->job->width)
+        snprintf(wide, sizeof(wide), " %d wide", (int)width);
+    snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH, "start %s%s", name, wide);
+    proposal->operation_count = 1;
+    return start_make(&proposal->graph, name, width, setup->image, setup->classes, err);
+}
+
+enum status propose_start(const struct search *search, int32_t start, struct proposal *proposal,
+                          struct error *err)
+{
+    return propose_start_of_width(search, start, search_setup(search)->job->width, proposal, err);
+}
+
+/* The first of them that was not told of. */
+static enum status propose_next_start(const struct search *search, struct proposal *proposal,
+                                      struct error *err)
+{
+    const int32_t count = search_setup(search)->job->starts.count;
+    int32_t next = 0;
+    while (next < count && search_has_begun(search, next))
+        next++;
+    if (next == count)
+        return error_set(err, ST_NONE, "all starting networks were proposed");
+    return propose_start(search, next, proposal, err);
 }
 
 enum status propose_first(const struct search *search, const struct search_request *request,
                           struct random_sequence *random, struct proposal *proposal, struct error *err)
 {
-    enum status st = propose_start(search, proposal, err);
+    enum status st = propose_next_start(search, proposal, err);
     if (st != ST_NONE || !request->fill || search_has_parent(search))
         return st;
     st = propose_child_of_any(search, search_is_pending, &request->limits, random, proposal, err);
@@ -78,8 +89,21 @@ enum status propose_further(const struct search_model *model, struct proposal *p
 {
     assert(model->is_parent);
     *proposal = usual(model->id);
-    say(proposal, "train further", "");
+    snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH, "train further");
+    proposal->operation_count = 1;
     return graph_copy(&proposal->graph, &model->graph, err);
+}
+
+enum status propose_best(const struct search *search, const struct search_limits *limits,
+                         struct proposal *proposal, struct error *err)
+{
+    const struct search_model *best = search_best(search, limits);
+    if (best == NULL)
+        return error_set(err, ST_DIVERGED, "none of the %d candidates could be trained",
+                         (int)search_count(search));
+    *proposal = usual(best->id);
+    proposal->recipe.hyperparameters = best->recipe.hyperparameters;
+    return graph_copy(&proposal->graph, &best->graph, err);
 }
 
 enum status propose_child(const struct search *search, const struct search_model *model,
@@ -98,7 +122,7 @@ enum status propose_child(const struct search *search, const struct search_model
         struct morph *morph = &proposal->morphs[proposal->morph_count];
         st = morph_draw(&proposal->graph, search_allowed_morphs(search), random, morph, err);
         if (st == ST_OK) {
-            st = morph_apply(morph, &proposal->graph, 0.0f, 0, &next, &remaps, err);
+            st = morph_apply(morph, &proposal->graph, 0.0f, &next, &remaps, err);
             assert(st != ST_NONE); /* it was drawn because it fits */
         }
         if (st != ST_OK)

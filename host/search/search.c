@@ -156,6 +156,8 @@ enum status search_observe(struct search *search, const struct search_trial *tri
     struct search_model *model = find(search, trial->id);
     model->score = score;
     model->loss = loss;
+    model->epochs = trial->epochs;
+    model->images_per_second = trial->images_per_second;
     model->prediction = prediction_none();
     model->is_pending = false;
     enum status st = search->strategy->observe != NULL
@@ -181,6 +183,28 @@ enum status search_propose(const struct search *search, const struct search_requ
         .seed = (uint64_t)search->setup.seed, .stream = RANDOM_SEARCH, .part = (uint32_t)request->id};
     *proposal = (struct proposal){0};
     return search->strategy->propose(search, search->state, request, &random, proposal, err);
+}
+
+bool search_has_candidates(const struct search *search)
+{
+    return search->strategy->propose != NULL;
+}
+
+bool search_goes_by_means(const struct search *search)
+{
+    return search->strategy->goes_by_means;
+}
+
+enum status search_propose_final(const struct search *search, const struct search_request *request,
+                                 struct proposal *proposal, struct error *err)
+{
+    const struct search_strategy *strategy = search->strategy;
+    *proposal = (struct proposal){0};
+    enum status st = strategy->propose_final != NULL
+                         ? strategy->propose_final(search, search->state, request, proposal, err)
+                         : propose_best(search, &request->limits, proposal, err);
+    assert(st != ST_OK || proposal->morph_count == 0);
+    return st;
 }
 
 bool search_admits(const struct search_limits *limits, const struct graph *graph)

@@ -1,6 +1,7 @@
 /* The search: which network to train next, and how. It knows all candidates so far; a strategy (strategy.h) chooses.
  *
- *     search_new -> search_propose -> search_pend -> (training) -> search_observe -> search_propose ... -> search_free
+ *     search_new -> search_propose -> search_pend -> (training) -> search_observe -> search_propose ...
+ *                -> search_propose_final -> (the final fit) -> search_free
  *
  * A proposal is a pure function of the job's settings, the candidate's id and what was told of before: which candidates
  * are pending, and which results were observed, in the order of their ids. So the journal is the strategy's saved
@@ -38,6 +39,8 @@ struct search_model {
     struct graph graph;
     uint64_t fingerprint; /* of the graph */
     struct recipe recipe;
+    double epochs;                /* of all training images, that it was trained; 0: pending */
+    double images_per_second;     /* in its training; 0: unknown */
     struct prediction prediction; /* of the score, while it is pending; none behind that */
     double score;                 /* validation accuracy; NAN: failed, or pending */
     double loss;                  /* validation */
@@ -73,11 +76,32 @@ struct proposal {
 };
 void proposal_free(struct proposal *proposal);
 
+/* What a stage's budget pays for. Shares are of the stage: of its seconds, but for what is kept for its test, or of its
+ * steps; with a budget in models of the final fit.
+ *
+ * epochs            of the final fit, if it had all of the stage, for a network whose image has a cost of 1 by cost_seconds
+ * candidate_epochs  of a candidate, if it had all of the stage
+ * device_seconds    of all devices that share the final fit, times what a candidate is slower beside others; NAN where no
+ *                   clock counts */
+struct search_means {
+    double epochs, candidate_epochs;
+    bool by_cost; /* epochs of another network are these over its cost; otherwise they are the same for all */
+    double device_seconds;
+    double left;   /* share that the final fit would get if it began now */
+    double search; /* share that the search may take in all */
+    double
+        candidate; /* share that a candidate gets from fresh weights when its recipe asks for once the usual */
+    int32_t workers; /* candidates side by side, each of which has its share of its device */
+    int32_t models;  /* that may still be trained; INT32_MAX: any number */
+    int32_t train_images, validation_images, candidate_batch;
+};
+
 struct search_request {
     int32_t id; /* the candidate's */
     /* A device waits for a first result and what it does meanwhile costs nothing. */
     bool fill;
     struct search_limits limits;
+    struct search_means means;
 };
 
 /* What a search is opened with. The job's texts must outlive it. */
@@ -86,6 +110,7 @@ struct search_setup {
     int64_t seed;
     struct shape image; /* of the starting networks' input; n is not used */
     int32_t classes;
+    double learning_rate; /* train.learning_rate */
 };
 
 /* A candidate, as told of when it is on its way and when its result is there. */
@@ -94,6 +119,7 @@ struct search_trial {
     const struct graph *graph; /* copied */
     struct recipe recipe;
     struct prediction prediction;
+    double epochs, images_per_second; /* of a result */
 };
 
 struct search;
@@ -110,6 +136,16 @@ void search_free(struct search *search); /* NULL is allowed */
  * network may be above the limits: it is to be left out then (search_leave_out), and the next to be asked for. */
 enum status search_propose(const struct search *search, const struct search_request *request,
                            struct proposal *proposal, struct error *err);
+
+/* Whether the strategy proposes candidates at all. Without, there is a final fit only. */
+bool search_has_candidates(const struct search *search);
+
+/* Whether it goes by what the request says of the stage's means, so that no limit of a network's time holds for it. */
+bool search_goes_by_means(const struct search *search);
+
+/* Proposes the stage's final fit, which has no morphs. ST_DIVERGED when none of the candidates could be trained. */
+enum status search_propose_final(const struct search *search, const struct search_request *request,
+                                 struct proposal *proposal, struct error *err);
 
 /* Starting network `start`, an index into search.starts, is not to be proposed any more. */
 void search_leave_out(struct search *search, int32_t start);

@@ -1,4 +1,4 @@
-/* The two strategies without a surrogate, and without a state: what a clever one has to beat. */
+/* The strategies without a surrogate, and without a state: what a clever one has to beat. */
 #include "host/search/strategy.h"
 
 static enum status propose_random(const struct search *search, void *state,
@@ -33,5 +33,14 @@ static enum status propose_greedy(const struct search *search, void *state,
     return propose_nothing(PROPOSE_DRAWS, err);
 }
 
+static enum status propose_the_start(const struct search *search, void *state,
+                                     const struct search_request *request, struct proposal *proposal,
+                                     struct error *err)
+{
+    (void)state, (void)request;
+    return propose_start(search, 0, proposal, err);
+}
+
 const struct search_strategy search_random = {.propose = propose_random};
 const struct search_strategy search_greedy = {.propose = propose_greedy};
+const struct search_strategy search_none = {.propose_final = propose_the_start};

@@ -16,16 +16,24 @@
 #include "host/search/search.h"
 #include "spec/strategies.h"
 
-/* All but `propose` may be NULL. */
+/* All may be NULL, but for one of `propose` and `propose_final`. */
 struct search_strategy {
+    bool goes_by_means; /* search_goes_by_means */
+
     /* A new state; with NULL there is none, and `state` is NULL everywhere. */
     enum status (*create)(const struct search_setup *setup, void **state, struct error *err);
     void (*free)(void *state);
 
     /* Fills the proposal, which is empty. ST_NONE when there is nothing; the proposal is then empty again. Asked again,
-     * or not carried out, it has changed nothing. */
+     * or not carried out, it has changed nothing. With NULL nothing is searched: the final fit gets the whole budget. */
     enum status (*propose)(const struct search *search, void *state, const struct search_request *request,
                            struct random_sequence *random, struct proposal *proposal, struct error *err);
+
+    /* The same for the final fit, when the stage's search is over: any network from fresh weights, or a parent trained
+     * further. Its recipe's budget means nothing: it gets what is left. With NULL it is propose_best. */
+    enum status (*propose_final)(const struct search *search, void *state,
+                                 const struct search_request *request, struct proposal *proposal,
+                                 struct error *err);
 
     /* A result is there, in the order of ids; the search knows it already. */
     enum status (*observe)(const struct search *search, void *state, const struct search_model *model,
@@ -58,6 +66,12 @@ bool search_is_pending(const struct search_model *model);
 
 /* ---- proposals. Their recipe is the usual one and they have no prediction; who wants others writes them in. ---- */
 
+/* Starting network `start`, an index into search.starts; of that width, or as wide as the job says. */
+enum status propose_start_of_width(const struct search *search, int32_t start, int32_t width,
+                                   struct proposal *proposal, struct error *err);
+enum status propose_start(const struct search *search, int32_t start, struct proposal *proposal,
+                          struct error *err);
+
 /* What comes before there is anything to choose from: the starting networks, in their order; then, while there is no
  * parent and request->fill holds, a change of a network in training, from fresh weights. ST_NONE when that is
  * nothing. */
@@ -77,6 +91,10 @@ enum status propose_child_of_any(const struct search *search, search_is_one *is_
 
 /* `model`, which is a parent, trained further. */
 enum status propose_further(const struct search_model *model, struct proposal *proposal, struct error *err);
+
+/* search_best, trained further with the hyperparameters of its recipe; ST_DIVERGED when there is none. */
+enum status propose_best(const struct search *search, const struct search_limits *limits,
+                         struct proposal *proposal, struct error *err);
 
 /* The proposal's graph, but from fresh weights; what was done to it stays said. */
 void proposal_make_fresh(struct proposal *proposal);

@@ -11,7 +11,7 @@
 
 enum { READ_BYTES = 1 << 16 };
 
-static const char MAGIC[8] = "nasrunC3";
+static const char MAGIC[8] = "nasrunC4";
 
 struct checkpoint_header {
     char magic[8];
@@ -240,6 +240,8 @@ enum status trainer_restore(struct trainer *trainer, const char *path, uint64_t 
     if (header.members != (uint64_t)trainer->count)
         trainer->state.averaged = 1;
     *note = header.note;
+    if (trainer->state.joined > 0)
+        st = members_join(trainer, err);
 out:
     fclose(file);
     free(values);

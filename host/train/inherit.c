@@ -110,7 +110,7 @@ static enum status try_morph(const struct trainer_device *device, int32_t batch,
     struct graph graph = {0};
     struct remap_list remaps = {0};
 
-    enum status st = morph_apply(morph, &parent->graph, noise, seed, &graph, &remaps, err);
+    enum status st = morph_apply(morph, &parent->graph, noise, &graph, &remaps, err);
     if (st == ST_OK)
         st = probe_open(device, batch, &graph, NULL, child, err);
     if (st == ST_OK)

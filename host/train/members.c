@@ -1,6 +1,9 @@
 /* What the members of a training do at the same time: steps, metrics, weights, evaluation. */
+#include "host/device/views.h"
 #include "host/train/trainer_internal.h"
 
+#include <float.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +54,51 @@ enum status members_step(struct trainer *trainer, const struct step *step, struc
     struct step_work work = {.trainer = trainer, .step = step};
     const struct thread_team_work piece = {.context = &work, .work = run_step, .failed = step_failed};
     return thread_team_run(trainer->team, &piece, err);
+}
+
+/* ---- samples of the training ---- */
+
+int32_t trainer_epoch_samples(const struct trainer *trainer)
+{
+    const struct trainer_device *device = &trainer->members[0].device;
+    return device->train_count + (trainer->state.joined > 0 ? device->validation_count : 0);
+}
+
+enum status member_bind_training(const struct trainer *trainer, const struct member *member,
+                                 struct error *err)
+{
+    const struct device_binding binding = {
+        .weights = member->weights,
+        .dataset = member->device.dataset,
+        .samples = trainer->state.joined > 0 ? trainer->joined : member->device.train,
+        .sample_count = trainer_epoch_samples(trainer),
+        .shuffled = 1,
+        .augment = trainer->settings.augment,
+        .optimizer = trainer->settings.optimizer,
+        .group = trainer->group,
+    };
+    return member->device.ops->program_bind(member->device.handle, member->training, &binding, err);
+}
+
+static enum status bind_joined(void *context, int32_t number, struct error *err)
+{
+    const struct trainer *trainer = context;
+    return member_bind_training(trainer, &trainer->members[number], err);
+}
+
+enum status members_join(struct trainer *trainer, struct error *err)
+{
+    const struct trainer_device *device = &trainer->members[0].device; /* all have the same lists */
+    const size_t train = (size_t)device->train_count, validation = (size_t)device->validation_count;
+    if (trainer->joined == NULL)
+        trainer->joined = malloc((train + validation) * sizeof(*trainer->joined));
+    if (trainer->joined == NULL)
+        return error_memory(err, "samples", (train + validation) * sizeof(*trainer->joined));
+    memcpy(trainer->joined, device->train, train * sizeof(*trainer->joined));
+    memcpy(trainer->joined + train, device->validation, validation * sizeof(*trainer->joined));
+    if (trainer->state.joined == 0)
+        trainer->state.joined = trainer->state.step;
+    return members_all(trainer, trainer, bind_joined, err);
 }
 
 /* ---- metrics ---- */
@@ -188,11 +236,16 @@ enum status members_average(struct trainer *trainer, enum weight_slot slot, stru
 
 struct evaluation {
     struct trainer *trainer;
-    const int32_t *samples, *labels;
-    int32_t count, classes;
-    int64_t *confusion;              /* NULL: not wanted */
-    pthread_mutex_t lock;            /* of confusion */
+    const struct members_evaluation *wanted;
+    struct views views;
+    pthread_mutex_t lock;            /* of the confusion */
     double (*metrics)[METRIC_COUNT]; /* [members] */
+    double (*plain)[METRIC_COUNT];   /* [members]; with several views: of the first alone */
+};
+
+/* A member's, of one batch of an evaluation that looks at the answers. */
+struct answers {
+    float *of_view, *of_all; /* [batch x classes]; of_all with several views alone */
 };
 
 static int32_t largest(const float *values, int32_t count)
@@ -205,23 +258,31 @@ static int32_t largest(const float *values, int32_t count)
     return best;
 }
 
-/* The last step's rows, which are samples[0] to samples[valid - 1]. */
-static enum status count_predictions(struct evaluation *evaluation, const struct member *member,
-                                     const int32_t *samples, int32_t valid, float *probabilities,
-                                     struct error *err)
+/* Rows of the last step are samples[0] to samples[valid - 1]. */
+static void count_predictions(struct evaluation *evaluation, const int32_t *samples, int32_t valid,
+                              const float *probabilities)
 {
-    const int32_t classes = evaluation->classes;
-    enum status st = member->device.ops->program_probabilities(member->device.handle, member->evaluation,
-                                                               probabilities, err);
-    if (st != ST_OK)
-        return st;
+    const struct members_evaluation *wanted = evaluation->wanted;
+    const int32_t classes = wanted->classes;
     pthread_mutex_lock(&evaluation->lock);
     for (int32_t row = 0; row < valid; row++) {
         int32_t predicted = largest(probabilities + (size_t)row * (size_t)classes, classes);
-        evaluation->confusion[evaluation->labels[samples[row]] * classes + predicted]++;
+        wanted->confusion[wanted->labels[samples[row]] * classes + predicted]++;
     }
     pthread_mutex_unlock(&evaluation->lock);
-    return ST_OK;
+}
+
+/* Adds what a device would have added to its metrics. */
+static void add_metrics(const struct members_evaluation *wanted, const int32_t *samples, int32_t valid,
+                        const float *probabilities, double metrics[METRIC_COUNT])
+{
+    for (int32_t row = 0; row < valid; row++) {
+        const float *answer = probabilities + (size_t)row * (size_t)wanted->classes;
+        const int32_t label = wanted->labels[samples[row]];
+        metrics[METRIC_LOSS] -= log(fmax((double)answer[label], (double)FLT_MIN));
+        metrics[METRIC_CORRECT] += largest(answer, wanted->classes) == label;
+        metrics[METRIC_SAMPLES] += 1.0;
+    }
 }
 
 enum status member_bind_evaluation(const struct trainer *trainer, const struct member *member,
@@ -242,8 +303,9 @@ enum status member_bind_evaluation(const struct trainer *trainer, const struct m
 static enum status bind_share(const struct evaluation *evaluation, struct member *member,
                               const int32_t *samples, int32_t count, struct error *err)
 {
-    const bool validates = evaluation->samples == member->device.validation &&
-                           evaluation->count == member->device.validation_count;
+    const struct members_evaluation *wanted = evaluation->wanted;
+    const bool validates =
+        wanted->samples == member->device.validation && wanted->count == member->device.validation_count;
     if (validates && member->validates)
         return ST_OK;
     enum status st = member_bind_evaluation(evaluation->trainer, member, samples, count, err);
@@ -251,24 +313,61 @@ static enum status bind_share(const struct evaluation *evaluation, struct member
     return st;
 }
 
-/* The samples batch by batch. probabilities: room for a batch's, to be counted; NULL: not wanted. */
-static enum status run_evaluation(struct evaluation *evaluation, const struct member *member,
-                                  const int32_t *samples, int32_t count, float *probabilities,
-                                  struct error *err)
+/* One batch, in all views. */
+static enum status run_views(struct evaluation *evaluation, int32_t number, const int32_t *samples,
+                             struct step step, const struct answers *answers, struct error *err)
 {
-    const struct trainer *trainer = evaluation->trainer;
-    const int32_t batch = trainer->evaluation_program.batch;
-    for (int32_t first = 0; first < count; first += batch) {
-        const int32_t valid = count - first < batch ? count - first : batch;
-        const struct step step = {.seed = trainer->settings.seed, .first = (uint32_t)first, .valid = valid};
-        enum status st =
-            member->device.ops->program_run(member->device.handle, member->evaluation, &step, err);
-        if (st == ST_OK && probabilities != NULL)
-            st = count_predictions(evaluation, member, samples + first, valid, probabilities, err);
+    const struct member *member = &evaluation->trainer->members[number];
+    const struct device_ops *ops = member->device.ops;
+    const struct members_evaluation *wanted = evaluation->wanted;
+    const struct views *views = &evaluation->views;
+    const size_t count = (size_t)step.valid * (size_t)wanted->classes;
+    if (views->count > 1)
+        memset(answers->of_all, 0, count * sizeof(float));
+    for (int32_t v = 0; v < views->count; v++) {
+        step.view = views->items[v];
+        enum status st = ops->program_run(member->device.handle, member->evaluation, &step, err);
+        if (st == ST_OK && answers->of_view != NULL)
+            st = ops->program_probabilities(member->device.handle, member->evaluation, answers->of_view, err);
         if (st != ST_OK)
             return st;
+        if (views->count > 1)
+            views_add(answers->of_all, answers->of_view, count, views->weights[v]);
+        if (views->count > 1 && v == 0)
+            add_metrics(wanted, samples, step.valid, answers->of_view, evaluation->plain[number]);
     }
+    if (views->count > 1) {
+        views_finish(answers->of_all, step.valid, wanted->classes);
+        add_metrics(wanted, samples, step.valid, answers->of_all, evaluation->metrics[number]);
+    }
+    if (answers->of_view != NULL)
+        count_predictions(evaluation, samples, step.valid,
+                          views->count > 1 ? answers->of_all : answers->of_view);
     return ST_OK;
+}
+
+/* The samples batch by batch. With one view the metrics are the device's own. */
+static enum status run_evaluation(struct evaluation *evaluation, int32_t number, const int32_t *samples,
+                                  int32_t count, const struct answers *answers, struct error *err)
+{
+    const struct trainer *trainer = evaluation->trainer;
+    const struct member *member = &trainer->members[number];
+    const struct trainer_device *device = &member->device;
+    const int32_t batch = trainer->evaluation_program.batch;
+    const double zeros[METRIC_COUNT] = {0};
+    enum status st = device->ops->program_set_metrics(device->handle, member->evaluation, zeros, err);
+    for (int32_t first = 0; st == ST_OK && first < count; first += batch) {
+        const struct step step = {.seed = trainer->settings.seed,
+                                  .first = (uint32_t)first,
+                                  .valid = count - first < batch ? count - first : batch};
+        st = run_views(evaluation, number, samples + first, step, answers, err);
+    }
+    if (st == ST_OK && evaluation->views.count == 1) {
+        st = device->ops->program_metrics(device->handle, member->evaluation, evaluation->metrics[number],
+                                          err);
+        memcpy(evaluation->plain[number], evaluation->metrics[number], sizeof(evaluation->plain[number]));
+    }
+    return st;
 }
 
 /* A member's share of the samples, in their order. */
@@ -276,57 +375,51 @@ static enum status evaluate_share(void *context, int32_t number, struct error *e
 {
     struct evaluation *evaluation = context;
     const struct trainer *trainer = evaluation->trainer;
-    struct member *member = &trainer->members[number];
-    const struct trainer_device *device = &member->device;
-    const double zeros[METRIC_COUNT] = {0};
-    const int32_t begin = (int32_t)((int64_t)evaluation->count * number / trainer->count);
-    const int32_t count = (int32_t)((int64_t)evaluation->count * (number + 1) / trainer->count) - begin;
-    const int32_t *samples = evaluation->samples + begin;
-    const size_t size =
-        (size_t)trainer->evaluation_program.batch * (size_t)evaluation->classes * sizeof(float);
-    float *probabilities = NULL;
+    const struct members_evaluation *wanted = evaluation->wanted;
+    const int32_t begin = (int32_t)((int64_t)wanted->count * number / trainer->count);
+    const int32_t count = (int32_t)((int64_t)wanted->count * (number + 1) / trainer->count) - begin;
+    const int32_t *samples = wanted->samples + begin;
+    const size_t size = (size_t)trainer->evaluation_program.batch * (size_t)wanted->classes;
+    struct answers answers = {0};
 
-    memset(evaluation->metrics[number], 0, sizeof(evaluation->metrics[number]));
     if (count == 0)
         return ST_OK;
-    if (evaluation->confusion != NULL) {
-        probabilities = malloc(size);
-        if (probabilities == NULL)
-            return error_memory(err, "probabilities", size);
+    if (wanted->confusion != NULL) {
+        answers.of_view = malloc(2 * size * sizeof(float));
+        if (answers.of_view == NULL)
+            return error_memory(err, "probabilities", 2 * size * sizeof(float));
+        answers.of_all = answers.of_view + size;
     }
-    enum status st = bind_share(evaluation, member, samples, count, err);
-    if (st != ST_OK)
-        goto out;
-    st = device->ops->program_set_metrics(device->handle, member->evaluation, zeros, err);
+    enum status st = bind_share(evaluation, &trainer->members[number], samples, count, err);
     if (st == ST_OK)
-        st = run_evaluation(evaluation, member, samples, count, probabilities, err);
-    if (st == ST_OK)
-        st = device->ops->program_metrics(device->handle, member->evaluation, evaluation->metrics[number],
-                                          err);
-out:
-    free(probabilities);
+        st = run_evaluation(evaluation, number, samples, count, &answers, err);
+    free(answers.of_view);
     return st;
 }
 
-enum status members_evaluate(struct trainer *trainer, const int32_t *samples, int32_t count, int32_t classes,
-                             const int32_t *labels, int64_t *confusion, double metrics[METRIC_COUNT],
-                             struct error *err)
+static void sum_members(const struct trainer *trainer, double (*of_members)[METRIC_COUNT],
+                        double sums[METRIC_COUNT])
 {
-    struct evaluation evaluation = {.trainer = trainer,
-                                    .samples = samples,
-                                    .labels = labels,
-                                    .count = count,
-                                    .classes = classes,
-                                    .confusion = confusion,
-                                    .lock = PTHREAD_MUTEX_INITIALIZER};
-    evaluation.metrics = calloc((size_t)trainer->count, sizeof(*evaluation.metrics));
-    if (evaluation.metrics == NULL)
-        return error_memory(err, "metrics", (size_t)trainer->count * sizeof(*evaluation.metrics));
-    enum status st = members_all(trainer, &evaluation, evaluate_share, err);
-    memset(metrics, 0, METRIC_COUNT * sizeof(*metrics));
+    memset(sums, 0, METRIC_COUNT * sizeof(*sums));
     for (int32_t k = 0; k < trainer->count; k++)
         for (int m = 0; m < METRIC_COUNT; m++)
-            metrics[m] += evaluation.metrics[k][m];
+            sums[m] += of_members[k][m];
+}
+
+enum status members_evaluate(struct trainer *trainer, const struct members_evaluation *wanted,
+                             double metrics[METRIC_COUNT], double plain[METRIC_COUNT], struct error *err)
+{
+    struct evaluation evaluation = {.trainer = trainer,
+                                    .wanted = wanted,
+                                    .views = views_of(wanted->views),
+                                    .lock = PTHREAD_MUTEX_INITIALIZER};
+    evaluation.metrics = calloc(2 * (size_t)trainer->count, sizeof(*evaluation.metrics));
+    if (evaluation.metrics == NULL)
+        return error_memory(err, "metrics", 2 * (size_t)trainer->count * sizeof(*evaluation.metrics));
+    evaluation.plain = evaluation.metrics + trainer->count;
+    enum status st = members_all(trainer, &evaluation, evaluate_share, err);
+    sum_members(trainer, evaluation.metrics, metrics);
+    sum_members(trainer, evaluation.plain, plain);
     pthread_mutex_destroy(&evaluation.lock);
     free(evaluation.metrics);
     return st;

@@ -91,17 +91,37 @@ static struct trainer_result result_of(const double metrics[METRIC_COUNT])
                                    .accuracy = metrics[METRIC_CORRECT] / samples};
 }
 
-enum status trainer_evaluate(struct trainer *trainer, const int32_t *samples, int32_t count, int32_t classes,
-                             const int32_t *labels, int64_t *confusion, struct trainer_result *result,
-                             struct error *err)
+static enum status evaluate(struct trainer *trainer, const struct members_evaluation *wanted,
+                            struct trainer_result *result, struct trainer_result *plain, struct error *err)
 {
-    double metrics[METRIC_COUNT];
+    double metrics[METRIC_COUNT], plain_metrics[METRIC_COUNT];
     enum status st = members_average(trainer, evaluated(trainer), err);
     if (st == ST_OK)
-        st = members_evaluate(trainer, samples, count, classes, labels, confusion, metrics, err);
-    if (st == ST_OK)
+        st = members_evaluate(trainer, wanted, metrics, plain_metrics, err);
+    if (st == ST_OK) {
         *result = result_of(metrics);
+        *plain = result_of(plain_metrics);
+    }
     return st;
+}
+
+enum status trainer_evaluate(struct trainer *trainer, const int32_t *samples, int32_t count,
+                             struct trainer_result *result, struct error *err)
+{
+    const struct members_evaluation wanted = {.samples = samples, .count = count, .views = 1};
+    struct trainer_result plain;
+    return evaluate(trainer, &wanted, result, &plain, err);
+}
+
+enum status trainer_test(struct trainer *trainer, struct trainer_test *test, struct error *err)
+{
+    const struct members_evaluation wanted = {.samples = test->samples,
+                                              .count = test->count,
+                                              .views = test->views,
+                                              .classes = test->classes,
+                                              .labels = test->labels,
+                                              .confusion = test->confusion};
+    return evaluate(trainer, &wanted, &test->result, &test->plain, err);
 }
 
 /* What has become known since the last look. The first steps, with their cold caches, are soon forgotten by the
@@ -118,10 +138,17 @@ static void look_at_times(const struct trainer *trainer, enum prog_purpose purpo
     *times = (struct step_times){report.steps, report.seconds, kept * times->mean + (1.0 - kept) * took};
 }
 
+/* Where the last part of a training begins in which the validation images are trained on: late, so that the last
+ * validation tells of a network that is close to the final one, and so early that a training of a few epochs sees the
+ * images more than once. */
+static const double JOIN_PROGRESS = 0.75;
+
 /* Seconds that the closing evaluation will take. Before the first one: a forward pass is a third of a training step's
  * work; a margin for what does not shrink with it. */
 static double evaluation_seconds(const struct trainer *trainer)
 {
+    if (trainer->state.joined > 0)
+        return 0.0;
     const double steps = ceil((double)first_device(trainer)->validation_count / trainer->settings.batch);
     const double known = trainer->evaluation_times.mean;
     return steps * (known > 0.0 ? known : 0.45 * trainer->training_times.mean);
@@ -209,40 +236,63 @@ static void begin_epoch(struct trainer *trainer, double seconds)
     trainer->epoch_times = trainer->training_times;
 }
 
+/* What the validation says; once its images are trained on it would flatter, and is what it was before. */
+static enum status validate(struct trainer *trainer, struct trainer_result *validation, struct error *err)
+{
+    struct trainer_state *state = &trainer->state;
+    const struct trainer_device *device = first_device(trainer);
+    if (state->joined > 0) {
+        *validation = (struct trainer_result){.loss = state->joined_loss, .accuracy = state->joined_accuracy};
+        return ST_OK;
+    }
+    enum status st = trainer_evaluate(trainer, device->validation, device->validation_count, validation, err);
+    if (st != ST_OK)
+        return st;
+    look_at_times(trainer, PROG_EVALUATE, &trainer->evaluation_times);
+    if (!isfinite(validation->loss))
+        return error_set(err, ST_DIVERGED, "the validation loss is not finite after epoch %u", state->epoch);
+    state->stale = validation->loss < state->best_loss ? 0 : state->stale + 1;
+    state->best_loss = fmin(state->best_loss, validation->loss);
+    return ST_OK;
+}
+
+/* At the end of an epoch that was validated. */
+static enum status join(struct trainer *trainer, const struct trainer_result *validation, struct error *err)
+{
+    trainer->state.joined_loss = validation->loss;
+    trainer->state.joined_accuracy = validation->accuracy;
+    return members_join(trainer, err);
+}
+
 /* Validation, the epoch's record, patience. *stop tells that patience has ended. */
 static enum status end_epoch(struct trainer *trainer, double learning_rate, double began, double spent_before,
                              const struct trainer_events *events, struct trainer_result *validation,
                              bool *stop, struct error *err)
 {
     struct trainer_state *state = &trainer->state;
-    const struct trainer_device *device = first_device(trainer);
+    const struct trainer_result none = {.loss = NAN, .accuracy = NAN};
     enum status st = read_metrics(trainer, err);
     if (st != ST_OK)
         return st;
     const double trained = clock_seconds();
     double training_seconds = spent_before + trained - began - trainer->epoch_began;
-    st = trainer_evaluate(trainer, device->validation, device->validation_count, 0, NULL, NULL, validation,
-                          err);
+    state->epoch += state->position > 0; /* else its end was passed without a validation */
+    st = validate(trainer, validation, err);
     if (st != ST_OK)
         return st;
-    look_at_times(trainer, PROG_EVALUATE, &trainer->evaluation_times);
-    state->epoch += state->position > 0; /* else its end was passed without a validation */
-    if (!isfinite(validation->loss))
-        return error_set(err, ST_DIVERGED, "the validation loss is not finite after epoch %u", state->epoch);
-    state->stale = validation->loss < state->best_loss ? 0 : state->stale + 1;
-    state->best_loss = fmin(state->best_loss, validation->loss);
     state->seconds = spent_before + clock_seconds() - began;
     const struct trainer_epoch epoch = {
         .epoch = state->epoch,
         .step = state->step,
         .train = result_of(state->metrics),
-        .validation = *validation,
+        .validation = state->joined > 0 ? none : *validation,
         .learning_rate = learning_rate,
         .seconds = state->seconds,
         .images_per_second = images_per_second(trainer, training_seconds),
-        .validation_seconds = clock_seconds() - trained,
+        .validation_seconds = state->joined > 0 ? 0.0 : clock_seconds() - trained,
     };
-    *stop = trainer->settings.patience > 0 && state->stale >= (uint32_t)trainer->settings.patience;
+    *stop = state->joined == 0 && trainer->settings.patience > 0 &&
+            state->stale >= (uint32_t)trainer->settings.patience;
     state->position = 0;
     for (int32_t k = 0; k < trainer->count; k++)
         memset(trainer->members[k].metrics, 0, METRIC_SUMS * sizeof(trainer->members[k].metrics[0]));
@@ -267,19 +317,24 @@ enum status trainer_run(struct trainer *trainer, struct trainer_limit limit,
         double now = clock_seconds();
         double progress = progress_of(trainer, limit, spent_before + now - began);
         bool finished = progress >= 1.0 && state->step > 0;
-        if (finished || state->position + (uint32_t)trainer->settings.batch >
-                            (uint32_t)first_device(trainer)->train_count) {
+        if (finished ||
+            state->position + (uint32_t)trainer->settings.batch > (uint32_t)trainer_epoch_samples(trainer)) {
+            const bool joins =
+                trainer->settings.use_validation && state->joined == 0 && !finished && progress >= JOIN_PROGRESS;
             /* A training that stands, with its time up, at the end of an epoch that was not validated (in this process)
              * has nothing but its result to find. */
             evaluated = evaluated && state->position == 0;
             if (!evaluated &&
-                (finished || spent_before + now - began - trainer->epoch_began >= limit.validation_seconds)) {
+                (finished || joins ||
+                 spent_before + now - began - trainer->epoch_began >= limit.validation_seconds)) {
                 st = end_epoch(trainer, learning_rate, began, spent_before, events, result, &stop, err);
                 evaluated = true;
             } else if (!finished) {
                 state->epoch++;
                 state->position = 0;
             }
+            if (st == ST_OK && joins && !stop)
+                st = join(trainer, result, err);
             if (finished)
                 break;
             continue;

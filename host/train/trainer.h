@@ -35,6 +35,9 @@ struct trainer_settings {
     enum job_averaging averaging;
     float average;    /* decay of the weight average; 0: none */
     int32_t patience; /* validations; 0: never stop early */
+    /* In the last part of the training the validation images are trained on too: from the first end of an epoch on that
+     * lies in it. They are validated on once more before, and never again. */
+    bool use_validation;
     uint64_t seed;
 };
 
@@ -43,14 +46,20 @@ struct trainer_settings {
 void trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t seed,
                          struct trainer_settings *settings);
 
+/* How many views the test takes: of those that the job allows, what the training has shown the network. */
+int32_t trainer_views_of(const struct job_evaluate *evaluate, const struct job_train *train);
+
 /* Where a training stands. All that a checkpoint holds beside the weights. */
 struct trainer_state {
-    uint32_t step;                /* steps done */
-    uint32_t epoch;               /* epochs begun before this one */
-    uint32_t position;            /* samples of this epoch's order already used */
-    uint32_t stale;               /* validations since the best validation loss */
-    uint32_t averaged;            /* 1: all members have the same running statistics */
-    double best_loss;             /* validation; INFINITY before the first */
+    uint32_t step;     /* steps done */
+    uint32_t epoch;    /* epochs begun before this one */
+    uint32_t position; /* samples of this epoch's order already used */
+    uint32_t stale;    /* validations since the best validation loss */
+    uint32_t averaged; /* 1: all members have the same running statistics */
+    uint32_t joined;   /* since so many steps the validation images are trained on too; 0: not yet */
+    double best_loss;  /* validation; INFINITY before the first */
+    /* of the last validation before the validation images were trained on */
+    double joined_loss, joined_accuracy;
     double seconds;               /* of training and evaluation so far */
     double metrics[METRIC_COUNT]; /* since the last validation */
 };
@@ -69,13 +78,13 @@ struct trainer_result {
 };
 
 /* One validated epoch (or the part of one before the limit); `train` and `images_per_second` are of all since the
- * validation before. */
+ * validation before. Once the validation images are trained on, the same without a validation: that is NAN then. */
 struct trainer_epoch {
     uint32_t epoch, step;
     struct trainer_result train, validation;
     double learning_rate, seconds;
     double images_per_second; /* while steps ran one behind the other, by the device's clock where it knows */
-    double validation_seconds; /* of the evaluation on the validation samples */
+    double validation_seconds; /* of the evaluation on the validation samples; 0 without one */
 };
 
 /* Called by trainer_run. Any of them may end the training by returning other than ST_OK. */
@@ -129,15 +138,28 @@ enum status trainer_values(struct trainer *trainer, float *values, struct error 
 /* The same into a new weight set of one slot on the first device; the caller's to free. */
 enum status trainer_keep(struct trainer *trainer, struct device_weights **weights, struct error *err);
 
-/* Evaluates on `samples` in their order. `confusion` (classes x classes, rows are the truth; NULL: not
- * wanted) is added to. Does not touch the training state. */
-enum status trainer_evaluate(struct trainer *trainer, const int32_t *samples, int32_t count, int32_t classes,
-                             const int32_t *labels, int64_t *confusion, struct trainer_result *result,
-                             struct error *err);
+/* Evaluates on `samples` in their order. Does not touch the training state. */
+enum status trainer_evaluate(struct trainer *trainer, const int32_t *samples, int32_t count,
+                             struct trainer_result *result, struct error *err);
+
+/* A test: an evaluation that looks at each image in several views and tells what was taken for what. */
+struct trainer_test {
+    const int32_t *samples;
+    int32_t count;
+    int32_t views; /* views.h */
+    int32_t classes;
+    const int32_t *labels; /* of the dataset's images */
+    int64_t *confusion;    /* classes x classes, rows are the truth; is added to */
+    /* what was found: by all views together, as the confusion; and by the images as they are */
+    struct trainer_result result, plain;
+};
+
+/* Does not touch the training state either. */
+enum status trainer_test(struct trainer *trainer, struct trainer_test *test, struct error *err);
 
 /* Trains until the limit, the patience's end or an event ends it. Ends with an evaluation on the validation
- * samples, whose result is *result. ST_DIVERGED when the loss is no longer finite, at the latest after one
- * epoch. */
+ * samples, whose result is *result; where these were trained on, it is that of the last one before. ST_DIVERGED when the
+ * loss is no longer finite, at the latest after one epoch. */
 enum status trainer_run(struct trainer *trainer, struct trainer_limit limit,
                         const struct trainer_events *events, struct trainer_result *result,
                         struct error *err);

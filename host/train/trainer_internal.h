@@ -34,6 +34,7 @@ struct trainer {
     struct member *members; /* [count] */
     struct thread_team *team;
     struct device_group *group; /* NULL with one member */
+    int32_t *joined;     /* the training samples and those of the validation; NULL before it is needed */
     double epoch_began;  /* trainer_state.seconds at the last validation, or when this process went on */
     double epoch_images; /* trained on since then */
     struct step_times training_times, evaluation_times;
@@ -71,13 +72,28 @@ enum status members_download(struct trainer *trainer, int32_t number, enum weigh
  * looks. */
 enum status members_average(struct trainer *trainer, enum weight_slot slot, struct error *err);
 
+/* Samples of an epoch. */
+int32_t trainer_epoch_samples(const struct trainer *trainer);
+/* All members train on the validation images too, from now on: state.joined tells since when. For the end of an epoch. */
+enum status members_join(struct trainer *trainer, struct error *err);
+
+/* Binds the member's training program to the samples of an epoch. Waits for the device. */
+enum status member_bind_training(const struct trainer *trainer, const struct member *member,
+                                 struct error *err);
 /* Binds the member's evaluation program to those samples. Waits for the device. */
 enum status member_bind_evaluation(const struct trainer *trainer, const struct member *member,
                                    const int32_t *samples, int32_t count, struct error *err);
 
-/* Sums over the samples. confusion, labels and classes as for trainer_evaluate. */
-enum status members_evaluate(struct trainer *trainer, const int32_t *samples, int32_t count, int32_t classes,
-                             const int32_t *labels, int64_t *confusion, double metrics[METRIC_COUNT],
-                             struct error *err);
+/* What is evaluated: fields as in struct trainer_test. Without a confusion there is one view. */
+struct members_evaluation {
+    const int32_t *samples;
+    int32_t count, views, classes;
+    const int32_t *labels;
+    int64_t *confusion; /* NULL: not wanted, nor are labels and classes */
+};
+
+/* Sums over the samples; plain: those of the images as they are, the same with one view. */
+enum status members_evaluate(struct trainer *trainer, const struct members_evaluation *wanted,
+                             double metrics[METRIC_COUNT], double plain[METRIC_COUNT], struct error *err);
 
 #endif

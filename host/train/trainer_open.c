@@ -1,5 +1,6 @@
 /* How a trainer begins and ends: settings from the job, programs lowered and prepared on every device of the training,
  * memory taken and bound, all of it given back. */
+#include "host/device/views.h"
 #include "host/train/trainer_internal.h"
 
 #include <math.h>
@@ -20,6 +21,8 @@ static enum optimizer_kind optimizer_of(enum job_optimizer optimizer)
         return OPTIMIZER_SGD;
     case JOB_OPTIMIZER_ADAMW:
         return OPTIMIZER_ADAMW;
+    case JOB_OPTIMIZER_MUON:
+        return OPTIMIZER_MUON;
     }
     abort(); /* the schema allows no other */
 }
@@ -34,7 +37,8 @@ void trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t se
                       .second = (float)job->beta2,
                       .decay = (float)job->weight_decay,
                       .bias_rate = (float)job->bias_rate,
-                      .bias_decay = (float)job->bias_decay},
+                      .bias_decay = (float)job->bias_decay,
+                      .muon_rate = (float)job->muon_rate},
         .schedule = {.kind = job->schedule,
                      .peak = job->learning_rate * batch / REFERENCE_BATCH,
                      .warmup = job->warmup},
@@ -45,6 +49,14 @@ void trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t se
         .patience = job->patience,
         .seed = seed,
     };
+}
+
+int32_t trainer_views_of(const struct job_evaluate *evaluate, const struct job_train *train)
+{
+    const bool automatic = evaluate->views == JOB_AUTO;
+    const bool shifted = automatic ? train->translate > 0 : evaluate->views == VIEWS_MOST;
+    const bool mirrored = train->flip && (automatic || evaluate->views > 1);
+    return (shifted ? 3 : 1) * (mirrored ? 2 : 1);
 }
 
 /* The running statistics of batch norms remember about this many images: those of a large batch are good by themselves,
@@ -67,6 +79,7 @@ static enum status lower(const struct trainer *trainer, enum prog_purpose purpos
         .batch = trainer->settings.batch / trainer->count,
         .augment = true,
         .weight_average = trainer->settings.average > 0.0f,
+        .orthogonalise = trainer->settings.optimizer.kind == OPTIMIZER_MUON,
         .label_smoothing = trainer->settings.label_smoothing,
         .batch_norm_momentum = batch_norm_momentum(trainer->settings.batch),
         .members = trainer->count,
@@ -144,22 +157,6 @@ enum status trainer_prepare(const struct trainer_device *devices, int32_t count,
 
 /* ---- bind: memory is taken ---- */
 
-static enum status bind_training(const struct trainer *trainer, const struct member *member,
-                                 struct error *err)
-{
-    const struct device_binding binding = {
-        .weights = member->weights,
-        .dataset = member->device.dataset,
-        .samples = member->device.train,
-        .sample_count = member->device.train_count,
-        .shuffled = 1,
-        .augment = trainer->settings.augment,
-        .optimizer = trainer->settings.optimizer,
-        .group = trainer->group,
-    };
-    return member->device.ops->program_bind(member->device.handle, member->training, &binding, err);
-}
-
 static enum status bind_member(void *context, int32_t number, struct error *err)
 {
     struct trainer *trainer = context;
@@ -168,7 +165,7 @@ static enum status bind_member(void *context, int32_t number, struct error *err)
     enum status st = device->ops->weights_new(device->handle, &trainer->training_program.weights,
                                               SLOT_GRADIENT, &member->weights, err);
     if (st == ST_OK)
-        st = bind_training(trainer, member, err);
+        st = member_bind_training(trainer, member, err);
     if (st == ST_OK)
         st = member_bind_evaluation(trainer, member, device->validation, device->validation_count, err);
     member->validates = st == ST_OK && trainer->count == 1;
@@ -200,7 +197,9 @@ static size_t needed_bytes(const struct trainer *trainer)
     }
     const struct trainer_device *device = &trainer->members[0].device;
     return most + trainer_weights_bytes(&trainer->training_program.weights) +
-           ((size_t)device->train_count + (size_t)device->validation_count) * sizeof(int32_t);
+           ((size_t)device->train_count +
+            (trainer->settings.use_validation ? 2 : 1) * (size_t)device->validation_count) *
+               sizeof(int32_t);
 }
 
 size_t trainer_group_bytes(const struct trainer *trainer)
@@ -263,6 +262,7 @@ void trainer_close(struct trainer *trainer)
     program_free(&trainer->training_program);
     program_free(&trainer->evaluation_program);
     free(trainer->members);
+    free(trainer->joined);
     graph_free(&trainer->graph);
     free(trainer);
 }

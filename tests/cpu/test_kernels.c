@@ -267,6 +267,7 @@ static double gathered(const struct dataset_view *v, const struct augment *a, co
     struct augment_draw d = {0, 0, 0, 0, 0, 0};
     if (a)
         d = augment_sample(*a, step->seed, step->epoch, (uint32_t)sample, v->height, v->width);
+    d = augment_look(d, step->view);
     if (y >= d.cut_top && y < d.cut_top + d.cut_side && x >= d.cut_left && x < d.cut_left + d.cut_side)
         return 0.0;
     const int32_t column = augment_reflect((d.mirrored ? v->width - 1 - x : x) + d.shift_x, v->width);
@@ -293,7 +294,11 @@ static void check_gather(int32_t index, int32_t channels, int32_t height, int32_
         IMAGES, channels, height, width, 10, pixels, all_labels, {.5f, .4f, .3f, .2f}, {.25f, .3f, .2f, .1f}};
     const struct augment augment = {4, 1, 5};
     const struct augment *wanted = index % 2 ? &augment : NULL;
-    const struct step step = {.seed = 5, .epoch = (uint32_t)index, .first = 8, .valid = index % 3 ? ROWS : 4};
+    const struct step step = {.seed = 5,
+                              .epoch = (uint32_t)index,
+                              .first = 8,
+                              .valid = index % 3 ? ROWS : 4,
+                              .view = {index / 2 % 3 - 1, index / 3 % 3 - 1, index / 2 % 2}};
     const bool shuffled = index % 2;
 
     const struct cpu_shape s = {ROWS, channels, height, width, block ? block : 1};

@@ -217,7 +217,7 @@ static void grow(struct graph *graph, struct random_sequence *random)
     struct remap_list remaps = {0};
     struct error err = {0};
     if (morph_draw(graph, ALL_MORPHS, random, &morph, &err) != ST_OK ||
-        morph_apply(&morph, graph, 0.0f, random_next(random), &child, &remaps, &err) != ST_OK)
+        morph_apply(&morph, graph, 0.0f, &child, &remaps, &err) != ST_OK)
         fail_msg("%s", err.message);
     remap_list_free(&remaps);
     graph_free(graph);

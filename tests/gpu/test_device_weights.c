@@ -80,7 +80,6 @@ static void remap_agrees(void **state)
         }
         remap->fill = 0.25f;
         remap->noise = 0.125f;
-        remap->noise_everywhere = i % 2 == 0;
     }
     float *expected = calloc(table->total, sizeof(*expected)), *found = malloc(table->total * sizeof(*found));
     assert_non_null(expected);

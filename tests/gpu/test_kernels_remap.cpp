@@ -89,13 +89,11 @@ void remap_case::add(const kernel_run &run, int32_t k)
     r.identity = flags & 32 ? draw_index(run, stream + 5, dims[0], dims[1]) : NULL;
     r.fill = 0.25f * (float)kernel_below(run, stream, 21, 3);
     r.noise = run.index % 2 ? 0.01f * (float)kernel_below(run, stream, 22, 3) : 0.0f;
-    r.noise_everywhere = kernel_below(run, stream, 23, 2) != 0;
     e.child = add_tensor(&child_tensors, &child, dims, 7u + (uint32_t)k);
     e.source = add_tensor(&parent_tensors, &parent, source_dims, 7u + (uint32_t)k);
     memcpy(e.dims, dims, sizeof(dims));
     memcpy(e.source_dims, source_dims, sizeof(source_dims));
     e.has_source = r.source >= 0;
-    e.noise_everywhere = r.noise_everywhere;
     e.out_index = r.out_index, e.in_index = r.in_index, e.identity = r.identity;
     e.out_scale = r.out_scale, e.in_scale = r.in_scale;
     e.fill = r.fill, e.noise = r.noise;

@@ -66,6 +66,7 @@ static void check_gather(const kernel_run &run)
     cuda_step step = kernel_step(run);
     step.valid = 1 + kernel_below(run, SETTINGS, 6, rows < 5 ? rows : 5);
     step.first = (uint32_t)kernel_below(run, SETTINGS, 7, 5 - step.valid + 1);
+    step.view = {kernel_below(run, SETTINGS, 8, 3) - 1, kernel_below(run, SETTINGS, 9, 3) - 1, run.index / 2 % 2};
     step_memory memory(cuda_step{});
     kernel_launched(run, cuda_launch_step(NULL, &step, memory.get()), "step");
     activation image(run.type, cuda_shape{rows, channels, height, width}), expected(run.type, image.shape);
@@ -77,8 +78,8 @@ static void check_gather(const kernel_run &run)
     for (int32_t r = 0; r < rows; r++) {
         const uint32_t row = r < step.valid ? (uint32_t)r : 0;
         const int32_t from = sample[gather_position(step.seed, step.epoch, step.first, row, 5, g.shuffled)];
-        const augment_draw d =
-            augment_sample(g.augment, step.seed, step.epoch, (uint32_t)from, height, width);
+        const augment_draw d = augment_look(
+            augment_sample(g.augment, step.seed, step.epoch, (uint32_t)from, height, width), step.view);
         assert_int_equal(static_cast<int32_t *>(made.data)[r], label[from]);
         for (int32_t c = 0; c < channels; c++)
             for (int32_t y = 0; y < height; y++)

@@ -78,6 +78,7 @@ static void sample_make(struct sample *sample, bool pooled)
                                          .mean = {0.1f, 1 / 3.0f, 0.5f},
                                          .deviation = {0.25f, 0.2f, 1e-3f},
                                          .fit = "crop",
+                                         .views = 6,
                                          .id = 17,
                                          .validation_accuracy = 0.1 + 0.2};
 }
@@ -123,6 +124,7 @@ static void round_trip(bool pooled)
     assert_memory_equal(model.about.mean, sample.about.mean, 3 * sizeof(float));
     assert_memory_equal(model.about.deviation, sample.about.deviation, 3 * sizeof(float));
     assert_string_equal(model.about.fit, "crop");
+    assert_int_equal(model.about.views, 6);
     assert_int_equal(model.about.id, 17);
     assert_true(model.about.validation_accuracy == sample.about.validation_accuracy);
     model_free(&model);
@@ -134,6 +136,30 @@ static void comes_back_bit_for_bit(void **state)
     (void)state;
     round_trip(true);
     round_trip(false);
+}
+
+/* Models that were written before there were views have one. */
+static void knows_older_files(void **state)
+{
+    (void)state;
+    struct sample sample;
+    struct model model;
+    struct error err;
+    char *bytes;
+    size_t length;
+
+    sample_make(&sample, true);
+    assert_ok(model_save(path, &sample.graph, sample.values, &sample.about, &err), err);
+    assert_ok(file_read(path, &bytes, &length, &err), err);
+    char *views = memmem(bytes, length, "\"views\":", 8);
+    assert_non_null(views);
+    memcpy(views, "\"older\":", 8);
+    assert_ok(file_write_atomic(path, bytes, length, &err), err);
+    assert_ok(model_load(path, &model, &err), err);
+    assert_int_equal(model.about.views, 1);
+    model_free(&model);
+    free(bytes);
+    sample_free(&sample);
 }
 
 static void has_the_promised_layout(void **state)
@@ -212,6 +238,8 @@ static const struct damage {
 } damages[] = {
     {"\"format\":\"nasrun-1\"", "\"format\":\"nasrun-9\"", "format is \"nasrun-9\", expected \"nasrun-1\""},
     {"__metadata__", "__metabata__", "no string \"format\""},
+    {"\"views\":\"6\"", "\"views\":\"4\"", "\"views\" is \"4\", expected 1, 2, 3 or 6"},
+    {"\"views\":\"6\"", "\"views\":\"x\"", "\"views\" is \"x\", expected 1, 2, 3 or 6"},
     {"\"layers.1.weight\"", "\"layers.7.weight\"", "tensor layers.1.weight is missing"},
     {"\"dtype\":\"F32\"", "\"dtype\":\"F16\"", "dtype is F16, expected F32"},
     {"[8,3,3,3]", "[8,3,9,1]", "tensor layers.1.weight: the shape is another"},
@@ -289,9 +317,9 @@ static void survives_every_flipped_bit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(comes_back_bit_for_bit),     cmocka_unit_test(has_the_promised_layout),
-        cmocka_unit_test(refuses_every_cut),          cmocka_unit_test(refuses_a_changed_header),
-        cmocka_unit_test(survives_every_flipped_bit),
+        cmocka_unit_test(comes_back_bit_for_bit),   cmocka_unit_test(knows_older_files),
+        cmocka_unit_test(has_the_promised_layout),  cmocka_unit_test(refuses_every_cut),
+        cmocka_unit_test(refuses_a_changed_header), cmocka_unit_test(survives_every_flipped_bit),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

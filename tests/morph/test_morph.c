@@ -2,6 +2,7 @@
  * is refused, and what the weights of a child are. Every morph that is made is compared with its parent too.
  */
 #include "host/morph/morph.h"
+#include "host/net/start.h"
 #include "tests/support/network.h"
 
 #include <math.h>
@@ -14,6 +15,8 @@
 #include <cmocka.h>
 
 static const double TOLERANCE = 1e-6;
+
+enum { MORPH_TOO_WIDE = 4097 };
 
 /* ---- networks by hand: the ids are 1, 2, 3 ... in order of append, equal to the indices ---- */
 
@@ -94,6 +97,19 @@ static struct network finish(struct graph *graph)
     return network;
 }
 
+/* A starting network for images of 3 x 16 x 16. */
+static struct network started(const char *name, int32_t width)
+{
+    struct random_sequence random = {.seed = 5, .stream = RANDOM_TEST};
+    struct network network;
+    struct graph graph;
+    struct error err = {0};
+    if (start_make(&graph, name, width, (struct shape){0, 3, 16, 16}, 10, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    network_start(&network, &graph, &random);
+    return network;
+}
+
 /* ---- what a morph must do ---- */
 
 /* Grows the network without noise: it must be allowed and keep the function. */
@@ -142,6 +158,16 @@ static struct morph deepen(uint32_t a, enum deepen_variant variant, int32_t kern
     return (struct morph){.kind = MORPH_DEEPEN, .a = a, .amount = kernel, .variant = variant};
 }
 
+static struct morph residual(uint32_t a, int32_t kernel)
+{
+    return (struct morph){.kind = MORPH_RESIDUAL, .a = a, .amount = kernel};
+}
+
+static struct morph repeat(uint32_t a)
+{
+    return (struct morph){.kind = MORPH_REPEAT, .a = a};
+}
+
 static struct morph skip_over(enum morph_kind kind, uint32_t a, uint32_t b)
 {
     return (struct morph){.kind = kind, .a = a, .b = b};
@@ -152,6 +178,16 @@ static struct layer *layer_of(const struct network *network, uint32_t id)
     int32_t index = graph_find(&network->graph, id);
     assert_true(index >= 0);
     return &network->graph.layers[index];
+}
+
+/* Of the `n`th layer of that kind, from 0. */
+static uint32_t id_of_kind(const struct graph *graph, enum layer_kind kind, int n)
+{
+    for (int32_t i = 0; i < graph->count; i++)
+        if (graph->layers[i].kind == kind && n-- == 0)
+            return graph->layers[i].id;
+    fail_msg("no such layer of kind %s", layer_kind_name(kind));
+    return 0;
 }
 
 static const float *weights_of(const struct network *network, uint32_t id, enum weight_role role)
@@ -175,14 +211,11 @@ static void test_relu_only_where_nothing_is_negative(void **state)
     struct network network = finish(&graph);
     const int32_t negative[] = {0, first, norm, mixed};
     for (size_t i = 0; i < sizeof(negative) / sizeof(*negative); i++) {
-        refuse(&network, deepen((uint32_t)negative[i], DEEPEN_RELU, 0),
-               "expected a layer whose output is never");
         refuse(&network, deepen((uint32_t)negative[i], DEEPEN_CONV_RELU, 3),
                "expected a layer whose output is never");
     }
     const int32_t fine[] = {relu, add, pool};
     for (size_t i = 0; i < sizeof(fine) / sizeof(*fine); i++) {
-        grow(&network, deepen((uint32_t)fine[i], DEEPEN_RELU, 0));
         grow(&network, deepen((uint32_t)fine[i], DEEPEN_CONV_RELU, 3));
     }
     network_free(&network);
@@ -193,83 +226,257 @@ static void test_deepen_adds_what_it_says(void **state)
     (void)state;
     struct graph graph = image(2, 8, 8);
     int32_t relu = plain(&graph, LAYER_RELU, conv(&graph, 0, 4, 1, 1));
-    joint(&graph, LAYER_ADD, relu, conv(&graph, relu, 4, 1, 1));
+    int32_t second = plain(&graph, LAYER_RELU, conv(&graph, relu, 4, 1, 1));
     struct network network = finish(&graph);
-    grow(&network, deepen((uint32_t)relu, DEEPEN_RESIDUAL, 3));
-    /* relu, new conv, new norm, new add, then what was there: both readers of the ReLU read the add now */
+    uint32_t last = network.graph.layers[network.graph.count - 1].id, pool = last - 1;
+    grow(&network, deepen((uint32_t)relu, DEEPEN_CONV_RELU, 3));
     const struct layer *layers = network.graph.layers;
     assert_int_equal(layers[relu + 1].kind, LAYER_CONV);
-    assert_int_equal(layers[relu + 2].kind, LAYER_BATCH_NORM);
-    assert_int_equal(layers[relu + 3].kind, LAYER_ADD);
-    assert_int_equal(layers[relu + 3].inputs[0], relu);
-    assert_int_equal(layers[relu + 4].inputs[0], relu + 3);
-    assert_int_equal(layers[relu + 5].inputs[0], relu + 3);
-    const float *scale = weights_of(&network, layers[relu + 2].id, WEIGHT_SCALE);
-    const float *kernel = weights_of(&network, layers[relu + 1].id, WEIGHT_KERNEL);
-    double square = 0.0;
-    for (int i = 0; i < 4; i++)
-        assert_true(scale[i] == 0.0f);
-    for (int i = 0; i < 4 * 4 * 9; i++)
-        square += (double)kernel[i] * (double)kernel[i];
-    double variance =
-        square / (4 * 4 * 9); /* of 144 numbers: within a third of 2 / fan-in, five deviations nearly */
-    assert_true(fabs(variance * 36.0 / 2.0 - 1.0) <= 0.34);
+    assert_int_equal(layers[relu + 2].kind, LAYER_RELU);
+    assert_int_equal(layers[relu + 3].inputs[0], relu + 2);
 
-    refuse(&network, deepen((uint32_t)relu, DEEPEN_CONV, 4), "kernel is 4, expected 1, 3 or 5");
-    refuse(&network, deepen((uint32_t)relu, DEEPEN_DENSE, 0), "expected 1 x 1");
-    refuse(&network, deepen(99, DEEPEN_CONV, 3), "layer 99 is not in the graph");
-    uint32_t last = layers[network.graph.count - 1].id, pool = layers[network.graph.count - 2].id;
-    refuse(&network, deepen(last, DEEPEN_DENSE, 0), "is the last");
-    grow(&network, deepen(pool, DEEPEN_DENSE, 0));
+    refuse(&network, deepen((uint32_t)relu, DEEPEN_CONV_RELU, 4), "kernel is 4, expected 1, 3 or 5");
+    refuse(&network, deepen((uint32_t)relu, DEEPEN_DENSE_RELU, 0), "expected 1 x 1");
+    refuse(&network, deepen(99, DEEPEN_CONV_RELU, 3), "layer 99 is not in the graph");
+    refuse(&network, deepen(last, DEEPEN_DENSE_RELU, 0), "is the last");
+    grow(&network, deepen(pool, DEEPEN_DENSE_RELU, 0));
     assert_int_equal(layer_of(&network, pool)[1].kind, LAYER_DENSE);
-    assert_int_equal(layer_of(&network, pool)[2].id, last); /* an add with a conv may be negative: no ReLU */
+    assert_int_equal(layer_of(&network, pool)[2].kind, LAYER_RELU);
     grow(&network, deepen((uint32_t)relu, DEEPEN_BATCH_NORM, 0));
-    grow(&network, deepen(0, DEEPEN_CONV, 5));
+    grow(&network, deepen(0, DEEPEN_BATCH_NORM, 0));
+    grow(&network, deepen((uint32_t)second, DEEPEN_CONV_RELU, 5));
+    network_free(&network);
+}
+
+/* ---- residual blocks ---- */
+
+static void test_residual(void **state)
+{
+    (void)state;
+    struct graph graph = image(2, 8, 8);
+    int32_t relu = plain(&graph, LAYER_RELU, conv(&graph, 0, 4, 1, 1));
+    joint(&graph, LAYER_ADD, relu, conv(&graph, relu, 4, 1, 1));
+    struct network network = finish(&graph);
+    grow(&network, residual((uint32_t)relu, 3));
+    /* relu, the branch, the add, then what was there: both readers of the ReLU read the add now */
+    static const enum layer_kind kinds[] = {LAYER_CONV, LAYER_BATCH_NORM, LAYER_RELU,
+                                            LAYER_CONV, LAYER_BATCH_NORM, LAYER_ADD};
+    const struct layer *layers = network.graph.layers;
+    for (int32_t i = 0; i < 6; i++) {
+        assert_int_equal(layers[relu + 1 + i].kind, kinds[i]);
+        assert_int_equal(layers[relu + 1 + i].inputs[0], i < 5 ? relu + i : relu);
+    }
+    assert_int_equal(layers[relu + 6].inputs[1], relu + 5);
+    assert_int_equal(layers[relu + 7].inputs[0], relu + 6);
+    assert_int_equal(layers[relu + 8].inputs[0], relu + 6);
+    for (int32_t half = 0; half < 2; half++) {
+        const float *scale = weights_of(&network, layers[relu + 2 + 3 * half].id, WEIGHT_SCALE);
+        const float *kernel = weights_of(&network, layers[relu + 1 + 3 * half].id, WEIGHT_KERNEL);
+        double square = 0.0;
+        for (int i = 0; i < 4; i++)
+            assert_true(scale[i] == (half == 0 ? 1.0f : 0.0f));
+        for (int i = 0; i < 4 * 4 * 9; i++)
+            square += (double)kernel[i] * (double)kernel[i];
+        double variance =
+            square / (4 * 4 * 9); /* of 144 numbers: within a third of 2 / fan-in, three deviations */
+        assert_true(fabs(variance * 36.0 / 2.0 - 1.0) <= 0.34);
+    }
+    refuse(&network, residual((uint32_t)relu, 2), "residual: kernel is 2, expected 1, 3 or 5");
+    refuse(&network, residual(99, 3), "layer 99 is not in the graph");
+    network_free(&network);
+}
+
+/* New layers are as the network's own are; the last batch norm alone has a scale in any case. */
+static void test_residual_in_the_style_of_the_network(void **state)
+{
+    (void)state;
+    struct network network = started("air", 8);
+    const uint32_t id = id_of_kind(&network.graph, LAYER_GELU, 1);
+    int32_t at = graph_find(&network.graph, id);
+    grow(&network, residual(id, 3));
+    const struct layer *layers = network.graph.layers + at + 1;
+    assert_true(layers[0].init == LAYER_INIT_DIRAC && layers[3].init == LAYER_INIT_DIRAC);
+    assert_true(layers[1].frozen && !layers[4].frozen);
+    assert_int_equal(layers[2].kind, LAYER_GELU);
+    grow(&network, deepen(id, DEEPEN_BATCH_NORM, 0));
+    assert_true(layer_of(&network, id)[1].frozen);
+    refuse(&network, deepen(id, DEEPEN_CONV_RELU, 3), "expected a layer whose output is never");
+    network_free(&network);
+}
+
+static void test_repeat(void **state)
+{
+    (void)state;
+    struct network network = started("res9", 8);
+    struct error err = {0};
+    uint32_t add = id_of_kind(&network.graph, LAYER_ADD, 0);
+    int32_t end = graph_find(&network.graph, add), before = network.graph.count;
+    grow(&network, repeat(add));
+    /* conv, norm, relu, conv, norm of the block; the ReLU behind them would never learn from zeros */
+    static const enum layer_kind kinds[] = {LAYER_CONV, LAYER_BATCH_NORM, LAYER_RELU,
+                                            LAYER_CONV, LAYER_BATCH_NORM, LAYER_ADD};
+    assert_int_equal(network.graph.count, before + 6);
+    for (int32_t i = 0; i < 6; i++)
+        assert_int_equal(network.graph.layers[end + 1 + i].kind, kinds[i]);
+    assert_int_equal(network.graph.layers[end + 6].inputs[0], end);
+    grow(&network, repeat(network.graph.layers[end + 6].id)); /* and the new one is a block, too */
+    network_free(&network);
+
+    network = started("resnet", 8);
+    add = id_of_kind(&network.graph, LAYER_ADD, 0);
+    end = graph_find(&network.graph, add) + 1;
+    grow(&network, repeat(add));
+    assert_int_equal(network.graph.layers[end].kind, LAYER_RELU);
+    assert_int_equal(network.graph.layers[end + 6].kind, LAYER_ADD);
+    assert_int_equal(network.graph.layers[end + 6].inputs[0], end);
+    assert_int_equal(network.graph.layers[end + 7].kind, LAYER_RELU); /* its block ends with one */
+    uint32_t changing = id_of_kind(&network.graph, LAYER_ADD, 3);     /* both operands have a convolution */
+    finds_no_room(&network, repeat(changing), "ends no residual block");
+    refuse(&network, repeat(1), "layer 1 is conv, expected add");
+    network_free(&network);
+
+    /* a branch without an activation inside is no block */
+    struct graph graph = image(2, 8, 8);
+    int32_t relu = plain(&graph, LAYER_RELU, conv(&graph, 0, 4, 1, 1));
+    int32_t linear = joint(&graph, LAYER_ADD, relu, conv(&graph, conv(&graph, relu, 4, 1, 1), 4, 1, 1));
+    network = finish(&graph);
+    finds_no_room(&network, repeat((uint32_t)linear), "expected one with an activation inside");
+    struct morph wrong = repeat(99);
+    assert_int_equal(network_grow(&network, &wrong, 0.0f, 11, &err), ST_RANGE);
     network_free(&network);
 }
 
 /* ---- widen ---- */
 
-static void test_widen_copies_channels_and_shares_weights(void **state)
+static double deviation_of(const float *values, int count)
+{
+    double mean = 0.0, square = 0.0;
+    for (int i = 0; i < count; i++)
+        mean += (double)values[i] / count;
+    for (int i = 0; i < count; i++)
+        square += ((double)values[i] - mean) * ((double)values[i] - mean) / count;
+    return sqrt(square);
+}
+
+/* New channels: random incoming weights whatever the noise is, a fresh batch norm, nothing of them read. The old ones are
+ * as they were. */
+static void test_widen_adds_channels_that_nobody_reads(void **state)
+{
+    (void)state;
+    for (int noisy = 0; noisy < 2; noisy++) {
+        struct graph graph = image(2, 6, 6);
+        int32_t first = conv(&graph, 0, 4, 1, 1), norm = plain(&graph, LAYER_BATCH_NORM, first);
+        int32_t second = conv(&graph, plain(&graph, LAYER_RELU, norm), 3, 1, 1);
+        struct network parent = finish(&graph), child = {0};
+        struct error err = {0};
+        struct random_sequence random = {.seed = 5, .stream = RANDOM_TEST};
+        struct logits before, after;
+        assert_int_equal(graph_copy(&graph, &parent.graph, &err), ST_OK);
+        network_start(&child, &graph, &random); /* the same weights as the parent's */
+        struct morph wider = widen((uint32_t)first, 6);
+        network_evaluate(&child, 7, &before);
+        assert_int_equal(network_grow(&child, &wider, noisy ? 0.5f : 0.0f, 11, &err), ST_OK);
+        network_evaluate(&child, 7, &after);
+        assert_true(logits_difference(&before, &after) == 0.0);
+        assert_int_equal(layer_of(&child, (uint32_t)first)->shape.c, 10);
+
+        const float *wide = weights_of(&child, (uint32_t)first, WEIGHT_KERNEL);
+        const float *narrow = weights_of(&parent, (uint32_t)first, WEIGHT_KERNEL);
+        assert_memory_equal(wide, narrow, 4 * 18 * sizeof(*wide));
+        /* of 108 normal numbers: within a third, five deviations of their deviation */
+        assert_true(fabs(deviation_of(wide + 4 * 18, 6 * 18) / deviation_of(narrow, 4 * 18) - 1.0) <= 0.34);
+        static const float fresh[WEIGHT_ROLE_COUNT] = {[WEIGHT_SCALE] = 1.0f, [WEIGHT_RUNNING_VAR] = 1.0f};
+        for (int role = WEIGHT_BIAS; role < WEIGHT_ROLE_COUNT; role++) {
+            const uint32_t id = (uint32_t)(role == WEIGHT_BIAS ? first : norm);
+            const float *values = weights_of(&child, id, (enum weight_role)role);
+            assert_memory_equal(values, weights_of(&parent, id, (enum weight_role)role), 4 * sizeof(*values));
+            for (int j = 4; j < 10; j++)
+                assert_true(values[j] == fresh[role]);
+        }
+        const float *read_wide = weights_of(&child, (uint32_t)second, WEIGHT_KERNEL);
+        const float *read_narrow = weights_of(&parent, (uint32_t)second, WEIGHT_KERNEL);
+        for (int o = 0; o < 3; o++)
+            for (int j = 0; j < 10; j++)
+                for (int tap = 0; tap < 9; tap++)
+                    assert_true(read_wide[(o * 10 + j) * 9 + tap] ==
+                                (j < 4 ? read_narrow[(o * 4 + j) * 9 + tap] : 0.0f));
+
+        refuse(&child, widen((uint32_t)norm, 1), "is batch_norm, expected conv or dense");
+        refuse(&child, widen((uint32_t)first, MORPH_TOO_WIDE), "amount is 4097, expected 1 to 4096");
+        finds_no_room(&child, widen((uint32_t)first, MORPH_TOO_WIDE - 1), "would have 4106 channels");
+        refuse(&child, widen((uint32_t)first, 0), "amount is 0");
+        refuse(&child, widen(child.graph.layers[child.graph.count - 1].id, 1), "is the last");
+        network_free(&child);
+        network_free(&parent);
+    }
+}
+
+/* A kernel that is widened and reads what is widened: new channels read each other, old ones none of the new. */
+static void test_widen_rows_and_columns(void **state)
 {
     (void)state;
     struct graph graph = image(2, 6, 6);
-    int32_t first = conv(&graph, 0, 4, 1, 1), norm = plain(&graph, LAYER_BATCH_NORM, first);
-    int32_t second = conv(&graph, plain(&graph, LAYER_RELU, norm), 3, 1, 1);
-    struct network parent = finish(&graph), child = {0};
-    struct error err = {0};
-    struct random_sequence random = {.seed = 5, .stream = RANDOM_TEST};
-    assert_int_equal(graph_copy(&graph, &parent.graph, &err), ST_OK);
-    network_start(&child, &graph, &random); /* the same weights as the parent's */
-    grow(&child, widen((uint32_t)first, 3));
-    assert_int_equal(layer_of(&child, (uint32_t)first)->shape.c, 7);
-
-    const float *wide = weights_of(&child, (uint32_t)norm, WEIGHT_RUNNING_VAR);
-    const float *narrow = weights_of(&parent, (uint32_t)norm, WEIGHT_RUNNING_VAR);
-    const float *read_wide = weights_of(&child, (uint32_t)second, WEIGHT_KERNEL);
-    const float *read_narrow = weights_of(&parent, (uint32_t)second, WEIGHT_KERNEL);
-    int copies[4] = {1, 1, 1, 1}, source[7] = {0, 1, 2, 3, -1, -1, -1};
-    for (int j = 4; j < 7; j++)
-        for (int k = 0; k < 4; k++)
-            if (wide[j] == narrow[k]) {
-                source[j] = k;
-                copies[k]++;
-            }
-    for (int j = 0; j < 7; j++) {
-        assert_true(source[j] >= 0 && copies[source[j]] <= 2);
-        assert_true(wide[j] == narrow[source[j]]);
-        for (int o = 0; o < 3; o++)
+    int32_t first = conv(&graph, 0, 4, 1, 1), second = conv(&graph, first, 4, 1, 1);
+    joint(&graph, LAYER_ADD, first, second);
+    struct network network = finish(&graph);
+    grow(&network, widen((uint32_t)first, 4)); /* the second is tied to it, and reads it */
+    const float *kernel = weights_of(&network, (uint32_t)second, WEIGHT_KERNEL);
+    for (int o = 0; o < 8; o++)
+        for (int i = 0; i < 8; i++)
             for (int tap = 0; tap < 9; tap++)
-                assert_true(read_wide[(o * 7 + j) * 9 + tap] * (float)copies[source[j]] ==
-                            read_narrow[(o * 4 + source[j]) * 9 + tap]);
-    }
+                assert_true((kernel[(o * 8 + i) * 9 + tap] == 0.0f) == (o < 4 && i >= 4));
+    network_free(&network);
+}
 
-    refuse(&child, widen((uint32_t)norm, 1), "is batch_norm, expected conv or dense");
-    refuse(&child, widen((uint32_t)first, 8), "amount is 8, expected 1 to 7");
-    refuse(&child, widen((uint32_t)first, 0), "amount is 0");
-    refuse(&child, widen(child.graph.layers[child.graph.count - 1].id, 1), "is the last");
-    network_free(&child);
-    network_free(&parent);
+static void test_widen_a_stage(void **state)
+{
+    (void)state;
+    struct network network = started("lean", 8); /* 8 8 | 16 | 32 32 | 64 channels, 16 x 16 to 2 x 2 pixels */
+    static const int32_t widths[] = {16, 16, 16, 32, 32, 64}, all[] = {24, 24, 24, 40, 40, 80};
+    uint32_t second = id_of_kind(&network.graph, LAYER_CONV, 1);
+    grow(&network, (struct morph){.kind = MORPH_WIDEN_STAGE, .a = second, .amount = 100});
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(layer_of(&network, id_of_kind(&network.graph, LAYER_CONV, i))->shape.c, widths[i]);
+    grow(&network, (struct morph){.kind = MORPH_WIDEN_NET, .amount = 25});
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(layer_of(&network, id_of_kind(&network.graph, LAYER_CONV, i))->shape.c, all[i]);
+    assert_int_equal(network.graph.layers[network.graph.count - 1].shape.c, 10);
+    struct morph wrong = {.kind = MORPH_WIDEN_NET, .amount = 101};
+    refuse(&network, wrong, "widen_net: amount is 101, expected 1 to 100 percent");
+    wrong = (struct morph){.kind = MORPH_WIDEN_STAGE, .a = 99, .amount = 50};
+    refuse(&network, wrong, "widen_stage: layer 99 is not in the graph");
+    wrong.a = id_of_kind(&network.graph, LAYER_GLOBAL_POOL, 0); /* the logits alone */
+    finds_no_room(&network, wrong, "found no layer that can be widened");
+    network_free(&network);
+}
+
+/* What can't be widened stays as it is: the whitening, and what has its channels from elsewhere. */
+static void test_widen_all_that_can_be(void **state)
+{
+    (void)state;
+    struct network network = started("air", 8);
+    const uint32_t whitening = id_of_kind(&network.graph, LAYER_CONV, 0);
+    const int32_t filters = layer_of(&network, whitening)->shape.c;
+    grow(&network, (struct morph){.kind = MORPH_WIDEN_NET, .amount = 50});
+    assert_int_equal(layer_of(&network, whitening)->shape.c, filters);
+    assert_int_equal(layer_of(&network, id_of_kind(&network.graph, LAYER_CONV, 1))->shape.c, 16);
+    finds_no_room(&network, widen(whitening, 8), "has filters that are to stay as they are");
+    finds_no_room(&network, (struct morph){.kind = MORPH_KERNEL, .a = whitening, .amount = 2},
+                  "has filters that are to stay as they are");
+    network_free(&network);
+
+    struct graph graph = image(4, 8, 8);
+    int32_t first = conv(&graph, 0, 4, 1, 1), with_image = joint(&graph, LAYER_ADD, first, 0);
+    int32_t left = conv(&graph, with_image, 8, 1, 1), grouped = conv(&graph, left, 6, 1, 2);
+    int32_t both = joint(&graph, LAYER_CONCAT, left, grouped);
+    joint(&graph, LAYER_ADD, conv(&graph, both, 14, 1, 1), both);
+    network = finish(&graph);
+    grow(&network, (struct morph){.kind = MORPH_WIDEN_STAGE, .a = (uint32_t)first, .amount = 50});
+    assert_int_equal(layer_of(&network, (uint32_t)first)->shape.c, 4);
+    assert_int_equal(layer_of(&network, (uint32_t)left)->shape.c, 16);
+    assert_int_equal(layer_of(&network, (uint32_t)grouped)->shape.c, 16);
+    assert_int_equal(layer_of(&network, (uint32_t)both)->shape.c, 32); /* and the convolution added to it */
+    network_free(&network);
 }
 
 /* Both inputs of a concat come from one convolution: Auto-Keras's networks crash here. */
@@ -349,30 +556,6 @@ static void test_widen_before_a_dense_layer_over_pixels(void **state)
     network_free(&network);
 }
 
-/* Copies that are produced alike and read alike would stay equal for ever. */
-static void test_noise_tells_copies_apart(void **state)
-{
-    (void)state;
-    struct graph graph = image(2, 6, 6);
-    int32_t first = conv(&graph, 0, 2, 1, 1), second = conv(&graph, first, 3, 1, 1);
-    struct network network = finish(&graph);
-    const float *bias = NULL;
-    struct morph doubling = widen((uint32_t)first, 2);
-    assert_int_equal(network_grow(&network, &doubling, 1e-3f, 11, NULL), ST_OK);
-    bias = weights_of(&network, (uint32_t)first, WEIGHT_BIAS);
-    const float *kernel = weights_of(&network, (uint32_t)first, WEIGHT_KERNEL);
-    for (int j = 2; j < 4; j++) {
-        int source = bias[j] == bias[0] ? 0 : 1;
-        assert_true(bias[j] == bias[source]);
-        for (int i = 0; i < 2 * 9; i++) {
-            float change = fabsf(kernel[j * 18 + i] - kernel[source * 18 + i]);
-            assert_true(change > 0.0f && change <= 0.02f); /* two noises of 1e-3 times a deviation below 1 */
-        }
-    }
-    assert_int_equal(layer_of(&network, (uint32_t)second)->shape.c, 3);
-    network_free(&network);
-}
-
 /* ---- skips and kernels ---- */
 
 static void test_skips(void **state)
@@ -394,7 +577,8 @@ static void test_skips(void **state)
         grow(&network, skip_over(which, (uint32_t)first, (uint32_t)third)); /* another pair */
         finds_no_room(&network, skip_over(which, a, (uint32_t)third),
                       "already");                   /* the first is still found behind the second */
-        grow(&network, skip_over(which, 0, globe)); /* one pixel: the branch ends in a dense layer */
+        grow(&network, skip_over(which, a, globe)); /* one pixel: the branch ends in a dense layer */
+        refuse(&network, skip_over(which, 0, globe), "layer 0 is the image");
         grow(&network, skip_over(which, (uint32_t)first, a)); /* neighbours */
         refuse(&network, skip_over(which, (uint32_t)third, a), "does not depend on layer 5");
         refuse(&network, skip_over(which, a, a), "does not depend on layer 2");
@@ -428,10 +612,8 @@ static void test_kernels_grow_around_the_old(void **state)
     grow(&network, larger);
     assert_int_equal(layer_of(&network, (uint32_t)first)->kernel_h, 5);
     assert_int_equal(layer_of(&network, (uint32_t)first)->pad_w, 2);
-    larger.amount = 6;
-    grow(&network, larger);
-    finds_no_room(&network, larger, "would get a kernel of 17, expected at most 11");
-    larger = (struct morph){.kind = MORPH_KERNEL, .a = (uint32_t)depthwise, .amount = 4};
+    finds_no_room(&network, larger, "would get a kernel of 7, expected at most 5");
+    larger = (struct morph){.kind = MORPH_KERNEL, .a = (uint32_t)depthwise, .amount = 2};
     grow(&network, larger);
     larger.amount = 3;
     refuse(&network, larger, "amount is 3, expected an even number");
@@ -452,7 +634,11 @@ static void test_describe(void **state)
         const char *text;
     } cases[] = {
         {widen((uint32_t)first, 2), "widen conv 1 4->6"},
-        {deepen((uint32_t)first, DEEPEN_RESIDUAL, 3), "deepen conv 1: residual 3x3"},
+        {deepen((uint32_t)first, DEEPEN_CONV_RELU, 3), "deepen conv 1: conv+relu 3x3"},
+        {residual((uint32_t)first, 3), "residual conv 1: 3x3"},
+        {repeat((uint32_t)first), "repeat block of conv 1"},
+        {{.kind = MORPH_WIDEN_STAGE, .a = 1, .amount = 50}, "widen stage 4x4 +50%"},
+        {{.kind = MORPH_WIDEN_NET, .amount = 25}, "widen net +25%"},
         {deepen((uint32_t)first, DEEPEN_BATCH_NORM, 3), "deepen conv 1: batch_norm"},
         {skip_over(MORPH_ADD_SKIP, 0, 1), "add skip 0->1"},
         {skip_over(MORPH_CONCAT_SKIP, 0, 1), "concat skip 0->1"},
@@ -474,12 +660,17 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_relu_only_where_nothing_is_negative),
         cmocka_unit_test(test_deepen_adds_what_it_says),
-        cmocka_unit_test(test_widen_copies_channels_and_shares_weights),
+        cmocka_unit_test(test_residual),
+        cmocka_unit_test(test_residual_in_the_style_of_the_network),
+        cmocka_unit_test(test_repeat),
+        cmocka_unit_test(test_widen_adds_channels_that_nobody_reads),
+        cmocka_unit_test(test_widen_rows_and_columns),
+        cmocka_unit_test(test_widen_a_stage),
+        cmocka_unit_test(test_widen_all_that_can_be),
         cmocka_unit_test(test_widen_into_both_sides_of_a_concat),
         cmocka_unit_test(test_widen_through_adds),
         cmocka_unit_test(test_widen_with_groups),
         cmocka_unit_test(test_widen_before_a_dense_layer_over_pixels),
-        cmocka_unit_test(test_noise_tells_copies_apart),
         cmocka_unit_test(test_skips),
         cmocka_unit_test(test_a_residual_is_a_skip_already),
         cmocka_unit_test(test_kernels_grow_around_the_old),

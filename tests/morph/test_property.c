@@ -3,8 +3,8 @@
  * half wilder ones that it never draws; noise 0.
  *
  * Compared are the logits of start and end of a chain in double precision; the weights are floats, made by
- * remap_apply. The bound is 1e-6 of the largest logit. All that floats cost is the identity batch norm's 7e-9
- * of scale: the shares of copied channels are powers of two. What is left is doubles' rounding. */
+ * remap_apply. The bound is 1e-6 of the largest logit. All that floats cost is the identity batch norm's 4e-12
+ * of scale. What is left is doubles' rounding. */
 #include "host/morph/morph.h"
 #include "tests/support/network.h"
 #include "tests/support/tangled_graph.h"
@@ -47,6 +47,13 @@ static struct morph wild_morph(const struct graph *graph, struct random_sequence
     case MORPH_DEEPEN:
         morph.variant = (int32_t)random_next_below(random, DEEPEN_VARIANT_COUNT);
         morph.amount = 1 + 2 * (int32_t)random_next_below(random, 3);
+        break;
+    case MORPH_RESIDUAL:
+        morph.amount = 1 + 2 * (int32_t)random_next_below(random, 3);
+        break;
+    case MORPH_WIDEN_STAGE:
+    case MORPH_WIDEN_NET:
+        morph.amount = 1 + (int32_t)random_next_below(random, 100);
         break;
     case MORPH_WIDEN:
         morph.amount = 1 + (int32_t)random_next_below(random, (uint32_t)graph->layers[a].shape.c);
@@ -143,7 +150,7 @@ static void test_noise_is_seen_and_small(void **state)
         struct logits before, after;
         start(&network, &random);
         network_evaluate(&network, chain, &before);
-        uint32_t noisy = 1u << MORPH_WIDEN | 1u << MORPH_ADD_SKIP | 1u << MORPH_KERNEL;
+        uint32_t noisy = 1u << MORPH_ADD_SKIP | 1u << MORPH_CONCAT_SKIP | 1u << MORPH_KERNEL;
         if (morph_draw(&network.graph, noisy, &random, &morph, &err) == ST_OK) {
             assert_int_equal(network_grow(&network, &morph, 1e-3f, chain, NULL), ST_OK);
             network_evaluate(&network, chain, &after);

@@ -159,6 +159,27 @@ static void shift_and_mirror_by_hand(void **state)
     session_close(&session);
 }
 
+/* An evaluation reads what its step says: shifted with the edge reflected, and mirrored behind that. */
+static void views_by_hand(void **state)
+{
+    (void)state;
+    static const struct {
+        struct augment_view view;
+        int32_t reads[WIDTH];
+    } cases[] = {{{0, 0, 0}, {0, 1, 2, 3, 4}}, {{0, -1, 0}, {1, 0, 1, 2, 3}},  {{1, 1, 0}, {1, 2, 3, 4, 3}},
+                 {{0, 0, 1}, {4, 3, 2, 1, 0}}, {{-1, -1, 1}, {3, 2, 1, 0, 1}}, {{1, 1, 1}, {3, 4, 3, 2, 1}}};
+    struct device_session session;
+    open_small(&session, PROG_EVALUATE, 1, 2);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct step step = {.seed = 9, .epoch = 1, .valid = 1, .view = cases[i].view};
+        float *image = gathered(&session, &step);
+        for (int32_t x = 0; x < WIDTH; x++)
+            assert_true(fabs((double)image[x] - normal(session.images.pixels[cases[i].reads[x]])) <= 1e-6);
+        free(image);
+    }
+    session_close(&session);
+}
+
 static void cutout_clears_a_clipped_square(void **state)
 {
     (void)state;
@@ -430,6 +451,7 @@ int main(void)
         cmocka_unit_test(rows_behind_the_valid_repeat_the_first),
         cmocka_unit_test(a_shuffled_epoch_visits_each_sample_once),
         cmocka_unit_test(shift_and_mirror_by_hand),
+        cmocka_unit_test(views_by_hand),
         cmocka_unit_test(cutout_clears_a_clipped_square),
         cmocka_unit_test(loss_by_hand),
         cmocka_unit_test(sgd_by_hand),

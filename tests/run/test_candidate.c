@@ -57,7 +57,7 @@ static struct candidate *begin(struct fixture *f, int32_t id)
     candidate->id = id;
     candidate->batch = f->run.batches.candidate;
     candidate->limit.steps = STEPS;
-    candidate_name(candidate, "start lean");
+    candidate_say(candidate, "start lean");
     assert_int_equal(start_make(&candidate->graph, "lean", 8, image, f->run.data.classes, &err), ST_OK);
     assert_int_equal(record_candidate(&f->run, candidate, &err), ST_OK);
     return candidate;
@@ -93,7 +93,7 @@ static void test_new(void **state)
     assert_true(isnan(candidate->prediction.mean));
     assert_true(candidate->recipe.budget == 1.0);
     assert_false(candidate->ended || candidate->final || candidate->restored);
-    candidate_name(candidate, "start cnn");
+    candidate_say(candidate, "start cnn");
     assert_int_equal(candidate->operation_count, 1);
     assert_string_equal(candidate->operations[0], "start cnn");
     candidate_free(candidate);

@@ -13,7 +13,7 @@
 #define STRATEGY(constant, word, meaning) JOB_STRATEGY_##constant,
 static const enum job_strategy STRATEGIES[] = {SPEC_STRATEGIES(STRATEGY)};
 static const struct shape IMAGE = {0, 1, 12, 12};
-enum { STRATEGY_COUNT = sizeof(STRATEGIES) / sizeof(STRATEGIES[0]), CLASSES = 4 };
+enum { STRATEGY_COUNT = JOB_STRATEGY_PHASES, CLASSES = 4 }; /* those that grow networks */
 
 /* Searches on from `parent`, the one network that was trained; *shown, to be freed, is what the user saw. */
 static enum status search_from(enum job_strategy strategy, const struct graph *parent, char **shown,

@@ -80,6 +80,16 @@ static void test_seconds(void **state)
     check_says(overrides, said, "about 60");
 }
 
+static void test_no_search(void **state)
+{
+    static const char *const overrides[] = {"budget.models=[]", "budget.steps=100", "search.strategy=none",
+                                            NULL};
+    static const char *const said[] = {"\nsearch   none: the starting network gets the whole budget\n",
+                                       "\nend      after about ", NULL};
+    (void)state;
+    check_says(overrides, said, "candidates a stage");
+}
+
 static void test_refused(void **state)
 {
     static const char *const overrides[] = {"train.batch=49", NULL};
@@ -96,10 +106,8 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_models),
-        cmocka_unit_test(test_steps),
-        cmocka_unit_test(test_seconds),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_models),    cmocka_unit_test(test_steps),   cmocka_unit_test(test_seconds),
+        cmocka_unit_test(test_no_search), cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -53,7 +53,9 @@ static int open_folder(void **state)
     write_labels("t10k-labels-idx1-ubyte", TEST);
     snprintf(text, sizeof(text),
              "dataset = { format = \"idx\"; path = \"%s\"; validation = 0.2; };\n"
-             "search = { starts = [\"lean\", \"resnet\", \"cnn\"]; width = 8; max_parameters = 40000; };\n"
+             "search = { starts = [\"lean\", \"resnet\", \"cnn\"]; morphs = [\"deepen\", \"add_skip\"]; "
+             "width = 8;\n"
+             "  max_parameters = 40000; };\n"
              "train = { batch = %d; flip = false; translate = 0; };\n"
              "budget = { steps = %d; };\n"
              "output = { plots = false; checkpoint_seconds = 0.01; };\n"

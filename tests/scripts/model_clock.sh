@@ -33,7 +33,7 @@ whole() {
     check "$1: the run did not end well" await
 }
 candidates_of() { grep -c '"event":"candidate"' "$1/journal.jsonl"; }
-begun() { grep -q "\"event\":\"candidate\",\"id\":[0-9]*,\"parent\":[0-9]*,\"stage\":$2," "$1/journal.jsonl" 2>/dev/null; }
+begun() { grep -q "\"event\":\"candidate\",\"id\":[0-9]*,\"parent\":[-0-9]*,\"stage\":$2," "$1/journal.jsonl" 2>/dev/null; }
 
 stages='budget.seconds=[1, 1.3]'
 whole "$work/quiet" "$stages"
@@ -61,6 +61,22 @@ for stage in 0 1; do
 done
 whole "$work/killed" "$stages"
 check "after kills the run is another one" same_run "$work/quiet" "$work/killed"
+
+# Without a search there is one training, to the end.
+none='search.strategy="none"'
+whole "$work/alone" "$none" budget.seconds=1
+check "without a search: $(candidates_of "$work/alone") candidates, expected the final fit" \
+    [ "$(candidates_of "$work/alone")" -eq 1 ]
+took=$(sed -n 's/.*"event":"test",.*"elapsed_seconds":\([0-9.]*\).*/\1/p' "$work/alone/journal.jsonl")
+check "without a search it ended after ${took:-no} s of the model's clock" less "${took:-99}" 1
+check "without a search it ended after ${took:-no} s only" less 0.9 "${took:-0}"
+start "$work/alone_killed" "$none" budget.seconds=1
+check "without a search: nothing to be killed" wait_for 60 begun "$work/alone_killed" 0
+kill -9 "$background" 2>/dev/null
+await
+wait_for 5 flock -n "$work/alone_killed/journal.jsonl" true || fail "the run is still locked 5 s after kill -9"
+whole "$work/alone_killed" "$none" budget.seconds=1
+check "without a search, after a kill the run is another one" same_run "$work/alone" "$work/alone_killed"
 
 for dir in first second; do
     whole "$work/$dir" budget.seconds=1 'devices=["cpu:0","cpu:1"]'

@@ -150,6 +150,47 @@ static bool keeps_one(const void *state, const struct search_model *model)
     return model->id == kept;
 }
 
+static enum status propose_final(const struct search *search, struct proposal *proposal, struct error *err)
+{
+    const struct search_request request = {.id = 100, .limits = {.max_seconds_per_image = INFINITY}};
+    return search_propose_final(search, &request, proposal, err);
+}
+
+/* Without one of its own a strategy ends with the best model and its hyperparameters; "none" has nothing but an end. */
+static void test_final_fits(void **state)
+{
+    struct search *search = search_with(&search_greedy);
+    struct search_trial trial = {.id = 3, .parent = -1, .start = -1, .recipe = recipe_usual()};
+    struct proposal proposal;
+    struct graph graph = {0};
+    struct error err;
+    (void)state;
+    assert_true(search_has_candidates(search));
+    assert_int_equal(propose_final(search, &proposal, &err), ST_DIVERGED);
+    assert_int_equal(start_make(&graph, "lean", 8, SETUP.image, SETUP.classes, &err), ST_OK);
+    trial.graph = &graph;
+    trial.recipe.hyperparameters.momentum = 0.75;
+    trial.recipe.budget = 3.0;
+    assert_int_equal(search_observe(search, &trial, 0.5, 1.0, &err), ST_OK);
+    assert_int_equal(propose_final(search, &proposal, &err), ST_OK);
+    assert_int_equal(proposal.parent, 3);
+    assert_int_equal(proposal.morph_count, 0);
+    assert_float_equal(proposal.recipe.hyperparameters.momentum, 0.75, 0.0);
+    assert_float_equal(proposal.recipe.budget, 1.0, 0.0);
+    assert_true(graph_fingerprint(&proposal.graph) == graph_fingerprint(&graph));
+    proposal_free(&proposal);
+    search_free(search);
+
+    search = search_with(&search_none);
+    assert_false(search_has_candidates(search));
+    assert_int_equal(propose_final(search, &proposal, &err), ST_OK);
+    assert_int_equal(proposal.parent, -1);
+    assert_int_equal(proposal.start, 0);
+    proposal_free(&proposal);
+    search_free(search);
+    graph_free(&graph);
+}
+
 /* Beside the best SEARCH_PARENTS the one that the strategy wants; one whose weights are gone does not come back. */
 static void test_kept(void **state)
 {
@@ -221,6 +262,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_state_is_made_of_results),
         cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_final_fits),
         cmocka_unit_test(test_kept),
         cmocka_unit_test(test_recipes),
         cmocka_unit_test(test_further),

@@ -97,6 +97,10 @@ static const struct message_case {
      "@/job.cfg:2: devices: found a section, expected one or more of \"auto\", \"cuda\", \"cuda:N\", "
      "\"cpu\", "
      "\"cpu:N\", \"ref\", \"ref:N\""},
+    {GOOD "evaluate = { views = 3; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: evaluate.views: found 3, expected \"auto\", 1, 2 or 6"},
     {GOOD "train = { batch = 12.5; };",
      {0},
      ST_FORMAT,
@@ -134,7 +138,8 @@ static const struct message_case {
      {0},
      ST_FORMAT,
      "@/job.cfg:2: search.starts: found 1, expected one or more of \"lean\", \"res9\", \"air\", \"cnn\", "
-     "\"resnet\", \"densenet\""},
+     "\"resnet\", "
+     "\"densenet\""},
     {GOOD "budget = { seconds = [60, \"x\"]; };",
      {0},
      ST_FORMAT,
@@ -254,6 +259,10 @@ static const struct message_case {
      {0},
      ST_RANGE,
      "@/job.cfg:2: devices: found \"ref:0\" beside \"cpu:0\", expected one kind of device"},
+    {GOOD "search = { strategy = \"none\";\n starts = [\"lean\", \"cnn\"]; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:3: search.starts: found 2 starting networks, expected one, as search.strategy is \"none\""},
     {GOOD "devices = \"cuda:\";",
      {0},
      ST_RANGE,

@@ -229,9 +229,8 @@ void crowd_averages_seldom(const struct device_ops *ops)
     float *values = malloc(trainer_weights(trainer)->total * sizeof(*values));
     assert_non_null(values);
     assert_int_equal(trainer_values(trainer, values, &err), ST_OK);
-    assert_int_equal(
-        trainer_evaluate(trainer, crowd.devices[0].validation, TINY_VALIDATION, 0, NULL, NULL, &again, &err),
-        ST_OK);
+    assert_int_equal(trainer_evaluate(trainer, crowd.devices[0].validation, TINY_VALIDATION, &again, &err),
+                     ST_OK);
     assert_int_equal(averages, EVALUATIONS * MEMBERS); /* no step was taken since */
     assert_true(again.loss == result.loss);
     free(values);

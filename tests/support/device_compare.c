@@ -229,7 +229,8 @@ static void share_inputs(struct pair *pair)
         free(values);
     }
     for (int32_t t = 0; op->kind == PROG_OP_OPTIMIZER && t < pair->ref.program.tensor_count; t++)
-        if (pair->ref.program.tensors[t].kind == TENSOR_GRADIENT)
+        if (pair->ref.program.tensors[t].kind == TENSOR_GRADIENT ||
+            pair->ref.program.tensors[t].kind == TENSOR_UPDATE)
             free(share(pair, t));
 }
 
@@ -405,7 +406,8 @@ void device_compare(const struct device_under_test *kind, const struct device_ca
                             .valid = c->valid,
                             .learning_rate = 0.125f,
                             .average_decay = 0.75f,
-                            .look_ahead = i % 2};
+                            .look_ahead = i % 2,
+                            .view = {.shift_y = i % 2, .shift_x = -1, .mirrored = i % 2}};
         for (pair.op = 0; pair.op < pair.ref.program.op_count; pair.op++) {
             share_inputs(&pair);
             measure_bounds(&pair, &step);

@@ -74,12 +74,13 @@ void session_open_with(struct device_session *session, const struct device_ops *
         .dataset = session->dataset,
         .samples = session->samples,
         .sample_count = image_count,
-        .optimizer = {.kind = OPTIMIZER_SGD,
+        .optimizer = {.kind = options->orthogonalise ? OPTIMIZER_MUON : OPTIMIZER_SGD,
                       .momentum = 0.9f,
                       .second = 0.999f,
                       .decay = 0.01f,
                       .bias_rate = 3.0f,
-                      .bias_decay = 0.02f},
+                      .bias_decay = 0.02f,
+                      .muon_rate = 0.5f},
     };
     session_bind(session);
 }

@@ -135,6 +135,7 @@ static void make_model(const char *folder)
                                 .mean = {0.5f, 0.5f, 0.5f},
                                 .deviation = {0.25f, 0.25f, 0.25f},
                                 .fit = "pad",
+                                .views = 2,
                                 .validation_accuracy = 0.5};
     for (int32_t i = 0; i < about.classes; i++)
         names[i] = name;

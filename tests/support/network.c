@@ -38,7 +38,7 @@ enum status network_grow(struct network *network, const struct morph *morph, flo
     struct network child = {0};
     struct remap_list remaps = {0};
     struct error own = {0};
-    enum status st = morph_apply(morph, &network->graph, noise, seed, &child.graph, &remaps, &own);
+    enum status st = morph_apply(morph, &network->graph, noise, &child.graph, &remaps, &own);
     if (err)
         *err = own;
     if (st != ST_OK) {

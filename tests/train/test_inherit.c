@@ -20,7 +20,7 @@ static const struct morph CHAIN[] = {
     {.kind = MORPH_WIDEN, .a = 1, .amount = 8},
     {.kind = MORPH_DEEPEN, .a = 3, .variant = DEEPEN_CONV_RELU, .amount = 3},
     {.kind = MORPH_KERNEL, .a = 1, .amount = 2},
-    {.kind = MORPH_DEEPEN, .a = 4, .variant = DEEPEN_RESIDUAL, .amount = 3},
+    {.kind = MORPH_RESIDUAL, .a = 4, .amount = 3},
 };
 enum { CHAIN_LENGTH = 4 };
 
@@ -106,8 +106,7 @@ static struct trainer_result evaluate(const struct tiny_task *task, const struct
     assert_int_equal(
         trainer_open(&task->trainer_device, 1, graph, &settings, SIZE_MAX, &trainer, &bytes, &err), ST_OK);
     assert_int_equal(trainer_load_values(trainer, values, &err), ST_OK);
-    assert_int_equal(trainer_evaluate(trainer, task->samples, TINY_IMAGES, 0, NULL, NULL, &result, &err),
-                     ST_OK);
+    assert_int_equal(trainer_evaluate(trainer, task->samples, TINY_IMAGES, &result, &err), ST_OK);
     trainer_close(trainer);
     return result;
 }

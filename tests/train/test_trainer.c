@@ -49,9 +49,7 @@ static enum status on_tick(void *context, const struct trainer_state *state, dou
         int32_t samples[TINY_VALIDATION];
         for (int32_t i = 0; i < TINY_VALIDATION; i++)
             samples[i] = TINY_TRAIN + i;
-        assert_int_equal(trainer_evaluate(witness->trainer, samples, TINY_VALIDATION, TINY_CLASSES, NULL,
-                                          NULL, &result, err),
-                         ST_OK);
+        assert_int_equal(trainer_evaluate(witness->trainer, samples, TINY_VALIDATION, &result, err), ST_OK);
     }
     if (witness->stop_at == 0 || state->step < witness->stop_at)
         return ST_OK;
@@ -98,9 +96,8 @@ static void test_learns(void **state)
         settings.augment = (struct augment){.translate = 1};
         settings.label_smoothing = 0.05f;
         struct trainer *trainer = tiny_task_trainer(&task, &settings);
-        assert_int_equal(trainer_evaluate(trainer, task.trainer_device.validation, TINY_VALIDATION, 0, NULL,
-                                          NULL, &before, &err),
-                         ST_OK);
+        assert_int_equal(
+            trainer_evaluate(trainer, task.trainer_device.validation, TINY_VALIDATION, &before, &err), ST_OK);
         assert_int_equal(train(&witness, trainer, 15 * STEPS_AN_EPOCH, &after, &err), ST_OK);
         assert_int_equal(witness.epochs, 15);
         const struct trainer_epoch *first = &witness.seen[0], *last = &witness.seen[14];
@@ -260,14 +257,12 @@ static void test_stays_bound(void **state)
     assert_int_equal(train(&witness, trainer, 4 * STEPS_AN_EPOCH, &result, &err), ST_OK);
     assert_int_equal(witness.epochs, 4);
     assert_int_equal(binds, 2);
-    assert_int_equal(
-        trainer_evaluate(trainer, task.trainer_device.train, TINY_TRAIN, 0, NULL, NULL, &again, &err), ST_OK);
+    assert_int_equal(trainer_evaluate(trainer, task.trainer_device.train, TINY_TRAIN, &again, &err), ST_OK);
     assert_int_equal(binds, 3);
     assert_true(again.loss != result.loss);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(trainer_evaluate(trainer, task.trainer_device.validation, TINY_VALIDATION, 0, NULL,
-                                          NULL, &again, &err),
-                         ST_OK);
+        assert_int_equal(
+            trainer_evaluate(trainer, task.trainer_device.validation, TINY_VALIDATION, &again, &err), ST_OK);
         assert_int_equal(binds, 4);
         assert_true(again.loss == result.loss);
     }
@@ -495,16 +490,20 @@ static void test_confusion(void **state)
     for (int d = 0; d < DEVICE_COUNT; d++) {
         struct tiny_task task;
         struct witness witness = {0};
-        struct trainer_result result, trained;
+        struct trainer_result trained;
         struct error err;
         int64_t confusion[TINY_CLASSES * TINY_CLASSES] = {0}, right = 0;
         tiny_task_open(&task, DEVICES[d], true);
         const struct trainer_settings settings = tiny_task_settings();
         struct trainer *trainer = tiny_task_trainer(&task, &settings);
         assert_int_equal(train(&witness, trainer, 8, &trained, &err), ST_OK);
-        assert_int_equal(trainer_evaluate(trainer, task.trainer_device.validation, TINY_VALIDATION,
-                                          TINY_CLASSES, task.labels, confusion, &result, &err),
-                         ST_OK);
+        struct trainer_test test = {.samples = task.trainer_device.validation,
+                                    .count = TINY_VALIDATION,
+                                    .views = 1,
+                                    .classes = TINY_CLASSES,
+                                    .labels = task.labels,
+                                    .confusion = confusion};
+        assert_int_equal(trainer_test(trainer, &test, &err), ST_OK);
         for (int32_t row = 0; row < TINY_CLASSES; row++) {
             int64_t sum = 0;
             for (int32_t column = 0; column < TINY_CLASSES; column++)
@@ -512,8 +511,9 @@ static void test_confusion(void **state)
             assert_int_equal(sum, TINY_VALIDATION / TINY_CLASSES); /* rows are the truth */
             right += confusion[row * TINY_CLASSES + row];
         }
-        assert_true(result.accuracy == (double)right / TINY_VALIDATION);
-        assert_true(result.loss == trained.loss && result.accuracy == trained.accuracy);
+        assert_true(test.result.accuracy == (double)right / TINY_VALIDATION);
+        assert_true(test.result.loss == trained.loss && test.result.accuracy == trained.accuracy);
+        assert_true(test.plain.loss == trained.loss && test.plain.accuracy == trained.accuracy);
         trainer_close(trainer);
         tiny_task_close(&task);
     }

@@ -1,13 +1,20 @@
 #include "tools/common/arguments.h"
 
-bool arguments_read(const struct command *command, int count, char **arguments, struct command_line *line,
-                    int *status)
+bool arguments_read(const struct command *command, int count, char **arguments, arguments_option *take,
+                    void *context, struct command_line *line, int *status)
 {
     struct error err;
+    enum status st;
 
     *status = 0;
     command_begin(line, command, count, arguments);
-    if (command_next(line, &err) != ST_OK) {
+    while ((st = command_next(line, &err)) == ST_OK && line->option < COMMAND_HELP &&
+           line->option != COMMAND_END) {
+        st = take(context, line, &err);
+        if (st != ST_OK)
+            break;
+    }
+    if (st != ST_OK) {
         fprintf(stderr, "%s: %s\n", command->name, err.message);
         *status = 2;
         return false;

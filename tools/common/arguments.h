@@ -6,10 +6,13 @@
 
 #include <stdbool.h>
 
-/* Reads the command line of a tool that has no options but those of all programs. True when the tool may start: then
- * line->words are there. Otherwise it has said what was asked for, or in one line what is wrong, and ends with
- * *status. */
-bool arguments_read(const struct command *command, int count, char **arguments, struct command_line *line,
-                    int *status);
+/* Takes an option of the tool's own, the `option` of a line; an error when its value is wrong. */
+typedef enum status arguments_option(void *context, const struct command_line *line, struct error *err);
+
+/* Reads a tool's command line; its own options, if it has any, go to `take` with `context`. True when the tool may
+ * start: then line->words are there. Otherwise it has said what was asked for, or in one line what is wrong, and ends
+ * with *status. */
+bool arguments_read(const struct command *command, int count, char **arguments, arguments_option *take,
+                    void *context, struct command_line *line, int *status);
 
 #endif

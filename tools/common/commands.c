@@ -3,6 +3,11 @@
 #include <limits.h>
 
 static const struct command_option no_options[] = {{0}};
+static const struct command_option predict_options[] = {
+    {1, 0, "views", "COUNT", WORDS_NONE,
+     "look at each image in 1, 2, 3 or 6 ways, and not as the run's test did"},
+    {0},
+};
 static const char *const run_uses[] = {"[OPTION ...] RUN", NULL};
 static const char *const predict_uses[] = {"[OPTION ...] RUN IMAGE ...", NULL};
 
@@ -53,7 +58,7 @@ const struct command naspredict_command = {
     .name = "naspredict",
     .purpose = "classifies images with a run's model, on the CPU",
     .uses = predict_uses,
-    .options = no_options,
+    .options = predict_options,
     .least = 2,
     .most = INT_MAX,
     .first = WORDS_FOLDERS,
@@ -61,7 +66,12 @@ const struct command naspredict_command = {
     .description =
         "Reads PNG and JPEG images and prints a line for each: its path, the class that the model of the "
         "run\n"
-        "folder RUN finds, and the class's probability, separated by tabs. Exit status: 0 done, 2 an error,\n"
-        "told in one line.",
+        "folder RUN finds, and the class's probability, separated by tabs. Several views of an image, as it "
+        "is,\n"
+        "shifted by a pixel and mirrored, are averaged as the run's test did it (evaluate.views). With "
+        "--views: 1\n"
+        "the image alone, 2 mirrored too, 3 shifted too, 6 both.\n"
+        "\n"
+        "Exit status: 0 done, 2 an error, told in one line.",
     .examples = predict_examples,
 };

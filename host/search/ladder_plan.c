@@ -1,0 +1,214 @@
+#include "host/search/ladder_plan.h"
+
+#include "host/net/cost.h"
+#include "host/net/start.h"
+#include "host/search/ladder_predict.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Bounds of E; see the header. */
+static const double TOO_SHORT = 3.0, SHORT = 15.0, LONG = 60.0, VERY_LONG = 200.0;
+
+/* Epochs that a network should get in all. More than the most where the best size gets many. */
+static const double LEAST_EPOCHS = 5.0, MOST_EPOCHS = 60.0, MOST_OVER_BEST = 3.0;
+
+/* Shares of the stage: what all rungs may take of it, what one training of the first; and of the search's part of it. */
+static const double LADDER_SHARE = 0.1, ONLY_RUNG = 1.0 / 32.0, FIRST_RUNG = 1.0 / 64.0, OF_THE_SEARCH = 0.9;
+
+/* A size that none has. */
+static const double LARGEST = 1e9;
+
+/* Shorter trainings say nothing. */
+static const double LEAST_STEPS = 20.0;
+
+enum { WIDTH_STEP = 8, MOST_WIDTH = 512, RATES = 2, LAST_RUNG = 2 };
+
+double ladder_epochs(const struct search_means *means, double cost)
+{
+    return means->by_cost ? means->epochs / cost : means->epochs;
+}
+
+static enum status cost_of(const struct search_setup *setup, const struct search_limits *limits,
+                           int32_t start, int32_t width, double *cost, bool *admitted, struct error *err)
+{
+    struct graph graph = {0};
+    enum status st =
+        start_make(&graph, setup->job->starts.items[start], width, setup->image, setup->classes, err);
+    if (st == ST_OK) {
+        *cost = cost_seconds(&graph, limits->flops, limits->bytes);
+        *admitted = search_admits(limits, &graph);
+    }
+    graph_free(&graph);
+    return st;
+}
+
+enum status ladder_usual_cost(const struct search_setup *setup, const struct search_limits *limits,
+                              int32_t start, double *cost, struct error *err)
+{
+    bool admitted;
+    return cost_of(setup, limits, start, setup->job->width, cost, &admitted, err);
+}
+
+/* ---- networks ---- */
+
+/* How far a size is from what is wanted. */
+static double distance(double size, double wanted)
+{
+    return fabs(log(size / wanted));
+}
+
+/* Puts it among the `count` nearest that there are, the nearest first. */
+static void insert(struct ladder_network *nearest, int32_t *found, int32_t count, double wanted,
+                   const struct ladder_network *network)
+{
+    int32_t at = *found;
+    while (at > 0 && distance(network->size, wanted) < distance(nearest[at - 1].size, wanted)) {
+        if (at < count)
+            nearest[at] = nearest[at - 1];
+        at--;
+    }
+    if (at < count) {
+        nearest[at] = *network;
+        *found += *found < count;
+    }
+}
+
+/* The `count` widths of a start whose sizes are nearest to the wanted one, of those with so many epochs; the one nearest to
+ * that when there is none. */
+static enum status choose_widths(const struct search_setup *setup, const struct search_request *request,
+                                 int32_t start, double wanted, double least, double most, int32_t count,
+                                 struct ladder_plan *plan, struct error *err)
+{
+    struct ladder_network *chosen = &plan->networks[plan->count], outside = {0};
+    const int32_t fixed = setup->job->width;
+    double usual;
+    int32_t found = 0;
+    enum status st = ladder_usual_cost(setup, &request->limits, start, &usual, err);
+    for (int32_t width = fixed > 0 ? fixed : WIDTH_STEP; st == ST_OK && width <= MOST_WIDTH;
+         width += WIDTH_STEP) {
+        bool admitted;
+        double cost;
+        st = cost_of(setup, &request->limits, start, width, &cost, &admitted, err);
+        if (st != ST_OK || !admitted)
+            break;
+        const struct ladder_network network = {.start = start,
+                                               .width = width,
+                                               .size = cost / usual,
+                                               .epochs = ladder_epochs(&request->means, cost)};
+        if (fixed > 0 || (network.epochs >= least && network.epochs <= most))
+            insert(chosen, &found, count, wanted, &network);
+        else if (outside.width == 0 || network.epochs > most) /* the last above, or the first below */
+            outside = network;
+        if (fixed > 0 || (request->means.by_cost && network.epochs < least))
+            break;
+    }
+    if (found == 0 && outside.width > 0)
+        insert(chosen, &found, count, wanted, &outside);
+    plan->count += found;
+    return st;
+}
+
+/* About the size that the prior finds best. */
+static enum status choose_networks(const struct search_setup *setup, const struct search_request *request,
+                                   int32_t count, struct ladder_plan *plan, struct error *err)
+{
+    const int32_t starts = setup->job->starts.count;
+    const double balance = ladder_balance(request->means.train_images);
+    enum status st = ST_OK;
+    for (int32_t start = 0; st == ST_OK && start < starts && start < LADDER_MOST_NETWORKS; start++) {
+        const int32_t of_start = count / starts + (start < count % starts);
+        double usual;
+        st = ladder_usual_cost(setup, &request->limits, start, &usual, err);
+        if (st != ST_OK)
+            break;
+        const double epochs = ladder_epochs(&request->means, usual);
+        double wanted = ladder_best_size(epochs, balance);
+        double most = fmax(MOST_EPOCHS, MOST_OVER_BEST * epochs / wanted);
+        if (!request->means.by_cost) { /* size costs nothing */
+            wanted = fmax(wanted, 1.0);
+            most = INFINITY;
+        }
+        st = choose_widths(setup, request, start, wanted, LEAST_EPOCHS, most, of_start, plan, err);
+    }
+    return st;
+}
+
+/* The widest of the first start that gets five epochs. */
+static enum status choose_smallest(const struct search_setup *setup, const struct search_request *request,
+                                   struct ladder_plan *plan, struct error *err)
+{
+    return choose_widths(setup, request, 0, LARGEST, LEAST_EPOCHS, INFINITY, 1, plan, err);
+}
+
+/* ---- rungs ---- */
+
+static int32_t half(int32_t count)
+{
+    return (count + 1) / 2;
+}
+
+/* Trainings of the whole ladder, and the time that they take in trainings of the first rung, with so many side by
+ * side. */
+static void add_rung(int32_t trainings, double length, int32_t workers, int32_t *count, double *time)
+{
+    *count += trainings;
+    *time += length * ceil((double)trainings / workers);
+}
+
+static void count_trainings(const struct ladder_plan *plan, int32_t workers, int32_t *count, double *time)
+{
+    *count = 0;
+    *time = 0.0;
+    add_rung(plan->count, 1.0, workers, count, time);
+    if (plan->rungs > 1)
+        add_rung(half(plan->count), 2.0, workers, count, time);
+    if (plan->rates)
+        add_rung(RATES, 2.0, workers, count, time);
+    if (plan->rungs > LAST_RUNG)
+        add_rung(2, 4.0, workers, count, time);
+}
+
+/* Sets how long they are; none when that is too short, or there are too few models for it. */
+static void choose_lengths(const struct search_request *request, struct ladder_plan *plan)
+{
+    const struct search_means *means = &request->means;
+    int32_t trainings;
+    double time;
+    count_trainings(plan, means->workers, &trainings, &time);
+    while (trainings > means->models && plan->rungs > 0) {
+        plan->rates = false;
+        plan->rungs--;
+        count_trainings(plan, means->workers, &trainings, &time);
+    }
+    const double longest = plan->rungs > 1 ? FIRST_RUNG : ONLY_RUNG;
+    plan->share = fmin(fmin(LADDER_SHARE, OF_THE_SEARCH * means->search) / time, longest);
+    if (means->models < INT32_MAX) /* the last rung's get the usual training */
+        plan->share = means->candidate / (1 << (plan->rungs > 0 ? plan->rungs - 1 : 0));
+    const double epochs = plan->share * means->candidate_epochs / means->epochs * plan->epochs;
+    if (plan->count < 2 || epochs * means->train_images < LEAST_STEPS * means->candidate_batch)
+        plan->rungs = 0;
+}
+
+enum status ladder_plan_make(const struct search_setup *setup, const struct search_request *request,
+                             struct ladder_plan *plan, struct error *err)
+{
+    double usual;
+    *plan = (struct ladder_plan){0};
+    enum status st = ladder_usual_cost(setup, &request->limits, 0, &usual, err);
+    if (st != ST_OK)
+        return st;
+    plan->epochs = ladder_epochs(&request->means, usual);
+    const double e = plan->epochs;
+    const int32_t starts = setup->job->starts.count;
+    const int32_t networks = e < SHORT ? 3 : e < LONG ? 4 : e < VERY_LONG ? 6 : LADDER_MOST_NETWORKS;
+    plan->rungs = e < TOO_SHORT ? 0 : e < SHORT ? 1 : e < LONG ? 2 : LAST_RUNG + 1;
+    plan->rates = e >= LONG;
+    st = e < TOO_SHORT ? choose_smallest(setup, request, plan, err)
+                       : choose_networks(setup, request, networks > starts ? networks : starts, plan, err);
+    if (st == ST_OK && plan->count == 0)
+        return error_set(err, ST_NONE, "no starting network is within the limits");
+    if (st == ST_OK)
+        choose_lengths(request, plan);
+    return st;
+}

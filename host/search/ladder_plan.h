@@ -1,0 +1,48 @@
+/* The ladder's plan: which starting networks, in which widths, are trained from fresh weights before one of them is
+ * chosen, and for how long. A function of what the budget pays for: E is the number of epochs that the first of
+ * search.starts in its own width would get in all.
+ *
+ *     E       first rung           then
+ *     < 3     none                 the width of the first start that gets about five epochs
+ *     < 15    3 networks, 1/32     nothing
+ *     < 60    4                    the better half twice as long
+ *     else    6, from 200 on 8     the better half twice as long, the best of them with half and twice the learning rate,
+ *                                  the best two four times as long
+ *
+ * Widths are those nearest to the size that the prior finds best (ladder_predict.h), as far as they get 5 to 60 epochs,
+ * or more where the best size would. All rungs together take at most a tenth of the stage. */
+#ifndef NASRUN_SEARCH_LADDER_PLAN_H
+#define NASRUN_SEARCH_LADDER_PLAN_H
+
+#include "host/search/search.h"
+
+enum { LADDER_MOST_NETWORKS = 8 };
+
+struct ladder_network {
+    int32_t start; /* index into search.starts */
+    int32_t width;
+    double size;   /* its cost over that of its start in its own width */
+    double epochs; /* that the final fit would get of it, had it all of the stage */
+};
+
+struct ladder_plan {
+    double epochs; /* E */
+    int32_t count; /* networks, the first of which is taken when none is to be tried */
+    struct ladder_network networks[LADDER_MOST_NETWORKS];
+    int32_t rungs; /* 0: none is to be tried */
+    bool rates;    /* whether learning rates are tried as well */
+    double share;  /* of the stage, that a training of the first rung takes of its device */
+};
+
+/* What a run of `count` trainings at a time is tried with. ST_NONE when no starting network is within the limits. */
+enum status ladder_plan_make(const struct search_setup *setup, const struct search_request *request,
+                             struct ladder_plan *plan, struct error *err);
+
+/* A starting network in its own width, or as wide as the job says, in the unit of cost_seconds. */
+enum status ladder_usual_cost(const struct search_setup *setup, const struct search_limits *limits,
+                              int32_t start, double *cost, struct error *err);
+
+/* Epochs that the final fit would get of a network of that cost, had it all of the stage. */
+double ladder_epochs(const struct search_means *means, double cost);
+
+#endif
