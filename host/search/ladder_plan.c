@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Bounds of E; see the header. */
-static const double TOO_SHORT = 3.0, SHORT = 15.0, LONG = 60.0, VERY_LONG = 200.0;
+static const double SHORT = 15.0, LONG = 60.0, VERY_LONG = 200.0;
 
 /* Epochs that a network should get in all. More than the most where the best size gets many. */
 static const double LEAST_EPOCHS = 5.0, MOST_EPOCHS = 60.0, MOST_OVER_BEST = 3.0;
@@ -134,11 +134,13 @@ static enum status choose_networks(const struct search_setup *setup, const struc
     return st;
 }
 
-/* The widest of the first start that gets five epochs. */
+/* The widest of the first start that gets five epochs, or as many as the best size. */
 static enum status choose_smallest(const struct search_setup *setup, const struct search_request *request,
                                    struct ladder_plan *plan, struct error *err)
 {
-    return choose_widths(setup, request, 0, LARGEST, LEAST_EPOCHS, INFINITY, 1, plan, err);
+    const double best =
+        plan->epochs / ladder_best_size(plan->epochs, ladder_balance(request->means.train_images));
+    return choose_widths(setup, request, 0, LARGEST, fmax(LEAST_EPOCHS, best), INFINITY, 1, plan, err);
 }
 
 /* ---- rungs ---- */
@@ -169,25 +171,30 @@ static void count_trainings(const struct ladder_plan *plan, int32_t workers, int
         add_rung(2, 4.0, workers, count, time);
 }
 
-/* Sets how long they are; none when that is too short, or there are too few models for it. */
-static void choose_lengths(const struct search_request *request, struct ladder_plan *plan)
+/* How long those of the first rung are. */
+static double share_of(const struct search_means *means, const struct ladder_plan *plan, double time)
 {
-    const struct search_means *means = &request->means;
-    int32_t trainings;
-    double time;
-    count_trainings(plan, means->workers, &trainings, &time);
-    while (trainings > means->models && plan->rungs > 0) {
-        plan->rates = false;
-        plan->rungs--;
-        count_trainings(plan, means->workers, &trainings, &time);
-    }
-    const double longest = plan->rungs > 1 ? FIRST_RUNG : ONLY_RUNG;
-    plan->share = fmin(fmin(LADDER_SHARE, OF_THE_SEARCH * means->search) / time, longest);
     if (means->models < INT32_MAX) /* the last rung's get the usual training */
-        plan->share = means->candidate / (1 << (plan->rungs > 0 ? plan->rungs - 1 : 0));
-    const double epochs = plan->share * means->candidate_epochs / means->epochs * plan->epochs;
-    if (plan->count < 2 || epochs * means->train_images < LEAST_STEPS * means->candidate_batch)
-        plan->rungs = 0;
+        return means->candidate / (1 << (plan->rungs - 1));
+    return fmin(fmin(LADDER_SHARE, OF_THE_SEARCH * means->search) / time,
+                plan->rungs > 1 ? FIRST_RUNG : ONLY_RUNG);
+}
+
+/* Sets how long they are; with fewer rungs when they would be too short, or there are too few models for them. */
+static void choose_lengths(const struct search_means *means, struct ladder_plan *plan)
+{
+    for (plan->rungs = plan->count < 2 ? 0 : plan->rungs; plan->rungs > 0; plan->rungs--) {
+        int32_t trainings;
+        double time;
+        plan->rates = plan->rates && plan->rungs > LAST_RUNG;
+        count_trainings(plan, means->workers, &trainings, &time);
+        plan->share = share_of(means, plan, time);
+        const double epochs = plan->share * means->candidate_epochs / means->epochs * plan->epochs;
+        if (trainings <= means->models &&
+            epochs * means->train_images >= LEAST_STEPS * means->candidate_batch)
+            return;
+    }
+    plan->rates = false;
 }
 
 enum status ladder_plan_make(const struct search_setup *setup, const struct search_request *request,
@@ -202,13 +209,14 @@ enum status ladder_plan_make(const struct search_setup *setup, const struct sear
     const double e = plan->epochs;
     const int32_t starts = setup->job->starts.count;
     const int32_t networks = e < SHORT ? 3 : e < LONG ? 4 : e < VERY_LONG ? 6 : LADDER_MOST_NETWORKS;
-    plan->rungs = e < TOO_SHORT ? 0 : e < SHORT ? 1 : e < LONG ? 2 : LAST_RUNG + 1;
+    plan->rungs = e < LADDER_TOO_SHORT ? 0 : e < SHORT ? 1 : e < LONG ? 2 : LAST_RUNG + 1;
     plan->rates = e >= LONG;
-    st = e < TOO_SHORT ? choose_smallest(setup, request, plan, err)
-                       : choose_networks(setup, request, networks > starts ? networks : starts, plan, err);
+    st = e < LADDER_TOO_SHORT
+             ? choose_smallest(setup, request, plan, err)
+             : choose_networks(setup, request, networks > starts ? networks : starts, plan, err);
     if (st == ST_OK && plan->count == 0)
         return error_set(err, ST_NONE, "no starting network is within the limits");
     if (st == ST_OK)
-        choose_lengths(request, plan);
+        choose_lengths(&request->means, plan);
     return st;
 }

@@ -362,8 +362,10 @@ static enum status propose_unseen(const struct search *search, const struct sear
     if (st == ST_NONE)
         return error_set(err, ST_RANGE, "search.max_parameters: no starting network is that small");
     if (st == ST_OK)
-        st = propose_network(search, request, &plan.networks[0], 1.0, proposal, err);
-    if (st == ST_OK)
+        st = propose_start_of_width(search, plan.networks[0].start, plan.networks[0].width, proposal, err);
+    if (st == ST_OK && plan.count == 1 && plan.epochs >= LADDER_TOO_SHORT)
+        say(proposal, "nothing to choose from");
+    else if (st == ST_OK)
         say(proposal, "too short for a search: %.3g epochs of %s", plan.epochs,
             search_setup(search)->job->starts.items[0]);
     return st;

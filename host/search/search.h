@@ -92,7 +92,7 @@ struct search_means {
     double
         candidate; /* share that a candidate gets from fresh weights when its recipe asks for once the usual */
     int32_t workers; /* candidates side by side, each of which has its share of its device */
-    int32_t models;  /* that may still be trained; INT32_MAX: any number */
+    int32_t models;  /* of this stage and those before; INT32_MAX: any number */
     int32_t train_images, validation_images, candidate_batch;
 };
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs killed with kill -9 at random instants and resumed end like the undisturbed run: the same journal but for what
 # the clock decides, the same model byte for byte; on one device, and on two that train side by side and share the
-# final fit. KILLS=50 makes more of them (default 12).
+# final fit; by a strategy that grows networks, and by the one of phases. KILLS=50 makes more of them (default 12).
 . tests/support/script.sh
 kills=${KILLS:-12}
 make_data "$work/data"
@@ -9,7 +9,8 @@ make_job "$work/job.cfg" "$work/data"
 
 # start DIR: the run in the background; its id is in $background.
 start() {
-    "$bin/nasrun" "$work/job.cfg" budget.steps=400 output.dir="$1" "devices=$devices" output.plots=false output.checkpoint_seconds=0.02 \
+    # shellcheck disable=SC2086 # $strategy is several words
+    "$bin/nasrun" "$work/job.cfg" $strategy output.dir="$1" "devices=$devices" output.plots=false output.checkpoint_seconds=0.02 \
         >>"$1.log" 2>&1 &
     background=$!
 }
@@ -77,6 +78,12 @@ kill_runs() {
         pass
     fi
 }
+strategy="budget.steps=400"
 kill_runs one '["cpu"]' "$kills" history_of
 kill_runs two '["cpu:0","cpu:1"]' $(((kills + 1) / 2)) unordered_history_of
+# Three networks of two families, the better two twice as long, then the final fit.
+strategy='search.strategy="phases" search.starts=["lean","res9"] search.width=0 search.max_parameters=150000 search.epochs=0.5
+    budget.models=6 train.final_epochs=15 train.batch=8'
+kill_runs phases '["cpu"]' $(((kills + 1) / 2)) history_of
+kill_runs phases-two '["cpu:0","cpu:1"]' $(((kills + 1) / 2)) unordered_history_of
 finish

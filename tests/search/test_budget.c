@@ -490,6 +490,50 @@ static double search_in_seconds(struct random_sequence *random, struct budget_st
     }
 }
 
+/* What strategies see of a stage: epochs, and shares of it. Only what is left depends on what was spent. */
+static void test_means(void **state)
+{
+    struct budget_state budget = state_of(BUDGET_SECONDS, 1000);
+    (void)state;
+    budget.team = 2;
+    budget.workers = 3;
+    budget.speed.slowdown = 1.25;
+    struct search_means means = budget_means(&budget);
+    assert_true(means.by_cost && isnan(means.device_seconds));
+    assert_near(means.candidate_epochs, 997.5 / 2.0 / 1000 / 1.25); /* of a cost of 1, so of 2 s an image */
+    assert_near(means.epochs, 2 * 997.5 / 2.0 / 1000);
+    assert_near(means.search, 397.5 / 997.5);
+    assert_near(means.candidate, 2 * budget_allowance(&budget) / 997.5);
+    assert_near(means.left, 1.0);
+    assert_int_equal(means.workers, 3);
+    assert_int_equal(means.models, INT32_MAX);
+    budget.by_a_clock = true;
+    budget.spent = 199.5;
+    means = budget_means(&budget);
+    assert_near(means.left, 0.8);
+    assert_near(means.device_seconds, 2 * 997.5 * 1.25);
+    assert_near(means.epochs, 2 * 997.5 / 2.0 / 1000);
+
+    budget = state_of(BUDGET_STEPS, 1000);
+    budget.began = 200;
+    budget.spent = 400;
+    means = budget_means(&budget);
+    assert_true(!means.by_cost && means.workers == 1);
+    assert_near(means.epochs, 800 * 100 / 1000.0);
+    assert_near(means.candidate_epochs, 800 * 50 / 1000.0);
+    assert_near(means.left, 0.75);
+    assert_near(means.search, 0.4);
+
+    budget = state_of(BUDGET_MODELS, 7);
+    for (budget.spent = 0; budget.spent < 7; budget.spent++) {
+        means = budget_means(&budget);
+        assert_int_equal(means.models, 7);
+        assert_near(means.left, 1.0);
+        assert_near(means.epochs, 20.0);
+        assert_near(means.candidate, 2 * 2 / 20.0);
+    }
+}
+
 static void test_deadline(void **state)
 {
     int searched = 0, fitted = 0;
@@ -576,6 +620,7 @@ int main(void)
         cmocka_unit_test(test_training_seconds),
         cmocka_unit_test(test_training_steps),
         cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_means),
         cmocka_unit_test(test_admitted_are_fitted),
         cmocka_unit_test(test_steps_add_up),
     };

@@ -50,7 +50,7 @@ make_data() { "$helpers/run/make_data" "$@" || { fail "make_data"; finish; }; }
 make_job() {
     cat >"$1" <<END
 dataset = { format = "idx"; path = "$2"; validation = 0.2; };
-search = { starts = ["lean"]; width = 8; };
+search = { strategy = "bayesian"; starts = ["lean"]; width = 8; };
 train = { batch = 32; flip = false; translate = 1; };
 devices = "cpu";
 threads = 1;

@@ -347,6 +347,7 @@ static void test_goes_on_bit_by_bit(void **state)
             go_on(DEVICES[d], OPTIMIZER_SGD, JOB_AVERAGING_EMA, stops[s]);
             go_on(DEVICES[d], OPTIMIZER_SGD, JOB_AVERAGING_LOOK_AHEAD, stops[s]);
             go_on(DEVICES[d], OPTIMIZER_ADAMW, JOB_AVERAGING_EMA, stops[s]);
+            go_on(DEVICES[d], OPTIMIZER_MUON, JOB_AVERAGING_LOOK_AHEAD, stops[s]);
         }
 }
 

@@ -1,0 +1,250 @@
+/* Which networks the ladder tries, and for how long, by what the budget pays for. */
+#include "host/net/cost.h"
+#include "host/net/start.h"
+#include "host/search/ladder_plan.h"
+#include "host/search/ladder_predict.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+enum { IMAGES = 45000, CLASSES = 10 };
+
+static struct job_search job;
+static const struct search_setup SETUP = {.job = &job, .image = {0, 3, 32, 32}, .classes = CLASSES};
+static const struct search_limits LIMITS = {.max_seconds_per_image = INFINITY, .flops = 1e11, .bytes = 2e10};
+
+static double cost_of(const char *start, int32_t width)
+{
+    struct graph graph;
+    struct error err;
+    assert_int_equal(start_make(&graph, start, width, SETUP.image, CLASSES, &err), ST_OK);
+    const double cost = cost_seconds(&graph, LIMITS.flops, LIMITS.bytes);
+    graph_free(&graph);
+    return cost;
+}
+
+/* One device and seconds that pay for so many epochs of the first start. */
+static struct search_request request_of(double epochs)
+{
+    const double whole = epochs * cost_of(job.starts.items[0], job.width);
+    return (struct search_request){.limits = LIMITS,
+                                   .means = {.epochs = whole,
+                                             .candidate_epochs = whole,
+                                             .by_cost = true,
+                                             .device_seconds = NAN,
+                                             .left = 1.0,
+                                             .search = 0.4,
+                                             .candidate = 0.08,
+                                             .workers = 1,
+                                             .models = INT32_MAX,
+                                             .train_images = IMAGES,
+                                             .validation_images = 5000,
+                                             .candidate_batch = 128}};
+}
+
+static struct ladder_plan plan_of(const struct search_request *request)
+{
+    struct ladder_plan plan;
+    struct error err;
+    if (ladder_plan_make(&SETUP, request, &plan, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    return plan;
+}
+
+static struct ladder_plan plan_for(double epochs)
+{
+    const struct search_request request = request_of(epochs);
+    return plan_of(&request);
+}
+
+static void set_starts(int32_t count, const char *first, const char *second)
+{
+    job = (struct job_search){.starts = {.count = count, .items = {(char *)first, (char *)second}}};
+}
+
+/* Share of the stage that all rungs take, one training after the other. */
+static double whole_share(const struct ladder_plan *plan)
+{
+    double trainings = plan->count;
+    if (plan->rungs > 1)
+        trainings += 2.0 * ((plan->count + 1) / 2);
+    if (plan->rates)
+        trainings += 2.0 * 2;
+    if (plan->rungs > 2)
+        trainings += 4.0 * 2;
+    return plan->rungs > 0 ? trainings * plan->share : 0.0;
+}
+
+static void test_by_budget(void **state)
+{
+    static const struct {
+        double epochs;
+        int32_t count, rungs;
+        bool rates;
+    } rows[] = {{3.5, 3, 1, false},  {14.0, 3, 1, false}, {16.0, 4, 2, false},
+                {55.0, 4, 2, false}, {70.0, 6, 3, true},  {250.0, 8, 3, true}};
+    (void)state;
+    set_starts(2, "air", "res9");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct ladder_plan plan = plan_for(rows[i].epochs);
+        int32_t of_first = 0;
+        assert_true(fabs(plan.epochs - rows[i].epochs) < 1e-9);
+        assert_int_equal(plan.count, rows[i].count);
+        assert_int_equal(plan.rungs, rows[i].rungs);
+        assert_int_equal(plan.rates, rows[i].rates);
+        assert_true(whole_share(&plan) <= 0.1 + 1e-12 && whole_share(&plan) > 0.05);
+        for (int32_t n = 0; n < plan.count; n++) {
+            const struct ladder_network *network = &plan.networks[n];
+            const char *start = job.starts.items[network->start];
+            of_first += network->start == 0;
+            assert_int_equal(network->width % 8, 0);
+            assert_true(network->epochs >= 5.0);
+            assert_true(network->epochs <= fmax(60.0, 3.0 * sqrt(2.0 * rows[i].epochs * 16.0)));
+            assert_true(fabs(network->size - cost_of(start, network->width) / cost_of(start, 0)) < 1e-9);
+            for (int32_t m = 0; m < n; m++)
+                assert_true(plan.networks[m].start != network->start ||
+                            plan.networks[m].width != network->width);
+        }
+        assert_int_equal(of_first, (plan.count + 1) / 2);
+    }
+}
+
+/* About what the prior finds best: wider with a larger budget. */
+static void test_widths_grow(void **state)
+{
+    double before = 0.0;
+    (void)state;
+    set_starts(1, "air", NULL);
+    for (double epochs = 4.0; epochs < 2000.0; epochs *= 4.0) {
+        const struct ladder_plan plan = plan_for(epochs);
+        double mean = 0.0;
+        for (int32_t n = 0; n < plan.count; n++)
+            mean += log(plan.networks[n].size) / plan.count;
+        assert_true(mean > before || before == 0.0);
+        assert_true(fabs(mean - log(ladder_best_size(epochs, ladder_balance(IMAGES)))) < 0.5);
+        before = mean;
+    }
+}
+
+/* No ladder: the widest that gets five epochs. */
+static void test_too_short(void **state)
+{
+    (void)state;
+    set_starts(2, "air", "res9");
+    for (double epochs = 0.5; epochs < 3.0; epochs += 0.7) {
+        const struct ladder_plan plan = plan_for(epochs);
+        assert_int_equal(plan.rungs, 0);
+        assert_int_equal(plan.count, 1);
+        assert_int_equal(plan.networks[0].start, 0);
+        const double least = fmax(5.0, sqrt(16.0 * epochs));
+        assert_true(plan.networks[0].epochs >= least);
+        const double wider = cost_of("air", plan.networks[0].width + 8);
+        assert_true(epochs * cost_of("air", 0) / wider < least);
+    }
+    /* Not even the narrowest gets them. */
+    const struct ladder_plan plan = plan_for(0.001);
+    assert_int_equal(plan.networks[0].width, 8);
+    assert_int_equal(plan.rungs, 0);
+}
+
+/* One network to choose from is no choice; trainings of a few steps say nothing. */
+static void test_nothing_to_try(void **state)
+{
+    (void)state;
+    set_starts(1, "res9", NULL);
+    job.width = 16;
+    struct ladder_plan plan = plan_for(30.0);
+    assert_int_equal(plan.count, 1);
+    assert_int_equal(plan.rungs, 0);
+    assert_int_equal(plan.networks[0].width, 16);
+    set_starts(2, "res9", "lean");
+    job.width = 16;
+    plan = plan_for(30.0);
+    assert_int_equal(plan.count, 2);
+    assert_int_equal(plan.rungs, 2);
+    struct search_request request = request_of(30.0);
+    request.means.candidate_batch = 8192;
+    assert_int_equal(plan_of(&request).rungs, 0);
+    request.means.candidate_batch = 1200; /* one rung can be long enough where two can't */
+    assert_int_equal(plan_of(&request).rungs, 1);
+    request = request_of(30.0);
+    request.means.search = 0.0;
+    assert_int_equal(plan_of(&request).rungs, 0);
+}
+
+static void test_limits(void **state)
+{
+    struct search_request request;
+    struct ladder_plan plan;
+    struct error err;
+    (void)state;
+    set_starts(2, "air", "res9");
+    request = request_of(100.0);
+    request.limits.max_parameters = 300000;
+    plan = plan_of(&request);
+    assert_int_equal(plan.count, 2); /* the widest of each, though they get more epochs than they need */
+    for (int32_t n = 0; n < plan.count; n++) {
+        struct graph graph;
+        assert_int_equal(start_make(&graph, job.starts.items[plan.networks[n].start], plan.networks[n].width,
+                                    SETUP.image, CLASSES, &err),
+                         ST_OK);
+        assert_true(cost_of_graph(&graph).parameters <= 300000);
+        graph_free(&graph);
+    }
+    request.limits.max_parameters = 10;
+    assert_int_equal(ladder_plan_make(&SETUP, &request, &plan, &err), ST_NONE);
+    job.width = 12;
+    assert_int_equal(ladder_plan_make(&SETUP, &request, &plan, &err), ST_RANGE);
+}
+
+/* Side by side they take less time, and so may be longer, but not longer than is worth it. */
+static void test_devices(void **state)
+{
+    struct search_request request;
+    (void)state;
+    set_starts(2, "air", "res9");
+    request = request_of(70.0);
+    const struct ladder_plan one = plan_of(&request);
+    request.means.workers = 2;
+    const struct ladder_plan two = plan_of(&request);
+    request.means.workers = 64;
+    const struct ladder_plan many = plan_of(&request);
+    assert_true(two.share > 1.5 * one.share);
+    assert_true(many.share >= two.share && many.share <= 1.0 / 64.0);
+}
+
+/* Models are counted: as many as there are, the last with the usual training. */
+static void test_models(void **state)
+{
+    (void)state;
+    set_starts(2, "air", "res9");
+    for (int32_t models = 1; models <= 20; models++) {
+        struct search_request request = request_of(20.0);
+        request.means.by_cost = false;
+        request.means.epochs = request.means.candidate_epochs = 20.0;
+        request.means.models = models;
+        request.means.candidate = 0.2;
+        request.limits.max_seconds_per_image = 4.0 * cost_of("air", 0);
+        const struct ladder_plan plan = plan_of(&request);
+        assert_int_equal(plan.rungs, models < 4 ? 0 : models < 6 ? 1 : 2);
+        if (plan.rungs > 0)
+            assert_true(fabs(plan.share * (1 << (plan.rungs - 1)) - 0.2) < 1e-12);
+        for (int32_t n = 0; n < plan.count; n++)
+            assert_true(plan.networks[n].epochs == 20.0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_by_budget), cmocka_unit_test(test_widths_grow),
+        cmocka_unit_test(test_too_short), cmocka_unit_test(test_nothing_to_try),
+        cmocka_unit_test(test_limits),    cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_models),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,403 @@
+/* The strategy "phases" on a made-up machine and laws of learning: what it trains, on which rung, and what it ends with.
+ * No network is trained here. */
+#include "host/net/cost.h"
+#include "host/net/serialise.h"
+#include "host/net/start.h"
+#include "host/search/strategy.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { IMAGES = 45000, CLASSES = 10, MOST = 40 };
+
+static struct job_search job;
+static const struct search_setup SETUP = {
+    .job = &job, .seed = 3, .image = {0, 3, 16, 16}, .classes = CLASSES, .learning_rate = 0.2};
+static const struct search_limits LIMITS = {.max_seconds_per_image = INFINITY, .flops = 1e11, .bytes = 2e10};
+
+/* ---- the world ---- */
+
+static double usual_cost(int32_t start)
+{
+    struct graph graph;
+    struct error err;
+    assert_int_equal(start_make(&graph, job.starts.items[start], job.width, SETUP.image, CLASSES, &err),
+                     ST_OK);
+    const double cost = cost_seconds(&graph, LIMITS.flops, LIMITS.bytes);
+    graph_free(&graph);
+    return cost;
+}
+
+static double relative_size(const struct search_model *model)
+{
+    return cost_seconds(&model->graph, LIMITS.flops, LIMITS.bytes) / usual_cost(model->start);
+}
+
+/* Accuracy of a network of that size; the second start is a little better, half the learning rate much. */
+static double accuracy_of(int32_t start, double size, double rate, double epochs)
+{
+    const double error = 0.02 + 0.05 * pow(size, -0.35) + 0.06 * pow(epochs / 16.0, -0.45);
+    return 1.0 - fmin(0.9, error * (start == 1 ? 0.93 : 1.0) * (rate < 1.0 ? 0.8 : 1.0));
+}
+
+static struct search *new_search(void)
+{
+    struct search *search;
+    struct error err;
+    assert_int_equal(search_new_with(&search_phases, &SETUP, &search, &err), ST_OK);
+    return search;
+}
+
+static void set_starts(int32_t count)
+{
+    job = (struct job_search){.starts = {.count = count, .items = {"air", "res9"}},
+                              .strategy = JOB_STRATEGY_PHASES};
+}
+
+/* So many epochs of the first start. */
+static struct search_request request_of(double epochs)
+{
+    const double whole = epochs * usual_cost(0);
+    return (struct search_request){.limits = LIMITS,
+                                   .means = {.epochs = whole,
+                                             .candidate_epochs = whole,
+                                             .by_cost = true,
+                                             .device_seconds = NAN,
+                                             .left = 1.0,
+                                             .search = 0.4,
+                                             .candidate = 0.08,
+                                             .workers = 1,
+                                             .models = INT32_MAX,
+                                             .train_images = IMAGES,
+                                             .validation_images = 5000,
+                                             .candidate_batch = 128}};
+}
+
+static void pend(struct search *search, int32_t id, const struct proposal *proposal)
+{
+    struct error err;
+    const struct search_trial trial = {.id = id,
+                                       .parent = proposal->parent,
+                                       .start = proposal->start,
+                                       .graph = &proposal->graph,
+                                       .recipe = proposal->recipe,
+                                       .prediction = proposal->prediction};
+    assert_int_equal(search_pend(search, &trial, &err), ST_OK);
+}
+
+static double rate_of(const struct search_model *model)
+{
+    const double rate = model->recipe.hyperparameters.learning_rate;
+    return isnan(rate) ? 1.0 : rate / SETUP.learning_rate;
+}
+
+typedef bool fails(const struct search_model *model);
+
+/* Its result is there. */
+static void end(struct search *search, int32_t id, const struct search_request *request, fails *fault)
+{
+    const struct search_model *model = search_find(search, id);
+    const double share = model->recipe.budget * request->means.candidate;
+    const double size = relative_size(model);
+    const double epochs = share * request->means.candidate_epochs /
+                          (request->means.by_cost ? size * usual_cost(model->start) : 1.0);
+    const struct search_trial trial = {.id = id,
+                                       .parent = -1,
+                                       .start = model->start,
+                                       .graph = &model->graph,
+                                       .recipe = model->recipe,
+                                       .epochs = epochs};
+    struct error err;
+    const bool failed = fault != NULL && fault(model);
+    assert_int_equal(search_observe(search, &trial,
+                                    failed ? NAN : accuracy_of(model->start, size, rate_of(model), epochs),
+                                    failed ? NAN : 1.0, &err),
+                     ST_OK);
+}
+
+/* Proposes and observes until nothing comes any more, so many at a time; how many it were. */
+static int32_t climb(struct search *search, struct search_request *request, int32_t window, fails *fault)
+{
+    int32_t id = 0, observed = 0;
+    struct error err;
+    for (;;) {
+        struct proposal proposal;
+        request->id = id;
+        enum status st =
+            id - observed < window && id < MOST ? search_propose(search, request, &proposal, &err) : ST_NONE;
+        if (st != ST_OK && st != ST_NONE)
+            fail_msg("%s", err.message);
+        if (st == ST_OK) {
+            pend(search, id++, &proposal);
+            proposal_free(&proposal);
+        } else if (observed < id) {
+            const double share = search_find(search, observed)->recipe.budget * request->means.candidate;
+            request->means.left -= share / request->means.workers;
+            end(search, observed++, request, fault);
+        } else {
+            break;
+        }
+    }
+    assert_true(id < MOST);
+    return id;
+}
+
+static void propose_final(const struct search *search, const struct search_request *request,
+                          struct proposal *proposal)
+{
+    struct error err;
+    if (search_propose_final(search, request, proposal, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(proposal->parent, -1);
+    assert_int_equal(proposal->morph_count, 0);
+}
+
+static bool says(const struct proposal *proposal, const char *text)
+{
+    for (int32_t i = 0; i < proposal->operation_count; i++)
+        if (strstr(proposal->operations[i], text) != NULL)
+            return true;
+    return false;
+}
+
+static double size_of(const struct proposal *proposal)
+{
+    return cost_seconds(&proposal->graph, LIMITS.flops, LIMITS.bytes) / usual_cost(proposal->start);
+}
+
+/* ---- the ladder ---- */
+
+/* Four networks, the better two twice as long; from 60 epochs on learning rates and a third rung. */
+static void test_rungs(void **state)
+{
+    (void)state;
+    set_starts(2);
+    struct search *search = new_search();
+    struct search_request request = request_of(40.0);
+    assert_int_equal(climb(search, &request, 1, NULL), 6);
+    const double first = search_at(search, 0)->recipe.budget;
+    for (int32_t i = 0; i < 6; i++) {
+        const struct search_model *model = search_at(search, i);
+        int32_t same = 0;
+        for (int32_t j = 0; j < i; j++)
+            same += search_at(search, j)->fingerprint == model->fingerprint;
+        assert_int_equal(model->parent, -1);
+        assert_int_equal(model->recipe.batches_of, i == 0 ? -1 : 0);
+        assert_int_equal(same, i < 4 ? 0 : 1);
+        assert_true(fabs(model->recipe.budget - first * (i < 4 ? 1.0 : 2.0)) < 1e-12);
+        assert_true(rate_of(model) == 1.0);
+    }
+    assert_true(request.means.left > 0.88 && request.means.left < 0.95);
+    search_free(search);
+}
+
+static void test_long_ladder(void **state)
+{
+    (void)state;
+    set_starts(2);
+    struct search *search = new_search();
+    struct search_request request = request_of(100.0);
+    assert_int_equal(climb(search, &request, 1, NULL), 6 + 3 + 2 + 2);
+    const double first = search_at(search, 0)->recipe.budget;
+    for (int32_t i = 0; i < 13; i++) {
+        const double longer = search_at(search, i)->recipe.budget / first;
+        assert_true(fabs(longer - (i < 6 ? 1.0 : i < 11 ? 2.0 : 4.0)) < 1e-9);
+    }
+    assert_true(fabs(rate_of(search_at(search, 9)) - 0.5) < 1e-12);
+    assert_true(fabs(rate_of(search_at(search, 10)) - 2.0) < 1e-12);
+    assert_true(request.means.left > 0.88);
+    struct proposal proposal; /* the better learning rate is found, and kept */
+    propose_final(search, &request, &proposal);
+    assert_true(fabs(proposal.recipe.hyperparameters.learning_rate - 0.1) < 1e-12);
+    assert_true(says(&proposal, "learning rate x 0.5"));
+    proposal_free(&proposal);
+    search_free(search);
+}
+
+/* Several at a time: the same networks, and no rung before the one below is known. */
+static void test_side_by_side(void **state)
+{
+    (void)state;
+    set_starts(2);
+    for (int32_t window = 2; window <= 5; window++) {
+        struct search *one = new_search(), *many = new_search();
+        struct search_request first = request_of(100.0), second = request_of(100.0);
+        const int32_t count = climb(one, &first, 1, NULL);
+        assert_int_equal(climb(many, &second, window, NULL), count);
+        for (int32_t i = 0; i < count; i++) {
+            assert_true(search_at(one, i)->fingerprint == search_at(many, i)->fingerprint);
+            assert_true(search_at(one, i)->recipe.budget == search_at(many, i)->recipe.budget);
+        }
+        search_free(one);
+        search_free(many);
+    }
+}
+
+/* A search that is told all results anew goes on alike at any candidate. */
+static void test_resumed(void **state)
+{
+    (void)state;
+    set_starts(2);
+    struct search *whole = new_search();
+    struct search_request request = request_of(100.0);
+    const int32_t count = climb(whole, &request, 1, NULL);
+    for (int32_t known = 0; known < count; known++) {
+        struct search *search = new_search();
+        struct search_request again = request_of(100.0);
+        struct proposal proposal;
+        struct error err;
+        for (int32_t i = 0; i < known; i++) {
+            const struct search_model *model = search_at(whole, i);
+            const struct search_trial trial = {.id = i,
+                                               .parent = -1,
+                                               .start = model->start,
+                                               .graph = &model->graph,
+                                               .recipe = model->recipe,
+                                               .epochs = model->epochs};
+            again.means.left -= model->recipe.budget * again.means.candidate;
+            assert_int_equal(search_observe(search, &trial, model->score, model->loss, &err), ST_OK);
+        }
+        again.id = known;
+        assert_int_equal(search_propose(search, &again, &proposal, &err), ST_OK);
+        const struct search_model *model = search_at(whole, known);
+        assert_true(graph_fingerprint(&proposal.graph) == model->fingerprint);
+        assert_true(fabs(proposal.recipe.budget - model->recipe.budget) < 1e-12);
+        assert_int_equal(proposal.recipe.batches_of, model->recipe.batches_of);
+        proposal_free(&proposal);
+        search_free(search);
+    }
+    search_free(whole);
+}
+
+/* ---- the end ---- */
+
+/* The best of the short trainings are of narrow networks; what is taken is good at the end. */
+static void test_choice(void **state)
+{
+    (void)state;
+    set_starts(2);
+    for (double epochs = 5.0; epochs < 1000.0; epochs *= 3.0) {
+        struct search *search = new_search();
+        struct search_request request = request_of(epochs);
+        struct proposal proposal;
+        double best = 0.0;
+        climb(search, &request, 1, NULL);
+        propose_final(search, &request, &proposal);
+        for (int32_t i = 0; i < search_count(search); i++) {
+            const struct search_model *model = search_at(search, i);
+            const double size = relative_size(model);
+            best = fmax(best, accuracy_of(model->start, size, rate_of(model),
+                                          0.9 * request.means.epochs / (size * usual_cost(model->start))));
+        }
+        const double size = size_of(&proposal), rate = proposal.recipe.hyperparameters.learning_rate;
+        const double found = accuracy_of(proposal.start, size, isnan(rate) ? 1.0 : rate / SETUP.learning_rate,
+                                         0.9 * request.means.epochs / (size * usual_cost(proposal.start)));
+        assert_true(1.0 - found < 1.06 * (1.0 - best));
+        assert_true(fabs(proposal.prediction.mean - found) < 3.0 * proposal.prediction.deviation + 0.01);
+        assert_true(says(&proposal, "expected") && says(&proposal, " wide"));
+        proposal_free(&proposal);
+        search_free(search);
+    }
+}
+
+static void test_too_short(void **state)
+{
+    (void)state;
+    set_starts(2);
+    struct search *search = new_search();
+    struct search_request request = request_of(1.2);
+    struct proposal proposal;
+    assert_int_equal(climb(search, &request, 1, NULL), 0);
+    propose_final(search, &request, &proposal);
+    assert_int_equal(proposal.start, 0);
+    assert_true(request.means.epochs / (size_of(&proposal) * usual_cost(0)) >= 5.0);
+    assert_true(says(&proposal, "too short for a search: 1.2 epochs of air"));
+    proposal_free(&proposal);
+    search_free(search);
+}
+
+/* ---- what goes wrong ---- */
+
+static bool is_res9(const struct search_model *model)
+{
+    return model->start == 1;
+}
+
+static bool is_any(const struct search_model *model)
+{
+    (void)model;
+    return true;
+}
+
+static void test_failures(void **state)
+{
+    struct proposal proposal;
+    struct error err;
+    (void)state;
+    set_starts(2);
+    struct search *search = new_search();
+    struct search_request request = request_of(40.0);
+    assert_int_equal(climb(search, &request, 1, is_res9), 5); /* the best of two twice as long */
+    propose_final(search, &request, &proposal);
+    assert_int_equal(proposal.start, 0);
+    proposal_free(&proposal);
+    search_free(search);
+
+    search = new_search();
+    request = request_of(40.0);
+    assert_int_equal(climb(search, &request, 1, is_any), 4);
+    assert_int_equal(search_propose_final(search, &request, &proposal, &err), ST_DIVERGED);
+    search_free(search);
+
+    search = new_search();
+    request.limits.max_parameters = 10;
+    assert_int_equal(climb(search, &request, 1, NULL), 0);
+    assert_int_equal(search_propose_final(search, &request, &proposal, &err), ST_RANGE);
+    assert_non_null(strstr(err.message, "search.max_parameters"));
+    search_free(search);
+}
+
+/* The measured speed decides, where there is one: a network that is twice as fast as predicted sees twice as much. */
+static void test_measured_speed(void **state)
+{
+    (void)state;
+    set_starts(2);
+    double accuracy[2];
+    for (int fast = 0; fast <= 1; fast++) {
+        struct search *search = new_search();
+        struct search_request request = request_of(40.0);
+        struct proposal proposal;
+        struct error err;
+        climb(search, &request, 1, NULL);
+        request.means.device_seconds = request.means.epochs * IMAGES;
+        for (int32_t i = 0; i < search_count(search); i++) {
+            const struct search_model *model = search_at(search, i);
+            const double cost = cost_seconds(&model->graph, LIMITS.flops, LIMITS.bytes);
+            const struct search_trial trial = {
+                .id = model->id, .epochs = model->epochs, .images_per_second = (fast ? 2.0 : 1.0) / cost};
+            assert_int_equal(search_observe(search, &trial, model->score, 1.0, &err), ST_OK);
+        }
+        propose_final(search, &request, &proposal);
+        accuracy[fast] = proposal.prediction.mean;
+        proposal_free(&proposal);
+        search_free(search);
+    }
+    assert_true(accuracy[1] > accuracy[0] + 0.002);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rungs),        cmocka_unit_test(test_long_ladder),
+        cmocka_unit_test(test_side_by_side), cmocka_unit_test(test_resumed),
+        cmocka_unit_test(test_choice),       cmocka_unit_test(test_too_short),
+        cmocka_unit_test(test_failures),     cmocka_unit_test(test_measured_speed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
