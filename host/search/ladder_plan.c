@@ -20,7 +20,7 @@ static const double LADDER_SHARE = 0.1, ONLY_RUNG = 1.0 / 32.0, FIRST_RUNG = 1.0
 static const double LARGEST = 1e9;
 
 /* Shorter trainings say nothing. */
-static const double LEAST_STEPS = 20.0;
+static const double LEAST_STEPS = 50.0;
 
 enum { WIDTH_STEP = 8, MOST_WIDTH = 512, RATES = 2, LAST_RUNG = 2 };
 
