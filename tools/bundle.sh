@@ -5,7 +5,7 @@
 #
 # Headers and libraries are Debian 11's: its packages are unpacked into a folder, and this machine's compiler takes
 # that folder for the root of the system. oneDNN, which is too old there, comes from PyPI. BLAS and LAPACK are the
-# reference's, linked statically: three functions of the Gaussian process.
+# reference's, linked statically: a few functions of the Gaussian process and the whitening.
 #
 # NASRUN_DEBIAN11   the folder, kept between runs ($XDG_CACHE_HOME/nasrun/debian11)
 # CUDA12            a toolkit of CUDA 12 (tools/cuda12.sh): the plug-in for it goes in, too
@@ -40,7 +40,7 @@ libdnnl.so.2 libgomp.so.1 libstdc++.so.6"
 fetch() {
     rm -rf "$root" "$debian/complete"
     mkdir -p "$root"
-    say "Debian 11's packages from $mirror into $debian"
+    say "Debian 11's packages into $debian"
     # shellcheck disable=SC2086  # a list of packages
     debian_packages "$debian" "bullseye main" $packages
     for package in "$debian"/packages/*.deb; do

@@ -18,7 +18,7 @@ static="nvidia-cuda-runtime-cu12==12.9.79 --hash=sha256:25bba2dfb01d48a9b59ca474
 fetch() {
     rm -rf "${made:?}/complete" "${made:?}"/{bin,nvvm,include,lib64}
     mkdir -p "$made/bin/crt" "$made/nvvm/bin" "$made/nvvm/libdevice" "$made/include" "$made/lib64"
-    say "a toolkit of CUDA 12.4 from $mirror and PyPI into $made" >&2
+    say "a toolkit of CUDA 12.4 from Debian and PyPI into $made" >&2
     debian_packages "$made" "trixie non-free" nvidia-cuda-toolkit
     dpkg-deb -x "$made"/packages/nvidia-cuda-toolkit_*.deb "$made/debian"
     toolkit=$made/debian/usr/lib/nvidia-cuda-toolkit

@@ -1,9 +1,8 @@
 # shellcheck shell=bash disable=SC2034
 # What tools/bundle.sh and tools/cuda12.sh share; they source it: packages of Debian and PyPI put into a folder, where
 # nothing of this machine's own changes and root is not needed.
-#
-# DEBIAN_MIRROR     http://deb.debian.org/debian
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+# shellcheck source=tools/mirror.sh
+. "$(dirname "$0")/mirror.sh"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/nasrun
 
 say() { echo "$(basename "$0" .sh): $*"; }
@@ -16,16 +15,18 @@ done
 debian_packages() {
     folder=$1 suite=$2
     shift 2
+    from=$(debian_mirror "${suite%% *}")
+    [ -n "$from" ] || die "no package registry answers that has ${suite%% *}"
     rm -rf "$folder/packages"
     mkdir -p "$folder/packages" "$folder/apt/lists/partial" "$folder/apt/cache/archives/partial"
     : >"$folder/apt/status"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite" >"$folder/apt/sources.list"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $from $suite" >"$folder/apt/sources.list"
     own="-o Dir::State=$folder/apt -o Dir::State::status=$folder/apt/status -o Dir::State::lists=$folder/apt/lists
 -o Dir::Cache=$folder/apt/cache -o Dir::Etc::sourcelist=$folder/apt/sources.list -o Dir::Etc::sourceparts=-
 -o APT::Architecture=amd64 -o APT::Sandbox::User="
     # shellcheck disable=SC2086  # options
     { apt-get -qq $own update && (cd "$folder/packages" && apt-get -qq $own download "$@"); } ||
-        die "$mirror does not give the packages of \"$suite\" (DEBIAN_MIRROR names another place)"
+        die "$from does not give the packages of \"$suite\""
 }
 
 # pypi_wheels FOLDER "NAME==VERSION --hash=..." PLATFORM: into FOLDER/wheels/unpacked. PLATFORM: that in the names of

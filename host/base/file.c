@@ -55,8 +55,7 @@ out:
     return st;
 }
 
-/* A rename is on disk only when its folder is. */
-static enum status flush_folder_of(const char *path, struct error *err)
+enum status file_flush_folder(const char *path, struct error *err)
 {
     enum status st = ST_OK;
     char *copy = strdup(path);
@@ -101,7 +100,7 @@ enum status file_aside_commit(struct file_aside *file, struct error *err)
     if (st == ST_OK && rename(file->aside, file->path) != 0)
         st = error_system(err, errno, "%s", file->path);
     if (st == ST_OK)
-        st = flush_folder_of(file->path, err);
+        st = file_flush_folder(file->path, err);
     else
         unlink(file->aside);
     free(file->path);

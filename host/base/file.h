@@ -34,6 +34,9 @@ void file_aside_abandon(struct file_aside *file);
 /* Makes the folder and its parents. Existing ones are no error. */
 enum status file_make_folder(const char *path, struct error *err);
 
+/* Flushes the folder in which `path` stands: a new file and a rename are on disk only when their folder is. */
+enum status file_flush_folder(const char *path, struct error *err);
+
 bool file_exists(const char *path);
 
 /* "folder/name", malloc'd; NULL when out of memory. */

@@ -19,40 +19,21 @@
     }
 #include "host/net/layers.def"
 
-static void share_forward(enum activation_kind function, size_t count, const float *x, float *y)
-{
-    switch (function) {
+/* How each is done over a share of a tensor. */
+static const struct activation_loops {
+    void (*forward)(size_t count, const float *x, float *y);
+    void (*backward)(size_t count, const float *seen, const float *dy, float *dx);
+} loops[ACTIVATION_COUNT] = {
 #define LAYER(KIND, ...)
-#define ACTIVATION(KIND, name, ...)                                                                          \
-    case ACTIVATION_##KIND:                                                                                  \
-        share_##name(count, x, y);                                                                           \
-        break;
+#define ACTIVATION(KIND, name, ...) [ACTIVATION_##KIND] = {share_##name, share_##name##_backward},
 #include "host/net/layers.def"
-    case ACTIVATION_COUNT:
-        break;
-    }
-}
+};
 
 void cpu_kernel_activation(enum activation_kind function, size_t count, const float *x, float *y)
 {
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < count; i += CPU_SHARE)
-        share_forward(function, cpu_share_length(count, i), x + i, y + i);
-}
-
-static void share_gradient(enum activation_kind function, size_t count, const float *seen, const float *dy,
-                           float *dx)
-{
-    switch (function) {
-#define LAYER(KIND, ...)
-#define ACTIVATION(KIND, name, ...)                                                                          \
-    case ACTIVATION_##KIND:                                                                                  \
-        share_##name##_backward(count, seen, dy, dx);                                                        \
-        break;
-#include "host/net/layers.def"
-    case ACTIVATION_COUNT:
-        break;
-    }
+        loops[function].forward(cpu_share_length(count, i), x + i, y + i);
 }
 
 void cpu_kernel_activation_backward(enum activation_kind function, size_t count, const float *seen,
@@ -60,5 +41,5 @@ void cpu_kernel_activation_backward(enum activation_kind function, size_t count,
 {
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < count; i += CPU_SHARE)
-        share_gradient(function, cpu_share_length(count, i), seen + i, dy + i, dx + i);
+        loops[function].backward(cpu_share_length(count, i), seen + i, dy + i, dx + i);
 }

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,23 +148,6 @@ void journal_lines_free(struct journal_lines *lines)
 
 /* ---- writing ---- */
 
-/* A new file is on disk only when its folder is. */
-static enum status flush_folder(const char *path, struct error *err)
-{
-    enum status st = ST_OK;
-    char *copy = strdup(path);
-    if (copy == NULL)
-        return error_memory(err, path, strlen(path));
-    const char *folder = dirname(copy);
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL))
-        st = error_system(err, errno, "%s", folder);
-    if (fd >= 0)
-        close(fd);
-    free(copy);
-    return st;
-}
-
 /* Whether the open file is what stands under that name: journal_keep may have put another one there in between. */
 static bool is_the_file(int fd, const char *path)
 {
@@ -198,7 +180,7 @@ enum status journal_open(const char *path, struct journal *journal, struct error
         st = error_set(err, ST_BUSY, "%s: another nasrun is writing this run", path);
         goto out;
     }
-    st = flush_folder(path, err);
+    st = file_flush_folder(path, err);
     if (st != ST_OK)
         goto out;
     st = journal_load(path, &lines, err);

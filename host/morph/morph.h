@@ -33,8 +33,9 @@ enum morph_kind {
     MORPH_RESIDUAL,
     /* Behind the residual block that ends in add a another one like it, its branch zero at first. */
     MORPH_REPEAT,
-    /* Every convolution and dense layer whose output has the height and width of layer a's, and what is tied to it, gets
-     * `amount` percent more outputs, rounded up to a multiple of 8; those that can't be widened stay as they are. */
+    /* Every convolution and dense layer whose output has the height and width of layer a's, and what is tied to it,
+     * gets `amount` percent more outputs, rounded up to a multiple of 8; those that can't be widened stay as they
+     * are. */
     MORPH_WIDEN_STAGE,
     /* The same of the whole network. */
     MORPH_WIDEN_NET,
@@ -62,9 +63,9 @@ struct morph {
 enum status morph_apply(const struct morph *morph, const struct graph *parent, float noise,
                         struct graph *child, struct remap_list *remaps, struct error *err);
 
-/* Draws a morph that fits the graph: kind uniform over those in `allowed` (bit i: enum morph_kind i), then
- * layers and amounts. Widths grow by half or double, of the whole network by a quarter or half, in multiples of 8. ST_NONE when none of many draws
- * fits. `allowed` has one of these bits or more. */
+/* Draws a morph that fits the graph: kind uniform over those in `allowed` (bit i: enum morph_kind i), then layers
+ * and amounts. Widths grow by half or double, of the whole network by a quarter or half, in multiples of 8. ST_NONE
+ * when none of many draws fits. `allowed` has one of these bits or more. */
 enum status morph_draw(const struct graph *graph, uint32_t allowed, struct random_sequence *random,
                        struct morph *morph, struct error *err);
 

@@ -104,8 +104,8 @@ out:
 
 /* ---- remaps ---- */
 
-/* Of the floats near 1 those two with which scale / sqrt(variance + GRAPH_BATCH_NORM_EPSILON) is nearest 1: within 4e-12,
- * where 1 and 1 - epsilon are 7e-9 away. */
+/* Of the floats near 1 those two with which scale / sqrt(variance + GRAPH_BATCH_NORM_EPSILON) is nearest 1: within
+ * 4e-12, where 1 and 1 - epsilon are 7e-9 away. */
 static const float IDENTITY_SCALE = 0x1.ffe3e2p-1f, IDENTITY_VARIANCE = 0x1.ffc676p-1f;
 
 static enum status new_identity(int32_t **identity, int32_t count, struct error *err)
@@ -162,8 +162,8 @@ static enum status copy_index(int32_t **index, const struct channel_map *map, in
 }
 
 /* What a kernel reads of widened channels: of the old ones what it read, of the new ones nothing yet. Zeros that are
- * scaled, not filled: what is filled is a new channel's own. `count` is the kernel's inputs: all channels, or of a grouped
- * convolution the first block, which all others repeat. */
+ * scaled, not filled: what is filled is a new channel's own. `count` is the kernel's inputs: all channels, or of a
+ * grouped convolution the first block, which all others repeat. */
 static enum status mute_new_inputs(struct remap *remap, const struct channel_map *map, int32_t count,
                                    struct error *err)
 {
@@ -181,8 +181,8 @@ static enum status mute_new_inputs(struct remap *remap, const struct channel_map
     return ST_OK;
 }
 
-/* A tensor that the parent has too, of other shape where its layer's or its input's channels were widened. What is filled
- * are the new channels, and the new taps of a grown kernel. */
+/* A tensor that the parent has too, of other shape where its layer's or its input's channels were widened. What is
+ * filled are the new channels, and the new taps of a grown kernel. */
 static enum status remap_inherited(struct remap *remap, const struct morph_edit *edit,
                                    const struct graph *parent, const struct weight_tensor *tensor,
                                    float noise, struct error *err)

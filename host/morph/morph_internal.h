@@ -18,8 +18,8 @@ enum {
     MORPH_WIDTH_MULTIPLE = 8,  /* channels come in these, for the devices' vector units */
 };
 
-/* Where a layer's channels come from: the child's channel j computes what the parent's channel parent[j] computed; where
- * that is -1 the channel is new, and read with weight 0. */
+/* Where a layer's channels come from: the child's channel j computes what the parent's channel parent[j] computed;
+ * where that is -1 the channel is new, and read with weight 0. */
 struct channel_map {
     int32_t count;   /* channels of the child; 0 with parent NULL */
     int32_t *parent; /* [count]; NULL: the identity */

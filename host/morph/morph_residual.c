@@ -1,10 +1,10 @@
 /* Residual blocks: what layer a computes plus a branch that is zero at first, and has an activation inside.
  *
- * The branch's last batch norm begins with scale 0: the branch is 0 with batch statistics as with running ones, so that
- * training starts from the parent's function too (Goyal et al. 2017, "Accurate, large minibatch SGD", section 5.1). That
- * one has a scale that is trained also where the network's others have none: behind a kernel of zeros a batch norm
- * without a scale would make values of variance 1 of the first step's smallest change. No activation stands between the
- * last batch norm and the add: a ReLU would keep the zeros zero for ever.
+ * The branch's last batch norm begins with scale 0: the branch is 0 with batch statistics as with running ones, so
+ * that training starts from the parent's function too (Goyal et al. 2017, "Accurate, large minibatch SGD", section
+ * 5.1). That one has a scale that is trained also where the network's others have none: behind a kernel of zeros a
+ * batch norm without a scale would make values of variance 1 of the first step's smallest change. No activation
+ * stands between the last batch norm and the add: a ReLU would keep the zeros zero for ever.
  */
 #include "host/morph/morph_internal.h"
 
@@ -59,8 +59,8 @@ static bool has_weights(const struct layer *layer)
     return layer_traits(layer->kind)->weights != LAYER_WEIGHTS_NONE;
 }
 
-/* Walks from `end` back to `begin`, both operands of an add. False where that is no way of single layers that a block is
- * made of, or where it has no activation between two layers that mix channels. */
+/* Walks from `end` back to `begin`, both operands of an add. False where that is no way of single layers that a
+ * block is made of, or where it has no activation between two layers that mix channels. */
 static bool find_branch(const struct graph *graph, int32_t begin, int32_t end, struct branch *branch)
 {
     int32_t way[BRANCH_MAX_LAYERS], length = 0, mixings = 0;

@@ -1,16 +1,16 @@
 /* Widening: layers get new channels, and so does everything whose channels are tied to theirs.
  *
  * Every layer has a channel map, child to parent, and all follow from the widened layers':
- *   tied        batch norm, activations, pools, dropout, and a depthwise convolution with one filter a channel share the
- *               map of their input, an add that of both operands. Tied layers form a class with one map. A class is
+ *   tied        batch norm, activations, pools, dropout, and a depthwise convolution with one filter a channel share
+ *               the map of their input, an add that of both operands. Tied layers form a class with one map. A class is
  *               widened by widening every convolution and dense layer in it alike.
  *   determined  a concat's map is its inputs' maps side by side; a depthwise convolution's with several filters a
  *               channel repeats its input's for each filter.
  *   free        a convolution and a dense layer read any map: new channels with weight 0. A grouped convolution reads
  *               and makes maps that are the same in each of its blocks only.
  *
- * What can't be satisfied so is refused: the input image in the class, filters that are to stay as they are, an add with
- * a concat as the operand to be widened, blocks that don't fit.
+ * What can't be satisfied so is refused: the input image in the class, filters that are to stay as they are, an add
+ * with a concat as the operand to be widened, blocks that don't fit.
  */
 #include "host/morph/morph_internal.h"
 

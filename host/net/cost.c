@@ -54,7 +54,8 @@ static void look_around(const struct graph *graph, struct surroundings *around)
     }
 }
 
-/* Convolution and dense layer: one product forward, one for each gradient that is wanted; of a frozen kernel it is not. */
+/* Convolution and dense layer: one product forward, one for each gradient that is wanted, which that of a
+ * frozen kernel is not. */
 static struct layer_cost product_cost(const struct graph *graph, const struct layer *layer,
                                       bool input_gradient)
 {

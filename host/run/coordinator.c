@@ -95,6 +95,24 @@ static struct search_trial trial_of(const struct candidate *candidate)
                                  .prediction = candidate->prediction};
 }
 
+/* What the candidates on their way take at most. A sum over all of them: a running one would not come back to 0. With
+ * the run's lock. */
+static void count_coming(struct search_stage *stage)
+{
+    struct run *run = stage->run;
+    const bool by_model = run->job->budget.clock == JOB_CLOCK_MODEL;
+    run->steps_coming = 0;
+    run->model_seconds_coming = 0.0;
+    for (int32_t i = 0; i < run->coming; i++) {
+        const uint32_t steps = stage->coming[i]->limit.steps;
+        if (steps == UINT32_MAX)
+            continue;
+        run->steps_coming += steps;
+        if (by_model)
+            run->model_seconds_coming += run_model_seconds(run, stage->coming[i], steps);
+    }
+}
+
 /* Tells the search of the candidate and hands it to the workers, but for one that has ended in an earlier process. */
 static enum status send(struct search_stage *stage, struct candidate *candidate, struct error *err)
 {
@@ -110,8 +128,7 @@ static enum status send(struct search_stage *stage, struct candidate *candidate,
     if (st == ST_OK) {
         stage->coming[run->coming++] = candidate;
         run->next_id = candidate->id + 1;
-        if (candidate->limit.steps != UINT32_MAX)
-            run->steps_coming += candidate->limit.steps;
+        count_coming(stage);
     }
     run_unlock(run);
     if (st != ST_OK)
@@ -182,7 +199,7 @@ enum status coordinator_observe(struct run *run, struct candidate *candidate, st
     trial.images_per_second = candidate->images_per_second;
     run_lock(run);
     run->steps_done += candidate->steps;
-    run->model_seconds += run_model_seconds(run, candidate);
+    run->model_seconds += run_model_seconds(run, candidate, candidate->steps);
     if (!candidate->failed) {
         calibrate(run, candidate);
         store_note_best(run, candidate->id, candidate->validation.accuracy, candidate->validation.loss);
@@ -209,11 +226,10 @@ static struct candidate *take_oldest(struct search_stage *stage)
     struct candidate *oldest = stage->coming[0];
     run_lock(run);
     run->coming--;
-    if (oldest->limit.steps != UINT32_MAX)
-        run->steps_coming -= oldest->limit.steps;
-    run_unlock(run);
     for (int32_t i = 0; i < run->coming; i++)
         stage->coming[i] = stage->coming[i + 1];
+    count_coming(stage);
+    run_unlock(run);
     return oldest;
 }
 

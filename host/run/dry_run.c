@@ -49,10 +49,13 @@ static enum status print_start(struct run *run, const char *name, struct dry_run
     const struct batches batches = run->batches;
     const bool differs = batches.team > 1 || batches.final != batches.candidate;
     const struct team one = {0, 1}, all = {0, batches.team};
-    struct measured alone = {0}, final = {0};
+    struct measured alone = {.images_per_second = run->sharing.alone, .bytes = run->sharing.bytes},
+                    final = {0};
+    const bool known = alone.images_per_second > 0.0 &&
+                       strcmp(name, run->job->search.starts.items[0]) == 0; /* by sharing_find */
     char group[64] = "";
     enum status st = start_make(&graph, name, run->job->search.width, image, run->data.classes, err);
-    if (st == ST_OK)
+    if (st == ST_OK && !known)
         st = measure_team(run, &graph, one, batches.candidate, &alone, err);
     if (st == ST_OK && differs)
         st = measure_team(run, &graph, all, batches.final, &final, err);

@@ -176,7 +176,8 @@ static void replay_stage(struct run *run, const struct event *event, struct repl
 
 /* A tested stage is over, unless the job has moved its end further out since: then it goes on, with another
  * final fit. All its candidates have ended, and are observed by id. */
-static enum status replay_test(struct run *run, double stage_budget, struct error *err)
+static enum status replay_test(struct run *run, const struct event_test *event, double stage_budget,
+                               struct error *err)
 {
     const struct job_budget *budget = &run->job->budget;
     enum status st = ST_OK;
@@ -189,6 +190,7 @@ static enum status replay_test(struct run *run, double stage_budget, struct erro
         run->next_id = candidate->id + 1;
     }
     resume_forget(run);
+    run->model_seconds = event->elapsed_seconds; /* by its clock: the trainings' and the test's */
     run->stage_open = false;
     run->stage += run->stage >= budget_stages(budget) || budget_total(budget, run->stage) <= stage_budget;
     return st;
@@ -222,7 +224,7 @@ static enum status replay_event(struct run *run, const struct event *event, stru
     case EVENT_FAILED:
         return replay_failed(run, &event->failed, err);
     case EVENT_TEST:
-        return replay_test(run, found->stage_budget, err);
+        return replay_test(run, &event->test, found->stage_budget, err);
     case EVENT_EPOCH:
         replay_epoch(run, &event->epoch);
         return ST_OK;

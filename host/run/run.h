@@ -29,6 +29,7 @@ struct run_sharing {
     int32_t workers; /* 0: not found yet */
     /* images a second on a device: of one training, of all side by side; 0: not measured */
     double alone, together;
+    size_t bytes; /* of a device that the one training takes; 0: not measured */
 };
 
 /* The last final fit that went well. */
@@ -77,9 +78,11 @@ struct run {
     int32_t published_id;            /* the model that this process has put into model.safetensors; -1 */
     double best_accuracy, best_loss; /* validation */
     struct run_final final;
-    double model_seconds;     /* the model's clock (budget.clock): of all trainings that were observed */
-    bool calibrated;          /* seconds_per_image was measured */
-    double seconds_per_image; /* measured over predicted training time of the last model; 1 before */
+    double
+        model_seconds; /* the model's clock (budget.clock): of all tests, and trainings that were observed */
+    double model_seconds_coming; /* at most, of trainings that are not observed yet */
+    bool calibrated;             /* seconds_per_image was measured */
+    double seconds_per_image;    /* measured over predicted training time of the last model; 1 before */
     /* measured evaluation time over predicted training time of an image; 0 before */
     double evaluation_factor;
     /* What the journal tells of this stage's candidates, to be gone through again (resume.h): by id, [past_count]. */

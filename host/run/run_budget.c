@@ -84,7 +84,7 @@ static void set_spent(const struct run *run, struct budget_state *state)
     switch (state->kind) {
     case BUDGET_SECONDS:
         state->began = run->stage_began;
-        state->spent = run_time(run);
+        state->spent = run_time(run) + (by_model(run) ? run->model_seconds_coming : 0.0);
         break;
     case BUDGET_STEPS:
         state->began = run->stage_steps;
@@ -181,12 +181,20 @@ double run_seconds_limit(const struct run *run, const struct candidate *candidat
                             : budget_candidate_seconds(&budget, allowances_of(candidate), trained);
 }
 
-double run_model_seconds(const struct run *run, const struct candidate *candidate)
+double run_model_seconds(const struct run *run, const struct candidate *candidate, uint32_t steps)
 {
     const struct budget_speed speed = speed_of(run, BUDGET_SECONDS);
     const struct budget_training training = training_of(run, candidate, candidate->batch);
-    const double seconds = budget_training_seconds(&speed, &training, candidate->steps);
+    const double seconds = budget_training_seconds(&speed, &training, steps);
     return candidate->final ? seconds : seconds / run->devices.workers;
+}
+
+double run_model_test_seconds(const struct run *run, const struct graph *graph)
+{
+    const struct budget_speed speed = speed_of(run, BUDGET_SECONDS);
+    const double views = trainer_views_of(&run->job->evaluate, &run->job->train);
+    return budget_test_seconds(&speed, cost_seconds(graph, speed.flops, speed.bytes),
+                               views * run->data.sample_count[SPLIT_TEST]);
 }
 
 double run_seconds_left(const struct run *run)

@@ -40,6 +40,7 @@ static enum status measure(struct run *run, struct run_sharing *sharing, struct 
         st = measure_team(run, &graph, first, run->batches.candidate, &alone, err);
     const bool full = run->batches.candidate > MEASURE_LONG_STEP * alone.images_per_second;
     sharing->alone = sharing->together = alone.images_per_second;
+    sharing->bytes = alone.bytes;
     if (st == ST_OK && !full)
         st = measure_beside(run, &graph, devices, sharing->workers, run->batches.candidate,
                             &sharing->together, err);

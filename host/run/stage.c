@@ -131,6 +131,9 @@ static enum status test_best(struct run *run, struct error *err)
     if (st != ST_OK)
         goto out;
     st = trainer_test(trainer, &test, err);
+    run_lock(run);
+    run->model_seconds += run_model_test_seconds(run, &best.graph);
+    run_unlock(run);
     if (st == ST_OK)
         st = record_test(run, run->best_id, &test, err);
 out:

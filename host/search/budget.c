@@ -111,6 +111,11 @@ uint32_t budget_training_steps(const struct budget_speed *speed, const struct bu
     return whole_steps(whole * epoch + floor(fmax(rest, 0.0) / step));
 }
 
+double budget_test_seconds(const struct budget_speed *speed, double cost, double images)
+{
+    return images * evaluation_seconds(speed, cost);
+}
+
 /* ---- the parts of a stage ---- */
 
 static double of_stage(const struct budget_state *state, double share)
@@ -124,8 +129,8 @@ double budget_reserve(const struct budget_state *state)
     if (state->kind != BUDGET_SECONDS)
         return 0.0;
     const double margin = speed->evaluation > 0.0 ? TEST_MARGIN : 1.0;
-    return speed->overhead +
-           margin * evaluation_seconds(speed, state->costs.likely) * state->test_images * state->test_views;
+    return speed->overhead + margin * budget_test_seconds(speed, state->costs.likely,
+                                                          (double)state->test_images * state->test_views);
 }
 
 double budget_search_part(const struct budget_state *state)

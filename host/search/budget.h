@@ -65,7 +65,7 @@ struct budget_state {
     enum budget_kind kind;
 
     /* Seconds, steps or models since the run began. `began`: what had been spent when the stage began; 0 with models.
-     * `spent`: with seconds the time now; with steps and models what is on its way is taken for spent. */
+     * `spent`: with seconds the time now; with steps, models and by the model's clock what is on its way is taken for spent. */
     double total, began, spent;
 
     double final_share;     /* search.final_share */
@@ -100,6 +100,9 @@ double budget_training_seconds(const struct budget_speed *speed, const struct bu
                                uint32_t steps);
 uint32_t budget_training_steps(const struct budget_speed *speed, const struct budget_training *training,
                                double seconds);
+
+/* Seconds of a test of so many images, each view of one counted, without a margin. */
+double budget_test_seconds(const struct budget_speed *speed, double cost, double images);
 
 /* ---- what follows ---- */
 

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stdbool.h>
 
-/* The prior's means: slope and curvature of size and of epochs. Curvature as measured on CIFAR-10 at 16 x 16 pixels, where
- * the slope of epochs falls from 0.25 at one epoch to 0.1 at a hundred. */
+/* The prior's means: slope and curvature of size and of epochs. Curvature as measured on CIFAR-10 at 16 x 16 pixels,
+ * where the slope of epochs falls from 0.25 at one epoch to 0.1 at a hundred. */
 static const double SLOPE = 0.135, CURVATURE = 0.04;
 
 /* Variances of what is unknown. c could be anything, but not far from another family's. */

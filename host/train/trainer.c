@@ -319,8 +319,8 @@ enum status trainer_run(struct trainer *trainer, struct trainer_limit limit,
         bool finished = progress >= 1.0 && state->step > 0;
         if (finished ||
             state->position + (uint32_t)trainer->settings.batch > (uint32_t)trainer_epoch_samples(trainer)) {
-            const bool joins =
-                trainer->settings.use_validation && state->joined == 0 && !finished && progress >= JOIN_PROGRESS;
+            const bool joins = trainer->settings.use_validation && state->joined == 0 && !finished &&
+                               progress >= JOIN_PROGRESS;
             /* A training that stands, with its time up, at the end of an epoch that was not validated (in this process)
              * has nothing but its result to find. */
             evaluated = evaluated && state->position == 0;

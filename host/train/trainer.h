@@ -158,8 +158,8 @@ struct trainer_test {
 enum status trainer_test(struct trainer *trainer, struct trainer_test *test, struct error *err);
 
 /* Trains until the limit, the patience's end or an event ends it. Ends with an evaluation on the validation
- * samples, whose result is *result; where these were trained on, it is that of the last one before. ST_DIVERGED when the
- * loss is no longer finite, at the latest after one epoch. */
+ * samples, whose result is *result; where these were trained on, it is that of the last one before. ST_DIVERGED when
+ * the loss is no longer finite, at the latest after one epoch. */
 enum status trainer_run(struct trainer *trainer, struct trainer_limit limit,
                         const struct trainer_events *events, struct trainer_result *result,
                         struct error *err);

@@ -74,7 +74,7 @@ enum status members_average(struct trainer *trainer, enum weight_slot slot, stru
 
 /* Samples of an epoch. */
 int32_t trainer_epoch_samples(const struct trainer *trainer);
-/* All members train on the validation images too, from now on: state.joined tells since when. For the end of an epoch. */
+/* All members train on the validation images too, from now on: state.joined tells since when. For an epoch's end. */
 enum status members_join(struct trainer *trainer, struct error *err);
 
 /* Binds the member's training program to the samples of an epoch. Waits for the device. */

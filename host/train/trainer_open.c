@@ -59,8 +59,8 @@ int32_t trainer_views_of(const struct job_evaluate *evaluate, const struct job_t
     return (shifted ? 3 : 1) * (mirrored ? 2 : 1);
 }
 
-/* The running statistics of batch norms remember about this many images: those of a large batch are good by themselves, and
- * old ones are of other weights (Jordan 2024 has 0.4 for batches of 1024; 0.1 is usual for 128). */
+/* The running statistics of batch norms remember about this many images: those of a large batch are good by themselves,
+ * and old ones are of other weights (Jordan 2024 has 0.4 for batches of 1024; 0.1 is usual for 128). */
 static const double STATISTICS_IMAGES = 1280.0;
 static const double STATISTICS_MOST = 0.4;
 

@@ -2,10 +2,12 @@
  * layers of awkward shapes. */
 #include "tests/support/cpu_compare.h"
 #include "tests/support/device_cases.h"
+#include "tests/support/device_orthogonal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -29,9 +31,26 @@ static void dense_layers(void **state)
     device_cases_dense(cpu_compare);
 }
 
+/* Muon's updates are orthogonal, and the same bits by one thread and by three. */
+static void orthogonal_updates(void **state)
+{
+    (void)state;
+    for (int32_t k = 0; k < orthogonal_kernel_count; k++) {
+        const struct orthogonal_kernel *kernel = &orthogonal_kernels[k];
+        const size_t count = (size_t)kernel->out * (size_t)kernel->in * (size_t)(kernel->side * kernel->side);
+        float *one = device_orthogonal_check(&cpu_device_ops, &(struct device_options){.threads = 1}, kernel,
+                                             false),
+              *three = device_orthogonal_check(&cpu_device_ops, &(struct device_options){.threads = 3},
+                                               kernel, false);
+        assert_memory_equal(one, three, count * sizeof(*one));
+        free(three);
+        free(one);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(random_graphs), cmocka_unit_test(convolutions),
-                                       cmocka_unit_test(dense_layers)};
+                                       cmocka_unit_test(dense_layers), cmocka_unit_test(orthogonal_updates)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,7 +49,7 @@ static void bind_training(struct device_session *session, enum optimizer_kind ki
 {
     session->binding.shuffled = 1;
     session->binding.augment = (struct augment){.translate = 2, .flip = 1, .cutout = 3};
-    session->binding.optimizer = (struct optimizer){kind, 0.9f, 0.99f, 0.01f, 2.0f, 0.01f};
+    session->binding.optimizer = (struct optimizer){kind, 0.9f, 0.99f, 0.01f, 2.0f, 0.01f, 0.5f};
     session_bind(session);
 }
 

@@ -341,11 +341,12 @@ static void test_gather(void **state)
     check_gather(13, 1, 1, 3, 0); /* shifts beyond the image's size are reflected more than once */
 }
 
-static const struct cpu_weight_range ranges[] = {{0, 27, OPTIMIZER_KERNEL, 1.0f},
-                                                 {32, 5, OPTIMIZER_BIAS, 1.0f},
-                                                 {48, 40001, OPTIMIZER_KERNEL, 0.5f},
-                                                 {40064, 1, OPTIMIZER_SCALE, 1.0f}};
-enum { FLOATS = 40080, RANGES = sizeof(ranges) / sizeof(*ranges) };
+static const struct cpu_weight_range ranges[] = {
+    {0, 27, 0, false, OPTIMIZER_KERNEL, 1.0f},        {32, 5, 32, false, OPTIMIZER_BIAS, 1.0f},
+    {48, 40001, 48, false, OPTIMIZER_KERNEL, 0.5f},   {40064, 1, 40064, false, OPTIMIZER_SCALE, 1.0f},
+    {40080, 20000, 16, true, OPTIMIZER_HIDDEN, 1.0f}, /* its update lies among the others' gradients */
+};
+enum { FLOATS = 60080, RANGES = sizeof(ranges) / sizeof(*ranges) };
 
 static const struct cpu_weight_range *range_of(int32_t i)
 {
@@ -374,23 +375,29 @@ static void check_optimizer(struct optimizer o, int32_t index)
             .optimizer = &o,
             .rate = 0.05f,
             .number = number,
-            .gradient = gradient,
+            .gradients = gradient,
             .value = value,
             .first = first,
-            .second = o.kind == OPTIMIZER_SGD ? NULL : second,
+            .second = o.kind == OPTIMIZER_ADAMW ? second : NULL,
         });
         for (int32_t i = 0; i < FLOATS; i++) {
             const struct cpu_weight_range *range = range_of(i);
             if (!range)
                 continue;
-            const bool bias = range->part == OPTIMIZER_BIAS, kernel = range->part == OPTIMIZER_KERNEL;
-            const double g = (double)gradient[i], decay = kernel ? (double)o.decay
-                                                          : bias ? (double)o.bias_decay
-                                                                 : 0.0;
-            const double own =
-                rate * (double)range->gain * (double)range->gain * (bias ? (double)o.bias_rate : 1.0);
+            const bool bias = range->part == OPTIMIZER_BIAS, hidden = range->part == OPTIMIZER_HIDDEN,
+                       kernel = range->part == OPTIMIZER_KERNEL || hidden;
+            const double g = (double)gradient[(size_t)i - range->offset + range->gradient],
+                         decay = kernel ? (double)o.decay
+                                 : bias ? (double)o.bias_decay
+                                        : 0.0;
+            const double times = bias                                 ? (double)o.bias_rate
+                                 : hidden && o.kind == OPTIMIZER_MUON ? (double)o.muon_rate
+                                                                      : 1.0;
+            const double own = rate * (double)range->gain * (double)range->gain * times;
             w[i] *= 1.0 - rate * decay;
-            if (o.kind == OPTIMIZER_SGD) {
+            if (range->orthogonal) {
+                w[i] -= own * g;
+            } else if (o.kind != OPTIMIZER_ADAMW) {
                 m[i] = b1 * m[i] + g;
                 w[i] -= own * (g + b1 * m[i]);
             } else {
@@ -422,9 +429,42 @@ static void check_optimizer(struct optimizer o, int32_t index)
 static void test_optimizer(void **state)
 {
     (void)state;
-    check_optimizer((struct optimizer){OPTIMIZER_SGD, 0.9f, 0.0f, 0.01f, 1.0f, 0.0f}, 0);
-    check_optimizer((struct optimizer){OPTIMIZER_SGD, 0.0f, 0.0f, 0.0f, 1.5f, 0.02f}, 1);
-    check_optimizer((struct optimizer){OPTIMIZER_ADAMW, 0.9f, 0.999f, 0.01f, 1.5f, 0.02f}, 2);
+    check_optimizer((struct optimizer){OPTIMIZER_SGD, 0.9f, 0.0f, 0.01f, 1.0f, 0.0f, 0.0f}, 0);
+    check_optimizer((struct optimizer){OPTIMIZER_SGD, 0.0f, 0.0f, 0.0f, 1.5f, 0.02f, 0.0f}, 1);
+    check_optimizer((struct optimizer){OPTIMIZER_ADAMW, 0.9f, 0.999f, 0.01f, 1.5f, 0.02f, 0.0f}, 2);
+    check_optimizer((struct optimizer){OPTIMIZER_MUON, 0.9f, 0.0f, 0.01f, 1.5f, 0.02f, 0.25f}, 3);
+}
+
+/* Lengths that fill no vector, no share, several. */
+static void test_momentum(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {1, 7, 8, 1003, 16384, 40001};
+    for (int32_t k = 0; k < (int32_t)(sizeof(counts) / sizeof(counts[0])); k++) {
+        const size_t count = counts[k];
+        float *gradient = kernel_vector((int32_t)count, k, 1, 0.0f, 1.0f),
+              *velocity = kernel_vector((int32_t)count, k, 2, 0.0f, 1.0f),
+              *before = kernel_vector((int32_t)count, k, 2, 0.0f, 1.0f),
+              *update = kernel_zeros(count * sizeof(float));
+        double *sums = kernel_alloc(cpu_kernel_momentum_sums(count) * sizeof(double)), squares = 0;
+        const double found = cpu_kernel_momentum(count, 0.75f, gradient, velocity, update, sums);
+        cpu_kernel_scale(count, 0.5f, update);
+        for (size_t i = 0; i < count; i++) {
+            const double g = (double)gradient[i], v = 0.75 * (double)before[i] + g, x = g + 0.75 * v;
+            kernel_check_close((double)velocity[i], v, 2.0 * (double)FLT_EPSILON * (1.0 + fabs(v)),
+                               "velocity", k, i);
+            kernel_check_close((double)update[i], 0.5 * x, 4.0 * (double)FLT_EPSILON * (1.0 + fabs(x)),
+                               "update", k, i);
+            squares += x * x;
+        }
+        /* a lane's sum has at most 2,048 terms, all of them positive */
+        kernel_check_close(found, squares, 2100.0 * (double)FLT_EPSILON * squares, "squares", k, 0);
+        kernel_free(sums);
+        kernel_free(update);
+        kernel_free(before);
+        kernel_free(velocity);
+        kernel_free(gradient);
+    }
 }
 
 static void test_weight_average(void **state)
@@ -456,7 +496,7 @@ static void test_same_bits(void **state)
     (void)state;
     const int threads = omp_get_max_threads();
     const struct cpu_shape s = {37, 10, 1, 1, 8};
-    const struct optimizer o = {OPTIMIZER_ADAMW, 0.9f, 0.999f, 0.01f, 2.0f, 0.0f};
+    const struct optimizer o = {OPTIMIZER_ADAMW, 0.9f, 0.999f, 0.01f, 2.0f, 0.0f, 0.0f};
     float *gradient = kernel_vector(FLOATS, 0, 2, 0.0f, 1.0f), *logits = kernel_random(s, 0, 3, 0.0f, 4.0f);
     float *value[2], *first[2], *second[2], *dlogits[2], *dropped[2];
     double metrics[2][METRIC_COUNT] = {{0}};
@@ -475,7 +515,7 @@ static void test_same_bits(void **state)
             .optimizer = &o,
             .rate = 0.05f,
             .number = 2,
-            .gradient = gradient,
+            .gradients = gradient,
             .value = value[run],
             .first = first[run],
             .second = second[run],
@@ -517,11 +557,12 @@ static void test_same_bits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_activations),    cmocka_unit_test(test_add),
-        cmocka_unit_test(test_dropout),        cmocka_unit_test(test_concat_and_split),
-        cmocka_unit_test(test_loss),           cmocka_unit_test(test_loss_edges),
-        cmocka_unit_test(test_gather),         cmocka_unit_test(test_optimizer),
-        cmocka_unit_test(test_weight_average), cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_activations), cmocka_unit_test(test_add),
+        cmocka_unit_test(test_dropout),     cmocka_unit_test(test_concat_and_split),
+        cmocka_unit_test(test_loss),        cmocka_unit_test(test_loss_edges),
+        cmocka_unit_test(test_gather),      cmocka_unit_test(test_optimizer),
+        cmocka_unit_test(test_momentum),    cmocka_unit_test(test_weight_average),
+        cmocka_unit_test(test_same_bits),
     };
     return cmocka_run_group_tests_name("cpu kernels", tests, NULL, NULL);
 }

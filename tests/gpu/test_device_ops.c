@@ -3,9 +3,11 @@
 #include "cuda/device/cuda_internal.h"
 #include "tests/gpu/emu/emu_test.h"
 #include "tests/support/device_cases.h"
+#include "tests/support/device_orthogonal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -113,6 +115,20 @@ static void dense_layers(void **state)
     device_cases_dense(compare_float);
 }
 
+/* Muon's, in all precisions. In fp16 the step's first look at the gradients comes with them. */
+static void orthogonal_updates(void **state)
+{
+    static const enum device_precision precisions[] = {PRECISION_BF16, PRECISION_FP16, PRECISION_TF32,
+                                                       PRECISION_FP32};
+    (void)state;
+    for (int32_t p = 0; p < 4; p++)
+        for (int32_t k = 0; k < orthogonal_kernel_count; k++)
+            free(device_orthogonal_check(
+                &cuda_device_ops,
+                &(struct device_options){.threads = 1, .untimed = true, .precision = precisions[p]},
+                &orthogonal_kernels[k], precisions[p] != PRECISION_FP32));
+}
+
 static void random_graphs_in_half(void **state)
 {
     (void)state;
@@ -155,6 +171,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(random_graphs, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(convolutions, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(dense_layers, emu_test_begin, emu_test_end),
+        cmocka_unit_test_setup_teardown(orthogonal_updates, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(random_graphs_in_half, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(convolutions_in_half, emu_test_begin, emu_test_end),
         cmocka_unit_test_setup_teardown(random_graphs_in_float, emu_test_begin, emu_test_end),

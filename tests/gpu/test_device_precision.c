@@ -116,7 +116,7 @@ static void overflow_is_survived(void **state)
     int32_t skipped = 0, moved = 0;
     crowd_open(&crowd, &ref_device_ops, 1, true); /* for its graph */
     session_open(&session, &ops, &crowd.tasks[0].graph, &options, IMAGES, 3);
-    session.binding.optimizer = (struct optimizer){OPTIMIZER_SGD, 0.9f, 0.999f, 0.0f, 1.0f, 0.0f};
+    session.binding.optimizer = (struct optimizer){OPTIMIZER_SGD, 0.9f, 0.999f, 0.0f, 1.0f, 0.0f, 0.0f};
     session_bind(&session);
     const struct weight_tensor *kernel = &session.program.weights.tensors[0];
     float *now = malloc(session.program.weights.total * sizeof(*now)),

@@ -66,7 +66,8 @@ static void check_gather(const kernel_run &run)
     cuda_step step = kernel_step(run);
     step.valid = 1 + kernel_below(run, SETTINGS, 6, rows < 5 ? rows : 5);
     step.first = (uint32_t)kernel_below(run, SETTINGS, 7, 5 - step.valid + 1);
-    step.view = {kernel_below(run, SETTINGS, 8, 3) - 1, kernel_below(run, SETTINGS, 9, 3) - 1, run.index / 2 % 2};
+    step.view = {kernel_below(run, SETTINGS, 8, 3) - 1, kernel_below(run, SETTINGS, 9, 3) - 1,
+                 run.index / 2 % 2};
     step_memory memory(cuda_step{});
     kernel_launched(run, cuda_launch_step(NULL, &step, memory.get()), "step");
     activation image(run.type, cuda_shape{rows, channels, height, width}), expected(run.type, image.shape);

@@ -103,7 +103,8 @@ void weight_case::take_kernel(const kernel_run &run, uint64_t at, int32_t k)
         out = cuda_padded(out), in = cuda_padded(in);
     const size_t kernel = weights.size();
     /* Every fifth is frozen. */
-    take(kernel_below(run, SETTINGS, at + 11, 5) ? (int32_t)OPTIMIZER_KERNEL : KEPT,
+    const int32_t part = kernel_below(run, SETTINGS, at + 12, 2) ? OPTIMIZER_HIDDEN : OPTIMIZER_KERNEL;
+    take(kernel_below(run, SETTINGS, at + 11, 5) ? part : (int32_t)KEPT,
          (size_t)out * (size_t)in * (size_t)(height * width));
     if (kernel_below(run, SETTINGS, at + 9, 6) > 0) { /* otherwise no operation uses it */
         cuda_weight &w = weights[kernel];
@@ -289,11 +290,12 @@ static const double FLOAT = (double)FLT_EPSILON;
 
 /* One update: its settings, and all that it reads and writes. */
 struct update_case {
-    const weight_case t;
-    bool sgd, change, averages, flat; /* flat: gradients of kernels, too, as in a group of devices */
-    double scale;                     /* of gradients; 0: they are not scaled */
-    bool spoils;                      /* the gradient of a trained weight is not finite */
-    vector value, first, second, average, gradients;
+    weight_case t;
+    optimizer_kind kind;
+    bool change, averages, flat; /* flat: gradients of kernels, too, as in a group of devices */
+    double scale;                /* of gradients; 0: they are not scaled */
+    bool spoils;                 /* the gradient of a trained weight is not finite */
+    vector value, first, second, average, gradients, updates;
     device_memory kernel_gradients, scaling, metrics;
     activation copies, rounded;
     std::vector<cuda_weight> owner; /* of every offset; gaps have one that is not trained */
@@ -304,6 +306,7 @@ struct update_case {
     explicit update_case(const kernel_run &run);
     cuda_update arguments(const cuda_step *at);
     void draw_gradients(const kernel_run &run);
+    void draw_updates(const kernel_run &run);
     double *sums()
     {
         return static_cast<double *>(metrics.data);
@@ -311,10 +314,10 @@ struct update_case {
 };
 
 update_case::update_case(const kernel_run &run)
-    : t(run), sgd(run.index % 2 == 0), change(kernel_below(run, SETTINGS, 300, 8) > 0),
+    : t(run), kind((optimizer_kind)(run.index % 3)), change(kernel_below(run, SETTINGS, 300, 8) > 0),
       averages(!change || kernel_below(run, SETTINGS, 301, 3) > 0),
       flat(kernel_below(run, SETTINGS, 302, 3) == 0), scale(0.0), spoils(false), value(t.total),
-      first(t.total), second(t.total), average(t.total), gradients(t.total),
+      first(t.total), second(t.total), average(t.total), gradients(t.total), updates(t.total + CUDA_CHUNK),
       kernel_gradients(t.gradient_bytes), scaling(cuda_scaling_scratch()), metrics(5 * sizeof(double)),
       copies(run.type, cuda_shape{1, (int32_t)t.copied, 1, 1}), rounded(run.type, copies.shape),
       owner(t.total), gradient(t.total, 0.0), step(kernel_step(run))
@@ -325,17 +328,31 @@ update_case::update_case(const kernel_run &run)
     draw_values(run, t, VALUES + 10, 0.0, 0.2, &first);
     draw_values(run, t, VALUES + 11, 0.2, 0.2, &second);
     draw_values(run, t, VALUES + 12, 0.0, 1.0, &average);
+    draw_updates(run);
     for (const cuda_weight &w : t.weights)
         std::fill(owner.begin() + (ptrdiff_t)w.offset, owner.begin() + (ptrdiff_t)(w.offset + w.count), w);
     for (size_t i = 0; i < t.copied; i++)
         copies.set(i, 7.0);
     draw_gradients(run);
-    o = {sgd ? OPTIMIZER_SGD : OPTIMIZER_ADAMW, 0.9f, 0.99f, 0.05f, 1.5f, 0.02f};
+    o = {kind, 0.9f, 0.99f, 0.05f, 1.5f, 0.02f, 0.25f};
     step.look_ahead = kernel_below(run, SETTINGS, 202, 3) == 0;
     step.average_decay = kernel_below(run, SETTINGS, 203, 4) ? step.average_decay : 1.0f;
     step.number = (uint32_t)kernel_below(run, SETTINGS, 200, 50);
     step.first_scale = (float)(1.0 / (1.0 - std::pow((double)o.momentum, step.number + 1.0)));
     step.second_scale = (float)(1.0 / (1.0 - std::pow((double)o.second, step.number + 1.0)));
+}
+
+/* Of Muon's hidden kernels, anywhere but where their gradients are. */
+void update_case::draw_updates(const kernel_run &run)
+{
+    draw_values(run, t, VALUES + 13, 0.0, 0.3, &updates);
+    for (cuda_weight &w : t.weights) {
+        w.orthogonal = kind == OPTIMIZER_MUON && w.trained && w.part == OPTIMIZER_HIDDEN;
+        w.update = w.offset + CUDA_CHUNK;
+    }
+    for (size_t i = 0; i < (size_t)CUDA_CHUNK; i++)
+        updates[t.total + i] = 0.25f;
+    memcpy(t.table.data, t.weights.data(), t.weights.size() * sizeof(t.weights[0]));
 }
 
 /* NaN where none belongs: padding, and a kernel's flat gradient when its own is read. In half precision in every fifth
@@ -379,9 +396,10 @@ cuda_update update_case::arguments(const cuda_step *at)
     u.scaling = scale > 0.0 ? static_cast<const cuda_scaling *>(scaling.data) : NULL;
     u.kernel_gradients = flat ? NULL : kernel_gradients.data;
     u.gradients = change ? gradients.floats() : NULL;
+    u.updates = updates.floats();
     u.value = value.floats();
     u.first = change ? first.floats() : NULL;
-    u.second = change && !sgd ? second.floats() : NULL;
+    u.second = change && kind == OPTIMIZER_ADAMW ? second.floats() : NULL;
     u.average = averages ? average.floats() : NULL;
     u.copies = copies.data;
     return u;
@@ -436,15 +454,20 @@ static void check_update(const kernel_run &run)
     const bool changed = c.change && !c.spoils, ahead = c.averages && c.step.look_ahead;
     for (size_t i = 0; i < c.t.total; i++) {
         const cuda_weight &owner = c.owner[i];
-        const bool moves = changed && owner.trained, bias = owner.part == OPTIMIZER_BIAS;
+        const bool moves = changed && owner.trained, bias = owner.part == OPTIMIZER_BIAS,
+                   hidden = owner.part == OPTIMIZER_HIDDEN;
         const double g = c.gradient[i], exact = moves || ahead ? 1.0 : 0.0,
                      own = rate * (double)owner.gain * (double)owner.gain *
-                           (bias ? (double)c.o.bias_rate : 1.0),
-                     lost = owner.part == OPTIMIZER_KERNEL ? (double)c.o.decay
-                            : bias                         ? (double)c.o.bias_decay
-                                                           : 0.0;
+                           (bias                                 ? (double)c.o.bias_rate
+                            : hidden && c.kind == OPTIMIZER_MUON ? (double)c.o.muon_rate
+                                                                 : 1.0),
+                     lost = owner.part == OPTIMIZER_KERNEL || hidden ? (double)c.o.decay
+                            : bias                                   ? (double)c.o.bias_decay
+                                                                     : 0.0;
         double change = 0.0;
-        if (moves && c.sgd) {
+        if (moves && owner.orthogonal) {
+            change = own * (double)c.updates[owner.update + i - owner.offset];
+        } else if (moves && c.kind != OPTIMIZER_ADAMW) {
             m[i] = b1 * m[i] + g;
             change = own * (g + b1 * m[i]);
         } else if (moves) {

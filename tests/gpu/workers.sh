@@ -72,6 +72,10 @@ check "with a budget in steps the clock has a say" [ "$(grep -c '"event":"worker
 # What a plan counts, and the batches: of a GPU, and of two that share the final fit, by the 160 training images.
 run --plan search.workers_per_device=2
 check "--plan does not count both workers' parents" said 'weights of 16 parents'
+# What it measured to share the GPU it says again of the first starting network, and does not measure it twice.
+run --plan train.batch=1 budget.seconds=6
+alone=$(sed -n 's/^workers .*: \([0-9]*\) images.s alone.*/\1/p' "$work/out")
+check "--plan measures a network twice: $(grep '^workers\|^start' "$work/out")" said "^start .* ${alone:-none} images/s"
 if [ "$gpus" -lt 2 ]; then
     skip "one GPU here: what --plan says of a final fit on two"
     finish

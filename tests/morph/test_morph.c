@@ -358,8 +358,8 @@ static double deviation_of(const float *values, int count)
     return sqrt(square);
 }
 
-/* New channels: random incoming weights whatever the noise is, a fresh batch norm, nothing of them read. The old ones are
- * as they were. */
+/* New channels: random incoming weights whatever the noise is, a fresh batch norm, nothing of them read. The old
+ * ones are as they were. */
 static void test_widen_adds_channels_that_nobody_reads(void **state)
 {
     (void)state;

@@ -139,8 +139,8 @@ static void test_groups(void **state)
     assert_int_equal(cost[0].parameters - cost[1].parameters, 7 * 8 * 9);
 }
 
-/* A frozen kernel has no gradient: behind the image one product is left, behind a trained layer two. A batch norm without a
- * trained scale still has its shift. */
+/* A frozen kernel has no gradient: behind the image one product is left, behind a trained layer two. A batch norm
+ * without a trained scale still has its shift. */
 static void test_frozen(void **state)
 {
     (void)state;

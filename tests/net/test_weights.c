@@ -212,8 +212,8 @@ static float *fresh_kernel(struct layer conv, int32_t in, const struct whitening
     return values;
 }
 
-/* Output k is input k of its group, as far as there are inputs; further outputs have PyTorch's variance. The centre of an
- * even kernel is the upper of the two, as PyTorch has it. */
+/* Output k is input k of its group, as far as there are inputs; further outputs have PyTorch's variance. The centre of
+ * an even kernel is the upper of the two, as PyTorch has it. */
 static void test_dirac(void **state)
 {
     (void)state;

@@ -627,6 +627,57 @@ static void buckets_begin_early(void **state)
     graph_free(&graph);
 }
 
+/* ---- Muon ---- */
+
+/* Of `air`: the whitening convolution reads the image and is frozen, six are hidden. */
+static void hidden_kernels_get_updates(void **state)
+{
+    struct lower_options options = {.purpose = PROG_TRAIN,
+                                    .batch = BATCH,
+                                    .orthogonalise = true,
+                                    .batch_norm_momentum = 0.1f,
+                                    .members = 2};
+    struct graph graph = {0};
+    struct program program;
+    struct error err;
+    int32_t updates = 0, optimizer = -1, reduced = -1;
+    (void)state;
+    assert_int_equal(start_make(&graph, "air", 8, (struct shape){0, 3, 32, 32}, 10, &err), ST_OK);
+    if (lower_graph(&graph, &options, &program, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    for (int32_t at = 0; at < program.op_count; at++) {
+        reduced = program.ops[at].kind == PROG_OP_ALL_REDUCE ? at : reduced;
+        optimizer = program.ops[at].kind == PROG_OP_OPTIMIZER ? at : optimizer;
+    }
+    for (int32_t at = 0; at < program.op_count; at++) {
+        const struct prog_op *op = &program.ops[at];
+        if (op->kind != PROG_OP_ORTHOGONALISE)
+            continue;
+        const struct prog_tensor *gradient = &program.tensors[op->inputs[ORTHOGONALISE_IN_DKERNEL]],
+                                 *update = &program.tensors[op->outputs[ORTHOGONALISE_OUT_UPDATE]];
+        const struct weight_tensor *weight = &program.weights.tensors[update->weight];
+        updates++;
+        assert_int_equal(update->weight, gradient->weight);
+        assert_int_equal(prog_update_of(&program, update->weight), op->outputs[ORTHOGONALISE_OUT_UPDATE]);
+        assert_int_equal(weight->role, WEIGHT_KERNEL);
+        assert_true(weight->trained && weight->hidden);
+        assert_int_equal(graph.layers[weight->layer].kind, LAYER_CONV);
+        assert_true(graph.layers[weight->layer].inputs[0] > 0);
+        assert_true(at > reduced && at < optimizer);
+        assert_int_equal(update->first, at);
+        assert_int_equal(update->last, optimizer);
+    }
+    assert_int_equal(updates, 6);
+    assert_int_equal(prog_update_of(&program, 0), -1);
+    program_free(&program);
+    options.orthogonalise = false;
+    assert_int_equal(lower_graph(&graph, &options, &program, &err), ST_OK);
+    for (int32_t at = 0; at < program.op_count; at++)
+        assert_true(program.ops[at].kind != PROG_OP_ORTHOGONALISE);
+    program_free(&program);
+    graph_free(&graph);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -645,6 +696,7 @@ int main(void)
         cmocka_unit_test(evaluation_has_no_training),
         cmocka_unit_test(options_are_checked),
         cmocka_unit_test(buckets_begin_early),
+        cmocka_unit_test(hidden_kernels_get_updates),
         cmocka_unit_test(broken_programs_are_refused),
         cmocka_unit_test(programs_print_themselves),
         cmocka_unit_test(lifetimes_and_arena_never_overlap),

@@ -1,6 +1,6 @@
 /* The reference device's step against answers worked out by hand: gather and augmentation, loss and metrics,
  * optimizers, weight average, and the interface around them. */
-#include "tests/support/device_session.h"
+#include "tests/support/device_orthogonal.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -282,7 +282,7 @@ static void sgd_by_hand(void **state)
     assert_non_null(values);
     session.values[at.kernel] = session.values[at.bias] = 1;
     session_upload(&session);
-    session.binding.optimizer = (struct optimizer){OPTIMIZER_SGD, 0.5f, 0, 0.25f, 2.0f, 0.125f};
+    session.binding.optimizer = (struct optimizer){OPTIMIZER_SGD, 0.5f, 0, 0.25f, 2.0f, 0.125f, 0.0f};
     session_bind(&session);
     struct step step = {.valid = 2, .learning_rate = 0.5f};
     /* v = 1: kernel 1 (1 - 1/8) - 0.5 (1 + 0.5) = 0.125, bias 1 (1 - 1/16) - 1.5 = -0.5625 */
@@ -309,7 +309,7 @@ static void adamw_by_hand(void **state)
     assert_non_null(values);
     session.values[at.kernel] = session.values[at.bias] = 1;
     session_upload(&session);
-    session.binding.optimizer = (struct optimizer){OPTIMIZER_ADAMW, 0.5f, 0.75f, 0.25f, 2.0f, 0.125f};
+    session.binding.optimizer = (struct optimizer){OPTIMIZER_ADAMW, 0.5f, 0.75f, 0.25f, 2.0f, 0.125f, 0.0f};
     session_bind(&session);
     struct step step = {.valid = 2, .learning_rate = 0.5f};
     /* Step 0: both moments are g and g^2 after the correction, so the move is rate * sign(g). */
@@ -324,6 +324,71 @@ static void adamw_by_hand(void **state)
     assert_true(fabs((double)values[at.bias] - (1.9375 * 0.9375 - 2.0 * move)) <= 1e-6);
     free(values);
     session_close(&session);
+}
+
+static void muon_makes_updates_orthogonal(void **state)
+{
+    (void)state;
+    for (int32_t k = 0; k < orthogonal_kernel_count; k++)
+        free(device_orthogonal_check(&ref_device_ops, &(struct device_options){.threads = 1},
+                                     &orthogonal_kernels[k], false));
+}
+
+/* One weight: X = g / |g| in each step, so that what comes out is the polynomial's five values from 1 on; the momentum
+ * turns the sign of the second update only when it has to. */
+static void muon_by_hand(void **state)
+{
+    (void)state;
+    struct error err;
+    struct graph graph;
+    struct layer first = {
+        .kind = LAYER_CONV, .input_count = 1, .out_channels = 1, .kernel_h = 1, .kernel_w = 1};
+    struct layer second = first,
+                 dense = {.kind = LAYER_DENSE, .input_count = 1, .inputs = {2}, .out_channels = 2};
+    const struct lower_options options = {.purpose = PROG_TRAIN, .batch = 1, .orthogonalise = true};
+    const struct step step = {.valid = 1, .learning_rate = 0.5f};
+    struct device_session session;
+    second.inputs[0] = 1;
+    first.stride = first.groups = second.stride = second.groups = dense.stride = dense.groups = 1;
+    assert_int_equal(graph_new(&graph, 1, 1, 1, &err), ST_OK);
+    if (graph_append(&graph, first, NULL, &err) != ST_OK ||
+        graph_append(&graph, second, NULL, &err) != ST_OK ||
+        graph_append(&graph, dense, NULL, &err) != ST_OK || graph_infer(&graph, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    session_open(&session, &ref_device_ops, &graph, &options, 1, 1);
+    session.binding.optimizer =
+        (struct optimizer){.kind = OPTIMIZER_MUON, .momentum = 0.5f, .decay = 0.25f, .muon_rate = 0.125f};
+    const int32_t at = find(&session, PROG_OP_ORTHOGONALISE);
+    const int32_t gradient = session.program.ops[at].inputs[ORTHOGONALISE_IN_DKERNEL];
+    const size_t kernel = session.program.weights.tensors[session.program.tensors[gradient].weight].offset;
+    session.values[kernel] = 1;
+    session_upload(&session);
+    session_bind(&session);
+    double x = 1, w = 1, velocity = 0;
+    for (int k = 0; k < 5; k++)
+        x = 3.4445 * x - 4.7750 * x * x * x + 2.0315 * x * x * x * x * x;
+    static const float gradients[] = {-3, 1, 1}; /* g + v / 2: -4.5, 0.75, 1.375 */
+    static const double signs[] = {-1, 1, 1};
+    float *values = malloc(session.program.weights.total * sizeof(*values));
+    assert_non_null(values);
+    for (int k = 0; k < 3; k++) {
+        session_write(&session, gradient, &gradients[k]);
+        session_run_op(&session, at, &step);
+        session_run_op(&session, find(&session, PROG_OP_OPTIMIZER), &step);
+        velocity = 0.5 * velocity + (double)gradients[k];
+        w = w * (1 - 0.5 * 0.25) - 0.5 * 0.125 * signs[k] * x;
+        assert_int_equal(
+            ref_device_ops.weights_download(session.device, session.weights, SLOT_VALUE, values, &err),
+            ST_OK);
+        assert_true(fabs((double)values[kernel] - w) <= 1e-6);
+        assert_int_equal(
+            ref_device_ops.weights_download(session.device, session.weights, SLOT_FIRST, values, &err),
+            ST_OK);
+        assert_true(fabs((double)values[kernel] - velocity) <= 1e-6);
+    }
+    free(values);
+    session_close(&session);
+    graph_free(&graph);
 }
 
 /* A whole step: trained weights move, running statistics by the batch norm alone, the average follows all of
@@ -456,6 +521,8 @@ int main(void)
         cmocka_unit_test(loss_by_hand),
         cmocka_unit_test(sgd_by_hand),
         cmocka_unit_test(adamw_by_hand),
+        cmocka_unit_test(muon_by_hand),
+        cmocka_unit_test(muon_makes_updates_orthogonal),
         cmocka_unit_test(a_step_moves_weights_and_average),
         cmocka_unit_test(evaluation_reads_the_average_when_asked),
         cmocka_unit_test(weights_come_back_bit_for_bit),

@@ -96,9 +96,30 @@ static void prints_scikit_learns_table(void **state)
         if (strncmp(text, c->table, strlen(c->table)) != 0)
             fail_msg("%s: found\n%s\nexpected\n%s", c->why, text, c->table);
         assert_memory_equal(text + strlen(c->table), "\naccuracy: ", 11);
+        assert_null(strstr(text, "views"));
         free(text);
         metrics_free(&metrics);
     }
+}
+
+/* What views have brought stands beside what is found with them. */
+static void tells_of_views(void **state)
+{
+    static const int64_t counts[] = {50, 3, 7, 40};
+    char first[] = "cat", second[] = "dog", budget[] = "", *names[] = {first, second}, *text = NULL;
+    const struct history history = {.classes = 2, .class_names = names};
+    const struct history_test test = {.views = 6, .plain_accuracy = 0.875, .budget = budget};
+    struct error err;
+    struct metrics metrics;
+    size_t length;
+    (void)state;
+    assert_ok(metrics_from_confusion(&metrics, 2, counts, &err), err);
+    FILE *out = open_memstream(&text, &length);
+    report_text(out, &history, &test, &metrics);
+    fclose(out);
+    assert_non_null(strstr(text, "\naccuracy: 0.9000 (0.8750 without views)\n"));
+    free(text);
+    metrics_free(&metrics);
 }
 
 /* ---- a run folder ---- */
@@ -582,6 +603,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prints_scikit_learns_table),
+        cmocka_unit_test(tells_of_views),
         cmocka_unit_test_teardown(writes_reports_of_every_stage, empty_folder),
         cmocka_unit_test_teardown(writes_the_same_facts_as_json, empty_folder),
         cmocka_unit_test_teardown(reads_candidates_trained_at_the_same_time, empty_folder),

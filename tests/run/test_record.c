@@ -109,6 +109,12 @@ static void test_ends(void **state)
     check_number(json, "validation_loss", 0.25);
     check_number(json, "validation_accuracy", 0.75);
     assert_true(cJSON_IsFalse(cJSON_GetObjectItem(json, "final")));
+    assert_false(cJSON_HasObjectItem(json, "validated"));
+
+    struct record_model joined = model;
+    joined.joined = 12;
+    assert_int_equal(record_model(&f.run, &joined, &err), ST_OK);
+    check_number(last(&f, "model"), "validated", 12);
 
     error_set(&cause, ST_DIVERGED, "step 9: the loss is nan");
     assert_int_equal(record_failed(&f.run, 4, -1, true, 9, &cause, &err), ST_OK);
@@ -125,13 +131,16 @@ static void test_ends(void **state)
 static void test_test_event(void **state)
 {
     static struct fixture f;
-    static const int64_t confusion[TINY_JOB_CLASSES * TINY_JOB_CLASSES] = {5, 1, 0, 2, 3, 0, 0, 0, 5};
-    const struct trainer_result result = {.loss = 0.5, .accuracy = 0.8125};
+    static int64_t confusion[TINY_JOB_CLASSES * TINY_JOB_CLASSES] = {5, 1, 0, 2, 3, 0, 0, 0, 5};
+    struct trainer_test test = {.views = 1,
+                                .confusion = confusion,
+                                .result = {.loss = 0.5, .accuracy = 0.8125},
+                                .plain = {.loss = 0.75, .accuracy = 0.625}};
     struct error err;
     (void)state;
     open_all(&f);
     f.run.models = 2;
-    assert_int_equal(record_test(&f.run, 6, &result, confusion, &err), ST_OK);
+    assert_int_equal(record_test(&f.run, 6, &test, &err), ST_OK);
     const cJSON *json = last(&f, "test"), *rows = cJSON_GetObjectItem(json, "confusion");
     check_number(json, "id", 6);
     check_number(json, "accuracy", 0.8125);
@@ -142,6 +151,16 @@ static void test_test_event(void **state)
         assert_int_equal((int64_t)cJSON_GetNumberValue(cJSON_GetArrayItem(row, i % TINY_JOB_CLASSES)),
                          confusion[i]);
     }
+    assert_false(cJSON_HasObjectItem(json, "views") || cJSON_HasObjectItem(json, "plain_accuracy") ||
+                 cJSON_HasObjectItem(json, "plain_loss"));
+
+    test.views = 3;
+    assert_int_equal(record_test(&f.run, 6, &test, &err), ST_OK);
+    json = last(&f, "test");
+    check_number(json, "views", 3);
+    check_number(json, "accuracy", 0.8125);
+    check_number(json, "plain_accuracy", 0.625);
+    check_number(json, "plain_loss", 0.75);
     close_all(&f);
 }
 

@@ -176,26 +176,34 @@ static void test_model_clock(void **state)
     assert_true(run_time(&run) == 40.0);
     const struct budget_state budget = run_budget(&run);
     assert_true(budget.spent == 40.0 && budget.began == 30.0);
+    run.model_seconds_coming = 5.0;
+    assert_true(run_budget(&run).spent == 45.0);
+    run.model_seconds_coming = 0.0;
     assert_true(budget.speed.flops == 1e11 && budget.speed.bytes == 2e10 && budget.speed.measured == 1.0);
     assert_true(budget.speed.evaluation == 0.0 && budget.speed.slowdown == 1.0 &&
                 budget.speed.overhead == 0.0);
     assert_true(run_seconds_left(&run) == 1e9 - 40.0);
 
     /* 31 steps of 16 images are an epoch; both workers train meanwhile, or both devices share the final fit. */
-    assert_true(fabs(run_model_seconds(&run, &candidate) / (cost * (31 * 16 + 50) / 2) - 1.0) < 1e-12);
+    assert_true(fabs(run_model_seconds(&run, &candidate, candidate.steps) / (cost * (31 * 16 + 50) / 2) -
+                     1.0) < 1e-12);
     assert_true(isinf(run_seconds_limit(&run, &candidate, 0.0)));
     assert_int_equal(run_steps_limit(&run, &candidate),
                      3 * 15); /* three epochs by search.epochs, of 32 images a step */
     candidate.final = true;
-    assert_true(fabs(run_model_seconds(&run, &candidate) / (cost * (31 * 16 + 50) / 2) - 1.0) < 1e-12);
+    assert_true(fabs(run_model_seconds(&run, &candidate, candidate.steps) / (cost * (31 * 16 + 50) / 2) -
+                     1.0) < 1e-12);
     run.model_seconds = 1e9 - 10.0;
     const double reserve = budget_reserve(&budget);
+    /* It is for the test of the cheapest start, which is half of a training's work; no margin is needed. */
+    assert_true(fabs(run_model_test_seconds(&run, &candidate.graph) / (cost * 400 / 2) - 1.0) < 1e-12);
+    assert_true(fabs(reserve / (fmin(cost, cost_of_start("resnet", 1e11, 2e10)) * 400 / 2) - 1.0) < 1e-12);
     const uint32_t limit = run_steps_limit(&run, &candidate);
     candidate.batch = 64;
     candidate.steps = limit;
-    assert_true(run_model_seconds(&run, &candidate) <= 10.0 - reserve);
+    assert_true(run_model_seconds(&run, &candidate, candidate.steps) <= 10.0 - reserve);
     candidate.steps = limit + 1;
-    assert_true(run_model_seconds(&run, &candidate) > 10.0 - reserve);
+    assert_true(run_model_seconds(&run, &candidate, candidate.steps) > 10.0 - reserve);
 
     run.job = &steps; /* other budgets do not ask it */
     assert_int_equal(run_steps_limit(&run, &candidate), 900 - 290);

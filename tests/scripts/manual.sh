@@ -56,7 +56,7 @@ expect "photos.cfg" nasrun p
 expect "photos.cfg" nasrun --plan p
 expect "train.optimizer=" nasrun photos.cfg train.op
 expect "train.warmup= train.weight_decay=" nasrun photos.cfg train.w
-expect "adamw sgd" nasrun photos.cfg train.optimizer =
+expect "adamw muon sgd" nasrun photos.cfg train.optimizer =
 expect "adamw" nasrun photos.cfg train.optimizer = a
 expect "train.optimizer=adamw" nasrun photos.cfg train.optimizer=a
 expect "false true" nasrun photos.cfg train.flip = ""

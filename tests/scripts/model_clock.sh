@@ -62,6 +62,11 @@ done
 whole "$work/killed" "$stages"
 check "after kills the run is another one" same_run "$work/quiet" "$work/killed"
 
+# What is on its way counts as spent: candidates that are proposed ahead take nothing from the final fit's share.
+whole "$work/ahead" budget.seconds=1 search.ahead=3
+began=$(sed -n 's/.*"time":\([0-9.]*\),"event":"candidate",.*"final":true.*/\1/p' "$work/ahead/journal.jsonl")
+check "the final fit began after ${began:-no} s of the model's clock, expected at most 0.4" less "${began:-99}" 0.4
+
 # Without a search there is one training, to the end.
 none='search.strategy="none"'
 whole "$work/alone" "$none" budget.seconds=1

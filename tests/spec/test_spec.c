@@ -65,6 +65,7 @@ static void test_defaults(void **state)
         {"train.weight_decay", "0.0005"},
         {"train.bias_rate", "64.0"},
         {"train.bias_decay", "0.0"},
+        {"train.muon_rate", "0.5"},
         {"train.schedule", "\"one_cycle\""},
         {"train.warmup", "0.15"},
         {"train.label_smoothing", "0.1"},
@@ -137,6 +138,7 @@ static const struct value_case {
     {"train.weight_decay", "0.05", "0.05"},
     {"train.bias_rate", "2", "2.0"},
     {"train.bias_decay", "0.5", "0.5"},
+    {"train.muon_rate", "2", "2.0"},
     {"train.schedule", "\"cosine\"", "\"cosine\""},
     {"train.warmup", "0", "0.0"},
     {"train.label_smoothing", "0.0", "0.0"},
@@ -189,6 +191,7 @@ static void test_choices(void **state)
     assert_true(choices > 0);
     assert_string_equal(job_optimizer_text(JOB_OPTIMIZER_SGD), "sgd");
     assert_string_equal(job_optimizer_text(JOB_OPTIMIZER_ADAMW), "adamw");
+    assert_string_equal(job_optimizer_text(JOB_OPTIMIZER_MUON), "muon");
     assert_string_equal(job_precision_text(JOB_PRECISION_TF32), "tf32");
 }
 

@@ -4,6 +4,7 @@
 #     $root     its folder, kept from run to run; the script says which
 #     $suite    trixie, bookworm ...
 #     $nothing  what is not tested without it, for the line that says so
+. tools/mirror.sh
 
 give_up() {
     skip "$nothing: $*"
@@ -24,19 +25,6 @@ inside() {
             PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
             ${http_proxy:+"http_proxy=$http_proxy"} ${https_proxy:+"https_proxy=$https_proxy"} \
             ${no_proxy:+"no_proxy=$no_proxy"} sh -c "cd /src && $2"' sh "$root" "$1" "${layer:-}" </dev/null
-}
-
-# The registry: the first of this machine's that has the suite, or Debian's own. Nothing when none answers.
-registry() {
-    # shellcheck disable=SC2016  # apt's variable
-    for place in $(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | sort -u) \
-        http://deb.debian.org/debian; do
-        if timeout 60 /usr/lib/apt/apt-helper download-file "${place%/}/dists/$suite/InRelease" "$work/release" \
-            >/dev/null 2>&1; then
-            echo "${place%/}"
-            return
-        fi
-    done
 }
 
 # Makes it beside its place and moves it there when it is whole.
@@ -66,7 +54,7 @@ open_debian() {
     eval "$(apt-config shell http_proxy Acquire::http::Proxy https_proxy Acquire::https::Proxy)"
     export http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" no_proxy="${no_proxy:-}"
     if [ ! -d "$root" ]; then
-        place=$(registry)
+        place=$(debian_mirror "$suite")
         [ -n "$place" ] || give_up "no package registry answers that has it"
         make_debian "$place" || give_up "debootstrap: $(tail -n 1 "$work/log")"
     fi

@@ -14,19 +14,21 @@ static int32_t between(struct random_sequence *random, int32_t low, int32_t high
 static void compare_graph(const struct graph *graph, uint64_t seed, enum prog_purpose purpose, int32_t batch,
                           device_case_compare *compare, struct device_tally *tally)
 {
-    bool train = purpose == PROG_TRAIN;
+    const bool train = purpose == PROG_TRAIN;
+    const enum optimizer_kind optimizer = (enum optimizer_kind)(seed % 3);
     struct device_case c = {.graph = graph,
                             .options = {.purpose = purpose,
                                         .batch = batch,
                                         .augment = train,
                                         .weight_average = train,
+                                        .orthogonalise = train && optimizer == OPTIMIZER_MUON,
                                         .label_smoothing = train ? 0.125f : 0.0f,
                                         .batch_norm_momentum = 0.25f},
                             .images = 7,
-                            .valid = seed % 3 == 0 && batch > 1 ? batch - 1 : batch,
+                            .valid = seed % 5 == 0 && batch > 1 ? batch - 1 : batch,
                             .steps = 2,
                             .augment = {.translate = 2, .flip = 1, .cutout = 2},
-                            .optimizer = seed % 2 == 0 ? OPTIMIZER_SGD : OPTIMIZER_ADAMW,
+                            .optimizer = optimizer,
                             .use_average = !train && seed % 2 == 0,
                             .seed = seed};
     compare(&c, tally);

@@ -328,6 +328,13 @@ static enum status bind_group_of(struct rules *r, int32_t wrong)
     return st;
 }
 
+static enum status bind_optimizer(struct rules *r, int32_t wrong)
+{
+    struct device_binding binding = r->session.binding;
+    binding.optimizer.kind = (enum optimizer_kind)wrong;
+    return bind(r, &binding);
+}
+
 /* ---- programs ---- */
 
 static const struct step STEP = {.number = 7, .valid = BATCH, .learning_rate = 0.01f};
@@ -443,6 +450,7 @@ static const struct rule {
      "bind: tensor 0 of the weights is 3 x 8 x 3 x 3 at 0, expected 8 x 3 x 3 x 3 at 0"},
     {bind_values, 0, ST_RANGE, "bind: weights with 1 slots, expected at least 4 to train"},
     {bind_values, 1, ST_RANGE, "bind: weights with 1 slots, expected at least 2 to evaluate by the average"},
+    {bind_optimizer, OPTIMIZER_MUON, ST_RANGE, "bind: 0 orthogonal updates, expected the optimizer's 2"},
     {bind_group_of, 2, ST_RANGE, "bind: the device is no member of the binding's group"},
     {rows, 0, ST_RANGE, "step 7: 0 rows, expected 1 to 4"},
     {rows, BATCH + 1, ST_RANGE, "step 7: 5 rows, expected 1 to 4"},

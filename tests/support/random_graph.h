@@ -7,7 +7,8 @@
 
 /* A valid graph: images of 1 to 3 channels and 5 to 9 pixels a side, a dozen layers, 2 to 5 classes. Every layer kind,
  * odd strides, paddings and groups, residual blocks, layers with several readers, adds of a layer with itself, each
- * beginning of a kernel, frozen kernels and scales and gains occur within any 40 seeds in a row; the classifier reads an activation. The graph is the caller's to free. */
+ * beginning of a kernel, frozen kernels and scales and gains occur within any 40 seeds in a row; the classifier reads
+ * an activation. The graph is the caller's to free. */
 enum status random_graph_make(struct graph *graph, uint64_t seed, struct error *err);
 
 /* Weights for any table into values[table->total]: multiples of 2^-16 below 2 in size, so that a change by

@@ -107,8 +107,12 @@ struct trainer_settings tiny_task_settings(void)
 {
     return (struct trainer_settings){
         .batch = TINY_BATCH,
-        .optimizer =
-            {.kind = OPTIMIZER_SGD, .momentum = 0.9f, .second = 0.999f, .decay = 1e-4f, .bias_rate = 1.0f},
+        .optimizer = {.kind = OPTIMIZER_SGD,
+                      .momentum = 0.9f,
+                      .second = 0.999f,
+                      .decay = 1e-4f,
+                      .bias_rate = 1.0f,
+                      .muon_rate = 0.2f},
         .schedule = {.kind = JOB_SCHEDULE_COSINE, .peak = 0.02},
         .seed = 1,
     };

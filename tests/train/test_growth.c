@@ -1,4 +1,5 @@
-/* What morphs add is trained to be something of its own: on the CPU device, after steps of training behind the morph. */
+/* What morphs add is trained to be something of its own: on the CPU device, after steps of training behind the
+ * morph. */
 #include "host/train/inherit.h"
 #include "tests/support/tiny_task.h"
 

@@ -277,8 +277,8 @@ static void assert_alike(const struct device_ops *ops, double a, double b)
         fail_msg("%s: found %.17g, expected %.17g", ops->kind, a, b);
 }
 
-/* One training without and one with an interruption, for each optimizer and average, in the middle of an epoch and at its
- * edge. */
+/* One training without and one with an interruption, for each optimizer and average, in the middle of an epoch and at
+ * its edge. */
 static void go_on(const struct device_ops *ops, enum optimizer_kind kind, enum job_averaging averaging,
                   uint32_t stop_at)
 {
@@ -347,6 +347,7 @@ static void test_goes_on_bit_by_bit(void **state)
             go_on(DEVICES[d], OPTIMIZER_SGD, JOB_AVERAGING_EMA, stops[s]);
             go_on(DEVICES[d], OPTIMIZER_SGD, JOB_AVERAGING_LOOK_AHEAD, stops[s]);
             go_on(DEVICES[d], OPTIMIZER_ADAMW, JOB_AVERAGING_EMA, stops[s]);
+            go_on(DEVICES[d], OPTIMIZER_MUON, JOB_AVERAGING_LOOK_AHEAD, stops[s]);
         }
 }
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Whether the search is worth its time: arms of nasrun at equal budgets, paired by seed. README.md of tests/bench says more.
+"""Whether the search is worth its time: arms of nasrun at equal budgets, paired by seed. ../RESULTS.md says more.
 
-What is compared is declared here and before anything runs: default against the best static arm, which was chosen on
-other seeds. Stopped and started again it goes on; what is done stays done.
+What is compared is declared before anything runs: default, or --primary, against the best static arm, which was chosen
+on other seeds. Stopped and started again it goes on; what is done stays done.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import table
-from cells import ARMS, Bench, Cell, write_whole
+from cells import ARMS, Bench, Cell, git_id, write_whole
 
 STATIC = "none lean-8 lean-24 res9-8 res9-16 air-8 air-16"
 SELECTION_SEEDS = 100  # those of the choice of the static arm are 101 and up
@@ -28,7 +28,8 @@ def arguments():
     parser.add_argument("--fashion", help="folder of Fashion-MNIST's four files")
     parser.add_argument("--seconds", type=numbers, default=[85.0, 255.0], help="of the model's clock: 85,255")
     parser.add_argument("--seeds", type=int, default=16, help="pairs: seeds 1 to this")
-    parser.add_argument("--arms", type=words, default=[arm for arm in ARMS if arm != "bayesian"])
+    parser.add_argument("--arms", type=words, default=["default", "none", "placebo", "greedy", "random"])
+    parser.add_argument("--primary", default="default", help="the arm that is compared with the others")
     parser.add_argument("--static", type=words, default=words(STATIC), help="arms that the best static one is of")
     parser.add_argument("--selection", type=int, default=4, help="seeds on which that is chosen")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side, of one thread each")
@@ -42,8 +43,8 @@ def run_all(bench, cells, jobs):
     todo = [cell for cell in cells if not bench.is_done(cell)]
     failed = 0
     for cell in cells:
-        if cell not in todo and bench.run(cell) is not None:  # done by another program
-            raise SystemExit(f"{cell.name}: {bench.run(cell)}")
+        if bench.begun_by_another(cell):
+            raise SystemExit(f"{cell.name}: {bench.begun_by_another(cell)}")
     pool = ThreadPoolExecutor(jobs)
     try:
         for number, (cell, wrong) in enumerate(zip(todo, pool.map(bench.run, todo)), 1):
@@ -66,9 +67,8 @@ def main():
         raise SystemExit("found neither --cifar10 DIR nor --fashion DIR, expected one at least")
     for data in {"cifar10", "fashion"} - set(sources):
         print(f"*** NOT ON {data.upper()}: no --{data} DIR ***", file=sys.stderr)
-    bench = Bench(options.out or "build/bench-search", options.nasrun, options.placebo, sources)
-    if options.out is None:
-        bench = Bench(os.path.join("build/bench-search", bench.git), options.nasrun, options.placebo, sources)
+    folder = options.out or os.path.join("build/bench-search", git_id())
+    bench = Bench(folder, options.nasrun, options.placebo, sources)
     blocks = [(data, seconds) for seconds in options.seconds for data in sources]
     for data in sources:
         bench.write_job(data)
@@ -80,7 +80,7 @@ def main():
     run = (lambda cells: 0) if options.table else (lambda cells: run_all(bench, cells, options.jobs))
     failed = run(selection)
     static = {block: table.best_static(results_of(bench, selection), block, options.static) for block in blocks}
-    arms = {block: sorted({*options.arms, static[block]}) for block in blocks}
+    arms = {block: sorted({options.primary, *options.arms, static[block]}) for block in blocks}
     main_cells = [
         Cell(*block, arm, seed)
         for seed in range(1, options.seeds + 1)
@@ -91,7 +91,7 @@ def main():
 
     results = results_of(bench, selection + main_cells)
     write_whole(bench.path("results.jsonl"), "".join(json.dumps(result) + "\n" for result in results))
-    text = table.make([r for r in results if r["seed"] <= options.seeds], static, "default")
+    text = table.make([r for r in results if r["seed"] <= options.seeds], static, options.primary)
     missing = len(set(selection + main_cells)) - len(results)
     if missing:
         text += f"\n{missing} cells are missing.\n"

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import proxies
 
-# What an arm adds to the job. Each searching arm grows from the same start, whose width suits the small images;
-# `placebo` is another program.
+# What an arm adds to the job: `default` nothing, as nasrun is shipped. Those that grow networks from a start have the
+# same, whose width suits the small images; `placebo` is another program.
 WIDTH = "search.width=16"
 ARMS = {
-    "default": [WIDTH],
+    "default": [],
+    "phases": ['search.strategy="phases"', 'search.starts=["lean", "res9", "air"]'],
     "none": [WIDTH, 'search.strategy="none"'],
     "placebo": [WIDTH],
     "bayesian": [WIDTH, 'search.strategy="bayesian"'],
@@ -87,15 +88,17 @@ class Bench:
     def is_done(self, cell):
         return os.path.exists(os.path.join(self.run_folder(cell), "report.json"))
 
+    def begun_by_another(self, cell):
+        """What is wrong with a cell that this nasrun can't go on with; None where all is well."""
+        about = self.run_folder(cell) + ".json"
+        before = json.load(open(about)) if os.path.exists(about) else {"program": self.program}
+        if before["program"] == self.program:
+            return None
+        return f"begun by another nasrun, of commit {before['git']}: choose another --out"
+
     def run(self, cell):
         """To its end, from where it was left; the last line of what it said when it fails, else None."""
         about = self.run_folder(cell) + ".json"
-        if os.path.exists(about):
-            before = json.load(open(about))
-            if before["program"] != self.program:
-                return f"begun by another nasrun, of commit {before['git']}: choose another --out"
-        if self.is_done(cell):
-            return None
         if not os.path.exists(about):
             facts = {"command": " ".join(self.command(cell)), "git": self.git, "machine": self.machine}
             write_whole(about, json.dumps({**facts, "program": self.program}))
@@ -169,7 +172,9 @@ def read_journal(path):
         "virtual_seconds": test["elapsed_seconds"],
         "share_in_final": lineage / sum(t["seconds"] for t in trainings.values()),
         "predicted_and_reached": [
-            [t["expected"], t["validation_accuracy"]] for t in searched if t["expected"] is not None
+            [t["expected"], t["validation_accuracy"]]
+            for t in trainings.values()
+            if None not in (t["expected"], t.get("validation_accuracy"))
         ],
         "parameters": winner["parameters"],
         "train_flops": winner["train_flops"],

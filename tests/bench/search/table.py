@@ -2,11 +2,11 @@
 
 import paired
 
-MARGIN = 0.2  # points by which default may be worse and still be "not worse"
+MARGIN = 0.2  # points by which the arm may be worse and still be "not worse"
 
 
 def best_static(results, block, arms):
-    """The arm with the best mean test accuracy on the seeds of the choice; the earlier of equals, and of one that one."""
+    """The arm with the best mean test accuracy on the seeds of the choice; the earlier of equals; the only one."""
 
     def score(arm):
         correct = [r["correct"] for r in results if (r["data"], r["seconds"], r["arm"]) == (*block, arm)]
@@ -40,6 +40,10 @@ def comparison(differences, test_images):
     )
 
 
+def figures(n, middle, low, high):
+    return str(n), f"{middle:+.2f}", f"{low:+.2f} to {high:+.2f}"
+
+
 def row(*columns):
     return "| " + " | ".join(columns) + " |\n"
 
@@ -49,8 +53,8 @@ def header(*columns):
 
 
 def primary(results, blocks, static, arm):
-    """Default against the best static arm: each block, and all of them in one test."""
-    text = header("data", "seconds", "best static", "n", "points", "95 %", "p", f"worse by < {MARGIN}")
+    """The arm against the best static one: each block, and all of them in one test."""
+    text = header("data", "seconds", "best static", "n", "points", "95 %", "p", f"not worse by {MARGIN}")
     together, size = [], None
     for block in blocks:
         differences = pairs(results, block, arm, static[block])
@@ -60,17 +64,15 @@ def primary(results, blocks, static, arm):
         together += differences
         n, middle, low, high, p = comparison(differences, size)
         verdict = "yes" if low > -MARGIN else "no"
-        text += row(
-            block[0], f"{block[1]:g}", static[block], str(n), f"{middle:+.2f}", f"{low:+.2f} to {high:+.2f}", f"{p:.4f}", verdict
-        )
+        text += row(block[0], f"{block[1]:g}", static[block], *figures(n, middle, low, high), f"{p:.4f}", verdict)
     if len(blocks) > 1 and together:
         n, middle, low, high, p = comparison(together, size)
-        text += row("all", "", "", str(n), f"{middle:+.2f}", f"{low:+.2f} to {high:+.2f}", f"**{p:.4f}**", "")
+        text += row("all", "", "", *figures(n, middle, low, high), f"**{p:.4f}**", "")
     return text
 
 
 def secondary(results, blocks, static, arm):
-    """Default against each other arm, over all blocks; p by Holm."""
+    """The arm against each other one, over all blocks; p by Holm."""
     others = sorted({r["arm"] for r in results} - {arm} - set(static.values()))
     others += sorted(set(static.values()) & {"none"})
     found = []
@@ -79,9 +81,9 @@ def secondary(results, blocks, static, arm):
         if differences:
             found.append((other, comparison(differences, results[0]["test_images"])))
     adjusted = paired.holm([values[-1] for _, values in found])
-    text = header("default against", "n", "points", "95 %", "p", "p, Holm")
+    text = header(f"{arm} against", "n", "points", "95 %", "p", "p, Holm")
     for (other, (n, middle, low, high, p)), holm in zip(found, adjusted):
-        text += row(other, str(n), f"{middle:+.2f}", f"{low:+.2f} to {high:+.2f}", f"{p:.4f}", f"{holm:.4f}")
+        text += row(other, *figures(n, middle, low, high), f"{p:.4f}", f"{holm:.4f}")
     return text
 
 
@@ -118,8 +120,9 @@ def make(results, static, arm):
     blocks = sorted(static)
     assert len({r["test_images"] for r in results}) <= 1, "differences in images need test sets of one size"
     return (
-        "Primary comparison, declared before: default against the best static arm (no search), chosen on other seeds.\n"
-        "Points of test accuracy, paired by seed; p: one-sided exact sign-flip permutation test; 95 %: exact bootstrap over seeds.\n\n"
+        f"Primary comparison, declared before: {arm} against the best static arm (no search), chosen on other seeds.\n"
+        "Points of test accuracy, paired by seed; p: one-sided exact sign-flip permutation test; 95 %: exact\n"
+        "bootstrap over seeds.\n\n"
         + primary(results, blocks, static, arm)
         + "\nSecondary:\n\n"
         + secondary(results, blocks, static, arm)
