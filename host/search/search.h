@@ -79,10 +79,10 @@ void proposal_free(struct proposal *proposal);
 /* What a stage's budget pays for. Shares are of the stage: of its seconds, but for what is kept for its test, or of its
  * steps; with a budget in models of the final fit.
  *
- * epochs            of the final fit, if it had all of the stage, for a network whose image has a cost of 1 by cost_seconds
+ * epochs            of the final fit, if it had all of the stage, for a network whose image costs 1 by cost_seconds
  * candidate_epochs  of a candidate, if it had all of the stage
- * device_seconds    of all devices that share the final fit, times what a candidate is slower beside others; NAN where no
- *                   clock counts */
+ * device_seconds    of all devices that share the final fit, times what a candidate is slower beside others; NAN where
+ *                   no clock counts */
 struct search_means {
     double epochs, candidate_epochs;
     bool by_cost; /* epochs of another network are these over its cost; otherwise they are the same for all */
