@@ -56,7 +56,7 @@ static int open_folder(void **state)
              "search = { starts = [\"lean\", \"resnet\", \"cnn\"]; morphs = [\"deepen\", \"add_skip\"]; "
              "width = 8;\n"
              "  max_parameters = 40000; };\n"
-             "train = { batch = %d; flip = false; translate = 0; };\n"
+             "train = { batch = %d; flip = false; translate = 0; averaging = \"ema\"; average = 0.9; };\n"
              "budget = { steps = %d; };\n"
              "output = { plots = false; checkpoint_seconds = 0.01; };\n"
              "devices = [\"cpu:0\", \"cpu:1\"]; threads = 1;\n",
