@@ -13,14 +13,15 @@ static const double SHORT = 15.0, LONG = 60.0, VERY_LONG = 200.0;
 /* Epochs that a network should get in all. More than the most where the best size gets many. */
 static const double LEAST_EPOCHS = 5.0, MOST_EPOCHS = 60.0, MOST_OVER_BEST = 3.0;
 
-/* Shares of the stage: what all rungs may take of it, what one training of the first; and of the search's part of it. */
+/* Shares of the stage that all rungs, and one training of the first, may take; and what all may of the search's
+ * part. */
 static const double LADDER_SHARE = 0.1, ONLY_RUNG = 1.0 / 32.0, FIRST_RUNG = 1.0 / 64.0, OF_THE_SEARCH = 0.9;
 
 /* A size that none has. */
 static const double LARGEST = 1e9;
 
 /* Shorter trainings say nothing. */
-static const double LEAST_STEPS = 20.0;
+static const double LEAST_STEPS = 50.0;
 
 enum { WIDTH_STEP = 8, MOST_WIDTH = 512, RATES = 2, LAST_RUNG = 2 };
 
@@ -74,8 +75,8 @@ static void insert(struct ladder_network *nearest, int32_t *found, int32_t count
     }
 }
 
-/* The `count` widths of a start whose sizes are nearest to the wanted one, of those with so many epochs; the one nearest to
- * that when there is none. */
+/* The `count` widths of a start whose sizes are nearest to the wanted one, of those with so many epochs; the one
+ * nearest to that when there is none. */
 static enum status choose_widths(const struct search_setup *setup, const struct search_request *request,
                                  int32_t start, double wanted, double least, double most, int32_t count,
                                  struct ladder_plan *plan, struct error *err)

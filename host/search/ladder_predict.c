@@ -4,12 +4,12 @@
 #include <math.h>
 #include <stdbool.h>
 
-/* The prior's means: slope and curvature of size and of epochs. Curvature as measured on CIFAR-10 at 16 x 16 pixels, where
- * the slope of epochs falls from 0.25 at one epoch to 0.1 at a hundred. */
+/* The prior's means: slope and curvature of size and of epochs. Curvature as measured on CIFAR-10 at 16 x 16 pixels,
+ * where the slope of epochs falls from 0.25 at one epoch to 0.1 at a hundred. */
 static const double SLOPE = 0.135, CURVATURE = 0.04;
 
-/* Variances of what is unknown. c could be anything. */
-static const double CONSTANT_VARIANCE = 4.0;
+/* Variances of what is unknown. c could be anything, but not far from another family's. */
+static const double CONSTANT_VARIANCE = 4.0, OWN_CONSTANT_VARIANCE = 0.15 * 0.15;
 static const double SLOPE_VARIANCE = 0.05 * 0.05, SIZE_CURVATURE_VARIANCE = 0.015 * 0.015,
                     EPOCH_CURVATURE_VARIANCE = 0.03 * 0.03;
 /* The part of those that the families do not share. */
@@ -69,9 +69,9 @@ static double prior_covariance(const struct point *a, const struct point *b)
     const double laws = SLOPE_VARIANCE * (size + epochs) + 0.25 * SIZE_CURVATURE_VARIANCE * size * size +
                         0.25 * EPOCH_CURVATURE_VARIANCE * epochs * epochs;
     if (a->family != b->family)
-        return (1.0 - OWN_PART) * laws;
+        return CONSTANT_VARIANCE + (1.0 - OWN_PART) * laws;
     const bool same_rate = a->rate == b->rate;
-    double covariance = CONSTANT_VARIANCE + laws;
+    double covariance = CONSTANT_VARIANCE + OWN_CONSTANT_VARIANCE + laws;
     if (same_rate && a->rate != 0.0)
         covariance += RATE_VARIANCE;
     if (same_rate && a->size == b->size)

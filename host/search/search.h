@@ -79,18 +79,18 @@ void proposal_free(struct proposal *proposal);
 /* What a stage's budget pays for. Shares are of the stage: of its seconds, but for what is kept for its test, or of its
  * steps; with a budget in models of the final fit.
  *
- * epochs            of the final fit, if it had all of the stage, for a network whose image has a cost of 1 by cost_seconds
+ * epochs            of the final fit, if it had all of the stage, for a network whose image costs 1 by cost_seconds
  * candidate_epochs  of a candidate, if it had all of the stage
- * device_seconds    of all devices that share the final fit, times what a candidate is slower beside others; NAN where no
- *                   clock counts */
+ * device_seconds    of all devices that share the final fit, times what a candidate is slower beside others; NAN where
+ *                   no clock counts */
 struct search_means {
     double epochs, candidate_epochs;
     bool by_cost; /* epochs of another network are these over its cost; otherwise they are the same for all */
     double device_seconds;
     double left;   /* share that the final fit would get if it began now */
     double search; /* share that the search may take in all */
-    double
-        candidate; /* share that a candidate gets from fresh weights when its recipe asks for once the usual */
+    /* share that a candidate gets from fresh weights when its recipe asks for once the usual */
+    double candidate;
     int32_t workers; /* candidates side by side, each of which has its share of its device */
     int32_t models;  /* of this stage and those before; INT32_MAX: any number */
     int32_t train_images, validation_images, candidate_batch;

@@ -10,7 +10,7 @@ faults=${FAULTS:-24}
 make_data "$work/data" 96 32
 cat >"$work/job.cfg" <<END
 dataset = { format = "idx"; path = "$work/data"; validation = 0.2; };
-search = { starts = ["cnn"]; width = 8; };
+search = { strategy = "bayesian"; starts = ["cnn"]; width = 8; };
 train = { batch = 16; flip = false; };
 devices = "cuda";
 budget = { steps = 6; };

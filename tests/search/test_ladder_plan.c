@@ -85,7 +85,7 @@ static void test_by_budget(void **state)
         double epochs;
         int32_t count, rungs;
         bool rates;
-    } rows[] = {{3.5, 3, 1, false},  {14.0, 3, 1, false}, {16.0, 4, 2, false},
+    } rows[] = {{5.0, 3, 1, false},  {14.0, 3, 1, false}, {16.0, 4, 2, false},
                 {55.0, 4, 2, false}, {70.0, 6, 3, true},  {250.0, 8, 3, true}};
     (void)state;
     set_starts(2, "air", "res9");
@@ -169,7 +169,7 @@ static void test_nothing_to_try(void **state)
     struct search_request request = request_of(30.0);
     request.means.candidate_batch = 8192;
     assert_int_equal(plan_of(&request).rungs, 0);
-    request.means.candidate_batch = 1200; /* one rung can be long enough where two can't */
+    request.means.candidate_batch = 600; /* one rung can be long enough where two can't */
     assert_int_equal(plan_of(&request).rungs, 1);
     request = request_of(30.0);
     request.means.search = 0.0;

@@ -1,5 +1,5 @@
-/* The strategy "phases" on a made-up machine and laws of learning: what it trains, on which rung, and what it ends with.
- * No network is trained here. */
+/* The strategy "phases" on a made-up machine and laws of learning: what it trains, on which rung, and what it ends
+ * with. No network is trained here. */
 #include "host/net/cost.h"
 #include "host/net/serialise.h"
 #include "host/net/start.h"

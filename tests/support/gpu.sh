@@ -17,7 +17,7 @@ make_gpu_job() {
     make_data "$work/data" 200 80
     cat >"$work/job.cfg" <<END
 dataset = { format = "idx"; path = "$work/data"; validation = 0.2; };
-search = { starts = ["cnn"]; width = 8; noise = 0.0001; };
+search = { strategy = "bayesian"; starts = ["cnn"]; width = 8; noise = 0.0001; };
 train = { batch = 16; flip = false; translate = 1; };
 devices = "cuda:0";
 budget = { steps = 40; };
