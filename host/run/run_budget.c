@@ -150,6 +150,15 @@ static double allowances_of(const struct candidate *candidate)
     return budget_allowances(candidate->parent < 0, candidate->recipe.budget);
 }
 
+/* Before that training: the network of a final fit is what will be tested, unless an earlier one is better. */
+static struct budget_state budget_of(const struct run *run, const struct candidate *candidate)
+{
+    struct budget_state budget = run_budget(run);
+    if (candidate->final)
+        budget.costs.likely = cost_seconds(&candidate->graph, budget.speed.flops, budget.speed.bytes);
+    return budget;
+}
+
 /* As a candidate's of its own batch: one that does not fit into memory has smaller steps, and no more of them. */
 static uint32_t model_steps(const struct run *run, const struct candidate *candidate,
                             const struct budget_state *budget)
@@ -163,7 +172,7 @@ static uint32_t model_steps(const struct run *run, const struct candidate *candi
 
 uint32_t run_steps_limit(const struct run *run, const struct candidate *candidate)
 {
-    const struct budget_state budget = run_budget(run);
+    const struct budget_state budget = budget_of(run, candidate);
     const uint32_t limit = candidate->final ? budget_final_steps(&budget)
                                             : budget_candidate_steps(&budget, allowances_of(candidate));
     if (budget.kind != BUDGET_SECONDS || !by_model(run))
@@ -174,7 +183,7 @@ uint32_t run_steps_limit(const struct run *run, const struct candidate *candidat
 
 double run_seconds_limit(const struct run *run, const struct candidate *candidate, double trained)
 {
-    const struct budget_state budget = run_budget(run);
+    const struct budget_state budget = budget_of(run, candidate);
     if (by_model(run))
         return INFINITY;
     return candidate->final ? budget_final_seconds(&budget, trained)

@@ -205,6 +205,17 @@ static void test_model_clock(void **state)
     candidate.steps = limit + 1;
     assert_true(run_model_seconds(&run, &candidate, candidate.steps) > 10.0 - reserve);
 
+    /* Of a network that is much dearer than what is likely, the test is kept for that network. */
+    graph_free(&candidate.graph);
+    make_start("densenet", &candidate.graph);
+    const double test = run_model_test_seconds(&run, &candidate.graph);
+    assert_true(test > 2.0 * reserve);
+    run.model_seconds = 1e9 - 10.0 * test;
+    candidate.steps = run_steps_limit(&run, &candidate);
+    assert_true(run_model_seconds(&run, &candidate, candidate.steps) <= 9.0 * test);
+    candidate.steps++;
+    assert_true(run_model_seconds(&run, &candidate, candidate.steps) > 9.0 * test);
+
     run.job = &steps; /* other budgets do not ask it */
     assert_int_equal(run_steps_limit(&run, &candidate), 900 - 290);
     assert_true(isinf(run_seconds_limit(&run, &candidate, 0.0)));
@@ -219,8 +230,8 @@ static void test_limits(void **state)
     struct run run = run_of(&job);
     const struct recipe usual = recipe_usual();
     const struct candidate child = {.parent = 0, .recipe = usual}, start = {.parent = -1, .recipe = usual},
-                           final = {.parent = 0, .final = true, .recipe = usual},
                            longer = {.parent = 0, .recipe = {.budget = 4.0}};
+    struct candidate final = {.parent = 0, .final = true, .recipe = usual};
     (void)state;
     const struct budget_state budget = run_budget(&run);
     assert_int_equal(run_steps_limit(&run, &child), 45);
@@ -230,10 +241,14 @@ static void test_limits(void **state)
     assert_true(run_seconds_limit(&run, &child, 0.0) == budget_candidate_seconds(&budget, 1.0, 0.0));
     assert_true(run_seconds_limit(&run, &start, 0.0) == budget_candidate_seconds(&budget, 2.0, 0.0));
     assert_true(run_seconds_limit(&run, &longer, 0.0) == budget_candidate_seconds(&budget, 4.0, 0.0));
-    /* The final fit's follows the clock. */
+    /* The final fit's follows the clock, and keeps the test of its own network. */
+    struct budget_state ending = budget;
+    make_start("cnn", &final.graph);
+    ending.costs.likely = cost_of_start("cnn", 1e9, 1e8);
     const double limit = run_seconds_limit(&run, &final, 5.0);
-    assert_true(limit <= budget_final_seconds(&budget, 5.0) &&
-                limit > budget_final_seconds(&budget, 5.0) - 60.0);
+    assert_true(limit <= budget_final_seconds(&ending, 5.0) &&
+                limit > budget_final_seconds(&ending, 5.0) - 60.0);
+    graph_free(&final.graph);
     search_free(run.search);
 }
 
