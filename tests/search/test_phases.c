@@ -203,14 +203,14 @@ static void test_long_ladder(void **state)
     set_starts(2);
     struct search *search = new_search();
     struct search_request request = request_of(100.0);
-    assert_int_equal(climb(search, &request, 1, NULL), 6 + 3 + 2 + 2);
+    assert_int_equal(climb(search, &request, 1, NULL), 4 + 2 + 2 + 2);
     const double first = search_at(search, 0)->recipe.budget;
-    for (int32_t i = 0; i < 13; i++) {
+    for (int32_t i = 0; i < 10; i++) {
         const double longer = search_at(search, i)->recipe.budget / first;
-        assert_true(fabs(longer - (i < 6 ? 1.0 : i < 11 ? 2.0 : 4.0)) < 1e-9);
+        assert_true(fabs(longer - (i < 4 ? 1.0 : i < 8 ? 2.0 : 4.0)) < 1e-9);
     }
-    assert_true(fabs(rate_of(search_at(search, 9)) - 0.5) < 1e-12);
-    assert_true(fabs(rate_of(search_at(search, 10)) - 2.0) < 1e-12);
+    assert_true(fabs(rate_of(search_at(search, 6)) - 0.5) < 1e-12);
+    assert_true(fabs(rate_of(search_at(search, 7)) - 2.0) < 1e-12);
     assert_true(request.means.left > 0.88);
     struct proposal proposal; /* the better learning rate is found, and kept */
     propose_final(search, &request, &proposal);
