@@ -322,6 +322,23 @@ static void test_too_short(void **state)
     search_free(search);
 }
 
+/* The machine turns out to be much slower than it seemed: the size is what can still be trained. */
+static void test_slow_machine(void **state)
+{
+    (void)state;
+    set_starts(2);
+    struct search *search = new_search();
+    struct search_request request = request_of(40.0);
+    struct proposal proposal;
+    climb(search, &request, 1, NULL);
+    request.means.epochs /= 30.0;
+    propose_final(search, &request, &proposal);
+    assert_true(request.means.epochs / (size_of(&proposal) * usual_cost(proposal.start)) >= 5.0);
+    assert_true(says(&proposal, "too short for a search: 1.33 epochs of air"));
+    proposal_free(&proposal);
+    search_free(search);
+}
+
 /* ---- what goes wrong ---- */
 
 static bool is_res9(const struct search_model *model)
@@ -394,10 +411,11 @@ static void test_measured_speed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rungs),        cmocka_unit_test(test_long_ladder),
-        cmocka_unit_test(test_side_by_side), cmocka_unit_test(test_resumed),
-        cmocka_unit_test(test_choice),       cmocka_unit_test(test_too_short),
-        cmocka_unit_test(test_failures),     cmocka_unit_test(test_measured_speed),
+        cmocka_unit_test(test_rungs),          cmocka_unit_test(test_long_ladder),
+        cmocka_unit_test(test_side_by_side),   cmocka_unit_test(test_resumed),
+        cmocka_unit_test(test_choice),         cmocka_unit_test(test_too_short),
+        cmocka_unit_test(test_slow_machine),   cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_measured_speed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
