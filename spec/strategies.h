@@ -12,8 +12,8 @@
     X(BAYESIAN, bayesian, "a Gaussian process over architectures") \
     X(GREEDY, greedy, "the best parent so far") \
     X(RANDOM, random, "chance") \
-    X(PHASES, phases, "by what the budget pays for, a ladder of short trainings that chooses start, width and learning " \
-                      "rate, then one training of that") \
+    X(PHASES, phases, "by what the budget pays for, a ladder of short trainings that chooses start, width and " \
+                      "learning rate, then one training of that") \
     X(NONE, none, "no search, the one starting network is trained for the whole budget")
 /* clang-format on */
 

@@ -240,7 +240,8 @@ enum status cuda_copies_scale(struct device_program *prepared, int32_t index,
                               const struct cuda_scaling **scaling, struct error *err)
 {
     const struct device *device = prepared->device;
-    *scaling = device->type == CUDA_HALF ? cuda_scratch(prepared) : NULL;
+    void *memory = prepared->memory + prepared->at.scaling;
+    *scaling = device->type == CUDA_HALF ? memory : NULL;
     if (*scaling == NULL || !begins_update(prepared->program, index))
         return ST_OK;
     const struct cuda_update update = {
@@ -251,8 +252,8 @@ enum status cuda_copies_scale(struct device_program *prepared, int32_t index,
             prepared->binding.group == NULL ? prepared->memory + prepared->at.copy_gradients : NULL,
         .gradients = flat_gradients(prepared)};
     return cuda_check(cuda_launch_scaling(device->stream, device->type, &update,
-                                          (double *)(void *)(prepared->memory + prepared->at.metrics),
-                                          cuda_scratch(prepared), cuda_tickets(prepared)),
+                                          (double *)(void *)(prepared->memory + prepared->at.metrics), memory,
+                                          cuda_tickets(prepared)),
                       "look through gradients", err);
 }
 

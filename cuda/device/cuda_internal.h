@@ -96,9 +96,10 @@ struct cuda_regions {
     size_t scratch; /* shared by all operations on the device's stream: each may use all of it */
     size_t tickets; /* of kernels.h; zeros between operations */
     size_t branch_scratch, branch_tickets; /* the same of the branch; nothing in evaluation */
-    size_t weights;                        /* struct cuda_weight, [weights.count] */
-    size_t copies;                         /* working copies of kernels */
-    size_t biases; /* of folded batch norms, in the activation type, [copy_rows]; nothing without them */
+    size_t scaling; /* cuda_scaling_scratch() bytes, of the step in hand; training in fp16 only */
+    size_t weights; /* struct cuda_weight, [weights.count] */
+    size_t copies;  /* working copies of kernels */
+    size_t biases;  /* of folded batch norms, in the activation type, [copy_rows]; nothing without them */
     size_t copy_gradients; /* gradients in the copies' layout; training only */
     size_t gradients;      /* float, flat like a weight slot: see cuda_gradient_copied; training only */
     size_t probabilities;  /* float32 [batch][classes] */
@@ -278,7 +279,7 @@ enum status cuda_copies_refresh(struct device_program *prepared, bool folded, st
  * buffer. */
 enum status cuda_copies_gradients(struct device_program *prepared, int32_t first, int32_t last,
                                   cudaStream_t stream, struct error *err);
-/* *scaling: of the step's gradients, which lies at the scratch's beginning; NULL in all types but fp16. The first of the
+/* *scaling: of the step's gradients; NULL in all types but fp16. The first of the
  * operations that take gradients to weights, of which one is `index`, queues what fills it. */
 enum status cuda_copies_scale(struct device_program *prepared, int32_t index,
                               const struct cuda_scaling **scaling, struct error *err);

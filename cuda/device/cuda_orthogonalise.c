@@ -8,16 +8,14 @@
  * Values are float32, multiplied as TF32 where activations are narrower or TF32 is asked for: finer than the bf16 of
  * the publication, with which the iteration is known to work, and hardly slower for matrices of this size.
  *
- * Scratch: what fp16's scaling needs until the weights' update | norm | two of X | A | B. */
+ * Scratch: norm | two of X | A | B. */
 #include "cuda/device/cuda_ops.h"
-
-#include <string.h>
 
 /* One kernel's, and where they lie in the operation's scratch, in bytes. */
 struct iteration {
     int32_t rows, columns, stride; /* of X; stride: columns, padded */
     int32_t side, side_stride;     /* of A and B, the lesser of rows and stride */
-    size_t norm, x, next, a, b, bytes;
+    size_t x, next, a, b, bytes;
 };
 
 static struct iteration lay_out(const struct op_call *call)
@@ -29,8 +27,7 @@ static struct iteration lay_out(const struct op_call *call)
     s.side_stride = cuda_padded(s.side);
     const size_t matrix = cuda_round_up((size_t)s.rows * (size_t)s.stride * sizeof(float)),
                  square = cuda_round_up((size_t)s.side * (size_t)s.side_stride * sizeof(float));
-    s.norm = cuda_round_up(cuda_scaling_scratch());
-    s.x = s.norm + cuda_round_up(cuda_momentum_scratch());
+    s.x = cuda_round_up(cuda_momentum_scratch());
     s.next = s.x + matrix;
     s.a = s.next + matrix;
     s.b = s.a + square;
@@ -100,7 +97,7 @@ static enum status begin(const struct op_call *call, const struct iteration *s)
                                      .columns = s->columns,
                                      .stride = s->stride,
                                      .x = (float *)(void *)(scratch + s->x),
-                                     .scratch = scratch + s->norm};
+                                     .scratch = scratch};
     enum status st = cuda_copies_scale(prepared, call->index, &momentum.scaling, call->err);
     if (st == ST_OK && s->columns < s->stride)
         st = cuda_check(cudaMemsetAsync(momentum.x, 0, s->next - s->x, prepared->device->stream),

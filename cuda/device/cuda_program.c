@@ -83,7 +83,9 @@ static void lay_out_regions(struct device_program *prepared, size_t arena)
     at->tickets = at->scratch + cuda_round_up(prepared->scratch_bytes);
     at->branch_scratch = at->tickets + cuda_round_up(CUDA_TICKETS * sizeof(unsigned));
     at->branch_tickets = at->branch_scratch + cuda_round_up(prepared->branch_scratch_bytes);
-    at->weights = at->branch_tickets + (trains ? cuda_round_up(CUDA_TICKETS * sizeof(unsigned)) : 0);
+    at->scaling = at->branch_tickets + (trains ? cuda_round_up(CUDA_TICKETS * sizeof(unsigned)) : 0);
+    at->weights = at->scaling +
+                  (trains && prepared->device->type == CUDA_HALF ? cuda_round_up(cuda_scaling_scratch()) : 0);
     at->copies = at->weights + cuda_round_up(weights);
     at->biases = at->copies + cuda_round_up(copies);
     at->copy_gradients = at->biases + cuda_round_up(biases);

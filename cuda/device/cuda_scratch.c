@@ -34,9 +34,6 @@ enum status cuda_op_scratch(const struct op_call *call, size_t *bytes)
     case PROG_OP_LOSS:
         own = cuda_loss_scratch(call->program->batch);
         break;
-    case PROG_OP_OPTIMIZER:
-        own = prepared->device->type == CUDA_HALF ? cuda_scaling_scratch() : 0;
-        break;
     case PROG_OP_ORTHOGONALISE:
         own = cuda_orthogonalise_scratch(call);
         break;
@@ -64,6 +61,7 @@ enum status cuda_op_scratch(const struct op_call *call, size_t *bytes)
     case PROG_OP_DROPOUT:
     case PROG_OP_DROPOUT_BACKWARD:
     case PROG_OP_ALL_REDUCE:
+    case PROG_OP_OPTIMIZER:
     case PROG_OP_WEIGHT_AVERAGE:
     case PROG_OP_KIND_COUNT:
         break;

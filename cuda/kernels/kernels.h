@@ -437,8 +437,8 @@ cudaError_t cuda_launch_scaling(cudaStream_t stream, enum cuda_type type, const 
 
 /* ---- orthogonalise.cu ---- */
 
-/* The beginning of Muon's update of one kernel: the velocity's change by the gradient, which is read as the update reads
- * it, and X, divided by its norm. A step whose factor is 0 leaves the velocity as it is; X is then zeros. */
+/* The beginning of Muon's update of one kernel: the velocity's change by the gradient, which is read as the update
+ * reads it, and X, divided by its norm. A step whose factor is 0 leaves the velocity as it is; X is then zeros. */
 struct cuda_momentum {
     struct cuda_weight weight;
     float momentum;
@@ -485,8 +485,8 @@ cudaError_t cuda_launch_folded_biases(cudaStream_t stream, enum cuda_type type,
 struct cuda_kernel_gradients {
     int32_t count;
     const struct cuda_weight *weights; /* [count], in the table's order */
-    size_t first,
-        end; /* of the tensors that lie in these offsets, end not included; first: one's beginning */
+    /* of the tensors that lie in these offsets, end not included; first: one's beginning */
+    size_t first, end;
     const void *kernel_gradients;
     float *gradients; /* flat; of tensors without copy it is left alone */
 };

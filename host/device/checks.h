@@ -13,7 +13,8 @@
  *   groups     of at least one device, each of the same kind, once, and in no other group; a collective is called by
  *              a member, a broadcast comes from one
  *   bindings   images, classes and weights are the program's; samples are images; the average is there when it is to
- *              be read, and all slots when it trains; the program is lowered for Muon when that is the optimizer; the group is the one that the device is in
+ *              be read, and all slots when it trains; the program is lowered for Muon when that is the optimizer;
+ *              the group is the one that the device is in
  *   programs   are bound before a step, and before anything is read or written of them but metrics; a bind that failed
  *              leaves none. A step's rows are at most a batch and lie among the samples; operations and tensors are
  *              the program's; no tensor that is a weight is set (ST_UNSUPPORTED: it is uploaded); probabilities are an

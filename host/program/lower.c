@@ -198,7 +198,8 @@ static enum status check_options(const struct graph *graph, const struct lower_o
 
 /* Room for the longest program of the graph: a layer has one operation forward and at most two backward, each
  * edge at most one sum of gradients; beside these gather, loss, optimizer and average, in a group an all-reduce a
- * weight at most, and for Muon an orthogonalisation a weight. A layer has at most three outputs forward, each edge a gradient and a sum. */
+ * weight at most, and for Muon an orthogonalisation a weight. A layer has at most three outputs forward,
+ * each edge a gradient and a sum. */
 static enum status allocate(struct lowering *lowering, struct error *err)
 {
     const struct graph *graph = lowering->graph;

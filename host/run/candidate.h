@@ -12,9 +12,9 @@ struct team {
 struct candidate {
     int32_t id, parent; /* parent -1: from fresh weights. A final fit's: the model that it trains further */
     bool final;         /* final fit */
-    int32_t
-        source; /* the model whose weights it goes on from, without a morph; -1: none. Of a final fit perhaps
-                           an earlier one of the same network */
+    /* the model whose weights it goes on from, without a morph; -1: none. Of a final fit perhaps an earlier one of the
+     * same network */
+    int32_t source;
     int32_t start;      /* index into the job's starting networks; -1 */
     struct graph graph; /* owned */
     struct recipe recipe;

@@ -207,9 +207,9 @@ enum status coordinator_observe(struct run *run, struct candidate *candidate, st
     if (candidate->final) {
         if (!candidate->failed) /* a failed one has left no weights to go on from */
             run->final = (struct run_final){.id = candidate->id,
-                                             .parent = candidate->parent,
-                                             .fingerprint = graph_fingerprint(&candidate->graph),
-                                             .joined = candidate->joined > 0};
+                                            .parent = candidate->parent,
+                                            .fingerprint = graph_fingerprint(&candidate->graph),
+                                            .joined = candidate->joined > 0};
     } else {
         run->models++;
         st = search_observe(run->search, &trial, candidate->validation.accuracy, candidate->validation.loss,

@@ -78,8 +78,8 @@ struct run {
     int32_t published_id;            /* the model that this process has put into model.safetensors; -1 */
     double best_accuracy, best_loss; /* validation */
     struct run_final final;
-    double
-        model_seconds; /* the model's clock (budget.clock): of all tests, and trainings that were observed */
+    /* the model's clock (budget.clock): of all tests, and trainings that were observed */
+    double model_seconds;
     double model_seconds_coming; /* at most, of trainings that are not observed yet */
     bool calibrated;             /* seconds_per_image was measured */
     double seconds_per_image;    /* measured over predicted training time of the last model; 1 before */

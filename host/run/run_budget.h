@@ -17,8 +17,8 @@ struct search_request run_request(const struct run *run, const struct budget_sta
 uint32_t run_steps_limit(const struct run *run, const struct candidate *candidate);
 double run_seconds_limit(const struct run *run, const struct candidate *candidate, double trained);
 
-/* By how much a training of so many steps moves the model's clock (budget.clock): it counts seconds of the whole run, in
- * which all workers train. And the test of a network. */
+/* By how much a training of so many steps moves the model's clock (budget.clock): it counts seconds of the whole run,
+ * in which all workers train. And the test of a network. */
 double run_model_seconds(const struct run *run, const struct candidate *candidate, uint32_t steps);
 double run_model_test_seconds(const struct run *run, const struct graph *graph);
 

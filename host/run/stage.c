@@ -55,8 +55,8 @@ static enum status measure_first_start(struct run *run, struct error *err)
 
 /* ---- final fit ---- */
 
-/* What the strategy wants to end with. An earlier stage's final fit of the same network is gone on from, but not one that
- * knows the validation images, for nobody could say then how good it becomes. */
+/* What the strategy wants to end with. An earlier stage's final fit of the same network is gone on from, but not one
+ * that knows the validation images, for nobody could say then how good it becomes. */
 static enum status propose_final(const struct run *run, struct candidate **made, struct error *err)
 {
     const struct budget_state budget = run_budget(run);

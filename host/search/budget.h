@@ -65,7 +65,8 @@ struct budget_state {
     enum budget_kind kind;
 
     /* Seconds, steps or models since the run began. `began`: what had been spent when the stage began; 0 with models.
-     * `spent`: with seconds the time now; with steps, models and by the model's clock what is on its way is taken for spent. */
+     * `spent`: with seconds the time now; with steps, models and by the model's clock what is on its way is taken for
+     * spent. */
     double total, began, spent;
 
     double final_share;     /* search.final_share */

@@ -89,8 +89,8 @@ struct search_means {
     double device_seconds;
     double left;   /* share that the final fit would get if it began now */
     double search; /* share that the search may take in all */
-    double
-        candidate; /* share that a candidate gets from fresh weights when its recipe asks for once the usual */
+    /* share that a candidate gets from fresh weights when its recipe asks for once the usual */
+    double candidate;
     int32_t workers; /* candidates side by side, each of which has its share of its device */
     int32_t models;  /* of this stage and those before; INT32_MAX: any number */
     int32_t train_images, validation_images, candidate_batch;

@@ -25,7 +25,8 @@ struct search_strategy {
     void (*free)(void *state);
 
     /* Fills the proposal, which is empty. ST_NONE when there is nothing; the proposal is then empty again. Asked again,
-     * or not carried out, it has changed nothing. With NULL nothing is searched: the final fit gets the whole budget. */
+     * or not carried out, it has changed nothing. With NULL nothing is searched: the final fit gets the whole
+     * budget. */
     enum status (*propose)(const struct search *search, void *state, const struct search_request *request,
                            struct random_sequence *random, struct proposal *proposal, struct error *err);
 

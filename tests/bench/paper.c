@@ -122,6 +122,24 @@ static double norm_backward_again(const struct gpu *gpu, const struct program *p
     return has_addend(program, y) ? 3.0 * activation : activation;
 }
 
+/* Three launches beside the matrix products; in each of five steps three products and two copies. Of float32 numbers,
+ * which are multiplied at half the speed of the activations' where those are bf16. */
+static struct work orthogonalisation(const struct gpu *gpu, const struct program *program,
+                                     const struct prog_op *op)
+{
+    const struct shape k = program->tensors[op->inputs[ORTHOGONALISE_IN_DKERNEL]].shape;
+    const double rows = k.n, columns = (double)k.c * k.h * k.w, side = fmin(rows, columns),
+                 values = rows * columns;
+    const double tiles = ceil(rows / PAPER_TILE) * ceil(columns / PAPER_TILE);
+    return (struct work){.flops = 5.0 * (4.0 * side * values + 2.0 * side * side * side),
+                         .bytes = 4.0 * (6.0 * values + 5.0 * (5.0 * values + 7.0 * side * side)),
+                         .launches = 3 + 5 * 5,
+                         .narrow = fmin(1.0, side / PAPER_TILE),
+                         .fill = fmin(1.0, tiles / gpu->multiprocessors),
+                         .share = PAPER_LIBRARY_BANDWIDTH,
+                         .slower = gpu->element < 4.0 ? 2.0 : 1.0};
+}
+
 struct work paper_work(const struct gpu *gpu, const struct program *program, const struct prog_op *op)
 {
     const double parameters = (double)program->weights.total;
@@ -168,6 +186,8 @@ struct work paper_work(const struct gpu *gpu, const struct program *program, con
         work.bytes += norm_backward_again(gpu, program, op);
         work.launches = 2;
         break;
+    case PROG_OP_ORTHOGONALISE:
+        return orthogonalisation(gpu, program, op);
     case PROG_OP_OPTIMIZER: /* value and momentum are read and written, a kernel's gradient read and its copy written */
         work.bytes = (2 * 4.0 + 2 * 4.0 + gpu->element + gpu->element) * parameters;
         break;

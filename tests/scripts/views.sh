@@ -1,7 +1,7 @@
 #!/bin/sh
-# Views at the test: the report gives the accuracy with and without them, naspredict's answers are those of the test, and
-# the model says how they are made. Then what the validation images' joining leaves in the journal, with one stage and
-# with a later one.
+# Views at the test: the report gives the accuracy with and without them, naspredict's answers are those of the test,
+# and the model says how they are made. Then what the validation images' joining leaves in the journal, with one stage
+# and with a later one.
 . tests/support/script.sh
 make_data --folders "$work/data" 400 160
 cat >"$work/job.cfg" <<END_OF_JOB

@@ -109,8 +109,8 @@ static void draw_laws(struct random_sequence *random, struct law laws[FAMILIES])
 }
 
 struct outcome {
-    double regret,
-        size; /* logarithms: of the error over the least of those that could be chosen; of the size */
+    /* logarithms: of the error over the least of those that could be chosen; of the size */
+    double regret, size;
 };
 
 /* About what the prior finds best, a factor of 2 apart. */

@@ -144,8 +144,8 @@ static double product_tolerance(const struct pair *pair, double bound)
            (3 * pair->kind->rounding + 2 * pair->kind->factors) * bound;
 }
 
-/* The iteration makes of a singular value x the polynomial a x + b x^3 + c x^5, whose slope is at most 3.9 from 0 to its
- * largest value, 1.2; so in five steps what is wrong grows at most 3.9^5 times, wherever singular values are small
+/* The iteration makes of a singular value x the polynomial a x + b x^3 + c x^5, whose slope is at most 3.9 from 0 to
+ * its largest value, 1.2; so in five steps what is wrong grows at most 3.9^5 times, wherever singular values are small
  * (which those of a few images' gradients are). An element of X is below 1, one of a product errs by as many roundings
  * as its terms' signs leave of them, their number's root, and so by 8 of these in all. */
 static double orthogonal_tolerance(const struct pair *pair)
