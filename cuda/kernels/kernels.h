@@ -381,7 +381,7 @@ struct cuda_weight {
 /* Of a copy, at most: our kernels count offsets in it in 32 bits, cuBLAS those of a row in 31. */
 #define CUDA_COPY_ELEMENTS ((size_t)1 << 31)
 
-static inline size_t cuda_chunk_count(size_t total)
+CUDA_INLINE size_t cuda_chunk_count(size_t total)
 {
     return (total + CUDA_CHUNK - 1) / CUDA_CHUNK;
 }
@@ -455,7 +455,8 @@ size_t cuda_momentum_scratch(void);
 cudaError_t cuda_launch_momentum(cudaStream_t stream, enum cuda_type type,
                                  const struct cuda_momentum *momentum);
 
-/* `update`, [count] floats without gaps between rows, from x as above. */
+/* `update`, [count] floats without gaps between rows, from x as above; zeros behind them to the end of the last chunk,
+ * for the weights' update to leave gaps as they are. */
 cudaError_t cuda_launch_close_rows(cudaStream_t stream, size_t count, int32_t columns, int32_t stride,
                                    const float *x, float *update);
 

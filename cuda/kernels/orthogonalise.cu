@@ -126,15 +126,16 @@ cudaError_t cuda_launch_momentum(cudaStream_t stream, enum cuda_type type,
 static __global__ void __launch_bounds__(LAUNCH_THREADS)
     close_rows(size_t count, int32_t columns, int32_t stride, const float *x, float *update)
 {
-    LAUNCH_FOR(size_t, i, count)
+    LAUNCH_FOR(size_t, i, cuda_chunk_count(count) * CUDA_CHUNK)
     {
-        update[i] = x[in_rows(i, columns, stride)];
+        update[i] = i < count ? x[in_rows(i, columns, stride)] : 0.0f;
     }
 }
 
 cudaError_t cuda_launch_close_rows(cudaStream_t stream, size_t count, int32_t columns, int32_t stride,
                                    const float *x, float *update)
 {
-    LAUNCH(close_rows, launch_blocks(count), LAUNCH_THREADS, 0, stream, count, columns, stride, x, update);
+    LAUNCH(close_rows, launch_blocks(cuda_chunk_count(count) * CUDA_CHUNK), LAUNCH_THREADS, 0, stream, count,
+           columns, stride, x, update);
     return cudaGetLastError();
 }

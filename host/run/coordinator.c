@@ -202,7 +202,7 @@ enum status coordinator_observe(struct run *run, struct candidate *candidate, st
     run->model_seconds += run_model_seconds(run, candidate, candidate->steps);
     if (!candidate->failed) {
         calibrate(run, candidate);
-        store_note_best(run, candidate->id, candidate->validation.accuracy, candidate->validation.loss);
+        store_note_best(run, candidate);
     }
     if (candidate->final) {
         if (!candidate->failed) /* a failed one has left no weights to go on from */

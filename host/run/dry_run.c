@@ -118,6 +118,8 @@ static void print_budget(const struct run *run, const struct dry_run_needs *need
         fprintf(out, "budget   stage %d: %.10g %s in all\n", i, budget_total(budget, i), budget_kind(budget));
     if (!search_has_candidates(run->search))
         fprintf(out, "search   none: the starting network gets the whole budget\n");
+    else if (search_goes_by_means(run->search))
+        fprintf(out, "search   short trainings choose the network, then the final fit gets what is left\n");
     else if (budget->models.count == 0)
         fprintf(out, "search   about %.0f candidates a stage, %.0f %% of it, then the final fit\n",
                 budget_candidates(&state), 100.0 * (1.0 - run->job->search.final_share));

@@ -64,11 +64,17 @@ enum status store_load(const struct run *run, int32_t id, struct graph *graph, f
     return st;
 }
 
-void store_note_best(struct run *run, int32_t id, double accuracy, double loss)
+/* What a final fit gains behind its last validation, at least, when it goes on with the validation images: that figure is
+ * of the middle of its schedule, where the learning rate is still high, the others' of the ends of theirs. */
+static const double JOINED_GAIN = 0.05;
+
+void store_note_best(struct run *run, const struct candidate *candidate)
 {
-    if (!(accuracy > run->best_accuracy || (accuracy == run->best_accuracy && loss < run->best_loss)))
+    const double accuracy = candidate->validation.accuracy, loss = candidate->validation.loss;
+    const double comparable = accuracy + (candidate->joined > 0 ? JOINED_GAIN : 0.0);
+    if (!(comparable > run->best_accuracy || (comparable == run->best_accuracy && loss < run->best_loss)))
         return;
-    run->best_id = id;
+    run->best_id = candidate->id;
     run->best_accuracy = accuracy;
     run->best_loss = loss;
 }

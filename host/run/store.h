@@ -12,8 +12,9 @@ enum status store_save(struct run *run, int32_t id, const struct graph *graph, c
 enum status store_load(const struct run *run, int32_t id, struct graph *graph, float **values,
                        struct error *err);
 
-/* Notes a model as the run's best if it is: by accuracy, of equals by loss, of those the earlier. */
-void store_note_best(struct run *run, int32_t id, double accuracy, double loss);
+/* Notes a model as the run's best if it is: by accuracy, of equals by loss, of those the earlier. A final fit that has
+ * gone on with the validation images is given what it gained there, as no figure tells it. */
+void store_note_best(struct run *run, const struct candidate *candidate);
 
 /* Copies the best model's file to model.safetensors, once. */
 enum status store_publish_best(struct run *run, struct error *err);

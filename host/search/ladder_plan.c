@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Bounds of E; see the header. */
-static const double SHORT = 15.0, LONG = 60.0, VERY_LONG = 200.0;
+static const double SHORT = 15.0, LONG = 60.0, MANY = 200.0, MOST = 1000.0;
 
 /* Epochs that a network should get in all. More than the most where the best size gets many. */
 static const double LEAST_EPOCHS = 5.0, MOST_EPOCHS = 60.0, MOST_OVER_BEST = 3.0;
@@ -21,7 +21,7 @@ static const double LADDER_SHARE = 0.1, ONLY_RUNG = 1.0 / 32.0, FIRST_RUNG = 1.0
 static const double LARGEST = 1e9;
 
 /* Shorter trainings say nothing. */
-static const double LEAST_STEPS = 50.0;
+static const double LEAST_STEPS = 40.0;
 
 enum { WIDTH_STEP = 8, MOST_WIDTH = 512, RATES = 2, LAST_RUNG = 2 };
 
@@ -181,6 +181,16 @@ static double share_of(const struct search_means *means, const struct ladder_pla
                 plan->rungs > 1 ? FIRST_RUNG : ONLY_RUNG);
 }
 
+/* Of the first rung's trainings. */
+static double least_steps(const struct search_means *means, const struct ladder_plan *plan)
+{
+    double epochs = INFINITY;
+    for (int32_t i = 0; i < plan->count; i++)
+        epochs = fmin(epochs, plan->networks[i].epochs);
+    return plan->share * epochs * means->candidate_epochs / means->epochs * means->train_images /
+           means->candidate_batch;
+}
+
 /* Sets how long they are; with fewer rungs when they would be too short, or there are too few models for them. */
 static void choose_lengths(const struct search_means *means, struct ladder_plan *plan)
 {
@@ -190,9 +200,7 @@ static void choose_lengths(const struct search_means *means, struct ladder_plan 
         plan->rates = plan->rates && plan->rungs > LAST_RUNG;
         count_trainings(plan, means->workers, &trainings, &time);
         plan->share = share_of(means, plan, time);
-        const double epochs = plan->share * means->candidate_epochs / means->epochs * plan->epochs;
-        if (trainings <= means->models &&
-            epochs * means->train_images >= LEAST_STEPS * means->candidate_batch)
+        if (trainings <= means->models && least_steps(means, plan) >= LEAST_STEPS)
             return;
     }
     plan->rates = false;
@@ -209,7 +217,7 @@ enum status ladder_plan_make(const struct search_setup *setup, const struct sear
     plan->epochs = ladder_epochs(&request->means, usual);
     const double e = plan->epochs;
     const int32_t starts = setup->job->starts.count;
-    const int32_t networks = e < SHORT ? 3 : e < LONG ? 4 : e < VERY_LONG ? 6 : LADDER_MOST_NETWORKS;
+    const int32_t networks = e < SHORT ? 3 : e < MANY ? 4 : e < MOST ? 6 : LADDER_MOST_NETWORKS;
     plan->rungs = e < LADDER_TOO_SHORT ? 0 : e < SHORT ? 1 : e < LONG ? 2 : LAST_RUNG + 1;
     plan->rates = e >= LONG;
     st = e < LADDER_TOO_SHORT

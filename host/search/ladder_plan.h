@@ -6,8 +6,8 @@
  *     < 3     none                 the widest of the first start that gets five epochs, or as many as the best size
  *     < 15    3 networks, 1/32     nothing
  *     < 60    4                    the better half twice as long
- *     else    6, from 200 on 8     the better half twice as long, the best of them with half and twice the learning
- *                                  rate, the best two four times as long
+ *     else    4, from 200 on 6,  the better half twice as long, the best of them with half and twice the learning
+ *             from 1,000 on 8      rate, the best two four times as long
  *
  * Widths are those nearest to the size that the prior finds best (ladder_predict.h), as far as they get 5 to 60 epochs,
  * or more where the best size would. All rungs together take at most a tenth of the stage; there are fewer of them

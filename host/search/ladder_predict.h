@@ -6,9 +6,9 @@
  *     ln error = c - h(n) - h'(x),    n = ln s, x = ln (e / balance),    h(t) = g t - k t^2 / 2, up to its maximum
  *
  * with slopes and curvatures of their own for size and epochs: both help, each less and less. Where the slopes are
- * equal lies the best size for a compute s * e. With equal curvatures it grows as the root of the compute, and the
- * error of the best size falls as compute^-g. Airbench's records (Jordan 2024: 6, 5 and 4 % error of CIFAR-10 for 0.36,
- * 1.4 and 4.9 PFLOP) are g = 0.135; Hoffmann et al. 2022 found the root.
+ * equal lies the best size for a compute s e. With equal curvatures it grows as the root of the compute, and the error
+ * of the best size falls as compute^-g. Airbench's records (Jordan 2024: 6, 5 and 4 % error of CIFAR-10 for 0.36, 1.4
+ * and 4.9 PFLOP) are g = 0.135; Hoffmann et al. 2022 found the root.
  *
  * c is a family's own, but not far from the others'; slopes and curvatures have prior means and deviations, which the
  * families share, and from which each may differ a little. All is linear in these, so that a posterior is one solution

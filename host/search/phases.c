@@ -354,19 +354,16 @@ static enum status propose_phases(const struct search *search, void *state,
 
 /* ---- the final fit ---- */
 
-static enum status propose_unseen(const struct search *search, const struct search_request *request,
+/* By the prior alone. */
+static enum status propose_unseen(const struct search *search, const struct ladder_plan *plan,
                                   struct proposal *proposal, struct error *err)
 {
-    struct ladder_plan plan;
-    enum status st = ladder_plan_make(search_setup(search), request, &plan, err);
-    if (st == ST_NONE)
-        return error_set(err, ST_RANGE, "search.max_parameters: no starting network is that small");
-    if (st == ST_OK)
-        st = propose_start_of_width(search, plan.networks[0].start, plan.networks[0].width, proposal, err);
-    if (st == ST_OK && plan.count == 1 && plan.epochs >= LADDER_TOO_SHORT)
+    const struct ladder_network *network = &plan->networks[0];
+    enum status st = propose_start_of_width(search, network->start, network->width, proposal, err);
+    if (st == ST_OK && plan->count == 1 && plan->epochs >= LADDER_TOO_SHORT)
         say(proposal, "nothing to choose from");
     else if (st == ST_OK)
-        say(proposal, "too short for a search: %.3g epochs of %s", plan.epochs,
+        say(proposal, "too short for a search: %.3g epochs of %s", plan->epochs,
             search_setup(search)->job->starts.items[0]);
     return st;
 }
@@ -399,16 +396,24 @@ static enum status propose_the_end(const struct search *search, void *state,
                                    struct error *err)
 {
     struct standing standing;
+    struct ladder_plan plan;
     (void)state;
     enum status st = compare(search, request, LAST_RUNG, false, &standing, err);
+    if (st == ST_OK)
+        st = ladder_plan_make(search_setup(search), request, &plan, err);
+    if (st == ST_NONE)
+        return error_set(err, ST_RANGE, "search.max_parameters: no starting network is that small");
     if (st != ST_OK)
         return st;
+    /* The machine may have turned out to be much slower than it seemed: then the size is all that matters. */
+    if (standing.count > 0 && plan.epochs < LADDER_TOO_SHORT)
+        return propose_unseen(search, &plan, proposal, err);
     if (standing.count > 0)
         return propose_chosen(search, &standing, proposal, err);
     if (search_count(search) > 0)
         return error_set(err, ST_DIVERGED, "none of the %d candidates could be trained",
                          (int)search_count(search));
-    return propose_unseen(search, request, proposal, err);
+    return propose_unseen(search, &plan, proposal, err);
 }
 
 const struct search_strategy search_phases = {

@@ -128,7 +128,7 @@ static void test_momentum(void **state)
 static void check_close_rows(const kernel_run &run)
 {
     const momentum_case c(run);
-    vector x((size_t)c.out * (size_t)c.stride), update(c.count);
+    vector x((size_t)c.out * (size_t)c.stride), update(cuda_chunk_count(c.count) * CUDA_CHUNK);
     for (size_t i = 0; i < x.count; i++)
         x[i] = kernel_unit(run, ROWS, i);
     kernel_launched(run,
@@ -138,6 +138,8 @@ static void check_close_rows(const kernel_run &run)
         const size_t at = i / (size_t)c.columns * (size_t)c.stride + i % (size_t)c.columns;
         kernel_close(run, (double)update[i], (double)x[at], 0.0, "update", i);
     }
+    for (size_t i = c.count; i < update.count; i++)
+        kernel_close(run, (double)update[i], 0.0, 0.0, "gap behind the update", i);
 }
 
 static void test_close_rows(void **state)

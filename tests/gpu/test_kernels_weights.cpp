@@ -342,16 +342,16 @@ update_case::update_case(const kernel_run &run)
     step.second_scale = (float)(1.0 / (1.0 - std::pow((double)o.second, step.number + 1.0)));
 }
 
-/* Of Muon's hidden kernels, anywhere but where their gradients are. */
+/* Of Muon's hidden kernels, not where their gradients are, with zeros in the gaps behind them. */
 void update_case::draw_updates(const kernel_run &run)
 {
-    draw_values(run, t, VALUES + 13, 0.0, 0.3, &updates);
+    memset(updates.data, 0, updates.bytes);
     for (cuda_weight &w : t.weights) {
         w.orthogonal = kind == OPTIMIZER_MUON && w.trained && w.part == OPTIMIZER_HIDDEN;
         w.update = w.offset + CUDA_CHUNK;
+        for (size_t i = 0; i < w.count; i++)
+            updates[w.update + i] = 0.3f * kernel_unit(run, VALUES + 13, w.update + i);
     }
-    for (size_t i = 0; i < (size_t)CUDA_CHUNK; i++)
-        updates[t.total + i] = 0.25f;
     memcpy(t.table.data, t.weights.data(), t.weights.size() * sizeof(t.weights[0]));
 }
 

@@ -155,6 +155,37 @@ static void test_no_search(void **state)
     tiny_job_close(&tiny);
 }
 
+/* The last stage's final fit trains on the validation images too. When a stage is added, its final fit leaves those
+ * weights alone: they could not be validated any more. */
+static void test_joined(void **state)
+{
+    static const char *const overrides[] = {"search.strategy=none", "budget.models=1", "train.final_epochs=8",
+                                            NULL};
+    static struct run run;
+    struct tiny_job tiny;
+    struct error err;
+    (void)state;
+    tiny_job_open(&tiny, overrides);
+    open_run(&run, &tiny);
+    if (stage_run(&run, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(run.final.id, 0);
+    assert_true(run.final.joined);
+    tiny.job.budget.models = (struct job_numbers){.count = 2, .items = {1, 2}};
+    char *path = run_model_path(&run, 0);
+    assert_int_equal(remove(path), 0);
+    free(path);
+    run.best_id = -1; /* so that the second one is tested, for which the first one's file is not needed */
+    run.best_accuracy = -1.0;
+    if (stage_run(&run, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(run.final.id, 1);
+    assert_int_equal(run.best_id, 1);
+    assert_true(run.final.joined);
+    run_close(&run);
+    tiny_job_close(&tiny);
+}
+
 static enum status propose_afresh(const struct search *search, void *strategy_state,
                                   const struct search_request *request, struct proposal *proposal,
                                   struct error *err)
@@ -203,6 +234,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stages),
         cmocka_unit_test(test_no_search),
+        cmocka_unit_test(test_joined),
         cmocka_unit_test(test_final_fit_of_the_strategy),
         cmocka_unit_test(test_nothing_could_be_trained),
     };

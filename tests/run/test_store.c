@@ -129,6 +129,13 @@ static void test_save_and_load(void **state)
     close_all(&f);
 }
 
+static void note(struct run *run, int32_t id, double accuracy, double loss, uint32_t joined)
+{
+    const struct candidate candidate = {
+        .id = id, .validation = {.loss = loss, .accuracy = accuracy}, .joined = joined};
+    store_note_best(run, &candidate);
+}
+
 static void test_best(void **state)
 {
     static const struct {
@@ -139,11 +146,15 @@ static void test_best(void **state)
     struct run run = {.best_id = -1, .best_accuracy = -1.0, .best_loss = INFINITY};
     (void)state;
     for (int32_t id = 0; id < (int32_t)(sizeof(noted) / sizeof(noted[0])); id++) {
-        store_note_best(&run, id, noted[id].accuracy, noted[id].loss);
+        note(&run, id, noted[id].accuracy, noted[id].loss, 0);
         assert_int_equal(run.best_id, noted[id].best);
         assert_true(run.best_accuracy == noted[run.best_id].accuracy &&
                     run.best_loss == noted[run.best_id].loss);
     }
+    note(&run, 7, 0.56, 1.0, 100); /* it got better when it had the validation images */
+    assert_int_equal(run.best_id, 7);
+    note(&run, 8, 0.5, 0.1, 100);
+    assert_int_equal(run.best_id, 7);
 }
 
 static void test_publish(void **state)
@@ -158,7 +169,7 @@ static void test_publish(void **state)
     assert_int_equal(store_publish_best(&f.run, &err), ST_OK); /* there is none */
     assert_false(file_exists(published));
     save(&f, 2, 5.0f);
-    store_note_best(&f.run, 2, 0.5, 1.0);
+    note(&f.run, 2, 0.5, 1.0, 0);
     assert_int_equal(store_publish_best(&f.run, &err), ST_OK);
     assert_int_equal(f.run.published_id, 2);
     assert_int_equal(file_read(published, &data[0], &lengths[0], &err), ST_OK);
@@ -172,7 +183,7 @@ static void test_publish(void **state)
     assert_int_equal(store_publish_best(&f.run, &err), ST_OK);
     assert_false(file_exists(published));
     /* A best one without a file is an error, and not published. */
-    store_note_best(&f.run, 3, 0.6, 1.0);
+    note(&f.run, 3, 0.6, 1.0, 0);
     assert_int_equal(store_publish_best(&f.run, &err), ST_IO);
     assert_int_equal(f.run.published_id, 2);
     free(published);

@@ -33,6 +33,8 @@ kill_runs() {
     began=$(now)
     start "$work/$name"
     await || fail "the undisturbed run ended with status $?: $(tail -n 1 "$work/$name.log")"
+    shape=$(grep -c '"event":"model"' "$work/$name/journal.jsonl")
+    check "the undisturbed run trained $shape models" [ "$shape" -gt 5 ]
     length=$(awk "BEGIN { print $(now) - $began }")
 
     i=0
@@ -82,7 +84,7 @@ strategy="budget.steps=400"
 kill_runs one '["cpu"]' "$kills" history_of
 kill_runs two '["cpu:0","cpu:1"]' $(((kills + 1) / 2)) unordered_history_of
 # Three networks of two families, the better two twice as long, then the final fit.
-strategy='search.strategy="phases" search.starts=["lean","res9"] search.width=0 search.max_parameters=150000 search.epochs=0.5
+strategy='search.strategy="phases" search.starts=["lean","res9"] search.width=0 search.max_parameters=150000 search.epochs=0.8
     budget.models=6 train.final_epochs=15 train.batch=8'
 kill_runs phases '["cpu"]' $(((kills + 1) / 2)) history_of
 kill_runs phases-two '["cpu:0","cpu:1"]' $(((kills + 1) / 2)) unordered_history_of

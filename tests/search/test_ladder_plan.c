@@ -85,8 +85,8 @@ static void test_by_budget(void **state)
         double epochs;
         int32_t count, rungs;
         bool rates;
-    } rows[] = {{5.0, 3, 1, false},  {14.0, 3, 1, false}, {16.0, 4, 2, false},
-                {55.0, 4, 2, false}, {70.0, 6, 3, true},  {250.0, 8, 3, true}};
+    } rows[] = {{5.0, 3, 1, false}, {14.0, 3, 1, false}, {16.0, 4, 2, false}, {55.0, 4, 2, false},
+                {70.0, 4, 3, true}, {250.0, 6, 3, true}, {1100.0, 8, 3, true}};
     (void)state;
     set_starts(2, "air", "res9");
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

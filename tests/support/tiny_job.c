@@ -43,7 +43,7 @@ void tiny_job_change(struct tiny_job *tiny, const char *const *overrides)
         list[count] = (char *)overrides[count];
     snprintf(text, sizeof(text),
              "dataset = { format = \"idx\"; path = \"%s\"; validation = 0.25; };\n"
-             "search = { width = 8; epochs = 1.0; strategy = \"random\"; };\n"
+             "search = { starts = [\"lean\"]; width = 8; epochs = 1.0; strategy = \"random\"; };\n"
              "train = { batch = %d; final_epochs = 1.5; learning_rate = 0.02; };\n"
              "budget = { models = %d; };\n"
              "output = { dir = \"%s\"; plots = false; };\n"
