@@ -17,8 +17,8 @@
 
 /* ---- speed ---- */
 
-/* A few steps of a network, where the clock counts and nothing has been measured in this process. What goes wrong in the
- * network itself is for its training to find. */
+/* A few steps of a network, where the clock counts and nothing has been measured in this process. What goes wrong in
+ * the network itself is for its training to find. */
 static enum status measure(struct run *run, const struct graph *graph, struct team team, int32_t batch,
                            struct error *err)
 {

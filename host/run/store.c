@@ -64,8 +64,8 @@ enum status store_load(const struct run *run, int32_t id, struct graph *graph, f
     return st;
 }
 
-/* What a final fit gains behind its last validation, at least, when it goes on with the validation images: that figure is
- * of the middle of its schedule, where the learning rate is still high, the others' of the ends of theirs. */
+/* What a final fit gains behind its last validation, at least, when it goes on with the validation images: that figure
+ * is of the middle of its schedule, where the learning rate is still high, the others' of the ends of theirs. */
 static const double JOINED_GAIN = 0.05;
 
 void store_note_best(struct run *run, const struct candidate *candidate)

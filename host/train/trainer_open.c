@@ -62,11 +62,13 @@ int32_t trainer_views_of(const struct job_evaluate *evaluate, const struct job_t
 /* The running statistics of batch norms remember about this many images: those of a large batch are good by themselves,
  * and old ones are of other weights (Jordan 2024 has 0.4 for batches of 1024; 0.1 is usual for 128). */
 static const double STATISTICS_IMAGES = 1280.0;
+/* At least, so that what they began with is forgotten in the short trainings of a ladder. */
+static const double STATISTICS_LEAST = 0.1;
 static const double STATISTICS_MOST = 0.4;
 
 static float batch_norm_momentum(int32_t batch)
 {
-    return (float)fmin(STATISTICS_MOST, batch / STATISTICS_IMAGES);
+    return (float)fmin(STATISTICS_MOST, fmax(STATISTICS_LEAST, batch / STATISTICS_IMAGES));
 }
 
 /* ---- prepare: no memory yet ---- */

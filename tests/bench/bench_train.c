@@ -164,13 +164,14 @@ static enum status bench_net(struct bench *bench, const char *name, struct shape
     double preparation = clock_seconds() - before;
     if (st != ST_OK)
         goto out;
-    struct device_binding binding = {.weights = weights,
-                                     .dataset = dataset,
-                                     .samples = samples,
-                                     .sample_count = IMAGES,
-                                     .shuffled = 1,
-                                     .augment = {.translate = 2, .flip = 1},
-                                     .optimizer = {OPTIMIZER_SGD, 0.9f, 0.0f, 5e-4f}};
+    struct device_binding binding = {
+        .weights = weights,
+        .dataset = dataset,
+        .samples = samples,
+        .sample_count = IMAGES,
+        .shuffled = 1,
+        .augment = {.translate = 2, .flip = 1},
+        .optimizer = {.kind = OPTIMIZER_SGD, .momentum = 0.9f, .decay = 5e-4f, .bias_rate = 1.0f}};
     st = bench->ops->program_bind(bench->device, prepared, &binding, err);
     if (st == ST_OK)
         st = time_steps(bench, prepared, &count, err);

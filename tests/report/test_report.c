@@ -124,10 +124,7 @@ static void tells_of_views(void **state)
 
 /* ---- a run folder ---- */
 
-static const char *const four_names[] = {"a", "b", "c",
-                                         "\xff"
-                                         "d"},
-                         *const two_names[] = {"a", "b"};
+static const char *const four_names[] = {"a", "b", "c", "\377d"}, *const two_names[] = {"a", "b"};
 static const char *const no_names[] = {""};
 static cJSON *three_layers, *four_layers, *no_layers; /* graphs, of which a report counts the layers */
 
@@ -197,9 +194,9 @@ static void fill_run_events(struct event events[RUN_EVENTS])
         CANDIDATE_OF(0, 2, 3000, four_layers),
         EPOCH_OF(0, 2, 0, 0.5, 0.9, 0.6, 0.8),
         MODEL(0, 2, 0.8),
-        {.kind = EVENT_TEST, .test = {0, 2, 0.5, 0.7, {first, 4}, 60, 58.25, 2}},
+        {.kind = EVENT_TEST, .test = {0, 2, 0.5, 0.7, {first, 4}, 60, 58.25, 2, -1, NAN, NAN}},
         STAGE(1, NAN, 12),
-        {.kind = EVENT_TEST, .test = {1, 0, 1, 0.1, {second, 4}, NAN, 99, 3}},
+        {.kind = EVENT_TEST, .test = {1, 0, 1, 0.1, {second, 4}, NAN, 99, 3, -1, NAN, NAN}},
     };
     memcpy(events, made_here, sizeof(made_here));
     for (int i = 0; i < RUN_EVENTS; i++)

@@ -11,15 +11,15 @@ import proxies
 
 # What an arm adds to the job: `default` nothing, as nasrun is shipped. Those that grow networks from a start have the
 # same, whose width suits the small images; `placebo` is another program.
-WIDTH = "search.width=16"
+START = ['search.starts=["lean"]', "search.width=16"]
 ARMS = {
     "default": [],
     "phases": ['search.strategy="phases"', 'search.starts=["lean", "res9", "air"]'],
-    "none": [WIDTH, 'search.strategy="none"'],
-    "placebo": [WIDTH],
-    "bayesian": [WIDTH, 'search.strategy="bayesian"'],
-    "greedy": [WIDTH, 'search.strategy="greedy"'],
-    "random": [WIDTH, 'search.strategy="random"'],
+    "none": [*START, 'search.strategy="none"'],
+    "placebo": START,
+    "bayesian": [*START, 'search.strategy="bayesian"'],
+    "greedy": [*START, 'search.strategy="greedy"'],
+    "random": [*START, 'search.strategy="random"'],
 }
 
 
