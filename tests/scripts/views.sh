@@ -6,7 +6,7 @@
 make_data --folders "$work/data" 400 160
 cat >"$work/job.cfg" <<END_OF_JOB
 dataset = { path = "$work/data"; validation = 0.2; };
-search = { starts = ["lean"]; width = 8; };
+search = { strategy = "bayesian"; starts = ["lean"]; width = 8; };
 train = { batch = 32; translate = 1; };
 devices = "cpu";
 threads = 1;
