@@ -44,13 +44,13 @@ background=$!
 check "no cell was done" wait_for 120 some_done "$work/stopped"
 kill -TERM "-$background" 2>/dev/null
 wait "$background" 2>/dev/null
+# Its runs end by themselves a moment later; one that had just begun may not have a journal yet.
+nobody() { ! kill -0 "-$background" 2>/dev/null; }
+wait_for 30 nobody || fail "a run goes on after the bench was stopped"
 background=""
 before=$(cells_done "$work/stopped")
 check "all cells were done before it was stopped" [ "$before" -lt "$lines" ]
 find "$work/stopped/cells" -name report.json -exec stat -c '%n %y' {} + | sort >"$work/kept"
-for journal in "$work"/stopped/cells/*/journal.jsonl; do
-    wait_for 10 flock -n "$journal" true || fail "a run goes on after the bench was stopped"
-done
 check "it did not go on" bench "$work/stopped"
 check "stopped and started again, the table is another one" cmp "$work/whole/table.md" "$work/stopped/table.md"
 sed "s,$work/whole,$work/stopped,g" "$work/whole/results.jsonl" >"$work/expected"
