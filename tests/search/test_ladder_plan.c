@@ -3,6 +3,7 @@
 #include "host/net/start.h"
 #include "host/search/ladder_plan.h"
 #include "host/search/ladder_predict.h"
+#include "tests/support/phases_request.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -11,18 +12,17 @@
 
 #include <cmocka.h>
 
-enum { IMAGES = 45000, CLASSES = 10 };
+enum { CLASSES = 10 };
 
 static struct job_search job;
 static const struct search_setup SETUP = {.job = &job, .image = {0, 3, 32, 32}, .classes = CLASSES};
-static const struct search_limits LIMITS = {.max_seconds_per_image = INFINITY, .flops = 1e11, .bytes = 2e10};
 
 static double cost_of(const char *start, int32_t width)
 {
     struct graph graph;
     struct error err;
     assert_int_equal(start_make(&graph, start, width, SETUP.image, CLASSES, &err), ST_OK);
-    const double cost = cost_seconds(&graph, LIMITS.flops, LIMITS.bytes);
+    const double cost = cost_seconds(&graph, phases_limits.flops, phases_limits.bytes);
     graph_free(&graph);
     return cost;
 }
@@ -31,19 +31,7 @@ static double cost_of(const char *start, int32_t width)
 static struct search_request request_of(double epochs)
 {
     const double whole = epochs * cost_of(job.starts.items[0], job.width);
-    return (struct search_request){.limits = LIMITS,
-                                   .means = {.epochs = whole,
-                                             .candidate_epochs = whole,
-                                             .by_cost = true,
-                                             .device_seconds = NAN,
-                                             .left = 1.0,
-                                             .search = 0.4,
-                                             .candidate = 0.08,
-                                             .workers = 1,
-                                             .models = INT32_MAX,
-                                             .train_images = IMAGES,
-                                             .validation_images = 5000,
-                                             .candidate_batch = 128}};
+    return phases_request(whole);
 }
 
 static struct ladder_plan plan_of(const struct search_request *request)
@@ -125,7 +113,7 @@ static void test_widths_grow(void **state)
         for (int32_t n = 0; n < plan.count; n++)
             mean += log(plan.networks[n].size) / plan.count;
         assert_true(mean > before || before == 0.0);
-        assert_true(fabs(mean - log(ladder_best_size(epochs, ladder_balance(IMAGES)))) < 0.5);
+        assert_true(fabs(mean - log(ladder_best_size(epochs, ladder_balance(PHASES_IMAGES)))) < 0.5);
         before = mean;
     }
 }

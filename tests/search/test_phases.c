@@ -4,6 +4,7 @@
 #include "host/net/serialise.h"
 #include "host/net/start.h"
 #include "host/search/strategy.h"
+#include "tests/support/phases_request.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -14,12 +15,11 @@
 
 #include <cmocka.h>
 
-enum { IMAGES = 45000, CLASSES = 10, MOST = 40 };
+enum { CLASSES = 10, MOST = 40 };
 
 static struct job_search job;
 static const struct search_setup SETUP = {
     .job = &job, .seed = 3, .image = {0, 3, 16, 16}, .classes = CLASSES, .learning_rate = 0.2};
-static const struct search_limits LIMITS = {.max_seconds_per_image = INFINITY, .flops = 1e11, .bytes = 2e10};
 
 /* ---- the world ---- */
 
@@ -29,14 +29,14 @@ static double usual_cost(int32_t start)
     struct error err;
     assert_int_equal(start_make(&graph, job.starts.items[start], job.width, SETUP.image, CLASSES, &err),
                      ST_OK);
-    const double cost = cost_seconds(&graph, LIMITS.flops, LIMITS.bytes);
+    const double cost = cost_seconds(&graph, phases_limits.flops, phases_limits.bytes);
     graph_free(&graph);
     return cost;
 }
 
 static double relative_size(const struct search_model *model)
 {
-    return cost_seconds(&model->graph, LIMITS.flops, LIMITS.bytes) / usual_cost(model->start);
+    return cost_seconds(&model->graph, phases_limits.flops, phases_limits.bytes) / usual_cost(model->start);
 }
 
 /* Accuracy of a network of that size; the second start is a little better, half the learning rate much. */
@@ -64,19 +64,7 @@ static void set_starts(int32_t count)
 static struct search_request request_of(double epochs)
 {
     const double whole = epochs * usual_cost(0);
-    return (struct search_request){.limits = LIMITS,
-                                   .means = {.epochs = whole,
-                                             .candidate_epochs = whole,
-                                             .by_cost = true,
-                                             .device_seconds = NAN,
-                                             .left = 1.0,
-                                             .search = 0.4,
-                                             .candidate = 0.08,
-                                             .workers = 1,
-                                             .models = INT32_MAX,
-                                             .train_images = IMAGES,
-                                             .validation_images = 5000,
-                                             .candidate_batch = 128}};
+    return phases_request(whole);
 }
 
 static void pend(struct search *search, int32_t id, const struct proposal *proposal)
@@ -168,7 +156,8 @@ static bool says(const struct proposal *proposal, const char *text)
 
 static double size_of(const struct proposal *proposal)
 {
-    return cost_seconds(&proposal->graph, LIMITS.flops, LIMITS.bytes) / usual_cost(proposal->start);
+    return cost_seconds(&proposal->graph, phases_limits.flops, phases_limits.bytes) /
+           usual_cost(proposal->start);
 }
 
 /* ---- the ladder ---- */
@@ -392,10 +381,10 @@ static void test_measured_speed(void **state)
         struct proposal proposal;
         struct error err;
         climb(search, &request, 1, NULL);
-        request.means.device_seconds = request.means.epochs * IMAGES;
+        request.means.device_seconds = request.means.epochs * PHASES_IMAGES;
         for (int32_t i = 0; i < search_count(search); i++) {
             const struct search_model *model = search_at(search, i);
-            const double cost = cost_seconds(&model->graph, LIMITS.flops, LIMITS.bytes);
+            const double cost = cost_seconds(&model->graph, phases_limits.flops, phases_limits.bytes);
             const struct search_trial trial = {
                 .id = model->id, .epochs = model->epochs, .images_per_second = (fast ? 2.0 : 1.0) / cost};
             assert_int_equal(search_observe(search, &trial, model->score, 1.0, &err), ST_OK);
