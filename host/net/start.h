@@ -3,6 +3,7 @@
  *   "lean"      ours, after airbench (Jordan 2024): few 3x3 convolutions, pooled early; trains fast on CPUs
  *   "res9"      residual, nine layers, between "lean" and "resnet" in cost: what a person takes for small images
  *   "air"       airbench itself: frozen whitening, convolutions that begin as identities, GELU
+ *   "air_deep"  its larger brother, with three convolutions and a residual in a block
  *   "cnn"       Auto-Keras's three-convolution network
  *   "resnet"    its ResNet-18
  *   "densenet"  its DenseNet-121

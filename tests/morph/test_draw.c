@@ -33,7 +33,8 @@ static void test_starting_architectures_grow(void **state)
     static const struct {
         const char *name;
         int morphs;
-    } cases[] = {{"lean", 20}, {"res9", 20}, {"air", 20}, {"cnn", 20}, {"resnet", 12}, {"densenet", 6}};
+    } cases[] = {{"lean", 20}, {"res9", 20},   {"air", 20},    {"air_deep", 20},
+                 {"cnn", 20},  {"resnet", 12}, {"densenet", 6}};
     for (uint32_t c = 0; c < sizeof(cases) / sizeof(*cases); c++) {
         struct random_sequence random = sequence(c);
         struct graph graph = start(cases[c].name, 8, 8);

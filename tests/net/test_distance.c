@@ -227,8 +227,8 @@ static void test_inside_of_skips(void **state)
 static void test_starts(void **state)
 {
     (void)state;
-    enum { STARTS = 6 };
-    static const char *const names[STARTS] = {"lean", "res9", "air", "cnn", "resnet", "densenet"};
+    enum { STARTS = 7 };
+    static const char *const names[STARTS] = {"lean", "res9", "air", "air_deep", "cnn", "resnet", "densenet"};
     struct graph graphs[STARTS];
     double d[STARTS][STARTS];
     for (int i = 0; i < STARTS; i++)

@@ -68,7 +68,7 @@ static void test_round_trip(void **state)
 static void test_starts_round_trip(void **state)
 {
     (void)state;
-    static const char *const names[] = {"lean", "res9", "air", "cnn", "resnet", "densenet"};
+    static const char *const names[] = {"lean", "res9", "air", "air_deep", "cnn", "resnet", "densenet"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         struct graph graph, again;
         struct error err;

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-static const char *const names[] = {"lean", "res9", "air", "cnn", "resnet", "densenet"};
+static const char *const names[] = {"lean", "res9", "air", "air_deep", "cnn", "resnet", "densenet"};
 enum { NAMES = sizeof(names) / sizeof(names[0]) };
 
 static struct cost cost_of_start(const char *name, int32_t width)
@@ -32,6 +32,11 @@ static void test_parameters(void **state)
     assert_int_equal(cost_of_start("air", 0).parameters,
                      24 * 3 * 4 + 9 * (24 * 64 + 64 * 64 + 64 * 256 + 3 * 256 * 256) + 256 * 10 +
                          2 * (2 * 64 + 4 * 256));
+    /* Nine, and nine. */
+    assert_int_equal(cost_of_start("air_deep", 0).parameters,
+                     24 * 3 * 4 +
+                         9 * (24 * 64 + 2 * 64 * 64 + 64 * 192 + 2 * 192 * 192 + 192 * 256 + 2 * 256 * 256) +
+                         256 * 10 + 2 * 3 * (64 + 192 + 256));
     /* torchvision's DenseNet-121: 6953856 before the classifier, which has 1024 * 10 + 10. */
     assert_int_equal(cost_of_start("densenet", 0).parameters, 6953856 + 10250);
     /* Auto-Keras's has 80720, with batch norms over 3 + 64 + 64 channels instead of 64 each. */
@@ -62,6 +67,8 @@ static void test_middle_costs(void **state)
     assert_true(res9.parameters >= 1.6e6 && res9.parameters <= 1.7e6);
     /* Three products for each of six convolutions, but no gradient of what the frozen filters give. */
     assert_true(air.train_flops >= 680e6 && air.train_flops <= 695e6);
+    const double deep = cost_of_start("air_deep", 0).train_flops;
+    assert_true(deep >= 695e6 && deep <= 710e6);
     assert_true(lean < res9.train_flops && res9.train_flops < air.train_flops && air.train_flops < resnet);
     assert_true(cost_of_start("res9", 64).train_flops / res9.train_flops >= 3.5);
     assert_true(cost_of_start("air", 32).train_flops / air.train_flops <= 0.35);
@@ -105,9 +112,8 @@ static void test_refuses(void **state)
     struct error err;
     const struct shape image = {0, 3, 32, 32};
     assert_int_equal(start_make(&graph, "vgg", 0, image, 10, &err), ST_RANGE);
-    assert_non_null(strstr(
-        err.message,
-        "found \"vgg\", expected one of \"lean\", \"res9\", \"air\", \"cnn\", \"resnet\", \"densenet\""));
+    assert_non_null(strstr(err.message, "found \"vgg\", expected one of \"lean\", \"res9\", \"air\", "
+                                        "\"air_deep\", \"cnn\", \"resnet\", \"densenet\""));
     assert_null(graph.layers);
     assert_int_equal(start_make(&graph, "lean", 12, image, 10, &err), ST_RANGE);
     assert_non_null(strstr(err.message, "width is 12"));
