@@ -101,12 +101,13 @@ static void test_texts(void **state)
     command_print_help(&command, out);
     command_print_version(&command, out);
     fclose(out);
-    assert_string_equal(text, "say: says words\n\n  say [OPTION ...] WORD ...\n\n"
-                              "  -l, --loud       say it loudly\n"
-                              "  -p, --place=DIR  say it there\n"
-                              "  -h, --help       say how the program is used\n"
-                              "      --version    say which version this is\n"
-                              "\nSays them.\n\nExit status:\n   0  said\n  75  not all is said\nsay " NASRUN_VERSION "\n");
+    assert_string_equal(
+        text, "say: says words\n\n  say [OPTION ...] WORD ...\n\n"
+              "  -l, --loud       say it loudly\n"
+              "  -p, --place=DIR  say it there\n"
+              "  -h, --help       say how the program is used\n"
+              "      --version    say which version this is\n"
+              "\nSays them.\n\nExit status:\n   0  said\n  75  not all is said\nsay " NASRUN_VERSION "\n");
     free(text);
 }
 
