@@ -17,6 +17,9 @@
 
 /* ---- speed ---- */
 
+/* Of what is left of the stage, for measuring. */
+static const double MEASURE_SHARE = 0.05;
+
 /* A few steps of a network, where the clock counts and nothing has been measured in this process. What goes wrong in
  * the network itself is for its training to find. */
 static enum status measure(struct run *run, const struct graph *graph, struct team team, int32_t batch,
@@ -27,11 +30,13 @@ static enum status measure(struct run *run, const struct graph *graph, struct te
     struct measured measured;
     if (!clocked || run->calibrated)
         return ST_OK;
-    enum status st = measure_team(run, graph, team, batch, &measured, err);
+    const double seconds = MEASURE_SHARE * run_seconds_left(run);
+    enum status st = measure_team(run, graph, team, batch, seconds, &measured, err);
     if (st != ST_OK)
         return candidate_is_at_fault(st) ? ST_OK : st;
     const double predicted = cost_seconds(graph, run->device_info.flops, run->device_info.bytes);
     run->seconds_per_image = 1.0 / (measured.images_per_second * predicted);
+    run->evaluation_factor = measured.evaluation_seconds / predicted;
     run->calibrated = true;
     return ST_OK;
 }

@@ -54,8 +54,8 @@ static void test_kinds(void **state)
     assert_near(budget_total(&models, 2), 7);
 }
 
-/* Two seconds, and the test's: half the training's time until it is measured, then one and a half times what was
- * measured. */
+/* Two seconds, and the test's: half the training's time until it is measured, then five quarters of what was
+ * measured. Where a clock ends the final fit: its last step and a validation of all devices together, too. */
 static void test_reserve(void **state)
 {
     struct budget_state budget = state_of(BUDGET_SECONDS, 1000);
@@ -64,14 +64,24 @@ static void test_reserve(void **state)
     budget.costs.likely = 0.01;
     assert_near(budget_reserve(&budget), 7.0);
     budget.speed.evaluation = 0.25;
-    assert_near(budget_reserve(&budget), 2.0 + 1.5 * 0.25 * 0.01 * 500);
+    assert_near(budget_reserve(&budget), 2.0 + 1.25 * 0.25 * 0.01 * 500);
     budget.speed.measured = 100.0; /* it is known better */
-    assert_near(budget_reserve(&budget), 2.0 + 1.5 * 0.25 * 0.01 * 500);
+    assert_near(budget_reserve(&budget), 2.0 + 1.25 * 0.25 * 0.01 * 500);
     budget.test_views = 6;
-    assert_near(budget_reserve(&budget), 2.0 + 6 * 1.5 * 0.25 * 0.01 * 500);
+    assert_near(budget_reserve(&budget), 2.0 + 6 * 1.25 * 0.25 * 0.01 * 500);
     budget.test_views = 1;
     budget.speed.overhead = 0.0;
-    assert_near(budget_reserve(&budget), 1.5 * 0.25 * 0.01 * 500);
+    assert_near(budget_reserve(&budget), 1.25 * 0.25 * 0.01 * 500);
+    budget = state_of(BUDGET_SECONDS, 1000);
+    budget.by_a_clock = true;
+    budget.validation_images = 200;
+    budget.team = 1;
+    assert_near(budget_reserve(&budget), 2.5 + 0.2 + 0.2);
+    budget.team = 2;
+    assert_near(budget_reserve(&budget), 2.5 + (0.2 + 0.2) / 2);
+    budget.speed.evaluation = 0.25;
+    assert_near(budget_reserve(&budget),
+                2.0 + 1.25 * 0.25 * 0.001 * 500 + (0.2 + 1.25 * 0.25 * 0.001 * 200) / 2);
     budget = state_of(BUDGET_STEPS, 1000);
     assert_near(budget_reserve(&budget), 0.0);
     budget = state_of(BUDGET_MODELS, 1000);
