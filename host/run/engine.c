@@ -190,7 +190,7 @@ static void say_memory(struct run *run)
                 (long long)found, (long long)evicted);
 }
 
-/* What the watchdog is to know: how long nothing may happen, a step, an evaluation or a change of the network, and until
+/* What the watchdog is to know: how long nothing may happen (a step, an evaluation, a change of the network), and until
  * when a budget of the clock is used up. Both are generous; they end what would never end. */
 static const double SILENCE_SECONDS = 1800.0, GRACE_SECONDS = 30.0, GRACE_SHARE = 0.25;
 

@@ -9,9 +9,9 @@
 
 struct measured {
     double images_per_second;
-    double
-        evaluation_seconds; /* of an image's evaluation; 0: not measured, for a GPU would wait between two batches */
-    size_t bytes;           /* on the device, on the fullest of a team's */
+    /* of an image's evaluation; 0: not measured, for a GPU would wait between two batches */
+    double evaluation_seconds;
+    size_t bytes;       /* on the device, on the fullest of a team's */
     size_t group_bytes; /* that the team itself takes on each device, beside them */
 };
 

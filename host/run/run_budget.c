@@ -6,10 +6,10 @@
 
 #include <math.h>
 
-/* What a stage needs beside training and test, to write the model, the report and the plots, which take a tenth of it
- * where nothing disturbs them: seconds, and a part of the stage, for what is larger in longer runs. The model's clock
- * does not count it. */
-static const double OVERHEAD_SECONDS = 0.85, OVERHEAD_SHARE = 0.01, OVERHEAD_MOST = 2.0;
+/* What a stage needs beside training and test, to write the model, the report and the plots: what those took (stage.c),
+ * with a margin, for the machine may be busier by then; some seconds, and a part of the stage, for what is larger in
+ * longer runs. The model's clock does not count it. */
+static const double REPORT_MARGIN = 2.0, OVERHEAD_SECONDS = 0.5, OVERHEAD_SHARE = 0.01, OVERHEAD_MOST = 2.0;
 
 /* The machine whose seconds the model's clock counts. */
 static const double MODEL_FLOPS = 1e11, MODEL_BYTES = 2e10;
@@ -124,7 +124,8 @@ struct budget_state run_budget(const struct run *run)
     set_spent(run, &state);
     if (kind == BUDGET_SECONDS && state.by_a_clock)
         state.speed.overhead =
-            fmin(OVERHEAD_SECONDS + OVERHEAD_SHARE * (state.total - state.began), OVERHEAD_MOST);
+            fmin(OVERHEAD_SECONDS + OVERHEAD_SHARE * (state.total - state.began), OVERHEAD_MOST) +
+            REPORT_MARGIN * run->report_seconds;
     state.costs = costs_of(run, &state.speed);
     return state;
 }

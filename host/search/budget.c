@@ -123,15 +123,12 @@ static double of_stage(const struct budget_state *state, double share)
     return share * (state->total - state->began);
 }
 
-/* What a final fit still does once a clock says that its time is up: the step that has begun, and a validation. */
-static double ending_seconds(const struct budget_state *state, double margin)
+/* A final fit ends with the step that has begun when its time is up. The validation behind it is part of its time. */
+static double last_step_seconds(const struct budget_state *state)
 {
-    const double cost = state->costs.likely;
     if (!state->by_a_clock)
         return 0.0;
-    return (budget_image_seconds(&state->speed, cost) * state->final_batch +
-            margin * evaluation_seconds(&state->speed, cost) * state->validation_images) /
-           state->team;
+    return budget_image_seconds(&state->speed, state->costs.likely) * state->final_batch / state->team;
 }
 
 double budget_reserve(const struct budget_state *state)
@@ -140,7 +137,7 @@ double budget_reserve(const struct budget_state *state)
     if (state->kind != BUDGET_SECONDS)
         return 0.0;
     const double margin = speed->evaluation > 0.0 ? TEST_MARGIN : 1.0;
-    return speed->overhead + ending_seconds(state, margin) +
+    return speed->overhead + last_step_seconds(state) +
            margin * budget_test_seconds(speed, state->costs.likely,
                                         (double)state->test_images * state->test_views);
 }
