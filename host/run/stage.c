@@ -150,6 +150,15 @@ static enum status final_fit(struct run *run, struct error *err)
 
 /* ---- test ---- */
 
+static void say_result(struct run *run, const struct trainer_test *test)
+{
+    char time[DISPLAY_TIME_LENGTH];
+    display_time(run_time(run), time);
+    display_result(&run->display, "stage %d of %d ends after %s: model %d, test accuracy %.4f, loss %.4f",
+                   (int)run->stage + 1, (int)budget_stages(&run->job->budget), time, (int)run->best_id,
+                   test->result.accuracy, test->result.loss);
+}
+
 /* Evaluates what model.safetensors holds on the test set and journals it. */
 static enum status test_best(struct run *run, struct error *err)
 {
@@ -183,6 +192,8 @@ static enum status test_best(struct run *run, struct error *err)
     run_unlock(run);
     if (st == ST_OK)
         st = record_test(run, run->best_id, &test, err);
+    if (st == ST_OK)
+        say_result(run, &test);
 out:
     trainer_close(trainer);
     graph_free(&best.graph);
