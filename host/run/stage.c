@@ -130,10 +130,21 @@ static enum status train_final(struct run *run, struct candidate *candidate, str
     return st;
 }
 
+/* Where nothing could be trained, why the last one couldn't. */
+static enum status tell_cause(const struct run *run, struct error *err)
+{
+    const struct error told = *err;
+    if (run->failure[0] == '\0')
+        return err->status;
+    return error_set(err, told.status, "%.400s, the last one because: %.500s", told.message, run->failure);
+}
+
 static enum status final_fit(struct run *run, struct error *err)
 {
     struct candidate *candidate = resume_take_final(run);
     enum status st = candidate == NULL ? propose_final(run, &candidate, err) : ST_OK;
+    if (st == ST_DIVERGED)
+        st = tell_cause(run, err);
     if (st == ST_OK && !candidate->ended)
         st = train_final(run, candidate, err);
     if (st == ST_OK)
@@ -142,8 +153,10 @@ static enum status final_fit(struct run *run, struct error *err)
         run->next_id = candidate->id + 1;
         st = store_publish_best(run, err);
     }
-    if (st == ST_OK && run->best_id < 0)
-        st = error_set(err, ST_DIVERGED, "the final fit could not be trained, and nothing was before it");
+    if (st == ST_OK && run->best_id < 0) {
+        error_set(err, ST_DIVERGED, "the final fit could not be trained, and nothing was before it");
+        st = tell_cause(run, err);
+    }
     candidate_free(candidate);
     return st;
 }
