@@ -5,7 +5,6 @@
 #include "host/net/cost.h"
 #include "host/net/serialise.h"
 #include "host/search/budget.h"
-#include "host/search/gaussian.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -49,7 +48,6 @@ enum status record_run(struct run *run, struct error *err)
                     .policy = data->policy},
         .devices = {names, run->devices.count},
         .libraries = {.onednn = library_version(run, "onednn"),
-                      .blas = gaussian_blas(),
                       .cjson = cJSON_Version(),
                       .cuda = library_version(run, "cuda")},
     };
