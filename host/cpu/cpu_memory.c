@@ -63,7 +63,9 @@ void cpu_memory_info(size_t *total, size_t *available)
 {
     unsigned long long kilobytes = 0, limit = 0, used = 0;
     *total = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
-    *available = read_number("/proc/meminfo", "MemAvailable:", &kilobytes) ? (size_t)kilobytes * 1024 : 0;
+    /* Where the system does not tell, or a file can't be opened now, all of it is: unknown is not none. */
+    *available =
+        read_number("/proc/meminfo", "MemAvailable:", &kilobytes) ? (size_t)kilobytes * 1024 : *total;
     /* Inside a container the control group's limit counts ("max" is no number and means none). */
     if (read_number("/sys/fs/cgroup/memory.max", "", &limit) && limit < *total) {
         *total = (size_t)limit;

@@ -22,10 +22,8 @@
 static enum status measure(struct run *run, const struct graph *graph, struct team team, int32_t batch,
                            struct error *err)
 {
-    const struct job_budget *budget = &run->job->budget;
-    const bool clocked = budget_kind_of(budget) == BUDGET_SECONDS && budget->clock == JOB_CLOCK_WALL;
     struct measured measured;
-    if (!clocked || run->calibrated)
+    if (run_repeats(run) || run->calibrated)
         return ST_OK;
     enum status st = measure_team(run, graph, team, batch, &measured, err);
     if (st != ST_OK)
