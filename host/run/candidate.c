@@ -357,8 +357,14 @@ static enum status admit(struct training *training, struct error *err)
     run_lock(run);
     memory_reserve(&run->memory, &training->need, cached);
     training->reserved = true;
-    if (!candidate->restored)
-        st = record_plan(run, candidate->id, candidate->batch, &training->need, err);
+    if (!candidate->restored) {
+        const int32_t wanted = candidate->final ? run->batches.final : run->batches.candidate;
+        if (candidate->batch < wanted)
+            display_say(&run->display, 0,
+                        "  model %d is trained with a batch of %d instead of %d, for want of memory",
+                        (int)candidate->id, (int)candidate->batch, (int)wanted);
+        st = record_plan(run, candidate->id, candidate->batch, wanted, &training->need, err);
+    }
     run_unlock(run);
     return st;
 }
@@ -431,7 +437,7 @@ enum status candidate_train(struct run *run, struct candidate *candidate, struct
         atomic_fetch_add(&run->history->saving, 1);
         st = finish(&training, steps, err);
         atomic_fetch_sub(&run->history->saving, 1);
-    } else if (candidate_is_at_fault(st))
+    } else if (candidate_is_at_fault(st) && !(st == ST_MEMORY && run_repeats(run)))
         st = fail(&training, steps, &cause, err);
     else
         *err = cause;

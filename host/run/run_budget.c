@@ -175,6 +175,12 @@ static uint32_t model_steps(const struct run *run, const struct candidate *candi
     return budget_training_steps(&budget->speed, &training, seconds);
 }
 
+bool run_repeats(const struct run *run)
+{
+    const struct job_budget *budget = &run->job->budget;
+    return budget_kind_of(budget) != BUDGET_SECONDS || budget->clock == JOB_CLOCK_MODEL;
+}
+
 uint32_t run_steps_limit(const struct run *run, const struct candidate *candidate)
 {
     const struct budget_state budget = budget_of(run, candidate);

@@ -26,10 +26,8 @@ static const double MEASURE_SHARE = 0.05;
 static enum status measure(struct run *run, const struct graph *graph, struct team team, int32_t batch,
                            struct error *err)
 {
-    const struct job_budget *budget = &run->job->budget;
-    const bool clocked = budget_kind_of(budget) == BUDGET_SECONDS && budget->clock == JOB_CLOCK_WALL;
     struct measured measured;
-    if (!clocked || run->calibrated)
+    if (run_repeats(run) || run->calibrated)
         return ST_OK;
     const double seconds = MEASURE_SHARE * run_seconds_left(run);
     enum status st = measure_team(run, graph, team, batch, seconds, &measured, err);
