@@ -181,8 +181,14 @@ static float average_decay(float wanted, uint32_t step)
 }
 
 /* Steps between two returns to the average, and how its decay grows with the progress: as Jordan 2024 (arXiv
- * 2404.00498, listing 4) has it. Between them the average is left alone. */
+ * 2404.00498, listing 4) has it. Between them the average is left alone. With a rate that holds it grows while that
+ * falls, so that a training that holds is the same however it is divided. */
 enum { LOOK_AHEAD_STEPS = 5 };
+
+static double settled(const struct schedule *schedule, double progress)
+{
+    return schedule->hold > 0.0 ? schedule_fallen(schedule, progress) : fmin(progress, 1.0);
+}
 
 static void set_average(const struct trainer *trainer, double progress, struct step *step)
 {
@@ -193,9 +199,10 @@ static void set_average(const struct trainer *trainer, double progress, struct s
         return;
     case JOB_AVERAGING_LOOK_AHEAD:
         step->look_ahead = wanted > 0.0f && (step->number + 1) % LOOK_AHEAD_STEPS == 0;
-        step->average_decay =
-            step->look_ahead ? (float)(pow((double)wanted, LOOK_AHEAD_STEPS) * pow(fmin(progress, 1.0), 3.0))
-                             : 1.0f;
+        step->average_decay = step->look_ahead
+                                  ? (float)(pow((double)wanted, LOOK_AHEAD_STEPS) *
+                                            pow(settled(&trainer->settings.schedule, progress), 3.0))
+                                  : 1.0f;
         return;
     }
 }
