@@ -149,6 +149,11 @@ enum status trainer_prepare(const struct trainer_device *devices, int32_t count,
     trainer->settings = *settings;
     trainer->state.best_loss = INFINITY;
     st = graph_copy(&trainer->graph, graph, err);
+    if (st == ST_OK && settings->labels != NULL) {
+        const size_t bytes = (size_t)devices[0].validation_count * sizeof(*trainer->losses);
+        trainer->losses = calloc((size_t)devices[0].validation_count + 1, sizeof(*trainer->losses));
+        st = trainer->losses != NULL ? ST_OK : error_memory(err, "losses", bytes);
+    }
     if (st == ST_OK)
         st = prepare_members(trainer, devices, count, err);
     if (st == ST_OK)
@@ -266,6 +271,7 @@ void trainer_close(struct trainer *trainer)
     program_free(&trainer->evaluation_program);
     free(trainer->members);
     free(trainer->joined);
+    free(trainer->losses);
     graph_free(&trainer->graph);
     free(trainer);
 }
