@@ -71,6 +71,18 @@ static enum status check_views(const struct job *job, const struct spec_location
                        "\"auto\", 1, 2 or 6");
 }
 
+/* Both are parts of one training. */
+static enum status check_hold(const struct job *job, const struct spec_location *locations, struct error *err)
+{
+    const double warmup = job->train.warmup, hold = job->train.hold;
+    char found[64], expected[64];
+    if (hold == 0.0 || warmup + hold <= 1.0)
+        return ST_OK;
+    snprintf(found, sizeof(found), "%g", hold);
+    snprintf(expected, sizeof(expected), "at most %g beside a warm-up of %g", 1.0 - warmup, warmup);
+    return spec_refuse(err, ST_RANGE, &locations[spec_index("train.hold")], "train.hold", found, expected);
+}
+
 /* One name, or several numbered devices of one kind: only equals share the batches of a final fit. */
 static enum status check_devices(const struct job *job, const struct spec_location *locations,
                                  struct error *err)
@@ -129,6 +141,8 @@ enum status spec_check(struct job *job, const struct spec_location locations[SPE
         st = check_budget(job, locations, err);
     if (st == ST_OK)
         st = check_views(job, locations, err);
+    if (st == ST_OK)
+        st = check_hold(job, locations, err);
     if (st == ST_OK)
         st = check_devices(job, locations, err);
     if (st == ST_OK)

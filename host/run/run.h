@@ -105,6 +105,9 @@ char *run_path(const struct run *run, const char *name);
 
 /* "FOLDER/models/ID.safetensors", "FOLDER/checkpoint-ID.bin": malloc'd, NULL when out of memory. */
 char *run_model_path(const struct run *run, int32_t id);
+/* "FOLDER/models/ID.state", where it stood when its learning rate had held; "FOLDER/models/ID.losses". */
+char *run_state_path(const struct run *run, int32_t id);
+char *run_losses_path(const struct run *run, int32_t id);
 char *run_checkpoint_path(const struct run *run, int32_t id);
 
 /* pthread_mutex_lock and _unlock of run->lock. */

@@ -102,8 +102,11 @@ static enum status propose_final(const struct run *run, struct candidate **made,
     candidate->final = true;
     candidate->batch = run->batches.final;
     if (earlier->id >= 0 && !earlier->joined && earlier->parent == candidate->parent &&
-        earlier->fingerprint == graph_fingerprint(&candidate->graph))
+        earlier->fingerprint == graph_fingerprint(&candidate->graph)) {
         candidate->source = earlier->id;
+        candidate->recipe.goes_on = false;
+        candidate->recipe.hyperparameters.warmup = candidate->recipe.hyperparameters.hold = NAN;
+    }
     *made = candidate;
     return ST_OK;
 }

@@ -44,8 +44,11 @@ struct search_model {
     struct prediction prediction; /* of the score, while it is pending; none behind that */
     double score;                 /* validation accuracy; NAN: failed, or pending */
     double loss;                  /* validation */
-    bool is_parent;               /* its weights are kept: others may go on from them */
-    bool is_pending;              /* its result is still out */
+    /* where its recipe compares it: mean over the validation images of the other's loss less its own, and that mean's
+     * standard error; NAN: not known */
+    double gain, gain_deviation;
+    bool is_parent;  /* its weights are kept: others may go on from them */
+    bool is_pending; /* its result is still out */
 };
 
 /* What a candidate may cost. Networks above are not proposed. */
@@ -120,6 +123,7 @@ struct search_trial {
     struct recipe recipe;
     struct prediction prediction;
     double epochs, images_per_second; /* of a result */
+    double gain, gain_deviation;      /* of a result; as in struct search_model */
 };
 
 struct search;

@@ -97,6 +97,10 @@ static const struct message_case {
      "@/job.cfg:2: devices: found a section, expected one or more of \"auto\", \"cuda\", \"cuda:N\", "
      "\"cpu\", "
      "\"cpu:N\", \"ref\", \"ref:N\""},
+    {GOOD "train = { warmup = 0.4; hold = 0.7; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: train.hold: found 0.7, expected at most 0.6 beside a warm-up of 0.4"},
     {GOOD "evaluate = { views = 3; };",
      {0},
      ST_RANGE,
