@@ -42,6 +42,7 @@ struct candidate {
     double images_per_second;  /* of its last epoch; 0: unknown */
     uint32_t measured_steps;   /* that this was measured over */
     double validation_seconds; /* of its last evaluation; 0: unknown */
+    double beside; /* seconds that it took beside its training: prepared, loaded, saved; 0: unknown */
 };
 
 struct candidate *candidate_new(void);            /* NULL when out of memory */

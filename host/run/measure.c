@@ -1,5 +1,6 @@
 #include "host/run/measure.h"
 
+#include "host/base/clock.h"
 #include "host/base/thread_team.h"
 
 #include <math.h>
@@ -76,7 +77,9 @@ enum status measure_team(const struct run *run, const struct graph *graph, struc
     const int rounds = host ? HOST_ROUNDS : GPU_ROUNDS;
     struct measurement measurement;
     *measured = (struct measured){0};
+    const double began = clock_seconds();
     enum status st = open_one(run, graph, team, batch, &measurement, err);
+    measured->preparation = clock_seconds() - began;
     if (st == ST_OK)
         st = train(&measurement, host ? 1 : GPU_FIRST_STEPS, err);
     for (int round = 0; st == ST_OK && round < rounds; round++) {

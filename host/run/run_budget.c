@@ -76,6 +76,7 @@ static struct budget_speed speed_of(const struct run *run, enum budget_kind kind
                                  .measured = run->seconds_per_image,
                                  .evaluation = run->evaluation_factor,
                                  .slowdown = sharing_slowdown(&run->sharing),
+                                 .beside = run->beside,
                                  .overhead = OVERHEAD_SECONDS};
 }
 

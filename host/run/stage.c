@@ -32,6 +32,7 @@ static enum status measure(struct run *run, const struct graph *graph, struct te
         return candidate_is_at_fault(st) ? ST_OK : st;
     const double predicted = cost_seconds(graph, run->device_info.flops, run->device_info.bytes);
     run->seconds_per_image = 1.0 / (measured.images_per_second * predicted);
+    run->beside = measured.preparation; /* at least; candidates will tell */
     run->calibrated = true;
     return ST_OK;
 }

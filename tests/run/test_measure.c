@@ -77,6 +77,7 @@ static void test_teams(void **state)
         assert_int_equal(measure_team(&f.run, graph, one, TINY_BATCH, &measured, &err), ST_OK);
         assert_true(measured.images_per_second > 0.0);
         assert_true(measured.bytes > 0);
+        assert_true(measured.preparation > 0.0);
         assert_true(runs[k] > before);
         assert_int_equal(runs[1 - k], other);
     }
