@@ -27,7 +27,7 @@ struct training {
     struct trainer *trainer;
     struct memory_need need;
     bool reserved;
-    double last_checkpoint, began;
+    double last_checkpoint, began, first_second;
     int32_t unrecorded[PROG_EVALUATE + 1]; /* failures told of, by purpose */
     uint32_t first_step, epochs;
 };
@@ -462,6 +462,7 @@ static enum status train(struct training *training, struct error *err)
     };
     training->began = training->last_checkpoint = clock_seconds();
     training->first_step = state->step;
+    training->first_second = state->seconds;
     run_lock(run);
     limit.seconds = run_seconds_limit(run, candidate, state->seconds);
     limit.validation_seconds = isinf(limit.seconds) ? 0.0 : VALIDATION_SECONDS;
@@ -481,7 +482,8 @@ static uint32_t own_steps(const struct trainer *trainer)
 
 enum status candidate_train(struct run *run, struct candidate *candidate, struct team team, struct error *err)
 {
-    struct training training = {.run = run, .candidate = candidate, .team = team, .began = clock_seconds()};
+    const double given = clock_seconds();
+    struct training training = {.run = run, .candidate = candidate, .team = team, .began = given};
     struct error cause;
 
     enum status st = begin(&training, &cause);
@@ -498,7 +500,10 @@ enum status candidate_train(struct run *run, struct candidate *candidate, struct
         *err = cause;
     if (st == ST_OK)
         remove_checkpoint(run, candidate->id);
+    const double trained =
+        training.trainer != NULL ? trainer_state(training.trainer)->seconds - training.first_second : 0.0;
     trainer_close(training.trainer);
+    candidate->beside = candidate->failed ? 0.0 : clock_seconds() - given - trained;
     if (training.reserved) {
         run_lock(run);
         memory_release(&run->memory, &training.need);

@@ -86,6 +86,7 @@ struct run {
     double seconds_per_image;    /* measured over predicted training time of the last model; 1 before */
     /* measured evaluation time over predicted training time of an image; 0 before */
     double evaluation_factor;
+    double beside; /* seconds that a candidate takes beside its training, as measured; 0 before */
     /* What the journal tells of this stage's candidates, to be gone through again (resume.h): by id, [past_count]. */
     struct candidate **past;
     int32_t past_count;

@@ -77,7 +77,8 @@ static struct budget_speed speed_of(const struct run *run, enum budget_kind kind
                                  .bytes = run->device_info.bytes,
                                  .measured = run->seconds_per_image,
                                  .evaluation = run->evaluation_factor,
-                                 .slowdown = sharing_slowdown(&run->sharing)};
+                                 .slowdown = sharing_slowdown(&run->sharing),
+                                 .beside = run->beside};
 }
 
 static void set_spent(const struct run *run, struct budget_state *state)

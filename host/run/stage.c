@@ -36,6 +36,7 @@ static enum status measure(struct run *run, const struct graph *graph, struct te
     const double predicted = cost_seconds(graph, run->device_info.flops, run->device_info.bytes);
     run->seconds_per_image = 1.0 / (measured.images_per_second * predicted);
     run->evaluation_factor = measured.evaluation_seconds / predicted;
+    run->beside = measured.preparation; /* at least; candidates will tell */
     run->calibrated = true;
     return ST_OK;
 }
