@@ -3,7 +3,8 @@
 # prints the one line to run and ends with status 1. Arguments: groups, of build, demo, test and tsan.
 set -eu
 
-build="gcc make pkg-config libdnnl-dev libconfig-dev libpng-dev libjpeg-dev zlib1g-dev libxxhash-dev libcjson-dev
+build="gcc make pkg-config libdnnl-dev libconfig-dev libpng-dev libjpeg-dev zlib1g-dev libxxhash-dev libutf8proc-dev
+libcjson-dev
 libcairo2-dev libopenblas-dev liblapacke-dev"
 demo="dataset-fashion-mnist"
 tsan="libomp-dev libclang-rt-dev"
