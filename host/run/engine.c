@@ -54,9 +54,10 @@ static enum status choose_batches(struct run *run, struct error *err)
         batches_choose(job->train.batch, !devices_are_host(&run->devices), run->devices.count, images, all);
     if (run->batches.candidate <= images)
         return ST_OK;
-    return error_set(err, ST_RANGE,
-                     "train.batch: found %d, expected at most %d, the candidates' training images",
-                     job->train.batch, images);
+    return error_set(
+        err, ST_RANGE,
+        "train.batch: found %d, expected at most %d, the candidates' training images, or \"auto\"",
+        job->train.batch, images);
 }
 
 static enum status upload_data(struct run *run, struct error *err)

@@ -187,6 +187,11 @@ static void test_choices(void **state)
             choices++;
         }
     }
+    /* Of starts that nobody chose it is the first. */
+    struct job job;
+    spec_scratch_read_good(*state, "dataset = { path = \".\"; };\n", "search.strategy=none", &job);
+    spec_scratch_check(&job, "search.starts", "[\"air\"]");
+    spec_free(&job);
     enum job_fit fit = JOB_FIT_STRETCH;
     assert_true(job_fit_of("pad", &fit));
     assert_int_equal(fit, JOB_FIT_PAD);

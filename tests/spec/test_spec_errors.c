@@ -268,6 +268,15 @@ static const struct message_case {
      {0},
      ST_RANGE,
      "@/job.cfg:3: search.starts: found 2 starting networks, expected one, as search.strategy is \"none\""},
+    {GOOD "search = { width = 4; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: search.width: found 4, expected 0 or a multiple of 8"},
+    {GOOD "search = { workers_per_device = 2; };\ndevices = \"cpu\";",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: search.workers_per_device: found 2 on \"cpu\", expected 1 or \"auto\": only a GPU has "
+     "several"},
     /* ranges */
     {GOOD "train = {\n learning_rate = { min = 1.0; max = 0.01; }; };",
      {0},
