@@ -1,5 +1,6 @@
 /* nasrun: reads the job, opens the run folder, lets the supervisor run the engine, shows the report. */
 #include "host/base/clock.h"
+#include "host/base/crash.h"
 #include "host/base/file.h"
 #include "host/run/engine.h"
 #include "host/run/folder.h"
@@ -69,6 +70,7 @@ int main(int count, char **arguments)
     struct error err;
     int result = EXIT_SUCCESS;
 
+    crash_tell_memory("nasrun");
     if (options_parse(count, arguments, &invocation.options, &err) != ST_OK)
         return complain(&err);
     switch (invocation.options.action) {

@@ -13,6 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* What libgomp ends a process with that it has no memory or no threads for, after one line of its own. */
+enum { LIBRARY_EXIT = 1 };
+
 static sigset_t stop_signals(void)
 {
     sigset_t set;
@@ -84,7 +87,7 @@ int supervise(int (*engine)(void *context, struct engine_history *history), long
         }
         int status = wait_for(child);
         if (WIFEXITED(status) && WEXITSTATUS(status) != SUPERVISOR_AGAIN)
-            return WEXITSTATUS(status);
+            return WEXITSTATUS(status) == LIBRARY_EXIT ? 2 : WEXITSTATUS(status);
         history->restarts++;
         if (WIFEXITED(status))
             snprintf(history->cause, sizeof(history->cause), "an error of the device");
