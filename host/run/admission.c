@@ -28,7 +28,9 @@ static struct room room_on(const struct run *run, const struct candidate *candid
         struct device_info info;
         run->ops->info(run->devices.items[k].device, &info);
         const size_t reserve = info.memory_total / ADMISSION_RESERVE;
-        room.most = smaller(room.most, (info.memory_total - reserve) / beside);
+        /* A limit that could not be read again is still there. */
+        room.most = smaller(room.most,
+                            (smaller(info.memory_total, run->device_info.memory_total) - reserve) / beside);
         room.now = smaller(room.now, info.memory_free > reserve ? info.memory_free - reserve : 0);
     }
     room.now = smaller(room.now, room.most);
@@ -82,6 +84,7 @@ static enum status prepare_trainer(const struct run *run, const struct candidate
     for (int32_t k = 0; k < team.count; k++)
         devices[k] = run_trainer_device(run, team.first + k, candidate->final);
     trainer_settings_of(&train, candidate->batch, seed, &settings);
+    settings.labels = candidate_leaves_state(candidate) ? run->data.labels : NULL;
     /* A later stage's final fit goes on from this one's weights, and could not be validated any more. */
     settings.use_validation =
         train.use_validation && candidate->final && run->stage == budget_stages(&run->job->budget) - 1;
@@ -205,8 +208,68 @@ static enum status copy_parent(struct run *run, int32_t id, struct graph *graph,
     return st;
 }
 
+/* All its slots, and one more while a morph makes new ones of them. */
+static size_t past_bytes(const struct trainer_past *past, const struct weight_table *table)
+{
+    return ((size_t)past->slots + 1) * table->total * sizeof(float);
+}
+
+enum status admission_read_past(struct run *run, const struct candidate *candidate, struct trainer_past *past,
+                                struct memory_need *need, struct error *err)
+{
+    struct graph parent = {0};
+    struct weight_table table = {0};
+    char *path = run_state_path(run, candidate->parent);
+    enum status st =
+        path != NULL ? copy_parent(run, candidate->parent, &parent, err) : error_memory(err, "path", 0);
+    if (st == ST_OK)
+        st = weight_table_new(&table, &parent, err);
+    if (st == ST_OK)
+        st = trainer_past_read(past, path, &table, err);
+    need->past = past_bytes(past, &table);
+    weight_table_free(&table);
+    graph_free(&parent);
+    free(path);
+    return st;
+}
+
+/* What a past is evaluated with, on the device; the caller's to free. */
+static enum status upload_past(struct run *run, int32_t device, const struct graph *graph,
+                               const struct trainer_past *past, struct device_weights **weights,
+                               struct error *err)
+{
+    struct device *handle = run->devices.items[device].device;
+    const float *values = trainer_past_evaluated(past, (float)run->job->train.average);
+    struct weight_table table = {0};
+    *weights = NULL;
+    enum status st = weight_table_new(&table, graph, err);
+    if (st == ST_OK)
+        st = run->ops->weights_new(handle, &table, 1, weights, err);
+    if (st == ST_OK)
+        st = run->ops->weights_upload(handle, *weights, SLOT_VALUE, values, err);
+    weight_table_free(&table);
+    return st;
+}
+
+/* The past of the child, and what it takes. */
+static enum status hand_on(const struct run *run, const struct candidate *candidate,
+                           const struct graph *parent, const struct inheritance *inherited,
+                           struct trainer_past *past, struct memory_need *need, struct error *err)
+{
+    struct weight_table table = {0};
+    enum status st = inherit_past(parent, candidate->morphs, inherited, (uint64_t)run->job->seed,
+                                  candidate->id, past, err);
+    if (st == ST_OK)
+        st = weight_table_new(&table, &inherited->graph, err);
+    const size_t bytes = past_bytes(past, &table);
+    need->past = bytes > need->past ? bytes : need->past;
+    weight_table_free(&table);
+    return st;
+}
+
 enum status admission_inherit(struct run *run, struct candidate *candidate, int32_t device,
-                              struct inheritance *inherited, struct memory_need *need, struct error *err)
+                              struct trainer_past *past, struct inheritance *inherited,
+                              struct memory_need *need, struct error *err)
 {
     const struct trainer_device target = run_trainer_device(run, device, false);
     const struct team team = {device, 1};
@@ -218,16 +281,21 @@ enum status admission_inherit(struct run *run, struct candidate *candidate, int3
         return st;
     do {
         inheritance_free(&target, inherited);
-        st = find_weights(run, device, candidate->parent, &weights, err);
+        st = past != NULL ? upload_past(run, device, &parent, past, &weights, err)
+                          : find_weights(run, device, candidate->parent, &weights, err);
         if (st == ST_OK)
             st = inherit(&target, candidate->batch, &parent, weights, candidate->morphs,
                          candidate->morph_count, (float)run->job->search.noise, (uint64_t)run->job->seed,
                          candidate->id, inherited, err);
+        if (past != NULL)
+            run->ops->weights_free(target.handle, weights);
         /* How much it takes is known only when it is there: on a device of its own it is taken for too large. */
     } while (make_room(run, &st, team, candidate->parent, ADMISSION_LEAST_BATCH, !run->memory.device_is_host,
                        &candidate->batch, err));
     need->inheritance = inherited->device_bytes;
     need->parent = (size_t)cost_of_graph(&parent).parameters * sizeof(float);
+    if (st == ST_OK && past != NULL)
+        st = hand_on(run, candidate, &parent, inherited, past, need, err);
     graph_free(&parent);
     return st;
 }

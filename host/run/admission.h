@@ -24,9 +24,16 @@ void admission_prepare_ahead(const struct run *run, struct candidate *candidate,
 enum status admission_open(struct run *run, struct candidate *candidate, struct team team, int32_t least,
                            struct memory_need *need, struct trainer **trainer, struct error *err);
 
-/* The candidate's weights from its parent's (inherit.h) on that device, with room made in the same way.
- * need->inheritance and ->parent are set. */
+/* Where the candidate's parent stood when its learning rate had held, for one that goes on from there; on any status to
+ * be freed. need->past is set. */
+enum status admission_read_past(struct run *run, const struct candidate *candidate, struct trainer_past *past,
+                                struct memory_need *need, struct error *err);
+
+/* The candidate's weights from its parent's (inherit.h) on that device, with room made in the same way. With a past,
+ * unless NULL, from that instead of what the parent ended with; it becomes the child's. need->inheritance and ->parent
+ * are set, and need->past again. */
 enum status admission_inherit(struct run *run, struct candidate *candidate, int32_t device,
-                              struct inheritance *inherited, struct memory_need *need, struct error *err);
+                              struct trainer_past *past, struct inheritance *inherited,
+                              struct memory_need *need, struct error *err);
 
 #endif

@@ -111,6 +111,8 @@ enum status record_candidate(struct run *run, const struct candidate *candidate,
         .expected = candidate->prediction.mean,
         .budget = candidate->recipe.budget != usual.budget ? candidate->recipe.budget : NAN,
         .batches_of = candidate->recipe.batches_of,
+        .state_of = candidate->recipe.goes_on ? candidate->parent : -1,
+        .compared_with = candidate->recipe.compared_with,
         .observed = candidate->final ? -1 : candidate->observed,
         .graph = graph,
         .parameters = cost.parameters,
@@ -186,6 +188,8 @@ enum status record_model(struct run *run, const struct record_model *model, stru
         .steps = model->steps,
         .seconds = model->seconds,
         .validated = model->joined > 0 ? (int64_t)model->joined : -1,
+        .gain = model->gain,
+        .gain_deviation = model->gain_deviation,
     };
     return event_write_model(&run->journal, &event, run_time(run), err);
 }

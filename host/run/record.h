@@ -38,7 +38,8 @@ struct record_model {
     uint32_t epochs, steps;
     double seconds;
     struct trainer_result validation;
-    uint32_t joined; /* as candidate.joined */
+    double gain, gain_deviation; /* NAN: it was not compared */
+    uint32_t joined;             /* as candidate.joined */
 };
 enum status record_model(struct run *run, const struct record_model *model, struct error *err);
 enum status record_failed(struct run *run, int32_t id, int32_t parent, bool final, uint32_t steps,

@@ -111,6 +111,7 @@ static void test_trained(void **state)
         fail_msg("%s", err.message);
     assert_false(candidate->failed);
     assert_int_equal(candidate->steps, STEPS);
+    assert_true(candidate->beside > 0.0); /* it was prepared and saved, too */
     assert_true(tiny_job_has(&f.tiny, "models/0.safetensors"));
     assert_false(tiny_job_has(&f.tiny, "checkpoint-0.bin"));
     cJSON *line = last_line(&f);
