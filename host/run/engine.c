@@ -99,10 +99,11 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
     if (run->folder == NULL)
         return error_memory(err, "path", strlen(folder));
     enum status st = devices_choose(job, &run->devices, err);
+    const struct data_way way = {
+        .threads = job->threads, .log = verbosity < 0 ? NULL : stderr, .stop = supervisor_stop_wanted};
     run->ops = run->devices.ops;
     if (st == ST_OK)
-        st =
-            data_load(&job->dataset, job->seed, job->threads, verbosity < 0 ? NULL : stderr, &run->data, err);
+        st = data_load(&job->dataset, job->seed, &way, &run->data, err);
     if (st == ST_OK)
         st = whitening_make(&run->whitening, run->data.channels, run->data.patches, err);
     if (st == ST_OK)
@@ -194,6 +195,22 @@ static void say_memory(struct run *run)
                 (long long)found, (long long)evicted);
 }
 
+/* What the watchdog is to know: how long nothing may happen (a step, an evaluation, a change of the network), and until
+ * when a budget of the clock is used up. Both are generous; they end what would never end. */
+static const double SILENCE_SECONDS = 1800.0, GRACE_SECONDS = 30.0, GRACE_SHARE = 0.25;
+
+static void tell_watchdog(const struct run *run)
+{
+    const struct job_budget *budget = &run->job->budget;
+    supervisor_beat(run->history);
+    atomic_store(&run->history->silence, SILENCE_SECONDS);
+    if (budget_kind_of(budget) != BUDGET_SECONDS || budget->clock != JOB_CLOCK_WALL)
+        return;
+    const double total = budget_total(budget, budget_stages(budget) - 1);
+    atomic_store(&run->history->deadline,
+                 clock_seconds() + fmax(total - run_time(run), 0.0) + GRACE_SECONDS + GRACE_SHARE * total);
+}
+
 enum status engine_run(const struct job *job, const char *folder, int verbosity,
                        struct engine_history *history, struct error *err)
 {
@@ -206,6 +223,7 @@ enum status engine_run(const struct job *job, const char *folder, int verbosity,
     if (st != ST_OK)
         goto out;
     history->working = true;
+    tell_watchdog(&run);
     say_start(&run);
     const bool goes_on = run.stage < budget_stages(&job->budget);
     if (goes_on)
