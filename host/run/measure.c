@@ -93,7 +93,6 @@ enum status measure_team(const struct run *run, const struct graph *graph, struc
     const double began = clock_seconds();
     struct measurement measurement;
     *measured = (struct measured){0};
-    const double began = clock_seconds();
     enum status st = open_one(run, graph, team, batch, &measurement, err);
     measured->preparation = clock_seconds() - began;
     if (st == ST_OK)
