@@ -39,7 +39,7 @@ static enum status read_image(const char *folder, const char *path, struct error
     (void)folder;
     enum status st = image_probe(path, &info, err);
     if (st == ST_OK)
-        st = image_decode(path, 3, 2, &image, err);
+        st = image_decode(path, 3, 2, NULL, &image, err);
     free(image.pixels);
     return st;
 }
