@@ -260,7 +260,7 @@ int supervise(int (*engine)(void *context, struct engine_history *history), long
         }
         int status = wait_for(&watch);
         if (WIFEXITED(status) && WEXITSTATUS(status) != SUPERVISOR_AGAIN)
-            return WEXITSTATUS(status);
+            return WEXITSTATUS(status) == LIBRARY_EXIT ? COMMAND_ERROR : WEXITSTATUS(status);
         if (watch.verdict != VERDICT_NONE || watch.asked > 0.0)
             return say_verdict(&watch);
         note_cause(history, status);
