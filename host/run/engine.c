@@ -75,7 +75,8 @@ static enum status open_search(struct run *run, struct error *err)
                                        .seed = run->job->seed,
                                        .image = {0, run->data.channels, run->data.height, run->data.width},
                                        .classes = run->data.classes,
-                                       .learning_rate = run->job->train.learning_rate};
+                                       .learning_rate = run->job->train.learning_rate,
+                                       .weight_decay = run->job->train.weight_decay};
     return search_new(&setup, &run->search, err);
 }
 

@@ -1,6 +1,8 @@
 /* Phases by what the budget pays for. First a ladder of short trainings, which finds out how large a network of which
  * family this budget can train (ladder_plan.h, ladder_predict.h); then one training of that from fresh weights over all
- * the time that is left. So every second is in the final network's training or has bought the choice of it.
+ * the time that is left. So every second is in the final network's training or has bought the choice of it. With
+ * search.branches that training begins as a trunk, on which changes are tried (branches.h), and the final fit goes on
+ * from there.
  *
  * A model's rung follows from what was trained before it: a network's first training is of the first rung, each further
  * one a rung higher; one with another learning rate begins with the second rung. Each rung is chosen by the results of
@@ -8,6 +10,7 @@
 #include "host/net/cost.h"
 #include "host/net/serialise.h"
 #include "host/net/start.h"
+#include "host/search/branches.h"
 #include "host/search/ladder_plan.h"
 #include "host/search/ladder_predict.h"
 #include "host/search/strategy.h"
@@ -15,8 +18,9 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-enum { FIRST_RUNG, SECOND_RUNG, LAST_RUNG };
+enum { FIRST_RUNG, SECOND_RUNG, LAST_RUNG, NO_RUNG = INT32_MAX };
 
 /* Learning rates over the job's. */
 static const double RATES[] = {0.5, 2.0};
@@ -40,6 +44,8 @@ static bool is_same(const struct search_model *a, const struct search_model *b)
 static int32_t rung_of(const struct search *search, int32_t index)
 {
     const struct search_model *model = search_at(search, index);
+    if (branches_has(model))
+        return NO_RUNG;
     int32_t rung = isnan(model->recipe.hyperparameters.learning_rate) ? FIRST_RUNG : SECOND_RUNG;
     for (int32_t i = 0; i < index; i++)
         rung += is_same(search_at(search, i), model);
@@ -59,7 +65,7 @@ static int32_t count_rung(const struct search *search, int32_t rung)
 static bool has_begun(const struct search *search, const struct search_model *model, int32_t rung)
 {
     for (int32_t i = 0; i < search_count(search); i++)
-        if (is_same(search_at(search, i), model) && rung_of(search, i) == rung)
+        if (rung_of(search, i) == rung && is_same(search_at(search, i), model))
             return true;
     return false;
 }
@@ -340,19 +346,7 @@ static enum status propose_rung(const struct search *search, const struct search
     return propose_last_rung(search, request, plan, proposal, err);
 }
 
-static enum status propose_phases(const struct search *search, void *state,
-                                  const struct search_request *request, struct random_sequence *random,
-                                  struct proposal *proposal, struct error *err)
-{
-    struct ladder_plan plan;
-    (void)state, (void)random;
-    enum status st = ladder_plan_make(search_setup(search), request, &plan, err);
-    if (st == ST_OK)
-        st = propose_rung(search, request, &plan, proposal, err);
-    return st == ST_NONE ? error_set(err, ST_NONE, "the ladder has nothing more, or not yet") : st;
-}
-
-/* ---- the final fit ---- */
+/* ---- what is chosen ---- */
 
 /* By the prior alone. */
 static enum status propose_unseen(const struct search *search, const struct ladder_plan *plan,
@@ -391,13 +385,192 @@ static enum status propose_chosen(const struct search *search, const struct stan
     return ST_OK;
 }
 
+/* ---- the trunk and its branches ---- */
+
+static double cost_of(const struct search_request *request, const struct search_model *model)
+{
+    return cost_seconds(&model->graph, request->limits.flops, request->limits.bytes);
+}
+
+/* By how much more the logarithm of a sibling's error will lie below the control's at the end than it does now, where it
+ * costs another time: by the law of the ladder (ladder_predict.h). */
+static enum status predict_growth(const struct search *search, const struct search_request *request,
+                                  const struct branches *branches, const struct search_model *sibling,
+                                  double *growth, struct error *err)
+{
+    const struct search_means *means = &request->means;
+    const double ratio = cost_of(request, sibling) / cost_of(request, branches->control);
+    const double longer = means->by_cost ? ratio : 1.0, now = branches->epochs + branches->control->epochs;
+    struct search_model of_family = *branches->control;
+    struct ladder_run wanted[4];
+    struct ladder_guess guesses[4];
+    of_family.start = branches->root->start;
+    enum status st = run_of(search, request, &of_family, &wanted[0], err);
+    if (st != ST_OK)
+        return st;
+    for (int i = 3; i >= 0; i--) {
+        wanted[i] = wanted[0];
+        wanted[i].epochs = now + (i >= 2 ? final_epochs(request, branches->control) : 0.0);
+        if (i % 2 == 1) {
+            wanted[i].size *= ratio;
+            wanted[i].epochs /= longer;
+        }
+    }
+    st = ladder_predict(NULL, 0, ladder_balance(means->train_images), means->validation_images, wanted, 4,
+                        guesses, err);
+    if (st == ST_OK)
+        *growth = (guesses[2].mean - guesses[3].mean) - (guesses[0].mean - guesses[1].mean);
+    return st;
+}
+
+/* The sibling of the last round that is accepted; NULL: none is. */
+static enum status find_winner(const struct search *search, const struct search_request *request,
+                               const struct branches *branches, const struct search_model **winner,
+                               struct error *err)
+{
+    double most = 0.0;
+    *winner = NULL;
+    for (int32_t i = 0; i < search_count(search); i++) {
+        const struct search_model *model = search_at(search, i);
+        double growth = 0.0;
+        if (!branches_is_sibling(branches, model) ||
+            !(model->gain > fmax(most, BRANCHES_ERRORS * model->gain_deviation)))
+            continue;
+        enum status st = predict_growth(search, request, branches, model, &growth, err);
+        if (st != ST_OK)
+            return st;
+        if (model->gain / branches->control->loss + growth <= 0.0)
+            continue;
+        *winner = model;
+        most = model->gain;
+    }
+    return ST_OK;
+}
+
+/* What the final fit, or another round, would go on from. */
+static enum status find_trunk(const struct search *search, const struct search_request *request,
+                              const struct branches *branches, const struct search_model **trunk,
+                              struct error *err)
+{
+    *trunk = branches->trunk;
+    if (branches->control == NULL || isnan(branches->control->score)) /* that failed */
+        return ST_OK;
+    enum status st = find_winner(search, request, branches, trunk, err);
+    if (*trunk == NULL)
+        *trunk = branches->control;
+    return st;
+}
+
+static bool can_go_on(const struct search_model *model)
+{
+    return !model->is_pending && !isnan(model->score);
+}
+
+static enum status propose_root(const struct search *search, const struct search_request *request,
+                                const struct ladder_plan *plan, struct proposal *proposal, struct error *err)
+{
+    struct standing standing;
+    enum status st = compare(search, request, LAST_RUNG, false, &standing, err);
+    if (st != ST_OK)
+        return st;
+    if (standing.count > 0)
+        return propose_chosen(search, &standing, proposal, err);
+    return search_count(search) > 0 ? ST_NONE : propose_unseen(search, plan, proposal, err);
+}
+
+static enum status propose_next_round(const struct search *search, const struct search_request *request,
+                                      const struct branches *branches, const struct branches_plan *plan,
+                                      struct proposal *proposal, struct error *err)
+{
+    const struct search_model *trunk;
+    enum status st = find_trunk(search, request, branches, &trunk, err);
+    if (st != ST_OK)
+        return st;
+    const int32_t refused = trunk == branches->control ? branches->refused + 1 : 0;
+    if (branches->siblings == 0 || branches->rounds >= plan->rounds || refused >= BRANCHES_REFUSED)
+        return ST_NONE;
+    return branches_propose_control(branches, trunk, plan, &request->means, proposal, err);
+}
+
+static enum status propose_branch(const struct search *search, const struct search_request *request,
+                                  const struct branches *branches, const struct branches_plan *plan,
+                                  struct random_sequence *random, struct proposal *proposal,
+                                  struct error *err)
+{
+    if (!can_go_on(branches->root))
+        return ST_NONE;
+    if (branches->control == NULL && plan->rounds > 0)
+        return branches_propose_control(branches, branches->root, plan, &request->means, proposal, err);
+    if (branches->control == NULL || !can_go_on(branches->control))
+        return ST_NONE;
+    enum status st = branches->siblings < plan->siblings
+                         ? branches_propose_sibling(search, branches, &request->limits, random, proposal, err)
+                         : ST_NONE;
+    if (st != ST_NONE || branches->waits)
+        return st;
+    return propose_next_round(search, request, branches, plan, proposal, err);
+}
+
+/* The ladder, then the trunk, then its branches. */
+static enum status propose_phase(const struct search *search, const struct search_request *request,
+                                 const struct ladder_plan *plan, struct random_sequence *random,
+                                 struct proposal *proposal, struct error *err)
+{
+    const struct branches_plan rounds =
+        branches_plan_make(search_setup(search), &request->means, plan->epochs);
+    struct branches branches;
+    branches_look(search, &branches);
+    if (branches.root != NULL)
+        return propose_branch(search, request, &branches, &rounds, random, proposal, err);
+    enum status st = propose_rung(search, request, plan, proposal, err);
+    if (st != ST_NONE || rounds.rounds == 0 || waits_for(search, LAST_RUNG))
+        return st;
+    st = propose_root(search, request, plan, proposal, err);
+    if (st == ST_OK)
+        branches_make_root(&rounds, &request->means, proposal);
+    return st;
+}
+
+static enum status propose_phases(const struct search *search, void *state,
+                                  const struct search_request *request, struct random_sequence *random,
+                                  struct proposal *proposal, struct error *err)
+{
+    struct ladder_plan plan;
+    (void)state;
+    enum status st = ladder_plan_make(search_setup(search), request, &plan, err);
+    if (st == ST_OK)
+        st = propose_phase(search, request, &plan, random, proposal, err);
+    return st == ST_NONE ? error_set(err, ST_NONE, "there is nothing more to try, or not yet") : st;
+}
+
+/* ---- the final fit ---- */
+
+/* The trunk, from where its learning rate held: now it falls. */
+static enum status propose_trunk(const struct search *search, const struct search_request *request,
+                                 const struct branches *branches, struct proposal *proposal,
+                                 struct error *err)
+{
+    const struct search_model *trunk;
+    enum status st = find_trunk(search, request, branches, &trunk, err);
+    if (st == ST_OK)
+        st = branches_propose_end(branches, trunk, proposal, err);
+    if (st == ST_OK)
+        say(proposal, "%d rounds of branches, %d accepted", (int)branches->rounds,
+            (int)(branches->accepted + (branches->control != NULL && branches_is_sibling(branches, trunk))));
+    return st;
+}
+
 static enum status propose_the_end(const struct search *search, void *state,
                                    const struct search_request *request, struct proposal *proposal,
                                    struct error *err)
 {
     struct standing standing;
     struct ladder_plan plan;
+    struct branches branches;
     (void)state;
+    branches_look(search, &branches);
+    if (branches.root != NULL && can_go_on(branches.root))
+        return propose_trunk(search, request, &branches, proposal, err);
     enum status st = compare(search, request, LAST_RUNG, false, &standing, err);
     if (st == ST_OK)
         st = ladder_plan_make(search_setup(search), request, &plan, err);
@@ -416,5 +589,41 @@ static enum status propose_the_end(const struct search *search, void *state,
     return propose_unseen(search, &plan, proposal, err);
 }
 
-const struct search_strategy search_phases = {
-    .goes_by_means = true, .propose = propose_phases, .propose_final = propose_the_end};
+/* ---- whose weights are kept ---- */
+
+/* The models from this id on are those that the trunk may go on from. */
+struct phases {
+    int32_t first;
+};
+
+static enum status create_phases(const struct search_setup *setup, void **state, struct error *err)
+{
+    (void)setup;
+    *state = calloc(1, sizeof(struct phases));
+    return *state != NULL ? ST_OK : error_memory(err, "phases", sizeof(struct phases));
+}
+
+/* Who begins a round has decided what it goes on from. */
+static enum status observe_phases(const struct search *search, void *state, const struct search_model *model,
+                                  struct error *err)
+{
+    struct phases *phases = state;
+    (void)search, (void)err;
+    if (branches_has(model) && model->parent >= 0 && model->recipe.compared_with < 0)
+        phases->first = model->parent;
+    return ST_OK;
+}
+
+static bool keeps_branches(const void *state, const struct search_model *model)
+{
+    const struct phases *phases = state;
+    return branches_has(model) && model->id >= phases->first;
+}
+
+const struct search_strategy search_phases = {.goes_by_means = true,
+                                              .create = create_phases,
+                                              .free = free,
+                                              .propose = propose_phases,
+                                              .propose_final = propose_the_end,
+                                              .observe = observe_phases,
+                                              .keeps = keeps_branches};
