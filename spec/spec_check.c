@@ -114,6 +114,20 @@ static enum status check_starts(const struct job *job, const struct spec_locatio
                        "one, as search.strategy is \"none\"");
 }
 
+/* Nor between values of a key. */
+static enum status check_ranges(const struct job *job, const struct spec_location *locations,
+                                struct error *err)
+{
+    for (int i = 0; job->search.strategy == JOB_STRATEGY_NONE && i < SPEC_KEY_COUNT; i++) {
+        const struct job_range *range = spec_range_const(job, &spec_keys[i]);
+        if (range != NULL && (range->kind == JOB_RANGE_LIST || range->kind == JOB_RANGE_BETWEEN))
+            return spec_refuse(err, ST_RANGE, &locations[i], spec_keys[i].name,
+                               range->kind == JOB_RANGE_LIST ? "a list" : "a range",
+                               "one value, as search.strategy is \"none\"");
+    }
+    return ST_OK;
+}
+
 /* "runs/NAME" for ".../NAME.cfg". */
 static enum status name_output(struct job *job, struct error *err)
 {
@@ -147,6 +161,8 @@ enum status spec_check(struct job *job, const struct spec_location locations[SPE
         st = check_devices(job, locations, err);
     if (st == ST_OK)
         st = check_starts(job, locations, err);
+    if (st == ST_OK)
+        st = check_ranges(job, locations, err);
     if (st == ST_OK)
         st = name_output(job, err);
     return st;

@@ -1,6 +1,7 @@
 #include "host/run/admission.h"
 
 #include "host/net/cost.h"
+#include "host/run/run_budget.h"
 #include "host/run/store.h"
 #include "host/search/budget.h"
 
@@ -8,18 +9,30 @@
 
 /* ---- memory ---- */
 
-/* What the fullest of the devices has to give. */
-static size_t free_bytes(const struct run *run, struct team team)
+/* What the devices have for a training: `most` by their size, shared with those that train beside it, and `now`, the
+ * fullest's, which is never more. */
+struct room {
+    size_t most, now;
+};
+
+static size_t smaller(size_t a, size_t b)
 {
-    size_t least = SIZE_MAX;
+    return a < b ? a : b;
+}
+
+static struct room room_on(const struct run *run, const struct candidate *candidate, struct team team)
+{
+    const size_t beside = candidate->final || run->sharing.workers < 1 ? 1 : (size_t)run->sharing.workers;
+    struct room room = {SIZE_MAX, SIZE_MAX};
     for (int32_t k = team.first; k < team.first + team.count; k++) {
         struct device_info info;
         run->ops->info(run->devices.items[k].device, &info);
-        size_t reserve = info.memory_total / ADMISSION_RESERVE;
-        size_t left = info.memory_free > reserve ? info.memory_free - reserve : 0;
-        least = left < least ? left : least;
+        const size_t reserve = info.memory_total / ADMISSION_RESERVE;
+        room.most = smaller(room.most, (info.memory_total - reserve) / beside);
+        room.now = smaller(room.now, info.memory_free > reserve ? info.memory_free - reserve : 0);
     }
-    return least;
+    room.now = smaller(room.now, room.most);
+    return room;
 }
 
 /* After ST_MEMORY lets kept weights but model `kept`'s leave the devices; false when there are none left. What goes
@@ -40,13 +53,15 @@ static bool evict(struct run *run, enum status *st, struct team team, int32_t ke
     return any;
 }
 
-/* Whether to try again with less: fewer kept weights, or half the batch, but not below `least`. */
+/* Whether to try again with less: fewer kept weights, or half the batch, but not below `least`; with a budget that has
+ * nothing to do with time only what is too large for the devices, whatever else they hold, gets a smaller batch, or the
+ * same job would not give the same models. */
 static bool make_room(struct run *run, enum status *st, struct team team, int32_t kept, int32_t least,
-                      int32_t *batch, struct error *err)
+                      bool too_large, int32_t *batch, struct error *err)
 {
     if (evict(run, st, team, kept, err))
         return true;
-    if (*st != ST_MEMORY || *batch / 2 < least)
+    if (*st != ST_MEMORY || *batch / 2 < least || (run_repeats(run) && !too_large))
         return false;
     *batch /= 2;
     return true;
@@ -99,21 +114,27 @@ enum status admission_open(struct run *run, struct candidate *candidate, struct 
                            struct memory_need *need, struct trainer **trainer, struct error *err)
 {
     enum status st;
+    bool too_large;
     do {
         struct team sharing = {team.first, devices_sharing(team.count, candidate->batch)};
+        too_large = false;
         *trainer = take_ahead(candidate, sharing);
         st = *trainer != NULL ? ST_OK : prepare_trainer(run, candidate, sharing, trainer, err);
         if (st == ST_OK) {
             pthread_mutex_lock(&run->admission);
-            st = trainer_bind(*trainer, free_bytes(run, sharing), &need->training, err);
+            const struct room room = room_on(run, candidate, sharing);
+            st = trainer_bind(*trainer, room.now, &need->training, err);
             pthread_mutex_unlock(&run->admission);
+            too_large = need->training > room.most;
         }
         if (st != ST_OK) {
             trainer_close(*trainer);
             *trainer = NULL;
         }
         need->devices = sharing.count;
-    } while (make_room(run, &st, team, -1, least, &candidate->batch, err));
+    } while (make_room(run, &st, team, -1, least, too_large, &candidate->batch, err));
+    if (st == ST_MEMORY && too_large && run_repeats(run))
+        st = err->status = ST_UNSUPPORTED;
     if (st == ST_OK)
         need->values = trainer_weights(*trainer)->total * sizeof(float);
     return st;
@@ -266,7 +287,9 @@ enum status admission_inherit(struct run *run, struct candidate *candidate, int3
                          candidate->id, inherited, err);
         if (past != NULL)
             run->ops->weights_free(target.handle, weights);
-    } while (make_room(run, &st, team, candidate->parent, ADMISSION_LEAST_BATCH, &candidate->batch, err));
+        /* How much it takes is known only when it is there: on a device of its own it is taken for too large. */
+    } while (make_room(run, &st, team, candidate->parent, ADMISSION_LEAST_BATCH, !run->memory.device_is_host,
+                       &candidate->batch, err));
     need->inheritance = inherited->device_bytes;
     need->parent = (size_t)cost_of_graph(&parent).parameters * sizeof(float);
     if (st == ST_OK && past != NULL)

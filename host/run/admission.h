@@ -1,5 +1,7 @@
 /* Admission: a training begins only where it fits into the devices' memory, and what can make room for it does: kept
- * weights leave the devices, then its batch is halved, and with it its learning rate. */
+ * weights leave the devices, then its batch is halved, and with it its learning rate. Where a job is to give the same models whatever the
+ * machine is busy with (run_repeats), only the devices' size has a say in the batch, and memory that is short now ends the
+ * run, for it can go on later. */
 #ifndef NASRUN_RUN_ADMISSION_H
 #define NASRUN_RUN_ADMISSION_H
 
@@ -18,7 +20,7 @@ void admission_prepare_ahead(const struct run *run, struct candidate *candidate,
 
 /* A bound trainer of the candidate's network, on as many of the team's devices as can share its batch; candidate->ahead
  * is used where it fits. need->training, ->values and ->devices are set. The batch that was found is candidate->batch,
- * `least` or more; ST_MEMORY when there is none. */
+ * `least` or more; ST_MEMORY when there is none, ST_UNSUPPORTED when there never will be (with run_repeats). */
 enum status admission_open(struct run *run, struct candidate *candidate, struct team team, int32_t least,
                            struct memory_need *need, struct trainer **trainer, struct error *err);
 

@@ -27,7 +27,7 @@ struct training {
     struct trainer *trainer;
     struct memory_need need;
     bool reserved;
-    double last_checkpoint, began;
+    double last_checkpoint, began, first_second;
     int32_t unrecorded[PROG_EVALUATE + 1]; /* failures told of, by purpose */
     uint32_t first_step, epochs;
 };
@@ -90,11 +90,13 @@ static enum status save_checkpoint(struct training *training, struct error *err)
     char *path = run_checkpoint_path(run, training->candidate->id);
     if (path == NULL)
         return error_memory(err, "path", 0);
+    atomic_fetch_add(&run->history->saving, 1);
     run_lock(run); /* who goes on from the checkpoint finds the epochs before it in the journal */
     enum status st = journal_flush(&run->journal, err);
     run_unlock(run);
     if (st == ST_OK)
         st = trainer_checkpoint(training->trainer, path, (uint64_t)training->candidate->id, err);
+    atomic_fetch_sub(&run->history->saving, 1);
     free(path);
     training->last_checkpoint = clock_seconds();
     return st;
@@ -153,6 +155,7 @@ static enum status on_tick(void *context, const struct trainer_state *state, dou
     struct run *run = training->run;
     double now = clock_seconds(), samples = fmax(state->metrics[METRIC_SAMPLES], 1.0);
     double batches = (state->step - training->first_step) / fmax(now - training->began, 1e-9);
+    supervisor_beat(run->history);
     run_lock(run);
     const struct display_progress shown = {
         .id = candidate->id,
@@ -394,8 +397,14 @@ static enum status admit(struct training *training, struct error *err)
     run_lock(run);
     memory_reserve(&run->memory, &training->need, cached);
     training->reserved = true;
-    if (!candidate->restored)
-        st = record_plan(run, candidate->id, candidate->batch, &training->need, err);
+    if (!candidate->restored) {
+        const int32_t wanted = candidate->final ? run->batches.final : run->batches.candidate;
+        if (candidate->batch < wanted)
+            display_say(&run->display, 0,
+                        "  model %d is trained with a batch of %d instead of %d, for want of memory",
+                        (int)candidate->id, (int)candidate->batch, (int)wanted);
+        st = record_plan(run, candidate->id, candidate->batch, wanted, &training->need, err);
+    }
     run_unlock(run);
     return st;
 }
@@ -453,6 +462,7 @@ static enum status train(struct training *training, struct error *err)
     };
     training->began = training->last_checkpoint = clock_seconds();
     training->first_step = state->step;
+    training->first_second = state->seconds;
     run_lock(run);
     limit.seconds = run_seconds_limit(run, candidate, state->seconds);
     limit.validation_seconds = isinf(limit.seconds) ? 0.0 : VALIDATION_SECONDS;
@@ -472,22 +482,28 @@ static uint32_t own_steps(const struct trainer *trainer)
 
 enum status candidate_train(struct run *run, struct candidate *candidate, struct team team, struct error *err)
 {
-    struct training training = {.run = run, .candidate = candidate, .team = team, .began = clock_seconds()};
+    const double given = clock_seconds();
+    struct training training = {.run = run, .candidate = candidate, .team = team, .began = given};
     struct error cause;
 
     enum status st = begin(&training, &cause);
     if (st == ST_OK)
         st = train(&training, &cause);
     const uint32_t steps = own_steps(training.trainer);
-    if (st == ST_OK)
+    if (st == ST_OK) {
+        atomic_fetch_add(&run->history->saving, 1);
         st = finish(&training, steps, err);
-    else if (candidate_is_at_fault(st))
+        atomic_fetch_sub(&run->history->saving, 1);
+    } else if (candidate_is_at_fault(st) && !(st == ST_MEMORY && run_repeats(run)))
         st = fail(&training, steps, &cause, err);
     else
         *err = cause;
     if (st == ST_OK)
         remove_checkpoint(run, candidate->id);
+    const double trained =
+        training.trainer != NULL ? trainer_state(training.trainer)->seconds - training.first_second : 0.0;
     trainer_close(training.trainer);
+    candidate->beside = candidate->failed ? 0.0 : clock_seconds() - given - trained;
     if (training.reserved) {
         run_lock(run);
         memory_release(&run->memory, &training.need);

@@ -43,6 +43,7 @@ struct candidate {
     uint32_t measured_steps;     /* that this was measured over */
     double gain, gain_deviation; /* where its recipe compares it (struct search_model); NAN */
     double validation_seconds;   /* of its last evaluation; 0: unknown */
+    double beside; /* seconds that it took beside its training: prepared, loaded, saved; 0: unknown */
 };
 
 struct candidate *candidate_new(void);            /* NULL when out of memory */

@@ -56,9 +56,9 @@ static enum status print_start(struct run *run, const char *name, struct dry_run
     char group[64] = "";
     enum status st = start_make(&graph, name, run->job->search.width, image, run->data.classes, err);
     if (st == ST_OK && !known)
-        st = measure_team(run, &graph, one, batches.candidate, &alone, err);
+        st = measure_team(run, &graph, one, batches.candidate, INFINITY, &alone, err);
     if (st == ST_OK && differs)
-        st = measure_team(run, &graph, all, batches.final, &final, err);
+        st = measure_team(run, &graph, all, batches.final, INFINITY, &final, err);
     if (st != ST_OK)
         goto out;
     const struct cost cost = cost_of_graph(&graph);
@@ -145,6 +145,11 @@ enum status engine_dry_run(const struct job *job, FILE *out, struct error *err)
             data->classes, data->channels, data->height, data->width, data->sample_count[SPLIT_TRAIN],
             data->sample_count[SPLIT_VALIDATION], data->sample_count[SPLIT_TEST],
             1e-6 * data->count * data->channels * data->height * data->width);
+    char classes[DATA_LINE_LENGTH];
+    st = data_class_line(data, classes, err);
+    if (st != ST_OK)
+        goto out;
+    fprintf(out, "         %s\n", classes);
     if (data->policy[0] != '\0')
         fprintf(out, "         %s\n", data->policy);
     if (data->skipped > 0)

@@ -5,7 +5,6 @@
 #include "host/net/cost.h"
 #include "host/net/serialise.h"
 #include "host/search/budget.h"
-#include "host/search/gaussian.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -49,7 +48,6 @@ enum status record_run(struct run *run, struct error *err)
                     .policy = data->policy},
         .devices = {names, run->devices.count},
         .libraries = {.onednn = library_version(run, "onednn"),
-                      .blas = gaussian_blas(),
                       .cjson = cJSON_Version(),
                       .cuda = library_version(run, "cuda")},
     };
@@ -141,11 +139,12 @@ enum status record_morph(struct run *run, int32_t id, const char *operation, dou
     return event_write_morph(&run->journal, &event, run_time(run), err);
 }
 
-enum status record_plan(struct run *run, int32_t id, int32_t batch, const struct memory_need *need,
-                        struct error *err)
+enum status record_plan(struct run *run, int32_t id, int32_t batch, int32_t wanted,
+                        const struct memory_need *need, struct error *err)
 {
     const struct event_plan event = {.id = id,
                                      .batch = batch,
+                                     .wanted = batch < wanted ? wanted : -1,
                                      .device_bytes = (int64_t)need->training,
                                      .process_bytes = (int64_t)need->added};
     return event_write_plan(&run->journal, &event, run_time(run), err);

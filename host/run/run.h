@@ -64,6 +64,7 @@ struct run {
     struct memory memory;
     struct search *search;
 
+    double report_seconds; /* that report and plots took when they were written last; 0: not known */
     double first_step;     /* seconds from the program's start to the first training step; 0 before it */
     double stage_began;    /* run time */
     int32_t stage;         /* index into the budget's list */
@@ -85,6 +86,7 @@ struct run {
     double seconds_per_image;    /* measured over predicted training time of the last model; 1 before */
     /* measured evaluation time over predicted training time of an image; 0 before */
     double evaluation_factor;
+    double beside; /* seconds that a candidate takes beside its training, as measured; 0 before */
     /* What the journal tells of this stage's candidates, to be gone through again (resume.h): by id, [past_count]. */
     struct candidate **past;
     int32_t past_count;

@@ -16,9 +16,9 @@ static const double LEAST_STEPS = 40.0;
 /* Of a control's or a sibling's training, before it cools down; and of the root's, behind its warm-up. */
 static const double HOLD = 0.75, ROOT_HOLD = 0.5;
 
-/* Every third sibling has another hyperparameter, the others have a morph. Only what a short look is prejudiced against:
- * that always likes a lower rate and less decay, whatever the end would say. And no label smoothing: without it the
- * validation loss is lower by what it is. */
+/* Every third sibling has another hyperparameter, the others have a morph. Only what a short look is prejudiced
+ * against: that always likes a lower rate and less decay, whatever the end would say. And no label smoothing:
+ * without it the validation loss is lower by what it is. */
 enum { HYPERPARAMETER_EVERY = 3 };
 static const struct {
     double rate, decay;

@@ -1,8 +1,8 @@
-/* Branches: what is tried on the trunk while it is trained. The trunk, a starting network from fresh weights, is trained
- * at the peak of the learning rate. A round has a control, which is the trunk trained on as it is, and siblings, which go
- * on from the same instant with the same batches for the same time (the same steps with a budget in steps) and differ in
- * one thing: a morph, or a hyperparameter. Behind their hold all of them cool down, for a figure; what goes on is the
- * state before that.
+/* Branches: what is tried on the trunk while it is trained. The trunk, a starting network from fresh weights, is
+ * trained at the peak of the learning rate. A round has a control, which is the trunk trained on as it is, and
+ * siblings, which go on from the same instant with the same batches for the same time (the same steps with a budget
+ * in steps) and differ in one thing: a morph, or a hyperparameter. Behind their hold all of them cool down, for a
+ * figure; what goes on is the state before that.
  *
  *     root ──hold──┬── control ──hold──┬── cools down         a round: the one below the other in time
  *                  ├── sibling ──hold──┬── cools down

@@ -392,8 +392,8 @@ static double cost_of(const struct search_request *request, const struct search_
     return cost_seconds(&model->graph, request->limits.flops, request->limits.bytes);
 }
 
-/* By how much more the logarithm of a sibling's error will lie below the control's at the end than it does now, where it
- * costs another time: by the law of the ladder (ladder_predict.h). */
+/* By how much more the logarithm of a sibling's error will lie below the control's at the end than it does now,
+ * where it costs another time: by the law of the ladder (ladder_predict.h). */
 static enum status predict_growth(const struct search *search, const struct search_request *request,
                                   const struct branches *branches, const struct search_model *sibling,
                                   double *growth, struct error *err)

@@ -1,5 +1,5 @@
-/* The trunk and its branches on made-up gains: what goes on from where, with which recipe, when a sibling is accepted and
- * when the rounds end. No network is trained here. */
+/* The trunk and its branches on made-up gains: what goes on from where, with which recipe, when a sibling is
+ * accepted and when the rounds end. No network is trained here. */
 #include "host/net/cost.h"
 #include "host/net/serialise.h"
 #include "host/net/start.h"
