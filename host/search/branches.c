@@ -8,7 +8,7 @@ static const double LEAST_EPOCHS = 20.0, LONG = 60.0, MANY = 200.0;
 
 /* Shares of the stage: of the root; of all rounds, by the epochs; what the ladder and the root leave of the search's
  * part is the most. */
-static const double ROOT_SHARE = 0.1, SHORT_SHARE = 0.15, LONG_SHARE = 0.3, LADDER_SHARE = 0.1;
+static const double ROOT_SHARE = 0.1, SHORT_SHARE = 0.15, LONG_SHARE = 0.3, LADDER_SHARE = 0.12;
 
 /* Shorter trainings say nothing. */
 static const double LEAST_STEPS = 40.0;
@@ -48,7 +48,7 @@ struct branches_plan branches_plan_make(const struct search_setup *setup, const 
     if (plan.siblings == 0 || epochs < LEAST_EPOCHS || means->models < INT32_MAX)
         return plan;
     for (plan.rounds = rounds_of(epochs); plan.rounds > 0; plan.rounds--) {
-        plan.share = all / (plan.rounds * length);
+        plan.share = all / (plan.rounds * length) - means->beside;
         if (plan.share * steps >= LEAST_STEPS)
             break;
     }
