@@ -1,6 +1,6 @@
 /* Phases by what the budget pays for. First a ladder of short trainings, which finds out how large a network of which
- * family this budget can train (rungs.h); then one training of that from fresh weights over all the time that is left. So
- * every second is in the final network's training or has bought the choice of it. With search.branches that training
+ * family this budget can train (rungs.h); then one training of that from fresh weights over all the time that is left.
+ * So every second is in the final network's training or has bought the choice of it. With search.branches that training
  * begins as a trunk, on which changes are tried (branches.h), and the final fit goes on from there. */
 #include "host/net/cost.h"
 #include "host/search/branches.h"

@@ -1,5 +1,5 @@
-/* The ladder's rungs: short trainings of starting networks from fresh weights, by its plan (ladder_plan.h), and the choice
- * of one of them for the time that is left (ladder_predict.h). All is a function of what was trained. */
+/* The ladder's rungs: short trainings of starting networks from fresh weights, by its plan (ladder_plan.h), and the
+ * choice of one of them for the time that is left (ladder_predict.h). All is a function of what was trained. */
 #ifndef NASRUN_SEARCH_RUNGS_H
 #define NASRUN_SEARCH_RUNGS_H
 
