@@ -77,7 +77,8 @@ static enum status prepare_trainer(const struct run *run, const struct candidate
     const struct recipe *recipe = &candidate->recipe;
     const int32_t batches_of = recipe->batches_of >= 0 ? recipe->batches_of : candidate->id;
     const uint64_t seed = inherit_seed((uint64_t)run->job->seed, batches_of, -1);
-    const struct job_train train = recipe_train(&run->job->train, &recipe->hyperparameters);
+    const struct job_train train =
+        recipe_train(&run->job->train, &recipe->hyperparameters, candidate->graph.layers[0].shape);
     struct trainer_device devices[DEVICES_MOST];
     struct trainer_settings settings;
     *trainer = NULL;

@@ -129,6 +129,8 @@ static enum status replay_failed(struct run *run, const struct event_failed *eve
     enum status st = ended(run, event->id, &candidate, err);
     if (st == ST_OK)
         replay_mark_failed(candidate, event->steps);
+    if (st == ST_OK)
+        snprintf(run->failure, sizeof(run->failure), "%s", event->message);
     return st;
 }
 
