@@ -273,6 +273,10 @@ $(BUILD)/tests/bench/bench_train: $(BENCH_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
 
+$(BUILD)/tests/bench/bench_cost: $(BUILD)/tests/bench/bench_cost.o $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
+
 $(BUILD)/tests/bench/search/nasrun_placebo: $(BUILD)/tests/bench/search/placebo.o $(BUILD)/host/run/main.o $(LIBRARY)
 	$(CC) $(CFLAGS_ALL) -Wl,--wrap=search_new $^ -o $@ $(LIBS)
 

@@ -40,6 +40,7 @@ struct candidate *candidate_new(void)
                                         .parent = -1,
                                         .source = -1,
                                         .start = -1,
+                                        .expected_images_per_second = NAN,
                                         .recipe = recipe_usual(),
                                         .prediction = prediction_none()};
     return candidate;
@@ -276,7 +277,9 @@ static enum status finish(struct training *training, uint32_t steps, struct erro
                                        .steps = steps,
                                        .seconds = clock_seconds() - training->began,
                                        .validation = candidate->validation,
-                                       .joined = candidate->joined};
+                                       .joined = candidate->joined,
+                                       .images_per_second = candidate->images_per_second,
+                                       .predicted_images_per_second = candidate->expected_images_per_second};
     join_operations(candidate, operations, sizeof(operations));
     run_lock(run);
     st = record_model(run, &model, err);
