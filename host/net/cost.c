@@ -222,10 +222,10 @@ static void count_layer(const struct graph *graph, const struct layer *layer, co
         units->of[COST_ACTIVATION_OPERATIONS] += cost->train_flops;
         break;
     case FAMILY_MAX_POOL:
-        units->of[COST_MAX_POOL] += cost->train_flops;
+        units->of[COST_MAX_POOL] += cost->train_bytes;
         break;
     case FAMILY_AVERAGE_POOL:
-        units->of[COST_AVERAGE_POOL] += cost->train_flops;
+        units->of[COST_AVERAGE_POOL] += cost->train_bytes;
         break;
     case FAMILY_ADD:
         units->of[COST_ADD] += cost->train_bytes;

@@ -30,8 +30,8 @@ struct cost cost_of_graph(const struct graph *graph);
     UNIT(BATCH_NORM, batch_norm, "bytes of batch norms")                                                     \
     UNIT(ACTIVATION_BYTES, activation_bytes, "bytes of activations that are not fused")                      \
     UNIT(ACTIVATION_OPERATIONS, activation_operations, "operations of activations")                          \
-    UNIT(MAX_POOL, max_pool, "values in the windows of max pools")                                           \
-    UNIT(AVERAGE_POOL, average_pool, "values in the windows of average pools")                               \
+    UNIT(MAX_POOL, max_pool, "bytes of max pools")                                                           \
+    UNIT(AVERAGE_POOL, average_pool, "bytes of average pools")                                               \
     UNIT(ADD, add, "bytes of adds")                                                                          \
     UNIT(COPY, copy, "bytes of concats and global pools")                                                    \
     UNIT(DROPOUT, dropout, "values of dropouts")                                                             \

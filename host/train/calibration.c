@@ -7,11 +7,13 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Images are made about this small first, or steps would take too long; a network's layers are of that size. */
-enum { SIDE = 16, LEAST_BATCH = 4 };
+/* Images are made about this small first, or steps would take too long: a network's layers are of the first size, or,
+ * where they compute little, of the second. */
+enum { SIDE = 16, LARGE = 32, STEM = 3, LEAST_BATCH = 4 };
 
 /* Of one step, about; of all steps of a network. No step is measured that is expected to take more of the time. */
-static const double STEP_SECONDS = 0.005, NETWORK_SECONDS = 0.02, MOST_OF_THE_TIME = 0.1;
+static const double STEP_SECONDS = 0.005, MOVING_SECONDS = 0.015, NETWORK_SECONDS = 0.02,
+                    MOST_OF_THE_TIME = 0.1;
 
 /* At least so many steps are measured, of which the fastest counts: others only ever slow one down. A GPU's are
  * measured together. */
@@ -38,24 +40,35 @@ struct network {
     enum block block;
     int32_t channels, times, kernel;
     enum layer_kind activation; /* of BLOCK_ACTIVATION */
-    int32_t side;               /* of what is repeated */
-    int32_t stem;               /* kernel of the first convolution; 0: as large as its stride */
+    /* Of what is repeated. Behind a convolution of 3 x 3 where `moves` holds, of its stride alone otherwise. */
+    int32_t side;
+    bool moves; /* its layers compute little: steps have to be large, or caches would hold them */
 };
 
+/* clang-format off */
 static const struct network NETWORKS[] = {
-    {BLOCK_CONV, 64, 3, 3, LAYER_RELU, SIDE, 0},       {BLOCK_NORM, 24, 4, 3, LAYER_RELU, SIDE, 0},
-    {BLOCK_NORM, 64, 3, 3, LAYER_RELU, SIDE, 0},       {BLOCK_CONV, 64, 6, 1, LAYER_RELU, SIDE, 0},
-    {BLOCK_NORM, 32, 1, 3, LAYER_RELU, SIDE, 3},      /* large images */
-    {BLOCK_CONV, 128, 2, 3, LAYER_RELU, SIDE / 2, 0}, /* many weights, few operations */
-    {BLOCK_ACTIVATION, 32, 6, 0, LAYER_GELU, SIDE, 0}, {BLOCK_MAX_POOL, 32, 4, 3, LAYER_RELU, SIDE, 0},
-    {BLOCK_NORM, 8, 8, 1, LAYER_RELU, SIDE / 2, 0}, /* many layers, small ones */
-    {BLOCK_CONV, 32, 2, 5, LAYER_RELU, SIDE, 0},       {BLOCK_NONE, 32, 0, 0, LAYER_RELU, SIDE, 3},
-    {BLOCK_CONV, 16, 4, 3, LAYER_RELU, SIDE, 0},       {BLOCK_CONCAT, 32, 4, 1, LAYER_RELU, SIDE, 0},
-    {BLOCK_ADD, 32, 6, 0, LAYER_RELU, SIDE, 0},        {BLOCK_AVERAGE_POOL, 32, 4, 3, LAYER_RELU, SIDE, 0},
-    {BLOCK_DENSE, 128, 2, 0, LAYER_RELU, SIDE / 4, 0}, {BLOCK_ACTIVATION, 32, 6, 0, LAYER_RELU, SIDE, 0},
-    {BLOCK_NORM, 40, 4, 1, LAYER_RELU, SIDE, 0},       {BLOCK_DROPOUT, 32, 4, 0, LAYER_RELU, SIDE, 0},
-    {BLOCK_GROUPED, 64, 4, 3, LAYER_RELU, SIDE, 0},
+    {BLOCK_CONV, 64, 3, 3, LAYER_RELU, SIDE, false},
+    {BLOCK_NORM, 24, 4, 3, LAYER_RELU, SIDE, false},
+    {BLOCK_NORM, 64, 3, 3, LAYER_RELU, SIDE, false},
+    {BLOCK_CONV, 64, 6, 1, LAYER_RELU, SIDE, false},
+    {BLOCK_NORM, 32, 2, 3, LAYER_RELU, LARGE, true},
+    {BLOCK_CONV, 128, 2, 3, LAYER_RELU, SIDE / 2, false}, /* many weights, few operations */
+    {BLOCK_ACTIVATION, 32, 3, 0, LAYER_GELU, LARGE, true},
+    {BLOCK_MAX_POOL, 32, 2, 2, LAYER_RELU, LARGE, true},
+    {BLOCK_NORM, 8, 8, 1, LAYER_RELU, SIDE / 2, false}, /* many layers, small ones */
+    {BLOCK_CONV, 32, 2, 5, LAYER_RELU, SIDE, false},
+    {BLOCK_NONE, 32, 0, 0, LAYER_RELU, LARGE, true},
+    {BLOCK_CONV, 16, 4, 3, LAYER_RELU, SIDE, false},
+    {BLOCK_CONCAT, 32, 2, 1, LAYER_RELU, LARGE, true},
+    {BLOCK_ADD, 32, 3, 0, LAYER_RELU, LARGE, true},
+    {BLOCK_NORM, 64, 3, 1, LAYER_RELU, SIDE, true},
+    {BLOCK_AVERAGE_POOL, 32, 2, 2, LAYER_RELU, LARGE, true},
+    {BLOCK_DENSE, 128, 2, 0, LAYER_RELU, SIDE / 4, false},
+    {BLOCK_ACTIVATION, 32, 3, 0, LAYER_RELU, LARGE, true},
+    {BLOCK_DROPOUT, 32, 2, 0, LAYER_RELU, SIDE, false},
+    {BLOCK_GROUPED, 64, 4, 3, LAYER_RELU, SIDE, false},
 };
+/* clang-format on */
 enum { NETWORKS_COUNT = sizeof(NETWORKS) / sizeof(NETWORKS[0]) };
 
 static struct layer conv(int32_t channels, int32_t kernel, int32_t stride, int32_t groups)
@@ -81,8 +94,9 @@ static enum status append(struct graph *graph, struct layer layer, int32_t secon
 
 static enum status append_pool(struct graph *graph, enum layer_kind kind, int32_t kernel, struct error *err)
 {
-    struct layer pool = conv(0, kernel, 1, 0);
+    struct layer pool = conv(0, kernel, kernel, 0);
     pool.kind = kind;
+    pool.pad_h = pool.pad_w = 0;
     return append(graph, pool, 0, err);
 }
 
@@ -128,9 +142,9 @@ static enum status make_network(const struct network *network, const struct cali
                                 struct graph *graph, struct error *err)
 {
     const int32_t side = setup->image.h < setup->image.w ? setup->image.h : setup->image.w;
-    const int32_t stride = network->stem > 0 || side <= network->side ? 1 : side / network->side;
-    struct layer stem = conv(network->channels, network->stem > 0 ? network->stem : stride, stride, 1);
-    if (network->stem == 0)
+    const int32_t stride = side <= network->side ? 1 : side / network->side;
+    struct layer stem = conv(network->channels, network->moves ? STEM : stride, stride, 1);
+    if (!network->moves)
         stem.pad_h = stem.pad_w = 0;
     enum status st = graph_new(graph, setup->image.c, setup->image.h, setup->image.w, err);
     if (st == ST_OK)
@@ -256,14 +270,12 @@ static bool is_left_out(enum status st)
 }
 
 /* Images of a step: as many as a step's time is expected to be enough for. */
-static int32_t batch_of(const struct calibration_setup *setup, double image_seconds)
+static int32_t batch_of(const struct calibration_setup *setup, const struct network *network,
+                        double image_seconds)
 {
-    const double fitting = STEP_SECONDS / image_seconds;
-    const int32_t most = setup->settings.batch;
-    return fitting >= most         ? most
-           : fitting > LEAST_BATCH ? (int32_t)fitting
-           : most < LEAST_BATCH    ? most
-                                   : LEAST_BATCH;
+    const double fitting = (network->moves ? MOVING_SECONDS : STEP_SECONDS) / image_seconds;
+    const int32_t most = setup->settings.batch, least = most < LEAST_BATCH ? most : LEAST_BATCH;
+    return fitting >= most ? most : fitting > least ? (int32_t)fitting : least;
 }
 
 /* Adds a sample, or none where the device is too slow for it, or can't do it. */
@@ -276,7 +288,7 @@ static enum status measure_network(const struct calibration_setup *setup, const 
     struct graph graph = {0};
     enum status st = make_network(network, setup, &graph, err);
     const double expected = st == ST_OK ? cost_seconds(&graph, prior) : INFINITY;
-    settings.batch = batch_of(setup, expected);
+    settings.batch = batch_of(setup, network, expected);
     const bool wanted = expected * settings.batch <= MOST_OF_THE_TIME * setup->seconds;
     if (st == ST_OK && wanted)
         st = calibration_step_seconds(&setup->device, &graph, &settings, &sample->seconds, err);
