@@ -5,9 +5,9 @@
  *
  * A device is calibrated as a run does it; then random networks of a search are trained for a few steps: a starting
  * network in any width up to 128, and up to five random morphs on it. What the calibration predicts for each is
- * compared with what was measured; both with one factor for all of them, as a run has measured one network before it asks, and
- * without. Beside it the same of the device's two rates alone. Networks of more than MOST operations an image are left
- * out: they take long to measure. */
+ * compared with what was measured, with one factor for all of them, as a run has measured one network before it asks,
+ * and without; beside it the same of the device's two rates alone. Networks of more than MOST operations an image are
+ * left out: they take long to measure. */
 #include "host/base/clock.h"
 #include "host/device/device.h"
 #include "host/machine/plugin_load.h"
