@@ -41,6 +41,7 @@ struct candidate {
     uint32_t steps;
     double images_per_second;          /* of its last epoch; 0: unknown */
     double expected_images_per_second; /* before its training; NAN: unknown */
+    double gain, gain_deviation;       /* where its recipe compares it (struct search_model); NAN */
     uint32_t measured_steps;           /* that this was measured over */
     double validation_seconds;         /* of its last evaluation; 0: unknown */
     double beside; /* seconds that it took beside its training: prepared, loaded, saved; 0: unknown */
@@ -50,6 +51,9 @@ struct candidate *candidate_new(void);            /* NULL when out of memory */
 void candidate_free(struct candidate *candidate); /* NULL is allowed */
 /* What was proposed; its graph changes owner. */
 void candidate_take(struct candidate *candidate, const struct proposal *proposal);
+/* Whether it leaves files behind for candidates that go on from it or are compared with it: of where it stood when its
+ * learning rate had held, and of its losses. */
+bool candidate_leaves_state(const struct candidate *candidate);
 /* One more operation, in words. */
 void candidate_say(struct candidate *candidate, const char *text);
 

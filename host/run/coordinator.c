@@ -200,6 +200,8 @@ enum status coordinator_observe(struct run *run, struct candidate *candidate, st
     enum status st = ST_OK;
     trial.epochs = (double)candidate->steps * candidate->batch / run->data.sample_count[SPLIT_TRAIN];
     trial.images_per_second = candidate->images_per_second;
+    trial.gain = candidate->gain;
+    trial.gain_deviation = candidate->gain_deviation;
     run_lock(run);
     run->steps_done += candidate->steps;
     run->model_seconds += run_model_seconds(run, candidate, candidate->steps);

@@ -12,14 +12,11 @@
 /* That a calibration may take: seconds, and of the stage. Below the least it is not worth it. */
 static const double MOST_SECONDS = 1.0, OF_THE_STAGE = 0.02, LEAST_SECONDS = 0.1;
 
+/* Of what is left of the stage, for measuring one network. */
+static const double MEASURE_SHARE = 0.05;
+
 /* With fewer networks measured most units would be guessed. */
 enum { LEAST_NETWORKS = 10 };
-
-bool speed_counts(const struct run *run)
-{
-    const struct job_budget *budget = &run->job->budget;
-    return budget_kind_of(budget) == BUDGET_SECONDS && budget->clock == JOB_CLOCK_WALL;
-}
 
 enum status speed_calibrate(struct run *run, struct calibration *calibration, struct error *err)
 {
@@ -44,12 +41,15 @@ enum status speed_measure(struct run *run, const struct graph *graph, struct tea
                           struct error *err)
 {
     struct measured measured;
-    if (!speed_counts(run) || run->calibrated)
+    if (run_repeats(run) || run->calibrated)
         return ST_OK;
-    enum status st = measure_team(run, graph, team, batch, &measured, err);
+    const double seconds = MEASURE_SHARE * run_seconds_left(run);
+    enum status st = measure_team(run, graph, team, batch, seconds, &measured, err);
     if (st != ST_OK)
         return candidate_is_at_fault(st) ? ST_OK : st;
-    run->seconds_per_image = 1.0 / (measured.images_per_second * cost_seconds(graph, &run->rates));
+    const double predicted = cost_seconds(graph, &run->rates);
+    run->seconds_per_image = 1.0 / (measured.images_per_second * predicted);
+    run->evaluation_factor = measured.evaluation_seconds / predicted;
     run->beside = measured.preparation; /* at least; candidates will tell */
     run->calibrated = true;
     return ST_OK;
@@ -88,9 +88,9 @@ static void say(struct run *run, const struct calibration *calibration)
 enum status speed_open(struct run *run, struct error *err)
 {
     struct calibration calibration;
-    if (!speed_counts(run) || !search_has_candidates(run->search) || resume_has_final(run))
+    if (run_repeats(run) || resume_has_final(run))
         return ST_OK;
-    const bool known = run->rates.batch > 0;
+    const bool known = run->rates.batch > 0 || !search_has_candidates(run->search);
     enum status st = known ? ST_OK : speed_calibrate(run, &calibration, err);
     if (st == ST_OK)
         st = measure_first_start(run, err);
@@ -106,7 +106,7 @@ enum status speed_open(struct run *run, struct error *err)
 double speed_expected(const struct run *run, const struct candidate *candidate)
 {
     const double seconds = run->seconds_per_image * cost_seconds(&candidate->graph, &run->rates);
-    if (!speed_counts(run) || !(seconds > 0.0))
+    if (run_repeats(run) || !(seconds > 0.0))
         return NAN;
     return candidate->final ? run->batches.team / seconds : 1.0 / (seconds * sharing_slowdown(&run->sharing));
 }

@@ -6,15 +6,12 @@
 #include "host/run/candidate.h"
 #include "host/train/calibration.h"
 
-/* Whether a clock decides at all. */
-bool speed_counts(const struct run *run);
-
 /* Measures what the units of trainings cost on the first device (calibration.h) into run->rates, in a second, or less
  * in a short stage. With few networks measured, because there was no time, the device's own rates stay. */
 enum status speed_calibrate(struct run *run, struct calibration *calibration, struct error *err);
 
-/* Before the search of a stage: the calibration and, for strategies that plan by it, how fast the first starting
- * network is; unless the journal had them. They are journalled, so that a resumed run goes by the same figures. */
+/* Before the search of a stage: the calibration, where there is something to choose, and, for strategies that plan by
+ * it, how fast the first starting network is; unless the journal had them. They are journalled, so that a resumed run goes by the same figures. */
 enum status speed_open(struct run *run, struct error *err);
 
 /* A few steps of a network, where nothing has been measured in this process. What goes wrong in the network itself is
@@ -22,7 +19,7 @@ enum status speed_open(struct run *run, struct error *err);
 enum status speed_measure(struct run *run, const struct graph *graph, struct team team, int32_t batch,
                           struct error *err);
 
-/* Images a second that are expected of a candidate's training; NAN where no clock counts. */
+/* Images a second that are expected of a candidate's training; NAN where no clock counts (run_repeats). */
 double speed_expected(const struct run *run, const struct candidate *candidate);
 
 /* By how much what was expected was off, relative; NAN when it is not known. */

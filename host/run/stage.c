@@ -1,5 +1,6 @@
 #include "host/run/stage.h"
 
+#include "host/base/clock.h"
 #include "host/net/serialise.h"
 #include "host/report/report.h"
 #include "host/run/admission.h"
@@ -12,6 +13,26 @@
 
 #include <math.h>
 #include <stdlib.h>
+
+/* ---- report ---- */
+
+static enum status write_report(struct run *run, struct error *err)
+{
+    const double began = clock_seconds();
+    enum status st = report_write_all(run->folder, run->job->output.plots, err);
+    run->report_seconds = clock_seconds() - began;
+    return st;
+}
+
+/* Where a clock ends the run, how long this takes here is known by doing it before, with what there is. Before a stage
+ * is tested that is plots alone. */
+static enum status rehearse_report(struct run *run, struct error *err)
+{
+    if (isnan(run_seconds_left(run)) || run->job->budget.clock != JOB_CLOCK_WALL || run->report_seconds > 0.0)
+        return ST_OK;
+    enum status st = write_report(run, err);
+    return st == ST_RANGE ? ST_OK : st;
+}
 
 /* ---- final fit ---- */
 
@@ -38,8 +59,11 @@ static enum status propose_final(const struct run *run, struct candidate **made,
     candidate->final = true;
     candidate->batch = run->batches.final;
     if (earlier->id >= 0 && !earlier->joined && earlier->parent == candidate->parent &&
-        earlier->fingerprint == graph_fingerprint(&candidate->graph))
+        earlier->fingerprint == graph_fingerprint(&candidate->graph)) {
         candidate->source = earlier->id;
+        candidate->recipe.goes_on = false;
+        candidate->recipe.hyperparameters.warmup = candidate->recipe.hyperparameters.hold = NAN;
+    }
     *made = candidate;
     return ST_OK;
 }
@@ -79,10 +103,21 @@ static enum status train_final(struct run *run, struct candidate *candidate, str
     return st;
 }
 
+/* Where nothing could be trained, why the last one couldn't. */
+static enum status tell_cause(const struct run *run, struct error *err)
+{
+    const struct error told = *err;
+    if (run->failure[0] == '\0')
+        return err->status;
+    return error_set(err, told.status, "%.400s, the last one because: %.500s", told.message, run->failure);
+}
+
 static enum status final_fit(struct run *run, struct error *err)
 {
     struct candidate *candidate = resume_take_final(run);
     enum status st = candidate == NULL ? propose_final(run, &candidate, err) : ST_OK;
+    if (st == ST_DIVERGED)
+        st = tell_cause(run, err);
     if (st == ST_OK && !candidate->ended)
         st = train_final(run, candidate, err);
     if (st == ST_OK)
@@ -91,13 +126,24 @@ static enum status final_fit(struct run *run, struct error *err)
         run->next_id = candidate->id + 1;
         st = store_publish_best(run, err);
     }
-    if (st == ST_OK && run->best_id < 0)
-        st = error_set(err, ST_DIVERGED, "the final fit could not be trained, and nothing was before it");
+    if (st == ST_OK && run->best_id < 0) {
+        error_set(err, ST_DIVERGED, "the final fit could not be trained, and nothing was before it");
+        st = tell_cause(run, err);
+    }
     candidate_free(candidate);
     return st;
 }
 
 /* ---- test ---- */
+
+static void say_result(struct run *run, const struct trainer_test *test)
+{
+    char time[DISPLAY_TIME_LENGTH];
+    display_time(run_time(run), time);
+    display_result(&run->display, "stage %d of %d ends after %s: model %d, test accuracy %.4f, loss %.4f",
+                   (int)run->stage + 1, (int)budget_stages(&run->job->budget), time, (int)run->best_id,
+                   test->result.accuracy, test->result.loss);
+}
 
 /* Evaluates what model.safetensors holds on the test set and journals it. */
 static enum status test_best(struct run *run, struct error *err)
@@ -132,6 +178,8 @@ static enum status test_best(struct run *run, struct error *err)
     run_unlock(run);
     if (st == ST_OK)
         st = record_test(run, run->best_id, &test, err);
+    if (st == ST_OK)
+        say_result(run, &test);
 out:
     trainer_close(trainer);
     graph_free(&best.graph);
@@ -152,6 +200,8 @@ enum status stage_run(struct run *run, struct error *err)
         run->stage_open = true;
     }
     if (st == ST_OK)
+        st = rehearse_report(run, err);
+    if (st == ST_OK)
         st = speed_open(run, err);
     if (st == ST_OK && search_has_candidates(run->search))
         st = coordinator_search(run, err);
@@ -160,7 +210,7 @@ enum status stage_run(struct run *run, struct error *err)
     if (st == ST_OK)
         st = test_best(run, err);
     if (st == ST_OK)
-        st = report_write_all(run->folder, run->job->output.plots, err);
+        st = write_report(run, err);
     run->stage++;
     run->stage_open = false;
     return st;

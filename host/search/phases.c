@@ -27,7 +27,7 @@ enum { RATE_COUNT = sizeof(RATES) / sizeof(RATES[0]), WIDTH_STEP = 8 };
 static double rate_of(const struct search *search, const struct search_model *model)
 {
     const double rate = model->recipe.hyperparameters.learning_rate;
-    return isnan(rate) ? 1.0 : rate / search_setup(search)->learning_rate;
+    return isnan(rate) ? 1.0 : rate / search_setup(search)->train->learning_rate;
 }
 
 static bool is_same(const struct search_model *a, const struct search_model *b)
@@ -236,7 +236,7 @@ static enum status propose_again(const struct search *search, const struct searc
     const int32_t start = model->start;
     enum status st = propose_start_of_width(search, start, width_of(search, model), proposal, err);
     if (st == ST_OK && rate != 1.0) {
-        proposal->recipe.hyperparameters.learning_rate = rate * search_setup(search)->learning_rate;
+        proposal->recipe.hyperparameters.learning_rate = rate * search_setup(search)->train->learning_rate;
         say(proposal, "learning rate x %g", rate);
     }
     return st;
@@ -358,6 +358,8 @@ static enum status propose_unseen(const struct search *search, const struct ladd
 {
     const struct ladder_network *network = &plan->networks[0];
     enum status st = propose_start_of_width(search, network->start, network->width, proposal, err);
+    if (st == ST_OK)
+        propose_augment(search, network->epochs, proposal);
     if (st == ST_OK && plan->count == 1 && plan->epochs >= LADDER_TOO_SHORT)
         say(proposal, "nothing to choose from");
     else if (st == ST_OK)
@@ -375,6 +377,7 @@ static enum status propose_chosen(const struct search *search, const struct stan
     enum status st = propose_again(search, model, rate_of(search, model), proposal, err);
     if (st != ST_OK)
         return st;
+    propose_augment(search, standing->wanted[chosen].epochs, proposal);
     proposal->prediction =
         (struct prediction){.mean = 1.0 - error, .deviation = error * standing->guesses[chosen].deviation};
     say(proposal, "from %d trained, %.3g epochs, %.4f +- %.4f expected", (int)standing->count,

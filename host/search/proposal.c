@@ -58,6 +58,12 @@ enum status propose_start(const struct search *search, int32_t start, struct pro
     return propose_start_of_width(search, start, search_setup(search)->job->width, proposal, err);
 }
 
+void propose_augment(const struct search *search, double epochs, struct proposal *proposal)
+{
+    const struct search_setup *setup = search_setup(search);
+    recipe_augment(setup->train, epochs, setup->image, &proposal->recipe.hyperparameters);
+}
+
 /* The first of them that was not told of. */
 static enum status propose_next_start(const struct search *search, struct proposal *proposal,
                                       struct error *err)

@@ -45,8 +45,11 @@ struct search_model {
     struct prediction prediction; /* of the score, while it is pending; none behind that */
     double score;                 /* validation accuracy; NAN: failed, or pending */
     double loss;                  /* validation */
-    bool is_parent;               /* its weights are kept: others may go on from them */
-    bool is_pending;              /* its result is still out */
+    /* where its recipe compares it: mean over the validation images of the other's loss less its own, and that mean's
+     * standard error; NAN: not known */
+    double gain, gain_deviation;
+    bool is_parent;  /* its weights are kept: others may go on from them */
+    bool is_pending; /* its result is still out */
 };
 
 /* What a candidate may cost. Networks above are not proposed. */
@@ -114,7 +117,7 @@ struct search_setup {
     int64_t seed;
     struct shape image; /* of the starting networks' input; n is not used */
     int32_t classes;
-    double learning_rate; /* train.learning_rate */
+    const struct job_train *train; /* must outlive it */
 };
 
 /* A candidate, as told of when it is on its way and when its result is there. */
@@ -124,6 +127,7 @@ struct search_trial {
     struct recipe recipe;
     struct prediction prediction;
     double epochs, images_per_second; /* of a result */
+    double gain, gain_deviation;      /* of a result; as in struct search_model */
 };
 
 struct search;

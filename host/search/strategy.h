@@ -73,6 +73,9 @@ enum status propose_start_of_width(const struct search *search, int32_t start, i
 enum status propose_start(const struct search *search, int32_t start, struct proposal *proposal,
                           struct error *err);
 
+/* For a final fit of so many epochs: sets what its augmentation is, if it is not that of a short training. */
+void propose_augment(const struct search *search, double epochs, struct proposal *proposal);
+
 /* What comes before there is anything to choose from: the starting networks, in their order; then, while there is no
  * parent and request->fill holds, a change of a network in training, from fresh weights. ST_NONE when that is
  * nothing. */
