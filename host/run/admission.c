@@ -27,10 +27,10 @@ static struct room room_on(const struct run *run, const struct candidate *candid
     for (int32_t k = team.first; k < team.first + team.count; k++) {
         struct device_info info;
         run->ops->info(run->devices.items[k].device, &info);
-        const size_t reserve = info.memory_total / ADMISSION_RESERVE;
-        /* A limit that could not be read again is still there. */
-        room.most = smaller(room.most,
-                            (smaller(info.memory_total, run->device_info.memory_total) - reserve) / beside);
+        /* A limit that can't be read again is still there. */
+        const size_t total = smaller(info.memory_total, run->device_info.memory_total);
+        const size_t reserve = total / ADMISSION_RESERVE;
+        room.most = smaller(room.most, (total - reserve) / beside);
         room.now = smaller(room.now, info.memory_free > reserve ? info.memory_free - reserve : 0);
     }
     room.now = smaller(room.now, room.most);

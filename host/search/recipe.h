@@ -33,8 +33,8 @@ struct recipe {
      * so that two trainings differ in nothing but what is compared; -1: batches of its own. */
     int32_t batches_of;
     /* It goes on from where the parent stood when its learning rate had held, before it fell: with its weights, the
-     * optimizer's momentum, its place in the epoch; through the morphs, if there are any. Else it begins with the weights
-     * that the parent ended with. The parent's recipe has a hold. */
+     * optimizer's momentum, its place in the epoch; through the morphs, if there are any. Else it begins with the
+     * weights that the parent ended with. The parent's recipe has a hold. */
     bool goes_on;
     /* The candidate, of a recipe with a hold, that has ended and that its losses on the validation images are compared
      * with, image by image; -1: none. Its own recipe has a hold, too. */

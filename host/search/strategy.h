@@ -88,6 +88,11 @@ enum status propose_child(const struct search *search, const struct search_model
                           const struct search_limits *limits, struct random_sequence *random,
                           struct proposal *proposal, struct error *err);
 
+/* The same with that many morphs. */
+enum status propose_changed(const struct search *search, const struct search_model *model, int32_t morphs,
+                            const struct search_limits *limits, struct random_sequence *random,
+                            struct proposal *proposal, struct error *err);
+
 /* Draws models for which `is_one` holds and children of them until one is new; ST_NONE when none is. */
 enum status propose_child_of_any(const struct search *search, search_is_one *is_one,
                                  const struct search_limits *limits, struct random_sequence *random,
