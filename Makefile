@@ -278,7 +278,14 @@ $(BUILD)/tests/fuzz/fuzz: $(BUILD)/tests/fuzz/entry.o $(TEST_COMMON:%.c=$(BUILD)
 # Its candidates' trainings are the test's.
 $(BUILD)/tests/run/test_workers: LIBS += -Wl,--wrap=candidate_train -Wl,--wrap=admission_prepare_ahead
 
+# What a calibration finds is the test's.
+$(BUILD)/tests/run/test_speed: LIBS += -Wl,--wrap=calibration_measure
+
 $(BUILD)/tests/bench/bench_train: $(BENCH_OBJECTS) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
+
+$(BUILD)/tests/bench/bench_cost: $(BUILD)/tests/bench/bench_cost.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
 

@@ -87,12 +87,11 @@ enum status rungs_run(const struct search *search, const struct search_request *
     enum status st = ladder_usual_cost(search_setup(search), &request->limits, model->start, &usual, err);
     if (st != ST_OK)
         return st;
-    *run = (struct ladder_run){
-        .family = model->start,
-        .size = cost_seconds(&model->graph, request->limits.flops, request->limits.bytes) / usual,
-        .rate = rate_of(search, model),
-        .epochs = model->epochs,
-        .error = 1.0 - model->score};
+    *run = (struct ladder_run){.family = model->start,
+                               .size = cost_seconds(&model->graph, &request->limits.rates) / usual,
+                               .rate = rate_of(search, model),
+                               .epochs = model->epochs,
+                               .error = 1.0 - model->score};
     return ST_OK;
 }
 
@@ -102,8 +101,7 @@ double rungs_final_epochs(const struct search_request *request, const struct sea
     const struct search_means *means = &request->means;
     if (!isnan(means->device_seconds) && model->images_per_second > 0.0)
         return means->left * means->device_seconds * model->images_per_second / means->train_images;
-    return means->left *
-           ladder_epochs(means, cost_seconds(&model->graph, request->limits.flops, request->limits.bytes));
+    return means->left * ladder_epochs(means, cost_seconds(&model->graph, &request->limits.rates));
 }
 
 /* One more network that was trained, or a longer training of one. */
