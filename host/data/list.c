@@ -1,4 +1,5 @@
 /* The list of single image files, with their classes and splits, before anything is decoded. */
+#include "host/base/text.h"
 #include "host/data/data_internal.h"
 
 #include <errno.h>
@@ -125,7 +126,6 @@ enum status data_file_error(struct error *err, int number, const char *path)
 
 void data_list_say(const struct data_list *list, const char *format, ...)
 {
-    struct error line; /* for its cleaning of what is quoted */
     char text[ERROR_LENGTH];
     va_list arguments;
     if (list->log == NULL)
@@ -133,8 +133,7 @@ void data_list_say(const struct data_list *list, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    error_set(&line, ST_OK, "%s", text);
-    fprintf(list->log, "warning: %s\n", line.message);
+    fprintf(list->log, "warning: %s\n", text_clean(text));
 }
 
 enum status data_list_pass(struct data_list *list, const char *name, struct error *err)
