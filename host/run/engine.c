@@ -54,9 +54,10 @@ static enum status choose_batches(struct run *run, struct error *err)
         batches_choose(job->train.batch, !devices_are_host(&run->devices), run->devices.count, images, all);
     if (run->batches.candidate <= images)
         return ST_OK;
-    return error_set(err, ST_RANGE,
-                     "train.batch: found %d, expected at most %d, the candidates' training images",
-                     job->train.batch, images);
+    return error_set(
+        err, ST_RANGE,
+        "train.batch: found %d, expected at most %d, the candidates' training images, or \"auto\"",
+        job->train.batch, images);
 }
 
 static enum status upload_data(struct run *run, struct error *err)
@@ -75,7 +76,7 @@ static enum status open_search(struct run *run, struct error *err)
                                        .seed = run->job->seed,
                                        .image = {0, run->data.channels, run->data.height, run->data.width},
                                        .classes = run->data.classes,
-                                       .learning_rate = run->job->train.learning_rate};
+                                       .train = &run->job->train};
     return search_new(&setup, &run->search, err);
 }
 

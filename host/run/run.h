@@ -79,6 +79,7 @@ struct run {
     int32_t published_id;            /* the model that this process has put into model.safetensors; -1 */
     double best_accuracy, best_loss; /* validation */
     struct run_final final;
+    char failure[ERROR_LENGTH]; /* why the candidate that failed last did; "" */
     /* the model's clock (budget.clock): of all tests, and trainings that were observed */
     double model_seconds;
     double model_seconds_coming; /* at most, of trainings that are not observed yet */

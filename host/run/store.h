@@ -30,9 +30,9 @@ void store_note_best(struct run *run, const struct candidate *candidate);
 /* Copies the best model's file to model.safetensors, once. */
 enum status store_publish_best(struct run *run, struct error *err);
 
-/* Deletes the files, of all kinds, of models that are no parents any more, and drops them from the weight cache; those stay that are
- * published, or a final fit's, or parents of the `count` candidates that are not observed yet, or those candidates'
- * own. */
+/* Deletes the files, of all kinds, of models that are no parents any more, and drops them from the weight cache; those
+ * stay that are published, or a final fit's, or parents of the `count` candidates that are not observed yet, or those
+ * candidates' own. */
 void store_prune(const struct run *run, struct candidate *const *coming, int32_t count);
 
 #endif
