@@ -8,10 +8,10 @@ BIN ?= bin
 SANITIZE ?=
 OPTIMIZE ?= -O3
 JOBS ?= $(shell nproc)
-PACKAGES := libconfig libpng libjpeg zlib libxxhash libutf8proc libcjson cairo fontconfig
+PACKAGES := libconfig libpng libjpeg libwebp libtiff-4 zlib libxxhash libutf8proc libcjson cairo fontconfig
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 CFLAGS_ALL := -std=c17 $(WARNINGS) $(OPTIMIZE) -g -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off -fno-math-errno -MMD -MP $(SANITIZE) $(CFLAGS)
-LIBS = $(shell pkg-config --libs $(PACKAGES)) -ldnnl -lm -ldl -lpthread
+LIBS = $(shell pkg-config --libs $(PACKAGES)) -lgif -ldnnl -lm -ldl -lpthread
 
 ROOMS := spec host/base host/data host/net host/morph host/program host/device host/ref host/cpu host/train host/search host/model host/journal host/report \
 	host/machine host/run
@@ -23,7 +23,7 @@ TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/*.c))
 MANUAL := $(BUILD)/manual
 TEST_COMMON := $(wildcard tests/support/*.c)
 TESTS := $(filter-out tests/gpu/%,$(wildcard tests/*/test_*.c))
-TEST_SCRIPTS := $(sort $(wildcard tests/scripts/*.sh))
+TEST_SCRIPTS := $(sort $(wildcard tests/scripts/*.sh tests/cases/*.sh))
 TEST_PROGRAMS := $(TESTS:tests/%.c=$(BUILD)/tests/%)
 BENCH_OBJECTS := $(patsubst %,$(BUILD)/tests/bench/%.o,bench_train bench_operations fma_peak paper)
 TEST_HELPERS := $(BUILD)/tests/run/make_data $(BUILD)/tests/bench/search/nasrun_placebo $(BUILD)/tests/faults/inject.so
