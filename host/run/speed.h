@@ -11,7 +11,8 @@
 enum status speed_calibrate(struct run *run, struct calibration *calibration, struct error *err);
 
 /* Before the search of a stage: the calibration, where there is something to choose, and, for strategies that plan by
- * it, how fast the first starting network is; unless the journal had them. They are journalled, so that a resumed run goes by the same figures. */
+ * it, how fast the first starting network is; unless the journal had them. They are journalled, so that a resumed run
+ * goes by the same figures. */
 enum status speed_open(struct run *run, struct error *err);
 
 /* A few steps of a network, where nothing has been measured in this process. What goes wrong in the network itself is
