@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { EXIT_BAD = 2 };
 
@@ -58,15 +59,18 @@ static int engine(void *context, struct engine_history *history)
 static int run_job(struct invocation *invocation)
 {
     struct error err;
-    if (folder_prepare(invocation->folder, &invocation->job, invocation->options.fresh, &err) != ST_OK)
+    int lock; /* the engine's processes get it by their forks: the folder is this command's until the last has ended */
+    if (folder_prepare(invocation->folder, &invocation->job, invocation->options.fresh, &lock, &err) != ST_OK)
         return complain(&err);
-    return supervise(engine, journal_length, invocation);
+    const int result = supervise(engine, journal_length, invocation);
+    close(lock);
+    return result;
 }
 
 int main(int count, char **arguments)
 {
     struct invocation invocation = {0};
-    struct error err;
+    struct error note, err;
     int result = EXIT_SUCCESS;
 
     if (options_parse(count, arguments, &invocation.options, &err) != ST_OK)
@@ -88,7 +92,10 @@ int main(int count, char **arguments)
     case ACTION_PLAN:
         break;
     }
-    if (folder_read_job(&invocation.options, &invocation.job, &invocation.folder, &err) != ST_OK)
+    enum status st = folder_read_job(&invocation.options, &invocation.job, &invocation.folder, &note, &err);
+    if (st == ST_OK && note.message[0] != '\0')
+        complain(&note);
+    if (st != ST_OK)
         result = complain(&err);
     else if (invocation.options.action == ACTION_CHECK)
         printf("%s: ok\n", invocation.job.file);

@@ -4,12 +4,15 @@
 #include "host/base/file.h"
 #include "host/base/version.h"
 #include "host/journal/event_read.h"
+#include "host/run/own_files.h"
 #include "host/run/record.h"
 #include "host/run/replay.h"
 #include "host/run/store.h"
 #include "host/search/budget.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -114,10 +117,15 @@ static enum status count_kills(const struct run *run, int *kills, struct error *
     const struct engine_history *history = run->history;
     enum status st = ST_OK;
     char *path = run_path(run, "restarts.txt"), line[128];
-    FILE *stream = path != NULL ? fopen(path, "a+e") : NULL;
+    int fd = path != NULL
+                 ? open(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666)
+                 : -1;
+    FILE *stream = fd >= 0 ? fdopen(fd, "a+") : NULL;
 
     if (stream == NULL) {
-        st = error_set(err, ST_IO, "%s: can't be opened", path != NULL ? path : "restarts.txt");
+        st = error_system(err, errno, "%s", path != NULL ? path : "restarts.txt");
+        if (fd >= 0)
+            close(fd);
         goto out;
     }
     for (int32_t i = 0; history->restarts > 0 && i < run->past_count; i++) {
@@ -233,9 +241,9 @@ static void remove_checkpoints(const struct run *run)
 {
     DIR *folder = opendir(run->folder);
     for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
-        int id;
+        const int32_t id = own_checkpoint(entry->d_name);
         bool wanted = false;
-        if (sscanf(entry->d_name, "checkpoint-%d.bin", &id) != 1)
+        if (id < 0)
             continue;
         for (int32_t i = 0; i < run->past_count; i++)
             wanted = wanted || (run->past[i]->id == id && run->past[i]->restored && !run->past[i]->ended);
