@@ -40,7 +40,7 @@ static void test_defaults(void **state)
         {"dataset.on_error", "\"stop\""},
         {"dataset.cache", "\"\""},
         {"search.strategy", "\"phases\""},
-        {"search.starts", "[\"air\", \"res9\"]"},
+        {"search.starts", "[\"air\", \"air_deep\", \"res9\"]"},
         {"search.width", "0"},
         {"search.morphs",
          "[\"deepen\", \"widen\", \"add_skip\", \"concat_skip\", \"kernel\", \"residual\", \"repeat\", "
@@ -58,7 +58,7 @@ static void test_defaults(void **state)
         {"search.max_parameters", "0"},
         {"train.batch", "\"auto\""},
         {"train.precision", "\"auto\""},
-        {"train.optimizer", "\"sgd\""},
+        {"train.optimizer", "\"muon\""},
         {"train.learning_rate", "0.1875"},
         {"train.momentum", "0.85"},
         {"train.beta2", "0.999"},

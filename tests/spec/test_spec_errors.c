@@ -137,7 +137,8 @@ static const struct message_case {
     {GOOD "search = { starts = [1]; };",
      {0},
      ST_FORMAT,
-     "@/job.cfg:2: search.starts: found 1, expected one or more of \"lean\", \"res9\", \"air\", \"cnn\", "
+     "@/job.cfg:2: search.starts: found 1, expected one or more of \"lean\", \"res9\", \"air\", "
+     "\"air_deep\", \"cnn\", "
      "\"resnet\", \"densenet\""},
     {GOOD "budget = { seconds = [60, \"x\"]; };",
      {0},
@@ -196,6 +197,7 @@ static const struct message_case {
      {0},
      ST_RANGE,
      "@/job.cfg:2: search.starts: found a list of 0, expected one or more of \"lean\", \"res9\", \"air\", "
+     "\"air_deep\", "
      "\"cnn\", \"resnet\", "
      "\"densenet\""},
     {GOOD "search = { starts = [\"cnn\", \"cnn\"]; };",
