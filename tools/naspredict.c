@@ -5,6 +5,7 @@
 #include "host/device/views.h"
 #include "host/model/model_file.h"
 #include "host/program/lower.h"
+#include "host/report/history.h"
 #include "tools/common/arguments.h"
 #include "tools/common/commands.h"
 
@@ -64,12 +65,33 @@ static enum status allocate(struct predictor *p, size_t image_bytes, struct erro
     return ST_OK;
 }
 
+/* A file that is not what the run wrote gives wrong answers. A model without its run's journal is taken as it is. */
+static enum status check_hash(const char *run_folder, const char *path, const struct model *model,
+                              struct error *err)
+{
+    struct history history = {0};
+    struct error ignored;
+    enum status st = ST_OK;
+    if (history_load(run_folder, &history, &ignored) != ST_OK)
+        return ST_OK;
+    const struct history_model *written = history_find(&history, model->about.id);
+    if (written != NULL && written->hash != NULL && strcmp(written->hash, model->hash) != 0)
+        st = error_set(
+            err, ST_FORMAT,
+            "%s: its hash is %s, expected %s as the journal says; nasrun --resume=%s writes it again", path,
+            model->hash, written->hash, run_folder);
+    history_free(&history);
+    return st;
+}
+
 static enum status load_model(const char *run_folder, struct model *model, struct error *err)
 {
     char *path = file_join(run_folder, MODEL_FILE_NAME);
     if (path == NULL)
         return error_memory(err, run_folder, strlen(run_folder));
     enum status st = model_load(path, model, err);
+    if (st == ST_OK)
+        st = check_hash(run_folder, path, model, err);
     free(path);
     return st;
 }

@@ -219,6 +219,65 @@ enum status journal_load(const char *path, struct journal_lines *lines, struct e
     return st;
 }
 
+static size_t lines_in(const char *text, size_t length)
+{
+    size_t count = 0, at = 0;
+    for (; at < length; count++) {
+        const char *newline = memchr(text + at, '\n', length - at);
+        at = newline == NULL ? length : (size_t)(newline - text) + 1;
+    }
+    return count;
+}
+
+enum status journal_salvage(const char *path, size_t *kept, size_t *dropped, struct error *err)
+{
+    struct journal_lines lines = {0};
+    struct error bad;
+    char *text = NULL, *copy = NULL;
+    size_t length = 0;
+    *kept = *dropped = 0;
+    enum status st = file_read(path, &text, &length, err);
+    if (st != ST_OK)
+        return st;
+    st = parse_journal(path, text, length, &lines, &bad);
+    *kept = lines.count;
+    if (st != ST_FORMAT || lines.count == 0) {
+        *err = bad;
+        goto out;
+    }
+    const size_t end = lines.lines[lines.count - 1].end;
+    *dropped = lines_in(text + end, length - end);
+    copy = malloc(strlen(path) + sizeof(JOURNAL_DAMAGED_NAME));
+    if (copy == NULL) {
+        st = error_memory(err, path, strlen(path));
+        goto out;
+    }
+    sprintf(copy, "%s%s", path, JOURNAL_DAMAGED_NAME + strlen(JOURNAL_NAME));
+    st = file_write_atomic(copy, text, length, err);
+    if (st == ST_OK)
+        st = file_write_atomic(path, text, end, err);
+out:
+    journal_lines_free(&lines);
+    free(copy);
+    free(text);
+    return st;
+}
+
+enum status journal_cut(const char *path, const struct journal_lines *lines, size_t count, struct error *err)
+{
+    char *text = NULL;
+    size_t length = 0;
+    const size_t end = lines->lines[count - 1].end;
+    enum status st = file_read(path, &text, &length, err);
+    if (st == ST_OK && length < end)
+        st = error_set(err, ST_IO, "%s: has %zu bytes, expected %zu or more as read before", path, length,
+                       end);
+    if (st == ST_OK)
+        st = file_write_atomic(path, text, end, err);
+    free(text);
+    return st;
+}
+
 void journal_lines_free(struct journal_lines *lines)
 {
     for (size_t i = 0; i < lines->count; i++)

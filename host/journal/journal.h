@@ -36,7 +36,8 @@ struct journal {
 };
 
 /* Creates the file or continues it; a symbolic link is refused. Takes a lock that ends with the process, so that only
- * one nasrun writes: ST_BUSY when another holds it. A torn end is cut off; a bad line before it is ST_FORMAT, as in journal_load. */
+ * one nasrun writes: ST_BUSY when another holds it. A torn end is cut off; a bad line before it is ST_FORMAT, as in
+ * journal_load. */
 enum status journal_open(const char *path, struct journal *journal, struct error *err);
 void journal_close(struct journal *journal); /* unlocks; a zeroed or closed journal is allowed */
 
@@ -69,6 +70,17 @@ struct journal_lines {
  * first event. ST_FORMAT for everything that is no journal of nasrun, a link among it: such a file is nobody's to
  * change. */
 enum status journal_first(const char *path, struct journal_lines *lines, struct error *err);
+
+/* The name under which a damaged journal is kept. */
+#define JOURNAL_DAMAGED_NAME JOURNAL_NAME ".damaged"
+
+/* Keeps the good lines before the first bad one, where journal_load refuses the journal (ST_FORMAT): all of it is
+ * copied to PATH.damaged, then cut. *kept: lines that stay, *dropped: those from the bad one on, 0 when there was none. */
+enum status journal_salvage(const char *path, size_t *kept, size_t *dropped, struct error *err);
+
+/* Cuts the journal of which these are all lines behind the first `count` of them, 1 at least. Nobody may have it
+ * open. */
+enum status journal_cut(const char *path, const struct journal_lines *lines, size_t count, struct error *err);
 
 /* Reads all lines. The end is torn from a bad line on when nothing but epochs stands behind it, which a crash may
  * have kept from the disk, and a good line before it. ST_FORMAT for any other bad line: the message names file:line,

@@ -194,9 +194,35 @@ static enum status start_over(int folder, const char *path, const struct beginni
     return st == ST_OK ? own_remove(folder, path, err) : st;
 }
 
+/* A journal that can't be gone on with is refused before data are read. */
+static enum status check_journal(const char *journal, struct error *err)
+{
+    struct journal_lines lines;
+    enum status st = journal_load(journal, &lines, err);
+    if (st == ST_OK)
+        journal_lines_free(&lines);
+    else if (st == ST_FORMAT)
+        error_prefix(
+            err, "the journal is damaged, --salvage keeps the lines before this one and does the rest again");
+    return st;
+}
+
+static enum status salvage(const char *journal, struct error *note, struct error *err)
+{
+    size_t kept, dropped;
+    enum status st = journal_salvage(journal, &kept, &dropped, err);
+    if (st == ST_OK && dropped > 0)
+        error_set(note, ST_OK,
+                  "%s: its first %zu lines are kept, what the %zu others told is done again; they are in "
+                  "%s.damaged",
+                  journal, kept, dropped, journal);
+    return st;
+}
+
 /* With the lock held. */
 static enum status take_over(int folder, const char *path, const char *journal, const char *job_path,
-                             const struct job *job, bool fresh, struct error *err)
+                             const struct job *job, enum folder_start start, struct error *note,
+                             struct error *err)
 {
     struct beginning beginning;
     enum status st = beginning_read(journal, &beginning, err);
@@ -207,23 +233,29 @@ static enum status take_over(int folder, const char *path, const char *journal, 
         st = check_job_file(job_path, err);
     if (st == ST_OK && !begun && !file_exists(journal))
         st = own_check_empty(folder, path, err);
-    else if (st == ST_OK && begun && fresh)
+    if (st == ST_OK && begun && start == FOLDER_FRESH)
         st = start_over(folder, path, &beginning, err);
     else if (st == ST_OK && begun)
         st = check_same_run(path, job_path, &beginning, job, err);
+    if (st == ST_OK && begun && start == FOLDER_SALVAGE)
+        st = salvage(journal, note, err);
+    if (st == ST_OK && begun && start != FOLDER_FRESH)
+        st = check_journal(journal, err);
     if (st == ST_OK)
         st = write_job(job_path, job, err);
     beginning_free(&beginning);
     return st;
 }
 
-enum status folder_prepare(const char *path, const struct job *job, bool fresh, int *lock, struct error *err)
+enum status folder_prepare(const char *path, const struct job *job, enum folder_start start, int *lock,
+                           struct error *note, struct error *err)
 {
     char *job_path = file_join(path, JOB_NAME), *journal = file_join(path, JOURNAL_NAME);
     struct beginning beginning = {0};
     int folder = -1;
 
     *lock = -1;
+    *note = (struct error){0};
     enum status st =
         job_path != NULL && journal != NULL ? file_make_folder(path, err) : error_memory(err, "path", 0);
     if (st != ST_OK)
@@ -238,7 +270,7 @@ enum status folder_prepare(const char *path, const struct job *job, bool fresh, 
     if (st == ST_OK)
         st = take_lock(folder, path, lock, err);
     if (st == ST_OK)
-        st = take_over(folder, path, journal, job_path, job, fresh, err);
+        st = take_over(folder, path, journal, job_path, job, start, note, err);
 out:
     if (st != ST_OK && *lock >= 0) {
         close(*lock);

@@ -40,6 +40,7 @@ static int engine(void *context, struct engine_history *history)
 {
     struct invocation *invocation = context;
     struct error err;
+    history->salvage = invocation->options.salvage;
     enum status st =
         engine_run(&invocation->job, invocation->folder, invocation->options.verbosity, history, &err);
     if (st == ST_INTERRUPTED) {
@@ -58,10 +59,17 @@ static int engine(void *context, struct engine_history *history)
 
 static int run_job(struct invocation *invocation)
 {
-    struct error err;
+    struct error note, err;
+    enum folder_start start = FOLDER_GO_ON;
     int lock; /* the engine's processes get it by their forks: the folder is this command's until the last has ended */
-    if (folder_prepare(invocation->folder, &invocation->job, invocation->options.fresh, &lock, &err) != ST_OK)
+    if (invocation->options.fresh)
+        start = FOLDER_FRESH;
+    else if (invocation->options.salvage)
+        start = FOLDER_SALVAGE;
+    if (folder_prepare(invocation->folder, &invocation->job, start, &lock, &note, &err) != ST_OK)
         return complain(&err);
+    if (note.message[0] != '\0')
+        complain(&note);
     const int result = supervise(engine, journal_length, invocation);
     close(lock);
     return result;

@@ -4,6 +4,7 @@
 #include "host/journal/event_write.h"
 #include "host/net/cost.h"
 #include "host/net/serialise.h"
+#include "host/run/store.h"
 #include "host/search/budget.h"
 #include "host/search/gaussian.h"
 #include "spec/spec.h"
@@ -194,6 +195,7 @@ enum status record_model(struct run *run, const struct record_model *model, stru
         .steps = model->steps,
         .seconds = model->seconds,
         .validated = model->joined > 0 ? (int64_t)model->joined : -1,
+        .hash = store_hash(run, model->id),
     };
     return event_write_model(&run->journal, &event, run_time(run), err);
 }

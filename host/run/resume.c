@@ -295,3 +295,37 @@ enum status resume_run(struct run *run, struct error *err)
     free(path);
     return st;
 }
+
+/* How many lines stand before the candidate's beginning; 0: there is none. */
+static enum status lines_before(const char *path, const struct journal_lines *lines, int32_t id,
+                                size_t *count, struct error *err)
+{
+    struct event_reader reader = event_reader_open(path, lines);
+    const struct event *event;
+    enum status st;
+    *count = 0;
+    while ((st = event_next(&reader, &event, err)) == ST_OK && event != NULL && *count == 0) {
+        if (event->kind == EVENT_CANDIDATE && event->candidate.id == id)
+            *count = reader.count - 1;
+    }
+    event_reader_close(&reader);
+    return st;
+}
+
+enum status resume_forget_from(const char *folder, int32_t id, struct error *err)
+{
+    struct journal_lines lines = {0};
+    size_t count = 0;
+    char *path = file_join(folder, JOURNAL_NAME);
+    enum status st = path != NULL ? journal_load(path, &lines, err) : error_memory(err, "path", 0);
+    if (st == ST_OK)
+        st = lines_before(path, &lines, id, &count, err);
+    if (st == ST_OK && count == 0)
+        st =
+            error_set(err, ST_FORMAT, "%s: no beginning of candidate %d, whose model is lost", path, (int)id);
+    if (st == ST_OK)
+        st = journal_cut(path, &lines, count, err);
+    journal_lines_free(&lines);
+    free(path);
+    return st;
+}

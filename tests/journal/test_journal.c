@@ -354,6 +354,55 @@ static void keeps_some_lines(void **state)
     journal_lines_free(&lines);
 }
 
+/* What stands before a bad line is kept; all of it is kept aside. */
+static void salvages_what_is_good(void **state)
+{
+    (void)state;
+    char *text, *left, aside[96];
+    size_t length, left_length, kept, dropped;
+    struct error err;
+    struct journal_lines lines;
+
+    snprintf(aside, sizeof(aside), "%s/%s", folder, JOURNAL_DAMAGED_NAME);
+    write_lines(6);
+    assert_ok(journal_salvage(path, &kept, &dropped, &err), err);
+    assert_int_equal(kept, 6);
+    assert_int_equal(dropped, 0);
+    assert_false(file_exists(aside));
+    assert_ok(journal_load(path, &lines, &err), err);
+    assert_ok(file_read(path, &text, &length, &err), err);
+    for (int bad = 1; bad < 5; bad++) {
+        const size_t at = lines.lines[bad].end - 40;
+        text[at] ^= 4;
+        assert_ok(file_write_atomic(path, text, length, &err), err);
+        assert_ok(journal_salvage(path, &kept, &dropped, &err), err);
+        assert_int_equal(kept, bad);
+        assert_int_equal(dropped, 6 - bad);
+        assert_lines((size_t)bad);
+        assert_ok(file_read(aside, &left, &left_length, &err), err);
+        assert_int_equal(left_length, length);
+        assert_memory_equal(left, text, length);
+        free(left);
+        text[at] ^= 4;
+    }
+    /* Without a first line nothing says what it is. */
+    text[3] ^= 4;
+    assert_ok(file_write_atomic(path, text, length, &err), err);
+    assert_int_equal(journal_salvage(path, &kept, &dropped, &err), ST_FORMAT);
+    assert_ok(file_read(path, &left, &left_length, &err), err);
+    assert_int_equal(left_length, length);
+    free(left);
+    text[3] ^= 4;
+
+    assert_ok(file_write_atomic(path, text, length, &err), err);
+    assert_ok(journal_cut(path, &lines, 2, &err), err);
+    assert_lines(2);
+    assert_int_equal(journal_cut(path, &lines, 6, &err), ST_IO);
+    journal_lines_free(&lines);
+    unlink(aside);
+    free(text);
+}
+
 static void refuses_a_second_writer(void **state)
 {
     (void)state;
@@ -425,6 +474,7 @@ int main(void)
         cmocka_unit_test_teardown(tears_several_epochs, remove_journal),
         cmocka_unit_test_teardown(refuses_a_gap_in_the_sequence, remove_journal),
         cmocka_unit_test_teardown(keeps_some_lines, remove_journal),
+        cmocka_unit_test_teardown(salvages_what_is_good, remove_journal),
         cmocka_unit_test_teardown(refuses_a_second_writer, remove_journal),
         cmocka_unit_test_teardown(removes_what_a_full_disk_left, remove_journal),
         cmocka_unit_test(names_a_missing_file),

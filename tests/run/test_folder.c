@@ -66,14 +66,16 @@ static enum status read_job(const char *name, const char *override, struct job *
 }
 
 /* Reads the job, prepares its folder and holds it. */
-static enum status take(const char *name, const char *override, bool fresh, int *lock, struct error *err)
+static enum status take(const char *name, const char *override, enum folder_start start, int *lock,
+                        struct error *err)
 {
     struct job job = {0};
+    struct error note;
     char *found = NULL;
     *err = (struct error){0};
     enum status st = read_job(name, override, &job, &found, err);
     if (st == ST_OK)
-        st = folder_prepare(found, &job, fresh, lock, err);
+        st = folder_prepare(found, &job, start, lock, &note, err);
     assert_true(st != ST_OK || *lock >= 0);
     spec_free(&job);
     free(found);
@@ -83,7 +85,7 @@ static enum status take(const char *name, const char *override, bool fresh, int 
 static enum status prepare(const char *name, const char *override, bool fresh, struct error *err)
 {
     int lock;
-    const enum status st = take(name, override, fresh, &lock, err);
+    const enum status st = take(name, override, fresh ? FOLDER_FRESH : FOLDER_GO_ON, &lock, err);
     if (st == ST_OK)
         close(lock);
     else
@@ -266,7 +268,7 @@ static void test_in_use(void **state)
     (void)state;
     make_job("a.cfg", "");
     for (int begun = 0; begun < 2; begun++) {
-        assert_int_equal(take("a.cfg", NULL, false, &lock, &err), ST_OK);
+        assert_int_equal(take("a.cfg", NULL, FOLDER_GO_ON, &lock, &err), ST_OK);
         char *before = content_of("job.cfg");
         assert_int_equal(prepare("a.cfg", NULL, false, &other), ST_BUSY);
         assert_int_equal(prepare("a.cfg", "seed=3", false, &other), ST_BUSY);
@@ -321,7 +323,7 @@ static void test_started_at_once(void **state)
             snprintf(seed, sizeof(seed), "seed=%d", k + 1);
             close(begin[1]);
             (void)!read(begin[0], &byte, 1); /* all at once: at the end of the pipe */
-            const enum status st = take("a.cfg", seed, false, &lock, &err);
+            const enum status st = take("a.cfg", seed, FOLDER_GO_ON, &lock, &err);
             byte = st == ST_OK ? (char)(k + 1) : st == ST_BUSY ? 0 : (char)-1;
             (void)!write(ready[1], &byte, 1);
             close(done[1]);

@@ -94,6 +94,32 @@ refused "a linked models/, --fresh" 'models: is a symbolic link.*remove it' nasr
 check "what a linked models/ leads to was emptied" [ -e "$work/elsewhere/mine.safetensors" ]
 rm "$run/models" && mv "$work/elsewhere" "$run/models"
 
+# ---- damage: a finished run's model, a bit of the journal ----
+cp "$run/model.safetensors" "$work/good.safetensors"
+flip() { printf '\252' | dd of="$1" bs=1 seek=$(($(wc -c <"$1") - $2)) conv=notrunc 2>/dev/null; }
+for how in flip cut delete; do
+    case $how in
+    flip)
+        flip "$run/model.safetensors" 9
+        refused "naspredict with a flipped model" 'its hash is xxh3:.*nasrun --resume' "$bin/naspredict" "$run" "$work/data/two.png"
+        ;;
+    cut) truncate -s -8 "$run/model.safetensors" ;;
+    delete) rm "$run/model.safetensors" ;;
+    esac
+    "$bin/nasrun" --resume="$run" -q >"$work/log" 2>&1 || fail "a model, $how: $(tail -n 1 "$work/log")"
+    check "a model, $how: not as it was" cmp "$work/good.safetensors" "$run/model.safetensors"
+    check "a model, $how: nothing is said: $(cat "$work/log")" grep -q 'model.safetensors was gone or damaged' "$work/log"
+done
+
+cp -R "$run" "$work/salvaged"
+sed -i '6s/"seq":5/"seq":4/' "$work/salvaged/journal.jsonl"
+refused "a damaged journal" '--salvage keeps.*journal.jsonl:6:' nasrun "$work/salvaged"
+nasrun "$work/salvaged" --salvage >"$work/log" 2>"$work/err" || fail "--salvage: $(cat "$work/err")"
+check "--salvage says: $(cat "$work/err")" grep -q 'first 5 lines are kept' "$work/err"
+check "--salvage comes to another end" same_run "$run" "$work/salvaged"
+check "--salvage did not keep what was there" [ -s "$work/salvaged/journal.jsonl.damaged" ]
+nasrun "$work/salvaged" --salvage >"$work/log" 2>&1 || fail "--salvage of a good run: $(tail -n 1 "$work/log")"
+
 # ---- data that moved: their fingerprint is what they are ----
 mv "$work/data" "$work/moved"
 refused "data that are gone" 'dataset.path.*data' "$bin/nasrun" --resume="$run" budget.steps=90
