@@ -1,4 +1,5 @@
 /* The CPU device: opening, datasets, access to tensors, and the tables of its functions. */
+#include "host/base/limits.h"
 #include "host/cpu/cpu_internal.h"
 #include "host/device/host_group.h"
 #include "host/device/host_memory.h"
@@ -105,7 +106,7 @@ static void device_information(struct device *device, struct device_info *info)
     info->flops = device->flops;
     info->bytes = device->bytes;
     info->rounding = 0x1p-24;
-    cpu_memory_info(&info->memory_total, &info->memory_free);
+    limits_memory("", &info->memory_total, &info->memory_free);
 }
 
 /* ---- datasets ---- */

@@ -3,6 +3,7 @@
 #include "host/data/dataset.h"
 
 #include "host/base/file.h"
+#include "host/base/limits.h"
 #include "host/data/data_internal.h"
 
 #include <dirent.h>
@@ -27,7 +28,10 @@ enum { SIGN_COUNT = sizeof(signs) / sizeof(signs[0]) };
 
 int data_threads(int32_t threads)
 {
-    return threads > 0 ? threads : omp_get_max_threads();
+    const int all = omp_get_max_threads(), limit = (int)limits_cpus("");
+    if (threads > 0)
+        return threads;
+    return limit > 0 && limit < all ? limit : all;
 }
 
 /* A folder without any sign holds class folders. */

@@ -75,7 +75,8 @@ enum status journal_first(const char *path, struct journal_lines *lines, struct 
 #define JOURNAL_DAMAGED_NAME JOURNAL_NAME ".damaged"
 
 /* Keeps the good lines before the first bad one, where journal_load refuses the journal (ST_FORMAT): all of it is
- * copied to PATH.damaged, then cut. *kept: lines that stay, *dropped: those from the bad one on, 0 when there was none. */
+ * copied to PATH.damaged, then cut. *kept: lines that stay, *dropped: those from the bad one on, 0 when there was
+ * none. */
 enum status journal_salvage(const char *path, size_t *kept, size_t *dropped, struct error *err);
 
 /* Cuts the journal of which these are all lines behind the first `count` of them, 1 at least. Nobody may have it

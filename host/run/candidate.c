@@ -83,11 +83,13 @@ static enum status save_checkpoint(struct training *training, struct error *err)
     char *path = run_checkpoint_path(run, training->candidate->id);
     if (path == NULL)
         return error_memory(err, "path", 0);
+    atomic_fetch_add(&run->history->saving, 1);
     run_lock(run); /* who goes on from the checkpoint finds the epochs before it in the journal */
     enum status st = journal_flush(&run->journal, err);
     run_unlock(run);
     if (st == ST_OK)
         st = trainer_checkpoint(training->trainer, path, (uint64_t)training->candidate->id, err);
+    atomic_fetch_sub(&run->history->saving, 1);
     free(path);
     training->last_checkpoint = clock_seconds();
     return st;
@@ -146,6 +148,7 @@ static enum status on_tick(void *context, const struct trainer_state *state, dou
     struct run *run = training->run;
     double now = clock_seconds(), samples = fmax(state->metrics[METRIC_SAMPLES], 1.0);
     double batches = (state->step - training->first_step) / fmax(now - training->began, 1e-9);
+    supervisor_beat(run->history);
     run_lock(run);
     const struct display_progress shown = {
         .id = candidate->id,
@@ -424,9 +427,11 @@ enum status candidate_train(struct run *run, struct candidate *candidate, struct
     if (st == ST_OK)
         st = train(&training, &cause);
     const uint32_t steps = training.trainer != NULL ? trainer_state(training.trainer)->step : 0;
-    if (st == ST_OK)
+    if (st == ST_OK) {
+        atomic_fetch_add(&run->history->saving, 1);
         st = finish(&training, steps, err);
-    else if (candidate_is_at_fault(st))
+        atomic_fetch_sub(&run->history->saving, 1);
+    } else if (candidate_is_at_fault(st))
         st = fail(&training, steps, &cause, err);
     else
         *err = cause;

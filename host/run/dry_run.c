@@ -56,9 +56,9 @@ static enum status print_start(struct run *run, const char *name, struct dry_run
     char group[64] = "";
     enum status st = start_make(&graph, name, run->job->search.width, image, run->data.classes, err);
     if (st == ST_OK && !known)
-        st = measure_team(run, &graph, one, batches.candidate, &alone, err);
+        st = measure_team(run, &graph, one, batches.candidate, INFINITY, &alone, err);
     if (st == ST_OK && differs)
-        st = measure_team(run, &graph, all, batches.final, &final, err);
+        st = measure_team(run, &graph, all, batches.final, INFINITY, &final, err);
     if (st != ST_OK)
         goto out;
     const struct cost cost = cost_of_graph(&graph);

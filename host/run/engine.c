@@ -193,6 +193,22 @@ static void say_memory(struct run *run)
                 (long long)found, (long long)evicted);
 }
 
+/* What the watchdog is to know: how long nothing may happen (a step, an evaluation, a change of the network), and until
+ * when a budget of the clock is used up. Both are generous; they end what would never end. */
+static const double SILENCE_SECONDS = 1800.0, GRACE_SECONDS = 30.0, GRACE_SHARE = 0.25;
+
+static void tell_watchdog(const struct run *run)
+{
+    const struct job_budget *budget = &run->job->budget;
+    supervisor_beat(run->history);
+    atomic_store(&run->history->silence, SILENCE_SECONDS);
+    if (budget_kind_of(budget) != BUDGET_SECONDS || budget->clock != JOB_CLOCK_WALL)
+        return;
+    const double total = budget_total(budget, budget_stages(budget) - 1);
+    atomic_store(&run->history->deadline,
+                 clock_seconds() + fmax(total - run_time(run), 0.0) + GRACE_SECONDS + GRACE_SHARE * total);
+}
+
 /* *lost: a model that was needed and is gone or damaged; -1. */
 static enum status run_once(const struct job *job, const char *folder, int verbosity,
                             struct engine_history *history, int32_t *lost, struct error *err)
@@ -206,6 +222,7 @@ static enum status run_once(const struct job *job, const char *folder, int verbo
     if (st != ST_OK)
         goto out;
     history->working = true;
+    tell_watchdog(&run);
     say_start(&run);
     const bool goes_on = run.stage < budget_stages(&job->budget);
     if (goes_on)

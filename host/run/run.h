@@ -70,6 +70,7 @@ struct run {
     struct memory memory;
     struct search *search;
 
+    double report_seconds; /* that report and plots took when they were written last; 0: not known */
     double first_step;     /* seconds from the program's start to the first training step; 0 before it */
     double stage_began;    /* run time */
     int32_t stage;         /* index into the budget's list */

@@ -6,8 +6,10 @@
 
 #include <math.h>
 
-/* What a stage needs beside training and test; the model's clock does not count it. */
-static const double OVERHEAD_SECONDS = 2.0;
+/* What a stage needs beside training and test, to write the model, the report and the plots: what those took (stage.c),
+ * with a margin, for the machine may be busier by then; some seconds, and a part of the stage, for what is larger in
+ * longer runs. The model's clock does not count it. */
+static const double REPORT_MARGIN = 2.0, OVERHEAD_SECONDS = 0.5, OVERHEAD_SHARE = 0.01, OVERHEAD_MOST = 2.0;
 
 /* The machine whose seconds the model's clock counts. */
 static const double MODEL_FLOPS = 1e11, MODEL_BYTES = 2e10;
@@ -75,8 +77,7 @@ static struct budget_speed speed_of(const struct run *run, enum budget_kind kind
                                  .bytes = run->device_info.bytes,
                                  .measured = run->seconds_per_image,
                                  .evaluation = run->evaluation_factor,
-                                 .slowdown = sharing_slowdown(&run->sharing),
-                                 .overhead = OVERHEAD_SECONDS};
+                                 .slowdown = sharing_slowdown(&run->sharing)};
 }
 
 static void set_spent(const struct run *run, struct budget_state *state)
@@ -121,6 +122,10 @@ struct budget_state run_budget(const struct run *run)
         .speed = speed_of(run, kind),
     };
     set_spent(run, &state);
+    if (kind == BUDGET_SECONDS && state.by_a_clock)
+        state.speed.overhead =
+            fmin(OVERHEAD_SECONDS + OVERHEAD_SHARE * (state.total - state.began), OVERHEAD_MOST) +
+            REPORT_MARGIN * run->report_seconds;
     state.costs = costs_of(run, &state.speed);
     return state;
 }

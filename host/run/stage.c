@@ -1,5 +1,6 @@
 #include "host/run/stage.h"
 
+#include "host/base/clock.h"
 #include "host/net/cost.h"
 #include "host/net/serialise.h"
 #include "host/net/start.h"
@@ -17,6 +18,9 @@
 
 /* ---- speed ---- */
 
+/* Of what is left of the stage, for measuring. */
+static const double MEASURE_SHARE = 0.05;
+
 /* A few steps of a network, where the clock counts and nothing has been measured in this process. What goes wrong in
  * the network itself is for its training to find. */
 static enum status measure(struct run *run, const struct graph *graph, struct team team, int32_t batch,
@@ -27,11 +31,13 @@ static enum status measure(struct run *run, const struct graph *graph, struct te
     struct measured measured;
     if (!clocked || run->calibrated)
         return ST_OK;
-    enum status st = measure_team(run, graph, team, batch, &measured, err);
+    const double seconds = MEASURE_SHARE * run_seconds_left(run);
+    enum status st = measure_team(run, graph, team, batch, seconds, &measured, err);
     if (st != ST_OK)
         return candidate_is_at_fault(st) ? ST_OK : st;
     const double predicted = cost_seconds(graph, run->device_info.flops, run->device_info.bytes);
     run->seconds_per_image = 1.0 / (measured.images_per_second * predicted);
+    run->evaluation_factor = measured.evaluation_seconds / predicted;
     run->calibrated = true;
     return ST_OK;
 }
@@ -51,6 +57,26 @@ static enum status measure_first_start(struct run *run, struct error *err)
         st = measure(run, &graph, one, run->batches.candidate, err);
     graph_free(&graph);
     return st;
+}
+
+/* ---- report ---- */
+
+static enum status write_report(struct run *run, struct error *err)
+{
+    const double began = clock_seconds();
+    enum status st = report_write_all(run->folder, run->job->output.plots, err);
+    run->report_seconds = clock_seconds() - began;
+    return st;
+}
+
+/* Where a clock ends the run, how long this takes here is known by doing it before, with what there is. Before a stage
+ * is tested that is plots alone. */
+static enum status rehearse_report(struct run *run, struct error *err)
+{
+    if (isnan(run_seconds_left(run)) || run->job->budget.clock != JOB_CLOCK_WALL || run->report_seconds > 0.0)
+        return ST_OK;
+    enum status st = write_report(run, err);
+    return st == ST_RANGE ? ST_OK : st;
 }
 
 /* ---- final fit ---- */
@@ -177,6 +203,8 @@ enum status stage_run(struct run *run, struct error *err)
         run->stage_open = true;
     }
     if (st == ST_OK)
+        st = rehearse_report(run, err);
+    if (st == ST_OK)
         st = measure_first_start(run, err);
     if (st == ST_OK && search_has_candidates(run->search))
         st = coordinator_search(run, err);
@@ -185,7 +213,7 @@ enum status stage_run(struct run *run, struct error *err)
     if (st == ST_OK)
         st = test_best(run, err);
     if (st == ST_OK)
-        st = report_write_all(run->folder, run->job->output.plots, err);
+        st = write_report(run, err);
     run->stage++;
     run->stage_open = false;
     return st;

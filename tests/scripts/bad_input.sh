@@ -126,7 +126,7 @@ kill "$background"
 wait "$background"
 status=$?
 background=""
-check "the first nasrun was disturbed: status $status, $(tail -n 1 "$work/busy.log")" [ "$status" -eq 0 ]
+check "the first nasrun was disturbed: status $status, $(tail -n 1 "$work/busy.log")" [ "$status" -eq 75 ]
 
 touch "$work/file"
 refused "a file where the run folder should be" 'file' "$work/file"
