@@ -71,6 +71,18 @@ static enum status check_views(const struct job *job, const struct spec_location
                        "\"auto\", 1, 2 or 6");
 }
 
+/* Both are parts of one training. */
+static enum status check_hold(const struct job *job, const struct spec_location *locations, struct error *err)
+{
+    const double warmup = job->train.warmup, hold = job->train.hold;
+    char found[64], expected[64];
+    if (hold == 0.0 || warmup + hold <= 1.0)
+        return ST_OK;
+    snprintf(found, sizeof(found), "%g", hold);
+    snprintf(expected, sizeof(expected), "at most %g beside a warm-up of %g", 1.0 - warmup, warmup);
+    return spec_refuse(err, ST_RANGE, &locations[spec_index("train.hold")], "train.hold", found, expected);
+}
+
 /* One name, or several numbered devices of one kind: only equals share the batches of a final fit. */
 static enum status check_devices(const struct job *job, const struct spec_location *locations,
                                  struct error *err)
@@ -102,6 +114,20 @@ static enum status check_starts(const struct job *job, const struct spec_locatio
                        "one, as search.strategy is \"none\"");
 }
 
+/* Nor between values of a key. */
+static enum status check_ranges(const struct job *job, const struct spec_location *locations,
+                                struct error *err)
+{
+    for (int i = 0; job->search.strategy == JOB_STRATEGY_NONE && i < SPEC_KEY_COUNT; i++) {
+        const struct job_range *range = spec_range_const(job, &spec_keys[i]);
+        if (range != NULL && (range->kind == JOB_RANGE_LIST || range->kind == JOB_RANGE_BETWEEN))
+            return spec_refuse(err, ST_RANGE, &locations[i], spec_keys[i].name,
+                               range->kind == JOB_RANGE_LIST ? "a list" : "a range",
+                               "one value, as search.strategy is \"none\"");
+    }
+    return ST_OK;
+}
+
 /* "runs/NAME" for ".../NAME.cfg". */
 static enum status name_output(struct job *job, struct error *err)
 {
@@ -130,9 +156,13 @@ enum status spec_check(struct job *job, const struct spec_location locations[SPE
     if (st == ST_OK)
         st = check_views(job, locations, err);
     if (st == ST_OK)
+        st = check_hold(job, locations, err);
+    if (st == ST_OK)
         st = check_devices(job, locations, err);
     if (st == ST_OK)
         st = check_starts(job, locations, err);
+    if (st == ST_OK)
+        st = check_ranges(job, locations, err);
     if (st == ST_OK)
         st = name_output(job, err);
     return st;

@@ -68,6 +68,8 @@ static enum status apply_defaults(const struct spec_location *location, struct j
         a.value = value;
         if (st == ST_OK)
             st = spec_assign(&a, job, err);
+        if (spec_is_searched(key)) /* nobody has fixed it */
+            spec_range(job, key)->kind = JOB_RANGE_OPEN;
         config_destroy(&config);
     }
     return st;

@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
+
 enum { MAX_THREADS = 1024 };
 
 static const struct device_ops own; /* below */
@@ -26,6 +30,7 @@ static void device_close(struct device *device)
 
 static enum status open_library(struct device *device, struct error *err)
 {
+    cpu_dnnl_end_without_memory();
     enum status st = cpu_check(dnnl_engine_create(&device->engine, dnnl_cpu, 0), "open the CPU", err);
     if (st == ST_OK)
         st = cpu_check(dnnl_stream_create(&device->stream, device->engine, dnnl_stream_default_flags),
@@ -72,23 +77,25 @@ static enum status device_open(const struct device_options *options, struct devi
     return st;
 }
 
-/* The processor's name as the kernel gives it, without blanks at the end. */
+/* The processor's name, as it gives it, without blanks around it. */
 static void read_processor(char *name, size_t size)
 {
-    char line[256];
-    FILE *file = fopen("/proc/cpuinfo", "r");
     snprintf(name, size, "processor");
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        char *text = strchr(line, ':');
-        if (strncmp(line, "model name", strlen("model name")) != 0 || text == NULL)
-            continue;
-        text += 1 + strspn(text + 1, " \t");
-        text[strcspn(text, "\n")] = '\0';
-        snprintf(name, size, "%s", text);
-        break;
+#ifdef __x86_64__
+    enum { PARTS = 3 };
+    unsigned words[4 * PARTS + 1] = {0};
+    const char *text = (const char *)words;
+    for (unsigned k = 0; k < PARTS; k++) {
+        unsigned *part = words + 4 * k;
+        if (!__get_cpuid(0x80000002 + k, &part[0], &part[1], &part[2], &part[3]))
+            return;
     }
-    if (file != NULL)
-        fclose(file);
+    text += strspn(text, " ");
+    if (text[0] != '\0')
+        snprintf(name, size, "%s", text);
+    for (size_t end = strlen(name); end > 0 && name[end - 1] == ' '; end--)
+        name[end - 1] = '\0';
+#endif
 }
 
 static void device_information(struct device *device, struct device_info *info)

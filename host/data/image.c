@@ -1,13 +1,15 @@
 /* One image file: which format it has (by its first bytes, whatever its name says), its head, its pixels, its
  * colours made grey or RGB. */
+#include "host/base/file.h"
 #include "host/data/data_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-enum { IMAGE_BUFFER = 1 << 15 };
+enum { IMAGE_BUFFER = 1 << 15, IMAGE_MARK = 12 };
+
+enum image_kind { IMAGE_NONE, IMAGE_PNG, IMAGE_JPEG };
 
 enum status image_check_size(int64_t height, int64_t width, struct error *err)
 {
@@ -18,39 +20,70 @@ enum status image_check_size(int64_t height, int64_t width, struct error *err)
     return ST_OK;
 }
 
+static enum image_kind kind_of(const uint8_t *mark, size_t length)
+{
+    static const uint8_t png_mark[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+    static const uint8_t jpeg_mark[3] = {0xff, 0xd8, 0xff};
+    if (length >= sizeof(png_mark) && memcmp(mark, png_mark, sizeof(png_mark)) == 0)
+        return IMAGE_PNG;
+    if (length >= sizeof(jpeg_mark) && memcmp(mark, jpeg_mark, sizeof(jpeg_mark)) == 0)
+        return IMAGE_JPEG;
+    return IMAGE_NONE;
+}
+
+bool image_is_one(const char *path)
+{
+    struct error err;
+    uint8_t mark[IMAGE_MARK] = {0};
+    FILE *stream;
+    int64_t bytes;
+    if (file_open(path, &stream, &bytes, &err) != ST_OK)
+        return false;
+    const size_t got = fread(mark, 1, sizeof(mark), stream);
+    fclose(stream);
+    return kind_of(mark, got) != IMAGE_NONE;
+}
+
+/* Why the first bytes are those of no image. */
+static enum status refuse(const uint8_t *mark, size_t got, struct error *err)
+{
+    if (got == 0)
+        return error_set(err, ST_FORMAT, "an empty file, expected PNG or JPEG");
+    return error_set(err, ST_FORMAT, "the file starts with %02x %02x %02x, expected PNG or JPEG", mark[0],
+                     mark[1], mark[2]);
+}
+
 /* Opens the file, looks at its first bytes and hands it to its format's reader. */
 static enum status read_file(const char *path, int32_t shrink, struct image_info *info, struct image *image,
                              struct error *err)
 {
-    static const uint8_t png_mark[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
-    static const uint8_t jpeg_mark[3] = {0xff, 0xd8, 0xff};
-    uint8_t mark[8] = {0};
-    struct stat about;
-    enum status st;
-
-    FILE *stream = fopen(path, "rbe");
-    if (stream == NULL)
-        return error_system(err, errno, "%s", path);
-    if (fstat(fileno(stream), &about) == 0 && S_ISDIR(about.st_mode)) {
-        st = error_set(err, ST_IO, "%s: is a folder, expected an image", path);
-        goto out;
-    }
+    uint8_t mark[IMAGE_MARK] = {0};
+    FILE *stream;
+    int64_t bytes = 0;
+    enum status st = file_open(path, &stream, &bytes, err);
+    if (st != ST_OK)
+        return st;
     if (image != NULL)
         setvbuf(stream, NULL, _IOFBF, IMAGE_BUFFER);
-    size_t got = fread(mark, 1, sizeof(mark), stream);
+    const size_t got = fread(mark, 1, sizeof(mark), stream);
+    if (ferror(stream))
+        st = error_system(err, errno, "%s", path);
     rewind(stream);
-    if (got == sizeof(mark) && memcmp(mark, png_mark, sizeof(png_mark)) == 0)
-        st = image_png_read(stream, info, image, err);
-    else if (got >= sizeof(jpeg_mark) && memcmp(mark, jpeg_mark, sizeof(jpeg_mark)) == 0)
-        st = image_jpeg_read(stream, shrink, info, image, err);
-    else if (got == 0)
-        st = error_set(err, ST_FORMAT, "an empty file, expected PNG or JPEG");
-    else
-        st = error_set(err, ST_FORMAT, "the file starts with %02x %02x %02x, expected PNG or JPEG", mark[0],
-                       mark[1], mark[2]);
-    if (st != ST_OK)
-        error_prefix(err, "%s", path);
-out:
+    if (st == ST_OK) {
+        switch (kind_of(mark, got)) {
+        case IMAGE_PNG:
+            st = image_png_read(stream, info, image, err);
+            break;
+        case IMAGE_JPEG:
+            st = image_jpeg_read(stream, shrink, info, image, err);
+            break;
+        case IMAGE_NONE:
+            st = refuse(mark, got, err);
+            break;
+        }
+        if (st != ST_OK)
+            error_prefix(err, "%s", path);
+    }
     fclose(stream);
     return st;
 }

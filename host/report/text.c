@@ -60,6 +60,8 @@ void report_text(FILE *out, const struct history *history, const struct history_
     fprintf(out, "models tried: %lld%s", (long long)test->models, test->models == 0 ? " (no search)" : "");
     if (test->failed > 0)
         fprintf(out, " (candidates that failed: %d)", test->failed);
+    if (test->smaller > 0)
+        fprintf(out, "\nmodels with a smaller batch for want of memory: %d", test->smaller);
     fprintf(out, "\nwinner: model %lld\n", (long long)test->id);
     if (winner != NULL && winner->parameters >= 0)
         fprintf(out, "parameters: %lld\n", (long long)winner->parameters);
@@ -115,7 +117,9 @@ cJSON *report_json(const struct history *history, const struct history_test *tes
                     test->views > 1 ? test->plain_accuracy : metrics->accuracy) ||
         !add_number(json, "loss", test->loss) || !add_number(json, "budget_seconds", test->budget_seconds) ||
         !add_number(json, "elapsed_seconds", test->elapsed_seconds) ||
-        !add_number(json, "models", (double)test->models) || !add_number(json, "winner", (double)test->id) ||
+        !add_number(json, "models", (double)test->models) ||
+        !add_number(json, "smaller_batches", (double)test->smaller) ||
+        !add_number(json, "winner", (double)test->id) ||
         !add_number(json, "parameters",
                     winner != NULL && winner->parameters >= 0 ? (double)winner->parameters : NAN) ||
         !add_number(json, "layers", winner != NULL && winner->layers >= 0 ? winner->layers : NAN) ||

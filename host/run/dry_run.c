@@ -145,6 +145,11 @@ enum status engine_dry_run(const struct job *job, FILE *out, struct error *err)
             data->classes, data->channels, data->height, data->width, data->sample_count[SPLIT_TRAIN],
             data->sample_count[SPLIT_VALIDATION], data->sample_count[SPLIT_TEST],
             1e-6 * data->count * data->channels * data->height * data->width);
+    char classes[DATA_LINE_LENGTH];
+    st = data_class_line(data, classes, err);
+    if (st != ST_OK)
+        goto out;
+    fprintf(out, "         %s\n", classes);
     if (data->policy[0] != '\0')
         fprintf(out, "         %s\n", data->policy);
     if (data->skipped > 0)

@@ -143,10 +143,14 @@ void run_close(struct run *run)
 static void say_start(struct run *run)
 {
     const struct dataset *data = &run->data;
+    char classes[DATA_LINE_LENGTH];
+    struct error unsaid;
     display_say(&run->display, 0,
                 "data    %d classes, %d x %d x %d: %d training, %d validation, %d test images", data->classes,
                 data->channels, data->height, data->width, data->sample_count[SPLIT_TRAIN],
                 data->sample_count[SPLIT_VALIDATION], data->sample_count[SPLIT_TEST]);
+    if (data_class_line(data, classes, &unsaid) == ST_OK)
+        display_say(&run->display, 0, "        %s", classes);
     if (data->policy[0] != '\0')
         display_say(&run->display, 0, "        %s", data->policy);
     if (data->skipped > 0)

@@ -94,6 +94,7 @@ enum status measure_team(const struct run *run, const struct graph *graph, struc
     struct measurement measurement;
     *measured = (struct measured){0};
     enum status st = open_one(run, graph, team, batch, &measurement, err);
+    measured->preparation = clock_seconds() - began;
     if (st == ST_OK)
         st = train(&measurement, host ? 1 : GPU_FIRST_STEPS, err);
     if (st == ST_OK && clock_seconds() - began >= seconds)

@@ -13,6 +13,7 @@ struct measured {
     double evaluation_seconds;
     size_t bytes;       /* on the device, on the fullest of a team's */
     size_t group_bytes; /* that the team itself takes on each device, beside them */
+    double preparation; /* seconds from a graph to a trainer that is ready for its first step */
 };
 
 /* Trains the network from fresh weights for a few steps, on a team that shares each batch. The first steps do not

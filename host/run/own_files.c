@@ -27,7 +27,7 @@ static const char *const top[] = {CHECKPOINT,
                                   "report-#.txt",
                                   "report-#.json",
                                   NULL};
-static const char *const models[] = {"#.safetensors", NULL};
+static const char *const models[] = {"#.safetensors", "#.losses", NULL};
 static const char *const plots[] = {"learning.png", "progress.png", "confusion.png", "confusion-#.png", NULL};
 
 static const struct {

@@ -6,7 +6,6 @@
 #include "host/net/serialise.h"
 #include "host/run/store.h"
 #include "host/search/budget.h"
-#include "host/search/gaussian.h"
 #include "spec/spec.h"
 
 #include <inttypes.h>
@@ -56,7 +55,6 @@ enum status record_run(struct run *run, struct error *err)
                     .policy = data->policy},
         .devices = {names, run->devices.count},
         .libraries = {.onednn = library_version(run, "onednn"),
-                      .blas = gaussian_blas(),
                       .cjson = cJSON_Version(),
                       .cuda = library_version(run, "cuda")},
     };
@@ -121,6 +119,8 @@ enum status record_candidate(struct run *run, const struct candidate *candidate,
         .expected = candidate->prediction.mean,
         .budget = candidate->recipe.budget != usual.budget ? candidate->recipe.budget : NAN,
         .batches_of = candidate->recipe.batches_of,
+        .state_of = candidate->recipe.goes_on ? candidate->parent : -1,
+        .compared_with = candidate->recipe.compared_with,
         .observed = candidate->final ? -1 : candidate->observed,
         .graph = graph,
         .parameters = cost.parameters,
@@ -147,11 +147,12 @@ enum status record_morph(struct run *run, int32_t id, const char *operation, dou
     return event_write_morph(&run->journal, &event, run_time(run), err);
 }
 
-enum status record_plan(struct run *run, int32_t id, int32_t batch, const struct memory_need *need,
-                        struct error *err)
+enum status record_plan(struct run *run, int32_t id, int32_t batch, int32_t wanted,
+                        const struct memory_need *need, struct error *err)
 {
     const struct event_plan event = {.id = id,
                                      .batch = batch,
+                                     .wanted = batch < wanted ? wanted : -1,
                                      .device_bytes = (int64_t)need->training,
                                      .process_bytes = (int64_t)need->added};
     return event_write_plan(&run->journal, &event, run_time(run), err);
@@ -195,6 +196,8 @@ enum status record_model(struct run *run, const struct record_model *model, stru
         .steps = model->steps,
         .seconds = model->seconds,
         .validated = model->joined > 0 ? (int64_t)model->joined : -1,
+        .gain = model->gain,
+        .gain_deviation = model->gain_deviation,
         .hash = store_hash(run, model->id),
     };
     return event_write_model(&run->journal, &event, run_time(run), err);

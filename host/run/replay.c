@@ -55,6 +55,8 @@ static struct recipe recipe_of(const struct event_candidate *event)
     if (!isnan(event->budget))
         recipe.budget = event->budget;
     recipe.batches_of = event->batches_of;
+    recipe.goes_on = event->state_of >= 0;
+    recipe.compared_with = event->compared_with;
 #define READ(name) recipe.hyperparameters.name = event->name;
     RECIPE_HYPERPARAMETERS(READ)
 #undef READ
@@ -137,6 +139,8 @@ static enum status replay_model(struct run *run, const struct event_model *event
     candidate->validation =
         (struct trainer_result){.loss = event->validation_loss, .accuracy = event->validation_accuracy};
     candidate->joined = event->validated > 0 ? (uint32_t)event->validated : 0;
+    candidate->gain = event->gain;
+    candidate->gain_deviation = event->gain_deviation;
     return event->hash != NULL ? store_note_hash(run, event->id, event->hash, err) : ST_OK;
 }
 

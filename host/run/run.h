@@ -95,6 +95,7 @@ struct run {
     double seconds_per_image;    /* measured over predicted training time of the last model; 1 before */
     /* measured evaluation time over predicted training time of an image; 0 before */
     double evaluation_factor;
+    double beside; /* seconds that a candidate takes beside its training, as measured; 0 before */
     /* What the journal tells of this stage's candidates, to be gone through again (resume.h): by id, [past_count]. */
     struct candidate **past;
     int32_t past_count;
@@ -114,6 +115,9 @@ char *run_path(const struct run *run, const char *name);
 
 /* "FOLDER/models/ID.safetensors", "FOLDER/checkpoint-ID.bin": malloc'd, NULL when out of memory. */
 char *run_model_path(const struct run *run, int32_t id);
+/* "FOLDER/models/ID.state", where it stood when its learning rate had held; "FOLDER/models/ID.losses". */
+char *run_state_path(const struct run *run, int32_t id);
+char *run_losses_path(const struct run *run, int32_t id);
 char *run_checkpoint_path(const struct run *run, int32_t id);
 
 /* pthread_mutex_lock and _unlock of run->lock. */

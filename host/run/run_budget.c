@@ -77,7 +77,8 @@ static struct budget_speed speed_of(const struct run *run, enum budget_kind kind
                                  .bytes = run->device_info.bytes,
                                  .measured = run->seconds_per_image,
                                  .evaluation = run->evaluation_factor,
-                                 .slowdown = sharing_slowdown(&run->sharing)};
+                                 .slowdown = sharing_slowdown(&run->sharing),
+                                 .beside = run->beside};
 }
 
 static void set_spent(const struct run *run, struct budget_state *state)
@@ -173,6 +174,12 @@ static uint32_t model_steps(const struct run *run, const struct candidate *candi
     const double seconds = candidate->final ? budget_final_seconds(budget, 0.0)
                                             : budget_candidate_seconds(budget, allowances_of(candidate), 0.0);
     return budget_training_steps(&budget->speed, &training, seconds);
+}
+
+bool run_repeats(const struct run *run)
+{
+    const struct job_budget *budget = &run->job->budget;
+    return budget_kind_of(budget) != BUDGET_SECONDS || budget->clock == JOB_CLOCK_MODEL;
 }
 
 uint32_t run_steps_limit(const struct run *run, const struct candidate *candidate)

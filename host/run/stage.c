@@ -26,10 +26,8 @@ static const double MEASURE_SHARE = 0.05;
 static enum status measure(struct run *run, const struct graph *graph, struct team team, int32_t batch,
                            struct error *err)
 {
-    const struct job_budget *budget = &run->job->budget;
-    const bool clocked = budget_kind_of(budget) == BUDGET_SECONDS && budget->clock == JOB_CLOCK_WALL;
     struct measured measured;
-    if (!clocked || run->calibrated)
+    if (run_repeats(run) || run->calibrated)
         return ST_OK;
     const double seconds = MEASURE_SHARE * run_seconds_left(run);
     enum status st = measure_team(run, graph, team, batch, seconds, &measured, err);
@@ -38,6 +36,7 @@ static enum status measure(struct run *run, const struct graph *graph, struct te
     const double predicted = cost_seconds(graph, run->device_info.flops, run->device_info.bytes);
     run->seconds_per_image = 1.0 / (measured.images_per_second * predicted);
     run->evaluation_factor = measured.evaluation_seconds / predicted;
+    run->beside = measured.preparation; /* at least; candidates will tell */
     run->calibrated = true;
     return ST_OK;
 }
@@ -104,8 +103,11 @@ static enum status propose_final(const struct run *run, struct candidate **made,
     candidate->final = true;
     candidate->batch = run->batches.final;
     if (earlier->id >= 0 && !earlier->joined && earlier->parent == candidate->parent &&
-        earlier->fingerprint == graph_fingerprint(&candidate->graph))
+        earlier->fingerprint == graph_fingerprint(&candidate->graph)) {
         candidate->source = earlier->id;
+        candidate->recipe.goes_on = false;
+        candidate->recipe.hyperparameters.warmup = candidate->recipe.hyperparameters.hold = NAN;
+    }
     *made = candidate;
     return ST_OK;
 }

@@ -254,6 +254,9 @@ static void count_seconds(const struct budget_state *state, struct search_means 
     means->left = budget_final_seconds(state, 0.0) / whole;
     means->search = budget_search_part(state) / whole;
     means->candidate = budget_allowances(true, 1.0) * budget_allowance(state) / whole;
+    means->beside = speed->beside / whole;
+    means->validation =
+        state->validation_images * evaluation_seconds(speed, 1.0) / budget_image_seconds(speed, 1.0);
     means->workers = state->workers;
 }
 

@@ -4,7 +4,7 @@
 
 struct recipe recipe_usual(void)
 {
-    struct recipe recipe = {.budget = 1.0, .batches_of = -1};
+    struct recipe recipe = {.budget = 1.0, .batches_of = -1, .compared_with = -1};
 #define UNSET(name) recipe.hyperparameters.name = NAN;
     RECIPE_HYPERPARAMETERS(UNSET)
 #undef UNSET

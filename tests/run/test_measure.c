@@ -79,6 +79,7 @@ static void test_teams(void **state)
         assert_true(measured.images_per_second > 0.0);
         assert_true(measured.evaluation_seconds > 0.0);
         assert_true(measured.bytes > 0);
+        assert_true(measured.preparation > 0.0);
         assert_true(runs[k] > before);
         assert_int_equal(runs[1 - k], other);
     }

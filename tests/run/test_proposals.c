@@ -26,7 +26,7 @@ enum { TRAIN = 400, TEST = 100, SIDE = 12, BATCH = 20, LOST = 9 };
 
 /* With a fifth of the images kept for validation an epoch has 16 steps. The search gets 40 % of the budget, and a
  * candidate a tenth of that; from fresh weights twice as much. */
-enum { BUDGET = 1000, SLOT = 40 };
+enum { BUDGET = 1000, SLOT = 40, BRANCH = 2 * SLOT / 5 };
 
 static char *folder; /* of data, job file and runs */
 static struct job job;
@@ -177,17 +177,24 @@ static void test_carried_out(void **state)
 {
     static const struct {
         int32_t steps;
-        double budget, batches_of, learning_rate, momentum, weight_decay, label_smoothing;
+        double budget, batches_of, learning_rate, momentum, weight_decay, label_smoothing, warmup, hold;
+        double state_of, compared_with;
     } expected[LADDER_COUNT] = {
-        [0] = {SLOT / 2, 0.25, NAN, NAN, NAN, NAN, NAN},
-        [1] = {SLOT / 2, 0.25, NAN, NAN, NAN, NAN, NAN},
-        [LADDER_TRUNK] = {SLOT / 2, 0.5, NAN, 0.05, NAN, NAN, NAN},
-        [LADDER_CONTROL] = {SLOT, NAN, NAN, NAN, NAN, NAN, NAN},
-        [LADDER_TWIN] = {SLOT, NAN, LADDER_CONTROL, NAN, NAN, NAN, NAN},
-        [LADDER_OTHER] = {SLOT, NAN, NAN, NAN, NAN, NAN, NAN},
-        [LADDER_FROZEN] = {SLOT, NAN, LADDER_CONTROL, 1e-6, NAN, NAN, NAN},
-        [LADDER_CHILD] = {SLOT, NAN, LADDER_CONTROL, 0.03, 0.8, 0.001, 0.05},
-        [LADDER_FRESH] = {3 * SLOT, 1.5, NAN, NAN, NAN, NAN, NAN},
+        [0] = {SLOT / 2, 0.25, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN},
+        [1] = {SLOT / 2, 0.25, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN},
+        [LADDER_TRUNK] = {SLOT / 2, 0.5, NAN, 0.05, NAN, NAN, NAN, NAN, NAN, NAN, NAN},
+        [LADDER_CONTROL] = {SLOT, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN},
+        [LADDER_TWIN] = {SLOT, NAN, LADDER_CONTROL, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN},
+        [LADDER_OTHER] = {SLOT, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN},
+        [LADDER_FROZEN] = {SLOT, NAN, LADDER_CONTROL, 1e-6, NAN, NAN, NAN, NAN, NAN, NAN, NAN},
+        [LADDER_CHILD] = {SLOT, NAN, LADDER_CONTROL, 0.03, 0.8, 0.001, 0.05, NAN, NAN, NAN, NAN},
+        [LADDER_FRESH] = {SLOT, 0.5, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN},
+        [LADDER_HELD] = {SLOT / 2, 0.5, NAN, NAN, NAN, NAN, NAN, 0.25, 0.75, NAN, NAN},
+        [LADDER_BRANCH] = {BRANCH, 0.4, LADDER_HELD, NAN, NAN, NAN, NAN, 0, 0.75, LADDER_HELD, NAN},
+        [LADDER_SAME] = {BRANCH, 0.4, LADDER_HELD, NAN, NAN, NAN, NAN, 0, 0.75, LADDER_HELD, LADDER_BRANCH},
+        [LADDER_SLOWER] = {BRANCH, 0.4, LADDER_HELD, 0.01, NAN, NAN, NAN, 0, 0.75, LADDER_HELD,
+                           LADDER_BRANCH},
+        [LADDER_GROWN] = {BRANCH, 0.4, LADDER_HELD, NAN, NAN, NAN, NAN, 0, 0.75, LADDER_HELD, LADDER_BRANCH},
     };
     char *path = path_of("whole");
     (void)state;
@@ -201,6 +208,10 @@ static void test_carried_out(void **state)
         assert_number(line, "momentum", expected[id].momentum);
         assert_number(line, "weight_decay", expected[id].weight_decay);
         assert_number(line, "label_smoothing", expected[id].label_smoothing);
+        assert_number(line, "warmup", expected[id].warmup);
+        assert_number(line, "hold", expected[id].hold);
+        assert_number(line, "state_of", expected[id].state_of);
+        assert_number(line, "compared_with", expected[id].compared_with);
         assert_number(line_of(&whole, "model", id), "steps", expected[id].steps);
         const double peak =
             isnan(expected[id].learning_rate) ? job.train.learning_rate : expected[id].learning_rate;
@@ -211,8 +222,11 @@ static void test_carried_out(void **state)
     for (size_t i = 0; i < whole.count; i++)
         left_out += strcmp(whole.lines[i].event, "left_out") == 0;
     assert_int_equal(left_out, 1); /* resnet */
-    assert_number(line_of(&whole, "candidate", LADDER_COUNT), "parent",
-                  number(line_of(&whole, "model", LADDER_COUNT), "parent")); /* the final fit */
+    const cJSON *final = line_of(&whole, "candidate", LADDER_COUNT);
+    assert_number(final, "parent", LADDER_BRANCH);
+    assert_number(final, "state_of", LADDER_BRANCH);
+    assert_number(line_of(&whole, "model", LADDER_COUNT), "steps",
+                  BUDGET - (15 * SLOT / 2 + SLOT / 2 + 4 * BRANCH));
     free(path);
 }
 
@@ -237,7 +251,8 @@ static void test_weights(void **state)
     for (size_t i = 0; i < whole.count; i++) {
         if (strcmp(whole.lines[i].event, "morph") != 0)
             continue;
-        assert_number(whole.lines[i].json, "id", LADDER_CHILD);
+        const double id = number(whole.lines[i].json, "id");
+        assert_true(id == LADDER_CHILD || id == LADDER_GROWN);
         morphs++;
     }
     assert_true(morphs > 0);
@@ -250,6 +265,56 @@ static void test_batches(void **state)
     (void)state;
     assert_number(line_of(&whole, "model", LADDER_TWIN), "validation_loss", control);
     assert_true(number(line_of(&whole, "model", LADDER_OTHER), "validation_loss") != control);
+}
+
+/* The rate of a candidate's epochs, less than the peak. */
+static bool falls(const struct journal_lines *lines, int32_t id)
+{
+    bool found = false;
+    for (size_t i = 0; i < lines->count; i++) {
+        const cJSON *json = lines->lines[i].json;
+        if (strcmp(lines->lines[i].event, "epoch") == 0 && number(json, "id") == id)
+            found = found || number(json, "learning_rate") < 0.9 * highest_rate(lines, id);
+    }
+    return found;
+}
+
+static double last_step(const struct journal_lines *lines, int32_t id)
+{
+    double last = 0.0;
+    for (size_t i = 0; i < lines->count; i++) {
+        const cJSON *json = lines->lines[i].json;
+        if (strcmp(lines->lines[i].event, "epoch") == 0 && number(json, "id") == id)
+            last = fmax(last, number(json, "step"));
+    }
+    return last;
+}
+
+/* Branches go on from where their parent held: steps are counted on from there, also in a final fit on two devices. The
+ * same branch gains nothing, exactly; others do or lose, and their gain is the difference of the mean losses. */
+static void test_branches(void **state)
+{
+    const double held = SLOT / 2, branch = number(line_of(&whole, "model", LADDER_BRANCH), "validation_loss");
+    const cJSON *same = line_of(&whole, "model", LADDER_SAME),
+                *final = line_of(&whole, "model", LADDER_COUNT);
+    (void)state;
+    assert_true(last_step(&whole, LADDER_HELD) == held);
+    for (int32_t id = LADDER_BRANCH; id <= LADDER_GROWN; id++)
+        assert_true(last_step(&whole, id) == held + BRANCH);
+    assert_true(last_step(&whole, LADDER_COUNT) == held + 3 * BRANCH / 4 + number(final, "steps"));
+    assert_true(falls(&whole, LADDER_COUNT));
+    assert_number(line_of(&whole, "model", LADDER_BRANCH), "gain", NAN);
+    assert_number(final, "gain", NAN);
+    assert_number(same, "validation_loss", branch);
+    assert_number(same, "gain", 0.0);
+    assert_number(same, "gain_deviation", 0.0);
+    for (int32_t id = LADDER_SLOWER; id <= LADDER_GROWN; id++) {
+        const cJSON *line = line_of(&whole, "model", id);
+        const double gain = branch - number(line, "validation_loss");
+        assert_true(fabs(number(line, "gain") - gain) < 1e-5);
+        assert_true(fabs(gain) > 1e-6 && number(line, "gain_deviation") > 1e-6);
+        assert_true(number(line, "gain_deviation") < 1.0);
+    }
 }
 
 /* ---- a lost engine ---- */
@@ -334,7 +399,8 @@ static void assert_same_run(const struct journal_lines *a, const struct journal_
  * usual budget, of the trunk trained further with and without batches of its own, of a child with hyperparameters. */
 static void test_lost_engine(void **state)
 {
-    static const int32_t losses[] = {1, LADDER_TWIN, LADDER_OTHER, LADDER_FROZEN, LADDER_CHILD, LADDER_FRESH};
+    static const int32_t losses[] = {
+        1, LADDER_TWIN, LADDER_OTHER, LADDER_FROZEN, LADDER_CHILD, LADDER_FRESH, LADDER_SLOWER, LADDER_GROWN};
     struct search_strategy strategy = ladder_strategy;
     struct device_ops ops = cpu_device_ops;
     (void)state;
@@ -368,9 +434,8 @@ static void test_lost_engine(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_carried_out),
-        cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_carried_out), cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_batches),     cmocka_unit_test(test_branches),
         cmocka_unit_test(test_lost_engine),
     };
     return cmocka_run_group_tests(tests, open_folder, close_folder);

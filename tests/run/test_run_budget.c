@@ -61,7 +61,8 @@ static struct run run_of(const struct job *job)
                       .coming = 2,
                       .seconds_per_image = 1.5,
                       .evaluation_factor = 0.25,
-                      .report_seconds = 0.5};
+                      .report_seconds = 0.5,
+                      .beside = 0.75};
     const struct search_setup setup = {
         .job = &job->search, .seed = 1, .image = {0, 1, SIDE, SIDE}, .classes = CLASSES};
     struct error err;
@@ -107,6 +108,7 @@ static void test_seconds(void **state)
     assert_int_equal(budget.final_batch, 64);
     assert_true(budget.speed.flops == 1e9 && budget.speed.bytes == 1e8);
     assert_true(budget.speed.measured == 1.5 && budget.speed.evaluation == 0.25);
+    assert_true(budget.speed.beside == 0.75);
     assert_true(fabs(budget.speed.slowdown - 1.25) < 1e-12 && budget.speed.overhead == 2.0 + 2.0 * 0.5);
     /* What is kept beside the test grows with the report, and with the stage, to a limit. */
     job.budget.seconds.items[run.stage] = run.stage_began + 10.0;

@@ -504,7 +504,17 @@ static void test_means(void **state)
     budget.team = 2;
     budget.workers = 3;
     budget.speed.slowdown = 1.25;
+    budget.speed.beside = 3.99;
+    budget.validation_images = 500;
     struct search_means means = budget_means(&budget);
+    assert_near(means.beside, 0.004);
+    assert_near(means.validation,
+                500 / 2.0); /* until it is measured: evaluated twice as fast as trained on */
+    budget.speed.evaluation = 0.5;
+    means = budget_means(&budget);
+    assert_near(means.validation, 500 * 0.5 / 2.0);
+    budget.speed.evaluation = 0.0;
+    means = budget_means(&budget);
     assert_true(means.by_cost && isnan(means.device_seconds));
     assert_near(means.candidate_epochs, 997.5 / 2.0 / 1000 / 1.25); /* of a cost of 1, so of 2 s an image */
     assert_near(means.epochs, 2 * 997.5 / 2.0 / 1000);

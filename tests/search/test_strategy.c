@@ -55,6 +55,8 @@ static void assert_same_recipe(const struct recipe *a, const struct recipe *b)
 {
     assert_true(a->budget == b->budget);
     assert_int_equal(a->batches_of, b->batches_of);
+    assert_int_equal(a->goes_on, b->goes_on);
+    assert_int_equal(a->compared_with, b->compared_with);
 #define SAME(name)                                                                                           \
     assert_true(a->hyperparameters.name == b->hyperparameters.name ||                                        \
                 (isnan(a->hyperparameters.name) && isnan(b->hyperparameters.name)));

@@ -134,7 +134,7 @@ static void print_key(const struct spec_key *key, FILE *out)
 {
     char expected[SPEC_TEXT_MAX];
 
-    spec_describe(key, expected);
+    spec_describe_all(key, expected);
     fputs(".TP\n.B ", out);
     print_line(key->name, out);
     print_line(key->meaning, out);
