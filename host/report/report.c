@@ -175,3 +175,17 @@ enum status report_write_plots(const char *run_folder, const char *plot_folder, 
     return plot_folder != NULL ? write_files(run_folder, plot_folder, plots, err)
                                : write_there(run_folder, plots, err);
 }
+
+char *report_model_hash(const char *run_folder, int64_t id)
+{
+    struct history history;
+    struct error ignored;
+    char *hash = NULL;
+    if (history_load(run_folder, &history, &ignored) != ST_OK)
+        return NULL;
+    const struct history_model *model = history_find(&history, id);
+    if (model != NULL && model->hash != NULL)
+        hash = strdup(model->hash);
+    history_free(&history);
+    return hash;
+}

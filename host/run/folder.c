@@ -231,7 +231,7 @@ static enum status take_over(int folder, const char *path, const char *journal, 
         st = own_check_folders(folder, path, err);
     if (st == ST_OK && !begun)
         st = check_job_file(job_path, err);
-    if (st == ST_OK && !begun && !file_exists(journal))
+    if (st == ST_OK && !begun)
         st = own_check_empty(folder, path, err);
     if (st == ST_OK && begun && start == FOLDER_FRESH)
         st = start_over(folder, path, &beginning, err);

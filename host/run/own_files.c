@@ -119,6 +119,13 @@ enum status own_check_folders(int folder, const char *path, struct error *err)
     return st;
 }
 
+/* What may be there before a run's first event: an empty journal, its job. */
+static bool is_first(const char *name)
+{
+    static const char *const names[] = {JOURNAL_NAME, "job.cfg"};
+    return strncmp(name, names[0], strlen(names[0])) == 0 || strncmp(name, names[1], strlen(names[1])) == 0;
+}
+
 enum status own_check_empty(int folder, const char *path, struct error *err)
 {
     enum status st = ST_OK;
@@ -126,7 +133,7 @@ enum status own_check_empty(int folder, const char *path, struct error *err)
         DIR *list;
         st = open_place(folder, path, place, &list, err);
         for (struct dirent *entry; st == ST_OK && list != NULL && (entry = readdir(list)) != NULL;) {
-            if (own_name(place, entry->d_name) && strncmp(entry->d_name, "job.cfg", 7) != 0)
+            if (own_name(place, entry->d_name) && !is_first(entry->d_name))
                 st = error_set(
                     err, ST_RANGE,
                     "%s: holds %s%s%s and no journal, so that nobody knows whose it is; move it away, or "

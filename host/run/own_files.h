@@ -21,8 +21,8 @@ int32_t own_checkpoint(const char *name);
  * an open descriptor, `path` what messages call it. */
 enum status own_check_folders(int folder, const char *path, struct error *err);
 
-/* Refuses a folder that holds files of nasrun's names, but for job.cfg: ST_RANGE. Without a journal nobody knows whose
- * they are. */
+/* Refuses a folder that holds files of nasrun's names, but for job.cfg and an empty journal: ST_RANGE. Without an event
+ * nobody knows whose they are. */
 enum status own_check_empty(int folder, const char *path, struct error *err);
 
 /* Removes all files that nasrun writes, the journal as the last. Links are removed themselves, never what they lead

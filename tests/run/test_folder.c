@@ -470,14 +470,17 @@ static void test_no_journal(void **state)
     struct error err;
     (void)state;
     make_job("a.cfg", "");
-    for (size_t i = 0; i < sizeof(theirs) / sizeof(theirs[0]); i++) {
-        char *path = file_join(run, theirs[i]);
-        data_files_write_text(run, theirs[i], "theirs");
+    for (size_t i = 0; i < 2 * sizeof(theirs) / sizeof(theirs[0]); i++) {
+        const char *name = theirs[i / 2];
+        char *path = file_join(run, name);
+        data_files_write_text(run, name, "theirs");
+        if (i == 1) /* an empty one is none */
+            data_files_write_text(run, JOURNAL_NAME, "");
         assert_int_equal(prepare("a.cfg", NULL, false, &err), ST_RANGE);
         assert_int_equal(prepare("a.cfg", NULL, true, &err), ST_RANGE);
-        assert_non_null(strstr(err.message, theirs[i]));
+        assert_non_null(strstr(err.message, name));
         assert_non_null(strstr(err.message, "move it away"));
-        assert_content(theirs[i], "theirs");
+        assert_content(name, "theirs");
         assert_false(is_there("job.cfg"));
         assert_int_equal(unlink(path), 0);
         free(path);
