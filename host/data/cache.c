@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Raise it when decoding or resizing gives other pixels than before, or hashes are others. */
-enum { CACHE_VERSION = 2 };
+enum { CACHE_VERSION = 3 };
 static const char cache_magic[8] = "NASDATA";
 
 /* The head of the file, in the machine's byte order (another order does not match the version). Behind it:
@@ -26,7 +26,7 @@ struct cache_head {
 
 uint64_t data_cache_key(const struct job_dataset *job, const struct data_list *list)
 {
-    double settings[4] = {job->resize.count, 0, 0, job->max_side};
+    double settings[5] = {job->resize.count, 0, 0, job->max_side, job->max_pixels};
     for (int i = 0; i < 2 && i < job->resize.count; i++)
         settings[1 + i] = job->resize.items[i];
     uint64_t hash = file_hash(CACHE_VERSION, settings, sizeof(settings));

@@ -83,9 +83,10 @@ struct data_list {
     int32_t count, capacity;
     struct data_class *classes; /* sorted by name */
     int32_t class_count, class_capacity;
-    bool skip;       /* on_error = "skip" */
-    int32_t skipped; /* files left out */
-    FILE *log;       /* may be NULL */
+    bool skip;          /* on_error = "skip" */
+    int32_t skipped;    /* files left out */
+    FILE *log;          /* may be NULL */
+    bool (*stop)(void); /* whether the reading is to end; may be NULL */
     struct data_passed *passed;
     int32_t passed_count, passed_capacity;
     int32_t foreign; /* class names that were no UTF-8 */
@@ -148,11 +149,12 @@ enum status data_list_csv(const struct job_dataset *job, struct data_list *list,
 
 /* ---- image.c, image_png.c, image_jpeg.c: one image file ---- */
 
-enum { IMAGE_MAX_SIDE = 16384 }; /* pixels; checked before anything is allocated */
+enum { IMAGE_MAX_SIDE = 65535 }; /* pixels, JPEG's own limit; checked before anything is allocated */
 
 struct image_info {
     int32_t height, width;
     bool grey, alpha, deep, palette; /* deep: 16 bits a channel */
+    int orientation; /* EXIF's, 1 to 8; height and width are those of the turned image. 0: none told */
 };
 
 struct image {
@@ -162,21 +164,34 @@ struct image {
 
 /* Size and kind from the file's head. */
 enum status image_probe(const char *path, struct image_info *info, struct error *err);
+/* ST_FORMAT for more than `most` pixels. */
+enum status image_check_pixels(const char *path, const struct image_info *info, int32_t most,
+                               struct error *err);
 /* Whether the file starts like an image that can be read. */
 bool image_is_one(const char *path);
 /* Decodes to `channels` 1 or 3. `shrink` 1, 2, 4 or 8: the size may be divided by up to that much where the
- * format does so cheaply (JPEG, from its frequencies; sizes round up). The caller frees image->pixels. */
-enum status image_decode(const char *path, int32_t channels, int32_t shrink, struct image *image,
-                         struct error *err);
+ * format does so cheaply (JPEG, from its frequencies; sizes round up). The image is turned as EXIF says. `stop` (may be
+ * NULL) is asked now and then; once it says true the answer is ST_INTERRUPTED. The caller frees image->pixels. */
+enum status image_decode(const char *path, int32_t channels, int32_t shrink, bool (*stop)(void),
+                         struct image *image, struct error *err);
 /* ST_FORMAT unless each side is 1 to IMAGE_MAX_SIDE. */
 enum status image_check_size(int64_t height, int64_t width, struct error *err);
+
+/* ST_INTERRUPTED at each IMAGE_STOP_ROWS'th row, when `stop` says so. */
+enum { IMAGE_STOP_ROWS = 64 };
+enum status image_check_stop(bool (*stop)(void), int64_t row, struct error *err);
+
+/* What EXIF data tell, 1 to 8; 1 where they tell nothing. */
+int image_orientation(const uint8_t *exif, size_t length);
+enum status image_turn(struct image *image, int orientation, struct error *err);
 
 /* The two formats: `stream` stands at the file's start and stays the caller's. With image NULL only the head
  * is read. Images come as the file has them, 1 or 3 channels of 8 bits, alpha composited on white. Messages
  * lack the path. */
-enum status image_png_read(FILE *stream, struct image_info *info, struct image *image, struct error *err);
-enum status image_jpeg_read(FILE *stream, int32_t shrink, struct image_info *info, struct image *image,
-                            struct error *err);
+enum status image_png_read(FILE *stream, bool (*stop)(void), struct image_info *info, struct image *image,
+                           struct error *err);
+enum status image_jpeg_read(FILE *stream, int32_t shrink, bool (*stop)(void), struct image_info *info,
+                            struct image *image, struct error *err);
 
 /* ---- resize.c ---- */
 

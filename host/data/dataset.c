@@ -171,10 +171,12 @@ static bool skips(enum job_on_error on_error)
 }
 
 /* The formats of single files: list, then the cache or the decoder. */
-static enum status read_files(const struct job_dataset *job, enum job_format format, int32_t threads,
-                              FILE *log, struct data_build *build, struct error *err)
+static enum status read_files(const struct job_dataset *job, enum job_format format,
+                              const struct data_way *way, struct data_build *build, struct error *err)
 {
-    struct data_list list = {.source = job->path, .skip = skips(job->on_error), .log = log};
+    FILE *log = way->log;
+    struct data_list list = {
+        .source = job->path, .skip = skips(job->on_error), .log = log, .stop = way->stop};
     bool use_cache = job->cache != NULL && job->cache[0] != '\0', found = false;
     int32_t *kept = NULL;
     uint64_t key = 0;
@@ -194,7 +196,7 @@ static enum status read_files(const struct job_dataset *job, enum job_format for
             goto out;
     }
     if (!found) {
-        st = data_decode(job, &list, threads, build, &kept, err);
+        st = data_decode(job, &list, way->threads, build, &kept, err);
         if (st != ST_OK)
             goto out;
         struct error unwritten; /* a cache that can't be written costs time, not the run */
@@ -212,7 +214,7 @@ out:
     return st;
 }
 
-enum status data_load(const struct job_dataset *job, int64_t seed, int32_t threads, FILE *log,
+enum status data_load(const struct job_dataset *job, int64_t seed, const struct data_way *way,
                       struct dataset *dataset, struct error *err)
 {
     struct data_build build = {.source = job->path};
@@ -238,20 +240,20 @@ enum status data_load(const struct job_dataset *job, int64_t seed, int32_t threa
         break;
     case JOB_FORMAT_FOLDER:
     case JOB_FORMAT_CSV:
-        st = read_files(job, format, threads, log, &build, err);
+        st = read_files(job, format, way, &build, err);
         break;
     }
     if (st == ST_OK &&
         (format == JOB_FORMAT_IDX || format == JOB_FORMAT_CIFAR10 || format == JOB_FORMAT_CIFAR100))
-        st = data_conform(job, threads, &build.set, err);
+        st = data_conform(job, way->threads, &build.set, err);
     if (st == ST_OK)
         st = data_split(job, seed, &build, err);
     if (st != ST_OK)
         goto out;
-    data_measure(&build.set, threads);
+    data_measure(&build.set, way->threads);
     data_measure_patches(&build.set);
     data_fingerprint(&build.set);
-    st = data_tell(&build.set, log, err);
+    st = data_tell(&build.set, way->log, err);
     if (st != ST_OK)
         goto out;
     *dataset = build.set;

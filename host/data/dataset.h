@@ -49,10 +49,16 @@ struct dataset {
     bool from_cache;
 };
 
-/* Reads what `job` names, splits it (stratified, by `seed`), computes statistics. `threads`: for decoding, 0:
- * all cores. Warnings (skipped files) go to `log` (may be NULL), a line each. The dataset is the caller's to
+/* How a dataset is read. */
+struct data_way {
+    int32_t threads;    /* for decoding, 0: all cores */
+    FILE *log;          /* where warnings go, a line each; NULL: nowhere */
+    bool (*stop)(void); /* asked now and then: true ends the reading with ST_INTERRUPTED; NULL: never */
+};
+
+/* Reads what `job` names, splits it (stratified, by `seed`), computes statistics. The dataset is the caller's to
  * free. */
-enum status data_load(const struct job_dataset *job, int64_t seed, int32_t threads, FILE *log,
+enum status data_load(const struct job_dataset *job, int64_t seed, const struct data_way *way,
                       struct dataset *dataset, struct error *err);
 void data_free(struct dataset *dataset); /* a zeroed dataset is allowed */
 
@@ -65,6 +71,9 @@ enum status data_class_line(const struct dataset *dataset, char text[DATA_LINE_L
 enum { DATA_FINGERPRINT_LENGTH = 24 };
 void data_fingerprint_text(const struct dataset *dataset, const char *like,
                            char text[DATA_FINGERPRINT_LENGTH]);
+
+/* The default of dataset.max_pixels, and what holds for a single file. As much as Pillow takes. */
+enum { DATA_MAX_PIXELS = 178956970 };
 
 /* One image file (PNG or JPEG) as channels x height x width uint8, made equal by the dataset's stored policy;
  * for naspredict. pixels[channels * height * width]. */

@@ -67,6 +67,7 @@ static enum status read_run(struct history *history, const struct event_run *eve
             return error_memory(err, "a class name", strlen(names->items[i]) + 1);
         history->classes++;
     }
+    history->skipped = event->dataset.skipped;
     return ST_OK;
 }
 

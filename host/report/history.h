@@ -48,6 +48,7 @@ struct history_test { /* one stage's evaluation on the test set */
 
 struct history {
     int32_t classes;
+    int32_t skipped; /* files that could not be read and were left out */
     char **class_names;
     struct history_model *models; /* in the order of their candidate events */
     int32_t model_count, model_capacity;

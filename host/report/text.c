@@ -67,6 +67,8 @@ void report_text(FILE *out, const struct history *history, const struct history_
         fprintf(out, "parameters: %lld\n", (long long)winner->parameters);
     if (winner != NULL && winner->layers >= 0)
         fprintf(out, "layers: %d\n", winner->layers);
+    if (history->skipped > 0)
+        fprintf(out, "files skipped: %d, which could not be read\n", history->skipped);
 }
 
 /* cJSON prints NAN as null; each function below returns false when out of memory. */
@@ -123,7 +125,8 @@ cJSON *report_json(const struct history *history, const struct history_test *tes
         !add_number(json, "parameters",
                     winner != NULL && winner->parameters >= 0 ? (double)winner->parameters : NAN) ||
         !add_number(json, "layers", winner != NULL && winner->layers >= 0 ? winner->layers : NAN) ||
-        !add_classes(json, history, metrics) || !add_average(json, "macro_average", &metrics->macro) ||
+        !add_number(json, "skipped_files", history->skipped) || !add_classes(json, history, metrics) ||
+        !add_average(json, "macro_average", &metrics->macro) ||
         !add_average(json, "weighted_average", &metrics->weighted)) {
         cJSON_Delete(json);
         return NULL;

@@ -27,8 +27,10 @@ static struct room room_on(const struct run *run, const struct candidate *candid
     for (int32_t k = team.first; k < team.first + team.count; k++) {
         struct device_info info;
         run->ops->info(run->devices.items[k].device, &info);
-        const size_t reserve = info.memory_total / ADMISSION_RESERVE;
-        room.most = smaller(room.most, (info.memory_total - reserve) / beside);
+        /* A limit that can't be read again is still there. */
+        const size_t total = smaller(info.memory_total, run->device_info.memory_total);
+        const size_t reserve = total / ADMISSION_RESERVE;
+        room.most = smaller(room.most, (total - reserve) / beside);
         room.now = smaller(room.now, info.memory_free > reserve ? info.memory_free - reserve : 0);
     }
     room.now = smaller(room.now, room.most);
@@ -75,7 +77,8 @@ static enum status prepare_trainer(const struct run *run, const struct candidate
     const struct recipe *recipe = &candidate->recipe;
     const int32_t batches_of = recipe->batches_of >= 0 ? recipe->batches_of : candidate->id;
     const uint64_t seed = inherit_seed((uint64_t)run->job->seed, batches_of, -1);
-    const struct job_train train = recipe_train(&run->job->train, &recipe->hyperparameters);
+    const struct job_train train =
+        recipe_train(&run->job->train, &recipe->hyperparameters, candidate->graph.layers[0].shape);
     struct trainer_device devices[DEVICES_MOST];
     struct trainer_settings settings;
     *trainer = NULL;

@@ -153,7 +153,7 @@ static enum status on_tick(void *context, const struct trainer_state *state, dou
     struct training *training = context;
     const struct candidate *candidate = training->candidate;
     struct run *run = training->run;
-    double now = clock_seconds(), samples = fmax(state->metrics[METRIC_SAMPLES], 1.0);
+    const double now = clock_seconds(), samples = state->metrics[METRIC_SAMPLES];
     double batches = (state->step - training->first_step) / fmax(now - training->began, 1e-9);
     supervisor_beat(run->history);
     run_lock(run);
@@ -163,8 +163,8 @@ static enum status on_tick(void *context, const struct trainer_state *state, dou
         .progress = progress,
         .batches_per_second = batches,
         .images_per_second = batches * candidate->batch,
-        .loss = state->metrics[METRIC_LOSS] / samples,
-        .accuracy = state->metrics[METRIC_CORRECT] / samples,
+        .loss = samples > 0.0 ? state->metrics[METRIC_LOSS] / samples : NAN,
+        .accuracy = samples > 0.0 ? state->metrics[METRIC_CORRECT] / samples : NAN,
         .seconds_left = run_seconds_left(run),
     };
     display_progress(&run->display, training->team.first, &shown);
@@ -212,8 +212,7 @@ static void show(struct training *training, const char *operations)
                                       .parameters = cost_of_graph(&candidate->graph).parameters,
                                       .loss = candidate->validation.loss,
                                       .accuracy = candidate->validation.accuracy,
-                                      .seconds = clock_seconds() - training->began,
-                                      .final = candidate->final};
+                                      .seconds = clock_seconds() - training->began};
     display_model(&training->run->display, training->team.first, &row);
 }
 

@@ -55,9 +55,10 @@ static enum status choose_batches(struct run *run, struct error *err)
         batches_choose(job->train.batch, !devices_are_host(&run->devices), run->devices.count, images, all);
     if (run->batches.candidate <= images)
         return ST_OK;
-    return error_set(err, ST_RANGE,
-                     "train.batch: found %d, expected at most %d, the candidates' training images",
-                     job->train.batch, images);
+    return error_set(
+        err, ST_RANGE,
+        "train.batch: found %d, expected at most %d, the candidates' training images, or \"auto\"",
+        job->train.batch, images);
 }
 
 static enum status upload_data(struct run *run, struct error *err)
@@ -76,7 +77,7 @@ static enum status open_search(struct run *run, struct error *err)
                                        .seed = run->job->seed,
                                        .image = {0, run->data.channels, run->data.height, run->data.width},
                                        .classes = run->data.classes,
-                                       .learning_rate = run->job->train.learning_rate};
+                                       .train = &run->job->train};
     return search_new(&setup, &run->search, err);
 }
 
@@ -101,10 +102,11 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
     if (run->folder == NULL)
         return error_memory(err, "path", strlen(folder));
     enum status st = devices_choose(job, &run->devices, err);
+    const struct data_way way = {
+        .threads = job->threads, .log = verbosity < 0 ? NULL : stderr, .stop = supervisor_stop_wanted};
     run->ops = run->devices.ops;
     if (st == ST_OK)
-        st =
-            data_load(&job->dataset, job->seed, job->threads, verbosity < 0 ? NULL : stderr, &run->data, err);
+        st = data_load(&job->dataset, job->seed, &way, &run->data, err);
     if (st == ST_OK)
         st = whitening_make(&run->whitening, run->data.channels, run->data.patches, err);
     if (st == ST_OK)

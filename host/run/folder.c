@@ -133,7 +133,7 @@ static enum status check_same_run(const char *folder, const char *path, const st
         return error_prefix(err, "what job the run is of can't be read, use --fresh to start over");
     st = spec_same_run(&before, job, err);
     if (st != ST_OK)
-        error_prefix(err, "%s holds the run of another job, which needs another output.dir or --fresh",
+        error_prefix(err, "%s holds the run of another job, which --fresh removes, or output.dir avoids",
                      folder);
     spec_free(&before);
     free(text);

@@ -1,5 +1,6 @@
 /* nasrun: reads the job, opens the run folder, lets the supervisor run the engine, shows the report. */
 #include "host/base/clock.h"
+#include "host/base/crash.h"
 #include "host/base/file.h"
 #include "host/base/streams.h"
 #include "host/run/engine.h"
@@ -82,6 +83,7 @@ int main(int count, char **arguments)
 
     if (!streams_secure(nasrun_command.name))
         return COMMAND_ERROR;
+    crash_tell_memory(nasrun_command.name);
     if (options_parse(count, arguments, &invocation.options, &err) != ST_OK)
         return complain(&err);
     switch (invocation.options.action) {

@@ -48,6 +48,9 @@ static enum status open_one(const struct run *run, const struct graph *graph, st
 {
     struct trainer_device devices[DEVICES_MOST];
     struct trainer_settings settings;
+    const struct recipe usual = recipe_usual();
+    const struct job_train train =
+        recipe_train(&run->job->train, &usual.hyperparameters, graph->layers[0].shape);
     *measurement = (struct measurement){.run = run};
     for (int32_t k = 0; k < team.count; k++) {
         devices[k] = run_trainer_device(run, team.first + k, true);
@@ -55,7 +58,7 @@ static enum status open_one(const struct run *run, const struct graph *graph, st
             devices[k].validation_count = batch;
     }
     measurement->evaluated = devices[0].validation_count;
-    trainer_settings_of(&run->job->train, batch, (uint64_t)run->job->seed, &settings);
+    trainer_settings_of(&train, batch, (uint64_t)run->job->seed, &settings);
     enum status st = trainer_open(devices, team.count, graph, &settings, run->device_info.memory_free,
                                   &measurement->trainer, &measurement->bytes, err);
     if (st == ST_OK)

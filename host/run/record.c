@@ -212,6 +212,7 @@ enum status record_failed(struct run *run, int32_t id, int32_t parent, bool fina
                                        .steps = steps,
                                        .reason = status_name(cause->status),
                                        .message = cause->message};
+    memcpy(run->failure, cause->message, sizeof(run->failure));
     return event_write_failed(&run->journal, &event, run_time(run), err);
 }
 

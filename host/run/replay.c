@@ -82,6 +82,11 @@ static enum status replay_candidate(struct run *run, const struct event_candidat
     if (find(run, event->id) != NULL)
         return error_set(err, ST_FORMAT, "found the beginning of candidate %d, expected that of another",
                          (int)event->id);
+    /* Each id is followed by another, and a parent was there before its child. */
+    if (event->id == INT32_MAX || event->parent >= event->id)
+        return error_set(err, ST_FORMAT,
+                         "found candidate %d of parent %d, expected a parent before it and more behind",
+                         (int)event->id, (int)event->parent);
     struct candidate *candidate = candidate_new();
     if (candidate == NULL)
         return error_memory(err, "candidate", sizeof(*candidate));
@@ -125,6 +130,8 @@ static enum status replay_failed(struct run *run, const struct event_failed *eve
     enum status st = ended(run, event->id, &candidate, err);
     if (st == ST_OK)
         replay_mark_failed(candidate, event->steps);
+    if (st == ST_OK)
+        snprintf(run->failure, sizeof(run->failure), "%s", event->message);
     return st;
 }
 

@@ -132,10 +132,21 @@ static enum status train_final(struct run *run, struct candidate *candidate, str
     return st;
 }
 
+/* Where nothing could be trained, why the last one couldn't. */
+static enum status tell_cause(const struct run *run, struct error *err)
+{
+    const struct error told = *err;
+    if (run->failure[0] == '\0')
+        return err->status;
+    return error_set(err, told.status, "%.400s, the last one because: %.500s", told.message, run->failure);
+}
+
 static enum status final_fit(struct run *run, struct error *err)
 {
     struct candidate *candidate = resume_take_final(run);
     enum status st = candidate == NULL ? propose_final(run, &candidate, err) : ST_OK;
+    if (st == ST_DIVERGED)
+        st = tell_cause(run, err);
     if (st == ST_OK && !candidate->ended)
         st = train_final(run, candidate, err);
     if (st == ST_OK)
@@ -144,13 +155,24 @@ static enum status final_fit(struct run *run, struct error *err)
         run->next_id = candidate->id + 1;
         st = store_publish_best(run, err);
     }
-    if (st == ST_OK && run->best_id < 0)
-        st = error_set(err, ST_DIVERGED, "the final fit could not be trained, and nothing was before it");
+    if (st == ST_OK && run->best_id < 0) {
+        error_set(err, ST_DIVERGED, "the final fit could not be trained, and nothing was before it");
+        st = tell_cause(run, err);
+    }
     candidate_free(candidate);
     return st;
 }
 
 /* ---- test ---- */
+
+static void say_result(struct run *run, const struct trainer_test *test)
+{
+    char time[DISPLAY_TIME_LENGTH];
+    display_time(run_time(run), time);
+    display_result(&run->display, "stage %d of %d ends after %s: model %d, test accuracy %.4f, loss %.4f",
+                   (int)run->stage + 1, (int)budget_stages(&run->job->budget), time, (int)run->best_id,
+                   test->result.accuracy, test->result.loss);
+}
 
 /* Evaluates what model.safetensors holds on the test set and journals it. */
 static enum status test_best(struct run *run, struct error *err)
@@ -185,6 +207,8 @@ static enum status test_best(struct run *run, struct error *err)
     run_unlock(run);
     if (st == ST_OK)
         st = record_test(run, run->best_id, &test, err);
+    if (st == ST_OK)
+        say_result(run, &test);
 out:
     trainer_close(trainer);
     graph_free(&best.graph);

@@ -14,6 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* What libgomp ends a process with that it has no memory or no threads for, after one line of its own. */
+enum { LIBRARY_EXIT = 1 };
+
 /* How often the supervisor looks at its engine: while all is well, and once that was asked to stop. */
 static const double LOOK_SECONDS = 0.5, LOOK_CLOSELY_SECONDS = 0.05;
 /* One event often sends several signals: timeout(1) to the process and to its group, a terminal that closes together
@@ -260,7 +263,7 @@ int supervise(int (*engine)(void *context, struct engine_history *history), long
         }
         int status = wait_for(&watch);
         if (WIFEXITED(status) && WEXITSTATUS(status) != SUPERVISOR_AGAIN)
-            return WEXITSTATUS(status);
+            return WEXITSTATUS(status) == LIBRARY_EXIT ? COMMAND_ERROR : WEXITSTATUS(status);
         if (watch.verdict != VERDICT_NONE || watch.asked > 0.0)
             return say_verdict(&watch);
         note_cause(history, status);

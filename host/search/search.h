@@ -116,7 +116,7 @@ struct search_setup {
     int64_t seed;
     struct shape image; /* of the starting networks' input; n is not used */
     int32_t classes;
-    double learning_rate; /* train.learning_rate */
+    const struct job_train *train; /* must outlive it */
 };
 
 /* A candidate, as told of when it is on its way and when its result is there. */

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { READ_BYTES = 1 << 16 };
+enum { READ_BYTES = 1 << 16, MOST_MEMBERS = 1024 };
 
 static const char MAGIC[8] = "nasrunC5";
 
@@ -207,6 +207,26 @@ static enum status read_slot(struct trainer *trainer, size_t slot, FILE *file, u
     return st;
 }
 
+/* A checksum is no promise: anybody can compute it. What would lead out of arrays is looked at. */
+static enum status check_header(const struct trainer *trainer, const struct checkpoint_header *header,
+                                const char *path, struct error *err)
+{
+    const struct trainer_device *device = &trainer->members[0].device;
+    const struct trainer_state *state = &header->state;
+    const int32_t samples = device->train_count + (state->joined > 0 ? device->validation_count : 0);
+    if (header->members < 1 || header->members > MOST_MEMBERS)
+        return error_set(err, ST_FORMAT, "%s: found %llu devices, expected 1 to %d", path,
+                         (unsigned long long)header->members, MOST_MEMBERS);
+    if (state->position > (uint32_t)samples || state->joined > state->step || state->averaged > 1 ||
+        !(state->seconds >= 0.0))
+        return error_set(
+            err, ST_FORMAT,
+            "%s: found a state with %u of %d samples, %u steps, %u of them before all images were "
+            "trained on, %g s: no training was ever there",
+            path, state->position, (int)samples, state->step, state->joined, state->seconds);
+    return ST_OK;
+}
+
 enum status trainer_restore(struct trainer *trainer, const char *path, uint64_t *note, struct error *err)
 {
     const size_t floats = trainer_weights(trainer)->total, slots = slot_count(trainer);
@@ -219,6 +239,9 @@ enum status trainer_restore(struct trainer *trainer, const char *path, uint64_t 
     enum status st = open_checked(path, &file, &header, &length, err);
     if (st != ST_OK)
         return st;
+    st = check_header(trainer, &header, path, err);
+    if (st != ST_OK)
+        goto out;
     const size_t expected = sizeof(header) + header.members * METRIC_COUNT * sizeof(double) +
                             slots * floats * sizeof(float) + sizeof(uint32_t) +
                             (header.members - 1) * (SLOT_AVERAGE + 1) * statistics * sizeof(float);

@@ -34,8 +34,8 @@ enum status inherit(const struct trainer_device *device, int32_t batch, const st
                     struct device_weights *parent_weights, const struct morph *morphs, int32_t morph_count,
                     float noise, uint64_t seed, int32_t id, struct inheritance *result, struct error *err);
 /* The same morphs, as they were accepted, on a past of the parent (trainer.h), whose evaluated slot was what `inherit`
- * was given: `past` becomes the child's. What the optimizer knows of a weight goes where the weight goes; of new weights
- * it knows nothing. */
+ * was given: `past` becomes the child's. What the optimizer knows of a weight goes where the weight goes; of new
+ * weights it knows nothing. */
 enum status inherit_past(const struct graph *parent, const struct morph *morphs,
                          const struct inheritance *accepted, uint64_t seed, int32_t id,
                          struct trainer_past *past, struct error *err);

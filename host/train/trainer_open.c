@@ -55,7 +55,7 @@ void trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t se
 int32_t trainer_views_of(const struct job_evaluate *evaluate, const struct job_train *train)
 {
     const bool automatic = evaluate->views == JOB_AUTO;
-    const bool shifted = automatic ? train->translate > 0 : evaluate->views == VIEWS_MOST;
+    const bool shifted = automatic ? train->translate != 0 : evaluate->views == VIEWS_MOST;
     const bool mirrored = train->flip && (automatic || evaluate->views > 1);
     return (shifted ? 3 : 1) * (mirrored ? 2 : 1);
 }

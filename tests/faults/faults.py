@@ -153,7 +153,7 @@ class Scene:
     def judge(self, fault, folder):
         status, said, counts = self.begin(folder, fault)
         # The supervisor says so and goes on: what counts is how that ends.
-        lines = [line for line in said.splitlines() if line.startswith("nasrun: ") and "goes on from its last" not in line]
+        lines = [line for line in said.splitlines() if line.startswith(("nasrun: ", "libgomp: ")) and "goes on from its last" not in line]
         last = (said.strip().splitlines() or [""])[-1][:160]
         if status == "hang":
             return "wrong", "a hang: " + last

@@ -133,7 +133,7 @@ static cJSON *three_layers, *four_layers, *no_layers; /* graphs, of which a repo
         .kind = EVENT_RUN, .run = {                                                                          \
             .version = "1",                                                                                  \
             .format = EVENT_FORMAT,                                                                          \
-            .dataset = {.fingerprint = "0", .class_names = {names, count}, .policy = ""},                    \
+            .dataset = {.fingerprint = "0", .class_names = {names, count}, .skipped = 3, .policy = ""},      \
             .libraries = {"1", "1", "1", NULL}                                                               \
         }                                                                                                    \
     }
@@ -292,16 +292,18 @@ static void writes_reports_of_every_stage(void **state)
     write_journal(RUN_EVENTS, NULL);
     assert_ok(report_write_all(folder, false, &err), err);
     assert_false(file_exists(in_folder("plots/learning.png")));
-    assert_ends_with("report-0.txt", "\naccuracy: 0.5000\n\n"
-                                     "stage: 0\nbudget: 60 s\nelapsed: 58.2 s\n"
-                                     "models tried: 2 (candidates that failed: 1)\n"
-                                     "models with a smaller batch for want of memory: 1\nwinner: model 2\n"
-                                     "parameters: 3000\nlayers: 4\n");
-    assert_ends_with("report.txt", "\naccuracy: 1.0000\n\n"
-                                   "stage: 1\nbudget: 12 models\nelapsed: 99.0 s\n"
-                                   "models tried: 3 (candidates that failed: 1)\n"
-                                   "models with a smaller batch for want of memory: 1\nwinner: model 0\n"
-                                   "parameters: 1000\nlayers: 3\n");
+    assert_ends_with("report-0.txt",
+                     "\naccuracy: 0.5000\n\n"
+                     "stage: 0\nbudget: 60 s\nelapsed: 58.2 s\n"
+                     "models tried: 2 (candidates that failed: 1)\n"
+                     "models with a smaller batch for want of memory: 1\nwinner: model 2\n"
+                     "parameters: 3000\nlayers: 4\nfiles skipped: 3, which could not be read\n");
+    assert_ends_with("report.txt",
+                     "\naccuracy: 1.0000\n\n"
+                     "stage: 1\nbudget: 12 models\nelapsed: 99.0 s\n"
+                     "models tried: 3 (candidates that failed: 1)\n"
+                     "models with a smaller batch for want of memory: 1\nwinner: model 0\n"
+                     "parameters: 1000\nlayers: 3\nfiles skipped: 3, which could not be read\n");
     char *last = read_text("report.txt"), *second = read_text("report-1.txt");
     assert_string_equal(last, second);
     free(last);
@@ -334,6 +336,7 @@ static void writes_the_same_facts_as_json(void **state)
     assert_true(fabs(number_at(third, "f1") - 0.4) < 1e-15);
     assert_true(number_at(third, "support") == 3);
     assert_true(fabs(number_at(macro, "recall") - (0.5 + 1 + 1 / 3.0 + 0) / 4) < 1e-15);
+    assert_true(number_at(json, "skipped_files") == 3.0);
     assert_true(number_at(cJSON_GetObjectItem(json, "weighted_average"), "recall") == 0.5);
     cJSON_Delete(json);
     free(text);

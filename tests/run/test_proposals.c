@@ -3,6 +3,8 @@
  * after the engine was lost in the middle of it. */
 #include "host/base/clock.h"
 #include "host/base/file.h"
+#include "host/model/model_file.h"
+#include "host/net/serialise.h"
 #include "host/run/coordinator.h"
 #include "host/run/engine.h"
 #include "host/run/resume.h"
@@ -431,12 +433,101 @@ static void test_lost_engine(void **state)
     journal_lines_free(&whole);
 }
 
+/* ---- a trunk with and without branches ---- */
+
+enum { ROOT_STEPS = 37, BRANCH_STEPS = 24, END_STEPS = 70 };
+
+/* Of the trunk and what is tried on it; the control goes on at the peak for 3/4 of its training. */
+static int32_t siblings;
+
+static enum status propose_on_trunk(const struct search *search, void *state,
+                                    const struct search_request *request, struct random_sequence *random,
+                                    struct proposal *proposal, struct error *err)
+{
+    const int32_t id = request->id;
+    const bool waits = id > 0 && search_at(search, id > 1 ? 1 : 0)->is_pending;
+    const double whole = job.budget.steps.items[0] * request->means.candidate; /* of a fresh training */
+    enum status st;
+    (void)state;
+    if (waits || id > 1 + siblings)
+        return error_set(err, ST_NONE, "nothing more, or not yet");
+    if (id == 0)
+        st = propose_start_of_width(search, 0, 8, proposal, err);
+    else if (id == 2)
+        st = propose_changed(search, search_at(search, 0), 1, &request->limits, random, proposal, err);
+    else
+        st = propose_further(search_at(search, 0), proposal, err);
+    struct recipe *recipe = &proposal->recipe;
+    recipe->budget = (id == 0 ? ROOT_STEPS - 0.5 : 2.0 * (BRANCH_STEPS - 0.5)) / whole;
+    recipe->hyperparameters.warmup = id == 0 ? 0.25 : 0.0;
+    recipe->hyperparameters.hold = 0.75;
+    recipe->goes_on = id > 0;
+    recipe->batches_of = id > 0 ? 0 : -1;
+    recipe->compared_with = id > 1 ? 1 : -1;
+    if (id == 3)
+        recipe->hyperparameters.learning_rate = 0.3;
+    return st;
+}
+
+static enum status end_trunk(const struct search *search, void *state, const struct search_request *request,
+                             struct proposal *proposal, struct error *err)
+{
+    (void)state, (void)request;
+    enum status st = propose_further(search_at(search, 1), proposal, err);
+    proposal->recipe.goes_on = true;
+    proposal->recipe.batches_of = 0;
+    proposal->recipe.hyperparameters.warmup = proposal->recipe.hyperparameters.hold = 0.0;
+    return st;
+}
+
+/* With so many siblings, and the same steps for the trunk. */
+static void train_trunk(int32_t count, const char *name, struct model *final)
+{
+    static const struct search_strategy strategy = {.propose = propose_on_trunk, .propose_final = end_trunk};
+    char *path = path_of(name), file[300];
+    struct journal_lines lines;
+    struct error err;
+    siblings = count;
+    job.budget.steps.items[0] = ROOT_STEPS + (1 + count) * BRANCH_STEPS + END_STEPS;
+    job.search.final_share = 0.3; /* room for all of them */
+    if (run_with(&strategy, NULL, path, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    load(path, &lines);
+    assert_number(line_of(&lines, "model", 0), "steps", ROOT_STEPS);
+    for (int32_t id = 1; id <= 1 + count; id++)
+        assert_number(line_of(&lines, "model", id), "steps", BRANCH_STEPS);
+    assert_number(line_of(&lines, "model", 2 + count), "steps", END_STEPS);
+    snprintf(file, sizeof(file), "%s/models/%d.safetensors", path, (int)(2 + count));
+    if (model_load(file, final, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    journal_lines_free(&lines);
+    free(path);
+}
+
+/* Where nothing was accepted the trunk's training is what it would have been without branches, bit by bit, to the end
+ * on two devices. */
+static void test_branches_leave_no_trace(void **state)
+{
+    struct model with, without;
+    struct weight_table table;
+    struct error err;
+    (void)state;
+    train_trunk(0, "trunk", &without);
+    train_trunk(2, "branches", &with);
+    assert_int_equal(weight_table_new(&table, &with.graph, &err), ST_OK);
+    assert_true(graph_fingerprint(&with.graph) == graph_fingerprint(&without.graph));
+    assert_memory_equal(with.values, without.values, table.total * sizeof(float));
+    weight_table_free(&table);
+    model_free(&with);
+    model_free(&without);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_carried_out), cmocka_unit_test(test_weights),
         cmocka_unit_test(test_batches),     cmocka_unit_test(test_branches),
-        cmocka_unit_test(test_lost_engine),
+        cmocka_unit_test(test_lost_engine), cmocka_unit_test(test_branches_leave_no_trace),
     };
     return cmocka_run_group_tests(tests, open_folder, close_folder);
 }

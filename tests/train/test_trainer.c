@@ -648,6 +648,26 @@ static void test_refusals(void **state)
         assert_int_equal(trainer_restore(trainer, checkpoint, &note, &err), ST_FORMAT);
         data[at] ^= 0x10;
     }
+    /* so is what only a checksum that was made to fit lets through: where each stands is checkpoint.c's affair */
+    static const struct {
+        size_t at;
+        uint32_t value;
+    } forged[] = {{32, 0}, {32, 100000},    {36, 1}, {56, UINT32_MAX}, {56, TINY_TRAIN + 1},
+                  {64, 2}, {68, UINT32_MAX}};
+    for (size_t i = 0; i < sizeof(forged) / sizeof(forged[0]); i++) {
+        uint32_t before, sum = 0;
+        memcpy(&before, data + forged[i].at, sizeof(before));
+        memcpy(data + forged[i].at, &forged[i].value, sizeof(before));
+        sum = file_checksum(data, length - sizeof(sum));
+        memcpy(data + length - sizeof(sum), &sum, sizeof(sum));
+        assert_int_equal(file_write_atomic(checkpoint, data, length, &err), ST_OK);
+        assert_int_equal(trainer_restore(trainer, checkpoint, &note, &err), ST_FORMAT);
+        if (strstr(err.message, "found") == NULL)
+            fail_msg("%s", err.message);
+        memcpy(data + forged[i].at, &before, sizeof(before));
+        sum = file_checksum(data, length - sizeof(sum));
+        memcpy(data + length - sizeof(sum), &sum, sizeof(sum));
+    }
     static const size_t kept[] = {0, 1, 8, 40, 1000};
     for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
         assert_int_equal(file_write_atomic(checkpoint, data, kept[i], &err), ST_OK);
