@@ -6,6 +6,7 @@
 #include "host/device/views.h"
 #include "host/model/model_file.h"
 #include "host/program/lower.h"
+#include "host/report/report.h"
 #include "tools/common/arguments.h"
 #include "tools/common/commands.h"
 
@@ -67,12 +68,29 @@ static enum status allocate(struct predictor *p, size_t image_bytes, struct erro
     return ST_OK;
 }
 
+/* A file that is not what the run wrote gives wrong answers. A model without its run's journal is taken as it is. */
+static enum status check_hash(const char *run_folder, const char *path, const struct model *model,
+                              struct error *err)
+{
+    char *written = report_model_hash(run_folder, model->about.id);
+    enum status st = ST_OK;
+    if (written != NULL && strcmp(written, model->hash) != 0)
+        st = error_set(
+            err, ST_FORMAT,
+            "%s: its hash is %s, expected %s as the journal says; nasrun --resume=%s writes it again", path,
+            model->hash, written, run_folder);
+    free(written);
+    return st;
+}
+
 static enum status load_model(const char *run_folder, struct model *model, struct error *err)
 {
     char *path = file_join(run_folder, MODEL_FILE_NAME);
     if (path == NULL)
         return error_memory(err, run_folder, strlen(run_folder));
     enum status st = model_load(path, model, err);
+    if (st == ST_OK)
+        st = check_hash(run_folder, path, model, err);
     free(path);
     return st;
 }

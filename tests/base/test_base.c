@@ -198,6 +198,65 @@ static void test_write_refused(void **state)
     free(inner);
 }
 
+/* What stands under the names that files aside get stays as it is: links, other files' second names, folders; what a
+ * crash left is taken over. Two at once get two names. */
+static void test_write_aside_beside_others(void **state)
+{
+    const struct scratch *scratch = *state;
+    struct error err = {0};
+    struct file_aside first, second;
+    char *target = file_join(scratch->folder, "target"), *link_name = file_join(scratch->folder, "link"),
+         names[10][256];
+    for (int i = 0; i < 10; i++)
+        snprintf(names[i], sizeof(names[i]), i == 0 ? "%s.tmp" : "%s.%d.tmp", scratch->path, i);
+    assert_int_equal(file_write_atomic(target, "theirs", 6, &err), ST_OK);
+    assert_int_equal(symlink(target, names[0]), 0);
+    assert_int_equal(link(target, names[1]), 0);
+    assert_int_equal(mkdir(names[2], 0777), 0);
+    assert_int_equal(file_write_atomic(names[3], "left by a crash", 15, &err), ST_OK);
+    assert_int_equal(file_aside_open(&first, scratch->path, &err), ST_OK);
+    assert_string_equal(first.aside, names[3]);
+    assert_int_equal(file_aside_open(&second, scratch->path, &err), ST_OK);
+    assert_string_equal(second.aside, names[4]);
+    fputs("one", first.stream);
+    fputs("two", second.stream);
+    assert_int_equal(file_aside_commit(&second, &err), ST_OK);
+    assert_content(scratch->path, "two", 3);
+    assert_int_equal(file_aside_commit(&first, &err), ST_OK);
+    assert_content(scratch->path, "one", 3);
+    assert_content(target, "theirs", 6);
+    /* A link under the path itself is replaced, and not written through. */
+    assert_int_equal(symlink(target, link_name), 0);
+    assert_int_equal(file_write_atomic(link_name, "new", 3, &err), ST_OK);
+    assert_content(link_name, "new", 3);
+    assert_content(target, "theirs", 6);
+    /* When no name is left, that is told. */
+    for (int i = 3; i < 10; i++)
+        assert_int_equal(symlink("nowhere", names[i]), 0);
+    assert_int_equal(file_write_atomic(scratch->path, "x", 1, &err), ST_IO);
+    assert_non_null(strstr(err.message, "remove what stands there"));
+    assert_content(scratch->path, "one", 3);
+    assert_content(target, "theirs", 6);
+    assert_int_equal(rmdir(names[2]), 0);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(i == 2 ? 0 : unlink(names[i]), 0);
+    assert_int_equal(unlink(link_name), 0);
+    assert_int_equal(unlink(target), 0);
+    free(target);
+    free(link_name);
+}
+
+static void test_aside_names(void **state)
+{
+    (void)state;
+    assert_true(file_is_aside_of("job.cfg.tmp", 7));
+    assert_true(file_is_aside_of("job.cfg.9.tmp", 7));
+    assert_false(file_is_aside_of("job.cfg.0.tmp", 7));
+    assert_false(file_is_aside_of("job.cfg.10.tmp", 7));
+    assert_false(file_is_aside_of("job.cfg", 7));
+    assert_false(file_is_aside_of("job.cfg.tmp.mine", 7));
+}
+
 static void test_read_refused(void **state)
 {
     const struct scratch *scratch = *state;
@@ -440,6 +499,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_write_atomic, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_write_aside, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_write_refused, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(test_write_aside_beside_others, make_scratch, remove_scratch),
+        cmocka_unit_test(test_aside_names),
         cmocka_unit_test_setup_teardown(test_read_refused, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_folders, make_scratch, remove_scratch),
         cmocka_unit_test(test_beside_program),

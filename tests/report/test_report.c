@@ -453,7 +453,7 @@ static void draws_progress_by_time_of_finishing(void **state)
             write_mixed();
         else
             write_apart();
-        assert_ok(report_write_plots(folder, &err), err);
+        assert_ok(report_write_plots(folder, NULL, &err), err);
         assert_ok(file_read(in_folder("plots/progress.png"), &pictures[i], &lengths[i], &err), err);
         empty_folder(state);
     }
@@ -503,7 +503,7 @@ static void plots_before_any_result(void **state)
     struct error err;
 
     write_journal(1, NULL);
-    assert_ok(report_write_plots(folder, &err), err);
+    assert_ok(report_write_plots(folder, NULL, &err), err);
     assert_true(ink_of("plots/learning.png", 1200) > 0.005);
     assert_false(file_exists(in_folder("plots/confusion.png")));
     assert_int_equal(report_write_all(folder, false, &err), ST_RANGE);
