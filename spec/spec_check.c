@@ -266,11 +266,18 @@ out:
     return st;
 }
 
+/* Whether the key says nothing of what a run does. */
+static bool is_free(const struct spec_key *key)
+{
+    static const char section[] = "output.";
+    return key->type == SPEC_PATH || strcmp(key->name, "dataset.cache") == 0 ||
+           strncmp(key->name, section, sizeof(section) - 1) == 0;
+}
+
 enum status spec_same_run(const struct job *before, const struct job *now, struct error *err)
 {
-    static const char free_section[] = "output.";
     for (int i = 0; i < SPEC_KEY_COUNT; i++) {
-        if (strncmp(spec_keys[i].name, free_section, sizeof(free_section) - 1) == 0)
+        if (is_free(&spec_keys[i]))
             continue;
         enum status st = same_value(before, now, &spec_keys[i], err);
         if (st != ST_OK)

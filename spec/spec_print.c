@@ -2,6 +2,7 @@
 #include "spec/schema.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A text in quotes that libconfig reads back as the same bytes. */
@@ -124,12 +125,15 @@ static void print_auto_number(const struct job *job, const struct spec_key *key,
     print_number(*(const double *)spec_field_const(job, key), true, out);
 }
 
-enum status spec_write(const struct job *job, FILE *out, struct error *err)
+const char spec_written_mark[] = "# A nasrun job with every key filled in.";
+
+static enum status write_keys(const struct job *job, bool with_output, FILE *out, struct error *err)
 {
-    fprintf(out, "# A nasrun job with every key filled in.\n");
     for (int i = 0; i < SPEC_KEY_COUNT; i++) {
         const struct spec_key *key = &spec_keys[i];
         int length = spec_section_length(key->name);
+        if (!with_output && strncmp(key->name, "output.", (size_t)length) == 0 && length > 0)
+            continue;
         if (length > 0 && begins_section(i))
             fprintf(out, "%.*s = {\n", length - 1, key->name);
         fprintf(out, "%s%s = ", length > 0 ? "    " : "", key->name + length);
@@ -143,6 +147,27 @@ enum status spec_write(const struct job *job, FILE *out, struct error *err)
     if (ferror(out))
         return error_set(err, ST_IO, "writing the job failed");
     return ST_OK;
+}
+
+enum status spec_write(const struct job *job, FILE *out, struct error *err)
+{
+    fprintf(out, "%s\n", spec_written_mark);
+    return write_keys(job, true, out, err);
+}
+
+char *spec_run_text(const struct job *job)
+{
+    struct error err;
+    char *text = NULL;
+    size_t length = 0;
+    FILE *stream = open_memstream(&text, &length);
+    enum status st = stream != NULL ? write_keys(job, false, stream, &err) : ST_MEMORY;
+    if (stream != NULL && fclose(stream) != 0)
+        st = ST_MEMORY;
+    if (st == ST_OK)
+        return text;
+    free(text);
+    return NULL;
 }
 
 /* Put before the default of a number that the search may choose: nobody has fixed it then. */

@@ -201,41 +201,62 @@ out:
     return st;
 }
 
-enum status spec_read(const char *path, char *const *overrides, int override_count, struct job *job,
-                      struct error *err)
+/* `check`: what no single key can tell is checked, and filled in, as well. */
+static enum status read_text(const char *name, const char *text, size_t length, char *const *overrides,
+                             int override_count, bool check, struct job *job, struct error *err)
 {
     struct spec_location locations[SPEC_KEY_COUNT];
-    char *text = NULL;
-    size_t length = 0;
     config_t config;
 
     *job = (struct job){0};
     config_init(&config);
     for (int i = 0; i < SPEC_KEY_COUNT; i++)
-        locations[i] = (struct spec_location){.file = path};
-    enum status st = file_read(path, &text, &length, err);
-    if (st != ST_OK)
-        goto out;
-    job->file = strdup(path);
+        locations[i] = (struct spec_location){.file = name};
+    enum status st = ST_OK;
+    job->file = strdup(name);
     if (job->file == NULL) {
-        st = error_memory(err, "the job file's name", strlen(path) + 1);
+        st = error_memory(err, "the job file's name", strlen(name) + 1);
         goto out;
     }
     st = apply_defaults(&locations[0], job, err);
     if (st != ST_OK)
         goto out;
-    st = parse_text(path, text, length, &config, err);
+    st = parse_text(name, text, length, &config, err);
     if (st != ST_OK)
         goto out;
-    st = apply_file(path, &config, job, locations, err);
+    st = apply_file(name, &config, job, locations, err);
     for (int i = 0; i < override_count && st == ST_OK; i++)
-        st = apply_override(path, overrides[i], job, locations, err);
-    if (st == ST_OK)
+        st = apply_override(name, overrides[i], job, locations, err);
+    if (st == ST_OK && check)
         st = spec_check(job, locations, err);
 out:
-    free(text);
     config_destroy(&config);
     if (st != ST_OK)
         spec_free(job);
+    return st;
+}
+
+enum status spec_read_text(const char *name, const char *text, size_t length, char *const *overrides,
+                           int override_count, struct job *job, struct error *err)
+{
+    return read_text(name, text, length, overrides, override_count, true, job, err);
+}
+
+enum status spec_read_written(const char *name, const char *text, size_t length, struct job *job,
+                              struct error *err)
+{
+    return read_text(name, text, length, NULL, 0, false, job, err);
+}
+
+enum status spec_read(const char *path, char *const *overrides, int override_count, struct job *job,
+                      struct error *err)
+{
+    char *text = NULL;
+    size_t length = 0;
+    *job = (struct job){0};
+    enum status st = file_read(path, &text, &length, err);
+    if (st == ST_OK)
+        st = spec_read_text(path, text, length, overrides, override_count, job, err);
+    free(text);
     return st;
 }

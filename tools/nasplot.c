@@ -5,15 +5,25 @@
 
 #include <stdio.h>
 
+/* --out, the only one. */
+static enum status take_option(void *context, const struct command_line *line, struct error *err)
+{
+    if (line->value[0] == '\0')
+        return error_set(err, ST_RANGE, "--out: found nothing, expected a folder");
+    *(const char **)context = line->value;
+    return ST_OK;
+}
+
 int main(int argc, char **argv)
 {
     struct command_line line;
     struct error err;
+    const char *plot_folder = NULL;
     int status;
 
-    if (!arguments_read(&nasplot_command, argc, argv, NULL, NULL, &line, &status))
+    if (!arguments_read(&nasplot_command, argc, argv, take_option, &plot_folder, &line, &status))
         return status;
-    if (report_write_plots(line.words[0], &err) != ST_OK) {
+    if (report_write_plots(line.words[0], plot_folder, &err) != ST_OK) {
         fprintf(stderr, "nasplot: %s\n", err.message);
         return COMMAND_ERROR;
     }

@@ -1,18 +1,22 @@
 /* naspredict RUN IMAGE...: classifies images with a run's model, on the CPU. */
 #include "host/base/file.h"
+#include "host/base/text.h"
 #include "host/data/dataset.h"
 #include "host/device/device.h"
 #include "host/device/views.h"
 #include "host/model/model_file.h"
 #include "host/program/lower.h"
+#include "host/report/report.h"
 #include "tools/common/arguments.h"
 #include "tools/common/commands.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { BATCH = 32 };
+enum { BATCH = 32, NAME_BYTES = 256 };
 
 /* A model made ready on a device. What is NULL has not been made yet. */
 struct predictor {
@@ -64,12 +68,29 @@ static enum status allocate(struct predictor *p, size_t image_bytes, struct erro
     return ST_OK;
 }
 
+/* A file that is not what the run wrote gives wrong answers. A model without its run's journal is taken as it is. */
+static enum status check_hash(const char *run_folder, const char *path, const struct model *model,
+                              struct error *err)
+{
+    char *written = report_model_hash(run_folder, model->about.id);
+    enum status st = ST_OK;
+    if (written != NULL && strcmp(written, model->hash) != 0)
+        st = error_set(
+            err, ST_FORMAT,
+            "%s: its hash is %s, expected %s as the journal says; nasrun --resume=%s writes it again", path,
+            model->hash, written, run_folder);
+    free(written);
+    return st;
+}
+
 static enum status load_model(const char *run_folder, struct model *model, struct error *err)
 {
     char *path = file_join(run_folder, MODEL_FILE_NAME);
     if (path == NULL)
         return error_memory(err, run_folder, strlen(run_folder));
     enum status st = model_load(path, model, err);
+    if (st == ST_OK)
+        st = check_hash(run_folder, path, model, err);
     free(path);
     return st;
 }
@@ -191,12 +212,17 @@ static enum status predict(struct predictor *p, char *const *paths, int32_t aske
     if (st != ST_OK)
         return st;
     for (int32_t i = 0; i < *count; i++) {
+        char name[NAME_BYTES], path[PATH_MAX];
         const float *row = p->answers + (size_t)i * (size_t)classes;
         int32_t best = 0;
         for (int32_t k = 1; k < classes; k++)
             if (row[k] > row[best])
                 best = k;
-        printf("%s\t%s\t%.4f\n", read[i], p->model.about.class_names[best], (double)row[best]);
+        text_shown(p->model.about.class_names[best], name, sizeof(name));
+        if (isatty(STDOUT_FILENO))
+            printf("%s\t%s\t%.4f\n", text_shown(read[i], path, sizeof(path)), name, (double)row[best]);
+        else /* who reads this wants the path as it is */
+            printf("%s\t%s\t%.4f\n", read[i], name, (double)row[best]);
     }
     if (fflush(stdout) != 0 || ferror(stdout))
         return error_set(err, ST_IO, "standard output: cannot be written");

@@ -1,24 +1,24 @@
 /* nasreport RUN: makes a run's reports anew from its journal and prints the last one. */
-#include "host/base/file.h"
 #include "host/report/report.h"
 #include "tools/common/arguments.h"
 #include "tools/common/commands.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-static enum status print_file(const char *path, struct error *err)
+/* --stdout, the only one. */
+static enum status take_option(void *context, const struct command_line *line, struct error *err)
 {
-    char *text = NULL;
-    size_t length = 0;
-    enum status st = file_read(path, &text, &length, err);
-    if (st != ST_OK)
-        return st;
-    fwrite(text, 1, length, stdout);
-    if (fflush(stdout) != 0 || ferror(stdout))
+    (void)line;
+    (void)err;
+    *(bool *)context = true;
+    return ST_OK;
+}
+
+static enum status print(const char *run_folder, struct error *err)
+{
+    enum status st = report_print(run_folder, stdout, err);
+    if (st == ST_OK && (fflush(stdout) != 0 || ferror(stdout)))
         st = error_set(err, ST_IO, "standard output: cannot be written");
-    free(text);
     return st;
 }
 
@@ -26,16 +26,14 @@ int main(int argc, char **argv)
 {
     struct command_line line;
     struct error err;
+    bool only_print = false;
     int status;
 
-    if (!arguments_read(&nasreport_command, argc, argv, NULL, NULL, &line, &status))
+    if (!arguments_read(&nasreport_command, argc, argv, take_option, &only_print, &line, &status))
         return status;
-    enum status st = report_write_all(line.words[0], false, &err);
-    if (st == ST_OK) {
-        char *path = file_join(line.words[0], "report.txt");
-        st = path == NULL ? error_memory(&err, line.words[0], strlen(line.words[0])) : print_file(path, &err);
-        free(path);
-    }
+    enum status st = only_print ? ST_OK : report_write_all(line.words[0], false, &err);
+    if (st == ST_OK)
+        st = print(line.words[0], &err);
     if (st != ST_OK)
         fprintf(stderr, "nasreport: %s\n", err.message);
     return st == ST_OK ? COMMAND_DONE : COMMAND_ERROR;

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -107,49 +108,109 @@ enum status file_flush_folder(const char *path, struct error *err)
     return st;
 }
 
+/* A file that was being written aside has this name while nobody else writes one for the same path; a number stands in
+ * it where that is taken. */
+enum { ASIDE_NAMES = 10, ASIDE_SUFFIX = 8 };
+
+static void aside_name(char *aside, size_t size, const char *path, int number)
+{
+    if (number == 0)
+        snprintf(aside, size, "%s.tmp", path);
+    else
+        snprintf(aside, size, "%s.%d.tmp", path, number);
+}
+
+/* Whether the open file is a plain one of this user's, has no other name, and stands under that one. */
+static bool is_own(int fd, const char *name)
+{
+    struct stat open_one, named;
+    return fstat(fd, &open_one) == 0 && lstat(name, &named) == 0 && open_one.st_dev == named.st_dev &&
+           open_one.st_ino == named.st_ino && S_ISREG(open_one.st_mode) && open_one.st_nlink == 1 &&
+           open_one.st_uid == geteuid();
+}
+
+/* Opens a new file of that name, or takes over what a crash has left; -1 where something else has the name (errno
+ * EEXIST) or the system refuses. The lock says that it is being written: it ends with the last descriptor. */
+static int open_aside(const char *name)
+{
+    int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    const bool is_new = fd >= 0;
+    if (!is_new && errno != EEXIST)
+        return -1;
+    if (!is_new)
+        fd = open(name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    const bool locked = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+    /* A file system without locks: what is new is ours all the same. */
+    if ((locked || (is_new && errno != EWOULDBLOCK)) && is_own(fd, name) && (is_new || ftruncate(fd, 0) == 0))
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    errno = EEXIST;
+    return -1;
+}
+
 enum status file_aside_open(struct file_aside *file, const char *path, struct error *err)
 {
-    size_t size = strlen(path) + 5;
+    size_t size = strlen(path) + ASIDE_SUFFIX;
+    int fd = -1;
     *file = (struct file_aside){.path = strdup(path), .aside = malloc(size)};
     if (file->path == NULL || file->aside == NULL) {
         file_aside_abandon(file);
         return error_memory(err, path, size);
     }
-    snprintf(file->aside, size, "%s.tmp", path);
-    file->stream = fopen(file->aside, "wbe");
+    for (int number = 0; fd < 0 && number < ASIDE_NAMES; number++) {
+        aside_name(file->aside, size, path, number);
+        fd = open_aside(file->aside);
+        if (fd < 0 && errno != EEXIST)
+            break;
+    }
+    file->stream = fd >= 0 ? fdopen(fd, "wb") : NULL;
     if (file->stream == NULL) {
-        error_system(err, errno, "%s", file->aside);
+        if (errno == EEXIST)
+            error_set(err, ST_IO,
+                      "%s.tmp: all names for a file aside are taken, up to %s; remove what stands there",
+                      path, file->aside);
+        else
+            error_system(err, errno, "%s", file->aside);
+        if (fd >= 0)
+            close(fd);
         file_aside_abandon(file);
         return err->status;
     }
     return ST_OK;
 }
 
+bool file_is_aside_of(const char *name, size_t length)
+{
+    const char *suffix = name + length;
+    if (suffix[0] == '.' && suffix[1] >= '1' && suffix[1] <= '9')
+        suffix += 2;
+    return strcmp(suffix, ".tmp") == 0;
+}
+
+/* The name goes before the lock does: whoever finds it then would take the file over. */
 enum status file_aside_commit(struct file_aside *file, struct error *err)
 {
     enum status st = ST_OK;
     if (fflush(file->stream) != 0 || ferror(file->stream) || fsync(fileno(file->stream)) != 0)
         st = error_system(err, errno, "%s", file->path);
-    if (fclose(file->stream) != 0 && st == ST_OK)
-        st = error_system(err, errno, "%s", file->path);
-    file->stream = NULL;
     if (st == ST_OK && rename(file->aside, file->path) != 0)
         st = error_system(err, errno, "%s", file->path);
+    if (st != ST_OK)
+        unlink(file->aside);
+    fclose(file->stream); /* all of it is on disk */
+    file->stream = NULL;
     if (st == ST_OK)
         st = file_flush_folder(file->path, err);
-    else
-        unlink(file->aside);
-    free(file->path);
-    free(file->aside);
-    *file = (struct file_aside){0};
+    file_aside_abandon(file);
     return st;
 }
 
 void file_aside_abandon(struct file_aside *file)
 {
     if (file->stream != NULL) {
-        fclose(file->stream);
         unlink(file->aside);
+        fclose(file->stream);
     }
     free(file->path);
     free(file->aside);

@@ -22,7 +22,9 @@ enum status file_read_limited(const char *path, int64_t most, char **data, size_
 enum status file_open(const char *path, FILE **stream, int64_t *bytes, struct error *err);
 
 /* Writes `path` so that after a crash it holds either its old content or all of the new: PATH.tmp is written,
- * flushed to disk and renamed over it, then the folder is flushed. On error PATH.tmp is removed. */
+ * flushed to disk and renamed over it, then the folder is flushed. On error PATH.tmp is removed. Where a link or
+ * something else that is no plain file of the user's has that name, or another process writes there, PATH.1.tmp to
+ * PATH.9.tmp are tried: nothing is written through a link, and a link that is called `path` is replaced itself. */
 enum status file_write_atomic(const char *path, const void *data, size_t length, struct error *err);
 
 /* A file being written aside, for what is too large to be held whole. */
@@ -31,6 +33,8 @@ struct file_aside {
     char *path, *aside;
 };
 enum status file_aside_open(struct file_aside *file, const char *path, struct error *err);
+/* Whether `name` is that of a file aside, as a crash may have left it; its first `length` bytes are the path. */
+bool file_is_aside_of(const char *name, size_t length);
 /* Flushes and renames. Closes in any case. */
 enum status file_aside_commit(struct file_aside *file, struct error *err);
 /* Removes what was written. Does nothing after a commit or on a zeroed struct. */

@@ -3,7 +3,8 @@
  * They differ in how a tensor's layout is held (a struct of the caller's, an object of the library's) and in how
  * a primitive is described (in two calls, in one). Engines, streams, attributes, memory and primitives have the
  * same functions in both, which the room calls by their own names. All values are float32. Functions answer with
- * oneDNN's status, for cpu_check, dnnl_out_of_memory wherever that is the cause; what they make is NULL after a failure. */
+ * oneDNN's status, for cpu_check, dnnl_out_of_memory wherever that is the cause; what they make is NULL after a
+ * failure. */
 #ifndef NASRUN_CPU_DNNL_H
 #define NASRUN_CPU_DNNL_H
 

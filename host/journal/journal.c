@@ -15,6 +15,9 @@
 
 /* ---- reading ---- */
 
+/* Of bytes that are read to find out whose a file is: thousands of classes fit. */
+enum { FIRST_LINE_MOST = 1 << 24 };
+
 /* Every line ends with this; the eight digits stand between CRC_HEAD and CRC_FOOT. */
 #define CRC_HEAD ",\"crc\":\""
 #define CRC_FOOT "\"}"
@@ -109,12 +112,14 @@ static enum status parse_journal(const char *path, const char *text, size_t leng
         }
         struct journal_line *line = &lines->lines[lines->count];
         bool whole = newline != NULL;
-        if (whole && parse_line(text + at, end - 1 - at, (int64_t)lines->count, line, err) != ST_OK) {
-            if (err->status == ST_MEMORY || !may_be_torn(text + end, length - end))
-                return error_prefix(err, "%s:%zu", path, lines->count + 1);
+        if (!whole)
+            error_set(err, ST_FORMAT, "the line has no end");
+        else if (parse_line(text + at, end - 1 - at, (int64_t)lines->count, line, err) != ST_OK)
             whole = false;
-        }
         if (!whole) {
+            /* The first line came all at once: without it the file is nobody's journal. */
+            if (err->status == ST_MEMORY || lines->count == 0 || !may_be_torn(text + end, length - end))
+                return error_prefix(err, "%s:%zu", path, lines->count + 1);
             lines->torn = true;
             break;
         }
@@ -124,6 +129,82 @@ static enum status parse_journal(const char *path, const char *text, size_t leng
     }
     lines->torn_at = at;
     return ST_OK;
+}
+
+/* The first line with its newline, malloc'd; *length 0: the file is empty or missing. */
+static enum status read_first_line(const char *path, char **text, size_t *length, struct error *err)
+{
+    enum status st = ST_OK;
+    struct stat about;
+    size_t capacity = 0;
+    *text = NULL;
+    *length = 0;
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    FILE *stream = fd >= 0 ? fdopen(fd, "rb") : NULL;
+    if (stream == NULL && fd < 0 && errno == ENOENT)
+        return ST_OK;
+    if (stream == NULL && fd < 0 && errno == ELOOP)
+        return error_set(err, ST_FORMAT, "it is a symbolic link");
+    if (stream == NULL || fstat(fd, &about) != 0) {
+        st = error_system(err, errno, "%s", path);
+    } else if (!S_ISREG(about.st_mode)) {
+        st = error_set(err, ST_FORMAT, "it is no plain file");
+    } else if (about.st_size > 0) {
+        capacity = about.st_size < FIRST_LINE_MOST ? (size_t)about.st_size : FIRST_LINE_MOST;
+        *text = malloc(capacity + 1);
+        if (*text == NULL)
+            st = error_memory(err, path, capacity);
+    }
+    if (st == ST_OK && *text != NULL) {
+        const size_t filled = fread(*text, 1, capacity, stream);
+        const char *newline = memchr(*text, '\n', filled);
+        if (ferror(stream))
+            st = error_system(err, errno, "%s", path);
+        *length = newline != NULL ? (size_t)(newline - *text) + 1 : filled;
+    }
+    if (stream != NULL)
+        fclose(stream);
+    else if (fd >= 0)
+        close(fd);
+    return st;
+}
+
+enum status journal_first(const char *path, struct journal_lines *lines, struct error *err)
+{
+    char *text = NULL;
+    size_t length = 0;
+    struct error why;
+    *lines = (struct journal_lines){0};
+    enum status st = read_first_line(path, &text, &length, &why);
+    if (st == ST_OK && length > 0) {
+        lines->lines = calloc(1, sizeof(*lines->lines));
+        if (lines->lines == NULL)
+            st = error_memory(&why, path, sizeof(*lines->lines));
+        else if (text[length - 1] != '\n')
+            st = error_set(&why, ST_FORMAT, "its first line has no end");
+        else
+            st = parse_line(text, length - 1, 0, lines->lines, &why);
+        if (st == ST_OK) {
+            lines->lines[0].end = length;
+            lines->count = 1;
+            if (strcmp(lines->lines[0].event, event_rows[EVENT_RUN].name) != 0)
+                st = error_set(&why, ST_FORMAT, "its first event is %.40s, expected %s",
+                               lines->lines[0].event, event_rows[EVENT_RUN].name);
+        }
+    }
+    free(text);
+    if (st == ST_OK)
+        return ST_OK;
+    journal_lines_free(lines);
+    if (st != ST_FORMAT) {
+        *err = why;
+        return st;
+    }
+    return error_set(
+        err, st,
+        "%s: is no journal of nasrun (%s), and is left as it is; move it away, or choose another "
+        "output.dir",
+        path, why.message);
 }
 
 enum status journal_load(const char *path, struct journal_lines *lines, struct error *err)
@@ -137,6 +218,65 @@ enum status journal_load(const char *path, struct journal_lines *lines, struct e
         st = parse_journal(path, text, length, lines, err);
     if (st != ST_OK)
         journal_lines_free(lines);
+    free(text);
+    return st;
+}
+
+static size_t lines_in(const char *text, size_t length)
+{
+    size_t count = 0, at = 0;
+    for (; at < length; count++) {
+        const char *newline = memchr(text + at, '\n', length - at);
+        at = newline == NULL ? length : (size_t)(newline - text) + 1;
+    }
+    return count;
+}
+
+enum status journal_salvage(const char *path, size_t *kept, size_t *dropped, struct error *err)
+{
+    struct journal_lines lines = {0};
+    struct error bad;
+    char *text = NULL, *copy = NULL;
+    size_t length = 0;
+    *kept = *dropped = 0;
+    enum status st = file_read(path, &text, &length, err);
+    if (st != ST_OK)
+        return st;
+    st = parse_journal(path, text, length, &lines, &bad);
+    *kept = lines.count;
+    if (st != ST_FORMAT || lines.count == 0) {
+        *err = bad;
+        goto out;
+    }
+    const size_t end = lines.lines[lines.count - 1].end;
+    *dropped = lines_in(text + end, length - end);
+    copy = malloc(strlen(path) + sizeof(JOURNAL_DAMAGED_NAME));
+    if (copy == NULL) {
+        st = error_memory(err, path, strlen(path));
+        goto out;
+    }
+    sprintf(copy, "%s%s", path, JOURNAL_DAMAGED_NAME + strlen(JOURNAL_NAME));
+    st = file_write_atomic(copy, text, length, err);
+    if (st == ST_OK)
+        st = file_write_atomic(path, text, end, err);
+out:
+    journal_lines_free(&lines);
+    free(copy);
+    free(text);
+    return st;
+}
+
+enum status journal_cut(const char *path, const struct journal_lines *lines, size_t count, struct error *err)
+{
+    char *text = NULL;
+    size_t length = 0;
+    const size_t end = lines->lines[count - 1].end;
+    enum status st = file_read(path, &text, &length, err);
+    if (st == ST_OK && length < end)
+        st = error_set(err, ST_IO, "%s: has %zu bytes, expected %zu or more as read before", path, length,
+                       end);
+    if (st == ST_OK)
+        st = file_write_atomic(path, text, end, err);
     free(text);
     return st;
 }
@@ -155,7 +295,7 @@ void journal_lines_free(struct journal_lines *lines)
 static bool is_the_file(int fd, const char *path)
 {
     struct stat open_one, named;
-    return fstat(fd, &open_one) == 0 && stat(path, &named) == 0 && open_one.st_dev == named.st_dev &&
+    return fstat(fd, &open_one) == 0 && lstat(path, &named) == 0 && open_one.st_dev == named.st_dev &&
            open_one.st_ino == named.st_ino;
 }
 
@@ -167,7 +307,7 @@ enum status journal_open(const char *path, struct journal *journal, struct error
     *journal = (struct journal){.path = strdup(path), .fd = -1};
     if (journal->path == NULL)
         return error_memory(err, path, strlen(path));
-    journal->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    journal->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
     if (journal->fd < 0) {
         st = error_system(err, errno, "%s", path);
         goto out;
@@ -242,19 +382,46 @@ out:
     return line;
 }
 
-enum status journal_append(struct journal *journal, cJSON *fields, double time, struct error *err)
+/* Puts the file written aside in the journal's place. It is locked already, and stays so by the descriptor that is kept
+ * of it: nobody may come between. */
+static enum status swap_file(struct journal *journal, struct file_aside *aside, struct error *err)
 {
-    const char *event = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(fields, JOURNAL_EVENT));
-    const enum event_kind kind = event != NULL ? event_kind_of(event) : EVENT_KINDS;
-    const bool later = kind != EVENT_KINDS && event_rows[kind].later;
-    enum status st = ST_OK;
-    size_t length = 0;
-    ssize_t written;
+    int fd = fcntl(fileno(aside->stream), F_DUPFD_CLOEXEC, 0);
+    if (fd < 0 || fcntl(fd, F_SETFL, O_APPEND) != 0) {
+        error_system(err, errno, "%s", aside->aside);
+        if (fd >= 0)
+            close(fd);
+        return err->status;
+    }
+    enum status st = file_aside_commit(aside, err);
+    if (st != ST_OK) {
+        close(fd);
+        return st;
+    }
+    close(journal->fd);
+    journal->fd = fd;
+    return ST_OK;
+}
 
-    char *line = event != NULL ? line_text(journal->next_seq, time, fields, &length) : NULL;
-    cJSON_Delete(fields);
-    if (line == NULL)
-        return error_memory(err, "a journal line", ERROR_LENGTH);
+/* The first line comes all at once, whatever happens: it says whose file this is. */
+static enum status write_first(struct journal *journal, const char *line, size_t length, struct error *err)
+{
+    struct file_aside aside;
+    enum status st = file_aside_open(&aside, journal->path, err);
+    if (st != ST_OK)
+        return st;
+    fwrite(line, 1, length, aside.stream); /* a short write is found by the commit */
+    st = swap_file(journal, &aside, err);
+    file_aside_abandon(&aside);
+    return st;
+}
+
+/* Any other line. On error nothing of it stays. */
+static enum status write_line(struct journal *journal, const char *line, size_t length, bool later,
+                              struct error *err)
+{
+    enum status st = ST_OK;
+    ssize_t written;
     do
         written = write(journal->fd, line, length);
     while (written < 0 && errno == EINTR);
@@ -265,12 +432,29 @@ enum status journal_append(struct journal *journal, cJSON *fields, double time, 
                        written, length);
     else if (!later && fdatasync(journal->fd) != 0)
         st = error_system(err, errno, "%s", journal->path);
+    if (st != ST_OK && ftruncate(journal->fd, (off_t)journal->length) != 0)
+        error_prefix(err, "a partial line could not be removed after");
+    return st;
+}
+
+enum status journal_append(struct journal *journal, cJSON *fields, double time, struct error *err)
+{
+    const char *event = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(fields, JOURNAL_EVENT));
+    const enum event_kind kind = event != NULL ? event_kind_of(event) : EVENT_KINDS;
+    const bool first = journal->length == 0;
+    const bool later = !first && kind != EVENT_KINDS && event_rows[kind].later;
+    size_t length = 0;
+
+    char *line = event != NULL ? line_text(journal->next_seq, time, fields, &length) : NULL;
+    cJSON_Delete(fields);
+    if (line == NULL)
+        return error_memory(err, "a journal line", ERROR_LENGTH);
+    enum status st =
+        first ? write_first(journal, line, length, err) : write_line(journal, line, length, later, err);
     if (st == ST_OK) {
         journal->length += length;
         journal->next_seq++;
         journal->behind = later;
-    } else if (ftruncate(journal->fd, (off_t)journal->length) != 0) {
-        error_prefix(err, "a partial line could not be removed after");
     }
     free(line);
     return st;
@@ -296,26 +480,6 @@ static char *renumbered(const struct journal_line *line, int64_t seq, size_t *le
     char *text = fields != NULL ? line_text(seq, line->time, fields, length) : NULL;
     cJSON_Delete(fields);
     return text;
-}
-
-/* Takes the lock on the file that is to become the journal, before it does: nobody may come between. */
-static enum status swap_file(struct journal *journal, struct file_aside *aside, struct error *err)
-{
-    int fd = open(aside->aside, O_RDWR | O_APPEND | O_CLOEXEC);
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        error_system(err, errno, "%s", aside->aside);
-        if (fd >= 0)
-            close(fd);
-        return err->status;
-    }
-    enum status st = file_aside_commit(aside, err);
-    if (st != ST_OK) {
-        close(fd);
-        return st;
-    }
-    close(journal->fd);
-    journal->fd = fd;
-    return ST_OK;
 }
 
 enum status journal_keep(struct journal *journal, const struct journal_lines *lines, const bool *keep,

@@ -13,6 +13,8 @@
 
 #include "host/net/graph.h"
 
+enum { MODEL_HASH_LENGTH = 32 };
+
 #define MODEL_FILE_NAME "model.safetensors" /* of the best model in the run folder */
 
 /* What is known of a model beside graph and weights. The image's shape is the graph's first layer's. */
@@ -31,6 +33,7 @@ struct model {
     struct weight_table table;
     float *values; /* [table.total] */
     struct model_about about;
+    char hash[MODEL_HASH_LENGTH]; /* of the file that it was read from, as model_hash says it */
 };
 
 /* Writes the file atomically. `graph` is inferred, values[total] are in the order of its weight table. */
@@ -40,6 +43,9 @@ enum status model_save(const char *path, const struct graph *graph, const float 
 /* Reads a file that anybody may have written: ST_FORMAT, with the location, what was found and what was
  * expected, for all that is not as above. Tensors may lie in another order. */
 enum status model_load(const char *path, struct model *model, struct error *err);
+
+/* "xxh3:" and 16 hexadecimal digits of all bytes of a file: whether it is what once was written. ST_IO. */
+enum status model_hash(const char *path, char text[MODEL_HASH_LENGTH], struct error *err);
 void model_free(struct model *model); /* a zeroed model is allowed */
 
 #endif

@@ -143,7 +143,11 @@ static enum status read_model(struct history *history, const struct event *read,
     model->finished = true;
     model->time = read->time;
     model->validation_accuracy = read->model.validation_accuracy;
-    return ST_OK;
+    if (read->model.hash == NULL)
+        return ST_OK;
+    free(model->hash);
+    model->hash = strdup(read->model.hash);
+    return model->hash != NULL ? ST_OK : error_memory(err, "a model's hash", strlen(read->model.hash) + 1);
 }
 
 static enum status read_failed(struct history *history, const struct event_failed *event, struct error *err)
@@ -273,8 +277,10 @@ void history_free(struct history *history)
 {
     for (int32_t i = 0; i < history->classes; i++)
         free(history->class_names[i]);
-    for (int32_t i = 0; i < history->model_count; i++)
+    for (int32_t i = 0; i < history->model_count; i++) {
         free(history->models[i].points);
+        free(history->models[i].hash);
+    }
     for (int32_t i = 0; i < history->test_count; i++) {
         free(history->tests[i].counts);
         free(history->tests[i].budget);

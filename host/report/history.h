@@ -28,6 +28,7 @@ struct history_model { /* one candidate */
     bool smaller;               /* its batch, than the job's */
     double time;                /* when it finished */
     double validation_accuracy; /* of the finished model */
+    char *hash;                 /* of its file; NULL: unknown */
     struct history_point *points;
     int32_t point_count, point_capacity;
 };

@@ -108,17 +108,19 @@ static enum status write_curves(const char *plot_folder, const struct history *h
     return st;
 }
 
-static enum status write_files(const char *run_folder, struct wanted wanted, struct error *err)
+static enum status no_report(const char *run_folder, struct error *err)
+{
+    return error_set(err, ST_RANGE, "%s: no stage of this run has been tested yet, so there is no report",
+                     run_folder);
+}
+
+static enum status write_files(const char *run_folder, const char *plot_folder, struct wanted wanted,
+                               struct error *err)
 {
     struct history history;
     enum status st = history_load(run_folder, &history, err);
     if (st != ST_OK)
         return st;
-    char *plot_folder = file_join(run_folder, "plots");
-    if (plot_folder == NULL) {
-        st = error_memory(err, run_folder, strlen(run_folder));
-        goto out;
-    }
     if (wanted.plots)
         st = file_make_folder(plot_folder, err);
     for (int32_t i = 0; st == ST_OK && history.test_count > 1 && i < history.test_count; i++)
@@ -130,20 +132,60 @@ static enum status write_files(const char *run_folder, struct wanted wanted, str
     if (st == ST_OK && wanted.plots)
         st = write_curves(plot_folder, &history, err);
     if (st == ST_OK && wanted.report && history.test_count == 0)
-        st = error_set(err, ST_RANGE, "%s: no stage of this run has been tested yet, so there is no report",
-                       run_folder);
-out:
-    free(plot_folder);
+        st = no_report(run_folder, err);
     history_free(&history);
+    return st;
+}
+
+/* With plots/ of the run folder. */
+static enum status write_there(const char *run_folder, struct wanted wanted, struct error *err)
+{
+    char *plot_folder = file_join(run_folder, "plots");
+    enum status st = plot_folder != NULL ? write_files(run_folder, plot_folder, wanted, err)
+                                         : error_memory(err, run_folder, strlen(run_folder));
+    free(plot_folder);
     return st;
 }
 
 enum status report_write_all(const char *run_folder, bool plots, struct error *err)
 {
-    return write_files(run_folder, (struct wanted){.report = true, .plots = plots}, err);
+    return write_there(run_folder, (struct wanted){.report = true, .plots = plots}, err);
 }
 
-enum status report_write_plots(const char *run_folder, struct error *err)
+enum status report_print(const char *run_folder, FILE *out, struct error *err)
 {
-    return write_files(run_folder, (struct wanted){.plots = true}, err);
+    struct history history;
+    struct metrics metrics = {0};
+    enum status st = history_load(run_folder, &history, err);
+    if (st != ST_OK)
+        return st;
+    const struct history_test *last = history.test_count > 0 ? &history.tests[history.test_count - 1] : NULL;
+    st = last != NULL ? metrics_from_confusion(&metrics, history.classes, last->counts, err)
+                      : no_report(run_folder, err);
+    if (st == ST_OK)
+        report_text(out, &history, last, &metrics);
+    metrics_free(&metrics);
+    history_free(&history);
+    return st;
+}
+
+enum status report_write_plots(const char *run_folder, const char *plot_folder, struct error *err)
+{
+    const struct wanted plots = {.plots = true};
+    return plot_folder != NULL ? write_files(run_folder, plot_folder, plots, err)
+                               : write_there(run_folder, plots, err);
+}
+
+char *report_model_hash(const char *run_folder, int64_t id)
+{
+    struct history history;
+    struct error ignored;
+    char *hash = NULL;
+    if (history_load(run_folder, &history, &ignored) != ST_OK)
+        return NULL;
+    const struct history_model *model = history_find(&history, id);
+    if (model != NULL && model->hash != NULL)
+        hash = strdup(model->hash);
+    history_free(&history);
+    return hash;
 }

@@ -13,12 +13,22 @@
 #include "host/base/error.h"
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
 
 /* The reports, then the plots if wanted. ST_RANGE when no stage has been tested: then there are the plots
  * that need no test, and no report. */
 enum status report_write_all(const char *run_folder, bool plots, struct error *err);
 
-/* The plots alone; without a tested stage no confusion matrix. */
-enum status report_write_plots(const char *run_folder, struct error *err);
+/* What report.txt would be, to a stream; nothing in the run folder is written. ST_RANGE as above. */
+enum status report_print(const char *run_folder, FILE *out, struct error *err);
+
+/* The hash that the journal has of that model's file (host/model/model_file.h); malloc'd, NULL when it has none or
+ * can't be read. */
+char *report_model_hash(const char *run_folder, int64_t id);
+
+/* The plots alone, into that folder, which is made if need be; NULL: plots/ of the run folder. Without a tested stage
+ * no confusion matrix. */
+enum status report_write_plots(const char *run_folder, const char *plot_folder, struct error *err);
 
 #endif

@@ -1,7 +1,7 @@
 /* Admission: a training begins only where it fits into the devices' memory, and what can make room for it does: kept
- * weights leave the devices, then its batch is halved, and with it its learning rate. Where a job is to give the same models whatever the
- * machine is busy with (run_repeats), only the devices' size has a say in the batch, and memory that is short now ends the
- * run, for it can go on later. */
+ * weights leave the devices, then its batch is halved, and with it its learning rate. Where a job is to give the same
+ * models whatever the machine is busy with (run_repeats), only the devices' size has a say in the batch, and memory
+ * that is short now ends the run, for it can go on later. */
 #ifndef NASRUN_RUN_ADMISSION_H
 #define NASRUN_RUN_ADMISSION_H
 

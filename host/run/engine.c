@@ -6,6 +6,7 @@
 #include "host/run/resume.h"
 #include "host/run/sharing.h"
 #include "host/run/stage.h"
+#include "host/run/store.h"
 #include "host/search/budget.h"
 
 #include <math.h>
@@ -87,6 +88,7 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
                         .clock_start = started,
                         .best_id = -1,
                         .published_id = -1,
+                        .lost_id = -1,
                         .best_accuracy = -1.0,
                         .best_loss = INFINITY,
                         .final = {.id = -1, .parent = -1},
@@ -135,6 +137,7 @@ void run_close(struct run *run)
     data_free(&run->data);
     journal_close(&run->journal);
     free(run->folder);
+    free(run->hashes);
     pthread_mutex_destroy(&run->lock);
     pthread_mutex_destroy(&run->admission);
     *run = (struct run){.journal = {.fd = -1}};
@@ -213,8 +216,9 @@ static void tell_watchdog(const struct run *run)
                  clock_seconds() + fmax(total - run_time(run), 0.0) + GRACE_SECONDS + GRACE_SHARE * total);
 }
 
-enum status engine_run(const struct job *job, const char *folder, int verbosity,
-                       struct engine_history *history, struct error *err)
+/* *lost: a model that was needed and is gone or damaged; -1. */
+static enum status run_once(const struct job *job, const char *folder, int verbosity,
+                            struct engine_history *history, int32_t *lost, struct error *err)
 {
     struct run run;
 
@@ -235,6 +239,8 @@ enum status engine_run(const struct job *job, const char *folder, int verbosity,
     run.window = coordinator_window(&run);
     /* A crash may have come between the last test and its report. */
     if (st == ST_OK && run.stage > 0 && !run.stage_open)
+        st = store_check_published(&run, err);
+    if (st == ST_OK && run.stage > 0 && !run.stage_open)
         st = report_write_all(folder, job->output.plots, err);
     if (!goes_on)
         display_say(&run.display, 0,
@@ -244,6 +250,21 @@ enum status engine_run(const struct job *job, const char *folder, int verbosity,
         st = stage_run(&run, err);
     say_memory(&run);
 out:
+    *lost = st != ST_OK ? run.lost_id : -1;
     run_close(&run);
+    return st;
+}
+
+enum status engine_run(const struct job *job, const char *folder, int verbosity,
+                       struct engine_history *history, struct error *err)
+{
+    int32_t lost = -1, before;
+    enum status st;
+    do {
+        before = lost;
+        st = run_once(job, folder, verbosity, history, &lost, err);
+        /* A model that is lost again after it was trained again would be so for ever. */
+    } while (st != ST_OK && history->salvage && lost >= 0 && lost != before &&
+             (st = resume_forget_from(folder, lost, err)) == ST_OK);
     return st;
 }

@@ -1,76 +1,102 @@
 #include "host/run/folder.h"
 
 #include "host/base/file.h"
-#include "host/journal/journal.h"
+#include "host/journal/event_read.h"
+#include "host/run/own_files.h"
 #include "spec/spec.h"
 
-#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
-enum status folder_read_job(const struct options *options, struct job *job, char **folder, struct error *err)
-{
-    char *resumed = NULL;
-    const char *path = options->job;
-    enum status st = ST_OK;
+#define JOB_NAME  "job.cfg"
+#define LOCK_NAME "lock"
 
+/* ---- what the journal's first line says ---- */
+
+/* How a run began. */
+struct beginning {
+    struct journal_lines lines; /* none: there is no run yet */
+    struct event_reader reader;
+    /* its text, inside of the lines; NULL: of an older version, whose journal does not say it */
+    const char *job;
+};
+
+static void beginning_free(struct beginning *beginning)
+{
+    event_reader_close(&beginning->reader);
+    journal_lines_free(&beginning->lines);
+    *beginning = (struct beginning){.reader = event_reader_open(NULL, NULL)};
+}
+
+/* ST_FORMAT for a journal that is not nasrun's. `path` outlives the beginning. */
+static enum status beginning_read(const char *path, struct beginning *beginning, struct error *err)
+{
+    const struct event *event = NULL;
+    *beginning = (struct beginning){0};
+    enum status st = journal_first(path, &beginning->lines, err);
+    beginning->reader = event_reader_open(path, &beginning->lines);
+    if (st == ST_OK && beginning->lines.count > 0)
+        st = event_next(&beginning->reader, &event, err);
+    if (st == ST_OK && event != NULL)
+        beginning->job = event->run.job;
+    return st;
+}
+
+/* ---- the job ---- */
+
+/* A resumed run's job.cfg has what was said later as well: larger budgets, another place of the data. It counts, unless
+ * it is damaged or says another job than the one that the run began with: `note` tells, and the journal's counts. */
+static enum status read_resumed(const struct options *options, struct job *job, struct error *note,
+                                struct error *err)
+{
+    char *path = file_join(options->resume, JOB_NAME), *journal = file_join(options->resume, JOURNAL_NAME);
+    struct beginning beginning = {0};
+    struct job first = {0};
+    struct error ignored;
+    enum status st = path != NULL && journal != NULL ? beginning_read(journal, &beginning, err)
+                                                     : error_memory(err, "path", 0);
+    if (st != ST_OK)
+        goto out;
+    st = spec_read(path, options->overrides, options->override_count, job, err);
+    if (st == ST_MEMORY || beginning.job == NULL ||
+        spec_read_text(journal, beginning.job, strlen(beginning.job), options->overrides,
+                       options->override_count, &first, &ignored) != ST_OK)
+        goto out;
+    if (st != ST_OK)
+        *note = *err;
+    else if (spec_same_run(&first, job, note) != ST_OK)
+        error_prefix(note, "%s", path);
+    else
+        goto out;
+    error_prefix(note, "the job is taken from the journal");
+    spec_free(job);
+    *job = first;
+    first = (struct job){0};
+    st = ST_OK;
+out:
+    spec_free(&first);
+    beginning_free(&beginning);
+    free(path);
+    free(journal);
+    return st;
+}
+
+enum status folder_read_job(const struct options *options, struct job *job, char **folder, struct error *note,
+                            struct error *err)
+{
     *folder = NULL;
-    if (options->resume != NULL) {
-        path = resumed = file_join(options->resume, "job.cfg");
-        if (path == NULL)
-            st = error_memory(err, "path", 0);
-    }
-    if (st == ST_OK)
-        st = spec_read(path, options->overrides, options->override_count, job, err);
-    if (st == ST_OK) {
-        *folder = strdup(options->resume != NULL ? options->resume : job->output.dir);
-        if (*folder == NULL)
-            st = error_memory(err, "path", 0);
-    }
-    free(resumed);
-    return st;
-}
-
-/* Removes the files of a folder whose names begin so. A folder that is not there has none. */
-static void remove_files(const char *folder, const char *beginning)
-{
-    DIR *list = opendir(folder);
-    for (struct dirent *entry; list != NULL && (entry = readdir(list)) != NULL;) {
-        if (entry->d_name[0] != '.' && strncmp(entry->d_name, beginning, strlen(beginning)) == 0)
-            unlinkat(dirfd(list), entry->d_name, 0);
-    }
-    if (list != NULL)
-        closedir(list);
-}
-
-/* Removes the files that a run writes, and nothing else. */
-static enum status remove_run(const char *folder, struct error *err)
-{
-    static const char *const names[] = {"job.cfg",    "restarts.txt", "model.safetensors",
-                                        "report.txt", "report.json",  "journal.jsonl"};
-    static const char *const inner[] = {"models", "plots"};
-    enum status st = ST_OK;
-
-    remove_files(folder, "checkpoint-");
-    for (size_t i = 0; st == ST_OK && i < sizeof(inner) / sizeof(inner[0]); i++) {
-        char *path = file_join(folder, inner[i]);
-        if (path != NULL)
-            remove_files(path, "");
-        else
-            st = error_memory(err, "path", 0);
-        free(path);
-    }
-    for (size_t i = 0; st == ST_OK && i < sizeof(names) / sizeof(names[0]); i++) {
-        char *path = file_join(folder, names[i]);
-        if (path == NULL)
-            st = error_memory(err, "path", 0);
-        else if (unlink(path) != 0 && errno != ENOENT)
-            st = error_system(err, errno, "%s", path);
-        free(path);
-    }
-    return st;
+    *note = (struct error){0};
+    enum status st = options->resume != NULL
+                         ? read_resumed(options, job, note, err)
+                         : spec_read(options->job, options->overrides, options->override_count, job, err);
+    if (st != ST_OK)
+        return st;
+    *folder = strdup(options->resume != NULL ? options->resume : job->output.dir);
+    return *folder != NULL ? ST_OK : error_memory(err, "path", 0);
 }
 
 static enum status write_job(const char *path, const struct job *job, struct error *err)
@@ -86,49 +112,174 @@ static enum status write_job(const char *path, const struct job *job, struct err
     return st;
 }
 
-static enum status check_same_run(const char *path, const struct job *job, struct error *err)
+/* Refuses the job of another run than the one that is there. Only older journals leave it to job.cfg what the run's job
+ * is. */
+static enum status check_same_run(const char *folder, const char *path, const struct beginning *beginning,
+                                  const struct job *job, struct error *err)
 {
     struct job before = {0};
-    enum status st = spec_read(path, NULL, 0, &before, err);
-    if (st == ST_OK) {
-        st = spec_same_run(&before, job, err);
-        if (st != ST_OK)
-            error_prefix(err, "%s holds the run of another job, which --fresh removes, or output.dir avoids",
-                         path);
-    }
+    char *text = NULL;
+    size_t length;
+    enum status st = ST_OK;
+    if (beginning->job != NULL)
+        st = spec_read_written(beginning->reader.path, beginning->job, strlen(beginning->job), &before, err);
+    else if (!file_exists(path))
+        return ST_OK;
+    else
+        st = file_read(path, &text, &length, err);
+    if (st == ST_OK && text != NULL)
+        st = spec_read_written(path, text, length, &before, err);
+    if (st != ST_OK)
+        return error_prefix(err, "what job the run is of can't be read, use --fresh to start over");
+    st = spec_same_run(&before, job, err);
+    if (st != ST_OK)
+        error_prefix(err, "%s holds the run of another job, which --fresh removes, or output.dir avoids",
+                     folder);
     spec_free(&before);
+    free(text);
     return st;
 }
 
-enum status folder_prepare(const char *folder, const struct job *job, bool fresh, struct error *err)
+/* A job file that is not of a run must not be written over. */
+static enum status check_job_file(const char *path, struct error *err)
 {
-    struct journal journal = {.fd = -1};
-    char *job_path = file_join(folder, "job.cfg"), *journal_path = file_join(folder, "journal.jsonl");
+    char *text = NULL;
+    size_t length;
+    const size_t mark = strlen(spec_written_mark);
+    if (!file_exists(path))
+        return ST_OK;
+    enum status st = file_read(path, &text, &length, err);
+    if (st == ST_OK && length > 0 && (length < mark || memcmp(text, spec_written_mark, mark) != 0))
+        st = error_set(
+            err, ST_RANGE,
+            "%s: was not written by a run, whose job would take its place; choose another output.dir", path);
+    free(text);
+    return st;
+}
 
-    enum status st = job_path != NULL && journal_path != NULL ? file_make_folder(folder, err)
-                                                              : error_memory(err, "path", 0);
+/* ---- the folder ---- */
+
+/* One lock for all that is done to the folder, from before job.cfg is written to the end of the run: whoever has the
+ * descriptor, after a fork too, holds it. */
+static enum status take_lock(int folder, const char *path, int *lock, struct error *err)
+{
+    *lock = openat(folder, LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+    if (*lock < 0)
+        return error_system(err, errno, "%s/" LOCK_NAME, path);
+    if (flock(*lock, LOCK_EX | LOCK_NB) == 0)
+        return ST_OK;
+    if (errno == EWOULDBLOCK)
+        error_set(err, ST_BUSY,
+                  "%s: another nasrun is working on this run; wait for its end, or choose another output.dir",
+                  path);
+    else
+        error_system(err, errno, "%s/" LOCK_NAME ": cannot be locked", path);
+    close(*lock);
+    *lock = -1;
+    return err->status;
+}
+
+/* Removes what an earlier run has left. If that is cut short, the run's first line is there still: it begins anew. */
+static enum status start_over(int folder, const char *path, const struct beginning *beginning,
+                              struct error *err)
+{
+    enum status st = own_check_folders(folder, path, err);
     if (st != ST_OK)
-        goto out;
-    if (file_exists(journal_path)) {
-        if (fresh) {
-            st = journal_open(journal_path, &journal, err);
-            if (st == ST_FORMAT) /* a broken journal is no reason against starting over */
-                st = ST_OK;
-            if (st == ST_OK)
-                st = remove_run(folder, err);
-        } else {
-            /* The lock first: a folder in use is in use whatever job is asked for. */
-            st = journal_open(journal_path, &journal, err);
-            if (st == ST_OK && file_exists(job_path))
-                st = check_same_run(job_path, job, err);
-        }
-        journal_close(&journal);
-    }
+        return st;
+    int fd = openat(folder, JOURNAL_NAME, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || ftruncate(fd, (off_t)beginning->lines.lines[0].end) != 0 || fsync(fd) != 0)
+        st = error_system(err, errno, "%s/" JOURNAL_NAME, path);
+    if (fd >= 0)
+        close(fd);
+    return st == ST_OK ? own_remove(folder, path, err) : st;
+}
+
+/* A journal that can't be gone on with is refused before data are read. */
+static enum status check_journal(const char *journal, struct error *err)
+{
+    struct journal_lines lines;
+    enum status st = journal_load(journal, &lines, err);
+    if (st == ST_OK)
+        journal_lines_free(&lines);
+    else if (st == ST_FORMAT)
+        error_prefix(
+            err, "the journal is damaged, --salvage keeps the lines before this one and does the rest again");
+    return st;
+}
+
+static enum status salvage(const char *journal, struct error *note, struct error *err)
+{
+    size_t kept, dropped;
+    enum status st = journal_salvage(journal, &kept, &dropped, err);
+    if (st == ST_OK && dropped > 0)
+        error_set(note, ST_OK,
+                  "%s: its first %zu lines are kept, what the %zu others told is done again; they are in "
+                  "%s.damaged",
+                  journal, kept, dropped, journal);
+    return st;
+}
+
+/* With the lock held. */
+static enum status take_over(int folder, const char *path, const char *journal, const char *job_path,
+                             const struct job *job, enum folder_start start, struct error *note,
+                             struct error *err)
+{
+    struct beginning beginning;
+    enum status st = beginning_read(journal, &beginning, err);
+    const bool begun = beginning.lines.count > 0;
+    if (st == ST_OK)
+        st = own_check_folders(folder, path, err);
+    if (st == ST_OK && !begun)
+        st = check_job_file(job_path, err);
+    if (st == ST_OK && !begun)
+        st = own_check_empty(folder, path, err);
+    if (st == ST_OK && begun && start == FOLDER_FRESH)
+        st = start_over(folder, path, &beginning, err);
+    else if (st == ST_OK && begun)
+        st = check_same_run(path, job_path, &beginning, job, err);
+    if (st == ST_OK && begun && start == FOLDER_SALVAGE)
+        st = salvage(journal, note, err);
+    if (st == ST_OK && begun && start != FOLDER_FRESH)
+        st = check_journal(journal, err);
     if (st == ST_OK)
         st = write_job(job_path, job, err);
+    beginning_free(&beginning);
+    return st;
+}
+
+enum status folder_prepare(const char *path, const struct job *job, enum folder_start start, int *lock,
+                           struct error *note, struct error *err)
+{
+    char *job_path = file_join(path, JOB_NAME), *journal = file_join(path, JOURNAL_NAME);
+    struct beginning beginning = {0};
+    int folder = -1;
+
+    *lock = -1;
+    *note = (struct error){0};
+    enum status st =
+        job_path != NULL && journal != NULL ? file_make_folder(path, err) : error_memory(err, "path", 0);
+    if (st != ST_OK)
+        goto out;
+    folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0) {
+        st = error_system(err, errno, "%s", path);
+        goto out;
+    }
+    st = beginning_read(journal, &beginning, err); /* a folder of others is left without a lock in it */
+    beginning_free(&beginning);
+    if (st == ST_OK)
+        st = take_lock(folder, path, lock, err);
+    if (st == ST_OK)
+        st = take_over(folder, path, journal, job_path, job, start, note, err);
 out:
+    if (st != ST_OK && *lock >= 0) {
+        close(*lock);
+        *lock = -1;
+    }
+    if (folder >= 0)
+        close(folder);
     free(job_path);
-    free(journal_path);
+    free(journal);
     return st;
 }
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct invocation {
     struct options options;
@@ -39,6 +40,7 @@ static int engine(void *context, struct engine_history *history)
 {
     struct invocation *invocation = context;
     struct error err;
+    history->salvage = invocation->options.salvage;
     enum status st =
         engine_run(&invocation->job, invocation->folder, invocation->options.verbosity, history, &err);
     if (st == ST_INTERRUPTED)
@@ -55,10 +57,19 @@ static int engine(void *context, struct engine_history *history)
 
 static int run_job(struct invocation *invocation)
 {
-    struct error err;
-    if (folder_prepare(invocation->folder, &invocation->job, invocation->options.fresh, &err) != ST_OK)
+    struct error note, err;
+    enum folder_start start = FOLDER_GO_ON;
+    int lock; /* the engine's processes get it by their forks: the folder is this command's until the last has ended */
+    if (invocation->options.fresh)
+        start = FOLDER_FRESH;
+    else if (invocation->options.salvage)
+        start = FOLDER_SALVAGE;
+    if (folder_prepare(invocation->folder, &invocation->job, start, &lock, &note, &err) != ST_OK)
         return complain(&err);
+    if (note.message[0] != '\0')
+        complain(&note);
     const int status = supervise(engine, journal_length, invocation);
+    close(lock);
     if (status == COMMAND_UNFINISHED)
         printf("nasrun: saved; go on with: nasrun --resume=%s\n", invocation->folder);
     return status;
@@ -67,7 +78,7 @@ static int run_job(struct invocation *invocation)
 int main(int count, char **arguments)
 {
     struct invocation invocation = {0};
-    struct error err;
+    struct error note, err;
     int result = COMMAND_DONE;
 
     if (!streams_secure(nasrun_command.name))
@@ -92,7 +103,10 @@ int main(int count, char **arguments)
     case ACTION_PLAN:
         break;
     }
-    if (folder_read_job(&invocation.options, &invocation.job, &invocation.folder, &err) != ST_OK)
+    enum status st = folder_read_job(&invocation.options, &invocation.job, &invocation.folder, &note, &err);
+    if (st == ST_OK && note.message[0] != '\0')
+        complain(&note);
+    if (st != ST_OK)
         result = complain(&err);
     else if (invocation.options.action == ACTION_CHECK)
         printf("%s: ok\n", invocation.job.file);

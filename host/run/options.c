@@ -9,6 +9,7 @@
 enum {
     OPTION_RESUME = 1,
     OPTION_FRESH,
+    OPTION_SALVAGE,
     OPTION_CHECK,
     OPTION_PLAN,
     OPTION_DEVICES,
@@ -24,6 +25,8 @@ static const struct command_option option_table[] = {
     {OPTION_RESUME, 0, "resume", "DIR", WORDS_FOLDERS, "go on with the run in that folder"},
     {OPTION_FRESH, 0, "fresh", NULL, WORDS_NONE,
      "start over: removes what an earlier run left in the folder"},
+    {OPTION_SALVAGE, 0, "salvage", NULL, WORDS_NONE,
+     "go on with a damaged run: what comes before the damage is kept, the rest done again"},
     {OPTION_PLAN, 0, "plan", NULL, WORDS_NONE, "say what the run would take, without training"},
     {OPTION_CHECK, 0, "check", NULL, WORDS_NONE, "read and check the job file"},
     {OPTION_DEVICES, 0, "devices", NULL, WORDS_NONE, "list the devices that a job can run on"},
@@ -93,6 +96,9 @@ static void take_option(const struct command_line *line, struct options *options
     case OPTION_FRESH:
         options->fresh = true;
         break;
+    case OPTION_SALVAGE:
+        options->salvage = true;
+        break;
     case OPTION_CHECK:
         options->action = ACTION_CHECK;
         break;
@@ -156,5 +162,7 @@ enum status options_parse(int count, char **arguments, struct options *options, 
         return error_set(err, ST_RANGE, "found a job file and --resume, expected one of them");
     if (options->fresh && options->resume != NULL)
         return error_set(err, ST_RANGE, "--fresh and --resume exclude each other");
+    if (options->fresh && options->salvage)
+        return error_set(err, ST_RANGE, "--fresh and --salvage exclude each other");
     return ST_OK;
 }

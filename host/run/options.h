@@ -21,6 +21,7 @@ struct options {
     const char *job;    /* the job file; with --resume the run folder's own */
     const char *resume; /* run folder, NULL without --resume */
     bool fresh;         /* start over: what the run folder holds is removed */
+    bool salvage;       /* go on from before what is damaged */
     int verbosity;      /* -1 with -q, 0, 1 with -v */
     char **overrides;   /* "key=value"; points into argv */
     int override_count;

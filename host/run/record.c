@@ -4,7 +4,9 @@
 #include "host/journal/event_write.h"
 #include "host/net/cost.h"
 #include "host/net/serialise.h"
+#include "host/run/store.h"
 #include "host/search/budget.h"
+#include "spec/spec.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -31,13 +33,18 @@ enum status record_run(struct run *run, struct error *err)
     char fingerprint[DATA_FINGERPRINT_LENGTH];
     const struct dataset *data = &run->data;
     const char **names = device_names(run, run->devices.count);
-    if (names == NULL)
+    char *job = spec_run_text(run->job);
+    if (names == NULL || job == NULL) {
+        free(names);
+        free(job);
         return error_memory(err, "device names", (size_t)run->devices.count * sizeof(*names));
+    }
     data_fingerprint_text(data, NULL, fingerprint);
     const struct event_run event = {
         .version = NASRUN_VERSION,
         .format = EVENT_FORMAT,
         .seed = (int64_t)run->job->seed,
+        .job = job,
         .dataset = {.fingerprint = fingerprint,
                     .class_names = {(const char *const *)data->class_names, data->classes},
                     .train = data->sample_count[SPLIT_TRAIN],
@@ -53,6 +60,7 @@ enum status record_run(struct run *run, struct error *err)
     };
     enum status st = event_write_run(&run->journal, &event, run_time(run), err);
     free(names);
+    free(job);
     return st;
 }
 
@@ -207,6 +215,7 @@ enum status record_model(struct run *run, const struct record_model *model, stru
         .predicted_images_per_second = model->predicted_images_per_second,
         .gain = model->gain,
         .gain_deviation = model->gain_deviation,
+        .hash = store_hash(run, model->id),
     };
     return event_write_model(&run->journal, &event, run_time(run), err);
 }

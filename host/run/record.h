@@ -24,8 +24,8 @@ enum status record_left_out(struct run *run, const char *start, struct error *er
 /* One morph's check: the relative change of the outputs. */
 enum status record_morph(struct run *run, int32_t id, const char *operation, double difference,
                          struct error *err);
-/* What was reserved: the batch, which may be less than was `wanted`, bytes of the training on a device, and all that the
- * candidate adds to the process. */
+/* What was reserved: the batch, which may be less than was `wanted`, bytes of the training on a device, and all that
+ * the candidate adds to the process. */
 enum status record_plan(struct run *run, int32_t id, int32_t batch, int32_t wanted,
                         const struct memory_need *need, struct error *err);
 enum status record_epoch(struct run *run, int32_t id, const struct trainer_epoch *epoch, struct error *err);

@@ -5,6 +5,7 @@
 #include "host/run/coordinator.h"
 #include "host/run/record.h"
 #include "host/run/resume.h"
+#include "host/run/store.h"
 #include "host/search/budget.h"
 
 #include <inttypes.h>
@@ -147,7 +148,7 @@ static enum status replay_model(struct run *run, const struct event_model *event
     candidate->joined = event->validated > 0 ? (uint32_t)event->validated : 0;
     candidate->gain = event->gain;
     candidate->gain_deviation = event->gain_deviation;
-    return ST_OK;
+    return event->hash != NULL ? store_note_hash(run, event->id, event->hash, err) : ST_OK;
 }
 
 static void replay_plan(struct run *run, const struct event_plan *event)
@@ -186,17 +187,29 @@ static void replay_calibration(struct run *run, const struct event_calibration *
     }
 }
 
-/* A stage begins, or is said again with a budget that was raised within it. */
-static void replay_stage(struct run *run, const struct event *event, struct replayed *found)
+/* A stage begins, or is said again with a budget that was raised within it. What is over by now can't be had with
+ * another budget, nor the last stage with less. */
+static enum status replay_stage(struct run *run, const struct event *event, struct replayed *found,
+                                struct error *err)
 {
+    const struct job_budget *budget = &run->job->budget;
     struct event_budget amounts = event->stage.budget;
+    const double amount = *record_amount(&amounts, budget);
+    const bool in_job = event->stage.stage < budget_stages(budget);
+    const double wanted = in_job ? budget_total(budget, event->stage.stage) : 0.0;
+    if (isnan(amount))
+        return error_set(err, ST_RANGE, "the run's budget is not in %s as the job's is", budget_kind(budget));
+    if (!(wanted >= amount))
+        return error_set(err, ST_RANGE, "the job's budget.%s for this stage is %.17g, expected %.17g or more",
+                         budget_kind(budget), wanted, amount);
     if (!run->stage_open) {
         run->stage = event->stage.stage;
         run->stage_open = true;
         run->stage_steps = run->steps_done;
         run->stage_began = run->next_id == 0 ? 0.0 : event->time;
     }
-    found->stage_budget = *record_amount(&amounts, &run->job->budget);
+    found->stage_budget = amount;
+    return ST_OK;
 }
 
 /* A tested stage is over, unless the job has moved its end further out since: then it goes on, with another
@@ -235,8 +248,7 @@ static enum status replay_event(struct run *run, const struct event *event, stru
         replay_calibration(run, &event->calibration);
         return ST_OK;
     case EVENT_STAGE:
-        replay_stage(run, event, found);
-        return ST_OK;
+        return replay_stage(run, event, found, err);
     case EVENT_LEFT_OUT:
         start = start_of(run, event->left_out.start);
         if (start >= 0)

@@ -4,12 +4,15 @@
 #include "host/base/file.h"
 #include "host/base/version.h"
 #include "host/journal/event_read.h"
+#include "host/run/own_files.h"
 #include "host/run/record.h"
 #include "host/run/replay.h"
 #include "host/run/store.h"
 #include "host/search/budget.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -114,10 +117,15 @@ static enum status count_kills(const struct run *run, int *kills, struct error *
     const struct engine_history *history = run->history;
     enum status st = ST_OK;
     char *path = run_path(run, "restarts.txt"), line[128];
-    FILE *stream = path != NULL ? fopen(path, "a+e") : NULL;
+    int fd = path != NULL
+                 ? open(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666)
+                 : -1;
+    FILE *stream = fd >= 0 ? fdopen(fd, "a+") : NULL;
 
     if (stream == NULL) {
-        st = error_set(err, ST_IO, "%s: can't be opened", path != NULL ? path : "restarts.txt");
+        st = error_system(err, errno, "%s", path != NULL ? path : "restarts.txt");
+        if (fd >= 0)
+            close(fd);
         goto out;
     }
     for (int32_t i = 0; history->restarts > 0 && i < run->past_count; i++) {
@@ -233,9 +241,9 @@ static void remove_checkpoints(const struct run *run)
 {
     DIR *folder = opendir(run->folder);
     for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
-        int id;
+        const int32_t id = own_checkpoint(entry->d_name);
         bool wanted = false;
-        if (sscanf(entry->d_name, "checkpoint-%d.bin", &id) != 1)
+        if (id < 0)
             continue;
         for (int32_t i = 0; i < run->past_count; i++)
             wanted = wanted || (run->past[i]->id == id && run->past[i]->restored && !run->past[i]->ended);
@@ -283,6 +291,40 @@ enum status resume_run(struct run *run, struct error *err)
     }
     for (int k = 0; k < DEVICES_MOST; k++)
         run->history->training[k] = -1;
+    journal_lines_free(&lines);
+    free(path);
+    return st;
+}
+
+/* How many lines stand before the candidate's beginning; 0: there is none. */
+static enum status lines_before(const char *path, const struct journal_lines *lines, int32_t id,
+                                size_t *count, struct error *err)
+{
+    struct event_reader reader = event_reader_open(path, lines);
+    const struct event *event;
+    enum status st;
+    *count = 0;
+    while ((st = event_next(&reader, &event, err)) == ST_OK && event != NULL && *count == 0) {
+        if (event->kind == EVENT_CANDIDATE && event->candidate.id == id)
+            *count = reader.count - 1;
+    }
+    event_reader_close(&reader);
+    return st;
+}
+
+enum status resume_forget_from(const char *folder, int32_t id, struct error *err)
+{
+    struct journal_lines lines = {0};
+    size_t count = 0;
+    char *path = file_join(folder, JOURNAL_NAME);
+    enum status st = path != NULL ? journal_load(path, &lines, err) : error_memory(err, "path", 0);
+    if (st == ST_OK)
+        st = lines_before(path, &lines, id, &count, err);
+    if (st == ST_OK && count == 0)
+        st =
+            error_set(err, ST_FORMAT, "%s: no beginning of candidate %d, whose model is lost", path, (int)id);
+    if (st == ST_OK)
+        st = journal_cut(path, &lines, count, err);
     journal_lines_free(&lines);
     free(path);
     return st;

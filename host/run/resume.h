@@ -17,6 +17,10 @@
  * as failed; one with which that happened once trains with nothing beside it. */
 enum status resume_run(struct run *run, struct error *err);
 
+/* Takes out of a closed journal what was told from that candidate's beginning on, to be done again: its model is lost,
+ * and others may go on from it. */
+enum status resume_forget_from(const char *folder, int32_t id, struct error *err);
+
 /* The candidate of that id, NULL when the journal has none (any more); taken, it is the caller's. */
 const struct candidate *resume_find(const struct run *run, int32_t id);
 struct candidate *resume_take(struct run *run, int32_t id);

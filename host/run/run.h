@@ -13,6 +13,7 @@
 #include "host/machine/devices.h"
 #include "host/machine/memory.h"
 #include "host/machine/weight_cache.h"
+#include "host/model/model_file.h"
 #include "host/net/whitening.h"
 #include "host/run/batch.h"
 #include "host/run/display.h"
@@ -37,6 +38,11 @@ struct run_final {
     int32_t id, parent;   /* -1: none */
     uint64_t fingerprint; /* of its network */
     bool joined;          /* it has been trained on the validation images too */
+};
+
+/* The hash of a model's file, as it was written. */
+struct run_hash {
+    char text[MODEL_HASH_LENGTH]; /* "": not known, of a run that an older version began */
 };
 
 struct run {
@@ -80,6 +86,9 @@ struct run {
     int32_t published_id;            /* the model that this process has put into model.safetensors; -1 */
     double best_accuracy, best_loss; /* validation */
     struct run_final final;
+    struct run_hash *hashes; /* [hash_count], by id */
+    int32_t hash_count;
+    int32_t lost_id; /* a model that was needed and whose file is gone or damaged; -1 */
     char failure[ERROR_LENGTH]; /* why the candidate that failed last did; "" */
     /* the model's clock (budget.clock): of all tests, and trainings that were observed */
     double model_seconds;

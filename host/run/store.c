@@ -43,6 +43,55 @@ char *run_checkpoint_path(const struct run *run, int32_t id)
     return file_join(run->folder, name);
 }
 
+/* ---- hashes ---- */
+
+enum status store_note_hash(struct run *run, int32_t id, const char *hash, struct error *err)
+{
+    if (id >= run->hash_count) {
+        const int32_t count = 2 * id + 16;
+        struct run_hash *larger = realloc(run->hashes, (size_t)count * sizeof(*larger));
+        if (larger == NULL)
+            return error_memory(err, "hashes of models", (size_t)count * sizeof(*larger));
+        memset(larger + run->hash_count, 0, (size_t)(count - run->hash_count) * sizeof(*larger));
+        run->hashes = larger;
+        run->hash_count = count;
+    }
+    snprintf(run->hashes[id].text, sizeof(run->hashes[id].text), "%s", hash);
+    return ST_OK;
+}
+
+const char *store_hash(const struct run *run, int32_t id)
+{
+    return id < run->hash_count && run->hashes[id].text[0] != '\0' ? run->hashes[id].text : NULL;
+}
+
+/* Whether the file is the one that was written: `found` is its hash. */
+static enum status check_hash(struct run *run, int32_t id, const char *path, const char *found,
+                              struct error *err)
+{
+    run_lock(run);
+    const char *expected = store_hash(run, id);
+    enum status st = expected == NULL || strcmp(expected, found) == 0
+                         ? ST_OK
+                         : error_set(err, ST_FORMAT, "%s: its hash is %s, expected %s as it was written",
+                                     path, found, expected);
+    run_unlock(run);
+    return st;
+}
+
+/* A model that is needed can't be read. Where its file is gone or damaged that can be mended. */
+static enum status note_lost(struct run *run, int32_t id, const char *path, struct error *err)
+{
+    if (path == NULL || (err->status != ST_FORMAT && file_exists(path)))
+        return err->status;
+    run_lock(run);
+    run->lost_id = run->lost_id < 0 || id < run->lost_id ? id : run->lost_id;
+    run_unlock(run);
+    return error_prefix(err, "a model's file is lost, --salvage trains it again");
+}
+
+/* ---- files ---- */
+
 enum status store_make_folder(const struct run *run, struct error *err)
 {
     char *folder = run_path(run, "models");
@@ -59,23 +108,33 @@ enum status store_save(struct run *run, int32_t id, const struct graph *graph, c
                                 .id = id,
                                 .views = trainer_views_of(&run->job->evaluate, &run->job->train),
                                 .validation_accuracy = validation_accuracy};
-    char *path = run_model_path(run, id);
+    char *path = run_model_path(run, id), hash[MODEL_HASH_LENGTH];
     memcpy(about.mean, run->data.mean, sizeof(about.mean));
     memcpy(about.deviation, run->data.deviation, sizeof(about.deviation));
     snprintf(about.fit, sizeof(about.fit), "%s", job_fit_text(run->job->dataset.fit));
     enum status st = path != NULL ? store_make_folder(run, err) : error_memory(err, "path", 0);
     if (st == ST_OK)
         st = model_save(path, graph, values, &about, err);
+    if (st == ST_OK)
+        st = model_hash(path, hash, err);
+    if (st == ST_OK) {
+        run_lock(run);
+        st = store_note_hash(run, id, hash, err);
+        run_unlock(run);
+    }
     free(path);
     return st;
 }
 
-enum status store_load(const struct run *run, int32_t id, struct graph *graph, float **values,
-                       struct error *err)
+enum status store_load(struct run *run, int32_t id, struct graph *graph, float **values, struct error *err)
 {
     struct model model = {0};
     char *path = run_model_path(run, id);
     enum status st = path != NULL ? model_load(path, &model, err) : error_memory(err, "path", 0);
+    if (st == ST_OK)
+        st = check_hash(run, id, path, model.hash, err);
+    if (st != ST_OK)
+        note_lost(run, id, path, err);
     if (st == ST_OK) { /* the two that are wanted change owner */
         *graph = model.graph;
         *values = model.values;
@@ -118,8 +177,8 @@ static void compare(const float *a, const float *b, int32_t count, double *gain,
     *deviation = count > 1 ? sqrt(squares / (count - 1.0) / count) : NAN;
 }
 
-enum status store_compare(const struct run *run, int32_t with, const float *losses, double *gain,
-                          double *deviation, struct error *err)
+enum status store_compare(struct run *run, int32_t with, const float *losses, double *gain, double *deviation,
+                          struct error *err)
 {
     char *path = run_losses_path(run, with), *data = NULL;
     size_t length = 0;
@@ -130,6 +189,8 @@ enum status store_compare(const struct run *run, int32_t with, const float *loss
         compare((const float *)(const void *)data, losses, run->data.sample_count[SPLIT_VALIDATION], gain,
                 deviation);
     free(data);
+    if (st != ST_OK)
+        note_lost(run, with, path, err);
     free(path);
     return st;
 }
@@ -151,19 +212,57 @@ void store_note_best(struct run *run, const struct candidate *candidate)
     run->best_loss = loss;
 }
 
-enum status store_publish_best(struct run *run, struct error *err)
+/* Through model_load, so that no damaged file takes the place of a good one. */
+static enum status publish(struct run *run, const char *from, const char *to, struct error *err)
 {
-    if (run->best_id < 0 || run->best_id == run->published_id)
-        return ST_OK;
-    char *from = run_model_path(run, run->best_id), *to = run_path(run, MODEL_FILE_NAME), *data = NULL;
+    char *data = NULL;
     size_t length;
-    enum status st =
-        from != NULL && to != NULL ? file_read(from, &data, &length, err) : error_memory(err, "path", 0);
+    struct model model = {0};
+    enum status st = model_load(from, &model, err);
+    if (st == ST_OK)
+        st = check_hash(run, run->best_id, from, model.hash, err);
+    model_free(&model);
+    if (st != ST_OK)
+        return note_lost(run, run->best_id, from, err);
+    st = file_read(from, &data, &length, err);
     if (st == ST_OK)
         st = file_write_atomic(to, data, length, err);
     if (st == ST_OK)
         run->published_id = run->best_id;
     free(data);
+    return st;
+}
+
+enum status store_publish_best(struct run *run, struct error *err)
+{
+    if (run->best_id < 0 || run->best_id == run->published_id)
+        return ST_OK;
+    char *from = run_model_path(run, run->best_id), *to = run_path(run, MODEL_FILE_NAME);
+    enum status st = from != NULL && to != NULL ? publish(run, from, to, err) : error_memory(err, "path", 0);
+    free(from);
+    free(to);
+    return st;
+}
+
+enum status store_check_published(struct run *run, struct error *err)
+{
+    char *from = run_model_path(run, run->best_id), *to = run_path(run, MODEL_FILE_NAME);
+    char found[MODEL_HASH_LENGTH] = "", expected[MODEL_HASH_LENGTH] = "";
+    struct error ignored;
+    enum status st = from != NULL && to != NULL ? ST_OK : error_memory(err, "path", 0);
+    if (st != ST_OK || run->best_id < 0)
+        goto out;
+    const char *written = store_hash(run, run->best_id);
+    if (written != NULL)
+        snprintf(expected, sizeof(expected), "%s", written);
+    else if (model_hash(from, expected, &ignored) != ST_OK && file_exists(to))
+        goto out; /* of an older version, and nothing is left to compare it with */
+    if (model_hash(to, found, &ignored) == ST_OK && strcmp(found, expected) == 0)
+        goto out;
+    st = publish(run, from, to, err);
+    if (st == ST_OK)
+        display_say(&run->display, -1, "        %s was gone or damaged: copied again from %s", to, from);
+out:
     free(from);
     free(to);
     return st;

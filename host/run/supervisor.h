@@ -24,6 +24,7 @@ struct engine_history {
     char cause[64]; /* how the last one ended: "signal 9 (Killed)"; "" at first */
     double started; /* clock_seconds when the supervisor's process was started */
     double base;    /* seconds of earlier commands on the run; the first process sets it */
+    bool salvage;   /* what is lost of the run is done again; the engine sets it from the command line */
     bool working;   /* the engine has opened data and devices; it sets it */
     /* The candidate that each device trains, -1: none. What the next process finds there was in training when this one
      * ended before its time. */

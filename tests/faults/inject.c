@@ -1,8 +1,8 @@
 /* A library for LD_PRELOAD that makes a chosen call of the C library fail, for tests/faults/faults.py. Environment:
  *
  * FAULT        CLASS:N:ERRNO[:MODE]: the Nth call of that class, counted over all processes of the run, fails with that
- *              errno. MODE: once, the default; on, that call and all after it; short, a write writes the half; kill, the
- *              whole process group is killed there. CLASS malloc@SITE counts the allocations of that site alone.
+ *              errno. MODE: once, the default; on, that call and all after it; short, a write writes the half; kill,
+ *              the whole process group is killed there. CLASS malloc@SITE counts the allocations of that site alone.
  * FAULT_SHARED a file of struct shared, which all processes count in; it tells whether the fault was met.
  * FAULT_SITES  a file that gets a line for every allocation: its site, a hash of the calls that led to it.
  *

@@ -1,5 +1,5 @@
-/* Each allocation that cJSON makes for an event fails in turn: the event is whole in the journal, or it is not there and
- * ST_MEMORY says so; and a journal that there is no memory to read is not taken for a torn one. */
+/* Each allocation that cJSON makes for an event fails in turn: the event is whole in the journal, or it is not there
+ * and ST_MEMORY says so; and a journal that there is no memory to read is not taken for a torn one. */
 #include "host/journal/event_read.h"
 #include "host/journal/event_write.h"
 #include "tests/support/data_files.h"

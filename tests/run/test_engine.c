@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -134,6 +135,108 @@ static void test_resumed(void **state)
     tiny_job_close(&tiny);
 }
 
+static void assert_same_run(const struct tiny_job *tiny, const char *history, const char *model,
+                            size_t length)
+{
+    struct error err;
+    char *found = tiny_job_history(tiny), *published = file_join(tiny->run, "model.safetensors"), *data;
+    size_t data_length;
+    if (strcmp(found, history) != 0)
+        fail_msg("found\n%sexpected\n%s", found, history);
+    assert_int_equal(file_read(published, &data, &data_length, &err), ST_OK);
+    assert_int_equal(data_length, length);
+    assert_memory_equal(data, model, length);
+    free(data);
+    free(found);
+    free(published);
+}
+
+/* A flipped bit in each line of the journal in turn: what stands before is kept, the rest done again, to the same
+ * end. */
+static void test_salvaged(void **state)
+{
+    struct tiny_job tiny;
+    struct journal_lines lines;
+    struct error err;
+    char *whole, *model;
+    size_t length, model_length, kept, dropped;
+    (void)state;
+    tiny_job_open(&tiny, NULL);
+    run_to_the_end(&tiny);
+    char *expected = tiny_job_history(&tiny), *journal = file_join(tiny.run, JOURNAL_NAME),
+         *published = file_join(tiny.run, "model.safetensors");
+    assert_int_equal(file_read(journal, &whole, &length, &err), ST_OK);
+    assert_int_equal(file_read(published, &model, &model_length, &err), ST_OK);
+    tiny_job_journal(&tiny, &lines);
+    for (size_t i = 1; i + 1 < lines.count; i++) {
+        whole[lines.lines[i].end - 30] ^= 1;
+        assert_int_equal(file_write_atomic(journal, whole, length, &err), ST_OK);
+        whole[lines.lines[i].end - 30] ^= 1;
+        assert_int_equal(engine_run(&tiny.job, tiny.run, -1, &tiny.history, &err), ST_FORMAT);
+        assert_int_equal(journal_salvage(journal, &kept, &dropped, &err), ST_OK);
+        assert_int_equal(kept, i);
+        assert_int_equal(dropped, lines.count - i);
+        assert_true(tiny_job_has(&tiny, JOURNAL_DAMAGED_NAME));
+        run_to_the_end(&tiny);
+        assert_same_run(&tiny, expected, model, model_length);
+    }
+    journal_lines_free(&lines);
+    free(whole);
+    free(model);
+    free(expected);
+    free(journal);
+    free(published);
+    tiny_job_close(&tiny);
+}
+
+/* Models that are gone or damaged and needed: an error that says what helps, and with that the run is done again from
+ * there, to the same end. */
+static void test_lost_models(void **state)
+{
+    struct tiny_job tiny;
+    struct journal_lines lines;
+    struct error err;
+    char *whole, *model, name[64];
+    size_t model_length, length, begun = 0;
+    (void)state;
+    tiny_job_open(&tiny, NULL);
+    run_to_the_end(&tiny);
+    char *expected = tiny_job_history(&tiny), *journal = file_join(tiny.run, JOURNAL_NAME),
+         *published = file_join(tiny.run, "model.safetensors");
+    assert_int_equal(file_read(journal, &whole, &length, &err), ST_OK);
+    assert_int_equal(file_read(published, &model, &model_length, &err), ST_OK);
+    tiny_job_journal(&tiny, &lines);
+    for (size_t i = 0; i < lines.count; i++) /* up to the final fit's beginning */
+        if (strcmp(lines.lines[i].event, "candidate") == 0)
+            begun = lines.lines[i - 1].end;
+    for (int how = 0; how < 2; how++) {
+        for (int id = 0; id <= TINY_JOB_MODELS; id++) {
+            snprintf(name, sizeof(name), "models/%d.safetensors", id);
+            char *path = file_join(tiny.run, name);
+            if (how == 0)
+                assert_int_equal(remove(path), 0);
+            else
+                assert_int_equal(truncate(path, 1000), 0);
+            free(path);
+        }
+        assert_int_equal(file_write_atomic(journal, whole, begun, &err), ST_OK);
+        tiny.history.salvage = false;
+        assert_int_not_equal(engine_run(&tiny.job, tiny.run, -1, &tiny.history, &err), ST_OK);
+        if (strstr(err.message, "--salvage") == NULL || strstr(err.message, "models/") == NULL)
+            fail_msg("found %s", err.message);
+        tiny.history.salvage = true;
+        run_to_the_end(&tiny);
+        assert_same_run(&tiny, expected, model, model_length);
+    }
+    journal_lines_free(&lines);
+    free(whole);
+    free(model);
+    free(expected);
+    free(journal);
+    free(published);
+    tiny_job_close(&tiny);
+}
+
 /* A candidate that was in training when the engine was killed twice is given up; the run goes on. */
 static void test_killed_twice(void **state)
 {
@@ -171,16 +274,19 @@ static void test_killed_twice(void **state)
 
 static void test_refused(void **state)
 {
-    static const char *const others[][2] = {{"dataset.validation=0.5", NULL}, {"train.batch=64", NULL}};
-    static const enum status expected[] = {ST_FORMAT, ST_RANGE};
-    static const char *const what[] = {"fingerprint", "train.batch"};
+    static const char *const others[][2] = {{"dataset.validation=0.5", NULL},
+                                            {"train.batch=64", NULL},
+                                            {"budget.models=1", NULL},
+                                            {"budget.steps=50", NULL}};
+    static const enum status expected[] = {ST_FORMAT, ST_RANGE, ST_RANGE, ST_RANGE};
+    static const char *const what[] = {"fingerprint", "train.batch", "budget.models", "steps"};
     struct tiny_job tiny;
     struct error err;
     (void)state;
     tiny_job_open(&tiny, NULL);
     run_to_the_end(&tiny);
     char *before = tiny_job_history(&tiny);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 4; i++) {
         tiny_job_change(&tiny, others[i]);
         assert_int_equal(engine_run(&tiny.job, tiny.run, -1, &tiny.history, &err), expected[i]);
         if (strstr(err.message, what[i]) == NULL)
@@ -198,6 +304,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_run),           cmocka_unit_test(test_finished),
         cmocka_unit_test(test_larger_budget), cmocka_unit_test(test_resumed),
+        cmocka_unit_test(test_salvaged),      cmocka_unit_test(test_lost_models),
         cmocka_unit_test(test_killed_twice),  cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,6 +59,7 @@ static void test_actions(void **state)
         {"-h", ACTION_HELP},
         {"-vh", ACTION_HELP},
         {"--resume=runs/a", ACTION_RUN},
+        {"--salvage --resume=runs/a", ACTION_RUN},
     };
     struct reading r;
     (void)state;
@@ -79,6 +80,7 @@ static void test_options(void **state)
     assert_string_equal(r.options.job, "job.cfg");
     assert_null(r.options.resume);
     assert_true(r.options.fresh);
+    assert_false(r.options.salvage);
     assert_int_equal(r.options.verbosity, 1);
     assert_int_equal(r.options.override_count, 2);
     assert_string_equal(r.options.overrides[0], "budget.seconds=5");
@@ -106,6 +108,7 @@ static void test_refused(void **state)
     expect_refused("a.cfg b.cfg", "found two job files, a.cfg and b.cfg, expected one");
     expect_refused("a.cfg --resume=r", "found a job file and --resume, expected one of them");
     expect_refused("--fresh --resume=r", "--fresh and --resume exclude each other");
+    expect_refused("--fresh --salvage job.cfg", "--fresh and --salvage exclude each other");
     expect_refused("a.cfg --resume", "--resume: expected DIR behind it, see nasrun --help");
     expect_refused("a.cfg --verbos=3", "--verbose: expected no value, see nasrun --help");
     expect_refused("a.cfg -x", "unknown option -x, see nasrun --help");

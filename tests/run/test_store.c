@@ -40,6 +40,7 @@ static void open_all(struct fixture *f)
                                            .channels = 1,
                                            .mean = {0.25f},
                                            .deviation = {0.5f}},
+                                  .display = {.verbosity = -2}, /* not even what is always said */
                                   .best_id = -1,
                                   .published_id = -1,
                                   .best_accuracy = -1.0,
@@ -63,6 +64,7 @@ static void close_all(struct fixture *f)
     weight_table_free(&f->table);
     graph_free(&f->graph);
     free(f->values);
+    free(f->run.hashes);
     data_files_remove(f->run.folder);
 }
 
@@ -129,6 +131,56 @@ static void test_save_and_load(void **state)
     close_all(&f);
 }
 
+/* Flips a bit in the middle of a file. */
+static void damage(const char *path)
+{
+    struct error err;
+    char *data;
+    size_t length;
+    assert_int_equal(file_read(path, &data, &length, &err), ST_OK);
+    data[length - 3] ^= 1; /* of a weight, which stays a number */
+    assert_int_equal(file_write_atomic(path, data, length, &err), ST_OK);
+    free(data);
+}
+
+/* A weight that was changed is noticed by the hash, and which model is lost is told. */
+static void test_damaged(void **state)
+{
+    struct fixture f;
+    struct graph graph = {0};
+    struct error err;
+    float *values = NULL;
+    (void)state;
+    open_all(&f);
+    f.run.lost_id = -1;
+    for (int32_t id = 4; id < 7; id++)
+        save(&f, id, (float)id);
+    assert_null(store_hash(&f.run, 3));
+    assert_null(store_hash(&f.run, 4000));
+    assert_non_null(store_hash(&f.run, 5));
+    char *path = run_model_path(&f.run, 5);
+    damage(path);
+    assert_int_equal(store_load(&f.run, 5, &graph, &values, &err), ST_FORMAT);
+    assert_non_null(strstr(err.message, "models/5.safetensors: its hash is xxh3:"));
+    assert_non_null(strstr(err.message, "--salvage"));
+    assert_int_equal(f.run.lost_id, 5);
+    assert_null(values);
+    /* Of several the first. */
+    free(path);
+    path = run_model_path(&f.run, 4);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(store_load(&f.run, 4, &graph, &values, &err), ST_IO);
+    assert_non_null(strstr(err.message, "--salvage"));
+    assert_int_equal(f.run.lost_id, 4);
+    free(path);
+    path = run_model_path(&f.run, 6);
+    assert_int_equal(truncate(path, 100), 0);
+    assert_int_equal(store_load(&f.run, 6, &graph, &values, &err), ST_FORMAT);
+    assert_int_equal(f.run.lost_id, 4);
+    free(path);
+    close_all(&f);
+}
+
 static void note(struct run *run, int32_t id, double accuracy, double loss, uint32_t joined)
 {
     const struct candidate candidate = {
@@ -191,6 +243,56 @@ static void test_publish(void **state)
     close_all(&f);
 }
 
+/* model.safetensors is written again when it is not what was published, from a good file only. */
+static void test_published_again(void **state)
+{
+    struct fixture f;
+    struct error err;
+    char *good, *data;
+    size_t length, found;
+    (void)state;
+    open_all(&f);
+    f.run.lost_id = -1;
+    char *published = run_path(&f.run, MODEL_FILE_NAME), *file = run_model_path(&f.run, 2);
+    assert_int_equal(store_check_published(&f.run, &err), ST_OK); /* there is none */
+    assert_false(file_exists(published));
+    save(&f, 2, 5.0f);
+    note(&f.run, 2, 0.5, 1.0, 0);
+    assert_int_equal(store_publish_best(&f.run, &err), ST_OK);
+    assert_int_equal(file_read(published, &good, &length, &err), ST_OK);
+    for (int known = 1; known >= 0; known--) { /* without a hash it is compared with the model's own file */
+        if (known == 0)
+            f.run.hashes[2].text[0] = '\0';
+        for (int how = 0; how < 3; how++) {
+            if (how == 0)
+                damage(published);
+            else if (how == 1)
+                assert_int_equal(truncate(published, 50), 0);
+            else
+                assert_int_equal(unlink(published), 0);
+            assert_int_equal(store_check_published(&f.run, &err), ST_OK);
+            assert_int_equal(file_read(published, &data, &found, &err), ST_OK);
+            assert_int_equal(found, length);
+            assert_memory_equal(data, good, length);
+            free(data);
+        }
+    }
+    /* A good one needs nothing else; a damaged one does, and is not replaced by one that is damaged too. */
+    save(&f, 2, 5.0f);
+    damage(file);
+    assert_int_equal(store_check_published(&f.run, &err), ST_OK);
+    assert_int_equal(truncate(published, 50), 0);
+    assert_int_equal(store_check_published(&f.run, &err), ST_FORMAT);
+    assert_int_equal(f.run.lost_id, 2);
+    assert_int_equal(file_read(published, &data, &found, &err), ST_OK);
+    assert_int_equal(found, 50);
+    free(data);
+    free(good);
+    free(published);
+    free(file);
+    close_all(&f);
+}
+
 /* Model `id` gets the score id / 100, so that the last ones are parents. */
 static void test_prune(void **state)
 {
@@ -225,8 +327,10 @@ static void test_prune(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_paths),   cmocka_unit_test(test_save_and_load), cmocka_unit_test(test_best),
-        cmocka_unit_test(test_publish), cmocka_unit_test(test_prune),
+        cmocka_unit_test(test_paths),   cmocka_unit_test(test_save_and_load),
+        cmocka_unit_test(test_best),    cmocka_unit_test(test_publish),
+        cmocka_unit_test(test_damaged), cmocka_unit_test(test_published_again),
+        cmocka_unit_test(test_prune),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,6 +23,20 @@ for name in confusion learning progress; do
     check "nasplot makes another plots/$name.png than nasrun" cmp "$run/plots/$name.png" "$work/bare/plots/$name.png"
 done
 
+# A run that may not be written to, or must not: nothing in it is changed.
+cp -R "$run" "$work/archive" && rm -r "$work/archive/plots" "$work/archive/report.txt"
+cp -R "$work/archive" "$work/as_it_was"
+"$bin/nasreport" --stdout "$work/archive" >"$work/printed" || fail "nasreport --stdout: status $?"
+check "nasreport --stdout prints another report" cmp "$run/report.txt" "$work/printed"
+"$bin/nasplot" --out="$work/plots/of/it" "$work/archive" || fail "nasplot --out: status $?"
+for name in confusion learning progress; do
+    check "nasplot --out makes another $name.png" cmp "$run/plots/$name.png" "$work/plots/of/it/$name.png"
+done
+check "nasreport --stdout or nasplot --out has changed the run" diff -r "$work/archive" "$work/as_it_was"
+check "nasplot --out= with nothing" refused "$bin/nasplot" --out= "$work/archive"
+head -n 4 "$work/archive/journal.jsonl" >"$work/as_it_was/journal.jsonl"
+check "nasreport --stdout of an untested run" refused "$bin/nasreport" --stdout "$work/as_it_was"
+
 "$bin/naspredict" "$run" "$work/data/two.png" "$work/data/two.png" >"$work/predicted" || fail "naspredict: status $?"
 check "naspredict: $(lines_of "$work/predicted") lines for two images" [ "$(lines_of "$work/predicted")" -eq 2 ]
 check "naspredict: class of two.png: $(cat "$work/predicted")" \

@@ -379,6 +379,9 @@ static void test_same_run(void **state)
         {"seed=1", "seed=1", NULL},
         {"output.dir=a", "output.dir=b", NULL},
         {"output.plots=true", "output.plots=false", NULL},
+        /* where the data lie; what they are is told by their fingerprint */
+        {"dataset.path=/", "dataset.path=/tmp", NULL},
+        {"dataset.cache=a", "dataset.cache=b", NULL},
         {"budget.seconds=60", "budget.seconds=[60,120]", NULL},
         {"budget.seconds=60", "budget.seconds=90", NULL},
         {"budget.steps=[10,20]", "budget.steps=[10,30]", NULL},
@@ -416,6 +419,28 @@ static void test_same_run(void **state)
         spec_free(&before);
         spec_free(&now);
     }
+}
+
+/* What was written is read where the data have been moved away, too. */
+static void test_written(void **state)
+{
+    struct job job, again;
+    struct error err = {0};
+    spec_scratch_read_good(*state, least_text, "budget.steps=[10,20]", &job);
+    char *text = spec_scratch_write_job(&job);
+    char *path = strstr(text, "path = \"");
+    assert_non_null(path);
+    path[8] = '?';
+    assert_int_equal(spec_read_text("a run", text, strlen(text), NULL, 0, &again, &err), ST_IO);
+    assert_non_null(strstr(err.message, "a run:"));
+    assert_int_equal(spec_read_written("a run", text, strlen(text), &again, &err), ST_OK);
+    assert_int_equal(spec_same_run(&again, &job, &err), ST_OK);
+    spec_free(&again);
+    text[strlen(text) / 2] = '\001';
+    assert_int_equal(spec_read_written("a run", text, strlen(text), &again, &err), ST_FORMAT);
+    assert_non_null(strstr(err.message, "a run:"));
+    free(text);
+    spec_free(&job);
 }
 
 /* ---- the reference and the samples ---- */
@@ -481,9 +506,10 @@ static int write_reference(void)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),  cmocka_unit_test(test_choices),   cmocka_unit_test(test_every_key),
-        cmocka_unit_test(test_overrides), cmocka_unit_test(test_ranges),    cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_same_run),  cmocka_unit_test(test_reference), cmocka_unit_test(test_samples),
+        cmocka_unit_test(test_defaults),  cmocka_unit_test(test_choices), cmocka_unit_test(test_every_key),
+        cmocka_unit_test(test_overrides), cmocka_unit_test(test_ranges),  cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_same_run),  cmocka_unit_test(test_written), cmocka_unit_test(test_reference),
+        cmocka_unit_test(test_samples),
     };
     if (argc == 2 && strcmp(argv[1], "--write-reference") == 0)
         return write_reference();

@@ -2,7 +2,14 @@
 
 #include <limits.h>
 
-static const struct command_option no_options[] = {{0}};
+static const struct command_option plot_options[] = {
+    {1, 0, "out", "DIR", WORDS_FOLDERS, "write the plots into that folder, and nothing into RUN"},
+    {0},
+};
+static const struct command_option report_options[] = {
+    {1, 0, "stdout", NULL, WORDS_NONE, "print the last report, and write nothing into RUN"},
+    {0},
+};
 static const struct command_option predict_options[] = {
     {1, 0, "views", "COUNT", WORDS_NONE,
      "look at each image in 1, 2, 3 or 6 ways, and not as the run's test did"},
@@ -13,11 +20,13 @@ static const char *const predict_uses[] = {"[OPTION ...] RUN IMAGE ...", NULL};
 
 static const struct command_example plot_examples[] = {
     {"nasplot runs/photos", "the plots are in runs/photos/plots"},
+    {"nasplot --out=plots /archive/photos", "of a run that may not be written to"},
     {0},
 };
 
 static const struct command_example report_examples[] = {
     {"nasreport runs/photos", "print the report, made anew from the journal"},
+    {"nasreport --stdout /archive/photos", "of a run that may not be written to"},
     {0},
 };
 
@@ -43,7 +52,7 @@ const struct command nasplot_command = {
     .name = "nasplot",
     .purpose = "makes a run's plots anew from its journal, also while the run goes on",
     .uses = run_uses,
-    .options = no_options,
+    .options = plot_options,
     .least = 1,
     .most = 1,
     .first = WORDS_FOLDERS,
@@ -58,7 +67,7 @@ const struct command nasreport_command = {
     .name = "nasreport",
     .purpose = "makes a run's reports anew from its journal and prints the last one",
     .uses = run_uses,
-    .options = no_options,
+    .options = report_options,
     .least = 1,
     .most = 1,
     .first = WORDS_FOLDERS,
