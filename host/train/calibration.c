@@ -12,11 +12,11 @@
 enum { SIDE = 16, LARGE = 32, STEM = 3, LEAST_BATCH = 4 };
 
 /* Of one step, about; of all steps of a network. No step is measured that is expected to take more of the time. */
-static const double STEP_SECONDS = 0.005, MOVING_SECONDS = 0.015, NETWORK_SECONDS = 0.02,
+static const double STEP_SECONDS = 0.005, MOVING_SECONDS = 0.015, BUSY_SECONDS = 0.1, NETWORK_SECONDS = 0.02,
                     MOST_OF_THE_TIME = 0.1;
 
-/* At least so many steps are measured, of which the fastest counts: others only ever slow one down. A GPU's are
- * measured together. */
+/* At least so many steps are measured, or fewer on a machine that is busy with something else; the fastest counts, for
+ * others only ever slow one down. A GPU's are measured together. */
 enum { LEAST_STEPS = 3, MOST_STEPS = 40, GPU_STEPS = 10 };
 
 /* ---- networks ---- */
@@ -240,7 +240,9 @@ static enum status time_steps(const struct stepper *stepper, int32_t batch, doub
     double once, all = 0.0;
     *seconds = INFINITY;
     enum status st = take(stepper, &step, host ? 1 : LEAST_STEPS, &once, err);
-    for (int32_t i = 0; st == ST_OK && i < MOST_STEPS && (i < LEAST_STEPS || all < NETWORK_SECONDS); i++) {
+    for (int32_t i = 0; st == ST_OK && i < MOST_STEPS; i++) {
+        if (i > 0 && all > (i < LEAST_STEPS ? BUSY_SECONDS : NETWORK_SECONDS))
+            break;
         st = take(stepper, &step, together, &once, err);
         *seconds = fmin(*seconds, once);
         all += once * together;

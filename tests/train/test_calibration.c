@@ -70,7 +70,7 @@ static void test_all(void **state)
     open_all(&f);
     const struct calibration calibration = measure(&f);
     assert_true(calibration.networks >= 20 && calibration.networks == prepared);
-    assert_true(steps >= 4 * calibration.networks);
+    assert_true(steps >= 2 * calibration.networks);
     assert_true(calibration.error >= 0.0 && calibration.seconds > 0.0);
     assert_int_equal(calibration.rates.batch, TINY_BATCH);
     for (int unit = 0; unit < COST_UNIT_COUNT; unit++)
