@@ -75,7 +75,7 @@ gzip "$bad/train-images-idx3-ubyte"
 truncate -s 20000 "$bad/train-images-idx3-ubyte.gz"
 refused_at_once "gzip cut in the middle" 'gzip/train-images-idx3-ubyte.gz' "$work/r1" dataset.path="$bad"
 bad_data magic
-put_byte "$bad/train-labels-idx1-ubyte" 2 '\011'
+put_byte "$bad/train-labels-idx1-ubyte" 2 '\015'
 refused_at_once "IDX of another type" 'magic/train-labels-idx1-ubyte' "$work/r1" dataset.path="$bad"
 bad_data label
 put_byte "$bad/t10k-labels-idx1-ubyte" 12 '\310'
