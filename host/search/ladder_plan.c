@@ -2,6 +2,7 @@
 
 #include "host/net/cost.h"
 #include "host/net/start.h"
+#include "host/search/hyperparameters.h"
 #include "host/search/ladder_predict.h"
 
 #include <math.h>
@@ -23,7 +24,7 @@ static const double LARGEST = 1e9;
 /* Shorter trainings say nothing. */
 static const double LEAST_STEPS = 40.0;
 
-enum { WIDTH_STEP = 8, MOST_WIDTH = 512, RATES = 2, LAST_RUNG = 2 };
+enum { WIDTH_STEP = 8, MOST_WIDTH = 512, LAST_RUNG = 2 };
 
 double ladder_epochs(const struct search_means *means, double cost)
 {
@@ -159,15 +160,24 @@ static void add_rung(int32_t trainings, double length, int32_t workers, int32_t 
     *time += length * ceil((double)trainings / workers);
 }
 
-static void count_trainings(const struct ladder_plan *plan, int32_t workers, int32_t *count, double *time)
+static void count_trainings(const struct search_setup *setup, struct ladder_plan *plan, int32_t workers,
+                            int32_t *count, double *time)
 {
+    const struct hyperparameters usual = recipe_usual().hyperparameters;
+    const double length = plan->rungs > 1 ? 2.0 : 1.0;
+    struct hyperparameters sets[HYPERPARAMETERS_MOST];
     *count = 0;
     *time = 0.0;
+    plan->trials = 0;
     add_rung(plan->count, 1.0, workers, count, time);
     if (plan->rungs > 1)
         add_rung(half(plan->count), 2.0, workers, count, time);
-    if (plan->rates)
-        add_rung(RATES, 2.0, workers, count, time);
+    for (int32_t round = 0; round < plan->rounds; round++) {
+        const int32_t trials =
+            hyperparameters_round(&setup->hyperparameters, &usual, round, plan->open, sets);
+        add_rung(trials, length, workers, count, time);
+        plan->trials += trials;
+    }
     if (plan->rungs > LAST_RUNG)
         add_rung(2, 4.0, workers, count, time);
 }
@@ -191,19 +201,41 @@ static double least_steps(const struct search_means *means, const struct ladder_
            means->candidate_batch;
 }
 
-/* Sets how long they are; with fewer rungs when they would be too short, or there are too few models for them. */
-static void choose_lengths(const struct search_means *means, struct ladder_plan *plan)
+/* Takes something away: later rounds, a rung, then the trials that the job asks for. */
+static void take_away(const struct search_setup *setup, struct ladder_plan *plan)
 {
-    for (plan->rungs = plan->count < 2 ? 0 : plan->rungs; plan->rungs > 0; plan->rungs--) {
+    const bool given = hyperparameters_are_given(&setup->hyperparameters);
+    if (plan->rounds > 1) {
+        plan->rounds = 1;
+    } else if (plan->rungs > 1 || plan->rounds == 0) {
+        plan->rungs--;
+        plan->open = plan->open && plan->rungs > LAST_RUNG;
+        plan->rounds = given && plan->rungs > 0 ? plan->rounds : plan->open;
+    } else {
+        plan->rounds = 0;
+        plan->rungs = plan->count > 1;
+    }
+}
+
+/* Sets how long they are; with fewer when they would be too short, or there are too few models for them. */
+static void choose_lengths(const struct search_setup *setup, const struct search_means *means,
+                           struct ladder_plan *plan)
+{
+    if (plan->count < 2) { /* it has nothing to be compared with but itself */
+        plan->open = false;
+        plan->rounds = hyperparameters_are_given(&setup->hyperparameters) ? plan->rounds : 0;
+        plan->rungs = plan->rungs > 0 && plan->rounds > 0;
+    }
+    for (; plan->rungs > 0; take_away(setup, plan)) {
         int32_t trainings;
         double time;
-        plan->rates = plan->rates && plan->rungs > LAST_RUNG;
-        count_trainings(plan, means->workers, &trainings, &time);
+        count_trainings(setup, plan, means->workers, &trainings, &time);
         plan->share = share_of(means, plan, time);
         if (trainings <= means->models && least_steps(means, plan) >= LEAST_STEPS)
             return;
     }
-    plan->rates = false;
+    plan->rounds = plan->trials = 0;
+    plan->open = false;
 }
 
 enum status ladder_plan_make(const struct search_setup *setup, const struct search_request *request,
@@ -219,13 +251,19 @@ enum status ladder_plan_make(const struct search_setup *setup, const struct sear
     const int32_t starts = setup->job->starts.count;
     const int32_t networks = e < SHORT ? 3 : e < MANY ? 4 : e < MOST ? 6 : LADDER_MOST_NETWORKS;
     plan->rungs = e < LADDER_TOO_SHORT ? 0 : e < SHORT ? 1 : e < LONG ? 2 : LAST_RUNG + 1;
-    plan->rates = e >= LONG;
+    plan->open = e >= LONG;
+    plan->rounds = e < LADDER_TOO_SHORT ? 0
+                   : hyperparameters_are_given(&setup->hyperparameters)
+                       ? (e < LONG   ? 1
+                          : e < MOST ? 2
+                                     : HYPERPARAMETERS_ROUNDS)
+                       : plan->open;
     st = e < LADDER_TOO_SHORT
              ? choose_smallest(setup, request, plan, err)
              : choose_networks(setup, request, networks > starts ? networks : starts, plan, err);
     if (st == ST_OK && plan->count == 0)
         return error_set(err, ST_NONE, "no starting network is within the limits");
     if (st == ST_OK)
-        choose_lengths(&request->means, plan);
+        choose_lengths(setup, &request->means, plan);
     return st;
 }

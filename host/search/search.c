@@ -176,13 +176,42 @@ void search_leave_out(struct search *search, int32_t start)
 
 /* ---- what is proposed ---- */
 
+/* Of a child. */
+static void vary(const struct search *search, const struct search_request *request, struct proposal *proposal)
+{
+    struct random_sequence random = {.seed = (uint64_t)search->setup.seed,
+                                     .stream = RANDOM_HYPERPARAMETERS,
+                                     .part = (uint32_t)request->id};
+    const struct search_model *parent = find(search, proposal->parent);
+    if (parent != NULL && proposal->morph_count > 0)
+        proposal->recipe.hyperparameters =
+            hyperparameters_vary(&search->setup.hyperparameters, &parent->recipe.hyperparameters, &random);
+}
+
+/* Where they are not the job's. */
+static void say_hyperparameters(const struct search *search, struct proposal *proposal)
+{
+    if (proposal->operation_count == SEARCH_MAX_MORPHS)
+        return;
+    char *text = proposal->operations[proposal->operation_count];
+    hyperparameters_describe(&search->setup.hyperparameters, &proposal->recipe.hyperparameters, text,
+                             SEARCH_OPERATION_LENGTH);
+    proposal->operation_count += text[0] != '\0';
+}
+
 enum status search_propose(const struct search *search, const struct search_request *request,
                            struct proposal *proposal, struct error *err)
 {
     struct random_sequence random = {
         .seed = (uint64_t)search->setup.seed, .stream = RANDOM_SEARCH, .part = (uint32_t)request->id};
     *proposal = (struct proposal){0};
-    return search->strategy->propose(search, search->state, request, &random, proposal, err);
+    enum status st = search->strategy->propose(search, search->state, request, &random, proposal, err);
+    if (st != ST_OK)
+        return st;
+    if (search->strategy->varies && hyperparameters_are_given(&search->setup.hyperparameters))
+        vary(search, request, proposal);
+    say_hyperparameters(search, proposal);
+    return ST_OK;
 }
 
 bool search_has_candidates(const struct search *search)
@@ -204,6 +233,8 @@ enum status search_propose_final(const struct search *search, const struct searc
                          ? strategy->propose_final(search, search->state, request, proposal, err)
                          : propose_best(search, &request->limits, proposal, err);
     assert(st != ST_OK || proposal->morph_count == 0);
+    if (st == ST_OK)
+        say_hyperparameters(search, proposal);
     return st;
 }
 

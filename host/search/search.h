@@ -17,6 +17,7 @@
 
 #include "host/morph/morph.h"
 #include "host/net/graph.h"
+#include "host/search/hyperparameters.h"
 #include "host/search/recipe.h"
 
 enum { SEARCH_MAX_MORPHS = 8, SEARCH_OPERATION_LENGTH = 96 };
@@ -110,7 +111,7 @@ struct search_setup {
     int64_t seed;
     struct shape image; /* of the starting networks' input; n is not used */
     int32_t classes;
-    double learning_rate; /* train.learning_rate */
+    struct hyperparameter_space hyperparameters;
 };
 
 /* A candidate, as told of when it is on its way and when its result is there. */

@@ -41,6 +41,6 @@ static enum status propose_the_start(const struct search *search, void *state,
     return propose_start(search, 0, proposal, err);
 }
 
-const struct search_strategy search_random = {.propose = propose_random};
-const struct search_strategy search_greedy = {.propose = propose_greedy};
+const struct search_strategy search_random = {.varies = true, .propose = propose_random};
+const struct search_strategy search_greedy = {.varies = true, .propose = propose_greedy};
 const struct search_strategy search_none = {.propose_final = propose_the_start};
