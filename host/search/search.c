@@ -188,17 +188,6 @@ static void vary(const struct search *search, const struct search_request *reque
             hyperparameters_vary(&search->setup.hyperparameters, &parent->recipe.hyperparameters, &random);
 }
 
-/* Where they are not the job's. */
-static void say_hyperparameters(const struct search *search, struct proposal *proposal)
-{
-    if (proposal->operation_count == SEARCH_MAX_MORPHS)
-        return;
-    char *text = proposal->operations[proposal->operation_count];
-    hyperparameters_describe(&search->setup.hyperparameters, &proposal->recipe.hyperparameters, text,
-                             SEARCH_OPERATION_LENGTH);
-    proposal->operation_count += text[0] != '\0';
-}
-
 enum status search_propose(const struct search *search, const struct search_request *request,
                            struct proposal *proposal, struct error *err)
 {
@@ -206,12 +195,9 @@ enum status search_propose(const struct search *search, const struct search_requ
         .seed = (uint64_t)search->setup.seed, .stream = RANDOM_SEARCH, .part = (uint32_t)request->id};
     *proposal = (struct proposal){0};
     enum status st = search->strategy->propose(search, search->state, request, &random, proposal, err);
-    if (st != ST_OK)
-        return st;
-    if (search->strategy->varies && hyperparameters_are_given(&search->setup.hyperparameters))
+    if (st == ST_OK && search->strategy->varies && hyperparameters_are_given(&search->setup.hyperparameters))
         vary(search, request, proposal);
-    say_hyperparameters(search, proposal);
-    return ST_OK;
+    return st;
 }
 
 bool search_has_candidates(const struct search *search)
@@ -233,8 +219,6 @@ enum status search_propose_final(const struct search *search, const struct searc
                          ? strategy->propose_final(search, search->state, request, proposal, err)
                          : propose_best(search, &request->limits, proposal, err);
     assert(st != ST_OK || proposal->morph_count == 0);
-    if (st == ST_OK)
-        say_hyperparameters(search, proposal);
     return st;
 }
 

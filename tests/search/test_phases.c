@@ -216,7 +216,6 @@ static void test_long_ladder(void **state)
     struct proposal proposal; /* the better learning rate is found, and kept */
     propose_final(search, &request, &proposal);
     assert_true(fabs(proposal.recipe.hyperparameters.learning_rate - 0.1) < 1e-12);
-    assert_true(says(&proposal, "learning rate 0.1"));
     proposal_free(&proposal);
     search_free(search);
 }

@@ -7,7 +7,6 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -317,38 +316,12 @@ static void test_children_vary(void **state)
     }
 }
 
-/* What a candidate is trained with stands among what was done to it. */
-static void test_said(void **state)
-{
-    struct search *search = grown(&search_random, true, 12);
-    int32_t said = 0;
-    (void)state;
-    for (int32_t id = 12; id < 24; id++) {
-        struct proposal proposal;
-        char text[SEARCH_OPERATION_LENGTH];
-        propose(search, id, &proposal);
-        const double rate = proposal.recipe.hyperparameters.learning_rate;
-        const char *last = proposal.operations[proposal.operation_count - 1];
-        snprintf(text, sizeof(text), "learning rate %.4g", rate);
-        assert_int_equal(strcmp(last, text) == 0, !isnan(rate));
-        assert_int_equal(proposal.operation_count, proposal.morph_count + !isnan(rate));
-        said += !isnan(rate);
-        proposal_free(&proposal);
-    }
-    assert_true(said >= 3);
-    search_free(search);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_children_vary),
-        cmocka_unit_test(test_said),
-        cmocka_unit_test(test_state_is_made_of_results),
-        cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_final_fits),
-        cmocka_unit_test(test_kept),
-        cmocka_unit_test(test_recipes),
+        cmocka_unit_test(test_children_vary), cmocka_unit_test(test_state_is_made_of_results),
+        cmocka_unit_test(test_failures),      cmocka_unit_test(test_final_fits),
+        cmocka_unit_test(test_kept),          cmocka_unit_test(test_recipes),
         cmocka_unit_test(test_further),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
