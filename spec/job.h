@@ -11,7 +11,7 @@
 enum { JOB_LIST_MAX = 32 };
 
 /* The value of keys that may be "auto" or a number, when they are "auto". */
-enum { JOB_AUTO = 0 };
+enum { JOB_AUTO = -1 };
 
 struct job_strings {
     int32_t count;

@@ -11,7 +11,7 @@
 /* What a value may be; the C type of its field in struct job stands behind it. */
 enum spec_type {
     SPEC_WHOLE,        /* int32_t */
-    SPEC_AUTO_WHOLE,   /* int32_t; 0: "auto", which is the other value that it may have */
+    SPEC_AUTO_WHOLE,   /* int32_t; JOB_AUTO: "auto", which is the other value that it may have */
     SPEC_SEED,         /* int64_t; up to 2^53, so that JSON keeps it exactly */
     SPEC_NUMBER,       /* double; whole numbers are fine */
     SPEC_SWITCH,       /* bool */

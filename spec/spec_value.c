@@ -37,8 +37,9 @@ void spec_found_text(const config_setting_t *value, char text[SPEC_TEXT_MAX])
 static bool is_needless_range(const struct spec_assignment *a, const config_setting_t *value)
 {
     const enum spec_type type = a->key->type;
-    return (type == SPEC_WHOLE || type == SPEC_NUMBER) && strncmp(a->key->name, "train.", 6) == 0 &&
-           !spec_is_searched(a->key) && (config_setting_is_group(value) || spec_is_list(value));
+    return (type == SPEC_WHOLE || type == SPEC_AUTO_WHOLE || type == SPEC_NUMBER) &&
+           strncmp(a->key->name, "train.", 6) == 0 && !spec_is_searched(a->key) &&
+           (config_setting_is_group(value) || spec_is_list(value));
 }
 
 enum status spec_refuse_value(const struct spec_assignment *a, enum status status,

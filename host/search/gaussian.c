@@ -1,8 +1,8 @@
 #include "host/search/gaussian.h"
 
-#include <cblas.h>
+#include "host/base/matrix.h"
+
 #include <float.h>
-#include <lapacke.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,12 +45,8 @@ static enum status factorise(struct gaussian *g, const double *distances, struct
                 g->factor[j * n + i] = covariance(g, distances[i * n + j]);
             g->factor[i * n + i] = 1.0 + added;
         }
-        lapack_int info = LAPACKE_dpotrf(LAPACK_COL_MAJOR, 'L', g->n, g->factor, g->n);
-        if (info == 0)
+        if (matrix_cholesky(g->factor, g->n))
             return ST_OK;
-        if (info < 0)
-            return error_set(err, ST_MEMORY, "Gaussian process: dpotrf of size %d failed with %d", g->n,
-                             (int)info);
     }
     return error_set(err, ST_RANGE, "Gaussian process: covariance of %d targets stays indefinite", g->n);
 }
@@ -65,9 +61,9 @@ static enum status evaluate(struct gaussian *g, const double *distances, const d
         return st;
     size_t n = (size_t)g->n;
     memcpy(g->weights, standard, n * sizeof(*standard));
-    cblas_dtrsv(CblasColMajor, CblasLower, CblasNoTrans, CblasNonUnit, g->n, g->factor, g->n, g->weights, 1);
-    cblas_dtrsv(CblasColMajor, CblasLower, CblasTrans, CblasNonUnit, g->n, g->factor, g->n, g->weights, 1);
-    *likelihood = -0.5 * cblas_ddot(g->n, standard, 1, g->weights, 1);
+    matrix_solve_lower(g->factor, g->n, g->weights);
+    matrix_solve_lower_transposed(g->factor, g->n, g->weights);
+    *likelihood = -0.5 * matrix_dot(standard, g->weights, g->n);
     for (size_t i = 0; i < n; i++)
         *likelihood -= log(g->factor[i * n + i]);
     return ST_OK;
@@ -195,9 +191,9 @@ enum status gaussian_predict(struct gaussian *gaussian, const double *distances,
                              distances[i]);
         g->scratch[i] = covariance(g, distances[i]);
     }
-    *mean = g->offset + g->scale * cblas_ddot(g->n, g->scratch, 1, g->weights, 1);
-    cblas_dtrsv(CblasColMajor, CblasLower, CblasNoTrans, CblasNonUnit, g->n, g->factor, g->n, g->scratch, 1);
-    double variance = 1.0 - g->noise - cblas_ddot(g->n, g->scratch, 1, g->scratch, 1);
+    *mean = g->offset + g->scale * matrix_dot(g->scratch, g->weights, g->n);
+    matrix_solve_lower(g->factor, g->n, g->scratch);
+    double variance = 1.0 - g->noise - matrix_dot(g->scratch, g->scratch, g->n);
     *deviation = variance > 0.0 ? g->scale * sqrt(variance) : 0.0; /* rounding, or an indefinite kernel */
     return ST_OK;
 }
@@ -210,13 +206,4 @@ void gaussian_free(struct gaussian *gaussian)
     free(gaussian->weights);
     free(gaussian->scratch);
     free(gaussian);
-}
-
-const char *gaussian_blas(void)
-{
-#ifdef OPENBLAS_VERSION
-    return openblas_get_config();
-#else
-    return "reference";
-#endif
 }

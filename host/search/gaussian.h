@@ -32,7 +32,4 @@ enum status gaussian_predict(struct gaussian *gaussian, const double *distances,
 
 void gaussian_free(struct gaussian *gaussian); /* NULL is allowed */
 
-/* Which BLAS it computes with, as that tells: "OpenBLAS 0.3.21 ..."; "reference", which has no version. */
-const char *gaussian_blas(void);
-
 #endif

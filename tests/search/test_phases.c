@@ -18,10 +18,12 @@
 enum { CLASSES = 10, MOST = 40 };
 
 static struct job_search job;
+static const struct job_train TRAIN = {.learning_rate = 0.2, .translate = JOB_AUTO, .cutout = JOB_AUTO};
 static struct search_setup SETUP = {.job = &job,
                                     .seed = 3,
                                     .image = {0, 3, 16, 16},
                                     .classes = CLASSES,
+                                    .train = &TRAIN,
                                     .hyperparameters = {.usual = {.learning_rate = 0.2}}};
 
 /* ---- the world ---- */

@@ -35,6 +35,7 @@ static void test_defaults(void **state)
         {"dataset.test", "0.15"},
         {"dataset.resize", "[]"},
         {"dataset.max_side", "128"},
+        {"dataset.max_pixels", "178956970"},
         {"dataset.fit", "\"stretch\""},
         {"dataset.channels", "\"auto\""},
         {"dataset.on_error", "\"stop\""},
@@ -55,6 +56,7 @@ static void test_defaults(void **state)
         {"search.epochs", "0.0"},
         {"search.data", "1.0"},
         {"search.final_share", "0.6"},
+        {"search.branches", "0"},
         {"search.max_parameters", "0"},
         {"train.batch", "\"auto\""},
         {"train.precision", "\"auto\""},
@@ -68,9 +70,10 @@ static void test_defaults(void **state)
         {"train.muon_rate", "0.5"},
         {"train.schedule", "\"triangle\""},
         {"train.warmup", "0.2"},
+        {"train.hold", "0.0"},
         {"train.label_smoothing", "\"auto\""},
-        {"train.translate", "2"},
-        {"train.cutout", "0"},
+        {"train.translate", "\"auto\""},
+        {"train.cutout", "\"auto\""},
         {"train.flip", "true"},
         {"train.averaging", "\"look_ahead\""},
         {"train.average", "\"auto\""},
@@ -110,6 +113,7 @@ static const struct value_case {
     {"dataset.test", ".5", "0.5"},
     {"dataset.resize", "[32, 48]", "[32, 48]"},
     {"dataset.max_side", "64", "64"},
+    {"dataset.max_pixels", "1048576", "1048576"},
     {"dataset.fit", "\"pad\"", "\"pad\""},
     {"dataset.channels", "\"grey\"", "\"grey\""},
     {"dataset.on_error", "\"skip\"", "\"skip\""},
@@ -128,6 +132,7 @@ static const struct value_case {
     {"search.epochs", "2.5E0", "2.5"},
     {"search.data", "0.3", "0.3"},
     {"search.final_share", "0", "0.0"},
+    {"search.branches", "3", "3"},
     {"search.max_parameters", "2147483647", "2147483647"},
     {"train.batch", "+256", "256"},
     {"train.precision", "\"tf32\"", "\"tf32\""},
@@ -141,6 +146,7 @@ static const struct value_case {
     {"train.muon_rate", "2", "2.0"},
     {"train.schedule", "\"cosine\"", "\"cosine\""},
     {"train.warmup", "0", "0.0"},
+    {"train.hold", "0.25", "0.25"},
     {"train.label_smoothing", "0.0", "0.0"},
     {"train.translate", "4", "4"},
     {"train.cutout", "008", "8"},
@@ -185,6 +191,11 @@ static void test_choices(void **state)
             choices++;
         }
     }
+    /* Of starts that nobody chose it is the first. */
+    struct job job;
+    spec_scratch_read_good(*state, "dataset = { path = \".\"; };\n", "search.strategy=none", &job);
+    spec_scratch_check(&job, "search.starts", "[\"air\"]");
+    spec_free(&job);
     enum job_fit fit = JOB_FIT_STRETCH;
     assert_true(job_fit_of("pad", &fit));
     assert_int_equal(fit, JOB_FIT_PAD);

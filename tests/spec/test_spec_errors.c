@@ -97,6 +97,10 @@ static const struct message_case {
      "@/job.cfg:2: devices: found a section, expected one or more of \"auto\", \"cuda\", \"cuda:N\", "
      "\"cpu\", "
      "\"cpu:N\", \"ref\", \"ref:N\""},
+    {GOOD "train = { warmup = 0.4; hold = 0.7; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: train.hold: found 0.7, expected at most 0.6 beside a warm-up of 0.4"},
     {GOOD "evaluate = { views = 3; };",
      {0},
      ST_RANGE,
@@ -264,6 +268,15 @@ static const struct message_case {
      {0},
      ST_RANGE,
      "@/job.cfg:3: search.starts: found 2 starting networks, expected one, as search.strategy is \"none\""},
+    {GOOD "search = { width = 4; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: search.width: found 4, expected 0 or a multiple of 8"},
+    {GOOD "search = { workers_per_device = 2; };\ndevices = \"cpu\";",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: search.workers_per_device: found 2 on \"cpu\", expected 1 or \"auto\": only a GPU has "
+     "several"},
     /* ranges */
     {GOOD "train = {\n learning_rate = { min = 1.0; max = 0.01; }; };",
      {0},
@@ -316,7 +329,8 @@ static const struct message_case {
     {GOOD "train = { cutout = [0, 4, 8]; };",
      {0},
      ST_FORMAT,
-     "@/job.cfg:2: train.cutout: found a range, expected a whole number from 0 to 512 (the search chooses "
+     "@/job.cfg:2: train.cutout: found a range, expected \"auto\" or a whole number from 0 to 512 (the "
+     "search chooses "
      "batch, "
      "learning_rate, momentum, weight_decay, label_smoothing, average only)"},
     {GOOD "search = { strategy = \"none\"; starts = \"lean\"; };\ntrain = { average = [0.5, 0.6]; };",
@@ -364,7 +378,7 @@ static void test_unreadable(void **state)
     assert_int_equal(spec_read("no/such.cfg", NULL, 0, &job, &err), ST_IO);
     assert_int_equal(strncmp(err.message, "no/such.cfg: ", 13), 0);
     assert_int_equal(spec_read("/tmp", NULL, 0, &job, &err), ST_IO);
-    assert_string_equal(err.message, "/tmp: is a folder, expected a file");
+    assert_string_equal(err.message, "/tmp: is a folder, expected a regular file");
     spec_scratch_write(scratch->file, "seed = 1;\n\0", 11);
     assert_int_equal(spec_read(scratch->file, NULL, 0, &job, &err), ST_FORMAT);
     snprintf(expected, sizeof(expected), "%s:2: found a NUL byte, expected a text file", scratch->file);
