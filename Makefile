@@ -8,10 +8,10 @@ BIN ?= bin
 SANITIZE ?=
 OPTIMIZE ?= -O3
 JOBS ?= $(shell nproc)
-PACKAGES := libconfig libpng libjpeg zlib libxxhash libutf8proc libcjson cairo fontconfig
+PACKAGES := libconfig libpng libjpeg libwebp libtiff-4 zlib libxxhash libutf8proc libcjson cairo fontconfig
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 CFLAGS_ALL := -std=c17 $(WARNINGS) $(OPTIMIZE) -g -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off -fno-math-errno -MMD -MP $(SANITIZE) $(CFLAGS)
-LIBS = $(shell pkg-config --libs $(PACKAGES)) -ldnnl -lm -ldl -lpthread
+LIBS = $(shell pkg-config --libs $(PACKAGES)) -lgif -ldnnl -lm -ldl -lpthread
 
 ROOMS := spec host/base host/data host/net host/morph host/program host/device host/ref host/cpu host/train host/search host/model host/journal host/report \
 	host/machine host/run
@@ -23,7 +23,7 @@ TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/*.c))
 MANUAL := $(BUILD)/manual
 TEST_COMMON := $(wildcard tests/support/*.c)
 TESTS := $(filter-out tests/gpu/%,$(wildcard tests/*/test_*.c))
-TEST_SCRIPTS := $(sort $(wildcard tests/scripts/*.sh))
+TEST_SCRIPTS := $(sort $(wildcard tests/scripts/*.sh tests/cases/*.sh))
 TEST_PROGRAMS := $(TESTS:tests/%.c=$(BUILD)/tests/%)
 BENCH_OBJECTS := $(patsubst %,$(BUILD)/tests/bench/%.o,bench_train bench_operations fma_peak paper)
 TEST_HELPERS := $(BUILD)/tests/run/make_data $(BUILD)/tests/bench/search/nasrun_placebo $(BUILD)/tests/faults/inject.so
@@ -78,7 +78,7 @@ help:
 	@echo 'make asan, tsan   the tests under AddressSanitizer and UBSan, under ThreadSanitizer'
 	@echo 'make fuzz SECONDS=60   libFuzzer at every reader of foreign files, so long each; T=job of some'
 	@echo 'make bench        training speed, beside PyTorch where it is installed'
-	@echo 'make test-faults  every call of the C library in a short run fails in turn; an hour or two'
+	@echo 'make test-faults  every call of the C library in a short run fails in turn; hours'
 	@echo 'make test-gpu     the tests of the GPU plug-in on the GPUs of this machine'
 	@echo 'make bench-gpu    training speed of a GPU beside PyTorch, and each operation beside its roofline and its prediction'
 	@echo 'make bench-search CIFAR10=DIR   what the search is worth beside none, a placebo and chance, at equal budgets; hours'
@@ -113,7 +113,7 @@ test-programs: $(TEST_PROGRAMS) $(TEST_HELPERS) $(GPU_TESTS)
 test-gpu: all test-programs
 	@NASRUN_GPU=$(abspath $(BIN)/nasrun) NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh tests/gpu/hardware.sh tests/gpu/whole_job.sh tests/gpu/workers.sh
 
-# Every call of the C library in a short run fails in turn: an hour or two.
+# Every call of the C library in a short run fails in turn: hours.
 test-faults: all $(TEST_HELPERS)
 	@FAULTS=0 NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh tests/scripts/faults.sh
 
@@ -278,7 +278,14 @@ $(BUILD)/tests/fuzz/fuzz: $(BUILD)/tests/fuzz/entry.o $(TEST_COMMON:%.c=$(BUILD)
 # Its candidates' trainings are the test's.
 $(BUILD)/tests/run/test_workers: LIBS += -Wl,--wrap=candidate_train -Wl,--wrap=admission_prepare_ahead
 
+# What a calibration finds is the test's.
+$(BUILD)/tests/run/test_speed: LIBS += -Wl,--wrap=calibration_measure
+
 $(BUILD)/tests/bench/bench_train: $(BENCH_OBJECTS) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
+
+$(BUILD)/tests/bench/bench_cost: $(BUILD)/tests/bench/bench_cost.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
 

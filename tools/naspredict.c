@@ -1,5 +1,6 @@
 /* naspredict RUN IMAGE...: classifies images with a run's model, on the CPU. */
 #include "host/base/file.h"
+#include "host/base/text.h"
 #include "host/data/dataset.h"
 #include "host/device/device.h"
 #include "host/device/views.h"
@@ -8,11 +9,13 @@
 #include "tools/common/arguments.h"
 #include "tools/common/commands.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { BATCH = 32 };
+enum { BATCH = 32, NAME_BYTES = 256 };
 
 /* A model made ready on a device. What is NULL has not been made yet. */
 struct predictor {
@@ -191,12 +194,17 @@ static enum status predict(struct predictor *p, char *const *paths, int32_t aske
     if (st != ST_OK)
         return st;
     for (int32_t i = 0; i < *count; i++) {
+        char name[NAME_BYTES], path[PATH_MAX];
         const float *row = p->answers + (size_t)i * (size_t)classes;
         int32_t best = 0;
         for (int32_t k = 1; k < classes; k++)
             if (row[k] > row[best])
                 best = k;
-        printf("%s\t%s\t%.4f\n", read[i], p->model.about.class_names[best], (double)row[best]);
+        text_shown(p->model.about.class_names[best], name, sizeof(name));
+        if (isatty(STDOUT_FILENO))
+            printf("%s\t%s\t%.4f\n", text_shown(read[i], path, sizeof(path)), name, (double)row[best]);
+        else /* who reads this wants the path as it is */
+            printf("%s\t%s\t%.4f\n", read[i], name, (double)row[best]);
     }
     if (fflush(stdout) != 0 || ferror(stdout))
         return error_set(err, ST_IO, "standard output: cannot be written");

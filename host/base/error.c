@@ -1,17 +1,10 @@
 #include "host/base/error.h"
 
+#include "host/base/text.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-/* Messages quote files and file names, which may hold anything: what would break the line or steer a terminal
- * shows as '?'. */
-static void keep_one_line(char *message)
-{
-    for (; *message != '\0'; message++)
-        if ((unsigned char)*message < ' ' || *message == 0x7f)
-            *message = '?';
-}
 
 enum status error_set(struct error *err, enum status status, const char *format, ...)
 {
@@ -19,7 +12,7 @@ enum status error_set(struct error *err, enum status status, const char *format,
     va_start(arguments, format);
     vsnprintf(err->message, sizeof(err->message), format, arguments);
     va_end(arguments);
-    keep_one_line(err->message);
+    text_clean(err->message);
     err->status = status;
     return status;
 }
@@ -36,7 +29,7 @@ enum status error_prefix(struct error *err, const char *format, ...)
     if (length >= 0 && (size_t)length < sizeof(err->message))
         snprintf(err->message + length, sizeof(err->message) - (size_t)length, ": %.*s",
                  (int)(sizeof(err->message) - (size_t)length - 3), rest);
-    keep_one_line(err->message);
+    text_clean(err->message);
     return err->status;
 }
 
@@ -51,7 +44,7 @@ enum status error_system(struct error *err, int number, const char *format, ...)
     va_end(arguments);
     if (length >= 0 && (size_t)length < sizeof(err->message))
         snprintf(err->message + length, sizeof(err->message) - (size_t)length, ": %s", reason);
-    keep_one_line(err->message);
+    text_clean(err->message);
     err->status = number == ENOMEM ? ST_MEMORY : ST_IO;
     return err->status;
 }

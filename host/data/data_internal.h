@@ -193,6 +193,23 @@ enum status image_png_read(FILE *stream, bool (*stop)(void), struct image_info *
 enum status image_jpeg_read(FILE *stream, int32_t shrink, bool (*stop)(void), struct image_info *info,
                             struct image *image, struct error *err);
 
+/* GIF: the first frame; TIFF: the first image; BMP: uncompressed. */
+enum status image_gif_read(FILE *stream, bool (*stop)(void), struct image_info *info, struct image *image,
+                           struct error *err);
+enum status image_webp_read(FILE *stream, bool (*stop)(void), struct image_info *info, struct image *image,
+                            struct error *err);
+enum status image_tiff_read(FILE *stream, bool (*stop)(void), struct image_info *info, struct image *image,
+                            struct error *err);
+enum status image_bmp_read(FILE *stream, bool (*stop)(void), struct image_info *info, struct image *image,
+                           struct error *err);
+
+/* For those whose libraries want the file as a whole: its first `most` bytes, malloc'd. */
+enum { IMAGE_HEAD_BYTES = 1 << 16, IMAGE_FILE_BYTES = 1 << 29 };
+enum status image_read_bytes(FILE *stream, size_t most, uint8_t **bytes, size_t *length, struct error *err);
+/* The image of those pixels, RGB or RGBA, composited on white; `multiplied`: colours have been by alpha already. */
+enum status image_take(struct image *image, int32_t height, int32_t width, int channels, bool multiplied,
+                       const uint8_t *pixels, struct error *err);
+
 /* ---- resize.c ---- */
 
 enum status data_fit_parse(const char *text, enum job_fit *fit, struct error *err);

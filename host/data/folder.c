@@ -37,7 +37,7 @@ static enum status add_file(struct data_list *list, const char *folder, const st
     }
     enum status st;
     if (image || other) {
-        error_set(err, ST_UNSUPPORTED, "%s: %s, expected PNG or JPEG", path,
+        error_set(err, ST_UNSUPPORTED, "%s: %s, expected PNG, JPEG, WebP, GIF, TIFF or BMP", path,
                   other ? "an image of another kind" : "no regular file");
         st = data_list_problem(list, err);
     } else {
@@ -85,8 +85,9 @@ static enum status add_class(struct data_list *list, const char *path, const cha
     if (st == ST_OK)
         st = add_images(list, path, above, label, split, 0, err);
     if (st == ST_OK && list->count + list->skipped == before)
-        st =
-            error_set(err, ST_FORMAT, "%s: no images in this class folder, expected PNG or JPEG files", path);
+        st = error_set(err, ST_FORMAT,
+                       "%s: no images in this class folder, expected PNG, JPEG, WebP, GIF, TIFF or BMP files",
+                       path);
     return st;
 }
 

@@ -9,7 +9,7 @@
 
 enum { IMAGE_BUFFER = 1 << 15, IMAGE_MARK = 12 };
 
-enum image_kind { IMAGE_NONE, IMAGE_PNG, IMAGE_JPEG };
+enum image_kind { IMAGE_NONE, IMAGE_PNG, IMAGE_JPEG, IMAGE_GIF, IMAGE_WEBP, IMAGE_TIFF, IMAGE_BMP };
 
 enum status image_check_size(int64_t height, int64_t width, struct error *err)
 {
@@ -46,7 +46,55 @@ static enum image_kind kind_of(const uint8_t *mark, size_t length)
         return IMAGE_PNG;
     if (length >= sizeof(jpeg_mark) && memcmp(mark, jpeg_mark, sizeof(jpeg_mark)) == 0)
         return IMAGE_JPEG;
+    if (length >= 6 && (memcmp(mark, "GIF87a", 6) == 0 || memcmp(mark, "GIF89a", 6) == 0))
+        return IMAGE_GIF;
+    if (length >= IMAGE_MARK && memcmp(mark, "RIFF", 4) == 0 && memcmp(mark + 8, "WEBP", 4) == 0)
+        return IMAGE_WEBP;
+    if (length >= 4 && (memcmp(mark, "II*\0", 4) == 0 || memcmp(mark, "MM\0*", 4) == 0))
+        return IMAGE_TIFF;
+    if (length >= IMAGE_MARK && memcmp(mark, "BM", 2) == 0 && memcmp(mark + 6, "\0\0\0\0", 4) == 0)
+        return IMAGE_BMP;
     return IMAGE_NONE;
+}
+
+enum status image_read_bytes(FILE *stream, size_t most, uint8_t **bytes, size_t *length, struct error *err)
+{
+    size_t capacity = IMAGE_HEAD_BYTES;
+    *length = 0;
+    *bytes = NULL;
+    for (;;) {
+        uint8_t *larger = realloc(*bytes, capacity);
+        if (larger == NULL) {
+            free(*bytes);
+            *bytes = NULL;
+            return error_memory(err, "an image file", capacity);
+        }
+        *bytes = larger;
+        *length += fread(*bytes + *length, 1, capacity - *length, stream);
+        if (*length < capacity || capacity >= most)
+            return ST_OK;
+        capacity *= 2;
+    }
+}
+
+enum status image_take(struct image *image, int32_t height, int32_t width, int channels, bool multiplied,
+                       const uint8_t *pixels, struct error *err)
+{
+    const size_t count = (size_t)height * (size_t)width;
+    uint8_t *to = malloc(3 * count);
+    if (to == NULL)
+        return error_memory(err, "an image", 3 * count);
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *from = pixels + i * (size_t)channels;
+        const unsigned alpha = channels == 4 ? from[3] : 255;
+        for (size_t c = 0; c < 3; c++) {
+            const unsigned colour = multiplied ? from[c] : (from[c] * alpha + 127u) / 255u;
+            const unsigned value = colour + 255u - alpha;
+            to[3 * i + c] = (uint8_t)(value < 255 ? value : 255);
+        }
+    }
+    *image = (struct image){.height = height, .width = width, .channels = 3, .pixels = to};
+    return ST_OK;
 }
 
 bool image_is_one(const char *path)
@@ -66,9 +114,10 @@ bool image_is_one(const char *path)
 static enum status refuse(const uint8_t *mark, size_t got, struct error *err)
 {
     if (got == 0)
-        return error_set(err, ST_FORMAT, "an empty file, expected PNG or JPEG");
-    return error_set(err, ST_FORMAT, "the file starts with %02x %02x %02x, expected PNG or JPEG", mark[0],
-                     mark[1], mark[2]);
+        return error_set(err, ST_FORMAT, "an empty file, expected PNG, JPEG, WebP, GIF, TIFF or BMP");
+    return error_set(err, ST_FORMAT,
+                     "the file starts with %02x %02x %02x, expected PNG, JPEG, WebP, GIF, TIFF or BMP",
+                     mark[0], mark[1], mark[2]);
 }
 
 /* Opens the file, looks at its first bytes and hands it to its format's reader. */
@@ -94,6 +143,18 @@ static enum status read_file(const char *path, int32_t shrink, bool (*stop)(void
             break;
         case IMAGE_JPEG:
             st = image_jpeg_read(stream, shrink, stop, info, image, err);
+            break;
+        case IMAGE_GIF:
+            st = image_gif_read(stream, stop, info, image, err);
+            break;
+        case IMAGE_WEBP:
+            st = image_webp_read(stream, stop, info, image, err);
+            break;
+        case IMAGE_TIFF:
+            st = image_tiff_read(stream, stop, info, image, err);
+            break;
+        case IMAGE_BMP:
+            st = image_bmp_read(stream, stop, info, image, err);
             break;
         case IMAGE_NONE:
             st = refuse(mark, got, err);

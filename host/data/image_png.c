@@ -15,8 +15,7 @@ struct png_reader {
     struct image_info *info;
     struct image *image; /* NULL: only the head */
     uint8_t *pixels;     /* without alpha */
-    uint8_t
-        *row; /* one as libpng gives it, with alpha where there is one; of interlaced images all of them */
+    uint8_t *row;        /* as libpng gives it, with alpha; of interlaced images all rows */
     png_bytep *rows;
     bool whole; /* all pixels are there */
     bool (*stop)(void);

@@ -1,4 +1,5 @@
 /* The list of single image files, with their classes and splits, before anything is decoded. */
+#include "host/base/text.h"
 #include "host/data/data_internal.h"
 
 #include <errno.h>
@@ -86,9 +87,10 @@ enum status data_list_add(struct data_list *list, struct data_item *item, struct
 enum status data_list_finish(struct data_list *list, struct error *err)
 {
     if (list->count == 0)
-        return error_set(err, ST_FORMAT,
-                         "%s: no images found (%d files left out), expected PNG or JPEG files", list->source,
-                         list->skipped);
+        return error_set(
+            err, ST_FORMAT,
+            "%s: no images found (%d files left out), expected PNG, JPEG, WebP, GIF, TIFF or BMP files",
+            list->source, list->skipped);
     int32_t *rank = malloc((size_t)list->class_count * sizeof(*rank));
     if (rank == NULL)
         return error_memory(err, "classes", (unsigned long long)list->class_count * sizeof(*rank));
@@ -125,7 +127,6 @@ enum status data_file_error(struct error *err, int number, const char *path)
 
 void data_list_say(const struct data_list *list, const char *format, ...)
 {
-    struct error line; /* for its cleaning of what is quoted */
     char text[ERROR_LENGTH];
     va_list arguments;
     if (list->log == NULL)
@@ -133,8 +134,7 @@ void data_list_say(const struct data_list *list, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    error_set(&line, ST_OK, "%s", text);
-    fprintf(list->log, "warning: %s\n", line.message);
+    fprintf(list->log, "warning: %s\n", text_clean(text));
 }
 
 enum status data_list_pass(struct data_list *list, const char *name, struct error *err)
@@ -276,11 +276,10 @@ int data_split_of_word(const char *word)
 
 bool data_is_image_name(const char *name, bool *other)
 {
-    static const char *const readable[] = {".png", ".jpg", ".jpeg",  ".jpe", ".jfif",
-                                           ".jfi", ".jif", ".pjpeg", ".pjp"};
-    static const char *const unreadable[] = {".gif",  ".bmp",  ".webp", ".tif", ".tiff", ".heic",
-                                             ".heif", ".avif", ".jp2",  ".jxl", ".ppm",  ".pgm",
-                                             ".pnm",  ".tga",  ".svg",  ".ico"};
+    static const char *const readable[] = {".png",  ".webp", ".gif",  ".tif", ".tiff", ".bmp",   ".jpg",
+                                           ".jpeg", ".jpe",  ".jfif", ".jfi", ".jif",  ".pjpeg", ".pjp"};
+    static const char *const unreadable[] = {".heic", ".heif", ".avif", ".jp2", ".jxl", ".ppm",
+                                             ".pgm",  ".pnm",  ".tga",  ".svg", ".ico"};
     const char *end = strrchr(name, '.');
     *other = false;
     if (end == NULL)

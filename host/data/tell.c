@@ -1,6 +1,7 @@
 /* What a user should know of the data before a run is begun: the classes with their counts, and what speaks against a
  * good result. */
 #include "host/base/file.h"
+#include "host/base/text.h"
 #include "host/data/data_internal.h"
 
 #include <stdlib.h>
@@ -26,19 +27,10 @@ static int32_t *count_classes(const struct dataset *set, int split, struct error
 /* A name as a terminal may have it, and not at any length. */
 static const char *shown_name(const char *name, char *text, size_t size)
 {
-    struct error line;
-    error_set(&line, ST_OK, "%s", name);
-    size_t length = strlen(line.message);
-    if (length < size) {
-        memcpy(text, line.message, length + 1);
-        return text;
-    }
-    length = size - 4;
-    while (length > 0 && ((unsigned char)line.message[length] & 0xc0) == 0x80) /* not within a character */
-        length--;
-    memcpy(text, line.message, length);
-    memcpy(text + length, "...", 4);
-    return text;
+    if (strlen(name) < size)
+        return text_shown(name, text, size);
+    text_shown(name, text, size - 3);
+    return strcat(text, "...");
 }
 
 /* "cat: 20, dog: 20, ...": the first classes that have `least` to `most` images. Returns how many there are in all. */

@@ -2,9 +2,10 @@
  * an add behind a batch norm that nothing else reads moves few bytes of its own. */
 #include "host/net/cost.h"
 
+#include <math.h>
 #include <stdbool.h>
 
-enum { FLOAT_BYTES = 4 };
+enum { FLOAT_BYTES = 4, CHANNEL_BLOCK = 16, IMAGE_CHANNELS = 4, SMALL_WINDOW = 9 };
 
 /* What is known of the layers around a layer. */
 struct surroundings {
@@ -165,7 +166,115 @@ struct cost cost_of_graph(const struct graph *graph)
     return cost;
 }
 
-double cost_seconds(const struct graph *graph, double flops, double bytes)
+/* ---- units ---- */
+
+const char *cost_unit_name(enum cost_unit unit)
+{
+    static const char *const names[] = {
+#define COST_UNIT(NAME, name, meaning) #name,
+        COST_UNITS(COST_UNIT)
+#undef COST_UNIT
+    };
+    return names[unit];
+}
+
+/* Of a convolution's operations, as if its channels came in whole blocks. */
+static double padded(const struct graph *graph, const struct layer *layer)
+{
+    const double in = graph->layers[layer->inputs[0]].shape.c, out = layer->out_channels;
+    return ceil(in / CHANNEL_BLOCK) * ceil(out / CHANNEL_BLOCK) * CHANNEL_BLOCK * CHANNEL_BLOCK / (in * out);
+}
+
+static void count_conv(const struct graph *graph, const struct layer *layer, const struct layer_cost *cost,
+                       struct cost_units *units)
+{
+    const int32_t window = layer->kernel_h * layer->kernel_w;
+    const bool is_image = graph->layers[layer->inputs[0]].shape.c <= IMAGE_CHANNELS;
+    const enum cost_unit unit = layer->groups > 1        ? COST_CONV_GROUPED
+                                : is_image               ? COST_CONV_IMAGE
+                                : window == 1            ? COST_CONV_1X1
+                                : window <= SMALL_WINDOW ? COST_CONV_3X3
+                                                         : COST_CONV_LARGE;
+    units->of[unit] += cost->train_flops;
+    units->of[COST_CONV_BYTES] += cost->train_bytes;
+    if (unit != COST_CONV_GROUPED && unit != COST_CONV_IMAGE)
+        units->of[COST_CONV_PADDING] += cost->train_flops * (padded(graph, layer) - 1.0);
+}
+
+static void count_layer(const struct graph *graph, const struct layer *layer, const struct layer_cost *cost,
+                        struct cost_units *units)
+{
+    switch (layer_traits(layer->kind)->family) {
+    case FAMILY_INPUT:
+        units->of[COST_PIXELS] += elements(layer->shape);
+        break;
+    case FAMILY_CONV:
+        count_conv(graph, layer, cost, units);
+        break;
+    case FAMILY_DENSE:
+        units->of[COST_DENSE] += cost->train_flops;
+        break;
+    case FAMILY_BATCH_NORM:
+        units->of[COST_BATCH_NORM] += cost->train_bytes;
+        break;
+    case FAMILY_ACTIVATION:
+        units->of[COST_ACTIVATION_BYTES] += cost->train_bytes;
+        units->of[COST_ACTIVATION_OPERATIONS] += cost->train_flops;
+        break;
+    case FAMILY_MAX_POOL:
+        units->of[COST_MAX_POOL] += cost->train_bytes;
+        break;
+    case FAMILY_AVERAGE_POOL:
+        units->of[COST_AVERAGE_POOL] += cost->train_bytes;
+        break;
+    case FAMILY_ADD:
+        units->of[COST_ADD] += cost->train_bytes;
+        break;
+    case FAMILY_GLOBAL_POOL:
+    case FAMILY_CONCAT:
+        units->of[COST_COPY] += cost->train_bytes;
+        break;
+    case FAMILY_DROPOUT:
+        units->of[COST_DROPOUT] += cost->train_flops;
+        break;
+    }
+}
+
+/* Operations that Muon's update of a layer's kernel takes: five rounds of Newton and Schulz. */
+static double orthogonal(const struct graph *graph, const struct layer *layer)
+{
+    if (layer->kind != LAYER_CONV || layer->frozen || layer->inputs[0] == 0)
+        return 0.0;
+    const double rows = layer->out_channels,
+                 columns = (double)graph->layers[layer->inputs[0]].shape.c / layer->groups * layer->kernel_h *
+                           layer->kernel_w,
+                 side = fmin(rows, columns);
+    return 5.0 * (4.0 * side * rows * columns + 2.0 * side * side * side);
+}
+
+struct cost_units cost_units_of(const struct graph *graph, int32_t batch)
+{
+    struct surroundings around;
+    struct cost_units units = {0};
+    look_around(graph, &around);
+    for (int32_t l = 0; l < graph->count; l++) {
+        const struct layer_cost cost = cost_of_layer(graph, &around, l);
+        count_layer(graph, &graph->layers[l], &cost, &units);
+        units.of[COST_PARAMETERS] += cost.parameters / batch;
+        units.of[COST_ORTHOGONAL] += orthogonal(graph, &graph->layers[l]) / batch;
+    }
+    units.of[COST_LAYERS] = (double)graph->count / batch;
+    return units;
+}
+
+/* ---- seconds ---- */
+
+struct cost_rates cost_rates_of(double flops, double bytes)
+{
+    return (struct cost_rates){.flops = flops, .bytes = bytes};
+}
+
+static double seconds_by_rates(const struct graph *graph, double flops, double bytes)
 {
     struct surroundings around;
     look_around(graph, &around);
@@ -176,5 +285,16 @@ double cost_seconds(const struct graph *graph, double flops, double bytes)
         double moving = bytes > 0.0 ? layer.train_bytes / bytes : 0.0;
         seconds += computing > moving ? computing : moving;
     }
+    return seconds;
+}
+
+double cost_seconds(const struct graph *graph, const struct cost_rates *rates)
+{
+    if (rates->batch == 0)
+        return seconds_by_rates(graph, rates->flops, rates->bytes);
+    const struct cost_units units = cost_units_of(graph, rates->batch);
+    double seconds = 0.0;
+    for (int unit = 0; unit < COST_UNIT_COUNT; unit++)
+        seconds += units.of[unit] * rates->seconds[unit];
     return seconds;
 }

@@ -226,6 +226,7 @@ static enum status read_event(struct history *history, const struct event *event
         return read_test(history, &event->test, err);
     case EVENT_CONTINUED:
     case EVENT_WORKERS:
+    case EVENT_CALIBRATION:
     case EVENT_LEFT_OUT:
     case EVENT_MORPH:
     case EVENT_UNRECORDED:

@@ -19,8 +19,9 @@ struct metrics {
     int64_t correct, samples;
     double accuracy;
     struct class_metrics *of_class; /* [classes] */
-    struct class_metrics macro;     /* means over the classes that occur or are answered; support is `samples` */
-    struct class_metrics weighted;  /* means weighted by support */
+    /* Means over the classes that occur or are answered, as scikit-learn's; support is `samples`. */
+    struct class_metrics macro;
+    struct class_metrics weighted; /* means weighted by support */
 };
 
 /* counts[true class * classes + predicted class], none negative. ST_MEMORY only. */

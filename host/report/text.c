@@ -1,7 +1,12 @@
 #include "host/report/text.h"
 
+#include "host/base/text.h"
+
 #include <math.h>
 #include <string.h>
+
+/* Names are shown up to that length, as file systems have it. */
+enum { NAME_BYTES = 256 };
 
 /* Characters of UTF-8 text, as scikit-learn counts a name's width. */
 static int characters(const char *text)
@@ -13,8 +18,10 @@ static int characters(const char *text)
 }
 
 /* Right-aligned in `width` characters; printf would count bytes. */
-static void print_name(FILE *out, const char *name, int width)
+static void print_name(FILE *out, const char *text, int width)
 {
+    char name[NAME_BYTES];
+    text_shown(text, name, sizeof(name));
     fprintf(out, "%*s%s ", width - characters(name), "", name);
 }
 
@@ -28,9 +35,11 @@ static void print_table(FILE *out, const struct history *history, const struct m
 {
     int width = (int)strlen("weighted avg");
 
-    for (int32_t k = 0; k < metrics->classes; k++)
-        if (characters(history->class_names[k]) > width)
-            width = characters(history->class_names[k]);
+    for (int32_t k = 0; k < metrics->classes; k++) {
+        char name[NAME_BYTES];
+        const int length = characters(text_shown(history->class_names[k], name, sizeof(name)));
+        width = length > width ? length : width;
+    }
     print_name(out, "", width);
     fprintf(out, " %9s %9s %9s %9s\n\n", "precision", "recall", "f1-score", "support");
     for (int32_t k = 0; k < metrics->classes; k++)

@@ -40,6 +40,7 @@ struct candidate *candidate_new(void)
                                         .parent = -1,
                                         .source = -1,
                                         .start = -1,
+                                        .expected_images_per_second = NAN,
                                         .recipe = recipe_usual(),
                                         .prediction = prediction_none(),
                                         .gain = NAN,
@@ -317,6 +318,8 @@ static enum status finish(struct training *training, uint32_t steps, struct erro
                                        .seconds = clock_seconds() - training->began,
                                        .validation = candidate->validation,
                                        .joined = candidate->joined,
+                                       .images_per_second = candidate->images_per_second,
+                                       .predicted_images_per_second = candidate->expected_images_per_second,
                                        .gain = candidate->gain,
                                        .gain_deviation = candidate->gain_deviation};
     join_operations(run, candidate, operations, sizeof(operations));

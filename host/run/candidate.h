@@ -39,10 +39,11 @@ struct candidate {
     /* after so many steps it was validated for the last time, to be trained on the validation images too; 0: never */
     uint32_t joined;
     uint32_t steps;
-    double images_per_second;    /* of its last epoch; 0: unknown */
-    uint32_t measured_steps;     /* that this was measured over */
-    double gain, gain_deviation; /* where its recipe compares it (struct search_model); NAN */
-    double validation_seconds;   /* of its last evaluation; 0: unknown */
+    double images_per_second;          /* of its last epoch; 0: unknown */
+    double expected_images_per_second; /* before its training; NAN: unknown */
+    double gain, gain_deviation;       /* where its recipe compares it (struct search_model); NAN */
+    uint32_t measured_steps;           /* that this was measured over */
+    double validation_seconds;         /* of its last evaluation; 0: unknown */
     double beside; /* seconds that it took beside its training: prepared, loaded, saved; 0: unknown */
 };
 

@@ -6,6 +6,7 @@
 #include "host/run/resume.h"
 #include "host/run/run_budget.h"
 #include "host/run/sharing.h"
+#include "host/run/speed.h"
 #include "host/run/store.h"
 #include "host/run/workers.h"
 
@@ -123,6 +124,7 @@ static enum status send(struct search_stage *stage, struct candidate *candidate,
     candidate->limit = (struct trainer_limit){.seconds = INFINITY, .steps = run_steps_limit(run, candidate)};
     if (candidate->batch == 0)
         candidate->batch = batches_wanted(&run->batches, false, candidate->recipe.hyperparameters.batch);
+    candidate->expected_images_per_second = speed_expected(run, candidate);
     run_lock(run);
     enum status st = search_pend(run->search, &trial, err);
     if (st == ST_OK) {
@@ -180,8 +182,7 @@ static void calibrate(struct run *run, const struct candidate *candidate)
         candidate->final ? 1.0 : sharing_slowdown(&run->sharing); /* a final fit has nothing beside it */
     if (!candidate->final && candidate->beside > 0.0)
         run->beside = run->beside > 0.0 ? 0.5 * (run->beside + candidate->beside) : candidate->beside;
-    double predicted =
-        slowdown * cost_seconds(&candidate->graph, run->device_info.flops, run->device_info.bytes);
+    double predicted = slowdown * cost_seconds(&candidate->graph, &run->rates);
     if (predicted > 0.0 && images > 0 && candidate->validation_seconds > 0.0)
         run->evaluation_factor = candidate->validation_seconds / (predicted * images);
     if (predicted > 0.0 && candidate->images_per_second > 0.0 &&

@@ -7,6 +7,7 @@
 #include "host/run/measure.h"
 #include "host/run/run_budget.h"
 #include "host/run/sharing.h"
+#include "host/run/speed.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -40,6 +41,15 @@ static void print_sharing(const struct run *run, FILE *out)
     fputc('\n', out);
 }
 
+/* What the calibration predicts, beside what was measured. */
+static void say_expected(const struct run *run, const struct graph *graph, double measured, char *text,
+                         size_t size)
+{
+    const double expected = 1.0 / cost_seconds(graph, &run->rates);
+    snprintf(text, size, ", predicted %.0f images/s (%+.1f %%)", expected,
+             100.0 * (expected / measured - 1.0));
+}
+
 /* One starting network: alone on a device, as candidates are trained, and shared by all, as the final fit is. */
 static enum status print_start(struct run *run, const char *name, struct dry_run_needs *needs, FILE *out,
                                struct error *err)
@@ -53,7 +63,7 @@ static enum status print_start(struct run *run, const char *name, struct dry_run
                     final = {0};
     const bool known = alone.images_per_second > 0.0 &&
                        strcmp(name, run->job->search.starts.items[0]) == 0; /* by sharing_find */
-    char group[64] = "";
+    char group[64] = "", expected[64] = "";
     enum status st = start_make(&graph, name, run->job->search.width, image, run->data.classes, err);
     if (st == ST_OK && !known)
         st = measure_team(run, &graph, one, batches.candidate, INFINITY, &alone, err);
@@ -63,17 +73,19 @@ static enum status print_start(struct run *run, const char *name, struct dry_run
         goto out;
     const struct cost cost = cost_of_graph(&graph);
     const size_t weights = (size_t)cost.parameters * sizeof(float);
-    fprintf(out,
-            "start    %-9s %10lld parameters, %7.1f MFLOP an image, %7.1f MB, %6.0f images/s, epoch %.1f s\n",
-            name, (long long)cost.parameters, 1e-6 * cost.train_flops, 1e-6 * (double)alone.bytes,
-            alone.images_per_second, run->data.sample_count[SPLIT_TRAIN] / alone.images_per_second);
+    if (run->rates.batch > 0)
+        say_expected(run, &graph, alone.images_per_second, expected, sizeof(expected));
+    fprintf(
+        out,
+        "start    %-9s %10lld parameters, %7.1f MFLOP an image, %7.1f MB, %6.0f images/s, epoch %.1f s%s\n",
+        name, (long long)cost.parameters, 1e-6 * cost.train_flops, 1e-6 * (double)alone.bytes,
+        alone.images_per_second, run->data.sample_count[SPLIT_TRAIN] / alone.images_per_second, expected);
     if (final.group_bytes > 0)
         snprintf(group, sizeof(group), " and %.1f MB for the group", 1e-6 * (double) final.group_bytes);
     if (differs)
         fprintf(out, "         %-9s %7.1f MB%s, %6.0f images/s\n", "final fit", 1e-6 * (double) final.bytes,
                 group, final.images_per_second);
-    run->seconds_per_image = 1.0 / (alone.images_per_second *
-                                    cost_seconds(&graph, run->device_info.flops, run->device_info.bytes));
+    run->seconds_per_image = 1.0 / (alone.images_per_second * cost_seconds(&graph, &run->rates));
     const size_t candidates = (size_t)run->sharing.workers * alone.bytes;
     const size_t all_final = final.bytes + final.group_bytes;
     const size_t larger = candidates > all_final ? candidates : all_final;
@@ -171,6 +183,7 @@ enum status engine_dry_run(const struct job *job, FILE *out, struct error *err)
 {
     struct run run;
     struct dry_run_needs needs = {0};
+    struct calibration calibration;
     enum status st = run_open(&run, job, "", 0, clock_seconds(), err);
     if (st != ST_OK)
         goto out;
@@ -198,6 +211,8 @@ enum status engine_dry_run(const struct job *job, FILE *out, struct error *err)
     }
     print_batches(&run, out);
     st = sharing_find(&run, err);
+    if (st == ST_OK && !run_repeats(&run) && search_has_candidates(run.search))
+        st = speed_calibrate(&run, &calibration, err);
     if (st == ST_OK)
         print_sharing(&run, out);
     for (int32_t i = 0; st == ST_OK && i < job->search.starts.count; i++)

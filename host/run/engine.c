@@ -125,6 +125,7 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
     if (st != ST_OK)
         return st;
     run->ops->info(run->devices.items[0].device, &run->device_info);
+    run->rates = cost_rates_of(run->device_info.flops, run->device_info.bytes);
     st = upload_data(run, err);
     if (st == ST_OK)
         st = weight_cache_open(&run->devices, &run->weights, err);

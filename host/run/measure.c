@@ -78,14 +78,13 @@ static enum status train(struct measurement *measurement, uint32_t steps, struct
     return trainer_run(measurement->trainer, limit, &events, &ignored, err);
 }
 
-/* The fastest counts. */
-static void keep(struct measured *measured, const struct measurement *measurement, bool host)
+/* The fastest round counts, but of the evaluations their mean: what is kept for the test is to last. */
+static void keep(struct measured *measured, const struct measurement *measurement, bool host, int rounds)
 {
-    const bool first = !(measured->images_per_second > 0.0);
     measured->images_per_second = fmax(measured->images_per_second, measurement->round);
     if (host)
-        measured->evaluation_seconds =
-            first ? measurement->evaluation : fmin(measured->evaluation_seconds, measurement->evaluation);
+        measured->evaluation_seconds +=
+            (measurement->evaluation - measured->evaluation_seconds) / (rounds + 1);
 }
 
 enum status measure_team(const struct run *run, const struct graph *graph, struct team team, int32_t batch,
@@ -101,11 +100,11 @@ enum status measure_team(const struct run *run, const struct graph *graph, struc
     if (st == ST_OK)
         st = train(&measurement, host ? 1 : GPU_FIRST_STEPS, err);
     if (st == ST_OK && clock_seconds() - began >= seconds)
-        keep(measured, &measurement, host);
+        keep(measured, &measurement, host, 0);
     for (int round = 0; st == ST_OK && round < rounds && clock_seconds() - began < seconds; round++) {
         const bool one = host || round == 0;
         st = train(&measurement, one ? 1 : GPU_STEPS, err);
-        keep(measured, &measurement, host);
+        keep(measured, &measurement, host, round);
         if (!host && batch > MEASURE_LONG_STEP * measured->images_per_second)
             break;
     }

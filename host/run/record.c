@@ -76,6 +76,21 @@ enum status record_sharing(struct run *run, struct error *err)
     return st;
 }
 
+enum status record_calibration(struct run *run, const struct calibration *calibration, struct error *err)
+{
+    const struct cost_rates *rates = &calibration->rates;
+    const struct event_calibration event = {.networks = calibration->networks,
+                                            .error = calibration->error,
+                                            .measured = run->calibrated ? run->seconds_per_image : NAN,
+                                            .beside = run->calibrated ? run->beside : NAN,
+                                            .batch = rates->batch,
+#define UNIT(NAME, name, meaning) .name = rates->seconds[COST_##NAME],
+                                            COST_UNITS(UNIT)
+#undef UNIT
+    };
+    return event_write_calibration(&run->journal, &event, run_time(run), err);
+}
+
 double *record_amount(struct event_budget *amounts, const struct job_budget *budget)
 {
     if (budget->steps.count > 0)
@@ -188,6 +203,8 @@ enum status record_model(struct run *run, const struct record_model *model, stru
         .steps = model->steps,
         .seconds = model->seconds,
         .validated = model->joined > 0 ? (int64_t)model->joined : -1,
+        .images_per_second = model->images_per_second > 0.0 ? model->images_per_second : NAN,
+        .predicted_images_per_second = model->predicted_images_per_second,
         .gain = model->gain,
         .gain_deviation = model->gain_deviation,
     };

@@ -5,11 +5,14 @@
 
 #include "host/journal/events.h"
 #include "host/run/candidate.h"
+#include "host/train/calibration.h"
 
 enum status record_run(struct run *run, struct error *err);
 /* Another version than the one before, or one that writes another format, goes on. */
 enum status record_continued(struct run *run, struct error *err);
 enum status record_sharing(struct run *run, struct error *err);
+/* Of run->rates. */
+enum status record_calibration(struct run *run, const struct calibration *calibration, struct error *err);
 enum status record_stage(struct run *run, struct error *err);
 /* Of an event's amounts the one that such a budget counts. */
 double *record_amount(struct event_budget *amounts, const struct job_budget *budget);
@@ -38,8 +41,9 @@ struct record_model {
     uint32_t epochs, steps;
     double seconds;
     struct trainer_result validation;
-    double gain, gain_deviation; /* NAN: it was not compared */
-    uint32_t joined;             /* as candidate.joined */
+    uint32_t joined;                                       /* as candidate.joined */
+    double images_per_second, predicted_images_per_second; /* 0, NAN: unknown */
+    double gain, gain_deviation;                           /* NAN: it was not compared */
 };
 enum status record_model(struct run *run, const struct record_model *model, struct error *err);
 enum status record_failed(struct run *run, int32_t id, int32_t parent, bool final, uint32_t steps,

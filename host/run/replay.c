@@ -173,6 +173,20 @@ static void replay_workers(struct run *run, const struct event_workers *event)
             .workers = event->per_device, .alone = event->alone, .together = event->together};
 }
 
+/* How fast the device is, as it was measured when the run began. */
+static void replay_calibration(struct run *run, const struct event_calibration *event)
+{
+    run->rates.batch = event->batch;
+#define READ(NAME, name, meaning) run->rates.seconds[COST_##NAME] = event->name;
+    COST_UNITS(READ)
+#undef READ
+    if (!isnan(event->measured)) {
+        run->seconds_per_image = event->measured;
+        run->beside = event->beside;
+        run->calibrated = true;
+    }
+}
+
 /* A stage begins, or is said again with a budget that was raised within it. */
 static void replay_stage(struct run *run, const struct event *event, struct replayed *found)
 {
@@ -217,6 +231,9 @@ static enum status replay_event(struct run *run, const struct event *event, stru
         return replay_run(run, &event->run, err);
     case EVENT_WORKERS:
         replay_workers(run, &event->workers);
+        return ST_OK;
+    case EVENT_CALIBRATION:
+        replay_calibration(run, &event->calibration);
         return ST_OK;
     case EVENT_STAGE:
         replay_stage(run, event, found);

@@ -46,6 +46,7 @@ struct run {
     struct devices devices;
     const struct device_ops *ops;   /* the devices' */
     struct device_info device_info; /* the first one's; the others are taken to be like it */
+    struct cost_rates rates;        /* its rates, those of a calibration where there was one */
     struct whitening whitening;     /* of the training images */
     struct batches batches;
     struct run_sharing sharing;

@@ -32,7 +32,7 @@ static void start_costs(const struct run *run, const struct budget_speed *speed,
         struct graph graph = {0};
         if (start_make(&graph, search->starts.items[i], search->width, image, run->data.classes, &ignored) ==
             ST_OK) {
-            const double cost = cost_seconds(&graph, speed->flops, speed->bytes);
+            const double cost = cost_seconds(&graph, &speed->rates);
             *cheapest = fmin(*cheapest, cost);
             *dearest = fmax(*dearest, cost);
         }
@@ -47,7 +47,7 @@ static double cheapest_parent(const struct run *run, const struct budget_speed *
     for (int32_t i = 0; i < search_count(run->search); i++) {
         const struct search_model *model = search_at(run->search, i);
         if (model->is_parent)
-            cheapest = fmin(cheapest, cost_seconds(&model->graph, speed->flops, speed->bytes));
+            cheapest = fmin(cheapest, cost_seconds(&model->graph, &speed->rates));
     }
     return cheapest;
 }
@@ -60,7 +60,7 @@ static struct budget_costs costs_of(const struct run *run, const struct budget_s
     struct budget_costs costs;
     double start;
     start_costs(run, speed, &start, &costs.dearest);
-    costs.likely = best != NULL ? cost_seconds(&best->graph, speed->flops, speed->bytes) : start;
+    costs.likely = best != NULL ? cost_seconds(&best->graph, &speed->rates) : start;
     costs.cheapest = isinf(parent) ? start : parent;
     return costs;
 }
@@ -69,12 +69,11 @@ static struct budget_costs costs_of(const struct run *run, const struct budget_s
 static struct budget_speed speed_of(const struct run *run, enum budget_kind kind)
 {
     if (kind != BUDGET_SECONDS)
-        return (struct budget_speed){.flops = 1.0, .bytes = INFINITY, .measured = 1.0, .slowdown = 1.0};
+        return (struct budget_speed){.rates = cost_rates_of(1.0, INFINITY), .measured = 1.0, .slowdown = 1.0};
     if (by_model(run))
         return (struct budget_speed){
-            .flops = MODEL_FLOPS, .bytes = MODEL_BYTES, .measured = 1.0, .slowdown = 1.0};
-    return (struct budget_speed){.flops = run->device_info.flops,
-                                 .bytes = run->device_info.bytes,
+            .rates = cost_rates_of(MODEL_FLOPS, MODEL_BYTES), .measured = 1.0, .slowdown = 1.0};
+    return (struct budget_speed){.rates = run->rates,
                                  .measured = run->seconds_per_image,
                                  .evaluation = run->evaluation_factor,
                                  .slowdown = sharing_slowdown(&run->sharing),
@@ -144,7 +143,8 @@ static struct budget_training training_of(const struct run *run, const struct ca
                                           int32_t batch)
 {
     const double images = run->data.sample_count[SPLIT_TRAIN];
-    return (struct budget_training){.cost = cost_seconds(&candidate->graph, MODEL_FLOPS, MODEL_BYTES),
+    const struct cost_rates model = cost_rates_of(MODEL_FLOPS, MODEL_BYTES);
+    return (struct budget_training){.cost = cost_seconds(&candidate->graph, &model),
                                     .images = candidate->final ? images : run->job->search.data * images,
                                     .batch = batch,
                                     .validation_images = run->data.sample_count[SPLIT_VALIDATION],
@@ -161,7 +161,7 @@ static struct budget_state budget_of(const struct run *run, const struct candida
 {
     struct budget_state budget = run_budget(run);
     if (candidate->final)
-        budget.costs.likely = cost_seconds(&candidate->graph, budget.speed.flops, budget.speed.bytes);
+        budget.costs.likely = cost_seconds(&candidate->graph, &budget.speed.rates);
     return budget;
 }
 
@@ -215,7 +215,7 @@ double run_model_test_seconds(const struct run *run, const struct graph *graph)
 {
     const struct budget_speed speed = speed_of(run, BUDGET_SECONDS);
     const double views = trainer_views_of(&run->job->evaluate, &run->job->train);
-    return budget_test_seconds(&speed, cost_seconds(graph, speed.flops, speed.bytes),
+    return budget_test_seconds(&speed, cost_seconds(graph, &speed.rates),
                                views * run->data.sample_count[SPLIT_TEST]);
 }
 

@@ -1,62 +1,18 @@
 #include "host/run/stage.h"
 
 #include "host/base/clock.h"
-#include "host/net/cost.h"
 #include "host/net/serialise.h"
-#include "host/net/start.h"
 #include "host/report/report.h"
 #include "host/run/admission.h"
 #include "host/run/coordinator.h"
-#include "host/run/measure.h"
 #include "host/run/record.h"
 #include "host/run/resume.h"
 #include "host/run/run_budget.h"
+#include "host/run/speed.h"
 #include "host/run/store.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-/* ---- speed ---- */
-
-/* Of what is left of the stage, for measuring. */
-static const double MEASURE_SHARE = 0.05;
-
-/* A few steps of a network, where the clock counts and nothing has been measured in this process. What goes wrong in
- * the network itself is for its training to find. */
-static enum status measure(struct run *run, const struct graph *graph, struct team team, int32_t batch,
-                           struct error *err)
-{
-    struct measured measured;
-    if (run_repeats(run) || run->calibrated)
-        return ST_OK;
-    const double seconds = MEASURE_SHARE * run_seconds_left(run);
-    enum status st = measure_team(run, graph, team, batch, seconds, &measured, err);
-    if (st != ST_OK)
-        return candidate_is_at_fault(st) ? ST_OK : st;
-    const double predicted = cost_seconds(graph, run->device_info.flops, run->device_info.bytes);
-    run->seconds_per_image = 1.0 / (measured.images_per_second * predicted);
-    run->evaluation_factor = measured.evaluation_seconds / predicted;
-    run->beside = measured.preparation; /* at least; candidates will tell */
-    run->calibrated = true;
-    return ST_OK;
-}
-
-/* Whoever plans by what the stage pays for has to know how fast the machine is. */
-static enum status measure_first_start(struct run *run, struct error *err)
-{
-    const struct job_search *search = &run->job->search;
-    const struct shape image = {0, run->data.channels, run->data.height, run->data.width};
-    const struct team one = {0, 1};
-    struct graph graph = {0};
-    if (!search_goes_by_means(run->search) || resume_has_final(run))
-        return ST_OK;
-    enum status st =
-        start_make(&graph, search->starts.items[0], search->width, image, run->data.classes, err);
-    if (st == ST_OK)
-        st = measure(run, &graph, one, run->batches.candidate, err);
-    graph_free(&graph);
-    return st;
-}
 
 /* ---- report ---- */
 
@@ -112,13 +68,26 @@ static enum status propose_final(const struct run *run, struct candidate **made,
     return ST_OK;
 }
 
+/* How good the prediction was by which the network was chosen. */
+static void say_speed(struct run *run, const struct candidate *candidate)
+{
+    const double error = speed_error(candidate);
+    if (isnan(error) || candidate->failed)
+        return;
+    run_lock(run);
+    display_say(&run->display, 0, "speed   %.0f images/s, predicted %.0f (%+.1f %%)",
+                candidate->images_per_second, candidate->expected_images_per_second, 100.0 * error);
+    run_unlock(run);
+}
+
 /* On all devices. */
 static enum status train_final(struct run *run, struct candidate *candidate, struct error *err)
 {
     const struct team all = {0, run->devices.count}, team = {0, run->batches.team};
     run->history->training[0] = candidate->id;
-    enum status st = measure(run, &candidate->graph, team, candidate->batch,
-                             err); /* the test's time is reckoned from it */
+    enum status st = speed_measure(run, &candidate->graph, team, candidate->batch,
+                                   err); /* the test's time is reckoned from it */
+    candidate->expected_images_per_second = speed_expected(run, candidate);
     candidate->limit.steps = run_steps_limit(run, candidate);
     run_lock(run);
     if (st == ST_OK && !candidate->restored)
@@ -127,6 +96,8 @@ static enum status train_final(struct run *run, struct candidate *candidate, str
     if (st == ST_OK)
         st = candidate_train(run, candidate, all, err);
     candidate->ended = st == ST_OK;
+    if (st == ST_OK)
+        say_speed(run, candidate);
     if (st != ST_DEVICE)
         run->history->training[0] = -1;
     return st;
@@ -231,7 +202,7 @@ enum status stage_run(struct run *run, struct error *err)
     if (st == ST_OK)
         st = rehearse_report(run, err);
     if (st == ST_OK)
-        st = measure_first_start(run, err);
+        st = speed_open(run, err);
     if (st == ST_OK && search_has_candidates(run->search))
         st = coordinator_search(run, err);
     if (st == ST_OK)

@@ -42,9 +42,9 @@ int32_t budget_stages(const struct job_budget *budget);
 
 /* ---- where the run stands ---- */
 
-/* What is known of the machine. `flops` and `bytes` are the rates by which cost_seconds predicts costs. */
+/* What is known of the machine. `rates` are those by which cost_seconds predicts costs. */
 struct budget_speed {
-    double flops, bytes;
+    struct cost_rates rates;
     double measured;   /* over predicted seconds of an image's training, alone on a device; 1: unknown */
     double evaluation; /* measured seconds of an image's over predicted of its training; 0: unknown */
     double slowdown;   /* of a training beside the others on its device; 1 with one */

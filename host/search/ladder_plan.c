@@ -14,8 +14,8 @@ static const double SHORT = 15.0, LONG = 60.0, MANY = 200.0, MOST = 1000.0;
 /* Epochs that a network should get in all. More than the most where the best size gets many. */
 static const double LEAST_EPOCHS = 5.0, MOST_EPOCHS = 60.0, MOST_OVER_BEST = 3.0;
 
-/* Shares of the stage that all rungs may take, with and without what trainings take beside their steps, and one training
- * of the first; and what all may of the search's part. */
+/* Shares of the stage that all rungs may take, with and without what trainings take beside their steps, and one
+ * training of the first; and what all may of the search's part. */
 static const double WHOLE_LADDER = 0.12, LADDER_SHARE = 0.1, ONLY_RUNG = 1.0 / 32.0, FIRST_RUNG = 1.0 / 64.0,
                     OF_THE_SEARCH = 0.9;
 
@@ -39,7 +39,7 @@ static enum status cost_of(const struct search_setup *setup, const struct search
     enum status st =
         start_make(&graph, setup->job->starts.items[start], width, setup->image, setup->classes, err);
     if (st == ST_OK) {
-        *cost = cost_seconds(&graph, limits->flops, limits->bytes);
+        *cost = cost_seconds(&graph, &limits->rates);
         *admitted = search_admits(limits, &graph);
     }
     graph_free(&graph);

@@ -14,7 +14,7 @@
 
 static double cost_of(const struct search_request *request, const struct search_model *model)
 {
-    return cost_seconds(&model->graph, request->limits.flops, request->limits.bytes);
+    return cost_seconds(&model->graph, &request->limits.rates);
 }
 
 /* By how much more the logarithm of a sibling's error will lie below the control's at the end than it does now,

@@ -104,7 +104,7 @@ enum status rungs_run(const struct search *search, const struct search_request *
         return st;
     *run = (struct ladder_run){
         .family = model->start,
-        .size = cost_seconds(&model->graph, request->limits.flops, request->limits.bytes) / usual,
+        .size = cost_seconds(&model->graph, &request->limits.rates) / usual,
         .set = set_of(search, model),
         .change = hyperparameters_distance(&setup->hyperparameters, &model->recipe.hyperparameters),
         .epochs = model->epochs,
@@ -119,8 +119,7 @@ double rungs_final_epochs(const struct search_request *request, const struct sea
     if (!isnan(means->device_seconds) && model->images_per_second > 0.0)
         return means->left * means->device_seconds * model->images_per_second / means->train_images;
     const double epochs =
-        means->left *
-        ladder_epochs(means, cost_seconds(&model->graph, request->limits.flops, request->limits.bytes));
+        means->left * ladder_epochs(means, cost_seconds(&model->graph, &request->limits.rates));
     const bool by_steps = !means->by_cost && means->models == INT32_MAX;
     const double batch = model->recipe.hyperparameters.batch;
     return by_steps && !isnan(batch) ? epochs * batch / means->candidate_batch : epochs;

@@ -233,7 +233,7 @@ bool search_admits(const struct search_limits *limits, const struct graph *graph
     if (limits->max_parameters > 0 && cost_of_graph(graph).parameters > limits->max_parameters)
         return false;
     return isinf(limits->max_seconds_per_image) ||
-           cost_seconds(graph, limits->flops, limits->bytes) <= limits->max_seconds_per_image;
+           cost_seconds(graph, &limits->rates) <= limits->max_seconds_per_image;
 }
 
 /* ---- what is known ---- */

@@ -16,6 +16,7 @@
 #define NASRUN_SEARCH_SEARCH_H
 
 #include "host/morph/morph.h"
+#include "host/net/cost.h"
 #include "host/net/graph.h"
 #include "host/search/hyperparameters.h"
 #include "host/search/recipe.h"
@@ -56,7 +57,7 @@ struct search_model {
 struct search_limits {
     int64_t max_parameters;       /* 0: no limit */
     double max_seconds_per_image; /* of training, by cost_seconds; INFINITY: no limit */
-    double flops, bytes;          /* the machine's rates for cost_seconds; used only with the limit above */
+    struct cost_rates rates;      /* the machine's, for cost_seconds */
 };
 
 /* What is to be trained next:

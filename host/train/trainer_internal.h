@@ -42,6 +42,12 @@ struct trainer {
     struct step_times epoch_times; /* training_times at the last validation, or when this process went on */
 };
 
+/* ---- trainer_open.c ---- */
+
+/* How the program of one of `members` devices is lowered. */
+struct lower_options trainer_lower_options(const struct trainer_settings *settings, int32_t members,
+                                           enum prog_purpose purpose);
+
 /* ---- members.c: what all members do ---- */
 
 /* Calls `work` for each member's number, in the team's threads. */

@@ -74,19 +74,25 @@ static float batch_norm_momentum(int32_t batch)
 
 /* ---- prepare: no memory yet ---- */
 
+struct lower_options trainer_lower_options(const struct trainer_settings *settings, int32_t members,
+                                           enum prog_purpose purpose)
+{
+    return (struct lower_options){
+        .purpose = purpose,
+        .batch = settings->batch / members,
+        .augment = true,
+        .weight_average = settings->average > 0.0f,
+        .orthogonalise = settings->optimizer.kind == OPTIMIZER_MUON,
+        .label_smoothing = settings->label_smoothing,
+        .batch_norm_momentum = batch_norm_momentum(settings->batch),
+        .members = members,
+    };
+}
+
 static enum status lower(const struct trainer *trainer, enum prog_purpose purpose, struct program *program,
                          struct error *err)
 {
-    const struct lower_options options = {
-        .purpose = purpose,
-        .batch = trainer->settings.batch / trainer->count,
-        .augment = true,
-        .weight_average = trainer->settings.average > 0.0f,
-        .orthogonalise = trainer->settings.optimizer.kind == OPTIMIZER_MUON,
-        .label_smoothing = trainer->settings.label_smoothing,
-        .batch_norm_momentum = batch_norm_momentum(trainer->settings.batch),
-        .members = trainer->count,
-    };
+    const struct lower_options options = trainer_lower_options(&trainer->settings, trainer->count, purpose);
     return lower_graph(&trainer->graph, &options, program, err);
 }
 

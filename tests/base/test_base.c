@@ -3,6 +3,7 @@
 #include "host/base/file.h"
 #include "host/base/library.h"
 #include "host/base/random.h"
+#include "host/base/text.h"
 
 #include <errno.h>
 #include <math.h>
@@ -266,6 +267,55 @@ static enum status needs_of(const char *path, const char *bytes, size_t length, 
 
 /* Of this program, which asks for cmocka; then of what is left of it when its end is missing or a byte of its tables is
  * damaged: whatever is found there, nothing is read outside of it. */
+static void test_text(void **state)
+{
+    static const char *const pairs[][2] = {
+        {"Caf\xc3\xa9 \xe6\x97\xa5 \xf0\x9f\x90\x88", "Caf\xc3\xa9 \xe6\x97\xa5 \xf0\x9f\x90\x88"},
+        {"a\x1b[31m\nb\x7f", "a?[31m?b?"},
+        {"K\xe4"
+         "fer",
+         "K?fer"}, /* Latin-1 */
+        {"a\xc2\x9b"
+         "31m",
+         "a??31m"}, /* a control sequence of 8 bits */
+        {"\xe2\x80\xae"
+         "gpj",
+         "???gpj"},                                            /* right to left */
+        {"\xc0\xaf\xed\xa0\x80\xf4\x90\x80\x80", "?????????"}, /* too long, half a pair, too large */
+        {"\xe6\x97", "??"},                                    /* cut */
+    };
+    char shown[64];
+    (void)state;
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+        assert_string_equal(text_shown(pairs[i][0], shown, sizeof(shown)), pairs[i][1]);
+    assert_string_equal(text_shown("a\xe6\x97\xa5"
+                                   "b",
+                                   shown, 4),
+                        "a"); /* not within a character */
+    assert_string_equal(text_shown("a", shown, 1), "");
+}
+
+/* What is no regular file is refused at once: it may never end, or never begin. */
+static void test_special_files(void **state)
+{
+    const struct scratch *scratch = *state;
+    struct error err;
+    char *data;
+    size_t length;
+    assert_int_equal(mkfifo(scratch->path, 0600), 0);
+    assert_int_equal(file_read(scratch->path, &data, &length, &err), ST_IO);
+    assert_non_null(strstr(err.message, "is a named pipe, expected a regular file"));
+    assert_int_equal(file_read("/dev/zero", &data, &length, &err), ST_IO);
+    assert_non_null(strstr(err.message, "is a device"));
+    assert_int_equal(file_read("/", &data, &length, &err), ST_IO);
+    assert_non_null(strstr(err.message, "is a folder"));
+    assert_int_equal(unlink(scratch->path), 0);
+    assert_int_equal(file_write_atomic(scratch->path, "abcd", 4, &err), ST_OK);
+    assert_int_equal(file_read_limited(scratch->path, 3, &data, &length, &err), ST_UNSUPPORTED);
+    assert_int_equal(file_read_limited(scratch->path, 4, &data, &length, &err), ST_OK);
+    free(data);
+}
+
 static void test_library_needs(void **state)
 {
     const struct scratch *scratch = *state;
@@ -287,7 +337,7 @@ static void test_library_needs(void **state)
         *damaged ^= 0x55;
     }
     free(bytes);
-    assert_int_equal(library_read_needs("/dev/null", &list, &err), ST_FORMAT);
+    assert_int_equal(library_read_needs("/dev/null", &list, &err), ST_IO);
     assert_int_equal(library_read_needs("/no/such/file", &list, &err), ST_IO);
 }
 
@@ -393,6 +443,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_read_refused, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_folders, make_scratch, remove_scratch),
         cmocka_unit_test(test_beside_program),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test_setup_teardown(test_special_files, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_library_needs, make_scratch, remove_scratch),
         cmocka_unit_test(test_library_load),
         cmocka_unit_test(test_checksums),

@@ -107,8 +107,9 @@ says png-without-end 0 '^ +cat: 14, dog: 13$'
 says panorama 0 '^ +cat: 13, dog: 12$'
 says bomb 2 'bomb.png: image of height 16384 and width 16384, expected at most 178956970 pixels'
 says bomb-skip 0 'left out: data/cat/bomb.png' '^ +cat: 12, dog: 12$'
-says deep-and-low 0 '24 of 24 images are of one colour all over' 'channel 0 has one value in all training images'
-says white-on-clear 0 '24 of 24 images are of one colour all over' 'alpha composited on white'
+says deep-and-low 0 '24 of 24 images are of one colour all over'
+says white-on-clear 0 '24 of 24 images are of one colour all over' 'alpha composited on white' \
+    'channel 0 has one value in all training images, 255'
 says constant-channel 0 'channel 1 has one value in all training images, 7' 'not one colour all over'
 says tiny 0 '3 x 2 x 2'
 

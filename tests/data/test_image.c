@@ -1,4 +1,4 @@
-/* PNG and JPEG of every kind, one file at a time, and the broken ones. */
+/* Images of every kind, one file at a time, and the broken ones. */
 #include "host/base/file.h"
 #include "host/data/data_internal.h"
 #include "host/data/gate.h"
@@ -273,9 +273,9 @@ static void test_refused(void **state)
     patch(jpeg, frame_of(jpeg) + 7, most, 2);
     refuse(jpeg, "broken JPEG: Maximum supported image dimension");
     data_files_write_text(folder, "a.png", "");
-    refuse(png, "an empty file, expected PNG or JPEG");
-    data_files_write_text(folder, "a.png", "GIF89a....");
-    refuse(png, "the file starts with 47 49 46, expected PNG or JPEG");
+    refuse(png, "an empty file, expected PNG, JPEG, WebP");
+    data_files_write_text(folder, "a.png", "%PDF....");
+    refuse(png, "the file starts with 25 50 44, expected PNG, JPEG, WebP");
     refuse(folder, "is a folder, expected a regular file");
     free(png);
     free(jpeg);
@@ -311,6 +311,68 @@ static void test_orientation(void **state)
     exif[10] = 0xff; /* a directory behind the end */
     exif[13] = 0xff;
     assert_int_equal(image_orientation(exif, sizeof(exif)), 1);
+}
+
+/* The same picture in other formats (tests/data/images/make.py): as its PNG, or within `most` of it. */
+static void test_formats(void **state)
+{
+    static const struct {
+        const char *name, *like;
+        int most;
+    } files[] = {
+        {"plain.bmp", "plain.png", 0},   {"plain.tif", "plain.png", 0},     {"plain.webp", "plain.png", 0},
+        {"plain.gif", "palette.png", 0}, {"palette.bmp", "palette.png", 0}, {"alpha.tif", "alpha.png", 1},
+        {"alpha.webp", "alpha.png", 1},  {"grey.tif", "grey.png", 0},       {"turned.tif", "plain.png", 0},
+        {"turned.jpg", "plain.png", 24},
+    };
+    struct error err;
+    (void)state;
+    for (size_t k = 0; k < sizeof(files) / sizeof(files[0]); k++) {
+        struct image image, like;
+        struct image_info info;
+        char *path = path_in("tests/data/images", files[k].name),
+             *png = path_in("tests/data/images", files[k].like);
+        if (image_probe(path, &info, &err) != ST_OK || image_decode(path, 3, 1, NULL, &image, &err) != ST_OK)
+            fail_msg("%s", err.message);
+        assert_int_equal(image_decode(png, 3, 1, NULL, &like, &err), ST_OK);
+        assert_int_equal(image.height, like.height);
+        assert_int_equal(image.width, like.width);
+        assert_int_equal(info.height, like.height);
+        assert_int_equal(info.width, like.width);
+        for (int32_t i = 0; i < 3 * image.height * image.width; i++)
+            if (abs(image.pixels[i] - like.pixels[i]) > files[k].most)
+                fail_msg("%s: value %d is %d, expected %d", path, i, image.pixels[i], like.pixels[i]);
+        free(image.pixels);
+        free(like.pixels);
+        free(path);
+        free(png);
+    }
+}
+
+/* Of none of these files does a part give an image, or anything worse. */
+static void test_formats_cut(void **state)
+{
+    static const char *const names[] = {"plain.bmp",   "plain.tif", "plain.webp", "plain.gif",
+                                        "palette.bmp", "alpha.tif", "alpha.webp", "turned.tif"};
+    struct error err;
+    (void)state;
+    char *folder = data_files_folder(), *cut = path_in(folder, "cut");
+    for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
+        char *path = path_in("tests/data/images", names[k]), *data = NULL;
+        size_t length = 0;
+        assert_int_equal(file_read(path, &data, &length, &err), ST_OK);
+        for (size_t kept = 12; kept < length; kept++) {
+            struct image image = {0};
+            data_files_write(folder, "cut", data, kept, false);
+            if (image_decode(cut, 3, 1, NULL, &image, &err) == ST_OK && kept < length / 2)
+                fail_msg("%s: %zu of %zu bytes are accepted", names[k], kept, length);
+            free(image.pixels);
+        }
+        free(data);
+        free(path);
+    }
+    free(cut);
+    data_files_remove(folder);
 }
 
 static int32_t questions;
@@ -366,9 +428,16 @@ static void test_gate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_png),  cmocka_unit_test(test_jpeg),    cmocka_unit_test(test_policy_and_single),
-        cmocka_unit_test(test_cut),  cmocka_unit_test(test_refused), cmocka_unit_test(test_orientation),
-        cmocka_unit_test(test_stop), cmocka_unit_test(test_gate),
+        cmocka_unit_test(test_png),
+        cmocka_unit_test(test_jpeg),
+        cmocka_unit_test(test_policy_and_single),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_formats_cut),
+        cmocka_unit_test(test_orientation),
+        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_gate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

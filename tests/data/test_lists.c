@@ -84,7 +84,7 @@ static void test_folder_refused(void **state)
     char *empty = file_join(folder, "dog");
     assert_non_null(empty);
     assert_int_equal(file_make_folder(empty, &err), ST_OK);
-    data_files_refuse(&job, ST_FORMAT, "dog: no images in this class folder", "expected PNG or JPEG");
+    data_files_refuse(&job, ST_FORMAT, "dog: no images in this class folder", "expected PNG, JPEG");
     free(empty);
     data_files_png_plain(folder, "dog/a.png", 4, 4, 1, 2, 3);
     data_files_png_plain(folder, "stray.png", 4, 4, 1, 2, 3);
@@ -119,9 +119,9 @@ static void test_skip(void **state)
     write_classes(folder, "", 20);
     data_files_cut(folder, "cat/001.png", 50);
     data_files_write_text(folder, "cat/text.png", "hello");
-    data_files_write_text(folder, "dog/old.bmp", "BM");
+    data_files_write_text(folder, "dog/old.heic", "BM");
     data_files_png_plain(folder, "stray.png", 4, 4, 1, 2, 3);
-    data_files_refuse(&job, ST_UNSUPPORTED, "dog/old.bmp: an image of another kind", "expected PNG or JPEG");
+    data_files_refuse(&job, ST_UNSUPPORTED, "dog/old.heic: an image of another kind", "expected PNG, JPEG");
     job.on_error = JOB_ON_ERROR_SKIP;
     FILE *log = open_memstream(&text, &length);
     assert_non_null(log);
@@ -131,7 +131,7 @@ static void test_skip(void **state)
     assert_int_equal(set.skipped, 4);
     assert_non_null(strstr(text, "cat/001.png: broken PNG"));
     assert_non_null(strstr(text, "cat/text.png: the file starts with 68 65 6c"));
-    assert_non_null(strstr(text, "old.bmp"));
+    assert_non_null(strstr(text, "old.heic"));
     assert_non_null(strstr(text, "stray.png"));
     free(text);
     for (int32_t i = 0; i < set.count; i++) /* the gap is closed: pixels and labels still belong together */

@@ -123,6 +123,9 @@ class Scene:
         if status != 0:
             sys.exit(f"faults.py: the undisturbed run failed: {said}")
         self.model, self.history = model(self.whole), history(self.whole)
+        with open(self.sites, encoding="ascii") as file:
+            self.times = collections.Counter(line.strip() for line in file)
+        self.chains = len(self.times)
 
     def begin(self, folder, fault=None, sites=None):
         if self.half:
@@ -142,9 +145,7 @@ class Scene:
                     yield f"{name}:{call}:{ERRORS[name]}:on"
                     if name == "write":
                         yield f"{name}:{call}:{errno.ENOSPC}:short"
-        with open(self.sites, encoding="ascii") as file:
-            times = collections.Counter(line.strip() for line in file)
-        for site, count in () if every else times.items():
+        for site, count in () if every else self.times.items():
             yield f"malloc@{site}:1:{errno.ENOMEM}:once"
             yield f"malloc@{site}:1:{errno.ENOMEM}:on"
             if count > 1:
@@ -153,7 +154,8 @@ class Scene:
     def judge(self, fault, folder):
         status, said, counts = self.begin(folder, fault)
         # The supervisor says so and goes on: what counts is how that ends.
-        lines = [line for line in said.splitlines() if line.startswith(("nasrun: ", "libgomp: ")) and "goes on from its last" not in line]
+        lines = [line for line in said.splitlines()
+                 if line.startswith(("nasrun: ", "libgomp: ")) and "goes on from its last" not in line]
         last = (said.strip().splitlines() or [""])[-1][:160]
         if status == "hang":
             return "wrong", "a hang: " + last
@@ -190,7 +192,8 @@ def main():
     options = parser.parse_args()
     options.inject = os.path.abspath(options.inject)
     runs = Runs(options)
-    points = [(scene, fault) for scene in make_scenes(runs, options) for fault in scene.points(options.every)
+    scenes = make_scenes(runs, options)
+    points = [(scene, fault) for scene in scenes for fault in scene.points(options.every)
               if not options.only or re.split("[:@]", fault)[0] in options.only.split(",")]
     known = len(points)
     if options.most and options.most < known:
@@ -214,6 +217,9 @@ def main():
 
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         list(pool.map(one, range(len(points))))
+    for scene in scenes:
+        print(f"{scene.name}: calls of " + ", ".join(f"{name} {n}" for name, n in zip(CLASSES, scene.counts) if n) +
+              f"; {scene.chains} chains of calls to allocations")
     print(f"{len(points)} of {known} points")
     columns = ["one line", "no effect", "not met", "wrong"]
     print(f"{'':18}" + "".join(f"{column:>10}" for column in columns))

@@ -166,6 +166,12 @@ static void test_frozen(void **state)
     graph_free(&graph);
 }
 
+static double by_rates(const struct graph *graph, double flops, double bytes)
+{
+    const struct cost_rates rates = cost_rates_of(flops, bytes);
+    return cost_seconds(graph, &rates);
+}
+
 static void test_seconds(void **state)
 {
     (void)state;
@@ -178,13 +184,84 @@ static void test_seconds(void **state)
     append(&graph, dense);
     assert_int_equal(graph_infer(&graph, &err), ST_OK);
     struct cost cost = cost_of_graph(&graph);
-    assert_close(cost_seconds(&graph, 1e9, 0.0), cost.train_flops / 1e9);
-    assert_close(cost_seconds(&graph, 0.0, 1e9), cost.train_bytes / 1e9);
-    assert_true(cost_seconds(&graph, 0.0, 0.0) == 0.0);
+    assert_close(by_rates(&graph, 1e9, 0.0), cost.train_flops / 1e9);
+    assert_close(by_rates(&graph, 0.0, 1e9), cost.train_bytes / 1e9);
+    assert_true(by_rates(&graph, 0.0, 0.0) == 0.0);
     /* Layer by layer the larger: above each of the two sums, below both together. */
-    double seconds = cost_seconds(&graph, 8e9, 1e9);
+    double seconds = by_rates(&graph, 8e9, 1e9);
     assert_true(seconds > cost.train_flops / 8e9 && seconds > cost.train_bytes / 1e9);
     assert_true(seconds < cost.train_flops / 8e9 + cost.train_bytes / 1e9);
+    graph_free(&graph);
+}
+
+/* Every layer is counted once, in its own unit. */
+static void test_units(void **state)
+{
+    enum { BATCH = 8 };
+    struct graph graph;
+    struct error err;
+    (void)state;
+    struct layer deep = conv, depthwise = conv, pointwise = conv, large = conv, pool = conv;
+    deep.out_channels = 24; /* of 8: 16 x 32 in whole blocks */
+    depthwise.out_channels = depthwise.groups = 24;
+    pointwise.out_channels = 16;
+    pointwise.kernel_h = pointwise.kernel_w = 1;
+    pointwise.pad_h = pointwise.pad_w = 0;
+    large.out_channels = 16;
+    large.kernel_h = large.kernel_w = 5;
+    large.pad_h = large.pad_w = 2;
+    pool.kind = LAYER_MAX_POOL;
+    pool.kernel_h = pool.kernel_w = pool.stride = 2;
+    pool.pad_h = pool.pad_w = pool.out_channels = pool.groups = 0;
+    assert_int_equal(graph_new(&graph, 4, 6, 6, &err), ST_OK);
+    append(&graph, conv);
+    append(&graph, deep);
+    append(&graph, depthwise);
+    append(&graph, norm);
+    append(&graph, relu);
+    append(&graph, pointwise);
+    append(&graph, (struct layer){.kind = LAYER_GELU});
+    append(&graph, large);
+    append(&graph, pool);
+    pool.kind = LAYER_AVERAGE_POOL;
+    append(&graph, pool);
+    append(&graph, (struct layer){.kind = LAYER_DROPOUT, .rate = 0.5f});
+    append(&graph, dense);
+    assert_int_equal(graph_infer(&graph, &err), ST_OK);
+    const struct cost_units units = cost_units_of(&graph, BATCH);
+    const struct cost cost = cost_of_graph(&graph);
+    const double deep_flops = 3 * 2.0 * 36 * 8 * 9 * 24;
+    assert_close(units.of[COST_PIXELS], 4 * 36);
+    assert_close(units.of[COST_CONV_IMAGE], 2 * 2.0 * 36 * 4 * 9 * 8);
+    assert_close(units.of[COST_CONV_3X3], deep_flops);
+    assert_close(units.of[COST_CONV_GROUPED], 3 * 2.0 * 36 * 9 * 24);
+    assert_close(units.of[COST_CONV_1X1], 3 * 2.0 * 36 * 24 * 16);
+    assert_close(units.of[COST_CONV_LARGE], 3 * 2.0 * 36 * 16 * 25 * 16);
+    assert_close(units.of[COST_CONV_PADDING],
+                 deep_flops * (16.0 * 32 / (8 * 24) - 1) + units.of[COST_CONV_1X1] * (32.0 / 24 - 1));
+    assert_close(units.of[COST_BATCH_NORM], 4 * 8 * 24 * 36);
+    assert_close(units.of[COST_ACTIVATION_BYTES], 4 * 5 * 16 * 36); /* the ReLU is part of the batch norm */
+    assert_close(units.of[COST_MAX_POOL], 4 * 2 * 16 * (36 + 9));
+    assert_close(units.of[COST_AVERAGE_POOL], 4 * 2 * 16 * (9 + 1));
+    assert_close(units.of[COST_DROPOUT], 2 * 16);
+    assert_true(units.of[COST_ADD] == 0.0 && units.of[COST_COPY] == 0.0);
+    assert_close(units.of[COST_PARAMETERS], cost.parameters / (double)BATCH);
+    assert_close(units.of[COST_LAYERS], graph.count / (double)BATCH);
+    /* 5 (4 s r c + 2 s^3) with the smaller side s of each kernel but that which reads the image: 24 x 72, 24 x 9,
+     * 16 x 24, 16 x 400 */
+    assert_close(units.of[COST_ORTHOGONAL] * BATCH,
+                 5 * (4.0 * 24 * 24 * 72 + 2.0 * 24 * 24 * 24 + 4.0 * 9 * 24 * 9 + 2.0 * 9 * 9 * 9 +
+                      4.0 * 16 * 16 * 24 + 2.0 * 16 * 16 * 16 + 4.0 * 16 * 16 * 400 + 2.0 * 16 * 16 * 16));
+    /* Their sum is what the network takes. */
+    struct cost_rates rates = cost_rates_of(1e9, 1e9);
+    rates.batch = BATCH;
+    double seconds = 0.0;
+    for (int unit = 0; unit < COST_UNIT_COUNT; unit++) {
+        rates.seconds[unit] = 1e-9 * (unit + 1);
+        seconds += rates.seconds[unit] * units.of[unit];
+    }
+    assert_close(cost_seconds(&graph, &rates), seconds);
+    assert_string_equal(cost_unit_name(COST_CONV_3X3), "conv_3x3");
     graph_free(&graph);
 }
 
@@ -197,6 +274,7 @@ int main(void)
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_frozen),
         cmocka_unit_test(test_seconds),
+        cmocka_unit_test(test_units),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -60,7 +60,7 @@ static const struct table_case {
      "                                accuracy                         0.5789        38\n"
      "                               macro avg     0.4345    0.6667    0.5028        38\n"
      "                            weighted avg     0.4065    0.5789    0.4586        38\n"},
-    {"a class without samples, one with most of them",
+    {"a class without samples that is never answered (no part of the averages), one with most of them",
      4,
      {"a", "b", "absent", "e"},
      {3, 1, 0, 0, 2, 5, 0, 1, 0, 0, 0, 0, 1, 0, 0, 12345},
@@ -72,7 +72,7 @@ static const struct table_case {
      "           e     0.9999    0.9999    0.9999     12346\n"
      "\n"
      "    accuracy                         0.9996     12358\n"
-     "   macro avg     0.5833    0.5937    0.5786     12358\n"
+     "   macro avg     0.7778    0.7916    0.7714     12358\n"
      "weighted avg     0.9996    0.9996    0.9996     12358\n"},
 };
 

@@ -130,7 +130,7 @@ static void test_batch_of_a_job_that_repeats(void **state)
     assert_int_equal(f.candidate->batch, BATCH);
 
     memory_free = AMPLE;
-    memory_total = half + (whole - half) / 2;
+    memory_total = (half + (whole - half) / 2) * ADMISSION_RESERVE / (ADMISSION_RESERVE - 1);
     assert_int_equal(bytes_of(&f, BATCH, ADMISSION_LEAST_BATCH, &st), half);
     assert_int_equal(f.candidate->batch, BATCH / 2);
     assert_int_equal(bytes_of(&f, BATCH, BATCH, &st), 0);

@@ -24,7 +24,8 @@ static double cost_of_start(const char *name, double flops, double bytes)
 {
     struct graph graph;
     make_start(name, &graph);
-    const double cost = cost_seconds(&graph, flops, bytes);
+    const struct cost_rates rates = cost_rates_of(flops, bytes);
+    const double cost = cost_seconds(&graph, &rates);
     graph_free(&graph);
     return cost;
 }
@@ -49,7 +50,7 @@ static struct run run_of(const struct job *job)
     struct run run = {.job = job,
                       .data = {.classes = CLASSES, .channels = 1, .height = SIDE, .width = SIDE},
                       .devices = {.count = 1, .workers = 2},
-                      .device_info = {.flops = 1e9, .bytes = 1e8},
+                      .rates = {.flops = 1e9, .bytes = 1e8},
                       .batches = {.candidate = 32, .final = 64},
                       .sharing = {.workers = 2, .alone = 100, .together = 160},
                       .stage = 1,
@@ -106,7 +107,7 @@ static void test_seconds(void **state)
     assert_int_equal(budget.test_images, 400);
     assert_int_equal(budget.candidate_batch, 32);
     assert_int_equal(budget.final_batch, 64);
-    assert_true(budget.speed.flops == 1e9 && budget.speed.bytes == 1e8);
+    assert_true(budget.speed.rates.flops == 1e9 && budget.speed.rates.bytes == 1e8);
     assert_true(budget.speed.measured == 1.5 && budget.speed.evaluation == 0.25);
     assert_true(budget.speed.beside == 0.75);
     assert_true(fabs(budget.speed.slowdown - 1.25) < 1e-12 && budget.speed.overhead == 2.0 + 2.0 * 0.5);
@@ -153,7 +154,7 @@ static void test_without_a_clock(void **state)
     struct budget_state budget = run_budget(&run);
     assert_int_equal(budget.kind, BUDGET_STEPS);
     assert_true(budget.total == 900 && budget.began == 200 && budget.spent == 290);
-    assert_true(budget.speed.flops == 1.0 && isinf(budget.speed.bytes));
+    assert_true(budget.speed.rates.flops == 1.0 && isinf(budget.speed.rates.bytes));
     assert_true(budget.speed.measured == 1.0 && budget.speed.evaluation == 0.0 &&
                 budget.speed.slowdown == 1.0);
     assert_true(budget.costs.dearest ==
@@ -187,7 +188,8 @@ static void test_model_clock(void **state)
     run.model_seconds_coming = 5.0;
     assert_true(run_budget(&run).spent == 45.0);
     run.model_seconds_coming = 0.0;
-    assert_true(budget.speed.flops == 1e11 && budget.speed.bytes == 2e10 && budget.speed.measured == 1.0);
+    assert_true(budget.speed.rates.flops == 1e11 && budget.speed.rates.bytes == 2e10 &&
+                budget.speed.measured == 1.0);
     assert_true(budget.speed.evaluation == 0.0 && budget.speed.slowdown == 1.0 &&
                 budget.speed.overhead == 0.0);
     assert_true(run_seconds_left(&run) == 1e9 - 40.0);

@@ -2,7 +2,7 @@
 # Calls of the C library fail, one in each of many short runs, once or for good, also while a killed run is gone on with:
 # writes, reads, files, folders, locks, threads, processes, allocations. Each run ends with one line and status 2, after
 # which the same command ends as it would have, or as if nothing had been: tests/faults/faults.py.
-# FAULTS=0 lets every call fail, which takes an hour; by default a sample, spread over the run.
+# FAULTS=0 lets every call fail, which takes hours; by default a sample, spread over the run.
 . tests/support/script.sh
 make_data "$work/data" 96 32
 most=${FAULTS:-80}

@@ -67,7 +67,7 @@ refused() {
 refused 'found "ref:0" beside "cpu:1", expected one kind of device' '["cpu:1","ref:0"]'
 run "$two" search.workers_per_device=2 output.dir="$work/refused"
 check "several workers on a CPU device are not refused: $(cat "$work/out")" \
-    grep -q 'search.workers_per_device: found 2 on "cpu", expected 1 or "auto"' "$work/out"
+    grep -q 'search.workers_per_device=2: found 2 on "cpu:0", expected 1 or "auto"' "$work/out"
 rm -rf "$work/refused"
 refused 'found "cpu" among others, expected it alone' '["cpu","cpu:0"]'
 refused 'found "cpu:1" twice' '["cpu:1","cpu:1"]'

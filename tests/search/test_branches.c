@@ -260,7 +260,7 @@ static void test_deadline(void **state)
         request.means.by_cost = true;
         assert_int_equal(start_make(&graph, "lean", cheaper ? 8 : 24, SETUP.image, CLASSES, &err), ST_OK);
         for (int32_t id = 0; id <= control_of(1) + SIBLINGS; id++) {
-            request.means.epochs = 100.0 * cost_seconds(&graph, phases_limits.flops, phases_limits.bytes);
+            request.means.epochs = 100.0 * cost_seconds(&graph, &phases_limits.rates);
             assert_int_equal(propose(search, &request, id, &proposal), ST_OK);
             struct search_trial trial = {.id = id,
                                          .parent = proposal.parent,

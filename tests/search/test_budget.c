@@ -31,7 +31,7 @@ static struct budget_state state_of(enum budget_kind kind, double total)
         .test_views = 1,
         .candidate_batch = 50,
         .final_batch = 100,
-        .speed = {.flops = 1e9, .bytes = 1e8, .measured = 2.0, .slowdown = 1.0, .overhead = 2.0},
+        .speed = {.rates = {.flops = 1e9, .bytes = 1e8}, .measured = 2.0, .slowdown = 1.0, .overhead = 2.0},
         .costs = {.likely = 0.001, .cheapest = 0.0005, .dearest = 0.004}};
 }
 
@@ -356,7 +356,7 @@ static void test_limits(void **state)
     budget.max_parameters = 12345;
     struct search_limits limits = budget_limits(&budget);
     assert_int_equal(limits.max_parameters, 12345);
-    assert_true(limits.flops == 1e9 && limits.bytes == 1e8);
+    assert_true(limits.rates.flops == 1e9 && limits.rates.bytes == 1e8);
     assert_near(limits.max_seconds_per_image, 0.0375); /* eight epochs of 1000 images at twice that: 600 s */
     budget.speed.measured = 20.0;
     assert_near(budget_limits(&budget).max_seconds_per_image, 0.00375);

@@ -25,7 +25,7 @@ static double cost_of(const char *start, int32_t width)
     struct graph graph;
     struct error err;
     assert_int_equal(start_make(&graph, start, width, SETUP.image, CLASSES, &err), ST_OK);
-    const double cost = cost_seconds(&graph, phases_limits.flops, phases_limits.bytes);
+    const double cost = cost_seconds(&graph, &phases_limits.rates);
     graph_free(&graph);
     return cost;
 }

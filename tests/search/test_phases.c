@@ -34,14 +34,14 @@ static double usual_cost(int32_t start)
     struct error err;
     assert_int_equal(start_make(&graph, job.starts.items[start], job.width, SETUP.image, CLASSES, &err),
                      ST_OK);
-    const double cost = cost_seconds(&graph, phases_limits.flops, phases_limits.bytes);
+    const double cost = cost_seconds(&graph, &phases_limits.rates);
     graph_free(&graph);
     return cost;
 }
 
 static double relative_size(const struct search_model *model)
 {
-    return cost_seconds(&model->graph, phases_limits.flops, phases_limits.bytes) / usual_cost(model->start);
+    return cost_seconds(&model->graph, &phases_limits.rates) / usual_cost(model->start);
 }
 
 /* Above 0 where a learning rate is not the one that is best; 0: all are the same but for what accuracy_of says. */
@@ -170,8 +170,7 @@ static bool says(const struct proposal *proposal, const char *text)
 
 static double size_of(const struct proposal *proposal)
 {
-    return cost_seconds(&proposal->graph, phases_limits.flops, phases_limits.bytes) /
-           usual_cost(proposal->start);
+    return cost_seconds(&proposal->graph, &phases_limits.rates) / usual_cost(proposal->start);
 }
 
 /* ---- the ladder ---- */
@@ -525,7 +524,7 @@ static void test_measured_speed(void **state)
         request.means.device_seconds = request.means.epochs * PHASES_IMAGES;
         for (int32_t i = 0; i < search_count(search); i++) {
             const struct search_model *model = search_at(search, i);
-            const double cost = cost_seconds(&model->graph, phases_limits.flops, phases_limits.bytes);
+            const double cost = cost_seconds(&model->graph, &phases_limits.rates);
             const struct search_trial trial = {
                 .id = model->id, .epochs = model->epochs, .images_per_second = (fast ? 2.0 : 1.0) / cost};
             assert_int_equal(search_observe(search, &trial, model->score, 1.0, &err), ST_OK);

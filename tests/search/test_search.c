@@ -403,16 +403,16 @@ static void test_random_share(void **state)
 
 static void test_limits(void **state)
 {
+    const struct cost_rates rates = cost_rates_of(1e9, 1e9);
     (void)state;
     for (int s = 0; s < STRATEGY_COUNT; s++) {
         struct search *search = search_with_history(STRATEGIES[s]);
         const struct graph *start = &search_at(search, 0)->graph;
         int64_t parameters = cost_of_graph(start).parameters;
-        double seconds = cost_seconds(start, 1e9, 1e9);
+        double seconds = cost_seconds(start, &rates);
         const struct search_limits by_parameters = {.max_parameters = parameters + parameters / 4,
                                                     .max_seconds_per_image = INFINITY};
-        const struct search_limits by_seconds = {
-            .max_seconds_per_image = 1.2 * seconds, .flops = 1e9, .bytes = 1e9};
+        const struct search_limits by_seconds = {.max_seconds_per_image = 1.2 * seconds, .rates = rates};
         const struct search_limits too_small = {.max_parameters = 10, .max_seconds_per_image = INFINITY};
         struct proposal proposal;
         struct error err = {0};
@@ -426,7 +426,7 @@ static void test_limits(void **state)
             assert_true(cost_of_graph(&proposal.graph).parameters <= by_parameters.max_parameters);
             proposal_free(&proposal);
             propose(search, id, &by_seconds, &proposal);
-            assert_true(cost_seconds(&proposal.graph, 1e9, 1e9) <= 1.2 * seconds);
+            assert_true(cost_seconds(&proposal.graph, &rates) <= 1.2 * seconds);
             proposal_free(&proposal);
         }
         assert_int_equal(ask(search, HISTORY, &too_small, &proposal, &err), ST_NONE);

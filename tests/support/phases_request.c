@@ -2,7 +2,8 @@
 
 #include <math.h>
 
-const struct search_limits phases_limits = {.max_seconds_per_image = INFINITY, .flops = 1e11, .bytes = 2e10};
+const struct search_limits phases_limits = {.max_seconds_per_image = INFINITY,
+                                            .rates = {.flops = 1e11, .bytes = 2e10}};
 
 struct search_request phases_request(double whole)
 {

@@ -1,0 +1,343 @@
+#include "host/train/calibration.h"
+
+#include "host/base/clock.h"
+#include "host/train/trainer_internal.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+/* Images are made about this small first, or steps would take too long: a network's layers are of the first size, or,
+ * where they compute little, of the second. */
+enum { SIDE = 16, LARGE = 32, STEM = 3, LEAST_BATCH = 4 };
+
+/* Of one step, about; of all steps of a network. No step is measured that is expected to take more of the time. */
+static const double STEP_SECONDS = 0.005, MOVING_SECONDS = 0.015, NETWORK_SECONDS = 0.02,
+                    MOST_OF_THE_TIME = 0.1;
+
+/* At least so many steps are measured, of which the fastest counts: others only ever slow one down. A GPU's are
+ * measured together. */
+enum { LEAST_STEPS = 3, MOST_STEPS = 40, GPU_STEPS = 10 };
+
+/* ---- networks ---- */
+
+/* What a network repeats. */
+enum block {
+    BLOCK_CONV,    /* convolution of `kernel` */
+    BLOCK_GROUPED, /* depthwise */
+    BLOCK_NORM,    /* convolution of `kernel`, batch norm, ReLU, as networks have it */
+    BLOCK_ACTIVATION,
+    BLOCK_MAX_POOL,
+    BLOCK_AVERAGE_POOL,
+    BLOCK_ADD,
+    BLOCK_CONCAT, /* with a convolution that makes it as narrow as before */
+    BLOCK_DROPOUT,
+    BLOCK_DENSE, /* in place of what precedes it */
+    BLOCK_NONE,
+};
+
+struct network {
+    enum block block;
+    int32_t channels, times, kernel;
+    enum layer_kind activation; /* of BLOCK_ACTIVATION */
+    /* Of what is repeated. Behind a convolution of 3 x 3 where `moves` holds, of its stride alone otherwise. */
+    int32_t side;
+    bool moves; /* its layers compute little: steps have to be large, or caches would hold them */
+};
+
+/* clang-format off */
+static const struct network NETWORKS[] = {
+    {BLOCK_CONV, 64, 3, 3, LAYER_RELU, SIDE, false},
+    {BLOCK_NORM, 24, 4, 3, LAYER_RELU, SIDE, false},
+    {BLOCK_NORM, 64, 3, 3, LAYER_RELU, SIDE, false},
+    {BLOCK_CONV, 64, 6, 1, LAYER_RELU, SIDE, false},
+    {BLOCK_NORM, 32, 2, 3, LAYER_RELU, LARGE, true},
+    {BLOCK_CONV, 128, 2, 3, LAYER_RELU, SIDE / 2, false}, /* many weights, few operations */
+    {BLOCK_ACTIVATION, 32, 3, 0, LAYER_GELU, LARGE, true},
+    {BLOCK_MAX_POOL, 32, 2, 2, LAYER_RELU, LARGE, true},
+    {BLOCK_NORM, 8, 8, 1, LAYER_RELU, SIDE / 2, false}, /* many layers, small ones */
+    {BLOCK_CONV, 32, 2, 5, LAYER_RELU, SIDE, false},
+    {BLOCK_NONE, 32, 0, 0, LAYER_RELU, LARGE, true},
+    {BLOCK_CONV, 16, 4, 3, LAYER_RELU, SIDE, false},
+    {BLOCK_CONCAT, 32, 2, 1, LAYER_RELU, LARGE, true},
+    {BLOCK_ADD, 32, 3, 0, LAYER_RELU, LARGE, true},
+    {BLOCK_NORM, 64, 3, 1, LAYER_RELU, SIDE, true},
+    {BLOCK_AVERAGE_POOL, 32, 2, 2, LAYER_RELU, LARGE, true},
+    {BLOCK_DENSE, 128, 2, 0, LAYER_RELU, SIDE / 4, false},
+    {BLOCK_ACTIVATION, 32, 3, 0, LAYER_RELU, LARGE, true},
+    {BLOCK_DROPOUT, 32, 2, 0, LAYER_RELU, SIDE, false},
+    {BLOCK_GROUPED, 64, 4, 3, LAYER_RELU, SIDE, false},
+};
+/* clang-format on */
+enum { NETWORKS_COUNT = sizeof(NETWORKS) / sizeof(NETWORKS[0]) };
+
+static struct layer conv(int32_t channels, int32_t kernel, int32_t stride, int32_t groups)
+{
+    return (struct layer){.kind = LAYER_CONV,
+                          .out_channels = channels,
+                          .kernel_h = kernel,
+                          .kernel_w = kernel,
+                          .stride = stride,
+                          .pad_h = kernel / 2,
+                          .pad_w = kernel / 2,
+                          .groups = groups};
+}
+
+/* Behind the last layer, and behind `second` where the layer reads two (0: the image, which none of them does). */
+static enum status append(struct graph *graph, struct layer layer, int32_t second, struct error *err)
+{
+    layer.inputs[0] = graph->count - 1;
+    layer.inputs[1] = second;
+    layer.input_count = second > 0 ? 2 : 1;
+    return graph_append(graph, layer, NULL, err);
+}
+
+static enum status append_pool(struct graph *graph, enum layer_kind kind, int32_t kernel, struct error *err)
+{
+    struct layer pool = conv(0, kernel, kernel, 0);
+    pool.kind = kind;
+    pool.pad_h = pool.pad_w = 0;
+    return append(graph, pool, 0, err);
+}
+
+/* `stem`: the layer that the network begins with. */
+static enum status append_block(struct graph *graph, const struct network *network, int32_t stem,
+                                struct error *err)
+{
+    const int32_t channels = network->channels;
+    enum status st = ST_OK;
+    switch (network->block) {
+    case BLOCK_CONV:
+        return append(graph, conv(channels, network->kernel, 1, 1), 0, err);
+    case BLOCK_GROUPED:
+        return append(graph, conv(channels, network->kernel, 1, channels), 0, err);
+    case BLOCK_NORM:
+        st = append(graph, conv(channels, network->kernel, 1, 1), 0, err);
+        if (st == ST_OK)
+            st = append(graph, (struct layer){.kind = LAYER_BATCH_NORM}, 0, err);
+        return st == ST_OK ? append(graph, (struct layer){.kind = LAYER_RELU}, 0, err) : st;
+    case BLOCK_ACTIVATION:
+        return append(graph, (struct layer){.kind = network->activation}, 0, err);
+    case BLOCK_MAX_POOL:
+        return append_pool(graph, LAYER_MAX_POOL, network->kernel, err);
+    case BLOCK_AVERAGE_POOL:
+        return append_pool(graph, LAYER_AVERAGE_POOL, network->kernel, err);
+    case BLOCK_ADD:
+        return append(graph, (struct layer){.kind = LAYER_ADD}, stem, err);
+    case BLOCK_CONCAT:
+        st = append(graph, (struct layer){.kind = LAYER_CONCAT}, stem, err);
+        return st == ST_OK ? append(graph, conv(channels, network->kernel, 1, 1), 0, err) : st;
+    case BLOCK_DROPOUT:
+        return append(graph, (struct layer){.kind = LAYER_DROPOUT, .rate = 0.1f}, 0, err);
+    case BLOCK_DENSE:
+        return append(graph, (struct layer){.kind = LAYER_DENSE, .out_channels = channels, .bias = true}, 0,
+                      err);
+    case BLOCK_NONE:
+        break;
+    }
+    return ST_OK;
+}
+
+static enum status make_network(const struct network *network, const struct calibration_setup *setup,
+                                struct graph *graph, struct error *err)
+{
+    const int32_t side = setup->image.h < setup->image.w ? setup->image.h : setup->image.w;
+    const int32_t stride = side <= network->side ? 1 : side / network->side;
+    struct layer stem = conv(network->channels, network->moves ? STEM : stride, stride, 1);
+    if (!network->moves)
+        stem.pad_h = stem.pad_w = 0;
+    enum status st = graph_new(graph, setup->image.c, setup->image.h, setup->image.w, err);
+    if (st == ST_OK)
+        st = append(graph, stem, 0, err);
+    const int32_t first = graph->count - 1;
+    for (int32_t i = 0; st == ST_OK && i < network->times; i++)
+        st = append_block(graph, network, first, err);
+    if (st == ST_OK && network->block != BLOCK_DENSE)
+        st = append(graph, (struct layer){.kind = LAYER_GLOBAL_POOL}, 0, err);
+    if (st == ST_OK)
+        st = append(graph, (struct layer){.kind = LAYER_DENSE, .out_channels = setup->classes, .bias = true},
+                    0, err);
+    return st == ST_OK ? graph_infer(graph, err) : st;
+}
+
+/* ---- a network's step ---- */
+
+struct stepper {
+    const struct trainer_device *device;
+    struct program program;
+    struct device_program *prepared;
+    struct device_weights *weights;
+};
+
+static enum status load_weights(struct stepper *stepper, const struct graph *graph, struct error *err)
+{
+    const struct trainer_device *device = stepper->device;
+    const struct weight_table *table = &stepper->program.weights;
+    float *values = calloc(table->total + 1, sizeof(float)); /* + 1: calloc may return NULL for nothing */
+    if (values == NULL)
+        return error_memory(err, "weights", table->total * sizeof(float));
+    weight_initialise(table, graph, 0, NULL, values);
+    enum status st = device->ops->weights_new(device->handle, table, SLOT_GRADIENT, &stepper->weights, err);
+    if (st == ST_OK)
+        st = device->ops->weights_upload(device->handle, stepper->weights, SLOT_VALUE, values, err);
+    free(values);
+    return st;
+}
+
+static enum status open_stepper(struct stepper *stepper, const struct graph *graph,
+                                const struct trainer_settings *settings, struct error *err)
+{
+    const struct trainer_device *device = stepper->device;
+    const struct lower_options options = trainer_lower_options(settings, 1, PROG_TRAIN);
+    enum status st = lower_graph(graph, &options, &stepper->program, err);
+    if (st == ST_OK)
+        st = device->ops->program_prepare(device->handle, &stepper->program, &stepper->prepared, err);
+    if (st == ST_OK)
+        st = load_weights(stepper, graph, err);
+    if (st != ST_OK)
+        return st;
+    const struct device_binding binding = {.weights = stepper->weights,
+                                           .dataset = device->dataset,
+                                           .samples = device->train,
+                                           .sample_count = device->train_count,
+                                           .shuffled = 1,
+                                           .augment = settings->augment,
+                                           .optimizer = settings->optimizer};
+    return device->ops->program_bind(device->handle, stepper->prepared, &binding, err);
+}
+
+static void close_stepper(struct stepper *stepper)
+{
+    const struct trainer_device *device = stepper->device;
+    device->ops->program_free(device->handle, stepper->prepared);
+    device->ops->weights_free(device->handle, stepper->weights);
+    program_free(&stepper->program);
+}
+
+/* Seconds of one of `count` steps, one behind the other. */
+static enum status take(const struct stepper *stepper, struct step *step, int32_t count, double *seconds,
+                        struct error *err)
+{
+    const struct trainer_device *device = stepper->device;
+    double metrics[METRIC_COUNT];
+    const double began = clock_seconds();
+    enum status st = ST_OK;
+    for (int32_t i = 0; st == ST_OK && i < count; i++, step->number++)
+        st = device->ops->program_run(device->handle, stepper->prepared, step, err);
+    if (st == ST_OK) /* waits */
+        st = device->ops->program_metrics(device->handle, stepper->prepared, metrics, err);
+    *seconds = (clock_seconds() - began) / count;
+    return st;
+}
+
+/* Without the first steps, for what they do once: buffers, a GPU's recording. */
+static enum status time_steps(const struct stepper *stepper, int32_t batch, double *seconds,
+                              struct error *err)
+{
+    const bool host = stepper->device->ops->on_host;
+    const int32_t together = host ? 1 : GPU_STEPS;
+    struct step step = {.valid = batch, .average_decay = 0.9f}; /* a rate of 0: no weight goes astray */
+    double once, all = 0.0;
+    *seconds = INFINITY;
+    enum status st = take(stepper, &step, host ? 1 : LEAST_STEPS, &once, err);
+    for (int32_t i = 0; st == ST_OK && i < MOST_STEPS && (i < LEAST_STEPS || all < NETWORK_SECONDS); i++) {
+        st = take(stepper, &step, together, &once, err);
+        *seconds = fmin(*seconds, once);
+        all += once * together;
+    }
+    return st;
+}
+
+enum status calibration_step_seconds(const struct trainer_device *device, const struct graph *graph,
+                                     const struct trainer_settings *settings, double *seconds,
+                                     struct error *err)
+{
+    struct stepper stepper = {.device = device};
+    *seconds = NAN;
+    enum status st = open_stepper(&stepper, graph, settings, err);
+    if (st == ST_OK)
+        st = time_steps(&stepper, settings->batch, seconds, err);
+    *seconds /= settings->batch;
+    close_stepper(&stepper);
+    return st;
+}
+
+/* ---- all of them ---- */
+
+static bool is_left_out(enum status st)
+{
+    return st == ST_MEMORY || st == ST_UNSUPPORTED;
+}
+
+/* Images of a step: as many as a step's time is expected to be enough for. */
+static int32_t batch_of(const struct calibration_setup *setup, const struct network *network,
+                        double image_seconds)
+{
+    const double fitting = (network->moves ? MOVING_SECONDS : STEP_SECONDS) / image_seconds;
+    const int32_t most = setup->settings.batch, least = most < LEAST_BATCH ? most : LEAST_BATCH;
+    return fitting >= most ? most : fitting > least ? (int32_t)fitting : least;
+}
+
+/* Adds a sample, or none where the device is too slow for it, or can't do it. */
+static enum status measure_network(const struct calibration_setup *setup, const struct network *network,
+                                   const struct cost_rates *prior, struct cost_sample *samples,
+                                   int32_t *count, struct error *err)
+{
+    struct trainer_settings settings = setup->settings;
+    struct cost_sample *sample = &samples[*count];
+    struct graph graph = {0};
+    enum status st = make_network(network, setup, &graph, err);
+    const double expected = st == ST_OK ? cost_seconds(&graph, prior) : INFINITY;
+    settings.batch = batch_of(setup, network, expected);
+    const bool wanted = expected * settings.batch <= MOST_OF_THE_TIME * setup->seconds;
+    if (st == ST_OK && wanted)
+        st = calibration_step_seconds(&setup->device, &graph, &settings, &sample->seconds, err);
+    if (st == ST_OK && wanted) {
+        sample->units = cost_units_of(&graph, settings.batch);
+        (*count)++;
+    }
+    graph_free(&graph);
+    return is_left_out(st) ? ST_OK : st;
+}
+
+static int compare_errors(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median_error(const struct cost_sample *samples, int32_t count, const struct cost_rates *rates)
+{
+    double errors[NETWORKS_COUNT];
+    for (int32_t s = 0; s < count; s++) {
+        double seconds = 0.0;
+        for (int unit = 0; unit < COST_UNIT_COUNT; unit++)
+            seconds += samples[s].units.of[unit] * rates->seconds[unit];
+        errors[s] = fabs(seconds / samples[s].seconds - 1.0);
+    }
+    qsort(errors, (size_t)count, sizeof(errors[0]), compare_errors);
+    return count > 0 ? errors[count / 2] : NAN;
+}
+
+enum status calibration_measure(const struct calibration_setup *setup, struct calibration *calibration,
+                                struct error *err)
+{
+    static_assert((int)NETWORKS_COUNT <= (int)COST_FIT_MOST_SAMPLES, "each network is a sample");
+    const double began = clock_seconds();
+    struct cost_sample samples[NETWORKS_COUNT];
+    struct cost_rates rates = cost_fit_prior(setup->info.flops, setup->info.bytes, setup->settings.batch);
+    int32_t count = 0;
+    enum status st = ST_OK;
+    for (int32_t i = 0; st == ST_OK && i < NETWORKS_COUNT && clock_seconds() - began < setup->seconds; i++)
+        st = measure_network(setup, &NETWORKS[i], &rates, samples, &count, err);
+    if (st != ST_OK)
+        return st;
+    cost_fit(samples, count, &rates);
+    if (count == 0)
+        rates = cost_rates_of(setup->info.flops, setup->info.bytes);
+    *calibration = (struct calibration){.rates = rates,
+                                        .networks = count,
+                                        .error = median_error(samples, count, &rates),
+                                        .seconds = clock_seconds() - began};
+    return ST_OK;
+}
