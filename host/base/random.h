@@ -19,11 +19,12 @@ enum random_stream {
     RANDOM_ORDER = 1, /* the order of samples in an epoch */
     RANDOM_AUGMENT,   /* crop, flip, cutout of one sample */
     RANDOM_DROPOUT,
-    RANDOM_WEIGHTS,     /* initial weights */
-    RANDOM_MORPH_NOISE, /* noise that breaks symmetry in a child's weights */
-    RANDOM_SEARCH,      /* the strategy's choices */
-    RANDOM_SPLIT,       /* validation and test splits */
-    RANDOM_TEST,        /* test cases */
+    RANDOM_WEIGHTS,         /* initial weights */
+    RANDOM_MORPH_NOISE,     /* noise that breaks symmetry in a child's weights */
+    RANDOM_SEARCH,          /* the strategy's choices */
+    RANDOM_SPLIT,           /* validation and test splits */
+    RANDOM_TEST,            /* test cases */
+    RANDOM_HYPERPARAMETERS, /* of children */
 };
 
 struct random4 {

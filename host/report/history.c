@@ -101,12 +101,16 @@ static enum status read_candidate(struct history *history, const struct event_ca
     if (models == NULL)
         return err->status;
     history->models = models;
-    models[history->model_count++] = (struct history_model){.id = event->id,
-                                                            .parameters = event->parameters,
-                                                            .layers = graph_json_layers(event->graph),
-                                                            .final = event->final,
-                                                            .time = NAN,
-                                                            .validation_accuracy = NAN};
+    struct history_model *model = &models[history->model_count++];
+    *model = (struct history_model){.id = event->id,
+                                    .parameters = event->parameters,
+                                    .layers = graph_json_layers(event->graph),
+                                    .final = event->final,
+                                    .time = NAN,
+                                    .validation_accuracy = NAN};
+#define GIVEN(name, usual_scale) model->hyperparameters.name = event->name;
+    JOB_SEARCHED(GIVEN)
+#undef GIVEN
     return ST_OK;
 }
 

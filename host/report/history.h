@@ -5,6 +5,7 @@
 #define NASRUN_REPORT_HISTORY_H
 
 #include "host/base/error.h"
+#include "spec/job.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,6 +19,13 @@ struct history_point { /* one epoch of one model */
     double validation_loss, validation_accuracy;
 };
 
+/* Of a candidate, where they are not the job's; else NAN: those that a search may choose. */
+struct history_hyperparameters {
+#define HISTORY_HYPERPARAMETER(name, usual_scale) double name;
+    JOB_SEARCHED(HISTORY_HYPERPARAMETER)
+#undef HISTORY_HYPERPARAMETER
+};
+
 struct history_model { /* one candidate */
     int64_t id;
     int64_t parameters; /* -1: unknown */
@@ -29,6 +37,7 @@ struct history_model { /* one candidate */
     double time;                /* when it finished */
     double validation_accuracy; /* of the finished model */
     char *hash;                 /* of its file; NULL: unknown */
+    struct history_hyperparameters hyperparameters;
     struct history_point *points;
     int32_t point_count, point_capacity;
 };

@@ -51,6 +51,16 @@ static void print_table(FILE *out, const struct history *history, const struct m
     print_row(out, "weighted avg", width, &metrics->weighted);
 }
 
+/* Those that are not the job's, which may be none. */
+static void print_hyperparameters(FILE *out, const struct history_hyperparameters *hyperparameters)
+{
+#define PRINT(name, usual_scale)                                                                             \
+    if (!isnan(hyperparameters->name))                                                                       \
+        fprintf(out, "train." #name ": %.6g\n", hyperparameters->name);
+    JOB_SEARCHED(PRINT)
+#undef PRINT
+}
+
 void report_text(FILE *out, const struct history *history, const struct history_test *test,
                  const struct metrics *metrics)
 {
@@ -76,6 +86,8 @@ void report_text(FILE *out, const struct history *history, const struct history_
         fprintf(out, "parameters: %lld\n", (long long)winner->parameters);
     if (winner != NULL && winner->layers >= 0)
         fprintf(out, "layers: %d\n", winner->layers);
+    if (winner != NULL)
+        print_hyperparameters(out, &winner->hyperparameters);
     if (history->skipped > 0)
         fprintf(out, "files skipped: %d, which could not be read\n", history->skipped);
 }
@@ -84,6 +96,19 @@ void report_text(FILE *out, const struct history *history, const struct history_
 static bool add_number(cJSON *json, const char *key, double value)
 {
     return cJSON_AddNumberToObject(json, key, value) != NULL;
+}
+
+/* Those that are not the job's. */
+static bool add_hyperparameters(cJSON *json, const struct history_model *winner)
+{
+    cJSON *object = cJSON_AddObjectToObject(json, "hyperparameters");
+    bool added = object != NULL;
+#define ADD(name, usual_scale)                                                                               \
+    if (added && winner != NULL && !isnan(winner->hyperparameters.name))                                     \
+        added = add_number(object, #name, winner->hyperparameters.name);
+    JOB_SEARCHED(ADD)
+#undef ADD
+    return added;
 }
 
 static bool add_metrics(cJSON *json, const struct class_metrics *m)
@@ -134,8 +159,8 @@ cJSON *report_json(const struct history *history, const struct history_test *tes
         !add_number(json, "parameters",
                     winner != NULL && winner->parameters >= 0 ? (double)winner->parameters : NAN) ||
         !add_number(json, "layers", winner != NULL && winner->layers >= 0 ? winner->layers : NAN) ||
-        !add_number(json, "skipped_files", history->skipped) || !add_classes(json, history, metrics) ||
-        !add_average(json, "macro_average", &metrics->macro) ||
+        !add_number(json, "skipped_files", history->skipped) || !add_hyperparameters(json, winner) ||
+        !add_classes(json, history, metrics) || !add_average(json, "macro_average", &metrics->macro) ||
         !add_average(json, "weighted_average", &metrics->weighted)) {
         cJSON_Delete(json);
         return NULL;

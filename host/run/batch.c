@@ -3,6 +3,8 @@
 #include "host/machine/devices.h"
 #include "spec/job.h"
 
+#include <math.h>
+
 /* What a step has where nothing asks for more, and what learning rates are meant for. */
 enum { PLAIN_BATCH = 128 };
 /* Large enough that a GPU is not waiting for launches. */
@@ -34,4 +36,11 @@ struct batches batches_choose(int32_t job_batch, bool gpus, int32_t devices, int
     }
     batches.team = devices_sharing(devices, batches.final);
     return batches;
+}
+
+int32_t batches_wanted(const struct batches *batches, bool final, double wanted)
+{
+    if (!isnan(wanted))
+        return (int32_t)wanted;
+    return final ? batches->final : batches->candidate;
 }

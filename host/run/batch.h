@@ -18,4 +18,7 @@ struct batches {
 struct batches batches_choose(int32_t job_batch, bool gpus, int32_t devices, int32_t candidate_images,
                               int32_t final_images);
 
+/* The batch of a candidate, or of a final fit, whose recipe wants one, or none: NAN. */
+int32_t batches_wanted(const struct batches *batches, bool final, double wanted);
+
 #endif

@@ -261,14 +261,15 @@ static enum status keep_weights(struct training *training, struct error *err)
     return st == ST_MEMORY ? ST_OK : st;
 }
 
-/* Its operations in one line. */
-static void join_operations(const struct candidate *candidate, char *text, size_t size)
+/* Its hyperparameters, where they are not the job's, and its operations, in one line. */
+static void join_operations(const struct run *run, const struct candidate *candidate, char *text, size_t size)
 {
-    size_t used = 0;
-    text[0] = '\0';
+    const struct hyperparameter_space space = hyperparameter_space_of(run->job);
+    hyperparameters_describe(&space, &candidate->recipe.hyperparameters, text, size);
+    size_t used = strlen(text);
     for (int32_t i = 0; i < candidate->operation_count && used < size; i++)
-        used +=
-            (size_t)snprintf(text + used, size - used, "%s%s", i > 0 ? ", " : "", candidate->operations[i]);
+        used += (size_t)snprintf(text + used, size - used, "%s%s", used > 0 ? ", " : "",
+                                 candidate->operations[i]);
 }
 
 /* What others are compared with, and what it is compared with. */
@@ -321,7 +322,7 @@ static enum status finish(struct training *training, uint32_t steps, struct erro
                                        .predicted_images_per_second = candidate->expected_images_per_second,
                                        .gain = candidate->gain,
                                        .gain_deviation = candidate->gain_deviation};
-    join_operations(candidate, operations, sizeof(operations));
+    join_operations(run, candidate, operations, sizeof(operations));
     run_lock(run);
     st = record_model(run, &model, err);
     if (st == ST_OK)

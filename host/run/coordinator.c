@@ -123,7 +123,7 @@ static enum status send(struct search_stage *stage, struct candidate *candidate,
     const struct search_trial trial = trial_of(candidate);
     candidate->limit = (struct trainer_limit){.seconds = INFINITY, .steps = run_steps_limit(run, candidate)};
     if (candidate->batch == 0)
-        candidate->batch = run->batches.candidate;
+        candidate->batch = batches_wanted(&run->batches, false, candidate->recipe.hyperparameters.batch);
     candidate->expected_images_per_second = speed_expected(run, candidate);
     run_lock(run);
     enum status st = search_pend(run->search, &trial, err);

@@ -45,6 +45,16 @@ struct trainer_device run_trainer_device(const struct run *run, int32_t device, 
     };
 }
 
+/* Of those that the search may choose, where the job lets it. */
+static int32_t largest_batch(const struct run *run)
+{
+    const struct job_range *range = &run->job->ranges.batch;
+    double largest = run->batches.candidate;
+    for (int32_t i = 0; i < range->values.count; i++)
+        largest = fmax(largest, range->values.items[i]);
+    return (int32_t)fmax(largest, range->max);
+}
+
 /* Refuses a batch that the training part can't fill: no candidate could be trained. */
 static enum status choose_batches(struct run *run, struct error *err)
 {
@@ -53,12 +63,12 @@ static enum status choose_batches(struct run *run, struct error *err)
     const int32_t images = (int32_t)ceil(job->search.data * all);
     run->batches =
         batches_choose(job->train.batch, !devices_are_host(&run->devices), run->devices.count, images, all);
-    if (run->batches.candidate <= images)
+    if (largest_batch(run) <= images)
         return ST_OK;
     return error_set(
         err, ST_RANGE,
         "train.batch: found %d, expected at most %d, the candidates' training images, or \"auto\"",
-        job->train.batch, images);
+        largest_batch(run), images);
 }
 
 static enum status upload_data(struct run *run, struct error *err)
@@ -77,7 +87,8 @@ static enum status open_search(struct run *run, struct error *err)
                                        .seed = run->job->seed,
                                        .image = {0, run->data.channels, run->data.height, run->data.width},
                                        .classes = run->data.classes,
-                                       .train = &run->job->train};
+                                       .train = &run->job->train,
+                                       .hyperparameters = hyperparameter_space_of(run->job)};
     return search_new(&setup, &run->search, err);
 }
 

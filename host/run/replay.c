@@ -96,7 +96,8 @@ static enum status replay_candidate(struct run *run, const struct event_candidat
     candidate->prediction.mean = event->expected;
     candidate->recipe = recipe_of(event);
     candidate->observed = event->observed;
-    candidate->batch = candidate->final ? run->batches.final : run->batches.candidate;
+    candidate->batch =
+        batches_wanted(&run->batches, candidate->final, candidate->recipe.hyperparameters.batch);
     candidate->start = start_of(run, event->start);
     candidate_say(candidate, "resumed");
     enum status st = graph_from_json(&candidate->graph, event->graph, err);

@@ -169,7 +169,8 @@ static struct budget_state budget_of(const struct run *run, const struct candida
 static uint32_t model_steps(const struct run *run, const struct candidate *candidate,
                             const struct budget_state *budget)
 {
-    const int32_t batch = candidate->final ? run->batches.final : run->batches.candidate;
+    const int32_t batch =
+        batches_wanted(&run->batches, candidate->final, candidate->recipe.hyperparameters.batch);
     const struct budget_training training = training_of(run, candidate, batch);
     const double seconds = candidate->final ? budget_final_seconds(budget, 0.0)
                                             : budget_candidate_seconds(budget, allowances_of(candidate), 0.0);

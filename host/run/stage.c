@@ -57,7 +57,7 @@ static enum status propose_final(const struct run *run, struct candidate **made,
     candidate_take(candidate, &proposal);
     candidate_say(candidate, "final fit");
     candidate->final = true;
-    candidate->batch = run->batches.final;
+    candidate->batch = batches_wanted(&run->batches, true, candidate->recipe.hyperparameters.batch);
     if (earlier->id >= 0 && !earlier->joined && earlier->parent == candidate->parent &&
         earlier->fingerprint == graph_fingerprint(&candidate->graph)) {
         candidate->source = earlier->id;

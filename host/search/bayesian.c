@@ -211,4 +211,4 @@ static enum status propose_bayesian(const struct search *search, void *state,
 }
 
 const struct search_strategy search_bayesian = {
-    .create = bayesian_create, .free = bayesian_free, .propose = propose_bayesian};
+    .varies = true, .create = bayesian_create, .free = bayesian_free, .propose = propose_bayesian};

@@ -2,6 +2,7 @@
 
 #include "host/net/cost.h"
 #include "host/net/start.h"
+#include "host/search/hyperparameters.h"
 #include "host/search/ladder_predict.h"
 
 #include <math.h>
@@ -24,7 +25,7 @@ static const double LARGEST = 1e9;
 /* Shorter trainings say nothing. */
 static const double LEAST_STEPS = 40.0;
 
-enum { WIDTH_STEP = 8, MOST_WIDTH = 512, RATES = 2, LAST_RUNG = 2 };
+enum { WIDTH_STEP = 8, MOST_WIDTH = 512, LAST_RUNG = 2 };
 
 double ladder_epochs(const struct search_means *means, double cost)
 {
@@ -167,14 +168,22 @@ static void add_rung(int32_t trainings, double length, int32_t workers, struct l
     time->length += length * turns;
 }
 
-static struct ladder_time time_of(const struct ladder_plan *plan, int32_t workers)
+static struct ladder_time time_of(const struct search_setup *setup, struct ladder_plan *plan, int32_t workers)
 {
+    const struct hyperparameters usual = recipe_usual().hyperparameters;
+    const double length = plan->rungs > 1 ? 2.0 : 1.0;
+    struct hyperparameters sets[HYPERPARAMETERS_MOST];
     struct ladder_time time = {0};
+    plan->trials = 0;
     add_rung(plan->count, 1.0, workers, &time);
     if (plan->rungs > 1)
         add_rung(half(plan->count), 2.0, workers, &time);
-    if (plan->rates)
-        add_rung(RATES, 2.0, workers, &time);
+    for (int32_t round = 0; round < plan->rounds; round++) {
+        const int32_t trials =
+            hyperparameters_round(&setup->hyperparameters, &usual, round, plan->open, sets);
+        add_rung(trials, length, workers, &time);
+        plan->trials += trials;
+    }
     if (plan->rungs > LAST_RUNG)
         add_rung(2, 4.0, workers, &time);
     return time;
@@ -206,16 +215,37 @@ static bool choose_share(const struct search_means *means, const struct ladder_t
     return plan->share >= least;
 }
 
-/* Sets how long they are; with fewer rungs when they would be too short, or there are too few models for them. */
-static bool choose_lengths(const struct search_means *means, int32_t rungs, bool rates,
-                           struct ladder_plan *plan)
+/* Takes something away: later rounds of trials, a rung, then the trials that the job asks for. */
+static void take_away(const struct search_setup *setup, struct ladder_plan *plan)
 {
-    for (plan->rungs = rungs; plan->rungs > 0; plan->rungs--) {
-        plan->rates = rates && plan->rungs > LAST_RUNG;
-        const struct ladder_time time = time_of(plan, means->workers);
+    const bool given = hyperparameters_are_given(&setup->hyperparameters);
+    if (plan->rounds > 1) {
+        plan->rounds = 1;
+    } else if (plan->rungs > 1 || plan->rounds == 0) {
+        plan->rungs--;
+        plan->open = plan->open && plan->rungs > LAST_RUNG;
+        plan->rounds = given && plan->rungs > 0 ? plan->rounds : plan->open;
+    } else {
+        plan->rounds = 0;
+        plan->rungs = plan->count > 1;
+    }
+}
+
+/* What `wanted` has of rungs and trials, or less where they would be too short, or there are too few models for them.
+ * How long they are. */
+static bool choose_lengths(const struct search_setup *setup, const struct search_means *means,
+                           const struct ladder_plan *wanted, struct ladder_plan *plan)
+{
+    plan->rungs = wanted->rungs;
+    plan->rounds = wanted->rounds;
+    plan->open = wanted->open;
+    for (; plan->rungs > 0; take_away(setup, plan)) {
+        const struct ladder_time time = time_of(setup, plan, means->workers);
         if (time.trainings <= means->models && choose_share(means, &time, plan))
             return true;
     }
+    plan->rounds = plan->trials = 0;
+    plan->open = false;
     return false;
 }
 
@@ -231,14 +261,19 @@ static void leave_one_out(struct ladder_plan *plan)
         plan->networks[i] = plan->networks[i + 1];
 }
 
-/* With fewer networks where there is no time for all of them. Models are counted for what they are. */
-static void choose_rungs(const struct search_means *means, int32_t rungs, bool rates,
-                         struct ladder_plan *plan)
+/* With fewer networks where there is no time for all of them. Models are counted for what they are. One network alone
+ * has nothing to be compared with but itself with other hyperparameters. */
+static void choose_rungs(const struct search_setup *setup, const struct search_means *means,
+                         const struct ladder_plan *wanted, struct ladder_plan *plan)
 {
     const struct ladder_plan all = *plan;
+    const struct ladder_plan alone = {.rungs = 1, .rounds = wanted->rounds};
     for (; plan->count > 1; leave_one_out(plan))
-        if (choose_lengths(means, rungs, rates, plan) || means->models < INT32_MAX)
+        if (choose_lengths(setup, means, wanted, plan) || means->models < INT32_MAX)
             return;
+    if (wanted->rungs > 0 && hyperparameters_are_given(&setup->hyperparameters) &&
+        choose_lengths(setup, means, &alone, plan))
+        return;
     *plan = all;
 }
 
@@ -254,13 +289,22 @@ enum status ladder_plan_make(const struct search_setup *setup, const struct sear
     const double e = plan->epochs;
     const int32_t starts = setup->job->starts.count;
     const int32_t networks = e < SHORT ? 3 : e < MANY ? 4 : e < MOST ? 6 : LADDER_MOST_NETWORKS;
-    const int32_t rungs = e < LADDER_TOO_SHORT ? 0 : e < SHORT ? 1 : e < LONG ? 2 : LAST_RUNG + 1;
+    const struct ladder_plan wanted = {.rungs = e < LADDER_TOO_SHORT ? 0
+                                                : e < SHORT          ? 1
+                                                : e < LONG           ? 2
+                                                                     : LAST_RUNG + 1,
+                                       .rounds = !hyperparameters_are_given(&setup->hyperparameters)
+                                                     ? e >= LONG
+                                                 : e < LONG ? 1
+                                                 : e < MOST ? 2
+                                                            : HYPERPARAMETERS_ROUNDS,
+                                       .open = e >= LONG};
     st = e < LADDER_TOO_SHORT
              ? choose_smallest(setup, request, plan, err)
              : choose_networks(setup, request, networks > starts ? networks : starts, plan, err);
     if (st == ST_OK && plan->count == 0)
         return error_set(err, ST_NONE, "no starting network is within the limits");
     if (st == ST_OK)
-        choose_rungs(&request->means, rungs, e >= LONG, plan);
+        choose_rungs(setup, &request->means, &wanted, plan);
     return st;
 }

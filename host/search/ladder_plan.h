@@ -9,6 +9,10 @@
  *     else    4, from 200 on 6,  the better half twice as long, the best of them with half and twice the learning
  *             from 1,000 on 8      rate, the best two four times as long
  *
+ * Where the job gives hyperparameters a list or a range, these are tried from E = 3 on, with the best network of the
+ * first rung or of the second: in one round, from 60 on in two, from 1,000 on in three, each about the best so far. One
+ * network alone is trained once for that.
+ *
  * Widths are those nearest to the size that the prior finds best (ladder_predict.h), as far as they get 5 to 60 epochs,
  * or more where the best size would. All rungs together take at most a tenth of the stage, and 12 % of it with what
  * trainings take beside their steps. Where that leaves a few steps only, the first rung's trainings are longer, as far
@@ -35,8 +39,11 @@ struct ladder_plan {
     int32_t count; /* networks, the first of which is taken when none is to be tried */
     struct ladder_network networks[LADDER_MOST_NETWORKS];
     int32_t rungs; /* 0: none is to be tried */
-    bool rates;    /* whether learning rates are tried as well */
-    double share;  /* of the stage, that a training of the first rung takes of its device */
+    /* rounds of trials of other hyperparameters with the best network, and how many trials that are at most; `open`:
+     * also of those that the job leaves open (hyperparameters.h) */
+    int32_t rounds, trials;
+    bool open;
+    double share; /* of the stage, that a training of the first rung takes of its device */
 };
 
 /* What a run of `count` trainings at a time is tried with. ST_NONE when no starting network is within the limits. */

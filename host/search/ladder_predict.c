@@ -14,9 +14,9 @@ static const double SLOPE_VARIANCE = 0.05 * 0.05, SIZE_CURVATURE_VARIANCE = 0.01
                     EPOCH_CURVATURE_VARIANCE = 0.03 * 0.03;
 /* The part of those that the families do not share. */
 static const double OWN_PART = 0.3;
-/* What one network is better or worse than its family's law says; and that a learning rate does so, which is likely to
- * be for the worse, by so much for each doubling. */
-static const double NETWORK_VARIANCE = 0.02 * 0.02, RATE_VARIANCE = 0.05 * 0.05, RATE_LOSS = 0.02;
+/* What one network is better or worse than its family's law says; and that other hyperparameters are so, which is
+ * likely to be for the worse, by so much for each doubling. Those further off than one could be anything. */
+static const double NETWORK_VARIANCE = 0.02 * 0.02, CHANGE_VARIANCE = 0.05 * 0.05, CHANGE_LOSS = 0.02;
 /* Between two trainings that differ in their seed. */
 static const double SEED_VARIANCE = 0.03 * 0.03;
 
@@ -39,9 +39,9 @@ double ladder_best_size(double epochs, double balance)
 /* ---- the law ---- */
 
 struct point {
-    int32_t family;
+    int32_t family, set;
     double size, epochs; /* logarithms */
-    double rate;         /* logarithm to base 2 */
+    double change;
 };
 
 static struct point point_of(const struct ladder_run *run, double balance)
@@ -49,7 +49,8 @@ static struct point point_of(const struct ladder_run *run, double balance)
     return (struct point){.family = run->family,
                           .size = log(run->size),
                           .epochs = log(run->epochs / balance),
-                          .rate = log2(run->rate)};
+                          .set = run->set,
+                          .change = run->change};
 }
 
 static double gain(double t)
@@ -60,7 +61,7 @@ static double gain(double t)
 
 static double prior_mean(const struct point *p)
 {
-    return RATE_LOSS * fabs(p->rate) - gain(p->size) - gain(p->epochs);
+    return CHANGE_LOSS * p->change - gain(p->size) - gain(p->epochs);
 }
 
 static double prior_covariance(const struct point *a, const struct point *b)
@@ -70,11 +71,11 @@ static double prior_covariance(const struct point *a, const struct point *b)
                         0.25 * EPOCH_CURVATURE_VARIANCE * epochs * epochs;
     if (a->family != b->family)
         return CONSTANT_VARIANCE + (1.0 - OWN_PART) * laws;
-    const bool same_rate = a->rate == b->rate;
+    const double change = fmax(a->change, 1.0);
     double covariance = CONSTANT_VARIANCE + OWN_CONSTANT_VARIANCE + laws;
-    if (same_rate && a->rate != 0.0)
-        covariance += RATE_VARIANCE;
-    if (same_rate && a->size == b->size)
+    if (a->set == b->set && a->set != 0)
+        covariance += CHANGE_VARIANCE * change * change;
+    if (a->set == b->set && a->size == b->size)
         covariance += NETWORK_VARIANCE;
     return covariance;
 }
@@ -173,12 +174,12 @@ static enum status check(const struct ladder_run *runs, int32_t count, bool done
                          LADDER_MOST_RUNS);
     for (int32_t i = 0; i < count; i++) {
         const struct ladder_run *run = &runs[i];
-        if (!is_positive(run->size) || !is_positive(run->rate) || !is_positive(run->epochs) ||
-            (done && !(run->error >= 0.0 && run->error <= 1.0)))
+        if (!is_positive(run->size) || !(run->change >= 0.0) || isinf(run->change) ||
+            !is_positive(run->epochs) || (done && !(run->error >= 0.0 && run->error <= 1.0)))
             return error_set(err, ST_RANGE,
-                             "ladder: training %d has size %g, rate %g, %g epochs, error %g; expected "
+                             "ladder: training %d has size %g, change %g, %g epochs, error %g; expected "
                              "positive numbers, and a share",
-                             (int)i, run->size, run->rate, run->epochs, run->error);
+                             (int)i, run->size, run->change, run->epochs, run->error);
     }
     return ST_OK;
 }

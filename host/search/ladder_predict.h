@@ -28,9 +28,10 @@ enum { LADDER_MOST_RUNS = 64 };
 struct ladder_run {
     int32_t family; /* from 0; which one, not how good */
     double size;    /* > 0: what an image of it costs over what one of the family's usual network does */
-    double rate;    /* > 0: its learning rate over the usual one */
+    double change;  /* >= 0: how far its hyperparameters are from the usual, in doublings of one of them */
     double epochs;  /* > 0: of its one cycle */
     double error;   /* share of the validation images; of one that is done */
+    int32_t set;    /* which hyperparameters it has; equal numbers are equal ones, 0 the usual */
 };
 
 /* Of the natural logarithm of an error. */

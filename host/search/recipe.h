@@ -7,13 +7,15 @@
 #include "spec/job.h"
 
 /* The hyperparameters that a proposal may set: numbers of struct job_train, whose names they have, in the journal as
- * well. */
+ * well. Those that the job may give a range (JOB_SEARCHED) are among them. */
 /* clang-format off */
 #define RECIPE_HYPERPARAMETERS(X) \
     X(learning_rate) \
     X(momentum) \
     X(weight_decay) \
     X(label_smoothing) \
+    X(average) \
+    X(batch) \
     X(translate) \
     X(cutout) \
     X(warmup) \

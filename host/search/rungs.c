@@ -1,5 +1,5 @@
 /* A model's rung follows from what was trained before it: a network's first training is of the first rung, each further
- * one a rung higher; one with another learning rate begins with the second rung. Each rung is chosen by the results of
+ * one a rung higher; one with other hyperparameters begins with the second rung. Each rung is chosen by the results of
  * those below it, when all of them are there. */
 #include "host/search/rungs.h"
 
@@ -14,23 +14,26 @@
 
 enum { FIRST_RUNG, SECOND_RUNG, LAST_RUNG, NO_RUNG = INT32_MAX };
 
-/* Learning rates over the job's. */
-static const double RATES[] = {0.5, 2.0};
-enum { RATE_COUNT = sizeof(RATES) / sizeof(RATES[0]), WIDTH_STEP = 8 };
+enum { WIDTH_STEP = 8 };
 
 /* ---- what was trained ---- */
 
-static double rate_of(const struct search *search, const struct search_model *model)
+static bool has_set(const struct search *search, const struct search_model *model,
+                    const struct hyperparameters *set)
 {
-    const double rate = model->recipe.hyperparameters.learning_rate;
-    return isnan(rate) ? 1.0 : rate / search_setup(search)->train->learning_rate;
+    return hyperparameters_equal(&search_setup(search)->hyperparameters, &model->recipe.hyperparameters, set);
 }
 
-static bool is_same(const struct search_model *a, const struct search_model *b)
+/* Whether it has the job's hyperparameters. */
+static bool is_usual(const struct search *search, const struct search_model *model)
 {
-    const double rate = a->recipe.hyperparameters.learning_rate,
-                 other = b->recipe.hyperparameters.learning_rate;
-    return a->fingerprint == b->fingerprint && (rate == other || (isnan(rate) && isnan(other)));
+    const struct hyperparameters usual = recipe_usual().hyperparameters;
+    return has_set(search, model, &usual);
+}
+
+static bool is_same(const struct search *search, const struct search_model *a, const struct search_model *b)
+{
+    return a->fingerprint == b->fingerprint && has_set(search, a, &b->recipe.hyperparameters);
 }
 
 static int32_t rung_of(const struct search *search, int32_t index)
@@ -38,9 +41,9 @@ static int32_t rung_of(const struct search *search, int32_t index)
     const struct search_model *model = search_at(search, index);
     if (branches_has(model))
         return NO_RUNG;
-    int32_t rung = isnan(model->recipe.hyperparameters.learning_rate) ? FIRST_RUNG : SECOND_RUNG;
+    int32_t rung = is_usual(search, model) ? FIRST_RUNG : SECOND_RUNG;
     for (int32_t i = 0; i < index; i++)
-        rung += is_same(search_at(search, i), model);
+        rung += !branches_has(search_at(search, i)) && is_same(search, search_at(search, i), model);
     return rung;
 }
 
@@ -53,19 +56,21 @@ static int32_t count_rung(const struct search *search, int32_t rung)
     return count;
 }
 
-/* Whether that network was begun on that rung, at that rate. */
+/* Whether that network was begun on that rung, with those hyperparameters. */
 static bool has_begun(const struct search *search, const struct search_model *model, int32_t rung)
 {
     for (int32_t i = 0; i < search_count(search); i++)
-        if (rung_of(search, i) == rung && is_same(search_at(search, i), model))
+        if (rung_of(search, i) == rung && is_same(search, search_at(search, i), model))
             return true;
     return false;
 }
 
-static bool waits_for(const struct search *search, int32_t rung)
+/* `usual`: for those with the job's hyperparameters. */
+static bool waits_for(const struct search *search, int32_t rung, bool usual)
 {
     for (int32_t i = 0; i < search_count(search); i++)
-        if (search_at(search, i)->is_pending && rung_of(search, i) <= rung)
+        if (search_at(search, i)->is_pending && rung_of(search, i) <= rung &&
+            (!usual || is_usual(search, search_at(search, i))))
             return true;
     return false;
 }
@@ -80,18 +85,30 @@ struct standing {
     struct ladder_guess guesses[LADDER_MOST_RUNS];
 };
 
+/* Which hyperparameters it has, by the first model with them. */
+static int32_t set_of(const struct search *search, const struct search_model *model)
+{
+    int32_t first = 0;
+    while (!has_set(search, search_at(search, first), &model->recipe.hyperparameters))
+        first++;
+    return is_usual(search, model) ? 0 : 1 + first;
+}
+
 enum status rungs_run(const struct search *search, const struct search_request *request,
                       const struct search_model *model, struct ladder_run *run, struct error *err)
 {
+    const struct search_setup *setup = search_setup(search);
     double usual;
-    enum status st = ladder_usual_cost(search_setup(search), &request->limits, model->start, &usual, err);
+    enum status st = ladder_usual_cost(setup, &request->limits, model->start, &usual, err);
     if (st != ST_OK)
         return st;
-    *run = (struct ladder_run){.family = model->start,
-                               .size = cost_seconds(&model->graph, &request->limits.rates) / usual,
-                               .rate = rate_of(search, model),
-                               .epochs = model->epochs,
-                               .error = 1.0 - model->score};
+    *run = (struct ladder_run){
+        .family = model->start,
+        .size = cost_seconds(&model->graph, &request->limits.rates) / usual,
+        .set = set_of(search, model),
+        .change = hyperparameters_distance(&setup->hyperparameters, &model->recipe.hyperparameters),
+        .epochs = model->epochs,
+        .error = 1.0 - model->score};
     return ST_OK;
 }
 
@@ -101,15 +118,19 @@ double rungs_final_epochs(const struct search_request *request, const struct sea
     const struct search_means *means = &request->means;
     if (!isnan(means->device_seconds) && model->images_per_second > 0.0)
         return means->left * means->device_seconds * model->images_per_second / means->train_images;
-    return means->left * ladder_epochs(means, cost_seconds(&model->graph, &request->limits.rates));
+    const double epochs =
+        means->left * ladder_epochs(means, cost_seconds(&model->graph, &request->limits.rates));
+    const bool by_steps = !means->by_cost && means->models == INT32_MAX;
+    const double batch = model->recipe.hyperparameters.batch;
+    return by_steps && !isnan(batch) ? epochs * batch / means->candidate_batch : epochs;
 }
 
 /* One more network that was trained, or a longer training of one. */
-static void stand(struct standing *standing, const struct search_model *model, const struct ladder_run *run,
-                  double epochs)
+static void stand(const struct search *search, struct standing *standing, const struct search_model *model,
+                  const struct ladder_run *run, double epochs)
 {
     int32_t at = 0;
-    while (at < standing->count && !is_same(standing->models[at], model))
+    while (at < standing->count && !is_same(search, standing->models[at], model))
         at++;
     standing->count += at == standing->count;
     standing->models[at] = model;
@@ -137,9 +158,9 @@ static void sort(struct standing *standing)
             swap(standing, j, j - 1);
 }
 
-/* `usual_rate`: of those trained at the job's learning rate. */
+/* `usual`: of those trained with the job's hyperparameters. */
 static enum status compare(const struct search *search, const struct search_request *request, int32_t rung,
-                           bool usual_rate, struct standing *standing, struct error *err)
+                           bool usual, struct standing *standing, struct error *err)
 {
     const struct search_means *means = &request->means;
     struct ladder_run runs[LADDER_MOST_RUNS];
@@ -148,12 +169,12 @@ static enum status compare(const struct search *search, const struct search_requ
     for (int32_t i = 0; i < search_count(search) && count < LADDER_MOST_RUNS; i++) {
         const struct search_model *model = search_at(search, i);
         if (model->start < 0 || isnan(model->score) || rung_of(search, i) > rung || !(model->epochs > 0.0) ||
-            (usual_rate && rate_of(search, model) != 1.0))
+            (usual && !is_usual(search, model)))
             continue;
         enum status st = rungs_run(search, request, model, &runs[count], err);
         if (st != ST_OK)
             return st;
-        stand(standing, model, &runs[count++], rungs_final_epochs(request, model));
+        stand(search, standing, model, &runs[count++], rungs_final_epochs(request, model));
     }
     enum status st =
         ladder_predict(runs, count, ladder_balance(means->train_images), means->validation_images,
@@ -189,11 +210,12 @@ static int32_t width_of(const struct search *search, const struct search_model *
 static void name_network(const struct search *search, const struct search_model *model, char *text,
                          size_t size)
 {
-    const double rate = rate_of(search, model);
-    int length = snprintf(text, size, "%s %d wide", search_setup(search)->job->starts.items[model->start],
-                          (int)width_of(search, model));
-    if (rate != 1.0 && length > 0 && (size_t)length < size)
-        snprintf(text + length, size - (size_t)length, ", learning rate x %g", rate);
+    const struct search_setup *setup = search_setup(search);
+    char changes[SEARCH_OPERATION_LENGTH / 4];
+    hyperparameters_describe(&setup->hyperparameters, &model->recipe.hyperparameters, changes,
+                             sizeof(changes));
+    snprintf(text, size, "%s %d wide%s%s", setup->job->starts.items[model->start],
+             (int)width_of(search, model), changes[0] != '\0' ? ", " : "", changes);
 }
 
 __attribute__((format(printf, 2, 3))) static void say(struct proposal *proposal, const char *format, ...)
@@ -227,16 +249,15 @@ static enum status propose_network(const struct search *search, const struct sea
     return st;
 }
 
-/* A network that was trained, once more from fresh weights. */
-static enum status propose_again(const struct search *search, const struct search_model *model, double rate,
-                                 struct proposal *proposal, struct error *err)
+/* A network that was trained, once more from fresh weights, with those hyperparameters. */
+static enum status propose_again(const struct search *search, const struct search_model *model,
+                                 const struct hyperparameters *set, struct proposal *proposal,
+                                 struct error *err)
 {
     const int32_t start = model->start;
     enum status st = propose_start_of_width(search, start, width_of(search, model), proposal, err);
-    if (st == ST_OK && rate != 1.0) {
-        proposal->recipe.hyperparameters.learning_rate = rate * search_setup(search)->train->learning_rate;
-        say(proposal, "learning rate x %g", rate);
-    }
+    if (st == ST_OK)
+        proposal->recipe.hyperparameters = *set;
     return st;
 }
 
@@ -264,7 +285,7 @@ static enum status propose_best_of(const struct search *search, const struct sea
         const struct search_model *model = standing->models[i];
         if (has_begun(search, model, rung))
             continue;
-        enum status st = propose_again(search, model, rate_of(search, model), proposal, err);
+        enum status st = propose_again(search, model, &model->recipe.hyperparameters, proposal, err);
         if (st == ST_OK)
             set_recipe(search, request, share, proposal);
         return st;
@@ -284,30 +305,68 @@ static enum status propose_second_rung(const struct search *search, const struct
     return st;
 }
 
-static bool has_rate(const struct search *search, double rate)
+/* ---- other hyperparameters ---- */
+
+/* The first training of that network with those hyperparameters; NULL when there is none. */
+static const struct search_model *trial_of(const struct search *search, const struct search_model *network,
+                                           const struct hyperparameters *set)
 {
-    for (int32_t i = 0; i < search_count(search); i++)
-        if (rate_of(search, search_at(search, i)) == rate)
-            return true;
-    return false;
+    for (int32_t i = 0; i < search_count(search); i++) {
+        const struct search_model *model = search_at(search, i);
+        if (!branches_has(model) && model->fingerprint == network->fingerprint && has_set(search, model, set))
+            return model;
+    }
+    return NULL;
 }
 
-static enum status propose_rate(const struct search *search, const struct search_request *request,
-                                const struct ladder_plan *plan, struct proposal *proposal, struct error *err)
+/* With which network they are tried: the one with which that has begun, or the best; any, when none could be trained with
+ * the job's. */
+static enum status choose_network(const struct search *search, const struct search_request *request,
+                                  const struct search_model **network, struct error *err)
 {
     struct standing standing;
     enum status st = compare(search, request, SECOND_RUNG, true, &standing, err);
-    if (st != ST_OK || standing.count == 0)
-        return st != ST_OK ? st : ST_NONE;
-    for (int32_t i = 0; i < RATE_COUNT; i++) {
-        if (has_rate(search, RATES[i]))
-            continue;
-        st = propose_again(search, standing.models[0], RATES[i], proposal, err);
-        if (st == ST_OK)
-            set_recipe(search, request, 2.0 * plan->share, proposal);
+    if (st != ST_OK)
         return st;
+    *network = standing.count > 0 ? standing.models[0] : search_at(search, 0);
+    for (int32_t i = 0; i < search_count(search); i++) {
+        const struct search_model *model = search_at(search, i);
+        if (branches_has(model) || is_usual(search, model))
+            continue;
+        for (int32_t j = 0; j < standing.count; j++)
+            if (standing.models[j]->fingerprint == model->fingerprint)
+                *network = standing.models[j];
+        break;
     }
-    return ST_NONE;
+    return ST_OK;
+}
+
+/* Round by round, each about the best of those before: a round's trials, when all of the one before are known. */
+static enum status propose_trial(const struct search *search, const struct search_request *request,
+                                 const struct ladder_plan *plan, struct proposal *proposal, struct error *err)
+{
+    const struct hyperparameter_space *space = &search_setup(search)->hyperparameters;
+    struct hyperparameters sets[HYPERPARAMETERS_MOST];
+    const struct search_model *best;
+    enum status st = choose_network(search, request, &best, err);
+    bool known = st == ST_OK;
+    for (int32_t round = 0; known && round < plan->rounds; round++) {
+        const struct search_model *centre = best;
+        const int32_t count =
+            hyperparameters_round(space, &centre->recipe.hyperparameters, round, plan->open, sets);
+        for (int32_t i = 0; i < count; i++) {
+            const struct search_model *trial = trial_of(search, centre, &sets[i]);
+            if (trial == NULL) {
+                st = propose_again(search, centre, &sets[i], proposal, err);
+                if (st == ST_OK)
+                    set_recipe(search, request, (plan->rungs > 1 ? 2.0 : 1.0) * plan->share, proposal);
+                return st;
+            }
+            known = known && !trial->is_pending;
+            best = trial->score > best->score || isnan(best->score) ? trial : best;
+        }
+    }
+    return st != ST_OK ? st : ST_NONE;
 }
 
 static enum status propose_last_rung(const struct search *search, const struct search_request *request,
@@ -325,13 +384,13 @@ enum status rungs_propose(const struct search *search, const struct search_reque
                           const struct ladder_plan *plan, struct proposal *proposal, struct error *err)
 {
     enum status st = plan->rungs > 0 ? propose_first_rung(search, request, plan, proposal, err) : ST_NONE;
-    if (st != ST_NONE || plan->rungs < 2 || waits_for(search, FIRST_RUNG))
+    if (st != ST_NONE || plan->rungs == 0 || waits_for(search, FIRST_RUNG, false))
         return st;
-    st = propose_second_rung(search, request, plan, proposal, err);
-    if (st != ST_NONE || plan->rungs < 3 || waits_for(search, SECOND_RUNG))
+    st = plan->rungs > 1 ? propose_second_rung(search, request, plan, proposal, err) : ST_NONE;
+    if (st != ST_NONE || waits_for(search, SECOND_RUNG, true))
         return st;
-    st = plan->rates ? propose_rate(search, request, plan, proposal, err) : ST_NONE;
-    if (st != ST_NONE || waits_for(search, SECOND_RUNG))
+    st = propose_trial(search, request, plan, proposal, err);
+    if (st != ST_NONE || plan->rungs < 3 || waits_for(search, SECOND_RUNG, false))
         return st;
     return propose_last_rung(search, request, plan, proposal, err);
 }
@@ -360,7 +419,7 @@ static enum status propose_chosen(const struct search *search, const struct stan
     const int32_t chosen = ladder_choose(standing->wanted, standing->guesses, standing->count);
     const struct search_model *model = standing->models[chosen];
     const double error = exp(standing->guesses[chosen].mean);
-    enum status st = propose_again(search, model, rate_of(search, model), proposal, err);
+    enum status st = propose_again(search, model, &model->recipe.hyperparameters, proposal, err);
     if (st != ST_OK)
         return st;
     propose_augment(search, standing->wanted[chosen].epochs, proposal);
@@ -380,7 +439,7 @@ static enum status propose_chosen(const struct search *search, const struct stan
 
 bool rungs_wait(const struct search *search)
 {
-    return waits_for(search, LAST_RUNG);
+    return waits_for(search, LAST_RUNG, false);
 }
 
 enum status rungs_choose(const struct search *search, const struct search_request *request,

@@ -182,13 +182,28 @@ void search_leave_out(struct search *search, int32_t start)
 
 /* ---- what is proposed ---- */
 
+/* Of a child. */
+static void vary(const struct search *search, const struct search_request *request, struct proposal *proposal)
+{
+    struct random_sequence random = {.seed = (uint64_t)search->setup.seed,
+                                     .stream = RANDOM_HYPERPARAMETERS,
+                                     .part = (uint32_t)request->id};
+    const struct search_model *parent = find(search, proposal->parent);
+    if (parent != NULL && proposal->morph_count > 0)
+        proposal->recipe.hyperparameters =
+            hyperparameters_vary(&search->setup.hyperparameters, &parent->recipe.hyperparameters, &random);
+}
+
 enum status search_propose(const struct search *search, const struct search_request *request,
                            struct proposal *proposal, struct error *err)
 {
     struct random_sequence random = {
         .seed = (uint64_t)search->setup.seed, .stream = RANDOM_SEARCH, .part = (uint32_t)request->id};
     *proposal = (struct proposal){0};
-    return search->strategy->propose(search, search->state, request, &random, proposal, err);
+    enum status st = search->strategy->propose(search, search->state, request, &random, proposal, err);
+    if (st == ST_OK && search->strategy->varies && hyperparameters_are_given(&search->setup.hyperparameters))
+        vary(search, request, proposal);
+    return st;
 }
 
 bool search_has_candidates(const struct search *search)

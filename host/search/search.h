@@ -18,6 +18,7 @@
 #include "host/morph/morph.h"
 #include "host/net/cost.h"
 #include "host/net/graph.h"
+#include "host/search/hyperparameters.h"
 #include "host/search/recipe.h"
 
 enum { SEARCH_MAX_MORPHS = 8, SEARCH_OPERATION_LENGTH = 96 };
@@ -117,6 +118,7 @@ struct search_setup {
     int64_t seed;
     struct shape image; /* of the starting networks' input; n is not used */
     int32_t classes;
+    struct hyperparameter_space hyperparameters;
     const struct job_train *train; /* must outlive it */
 };
 

@@ -48,6 +48,6 @@ static enum status propose_the_start(const struct search *search, void *state,
     return st;
 }
 
-const struct search_strategy search_random = {.propose = propose_random};
-const struct search_strategy search_greedy = {.propose = propose_greedy};
+const struct search_strategy search_random = {.varies = true, .propose = propose_random};
+const struct search_strategy search_greedy = {.varies = true, .propose = propose_greedy};
 const struct search_strategy search_none = {.goes_by_means = true, .propose_final = propose_the_start};

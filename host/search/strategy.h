@@ -19,6 +19,8 @@
 /* All may be NULL, but for one of `propose` and `propose_final`. */
 struct search_strategy {
     bool goes_by_means; /* search_goes_by_means */
+    /* Children get hyperparameters by chance, where the job has lists or ranges (hyperparameters_vary). */
+    bool varies;
 
     /* A new state; with NULL there is none, and `state` is NULL everywhere. */
     enum status (*create)(const struct search_setup *setup, void **state, struct error *err);

@@ -149,7 +149,13 @@ static cJSON *three_layers, *four_layers, *no_layers; /* graphs, of which a repo
             .operations = {no_names, 0},                                                                     \
             .expected = NAN,                                                                                 \
             .graph = layers,                                                                                 \
-            .parameters = size                                                                               \
+            .parameters = size,                                                                              \
+            .learning_rate = NAN,                                                                            \
+            .momentum = NAN,                                                                                 \
+            .weight_decay = NAN,                                                                             \
+            .label_smoothing = NAN,                                                                          \
+            .average = NAN,                                                                                  \
+            .batch = NAN                                                                                     \
         }                                                                                                    \
     }
 #define EPOCH_OF(seconds, number, count, train_loss, train, validation, right)                               \
@@ -202,6 +208,9 @@ static void fill_run_events(struct event events[RUN_EVENTS])
     memcpy(events, made_here, sizeof(made_here));
     for (int i = 0; i < RUN_EVENTS; i++)
         events[i].time = 10.0 * i;
+    for (int i = 0; i < RUN_EVENTS; i++)
+        if (events[i].kind == EVENT_CANDIDATE && events[i].candidate.id == 2)
+            events[i].candidate.learning_rate = 0.046875, events[i].candidate.batch = 48.0;
 }
 
 static char folder[] = "/tmp/nasrun-report-XXXXXX";
@@ -292,12 +301,12 @@ static void writes_reports_of_every_stage(void **state)
     write_journal(RUN_EVENTS, NULL);
     assert_ok(report_write_all(folder, false, &err), err);
     assert_false(file_exists(in_folder("plots/learning.png")));
-    assert_ends_with("report-0.txt",
-                     "\naccuracy: 0.5000\n\n"
-                     "stage: 0\nbudget: 60 s\nelapsed: 58.2 s\n"
-                     "models tried: 2 (candidates that failed: 1)\n"
-                     "models with a smaller batch for want of memory: 1\nwinner: model 2\n"
-                     "parameters: 3000\nlayers: 4\nfiles skipped: 3, which could not be read\n");
+    assert_ends_with("report-0.txt", "\naccuracy: 0.5000\n\n"
+                                     "stage: 0\nbudget: 60 s\nelapsed: 58.2 s\n"
+                                     "models tried: 2 (candidates that failed: 1)\n"
+                                     "models with a smaller batch for want of memory: 1\nwinner: model 2\n"
+                                     "parameters: 3000\nlayers: 4\ntrain.batch: 48\ntrain.learning_rate: "
+                                     "0.046875\nfiles skipped: 3, which could not be read\n");
     assert_ends_with("report.txt",
                      "\naccuracy: 1.0000\n\n"
                      "stage: 1\nbudget: 12 models\nelapsed: 99.0 s\n"
@@ -330,6 +339,9 @@ static void writes_the_same_facts_as_json(void **state)
     assert_true(number_at(json, "smaller_batches") == 1);
     assert_true(number_at(json, "winner") == 2);
     assert_true(number_at(json, "parameters") == 3000);
+    const cJSON *chosen = cJSON_GetObjectItem(json, "hyperparameters");
+    assert_int_equal(cJSON_GetArraySize(chosen), 2);
+    assert_true(number_at(chosen, "learning_rate") == 0.046875 && number_at(chosen, "batch") == 48);
     assert_string_equal(cJSON_GetObjectItem(third, "name")->valuestring, "c");
     assert_true(number_at(third, "precision") == 0.5);
     assert_true(number_at(third, "recall") == 1 / 3.0);

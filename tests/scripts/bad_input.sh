@@ -58,6 +58,11 @@ job=$work/job.cfg
 refused_at_once "unknown key on the command line" 'searhc' "$work/r1" searhc.width=8
 refused_at_once "a value out of its range" 'train.batch.*found.*expected' "$work/r1" train.batch=-1
 refused_at_once "a batch larger than the data" 'train.batch.*found 8000' "$work/r1" train.batch=8000
+refused_at_once "a range of batches larger than the data" 'train.batch.*found 8000' "$work/r1" 'train.batch={min=8;max=8000}'
+refused_at_once "a range upside down" 'train.learning_rate.*from 1 to 0.01.*min below max' "$work/r1" \
+    'train.learning_rate={min=1;max=0.01}'
+refused_at_once "a range of what can not be searched" 'train.warmup.*found a range' "$work/r1" 'train.warmup={min=0.1;max=0.2}'
+refused_at_once "a range without a search" 'train.average.*found a list' "$work/r1" search.strategy=none 'train.average=[0.5,0.6]'
 refused_at_once "two budgets" 'budget' "$work/r1" budget.models=3
 if [ -e /dev/nvidia0 ] || [ -e /dev/dxg ]; then
     skip "devices=cuda where there is none: there is one"

@@ -80,12 +80,12 @@ kill_runs() {
         pass
     fi
 }
-strategy="budget.steps=400"
+strategy="budget.steps=400 train.learning_rate={min=0.02;max=0.5} train.batch=[32,24]"
 kill_runs one '["cpu"]' "$kills" history_of
 kill_runs two '["cpu:0","cpu:1"]' $(((kills + 1) / 2)) unordered_history_of
 # Three networks of two families, the better two twice as long, then the final fit.
 strategy='search.strategy="phases" search.starts=["lean","res9"] search.width=0 search.max_parameters=150000 search.epochs=0.8
-    budget.models=6 train.final_epochs=15 train.batch=8'
+    budget.models=8 train.final_epochs=15 train.batch=[8,16] train.learning_rate={min=0.02;max=0.5}'
 kill_runs phases '["cpu"]' $(((kills + 1) / 2)) history_of
 kill_runs phases-two '["cpu:0","cpu:1"]' $(((kills + 1) / 2)) unordered_history_of
 finish

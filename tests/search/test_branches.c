@@ -26,7 +26,12 @@ static const struct job_search JOB = {.starts = {.count = 1, .items = {"lean"}},
 static const struct job_train TRAIN = {
     .learning_rate = 0.2, .weight_decay = 0.01, .translate = JOB_AUTO, .cutout = JOB_AUTO};
 static const struct search_setup SETUP = {
-    .job = &JOB, .seed = 3, .image = {0, 3, 16, 16}, .classes = CLASSES, .train = &TRAIN};
+    .job = &JOB,
+    .seed = 3,
+    .image = {0, 3, 16, 16},
+    .classes = CLASSES,
+    .train = &TRAIN,
+    .hyperparameters = {.usual = {.learning_rate = 0.2, .weight_decay = 0.01}}};
 
 static struct search_request request_of(double epochs)
 {

@@ -15,7 +15,10 @@
 enum { CLASSES = 10 };
 
 static struct job_search job;
-static const struct search_setup SETUP = {.job = &job, .image = {0, 3, 32, 32}, .classes = CLASSES};
+static const struct search_setup SETUP = {.job = &job,
+                                          .image = {0, 3, 32, 32},
+                                          .classes = CLASSES,
+                                          .hyperparameters = {.usual = {.learning_rate = 0.2}}};
 
 static double cost_of(const char *start, int32_t width)
 {
@@ -57,8 +60,8 @@ static void set_starts(int32_t count, const char *first, const char *second)
 static int32_t trainings_of(const struct ladder_plan *plan)
 {
     return plan->rungs == 0 ? 0
-                            : plan->count + (plan->rungs > 1 ? (plan->count + 1) / 2 : 0) +
-                                  (plan->rates ? 2 : 0) + (plan->rungs > 2 ? 2 : 0);
+                            : plan->count + (plan->rungs > 1 ? (plan->count + 1) / 2 : 0) + plan->trials +
+                                  (plan->rungs > 2 ? 2 : 0);
 }
 
 /* Share of the stage that all rungs take, one training after the other. */
@@ -67,8 +70,7 @@ static double whole_share(const struct ladder_plan *plan)
     double trainings = plan->count;
     if (plan->rungs > 1)
         trainings += 2.0 * ((plan->count + 1) / 2);
-    if (plan->rates)
-        trainings += 2.0 * 2;
+    trainings += 2.0 * plan->trials;
     if (plan->rungs > 2)
         trainings += 4.0 * 2;
     return plan->rungs > 0 ? trainings * plan->share : 0.0;
@@ -79,9 +81,9 @@ static void test_by_budget(void **state)
     static const struct {
         double epochs;
         int32_t count, rungs;
-        bool rates;
-    } rows[] = {{5.0, 3, 1, false}, {14.0, 3, 1, false}, {16.0, 4, 2, false}, {55.0, 4, 2, false},
-                {70.0, 4, 3, true}, {250.0, 6, 3, true}, {1100.0, 8, 3, true}};
+        int32_t trials;
+    } rows[] = {{5.0, 3, 1, 0},  {14.0, 3, 1, 0},  {16.0, 4, 2, 0},  {55.0, 4, 2, 0},
+                {70.0, 4, 3, 2}, {250.0, 6, 3, 2}, {1100.0, 8, 3, 2}};
     (void)state;
     set_starts(2, "air", "res9");
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -90,7 +92,7 @@ static void test_by_budget(void **state)
         assert_true(fabs(plan.epochs - rows[i].epochs) < 1e-9);
         assert_int_equal(plan.count, rows[i].count);
         assert_int_equal(plan.rungs, rows[i].rungs);
-        assert_int_equal(plan.rates, rows[i].rates);
+        assert_int_equal(plan.trials, rows[i].trials);
         assert_true(whole_share(&plan) <= 0.1 + 1e-12 && whole_share(&plan) > 0.05);
         for (int32_t n = 0; n < plan.count; n++) {
             const struct ladder_network *network = &plan.networks[n];

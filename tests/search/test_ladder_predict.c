@@ -44,10 +44,10 @@ static int32_t choose_made(double seconds, int32_t lengths)
     int32_t count = 0;
     for (int32_t w = 0; w < MADE_WIDTHS; w++) {
         const double speed = MADE_EPOCHS / MADE[w].size;
-        runs[count++] = (struct ladder_run){0, MADE[w].size, 1.0, 12.0 * speed, MADE[w].after_12};
+        runs[count++] = (struct ladder_run){0, MADE[w].size, 0.0, 12.0 * speed, MADE[w].after_12, 0};
         if (lengths > 1)
-            runs[count++] = (struct ladder_run){0, MADE[w].size, 1.0, 24.0 * speed, MADE[w].after_24};
-        wanted[w] = (struct ladder_run){0, MADE[w].size, 1.0, seconds * speed, 0.0};
+            runs[count++] = (struct ladder_run){0, MADE[w].size, 0.0, 24.0 * speed, MADE[w].after_24, 0};
+        wanted[w] = (struct ladder_run){0, MADE[w].size, 0.0, seconds * speed, 0.0, 0};
     }
     predict(runs, count, ladder_balance(MADE_IMAGES), wanted, MADE_WIDTHS, guesses);
     for (int32_t w = 0; w < MADE_WIDTHS; w++)
@@ -148,9 +148,9 @@ static void one_task(struct random_sequence *random, double compute, struct outc
             const double epochs = length * compute / size / 64.0;
             const double error = error_of(&laws[f], size, epochs) * exp(0.03 * normal(random));
             if (length == 1 || i % 2 == 0)
-                runs[count++] = (struct ladder_run){f, size, 1.0, balance * epochs, fmin(error, 1.0)};
+                runs[count++] = (struct ladder_run){f, size, 0.0, balance * epochs, fmin(error, 1.0), 0};
         }
-        wanted[i] = (struct ladder_run){f, size, 1.0, balance * compute / size, 0.0};
+        wanted[i] = (struct ladder_run){f, size, 0.0, balance * compute / size, 0.0, 0};
     }
     predict(runs, count, balance, wanted, RUNS, guesses);
     *chosen = outcome_of(laws, compute, &wanted[ladder_choose(wanted, guesses, RUNS)]);
@@ -186,10 +186,10 @@ static void test_laws(void **state)
 
 static void test_prior(void **state)
 {
-    const struct ladder_run wanted[] = {{0, 1.0, 1.0, 20.0, 0.0},
-                                        {0, 2.0, 1.0, 10.0, 0.0},
-                                        {0, 0.5, 1.0, 40.0, 0.0},
-                                        {0, 1.0, 2.0, 20.0, 0.0}};
+    const struct ladder_run wanted[] = {{0, 1.0, 0.0, 20.0, 0.0, 0},
+                                        {0, 2.0, 0.0, 10.0, 0.0, 0},
+                                        {0, 0.5, 0.0, 40.0, 0.0, 0},
+                                        {0, 1.0, 1.0, 20.0, 0.0, 1}};
     struct ladder_guess guesses[4];
     (void)state;
     predict(NULL, 0, 20.0, wanted, 4, guesses);
@@ -204,9 +204,9 @@ static void test_prior(void **state)
  * brings; two say more. */
 static void test_doubt(void **state)
 {
-    const struct ladder_run runs[] = {{0, 1.0, 1.0, 2.0, 0.4}, {0, 1.0, 1.0, 4.0, 0.3}};
+    const struct ladder_run runs[] = {{0, 1.0, 0.0, 2.0, 0.4, 0}, {0, 1.0, 0.0, 4.0, 0.3, 0}};
     const struct ladder_run wanted[] = {
-        {0, 1.0, 1.0, 2.0, 0.0}, {0, 1.0, 1.0, 20.0, 0.0}, {1, 1.0, 1.0, 20.0, 0.0}};
+        {0, 1.0, 0.0, 2.0, 0.0, 0}, {0, 1.0, 0.0, 20.0, 0.0, 0}, {1, 1.0, 0.0, 20.0, 0.0, 0}};
     struct ladder_guess one[3], two[3];
     (void)state;
     predict(runs, 1, 20.0, wanted, 3, one);
@@ -225,18 +225,20 @@ static void test_better_family(void **state)
     struct ladder_guess guesses[2];
     (void)state;
     for (int32_t i = 0; i < 4; i++)
-        runs[i] = (struct ladder_run){i / 2, 1.0, 1.0, 1.0 + i % 2,
-                                      (i / 2 == 1 ? 0.9 : 1.0) * (0.4 - 0.1 * (i % 2))};
+        runs[i] = (struct ladder_run){
+            i / 2, 1.0, 0.0, 1.0 + i % 2, (i / 2 == 1 ? 0.9 : 1.0) * (0.4 - 0.1 * (i % 2)), 0};
     for (int32_t f = 0; f < 2; f++)
-        wanted[f] = (struct ladder_run){f, 1.0, 1.0, 30.0, 0.0};
+        wanted[f] = (struct ladder_run){f, 1.0, 0.0, 30.0, 0.0, 0};
     predict(runs, 4, 20.0, wanted, 2, guesses);
     assert_int_equal(ladder_choose(wanted, guesses, 2), 1);
 }
 
 static void test_choice(void **state)
 {
-    const struct ladder_run wanted[] = {
-        {0, 1.0, 1.0, 9.0, 0.0}, {0, 2.0, 1.0, 9.0, 0.0}, {0, 2.0, 0.5, 9.0, 0.0}, {1, 4.0, 1.0, 9.0, 0.0}};
+    const struct ladder_run wanted[] = {{0, 1.0, 0.0, 9.0, 0.0, 0},
+                                        {0, 2.0, 0.0, 9.0, 0.0, 0},
+                                        {0, 2.0, 1.0, 9.0, 0.0, 1},
+                                        {1, 4.0, 0.0, 9.0, 0.0, 0}};
     const struct ladder_guess near[] = {{-2.0, 0.1}, {-1.990, 0.1}, {-1.995, 0.1}, {-1.999, 0.1}};
     const struct ladder_guess far[] = {{-2.0, 0.1}, {-1.95, 0.1}, {-1.9, 0.1}, {-1.9, 0.1}};
     (void)state;
@@ -247,11 +249,11 @@ static void test_choice(void **state)
 /* No error at all, or nothing but errors, is no certainty. */
 static void test_ends(void **state)
 {
-    const struct ladder_run wanted = {0, 1.0, 1.0, 20.0, 0.0};
+    const struct ladder_run wanted = {0, 1.0, 0.0, 20.0, 0.0, 0};
     struct ladder_guess guess;
     (void)state;
     for (int all = 0; all <= 1; all++) {
-        const struct ladder_run run = {0, 1.0, 1.0, 2.0, all};
+        const struct ladder_run run = {0, 1.0, 0.0, 2.0, all, 0};
         predict(&run, 1, 20.0, &wanted, 1, &guess);
         assert_true(isfinite(guess.mean) && guess.deviation > 0.0);
     }
@@ -260,7 +262,7 @@ static void test_ends(void **state)
 static void test_refused(void **state)
 {
     static struct ladder_run many[LADDER_MOST_RUNS + 1];
-    const struct ladder_run good = {0, 1.0, 1.0, 2.0, 0.5};
+    const struct ladder_run good = {0, 1.0, 0.0, 2.0, 0.5, 0};
     struct ladder_guess guess;
     struct error err;
     (void)state;
@@ -269,7 +271,7 @@ static void test_refused(void **state)
     assert_int_equal(ladder_predict(many, LADDER_MOST_RUNS, 9, 9, &good, 1, &guess, &err), ST_OK);
     assert_int_equal(ladder_predict(many, LADDER_MOST_RUNS + 1, 9, 9, &good, 1, &guess, &err), ST_RANGE);
     struct ladder_run bad[] = {good, good, good, good, good, good};
-    bad[0].size = 0.0, bad[1].rate = -1.0, bad[2].epochs = NAN, bad[3].error = 1.5, bad[4].error = NAN,
+    bad[0].size = 0.0, bad[1].change = -1.0, bad[2].epochs = NAN, bad[3].error = 1.5, bad[4].error = NAN,
     bad[5].epochs = INFINITY;
     for (int i = 0; i < 6; i++)
         assert_int_equal(ladder_predict(&bad[i], 1, 9, 9, &good, 1, &guess, &err), ST_RANGE);

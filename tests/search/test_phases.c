@@ -19,8 +19,12 @@ enum { CLASSES = 10, MOST = 40 };
 
 static struct job_search job;
 static const struct job_train TRAIN = {.learning_rate = 0.2, .translate = JOB_AUTO, .cutout = JOB_AUTO};
-static const struct search_setup SETUP = {
-    .job = &job, .seed = 3, .image = {0, 3, 16, 16}, .classes = CLASSES, .train = &TRAIN};
+static struct search_setup SETUP = {.job = &job,
+                                    .seed = 3,
+                                    .image = {0, 3, 16, 16},
+                                    .classes = CLASSES,
+                                    .train = &TRAIN,
+                                    .hyperparameters = {.usual = {.learning_rate = 0.2}}};
 
 /* ---- the world ---- */
 
@@ -40,11 +44,20 @@ static double relative_size(const struct search_model *model)
     return cost_seconds(&model->graph, &phases_limits.rates) / usual_cost(model->start);
 }
 
+/* Above 0 where a learning rate is not the one that is best; 0: all are the same but for what accuracy_of says. */
+static double best_rate = 0.0;
+static double far_off(double rate)
+{
+    return best_rate > 0.0 ? 0.2 * fabs(log2(rate * SETUP.hyperparameters.usual.learning_rate / best_rate))
+                           : 0.0;
+}
+
 /* Accuracy of a network of that size; the second start is a little better, half the learning rate much. */
 static double accuracy_of(int32_t start, double size, double rate, double epochs)
 {
-    const double error = 0.02 + 0.05 * pow(size, -0.35) + 0.06 * pow(epochs / 16.0, -0.45);
-    return 1.0 - fmin(0.9, error * (start == 1 ? 0.93 : 1.0) * (rate < 1.0 ? 0.8 : 1.0));
+    const double error =
+        (0.02 + 0.05 * pow(size, -0.35) + 0.06 * pow(epochs / 16.0, -0.45)) * pow(2.0, far_off(rate));
+    return 1.0 - fmin(0.9, error * (start == 1 ? 0.93 : 1.0) * (best_rate == 0.0 && rate < 1.0 ? 0.8 : 1.0));
 }
 
 static struct search *new_search(void)
@@ -83,7 +96,7 @@ static void pend(struct search *search, int32_t id, const struct proposal *propo
 static double rate_of(const struct search_model *model)
 {
     const double rate = model->recipe.hyperparameters.learning_rate;
-    return isnan(rate) ? 1.0 : rate / TRAIN.learning_rate;
+    return isnan(rate) ? 1.0 : rate / SETUP.hyperparameters.usual.learning_rate;
 }
 
 typedef bool fails(const struct search_model *model);
@@ -204,15 +217,121 @@ static void test_long_ladder(void **state)
     struct proposal proposal; /* the better learning rate is found, and kept */
     propose_final(search, &request, &proposal);
     assert_true(fabs(proposal.recipe.hyperparameters.learning_rate - 0.1) < 1e-12);
-    assert_true(says(&proposal, "learning rate x 0.5"));
     proposal_free(&proposal);
     search_free(search);
 }
 
-/* Several at a time: the same networks, and no rung before the one below is known. */
-static void test_side_by_side(void **state)
+/* ---- ranges ---- */
+
+static void set_rates(const struct job_range *range, double start, double best)
+{
+    SETUP.hyperparameters.ranges.learning_rate = *range;
+    SETUP.hyperparameters.usual.learning_rate = start;
+    best_rate = best;
+}
+
+static void forget_rates(void)
+{
+    set_rates(&(struct job_range){0}, 0.2, 0.0);
+}
+
+static const struct job_range WIDE = {
+    .kind = JOB_RANGE_BETWEEN, .min = 0.0001, .max = 1.0, .scale = JOB_RANGE_LOG};
+
+static double final_rate(const struct search *search, const struct search_request *request)
+{
+    struct proposal proposal;
+    propose_final(search, request, &proposal);
+    const double rate = proposal.recipe.hyperparameters.learning_rate;
+    proposal_free(&proposal);
+    return isnan(rate) ? SETUP.hyperparameters.usual.learning_rate : rate;
+}
+
+/* A learning rate that is far better than the one that the search begins with is found, the nearer the longer the
+ * budget; by few trainings, in a tenth of it. */
+static void test_range(void **state)
+{
+    static const struct {
+        double epochs, nearer; /* doublings */
+        int32_t trials;
+    } rows[] = {{5.0, 1.7, 2}, {40.0, 1.7, 2}, {100.0, 0.9, 4}, {1100.0, 0.5, 6}};
+    (void)state;
+    for (double best = 0.0008; best < 1.0; best *= 7.0)
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+            int32_t trials = 0;
+            set_starts(2);
+            set_rates(&WIDE, 0.01, best);
+            struct search *search = new_search();
+            struct search_request request = request_of(rows[i].epochs);
+            const int32_t count = climb(search, &request, 1, NULL);
+            for (int32_t j = 0; j < count; j++) {
+                bool again = false;
+                for (int32_t k = 0; k < j; k++)
+                    again = again || rate_of(search_at(search, k)) == rate_of(search_at(search, j));
+                trials += !again;
+            }
+            assert_int_equal(trials, 1 + rows[i].trials);
+            assert_true(request.means.left > 0.88);
+            assert_true(fabs(log2(final_rate(search, &request) / best)) < rows[i].nearer);
+            search_free(search);
+        }
+    forget_rates();
+}
+
+/* What the job fixes is not tried, however long the budget. */
+static void test_fixed_rate(void **state)
 {
     (void)state;
+    set_starts(2);
+    set_rates(&(struct job_range){.kind = JOB_RANGE_FIXED}, 0.2, 0.0);
+    struct search *search = new_search();
+    struct search_request request = request_of(100.0);
+    assert_int_equal(climb(search, &request, 1, NULL), 4 + 2 + 2);
+    for (int32_t i = 0; i < search_count(search); i++)
+        assert_true(rate_of(search_at(search, i)) == 1.0);
+    search_free(search);
+    forget_rates();
+}
+
+/* One start of one width has nothing to be chosen from but its learning rate. */
+static void test_one_network(void **state)
+{
+    (void)state;
+    set_starts(1);
+    job.width = 16;
+    set_rates(&WIDE, 0.01, 0.3);
+    struct search *search = new_search();
+    struct search_request request = request_of(30.0);
+    assert_int_equal(climb(search, &request, 1, NULL), 1 + 2);
+    assert_true(fabs(final_rate(search, &request) - 0.1) < 1e-9);
+    for (int32_t i = 0; i < 3; i++)
+        assert_true(search_at(search, i)->recipe.budget == search_at(search, 0)->recipe.budget);
+    search_free(search);
+    forget_rates();
+}
+
+static bool fails_usual(const struct search_model *model)
+{
+    return isnan(model->recipe.hyperparameters.learning_rate);
+}
+
+/* The learning rate that it begins with is too large for any network. */
+static void test_bad_beginning(void **state)
+{
+    (void)state;
+    set_starts(2);
+    set_rates(&WIDE, 0.01, 0.001);
+    struct search *search = new_search();
+    struct search_request request = request_of(40.0);
+    climb(search, &request, 1, fails_usual);
+    assert_true(fabs(final_rate(search, &request) - 0.001) < 1e-9);
+    search_free(search);
+    forget_rates();
+}
+
+/* Several at a time: the same networks, and no rung before the one below is known. */
+static void check_side_by_side(void)
+{
     set_starts(2);
     for (int32_t window = 2; window <= 5; window++) {
         struct search *one = new_search(), *many = new_search();
@@ -222,16 +341,25 @@ static void test_side_by_side(void **state)
         for (int32_t i = 0; i < count; i++) {
             assert_true(search_at(one, i)->fingerprint == search_at(many, i)->fingerprint);
             assert_true(search_at(one, i)->recipe.budget == search_at(many, i)->recipe.budget);
+            assert_true(rate_of(search_at(one, i)) == rate_of(search_at(many, i)));
         }
         search_free(one);
         search_free(many);
     }
 }
 
-/* A search that is told all results anew goes on alike at any candidate. */
-static void test_resumed(void **state)
+static void test_side_by_side(void **state)
 {
     (void)state;
+    check_side_by_side();
+    set_rates(&WIDE, 0.01, 0.3);
+    check_side_by_side();
+    forget_rates();
+}
+
+/* A search that is told all results anew goes on alike at any candidate. */
+static void check_resumed(void)
+{
     set_starts(2);
     struct search *whole = new_search();
     struct search_request request = request_of(100.0);
@@ -258,10 +386,21 @@ static void test_resumed(void **state)
         assert_true(graph_fingerprint(&proposal.graph) == model->fingerprint);
         assert_true(fabs(proposal.recipe.budget - model->recipe.budget) < 1e-12);
         assert_int_equal(proposal.recipe.batches_of, model->recipe.batches_of);
+        assert_true(hyperparameters_equal(&SETUP.hyperparameters, &proposal.recipe.hyperparameters,
+                                          &model->recipe.hyperparameters));
         proposal_free(&proposal);
         search_free(search);
     }
     search_free(whole);
+}
+
+static void test_resumed(void **state)
+{
+    (void)state;
+    check_resumed();
+    set_rates(&WIDE, 0.01, 0.3);
+    check_resumed();
+    forget_rates();
 }
 
 /* ---- the end ---- */
@@ -285,7 +424,8 @@ static void test_choice(void **state)
                                           0.9 * request.means.epochs / (size * usual_cost(model->start))));
         }
         const double size = size_of(&proposal), rate = proposal.recipe.hyperparameters.learning_rate;
-        const double found = accuracy_of(proposal.start, size, isnan(rate) ? 1.0 : rate / TRAIN.learning_rate,
+        const double found = accuracy_of(proposal.start, size,
+                                         isnan(rate) ? 1.0 : rate / SETUP.hyperparameters.usual.learning_rate,
                                          0.9 * request.means.epochs / (size * usual_cost(proposal.start)));
         assert_true(1.0 - found < 1.06 * (1.0 - best));
         assert_true(fabs(proposal.prediction.mean - found) < 3.0 * proposal.prediction.deviation + 0.01);
@@ -400,7 +540,9 @@ static void test_measured_speed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rungs),          cmocka_unit_test(test_long_ladder),
+        cmocka_unit_test(test_rungs),          cmocka_unit_test(test_range),
+        cmocka_unit_test(test_fixed_rate),     cmocka_unit_test(test_one_network),
+        cmocka_unit_test(test_bad_beginning),  cmocka_unit_test(test_long_ladder),
         cmocka_unit_test(test_side_by_side),   cmocka_unit_test(test_resumed),
         cmocka_unit_test(test_choice),         cmocka_unit_test(test_too_short),
         cmocka_unit_test(test_slow_machine),   cmocka_unit_test(test_failures),

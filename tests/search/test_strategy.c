@@ -285,16 +285,72 @@ static void test_further(void **state)
     search_free(search);
 }
 
+/* ---- hyperparameters by chance ---- */
+
+/* A search of that strategy, with or without a range for the learning rate; `ids` candidates, all of them proposed. */
+static struct search *grown(const struct search_strategy *strategy, bool range, int32_t ids)
+{
+    struct search_setup setup = SETUP;
+    struct search *search;
+    struct error err;
+    setup.hyperparameters.usual.learning_rate = 0.1;
+    if (range)
+        setup.hyperparameters.ranges.learning_rate =
+            (struct job_range){.kind = JOB_RANGE_BETWEEN, .min = 0.01, .max = 1.0, .scale = JOB_RANGE_LOG};
+    assert_int_equal(search_new_with(strategy, &setup, &search, &err), ST_OK);
+    for (int32_t id = 0; id < ids; id++) {
+        struct proposal proposal;
+        propose(search, id, &proposal);
+        const struct search_trial trial = trial_of(id, &proposal);
+        assert_int_equal(search_observe(search, &trial, 0.5 + 0.01 * (id * 7 % 13), 1.0, &err), ST_OK);
+        proposal_free(&proposal);
+    }
+    return search;
+}
+
+/* Where the job has a range children get others than their parents, and their children go on from there; which networks
+ * are tried does not depend on it. Without a range all is as the job says. */
+static void test_children_vary(void **state)
+{
+    static const struct search_strategy *const strategies[] = {&search_bayesian, &search_greedy,
+                                                               &search_random};
+    enum { IDS = 30 };
+    (void)state;
+    for (int s = 0; s < 3; s++) {
+        struct search *with = grown(strategies[s], true, IDS), *without = grown(strategies[s], false, IDS);
+        struct search *again = grown(strategies[s], true, IDS);
+        int32_t changed = 0, kept = 0, inherited = 0;
+        for (int32_t id = 0; id < IDS; id++) {
+            const struct search_model *model = search_at(with, id), *plain = search_at(without, id);
+            const double rate = model->recipe.hyperparameters.learning_rate;
+            assert_true(model->fingerprint == plain->fingerprint);
+            assert_same_recipe(&model->recipe, &search_at(again, id)->recipe);
+            assert_true(isnan(plain->recipe.hyperparameters.learning_rate));
+            assert_true(isnan(rate) || (rate >= 0.01 && rate <= 1.0));
+            if (model->parent < 0) {
+                assert_true(isnan(rate));
+                continue;
+            }
+            const double before = search_find(with, model->parent)->recipe.hyperparameters.learning_rate;
+            const bool same = rate == before || (isnan(rate) && isnan(before));
+            changed += !same;
+            kept += same;
+            inherited += same && !isnan(rate);
+        }
+        assert_true(changed >= 5 && kept >= 5 && inherited >= 1);
+        search_free(with);
+        search_free(without);
+        search_free(again);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_state_is_made_of_results),
-        cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_final_fits),
-        cmocka_unit_test(test_kept),
-        cmocka_unit_test(test_recipes),
-        cmocka_unit_test(test_augmentation),
-        cmocka_unit_test(test_further),
+        cmocka_unit_test(test_children_vary), cmocka_unit_test(test_state_is_made_of_results),
+        cmocka_unit_test(test_failures),      cmocka_unit_test(test_final_fits),
+        cmocka_unit_test(test_kept),          cmocka_unit_test(test_recipes),
+        cmocka_unit_test(test_augmentation),  cmocka_unit_test(test_further),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
