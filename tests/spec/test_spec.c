@@ -43,7 +43,7 @@ static void test_defaults(void **state)
         {"search.starts", "[\"air\", \"res9\"]"},
         {"search.width", "0"},
         {"search.morphs",
-         "[\"deepen\", \"widen\", \"add_skip\", \"concat_skip\", \"kernel\", \"residual\", \"repeat\", "
+         "[\"deepen\", \"widen\", \"add_skip\", \"concat_skip\", \"kernel\", \"residual\", \"repeat\", \"squeeze\", "
          "\"widen_stage\", \"widen_net\"]"},
         {"search.max_morphs", "2"},
         {"search.noise", "0.00025"},
