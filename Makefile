@@ -8,10 +8,10 @@ BIN ?= bin
 SANITIZE ?=
 OPTIMIZE ?= -O3
 JOBS ?= $(shell nproc)
-PACKAGES := libconfig libpng libjpeg zlib libxxhash libcjson cairo fontconfig
+PACKAGES := libconfig libpng libjpeg zlib libxxhash libutf8proc libcjson cairo fontconfig
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 CFLAGS_ALL := -std=c17 $(WARNINGS) $(OPTIMIZE) -g -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off -fno-math-errno -MMD -MP $(SANITIZE) $(CFLAGS)
-LIBS = $(shell pkg-config --libs $(PACKAGES)) -ldnnl -lopenblas -llapacke -lm -ldl -lpthread
+LIBS = $(shell pkg-config --libs $(PACKAGES)) -ldnnl -lm -ldl -lpthread
 
 ROOMS := spec host/base host/data host/net host/morph host/program host/device host/ref host/cpu host/train host/search host/model host/journal host/report \
 	host/machine host/run
@@ -26,7 +26,7 @@ TESTS := $(filter-out tests/gpu/%,$(wildcard tests/*/test_*.c))
 TEST_SCRIPTS := $(sort $(wildcard tests/scripts/*.sh))
 TEST_PROGRAMS := $(TESTS:tests/%.c=$(BUILD)/tests/%)
 BENCH_OBJECTS := $(patsubst %,$(BUILD)/tests/bench/%.o,bench_train bench_operations fma_peak paper)
-TEST_HELPERS := $(BUILD)/tests/run/make_data $(BUILD)/tests/bench/search/nasrun_placebo
+TEST_HELPERS := $(BUILD)/tests/run/make_data $(BUILD)/tests/bench/search/nasrun_placebo $(BUILD)/tests/faults/inject.so
 
 # The GPU's plug-in is made where nvcc, cuDNN, cuBLAS and NCCL's header are, installed or in pip's layout (nvidia/*/include and lib
 # of a Python's packages, where libraries have no names without a version); the program does without it. For the GPUs that are
@@ -59,7 +59,7 @@ GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
 
-.PHONY: all no-plugin help deps demo test test-programs test-gpu fuzz debug check coverage tidy FORCE asan tsan bench bench-gpu bench-search roofline loss-curves install uninstall man deb bundle cuda12 gpu-bundle kernels format format-check clean
+.PHONY: all no-plugin help deps demo test test-programs test-faults test-gpu fuzz debug check coverage tidy FORCE asan tsan bench bench-gpu bench-search roofline loss-curves install uninstall man deb bundle cuda12 gpu-bundle kernels format format-check clean
 all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(or $(PLUGIN),no-plugin)
 
 no-plugin:
@@ -78,6 +78,7 @@ help:
 	@echo 'make asan, tsan   the tests under AddressSanitizer and UBSan, under ThreadSanitizer'
 	@echo 'make fuzz SECONDS=60   libFuzzer at every reader of foreign files, so long each; T=job of some'
 	@echo 'make bench        training speed, beside PyTorch where it is installed'
+	@echo 'make test-faults  every call of the C library in a short run fails in turn; an hour or two'
 	@echo 'make test-gpu     the tests of the GPU plug-in on the GPUs of this machine'
 	@echo 'make bench-gpu    training speed of a GPU beside PyTorch, and each operation beside its roofline and its prediction'
 	@echo 'make bench-search CIFAR10=DIR   what the search is worth beside none, a placebo and chance, at equal budgets; hours'
@@ -104,13 +105,17 @@ demo:
 test:
 	@tools/deps.sh build demo test
 	@$(MAKE) --no-print-directory -j$(JOBS) all man test-programs
-	@NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh $(TEST_PROGRAMS) $(filter-out %.so.1 %.so %/test_hardware %/roofline $(FIRST_RUN),$(GPU_TESTS)) $(TEST_SCRIPTS)
+	@NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh $(filter-out %.so.1 %.so %/test_hardware %/roofline $(FIRST_RUN),$(GPU_TESTS)) $(TEST_PROGRAMS) $(TEST_SCRIPTS)
 
 test-programs: $(TEST_PROGRAMS) $(TEST_HELPERS) $(GPU_TESTS)
 
 # On the hardware: what `make test` shows on an emulated GPU.
 test-gpu: all test-programs
 	@NASRUN_GPU=$(abspath $(BIN)/nasrun) NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh tests/gpu/hardware.sh tests/gpu/whole_job.sh tests/gpu/workers.sh
+
+# Every call of the C library in a short run fails in turn: an hour or two.
+test-faults: all $(TEST_HELPERS)
+	@FAULTS=0 NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh tests/scripts/faults.sh
 
 # Sanitizers: the same test programs, built apart. ThreadSanitizer knows OpenMP's synchronisation only through Archer, which
 # comes with LLVM's runtime: hence clang, whose runtime serves oneDNN's loops too.
@@ -260,6 +265,10 @@ $(BUILD)/tools/manual/manual: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/manua
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS) -lcmocka
+
+$(BUILD)/tests/faults/inject.so: tests/faults/inject.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -fPIC -shared $< -o $@ -ldl -lpthread
 
 $(BUILD)/tests/fuzz/test_entry: $(BUILD)/tests/fuzz/entry.o
 

@@ -11,7 +11,7 @@
 enum { JOB_LIST_MAX = 32 };
 
 /* The value of keys that may be "auto" or a number, when they are "auto". */
-enum { JOB_AUTO = 0 };
+enum { JOB_AUTO = -1 };
 
 struct job_strings {
     int32_t count;
@@ -36,6 +36,41 @@ typedef struct job_numbers job_field_SIZE;
 typedef struct job_numbers job_field_RISING;
 typedef struct job_numbers job_field_RISING_WHOLE;
 
+/* The keys of section train that the search may choose a value for, each with the scale that its range has when the job
+ * names none. */
+/* clang-format off */
+#define JOB_SEARCHED(X) \
+    X(batch, LOG) \
+    X(learning_rate, LOG) \
+    X(momentum, LINEAR) \
+    X(weight_decay, LOG) \
+    X(label_smoothing, LINEAR) \
+    X(average, LINEAR)
+/* clang-format on */
+
+enum job_range_kind {
+    JOB_RANGE_OPEN,    /* "auto", or nothing said: the default, and a strategy may try others */
+    JOB_RANGE_FIXED,   /* a value */
+    JOB_RANGE_LIST,    /* one of `values`; the search begins with the first */
+    JOB_RANGE_BETWEEN, /* from min to max; it begins in the middle, on the scale */
+};
+
+enum job_range_scale { JOB_RANGE_LOG, JOB_RANGE_LINEAR };
+
+/* Which values a key may have. The key's field is the one that the search begins with. */
+struct job_range {
+    enum job_range_kind kind;
+    struct job_numbers values;
+    double min, max; /* min < max; with a scale of logarithms both > 0 */
+    enum job_range_scale scale;
+    bool whole; /* whole numbers */
+};
+
+/* The value at a place of a range between two bounds, from 0 at its least to 1 at its most, on its scale; and back,
+ * where a value outside has the place of the nearer bound. */
+double job_range_value(const struct job_range *range, double place);
+double job_range_place(const struct job_range *range, double value);
+
 /* clang-format off */
 /* enum job_fit { JOB_FIT_STRETCH, ... } for dataset.fit, and so on. */
 #define SPEC_WORD(constant, text) JOB_##constant,
@@ -48,10 +83,18 @@ typedef struct job_numbers job_field_RISING_WHOLE;
     bool job_##field##_of(const char *text, enum job_##field *value);
 #include "spec/schema.def"
 
+/* struct job_ranges: struct job_range learning_rate, and so on. */
+struct job_ranges {
+#define JOB_SEARCHED_FIELD(field, usual_scale) struct job_range field;
+    JOB_SEARCHED(JOB_SEARCHED_FIELD)
+#undef JOB_SEARCHED_FIELD
+};
+
 /* struct job_dataset dataset, struct job_search search, and so on, each with its keys; then the keys outside of
  * sections. */
 struct job {
     char *file; /* the job file's path */
+    struct job_ranges ranges; /* of the keys of section train */
 #define SPEC_SECTION(section) struct job_##section {
 #define SPEC_KEY(section, field, type, least, most, choices, unit, default_text, meaning) job_field_##type field;
 #define SPEC_CHOICE_KEY(section, field, words, default_text, meaning) enum job_##field field;

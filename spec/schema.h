@@ -11,7 +11,7 @@
 /* What a value may be; the C type of its field in struct job stands behind it. */
 enum spec_type {
     SPEC_WHOLE,        /* int32_t */
-    SPEC_AUTO_WHOLE,   /* int32_t; 0: "auto", which is the other value that it may have */
+    SPEC_AUTO_WHOLE,   /* int32_t; JOB_AUTO: "auto", which is the other value that it may have */
     SPEC_SEED,         /* int64_t; up to 2^53, so that JSON keeps it exactly */
     SPEC_NUMBER,       /* double; whole numbers are fine */
     SPEC_SWITCH,       /* bool */
@@ -70,8 +70,21 @@ int spec_section_length(const char *name);
 void *spec_field(struct job *job, const struct spec_key *key);
 const void *spec_field_const(const struct job *job, const struct spec_key *key);
 
-/* What a value of the key has to be, for messages and the reference: "a number from 0 to 1". */
+/* The key's range; NULL when the search may not choose its value. */
+struct job_range *spec_range(struct job *job, const struct spec_key *key);
+const struct job_range *spec_range_const(const struct job *job, const struct spec_key *key);
+bool spec_is_searched(const struct spec_key *key);
+
+/* "batch, learning_rate, ...": the keys of section train that are. */
+void spec_list_searched(char text[SPEC_TEXT_MAX]);
+
+/* Writes a list or a range between two bounds as a job file has it. */
+void spec_print_range(const struct job_range *range, FILE *out);
+
+/* What a value of the key has to be, for messages: "a number from 0 to 1". */
 void spec_describe(const struct spec_key *key, char text[SPEC_TEXT_MAX]);
+/* With the words and ranges of a key that may be searched, for the reference. */
+void spec_describe_all(const struct spec_key *key, char text[SPEC_TEXT_MAX]);
 
 /* The shortest decimal number that reads back as the same double; never without a point or exponent if
  * `point`. */

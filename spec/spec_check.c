@@ -7,6 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Nobody gave it: then it adapts, and is never what is wrong. */
+static bool is_default(const struct spec_location *location)
+{
+    return location->line == 0 && location->override == NULL;
+}
+
 static enum status check_paths(const struct job *job, const struct spec_location *locations,
                                struct error *err)
 {
@@ -36,8 +42,7 @@ static enum status check_budget(struct job *job, const struct spec_location *loc
     int seconds = spec_index("budget.seconds");
     const int kinds[] = {seconds, spec_index("budget.steps"), spec_index("budget.models")};
     int given = -1;
-    if ((job->budget.steps.count > 0 || job->budget.models.count > 0) && locations[seconds].line == 0 &&
-        locations[seconds].override == NULL)
+    if ((job->budget.steps.count > 0 || job->budget.models.count > 0) && is_default(&locations[seconds]))
         job->budget.seconds = (struct job_numbers){0};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         const struct spec_key *key = &spec_keys[kinds[i]];
@@ -71,6 +76,18 @@ static enum status check_views(const struct job *job, const struct spec_location
                        "\"auto\", 1, 2 or 6");
 }
 
+/* Both are parts of one training. */
+static enum status check_hold(const struct job *job, const struct spec_location *locations, struct error *err)
+{
+    const double warmup = job->train.warmup, hold = job->train.hold;
+    char found[64], expected[64];
+    if (hold == 0.0 || warmup + hold <= 1.0)
+        return ST_OK;
+    snprintf(found, sizeof(found), "%g", hold);
+    snprintf(expected, sizeof(expected), "at most %g beside a warm-up of %g", 1.0 - warmup, warmup);
+    return spec_refuse(err, ST_RANGE, &locations[spec_index("train.hold")], "train.hold", found, expected);
+}
+
 /* One name, or several numbered devices of one kind: only equals share the batches of a final fit. */
 static enum status check_devices(const struct job *job, const struct spec_location *locations,
                                  struct error *err)
@@ -90,16 +107,70 @@ static enum status check_devices(const struct job *job, const struct spec_locati
     return ST_OK;
 }
 
-/* Without a search nobody chooses between several starting networks. */
-static enum status check_starts(const struct job *job, const struct spec_location *locations,
+/* Without a search nobody chooses between several starting networks: of the default ones it is the first. */
+static enum status check_starts(struct job *job, const struct spec_location *locations, struct error *err)
+{
+    const struct spec_location *location = &locations[spec_index("search.starts")];
+    struct job_strings *starts = &job->search.starts;
+    char found[SPEC_TEXT_MAX];
+    if (job->search.strategy != JOB_STRATEGY_NONE || starts->count == 1)
+        return ST_OK;
+    if (is_default(location)) {
+        while (starts->count > 1)
+            free(starts->items[--starts->count]);
+        return ST_OK;
+    }
+    snprintf(found, sizeof(found), "%d starting networks", starts->count);
+    return spec_refuse(err, ST_RANGE, location, "search.starts", found,
+                       "one, as search.strategy is \"none\"");
+}
+
+/* Nor between values of a key. */
+static enum status check_ranges(const struct job *job, const struct spec_location *locations,
                                 struct error *err)
 {
-    char found[SPEC_TEXT_MAX];
-    if (job->search.strategy != JOB_STRATEGY_NONE || job->search.starts.count == 1)
+    for (int i = 0; job->search.strategy == JOB_STRATEGY_NONE && i < SPEC_KEY_COUNT; i++) {
+        const struct job_range *range = spec_range_const(job, &spec_keys[i]);
+        if (range != NULL && (range->kind == JOB_RANGE_LIST || range->kind == JOB_RANGE_BETWEEN))
+            return spec_refuse(err, ST_RANGE, &locations[i], spec_keys[i].name,
+                               range->kind == JOB_RANGE_LIST ? "a list" : "a range",
+                               "one value, as search.strategy is \"none\"");
+    }
+    return ST_OK;
+}
+
+/* Vectors of the devices hold so many channels. */
+enum { WIDTH_UNIT = 8 };
+
+static enum status check_width(const struct job *job, const struct spec_location *locations,
+                               struct error *err)
+{
+    char found[32], expected[64];
+    if (job->search.width % WIDTH_UNIT == 0)
         return ST_OK;
-    snprintf(found, sizeof(found), "%d starting networks", job->search.starts.count);
-    return spec_refuse(err, ST_RANGE, &locations[spec_index("search.starts")], "search.starts", found,
-                       "one, as search.strategy is \"none\"");
+    snprintf(found, sizeof(found), "%d", (int)job->search.width);
+    snprintf(expected, sizeof(expected), "0 or a multiple of %d", WIDTH_UNIT);
+    return spec_refuse(err, ST_RANGE, &locations[spec_index("search.width")], "search.width", found,
+                       expected);
+}
+
+/* Whether a device of that name is one of the host's. */
+static bool is_host(const char *name)
+{
+    return strncmp(name, "cpu", 3) == 0 || strncmp(name, "ref", 3) == 0;
+}
+
+/* Only a GPU trains several networks side by side. */
+static enum status check_workers(const struct job *job, const struct spec_location *locations,
+                                 struct error *err)
+{
+    char found[128];
+    if (job->search.workers_per_device <= 1 || !is_host(job->devices.items[0]))
+        return ST_OK;
+    snprintf(found, sizeof(found), "%d on \"%.40s\"", (int)job->search.workers_per_device,
+             job->devices.items[0]);
+    return spec_refuse(err, ST_RANGE, &locations[spec_index("search.workers_per_device")],
+                       "search.workers_per_device", found, "1 or \"auto\": only a GPU has several");
 }
 
 /* "runs/NAME" for ".../NAME.cfg". */
@@ -130,9 +201,17 @@ enum status spec_check(struct job *job, const struct spec_location locations[SPE
     if (st == ST_OK)
         st = check_views(job, locations, err);
     if (st == ST_OK)
+        st = check_hold(job, locations, err);
+    if (st == ST_OK)
         st = check_devices(job, locations, err);
     if (st == ST_OK)
         st = check_starts(job, locations, err);
+    if (st == ST_OK)
+        st = check_ranges(job, locations, err);
+    if (st == ST_OK)
+        st = check_width(job, locations, err);
+    if (st == ST_OK)
+        st = check_workers(job, locations, err);
     if (st == ST_OK)
         st = name_output(job, err);
     return st;

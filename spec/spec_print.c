@@ -26,9 +26,24 @@ static void print_number(double value, bool point, FILE *out)
     fputs(text, out);
 }
 
+/* Where the search may choose the value; false where the job has fixed it. */
+static bool print_searched(const struct job *job, const struct spec_key *key, FILE *out)
+{
+    const struct job_range *range = spec_range_const(job, key);
+    if (range == NULL || range->kind == JOB_RANGE_FIXED)
+        return false;
+    if (range->kind == JOB_RANGE_OPEN)
+        print_quoted("auto", out);
+    else
+        spec_print_range(range, out);
+    return true;
+}
+
 void spec_print_value(const struct job *job, const struct spec_key *key, FILE *out)
 {
     const void *field = spec_field_const(job, key);
+    if (print_searched(job, key, out))
+        return;
     switch (key->type) {
     case SPEC_WHOLE:
         fprintf(out, "%" PRId32, *(const int32_t *)field);
@@ -99,6 +114,16 @@ static bool ends_section(int i)
     return i + 1 == SPEC_KEY_COUNT || begins_section(i + 1);
 }
 
+/* What "auto" stands for, where that is a number: as a comment. */
+static void print_auto_number(const struct job *job, const struct spec_key *key, FILE *out)
+{
+    const struct job_range *range = spec_range_const(job, key);
+    if (range == NULL || range->kind != JOB_RANGE_OPEN || key->type != SPEC_NUMBER)
+        return;
+    fprintf(out, " # ");
+    print_number(*(const double *)spec_field_const(job, key), true, out);
+}
+
 enum status spec_write(const struct job *job, FILE *out, struct error *err)
 {
     fprintf(out, "# A nasrun job with every key filled in.\n");
@@ -109,7 +134,9 @@ enum status spec_write(const struct job *job, FILE *out, struct error *err)
             fprintf(out, "%.*s = {\n", length - 1, key->name);
         fprintf(out, "%s%s = ", length > 0 ? "    " : "", key->name + length);
         spec_print_value(job, key, out);
-        fprintf(out, ";\n");
+        fprintf(out, ";");
+        print_auto_number(job, key, out);
+        fprintf(out, "\n");
         if (length > 0 && ends_section(i))
             fprintf(out, "};\n");
     }
@@ -118,11 +145,18 @@ enum status spec_write(const struct job *job, FILE *out, struct error *err)
     return ST_OK;
 }
 
+/* Put before the default of a number that the search may choose: nobody has fixed it then. */
+static const char *default_word(const struct spec_key *key)
+{
+    return spec_is_searched(key) && key->type == SPEC_NUMBER ? "\"auto\": " : "";
+}
+
 static void print_key_text(const struct spec_key *key, FILE *out)
 {
     char expected[SPEC_TEXT_MAX];
-    spec_describe(key, expected);
-    fprintf(out, "%s (%s)\n", key->name, key->default_text != NULL ? key->default_text : "required");
+    spec_describe_all(key, expected);
+    fprintf(out, "%s (%s%s)\n", key->name, default_word(key),
+            key->default_text != NULL ? key->default_text : "required");
     fprintf(out, "    %s\n", key->meaning);
     fprintf(out, "    %s", expected);
     if (key->unit[0] != '\0')
@@ -134,7 +168,7 @@ static void print_key_markdown(int i, FILE *out)
 {
     const struct spec_key *key = &spec_keys[i];
     char expected[SPEC_TEXT_MAX];
-    spec_describe(key, expected);
+    spec_describe_all(key, expected);
     int length = spec_section_length(key->name);
     if (begins_section(i) && length > 0)
         fprintf(out, "\n## %.*s\n", length - 1, key->name);
@@ -144,7 +178,7 @@ static void print_key_markdown(int i, FILE *out)
         fprintf(out, "\n| key | value | unit | default | meaning |\n|---|---|---|---|---|\n");
     fprintf(out, "| `%s` | %s | %s | ", key->name, expected, key->unit);
     if (key->default_text != NULL)
-        fprintf(out, "`%s`", key->default_text);
+        fprintf(out, "%s`%s`", default_word(key), key->default_text);
     else
         fprintf(out, "required");
     fprintf(out, " | %s |\n", key->meaning);
@@ -153,7 +187,14 @@ static void print_key_markdown(int i, FILE *out)
 const char spec_reference_introduction[] =
     "A job file is written in libconfig's format: sections `name = { key = value; };`, texts in quotes,\n"
     "lists in brackets, comments behind `#`. One value may stand where a list is expected, and a whole\n"
-    "number where any number is. `nasrun job.cfg budget.seconds=600` overrides a key for one run.\n";
+    "number where any number is. `nasrun job.cfg budget.seconds=600` overrides a key for one run.\n"
+    "\n"
+    "Where a list or a range is allowed the search chooses the value. `learning_rate = 0.1;` fixes it,\n"
+    "`learning_rate = [0.1, 0.2, 0.4];` has it tried, beginning with the first, and\n"
+    "`learning_rate = { min = 0.01; max = 1.0; scale = \"log\"; };` within two bounds, beginning in the\n"
+    "middle. The scale is \"log\" or \"linear\", and may be left out. On the command line:\n"
+    "`train.learning_rate='{ min = 0.01; max = 1; }'`. With \"auto\" it is the default, and the search may\n"
+    "try others where the budget pays for that.\n";
 
 void spec_print_reference(FILE *out, bool markdown)
 {

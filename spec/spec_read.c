@@ -3,6 +3,7 @@
 #include "host/base/file.h"
 #include "spec/spec_value.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,8 +28,11 @@ static enum status parse_text(const char *file, const char *text, size_t length,
 {
     char *prepared = NULL;
     enum status st = spec_prepare_text(file, text, length, &prepared, err);
+    errno = 0;
     if (st == ST_OK && config_read_string(config, prepared) != CONFIG_TRUE)
         st = refuse_syntax(file, text, config, err);
+    if (errno == ENOMEM) /* libconfig leaves out what it had no memory for */
+        st = error_memory(err, file, length);
     free(prepared);
     return st;
 }
@@ -68,6 +72,8 @@ static enum status apply_defaults(const struct spec_location *location, struct j
         a.value = value;
         if (st == ST_OK)
             st = spec_assign(&a, job, err);
+        if (spec_is_searched(key)) /* nobody has fixed it */
+            spec_range(job, key)->kind = JOB_RANGE_OPEN;
         config_destroy(&config);
     }
     return st;
@@ -178,8 +184,9 @@ static enum status apply_override(const char *file, const char *text, struct job
     if (value == NULL) { /* bare, or not a value at all: the text itself is what was found */
         config_destroy(&config);
         config_init(&config);
+        errno = 0;
         value = config_setting_add(config_root_setting(&config), "value", CONFIG_TYPE_STRING);
-        if (value == NULL || config_setting_set_string(value, equals + 1) != CONFIG_TRUE) {
+        if (value == NULL || config_setting_set_string(value, equals + 1) != CONFIG_TRUE || errno == ENOMEM) {
             st = error_memory(err, "an override", strlen(text) + 1);
             goto out;
         }

@@ -33,17 +33,30 @@ void spec_found_text(const config_setting_t *value, char text[SPEC_TEXT_MAX])
     }
 }
 
-/* `value` is the setting or the element of its list that is wrong. */
-static enum status refuse_value(const struct spec_assignment *a, enum status status,
-                                const config_setting_t *value, struct error *err)
+/* Whether several values were given for a number of section train that can't be searched. */
+static bool is_needless_range(const struct spec_assignment *a, const config_setting_t *value)
 {
-    char found[SPEC_TEXT_MAX], expected[SPEC_TEXT_MAX];
-    spec_found_text(value, found);
-    spec_describe(a->key, expected);
-    return spec_refuse(err, status, a->location, a->key->name, found, expected);
+    const enum spec_type type = a->key->type;
+    return (type == SPEC_WHOLE || type == SPEC_AUTO_WHOLE || type == SPEC_NUMBER) &&
+           strncmp(a->key->name, "train.", 6) == 0 && !spec_is_searched(a->key) &&
+           (config_setting_is_group(value) || spec_is_list(value));
 }
 
-static bool is_list(const config_setting_t *value)
+enum status spec_refuse_value(const struct spec_assignment *a, enum status status,
+                              const config_setting_t *value, struct error *err)
+{
+    char found[SPEC_TEXT_MAX], described[SPEC_TEXT_MAX], names[SPEC_TEXT_MAX], expected[2 * SPEC_TEXT_MAX];
+    spec_describe(a->key, described);
+    if (is_needless_range(a, value)) {
+        spec_list_searched(names);
+        snprintf(expected, sizeof(expected), "%.250s (the search chooses %.200s only)", described, names);
+        return spec_refuse(err, status, a->location, a->key->name, "a range", expected);
+    }
+    spec_found_text(value, found);
+    return spec_refuse(err, status, a->location, a->key->name, found, described);
+}
+
+bool spec_is_list(const config_setting_t *value)
 {
     return config_setting_is_list(value) || config_setting_is_array(value);
 }
@@ -51,12 +64,12 @@ static bool is_list(const config_setting_t *value)
 /* Elements of a list; a single value counts as a list of one. */
 static int element_count(const config_setting_t *value)
 {
-    return is_list(value) ? config_setting_length(value) : 1;
+    return spec_is_list(value) ? config_setting_length(value) : 1;
 }
 
 static const config_setting_t *element(const config_setting_t *value, int i)
 {
-    return is_list(value) ? config_setting_get_elem(value, (unsigned)i) : value;
+    return spec_is_list(value) ? config_setting_get_elem(value, (unsigned)i) : value;
 }
 
 /* Whole numbers arrive as INT64 (spec_prepare_text); an INT is a hexadecimal one, cut to 32 bits by
@@ -65,10 +78,10 @@ static enum status read_whole(const struct spec_assignment *a, const config_sett
                               struct error *err)
 {
     if (config_setting_type(value) != CONFIG_TYPE_INT64)
-        return refuse_value(a, ST_FORMAT, value, err);
+        return spec_refuse_value(a, ST_FORMAT, value, err);
     long long found = config_setting_get_int64(value);
     if (!((double)found >= a->key->least && (double)found <= a->key->most))
-        return refuse_value(a, ST_RANGE, value, err);
+        return spec_refuse_value(a, ST_RANGE, value, err);
     *number = found;
     return ST_OK;
 }
@@ -82,11 +95,23 @@ static enum status read_number(const struct spec_assignment *a, const config_set
     else if (config_setting_type(value) == CONFIG_TYPE_FLOAT)
         found = config_setting_get_float(value);
     else
-        return refuse_value(a, ST_FORMAT, value, err);
+        return spec_refuse_value(a, ST_FORMAT, value, err);
     if (!(found >= a->key->least && found <= a->key->most))
-        return refuse_value(a, ST_RANGE, value, err);
+        return spec_refuse_value(a, ST_RANGE, value, err);
     *number = found;
     return ST_OK;
+}
+
+enum status spec_value_number(const struct spec_assignment *a, const config_setting_t *value, double *number,
+                              struct error *err)
+{
+    int64_t whole = 0;
+    if (a->key->type == SPEC_NUMBER)
+        return read_number(a, value, number, err);
+    enum status st = read_whole(a, value, &whole, err);
+    if (st == ST_OK)
+        *number = (double)whole;
+    return st;
 }
 
 /* Whether `text` is the choice, or one of those that a choice ending in ":N" stands for: a number of up to
@@ -118,10 +143,10 @@ static enum status read_text(const struct spec_assignment *a, const config_setti
                              struct error *err)
 {
     if (config_setting_type(value) != CONFIG_TYPE_STRING)
-        return refuse_value(a, ST_FORMAT, value, err);
+        return spec_refuse_value(a, ST_FORMAT, value, err);
     const char *found = config_setting_get_string(value);
     if (a->key->choices != NULL && !is_choice(a->key->choices, found))
-        return refuse_value(a, ST_RANGE, value, err);
+        return spec_refuse_value(a, ST_RANGE, value, err);
     char *copy = strdup(found);
     if (copy == NULL)
         return error_memory(err, a->key->name, strlen(found) + 1);
@@ -134,10 +159,10 @@ static enum status read_text(const struct spec_assignment *a, const config_setti
 static enum status read_choice(const struct spec_assignment *a, int *choice, struct error *err)
 {
     if (config_setting_type(a->value) != CONFIG_TYPE_STRING)
-        return refuse_value(a, ST_FORMAT, a->value, err);
+        return spec_refuse_value(a, ST_FORMAT, a->value, err);
     int found = spec_word(a->key->words, config_setting_get_string(a->value));
     if (found < 0)
-        return refuse_value(a, ST_RANGE, a->value, err);
+        return spec_refuse_value(a, ST_RANGE, a->value, err);
     *choice = found;
     return ST_OK;
 }
@@ -162,7 +187,7 @@ static enum status read_strings(const struct spec_assignment *a, struct job_stri
 {
     int count = element_count(a->value);
     if (count == 0)
-        return refuse_value(a, ST_RANGE, a->value, err);
+        return spec_refuse_value(a, ST_RANGE, a->value, err);
     if (count > JOB_LIST_MAX)
         return refuse_length(a, err);
     clear_strings(list);
@@ -210,15 +235,39 @@ static enum status read_numbers(const struct spec_assignment *a, struct job_numb
         read.count = 2;
     }
     if (a->key->type == SPEC_SIZE && read.count != 0 && read.count != 2)
-        return refuse_value(a, ST_RANGE, a->value, err);
+        return spec_refuse_value(a, ST_RANGE, a->value, err);
     *list = read;
     return ST_OK;
 }
 
-static bool is_auto(const config_setting_t *value)
+bool spec_is_auto(const config_setting_t *value)
 {
     return config_setting_type(value) == CONFIG_TYPE_STRING &&
            strcmp(config_setting_get_string(value), "auto") == 0;
+}
+
+/* A key that the search may choose a value for: its range, and what it begins with. */
+static enum status assign_searched(const struct spec_assignment *a, struct job *job, struct error *err)
+{
+    struct job_range *range = spec_range(job, a->key);
+    void *field = spec_field(job, a->key);
+    double value = JOB_AUTO;
+    enum status st = ST_OK;
+    *range = (struct job_range){.kind = JOB_RANGE_OPEN, .whole = a->key->type != SPEC_NUMBER};
+    if (spec_is_list(a->value) || config_setting_is_group(a->value)) {
+        st = spec_value_range(a, range, err);
+        value = range->kind == JOB_RANGE_BETWEEN ? job_range_value(range, 0.5) : range->values.items[0];
+    } else if (!spec_is_auto(a->value)) {
+        st = spec_value_number(a, a->value, &value, err);
+        range->kind = JOB_RANGE_FIXED;
+    } else if (a->key->type == SPEC_NUMBER) {
+        value = strtod(a->key->default_text, NULL);
+    }
+    if (st == ST_OK && a->key->type == SPEC_NUMBER)
+        *(double *)field = value;
+    else if (st == ST_OK)
+        *(int32_t *)field = (int32_t)value;
+    return st;
 }
 
 enum status spec_assign(const struct spec_assignment *a, struct job *job, struct error *err)
@@ -226,10 +275,12 @@ enum status spec_assign(const struct spec_assignment *a, struct job *job, struct
     void *field = spec_field(job, a->key);
     enum status st = ST_OK;
     int64_t whole = 0;
+    if (spec_is_searched(a->key))
+        return assign_searched(a, job, err);
     switch (a->key->type) {
     case SPEC_WHOLE:
     case SPEC_AUTO_WHOLE:
-        if (a->key->type == SPEC_AUTO_WHOLE && is_auto(a->value))
+        if (a->key->type == SPEC_AUTO_WHOLE && spec_is_auto(a->value))
             whole = JOB_AUTO;
         else
             st = read_whole(a, a->value, &whole, err);
@@ -242,7 +293,7 @@ enum status spec_assign(const struct spec_assignment *a, struct job *job, struct
         return read_number(a, a->value, field, err);
     case SPEC_SWITCH:
         if (config_setting_type(a->value) != CONFIG_TYPE_BOOL)
-            return refuse_value(a, ST_FORMAT, a->value, err);
+            return spec_refuse_value(a, ST_FORMAT, a->value, err);
         *(bool *)field = config_setting_get_bool(a->value) == CONFIG_TRUE;
         return ST_OK;
     case SPEC_CHOICE:

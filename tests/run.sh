@@ -3,13 +3,16 @@
 # cmocka's TAP-like summary (1.1.7 puts the group's name before what failed and what was skipped, 1.1.5 does not); a
 # script ends with a line "N passed, N failed[, N skipped]". The last line of the output is "N passed, N failed, N
 # skipped"; the status is 0 only when nothing failed.
+#
+# Programs run side by side, one a CPU; scripts, which have deadlines and kill what they start, one by one behind them.
 set -u
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}"
-passed=0 failed=0 skipped=0
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
 
-for program in "$@"; do
+# --one COUNTS PROGRAM: runs it, says how it went, adds its counts to that file.
+if [ "${1:-}" = --one ]; then
+    counts=$2 program=$3
+    log=$(mktemp)
+    trap 'rm -f "$log" "$log.said"' EXIT
     began=$(date +%s)
     "$program" >"$log" 2>&1
     status=$?
@@ -20,10 +23,29 @@ for program in "$@"; do
     # A program that fails without saying which test, or that ran none, has failed.
     if [ "$status" -ne 0 ] && [ "$f" -eq 0 ]; then f=1; fi
     if [ "$p" -eq 0 ] && [ "$f" -eq 0 ] && [ "$s" -eq 0 ]; then f=1; fi
-    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-    printf '%-44s %4d passed %3d failed %3d skipped %4d s\n' "$program" "$p" "$f" "$s" $(($(date +%s) - began))
-    [ "$s" -gt 0 ] && grep -i 'skip' "$log" | head -n 5
-    [ "$f" -gt 0 ] && tail -n 60 "$log"
+    {
+        printf '%-44s %4d passed %3d failed %3d skipped %4d s\n' "$program" "$p" "$f" "$s" $(($(date +%s) - began))
+        [ "$s" -gt 0 ] && grep -i 'skip' "$log" | head -n 5
+        [ "$f" -gt 0 ] && tail -n 60 "$log"
+    } >"$log.said"
+    cat "$log.said" # at once: others speak at the same time
+    echo "$p $f $s" >>"$counts"
+    exit 0
+fi
+
+counts=$(mktemp)
+trap 'rm -f "$counts"' EXIT
+trap 'exit 1' INT TERM HUP
+for program in "$@"; do
+    case $program in *.sh) ;; *) printf '%s\0' "$program" ;; esac
+done | OMP_WAIT_POLICY=passive xargs -0 -r -n 1 -P "$(nproc)" "$0" --one "$counts"
+for program in "$@"; do
+    case $program in *.sh) "$0" --one "$counts" "$program" ;; esac
 done
-printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
-[ "$failed" -eq 0 ]
+awk -v programs=$# '
+    { passed += $1; failed += $2; skipped += $3 }
+    END {
+        if (NR != programs) { failed += programs - NR; print programs - NR " programs were not run to their end" }
+        printf "\n%d passed, %d failed, %d skipped\n", passed, failed, skipped
+        exit failed > 0
+    }' "$counts"

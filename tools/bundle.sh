@@ -4,8 +4,7 @@
 # not needed, neither here. `make bundle` runs it, with MAKE and CC in the environment.
 #
 # Headers and libraries are Debian 11's: its packages are unpacked into a folder, and this machine's compiler takes
-# that folder for the root of the system. oneDNN, which is too old there, comes from PyPI. BLAS and LAPACK are the
-# reference's, linked statically: a few functions of the Gaussian process and the whitening.
+# that folder for the root of the system. oneDNN, which is too old there, comes from PyPI.
 #
 # NASRUN_DEBIAN11   the folder, kept between runs ($XDG_CACHE_HOME/nasrun/debian11)
 # CUDA12            a toolkit of CUDA 12 (tools/cuda12.sh): the plug-in for it goes in, too
@@ -26,13 +25,12 @@ made=$work/$name
 libc=2.31 unpacked_most=60000000 packed_most=20000000 # bytes
 
 packages="libc6 libc6-dev linux-libc-dev libcrypt-dev libgcc-s1 libstdc++6 libgomp1 libconfig9 libconfig-dev libpng16-16
-libpng-dev libjpeg62-turbo libjpeg62-turbo-dev zlib1g zlib1g-dev libxxhash0 libxxhash-dev libcjson1 libcjson-dev libcairo2
+libpng-dev libjpeg62-turbo libjpeg62-turbo-dev zlib1g zlib1g-dev libxxhash0 libxxhash-dev libutf8proc2 libutf8proc-dev libcjson1 libcjson-dev libcairo2
 libcairo2-dev libfontconfig1 libfontconfig-dev libfreetype6 libfreetype-dev libpixman-1-0 libxcb1 libxcb-shm0 libxcb-render0
-libx11-6 libxext6 libxrender1 libxau6 libxdmcp6 libbsd0 libmd0 libexpat1 libbrotli1 libbrotli-dev libuuid1 libblas-dev
-liblapack-dev liblapacke-dev libgfortran-10-dev libgcc-10-dev libcmocka0 libcmocka-dev fonts-dejavu-core"
+libx11-6 libxext6 libxrender1 libxau6 libxdmcp6 libbsd0 libmd0 libexpat1 libbrotli1 libbrotli-dev libuuid1 libgcc-10-dev libcmocka0 libcmocka-dev fonts-dejavu-core"
 onednn="onednn-cpu-gomp==2022.2.1 --hash=sha256:091357f4d66ebd6a391d4327e0bee2401597b30753f087222bb3559c1b4e625e
 onednn-devel-cpu-gomp==2022.2.1 --hash=sha256:b263bcaf903c7910ae0aae35d495f5a87408090e32787be70b46fbc2734a159c"
-linked="libconfig.so.9 libpng16.so.16 libjpeg.so.62 libz.so.1 libxxhash.so.0 libcjson.so.1 libcairo.so.2 libfontconfig.so.1
+linked="libconfig.so.9 libpng16.so.16 libjpeg.so.62 libz.so.1 libxxhash.so.0 libutf8proc.so.2 libcjson.so.1 libcairo.so.2 libfontconfig.so.1
 libdnnl.so.2 libgomp.so.1 libstdc++.so.6"
 
 # ---- Debian 11 in a folder ----
@@ -52,8 +50,6 @@ fetch() {
     pypi_wheels "$debian" "$onednn" manylinux1_x86_64
     cp -r "$debian"/wheels/unpacked/*.data/data/. "$root/usr/"
     rm -r "$debian/wheels"
-    # the reference's headers, by the names that OpenBLAS's have elsewhere
-    ln -sf cblas-netlib.h "$root/usr/include/x86_64-linux-gnu/cblas.h"
     echo "$packages $onednn" >"$debian/complete"
 }
 
@@ -92,9 +88,8 @@ strip --strip-unneeded "$made"/lib/*
 # ---- programs and plug-in ----
 
 # A RUNPATH serves only the one who has it, not the libraries of libraries: so the programs name them all.
-place=$root/usr/lib/x86_64-linux-gnu fortran=$root/usr/lib/gcc/x86_64-linux-gnu/10
-static="$place/liblapacke.a $place/lapack/liblapack.a $place/blas/libblas.a $fortran/libgfortran.a $fortran/libquadmath.a"
-libraries="-Wl,--no-as-needed $(echo "$made"/lib/*) -Wl,--as-needed $static -lm -ldl -lpthread -Wl,-rpath,'\$\$ORIGIN/../lib'"
+place=$root/usr/lib/x86_64-linux-gnu
+libraries="-Wl,--no-as-needed $(echo "$made"/lib/*) -Wl,--as-needed -lm -ldl -lpthread -Wl,-rpath,'\$\$ORIGIN/../lib'"
 manual=$work/objects/tools/manual/manual
 targets="all $manual ${CUDA12:+$work/bin/libnasrun_cuda12.so}"
 # The compiler looks beside itself before it looks in its root: hence -B and -L.
@@ -147,7 +142,7 @@ nasrun $version for Linux on x86-64 with glibc $libc or later (Debian 11, Ubuntu
 Nothing has to be installed, and the folder may lie anywhere.
 GPUs: $gpu.
 share/doc/nasrun has the manual (README.md), every key of a job (REFERENCE.md) and the licences of the libraries in lib.
-Made with Debian 11's libraries, oneDNN of PyPI's ${onednn%% *}, and reference BLAS and LAPACK.
+Made with Debian 11's libraries, oneDNN of PyPI's ${onednn%% *}.
 END
 archive=build/$name.tar.xz
 tar -C "$work" --sort=name --owner=0 --group=0 --numeric-owner -cf - "$name" | xz -6 -T0 >"$archive.tmp"

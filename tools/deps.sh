@@ -3,8 +3,8 @@
 # prints the one line to run and ends with status 1. Arguments: groups, of build, demo, test and tsan.
 set -eu
 
-build="gcc make pkg-config libdnnl-dev libconfig-dev libpng-dev libjpeg-dev zlib1g-dev libxxhash-dev libcjson-dev
-libcairo2-dev libopenblas-dev liblapacke-dev"
+build="gcc make pkg-config libdnnl-dev libconfig-dev libpng-dev libjpeg-dev zlib1g-dev libxxhash-dev libutf8proc-dev
+libcjson-dev libcairo2-dev"
 demo="dataset-fashion-mnist"
 tsan="libomp-dev libclang-rt-dev"
 test="libcmocka-dev python3 python3-pip python3-venv clang clang-format mandoc zsh dpkg-dev lintian"

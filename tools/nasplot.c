@@ -15,7 +15,7 @@ int main(int argc, char **argv)
         return status;
     if (report_write_plots(line.words[0], &err) != ST_OK) {
         fprintf(stderr, "nasplot: %s\n", err.message);
-        return 2;
+        return COMMAND_ERROR;
     }
-    return 0;
+    return COMMAND_DONE;
 }

@@ -151,28 +151,52 @@ static enum status run_batch(struct predictor *p, int32_t count, struct error *e
     return st;
 }
 
-/* Classifies up to one batch of images and prints a line for each. */
-static enum status predict(struct predictor *p, char *const *paths, int32_t count, struct error *err)
+/* Whether what went wrong is one image's own affair. */
+static bool is_the_image(enum status st)
 {
-    struct shape image = p->model.graph.layers[0].shape;
-    size_t bytes = (size_t)image.c * (size_t)image.h * (size_t)image.w;
-    int32_t classes = p->model.about.classes;
-    enum status st = ST_OK;
+    return st == ST_FORMAT || st == ST_IO || st == ST_RANGE || st == ST_UNSUPPORTED;
+}
 
-    for (int32_t i = 0; st == ST_OK && i < count; i++)
-        st = data_read_image(paths[i], image.c, image.h, image.w, p->model.about.fit,
-                             p->pixels + (size_t)i * bytes, err);
-    if (st == ST_OK)
-        st = run_batch(p, count, err);
+/* Reads up to one batch of images, with a line on stderr for each that can't be read. `read` gets the paths of the
+ * *count others, in their order. */
+static enum status read_images(struct predictor *p, char *const *paths, int32_t asked, const char **read,
+                               int32_t *count, struct error *err)
+{
+    const struct shape image = p->model.graph.layers[0].shape;
+    const size_t bytes = (size_t)image.c * (size_t)image.h * (size_t)image.w;
+    *count = 0;
+    for (int32_t i = 0; i < asked; i++) {
+        enum status st = data_read_image(paths[i], image.c, image.h, image.w, p->model.about.fit,
+                                         p->pixels + (size_t)*count * bytes, err);
+        if (st == ST_OK)
+            read[(*count)++] = paths[i];
+        else if (is_the_image(st))
+            fprintf(stderr, "naspredict: %s\n", err->message);
+        else
+            return st;
+    }
+    return ST_OK;
+}
+
+/* Classifies up to one batch of images and prints a line for each of the *count that can be read. */
+static enum status predict(struct predictor *p, char *const *paths, int32_t asked, int32_t *count,
+                           struct error *err)
+{
+    const char *read[BATCH];
+    const int32_t classes = p->model.about.classes;
+
+    enum status st = read_images(p, paths, asked, read, count, err);
+    if (st == ST_OK && *count > 0)
+        st = run_batch(p, *count, err);
     if (st != ST_OK)
         return st;
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; i < *count; i++) {
         const float *row = p->answers + (size_t)i * (size_t)classes;
         int32_t best = 0;
         for (int32_t k = 1; k < classes; k++)
             if (row[k] > row[best])
                 best = k;
-        printf("%s\t%s\t%.4f\n", paths[i], p->model.about.class_names[best], (double)row[best]);
+        printf("%s\t%s\t%.4f\n", read[i], p->model.about.class_names[best], (double)row[best]);
     }
     if (fflush(stdout) != 0 || ferror(stdout))
         return error_set(err, ST_IO, "standard output: cannot be written");
@@ -202,15 +226,19 @@ int main(int argc, char **argv)
 
     if (!arguments_read(&naspredict_command, argc, argv, read_views, &views, &line, &status))
         return status;
-    int32_t images = line.word_count - 1;
+    int32_t images = line.word_count - 1, classified = 0;
     enum status st = predictor_open(&predictor, line.words[0], images < BATCH ? images : BATCH, views, &err);
     for (int32_t first = 0; st == ST_OK && first < images; first += predictor.batch) {
-        int32_t left = images - first;
+        const int32_t left = images - first;
+        int32_t count = 0;
         st = predict(&predictor, line.words + 1 + first, left < predictor.batch ? left : predictor.batch,
-                     &err);
+                     &count, &err);
+        classified += count;
     }
     if (st != ST_OK)
         fprintf(stderr, "naspredict: %s\n", err.message);
     predictor_close(&predictor);
-    return st == ST_OK ? 0 : 2;
+    if (st != ST_OK || classified == 0)
+        return COMMAND_ERROR;
+    return classified < images ? COMMAND_SOME_FAILED : COMMAND_DONE;
 }

@@ -38,5 +38,5 @@ int main(int argc, char **argv)
     }
     if (st != ST_OK)
         fprintf(stderr, "nasreport: %s\n", err.message);
-    return st == ST_OK ? 0 : 2;
+    return st == ST_OK ? COMMAND_DONE : COMMAND_ERROR;
 }

@@ -140,7 +140,9 @@ void command_print_help(const struct command *command, FILE *out)
         option_text(option, text);
         fprintf(out, "  %-*s  %s\n", widest, text, option->meaning);
     }
-    fprintf(out, "\n%s\n", command->description);
+    fprintf(out, "\n%s\n\nExit status:\n", command->description);
+    for (const struct command_status *end = command->statuses; end->meaning != NULL; end++)
+        fprintf(out, "  %2d  %s\n", end->status, end->meaning);
 }
 
 void command_print_version(const struct command *command, FILE *out)

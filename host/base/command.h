@@ -32,6 +32,19 @@ struct command_example {
     const char *line, *meaning;
 };
 
+/* How all programs end. Schedulers and scripts go by it. */
+enum command_exit {
+    COMMAND_DONE = 0,
+    COMMAND_SOME_FAILED = 1, /* of several things asked for: those that could be done were done */
+    COMMAND_ERROR = 2,       /* told in one line */
+    COMMAND_UNFINISHED = 75, /* saved, to be gone on with; EX_TEMPFAIL of sysexits.h */
+};
+
+struct command_status {
+    int status;
+    const char *meaning; /* NULL ends a list */
+};
+
 /* Lists end with an element that is all zero. */
 struct command {
     const char *name;
@@ -42,6 +55,7 @@ struct command {
     enum command_words first, others;     /* what those are */
     const char *description;              /* sentences; an empty line between paragraphs */
     const struct command_example *examples;
+    const struct command_status *statuses; /* all that it ends with */
 };
 
 extern const struct command_option command_common_options[];

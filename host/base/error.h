@@ -9,7 +9,8 @@
  *               silence: try another, or end early. Whoever passes it on says so in its header.
  *   ST_RANGE    is for what came from outside of the function: it goes up to who gave the value, and ends a run.
  *   ST_MEMORY   goes up, too, unless less will do: a smaller batch, fewer kept weights, one candidate the less.
- *   ST_MEMORY, ST_UNSUPPORTED, ST_DIVERGED  of one candidate are recorded as its failure; the run goes on.
+ *   ST_MEMORY, ST_UNSUPPORTED, ST_DIVERGED  of one candidate are recorded as its failure; the run goes on. But where the
+ *               job is to give the same models on every day, ST_MEMORY, which depends on the day, ends the run.
  *   the others  end the run, or this process of it.
  * What only a mistake in this program can bring about inside of one room is an assert, not a status.
  */

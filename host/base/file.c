@@ -11,24 +11,60 @@
 #include <xxhash.h>
 #include <zlib.h>
 
+/* What stands there instead of a file. */
+static const char *kind_of(mode_t mode)
+{
+    return S_ISDIR(mode)    ? "a folder"
+           : S_ISFIFO(mode) ? "a named pipe"
+           : S_ISSOCK(mode) ? "a socket"
+                            : "a device";
+}
+
+enum status file_open(const char *path, FILE **stream, int64_t *bytes, struct error *err)
+{
+    struct stat about;
+    enum status st = ST_OK;
+    *stream = NULL;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || fstat(fd, &about) != 0)
+        st = error_system(err, errno, "%s", path);
+    else if (!S_ISREG(about.st_mode))
+        st = error_set(err, ST_IO, "%s: is %s, expected a regular file", path, kind_of(about.st_mode));
+    if (st == ST_OK) {
+        *bytes = about.st_size;
+        *stream = fdopen(fd, "rb");
+        if (*stream == NULL)
+            st = error_system(err, errno, "%s", path);
+    }
+    if (st != ST_OK && fd >= 0)
+        close(fd);
+    return st;
+}
+
 enum status file_read(const char *path, char **data, size_t *length, struct error *err)
 {
-    enum status st = ST_OK;
+    return file_read_limited(path, INT64_MAX, data, length, err);
+}
+
+enum status file_read_limited(const char *path, int64_t most, char **data, size_t *length, struct error *err)
+{
     char *buffer = NULL;
     size_t filled = 0, capacity = 1 << 16;
-    struct stat about;
+    int64_t bytes = 0;
+    FILE *stream;
 
     *data = NULL;
     *length = 0;
-    FILE *stream = fopen(path, "rb");
-    if (stream == NULL)
-        return error_system(err, errno, "%s", path);
-    if (fstat(fileno(stream), &about) == 0 && S_ISDIR(about.st_mode)) {
-        st = error_set(err, ST_IO, "%s: is a folder, expected a file", path);
+    enum status st = file_open(path, &stream, &bytes, err);
+    if (st != ST_OK)
+        return st;
+    if (bytes > most) {
+        st = error_set(err, ST_UNSUPPORTED, "%s: %lld bytes, expected at most %lld", path, (long long)bytes,
+                       (long long)most);
         goto out;
     }
-    if (about.st_size > 0)
-        capacity = (size_t)about.st_size + 1;
+    if (bytes > 0)
+        capacity = (size_t)bytes + 1;
     for (;;) {
         char *larger = realloc(buffer, capacity + 1);
         if (larger == NULL) {

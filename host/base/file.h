@@ -15,6 +15,11 @@
 /* Reads a whole file. *data is malloc'd (the caller frees it), has one NUL behind the content, *length
  * excludes it. */
 enum status file_read(const char *path, char **data, size_t *length, struct error *err);
+/* The same for files of at most `most` bytes; ST_UNSUPPORTED for larger ones. */
+enum status file_read_limited(const char *path, int64_t most, char **data, size_t *length, struct error *err);
+
+/* Opens a regular file to be read. Never waits: a named pipe, a device, a folder is refused (ST_IO). */
+enum status file_open(const char *path, FILE **stream, int64_t *bytes, struct error *err);
 
 /* Writes `path` so that after a crash it holds either its old content or all of the new: PATH.tmp is written,
  * flushed to disk and renamed over it, then the folder is flushed. On error PATH.tmp is removed. */

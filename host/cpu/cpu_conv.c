@@ -68,6 +68,8 @@ static enum status choose(const struct device_program *prepared, const struct co
     const struct cpu_dnnl_operands lying = {c->source, c->chosen_kernel, c->bias, c->target};
     dnnl_status_t status = cpu_dnnl_convolution(description, device->engine, device->user_scratchpad,
                                                 c->direction, &lying, &c->window);
+    if (status == dnnl_out_of_memory)
+        return cpu_check(status, "choose a convolution", err);
     if (status == dnnl_success && !is_plain_loops(*description))
         return ST_OK;
     struct cpu_dnnl_layout *source = NULL, *target = NULL;
@@ -77,12 +79,14 @@ static enum status choose(const struct device_program *prepared, const struct co
         st = describe_activation(prepared, c->y, true, &target, err);
     if (st == ST_OK) {
         const struct cpu_dnnl_operands chosen = {source, c->chosen_kernel, c->bias, target};
-        if (cpu_dnnl_convolution(&other, device->engine, device->user_scratchpad, c->direction, &chosen,
-                                 &c->window) == dnnl_success) {
+        const dnnl_status_t found = cpu_dnnl_convolution(&other, device->engine, device->user_scratchpad,
+                                                         c->direction, &chosen, &c->window);
+        if (found == dnnl_success) {
             dnnl_primitive_desc_destroy(*description);
             *description = other;
-            status = dnnl_success;
         }
+        if (found == dnnl_success || found == dnnl_out_of_memory)
+            status = found;
         st = cpu_check(status, "do this convolution", err);
     }
     cpu_dnnl_layout_free(source);

@@ -1,4 +1,5 @@
 /* The CPU device: opening, datasets, access to tensors, and the tables of its functions. */
+#include "host/base/limits.h"
 #include "host/cpu/cpu_internal.h"
 #include "host/device/host_group.h"
 #include "host/device/host_memory.h"
@@ -6,6 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
 
 enum { MAX_THREADS = 1024 };
 
@@ -25,6 +30,7 @@ static void device_close(struct device *device)
 
 static enum status open_library(struct device *device, struct error *err)
 {
+    cpu_dnnl_end_without_memory();
     enum status st = cpu_check(dnnl_engine_create(&device->engine, dnnl_cpu, 0), "open the CPU", err);
     if (st == ST_OK)
         st = cpu_check(dnnl_stream_create(&device->stream, device->engine, dnnl_stream_default_flags),
@@ -71,23 +77,25 @@ static enum status device_open(const struct device_options *options, struct devi
     return st;
 }
 
-/* The processor's name as the kernel gives it, without blanks at the end. */
+/* The processor's name, as it gives it, without blanks around it. */
 static void read_processor(char *name, size_t size)
 {
-    char line[256];
-    FILE *file = fopen("/proc/cpuinfo", "r");
     snprintf(name, size, "processor");
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        char *text = strchr(line, ':');
-        if (strncmp(line, "model name", strlen("model name")) != 0 || text == NULL)
-            continue;
-        text += 1 + strspn(text + 1, " \t");
-        text[strcspn(text, "\n")] = '\0';
-        snprintf(name, size, "%s", text);
-        break;
+#ifdef __x86_64__
+    enum { PARTS = 3 };
+    unsigned words[4 * PARTS + 1] = {0};
+    const char *text = (const char *)words;
+    for (unsigned k = 0; k < PARTS; k++) {
+        unsigned *part = words + 4 * k;
+        if (!__get_cpuid(0x80000002 + k, &part[0], &part[1], &part[2], &part[3]))
+            return;
     }
-    if (file != NULL)
-        fclose(file);
+    text += strspn(text, " ");
+    if (text[0] != '\0')
+        snprintf(name, size, "%s", text);
+    for (size_t end = strlen(name); end > 0 && name[end - 1] == ' '; end--)
+        name[end - 1] = '\0';
+#endif
 }
 
 static void device_information(struct device *device, struct device_info *info)
@@ -105,7 +113,7 @@ static void device_information(struct device *device, struct device_info *info)
     info->flops = device->flops;
     info->bytes = device->bytes;
     info->rounding = 0x1p-24;
-    cpu_memory_info(&info->memory_total, &info->memory_free);
+    limits_memory("", &info->memory_total, &info->memory_free);
 }
 
 /* ---- datasets ---- */

@@ -2,7 +2,10 @@
  * for both. */
 #include "host/cpu/cpu_dnnl.h"
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #if DNNL_VERSION_MAJOR < 3
 
@@ -159,6 +162,25 @@ static dnnl_status_t describe_inner_product(dnnl_primitive_desc_t *description, 
 
 /* ---- for both ---- */
 
+/* oneDNN throws where it has no memory, through C functions, and so would abort the process. C++ asks its new-handler
+ * first. What a run has saved by then is whole, as when it is killed. */
+static void end_without_memory(void)
+{
+    static const char line[] = "nasrun: out of memory: oneDNN\n";
+    const ssize_t ignored = write(STDERR_FILENO, line, sizeof(line) - 1);
+    (void)ignored;
+    _exit(2);
+}
+
+void cpu_dnnl_end_without_memory(void)
+{
+    /* std::set_new_handler: of the C++ library that oneDNN has brought along */
+    void (*(*set_handler)(void (*)(void)))(void);
+    *(void **)&set_handler = dlsym(RTLD_DEFAULT, "_ZSt15set_new_handlerPFvvE");
+    if (set_handler != NULL)
+        set_handler(end_without_memory);
+}
+
 size_t cpu_dnnl_layout_bytes(const struct cpu_dnnl_layout *layout)
 {
     return dnnl_memory_desc_get_size((native_layout)layout);
@@ -182,6 +204,25 @@ dnnl_status_t cpu_dnnl_memory_new(dnnl_memory_t *memory, dnnl_engine_t engine,
     return dnnl_memory_create(memory, (native_layout)layout, engine, address);
 }
 
+/* oneDNN takes an implementation that had no memory for one that is not there, and goes on to the next, whose sums have
+ * another order: only errno, which was 0 before, tells. */
+static dnnl_status_t with_memory(dnnl_status_t status, dnnl_primitive_desc_t *description)
+{
+    if (status != dnnl_success || errno != ENOMEM)
+        return errno == ENOMEM ? dnnl_out_of_memory : status;
+    dnnl_primitive_desc_destroy(*description);
+    *description = NULL;
+    return dnnl_out_of_memory;
+}
+
+dnnl_status_t cpu_dnnl_primitive(dnnl_primitive_t *primitive, const_dnnl_primitive_desc_t description)
+{
+    *primitive = NULL;
+    errno = 0;
+    const dnnl_status_t status = dnnl_primitive_create(primitive, description);
+    return status != dnnl_success && errno == ENOMEM ? dnnl_out_of_memory : status;
+}
+
 /* A gradient's description asks for that of the forward direction, as a hint. */
 
 dnnl_status_t cpu_dnnl_convolution(dnnl_primitive_desc_t *description, dnnl_engine_t engine,
@@ -191,14 +232,18 @@ dnnl_status_t cpu_dnnl_convolution(dnnl_primitive_desc_t *description, dnnl_engi
 {
     dnnl_primitive_desc_t forward = NULL;
     *description = NULL;
-    dnnl_status_t status =
-        describe_convolution(&forward, engine, attributes, CPU_DNNL_FORWARD, operands, window, NULL);
+    errno = 0;
+    dnnl_status_t status = with_memory(
+        describe_convolution(&forward, engine, attributes, CPU_DNNL_FORWARD, operands, window, NULL),
+        &forward);
     if (status == dnnl_success && direction == CPU_DNNL_FORWARD) {
         *description = forward;
         return status;
     }
     if (status == dnnl_success)
-        status = describe_convolution(description, engine, attributes, direction, operands, window, forward);
+        status = with_memory(
+            describe_convolution(description, engine, attributes, direction, operands, window, forward),
+            description);
     dnnl_primitive_desc_destroy(forward);
     return status;
 }
@@ -210,14 +255,17 @@ dnnl_status_t cpu_dnnl_inner_product(dnnl_primitive_desc_t *description, dnnl_en
 {
     dnnl_primitive_desc_t forward = NULL;
     *description = NULL;
-    dnnl_status_t status =
-        describe_inner_product(&forward, engine, attributes, CPU_DNNL_FORWARD, operands, NULL);
+    errno = 0;
+    dnnl_status_t status = with_memory(
+        describe_inner_product(&forward, engine, attributes, CPU_DNNL_FORWARD, operands, NULL), &forward);
     if (status == dnnl_success && direction == CPU_DNNL_FORWARD) {
         *description = forward;
         return status;
     }
     if (status == dnnl_success)
-        status = describe_inner_product(description, engine, attributes, direction, operands, forward);
+        status =
+            with_memory(describe_inner_product(description, engine, attributes, direction, operands, forward),
+                        description);
     dnnl_primitive_desc_destroy(forward);
     return status;
 }
@@ -227,6 +275,8 @@ dnnl_status_t cpu_dnnl_reorder(dnnl_primitive_desc_t *description, dnnl_engine_t
                                const struct cpu_dnnl_layout *to)
 {
     *description = NULL;
-    return dnnl_reorder_primitive_desc_create(description, (native_layout)from, engine, (native_layout)to,
-                                              engine, attributes);
+    errno = 0;
+    return with_memory(dnnl_reorder_primitive_desc_create(description, (native_layout)from, engine,
+                                                          (native_layout)to, engine, attributes),
+                       description);
 }

@@ -3,7 +3,7 @@
  * They differ in how a tensor's layout is held (a struct of the caller's, an object of the library's) and in how
  * a primitive is described (in two calls, in one). Engines, streams, attributes, memory and primitives have the
  * same functions in both, which the room calls by their own names. All values are float32. Functions answer with
- * oneDNN's status, for cpu_check; what they make is NULL after a failure. */
+ * oneDNN's status, for cpu_check, dnnl_out_of_memory wherever that is the cause; what they make is NULL after a failure. */
 #ifndef NASRUN_CPU_DNNL_H
 #define NASRUN_CPU_DNNL_H
 
@@ -28,6 +28,11 @@ const struct cpu_dnnl_layout *cpu_dnnl_operand(const_dnnl_primitive_desc_t descr
 /* address: the values', DNNL_MEMORY_NONE or DNNL_MEMORY_ALLOCATE. */
 dnnl_status_t cpu_dnnl_memory_new(dnnl_memory_t *memory, dnnl_engine_t engine,
                                   const struct cpu_dnnl_layout *layout, void *address);
+
+/* From here on the process ends with one line and status 2 where oneDNN has no memory and can't say so. */
+void cpu_dnnl_end_without_memory(void);
+
+dnnl_status_t cpu_dnnl_primitive(dnnl_primitive_t *primitive, const_dnnl_primitive_desc_t description);
 
 enum cpu_dnnl_direction { CPU_DNNL_FORWARD, CPU_DNNL_BACKWARD_DATA, CPU_DNNL_BACKWARD_WEIGHTS };
 

@@ -107,8 +107,6 @@ size_t cpu_memory_size(size_t bytes);
 /* Zeroed, aligned to 64 bytes at least; NULL when there is not enough. The pages are touched by the team. */
 void *cpu_memory_new(size_t bytes, int32_t threads);
 void cpu_memory_free(void *memory); /* NULL is allowed */
-/* What the machine has and what this process may still take, in bytes; 0: unknown. */
-void cpu_memory_info(size_t *total, size_t *available);
 
 /* ---- cpu_threads.c ---- */
 /* CPUs that this process may use: affinity mask and control group quota. *allowed is the mask. */

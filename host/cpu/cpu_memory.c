@@ -2,11 +2,9 @@
  * meets a page fault (small networks lose a third of their time to them otherwise). */
 #include "host/cpu/cpu_internal.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 enum { LINE = 64 };
 static const size_t HUGE_PAGE = (size_t)2 << 20;
@@ -41,36 +39,4 @@ void *cpu_memory_new(size_t bytes, int32_t threads)
 void cpu_memory_free(void *memory)
 {
     free(memory);
-}
-
-/* The number behind `key` at the start of a line of `path`, or the first number of the file when `key` is
- * empty. */
-static bool read_number(const char *path, const char *key, unsigned long long *value)
-{
-    FILE *file = fopen(path, "r");
-    if (file == NULL)
-        return false;
-    char line[256];
-    bool found = false;
-    size_t length = strlen(key);
-    while (!found && fgets(line, sizeof(line), file) != NULL)
-        found = strncmp(line, key, length) == 0 && sscanf(line + length, "%llu", value) == 1;
-    fclose(file);
-    return found;
-}
-
-void cpu_memory_info(size_t *total, size_t *available)
-{
-    unsigned long long kilobytes = 0, limit = 0, used = 0;
-    *total = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
-    *available = read_number("/proc/meminfo", "MemAvailable:", &kilobytes) ? (size_t)kilobytes * 1024 : 0;
-    /* Inside a container the control group's limit counts ("max" is no number and means none). */
-    if (read_number("/sys/fs/cgroup/memory.max", "", &limit) && limit < *total) {
-        *total = (size_t)limit;
-        if (read_number("/sys/fs/cgroup/memory.current", "", &used)) {
-            size_t rest = used < limit ? (size_t)(limit - used) : 0;
-            if (rest < *available)
-                *available = rest;
-        }
-    }
 }

@@ -49,7 +49,7 @@ enum status cpu_call_new(struct device_program *prepared, struct cpu_op *op,
     /* Counted at once, so that cpu_calls_free finds also what a failure leaves half made. */
     struct cpu_call *call = &op->calls[op->call_count++];
     *call = (struct cpu_call){0};
-    enum status st = cpu_check(dnnl_primitive_create(&call->primitive, description), "make a primitive", err);
+    enum status st = cpu_check(cpu_dnnl_primitive(&call->primitive, description), "make a primitive", err);
     for (int32_t i = 0; st == ST_OK && i < count; i++)
         st = append_argument(prepared, call, args[i], err);
     const struct cpu_dnnl_layout *scratchpad = cpu_dnnl_operand(description, DNNL_ARG_SCRATCHPAD);

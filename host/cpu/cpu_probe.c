@@ -64,7 +64,7 @@ static enum status probe_flops(struct device *device, struct error *err)
     if (status == dnnl_success)
         status = cpu_dnnl_convolution(&description, device->engine, NULL, CPU_DNNL_FORWARD, &operands, &taps);
     if (status == dnnl_success)
-        status = dnnl_primitive_create(&primitive, description);
+        status = cpu_dnnl_primitive(&primitive, description);
     enum status st = cpu_check(status, "make the probe's convolution", err);
     if (st == ST_OK)
         st = time_convolution(device, description, primitive, &seconds, err);

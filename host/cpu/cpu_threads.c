@@ -5,30 +5,22 @@
  * times slower. Bound, they lose only what the neighbour takes. Binding is for a team that has all allowed
  * CPUs to itself, or for several devices that share them all; a smaller team is left to the scheduler, so that several
  * programs do not pile up on the first CPUs. */
+#include "host/base/limits.h"
 #include "host/cpu/cpu_internal.h"
 
 #include <omp.h>
-#include <stdio.h>
 #include <string.h>
-
-/* CPUs' worth of time that the control group grants, rounded up; 0: no limit. */
-static int32_t quota(void)
-{
-    long long time = 0, period = 0;
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
-    if (file == NULL)
-        return 0;
-    int numbers = fscanf(file, "%lld %lld", &time, &period); /* "max 100000" has no first number */
-    fclose(file);
-    return numbers == 2 && time > 0 && period > 0 ? (int32_t)((time + period - 1) / period) : 0;
-}
+#include <unistd.h>
 
 int32_t cpu_threads_allowed(cpu_set_t *allowed)
 {
     CPU_ZERO(allowed);
-    if (sched_getaffinity(0, sizeof(*allowed), allowed) != 0)
-        return 1; /* more CPUs than a cpu_set_t holds: the job file can still say how many threads */
-    int32_t count = CPU_COUNT(allowed), limit = quota();
+    const int32_t limit = limits_cpus("");
+    int32_t count;
+    if (sched_getaffinity(0, sizeof(*allowed), allowed) == 0)
+        count = CPU_COUNT(allowed);
+    else /* more CPUs than a cpu_set_t holds: none is bound */
+        count = (int32_t)sysconf(_SC_NPROCESSORS_ONLN);
     return limit > 0 && limit < count ? limit : count;
 }
 

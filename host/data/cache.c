@@ -6,10 +6,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* Raise it when decoding or resizing gives other pixels than before, or hashes are others. */
-enum { CACHE_VERSION = 2 };
+enum { CACHE_VERSION = 3 };
 static const char cache_magic[8] = "NASDATA";
 
 /* The head of the file, in the machine's byte order (another order does not match the version). Behind it:
@@ -27,7 +26,7 @@ struct cache_head {
 
 uint64_t data_cache_key(const struct job_dataset *job, const struct data_list *list)
 {
-    double settings[4] = {job->resize.count, 0, 0, job->max_side};
+    double settings[5] = {job->resize.count, 0, 0, job->max_side, job->max_pixels};
     for (int i = 0; i < 2 && i < job->resize.count; i++)
         settings[1 + i] = job->resize.items[i];
     uint64_t hash = file_hash(CACHE_VERSION, settings, sizeof(settings));
@@ -86,8 +85,8 @@ enum status data_cache_load(const struct job_dataset *job, const struct data_lis
 {
     enum status st = ST_OK;
     struct cache_head head;
-    struct stat about;
     FILE *stream = NULL;
+    int64_t size = 0;
     uint8_t *pixels = NULL;
     int32_t *indices = NULL;
 
@@ -95,12 +94,11 @@ enum status data_cache_load(const struct job_dataset *job, const struct data_lis
     char *path = cache_path(job, key);
     if (path == NULL)
         return error_memory(err, job->cache, strlen(job->cache));
-    stream = fopen(path, "rbe");
-    if (stream == NULL)
+    struct error closed; /* a cache that can't be read is one that is not there */
+    if (file_open(path, &stream, &size, &closed) != ST_OK)
         goto out;
     setvbuf(stream, NULL, _IONBF, 0); /* three large reads, straight to where they belong */
-    if (fstat(fileno(stream), &about) != 0 || fread(&head, sizeof(head), 1, stream) != 1 ||
-        !head_fits(&head, list, key, about.st_size))
+    if (fread(&head, sizeof(head), 1, stream) != 1 || !head_fits(&head, list, key, size))
         goto out;
     size_t count = (size_t)head.count;
     size_t bytes = count * (size_t)head.channels * (size_t)head.height * (size_t)head.width;

@@ -1,86 +1,31 @@
 /* CSV lists of images: `path,label[,split]`, or the order of Google's tools, `[split,]path,label`, with or
- * without a header. Fields may be quoted as RFC 4180 says. A header's names tell the columns; without one the
- * first line does. */
+ * without a header. A header's names tell the columns; without one the first row does. rows.c reads the text. */
 #include "host/base/file.h"
 #include "host/data/data_internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
 
-enum { FIELDS_MAX = 64 };
 enum column { COLUMN_PATH, COLUMN_LABEL, COLUMN_SPLIT, COLUMN_COUNT };
 
 struct csv {
-    const char *path;
-    char *folder; /* relative paths start here */
-    char *text, *end;
-    char *at;     /* the next byte to read */
-    int32_t line; /* of the row just read, from 1 */
-    int32_t next_line;
-    char *fields[FIELDS_MAX]; /* inside text, which the reading changes */
-    int32_t field_count;
+    struct data_rows rows;
+    char *folder;                   /* relative paths start here */
+    int32_t width;                  /* fields of the first row */
     int32_t field_of[COLUMN_COUNT]; /* which field is the column; -1: none */
+    bool header;                    /* the first row was one */
+    bool numbered_splits;           /* a split was told by a number */
 };
 
-/* Takes one field at csv->at apart, in place: quotes are removed. *last: the row ends behind it. */
-static enum status read_field(struct csv *csv, bool *last, struct error *err)
+/* The field that is the column, or NULL. */
+static const char *field(const struct csv *csv, enum column column)
 {
-    char *from = csv->at, *to = csv->at, *field = csv->at;
-    bool quoted = from < csv->end && *from == '"';
-    if (quoted) {
-        for (from++;; from++) {
-            if (from >= csv->end)
-                return error_set(err, ST_FORMAT, "%s:%d: a quoted field without an end, expected \"",
-                                 csv->path, csv->line);
-            if (*from == '"' && (from + 1 >= csv->end || from[1] != '"'))
-                break;
-            if (*from == '"')
-                from++;
-            if (*from == '\n')
-                csv->next_line++;
-            *to++ = *from;
-        }
-        from++;
-    }
-    while (from < csv->end && *from != ',' && *from != '\n') {
-        if (*from == '\0')
-            return error_set(err, ST_FORMAT, "%s:%d: a zero byte, expected text", csv->path, csv->line);
-        *to++ = *from++;
-    }
-    *last = from >= csv->end || *from == '\n';
-    if (*last)
-        csv->next_line++;
-    csv->at = from < csv->end ? from + 1 : from;
-    while (field < to && (*field == ' ' || *field == '\t'))
-        field++;
-    while (to > field && (to[-1] == ' ' || to[-1] == '\t' || to[-1] == '\r'))
-        to--;
-    *to = '\0'; /* there is a byte: the separator, or the NUL behind the text */
-    if (csv->field_count == FIELDS_MAX)
-        return error_set(err, ST_FORMAT, "%s:%d: more than %d columns, expected 2 or 3", csv->path, csv->line,
-                         FIELDS_MAX);
-    csv->fields[csv->field_count++] = field;
-    return ST_OK;
-}
-
-/* The next row that is not blank; *more is false behind the last. */
-static enum status read_row(struct csv *csv, bool *more, struct error *err)
-{
-    do {
-        bool last = false;
-        csv->field_count = 0;
-        csv->line = csv->next_line;
-        *more = csv->at < csv->end;
-        while (*more && !last) {
-            enum status st = read_field(csv, &last, err);
-            if (st != ST_OK)
-                return st;
-        }
-    } while (*more && csv->field_count == 1 && csv->fields[0][0] == '\0');
-    return ST_OK;
+    const int32_t at = csv->field_of[column];
+    return at >= 0 && at < csv->rows.field_count ? csv->rows.fields[at] : NULL;
 }
 
 /* The column that a header's word names, -1: none. */
@@ -90,13 +35,17 @@ static int column_of_word(const char *word)
         const char *word;
         enum column column;
     } words[] = {
-        {"path", COLUMN_PATH},      {"file", COLUMN_PATH},        {"filename", COLUMN_PATH},
-        {"file_name", COLUMN_PATH}, {"filepath", COLUMN_PATH},    {"file_path", COLUMN_PATH},
-        {"image", COLUMN_PATH},     {"image_path", COLUMN_PATH},  {"image_uri", COLUMN_PATH},
-        {"uri", COLUMN_PATH},       {"label", COLUMN_LABEL},      {"class", COLUMN_LABEL},
-        {"category", COLUMN_LABEL}, {"class_name", COLUMN_LABEL}, {"target", COLUMN_LABEL},
-        {"split", COLUMN_SPLIT},    {"set", COLUMN_SPLIT},        {"subset", COLUMN_SPLIT},
-        {"ml_use", COLUMN_SPLIT},
+        {"path", COLUMN_PATH},       {"file", COLUMN_PATH},       {"filename", COLUMN_PATH},
+        {"file_name", COLUMN_PATH},  {"filenames", COLUMN_PATH},  {"filepath", COLUMN_PATH},
+        {"file_path", COLUMN_PATH},  {"filepaths", COLUMN_PATH},  {"image", COLUMN_PATH},
+        {"images", COLUMN_PATH},     {"image_path", COLUMN_PATH}, {"image_file", COLUMN_PATH},
+        {"image_name", COLUMN_PATH}, {"image_id", COLUMN_PATH},   {"img", COLUMN_PATH},
+        {"img_path", COLUMN_PATH},   {"image_uri", COLUMN_PATH},  {"uri", COLUMN_PATH},
+        {"label", COLUMN_LABEL},     {"labels", COLUMN_LABEL},    {"class", COLUMN_LABEL},
+        {"classes", COLUMN_LABEL},   {"category", COLUMN_LABEL},  {"class_name", COLUMN_LABEL},
+        {"class_id", COLUMN_LABEL},  {"target", COLUMN_LABEL},    {"split", COLUMN_SPLIT},
+        {"set", COLUMN_SPLIT},       {"subset", COLUMN_SPLIT},    {"data_set", COLUMN_SPLIT},
+        {"dataset", COLUMN_SPLIT},   {"ml_use", COLUMN_SPLIT},
     };
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         if (strcasecmp(word, words[i].word) == 0)
@@ -110,84 +59,168 @@ static bool is_split_word(const char *word)
     return word[0] == '\0' || strcasecmp(word, "unassigned") == 0 || data_split_of_word(word) >= 0;
 }
 
-/* Reads the columns from the first row. *header: the row was one, and holds no image. */
-static enum status read_columns(struct csv *csv, bool *header, struct error *err)
+/* The split that a field tells, in words or, under a header, in Ludwig's numbers; -1: none. */
+static int split_of(const struct csv *csv, const char *word)
 {
-    int32_t named = 0;
+    if (csv->header && strlen(word) == 1 && word[0] >= '0' && word[0] <= '2')
+        return word[0] == '0' ? SPLIT_TRAIN : word[0] == '1' ? SPLIT_VALIDATION : SPLIT_TEST;
+    return data_split_of_word(word);
+}
+
+/* The row as it stands in the file, more or less, and cut short. */
+static const char *row_text(const struct csv *csv, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (int32_t i = 0; i < csv->rows.field_count && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i > 0 ? "," : "", csv->rows.fields[i]);
+    return text;
+}
+
+static enum status refuse_header(const struct csv *csv, struct error *err)
+{
+    char text[80];
+    const bool path = csv->field_of[COLUMN_PATH] >= 0, label = csv->field_of[COLUMN_LABEL] >= 0;
+    row_text(csv, text, sizeof(text));
+    if (path && csv->rows.field_count > 2)
+        return error_set(
+            err, ST_FORMAT,
+            "%s:%d: the header %s has no column \"label\" (or class, category), expected path, label and "
+            "maybe split; a column for each class (one-hot) is not read",
+            csv->rows.path, csv->rows.line, text);
+    return error_set(err, ST_FORMAT,
+                     "%s:%d: the header %s has no column %s, expected path, label and maybe split",
+                     csv->rows.path, csv->rows.line, text,
+                     path    ? "\"label\" (or class, category)"
+                     : label ? "\"path\" (or image, file, filename)"
+                             : "that is known");
+}
+
+/* Whether the field names a file of an image, as rows do and headers don't. */
+static bool names_image(const struct csv *csv, const char *name)
+{
+    bool other = false;
+    struct stat about;
+    if (data_is_image_name(name, &other) || other)
+        return true;
+    char *path = name[0] == '/' ? strdup(name) : file_join(csv->folder, name);
+    const bool is_file = path != NULL && name[0] != '\0' && stat(path, &about) == 0 && S_ISREG(about.st_mode);
+    free(path);
+    return is_file;
+}
+
+/* Reads the columns from the first row. */
+static enum status read_columns(struct csv *csv, struct error *err)
+{
+    bool image = false;
+    const struct data_rows *rows = &csv->rows;
+    csv->width = rows->field_count;
     for (int column = 0; column < COLUMN_COUNT; column++)
         csv->field_of[column] = -1;
-    for (int32_t i = 0; i < csv->field_count; i++) {
-        int column = column_of_word(csv->fields[i]);
-        if (column >= 0 && csv->field_of[column] < 0) {
+    for (int32_t i = 0; i < rows->field_count && !image; i++)
+        image = names_image(csv, rows->fields[i]);
+    for (int32_t i = 0; i < rows->field_count && !image; i++) {
+        int column = column_of_word(rows->fields[i]);
+        if (column >= 0 && csv->field_of[column] < 0)
             csv->field_of[column] = i;
-            named++;
-        }
     }
-    *header = csv->field_of[COLUMN_PATH] >= 0 || named >= 2;
-    if (*header) {
-        if (csv->field_of[COLUMN_PATH] < 0 || csv->field_of[COLUMN_LABEL] < 0)
-            return error_set(err, ST_FORMAT,
-                             "%s:%d: the header has no column \"%s\", expected path, label and maybe split",
-                             csv->path, csv->line, csv->field_of[COLUMN_PATH] < 0 ? "path" : "label");
+    if (csv->field_of[COLUMN_PATH] >= 0 && csv->field_of[COLUMN_LABEL] >= 0) {
+        csv->header = true;
         return ST_OK;
     }
-    if (csv->field_count < 2 || csv->field_count > 3)
+    if (csv->field_of[COLUMN_PATH] >= 0 || csv->field_of[COLUMN_LABEL] >= 0 ||
+        (!image && rows->field_count > 1))
+        return refuse_header(csv, err);
+    if (rows->field_count < 2 || rows->field_count > 3)
         return error_set(err, ST_FORMAT,
-                         "%s:%d: %d columns, expected path,label[,split] or [split,]path,label", csv->path,
-                         csv->line, csv->field_count);
-    bool split_first = csv->field_count == 3 && is_split_word(csv->fields[0]);
+                         "%s:%d: %d columns, expected path,label[,split] or [split,]path,label", rows->path,
+                         rows->line, rows->field_count);
+    bool split_first = rows->field_count == 3 && is_split_word(rows->fields[0]);
     csv->field_of[COLUMN_PATH] = split_first ? 1 : 0;
     csv->field_of[COLUMN_LABEL] = split_first ? 2 : 1;
-    csv->field_of[COLUMN_SPLIT] = csv->field_count == 2 ? -1 : split_first ? 0 : 2;
+    csv->field_of[COLUMN_SPLIT] = rows->field_count == 2 ? -1 : split_first ? 0 : 2;
     return ST_OK;
 }
 
 /* What is wrong with the row's fields, before its file is looked at. */
 static enum status check_row(const struct csv *csv, struct error *err)
 {
-    int32_t needed = 0;
-    for (int column = 0; column < COLUMN_COUNT; column++)
-        if (column != COLUMN_SPLIT && csv->field_of[column] + 1 > needed)
-            needed = csv->field_of[column] + 1;
-    if (csv->field_count < needed)
-        return error_set(err, ST_FORMAT, "%s:%d: %d columns, expected at least %d", csv->path, csv->line,
-                         csv->field_count, needed);
-    if (csv->fields[csv->field_of[COLUMN_PATH]][0] == '\0')
-        return error_set(err, ST_FORMAT, "%s:%d: an empty path", csv->path, csv->line);
-    if (csv->fields[csv->field_of[COLUMN_LABEL]][0] == '\0')
-        return error_set(err, ST_FORMAT, "%s:%d: no label for %s", csv->path, csv->line,
-                         csv->fields[csv->field_of[COLUMN_PATH]]);
-    if (csv->field_of[COLUMN_SPLIT] >= 0 && csv->field_of[COLUMN_SPLIT] < csv->field_count &&
-        !is_split_word(csv->fields[csv->field_of[COLUMN_SPLIT]]))
-        return error_set(err, ST_FORMAT, "%s:%d: split \"%s\", expected train, validation or test", csv->path,
-                         csv->line, csv->fields[csv->field_of[COLUMN_SPLIT]]);
+    const struct data_rows *rows = &csv->rows;
+    const char *path = field(csv, COLUMN_PATH), *label = field(csv, COLUMN_LABEL),
+               *split = field(csv, COLUMN_SPLIT);
+    for (int32_t i = csv->width; i < rows->field_count; i++)
+        if (rows->fields[i][0] != '\0')
+            return error_set(
+                err, ST_FORMAT,
+                "%s:%d: %d fields, expected %d as in the first row; a comma within a field needs quotes",
+                rows->path, rows->line, rows->field_count, csv->width);
+    if (path == NULL || label == NULL)
+        return error_set(err, ST_FORMAT, "%s:%d: %d columns, expected at least %d", rows->path, rows->line,
+                         rows->field_count,
+                         1 + (csv->field_of[COLUMN_PATH] > csv->field_of[COLUMN_LABEL]
+                                  ? csv->field_of[COLUMN_PATH]
+                                  : csv->field_of[COLUMN_LABEL]));
+    if (path[0] == '\0')
+        return error_set(err, ST_FORMAT, "%s:%d: an empty path", rows->path, rows->line);
+    if (label[0] == '\0')
+        return error_set(err, ST_FORMAT, "%s:%d: no label for %s", rows->path, rows->line, path);
+    if (split != NULL && !is_split_word(split) && split_of(csv, split) < 0)
+        return error_set(err, ST_FORMAT, "%s:%d: split \"%s\", expected train, validation or test",
+                         rows->path, rows->line, split);
+    const char *scheme = strstr(path, "://");
+    if (scheme != NULL && strspn(path, "abcdefghijklmnopqrstuvwxyz0123456789") == (size_t)(scheme - path))
+        return error_set(
+            err, ST_UNSUPPORTED,
+            "%s:%d: %s: nothing is read from %.*s://, expected paths of files; copy them here first and "
+            "take what stands before their names out of the list",
+            rows->path, rows->line, path, (int)(scheme - path), path);
     return ST_OK;
 }
 
+/* The path of the row's file, malloc'd, NULL when out of memory. Where there is none of that name, backslashes are
+ * taken for what Windows means by them. */
+static char *path_of_row(const struct csv *csv, const char *name, struct stat *about, int *number)
+{
+    char *path = name[0] == '/' ? strdup(name) : file_join(csv->folder, name);
+    if (path == NULL)
+        return NULL;
+    *number = stat(path, about) == 0 ? 0 : errno;
+    if (*number == 0 || strchr(name, '\\') == NULL)
+        return path;
+    for (char *at = path + strlen(path) - strlen(name); *at != '\0'; at++)
+        if (*at == '\\')
+            *at = '/';
+    *number = stat(path, about) == 0 ? 0 : errno;
+    return path;
+}
+
 /* Adds the row's image to the list; what is wrong with it alone goes through data_list_problem. */
-static enum status add_row(const struct csv *csv, struct data_list *list, struct error *err)
+static enum status add_row(struct csv *csv, struct data_list *list, struct error *err)
 {
     struct stat about;
-    struct data_item item = {.line = csv->line, .split = SPLIT_TRAIN};
+    int number = 0;
+    struct data_item item = {.line = csv->rows.line, .split = SPLIT_TRAIN};
     if (check_row(csv, err) != ST_OK)
         return data_list_problem(list, err);
-    const char *name = csv->fields[csv->field_of[COLUMN_PATH]];
-    if (csv->field_of[COLUMN_SPLIT] >= 0 && csv->field_of[COLUMN_SPLIT] < csv->field_count) {
-        int split = data_split_of_word(csv->fields[csv->field_of[COLUMN_SPLIT]]);
-        item.split = split >= 0 ? (uint8_t)split : SPLIT_TRAIN;
+    const char *name = field(csv, COLUMN_PATH), *split = field(csv, COLUMN_SPLIT);
+    if (split != NULL) {
+        const int told = split_of(csv, split);
+        item.split = told >= 0 ? (uint8_t)told : SPLIT_TRAIN;
+        csv->numbered_splits |= told >= 0 && split[0] >= '0' && split[0] <= '9';
     }
-    item.path = name[0] == '/' ? strdup(name) : file_join(csv->folder, name);
+    item.path = path_of_row(csv, name, &about, &number);
     if (item.path == NULL)
         return error_memory(err, name, strlen(name));
-    if (stat(item.path, &about) != 0)
-        error_system(err, errno, "%s:%d: %s", csv->path, csv->line, item.path);
-    else if (!S_ISREG(about.st_mode))
-        error_set(err, ST_FORMAT, "%s:%d: %s: is no regular file, expected an image", csv->path, csv->line,
-                  item.path);
-    else {
+    if (number != 0) {
+        data_file_error(err, number, item.path);
+        error_prefix(err, "%s:%d", csv->rows.path, csv->rows.line);
+    } else if (!S_ISREG(about.st_mode)) {
+        error_set(err, ST_FORMAT, "%s:%d: %s: is no regular file, expected an image", csv->rows.path,
+                  csv->rows.line, item.path);
+    } else {
         item.size = about.st_size;
         item.modified = (int64_t)about.st_mtim.tv_sec * 1000000000 + about.st_mtim.tv_nsec;
-        enum status st = data_list_class(list, csv->fields[csv->field_of[COLUMN_LABEL]], &item.label, err);
+        enum status st = data_list_class(list, field(csv, COLUMN_LABEL), &item.label, err);
         if (st == ST_OK)
             return data_list_add(list, &item, err);
         free(item.path);
@@ -210,44 +243,42 @@ static char *choose_folder(const struct job_dataset *job)
 
 static enum status read_rows(struct csv *csv, struct data_list *list, struct error *err)
 {
-    bool more = false, header = false;
-    enum status st = read_row(csv, &more, err);
+    bool more = false;
+    enum status st = data_rows_next(&csv->rows, &more, err);
     if (st != ST_OK)
         return st;
     if (!more)
-        return error_set(err, ST_FORMAT, "%s: no rows, expected path,label[,split]", csv->path);
-    st = read_columns(csv, &header, err);
-    if (st == ST_OK && header)
-        st = read_row(csv, &more, err);
+        return error_set(err, ST_FORMAT, "%s: no rows, expected path,label[,split]", csv->rows.path);
+    st = read_columns(csv, err);
+    if (st == ST_OK && csv->header)
+        st = data_rows_next(&csv->rows, &more, err);
     while (st == ST_OK && more) {
+        if (list->stop != NULL && list->stop())
+            return error_set(err, ST_INTERRUPTED, "stopped by a signal");
         st = add_row(csv, list, err);
         if (st == ST_OK)
-            st = read_row(csv, &more, err);
+            st = data_rows_next(&csv->rows, &more, err);
     }
+    if (st == ST_OK && csv->numbered_splits)
+        data_list_say(list, "%s: splits by number are taken as Ludwig's: 0 training, 1 validation, 2 test",
+                      csv->rows.path);
     return st;
 }
 
 enum status data_list_csv(const struct job_dataset *job, struct data_list *list, struct error *err)
 {
-    struct csv csv = {.path = job->path, .next_line = 1};
-    size_t length = 0;
-
-    enum status st = file_read(job->path, &csv.text, &length, err);
+    struct csv csv = {0};
+    enum status st = data_rows_open(&csv.rows, job->path, err);
     if (st != ST_OK)
-        return st;
+        goto out;
     csv.folder = choose_folder(job);
     if (csv.folder == NULL) {
         st = error_memory(err, job->path, strlen(job->path));
         goto out;
     }
-    csv.at = csv.text;
-    csv.end = csv.text + length;
-    if (length >= 3 &&
-        memcmp(csv.text, "\xef\xbb\xbf", 3) == 0) /* the mark that some editors put in front of UTF-8 */
-        csv.at += 3;
     st = read_rows(&csv, list, err);
 out:
     free(csv.folder);
-    free(csv.text);
+    data_rows_close(&csv.rows);
     return st;
 }

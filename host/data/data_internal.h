@@ -72,43 +72,89 @@ struct data_class {
     int32_t id; /* in order of appearance */
 };
 
+struct data_passed { /* files or folders that are none of the data's, by what their names end with or are */
+    char *name;
+    int32_t count;
+};
+
 struct data_list {
     const char *source; /* the folder or CSV file, for messages */
     struct data_item *items;
     int32_t count, capacity;
     struct data_class *classes; /* sorted by name */
     int32_t class_count, class_capacity;
-    bool skip;       /* on_error = "skip" */
-    int32_t skipped; /* files left out */
-    FILE *log;       /* may be NULL */
+    bool skip;          /* on_error = "skip" */
+    int32_t skipped;    /* files left out */
+    FILE *log;          /* may be NULL */
+    bool (*stop)(void); /* whether the reading is to end; may be NULL */
+    struct data_passed *passed;
+    int32_t passed_count, passed_capacity;
+    int32_t foreign; /* class names that were no UTF-8 */
 };
 
-/* The id of the class `name`, added if it is new. */
+/* The id of the class `name`, added if it is new. A name that is no UTF-8 is taken for Windows' code page 1252. */
 enum status data_list_class(struct data_list *list, const char *name, int32_t *id, struct error *err);
 /* Adds a file; `item->path` belongs to the list afterwards, also on error. */
 enum status data_list_add(struct data_list *list, struct data_item *item, struct error *err);
 /* Puts the images' labels into the order of class names. Call once, after the last item. */
 enum status data_list_finish(struct data_list *list, struct error *err);
 /* What becomes of a file that can't be used, for the reason in err: under "skip" it is logged and counted,
- * and ST_OK returned; otherwise, and when memory is short, err stands. */
+ * and ST_OK returned; otherwise, and when the machine is at fault (memory, descriptors, its disks), err stands. */
 enum status data_list_problem(struct data_list *list, struct error *err);
+/* Why a file of the data can't be opened: ST_FORMAT where the file is at fault (it is not there, may not be read),
+ * ST_IO or ST_MEMORY where the machine is. */
+enum status data_file_error(struct error *err, int number, const char *path);
+/* Counts what is passed over; `name` is what it is counted by. */
+enum status data_list_pass(struct data_list *list, const char *name, struct error *err);
+/* A line for the user, "warning: ..."; without a log none. */
+void data_list_say(const struct data_list *list, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Tells what was passed over, and what of the class names is odd. After data_list_finish. */
+enum status data_list_tell(const struct data_list *list, struct error *err);
 void data_list_free(struct data_list *list);
 
-/* The split that a word names (train, training, val, valid, validation, test, in any case), -1: none. */
+/* The split that a word names, in any case: train, training, val, valid, validation, dev, eval, test and more, also
+ * with "set", "_set", "_data", "_images" behind it and "seg_" before it. -1: none. */
 int data_split_of_word(const char *word);
-/* PNG and JPEG by their file names; *other is true for images of kinds that can't be read. */
+/* Images of kinds that can be read, by their file names; *other is true for those that can't. */
 bool data_is_image_name(const char *name, bool *other);
+
+/* ---- names.c: class names ---- */
+
+/* Their order: whole numbers by value, then all else by bytes. */
+int data_compare_names(const char *a, const char *b);
+/* The name as UTF-8, malloc'd; NULL when out of memory. *foreign: it was none. */
+char *data_name_utf8(const char *name, bool *foreign);
+/* What two names have in common that look alike, malloc'd; NULL when out of memory: without differences of case,
+ * Unicode form and blanks. */
+char *data_name_folded(const char *name);
+
+/* ---- rows.c: lists as text ---- */
+
+struct data_rows {
+    const char *path;
+    char *text, *at, *end; /* `at`: the next byte to read */
+    char separator;
+    int32_t line, next_line; /* of the row just read, from 1 */
+    char **fields;           /* inside text, which the reading changes */
+    int32_t field_count, field_capacity;
+};
+enum status data_rows_open(struct data_rows *rows, const char *path, struct error *err);
+/* The next row that is not blank; *more is false behind the last. */
+enum status data_rows_next(struct data_rows *rows, bool *more, struct error *err);
+void data_rows_close(struct data_rows *rows); /* also after data_rows_open has failed */
 
 enum status data_list_folder(const struct job_dataset *job, struct data_list *list, struct error *err);
 enum status data_list_csv(const struct job_dataset *job, struct data_list *list, struct error *err);
 
 /* ---- image.c, image_png.c, image_jpeg.c: one image file ---- */
 
-enum { IMAGE_MAX_SIDE = 16384 }; /* pixels; checked before anything is allocated */
+enum { IMAGE_MAX_SIDE = 65535 }; /* pixels, JPEG's own limit; checked before anything is allocated */
 
 struct image_info {
     int32_t height, width;
     bool grey, alpha, deep, palette; /* deep: 16 bits a channel */
+    int orientation; /* EXIF's, 1 to 8; height and width are those of the turned image. 0: none told */
 };
 
 struct image {
@@ -118,19 +164,34 @@ struct image {
 
 /* Size and kind from the file's head. */
 enum status image_probe(const char *path, struct image_info *info, struct error *err);
+/* ST_FORMAT for more than `most` pixels. */
+enum status image_check_pixels(const char *path, const struct image_info *info, int32_t most,
+                               struct error *err);
+/* Whether the file starts like an image that can be read. */
+bool image_is_one(const char *path);
 /* Decodes to `channels` 1 or 3. `shrink` 1, 2, 4 or 8: the size may be divided by up to that much where the
- * format does so cheaply (JPEG, from its frequencies; sizes round up). The caller frees image->pixels. */
-enum status image_decode(const char *path, int32_t channels, int32_t shrink, struct image *image,
-                         struct error *err);
+ * format does so cheaply (JPEG, from its frequencies; sizes round up). The image is turned as EXIF says. `stop` (may be
+ * NULL) is asked now and then; once it says true the answer is ST_INTERRUPTED. The caller frees image->pixels. */
+enum status image_decode(const char *path, int32_t channels, int32_t shrink, bool (*stop)(void),
+                         struct image *image, struct error *err);
 /* ST_FORMAT unless each side is 1 to IMAGE_MAX_SIDE. */
 enum status image_check_size(int64_t height, int64_t width, struct error *err);
+
+/* ST_INTERRUPTED at each IMAGE_STOP_ROWS'th row, when `stop` says so. */
+enum { IMAGE_STOP_ROWS = 64 };
+enum status image_check_stop(bool (*stop)(void), int64_t row, struct error *err);
+
+/* What EXIF data tell, 1 to 8; 1 where they tell nothing. */
+int image_orientation(const uint8_t *exif, size_t length);
+enum status image_turn(struct image *image, int orientation, struct error *err);
 
 /* The two formats: `stream` stands at the file's start and stays the caller's. With image NULL only the head
  * is read. Images come as the file has them, 1 or 3 channels of 8 bits, alpha composited on white. Messages
  * lack the path. */
-enum status image_png_read(FILE *stream, struct image_info *info, struct image *image, struct error *err);
-enum status image_jpeg_read(FILE *stream, int32_t shrink, struct image_info *info, struct image *image,
-                            struct error *err);
+enum status image_png_read(FILE *stream, bool (*stop)(void), struct image_info *info, struct image *image,
+                           struct error *err);
+enum status image_jpeg_read(FILE *stream, int32_t shrink, bool (*stop)(void), struct image_info *info,
+                            struct image *image, struct error *err);
 
 /* ---- resize.c ---- */
 
@@ -195,6 +256,12 @@ void data_measure(struct dataset *set, int32_t threads);
 void data_measure_patches(struct dataset *set); /* behind that */
 /* Sets both fingerprints of a dataset that is whole but for them. */
 void data_fingerprint(struct dataset *set);
+
+/* ---- tell.c ---- */
+
+/* Warnings about the dataset, which is whole, to `log` (NULL: none), a line each: classes of few images or without
+ * test images, images in several splits or under several labels, images that show nothing. */
+enum status data_tell(const struct dataset *set, FILE *log, struct error *err);
 
 /* Threads to use for a request of `threads`, 0: all. */
 int data_threads(int32_t threads);

@@ -3,16 +3,19 @@
 #include "host/data/dataset.h"
 
 #include "host/base/file.h"
+#include "host/base/limits.h"
 #include "host/data/data_internal.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* What betrays a packed format inside a folder, the first match winning. */
 static const struct {
@@ -24,26 +27,68 @@ static const struct {
     {"train.bin", JOB_FORMAT_CIFAR100},       {"train.bin.gz", JOB_FORMAT_CIFAR100},
 };
 enum { SIGN_COUNT = sizeof(signs) / sizeof(signs[0]) };
+/* So many of its first names tell whether a folder inside is one of a packed format. */
+enum { INNER_NAMES = 64 };
 
 int data_threads(int32_t threads)
 {
-    return threads > 0 ? threads : omp_get_max_threads();
+    const int all = omp_get_max_threads(), limit = (int)limits_cpus("");
+    if (threads > 0)
+        return threads;
+    return limit > 0 && limit < all ? limit : all;
 }
 
-/* A folder without any sign holds class folders. */
-static enum status detect_in_folder(const char *path, enum job_format *format, struct error *err)
+/* The best sign among the folder's first `most` names; SIGN_COUNT: none. */
+static int find_sign(DIR *folder, int32_t most)
 {
     int best = SIGN_COUNT;
-    DIR *folder = opendir(path);
-    if (folder == NULL)
-        return error_system(err, errno, "%s", path);
-    for (const struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder))
+    for (const struct dirent *entry = readdir(folder); entry != NULL && most > 0;
+         entry = readdir(folder), most--)
         for (int i = 0; i < best; i++)
             if (fnmatch(signs[i].pattern, entry->d_name, 0) == 0)
                 best = i;
-    closedir(folder);
+    return best;
+}
+
+/* A folder without any sign holds class folders, unless a folder in it has one: then the path is one level too high. */
+static enum status detect_in_folder(const char *path, enum job_format *format, struct error *err)
+{
+    enum status st = ST_OK;
+    DIR *folder = opendir(path);
+    if (folder == NULL)
+        return error_system(err, errno, "%s", path);
+    const int best = find_sign(folder, INT32_MAX);
     *format = best < SIGN_COUNT ? signs[best].format : JOB_FORMAT_FOLDER;
-    return ST_OK;
+    rewinddir(folder);
+    for (const struct dirent *entry = readdir(folder); best == SIGN_COUNT && entry != NULL && st == ST_OK;
+         entry = readdir(folder)) {
+        if (entry->d_name[0] == '.' || (entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN))
+            continue;
+        const int fd = openat(dirfd(folder), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *inner = fd >= 0 ? fdopendir(fd) : NULL;
+        const int sign = inner != NULL ? find_sign(inner, INNER_NAMES) : SIGN_COUNT;
+        if (sign < SIGN_COUNT)
+            st = error_set(err, ST_FORMAT,
+                           "%s: its folder %s holds files of format \"%s\", expected them here; "
+                           "dataset.path is probably %s/%s",
+                           path, entry->d_name, job_format_text(signs[sign].format), path, entry->d_name);
+        if (inner != NULL)
+            closedir(inner);
+        else if (fd >= 0)
+            close(fd);
+    }
+    closedir(folder);
+    return st;
+}
+
+static bool is_list_name(const char *path)
+{
+    static const char *const ends[] = {".csv", ".tsv", ".txt", ".lst"};
+    const char *end = strrchr(path, '.');
+    for (size_t i = 0; end != NULL && i < sizeof(ends) / sizeof(ends[0]); i++)
+        if (strcasecmp(end, ends[i]) == 0)
+            return true;
+    return false;
 }
 
 /* The job's format, or the one that the path looks like; also checks that the path is of the kind the format
@@ -54,12 +99,11 @@ static enum status choose_format(const struct job_dataset *job, enum job_format 
     if (stat(job->path, &about) != 0)
         return error_system(err, errno, "%s", job->path);
     bool is_folder = S_ISDIR(about.st_mode);
-    size_t length = strlen(job->path);
 
     if (job->format == JOB_FORMAT_AUTO) {
         if (is_folder)
             return detect_in_folder(job->path, format, err);
-        if (length < 4 || strcasecmp(job->path + length - 4, ".csv") != 0)
+        if (!is_list_name(job->path))
             return error_set(err, ST_FORMAT, "%s: is a file that is no .csv, expected a folder or a CSV file",
                              job->path);
         *format = JOB_FORMAT_CSV;
@@ -127,10 +171,12 @@ static bool skips(enum job_on_error on_error)
 }
 
 /* The formats of single files: list, then the cache or the decoder. */
-static enum status read_files(const struct job_dataset *job, enum job_format format, int32_t threads,
-                              FILE *log, struct data_build *build, struct error *err)
+static enum status read_files(const struct job_dataset *job, enum job_format format,
+                              const struct data_way *way, struct data_build *build, struct error *err)
 {
-    struct data_list list = {.source = job->path, .skip = skips(job->on_error), .log = log};
+    FILE *log = way->log;
+    struct data_list list = {
+        .source = job->path, .skip = skips(job->on_error), .log = log, .stop = way->stop};
     bool use_cache = job->cache != NULL && job->cache[0] != '\0', found = false;
     int32_t *kept = NULL;
     uint64_t key = 0;
@@ -139,6 +185,8 @@ static enum status read_files(const struct job_dataset *job, enum job_format for
         format == JOB_FORMAT_CSV ? data_list_csv(job, &list, err) : data_list_folder(job, &list, err);
     if (st == ST_OK)
         st = data_list_finish(&list, err);
+    if (st == ST_OK)
+        st = data_list_tell(&list, err);
     if (st != ST_OK)
         goto out;
     if (use_cache) {
@@ -148,7 +196,7 @@ static enum status read_files(const struct job_dataset *job, enum job_format for
             goto out;
     }
     if (!found) {
-        st = data_decode(job, &list, threads, build, &kept, err);
+        st = data_decode(job, &list, way->threads, build, &kept, err);
         if (st != ST_OK)
             goto out;
         struct error unwritten; /* a cache that can't be written costs time, not the run */
@@ -166,7 +214,7 @@ out:
     return st;
 }
 
-enum status data_load(const struct job_dataset *job, int64_t seed, int32_t threads, FILE *log,
+enum status data_load(const struct job_dataset *job, int64_t seed, const struct data_way *way,
                       struct dataset *dataset, struct error *err)
 {
     struct data_build build = {.source = job->path};
@@ -192,19 +240,22 @@ enum status data_load(const struct job_dataset *job, int64_t seed, int32_t threa
         break;
     case JOB_FORMAT_FOLDER:
     case JOB_FORMAT_CSV:
-        st = read_files(job, format, threads, log, &build, err);
+        st = read_files(job, format, way, &build, err);
         break;
     }
     if (st == ST_OK &&
         (format == JOB_FORMAT_IDX || format == JOB_FORMAT_CIFAR10 || format == JOB_FORMAT_CIFAR100))
-        st = data_conform(job, threads, &build.set, err);
+        st = data_conform(job, way->threads, &build.set, err);
     if (st == ST_OK)
         st = data_split(job, seed, &build, err);
     if (st != ST_OK)
         goto out;
-    data_measure(&build.set, threads);
+    data_measure(&build.set, way->threads);
     data_measure_patches(&build.set);
     data_fingerprint(&build.set);
+    st = data_tell(&build.set, way->log, err);
+    if (st != ST_OK)
+        goto out;
     *dataset = build.set;
     build.set = (struct dataset){0};
 out:

@@ -24,6 +24,8 @@ enum {
     DATA_PATCH_IMAGES = 5000
 };
 
+#define DATA_CONSTANT 1.0f
+
 struct dataset {
     int32_t count, channels, height, width, classes;
     uint8_t *pixels;    /* count x channels x height x width */
@@ -34,7 +36,9 @@ struct dataset {
                                       which every prefix is stratified, so that its first n samples are a fair
                                       part of the data */
     int32_t sample_count[SPLIT_COUNT];
-    float mean[4], deviation[4]; /* per channel, of value / 255, over the training samples */
+    /* Per channel, of value / 255, over the training samples; the deviation of a channel of one value is DATA_CONSTANT,
+     * which no other has. */
+    float mean[4], deviation[4];
     /* [i][j], as many as the channels make, close together */
     double patches[DATA_PATCH_VALUES * DATA_PATCH_VALUES];
     uint64_t fingerprint;     /* of pixels, labels and splits */
@@ -45,18 +49,31 @@ struct dataset {
     bool from_cache;
 };
 
-/* Reads what `job` names, splits it (stratified, by `seed`), computes statistics. `threads`: for decoding, 0:
- * all cores. Warnings (skipped files) go to `log` (may be NULL), a line each. The dataset is the caller's to
+/* How a dataset is read. */
+struct data_way {
+    int32_t threads;    /* for decoding, 0: all cores */
+    FILE *log;          /* where warnings go, a line each; NULL: nowhere */
+    bool (*stop)(void); /* asked now and then: true ends the reading with ST_INTERRUPTED; NULL: never */
+};
+
+/* Reads what `job` names, splits it (stratified, by `seed`), computes statistics. The dataset is the caller's to
  * free. */
-enum status data_load(const struct job_dataset *job, int64_t seed, int32_t threads, FILE *log,
+enum status data_load(const struct job_dataset *job, int64_t seed, const struct data_way *way,
                       struct dataset *dataset, struct error *err);
 void data_free(struct dataset *dataset); /* a zeroed dataset is allowed */
+
+/* "cat: 20, dog: 20": the classes and their images in all splits, shortened past ten. */
+enum { DATA_LINE_LENGTH = 640 };
+enum status data_class_line(const struct dataset *dataset, char text[DATA_LINE_LENGTH], struct error *err);
 
 /* The fingerprint as a journal has it, "xxh3:" and 16 hexadecimal digits. `like`: one from a journal, by whose hash it
  * is wanted, for those of older ones are 16 digits alone, of another hash; NULL: none. */
 enum { DATA_FINGERPRINT_LENGTH = 24 };
 void data_fingerprint_text(const struct dataset *dataset, const char *like,
                            char text[DATA_FINGERPRINT_LENGTH]);
+
+/* The default of dataset.max_pixels, and what holds for a single file. As much as Pillow takes. */
+enum { DATA_MAX_PIXELS = 178956970 };
 
 /* One image file (PNG or JPEG) as channels x height x width uint8, made equal by the dataset's stored policy;
  * for naspredict. pixels[channels * height * width]. */

@@ -2,6 +2,7 @@
  * colours all of them get, then each image is decoded and resized straight into its pixels. No decoded
  * original is kept. */
 #include "host/data/data_internal.h"
+#include "host/data/gate.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -9,6 +10,8 @@
 
 /* One thread's share of a round takes this many images at a time. */
 enum { DECODE_CHUNK = 16 };
+/* Decoded images of all threads take no more than this together, unless a single one does. */
+enum { DECODE_BYTES = 1 << 29 };
 
 struct decoder {
     struct data_list *list;
@@ -17,9 +20,18 @@ struct decoder {
     char **messages;          /* what went wrong in this round; NULL: nothing */
     int32_t first;            /* the first that went wrong in this round; INT32_MAX: none */
     struct error first_error;
+    bool over; /* by an error that is no file's */
     enum job_fit fit;
+    int32_t max_pixels;
+    struct gate *gate;
     struct dataset *set; /* its size is that of all images; pixels has room for each file of the list */
 };
+
+/* What is no fault of a file ends the reading, whatever the job says of those. */
+static bool ends(const struct error *err)
+{
+    return err->status == ST_MEMORY || err->status == ST_IO || err->status == ST_INTERRUPTED;
+}
 
 /* What came of one image; called from many threads. Only the first error of the list's order matters when
  * errors stop the reading, so that the message is the same for any number of threads. */
@@ -29,10 +41,15 @@ static void note_failure(struct decoder *decoder, int32_t i, struct error *err)
         error_prefix(err, "%s:%d", decoder->list->source, decoder->list->items[i].line);
     decoder->messages[i] = strdup(err->message);
 #pragma omp critical(data_decode_failure)
-    if (i < decoder->first || (err->status == ST_MEMORY && decoder->first_error.status != ST_MEMORY)) {
+    if (decoder->first == INT32_MAX || ends(err) > ends(&decoder->first_error) ||
+        (ends(err) == ends(&decoder->first_error) && i < decoder->first)) {
 #pragma omp atomic write
         decoder->first = i;
         decoder->first_error = *err;
+        if (ends(err)) {
+#pragma omp atomic write
+            decoder->over = true;
+        }
     }
 }
 
@@ -40,11 +57,12 @@ static void note_failure(struct decoder *decoder, int32_t i, struct error *err)
 static bool is_over(struct decoder *decoder, int32_t i)
 {
     int32_t first;
-    if (decoder->list->skip)
-        return false;
+    bool over;
 #pragma omp atomic read
     first = decoder->first;
-    return first < i;
+#pragma omp atomic read
+    over = decoder->over;
+    return over || (!decoder->list->skip && first < i);
 }
 
 /* After a round: with on_error "stop" its first error, otherwise warnings in the list's order. */
@@ -52,7 +70,7 @@ static enum status settle_round(struct decoder *decoder, struct error *err)
 {
     if (decoder->first == INT32_MAX)
         return ST_OK;
-    if (!decoder->list->skip || decoder->first_error.status == ST_MEMORY) {
+    if (!decoder->list->skip || ends(&decoder->first_error)) {
         *err = decoder->first_error;
         return err->status;
     }
@@ -69,13 +87,22 @@ static enum status settle_round(struct decoder *decoder, struct error *err)
     return ST_OK;
 }
 
+static enum status probe_one(const struct decoder *decoder, int32_t i, struct error *err)
+{
+    const char *path = decoder->list->items[i].path;
+    enum status st = image_check_stop(decoder->list->stop, 0, err);
+    if (st == ST_OK)
+        st = image_probe(path, &decoder->infos[i], err);
+    return st == ST_OK ? image_check_pixels(path, &decoder->infos[i], decoder->max_pixels, err) : st;
+}
+
 static enum status probe_all(struct decoder *decoder, int32_t threads, struct error *err)
 {
     const struct data_list *list = decoder->list;
 #pragma omp parallel for num_threads(data_threads(threads)) schedule(dynamic, DECODE_CHUNK)
     for (int32_t i = 0; i < list->count; i++) {
         struct error failure;
-        if (!is_over(decoder, i) && image_probe(list->items[i].path, &decoder->infos[i], &failure) != ST_OK)
+        if (!is_over(decoder, i) && probe_one(decoder, i, &failure) != ST_OK)
             note_failure(decoder, i, &failure);
     }
     return settle_round(decoder, err);
@@ -89,11 +116,15 @@ static enum status decode_one(const struct decoder *decoder, int32_t i, struct r
     size_t bytes = (size_t)set->channels * (size_t)set->height * (size_t)set->width;
     struct image image = {0};
     int32_t shrink = data_resize_shrink(info->height, info->width, decoder->fit, set->height, set->width);
-    enum status st = image_decode(decoder->list->items[i].path, set->channels, shrink, &image, err);
+    const int64_t taken = 4 * (int64_t)(info->height / shrink + 1) * (info->width / shrink + 1);
+    gate_enter(decoder->gate, taken);
+    enum status st =
+        image_decode(decoder->list->items[i].path, set->channels, shrink, decoder->list->stop, &image, err);
     if (st == ST_OK)
         st = data_resize(work, image.pixels, set->channels, image.height, image.width, decoder->fit,
                          set->pixels + (size_t)i * bytes, set->height, set->width, err);
     free(image.pixels);
+    gate_leave(decoder->gate, taken);
     return st;
 }
 
@@ -214,7 +245,7 @@ static const char *size_text(const struct job_dataset *job, const struct dataset
 static void describe(const struct job_dataset *job, const struct decoder *decoder)
 {
     struct dataset *set = decoder->set;
-    int32_t colours = 0, greys = 0, alphas = 0, deeps = 0, palettes = 0;
+    int32_t colours = 0, greys = 0, alphas = 0, deeps = 0, palettes = 0, turned = 0;
     size_t used = 0;
     for (int32_t i = 0; i < decoder->list->count; i++) {
         const struct image_info *info = &decoder->infos[i];
@@ -225,6 +256,7 @@ static void describe(const struct job_dataset *job, const struct decoder *decode
         alphas += info->alpha;
         deeps += info->deep;
         palettes += info->palette;
+        turned += info->orientation > 1;
         set->resized += info->height != set->height || info->width != set->width;
     }
     const struct {
@@ -232,6 +264,7 @@ static void describe(const struct job_dataset *job, const struct decoder *decode
         const char *text;
     } parts[] = {
         {palettes, "palettes expanded"},
+        {turned, "turned as EXIF says"},
         {deeps, "16 bits reduced to 8"},
         {alphas, "alpha composited on white"},
         {set->channels == 1 ? colours : 0, "colours turned grey"},
@@ -273,13 +306,17 @@ enum status data_decode(const struct job_dataset *job, struct data_list *list, i
                               .first = INT32_MAX,
                               .set = set};
     enum status st;
+    struct gate gate;
 
+    gate_open(&gate, DECODE_BYTES);
     *kept = malloc(count * sizeof(**kept));
     if (decoder.infos == NULL || decoder.broken == NULL || decoder.messages == NULL || *kept == NULL) {
         st = error_memory(err, "the list of images", (unsigned long long)count * sizeof(*decoder.infos));
         goto out;
     }
     decoder.fit = job->fit;
+    decoder.max_pixels = job->max_pixels;
+    decoder.gate = &gate;
     st = probe_all(&decoder, threads, err);
     if (st == ST_OK)
         st = choose_shape(job, &decoder, err);
@@ -300,6 +337,7 @@ enum status data_decode(const struct job_dataset *job, struct data_list *list, i
     if (set->count == 0)
         st = error_set(err, ST_FORMAT, "%s: none of %d images can be read", list->source, list->count);
 out:
+    gate_close(&gate);
     for (size_t i = 0; decoder.messages != NULL && i < count; i++)
         free(decoder.messages[i]);
     free(decoder.infos);

@@ -1,5 +1,6 @@
 /* IDX, the format of MNIST and its kin (http://yann.lecun.com/exdb/mnist): big-endian, images as magic
- * 0x00000803, count, height, width and grey bytes; labels as magic 0x00000801, count and a byte each. Which
+ * 0x00000803, count, height, width and grey bytes; labels as magic 0x00000801, count and a byte each, or whole numbers
+ * of another type, in rows whose first is the label (QMNIST: 0x00000c02). The labels that occur are the classes. Which
  * split a file belongs to is read from its name: train, t10k or test, val. */
 #include "host/base/file.h"
 #include "host/data/data_internal.h"
@@ -9,8 +10,10 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-enum { IDX_IMAGES = 3, IDX_LABELS = 1 }; /* kinds, by their number of dimensions */
+enum idx_kind { IDX_NONE, IDX_IMAGES, IDX_LABELS };
+enum { IDX_DIMENSIONS = 3, IDX_ROW_MAX = 1024 /* numbers in a row of labels */ };
 
 struct idx_split {
     char *images, *labels; /* paths; NULL: the data has no such split */
@@ -21,6 +24,7 @@ struct idx_split {
 static const char *const fashion_names[] = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
                                             "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
 enum { FASHION_CLASSES = sizeof(fashion_names) / sizeof(fashion_names[0]) };
+enum { FASHION_SIDE = 28, FASHION_TRAIN = 60000, FASHION_TEST = 10000 };
 
 static bool ends_with(const char *text, size_t length, const char *end)
 {
@@ -28,30 +32,35 @@ static bool ends_with(const char *text, size_t length, const char *end)
     return length >= size && strncasecmp(text + length - size, end, size) == 0;
 }
 
-/* Which split and kind a file name speaks of; *kind 0: it is no IDX file. */
-static void understand_name(const char *name, int *split, int *kind, bool *packed)
+/* Which split and kind a file name speaks of; IDX_NONE: it is no IDX file. */
+static void understand_name(const char *name, int *split, enum idx_kind *kind, bool *packed)
 {
+    static const char *const labels[] = {"idx1-ubyte", "idx1-int", "idx2-int"};
     size_t length = strlen(name);
     *packed = ends_with(name, length, ".gz");
     if (*packed)
         length -= 3;
-    *kind = ends_with(name, length, "idx3-ubyte")   ? IDX_IMAGES
-            : ends_with(name, length, "idx1-ubyte") ? IDX_LABELS
-                                                    : 0;
+    *kind = ends_with(name, length, "idx3-ubyte") ? IDX_IMAGES : IDX_NONE;
+    for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++)
+        if (ends_with(name, length, labels[i]))
+            *kind = IDX_LABELS;
     *split = strcasestr(name, "train") != NULL                                      ? SPLIT_TRAIN
              : strcasestr(name, "t10k") != NULL || strcasestr(name, "test") != NULL ? SPLIT_TEST
              : strcasestr(name, "val") != NULL                                      ? SPLIT_VALIDATION
                                                                                     : -1;
 }
 
-/* Takes note of one file. Of a raw and a gzip file of one name the raw one counts. */
-static enum status note_file(const char *folder, const char *name, struct idx_split *splits,
+/* Takes note of one file. Of a raw and a gzip file of one name the raw one counts. A folder of such a name is what some
+ * programs unpack a file into. */
+static enum status note_file(DIR *place, const char *folder, const char *name, struct idx_split *splits,
                              struct error *err)
 {
-    int split, kind;
+    int split;
+    enum idx_kind kind;
     bool packed;
+    struct stat about;
     understand_name(name, &split, &kind, &packed);
-    if (kind == 0)
+    if (kind == IDX_NONE || (fstatat(dirfd(place), name, &about, 0) == 0 && S_ISDIR(about.st_mode)))
         return ST_OK;
     if (split < 0)
         return error_set(err, ST_FORMAT,
@@ -63,8 +72,11 @@ static enum status note_file(const char *folder, const char *name, struct idx_sp
         size_t common = strlen(packed ? other : name);
         bool twins = strncmp(other, name, common) == 0 && ends_with(packed ? name : other, common + 3, ".gz");
         if (!twins)
-            return error_set(err, ST_FORMAT, "%s: %s and %s are of the same split, expected one of them",
-                             folder, other, name);
+            return error_set(
+                err, ST_FORMAT,
+                "%s: %s and %s are of the same split, expected one of them; sets are to lie in folders of "
+                "their own",
+                folder, other, name);
         if (packed)
             return ST_OK;
         free(*file);
@@ -80,7 +92,7 @@ static enum status find_files(const char *path, struct idx_split *splits, struct
     if (folder == NULL)
         return error_system(err, errno, "%s", path);
     for (const struct dirent *entry = readdir(folder); entry != NULL && st == ST_OK; entry = readdir(folder))
-        st = note_file(path, entry->d_name, splits, err);
+        st = note_file(folder, path, entry->d_name, splits, err);
     closedir(folder);
     if (st != ST_OK)
         return st;
@@ -89,9 +101,10 @@ static enum status find_files(const char *path, struct idx_split *splits, struct
                          "%s: no training images found, expected train-images-idx3-ubyte[.gz]", path);
     for (int split = 0; split < SPLIT_COUNT; split++) {
         if (splits[split].images != NULL && splits[split].labels == NULL)
-            return error_set(err, ST_FORMAT,
-                             "%s: no labels for these images, expected an idx1-ubyte file beside it",
-                             splits[split].images);
+            return error_set(
+                err, ST_FORMAT,
+                "%s: no labels for these images, expected an idx1-ubyte file (or idx2-int) beside it",
+                splits[split].images);
         if (splits[split].images == NULL && splits[split].labels != NULL)
             return error_set(err, ST_FORMAT,
                              "%s: no images for these labels, expected an idx3-ubyte file beside it",
@@ -105,31 +118,66 @@ static uint32_t big_endian(const uint8_t *bytes)
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
-/* Reads and checks magic number, count and sizes; `sizes` has `kind` entries. */
-static enum status read_header(struct data_pack *pack, int kind, uint32_t *sizes, struct error *err)
+/* Bytes of a number by IDX's code of its type; 0: none of whole numbers. */
+static int32_t bytes_of_type(int type)
 {
-    uint8_t head[16];
-    uint64_t bytes = 1;
-    enum status st = data_pack_read(pack, head, 4 + 4 * (size_t)kind, "header", err);
+    switch (type) {
+    case 0x08: /* unsigned byte */
+    case 0x09: /* signed byte */
+        return 1;
+    case 0x0b:
+        return 2;
+    case 0x0c:
+        return 4;
+    default:
+        return 0;
+    }
+}
+
+struct idx_header {
+    int type, dimensions;
+    uint32_t sizes[IDX_DIMENSIONS];
+};
+
+static const char *const size_names[2][IDX_DIMENSIONS] = {{"count", "height", "width"},
+                                                          {"count", "row", "depth"}};
+
+/* Reads and checks magic number and sizes. */
+static enum status read_header(struct data_pack *pack, enum idx_kind kind, struct idx_header *header,
+                               struct error *err)
+{
+    uint8_t head[4 + 4 * IDX_DIMENSIONS];
+    enum status st = data_pack_read(pack, head, 4, "header", err);
     if (st != ST_OK)
         return st;
-    uint32_t magic = big_endian(head), expected = 0x800 | (uint32_t)kind;
-    if (magic != expected)
+    const bool images = kind == IDX_IMAGES;
+    header->type = head[2];
+    header->dimensions = head[3];
+    if (head[0] == '<')
+        return error_set(err, ST_FORMAT,
+                         "%s: starts with \"<\" like a web page (HTML), expected IDX of %s: what was "
+                         "downloaded is a server's message",
+                         pack->path, images ? "images" : "labels");
+    const bool fits = images ? big_endian(head) == 0x803
+                             : head[0] == 0 && head[1] == 0 && bytes_of_type(header->type) > 0 &&
+                                   (header->dimensions == 1 || header->dimensions == 2);
+    if (!fits)
         return error_set(err, ST_FORMAT, "%s: magic number 0x%08x at byte 0, expected 0x%08x (IDX of %s)",
-                         pack->path, magic, expected, kind == IDX_IMAGES ? "images" : "labels");
-    for (int i = 0; i < kind; i++) {
-        uint32_t most = i == 0 ? INT32_MAX : IMAGE_MAX_SIDE;
-        sizes[i] = big_endian(head + 4 + 4 * i);
-        if (sizes[i] == 0 || sizes[i] > most)
+                         pack->path, big_endian(head), images ? 0x803 : 0x801, images ? "images" : "labels");
+    uint64_t bytes = images ? 1 : (uint64_t)bytes_of_type(header->type);
+    st = data_pack_read(pack, head + 4, 4 * (size_t)header->dimensions, "header", err);
+    if (st != ST_OK)
+        return st;
+    for (int i = 0; i < header->dimensions; i++) {
+        uint32_t most = i == 0 ? INT32_MAX : images ? IMAGE_MAX_SIDE : IDX_ROW_MAX;
+        header->sizes[i] = big_endian(head + 4 + 4 * i);
+        if (header->sizes[i] == 0 || header->sizes[i] > most)
             return error_set(err, ST_FORMAT, "%s: %s %u at byte %d, expected 1 to %u", pack->path,
-                             i == 0   ? "count"
-                             : i == 1 ? "height"
-                                      : "width",
-                             sizes[i], 4 + 4 * i, most);
-        bytes *= sizes[i];
+                             size_names[!images][i], header->sizes[i], 4 + 4 * i, most);
+        bytes *= header->sizes[i];
     }
     /* Before anything is allocated for it. */
-    bytes += 4 + 4 * (uint64_t)kind;
+    bytes += 4 + 4 * (uint64_t)header->dimensions;
     if (bytes > (uint64_t)data_pack_capacity(pack))
         return error_set(err, ST_FORMAT,
                          "%s: the header promises %llu bytes, but the file of %lld bytes is too short",
@@ -139,91 +187,132 @@ static enum status read_header(struct data_pack *pack, int kind, uint32_t *sizes
 
 static enum status open_images(struct idx_split *split, struct error *err)
 {
-    uint32_t sizes[3] = {0};
+    struct idx_header header = {0};
     enum status st = data_pack_open(&split->pack, split->images, err);
     if (st == ST_OK)
-        st = read_header(&split->pack, IDX_IMAGES, sizes, err);
+        st = read_header(&split->pack, IDX_IMAGES, &header, err);
     if (st != ST_OK)
         return st;
-    split->count = (int32_t)sizes[0];
-    split->height = (int32_t)sizes[1];
-    split->width = (int32_t)sizes[2];
+    split->count = (int32_t)header.sizes[0];
+    split->height = (int32_t)header.sizes[1];
+    split->width = (int32_t)header.sizes[2];
     return ST_OK;
 }
 
-/* Labels of one split as int32. In the training part they tell the number of classes, elsewhere they must be
- * in it. */
-static enum status read_labels(const struct idx_split *split, int32_t *labels, int32_t *classes,
-                               bool training, struct error *err)
+/* The whole number at `bytes`, of that type. */
+static int32_t number_of(const uint8_t *bytes, int type)
+{
+    switch (type) {
+    case 0x08:
+        return bytes[0];
+    case 0x09:
+        return (int8_t)bytes[0];
+    case 0x0b:
+        return (int16_t)((uint32_t)bytes[0] << 8 | bytes[1]);
+    default: /* bytes_of_type() knows no other */
+        return (int32_t)big_endian(bytes);
+    }
+}
+
+/* Labels of one split as the file has them. */
+static enum status read_labels(const struct idx_split *split, int32_t *labels, struct error *err)
 {
     struct data_pack pack;
-    uint32_t count = 0;
-    int32_t seen[256] = {0}, most = *classes;
-    uint8_t *bytes = NULL;
+    struct idx_header header = {0};
+    uint8_t *row = NULL;
 
     enum status st = data_pack_open(&pack, split->labels, err);
     if (st == ST_OK)
-        st = read_header(&pack, IDX_LABELS, &count, err);
+        st = read_header(&pack, IDX_LABELS, &header, err);
     if (st != ST_OK)
         goto out;
-    if ((int32_t)count != split->count) {
+    if ((int32_t)header.sizes[0] != split->count) {
         st = error_set(err, ST_FORMAT, "%s: %u labels, expected %d, as many as images in %s", pack.path,
-                       count, split->count, split->images);
+                       header.sizes[0], split->count, split->images);
         goto out;
     }
-    bytes = malloc(count);
-    if (bytes == NULL) {
-        st = error_memory(err, "labels", count);
+    const size_t size = (size_t)bytes_of_type(header.type) * (header.dimensions == 2 ? header.sizes[1] : 1);
+    row = malloc(size);
+    if (row == NULL) {
+        st = error_memory(err, "labels", size);
         goto out;
     }
-    st = data_pack_read(&pack, bytes, count, "labels", err);
+    for (int32_t i = 0; i < split->count && st == ST_OK; i++) {
+        st = data_pack_read(&pack, row, size, "labels", err);
+        if (st == ST_OK)
+            labels[i] = number_of(row, header.type);
+    }
     if (st == ST_OK)
         st = data_pack_end(&pack, err);
-    if (st != ST_OK)
-        goto out;
-    for (uint32_t i = 0; i < count; i++)
-        seen[bytes[i]]++;
-    if (training && most == 0) {
-        /* Labels run without a gap (0 may be missing: some sets count from 1). One behind a gap is a broken
-         * byte. */
-        most = 1;
-        while (most < 256 && seen[most] > 0)
-            most++;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        if (bytes[i] >= most) {
-            st = error_set(err, ST_FORMAT, "%s: label %d of image %u, expected 0 to %d", pack.path, bytes[i],
-                           i, most - 1);
-            goto out;
-        }
-        labels[i] = bytes[i];
-    }
-    *classes = most;
 out:
-    free(bytes);
+    free(row);
     data_pack_close(&pack);
     return st;
 }
 
-/* Fashion-MNIST is known by its folder's name, and its files don't name its classes. */
-static bool is_fashion(const char *path)
+static int compare_labels(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* The labels that occur in the training part become the classes 0 to set->classes - 1, in their order; *values (caller
+ * frees) are what the file calls them. In the other parts none may occur beside them. */
+static enum status number_labels(const struct idx_split *splits, struct dataset *set, int32_t **values,
+                                 struct error *err)
+{
+    const size_t count = (size_t)splits[SPLIT_TRAIN].count;
+    int32_t *sorted = malloc(count * sizeof(*sorted));
+    *values = sorted;
+    if (sorted == NULL)
+        return error_memory(err, "labels", count * sizeof(*sorted));
+    memcpy(sorted, set->labels, count * sizeof(*sorted)); /* training comes first */
+    qsort(sorted, count, sizeof(*sorted), compare_labels);
+    size_t distinct = 1;
+    for (size_t i = 1; i < count; i++)
+        if (sorted[i] != sorted[distinct - 1])
+            sorted[distinct++] = sorted[i];
+    int32_t image = 0;
+    for (int split = 0; split < SPLIT_COUNT; split++)
+        for (int32_t i = 0; i < splits[split].count; i++, image++) {
+            const int32_t *found =
+                bsearch(&set->labels[image], sorted, distinct, sizeof(*sorted), compare_labels);
+            if (found == NULL)
+                return error_set(
+                    err, ST_FORMAT,
+                    "%s: label %d of image %d, which no training image has, expected one of %zu from %d "
+                    "to %d",
+                    splits[split].labels, set->labels[image], i, distinct, sorted[0], sorted[distinct - 1]);
+            set->labels[image] = (int32_t)(found - sorted);
+        }
+    set->classes = (int32_t)distinct;
+    return ST_OK;
+}
+
+/* Fashion-MNIST's files don't name its classes. It is known by its folder's name, sizes and counts. */
+static bool is_fashion(const char *path, const struct idx_split *splits, int32_t classes)
 {
     char resolved[PATH_MAX];
-    if (realpath(path, resolved) == NULL)
+    if (splits[SPLIT_TRAIN].height != FASHION_SIDE || splits[SPLIT_TRAIN].width != FASHION_SIDE ||
+        splits[SPLIT_TRAIN].count != FASHION_TRAIN || splits[SPLIT_TEST].count != FASHION_TEST ||
+        splits[SPLIT_VALIDATION].count != 0 || classes != FASHION_CLASSES || realpath(path, resolved) == NULL)
         return false;
     return strcasestr(strrchr(resolved, '/'), "fashion") != NULL;
 }
 
-static enum status name_classes(bool fashion, struct dataset *set, struct error *err)
+static enum status name_classes(const int32_t *values, bool fashion, struct dataset *set, struct error *err)
 {
-    enum status st = data_number_classes(set, err);
-    for (int32_t i = 0; fashion && st == ST_OK && i < set->classes; i++) {
-        free(set->class_names[i]);
-        set->class_names[i] = strdup(fashion_names[i]);
+    char number[16];
+    set->class_names = calloc((size_t)set->classes, sizeof(*set->class_names));
+    if (set->class_names == NULL)
+        return error_memory(err, "class names", (unsigned long long)set->classes * sizeof(*set->class_names));
+    for (int32_t i = 0; i < set->classes; i++) {
+        snprintf(number, sizeof(number), "%d", values[i]);
+        set->class_names[i] = strdup(fashion ? fashion_names[i] : number);
         if (set->class_names[i] == NULL)
-            st = error_memory(err, "class names", strlen(fashion_names[i]));
+            return error_memory(err, "class names", sizeof(number));
     }
-    return st;
+    return ST_OK;
 }
 
 /* Opens the images of every split and adds up what the dataset needs. */
@@ -257,8 +346,7 @@ enum status data_read_idx(const struct job_dataset *job, struct data_build *buil
 {
     struct idx_split splits[SPLIT_COUNT] = {0};
     struct dataset *set = &build->set;
-    bool fashion = is_fashion(job->path);
-    int32_t classes = fashion ? FASHION_CLASSES : 0;
+    int32_t *values = NULL;
     size_t done = 0;
 
     enum status st = find_files(job->path, splits, err);
@@ -278,7 +366,7 @@ enum status data_read_idx(const struct job_dataset *job, struct data_build *buil
         if (splits[split].images == NULL)
             continue;
         size_t here = (size_t)splits[split].count;
-        st = read_labels(&splits[split], set->labels + done, &classes, split == SPLIT_TRAIN, err);
+        st = read_labels(&splits[split], set->labels + done, err);
         if (st == ST_OK)
             st = data_pack_read(&splits[split].pack, set->pixels + done * image, here * image, "pixels", err);
         if (st == ST_OK)
@@ -288,10 +376,11 @@ enum status data_read_idx(const struct job_dataset *job, struct data_build *buil
         memset(build->given + done, split, here);
         done += here;
     }
-    build->numbered = true;
-    set->classes = classes;
-    st = name_classes(fashion, set, err);
+    st = number_labels(splits, set, &values, err);
+    if (st == ST_OK)
+        st = name_classes(values, is_fashion(job->path, splits, set->classes), set, err);
 out:
+    free(values);
     for (int split = 0; split < SPLIT_COUNT; split++) {
         free(splits[split].images);
         free(splits[split].labels);

@@ -1,13 +1,15 @@
 /* One image file: which format it has (by its first bytes, whatever its name says), its head, its pixels, its
  * colours made grey or RGB. */
+#include "host/base/file.h"
 #include "host/data/data_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-enum { IMAGE_BUFFER = 1 << 15 };
+enum { IMAGE_BUFFER = 1 << 15, IMAGE_MARK = 12 };
+
+enum image_kind { IMAGE_NONE, IMAGE_PNG, IMAGE_JPEG };
 
 enum status image_check_size(int64_t height, int64_t width, struct error *err)
 {
@@ -18,46 +20,104 @@ enum status image_check_size(int64_t height, int64_t width, struct error *err)
     return ST_OK;
 }
 
-/* Opens the file, looks at its first bytes and hands it to its format's reader. */
-static enum status read_file(const char *path, int32_t shrink, struct image_info *info, struct image *image,
-                             struct error *err)
+enum status image_check_pixels(const char *path, const struct image_info *info, int32_t most,
+                               struct error *err)
+{
+    if ((int64_t)info->height * info->width > most)
+        return error_set(err, ST_FORMAT,
+                         "%s: image of height %d and width %d, expected at most %d pixels "
+                         "(dataset.max_pixels)",
+                         path, info->height, info->width, most);
+    return ST_OK;
+}
+
+enum status image_check_stop(bool (*stop)(void), int64_t row, struct error *err)
+{
+    if (stop != NULL && row % IMAGE_STOP_ROWS == 0 && stop())
+        return error_set(err, ST_INTERRUPTED, "stopped by a signal");
+    return ST_OK;
+}
+
+static enum image_kind kind_of(const uint8_t *mark, size_t length)
 {
     static const uint8_t png_mark[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
     static const uint8_t jpeg_mark[3] = {0xff, 0xd8, 0xff};
-    uint8_t mark[8] = {0};
-    struct stat about;
-    enum status st;
+    if (length >= sizeof(png_mark) && memcmp(mark, png_mark, sizeof(png_mark)) == 0)
+        return IMAGE_PNG;
+    if (length >= sizeof(jpeg_mark) && memcmp(mark, jpeg_mark, sizeof(jpeg_mark)) == 0)
+        return IMAGE_JPEG;
+    return IMAGE_NONE;
+}
 
-    FILE *stream = fopen(path, "rbe");
-    if (stream == NULL)
-        return error_system(err, errno, "%s", path);
-    if (fstat(fileno(stream), &about) == 0 && S_ISDIR(about.st_mode)) {
-        st = error_set(err, ST_IO, "%s: is a folder, expected an image", path);
-        goto out;
-    }
+bool image_is_one(const char *path)
+{
+    struct error err;
+    uint8_t mark[IMAGE_MARK] = {0};
+    FILE *stream;
+    int64_t bytes;
+    if (file_open(path, &stream, &bytes, &err) != ST_OK)
+        return false;
+    const size_t got = fread(mark, 1, sizeof(mark), stream);
+    fclose(stream);
+    return kind_of(mark, got) != IMAGE_NONE;
+}
+
+/* Why the first bytes are those of no image. */
+static enum status refuse(const uint8_t *mark, size_t got, struct error *err)
+{
+    if (got == 0)
+        return error_set(err, ST_FORMAT, "an empty file, expected PNG or JPEG");
+    return error_set(err, ST_FORMAT, "the file starts with %02x %02x %02x, expected PNG or JPEG", mark[0],
+                     mark[1], mark[2]);
+}
+
+/* Opens the file, looks at its first bytes and hands it to its format's reader. */
+static enum status read_file(const char *path, int32_t shrink, bool (*stop)(void), struct image_info *info,
+                             struct image *image, struct error *err)
+{
+    uint8_t mark[IMAGE_MARK] = {0};
+    FILE *stream;
+    int64_t bytes = 0;
+    enum status st = file_open(path, &stream, &bytes, err);
+    if (st != ST_OK)
+        return st;
     if (image != NULL)
         setvbuf(stream, NULL, _IOFBF, IMAGE_BUFFER);
-    size_t got = fread(mark, 1, sizeof(mark), stream);
+    const size_t got = fread(mark, 1, sizeof(mark), stream);
+    if (ferror(stream))
+        st = error_system(err, errno, "%s", path);
     rewind(stream);
-    if (got == sizeof(mark) && memcmp(mark, png_mark, sizeof(png_mark)) == 0)
-        st = image_png_read(stream, info, image, err);
-    else if (got >= sizeof(jpeg_mark) && memcmp(mark, jpeg_mark, sizeof(jpeg_mark)) == 0)
-        st = image_jpeg_read(stream, shrink, info, image, err);
-    else if (got == 0)
-        st = error_set(err, ST_FORMAT, "an empty file, expected PNG or JPEG");
-    else
-        st = error_set(err, ST_FORMAT, "the file starts with %02x %02x %02x, expected PNG or JPEG", mark[0],
-                       mark[1], mark[2]);
-    if (st != ST_OK)
-        error_prefix(err, "%s", path);
-out:
+    if (st == ST_OK) {
+        switch (kind_of(mark, got)) {
+        case IMAGE_PNG:
+            st = image_png_read(stream, stop, info, image, err);
+            break;
+        case IMAGE_JPEG:
+            st = image_jpeg_read(stream, shrink, stop, info, image, err);
+            break;
+        case IMAGE_NONE:
+            st = refuse(mark, got, err);
+            break;
+        }
+        if (st == ST_OK && image != NULL)
+            st = image_turn(image, info->orientation, err);
+        if (st != ST_OK && st != ST_INTERRUPTED)
+            error_prefix(err, "%s", path);
+        if (st != ST_OK && ferror(stream)) /* the disk's fault, and none of the file's */
+            st = err->status = ST_IO;
+        if (st == ST_OK && info->orientation > 4) {
+            const int32_t height = info->height;
+            info->height = info->width;
+            info->width = height;
+        }
+    }
     fclose(stream);
     return st;
 }
 
 enum status image_probe(const char *path, struct image_info *info, struct error *err)
 {
-    return read_file(path, 1, info, NULL, err);
+    return read_file(path, 1, NULL, info, NULL, err);
 }
 
 /* Luma of ITU-R BT.601, the weights that JPEG itself uses, rounded to the nearest. In place. */
@@ -85,17 +145,15 @@ static enum status make_rgb(struct image *image, struct error *err)
     return ST_OK;
 }
 
-enum status image_decode(const char *path, int32_t channels, int32_t shrink, struct image *image,
-                         struct error *err)
+enum status image_decode(const char *path, int32_t channels, int32_t shrink, bool (*stop)(void),
+                         struct image *image, struct error *err)
 {
     struct image_info info;
     *image = (struct image){0};
-    enum status st = read_file(path, shrink, &info, image, err);
-    if (st != ST_OK)
-        return st;
-    if (image->channels == 3 && channels == 1)
+    enum status st = read_file(path, shrink, stop, &info, image, err);
+    if (st == ST_OK && image->channels == 3 && channels == 1)
         make_grey(image);
-    else if (image->channels == 1 && channels == 3)
+    else if (st == ST_OK && image->channels == 1 && channels == 3)
         st = make_rgb(image, err);
     if (st != ST_OK) {
         free(image->pixels);
@@ -118,8 +176,10 @@ enum status data_read_image(const char *path, int32_t channels, int32_t height, 
     if (st == ST_OK)
         st = image_probe(path, &info, err);
     if (st == ST_OK)
+        st = image_check_pixels(path, &info, DATA_MAX_PIXELS, err);
+    if (st == ST_OK)
         st = image_decode(path, channels, data_resize_shrink(info.height, info.width, how, height, width),
-                          &image, err);
+                          NULL, &image, err);
     if (st == ST_OK)
         st = data_resize(&work, image.pixels, channels, image.height, image.width, how, pixels, height, width,
                          err);

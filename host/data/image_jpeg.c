@@ -20,6 +20,7 @@ struct jpeg_reader {
     struct image_info *info;
     struct image *image; /* NULL: only the head */
     int32_t shrink;
+    bool (*stop)(void);
     uint8_t *pixels;
     uint8_t *row; /* one row of CMYK */
     struct error *err;
@@ -38,13 +39,17 @@ static void on_error(j_common_ptr jpeg)
 }
 
 /* libjpeg goes on with grey where data is missing and calls that a warning. Here pixels that were made up are
- * an error; warnings that leave the pixels whole are not. */
+ * an error; warnings that leave the pixels whole are not. A file that ends without its mark is whole where all bits of
+ * its only scan are there; of further scans nobody knows. */
 static void on_message(j_common_ptr jpeg, int level)
 {
     if (level >= 0)
         return;
     switch (jpeg->err->msg_code) {
     case JWRN_JPEG_EOF:
+        if (((struct jpeg_reader *)jpeg->err)->jpeg.progressive_mode)
+            on_error(jpeg);
+        break;
     case JWRN_HIT_MARKER:
     case JWRN_HUFF_BAD_CODE:
     case JWRN_ARITH_BAD_CODE:
@@ -68,6 +73,7 @@ static void rgb_of_cmyk(const uint8_t *from, uint8_t *to, size_t count)
 static enum status read_head(struct jpeg_reader *reader)
 {
     struct jpeg_decompress_struct *jpeg = &reader->jpeg;
+    jpeg_save_markers(jpeg, JPEG_APP0 + 1, 0xffff); /* EXIF's */
     jpeg_read_header(jpeg, TRUE);
     enum status st = image_check_size(jpeg->image_height, jpeg->image_width, reader->err);
     if (st != ST_OK)
@@ -75,6 +81,11 @@ static enum status read_head(struct jpeg_reader *reader)
     *reader->info = (struct image_info){.height = (int32_t)jpeg->image_height,
                                         .width = (int32_t)jpeg->image_width,
                                         .grey = jpeg->jpeg_color_space == JCS_GRAYSCALE};
+    for (jpeg_saved_marker_ptr marker = jpeg->marker_list; marker != NULL; marker = marker->next)
+        if (marker->data_length >= 6 && memcmp(marker->data, "Exif\0\0", 6) == 0) {
+            reader->info->orientation = image_orientation(marker->data, marker->data_length);
+            break;
+        }
     return ST_OK;
 }
 
@@ -103,6 +114,9 @@ static enum status read_jumping(struct jpeg_reader *reader, FILE *stream)
     while (jpeg->output_scanline < jpeg->output_height) {
         uint8_t *to = reader->pixels + jpeg->output_scanline * width * channels;
         JSAMPROW row = inks ? reader->row : to;
+        st = image_check_stop(reader->stop, jpeg->output_scanline, reader->err);
+        if (st != ST_OK)
+            return st;
         jpeg_read_scanlines(jpeg, &row, 1);
         if (inks)
             rgb_of_cmyk(reader->row, to, width);
@@ -116,10 +130,10 @@ static enum status read_jumping(struct jpeg_reader *reader, FILE *stream)
     return ST_OK;
 }
 
-enum status image_jpeg_read(FILE *stream, int32_t shrink, struct image_info *info, struct image *image,
-                            struct error *err)
+enum status image_jpeg_read(FILE *stream, int32_t shrink, bool (*stop)(void), struct image_info *info,
+                            struct image *image, struct error *err)
 {
-    struct jpeg_reader reader = {.info = info, .image = image, .shrink = shrink, .err = err};
+    struct jpeg_reader reader = {.info = info, .image = image, .shrink = shrink, .stop = stop, .err = err};
     reader.jpeg.err = jpeg_std_error(&reader.manager);
     reader.manager.error_exit = on_error;
     reader.manager.emit_message = on_message;

@@ -14,8 +14,12 @@ struct png_reader {
     png_infop about;
     struct image_info *info;
     struct image *image; /* NULL: only the head */
-    uint8_t *pixels;     /* as libpng gives them, with alpha where there is one */
+    uint8_t *pixels;     /* without alpha */
+    uint8_t
+        *row; /* one as libpng gives it, with alpha where there is one; of interlaced images all of them */
     png_bytep *rows;
+    bool whole; /* all pixels are there */
+    bool (*stop)(void);
     FILE *stream;
     struct error *err;
 };
@@ -55,12 +59,16 @@ static enum status check_head(FILE *stream, struct error *err)
     return image_check_size(png_get_uint_32(head + 20), png_get_uint_32(head + 16), err);
 }
 
-/* Composites the alpha channel, the last of `channels`, on white and squeezes it out. Works in place. */
-static void flatten(uint8_t *pixels, size_t count, int channels)
+/* Takes a row over; its alpha channel, the last of 2 or 4, is composited on white. */
+static void flatten(const uint8_t *row, uint8_t *pixels, size_t count, int channels)
 {
-    int colours = channels - 1;
+    const int colours = channels - (channels % 2 == 0);
+    if (colours == channels) {
+        memcpy(pixels, row, count * (size_t)channels);
+        return;
+    }
     for (size_t i = 0; i < count; i++) {
-        const uint8_t *from = pixels + i * (size_t)channels;
+        const uint8_t *from = row + i * (size_t)channels;
         uint8_t *to = pixels + i * (size_t)colours;
         unsigned alpha = from[colours];
         for (int c = 0; c < colours; c++)
@@ -83,12 +91,9 @@ static void set_transforms(struct png_reader *reader, int colour_type, int depth
     png_read_update_info(reader->png, reader->about);
 }
 
-/* The part that libpng may jump out of. */
-static enum status read_jumping(struct png_reader *reader)
+/* What the file's head says. */
+static void read_head(struct png_reader *reader)
 {
-    if (setjmp(png_jmpbuf(reader->png)))
-        return reader->err->status;
-
     png_set_read_fn(reader->png, reader, on_read);
     png_read_info(reader->png, reader->about);
     int colour_type = png_get_color_type(reader->png, reader->about);
@@ -104,37 +109,74 @@ static enum status read_jumping(struct png_reader *reader)
         .deep = depth == 16,
         .palette = colour_type == PNG_COLOR_TYPE_PALETTE,
     };
-    if (reader->image == NULL)
-        return ST_OK;
+#ifdef PNG_eXIf_SUPPORTED
+    png_uint_32 length = 0;
+    png_bytep exif = NULL;
+    if (png_get_eXIf_1(reader->png, reader->about, &length, &exif) != 0)
+        reader->info->orientation = image_orientation(exif, length);
+#endif
+}
 
-    set_transforms(reader, colour_type, depth);
-    int channels = png_get_channels(reader->png, reader->about);
-    size_t row = png_get_rowbytes(reader->png, reader->about);
-    if (channels < 1 || channels > 4 || row != (size_t)width * (size_t)channels)
-        return error_set(reader->err, ST_FORMAT, "broken PNG: rows of %zu bytes, expected %u pixels", row,
-                         width);
-    reader->pixels = malloc(row * height);
-    reader->rows = malloc(height * sizeof(*reader->rows));
-    if (reader->pixels == NULL || reader->rows == NULL)
+/* Row by row, so that beside the result one row is held; an interlaced image comes as a whole. */
+static enum status read_rows(struct png_reader *reader, uint32_t height, uint32_t width, int channels)
+{
+    const size_t row = (size_t)width * (size_t)channels, colours = (size_t)(channels - (channels % 2 == 0));
+    const bool interlaced = png_get_interlace_type(reader->png, reader->about) != PNG_INTERLACE_NONE;
+    reader->pixels = malloc(width * colours * height);
+    reader->row = malloc(interlaced ? row * height : row);
+    reader->rows = interlaced ? malloc(height * sizeof(*reader->rows)) : NULL;
+    if (reader->pixels == NULL || reader->row == NULL || (interlaced && reader->rows == NULL))
         return error_memory(reader->err, "an image", (unsigned long long)row * height);
-    for (uint32_t y = 0; y < height; y++)
-        reader->rows[y] = reader->pixels + y * row;
-    png_read_image(reader->png, reader->rows);
-    png_read_end(reader->png, NULL); /* finds a file cut behind its pixels */
-
-    if (channels == 2 || channels == 4) {
-        flatten(reader->pixels, (size_t)height * width, channels);
-        channels--;
+    for (uint32_t y = 0; interlaced && y < height; y++)
+        reader->rows[y] = reader->row + y * row;
+    if (interlaced)
+        png_read_image(reader->png, reader->rows);
+    for (uint32_t y = 0; y < height; y++) {
+        enum status st = image_check_stop(reader->stop, y, reader->err);
+        if (st != ST_OK)
+            return st;
+        if (!interlaced)
+            png_read_row(reader->png, reader->row, NULL);
+        flatten(interlaced ? reader->rows[y] : reader->row, reader->pixels + y * width * colours, width,
+                channels);
     }
-    *reader->image = (struct image){
-        .height = (int32_t)height, .width = (int32_t)width, .channels = channels, .pixels = reader->pixels};
-    reader->pixels = NULL;
     return ST_OK;
 }
 
-enum status image_png_read(FILE *stream, struct image_info *info, struct image *image, struct error *err)
+/* The part that libpng may jump out of. */
+static enum status read_jumping(struct png_reader *reader)
 {
-    struct png_reader reader = {.info = info, .image = image, .stream = stream, .err = err};
+    if (setjmp(png_jmpbuf(reader->png))) /* behind the pixels nothing is of use here */
+        return reader->whole ? ST_OK : reader->err->status;
+    read_head(reader);
+    if (reader->image == NULL)
+        return ST_OK;
+    const uint32_t height = png_get_image_height(reader->png, reader->about);
+    const uint32_t width = png_get_image_width(reader->png, reader->about);
+    set_transforms(reader, png_get_color_type(reader->png, reader->about),
+                   png_get_bit_depth(reader->png, reader->about));
+    const int channels = png_get_channels(reader->png, reader->about);
+    const size_t row = png_get_rowbytes(reader->png, reader->about);
+    if (channels < 1 || channels > 4 || row != (size_t)width * (size_t)channels)
+        return error_set(reader->err, ST_FORMAT, "broken PNG: rows of %zu bytes, expected %u pixels", row,
+                         width);
+    enum status st = read_rows(reader, height, width, channels);
+    if (st != ST_OK)
+        return st;
+    reader->whole = true;
+    *reader->image = (struct image){.height = (int32_t)height,
+                                    .width = (int32_t)width,
+                                    .channels = channels - (channels % 2 == 0),
+                                    .pixels = reader->pixels};
+    reader->pixels = NULL;
+    png_read_end(reader->png, NULL); /* for a checksum that does not fit; a missing end is none of ours */
+    return ST_OK;
+}
+
+enum status image_png_read(FILE *stream, bool (*stop)(void), struct image_info *info, struct image *image,
+                           struct error *err)
+{
+    struct png_reader reader = {.info = info, .image = image, .stream = stream, .stop = stop, .err = err};
     enum status st = check_head(stream, err);
     if (st != ST_OK)
         return st;
@@ -147,6 +189,7 @@ enum status image_png_read(FILE *stream, struct image_info *info, struct image *
         st = read_jumping(&reader);
     png_destroy_read_struct(&reader.png, &reader.about, NULL);
     free(reader.pixels);
+    free(reader.row);
     free(reader.rows);
     return st;
 }

@@ -1,6 +1,8 @@
 /* The list of single image files, with their classes and splits, before anything is decoded. */
 #include "host/data/data_internal.h"
 
+#include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -12,7 +14,7 @@ static int32_t class_index(const struct data_list *list, const char *name, bool 
     *found = false;
     while (low < high) {
         int32_t middle = low + (high - low) / 2;
-        int order = strcmp(list->classes[middle].name, name);
+        int order = data_compare_names(list->classes[middle].name, name);
         if (order == 0) {
             *found = true;
             return middle;
@@ -25,14 +27,9 @@ static int32_t class_index(const struct data_list *list, const char *name, bool 
     return low;
 }
 
-enum status data_list_class(struct data_list *list, const char *name, int32_t *id, struct error *err)
+/* Adds a class of that name, which belongs to the list afterwards. */
+static enum status insert_class(struct data_list *list, int32_t at, char *name, struct error *err)
 {
-    bool found;
-    int32_t at = class_index(list, name, &found);
-    if (found) {
-        *id = list->classes[at].id;
-        return ST_OK;
-    }
     if (list->class_count == list->class_capacity) {
         int32_t capacity = list->class_capacity > 0 ? 2 * list->class_capacity : 16;
         struct data_class *larger = realloc(list->classes, (size_t)capacity * sizeof(*larger));
@@ -41,14 +38,29 @@ enum status data_list_class(struct data_list *list, const char *name, int32_t *i
         list->classes = larger;
         list->class_capacity = capacity;
     }
-    char *copy = strdup(name);
-    if (copy == NULL)
-        return error_memory(err, "a class name", strlen(name) + 1);
     memmove(&list->classes[at + 1], &list->classes[at],
             (size_t)(list->class_count - at) * sizeof(*list->classes));
-    list->classes[at] = (struct data_class){.name = copy, .id = list->class_count};
-    *id = list->class_count++;
+    list->classes[at] = (struct data_class){.name = name, .id = list->class_count++};
     return ST_OK;
+}
+
+enum status data_list_class(struct data_list *list, const char *name, int32_t *id, struct error *err)
+{
+    bool found, foreign;
+    enum status st = ST_OK;
+    char *copy = data_name_utf8(name, &foreign);
+    if (copy == NULL)
+        return error_memory(err, "a class name", strlen(name) + 1);
+    const int32_t at = class_index(list, copy, &found);
+    if (!found)
+        st = insert_class(list, at, copy, err);
+    if (found || st != ST_OK)
+        free(copy);
+    else
+        list->foreign += foreign;
+    if (st == ST_OK)
+        *id = list->classes[at].id;
+    return st;
 }
 
 enum status data_list_add(struct data_list *list, struct data_item *item, struct error *err)
@@ -90,12 +102,127 @@ enum status data_list_finish(struct data_list *list, struct error *err)
 
 enum status data_list_problem(struct data_list *list, struct error *err)
 {
-    if (!list->skip || err->status == ST_MEMORY)
+    if (!list->skip || err->status == ST_MEMORY || err->status == ST_IO || err->status == ST_INTERRUPTED)
         return err->status;
     list->skipped++;
     if (list->log != NULL)
         fprintf(list->log, "warning: left out: %s\n", err->message);
     return ST_OK;
+}
+
+enum status data_file_error(struct error *err, int number, const char *path)
+{
+    static const int machine[] = {ENOMEM, EMFILE, ENFILE, EIO, EINTR, EAGAIN, ENODEV, ENXIO, ESTALE};
+    if (number == ELOOP)
+        return error_set(err, ST_FORMAT, "%s: a symbolic link that leads back to itself", path);
+    error_system(err, number, "%s", path);
+    for (size_t i = 0; i < sizeof(machine) / sizeof(machine[0]); i++)
+        if (number == machine[i])
+            return err->status;
+    err->status = ST_FORMAT;
+    return ST_FORMAT;
+}
+
+void data_list_say(const struct data_list *list, const char *format, ...)
+{
+    struct error line; /* for its cleaning of what is quoted */
+    char text[ERROR_LENGTH];
+    va_list arguments;
+    if (list->log == NULL)
+        return;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    error_set(&line, ST_OK, "%s", text);
+    fprintf(list->log, "warning: %s\n", line.message);
+}
+
+enum status data_list_pass(struct data_list *list, const char *name, struct error *err)
+{
+    for (int32_t i = 0; i < list->passed_count; i++)
+        if (strcasecmp(list->passed[i].name, name) == 0) {
+            list->passed[i].count++;
+            return ST_OK;
+        }
+    if (list->passed_count == list->passed_capacity) {
+        int32_t capacity = list->passed_capacity > 0 ? 2 * list->passed_capacity : 16;
+        struct data_passed *larger = realloc(list->passed, (size_t)capacity * sizeof(*larger));
+        if (larger == NULL)
+            return error_memory(err, "names", (unsigned long long)capacity * sizeof(*larger));
+        list->passed = larger;
+        list->passed_capacity = capacity;
+    }
+    char *copy = strdup(name);
+    if (copy == NULL)
+        return error_memory(err, "a name", strlen(name) + 1);
+    list->passed[list->passed_count++] = (struct data_passed){.name = copy, .count = 1};
+    return ST_OK;
+}
+
+/* What was passed over, most of it first. */
+static void tell_passed(const struct data_list *list)
+{
+    enum { SHOWN = 10 };
+    char text[512];
+    size_t used = 0;
+    int32_t last = INT32_MAX, shown = 0;
+    while (shown < list->passed_count && shown < SHOWN && used < sizeof(text)) {
+        int32_t most = 0;
+        for (int32_t i = 0; i < list->passed_count; i++)
+            if (list->passed[i].count < last && list->passed[i].count > most)
+                most = list->passed[i].count;
+        for (int32_t i = 0; i < list->passed_count && used < sizeof(text) && shown < SHOWN; i++)
+            if (list->passed[i].count == most) {
+                used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%d %s", shown > 0 ? ", " : "",
+                                         most, list->passed[i].name);
+                shown++;
+            }
+        last = most;
+    }
+    if (shown > 0)
+        data_list_say(list, "%s: passed over: %s%s", list->source, text,
+                      shown < list->passed_count ? " and others" : "");
+}
+
+struct folded {
+    char *key;
+    int32_t class;
+};
+
+static int compare_folded(const void *a, const void *b)
+{
+    const struct folded *x = a, *y = b;
+    const int order = strcmp(x->key, y->key);
+    return order != 0 ? order : x->class < y->class ? -1 : x->class > y->class;
+}
+
+enum status data_list_tell(const struct data_list *list, struct error *err)
+{
+    enum status st = ST_OK;
+    const size_t count = (size_t)list->class_count;
+    struct folded *folded = calloc(count, sizeof(*folded));
+    tell_passed(list);
+    if (list->foreign > 0)
+        data_list_say(list, "%s: %d class names are no UTF-8 and were taken for Windows' code page 1252",
+                      list->source, list->foreign);
+    if (folded == NULL)
+        return error_memory(err, "class names", count * sizeof(*folded));
+    for (int32_t i = 0; i < list->class_count && st == ST_OK; i++) {
+        folded[i] = (struct folded){.key = data_name_folded(list->classes[i].name), .class = i};
+        if (folded[i].key == NULL)
+            st = error_memory(err, "class names", strlen(list->classes[i].name));
+    }
+    if (st == ST_OK)
+        qsort(folded, count, sizeof(*folded), compare_folded);
+    for (size_t i = 1; i < count && st == ST_OK; i++)
+        if (strcmp(folded[i].key, folded[i - 1].key) == 0)
+            data_list_say(
+                list, "%s: classes \"%s\" and \"%s\" look alike, but for case, blanks or Unicode form",
+                list->source, list->classes[folded[i - 1].class].name, list->classes[folded[i].class].name);
+    for (size_t i = 0; i < count; i++)
+        free(folded[i].key);
+    free(folded);
+    return st;
 }
 
 void data_list_free(struct data_list *list)
@@ -104,9 +231,28 @@ void data_list_free(struct data_list *list)
         free(list->items[i].path);
     for (int32_t i = 0; i < list->class_count; i++)
         free(list->classes[i].name);
+    for (int32_t i = 0; i < list->passed_count; i++)
+        free(list->passed[i].name);
     free(list->items);
     free(list->classes);
+    free(list->passed);
     *list = (struct data_list){0};
+}
+
+/* Cuts off what tools and people put around the word of a split: seg_train, training_set, test-images. */
+static void bare_word(const char *word, char *bare, size_t size)
+{
+    static const char *const ends[] = {"images", "data", "set", "split"};
+    snprintf(bare, size, "%s", strncasecmp(word, "seg_", 4) == 0 ? word + 4 : word);
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        size_t length = strlen(bare), end = strlen(ends[i]);
+        if (length <= end || strcasecmp(bare + length - end, ends[i]) != 0)
+            continue;
+        length -= end;
+        while (length > 1 && strchr("_- ", bare[length - 1]) != NULL)
+            length--;
+        bare[length] = '\0';
+    }
 }
 
 int data_split_of_word(const char *word)
@@ -117,19 +263,24 @@ int data_split_of_word(const char *word)
     } words[] = {
         {"train", SPLIT_TRAIN},      {"training", SPLIT_TRAIN},      {"val", SPLIT_VALIDATION},
         {"valid", SPLIT_VALIDATION}, {"validate", SPLIT_VALIDATION}, {"validation", SPLIT_VALIDATION},
+        {"dev", SPLIT_VALIDATION},   {"eval", SPLIT_VALIDATION},     {"evaluation", SPLIT_VALIDATION},
         {"test", SPLIT_TEST},        {"testing", SPLIT_TEST},
     };
+    char bare[32];
+    bare_word(word, bare, sizeof(bare));
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-        if (strcasecmp(word, words[i].word) == 0)
+        if (strcasecmp(bare, words[i].word) == 0)
             return words[i].split;
     return -1;
 }
 
 bool data_is_image_name(const char *name, bool *other)
 {
-    static const char *const readable[] = {".png", ".jpg", ".jpeg", ".jpe"};
-    static const char *const unreadable[] = {".gif", ".bmp", ".webp", ".tif", ".tiff", ".heic", ".avif",
-                                             ".jp2", ".ppm", ".pgm",  ".pnm", ".tga",  ".svg",  ".ico"};
+    static const char *const readable[] = {".png", ".jpg", ".jpeg",  ".jpe", ".jfif",
+                                           ".jfi", ".jif", ".pjpeg", ".pjp"};
+    static const char *const unreadable[] = {".gif",  ".bmp",  ".webp", ".tif", ".tiff", ".heic",
+                                             ".heif", ".avif", ".jp2",  ".jxl", ".ppm",  ".pgm",
+                                             ".pnm",  ".tga",  ".svg",  ".ico"};
     const char *end = strrchr(name, '.');
     *other = false;
     if (end == NULL)

@@ -48,6 +48,8 @@ void data_measure(struct dataset *set, int32_t threads)
         double variance = (double)squares[c] / values - mean * mean;
         set->mean[c] = (float)(mean / 255);
         set->deviation[c] = (float)(sqrt(variance > 0 ? variance : 0) / 255);
+        if (set->deviation[c] == 0.0f)
+            set->deviation[c] = DATA_CONSTANT; /* so that it is 0 everywhere once it is normalised */
     }
 }
 

@@ -20,7 +20,7 @@ enum status data_pack_open(struct data_pack *pack, const char *path, struct erro
     struct stat about;
 
     *pack = (struct data_pack){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return error_system(err, errno, "%s", path);
     if (fstat(fd, &about) != 0) {

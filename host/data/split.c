@@ -86,7 +86,7 @@ static enum status fill_classes(struct class_images *by_class, int64_t seed, con
 /* Decides how many images of each class `split` takes: `share` of what is left of the class, in whole numbers
  * whose sum is right too (largest remainders), and never the last image of a class. */
 static enum status hold_out(struct class_images *by_class, enum data_split split, double share,
-                            int32_t classes, struct error *err)
+                            int32_t classes, const char *source, struct error *err)
 {
     int32_t total = 0, given = 0;
     struct fraction *fractions = malloc((size_t)classes * sizeof(*fractions));
@@ -111,6 +111,12 @@ static enum status hold_out(struct class_images *by_class, enum data_split split
     }
     by_class->total[split] = given;
     free(fractions);
+    if (given == 0 && share > 0)
+        return error_set(
+            err, ST_FORMAT,
+            "%s: no image is left for %s, %d images in %d classes: expected a class with at least 2 beside "
+            "those held out before, or files for it",
+            source, split == SPLIT_TEST ? "the test" : "validation", total, classes);
     return ST_OK;
 }
 
@@ -216,9 +222,9 @@ static enum status list_splits(const struct job_dataset *job, int64_t seed, stru
     if (st != ST_OK)
         return st;
     if (!is_given[SPLIT_TEST])
-        st = hold_out(by_class, SPLIT_TEST, job->test, set->classes, err);
+        st = hold_out(by_class, SPLIT_TEST, job->test, set->classes, build->source, err);
     if (st == ST_OK && !is_given[SPLIT_VALIDATION])
-        st = hold_out(by_class, SPLIT_VALIDATION, job->validation, set->classes, err);
+        st = hold_out(by_class, SPLIT_VALIDATION, job->validation, set->classes, build->source, err);
     if (st != ST_OK)
         return st;
     st = list_split(build, by_class, SPLIT_TEST, set, err);

@@ -25,9 +25,9 @@ static enum status parse_line(const char *text, size_t length, int64_t seq, stru
                               struct error *err)
 {
     char digits[CRC_DIGITS + 1], computed[CRC_DIGITS + 1];
-    const char *tail = text + length - CRC_LENGTH;
+    const char *tail = length >= CRC_LENGTH ? text + length - CRC_LENGTH : NULL;
 
-    if (length < CRC_LENGTH || memcmp(tail, CRC_HEAD, CRC_HEAD_LENGTH) != 0 ||
+    if (tail == NULL || memcmp(tail, CRC_HEAD, CRC_HEAD_LENGTH) != 0 ||
         memcmp(text + length - 2, CRC_FOOT, 2) != 0)
         return error_set(err, ST_FORMAT, "the line of %zu bytes has no checksum, expected it to end with %s",
                          length, CRC_HEAD "8 hex digits" CRC_FOOT);
@@ -38,7 +38,10 @@ static enum status parse_line(const char *text, size_t length, int64_t seq, stru
         return error_set(err, ST_FORMAT, "the line's checksum is %s, expected \"%.8s\" as it says", computed,
                          digits);
 
+    errno = 0;
     cJSON *json = cJSON_ParseWithLength(text, length);
+    if (json == NULL && errno == ENOMEM)
+        return error_memory(err, "a journal line", length);
     const cJSON *seq_item = cJSON_GetObjectItemCaseSensitive(json, "seq");
     const cJSON *time_item = cJSON_GetObjectItemCaseSensitive(json, "time");
     const cJSON *event_item = cJSON_GetObjectItemCaseSensitive(json, JOURNAL_EVENT);
@@ -107,7 +110,7 @@ static enum status parse_journal(const char *path, const char *text, size_t leng
         struct journal_line *line = &lines->lines[lines->count];
         bool whole = newline != NULL;
         if (whole && parse_line(text + at, end - 1 - at, (int64_t)lines->count, line, err) != ST_OK) {
-            if (!may_be_torn(text + end, length - end))
+            if (err->status == ST_MEMORY || !may_be_torn(text + end, length - end))
                 return error_prefix(err, "%s:%zu", path, lines->count + 1);
             whole = false;
         }

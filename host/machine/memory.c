@@ -46,7 +46,7 @@ void memory_reserve(struct memory *memory, struct memory_need *need, size_t cach
     const size_t training = need->training * (size_t)(need->devices > 1 ? need->devices : 1);
     const size_t inheriting = (memory->device_is_host ? need->inheritance : 0) + need->parent;
     const size_t trained = (memory->device_is_host ? training + need->values : 0) + need->values;
-    need->added = trained > inheriting ? trained : inheriting;
+    need->added = need->past + (trained > inheriting ? trained : inheriting);
     memory->in_training += need->added;
     if (memory->in_training + cached > memory->largest)
         memory->largest = memory->in_training + cached;

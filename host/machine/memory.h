@@ -29,6 +29,7 @@ struct memory_need {
     /* its weights as float32: held once for the weight cache and once on the host, for upload or file */
     size_t values;
     size_t parent; /* host: its parent's values, which may have to be read from a file; 0: none */
+    size_t past;   /* host: the training that it goes on from, until its own has that; 0: none */
     size_t added;  /* by all of it, to the base; memory_reserve sets it */
 };
 

@@ -4,6 +4,7 @@
 #include "host/device/views.h"
 #include "host/net/serialise.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -187,7 +188,10 @@ static enum status metadata_json(const cJSON *metadata, const char *key, cJSON *
     const char *text = metadata_string(metadata, key, err);
     if (text == NULL)
         return err->status;
+    errno = 0;
     *json = cJSON_Parse(text);
+    if (*json == NULL && errno == ENOMEM)
+        return error_memory(err, key, strlen(text));
     if (*json == NULL)
         return error_set(err, ST_FORMAT, "header: \"%s\" in __metadata__ is no JSON: %.40s", key, text);
     return ST_OK;
@@ -428,7 +432,12 @@ enum status model_load(const char *path, struct model *model, struct error *err)
                       header_length, length);
         goto out;
     }
+    errno = 0;
     header = cJSON_ParseWithLength(file + LENGTH_BYTES, header_length);
+    if (header == NULL && errno == ENOMEM) {
+        st = error_memory(err, "header", header_length);
+        goto out;
+    }
     if (!cJSON_IsObject(header)) {
         st = error_set(err, ST_FORMAT, "header: %" PRIu64 " bytes that are no JSON object", header_length);
         goto out;

@@ -312,38 +312,47 @@ static double cheapest_assignment(const double *costs, int32_t n, double *double
     return sum;
 }
 
-/* Unmatched skips cost 1 each: the matrix is made square with ones. NAN when out of memory. */
-static double skips_distance(const struct descriptor *a, const struct descriptor *b, double *row)
+/* Unmatched skips cost 1 each: the matrix is made square with ones. */
+static enum status skips_distance(const struct descriptor *a, const struct descriptor *b, double *row,
+                                  double *distance, struct error *err)
 {
     int32_t n = a->skip_count > b->skip_count ? a->skip_count : b->skip_count;
+    enum status st = ST_OK;
+    *distance = 0.0;
     if (n == 0)
-        return 0.0;
-    double distance = NAN;
+        return ST_OK;
     double *costs = malloc((size_t)n * (size_t)n * sizeof(*costs));
     double *doubles = malloc(3 * ((size_t)n + 1) * sizeof(*doubles));
     int32_t *whole = malloc(3 * ((size_t)n + 1) * sizeof(*whole));
-    if (costs == NULL || doubles == NULL || whole == NULL)
+    if (costs == NULL || doubles == NULL || whole == NULL) {
+        st = error_memory(err, "distance of skips", (size_t)n * (size_t)n * sizeof(*costs));
         goto out;
+    }
     for (int32_t i = 0; i < n; i++)
         for (int32_t j = 0; j < n; j++)
             costs[(size_t)i * (size_t)n + (size_t)j] =
                 i < a->skip_count && j < b->skip_count ? skip_distance(a, &a->skips[i], b, &b->skips[j], row)
                                                        : 1.0;
-    distance = cheapest_assignment(costs, n, doubles, whole);
+    *distance = cheapest_assignment(costs, n, doubles, whole);
 out:
     free(costs);
     free(doubles);
     free(whole);
-    return distance;
+    return st;
 }
 
-double descriptor_distance(const struct descriptor *a, const struct descriptor *b, double skip_weight)
+enum status descriptor_distance(const struct descriptor *a, const struct descriptor *b, double skip_weight,
+                                double *distance, struct error *err)
 {
-    double *row = malloc(((size_t)b->symbol_count + 1) * sizeof(*row));
+    const size_t bytes = ((size_t)b->symbol_count + 1) * sizeof(double);
+    double skips = 0.0, *row = malloc(bytes);
+    enum status st = ST_OK;
     if (row == NULL)
-        return NAN;
-    double chains = edit_distance(a->symbols, a->chain_count, b->symbols, b->chain_count, row);
-    double skips = skip_weight > 0.0 ? skips_distance(a, b, row) : 0.0;
+        return error_memory(err, "distance of networks", bytes);
+    const double chains = edit_distance(a->symbols, a->chain_count, b->symbols, b->chain_count, row);
+    if (skip_weight > 0.0)
+        st = skips_distance(a, b, row, &skips, err);
     free(row);
-    return chains + skip_weight * skips;
+    *distance = chains + skip_weight * skips;
+    return st;
 }

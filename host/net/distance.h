@@ -11,7 +11,8 @@ struct descriptor;
 enum status descriptor_new(struct descriptor **made, const struct graph *graph, struct error *err);
 void descriptor_free(struct descriptor *descriptor);
 
-/* `skip_weight` is the paper's lambda. NAN when out of memory. */
-double descriptor_distance(const struct descriptor *a, const struct descriptor *b, double skip_weight);
+/* `skip_weight` is the paper's lambda. ST_MEMORY. */
+enum status descriptor_distance(const struct descriptor *a, const struct descriptor *b, double skip_weight,
+                                double *distance, struct error *err);
 
 #endif

@@ -187,10 +187,10 @@ static void norm_gelu(struct builder *b)
     simple(b, LAYER_GELU);
 }
 
-/* Both airs: frozen whitening filters, blocks that halve the image, the largest value of each channel, logits that begin
- * small. Against Jordan's the whitening has no bias (there one that learns for three epochs), and large images are
- * whitened patch by patch and shrunk as the others' stems do. A block whose `residual` is set has a convolution more,
- * and what came out of the first goes around the other two. */
+/* Both airs: frozen whitening filters, blocks that halve the image, the largest value of each channel, logits that
+ * begin small. Against Jordan's the whitening has no bias (there one that learns for three epochs), and large images
+ * are whitened patch by patch and shrunk as the others' stems do. With `residual` a block has a convolution more, and
+ * what came out of its first goes around the other two. */
 static void whitened_blocks(struct builder *b, const int32_t widths[AIR_BLOCKS], bool residual,
                             int32_t classes)
 {

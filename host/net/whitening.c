@@ -1,6 +1,7 @@
 #include "host/net/whitening.h"
 
-#include <lapacke.h>
+#include "host/base/matrix.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -9,7 +10,7 @@ enum { MOST = GRAPH_WHITENING_CHANNELS * GRAPH_WHITENING_SIDE * GRAPH_WHITENING_
 /* Directions in which images hardly differ are not blown up beyond this. */
 static const double SMALLEST_VARIANCE = 5e-4;
 
-/* Which sign an eigenvector has is LAPACK's whim. */
+/* Which sign an eigenvector has is the method's whim. */
 static double sign_of(const double *vector, int32_t count)
 {
     int32_t largest = 0;
@@ -27,13 +28,10 @@ enum status whitening_make(struct whitening *whitening, int32_t channels, const 
         return error_set(err, ST_RANGE, "whitening: found %d channels, expected 1 to %d", (int)channels,
                          GRAPH_WHITENING_CHANNELS);
     const int32_t count = channels * GRAPH_WHITENING_SIDE * GRAPH_WHITENING_SIDE;
-    double vectors[MOST * MOST], variances[MOST];
-    memcpy(vectors, moments, (size_t)count * (size_t)count * sizeof(*vectors));
-    /* In rows: as the matrix is symmetric, LAPACK's columns are these rows. */
-    const lapack_int info = LAPACKE_dsyev(LAPACK_COL_MAJOR, 'V', 'U', count, vectors, count, variances);
-    if (info != 0)
-        return error_set(err, info == LAPACK_WORK_MEMORY_ERROR ? ST_MEMORY : ST_RANGE,
-                         "whitening: LAPACK's dsyev ended with %d, expected finite moments", (int)info);
+    double work[MOST * MOST], vectors[MOST * MOST], variances[MOST];
+    memcpy(work, moments, (size_t)count * (size_t)count * sizeof(*work));
+    if (!matrix_eigen(work, count, variances, vectors))
+        return error_set(err, ST_RANGE, "whitening: found moments that are not finite");
     for (int32_t k = 0; k < count; k++) {
         const double *vector = vectors + k * count;
         const double scale = sign_of(vector, count) / sqrt(fmax(variances[k], 0.0) + SMALLEST_VARIANCE);

@@ -8,8 +8,8 @@
 
 /* The filters from second moments of patches of GRAPH_WHITENING_SIDE x GRAPH_WHITENING_SIDE pixels, moments[i][j] being
  * the mean of value i times value j, i = (channel * side + row) * side + column. ST_RANGE for other than 1 to
- * GRAPH_WHITENING_CHANNELS channels, ST_MEMORY. The sign of a filter is that of its largest value, which is positive:
- * the same everywhere. */
+ * GRAPH_WHITENING_CHANNELS channels and for moments that are not finite. The sign of a filter is that of its largest
+ * value, which is positive: the same everywhere. */
 enum status whitening_make(struct whitening *whitening, int32_t channels, const double *moments,
                            struct error *err);
 

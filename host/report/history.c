@@ -67,6 +67,7 @@ static enum status read_run(struct history *history, const struct event_run *eve
             return error_memory(err, "a class name", strlen(names->items[i]) + 1);
         history->classes++;
     }
+    history->skipped = event->dataset.skipped;
     return ST_OK;
 }
 
@@ -156,6 +157,17 @@ static enum status read_failed(struct history *history, const struct event_faile
     return ST_OK;
 }
 
+static enum status read_plan(struct history *history, const struct event_plan *event, struct error *err)
+{
+    struct history_model *model;
+    enum status st = model_of(history, event->id, &model, err);
+    if (st != ST_OK)
+        return st;
+    history->smaller += event->wanted > event->batch && !model->smaller;
+    model->smaller = model->smaller || event->wanted > event->batch;
+    return ST_OK;
+}
+
 static enum status read_test(struct history *history, const struct event_test *event, struct error *err)
 {
     const size_t bytes = (size_t)history->classes * (size_t)history->classes * sizeof(int64_t);
@@ -180,6 +192,7 @@ static enum status read_test(struct history *history, const struct event_test *e
                                   .elapsed_seconds = event->elapsed_seconds,
                                   .models = event->models,
                                   .failed = history->failed,
+                                  .smaller = history->smaller,
                                   .budget = strdup(history->budget == NULL ? "" : history->budget),
                                   .counts = malloc(bytes)};
     if (test->counts == NULL || test->budget == NULL)
@@ -199,6 +212,8 @@ static enum status read_event(struct history *history, const struct event *event
         return read_candidate(history, &event->candidate, err);
     case EVENT_EPOCH:
         return read_epoch(history, event, err);
+    case EVENT_PLAN:
+        return read_plan(history, &event->plan, err);
     case EVENT_MODEL:
         return read_model(history, event, err);
     case EVENT_FAILED:
@@ -209,7 +224,6 @@ static enum status read_event(struct history *history, const struct event *event
     case EVENT_WORKERS:
     case EVENT_LEFT_OUT:
     case EVENT_MORPH:
-    case EVENT_PLAN:
     case EVENT_UNRECORDED:
     case EVENT_KINDS:
         break; /* these say nothing that a report needs */

@@ -25,6 +25,7 @@ struct history_model { /* one candidate */
     bool final;         /* the final fit of a stage */
     bool finished;      /* has a model event; else still in training, stopped or failed */
     bool failed;
+    bool smaller;               /* its batch, than the job's */
     double time;                /* when it finished */
     double validation_accuracy; /* of the finished model */
     struct history_point *points;
@@ -39,19 +40,21 @@ struct history_test { /* one stage's evaluation on the test set */
     double budget_seconds, elapsed_seconds; /* the budget is NAN where it is not counted in time */
     int64_t models;                         /* tried */
     int32_t failed;                         /* candidates that failed until then, of all stages */
+    int32_t smaller;                        /* trained with a smaller batch for want of memory, likewise */
     int64_t *counts;                        /* [true class * classes + predicted class] */
     char *budget;                           /* "3600 s", "500 steps", "12 models"; "" when unknown */
 };
 
 struct history {
     int32_t classes;
+    int32_t skipped; /* files that could not be read and were left out */
     char **class_names;
     struct history_model *models; /* in the order of their candidate events */
     int32_t model_count, model_capacity;
     struct history_test *tests; /* in the order of the journal */
     int32_t test_count, test_capacity;
-    int32_t failed; /* candidates that failed, up to the event being read */
-    char *budget;   /* of the stage being read; as in history_test */
+    int32_t failed, smaller; /* as in history_test, up to the event being read */
+    char *budget;            /* of the stage being read; as in history_test */
 };
 
 /* From the journal in the run folder, of whichever format. ST_FORMAT when an event is not what its rows say or does not

@@ -25,7 +25,7 @@ static void divide(struct class_metrics *sum, double by)
 enum status metrics_from_confusion(struct metrics *metrics, int32_t classes, const int64_t *counts,
                                    struct error *err)
 {
-    size_t n = (size_t)classes;
+    size_t n = (size_t)classes, occurring = 0;
 
     *metrics = (struct metrics){.classes = classes, .of_class = calloc(n, sizeof(*metrics->of_class))};
     if (metrics->of_class == NULL)
@@ -43,10 +43,12 @@ enum status metrics_from_confusion(struct metrics *metrics, int32_t classes, con
                                     .support = support};
         metrics->correct += correct;
         metrics->samples += support;
+        /* As scikit-learn: over the labels that occur in the images or in the answers. */
+        occurring += support + predicted > 0;
         add_share(&metrics->macro, m, 1);
         add_share(&metrics->weighted, m, (double)support);
     }
-    divide(&metrics->macro, (double)classes);
+    divide(&metrics->macro, (double)occurring);
     divide(&metrics->weighted, (double)metrics->samples);
     metrics->macro.support = metrics->weighted.support = metrics->samples;
     metrics->accuracy = ratio((double)metrics->correct, (double)metrics->samples);

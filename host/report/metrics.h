@@ -19,7 +19,7 @@ struct metrics {
     int64_t correct, samples;
     double accuracy;
     struct class_metrics *of_class; /* [classes] */
-    struct class_metrics macro;     /* means over the classes; support is `samples` */
+    struct class_metrics macro;     /* means over the classes that occur or are answered; support is `samples` */
     struct class_metrics weighted;  /* means weighted by support */
 };
 

@@ -60,11 +60,15 @@ void report_text(FILE *out, const struct history *history, const struct history_
     fprintf(out, "models tried: %lld%s", (long long)test->models, test->models == 0 ? " (no search)" : "");
     if (test->failed > 0)
         fprintf(out, " (candidates that failed: %d)", test->failed);
+    if (test->smaller > 0)
+        fprintf(out, "\nmodels with a smaller batch for want of memory: %d", test->smaller);
     fprintf(out, "\nwinner: model %lld\n", (long long)test->id);
     if (winner != NULL && winner->parameters >= 0)
         fprintf(out, "parameters: %lld\n", (long long)winner->parameters);
     if (winner != NULL && winner->layers >= 0)
         fprintf(out, "layers: %d\n", winner->layers);
+    if (history->skipped > 0)
+        fprintf(out, "files skipped: %d, which could not be read\n", history->skipped);
 }
 
 /* cJSON prints NAN as null; each function below returns false when out of memory. */
@@ -115,11 +119,14 @@ cJSON *report_json(const struct history *history, const struct history_test *tes
                     test->views > 1 ? test->plain_accuracy : metrics->accuracy) ||
         !add_number(json, "loss", test->loss) || !add_number(json, "budget_seconds", test->budget_seconds) ||
         !add_number(json, "elapsed_seconds", test->elapsed_seconds) ||
-        !add_number(json, "models", (double)test->models) || !add_number(json, "winner", (double)test->id) ||
+        !add_number(json, "models", (double)test->models) ||
+        !add_number(json, "smaller_batches", (double)test->smaller) ||
+        !add_number(json, "winner", (double)test->id) ||
         !add_number(json, "parameters",
                     winner != NULL && winner->parameters >= 0 ? (double)winner->parameters : NAN) ||
         !add_number(json, "layers", winner != NULL && winner->layers >= 0 ? winner->layers : NAN) ||
-        !add_classes(json, history, metrics) || !add_average(json, "macro_average", &metrics->macro) ||
+        !add_number(json, "skipped_files", history->skipped) || !add_classes(json, history, metrics) ||
+        !add_average(json, "macro_average", &metrics->macro) ||
         !add_average(json, "weighted_average", &metrics->weighted)) {
         cJSON_Delete(json);
         return NULL;

@@ -1,6 +1,7 @@
 #include "host/run/admission.h"
 
 #include "host/net/cost.h"
+#include "host/run/run_budget.h"
 #include "host/run/store.h"
 #include "host/search/budget.h"
 
@@ -8,18 +9,32 @@
 
 /* ---- memory ---- */
 
-/* What the fullest of the devices has to give. */
-static size_t free_bytes(const struct run *run, struct team team)
+/* What the devices have for a training: `most` by their size, shared with those that train beside it, and `now`, the
+ * fullest's, which is never more. */
+struct room {
+    size_t most, now;
+};
+
+static size_t smaller(size_t a, size_t b)
 {
-    size_t least = SIZE_MAX;
+    return a < b ? a : b;
+}
+
+static struct room room_on(const struct run *run, const struct candidate *candidate, struct team team)
+{
+    const size_t beside = candidate->final || run->sharing.workers < 1 ? 1 : (size_t)run->sharing.workers;
+    struct room room = {SIZE_MAX, SIZE_MAX};
     for (int32_t k = team.first; k < team.first + team.count; k++) {
         struct device_info info;
         run->ops->info(run->devices.items[k].device, &info);
-        size_t reserve = info.memory_total / ADMISSION_RESERVE;
-        size_t left = info.memory_free > reserve ? info.memory_free - reserve : 0;
-        least = left < least ? left : least;
+        /* A limit that can't be read again is still there. */
+        const size_t total = smaller(info.memory_total, run->device_info.memory_total);
+        const size_t reserve = total / ADMISSION_RESERVE;
+        room.most = smaller(room.most, (total - reserve) / beside);
+        room.now = smaller(room.now, info.memory_free > reserve ? info.memory_free - reserve : 0);
     }
-    return least;
+    room.now = smaller(room.now, room.most);
+    return room;
 }
 
 /* After ST_MEMORY lets kept weights but model `kept`'s leave the devices; false when there are none left. What goes
@@ -40,13 +55,15 @@ static bool evict(struct run *run, enum status *st, struct team team, int32_t ke
     return any;
 }
 
-/* Whether to try again with less: fewer kept weights, or half the batch, but not below `least`. */
+/* Whether to try again with less: fewer kept weights, or half the batch, but not below `least`; with a budget that has
+ * nothing to do with time only what is too large for the devices, whatever else they hold, gets a smaller batch, or the
+ * same job would not give the same models. */
 static bool make_room(struct run *run, enum status *st, struct team team, int32_t kept, int32_t least,
-                      int32_t *batch, struct error *err)
+                      bool too_large, int32_t *batch, struct error *err)
 {
     if (evict(run, st, team, kept, err))
         return true;
-    if (*st != ST_MEMORY || *batch / 2 < least)
+    if (*st != ST_MEMORY || *batch / 2 < least || (run_repeats(run) && !too_large))
         return false;
     *batch /= 2;
     return true;
@@ -60,13 +77,15 @@ static enum status prepare_trainer(const struct run *run, const struct candidate
     const struct recipe *recipe = &candidate->recipe;
     const int32_t batches_of = recipe->batches_of >= 0 ? recipe->batches_of : candidate->id;
     const uint64_t seed = inherit_seed((uint64_t)run->job->seed, batches_of, -1);
-    const struct job_train train = recipe_train(&run->job->train, &recipe->hyperparameters);
+    const struct job_train train =
+        recipe_train(&run->job->train, &recipe->hyperparameters, candidate->graph.layers[0].shape);
     struct trainer_device devices[DEVICES_MOST];
     struct trainer_settings settings;
     *trainer = NULL;
     for (int32_t k = 0; k < team.count; k++)
         devices[k] = run_trainer_device(run, team.first + k, candidate->final);
     trainer_settings_of(&train, candidate->batch, seed, &settings);
+    settings.labels = candidate_leaves_state(candidate) ? run->data.labels : NULL;
     /* A later stage's final fit goes on from this one's weights, and could not be validated any more. */
     settings.use_validation =
         train.use_validation && candidate->final && run->stage == budget_stages(&run->job->budget) - 1;
@@ -98,21 +117,27 @@ enum status admission_open(struct run *run, struct candidate *candidate, struct 
                            struct memory_need *need, struct trainer **trainer, struct error *err)
 {
     enum status st;
+    bool too_large;
     do {
         struct team sharing = {team.first, devices_sharing(team.count, candidate->batch)};
+        too_large = false;
         *trainer = take_ahead(candidate, sharing);
         st = *trainer != NULL ? ST_OK : prepare_trainer(run, candidate, sharing, trainer, err);
         if (st == ST_OK) {
             pthread_mutex_lock(&run->admission);
-            st = trainer_bind(*trainer, free_bytes(run, sharing), &need->training, err);
+            const struct room room = room_on(run, candidate, sharing);
+            st = trainer_bind(*trainer, room.now, &need->training, err);
             pthread_mutex_unlock(&run->admission);
+            too_large = need->training > room.most;
         }
         if (st != ST_OK) {
             trainer_close(*trainer);
             *trainer = NULL;
         }
         need->devices = sharing.count;
-    } while (make_room(run, &st, team, -1, least, &candidate->batch, err));
+    } while (make_room(run, &st, team, -1, least, too_large, &candidate->batch, err));
+    if (st == ST_MEMORY && too_large && run_repeats(run))
+        st = err->status = ST_UNSUPPORTED;
     if (st == ST_OK)
         need->values = trainer_weights(*trainer)->total * sizeof(float);
     return st;
@@ -184,8 +209,68 @@ static enum status copy_parent(struct run *run, int32_t id, struct graph *graph,
     return st;
 }
 
+/* All its slots, and one more while a morph makes new ones of them. */
+static size_t past_bytes(const struct trainer_past *past, const struct weight_table *table)
+{
+    return ((size_t)past->slots + 1) * table->total * sizeof(float);
+}
+
+enum status admission_read_past(struct run *run, const struct candidate *candidate, struct trainer_past *past,
+                                struct memory_need *need, struct error *err)
+{
+    struct graph parent = {0};
+    struct weight_table table = {0};
+    char *path = run_state_path(run, candidate->parent);
+    enum status st =
+        path != NULL ? copy_parent(run, candidate->parent, &parent, err) : error_memory(err, "path", 0);
+    if (st == ST_OK)
+        st = weight_table_new(&table, &parent, err);
+    if (st == ST_OK)
+        st = trainer_past_read(past, path, &table, err);
+    need->past = past_bytes(past, &table);
+    weight_table_free(&table);
+    graph_free(&parent);
+    free(path);
+    return st;
+}
+
+/* What a past is evaluated with, on the device; the caller's to free. */
+static enum status upload_past(struct run *run, int32_t device, const struct graph *graph,
+                               const struct trainer_past *past, struct device_weights **weights,
+                               struct error *err)
+{
+    struct device *handle = run->devices.items[device].device;
+    const float *values = trainer_past_evaluated(past, (float)run->job->train.average);
+    struct weight_table table = {0};
+    *weights = NULL;
+    enum status st = weight_table_new(&table, graph, err);
+    if (st == ST_OK)
+        st = run->ops->weights_new(handle, &table, 1, weights, err);
+    if (st == ST_OK)
+        st = run->ops->weights_upload(handle, *weights, SLOT_VALUE, values, err);
+    weight_table_free(&table);
+    return st;
+}
+
+/* The past of the child, and what it takes. */
+static enum status hand_on(const struct run *run, const struct candidate *candidate,
+                           const struct graph *parent, const struct inheritance *inherited,
+                           struct trainer_past *past, struct memory_need *need, struct error *err)
+{
+    struct weight_table table = {0};
+    enum status st = inherit_past(parent, candidate->morphs, inherited, (uint64_t)run->job->seed,
+                                  candidate->id, past, err);
+    if (st == ST_OK)
+        st = weight_table_new(&table, &inherited->graph, err);
+    const size_t bytes = past_bytes(past, &table);
+    need->past = bytes > need->past ? bytes : need->past;
+    weight_table_free(&table);
+    return st;
+}
+
 enum status admission_inherit(struct run *run, struct candidate *candidate, int32_t device,
-                              struct inheritance *inherited, struct memory_need *need, struct error *err)
+                              struct trainer_past *past, struct inheritance *inherited,
+                              struct memory_need *need, struct error *err)
 {
     const struct trainer_device target = run_trainer_device(run, device, false);
     const struct team team = {device, 1};
@@ -197,14 +282,21 @@ enum status admission_inherit(struct run *run, struct candidate *candidate, int3
         return st;
     do {
         inheritance_free(&target, inherited);
-        st = find_weights(run, device, candidate->parent, &weights, err);
+        st = past != NULL ? upload_past(run, device, &parent, past, &weights, err)
+                          : find_weights(run, device, candidate->parent, &weights, err);
         if (st == ST_OK)
             st = inherit(&target, candidate->batch, &parent, weights, candidate->morphs,
                          candidate->morph_count, (float)run->job->search.noise, (uint64_t)run->job->seed,
                          candidate->id, inherited, err);
-    } while (make_room(run, &st, team, candidate->parent, ADMISSION_LEAST_BATCH, &candidate->batch, err));
+        if (past != NULL)
+            run->ops->weights_free(target.handle, weights);
+        /* How much it takes is known only when it is there: on a device of its own it is taken for too large. */
+    } while (make_room(run, &st, team, candidate->parent, ADMISSION_LEAST_BATCH, !run->memory.device_is_host,
+                       &candidate->batch, err));
     need->inheritance = inherited->device_bytes;
     need->parent = (size_t)cost_of_graph(&parent).parameters * sizeof(float);
+    if (st == ST_OK && past != NULL)
+        st = hand_on(run, candidate, &parent, inherited, past, need, err);
     graph_free(&parent);
     return st;
 }

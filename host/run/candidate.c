@@ -27,7 +27,7 @@ struct training {
     struct trainer *trainer;
     struct memory_need need;
     bool reserved;
-    double last_checkpoint, began;
+    double last_checkpoint, began, first_second;
     int32_t unrecorded[PROG_EVALUATE + 1]; /* failures told of, by purpose */
     uint32_t first_step, epochs;
 };
@@ -41,7 +41,9 @@ struct candidate *candidate_new(void)
                                         .source = -1,
                                         .start = -1,
                                         .recipe = recipe_usual(),
-                                        .prediction = prediction_none()};
+                                        .prediction = prediction_none(),
+                                        .gain = NAN,
+                                        .gain_deviation = NAN};
     return candidate;
 }
 
@@ -69,6 +71,11 @@ void candidate_take(struct candidate *candidate, const struct proposal *proposal
     candidate->graph = proposal->graph;
 }
 
+bool candidate_leaves_state(const struct candidate *candidate)
+{
+    return !candidate->final && candidate->recipe.hyperparameters.hold > 0.0; /* NAN: it has none */
+}
+
 void candidate_say(struct candidate *candidate, const char *text)
 {
     if (candidate->operation_count < SEARCH_MAX_MORPHS)
@@ -83,11 +90,13 @@ static enum status save_checkpoint(struct training *training, struct error *err)
     char *path = run_checkpoint_path(run, training->candidate->id);
     if (path == NULL)
         return error_memory(err, "path", 0);
+    atomic_fetch_add(&run->history->saving, 1);
     run_lock(run); /* who goes on from the checkpoint finds the epochs before it in the journal */
     enum status st = journal_flush(&run->journal, err);
     run_unlock(run);
     if (st == ST_OK)
         st = trainer_checkpoint(training->trainer, path, (uint64_t)training->candidate->id, err);
+    atomic_fetch_sub(&run->history->saving, 1);
     free(path);
     training->last_checkpoint = clock_seconds();
     return st;
@@ -144,8 +153,9 @@ static enum status on_tick(void *context, const struct trainer_state *state, dou
     struct training *training = context;
     const struct candidate *candidate = training->candidate;
     struct run *run = training->run;
-    double now = clock_seconds(), samples = fmax(state->metrics[METRIC_SAMPLES], 1.0);
+    const double now = clock_seconds(), samples = state->metrics[METRIC_SAMPLES];
     double batches = (state->step - training->first_step) / fmax(now - training->began, 1e-9);
+    supervisor_beat(run->history);
     run_lock(run);
     const struct display_progress shown = {
         .id = candidate->id,
@@ -153,8 +163,8 @@ static enum status on_tick(void *context, const struct trainer_state *state, dou
         .progress = progress,
         .batches_per_second = batches,
         .images_per_second = batches * candidate->batch,
-        .loss = state->metrics[METRIC_LOSS] / samples,
-        .accuracy = state->metrics[METRIC_CORRECT] / samples,
+        .loss = samples > 0.0 ? state->metrics[METRIC_LOSS] / samples : NAN,
+        .accuracy = samples > 0.0 ? state->metrics[METRIC_CORRECT] / samples : NAN,
         .seconds_left = run_seconds_left(run),
     };
     display_progress(&run->display, training->team.first, &shown);
@@ -170,6 +180,20 @@ static enum status on_tick(void *context, const struct trainer_state *state, dou
     if (st != ST_OK)
         return st;
     return stop ? error_set(err, ST_INTERRUPTED, "stopped by a signal") : ST_OK;
+}
+
+static enum status on_held(void *context, struct error *err)
+{
+    struct training *training = context;
+    const struct candidate *candidate = training->candidate;
+    if (!candidate_leaves_state(candidate))
+        return ST_OK;
+    char *path = run_state_path(training->run, candidate->id);
+    enum status st = path != NULL ? store_make_folder(training->run, err) : error_memory(err, "path", 0);
+    if (st == ST_OK)
+        st = trainer_checkpoint(training->trainer, path, (uint64_t)candidate->id, err);
+    free(path);
+    return st;
 }
 
 /* ---- how it ends ---- */
@@ -188,8 +212,7 @@ static void show(struct training *training, const char *operations)
                                       .parameters = cost_of_graph(&candidate->graph).parameters,
                                       .loss = candidate->validation.loss,
                                       .accuracy = candidate->validation.accuracy,
-                                      .seconds = clock_seconds() - training->began,
-                                      .final = candidate->final};
+                                      .seconds = clock_seconds() - training->began};
     display_model(&training->run->display, training->team.first, &row);
 }
 
@@ -247,6 +270,20 @@ static void join_operations(const struct candidate *candidate, char *text, size_
             (size_t)snprintf(text + used, size - used, "%s%s", i > 0 ? ", " : "", candidate->operations[i]);
 }
 
+/* What others are compared with, and what it is compared with. */
+static enum status compare_losses(struct training *training, struct error *err)
+{
+    struct candidate *candidate = training->candidate;
+    const int32_t with = candidate->recipe.compared_with;
+    const float *losses = trainer_losses(training->trainer);
+    if (losses == NULL)
+        return ST_OK;
+    enum status st = store_save_losses(training->run, candidate->id, losses, err);
+    if (st == ST_OK && with >= 0)
+        st = store_compare(training->run, with, losses, &candidate->gain, &candidate->gain_deviation, err);
+    return st;
+}
+
 /* Saves, journals and shows a trained model. */
 static enum status finish(struct training *training, uint32_t steps, struct error *err)
 {
@@ -262,12 +299,14 @@ static enum status finish(struct training *training, uint32_t steps, struct erro
         st = store_save(run, candidate->id, &candidate->graph, values, candidate->validation.accuracy, err);
     free(values);
     if (st == ST_OK)
+        st = compare_losses(training, err);
+    if (st == ST_OK)
         st = keep_weights(training, err);
     if (st != ST_OK)
         return st;
     candidate->steps = steps;
     candidate->joined = trainer_state(training->trainer)->joined;
-    candidate->measured_steps = steps - training->first_step;
+    candidate->measured_steps = trainer_state(training->trainer)->step - training->first_step;
     const struct record_model model = {.id = candidate->id,
                                        .parent = candidate->parent,
                                        .final = candidate->final,
@@ -276,7 +315,9 @@ static enum status finish(struct training *training, uint32_t steps, struct erro
                                        .steps = steps,
                                        .seconds = clock_seconds() - training->began,
                                        .validation = candidate->validation,
-                                       .joined = candidate->joined};
+                                       .joined = candidate->joined,
+                                       .gain = candidate->gain,
+                                       .gain_deviation = candidate->gain_deviation};
     join_operations(candidate, operations, sizeof(operations));
     run_lock(run);
     st = record_model(run, &model, err);
@@ -288,13 +329,14 @@ static enum status finish(struct training *training, uint32_t steps, struct erro
 
 /* ---- how it begins ---- */
 
-/* A child's weights from its parent's, on the device. */
-static enum status inherit_weights(struct training *training, struct inheritance *inherited,
-                                   struct error *err)
+/* A child's weights from its parent's, on the device, or from its past. */
+static enum status inherit_weights(struct training *training, struct trainer_past *past,
+                                   struct inheritance *inherited, struct error *err)
 {
     struct candidate *candidate = training->candidate;
     struct run *run = training->run;
-    enum status st = admission_inherit(run, candidate, training->team.first, inherited, &training->need, err);
+    enum status st =
+        admission_inherit(run, candidate, training->team.first, past, inherited, &training->need, err);
     for (int32_t i = 0; st == ST_OK && i < inherited->count; i++) {
         run_lock(run);
         st = record_morph(run, candidate->id, candidate->operations[i], inherited->differences[i], err);
@@ -354,18 +396,26 @@ static enum status admit(struct training *training, struct error *err)
     run_lock(run);
     memory_reserve(&run->memory, &training->need, cached);
     training->reserved = true;
-    if (!candidate->restored)
-        st = record_plan(run, candidate->id, candidate->batch, &training->need, err);
+    if (!candidate->restored) {
+        const int32_t wanted = candidate->final ? run->batches.final : run->batches.candidate;
+        if (candidate->batch < wanted)
+            display_say(&run->display, 0,
+                        "  model %d is trained with a batch of %d instead of %d, for want of memory",
+                        (int)candidate->id, (int)candidate->batch, (int)wanted);
+        st = record_plan(run, candidate->id, candidate->batch, wanted, &training->need, err);
+    }
     run_unlock(run);
     return st;
 }
 
-static enum status load_weights(struct training *training, const struct inheritance *inherited,
-                                struct error *err)
+static enum status load_weights(struct training *training, const struct trainer_past *past,
+                                const struct inheritance *inherited, struct error *err)
 {
     const struct candidate *candidate = training->candidate;
     if (candidate->restored)
         return restored_weights(training, err);
+    if (past != NULL)
+        return trainer_go_on(training->trainer, past, err);
     if (inherited->weights != NULL)
         return trainer_load_weights(training->trainer,
                                     training->run->devices.items[training->team.first].device,
@@ -379,14 +429,20 @@ static enum status begin(struct training *training, struct error *err)
     const struct candidate *candidate = training->candidate;
     const struct trainer_device first = run_trainer_device(training->run, training->team.first, false);
     const bool inherits = candidate->morph_count > 0 && !candidate->restored;
+    const bool goes_on = candidate->recipe.goes_on && !candidate->restored;
     struct inheritance inherited = {0};
+    struct trainer_past read = {0}, *past = goes_on ? &read : NULL;
 
-    enum status st = inherits ? inherit_weights(training, &inherited, err) : ST_OK;
+    enum status st =
+        goes_on ? admission_read_past(training->run, candidate, past, &training->need, err) : ST_OK;
+    if (st == ST_OK && inherits)
+        st = inherit_weights(training, past, &inherited, err);
     if (st == ST_OK)
         st = admit(training, err);
     if (st == ST_OK)
-        st = load_weights(training, &inherited, err);
+        st = load_weights(training, past, &inherited, err);
     inheritance_free(&first, &inherited);
+    trainer_past_free(&read);
     return st;
 }
 
@@ -400,10 +456,12 @@ static enum status train(struct training *training, struct error *err)
         .context = training,
         .on_epoch = on_epoch,
         .on_tick = on_tick,
+        .on_held = on_held,
         .tick_seconds = fmin(TICK_SECONDS, run->job->output.checkpoint_seconds),
     };
     training->began = training->last_checkpoint = clock_seconds();
     training->first_step = state->step;
+    training->first_second = state->seconds;
     run_lock(run);
     limit.seconds = run_seconds_limit(run, candidate, state->seconds);
     limit.validation_seconds = isinf(limit.seconds) ? 0.0 : VALIDATION_SECONDS;
@@ -415,24 +473,36 @@ static enum status train(struct training *training, struct error *err)
     return trainer_run(training->trainer, limit, &events, &candidate->validation, err);
 }
 
+/* Not those of a training that it goes on from. */
+static uint32_t own_steps(const struct trainer *trainer)
+{
+    return trainer != NULL ? trainer_state(trainer)->step - trainer_state(trainer)->begun : 0;
+}
+
 enum status candidate_train(struct run *run, struct candidate *candidate, struct team team, struct error *err)
 {
-    struct training training = {.run = run, .candidate = candidate, .team = team, .began = clock_seconds()};
+    const double given = clock_seconds();
+    struct training training = {.run = run, .candidate = candidate, .team = team, .began = given};
     struct error cause;
 
     enum status st = begin(&training, &cause);
     if (st == ST_OK)
         st = train(&training, &cause);
-    const uint32_t steps = training.trainer != NULL ? trainer_state(training.trainer)->step : 0;
-    if (st == ST_OK)
+    const uint32_t steps = own_steps(training.trainer);
+    if (st == ST_OK) {
+        atomic_fetch_add(&run->history->saving, 1);
         st = finish(&training, steps, err);
-    else if (candidate_is_at_fault(st))
+        atomic_fetch_sub(&run->history->saving, 1);
+    } else if (candidate_is_at_fault(st) && !(st == ST_MEMORY && run_repeats(run)))
         st = fail(&training, steps, &cause, err);
     else
         *err = cause;
     if (st == ST_OK)
         remove_checkpoint(run, candidate->id);
+    const double trained =
+        training.trainer != NULL ? trainer_state(training.trainer)->seconds - training.first_second : 0.0;
     trainer_close(training.trainer);
+    candidate->beside = candidate->failed ? 0.0 : clock_seconds() - given - trained;
     if (training.reserved) {
         run_lock(run);
         memory_release(&run->memory, &training.need);

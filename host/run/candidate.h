@@ -39,15 +39,20 @@ struct candidate {
     /* after so many steps it was validated for the last time, to be trained on the validation images too; 0: never */
     uint32_t joined;
     uint32_t steps;
-    double images_per_second;  /* of its last epoch; 0: unknown */
-    uint32_t measured_steps;   /* that this was measured over */
-    double validation_seconds; /* of its last evaluation; 0: unknown */
+    double images_per_second;    /* of its last epoch; 0: unknown */
+    uint32_t measured_steps;     /* that this was measured over */
+    double gain, gain_deviation; /* where its recipe compares it (struct search_model); NAN */
+    double validation_seconds;   /* of its last evaluation; 0: unknown */
+    double beside; /* seconds that it took beside its training: prepared, loaded, saved; 0: unknown */
 };
 
 struct candidate *candidate_new(void);            /* NULL when out of memory */
 void candidate_free(struct candidate *candidate); /* NULL is allowed */
 /* What was proposed; its graph changes owner. */
 void candidate_take(struct candidate *candidate, const struct proposal *proposal);
+/* Whether it leaves files behind for candidates that go on from it or are compared with it: of where it stood when its
+ * learning rate had held, and of its losses. */
+bool candidate_leaves_state(const struct candidate *candidate);
 /* One more operation, in words. */
 void candidate_say(struct candidate *candidate, const char *text);
 

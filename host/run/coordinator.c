@@ -178,6 +178,8 @@ static void calibrate(struct run *run, const struct candidate *candidate)
     const int32_t images = run->data.sample_count[SPLIT_VALIDATION];
     const double slowdown =
         candidate->final ? 1.0 : sharing_slowdown(&run->sharing); /* a final fit has nothing beside it */
+    if (!candidate->final && candidate->beside > 0.0)
+        run->beside = run->beside > 0.0 ? 0.5 * (run->beside + candidate->beside) : candidate->beside;
     double predicted =
         slowdown * cost_seconds(&candidate->graph, run->device_info.flops, run->device_info.bytes);
     if (predicted > 0.0 && images > 0 && candidate->validation_seconds > 0.0)
@@ -197,6 +199,8 @@ enum status coordinator_observe(struct run *run, struct candidate *candidate, st
     enum status st = ST_OK;
     trial.epochs = (double)candidate->steps * candidate->batch / run->data.sample_count[SPLIT_TRAIN];
     trial.images_per_second = candidate->images_per_second;
+    trial.gain = candidate->gain;
+    trial.gain_deviation = candidate->gain_deviation;
     run_lock(run);
     run->steps_done += candidate->steps;
     run->model_seconds += run_model_seconds(run, candidate, candidate->steps);

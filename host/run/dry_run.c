@@ -56,9 +56,9 @@ static enum status print_start(struct run *run, const char *name, struct dry_run
     char group[64] = "";
     enum status st = start_make(&graph, name, run->job->search.width, image, run->data.classes, err);
     if (st == ST_OK && !known)
-        st = measure_team(run, &graph, one, batches.candidate, &alone, err);
+        st = measure_team(run, &graph, one, batches.candidate, INFINITY, &alone, err);
     if (st == ST_OK && differs)
-        st = measure_team(run, &graph, all, batches.final, &final, err);
+        st = measure_team(run, &graph, all, batches.final, INFINITY, &final, err);
     if (st != ST_OK)
         goto out;
     const struct cost cost = cost_of_graph(&graph);
@@ -110,6 +110,41 @@ static double seconds_of(const struct run *run, double steps, const struct dry_r
     return steps * ((1.0 - share) * searching + share * run->batches.final / needs->final);
 }
 
+/* Each has a step at least, and one is tried whatever the budget says. */
+static double candidates_of(const struct run *run, const struct budget_state *state,
+                            const struct dry_run_needs *needs)
+{
+    const double part = budget_search_part(state);
+    const double steps = state->kind == BUDGET_STEPS
+                             ? part
+                             : part * needs->alone * run->devices.workers / state->candidate_batch;
+    return fmax(fmin(budget_candidates(state), floor(steps)), 1.0);
+}
+
+/* What the budget buys, in epochs: of a candidate, and of the final fit. Where that is less than one it is said
+ * plainly, for no network learns much from images that it has not seen. */
+static void print_epochs(const struct run *run, const struct dry_run_needs *needs, FILE *out)
+{
+    const struct job_budget *budget = &run->job->budget;
+    const struct budget_state state = run_budget(run);
+    const bool clocked = state.kind == BUDGET_SECONDS && budget->clock == JOB_CLOCK_WALL;
+    const double whole = state.final_share * (state.total - state.began), images = state.train_images;
+    if (state.kind == BUDGET_MODELS || (state.kind == BUDGET_SECONDS && !clocked))
+        return;
+    const double final = clocked ? fmax(whole - budget_reserve(&state), 0.0) * needs->final / images
+                                 : whole * state.final_batch / images;
+    const double candidate =
+        clocked ? budget_allowance(&state) * needs->alone / (state.speed.slowdown * state.candidate_images)
+                : budget_allowance(&state) * state.candidate_batch / state.candidate_images;
+    if (search_has_candidates(run->search) && !search_goes_by_means(run->search))
+        fprintf(out, "epochs   about %.2g of each candidate, %.2g of the final fit\n", candidate, final);
+    else
+        fprintf(out, "epochs   about %.2g of the final fit\n", final);
+    if (final < 1.0)
+        fprintf(out,
+                "warning  the budget is too small: the final fit ends before it has seen each image once\n");
+}
+
 static void print_budget(const struct run *run, const struct dry_run_needs *needs, FILE *out)
 {
     const struct job_budget *budget = &run->job->budget;
@@ -122,7 +157,8 @@ static void print_budget(const struct run *run, const struct dry_run_needs *need
         fprintf(out, "search   short trainings choose the network, then the final fit gets what is left\n");
     else if (budget->models.count == 0)
         fprintf(out, "search   about %.0f candidates a stage, %.0f %% of it, then the final fit\n",
-                budget_candidates(&state), 100.0 * (1.0 - run->job->search.final_share));
+                candidates_of(run, &state, needs), 100.0 * (1.0 - run->job->search.final_share));
+    print_epochs(run, needs, out);
     if (budget->steps.count > 0)
         fprintf(out, "end      after about %.0f s\n",
                 seconds_of(run, budget_total(budget, budget_stages(budget) - 1), needs));
@@ -145,6 +181,11 @@ enum status engine_dry_run(const struct job *job, FILE *out, struct error *err)
             data->classes, data->channels, data->height, data->width, data->sample_count[SPLIT_TRAIN],
             data->sample_count[SPLIT_VALIDATION], data->sample_count[SPLIT_TEST],
             1e-6 * data->count * data->channels * data->height * data->width);
+    char classes[DATA_LINE_LENGTH];
+    st = data_class_line(data, classes, err);
+    if (st != ST_OK)
+        goto out;
+    fprintf(out, "         %s\n", classes);
     if (data->policy[0] != '\0')
         fprintf(out, "         %s\n", data->policy);
     if (data->skipped > 0)

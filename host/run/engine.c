@@ -54,9 +54,10 @@ static enum status choose_batches(struct run *run, struct error *err)
         batches_choose(job->train.batch, !devices_are_host(&run->devices), run->devices.count, images, all);
     if (run->batches.candidate <= images)
         return ST_OK;
-    return error_set(err, ST_RANGE,
-                     "train.batch: found %d, expected at most %d, the candidates' training images",
-                     job->train.batch, images);
+    return error_set(
+        err, ST_RANGE,
+        "train.batch: found %d, expected at most %d, the candidates' training images, or \"auto\"",
+        job->train.batch, images);
 }
 
 static enum status upload_data(struct run *run, struct error *err)
@@ -75,7 +76,7 @@ static enum status open_search(struct run *run, struct error *err)
                                        .seed = run->job->seed,
                                        .image = {0, run->data.channels, run->data.height, run->data.width},
                                        .classes = run->data.classes,
-                                       .learning_rate = run->job->train.learning_rate};
+                                       .train = &run->job->train};
     return search_new(&setup, &run->search, err);
 }
 
@@ -99,10 +100,11 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
     if (run->folder == NULL)
         return error_memory(err, "path", strlen(folder));
     enum status st = devices_choose(job, &run->devices, err);
+    const struct data_way way = {
+        .threads = job->threads, .log = verbosity < 0 ? NULL : stderr, .stop = supervisor_stop_wanted};
     run->ops = run->devices.ops;
     if (st == ST_OK)
-        st =
-            data_load(&job->dataset, job->seed, job->threads, verbosity < 0 ? NULL : stderr, &run->data, err);
+        st = data_load(&job->dataset, job->seed, &way, &run->data, err);
     if (st == ST_OK)
         st = whitening_make(&run->whitening, run->data.channels, run->data.patches, err);
     if (st == ST_OK)
@@ -140,10 +142,14 @@ void run_close(struct run *run)
 static void say_start(struct run *run)
 {
     const struct dataset *data = &run->data;
+    char classes[DATA_LINE_LENGTH];
+    struct error unsaid;
     display_say(&run->display, 0,
                 "data    %d classes, %d x %d x %d: %d training, %d validation, %d test images", data->classes,
                 data->channels, data->height, data->width, data->sample_count[SPLIT_TRAIN],
                 data->sample_count[SPLIT_VALIDATION], data->sample_count[SPLIT_TEST]);
+    if (data_class_line(data, classes, &unsaid) == ST_OK)
+        display_say(&run->display, 0, "        %s", classes);
     if (data->policy[0] != '\0')
         display_say(&run->display, 0, "        %s", data->policy);
     if (data->skipped > 0)
@@ -190,6 +196,22 @@ static void say_memory(struct run *run)
                 (long long)found, (long long)evicted);
 }
 
+/* What the watchdog is to know: how long nothing may happen (a step, an evaluation, a change of the network), and until
+ * when a budget of the clock is used up. Both are generous; they end what would never end. */
+static const double SILENCE_SECONDS = 1800.0, GRACE_SECONDS = 30.0, GRACE_SHARE = 0.25;
+
+static void tell_watchdog(const struct run *run)
+{
+    const struct job_budget *budget = &run->job->budget;
+    supervisor_beat(run->history);
+    atomic_store(&run->history->silence, SILENCE_SECONDS);
+    if (budget_kind_of(budget) != BUDGET_SECONDS || budget->clock != JOB_CLOCK_WALL)
+        return;
+    const double total = budget_total(budget, budget_stages(budget) - 1);
+    atomic_store(&run->history->deadline,
+                 clock_seconds() + fmax(total - run_time(run), 0.0) + GRACE_SECONDS + GRACE_SHARE * total);
+}
+
 enum status engine_run(const struct job *job, const char *folder, int verbosity,
                        struct engine_history *history, struct error *err)
 {
@@ -202,6 +224,7 @@ enum status engine_run(const struct job *job, const char *folder, int verbosity,
     if (st != ST_OK)
         goto out;
     history->working = true;
+    tell_watchdog(&run);
     say_start(&run);
     const bool goes_on = run.stage < budget_stages(&job->budget);
     if (goes_on)

@@ -93,7 +93,8 @@ static enum status check_same_run(const char *path, const struct job *job, struc
     if (st == ST_OK) {
         st = spec_same_run(&before, job, err);
         if (st != ST_OK)
-            error_prefix(err, "%s holds the run of another job", path);
+            error_prefix(err, "%s holds the run of another job, which --fresh removes, or output.dir avoids",
+                         path);
     }
     spec_free(&before);
     return st;

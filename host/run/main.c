@@ -1,6 +1,8 @@
 /* nasrun: reads the job, opens the run folder, lets the supervisor run the engine, shows the report. */
 #include "host/base/clock.h"
+#include "host/base/crash.h"
 #include "host/base/file.h"
+#include "host/base/streams.h"
 #include "host/run/engine.h"
 #include "host/run/folder.h"
 #include "host/run/options.h"
@@ -11,8 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { EXIT_BAD = 2 };
-
 struct invocation {
     struct options options;
     struct job job;
@@ -22,7 +22,7 @@ struct invocation {
 static int complain(const struct error *err)
 {
     fprintf(stderr, "nasrun: %s\n", err->message);
-    return EXIT_BAD;
+    return COMMAND_ERROR;
 }
 
 static long journal_length(void *context)
@@ -41,10 +41,8 @@ static int engine(void *context, struct engine_history *history)
     struct error err;
     enum status st =
         engine_run(&invocation->job, invocation->folder, invocation->options.verbosity, history, &err);
-    if (st == ST_INTERRUPTED) {
-        printf("nasrun: saved; go on with: nasrun --resume=%s\n", invocation->folder);
-        return EXIT_SUCCESS;
-    }
+    if (st == ST_INTERRUPTED)
+        return COMMAND_UNFINISHED;
     if (st == ST_DEVICE && history->working) {
         complain(&err);
         return SUPERVISOR_AGAIN;
@@ -52,7 +50,7 @@ static int engine(void *context, struct engine_history *history)
     if (st != ST_OK)
         return complain(&err);
     folder_show_report(invocation->folder, stdout);
-    return EXIT_SUCCESS;
+    return COMMAND_DONE;
 }
 
 static int run_job(struct invocation *invocation)
@@ -60,29 +58,35 @@ static int run_job(struct invocation *invocation)
     struct error err;
     if (folder_prepare(invocation->folder, &invocation->job, invocation->options.fresh, &err) != ST_OK)
         return complain(&err);
-    return supervise(engine, journal_length, invocation);
+    const int status = supervise(engine, journal_length, invocation);
+    if (status == COMMAND_UNFINISHED)
+        printf("nasrun: saved; go on with: nasrun --resume=%s\n", invocation->folder);
+    return status;
 }
 
 int main(int count, char **arguments)
 {
     struct invocation invocation = {0};
     struct error err;
-    int result = EXIT_SUCCESS;
+    int result = COMMAND_DONE;
 
+    if (!streams_secure(nasrun_command.name))
+        return COMMAND_ERROR;
+    crash_tell_memory(nasrun_command.name);
     if (options_parse(count, arguments, &invocation.options, &err) != ST_OK)
         return complain(&err);
     switch (invocation.options.action) {
     case ACTION_HELP:
         command_print_help(&nasrun_command, stdout);
-        return EXIT_SUCCESS;
+        return COMMAND_DONE;
     case ACTION_VERSION:
         command_print_version(&nasrun_command, stdout);
-        return EXIT_SUCCESS;
+        return COMMAND_DONE;
     case ACTION_PRINT_SPEC:
         spec_print_reference(stdout, false);
-        return EXIT_SUCCESS;
+        return COMMAND_DONE;
     case ACTION_DEVICES:
-        return devices_list(stdout, &err) == ST_OK ? EXIT_SUCCESS : complain(&err);
+        return devices_list(stdout, &err) == ST_OK ? COMMAND_DONE : complain(&err);
     case ACTION_RUN:
     case ACTION_CHECK:
     case ACTION_PLAN:
@@ -93,7 +97,7 @@ int main(int count, char **arguments)
     else if (invocation.options.action == ACTION_CHECK)
         printf("%s: ok\n", invocation.job.file);
     else if (invocation.options.action == ACTION_PLAN)
-        result = engine_dry_run(&invocation.job, stdout, &err) == ST_OK ? EXIT_SUCCESS : complain(&err);
+        result = engine_dry_run(&invocation.job, stdout, &err) == ST_OK ? COMMAND_DONE : complain(&err);
     else
         result = run_job(&invocation);
     spec_free(&invocation.job);

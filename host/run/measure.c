@@ -1,5 +1,6 @@
 #include "host/run/measure.h"
 
+#include "host/base/clock.h"
 #include "host/base/thread_team.h"
 
 #include <math.h>
@@ -13,7 +14,9 @@ struct measurement {
     const struct run *run;
     struct trainer *trainer;
     size_t bytes;
-    double round; /* images a second of the last one */
+    double round;      /* images a second of the last one */
+    double evaluation; /* seconds of an image in the validation behind it */
+    int32_t evaluated; /* images of that */
 };
 
 static enum status on_epoch(void *context, const struct trainer_epoch *epoch, struct error *err)
@@ -21,6 +24,8 @@ static enum status on_epoch(void *context, const struct trainer_epoch *epoch, st
     struct measurement *measurement = context;
     (void)err;
     measurement->round = epoch->images_per_second;
+    measurement->evaluation =
+        measurement->evaluated > 0 ? epoch->validation_seconds / measurement->evaluated : 0.0;
     return ST_OK;
 }
 
@@ -43,13 +48,17 @@ static enum status open_one(const struct run *run, const struct graph *graph, st
 {
     struct trainer_device devices[DEVICES_MOST];
     struct trainer_settings settings;
+    const struct recipe usual = recipe_usual();
+    const struct job_train train =
+        recipe_train(&run->job->train, &usual.hyperparameters, graph->layers[0].shape);
     *measurement = (struct measurement){.run = run};
     for (int32_t k = 0; k < team.count; k++) {
         devices[k] = run_trainer_device(run, team.first + k, true);
         if (devices[k].validation_count > batch) /* each round ends with a validation, which nobody wants */
             devices[k].validation_count = batch;
     }
-    trainer_settings_of(&run->job->train, batch, (uint64_t)run->job->seed, &settings);
+    measurement->evaluated = devices[0].validation_count;
+    trainer_settings_of(&train, batch, (uint64_t)run->job->seed, &settings);
     enum status st = trainer_open(devices, team.count, graph, &settings, run->device_info.memory_free,
                                   &measurement->trainer, &measurement->bytes, err);
     if (st == ST_OK)
@@ -69,20 +78,34 @@ static enum status train(struct measurement *measurement, uint32_t steps, struct
     return trainer_run(measurement->trainer, limit, &events, &ignored, err);
 }
 
+/* The fastest counts. */
+static void keep(struct measured *measured, const struct measurement *measurement, bool host)
+{
+    const bool first = !(measured->images_per_second > 0.0);
+    measured->images_per_second = fmax(measured->images_per_second, measurement->round);
+    if (host)
+        measured->evaluation_seconds =
+            first ? measurement->evaluation : fmin(measured->evaluation_seconds, measurement->evaluation);
+}
+
 enum status measure_team(const struct run *run, const struct graph *graph, struct team team, int32_t batch,
-                         struct measured *measured, struct error *err)
+                         double seconds, struct measured *measured, struct error *err)
 {
     const bool host = devices_are_host(&run->devices);
     const int rounds = host ? HOST_ROUNDS : GPU_ROUNDS;
+    const double began = clock_seconds();
     struct measurement measurement;
     *measured = (struct measured){0};
     enum status st = open_one(run, graph, team, batch, &measurement, err);
+    measured->preparation = clock_seconds() - began;
     if (st == ST_OK)
         st = train(&measurement, host ? 1 : GPU_FIRST_STEPS, err);
-    for (int round = 0; st == ST_OK && round < rounds; round++) {
+    if (st == ST_OK && clock_seconds() - began >= seconds)
+        keep(measured, &measurement, host);
+    for (int round = 0; st == ST_OK && round < rounds && clock_seconds() - began < seconds; round++) {
         const bool one = host || round == 0;
         st = train(&measurement, one ? 1 : GPU_STEPS, err);
-        measured->images_per_second = fmax(measured->images_per_second, measurement.round);
+        keep(measured, &measurement, host);
         if (!host && batch > MEASURE_LONG_STEP * measured->images_per_second)
             break;
     }

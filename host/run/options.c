@@ -41,6 +41,13 @@ static const struct command_example examples[] = {
     {0},
 };
 
+static const struct command_status statuses[] = {
+    {COMMAND_DONE, "done; with --check: the job is fine"},
+    {COMMAND_ERROR, "an error, told in one line"},
+    {COMMAND_UNFINISHED, "stopped by a signal, saved and not finished: the same command goes on"},
+    {0},
+};
+
 const struct command nasrun_command = {
     .name = "nasrun",
     .purpose = "searches the best image classifier that a budget buys",
@@ -55,8 +62,11 @@ const struct command nasrun_command = {
         "KEY=VALUE overrides the job file: budget.seconds=120 output.dir=runs/x. A job file whose name has\n"
         "such a form is named with its folder: ./seed=1.\n"
         "\n"
-        "Ctrl-C (or SIGTERM) saves and stops. Exit status: 0 done or saved, 2 an error, told in one line.",
+        "Ctrl-C saves and stops, and so do SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU. A second one stops "
+        "at\n"
+        "once, without saving.",
     .examples = examples,
+    .statuses = statuses,
 };
 
 static bool looks_like_key(const char *text, size_t length)

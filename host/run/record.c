@@ -5,7 +5,6 @@
 #include "host/net/cost.h"
 #include "host/net/serialise.h"
 #include "host/search/budget.h"
-#include "host/search/gaussian.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -49,7 +48,6 @@ enum status record_run(struct run *run, struct error *err)
                     .policy = data->policy},
         .devices = {names, run->devices.count},
         .libraries = {.onednn = library_version(run, "onednn"),
-                      .blas = gaussian_blas(),
                       .cjson = cJSON_Version(),
                       .cuda = library_version(run, "cuda")},
     };
@@ -113,6 +111,8 @@ enum status record_candidate(struct run *run, const struct candidate *candidate,
         .expected = candidate->prediction.mean,
         .budget = candidate->recipe.budget != usual.budget ? candidate->recipe.budget : NAN,
         .batches_of = candidate->recipe.batches_of,
+        .state_of = candidate->recipe.goes_on ? candidate->parent : -1,
+        .compared_with = candidate->recipe.compared_with,
         .observed = candidate->final ? -1 : candidate->observed,
         .graph = graph,
         .parameters = cost.parameters,
@@ -139,11 +139,12 @@ enum status record_morph(struct run *run, int32_t id, const char *operation, dou
     return event_write_morph(&run->journal, &event, run_time(run), err);
 }
 
-enum status record_plan(struct run *run, int32_t id, int32_t batch, const struct memory_need *need,
-                        struct error *err)
+enum status record_plan(struct run *run, int32_t id, int32_t batch, int32_t wanted,
+                        const struct memory_need *need, struct error *err)
 {
     const struct event_plan event = {.id = id,
                                      .batch = batch,
+                                     .wanted = batch < wanted ? wanted : -1,
                                      .device_bytes = (int64_t)need->training,
                                      .process_bytes = (int64_t)need->added};
     return event_write_plan(&run->journal, &event, run_time(run), err);
@@ -187,6 +188,8 @@ enum status record_model(struct run *run, const struct record_model *model, stru
         .steps = model->steps,
         .seconds = model->seconds,
         .validated = model->joined > 0 ? (int64_t)model->joined : -1,
+        .gain = model->gain,
+        .gain_deviation = model->gain_deviation,
     };
     return event_write_model(&run->journal, &event, run_time(run), err);
 }
@@ -200,6 +203,7 @@ enum status record_failed(struct run *run, int32_t id, int32_t parent, bool fina
                                        .steps = steps,
                                        .reason = status_name(cause->status),
                                        .message = cause->message};
+    memcpy(run->failure, cause->message, sizeof(run->failure));
     return event_write_failed(&run->journal, &event, run_time(run), err);
 }
 

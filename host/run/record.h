@@ -21,10 +21,10 @@ enum status record_left_out(struct run *run, const char *start, struct error *er
 /* One morph's check: the relative change of the outputs. */
 enum status record_morph(struct run *run, int32_t id, const char *operation, double difference,
                          struct error *err);
-/* What was reserved: the batch, bytes of the training on a device, and all that the candidate adds to the
- * process. */
-enum status record_plan(struct run *run, int32_t id, int32_t batch, const struct memory_need *need,
-                        struct error *err);
+/* What was reserved: the batch, which may be less than was `wanted`, bytes of the training on a device, and all that the
+ * candidate adds to the process. */
+enum status record_plan(struct run *run, int32_t id, int32_t batch, int32_t wanted,
+                        const struct memory_need *need, struct error *err);
 enum status record_epoch(struct run *run, int32_t id, const struct trainer_epoch *epoch, struct error *err);
 
 /* A program whose steps the device could not record, so that they run slower. */
@@ -38,7 +38,8 @@ struct record_model {
     uint32_t epochs, steps;
     double seconds;
     struct trainer_result validation;
-    uint32_t joined; /* as candidate.joined */
+    double gain, gain_deviation; /* NAN: it was not compared */
+    uint32_t joined;             /* as candidate.joined */
 };
 enum status record_model(struct run *run, const struct record_model *model, struct error *err);
 enum status record_failed(struct run *run, int32_t id, int32_t parent, bool final, uint32_t steps,

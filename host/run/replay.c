@@ -54,6 +54,8 @@ static struct recipe recipe_of(const struct event_candidate *event)
     if (!isnan(event->budget))
         recipe.budget = event->budget;
     recipe.batches_of = event->batches_of;
+    recipe.goes_on = event->state_of >= 0;
+    recipe.compared_with = event->compared_with;
 #define READ(name) recipe.hyperparameters.name = event->name;
     RECIPE_HYPERPARAMETERS(READ)
 #undef READ
@@ -79,6 +81,11 @@ static enum status replay_candidate(struct run *run, const struct event_candidat
     if (find(run, event->id) != NULL)
         return error_set(err, ST_FORMAT, "found the beginning of candidate %d, expected that of another",
                          (int)event->id);
+    /* Each id is followed by another, and a parent was there before its child. */
+    if (event->id == INT32_MAX || event->parent >= event->id)
+        return error_set(err, ST_FORMAT,
+                         "found candidate %d of parent %d, expected a parent before it and more behind",
+                         (int)event->id, (int)event->parent);
     struct candidate *candidate = candidate_new();
     if (candidate == NULL)
         return error_memory(err, "candidate", sizeof(*candidate));
@@ -122,6 +129,8 @@ static enum status replay_failed(struct run *run, const struct event_failed *eve
     enum status st = ended(run, event->id, &candidate, err);
     if (st == ST_OK)
         replay_mark_failed(candidate, event->steps);
+    if (st == ST_OK)
+        snprintf(run->failure, sizeof(run->failure), "%s", event->message);
     return st;
 }
 
@@ -136,6 +145,8 @@ static enum status replay_model(struct run *run, const struct event_model *event
     candidate->validation =
         (struct trainer_result){.loss = event->validation_loss, .accuracy = event->validation_accuracy};
     candidate->joined = event->validated > 0 ? (uint32_t)event->validated : 0;
+    candidate->gain = event->gain;
+    candidate->gain_deviation = event->gain_deviation;
     return ST_OK;
 }
 

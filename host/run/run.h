@@ -64,6 +64,7 @@ struct run {
     struct memory memory;
     struct search *search;
 
+    double report_seconds; /* that report and plots took when they were written last; 0: not known */
     double first_step;     /* seconds from the program's start to the first training step; 0 before it */
     double stage_began;    /* run time */
     int32_t stage;         /* index into the budget's list */
@@ -78,6 +79,7 @@ struct run {
     int32_t published_id;            /* the model that this process has put into model.safetensors; -1 */
     double best_accuracy, best_loss; /* validation */
     struct run_final final;
+    char failure[ERROR_LENGTH]; /* why the candidate that failed last did; "" */
     /* the model's clock (budget.clock): of all tests, and trainings that were observed */
     double model_seconds;
     double model_seconds_coming; /* at most, of trainings that are not observed yet */
@@ -85,6 +87,7 @@ struct run {
     double seconds_per_image;    /* measured over predicted training time of the last model; 1 before */
     /* measured evaluation time over predicted training time of an image; 0 before */
     double evaluation_factor;
+    double beside; /* seconds that a candidate takes beside its training, as measured; 0 before */
     /* What the journal tells of this stage's candidates, to be gone through again (resume.h): by id, [past_count]. */
     struct candidate **past;
     int32_t past_count;
@@ -104,6 +107,9 @@ char *run_path(const struct run *run, const char *name);
 
 /* "FOLDER/models/ID.safetensors", "FOLDER/checkpoint-ID.bin": malloc'd, NULL when out of memory. */
 char *run_model_path(const struct run *run, int32_t id);
+/* "FOLDER/models/ID.state", where it stood when its learning rate had held; "FOLDER/models/ID.losses". */
+char *run_state_path(const struct run *run, int32_t id);
+char *run_losses_path(const struct run *run, int32_t id);
 char *run_checkpoint_path(const struct run *run, int32_t id);
 
 /* pthread_mutex_lock and _unlock of run->lock. */

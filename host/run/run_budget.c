@@ -6,8 +6,10 @@
 
 #include <math.h>
 
-/* What a stage needs beside training and test; the model's clock does not count it. */
-static const double OVERHEAD_SECONDS = 2.0;
+/* What a stage needs beside training and test, to write the model, the report and the plots: what those took (stage.c),
+ * with a margin, for the machine may be busier by then; some seconds, and a part of the stage, for what is larger in
+ * longer runs. The model's clock does not count it. */
+static const double REPORT_MARGIN = 2.0, OVERHEAD_SECONDS = 0.5, OVERHEAD_SHARE = 0.01, OVERHEAD_MOST = 2.0;
 
 /* The machine whose seconds the model's clock counts. */
 static const double MODEL_FLOPS = 1e11, MODEL_BYTES = 2e10;
@@ -76,7 +78,7 @@ static struct budget_speed speed_of(const struct run *run, enum budget_kind kind
                                  .measured = run->seconds_per_image,
                                  .evaluation = run->evaluation_factor,
                                  .slowdown = sharing_slowdown(&run->sharing),
-                                 .overhead = OVERHEAD_SECONDS};
+                                 .beside = run->beside};
 }
 
 static void set_spent(const struct run *run, struct budget_state *state)
@@ -121,6 +123,10 @@ struct budget_state run_budget(const struct run *run)
         .speed = speed_of(run, kind),
     };
     set_spent(run, &state);
+    if (kind == BUDGET_SECONDS && state.by_a_clock)
+        state.speed.overhead =
+            fmin(OVERHEAD_SECONDS + OVERHEAD_SHARE * (state.total - state.began), OVERHEAD_MOST) +
+            REPORT_MARGIN * run->report_seconds;
     state.costs = costs_of(run, &state.speed);
     return state;
 }
@@ -168,6 +174,12 @@ static uint32_t model_steps(const struct run *run, const struct candidate *candi
     const double seconds = candidate->final ? budget_final_seconds(budget, 0.0)
                                             : budget_candidate_seconds(budget, allowances_of(candidate), 0.0);
     return budget_training_steps(&budget->speed, &training, seconds);
+}
+
+bool run_repeats(const struct run *run)
+{
+    const struct job_budget *budget = &run->job->budget;
+    return budget_kind_of(budget) != BUDGET_SECONDS || budget->clock == JOB_CLOCK_MODEL;
 }
 
 uint32_t run_steps_limit(const struct run *run, const struct candidate *candidate)

@@ -12,6 +12,9 @@ struct budget_state run_budget(const struct run *run);
 /* What the strategy is asked next, when the run stands there; nobody waits for it (`fill`). */
 struct search_request run_request(const struct run *run, const struct budget_state *budget);
 
+/* Whether the budget has nothing to do with time: the same job then gives the same bytes on every such machine. */
+bool run_repeats(const struct run *run);
+
 /* Limits of a candidate's training, or of a final fit: steps, when it is proposed, UINT32_MAX: none; seconds, when it
  * begins and after `trained` of them, INFINITY: none. */
 uint32_t run_steps_limit(const struct run *run, const struct candidate *candidate);

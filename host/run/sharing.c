@@ -6,6 +6,8 @@
 #include "host/run/record.h"
 #include "host/search/budget.h"
 
+#include <math.h>
+
 /* Workers that "auto" tries. More would each get too little of a device. */
 enum { SHARING_TRIED = 2 };
 /* So much faster two have to be together. */
@@ -37,7 +39,7 @@ static enum status measure(struct run *run, struct run_sharing *sharing, struct 
     enum status st = start_make(&graph, run->job->search.starts.items[0], run->job->search.width, image,
                                 run->data.classes, err);
     if (st == ST_OK)
-        st = measure_team(run, &graph, first, run->batches.candidate, &alone, err);
+        st = measure_team(run, &graph, first, run->batches.candidate, INFINITY, &alone, err);
     const bool full = run->batches.candidate > MEASURE_LONG_STEP * alone.images_per_second;
     sharing->alone = sharing->together = alone.images_per_second;
     sharing->bytes = alone.bytes;

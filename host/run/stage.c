@@ -1,5 +1,6 @@
 #include "host/run/stage.h"
 
+#include "host/base/clock.h"
 #include "host/net/cost.h"
 #include "host/net/serialise.h"
 #include "host/net/start.h"
@@ -17,21 +18,25 @@
 
 /* ---- speed ---- */
 
+/* Of what is left of the stage, for measuring. */
+static const double MEASURE_SHARE = 0.05;
+
 /* A few steps of a network, where the clock counts and nothing has been measured in this process. What goes wrong in
  * the network itself is for its training to find. */
 static enum status measure(struct run *run, const struct graph *graph, struct team team, int32_t batch,
                            struct error *err)
 {
-    const struct job_budget *budget = &run->job->budget;
-    const bool clocked = budget_kind_of(budget) == BUDGET_SECONDS && budget->clock == JOB_CLOCK_WALL;
     struct measured measured;
-    if (!clocked || run->calibrated)
+    if (run_repeats(run) || run->calibrated)
         return ST_OK;
-    enum status st = measure_team(run, graph, team, batch, &measured, err);
+    const double seconds = MEASURE_SHARE * run_seconds_left(run);
+    enum status st = measure_team(run, graph, team, batch, seconds, &measured, err);
     if (st != ST_OK)
         return candidate_is_at_fault(st) ? ST_OK : st;
     const double predicted = cost_seconds(graph, run->device_info.flops, run->device_info.bytes);
     run->seconds_per_image = 1.0 / (measured.images_per_second * predicted);
+    run->evaluation_factor = measured.evaluation_seconds / predicted;
+    run->beside = measured.preparation; /* at least; candidates will tell */
     run->calibrated = true;
     return ST_OK;
 }
@@ -51,6 +56,26 @@ static enum status measure_first_start(struct run *run, struct error *err)
         st = measure(run, &graph, one, run->batches.candidate, err);
     graph_free(&graph);
     return st;
+}
+
+/* ---- report ---- */
+
+static enum status write_report(struct run *run, struct error *err)
+{
+    const double began = clock_seconds();
+    enum status st = report_write_all(run->folder, run->job->output.plots, err);
+    run->report_seconds = clock_seconds() - began;
+    return st;
+}
+
+/* Where a clock ends the run, how long this takes here is known by doing it before, with what there is. Before a stage
+ * is tested that is plots alone. */
+static enum status rehearse_report(struct run *run, struct error *err)
+{
+    if (isnan(run_seconds_left(run)) || run->job->budget.clock != JOB_CLOCK_WALL || run->report_seconds > 0.0)
+        return ST_OK;
+    enum status st = write_report(run, err);
+    return st == ST_RANGE ? ST_OK : st;
 }
 
 /* ---- final fit ---- */
@@ -78,8 +103,11 @@ static enum status propose_final(const struct run *run, struct candidate **made,
     candidate->final = true;
     candidate->batch = run->batches.final;
     if (earlier->id >= 0 && !earlier->joined && earlier->parent == candidate->parent &&
-        earlier->fingerprint == graph_fingerprint(&candidate->graph))
+        earlier->fingerprint == graph_fingerprint(&candidate->graph)) {
         candidate->source = earlier->id;
+        candidate->recipe.goes_on = false;
+        candidate->recipe.hyperparameters.warmup = candidate->recipe.hyperparameters.hold = NAN;
+    }
     *made = candidate;
     return ST_OK;
 }
@@ -104,10 +132,21 @@ static enum status train_final(struct run *run, struct candidate *candidate, str
     return st;
 }
 
+/* Where nothing could be trained, why the last one couldn't. */
+static enum status tell_cause(const struct run *run, struct error *err)
+{
+    const struct error told = *err;
+    if (run->failure[0] == '\0')
+        return err->status;
+    return error_set(err, told.status, "%.400s, the last one because: %.500s", told.message, run->failure);
+}
+
 static enum status final_fit(struct run *run, struct error *err)
 {
     struct candidate *candidate = resume_take_final(run);
     enum status st = candidate == NULL ? propose_final(run, &candidate, err) : ST_OK;
+    if (st == ST_DIVERGED)
+        st = tell_cause(run, err);
     if (st == ST_OK && !candidate->ended)
         st = train_final(run, candidate, err);
     if (st == ST_OK)
@@ -116,13 +155,24 @@ static enum status final_fit(struct run *run, struct error *err)
         run->next_id = candidate->id + 1;
         st = store_publish_best(run, err);
     }
-    if (st == ST_OK && run->best_id < 0)
-        st = error_set(err, ST_DIVERGED, "the final fit could not be trained, and nothing was before it");
+    if (st == ST_OK && run->best_id < 0) {
+        error_set(err, ST_DIVERGED, "the final fit could not be trained, and nothing was before it");
+        st = tell_cause(run, err);
+    }
     candidate_free(candidate);
     return st;
 }
 
 /* ---- test ---- */
+
+static void say_result(struct run *run, const struct trainer_test *test)
+{
+    char time[DISPLAY_TIME_LENGTH];
+    display_time(run_time(run), time);
+    display_result(&run->display, "stage %d of %d ends after %s: model %d, test accuracy %.4f, loss %.4f",
+                   (int)run->stage + 1, (int)budget_stages(&run->job->budget), time, (int)run->best_id,
+                   test->result.accuracy, test->result.loss);
+}
 
 /* Evaluates what model.safetensors holds on the test set and journals it. */
 static enum status test_best(struct run *run, struct error *err)
@@ -157,6 +207,8 @@ static enum status test_best(struct run *run, struct error *err)
     run_unlock(run);
     if (st == ST_OK)
         st = record_test(run, run->best_id, &test, err);
+    if (st == ST_OK)
+        say_result(run, &test);
 out:
     trainer_close(trainer);
     graph_free(&best.graph);
@@ -177,6 +229,8 @@ enum status stage_run(struct run *run, struct error *err)
         run->stage_open = true;
     }
     if (st == ST_OK)
+        st = rehearse_report(run, err);
+    if (st == ST_OK)
         st = measure_first_start(run, err);
     if (st == ST_OK && search_has_candidates(run->search))
         st = coordinator_search(run, err);
@@ -185,7 +239,7 @@ enum status stage_run(struct run *run, struct error *err)
     if (st == ST_OK)
         st = test_best(run, err);
     if (st == ST_OK)
-        st = report_write_all(run->folder, run->job->output.plots, err);
+        st = write_report(run, err);
     run->stage++;
     run->stage_open = false;
     return st;

@@ -12,6 +12,17 @@ enum status store_save(struct run *run, int32_t id, const struct graph *graph, c
 enum status store_load(const struct run *run, int32_t id, struct graph *graph, float **values,
                        struct error *err);
 
+/* The folder that these files are in. */
+enum status store_make_folder(const struct run *run, struct error *err);
+
+/* Writes models/ID.losses: the loss on each validation image. */
+enum status store_save_losses(const struct run *run, int32_t id, const float *losses, struct error *err);
+
+/* Compares losses on the validation images with those of model `with`, image by image: the mean of its less these, and
+ * that mean's standard error; NAN both with less than two images. */
+enum status store_compare(const struct run *run, int32_t with, const float *losses, double *gain,
+                          double *deviation, struct error *err);
+
 /* Notes a model as the run's best if it is: by accuracy, of equals by loss, of those the earlier. A final fit that has
  * gone on with the validation images is given what it gained there, as no figure tells it. */
 void store_note_best(struct run *run, const struct candidate *candidate);
@@ -19,9 +30,9 @@ void store_note_best(struct run *run, const struct candidate *candidate);
 /* Copies the best model's file to model.safetensors, once. */
 enum status store_publish_best(struct run *run, struct error *err);
 
-/* Deletes the files of models that are no parents any more, and drops them from the weight cache; those stay that are
- * published, or a final fit's, or parents of the `count` candidates that are not observed yet, or those candidates'
- * own. */
+/* Deletes the files, of all kinds, of models that are no parents any more, and drops them from the weight cache; those
+ * stay that are published, or a final fit's, or parents of the `count` candidates that are not observed yet, or those
+ * candidates' own. */
 void store_prune(const struct run *run, struct candidate *const *coming, int32_t count);
 
 #endif

@@ -76,10 +76,14 @@ static enum status know_distances(struct bayesian *bayesian, const struct search
         enum status st = descriptor_new(&descriptors[i], &search_at(search, i)->graph, err);
         if (st != ST_OK)
             return st;
+        for (int32_t j = 0; st == ST_OK && j < i; j++)
+            st = descriptor_distance(descriptors[i], descriptors[j], bayesian->skip_weight,
+                                     &distances[pairs_below(i) + (size_t)j], err);
+        if (st != ST_OK) {
+            descriptor_free(descriptors[i]);
+            return st;
+        }
         bayesian->count = i + 1;
-        for (int32_t j = 0; j < i; j++)
-            distances[pairs_below(i) + (size_t)j] =
-                descriptor_distance(descriptors[i], descriptors[j], bayesian->skip_weight);
     }
     return ST_OK;
 }
@@ -143,10 +147,12 @@ static enum status predict(const struct bayesian *bayesian, struct surrogate *su
     enum status st = descriptor_new(&descriptor, &proposal->graph, err);
     if (st != ST_OK)
         return st;
-    for (int32_t i = 0; i < surrogate->count; i++)
-        surrogate->distances[i] = descriptor_distance(descriptor, bayesian->descriptors[surrogate->models[i]],
-                                                      bayesian->skip_weight);
+    for (int32_t i = 0; st == ST_OK && i < surrogate->count; i++)
+        st = descriptor_distance(descriptor, bayesian->descriptors[surrogate->models[i]],
+                                 bayesian->skip_weight, &surrogate->distances[i], err);
     descriptor_free(descriptor);
+    if (st != ST_OK)
+        return st;
     return gaussian_predict(surrogate->gaussian, surrogate->distances, &proposal->prediction.mean,
                             &proposal->prediction.deviation, err);
 }

@@ -8,7 +8,7 @@ static const double DEFAULT_CANDIDATE_EPOCHS = 2.0;
 /* Until it is measured: images are evaluated this much faster than they are trained on, at least. */
 static const double TEST_SPEED = 2.0;
 /* The machine may be that much slower when the test comes. */
-static const double TEST_MARGIN = 1.5;
+static const double TEST_MARGIN = 1.25;
 /* The search ends when less than this part of an allowance is left. */
 static const double LEAST_ALLOWANCE = 0.5;
 /* The cheapest network is admitted even when it is above the limit by itself, whatever the rounding. */
@@ -123,14 +123,23 @@ static double of_stage(const struct budget_state *state, double share)
     return share * (state->total - state->began);
 }
 
+/* A final fit ends with the step that has begun when its time is up. The validation behind it is part of its time. */
+static double last_step_seconds(const struct budget_state *state)
+{
+    if (!state->by_a_clock)
+        return 0.0;
+    return budget_image_seconds(&state->speed, state->costs.likely) * state->final_batch / state->team;
+}
+
 double budget_reserve(const struct budget_state *state)
 {
     const struct budget_speed *speed = &state->speed;
     if (state->kind != BUDGET_SECONDS)
         return 0.0;
     const double margin = speed->evaluation > 0.0 ? TEST_MARGIN : 1.0;
-    return speed->overhead + margin * budget_test_seconds(speed, state->costs.likely,
-                                                          (double)state->test_images * state->test_views);
+    return speed->overhead + last_step_seconds(state) +
+           margin * budget_test_seconds(speed, state->costs.likely,
+                                        (double)state->test_images * state->test_views);
 }
 
 double budget_search_part(const struct budget_state *state)
@@ -245,6 +254,9 @@ static void count_seconds(const struct budget_state *state, struct search_means 
     means->left = budget_final_seconds(state, 0.0) / whole;
     means->search = budget_search_part(state) / whole;
     means->candidate = budget_allowances(true, 1.0) * budget_allowance(state) / whole;
+    means->beside = speed->beside / whole;
+    means->validation =
+        state->validation_images * evaluation_seconds(speed, 1.0) / budget_image_seconds(speed, 1.0);
     means->workers = state->workers;
 }
 

@@ -48,6 +48,7 @@ struct budget_speed {
     double measured;   /* over predicted seconds of an image's training, alone on a device; 1: unknown */
     double evaluation; /* measured seconds of an image's over predicted of its training; 0: unknown */
     double slowdown;   /* of a training beside the others on its device; 1 with one */
+    double beside;     /* seconds that a candidate takes beside its training; 0: unknown */
     /* seconds that a stage needs beside training and test: opening, report, plots, model file */
     double overhead;
 };

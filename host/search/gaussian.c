@@ -1,8 +1,8 @@
 #include "host/search/gaussian.h"
 
-#include <cblas.h>
+#include "host/base/matrix.h"
+
 #include <float.h>
-#include <lapacke.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -42,8 +42,8 @@ static double covariance(const struct gaussian *g, double distance)
     return (1.0 - g->noise) * gaussian_kernel(distance, g->length);
 }
 
-/* Factors share * kernel with that diagonal; what dpotrf says, 0 where it is positive definite. */
-static lapack_int try_factor(struct gaussian *g, const double *distances, double share, double diagonal)
+/* Factors share * kernel with that diagonal; false where it is not positive definite. */
+static bool try_factor(struct gaussian *g, const double *distances, double share, double diagonal)
 {
     const size_t n = (size_t)g->n;
     for (size_t i = 0; i < n; i++) {
@@ -51,21 +51,20 @@ static lapack_int try_factor(struct gaussian *g, const double *distances, double
             g->factor[j * n + i] = share * gaussian_kernel(distances[i * n + j], g->length);
         g->factor[i * n + i] = diagonal;
     }
-    return LAPACKE_dpotrf(LAPACK_COL_MAJOR, 'L', g->n, g->factor, g->n);
+    return matrix_cholesky(g->factor, g->n);
 }
 
 /* Whether the kernel has no eigenvalue below -EIGENVALUE for g's length. */
 static bool is_positive(struct gaussian *g, const double *distances)
 {
-    return try_factor(g, distances, 1.0, 1.0 + EIGENVALUE) == 0;
+    return try_factor(g, distances, 1.0, 1.0 + EIGENVALUE);
 }
 
 static enum status factorise(struct gaussian *g, const double *distances, struct error *err)
 {
-    const lapack_int info = try_factor(g, distances, 1.0 - g->noise, 1.0);
-    return info == 0 ? ST_OK
-                     : error_set(err, ST_RANGE, "Gaussian process: dpotrf of size %d failed with %d", g->n,
-                                 (int)info);
+    return try_factor(g, distances, 1.0 - g->noise, 1.0)
+               ? ST_OK
+               : error_set(err, ST_RANGE, "Gaussian process: covariance of %d targets is indefinite", g->n);
 }
 
 /* Factors and solves for g's length and noise; the log marginal likelihood but for a constant. `standard` are
@@ -78,9 +77,9 @@ static enum status evaluate(struct gaussian *g, const double *distances, const d
         return st;
     size_t n = (size_t)g->n;
     memcpy(g->weights, standard, n * sizeof(*standard));
-    cblas_dtrsv(CblasColMajor, CblasLower, CblasNoTrans, CblasNonUnit, g->n, g->factor, g->n, g->weights, 1);
-    cblas_dtrsv(CblasColMajor, CblasLower, CblasTrans, CblasNonUnit, g->n, g->factor, g->n, g->weights, 1);
-    *likelihood = -0.5 * cblas_ddot(g->n, standard, 1, g->weights, 1);
+    matrix_solve_lower(g->factor, g->n, g->weights);
+    matrix_solve_lower_transposed(g->factor, g->n, g->weights);
+    *likelihood = -0.5 * matrix_dot(standard, g->weights, g->n);
     for (size_t i = 0; i < n; i++)
         *likelihood -= log(g->factor[i * n + i]);
     return ST_OK;
@@ -236,9 +235,9 @@ enum status gaussian_predict(struct gaussian *gaussian, const double *distances,
                              distances[i]);
         g->scratch[i] = covariance(g, distances[i]);
     }
-    *mean = g->offset + g->scale * cblas_ddot(g->n, g->scratch, 1, g->weights, 1);
-    cblas_dtrsv(CblasColMajor, CblasLower, CblasNoTrans, CblasNonUnit, g->n, g->factor, g->n, g->scratch, 1);
-    double variance = 1.0 - g->noise - cblas_ddot(g->n, g->scratch, 1, g->scratch, 1);
+    *mean = g->offset + g->scale * matrix_dot(g->scratch, g->weights, g->n);
+    matrix_solve_lower(g->factor, g->n, g->scratch);
+    double variance = 1.0 - g->noise - matrix_dot(g->scratch, g->scratch, g->n);
     *deviation = variance > 0.0 ? g->scale * sqrt(variance)
                                 : 0.0; /* rounding, or a thing that is no network's distance away */
     return ST_OK;
@@ -257,13 +256,4 @@ void gaussian_free(struct gaussian *gaussian)
     free(gaussian->weights);
     free(gaussian->scratch);
     free(gaussian);
-}
-
-const char *gaussian_blas(void)
-{
-#ifdef OPENBLAS_VERSION
-    return openblas_get_config();
-#else
-    return "reference";
-#endif
 }

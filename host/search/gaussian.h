@@ -36,7 +36,4 @@ double gaussian_length(const struct gaussian *gaussian); /* that was chosen */
 
 void gaussian_free(struct gaussian *gaussian); /* NULL is allowed */
 
-/* Which BLAS it computes with, as that tells: "OpenBLAS 0.3.21 ..."; "reference", which has no version. */
-const char *gaussian_blas(void);
-
 #endif

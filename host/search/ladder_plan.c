@@ -13,9 +13,10 @@ static const double SHORT = 15.0, LONG = 60.0, MANY = 200.0, MOST = 1000.0;
 /* Epochs that a network should get in all. More than the most where the best size gets many. */
 static const double LEAST_EPOCHS = 5.0, MOST_EPOCHS = 60.0, MOST_OVER_BEST = 3.0;
 
-/* Shares of the stage that all rungs, and one training of the first, may take; and what all may of the search's
- * part. */
-static const double LADDER_SHARE = 0.1, ONLY_RUNG = 1.0 / 32.0, FIRST_RUNG = 1.0 / 64.0, OF_THE_SEARCH = 0.9;
+/* Shares of the stage that all rungs may take, with and without what trainings take beside their steps, and one training
+ * of the first; and what all may of the search's part. */
+static const double WHOLE_LADDER = 0.12, LADDER_SHARE = 0.1, ONLY_RUNG = 1.0 / 32.0, FIRST_RUNG = 1.0 / 64.0,
+                    OF_THE_SEARCH = 0.9;
 
 /* A size that none has. */
 static const double LARGEST = 1e9;
@@ -151,59 +152,94 @@ static int32_t half(int32_t count)
     return (count + 1) / 2;
 }
 
-/* Trainings of the whole ladder, and the time that they take in trainings of the first rung, with so many side by
- * side. */
-static void add_rung(int32_t trainings, double length, int32_t workers, int32_t *count, double *time)
+/* What the whole ladder takes of its devices, with so many trainings side by side. */
+struct ladder_time {
+    int32_t trainings;
+    double turns;  /* one behind the other */
+    double length; /* of these, in trainings of the first rung */
+};
+
+static void add_rung(int32_t trainings, double length, int32_t workers, struct ladder_time *time)
 {
-    *count += trainings;
-    *time += length * ceil((double)trainings / workers);
+    const double turns = ceil((double)trainings / workers);
+    time->trainings += trainings;
+    time->turns += turns;
+    time->length += length * turns;
 }
 
-static void count_trainings(const struct ladder_plan *plan, int32_t workers, int32_t *count, double *time)
+static struct ladder_time time_of(const struct ladder_plan *plan, int32_t workers)
 {
-    *count = 0;
-    *time = 0.0;
-    add_rung(plan->count, 1.0, workers, count, time);
+    struct ladder_time time = {0};
+    add_rung(plan->count, 1.0, workers, &time);
     if (plan->rungs > 1)
-        add_rung(half(plan->count), 2.0, workers, count, time);
+        add_rung(half(plan->count), 2.0, workers, &time);
     if (plan->rates)
-        add_rung(RATES, 2.0, workers, count, time);
+        add_rung(RATES, 2.0, workers, &time);
     if (plan->rungs > LAST_RUNG)
-        add_rung(2, 4.0, workers, count, time);
+        add_rung(2, 4.0, workers, &time);
+    return time;
 }
 
-/* How long those of the first rung are. */
-static double share_of(const struct search_means *means, const struct ladder_plan *plan, double time)
-{
-    if (means->models < INT32_MAX) /* the last rung's get the usual training */
-        return means->candidate / (1 << (plan->rungs - 1));
-    return fmin(fmin(LADDER_SHARE, OF_THE_SEARCH * means->search) / time,
-                plan->rungs > 1 ? FIRST_RUNG : ONLY_RUNG);
-}
-
-/* Of the first rung's trainings. */
-static double least_steps(const struct search_means *means, const struct ladder_plan *plan)
+/* The share that a training of the first rung needs, so that each network gets steps enough. */
+static double least_share(const struct search_means *means, const struct ladder_plan *plan)
 {
     double epochs = INFINITY;
     for (int32_t i = 0; i < plan->count; i++)
         epochs = fmin(epochs, plan->networks[i].epochs);
-    return plan->share * epochs * means->candidate_epochs / means->epochs * means->train_images /
-           means->candidate_batch;
+    const double images = LEAST_STEPS * means->candidate_batch + means->validation;
+    return images / (epochs * means->candidate_epochs / means->epochs * means->train_images);
+}
+
+/* How long trainings of the first rung are: as usual, or longer where that is too short and there is time. Whether
+ * that is enough. */
+static bool choose_share(const struct search_means *means, const struct ladder_time *time,
+                         struct ladder_plan *plan)
+{
+    const double least = least_share(means, plan), part = OF_THE_SEARCH * means->search;
+    if (means->models < INT32_MAX) { /* the last rung's get the usual training */
+        plan->share = means->candidate / (1 << (plan->rungs - 1));
+        return plan->share >= least;
+    }
+    const double most =
+        fmin(fmin(LADDER_SHARE, part), fmin(WHOLE_LADDER, part) - means->beside * time->turns) / time->length;
+    plan->share = fmin(fmax(plan->rungs > 1 ? FIRST_RUNG : ONLY_RUNG, least), most);
+    return plan->share >= least;
 }
 
 /* Sets how long they are; with fewer rungs when they would be too short, or there are too few models for them. */
-static void choose_lengths(const struct search_means *means, struct ladder_plan *plan)
+static bool choose_lengths(const struct search_means *means, int32_t rungs, bool rates,
+                           struct ladder_plan *plan)
 {
-    for (plan->rungs = plan->count < 2 ? 0 : plan->rungs; plan->rungs > 0; plan->rungs--) {
-        int32_t trainings;
-        double time;
-        plan->rates = plan->rates && plan->rungs > LAST_RUNG;
-        count_trainings(plan, means->workers, &trainings, &time);
-        plan->share = share_of(means, plan, time);
-        if (trainings <= means->models && least_steps(means, plan) >= LEAST_STEPS)
-            return;
+    for (plan->rungs = rungs; plan->rungs > 0; plan->rungs--) {
+        plan->rates = rates && plan->rungs > LAST_RUNG;
+        const struct ladder_time time = time_of(plan, means->workers);
+        if (time.trainings <= means->models && choose_share(means, &time, plan))
+            return true;
     }
-    plan->rates = false;
+    return false;
+}
+
+/* Leaves one network out: the last of those whose start has another one, or the last start. */
+static void leave_one_out(struct ladder_plan *plan)
+{
+    int32_t out = plan->count - 1;
+    for (int32_t i = 1; i < plan->count; i++)
+        if (plan->networks[i].start == plan->networks[i - 1].start)
+            out = i;
+    plan->count--;
+    for (int32_t i = out; i < plan->count; i++)
+        plan->networks[i] = plan->networks[i + 1];
+}
+
+/* With fewer networks where there is no time for all of them. Models are counted for what they are. */
+static void choose_rungs(const struct search_means *means, int32_t rungs, bool rates,
+                         struct ladder_plan *plan)
+{
+    const struct ladder_plan all = *plan;
+    for (; plan->count > 1; leave_one_out(plan))
+        if (choose_lengths(means, rungs, rates, plan) || means->models < INT32_MAX)
+            return;
+    *plan = all;
 }
 
 enum status ladder_plan_make(const struct search_setup *setup, const struct search_request *request,
@@ -218,14 +254,13 @@ enum status ladder_plan_make(const struct search_setup *setup, const struct sear
     const double e = plan->epochs;
     const int32_t starts = setup->job->starts.count;
     const int32_t networks = e < SHORT ? 3 : e < MANY ? 4 : e < MOST ? 6 : LADDER_MOST_NETWORKS;
-    plan->rungs = e < LADDER_TOO_SHORT ? 0 : e < SHORT ? 1 : e < LONG ? 2 : LAST_RUNG + 1;
-    plan->rates = e >= LONG;
+    const int32_t rungs = e < LADDER_TOO_SHORT ? 0 : e < SHORT ? 1 : e < LONG ? 2 : LAST_RUNG + 1;
     st = e < LADDER_TOO_SHORT
              ? choose_smallest(setup, request, plan, err)
              : choose_networks(setup, request, networks > starts ? networks : starts, plan, err);
     if (st == ST_OK && plan->count == 0)
         return error_set(err, ST_NONE, "no starting network is within the limits");
     if (st == ST_OK)
-        choose_lengths(&request->means, plan);
+        choose_rungs(&request->means, rungs, e >= LONG, plan);
     return st;
 }

@@ -10,8 +10,9 @@
  *             from 1,000 on 8      rate, the best two four times as long
  *
  * Widths are those nearest to the size that the prior finds best (ladder_predict.h), as far as they get 5 to 60 epochs,
- * or more where the best size would. All rungs together take at most a tenth of the stage; there are fewer of them
- * where they would be of a few steps only. */
+ * or more where the best size would. All rungs together take at most a tenth of the stage, and 12 % of it with what
+ * trainings take beside their steps. Where that leaves a few steps only, the first rung's trainings are longer, as far
+ * as there is time; then there are fewer rungs, and then fewer networks. */
 #ifndef NASRUN_SEARCH_LADDER_PLAN_H
 #define NASRUN_SEARCH_LADDER_PLAN_H
 

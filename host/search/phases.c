@@ -1,343 +1,147 @@
 /* Phases by what the budget pays for. First a ladder of short trainings, which finds out how large a network of which
- * family this budget can train (ladder_plan.h, ladder_predict.h); then one training of that from fresh weights over all
- * the time that is left. So every second is in the final network's training or has bought the choice of it.
- *
- * A model's rung follows from what was trained before it: a network's first training is of the first rung, each further
- * one a rung higher; one with another learning rate begins with the second rung. Each rung is chosen by the results of
- * those below it, when all of them are there. */
+ * family this budget can train (rungs.h); then one training of that from fresh weights over all the time that is left.
+ * So every second is in the final network's training or has bought the choice of it. With search.branches that training
+ * begins as a trunk, on which changes are tried (branches.h), and the final fit goes on from there. */
 #include "host/net/cost.h"
-#include "host/net/serialise.h"
-#include "host/net/start.h"
-#include "host/search/ladder_plan.h"
-#include "host/search/ladder_predict.h"
-#include "host/search/strategy.h"
+#include "host/search/branches.h"
+#include "host/search/rungs.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-enum { FIRST_RUNG, SECOND_RUNG, LAST_RUNG };
+/* ---- the trunk and its branches ---- */
 
-/* Learning rates over the job's. */
-static const double RATES[] = {0.5, 2.0};
-enum { RATE_COUNT = sizeof(RATES) / sizeof(RATES[0]), WIDTH_STEP = 8 };
-
-/* ---- what was trained ---- */
-
-static double rate_of(const struct search *search, const struct search_model *model)
+static double cost_of(const struct search_request *request, const struct search_model *model)
 {
-    const double rate = model->recipe.hyperparameters.learning_rate;
-    return isnan(rate) ? 1.0 : rate / search_setup(search)->learning_rate;
+    return cost_seconds(&model->graph, request->limits.flops, request->limits.bytes);
 }
 
-static bool is_same(const struct search_model *a, const struct search_model *b)
+/* By how much more the logarithm of a sibling's error will lie below the control's at the end than it does now,
+ * where it costs another time: by the law of the ladder (ladder_predict.h). */
+static enum status predict_growth(const struct search *search, const struct search_request *request,
+                                  const struct branches *branches, const struct search_model *sibling,
+                                  double *growth, struct error *err)
 {
-    const double rate = a->recipe.hyperparameters.learning_rate,
-                 other = b->recipe.hyperparameters.learning_rate;
-    return a->fingerprint == b->fingerprint && (rate == other || (isnan(rate) && isnan(other)));
-}
-
-static int32_t rung_of(const struct search *search, int32_t index)
-{
-    const struct search_model *model = search_at(search, index);
-    int32_t rung = isnan(model->recipe.hyperparameters.learning_rate) ? FIRST_RUNG : SECOND_RUNG;
-    for (int32_t i = 0; i < index; i++)
-        rung += is_same(search_at(search, i), model);
-    return rung;
-}
-
-/* Models of that rung. */
-static int32_t count_rung(const struct search *search, int32_t rung)
-{
-    int32_t count = 0;
-    for (int32_t i = 0; i < search_count(search); i++)
-        count += rung_of(search, i) == rung;
-    return count;
-}
-
-/* Whether that network was begun on that rung, at that rate. */
-static bool has_begun(const struct search *search, const struct search_model *model, int32_t rung)
-{
-    for (int32_t i = 0; i < search_count(search); i++)
-        if (is_same(search_at(search, i), model) && rung_of(search, i) == rung)
-            return true;
-    return false;
-}
-
-static bool waits_for(const struct search *search, int32_t rung)
-{
-    for (int32_t i = 0; i < search_count(search); i++)
-        if (search_at(search, i)->is_pending && rung_of(search, i) <= rung)
-            return true;
-    return false;
-}
-
-/* ---- what is thought of it ---- */
-
-/* The networks that were trained on rungs up to one, with what is expected of them at the end, the best first. */
-struct standing {
-    int32_t count;
-    const struct search_model *models[LADDER_MOST_RUNS];
-    struct ladder_run wanted[LADDER_MOST_RUNS];
-    struct ladder_guess guesses[LADDER_MOST_RUNS];
-};
-
-static enum status run_of(const struct search *search, const struct search_request *request,
-                          const struct search_model *model, struct ladder_run *run, struct error *err)
-{
-    double usual;
-    enum status st = ladder_usual_cost(search_setup(search), &request->limits, model->start, &usual, err);
+    const struct search_means *means = &request->means;
+    const double ratio = cost_of(request, sibling) / cost_of(request, branches->control);
+    const double longer = means->by_cost ? ratio : 1.0, now = branches->epochs + branches->control->epochs;
+    struct search_model of_family = *branches->control;
+    struct ladder_run wanted[4];
+    struct ladder_guess guesses[4];
+    of_family.start = branches->root->start;
+    enum status st = rungs_run(search, request, &of_family, &wanted[0], err);
     if (st != ST_OK)
         return st;
-    *run = (struct ladder_run){
-        .family = model->start,
-        .size = cost_seconds(&model->graph, request->limits.flops, request->limits.bytes) / usual,
-        .rate = rate_of(search, model),
-        .epochs = model->epochs,
-        .error = 1.0 - model->score};
+    for (int i = 3; i >= 0; i--) {
+        wanted[i] = wanted[0];
+        wanted[i].epochs = now + (i >= 2 ? rungs_final_epochs(request, branches->control) : 0.0);
+        if (i % 2 == 1) {
+            wanted[i].size *= ratio;
+            wanted[i].epochs /= longer;
+        }
+    }
+    st = ladder_predict(NULL, 0, ladder_balance(means->train_images), means->validation_images, wanted, 4,
+                        guesses, err);
+    if (st == ST_OK)
+        *growth = (guesses[2].mean - guesses[3].mean) - (guesses[0].mean - guesses[1].mean);
+    return st;
+}
+
+/* The sibling of the last round that is accepted; NULL: none is. */
+static enum status find_winner(const struct search *search, const struct search_request *request,
+                               const struct branches *branches, const struct search_model **winner,
+                               struct error *err)
+{
+    double most = 0.0;
+    *winner = NULL;
+    for (int32_t i = 0; i < search_count(search); i++) {
+        const struct search_model *model = search_at(search, i);
+        double growth = 0.0;
+        if (!branches_is_sibling(branches, model) ||
+            !(model->gain > fmax(most, BRANCHES_ERRORS * model->gain_deviation)))
+            continue;
+        enum status st = predict_growth(search, request, branches, model, &growth, err);
+        if (st != ST_OK)
+            return st;
+        if (model->gain / branches->control->loss + growth <= 0.0)
+            continue;
+        *winner = model;
+        most = model->gain;
+    }
     return ST_OK;
 }
 
-/* Of the final fit, if it began now: by how fast it was, or by the cost model. */
-static double final_epochs(const struct search_request *request, const struct search_model *model)
+/* What the final fit, or another round, would go on from. */
+static enum status find_trunk(const struct search *search, const struct search_request *request,
+                              const struct branches *branches, const struct search_model **trunk,
+                              struct error *err)
 {
-    const struct search_means *means = &request->means;
-    if (!isnan(means->device_seconds) && model->images_per_second > 0.0)
-        return means->left * means->device_seconds * model->images_per_second / means->train_images;
-    return means->left *
-           ladder_epochs(means, cost_seconds(&model->graph, request->limits.flops, request->limits.bytes));
-}
-
-/* One more network that was trained, or a longer training of one. */
-static void stand(struct standing *standing, const struct search_model *model, const struct ladder_run *run,
-                  double epochs)
-{
-    int32_t at = 0;
-    while (at < standing->count && !is_same(standing->models[at], model))
-        at++;
-    standing->count += at == standing->count;
-    standing->models[at] = model;
-    standing->wanted[at] = *run;
-    standing->wanted[at].epochs = fmax(epochs, run->epochs);
-}
-
-static void swap(struct standing *standing, int32_t a, int32_t b)
-{
-    const struct search_model *model = standing->models[a];
-    const struct ladder_run wanted = standing->wanted[a];
-    const struct ladder_guess guess = standing->guesses[a];
-    standing->models[a] = standing->models[b];
-    standing->wanted[a] = standing->wanted[b];
-    standing->guesses[a] = standing->guesses[b];
-    standing->models[b] = model;
-    standing->wanted[b] = wanted;
-    standing->guesses[b] = guess;
-}
-
-static void sort(struct standing *standing)
-{
-    for (int32_t i = 1; i < standing->count; i++)
-        for (int32_t j = i; j > 0 && standing->guesses[j].mean < standing->guesses[j - 1].mean; j--)
-            swap(standing, j, j - 1);
-}
-
-/* `usual_rate`: of those trained at the job's learning rate. */
-static enum status compare(const struct search *search, const struct search_request *request, int32_t rung,
-                           bool usual_rate, struct standing *standing, struct error *err)
-{
-    const struct search_means *means = &request->means;
-    struct ladder_run runs[LADDER_MOST_RUNS];
-    int32_t count = 0;
-    standing->count = 0;
-    for (int32_t i = 0; i < search_count(search) && count < LADDER_MOST_RUNS; i++) {
-        const struct search_model *model = search_at(search, i);
-        if (model->start < 0 || isnan(model->score) || rung_of(search, i) > rung || !(model->epochs > 0.0) ||
-            (usual_rate && rate_of(search, model) != 1.0))
-            continue;
-        enum status st = run_of(search, request, model, &runs[count], err);
-        if (st != ST_OK)
-            return st;
-        stand(standing, model, &runs[count++], final_epochs(request, model));
-    }
-    enum status st =
-        ladder_predict(runs, count, ladder_balance(means->train_images), means->validation_images,
-                       standing->wanted, standing->count, standing->guesses, err);
-    if (st == ST_OK)
-        sort(standing);
+    *trunk = branches->trunk;
+    if (branches->control == NULL || isnan(branches->control->score)) /* that failed */
+        return ST_OK;
+    enum status st = find_winner(search, request, branches, trunk, err);
+    if (*trunk == NULL)
+        *trunk = branches->control;
     return st;
 }
 
-/* ---- in words ---- */
-
-/* A multiple of WIDTH_STEP; 0 when it is none of its start's. */
-static int32_t width_of(const struct search *search, const struct search_model *model)
+static bool can_go_on(const struct search_model *model)
 {
-    const struct search_setup *setup = search_setup(search);
-    const char *name = setup->job->starts.items[model->start];
-    const int64_t parameters = cost_of_graph(&model->graph).parameters;
-    int64_t reached = 0;
-    for (int32_t width = WIDTH_STEP; reached < parameters && width <= START_MAX_WIDTH; width += WIDTH_STEP) {
-        struct graph graph = {0};
-        struct error ignored;
-        if (start_make(&graph, name, width, setup->image, setup->classes, &ignored) != ST_OK)
-            return 0;
-        const bool is_it = graph_fingerprint(&graph) == model->fingerprint;
-        reached = cost_of_graph(&graph).parameters;
-        graph_free(&graph);
-        if (is_it)
-            return width;
-    }
-    return 0;
+    return !model->is_pending && !isnan(model->score);
 }
 
-static void name_network(const struct search *search, const struct search_model *model, char *text,
-                         size_t size)
+static enum status propose_next_round(const struct search *search, const struct search_request *request,
+                                      const struct branches *branches, const struct branches_plan *plan,
+                                      struct proposal *proposal, struct error *err)
 {
-    const double rate = rate_of(search, model);
-    int length = snprintf(text, size, "%s %d wide", search_setup(search)->job->starts.items[model->start],
-                          (int)width_of(search, model));
-    if (rate != 1.0 && length > 0 && (size_t)length < size)
-        snprintf(text + length, size - (size_t)length, ", learning rate x %g", rate);
+    const struct search_model *trunk;
+    enum status st = find_trunk(search, request, branches, &trunk, err);
+    if (st != ST_OK)
+        return st;
+    const int32_t refused = trunk == branches->control ? branches->refused + 1 : 0;
+    if (branches->siblings == 0 || branches->rounds >= plan->rounds || refused >= BRANCHES_REFUSED)
+        return ST_NONE;
+    return branches_propose_control(branches, trunk, plan, &request->means, proposal, err);
 }
 
-__attribute__((format(printf, 2, 3))) static void say(struct proposal *proposal, const char *format, ...)
+static enum status propose_branch(const struct search *search, const struct search_request *request,
+                                  const struct branches *branches, const struct branches_plan *plan,
+                                  struct random_sequence *random, struct proposal *proposal,
+                                  struct error *err)
 {
-    va_list arguments;
-    if (proposal->operation_count == SEARCH_MAX_MORPHS)
-        return;
-    va_start(arguments, format);
-    vsnprintf(proposal->operations[proposal->operation_count++], SEARCH_OPERATION_LENGTH, format, arguments);
-    va_end(arguments);
+    if (!can_go_on(branches->root))
+        return ST_NONE;
+    if (branches->control == NULL && plan->rounds > 0)
+        return branches_propose_control(branches, branches->root, plan, &request->means, proposal, err);
+    if (branches->control == NULL || !can_go_on(branches->control))
+        return ST_NONE;
+    enum status st = branches->siblings < plan->siblings
+                         ? branches_propose_sibling(search, branches, &request->limits, random, proposal, err)
+                         : ST_NONE;
+    if (st != ST_NONE || branches->waits)
+        return st;
+    return propose_next_round(search, request, branches, plan, proposal, err);
 }
 
-/* ---- the ladder ---- */
-
-/* Every training of the ladder sees the batches of the first one. */
-static void set_recipe(const struct search *search, const struct search_request *request, double share,
-                       struct proposal *proposal)
-{
-    proposal->recipe.budget = share / request->means.candidate;
-    if (search_count(search) > 0)
-        proposal->recipe.batches_of = search_at(search, 0)->id;
-}
-
-static enum status propose_network(const struct search *search, const struct search_request *request,
-                                   const struct ladder_network *network, double share,
-                                   struct proposal *proposal, struct error *err)
-{
-    enum status st = propose_start_of_width(search, network->start, network->width, proposal, err);
-    if (st == ST_OK)
-        set_recipe(search, request, share, proposal);
-    return st;
-}
-
-/* A network that was trained, once more from fresh weights. */
-static enum status propose_again(const struct search *search, const struct search_model *model, double rate,
+/* The ladder, then the trunk, then its branches. */
+static enum status propose_phase(const struct search *search, const struct search_request *request,
+                                 const struct ladder_plan *plan, struct random_sequence *random,
                                  struct proposal *proposal, struct error *err)
 {
-    const int32_t start = model->start;
-    enum status st = propose_start_of_width(search, start, width_of(search, model), proposal, err);
-    if (st == ST_OK && rate != 1.0) {
-        proposal->recipe.hyperparameters.learning_rate = rate * search_setup(search)->learning_rate;
-        say(proposal, "learning rate x %g", rate);
-    }
-    return st;
-}
-
-static enum status propose_first_rung(const struct search *search, const struct search_request *request,
-                                      const struct ladder_plan *plan, struct proposal *proposal,
-                                      struct error *err)
-{
-    if (count_rung(search, SECOND_RUNG) > 0 || count_rung(search, FIRST_RUNG) >= plan->count)
-        return ST_NONE;
-    for (int32_t i = 0; i < plan->count; i++) {
-        enum status st = propose_network(search, request, &plan->networks[i], plan->share, proposal, err);
-        if (st != ST_OK || !search_knows(search, &proposal->graph))
-            return st;
-        proposal_free(proposal);
-    }
-    return ST_NONE;
-}
-
-/* The best `count` of those below, but for those that have begun. */
-static enum status propose_best_of(const struct search *search, const struct search_request *request,
-                                   const struct standing *standing, int32_t count, int32_t rung, double share,
-                                   struct proposal *proposal, struct error *err)
-{
-    for (int32_t i = 0; i < count && i < standing->count; i++) {
-        const struct search_model *model = standing->models[i];
-        if (has_begun(search, model, rung))
-            continue;
-        enum status st = propose_again(search, model, rate_of(search, model), proposal, err);
-        if (st == ST_OK)
-            set_recipe(search, request, share, proposal);
+    const struct branches_plan rounds =
+        branches_plan_make(search_setup(search), &request->means, plan->epochs);
+    struct branches branches;
+    branches_look(search, &branches);
+    if (branches.root != NULL)
+        return propose_branch(search, request, &branches, &rounds, random, proposal, err);
+    enum status st = rungs_propose(search, request, plan, proposal, err);
+    if (st != ST_NONE || rounds.rounds == 0 || rungs_wait(search))
         return st;
-    }
-    return ST_NONE;
-}
-
-static enum status propose_second_rung(const struct search *search, const struct search_request *request,
-                                       const struct ladder_plan *plan, struct proposal *proposal,
-                                       struct error *err)
-{
-    struct standing standing;
-    enum status st = compare(search, request, FIRST_RUNG, true, &standing, err);
+    st = rungs_choose(search, request, plan, proposal, err);
     if (st == ST_OK)
-        st = propose_best_of(search, request, &standing, (standing.count + 1) / 2, SECOND_RUNG,
-                             2.0 * plan->share, proposal, err);
-    return st;
-}
-
-static bool has_rate(const struct search *search, double rate)
-{
-    for (int32_t i = 0; i < search_count(search); i++)
-        if (rate_of(search, search_at(search, i)) == rate)
-            return true;
-    return false;
-}
-
-static enum status propose_rate(const struct search *search, const struct search_request *request,
-                                const struct ladder_plan *plan, struct proposal *proposal, struct error *err)
-{
-    struct standing standing;
-    enum status st = compare(search, request, SECOND_RUNG, true, &standing, err);
-    if (st != ST_OK || standing.count == 0)
-        return st != ST_OK ? st : ST_NONE;
-    for (int32_t i = 0; i < RATE_COUNT; i++) {
-        if (has_rate(search, RATES[i]))
-            continue;
-        st = propose_again(search, standing.models[0], RATES[i], proposal, err);
-        if (st == ST_OK)
-            set_recipe(search, request, 2.0 * plan->share, proposal);
-        return st;
-    }
-    return ST_NONE;
-}
-
-static enum status propose_last_rung(const struct search *search, const struct search_request *request,
-                                     const struct ladder_plan *plan, struct proposal *proposal,
-                                     struct error *err)
-{
-    struct standing standing;
-    enum status st = compare(search, request, SECOND_RUNG, false, &standing, err);
-    if (st == ST_OK)
-        st = propose_best_of(search, request, &standing, 2, LAST_RUNG, 4.0 * plan->share, proposal, err);
-    return st;
-}
-
-static enum status propose_rung(const struct search *search, const struct search_request *request,
-                                const struct ladder_plan *plan, struct proposal *proposal, struct error *err)
-{
-    enum status st = plan->rungs > 0 ? propose_first_rung(search, request, plan, proposal, err) : ST_NONE;
-    if (st != ST_NONE || plan->rungs < 2 || waits_for(search, FIRST_RUNG))
-        return st;
-    st = propose_second_rung(search, request, plan, proposal, err);
-    if (st != ST_NONE || plan->rungs < 3 || waits_for(search, SECOND_RUNG))
-        return st;
-    st = plan->rates ? propose_rate(search, request, plan, proposal, err) : ST_NONE;
-    if (st != ST_NONE || waits_for(search, SECOND_RUNG))
-        return st;
-    return propose_last_rung(search, request, plan, proposal, err);
+        branches_make_root(&rounds, &request->means, proposal);
+    return st == ST_DIVERGED ? ST_NONE : st; /* the final fit says so */
 }
 
 static enum status propose_phases(const struct search *search, void *state,
@@ -345,76 +149,82 @@ static enum status propose_phases(const struct search *search, void *state,
                                   struct proposal *proposal, struct error *err)
 {
     struct ladder_plan plan;
-    (void)state, (void)random;
+    (void)state;
     enum status st = ladder_plan_make(search_setup(search), request, &plan, err);
     if (st == ST_OK)
-        st = propose_rung(search, request, &plan, proposal, err);
-    return st == ST_NONE ? error_set(err, ST_NONE, "the ladder has nothing more, or not yet") : st;
+        st = propose_phase(search, request, &plan, random, proposal, err);
+    return st == ST_NONE ? error_set(err, ST_NONE, "there is nothing more to try, or not yet") : st;
 }
 
 /* ---- the final fit ---- */
 
-/* By the prior alone. */
-static enum status propose_unseen(const struct search *search, const struct ladder_plan *plan,
-                                  struct proposal *proposal, struct error *err)
+/* The trunk, from where its learning rate held: now it falls. */
+static enum status propose_trunk(const struct search *search, const struct search_request *request,
+                                 const struct branches *branches, struct proposal *proposal,
+                                 struct error *err)
 {
-    const struct ladder_network *network = &plan->networks[0];
-    enum status st = propose_start_of_width(search, network->start, network->width, proposal, err);
-    if (st == ST_OK && plan->count == 1 && plan->epochs >= LADDER_TOO_SHORT)
-        say(proposal, "nothing to choose from");
-    else if (st == ST_OK)
-        say(proposal, "too short for a search: %.3g epochs of %s", plan->epochs,
-            search_setup(search)->job->starts.items[0]);
+    const struct search_model *trunk;
+    enum status st = find_trunk(search, request, branches, &trunk, err);
+    if (st == ST_OK)
+        st = branches_propose_end(branches, trunk, proposal, err);
+    if (st == ST_OK)
+        snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH,
+                 "trunk, %d rounds of branches, %d accepted", (int)branches->rounds,
+                 (int)(branches->accepted + branches_is_sibling(branches, trunk)));
     return st;
-}
-
-static enum status propose_chosen(const struct search *search, const struct standing *standing,
-                                  struct proposal *proposal, struct error *err)
-{
-    const int32_t chosen = ladder_choose(standing->wanted, standing->guesses, standing->count);
-    const struct search_model *model = standing->models[chosen];
-    const double error = exp(standing->guesses[chosen].mean);
-    enum status st = propose_again(search, model, rate_of(search, model), proposal, err);
-    if (st != ST_OK)
-        return st;
-    proposal->prediction =
-        (struct prediction){.mean = 1.0 - error, .deviation = error * standing->guesses[chosen].deviation};
-    say(proposal, "from %d trained, %.3g epochs, %.4f +- %.4f expected", (int)standing->count,
-        standing->wanted[chosen].epochs, proposal->prediction.mean, proposal->prediction.deviation);
-    for (int32_t i = 0; i < standing->count && i < 3; i++) {
-        char name[SEARCH_OPERATION_LENGTH / 2];
-        if (i == chosen)
-            continue;
-        name_network(search, standing->models[i], name, sizeof(name));
-        say(proposal, "%.4f of %s", 1.0 - exp(standing->guesses[i].mean), name);
-    }
-    return ST_OK;
 }
 
 static enum status propose_the_end(const struct search *search, void *state,
                                    const struct search_request *request, struct proposal *proposal,
                                    struct error *err)
 {
-    struct standing standing;
     struct ladder_plan plan;
+    struct branches branches;
     (void)state;
-    enum status st = compare(search, request, LAST_RUNG, false, &standing, err);
-    if (st == ST_OK)
-        st = ladder_plan_make(search_setup(search), request, &plan, err);
+    branches_look(search, &branches);
+    if (branches.root != NULL && can_go_on(branches.root))
+        return propose_trunk(search, request, &branches, proposal, err);
+    enum status st = ladder_plan_make(search_setup(search), request, &plan, err);
     if (st == ST_NONE)
         return error_set(err, ST_RANGE, "search.max_parameters: no starting network is that small");
-    if (st != ST_OK)
-        return st;
-    /* The machine may have turned out to be much slower than it seemed: then the size is all that matters. */
-    if (standing.count > 0 && plan.epochs < LADDER_TOO_SHORT)
-        return propose_unseen(search, &plan, proposal, err);
-    if (standing.count > 0)
-        return propose_chosen(search, &standing, proposal, err);
-    if (search_count(search) > 0)
-        return error_set(err, ST_DIVERGED, "none of the %d candidates could be trained",
-                         (int)search_count(search));
-    return propose_unseen(search, &plan, proposal, err);
+    return st == ST_OK ? rungs_choose(search, request, &plan, proposal, err) : st;
 }
 
-const struct search_strategy search_phases = {
-    .goes_by_means = true, .propose = propose_phases, .propose_final = propose_the_end};
+/* ---- whose weights are kept ---- */
+
+/* The models from this id on are those that the trunk may go on from. */
+struct phases {
+    int32_t first;
+};
+
+static enum status create_phases(const struct search_setup *setup, void **state, struct error *err)
+{
+    (void)setup;
+    *state = calloc(1, sizeof(struct phases));
+    return *state != NULL ? ST_OK : error_memory(err, "phases", sizeof(struct phases));
+}
+
+/* Who begins a round has decided what it goes on from. */
+static enum status observe_phases(const struct search *search, void *state, const struct search_model *model,
+                                  struct error *err)
+{
+    struct phases *phases = state;
+    (void)search, (void)err;
+    if (branches_has(model) && model->parent >= 0 && model->recipe.compared_with < 0)
+        phases->first = model->parent;
+    return ST_OK;
+}
+
+static bool keeps_branches(const void *state, const struct search_model *model)
+{
+    const struct phases *phases = state;
+    return branches_has(model) && model->id >= phases->first;
+}
+
+const struct search_strategy search_phases = {.goes_by_means = true,
+                                              .create = create_phases,
+                                              .free = free,
+                                              .propose = propose_phases,
+                                              .propose_final = propose_the_end,
+                                              .observe = observe_phases,
+                                              .keeps = keeps_branches};

@@ -58,6 +58,12 @@ enum status propose_start(const struct search *search, int32_t start, struct pro
     return propose_start_of_width(search, start, search_setup(search)->job->width, proposal, err);
 }
 
+void propose_augment(const struct search *search, double epochs, struct proposal *proposal)
+{
+    const struct search_setup *setup = search_setup(search);
+    recipe_augment(setup->train, epochs, setup->image, &proposal->recipe.hyperparameters);
+}
+
 /* The first of them that was not told of. */
 static enum status propose_next_start(const struct search *search, struct proposal *proposal,
                                       struct error *err)
@@ -113,12 +119,19 @@ enum status propose_child(const struct search *search, const struct search_model
     const int32_t job_most = search_setup(search)->job->max_morphs;
     const int32_t most = job_most < SEARCH_MAX_MORPHS ? job_most : SEARCH_MAX_MORPHS;
     const int32_t wanted = 1 + (int32_t)random_next_below(random, (uint32_t)most);
+    return propose_changed(search, model, wanted, limits, random, proposal, err);
+}
+
+enum status propose_changed(const struct search *search, const struct search_model *model, int32_t morphs,
+                            const struct search_limits *limits, struct random_sequence *random,
+                            struct proposal *proposal, struct error *err)
+{
     struct graph next = {0};
     struct remap_list remaps = {0};
 
     *proposal = usual(model->id);
     enum status st = graph_copy(&proposal->graph, &model->graph, err);
-    while (st == ST_OK && proposal->morph_count < wanted) {
+    while (st == ST_OK && proposal->morph_count < morphs) {
         struct morph *morph = &proposal->morphs[proposal->morph_count];
         st = morph_draw(&proposal->graph, search_allowed_morphs(search), random, morph, err);
         if (st == ST_OK) {

@@ -3,6 +3,7 @@
 #ifndef NASRUN_SEARCH_RECIPE_H
 #define NASRUN_SEARCH_RECIPE_H
 
+#include "host/net/graph.h"
 #include "spec/job.h"
 
 /* The hyperparameters that a proposal may set: numbers of struct job_train, whose names they have, in the journal as
@@ -12,7 +13,11 @@
     X(learning_rate) \
     X(momentum) \
     X(weight_decay) \
-    X(label_smoothing)
+    X(label_smoothing) \
+    X(translate) \
+    X(cutout) \
+    X(warmup) \
+    X(hold)
 /* clang-format on */
 
 struct hyperparameters { /* NAN: the job's */
@@ -27,13 +32,27 @@ struct recipe {
     /* The candidate whose batches it sees: the same images in the same order, augmented alike, from the first step on,
      * so that two trainings differ in nothing but what is compared; -1: batches of its own. */
     int32_t batches_of;
+    /* It goes on from where the parent stood when its learning rate had held, before it fell: with its weights, the
+     * optimizer's momentum, its place in the epoch; through the morphs, if there are any. Else it begins with the
+     * weights that the parent ended with. The parent's recipe has a hold. */
+    bool goes_on;
+    /* The candidate, of a recipe with a hold, that has ended and that its losses on the validation images are compared
+     * with, image by image; -1: none. Its own recipe has a hold, too. */
+    int32_t compared_with;
     struct hyperparameters hyperparameters;
 };
 
-/* As the job says: budget 1, batches of its own, no hyperparameters. */
+/* As the job says: budget 1, batches of its own, from the parent's end, compared with none, no hyperparameters. */
 struct recipe recipe_usual(void);
 
-/* The job's settings with those of the hyperparameters that are set in their place. */
-struct job_train recipe_train(const struct job_train *job, const struct hyperparameters *hyperparameters);
+/* The job's settings with those of the hyperparameters that are set in their place, and what "auto" of train.translate
+ * and train.cutout stands for with such images. */
+struct job_train recipe_train(const struct job_train *job, const struct hyperparameters *hyperparameters,
+                              struct shape image);
+
+/* What "auto" of train.translate and train.cutout stands for in a final fit of so many epochs, where that is something
+ * else than in a short training: the hyperparameters that are to be set. */
+void recipe_augment(const struct job_train *job, double epochs, struct shape image,
+                    struct hyperparameters *hyperparameters);
 
 #endif

@@ -134,6 +134,8 @@ enum status search_pend(struct search *search, const struct search_trial *trial,
                                  .prediction = trial->prediction,
                                  .score = NAN,
                                  .loss = NAN,
+                                 .gain = NAN,
+                                 .gain_deviation = NAN,
                                  .is_pending = true};
     enum status st = graph_copy(&model.graph, trial->graph, err);
     if (st != ST_OK)
@@ -158,6 +160,10 @@ enum status search_observe(struct search *search, const struct search_trial *tri
     model->loss = loss;
     model->epochs = trial->epochs;
     model->images_per_second = trial->images_per_second;
+    if (trial->recipe.compared_with >= 0) {
+        model->gain = trial->gain;
+        model->gain_deviation = trial->gain_deviation;
+    }
     model->prediction = prediction_none();
     model->is_pending = false;
     enum status st = search->strategy->observe != NULL

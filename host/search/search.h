@@ -44,8 +44,11 @@ struct search_model {
     struct prediction prediction; /* of the score, while it is pending; none behind that */
     double score;                 /* validation accuracy; NAN: failed, or pending */
     double loss;                  /* validation */
-    bool is_parent;               /* its weights are kept: others may go on from them */
-    bool is_pending;              /* its result is still out */
+    /* where its recipe compares it: mean over the validation images of the other's loss less its own, and that mean's
+     * standard error; NAN: not known */
+    double gain, gain_deviation;
+    bool is_parent;  /* its weights are kept: others may go on from them */
+    bool is_pending; /* its result is still out */
 };
 
 /* What a candidate may cost. Networks above are not proposed. */
@@ -81,10 +84,13 @@ void proposal_free(struct proposal *proposal);
  *
  * epochs            of the final fit, if it had all of the stage, for a network whose image costs 1 by cost_seconds
  * candidate_epochs  of a candidate, if it had all of the stage
+ * beside            of its device's seconds, that a candidate takes beside its training: to be prepared, to be saved
+ * validation        images whose training takes as long as a candidate's validation, which is part of its training
  * device_seconds    of all devices that share the final fit, times what a candidate is slower beside others; NAN where
  *                   no clock counts */
 struct search_means {
     double epochs, candidate_epochs;
+    double beside, validation; /* 0 where no clock counts, or unknown */
     bool by_cost; /* epochs of another network are these over its cost; otherwise they are the same for all */
     double device_seconds;
     double left;   /* share that the final fit would get if it began now */
@@ -110,7 +116,7 @@ struct search_setup {
     int64_t seed;
     struct shape image; /* of the starting networks' input; n is not used */
     int32_t classes;
-    double learning_rate; /* train.learning_rate */
+    const struct job_train *train; /* must outlive it */
 };
 
 /* A candidate, as told of when it is on its way and when its result is there. */
@@ -120,6 +126,7 @@ struct search_trial {
     struct recipe recipe;
     struct prediction prediction;
     double epochs, images_per_second; /* of a result */
+    double gain, gain_deviation;      /* of a result; as in struct search_model */
 };
 
 struct search;

@@ -1,4 +1,6 @@
 /* The strategies without a surrogate, and without a state: what a clever one has to beat. */
+#include "host/net/cost.h"
+#include "host/search/ladder_plan.h"
 #include "host/search/strategy.h"
 
 static enum status propose_random(const struct search *search, void *state,
@@ -37,10 +39,17 @@ static enum status propose_the_start(const struct search *search, void *state,
                                      const struct search_request *request, struct proposal *proposal,
                                      struct error *err)
 {
-    (void)state, (void)request;
-    return propose_start(search, 0, proposal, err);
+    const struct search_limits *limits = &request->limits;
+    (void)state;
+    enum status st = propose_start(search, 0, proposal, err);
+    if (st == ST_OK)
+        propose_augment(
+            search,
+            ladder_epochs(&request->means, cost_seconds(&proposal->graph, limits->flops, limits->bytes)),
+            proposal);
+    return st;
 }
 
 const struct search_strategy search_random = {.propose = propose_random};
 const struct search_strategy search_greedy = {.propose = propose_greedy};
-const struct search_strategy search_none = {.propose_final = propose_the_start};
+const struct search_strategy search_none = {.goes_by_means = true, .propose_final = propose_the_start};

@@ -73,6 +73,9 @@ enum status propose_start_of_width(const struct search *search, int32_t start, i
 enum status propose_start(const struct search *search, int32_t start, struct proposal *proposal,
                           struct error *err);
 
+/* For a final fit of so many epochs: sets what its augmentation is, if it is not that of a short training. */
+void propose_augment(const struct search *search, double epochs, struct proposal *proposal);
+
 /* What comes before there is anything to choose from: the starting networks, in their order; then, while there is no
  * parent and request->fill holds, a change of a network in training, from fresh weights. ST_NONE when that is
  * nothing. */
@@ -84,6 +87,11 @@ enum status propose_first(const struct search *search, const struct search_reque
 enum status propose_child(const struct search *search, const struct search_model *model,
                           const struct search_limits *limits, struct random_sequence *random,
                           struct proposal *proposal, struct error *err);
+
+/* The same with that many morphs. */
+enum status propose_changed(const struct search *search, const struct search_model *model, int32_t morphs,
+                            const struct search_limits *limits, struct random_sequence *random,
+                            struct proposal *proposal, struct error *err);
 
 /* Draws models for which `is_one` holds and children of them until one is new; ST_NONE when none is. */
 enum status propose_child_of_any(const struct search *search, search_is_one *is_one,

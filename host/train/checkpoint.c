@@ -5,13 +5,14 @@
 #include "host/train/trainer_internal.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-enum { READ_BYTES = 1 << 16 };
+enum { READ_BYTES = 1 << 16, MOST_MEMBERS = 1024 };
 
-static const char MAGIC[8] = "nasrunC4";
+static const char MAGIC[8] = "nasrunC5";
 
 struct checkpoint_header {
     char magic[8];
@@ -206,6 +207,26 @@ static enum status read_slot(struct trainer *trainer, size_t slot, FILE *file, u
     return st;
 }
 
+/* A checksum is no promise: anybody can compute it. What would lead out of arrays is looked at. */
+static enum status check_header(const struct trainer *trainer, const struct checkpoint_header *header,
+                                const char *path, struct error *err)
+{
+    const struct trainer_device *device = &trainer->members[0].device;
+    const struct trainer_state *state = &header->state;
+    const int32_t samples = device->train_count + (state->joined > 0 ? device->validation_count : 0);
+    if (header->members < 1 || header->members > MOST_MEMBERS)
+        return error_set(err, ST_FORMAT, "%s: found %llu devices, expected 1 to %d", path,
+                         (unsigned long long)header->members, MOST_MEMBERS);
+    if (state->position > (uint32_t)samples || state->joined > state->step || state->averaged > 1 ||
+        !(state->seconds >= 0.0))
+        return error_set(
+            err, ST_FORMAT,
+            "%s: found a state with %u of %d samples, %u steps, %u of them before all images were "
+            "trained on, %g s: no training was ever there",
+            path, state->position, (int)samples, state->step, state->joined, state->seconds);
+    return ST_OK;
+}
+
 enum status trainer_restore(struct trainer *trainer, const char *path, uint64_t *note, struct error *err)
 {
     const size_t floats = trainer_weights(trainer)->total, slots = slot_count(trainer);
@@ -218,6 +239,9 @@ enum status trainer_restore(struct trainer *trainer, const char *path, uint64_t 
     enum status st = open_checked(path, &file, &header, &length, err);
     if (st != ST_OK)
         return st;
+    st = check_header(trainer, &header, path, err);
+    if (st != ST_OK)
+        goto out;
     const size_t expected = sizeof(header) + header.members * METRIC_COUNT * sizeof(double) +
                             slots * floats * sizeof(float) + sizeof(uint32_t) +
                             (header.members - 1) * (SLOT_AVERAGE + 1) * statistics * sizeof(float);
@@ -245,5 +269,74 @@ enum status trainer_restore(struct trainer *trainer, const char *path, uint64_t 
 out:
     fclose(file);
     free(values);
+    return st;
+}
+
+/* ---- another training's ---- */
+
+/* What is not the first member's is passed over. */
+static enum status read_past(struct trainer_past *past, FILE *file, const struct checkpoint_header *header,
+                             const struct weight_table *table, const char *path, struct error *err)
+{
+    const size_t others = (header->members - 1) * header->statistics * sizeof(float);
+    bool whole = fseek(file, (long)(header->members * METRIC_COUNT * sizeof(double)), SEEK_CUR) == 0;
+    for (size_t slot = 0; whole && slot < header->slots; slot++) {
+        past->values[slot] = malloc((table->total + 1) * sizeof(float));
+        if (past->values[slot] == NULL)
+            return error_memory(err, "weights", table->total * sizeof(float));
+        whole = fread(past->values[slot], sizeof(float), table->total, file) == table->total &&
+                (!has_statistics(slot) || fseek(file, (long)others, SEEK_CUR) == 0);
+    }
+    return whole ? ST_OK : error_set(err, ST_IO, "%s: can't be read", path);
+}
+
+enum status trainer_past_read(struct trainer_past *past, const char *path, const struct weight_table *table,
+                              struct error *err)
+{
+    struct checkpoint_header header;
+    FILE *file;
+    size_t length;
+    *past = (struct trainer_past){0};
+    enum status st = open_checked(path, &file, &header, &length, err);
+    if (st != ST_OK)
+        return st;
+    if (header.weights != table->total || header.statistics != statistics_count(table) ||
+        header.slots > SLOT_GRADIENT)
+        st = error_set(err, ST_FORMAT, "%s: found %zu weights, expected %zu for this network", path,
+                       (size_t)header.weights, table->total);
+    past->state = header.state;
+    past->slots = (int32_t)header.slots;
+    if (st == ST_OK)
+        st = read_past(past, file, &header, table, path, err);
+    fclose(file);
+    return st;
+}
+
+void trainer_past_free(struct trainer_past *past)
+{
+    for (int slot = 0; slot < SLOT_GRADIENT; slot++)
+        free(past->values[slot]);
+    *past = (struct trainer_past){0};
+}
+
+const float *trainer_past_evaluated(const struct trainer_past *past, float average)
+{
+    return past->values[average > 0.0f ? SLOT_AVERAGE : SLOT_VALUE];
+}
+
+enum status trainer_go_on(struct trainer *trainer, const struct trainer_past *past, struct error *err)
+{
+    enum status st = ST_OK;
+    for (int32_t slot = 0; st == ST_OK && slot < past->slots; slot++)
+        st = members_upload(trainer, (enum weight_slot)slot, past->values[slot], err);
+    const struct trainer_state *before = &past->state;
+    const bool ends = before->position + (uint32_t)trainer->settings.batch >
+                      (uint32_t)trainer->members[0].device.train_count;
+    trainer->state = (struct trainer_state){.step = before->step,
+                                            .epoch = before->epoch + ends,
+                                            .position = ends ? 0 : before->position,
+                                            .averaged = 1,
+                                            .begun = before->step,
+                                            .best_loss = INFINITY};
     return st;
 }

@@ -129,7 +129,7 @@ static enum status try_morph(const struct trainer_device *device, int32_t batch,
  * for what it is, not for its noise. */
 static enum status step(const struct trainer_device *device, int32_t batch, const struct probe *parent,
                         const struct morph *morph, float noise, uint64_t seed, struct probe *child,
-                        double *difference, struct error *err)
+                        double *difference, float *accepted, struct error *err)
 {
     const float noises[] = {noise, noise / 10.0f, 0.0f};
     const int tries = noise > 0.0f ? 3 : 1;
@@ -137,6 +137,7 @@ static enum status step(const struct trainer_device *device, int32_t batch, cons
     enum status st = ST_OK;
     for (int i = 0; i < tries; i++) {
         probe_close(device, child);
+        *accepted = noises[i];
         st = try_morph(device, batch, parent, morph, noises[i], seed, child, difference, err);
         if (st != ST_OK || *difference <= tolerance)
             return st;
@@ -163,7 +164,7 @@ enum status inherit(const struct trainer_device *device, int32_t batch, const st
     result->device_bytes = now->bytes;
     for (int32_t i = 0; st == ST_OK && i < morph_count; i++) {
         st = step(device, batch, now, &morphs[i], noise, inherit_seed(seed, id, i), next,
-                  &result->differences[i], err);
+                  &result->differences[i], &result->noises[i], err);
         if (now->bytes + next->bytes > result->device_bytes)
             result->device_bytes = now->bytes + next->bytes;
         if (st != ST_OK) {
@@ -193,4 +194,74 @@ void inheritance_free(const struct trainer_device *device, struct inheritance *r
     graph_free(&result->graph);
     device->ops->weights_free(device->handle, result->weights);
     *result = (struct inheritance){0};
+}
+
+/* ---- a past ---- */
+
+/* The remaps as the optimizer's slots follow them: nothing is filled in. */
+static void forget_new(const struct remap_list *remaps, struct remap *bare)
+{
+    for (int32_t i = 0; i < remaps->count; i++) {
+        bare[i] = remaps->remaps[i];
+        bare[i].identity = NULL;
+        bare[i].fill = bare[i].noise = 0.0f;
+    }
+}
+
+static enum status remap_past(const struct remap_list *remaps, const struct weight_table *child,
+                              const struct weight_table *parent, uint64_t seed, struct trainer_past *past,
+                              struct error *err)
+{
+    struct remap *bare = malloc(((size_t)remaps->count + 1) * sizeof(*bare));
+    if (bare == NULL)
+        return error_memory(err, "remaps", (size_t)remaps->count * sizeof(*bare));
+    const struct remap_list without = {.count = remaps->count, .remaps = bare};
+    enum status st = ST_OK;
+    forget_new(remaps, bare);
+    for (int32_t slot = 0; slot < past->slots; slot++) {
+        float *values = calloc(child->total + 1, sizeof(*values));
+        if (values == NULL) {
+            st = error_memory(err, "weights", child->total * sizeof(*values));
+            break;
+        }
+        remap_apply(slot >= SLOT_FIRST ? &without : remaps, child, parent, past->values[slot], seed, values);
+        free(past->values[slot]);
+        past->values[slot] = values;
+    }
+    free(bare);
+    return st;
+}
+
+/* `graph` becomes the child's. */
+static enum status morph_past(const struct morph *morph, float noise, uint64_t seed, struct graph *graph,
+                              struct trainer_past *past, struct error *err)
+{
+    struct graph next = {0};
+    struct remap_list remaps = {0};
+    struct weight_table parent = {0}, child = {0};
+    enum status st = morph_apply(morph, graph, noise, &next, &remaps, err);
+    if (st == ST_OK)
+        st = weight_table_new(&parent, graph, err);
+    if (st == ST_OK)
+        st = weight_table_new(&child, &next, err);
+    if (st == ST_OK)
+        st = remap_past(&remaps, &child, &parent, seed, past, err);
+    weight_table_free(&parent);
+    weight_table_free(&child);
+    remap_list_free(&remaps);
+    graph_free(graph);
+    *graph = next;
+    return st;
+}
+
+enum status inherit_past(const struct graph *parent, const struct morph *morphs,
+                         const struct inheritance *accepted, uint64_t seed, int32_t id,
+                         struct trainer_past *past, struct error *err)
+{
+    struct graph graph = {0};
+    enum status st = graph_copy(&graph, parent, err);
+    for (int32_t i = 0; st == ST_OK && i < accepted->count; i++)
+        st = morph_past(&morphs[i], accepted->noises[i], inherit_seed(seed, id, i), &graph, past, err);
+    graph_free(&graph);
+    return st;
 }

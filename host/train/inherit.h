@@ -19,6 +19,7 @@ struct inheritance {
     int32_t count;                  /* morphs checked */
     size_t device_bytes;            /* the most that was taken on the device, the parent's weights left out */
     double differences[INHERIT_MAX_MORPHS];
+    float noises[INHERIT_MAX_MORPHS]; /* with which each was accepted */
 };
 
 /* The seed of the random choices and the noise of morph `index` of candidate `id`. */
@@ -32,6 +33,12 @@ uint64_t inherit_seed(uint64_t seed, int32_t id, int32_t index);
 enum status inherit(const struct trainer_device *device, int32_t batch, const struct graph *parent,
                     struct device_weights *parent_weights, const struct morph *morphs, int32_t morph_count,
                     float noise, uint64_t seed, int32_t id, struct inheritance *result, struct error *err);
+/* The same morphs, as they were accepted, on a past of the parent (trainer.h), whose evaluated slot was what `inherit`
+ * was given: `past` becomes the child's. What the optimizer knows of a weight goes where the weight goes; of new
+ * weights it knows nothing. */
+enum status inherit_past(const struct graph *parent, const struct morph *morphs,
+                         const struct inheritance *accepted, uint64_t seed, int32_t id,
+                         struct trainer_past *past, struct error *err);
 void inheritance_free(const struct trainer_device *device,
                       struct inheritance *result); /* a zeroed one is allowed */
 

@@ -258,6 +258,18 @@ static int32_t largest(const float *values, int32_t count)
     return best;
 }
 
+/* Rows of the last step are samples[0] to samples[valid - 1]; `samples` lies in those that are wanted. */
+static void keep_losses(const struct members_evaluation *wanted, const int32_t *samples, int32_t valid,
+                        const float *probabilities)
+{
+    float *losses = wanted->losses + (samples - wanted->samples);
+    for (int32_t row = 0; row < valid; row++) {
+        const int32_t label = wanted->labels[samples[row]];
+        losses[row] =
+            -logf(fmaxf(probabilities[(size_t)row * (size_t)wanted->classes + (size_t)label], FLT_MIN));
+    }
+}
+
 /* Rows of the last step are samples[0] to samples[valid - 1]. */
 static void count_predictions(struct evaluation *evaluation, const int32_t *samples, int32_t valid,
                               const float *probabilities)
@@ -340,9 +352,11 @@ static enum status run_views(struct evaluation *evaluation, int32_t number, cons
         views_finish(answers->of_all, step.valid, wanted->classes);
         add_metrics(wanted, samples, step.valid, answers->of_all, evaluation->metrics[number]);
     }
-    if (answers->of_view != NULL)
-        count_predictions(evaluation, samples, step.valid,
-                          views->count > 1 ? answers->of_all : answers->of_view);
+    const float *answer = views->count > 1 ? answers->of_all : answers->of_view;
+    if (wanted->confusion != NULL)
+        count_predictions(evaluation, samples, step.valid, answer);
+    if (wanted->losses != NULL)
+        keep_losses(wanted, samples, step.valid, answer);
     return ST_OK;
 }
 
@@ -384,7 +398,7 @@ static enum status evaluate_share(void *context, int32_t number, struct error *e
 
     if (count == 0)
         return ST_OK;
-    if (wanted->confusion != NULL) {
+    if (wanted->confusion != NULL || wanted->losses != NULL) {
         answers.of_view = malloc(2 * size * sizeof(float));
         if (answers.of_view == NULL)
             return error_memory(err, "probabilities", 2 * size * sizeof(float));

@@ -17,11 +17,20 @@ static double half_cosine(double a, double b, double t)
     return b + (a - b) * 0.5 * (1.0 + cos(PI * t));
 }
 
+/* A shorter fall is none: sums of shares are rounded. */
+static const double LEAST_FALL = 1e-9;
+
+double schedule_fallen(const struct schedule *schedule, double progress)
+{
+    const double begins = schedule->warmup + schedule->hold, length = 1.0 - begins;
+    return length < LEAST_FALL ? 0.0 : fmin(fmax((progress - begins) / length, 0.0), 1.0);
+}
+
 double schedule_rate(const struct schedule *schedule, double progress)
 {
     double p = fmin(fmax(progress, 0.0), 1.0);
     bool rising = p < schedule->warmup;
-    double t = rising ? p / schedule->warmup : (p - schedule->warmup) / (1.0 - schedule->warmup);
+    double t = rising ? p / schedule->warmup : schedule_fallen(schedule, p);
 
     switch (schedule->kind) {
     case JOB_SCHEDULE_COSINE:

@@ -105,6 +105,26 @@ static enum status evaluate(struct trainer *trainer, const struct members_evalua
     return st;
 }
 
+const float *trainer_losses(const struct trainer *trainer)
+{
+    return trainer->losses;
+}
+
+/* On the trainer's own validation samples. */
+static enum status evaluate_validation(struct trainer *trainer, struct trainer_result *result,
+                                       struct error *err)
+{
+    const struct program *program = &trainer->evaluation_program;
+    const struct members_evaluation wanted = {.samples = first_device(trainer)->validation,
+                                              .count = first_device(trainer)->validation_count,
+                                              .views = 1,
+                                              .classes = program->tensors[program->logits].shape.c,
+                                              .labels = trainer->settings.labels,
+                                              .losses = trainer->losses};
+    struct trainer_result plain;
+    return evaluate(trainer, &wanted, result, &plain, err);
+}
+
 enum status trainer_evaluate(struct trainer *trainer, const int32_t *samples, int32_t count,
                              struct trainer_result *result, struct error *err)
 {
@@ -164,10 +184,15 @@ static double images_per_second(const struct trainer *trainer, double seconds)
     return trainer->epoch_images / fmax(seconds, 1e-9);
 }
 
+static uint32_t own_steps(const struct trainer *trainer)
+{
+    return trainer->state.step - trainer->state.begun;
+}
+
 /* How far the training is, 0 to 1, by the limit that is nearer. */
 static double progress_of(const struct trainer *trainer, struct trainer_limit limit, double seconds)
 {
-    double by_steps = (double)trainer->state.step / (double)limit.steps;
+    double by_steps = (double)own_steps(trainer) / (double)limit.steps;
     double available = limit.seconds - evaluation_seconds(trainer);
     double by_seconds = isinf(limit.seconds) ? 0.0 : available > 0.0 ? seconds / available : 1.0;
     return fmax(by_steps, by_seconds);
@@ -181,8 +206,14 @@ static float average_decay(float wanted, uint32_t step)
 }
 
 /* Steps between two returns to the average, and how its decay grows with the progress: as Jordan 2024 (arXiv
- * 2404.00498, listing 4) has it. Between them the average is left alone. */
+ * 2404.00498, listing 4) has it. Between them the average is left alone. With a rate that holds it grows while that
+ * falls, so that a training that holds is the same however it is divided. */
 enum { LOOK_AHEAD_STEPS = 5 };
+
+static double settled(const struct schedule *schedule, double progress)
+{
+    return schedule->hold > 0.0 ? schedule_fallen(schedule, progress) : fmin(progress, 1.0);
+}
 
 static void set_average(const struct trainer *trainer, double progress, struct step *step)
 {
@@ -193,9 +224,10 @@ static void set_average(const struct trainer *trainer, double progress, struct s
         return;
     case JOB_AVERAGING_LOOK_AHEAD:
         step->look_ahead = wanted > 0.0f && (step->number + 1) % LOOK_AHEAD_STEPS == 0;
-        step->average_decay =
-            step->look_ahead ? (float)(pow((double)wanted, LOOK_AHEAD_STEPS) * pow(fmin(progress, 1.0), 3.0))
-                             : 1.0f;
+        step->average_decay = step->look_ahead
+                                  ? (float)(pow((double)wanted, LOOK_AHEAD_STEPS) *
+                                            pow(settled(&trainer->settings.schedule, progress), 3.0))
+                                  : 1.0f;
         return;
     }
 }
@@ -240,12 +272,11 @@ static void begin_epoch(struct trainer *trainer, double seconds)
 static enum status validate(struct trainer *trainer, struct trainer_result *validation, struct error *err)
 {
     struct trainer_state *state = &trainer->state;
-    const struct trainer_device *device = first_device(trainer);
     if (state->joined > 0) {
         *validation = (struct trainer_result){.loss = state->joined_loss, .accuracy = state->joined_accuracy};
         return ST_OK;
     }
-    enum status st = trainer_evaluate(trainer, device->validation, device->validation_count, validation, err);
+    enum status st = evaluate_validation(trainer, validation, err);
     if (st != ST_OK)
         return st;
     look_at_times(trainer, PROG_EVALUATE, &trainer->evaluation_times);
@@ -303,6 +334,20 @@ static enum status end_epoch(struct trainer *trainer, double learning_rate, doub
     return st;
 }
 
+static bool has_held(const struct trainer *trainer, double progress)
+{
+    const struct schedule *schedule = &trainer->settings.schedule;
+    return progress >= schedule->warmup + schedule->hold;
+}
+
+static enum status end_hold(struct trainer *trainer, const struct trainer_events *events, struct error *err)
+{
+    trainer->state.held = 1;
+    return trainer->settings.schedule.hold > 0.0 && events->on_held != NULL
+               ? events->on_held(events->context, err)
+               : ST_OK;
+}
+
 enum status trainer_run(struct trainer *trainer, struct trainer_limit limit,
                         const struct trainer_events *events, struct trainer_result *result, struct error *err)
 {
@@ -316,7 +361,11 @@ enum status trainer_run(struct trainer *trainer, struct trainer_limit limit,
     while (st == ST_OK && !stop) {
         double now = clock_seconds();
         double progress = progress_of(trainer, limit, spent_before + now - began);
-        bool finished = progress >= 1.0 && state->step > 0;
+        bool finished = progress >= 1.0 && own_steps(trainer) > 0;
+        if (!state->held && (finished || has_held(trainer, progress)))
+            st = end_hold(trainer, events, err);
+        if (st != ST_OK)
+            break;
         if (finished ||
             state->position + (uint32_t)trainer->settings.batch > (uint32_t)trainer_epoch_samples(trainer)) {
             const bool joins = trainer->settings.use_validation && state->joined == 0 && !finished &&

@@ -38,6 +38,8 @@ struct trainer_settings {
     /* In the last part of the training the validation images are trained on too: from the first end of an epoch on that
      * lies in it. They are validated on once more before, and never again. */
     bool use_validation;
+    /* Of the dataset's images: each validation keeps the losses of its images (trainer_losses). NULL: none does. */
+    const int32_t *labels;
     uint64_t seed;
 };
 
@@ -57,6 +59,8 @@ struct trainer_state {
     uint32_t stale;    /* validations since the best validation loss */
     uint32_t averaged; /* 1: all members have the same running statistics */
     uint32_t joined;   /* since so many steps the validation images are trained on too; 0: not yet */
+    uint32_t begun;    /* steps that were another training's, which this one goes on from */
+    uint32_t held;     /* 1: the learning rate no longer holds, and on_held was called */
     double best_loss;  /* validation; INFINITY before the first */
     /* of the last validation before the validation images were trained on */
     double joined_loss, joined_accuracy;
@@ -67,7 +71,7 @@ struct trainer_state {
 /* A training ends at whichever comes first. */
 struct trainer_limit {
     double seconds; /* of trainer_state.seconds, the closing evaluation included; INFINITY: none */
-    uint32_t steps; /* UINT32_MAX: none */
+    uint32_t steps; /* of its own; UINT32_MAX: none */
     /* No limit: training between two validations, at least. 0: each epoch is validated, and no clock decides
      * anything. */
     double validation_seconds;
@@ -96,6 +100,16 @@ struct trainer_events {
     enum status (*on_tick)(void *context, const struct trainer_state *state, double progress,
                            struct error *err);
     double tick_seconds;
+    /* With a schedule that holds: when the hold ends, or with it the training, before the closing evaluation. NULL:
+     * nobody asks. */
+    enum status (*on_held)(void *context, struct error *err);
+};
+
+/* Where another training stood, to be gone on from: its checkpoint's state and slots, on the host. */
+struct trainer_past {
+    struct trainer_state state;
+    int32_t slots;                /* that there are: SLOT_VALUE, SLOT_AVERAGE and what the optimizer has */
+    float *values[SLOT_GRADIENT]; /* of each slot, the network's weight table's total; NULL for others */
 };
 
 struct trainer;
@@ -142,6 +156,10 @@ enum status trainer_keep(struct trainer *trainer, struct device_weights **weight
 enum status trainer_evaluate(struct trainer *trainer, const int32_t *samples, int32_t count,
                              struct trainer_result *result, struct error *err);
 
+/* The loss on each of the device's validation samples, in their order, of the last validation; NULL where none were
+ * kept. The trainer's. */
+const float *trainer_losses(const struct trainer *trainer);
+
 /* A test: an evaluation that looks at each image in several views and tells what was taken for what. */
 struct trainer_test {
     const int32_t *samples;
@@ -174,5 +192,16 @@ enum status trainer_checkpoint(struct trainer *trainer, const char *path, uint64
 enum status checkpoint_note(const char *path, uint64_t *note, uint32_t *steps, struct error *err);
 /* Reads a checkpoint of a network with the same weights table. ST_FORMAT when it is torn or another's. */
 enum status trainer_restore(struct trainer *trainer, const char *path, uint64_t *note, struct error *err);
+
+/* Reads a checkpoint as a past, of a network with that table; of several members the first one's running statistics.
+ * ST_FORMAT as above. On any status `past` is to be freed. */
+enum status trainer_past_read(struct trainer_past *past, const char *path, const struct weight_table *table,
+                              struct error *err);
+void trainer_past_free(struct trainer_past *past); /* a zeroed one is allowed */
+/* The slot that is evaluated with that decay of the weight average (train.average). */
+const float *trainer_past_evaluated(const struct trainer_past *past, float average);
+/* A new training that goes on from there: with its weights, its optimizer's slots, its place in the epoch. Steps,
+ * seconds and progress of its own begin with 0. `past` is of the trainer's network. */
+enum status trainer_go_on(struct trainer *trainer, const struct trainer_past *past, struct error *err);
 
 #endif

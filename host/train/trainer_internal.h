@@ -34,6 +34,7 @@ struct trainer {
     struct member *members; /* [count] */
     struct thread_team *team;
     struct device_group *group; /* NULL with one member */
+    float *losses;              /* of the validation samples; NULL where none are kept */
     int32_t *joined;     /* the training samples and those of the validation; NULL before it is needed */
     double epoch_began;  /* trainer_state.seconds at the last validation, or when this process went on */
     double epoch_images; /* trained on since then */
@@ -89,7 +90,8 @@ struct members_evaluation {
     const int32_t *samples;
     int32_t count, views, classes;
     const int32_t *labels;
-    int64_t *confusion; /* NULL: not wanted, nor are labels and classes */
+    int64_t *confusion; /* NULL: not wanted */
+    float *losses;      /* of each sample; NULL: not wanted. Labels and classes are for these two alone */
 };
 
 /* Sums over the samples; plain: those of the images as they are, the same with one view. */

@@ -41,7 +41,8 @@ void trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t se
                       .muon_rate = (float)job->muon_rate},
         .schedule = {.kind = job->schedule,
                      .peak = job->learning_rate * batch / REFERENCE_BATCH,
-                     .warmup = job->warmup},
+                     .warmup = job->warmup,
+                     .hold = job->hold},
         .augment = {.translate = job->translate, .flip = job->flip, .cutout = job->cutout},
         .label_smoothing = (float)job->label_smoothing,
         .averaging = job->averaging,
@@ -54,7 +55,7 @@ void trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t se
 int32_t trainer_views_of(const struct job_evaluate *evaluate, const struct job_train *train)
 {
     const bool automatic = evaluate->views == JOB_AUTO;
-    const bool shifted = automatic ? train->translate > 0 : evaluate->views == VIEWS_MOST;
+    const bool shifted = automatic ? train->translate != 0 : evaluate->views == VIEWS_MOST;
     const bool mirrored = train->flip && (automatic || evaluate->views > 1);
     return (shifted ? 3 : 1) * (mirrored ? 2 : 1);
 }
@@ -148,6 +149,11 @@ enum status trainer_prepare(const struct trainer_device *devices, int32_t count,
     trainer->settings = *settings;
     trainer->state.best_loss = INFINITY;
     st = graph_copy(&trainer->graph, graph, err);
+    if (st == ST_OK && settings->labels != NULL) {
+        const size_t bytes = (size_t)devices[0].validation_count * sizeof(*trainer->losses);
+        trainer->losses = calloc((size_t)devices[0].validation_count + 1, sizeof(*trainer->losses));
+        st = trainer->losses != NULL ? ST_OK : error_memory(err, "losses", bytes);
+    }
     if (st == ST_OK)
         st = prepare_members(trainer, devices, count, err);
     if (st == ST_OK)
@@ -265,6 +271,7 @@ void trainer_close(struct trainer *trainer)
     program_free(&trainer->evaluation_program);
     free(trainer->members);
     free(trainer->joined);
+    free(trainer->losses);
     graph_free(&trainer->graph);
     free(trainer);
 }

@@ -19,6 +19,8 @@ static const struct command_option options[] = {
     {0},
 };
 static const struct command_example examples[] = {{0}};
+static const struct command_status statuses[] = {
+    {COMMAND_DONE, "said"}, {COMMAND_UNFINISHED, "not all is said"}, {0}};
 static const struct command command = {.name = "say",
                                        .purpose = "says words",
                                        .uses = uses,
@@ -26,7 +28,8 @@ static const struct command command = {.name = "say",
                                        .least = 1,
                                        .most = 2,
                                        .description = "Says them.",
-                                       .examples = examples};
+                                       .examples = examples,
+                                       .statuses = statuses};
 
 /* Reads a line; what it means as one text, or the message. The words are changed in their order only. */
 static void read_line(const char *text, char meaning[ERROR_LENGTH])
@@ -98,12 +101,13 @@ static void test_texts(void **state)
     command_print_help(&command, out);
     command_print_version(&command, out);
     fclose(out);
-    assert_string_equal(text, "say: says words\n\n  say [OPTION ...] WORD ...\n\n"
-                              "  -l, --loud       say it loudly\n"
-                              "  -p, --place=DIR  say it there\n"
-                              "  -h, --help       say how the program is used\n"
-                              "      --version    say which version this is\n"
-                              "\nSays them.\nsay " NASRUN_VERSION "\n");
+    assert_string_equal(
+        text, "say: says words\n\n  say [OPTION ...] WORD ...\n\n"
+              "  -l, --loud       say it loudly\n"
+              "  -p, --place=DIR  say it there\n"
+              "  -h, --help       say how the program is used\n"
+              "      --version    say which version this is\n"
+              "\nSays them.\n\nExit status:\n   0  said\n  75  not all is said\nsay " NASRUN_VERSION "\n");
     free(text);
 }
 

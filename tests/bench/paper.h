@@ -8,7 +8,7 @@
  *
  * and a step is the sum of its operations and PAPER_STEP; what it gains from weight gradients that run beside the rest
  * of the backward pass is not taken off. Bytes are those of DRAM: what stays in the L2 cache can make the truth better
- * than both. Each constant below is an estimate, with its reason; none was measured on the GPUs it is used for. */
+ * than both. Each constant below is an estimate, with its reason; none was fitted to a GPU. */
 #ifndef NASRUN_TESTS_BENCH_PAPER_H
 #define NASRUN_TESTS_BENCH_PAPER_H
 

@@ -163,12 +163,12 @@ static void test_split(void **state)
     }
     assert_true(rising > 150 && rising < 380);
 
-    assert_int_equal(data_load(&job, 1, 2, NULL, &other, &err),
+    assert_int_equal(data_load(&job, 1, &(struct data_way){.threads = 2}, &other, &err),
                      ST_OK); /* another number of threads: the same */
     assert_true(other.fingerprint == set.fingerprint && other.old_fingerprint == set.old_fingerprint);
     assert_memory_equal(other.mean, set.mean, sizeof(set.mean));
     data_free(&other);
-    assert_int_equal(data_load(&job, 2, 0, NULL, &other, &err), ST_OK);
+    assert_int_equal(data_load(&job, 2, &(struct data_way){0}, &other, &err), ST_OK);
     assert_true(other.fingerprint != set.fingerprint && other.old_fingerprint != set.old_fingerprint);
     assert_memory_not_equal(other.samples[SPLIT_TEST], set.samples[SPLIT_TEST], 90 * sizeof(int32_t));
     data_free(&other);
@@ -348,7 +348,7 @@ static void test_cache(void **state)
     job.cache = blocked;
     char *text = NULL;
     FILE *log = open_memstream(&text, &length);
-    assert_int_equal(data_load(&job, 1, 0, log, &set, &err), ST_OK);
+    assert_int_equal(data_load(&job, 1, &(struct data_way){.log = log}, &set, &err), ST_OK);
     fclose(log);
     assert_non_null(strstr(text, "warning: the dataset cache is not written: "));
     data_free(&set);

@@ -1,6 +1,7 @@
 /* PNG and JPEG of every kind, one file at a time, and the broken ones. */
 #include "host/base/file.h"
 #include "host/data/data_internal.h"
+#include "host/data/gate.h"
 #include "tests/support/data_files.h"
 
 #include <png.h>
@@ -81,7 +82,7 @@ static void test_png(void **state)
         assert_int_equal(info.deep, png->depth == 16);
         assert_int_equal(info.alpha, png->transparent || (png->colour_type & PNG_COLOR_MASK_ALPHA) != 0);
         assert_int_equal(info.palette, png->colour_type == PNG_COLOR_TYPE_PALETTE);
-        assert_int_equal(image_decode(path, 3, 1, &image, &err), ST_OK);
+        assert_int_equal(image_decode(path, 3, 1, NULL, &image, &err), ST_OK);
         assert_int_equal(image.channels, 3);
         bool exact = png->depth < 16 && (png->colour_type & PNG_COLOR_MASK_ALPHA) == 0 && !png->transparent;
         for (int32_t k = 0; k < png->height * png->width * 3; k++) {
@@ -91,7 +92,7 @@ static void test_png(void **state)
                 fail_msg("case %zu, place %d: %d, expected %g", i, k, image.pixels[k], wanted);
         }
         free(image.pixels);
-        assert_int_equal(image_decode(path, 1, 1, &image, &err), ST_OK);
+        assert_int_equal(image_decode(path, 1, 1, NULL, &image, &err), ST_OK);
         assert_int_equal(image.channels, 1);
         double luma = 0.299 * wanted_colour(png, 1, 2, 0) + 0.587 * wanted_colour(png, 1, 2, 1) +
                       0.114 * wanted_colour(png, 1, 2, 2);
@@ -120,7 +121,7 @@ static void test_jpeg(void **state)
         assert_int_equal(info.width, 34);
         assert_int_equal(info.grey, channels == 1);
         for (int32_t shrink = 1; shrink <= 8; shrink *= 2) {
-            assert_int_equal(image_decode(path, 3, shrink, &image, &err), ST_OK);
+            assert_int_equal(image_decode(path, 3, shrink, NULL, &image, &err), ST_OK);
             assert_int_equal(image.height, (21 + shrink - 1) / shrink);
             assert_int_equal(image.width, (34 + shrink - 1) / shrink);
             for (int32_t i = 0; i < image.height * image.width * 3; i++) {
@@ -172,7 +173,7 @@ static void refuse(const char *path, const char *words)
 {
     struct error err;
     struct image image;
-    if (image_decode(path, 3, 1, &image, &err) == ST_OK) {
+    if (image_decode(path, 3, 1, NULL, &image, &err) == ST_OK) {
         free(image.pixels);
         fail_msg("%s: accepted, expected \"%s\"", path, words);
     }
@@ -180,6 +181,18 @@ static void refuse(const char *path, const char *words)
         fail_msg("\"%s\", expected \"%s\"", err.message, words);
     assert_null(image.pixels);
 }
+
+static void accept(const char *path)
+{
+    struct error err;
+    struct image image;
+    if (image_decode(path, 3, 1, NULL, &image, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    free(image.pixels);
+}
+
+/* PNG's last chunk: length, name, checksum. */
+enum { IEND_BYTES = 12 };
 
 static void test_cut(void **state)
 {
@@ -194,7 +207,10 @@ static void test_cut(void **state)
     for (size_t cut = 8; cut < length; cut++) {
         data_files_png(folder, "a.png", &cases[11]);
         data_files_cut(folder, "a.png", (long)cut);
-        refuse(png, "broken PNG");
+        if (cut + IEND_BYTES < length)
+            refuse(png, "broken PNG");
+        else
+            accept(png); /* all pixels are there */
     }
     data_files_jpeg(folder, "a.jpg", 3, 64, 64, 200, 100, 7);
     assert_int_equal(file_read(jpeg, &data, &length, &err), ST_OK);
@@ -204,6 +220,9 @@ static void test_cut(void **state)
         data_files_cut(folder, "a.jpg", (long)cut);
         refuse(jpeg, "broken JPEG");
     }
+    data_files_jpeg(folder, "a.jpg", 3, 64, 64, 200, 100, 7);
+    data_files_cut(folder, "a.jpg", (long)length - 2);
+    accept(jpeg); /* without its end mark, as some cameras write it */
     free(png);
     free(jpeg);
     data_files_remove(folder);
@@ -235,15 +254,15 @@ static long frame_of(const char *path)
 
 static void test_refused(void **state)
 {
-    static const uint8_t zero[4] = {0, 0, 0, 0}, large[4] = {0, 0, 0x40, 1};
+    static const uint8_t zero[4] = {0, 0, 0, 0}, large[4] = {0, 1, 0, 0}, most[2] = {0xff, 0xff};
     (void)state;
     char *folder = data_files_folder(), *png = path_in(folder, "a.png"), *jpeg = path_in(folder, "a.jpg");
     data_files_png(folder, "a.png", &cases[8]);
     patch(png, 16, zero, 4);
-    refuse(png, "height 9 and width 0, expected sides of 1 to 16384");
+    refuse(png, "height 9 and width 0, expected sides of 1 to 65535");
     data_files_png(folder, "a.png", &cases[8]);
     patch(png, 20, large, 4);
-    refuse(png, "height 16385 and width 7, expected sides of 1 to 16384");
+    refuse(png, "height 65536 and width 7, expected sides of 1 to 65535");
     data_files_png(folder, "a.png", &cases[8]);
     patch(png, 60, large, 4); /* the pixels' checksum notices */
     refuse(png, "broken PNG");
@@ -251,23 +270,105 @@ static void test_refused(void **state)
     patch(jpeg, frame_of(jpeg) + 5, zero, 2);
     refuse(jpeg, "broken JPEG: Empty JPEG image");
     data_files_jpeg(folder, "a.jpg", 3, 16, 16, 1, 2, 3);
-    patch(jpeg, frame_of(jpeg) + 7, large + 2, 2);
-    refuse(jpeg, "height 16 and width 16385, expected sides of 1 to 16384");
+    patch(jpeg, frame_of(jpeg) + 7, most, 2);
+    refuse(jpeg, "broken JPEG: Maximum supported image dimension");
     data_files_write_text(folder, "a.png", "");
     refuse(png, "an empty file, expected PNG or JPEG");
     data_files_write_text(folder, "a.png", "GIF89a....");
     refuse(png, "the file starts with 47 49 46, expected PNG or JPEG");
-    refuse(folder, "is a folder, expected an image");
+    refuse(folder, "is a folder, expected a regular file");
     free(png);
     free(jpeg);
     data_files_remove(folder);
 }
 
+/* An image of 2 x 3 with the pixel of row 0, column 0 marked, and where the mark goes. */
+static void test_orientation(void **state)
+{
+    static const struct {
+        int32_t height, width, row, column; /* of the turned image and its mark */
+    } wanted[9] = {[1] = {2, 3, 0, 0}, [2] = {2, 3, 0, 2}, [3] = {2, 3, 1, 2}, [4] = {2, 3, 1, 0},
+                   [5] = {3, 2, 0, 0}, [6] = {3, 2, 0, 1}, [7] = {3, 2, 2, 1}, [8] = {3, 2, 2, 0}};
+    uint8_t exif[32] = "Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0";
+    struct error err;
+    (void)state;
+    for (int orientation = 1; orientation <= 8; orientation++) {
+        struct image image = {.height = 2, .width = 3, .channels = 1, .pixels = calloc(6, 1)};
+        image.pixels[0] = 9;
+        exif[24] = (uint8_t)orientation;
+        assert_int_equal(image_orientation(exif, sizeof(exif)), orientation);
+        assert_int_equal(image_turn(&image, orientation, &err), ST_OK);
+        assert_int_equal(image.height, wanted[orientation].height);
+        assert_int_equal(image.width, wanted[orientation].width);
+        assert_int_equal(image.pixels[wanted[orientation].row * image.width + wanted[orientation].column], 9);
+        free(image.pixels);
+    }
+    exif[24] = 9;
+    assert_int_equal(image_orientation(exif, sizeof(exif)), 1);
+    exif[24] = 6;
+    for (size_t length = 0; length < 26; length++) /* cut: nothing is read behind it */
+        assert_int_equal(image_orientation(exif, length), 1);
+    exif[10] = 0xff; /* a directory behind the end */
+    exif[13] = 0xff;
+    assert_int_equal(image_orientation(exif, sizeof(exif)), 1);
+}
+
+static int32_t questions;
+
+static bool at_the_third(void)
+{
+    return ++questions == 3;
+}
+
+static void test_stop(void **state)
+{
+    const struct data_files_png tall = {PNG_COLOR_TYPE_RGB, 8, 1000, 4, false, false};
+    struct error err;
+    struct image image;
+    (void)state;
+    char *folder = data_files_folder(), *png = path_in(folder, "a.png"), *jpeg = path_in(folder, "a.jpg");
+    data_files_png(folder, "a.png", &tall);
+    data_files_jpeg(folder, "a.jpg", 3, 1000, 4, 1, 2, 3);
+    const char *const paths[] = {png, jpeg};
+    for (int i = 0; i < 2; i++) {
+        questions = 0;
+        assert_int_equal(image_decode(paths[i], 3, 1, at_the_third, &image, &err), ST_INTERRUPTED);
+        assert_int_equal(questions, 3);
+        assert_null(image.pixels);
+    }
+    free(png);
+    free(jpeg);
+    data_files_remove(folder);
+}
+
+/* Threads together stay below the budget; one that is larger than it is let in alone. */
+static void test_gate(void **state)
+{
+    static const int64_t bytes[] = {10, 40, 70, 30, 150, 60};
+    struct gate gate;
+    (void)state;
+    gate_open(&gate, 100);
+    int64_t larger_beside = 0;
+#pragma omp parallel for num_threads(6) schedule(static, 1)
+    for (int i = 0; i < 600; i++) {
+        gate_enter(&gate, bytes[i % 6]);
+        if (bytes[i % 6] == 150 && gate.used != 150)
+#pragma omp atomic
+            larger_beside++;
+        gate_leave(&gate, bytes[i % 6]);
+    }
+    assert_int_equal(gate.used, 0);
+    assert_int_equal(larger_beside, 0);
+    assert_true(gate.most <= 150);
+    gate_close(&gate);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_png), cmocka_unit_test(test_jpeg),    cmocka_unit_test(test_policy_and_single),
-        cmocka_unit_test(test_cut), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_png),  cmocka_unit_test(test_jpeg),    cmocka_unit_test(test_policy_and_single),
+        cmocka_unit_test(test_cut),  cmocka_unit_test(test_refused), cmocka_unit_test(test_orientation),
+        cmocka_unit_test(test_stop), cmocka_unit_test(test_gate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -125,7 +125,7 @@ static void test_skip(void **state)
     job.on_error = JOB_ON_ERROR_SKIP;
     FILE *log = open_memstream(&text, &length);
     assert_non_null(log);
-    assert_int_equal(data_load(&job, 1, 0, log, &set, &err), ST_OK);
+    assert_int_equal(data_load(&job, 1, &(struct data_way){.log = log}, &set, &err), ST_OK);
     fclose(log);
     assert_int_equal(set.count, 39);
     assert_int_equal(set.skipped, 4);

@@ -25,6 +25,9 @@ static void test_added(void **state)
         {{.training = 1000, .values = 10, .inheritance = 400, .parent = 8}, 1020, 10},
         {{.training = 1000, .values = 10, .inheritance = 2000, .parent = 8}, 2008, 10},
         {{.training = 1000, .values = 10, .inheritance = 2000, .parent = 80}, 2080, 80},
+        /* A past is there beside both. */
+        {{.training = 1000, .values = 10, .past = 60}, 1080, 70},
+        {{.training = 1000, .values = 10, .inheritance = 2000, .parent = 80, .past = 60}, 2140, 140},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -133,7 +133,7 @@ static cJSON *three_layers, *four_layers, *no_layers; /* graphs, of which a repo
         .kind = EVENT_RUN, .run = {                                                                          \
             .version = "1",                                                                                  \
             .format = EVENT_FORMAT,                                                                          \
-            .dataset = {.fingerprint = "0", .class_names = {names, count}, .policy = ""},                    \
+            .dataset = {.fingerprint = "0", .class_names = {names, count}, .skipped = 3, .policy = ""},      \
             .libraries = {"1", "1", "1", NULL}                                                               \
         }                                                                                                    \
     }
@@ -177,7 +177,7 @@ static cJSON *three_layers, *four_layers, *no_layers; /* graphs, of which a repo
     }
 
 /* The events of a run of four classes, two stages, three models and two final fits. */
-enum { RUN_EVENTS = 14, FIRST_TEST = 11 };
+enum { RUN_EVENTS = 15, FIRST_TEST = 12 };
 static void fill_run_events(struct event events[RUN_EVENTS])
 {
     static const int64_t first[] = {1, 0, 1, 0, 0, 2, 0, 0, 1, 1, 1, 0, 1, 0, 0, 0};
@@ -192,6 +192,7 @@ static void fill_run_events(struct event events[RUN_EVENTS])
         CANDIDATE_OF(0, 1, 2000, no_layers),
         FAILED(0, 1),
         CANDIDATE_OF(0, 2, 3000, four_layers),
+        {.kind = EVENT_PLAN, .plan = {.id = 2, .batch = 16, .wanted = 32}},
         EPOCH_OF(0, 2, 0, 0.5, 0.9, 0.6, 0.8),
         MODEL(0, 2, 0.8),
         {.kind = EVENT_TEST, .test = {0, 2, 0.5, 0.7, {first, 4}, 60, 58.25, 2, -1, NAN, NAN}},
@@ -291,14 +292,18 @@ static void writes_reports_of_every_stage(void **state)
     write_journal(RUN_EVENTS, NULL);
     assert_ok(report_write_all(folder, false, &err), err);
     assert_false(file_exists(in_folder("plots/learning.png")));
-    assert_ends_with("report-0.txt", "\naccuracy: 0.5000\n\n"
-                                     "stage: 0\nbudget: 60 s\nelapsed: 58.2 s\n"
-                                     "models tried: 2 (candidates that failed: 1)\nwinner: model 2\n"
-                                     "parameters: 3000\nlayers: 4\n");
-    assert_ends_with("report.txt", "\naccuracy: 1.0000\n\n"
-                                   "stage: 1\nbudget: 12 models\nelapsed: 99.0 s\n"
-                                   "models tried: 3 (candidates that failed: 1)\nwinner: model 0\n"
-                                   "parameters: 1000\nlayers: 3\n");
+    assert_ends_with("report-0.txt",
+                     "\naccuracy: 0.5000\n\n"
+                     "stage: 0\nbudget: 60 s\nelapsed: 58.2 s\n"
+                     "models tried: 2 (candidates that failed: 1)\n"
+                     "models with a smaller batch for want of memory: 1\nwinner: model 2\n"
+                     "parameters: 3000\nlayers: 4\nfiles skipped: 3, which could not be read\n");
+    assert_ends_with("report.txt",
+                     "\naccuracy: 1.0000\n\n"
+                     "stage: 1\nbudget: 12 models\nelapsed: 99.0 s\n"
+                     "models tried: 3 (candidates that failed: 1)\n"
+                     "models with a smaller batch for want of memory: 1\nwinner: model 0\n"
+                     "parameters: 1000\nlayers: 3\nfiles skipped: 3, which could not be read\n");
     char *last = read_text("report.txt"), *second = read_text("report-1.txt");
     assert_string_equal(last, second);
     free(last);
@@ -322,6 +327,7 @@ static void writes_the_same_facts_as_json(void **state)
     assert_true(number_at(json, "budget_seconds") == 60);
     assert_true(number_at(json, "elapsed_seconds") == 58.25);
     assert_true(number_at(json, "models") == 2);
+    assert_true(number_at(json, "smaller_batches") == 1);
     assert_true(number_at(json, "winner") == 2);
     assert_true(number_at(json, "parameters") == 3000);
     assert_string_equal(cJSON_GetObjectItem(third, "name")->valuestring, "c");
@@ -330,6 +336,7 @@ static void writes_the_same_facts_as_json(void **state)
     assert_true(fabs(number_at(third, "f1") - 0.4) < 1e-15);
     assert_true(number_at(third, "support") == 3);
     assert_true(fabs(number_at(macro, "recall") - (0.5 + 1 + 1 / 3.0 + 0) / 4) < 1e-15);
+    assert_true(number_at(json, "skipped_files") == 3.0);
     assert_true(number_at(cJSON_GetObjectItem(json, "weighted_average"), "recall") == 0.5);
     cJSON_Delete(json);
     free(text);

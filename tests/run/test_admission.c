@@ -19,13 +19,13 @@
 enum { BATCH = 32, AMPLE = 1 << 30 };
 static const struct team ONE = {0, 1};
 
-static size_t memory_free; /* of the device */
+static size_t memory_free, memory_total; /* of the device */
 
 static void limited_info(struct device *device, struct device_info *info)
 {
     cpu_device_ops.info(device, info);
     info->memory_free = memory_free;
-    info->memory_total = 0; /* so that nothing is kept free */
+    info->memory_total = memory_total;
 }
 
 struct fixture {
@@ -35,13 +35,15 @@ struct fixture {
     struct candidate *candidate;
 };
 
-static void open_all(struct fixture *f)
+/* With a budget in seconds, or in models. */
+static void open_all(struct fixture *f, bool clocked)
 {
-    static const char *const overrides[] = {"train.batch=32", NULL};
+    const char *const overrides[] = {"train.batch=32", clocked ? "budget.models=[]" : NULL,
+                                     "budget.seconds=60", NULL};
     struct error err;
     *f = (struct fixture){.ops = cpu_device_ops};
     f->ops.info = limited_info;
-    memory_free = AMPLE;
+    memory_free = memory_total = AMPLE;
     tiny_job_open(&f->tiny, overrides);
     if (run_open(&f->run, &f->tiny.job, f->tiny.run, -1, clock_seconds(), &err) != ST_OK)
         fail_msg("%s", err.message);
@@ -81,27 +83,58 @@ static size_t bytes_of(struct fixture *f, int32_t batch, int32_t least, enum sta
     return need.training;
 }
 
+/* What is left of it when the reserve is taken from all of it. */
+static size_t with_reserve(size_t bytes)
+{
+    return bytes + AMPLE / ADMISSION_RESERVE;
+}
+
 static void test_batch_that_fits(void **state)
 {
     static struct fixture f;
     enum status st;
     (void)state;
-    open_all(&f);
+    open_all(&f, true);
     const size_t whole = bytes_of(&f, BATCH, ADMISSION_LEAST_BATCH, &st);
     assert_int_equal(st, ST_OK);
     assert_int_equal(f.candidate->batch, BATCH);
     const size_t half = bytes_of(&f, BATCH / 2, ADMISSION_LEAST_BATCH, &st);
     assert_true(half > 0 && half < whole);
 
-    memory_free = half + (whole - half) / 2;
+    memory_free = with_reserve(half + (whole - half) / 2);
     assert_int_equal(bytes_of(&f, BATCH, ADMISSION_LEAST_BATCH, &st), half);
     assert_int_equal(f.candidate->batch, BATCH / 2);
     assert_int_equal(bytes_of(&f, BATCH, BATCH, &st), 0); /* less than that batch is not wanted */
     assert_int_equal(st, ST_MEMORY);
 
-    memory_free = 1000;
+    memory_free = with_reserve(1000);
     assert_int_equal(bytes_of(&f, BATCH, ADMISSION_LEAST_BATCH, &st), 0);
     assert_int_equal(st, ST_MEMORY);
+    close_all(&f);
+}
+
+/* With a budget in models the batch is halved when the device's whole memory is too small, not when it is full now. */
+static void test_batch_of_a_job_that_repeats(void **state)
+{
+    static struct fixture f;
+    enum status st;
+    (void)state;
+    open_all(&f, false);
+    const size_t whole = bytes_of(&f, BATCH, ADMISSION_LEAST_BATCH, &st);
+    const size_t half = bytes_of(&f, BATCH / 2, ADMISSION_LEAST_BATCH, &st);
+    assert_true(half > 0 && half < whole);
+
+    memory_free = with_reserve(half + (whole - half) / 2);
+    assert_int_equal(bytes_of(&f, BATCH, ADMISSION_LEAST_BATCH, &st), 0);
+    assert_int_equal(st, ST_MEMORY);
+    assert_int_equal(f.candidate->batch, BATCH);
+
+    memory_free = AMPLE;
+    memory_total = half + (whole - half) / 2;
+    assert_int_equal(bytes_of(&f, BATCH, ADMISSION_LEAST_BATCH, &st), half);
+    assert_int_equal(f.candidate->batch, BATCH / 2);
+    assert_int_equal(bytes_of(&f, BATCH, BATCH, &st), 0);
+    assert_int_equal(st, ST_UNSUPPORTED); /* nor will it ever fit */
     close_all(&f);
 }
 
@@ -112,7 +145,7 @@ static void test_prepared_ahead(void **state)
     struct trainer *trainer;
     struct error err;
     (void)state;
-    open_all(&f);
+    open_all(&f, false);
     admission_prepare_ahead(&f.run, f.candidate, 0);
     struct trainer *ahead = f.candidate->ahead;
     assert_non_null(ahead);
@@ -138,6 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_batch_that_fits),
+        cmocka_unit_test(test_batch_of_a_job_that_repeats),
         cmocka_unit_test(test_prepared_ahead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,6 +80,19 @@ static void test_seconds(void **state)
     check_says(overrides, said, "about 60");
 }
 
+/* Candidates that never see all images are said to be that, not only counted. */
+static void test_too_small(void **state)
+{
+    static const char *const overrides[] = {"budget.models=[]", "budget.steps=4", NULL};
+    static const char *const said[] = {"\nepochs   about 0.", " of the final fit\n",
+                                       "\nwarning  the budget is too small: the final fit ends before", NULL};
+    static const char *const larger[] = {"budget.models=[]", "budget.steps=400", NULL};
+    static const char *const said_then[] = {"\nepochs   about ", " of each candidate, ", NULL};
+    (void)state;
+    check_says(overrides, said, "10 candidates");
+    check_says(larger, said_then, "warning");
+}
+
 static void test_no_search(void **state)
 {
     static const char *const overrides[] = {"budget.models=[]", "budget.steps=100", "search.strategy=none",
@@ -98,16 +111,17 @@ static void test_refused(void **state)
     (void)state;
     tiny_job_open(&tiny, overrides);
     assert_int_equal(engine_dry_run(&tiny.job, stdout, &err), ST_RANGE);
-    assert_string_equal(err.message,
-                        "train.batch: found 49, expected at most 48, the candidates' training images");
+    assert_string_equal(
+        err.message,
+        "train.batch: found 49, expected at most 48, the candidates' training images, or \"auto\"");
     tiny_job_close(&tiny);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_models),    cmocka_unit_test(test_steps),   cmocka_unit_test(test_seconds),
-        cmocka_unit_test(test_no_search), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_models),    cmocka_unit_test(test_steps),     cmocka_unit_test(test_seconds),
+        cmocka_unit_test(test_too_small), cmocka_unit_test(test_no_search), cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include "host/run/measure.h"
 #include "tests/support/tiny_task.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -74,19 +75,36 @@ static void test_teams(void **state)
     for (int32_t k = 0; k < DEVICES; k++) {
         const struct team one = {k, 1};
         const int other = runs[1 - k], before = runs[k];
-        assert_int_equal(measure_team(&f.run, graph, one, TINY_BATCH, &measured, &err), ST_OK);
+        assert_int_equal(measure_team(&f.run, graph, one, TINY_BATCH, INFINITY, &measured, &err), ST_OK);
         assert_true(measured.images_per_second > 0.0);
+        assert_true(measured.evaluation_seconds > 0.0);
         assert_true(measured.bytes > 0);
+        assert_true(measured.preparation > 0.0);
         assert_true(runs[k] > before);
         assert_int_equal(runs[1 - k], other);
     }
     const struct team both = {0, DEVICES};
     const size_t alone = measured.bytes;
     const int first = runs[0], second = runs[1];
-    assert_int_equal(measure_team(&f.run, graph, both, TINY_BATCH, &measured, &err), ST_OK);
+    assert_int_equal(measure_team(&f.run, graph, both, TINY_BATCH, INFINITY, &measured, &err), ST_OK);
     assert_true(measured.images_per_second > 0.0);
     assert_true(measured.bytes < alone); /* half the batch on each */
     assert_int_equal(runs[0] - first, runs[1] - second);
+    close_all(&f);
+}
+
+/* When there is no time, the first step alone tells. */
+static void test_no_time(void **state)
+{
+    static struct fixture f;
+    const struct team one = {0, 1};
+    struct measured measured;
+    struct error err;
+    (void)state;
+    open_all(&f);
+    assert_int_equal(measure_team(&f.run, &f.tasks[0].graph, one, TINY_BATCH, 0.0, &measured, &err), ST_OK);
+    assert_int_equal(runs[0], 0); /* that one's learning rate is 0, and it is not counted */
+    assert_true(measured.images_per_second > 0.0 && measured.evaluation_seconds > 0.0);
     close_all(&f);
 }
 
@@ -123,7 +141,8 @@ static void test_no_room(void **state)
     (void)state;
     open_all(&f);
     f.run.device_info.memory_free = 1000;
-    assert_int_equal(measure_team(&f.run, &f.tasks[0].graph, one, TINY_BATCH, &measured, &err), ST_MEMORY);
+    assert_int_equal(measure_team(&f.run, &f.tasks[0].graph, one, TINY_BATCH, INFINITY, &measured, &err),
+                     ST_MEMORY);
     assert_int_equal(measure_beside(&f.run, &f.tasks[0].graph, devices, DEVICES, TINY_BATCH, &both, &err),
                      ST_MEMORY);
     assert_int_equal(runs[0] + runs[1], 0);
@@ -134,6 +153,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_teams),
+        cmocka_unit_test(test_no_time),
         cmocka_unit_test(test_beside),
         cmocka_unit_test(test_no_room),
     };

@@ -3,6 +3,8 @@
  * after the engine was lost in the middle of it. */
 #include "host/base/clock.h"
 #include "host/base/file.h"
+#include "host/model/model_file.h"
+#include "host/net/serialise.h"
 #include "host/run/coordinator.h"
 #include "host/run/engine.h"
 #include "host/run/resume.h"
@@ -26,7 +28,7 @@ enum { TRAIN = 400, TEST = 100, SIDE = 12, BATCH = 20, LOST = 9 };
 
 /* With a fifth of the images kept for validation an epoch has 16 steps. The search gets 40 % of the budget, and a
  * candidate a tenth of that; from fresh weights twice as much. */
-enum { BUDGET = 1000, SLOT = 40 };
+enum { BUDGET = 1000, SLOT = 40, BRANCH = 2 * SLOT / 5 };
 
 static char *folder; /* of data, job file and runs */
 static struct job job;
@@ -177,17 +179,24 @@ static void test_carried_out(void **state)
 {
     static const struct {
         int32_t steps;
-        double budget, batches_of, learning_rate, momentum, weight_decay, label_smoothing;
+        double budget, batches_of, learning_rate, momentum, weight_decay, label_smoothing, warmup, hold;
+        double state_of, compared_with;
     } expected[LADDER_COUNT] = {
-        [0] = {SLOT / 2, 0.25, NAN, NAN, NAN, NAN, NAN},
-        [1] = {SLOT / 2, 0.25, NAN, NAN, NAN, NAN, NAN},
-        [LADDER_TRUNK] = {SLOT / 2, 0.5, NAN, 0.05, NAN, NAN, NAN},
-        [LADDER_CONTROL] = {SLOT, NAN, NAN, NAN, NAN, NAN, NAN},
-        [LADDER_TWIN] = {SLOT, NAN, LADDER_CONTROL, NAN, NAN, NAN, NAN},
-        [LADDER_OTHER] = {SLOT, NAN, NAN, NAN, NAN, NAN, NAN},
-        [LADDER_FROZEN] = {SLOT, NAN, LADDER_CONTROL, 1e-6, NAN, NAN, NAN},
-        [LADDER_CHILD] = {SLOT, NAN, LADDER_CONTROL, 0.03, 0.8, 0.001, 0.05},
-        [LADDER_FRESH] = {3 * SLOT, 1.5, NAN, NAN, NAN, NAN, NAN},
+        [0] = {SLOT / 2, 0.25, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN},
+        [1] = {SLOT / 2, 0.25, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN},
+        [LADDER_TRUNK] = {SLOT / 2, 0.5, NAN, 0.05, NAN, NAN, NAN, NAN, NAN, NAN, NAN},
+        [LADDER_CONTROL] = {SLOT, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN},
+        [LADDER_TWIN] = {SLOT, NAN, LADDER_CONTROL, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN},
+        [LADDER_OTHER] = {SLOT, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN},
+        [LADDER_FROZEN] = {SLOT, NAN, LADDER_CONTROL, 1e-6, NAN, NAN, NAN, NAN, NAN, NAN, NAN},
+        [LADDER_CHILD] = {SLOT, NAN, LADDER_CONTROL, 0.03, 0.8, 0.001, 0.05, NAN, NAN, NAN, NAN},
+        [LADDER_FRESH] = {SLOT, 0.5, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN},
+        [LADDER_HELD] = {SLOT / 2, 0.5, NAN, NAN, NAN, NAN, NAN, 0.25, 0.75, NAN, NAN},
+        [LADDER_BRANCH] = {BRANCH, 0.4, LADDER_HELD, NAN, NAN, NAN, NAN, 0, 0.75, LADDER_HELD, NAN},
+        [LADDER_SAME] = {BRANCH, 0.4, LADDER_HELD, NAN, NAN, NAN, NAN, 0, 0.75, LADDER_HELD, LADDER_BRANCH},
+        [LADDER_SLOWER] = {BRANCH, 0.4, LADDER_HELD, 0.01, NAN, NAN, NAN, 0, 0.75, LADDER_HELD,
+                           LADDER_BRANCH},
+        [LADDER_GROWN] = {BRANCH, 0.4, LADDER_HELD, NAN, NAN, NAN, NAN, 0, 0.75, LADDER_HELD, LADDER_BRANCH},
     };
     char *path = path_of("whole");
     (void)state;
@@ -201,6 +210,10 @@ static void test_carried_out(void **state)
         assert_number(line, "momentum", expected[id].momentum);
         assert_number(line, "weight_decay", expected[id].weight_decay);
         assert_number(line, "label_smoothing", expected[id].label_smoothing);
+        assert_number(line, "warmup", expected[id].warmup);
+        assert_number(line, "hold", expected[id].hold);
+        assert_number(line, "state_of", expected[id].state_of);
+        assert_number(line, "compared_with", expected[id].compared_with);
         assert_number(line_of(&whole, "model", id), "steps", expected[id].steps);
         const double peak =
             isnan(expected[id].learning_rate) ? job.train.learning_rate : expected[id].learning_rate;
@@ -211,8 +224,11 @@ static void test_carried_out(void **state)
     for (size_t i = 0; i < whole.count; i++)
         left_out += strcmp(whole.lines[i].event, "left_out") == 0;
     assert_int_equal(left_out, 1); /* resnet */
-    assert_number(line_of(&whole, "candidate", LADDER_COUNT), "parent",
-                  number(line_of(&whole, "model", LADDER_COUNT), "parent")); /* the final fit */
+    const cJSON *final = line_of(&whole, "candidate", LADDER_COUNT);
+    assert_number(final, "parent", LADDER_BRANCH);
+    assert_number(final, "state_of", LADDER_BRANCH);
+    assert_number(line_of(&whole, "model", LADDER_COUNT), "steps",
+                  BUDGET - (15 * SLOT / 2 + SLOT / 2 + 4 * BRANCH));
     free(path);
 }
 
@@ -237,7 +253,8 @@ static void test_weights(void **state)
     for (size_t i = 0; i < whole.count; i++) {
         if (strcmp(whole.lines[i].event, "morph") != 0)
             continue;
-        assert_number(whole.lines[i].json, "id", LADDER_CHILD);
+        const double id = number(whole.lines[i].json, "id");
+        assert_true(id == LADDER_CHILD || id == LADDER_GROWN);
         morphs++;
     }
     assert_true(morphs > 0);
@@ -250,6 +267,56 @@ static void test_batches(void **state)
     (void)state;
     assert_number(line_of(&whole, "model", LADDER_TWIN), "validation_loss", control);
     assert_true(number(line_of(&whole, "model", LADDER_OTHER), "validation_loss") != control);
+}
+
+/* The rate of a candidate's epochs, less than the peak. */
+static bool falls(const struct journal_lines *lines, int32_t id)
+{
+    bool found = false;
+    for (size_t i = 0; i < lines->count; i++) {
+        const cJSON *json = lines->lines[i].json;
+        if (strcmp(lines->lines[i].event, "epoch") == 0 && number(json, "id") == id)
+            found = found || number(json, "learning_rate") < 0.9 * highest_rate(lines, id);
+    }
+    return found;
+}
+
+static double last_step(const struct journal_lines *lines, int32_t id)
+{
+    double last = 0.0;
+    for (size_t i = 0; i < lines->count; i++) {
+        const cJSON *json = lines->lines[i].json;
+        if (strcmp(lines->lines[i].event, "epoch") == 0 && number(json, "id") == id)
+            last = fmax(last, number(json, "step"));
+    }
+    return last;
+}
+
+/* Branches go on from where their parent held: steps are counted on from there, also in a final fit on two devices. The
+ * same branch gains nothing, exactly; others do or lose, and their gain is the difference of the mean losses. */
+static void test_branches(void **state)
+{
+    const double held = SLOT / 2, branch = number(line_of(&whole, "model", LADDER_BRANCH), "validation_loss");
+    const cJSON *same = line_of(&whole, "model", LADDER_SAME),
+                *final = line_of(&whole, "model", LADDER_COUNT);
+    (void)state;
+    assert_true(last_step(&whole, LADDER_HELD) == held);
+    for (int32_t id = LADDER_BRANCH; id <= LADDER_GROWN; id++)
+        assert_true(last_step(&whole, id) == held + BRANCH);
+    assert_true(last_step(&whole, LADDER_COUNT) == held + 3 * BRANCH / 4 + number(final, "steps"));
+    assert_true(falls(&whole, LADDER_COUNT));
+    assert_number(line_of(&whole, "model", LADDER_BRANCH), "gain", NAN);
+    assert_number(final, "gain", NAN);
+    assert_number(same, "validation_loss", branch);
+    assert_number(same, "gain", 0.0);
+    assert_number(same, "gain_deviation", 0.0);
+    for (int32_t id = LADDER_SLOWER; id <= LADDER_GROWN; id++) {
+        const cJSON *line = line_of(&whole, "model", id);
+        const double gain = branch - number(line, "validation_loss");
+        assert_true(fabs(number(line, "gain") - gain) < 1e-5);
+        assert_true(fabs(gain) > 1e-6 && number(line, "gain_deviation") > 1e-6);
+        assert_true(number(line, "gain_deviation") < 1.0);
+    }
 }
 
 /* ---- a lost engine ---- */
@@ -334,7 +401,8 @@ static void assert_same_run(const struct journal_lines *a, const struct journal_
  * usual budget, of the trunk trained further with and without batches of its own, of a child with hyperparameters. */
 static void test_lost_engine(void **state)
 {
-    static const int32_t losses[] = {1, LADDER_TWIN, LADDER_OTHER, LADDER_FROZEN, LADDER_CHILD, LADDER_FRESH};
+    static const int32_t losses[] = {
+        1, LADDER_TWIN, LADDER_OTHER, LADDER_FROZEN, LADDER_CHILD, LADDER_FRESH, LADDER_SLOWER, LADDER_GROWN};
     struct search_strategy strategy = ladder_strategy;
     struct device_ops ops = cpu_device_ops;
     (void)state;
@@ -365,13 +433,101 @@ static void test_lost_engine(void **state)
     journal_lines_free(&whole);
 }
 
+/* ---- a trunk with and without branches ---- */
+
+enum { ROOT_STEPS = 37, BRANCH_STEPS = 24, END_STEPS = 70 };
+
+/* Of the trunk and what is tried on it; the control goes on at the peak for 3/4 of its training. */
+static int32_t siblings;
+
+static enum status propose_on_trunk(const struct search *search, void *state,
+                                    const struct search_request *request, struct random_sequence *random,
+                                    struct proposal *proposal, struct error *err)
+{
+    const int32_t id = request->id;
+    const bool waits = id > 0 && search_at(search, id > 1 ? 1 : 0)->is_pending;
+    const double whole = job.budget.steps.items[0] * request->means.candidate; /* of a fresh training */
+    enum status st;
+    (void)state;
+    if (waits || id > 1 + siblings)
+        return error_set(err, ST_NONE, "nothing more, or not yet");
+    if (id == 0)
+        st = propose_start_of_width(search, 0, 8, proposal, err);
+    else if (id == 2)
+        st = propose_changed(search, search_at(search, 0), 1, &request->limits, random, proposal, err);
+    else
+        st = propose_further(search_at(search, 0), proposal, err);
+    struct recipe *recipe = &proposal->recipe;
+    recipe->budget = (id == 0 ? ROOT_STEPS - 0.5 : 2.0 * (BRANCH_STEPS - 0.5)) / whole;
+    recipe->hyperparameters.warmup = id == 0 ? 0.25 : 0.0;
+    recipe->hyperparameters.hold = 0.75;
+    recipe->goes_on = id > 0;
+    recipe->batches_of = id > 0 ? 0 : -1;
+    recipe->compared_with = id > 1 ? 1 : -1;
+    if (id == 3)
+        recipe->hyperparameters.learning_rate = 0.3;
+    return st;
+}
+
+static enum status end_trunk(const struct search *search, void *state, const struct search_request *request,
+                             struct proposal *proposal, struct error *err)
+{
+    (void)state, (void)request;
+    enum status st = propose_further(search_at(search, 1), proposal, err);
+    proposal->recipe.goes_on = true;
+    proposal->recipe.batches_of = 0;
+    proposal->recipe.hyperparameters.warmup = proposal->recipe.hyperparameters.hold = 0.0;
+    return st;
+}
+
+/* With so many siblings, and the same steps for the trunk. */
+static void train_trunk(int32_t count, const char *name, struct model *final)
+{
+    static const struct search_strategy strategy = {.propose = propose_on_trunk, .propose_final = end_trunk};
+    char *path = path_of(name), file[300];
+    struct journal_lines lines;
+    struct error err;
+    siblings = count;
+    job.budget.steps.items[0] = ROOT_STEPS + (1 + count) * BRANCH_STEPS + END_STEPS;
+    job.search.final_share = 0.3; /* room for all of them */
+    if (run_with(&strategy, NULL, path, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    load(path, &lines);
+    assert_number(line_of(&lines, "model", 0), "steps", ROOT_STEPS);
+    for (int32_t id = 1; id <= 1 + count; id++)
+        assert_number(line_of(&lines, "model", id), "steps", BRANCH_STEPS);
+    assert_number(line_of(&lines, "model", 2 + count), "steps", END_STEPS);
+    snprintf(file, sizeof(file), "%s/models/%d.safetensors", path, (int)(2 + count));
+    if (model_load(file, final, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    journal_lines_free(&lines);
+    free(path);
+}
+
+/* Where nothing was accepted the trunk's training is what it would have been without branches, bit by bit, to the end
+ * on two devices. */
+static void test_branches_leave_no_trace(void **state)
+{
+    struct model with, without;
+    struct weight_table table;
+    struct error err;
+    (void)state;
+    train_trunk(0, "trunk", &without);
+    train_trunk(2, "branches", &with);
+    assert_int_equal(weight_table_new(&table, &with.graph, &err), ST_OK);
+    assert_true(graph_fingerprint(&with.graph) == graph_fingerprint(&without.graph));
+    assert_memory_equal(with.values, without.values, table.total * sizeof(float));
+    weight_table_free(&table);
+    model_free(&with);
+    model_free(&without);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_carried_out),
-        cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_batches),
-        cmocka_unit_test(test_lost_engine),
+        cmocka_unit_test(test_carried_out), cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_batches),     cmocka_unit_test(test_branches),
+        cmocka_unit_test(test_lost_engine), cmocka_unit_test(test_branches_leave_no_trace),
     };
     return cmocka_run_group_tests(tests, open_folder, close_folder);
 }

@@ -60,7 +60,9 @@ static struct run run_of(const struct job *job)
                       .models = 3,
                       .coming = 2,
                       .seconds_per_image = 1.5,
-                      .evaluation_factor = 0.25};
+                      .evaluation_factor = 0.25,
+                      .report_seconds = 0.5,
+                      .beside = 0.75};
     const struct search_setup setup = {
         .job = &job->search, .seed = 1, .image = {0, 1, SIDE, SIDE}, .classes = CLASSES};
     struct error err;
@@ -87,7 +89,7 @@ static void observe(struct run *run, int32_t id, const char *start, double score
 
 static void test_seconds(void **state)
 {
-    const struct job job = job_of((struct job_budget){.seconds = {2, {100, 1e9}}});
+    struct job job = job_of((struct job_budget){.seconds = {2, {100, 1e9}}});
     struct run run = run_of(&job);
     (void)state;
     const double before = run_time(&run);
@@ -106,7 +108,13 @@ static void test_seconds(void **state)
     assert_int_equal(budget.final_batch, 64);
     assert_true(budget.speed.flops == 1e9 && budget.speed.bytes == 1e8);
     assert_true(budget.speed.measured == 1.5 && budget.speed.evaluation == 0.25);
-    assert_true(fabs(budget.speed.slowdown - 1.25) < 1e-12 && budget.speed.overhead == 2.0);
+    assert_true(budget.speed.beside == 0.75);
+    assert_true(fabs(budget.speed.slowdown - 1.25) < 1e-12 && budget.speed.overhead == 2.0 + 2.0 * 0.5);
+    /* What is kept beside the test grows with the report, and with the stage, to a limit. */
+    job.budget.seconds.items[run.stage] = run.stage_began + 10.0;
+    const struct budget_state brief = run_budget(&run);
+    assert_true(fabs(brief.speed.overhead - (0.6 + 2.0 * 0.5)) < 1e-9);
+    job.budget.seconds.items[run.stage] = 1e9;
     assert_true(run_seconds_left(&run) <= 1e9 - after);
     search_free(run.search);
 }

@@ -117,9 +117,11 @@ static void test_nothing_could_be_trained(void **state)
 {
     static const char *const without_search[] = {"search.strategy=none", NULL};
     (void)state;
-    check_nothing_could_be_trained(NULL, "none of the 1 candidates could be trained");
-    check_nothing_could_be_trained(without_search,
-                                   "the final fit could not be trained, and nothing was before it");
+    check_nothing_could_be_trained(
+        NULL, "none of the 1 candidates could be trained, the last one because: not on this device");
+    check_nothing_could_be_trained(
+        without_search, "the final fit could not be trained, and nothing was before it, the last one "
+                        "because: not on this device");
 }
 
 /* Stages of one network without a search; the second goes on from the first one's weights, and misses them when they

@@ -1,5 +1,6 @@
-/* The supervisor: exit statuses, restarts and what the next process knows of the last, crash loops, signals. The
- * engines here are functions that end at once; the supervisor says on stderr what became of them. */
+/* The supervisor: exit statuses, restarts and what the next process knows of the last, crash loops, signals, the
+ * watchdog. The engines here are functions; the supervisor says on stderr what became of them. */
+#include "host/base/command.h"
 #include "host/run/supervisor.h"
 
 #include <setjmp.h>
@@ -125,61 +126,187 @@ static void test_crash_loop(void **state)
 {
     int works = -1;
     (void)state;
-    assert_int_equal(supervise(dies, progress, &works), 2);
+    assert_int_equal(supervise(dies, progress, &works), COMMAND_ERROR);
     assert_int_equal(told->starts, SUPERVISOR_MAX_RESTARTS);
     clear_told(NULL);
     works = 1;
-    assert_int_equal(supervise(dies, progress, &works), 2);
+    assert_int_equal(supervise(dies, progress, &works), COMMAND_ERROR);
     assert_int_equal(told->starts, SUPERVISOR_MAX_RESTARTS + 2);
 }
 
-/* Sends its supervisor a signal and waits until that comes back. */
-static int waits_for_signal(void *context, struct engine_history *history)
+/* ---- signals ---- */
+
+static void pause_briefly(void)
 {
     const struct timespec moment = {.tv_nsec = 1000000};
+    nanosleep(&moment, NULL);
+}
+
+/* Sends its supervisor the signal and waits until that comes back. */
+static bool is_stopped_by(int number)
+{
+    kill(getppid(), number);
+    for (int i = 0; i < 60000 && !supervisor_stop_wanted(); i++)
+        pause_briefly();
+    return supervisor_stop_wanted();
+}
+
+static int waits_for_signal(void *context, struct engine_history *history)
+{
     note(history);
     if (supervisor_stop_wanted())
         return 1;
-    kill(getppid(), *(int *)context);
-    for (int i = 0; i < 60000; i++) {
-        if (supervisor_stop_wanted())
-            return supervisor_stop_wanted() ? 2 : 130; /* it is told once */
-        nanosleep(&moment, NULL);
-    }
-    return 4;
+    if (!is_stopped_by(*(int *)context))
+        return 4;
+    return supervisor_stop_wanted() ? COMMAND_UNFINISHED : 2; /* all who ask are told */
 }
+
+static const int stopping[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU};
 
 static void test_signals_are_passed_on(void **state)
 {
-    static const int signals[] = {SIGINT, SIGTERM};
     (void)state;
-    for (int i = 0; i < 2; i++) {
-        int number = signals[i];
-        assert_int_equal(supervise(waits_for_signal, progress, &number), 130);
+    for (size_t i = 0; i < sizeof(stopping) / sizeof(stopping[0]); i++) {
+        int number = stopping[i];
+        clear_told(NULL);
+        assert_int_equal(supervise(waits_for_signal, progress, &number), COMMAND_UNFINISHED);
+        assert_int_equal(told->starts, 1);
     }
 }
 
-/* Deaf to the first two, killed by the third; each is sent when the last one has arrived. */
+/* The engine's own, as the kernel sends it when the time of the CPU is used up, or who means it and not its supervisor.
+ */
+static int signals_itself(void *context, struct engine_history *history)
+{
+    note(history);
+    raise(*(int *)context);
+    return supervisor_stop_wanted() ? COMMAND_UNFINISHED : 2;
+}
+
+static void test_signals_to_the_engine(void **state)
+{
+    int number = SIGXCPU;
+    (void)state;
+    assert_int_equal(supervise(signals_itself, progress, &number), COMMAND_UNFINISHED);
+}
+
+/* In a process of its own, because supervise() leaves signals blocked. What is ignored when the command starts does not
+ * stop it: SIGHUP under nohup. */
+static int is_not_stopped(void *context, struct engine_history *history)
+{
+    (void)context;
+    note(history);
+    kill(getppid(), SIGHUP);
+    kill(getpid(), SIGHUP);
+    return supervisor_stop_wanted() ? 1 : 7;
+}
+
+static void test_ignored_signals(void **state)
+{
+    int status;
+    (void)state;
+    pid_t child = fork();
+    if (child == 0) {
+        sigset_t none;
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        signal(SIGHUP, SIG_IGN);
+        _exit(supervise(is_not_stopped, progress, NULL));
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 7);
+}
+
+/* Deaf, but alive: it goes on sending signals until it is killed. The second one that does not come at once with the
+ * first does it, and no other engine follows. */
 static int is_deaf(void *context, struct engine_history *history)
 {
-    const struct timespec moment = {.tv_nsec = 1000000};
     (void)context;
-    if (note(history) > 0)
-        return 5;
-    for (int sent = 0; sent < 3; sent++) {
+    note(history);
+    atomic_store(&history->saving, 1); /* so that patience has no end soon */
+    for (int i = 0; i < 60000; i++) {
         kill(getppid(), SIGINT);
-        for (int i = 0; i < 60000 && !supervisor_stop_wanted(); i++)
-            nanosleep(&moment, NULL);
+        pause_briefly();
     }
     return 6;
 }
 
-static void test_third_signal_kills(void **state)
+static void test_second_signal_kills(void **state)
 {
     (void)state;
-    assert_int_equal(supervise(is_deaf, progress, NULL), 5);
-    assert_int_equal(told->starts, 2);
-    assert_non_null(strstr(told->causes[1], "signal 9"));
+    assert_int_equal(supervise(is_deaf, progress, NULL), COMMAND_UNFINISHED);
+    assert_int_equal(told->starts, 1);
+}
+
+/* One signal only; with `saving` in hand it may take its time, without it is killed. */
+static int takes_its_time(void *context, struct engine_history *history)
+{
+    note(history);
+    atomic_store(&history->saving, *(int *)context);
+    if (!is_stopped_by(SIGTERM))
+        return 4;
+    for (int i = 0; i < (*(int *)context ? 2500 : 60000); i++)
+        pause_briefly();
+    told->work = 1;
+    return COMMAND_UNFINISHED;
+}
+
+static void test_patience(void **state)
+{
+    (void)state;
+    for (int saving = 0; saving < 2; saving++) {
+        clear_told(NULL);
+        assert_int_equal(supervise(takes_its_time, progress, &saving), COMMAND_UNFINISHED);
+        assert_int_equal(told->starts, 1);
+        assert_int_equal(told->work, saving);
+    }
+}
+
+/* An engine that dies while it stops is not started again. */
+static int dies_of_signal(void *context, struct engine_history *history)
+{
+    (void)context;
+    note(history);
+    if (is_stopped_by(SIGTERM))
+        raise(SIGKILL);
+    return 4;
+}
+
+static void test_death_while_stopping(void **state)
+{
+    (void)state;
+    assert_int_equal(supervise(dies_of_signal, progress, NULL), COMMAND_UNFINISHED);
+    assert_int_equal(told->starts, 1);
+}
+
+/* ---- the watchdog ---- */
+
+enum hang { HANG_SILENT, HANG_LATE, HANG_BEATS };
+
+/* It waits until it is killed, or for three seconds, with signs of life or without. */
+static int hangs(void *context, struct engine_history *history)
+{
+    const enum hang how = *(enum hang *)context;
+    note(history);
+    atomic_store(&history->silence, how == HANG_LATE ? 0.0 : 1.0);
+    atomic_store(&history->deadline, how == HANG_LATE ? history->started : 0.0);
+    for (int i = 0; i < 3000; i++) {
+        if (how == HANG_BEATS)
+            supervisor_beat(history);
+        pause_briefly();
+    }
+    return 9;
+}
+
+static void test_watchdog(void **state)
+{
+    (void)state;
+    for (enum hang how = HANG_SILENT; how <= HANG_BEATS; how++) {
+        clear_told(NULL);
+        assert_int_equal(supervise(hangs, progress, &how), how == HANG_BEATS ? 9 : COMMAND_ERROR);
+        assert_int_equal(told->starts, 1);
+    }
 }
 
 int main(void)
@@ -189,7 +316,12 @@ int main(void)
         cmocka_unit_test_setup(test_restarts, clear_told),
         cmocka_unit_test_setup(test_crash_loop, clear_told),
         cmocka_unit_test_setup(test_signals_are_passed_on, clear_told),
-        cmocka_unit_test_setup(test_third_signal_kills, clear_told),
+        cmocka_unit_test_setup(test_signals_to_the_engine, clear_told),
+        cmocka_unit_test_setup(test_ignored_signals, clear_told),
+        cmocka_unit_test_setup(test_second_signal_kills, clear_told),
+        cmocka_unit_test_setup(test_patience, clear_told),
+        cmocka_unit_test_setup(test_death_while_stopping, clear_told),
+        cmocka_unit_test_setup(test_watchdog, clear_told),
     };
     return cmocka_run_group_tests(tests, open_told, close_told);
 }

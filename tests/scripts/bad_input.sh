@@ -104,7 +104,7 @@ refused "journal broken in the middle" 'journal.jsonl:5' "$work/middle"
 check "a broken journal was written to" cmp "$work/middle.jsonl" "$work/middle/journal.jsonl"
 
 cp "$run/journal.jsonl" "$work/before.jsonl"
-refused "a run folder of another job" 'another job.*train.batch' "$run" train.batch=16
+refused "a run folder of another job" 'another job.*--fresh.*train.batch' "$run" train.batch=16
 refused "a run folder of another seed" 'another job.*seed' "$run" seed=5
 bad_data changed
 put_byte "$bad/train-images-idx3-ubyte" 500 '\377'
@@ -126,7 +126,7 @@ kill "$background"
 wait "$background"
 status=$?
 background=""
-check "the first nasrun was disturbed: status $status, $(tail -n 1 "$work/busy.log")" [ "$status" -eq 0 ]
+check "the first nasrun was disturbed: status $status, $(tail -n 1 "$work/busy.log")" [ "$status" -eq 75 ]
 
 touch "$work/file"
 refused "a file where the run folder should be" 'file' "$work/file"

@@ -20,6 +20,16 @@ for program in $programs; do
         check "$program $option is not completed by zsh" grep -q -e "${option}[=}']" "$share/zsh/site-functions/_$program"
     done
 done
+# Exit statuses: one table in README.md, which every program's help and page are a part of.
+statuses_of() { "$bin/$1" --help | sed -n '/^Exit status:/,$s/^  *\([0-9][0-9]*\)  .*/\1/p'; }
+for program in $programs; do
+    check "$program: no exit statuses in its help" [ -n "$(statuses_of "$program")" ]
+    for status in $(statuses_of "$program"); do
+        check "$program: status $status is not in the manual page" sh -c \
+            "sed -n '/^\.SH EXIT STATUS/,/^\.SH EXAMPLES/p' '$share/man/man1/$program.1' | grep -qx '\.B $status'"
+        check "$program: status $status is not in README.md's table" grep -q "^| $status |.*\`$program\`" README.md
+    done
+done
 for key in $keys; do
     check "$key is not in nasrun.cfg(5)" grep -qx "\.B $key" "$share/man/man5/nasrun.cfg.5"
     check "$key is not completed by bash" grep -q "[ ']$key= " "$share/bash-completion/completions/nasrun"

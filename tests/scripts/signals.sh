@@ -1,6 +1,7 @@
 #!/bin/sh
-# SIGINT and SIGTERM save and stop; what goes on afterwards ends like the undisturbed run. Also: what the same command
-# does on a finished run, --fresh, raised budgets, a crash before the report.
+# SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU save and stop, with status 75; what goes on afterwards ends like the
+# undisturbed run. Also: a second signal, nohup, what the same command does on a finished run, --fresh, raised budgets, a crash
+# before the report.
 . tests/support/script.sh
 make_data "$work/data"
 make_job "$work/job.cfg" "$work/data"
@@ -36,7 +37,7 @@ stop() {
     wait "$background"
     status=$?
     background=""
-    check "$1: exit status $status, expected 0: $(tail -n 1 "$2.log")" [ "$status" -eq 0 ]
+    check "$1: exit status $status, expected 75: $(tail -n 1 "$2.log")" [ "$status" -eq 75 ]
     check "$1: it took more than 2 s to stop" less "$(now) - $began" 2
     check "$1: no line that says how to go on" grep -q "saved; go on with: nasrun --resume=$2" "$2.log"
 }
@@ -44,16 +45,39 @@ stop() {
 run "$work/whole" budget.steps=1500 || fail "undisturbed: $(tail -n 1 "$work/whole.log")"
 check "1500 steps were to be taken, found $(steps_in "$work/whole")" [ "$(steps_in "$work/whole")" -eq 1500 ]
 
-for signal in INT TERM; do
+for signal in INT TERM HUP USR1 USR2 XCPU; do
     dir=$work/$signal
     start "$dir" budget.steps=1500
     wait_for 10 training_in "$dir" || fail "$signal: no training within 10 s"
     sleep 0.5
     stop "$signal" "$dir"
     check "$signal: the run had ended before" [ "$(tests_in "$dir")" -eq 0 ]
+    case $signal in USR1 | USR2 | XCPU) continue ;; esac # the same path
     "$bin/nasrun" --resume "$dir" >"$dir.log" 2>&1 || fail "$signal: resume: $(tail -n 1 "$dir.log")"
     check "$signal: the resumed run differs from the undisturbed one" same_run "$work/whole" "$dir"
 done
+
+# A second signal ends all at once, also an engine that stands still and can't save; what goes on ends like the others.
+engine_of() { grep -l "^PPid:[[:space:]]*$1\$" /proc/[0-9]*/status 2>/dev/null | sed -n 's,^/proc/\([0-9]*\)/.*,\1,p'; }
+start "$work/twice" budget.steps=1500
+wait_for 10 training_in "$work/twice" || fail "twice: no training within 10 s"
+kill -STOP "$(engine_of "$background")"
+kill -TERM "$background"
+sleep 0.6
+stop INT "$work/twice"
+check "twice: it does not say that nothing was saved" grep -q 'stopped at once' "$work/twice.log"
+run "$work/twice" budget.steps=1500 || fail "twice: $(tail -n 1 "$work/twice.log")"
+check "twice: the resumed run differs from the undisturbed one" same_run "$work/whole" "$work/twice"
+
+# What nohup protects is not stopped by the terminal's end.
+nohup "$bin/nasrun" "$work/job.cfg" output.plots=false output.dir="$work/nohup" budget.steps=1500 >"$work/nohup.log" 2>&1 &
+background=$!
+wait_for 10 training_in "$work/nohup" || fail "nohup: no training within 10 s"
+kill -HUP "$background"
+wait "$background"
+status=$?
+background=""
+check "nohup: status $status: $(tail -n 1 "$work/nohup.log")" [ "$status" -eq 0 ]
 
 # A signal before there is anything to save.
 start "$work/early" budget.steps=1500

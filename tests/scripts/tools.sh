@@ -28,6 +28,13 @@ check "naspredict: $(lines_of "$work/predicted") lines for two images" [ "$(line
 check "naspredict: class of two.png: $(cat "$work/predicted")" \
     awk -F '\t' '$2 != "2" || !($3 > 0.25 && $3 <= 1) { bad = 1 } END { exit bad }' "$work/predicted"
 
+# Images that can't be read cost a line each and status 1; the others are classified.
+"$bin/naspredict" "$run" "$work/missing.png" "$work/data/two.png" "$work/job.cfg" "$work/data/two.png" >"$work/some" 2>"$work/err"
+status=$?
+check "naspredict with two bad images of four: status $status, expected 1" [ "$status" -eq 1 ]
+check "naspredict does not classify the others: $(cat "$work/some")" cmp "$work/predicted" "$work/some"
+check "naspredict: not a line for each bad image: $(cat "$work/err")" [ "$(grep -c 'missing.png\|job.cfg' "$work/err")" -eq 2 ]
+
 for tool in nasreport nasplot naspredict; do
     check "$tool without arguments" refused "$bin/$tool"
     check "$tool with an unknown option" refused "$bin/$tool" --colour "$run"

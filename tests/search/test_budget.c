@@ -54,8 +54,8 @@ static void test_kinds(void **state)
     assert_near(budget_total(&models, 2), 7);
 }
 
-/* Two seconds, and the test's: half the training's time until it is measured, then one and a half times what was
- * measured. */
+/* Two seconds, and the test's: half the training's time until it is measured, then five quarters of what was
+ * measured. Where a clock ends the final fit: its last step, too. */
 static void test_reserve(void **state)
 {
     struct budget_state budget = state_of(BUDGET_SECONDS, 1000);
@@ -64,14 +64,20 @@ static void test_reserve(void **state)
     budget.costs.likely = 0.01;
     assert_near(budget_reserve(&budget), 7.0);
     budget.speed.evaluation = 0.25;
-    assert_near(budget_reserve(&budget), 2.0 + 1.5 * 0.25 * 0.01 * 500);
+    assert_near(budget_reserve(&budget), 2.0 + 1.25 * 0.25 * 0.01 * 500);
     budget.speed.measured = 100.0; /* it is known better */
-    assert_near(budget_reserve(&budget), 2.0 + 1.5 * 0.25 * 0.01 * 500);
+    assert_near(budget_reserve(&budget), 2.0 + 1.25 * 0.25 * 0.01 * 500);
     budget.test_views = 6;
-    assert_near(budget_reserve(&budget), 2.0 + 6 * 1.5 * 0.25 * 0.01 * 500);
+    assert_near(budget_reserve(&budget), 2.0 + 6 * 1.25 * 0.25 * 0.01 * 500);
     budget.test_views = 1;
     budget.speed.overhead = 0.0;
-    assert_near(budget_reserve(&budget), 1.5 * 0.25 * 0.01 * 500);
+    assert_near(budget_reserve(&budget), 1.25 * 0.25 * 0.01 * 500);
+    budget = state_of(BUDGET_SECONDS, 1000);
+    budget.by_a_clock = true;
+    budget.team = 1;
+    assert_near(budget_reserve(&budget), 2.5 + 0.2);
+    budget.team = 2;
+    assert_near(budget_reserve(&budget), 2.5 + 0.1);
     budget = state_of(BUDGET_STEPS, 1000);
     assert_near(budget_reserve(&budget), 0.0);
     budget = state_of(BUDGET_MODELS, 1000);
@@ -498,7 +504,17 @@ static void test_means(void **state)
     budget.team = 2;
     budget.workers = 3;
     budget.speed.slowdown = 1.25;
+    budget.speed.beside = 3.99;
+    budget.validation_images = 500;
     struct search_means means = budget_means(&budget);
+    assert_near(means.beside, 0.004);
+    assert_near(means.validation,
+                500 / 2.0); /* until it is measured: evaluated twice as fast as trained on */
+    budget.speed.evaluation = 0.5;
+    means = budget_means(&budget);
+    assert_near(means.validation, 500 * 0.5 / 2.0);
+    budget.speed.evaluation = 0.0;
+    means = budget_means(&budget);
     assert_true(means.by_cost && isnan(means.device_seconds));
     assert_near(means.candidate_epochs, 997.5 / 2.0 / 1000 / 1.25); /* of a cost of 1, so of 2 s an image */
     assert_near(means.epochs, 2 * 997.5 / 2.0 / 1000);
@@ -507,12 +523,11 @@ static void test_means(void **state)
     assert_near(means.left, 1.0);
     assert_int_equal(means.workers, 3);
     assert_int_equal(means.models, INT32_MAX);
-    budget.by_a_clock = true;
-    budget.spent = 199.5;
+    budget.by_a_clock = true; /* the last step of 0.1 s is kept, too */
+    budget.spent = 0.2 * 997.4;
     means = budget_means(&budget);
     assert_near(means.left, 0.8);
-    assert_near(means.device_seconds, 2 * 997.5 * 1.25);
-    assert_near(means.epochs, 2 * 997.5 / 2.0 / 1000);
+    assert_near(means.device_seconds, 2 * 997.4 * 1.25);
 
     budget = state_of(BUDGET_STEPS, 1000);
     budget.began = 200;

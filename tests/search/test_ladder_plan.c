@@ -54,6 +54,13 @@ static void set_starts(int32_t count, const char *first, const char *second)
     job = (struct job_search){.starts = {.count = count, .items = {(char *)first, (char *)second}}};
 }
 
+static int32_t trainings_of(const struct ladder_plan *plan)
+{
+    return plan->rungs == 0 ? 0
+                            : plan->count + (plan->rungs > 1 ? (plan->count + 1) / 2 : 0) +
+                                  (plan->rates ? 2 : 0) + (plan->rungs > 2 ? 2 : 0);
+}
+
 /* Share of the stage that all rungs take, one training after the other. */
 static double whole_share(const struct ladder_plan *plan)
 {
@@ -139,6 +146,87 @@ static void test_too_short(void **state)
     assert_int_equal(plan.rungs, 0);
 }
 
+/* Steps of the first rung's shortest training. */
+static double steps_of(const struct search_means *means, const struct ladder_plan *plan)
+{
+    double epochs = INFINITY;
+    for (int32_t n = 0; n < plan->count; n++)
+        epochs = fmin(epochs, plan->networks[n].epochs);
+    return (plan->share * epochs * means->train_images - means->validation) / means->candidate_batch;
+}
+
+/* From where there is a ladder at all on, the size of the budget decides how much is tried, and never that nothing is
+ * tried where less would do. */
+static void test_no_gap(void **state)
+{
+    (void)state;
+    set_starts(2, "air", "res9");
+    for (int32_t batch = 128; batch <= 256; batch *= 2)
+        for (double epochs = 3.0; epochs < 300.0; epochs *= 1.05) {
+            struct search_request request = request_of(epochs);
+            request.means.candidate_batch = batch;
+            request.means.validation = 2500.0;
+            const struct ladder_plan plan = plan_of(&request);
+            if (plan.rungs == 0)
+                fail_msg("%g epochs at a batch of %d: nothing is tried", epochs, (int)batch);
+            assert_true(plan.count >= 2);
+            assert_true(steps_of(&request.means, &plan) >= 40.0 - 1e-9);
+            assert_true(whole_share(&plan) <= 0.1 + 1e-12);
+        }
+}
+
+/* Between one network fewer and none: those that stay are the nearest of each start. */
+static void test_fewer_networks(void **state)
+{
+    int32_t before = 4;
+    (void)state;
+    set_starts(2, "air", "res9");
+    for (double validation = 0.0; before > 0 && validation < 1e6; validation += 2000.0) {
+        struct search_request request = request_of(16.0);
+        request.means.validation = validation;
+        const struct ladder_plan plan = plan_of(&request);
+        const int32_t count = plan.rungs > 0 ? plan.count : 0;
+        assert_true(count == before || count == before - 1 || (before == 2 && count == 0));
+        assert_true(count < 2 || (plan.networks[0].start == 0 && plan.networks[count - 1].start == 1));
+        before = count;
+    }
+    assert_int_equal(before, 0);
+}
+
+/* A GPU that trains 78,000 images a second: 53 epochs in 45 s, and more than half a second for each trial beside its
+ * training. All of it counts, so that the ladder takes no more than its part. */
+static void test_what_trials_cost(void **state)
+{
+    static const struct {
+        double seconds, beside;
+    } rows[] = {{45.0, 0.0}, {45.0, 0.3}, {45.0, 0.6}, {45.0, 1.2}, {90.0, 0.6}, {600.0, 0.6}, {20.0, 0.6}};
+    (void)state;
+    set_starts(2, "air", "res9");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        for (int32_t workers = 1; workers <= 2; workers++) {
+            const double speed = 78000.0, whole = rows[i].seconds - 3.0;
+            struct search_request request = request_of(whole * speed / PHASES_IMAGES);
+            request.means.beside = rows[i].beside / whole;
+            request.means.validation = 0.4 * request.means.validation_images;
+            request.means.candidate_batch = 512;
+            request.means.workers = workers;
+            const struct ladder_plan plan = plan_of(&request);
+            const double trainings = trainings_of(&plan);
+            const double seconds = (whole_share(&plan) * whole + trainings * rows[i].beside) / workers;
+            assert_true(workers == 2 || seconds <= 0.12 * whole + 1e-9);
+            assert_true(seconds <= 0.16 * whole); /* an odd one has a device for itself */
+            if (plan.rungs > 0)
+                assert_true(steps_of(&request.means, &plan) >= 40.0 - 1e-9);
+            else
+                assert_true(2.0 * (rows[i].beside + 60.0 * 512 / speed) > 0.12 * whole);
+        }
+    struct search_request request = request_of(42.0 * 78000.0 / PHASES_IMAGES);
+    assert_int_equal(plan_of(&request).rungs, 3);
+    request.means.beside = 0.6 / 42.0;
+    const struct ladder_plan dear = plan_of(&request);
+    assert_true(dear.rungs >= 1 && dear.rungs < 3 && dear.count >= 3);
+}
+
 /* One network to choose from is no choice; trainings of a few steps say nothing. */
 static void test_nothing_to_try(void **state)
 {
@@ -157,7 +245,7 @@ static void test_nothing_to_try(void **state)
     struct search_request request = request_of(30.0);
     request.means.candidate_batch = 8192;
     assert_int_equal(plan_of(&request).rungs, 0);
-    request.means.candidate_batch = 600; /* one rung can be long enough where two can't */
+    request.means.candidate_batch = 1000; /* one rung can be long enough where two can't */
     assert_int_equal(plan_of(&request).rungs, 1);
     request = request_of(30.0);
     request.means.search = 0.0;
@@ -229,10 +317,11 @@ static void test_models(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_by_budget), cmocka_unit_test(test_widths_grow),
-        cmocka_unit_test(test_too_short), cmocka_unit_test(test_nothing_to_try),
-        cmocka_unit_test(test_limits),    cmocka_unit_test(test_devices),
-        cmocka_unit_test(test_models),
+        cmocka_unit_test(test_by_budget),      cmocka_unit_test(test_widths_grow),
+        cmocka_unit_test(test_too_short),      cmocka_unit_test(test_nothing_to_try),
+        cmocka_unit_test(test_limits),         cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_models),         cmocka_unit_test(test_no_gap),
+        cmocka_unit_test(test_fewer_networks), cmocka_unit_test(test_what_trials_cost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,8 +18,9 @@
 enum { CLASSES = 10, MOST = 40 };
 
 static struct job_search job;
+static const struct job_train TRAIN = {.learning_rate = 0.2, .translate = JOB_AUTO, .cutout = JOB_AUTO};
 static const struct search_setup SETUP = {
-    .job = &job, .seed = 3, .image = {0, 3, 16, 16}, .classes = CLASSES, .learning_rate = 0.2};
+    .job = &job, .seed = 3, .image = {0, 3, 16, 16}, .classes = CLASSES, .train = &TRAIN};
 
 /* ---- the world ---- */
 
@@ -82,7 +83,7 @@ static void pend(struct search *search, int32_t id, const struct proposal *propo
 static double rate_of(const struct search_model *model)
 {
     const double rate = model->recipe.hyperparameters.learning_rate;
-    return isnan(rate) ? 1.0 : rate / SETUP.learning_rate;
+    return isnan(rate) ? 1.0 : rate / TRAIN.learning_rate;
 }
 
 typedef bool fails(const struct search_model *model);
@@ -285,7 +286,7 @@ static void test_choice(void **state)
                                           0.9 * request.means.epochs / (size * usual_cost(model->start))));
         }
         const double size = size_of(&proposal), rate = proposal.recipe.hyperparameters.learning_rate;
-        const double found = accuracy_of(proposal.start, size, isnan(rate) ? 1.0 : rate / SETUP.learning_rate,
+        const double found = accuracy_of(proposal.start, size, isnan(rate) ? 1.0 : rate / TRAIN.learning_rate,
                                          0.9 * request.means.epochs / (size * usual_cost(proposal.start)));
         assert_true(1.0 - found < 1.06 * (1.0 - best));
         assert_true(fabs(proposal.prediction.mean - found) < 3.0 * proposal.prediction.deviation + 0.01);

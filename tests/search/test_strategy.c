@@ -17,7 +17,9 @@ static const struct job_search JOB = {
     .morphs = {.count = 5, .items = {"deepen", "widen", "add_skip", "concat_skip", "kernel"}},
     .max_morphs = 2,
     .width = 8};
-static const struct search_setup SETUP = {.job = &JOB, .seed = 3, .image = {0, 1, 12, 12}, .classes = 4};
+static const struct job_train TRAIN = {.translate = JOB_AUTO, .cutout = JOB_AUTO};
+static const struct search_setup SETUP = {
+    .job = &JOB, .train = &TRAIN, .seed = 3, .image = {0, 1, 12, 12}, .classes = 4};
 
 static struct search *search_with(const struct search_strategy *strategy)
 {
@@ -55,6 +57,8 @@ static void assert_same_recipe(const struct recipe *a, const struct recipe *b)
 {
     assert_true(a->budget == b->budget);
     assert_int_equal(a->batches_of, b->batches_of);
+    assert_int_equal(a->goes_on, b->goes_on);
+    assert_int_equal(a->compared_with, b->compared_with);
 #define SAME(name)                                                                                           \
     assert_true(a->hyperparameters.name == b->hyperparameters.name ||                                        \
                 (isnan(a->hyperparameters.name) && isnan(b->hyperparameters.name)));
@@ -226,15 +230,39 @@ static void test_recipes(void **state)
     (void)state;
     assert_true(recipe.budget == 1.0);
     assert_int_equal(recipe.batches_of, -1);
-    struct job_train train = recipe_train(&job, &recipe.hyperparameters);
+    struct job_train train = recipe_train(&job, &recipe.hyperparameters, (struct shape){0, 3, 32, 28});
     assert_true(train.learning_rate == 0.1 && train.label_smoothing == 0.25);
     assert_true(train.momentum == 0.9 && train.weight_decay == 0.5);
     recipe.hyperparameters.label_smoothing = 0.0;
     recipe.hyperparameters.learning_rate = 2.0;
-    train = recipe_train(&job, &recipe.hyperparameters);
+    train = recipe_train(&job, &recipe.hyperparameters, (struct shape){0, 3, 32, 28});
     assert_true(train.learning_rate == 2.0 && train.label_smoothing == 0.0);
     assert_true(train.momentum == 0.9 && train.weight_decay == 0.5);
     assert_int_equal(train.batch, 32);
+}
+
+/* What "auto" of the augmentation is: by the short side, and of final fits by their epochs; what the job says stays. */
+static void test_augmentation(void **state)
+{
+    const struct shape image = {0, 3, 64, 32};
+    struct job_train job = {.batch = 32, .translate = JOB_AUTO, .cutout = JOB_AUTO};
+    struct recipe recipe = recipe_usual();
+    (void)state;
+    struct job_train train = recipe_train(&job, &recipe.hyperparameters, image);
+    assert_true(train.translate == 2 && train.cutout == 0);
+    train = recipe_train(&job, &recipe.hyperparameters, (struct shape){0, 1, 28, 28});
+    assert_true(train.translate == 1 && train.cutout == 0);
+    recipe_augment(&job, 24.0, image, &recipe.hyperparameters);
+    assert_true(isnan(recipe.hyperparameters.translate) && isnan(recipe.hyperparameters.cutout));
+    recipe_augment(&job, 25.0, image, &recipe.hyperparameters);
+    train = recipe_train(&job, &recipe.hyperparameters, image);
+    assert_true(train.translate == 4 && train.cutout == 8);
+    job.translate = 3;
+    job.cutout = 0;
+    recipe = recipe_usual();
+    recipe_augment(&job, 1000.0, image, &recipe.hyperparameters);
+    train = recipe_train(&job, &recipe.hyperparameters, image);
+    assert_true(train.translate == 3 && train.cutout == 0);
 }
 
 static void test_further(void **state)
@@ -265,6 +293,7 @@ int main(void)
         cmocka_unit_test(test_final_fits),
         cmocka_unit_test(test_kept),
         cmocka_unit_test(test_recipes),
+        cmocka_unit_test(test_augmentation),
         cmocka_unit_test(test_further),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

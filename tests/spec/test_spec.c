@@ -35,12 +35,13 @@ static void test_defaults(void **state)
         {"dataset.test", "0.15"},
         {"dataset.resize", "[]"},
         {"dataset.max_side", "128"},
+        {"dataset.max_pixels", "178956970"},
         {"dataset.fit", "\"stretch\""},
         {"dataset.channels", "\"auto\""},
         {"dataset.on_error", "\"stop\""},
         {"dataset.cache", "\"\""},
         {"search.strategy", "\"phases\""},
-        {"search.starts", "[\"air\", \"res9\"]"},
+        {"search.starts", "[\"air\", \"air_deep\", \"res9\"]"},
         {"search.width", "0"},
         {"search.morphs", "[\"deepen\", \"widen\", \"add_skip\", \"concat_skip\", \"kernel\", \"residual\", "
                           "\"repeat\", \"squeeze\", "
@@ -55,25 +56,27 @@ static void test_defaults(void **state)
         {"search.epochs", "0.0"},
         {"search.data", "1.0"},
         {"search.final_share", "0.6"},
+        {"search.branches", "0"},
         {"search.max_parameters", "0"},
         {"train.batch", "\"auto\""},
         {"train.precision", "\"auto\""},
-        {"train.optimizer", "\"sgd\""},
-        {"train.learning_rate", "0.1875"},
-        {"train.momentum", "0.85"},
+        {"train.optimizer", "\"muon\""},
+        {"train.learning_rate", "\"auto\""},
+        {"train.momentum", "\"auto\""},
         {"train.beta2", "0.999"},
-        {"train.weight_decay", "0.009"},
+        {"train.weight_decay", "\"auto\""},
         {"train.bias_rate", "8.0"},
         {"train.bias_decay", "0.009"},
         {"train.muon_rate", "0.5"},
         {"train.schedule", "\"triangle\""},
         {"train.warmup", "0.2"},
-        {"train.label_smoothing", "0.2"},
-        {"train.translate", "2"},
-        {"train.cutout", "0"},
+        {"train.hold", "0.0"},
+        {"train.label_smoothing", "\"auto\""},
+        {"train.translate", "\"auto\""},
+        {"train.cutout", "\"auto\""},
         {"train.flip", "true"},
         {"train.averaging", "\"look_ahead\""},
-        {"train.average", "0.95"},
+        {"train.average", "\"auto\""},
         {"train.patience", "0"},
         {"train.final_epochs", "20.0"},
         {"train.use_validation", "true"},
@@ -110,6 +113,7 @@ static const struct value_case {
     {"dataset.test", ".5", "0.5"},
     {"dataset.resize", "[32, 48]", "[32, 48]"},
     {"dataset.max_side", "64", "64"},
+    {"dataset.max_pixels", "1048576", "1048576"},
     {"dataset.fit", "\"pad\"", "\"pad\""},
     {"dataset.channels", "\"grey\"", "\"grey\""},
     {"dataset.on_error", "\"skip\"", "\"skip\""},
@@ -128,6 +132,7 @@ static const struct value_case {
     {"search.epochs", "2.5E0", "2.5"},
     {"search.data", "0.3", "0.3"},
     {"search.final_share", "0", "0.0"},
+    {"search.branches", "3", "3"},
     {"search.max_parameters", "2147483647", "2147483647"},
     {"train.batch", "+256", "256"},
     {"train.precision", "\"tf32\"", "\"tf32\""},
@@ -141,6 +146,7 @@ static const struct value_case {
     {"train.muon_rate", "2", "2.0"},
     {"train.schedule", "\"cosine\"", "\"cosine\""},
     {"train.warmup", "0", "0.0"},
+    {"train.hold", "0.25", "0.25"},
     {"train.label_smoothing", "0.0", "0.0"},
     {"train.translate", "4", "4"},
     {"train.cutout", "008", "8"},
@@ -185,6 +191,11 @@ static void test_choices(void **state)
             choices++;
         }
     }
+    /* Of starts that nobody chose it is the first. */
+    struct job job;
+    spec_scratch_read_good(*state, "dataset = { path = \".\"; };\n", "search.strategy=none", &job);
+    spec_scratch_check(&job, "search.starts", "[\"air\"]");
+    spec_free(&job);
     enum job_fit fit = JOB_FIT_STRETCH;
     assert_true(job_fit_of("pad", &fit));
     assert_int_equal(fit, JOB_FIT_PAD);
@@ -272,6 +283,18 @@ static void test_overrides(void **state)
         {"train = { batch = \"auto\"; };", "train.batch=64", "train.batch", "64"},
         {"train = { batch = 64; };", "train.batch=auto", "train.batch", "\"auto\""},
         {"train = { batch = 64; };", "train.batch=\"auto\"", "train.batch", "\"auto\""},
+        {"train = { momentum = 0.5; };", "train.momentum=auto", "train.momentum", "\"auto\""},
+        {"train = { momentum = 0.5; };", "train.momentum=[0.85, 0.5]", "train.momentum", "[0.85, 0.5]"},
+        {"", "train.batch=[64, 32]", "train.batch", "[64, 32]"},
+        {"train = { average = [0.9, 0.5]; };", "train.average=[0.7]", "train.average", "0.7"},
+        {"", "train.learning_rate={ min = 0.01; max = 1 }", "train.learning_rate",
+         "{ min = 0.01; max = 1.0; scale = \"log\"; }"},
+        {"train = { weight_decay = { max = 0.1; scale = \"linear\"; min = 0; }; };", "seed=2",
+         "train.weight_decay", "{ min = 0.0; max = 0.1; scale = \"linear\"; }"},
+        {"train = { label_smoothing : { min : 0.0, max : 0.3 } };", "seed=2", "train.label_smoothing",
+         "{ min = 0.0; max = 0.3; scale = \"linear\"; }"},
+        {"train = { batch = { min = 32; max = 512; }; };", "seed=2", "train.batch",
+         "{ min = 32; max = 512; scale = \"log\"; }"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char text[TEXT_MAX];
@@ -281,6 +304,37 @@ static void test_overrides(void **state)
         spec_scratch_check(&job, cases[i].name, cases[i].printed);
         spec_free(&job);
     }
+}
+
+/* What a search begins with: the default, the value, the first of a list, the middle of a range on its scale. */
+static void test_ranges(void **state)
+{
+    struct job job;
+    spec_scratch_read_good(*state,
+                           "dataset = { path = \".\"; };\n"
+                           "train = { momentum = [0.7, 0.9]; weight_decay = { min = 0.001; max = 0.1; };\n"
+                           "label_smoothing = { min = 0; max = 0.3; }; average = 0.5; "
+                           "batch = { min = 16; max = 1024; }; };",
+                           NULL, &job);
+    assert_int_equal(job.ranges.learning_rate.kind, JOB_RANGE_OPEN);
+    assert_float_equal(job.train.learning_rate, 0.1875, 0.0);
+    assert_int_equal(job.ranges.average.kind, JOB_RANGE_FIXED);
+    assert_float_equal(job.train.average, 0.5, 0.0);
+    assert_int_equal(job.ranges.momentum.kind, JOB_RANGE_LIST);
+    assert_float_equal(job.train.momentum, 0.7, 0.0);
+    assert_float_equal(job.ranges.momentum.values.items[1], 0.9, 0.0);
+    assert_int_equal(job.ranges.weight_decay.kind, JOB_RANGE_BETWEEN);
+    assert_float_equal(job.train.weight_decay, 0.01, 1e-12);
+    assert_float_equal(job.train.label_smoothing, 0.15, 1e-12);
+    assert_int_equal(job.train.batch, 128);
+    for (double place = 0.0; place <= 1.0; place += 0.125) {
+        const struct job_range *decay = &job.ranges.weight_decay, *smoothing = &job.ranges.label_smoothing;
+        assert_float_equal(job_range_place(decay, job_range_value(decay, place)), place, 1e-12);
+        assert_float_equal(job_range_place(smoothing, job_range_value(smoothing, place)), place, 1e-12);
+    }
+    assert_float_equal(job_range_value(&job.ranges.batch, 0.3), 56.0, 0.0);
+    assert_float_equal(job_range_place(&job.ranges.weight_decay, 5.0), 1.0, 0.0);
+    spec_free(&job);
 }
 
 /* ---- round trips and resuming ---- */
@@ -297,6 +351,7 @@ static void test_round_trip(void **state)
         *state,
         "dataset = { path = \".\"; resize = [20, 30]; test = 0.123456789012345678; };\n"
         "search = { noise = 1e-300; beta = 33.333333333333336; starts = (\"cnn\", \"lean\"); };\n"
+        "train = { learning_rate = { min = 0.01; max = 0.9; }; batch = [64, 100]; momentum = 0.85; };\n"
         "budget = { seconds = [1, 1.0000000000000002, 3e7]; }; seed = 9007199254740991;",
         override, &job);
     assert_string_equal(job.output.dir, bytes);
@@ -327,6 +382,10 @@ static void test_same_run(void **state)
         {"budget.seconds=60", "budget.seconds=[60,120]", NULL},
         {"budget.seconds=60", "budget.seconds=90", NULL},
         {"budget.steps=[10,20]", "budget.steps=[10,30]", NULL},
+        {"train.learning_rate=auto", "train.learning_rate=0.1875",
+         "train.learning_rate: found 0.1875, expected \"auto\" as the run began"},
+        {"train.average=[0.5,0.6]", "train.average=[0.6,0.5]",
+         "train.average: found [0.6, 0.5], expected [0.5, 0.6] as the run began"},
         {"seed=1", "seed=2", "seed: found 2, expected 1 as the run began"},
         {"threads=1", "threads=2", "threads: found 2, expected 1 as the run began"},
         {"search.starts=cnn", "search.starts=[\"cnn\",\"lean\"]",
@@ -422,9 +481,9 @@ static int write_reference(void)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),  cmocka_unit_test(test_choices),    cmocka_unit_test(test_every_key),
-        cmocka_unit_test(test_overrides), cmocka_unit_test(test_round_trip), cmocka_unit_test(test_same_run),
-        cmocka_unit_test(test_reference), cmocka_unit_test(test_samples),
+        cmocka_unit_test(test_defaults),  cmocka_unit_test(test_choices),   cmocka_unit_test(test_every_key),
+        cmocka_unit_test(test_overrides), cmocka_unit_test(test_ranges),    cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_same_run),  cmocka_unit_test(test_reference), cmocka_unit_test(test_samples),
     };
     if (argc == 2 && strcmp(argv[1], "--write-reference") == 0)
         return write_reference();

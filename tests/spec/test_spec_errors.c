@@ -97,6 +97,10 @@ static const struct message_case {
      "@/job.cfg:2: devices: found a section, expected one or more of \"auto\", \"cuda\", \"cuda:N\", "
      "\"cpu\", "
      "\"cpu:N\", \"ref\", \"ref:N\""},
+    {GOOD "train = { warmup = 0.4; hold = 0.7; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: train.hold: found 0.7, expected at most 0.6 beside a warm-up of 0.4"},
     {GOOD "evaluate = { views = 3; };",
      {0},
      ST_RANGE,
@@ -122,10 +126,10 @@ static const struct message_case {
      {0},
      ST_FORMAT,
      "@/job.cfg:2: train.momentum: found true, expected a number from 0 to 0.9999"},
-    {GOOD "train = { momentum = [0.9]; };",
+    {GOOD "train = { momentum = []; };",
      {0},
-     ST_FORMAT,
-     "@/job.cfg:2: train.momentum: found a list of 1, expected a number from 0 to 0.9999"},
+     ST_RANGE,
+     "@/job.cfg:2: train.momentum: found a list of 0, expected a number from 0 to 0.9999"},
     {GOOD "train = { flip = 1; };",
      {0},
      ST_FORMAT,
@@ -137,7 +141,8 @@ static const struct message_case {
     {GOOD "search = { starts = [1]; };",
      {0},
      ST_FORMAT,
-     "@/job.cfg:2: search.starts: found 1, expected one or more of \"lean\", \"res9\", \"air\", \"cnn\", "
+     "@/job.cfg:2: search.starts: found 1, expected one or more of \"lean\", \"res9\", \"air\", "
+     "\"air_deep\", \"cnn\", "
      "\"resnet\", \"densenet\""},
     {GOOD "budget = { seconds = [60, \"x\"]; };",
      {0},
@@ -196,6 +201,7 @@ static const struct message_case {
      {0},
      ST_RANGE,
      "@/job.cfg:2: search.starts: found a list of 0, expected one or more of \"lean\", \"res9\", \"air\", "
+     "\"air_deep\", "
      "\"cnn\", \"resnet\", "
      "\"densenet\""},
     {GOOD "search = { starts = [\"cnn\", \"cnn\"]; };",
@@ -262,6 +268,81 @@ static const struct message_case {
      {0},
      ST_RANGE,
      "@/job.cfg:3: search.starts: found 2 starting networks, expected one, as search.strategy is \"none\""},
+    {GOOD "search = { width = 4; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: search.width: found 4, expected 0 or a multiple of 8"},
+    {GOOD "search = { workers_per_device = 2; };\ndevices = \"cpu\";",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: search.workers_per_device: found 2 on \"cpu\", expected 1 or \"auto\": only a GPU has "
+     "several"},
+    /* ranges */
+    {GOOD "train = {\n learning_rate = { min = 1.0; max = 0.01; }; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:3: train.learning_rate: found a range from 1 to 0.01, expected min below max"},
+    {GOOD,
+     {"train.momentum={ min = 0.5; max = 0.5; }"},
+     ST_RANGE,
+     "command line: train.momentum={ min = 0.5; max = 0.5; }: found a range from 0.5 to 0.5, expected min "
+     "below max"},
+    {GOOD "train = { momentum = { min = 0.5;\n max = 1; }; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: train.momentum: found 1, expected a number from 0 to 0.9999"},
+    {GOOD "train = { weight_decay = { min = 0; max = 0.1; }; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: train.weight_decay: found a logarithmic range from 0, expected min above 0, or scale = "
+     "\"linear\""},
+    {GOOD "train = { average = { min = 0.1; }; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: train.average: found a range without max, expected { min = ...; max = ...; scale = "
+     "\"log\"; }"},
+    {GOOD "train = { average = { min = 0.1; max = 0.2; scale = \"cubic\"; }; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: train.average: found the scale \"cubic\", expected \"log\" or \"linear\""},
+    {GOOD "train = { average = { min = 0.1; max = 0.2; step = 2; }; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: train.average: found step in a range, expected min, max and scale"},
+    {GOOD "train = { average = { min = \"low\"; max = 0.2; }; };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: train.average: found \"low\", expected a number from 0 to 0.99999"},
+    {GOOD "train = { average = [0.1, 0.2, 0.1]; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:2: train.average: found 0.1 twice, expected each at most once"},
+    {GOOD "train = { batch = [64, \"auto\"]; };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: train.batch: found \"auto\", expected \"auto\" or a whole number from 1 to 8192"},
+    {GOOD "train = { warmup = { min = 0.1; max = 0.2; }; };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: train.warmup: found a range, expected a number from 0 to 0.9 (the search chooses batch, "
+     "learning_rate, momentum, weight_decay, label_smoothing, average only)"},
+    {GOOD "train = { cutout = [0, 4, 8]; };",
+     {0},
+     ST_FORMAT,
+     "@/job.cfg:2: train.cutout: found a range, expected \"auto\" or a whole number from 0 to 512 (the "
+     "search chooses "
+     "batch, "
+     "learning_rate, momentum, weight_decay, label_smoothing, average only)"},
+    {GOOD "search = { strategy = \"none\"; starts = \"lean\"; };\ntrain = { average = [0.5, 0.6]; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:3: train.average: found a list, expected one value, as search.strategy is \"none\""},
+    {GOOD "search = { strategy = \"none\"; starts = \"lean\"; };",
+     {"train.learning_rate={min=0.1;max=1}"},
+     ST_RANGE,
+     "command line: train.learning_rate={min=0.1;max=1}: found a range, expected one value, as "
+     "search.strategy is "
+     "\"none\""},
     {GOOD "devices = \"cuda:\";",
      {0},
      ST_RANGE,
@@ -297,7 +378,7 @@ static void test_unreadable(void **state)
     assert_int_equal(spec_read("no/such.cfg", NULL, 0, &job, &err), ST_IO);
     assert_int_equal(strncmp(err.message, "no/such.cfg: ", 13), 0);
     assert_int_equal(spec_read("/tmp", NULL, 0, &job, &err), ST_IO);
-    assert_string_equal(err.message, "/tmp: is a folder, expected a file");
+    assert_string_equal(err.message, "/tmp: is a folder, expected a regular file");
     spec_scratch_write(scratch->file, "seed = 1;\n\0", 11);
     assert_int_equal(spec_read(scratch->file, NULL, 0, &job, &err), ST_FORMAT);
     snprintf(expected, sizeof(expected), "%s:2: found a NUL byte, expected a text file", scratch->file);

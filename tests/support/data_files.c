@@ -289,6 +289,7 @@ struct job_dataset data_files_job(const char *path)
                                 .validation = 0.1,
                                 .test = 0.1,
                                 .max_side = 96,
+                                .max_pixels = DATA_MAX_PIXELS,
                                 .fit = JOB_FIT_STRETCH,
                                 .channels = JOB_CHANNELS_AUTO,
                                 .on_error = JOB_ON_ERROR_STOP,
@@ -298,7 +299,7 @@ struct job_dataset data_files_job(const char *path)
 void data_files_load(const struct job_dataset *job, struct dataset *set)
 {
     struct error err;
-    if (data_load(job, 1, 0, NULL, set, &err) != ST_OK)
+    if (data_load(job, 1, &(struct data_way){0}, set, &err) != ST_OK)
         fail_msg("%s", err.message);
 }
 
@@ -307,7 +308,7 @@ void data_files_refuse(const struct job_dataset *job, enum status status, const 
 {
     struct dataset set;
     struct error err = {.status = ST_OK};
-    if (data_load(job, 1, 0, NULL, &set, &err) == ST_OK) {
+    if (data_load(job, 1, &(struct data_way){0}, &set, &err) == ST_OK) {
         data_free(&set);
         fail_msg("accepted, expected a message with \"%s\"", what);
     }

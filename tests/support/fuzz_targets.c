@@ -39,7 +39,7 @@ static enum status read_image(const char *folder, const char *path, struct error
     (void)folder;
     enum status st = image_probe(path, &info, err);
     if (st == ST_OK)
-        st = image_decode(path, 3, 2, &image, err);
+        st = image_decode(path, 3, 2, NULL, &image, err);
     free(image.pixels);
     return st;
 }
@@ -49,7 +49,7 @@ static enum status read_data(const char *path, enum job_format format, struct er
     struct job_dataset job = data_files_job(path);
     struct dataset set;
     job.format = format;
-    enum status st = data_load(&job, 1, 1, NULL, &set, err);
+    enum status st = data_load(&job, 1, &(struct data_way){.threads = 1}, &set, err);
     data_free(&set);
     return st;
 }

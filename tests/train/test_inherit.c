@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -131,6 +132,88 @@ static void test_children_answer_alike(void **state)
         assert_true(fabs(after.loss - before.loss) <= 1e-5 * before.loss);
         child_free(&task, &child);
         free(values);
+        tiny_task_close(&task);
+    }
+}
+
+/* A past of five steps, by way of a file. */
+static void past_of(const struct tiny_task *task, const struct trainer_settings *settings,
+                    struct trainer_past *past)
+{
+    const struct trainer_limit limit = {.seconds = INFINITY, .steps = 5};
+    const struct trainer_events events = {.on_epoch = ignore_epoch, .tick_seconds = 1e9};
+    struct trainer_result result;
+    struct error err;
+    char path[] = "/tmp/nasrun-inherit-XXXXXX";
+    close(mkstemp(path));
+    struct trainer *trainer = tiny_task_trainer(task, settings);
+    assert_int_equal(trainer_run(trainer, limit, &events, &result, &err), ST_OK);
+    assert_int_equal(trainer_checkpoint(trainer, path, 0, &err), ST_OK);
+    assert_int_equal(trainer_past_read(past, path, trainer_weights(trainer), &err), ST_OK);
+    trainer_close(trainer);
+    unlink(path);
+}
+
+static double size_of(const float *values, const struct weight_tensor *tensor)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < tensor->count; i++)
+        sum += fabs((double)values[tensor->offset + i]);
+    return sum;
+}
+
+/* A child's past answers as the parent's, in values and in averages. The optimizer goes on with what it knew of the
+ * weights that the parent had, and knows nothing of new layers. */
+static void test_past_goes_along(void **state)
+{
+    (void)state;
+    for (int d = 0; d < DEVICE_COUNT; d++) {
+        struct tiny_task task;
+        struct child child = {0};
+        struct trainer_past past = {0};
+        struct weight_table parent, table;
+        struct error err = {0};
+        tiny_task_open(&task, DEVICES[d], true);
+        struct trainer_settings settings = tiny_task_settings();
+        settings.average = 0.5f;
+        past_of(&task, &settings, &past);
+        const struct trainer_result before[] = {evaluate(&task, &task.graph, past.values[SLOT_VALUE]),
+                                                evaluate(&task, &task.graph, past.values[SLOT_AVERAGE])};
+        assert_true(before[0].loss != before[1].loss);
+        assert_ptr_equal(trainer_past_evaluated(&past, settings.average), past.values[SLOT_AVERAGE]);
+        assert_ptr_equal(trainer_past_evaluated(&past, 0.0f), past.values[SLOT_VALUE]);
+        assert_int_equal(weight_table_new(&parent, &task.graph, &err), ST_OK);
+        double known = 0.0;
+        for (int32_t w = 0; w < parent.count; w++)
+            known += size_of(past.values[SLOT_FIRST], &parent.tensors[w]);
+        if (inherit_chain(&task, past.values[SLOT_AVERAGE], 0.0f, &child, &err) != ST_OK)
+            fail_msg("%s", err.message);
+        assert_int_equal(inherit_past(&task.graph, CHAIN, &child.inherited, 1, 7, &past, &err), ST_OK);
+
+        const struct graph *graph = &child.inherited.graph;
+        for (int slot = SLOT_VALUE; slot <= SLOT_AVERAGE; slot++) {
+            const struct trainer_result after = evaluate(&task, graph, past.values[slot]);
+            assert_true(fabs(after.loss - before[slot].loss) <= 1e-5 * before[slot].loss);
+        }
+        assert_int_equal(weight_table_new(&table, graph, &err), ST_OK);
+        double kept = 0.0, fresh = 0.0;
+        for (int32_t w = 0; w < table.count; w++)
+            *(table.tensors[w].layer_id <= 5 ? &kept : &fresh) +=
+                size_of(past.values[SLOT_FIRST], &table.tensors[w]);
+        assert_true(known > 0.0 && fabs(kept - known) <= 1e-5 * known);
+        assert_true(fresh == 0.0);
+
+        struct trainer *trainer;
+        size_t bytes;
+        assert_int_equal(
+            trainer_open(&task.trainer_device, 1, graph, &settings, SIZE_MAX, &trainer, &bytes, &err), ST_OK);
+        assert_int_equal(trainer_go_on(trainer, &past, &err), ST_OK);
+        assert_int_equal(trainer_state(trainer)->begun, 5);
+        trainer_close(trainer);
+        weight_table_free(&parent);
+        weight_table_free(&table);
+        child_free(&task, &child);
+        trainer_past_free(&past);
         tiny_task_close(&task);
     }
 }
@@ -270,9 +353,13 @@ static void test_seeds_differ(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_children_answer_alike), cmocka_unit_test(test_noise),
-        cmocka_unit_test(test_too_much_noise),        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_kept_weights),          cmocka_unit_test(test_seeds_differ),
+        cmocka_unit_test(test_children_answer_alike),
+        cmocka_unit_test(test_past_goes_along),
+        cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_too_much_noise),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_kept_weights),
+        cmocka_unit_test(test_seeds_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,14 +30,15 @@ static void test_corners(void **state)
     static const double progress[5] = {0, 0.1, 0.2, 0.6, 1};
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        const struct schedule schedule = {cases[i].kind, 0.5, 0.2};
+        const struct schedule schedule = {cases[i].kind, 0.5, 0.2, 0.0};
         for (int j = 0; j < 5; j++)
             assert_near(schedule_rate(&schedule, progress[j]), cases[i].rates[j]);
         assert_near(schedule_rate(&schedule, -1), cases[i].rates[0]); /* clamped */
         assert_near(schedule_rate(&schedule, 1.5), cases[i].rates[4]);
     }
     /* a quarter of the way down: where cosine and line differ */
-    const struct schedule cosine = {JOB_SCHEDULE_COSINE, 1, 0.2}, linear = {JOB_SCHEDULE_LINEAR, 1, 0.2};
+    const struct schedule cosine = {JOB_SCHEDULE_COSINE, 1, 0.2, 0.0},
+                          linear = {JOB_SCHEDULE_LINEAR, 1, 0.2, 0.0};
     assert_near(schedule_rate(&cosine, 0.4), 0.5 + 0.25 * sqrt(2));
     assert_near(schedule_rate(&linear, 0.4), 0.75);
 }
@@ -48,7 +49,7 @@ static void test_rises_then_falls(void **state)
     (void)state;
     for (int kind = JOB_SCHEDULE_COSINE; kind <= JOB_SCHEDULE_ONE_CYCLE; kind++) {
         for (int w = 0; w < 3; w++) {
-            const struct schedule schedule = {(enum job_schedule)kind, 3.0, warmups[w]};
+            const struct schedule schedule = {(enum job_schedule)kind, 3.0, warmups[w], 0.0};
             double before = schedule_rate(&schedule, 0);
             for (int i = 1; i <= 1000; i++) {
                 double progress = i / 1000.0, rate = schedule_rate(&schedule, progress);
@@ -61,8 +62,31 @@ static void test_rises_then_falls(void **state)
             }
         }
     }
-    const struct schedule without = {JOB_SCHEDULE_COSINE, 3.0, 0.0};
+    const struct schedule without = {JOB_SCHEDULE_COSINE, 3.0, 0.0, 0.0};
     assert_near(schedule_rate(&without, 0), 3.0);
+}
+
+/* Warm-up, hold and fall, each of its share; without a fall the peak is kept to the end, rounded shares or not. */
+static void test_hold(void **state)
+{
+    (void)state;
+    for (int kind = JOB_SCHEDULE_COSINE; kind <= JOB_SCHEDULE_ONE_CYCLE; kind++) {
+        const struct schedule plain = {(enum job_schedule)kind, 3.0, 0.2, 0.0},
+                              holds = {(enum job_schedule)kind, 3.0, 0.1, 0.5},
+                              stays = {(enum job_schedule)kind, 3.0, 0.07, 1.0 - 0.07},
+                              only = {(enum job_schedule)kind, 3.0, 0.0, 1.0};
+        for (int i = 0; i <= 100; i++) {
+            const double part = i / 100.0;
+            assert_near(schedule_rate(&holds, 0.1 * part), schedule_rate(&plain, 0.2 * part));
+            assert_near(schedule_rate(&holds, 0.1 + 0.499 * part), 3.0);
+            assert_near(schedule_rate(&holds, 0.6 + 0.4 * part), schedule_rate(&plain, 0.2 + 0.8 * part));
+            assert_near(schedule_fallen(&holds, 0.6 * part), 0.0);
+            assert_near(schedule_fallen(&holds, 0.6 + 0.4 * part), part);
+            assert_near(schedule_rate(&stays, 0.07 + 0.93 * part), 3.0);
+            assert_near(schedule_fallen(&stays, part), 0.0);
+            assert_near(schedule_rate(&only, part), 3.0);
+        }
+    }
 }
 
 int main(void)
@@ -70,6 +94,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_corners),
         cmocka_unit_test(test_rises_then_falls),
+        cmocka_unit_test(test_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

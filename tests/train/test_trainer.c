@@ -22,9 +22,10 @@ static char checkpoint[64]; /* a path of this process; set by main */
 /* What the events of one training said, and what they are to do. */
 struct witness {
     struct trainer *trainer;
-    uint32_t stop_at; /* step at which a tick saves and stops; 0: never */
-    bool evaluate;    /* ticks evaluate on the training samples */
-    uint32_t ticks, epochs;
+    uint32_t stop_at;    /* step at which a tick saves and stops; 0: never */
+    bool evaluate;       /* ticks evaluate on the training samples */
+    const char *held_at; /* where the checkpoint at the hold's end goes */
+    uint32_t ticks, epochs, holds;
     struct trainer_epoch seen[MAX_EPOCHS];
 };
 
@@ -57,11 +58,21 @@ static enum status on_tick(void *context, const struct trainer_state *state, dou
     return error_set(err, ST_INTERRUPTED, "stopped at step %u", state->step);
 }
 
+static enum status on_held(void *context, struct error *err)
+{
+    struct witness *witness = context;
+    witness->holds++;
+    return trainer_checkpoint(witness->trainer, witness->held_at, 0, err);
+}
+
 static enum status train(struct witness *witness, struct trainer *trainer, uint32_t steps,
                          struct trainer_result *result, struct error *err)
 {
     const struct trainer_limit limit = {.seconds = INFINITY, .steps = steps};
-    const struct trainer_events events = {.context = witness, .on_epoch = on_epoch, .on_tick = on_tick};
+    const struct trainer_events events = {.context = witness,
+                                          .on_epoch = on_epoch,
+                                          .on_tick = on_tick,
+                                          .on_held = witness->held_at != NULL ? on_held : NULL};
     witness->trainer = trainer;
     return trainer_run(trainer, limit, &events, result, err);
 }
@@ -637,6 +648,26 @@ static void test_refusals(void **state)
         assert_int_equal(trainer_restore(trainer, checkpoint, &note, &err), ST_FORMAT);
         data[at] ^= 0x10;
     }
+    /* so is what only a checksum that was made to fit lets through: where each stands is checkpoint.c's affair */
+    static const struct {
+        size_t at;
+        uint32_t value;
+    } forged[] = {{32, 0}, {32, 100000},    {36, 1}, {56, UINT32_MAX}, {56, TINY_TRAIN + 1},
+                  {64, 2}, {68, UINT32_MAX}};
+    for (size_t i = 0; i < sizeof(forged) / sizeof(forged[0]); i++) {
+        uint32_t before, sum = 0;
+        memcpy(&before, data + forged[i].at, sizeof(before));
+        memcpy(data + forged[i].at, &forged[i].value, sizeof(before));
+        sum = file_checksum(data, length - sizeof(sum));
+        memcpy(data + length - sizeof(sum), &sum, sizeof(sum));
+        assert_int_equal(file_write_atomic(checkpoint, data, length, &err), ST_OK);
+        assert_int_equal(trainer_restore(trainer, checkpoint, &note, &err), ST_FORMAT);
+        if (strstr(err.message, "found") == NULL)
+            fail_msg("%s", err.message);
+        memcpy(data + forged[i].at, &before, sizeof(before));
+        sum = file_checksum(data, length - sizeof(sum));
+        memcpy(data + length - sizeof(sum), &sum, sizeof(sum));
+    }
     static const size_t kept[] = {0, 1, 8, 40, 1000};
     for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
         assert_int_equal(file_write_atomic(checkpoint, data, kept[i], &err), ST_OK);
@@ -651,9 +682,122 @@ static void test_refusals(void **state)
     tiny_task_close(&task);
 }
 
+/* A training of `steps` at the peak and `more` in which the rate falls, from fresh weights or from where another one
+ * stood when its rate had held; it leaves the same there. */
+static void hold(const struct tiny_task *task, const struct trainer_settings *settings, uint32_t steps,
+                 uint32_t more, const char *from, const char *to)
+{
+    struct trainer_settings holds = *settings;
+    struct witness witness = {.held_at = to};
+    struct trainer_result result;
+    struct trainer_past past;
+    struct error err;
+    holds.schedule.hold = (double)steps / (steps + more);
+    struct trainer *trainer = tiny_task_trainer(task, &holds);
+    uint32_t before = 0;
+    if (from != NULL) {
+        assert_int_equal(trainer_past_read(&past, from, trainer_weights(trainer), &err), ST_OK);
+        assert_int_equal(trainer_go_on(trainer, &past, &err), ST_OK);
+        before = past.state.step;
+        trainer_past_free(&past);
+    }
+    assert_int_equal(train(&witness, trainer, steps + more, &result, &err), ST_OK);
+    assert_int_equal(witness.holds, 1);
+    assert_int_equal(trainer_state(trainer)->step, before + steps + more);
+    assert_int_equal(trainer_state(trainer)->begun, before);
+    for (uint32_t i = 0; i < witness.epochs && more == 0; i++)
+        assert_true(witness.seen[i].learning_rate == settings->schedule.peak);
+    if (more > 0)
+        assert_true(witness.seen[witness.epochs - 1].learning_rate < 0.9 * settings->schedule.peak);
+    trainer_close(trainer);
+}
+
+/* A training at the peak is the same bit by bit in one piece and in three, each of which goes on from where the rate of
+ * the one before had held, though that one let it fall afterwards: weights, averages, momentum, place in the epoch.
+ * In the middle of epochs and at their edges. */
+static void test_goes_on_from_another(void **state)
+{
+    static const struct {
+        enum optimizer_kind kind;
+        enum job_averaging averaging;
+        uint32_t lengths[3];
+    } cases[] = {
+        {OPTIMIZER_SGD, JOB_AVERAGING_EMA, {STEPS_AN_EPOCH + 2, 5, 3}},
+        {OPTIMIZER_SGD, JOB_AVERAGING_LOOK_AHEAD, {STEPS_AN_EPOCH, STEPS_AN_EPOCH, 7}},
+        {OPTIMIZER_ADAMW, JOB_AVERAGING_EMA, {4, STEPS_AN_EPOCH - 4, 3}},
+        {OPTIMIZER_MUON, JOB_AVERAGING_LOOK_AHEAD, {7, 1, 9}},
+    };
+    char one[80], parts[3][80];
+    (void)state;
+    snprintf(one, sizeof(one), "%s.one", checkpoint);
+    for (int i = 0; i < 3; i++)
+        snprintf(parts[i], sizeof(parts[i]), "%s.%d", checkpoint, i);
+    for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+        const uint32_t *lengths = cases[c].lengths;
+        struct tiny_task task;
+        struct trainer_past whole, pieces;
+        struct error err;
+        tiny_task_open(&task, &cpu_device_ops, true);
+        struct trainer_settings settings = tiny_task_settings();
+        settings.augment = (struct augment){.translate = 1, .flip = 1, .cutout = 2};
+        settings.optimizer.kind = cases[c].kind;
+        settings.averaging = cases[c].averaging;
+        settings.average = 0.9f;
+        hold(&task, &settings, lengths[0] + lengths[1] + lengths[2], 0, NULL, one);
+        hold(&task, &settings, lengths[0], 0, NULL, parts[0]);
+        hold(&task, &settings, lengths[1], 4, parts[0], parts[1]);
+        hold(&task, &settings, lengths[2], 2, parts[1], parts[2]);
+
+        struct trainer *trainer = tiny_task_trainer(&task, &settings);
+        const struct weight_table *table = trainer_weights(trainer);
+        assert_int_equal(trainer_past_read(&whole, one, table, &err), ST_OK);
+        assert_int_equal(trainer_past_read(&pieces, parts[2], table, &err), ST_OK);
+        assert_int_equal(whole.state.step, lengths[0] + lengths[1] + lengths[2]);
+        assert_int_equal(pieces.state.step, whole.state.step);
+        assert_int_equal(pieces.state.epoch * TINY_TRAIN + pieces.state.position,
+                         whole.state.epoch * TINY_TRAIN + whole.state.position);
+        assert_int_equal(whole.slots, cases[c].kind == OPTIMIZER_ADAMW ? SLOT_SECOND + 1 : SLOT_FIRST + 1);
+        assert_int_equal(pieces.slots, whole.slots);
+        for (int32_t slot = 0; slot < whole.slots; slot++)
+            assert_memory_equal(pieces.values[slot], whole.values[slot], table->total * sizeof(float));
+        trainer_past_free(&whole);
+        trainer_past_free(&pieces);
+        trainer_close(trainer);
+        tiny_task_close(&task);
+    }
+    unlink(one);
+    for (int i = 0; i < 3; i++)
+        unlink(parts[i]);
+}
+
+/* A past of another network is refused, and one that is damaged. */
+static void test_other_pasts_are_refused(void **state)
+{
+    struct tiny_task task;
+    struct trainer_past past;
+    struct error err;
+    (void)state;
+    tiny_task_open(&task, &cpu_device_ops, true);
+    struct trainer_settings settings = tiny_task_settings();
+    struct trainer *trainer = tiny_task_trainer(&task, &settings);
+    struct weight_table other = *trainer_weights(trainer);
+    other.total++;
+    assert_int_equal(trainer_checkpoint(trainer, checkpoint, 0, &err), ST_OK);
+    assert_int_equal(trainer_past_read(&past, checkpoint, &other, &err), ST_FORMAT);
+    trainer_past_free(&past);
+    assert_int_equal(truncate(checkpoint, 100), 0);
+    assert_int_equal(trainer_past_read(&past, checkpoint, trainer_weights(trainer), &err), ST_FORMAT);
+    trainer_past_free(&past);
+    trainer_close(trainer);
+    tiny_task_close(&task);
+    unlink(checkpoint);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_goes_on_from_another),
+        cmocka_unit_test(test_other_pasts_are_refused),
         cmocka_unit_test(test_learns),
         cmocka_unit_test(test_devices_agree),
         cmocka_unit_test(test_step_limits),

@@ -1,12 +1,17 @@
 #include "tools/common/arguments.h"
 
+#include "host/base/streams.h"
+
 bool arguments_read(const struct command *command, int count, char **arguments, arguments_option *take,
                     void *context, struct command_line *line, int *status)
 {
     struct error err;
     enum status st;
 
-    *status = 0;
+    *status = COMMAND_ERROR;
+    if (!streams_secure(command->name))
+        return false;
+    *status = COMMAND_DONE;
     command_begin(line, command, count, arguments);
     while ((st = command_next(line, &err)) == ST_OK && line->option < COMMAND_HELP &&
            line->option != COMMAND_END) {
@@ -16,7 +21,7 @@ bool arguments_read(const struct command *command, int count, char **arguments, 
     }
     if (st != ST_OK) {
         fprintf(stderr, "%s: %s\n", command->name, err.message);
-        *status = 2;
+        *status = COMMAND_ERROR;
         return false;
     }
     if (line->option == COMMAND_HELP)

@@ -26,6 +26,19 @@ static const struct command_example predict_examples[] = {
     {0},
 };
 
+static const struct command_status usual_statuses[] = {
+    {COMMAND_DONE, "done"},
+    {COMMAND_ERROR, "an error, told in one line"},
+    {0},
+};
+
+static const struct command_status predict_statuses[] = {
+    {COMMAND_DONE, "done"},
+    {COMMAND_SOME_FAILED, "some images could not be read, a line for each; the others were classified"},
+    {COMMAND_ERROR, "an error, told in one line, or no image could be read"},
+    {0},
+};
+
 const struct command nasplot_command = {
     .name = "nasplot",
     .purpose = "makes a run's plots anew from its journal, also while the run goes on",
@@ -36,8 +49,9 @@ const struct command nasplot_command = {
     .first = WORDS_FOLDERS,
     .description =
         "Writes plots/learning.png, plots/progress.png and, once a stage is tested, plots/confusion.png\n"
-        "of the run folder RUN. Exit status: 0 done, 2 an error, told in one line.",
+        "of the run folder RUN.",
     .examples = plot_examples,
+    .statuses = usual_statuses,
 };
 
 const struct command nasreport_command = {
@@ -50,8 +64,9 @@ const struct command nasreport_command = {
     .first = WORDS_FOLDERS,
     .description =
         "Writes report.txt and report.json of the run folder RUN (report-STAGE.txt and .json too when it\n"
-        "has several stages) and prints report.txt. Exit status: 0 done, 2 an error, told in one line.",
+        "has several stages) and prints report.txt.",
     .examples = report_examples,
+    .statuses = usual_statuses,
 };
 
 const struct command naspredict_command = {
@@ -70,8 +85,7 @@ const struct command naspredict_command = {
         "is,\n"
         "shifted by a pixel and mirrored, are averaged as the run's test did it (evaluate.views). With "
         "--views: 1\n"
-        "the image alone, 2 mirrored too, 3 shifted too, 6 both.\n"
-        "\n"
-        "Exit status: 0 done, 2 an error, told in one line.",
+        "the image alone, 2 mirrored too, 3 shifted too, 6 both.",
     .examples = predict_examples,
+    .statuses = predict_statuses,
 };

@@ -116,6 +116,11 @@ void manual_man_page(const struct command *command, FILE *out)
     fputs(".SH OPTIONS\n", out);
     for (int i = 0; (option = command_option_at(command, i)) != NULL; i++)
         print_option(option, out);
+    fputs(".SH EXIT STATUS\n", out);
+    for (const struct command_status *end = command->statuses; end->meaning != NULL; end++) {
+        fprintf(out, ".TP\n.B %d\n", end->status);
+        print_line(end->meaning, out);
+    }
     fputs(".SH EXAMPLES\n", out);
     for (const struct command_example *example = command->examples; example->line != NULL; example++) {
         fputs(".TP\n.B ", out);
@@ -129,7 +134,7 @@ static void print_key(const struct spec_key *key, FILE *out)
 {
     char expected[SPEC_TEXT_MAX];
 
-    spec_describe(key, expected);
+    spec_describe_all(key, expected);
     fputs(".TP\n.B ", out);
     print_line(key->name, out);
     print_line(key->meaning, out);

@@ -244,12 +244,12 @@ END {
         key = best_order[i]
         printf "%s at batch %s: prepared in %s ms%s%s.\n", substr(key, 1, index(key, " ") - 1), substr(key, index(key, " ") + 1), made[key],
             (key in again ? ", with plans from the cache in " again[key] " ms" : ""),
-            (key in nodes ? "; a recorded step has " nodes[key] " pieces" : "") (key in clock ? " and takes " clock[key] " us by the GPU\047s clock" : "")
+            (key in nodes ? "; a recorded step has " nodes[key] " pieces" : "") (key in clock ? ", " clock[key] " us by the GPU\047s clock" : "")
     }
     if (op_net_count + kernel_launches + bests == 0) print "Not measured."
     print "\n### Jobs\n"
     jobs()
     printf "\n### Steps\n\n"
-    for (i = 1; i <= steps; i++) printf "%s%s %s s", (i == 1 ? "" : ", "), order[i], took[order[i]]
+    for (i = 1; i <= steps; i++) printf "%s%s %s s", (i == 1 ? "" : i % 6 == 1 ? ",\n" : ", "), order[i], took[order[i]]
     print (steps ? "." : "None.")
 }' "$@"

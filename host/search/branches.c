@@ -1,0 +1,192 @@
+#include "host/search/branches.h"
+
+#include <math.h>
+#include <stdio.h>
+
+/* Bounds of the epochs that a stage pays for. */
+static const double LEAST_EPOCHS = 20.0, LONG = 60.0, MANY = 200.0;
+
+/* Shares of the stage: of the root; of all rounds, by the epochs; what the ladder and the root leave of the search's
+ * part is the most. */
+static const double ROOT_SHARE = 0.1, SHORT_SHARE = 0.15, LONG_SHARE = 0.3, LADDER_SHARE = 0.12;
+
+/* Shorter trainings say nothing. */
+static const double LEAST_STEPS = 40.0;
+
+/* Of a control's or a sibling's training, before it cools down; and of the root's, behind its warm-up. */
+static const double HOLD = 0.75, ROOT_HOLD = 0.5;
+
+/* Every third sibling has another hyperparameter, the others have a morph. Only what a short look is prejudiced
+ * against: that always likes a lower rate and less decay, whatever the end would say. And no label smoothing:
+ * without it the validation loss is lower by what it is. */
+enum { HYPERPARAMETER_EVERY = 3 };
+static const struct {
+    double rate, decay;
+    const char *text;
+} CHANGES[] = {
+    {2.0, 1.0, "learning rate x 2"},
+    {1.0, 2.0, "weight decay x 2"},
+};
+enum { CHANGE_COUNT = sizeof(CHANGES) / sizeof(CHANGES[0]) };
+
+/* ---- the plan ---- */
+
+static int32_t rounds_of(double epochs)
+{
+    return epochs < LONG ? 2 : epochs < MANY ? 4 : 6;
+}
+
+struct branches_plan branches_plan_make(const struct search_setup *setup, const struct search_means *means,
+                                        double epochs)
+{
+    struct branches_plan plan = {.siblings = setup->job->branches, .root = ROOT_SHARE};
+    const double all =
+        fmin(epochs < LONG ? SHORT_SHARE : LONG_SHARE, means->search - LADDER_SHARE - ROOT_SHARE);
+    const double length = 1.0 + ceil((double)plan.siblings / means->workers); /* of a round, in trainings */
+    const double steps = epochs * means->candidate_epochs / means->epochs * means->train_images /
+                         means->candidate_batch; /* of a training that has all of the stage */
+    if (plan.siblings == 0 || epochs < LEAST_EPOCHS || means->models < INT32_MAX)
+        return plan;
+    for (plan.rounds = rounds_of(epochs); plan.rounds > 0; plan.rounds--) {
+        plan.share = all / (plan.rounds * length) - means->beside;
+        if (plan.share * steps >= LEAST_STEPS)
+            break;
+    }
+    return plan;
+}
+
+/* ---- where they stand ---- */
+
+bool branches_has(const struct search_model *model)
+{
+    return !isnan(model->recipe.hyperparameters.hold);
+}
+
+bool branches_is_sibling(const struct branches *branches, const struct search_model *model)
+{
+    return branches->control != NULL && model->recipe.compared_with == branches->control->id;
+}
+
+static void begin_round(const struct search *search, const struct search_model *control,
+                        struct branches *branches)
+{
+    if (branches->control != NULL) {
+        const bool refused = control->parent == branches->control->id;
+        branches->refused = refused ? branches->refused + 1 : 0;
+        branches->accepted += !refused;
+    }
+    branches->control = control;
+    branches->trunk = search_find(search, control->parent);
+    branches->epochs += branches->trunk->epochs * (branches->trunk == branches->root ? 1.0 : HOLD);
+    branches->rounds++;
+    branches->siblings = 0;
+}
+
+void branches_look(const struct search *search, struct branches *branches)
+{
+    *branches = (struct branches){0};
+    for (int32_t i = 0; i < search_count(search); i++) {
+        const struct search_model *model = search_at(search, i);
+        if (!branches_has(model))
+            continue;
+        if (branches->root == NULL)
+            branches->root = branches->trunk = model;
+        else if (model->recipe.compared_with < 0)
+            begin_round(search, model, branches);
+        branches->siblings += branches_is_sibling(branches, model);
+        branches->waits = branches->waits || model->is_pending;
+    }
+}
+
+/* ---- proposals ---- */
+
+/* The recipe's budget is in trainings of its kind, which get half of those from fresh weights. */
+static double budget_of(double share, const struct search_means *means, bool fresh)
+{
+    return (fresh ? 1.0 : 2.0) * share / means->candidate;
+}
+
+void branches_make_root(const struct branches_plan *plan, const struct search_means *means,
+                        struct proposal *proposal)
+{
+    proposal->recipe.budget = budget_of(plan->root, means, true);
+    proposal->recipe.hyperparameters.warmup = 1.0 - ROOT_HOLD;
+    proposal->recipe.hyperparameters.hold = ROOT_HOLD;
+    proposal->prediction = prediction_none();
+}
+
+/* On from where `model` held, on the batches of the root, with the model's hyperparameters. */
+static void go_on(const struct branches *branches, const struct search_model *model, double hold,
+                  struct proposal *proposal)
+{
+    proposal->recipe.goes_on = true;
+    proposal->recipe.batches_of = branches->root->id;
+    proposal->recipe.hyperparameters = model->recipe.hyperparameters;
+    proposal->recipe.hyperparameters.warmup = 0.0;
+    proposal->recipe.hyperparameters.hold = hold;
+}
+
+enum status branches_propose_control(const struct branches *branches, const struct search_model *trunk,
+                                     const struct branches_plan *plan, const struct search_means *means,
+                                     struct proposal *proposal, struct error *err)
+{
+    enum status st = propose_further(trunk, proposal, err);
+    go_on(branches, trunk, HOLD, proposal);
+    proposal->recipe.budget = budget_of(plan->share, means, false);
+    snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH, "control of round %d", branches->rounds + 1);
+    return st;
+}
+
+static enum status propose_hyperparameter(const struct search *search, const struct branches *branches,
+                                          struct proposal *proposal, struct error *err)
+{
+    const struct search_setup *setup = search_setup(search);
+    const int32_t which = (branches->rounds - 1 + branches->siblings / HYPERPARAMETER_EVERY) % CHANGE_COUNT;
+    enum status st = propose_further(branches->trunk, proposal, err);
+    go_on(branches, branches->trunk, HOLD, proposal);
+    struct hyperparameters *own = &proposal->recipe.hyperparameters;
+    if (CHANGES[which].rate != 1.0)
+        own->learning_rate = CHANGES[which].rate *
+                             (isnan(own->learning_rate) ? setup->train->learning_rate : own->learning_rate);
+    if (CHANGES[which].decay != 1.0)
+        own->weight_decay = CHANGES[which].decay *
+                            (isnan(own->weight_decay) ? setup->train->weight_decay : own->weight_decay);
+    snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH, "%s", CHANGES[which].text);
+    return st;
+}
+
+static enum status propose_morph(const struct search *search, const struct branches *branches,
+                                 const struct search_limits *limits, struct random_sequence *random,
+                                 struct proposal *proposal, struct error *err)
+{
+    for (int draw = 0; draw < PROPOSE_DRAWS; draw++) {
+        enum status st = propose_changed(search, branches->trunk, 1, limits, random, proposal, err);
+        if (st == ST_OK)
+            go_on(branches, branches->trunk, HOLD, proposal);
+        if (st != ST_NONE)
+            return st;
+    }
+    return propose_nothing(PROPOSE_DRAWS, err);
+}
+
+enum status branches_propose_sibling(const struct search *search, const struct branches *branches,
+                                     const struct search_limits *limits, struct random_sequence *random,
+                                     struct proposal *proposal, struct error *err)
+{
+    const bool morphs = branches->siblings % HYPERPARAMETER_EVERY != HYPERPARAMETER_EVERY - 1;
+    enum status st = morphs ? propose_morph(search, branches, limits, random, proposal, err)
+                            : propose_hyperparameter(search, branches, proposal, err);
+    if (st == ST_OK) {
+        proposal->recipe.budget = branches->control->recipe.budget;
+        proposal->recipe.compared_with = branches->control->id;
+    }
+    return st;
+}
+
+enum status branches_propose_end(const struct branches *branches, const struct search_model *trunk,
+                                 struct proposal *proposal, struct error *err)
+{
+    enum status st = propose_further(trunk, proposal, err);
+    go_on(branches, trunk, 0.0, proposal);
+    return st;
+}
