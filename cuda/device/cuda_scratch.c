@@ -56,6 +56,8 @@ enum status cuda_op_scratch(const struct op_call *call, size_t *bytes)
     case PROG_OP_AVERAGE_POOL_BACKWARD:
     case PROG_OP_GLOBAL_POOL:
     case PROG_OP_GLOBAL_POOL_BACKWARD:
+    case PROG_OP_GATE:
+    case PROG_OP_GATE_BACKWARD:
     case PROG_OP_DENSE:
     case PROG_OP_DENSE_BACKWARD_DATA:
     case PROG_OP_DROPOUT:

@@ -298,6 +298,20 @@ cudaError_t cuda_launch_global_pool(cudaStream_t stream, enum cuda_type type, st
 cudaError_t cuda_launch_global_pool_backward(cudaStream_t stream, enum cuda_type type, struct cuda_shape s,
                                              const void *dy, void *dx);
 
+/* ---- gate.cu ---- */
+
+/* `s`: shape of x and y; gate: [n][padded]. */
+cudaError_t cuda_launch_gate(cudaStream_t stream, enum cuda_type type, struct cuda_shape s, const void *x,
+                             const void *gate, void *y);
+
+struct cuda_gate_backward {
+    struct cuda_shape shape; /* of x, dy and dx */
+    const void *x, *gate, *dy;
+    void *dx, *dgate; /* gate, dgate: [n][padded] */
+};
+cudaError_t cuda_launch_gate_backward(cudaStream_t stream, enum cuda_type type,
+                                      const struct cuda_gate_backward *gate);
+
 /* ---- loss.cu ---- */
 
 /* Indices into the metrics, as in enum metric of host/program/program.h.

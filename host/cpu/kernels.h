@@ -110,6 +110,19 @@ void cpu_kernel_activation_backward(enum activation_kind function, size_t count,
 /* `count` as for activations. Reads 2, writes 1. May work in place. */
 void cpu_kernel_add(size_t count, const float *a, const float *b, float *y);
 
+/* ---- kernel_gate.c ---- */
+
+/* `s`: shape of x and y; gate [n][padded c]. Reads 1, writes 1. */
+void cpu_kernel_gate(struct cpu_shape s, const float *x, const float *gate, float *y);
+
+/* Reads 2, writes 1. */
+struct cpu_gate_backward {
+    struct cpu_shape shape; /* of x, dy and dx */
+    const float *x, *gate, *dy;
+    float *dx, *dgate; /* gate, dgate: [n][padded c] */
+};
+void cpu_kernel_gate_backward(const struct cpu_gate_backward *gate);
+
 /* ---- kernel_dropout.c ---- */
 
 /* Forward (x to y) and backward (dy to dx) alike: drops the same elements and divides the others by 1 - rate.

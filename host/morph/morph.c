@@ -4,10 +4,9 @@
 #include <stdio.h>
 
 static const char *const morph_kind_names[MORPH_KIND_COUNT] = {
-    [MORPH_DEEPEN] = "deepen",       [MORPH_WIDEN] = "widen",
-    [MORPH_ADD_SKIP] = "add_skip",   [MORPH_CONCAT_SKIP] = "concat_skip",
-    [MORPH_KERNEL] = "kernel",       [MORPH_RESIDUAL] = "residual",
-    [MORPH_REPEAT] = "repeat",       [MORPH_WIDEN_STAGE] = "widen_stage",
+    [MORPH_DEEPEN] = "deepen",           [MORPH_WIDEN] = "widen",     [MORPH_ADD_SKIP] = "add_skip",
+    [MORPH_CONCAT_SKIP] = "concat_skip", [MORPH_KERNEL] = "kernel",   [MORPH_RESIDUAL] = "residual",
+    [MORPH_REPEAT] = "repeat",           [MORPH_SQUEEZE] = "squeeze", [MORPH_WIDEN_STAGE] = "widen_stage",
     [MORPH_WIDEN_NET] = "widen_net",
 };
 
@@ -82,6 +81,9 @@ void morph_describe(const struct morph *morph, const struct graph *parent, char 
         return;
     case MORPH_REPEAT:
         snprintf(text, size, "repeat block of %s %u", kind, a);
+        return;
+    case MORPH_SQUEEZE:
+        snprintf(text, size, "squeeze %s %u to %d", kind, a, amount);
         return;
     case MORPH_WIDEN_STAGE:
         snprintf(text, size, "widen stage %dx%d +%d%%", (int)layer->shape.h, (int)layer->shape.w, amount);

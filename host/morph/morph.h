@@ -33,6 +33,10 @@ enum morph_kind {
     MORPH_RESIDUAL,
     /* Behind the residual block that ends in add a another one like it, its branch zero at first. */
     MORPH_REPEAT,
+    /* Behind layer a its channels, each times a gate that follows from the means of all (squeeze and excitation, Hu et
+     * al. 2018): a global pool, a dense layer of `amount` outputs with an activation, one of as many as a has, and the
+     * gate, which multiplies by 1 at first. */
+    MORPH_SQUEEZE,
     /* Every convolution and dense layer whose output has the height and width of layer a's, and what is tied to it,
      * gets `amount` percent more outputs, rounded up to a multiple of 8; those that can't be widened stay as they
      * are. */

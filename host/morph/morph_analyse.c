@@ -30,6 +30,9 @@ enum status morph_never_negative(const struct graph *graph, int32_t index, bool 
         case LAYER_SIGN_NEVER_NEGATIVE:
             never[i] = true;
             break;
+        case LAYER_SIGN_OF_FIRST:
+            never[i] = never[layer->inputs[0]];
+            break;
         case LAYER_SIGN_OF_INPUTS:
             never[i] = true;
             for (int32_t k = 0; k < layer->input_count; k++)

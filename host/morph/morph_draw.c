@@ -139,6 +139,20 @@ static enum status draw_repeat(const struct graph *graph, struct random_sequence
     return ST_OK;
 }
 
+/* To a quarter of the channels, rounded up to the multiple. */
+static enum status draw_squeeze(const struct graph *graph, struct random_sequence *random,
+                                struct morph *morph, struct error *err)
+{
+    int32_t a = pick_block_end(graph, random);
+    const struct shape *shape = a < 0 ? NULL : &graph->layers[a].shape;
+    if (!shape || (shape->h == 1 && shape->w == 1))
+        return error_set(err, ST_NONE, "squeeze: found no layer of several pixels, expected one");
+    const int32_t squeezed = (shape->c + 3) / 4, unit = MORPH_WIDTH_MULTIPLE;
+    *morph = (struct morph){
+        .kind = MORPH_SQUEEZE, .a = graph->layers[a].id, .amount = (squeezed + unit - 1) / unit * unit};
+    return ST_OK;
+}
+
 /* By half or double, rounded up to the multiple. */
 static enum status draw_widen(const struct graph *graph, struct random_sequence *random, struct morph *morph,
                               struct error *err)
@@ -231,6 +245,8 @@ static enum status draw_once(const struct graph *graph, enum morph_kind kind, st
         return draw_residual(graph, random, morph, err);
     case MORPH_REPEAT:
         return draw_repeat(graph, random, morph, err);
+    case MORPH_SQUEEZE:
+        return draw_squeeze(graph, random, morph, err);
     case MORPH_WIDEN_STAGE:
     case MORPH_WIDEN_NET:
         return draw_widen_many(graph, kind, random, morph, err);

@@ -86,6 +86,9 @@ enum status morph_edit_make(struct morph_edit *edit, const struct morph *morph, 
     case MORPH_REPEAT:
         st = morph_edit_repeat(edit, morph, parent, err);
         break;
+    case MORPH_SQUEEZE:
+        st = morph_edit_squeeze(edit, morph, parent, err);
+        break;
     case MORPH_KIND_COUNT:
         break;
     }

@@ -82,6 +82,8 @@ enum status morph_edit_residual(struct morph_edit *edit, const struct morph *mor
                                 const struct graph *parent, struct error *err);
 enum status morph_edit_repeat(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
                               struct error *err);
+enum status morph_edit_squeeze(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
+                               struct error *err);
 enum status morph_edit_skip(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
                             struct error *err);
 enum status morph_edit_kernel(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,

@@ -40,6 +40,7 @@ static bool skip_comes_from(const struct graph *graph, int32_t index, int32_t a)
         case FAMILY_ACTIVATION:
         case FAMILY_ADD:
         case FAMILY_CONCAT:
+        case FAMILY_GATE:
             return false;
         }
         index = layer->inputs[0];
@@ -98,7 +99,8 @@ static bool skip_step(const struct graph *graph, int32_t index, int32_t from, st
  * graph->count indices. *end is the index of the resized tensor in the child: a itself when nothing was to be
  * done. */
 static enum status skip_resize(struct morph_edit *edit, const struct graph *parent, int32_t a, int32_t b,
-                               const bool *reached, int32_t *way, int32_t *end, struct error *err)
+                               const char *name, const bool *reached, int32_t *way, int32_t *end,
+                               struct error *err)
 {
     /* Every way from a to b ends in b's size; the one through each layer's first input that depends on a is
      * taken. */
@@ -108,6 +110,11 @@ static enum status skip_resize(struct morph_edit *edit, const struct graph *pare
         int32_t k = 0;
         while (!reached[layer->inputs[k]])
             k++;
+        if (layer->kind == LAYER_GATE && k > 0)
+            return error_set(
+                err, ST_NONE,
+                "%s: layer %u only opens gates on the way to layer %u, expected one that is not pooled", name,
+                (unsigned)parent->layers[a].id, (unsigned)parent->layers[b].id);
         way[length++] = at;
         at = layer->inputs[k];
     }
@@ -175,7 +182,7 @@ enum status morph_edit_skip(struct morph_edit *edit, const struct morph *morph, 
                        (unsigned)morph->b, (unsigned)morph->a);
         goto out;
     }
-    st = skip_resize(edit, parent, a, b, marks, way, &branch, err);
+    st = skip_resize(edit, parent, a, b, name, marks, way, &branch, err);
     if (st == ST_OK)
         st = skip_join(edit, parent, morph->kind, b, branch, err);
 out:

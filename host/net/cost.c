@@ -138,6 +138,9 @@ static struct layer_cost cost_of_layer(const struct graph *graph, const struct s
         return plain_cost(outputs, window, gradient ? window : 0.0, both_ways * (inputs + outputs));
     case FAMILY_GLOBAL_POOL:
         return plain_cost(inputs, 1.0, gradient ? 1.0 : 0.0, both_ways * (inputs + outputs));
+    case FAMILY_GATE:
+        /* Forward x to y, backward x and dy to dx; what is as small as a pixel moves nothing to speak of. */
+        return plain_cost(outputs, 1.0, gradient ? 3.0 : 0.0, (gradient ? 5.0 : 2.0) * outputs);
     case FAMILY_CONCAT:
         return plain_cost(outputs, 0.0, 0.0, both_ways * (inputs + outputs));
     case FAMILY_DROPOUT:

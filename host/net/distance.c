@@ -1,7 +1,8 @@
 /* Edit distance between architectures.
  *
  * A graph is described by its main chain, the longest way from the image to the logits, and its skips: for
- * each add or concat layer every input but the deepest, with the layers on the way back to the chain. Against
+ * each add or concat layer every input but the deepest, with the layers on the way back to the chain; for a gate what
+ * it opens by, however deep that is. Against
  * Auto-Keras's code: dense widths, groups, padding and dropout rates count; layers inside skips count; adds
  * and concats are skips only and not symbols of the chain as well.
  *
@@ -25,7 +26,7 @@ struct symbol {
 };
 
 struct skip {
-    enum layer_kind kind;        /* LAYER_ADD or LAYER_CONCAT */
+    enum layer_kind kind;        /* of the layer that it ends in: add, concat or gate */
     int32_t start, length;       /* in symbols of the main chain */
     int32_t first, symbol_count; /* its own layers: descriptor->symbols[first ...] */
 };
@@ -137,7 +138,7 @@ static void find_ways(const struct graph *graph, struct ways *ways)
     memset(ways, 0, sizeof(*ways));
     for (int32_t l = 1; l < graph->count; l++) {
         const struct layer *layer = &graph->layers[l];
-        for (int32_t i = 1; i < layer->input_count; i++)
+        for (int32_t i = 1; i < layer->input_count && layer->kind != LAYER_GATE; i++)
             if (ways->depth[layer->inputs[i]] > ways->depth[layer->inputs[ways->deepest[l]]])
                 ways->deepest[l] = i;
         ways->depth[l] = ways->depth[layer->inputs[ways->deepest[l]]] + 1;

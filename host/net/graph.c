@@ -122,6 +122,18 @@ static enum status join_shape(const struct graph *graph, const struct layer *lay
     return check_size(layer, "number of channels", channels, GRAPH_MAX_CHANNELS, err);
 }
 
+/* The second input is what the gate opens by, of one pixel. */
+static enum status gate_shape(const struct graph *graph, const struct layer *layer, struct shape in,
+                              struct error *err)
+{
+    const struct shape gate = graph->layers[layer->inputs[1]].shape;
+    if (gate.c == in.c && gate.h == 1 && gate.w == 1)
+        return ST_OK;
+    return error_set(err, ST_RANGE,
+                     "layer %u (gate): input 1 is %d x %d x %d, expected %d x 1 x 1 like input 0",
+                     (unsigned)layer->id, gate.c, gate.h, gate.w, in.c);
+}
+
 static enum status check_inputs(const struct layer *layer, int32_t index, struct error *err)
 {
     const struct layer_traits *traits = layer_traits(layer->kind);
@@ -160,6 +172,9 @@ static enum status layer_shape(const struct graph *graph, const struct layer *la
     case FAMILY_ADD:
     case FAMILY_CONCAT:
         st = join_shape(graph, layer, &out, err);
+        break;
+    case FAMILY_GATE:
+        st = gate_shape(graph, layer, in, err);
         break;
     case FAMILY_DENSE:
         st = dense_shape(layer, in, &out, err);

@@ -41,6 +41,8 @@ struct shape {
  *   add           two inputs of equal shape
  *   concat        two to GRAPH_MAX_INPUTS inputs of equal H x W, joined along C in order of inputs
  *   dense         out_channels; input flattened as C x H x W; bias; gain
+ *   gate          two inputs of as many channels, the second of one pixel: channel c of the first times twice the
+ *                 logistic function of the second's, which is 1 where that is 0 (host/program/activation.h)
  *   dropout       rate; element by element, kept values divided by 1 - rate; identity in inference
  *   activations   element by element: host/program/activation.h */
 struct layer {

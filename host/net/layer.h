@@ -72,7 +72,8 @@ enum layer_channels {
 enum layer_sign {
     LAYER_SIGN_ANY,
     LAYER_SIGN_NEVER_NEGATIVE,
-    LAYER_SIGN_OF_INPUTS /* never negative where no input is */
+    LAYER_SIGN_OF_INPUTS, /* never negative where no input is */
+    LAYER_SIGN_OF_FIRST   /* never negative where its first input is not */
 };
 
 struct layer_traits {

@@ -130,4 +130,16 @@ ACTIVATION_INLINE activation_number activation_hard_swish_backward(activation_nu
     return dy * (x < -3 ? 0 : x > 3 ? 1 : x / 3 + 0.5f);
 }
 
+/* What a gate multiplies by, in (0, 2): twice the logistic function, exactly 1 at 0; and its slope. */
+ACTIVATION_INLINE activation_number activation_gate(activation_number gate)
+{
+    return 2 / (1 + activation_exp(-gate));
+}
+
+ACTIVATION_INLINE activation_number activation_gate_slope(activation_number gate)
+{
+    const activation_number power = activation_exp(-gate), share = 1 / (1 + power);
+    return 2 * share * (power * share);
+}
+
 #endif

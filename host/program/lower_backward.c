@@ -108,6 +108,19 @@ static void backward_concat(struct lowering *lowering, int32_t layer, int32_t dy
         pass_gradient(lowering, lower_input_layer(lowering, layer, k), op->outputs[SPLIT_OUT_DX + k]);
 }
 
+static void backward_gate(struct lowering *lowering, int32_t layer, int32_t dy)
+{
+    const int32_t x = lower_input_layer(lowering, layer, 0), gate = lower_input_layer(lowering, layer, 1);
+    struct prog_op *op = lower_op(lowering, PROG_OP_GATE_BACKWARD, layer);
+    op->inputs[GATE_BACKWARD_IN_X] = lower_value(lowering, x);
+    op->inputs[GATE_BACKWARD_IN_GATE] = lower_value(lowering, gate);
+    op->inputs[GATE_BACKWARD_IN_DY] = dy;
+    int32_t dx = lower_write(lowering, op, GATE_BACKWARD_OUT_DX, lower_shape(lowering, x));
+    int32_t dgate = lower_write(lowering, op, GATE_BACKWARD_OUT_DGATE, lower_shape(lowering, gate));
+    pass_gradient(lowering, x, dx);
+    pass_gradient(lowering, gate, dgate);
+}
+
 /* An activation whose adjoint reads the input keeps that tensor alive until here, one more of its size than a ReLU
  * does: the output is what the layers behind it read, and is mostly kept for theirs. */
 static void backward_activation(struct lowering *lowering, int32_t layer, int32_t dy)
@@ -150,6 +163,9 @@ static void backward_layer(struct lowering *lowering, int32_t layer, int32_t dy)
         break;
     case FAMILY_CONCAT:
         backward_concat(lowering, layer, dy);
+        break;
+    case FAMILY_GATE:
+        backward_gate(lowering, layer, dy);
         break;
     case FAMILY_ACTIVATION:
         backward_activation(lowering, layer, dy);

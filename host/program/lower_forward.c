@@ -114,6 +114,12 @@ static void forward_layer(struct lowering *lowering, int32_t layer)
     case FAMILY_CONCAT:
         forward_concat(lowering, layer);
         break;
+    case FAMILY_GATE:
+        op = lower_op(lowering, PROG_OP_GATE, layer);
+        op->inputs[GATE_IN_X] = lower_input(lowering, layer, 0);
+        op->inputs[GATE_IN_GATE] = lower_input(lowering, layer, 1);
+        state->value = lower_write(lowering, op, GATE_OUT_Y, shape);
+        break;
     case FAMILY_DROPOUT:
         op = lower_op(lowering, PROG_OP_DROPOUT, layer);
         op->dropout.rate = from->rate;

@@ -34,6 +34,8 @@
  *   global_pool   x -> y [N,C,1,1]            global_pool_backward   dy -> dx
  *   dense         x, kernel[, bias] -> y [N,K,1,1].  kernel [K,C,H,W] over the whole input.
  *   dense_backward_data  dy, kernel -> dx     dense_backward_weights   x, dy -> dkernel[, dbias]
+ *   gate          x, gate [N,C,1,1] -> y = x * activation_gate(gate), see activation.h.
+ *   gate_backward x, gate, dy -> dx, dgate (both, wanted or not)
  *   dropout       x -> y; element e (index in N,C,H,W order) of this op is kept when random_unit of
  *                 random_draw(step.seed, RANDOM_DROPOUT, step.number << 24 | e / 4, layer_id).v[e % 4] >= rate (e
  *                 below 2^24 * 4; the shift makes room), and divided by 1 - rate. e counts from step.row, as if the

@@ -4,8 +4,12 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* What rounding may make of an eigenvalue that is 0. */
+static const double EIGENVALUE = 1e-8;
 
 struct gaussian {
     int32_t n;
@@ -19,36 +23,48 @@ struct gaussian {
 /* Lengths to try, times the median distance, and shares of noise. The first of each is the prior choice: it
  * stays when nothing is likelier. At most half is held to be noise, so that doubt about the unknown never
  * vanishes. */
-static const double length_grid[] = {1.0,    0.125,  0.1768, 0.25,   0.3536, 0.5,
-                                     0.7071, 1.4142, 2.0,    2.8284, 4.0,    8.0};
+static const double length_grid[] = {1.0, 0.125, 0.1768, 0.25, 0.3536, 0.5, 0.7071};
 static const double noise_grid[] = {0.1, 0.001, 0.003, 0.01, 0.03, 0.2, 0.35, 0.5};
 
 enum {
     LENGTHS = sizeof(length_grid) / sizeof(length_grid[0]),
-    NOISES = sizeof(noise_grid) / sizeof(noise_grid[0])
+    NOISES = sizeof(noise_grid) / sizeof(noise_grid[0]),
+    PART = 256, /* targets that length and noise are chosen by: each choice costs the cube of their number */
 };
+
+double gaussian_kernel(double distance, double length)
+{
+    return exp(-distance / length);
+}
 
 static double covariance(const struct gaussian *g, double distance)
 {
-    double ratio = distance / g->length;
-    return (1.0 - g->noise) * exp(-ratio * ratio);
+    return (1.0 - g->noise) * gaussian_kernel(distance, g->length);
 }
 
-/* Factors the covariance of all pairs for g's length and noise. What is added to the diagonal rises until it
- * succeeds: at n the diagonal outweighs each row, so it ends. */
+/* Factors share * kernel with that diagonal; false where it is not positive definite. */
+static bool try_factor(struct gaussian *g, const double *distances, double share, double diagonal)
+{
+    const size_t n = (size_t)g->n;
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < i; j++)
+            g->factor[j * n + i] = share * gaussian_kernel(distances[i * n + j], g->length);
+        g->factor[i * n + i] = diagonal;
+    }
+    return matrix_cholesky(g->factor, g->n);
+}
+
+/* Whether the kernel has no eigenvalue below -EIGENVALUE for g's length. */
+static bool is_positive(struct gaussian *g, const double *distances)
+{
+    return try_factor(g, distances, 1.0, 1.0 + EIGENVALUE);
+}
+
 static enum status factorise(struct gaussian *g, const double *distances, struct error *err)
 {
-    size_t n = (size_t)g->n;
-    for (double added = 0.0; added <= 20.0 * g->n; added = added > 0.0 ? 10.0 * added : 1e-10) {
-        for (size_t i = 0; i < n; i++) {
-            for (size_t j = 0; j < i; j++)
-                g->factor[j * n + i] = covariance(g, distances[i * n + j]);
-            g->factor[i * n + i] = 1.0 + added;
-        }
-        if (matrix_cholesky(g->factor, g->n))
-            return ST_OK;
-    }
-    return error_set(err, ST_RANGE, "Gaussian process: covariance of %d targets stays indefinite", g->n);
+    return try_factor(g, distances, 1.0 - g->noise, 1.0)
+               ? ST_OK
+               : error_set(err, ST_RANGE, "Gaussian process: covariance of %d targets is indefinite", g->n);
 }
 
 /* Factors and solves for g's length and noise; the log marginal likelihood but for a constant. `standard` are
@@ -106,27 +122,52 @@ static void standardise(struct gaussian *g, const double *targets, double *stand
         standard[i] = (targets[i] - g->offset) / g->scale;
 }
 
+/* Sets g's length and noise to those that make the targets likeliest, or PART of them, evenly spaced, of more. A length
+ * for which the kernel is not positive definite is no choice. */
 static enum status search_grid(struct gaussian *g, const double *distances, const double *standard,
                                struct error *err)
 {
-    double unit = median_distance(distances, (size_t)g->n, g->factor);
-    double best = -INFINITY, best_length = unit, best_noise = noise_grid[0], likelihood;
-    for (int32_t l = 0; l < LENGTHS; l++)
-        for (int32_t s = 0; s < NOISES; s++) {
-            g->length = unit * length_grid[l];
-            g->noise = noise_grid[s];
-            enum status st = evaluate(g, distances, standard, &likelihood, err);
-            if (st != ST_OK)
-                return st;
-            if (likelihood > best) {
+    const size_t all = (size_t)g->n, n = all < PART ? all : PART;
+    struct gaussian part = {
+        .n = (int32_t)n, .factor = g->factor, .weights = g->weights}; /* g's, for the time being */
+    double *between = malloc(n * n * sizeof(*between)), *targets = malloc(n * sizeof(*targets));
+    enum status st = ST_OK;
+    if (between == NULL || targets == NULL) {
+        st = error_memory(err, "part of the targets", (n + 1) * n * sizeof(*between));
+        goto out;
+    }
+    for (size_t i = 0; i < n; i++) {
+        targets[i] = standard[i * all / n];
+        for (size_t j = 0; j < n; j++)
+            between[i * n + j] = distances[i * all / n * all + j * all / n];
+    }
+    const double unit = median_distance(between, n, part.factor);
+    double best = -INFINITY, likelihood;
+    g->length = unit;
+    g->noise = noise_grid[0];
+    for (int32_t l = 0; st == ST_OK && l < LENGTHS; l++) {
+        part.length = unit * length_grid[l];
+        const bool positive = is_positive(&part, between);
+        for (int32_t s = 0; st == ST_OK && positive && s < NOISES; s++) {
+            part.noise = noise_grid[s];
+            st = evaluate(&part, between, targets, &likelihood, err);
+            if (st == ST_OK && likelihood > best) {
                 best = likelihood;
-                best_length = g->length;
-                best_noise = g->noise;
+                g->length = part.length;
+                g->noise = part.noise;
             }
         }
-    g->length = best_length;
-    g->noise = best_noise;
-    return evaluate(g, distances, standard, &likelihood, err);
+    }
+    for (int32_t tries = 0; st == ST_OK && !is_positive(g, distances); tries++) {
+        g->length /= 2.0; /* the shorter, the more like the unit matrix */
+        if (tries == 64)
+            st =
+                error_set(err, ST_RANGE, "Gaussian process: the kernel of %d targets stays indefinite", g->n);
+    }
+out:
+    free(targets);
+    free(between);
+    return st;
 }
 
 static enum status check_data(const double *distances, const double *targets, int32_t n, struct error *err)
@@ -170,7 +211,10 @@ enum status gaussian_fit(const double *distances, const double *targets, int32_t
         goto out;
     }
     standardise(g, targets, standard);
+    double likelihood;
     st = search_grid(g, distances, standard, err);
+    if (st == ST_OK)
+        st = evaluate(g, distances, standard, &likelihood, err);
     if (st == ST_OK) {
         *made = g;
         g = NULL;
@@ -194,8 +238,14 @@ enum status gaussian_predict(struct gaussian *gaussian, const double *distances,
     *mean = g->offset + g->scale * matrix_dot(g->scratch, g->weights, g->n);
     matrix_solve_lower(g->factor, g->n, g->scratch);
     double variance = 1.0 - g->noise - matrix_dot(g->scratch, g->scratch, g->n);
-    *deviation = variance > 0.0 ? g->scale * sqrt(variance) : 0.0; /* rounding, or an indefinite kernel */
+    *deviation = variance > 0.0 ? g->scale * sqrt(variance)
+                                : 0.0; /* rounding, or a thing that is no network's distance away */
     return ST_OK;
+}
+
+double gaussian_length(const struct gaussian *gaussian)
+{
+    return gaussian->length;
 }
 
 void gaussian_free(struct gaussian *gaussian)

@@ -5,10 +5,10 @@
  *     gaussian_predict(gaussian, distances_of_one_candidate, &mean, &deviation, err)
  *     gaussian_free(gaussian)
  *
- * Targets are standardised. Two of them at distance d have the covariance (1 - noise) * exp(-(d / length)^2),
- * the same one has variance 1; length and noise are those of a grid that make the targets likeliest. Edit
- * distances need not embed in a Euclidean space, so this kernel need not be positive definite: the diagonal
- * is raised until it is.
+ * Targets are standardised. Two of them at distance d have the covariance (1 - noise) * exp(-d / length), the same
+ * one has variance 1; length and noise are those of a grid that make the targets likeliest, of many targets those that
+ * make a part of them likeliest. Edit distances need not embed in a space in which that is a covariance, with squared
+ * distances even less: a length for which the kernel has an eigenvalue below -1e-8 is not taken.
  */
 #ifndef NASRUN_SEARCH_GAUSSIAN_H
 #define NASRUN_SEARCH_GAUSSIAN_H
@@ -18,6 +18,8 @@
 #include <stdint.h>
 
 struct gaussian;
+
+double gaussian_kernel(double distance, double length);
 
 /* `distances` is n x n, symmetric, finite and >= 0 with a zero diagonal; `targets` are n finite values,
  * higher or lower being better alike; n > 0. Both are copied from. ST_RANGE otherwise. */
@@ -29,6 +31,8 @@ enum status gaussian_fit(const double *distances, const double *targets, int32_t
  * ST_RANGE when a distance is negative or not finite. Uses memory of `gaussian`: one thread at a time. */
 enum status gaussian_predict(struct gaussian *gaussian, const double *distances, double *mean,
                              double *deviation, struct error *err);
+
+double gaussian_length(const struct gaussian *gaussian); /* that was chosen */
 
 void gaussian_free(struct gaussian *gaussian); /* NULL is allowed */
 

@@ -234,6 +234,51 @@ static void test_average_pool(void **state)
             check_average_pool(&cases[index], index, block);
 }
 
+/* Beside the C library's e^x; activation.h tells how far its own is from that. */
+static void test_gate(void **state)
+{
+    (void)state;
+    for (int32_t index = 0; index < 40; index++) {
+        struct cpu_shape s = kernel_case_shape(index);
+        if (index == 0)
+            s = (struct cpu_shape){2, 5, 37, 41, 8}; /* more pixels than one run */
+        const struct cpu_shape one = {s.n, s.c, 1, 1, s.block};
+        const int32_t pixels = s.h * s.w;
+        float *x = kernel_whole(s, index, 1, 8), *dy = kernel_whole(s, index, 2, 8);
+        float *gate = kernel_whole(one, index, 3, 6);
+        float *y = kernel_tensor(s), *dx = kernel_tensor(s), *dgate = kernel_tensor(one);
+        cpu_kernel_gate(s, x, gate, y);
+        cpu_kernel_gate_backward(&(struct cpu_gate_backward){
+            .shape = s, .x = x, .gate = gate, .dy = dy, .dx = dx, .dgate = dgate});
+        for (int32_t plane = 0; plane < s.n * s.c; plane++) {
+            const int32_t n = plane / s.c, c = plane % s.c;
+            const size_t at = kernel_offset(one, n, c, 0, 0);
+            const double share = 1.0 / (1.0 + exp(-(double)gate[at])), slope = 2.0 * share * (1.0 - share);
+            double sum = 0.0, sizes = 0.0;
+            for (int32_t i = 0; i < pixels; i++) {
+                const size_t offset = kernel_offset(s, n, c, i / s.w, i % s.w);
+                const double value = (double)x[offset], g = (double)dy[offset];
+                sum += g * value;
+                sizes += fabs(g * value);
+                kernel_check_close((double)y[offset], 2.0 * share * value, 0x1p-20 * fabs(value), "y", index,
+                                   offset);
+                kernel_check_close((double)dx[offset], 2.0 * share * g, 0x1p-20 * fabs(g), "dx", index,
+                                   offset);
+            }
+            kernel_check_close((double)dgate[at], slope * sum, 0x1p-20 * slope * sizes, "dgate", index, at);
+        }
+        kernel_check_padding(s, y, "y");
+        kernel_check_padding(s, dx, "dx");
+        kernel_check_padding(one, dgate, "dgate");
+        kernel_free(dgate);
+        kernel_free(dx);
+        kernel_free(y);
+        kernel_free(gate);
+        kernel_free(dy);
+        kernel_free(x);
+    }
+}
+
 static void test_global_pool(void **state)
 {
     (void)state;
@@ -320,7 +365,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_max_pool),     cmocka_unit_test(test_max_pool_nan),
         cmocka_unit_test(test_average_pool), cmocka_unit_test(test_global_pool),
-        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_gate),         cmocka_unit_test(test_same_bits),
     };
     return cmocka_run_group_tests_name("cpu kernels: pooling", tests, NULL, NULL);
 }

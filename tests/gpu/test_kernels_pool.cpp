@@ -14,7 +14,7 @@ extern "C" {
 #include <cmocka.h>
 }
 
-enum { CASES = 48, X = 1, DY, WINDOW };
+enum { CASES = 48, X = 1, DY, WINDOW, GATE };
 
 static const double FLOAT = (double)FLT_EPSILON;
 
@@ -177,6 +177,49 @@ static void test_global(void **state)
     kernel_sweep(CASES, check_global);
 }
 
+/* Beside the C library's e^x; activation.h tells how far its own is from that. */
+static void check_gate(const kernel_run &run)
+{
+    const cuda_shape s = kernel_shape(run), one = {s.n, s.c, 1, 1};
+    activation x(run.type, s), gate(run.type, one), dy(run.type, s), y(run.type, s), dx(run.type, s),
+        dgate(run.type, one);
+    x.random(run, X, 0.2, 1.0);
+    gate.random(run, GATE, 0.0, 3.0);
+    dy.random(run, DY, 0.1, 1.0);
+    kernel_launched(run, cuda_launch_gate(NULL, run.type, s, x.data, gate.data, y.data), "gate");
+    const cuda_gate_backward backward = {s, x.data, gate.data, dy.data, dx.data, dgate.data};
+    kernel_launched(run, cuda_launch_gate_backward(NULL, run.type, &backward), "gate backward");
+    const double rounding = kernel_rounding(run.type) + 0x1p-20;
+    for (int32_t n = 0; n < s.n; n++)
+        for (int32_t c = 0; c < s.c; c++) {
+            const double share = 1.0 / (1.0 + std::exp(-gate.at(n, c, 0, 0)));
+            const double slope = 2.0 * share * (1.0 - share);
+            double sum = 0.0, size = 0.0;
+            for (int32_t i = 0; i < s.h; i++)
+                for (int32_t j = 0; j < s.w; j++) {
+                    const double value = 2.0 * share * x.at(n, c, i, j), g = 2.0 * share * dy.at(n, c, i, j);
+                    sum += dy.at(n, c, i, j) * x.at(n, c, i, j);
+                    size += std::fabs(dy.at(n, c, i, j) * x.at(n, c, i, j));
+                    kernel_close(run, y.at(n, c, i, j), value, rounding * std::fabs(value), "y",
+                                 y.offset(n, c, i, j));
+                    kernel_close(run, dx.at(n, c, i, j), g, rounding * std::fabs(g), "dx",
+                                 dx.offset(n, c, i, j));
+                }
+            kernel_close(run, dgate.at(n, c, 0, 0), slope * sum,
+                         64.0 * FLOAT * slope * size + rounding * std::fabs(slope * sum), "dgate",
+                         dgate.offset(n, c, 0, 0));
+        }
+    y.check_padding(run, "padding of y");
+    dx.check_padding(run, "padding of dx");
+    dgate.check_padding(run, "padding of dgate");
+}
+
+static void test_gate(void **state)
+{
+    (void)state;
+    kernel_sweep(CASES, check_gate);
+}
+
 /* A window of NaN: y is NaN, and the gradient still lands inside the image. */
 static void check_nan(const kernel_run &run)
 {
@@ -221,8 +264,8 @@ static void test_division(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_division), cmocka_unit_test(test_max), cmocka_unit_test(test_average),
-        cmocka_unit_test(test_global),   cmocka_unit_test(test_nan),
+        cmocka_unit_test(test_division), cmocka_unit_test(test_max),  cmocka_unit_test(test_average),
+        cmocka_unit_test(test_global),   cmocka_unit_test(test_gate), cmocka_unit_test(test_nan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

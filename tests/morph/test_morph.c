@@ -163,6 +163,11 @@ static struct morph residual(uint32_t a, int32_t kernel)
     return (struct morph){.kind = MORPH_RESIDUAL, .a = a, .amount = kernel};
 }
 
+static struct morph squeeze(uint32_t a, int32_t amount)
+{
+    return (struct morph){.kind = MORPH_SQUEEZE, .a = a, .amount = amount};
+}
+
 static struct morph repeat(uint32_t a)
 {
     return (struct morph){.kind = MORPH_REPEAT, .a = a};
@@ -301,6 +306,38 @@ static void test_residual_in_the_style_of_the_network(void **state)
     grow(&network, deepen(id, DEEPEN_BATCH_NORM, 0));
     assert_true(layer_of(&network, id)[1].frozen);
     refuse(&network, deepen(id, DEEPEN_CONV_RELU, 3), "expected a layer whose output is never");
+    network_free(&network);
+}
+
+static void test_squeeze(void **state)
+{
+    (void)state;
+    struct network network = started("res9", 8);
+    const uint32_t id = id_of_kind(&network.graph, LAYER_RELU, 1);
+    const int32_t at = graph_find(&network.graph, id), channels = network.graph.layers[at].shape.c;
+    refuse(&network, squeeze(id, 0), "squeeze: amount is 0, expected 1 to 4096 channels");
+    refuse(&network, squeeze(0, 8), "layer 0 is the image");
+    refuse(&network, squeeze(99, 8), "layer 99 is not in the graph");
+    finds_no_room(&network, squeeze(id_of_kind(&network.graph, LAYER_GLOBAL_POOL, 0), 8), "has one pixel");
+    grow(&network, squeeze(id, 8));
+    static const enum layer_kind kinds[] = {LAYER_GLOBAL_POOL, LAYER_DENSE, LAYER_RELU, LAYER_DENSE,
+                                            LAYER_GATE};
+    const struct layer *layers = network.graph.layers + at;
+    for (int32_t i = 0; i < 5; i++)
+        assert_int_equal(layers[1 + i].kind, kinds[i]);
+    assert_true(layers[2].out_channels == 8 && layers[4].out_channels == channels);
+    assert_true(layers[5].inputs[0] == at && layers[5].inputs[1] == at + 4 && layers[6].inputs[0] == at + 5);
+    const float *first = weights_of(&network, layers[2].id, WEIGHT_KERNEL);
+    const float *second = weights_of(&network, layers[4].id, WEIGHT_KERNEL);
+    for (int32_t i = 0; i < 8; i++) /* random: what the second learns first needs values in the middle */
+        assert_true(first[i] != 0.0f && second[i] == 0.0f);
+    const uint32_t gate = layers[5].id;
+    finds_no_room(&network, squeeze(id, 8), "has gates already");
+    finds_no_room(&network, squeeze(gate, 8), "has gates already");
+    finds_no_room(&network, (struct morph){.kind = MORPH_ADD_SKIP, .a = layers[2].id, .b = layers[6].id},
+                  "only opens gates on the way");
+    grow(&network, deepen(gate, DEEPEN_CONV_RELU, 3)); /* which only what is never negative has */
+    grow(&network, (struct morph){.kind = MORPH_WIDEN_NET, .amount = 50});
     network_free(&network);
 }
 
@@ -662,6 +699,7 @@ int main(void)
         cmocka_unit_test(test_deepen_adds_what_it_says),
         cmocka_unit_test(test_residual),
         cmocka_unit_test(test_residual_in_the_style_of_the_network),
+        cmocka_unit_test(test_squeeze),
         cmocka_unit_test(test_repeat),
         cmocka_unit_test(test_widen_adds_channels_that_nobody_reads),
         cmocka_unit_test(test_widen_rows_and_columns),

@@ -269,6 +269,24 @@ static void test_joins_refuse(void **state)
     graph_free(&graph);
 }
 
+/* The gate's opening has a value a channel, of one pixel. */
+static void test_gate(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct error err;
+    make(&graph);
+    int32_t pooled = 5, gate = -1;
+    assert_int_equal(graph_append(&graph, reading_two(LAYER_GATE, 4, pooled), &gate, &err), ST_OK);
+    const struct shape shape = graph.layers[gate].shape;
+    assert_true(shape.c == 8 && shape.h == 9 && shape.w == 7);
+    assert_int_equal(graph_append(&graph, reading_two(LAYER_GATE, 4, 3), NULL, &err), ST_RANGE);
+    assert_non_null(strstr(err.message, "(gate): input 1 is 8 x 9 x 7, expected 8 x 1 x 1 like input 0"));
+    assert_int_equal(graph_append(&graph, reading_two(LAYER_GATE, 0, pooled), NULL, &err), ST_RANGE);
+    assert_non_null(strstr(err.message, "(gate): input 1 is 8 x 1 x 1, expected 4 x 1 x 1 like input 0"));
+    graph_free(&graph);
+}
+
 /* Sizes that overflow 32 bits are found, not wrapped. */
 static void test_sizes(void **state)
 {
@@ -348,17 +366,12 @@ static void test_infer_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ids_and_shapes),
-        cmocka_unit_test(test_window_shapes),
-        cmocka_unit_test(test_concat),
-        cmocka_unit_test(test_insert_shifts),
-        cmocka_unit_test(test_copy_is_apart),
-        cmocka_unit_test(test_append_refuses),
-        cmocka_unit_test(test_training_of_layers),
-        cmocka_unit_test(test_joins_refuse),
-        cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_infer_refuses),
-        cmocka_unit_test(test_infer_again),
+        cmocka_unit_test(test_ids_and_shapes), cmocka_unit_test(test_window_shapes),
+        cmocka_unit_test(test_concat),         cmocka_unit_test(test_gate),
+        cmocka_unit_test(test_insert_shifts),  cmocka_unit_test(test_copy_is_apart),
+        cmocka_unit_test(test_append_refuses), cmocka_unit_test(test_training_of_layers),
+        cmocka_unit_test(test_joins_refuse),   cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_infer_refuses),  cmocka_unit_test(test_infer_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

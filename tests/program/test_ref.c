@@ -315,6 +315,31 @@ static void concat_and_split_by_hand(void **state)
     session_close(&session);
 }
 
+/* Gates in the middle of an image of two channels and one pixel: x is the image, the gate the convolution's output. At 0 a
+ * gate multiplies by exactly 1; its slope there is a half. log 3: 2 / (1 + 1 / 3) = 3 / 2, slope 2 * 3 / 4 * 1 / 4. */
+static void gate_by_hand(void **state)
+{
+    (void)state;
+    struct device_session session;
+    const struct layer gate = {.kind = LAYER_GATE, .input_count = 2, .stride = 1, .groups = 1};
+    const float x[] = {0.3f, 4}, opening[] = {0, logf(3)}, dy[] = {2, 8};
+    const double y[] = {(double)x[0], 6}, dx[] = {2, 12}, dgate[] = {2 * (double)x[0] / 2, 8 * 4 * 3.0 / 8};
+    open_with(&session, (struct shape){0, 2, 1, 1}, 1, gate);
+    session_write(&session, op_at(&session, session_find_op(&session, PROG_OP_GATE, 0))->inputs[GATE_IN_X],
+                  x);
+    run_on(&session, PROG_OP_GATE, 0, GATE_IN_GATE, opening);
+    expect(&session, PROG_OP_GATE, 0, GATE_OUT_Y, y, 1e-6);
+    const double first = y[0];
+    int32_t op = session_find_op(&session, PROG_OP_GATE, 0);
+    float *found = session_read(&session, op_at(&session, op)->outputs[GATE_OUT_Y]);
+    assert_true((double)found[0] == first);
+    free(found);
+    run_on(&session, PROG_OP_GATE_BACKWARD, 0, GATE_BACKWARD_IN_DY, dy);
+    expect(&session, PROG_OP_GATE_BACKWARD, 0, GATE_BACKWARD_OUT_DX, dx, 1e-6);
+    expect(&session, PROG_OP_GATE_BACKWARD, 0, GATE_BACKWARD_OUT_DGATE, dgate, 1e-6);
+    session_close(&session);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,6 +352,7 @@ int main(void)
         cmocka_unit_test(fused_batch_norm_by_hand),
         cmocka_unit_test(dropout_scales_what_it_keeps),
         cmocka_unit_test(concat_and_split_by_hand),
+        cmocka_unit_test(gate_by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,9 +43,9 @@ static void test_defaults(void **state)
         {"search.strategy", "\"phases\""},
         {"search.starts", "[\"air\", \"air_deep\", \"res9\"]"},
         {"search.width", "0"},
-        {"search.morphs",
-         "[\"deepen\", \"widen\", \"add_skip\", \"concat_skip\", \"kernel\", \"residual\", \"repeat\", "
-         "\"widen_stage\", \"widen_net\"]"},
+        {"search.morphs", "[\"deepen\", \"widen\", \"add_skip\", \"concat_skip\", \"kernel\", \"residual\", "
+                          "\"repeat\", \"squeeze\", "
+                          "\"widen_stage\", \"widen_net\"]"},
         {"search.max_morphs", "2"},
         {"search.noise", "0.00025"},
         {"search.beta", "2.5"},

@@ -156,6 +156,9 @@ static double orthogonal_tolerance(const struct pair *pair)
     return coarse ? growth * 0x1p-11 : 8 * growth * unit * sqrt(terms);
 }
 
+/* Of what a gate multiplies by, below 2, and of its slope, at most a half: that of e^x, and a few roundings. */
+static const double gate_error = 0x1p-20;
+
 /* Tolerance of the outputs that are no products of kernels; `size`: their largest. */
 static double tolerance_of(const struct pair *pair, int32_t output, double size)
 {
@@ -178,6 +181,14 @@ static double tolerance_of(const struct pair *pair, int32_t output, double size)
     case PROG_OP_GLOBAL_POOL:
         x = shape_of(pair, op->inputs[GLOBAL_POOL_IN_X]);
         return sum_tolerance((double)x.h * x.w, in[GLOBAL_POOL_IN_X]);
+    case PROG_OP_GATE:
+        return gate_error * in[GATE_IN_X];
+    case PROG_OP_GATE_BACKWARD: {
+        x = shape_of(pair, op->inputs[GATE_BACKWARD_IN_X]);
+        const double dy = in[GATE_BACKWARD_IN_DY], sum = (double)x.h * x.w * in[GATE_BACKWARD_IN_X] * dy;
+        return output == GATE_BACKWARD_OUT_DX ? gate_error * dy
+                                              : sum_tolerance((double)x.h * x.w, sum) + gate_error * sum;
+    }
     case PROG_OP_GATHER:
     case PROG_OP_GLOBAL_POOL_BACKWARD:
     case PROG_OP_DROPOUT:

@@ -150,6 +150,12 @@ static void forward_layer(const struct graph *graph, const struct layer *layer,
             at += part;
         }
         break;
+    case FAMILY_GATE:
+        for (size_t i = 0; i < count; i++) {
+            const size_t channel = i / ((size_t)in->h * (size_t)in->w);
+            y[i] = x[i] * 2.0 / (1.0 + exp(-outputs[layer->inputs[1]][channel]));
+        }
+        break;
     case FAMILY_DENSE:
         forward_dense(layer, shape_size(in), x, kernel, bias, y);
         break;

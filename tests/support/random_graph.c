@@ -98,6 +98,22 @@ static int32_t append_concat(struct drawing *drawing)
     return layer.input_count > 1 ? append(drawing, layer) : -1;
 }
 
+/* What the newest layer computes, gated by itself: by a dense layer behind a pool, or where it has one pixel by its own
+ * values. Draws nothing. */
+static void append_gate(struct drawing *drawing)
+{
+    const int32_t x = drawing->graph->count - 1;
+    const struct shape shape = shape_of(drawing, x);
+    struct layer gate = {.kind = LAYER_GATE, .input_count = 2, .inputs = {x, x}, .stride = 1, .groups = 1};
+    if (shape.h > 1 || shape.w > 1) {
+        struct layer dense = {.kind = LAYER_DENSE, .input_count = 1, .out_channels = shape.c, .bias = true};
+        dense.stride = dense.groups = 1;
+        dense.inputs[0] = append_simple(drawing, LAYER_GLOBAL_POOL, x);
+        gate.inputs[1] = append(drawing, dense);
+    }
+    append(drawing, gate);
+}
+
 static int32_t append_any_add(struct drawing *drawing)
 {
     int32_t left = draw_input(drawing), right = left;
@@ -232,8 +248,11 @@ enum status random_graph_make(struct graph *graph, uint64_t seed, struct error *
     if (graph_new(graph, channels, height, draw_between(&drawing, 5, 9), err) != ST_OK)
         return err->status;
     int32_t layers = draw_between(&drawing, 4, 12);
-    while (graph->count < layers)
+    while (graph->count < layers) {
         append_random(&drawing);
+        if ((seed + (uint64_t)graph->count) % 9 == 0)
+            append_gate(&drawing);
+    }
     int32_t features = join_unread(&drawing);
     features = append_activation(&drawing, 0, features);
     append_dense(&drawing, features, draw_between(&drawing, 2, 5));

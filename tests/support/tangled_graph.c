@@ -85,6 +85,20 @@ static enum status add_joint(struct graph *graph, struct random_sequence *random
     return layer.input_count < wanted ? ST_OK : graph_append(graph, layer, NULL, err);
 }
 
+/* A gate behind the newest layer, opened by a dense layer behind a pool. Draws nothing. */
+static enum status add_gate(struct graph *graph, struct error *err)
+{
+    const int32_t x = graph->count - 1;
+    struct layer dense = new_layer(LAYER_DENSE, -1), gate = new_layer(LAYER_GATE, x);
+    dense.out_channels = graph->layers[x].shape.c;
+    dense.bias = true;
+    gate.input_count = 2;
+    enum status st = graph_append(graph, new_layer(LAYER_GLOBAL_POOL, x), &dense.inputs[0], err);
+    if (st == ST_OK)
+        st = graph_append(graph, dense, &gate.inputs[1], err);
+    return st == ST_OK ? graph_append(graph, gate, NULL, err) : st;
+}
+
 static enum status add_any(struct graph *graph, struct random_sequence *random, struct error *err)
 {
     int32_t input = below(random, 4) == 0 ? below(random, graph->count) : graph->count - 1;
@@ -159,7 +173,9 @@ enum status tangled_graph_make(struct graph *graph, struct random_sequence *rand
     enum status st = graph_new(graph, 1 + below(random, 3), 4 + below(random, 9), 4 + below(random, 9), err);
     int32_t wanted = 3 + below(random, 9), loose = 0;
     for (int32_t i = 0; st == ST_OK && i < wanted; i++)
-        st = add_any(graph, random, err);
+        st = graph->count % 7 == 6 && graph->layers[graph->count - 1].shape.c <= 16
+                 ? add_gate(graph, err)
+                 : add_any(graph, random, err);
     for (int32_t i = 0; st == ST_OK && i < graph->count; i++)
         loose += !is_used(graph, i);
     if (st == ST_OK && (loose > 1 || below(random, 2) == 0))
