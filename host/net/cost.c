@@ -221,6 +221,7 @@ static void count_layer(const struct graph *graph, const struct layer *layer, co
         units->of[COST_BATCH_NORM] += cost->train_bytes;
         break;
     case FAMILY_ACTIVATION:
+    case FAMILY_GATE:
         units->of[COST_ACTIVATION_BYTES] += cost->train_bytes;
         units->of[COST_ACTIVATION_OPERATIONS] += cost->train_flops;
         break;

@@ -28,8 +28,8 @@ struct cost cost_of_graph(const struct graph *graph);
     UNIT(CONV_BYTES, conv_bytes, "bytes of convolutions")                                                    \
     UNIT(DENSE, dense, "operations of dense layers")                                                         \
     UNIT(BATCH_NORM, batch_norm, "bytes of batch norms")                                                     \
-    UNIT(ACTIVATION_BYTES, activation_bytes, "bytes of activations that are not fused")                      \
-    UNIT(ACTIVATION_OPERATIONS, activation_operations, "operations of activations")                          \
+    UNIT(ACTIVATION_BYTES, activation_bytes, "bytes of activations that are not fused, and of gates")        \
+    UNIT(ACTIVATION_OPERATIONS, activation_operations, "operations of activations and gates")                \
     UNIT(MAX_POOL, max_pool, "bytes of max pools")                                                           \
     UNIT(AVERAGE_POOL, average_pool, "bytes of average pools")                                               \
     UNIT(ADD, add, "bytes of adds")                                                                          \

@@ -181,7 +181,9 @@ static void test_csv(void **state)
         data_free(&set);
     }
     struct dataset set;
-    load_csv(folder, "dog/000.png,\"d, or \"\"dog\"\"\"\ncat/001.png,c\ndog/002.png,\"d, or \"\"dog\"\"\"\n",
+    load_csv(folder,
+             "dog/000.png,\"d, or \"\"dog\"\"\"\ncat/001.png,c\ndog/002.png,\"d, or "
+             "\"\"dog\"\"\"\ncat/003.png,c\n",
              &set);
     assert_string_equal(set.class_names[1], "d, or \"dog\"");
     data_free(&set);
@@ -198,9 +200,9 @@ static void test_csv_refused(void **state)
         {"", ST_FORMAT, "list.csv: no rows", "expected path,label"},
         {"dog/000.png\n", ST_FORMAT, "list.csv:1: 1 columns", "expected path,label[,split]"},
         {"dog/000.png,d\ncat/001.png\n", ST_FORMAT, "list.csv:2: 1 columns", "expected at least 2"},
-        {"path,split\ndog/000.png,train\n", ST_FORMAT, "list.csv:1: the header has no column \"label\"",
-         "expected path, label"},
-        {"dog/000.png,d\nnone.png,c\n", ST_IO, "list.csv:2:", "none.png: No such file"},
+        {"path,split\ndog/000.png,train\n", ST_FORMAT,
+         "list.csv:1: the header path,split has no column \"label\"", "expected path, label"},
+        {"dog/000.png,d\nnone.png,c\n", ST_FORMAT, "list.csv:2:", "none.png: No such file"},
         {"dog/000.png,d\ncat,c\n", ST_FORMAT, "list.csv:2:", "is no regular file"},
         {"dog/000.png,d,train\ncat/001.png,c,later\n", ST_FORMAT, "list.csv:2: split \"later\"",
          "expected train, validation or test"},

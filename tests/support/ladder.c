@@ -53,13 +53,12 @@ static enum status from_the_trunk(const struct search *search, const struct sear
         proposal->recipe.batches_of = LADDER_CONTROL;
     if (request->id == LADDER_FROZEN)
         hyperparameters->learning_rate = 1e-6;
-    if (request->id == LADDER_CHILD)
-        *hyperparameters = (struct hyperparameters){.learning_rate = 0.03,
-                                                    .momentum = 0.8,
-                                                    .weight_decay = 0.001,
-                                                    .label_smoothing = 0.05,
-                                                    .warmup = NAN,
-                                                    .hold = NAN};
+    if (request->id == LADDER_CHILD) {
+        hyperparameters->learning_rate = 0.03;
+        hyperparameters->momentum = 0.8;
+        hyperparameters->weight_decay = 0.001;
+        hyperparameters->label_smoothing = 0.05;
+    }
     if (request->id == LADDER_FRESH) {
         proposal_make_fresh(proposal);
         proposal->recipe.budget = 0.5;
