@@ -1,4 +1,5 @@
-/* WebP by libwebp: lossy and lossless, alpha composited on white. Of animations only the container is understood here. */
+/* WebP by libwebp: lossy and lossless, alpha composited on white. Of animations only the container is understood
+ * here. */
 #include "host/base/file.h"
 #include "host/data/data_internal.h"
 

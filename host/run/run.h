@@ -88,7 +88,7 @@ struct run {
     struct run_final final;
     struct run_hash *hashes; /* [hash_count], by id */
     int32_t hash_count;
-    int32_t lost_id; /* a model that was needed and whose file is gone or damaged; -1 */
+    int32_t lost_id;            /* a model that was needed and whose file is gone or damaged; -1 */
     char failure[ERROR_LENGTH]; /* why the candidate that failed last did; "" */
     /* the model's clock (budget.clock): of all tests, and trainings that were observed */
     double model_seconds;

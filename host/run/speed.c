@@ -27,10 +27,12 @@ enum status speed_calibrate(struct run *run, struct calibration *calibration, st
         .classes = run->data.classes,
         .seconds = fmin(MOST_SECONDS, OF_THE_STAGE * run_seconds_left(run)),
     };
+    const struct recipe usual = recipe_usual();
+    const struct job_train train = recipe_train(&run->job->train, &usual.hyperparameters, setup.image);
     *calibration = (struct calibration){.rates = run->rates, .error = NAN};
     if (!(setup.seconds >= LEAST_SECONDS))
         return ST_OK;
-    trainer_settings_of(&run->job->train, run->batches.candidate, (uint64_t)run->job->seed, &setup.settings);
+    trainer_settings_of(&train, run->batches.candidate, (uint64_t)run->job->seed, &setup.settings);
     enum status st = calibration_measure(&setup, calibration, err);
     if (st == ST_OK && calibration->networks >= LEAST_NETWORKS)
         run->rates = calibration->rates;
@@ -47,6 +49,9 @@ enum status speed_measure(struct run *run, const struct graph *graph, struct tea
     enum status st = measure_team(run, graph, team, batch, seconds, &measured, err);
     if (st != ST_OK)
         return candidate_is_at_fault(st) ? ST_OK : st;
+    struct memory_need need = {.training = measured.bytes, .devices = team.count};
+    memory_reserve(&run->memory, &need, 0);
+    memory_release(&run->memory, &need);
     const double predicted = cost_seconds(graph, &run->rates);
     run->seconds_per_image = 1.0 / (measured.images_per_second * predicted);
     run->evaluation_factor = measured.evaluation_seconds / predicted;

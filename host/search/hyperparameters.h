@@ -1,8 +1,8 @@
 /* Which hyperparameters a search tries: values of the keys that the job gives a list or a range (struct job_ranges), or
  * leaves open. Pure functions of what the job says and of chance that is handed in.
  *
- * Values that are the job's own are NAN, as everywhere in recipes. Hyperparameters that a job can't give a range are left
- * alone. */
+ * Values that are the job's own are NAN, as everywhere in recipes. Hyperparameters that a job can't give a range are
+ * left alone. */
 #ifndef NASRUN_SEARCH_HYPERPARAMETERS_H
 #define NASRUN_SEARCH_HYPERPARAMETERS_H
 

@@ -2,8 +2,8 @@
 
 #include <math.h>
 
-/* Parts of the short side: how far images are shifted in short trainings; and in long ones, where a square is cut out of
- * them, too (tests/bench/RECIPE.md: after 12 epochs that costs, after 40 it helps). */
+/* Parts of the short side: how far images are shifted in short trainings; and in long ones, where a square is cut out
+ * of them, too (tests/bench/RECIPE.md: after 12 epochs that costs, after 40 it helps). */
 enum { TRANSLATE_PART = 16, LONG_TRANSLATE_PART = 8, LONG_CUTOUT_PART = 4 };
 static const double LONG_EPOCHS = 25.0;
 

@@ -319,8 +319,8 @@ static const struct search_model *trial_of(const struct search *search, const st
     return NULL;
 }
 
-/* With which network they are tried: the one with which that has begun, or the best; any, when none could be trained with
- * the job's. */
+/* With which network they are tried: the one with which that has begun, or the best; any, when none could be trained
+ * with the job's. */
 static enum status choose_network(const struct search *search, const struct search_request *request,
                                   const struct search_model **network, struct error *err)
 {

@@ -154,7 +154,8 @@ static struct hyperparameters draw(const struct hyperparameter_space *space, uin
     return hyperparameters_vary(space, parent, &random);
 }
 
-/* Within the ranges, about the parent's, on the scale; half of the children keep each; without a range it is the job's. */
+/* Within the ranges, about the parent's, on the scale; half of the children keep each; without a range it is the
+ * job's. */
 static void test_chance(void **state)
 {
     const struct hyperparameter_space space = space_with(&(struct job_ranges){
