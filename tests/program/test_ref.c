@@ -316,7 +316,8 @@ static void concat_and_split_by_hand(void **state)
 }
 
 /* Gates in the middle of an image of two channels and one pixel: x is the image, the gate the convolution's output. At
- * 0 a gate multiplies by exactly 1; its slope there is a half. log 3: 2 / (1 + 1 / 3) = 3 / 2, slope 2 * 3 / 4 * 1 / 4. */
+ * 0 a gate multiplies by exactly 1; its slope there is a half. log 3: 2 / (1 + 1 / 3) = 3 / 2, slope 2 * 3 / 4 * 1 / 4.
+ */
 static void gate_by_hand(void **state)
 {
     (void)state;
