@@ -324,5 +324,8 @@ int main(void)
         cmocka_unit_test_setup(test_death_while_stopping, clear_told),
         cmocka_unit_test_setup(test_watchdog, clear_told),
     };
+    /* A shell's background job is started with SIGINT ignored, and what is ignored does not stop. */
+    for (size_t i = 0; i < sizeof(stopping) / sizeof(stopping[0]); i++)
+        signal(stopping[i], SIG_DFL);
     return cmocka_run_group_tests(tests, open_told, close_told);
 }
