@@ -255,7 +255,7 @@ enum status journal_salvage(const char *path, size_t *kept, size_t *dropped, str
         st = error_memory(err, path, strlen(path));
         goto out;
     }
-    sprintf(copy, "%s%s", path, JOURNAL_DAMAGED_NAME + strlen(JOURNAL_NAME));
+    sprintf(copy, "%s%s", path, &JOURNAL_DAMAGED_NAME[strlen(JOURNAL_NAME)]);
     st = file_write_atomic(copy, text, length, err);
     if (st == ST_OK)
         st = file_write_atomic(path, text, end, err);
