@@ -4,8 +4,6 @@
 
 #include <assert.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 /* A field's address in the structure, as what its type is in C. */
 #define AT(type, from, field) (*(type const *)((const char *)(from) + (field)->offset))
@@ -34,19 +32,6 @@ static enum status add(cJSON *object, const struct event_field *field, cJSON *it
     return error_memory(err, "journal event", sizeof(*item));
 }
 
-/* cJSON takes a number for printed well when what is read is within a bit of it; but a learning rate that a resumed run
- * reads has to be the one that was drawn. NULL when out of memory; cJSON writes null where it is not finite. */
-static cJSON *exact_number(double value)
-{
-    char text[32];
-    if (!isfinite(value))
-        return cJSON_CreateNumber(value);
-    snprintf(text, sizeof(text), "%.15g", value);
-    if (strtod(text, NULL) != value)
-        snprintf(text, sizeof(text), "%.17g", value);
-    return cJSON_CreateRaw(text);
-}
-
 static enum status add_number(cJSON *object, const struct event_field *field, double value, struct error *err)
 {
     double least, most;
@@ -55,7 +40,7 @@ static enum status add_number(cJSON *object, const struct event_field *field, do
                          most);
     if (field->type == EVENT_TYPE_NUMBER && !isfinite(value))
         return error_set(err, ST_RANGE, "\"%s\" is %g, expected a finite number", field->name, value);
-    return add(object, field, exact_number(value), err);
+    return add(object, field, cJSON_CreateNumber(value), err); /* cJSON writes null where it is not finite */
 }
 
 static enum status add_texts(cJSON *object, const struct event_field *field, const struct event_texts *texts,

@@ -351,14 +351,38 @@ void journal_close(struct journal *journal)
     *journal = (struct journal){.fd = -1};
 }
 
-/* The line as it stands in the file, newline included; malloc'd, NULL when out of memory. */
-static char *line_text(int64_t seq, double time, const cJSON *fields, size_t *length)
+/* cJSON takes a number for printed well when what is read is within a bit of it; but a learning rate that a resumed run
+ * reads has to be the one that was drawn. Makes each number its exact text, in what is in the item, too; false when out
+ * of memory. What is not finite stays: cJSON writes null. */
+static bool make_exact(cJSON *parent)
+{
+    enum { NUMBER_LENGTH = 32, TYPE_BITS = 0xff };
+    for (cJSON *item = parent->child; item != NULL; item = item->next) {
+        if (!make_exact(item))
+            return false;
+        if (!cJSON_IsNumber(item) || !isfinite(item->valuedouble))
+            continue;
+        char *text = cJSON_malloc(NUMBER_LENGTH);
+        if (text == NULL)
+            return false;
+        snprintf(text, NUMBER_LENGTH, "%.15g", item->valuedouble);
+        if (strtod(text, NULL) != item->valuedouble)
+            snprintf(text, NUMBER_LENGTH, "%.17g", item->valuedouble);
+        item->valuestring = text;
+        item->type = (item->type & ~TYPE_BITS) | cJSON_Raw;
+    }
+    return true;
+}
+
+/* The line as it stands in the file, newline included; malloc'd, NULL when out of memory. `fields` are of no use
+ * behind it. */
+static char *line_text(int64_t seq, double time, cJSON *fields, size_t *length)
 {
     char *line = NULL, *head_text = NULL, *body_text = NULL;
     cJSON *head = cJSON_CreateObject();
 
     if (cJSON_AddNumberToObject(head, "seq", (double)seq) == NULL ||
-        cJSON_AddNumberToObject(head, "time", time) == NULL)
+        cJSON_AddNumberToObject(head, "time", time) == NULL || !make_exact(head) || !make_exact(fields))
         goto out;
     head_text = cJSON_PrintUnformatted(head);
     body_text = cJSON_PrintUnformatted(fields);
