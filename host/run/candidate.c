@@ -382,6 +382,12 @@ static enum status restored_weights(struct training *training, struct error *err
     enum status st =
         path != NULL ? trainer_restore(training->trainer, path, &note, err) : error_memory(err, "path", 0);
     training->epochs = trainer_state(training->trainer)->epoch;
+    if (st == ST_OK) {
+        run_lock(training->run);
+        display_say(&training->run->display, 1, "  model %d goes on from step %u",
+                    (int)training->candidate->id, trainer_state(training->trainer)->step);
+        run_unlock(training->run);
+    }
     free(path);
     return st;
 }

@@ -10,7 +10,7 @@ make_job "$work/job.cfg" "$work/data"
 # start DIR: the run in the background; its id is in $background.
 start() {
     # shellcheck disable=SC2086 # $strategy is several words
-    "$bin/nasrun" "$work/job.cfg" $strategy output.dir="$1" "devices=$devices" output.plots=false output.checkpoint_seconds=0.02 \
+    "$bin/nasrun" -v "$work/job.cfg" $strategy output.dir="$1" "devices=$devices" output.plots=false output.checkpoint_seconds=0.02 \
         >>"$1.log" 2>&1 &
     background=$!
 }
@@ -60,7 +60,7 @@ kill_runs() {
         else
             pass
         fi
-        grep -q '  resumed  ' "$dir.log" && resumed=$((resumed + 1))
+        grep -q '^  model [0-9]* goes on from step ' "$dir.log" && resumed=$((resumed + 1))
         rm -rf "$dir"
     done
     check "of $i killed runs none went on in the middle of a training" [ "$resumed" -gt 0 ]
