@@ -53,7 +53,7 @@ for source in tests/gpu/test_kernels_*.cpp; do
     object "$(basename "$source" .cpp)" "$source" &
 done
 wait
-for source in host/net/remap.c host/base/random.c host/base/error.c host/net/layer.c host/net/weights.c; do
+for source in host/net/remap.c host/base/random.c host/base/error.c host/base/text.c host/net/layer.c host/net/weights.c; do
     name=host_$(basename "$source" .c)
     gcc -std=c17 -O1 -g -D_GNU_SOURCE -I. -ffp-contract=off -c "$source" -o "$place/$name.o"
     common="$common $place/$name.o"
