@@ -1,4 +1,5 @@
 /* The list of single image files, with their classes and splits, before anything is decoded. */
+#include "host/base/array.h"
 #include "host/base/text.h"
 #include "host/data/data_internal.h"
 
@@ -31,14 +32,11 @@ static int32_t class_index(const struct data_list *list, const char *name, bool 
 /* Adds a class of that name, which belongs to the list afterwards. */
 static enum status insert_class(struct data_list *list, int32_t at, char *name, struct error *err)
 {
-    if (list->class_count == list->class_capacity) {
-        int32_t capacity = list->class_capacity > 0 ? 2 * list->class_capacity : 16;
-        struct data_class *larger = realloc(list->classes, (size_t)capacity * sizeof(*larger));
-        if (larger == NULL)
-            return error_memory(err, "classes", (unsigned long long)capacity * sizeof(*larger));
-        list->classes = larger;
-        list->class_capacity = capacity;
-    }
+    struct data_class *classes = array_with_room(list->classes, list->class_count, &list->class_capacity,
+                                                 sizeof(*classes), "classes", err);
+    if (classes == NULL)
+        return ST_MEMORY;
+    list->classes = classes;
     memmove(&list->classes[at + 1], &list->classes[at],
             (size_t)(list->class_count - at) * sizeof(*list->classes));
     list->classes[at] = (struct data_class){.name = name, .id = list->class_count++};
@@ -144,14 +142,11 @@ enum status data_list_pass(struct data_list *list, const char *name, struct erro
             list->passed[i].count++;
             return ST_OK;
         }
-    if (list->passed_count == list->passed_capacity) {
-        int32_t capacity = list->passed_capacity > 0 ? 2 * list->passed_capacity : 16;
-        struct data_passed *larger = realloc(list->passed, (size_t)capacity * sizeof(*larger));
-        if (larger == NULL)
-            return error_memory(err, "names", (unsigned long long)capacity * sizeof(*larger));
-        list->passed = larger;
-        list->passed_capacity = capacity;
-    }
+    struct data_passed *passed = array_with_room(list->passed, list->passed_count, &list->passed_capacity,
+                                                 sizeof(*passed), "names", err);
+    if (passed == NULL)
+        return ST_MEMORY;
+    list->passed = passed;
     char *copy = strdup(name);
     if (copy == NULL)
         return error_memory(err, "a name", strlen(name) + 1);

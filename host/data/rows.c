@@ -1,6 +1,7 @@
 /* Lists as text: rows of fields, as spreadsheets and other tools write them. Fields may be quoted as RFC 4180 says,
  * with blanks before the quote; the separator is a comma, a semicolon, a tab or a blank, whichever the first row has;
  * the text is UTF-8 or UTF-16, with a mark in front of it or without. */
+#include "host/base/array.h"
 #include "host/base/file.h"
 #include "host/data/data_internal.h"
 
@@ -105,14 +106,11 @@ enum status data_rows_open(struct data_rows *rows, const char *path, struct erro
 
 static enum status add_field(struct data_rows *rows, char *field, struct error *err)
 {
-    if (rows->field_count == rows->field_capacity) {
-        int32_t capacity = rows->field_capacity > 0 ? 2 * rows->field_capacity : 16;
-        char **larger = realloc(rows->fields, (size_t)capacity * sizeof(*larger));
-        if (larger == NULL)
-            return error_memory(err, "columns", (unsigned long long)capacity * sizeof(*larger));
-        rows->fields = larger;
-        rows->field_capacity = capacity;
-    }
+    char **fields = array_with_room(rows->fields, rows->field_count, &rows->field_capacity, sizeof(*fields),
+                                    "columns", err);
+    if (fields == NULL)
+        return ST_MEMORY;
+    rows->fields = fields;
     rows->fields[rows->field_count++] = field;
     return ST_OK;
 }

@@ -1,5 +1,6 @@
 #include "host/data/walk.h"
 
+#include "host/base/array.h"
 #include "host/base/file.h"
 
 #include <dirent.h>
@@ -29,14 +30,11 @@ static int compare_entries(const void *a, const void *b)
 static enum status add_entry(struct walk_folder *all, const char *name, const struct stat *about,
                              struct error *err)
 {
-    if (all->count == all->capacity) {
-        int32_t capacity = all->capacity > 0 ? 2 * all->capacity : 64;
-        struct walk_entry *larger = realloc(all->entries, (size_t)capacity * sizeof(*larger));
-        if (larger == NULL)
-            return error_memory(err, "a folder's names", (unsigned long long)capacity * sizeof(*larger));
-        all->entries = larger;
-        all->capacity = capacity;
-    }
+    struct walk_entry *entries =
+        array_with_room(all->entries, all->count, &all->capacity, sizeof(*entries), "a folder's names", err);
+    if (entries == NULL)
+        return ST_MEMORY;
+    all->entries = entries;
     char *copy = strdup(name);
     if (copy == NULL)
         return error_memory(err, "a folder's names", strlen(name) + 1);

@@ -1,5 +1,7 @@
 #include "host/machine/weight_cache.h"
 
+#include "host/base/array.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -80,14 +82,11 @@ static int32_t elsewhere(const struct weight_cache *cache, int32_t id, int32_t d
 /* A new entry, whose table is a copy. Entries move. */
 static enum status append(struct weight_cache *cache, const struct entry *like, struct error *err)
 {
-    if (cache->count == cache->capacity) {
-        int32_t capacity = cache->capacity == 0 ? 16 : 2 * cache->capacity;
-        struct entry *larger = realloc(cache->entries, (size_t)capacity * sizeof(*larger));
-        if (larger == NULL)
-            return error_memory(err, "cache of weights", (size_t)capacity * sizeof(*larger));
-        cache->entries = larger;
-        cache->capacity = capacity;
-    }
+    struct entry *entries = array_with_room(cache->entries, cache->count, &cache->capacity, sizeof(*entries),
+                                            "cache of weights", err);
+    if (entries == NULL)
+        return ST_MEMORY;
+    cache->entries = entries;
     struct entry entry = *like;
     enum status st = weight_table_copy(&entry.table, &like->table, err);
     if (st != ST_OK)

@@ -1,5 +1,6 @@
 #include "host/report/history.h"
 
+#include "host/base/array.h"
 #include "host/base/file.h"
 #include "host/journal/event_read.h"
 #include "host/net/serialise.h"
@@ -11,25 +12,7 @@
 
 enum { MAX_CLASSES = 10000 };
 
-/* ---- growing arrays ---- */
-
-/* The array with room for one more element, which is zeroed; NULL, and the array as it was, when out of
- * memory. */
-static void *with_room(void *array, int32_t count, int32_t *capacity, size_t size, struct error *err)
-{
-    if (count == *capacity) {
-        int32_t larger = *capacity == 0 ? 16 : 2 * *capacity;
-        void *grown = realloc(array, (size_t)larger * size);
-        if (grown == NULL) {
-            error_memory(err, "the history of a run", (size_t)larger * size);
-            return NULL;
-        }
-        array = grown;
-        *capacity = larger;
-    }
-    memset((char *)array + (size_t)count * size, 0, size);
-    return array;
-}
+static const char WHAT[] = "the history of a run"; /* for messages */
 
 const struct history_model *history_find(const struct history *history, int64_t id)
 {
@@ -96,8 +79,8 @@ static enum status read_candidate(struct history *history, const struct event_ca
 {
     if (history_find(history, event->id) != NULL)
         return error_set(err, ST_FORMAT, "a second candidate with id %d", (int)event->id);
-    struct history_model *models =
-        with_room(history->models, history->model_count, &history->model_capacity, sizeof(*models), err);
+    struct history_model *models = array_with_room(history->models, history->model_count,
+                                                   &history->model_capacity, sizeof(*models), WHAT, err);
     if (models == NULL)
         return err->status;
     history->models = models;
@@ -124,8 +107,8 @@ static enum status read_epoch(struct history *history, const struct event *read,
     /* a candidate that was started anew trains its epochs again: the later ones count */
     while (model->point_count > 0 && model->points[model->point_count - 1].epoch >= event->epoch)
         model->point_count--;
-    struct history_point *points =
-        with_room(model->points, model->point_count, &model->point_capacity, sizeof(*points), err);
+    struct history_point *points = array_with_room(model->points, model->point_count, &model->point_capacity,
+                                                   sizeof(*points), WHAT, err);
     if (points == NULL)
         return err->status;
     model->points = points;
@@ -184,8 +167,8 @@ static enum status read_test(struct history *history, const struct event_test *e
     if (event->confusion.rows != history->classes)
         return error_set(err, ST_FORMAT, "\"confusion\" has %d rows, expected %d", (int)event->confusion.rows,
                          (int)history->classes);
-    struct history_test *tests =
-        with_room(history->tests, history->test_count, &history->test_capacity, sizeof(*tests), err);
+    struct history_test *tests = array_with_room(history->tests, history->test_count, &history->test_capacity,
+                                                 sizeof(*tests), WHAT, err);
     if (tests == NULL)
         return err->status;
     history->tests = tests;

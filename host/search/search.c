@@ -1,5 +1,6 @@
 #include "host/search/search.h"
 
+#include "host/base/array.h"
 #include "host/net/cost.h"
 #include "host/net/serialise.h"
 #include "host/search/strategy.h"
@@ -119,14 +120,11 @@ static struct search_model *find(const struct search *search, int32_t id)
 
 enum status search_pend(struct search *search, const struct search_trial *trial, struct error *err)
 {
-    if (search->count == search->capacity) {
-        int32_t capacity = search->capacity == 0 ? 16 : 2 * search->capacity;
-        struct search_model *larger = realloc(search->models, (size_t)capacity * sizeof(*larger));
-        if (larger == NULL)
-            return error_memory(err, "search models", (size_t)capacity * sizeof(*larger));
-        search->models = larger;
-        search->capacity = capacity;
-    }
+    struct search_model *models = array_with_room(search->models, search->count, &search->capacity,
+                                                  sizeof(*models), "search models", err);
+    if (models == NULL)
+        return ST_MEMORY;
+    search->models = models;
     struct search_model model = {.id = trial->id,
                                  .parent = trial->parent,
                                  .start = trial->start,

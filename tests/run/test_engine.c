@@ -92,149 +92,137 @@ static void test_larger_budget(void **state)
     tiny_job_close(&tiny);
 }
 
+/* A run that nothing happened to, and what it left. */
+struct finished {
+    struct tiny_job tiny;
+    struct journal_lines lines;
+    char *journal, *published; /* paths */
+    char *text, *model, *history;
+    size_t length, model_length;
+};
+
+static void finish(struct finished *whole)
+{
+    struct error err;
+    tiny_job_open(&whole->tiny, NULL);
+    run_to_the_end(&whole->tiny);
+    whole->history = tiny_job_history(&whole->tiny);
+    whole->journal = file_join(whole->tiny.run, JOURNAL_NAME);
+    whole->published = file_join(whole->tiny.run, "model.safetensors");
+    assert_int_equal(file_read(whole->journal, &whole->text, &whole->length, &err), ST_OK);
+    assert_int_equal(file_read(whole->published, &whole->model, &whole->model_length, &err), ST_OK);
+    tiny_job_journal(&whole->tiny, &whole->lines);
+}
+
+static void finished_free(struct finished *whole)
+{
+    journal_lines_free(&whole->lines);
+    free(whole->text);
+    free(whole->model);
+    free(whole->history);
+    free(whole->journal);
+    free(whole->published);
+    tiny_job_close(&whole->tiny);
+}
+
+/* What is in its folder by now, after something happened at that line of the journal, is what was there. */
+static void assert_same_run(const struct finished *whole, size_t line)
+{
+    struct error err;
+    char *history = tiny_job_history(&whole->tiny), *model;
+    size_t length;
+    if (strcmp(history, whole->history) != 0)
+        fail_msg("line %zu: found\n%sexpected\n%s", line, history, whole->history);
+    assert_int_equal(file_read(whole->published, &model, &length, &err), ST_OK);
+    assert_int_equal(length, whole->model_length);
+    assert_memory_equal(model, whole->model, length);
+    free(model);
+    free(history);
+}
+
 /* Cuts the journal behind each of its lines in turn, as a kill there would have left it (without the checkpoints). */
 static void test_resumed(void **state)
 {
-    struct tiny_job tiny;
-    struct journal_lines lines;
+    struct finished whole;
     struct error err;
-    char *whole, *model, *data;
-    size_t length, model_length, data_length;
     int resumed = 0;
     (void)state;
-    tiny_job_open(&tiny, NULL);
-    run_to_the_end(&tiny);
-    char *expected = tiny_job_history(&tiny), *journal = file_join(tiny.run, JOURNAL_NAME),
-         *published = file_join(tiny.run, "model.safetensors");
-    assert_int_equal(file_read(journal, &whole, &length, &err), ST_OK);
-    assert_int_equal(file_read(published, &model, &model_length, &err), ST_OK);
-    tiny_job_journal(&tiny, &lines);
-    for (size_t i = 0; i + 1 < lines.count; i++) {
-        if (strcmp(lines.lines[i].event, "epoch") == 0)
+    finish(&whole);
+    for (size_t i = 0; i + 1 < whole.lines.count; i++) {
+        const struct journal_line *line = &whole.lines.lines[i];
+        if (strcmp(line->event, "epoch") == 0)
             continue; /* as behind the next line before it: it is forgotten */
-        assert_int_equal(file_write_atomic(journal, whole, lines.lines[i].end, &err), ST_OK);
-        assert_int_equal(remove(published), 0);
-        run_to_the_end(&tiny);
-        char *history = tiny_job_history(&tiny);
-        if (strcmp(history, expected) != 0)
-            fail_msg("after line %zu: found\n%sexpected\n%s", i + 1, history, expected);
-        free(history);
-        assert_int_equal(file_read(published, &data, &data_length, &err), ST_OK);
-        assert_int_equal(data_length, model_length);
-        assert_memory_equal(data, model, model_length);
-        free(data);
+        assert_int_equal(file_write_atomic(whole.journal, whole.text, line->end, &err), ST_OK);
+        assert_int_equal(remove(whole.published), 0);
+        run_to_the_end(&whole.tiny);
+        assert_same_run(&whole, i + 1);
         resumed++;
     }
     assert_true(resumed >= 3 * (TINY_JOB_MODELS + 1));
-    journal_lines_free(&lines);
-    free(whole);
-    free(model);
-    free(expected);
-    free(journal);
-    free(published);
-    tiny_job_close(&tiny);
-}
-
-static void assert_same_run(const struct tiny_job *tiny, const char *history, const char *model,
-                            size_t length)
-{
-    struct error err;
-    char *found = tiny_job_history(tiny), *published = file_join(tiny->run, "model.safetensors"), *data;
-    size_t data_length;
-    if (strcmp(found, history) != 0)
-        fail_msg("found\n%sexpected\n%s", found, history);
-    assert_int_equal(file_read(published, &data, &data_length, &err), ST_OK);
-    assert_int_equal(data_length, length);
-    assert_memory_equal(data, model, length);
-    free(data);
-    free(found);
-    free(published);
+    finished_free(&whole);
 }
 
 /* A flipped bit in each line of the journal in turn: what stands before is kept, the rest done again, to the same
  * end. */
 static void test_salvaged(void **state)
 {
-    struct tiny_job tiny;
-    struct journal_lines lines;
+    struct finished whole;
     struct error err;
-    char *whole, *model;
-    size_t length, model_length, kept, dropped;
+    size_t kept, dropped;
     (void)state;
-    tiny_job_open(&tiny, NULL);
-    run_to_the_end(&tiny);
-    char *expected = tiny_job_history(&tiny), *journal = file_join(tiny.run, JOURNAL_NAME),
-         *published = file_join(tiny.run, "model.safetensors");
-    assert_int_equal(file_read(journal, &whole, &length, &err), ST_OK);
-    assert_int_equal(file_read(published, &model, &model_length, &err), ST_OK);
-    tiny_job_journal(&tiny, &lines);
-    for (size_t i = 1; i + 1 < lines.count; i++) {
-        whole[lines.lines[i].end - 30] ^= 1;
-        assert_int_equal(file_write_atomic(journal, whole, length, &err), ST_OK);
-        whole[lines.lines[i].end - 30] ^= 1;
-        assert_int_equal(engine_run(&tiny.job, tiny.run, -1, &tiny.history, &err), ST_FORMAT);
-        assert_int_equal(journal_salvage(journal, &kept, &dropped, &err), ST_OK);
+    finish(&whole);
+    struct tiny_job *tiny = &whole.tiny;
+    for (size_t i = 1; i + 1 < whole.lines.count; i++) {
+        char *flipped = &whole.text[whole.lines.lines[i].end - 30];
+        *flipped ^= 1;
+        assert_int_equal(file_write_atomic(whole.journal, whole.text, whole.length, &err), ST_OK);
+        *flipped ^= 1;
+        assert_int_equal(engine_run(&tiny->job, tiny->run, -1, &tiny->history, &err), ST_FORMAT);
+        assert_int_equal(journal_salvage(whole.journal, &kept, &dropped, &err), ST_OK);
         assert_int_equal(kept, i);
-        assert_int_equal(dropped, lines.count - i);
-        assert_true(tiny_job_has(&tiny, JOURNAL_DAMAGED_NAME));
-        run_to_the_end(&tiny);
-        assert_same_run(&tiny, expected, model, model_length);
+        assert_int_equal(dropped, whole.lines.count - i);
+        assert_true(tiny_job_has(tiny, JOURNAL_DAMAGED_NAME));
+        run_to_the_end(tiny);
+        assert_same_run(&whole, i + 1);
     }
-    journal_lines_free(&lines);
-    free(whole);
-    free(model);
-    free(expected);
-    free(journal);
-    free(published);
-    tiny_job_close(&tiny);
+    finished_free(&whole);
 }
 
 /* Models that are gone or damaged and needed: an error that says what helps, and with that the run is done again from
  * there, to the same end. */
 static void test_lost_models(void **state)
 {
-    struct tiny_job tiny;
-    struct journal_lines lines;
+    struct finished whole;
     struct error err;
-    char *whole, *model, name[64];
-    size_t model_length, length, begun = 0;
+    char name[64];
+    size_t begun = 0;
     (void)state;
-    tiny_job_open(&tiny, NULL);
-    run_to_the_end(&tiny);
-    char *expected = tiny_job_history(&tiny), *journal = file_join(tiny.run, JOURNAL_NAME),
-         *published = file_join(tiny.run, "model.safetensors");
-    assert_int_equal(file_read(journal, &whole, &length, &err), ST_OK);
-    assert_int_equal(file_read(published, &model, &model_length, &err), ST_OK);
-    tiny_job_journal(&tiny, &lines);
-    for (size_t i = 0; i < lines.count; i++) /* up to the final fit's beginning */
-        if (strcmp(lines.lines[i].event, "candidate") == 0)
-            begun = lines.lines[i - 1].end;
+    finish(&whole);
+    struct tiny_job *tiny = &whole.tiny;
+    for (size_t i = 0; i < whole.lines.count; i++) /* up to the final fit's beginning */
+        if (strcmp(whole.lines.lines[i].event, "candidate") == 0)
+            begun = i;
     for (int how = 0; how < 2; how++) {
         for (int id = 0; id <= TINY_JOB_MODELS; id++) {
             snprintf(name, sizeof(name), "models/%d.safetensors", id);
-            char *path = file_join(tiny.run, name);
+            char *path = file_join(tiny->run, name);
             if (how == 0)
                 assert_int_equal(remove(path), 0);
             else
                 assert_int_equal(truncate(path, 1000), 0);
             free(path);
         }
-        assert_int_equal(file_write_atomic(journal, whole, begun, &err), ST_OK);
-        tiny.history.salvage = false;
-        assert_int_not_equal(engine_run(&tiny.job, tiny.run, -1, &tiny.history, &err), ST_OK);
+        assert_int_equal(file_write_atomic(whole.journal, whole.text, whole.lines.lines[begun - 1].end, &err),
+                         ST_OK);
+        tiny->history.salvage = false;
+        assert_int_not_equal(engine_run(&tiny->job, tiny->run, -1, &tiny->history, &err), ST_OK);
         if (strstr(err.message, "--salvage") == NULL || strstr(err.message, "models/") == NULL)
             fail_msg("found %s", err.message);
-        tiny.history.salvage = true;
-        run_to_the_end(&tiny);
-        assert_same_run(&tiny, expected, model, model_length);
+        tiny->history.salvage = true;
+        run_to_the_end(tiny);
+        assert_same_run(&whole, begun + 1);
     }
-    journal_lines_free(&lines);
-    free(whole);
-    free(model);
-    free(expected);
-    free(journal);
-    free(published);
-    tiny_job_close(&tiny);
+    finished_free(&whole);
 }
 
 /* A candidate that was in training when the engine was killed twice is given up; the run goes on. */

@@ -15,17 +15,6 @@
 
 #include <cmocka.h>
 
-static void open_run(struct run *run, struct tiny_job *tiny)
-{
-    struct error err;
-    if (run_open(run, &tiny->job, tiny->run, -1, clock_seconds(), &err) != ST_OK)
-        fail_msg("%s", err.message);
-    run->history = &tiny->history;
-    if (resume_run(run, &err) != ST_OK)
-        fail_msg("%s", err.message);
-    run->sharing.workers = run->window = 1;
-}
-
 /* The journal's events but epochs, plans and morphs, one word each. */
 static char *events_of(const struct tiny_job *tiny)
 {
@@ -53,7 +42,7 @@ static void test_stages(void **state)
     struct error err;
     (void)state;
     tiny_job_open(&tiny, stages);
-    open_run(&run, &tiny);
+    tiny_job_open_run(&tiny, &run);
     assert_int_equal(run.stage, 0);
     if (stage_run(&run, &err) != ST_OK)
         fail_msg("%s", err.message);
@@ -102,7 +91,7 @@ static void check_nothing_could_be_trained(const char *const *overrides, const c
     struct error err;
     ops.program_prepare = refuse_to_prepare;
     tiny_job_open(&tiny, overrides);
-    open_run(&run, &tiny);
+    tiny_job_open_run(&tiny, &run);
     run.ops = run.devices.ops = &ops;
     assert_int_equal(stage_run(&run, &err), ST_DIVERGED);
     assert_non_null(strstr(err.message, message));
@@ -134,7 +123,7 @@ static void test_no_search(void **state)
     struct error err;
     (void)state;
     tiny_job_open(&tiny, overrides);
-    open_run(&run, &tiny);
+    tiny_job_open_run(&tiny, &run);
     for (int32_t stage = 0; stage < 2; stage++) {
         if (stage_run(&run, &err) != ST_OK)
             fail_msg("%s", err.message);
@@ -168,7 +157,7 @@ static void test_joined(void **state)
     struct error err;
     (void)state;
     tiny_job_open(&tiny, overrides);
-    open_run(&run, &tiny);
+    tiny_job_open_run(&tiny, &run);
     if (stage_run(&run, &err) != ST_OK)
         fail_msg("%s", err.message);
     assert_int_equal(run.final.id, 0);
@@ -213,7 +202,7 @@ static void test_final_fit_of_the_strategy(void **state)
     (void)state;
     strategy.propose_final = propose_afresh;
     tiny_job_open(&tiny, overrides);
-    open_run(&run, &tiny);
+    tiny_job_open_run(&tiny, &run);
     search_free(run.search);
     const struct search_setup setup = {
         .job = &tiny.job.search, .seed = 5, .image = {0, 1, 8, 8}, .classes = TINY_JOB_CLASSES};

@@ -2,6 +2,8 @@
 
 #include "host/base/clock.h"
 #include "host/base/file.h"
+#include "host/run/engine.h"
+#include "host/run/resume.h"
 #include "spec/spec.h"
 #include "tests/support/data_files.h"
 
@@ -74,6 +76,17 @@ void tiny_job_close(struct tiny_job *tiny)
     spec_free(&tiny->job);
     data_files_remove(tiny->folder);
     free(tiny->run);
+}
+
+void tiny_job_open_run(struct tiny_job *tiny, struct run *run)
+{
+    struct error err;
+    if (run_open(run, &tiny->job, tiny->run, -1, clock_seconds(), &err) != ST_OK)
+        fail_msg("%s", err.message);
+    run->history = &tiny->history;
+    if (resume_run(run, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    run->sharing.workers = run->window = 1;
 }
 
 void tiny_job_journal(const struct tiny_job *tiny, struct journal_lines *lines)

@@ -7,7 +7,7 @@
 #define NASRUN_TESTS_SUPPORT_TINY_JOB_H
 
 #include "host/journal/journal.h"
-#include "host/run/supervisor.h"
+#include "host/run/run.h"
 #include "spec/job.h"
 
 enum {
@@ -29,6 +29,9 @@ void tiny_job_open(struct tiny_job *tiny, const char *const *overrides);
 void tiny_job_close(struct tiny_job *tiny);
 /* Reads the job anew, with others. */
 void tiny_job_change(struct tiny_job *tiny, const char *const *overrides);
+
+/* Opens its run with one worker and goes through what its journal has; run_close is the caller's. */
+void tiny_job_open_run(struct tiny_job *tiny, struct run *run);
 
 /* The run's journal; journal_lines_free is the caller's. */
 void tiny_job_journal(const struct tiny_job *tiny, struct journal_lines *lines);
