@@ -1,5 +1,7 @@
 #include "host/search/branches.h"
 
+#include "host/search/ladder_plan.h"
+
 #include <math.h>
 #include <stdio.h>
 
@@ -8,10 +10,7 @@ static const double LEAST_EPOCHS = 20.0, LONG = 60.0, MANY = 200.0;
 
 /* Shares of the stage: of the root; of all rounds, by the epochs; what the ladder and the root leave of the search's
  * part is the most. */
-static const double ROOT_SHARE = 0.1, SHORT_SHARE = 0.15, LONG_SHARE = 0.3, LADDER_SHARE = 0.12;
-
-/* Shorter trainings say nothing. */
-static const double LEAST_STEPS = 40.0;
+static const double ROOT_SHARE = 0.1, SHORT_SHARE = 0.15, LONG_SHARE = 0.3;
 
 /* Of a control's or a sibling's training, before it cools down; and of the root's, behind its warm-up. */
 static const double HOLD = 0.75, ROOT_HOLD = 0.5;
@@ -41,7 +40,7 @@ struct branches_plan branches_plan_make(const struct search_setup *setup, const 
 {
     struct branches_plan plan = {.siblings = setup->job->branches, .root = ROOT_SHARE};
     const double all =
-        fmin(epochs < LONG ? SHORT_SHARE : LONG_SHARE, means->search - LADDER_SHARE - ROOT_SHARE);
+        fmin(epochs < LONG ? SHORT_SHARE : LONG_SHARE, means->search - LADDER_WHOLE_SHARE - ROOT_SHARE);
     const double length = 1.0 + ceil((double)plan.siblings / means->workers); /* of a round, in trainings */
     const double steps = epochs * means->candidate_epochs / means->epochs * means->train_images /
                          means->candidate_batch; /* of a training that has all of the stage */
@@ -49,7 +48,7 @@ struct branches_plan branches_plan_make(const struct search_setup *setup, const 
         return plan;
     for (plan.rounds = rounds_of(epochs); plan.rounds > 0; plan.rounds--) {
         plan.share = all / (plan.rounds * length) - means->beside;
-        if (plan.share * steps >= LEAST_STEPS)
+        if (plan.share * steps >= LADDER_LEAST_STEPS)
             break;
     }
     return plan;

@@ -14,16 +14,12 @@ static const double SHORT = 15.0, LONG = 60.0, MANY = 200.0, MOST = 1000.0;
 /* Epochs that a network should get in all. More than the most where the best size gets many. */
 static const double LEAST_EPOCHS = 5.0, MOST_EPOCHS = 60.0, MOST_OVER_BEST = 3.0;
 
-/* Shares of the stage that all rungs may take, with and without what trainings take beside their steps, and one
- * training of the first; and what all may of the search's part. */
-static const double WHOLE_LADDER = 0.12, LADDER_SHARE = 0.1, ONLY_RUNG = 1.0 / 32.0, FIRST_RUNG = 1.0 / 64.0,
-                    OF_THE_SEARCH = 0.9;
+/* Shares of the stage that all rungs may take without what trainings take beside their steps, and one training of the
+ * first; and what all may of the search's part. */
+static const double STEPS_SHARE = 0.1, ONLY_RUNG = 1.0 / 32.0, FIRST_RUNG = 1.0 / 64.0, OF_THE_SEARCH = 0.9;
 
 /* A size that none has. */
 static const double LARGEST = 1e9;
-
-/* Shorter trainings say nothing. */
-static const double LEAST_STEPS = 40.0;
 
 enum { WIDTH_STEP = 8, MOST_WIDTH = 512, LAST_RUNG = 2 };
 
@@ -195,7 +191,7 @@ static double least_share(const struct search_means *means, const struct ladder_
     double epochs = INFINITY;
     for (int32_t i = 0; i < plan->count; i++)
         epochs = fmin(epochs, plan->networks[i].epochs);
-    const double images = LEAST_STEPS * means->candidate_batch + means->validation;
+    const double images = LADDER_LEAST_STEPS * means->candidate_batch + means->validation;
     return images / (epochs * means->candidate_epochs / means->epochs * means->train_images);
 }
 
@@ -210,7 +206,8 @@ static bool choose_share(const struct search_means *means, const struct ladder_t
         return plan->share >= least;
     }
     const double most =
-        fmin(fmin(LADDER_SHARE, part), fmin(WHOLE_LADDER, part) - means->beside * time->turns) / time->length;
+        fmin(fmin(STEPS_SHARE, part), fmin(LADDER_WHOLE_SHARE, part) - means->beside * time->turns) /
+        time->length;
     plan->share = fmin(fmax(plan->rungs > 1 ? FIRST_RUNG : ONLY_RUNG, least), most);
     return plan->share >= least;
 }

@@ -27,6 +27,12 @@ enum { LADDER_MOST_NETWORKS = 8 };
 /* With a smaller E there is no ladder. */
 #define LADDER_TOO_SHORT 3.0
 
+/* Of the stage, the most that all rungs take with what trainings take beside their steps. */
+#define LADDER_WHOLE_SHARE 0.12
+
+/* Trainings of fewer steps say nothing. */
+#define LADDER_LEAST_STEPS 40.0
+
 struct ladder_network {
     int32_t start; /* index into search.starts */
     int32_t width;
