@@ -3,6 +3,8 @@
 # has few files, little memory, small files and stacks, its memory is short by a control group, somebody removes the run
 # folder, a name that is there is not seen for a moment, images can't be read for a moment. One line and status 2, after which
 # the same command ends as the undisturbed run, or the same bytes at once.
+#
+# Runs alone: it has deadlines.
 . tests/support/script.sh
 make_data "$work/data" 96 32
 make_job "$work/job.cfg" "$work/data"
