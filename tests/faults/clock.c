@@ -1,5 +1,5 @@
-/* A library for LD_PRELOAD whose wall clock jumps at every look, ten years forth and ten years back, as that of a machine
- * which is set anew; the clock that only counts goes on. */
+/* A library for LD_PRELOAD whose wall clock jumps at every look, ten years forth and ten years back, as that of a
+ * machine which is set anew; the clock that only counts goes on. */
 #include <dlfcn.h>
 #include <stdatomic.h>
 #include <stddef.h>
