@@ -68,12 +68,16 @@ static struct recipe recipe_of(const struct event_candidate *event)
 static enum status replay_run(const struct run *run, const struct event_run *event, struct error *err)
 {
     char expected[DATA_FINGERPRINT_LENGTH];
-    data_fingerprint_text(&run->data, event->dataset.fingerprint, expected);
-    if (strcmp(event->dataset.fingerprint, expected) != 0)
+    const struct event_dataset *before = &event->dataset;
+    const int32_t *now = run->data.sample_count;
+    data_fingerprint_text(&run->data, before->fingerprint, expected);
+    if (strcmp(before->fingerprint, expected) != 0)
         return error_set(
             err, ST_FORMAT,
-            "the run began on data with fingerprint %s, the job's data has %s; use --fresh to start over",
-            event->dataset.fingerprint, expected);
+            "the run began on %d + %d + %d images for training, validation and test (%s), the job's "
+            "data are %d + %d + %d (%s); use --fresh to start over",
+            (int)before->train, (int)before->validation, (int)before->test, before->fingerprint,
+            (int)now[SPLIT_TRAIN], (int)now[SPLIT_VALIDATION], (int)now[SPLIT_TEST], expected);
     return ST_OK;
 }
 
