@@ -91,6 +91,8 @@ enum status record_calibration(struct run *run, const struct calibration *calibr
                                             .error = calibration->error,
                                             .measured = run->calibrated ? run->seconds_per_image : NAN,
                                             .beside = run->calibrated ? run->beside : NAN,
+                                            .evaluation =
+                                                run->evaluation_factor > 0.0 ? run->evaluation_factor : NAN,
                                             .batch = rates->batch,
 #define UNIT(NAME, name, meaning) .name = rates->seconds[COST_##NAME],
                                             COST_UNITS(UNIT)

@@ -188,6 +188,7 @@ static void replay_calibration(struct run *run, const struct event_calibration *
     if (!isnan(event->measured)) {
         run->seconds_per_image = event->measured;
         run->beside = event->beside;
+        run->evaluation_factor = isnan(event->evaluation) ? 0.0 : event->evaluation;
         run->calibrated = true;
     }
 }
