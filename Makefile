@@ -285,7 +285,7 @@ $(BUILD)/tests/bench/bench_train: $(BENCH_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
 
-$(BUILD)/tests/bench/bench_cost: $(BUILD)/tests/bench/bench_cost.o $(LIBRARY)
+$(BUILD)/tests/bench/bench_cost $(BUILD)/tests/bench/bench_conv: %: %.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
 
