@@ -1,5 +1,5 @@
-/* Models as ONNX: what is written is read as the same function, no damaged file gets in, and what can't be read is named.
- * `test_onnx --write DIR` writes the networks with answers for tests/python/check_onnx.py. */
+/* Models as ONNX: what is written is read as the same function, no damaged file gets in, and what can't be read is
+ * named. `test_onnx --write DIR` writes the networks with answers for tests/python/check_onnx.py. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
