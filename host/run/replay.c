@@ -57,6 +57,8 @@ static struct recipe recipe_of(const struct event_candidate *event)
     recipe.batches_of = event->batches_of;
     recipe.goes_on = event->state_of >= 0;
     recipe.compared_with = event->compared_with;
+    recipe.fresh = event->fresh;
+    recipe.shrink = event->shrink;
 #define READ(name) recipe.hyperparameters.name = event->name;
     RECIPE_HYPERPARAMETERS(READ)
 #undef READ
