@@ -8,15 +8,15 @@ BIN ?= bin
 SANITIZE ?=
 OPTIMIZE ?= -O3
 JOBS ?= $(shell nproc)
-PACKAGES := libconfig libpng libjpeg libwebp libtiff-4 zlib libxxhash libutf8proc libcjson cairo fontconfig
+PACKAGES := libconfig libpng libjpeg libwebp libtiff-4 zlib libxxhash libutf8proc libcjson libprotobuf-c cairo fontconfig
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 CFLAGS_ALL := -std=c17 $(WARNINGS) $(OPTIMIZE) -g -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off -fno-math-errno -MMD -MP $(SANITIZE) $(CFLAGS)
 LIBS = $(shell pkg-config --libs $(PACKAGES)) -lgif -ldnnl -lm -ldl -lpthread
 
-ROOMS := spec host/base host/data host/net host/morph host/program host/device host/ref host/cpu host/train host/search host/model host/journal host/report \
+ROOMS := spec host/base host/data host/net host/morph host/program host/device host/ref host/cpu host/train host/search host/model host/onnx host/journal host/report \
 	host/machine host/run
 LIBRARY_SOURCES := $(foreach room,$(ROOMS),$(filter-out host/run/main.c,$(wildcard $(room)/*.c)))
-LIBRARY_OBJECTS := $(LIBRARY_SOURCES:%.c=$(BUILD)/%.o)
+LIBRARY_OBJECTS := $(LIBRARY_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/onnx/onnx.pb-c.o
 LIBRARY := $(BUILD)/libnasrun.a
 TOOL_COMMON := $(wildcard tools/common/*.c)
 TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/*.c))
@@ -78,7 +78,7 @@ help:
 	@echo 'make asan, tsan   the tests under AddressSanitizer and UBSan, under ThreadSanitizer'
 	@echo 'make fuzz SECONDS=60   libFuzzer at every reader of foreign files, so long each; T=job of some'
 	@echo 'make bench        training speed, beside PyTorch where it is installed'
-	@echo 'make test-faults  every call of the C library in a short run fails in turn; hours'
+	@echo 'make test-faults  every call of the C library in a short run fails in turn, by its site'
 	@echo 'make test-gpu     the tests of the GPU plug-in on the GPUs of this machine'
 	@echo 'make bench-gpu    training speed of a GPU beside PyTorch, and each operation beside its roofline and its prediction'
 	@echo 'make bench-search CIFAR10=DIR   what the search is worth beside none, a placebo and chance, at equal budgets; hours'
@@ -113,7 +113,7 @@ test-programs: $(TEST_PROGRAMS) $(TEST_HELPERS) $(GPU_TESTS)
 test-gpu: all test-programs
 	@NASRUN_GPU=$(abspath $(BIN)/nasrun) NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh tests/gpu/hardware.sh tests/gpu/whole_job.sh tests/gpu/workers.sh
 
-# Every call of the C library in a short run fails in turn: hours.
+# Every call of the C library in a short run fails in turn, by its site; SLICE=1/4 make test-faults: a quarter of them.
 test-faults: all $(TEST_HELPERS)
 	@FAULTS=0 NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh tests/scripts/faults.sh
 
@@ -242,6 +242,17 @@ format-check:
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(INCLUDES) -c $< -o $@
+
+# ONNX's messages, from the schema that comes with its development package.
+ONNX_SCHEMA ?= /usr/include/onnx
+$(BUILD)/onnx/onnx.pb-c.c: $(ONNX_SCHEMA)/onnx.proto
+	@mkdir -p $(@D)
+	protoc-c --c_out=$(@D) -I$(ONNX_SCHEMA) $<
+$(BUILD)/onnx/onnx.pb-c.o: $(BUILD)/onnx/onnx.pb-c.c
+	$(CC) $(CFLAGS_ALL) -c $< -o $@
+ONNX_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard host/onnx/*.c))
+$(ONNX_OBJECTS): INCLUDES = -I$(BUILD)/onnx
+$(ONNX_OBJECTS): | $(BUILD)/onnx/onnx.pb-c.c
 
 $(BUILD)/host/report/canvas.o: INCLUDES = $(shell pkg-config --cflags freetype2)
 # Nobody reads the flags of floating-point exceptions; gcc then makes vectors of loops with choices in them. Results are the same.

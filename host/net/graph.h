@@ -155,4 +155,8 @@ struct whitening {
 void weight_initialise(const struct weight_table *table, const struct graph *graph, uint64_t seed,
                        const struct whitening *whitening, float *values);
 
+/* Kernels that are trained become `kept` of themselves and `added` of those in `fresh`; all else stays. */
+void weight_shrink(const struct weight_table *table, const float *fresh, double kept, double added,
+                   float *values);
+
 #endif

@@ -205,3 +205,15 @@ void weight_initialise(const struct weight_table *table, const struct graph *gra
         }
     }
 }
+
+void weight_shrink(const struct weight_table *table, const float *fresh, double kept, double added,
+                   float *values)
+{
+    for (int32_t t = 0; t < table->count; t++) {
+        const struct weight_tensor *tensor = &table->tensors[t];
+        if (tensor->role != WEIGHT_KERNEL || !tensor->trained)
+            continue;
+        for (size_t i = tensor->offset; i < tensor->offset + tensor->count; i++)
+            values[i] = (float)(kept * (double)values[i] + added * (double)fresh[i]);
+    }
+}

@@ -91,6 +91,8 @@ enum status record_calibration(struct run *run, const struct calibration *calibr
                                             .error = calibration->error,
                                             .measured = run->calibrated ? run->seconds_per_image : NAN,
                                             .beside = run->calibrated ? run->beside : NAN,
+                                            .evaluation =
+                                                run->evaluation_factor > 0.0 ? run->evaluation_factor : NAN,
                                             .batch = rates->batch,
 #define UNIT(NAME, name, meaning) .name = rates->seconds[COST_##NAME],
                                             COST_UNITS(UNIT)
@@ -136,6 +138,8 @@ enum status record_candidate(struct run *run, const struct candidate *candidate,
         .batches_of = candidate->recipe.batches_of,
         .state_of = candidate->recipe.goes_on ? candidate->parent : -1,
         .compared_with = candidate->recipe.compared_with,
+        .fresh = candidate->recipe.fresh,
+        .shrink = candidate->recipe.shrink,
         .observed = candidate->final ? -1 : candidate->observed,
         .graph = graph,
         .parameters = cost.parameters,

@@ -95,7 +95,7 @@ struct run {
     double model_seconds_coming; /* at most, of trainings that are not observed yet */
     bool calibrated;             /* seconds_per_image was measured */
     double seconds_per_image;    /* measured over predicted training time of the last model; 1 before */
-    /* measured evaluation time over predicted training time of an image; 0 before */
+    /* measured evaluation time over predicted training time of an image, on one device; 0 before */
     double evaluation_factor;
     double beside; /* seconds that a candidate takes beside its training, as measured; 0 before */
     /* What the journal tells of this stage's candidates, to be gone through again (resume.h): by id, [past_count]. */

@@ -62,6 +62,7 @@ static enum status propose_final(const struct run *run, struct candidate **made,
         earlier->fingerprint == graph_fingerprint(&candidate->graph)) {
         candidate->source = earlier->id;
         candidate->recipe.goes_on = false;
+        candidate->recipe.shrink = NAN;
         candidate->recipe.hyperparameters.warmup = candidate->recipe.hyperparameters.hold = NAN;
     }
     *made = candidate;

@@ -111,9 +111,9 @@ uint32_t budget_training_steps(const struct budget_speed *speed, const struct bu
     return whole_steps(whole * epoch + floor(fmax(rest, 0.0) / step));
 }
 
-double budget_test_seconds(const struct budget_speed *speed, double cost, double images)
+double budget_test_seconds(const struct budget_speed *speed, double cost, double images, int32_t devices)
 {
-    return images * evaluation_seconds(speed, cost);
+    return images * evaluation_seconds(speed, cost) / devices;
 }
 
 /* ---- the parts of a stage ---- */
@@ -139,7 +139,7 @@ double budget_reserve(const struct budget_state *state)
     const double margin = speed->evaluation > 0.0 ? TEST_MARGIN : 1.0;
     return speed->overhead + last_step_seconds(state) +
            margin * budget_test_seconds(speed, state->costs.likely,
-                                        (double)state->test_images * state->test_views);
+                                        (double)state->test_images * state->test_views, state->team);
 }
 
 double budget_search_part(const struct budget_state *state)

@@ -7,6 +7,7 @@
 #include "host/net/serialise.h"
 #include "host/net/start.h"
 #include "host/search/branches.h"
+#include "host/search/race.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -36,14 +37,20 @@ static bool is_same(const struct search *search, const struct search_model *a, c
     return a->fingerprint == b->fingerprint && has_set(search, a, &b->recipe.hyperparameters);
 }
 
+/* Whether it was trained to be compared, and not as a trunk, on one, or for a race. */
+static bool is_of_ladder(const struct search_model *model)
+{
+    return !branches_has(model) && !race_has(model);
+}
+
 static int32_t rung_of(const struct search *search, int32_t index)
 {
     const struct search_model *model = search_at(search, index);
-    if (branches_has(model))
+    if (!is_of_ladder(model))
         return NO_RUNG;
     int32_t rung = is_usual(search, model) ? FIRST_RUNG : SECOND_RUNG;
     for (int32_t i = 0; i < index; i++)
-        rung += !branches_has(search_at(search, i)) && is_same(search, search_at(search, i), model);
+        rung += is_of_ladder(search_at(search, i)) && is_same(search, search_at(search, i), model);
     return rung;
 }
 
@@ -313,7 +320,7 @@ static const struct search_model *trial_of(const struct search *search, const st
 {
     for (int32_t i = 0; i < search_count(search); i++) {
         const struct search_model *model = search_at(search, i);
-        if (!branches_has(model) && model->fingerprint == network->fingerprint && has_set(search, model, set))
+        if (is_of_ladder(model) && model->fingerprint == network->fingerprint && has_set(search, model, set))
             return model;
     }
     return NULL;
@@ -331,7 +338,7 @@ static enum status choose_network(const struct search *search, const struct sear
     *network = standing.count > 0 ? standing.models[0] : search_at(search, 0);
     for (int32_t i = 0; i < search_count(search); i++) {
         const struct search_model *model = search_at(search, i);
-        if (branches_has(model) || is_usual(search, model))
+        if (!is_of_ladder(model) || is_usual(search, model))
             continue;
         for (int32_t j = 0; j < standing.count; j++)
             if (standing.models[j]->fingerprint == model->fingerprint)

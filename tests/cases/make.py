@@ -149,9 +149,16 @@ job("no-utf8")
 classes("no-utf8", names=(os.fsdecode(b"K\xe4fer"), "dog"))
 job("raw-names")
 classes("raw-names", names=("a\x1b[31mred\nforged", "dog"))
-job("empty-class", on_error="skip")
-classes("empty-class")
-os.makedirs(f"{ROOT}/empty-class/data/empty")
+for case, on_error in (("empty-class", "stop"), ("empty-class-skip", "skip")):
+    folders(case, on_error=on_error)
+    os.makedirs(f"{ROOT}/{case}/data/empty")
+folders("tilde", path="~/photos")
+folders("grown")
+folders("read-only")
+folders("one-second")
+with open(f"{ROOT}/one-second/job.cfg", encoding="utf-8") as file:
+    text = file.read().replace("steps = 2;", "seconds = 1;")
+write("one-second/job.cfg", text)
 job("one-each")
 classes("one-each", names="abcdefghij", count=1)
 job("two-each")
@@ -265,6 +272,13 @@ write("tiny/job.cfg", text)
 for label, name in enumerate(("cat", "dog")):
     for i in range(12):
         write(f"tiny/data/{name}/{i}.png", image(label, 2, 2))
+job("strips")
+with open(f"{ROOT}/strips/job.cfg", encoding="utf-8") as file:
+    text = file.read().replace("resize = 16;", "")
+write("strips/job.cfg", text)
+for label, name in enumerate(("cat", "dog")):
+    for i in range(12):
+        write(f"strips/data/{name}/{i}.png", image(label, 1200, 4))
 folders("slow")
 for i in range(8):
     write(f"slow/data/cat/large{i}.png", png(13000, 13000, bytes(13000 * 13000), colour=0, level=1))

@@ -117,6 +117,39 @@ static void test_initialise(void **state)
     graph_free(&graph);
 }
 
+/* Trained kernels shrink and get some of the fresh ones; all else stays. */
+static void test_shrink(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct weight_table table;
+    struct error err;
+    make(&graph);
+    assert_int_equal(weight_table_new(&table, &graph, &err), ST_OK);
+    float *before = malloc(table.total * sizeof(float)), *fresh = malloc(table.total * sizeof(float)),
+          *after = malloc(table.total * sizeof(float));
+    assert_true(before != NULL && fresh != NULL && after != NULL);
+    for (size_t i = 0; i < table.total; i++)
+        before[i] = after[i] = (float)(i % 97) - 48.0f;
+    weight_initialise(&table, &graph, 6, NULL, fresh);
+    weight_shrink(&table, fresh, 0.5, 0.25, after);
+    int shrunk = 0;
+    for (int32_t t = 0; t < table.count; t++) {
+        const struct weight_tensor *tensor = &table.tensors[t];
+        const bool is_kernel = tensor->role == WEIGHT_KERNEL && tensor->trained;
+        shrunk += is_kernel;
+        for (size_t i = tensor->offset; i < tensor->offset + tensor->count; i++)
+            assert_true(fabsf(after[i] - (is_kernel ? 0.5f * before[i] + 0.25f * fresh[i] : before[i])) <
+                        1e-5f);
+    }
+    assert_true(shrunk > 1);
+    free(after);
+    free(fresh);
+    free(before);
+    weight_table_free(&table);
+    graph_free(&graph);
+}
+
 /* Mean and variance within five standard errors, for the kernels of a real network. */
 static void test_variance(void **state)
 {
@@ -403,8 +436,8 @@ int main(void)
         cmocka_unit_test(test_table),    cmocka_unit_test(test_initialise),
         cmocka_unit_test(test_variance), cmocka_unit_test(test_index_does_not_count),
         cmocka_unit_test(test_dirac),    cmocka_unit_test(test_whitening),
-        cmocka_unit_test(test_hidden),   cmocka_unit_test(test_frozen),
-        cmocka_unit_test(test_gain),
+        cmocka_unit_test(test_hidden),   cmocka_unit_test(test_shrink),
+        cmocka_unit_test(test_frozen),   cmocka_unit_test(test_gain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
