@@ -86,7 +86,7 @@ static double evaluation_seconds(const struct budget_speed *speed, double cost)
 
 static double step_seconds(const struct budget_speed *speed, const struct budget_training *training)
 {
-    return budget_image_seconds(speed, training->cost) * training->batch / training->devices;
+    return budget_image_seconds(speed, training->stepped) * training->batch / training->devices;
 }
 
 static double validation_seconds(const struct budget_speed *speed, const struct budget_training *training)

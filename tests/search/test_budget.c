@@ -384,7 +384,7 @@ static void test_training_seconds(void **state)
 {
     const struct budget_speed speed = {.measured = 2.0, .evaluation = 0.5};
     struct budget_training training = {
-        .cost = 0.001, .images = 1010, .batch = 50, .validation_images = 200, .devices = 1};
+        .cost = 0.001, .stepped = 0.001, .images = 1010, .batch = 50, .validation_images = 200, .devices = 1};
     (void)state;
     assert_near(budget_training_seconds(&speed, &training, 0), 0.0);
     assert_near(budget_training_seconds(&speed, &training, 1), 0.2);
@@ -401,6 +401,10 @@ static void test_training_seconds(void **state)
     training.devices = 4;
     assert_near(budget_training_seconds(&speed, &training, 2000), 52.5);
     training.devices = 1;
+    training.stepped = 0.0006; /* smaller images at first: steps are shorter, validations are not */
+    assert_near(budget_training_seconds(&speed, &training, 20), 1.3);
+    assert_int_equal(budget_training_steps(&speed, &training, 1.32), 20);
+    training.stepped = training.cost;
     const struct budget_speed unknown = {.measured = 2.0}; /* half the training's time, as for the reserve */
     assert_near(budget_training_seconds(&unknown, &training, 20), 2.2);
 }
@@ -414,7 +418,9 @@ static void test_training_steps(void **state)
         const double unit = random_next_unit(&random);
         const struct budget_speed speed = {.measured = 0.1 + 10.0 * random_next_unit(&random),
                                            .evaluation = random_next_unit(&random)};
-        const struct budget_training training = {.cost = 1e-6 + 1e-3 * random_next_unit(&random),
+        const double cost = 1e-6 + 1e-3 * random_next_unit(&random);
+        const struct budget_training training = {.cost = cost,
+                                                 .stepped = cost * (0.3 + 0.7 * random_next_unit(&random)),
                                                  .images = 1.0 + random_next_below(&random, 100000),
                                                  .batch = 1 + (int32_t)random_next_below(&random, 1000),
                                                  .validation_images =
