@@ -200,9 +200,10 @@ struct cpu_gather {
     bool shuffled;
     const struct augment *augment; /* NULL: none */
     const struct step *step;
-    int32_t rows, block; /* block: 8 or 16, or 0 for plain N,C,H,W */
-    float *image;        /* [rows, channels, height, width] */
-    int32_t *labels;     /* [rows] */
+    int32_t height, width; /* of the result, not larger than the view's images */
+    int32_t rows, block;   /* block: 8 or 16, or 0 for plain N,C,H,W */
+    float *image;          /* [rows, channels, height, width] */
+    int32_t *labels;       /* [rows] */
 };
 void cpu_kernel_gather(const struct cpu_gather *gather);
 

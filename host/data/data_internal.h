@@ -85,15 +85,17 @@ struct data_list {
     int32_t count, capacity;
     struct data_class *classes; /* sorted by name */
     int32_t class_count, class_capacity;
-    bool skip;          /* on_error = "skip" */
-    int32_t skipped;    /* files left out */
-    FILE *log;          /* may be NULL */
-    bool (*stop)(void); /* whether the reading is to end; may be NULL */
+    bool skip;                  /* on_error = "skip" */
+    int32_t skipped;            /* files left out */
+    const struct data_way *way; /* whom to ask and to tell while it is read */
     struct data_passed *passed;
     int32_t passed_count, passed_capacity;
     int32_t foreign; /* class names that were no UTF-8 */
 };
 
+/* Before a folder, a row or an image is read: ST_INTERRUPTED when the reading is to end; otherwise it goes on, which is
+ * told to whom it concerns. */
+enum status data_list_goes_on(const struct data_list *list, struct error *err);
 /* The id of the class `name`, added if it is new. A name that is no UTF-8 is taken for Windows' code page 1252. */
 enum status data_list_class(struct data_list *list, const char *name, int32_t *id, struct error *err);
 /* Adds a file; `item->path` belongs to the list afterwards, also on error. */

@@ -231,8 +231,7 @@ static enum status read_files(const struct job_dataset *job, enum job_format for
                               const struct data_way *way, struct data_build *build, struct error *err)
 {
     FILE *log = way->log;
-    struct data_list list = {
-        .source = job->path, .skip = skips(job->on_error), .log = log, .stop = way->stop};
+    struct data_list list = {.source = job->path, .skip = skips(job->on_error), .way = way};
     bool use_cache = job->cache != NULL && job->cache[0] != '\0', found = false;
     int32_t *kept = NULL;
     uint64_t key = 0;

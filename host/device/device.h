@@ -21,7 +21,7 @@
 
 #include <stdbool.h>
 
-enum { DEVICE_INTERFACE_VERSION = 6 };
+enum { DEVICE_INTERFACE_VERSION = 7 };
 
 struct device;
 struct device_group;

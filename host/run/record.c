@@ -219,7 +219,8 @@ enum status record_model(struct run *run, const struct record_model *model, stru
         .predicted_images_per_second = model->predicted_images_per_second,
         .gain = model->gain,
         .gain_deviation = model->gain_deviation,
-        .hash = store_hash(run, model->id),
+        .hash = store_hash(run, model->id, RUN_MODEL),
+        .losses_hash = store_hash(run, model->id, RUN_LOSSES),
     };
     return event_write_model(&run->journal, &event, run_time(run), err);
 }
