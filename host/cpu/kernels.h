@@ -3,9 +3,11 @@
  * contracts stand in host/program/program.h, activation.h and optimizer.h; here stands what is particular to memory and
  * arithmetic.
  *
- * Layout "blocked": float32 [N][ceil(C / block)][H][W][block], block 8 or 16 channels. Lanes beyond C hold
+ * Layout "blocked": [N][ceil(C / block)][H][W][block] of float32 or bf16. Blocks of float32 have 8 or 16 channels; in
+ * bf16 one block has all of them, rounded up to a multiple of 16, which is [N][H][W][padded C], the layout that
+ * oneDNN's kernels for AMX take. Lanes beyond C hold
  * zeros in every input and receive zeros in every output. With H = W = 1 it is row-major [N][padded C]. A
- * (image, channel block) pair, H * W * block floats in a row, is called a plane; planes are what the threads
+ * (image, channel block) pair, H * W * block values in a row, is called a plane; planes are what the threads
  * share out. Blocked arrays and scratch begin on multiples of 64 bytes; weights, statistics and flat arrays
  * on multiples of 4. Outputs never overlap inputs, unless a function says "in place".
  *
@@ -29,9 +31,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What activations and their gradients are kept in. Kernels compute in float32 and round once, to even, when they
+ * write. */
+enum cpu_type { CPU_FLOAT, CPU_BF16 };
+
+static inline size_t cpu_type_size(enum cpu_type type)
+{
+    return type == CPU_BF16 ? 2 : 4;
+}
+
 struct cpu_shape {
     int32_t n, c, h, w;
-    int32_t block; /* 8 or 16 */
+    int32_t block; /* CPU_FLOAT: 8 or 16. CPU_BF16: all channels, rounded up to 16: [N][H][W][block] */
+    enum cpu_type type;
 };
 
 /* Channel blocks, channels with padding, and floats of a tensor in the blocked layout. */
