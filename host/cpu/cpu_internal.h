@@ -26,7 +26,6 @@
 #include "host/device/op_call.h"
 
 #include <sched.h>
-#include <string.h>
 
 enum { CPU_MAX_CALLS = 4, CPU_MAX_ARGS = 5 };
 
@@ -146,22 +145,6 @@ static inline int32_t cpu_padded(const struct device *device, int32_t channels)
 static inline int32_t cpu_block(const struct device *device, int32_t channels)
 {
     return device->type == CPU_BF16 ? cpu_padded(device, channels) : device->block;
-}
-/* bf16 is the upper half of a float; the other way rounds to even. */
-static inline float cpu_from_bf16(uint16_t value)
-{
-    const uint32_t bits = (uint32_t)value << 16;
-    float wide;
-    memcpy(&wide, &bits, sizeof(wide));
-    return wide;
-}
-static inline uint16_t cpu_to_bf16(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof(bits));
-    if (value != value) /* quiet: the fraction must not round to that of an infinity */
-        return (uint16_t)(bits >> 16 | 0x40);
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 /* Bytes of each arena tensor and which images are plain; offsets are left for the plan. */
 void cpu_layout_tensors(const struct device *device, const struct program *program,
