@@ -249,6 +249,7 @@ static void test_inference(void **state)
             .running_var = t.running_var,
             .addend = t.addend,
             .y = t.y,
+            .scratch = t.scratch,
         });
         for (int32_t c = 0; c < s.c; c++) {
             const double mean = (double)t.running_mean[c], scale = (double)t.scale[c],
