@@ -11,19 +11,32 @@
 
 typedef const dnnl_memory_desc_t *native_layout;
 
-dnnl_status_t cpu_dnnl_layout_new(struct cpu_dnnl_layout **layout, int rank, const dnnl_dims_t dims,
-                                  dnnl_format_tag_t tag)
+static dnnl_status_t keep_layout(struct cpu_dnnl_layout **layout, const dnnl_memory_desc_t *made,
+                                 dnnl_status_t status)
 {
     *layout = NULL;
-    dnnl_memory_desc_t *made = malloc(sizeof(*made));
-    if (made == NULL)
+    if (status != dnnl_success)
+        return status;
+    dnnl_memory_desc_t *kept = malloc(sizeof(*kept));
+    if (kept == NULL)
         return dnnl_out_of_memory;
-    dnnl_status_t status = dnnl_memory_desc_init_by_tag(made, rank, dims, dnnl_f32, tag);
-    if (status == dnnl_success)
-        *layout = (struct cpu_dnnl_layout *)made;
-    else
-        free(made);
+    *kept = *made;
+    *layout = (struct cpu_dnnl_layout *)kept;
     return status;
+}
+
+dnnl_status_t cpu_dnnl_layout_new(struct cpu_dnnl_layout **layout, int rank, const dnnl_dims_t dims,
+                                  dnnl_data_type_t type, dnnl_format_tag_t tag)
+{
+    dnnl_memory_desc_t made;
+    return keep_layout(layout, &made, dnnl_memory_desc_init_by_tag(&made, rank, dims, type, tag));
+}
+
+dnnl_status_t cpu_dnnl_layout_strided(struct cpu_dnnl_layout **layout, int rank, const dnnl_dims_t dims,
+                                      dnnl_data_type_t type, const dnnl_dims_t strides)
+{
+    dnnl_memory_desc_t made;
+    return keep_layout(layout, &made, dnnl_memory_desc_init_by_strides(&made, rank, dims, type, strides));
 }
 
 void cpu_dnnl_layout_free(struct cpu_dnnl_layout *layout)
@@ -95,13 +108,27 @@ static dnnl_status_t describe_inner_product(dnnl_primitive_desc_t *description, 
 
 typedef const_dnnl_memory_desc_t native_layout;
 
-dnnl_status_t cpu_dnnl_layout_new(struct cpu_dnnl_layout **layout, int rank, const dnnl_dims_t dims,
-                                  dnnl_format_tag_t tag)
+static dnnl_status_t keep_layout(struct cpu_dnnl_layout **layout, dnnl_memory_desc_t made,
+                                 dnnl_status_t status)
 {
-    dnnl_memory_desc_t made = NULL;
-    dnnl_status_t status = dnnl_memory_desc_create_with_tag(&made, rank, dims, dnnl_f32, tag);
     *layout = status == dnnl_success ? (struct cpu_dnnl_layout *)made : NULL;
     return status;
+}
+
+dnnl_status_t cpu_dnnl_layout_new(struct cpu_dnnl_layout **layout, int rank, const dnnl_dims_t dims,
+                                  dnnl_data_type_t type, dnnl_format_tag_t tag)
+{
+    dnnl_memory_desc_t made = NULL;
+    const dnnl_status_t status = dnnl_memory_desc_create_with_tag(&made, rank, dims, type, tag);
+    return keep_layout(layout, made, status);
+}
+
+dnnl_status_t cpu_dnnl_layout_strided(struct cpu_dnnl_layout **layout, int rank, const dnnl_dims_t dims,
+                                      dnnl_data_type_t type, const dnnl_dims_t strides)
+{
+    dnnl_memory_desc_t made = NULL;
+    const dnnl_status_t status = dnnl_memory_desc_create_with_strides(&made, rank, dims, type, strides);
+    return keep_layout(layout, made, status);
 }
 
 void cpu_dnnl_layout_free(struct cpu_dnnl_layout *layout)
@@ -225,17 +252,25 @@ dnnl_status_t cpu_dnnl_primitive(dnnl_primitive_t *primitive, const_dnnl_primiti
 
 /* A gradient's description asks for that of the forward direction, as a hint. */
 
+static struct cpu_dnnl_operands forward_operands(const struct cpu_dnnl_operands *operands)
+{
+    struct cpu_dnnl_operands forward = *operands;
+    if (forward.forward_kernel != NULL)
+        forward.kernel = forward.forward_kernel;
+    return forward;
+}
+
 dnnl_status_t cpu_dnnl_convolution(dnnl_primitive_desc_t *description, dnnl_engine_t engine,
                                    const_dnnl_primitive_attr_t attributes, enum cpu_dnnl_direction direction,
                                    const struct cpu_dnnl_operands *operands,
                                    const struct cpu_dnnl_window *window)
 {
+    const struct cpu_dnnl_operands hint = forward_operands(operands);
     dnnl_primitive_desc_t forward = NULL;
     *description = NULL;
     errno = 0;
     dnnl_status_t status = with_memory(
-        describe_convolution(&forward, engine, attributes, CPU_DNNL_FORWARD, operands, window, NULL),
-        &forward);
+        describe_convolution(&forward, engine, attributes, CPU_DNNL_FORWARD, &hint, window, NULL), &forward);
     if (status == dnnl_success && direction == CPU_DNNL_FORWARD) {
         *description = forward;
         return status;
@@ -253,11 +288,12 @@ dnnl_status_t cpu_dnnl_inner_product(dnnl_primitive_desc_t *description, dnnl_en
                                      enum cpu_dnnl_direction direction,
                                      const struct cpu_dnnl_operands *operands)
 {
+    const struct cpu_dnnl_operands hint = forward_operands(operands);
     dnnl_primitive_desc_t forward = NULL;
     *description = NULL;
     errno = 0;
     dnnl_status_t status = with_memory(
-        describe_inner_product(&forward, engine, attributes, CPU_DNNL_FORWARD, operands, NULL), &forward);
+        describe_inner_product(&forward, engine, attributes, CPU_DNNL_FORWARD, &hint, NULL), &forward);
     if (status == dnnl_success && direction == CPU_DNNL_FORWARD) {
         *description = forward;
         return status;
