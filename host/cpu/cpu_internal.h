@@ -26,7 +26,6 @@
 #include "host/device/op_call.h"
 
 #include <sched.h>
-#include <string.h>
 
 enum { CPU_MAX_CALLS = 4, CPU_MAX_ARGS = 5 };
 
@@ -147,22 +146,6 @@ static inline int32_t cpu_block(const struct device *device, int32_t channels)
 {
     return device->type == CPU_BF16 ? cpu_padded(device, channels) : device->block;
 }
-/* bf16 is the upper half of a float; the other way rounds to even. */
-static inline float cpu_from_bf16(uint16_t value)
-{
-    const uint32_t bits = (uint32_t)value << 16;
-    float wide;
-    memcpy(&wide, &bits, sizeof(wide));
-    return wide;
-}
-static inline uint16_t cpu_to_bf16(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof(bits));
-    if (value != value) /* quiet: the fraction must not round to that of an infinity */
-        return (uint16_t)(bits >> 16 | 0x40);
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
 /* Bytes of each arena tensor and which images are plain; offsets are left for the plan. */
 void cpu_layout_tensors(const struct device *device, const struct program *program,
                         struct cpu_tensor *tensors);
@@ -207,6 +190,9 @@ enum status cpu_call_reorder(struct device_program *prepared, struct cpu_op *op,
 void cpu_calls_free(struct cpu_op *op);
 /* Gives the operands their addresses. */
 enum status cpu_calls_bind(struct device_program *prepared, struct cpu_op *op, struct error *err);
+/* Runs one of the operation's calls. */
+enum status cpu_call_run(struct device_program *prepared, const struct cpu_op *op, int32_t number,
+                         struct error *err);
 /* Runs the operation's calls in order; the copy of the weight only when the weights have changed. */
 enum status cpu_calls_run(struct device_program *prepared, struct cpu_op *op, struct error *err);
 /* Reserves bytes; the result is for cpu_buffer's offset. */

@@ -105,15 +105,21 @@ enum status cpu_calls_bind(struct device_program *prepared, struct cpu_op *op, s
     return ST_OK;
 }
 
+enum status cpu_call_run(struct device_program *prepared, const struct cpu_op *op, int32_t number,
+                         struct error *err)
+{
+    const struct cpu_call *call = &op->calls[number];
+    return cpu_check(
+        dnnl_primitive_execute(call->primitive, prepared->device->stream, call->count, call->args), "run",
+        err);
+}
+
 enum status cpu_calls_run(struct device_program *prepared, struct cpu_op *op, struct error *err)
 {
     uint64_t version = prepared->binding.weights->version;
     bool fresh = op->copies_weight && op->version == version;
     for (int32_t i = fresh ? 1 : 0; i < op->call_count; i++) {
-        const struct cpu_call *call = &op->calls[i];
-        enum status st = cpu_check(
-            dnnl_primitive_execute(call->primitive, prepared->device->stream, call->count, call->args), "run",
-            err);
+        enum status st = cpu_call_run(prepared, op, i, err);
         if (st != ST_OK)
             return st;
     }

@@ -30,6 +30,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* What activations and their gradients are kept in. Kernels compute in float32 and round once, to even, when they
  * write. */
@@ -38,6 +39,36 @@ enum cpu_type { CPU_FLOAT, CPU_BF16 };
 static inline size_t cpu_type_size(enum cpu_type type)
 {
     return type == CPU_BF16 ? 2 : 4;
+}
+
+/* bf16 is the upper half of a float; the other way rounds to even. */
+static inline float cpu_from_bf16(uint16_t value)
+{
+    const uint32_t bits = (uint32_t)value << 16;
+    float wide;
+    memcpy(&wide, &bits, sizeof(wide));
+    return wide;
+}
+static inline uint16_t cpu_to_bf16(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof(bits));
+    const uint32_t rounded = bits + 0x7fff + (bits >> 16 & 1);
+    /* quiet: a NaN's fraction must not round to that of an infinity */
+    return (uint16_t)((value != value ? bits | 0x400000 : rounded) >> 16);
+}
+
+/* Element i of values of a type. */
+static inline float cpu_value(enum cpu_type type, const void *values, size_t i)
+{
+    return type == CPU_BF16 ? cpu_from_bf16(((const uint16_t *)values)[i]) : ((const float *)values)[i];
+}
+static inline void cpu_set_value(enum cpu_type type, void *values, size_t i, float value)
+{
+    if (type == CPU_BF16)
+        ((uint16_t *)values)[i] = cpu_to_bf16(value);
+    else
+        ((float *)values)[i] = value;
 }
 
 struct cpu_shape {
@@ -251,6 +282,8 @@ double cpu_kernel_momentum(size_t count, float momentum, const float *gradient, 
 size_t cpu_kernel_momentum_sums(size_t count);
 /* In place. Reads 1, writes 1. */
 void cpu_kernel_scale(size_t count, float factor, float *values);
+/* factor * values, rounded to bf16, to even. Reads 1, writes a half. */
+void cpu_kernel_narrow(size_t count, float factor, const float *values, uint16_t *narrow);
 
 /* ---- kernel_weight_average.c ---- */
 
