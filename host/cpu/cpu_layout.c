@@ -84,9 +84,7 @@ static float read_value(const struct device_program *prepared, enum tensor_kind 
 {
     if (kind == TENSOR_INDEX)
         return (float)((const uint8_t *)address)[at];
-    if (kind == TENSOR_ACTIVATION && prepared->device->type == CPU_BF16)
-        return cpu_from_bf16(((const uint16_t *)address)[at]);
-    return ((const float *)address)[at];
+    return cpu_value(kind == TENSOR_ACTIVATION ? prepared->device->type : CPU_FLOAT, address, at);
 }
 
 static void write_value(const struct device_program *prepared, enum tensor_kind kind, void *address,
@@ -94,10 +92,8 @@ static void write_value(const struct device_program *prepared, enum tensor_kind 
 {
     if (kind == TENSOR_INDEX)
         ((uint8_t *)address)[at] = (uint8_t)value;
-    else if (kind == TENSOR_ACTIVATION && prepared->device->type == CPU_BF16)
-        ((uint16_t *)address)[at] = cpu_to_bf16(value);
     else
-        ((float *)address)[at] = value;
+        cpu_set_value(kind == TENSOR_ACTIVATION ? prepared->device->type : CPU_FLOAT, address, at, value);
 }
 
 void cpu_layout_unpack(const struct device_program *prepared, int32_t id, float *values)
@@ -155,7 +151,6 @@ void cpu_layout_pack(const struct device_program *prepared, int32_t id, const fl
 
 void cpu_layout_pack_rows(const struct device *device, struct shape kernel, const float *plain, void *rows)
 {
-    const bool narrow = device->type == CPU_BF16;
     int32_t block = cpu_block(device, kernel.c);
     size_t plane = (size_t)kernel.h * (size_t)kernel.w;
     size_t width = (size_t)kernel.c * plane, padded = (size_t)cpu_padded(device, kernel.c) * plane;
@@ -166,12 +161,8 @@ void cpu_layout_pack_rows(const struct device *device, struct shape kernel, cons
         for (int32_t c = 0; c < kernel.c; c++) {
             const size_t first = (size_t)k * padded + blocked_offset(kernel, block, 0, c);
             const float *from = plain + (size_t)k * width + (size_t)c * plane;
-            for (size_t i = 0; i < plane; i++) {
-                if (narrow)
-                    ((uint16_t *)rows)[first + i * (size_t)block] = cpu_to_bf16(from[i]);
-                else
-                    ((float *)rows)[first + i * (size_t)block] = from[i];
-            }
+            for (size_t i = 0; i < plane; i++)
+                cpu_set_value(device->type, rows, first + i * (size_t)block, from[i]);
         }
 }
 

@@ -95,7 +95,7 @@ static enum status probe_bytes(struct device *device, struct error *err)
     }
     for (int32_t run = 0; run < RUNS; run++) {
         double start = clock_seconds();
-        cpu_kernel_activation(ACTIVATION_RELU, ARRAY_BYTES / sizeof(*x), x, y);
+        cpu_kernel_activation(ACTIVATION_RELU, CPU_FLOAT, ARRAY_BYTES / sizeof(*x), x, y);
         double elapsed = clock_seconds() - start;
         if (elapsed < best)
             best = elapsed;

@@ -214,7 +214,7 @@ void cpu_kernel_batch_norm(const struct cpu_batch_norm *norm)
     const size_t count = (size_t)s.h * (size_t)s.w * (size_t)s.block;
 #pragma omp parallel for schedule(static)
     for (int32_t p = 0; p < planes; p++)
-        plane_moments(norm->x + (size_t)p * count, count, s.block, &sums[p]);
+        plane_moments((const float *)norm->x + (size_t)p * count, count, s.block, &sums[p]);
 
     join_moments(norm, sums);
 
@@ -228,8 +228,9 @@ void cpu_kernel_batch_norm(const struct cpu_batch_norm *norm)
         load_block(v.shift, norm->shift, s.c, channel, s.block);
         for (int32_t lane = 0; lane < s.block; lane++)
             v.scale[lane] *= norm->invstd[channel + lane];
-        const struct plane plane = {norm->x + at, norm->addend ? norm->addend + at : NULL, norm->y + at,
-                                    count, s.block};
+        const struct plane plane = {(const float *)norm->x + at,
+                                    norm->addend ? (const float *)norm->addend + at : NULL,
+                                    (float *)norm->y + at, count, s.block};
         plane_apply(&plane, &v, norm->relu);
     }
 }
@@ -251,8 +252,9 @@ void cpu_kernel_batch_norm_inference(const struct cpu_batch_norm_inference *norm
         for (int32_t lane = 0; lane < s.block && channel + lane < s.c; lane++)
             v.scale[lane] =
                 (float)((double)v.scale[lane] / sqrt((double)norm->running_var[channel + lane] + epsilon));
-        const struct plane plane = {norm->x + at, norm->addend ? norm->addend + at : NULL, norm->y + at,
-                                    count, s.block};
+        const struct plane plane = {(const float *)norm->x + at,
+                                    norm->addend ? (const float *)norm->addend + at : NULL,
+                                    (float *)norm->y + at, count, s.block};
         plane_apply(&plane, &v, norm->relu);
     }
 }
@@ -366,11 +368,11 @@ static struct gradient_plane gradient_plane_of(const struct cpu_batch_norm_backw
     const struct cpu_shape s = norm->shape;
     const size_t count = (size_t)s.h * (size_t)s.w * (size_t)s.block, at = (size_t)p * count;
     return (struct gradient_plane){
-        .x = norm->x + at,
-        .y = norm->y ? norm->y + at : NULL,
-        .dy = norm->dy + at,
-        .dx = norm->dx + at,
-        .daddend = norm->daddend ? norm->daddend + at : NULL,
+        .x = (const float *)norm->x + at,
+        .y = norm->y ? (const float *)norm->y + at : NULL,
+        .dy = (const float *)norm->dy + at,
+        .dx = (float *)norm->dx + at,
+        .daddend = norm->daddend ? (float *)norm->daddend + at : NULL,
         .count = count,
         .block = s.block,
     };

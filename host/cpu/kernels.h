@@ -77,7 +77,7 @@ struct cpu_shape {
     enum cpu_type type;
 };
 
-/* Channel blocks, channels with padding, and floats of a tensor in the blocked layout. */
+/* Channel blocks, channels with padding, and values of a tensor in the blocked layout; its bytes. */
 static inline int32_t cpu_shape_blocks(struct cpu_shape s)
 {
     return (s.c + s.block - 1) / s.block;
@@ -89,6 +89,10 @@ static inline int32_t cpu_shape_padded(struct cpu_shape s)
 static inline size_t cpu_shape_count(struct cpu_shape s)
 {
     return (size_t)s.n * (size_t)cpu_shape_padded(s) * (size_t)s.h * (size_t)s.w;
+}
+static inline size_t cpu_shape_bytes(struct cpu_shape s)
+{
+    return cpu_shape_count(s) * cpu_type_size(s.type);
 }
 
 /* ---- kernel_batch_norm.c ---- */
@@ -103,11 +107,11 @@ struct cpu_batch_norm {
     struct cpu_shape shape; /* of x, addend and y */
     bool relu;
     float momentum, epsilon;
-    const float *x;
+    const void *x;
     const float *scale, *shift;        /* [c] */
-    const float *addend;               /* NULL: none */
+    const void *addend;                /* NULL: none */
     float *running_mean, *running_var; /* [c] */
-    float *y;
+    void *y;
     float *mean, *invstd; /* [padded c], zeros beyond c */
     void *scratch;
 };
@@ -116,14 +120,14 @@ void cpu_kernel_batch_norm(const struct cpu_batch_norm *norm);
 /* Reads 4 (6 with ReLU), writes 1 (2 with daddend). */
 struct cpu_batch_norm_backward {
     struct cpu_shape shape; /* of x, y, dy, dx and daddend */
-    const float *x;
-    const float *y; /* the forward result; NULL without ReLU */
-    const float *dy;
+    const void *x;
+    const void *y; /* the forward result; NULL without ReLU */
+    const void *dy;
     const float *scale;         /* [c] */
     const float *mean, *invstd; /* [padded c] as left by batch_norm */
-    float *dx;
+    void *dx;
     float *dscale, *dshift; /* [c] */
-    float *daddend;         /* NULL: none */
+    void *daddend;          /* NULL: none */
     void *scratch;
 };
 void cpu_kernel_batch_norm_backward(const struct cpu_batch_norm_backward *norm);
@@ -133,10 +137,10 @@ struct cpu_batch_norm_inference {
     struct cpu_shape shape; /* of x, addend and y */
     bool relu;
     float epsilon;
-    const float *x;
+    const void *x;
     const float *scale, *shift, *running_mean, *running_var; /* [c] */
-    const float *addend;                                     /* NULL: none */
-    float *y;
+    const void *addend;                                      /* NULL: none */
+    void *y;
 };
 void cpu_kernel_batch_norm_inference(const struct cpu_batch_norm_inference *norm);
 
@@ -144,25 +148,26 @@ void cpu_kernel_batch_norm_inference(const struct cpu_batch_norm_inference *norm
 
 /* `count` = cpu_shape_count(): a multiple of 8. Forward reads 1, backward 2, both write 1. seen: x or y, as
  * activation_traits() says. Bound by computing where the formula has an e^x and one core works alone. */
-void cpu_kernel_activation(enum activation_kind function, size_t count, const float *x, float *y);
-void cpu_kernel_activation_backward(enum activation_kind function, size_t count, const float *seen,
-                                    const float *dy, float *dx);
+void cpu_kernel_activation(enum activation_kind function, enum cpu_type type, size_t count, const void *x,
+                           void *y);
+void cpu_kernel_activation_backward(enum activation_kind function, enum cpu_type type, size_t count,
+                                    const void *seen, const void *dy, void *dx);
 
 /* ---- kernel_add.c ---- */
 
 /* `count` as for activations. Reads 2, writes 1. May work in place. */
-void cpu_kernel_add(size_t count, const float *a, const float *b, float *y);
+void cpu_kernel_add(enum cpu_type type, size_t count, const void *a, const void *b, void *y);
 
 /* ---- kernel_gate.c ---- */
 
 /* `s`: shape of x and y; gate [n][padded c]. Reads 1, writes 1. */
-void cpu_kernel_gate(struct cpu_shape s, const float *x, const float *gate, float *y);
+void cpu_kernel_gate(struct cpu_shape s, const void *x, const void *gate, void *y);
 
 /* Reads 2, writes 1. */
 struct cpu_gate_backward {
     struct cpu_shape shape; /* of x, dy and dx */
-    const float *x, *gate, *dy;
-    float *dx, *dgate; /* gate, dgate: [n][padded c] */
+    const void *x, *gate, *dy;
+    void *dx, *dgate; /* gate, dgate: [n][padded c] */
 };
 void cpu_kernel_gate_backward(const struct cpu_gate_backward *gate);
 
@@ -171,18 +176,18 @@ void cpu_kernel_gate_backward(const struct cpu_gate_backward *gate);
 /* Forward (x to y) and backward (dy to dx) alike: drops the same elements and divides the others by 1 - rate.
  * The mask is drawn anew each time from the step's seed and number and from the layer; row 0 of x is row step->row of
  * the batch. n * c * h * w at most 2^26. Bound by drawing numbers. */
-void cpu_kernel_dropout(struct cpu_shape s, const float *x, float rate, const struct step *step,
-                        uint32_t layer_id, float *y);
+void cpu_kernel_dropout(struct cpu_shape s, const void *x, float rate, const struct step *step,
+                        uint32_t layer_id, void *y);
 
 /* ---- kernel_concat.c ---- */
 
 /* y: shape `s`; x[i]: `channels[i]` channels, which sum up to s.c; count at most PROG_MAX_INPUTS. Where a
  * block of y is a block of one input it is copied whole, else lane by lane. Reads 1, writes 1. */
-void cpu_kernel_concat(struct cpu_shape s, int32_t count, const int32_t *channels, const float *const *x,
-                       float *y);
+void cpu_kernel_concat(struct cpu_shape s, int32_t count, const int32_t *channels, const void *const *x,
+                       void *y);
 /* The inverse: dy of shape `s` to dx[i]. */
-void cpu_kernel_split(struct cpu_shape s, int32_t count, const int32_t *channels, const float *dy,
-                      float *const *dx);
+void cpu_kernel_split(struct cpu_shape s, int32_t count, const int32_t *channels, const void *dy,
+                      void *const *dx);
 
 /* ---- kernel_max_pool.c, kernel_average_pool.c, kernel_global_pool.c ---- */
 
@@ -199,20 +204,20 @@ static inline bool cpu_window_fits(struct cpu_window k)
 /* `in`: shape of x and dx; `out`: shape of y and dy, equal in n, c and block. Reads in, writes out (and out /
  * 4 of index). index: cpu_shape_count(out) bytes, in y's order: the winner's position in its window, row by row
  * (positions outside the image are counted too); NULL: not wanted. */
-void cpu_kernel_max_pool(struct cpu_shape in, struct cpu_shape out, struct cpu_window k, const float *x,
-                         float *y, uint8_t *index);
+void cpu_kernel_max_pool(struct cpu_shape in, struct cpu_shape out, struct cpu_window k, const void *x,
+                         void *y, uint8_t *index);
 /* Writes all of dx. Windows that overlap add up in their own order. */
 void cpu_kernel_max_pool_backward(struct cpu_shape in, struct cpu_shape out, struct cpu_window k,
-                                  const float *dy, const uint8_t *index, float *dx);
+                                  const void *dy, const uint8_t *index, void *dx);
 
-void cpu_kernel_average_pool(struct cpu_shape in, struct cpu_shape out, struct cpu_window k, const float *x,
-                             float *y);
+void cpu_kernel_average_pool(struct cpu_shape in, struct cpu_shape out, struct cpu_window k, const void *x,
+                             void *y);
 void cpu_kernel_average_pool_backward(struct cpu_shape in, struct cpu_shape out, struct cpu_window k,
-                                      const float *dy, float *dx);
+                                      const void *dy, void *dx);
 
 /* `s`: shape of x and dx; y, dy: [n][padded c]. */
-void cpu_kernel_global_pool(struct cpu_shape s, const float *x, float *y);
-void cpu_kernel_global_pool_backward(struct cpu_shape s, const float *dy, float *dx);
+void cpu_kernel_global_pool(struct cpu_shape s, const void *x, void *y);
+void cpu_kernel_global_pool_backward(struct cpu_shape s, const void *dy, void *dx);
 
 /* ---- kernel_loss.c ---- */
 
@@ -224,11 +229,12 @@ size_t cpu_kernel_loss_scratch(int32_t rows);
 struct cpu_loss {
     int32_t rows, classes, padded, valid; /* padded >= classes */
     float smoothing;
-    const float *logits;   /* [rows][padded], zeros beyond classes */
+    enum cpu_type type;    /* of logits and dlogits */
+    const void *logits;    /* [rows][padded], zeros beyond classes */
     const int32_t *labels; /* [rows], in [0, classes) (also in rows that are not valid) */
     double *metrics;       /* [METRIC_COUNT] */
     float *probabilities;  /* [rows][classes] without padding, all rows; NULL: not wanted */
-    float *dlogits;        /* [rows][padded], zeros beyond classes; NULL: not wanted */
+    void *dlogits;         /* [rows][padded], zeros beyond classes; NULL: not wanted */
     void *scratch;
 };
 void cpu_kernel_loss(const struct cpu_loss *loss);
@@ -243,8 +249,9 @@ struct cpu_gather {
     bool shuffled;
     const struct augment *augment; /* NULL: none */
     const struct step *step;
-    int32_t rows, block; /* block: 8 or 16, or 0 for plain N,C,H,W */
-    float *image;        /* [rows, channels, height, width] */
+    int32_t rows, block; /* block: that of struct cpu_shape, or 0 for plain N,C,H,W */
+    enum cpu_type type;  /* of the image */
+    void *image;         /* [rows, channels, height, width] */
     int32_t *labels;     /* [rows] */
 };
 void cpu_kernel_gather(const struct cpu_gather *gather);

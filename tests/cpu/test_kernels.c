@@ -21,8 +21,9 @@ static void check_activation(enum activation_kind function, struct cpu_shape s, 
     const size_t count = cpu_shape_count(s);
     float *x = index % 2 ? kernel_whole(s, index, 1, 2) : kernel_random(s, index, 1, 0.0f, 6.0f);
     float *d = kernel_random(s, index, 2, 0.0f, 1.0f), *y = kernel_tensor(s), *dx = kernel_tensor(s);
-    cpu_kernel_activation(function, count, x, y);
-    cpu_kernel_activation_backward(function, count, traits->reads == ACTIVATION_READS_INPUT ? x : y, d, dx);
+    cpu_kernel_activation(function, CPU_FLOAT, count, x, y);
+    cpu_kernel_activation_backward(function, CPU_FLOAT, count,
+                                   traits->reads == ACTIVATION_READS_INPUT ? x : y, d, dx);
     for (size_t i = 0; i < count; i++) {
         kernel_check_close((double)y[i], activation_value(function, (double)x[i]),
                            activation_error(function, (double)x[i]), traits->name, index, i);
@@ -32,7 +33,7 @@ static void check_activation(enum activation_kind function, struct cpu_shape s, 
     kernel_check_padding(s, y, traits->name);
     kernel_check_padding(s, dx, traits->name);
     x[0] = NAN;
-    cpu_kernel_activation(function, count, x, y);
+    cpu_kernel_activation(function, CPU_FLOAT, count, x, y);
     assert_true(isnan(y[0]) && !isnan(y[1]));
     kernel_free(dx);
     kernel_free(y);
@@ -46,7 +47,8 @@ static void test_activations(void **state)
     for (int32_t index = 0; index < CASES; index++)
         for (int function = 0; function < ACTIVATION_COUNT; function++)
             check_activation((enum activation_kind)function,
-                             index == 0 ? (struct cpu_shape){3, 20, 31, 33, 8} : kernel_case_shape(index),
+                             index == 0 ? (struct cpu_shape){3, 20, 31, 33, 8, CPU_FLOAT}
+                                        : kernel_case_shape(index),
                              index);
 }
 
@@ -56,14 +58,14 @@ static void test_add(void **state)
     for (int32_t index = 0; index < CASES; index++) {
         struct cpu_shape s = kernel_case_shape(index);
         if (index == 0)
-            s = (struct cpu_shape){3, 20, 31, 33, 8};
+            s = (struct cpu_shape){3, 20, 31, 33, 8, CPU_FLOAT};
         const size_t count = cpu_shape_count(s);
         float *x = kernel_whole(s, index, 1, 2), *d = kernel_random(s, index, 2, 0.0f, 1.0f);
         float *sum = kernel_tensor(s);
-        cpu_kernel_add(count, x, d, sum);
+        cpu_kernel_add(CPU_FLOAT, count, x, d, sum);
         for (size_t i = 0; i < count; i++)
             kernel_check_close((double)sum[i], (double)(x[i] + d[i]), 0.0, "add", index, i);
-        cpu_kernel_add(count, sum, d, sum); /* in place */
+        cpu_kernel_add(CPU_FLOAT, count, sum, d, sum); /* in place */
         kernel_check_close((double)sum[count / 2], (double)(x[count / 2] + d[count / 2] + d[count / 2]), 0.0,
                            "add in place", index, count / 2);
         kernel_check_padding(s, sum, "add");
@@ -132,8 +134,8 @@ static void test_concat_and_split(void **state)
             dx[i] = kernel_tensor(part[i]);
         }
         float *y = kernel_tensor(s);
-        cpu_kernel_concat(s, count, channels, (const float *const *)x, y);
-        cpu_kernel_split(s, count, channels, y, dx);
+        cpu_kernel_concat(s, count, channels, (const void *const *)x, y);
+        cpu_kernel_split(s, count, channels, y, (void *const *)dx);
         for (int32_t i = 0, first = 0; i < count; first += channels[i++])
             for (int32_t n = 0; n < s.n; n++)
                 for (int32_t c = 0; c < channels[i]; c++)
@@ -157,7 +159,7 @@ static void test_concat_and_split(void **state)
 static void check_loss(int32_t index, int32_t rows, int32_t classes, int32_t valid, float smoothing,
                        float width)
 {
-    const struct cpu_shape s = {rows, classes, 1, 1, index % 2 ? 16 : 8};
+    const struct cpu_shape s = {rows, classes, 1, 1, index % 2 ? 16 : 8, CPU_FLOAT};
     const int32_t padded = cpu_shape_padded(s);
     /* Whole numbers at width 0: then largest logits are often equal and the first must count. */
     float *logits = width > 0.0f ? kernel_random(s, index, 1, 0.0f, width) : kernel_whole(s, index, 1, 1);
@@ -301,7 +303,7 @@ static void check_gather(int32_t index, int32_t channels, int32_t height, int32_
                               .view = {index / 2 % 3 - 1, index / 3 % 3 - 1, index / 2 % 2}};
     const bool shuffled = index % 2;
 
-    const struct cpu_shape s = {ROWS, channels, height, width, block ? block : 1};
+    const struct cpu_shape s = {ROWS, channels, height, width, block ? block : 1, CPU_FLOAT};
     float *image = kernel_tensor(s);
     cpu_kernel_gather(&(struct cpu_gather){
         .view = &view,
@@ -495,7 +497,7 @@ static void test_same_bits(void **state)
 {
     (void)state;
     const int threads = omp_get_max_threads();
-    const struct cpu_shape s = {37, 10, 1, 1, 8};
+    const struct cpu_shape s = {37, 10, 1, 1, 8, CPU_FLOAT};
     const struct optimizer o = {OPTIMIZER_ADAMW, 0.9f, 0.999f, 0.01f, 2.0f, 0.0f, 0.0f};
     float *gradient = kernel_vector(FLOATS, 0, 2, 0.0f, 1.0f), *logits = kernel_random(s, 0, 3, 0.0f, 4.0f);
     float *value[2], *first[2], *second[2], *dlogits[2], *dropped[2];

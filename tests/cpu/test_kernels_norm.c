@@ -212,8 +212,8 @@ static void test_against_loops(void **state)
 static void test_large_images(void **state)
 {
     (void)state;
-    check_case(100, (struct cpu_shape){2, 5, 37, 41, 8}, 0.3f, 1.0f);
-    check_case(101, (struct cpu_shape){2, 19, 41, 37, 16}, 0.3f, 1.0f);
+    check_case(100, (struct cpu_shape){2, 5, 37, 41, 8, CPU_FLOAT}, 0.3f, 1.0f);
+    check_case(101, (struct cpu_shape){2, 19, 41, 37, 16, CPU_FLOAT}, 0.3f, 1.0f);
 }
 
 /* A mean a thousand deviations from zero: sums about zero would lose the variance in float. */
@@ -221,15 +221,15 @@ static void test_far_mean(void **state)
 {
     (void)state;
     for (int32_t index = 200; index < 208; index++)
-        check_case(index, (struct cpu_shape){4, 9, 24, 25, index % 2 ? 16 : 8}, 1000.0f, 1.0f);
+        check_case(index, (struct cpu_shape){4, 9, 24, 25, index % 2 ? 16 : 8, CPU_FLOAT}, 1000.0f, 1.0f);
 }
 
 /* Constant channels: variance 0, never negative, and finite results. */
 static void test_constant(void **state)
 {
     (void)state;
-    check_case(300, (struct cpu_shape){3, 11, 9, 7, 8}, 7.7f, 0.0f);
-    check_case(301, (struct cpu_shape){1, 11, 1, 1, 16}, -3.3f, 0.0f);
+    check_case(300, (struct cpu_shape){3, 11, 9, 7, 8, CPU_FLOAT}, 7.7f, 0.0f);
+    check_case(301, (struct cpu_shape){1, 11, 1, 1, 16, CPU_FLOAT}, -3.3f, 0.0f);
 }
 
 static void test_inference(void **state)
@@ -303,7 +303,7 @@ static void test_same_bits(void **state)
 static void test_nan(void **state)
 {
     (void)state;
-    struct cpu_shape s = {2, 9, 5, 3, 8};
+    struct cpu_shape s = {2, 9, 5, 3, 8, CPU_FLOAT};
     struct norm_case t = norm_case_new(1, s, 0.3f, 1.0f);
     assert_true(t.relu);
     t.x[kernel_offset(s, 1, 4, 2, 1)] = NAN;

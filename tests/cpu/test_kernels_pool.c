@@ -35,13 +35,17 @@ enum { CASES = sizeof(cases) / sizeof(*cases) };
 
 static struct cpu_shape case_in(const struct pool_case *t, int32_t block)
 {
-    return (struct cpu_shape){t->n, t->c, t->h, t->w, block};
+    return (struct cpu_shape){t->n, t->c, t->h, t->w, block, CPU_FLOAT};
 }
 
 static struct cpu_shape case_out(const struct pool_case *t, int32_t block)
 {
-    return (struct cpu_shape){t->n, t->c, (t->h + 2 * t->k.pad_h - t->k.kernel_h) / t->k.stride + 1,
-                              (t->w + 2 * t->k.pad_w - t->k.kernel_w) / t->k.stride + 1, block};
+    return (struct cpu_shape){t->n,
+                              t->c,
+                              (t->h + 2 * t->k.pad_h - t->k.kernel_h) / t->k.stride + 1,
+                              (t->w + 2 * t->k.pad_w - t->k.kernel_w) / t->k.stride + 1,
+                              block,
+                              CPU_FLOAT};
 }
 
 /* Calls visit(data, offset in x, offset in y) for every pixel inside every window, window by window, row by
@@ -241,8 +245,8 @@ static void test_gate(void **state)
     for (int32_t index = 0; index < 40; index++) {
         struct cpu_shape s = kernel_case_shape(index);
         if (index == 0)
-            s = (struct cpu_shape){2, 5, 37, 41, 8}; /* more pixels than one run */
-        const struct cpu_shape one = {s.n, s.c, 1, 1, s.block};
+            s = (struct cpu_shape){2, 5, 37, 41, 8, CPU_FLOAT}; /* more pixels than one run */
+        const struct cpu_shape one = {s.n, s.c, 1, 1, s.block, CPU_FLOAT};
         const int32_t pixels = s.h * s.w;
         float *x = kernel_whole(s, index, 1, 8), *dy = kernel_whole(s, index, 2, 8);
         float *gate = kernel_whole(one, index, 3, 6);
@@ -285,8 +289,8 @@ static void test_global_pool(void **state)
     for (int32_t index = 0; index < 40; index++) {
         struct cpu_shape s = kernel_case_shape(index);
         if (index == 0)
-            s = (struct cpu_shape){2, 5, 37, 41, 8}; /* more pixels than one run */
-        const struct cpu_shape one = {s.n, s.c, 1, 1, s.block};
+            s = (struct cpu_shape){2, 5, 37, 41, 8, CPU_FLOAT}; /* more pixels than one run */
+        const struct cpu_shape one = {s.n, s.c, 1, 1, s.block, CPU_FLOAT};
         const int32_t pixels = s.h * s.w;
         float *x = kernel_whole(s, index, 1, 1000), *dy = kernel_whole(one, index, 2, 1000);
         float *y = kernel_tensor(one), *dx = kernel_tensor(s);
@@ -320,7 +324,8 @@ static void test_same_bits(void **state)
 {
     (void)state;
     const int threads = omp_get_max_threads();
-    const struct cpu_shape in = {3, 21, 13, 11, 8}, out = {3, 21, 7, 6, 8}, one = {3, 21, 1, 1, 8};
+    const struct cpu_shape in = {3, 21, 13, 11, 8, CPU_FLOAT}, out = {3, 21, 7, 6, 8, CPU_FLOAT},
+                           one = {3, 21, 1, 1, 8, CPU_FLOAT};
     const struct cpu_window k = {3, 3, 2, 1, 1};
     float *x = kernel_random(in, 0, 1, 0.0f, 1.0f), *dy = kernel_random(out, 0, 2, 0.0f, 1.0f);
     float *y[2], *dx[2], *average[2], *spread[2], *mean[2];
