@@ -175,48 +175,6 @@ static struct narrow lay_out_narrow(const struct op_call *call, struct cpu_op *s
     return s;
 }
 
-/* A factor of a product in bf16. */
-struct factor {
-    struct cpu_buffer buffer;
-    size_t rows, columns;
-    bool transposed;
-};
-
-/* Appends product = left right + scale * product; the product is [rows of left][columns of right]. */
-static enum status append_product(const struct op_call *call, const struct factor *left,
-                                  const struct factor *right, struct cpu_buffer product, float scale)
-{
-    const struct factor *const factors[] = {left, right};
-    const dnnl_dim_t rows = (dnnl_dim_t)(left->transposed ? left->columns : left->rows),
-                     columns = (dnnl_dim_t)(right->transposed ? right->rows : right->columns);
-    const dnnl_dims_t dims = {rows, columns}, strides = {columns, 1};
-    struct cpu_dnnl_layout *layouts[3] = {NULL};
-    dnnl_primitive_desc_t description = NULL;
-    dnnl_status_t status = cpu_dnnl_layout_strided(&layouts[2], 2, dims, dnnl_f32, strides);
-    for (int k = 0; k < 2 && status == dnnl_success; k++) {
-        const struct factor *f = factors[k];
-        const dnnl_dim_t down = (dnnl_dim_t)f->rows, across = (dnnl_dim_t)f->columns;
-        const dnnl_dims_t as_is = {down, across}, turned = {across, down}, steps = {across, 1},
-                          turned_steps = {1, across};
-        status = cpu_dnnl_layout_strided(&layouts[k], 2, f->transposed ? turned : as_is, dnnl_bf16,
-                                         f->transposed ? turned_steps : steps);
-    }
-    if (status == dnnl_success)
-        status = cpu_dnnl_matmul(&description, call->prepared->device->engine, layouts[0], layouts[1],
-                                 layouts[2], scale);
-    enum status st = cpu_check(status, "multiply these matrices", call->err);
-    if (st == ST_OK) {
-        const struct cpu_arg args[] = {{DNNL_ARG_SRC, layouts[0], left->buffer},
-                                       {DNNL_ARG_WEIGHTS, layouts[1], right->buffer},
-                                       {DNNL_ARG_DST, layouts[2], product}};
-        st = cpu_call_new(call->prepared, cpu_state(call), description, args, 3, call->err);
-    }
-    dnnl_primitive_desc_destroy(description);
-    for (int k = 0; k < 3; k++)
-        cpu_dnnl_layout_free(layouts[k]);
-    return st;
-}
-
 enum { SQUARE, POLYNOMIAL, RESULT }; /* the calls */
 
 static enum status prepare_narrow(const struct op_call *call)
@@ -224,15 +182,18 @@ static enum status prepare_narrow(const struct op_call *call)
     const struct matrix kernel = kernel_matrix(call);
     const bool wide = kernel.rows <= kernel.columns;
     const size_t side = least(kernel.rows, kernel.columns);
-    const struct narrow s = lay_out_narrow(call, cpu_state(call));
+    struct cpu_op *state = cpu_state(call);
+    const struct narrow s = lay_out_narrow(call, state);
     const struct cpu_buffer update = cpu_at_tensor(call->op->outputs[ORTHOGONALISE_OUT_UPDATE]);
-    const struct factor x = {s.x, kernel.rows, kernel.columns, false},
-                        x_turned = {s.x, kernel.rows, kernel.columns, true}, b = {s.b, side, side, false};
-    enum status st = append_product(call, wide ? &x : &x_turned, wide ? &x_turned : &x, s.a, 0.0f);
+    const struct cpu_factor x = {s.x, kernel.rows, kernel.columns, false},
+                            x_turned = {s.x, kernel.rows, kernel.columns, true}, b = {s.b, side, side, false};
+    enum status st = cpu_call_matmul(call->prepared, state, wide ? &x : &x_turned, wide ? &x_turned : &x, s.a,
+                                     0.0f, call->err);
     if (st == ST_OK)
-        st = append_product(call, &b, &b, s.a, MUON_B / MUON_C);
+        st = cpu_call_matmul(call->prepared, state, &b, &b, s.a, MUON_B / MUON_C, call->err);
     if (st == ST_OK)
-        st = append_product(call, wide ? &b : &x, wide ? &x : &b, update, MUON_A);
+        st =
+            cpu_call_matmul(call->prepared, state, wide ? &b : &x, wide ? &x : &b, update, MUON_A, call->err);
     return st;
 }
 

@@ -219,6 +219,13 @@ void cpu_kernel_average_pool_backward(struct cpu_shape in, struct cpu_shape out,
 void cpu_kernel_global_pool(struct cpu_shape s, const void *x, void *y);
 void cpu_kernel_global_pool_backward(struct cpu_shape s, const void *dy, void *dx);
 
+/* ---- kernel_columns.c ---- */
+
+/* bf16 only: columns[n][oh][ow][taps][padded c], what each window of a convolution sees of x, row by row, zeros beyond
+ * the image. Reads in, writes taps times out. */
+void cpu_kernel_columns(struct cpu_shape in, struct cpu_shape out, struct cpu_window k, const void *x,
+                        void *columns);
+
 /* ---- kernel_loss.c ---- */
 
 /* Bytes of `scratch`. */
