@@ -305,7 +305,7 @@ op_function cpu_prepare_conv_product, cpu_run_conv_product;
 
 /* Prepare chooses and reserves; operations without such a function need nothing. */
 op_function cpu_prepare_conv, cpu_prepare_dense, cpu_prepare_batch_norm, cpu_prepare_batch_norm_backward,
-    cpu_prepare_max_pool, cpu_prepare_loss, cpu_prepare_orthogonalise;
+    cpu_prepare_batch_norm_inference, cpu_prepare_max_pool, cpu_prepare_loss, cpu_prepare_orthogonalise;
 
 /* Run works on a bound program. */
 #define PROG_OP(KIND, name, ...) op_function cpu_run_##name;
