@@ -298,6 +298,8 @@ static enum status make_calls(struct device_program *prepared, struct cpu_op *st
 
 enum status cpu_prepare_conv(const struct op_call *call)
 {
+    if (cpu_conv_by_product(call))
+        return cpu_prepare_conv_product(call);
     struct convolution c;
     dnnl_primitive_desc_t description = NULL;
     enum status st = describe(call->prepared, call->op, &c, call->err);
@@ -359,6 +361,8 @@ enum status cpu_run_conv_backward_data(const struct op_call *call)
 enum status cpu_run_conv_backward_weights(const struct op_call *call)
 {
     const struct cpu_op *state = cpu_state(call);
+    if (state->by_product)
+        return cpu_run_conv_product(call);
     enum status st = cpu_calls_run(call->prepared, cpu_state(call), call->err);
     if (st != ST_OK || state->filled_bytes == 0)
         return st;

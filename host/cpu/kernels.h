@@ -219,6 +219,13 @@ void cpu_kernel_average_pool_backward(struct cpu_shape in, struct cpu_shape out,
 void cpu_kernel_global_pool(struct cpu_shape s, const void *x, void *y);
 void cpu_kernel_global_pool_backward(struct cpu_shape s, const void *dy, void *dx);
 
+/* ---- kernel_columns.c ---- */
+
+/* bf16 only: columns[n][oh][ow][taps][padded c], what each window of a convolution sees of x, row by row, zeros beyond
+ * the image. Reads in, writes taps times out. */
+void cpu_kernel_columns(struct cpu_shape in, struct cpu_shape out, struct cpu_window k, const void *x,
+                        void *columns);
+
 /* ---- kernel_loss.c ---- */
 
 /* Bytes of `scratch`. */
@@ -290,6 +297,8 @@ double cpu_kernel_momentum(size_t count, float momentum, const float *gradient, 
 size_t cpu_kernel_momentum_sums(size_t count);
 /* In place. Reads 1, writes 1. */
 void cpu_kernel_scale(size_t count, float factor, float *values);
+/* factor * values, rounded to bf16, to even. Reads 1, writes a half. */
+void cpu_kernel_narrow(size_t count, float factor, const float *values, uint16_t *narrow);
 
 /* ---- kernel_weight_average.c ---- */
 

@@ -132,6 +132,8 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
     if (st == ST_OK)
         st = choose_batches(run, err);
     if (st == ST_OK)
+        st = resume_precision(run, err);
+    if (st == ST_OK)
         st = devices_open(&run->devices, err);
     if (st != ST_OK)
         return st;

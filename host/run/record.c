@@ -57,6 +57,7 @@ enum status record_run(struct run *run, struct error *err)
         .libraries = {.onednn = library_version(run, "onednn"),
                       .cjson = cJSON_Version(),
                       .cuda = library_version(run, "cuda")},
+        .precision = devices_precision_word(&run->devices),
     };
     enum status st = event_write_run(&run->journal, &event, run_time(run), err);
     free(names);
