@@ -191,8 +191,14 @@ static double padded(const struct graph *graph, const struct layer *layer)
 static void count_conv(const struct graph *graph, const struct layer *layer, const struct layer_cost *cost,
                        struct cost_units *units)
 {
-    const int32_t window = layer->kernel_h * layer->kernel_w;
-    const bool is_image = graph->layers[layer->inputs[0]].shape.c <= IMAGE_CHANNELS;
+    const int32_t window = layer->kernel_h * layer->kernel_w,
+                  channels = graph->layers[layer->inputs[0]].shape.c;
+    const bool is_image = channels <= IMAGE_CHANNELS;
+    if (layer->groups > 1 && layer->groups == channels && layer->out_channels == channels) {
+        units->of[COST_DEPTHWISE] += cost->train_flops;
+        units->of[COST_DEPTHWISE_BYTES] += cost->train_bytes;
+        return;
+    }
     const enum cost_unit unit = layer->groups > 1        ? COST_CONV_GROUPED
                                 : is_image               ? COST_CONV_IMAGE
                                 : window == 1            ? COST_CONV_1X1
