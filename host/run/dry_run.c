@@ -193,7 +193,7 @@ enum status engine_dry_run(const struct job *job, FILE *out, struct error *err)
     struct run run;
     struct dry_run_needs needs = {0};
     struct calibration calibration;
-    enum status st = run_open(&run, job, "", 0, clock_seconds(), err);
+    enum status st = run_open(&run, job, "", 0, NULL, err);
     if (st != ST_OK)
         goto out;
     const struct dataset *data = &run.data;

@@ -220,7 +220,7 @@ double run_model_test_seconds(const struct run *run, const struct graph *graph)
     const struct budget_speed speed = speed_of(run, BUDGET_SECONDS);
     const double views = trainer_views_of(&run->job->evaluate, &run->job->train);
     return budget_test_seconds(&speed, cost_seconds(graph, &speed.rates),
-                               views * run->data.sample_count[SPLIT_TEST]);
+                               views * run->data.sample_count[SPLIT_TEST], run->batches.team);
 }
 
 double run_seconds_left(const struct run *run)

@@ -92,6 +92,7 @@ static enum status propose_final(const struct run *run, struct candidate **made,
     if (goes_on_from_earlier(run, candidate)) {
         candidate->source = run->final.id;
         candidate->recipe.goes_on = false;
+        candidate->recipe.shrink = NAN;
         candidate->recipe.hyperparameters.warmup = candidate->recipe.hyperparameters.hold = NAN;
     }
     *made = candidate;
