@@ -119,6 +119,7 @@ struct step {
     float average_decay;
     /* 1: the values then become the averages (Zhang et al. 2019, "Lookahead Optimizer") */
     int32_t look_ahead;
+    float drop_path;          /* what the rates of drop path are multiplied by, in [0, 1] (drop_path.h) */
     struct augment_view view; /* all zero but in evaluations that look at images in several ways (views.h) */
 };
 
