@@ -270,8 +270,8 @@ out:
 static bool is_free(const struct spec_key *key)
 {
     static const char section[] = "output.";
-    return key->type == SPEC_PATH || strcmp(key->name, "dataset.cache") == 0 ||
-           strncmp(key->name, section, sizeof(section) - 1) == 0;
+    return (key->type == SPEC_PATH && strcmp(key->name, "search.prior") != 0) ||
+           strcmp(key->name, "dataset.cache") == 0 || strncmp(key->name, section, sizeof(section) - 1) == 0;
 }
 
 enum status spec_same_run(const struct job *before, const struct job *now, struct error *err)
