@@ -32,13 +32,17 @@ enum { CASES = sizeof(cases) / sizeof(cases[0]) };
 
 static struct cpu_shape case_in(const struct depthwise_case *t, int32_t block)
 {
-    return (struct cpu_shape){t->n, t->c, t->h, t->w, block};
+    return (struct cpu_shape){t->n, t->c, t->h, t->w, block, CPU_FLOAT};
 }
 
 static struct cpu_shape case_out(const struct depthwise_case *t, int32_t block)
 {
-    return (struct cpu_shape){t->n, t->c, (t->h + 2 * t->k.pad_h - t->k.kernel_h) / t->k.stride + 1,
-                              (t->w + 2 * t->k.pad_w - t->k.kernel_w) / t->k.stride + 1, block};
+    return (struct cpu_shape){t->n,
+                              t->c,
+                              (t->h + 2 * t->k.pad_h - t->k.kernel_h) / t->k.stride + 1,
+                              (t->w + 2 * t->k.pad_w - t->k.kernel_w) / t->k.stride + 1,
+                              block,
+                              CPU_FLOAT};
 }
 
 /* What one weight, or with row -1 the bias, gets. */
@@ -107,7 +111,7 @@ static void test_same_bits(void **state)
 {
     (void)state;
     enum { CHANNELS = 40, TAPS = 25 };
-    const struct cpu_shape shape = {21, CHANNELS, 9, 7, 16};
+    const struct cpu_shape shape = {21, CHANNELS, 9, 7, 16, CPU_FLOAT};
     const struct cpu_window k = {5, 5, 1, 2, 2};
     float *x = kernel_random(shape, 1, 1, 0.0f, 1.0f), *dy = kernel_random(shape, 1, 2, 0.0f, 1.0f);
     void *scratch = kernel_alloc(cpu_kernel_depthwise_scratch(shape, k));
