@@ -26,7 +26,7 @@ TESTS := $(filter-out tests/gpu/%,$(wildcard tests/*/test_*.c))
 TEST_SCRIPTS := $(sort $(wildcard tests/scripts/*.sh tests/cases/*.sh))
 TEST_PROGRAMS := $(TESTS:tests/%.c=$(BUILD)/tests/%)
 BENCH_OBJECTS := $(patsubst %,$(BUILD)/tests/bench/%.o,bench_train bench_operations fma_peak paper)
-TEST_HELPERS := $(BUILD)/tests/run/make_data $(BUILD)/tests/bench/search/nasrun_placebo $(BUILD)/tests/faults/inject.so
+TEST_HELPERS := $(BUILD)/tests/run/make_data $(BUILD)/tests/bench/search/nasrun_placebo $(BUILD)/tests/faults/inject.so $(BUILD)/tests/faults/power.so
 
 # The GPU's plug-in is made where nvcc, cuDNN, cuBLAS and NCCL's header are, installed or in pip's layout (nvidia/*/include and lib
 # of a Python's packages, where libraries have no names without a version); the program does without it. For the GPUs that are
@@ -115,7 +115,7 @@ test-gpu: all test-programs
 
 # Every call of the C library in a short run fails in turn, by its site; SLICE=1/4 make test-faults: a quarter of them.
 test-faults: all $(TEST_HELPERS)
-	@FAULTS=0 NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh tests/scripts/faults.sh
+	@FAULTS=0 INSTANTS=0 NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh tests/scripts/faults.sh tests/scripts/power.sh
 
 # Sanitizers: the same test programs, built apart. ThreadSanitizer knows OpenMP's synchronisation only through Archer, which
 # comes with LLVM's runtime: hence clang, whose runtime serves oneDNN's loops too.
@@ -277,7 +277,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS) -lcmocka
 
-$(BUILD)/tests/faults/inject.so: tests/faults/inject.c
+$(BUILD)/tests/faults/%.so: tests/faults/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -fPIC -shared $< -o $@ -ldl -lpthread
 

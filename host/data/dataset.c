@@ -184,7 +184,7 @@ static enum status leave_out_classes(struct data_list *list, int32_t *kept, stru
     return st;
 }
 
-/* Class names, labels and splits of the images that came out of the list; the list gives its names away. */
+/* Class names, labels, splits and paths of the images that came out of the list, which gives names and paths away. */
 static enum status label_from_list(struct data_list *list, int32_t *kept, struct data_build *build,
                                    struct error *err)
 {
@@ -196,9 +196,13 @@ static enum status label_from_list(struct data_list *list, int32_t *kept, struct
     set->labels = malloc(((size_t)set->count + 1) * sizeof(*set->labels));
     build->given = malloc((size_t)set->count + 1);
     set->class_names = calloc((size_t)classes + 1, sizeof(*set->class_names));
-    if (set->labels == NULL || build->given == NULL || set->class_names == NULL)
-        return error_memory(err, "labels", (unsigned long long)set->count * sizeof(*set->labels));
+    build->paths = calloc((size_t)set->count + 1, sizeof(*build->paths));
+    if (set->labels == NULL || build->given == NULL || set->class_names == NULL || build->paths == NULL)
+        return error_memory(err, "labels", (unsigned long long)set->count * sizeof(*build->paths));
+    build->path_count = set->count;
     for (int32_t i = 0; i < set->count; i++) {
+        build->paths[i] = list->items[kept[i]].path;
+        list->items[kept[i]].path = NULL;
         set->labels[i] = list->items[kept[i]].label;
         build->given[i] = list->items[kept[i]].split;
     }
@@ -227,8 +231,7 @@ static enum status read_files(const struct job_dataset *job, enum job_format for
                               const struct data_way *way, struct data_build *build, struct error *err)
 {
     FILE *log = way->log;
-    struct data_list list = {
-        .source = job->path, .skip = skips(job->on_error), .log = log, .stop = way->stop};
+    struct data_list list = {.source = job->path, .skip = skips(job->on_error), .way = way};
     bool use_cache = job->cache != NULL && job->cache[0] != '\0', found = false;
     int32_t *kept = NULL;
     uint64_t key = 0;
@@ -305,7 +308,7 @@ enum status data_load(const struct job_dataset *job, int64_t seed, const struct 
     data_measure(&build.set, way->threads);
     data_measure_patches(&build.set);
     data_fingerprint(&build.set);
-    st = data_tell(&build.set, way->log, err);
+    st = data_tell(&build, way, err);
     if (st != ST_OK)
         goto out;
     *dataset = build.set;
@@ -332,6 +335,10 @@ void data_build_free(struct data_build *build)
     data_free(&build->set);
     free(build->given);
     build->given = NULL;
+    for (int32_t i = 0; build->paths != NULL && i < build->path_count; i++)
+        free(build->paths[i]);
+    free(build->paths);
+    build->paths = NULL;
 }
 
 enum status data_number_classes(struct dataset *set, struct error *err)

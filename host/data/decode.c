@@ -94,7 +94,7 @@ static enum status settle_round(struct decoder *decoder, struct error *err)
 static enum status probe_one(const struct decoder *decoder, int32_t i, struct error *err)
 {
     const char *path = decoder->list->items[i].path;
-    enum status st = image_check_stop(decoder->list->stop, 0, err);
+    enum status st = data_list_goes_on(decoder->list, err);
     if (st == ST_OK)
         st = image_probe(path, &decoder->infos[i], err);
     return st == ST_OK ? image_check_pixels(path, &decoder->infos[i], decoder->max_pixels, err) : st;
@@ -122,8 +122,10 @@ static enum status decode_one(const struct decoder *decoder, int32_t i, struct r
     int32_t shrink = data_resize_shrink(info->height, info->width, decoder->fit, set->height, set->width);
     const int64_t taken = 4 * (int64_t)(info->height / shrink + 1) * (info->width / shrink + 1);
     gate_enter(decoder->gate, taken);
-    enum status st =
-        image_decode(decoder->list->items[i].path, set->channels, shrink, decoder->list->stop, &image, err);
+    enum status st = data_list_goes_on(decoder->list, err);
+    if (st == ST_OK)
+        st = image_decode(decoder->list->items[i].path, set->channels, shrink, decoder->list->way->stop,
+                          &image, err);
     if (st == ST_OK)
         st = data_resize(work, image.pixels, set->channels, image.height, image.width, decoder->fit,
                          set->pixels + (size_t)i * bytes, set->height, set->width, err);

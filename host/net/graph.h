@@ -150,8 +150,8 @@ struct whitening {
  * 1 / fan-in, times its gain), biases and shifts 0, scales 1, running mean 0, variance 1. A function of seed, layer id
  * and index only: values 2k and 2k + 1 of a tensor are the two normal numbers of random_draw(seed, RANDOM_WEIGHTS, k,
  * id * 8 + role). LAYER_INIT_DIRAC: the first outputs of each group are its inputs, further ones have the variance
- * 1 / (3 fan-in) that PyTorch gives them. LAYER_INIT_WHITEN: the filters of `whitening`, where it fits the kernel; NULL or unfitting:
- * as LAYER_INIT_HE. */
+ * 1 / (3 fan-in) that PyTorch gives them. LAYER_INIT_WHITEN: the filters of `whitening`, where it fits the kernel;
+ * NULL or unfitting: as LAYER_INIT_HE. */
 void weight_initialise(const struct weight_table *table, const struct graph *graph, uint64_t seed,
                        const struct whitening *whitening, float *values);
 

@@ -155,7 +155,11 @@ static enum status replay_model(struct run *run, const struct event_model *event
     candidate->joined = event->validated > 0 ? (uint32_t)event->validated : 0;
     candidate->gain = event->gain;
     candidate->gain_deviation = event->gain_deviation;
-    return event->hash != NULL ? store_note_hash(run, event->id, event->hash, err) : ST_OK;
+    if (event->hash != NULL)
+        st = store_note_hash(run, event->id, RUN_MODEL, event->hash, err);
+    if (st == ST_OK && event->losses_hash != NULL)
+        st = store_note_hash(run, event->id, RUN_LOSSES, event->losses_hash, err);
+    return st;
 }
 
 static void replay_plan(struct run *run, const struct event_plan *event)

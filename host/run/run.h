@@ -40,9 +40,10 @@ struct run_final {
     bool joined;          /* it has been trained on the validation images too */
 };
 
-/* The hash of a model's file, as it was written. */
+/* The hashes of a model's files, as they were written. */
+enum run_file { RUN_MODEL, RUN_LOSSES, RUN_FILES };
 struct run_hash {
-    char text[MODEL_HASH_LENGTH]; /* "": not known, of a run that an older version began */
+    char text[RUN_FILES][MODEL_HASH_LENGTH]; /* "": not known, there is none or an older version wrote it */
 };
 
 struct run {

@@ -176,6 +176,18 @@ for name in ("cat/000.png", "cat/001.png", "dog/002.png"):
         write(f"leak/data/test/{name}", file.read())
 with open(f"{ROOT}/leak/data/train/cat/003.png", "rb") as file:
     write("leak/data/train/dog/same.png", file.read())
+job("near-leak")
+with open(f"{ROOT}/near-leak/job.cfg", encoding="utf-8") as file:
+    text = file.read().replace("resize = 16;", "")
+write("near-leak/job.cfg", text)
+for label, name in enumerate(("cat", "dog")):
+    for i in range(12):
+        coarse = [rng.randrange(40, 200) for _ in range(192)]
+        pixels = [coarse[x // 4 + y // 4 * 8 + c * 64] for y in range(32) for x in range(32) for c in range(3)]
+        write(f"near-leak/data/train/{name}/{i}.png", png(32, 32, bytes(pixels)))
+        if i < 3:
+            pixels = [v * 7 // 8 + rng.randrange(9) for v in (pixels if i == 0 else reversed(pixels))]
+            write(f"near-leak/data/test/{name}/{i}.png", png(32, 32, bytes(pixels)))
 folders("bom", before="\ufeff")
 with open(f"{ROOT}/bom/job.cfg", "rb") as file:
     write("bom/job.cfg", file.read().replace(b"\n", b"\r\n"))

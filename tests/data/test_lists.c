@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -44,6 +45,28 @@ static void test_one_folder(void **state)
     assert_int_equal(set.channels, 3);
     for (int32_t i = 0; i < set.count; i++) /* blue tells the class: cats were odd, but for the deep one */
         assert_int_equal(set.labels[i], i == 20 ? 0 : set.pixels[i * 72 + 48] == 0);
+    data_free(&set);
+    data_files_remove(folder);
+}
+
+static void count_one(void *context)
+{
+    atomic_fetch_add((atomic_int *)context, 1);
+}
+
+/* Whoever watches is told of each image that is looked at and decoded, and of each folder. */
+static void test_signs_of_life(void **state)
+{
+    struct dataset set;
+    struct error err;
+    atomic_int signs = 0;
+    (void)state;
+    char *folder = data_files_folder();
+    const struct job_dataset job = data_files_job(folder);
+    write_classes(folder, "", 20);
+    assert_int_equal(
+        data_load(&job, 1, &(struct data_way){.alive = count_one, .context = &signs}, &set, &err), ST_OK);
+    assert_int_equal(atomic_load(&signs), 2 * 40 + 3);
     data_free(&set);
     data_files_remove(folder);
 }
@@ -276,9 +299,13 @@ static void test_skipped_classes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_folder),      cmocka_unit_test(test_given_splits),
-        cmocka_unit_test(test_folder_refused),  cmocka_unit_test(test_skip),
-        cmocka_unit_test(test_skipped_classes), cmocka_unit_test(test_csv),
+        cmocka_unit_test(test_one_folder),
+        cmocka_unit_test(test_given_splits),
+        cmocka_unit_test(test_folder_refused),
+        cmocka_unit_test(test_skip),
+        cmocka_unit_test(test_signs_of_life),
+        cmocka_unit_test(test_skipped_classes),
+        cmocka_unit_test(test_csv),
         cmocka_unit_test(test_csv_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,7 +90,7 @@ class Runs:
     def job(self, steps):
         return f"{self.options.work}/{steps}.cfg"
 
-    def run(self, folder, steps, fault=None, sites=None):
+    def run(self, folder, steps, fault=None, sites=None, more=None):
         """Status (or "hang"), what it said on stderr, counts of calls and whether the fault was met."""
         shared = folder + ".shared"
         # Memory that was freed is kept: most of a short run's time is the system's, which clears pages.
@@ -102,6 +102,7 @@ class Runs:
             env["FAULT"] = fault
         if sites is not None:
             env["FAULT_SITES"] = sites
+        env.update(more or {})
         with subprocess.Popen([self.options.nasrun, "-q", self.job(steps), "output.dir=" + folder], env=env, text=True,
                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, errors="replace",
                               start_new_session=True) as process:
@@ -189,11 +190,17 @@ class Scene:
         return ("wrong", f"{lines[0][:160]}; then {differs}") if differs else ("one line", lines[0])
 
 
+def make_begun(runs, options):
+    """The undisturbed run, and the folder of one that was killed."""
+    begun, half = Scene("begun", runs, STEPS), options.work + "/half"
+    runs.run(half, STEPS, f"write:{begun.counts[CLASSES.index('write')] * 6 // 10}:5:kill")
+    return begun, half
+
+
 def make_scenes(runs, options):
     """Each with the points that are tried there."""
-    begun, short = Scene("begun", runs, STEPS), Scene("short", runs, FEW_STEPS)
-    half = options.work + "/half"
-    runs.run(half, STEPS, f"write:{begun.counts[CLASSES.index('write')] * 6 // 10}:5:kill")
+    begun, half = make_begun(runs, options)
+    short = Scene("short", runs, FEW_STEPS)
     resumed = Scene("resumed", runs, STEPS, half)
     return [(begun, list(begun.points(options.every, lambda name, site: name != "malloc"))),
             (short, list(short.points(options.every, lambda name, site: name == "malloc"))),

@@ -80,4 +80,26 @@ check "naspredict with a model cut short" refused "$bin/naspredict" "$work/bare"
 sed -i '2s/"seq":1/"seq":7/' "$work/bare/journal.jsonl"
 check "nasreport on a broken journal" refused "$bin/nasreport" "$work/bare"
 check "nasreport does not name the journal's line: $(cat "$work/err")" grep -q 'journal.jsonl:2' "$work/err"
+
+# A tool that gets no memory, once or from there on, says so in one line and has status 2, or does without.
+spare() { # TOOL ARGUMENTS...
+    tool=$1
+    shift
+    for call in 9 40 200 800 2000 5000 10000; do
+        for mode in once on; do
+            cp -R "$work/as_it_is" "$work/spared"
+            FAULT=malloc:$call:12:$mode timeout 120 env LD_PRELOAD="$inject" "$bin/$tool" "$work/spared" "$@" >"$work/out" 2>"$work/err"
+            status=$?
+            check "$tool without memory at allocation $call, $mode: status $status, $(head -n 3 "$work/err")" \
+                [ "$status" -eq 0 -o \( "$status" -eq 2 -a "$(grep -cE "^($tool|libgomp|out of dynamic memory)" "$work/err")" -eq 1 \) ]
+            rm -r "$work/spared"
+        done
+    done
+}
+inject=$(realpath "$helpers/faults/inject.so")
+mkdir "$work/as_it_is"
+cp "$run/journal.jsonl" "$run/model.safetensors" "$work/as_it_is"
+spare nasreport
+spare nasplot
+spare naspredict "$work/data/two.png"
 finish
