@@ -2,12 +2,14 @@
  *
  * The activations' layout is ours; oneDNN chooses the kernel's. Where it has nothing but its plain loops for
  * that (groups whose channels do not fill blocks), it may choose all layouts, and the operation changes
- * layouts on the way in and out: two more passes, but a hundred times faster than the loops. The gradient of a depthwise
- * kernel is our own where oneDNN has nothing made for it (all but 3 x 3): its matrix products are sixty times slower.
+ * layouts on the way in and out: two more passes, but a hundred times faster than the loops.
  *
  * In bf16, where lanes beyond the channels are not known to oneDNN, they are channels of their own: the convolution has
  * as many as there are lanes, its kernel zeros for those that stand for nothing, and so their results are zeros. With
- * groups of several channels that can't be; where they do not fill the lanes, the operation changes layouts. */
+ * groups of several channels that can't be; where they do not fill the lanes, the operation changes layouts.
+ *
+ * The gradient of a depthwise kernel is our own where oneDNN has nothing made for it (all but 3 x 3): its matrix
+ * products are sixty times slower. */
 #include "host/cpu/cpu_internal.h"
 
 #include <string.h>
@@ -96,11 +98,11 @@ static bool is_plain_loops(const_dnnl_primitive_desc_t description)
 }
 
 /* Whether the operation is the gradient of a depthwise kernel, which oneDNN has no implementation for that is made for
- * it. In float32: that is what our kernel knows. */
+ * it. */
 static bool is_ours(const struct device_program *prepared, const struct prog_op *op,
                     const_dnnl_primitive_desc_t description)
 {
-    if (op->kind != PROG_OP_CONV_BACKWARD_WEIGHTS || prepared->device->type != CPU_FLOAT)
+    if (op->kind != PROG_OP_CONV_BACKWARD_WEIGHTS)
         return false;
     const struct prog_tensor *tensors = prepared->program->tensors;
     const int32_t x = tensors[op->inputs[CONV_BACKWARD_WEIGHTS_IN_X]].shape.c,
@@ -387,7 +389,7 @@ enum status cpu_run_conv_backward_weights(const struct op_call *call)
     const struct cpu_op *state = cpu_state(call);
     if (state->by_product)
         return cpu_run_conv_product(call);
-    if (cpu_state(call)->call_count == 0) { /* it is ours */
+    if (state->call_count == 0) { /* it is ours */
         cpu_kernel_depthwise_weights(
             &(struct cpu_depthwise_weights){.in = cpu_input_shape(call, CONV_BACKWARD_WEIGHTS_IN_X),
                                             .out = cpu_input_shape(call, CONV_BACKWARD_WEIGHTS_IN_DY),

@@ -242,9 +242,9 @@ size_t cpu_kernel_depthwise_scratch(struct cpu_shape s, struct cpu_window k);
  * double over a sixteenth of the images each. Reads in and out, from a cache as often as the kernel is high; bound by
  * computing from kernels of 5 x 5 on. */
 struct cpu_depthwise_weights {
-    struct cpu_shape in, out; /* of x, of dy: equal in n, c and block */
+    struct cpu_shape in, out; /* of x, of dy: equal in n, c, block and type */
     struct cpu_window window;
-    const float *x, *dy;
+    const void *x, *dy;
     float *dkernel; /* [c][kernel_h][kernel_w] */
     float *dbias;   /* [c]; NULL: not wanted */
     void *scratch;

@@ -30,45 +30,41 @@ static const struct depthwise_case {
 };
 enum { CASES = sizeof(cases) / sizeof(cases[0]) };
 
-static struct cpu_shape case_in(const struct depthwise_case *t, int32_t block)
+static struct cpu_shape case_in(const struct depthwise_case *t, enum cpu_type type, int32_t block)
 {
-    return (struct cpu_shape){t->n, t->c, t->h, t->w, block, CPU_FLOAT};
+    return kernel_shape(type, t->n, t->c, t->h, t->w, block);
 }
 
-static struct cpu_shape case_out(const struct depthwise_case *t, int32_t block)
+static struct cpu_shape case_out(const struct depthwise_case *t, enum cpu_type type, int32_t block)
 {
-    return (struct cpu_shape){t->n,
-                              t->c,
-                              (t->h + 2 * t->k.pad_h - t->k.kernel_h) / t->k.stride + 1,
-                              (t->w + 2 * t->k.pad_w - t->k.kernel_w) / t->k.stride + 1,
-                              block,
-                              CPU_FLOAT};
+    return kernel_shape(type, t->n, t->c, (t->h + 2 * t->k.pad_h - t->k.kernel_h) / t->k.stride + 1,
+                        (t->w + 2 * t->k.pad_w - t->k.kernel_w) / t->k.stride + 1, block);
 }
 
 /* What one weight, or with row -1 the bias, gets. */
-static double expected(struct cpu_shape in, struct cpu_shape out, struct cpu_window k, const float *x,
-                       const float *dy, int32_t c, int32_t row, int32_t column)
+static double expected(struct cpu_shape in, struct cpu_shape out, struct cpu_window k, const void *x,
+                       const void *dy, int32_t c, int32_t row, int32_t column)
 {
     double sum = 0.0;
     for (int32_t n = 0; n < in.n; n++)
         for (int32_t i = 0; i < out.h; i++)
             for (int32_t j = 0; j < out.w; j++) {
                 const int32_t u = i * k.stride - k.pad_h + row, v = j * k.stride - k.pad_w + column;
-                const double gradient = (double)dy[kernel_offset(out, n, c, i, j)];
+                const double gradient = kernel_at(out, dy, kernel_offset(out, n, c, i, j));
                 if (row < 0)
                     sum += gradient;
                 else if (u >= 0 && u < in.h && v >= 0 && v < in.w)
-                    sum += gradient * (double)x[kernel_offset(in, n, c, u, v)];
+                    sum += gradient * kernel_at(in, x, kernel_offset(in, n, c, u, v));
             }
     return sum;
 }
 
-static void check(const struct depthwise_case *t, int32_t index, int32_t block)
+static void check(const struct depthwise_case *t, int32_t index, enum cpu_type type, int32_t block)
 {
-    const struct cpu_shape in = case_in(t, block), out = case_out(t, block);
+    const struct cpu_shape in = case_in(t, type, block), out = case_out(t, type, block);
     const struct cpu_window k = t->k;
     const size_t taps = (size_t)k.kernel_h * (size_t)k.kernel_w, count = (size_t)t->c * taps;
-    float *x = kernel_whole(in, index, 1, 9), *dy = kernel_whole(out, index, 2, 9);
+    void *x = kernel_whole(in, index, 1, 9), *dy = kernel_whole(out, index, 2, 9);
     float *dkernel = kernel_alloc(count * sizeof(float)), *dbias = kernel_alloc((size_t)t->c * sizeof(float)),
           *alone = kernel_alloc(count * sizeof(float));
     void *scratch = kernel_alloc(cpu_kernel_depthwise_scratch(in, k));
@@ -101,8 +97,9 @@ static void test_weights(void **state)
 {
     (void)state;
     for (int32_t i = 0; i < CASES; i++) {
-        check(&cases[i], i, 8);
-        check(&cases[i], i, 16);
+        check(&cases[i], i, CPU_FLOAT, 8);
+        check(&cases[i], i, CPU_FLOAT, 16);
+        check(&cases[i], i, CPU_BF16, 0);
     }
 }
 
@@ -111,9 +108,9 @@ static void test_same_bits(void **state)
 {
     (void)state;
     enum { CHANNELS = 40, TAPS = 25 };
-    const struct cpu_shape shape = {21, CHANNELS, 9, 7, 16, CPU_FLOAT};
+    const struct cpu_shape shape = kernel_shape(CPU_BF16, 21, CHANNELS, 9, 7, 0);
     const struct cpu_window k = {5, 5, 1, 2, 2};
-    float *x = kernel_random(shape, 1, 1, 0.0f, 1.0f), *dy = kernel_random(shape, 1, 2, 0.0f, 1.0f);
+    void *x = kernel_random(shape, 1, 1, 0.0f, 1.0f), *dy = kernel_random(shape, 1, 2, 0.0f, 1.0f);
     void *scratch = kernel_alloc(cpu_kernel_depthwise_scratch(shape, k));
     float dkernel[2][CHANNELS * TAPS];
     const int threads = omp_get_max_threads();
