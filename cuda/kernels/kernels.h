@@ -114,11 +114,12 @@ struct cuda_gather {
     const float *levels;    /* [channels][256] */
     const int32_t *samples; /* [sample_count], indices into the dataset */
     int32_t sample_count, shuffled;
-    int32_t channels, height, width; /* channels at most 8 */
+    int32_t channels, height, width; /* of the dataset's images; channels at most 8 */
+    int32_t made_height, made_width; /* of the result, not larger */
     struct augment augment;          /* all zero: none */
     int32_t rows;                    /* of the batch; those from step->valid on repeat row 0 */
     const struct cuda_step *step;
-    void *image;           /* out [rows][height][width][8] */
+    void *image;           /* out [rows][made_height][made_width][8] */
     int32_t *image_labels; /* out [rows] */
 };
 

@@ -247,11 +247,11 @@ static void count_layer(const struct graph *graph, const struct layer *layer, co
 /* Operations that Muon's update of a layer's kernel takes: five rounds of Newton and Schulz. */
 static double orthogonal(const struct graph *graph, const struct layer *layer)
 {
-    if (layer->kind != LAYER_CONV || layer->frozen || layer->inputs[0] == 0)
+    if (layer->kind != LAYER_CONV || layer->frozen || layer->groups > 1 || layer->inputs[0] == 0)
         return 0.0;
     const double rows = layer->out_channels,
-                 columns = (double)graph->layers[layer->inputs[0]].shape.c / layer->groups * layer->kernel_h *
-                           layer->kernel_w,
+                 columns =
+                     (double)graph->layers[layer->inputs[0]].shape.c * layer->kernel_h * layer->kernel_w,
                  side = fmin(rows, columns);
     return 5.0 * (4.0 * side * rows * columns + 2.0 * side * side * side);
 }

@@ -9,6 +9,8 @@
  * are all positions from input_count and output_count on.
  *   gather        -> image [N,C,H,W], labels [N].  Row r of step `s` is sample gather_sample() of the bound sample
  *                 list, augmented as augment.h says when `gather.augment`, then (value / 255 - mean[c]) / deviation[c].
+ *                 H x W may be smaller than the data set's images: of these, augmented in their own size, the mean over
+ *                 the area of each pixel (augment_area_part).
  *                 Rows from step.valid on repeat row 0 and are ignored by the loss.
  *   conv          x, kernel[, bias] -> y.     Cross-correlation, zero padding.
  *   conv_backward_data      dy, kernel -> dx

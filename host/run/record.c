@@ -58,6 +58,7 @@ enum status record_run(struct run *run, struct error *err)
         .libraries = {.onednn = library_version(run, "onednn"),
                       .cjson = cJSON_Version(),
                       .cuda = library_version(run, "cuda")},
+        .precision = devices_precision_word(&run->devices),
     };
     enum status st = event_write_run(&run->journal, &event, run_time(run), err);
     free(names);
@@ -140,6 +141,8 @@ enum status record_candidate(struct run *run, const struct candidate *candidate,
         .batches_of = candidate->recipe.batches_of,
         .state_of = candidate->recipe.goes_on ? candidate->parent : -1,
         .compared_with = candidate->recipe.compared_with,
+        .fresh = candidate->recipe.fresh,
+        .shrink = candidate->recipe.shrink,
         .observed = candidate->final ? -1 : candidate->observed,
         .graph = graph,
         .parameters = cost.parameters,
@@ -219,7 +222,8 @@ enum status record_model(struct run *run, const struct record_model *model, stru
         .predicted_images_per_second = model->predicted_images_per_second,
         .gain = model->gain,
         .gain_deviation = model->gain_deviation,
-        .hash = store_hash(run, model->id),
+        .hash = store_hash(run, model->id, RUN_MODEL),
+        .losses_hash = store_hash(run, model->id, RUN_LOSSES),
     };
     return event_write_model(&run->journal, &event, run_time(run), err);
 }

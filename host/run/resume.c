@@ -284,6 +284,24 @@ static enum status go_through(struct run *run, const struct journal_lines *lines
     return st;
 }
 
+enum status resume_precision(struct run *run, struct error *err)
+{
+    struct journal_lines lines = {0};
+    const struct event *event = NULL;
+    char *path = run_path(run, JOURNAL_NAME);
+    enum status st = path != NULL ? journal_first(path, &lines, err) : error_memory(err, "path", 0);
+    struct event_reader reader = event_reader_open(path, &lines);
+    if (st == ST_OK && lines.count > 0)
+        st = event_next(&reader, &event, err);
+    if (st == ST_OK && event != NULL && event->kind == EVENT_RUN)
+        devices_prefer(&run->devices, event->run.precision != NULL ? event->run.precision
+                                                                   : job_precision_text(JOB_PRECISION_FP32));
+    event_reader_close(&reader);
+    journal_lines_free(&lines);
+    free(path);
+    return st;
+}
+
 enum status resume_run(struct run *run, struct error *err)
 {
     struct journal_lines lines = {0};

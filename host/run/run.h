@@ -47,9 +47,10 @@ struct run_baseline {
     double began;          /* the run time when the one in hand began; NAN: none is */
 };
 
-/* The hash of a model's file, as it was written. */
+/* The hashes of a model's files, as they were written. */
+enum run_file { RUN_MODEL, RUN_LOSSES, RUN_FILES };
 struct run_hash {
-    char text[MODEL_HASH_LENGTH]; /* "": not known, of a run that an older version began */
+    char text[RUN_FILES][MODEL_HASH_LENGTH]; /* "": not known, there is none or an older version wrote it */
 };
 
 struct run {

@@ -4,6 +4,7 @@
 #include "host/net/start.h"
 #include "host/run/baseline.h"
 #include "host/run/sharing.h"
+#include "host/train/progressive.h"
 
 #include <math.h>
 
@@ -145,11 +146,14 @@ static struct budget_training training_of(const struct run *run, const struct ca
 {
     const double images = run->data.sample_count[SPLIT_TRAIN];
     const struct cost_rates model = cost_rates_of(MODEL_FLOPS, MODEL_BYTES);
-    return (struct budget_training){.cost = cost_seconds(&candidate->graph, &model),
-                                    .images = candidate->final ? images : run->job->search.data * images,
-                                    .batch = batch,
-                                    .validation_images = run->data.sample_count[SPLIT_VALIDATION],
-                                    .devices = candidate->final ? run->batches.team : 1};
+    const double cost = cost_seconds(&candidate->graph, &model);
+    return (struct budget_training){
+        .cost = cost,
+        .stepped = candidate->progressive ? progressive_cost(&candidate->graph, &model) : cost,
+        .images = candidate->final ? images : run->job->search.data * images,
+        .batch = batch,
+        .validation_images = run->data.sample_count[SPLIT_VALIDATION],
+        .devices = candidate->final ? run->batches.team : 1};
 }
 
 static double allowances_of(const struct candidate *candidate)

@@ -11,6 +11,7 @@
 #include "host/run/speed.h"
 #include "host/run/store.h"
 #include "host/run/testing.h"
+#include "host/train/progressive.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -37,8 +38,40 @@ static enum status rehearse_report(struct run *run, struct error *err)
 
 /* ---- final fit ---- */
 
+bool stage_progressive(const struct job *job, struct shape image)
+{
+    switch (job->train.progressive) {
+    case JOB_PROGRESSIVE_AUTO:
+        return budget_kind_of(&job->budget) == BUDGET_SECONDS && progressive_pays(image);
+    case JOB_PROGRESSIVE_ON:
+        return true;
+    case JOB_PROGRESSIVE_OFF:
+        return false;
+    }
+    abort(); /* the schema allows no other */
+}
+
 /* An earlier stage's final fit of the same network is gone on from, but not one that knows the validation images, for
  * nobody could say then how good it becomes. */
+static bool goes_on_from(const struct run_final *earlier, const struct candidate *candidate)
+{
+    return earlier->id >= 0 && !earlier->joined && earlier->parent == candidate->parent &&
+           earlier->fingerprint == graph_fingerprint(&candidate->graph);
+}
+
+enum status stage_see_smaller(const struct run *run, const struct run_final *earlier,
+                              struct candidate *candidate, struct error *err)
+{
+    candidate->progressive = false;
+    if (candidate->parent >= 0 || goes_on_from(earlier, candidate) ||
+        !stage_progressive(run->job, candidate->graph.layers[0].shape))
+        return ST_OK;
+    enum status st = progressive_fits(&candidate->graph, &candidate->progressive, err);
+    if (st == ST_OK && candidate->progressive)
+        candidate_say(candidate, "small images first");
+    return st;
+}
+
 enum status stage_final(const struct run *run, struct proposal *proposal, const struct run_final *earlier,
                         struct candidate **made, struct error *err)
 {
@@ -51,10 +84,10 @@ enum status stage_final(const struct run *run, struct proposal *proposal, const 
     candidate_take(candidate, proposal);
     candidate->final = true;
     candidate->batch = batches_wanted(&run->batches, true, candidate->recipe.hyperparameters.batch);
-    if (earlier->id >= 0 && !earlier->joined && earlier->parent == candidate->parent &&
-        earlier->fingerprint == graph_fingerprint(&candidate->graph)) {
+    if (goes_on_from(earlier, candidate)) {
         candidate->source = earlier->id;
         candidate->recipe.goes_on = false;
+        candidate->recipe.shrink = NAN;
         candidate->recipe.hyperparameters.warmup = candidate->recipe.hyperparameters.hold = NAN;
     }
     return ST_OK;
@@ -124,6 +157,8 @@ static enum status final_fit(struct run *run, struct error *err)
     enum status st = candidate == NULL ? propose_final(run, &candidate, err) : ST_OK;
     if (st == ST_DIVERGED)
         st = tell_cause(run, err);
+    if (st == ST_OK)
+        st = stage_see_smaller(run, &run->final, candidate, err);
     if (st == ST_OK && !candidate->ended)
         st = stage_train_final(run, candidate, err);
     if (st == ST_OK)

@@ -91,8 +91,9 @@ double budget_image_seconds(const struct budget_speed *speed, double cost);
 
 /* A training whose time is predicted: each epoch is validated, and the part of one that it ends in. */
 struct budget_training {
-    double cost;   /* of the network */
-    double images; /* of an epoch, in whole batches */
+    double cost;    /* of the network */
+    double stepped; /* of an image in its steps, where these have smaller images at first; else the same */
+    double images;  /* of an epoch, in whole batches */
     int32_t batch, validation_images;
     int32_t devices; /* that share each batch, and lose nothing by it */
 };

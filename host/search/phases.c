@@ -3,7 +3,9 @@
  * So every second is in the final network's training or has bought the choice of it. With search.branches that training
  * begins as a trunk, on which changes are tried (branches.h), and the final fit goes on from there. */
 #include "host/net/cost.h"
+#include "host/net/serialise.h"
 #include "host/search/branches.h"
+#include "host/search/race.h"
 #include "host/search/rungs.h"
 
 #include <math.h>
@@ -124,7 +126,36 @@ static enum status propose_branch(const struct search *search, const struct sear
     return propose_next_round(search, request, branches, plan, proposal, err);
 }
 
-/* The ladder, then the trunk, then its branches. */
+/* ---- the race ---- */
+
+/* Of the final fit, if it began now with that network: by how fast it was where it was trained before. */
+static double final_epochs(const struct search *search, const struct search_request *request,
+                           const struct graph *graph)
+{
+    const uint64_t fingerprint = graph_fingerprint(graph);
+    for (int32_t i = 0; i < search_count(search); i++)
+        if (search_at(search, i)->fingerprint == fingerprint && !search_at(search, i)->is_pending)
+            return rungs_final_epochs(request, search_at(search, i));
+    return ladder_epochs(&request->means, cost_seconds(graph, &request->limits.rates), request->means.left);
+}
+
+/* What the final fit would be, or the first fit of a race; ST_NONE where there is no race. */
+static enum status propose_first_fit(const struct search *search, const struct search_request *request,
+                                     const struct ladder_plan *plan, struct proposal *proposal,
+                                     struct error *err)
+{
+    enum status st = rungs_choose(search, request, plan, proposal, err);
+    if (st == ST_OK && !race_begin(search_setup(search), &request->means,
+                                   final_epochs(search, request, &proposal->graph), proposal)) {
+        proposal_free(proposal);
+        st = ST_NONE;
+    }
+    return st == ST_DIVERGED ? ST_NONE : st; /* the final fit says so */
+}
+
+/* ---- what comes next ---- */
+
+/* The ladder, then the trunk and its branches, or a race. */
 static enum status propose_phase(const struct search *search, const struct search_request *request,
                                  const struct ladder_plan *plan, struct random_sequence *random,
                                  struct proposal *proposal, struct error *err)
@@ -132,12 +163,18 @@ static enum status propose_phase(const struct search *search, const struct searc
     const struct branches_plan rounds =
         branches_plan_make(search_setup(search), &request->means, plan->epochs);
     struct branches branches;
+    struct race race;
     branches_look(search, &branches);
+    race_look(search, &race);
     if (branches.root != NULL)
         return propose_branch(search, request, &branches, &rounds, random, proposal, err);
+    if (race.first != NULL)
+        return race_propose_rung(search, request, &race, proposal, err);
     enum status st = rungs_propose(search, request, plan, proposal, err);
-    if (st != ST_NONE || rounds.rounds == 0 || rungs_wait(search))
+    if (st != ST_NONE || rungs_wait(search))
         return st;
+    if (rounds.rounds == 0)
+        return propose_first_fit(search, request, plan, proposal, err);
     st = rungs_choose(search, request, plan, proposal, err);
     if (st == ST_OK)
         branches_make_root(&rounds, &request->means, proposal);
@@ -180,11 +217,16 @@ static enum status propose_the_end(const struct search *search, void *state,
 {
     struct ladder_plan plan;
     struct branches branches;
+    struct race race;
     (void)state;
     branches_look(search, &branches);
     if (branches.root != NULL && can_go_on(branches.root))
         return propose_trunk(search, request, &branches, proposal, err);
-    enum status st = ladder_plan_make(search_setup(search), request, &plan, err);
+    race_look(search, &race);
+    enum status st = race.first != NULL ? race_propose_end(search, request, &race, proposal, err) : ST_NONE;
+    if (st != ST_NONE)
+        return st;
+    st = ladder_plan_make(search_setup(search), request, &plan, err);
     if (st == ST_NONE)
         return error_set(err, ST_RANGE, "search.max_parameters: no starting network is that small");
     return st == ST_OK ? rungs_choose(search, request, &plan, proposal, err) : st;
@@ -215,10 +257,10 @@ static enum status observe_phases(const struct search *search, void *state, cons
     return ST_OK;
 }
 
-static bool keeps_branches(const void *state, const struct search_model *model)
+static bool keeps_phases(const void *state, const struct search_model *model)
 {
     const struct phases *phases = state;
-    return branches_has(model) && model->id >= phases->first;
+    return (branches_has(model) && model->id >= phases->first) || race_has(model);
 }
 
 const struct search_strategy search_phases = {.goes_by_means = true,
@@ -227,4 +269,4 @@ const struct search_strategy search_phases = {.goes_by_means = true,
                                               .propose = propose_phases,
                                               .propose_final = propose_the_end,
                                               .observe = observe_phases,
-                                              .keeps = keeps_branches};
+                                              .keeps = keeps_phases};

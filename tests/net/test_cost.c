@@ -247,11 +247,11 @@ static void test_units(void **state)
     assert_true(units.of[COST_ADD] == 0.0 && units.of[COST_COPY] == 0.0);
     assert_close(units.of[COST_PARAMETERS], cost.parameters / (double)BATCH);
     assert_close(units.of[COST_LAYERS], graph.count / (double)BATCH);
-    /* 5 (4 s r c + 2 s^3) with the smaller side s of each kernel but that which reads the image: 24 x 72, 24 x 9,
-     * 16 x 24, 16 x 400 */
+    /* 5 (4 s r c + 2 s^3) with the smaller side s of each kernel but the depthwise one and that which reads the image:
+     * 24 x 72, 16 x 24, 16 x 400 */
     assert_close(units.of[COST_ORTHOGONAL] * BATCH,
-                 5 * (4.0 * 24 * 24 * 72 + 2.0 * 24 * 24 * 24 + 4.0 * 9 * 24 * 9 + 2.0 * 9 * 9 * 9 +
-                      4.0 * 16 * 16 * 24 + 2.0 * 16 * 16 * 16 + 4.0 * 16 * 16 * 400 + 2.0 * 16 * 16 * 16));
+                 5 * (4.0 * 24 * 24 * 72 + 2.0 * 24 * 24 * 24 + 4.0 * 16 * 16 * 24 + 2.0 * 16 * 16 * 16 +
+                      4.0 * 16 * 16 * 400 + 2.0 * 16 * 16 * 16));
     /* Their sum is what the network takes. */
     struct cost_rates rates = cost_rates_of(1e9, 1e9);
     rates.batch = BATCH;

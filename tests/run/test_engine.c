@@ -275,7 +275,7 @@ static void test_refused(void **state)
                                             {"budget.models=1", NULL},
                                             {"budget.steps=50", NULL}};
     static const enum status expected[] = {ST_FORMAT, ST_RANGE, ST_RANGE, ST_RANGE};
-    static const char *const what[] = {"fingerprint", "train.batch", "budget.models", "steps"};
+    static const char *const what[] = {"the run began on 48 + 16 + 16 images", "train.batch", "budget.models", "steps"};
     struct tiny_job tiny;
     struct error err;
     (void)state;

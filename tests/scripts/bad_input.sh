@@ -120,7 +120,7 @@ refused "a run folder of another seed" 'another job.*seed' "$run" seed=5
 bad_data changed
 put_byte "$bad/train-images-idx3-ubyte" 500 '\377'
 mv "$data" "$data.kept" && mv "$bad" "$data"
-refused "a run folder of other data" 'fingerprint' "$run"
+refused "a run folder of other data" 'began on .* images .* --fresh' "$run"
 rm -r "$data" && mv "$data.kept" "$data"
 check "a refused run folder was written to" cmp "$work/before.jsonl" "$run/journal.jsonl"
 
@@ -146,6 +146,7 @@ refused "a file where the run folder should be" 'file' "$work/file"
 # A limit on the size of files acts like a full disk: the model does not fit, what came before is whole.
 (failed=0 && ulimit -f 60 && refused "file-size limit" 'too large' "$work/limit" && exit "$failed")
 check "a file-size limit" [ $? -eq 0 ]
+check "a file-size limit: the engine was started again" [ ! -e "$work/limit/restarts.txt" ]
 nasrun "$work/limit" >"$work/log" 2>&1 || fail "after the limit: $(tail -n 1 "$work/log")"
 check "after the limit is lifted the run goes on to another end" same_run "$run" "$work/limit"
 

@@ -223,8 +223,8 @@ static void test_gains(void **state)
     search_free(search);
 }
 
-/* A branch varies what the job leaves open, or within what it gives; where that is nothing, all siblings have
- * morphs. */
+/* A branch varies what the job leaves open, or within what it gives; where that is nothing, all siblings have morphs.
+ */
 static void test_ranges(void **state)
 {
     static const struct job_range fixed = {.kind = JOB_RANGE_FIXED};

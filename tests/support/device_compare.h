@@ -38,6 +38,7 @@ struct device_under_test {
     void (*check_padding)(struct device_session *session, int32_t tensor);
     /* relative error of a factor as it is multiplied, where that is coarser than what is stored; else 0 */
     double factors;
+    bool narrow_products;  /* Muon's have factors that are rounded as activations, not as TF32 */
     struct device *device; /* open, in that precision; NULL: each comparison opens one */
 };
 
