@@ -8,15 +8,15 @@ BIN ?= bin
 SANITIZE ?=
 OPTIMIZE ?= -O3
 JOBS ?= $(shell nproc)
-PACKAGES := libconfig libpng libjpeg libwebp libtiff-4 zlib libxxhash libutf8proc libcjson cairo fontconfig
+PACKAGES := libconfig libpng libjpeg libwebp libtiff-4 zlib libxxhash libutf8proc libcjson libprotobuf-c cairo fontconfig
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 CFLAGS_ALL := -std=c17 $(WARNINGS) $(OPTIMIZE) -g -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off -fno-math-errno -MMD -MP $(SANITIZE) $(CFLAGS)
 LIBS = $(shell pkg-config --libs $(PACKAGES)) -lgif -ldnnl -lm -ldl -lpthread
 
-ROOMS := spec host/base host/data host/net host/morph host/program host/device host/ref host/cpu host/train host/search host/model host/journal host/report \
+ROOMS := spec host/base host/data host/net host/morph host/program host/device host/ref host/cpu host/train host/search host/model host/onnx host/journal host/report \
 	host/machine host/run
 LIBRARY_SOURCES := $(foreach room,$(ROOMS),$(filter-out host/run/main.c,$(wildcard $(room)/*.c)))
-LIBRARY_OBJECTS := $(LIBRARY_SOURCES:%.c=$(BUILD)/%.o)
+LIBRARY_OBJECTS := $(LIBRARY_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/onnx/onnx.pb-c.o
 LIBRARY := $(BUILD)/libnasrun.a
 TOOL_COMMON := $(wildcard tools/common/*.c)
 TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/*.c))
@@ -243,6 +243,17 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(INCLUDES) -c $< -o $@
 
+# ONNX's messages, from the schema that comes with its development package.
+ONNX_SCHEMA ?= /usr/include/onnx
+$(BUILD)/onnx/onnx.pb-c.c: $(ONNX_SCHEMA)/onnx.proto
+	@mkdir -p $(@D)
+	protoc-c --c_out=$(@D) -I$(ONNX_SCHEMA) $<
+$(BUILD)/onnx/onnx.pb-c.o: $(BUILD)/onnx/onnx.pb-c.c
+	$(CC) $(CFLAGS_ALL) -c $< -o $@
+ONNX_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard host/onnx/*.c))
+$(ONNX_OBJECTS): INCLUDES = -I$(BUILD)/onnx
+$(ONNX_OBJECTS): | $(BUILD)/onnx/onnx.pb-c.c
+
 $(BUILD)/host/report/canvas.o: INCLUDES = $(shell pkg-config --cflags freetype2)
 # Nobody reads the flags of floating-point exceptions; gcc then makes vectors of loops with choices in them. Results are the same.
 $(BUILD)/host/cpu/kernel_activation.o: CFLAGS_ALL += -fno-trapping-math
@@ -270,6 +281,12 @@ $(BUILD)/tests/faults/%.so: tests/faults/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -fPIC -shared $< -o $@ -ldl -lpthread
 
+# Calls of the C library that tests let fail.
+FAILING_CALLS := malloc calloc realloc aligned_alloc strdup strndup open_memstream fopen fdopen opendir fdopendir readdir read write fwrite \
+	fsync ftruncate fstat stat lstat flock mkdir rename unlink unlinkat pthread_create open openat
+$(BUILD)/tests/faults/test_%: $(BUILD)/tests/faults/test_%.o $(BUILD)/tests/faults/failing.o $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
+	$(CC) $(CFLAGS_ALL) $(FAILING_CALLS:%=-Wl,--wrap=%) $^ -o $@ $(LIBS) -lcmocka
+
 $(BUILD)/tests/fuzz/test_entry: $(BUILD)/tests/fuzz/entry.o
 
 $(BUILD)/tests/fuzz/fuzz: $(BUILD)/tests/fuzz/entry.o $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
@@ -285,7 +302,7 @@ $(BUILD)/tests/bench/bench_train: $(BENCH_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
 
-$(BUILD)/tests/bench/bench_cost: $(BUILD)/tests/bench/bench_cost.o $(LIBRARY)
+$(BUILD)/tests/bench/bench_cost $(BUILD)/tests/bench/bench_conv: %: %.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
 

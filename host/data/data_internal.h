@@ -23,6 +23,8 @@ struct data_build {
     struct dataset set;
     /* set.count, enum data_split: the split that the files give each image; training by default */
     uint8_t *given;
+    char **paths; /* of the images' files; NULL: of a packed format */
+    int32_t path_count;
     bool numbered;      /* classes are bare numbers, so one without images is no mistake */
     const char *source; /* what messages call the data: the job's path */
 };
@@ -278,9 +280,14 @@ void data_fingerprint(struct dataset *set);
 
 /* ---- tell.c ---- */
 
-/* Warnings about the dataset, which is whole, to `log` (NULL: none), a line each: classes of few images or without
+/* Warnings about the dataset, which is whole, to the way's log, a line each: classes of few images or without
  * test images, images in several splits or under several labels, images that show nothing. */
-enum status data_tell(const struct dataset *set, FILE *log, struct error *err);
+enum status data_tell(const struct data_build *build, const struct data_way *way, struct error *err);
+
+/* ---- twins.c ---- */
+
+/* Of those: images in several splits or under several labels, exactly and nearly the same. */
+enum status data_tell_twins(const struct data_build *build, int32_t threads, FILE *log, struct error *err);
 
 /* Threads to use for a request of `threads`, 0: all. */
 int data_threads(int32_t threads);

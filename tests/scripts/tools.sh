@@ -1,5 +1,5 @@
 #!/bin/sh
-# nasreport, nasplot and naspredict on a run folder, and their one line for bad input.
+# nasreport, nasplot, naspredict and nasexport on a run folder, and their one line for bad input.
 . tests/support/script.sh
 make_data "$work/data"
 make_job "$work/job.cfg" "$work/data"
@@ -49,7 +49,20 @@ check "naspredict with two bad images of four: status $status, expected 1" [ "$s
 check "naspredict does not classify the others: $(cat "$work/some")" cmp "$work/predicted" "$work/some"
 check "naspredict: not a line for each bad image: $(cat "$work/err")" [ "$(grep -c 'missing.png\|job.cfg' "$work/err")" -eq 2 ]
 
-for tool in nasreport nasplot naspredict; do
+# The export is tested as the report says of one view, and is not kept where it can't be.
+"$bin/nasexport" --onnx="$work/model.onnx" "$run" >"$work/exported" || fail "nasexport: status $?"
+told=$(sed -n 's/^accuracy: \([0-9.]*\)\( (\([0-9.]*\) without views)\)\{0,1\}$/\1 \3/p' "$run/report.txt" | awk '{ print $NF }')
+check "nasexport: $(cat "$work/exported"), the report says $told" grep -q "^accuracy: $told of " "$work/exported"
+mv "$work/data" "$work/moved"
+"$bin/nasexport" --onnx="$work/again.onnx" "$run" >"$work/exported" || fail "nasexport without data: status $?"
+mv "$work/moved" "$work/data"
+check "nasexport without data writes another file" cmp "$work/model.onnx" "$work/again.onnx"
+check "nasexport without data: $(cat "$work/exported")" grep -q '^accuracy: not measured: .*/data' "$work/exported"
+check "nasexport without --onnx" refused "$bin/nasexport" "$run"
+check "nasexport to nothing" refused "$bin/nasexport" --onnx= "$run"
+check "nasexport into a folder that is missing" refused "$bin/nasexport" --onnx="$work/missing/model.onnx" "$run"
+
+for tool in nasreport nasplot naspredict nasexport; do
     check "$tool without arguments" refused "$bin/$tool"
     check "$tool with an unknown option" refused "$bin/$tool" --colour "$run"
     for option in -h --help; do

@@ -5,6 +5,8 @@
 #include "host/journal/journal.h"
 #include "host/model/model_file.h"
 #include "host/net/serialise.h"
+#include "host/onnx/onnx_read.h"
+#include "host/onnx/onnx_write.h"
 #include "host/report/history.h"
 #include "spec/spec.h"
 #include "tests/support/data_files.h"
@@ -199,6 +201,37 @@ static enum status read_model(const char *folder, const char *path, struct error
     return st;
 }
 
+static void make_onnx(const char *folder)
+{
+    struct model model = {0};
+    struct error err;
+    unsigned char *bytes;
+    size_t length;
+    char path[4096];
+    make_model(folder);
+    snprintf(path, sizeof(path), "%s/input", folder);
+    assert_int_equal(model_load(path, &model, &err), ST_OK);
+    assert_int_equal(onnx_write(&model, &bytes, &length, &err), ST_OK);
+    assert_int_equal(file_write_atomic(path, bytes, length, &err), ST_OK);
+    free(bytes);
+    model_free(&model);
+}
+
+static enum status read_onnx(const char *folder, const char *path, struct error *err)
+{
+    struct model model = {0};
+    char *bytes;
+    size_t length;
+    (void)folder;
+    enum status st = file_read(path, &bytes, &length, err);
+    if (st != ST_OK)
+        return st;
+    st = onnx_read((const unsigned char *)bytes, length, &model, err);
+    model_free(&model);
+    free(bytes);
+    return st;
+}
+
 static void make_graph(const char *folder)
 {
     struct graph graph;
@@ -305,6 +338,7 @@ const struct fuzz_target fuzz_targets[] = {
     {"job", "input", FUZZ_TEXT, make_job, read_job, NULL, false},
     {"model", "input", FUZZ_BINARY, make_model, read_model, NULL, false},
     {"model-as-text", "input", FUZZ_TEXT, make_model, read_model, NULL, false},
+    {"onnx", "input", FUZZ_BINARY, make_onnx, read_onnx, NULL, false},
     {"graph", "input", FUZZ_TEXT, make_graph, read_graph, NULL, false},
     {"journal", JOURNAL_NAME, FUZZ_TEXT, make_journal, read_journal, fuzz_repair_journal, false},
     {"checkpoint", "input", FUZZ_BINARY, make_checkpoint, read_checkpoint, fuzz_repair_checkpoint, false},
