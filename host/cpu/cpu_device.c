@@ -45,11 +45,14 @@ static enum status open_library(struct device *device, struct error *err)
 }
 
 /* What activations may be kept in. oneDNN also has bf16 where the processor has not, but slower than float32. */
-static enum status choose_type(enum device_precision wanted, enum cpu_type *type, bool *open,
+static enum status choose_type(const struct device_options *options, enum cpu_type *type, bool *open,
                                struct error *err)
 {
+    enum device_precision wanted = options->precision;
     const bool has =
         (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+    if (wanted == PRECISION_AUTO && (options->before != PRECISION_AUTO || options->untimed))
+        wanted = options->before == PRECISION_BF16 && has ? PRECISION_BF16 : PRECISION_FP32;
     *open = wanted == PRECISION_AUTO && has;
     *type = wanted == PRECISION_BF16 ? CPU_BF16 : CPU_FLOAT;
     if (wanted == PRECISION_BF16 && !has)
@@ -84,7 +87,7 @@ static enum status device_open(const struct device_options *options, struct devi
     bool wide = (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
     made->block = wide ? 16 : 8;
     bool open = false;
-    enum status st = choose_type(options->precision, &made->type, &open, err);
+    enum status st = choose_type(options, &made->type, &open, err);
     if (st == ST_OK)
         st = open_library(made, err);
     if (st == ST_OK)
@@ -133,6 +136,7 @@ static void device_information(struct device *device, struct device_info *info)
     info->threads = device->threads;
     info->flops = device->flops;
     info->bytes = device->bytes;
+    info->precision = device->type == CPU_BF16 ? PRECISION_BF16 : PRECISION_FP32;
     info->rounding = device->type == CPU_BF16 ? 0x1p-9 : 0x1p-24;
     limits_memory("", &info->memory_total, &info->memory_free);
 }

@@ -104,6 +104,21 @@ static dnnl_status_t describe_inner_product(dnnl_primitive_desc_t *description, 
     return dnnl_primitive_desc_create(description, &words, attributes, engine, forward);
 }
 
+static dnnl_status_t describe_matmul(dnnl_primitive_desc_t *description, dnnl_engine_t engine,
+                                     const_dnnl_primitive_attr_t attributes, native_layout left,
+                                     native_layout right, native_layout product)
+{
+    dnnl_matmul_desc_t words;
+    const dnnl_status_t status = dnnl_matmul_desc_init(&words, left, right, NULL, product);
+    return status != dnnl_success ? status
+                                  : dnnl_primitive_desc_create(description, &words, attributes, engine, NULL);
+}
+
+static dnnl_status_t append_sum(dnnl_post_ops_t behind, float scale)
+{
+    return dnnl_post_ops_append_sum(behind, scale);
+}
+
 #else
 
 typedef const_dnnl_memory_desc_t native_layout;
@@ -183,6 +198,18 @@ static dnnl_status_t describe_inner_product(dnnl_primitive_desc_t *description, 
                                                                          bias, target, forward, attributes);
     }
     return dnnl_invalid_arguments;
+}
+
+static dnnl_status_t describe_matmul(dnnl_primitive_desc_t *description, dnnl_engine_t engine,
+                                     const_dnnl_primitive_attr_t attributes, native_layout left,
+                                     native_layout right, native_layout product)
+{
+    return dnnl_matmul_primitive_desc_create(description, engine, left, right, NULL, product, attributes);
+}
+
+static dnnl_status_t append_sum(dnnl_post_ops_t behind, float scale)
+{
+    return dnnl_post_ops_append_sum(behind, scale, 0, dnnl_data_type_undef);
 }
 
 #endif
@@ -303,6 +330,32 @@ dnnl_status_t cpu_dnnl_inner_product(dnnl_primitive_desc_t *description, dnnl_en
             with_memory(describe_inner_product(description, engine, attributes, direction, operands, forward),
                         description);
     dnnl_primitive_desc_destroy(forward);
+    return status;
+}
+
+dnnl_status_t cpu_dnnl_matmul(dnnl_primitive_desc_t *description, dnnl_engine_t engine,
+                              const struct cpu_dnnl_layout *left, const struct cpu_dnnl_layout *right,
+                              const struct cpu_dnnl_layout *product, float scale)
+{
+    dnnl_primitive_attr_t attributes = NULL;
+    dnnl_post_ops_t behind = NULL;
+    *description = NULL;
+    errno = 0;
+    dnnl_status_t status = dnnl_primitive_attr_create(&attributes);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
+    if (status == dnnl_success)
+        status = dnnl_post_ops_create(&behind);
+    if (status == dnnl_success && scale != 0.0f)
+        status = append_sum(behind, scale);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_post_ops(attributes, behind);
+    if (status == dnnl_success)
+        status = with_memory(describe_matmul(description, engine, attributes, (native_layout)left,
+                                             (native_layout)right, (native_layout)product),
+                             description);
+    dnnl_post_ops_destroy(behind);
+    dnnl_primitive_attr_destroy(attributes);
     return status;
 }
 

@@ -60,6 +60,11 @@ dnnl_status_t cpu_dnnl_inner_product(dnnl_primitive_desc_t *description, dnnl_en
                                      const_dnnl_primitive_attr_t attributes,
                                      enum cpu_dnnl_direction direction,
                                      const struct cpu_dnnl_operands *operands);
+/* product = left right + scale * product, all of them matrices; scale 0: product = left right. The primitive takes its
+ * scratchpad from the caller. */
+dnnl_status_t cpu_dnnl_matmul(dnnl_primitive_desc_t *description, dnnl_engine_t engine,
+                              const struct cpu_dnnl_layout *left, const struct cpu_dnnl_layout *right,
+                              const struct cpu_dnnl_layout *product, float scale);
 dnnl_status_t cpu_dnnl_reorder(dnnl_primitive_desc_t *description, dnnl_engine_t engine,
                                const_dnnl_primitive_attr_t attributes, const struct cpu_dnnl_layout *from,
                                const struct cpu_dnnl_layout *to);

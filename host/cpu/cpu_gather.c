@@ -14,6 +14,8 @@ enum status cpu_run_gather(const struct op_call *call)
         .shuffled = binding->shuffled != 0,
         .augment = call->op->gather.augment ? &binding->augment : NULL,
         .step = call->step,
+        .height = s.h,
+        .width = s.w,
         .rows = s.n,
         .block = plain ? 0 : s.block,
         .type = s.type,

@@ -83,6 +83,7 @@ struct cpu_op {
     size_t filled_bytes;
     struct cpu_buffer filled_bias;
     bool clears_padding; /* of its result, behind its calls */
+    bool by_product;     /* a kernel's gradient, see cpu_conv_product.c */
     uint64_t version;    /* of the weights that the kept copy was made from; 0: none yet */
     size_t kept, kept_bytes;
     size_t scratch_bytes; /* scratch is shared by all operations: the program takes the largest */
@@ -129,7 +130,7 @@ void cpu_threads_leave(const struct device *device);
 
 /* ---- cpu_probe.c ---- */
 /* Measures device->flops and device->bytes in a few hundredths of a second. `choose`: device->type becomes bf16 where
- * a convolution is faster so than in float32; otherwise it stays. */
+ * a convolution is clearly faster so than in float32, else float32. */
 enum status cpu_probe(struct device *device, bool choose, struct error *err);
 
 /* ---- cpu_layout.c ---- */
@@ -187,9 +188,22 @@ enum status cpu_call_new(struct device_program *prepared, struct cpu_op *op,
 enum status cpu_call_reorder(struct device_program *prepared, struct cpu_op *op,
                              const struct cpu_dnnl_layout *from, struct cpu_buffer source,
                              const struct cpu_dnnl_layout *to, struct cpu_buffer target, struct error *err);
+/* A factor of a product of matrices in bf16: the values of a row behind each other. */
+struct cpu_factor {
+    struct cpu_buffer buffer;
+    size_t rows, columns; /* as they lie */
+    bool transposed;      /* in the product */
+};
+/* Appends product = left right + scale * product. The product is float32, [rows of left][columns of right]. */
+enum status cpu_call_matmul(struct device_program *prepared, struct cpu_op *op, const struct cpu_factor *left,
+                            const struct cpu_factor *right, struct cpu_buffer product, float scale,
+                            struct error *err);
 void cpu_calls_free(struct cpu_op *op);
 /* Gives the operands their addresses. */
 enum status cpu_calls_bind(struct device_program *prepared, struct cpu_op *op, struct error *err);
+/* Runs one of the operation's calls. */
+enum status cpu_call_run(struct device_program *prepared, const struct cpu_op *op, int32_t number,
+                         struct error *err);
 /* Runs the operation's calls in order; the copy of the weight only when the weights have changed. */
 enum status cpu_calls_run(struct device_program *prepared, struct cpu_op *op, struct error *err);
 /* Reserves bytes; the result is for cpu_buffer's offset. */
@@ -283,6 +297,11 @@ static inline struct cpu_window cpu_window_of(const struct prog_op *op)
     return (struct cpu_window){op->window.kernel_h, op->window.kernel_w, op->window.stride, op->window.pad_h,
                                op->window.pad_w};
 }
+
+/* Kernels' gradients as products of matrices (cpu_conv_product.c): whether that is the better way for this operation,
+ * and its two parts. */
+bool cpu_conv_by_product(const struct op_call *call);
+op_function cpu_prepare_conv_product, cpu_run_conv_product;
 
 /* Prepare chooses and reserves; operations without such a function need nothing. */
 op_function cpu_prepare_conv, cpu_prepare_dense, cpu_prepare_batch_norm, cpu_prepare_batch_norm_backward,

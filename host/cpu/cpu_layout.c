@@ -53,7 +53,7 @@ void cpu_layout_tensors(const struct device *device, const struct program *progr
             tensors[id].bytes = (size_t)s.n * sizeof(int32_t);
             break;
         case TENSOR_UPDATE:
-            tensors[id].bytes = (size_t)s.n * (size_t)s.c * plane * sizeof(float);
+            tensors[id].bytes = plane * (size_t)s.c * sizeof(float);
             break;
         case TENSOR_WEIGHT:
         case TENSOR_GRADIENT:

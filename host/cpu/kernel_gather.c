@@ -39,6 +39,41 @@ static void gather_image(const struct dataset_view *view, const uint8_t *pixels,
     CPU_BY_TYPE(out->type, image_body, view, pixels, d, levels, out);
 }
 
+static bool lies_in(int32_t i, int32_t first, int32_t count)
+{
+    return i >= first && i < first + count;
+}
+
+/* The same where the result is smaller: the mean over each pixel's area. */
+static void gather_smaller(const struct cpu_gather *gather, const uint8_t *pixels,
+                           const struct augment_draw *d, float (*levels)[256], const struct target *out)
+{
+    const int32_t height = gather->view->height, width = gather->view->width;
+    const size_t made = (size_t)gather->height * (size_t)gather->width;
+    const float area = 1.0f / ((float)height * (float)width);
+    for (size_t i = 0; i < made; i++) {
+        const int32_t y = (int32_t)i / gather->width, x = (int32_t)i % gather->width;
+        float sums[CHANNELS_MAX] = {0};
+        for (int32_t v = augment_area_first(y, height, gather->height);
+             v < augment_area_end(y, height, gather->height); v++) {
+            const int32_t row = augment_reflect(v + d->shift_y, height);
+            const float part = (float)augment_area_part(y, v, height, gather->height);
+            const bool cut_row = lies_in(v, d->cut_top, d->cut_side);
+            for (int32_t u = augment_area_first(x, width, gather->width);
+                 u < augment_area_end(x, width, gather->width); u++) {
+                if (cut_row && lies_in(u, d->cut_left, d->cut_side))
+                    continue;
+                const int32_t column = augment_reflect((d->mirrored ? width - 1 - u : u) + d->shift_x, width);
+                const float weight = part * (float)augment_area_part(x, u, width, gather->width);
+                for (int32_t c = 0; c < gather->view->channels; c++)
+                    sums[c] += weight * levels[c][pixels[(c * height + row) * width + column]];
+            }
+        }
+        for (int32_t c = 0; c < gather->view->channels; c++)
+            cpu_set_value(out->type, out->values, (size_t)c * out->plane + i * out->step, area * sums[c]);
+    }
+}
+
 void cpu_kernel_gather(const struct cpu_gather *gather)
 {
     const struct dataset_view *view = gather->view;
@@ -49,8 +84,9 @@ void cpu_kernel_gather(const struct cpu_gather *gather)
         for (int32_t v = 0; v < 256; v++)
             levels[c][v] = (float)((v / 255.0 - (double)view->mean[c]) / (double)view->deviation[c]);
 
-    const size_t pixels = (size_t)view->height * (size_t)view->width;
-    const size_t stored = pixels * (size_t)view->channels;
+    const bool smaller = gather->height < view->height || gather->width < view->width;
+    const size_t pixels = (size_t)gather->height * (size_t)gather->width;
+    const size_t stored = (size_t)view->height * (size_t)view->width * (size_t)view->channels;
     const size_t made =
         pixels * (block ? block : (size_t)view->channels); /* channels <= CHANNELS_MAX < block */
 #pragma omp parallel for schedule(static)
@@ -64,6 +100,7 @@ void cpu_kernel_gather(const struct cpu_gather *gather)
             draw = augment_sample(*gather->augment, step->seed, step->epoch, (uint32_t)sample, view->height,
                                   view->width);
         draw = augment_look(draw, step->view);
+        const uint8_t *from = view->pixels + (size_t)sample * stored;
         const struct target out = {
             .type = gather->type,
             .step = block ? block : 1,
@@ -72,7 +109,10 @@ void cpu_kernel_gather(const struct cpu_gather *gather)
         };
         if (block)
             memset(out.values, 0, made * cpu_type_size(gather->type));
-        gather_image(view, view->pixels + (size_t)sample * stored, &draw, levels, &out);
+        if (smaller)
+            gather_smaller(gather, from, &draw, levels, &out);
+        else
+            gather_image(view, from, &draw, levels, &out);
         gather->labels[r] = view->labels[sample];
     }
 }

@@ -43,6 +43,10 @@ enum morph_kind {
     MORPH_WIDEN_STAGE,
     /* The same of the whole network. */
     MORPH_WIDEN_NET,
+    /* Behind layer a its output plus a branch of a depthwise convolution of kernel `amount` (3 or 5), which is the
+     * identity at first, and one of 1 x 1, each with a batch norm, an activation between them (Howard et al. 2017,
+     * "MobileNets"); the branch is zero at first. */
+    MORPH_SEPARABLE,
     MORPH_KIND_COUNT
 };
 
@@ -72,6 +76,11 @@ enum status morph_apply(const struct morph *morph, const struct graph *parent, f
  * when none of many draws fits. `allowed` has one of these bits or more. */
 enum status morph_draw(const struct graph *graph, uint32_t allowed, struct random_sequence *random,
                        struct morph *morph, struct error *err);
+
+/* All morphs that fit the graph and could be drawn, skips only between activations, in an order that follows from the
+ * graph. *morphs is the caller's to free; NULL when there are none. */
+enum status morph_list(const struct graph *graph, uint32_t allowed, struct morph **morphs, int32_t *count,
+                       struct error *err);
 
 /* "widen conv 4 32->48", "add skip 3->9", for people and the journal. */
 void morph_describe(const struct morph *morph, const struct graph *parent, char *text, size_t size);

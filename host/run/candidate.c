@@ -2,6 +2,7 @@
 
 #include "host/base/clock.h"
 #include "host/net/cost.h"
+#include "host/net/serialise.h"
 #include "host/run/admission.h"
 #include "host/run/record.h"
 #include "host/run/run_budget.h"
@@ -18,6 +19,9 @@ static const double TICK_SECONDS = 0.2;
 /* With a budget in seconds so much training lies between two validations: on a fast device an epoch takes less time
  * than the wait for its validation. */
 static const double VALIDATION_SECONDS = 0.5;
+
+/* Of what is drawn for a candidate (inherit_seed), beside its batches and its morphs. */
+enum { FRESH_WEIGHTS = -2 };
 
 /* A training in hand. */
 struct training {
@@ -77,6 +81,14 @@ bool candidate_leaves_state(const struct candidate *candidate)
     return !candidate->final && candidate->recipe.hyperparameters.hold > 0.0; /* NAN: it has none */
 }
 
+struct run_final candidate_as_final(const struct candidate *candidate)
+{
+    return (struct run_final){.id = candidate->id,
+                              .parent = candidate->parent,
+                              .fingerprint = graph_fingerprint(&candidate->graph),
+                              .joined = candidate->joined > 0};
+}
+
 void candidate_say(struct candidate *candidate, const char *text)
 {
     if (candidate->operation_count < SEARCH_MAX_MORPHS)
@@ -112,7 +124,8 @@ static enum status tell_unrecorded(struct training *training, struct error *err)
     for (int purpose = PROG_TRAIN; st == ST_OK && purpose <= PROG_EVALUATE; purpose++) {
         struct device_report report;
         trainer_report(training->trainer, (enum prog_purpose)purpose, &report);
-        if (report.failures == training->unrecorded[purpose])
+        if (report.failures <=
+            training->unrecorded[purpose]) /* they are counted anew for each size of images */
             continue;
         training->unrecorded[purpose] = report.failures;
         display_say(&training->run->display, 1, "  model %d  %s runs slower, its steps can't be recorded: %s",
@@ -349,25 +362,51 @@ static enum status inherit_weights(struct training *training, struct trainer_pas
     return st;
 }
 
-static enum status fresh_weights(struct training *training, struct error *err)
+/* Fresh ones of its recipe; *made is the caller's. */
+static enum status draw_weights(const struct training *training, float **made, struct error *err)
 {
     const struct weight_table *table = trainer_weights(training->trainer);
-    float *values = calloc(table->total + 1, sizeof(float)); /* + 1: calloc may return NULL for nothing */
-    if (values == NULL)
+    const int32_t fresh = training->candidate->recipe.fresh;
+    const uint64_t seed = (uint64_t)training->run->job->seed;
+    *made = calloc(table->total + 1, sizeof(float)); /* + 1: calloc may return NULL for nothing */
+    if (*made == NULL)
         return error_memory(err, "weights", table->total * sizeof(float));
-    weight_initialise(table, &training->candidate->graph, (uint64_t)training->run->job->seed,
-                      &training->run->whitening, values);
-    enum status st = trainer_load_values(training->trainer, values, err);
+    weight_initialise(table, &training->candidate->graph,
+                      fresh >= 0 ? inherit_seed(seed, fresh, FRESH_WEIGHTS) : seed, &training->run->whitening,
+                      *made);
+    return ST_OK;
+}
+
+static enum status fresh_weights(struct training *training, struct error *err)
+{
+    float *values;
+    enum status st = draw_weights(training, &values, err);
+    if (st == ST_OK)
+        st = trainer_load_values(training->trainer, values, err);
     free(values);
     return st;
 }
 
-/* A model's as they are, from its file: a final fit may train on several devices, and leaves the weight cache alone. */
+static enum status shrink_weights(const struct training *training, float *values, struct error *err)
+{
+    float *fresh;
+    enum status st = draw_weights(training, &fresh, err);
+    if (st == ST_OK)
+        weight_shrink(trainer_weights(training->trainer), fresh, training->candidate->recipe.shrink,
+                      RECIPE_PERTURB, values);
+    free(fresh);
+    return st;
+}
+
+/* A model's, as they are or shrunk, from its file: a final fit may train on several devices, and leaves the weight
+ * cache alone. */
 static enum status stored_weights(struct training *training, struct error *err)
 {
     struct graph graph = {0};
     float *values = NULL;
     enum status st = store_load(training->run, training->candidate->source, &graph, &values, err);
+    if (st == ST_OK && !isnan(training->candidate->recipe.shrink))
+        st = shrink_weights(training, values, err);
     if (st == ST_OK)
         st = trainer_load_values(training->trainer, values, err);
     graph_free(&graph);

@@ -16,8 +16,6 @@
 
 /* Candidates that may fail one after the other before the search is ended. */
 enum { MOST_FAILURES = 20 };
-/* Steps from which on a training tells how fast the machine is. */
-enum { CALIBRATION_STEPS = 20 };
 
 /* The search of a stage. */
 struct search_stage {
@@ -173,27 +171,6 @@ static bool wanted(const struct search_stage *stage)
 
 /* ---- what comes back ---- */
 
-/* Remembers how the measured time of a step compares with the predicted one. Short trainings tell too little.
- */
-static void calibrate(struct run *run, const struct candidate *candidate)
-{
-    const int32_t images = run->data.sample_count[SPLIT_VALIDATION];
-    const double slowdown =
-        candidate->final ? 1.0 : sharing_slowdown(&run->sharing); /* a final fit has nothing beside it */
-    if (!candidate->final && candidate->beside > 0.0)
-        run->beside = run->beside > 0.0 ? 0.5 * (run->beside + candidate->beside) : candidate->beside;
-    double predicted = slowdown * cost_seconds(&candidate->graph, &run->rates);
-    if (predicted > 0.0 && images > 0 && candidate->validation_seconds > 0.0)
-        run->evaluation_factor = candidate->validation_seconds / (predicted * images);
-    if (predicted > 0.0 && candidate->images_per_second > 0.0 &&
-        candidate->measured_steps >= CALIBRATION_STEPS) {
-        double measured = 1.0 / (candidate->images_per_second * predicted);
-        /* One slow minute of the machine must not shut out the better networks: half old, half new. */
-        run->seconds_per_image = run->calibrated ? 0.5 * (run->seconds_per_image + measured) : measured;
-        run->calibrated = true;
-    }
-}
-
 enum status coordinator_observe(struct run *run, struct candidate *candidate, struct error *err)
 {
     struct search_trial trial = trial_of(candidate);
@@ -206,15 +183,12 @@ enum status coordinator_observe(struct run *run, struct candidate *candidate, st
     run->steps_done += candidate->steps;
     run->model_seconds += run_model_seconds(run, candidate, candidate->steps);
     if (!candidate->failed) {
-        calibrate(run, candidate);
+        speed_learn(run, candidate);
         store_note_best(run, candidate);
     }
     if (candidate->final) {
         if (!candidate->failed) /* a failed one has left no weights to go on from */
-            run->final = (struct run_final){.id = candidate->id,
-                                            .parent = candidate->parent,
-                                            .fingerprint = graph_fingerprint(&candidate->graph),
-                                            .joined = candidate->joined > 0};
+            run->final = candidate_as_final(candidate);
     } else {
         run->models++;
         st = search_observe(run->search, &trial, candidate->validation.accuracy, candidate->validation.loss,

@@ -2,7 +2,9 @@
 
 #include "host/net/cost.h"
 #include "host/net/start.h"
+#include "host/run/baseline.h"
 #include "host/run/sharing.h"
+#include "host/train/progressive.h"
 
 #include <math.h>
 
@@ -104,7 +106,7 @@ struct budget_state run_budget(const struct run *run)
     const enum budget_kind kind = budget_kind_of(&job->budget);
     struct budget_state state = {
         .kind = kind,
-        .total = budget_total(&job->budget, run->stage),
+        .total = budget_total(&job->budget, run->stage) + (kind == BUDGET_SECONDS ? run->aside : 0.0),
         .final_share = search_has_candidates(run->search) ? job->search.final_share : 1.0,
         .epochs = job->search.epochs,
         .final_epochs = job->train.final_epochs,
@@ -144,11 +146,14 @@ static struct budget_training training_of(const struct run *run, const struct ca
 {
     const double images = run->data.sample_count[SPLIT_TRAIN];
     const struct cost_rates model = cost_rates_of(MODEL_FLOPS, MODEL_BYTES);
-    return (struct budget_training){.cost = cost_seconds(&candidate->graph, &model),
-                                    .images = candidate->final ? images : run->job->search.data * images,
-                                    .batch = batch,
-                                    .validation_images = run->data.sample_count[SPLIT_VALIDATION],
-                                    .devices = candidate->final ? run->batches.team : 1};
+    const double cost = cost_seconds(&candidate->graph, &model);
+    return (struct budget_training){
+        .cost = cost,
+        .stepped = candidate->progressive ? progressive_cost(&candidate->graph, &model) : cost,
+        .images = candidate->final ? images : run->job->search.data * images,
+        .batch = batch,
+        .validation_images = run->data.sample_count[SPLIT_VALIDATION],
+        .devices = candidate->final ? run->batches.team : 1};
 }
 
 static double allowances_of(const struct candidate *candidate)
@@ -159,7 +164,7 @@ static double allowances_of(const struct candidate *candidate)
 /* Before that training: the network of a final fit is what will be tested, unless an earlier one is better. */
 static struct budget_state budget_of(const struct run *run, const struct candidate *candidate)
 {
-    struct budget_state budget = run_budget(run);
+    struct budget_state budget = candidate->baseline ? baseline_budget(run) : run_budget(run);
     if (candidate->final)
         budget.costs.likely = cost_seconds(&candidate->graph, &budget.speed.rates);
     return budget;
@@ -216,11 +221,16 @@ double run_model_test_seconds(const struct run *run, const struct graph *graph)
     const struct budget_speed speed = speed_of(run, BUDGET_SECONDS);
     const double views = trainer_views_of(&run->job->evaluate, &run->job->train);
     return budget_test_seconds(&speed, cost_seconds(graph, &speed.rates),
-                               views * run->data.sample_count[SPLIT_TEST]);
+                               views * run->data.sample_count[SPLIT_TEST], run->batches.team);
 }
 
 double run_seconds_left(const struct run *run)
 {
-    const struct job_budget *budget = &run->job->budget;
-    return budget_kind_of(budget) == BUDGET_SECONDS ? budget_total(budget, run->stage) - run_time(run) : NAN;
+    if (budget_kind_of(&run->job->budget) != BUDGET_SECONDS)
+        return NAN;
+    if (run->stage_tested) {
+        const struct budget_state baseline = baseline_budget(run);
+        return baseline.total - baseline.spent;
+    }
+    return budget_total(&run->job->budget, run->stage) + run->aside - run_time(run);
 }

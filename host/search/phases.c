@@ -3,7 +3,10 @@
  * So every second is in the final network's training or has bought the choice of it. With search.branches that training
  * begins as a trunk, on which changes are tried (branches.h), and the final fit goes on from there. */
 #include "host/net/cost.h"
+#include "host/net/serialise.h"
 #include "host/search/branches.h"
+#include "host/search/evolution.h"
+#include "host/search/race.h"
 #include "host/search/rungs.h"
 
 #include <math.h>
@@ -107,8 +110,8 @@ static enum status propose_next_round(const struct search *search, const struct 
 
 static enum status propose_branch(const struct search *search, const struct search_request *request,
                                   const struct branches *branches, const struct branches_plan *plan,
-                                  struct random_sequence *random, struct proposal *proposal,
-                                  struct error *err)
+                                  const struct gain_prior *prior, struct random_sequence *random,
+                                  struct proposal *proposal, struct error *err)
 {
     if (!can_go_on(branches->root))
         return ST_NONE;
@@ -116,28 +119,101 @@ static enum status propose_branch(const struct search *search, const struct sear
         return branches_propose_control(branches, branches->root, plan, &request->means, proposal, err);
     if (branches->control == NULL || !can_go_on(branches->control))
         return ST_NONE;
-    enum status st = branches->siblings < plan->siblings
-                         ? branches_propose_sibling(search, branches, &request->limits, random, proposal, err)
-                         : ST_NONE;
+    enum status st =
+        branches->siblings < plan->siblings
+            ? branches_propose_sibling(search, branches, &request->limits, prior, random, proposal, err)
+            : ST_NONE;
     if (st != ST_NONE || branches->waits)
         return st;
     return propose_next_round(search, request, branches, plan, proposal, err);
 }
 
-/* The ladder, then the trunk, then its branches. */
-static enum status propose_phase(const struct search *search, const struct search_request *request,
-                                 const struct ladder_plan *plan, struct random_sequence *random,
-                                 struct proposal *proposal, struct error *err)
+/* ---- the race ---- */
+
+/* Of the final fit, if it began now with that network: by how fast it was where it was trained before. */
+static double final_epochs(const struct search *search, const struct search_request *request,
+                           const struct graph *graph)
+{
+    const uint64_t fingerprint = graph_fingerprint(graph);
+    for (int32_t i = 0; i < search_count(search); i++)
+        if (search_at(search, i)->fingerprint == fingerprint && !search_at(search, i)->is_pending)
+            return rungs_final_epochs(request, search_at(search, i));
+    return ladder_epochs(&request->means, cost_seconds(graph, &request->limits.rates), request->means.left);
+}
+
+/* What the final fit would be, or the first fit of a race; ST_NONE where there is no race. */
+static enum status propose_first_fit(const struct search *search, const struct search_request *request,
+                                     const struct ladder_plan *plan, struct proposal *proposal,
+                                     struct error *err)
+{
+    enum status st = rungs_choose(search, request, plan, proposal, err);
+    if (st == ST_OK && !race_begin(search_setup(search), &request->means,
+                                   final_epochs(search, request, &proposal->graph), proposal)) {
+        proposal_free(proposal);
+        st = ST_NONE;
+    }
+    return st == ST_DIVERGED ? ST_NONE : st; /* the final fit says so */
+}
+
+/* ---- evolution ---- */
+
+/* Its control is what the final fit would be; ST_NONE where there is none. */
+static enum status propose_evolution(const struct search *search, const struct search_request *request,
+                                     const struct ladder_plan *plan, const struct gain_prior *prior,
+                                     struct random_sequence *random, struct proposal *proposal,
+                                     struct error *err)
+{
+    const struct search_model *control = evolution_control(search);
+    struct proposal chosen = {0};
+    enum status st = ST_OK;
+    if (plan->epochs <= EVOLUTION_LEAST_EPOCHS)
+        return ST_NONE;
+    if (control == NULL)
+        st = rungs_choose(search, request, plan, &chosen, err);
+    if (st != ST_OK)
+        return st == ST_DIVERGED ? ST_NONE : st; /* the final fit says so */
+    const double cost =
+        cost_seconds(control != NULL ? &control->graph : &chosen.graph, &request->limits.rates);
+    const struct evolution_plan evolution =
+        evolution_plan_make(search_setup(search), &request->means, plan->epochs, cost);
+    st = evolution_propose(search, request, &evolution, prior, control == NULL ? &chosen : NULL, random,
+                           proposal, err);
+    proposal_free(&chosen);
+    return st;
+}
+
+/* ---- what comes next ---- */
+
+/* What is kept beside the search's models. */
+struct phases {
+    struct gain_prior prior;
+    int32_t first; /* the models from this id on are those that the trunk may go on from */
+};
+
+/* The ladder, then the trunk and its branches, an evolution, or a race. */
+static enum status propose_phase(const struct search *search, const struct phases *phases,
+                                 const struct search_request *request, const struct ladder_plan *plan,
+                                 struct random_sequence *random, struct proposal *proposal, struct error *err)
 {
     const struct branches_plan rounds =
         branches_plan_make(search_setup(search), &request->means, plan->epochs);
     struct branches branches;
+    struct race race;
     branches_look(search, &branches);
+    race_look(search, &race);
     if (branches.root != NULL)
-        return propose_branch(search, request, &branches, &rounds, random, proposal, err);
+        return propose_branch(search, request, &branches, &rounds, &phases->prior, random, proposal, err);
+    if (race.first != NULL)
+        return race_propose_rung(search, request, &race, proposal, err);
+    if (evolution_control(search) != NULL)
+        return propose_evolution(search, request, plan, &phases->prior, random, proposal, err);
     enum status st = rungs_propose(search, request, plan, proposal, err);
-    if (st != ST_NONE || rounds.rounds == 0 || rungs_wait(search))
+    if (st != ST_NONE || rungs_wait(search))
         return st;
+    if (rounds.rounds == 0) {
+        st = propose_evolution(search, request, plan, &phases->prior, random, proposal, err);
+        return st == ST_NONE ? propose_first_fit(search, request, plan, proposal, err) : st;
+    }
     st = rungs_choose(search, request, plan, proposal, err);
     if (st == ST_OK)
         branches_make_root(&rounds, &request->means, proposal);
@@ -149,10 +225,9 @@ static enum status propose_phases(const struct search *search, void *state,
                                   struct proposal *proposal, struct error *err)
 {
     struct ladder_plan plan;
-    (void)state;
     enum status st = ladder_plan_make(search_setup(search), request, &plan, err);
     if (st == ST_OK)
-        st = propose_phase(search, request, &plan, random, proposal, err);
+        st = propose_phase(search, state, request, &plan, random, proposal, err);
     return st == ST_NONE ? error_set(err, ST_NONE, "there is nothing more to try, or not yet") : st;
 }
 
@@ -180,11 +255,19 @@ static enum status propose_the_end(const struct search *search, void *state,
 {
     struct ladder_plan plan;
     struct branches branches;
+    struct race race;
     (void)state;
     branches_look(search, &branches);
     if (branches.root != NULL && can_go_on(branches.root))
         return propose_trunk(search, request, &branches, proposal, err);
-    enum status st = ladder_plan_make(search_setup(search), request, &plan, err);
+    race_look(search, &race);
+    enum status st = race.first != NULL ? race_propose_end(search, request, &race, proposal, err)
+                     : evolution_control(search) != NULL
+                         ? evolution_propose_end(search, request, proposal, err)
+                         : ST_NONE;
+    if (st != ST_NONE)
+        return st;
+    st = ladder_plan_make(search_setup(search), request, &plan, err);
     if (st == ST_NONE)
         return error_set(err, ST_RANGE, "search.max_parameters: no starting network is that small");
     return st == ST_OK ? rungs_choose(search, request, &plan, proposal, err) : st;
@@ -192,16 +275,20 @@ static enum status propose_the_end(const struct search *search, void *state,
 
 /* ---- whose weights are kept ---- */
 
-/* The models from this id on are those that the trunk may go on from. */
-struct phases {
-    int32_t first;
-};
-
 static enum status create_phases(const struct search_setup *setup, void **state, struct error *err)
 {
-    (void)setup;
-    *state = calloc(1, sizeof(struct phases));
-    return *state != NULL ? ST_OK : error_memory(err, "phases", sizeof(struct phases));
+    const char *prior = setup->job->prior;
+    struct phases *phases = calloc(1, sizeof(*phases));
+    *state = phases;
+    if (phases == NULL)
+        return error_memory(err, "phases", sizeof(*phases));
+    phases->prior = gain_prior_weak();
+    if (prior == NULL || prior[0] == '\0')
+        return ST_OK;
+    enum status st = gain_prior_read(prior, &phases->prior, err);
+    if (st != ST_OK)
+        error_prefix(err, "search.prior");
+    return st;
 }
 
 /* Who begins a round has decided what it goes on from. */
@@ -215,10 +302,10 @@ static enum status observe_phases(const struct search *search, void *state, cons
     return ST_OK;
 }
 
-static bool keeps_branches(const void *state, const struct search_model *model)
+static bool keeps_phases(const void *state, const struct search_model *model)
 {
     const struct phases *phases = state;
-    return branches_has(model) && model->id >= phases->first;
+    return (branches_has(model) && model->id >= phases->first) || race_has(model);
 }
 
 const struct search_strategy search_phases = {.goes_by_means = true,
@@ -227,4 +314,4 @@ const struct search_strategy search_phases = {.goes_by_means = true,
                                               .propose = propose_phases,
                                               .propose_final = propose_the_end,
                                               .observe = observe_phases,
-                                              .keeps = keeps_branches};
+                                              .keeps = keeps_phases};

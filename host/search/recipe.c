@@ -14,7 +14,7 @@ static int32_t short_side(struct shape image)
 
 struct recipe recipe_usual(void)
 {
-    struct recipe recipe = {.budget = 1.0, .batches_of = -1, .compared_with = -1};
+    struct recipe recipe = {.budget = 1.0, .batches_of = -1, .compared_with = -1, .fresh = -1, .shrink = NAN};
 #define UNSET(name) recipe.hyperparameters.name = NAN;
     RECIPE_HYPERPARAMETERS(UNSET)
 #undef UNSET

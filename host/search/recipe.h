@@ -28,6 +28,10 @@ struct hyperparameters { /* NAN: the job's */
 #undef RECIPE_FIELD
 };
 
+/* As in Zaidi et al. 2022, "When does re-initialization work?", and in PBT-NAS (Chebykin et al. 2023). */
+#define RECIPE_SHRINK  0.4
+#define RECIPE_PERTURB 0.1
+
 struct recipe {
     /* above 0, times what a candidate of its kind gets (budget.h), as far as the search has it left */
     double budget;
@@ -41,10 +45,17 @@ struct recipe {
     /* The candidate, of a recipe with a hold, that has ended and that its losses on the validation images are compared
      * with, image by image; -1: none. Its own recipe has a hold, too. */
     int32_t compared_with;
+    /* Which fresh weights it begins with, or gets some of: -1 those of the job's seed; from 0 on others, a number for
+     * each. */
+    int32_t fresh;
+    /* Of a model trained further that does not go on: what is left of each trained kernel, to which RECIPE_PERTURB of
+     * fresh weights is added ("shrink and perturb", Ash, Adams 2020); NAN: its weights as they are. */
+    double shrink;
     struct hyperparameters hyperparameters;
 };
 
-/* As the job says: budget 1, batches of its own, from the parent's end, compared with none, no hyperparameters. */
+/* As the job says: budget 1, batches of its own, from the parent's end, compared with none, the seed's fresh weights,
+ * nothing shrunk, no hyperparameters. */
 struct recipe recipe_usual(void);
 
 /* The job's settings with those of the hyperparameters that are set in their place, and what "auto" of train.translate

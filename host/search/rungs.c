@@ -7,6 +7,8 @@
 #include "host/net/serialise.h"
 #include "host/net/start.h"
 #include "host/search/branches.h"
+#include "host/search/evolution.h"
+#include "host/search/race.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -36,14 +38,20 @@ static bool is_same(const struct search *search, const struct search_model *a, c
     return a->fingerprint == b->fingerprint && has_set(search, a, &b->recipe.hyperparameters);
 }
 
+/* Whether it is none of a trunk's, of a race or of an evolution. */
+static bool is_of_ladder(const struct search_model *model)
+{
+    return !branches_has(model) && !race_has(model) && !evolution_has(model);
+}
+
 static int32_t rung_of(const struct search *search, int32_t index)
 {
     const struct search_model *model = search_at(search, index);
-    if (branches_has(model))
+    if (!is_of_ladder(model))
         return NO_RUNG;
     int32_t rung = is_usual(search, model) ? FIRST_RUNG : SECOND_RUNG;
     for (int32_t i = 0; i < index; i++)
-        rung += !branches_has(search_at(search, i)) && is_same(search, search_at(search, i), model);
+        rung += is_of_ladder(search_at(search, i)) && is_same(search, search_at(search, i), model);
     return rung;
 }
 
@@ -116,10 +124,13 @@ enum status rungs_run(const struct search *search, const struct search_request *
 double rungs_final_epochs(const struct search_request *request, const struct search_model *model)
 {
     const struct search_means *means = &request->means;
-    if (!isnan(means->device_seconds) && model->images_per_second > 0.0)
-        return means->left * means->device_seconds * model->images_per_second / means->train_images;
+    if (!isnan(means->device_seconds) && model->images_per_second > 0.0) {
+        const double image =
+            means->epochs * means->train_images / (means->device_seconds * model->images_per_second);
+        return ladder_epochs(means, image, means->left);
+    }
     const double epochs =
-        means->left * ladder_epochs(means, cost_seconds(&model->graph, &request->limits.rates));
+        ladder_epochs(means, cost_seconds(&model->graph, &request->limits.rates), means->left);
     const bool by_steps = !means->by_cost && means->models == INT32_MAX;
     const double batch = model->recipe.hyperparameters.batch;
     return by_steps && !isnan(batch) ? epochs * batch / means->candidate_batch : epochs;
@@ -313,7 +324,7 @@ static const struct search_model *trial_of(const struct search *search, const st
 {
     for (int32_t i = 0; i < search_count(search); i++) {
         const struct search_model *model = search_at(search, i);
-        if (!branches_has(model) && model->fingerprint == network->fingerprint && has_set(search, model, set))
+        if (is_of_ladder(model) && model->fingerprint == network->fingerprint && has_set(search, model, set))
             return model;
     }
     return NULL;
@@ -331,7 +342,7 @@ static enum status choose_network(const struct search *search, const struct sear
     *network = standing.count > 0 ? standing.models[0] : search_at(search, 0);
     for (int32_t i = 0; i < search_count(search); i++) {
         const struct search_model *model = search_at(search, i);
-        if (branches_has(model) || is_usual(search, model))
+        if (!is_of_ladder(model) || is_usual(search, model))
             continue;
         for (int32_t j = 0; j < standing.count; j++)
             if (standing.models[j]->fingerprint == model->fingerprint)

@@ -84,12 +84,11 @@ static enum status run_with(const struct search_strategy *strategy, const struct
 {
     struct engine_history history = {.started = clock_seconds()};
     assert_int_equal(file_make_folder(path, err), ST_OK);
-    enum status st = run_open(&run, &job, path, -1, history.started, err);
+    enum status st = run_open(&run, &job, path, -1, &history, err);
     const struct search_setup setup = {.job = &job.search,
                                        .seed = job.seed,
                                        .image = {0, run.data.channels, run.data.height, run.data.width},
                                        .classes = run.data.classes};
-    run.history = &history;
     run.ops = ops != NULL ? ops : run.ops;
     search_free(run.search);
     run.search = NULL;
@@ -522,12 +521,71 @@ static void test_branches_leave_no_trace(void **state)
     model_free(&without);
 }
 
+/* ---- weights that are not the seed's ---- */
+
+enum { SEEDS, OTHERS, AS_IT_IS, SHRUNK, KINDS }; /* the candidates, by id */
+
+static enum status propose_weights(const struct search *search, void *state,
+                                   const struct search_request *request, struct random_sequence *random,
+                                   struct proposal *proposal, struct error *err)
+{
+    const int32_t id = request->id;
+    (void)state, (void)random;
+    if (id >= KINDS || (id > SEEDS && search_at(search, SEEDS)->is_pending))
+        return error_set(err, ST_NONE, "nothing more, or not yet");
+    enum status st = id < AS_IT_IS ? propose_start_of_width(search, 0, 8, proposal, err)
+                                   : propose_further(search_at(search, SEEDS), proposal, err);
+    proposal->recipe.budget = 0.25;
+    proposal->recipe.batches_of = id == OTHERS ? SEEDS : id == SHRUNK ? AS_IT_IS : -1;
+    proposal->recipe.fresh = id == OTHERS ? 0 : id == SHRUNK ? 3 : -1;
+    if (id == SHRUNK)
+        proposal->recipe.shrink = RECIPE_SHRINK;
+    return st;
+}
+
+static void run_weights(const char *name, struct journal_lines *lines)
+{
+    static const struct search_strategy strategy = {.propose = propose_weights};
+    char *path = path_of(name);
+    struct error err;
+    job.budget.steps.items[0] = BUDGET / 4;
+    job.search.final_share = 0.6;
+    if (run_with(&strategy, NULL, path, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    load(path, lines);
+    free(path);
+}
+
+/* Other fresh weights, and shrunk ones, make another training of the same network on the same batches; always the
+ * same. */
+static void test_other_weights(void **state)
+{
+    struct journal_lines once, again;
+    double loss[KINDS];
+    (void)state;
+    run_weights("weights", &once);
+    run_weights("weights-again", &again);
+    for (int32_t id = 0; id < KINDS; id++) {
+        loss[id] = number(line_of(&once, "model", id), "validation_loss");
+        assert_number(line_of(&again, "model", id), "validation_loss", loss[id]);
+    }
+    assert_true(loss[OTHERS] != loss[SEEDS]);
+    assert_true(loss[SHRUNK] != loss[AS_IT_IS]);
+    assert_number(line_of(&once, "candidate", SHRUNK), "shrink", RECIPE_SHRINK);
+    assert_number(line_of(&once, "candidate", SHRUNK), "fresh", 3);
+    assert_number(line_of(&once, "candidate", AS_IT_IS), "shrink", NAN);
+    assert_number(line_of(&once, "candidate", SEEDS), "fresh", NAN);
+    journal_lines_free(&once);
+    journal_lines_free(&again);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_carried_out), cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_batches),     cmocka_unit_test(test_branches),
-        cmocka_unit_test(test_lost_engine), cmocka_unit_test(test_branches_leave_no_trace),
+        cmocka_unit_test(test_carried_out),   cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_batches),       cmocka_unit_test(test_branches),
+        cmocka_unit_test(test_lost_engine),   cmocka_unit_test(test_branches_leave_no_trace),
+        cmocka_unit_test(test_other_weights),
     };
     return cmocka_run_group_tests(tests, open_folder, close_folder);
 }

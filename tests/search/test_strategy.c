@@ -59,6 +59,8 @@ static void assert_same_recipe(const struct recipe *a, const struct recipe *b)
     assert_int_equal(a->batches_of, b->batches_of);
     assert_int_equal(a->goes_on, b->goes_on);
     assert_int_equal(a->compared_with, b->compared_with);
+    assert_int_equal(a->fresh, b->fresh);
+    assert_true(a->shrink == b->shrink || (isnan(a->shrink) && isnan(b->shrink)));
 #define SAME(name)                                                                                           \
     assert_true(a->hyperparameters.name == b->hyperparameters.name ||                                        \
                 (isnan(a->hyperparameters.name) && isnan(b->hyperparameters.name)));
