@@ -54,8 +54,8 @@ static inline uint16_t cpu_to_bf16(float value)
     uint32_t bits;
     memcpy(&bits, &value, sizeof(bits));
     const uint32_t rounded = bits + 0x7fff + (bits >> 16 & 1);
-    /* quiet: a NaN's fraction must not round to that of an infinity */
-    return (uint16_t)((value != value ? bits | 0x400000 : rounded) >> 16);
+    /* a NaN's fraction must not round to that of an infinity */
+    return (uint16_t)((value != value ? UINT32_MAX : rounded) >> 16);
 }
 
 /* Element i of values of a type. */
