@@ -179,6 +179,13 @@ void cpu_kernel_gate_backward(const struct cpu_gate_backward *gate);
 void cpu_kernel_dropout(struct cpu_shape s, const void *x, float rate, const struct step *step,
                         uint32_t layer_id, void *y);
 
+/* ---- kernel_drop_path.c ---- */
+
+/* Forward (x to y) and backward (dy to dx) alike: image r times drop_path_factor() of row step->row + r. Reads 1,
+ * writes 1. */
+void cpu_kernel_drop_path(struct cpu_shape s, const float *x, float rate, const struct step *step,
+                          uint32_t layer_id, float *y);
+
 /* ---- kernel_concat.c ---- */
 
 /* y: shape `s`; x[i]: `channels[i]` channels, which sum up to s.c; count at most PROG_MAX_INPUTS. Where a
