@@ -1,5 +1,7 @@
 #!/bin/sh
 # Bad input and a hostile system: exit status 2, one line on stderr that says what and where, nothing half-written.
+#
+# Runs alone: it has deadlines.
 . tests/support/script.sh
 data=$work/data
 make_data "$data"

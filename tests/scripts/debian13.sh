@@ -5,6 +5,8 @@
 # registry: that of this machine's apt, through its proxies. Without one of them nothing is tested, and it says so.
 #
 # NASRUN_DEBIAN13   that folder (~/.cache/nasrun/debian13)
+#
+# Runs alone: it uses all CPUs.
 . tests/support/script.sh
 . tests/support/debian.sh
 root=${NASRUN_DEBIAN13:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/nasrun/debian13}
