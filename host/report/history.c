@@ -89,11 +89,13 @@ static enum status read_candidate(struct history *history, const struct event_ca
                                     .parameters = event->parameters,
                                     .layers = graph_json_layers(event->graph),
                                     .final = event->final,
+                                    .informed = event->prior >= 0,
                                     .time = NAN,
                                     .validation_accuracy = NAN};
 #define GIVEN(name, usual_scale) model->hyperparameters.name = event->name;
     JOB_SEARCHED(GIVEN)
 #undef GIVEN
+    history->informed += model->informed;
     return ST_OK;
 }
 
@@ -184,6 +186,7 @@ static enum status read_test(struct history *history, const struct event_test *e
                                   .models = event->models,
                                   .failed = history->failed,
                                   .smaller = history->smaller,
+                                  .informed = history->informed,
                                   .budget = strdup(history->budget == NULL ? "" : history->budget),
                                   .counts = malloc(bytes)};
     if (test->counts == NULL || test->budget == NULL)
