@@ -234,6 +234,37 @@ static enum status draw_kernel(const struct graph *graph, struct random_sequence
     return ST_OK;
 }
 
+/* What layer a could be left out for: of a sum the operand that comes first, of a gate what it opens; else the nearest
+ * layer of its shape in front of a convolution or a dense layer. -1: none. */
+static int32_t find_without(const struct graph *graph, int32_t a)
+{
+    const struct layer *layer = &graph->layers[a];
+    bool mixed = false;
+    if (layer->kind == LAYER_ADD)
+        return layer->inputs[layer->inputs[1] < layer->inputs[0]];
+    if (layer->kind == LAYER_GATE)
+        return layer->inputs[0];
+    for (int32_t at = a; graph->layers[at].input_count == 1;) {
+        const struct layer *now = &graph->layers[at];
+        mixed = mixed || now->kind == LAYER_CONV || now->kind == LAYER_DENSE;
+        at = now->inputs[0];
+        const struct shape *shape = &graph->layers[at].shape;
+        if (mixed && shape->c == layer->shape.c && shape->h == layer->shape.h && shape->w == layer->shape.w)
+            return at;
+    }
+    return -1;
+}
+
+static enum status draw_remove(const struct graph *graph, struct random_sequence *random, struct morph *morph,
+                               struct error *err)
+{
+    const int32_t a = pick(graph, wants_any, random), b = a < 0 ? -1 : find_without(graph, a);
+    if (b < 0)
+        return error_set(err, ST_NONE, "remove: found no layer that another one could stand for");
+    *morph = (struct morph){.kind = MORPH_REMOVE, .a = graph->layers[a].id, .b = graph->layers[b].id};
+    return ST_OK;
+}
+
 static enum status draw_once(const struct graph *graph, enum morph_kind kind, struct random_sequence *random,
                              struct morph *morph, struct error *err)
 {
@@ -254,6 +285,8 @@ static enum status draw_once(const struct graph *graph, enum morph_kind kind, st
     case MORPH_WIDEN_STAGE:
     case MORPH_WIDEN_NET:
         return draw_widen_many(graph, kind, random, morph, err);
+    case MORPH_REMOVE:
+        return draw_remove(graph, random, morph, err);
     case MORPH_ADD_SKIP:
     case MORPH_CONCAT_SKIP:
     case MORPH_KIND_COUNT:

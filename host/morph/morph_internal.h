@@ -92,6 +92,9 @@ enum status morph_edit_skip(struct morph_edit *edit, const struct morph *morph, 
 enum status morph_edit_kernel(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
                               struct error *err);
 
+enum status morph_edit_remove(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
+                              struct error *err);
+
 /* ---- questions about a graph (morph_analyse.c) ---- */
 
 /* Index of layer `id`, refused with ST_RANGE when it isn't there or is the last. `what` names the morph. */

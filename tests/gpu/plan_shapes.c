@@ -97,7 +97,7 @@ int plan_load_driver(void **state)
 static const char *const starts[] = {"lean", "cnn", "resnet", "densenet"};
 enum {
     START_COUNT = sizeof(starts) / sizeof(*starts),
-    ALL_MORPHS = (1 << MORPH_KIND_COUNT) - 1,
+    ALL_MORPHS = (1 << MORPH_PRESERVING_COUNT) - 1,
     MAX_MORPHS = 12
 };
 
