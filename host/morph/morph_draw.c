@@ -61,16 +61,6 @@ static int32_t pick_block_end(const struct graph *graph, struct random_sequence 
     return chosen >= 0 ? chosen : pick(graph, wants_any, random);
 }
 
-static bool beside_batch_norm(const struct graph *graph, int32_t index)
-{
-    if (graph->layers[index].kind == LAYER_BATCH_NORM)
-        return true;
-    for (int32_t i = index + 1; i < graph->count; i++)
-        if (graph->layers[i].kind == LAYER_BATCH_NORM && graph->layers[i].inputs[0] == index)
-            return true;
-    return false;
-}
-
 /* A kernel for a new convolution behind a tensor of that shape: mostly 3 x 3, the best filled per operation. */
 static int32_t draw_new_kernel(const struct shape *shape, struct random_sequence *random)
 {
@@ -96,7 +86,7 @@ static enum status draw_deepen(const struct graph *graph, struct random_sequence
         return st;
     const uint32_t weights[DEEPEN_VARIANT_COUNT] = {
         [DEEPEN_CONV_RELU] = !one_pixel && never_negative ? 4 : 0,
-        [DEEPEN_BATCH_NORM] = beside_batch_norm(graph, a) ? 0 : 1,
+        [DEEPEN_BATCH_NORM] = morph_beside_batch_norm(graph, a) ? 0 : 1,
         [DEEPEN_DENSE_RELU] = one_pixel && never_negative ? 4 : 0,
     };
     uint32_t total = 0;
@@ -234,31 +224,10 @@ static enum status draw_kernel(const struct graph *graph, struct random_sequence
     return ST_OK;
 }
 
-/* What layer a could be left out for: of a sum the operand that comes first, of a gate what it opens; else the nearest
- * layer of its shape in front of a convolution or a dense layer. -1: none. */
-static int32_t find_without(const struct graph *graph, int32_t a)
-{
-    const struct layer *layer = &graph->layers[a];
-    bool mixed = false;
-    if (layer->kind == LAYER_ADD)
-        return layer->inputs[layer->inputs[1] < layer->inputs[0]];
-    if (layer->kind == LAYER_GATE)
-        return layer->inputs[0];
-    for (int32_t at = a; graph->layers[at].input_count == 1;) {
-        const struct layer *now = &graph->layers[at];
-        mixed = mixed || now->kind == LAYER_CONV || now->kind == LAYER_DENSE;
-        at = now->inputs[0];
-        const struct shape *shape = &graph->layers[at].shape;
-        if (mixed && shape->c == layer->shape.c && shape->h == layer->shape.h && shape->w == layer->shape.w)
-            return at;
-    }
-    return -1;
-}
-
 static enum status draw_remove(const struct graph *graph, struct random_sequence *random, struct morph *morph,
                                struct error *err)
 {
-    const int32_t a = pick(graph, wants_any, random), b = a < 0 ? -1 : find_without(graph, a);
+    const int32_t a = pick(graph, wants_any, random), b = a < 0 ? -1 : morph_find_without(graph, a);
     if (b < 0)
         return error_set(err, ST_NONE, "remove: found no layer that another one could stand for");
     *morph = (struct morph){.kind = MORPH_REMOVE, .a = graph->layers[a].id, .b = graph->layers[b].id};

@@ -126,3 +126,22 @@ out:
     removal_close(&removal);
     return st;
 }
+
+int32_t morph_find_without(const struct graph *graph, int32_t a)
+{
+    const struct layer *layer = &graph->layers[a];
+    bool mixed = false;
+    if (layer->kind == LAYER_ADD)
+        return layer->inputs[layer->inputs[1] < layer->inputs[0]];
+    if (layer->kind == LAYER_GATE)
+        return layer->inputs[0];
+    for (int32_t at = a; graph->layers[at].input_count == 1;) {
+        const struct layer *now = &graph->layers[at];
+        mixed = mixed || now->kind == LAYER_CONV || now->kind == LAYER_DENSE;
+        at = now->inputs[0];
+        const struct shape *shape = &graph->layers[at].shape;
+        if (mixed && shape->c == layer->shape.c && shape->h == layer->shape.h && shape->w == layer->shape.w)
+            return at;
+    }
+    return -1;
+}

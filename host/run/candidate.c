@@ -2,6 +2,7 @@
 
 #include "host/base/clock.h"
 #include "host/net/cost.h"
+#include "host/net/serialise.h"
 #include "host/run/admission.h"
 #include "host/run/record.h"
 #include "host/run/run_budget.h"
@@ -78,6 +79,14 @@ void candidate_take(struct candidate *candidate, const struct proposal *proposal
 bool candidate_leaves_state(const struct candidate *candidate)
 {
     return !candidate->final && candidate->recipe.hyperparameters.hold > 0.0; /* NAN: it has none */
+}
+
+struct run_final candidate_as_final(const struct candidate *candidate)
+{
+    return (struct run_final){.id = candidate->id,
+                              .parent = candidate->parent,
+                              .fingerprint = graph_fingerprint(&candidate->graph),
+                              .joined = candidate->joined > 0};
 }
 
 void candidate_say(struct candidate *candidate, const char *text)

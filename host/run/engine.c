@@ -109,6 +109,7 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
                         .best_accuracy = -1.0,
                         .best_loss = INFINITY,
                         .final = {.id = -1, .parent = -1},
+                        .baseline = {.last = {.id = -1, .parent = -1}, .began = NAN},
                         .journal = {.fd = -1},
                         .seconds_per_image = 1.0};
     pthread_mutex_init(&run->lock, NULL);
@@ -160,6 +161,7 @@ void run_close(struct run *run)
     journal_close(&run->journal);
     free(run->folder);
     free(run->hashes);
+    free(run->right);
     pthread_mutex_destroy(&run->lock);
     pthread_mutex_destroy(&run->admission);
     *run = (struct run){.journal = {.fd = -1}};
@@ -232,7 +234,8 @@ static void tell_watchdog(const struct run *run)
     supervisor_beat(run->history);
     if (budget_kind_of(budget) != BUDGET_SECONDS || budget->clock != JOB_CLOCK_WALL)
         return;
-    const double total = budget_total(budget, budget_stages(budget) - 1);
+    const double total =
+        budget_total(budget, budget_stages(budget) - 1) * (run->job->search.baseline ? 2.0 : 1.0);
     atomic_store(&run->history->deadline,
                  clock_seconds() + fmax(total - run_time(run), 0.0) + GRACE_SECONDS + GRACE_SHARE * total);
 }
@@ -259,9 +262,10 @@ static enum status run_once(const struct job *job, const char *folder, int verbo
         say_sharing(&run);
     run.window = coordinator_window(&run);
     /* A crash may have come between the last test and its report. */
-    if (st == ST_OK && run.stage > 0 && !run.stage_open)
+    const bool tested = run.stage_tested || (run.stage > 0 && !run.stage_open);
+    if (st == ST_OK && tested)
         st = store_check_published(&run, err);
-    if (st == ST_OK && run.stage > 0 && !run.stage_open)
+    if (st == ST_OK && tested)
         st = report_write_all(folder, job->output.plots, err);
     if (!goes_on)
         display_say(&run.display, 0,

@@ -51,5 +51,7 @@ enum status record_failed(struct run *run, int32_t id, int32_t parent, bool fina
                           const struct error *cause, struct error *err);
 /* A test of model `id` that was made. */
 enum status record_test(struct run *run, int32_t id, const struct trainer_test *test, struct error *err);
+enum status record_baseline(struct run *run, const struct event_baseline *event, double time,
+                            struct error *err);
 
 #endif

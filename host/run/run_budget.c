@@ -2,6 +2,7 @@
 
 #include "host/net/cost.h"
 #include "host/net/start.h"
+#include "host/run/baseline.h"
 #include "host/run/sharing.h"
 #include "host/train/progressive.h"
 
@@ -105,7 +106,7 @@ struct budget_state run_budget(const struct run *run)
     const enum budget_kind kind = budget_kind_of(&job->budget);
     struct budget_state state = {
         .kind = kind,
-        .total = budget_total(&job->budget, run->stage),
+        .total = budget_total(&job->budget, run->stage) + (kind == BUDGET_SECONDS ? run->aside : 0.0),
         .final_share = search_has_candidates(run->search) ? job->search.final_share : 1.0,
         .epochs = job->search.epochs,
         .final_epochs = job->train.final_epochs,
@@ -163,7 +164,7 @@ static double allowances_of(const struct candidate *candidate)
 /* Before that training: the network of a final fit is what will be tested, unless an earlier one is better. */
 static struct budget_state budget_of(const struct run *run, const struct candidate *candidate)
 {
-    struct budget_state budget = run_budget(run);
+    struct budget_state budget = candidate->baseline ? baseline_budget(run) : run_budget(run);
     if (candidate->final)
         budget.costs.likely = cost_seconds(&candidate->graph, &budget.speed.rates);
     return budget;
@@ -225,6 +226,11 @@ double run_model_test_seconds(const struct run *run, const struct graph *graph)
 
 double run_seconds_left(const struct run *run)
 {
-    const struct job_budget *budget = &run->job->budget;
-    return budget_kind_of(budget) == BUDGET_SECONDS ? budget_total(budget, run->stage) - run_time(run) : NAN;
+    if (budget_kind_of(&run->job->budget) != BUDGET_SECONDS)
+        return NAN;
+    if (run->stage_tested) {
+        const struct budget_state baseline = baseline_budget(run);
+        return baseline.total - baseline.spent;
+    }
+    return budget_total(&run->job->budget, run->stage) + run->aside - run_time(run);
 }

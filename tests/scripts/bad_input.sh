@@ -63,6 +63,12 @@ refused_at_once "a range upside down" 'train.learning_rate.*from 1 to 0.01.*min 
     'train.learning_rate={min=1;max=0.01}'
 refused_at_once "a range of what can not be searched" 'train.warmup.*found a range' "$work/r1" 'train.warmup={min=0.1;max=0.2}'
 refused_at_once "a range without a search" 'train.average.*found a list' "$work/r1" search.strategy=none 'train.average=[0.5,0.6]'
+refused_at_once "several starts without a search" 'search.starts.*found 2.*expected one' "$work/r1" search.strategy=none \
+    'search.starts=["lean","cnn"]'
+refused_at_once "a baseline without a search" 'search.baseline.*found true' "$work/r1" search.strategy=none search.baseline=true
+refused_at_once "a range of no width" 'train.momentum.*from 0.5 to 0.5' "$work/r1" 'train.momentum={min=0.5;max=0.5}'
+refused_at_once "a range beyond the bounds" 'train.momentum' "$work/r1" 'train.momentum={min=0.5;max=2}'
+refused_at_once "the same value twice" 'train.average' "$work/r1" 'train.average=[0.5,0.5]'
 refused_at_once "two budgets" 'budget' "$work/r1" budget.models=3
 if [ -e /dev/nvidia0 ] || [ -e /dev/dxg ]; then
     skip "devices=cuda where there is none: there is one"
@@ -135,6 +141,16 @@ check "the first nasrun was disturbed: status $status, $(tail -n 1 "$work/busy.l
 
 touch "$work/file"
 refused "a file where the run folder should be" 'file' "$work/file"
+
+# Special files are nothing to wait for.
+mkfifo "$work/pipe"
+(failed=0 && job=$work/pipe && refused "a named pipe as job" 'pipe: is a named pipe' "$work/r1" && exit "$failed")
+check "a named pipe as job" [ $? -eq 0 ]
+(failed=0 && job=/dev/zero && refused "an endless job" '/dev/zero: is a device' "$work/r1" && exit "$failed")
+check "an endless job" [ $? -eq 0 ]
+timeout 20 "$bin/naspredict" "$run" "$work/pipe" >"$work/out" 2>"$work/err"
+status=$?
+check "naspredict of a named pipe: status $status, expected 2: $(cat "$work/err")" [ "$status" -eq 2 ]
 
 # ---- the system ----
 # A limit on the size of files acts like a full disk: the model does not fit, what came before is whole.
