@@ -163,10 +163,11 @@ enum status record_left_out(struct run *run, const char *start, struct error *er
     return event_write_left_out(&run->journal, &event, run_time(run), err);
 }
 
-enum status record_morph(struct run *run, int32_t id, const char *operation, double difference,
+enum status record_morph(struct run *run, int32_t id, const char *operation, double difference, double loss,
                          struct error *err)
 {
-    const struct event_morph event = {.id = id, .operation = operation, .difference = difference};
+    const struct event_morph event = {
+        .id = id, .operation = operation, .difference = difference, .loss = loss};
     return event_write_morph(&run->journal, &event, run_time(run), err);
 }
 
