@@ -26,7 +26,8 @@ TESTS := $(filter-out tests/gpu/%,$(wildcard tests/*/test_*.c))
 TEST_SCRIPTS := $(sort $(wildcard tests/scripts/*.sh tests/cases/*.sh))
 TEST_PROGRAMS := $(TESTS:tests/%.c=$(BUILD)/tests/%)
 BENCH_OBJECTS := $(patsubst %,$(BUILD)/tests/bench/%.o,bench_train bench_operations fma_peak paper)
-TEST_HELPERS := $(BUILD)/tests/run/make_data $(BUILD)/tests/bench/search/nasrun_placebo $(BUILD)/tests/faults/inject.so $(BUILD)/tests/faults/power.so $(BUILD)/tests/faults/clock.so
+TEST_HELPERS := $(BUILD)/tests/run/make_data $(BUILD)/tests/bench/search/nasrun_placebo $(BUILD)/tests/bench/search/make_prior \
+	$(BUILD)/tests/faults/inject.so $(BUILD)/tests/faults/power.so $(BUILD)/tests/faults/clock.so
 
 # The GPU's plug-in is made where nvcc, cuDNN, cuBLAS and NCCL's header are, installed or in pip's layout (nvidia/*/include and lib
 # of a Python's packages, where libraries have no names without a version); the program does without it. For the GPUs that are
@@ -314,6 +315,9 @@ $(BUILD)/tests/bench/bench_cost $(BUILD)/tests/bench/bench_conv: %: %.o $(LIBRAR
 
 $(BUILD)/tests/bench/search/nasrun_placebo: $(BUILD)/tests/bench/search/placebo.o $(BUILD)/host/run/main.o $(LIBRARY)
 	$(CC) $(CFLAGS_ALL) -Wl,--wrap=search_new $^ -o $@ $(LIBS)
+
+$(BUILD)/tests/bench/search/make_prior: $(BUILD)/tests/bench/search/make_prior.o $(LIBRARY)
+	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
 
 $(BUILD)/tests/bench/roofline: $(BUILD)/tests/bench/roofline.o $(BUILD)/tests/bench/paper.o $(LIBRARY)
 	@mkdir -p $(@D)

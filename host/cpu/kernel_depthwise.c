@@ -30,6 +30,35 @@ size_t cpu_kernel_depthwise_scratch(struct cpu_shape s, struct cpu_window k)
     return (size_t)slices_of(s) * parts * sums_of(s, k) * sizeof(float);
 }
 
+/* Where a row of dy and a row of the image that it reads begin, at the lane in question: pixels are a block apart. */
+struct rows {
+    const void *x, *dy;
+    size_t pixels, gradients;
+};
+
+/* Columns `from` to `end` of dy, all of whose taps are in the image, of stride 1: but for the last tap, a column reads
+ * what the one before has read, which is kept. Whole windows only; returns the first column that is left. */
+CPU_INLINE int32_t slide(const enum cpu_type type, const struct rows *r, size_t block, int32_t corner,
+                         int32_t from, int32_t end, const int32_t taps, lanes *sum)
+{
+    lanes kept[MOST_TAPS];
+    if (end - from < taps)
+        return from;
+    size_t pixel = r->pixels + (size_t)(from + corner) * block;
+    for (int32_t t = 0; t < taps - 1; t++, pixel += block)
+        kept[t] = LANES_LOAD(type, r->x, pixel);
+    for (; from + taps <= end; from += taps)
+#pragma GCC unroll 8
+        for (int32_t j = 0; j < taps; j++, pixel += block) {
+            const lanes gradient = LANES_LOAD(type, r->dy, r->gradients + (size_t)(from + j) * block);
+            kept[(j + taps - 1) % taps] = LANES_LOAD(type, r->x, pixel);
+#pragma GCC unroll 8
+            for (int32_t t = 0; t < taps; t++)
+                sum[t] += gradient * kept[(j + t) % taps];
+        }
+    return from;
+}
+
 /* One row of the kernel, `taps` of its columns from `left` on, of eight channels. x and dy are those of a plane, from
  * `lane` on; `row` is the kernel's. Adds to sums[taps] vectors that are a part apart. */
 CPU_INLINE void sum_taps(const enum cpu_type type, const struct cpu_depthwise_weights *d, const void *x,
@@ -39,32 +68,36 @@ CPU_INLINE void sum_taps(const enum cpu_type type, const struct cpu_depthwise_we
     const struct cpu_window k = d->window;
     const size_t block = (size_t)d->in.block;
     const int32_t width = d->in.w, corner = left - k.pad_w;
-    lanes sum[MOST_TAPS];
     /* Columns whose taps are all inside the image: begin <= j < end. */
     int32_t begin = corner < 0 ? (-corner + k.stride - 1) / k.stride : 0;
     int32_t end = width - corner - taps < 0 ? 0 : (width - corner - taps) / k.stride + 1;
     begin = begin < d->out.w ? begin : d->out.w;
     end = end > d->out.w ? d->out.w : end < begin ? begin : end;
+    lanes sum[MOST_TAPS];
     for (int32_t t = 0; t < taps; t++)
         sum[t] = LANES_ZERO;
     for (int32_t i = 0; i < d->out.h; i++) {
         const int32_t from = i * k.stride + row - k.pad_h;
         if (from < 0 || from >= d->in.h)
             continue;
-        const size_t pixels = (size_t)from * (size_t)width;
-        size_t at = (size_t)i * (size_t)d->out.w * block + lane;
-        for (int32_t j = 0; j < d->out.w; j++, at += block) {
+        const struct rows r = {x, dy, (size_t)from * (size_t)width * block + lane,
+                               (size_t)i * (size_t)d->out.w * block + lane};
+        for (int32_t j = 0; j < d->out.w; j++) {
+            if (k.stride == 1 && j == begin)
+                j = slide(type, &r, block, corner, begin, end, taps, sum);
+            if (j == d->out.w)
+                break;
             const int32_t first = j * k.stride + corner;
-            const lanes gradient = LANES_LOAD(type, dy, at);
+            const lanes gradient = LANES_LOAD(type, dy, r.gradients + (size_t)j * block);
             if (j >= begin && j < end) {
-                const size_t pixel = (pixels + (size_t)first) * block + lane;
+                const size_t pixel = r.pixels + (size_t)first * block;
                 for (int32_t t = 0; t < taps; t++)
                     sum[t] += gradient * LANES_LOAD(type, x, pixel + (size_t)t * block);
                 continue;
             }
             for (int32_t t = 0; t < taps; t++)
                 if (first + t >= 0 && first + t < width)
-                    sum[t] += gradient * LANES_LOAD(type, x, (pixels + (size_t)(first + t)) * block + lane);
+                    sum[t] += gradient * LANES_LOAD(type, x, r.pixels + (size_t)(first + t) * block);
         }
     }
     const size_t part = (size_t)part_of(d->in);

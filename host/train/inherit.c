@@ -1,5 +1,6 @@
 #include "host/train/inherit.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,30 @@ static enum status probe_answer(const struct trainer_device *device, struct prob
     return st;
 }
 
+/* The mean loss on all validation samples. */
+static enum status probe_loss(const struct trainer_device *device, struct probe *probe, double *loss,
+                              struct error *err)
+{
+    const struct device_binding binding = {.weights = probe->weights,
+                                           .dataset = device->dataset,
+                                           .samples = device->validation,
+                                           .sample_count = device->validation_count};
+    const int32_t count = device->validation_count, batch = probe->program.batch;
+    double metrics[METRIC_COUNT] = {0};
+    enum status st = device->ops->program_bind(device->handle, probe->prepared, &binding, err);
+    if (st == ST_OK)
+        st = device->ops->program_set_metrics(device->handle, probe->prepared, metrics, err);
+    for (int32_t first = 0; st == ST_OK && first < count; first += batch) {
+        const struct step step = {.first = (uint32_t)first,
+                                  .valid = count - first < batch ? count - first : batch};
+        st = device->ops->program_run(device->handle, probe->prepared, &step, err);
+    }
+    if (st == ST_OK)
+        st = device->ops->program_metrics(device->handle, probe->prepared, metrics, err);
+    *loss = metrics[METRIC_LOSS] / metrics[METRIC_SAMPLES];
+    return st;
+}
+
 /* max |b - a| / max |a|; NaN when either holds one. */
 static double relative_change(const float *a, const float *b, size_t count)
 {
@@ -131,9 +156,10 @@ static enum status step(const struct trainer_device *device, int32_t batch, cons
                         const struct morph *morph, float noise, uint64_t seed, struct probe *child,
                         double *difference, float *accepted, struct error *err)
 {
+    const bool preserves = morph_preserves(morph->kind);
     const float noises[] = {noise, noise / 10.0f, 0.0f};
-    const int tries = noise > 0.0f ? 3 : 1;
-    const double tolerance = tolerance_of(device);
+    const int tries = noise > 0.0f && preserves ? 3 : 1;
+    const double tolerance = preserves ? tolerance_of(device) : DBL_MAX;
     enum status st = ST_OK;
     for (int i = 0; i < tries; i++) {
         probe_close(device, child);
@@ -165,6 +191,9 @@ enum status inherit(const struct trainer_device *device, int32_t batch, const st
     for (int32_t i = 0; st == ST_OK && i < morph_count; i++) {
         st = step(device, batch, now, &morphs[i], noise, inherit_seed(seed, id, i), next,
                   &result->differences[i], &result->noises[i], err);
+        result->losses[i] = NAN;
+        if (st == ST_OK && !morph_preserves(morphs[i].kind))
+            st = probe_loss(device, next, &result->losses[i], err);
         if (now->bytes + next->bytes > result->device_bytes)
             result->device_bytes = now->bytes + next->bytes;
         if (st != ST_OK) {

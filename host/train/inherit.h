@@ -20,6 +20,8 @@ struct inheritance {
     size_t device_bytes;            /* the most that was taken on the device, the parent's weights left out */
     double differences[INHERIT_MAX_MORPHS];
     float noises[INHERIT_MAX_MORPHS]; /* with which each was accepted */
+    /* of the child on the validation samples, behind a morph that does not keep the function; NAN behind others */
+    double losses[INHERIT_MAX_MORPHS];
 };
 
 /* The seed of the random choices and the noise of morph `index` of candidate `id`. */
@@ -28,7 +30,8 @@ uint64_t inherit_seed(uint64_t seed, int32_t id, int32_t index);
 /* Applies the morphs (one or more) in order to graph and weights, on the device, by remap. `parent_weights`: a set on
  * that device, of one slot or more; its values are read. The check's batch is the first of the validation samples.
  * Noise that changes the outputs by more than the tolerance is reduced, to none if need be. ST_DIVERGED when a morph
- * changes the outputs by more than that all the same, what morph_apply says when it refuses one; the message says
+ * that is to keep the function changes the outputs by more than that all the same, or another one to what is no number,
+ * what morph_apply says when it refuses one; the message says
  * which, and by how much. On any status `result` is to be freed. */
 enum status inherit(const struct trainer_device *device, int32_t batch, const struct graph *parent,
                     struct device_weights *parent_weights, const struct morph *morphs, int32_t morph_count,
