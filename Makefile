@@ -281,6 +281,12 @@ $(BUILD)/tests/faults/%.so: tests/faults/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -fPIC -shared $< -o $@ -ldl -lpthread
 
+# Calls of the C library that tests let fail.
+FAILING_CALLS := malloc calloc realloc aligned_alloc strdup strndup open_memstream fopen fdopen opendir fdopendir readdir read write fwrite \
+	fsync ftruncate fstat stat lstat flock mkdir rename unlink unlinkat pthread_create open openat
+$(BUILD)/tests/faults/test_%: $(BUILD)/tests/faults/test_%.o $(BUILD)/tests/faults/failing.o $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
+	$(CC) $(CFLAGS_ALL) $(FAILING_CALLS:%=-Wl,--wrap=%) $^ -o $@ $(LIBS) -lcmocka
+
 $(BUILD)/tests/fuzz/test_entry: $(BUILD)/tests/fuzz/entry.o
 
 $(BUILD)/tests/fuzz/fuzz: $(BUILD)/tests/fuzz/entry.o $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)

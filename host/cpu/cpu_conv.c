@@ -6,7 +6,10 @@
  *
  * In bf16, where lanes beyond the channels are not known to oneDNN, they are channels of their own: the convolution has
  * as many as there are lanes, its kernel zeros for those that stand for nothing, and so their results are zeros. With
- * groups of several channels that can't be; where they do not fill the lanes, the operation changes layouts. */
+ * groups of several channels that can't be; where they do not fill the lanes, the operation changes layouts.
+ *
+ * The gradient of a depthwise kernel is our own where oneDNN has nothing made for it (all but 3 x 3): its matrix
+ * products are sixty times slower. */
 #include "host/cpu/cpu_internal.h"
 
 #include <string.h>
@@ -79,13 +82,32 @@ static enum status describe_kernel(const struct convolution *c, dnnl_data_type_t
                      "describe a kernel", err);
 }
 
-/* Whether this is oneDNN's implementation by plain loops. */
-static bool is_plain_loops(const_dnnl_primitive_desc_t description)
+/* Whether oneDNN's name of what it would do begins so. */
+static bool is_called(const_dnnl_primitive_desc_t description, const char *begin)
 {
     const char *name = NULL;
     return dnnl_primitive_desc_query(description, dnnl_query_impl_info_str, 0, (void *)&name) ==
                dnnl_success &&
-           strncmp(name, "ref", 3) == 0;
+           strncmp(name, begin, strlen(begin)) == 0;
+}
+
+/* Whether this is oneDNN's implementation by plain loops. */
+static bool is_plain_loops(const_dnnl_primitive_desc_t description)
+{
+    return is_called(description, "ref");
+}
+
+/* Whether the operation is the gradient of a depthwise kernel, which oneDNN has no implementation for that is made for
+ * it. */
+static bool is_ours(const struct device_program *prepared, const struct prog_op *op,
+                    const_dnnl_primitive_desc_t description)
+{
+    if (op->kind != PROG_OP_CONV_BACKWARD_WEIGHTS)
+        return false;
+    const struct prog_tensor *tensors = prepared->program->tensors;
+    const int32_t x = tensors[op->inputs[CONV_BACKWARD_WEIGHTS_IN_X]].shape.c,
+                  y = tensors[op->inputs[CONV_BACKWARD_WEIGHTS_IN_DY]].shape.c;
+    return op->window.groups > 1 && op->window.groups == x && x == y && !is_called(description, "jit_dw");
 }
 
 static enum status choose(const struct device_program *prepared, const struct convolution *c,
@@ -305,7 +327,11 @@ enum status cpu_prepare_conv(const struct op_call *call)
     enum status st = describe(call->prepared, call->op, &c, call->err);
     if (st == ST_OK)
         st = choose(call->prepared, &c, &description, call->err);
-    if (st == ST_OK)
+    if (st == ST_OK && is_ours(call->prepared, call->op, description))
+        (void)cpu_take_scratch(cpu_state(call),
+                               cpu_kernel_depthwise_scratch(cpu_input_shape(call, CONV_BACKWARD_WEIGHTS_IN_X),
+                                                            cpu_window_of(call->op)));
+    else if (st == ST_OK)
         st = make_calls(call->prepared, cpu_state(call), &c, description, call->err);
     dnnl_primitive_desc_destroy(description);
     convolution_free(&c);
@@ -363,6 +389,18 @@ enum status cpu_run_conv_backward_weights(const struct op_call *call)
     const struct cpu_op *state = cpu_state(call);
     if (state->by_product)
         return cpu_run_conv_product(call);
+    if (state->call_count == 0) { /* it is ours */
+        cpu_kernel_depthwise_weights(
+            &(struct cpu_depthwise_weights){.in = cpu_input_shape(call, CONV_BACKWARD_WEIGHTS_IN_X),
+                                            .out = cpu_input_shape(call, CONV_BACKWARD_WEIGHTS_IN_DY),
+                                            .window = cpu_window_of(call->op),
+                                            .x = cpu_input(call, CONV_BACKWARD_WEIGHTS_IN_X),
+                                            .dy = cpu_input(call, CONV_BACKWARD_WEIGHTS_IN_DY),
+                                            .dkernel = cpu_output(call, CONV_BACKWARD_WEIGHTS_OUT_DKERNEL),
+                                            .dbias = cpu_output(call, CONV_BACKWARD_WEIGHTS_OUT_DBIAS),
+                                            .scratch = cpu_scratch(call)});
+        return ST_OK;
+    }
     enum status st = cpu_calls_run(call->prepared, cpu_state(call), call->err);
     if (st != ST_OK || state->filled_bytes == 0)
         return st;

@@ -130,7 +130,7 @@ void cpu_threads_leave(const struct device *device);
 
 /* ---- cpu_probe.c ---- */
 /* Measures device->flops and device->bytes in a few hundredths of a second. `choose`: device->type becomes bf16 where
- * a convolution is clearly faster so than in float32; otherwise it stays. */
+ * a convolution is clearly faster so than in float32, else float32. */
 enum status cpu_probe(struct device *device, bool choose, struct error *err);
 
 /* ---- cpu_layout.c ---- */

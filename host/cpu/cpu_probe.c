@@ -7,14 +7,15 @@
 #include <string.h>
 
 enum { RUNS = 5, BATCH = 16, CHANNELS = 64, SIDE = 16, KERNEL = 3, OPERANDS = 3 };
-/* Twice as fast on AMD's cores and eight times with AMX, but slower on Intel's without: a busy neighbour changes no
- * choice. */
+/* What bf16 has to be beside float32 to be chosen. It is twice as fast on AMD's cores and eight times with AMX, but slower
+ * on Intel's without, so that no noise changes the choice; neither does a busy machine, see choose_type. */
 static const double CLEARLY = 1.25;
 static const size_t ARRAY_BYTES = (size_t)24 << 20; /* two of them do not fit into most caches */
 
 /* Runs the primitive on fresh memory; *seconds is its best time. */
 static enum status time_convolution(const struct device *device, const_dnnl_primitive_desc_t description,
-                                    const_dnnl_primitive_t primitive, double *seconds, struct error *err)
+                                    const_dnnl_primitive_t primitive, double (*clock)(void), double *seconds,
+                                    struct error *err)
 {
     static const int indices[OPERANDS] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST};
     dnnl_exec_arg_t args[OPERANDS];
@@ -38,9 +39,9 @@ static enum status time_convolution(const struct device *device, const_dnnl_prim
     }
     *seconds = DBL_MAX;
     for (int32_t run = 0; st == ST_OK && run < RUNS; run++) {
-        double start = clock_seconds();
+        double start = clock();
         st = cpu_check(dnnl_primitive_execute(primitive, device->stream, count, args), "run", err);
-        double elapsed = clock_seconds() - start;
+        double elapsed = clock() - start;
         if (elapsed < *seconds)
             *seconds = elapsed;
     }
@@ -49,9 +50,9 @@ static enum status time_convolution(const struct device *device, const_dnnl_prim
     return st;
 }
 
-/* Of a convolution of that type; *flops is what it does in a second. */
-static enum status probe_flops(const struct device *device, enum cpu_type type, double *flops,
-                               struct error *err)
+/* Of a convolution of that type; *flops is what it does in a second by that clock. */
+static enum status probe_flops(const struct device *device, enum cpu_type type, double (*clock)(void),
+                               double *flops, struct error *err)
 {
     const dnnl_dims_t image = {BATCH, CHANNELS, SIDE, SIDE}, window = {CHANNELS, CHANNELS, KERNEL, KERNEL};
     const struct cpu_dnnl_window taps = {.strides = {1, 1},
@@ -73,7 +74,7 @@ static enum status probe_flops(const struct device *device, enum cpu_type type, 
         status = cpu_dnnl_primitive(&primitive, description);
     enum status st = cpu_check(status, "make the probe's convolution", err);
     if (st == ST_OK)
-        st = time_convolution(device, description, primitive, &seconds, err);
+        st = time_convolution(device, description, primitive, clock, &seconds, err);
     if (st == ST_OK)
         *flops = 2.0 * BATCH * SIDE * SIDE * KERNEL * KERNEL * CHANNELS * CHANNELS / seconds;
     dnnl_primitive_destroy(primitive);
@@ -107,17 +108,30 @@ out:
     return st;
 }
 
+/* By the time that one thread runs: two would wait for each other where others use the processor. */
+static enum status choose_type(struct device *device, struct error *err)
+{
+    struct device alone = *device;
+    double wide = 0.0, narrow = 0.0;
+    alone.threads = 1;
+    alone.pinned = false;
+    cpu_threads_enter(&alone);
+    enum status st = probe_flops(&alone, CPU_FLOAT, clock_thread_seconds, &wide, err);
+    if (st == ST_OK)
+        st = probe_flops(&alone, CPU_BF16, clock_thread_seconds, &narrow, err);
+    cpu_threads_leave(&alone);
+    if (st == ST_OK)
+        device->type = narrow > CLEARLY * wide ? CPU_BF16 : CPU_FLOAT;
+    return st;
+}
+
 enum status cpu_probe(struct device *device, bool choose, struct error *err)
 {
-    double narrow = 0.0;
+    enum status st = choose ? choose_type(device, err) : ST_OK;
+    if (st != ST_OK)
+        return st;
     cpu_threads_enter(device);
-    enum status st = probe_flops(device, device->type, &device->flops, err);
-    if (st == ST_OK && choose)
-        st = probe_flops(device, CPU_BF16, &narrow, err);
-    if (st == ST_OK && narrow > CLEARLY * device->flops) {
-        device->type = CPU_BF16;
-        device->flops = narrow;
-    }
+    st = probe_flops(device, device->type, clock_seconds, &device->flops, err);
     if (st == ST_OK)
         st = probe_bytes(device, err);
     cpu_threads_leave(device);

@@ -1,4 +1,4 @@
-/* The CPU's own kernels: everything but convolutions and dense layers, as pure functions over raw arrays.
+/* The CPU's own kernels: everything but dense layers and most convolutions, as pure functions over raw arrays.
  * They know neither programs nor devices, allocate nothing, fail never, and hold no state. The operations'
  * contracts stand in host/program/program.h, activation.h and optimizer.h; here stands what is particular to memory and
  * arithmetic.
@@ -179,6 +179,13 @@ void cpu_kernel_gate_backward(const struct cpu_gate_backward *gate);
 void cpu_kernel_dropout(struct cpu_shape s, const void *x, float rate, const struct step *step,
                         uint32_t layer_id, void *y);
 
+/* ---- kernel_drop_path.c ---- */
+
+/* Forward (x to y) and backward (dy to dx) alike: image r times drop_path_factor() of row step->row + r. Reads 1,
+ * writes 1. */
+void cpu_kernel_drop_path(struct cpu_shape s, const float *x, float rate, const struct step *step,
+                          uint32_t layer_id, float *y);
+
 /* ---- kernel_concat.c ---- */
 
 /* y: shape `s`; x[i]: `channels[i]` channels, which sum up to s.c; count at most PROG_MAX_INPUTS. Where a
@@ -225,6 +232,24 @@ void cpu_kernel_global_pool_backward(struct cpu_shape s, const void *dy, void *d
  * the image. Reads in, writes taps times out. */
 void cpu_kernel_columns(struct cpu_shape in, struct cpu_shape out, struct cpu_window k, const void *x,
                         void *columns);
+
+/* ---- kernel_depthwise.c ---- */
+
+/* Bytes of `scratch`; `s`: shape of x. */
+size_t cpu_kernel_depthwise_scratch(struct cpu_shape s, struct cpu_window k);
+
+/* Gradient of a depthwise convolution's kernel, one filter a channel. Sums of a plane are taken in float, and joined in
+ * double over a sixteenth of the images each. Reads in and out, from a cache as often as the kernel is high; bound by
+ * computing from kernels of 5 x 5 on. */
+struct cpu_depthwise_weights {
+    struct cpu_shape in, out; /* of x, of dy: equal in n, c, block and type */
+    struct cpu_window window;
+    const void *x, *dy;
+    float *dkernel; /* [c][kernel_h][kernel_w] */
+    float *dbias;   /* [c]; NULL: not wanted */
+    void *scratch;
+};
+void cpu_kernel_depthwise_weights(const struct cpu_depthwise_weights *d);
 
 /* ---- kernel_loss.c ---- */
 

@@ -64,8 +64,8 @@ struct device_info {
     size_t memory_free;
     /* Operations a second of a mid-sized convolution, measured at open in well under a second; 0: unknown. */
     double flops;
-    double bytes;         /* bytes a second of its memory, likewise */
-    bool prepares_slowly; /* program_prepare chooses by trying: time that a training may hide */
+    double bytes;                    /* bytes a second of its memory, likewise */
+    bool prepares_slowly;            /* program_prepare chooses by trying: time that a training may hide */
     enum device_precision precision; /* what it took; PRECISION_AUTO: none of these (ref) */
     /* Of an activation, relative: 2^-24 where they are float32, 2^-9 for bf16; or of what is multiplied, where that is
      * coarser: 2^-10 for tf32. */
@@ -119,6 +119,7 @@ struct step {
     float average_decay;
     /* 1: the values then become the averages (Zhang et al. 2019, "Lookahead Optimizer") */
     int32_t look_ahead;
+    float drop_path;          /* what the rates of drop path are multiplied by, in [0, 1] (drop_path.h) */
     struct augment_view view; /* all zero but in evaluations that look at images in several ways (views.h) */
 };
 

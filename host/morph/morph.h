@@ -77,6 +77,11 @@ enum status morph_apply(const struct morph *morph, const struct graph *parent, f
 enum status morph_draw(const struct graph *graph, uint32_t allowed, struct random_sequence *random,
                        struct morph *morph, struct error *err);
 
+/* All morphs that fit the graph and could be drawn, skips only between activations, in an order that follows from the
+ * graph. *morphs is the caller's to free; NULL when there are none. */
+enum status morph_list(const struct graph *graph, uint32_t allowed, struct morph **morphs, int32_t *count,
+                       struct error *err);
+
 /* "widen conv 4 32->48", "add skip 3->9", for people and the journal. */
 void morph_describe(const struct morph *morph, const struct graph *parent, char *text, size_t size);
 

@@ -107,6 +107,9 @@ void morph_reach(const struct graph *graph, int32_t from, bool *reached);
 /* A convolution whose filters are to stay as they are: not trained, or made for the training images. */
 bool morph_is_fixed(const struct graph *graph, int32_t index);
 
+/* Whether it is a batch norm, or one reads it. */
+bool morph_beside_batch_norm(const struct graph *graph, int32_t index);
+
 /* How the network's own layers are, by most of them, for new ones to be alike. */
 struct morph_style {
     enum layer_kind activation; /* RELU where there is none */

@@ -123,12 +123,22 @@ static struct layer_cost activation_cost(const struct graph *graph, const struct
 static enum cost_unit unit_of_conv(const struct graph *graph, const struct layer *layer)
 {
     const int32_t window = layer->kernel_h * layer->kernel_w;
-    const bool is_image = graph->layers[layer->inputs[0]].shape.c <= IMAGE_CHANNELS;
+    const int32_t channels = graph->layers[layer->inputs[0]].shape.c;
+    const bool is_image = channels <= IMAGE_CHANNELS;
+    if (layer->groups > 1 && layer->groups == channels && layer->out_channels == channels)
+        return COST_DEPTHWISE;
     return layer->groups > 1        ? COST_CONV_GROUPED
            : is_image               ? COST_CONV_IMAGE
            : window == 1            ? COST_CONV_1X1
            : window <= SMALL_WINDOW ? COST_CONV_3X3
                                     : COST_CONV_LARGE;
+}
+
+static struct layer_cost conv_cost(const struct graph *graph, const struct layer *layer, bool gradient)
+{
+    const enum cost_unit unit = unit_of_conv(graph, layer);
+    return counted_as(unit, unit == COST_DEPTHWISE ? COST_DEPTHWISE_BYTES : COST_CONV_BYTES,
+                      product_cost(graph, layer, gradient));
 }
 
 /* All that is known of a kind of layer: what it costs, and what that is counted as. */
@@ -150,7 +160,7 @@ static struct layer_cost cost_of_layer(const struct graph *graph, const struct s
     case FAMILY_INPUT:
         break;
     case FAMILY_CONV:
-        return counted_as(unit_of_conv(graph, layer), COST_CONV_BYTES, product_cost(graph, layer, gradient));
+        return conv_cost(graph, layer, gradient);
     case FAMILY_DENSE:
         return counted_as(COST_DENSE, none, product_cost(graph, layer, gradient));
     case FAMILY_BATCH_NORM:
@@ -219,8 +229,7 @@ const char *cost_unit_name(enum cost_unit unit)
 /* Operations that a convolution would have more if its channels came in whole blocks. */
 static double padding(const struct graph *graph, const struct layer *layer, const struct layer_cost *cost)
 {
-    if (layer->kind != LAYER_CONV || cost->operations == COST_CONV_GROUPED ||
-        cost->operations == COST_CONV_IMAGE)
+    if (layer->kind != LAYER_CONV || layer->groups > 1 || cost->operations == COST_CONV_IMAGE)
         return 0.0;
     const double in = graph->layers[layer->inputs[0]].shape.c, out = layer->out_channels,
                  block = CHANNEL_BLOCK * CHANNEL_BLOCK;

@@ -140,8 +140,12 @@ static enum status count_kills(const struct run *run, int *kills, struct error *
     }
     rewind(stream);
     while (fgets(line, sizeof(line), stream) != NULL) {
+        char *end;
+        const long id = strtol(line, &end, 10);
+        if (end == line || *end != ' ') /* damaged, or the rest of a line that is */
+            continue;
         for (int32_t i = 0; i < run->past_count; i++)
-            kills[i] += !run->past[i]->ended && strtol(line, NULL, 10) == run->past[i]->id;
+            kills[i] += !run->past[i]->ended && id == run->past[i]->id;
     }
 out:
     if (stream != NULL && fclose(stream) != 0 && st == ST_OK)

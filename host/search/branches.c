@@ -1,9 +1,11 @@
 #include "host/search/branches.h"
 
+#include "host/search/improve.h"
 #include "host/search/ladder_plan.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* Bounds of the epochs that a stage pays for. */
 static const double LEAST_EPOCHS = 20.0, LONG = 60.0, MANY = 200.0;
@@ -160,14 +162,64 @@ static enum status propose_morph(const struct search *search, const struct branc
     return propose_nothing(PROPOSE_DRAWS, err);
 }
 
+/* What siblings of all rounds gained, as a share of their control's loss: about the difference of the logarithms. */
+static int32_t collect_gains(const struct search *search, struct improve_seen *seen)
+{
+    int32_t count = 0;
+    for (int32_t i = 0; i < search_count(search); i++) {
+        const struct search_model *model = search_at(search, i);
+        const struct search_model *control = search_find(search, model->recipe.compared_with);
+        if (control == NULL || isnan(model->gain) || !(control->loss > 0.0))
+            continue;
+        seen[count++] = (struct improve_seen){.model = model,
+                                              .control = control,
+                                              .gain = model->gain / control->loss,
+                                              .deviation = model->gain_deviation / control->loss};
+    }
+    return count;
+}
+
+/* The morph that most is expected of, or one by chance while nobody knows more. */
+static enum status propose_expected(const struct search *search, const struct branches *branches,
+                                    const struct search_limits *limits, const struct gain_prior *prior,
+                                    struct random_sequence *random, struct proposal *proposal,
+                                    struct error *err)
+{
+    struct improve_seen *seen = calloc((size_t)search_count(search), sizeof(*seen));
+    if (seen == NULL)
+        return error_memory(err, "gains", (size_t)search_count(search) * sizeof(*seen));
+    const struct improve_request request = {.control = branches->control,
+                                            .seen = seen,
+                                            .count = collect_gains(search, seen),
+                                            .parents = {branches->trunk},
+                                            .parent_count = 1,
+                                            .prior = prior};
+    enum status st;
+    if (request.count < BRANCHES_SEEN && !prior->read)
+        st = propose_morph(search, branches, limits, random, proposal, err);
+    else
+        st = improve_propose(search, limits, &request, random, proposal, err);
+    free(seen);
+    if (st == ST_OK && !isnan(proposal->prediction.mean)) {
+        snprintf(proposal->operations[proposal->operation_count++], SEARCH_OPERATION_LENGTH,
+                 "%+.3f +- %.3f expected%s", proposal->prediction.mean, proposal->prediction.deviation,
+                 prior->read ? ", with search.prior" : "");
+        proposal->prediction = prediction_none(); /* of its score there is none */
+        proposal->recipe.hyperparameters = branches->trunk->recipe.hyperparameters;
+        go_on(branches, HOLD, proposal);
+    }
+    return st;
+}
+
 enum status branches_propose_sibling(const struct search *search, const struct branches *branches,
-                                     const struct search_limits *limits, struct random_sequence *random,
-                                     struct proposal *proposal, struct error *err)
+                                     const struct search_limits *limits, const struct gain_prior *prior,
+                                     struct random_sequence *random, struct proposal *proposal,
+                                     struct error *err)
 {
     const bool morphs = branches->siblings % HYPERPARAMETER_EVERY != HYPERPARAMETER_EVERY - 1;
     enum status st = morphs ? ST_NONE : propose_hyperparameter(search, branches, proposal, err);
     if (st == ST_NONE)
-        st = propose_morph(search, branches, limits, random, proposal, err);
+        st = propose_expected(search, branches, limits, prior, random, proposal, err);
     if (st == ST_OK) {
         proposal->recipe.budget = branches->control->recipe.budget;
         proposal->recipe.compared_with = branches->control->id;

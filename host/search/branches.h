@@ -14,10 +14,14 @@
 #ifndef NASRUN_SEARCH_BRANCHES_H
 #define NASRUN_SEARCH_BRANCHES_H
 
+#include "host/search/gain_prior.h"
 #include "host/search/strategy.h"
 
 /* Rounds in a row without an accepted sibling that end the branches. */
 enum { BRANCHES_REFUSED = 2 };
+
+/* Gains from which on the surrogate is asked. */
+enum { BRANCHES_SEEN = 5 };
 
 /* Standard errors that a gain has to have. */
 #define BRANCHES_ERRORS 2.0
@@ -57,13 +61,16 @@ void branches_make_root(const struct branches_plan *plan, const struct search_me
                         struct proposal *proposal);
 
 /* The next round's control, which goes on from `trunk`; a sibling of the last round's, ST_NONE when there is no change
- * within the limits; and the end, in which the learning rate falls from the peak. */
+ * within the limits; and the end, in which the learning rate falls from the peak. Once BRANCHES_SEEN siblings have told
+ * what they gained, or where the prior is that of earlier runs, morphs are those that the surrogate expects most of;
+ * before that chance draws them. */
 enum status branches_propose_control(const struct branches *branches, const struct search_model *trunk,
                                      const struct branches_plan *plan, const struct search_means *means,
                                      struct proposal *proposal, struct error *err);
 enum status branches_propose_sibling(const struct search *search, const struct branches *branches,
-                                     const struct search_limits *limits, struct random_sequence *random,
-                                     struct proposal *proposal, struct error *err);
+                                     const struct search_limits *limits, const struct gain_prior *prior,
+                                     struct random_sequence *random, struct proposal *proposal,
+                                     struct error *err);
 enum status branches_propose_end(const struct branches *branches, const struct search_model *trunk,
                                  struct proposal *proposal, struct error *err);
 

@@ -32,6 +32,7 @@ struct trainer_settings {
     struct schedule schedule;
     struct augment augment;
     float label_smoothing;
+    float drop_path; /* of the last residual block, at the end: it grows with the progress (lower.h) */
     enum job_averaging averaging;
     float average;    /* decay of the weight average; 0: none */
     int32_t patience; /* validations; 0: never stop early */

@@ -142,6 +142,16 @@ check "the first nasrun was disturbed: status $status, $(tail -n 1 "$work/busy.l
 touch "$work/file"
 refused "a file where the run folder should be" 'file' "$work/file"
 
+# Special files are nothing to wait for.
+mkfifo "$work/pipe"
+(failed=0 && job=$work/pipe && refused "a named pipe as job" 'pipe: is a named pipe' "$work/r1" && exit "$failed")
+check "a named pipe as job" [ $? -eq 0 ]
+(failed=0 && job=/dev/zero && refused "an endless job" '/dev/zero: is a device' "$work/r1" && exit "$failed")
+check "an endless job" [ $? -eq 0 ]
+timeout 20 "$bin/naspredict" "$run" "$work/pipe" >"$work/out" 2>"$work/err"
+status=$?
+check "naspredict of a named pipe: status $status, expected 2: $(cat "$work/err")" [ "$status" -eq 2 ]
+
 # ---- the system ----
 # A limit on the size of files acts like a full disk: the model does not fit, what came before is whole.
 (failed=0 && ulimit -f 60 && refused "file-size limit" 'too large' "$work/limit" && exit "$failed")

@@ -197,6 +197,8 @@ static double tolerance_of(const struct pair *pair, int32_t output, double size)
     case PROG_OP_GLOBAL_POOL_BACKWARD:
     case PROG_OP_DROPOUT:
     case PROG_OP_DROPOUT_BACKWARD:
+    case PROG_OP_DROP_PATH:
+    case PROG_OP_DROP_PATH_BACKWARD:
     case PROG_OP_LOSS:
         return 8 * unit * fmax(size, 1.0);
     case PROG_OP_ORTHOGONALISE:
@@ -427,6 +429,10 @@ void device_compare(const struct device_under_test *kind, const struct device_ca
         session_open_on(&pair.device, kind->ops,
                         &(struct device_options){.threads = 1, .precision = kind->precision, .untimed = true},
                         c->graph, &c->options, c->images, c->seed);
+    if (c->larger > 0) {
+        session_enlarge(&pair.ref, c->larger, c->larger / 2, c->seed);
+        session_enlarge(&pair.device, c->larger, c->larger / 2, c->seed);
+    }
     bind_case(&pair.ref, c);
     bind_case(&pair.device, c);
     if (kind->precision == PRECISION_FP16)
@@ -440,6 +446,7 @@ void device_compare(const struct device_under_test *kind, const struct device_ca
                             .learning_rate = 0.125f,
                             .average_decay = 0.75f,
                             .look_ahead = i % 2,
+                            .drop_path = 0.5f + 0.5f * (float)(i % 2),
                             .view = {.shift_y = i % 2, .shift_x = -1, .mirrored = i % 2}};
         for (pair.op = 0; pair.op < pair.ref.program.op_count; pair.op++) {
             share_inputs(&pair);
