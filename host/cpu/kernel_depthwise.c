@@ -36,6 +36,13 @@ struct rows {
     size_t pixels, gradients;
 };
 
+/* Eight values of `type` from element i of p on, in the order of memory: a vector of them is all that is summed. */
+#define LOAD(type, p, i)                                                                                     \
+    ((type) == CPU_BF16                                                                                      \
+         ? (lanes)(__builtin_convertvector(*(const lanes_pair *)((const uint16_t *)(p) + (i)), lanes_bits)   \
+                   << 16)                                                                                    \
+         : LANES_IN((const float *)(p) + (i)))
+
 /* Columns `from` to `end` of dy, all of whose taps are in the image, of stride 1: but for the last tap, a column reads
  * what the one before has read, which is kept. Whole windows only; returns the first column that is left. */
 CPU_INLINE int32_t slide(const enum cpu_type type, const struct rows *r, size_t block, int32_t corner,
@@ -46,12 +53,12 @@ CPU_INLINE int32_t slide(const enum cpu_type type, const struct rows *r, size_t 
         return from;
     size_t pixel = r->pixels + (size_t)(from + corner) * block;
     for (int32_t t = 0; t < taps - 1; t++, pixel += block)
-        kept[t] = LANES_LOAD(type, r->x, pixel);
+        kept[t] = LOAD(type, r->x, pixel);
     for (; from + taps <= end; from += taps)
 #pragma GCC unroll 8
         for (int32_t j = 0; j < taps; j++, pixel += block) {
-            const lanes gradient = LANES_LOAD(type, r->dy, r->gradients + (size_t)(from + j) * block);
-            kept[(j + taps - 1) % taps] = LANES_LOAD(type, r->x, pixel);
+            const lanes gradient = LOAD(type, r->dy, r->gradients + (size_t)(from + j) * block);
+            kept[(j + taps - 1) % taps] = LOAD(type, r->x, pixel);
 #pragma GCC unroll 8
             for (int32_t t = 0; t < taps; t++)
                 sum[t] += gradient * kept[(j + t) % taps];
@@ -88,16 +95,16 @@ CPU_INLINE void sum_taps(const enum cpu_type type, const struct cpu_depthwise_we
             if (j == d->out.w)
                 break;
             const int32_t first = j * k.stride + corner;
-            const lanes gradient = LANES_LOAD(type, dy, r.gradients + (size_t)j * block);
+            const lanes gradient = LOAD(type, dy, r.gradients + (size_t)j * block);
             if (j >= begin && j < end) {
                 const size_t pixel = r.pixels + (size_t)first * block;
                 for (int32_t t = 0; t < taps; t++)
-                    sum[t] += gradient * LANES_LOAD(type, x, pixel + (size_t)t * block);
+                    sum[t] += gradient * LOAD(type, x, pixel + (size_t)t * block);
                 continue;
             }
             for (int32_t t = 0; t < taps; t++)
                 if (first + t >= 0 && first + t < width)
-                    sum[t] += gradient * LANES_LOAD(type, x, r.pixels + (size_t)(first + t) * block);
+                    sum[t] += gradient * LOAD(type, x, r.pixels + (size_t)(first + t) * block);
         }
     }
     const size_t part = (size_t)part_of(d->in);
@@ -142,7 +149,7 @@ CPU_INLINE void plane_body(const enum cpu_type type, const struct cpu_depthwise_
             }
         lanes sum = LANES_ZERO;
         for (size_t i = 0; d->dbias != NULL && i < pixels; i++)
-            sum += LANES_LOAD(type, dy, i * (size_t)d->out.block + lane + half);
+            sum += LOAD(type, dy, i * (size_t)d->out.block + lane + half);
         LANES_AT(to) += sum;
     }
 }
