@@ -183,8 +183,8 @@ void cpu_kernel_dropout(struct cpu_shape s, const void *x, float rate, const str
 
 /* Forward (x to y) and backward (dy to dx) alike: image r times drop_path_factor() of row step->row + r. Reads 1,
  * writes 1. */
-void cpu_kernel_drop_path(struct cpu_shape s, const float *x, float rate, const struct step *step,
-                          uint32_t layer_id, float *y);
+void cpu_kernel_drop_path(struct cpu_shape s, const void *x, float rate, const struct step *step,
+                          uint32_t layer_id, void *y);
 
 /* ---- kernel_concat.c ---- */
 
