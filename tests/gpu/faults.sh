@@ -3,8 +3,6 @@
 # ends with the same result, or the same command again does. Never by a
 # signal, in a hang, or with something left behind. And a run whose steps can't be recorded says so, once a program.
 # FAULTS=0 lets every call fail; by default a sample, spread over the run.
-#
-# Runs alone: it has deadlines.
 . tests/support/script.sh
 NASRUN_GPU= # calls fail on emulated ones only
 . tests/support/gpu.sh

@@ -1,8 +1,6 @@
 #!/bin/sh
 # An engine that is killed again and again: of the candidates that were in training side by side, each is tried with
 # nothing beside it, and only the one with which it happens again is given up.
-#
-# Runs alone: it kills at instants.
 . tests/support/script.sh
 make_data "$work/data"
 make_job "$work/job.cfg" "$work/data"

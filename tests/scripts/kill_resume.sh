@@ -2,8 +2,6 @@
 # Runs killed with kill -9 at random instants and resumed end like the undisturbed run: the same journal but for what
 # the clock decides, the same model byte for byte; on one device, and on two that train side by side and share the
 # final fit; by a strategy that grows networks, and by the one of phases. KILLS=50 makes more of them (default 4).
-#
-# Runs alone: it kills at instants that are drawn.
 . tests/support/script.sh
 kills=${KILLS:-4}
 make_data "$work/data"

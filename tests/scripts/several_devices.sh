@@ -1,7 +1,5 @@
 #!/bin/sh
 # Jobs on several CPU devices: the same run every time, all of them named, and what can't be is refused in one line.
-#
-# Runs alone: it uses all CPUs.
 . tests/support/script.sh
 make_data "$work/data"
 make_job "$work/job.cfg" "$work/data"
