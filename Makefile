@@ -8,15 +8,15 @@ BIN ?= bin
 SANITIZE ?=
 OPTIMIZE ?= -O3
 JOBS ?= $(shell nproc)
-PACKAGES := libconfig libpng libjpeg libwebp libtiff-4 zlib libxxhash libutf8proc libcjson cairo fontconfig
+PACKAGES := libconfig libpng libjpeg libwebp libtiff-4 zlib libxxhash libutf8proc libcjson libprotobuf-c cairo fontconfig
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 CFLAGS_ALL := -std=c17 $(WARNINGS) $(OPTIMIZE) -g -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off -fno-math-errno -MMD -MP $(SANITIZE) $(CFLAGS)
 LIBS = $(shell pkg-config --libs $(PACKAGES)) -lgif -ldnnl -lm -ldl -lpthread
 
-ROOMS := spec host/base host/data host/net host/morph host/program host/device host/ref host/cpu host/train host/search host/model host/journal host/report \
+ROOMS := spec host/base host/data host/net host/morph host/program host/device host/ref host/cpu host/train host/search host/model host/onnx host/journal host/report \
 	host/machine host/run
 LIBRARY_SOURCES := $(foreach room,$(ROOMS),$(filter-out host/run/main.c,$(wildcard $(room)/*.c)))
-LIBRARY_OBJECTS := $(LIBRARY_SOURCES:%.c=$(BUILD)/%.o)
+LIBRARY_OBJECTS := $(LIBRARY_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/onnx/onnx.pb-c.o
 LIBRARY := $(BUILD)/libnasrun.a
 TOOL_COMMON := $(wildcard tools/common/*.c)
 TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/*.c))
@@ -26,7 +26,7 @@ TESTS := $(filter-out tests/gpu/%,$(wildcard tests/*/test_*.c))
 TEST_SCRIPTS := $(sort $(wildcard tests/scripts/*.sh tests/cases/*.sh))
 TEST_PROGRAMS := $(TESTS:tests/%.c=$(BUILD)/tests/%)
 BENCH_OBJECTS := $(patsubst %,$(BUILD)/tests/bench/%.o,bench_train bench_operations fma_peak paper)
-TEST_HELPERS := $(BUILD)/tests/run/make_data $(BUILD)/tests/bench/search/nasrun_placebo $(BUILD)/tests/bench/search/make_prior $(BUILD)/tests/faults/inject.so
+TEST_HELPERS := $(BUILD)/tests/run/make_data $(BUILD)/tests/bench/search/nasrun_placebo $(BUILD)/tests/bench/search/make_prior $(BUILD)/tests/faults/inject.so $(BUILD)/tests/faults/power.so
 
 # The GPU's plug-in is made where nvcc, cuDNN, cuBLAS and NCCL's header are, installed or in pip's layout (nvidia/*/include and lib
 # of a Python's packages, where libraries have no names without a version); the program does without it. For the GPUs that are
@@ -78,7 +78,7 @@ help:
 	@echo 'make asan, tsan   the tests under AddressSanitizer and UBSan, under ThreadSanitizer'
 	@echo 'make fuzz SECONDS=60   libFuzzer at every reader of foreign files, so long each; T=job of some'
 	@echo 'make bench        training speed, beside PyTorch where it is installed'
-	@echo 'make test-faults  every call of the C library in a short run fails in turn; hours'
+	@echo 'make test-faults  every call of the C library in a short run fails in turn, by its site'
 	@echo 'make test-gpu     the tests of the GPU plug-in on the GPUs of this machine'
 	@echo 'make bench-gpu    training speed of a GPU beside PyTorch, and each operation beside its roofline and its prediction'
 	@echo 'make bench-search CIFAR10=DIR   what the search is worth beside none, a placebo and chance, at equal budgets; hours'
@@ -113,9 +113,9 @@ test-programs: $(TEST_PROGRAMS) $(TEST_HELPERS) $(GPU_TESTS)
 test-gpu: all test-programs
 	@NASRUN_GPU=$(abspath $(BIN)/nasrun) NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh tests/gpu/hardware.sh tests/gpu/whole_job.sh tests/gpu/workers.sh
 
-# Every call of the C library in a short run fails in turn: hours.
+# Every call of the C library in a short run fails in turn, by its site; SLICE=1/4 make test-faults: a quarter of them.
 test-faults: all $(TEST_HELPERS)
-	@FAULTS=0 NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh tests/scripts/faults.sh
+	@FAULTS=0 INSTANTS=0 NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh tests/scripts/faults.sh tests/scripts/power.sh
 
 # Sanitizers: the same test programs, built apart. ThreadSanitizer knows OpenMP's synchronisation only through Archer, which
 # comes with LLVM's runtime: hence clang, whose runtime serves oneDNN's loops too.
@@ -243,6 +243,17 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(INCLUDES) -c $< -o $@
 
+# ONNX's messages, from the schema that comes with its development package.
+ONNX_SCHEMA ?= /usr/include/onnx
+$(BUILD)/onnx/onnx.pb-c.c: $(ONNX_SCHEMA)/onnx.proto
+	@mkdir -p $(@D)
+	protoc-c --c_out=$(@D) -I$(ONNX_SCHEMA) $<
+$(BUILD)/onnx/onnx.pb-c.o: $(BUILD)/onnx/onnx.pb-c.c
+	$(CC) $(CFLAGS_ALL) -c $< -o $@
+ONNX_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard host/onnx/*.c))
+$(ONNX_OBJECTS): INCLUDES = -I$(BUILD)/onnx
+$(ONNX_OBJECTS): | $(BUILD)/onnx/onnx.pb-c.c
+
 $(BUILD)/host/report/canvas.o: INCLUDES = $(shell pkg-config --cflags freetype2)
 # Nobody reads the flags of floating-point exceptions; gcc then makes vectors of loops with choices in them. Results are the same.
 $(BUILD)/host/cpu/kernel_activation.o: CFLAGS_ALL += -fno-trapping-math
@@ -266,9 +277,15 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS) -lcmocka
 
-$(BUILD)/tests/faults/inject.so: tests/faults/inject.c
+$(BUILD)/tests/faults/%.so: tests/faults/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -fPIC -shared $< -o $@ -ldl -lpthread
+
+# Calls of the C library that tests let fail.
+FAILING_CALLS := malloc calloc realloc aligned_alloc strdup strndup open_memstream fopen fdopen opendir fdopendir readdir read write fwrite \
+	fsync ftruncate fstat stat lstat flock mkdir rename unlink unlinkat pthread_create open openat
+$(BUILD)/tests/faults/test_%: $(BUILD)/tests/faults/test_%.o $(BUILD)/tests/faults/failing.o $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
+	$(CC) $(CFLAGS_ALL) $(FAILING_CALLS:%=-Wl,--wrap=%) $^ -o $@ $(LIBS) -lcmocka
 
 $(BUILD)/tests/fuzz/test_entry: $(BUILD)/tests/fuzz/entry.o
 
@@ -285,7 +302,7 @@ $(BUILD)/tests/bench/bench_train: $(BENCH_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
 
-$(BUILD)/tests/bench/bench_cost: $(BUILD)/tests/bench/bench_cost.o $(LIBRARY)
+$(BUILD)/tests/bench/bench_cost $(BUILD)/tests/bench/bench_conv: %: %.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
 

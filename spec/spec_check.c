@@ -13,6 +13,36 @@ static bool is_default(const struct spec_location *location)
     return location->line == 0 && location->override == NULL;
 }
 
+/* Whether the key names a file or folder. */
+static bool is_path(const struct spec_key *key)
+{
+    return key->type == SPEC_PATH || strcmp(key->name, "dataset.cache") == 0 ||
+           strcmp(key->name, "output.dir") == 0;
+}
+
+/* A folder that is called ~ is nobody's wish. */
+static enum status check_tildes(const struct job *job, const struct spec_location *locations,
+                                struct error *err)
+{
+    const char *home = getenv("HOME");
+    for (int i = 0; i < SPEC_KEY_COUNT; i++) {
+        const struct spec_key *key = &spec_keys[i];
+        char clean[SPEC_TEXT_MAX], found[SPEC_TEXT_MAX], expected[2 * SPEC_TEXT_MAX];
+        if (!is_path(key))
+            continue;
+        const char *path = *(char *const *)spec_field_const(job, key);
+        if (path[0] != '~' || (path[1] != '/' && path[1] != '\0') || file_exists(path))
+            continue;
+        spec_clean_text(path, clean);
+        snprintf(found, sizeof(found), "\"%.200s\"", clean);
+        spec_clean_text(home != NULL ? home : "/home/NAME", clean);
+        snprintf(expected, sizeof(expected), "\"%.200s%.200s\", for ~ is known to shells alone", clean,
+                 path + 1);
+        return spec_refuse(err, ST_IO, &locations[i], key->name, found, expected);
+    }
+    return ST_OK;
+}
+
 static enum status check_paths(const struct job *job, const struct spec_location *locations,
                                struct error *err)
 {
@@ -195,7 +225,9 @@ static enum status name_output(struct job *job, struct error *err)
 enum status spec_check(struct job *job, const struct spec_location locations[SPEC_KEY_COUNT],
                        struct error *err)
 {
-    enum status st = check_paths(job, locations, err);
+    enum status st = check_tildes(job, locations, err);
+    if (st == ST_OK)
+        st = check_paths(job, locations, err);
     if (st == ST_OK)
         st = check_budget(job, locations, err);
     if (st == ST_OK)
@@ -270,8 +302,8 @@ out:
 static bool is_free(const struct spec_key *key)
 {
     static const char section[] = "output.";
-    return (key->type == SPEC_PATH && strcmp(key->name, "search.prior") != 0) ||
-           strcmp(key->name, "dataset.cache") == 0 || strncmp(key->name, section, sizeof(section) - 1) == 0;
+    return (is_path(key) && strcmp(key->name, "search.prior") != 0) ||
+           strncmp(key->name, section, sizeof(section) - 1) == 0;
 }
 
 enum status spec_same_run(const struct job *before, const struct job *now, struct error *err)

@@ -1,4 +1,5 @@
-"""coverage.py BUILD: a table of what the tests that were run in BUILD have reached, by source file: lines and branches.
+"""coverage.py BUILD: a table of what the tests that were run in BUILD have reached, by source file: lines and branches; then
+the lines that report an error and have never run.
 
 Reads gcov's JSON of every object there; a line in a header counts as reached when any file that includes it reached it.
 """
@@ -6,6 +7,7 @@ import collections
 import gzip
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -41,3 +43,16 @@ for name in sorted(lines):
     print("%-40s %-25s %s" % (name, share(list(lines[name].values())), share(list(branches[name].values()))))
 print("%-40s %-25s %s" % ("all", share([x for name in lines for x in lines[name].values()]),
                           share([x for name in branches for x in branches[name].values()])))
+
+REPORTS = re.compile(r"\b(error_set|error_memory|error_system|spec_refuse)\(")
+reports = []  # (place, reached)
+for name in sorted(lines):
+    for number, text in enumerate(pathlib.Path(name).read_text(encoding="utf-8").splitlines(), 1):
+        if REPORTS.search(text) and number in lines[name]:
+            reports.append(("%s:%d: %s" % (name, number, text.strip()), lines[name][number]))
+print("\n%d of %d lines that report an error have never run:" % (sum(not x for _, x in reports), len(reports)))
+for place, reached in reports:
+    if not reached:
+        print("    " + place)
+host = [x for name in branches if name.startswith("host/") for x in branches[name].values()]
+print("\nbranches of host: " + share(host))

@@ -4,7 +4,7 @@
 set -eu
 
 build="gcc make pkg-config libdnnl-dev libconfig-dev libpng-dev libjpeg-dev libwebp-dev libtiff-dev libgif-dev
-zlib1g-dev libxxhash-dev libutf8proc-dev libcjson-dev libcairo2-dev"
+zlib1g-dev libxxhash-dev libutf8proc-dev libcjson-dev libcairo2-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev"
 demo="dataset-fashion-mnist"
 tsan="libomp-dev libclang-rt-dev"
 test="libcmocka-dev python3 python3-pip python3-venv clang clang-format mandoc zsh dpkg-dev lintian"

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 const char *conv_kind_name(enum conv_kind kind)
 {
@@ -91,8 +92,16 @@ int32_t conv_out_width(const struct conv_geometry *geometry)
 
 /* ---- planner ---- */
 
-/* The cache folder is made here, private to the user. A folder that can't be made only leaves the cache
- * empty. */
+/* Nobody else writes there, nor chooses where it leads. */
+static bool is_private(const char *folder)
+{
+    struct stat about;
+    return lstat(folder, &about) == 0 && S_ISDIR(about.st_mode) && about.st_uid == geteuid() &&
+           (about.st_mode & 022) == 0;
+}
+
+/* The cache folder is made here, private to the user. One that can't be made, is a link or belongs to others as well is
+ * not taken: then there is no cache. */
 static enum status take_folder(struct conv_planner *planner, const char *folder, struct error *err)
 {
     struct error ignored;
@@ -104,6 +113,10 @@ static enum status take_folder(struct conv_planner *planner, const char *folder,
         return error_memory(err, folder, strlen(folder) + 1);
     if (!file_exists(folder) && file_make_folder(folder, &ignored) == ST_OK)
         chmod(folder, 0700);
+    if (!is_private(folder)) {
+        free(planner->cache_folder);
+        planner->cache_folder = NULL;
+    }
     return ST_OK;
 }
 

@@ -6,6 +6,7 @@ enum status cuda_run_gather(const struct op_call *call)
     const struct device *device = call->prepared->device;
     const struct device_binding *binding = &call->prepared->binding;
     const struct device_dataset *dataset = binding->dataset;
+    const struct shape made = op_output_shape(call, GATHER_OUT_IMAGE);
     struct cuda_gather gather = {.pixels = dataset->pixels,
                                  .labels = dataset->labels,
                                  .levels = dataset->levels,
@@ -15,7 +16,9 @@ enum status cuda_run_gather(const struct op_call *call)
                                  .channels = dataset->base.channels,
                                  .height = dataset->base.height,
                                  .width = dataset->base.width,
-                                 .rows = call->program->batch,
+                                 .made_height = made.h,
+                                 .made_width = made.w,
+                                 .rows = made.n,
                                  .step = device->step,
                                  .image = cuda_output(call, GATHER_OUT_IMAGE),
                                  .image_labels = cuda_output(call, GATHER_OUT_LABELS)};

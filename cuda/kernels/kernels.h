@@ -91,6 +91,7 @@ struct cuda_step {
     int32_t valid;
     float learning_rate, average_decay;
     int32_t look_ahead;
+    float drop_path;
     struct augment_view view;
     float first_scale;  /* AdamW: 1 / (1 - b1^t), t = number + 1; SGD: not read */
     float second_scale; /* AdamW: 1 / (1 - b2^t) */
@@ -114,11 +115,12 @@ struct cuda_gather {
     const float *levels;    /* [channels][256] */
     const int32_t *samples; /* [sample_count], indices into the dataset */
     int32_t sample_count, shuffled;
-    int32_t channels, height, width; /* channels at most 8 */
+    int32_t channels, height, width; /* of the dataset's images; channels at most 8 */
+    int32_t made_height, made_width; /* of the result, not larger */
     struct augment augment;          /* all zero: none */
     int32_t rows;                    /* of the batch; those from step->valid on repeat row 0 */
     const struct cuda_step *step;
-    void *image;           /* out [rows][height][width][8] */
+    void *image;           /* out [rows][made_height][made_width][8] */
     int32_t *image_labels; /* out [rows] */
 };
 
@@ -230,6 +232,13 @@ struct cuda_dropout {
     void *y;
 };
 cudaError_t cuda_launch_dropout(cudaStream_t stream, enum cuda_type type, const struct cuda_dropout *dropout);
+
+/* ---- drop_path.cu ---- */
+
+/* Forward (x to y) and backward (dy to dx) alike: image r times drop_path_factor() of row step->row + r and
+ * `rate` times step->drop_path. May work in place. */
+cudaError_t cuda_launch_drop_path(cudaStream_t stream, enum cuda_type type,
+                                  const struct cuda_dropout *drop_path);
 
 /* ---- concat.cu ---- */
 

@@ -253,9 +253,9 @@ static enum status read_rows(struct csv *csv, struct data_list *list, struct err
     if (st == ST_OK && csv->header)
         st = data_rows_next(&csv->rows, &more, err);
     while (st == ST_OK && more) {
-        if (list->stop != NULL && list->stop())
-            return error_set(err, ST_INTERRUPTED, "stopped by a signal");
-        st = add_row(csv, list, err);
+        st = data_list_goes_on(list, err);
+        if (st == ST_OK)
+            st = add_row(csv, list, err);
         if (st == ST_OK)
             st = data_rows_next(&csv->rows, &more, err);
     }

@@ -23,6 +23,8 @@ struct data_build {
     struct dataset set;
     /* set.count, enum data_split: the split that the files give each image; training by default */
     uint8_t *given;
+    char **paths; /* of the images' files; NULL: of a packed format */
+    int32_t path_count;
     bool numbered;      /* classes are bare numbers, so one without images is no mistake */
     const char *source; /* what messages call the data: the job's path */
 };
@@ -83,15 +85,17 @@ struct data_list {
     int32_t count, capacity;
     struct data_class *classes; /* sorted by name */
     int32_t class_count, class_capacity;
-    bool skip;          /* on_error = "skip" */
-    int32_t skipped;    /* files left out */
-    FILE *log;          /* may be NULL */
-    bool (*stop)(void); /* whether the reading is to end; may be NULL */
+    bool skip;                  /* on_error = "skip" */
+    int32_t skipped;            /* files left out */
+    const struct data_way *way; /* whom to ask and to tell while it is read */
     struct data_passed *passed;
     int32_t passed_count, passed_capacity;
     int32_t foreign; /* class names that were no UTF-8 */
 };
 
+/* Before a folder, a row or an image is read: ST_INTERRUPTED when the reading is to end; otherwise it goes on, which is
+ * told to whom it concerns. */
+enum status data_list_goes_on(const struct data_list *list, struct error *err);
 /* The id of the class `name`, added if it is new. A name that is no UTF-8 is taken for Windows' code page 1252. */
 enum status data_list_class(struct data_list *list, const char *name, int32_t *id, struct error *err);
 /* Adds a file; `item->path` belongs to the list afterwards, also on error. */
@@ -276,9 +280,14 @@ void data_fingerprint(struct dataset *set);
 
 /* ---- tell.c ---- */
 
-/* Warnings about the dataset, which is whole, to `log` (NULL: none), a line each: classes of few images or without
+/* Warnings about the dataset, which is whole, to the way's log, a line each: classes of few images or without
  * test images, images in several splits or under several labels, images that show nothing. */
-enum status data_tell(const struct dataset *set, FILE *log, struct error *err);
+enum status data_tell(const struct data_build *build, const struct data_way *way, struct error *err);
+
+/* ---- twins.c ---- */
+
+/* Of those: images in several splits or under several labels, exactly and nearly the same. */
+enum status data_tell_twins(const struct data_build *build, int32_t threads, FILE *log, struct error *err);
 
 /* Threads to use for a request of `threads`, 0: all. */
 int data_threads(int32_t threads);

@@ -136,22 +136,78 @@ static enum status check_settings(const struct job_dataset *job, struct error *e
     return ST_OK;
 }
 
-/* Class names, labels and splits of the images that came out of the list; the list gives its names away. */
-static enum status label_from_list(struct data_list *list, const int32_t *kept, struct data_build *build,
+/* Puts the images that stay together: those of a class with images for training. */
+static void keep_trained(const struct data_list *list, const int32_t *trained, int32_t *kept,
+                         struct dataset *set)
+{
+    const size_t bytes = (size_t)set->channels * (size_t)set->height * (size_t)set->width;
+    int32_t count = 0;
+    for (int32_t i = 0; i < set->count; i++) {
+        if (trained[list->items[kept[i]].label] == 0)
+            continue;
+        if (count < i)
+            memcpy(set->pixels + (size_t)count * bytes, set->pixels + (size_t)i * bytes, bytes);
+        kept[count++] = kept[i];
+    }
+    set->skipped += set->count - count;
+    set->count = count;
+}
+
+/* Under "skip" a class without training images is left out, with what it has for validation and test. */
+static enum status leave_out_classes(struct data_list *list, int32_t *kept, struct dataset *set,
+                                     int32_t *classes_left, struct error *err)
+{
+    enum status st = ST_OK;
+    const int32_t classes = list->class_count;
+    int32_t *trained = calloc((size_t)classes, sizeof(*trained)), left = 0;
+    if (trained == NULL)
+        return error_memory(err, "classes", (unsigned long long)classes * sizeof(*trained));
+    for (int32_t i = 0; i < set->count; i++)
+        trained[list->items[kept[i]].label] += list->items[kept[i]].split == SPLIT_TRAIN;
+    keep_trained(list, trained, kept, set);
+    for (int32_t c = 0; c < classes && st == ST_OK; c++) {
+        const struct data_class class = list->classes[c];
+        if (trained[c] == 0) {
+            error_set(err, ST_FORMAT, "%s: class \"%s\" has no training images", list->source, class.name);
+            st = data_list_problem(list, err);
+        }
+        const bool stays = trained[c] > 0;
+        trained[c] = left; /* its label from here on */
+        list->classes[c] = list->classes[left];
+        list->classes[left] = class;
+        left += stays;
+    }
+    for (int32_t i = 0; i < set->count; i++)
+        list->items[kept[i]].label = trained[list->items[kept[i]].label];
+    free(trained);
+    *classes_left = left;
+    return st;
+}
+
+/* Class names, labels, splits and paths of the images that came out of the list, which gives names and paths away. */
+static enum status label_from_list(struct data_list *list, int32_t *kept, struct data_build *build,
                                    struct error *err)
 {
     struct dataset *set = &build->set;
+    int32_t classes = list->class_count;
+    enum status st = list->skip ? leave_out_classes(list, kept, set, &classes, err) : ST_OK;
+    if (st != ST_OK)
+        return st;
     set->labels = malloc(((size_t)set->count + 1) * sizeof(*set->labels));
     build->given = malloc((size_t)set->count + 1);
-    set->class_names = calloc((size_t)list->class_count + 1, sizeof(*set->class_names));
-    if (set->labels == NULL || build->given == NULL || set->class_names == NULL)
-        return error_memory(err, "labels", (unsigned long long)set->count * sizeof(*set->labels));
+    set->class_names = calloc((size_t)classes + 1, sizeof(*set->class_names));
+    build->paths = calloc((size_t)set->count + 1, sizeof(*build->paths));
+    if (set->labels == NULL || build->given == NULL || set->class_names == NULL || build->paths == NULL)
+        return error_memory(err, "labels", (unsigned long long)set->count * sizeof(*build->paths));
+    build->path_count = set->count;
     for (int32_t i = 0; i < set->count; i++) {
+        build->paths[i] = list->items[kept[i]].path;
+        list->items[kept[i]].path = NULL;
         set->labels[i] = list->items[kept[i]].label;
         build->given[i] = list->items[kept[i]].split;
     }
-    set->classes = list->class_count;
-    for (int32_t i = 0; i < list->class_count; i++) {
+    set->classes = classes;
+    for (int32_t i = 0; i < classes; i++) {
         set->class_names[i] = list->classes[i].name;
         list->classes[i].name = NULL;
     }
@@ -175,8 +231,7 @@ static enum status read_files(const struct job_dataset *job, enum job_format for
                               const struct data_way *way, struct data_build *build, struct error *err)
 {
     FILE *log = way->log;
-    struct data_list list = {
-        .source = job->path, .skip = skips(job->on_error), .log = log, .stop = way->stop};
+    struct data_list list = {.source = job->path, .skip = skips(job->on_error), .way = way};
     bool use_cache = job->cache != NULL && job->cache[0] != '\0', found = false;
     int32_t *kept = NULL;
     uint64_t key = 0;
@@ -253,7 +308,7 @@ enum status data_load(const struct job_dataset *job, int64_t seed, const struct 
     data_measure(&build.set, way->threads);
     data_measure_patches(&build.set);
     data_fingerprint(&build.set);
-    st = data_tell(&build.set, way->log, err);
+    st = data_tell(&build, way, err);
     if (st != ST_OK)
         goto out;
     *dataset = build.set;
@@ -280,6 +335,10 @@ void data_build_free(struct data_build *build)
     data_free(&build->set);
     free(build->given);
     build->given = NULL;
+    for (int32_t i = 0; build->paths != NULL && i < build->path_count; i++)
+        free(build->paths[i]);
+    free(build->paths);
+    build->paths = NULL;
 }
 
 enum status data_number_classes(struct dataset *set, struct error *err)

@@ -54,6 +54,9 @@ struct data_way {
     int32_t threads;    /* for decoding, 0: all cores */
     FILE *log;          /* where warnings go, a line each; NULL: nowhere */
     bool (*stop)(void); /* asked now and then: true ends the reading with ST_INTERRUPTED; NULL: never */
+    void (*alive)(
+        void *context); /* told of each folder and image that was read, from any thread; NULL: nobody */
+    void *context;
 };
 
 /* Reads what `job` names, splits it (stratified, by `seed`), computes statistics. The dataset is the caller's to

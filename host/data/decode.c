@@ -10,6 +10,8 @@
 
 /* One thread's share of a round takes this many images at a time. */
 enum { DECODE_CHUNK = 16 };
+/* The cap of the longer side takes no more of the other. */
+enum { STRIP_SIDE = 8 };
 /* Decoded images of all threads take no more than this together, unless a single one does. */
 enum { DECODE_BYTES = 1 << 29 };
 
@@ -40,6 +42,8 @@ static void note_failure(struct decoder *decoder, int32_t i, struct error *err)
     if (decoder->list->items[i].line > 0)
         error_prefix(err, "%s:%d", decoder->list->source, decoder->list->items[i].line);
     decoder->messages[i] = strdup(err->message);
+    if (decoder->messages[i] == NULL)
+        error_memory(err, "a message", strlen(err->message) + 1);
 #pragma omp critical(data_decode_failure)
     if (decoder->first == INT32_MAX || ends(err) > ends(&decoder->first_error) ||
         (ends(err) == ends(&decoder->first_error) && i < decoder->first)) {
@@ -90,7 +94,7 @@ static enum status settle_round(struct decoder *decoder, struct error *err)
 static enum status probe_one(const struct decoder *decoder, int32_t i, struct error *err)
 {
     const char *path = decoder->list->items[i].path;
-    enum status st = image_check_stop(decoder->list->stop, 0, err);
+    enum status st = data_list_goes_on(decoder->list, err);
     if (st == ST_OK)
         st = image_probe(path, &decoder->infos[i], err);
     return st == ST_OK ? image_check_pixels(path, &decoder->infos[i], decoder->max_pixels, err) : st;
@@ -118,8 +122,10 @@ static enum status decode_one(const struct decoder *decoder, int32_t i, struct r
     int32_t shrink = data_resize_shrink(info->height, info->width, decoder->fit, set->height, set->width);
     const int64_t taken = 4 * (int64_t)(info->height / shrink + 1) * (info->width / shrink + 1);
     gate_enter(decoder->gate, taken);
-    enum status st =
-        image_decode(decoder->list->items[i].path, set->channels, shrink, decoder->list->stop, &image, err);
+    enum status st = data_list_goes_on(decoder->list, err);
+    if (st == ST_OK)
+        st = image_decode(decoder->list->items[i].path, set->channels, shrink, decoder->list->way->stop,
+                          &image, err);
     if (st == ST_OK)
         st = data_resize(work, image.pixels, set->channels, image.height, image.width, decoder->fit,
                          set->pixels + (size_t)i * bytes, set->height, set->width, err);
@@ -152,6 +158,13 @@ static int compare_sides(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* Strips keep what they have across: nothing can be seen in a side of one pixel. */
+static int32_t capped_side(int32_t side, double scale)
+{
+    const int32_t scaled = (int32_t)(side * scale + 0.5), least = side < STRIP_SIDE ? side : STRIP_SIDE;
+    return scaled > least ? scaled : least;
+}
+
 void data_choose_size(const struct job_dataset *job, int32_t *heights, int32_t *widths, int32_t count,
                       int32_t *height, int32_t *width)
 {
@@ -167,8 +180,8 @@ void data_choose_size(const struct job_dataset *job, int32_t *heights, int32_t *
     int32_t longer = *height > *width ? *height : *width;
     if (job->max_side > 0 && longer > job->max_side) {
         double scale = (double)job->max_side / longer;
-        *height = (int32_t)(*height * scale + 0.5) > 0 ? (int32_t)(*height * scale + 0.5) : 1;
-        *width = (int32_t)(*width * scale + 0.5) > 0 ? (int32_t)(*width * scale + 0.5) : 1;
+        *height = capped_side(*height, scale);
+        *width = capped_side(*width, scale);
     }
 }
 

@@ -76,7 +76,8 @@ static enum status add_images(struct data_list *list, const char *path, const st
     return st;
 }
 
-/* A class folder must hold something: an empty one is a class that got lost. Files that were left out count. */
+/* A class folder must hold something: an empty one is a class that got lost. Files that were left out count. Under
+ * "skip" classes without images are left out later. */
 static enum status add_class(struct data_list *list, const char *path, const char *name,
                              const struct walk_above *above, int split, struct error *err)
 {
@@ -84,7 +85,7 @@ static enum status add_class(struct data_list *list, const char *path, const cha
     enum status st = data_list_class(list, name, &label, err);
     if (st == ST_OK)
         st = add_images(list, path, above, label, split, 0, err);
-    if (st == ST_OK && list->count + list->skipped == before)
+    if (st == ST_OK && !list->skip && list->count + list->skipped == before)
         st = error_set(err, ST_FORMAT,
                        "%s: no images in this class folder, expected PNG, JPEG, WebP, GIF, TIFF or BMP files",
                        path);

@@ -43,6 +43,14 @@ static enum status insert_class(struct data_list *list, int32_t at, char *name, 
     return ST_OK;
 }
 
+enum status data_list_goes_on(const struct data_list *list, struct error *err)
+{
+    const struct data_way *way = list->way;
+    if (way->alive != NULL)
+        way->alive(way->context);
+    return image_check_stop(way->stop, 0, err);
+}
+
 enum status data_list_class(struct data_list *list, const char *name, int32_t *id, struct error *err)
 {
     bool found, foreign;
@@ -105,8 +113,8 @@ enum status data_list_problem(struct data_list *list, struct error *err)
     if (!list->skip || err->status == ST_MEMORY || err->status == ST_IO || err->status == ST_INTERRUPTED)
         return err->status;
     list->skipped++;
-    if (list->log != NULL)
-        fprintf(list->log, "warning: left out: %s\n", err->message);
+    if (list->way->log != NULL)
+        fprintf(list->way->log, "warning: left out: %s\n", err->message);
     return ST_OK;
 }
 
@@ -127,12 +135,12 @@ void data_list_say(const struct data_list *list, const char *format, ...)
 {
     char text[ERROR_LENGTH];
     va_list arguments;
-    if (list->log == NULL)
+    if (list->way->log == NULL)
         return;
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    fprintf(list->log, "warning: %s\n", text_clean(text));
+    fprintf(list->way->log, "warning: %s\n", text_clean(text));
 }
 
 enum status data_list_pass(struct data_list *list, const char *name, struct error *err)

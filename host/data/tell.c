@@ -1,6 +1,5 @@
 /* What a user should know of the data before a run is begun: the classes with their counts, and what speaks against a
  * good result. */
-#include "host/base/file.h"
 #include "host/base/text.h"
 #include "host/data/data_internal.h"
 
@@ -8,7 +7,6 @@
 #include <string.h>
 
 enum { NAMES_SHOWN = 10, FEW_IMAGES = 10, IMBALANCE = 10, FLAT_RANGE = 2 };
-static const char *const split_names[SPLIT_COUNT] = {"training", "validation", "test"};
 
 /* Images of each class in the split, or in all of them (SPLIT_COUNT). */
 static int32_t *count_classes(const struct dataset *set, int split, struct error *err)
@@ -106,75 +104,6 @@ static enum status tell_counts(const struct dataset *set, FILE *log, struct erro
 
 /* ---- pixels ---- */
 
-struct twin { /* an image by its content */
-    uint64_t hash;
-    int32_t image;
-    int32_t label;
-    uint8_t split;
-};
-
-static int compare_twins(const void *a, const void *b)
-{
-    const struct twin *x = a, *y = b;
-    if (x->hash != y->hash)
-        return x->hash < y->hash ? -1 : 1;
-    return x->image < y->image ? -1 : x->image > y->image;
-}
-
-/* Images of one content, twins[from] to twins[to - 1]: adds those to a pair of splits that are in both, and those to
- * *labels that have another label than the first. */
-static void count_group(const struct twin *twins, size_t from, size_t to,
-                        int32_t pairs[SPLIT_COUNT][SPLIT_COUNT], int32_t *labels)
-{
-    int32_t in[SPLIT_COUNT] = {0};
-    bool differ = false;
-    for (size_t i = from; i < to; i++) {
-        in[twins[i].split]++;
-        differ |= twins[i].label != twins[from].label;
-    }
-    for (int a = 0; a < SPLIT_COUNT; a++)
-        for (int b = a + 1; b < SPLIT_COUNT; b++)
-            pairs[a][b] += in[a] > 0 ? in[b] : 0;
-    *labels += differ ? (int32_t)(to - from) : 0;
-}
-
-static enum status tell_twins(const struct dataset *set, FILE *log, struct error *err)
-{
-    const size_t bytes = (size_t)set->channels * (size_t)set->height * (size_t)set->width;
-    int32_t pairs[SPLIT_COUNT][SPLIT_COUNT] = {{0}}, labels = 0;
-    size_t count = 0;
-    struct twin *twins = malloc(((size_t)set->count + 1) * sizeof(*twins));
-    if (twins == NULL)
-        return error_memory(err, "hashes", (unsigned long long)set->count * sizeof(*twins));
-    for (int split = 0; split < SPLIT_COUNT; split++)
-        for (int32_t i = 0; i < set->sample_count[split]; i++) {
-            const int32_t image = set->samples[split][i];
-            twins[count++] = (struct twin){.hash = file_hash(0, set->pixels + (size_t)image * bytes, bytes),
-                                           .image = image,
-                                           .label = set->labels[image],
-                                           .split = (uint8_t)split};
-        }
-    qsort(twins, count, sizeof(*twins), compare_twins);
-    for (size_t from = 0, to = 0; from < count; from = to) {
-        while (to < count && twins[to].hash == twins[from].hash)
-            to++;
-        if (to - from > 1)
-            count_group(twins, from, to, pairs, &labels);
-    }
-    free(twins);
-    for (int a = 0; a < SPLIT_COUNT; a++)
-        for (int b = a + 1; b < SPLIT_COUNT; b++)
-            if (pairs[a][b] > 0)
-                fprintf(log,
-                        "warning: %d of %d %s images are %s images, too, pixel by pixel: results look better "
-                        "than "
-                        "they are\n",
-                        pairs[a][b], set->sample_count[b], split_names[b], split_names[a]);
-    if (labels > 0)
-        fprintf(log, "warning: %d images occur under more than one label, pixel by pixel\n", labels);
-    return ST_OK;
-}
-
 /* Images in which nothing can be seen; true: most of them. */
 static bool tell_flat(const struct dataset *set, FILE *log)
 {
@@ -208,12 +137,12 @@ static bool tell_flat(const struct dataset *set, FILE *log)
     return most;
 }
 
-enum status data_tell(const struct dataset *set, FILE *log, struct error *err)
+enum status data_tell(const struct data_build *build, const struct data_way *way, struct error *err)
 {
-    if (log == NULL)
+    if (way->log == NULL)
         return ST_OK;
-    enum status st = tell_counts(set, log, err);
-    if (st == ST_OK && !tell_flat(set, log)) /* which are the same all over */
-        st = tell_twins(set, log, err);
+    enum status st = tell_counts(&build->set, way->log, err);
+    if (st == ST_OK && !tell_flat(&build->set, way->log)) /* which are the same all over */
+        st = data_tell_twins(build, way->threads, way->log, err);
     return st;
 }

@@ -185,8 +185,8 @@ enum status walk_read(struct data_list *list, const char *path, struct walk_abov
     enum status st = ST_OK;
     struct stat about;
     *all = (struct walk_folder){0};
-    if (list->stop != NULL && list->stop())
-        return error_set(err, ST_INTERRUPTED, "stopped by a signal");
+    if (data_list_goes_on(list, err) != ST_OK)
+        return err->status;
     DIR *folder = opendir(path);
     if (folder == NULL)
         return data_file_error(err, errno, path);

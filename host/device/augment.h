@@ -1,4 +1,4 @@
-/* Which sample a row of a batch is and how it is augmented: pure functions of seed, epoch and position, shared by all
+/* Which sample a row of a batch is, how it is augmented and how it is made smaller: pure functions of seed, epoch and position, shared by all
  * devices (this header is compiled for the host and for CUDA devices alike). */
 #ifndef NASRUN_DEVICE_AUGMENT_H
 #define NASRUN_DEVICE_AUGMENT_H
@@ -69,6 +69,26 @@ RANDOM_INLINE int32_t augment_reflect(int32_t i, int32_t n)
     if (i < 0)
         i += period;
     return i < n ? i : period - i;
+}
+
+/* A side of `from` pixels made one of `to`, which is not larger: pixel i of the result is the mean of the pixels from
+ * augment_area_first() to before augment_area_end(), each counted by its augment_area_part(), the part of it that pixel
+ * i covers, in units of 1 / to: they sum to `from`. */
+RANDOM_INLINE int32_t augment_area_first(int32_t i, int32_t from, int32_t to)
+{
+    return i * from / to;
+}
+
+RANDOM_INLINE int32_t augment_area_end(int32_t i, int32_t from, int32_t to)
+{
+    return ((i + 1) * from + to - 1) / to;
+}
+
+RANDOM_INLINE int32_t augment_area_part(int32_t i, int32_t pixel, int32_t from, int32_t to)
+{
+    const int32_t low = pixel * to > i * from ? pixel * to : i * from;
+    const int32_t high = (pixel + 1) * to < (i + 1) * from ? (pixel + 1) * to : (i + 1) * from;
+    return high - low;
 }
 
 /* Position in the bound sample list that row `row` of the step reads. Shuffled: a new permutation each epoch. */

@@ -301,9 +301,10 @@ static enum status check_images(const struct program *program, const struct devi
         if (program->ops[i].kind != PROG_OP_GATHER)
             continue;
         const struct shape s = program->tensors[program->ops[i].outputs[GATHER_OUT_IMAGE]].shape;
-        if (s.c != data->channels || s.h != data->height || s.w != data->width)
+        /* The gather makes images smaller, but not larger. */
+        if (s.c != data->channels || s.h > data->height || s.w > data->width)
             return error_set(
-                err, ST_RANGE, "bind: images of %d x %d x %d, expected the program's %d x %d x %d",
+                err, ST_RANGE, "bind: images of %d x %d x %d, expected the program's %d x %d x %d or larger",
                 (int)data->channels, (int)data->height, (int)data->width, (int)s.c, (int)s.h, (int)s.w);
     }
     if (program->logits >= 0 && program->tensors[program->logits].shape.c != data->classes)

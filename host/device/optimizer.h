@@ -8,8 +8,9 @@
  *     m = b1 m + (1 - b1) g;   s = b2 s + (1 - b2) g^2;   w = w * (1 - learning_rate *
  *     decay) - rate * (m / (1 - b1^t)) / (sqrt(s / (1 - b2^t)) + epsilon)
  * Muon (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks", in the form of muon.py in
- * github.com/KellerJordan/Muon at commit 00ba60d), for the kernels of convolutions that don't read the image, each seen
- * as a matrix [out][in * h * w]; all other weights are trained by SGD as above:
+ * github.com/KellerJordan/Muon at commit 00ba60d), for the kernels of convolutions without groups that don't read the
+ * image, each seen as a matrix [out][in * h * w]; all other weights are trained by SGD as above. (In groups a kernel is
+ * a matrix for each of them; a depthwise one's is a single row, which would only be scaled to the length 1.)
  *     v = momentum * v + g;   X = g + momentum * v;   X = X / (|X| + epsilon), by Frobenius' norm
  *     MUON_STEPS times:   A = X X^T;   X = a X + (b A + c A A) X        (X^T X on the right, where X has more rows)
  *     w = w * (1 - learning_rate * decay) - learning_rate * muon_rate * X
@@ -50,7 +51,7 @@ struct optimizer {
 
 /* What a trained tensor is. */
 enum optimizer_part {
-    OPTIMIZER_KERNEL, /* of dense layers, and of convolutions that read the image */
+    OPTIMIZER_KERNEL, /* of dense layers, and of convolutions that read the image or have groups */
     OPTIMIZER_SCALE,  /* of batch norms: never decays */
     OPTIMIZER_BIAS,   /* biases, and the shifts of batch norms */
     OPTIMIZER_HIDDEN, /* kernels of all other convolutions */

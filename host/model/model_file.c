@@ -412,7 +412,7 @@ static enum status read_tensors(const cJSON *header, struct model *model, const 
     return st;
 }
 
-static void hash_text(const char *data, size_t length, char text[MODEL_HASH_LENGTH])
+void model_hash_text(const char *data, size_t length, char text[MODEL_HASH_LENGTH])
 {
     snprintf(text, MODEL_HASH_LENGTH, "xxh3:%016" PRIx64, file_hash(0, data, length));
 }
@@ -423,7 +423,7 @@ enum status model_hash(const char *path, char text[MODEL_HASH_LENGTH], struct er
     size_t length = 0;
     enum status st = file_read(path, &data, &length, err);
     if (st == ST_OK)
-        hash_text(data, length, text);
+        model_hash_text(data, length, text);
     free(data);
     return st;
 }
@@ -463,7 +463,7 @@ enum status model_load(const char *path, struct model *model, struct error *err)
         goto out;
     size_t before = LENGTH_BYTES + (size_t)header_length;
     st = read_tensors(header, model, file + before, length - before, err);
-    hash_text(file, length, model->hash);
+    model_hash_text(file, length, model->hash);
 out:
     if (st != ST_OK) {
         error_prefix(err, "%s", path);

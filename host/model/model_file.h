@@ -46,6 +46,8 @@ enum status model_load(const char *path, struct model *model, struct error *err)
 
 /* "xxh3:" and 16 hexadecimal digits of all bytes of a file: whether it is what once was written. ST_IO. */
 enum status model_hash(const char *path, char text[MODEL_HASH_LENGTH], struct error *err);
+/* The same of bytes. */
+void model_hash_text(const char *data, size_t length, char text[MODEL_HASH_LENGTH]);
 void model_free(struct model *model); /* a zeroed model is allowed */
 
 #endif

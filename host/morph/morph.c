@@ -4,10 +4,10 @@
 #include <stdio.h>
 
 static const char *const morph_kind_names[MORPH_KIND_COUNT] = {
-    [MORPH_DEEPEN] = "deepen",           [MORPH_WIDEN] = "widen",     [MORPH_ADD_SKIP] = "add_skip",
-    [MORPH_CONCAT_SKIP] = "concat_skip", [MORPH_KERNEL] = "kernel",   [MORPH_RESIDUAL] = "residual",
-    [MORPH_REPEAT] = "repeat",           [MORPH_SQUEEZE] = "squeeze", [MORPH_WIDEN_STAGE] = "widen_stage",
-    [MORPH_WIDEN_NET] = "widen_net",
+    [MORPH_DEEPEN] = "deepen",           [MORPH_WIDEN] = "widen",         [MORPH_ADD_SKIP] = "add_skip",
+    [MORPH_CONCAT_SKIP] = "concat_skip", [MORPH_KERNEL] = "kernel",       [MORPH_RESIDUAL] = "residual",
+    [MORPH_REPEAT] = "repeat",           [MORPH_SQUEEZE] = "squeeze",     [MORPH_WIDEN_STAGE] = "widen_stage",
+    [MORPH_WIDEN_NET] = "widen_net",     [MORPH_SEPARABLE] = "separable",
 };
 
 static const char *const deepen_variant_names[DEEPEN_VARIANT_COUNT] = {
@@ -78,6 +78,9 @@ void morph_describe(const struct morph *morph, const struct graph *parent, char 
         return;
     case MORPH_RESIDUAL:
         snprintf(text, size, "residual %s %u: %dx%d", kind, a, amount, amount);
+        return;
+    case MORPH_SEPARABLE:
+        snprintf(text, size, "separable %s %u: %dx%d", kind, a, amount, amount);
         return;
     case MORPH_REPEAT:
         snprintf(text, size, "repeat block of %s %u", kind, a);

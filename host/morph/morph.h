@@ -43,6 +43,10 @@ enum morph_kind {
     MORPH_WIDEN_STAGE,
     /* The same of the whole network. */
     MORPH_WIDEN_NET,
+    /* Behind layer a its output plus a branch of a depthwise convolution of kernel `amount` (3 or 5), which is the
+     * identity at first, and one of 1 x 1, each with a batch norm, an activation between them (Howard et al. 2017,
+     * "MobileNets"); the branch is zero at first. */
+    MORPH_SEPARABLE,
     MORPH_KIND_COUNT
 };
 

@@ -107,15 +107,18 @@ static enum status draw_deepen(const struct graph *graph, struct random_sequence
     return ST_OK;
 }
 
-static enum status draw_residual(const struct graph *graph, struct random_sequence *random,
-                                 struct morph *morph, struct error *err)
+/* Of a depthwise convolution at least 3 x 3: it is all that such a block does in space. */
+static enum status draw_residual(const struct graph *graph, enum morph_kind kind,
+                                 struct random_sequence *random, struct morph *morph, struct error *err)
 {
     int32_t a = pick_block_end(graph, random);
     const struct shape *shape = a < 0 ? NULL : &graph->layers[a].shape;
     if (!shape || (shape->h == 1 && shape->w == 1))
-        return error_set(err, ST_NONE, "residual: found no layer of several pixels, expected one");
+        return error_set(err, ST_NONE, "%s: found no layer of several pixels, expected one",
+                         morph_kind_name(kind));
+    const int32_t kernel = draw_new_kernel(shape, random);
     *morph = (struct morph){
-        .kind = MORPH_RESIDUAL, .a = graph->layers[a].id, .amount = draw_new_kernel(shape, random)};
+        .kind = kind, .a = graph->layers[a].id, .amount = kind == MORPH_SEPARABLE && kernel < 3 ? 3 : kernel};
     return ST_OK;
 }
 
@@ -232,7 +235,8 @@ static enum status draw_once(const struct graph *graph, enum morph_kind kind, st
     case MORPH_KERNEL:
         return draw_kernel(graph, random, morph, err);
     case MORPH_RESIDUAL:
-        return draw_residual(graph, random, morph, err);
+    case MORPH_SEPARABLE:
+        return draw_residual(graph, kind, random, morph, err);
     case MORPH_REPEAT:
         return draw_repeat(graph, random, morph, err);
     case MORPH_SQUEEZE:

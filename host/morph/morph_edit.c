@@ -83,6 +83,9 @@ enum status morph_edit_make(struct morph_edit *edit, const struct morph *morph, 
     case MORPH_RESIDUAL:
         st = morph_edit_residual(edit, morph, parent, err);
         break;
+    case MORPH_SEPARABLE:
+        st = morph_edit_separable(edit, morph, parent, err);
+        break;
     case MORPH_REPEAT:
         st = morph_edit_repeat(edit, morph, parent, err);
         break;
@@ -111,13 +114,15 @@ out:
  * 4e-12, where 1 and 1 - epsilon are 7e-9 away. */
 static const float IDENTITY_SCALE = 0x1.ffe3e2p-1f, IDENTITY_VARIANCE = 0x1.ffc676p-1f;
 
-static enum status new_identity(int32_t **identity, int32_t count, struct error *err)
+/* Of a kernel with as many outputs as inputs; in groups, the inputs are counted from the group's first. */
+static enum status new_identity(int32_t **identity, const struct weight_tensor *kernel, struct error *err)
 {
+    const int32_t count = kernel->dims[0];
     *identity = malloc((size_t)count * sizeof(**identity));
     if (!*identity)
         return error_memory(err, "identity of a remap", (unsigned long long)count * sizeof(**identity));
     for (int32_t o = 0; o < count; o++)
-        (*identity)[o] = o;
+        (*identity)[o] = o % kernel->dims[1];
     return ST_OK;
 }
 
@@ -131,7 +136,7 @@ static enum status remap_fresh(struct remap *remap, const struct weight_tensor *
     switch (tensor->role) {
     case WEIGHT_KERNEL:
         remap->noise = start == START_RANDOM ? deviation : noise * deviation;
-        return start == START_IDENTITY ? new_identity(&remap->identity, tensor->dims[0], err) : ST_OK;
+        return start == START_IDENTITY ? new_identity(&remap->identity, tensor, err) : ST_OK;
     case WEIGHT_SCALE:
         remap->fill = start == START_ZERO ? 0.0f : start == START_IDENTITY ? IDENTITY_SCALE : 1.0f;
         return ST_OK;

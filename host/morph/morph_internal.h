@@ -30,7 +30,8 @@ enum morph_start {
     START_RANDOM, /* conv, dense: normal numbers of variance 2 / fan-in (He et al. 2015), whatever the noise is.
                      * batch norm: scale 1, statistics of a normalised input */
     START_ZERO,   /* conv, dense: zeros.  batch norm: scale 0, statistics of a normalised input */
-    START_IDENTITY, /* conv, dense: output o is input channel o.  batch norm: the identity in inference */
+    START_IDENTITY, /* conv, dense: output o is input channel o, of a depthwise one its own.  batch norm: the identity
+                     * in inference */
 };
 
 struct morph_fresh {
@@ -80,6 +81,8 @@ enum status morph_edit_widen(struct morph_edit *edit, const struct morph *morph,
                              struct error *err);
 enum status morph_edit_residual(struct morph_edit *edit, const struct morph *morph,
                                 const struct graph *parent, struct error *err);
+enum status morph_edit_separable(struct morph_edit *edit, const struct morph *morph,
+                                 const struct graph *parent, struct error *err);
 enum status morph_edit_repeat(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,
                               struct error *err);
 enum status morph_edit_squeeze(struct morph_edit *edit, const struct morph *morph, const struct graph *parent,

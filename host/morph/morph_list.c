@@ -117,6 +117,16 @@ static enum status add_kernel(struct list *list, int32_t a, struct error *err)
     return add(list, &morph, err);
 }
 
+static enum status add_separable(struct list *list, int32_t a, struct error *err)
+{
+    const struct layer *layer = &list->graph->layers[a];
+    enum status st = ST_OK;
+    for (int32_t kernel = 3; st == ST_OK && kernel <= MORPH_MAX_KERNEL; kernel += 2)
+        if (kernel / 2 < larger_side(&layer->shape))
+            st = add(list, &(struct morph){.kind = MORPH_SEPARABLE, .a = layer->id, .amount = kernel}, err);
+    return st;
+}
+
 /* Between the ends of blocks. */
 static enum status add_skips(struct list *list, enum morph_kind kind, int32_t a, struct error *err)
 {
@@ -153,6 +163,8 @@ static enum status add_at(struct list *list, enum morph_kind kind, int32_t a, st
         return layer->kind == LAYER_CONV && !morph_is_fixed(graph, a) ? add_kernel(list, a, err) : ST_OK;
     case MORPH_RESIDUAL:
         return one_pixel ? ST_OK : add_kernels(list, a, (struct morph){.kind = kind, .a = layer->id}, err);
+    case MORPH_SEPARABLE: /* of one pixel it would be a number */
+        return one_pixel ? ST_OK : add_separable(list, a, err);
     case MORPH_REPEAT:
         return layer->kind == LAYER_ADD ? add(list, &(struct morph){.kind = kind, .a = layer->id}, err)
                                         : ST_OK;

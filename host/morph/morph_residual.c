@@ -20,6 +20,30 @@ static enum status residual_join(struct morph_edit *edit, int32_t behind, int32_
     return morph_edit_insert(edit, behind, add, index, err);
 }
 
+/* Two convolutions, which keep the shape of layer a, each with a batch norm, an activation between them, and the add.
+ * `start`: how the first one begins. */
+static enum status residual_block(struct morph_edit *edit, const struct graph *parent, int32_t a,
+                                  const struct layer convs[2], enum morph_start start, struct error *err)
+{
+    const struct morph_style style = morph_style_of(parent);
+    int32_t at = a;
+    enum status st = ST_OK;
+    for (int half = 0; half < 2 && st == ST_OK; half++) {
+        const bool last = half == 1;
+        struct layer conv = convs[half];
+        conv.inputs[0] = at;
+        conv.init = style.init;
+        st = morph_edit_insert_fresh(edit, a, conv, last ? START_RANDOM : start, &at, err);
+        struct layer norm = morph_layer(LAYER_BATCH_NORM, at);
+        norm.frozen = style.frozen_norm && !last;
+        if (st == ST_OK)
+            st = morph_edit_insert_fresh(edit, a, norm, last ? START_ZERO : START_RANDOM, &at, err);
+        if (st == ST_OK && !last)
+            st = morph_edit_insert(edit, a, morph_layer(style.activation, at), &at, err);
+    }
+    return st == ST_OK ? residual_join(edit, a, at, NULL, err) : st;
+}
+
 enum status morph_edit_residual(struct morph_edit *edit, const struct morph *morph,
                                 const struct graph *parent, struct error *err)
 {
@@ -29,21 +53,27 @@ enum status morph_edit_residual(struct morph_edit *edit, const struct morph *mor
         st = morph_check_kernel("residual", morph->amount, err);
     if (st != ST_OK)
         return st;
-    const struct morph_style style = morph_style_of(parent);
-    int32_t at = a;
-    for (int half = 0; half < 2 && st == ST_OK; half++) {
-        const bool last = half == 1;
-        struct layer conv = morph_conv_layer(at, parent->layers[a].shape.c, morph->amount, false);
-        conv.init = style.init;
-        st = morph_edit_insert_fresh(edit, a, conv, START_RANDOM, &at, err);
-        struct layer norm = morph_layer(LAYER_BATCH_NORM, at);
-        norm.frozen = style.frozen_norm && !last;
-        if (st == ST_OK)
-            st = morph_edit_insert_fresh(edit, a, norm, last ? START_ZERO : START_RANDOM, &at, err);
-        if (st == ST_OK && !last)
-            st = morph_edit_insert(edit, a, morph_layer(style.activation, at), &at, err);
-    }
-    return st == ST_OK ? residual_join(edit, a, at, NULL, err) : st;
+    const struct layer conv = morph_conv_layer(a, parent->layers[a].shape.c, morph->amount, false);
+    return residual_block(edit, parent, a, (const struct layer[]){conv, conv}, START_RANDOM, err);
+}
+
+enum status morph_edit_separable(struct morph_edit *edit, const struct morph *morph,
+                                 const struct graph *parent, struct error *err)
+{
+    int32_t a = -1;
+    enum status st = morph_find_layer(parent, morph->a, "separable", &a, err);
+    if (st != ST_OK)
+        return st;
+    const struct shape *shape = &parent->layers[a].shape;
+    if (morph->amount != 3 && morph->amount != 5)
+        return error_set(err, ST_RANGE, "separable: kernel is %d, expected 3 or 5", (int)morph->amount);
+    if (shape->h == 1 && shape->w == 1)
+        return error_set(err, ST_NONE, "separable: layer %u has one pixel, expected several",
+                         (unsigned)parent->layers[a].id);
+    struct layer depthwise = morph_conv_layer(a, shape->c, morph->amount, false);
+    const struct layer pointwise = morph_conv_layer(a, shape->c, 1, false);
+    depthwise.groups = shape->c;
+    return residual_block(edit, parent, a, (const struct layer[]){depthwise, pointwise}, START_IDENTITY, err);
 }
 
 /* ---- another block like one that is there ---- */

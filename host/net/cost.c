@@ -191,8 +191,14 @@ static double padded(const struct graph *graph, const struct layer *layer)
 static void count_conv(const struct graph *graph, const struct layer *layer, const struct layer_cost *cost,
                        struct cost_units *units)
 {
-    const int32_t window = layer->kernel_h * layer->kernel_w;
-    const bool is_image = graph->layers[layer->inputs[0]].shape.c <= IMAGE_CHANNELS;
+    const int32_t window = layer->kernel_h * layer->kernel_w,
+                  channels = graph->layers[layer->inputs[0]].shape.c;
+    const bool is_image = channels <= IMAGE_CHANNELS;
+    if (layer->groups > 1 && layer->groups == channels && layer->out_channels == channels) {
+        units->of[COST_DEPTHWISE] += cost->train_flops;
+        units->of[COST_DEPTHWISE_BYTES] += cost->train_bytes;
+        return;
+    }
     const enum cost_unit unit = layer->groups > 1        ? COST_CONV_GROUPED
                                 : is_image               ? COST_CONV_IMAGE
                                 : window == 1            ? COST_CONV_1X1
@@ -247,11 +253,11 @@ static void count_layer(const struct graph *graph, const struct layer *layer, co
 /* Operations that Muon's update of a layer's kernel takes: five rounds of Newton and Schulz. */
 static double orthogonal(const struct graph *graph, const struct layer *layer)
 {
-    if (layer->kind != LAYER_CONV || layer->frozen || layer->inputs[0] == 0)
+    if (layer->kind != LAYER_CONV || layer->frozen || layer->groups > 1 || layer->inputs[0] == 0)
         return 0.0;
     const double rows = layer->out_channels,
-                 columns = (double)graph->layers[layer->inputs[0]].shape.c / layer->groups * layer->kernel_h *
-                           layer->kernel_w,
+                 columns =
+                     (double)graph->layers[layer->inputs[0]].shape.c * layer->kernel_h * layer->kernel_w,
                  side = fmin(rows, columns);
     return 5.0 * (4.0 * side * rows * columns + 2.0 * side * side * side);
 }

@@ -81,6 +81,9 @@ static enum status conv_shape(const struct layer *layer, struct shape in, struct
             (unsigned)layer->id, (int)layer->init,
             layer->frozen && layer->bias ? "a frozen kernel has a bias" : "nothing is frozen",
             LAYER_INIT_COUNT - 1);
+    if (layer->init == LAYER_INIT_WHITEN && layer->groups > 1)
+        return error_set(err, ST_RANGE, "layer %u (conv): init is whiten in %d groups, expected one group",
+                         (unsigned)layer->id, layer->groups);
     out->c = layer->out_channels;
     int64_t weights =
         (int64_t)layer->out_channels * (in.c / layer->groups) * layer->kernel_h * layer->kernel_w;

@@ -115,7 +115,7 @@ struct weight_tensor {
     size_t offset;   /* in floats, into one flat array of all tensors; a multiple of 16 */
     size_t count;    /* floats */
     bool trained;    /* false for the running statistics and for what is frozen */
-    bool hidden;     /* the kernel of a convolution that does not read the image */
+    bool hidden;     /* the kernel of a convolution without groups that does not read the image */
     float gain;      /* its layer's; 1 where that has none */
 };
 
@@ -149,9 +149,9 @@ struct whitening {
 /* Fresh weights into values[table->total]: kernels by He et al. 2015 (normal, variance 2 / fan-in; the last dense layer
  * 1 / fan-in, times its gain), biases and shifts 0, scales 1, running mean 0, variance 1. A function of seed, layer id
  * and index only: values 2k and 2k + 1 of a tensor are the two normal numbers of random_draw(seed, RANDOM_WEIGHTS, k,
- * id * 8 + role). LAYER_INIT_DIRAC: the first outputs are the inputs, further ones have the variance 1 / (3 fan-in)
- * that PyTorch gives them. LAYER_INIT_WHITEN: the filters of `whitening`, where it fits the kernel; NULL or unfitting:
- * as LAYER_INIT_HE. */
+ * id * 8 + role). LAYER_INIT_DIRAC: the first outputs of each group are its inputs, further ones have the variance
+ * 1 / (3 fan-in) that PyTorch gives them. LAYER_INIT_WHITEN: the filters of `whitening`, where it fits the kernel;
+ * NULL or unfitting: as LAYER_INIT_HE. */
 void weight_initialise(const struct weight_table *table, const struct graph *graph, uint64_t seed,
                        const struct whitening *whitening, float *values);
 

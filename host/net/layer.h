@@ -51,8 +51,8 @@ enum layer_field {
 /* How a convolution's kernel begins (weight_initialise). */
 enum layer_init {
     LAYER_INIT_HE,     /* normal numbers (He et al. 2015) */
-    LAYER_INIT_DIRAC,  /* output k is input k, as far as there are inputs */
-    LAYER_INIT_WHITEN, /* the filters that make patches of the training images white */
+    LAYER_INIT_DIRAC,  /* output k of a group is its input k, as far as there are inputs */
+    LAYER_INIT_WHITEN, /* the filters that make patches of the training images white; not in groups */
     LAYER_INIT_COUNT
 };
 

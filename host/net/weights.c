@@ -47,7 +47,7 @@ bool layer_is_trained(const struct layer *layer)
 
 static bool is_hidden(const struct layer *layer, enum weight_role role)
 {
-    return role == WEIGHT_KERNEL && layer->kind == LAYER_CONV && layer->inputs[0] != 0;
+    return role == WEIGHT_KERNEL && layer->kind == LAYER_CONV && layer->groups == 1 && layer->inputs[0] != 0;
 }
 
 static bool layer_has(const struct layer *layer, enum weight_role role)
@@ -151,18 +151,21 @@ static void fill_normal(const struct weight_tensor *tensor, double deviation, ui
     }
 }
 
-/* Kernel of a convolution: the first outputs are the inputs. */
-static void fill_dirac(const struct weight_tensor *tensor, uint64_t seed, float *values)
+/* Kernel of a convolution: the first outputs of each group are its inputs. */
+static void fill_dirac(const struct weight_tensor *tensor, int32_t groups, uint64_t seed, float *values)
 {
+    const size_t outputs = (size_t)(tensor->dims[0] / groups), inputs = (size_t)tensor->dims[1];
     const size_t taps = (size_t)tensor->dims[2] * (size_t)tensor->dims[3];
-    const size_t fan_in = (size_t)tensor->dims[1] * taps;
+    const size_t fan_in = inputs * taps;
     const size_t centre =
         (size_t)(tensor->dims[2] / 2) * (size_t)tensor->dims[3] + (size_t)(tensor->dims[3] / 2);
-    const size_t same = (size_t)(tensor->dims[0] < tensor->dims[1] ? tensor->dims[0] : tensor->dims[1]);
+    const size_t same = outputs < inputs ? outputs : inputs;
     fill_normal(tensor, sqrt(1.0 / (3.0 * (double)fan_in)), seed, values);
-    memset(values, 0, same * fan_in * sizeof(*values));
-    for (size_t k = 0; k < same; k++)
-        values[k * fan_in + k * taps + centre] = 1.0f;
+    for (int32_t group = 0; group < groups; group++, values += outputs * fan_in) {
+        memset(values, 0, same * fan_in * sizeof(*values));
+        for (size_t k = 0; k < same; k++)
+            values[k * fan_in + k * taps + centre] = 1.0f;
+    }
 }
 
 static bool whitens(const struct weight_tensor *tensor, const struct whitening *whitening)
@@ -180,7 +183,7 @@ static void fill_kernel(const struct weight_tensor *tensor, const struct graph *
     /* No ReLU follows the logits: half the variance keeps their size. */
     const double variance = tensor->layer == graph->count - 1 ? 1.0 : 2.0;
     if (init == LAYER_INIT_DIRAC)
-        fill_dirac(tensor, seed, values);
+        fill_dirac(tensor, graph->layers[tensor->layer].groups, seed, values);
     else if (init == LAYER_INIT_WHITEN && whitens(tensor, whitening))
         memcpy(values, whitening->filters, tensor->count * sizeof(*values));
     else

@@ -9,6 +9,8 @@
  * are all positions from input_count and output_count on.
  *   gather        -> image [N,C,H,W], labels [N].  Row r of step `s` is sample gather_sample() of the bound sample
  *                 list, augmented as augment.h says when `gather.augment`, then (value / 255 - mean[c]) / deviation[c].
+ *                 H x W may be smaller than the data set's images: of these, augmented in their own size, the mean over
+ *                 the area of each pixel (augment_area_part).
  *                 Rows from step.valid on repeat row 0 and are ignored by the loss.
  *   conv          x, kernel[, bias] -> y.     Cross-correlation, zero padding.
  *   conv_backward_data      dy, kernel -> dx
@@ -40,6 +42,8 @@
  *                 random_draw(step.seed, RANDOM_DROPOUT, step.number << 24 | e / 4, layer_id).v[e % 4] >= rate (e
  *                 below 2^24 * 4; the shift makes room), and divided by 1 - rate. e counts from step.row, as if the
  *                 batches of all members of a group were one.     dropout_backward   dy -> dx, the same mask
+ *   drop_path     x -> y; image r is multiplied by drop_path_factor() of row step.row + r, this op's layer_id and rate
+ *                 times step.drop_path.     drop_path_backward   dy -> dx, the same factors
  *   loss          logits, labels -> metrics[, probabilities [N,K,1,1]][, dlogits].  Per valid row: cross-entropy
  *                 against (1 - s) * one-hot + s / K, s = `smoothing`; dlogits = (p - target) / step.valid, 0 in rows
  *                 that are not valid. metrics accumulate, in double: METRIC_* below. A row is correct when its

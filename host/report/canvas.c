@@ -43,10 +43,24 @@ static cairo_font_face_t *open_font(const char *name)
     return face;
 }
 
+/* What fontconfig would do itself, at the first text: for ever, where it has no memory for it. */
+static enum status open_fonts(struct error *err)
+{
+    FcConfig *config = FcInitLoadConfigAndFonts();
+    const bool taken = config != NULL && FcConfigSetCurrent(config);
+    if (config != NULL)
+        FcConfigDestroy(config); /* what is current has its own hold of it */
+    return taken ? ST_OK : error_memory(err, "fonts", 0);
+}
+
 /* ---- the picture ---- */
 
 enum status canvas_open(struct canvas *canvas, int width, int height, struct error *err)
 {
+    if (open_fonts(err) != ST_OK) {
+        *canvas = (struct canvas){0};
+        return err->status;
+    }
     *canvas = (struct canvas){.surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height),
                               .width = width,
                               .height = height};

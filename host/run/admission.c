@@ -86,6 +86,7 @@ static enum status prepare_trainer(const struct run *run, const struct candidate
         devices[k] = run_trainer_device(run, team.first + k, candidate->final);
     trainer_settings_of(&train, candidate->batch, seed, &settings);
     settings.labels = candidate_leaves_state(candidate) ? run->data.labels : NULL;
+    settings.progressive = candidate->progressive;
     /* A later stage's final fit goes on from this one's weights, and could not be validated any more. */
     settings.use_validation =
         train.use_validation && candidate->final && run->stage == budget_stages(&run->job->budget) - 1;

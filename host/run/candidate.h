@@ -18,6 +18,7 @@ struct candidate {
     int32_t start;      /* index into the job's starting networks; -1 */
     struct graph graph; /* owned */
     struct recipe recipe;
+    bool progressive; /* it sees smaller images at first (host/train/progressive.h); of a final fit */
     /* of a child; 0: none are known (a final fit, or one that goes on from its checkpoint) */
     int32_t morph_count;
     struct morph morphs[SEARCH_MAX_MORPHS];

@@ -8,6 +8,7 @@
 #include "host/run/run_budget.h"
 #include "host/run/sharing.h"
 #include "host/run/speed.h"
+#include "host/run/stage.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -133,6 +134,13 @@ static double candidates_of(const struct run *run, const struct budget_state *st
     return fmax(fmin(budget_candidates(state), floor(steps)), 1.0);
 }
 
+/* Whether a final fit may begin with smaller images, by what the job says and the data. */
+static bool job_sees_smaller_images(const struct run *run)
+{
+    return stage_progressive(run->job,
+                             (struct shape){0, run->data.channels, run->data.height, run->data.width});
+}
+
 /* What the budget buys, in epochs: of a candidate, and of the final fit. Where that is less than one it is said
  * plainly, for no network learns much from images that it has not seen. */
 static void print_epochs(const struct run *run, const struct dry_run_needs *needs, FILE *out)
@@ -151,7 +159,8 @@ static void print_epochs(const struct run *run, const struct dry_run_needs *need
     if (search_has_candidates(run->search) && !search_goes_by_means(run->search))
         fprintf(out, "epochs   about %.2g of each candidate, %.2g of the final fit\n", candidate, final);
     else
-        fprintf(out, "epochs   about %.2g of the final fit\n", final);
+        fprintf(out, "epochs   about %.2g of the final fit%s\n", final,
+                job_sees_smaller_images(run) ? ", in full size; more by smaller images at first" : "");
     if (final < 1.0)
         fprintf(out,
                 "warning  the budget is too small: the final fit ends before it has seen each image once\n");
@@ -184,7 +193,7 @@ enum status engine_dry_run(const struct job *job, FILE *out, struct error *err)
     struct run run;
     struct dry_run_needs needs = {0};
     struct calibration calibration;
-    enum status st = run_open(&run, job, "", 0, clock_seconds(), err);
+    enum status st = run_open(&run, job, "", 0, NULL, err);
     if (st != ST_OK)
         goto out;
     const struct dataset *data = &run.data;

@@ -92,11 +92,17 @@ static enum status open_search(struct run *run, struct error *err)
     return search_new(&setup, &run->search, err);
 }
 
+static void beat(void *history)
+{
+    supervisor_beat(history);
+}
+
 enum status run_open(struct run *run, const struct job *job, const char *folder, int verbosity,
-                     double started, struct error *err)
+                     struct engine_history *history, struct error *err)
 {
     *run = (struct run){.job = job,
-                        .clock_start = started,
+                        .history = history,
+                        .clock_start = history != NULL ? history->started : clock_seconds(),
                         .best_id = -1,
                         .published_id = -1,
                         .lost_id = -1,
@@ -113,8 +119,11 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
     if (run->folder == NULL)
         return error_memory(err, "path", strlen(folder));
     enum status st = devices_choose(job, &run->devices, err);
-    const struct data_way way = {
-        .threads = job->threads, .log = verbosity < 0 ? NULL : stderr, .stop = supervisor_stop_wanted};
+    const struct data_way way = {.threads = job->threads,
+                                 .log = verbosity < 0 ? NULL : stderr,
+                                 .stop = supervisor_stop_wanted,
+                                 .alive = history != NULL ? beat : NULL,
+                                 .context = history};
     run->ops = run->devices.ops;
     if (st == ST_OK)
         st = data_load(&job->dataset, job->seed, &way, &run->data, err);
@@ -122,6 +131,8 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
         st = whitening_make(&run->whitening, run->data.channels, run->data.patches, err);
     if (st == ST_OK)
         st = choose_batches(run, err);
+    if (st == ST_OK)
+        st = resume_precision(run, err);
     if (st == ST_OK)
         st = devices_open(&run->devices, err);
     if (st != ST_OK)
@@ -211,15 +222,14 @@ static void say_memory(struct run *run)
                 (long long)found, (long long)evicted);
 }
 
-/* What the watchdog is to know: how long nothing may happen (a step, an evaluation, a change of the network), and until
- * when a budget of the clock is used up. Both are generous; they end what would never end. */
+/* What the watchdog is to know: how long nothing may happen (a step, an evaluation, a change of the network, an image
+ * read), and until when a budget of the clock is used up. Both are generous; they end what would never end. */
 static const double SILENCE_SECONDS = 1800.0, GRACE_SECONDS = 30.0, GRACE_SHARE = 0.25;
 
 static void tell_watchdog(const struct run *run)
 {
     const struct job_budget *budget = &run->job->budget;
     supervisor_beat(run->history);
-    atomic_store(&run->history->silence, SILENCE_SECONDS);
     if (budget_kind_of(budget) != BUDGET_SECONDS || budget->clock != JOB_CLOCK_WALL)
         return;
     const double total = budget_total(budget, budget_stages(budget) - 1);
@@ -233,8 +243,8 @@ static enum status run_once(const struct job *job, const char *folder, int verbo
 {
     struct run run;
 
-    enum status st = run_open(&run, job, folder, verbosity, history->started, err);
-    run.history = history;
+    atomic_store(&history->silence, SILENCE_SECONDS);
+    enum status st = run_open(&run, job, folder, verbosity, history, err);
     if (st == ST_OK)
         st = resume_run(&run, err);
     if (st != ST_OK)

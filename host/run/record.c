@@ -57,6 +57,7 @@ enum status record_run(struct run *run, struct error *err)
         .libraries = {.onednn = library_version(run, "onednn"),
                       .cjson = cJSON_Version(),
                       .cuda = library_version(run, "cuda")},
+        .precision = devices_precision_word(&run->devices),
     };
     enum status st = event_write_run(&run->journal, &event, run_time(run), err);
     free(names);
@@ -91,6 +92,8 @@ enum status record_calibration(struct run *run, const struct calibration *calibr
                                             .error = calibration->error,
                                             .measured = run->calibrated ? run->seconds_per_image : NAN,
                                             .beside = run->calibrated ? run->beside : NAN,
+                                            .evaluation =
+                                                run->evaluation_factor > 0.0 ? run->evaluation_factor : NAN,
                                             .batch = rates->batch,
 #define UNIT(NAME, name, meaning) .name = rates->seconds[COST_##NAME],
                                             COST_UNITS(UNIT)
@@ -218,7 +221,8 @@ enum status record_model(struct run *run, const struct record_model *model, stru
         .predicted_images_per_second = model->predicted_images_per_second,
         .gain = model->gain,
         .gain_deviation = model->gain_deviation,
-        .hash = store_hash(run, model->id),
+        .hash = store_hash(run, model->id, RUN_MODEL),
+        .losses_hash = store_hash(run, model->id, RUN_LOSSES),
     };
     return event_write_model(&run->journal, &event, run_time(run), err);
 }

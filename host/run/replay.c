@@ -71,12 +71,16 @@ static struct recipe recipe_of(const struct event_candidate *event)
 static enum status replay_run(const struct run *run, const struct event_run *event, struct error *err)
 {
     char expected[DATA_FINGERPRINT_LENGTH];
-    data_fingerprint_text(&run->data, event->dataset.fingerprint, expected);
-    if (strcmp(event->dataset.fingerprint, expected) != 0)
+    const struct event_dataset *before = &event->dataset;
+    const int32_t *now = run->data.sample_count;
+    data_fingerprint_text(&run->data, before->fingerprint, expected);
+    if (strcmp(before->fingerprint, expected) != 0)
         return error_set(
             err, ST_FORMAT,
-            "the run began on data with fingerprint %s, the job's data has %s; use --fresh to start over",
-            event->dataset.fingerprint, expected);
+            "the run began on %d + %d + %d images for training, validation and test (%s), the job's "
+            "data are %d + %d + %d (%s); use --fresh to start over",
+            (int)before->train, (int)before->validation, (int)before->test, before->fingerprint,
+            (int)now[SPLIT_TRAIN], (int)now[SPLIT_VALIDATION], (int)now[SPLIT_TEST], expected);
     return ST_OK;
 }
 
@@ -152,7 +156,11 @@ static enum status replay_model(struct run *run, const struct event_model *event
     candidate->joined = event->validated > 0 ? (uint32_t)event->validated : 0;
     candidate->gain = event->gain;
     candidate->gain_deviation = event->gain_deviation;
-    return event->hash != NULL ? store_note_hash(run, event->id, event->hash, err) : ST_OK;
+    if (event->hash != NULL)
+        st = store_note_hash(run, event->id, RUN_MODEL, event->hash, err);
+    if (st == ST_OK && event->losses_hash != NULL)
+        st = store_note_hash(run, event->id, RUN_LOSSES, event->losses_hash, err);
+    return st;
 }
 
 static void replay_plan(struct run *run, const struct event_plan *event)
@@ -187,6 +195,7 @@ static void replay_calibration(struct run *run, const struct event_calibration *
     if (!isnan(event->measured)) {
         run->seconds_per_image = event->measured;
         run->beside = event->beside;
+        run->evaluation_factor = isnan(event->evaluation) ? 0.0 : event->evaluation;
         run->calibrated = true;
     }
 }

@@ -134,8 +134,12 @@ static enum status count_kills(const struct run *run, int *kills, struct error *
     }
     rewind(stream);
     while (fgets(line, sizeof(line), stream) != NULL) {
+        char *end;
+        const long id = strtol(line, &end, 10);
+        if (end == line || *end != ' ') /* damaged, or the rest of a line that is */
+            continue;
         for (int32_t i = 0; i < run->past_count; i++)
-            kills[i] += !run->past[i]->ended && strtol(line, NULL, 10) == run->past[i]->id;
+            kills[i] += !run->past[i]->ended && id == run->past[i]->id;
     }
 out:
     if (stream != NULL && fclose(stream) != 0 && st == ST_OK)
@@ -270,6 +274,24 @@ static enum status go_through(struct run *run, const struct journal_lines *lines
         budget_total(&run->job->budget, run->stage) != found.stage_budget)
         st = record_stage(run, err);
     remove_checkpoints(run);
+    return st;
+}
+
+enum status resume_precision(struct run *run, struct error *err)
+{
+    struct journal_lines lines = {0};
+    const struct event *event = NULL;
+    char *path = run_path(run, JOURNAL_NAME);
+    enum status st = path != NULL ? journal_first(path, &lines, err) : error_memory(err, "path", 0);
+    struct event_reader reader = event_reader_open(path, &lines);
+    if (st == ST_OK && lines.count > 0)
+        st = event_next(&reader, &event, err);
+    if (st == ST_OK && event != NULL && event->kind == EVENT_RUN)
+        devices_prefer(&run->devices, event->run.precision != NULL ? event->run.precision
+                                                                   : job_precision_text(JOB_PRECISION_FP32));
+    event_reader_close(&reader);
+    journal_lines_free(&lines);
+    free(path);
     return st;
 }
 

@@ -40,9 +40,10 @@ struct run_final {
     bool joined;          /* it has been trained on the validation images too */
 };
 
-/* The hash of a model's file, as it was written. */
+/* The hashes of a model's files, as they were written. */
+enum run_file { RUN_MODEL, RUN_LOSSES, RUN_FILES };
 struct run_hash {
-    char text[MODEL_HASH_LENGTH]; /* "": not known, of a run that an older version began */
+    char text[RUN_FILES][MODEL_HASH_LENGTH]; /* "": not known, there is none or an older version wrote it */
 };
 
 struct run {
@@ -56,7 +57,7 @@ struct run {
     struct whitening whitening;     /* of the training images */
     struct batches batches;
     struct run_sharing sharing;
-    int32_t window; /* candidates that may be proposed before the first of them is observed */
+    int32_t window; /* candidates that may be under way (coordinator.h) */
     struct weight_cache *weights;
     struct engine_history *history; /* who was in training when the engine ends before its time */
     atomic_bool stop;               /* trainings are to save themselves and end */
@@ -95,7 +96,7 @@ struct run {
     double model_seconds_coming; /* at most, of trainings that are not observed yet */
     bool calibrated;             /* seconds_per_image was measured */
     double seconds_per_image;    /* measured over predicted training time of the last model; 1 before */
-    /* measured evaluation time over predicted training time of an image; 0 before */
+    /* measured evaluation time over predicted training time of an image, on one device; 0 before */
     double evaluation_factor;
     double beside; /* seconds that a candidate takes beside its training, as measured; 0 before */
     /* What the journal tells of this stage's candidates, to be gone through again (resume.h): by id, [past_count]. */

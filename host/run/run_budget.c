@@ -3,6 +3,7 @@
 #include "host/net/cost.h"
 #include "host/net/start.h"
 #include "host/run/sharing.h"
+#include "host/train/progressive.h"
 
 #include <math.h>
 
@@ -144,11 +145,14 @@ static struct budget_training training_of(const struct run *run, const struct ca
 {
     const double images = run->data.sample_count[SPLIT_TRAIN];
     const struct cost_rates model = cost_rates_of(MODEL_FLOPS, MODEL_BYTES);
-    return (struct budget_training){.cost = cost_seconds(&candidate->graph, &model),
-                                    .images = candidate->final ? images : run->job->search.data * images,
-                                    .batch = batch,
-                                    .validation_images = run->data.sample_count[SPLIT_VALIDATION],
-                                    .devices = candidate->final ? run->batches.team : 1};
+    const double cost = cost_seconds(&candidate->graph, &model);
+    return (struct budget_training){
+        .cost = cost,
+        .stepped = candidate->progressive ? progressive_cost(&candidate->graph, &model) : cost,
+        .images = candidate->final ? images : run->job->search.data * images,
+        .batch = batch,
+        .validation_images = run->data.sample_count[SPLIT_VALIDATION],
+        .devices = candidate->final ? run->batches.team : 1};
 }
 
 static double allowances_of(const struct candidate *candidate)
@@ -216,7 +220,7 @@ double run_model_test_seconds(const struct run *run, const struct graph *graph)
     const struct budget_speed speed = speed_of(run, BUDGET_SECONDS);
     const double views = trainer_views_of(&run->job->evaluate, &run->job->train);
     return budget_test_seconds(&speed, cost_seconds(graph, &speed.rates),
-                               views * run->data.sample_count[SPLIT_TEST]);
+                               views * run->data.sample_count[SPLIT_TEST], run->batches.team);
 }
 
 double run_seconds_left(const struct run *run)

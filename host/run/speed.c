@@ -15,6 +15,9 @@ static const double MOST_SECONDS = 1.0, OF_THE_STAGE = 0.02, LEAST_SECONDS = 0.1
 /* Of what is left of the stage, for measuring one network. */
 static const double MEASURE_SHARE = 0.05;
 
+/* Steps from which on a training tells how fast the machine is. */
+enum { LEARNT_STEPS = 20 };
+
 /* With fewer networks measured most units would be guessed. */
 enum { LEAST_NETWORKS = 10 };
 
@@ -53,8 +56,8 @@ enum status speed_measure(struct run *run, const struct graph *graph, struct tea
     memory_reserve(&run->memory, &need, 0);
     memory_release(&run->memory, &need);
     const double predicted = cost_seconds(graph, &run->rates);
-    run->seconds_per_image = 1.0 / (measured.images_per_second * predicted);
-    run->evaluation_factor = measured.evaluation_seconds / predicted;
+    run->seconds_per_image = team.count / (measured.images_per_second * predicted);
+    run->evaluation_factor = team.count * measured.evaluation_seconds / predicted;
     run->beside = measured.preparation; /* at least; candidates will tell */
     run->calibrated = true;
     return ST_OK;
@@ -108,12 +111,34 @@ enum status speed_open(struct run *run, struct error *err)
     return st;
 }
 
+/* Predicted seconds of an image's training, where it trains: several devices share a final fit, which has nothing
+ * beside it. */
+static double predicted_seconds(const struct run *run, const struct candidate *candidate)
+{
+    const double alone = cost_seconds(&candidate->graph, &run->rates);
+    return candidate->final ? alone / run->batches.team : alone * sharing_slowdown(&run->sharing);
+}
+
 double speed_expected(const struct run *run, const struct candidate *candidate)
 {
-    const double seconds = run->seconds_per_image * cost_seconds(&candidate->graph, &run->rates);
-    if (run_repeats(run) || !(seconds > 0.0))
-        return NAN;
-    return candidate->final ? run->batches.team / seconds : 1.0 / (seconds * sharing_slowdown(&run->sharing));
+    const double seconds = run->seconds_per_image * predicted_seconds(run, candidate);
+    return run_repeats(run) || !(seconds > 0.0) ? NAN : 1.0 / seconds;
+}
+
+void speed_learn(struct run *run, const struct candidate *candidate)
+{
+    const int32_t images = run->data.sample_count[SPLIT_VALIDATION];
+    const double predicted = predicted_seconds(run, candidate);
+    if (!candidate->final && candidate->beside > 0.0)
+        run->beside = run->beside > 0.0 ? 0.5 * (run->beside + candidate->beside) : candidate->beside;
+    if (predicted > 0.0 && images > 0 && candidate->validation_seconds > 0.0)
+        run->evaluation_factor = candidate->validation_seconds / (predicted * images);
+    if (predicted > 0.0 && candidate->images_per_second > 0.0 && candidate->measured_steps >= LEARNT_STEPS) {
+        const double measured = 1.0 / (candidate->images_per_second * predicted);
+        /* One slow minute of the machine must not shut out the better networks: half old, half new. */
+        run->seconds_per_image = run->calibrated ? 0.5 * (run->seconds_per_image + measured) : measured;
+        run->calibrated = true;
+    }
 }
 
 double speed_error(const struct candidate *candidate)

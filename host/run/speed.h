@@ -23,6 +23,10 @@ enum status speed_measure(struct run *run, const struct graph *graph, struct tea
 /* Images a second that are expected of a candidate's training; NAN where no clock counts (run_repeats). */
 double speed_expected(const struct run *run, const struct candidate *candidate);
 
+/* Remembers how the measured time of a training's steps, and of its evaluation, compares with what was predicted. Short
+ * trainings tell too little. With the run's lock. */
+void speed_learn(struct run *run, const struct candidate *candidate);
+
 /* By how much what was expected was off, relative; NAN when it is not known. */
 double speed_error(const struct candidate *candidate);
 

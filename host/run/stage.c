@@ -10,6 +10,7 @@
 #include "host/run/run_budget.h"
 #include "host/run/speed.h"
 #include "host/run/store.h"
+#include "host/train/progressive.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -36,13 +37,43 @@ static enum status rehearse_report(struct run *run, struct error *err)
 
 /* ---- final fit ---- */
 
-/* What the strategy wants to end with. An earlier stage's final fit of the same network is gone on from, but not one
- * that knows the validation images, for nobody could say then how good it becomes. */
+bool stage_progressive(const struct job *job, struct shape image)
+{
+    switch (job->train.progressive) {
+    case JOB_PROGRESSIVE_AUTO:
+        return budget_kind_of(&job->budget) == BUDGET_SECONDS && progressive_pays(image);
+    case JOB_PROGRESSIVE_ON:
+        return true;
+    case JOB_PROGRESSIVE_OFF:
+        return false;
+    }
+    abort(); /* the schema allows no other */
+}
+
+/* An earlier stage's final fit of the same network is gone on from, but not one that knows the validation images, for
+ * nobody could say then how good it becomes. */
+static bool goes_on_from_earlier(const struct run *run, const struct candidate *candidate)
+{
+    const struct run_final *earlier = &run->final;
+    return earlier->id >= 0 && !earlier->joined && earlier->parent == candidate->parent &&
+           earlier->fingerprint == graph_fingerprint(&candidate->graph);
+}
+
+/* Whether it is to see smaller images at first: from fresh weights alone, for others have seen them in full size. */
+static enum status see_smaller_images(const struct run *run, struct candidate *candidate, struct error *err)
+{
+    candidate->progressive = false;
+    if (candidate->parent >= 0 || goes_on_from_earlier(run, candidate) ||
+        !stage_progressive(run->job, candidate->graph.layers[0].shape))
+        return ST_OK;
+    return progressive_fits(&candidate->graph, &candidate->progressive, err);
+}
+
+/* What the strategy wants to end with. */
 static enum status propose_final(const struct run *run, struct candidate **made, struct error *err)
 {
     const struct budget_state budget = run_budget(run);
     const struct search_request request = run_request(run, &budget);
-    const struct run_final *earlier = &run->final;
     struct proposal proposal;
     *made = NULL;
     enum status st = search_propose_final(run->search, &request, &proposal, err);
@@ -58,9 +89,8 @@ static enum status propose_final(const struct run *run, struct candidate **made,
     candidate_say(candidate, "final fit");
     candidate->final = true;
     candidate->batch = batches_wanted(&run->batches, true, candidate->recipe.hyperparameters.batch);
-    if (earlier->id >= 0 && !earlier->joined && earlier->parent == candidate->parent &&
-        earlier->fingerprint == graph_fingerprint(&candidate->graph)) {
-        candidate->source = earlier->id;
+    if (goes_on_from_earlier(run, candidate)) {
+        candidate->source = run->final.id;
         candidate->recipe.goes_on = false;
         candidate->recipe.shrink = NAN;
         candidate->recipe.hyperparameters.warmup = candidate->recipe.hyperparameters.hold = NAN;
@@ -119,6 +149,10 @@ static enum status final_fit(struct run *run, struct error *err)
     enum status st = candidate == NULL ? propose_final(run, &candidate, err) : ST_OK;
     if (st == ST_DIVERGED)
         st = tell_cause(run, err);
+    if (st == ST_OK)
+        st = see_smaller_images(run, candidate, err);
+    if (st == ST_OK && candidate->progressive)
+        candidate_say(candidate, "small images first");
     if (st == ST_OK && !candidate->ended)
         st = train_final(run, candidate, err);
     if (st == ST_OK)

@@ -45,7 +45,8 @@ char *run_checkpoint_path(const struct run *run, int32_t id)
 
 /* ---- hashes ---- */
 
-enum status store_note_hash(struct run *run, int32_t id, const char *hash, struct error *err)
+enum status store_note_hash(struct run *run, int32_t id, enum run_file file, const char *hash,
+                            struct error *err)
 {
     if (id >= run->hash_count) {
         const int32_t count = 2 * id + 16;
@@ -56,21 +57,30 @@ enum status store_note_hash(struct run *run, int32_t id, const char *hash, struc
         run->hashes = larger;
         run->hash_count = count;
     }
-    snprintf(run->hashes[id].text, sizeof(run->hashes[id].text), "%s", hash);
+    snprintf(run->hashes[id].text[file], sizeof(run->hashes[id].text[file]), "%s", hash);
     return ST_OK;
 }
 
-const char *store_hash(const struct run *run, int32_t id)
+const char *store_hash(const struct run *run, int32_t id, enum run_file file)
 {
-    return id < run->hash_count && run->hashes[id].text[0] != '\0' ? run->hashes[id].text : NULL;
+    return id < run->hash_count && run->hashes[id].text[file][0] != '\0' ? run->hashes[id].text[file] : NULL;
+}
+
+static enum status note_written(struct run *run, int32_t id, enum run_file file, const char *hash,
+                                struct error *err)
+{
+    run_lock(run);
+    const enum status st = store_note_hash(run, id, file, hash, err);
+    run_unlock(run);
+    return st;
 }
 
 /* Whether the file is the one that was written: `found` is its hash. */
-static enum status check_hash(struct run *run, int32_t id, const char *path, const char *found,
-                              struct error *err)
+static enum status check_hash(struct run *run, int32_t id, enum run_file file, const char *path,
+                              const char *found, struct error *err)
 {
     run_lock(run);
-    const char *expected = store_hash(run, id);
+    const char *expected = store_hash(run, id, file);
     enum status st = expected == NULL || strcmp(expected, found) == 0
                          ? ST_OK
                          : error_set(err, ST_FORMAT, "%s: its hash is %s, expected %s as it was written",
@@ -117,11 +127,8 @@ enum status store_save(struct run *run, int32_t id, const struct graph *graph, c
         st = model_save(path, graph, values, &about, err);
     if (st == ST_OK)
         st = model_hash(path, hash, err);
-    if (st == ST_OK) {
-        run_lock(run);
-        st = store_note_hash(run, id, hash, err);
-        run_unlock(run);
-    }
+    if (st == ST_OK)
+        st = note_written(run, id, RUN_MODEL, hash, err);
     free(path);
     return st;
 }
@@ -132,7 +139,7 @@ enum status store_load(struct run *run, int32_t id, struct graph *graph, float *
     char *path = run_model_path(run, id);
     enum status st = path != NULL ? model_load(path, &model, err) : error_memory(err, "path", 0);
     if (st == ST_OK)
-        st = check_hash(run, id, path, model.hash, err);
+        st = check_hash(run, id, RUN_MODEL, path, model.hash, err);
     if (st != ST_OK)
         note_lost(run, id, path, err);
     if (st == ST_OK) { /* the two that are wanted change owner */
@@ -153,12 +160,15 @@ static size_t losses_bytes(const struct run *run)
     return (size_t)run->data.sample_count[SPLIT_VALIDATION] * sizeof(float);
 }
 
-enum status store_save_losses(const struct run *run, int32_t id, const float *losses, struct error *err)
+enum status store_save_losses(struct run *run, int32_t id, const float *losses, struct error *err)
 {
-    char *path = run_losses_path(run, id);
+    char *path = run_losses_path(run, id), hash[MODEL_HASH_LENGTH];
     enum status st = path != NULL ? store_make_folder(run, err) : error_memory(err, "path", 0);
     if (st == ST_OK)
         st = file_write_atomic(path, (const char *)losses, losses_bytes(run), err);
+    model_hash_text((const char *)losses, losses_bytes(run), hash);
+    if (st == ST_OK)
+        st = note_written(run, id, RUN_LOSSES, hash, err);
     free(path);
     return st;
 }
@@ -180,11 +190,15 @@ static void compare(const float *a, const float *b, int32_t count, double *gain,
 enum status store_compare(struct run *run, int32_t with, const float *losses, double *gain, double *deviation,
                           struct error *err)
 {
-    char *path = run_losses_path(run, with), *data = NULL;
+    char *path = run_losses_path(run, with), *data = NULL, hash[MODEL_HASH_LENGTH];
     size_t length = 0;
     enum status st = path != NULL ? file_read(path, &data, &length, err) : error_memory(err, "path", 0);
     if (st == ST_OK && length != losses_bytes(run))
         st = error_set(err, ST_FORMAT, "%s: found %zu bytes, expected %zu", path, length, losses_bytes(run));
+    if (st == ST_OK) {
+        model_hash_text(data, length, hash);
+        st = check_hash(run, with, RUN_LOSSES, path, hash, err);
+    }
     if (st == ST_OK)
         compare((const float *)(const void *)data, losses, run->data.sample_count[SPLIT_VALIDATION], gain,
                 deviation);
@@ -220,7 +234,7 @@ static enum status publish(struct run *run, const char *from, const char *to, st
     struct model model = {0};
     enum status st = model_load(from, &model, err);
     if (st == ST_OK)
-        st = check_hash(run, run->best_id, from, model.hash, err);
+        st = check_hash(run, run->best_id, RUN_MODEL, from, model.hash, err);
     model_free(&model);
     if (st != ST_OK)
         return note_lost(run, run->best_id, from, err);
@@ -252,7 +266,7 @@ enum status store_check_published(struct run *run, struct error *err)
     enum status st = from != NULL && to != NULL ? ST_OK : error_memory(err, "path", 0);
     if (st != ST_OK || run->best_id < 0)
         goto out;
-    const char *written = store_hash(run, run->best_id);
+    const char *written = store_hash(run, run->best_id, RUN_MODEL);
     if (written != NULL)
         snprintf(expected, sizeof(expected), "%s", written);
     else if (model_hash(from, expected, &ignored) != ST_OK && file_exists(to))

@@ -5,8 +5,9 @@
 #include "host/run/candidate.h"
 
 /* The hash of a model's file, from the journal or as it was written; with the run's lock held. */
-enum status store_note_hash(struct run *run, int32_t id, const char *hash, struct error *err);
-const char *store_hash(const struct run *run, int32_t id); /* NULL: not known */
+enum status store_note_hash(struct run *run, int32_t id, enum run_file file, const char *hash,
+                            struct error *err);
+const char *store_hash(const struct run *run, int32_t id, enum run_file file); /* NULL: not known */
 
 /* Writes models/ID.safetensors and notes its hash. values[weight table's total of graph]. */
 enum status store_save(struct run *run, int32_t id, const struct graph *graph, const float *values,
@@ -19,11 +20,11 @@ enum status store_load(struct run *run, int32_t id, struct graph *graph, float *
 /* The folder that these files are in. */
 enum status store_make_folder(const struct run *run, struct error *err);
 
-/* Writes models/ID.losses: the loss on each validation image. */
-enum status store_save_losses(const struct run *run, int32_t id, const float *losses, struct error *err);
+/* Writes models/ID.losses, the loss on each validation image, and notes its hash. */
+enum status store_save_losses(struct run *run, int32_t id, const float *losses, struct error *err);
 
 /* Compares losses on the validation images with those of model `with`, image by image: the mean of its less these, and
- * that mean's standard error; NAN both with less than two images. Its file may be lost, as in store_load. */
+ * that mean's standard error; NAN both with less than two images. Its file may be lost or damaged, as in store_load. */
 enum status store_compare(struct run *run, int32_t with, const float *losses, double *gain, double *deviation,
                           struct error *err);
 

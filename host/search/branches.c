@@ -19,18 +19,9 @@ static const double ROOT_SHARE = 0.1, SHORT_SHARE = 0.15, LONG_SHARE = 0.3;
 /* Of a control's or a sibling's training, before it cools down; and of the root's, behind its warm-up. */
 static const double HOLD = 0.75, ROOT_HOLD = 0.5;
 
-/* Every third sibling has another hyperparameter, the others have a morph. Only what a short look is prejudiced
- * against: that always likes a lower rate and less decay, whatever the end would say. And no label smoothing:
- * without it the validation loss is lower by what it is. */
+/* Every third sibling has another hyperparameter, as far as the job lets it (hyperparameters_raised), the others have a
+ * morph. No less label smoothing: without it the validation loss is lower by what it is. */
 enum { HYPERPARAMETER_EVERY = 3 };
-static const struct {
-    double rate, decay;
-    const char *text;
-} CHANGES[] = {
-    {2.0, 1.0, "learning rate x 2"},
-    {1.0, 2.0, "weight decay x 2"},
-};
-enum { HYPERPARAMETER_CHANGES = sizeof(CHANGES) / sizeof(CHANGES[0]) };
 
 /* ---- the plan ---- */
 
@@ -154,13 +145,11 @@ void branches_make_root(const struct branches_plan *plan, const struct search_me
     proposal->prediction = prediction_none();
 }
 
-/* On from where `model` held, on the batches of the root, with the model's hyperparameters. */
-static void go_on(const struct branches *branches, const struct search_model *model, double hold,
-                  struct proposal *proposal)
+/* On from where its parent held, on the batches of the root. */
+static void go_on(const struct branches *branches, double hold, struct proposal *proposal)
 {
     proposal->recipe.goes_on = true;
     proposal->recipe.batches_of = branches->root->id;
-    proposal->recipe.hyperparameters = model->recipe.hyperparameters;
     proposal->recipe.hyperparameters.warmup = 0.0;
     proposal->recipe.hyperparameters.hold = hold;
 }
@@ -170,28 +159,28 @@ enum status branches_propose_control(const struct branches *branches, const stru
                                      struct proposal *proposal, struct error *err)
 {
     enum status st = propose_further(trunk, proposal, err);
-    go_on(branches, trunk, HOLD, proposal);
+    proposal->recipe.hyperparameters = trunk->recipe.hyperparameters;
+    go_on(branches, HOLD, proposal);
     proposal->recipe.budget = budget_of(plan->share, means, false);
     snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH, "control of round %d", branches->rounds + 1);
     return st;
 }
 
+/* ST_NONE where the job leaves nothing to try. */
 static enum status propose_hyperparameter(const struct search *search, const struct branches *branches,
                                           struct proposal *proposal, struct error *err)
 {
-    const struct search_setup *setup = search_setup(search);
-    const int32_t which =
-        (branches->rounds - 1 + branches->siblings / HYPERPARAMETER_EVERY) % HYPERPARAMETER_CHANGES;
+    struct hyperparameter_change changes[HYPERPARAMETERS_RAISED_MOST];
+    const int32_t count = hyperparameters_raised(&search_setup(search)->hyperparameters,
+                                                 &branches->trunk->recipe.hyperparameters, changes);
+    if (count == 0)
+        return error_set(err, ST_NONE, "no hyperparameter may be another");
+    const struct hyperparameter_change *change =
+        &changes[(branches->rounds - 1 + branches->siblings / HYPERPARAMETER_EVERY) % count];
     enum status st = propose_further(branches->trunk, proposal, err);
-    go_on(branches, branches->trunk, HOLD, proposal);
-    struct hyperparameters *own = &proposal->recipe.hyperparameters;
-    if (CHANGES[which].rate != 1.0)
-        own->learning_rate = CHANGES[which].rate *
-                             (isnan(own->learning_rate) ? setup->train->learning_rate : own->learning_rate);
-    if (CHANGES[which].decay != 1.0)
-        own->weight_decay = CHANGES[which].decay *
-                            (isnan(own->weight_decay) ? setup->train->weight_decay : own->weight_decay);
-    snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH, "%s", CHANGES[which].text);
+    proposal->recipe.hyperparameters = change->set;
+    go_on(branches, HOLD, proposal);
+    snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH, "%s", change->text);
     return st;
 }
 
@@ -201,8 +190,10 @@ static enum status propose_morph(const struct search *search, const struct branc
 {
     for (int draw = 0; draw < PROPOSE_DRAWS; draw++) {
         enum status st = propose_changed(search, branches->trunk, 1, limits, random, proposal, err);
-        if (st == ST_OK)
-            go_on(branches, branches->trunk, HOLD, proposal);
+        if (st == ST_OK) {
+            proposal->recipe.hyperparameters = branches->trunk->recipe.hyperparameters;
+            go_on(branches, HOLD, proposal);
+        }
         if (st != ST_NONE)
             return st;
     }
@@ -220,7 +211,7 @@ static enum status collect_gains(const struct search *search, const struct searc
     for (int32_t i = 0; st == ST_OK && i < search_count(search); i++) {
         const struct search_model *model = search_at(search, i);
         const struct search_model *control = search_find(search, model->recipe.compared_with);
-        double growth;
+        double growth = 0.0;
         if (control == NULL || isnan(model->gain) || !(control->loss > 0.0))
             continue;
         st = branches_predict_growth(search, request, branches, control, model, &growth, err);
@@ -257,7 +248,8 @@ static enum status propose_expected(const struct search *search, const struct br
                  "%+.3f +- %.3f expected", proposal->prediction.mean, proposal->prediction.deviation);
         proposal->prediction = prediction_none(); /* of its score there is none */
         proposal->recipe.prior = prior->read ? GAIN_PRIOR_VERSION : -1;
-        go_on(branches, branches->trunk, HOLD, proposal);
+        proposal->recipe.hyperparameters = branches->trunk->recipe.hyperparameters;
+        go_on(branches, HOLD, proposal);
     }
     return st;
 }
@@ -268,8 +260,9 @@ enum status branches_propose_sibling(const struct search *search, const struct b
                                      struct error *err)
 {
     const bool morphs = branches->siblings % HYPERPARAMETER_EVERY != HYPERPARAMETER_EVERY - 1;
-    enum status st = morphs ? propose_expected(search, branches, request, prior, random, proposal, err)
-                            : propose_hyperparameter(search, branches, proposal, err);
+    enum status st = morphs ? ST_NONE : propose_hyperparameter(search, branches, proposal, err);
+    if (st == ST_NONE)
+        st = propose_expected(search, branches, request, prior, random, proposal, err);
     if (st == ST_OK) {
         proposal->recipe.budget = branches->control->recipe.budget;
         proposal->recipe.compared_with = branches->control->id;
@@ -281,6 +274,7 @@ enum status branches_propose_end(const struct branches *branches, const struct s
                                  struct proposal *proposal, struct error *err)
 {
     enum status st = propose_further(trunk, proposal, err);
-    go_on(branches, trunk, 0.0, proposal);
+    proposal->recipe.hyperparameters = trunk->recipe.hyperparameters;
+    go_on(branches, 0.0, proposal);
     return st;
 }

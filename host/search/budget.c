@@ -86,7 +86,7 @@ static double evaluation_seconds(const struct budget_speed *speed, double cost)
 
 static double step_seconds(const struct budget_speed *speed, const struct budget_training *training)
 {
-    return budget_image_seconds(speed, training->cost) * training->batch / training->devices;
+    return budget_image_seconds(speed, training->stepped) * training->batch / training->devices;
 }
 
 static double validation_seconds(const struct budget_speed *speed, const struct budget_training *training)
@@ -111,9 +111,9 @@ uint32_t budget_training_steps(const struct budget_speed *speed, const struct bu
     return whole_steps(whole * epoch + floor(fmax(rest, 0.0) / step));
 }
 
-double budget_test_seconds(const struct budget_speed *speed, double cost, double images)
+double budget_test_seconds(const struct budget_speed *speed, double cost, double images, int32_t devices)
 {
-    return images * evaluation_seconds(speed, cost);
+    return images * evaluation_seconds(speed, cost) / devices;
 }
 
 /* ---- the parts of a stage ---- */
@@ -131,15 +131,25 @@ static double last_step_seconds(const struct budget_state *state)
     return budget_image_seconds(&state->speed, state->costs.likely) * state->final_batch / state->team;
 }
 
+/* What is kept for the test of a network with that cost. */
+static double test_reserve(const struct budget_state *state, double cost)
+{
+    const double margin = state->speed.evaluation > 0.0 ? TEST_MARGIN : 1.0;
+    return margin * budget_test_seconds(&state->speed, cost, (double)state->test_images * state->test_views,
+                                        state->team);
+}
+
+/* And for what follows, whatever network that is. */
+static double other_reserve(const struct budget_state *state)
+{
+    return state->speed.overhead + last_step_seconds(state);
+}
+
 double budget_reserve(const struct budget_state *state)
 {
-    const struct budget_speed *speed = &state->speed;
     if (state->kind != BUDGET_SECONDS)
         return 0.0;
-    const double margin = speed->evaluation > 0.0 ? TEST_MARGIN : 1.0;
-    return speed->overhead + last_step_seconds(state) +
-           margin * budget_test_seconds(speed, state->costs.likely,
-                                        (double)state->test_images * state->test_views);
+    return other_reserve(state) + test_reserve(state, state->costs.likely);
 }
 
 double budget_search_part(const struct budget_state *state)
@@ -245,13 +255,14 @@ uint32_t budget_final_steps(const struct budget_state *state)
 static void count_seconds(const struct budget_state *state, struct search_means *means)
 {
     const struct budget_speed *speed = &state->speed;
-    const double whole = fmax(of_stage(state, 1.0) - budget_reserve(state), 1e-9);
+    const double whole = fmax(of_stage(state, 1.0) - other_reserve(state), 1e-9);
     const double alone = whole / (budget_image_seconds(speed, 1.0) * state->train_images);
     means->by_cost = true;
     means->epochs = state->team * alone;
     means->candidate_epochs = alone / speed->slowdown;
     means->device_seconds = state->by_a_clock ? state->team * whole * speed->slowdown : NAN;
-    means->left = budget_final_seconds(state, 0.0) / whole;
+    means->test = means->epochs * test_reserve(state, 1.0) / whole;
+    means->left = fmax(state->total - state->spent - other_reserve(state), 0.0) / whole;
     means->search = budget_search_part(state) / whole;
     means->candidate = budget_allowances(true, 1.0) * budget_allowance(state) / whole;
     means->beside = speed->beside / whole;

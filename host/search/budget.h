@@ -46,7 +46,7 @@ int32_t budget_stages(const struct job_budget *budget);
 struct budget_speed {
     struct cost_rates rates;
     double measured;   /* over predicted seconds of an image's training, alone on a device; 1: unknown */
-    double evaluation; /* measured seconds of an image's over predicted of its training; 0: unknown */
+    double evaluation; /* of an image's evaluation, likewise; 0: unknown */
     double slowdown;   /* of a training beside the others on its device; 1 with one */
     double beside;     /* seconds that a candidate takes beside its training; 0: unknown */
     /* seconds that a stage needs beside training and test: opening, report, plots, model file */
@@ -91,8 +91,9 @@ double budget_image_seconds(const struct budget_speed *speed, double cost);
 
 /* A training whose time is predicted: each epoch is validated, and the part of one that it ends in. */
 struct budget_training {
-    double cost;   /* of the network */
-    double images; /* of an epoch, in whole batches */
+    double cost;    /* of the network */
+    double stepped; /* of an image in its steps, where these have smaller images at first; else the same */
+    double images;  /* of an epoch, in whole batches */
     int32_t batch, validation_images;
     int32_t devices; /* that share each batch, and lose nothing by it */
 };
@@ -103,8 +104,8 @@ double budget_training_seconds(const struct budget_speed *speed, const struct bu
 uint32_t budget_training_steps(const struct budget_speed *speed, const struct budget_training *training,
                                double seconds);
 
-/* Seconds of a test of so many images, each view of one counted, without a margin. */
-double budget_test_seconds(const struct budget_speed *speed, double cost, double images);
+/* Seconds of a test of so many images, each view of one counted, by devices that share them, without a margin. */
+double budget_test_seconds(const struct budget_speed *speed, double cost, double images, int32_t devices);
 
 /* ---- what follows ---- */
 

@@ -15,6 +15,9 @@ static const double OPEN_FACTOR = 4.0;
 /* Of the range: how far round 0 goes, and chance. */
 static const double FIRST_STEP = 0.25, CHANCE_STEP = 0.25;
 
+/* Times which a value is raised. */
+static const double RAISE = 2.0;
+
 static const char *const names[] = {
 #define NAME(field, usual_scale) #field,
     JOB_SEARCHED(NAME)
@@ -199,6 +202,48 @@ int32_t hyperparameters_round(const struct hyperparameter_space *space, const st
         }
     }
     return trials.count;
+}
+
+/* ---- what is raised ---- */
+
+/* The next value above that one which the job lets a search try; the same where there is none. */
+static double value_above(const struct job_range *range, double value)
+{
+    double above = INFINITY;
+    switch (range->kind) {
+    case JOB_RANGE_FIXED:
+        break;
+    case JOB_RANGE_OPEN:
+        return RAISE * value;
+    case JOB_RANGE_LIST:
+        for (int32_t i = 0; i < range->values.count; i++)
+            if (range->values.items[i] > value && !is_same(range->values.items[i], value))
+                above = fmin(above, range->values.items[i]);
+        break;
+    case JOB_RANGE_BETWEEN:
+        return fmax(fmin(RAISE * value, range->max), value);
+    }
+    return isinf(above) ? value : above;
+}
+
+int32_t hyperparameters_raised(const struct hyperparameter_space *space, const struct hyperparameters *set,
+                               struct hyperparameter_change changes[HYPERPARAMETERS_RAISED_MOST])
+{
+    static const struct {
+        const char *name, *text;
+    } raised[HYPERPARAMETERS_RAISED_MOST] = {{"learning_rate", "higher learning rate"},
+                                             {"weight_decay", "more weight decay"}};
+    int32_t count = 0;
+    for (int32_t i = 0; i < HYPERPARAMETERS_RAISED_MOST; i++) {
+        int32_t key = 0;
+        while (strcmp(names[key], raised[i].name) != 0)
+            key++;
+        const double value = value_of(space, set, key), above = value_above(range_of(space, key), value);
+        if (!is_same(value, above))
+            changes[count++] =
+                (struct hyperparameter_change){.set = with(space, set, key, above), .text = raised[i].text};
+    }
+    return count;
 }
 
 /* ---- chance ---- */

@@ -39,6 +39,20 @@ double hyperparameters_distance(const struct hyperparameter_space *space, const 
 int32_t hyperparameters_round(const struct hyperparameter_space *space, const struct hyperparameters *centre,
                               int32_t round, bool open, struct hyperparameters sets[HYPERPARAMETERS_MOST]);
 
+/* One thing that is not as it was; what, in words. */
+struct hyperparameter_change {
+    struct hyperparameters set;
+    const char *text;
+};
+
+/* What a short look is prejudiced against, for it always likes a lower rate and less decay, whatever the end would say:
+ * the set with a higher learning rate, and with more weight decay; twice as much where the job leaves the key open, in
+ * a range as far as that goes, of a list the next higher. How many of them there are: none where the job has a value,
+ * or where there is nothing higher. */
+enum { HYPERPARAMETERS_RAISED_MOST = 2 };
+int32_t hyperparameters_raised(const struct hyperparameter_space *space, const struct hyperparameters *set,
+                               struct hyperparameter_change changes[HYPERPARAMETERS_RAISED_MOST]);
+
 /* For a child: its parent's, of which those with a list or a range are changed by chance, each every other time: by a
  * normal number of a quarter of the range, within it, or to another item. */
 struct hyperparameters hyperparameters_vary(const struct hyperparameter_space *space,

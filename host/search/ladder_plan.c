@@ -18,14 +18,17 @@ static const double LEAST_EPOCHS = 5.0, MOST_EPOCHS = 60.0, MOST_OVER_BEST = 3.0
  * first; and what all may of the search's part. */
 static const double STEPS_SHARE = 0.1, ONLY_RUNG = 1.0 / 32.0, FIRST_RUNG = 1.0 / 64.0, OF_THE_SEARCH = 0.9;
 
+/* Of a network that is not even tested in the time that is left. */
+static const double LEAST_FINAL_EPOCHS = 1e-3;
+
 /* A size that none has. */
 static const double LARGEST = 1e9;
 
 enum { WIDTH_STEP = 8, MOST_WIDTH = 512, LAST_RUNG = 2 };
 
-double ladder_epochs(const struct search_means *means, double cost)
+double ladder_epochs(const struct search_means *means, double cost, double left)
 {
-    return means->by_cost ? means->epochs / cost : means->epochs;
+    return fmax(left * means->epochs / (means->by_cost ? cost : 1.0) - means->test, LEAST_FINAL_EPOCHS);
 }
 
 static enum status cost_of(const struct search_setup *setup, const struct search_limits *limits,
@@ -94,7 +97,7 @@ static enum status choose_widths(const struct search_setup *setup, const struct 
         const struct ladder_network network = {.start = start,
                                                .width = width,
                                                .size = cost / usual,
-                                               .epochs = ladder_epochs(&request->means, cost)};
+                                               .epochs = ladder_epochs(&request->means, cost, 1.0)};
         if (fixed > 0 || (network.epochs >= least && network.epochs <= most))
             insert(chosen, &found, count, wanted, &network);
         else if (outside.width == 0 || network.epochs > most) /* the last above, or the first below */
@@ -121,7 +124,7 @@ static enum status choose_networks(const struct search_setup *setup, const struc
         st = ladder_usual_cost(setup, &request->limits, start, &usual, err);
         if (st != ST_OK)
             break;
-        const double epochs = ladder_epochs(&request->means, usual);
+        const double epochs = ladder_epochs(&request->means, usual, 1.0);
         double wanted = ladder_best_size(epochs, balance);
         double most = fmax(MOST_EPOCHS, MOST_OVER_BEST * epochs / wanted);
         if (!request->means.by_cost) { /* size costs nothing */
@@ -192,7 +195,8 @@ static double least_share(const struct search_means *means, const struct ladder_
     for (int32_t i = 0; i < plan->count; i++)
         epochs = fmin(epochs, plan->networks[i].epochs);
     const double images = LADDER_LEAST_STEPS * means->candidate_batch + means->validation;
-    return images / (epochs * means->candidate_epochs / means->epochs * means->train_images);
+    const double of_all = (epochs + means->test) * means->candidate_epochs / means->epochs;
+    return images / (of_all * means->train_images);
 }
 
 /* How long trainings of the first rung are: as usual, or longer where that is too short and there is time. Whether
@@ -282,7 +286,7 @@ enum status ladder_plan_make(const struct search_setup *setup, const struct sear
     enum status st = ladder_usual_cost(setup, &request->limits, 0, &usual, err);
     if (st != ST_OK)
         return st;
-    plan->epochs = ladder_epochs(&request->means, usual);
+    plan->epochs = ladder_epochs(&request->means, usual, 1.0);
     const double e = plan->epochs;
     const int32_t starts = setup->job->starts.count;
     const int32_t networks = e < SHORT ? 3 : e < MANY ? 4 : e < MOST ? 6 : LADDER_MOST_NETWORKS;

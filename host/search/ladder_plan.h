@@ -60,7 +60,8 @@ enum status ladder_plan_make(const struct search_setup *setup, const struct sear
 enum status ladder_usual_cost(const struct search_setup *setup, const struct search_limits *limits,
                               int32_t start, double *cost, struct error *err);
 
-/* Epochs that the final fit would get of a network of that cost, had it all of the stage. */
-double ladder_epochs(const struct search_means *means, double cost);
+/* Epochs that the final fit would get of a network of that cost, if it began when that share of the stage was left: the
+ * network's own test is part of it. Above 0. */
+double ladder_epochs(const struct search_means *means, double cost, double left);
 
 #endif

@@ -102,7 +102,7 @@ static double final_epochs(const struct search *search, const struct search_requ
     for (int32_t i = 0; i < search_count(search); i++)
         if (search_at(search, i)->fingerprint == fingerprint && !search_at(search, i)->is_pending)
             return rungs_final_epochs(request, search_at(search, i));
-    return request->means.left * ladder_epochs(&request->means, cost_seconds(graph, &request->limits.rates));
+    return ladder_epochs(&request->means, cost_seconds(graph, &request->limits.rates), request->means.left);
 }
 
 /* What the final fit would be, or the first fit of a race; ST_NONE where there is no race. */

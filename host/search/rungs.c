@@ -124,10 +124,13 @@ enum status rungs_run(const struct search *search, const struct search_request *
 double rungs_final_epochs(const struct search_request *request, const struct search_model *model)
 {
     const struct search_means *means = &request->means;
-    if (!isnan(means->device_seconds) && model->images_per_second > 0.0)
-        return means->left * means->device_seconds * model->images_per_second / means->train_images;
+    if (!isnan(means->device_seconds) && model->images_per_second > 0.0) {
+        const double image =
+            means->epochs * means->train_images / (means->device_seconds * model->images_per_second);
+        return ladder_epochs(means, image, means->left);
+    }
     const double epochs =
-        means->left * ladder_epochs(means, cost_seconds(&model->graph, &request->limits.rates));
+        ladder_epochs(means, cost_seconds(&model->graph, &request->limits.rates), means->left);
     const bool by_steps = !means->by_cost && means->models == INT32_MAX;
     const double batch = model->recipe.hyperparameters.batch;
     return by_steps && !isnan(batch) ? epochs * batch / means->candidate_batch : epochs;

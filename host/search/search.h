@@ -81,10 +81,11 @@ struct proposal {
 };
 void proposal_free(struct proposal *proposal);
 
-/* What a stage's budget pays for. Shares are of the stage: of its seconds, but for what is kept for its test, or of its
- * steps; with a budget in models of the final fit.
+/* What a stage's budget pays for. Shares are of the stage: of its seconds, but for what is kept for report and plots, or
+ * of its steps; with a budget in models of the final fit.
  *
  * epochs            of the final fit, if it had all of the stage, for a network whose image costs 1 by cost_seconds
+ * test              of the final fit, that take as long as the stage's test, whatever network that is
  * candidate_epochs  of a candidate, if it had all of the stage
  * beside            of its device's seconds, that a candidate takes beside its training: to be prepared, to be saved
  * validation        images whose training takes as long as a candidate's validation, which is part of its training
@@ -92,10 +93,11 @@ void proposal_free(struct proposal *proposal);
  *                   no clock counts */
 struct search_means {
     double epochs, candidate_epochs;
+    double test;               /* 0 where no clock counts */
     double beside, validation; /* 0 where no clock counts, or unknown */
     bool by_cost; /* epochs of another network are these over its cost; otherwise they are the same for all */
     double device_seconds;
-    double left;   /* share that the final fit would get if it began now */
+    double left;   /* share that the final fit and the test would get if that began now */
     double search; /* share that the search may take in all */
     /* share that a candidate gets from fresh weights when its recipe asks for once the usual */
     double candidate;

@@ -43,8 +43,9 @@ static enum status propose_the_start(const struct search *search, void *state,
     (void)state;
     enum status st = propose_start(search, 0, proposal, err);
     if (st == ST_OK)
-        propose_augment(
-            search, ladder_epochs(&request->means, cost_seconds(&proposal->graph, &limits->rates)), proposal);
+        propose_augment(search,
+                        ladder_epochs(&request->means, cost_seconds(&proposal->graph, &limits->rates), 1.0),
+                        proposal);
     return st;
 }
 

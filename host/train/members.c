@@ -24,6 +24,11 @@ enum status members_all(struct trainer *trainer, void *context,
     return thread_team_run(trainer->team, &piece, err);
 }
 
+struct device_program *member_training(const struct trainer *trainer, const struct member *member)
+{
+    return member->training[trainer->size];
+}
+
 /* ---- steps ---- */
 
 struct step_work {
@@ -39,7 +44,8 @@ static enum status run_step(void *context, int32_t number, struct error *err)
     step.valid /= work->trainer->count;
     step.row = (uint32_t)(number * step.valid);
     step.first += step.row;
-    return member->device.ops->program_run(member->device.handle, member->training, &step, err);
+    return member->device.ops->program_run(member->device.handle, member_training(work->trainer, member),
+                                           &step, err);
 }
 
 static void step_failed(void *context, int32_t number, const struct error *err)
@@ -77,7 +83,8 @@ enum status member_bind_training(const struct trainer *trainer, const struct mem
         .optimizer = trainer->settings.optimizer,
         .group = trainer->group,
     };
-    return member->device.ops->program_bind(member->device.handle, member->training, &binding, err);
+    return member->device.ops->program_bind(member->device.handle, member_training(trainer, member), &binding,
+                                            err);
 }
 
 static enum status bind_joined(void *context, int32_t number, struct error *err)
@@ -116,7 +123,8 @@ static enum status read_metrics(void *context, int32_t number, struct error *err
 {
     struct trainer *trainer = context;
     struct member *member = &trainer->members[number];
-    return member->device.ops->program_metrics(member->device.handle, member->training, member->metrics, err);
+    return member->device.ops->program_metrics(member->device.handle, member_training(trainer, member),
+                                               member->metrics, err);
 }
 
 enum status members_metrics(struct trainer *trainer, struct error *err)
@@ -131,14 +139,39 @@ static enum status write_metrics(void *context, int32_t number, struct error *er
 {
     struct trainer *trainer = context;
     struct member *member = &trainer->members[number];
-    return member->device.ops->program_set_metrics(member->device.handle, member->training, member->metrics,
-                                                   err);
+    return member->device.ops->program_set_metrics(member->device.handle, member_training(trainer, member),
+                                                   member->metrics, err);
 }
 
 enum status members_set_metrics(struct trainer *trainer, struct error *err)
 {
     sum_metrics(trainer);
     return members_all(trainer, trainer, write_metrics, err);
+}
+
+/* ---- size of the images ---- */
+
+struct resize_work {
+    struct trainer *trainer;
+    int32_t before; /* the size until now */
+};
+
+/* The memory of the one program becomes that of the other. */
+static enum status resize(void *context, int32_t number, struct error *err)
+{
+    const struct resize_work *work = context;
+    struct member *member = &work->trainer->members[number];
+    member->device.ops->program_free(member->device.handle, member->training[work->before]);
+    member->training[work->before] = NULL;
+    return member_bind_training(work->trainer, member, err);
+}
+
+enum status members_resize(struct trainer *trainer, int32_t size, struct error *err)
+{
+    struct resize_work work = {.trainer = trainer, .before = trainer->size};
+    trainer->size = size;
+    enum status st = members_all(trainer, &work, resize, err);
+    return st == ST_OK ? members_set_metrics(trainer, err) : st;
 }
 
 /* ---- weights ---- */

@@ -81,7 +81,8 @@ enum status trainer_keep(struct trainer *trainer, struct device_weights **weight
 void trainer_report(const struct trainer *trainer, enum prog_purpose purpose, struct device_report *report)
 {
     const struct member *first = &trainer->members[0];
-    first->device.ops->program_report(purpose == PROG_TRAIN ? first->training : first->evaluation, report);
+    first->device.ops->program_report(
+        purpose == PROG_TRAIN ? member_training(trainer, first) : first->evaluation, report);
 }
 
 static struct trainer_result result_of(const double metrics[METRIC_COUNT])
@@ -163,6 +164,16 @@ static void look_at_times(const struct trainer *trainer, enum prog_purpose purpo
  * images more than once. */
 static const double JOIN_PROGRESS = 0.75;
 
+/* Pixels of the images in full size over those of the size at hand. */
+static double enlargement(const struct trainer *trainer)
+{
+    const struct shape full = trainer->graph.layers[0].shape;
+    const struct program *program =
+        trainer->size == trainer->sizes - 1 ? &trainer->training_program : &trainer->smaller[trainer->size];
+    const struct shape now = program->tensors[program->ops[0].outputs[GATHER_OUT_IMAGE]].shape;
+    return (double)full.h * full.w / ((double)now.h * now.w);
+}
+
 /* Seconds that the closing evaluation will take. Before the first one: a forward pass is a third of a training step's
  * work; a margin for what does not shrink with it. */
 static double evaluation_seconds(const struct trainer *trainer)
@@ -171,7 +182,7 @@ static double evaluation_seconds(const struct trainer *trainer)
         return 0.0;
     const double steps = ceil((double)first_device(trainer)->validation_count / trainer->settings.batch);
     const double known = trainer->evaluation_times.mean;
-    return steps * (known > 0.0 ? known : 0.45 * trainer->training_times.mean);
+    return steps * (known > 0.0 ? known : 0.45 * enlargement(trainer) * trainer->training_times.mean);
 }
 
 /* Of the epoch so far, the steps waited for. By the wall clock where the device does not know. */
@@ -243,6 +254,7 @@ static enum status training_step(struct trainer *trainer, double progress, doubl
         .first = state->position,
         .valid = trainer->settings.batch,
         .learning_rate = (float)learning_rate,
+        .drop_path = (float)fmin(progress, 1.0),
     };
     set_average(trainer, progress, &step);
     enum status st = members_step(trainer, &step, err);
@@ -258,6 +270,23 @@ static enum status read_metrics(struct trainer *trainer, struct error *err)
     if (st == ST_OK && !isfinite(trainer->state.metrics[METRIC_LOSS]))
         st = error_set(err, ST_DIVERGED, "the training loss is no longer finite at step %u",
                        trainer->state.step);
+    return st;
+}
+
+/* Larger images, when it is time for them: another program, whose times begin anew; that of its steps is guessed until
+ * one is known. */
+static enum status grow_images(struct trainer *trainer, double progress, struct error *err)
+{
+    const int32_t size = progressive_size_at(progress);
+    if (trainer->sizes == 1 || size <= trainer->size)
+        return ST_OK;
+    enum status st = read_metrics(trainer, err);
+    if (st != ST_OK)
+        return st;
+    const double seconds = trainer->training_times.mean * enlargement(trainer);
+    st = members_resize(trainer, size, err);
+    trainer->training_times = (struct step_times){.mean = seconds / enlargement(trainer)};
+    trainer->epoch_times = (struct step_times){0};
     return st;
 }
 
@@ -282,7 +311,9 @@ static enum status validate(struct trainer *trainer, struct trainer_result *vali
     look_at_times(trainer, PROG_EVALUATE, &trainer->evaluation_times);
     if (!isfinite(validation->loss))
         return error_set(err, ST_DIVERGED, "the validation loss is not finite after epoch %u", state->epoch);
-    state->stale = validation->loss < state->best_loss ? 0 : state->stale + 1;
+    /* What was trained on smaller images is not yet at its best with the full size. */
+    state->stale =
+        validation->loss < state->best_loss || trainer->size < trainer->sizes - 1 ? 0 : state->stale + 1;
     state->best_loss = fmin(state->best_loss, validation->loss);
     return ST_OK;
 }
@@ -397,6 +428,9 @@ enum status trainer_run(struct trainer *trainer, struct trainer_limit limit,
             if (st != ST_OK)
                 break;
         }
+        st = grow_images(trainer, progress, err);
+        if (st != ST_OK)
+            break;
         learning_rate = schedule_rate(&trainer->settings.schedule, progress);
         st = training_step(trainer, progress, learning_rate, err);
         trainer->epoch_images += trainer->settings.batch;

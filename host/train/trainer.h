@@ -32,9 +32,12 @@ struct trainer_settings {
     struct schedule schedule;
     struct augment augment;
     float label_smoothing;
+    float drop_path; /* of the last residual block, at the end: it grows with the progress (lower.h) */
     enum job_averaging averaging;
     float average;    /* decay of the weight average; 0: none */
     int32_t patience; /* validations; 0: never stop early */
+    /* Images are smaller at first (progressive.h), where the network takes them. */
+    bool progressive;
     /* In the last part of the training the validation images are trained on too: from the first end of an epoch on that
      * lies in it. They are validated on once more before, and never again. */
     bool use_validation;

@@ -8,11 +8,14 @@
 #define NASRUN_TRAIN_TRAINER_INTERNAL_H
 
 #include "host/base/thread_team.h"
+#include "host/train/progressive.h"
 #include "host/train/trainer.h"
 
 struct member {
     struct trainer_device device;
-    struct device_program *training, *evaluation;
+    struct device_program *evaluation;
+    /* for each size of the trainer; those that it has behind it are freed and NULL */
+    struct device_program *training[PROGRESSIVE_SIZES];
     struct device_weights *weights;
     double metrics[METRIC_COUNT]; /* of its rows since the last validation, as last read or set */
     bool validates;               /* its evaluation program is bound to its share of the validation samples */
@@ -30,6 +33,10 @@ struct trainer {
     struct trainer_state state;
     struct graph graph;
     struct program training_program, evaluation_program; /* of one member's share of a batch */
+    /* The images' sizes, with progressive resolution PROGRESSIVE_SIZES, else one; training_program is that of the last
+     * one, the full size, and `smaller` are those before it. */
+    int32_t sizes, size; /* the size at hand */
+    struct program smaller[PROGRESSIVE_SIZES - 1];
     int32_t count;
     struct member *members; /* [count] */
     struct thread_team *team;
@@ -54,6 +61,13 @@ struct lower_options trainer_lower_options(const struct trainer_settings *settin
 enum status members_all(struct trainer *trainer, void *context,
                         enum status (*work)(void *context, int32_t member, struct error *err),
                         struct error *err);
+
+/* The member's training program of the size at hand. */
+struct device_program *member_training(const struct trainer *trainer, const struct member *member);
+
+/* All members train with images of that size from now on, a later one than that at hand. The metrics that were read
+ * last are kept. Waits for the devices. */
+enum status members_resize(struct trainer *trainer, int32_t size, struct error *err);
 
 /* Queues a step: `step` for the whole batch. */
 enum status members_step(struct trainer *trainer, const struct step *step, struct error *err);
@@ -84,7 +98,7 @@ int32_t trainer_epoch_samples(const struct trainer *trainer);
 /* All members train on the validation images too, from now on: state.joined tells since when. For an epoch's end. */
 enum status members_join(struct trainer *trainer, struct error *err);
 
-/* Binds the member's training program to the samples of an epoch. Waits for the device. */
+/* Binds the member's training program of the size at hand to the samples of an epoch. Waits for the device. */
 enum status member_bind_training(const struct trainer *trainer, const struct member *member,
                                  struct error *err);
 /* Binds the member's evaluation program to those samples. Waits for the device. */

@@ -45,6 +45,7 @@ void trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t se
                      .hold = job->hold},
         .augment = {.translate = job->translate, .flip = job->flip, .cutout = job->cutout},
         .label_smoothing = (float)job->label_smoothing,
+        .drop_path = (float)job->drop_path,
         .averaging = job->averaging,
         .average = (float)job->average,
         .patience = job->patience,
@@ -83,6 +84,7 @@ struct lower_options trainer_lower_options(const struct trainer_settings *settin
         .augment = true,
         .weight_average = settings->average > 0.0f,
         .orthogonalise = settings->optimizer.kind == OPTIMIZER_MUON,
+        .drop_path = settings->drop_path,
         .label_smoothing = settings->label_smoothing,
         .batch_norm_momentum = batch_norm_momentum(settings->batch),
         .members = members,
@@ -96,20 +98,46 @@ static enum status lower(const struct trainer *trainer, enum prog_purpose purpos
     return lower_graph(&trainer->graph, &options, program, err);
 }
 
+static const struct program *program_of(const struct trainer *trainer, int32_t size)
+{
+    return size == trainer->sizes - 1 ? &trainer->training_program : &trainer->smaller[size];
+}
+
 static enum status prepare_member(void *context, int32_t number, struct error *err)
 {
     struct trainer *trainer = context;
     struct member *member = &trainer->members[number];
     const struct trainer_device *device = &member->device;
-    enum status st =
-        device->ops->program_prepare(device->handle, &trainer->training_program, &member->training, err);
+    enum status st = ST_OK;
+    for (int32_t size = 0; st == ST_OK && size < trainer->sizes; size++)
+        st = device->ops->program_prepare(device->handle, program_of(trainer, size), &member->training[size],
+                                          err);
     if (st == ST_OK)
         st = device->ops->program_prepare(device->handle, &trainer->evaluation_program, &member->evaluation,
                                           err);
     return st;
 }
 
-/* Lowers the graph once and has every device prepare its programs. */
+/* The programs for smaller images, where there are any. */
+static enum status lower_smaller(struct trainer *trainer, struct error *err)
+{
+    const struct lower_options options =
+        trainer_lower_options(&trainer->settings, trainer->count, PROG_TRAIN);
+    bool fits = false;
+    enum status st = trainer->settings.progressive ? progressive_fits(&trainer->graph, &fits, err) : ST_OK;
+    trainer->sizes = fits ? PROGRESSIVE_SIZES : 1;
+    for (int32_t size = 0; st == ST_OK && size < trainer->sizes - 1; size++) {
+        struct graph graph;
+        st = progressive_graph(&trainer->graph, size, &graph, err);
+        if (st != ST_OK)
+            return st;
+        st = lower_graph(&graph, &options, &trainer->smaller[size], err);
+        graph_free(&graph);
+    }
+    return st;
+}
+
+/* Lowers the graph, once for each size, and has every device prepare its programs. */
 static enum status prepare_members(struct trainer *trainer, const struct trainer_device *devices,
                                    int32_t count, struct error *err)
 {
@@ -124,6 +152,8 @@ static enum status prepare_members(struct trainer *trainer, const struct trainer
         st = lower(trainer, PROG_TRAIN, &trainer->training_program, err);
     if (st == ST_OK)
         st = lower(trainer, PROG_EVALUATE, &trainer->evaluation_program, err);
+    if (st == ST_OK)
+        st = lower_smaller(trainer, err);
     if (st == ST_OK)
         st = members_all(trainer, trainer, prepare_member, err);
     return st;
@@ -199,14 +229,25 @@ static enum status open_group(struct trainer *trainer, struct error *err)
     return st;
 }
 
+/* Of its training program, the largest: one size is bound at a time. */
+static size_t training_bytes(const struct trainer *trainer, const struct member *member)
+{
+    size_t most = 0;
+    for (int32_t size = 0; size < trainer->sizes; size++) {
+        const size_t bytes = member->device.ops->program_bytes(member->training[size]);
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
 /* The fullest member's. */
 static size_t needed_bytes(const struct trainer *trainer)
 {
     size_t most = 0;
     for (int32_t k = 0; k < trainer->count; k++) {
         const struct member *member = &trainer->members[k];
-        size_t bytes = member->device.ops->program_bytes(member->training) +
-                       member->device.ops->program_bytes(member->evaluation);
+        size_t bytes =
+            training_bytes(trainer, member) + member->device.ops->program_bytes(member->evaluation);
         most = bytes > most ? bytes : most;
     }
     const struct trainer_device *device = &trainer->members[0].device;
@@ -267,12 +308,15 @@ void trainer_close(struct trainer *trainer)
     thread_team_close(trainer->team);
     for (int32_t k = 0; k < trainer->count; k++) {
         struct member *member = &trainer->members[k];
-        member->device.ops->program_free(member->device.handle, member->training);
+        for (int32_t size = 0; size < PROGRESSIVE_SIZES; size++)
+            member->device.ops->program_free(member->device.handle, member->training[size]);
         member->device.ops->program_free(member->device.handle, member->evaluation);
         member->device.ops->weights_free(member->device.handle, member->weights);
     }
     if (trainer->group != NULL)
         trainer->members[0].device.ops->group_close(trainer->group);
+    for (int32_t size = 0; size < PROGRESSIVE_SIZES - 1; size++)
+        program_free(&trainer->smaller[size]);
     program_free(&trainer->training_program);
     program_free(&trainer->evaluation_program);
     free(trainer->members);

@@ -149,9 +149,16 @@ job("no-utf8")
 classes("no-utf8", names=(os.fsdecode(b"K\xe4fer"), "dog"))
 job("raw-names")
 classes("raw-names", names=("a\x1b[31mred\nforged", "dog"))
-job("empty-class", on_error="skip")
-classes("empty-class")
-os.makedirs(f"{ROOT}/empty-class/data/empty")
+for case, on_error in (("empty-class", "stop"), ("empty-class-skip", "skip")):
+    folders(case, on_error=on_error)
+    os.makedirs(f"{ROOT}/{case}/data/empty")
+folders("tilde", path="~/photos")
+folders("grown")
+folders("read-only")
+folders("one-second")
+with open(f"{ROOT}/one-second/job.cfg", encoding="utf-8") as file:
+    text = file.read().replace("steps = 2;", "seconds = 1;")
+write("one-second/job.cfg", text)
 job("one-each")
 classes("one-each", names="abcdefghij", count=1)
 job("two-each")
@@ -169,6 +176,18 @@ for name in ("cat/000.png", "cat/001.png", "dog/002.png"):
         write(f"leak/data/test/{name}", file.read())
 with open(f"{ROOT}/leak/data/train/cat/003.png", "rb") as file:
     write("leak/data/train/dog/same.png", file.read())
+job("near-leak")
+with open(f"{ROOT}/near-leak/job.cfg", encoding="utf-8") as file:
+    text = file.read().replace("resize = 16;", "")
+write("near-leak/job.cfg", text)
+for label, name in enumerate(("cat", "dog")):
+    for i in range(12):
+        coarse = [rng.randrange(40, 200) for _ in range(192)]
+        pixels = [coarse[x // 4 + y // 4 * 8 + c * 64] for y in range(32) for x in range(32) for c in range(3)]
+        write(f"near-leak/data/train/{name}/{i}.png", png(32, 32, bytes(pixels)))
+        if i < 3:
+            pixels = [v * 7 // 8 + rng.randrange(9) for v in (pixels if i == 0 else reversed(pixels))]
+            write(f"near-leak/data/test/{name}/{i}.png", png(32, 32, bytes(pixels)))
 folders("bom", before="\ufeff")
 with open(f"{ROOT}/bom/job.cfg", "rb") as file:
     write("bom/job.cfg", file.read().replace(b"\n", b"\r\n"))
@@ -265,6 +284,13 @@ write("tiny/job.cfg", text)
 for label, name in enumerate(("cat", "dog")):
     for i in range(12):
         write(f"tiny/data/{name}/{i}.png", image(label, 2, 2))
+job("strips")
+with open(f"{ROOT}/strips/job.cfg", encoding="utf-8") as file:
+    text = file.read().replace("resize = 16;", "")
+write("strips/job.cfg", text)
+for label, name in enumerate(("cat", "dog")):
+    for i in range(12):
+        write(f"strips/data/{name}/{i}.png", image(label, 1200, 4))
 folders("slow")
 for i in range(8):
     write(f"slow/data/cat/large{i}.png", png(13000, 13000, bytes(13000 * 13000), colour=0, level=1))

@@ -106,6 +106,14 @@ static void test_size_choice(void **state)
     data_choose_size(&job, heights, widths, 5, &height, &width);
     assert_int_equal(height, 96);
     assert_int_equal(width, 48);
+    /* Strips: what they have across, or eight pixels of it. */
+    int32_t low[3] = {4, 4, 4}, twenty[3] = {20, 20, 20}, lengths[3] = {1200, 1200, 1200};
+    data_choose_size(&job, low, lengths, 3, &height, &width);
+    assert_int_equal(height, 4);
+    assert_int_equal(width, 96);
+    data_choose_size(&job, lengths, twenty, 3, &height, &width);
+    assert_int_equal(height, 96);
+    assert_int_equal(width, 8);
     job.resize = (struct job_numbers){.count = 2, .items = {7, 300}};
     data_choose_size(&job, heights, widths, 5, &height, &width);
     assert_int_equal(height, 7);

@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -44,6 +45,28 @@ static void test_one_folder(void **state)
     assert_int_equal(set.channels, 3);
     for (int32_t i = 0; i < set.count; i++) /* blue tells the class: cats were odd, but for the deep one */
         assert_int_equal(set.labels[i], i == 20 ? 0 : set.pixels[i * 72 + 48] == 0);
+    data_free(&set);
+    data_files_remove(folder);
+}
+
+static void count_one(void *context)
+{
+    atomic_fetch_add((atomic_int *)context, 1);
+}
+
+/* Whoever watches is told of each image that is looked at and decoded, and of each folder. */
+static void test_signs_of_life(void **state)
+{
+    struct dataset set;
+    struct error err;
+    atomic_int signs = 0;
+    (void)state;
+    char *folder = data_files_folder();
+    const struct job_dataset job = data_files_job(folder);
+    write_classes(folder, "", 20);
+    assert_int_equal(
+        data_load(&job, 1, &(struct data_way){.alive = count_one, .context = &signs}, &set, &err), ST_OK);
+    assert_int_equal(atomic_load(&signs), 2 * 40 + 3);
     data_free(&set);
     data_files_remove(folder);
 }
@@ -236,6 +259,43 @@ static void test_csv_refused(void **state)
     data_files_remove(folder);
 }
 
+/* Under "skip" a class without training images is left out, for whatever reason it has none. */
+static void test_skipped_classes(void **state)
+{
+    struct dataset set;
+    struct error err;
+    char *text = NULL;
+    size_t length = 0;
+    (void)state;
+    char *folder = data_files_folder();
+    struct job_dataset job = data_files_job(folder);
+    write_classes(folder, "train/", 10);
+    write_classes(folder, "test/", 3);
+    data_files_png_plain(folder, "test/bird/a.png", 4, 6, 9, 9, 9);
+    data_files_write_text(folder, "train/cow/a.png", "hello");
+    data_files_refuse(&job, ST_FORMAT, "cow/a.png: the file starts with 68 65 6c", "expected PNG");
+    data_files_write_text(folder, "train/emu/.hidden", "");
+    job.on_error = JOB_ON_ERROR_SKIP;
+    FILE *log = open_memstream(&text, &length);
+    assert_non_null(log);
+    assert_int_equal(data_load(&job, 1, &(struct data_way){.log = log}, &set, &err), ST_OK);
+    fclose(log);
+    assert_int_equal(set.classes, 2);
+    assert_string_equal(set.class_names[0], "cat");
+    assert_string_equal(set.class_names[1], "dog");
+    assert_int_equal(set.sample_count[SPLIT_TEST], 6);
+    assert_int_equal(set.count, 26);
+    assert_int_equal(set.skipped, 2);
+    for (int32_t i = 0; i < set.count; i++)
+        assert_int_equal(set.labels[i], set.pixels[i * 72 + 48] == 0);
+    assert_non_null(strstr(text, "class \"bird\" has no training images"));
+    assert_non_null(strstr(text, "class \"cow\" has no training images"));
+    assert_non_null(strstr(text, "class \"emu\" has no training images"));
+    free(text);
+    data_free(&set);
+    data_files_remove(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +303,8 @@ int main(void)
         cmocka_unit_test(test_given_splits),
         cmocka_unit_test(test_folder_refused),
         cmocka_unit_test(test_skip),
+        cmocka_unit_test(test_signs_of_life),
+        cmocka_unit_test(test_skipped_classes),
         cmocka_unit_test(test_csv),
         cmocka_unit_test(test_csv_refused),
     };

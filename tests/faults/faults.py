@@ -1,19 +1,21 @@
 #!/usr/bin/env python3
 """Fails one call of the C library after the other in short runs, and says how they ended.
 
-    faults.py --nasrun bin/nasrun --data FOLDER --inject inject.so --work FOLDER [--most N] [--jobs N] [--only malloc,write]
-              [--every] [--list FILE]
+    faults.py --nasrun bin/nasrun --data FOLDER --inject inject.so --work FOLDER [--most N] [--slice I/N] [--jobs N]
+              [--only malloc,write] [--every] [--list FILE]
 
-A run of steps is made undisturbed; so is one that goes on from where another was killed. Then each of their calls (those
-of inject.c, which see) fails: once, and from there on for good. Of the allocations, of which there are more than a
-hundred thousand, each chain of calls that leads to one, at its first and at its last time; with --every each of them. Three ends
-are right:
+A run of steps is made undisturbed; so is one that goes on from where another was killed. Then the calls of each of their
+sites fail (those of inject.c, which see), a site being a chain of six calls that leads there: the first of them once, the
+first and all calls of its kind from there on, of writes also half of the first; the last once, but for allocations. These
+have thousands of sites, most of them in oneDNN: they fail in a shorter run, and in the one that goes on only where that has
+none of the site. With --every each call fails, not each site's first and last. Three ends are right:
 
     no effect   status 0, the same model and the same history, also when the engine had to be started again
     one line    status 2 and one line that says why; the same command then ends with the same model and history
 
 and all others are wrong, and are listed: another model without a word, silence, a hang, a crash. With --most N a sample
-of N points, spread over all of them."""
+of N points, spread over all of them; with --slice I/N every Nth, from the Ith on. A machine that has other things to do is
+given one run at a time."""
 
 import argparse
 import collections
@@ -22,6 +24,7 @@ import errno
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -34,7 +37,7 @@ ERRORS = {"write": errno.ENOSPC, "fsync": errno.EIO, "rename": errno.EIO, "open"
           "mmap": errno.ENOMEM, "thread": errno.EAGAIN, "fork": errno.EAGAIN, "read": errno.EIO, "flock": errno.ENOLCK,
           "truncate": errno.EIO, "unlink": errno.EPERM, "stat": errno.EIO, "malloc": errno.ENOMEM}
 SECONDS = 60  # in which a run ends that takes less than one
-STEPS = 24
+STEPS, FEW_STEPS = 12, 6
 
 JOB = """dataset = {{ format = "idx"; path = "{data}"; validation = 0.25; }};
 search = {{ strategy = "bayesian"; starts = ["lean"]; width = 8; }};
@@ -80,21 +83,27 @@ def model(folder):
 class Runs:
     def __init__(self, options):
         self.options = options
-        self.job = options.work + "/job.cfg"
-        with open(self.job, "w", encoding="utf-8") as file:
-            file.write(JOB.format(data=options.data, steps=STEPS))
+        for steps in (STEPS, FEW_STEPS):
+            with open(self.job(steps), "w", encoding="utf-8") as file:
+                file.write(JOB.format(data=options.data, steps=steps))
 
-    def run(self, folder, fault=None, sites=None):
+    def job(self, steps):
+        return f"{self.options.work}/{steps}.cfg"
+
+    def run(self, folder, steps, fault=None, sites=None, more=None):
         """Status (or "hang"), what it said on stderr, counts of calls and whether the fault was met."""
         shared = folder + ".shared"
-        env = dict(os.environ, OMP_NUM_THREADS="1", LC_ALL="C")
+        # Memory that was freed is kept: most of a short run's time is the system's, which clears pages.
+        env = dict(os.environ, OMP_NUM_THREADS="1", LC_ALL="C", MALLOC_TOP_PAD_="16777216",
+                   MALLOC_TRIM_THRESHOLD_="2000000000", MALLOC_MMAP_THRESHOLD_="1000000000")
         if fault is not None or sites is not None:
             env.update(LD_PRELOAD=self.options.inject, FAULT_SHARED=shared)
         if fault is not None:
             env["FAULT"] = fault
         if sites is not None:
             env["FAULT_SITES"] = sites
-        with subprocess.Popen([self.options.nasrun, "-q", self.job, "output.dir=" + folder], env=env, text=True,
+        env.update(more or {})
+        with subprocess.Popen([self.options.nasrun, "-q", self.job(steps), "output.dir=" + folder], env=env, text=True,
                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, errors="replace",
                               start_new_session=True) as process:
             try:
@@ -115,41 +124,48 @@ class Runs:
 class Scene:
     """A run from the beginning, or from a folder as a killed run has left it."""
 
-    def __init__(self, name, runs, half=None):
-        self.name, self.runs, self.half = name, runs, half
-        self.whole = f"{runs.options.work}/{name}-whole"
-        self.sites = f"{runs.options.work}/{name}-sites"
-        status, said, self.counts = self.begin(self.whole, sites=self.sites)
+    def __init__(self, name, runs, steps, half=None):
+        self.name, self.runs, self.steps, self.half = name, runs, steps, half
+        whole, sites = f"{runs.options.work}/{name}-whole", f"{runs.options.work}/{name}-sites"
+        status, said, self.counts = self.begin(whole, sites=sites)
         if status != 0:
             sys.exit(f"faults.py: the undisturbed run failed: {said}")
-        self.model, self.history = model(self.whole), history(self.whole)
-        with open(self.sites, encoding="ascii") as file:
-            self.times = collections.Counter(line.strip() for line in file)
-        self.chains = len(self.times)
+        self.model, self.history = model(whole), history(whole)
+        self.sites = {}  # of a class and a site: its first call of the class, and how many there are
+        calls = collections.Counter()
+        with open(sites, encoding="ascii") as file:
+            for name, site in map(str.split, file):
+                calls[name] += 1
+                first, count = self.sites.get((name, site), (calls[name], 0))
+                self.sites[name, site] = first, count + 1
 
     def begin(self, folder, fault=None, sites=None):
         if self.half:
             shutil.copytree(self.half, folder)
-        return self.runs.run(folder, fault, sites)
+        return self.runs.run(folder, self.steps, fault, sites)
 
     def same(self, folder):
         if model(folder) != self.model:
             return "another model"
         return "" if history(folder) == self.history else "another history"
 
-    def points(self, every):
-        for k, name in enumerate(CLASSES):
-            if name != "malloc" or every:
-                for call in range(1, self.counts[k] + 1):
-                    yield f"{name}:{call}:{ERRORS[name]}:once"
-                    yield f"{name}:{call}:{ERRORS[name]}:on"
-                    if name == "write":
-                        yield f"{name}:{call}:{errno.ENOSPC}:short"
-        for site, count in () if every else self.times.items():
-            yield f"malloc@{site}:1:{errno.ENOMEM}:once"
-            yield f"malloc@{site}:1:{errno.ENOMEM}:on"
-            if count > 1:
-                yield f"malloc@{site}:{count}:{errno.ENOMEM}:once"
+    def points(self, every, wanted):
+        """Of the kinds and sites that are wanted: what FAULT says."""
+        calls = []
+        for (name, site), (first, count) in self.sites.items():
+            if every or not wanted(name, site):
+                continue
+            calls.append((f"{name}@{site}+{first}:1", ("once", "on")))
+            if name == "write":
+                calls.append((f"{name}@{site}+{first}:1", ("short",)))
+            if name != "malloc" and count > 1:
+                calls.append((f"{name}@{site}:{count}", ("once",)))
+        for k, name in enumerate(CLASSES) if every else ():
+            if wanted(name, None):
+                calls += ((f"{name}:{call}", ("once", "on")) for call in range(1, self.counts[k] + 1))
+        for call, modes in calls:
+            for mode in modes:
+                yield f"{call}:{ERRORS[re.split('[:@]', call)[0]]}:{mode}"
 
     def judge(self, fault, folder):
         status, said, counts = self.begin(folder, fault)
@@ -167,18 +183,32 @@ class Scene:
             return ("wrong", f"status 0, {differs}: {last}") if differs else ("no effect", "")
         if status != 2 or len(lines) != 1:
             return "wrong", f"status {status}, {len(lines)} lines: {last}"
-        status, said, _ = self.runs.run(folder)
+        status, said, _ = self.runs.run(folder, self.steps)
         if status != 0:
             return "wrong", f"{lines[0][:160]}; then status {status}: {said.strip()[-160:]}"
         differs = self.same(folder)
         return ("wrong", f"{lines[0][:160]}; then {differs}") if differs else ("one line", lines[0])
 
 
+def make_begun(runs, options):
+    """The undisturbed run, and the folder of one that was killed."""
+    begun, half = Scene("begun", runs, STEPS), options.work + "/half"
+    runs.run(half, STEPS, f"write:{begun.counts[CLASSES.index('write')] * 6 // 10}:5:kill")
+    return begun, half
+
+
 def make_scenes(runs, options):
-    fresh = Scene("begun", runs)
-    half = options.work + "/half"
-    runs.run(half, f"write:{fresh.counts[CLASSES.index('write')] * 6 // 10}:5:kill")
-    return [fresh, Scene("resumed", runs, half)]
+    """Each with the points that are tried there."""
+    begun, half = make_begun(runs, options)
+    short = Scene("short", runs, FEW_STEPS)
+    resumed = Scene("resumed", runs, STEPS, half)
+    return [(begun, list(begun.points(options.every, lambda name, site: name != "malloc"))),
+            (short, list(short.points(options.every, lambda name, site: name == "malloc"))),
+            (resumed, list(resumed.points(options.every, lambda name, site: name != "malloc" or (name, site) not in short.sites)))]
+
+
+def idle_cpus():
+    return len(os.sched_getaffinity(0)) if os.getloadavg()[0] < 0.5 else 1
 
 
 def main():
@@ -186,7 +216,8 @@ def main():
     for name in ("nasrun", "data", "inject", "work"):
         parser.add_argument("--" + name, required=True)
     parser.add_argument("--most", type=int)
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--slice", default="1/1")
+    parser.add_argument("--jobs", type=int, default=idle_cpus())
     parser.add_argument("--only", default="")
     parser.add_argument("--every", action="store_true")
     parser.add_argument("--list", help="a file that gets a line for each point")
@@ -194,11 +225,13 @@ def main():
     options.inject = os.path.abspath(options.inject)
     runs = Runs(options)
     scenes = make_scenes(runs, options)
-    points = [(scene, fault) for scene in scenes for fault in scene.points(options.every)
+    points = [(scene, fault) for scene, faults in scenes for fault in faults
               if not options.only or re.split("[:@]", fault)[0] in options.only.split(",")]
     known = len(points)
     if options.most and options.most < known:
         points = [points[i * known // options.most] for i in range(options.most)]
+    first, slices = (int(part) for part in options.slice.split("/"))
+    points = points[first - 1::slices]
     ends, wrong, lock = collections.Counter(), [], threading.Lock()
     record = open(options.list, "a", encoding="utf-8") if options.list else None
 
@@ -218,10 +251,13 @@ def main():
 
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         list(pool.map(one, range(len(points))))
-    for scene in scenes:
-        print(f"{scene.name}: calls of " + ", ".join(f"{name} {n}" for name, n in zip(CLASSES, scene.counts) if n) +
-              f"; {scene.chains} chains of calls to allocations")
+    for scene, _ in scenes:
+        sites = collections.Counter(name for name, _ in scene.sites)
+        print(f"{scene.name}: calls (sites) of " +
+              ", ".join(f"{name} {n} ({sites[name]})" for name, n in zip(CLASSES, scene.counts) if n))
     print(f"{len(points)} of {known} points")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"{used.ru_utime + used.ru_stime:.0f} s of a core")
     columns = ["one line", "no effect", "not met", "wrong"]
     print(f"{'':18}" + "".join(f"{column:>10}" for column in columns))
     for scene, kind in sorted({key[:2] for key in ends}):

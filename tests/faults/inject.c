@@ -1,10 +1,12 @@
 /* A library for LD_PRELOAD that makes a chosen call of the C library fail, for tests/faults/faults.py. Environment:
  *
  * FAULT        CLASS:N:ERRNO[:MODE]: the Nth call of that class, counted over all processes of the run, fails with that
- *              errno. MODE: once, the default; on, that call and all after it; short, a write writes the half; kill,
- *              the whole process group is killed there. CLASS malloc@SITE counts the allocations of that site alone.
+ *              errno. MODE: once, the default; on, that call and all of its class after it; short, a write writes the
+ *              half; kill, the whole process group is killed there. CLASS@SITE counts the calls of that site
+ *              alone; CLASS@SITE+M looks at the site from WINDOW calls of the class before its Mth on, which is faster.
  * FAULT_SHARED a file of struct shared, which all processes count in; it tells whether the fault was met.
- * FAULT_SITES  a file that gets a line for every allocation: its site, a hash of the calls that led to it.
+ * FAULT_SITES  a file that gets a line for every call: its class and its site, a hash of the calls that led to it:
+ *              the six innermost, or only three where these are in libraries, whose insides are deep.
  *
  * Streams that write to the terminal are left alone: what is said there is what the test reads. Of the C library's own
  * calls only those are met that go through the dynamic linker: writes of streams are failed as fwrite and fflush. */
@@ -50,10 +52,11 @@ enum class {
 static const char *const names[CLASSES] = {"write",    "fsync",  "rename", "open",  "mkdir",
                                            "mmap",     "thread", "fork",   "read",  "flock",
                                            "truncate", "unlink", "stat",   "malloc"};
-enum { FRAMES = 14, MODULES = 128 };
+enum { FRAMES = 6, FOREIGN_FRAMES = 3, OWN_FRAMES = 2, MODULES = 128, WINDOW = 2000 };
 
 struct shared {
     atomic_long calls[CLASSES];
+    atomic_long here; /* calls of the site where one shall fail */
     atomic_long met;
 };
 
@@ -64,6 +67,7 @@ static struct {
     int error;
     bool on, half, deadly;
     uint64_t site;
+    long from; /* the call of the class from which on sites are looked at */
     int sites; /* the file's descriptor; -1: none */
 } fault = {.class = CLASSES, .sites = -1};
 static struct shared own, *shared = &own;
@@ -97,15 +101,17 @@ static int note_module(struct dl_phdr_info *info, size_t size, void *context)
 /* The same in every process, wherever the loader has put things. */
 static uint64_t site_here(void)
 {
-    void *frames[FRAMES];
+    void *frames[FRAMES + OWN_FRAMES];
     uint64_t hash = 1469598103934665603u;
-    const int count = backtrace(frames, FRAMES);
-    for (int i = 2; i < count; i++) {
-        uint64_t place = 0;
-        for (int m = 0; m < module_count; m++)
-            if ((uintptr_t)frames[i] >= modules[m].begin && (uintptr_t)frames[i] < modules[m].end)
-                place = (uint64_t)m << 48 | ((uintptr_t)frames[i] - modules[m].begin);
-        hash = (hash ^ place) * 1099511628211u;
+    const int count = backtrace(frames, FRAMES + OWN_FRAMES);
+    for (int i = OWN_FRAMES, foreign = 0; i < count && foreign < FOREIGN_FRAMES; i++) {
+        const uintptr_t frame = (uintptr_t)frames[i];
+        int m = 0; /* the program is the first of the modules */
+        while (m < module_count && (frame < modules[m].begin || frame >= modules[m].end))
+            m++;
+        hash =
+            (hash ^ (m < module_count ? (uint64_t)m << 48 | (frame - modules[m].begin) : 0)) * 1099511628211u;
+        foreign += m != 0;
     }
     return hash;
 }
@@ -121,7 +127,9 @@ __attribute__((constructor)) static void begin(void)
     if (text != NULL && sscanf(text, "%63[^:]:%ld:%d:%15s", class, &fault.at, &fault.error, mode) >= 3) {
         char *place = strchr(class, '@');
         if (place != NULL) {
-            fault.site = strtoull(place + 1, NULL, 16);
+            char *end;
+            fault.site = strtoull(place + 1, &end, 16);
+            fault.from = (*end == '+' ? atol(end + 1) : 0) - WINDOW;
             *place = '\0';
         }
         for (int k = 0; k < CLASSES; k++)
@@ -146,23 +154,40 @@ __attribute__((constructor)) static void begin(void)
     fault.ready = true;
 }
 
+static uint64_t site_told(enum class class)
+{
+    char line[48];
+    inside++;
+    const uint64_t site = site_here();
+    if (fault.sites >= 0)
+        syscall(SYS_write, fault.sites, line,
+                (size_t)snprintf(line, sizeof(line), "%s %016llx\n", names[class], (unsigned long long)site));
+    inside--;
+    return site;
+}
+
+/* Whether that call of the class is the one that shall fail, or one behind it where all do. */
+static bool is_chosen(enum class class, long call)
+{
+    const bool met = atomic_load(&shared->met) != 0;
+    if (class != fault.class)
+        return false;
+    if (met)
+        return fault.on;
+    if (fault.site == 0)
+        return call == fault.at;
+    return call >= fault.from && site_told(class) == fault.site &&
+           atomic_fetch_add(&shared->here, 1) + 1 == fault.at;
+}
+
 static bool hit(enum class class)
 {
     if (!fault.ready || inside > 0)
         return false;
-    if (class == MALLOC && (fault.site != 0 || fault.sites >= 0)) {
-        inside++;
-        const uint64_t site = site_here();
-        char line[32];
-        if (fault.sites >= 0)
-            syscall(SYS_write, fault.sites, line,
-                    (size_t)snprintf(line, sizeof(line), "%016llx\n", (unsigned long long)site));
-        inside--;
-        if (fault.site != 0 && site != fault.site)
-            return false;
-    }
     const long call = atomic_fetch_add(&shared->calls[class], 1) + 1;
-    if (class != fault.class || (fault.on ? call < fault.at : call != fault.at))
+    if (fault.sites >= 0)
+        site_told(class);
+    if (!is_chosen(class, call))
         return false;
     atomic_store(&shared->met, 1);
     if (fault.deadly)

@@ -29,7 +29,39 @@ struct step_memory : device_memory {
 
 /* ---- gather ---- */
 
-/* Images of whole bytes come out exactly: the host's formula, rounded once to the type. */
+/* What an augmented image of those pixels holds. */
+static double gathered(const cuda_gather &g, const augment_draw &d, int32_t image, const double *mean_of,
+                       const double *deviation_of, int32_t c, int32_t y, int32_t x)
+{
+    const int32_t column = d.mirrored ? g.width - 1 - x : x;
+    const size_t plane = (size_t)g.height * (size_t)g.width,
+                 at = (size_t)augment_reflect(y + d.shift_y, g.height) * (size_t)g.width +
+                      (size_t)augment_reflect(column + d.shift_x, g.width);
+    const bool cut =
+        y >= d.cut_top && y < d.cut_top + d.cut_side && x >= d.cut_left && x < d.cut_left + d.cut_side;
+    const double value = g.pixels[((size_t)image * (size_t)g.channels + (size_t)c) * plane + at] / 255.0;
+    return cut ? 0.0 : (value - mean_of[c]) / deviation_of[c];
+}
+
+/* The mean over the area of the result's pixel, found by going over all pixels. */
+static double gathered_smaller(const cuda_gather &g, const augment_draw &d, int32_t image,
+                               const double *mean_of, const double *deviation_of, int32_t c, int32_t y,
+                               int32_t x)
+{
+    const double tall = (double)g.height / g.made_height, wide = (double)g.width / g.made_width;
+    double sum = 0.0;
+    for (int32_t row = 0; row < g.height; row++)
+        for (int32_t column = 0; column < g.width; column++) {
+            const double part_y = std::fmin(row + 1, (y + 1) * tall) - std::fmax(row, y * tall);
+            const double part_x = std::fmin(column + 1, (x + 1) * wide) - std::fmax(column, x * wide);
+            if (part_y > 0.0 && part_x > 0.0)
+                sum += part_y * part_x * gathered(g, d, image, mean_of, deviation_of, c, row, column);
+        }
+    return sum / (tall * wide);
+}
+
+/* Images of whole bytes come out exactly: the host's formula, rounded once to the type. Where they are made smaller,
+ * sums of some bytes' values are rounded, too. */
 static void check_gather(const kernel_run &run)
 {
     const int32_t images = 7, rows = 1 + kernel_below(run, SETTINGS, 0, 6),
@@ -43,6 +75,9 @@ static void check_gather(const kernel_run &run)
     uint8_t *bytes = static_cast<uint8_t *>(pixels.data);
     int32_t *label = static_cast<int32_t *>(labels.data), *sample = static_cast<int32_t *>(samples.data);
     const float mean[4] = {0.1f, 0.4f, 0.5f, 0.7f}, deviation[4] = {0.2f, 0.3f, 0.25f, 0.5f};
+    const double mean_of[4] = {(double)mean[0], (double)mean[1], (double)mean[2], (double)mean[3]};
+    const double deviation_of[4] = {(double)deviation[0], (double)deviation[1], (double)deviation[2],
+                                    (double)deviation[3]};
     cuda_gather_levels(channels, mean, deviation, levels.floats());
     for (size_t i = 0; i < pixels.bytes; i++)
         bytes[i] = (uint8_t)kernel_bits(run, PIXELS, i);
@@ -61,6 +96,9 @@ static void check_gather(const kernel_run &run)
     g.channels = channels;
     g.height = height;
     g.width = width;
+    const bool smaller = run.index % 4 > 1;
+    g.made_height = smaller ? 1 + kernel_below(run, SETTINGS, 11, height) : height;
+    g.made_width = smaller ? 1 + kernel_below(run, SETTINGS, 12, width) : width;
     if (run.index % 3)
         g.augment = {kernel_below(run, SETTINGS, 4, 5), run.index / 3 % 2, kernel_below(run, SETTINGS, 5, 9)};
     cuda_step step = kernel_step(run);
@@ -70,7 +108,8 @@ static void check_gather(const kernel_run &run)
                  run.index / 2 % 2};
     step_memory memory(cuda_step{});
     kernel_launched(run, cuda_launch_step(NULL, &step, memory.get()), "step");
-    activation image(run.type, cuda_shape{rows, channels, height, width}), expected(run.type, image.shape);
+    activation image(run.type, cuda_shape{rows, channels, g.made_height, g.made_width}),
+        expected(run.type, image.shape);
     g.rows = rows;
     g.step = memory.get();
     g.image = image.data;
@@ -83,17 +122,15 @@ static void check_gather(const kernel_run &run)
             augment_sample(g.augment, step.seed, step.epoch, (uint32_t)from, height, width), step.view);
         assert_int_equal(static_cast<int32_t *>(made.data)[r], label[from]);
         for (int32_t c = 0; c < channels; c++)
-            for (int32_t y = 0; y < height; y++)
-                for (int32_t x = 0; x < width; x++) {
-                    const int32_t column = d.mirrored ? width - 1 - x : x;
-                    const size_t at = (size_t)augment_reflect(y + d.shift_y, height) * (size_t)width +
-                                      (size_t)augment_reflect(column + d.shift_x, width);
-                    const bool cut = y >= d.cut_top && y < d.cut_top + d.cut_side && x >= d.cut_left &&
-                                     x < d.cut_left + d.cut_side;
-                    const double value = bytes[(size_t)from * image_bytes + (size_t)c * plane + at] / 255.0;
+            for (int32_t y = 0; y < g.made_height; y++)
+                for (int32_t x = 0; x < g.made_width; x++) {
                     const size_t to = image.offset(r, c, y, x);
-                    expected.set(to, cut ? 0.0 : (value - (double)mean[c]) / (double)deviation[c]);
-                    kernel_close(run, image.at(to), expected.at(to), 0.0, "image", to);
+                    expected.set(to, smaller ? gathered_smaller(g, d, from, mean_of, deviation_of, c, y, x)
+                                             : gathered(g, d, from, mean_of, deviation_of, c, y, x));
+                    const double rounded =
+                        smaller ? kernel_rounding(run.type) * std::fabs(expected.at(to)) + 128.0 * FLOAT
+                                : 0.0;
+                    kernel_close(run, image.at(to), expected.at(to), rounded, "image", to);
                 }
     }
     image.check_padding(run, "padding of the image");

@@ -295,6 +295,35 @@ static void test_files_open_to_others_are_not_believed(void **state)
     cache_close(&cache);
 }
 
+/* A folder that others write to, one at the end of a link, another's. */
+static void test_a_folder_open_to_others_is_not_taken(void **state)
+{
+    (void)state;
+    struct cache cache;
+    char moved[128];
+    cache_open(&cache, plan_square(8, 16, 8, 16, 3, 1));
+    for (mode_t mode = 0720; mode >= 0702; mode = mode == 0720 ? 0702 : 0) {
+        assert_int_equal(chmod(cache.folder, mode), 0);
+        assert_false(is_cached(&cache, plan_options(CUDA_BF16)));
+    }
+    assert_int_equal(chmod(cache.folder, 0755), 0);
+    assert_true(is_cached(&cache, plan_options(CUDA_BF16)));
+
+    snprintf(moved, sizeof(moved), "%s.moved", cache.folder);
+    assert_int_equal(rename(cache.folder, moved), 0);
+    assert_int_equal(symlink(moved, cache.folder), 0);
+    assert_false(is_cached(&cache, plan_options(CUDA_BF16)));
+    assert_int_equal(unlink(cache.folder), 0);
+    assert_int_equal(rename(moved, cache.folder), 0);
+    assert_true(is_cached(&cache, plan_options(CUDA_BF16)));
+    if (geteuid() == 0) { /* who alone can give a folder away */
+        assert_int_equal(chown(cache.folder, 65534, 65534), 0);
+        assert_false(is_cached(&cache, plan_options(CUDA_BF16)));
+        assert_int_equal(chown(cache.folder, 0, 0), 0);
+    }
+    cache_close(&cache);
+}
+
 static void test_a_folder_that_cannot_be_is_no_error(void **state)
 {
     (void)state;
@@ -317,6 +346,7 @@ int main(void)
         cmocka_unit_test(test_damaged_files_are_not_believed),
         cmocka_unit_test(test_altered_code_is_not_believed),
         cmocka_unit_test(test_files_open_to_others_are_not_believed),
+        cmocka_unit_test(test_a_folder_open_to_others_is_not_taken),
         cmocka_unit_test(test_a_folder_that_cannot_be_is_no_error),
     };
     return cmocka_run_group_tests(tests, plan_load_driver, NULL);

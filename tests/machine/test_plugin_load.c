@@ -1,5 +1,7 @@
 /* Plug-ins that are none: each is told in one line, and nothing stays open. With CUDA's libraries and drivers of all
  * ages: tests/gpu/libraries.sh. */
+#include "host/base/file.h"
+#include "host/base/library.h"
 #include "host/machine/plugin_load.h"
 #include "tests/support/data_files.h"
 
@@ -9,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -62,6 +65,42 @@ static void test_beside_the_program(void **state)
     assert_int_equal(plugin.count, 0);
 }
 
+/* A library is found below the folder that CUDA_HOME names in full, and never by way of the one that we work in. */
+static void test_relative_folders(void **state)
+{
+    static const char *const variables[] = {"CUDA_HOME", "CONDA_PREFIX", "VIRTUAL_ENV", "HOME"};
+    static const char name[] = "libnasrun-test.so.1";
+    Dl_info zlib;
+    struct error err;
+    void *library, *symbol = dlsym(RTLD_DEFAULT, "zlibVersion");
+    char *folder = data_files_folder(), *before = getcwd(NULL, 0), *bytes, path[256];
+    size_t length;
+    (void)state;
+    assert_non_null(symbol);
+    assert_non_null(before);
+    assert_int_not_equal(dladdr(symbol, &zlib), 0);
+    assert_int_equal(file_read(zlib.dli_fname, &bytes, &length, &err), ST_OK);
+    for (size_t i = 0; i < 3; i++) {
+        static const char *const below[] = {"", "lib/", "lib64/"};
+        snprintf(path, sizeof(path), "%s%s", below[i], name);
+        data_files_write(folder, path, bytes, length, false);
+    }
+    free(bytes);
+    assert_int_equal(chdir(folder), 0);
+    for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++)
+        assert_int_equal(setenv(variables[i], ".", 1), 0);
+    assert_int_equal(library_load(name, &library, &err), ST_DEVICE);
+    assert_null(library);
+    assert_int_equal(setenv("CUDA_HOME", folder, 1), 0);
+    assert_int_equal(library_load(name, &library, &err), ST_OK);
+    assert_non_null(library);
+    dlclose(library);
+    assert_int_equal(unsetenv("CUDA_HOME"), 0);
+    assert_int_equal(chdir(before), 0);
+    free(before);
+    data_files_remove(folder);
+}
+
 /* Of a plug-in that is not open, and twice. */
 static void test_close(void **state)
 {
@@ -82,6 +121,7 @@ int main(void)
         cmocka_unit_test(test_no_plugin),
         cmocka_unit_test(test_other_library),
         cmocka_unit_test(test_beside_the_program),
+        cmocka_unit_test(test_relative_folders),
         cmocka_unit_test(test_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,7 +25,7 @@ static struct graph start(const char *name, int32_t width, int32_t side)
 
 static struct random_sequence sequence(uint32_t part)
 {
-    return (struct random_sequence){.seed = 3, .stream = RANDOM_SEARCH, .part = part};
+    return (struct random_sequence){.seed = 4, .stream = RANDOM_SEARCH, .part = part};
 }
 
 static void test_starting_architectures_grow(void **state)
@@ -89,8 +89,8 @@ static void test_draws_are_what_is_promised(void **state)
         if (morph.kind == MORPH_WIDEN)
             check_width(&graph, &morph);
     }
-    for (int kind = 0; kind < MORPH_KIND_COUNT; kind++) /* 222 each but for those tried again; deviation 14 */
-        assert_in_range(kinds[kind], 110, 330);
+    for (int kind = 0; kind < MORPH_KIND_COUNT; kind++) /* 182 each but for those tried again; deviation 13 */
+        assert_in_range(kinds[kind], 90, 270);
     for (int i = 0; i < DRAWS; i++) {
         struct morph morph;
         struct error err = {0};

@@ -163,6 +163,11 @@ static struct morph residual(uint32_t a, int32_t kernel)
     return (struct morph){.kind = MORPH_RESIDUAL, .a = a, .amount = kernel};
 }
 
+static struct morph separable(uint32_t a, int32_t kernel)
+{
+    return (struct morph){.kind = MORPH_SEPARABLE, .a = a, .amount = kernel};
+}
+
 static struct morph squeeze(uint32_t a, int32_t amount)
 {
     return (struct morph){.kind = MORPH_SQUEEZE, .a = a, .amount = amount};
@@ -306,6 +311,45 @@ static void test_residual_in_the_style_of_the_network(void **state)
     grow(&network, deepen(id, DEEPEN_BATCH_NORM, 0));
     assert_true(layer_of(&network, id)[1].frozen);
     refuse(&network, deepen(id, DEEPEN_CONV_RELU, 3), "expected a layer whose output is never");
+    network_free(&network);
+}
+
+/* A depthwise convolution, the identity at first, and one of 1 x 1; widened, repeated and grown like all blocks. */
+static void test_separable(void **state)
+{
+    (void)state;
+    struct network network = started("res9", 8);
+    const uint32_t id = id_of_kind(&network.graph, LAYER_RELU, 1);
+    const int32_t at = graph_find(&network.graph, id), channels = network.graph.layers[at].shape.c;
+    refuse(&network, separable(id, 1), "separable: kernel is 1, expected 3 or 5");
+    refuse(&network, separable(99, 3), "layer 99 is not in the graph");
+    finds_no_room(&network, separable(id_of_kind(&network.graph, LAYER_GLOBAL_POOL, 0), 3), "has one pixel");
+    grow(&network, separable(id, 3));
+    static const enum layer_kind kinds[] = {LAYER_CONV, LAYER_BATCH_NORM, LAYER_RELU,
+                                            LAYER_CONV, LAYER_BATCH_NORM, LAYER_ADD};
+    const struct layer *layers = network.graph.layers + at + 1;
+    for (int32_t i = 0; i < 6; i++)
+        assert_int_equal(layers[i].kind, kinds[i]);
+    assert_true(layers[0].groups == channels && layers[0].kernel_h == 3 && layers[0].pad_w == 1);
+    assert_true(layers[3].groups == 1 && layers[3].kernel_w == 1 && layers[5].inputs[1] == at + 5);
+    const float *depthwise = weights_of(&network, layers[0].id, WEIGHT_KERNEL);
+    const float *pointwise = weights_of(&network, layers[3].id, WEIGHT_KERNEL);
+    const float *scale = weights_of(&network, layers[4].id, WEIGHT_SCALE);
+    for (int32_t c = 0; c < channels; c++) {
+        for (int32_t tap = 0; tap < 9; tap++)
+            assert_true(depthwise[c * 9 + tap] == (tap == 4 ? 1.0f : 0.0f));
+        assert_true(pointwise[c] != 0.0f && scale[c] == 0.0f);
+    }
+    const uint32_t first = layers[0].id, add = layers[5].id;
+    grow(&network, repeat(add));
+    grow(&network, (struct morph){.kind = MORPH_KERNEL, .a = first, .amount = 2});
+    grow(&network, widen(first, 8)); /* with what it reads, and with the repeated block */
+    assert_int_equal(layer_of(&network, id)->shape.c, channels + 8);
+    for (int32_t i = 1; i <= 12; i++)
+        assert_int_equal(layer_of(&network, id)[i].shape.c, channels + 8);
+    assert_int_equal(layer_of(&network, first)->groups, channels + 8);
+    assert_int_equal(layer_of(&network, first)->kernel_h, 5);
+    grow(&network, (struct morph){.kind = MORPH_WIDEN_NET, .amount = 50});
     network_free(&network);
 }
 
@@ -673,6 +717,7 @@ static void test_describe(void **state)
         {widen((uint32_t)first, 2), "widen conv 1 4->6"},
         {deepen((uint32_t)first, DEEPEN_CONV_RELU, 3), "deepen conv 1: conv+relu 3x3"},
         {residual((uint32_t)first, 3), "residual conv 1: 3x3"},
+        {separable((uint32_t)first, 5), "separable conv 1: 5x5"},
         {repeat((uint32_t)first), "repeat block of conv 1"},
         {{.kind = MORPH_WIDEN_STAGE, .a = 1, .amount = 50}, "widen stage 4x4 +50%"},
         {{.kind = MORPH_WIDEN_NET, .amount = 25}, "widen net +25%"},
@@ -699,6 +744,7 @@ int main(void)
         cmocka_unit_test(test_deepen_adds_what_it_says),
         cmocka_unit_test(test_residual),
         cmocka_unit_test(test_residual_in_the_style_of_the_network),
+        cmocka_unit_test(test_separable),
         cmocka_unit_test(test_squeeze),
         cmocka_unit_test(test_repeat),
         cmocka_unit_test(test_widen_adds_channels_that_nobody_reads),

@@ -49,6 +49,7 @@ static struct morph wild_morph(const struct graph *graph, struct random_sequence
         morph.amount = 1 + 2 * (int32_t)random_next_below(random, 3);
         break;
     case MORPH_RESIDUAL:
+    case MORPH_SEPARABLE:
         morph.amount = 1 + 2 * (int32_t)random_next_below(random, 3);
         break;
     case MORPH_WIDEN_STAGE:

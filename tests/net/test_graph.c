@@ -169,10 +169,12 @@ static void test_append_refuses(void **state)
     (void)state;
     struct layer dense = {.kind = LAYER_DENSE, .out_channels = 5};
     struct layer pool = {.kind = LAYER_MAX_POOL, .kernel_h = 2, .kernel_w = 2, .stride = 2};
+    struct layer grouped = conv8;
+    grouped.groups = 2;
     struct {
         struct layer layer;
         const char *message;
-    } cases[26];
+    } cases[27];
     int count = 0;
 #define CASE(base, first, change, text)                                                                      \
     do {                                                                                                     \
@@ -185,6 +187,7 @@ static void test_append_refuses(void **state)
     CASE(conv8, 0, out_channels = 65537, "out_channels is 65537");
     CASE(conv8, 0, groups = 0, "groups is 0, expected 1 to 4");
     CASE(conv8, 0, groups = 3, "groups is 3, expected a divisor of 4 input and 8 output channels");
+    CASE(grouped, 0, init = LAYER_INIT_WHITEN, "init is whiten in 2 groups, expected one group");
     CASE(conv8, 0, stride = 0, "stride is 0");
     CASE(conv8, 0, kernel_w = 0, "kernel width is 0");
     CASE(conv8, 0, pad_h = 3, "padding height is 3, expected 0 to 2");

@@ -252,11 +252,12 @@ static void test_dirac(void **state)
     (void)state;
     static const struct {
         int32_t in, out, groups, kernel_h, kernel_w, centre;
-    } cases[] = {{4, 8, 1, 3, 3, 4},   {6, 6, 1, 3, 5, 7}, {8, 3, 1, 1, 1, 0},
-                 {4, 200, 1, 3, 3, 4}, {2, 2, 1, 2, 4, 6}, {4, 8, 2, 3, 3, 4}};
+    } cases[] = {{4, 8, 1, 3, 3, 4}, {6, 6, 1, 3, 5, 7}, {8, 3, 1, 1, 1, 0}, {4, 200, 1, 3, 3, 4},
+                 {2, 2, 1, 2, 4, 6}, {4, 8, 2, 3, 3, 4}, {6, 6, 6, 3, 3, 4}, {6, 4, 2, 1, 3, 1}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const int32_t in = cases[i].in / cases[i].groups, out = cases[i].out;
-        const int32_t taps = cases[i].kernel_h * cases[i].kernel_w, same = in < out ? in : out;
+        const int32_t rows = out / cases[i].groups; /* of a group */
+        const int32_t taps = cases[i].kernel_h * cases[i].kernel_w, same = in < rows ? in : rows;
         const double variance = 1.0 / (3.0 * in * taps);
         struct layer conv = {.out_channels = out,
                              .kernel_h = cases[i].kernel_h,
@@ -275,13 +276,13 @@ static void test_dirac(void **state)
             for (int32_t c = 0; c < in; c++)
                 for (int32_t t = 0; t < taps; t++) {
                     const float value = kernel[(k * in + c) * taps + t];
-                    if (k < same)
-                        assert_true(value == (c == k && t == cases[i].centre ? 1.0f : 0.0f));
+                    if (k % rows < same)
+                        assert_true(value == (c == k % rows && t == cases[i].centre ? 1.0f : 0.0f));
                     else
                         assert_true(value != 0.0f);
-                    square += k < same ? 0.0 : pow((double)value, 2);
+                    square += k % rows < same ? 0.0 : pow((double)value, 2);
                 }
-        const double n = (double)(out - same) * in * taps;
+        const double n = (double)(rows - same) * cases[i].groups * in * taps;
         if (n > 0.0)
             assert_true(fabs(square / n - variance) <= 5.0 * variance * sqrt(2.0 / n));
         free(kernel);
@@ -327,6 +328,45 @@ static void test_whitening(void **state)
         free(kernel);
         free(expected);
     }
+}
+
+/* Kernels that Muon makes orthogonal are one matrix, and don't read the image. */
+static void test_hidden(void **state)
+{
+    (void)state;
+    static const int32_t groups[] = {1, 1, 2, 8, 1};
+    static const bool hidden[] = {false, true, false, false, true};
+    enum { CONVS = sizeof(groups) / sizeof(groups[0]) };
+    struct graph graph;
+    struct weight_table table;
+    struct error err;
+    assert_int_equal(graph_new(&graph, 3, 6, 6, &err), ST_OK);
+    for (int32_t i = 0; i < CONVS; i++) {
+        const struct layer conv = {.kind = LAYER_CONV,
+                                   .input_count = 1,
+                                   .inputs = {i},
+                                   .out_channels = 8,
+                                   .kernel_h = 3,
+                                   .kernel_w = 3,
+                                   .stride = 1,
+                                   .pad_h = 1,
+                                   .pad_w = 1,
+                                   .groups = groups[i],
+                                   .bias = true};
+        assert_int_equal(graph_append(&graph, conv, NULL, &err), ST_OK);
+    }
+    const struct layer dense = {
+        .kind = LAYER_DENSE, .input_count = 1, .inputs = {CONVS}, .out_channels = 3, .bias = true};
+    assert_int_equal(graph_append(&graph, dense, NULL, &err), ST_OK);
+    assert_int_equal(graph_infer(&graph, &err), ST_OK);
+    assert_int_equal(weight_table_new(&table, &graph, &err), ST_OK);
+    for (int32_t t = 0; t < table.count; t++) {
+        const struct weight_tensor *tensor = &table.tensors[t];
+        const bool kernel = tensor->role == WEIGHT_KERNEL && tensor->layer <= CONVS;
+        assert_int_equal(tensor->hidden, kernel && hidden[tensor->layer - 1]);
+    }
+    weight_table_free(&table);
+    graph_free(&graph);
 }
 
 /* What is frozen is not trained; what stands beside it is. */
@@ -396,8 +436,8 @@ int main(void)
         cmocka_unit_test(test_table),    cmocka_unit_test(test_initialise),
         cmocka_unit_test(test_variance), cmocka_unit_test(test_index_does_not_count),
         cmocka_unit_test(test_dirac),    cmocka_unit_test(test_whitening),
-        cmocka_unit_test(test_shrink),   cmocka_unit_test(test_frozen),
-        cmocka_unit_test(test_gain),
+        cmocka_unit_test(test_hidden),   cmocka_unit_test(test_shrink),
+        cmocka_unit_test(test_frozen),   cmocka_unit_test(test_gain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,6 @@
  * prepared ahead is taken where it is what is wanted. The device says that it has as much memory as the test likes. */
 #include "host/run/admission.h"
 
-#include "host/base/clock.h"
 #include "host/net/start.h"
 #include "host/run/engine.h"
 #include "tests/support/tiny_job.h"
@@ -45,7 +44,7 @@ static void open_all(struct fixture *f, bool clocked)
     f->ops.info = limited_info;
     memory_free = memory_total = AMPLE;
     tiny_job_open(&f->tiny, overrides);
-    if (run_open(&f->run, &f->tiny.job, f->tiny.run, -1, clock_seconds(), &err) != ST_OK)
+    if (run_open(&f->run, &f->tiny.job, f->tiny.run, -1, NULL, &err) != ST_OK)
         fail_msg("%s", err.message);
     f->run.ops = f->run.devices.ops = &f->ops;
     const struct shape image = {0, f->run.data.channels, f->run.data.height, f->run.data.width};

@@ -2,7 +2,6 @@
  * fault, and one that ends the run. */
 #include "host/run/candidate.h"
 
-#include "host/base/clock.h"
 #include "host/net/start.h"
 #include "host/run/engine.h"
 #include "host/run/record.h"
@@ -33,9 +32,8 @@ static void open_all(struct fixture *f)
     static const char *const overrides[] = {"output.checkpoint_seconds=0.01", NULL};
     struct error err;
     tiny_job_open(&f->tiny, overrides);
-    if (run_open(&f->run, &f->tiny.job, f->tiny.run, -1, clock_seconds(), &err) != ST_OK)
+    if (run_open(&f->run, &f->tiny.job, f->tiny.run, -1, &f->tiny.history, &err) != ST_OK)
         fail_msg("%s", err.message);
-    f->run.history = &f->tiny.history;
     if (resume_run(&f->run, &err) != ST_OK)
         fail_msg("%s", err.message);
     f->run.sharing.workers = f->run.window = 1;

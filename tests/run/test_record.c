@@ -1,7 +1,6 @@
 /* What a run writes into its journal, function by function, read again as JSON. */
 #include "host/run/record.h"
 
-#include "host/base/clock.h"
 #include "host/run/engine.h"
 #include "host/run/resume.h"
 #include "tests/support/tiny_job.h"
@@ -25,9 +24,8 @@ static void open_all(struct fixture *f)
     struct error err;
     *f = (struct fixture){0};
     tiny_job_open(&f->tiny, NULL);
-    if (run_open(&f->run, &f->tiny.job, f->tiny.run, -1, clock_seconds(), &err) != ST_OK)
+    if (run_open(&f->run, &f->tiny.job, f->tiny.run, -1, &f->tiny.history, &err) != ST_OK)
         fail_msg("%s", err.message);
-    f->run.history = &f->tiny.history;
     if (resume_run(&f->run, &err) != ST_OK) /* writes the run event */
         fail_msg("%s", err.message);
 }

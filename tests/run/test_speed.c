@@ -77,10 +77,11 @@ static void test_resumed(void **state)
     assert_int_equal(calibrated, 1);
     assert_true(given_time == 1.0);
     assert_true(run.calibrated && run.seconds_per_image > 0.0 && run.beside > 0.0);
+    assert_true(run.evaluation_factor > 0.0);
     assert_int_equal(run.rates.batch, TINY_JOB_BATCH);
     assert_int_equal(tiny_job_events(&tiny, "calibration"), 1);
     const struct cost_rates rates = run.rates;
-    const double measured = run.seconds_per_image, beside = run.beside;
+    const double measured = run.seconds_per_image, beside = run.beside, evaluation = run.evaluation_factor;
     run_close(&run);
     open_run(&again, &tiny);
     assert_int_equal(again.rates.batch, rates.batch);
@@ -89,6 +90,7 @@ static void test_resumed(void **state)
     assert_true(again.calibrated);
     assert_same(again.seconds_per_image, measured);
     assert_same(again.beside, beside);
+    assert_same(again.evaluation_factor, evaluation); /* by which the test's time is reckoned */
     open_speed(&again);
     assert_int_equal(calibrated, 0);
     assert_same(again.seconds_per_image, measured);
@@ -166,6 +168,22 @@ static void test_expected(void **state)
     candidate->final = true; /* nothing is beside it, and several devices may share it */
     run.batches.team = 2;
     assert_true(fabs(speed_expected(&run, candidate) / (2.0 * alone) - 1.0) < 1e-12);
+    /* who was as fast as expected teaches nothing new, whatever trained it; who was half as fast does */
+    const double before = run.seconds_per_image;
+    candidate->measured_steps = 1000;
+    for (int final = 0; final < 2; final++) {
+        candidate->final = final == 1;
+        candidate->images_per_second = speed_expected(&run, candidate);
+        candidate->validation_seconds = 0.5 * run.data.sample_count[SPLIT_VALIDATION] /
+                                        (candidate->images_per_second * run.seconds_per_image);
+        speed_learn(&run, candidate);
+        assert_true(fabs(run.seconds_per_image / before - 1.0) < 1e-12);
+        assert_true(fabs(run.evaluation_factor - 0.5) < 1e-12);
+    }
+    candidate->images_per_second *= 0.5;
+    speed_learn(&run, candidate);
+    assert_true(fabs(run.seconds_per_image / before - 1.5) < 1e-12);
+    candidate->images_per_second = 0.0;
     assert_true(isnan(speed_error(candidate)));
     candidate->images_per_second = 80.0;
     candidate->expected_images_per_second = 100.0;

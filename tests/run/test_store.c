@@ -155,9 +155,9 @@ static void test_damaged(void **state)
     f.run.lost_id = -1;
     for (int32_t id = 4; id < 7; id++)
         save(&f, id, (float)id);
-    assert_null(store_hash(&f.run, 3));
-    assert_null(store_hash(&f.run, 4000));
-    assert_non_null(store_hash(&f.run, 5));
+    assert_null(store_hash(&f.run, 3, RUN_MODEL));
+    assert_null(store_hash(&f.run, 4000, RUN_MODEL));
+    assert_non_null(store_hash(&f.run, 5, RUN_MODEL));
     char *path = run_model_path(&f.run, 5);
     damage(path);
     assert_int_equal(store_load(&f.run, 5, &graph, &values, &err), ST_FORMAT);
@@ -177,6 +177,34 @@ static void test_damaged(void **state)
     assert_int_equal(truncate(path, 100), 0);
     assert_int_equal(store_load(&f.run, 6, &graph, &values, &err), ST_FORMAT);
     assert_int_equal(f.run.lost_id, 4);
+    free(path);
+    close_all(&f);
+}
+
+/* Losses of a model that others are compared with: one that was changed is noticed, too. */
+static void test_losses(void **state)
+{
+    static const float losses[] = {0.5f, 1.0f, 1.5f}, less[] = {0.25f, 0.75f, 1.25f};
+    struct fixture f;
+    struct error err;
+    double gain, deviation;
+    (void)state;
+    open_all(&f);
+    f.run.lost_id = -1;
+    f.run.data.sample_count[SPLIT_VALIDATION] = sizeof(losses) / sizeof(losses[0]);
+    assert_int_equal(store_save_losses(&f.run, 2, losses, &err), ST_OK);
+    assert_non_null(store_hash(&f.run, 2, RUN_LOSSES));
+    assert_null(store_hash(&f.run, 2, RUN_MODEL));
+    assert_int_equal(store_compare(&f.run, 2, less, &gain, &deviation, &err), ST_OK);
+    assert_true(gain == 0.25 && deviation == 0.0);
+    char *path = run_losses_path(&f.run, 2);
+    damage(path);
+    assert_int_equal(store_compare(&f.run, 2, less, &gain, &deviation, &err), ST_FORMAT);
+    assert_non_null(strstr(err.message, "models/2.losses: its hash is xxh3:"));
+    assert_non_null(strstr(err.message, "--salvage"));
+    assert_int_equal(f.run.lost_id, 2);
+    f.run.hashes[2].text[RUN_LOSSES][0] = '\0'; /* of an older version */
+    assert_int_equal(store_compare(&f.run, 2, less, &gain, &deviation, &err), ST_OK);
     free(path);
     close_all(&f);
 }
@@ -262,7 +290,7 @@ static void test_published_again(void **state)
     assert_int_equal(file_read(published, &good, &length, &err), ST_OK);
     for (int known = 1; known >= 0; known--) { /* without a hash it is compared with the model's own file */
         if (known == 0)
-            f.run.hashes[2].text[0] = '\0';
+            f.run.hashes[2].text[RUN_MODEL][0] = '\0';
         for (int how = 0; how < 3; how++) {
             if (how == 0)
                 damage(published);
@@ -327,10 +355,10 @@ static void test_prune(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_paths),   cmocka_unit_test(test_save_and_load),
-        cmocka_unit_test(test_best),    cmocka_unit_test(test_publish),
-        cmocka_unit_test(test_damaged), cmocka_unit_test(test_published_again),
-        cmocka_unit_test(test_prune),
+        cmocka_unit_test(test_paths),           cmocka_unit_test(test_save_and_load),
+        cmocka_unit_test(test_losses),          cmocka_unit_test(test_best),
+        cmocka_unit_test(test_publish),         cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_published_again), cmocka_unit_test(test_prune),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -118,7 +118,7 @@ refused "a run folder of another seed" 'another job.*seed' "$run" seed=5
 bad_data changed
 put_byte "$bad/train-images-idx3-ubyte" 500 '\377'
 mv "$data" "$data.kept" && mv "$bad" "$data"
-refused "a run folder of other data" 'fingerprint' "$run"
+refused "a run folder of other data" 'began on .* images .* --fresh' "$run"
 rm -r "$data" && mv "$data.kept" "$data"
 check "a refused run folder was written to" cmp "$work/before.jsonl" "$run/journal.jsonl"
 
@@ -140,10 +140,21 @@ check "the first nasrun was disturbed: status $status, $(tail -n 1 "$work/busy.l
 touch "$work/file"
 refused "a file where the run folder should be" 'file' "$work/file"
 
+# Special files are nothing to wait for.
+mkfifo "$work/pipe"
+(failed=0 && job=$work/pipe && refused "a named pipe as job" 'pipe: is a named pipe' "$work/r1" && exit "$failed")
+check "a named pipe as job" [ $? -eq 0 ]
+(failed=0 && job=/dev/zero && refused "an endless job" '/dev/zero: is a device' "$work/r1" && exit "$failed")
+check "an endless job" [ $? -eq 0 ]
+timeout 20 "$bin/naspredict" "$run" "$work/pipe" >"$work/out" 2>"$work/err"
+status=$?
+check "naspredict of a named pipe: status $status, expected 2: $(cat "$work/err")" [ "$status" -eq 2 ]
+
 # ---- the system ----
 # A limit on the size of files acts like a full disk: the model does not fit, what came before is whole.
 (failed=0 && ulimit -f 60 && refused "file-size limit" 'too large' "$work/limit" && exit "$failed")
 check "a file-size limit" [ $? -eq 0 ]
+check "a file-size limit: the engine was started again" [ ! -e "$work/limit/restarts.txt" ]
 nasrun "$work/limit" >"$work/log" 2>&1 || fail "after the limit: $(tail -n 1 "$work/log")"
 check "after the limit is lifted the run goes on to another end" same_run "$run" "$work/limit"
 

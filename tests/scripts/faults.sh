@@ -2,7 +2,7 @@
 # Calls of the C library fail, one in each of many short runs, once or for good, also while a killed run is gone on with:
 # writes, reads, files, folders, locks, threads, processes, allocations. Each run ends with one line and status 2, after
 # which the same command ends as it would have, or as if nothing had been: tests/faults/faults.py.
-# FAULTS=0 lets every call fail, which takes hours; by default a sample, spread over the run.
+# FAULTS=0 lets the calls of every site fail, SLICE=1/4 a quarter of them; by default a sample, spread over the run.
 . tests/support/script.sh
 make_data "$work/data" 96 32
 most=${FAULTS:-80}
@@ -11,7 +11,7 @@ place=$work
 [ ! -w /dev/shm ] || place=$(mktemp -d /dev/shm/nasrun-faults-XXXXXX)
 clean_more() { rm -rf "$place"; }
 python3 tests/faults/faults.py --nasrun "$bin/nasrun" --data "$work/data" --inject "$helpers/faults/inject.so" \
-    --work "$place" ${most:+--most "$most"} >"$work/out" 2>&1
+    --work "$place" ${most:+--most "$most"} --slice "${SLICE:-1/1}" ${EVERY:+--every} ${ONLY:+--only "$ONLY"} ${LIST:+--list "$LIST"} >"$work/out" 2>&1
 status=$?
 cat "$work/out"
 points=$(sed -n 's/^\([0-9]*\) of [0-9]* points$/\1/p' "$work/out")

@@ -1,12 +1,13 @@
 #!/bin/sh
-# A run's files as Python reads them: the model by safetensors, the report by scikit-learn's classification_report. The
-# packages go to build/venv once; without them, and without a network to get them, this is skipped.
+# A run's files as Python reads them: the model by safetensors, the report by scikit-learn's classification_report, the
+# exported model by onnx's checker and onnxruntime. The packages go to build/venv once; without them, and without a network
+# to get them, this is skipped.
 . tests/support/script.sh
 venv=build/venv
-if ! "$venv/bin/python" -c 'import numpy, safetensors, sklearn' 2>/dev/null; then
-    if ! { python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check safetensors numpy scikit-learn; } \
+if ! "$venv/bin/python" -c 'import numpy, safetensors, sklearn, onnx, onnxruntime' 2>/dev/null; then
+    if ! { python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check safetensors numpy scikit-learn onnx onnxruntime; } \
         >"$work/log" 2>&1; then
-        skip "model.safetensors and report.txt were compared with NOTHING: $(tail -n 1 "$work/log")"
+        skip "model.safetensors, report.txt and ONNX files were compared with NOTHING: $(tail -n 1 "$work/log")"
         finish
     fi
 fi
@@ -23,5 +24,10 @@ for model in "$work/air/model.safetensors" "$work"/air/models/*.safetensors; do
     check "$model" "$venv/bin/python" tests/python/check_safetensors.py "$model"
 done
 check "naspredict with start air" [ "$("$bin/naspredict" "$work/air" "$work/data/two.png" | cut -f 2)" = 2 ]
+"$bin/nasexport" --onnx="$work/air.onnx" "$work/air" >"$work/log" 2>&1 || fail "nasexport: $(tail -n 1 "$work/log")"
+check "an exported model" "$venv/bin/python" tests/python/check_onnx.py "$work/air.onnx"
+mkdir "$work/networks"
+check "test_onnx --write" $helpers/onnx/test_onnx --write "$work/networks"
+check "200 random networks" "$venv/bin/python" tests/python/check_onnx.py "$work/networks"
 check "report.txt" "$venv/bin/python" tests/python/check_report.py "$run"
 finish

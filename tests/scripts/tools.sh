@@ -1,5 +1,5 @@
 #!/bin/sh
-# nasreport, nasplot and naspredict on a run folder, and their one line for bad input.
+# nasreport, nasplot, naspredict and nasexport on a run folder, and their one line for bad input.
 . tests/support/script.sh
 make_data "$work/data"
 make_job "$work/job.cfg" "$work/data"
@@ -49,7 +49,20 @@ check "naspredict with two bad images of four: status $status, expected 1" [ "$s
 check "naspredict does not classify the others: $(cat "$work/some")" cmp "$work/predicted" "$work/some"
 check "naspredict: not a line for each bad image: $(cat "$work/err")" [ "$(grep -c 'missing.png\|job.cfg' "$work/err")" -eq 2 ]
 
-for tool in nasreport nasplot naspredict; do
+# The export is tested as the report says of one view, and is not kept where it can't be.
+"$bin/nasexport" --onnx="$work/model.onnx" "$run" >"$work/exported" || fail "nasexport: status $?"
+told=$(sed -n 's/^accuracy: \([0-9.]*\)\( (\([0-9.]*\) without views)\)\{0,1\}$/\1 \3/p' "$run/report.txt" | awk '{ print $NF }')
+check "nasexport: $(cat "$work/exported"), the report says $told" grep -q "^accuracy: $told of " "$work/exported"
+mv "$work/data" "$work/moved"
+"$bin/nasexport" --onnx="$work/again.onnx" "$run" >"$work/exported" || fail "nasexport without data: status $?"
+mv "$work/moved" "$work/data"
+check "nasexport without data writes another file" cmp "$work/model.onnx" "$work/again.onnx"
+check "nasexport without data: $(cat "$work/exported")" grep -q '^accuracy: not measured: .*/data' "$work/exported"
+check "nasexport without --onnx" refused "$bin/nasexport" "$run"
+check "nasexport to nothing" refused "$bin/nasexport" --onnx= "$run"
+check "nasexport into a folder that is missing" refused "$bin/nasexport" --onnx="$work/missing/model.onnx" "$run"
+
+for tool in nasreport nasplot naspredict nasexport; do
     check "$tool without arguments" refused "$bin/$tool"
     check "$tool with an unknown option" refused "$bin/$tool" --colour "$run"
     for option in -h --help; do
@@ -67,4 +80,26 @@ check "naspredict with a model cut short" refused "$bin/naspredict" "$work/bare"
 sed -i '2s/"seq":1/"seq":7/' "$work/bare/journal.jsonl"
 check "nasreport on a broken journal" refused "$bin/nasreport" "$work/bare"
 check "nasreport does not name the journal's line: $(cat "$work/err")" grep -q 'journal.jsonl:2' "$work/err"
+
+# A tool that gets no memory, once or from there on, says so in one line and has status 2, or does without.
+spare() { # TOOL ARGUMENTS...
+    tool=$1
+    shift
+    for call in 9 40 200 800 2000 5000 10000; do
+        for mode in once on; do
+            cp -R "$work/as_it_is" "$work/spared"
+            FAULT=malloc:$call:12:$mode timeout 120 env LD_PRELOAD="$inject" "$bin/$tool" "$work/spared" "$@" >"$work/out" 2>"$work/err"
+            status=$?
+            check "$tool without memory at allocation $call, $mode: status $status, $(head -n 3 "$work/err")" \
+                [ "$status" -eq 0 -o \( "$status" -eq 2 -a "$(grep -cE "^($tool|libgomp|out of dynamic memory)" "$work/err")" -eq 1 \) ]
+            rm -r "$work/spared"
+        done
+    done
+}
+inject=$(realpath "$helpers/faults/inject.so")
+mkdir "$work/as_it_is"
+cp "$run/journal.jsonl" "$run/model.safetensors" "$work/as_it_is"
+spare nasreport
+spare nasplot
+spare naspredict "$work/data/two.png"
 finish

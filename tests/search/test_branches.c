@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-enum { CLASSES = 10, MOST = 40, SIBLINGS = 3, ROOT = 0 };
+enum { CLASSES = 10, SIBLINGS = 3, ROOT = 0 };
 
 /* With one starting network there is no ladder. */
 static const struct job_search JOB = {.starts = {.count = 1, .items = {"lean"}},
@@ -66,30 +66,32 @@ static double gains_twice(int32_t round, int32_t sibling)
                                         : 1.0;
 }
 
-static struct search_trial trial_of(const struct search_model *model)
-{
-    return (struct search_trial){.id = model->id,
-                                 .parent = model->parent,
-                                 .start = model->start,
-                                 .graph = &model->graph,
-                                 .recipe = model->recipe,
-                                 .prediction = model->prediction,
-                                 .epochs = 1.0,
-                                 .gain = model->gain,
-                                 .gain_deviation = model->gain_deviation};
-}
+/* Of a search by gains. */
+struct world {
+    gains *gain;
+};
 
-static void end(struct search *search, int32_t id, gains *gain)
+static void end(struct search *search, int32_t id, struct search_request *request, void *context)
 {
+    const struct world *world = context;
     struct branches branches;
     struct error err;
+    (void)request;
     branches_look(search, &branches);
     const struct search_model *model = search_find(search, id);
-    struct search_trial trial = trial_of(model);
-    trial.gain =
-        branches_is_sibling(&branches, model) ? gain(branches.rounds, id - branches.control->id - 1) : 0.0;
+    struct search_trial trial = phases_told(model);
+    trial.epochs = 1.0;
+    trial.gain = branches_is_sibling(&branches, model)
+                     ? world->gain(branches.rounds, id - branches.control->id - 1)
+                     : 0.0;
     trial.gain_deviation = 1.0;
     assert_int_equal(search_observe(search, &trial, isnan(trial.gain) ? NAN : 0.5, 1.0, &err), ST_OK);
+}
+
+static int32_t grow(struct search *search, struct search_request *request, int32_t window, gains *gain)
+{
+    struct world world = {.gain = gain};
+    return phases_climb(search, request, window, end, &world);
 }
 
 static enum status propose(const struct search *search, struct search_request *request, int32_t id,
@@ -101,32 +103,6 @@ static enum status propose(const struct search *search, struct search_request *r
     if (st != ST_OK && st != ST_NONE)
         fail_msg("%s", err.message);
     return st;
-}
-
-/* Proposes and observes until nothing comes any more, so many at a time; how many it were. */
-static int32_t grow(struct search *search, struct search_request *request, int32_t window, gains *gain)
-{
-    int32_t id = 0, observed = 0;
-    struct error err;
-    for (;;) {
-        struct proposal proposal;
-        if (id - observed < window && id < MOST && propose(search, request, id, &proposal) == ST_OK) {
-            const struct search_trial trial = {.id = id++,
-                                               .parent = proposal.parent,
-                                               .start = proposal.start,
-                                               .graph = &proposal.graph,
-                                               .recipe = proposal.recipe,
-                                               .prediction = proposal.prediction};
-            assert_int_equal(search_pend(search, &trial, &err), ST_OK);
-            proposal_free(&proposal);
-        } else if (observed < id) {
-            end(search, observed++, gain);
-        } else {
-            break;
-        }
-    }
-    assert_true(id < MOST);
-    return id;
 }
 
 static int32_t control_of(int32_t round)
@@ -247,6 +223,52 @@ static void test_gains(void **state)
     search_free(search);
 }
 
+/* A branch varies what the job leaves open, or within what it gives; where that is nothing, all siblings have morphs.
+ */
+static void test_ranges(void **state)
+{
+    static const struct job_range fixed = {.kind = JOB_RANGE_FIXED};
+    static const struct job_range narrow = {
+        .kind = JOB_RANGE_BETWEEN, .min = 0.1, .max = 0.3, .scale = JOB_RANGE_LOG};
+    static const struct job_range list = {.kind = JOB_RANGE_LIST,
+                                          .values = {.count = 3, .items = {0.2, 0.5, 0.05}}};
+    static const struct {
+        struct job_ranges ranges;
+        double rate, decay; /* of the hyperparameter's sibling in both rounds; NAN: the job's */
+        double second_rate, second_decay;
+    } cases[] = {
+        {{.learning_rate = {0}}, 0.4, NAN, NAN, 0.02},
+        {{.learning_rate = narrow}, 0.3, NAN, NAN, 0.02},
+        {{.learning_rate = list}, 0.5, NAN, NAN, 0.02},
+        {{.learning_rate = fixed}, NAN, 0.02, NAN, 0.02},
+        {{.learning_rate = list, .weight_decay = fixed}, 0.5, NAN, 0.5, NAN},
+        {{.learning_rate = fixed, .weight_decay = fixed}, NAN, NAN, NAN, NAN},
+    };
+    (void)state;
+    for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+        struct search_setup setup = SETUP;
+        struct search_request request = request_of(100.0);
+        struct search *search;
+        struct error err;
+        setup.hyperparameters.ranges = cases[c].ranges;
+        assert_int_equal(search_new(&setup, &search, &err), ST_OK);
+        /* before the root there may be the ladder's trials of what has a range */
+        const int32_t root = grow(search, &request, 1, gains_nothing) - control_of(3);
+        for (int32_t round = 1; round <= 2; round++) {
+            const struct search_model *model = search_at(search, root + control_of(round) + SIBLINGS);
+            const struct hyperparameters *own = &model->recipe.hyperparameters;
+            const double rate = round == 1 ? cases[c].rate : cases[c].second_rate,
+                         decay = round == 1 ? cases[c].decay : cases[c].second_decay;
+            assert_true(isnan(rate) ? isnan(own->learning_rate) : fabs(own->learning_rate - rate) < 1e-12);
+            assert_true(isnan(decay) ? isnan(own->weight_decay) : fabs(own->weight_decay - decay) < 1e-12);
+            const bool grown = model->fingerprint != search_at(search, root)->fingerprint;
+            assert_int_equal(model->recipe.compared_with, root + control_of(round));
+            assert_int_equal(grown, isnan(rate) && isnan(decay));
+        }
+        search_free(search);
+    }
+}
+
 /* A cheaper network that gains a little now is refused where it would lose at the end. */
 static void test_deadline(void **state)
 {
@@ -262,15 +284,11 @@ static void test_deadline(void **state)
         for (int32_t id = 0; id <= control_of(1) + SIBLINGS; id++) {
             request.means.epochs = 100.0 * cost_seconds(&graph, &phases_limits.rates);
             assert_int_equal(propose(search, &request, id, &proposal), ST_OK);
-            struct search_trial trial = {.id = id,
-                                         .parent = proposal.parent,
-                                         .start = proposal.start,
-                                         .graph = &proposal.graph,
-                                         .recipe = proposal.recipe,
-                                         .epochs = 1.0,
-                                         .gain = -1.0,
-                                         .gain_deviation = 1e-4};
+            struct search_trial trial = phases_trial(id, &proposal);
             struct graph wide = {0};
+            trial.epochs = 1.0;
+            trial.gain = -1.0;
+            trial.gain_deviation = 1e-4;
             if (id < control_of(1) + 1) { /* the trunk is 16 wide */
                 assert_int_equal(start_make(&wide, "lean", 16, SETUP.image, CLASSES, &err), ST_OK);
                 trial.graph = &wide;
@@ -326,7 +344,7 @@ static void test_resumed(void **state)
         struct error err;
         for (int32_t i = 0; i < known; i++) {
             const struct search_model *model = search_at(whole, i);
-            const struct search_trial trial = trial_of(model);
+            const struct search_trial trial = phases_told(model);
             const double score = isnan(model->score) ? NAN : 0.9 - 0.01 * i; /* the later, the worse */
             assert_int_equal(search_observe(search, &trial, score, model->loss, &err), ST_OK);
         }
@@ -361,12 +379,8 @@ static void test_failures(void **state)
         struct error err;
         for (int32_t id = 0; id <= failed; id++) {
             assert_int_equal(propose(search, &request, id, &proposal), ST_OK);
-            const struct search_trial trial = {.id = id,
-                                               .parent = proposal.parent,
-                                               .start = proposal.start,
-                                               .graph = &proposal.graph,
-                                               .recipe = proposal.recipe,
-                                               .epochs = 1.0};
+            struct search_trial trial = phases_trial(id, &proposal);
+            trial.epochs = 1.0;
             assert_int_equal(search_observe(search, &trial, id == failed ? NAN : 0.5, 1.0, &err), ST_OK);
             proposal_free(&proposal);
         }
@@ -389,7 +403,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plan),     cmocka_unit_test(test_nothing_gains), cmocka_unit_test(test_gains),
         cmocka_unit_test(test_deadline), cmocka_unit_test(test_side_by_side),  cmocka_unit_test(test_resumed),
-        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_failures), cmocka_unit_test(test_ranges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,6 +31,7 @@ static struct budget_state state_of(enum budget_kind kind, double total)
         .test_views = 1,
         .candidate_batch = 50,
         .final_batch = 100,
+        .team = 1,
         .speed = {.rates = {.flops = 1e9, .bytes = 1e8}, .measured = 2.0, .slowdown = 1.0, .overhead = 2.0},
         .costs = {.likely = 0.001, .cheapest = 0.0005, .dearest = 0.004}};
 }
@@ -55,7 +56,7 @@ static void test_kinds(void **state)
 }
 
 /* Two seconds, and the test's: half the training's time until it is measured, then five quarters of what was
- * measured. Where a clock ends the final fit: its last step, too. */
+ * measured. Where a clock ends the final fit: its last step, too. Devices share both. */
 static void test_reserve(void **state)
 {
     struct budget_state budget = state_of(BUDGET_SECONDS, 1000);
@@ -74,10 +75,9 @@ static void test_reserve(void **state)
     assert_near(budget_reserve(&budget), 1.25 * 0.25 * 0.01 * 500);
     budget = state_of(BUDGET_SECONDS, 1000);
     budget.by_a_clock = true;
-    budget.team = 1;
     assert_near(budget_reserve(&budget), 2.5 + 0.2);
     budget.team = 2;
-    assert_near(budget_reserve(&budget), 2.5 + 0.1);
+    assert_near(budget_reserve(&budget), 2.0 + (0.5 + 0.2) / 2);
     budget = state_of(BUDGET_STEPS, 1000);
     assert_near(budget_reserve(&budget), 0.0);
     budget = state_of(BUDGET_MODELS, 1000);
@@ -384,7 +384,7 @@ static void test_training_seconds(void **state)
 {
     const struct budget_speed speed = {.measured = 2.0, .evaluation = 0.5};
     struct budget_training training = {
-        .cost = 0.001, .images = 1010, .batch = 50, .validation_images = 200, .devices = 1};
+        .cost = 0.001, .stepped = 0.001, .images = 1010, .batch = 50, .validation_images = 200, .devices = 1};
     (void)state;
     assert_near(budget_training_seconds(&speed, &training, 0), 0.0);
     assert_near(budget_training_seconds(&speed, &training, 1), 0.2);
@@ -401,6 +401,10 @@ static void test_training_seconds(void **state)
     training.devices = 4;
     assert_near(budget_training_seconds(&speed, &training, 2000), 52.5);
     training.devices = 1;
+    training.stepped = 0.0006; /* smaller images at first: steps are shorter, validations are not */
+    assert_near(budget_training_seconds(&speed, &training, 20), 1.3);
+    assert_int_equal(budget_training_steps(&speed, &training, 1.32), 20);
+    training.stepped = training.cost;
     const struct budget_speed unknown = {.measured = 2.0}; /* half the training's time, as for the reserve */
     assert_near(budget_training_seconds(&unknown, &training, 20), 2.2);
 }
@@ -414,7 +418,9 @@ static void test_training_steps(void **state)
         const double unit = random_next_unit(&random);
         const struct budget_speed speed = {.measured = 0.1 + 10.0 * random_next_unit(&random),
                                            .evaluation = random_next_unit(&random)};
-        const struct budget_training training = {.cost = 1e-6 + 1e-3 * random_next_unit(&random),
+        const double cost = 1e-6 + 1e-3 * random_next_unit(&random);
+        const struct budget_training training = {.cost = cost,
+                                                 .stepped = cost * (0.3 + 0.7 * random_next_unit(&random)),
                                                  .images = 1.0 + random_next_below(&random, 100000),
                                                  .batch = 1 + (int32_t)random_next_below(&random, 1000),
                                                  .validation_images =
@@ -502,9 +508,10 @@ static void test_means(void **state)
     struct budget_state budget = state_of(BUDGET_SECONDS, 1000);
     (void)state;
     budget.team = 2;
+    budget.speed.overhead = 2.25; /* both test, in 0.25 s, which the final fit gives away */
     budget.workers = 3;
     budget.speed.slowdown = 1.25;
-    budget.speed.beside = 3.99;
+    budget.speed.beside = 3.991;
     budget.validation_images = 500;
     struct search_means means = budget_means(&budget);
     assert_near(means.beside, 0.004);
@@ -516,18 +523,20 @@ static void test_means(void **state)
     budget.speed.evaluation = 0.0;
     means = budget_means(&budget);
     assert_true(means.by_cost && isnan(means.device_seconds));
-    assert_near(means.candidate_epochs, 997.5 / 2.0 / 1000 / 1.25); /* of a cost of 1, so of 2 s an image */
-    assert_near(means.epochs, 2 * 997.5 / 2.0 / 1000);
-    assert_near(means.search, 397.5 / 997.5);
-    assert_near(means.candidate, 2 * budget_allowance(&budget) / 997.5);
+    assert_near(means.candidate_epochs, 997.75 / 2.0 / 1000 / 1.25); /* of a cost of 1, so of 2 s an image */
+    assert_near(means.epochs, 2 * 997.75 / 2.0 / 1000);
+    /* of the likely network that is 0.25 s, and so of any other, for epochs and tests cost alike */
+    assert_near(means.test, means.epochs / budget.costs.likely * 0.25 / 997.75);
+    assert_near(means.search, 397.5 / 997.75);
+    assert_near(means.candidate, 2 * budget_allowance(&budget) / 997.75);
     assert_near(means.left, 1.0);
     assert_int_equal(means.workers, 3);
     assert_int_equal(means.models, INT32_MAX);
     budget.by_a_clock = true; /* the last step of 0.1 s is kept, too */
-    budget.spent = 0.2 * 997.4;
+    budget.spent = 0.2 * 997.65;
     means = budget_means(&budget);
     assert_near(means.left, 0.8);
-    assert_near(means.device_seconds, 2 * 997.4 * 1.25);
+    assert_near(means.device_seconds, 2 * 997.65 * 1.25);
 
     budget = state_of(BUDGET_STEPS, 1000);
     budget.began = 200;

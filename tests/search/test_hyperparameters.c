@@ -63,6 +63,31 @@ static void test_open(void **state)
     assert_int_equal(hyperparameters_round(&fixed, &usual, 0, true, sets), 0);
 }
 
+/* Only upwards, by one key, within what the job says; a value is left alone. */
+static void test_raised(void **state)
+{
+    const struct job_ranges limited = {.learning_rate = RATES, .weight_decay = {.kind = JOB_RANGE_FIXED}};
+    const struct hyperparameter_space open = space_with(&(struct job_ranges){0}),
+                                      space = space_with(&limited);
+    struct hyperparameter_change changes[HYPERPARAMETERS_RAISED_MOST];
+    struct hyperparameters set = none();
+    (void)state;
+    assert_int_equal(hyperparameters_raised(&open, &set, changes), 2);
+    assert_near(changes[0].set.learning_rate, 0.2);
+    assert_near(changes[1].set.weight_decay, 0.02);
+    assert_true(isnan(changes[0].set.weight_decay) && isnan(changes[1].set.learning_rate));
+    assert_string_equal(changes[1].text, "more weight decay");
+    assert_int_equal(hyperparameters_raised(&space, &set, changes), 1);
+    assert_near(changes[0].set.learning_rate, 0.2);
+    set.momentum = 0.8;
+    set.learning_rate = 0.7;
+    assert_int_equal(hyperparameters_raised(&space, &set, changes), 1);
+    assert_near(changes[0].set.learning_rate, 1.0); /* its bound */
+    assert_near(changes[0].set.momentum, 0.8);
+    set.learning_rate = 1.0;
+    assert_int_equal(hyperparameters_raised(&space, &set, changes), 0);
+}
+
 /* Each round goes half as far as the one before, and not beyond the bounds; a list is gone through at once. */
 static void test_rounds(void **state)
 {
@@ -188,8 +213,9 @@ static void test_chance(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open),  cmocka_unit_test(test_rounds), cmocka_unit_test(test_whole_and_most),
-        cmocka_unit_test(test_equal), cmocka_unit_test(test_words),  cmocka_unit_test(test_chance),
+        cmocka_unit_test(test_open),           cmocka_unit_test(test_raised), cmocka_unit_test(test_rounds),
+        cmocka_unit_test(test_whole_and_most), cmocka_unit_test(test_equal),  cmocka_unit_test(test_words),
+        cmocka_unit_test(test_chance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

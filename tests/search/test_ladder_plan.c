@@ -316,6 +316,26 @@ static void test_models(void **state)
     }
 }
 
+/* A network's own test is taken from its final fit, not that of another one: where it takes as long as most of what
+ * there is, smaller networks get more than their cost says. */
+static void test_the_test(void **state)
+{
+    struct search_request request = request_of(4.0);
+    (void)state;
+    set_starts(1, "air", NULL);
+    request.means.test = 2.0;
+    const double usual = cost_of("air", 0), narrow = cost_of("air", 24);
+    const double epochs = ladder_epochs(&request.means, usual, 1.0);
+    assert_true(fabs(epochs - 2.0) < 1e-9);
+    assert_true(fabs(ladder_epochs(&request.means, narrow, 1.0) - (4.0 * usual / narrow - 2.0)) < 1e-9);
+    assert_true(fabs(ladder_epochs(&request.means, narrow, 0.5) - (2.0 * usual / narrow - 2.0)) < 1e-9);
+    assert_true(ladder_epochs(&request.means, usual, 0.1) > 0.0); /* it could not even be tested */
+    const struct ladder_plan plan = plan_of(&request);
+    assert_true(fabs(plan.epochs - epochs) < 1e-12);
+    for (int32_t n = 0; n < plan.count; n++)
+        assert_true(fabs(plan.networks[n].epochs - (4.0 / plan.networks[n].size - 2.0)) < 1e-6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +344,7 @@ int main(void)
         cmocka_unit_test(test_limits),         cmocka_unit_test(test_devices),
         cmocka_unit_test(test_models),         cmocka_unit_test(test_no_gap),
         cmocka_unit_test(test_fewer_networks), cmocka_unit_test(test_what_trials_cost),
+        cmocka_unit_test(test_the_test),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-enum { CLASSES = 10, MOST = 40 };
+enum { CLASSES = 10 };
 
 static struct job_search job;
 static const struct job_train TRAIN = {.learning_rate = 0.2, .translate = JOB_AUTO, .cutout = JOB_AUTO};
@@ -81,18 +81,6 @@ static struct search_request request_of(double epochs)
     return phases_request(whole);
 }
 
-static void pend(struct search *search, int32_t id, const struct proposal *proposal)
-{
-    struct error err;
-    const struct search_trial trial = {.id = id,
-                                       .parent = proposal->parent,
-                                       .start = proposal->start,
-                                       .graph = &proposal->graph,
-                                       .recipe = proposal->recipe,
-                                       .prediction = proposal->prediction};
-    assert_int_equal(search_pend(search, &trial, &err), ST_OK);
-}
-
 static double rate_of(const struct search_model *model)
 {
     const double rate = model->recipe.hyperparameters.learning_rate;
@@ -101,53 +89,32 @@ static double rate_of(const struct search_model *model)
 
 typedef bool fails(const struct search_model *model);
 
+/* Whether it fails. */
+struct fault {
+    fails *is_in;
+};
+
 /* Its result is there. */
-static void end(struct search *search, int32_t id, const struct search_request *request, fails *fault)
+static void end(struct search *search, int32_t id, struct search_request *request, void *context)
 {
+    const struct fault *fault = context;
     const struct search_model *model = search_find(search, id);
     const double share = model->recipe.budget * request->means.candidate;
     const double size = relative_size(model);
-    const double epochs = share * request->means.candidate_epochs /
-                          (request->means.by_cost ? size * usual_cost(model->start) : 1.0);
-    const struct search_trial trial = {.id = id,
-                                       .parent = -1,
-                                       .start = model->start,
-                                       .graph = &model->graph,
-                                       .recipe = model->recipe,
-                                       .epochs = epochs};
+    struct search_trial trial = phases_told(model);
     struct error err;
-    const bool failed = fault != NULL && fault(model);
-    assert_int_equal(search_observe(search, &trial,
-                                    failed ? NAN : accuracy_of(model->start, size, rate_of(model), epochs),
-                                    failed ? NAN : 1.0, &err),
-                     ST_OK);
+    trial.epochs = share * request->means.candidate_epochs /
+                   (request->means.by_cost ? size * usual_cost(model->start) : 1.0);
+    request->means.left -= share / request->means.workers;
+    const bool failed = fault->is_in != NULL && fault->is_in(model);
+    const double score = accuracy_of(model->start, size, rate_of(model), trial.epochs);
+    assert_int_equal(search_observe(search, &trial, failed ? NAN : score, failed ? NAN : 1.0, &err), ST_OK);
 }
 
-/* Proposes and observes until nothing comes any more, so many at a time; how many it were. */
-static int32_t climb(struct search *search, struct search_request *request, int32_t window, fails *fault)
+static int32_t climb(struct search *search, struct search_request *request, int32_t window, fails *is_in)
 {
-    int32_t id = 0, observed = 0;
-    struct error err;
-    for (;;) {
-        struct proposal proposal;
-        request->id = id;
-        enum status st =
-            id - observed < window && id < MOST ? search_propose(search, request, &proposal, &err) : ST_NONE;
-        if (st != ST_OK && st != ST_NONE)
-            fail_msg("%s", err.message);
-        if (st == ST_OK) {
-            pend(search, id++, &proposal);
-            proposal_free(&proposal);
-        } else if (observed < id) {
-            const double share = search_find(search, observed)->recipe.budget * request->means.candidate;
-            request->means.left -= share / request->means.workers;
-            end(search, observed++, request, fault);
-        } else {
-            break;
-        }
-    }
-    assert_true(id < MOST);
-    return id;
+    struct fault fault = {.is_in = is_in};
+    return phases_climb(search, request, window, end, &fault);
 }
 
 static void propose_final(const struct search *search, const struct search_request *request,
@@ -372,12 +339,7 @@ static void check_resumed(void)
         struct error err;
         for (int32_t i = 0; i < known; i++) {
             const struct search_model *model = search_at(whole, i);
-            const struct search_trial trial = {.id = i,
-                                               .parent = -1,
-                                               .start = model->start,
-                                               .graph = &model->graph,
-                                               .recipe = model->recipe,
-                                               .epochs = model->epochs};
+            const struct search_trial trial = phases_told(model);
             again.means.left -= model->recipe.budget * again.means.candidate;
             assert_int_equal(search_observe(search, &trial, model->score, model->loss, &err), ST_OK);
         }

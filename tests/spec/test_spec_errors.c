@@ -238,6 +238,22 @@ static const struct message_case {
      "command line: dataset.images=no/such: found \"no/such\", which does not exist, expected an existing "
      "file or "
      "folder, in quotes"},
+    {GOOD,
+     {"dataset.path=~/photos"},
+     ST_IO,
+     "command line: dataset.path=~/photos: found \"~/photos\", expected \"/home/somebody/photos\", for ~ is "
+     "known "
+     "to shells alone"},
+    {GOOD "output = {\n dir = \"~\"; };",
+     {0},
+     ST_IO,
+     "@/job.cfg:3: output.dir: found \"~\", expected \"/home/somebody\", for ~ is known to shells alone"},
+    {GOOD,
+     {"dataset.cache=~/cache"},
+     ST_IO,
+     "command line: dataset.cache=~/cache: found \"~/cache\", expected \"/home/somebody/cache\", for ~ is "
+     "known to "
+     "shells alone"},
     {GOOD "budget = { seconds = [60, 60]; };",
      {0},
      ST_RANGE,
@@ -353,6 +369,7 @@ static const struct message_case {
 static void test_messages(void **state)
 {
     const struct spec_scratch *scratch = *state;
+    assert_int_equal(setenv("HOME", "/home/somebody", 1), 0);
     for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
         const struct message_case *c = &messages[i];
         char expected[ERROR_LENGTH];

@@ -230,7 +230,8 @@ static void choose_training(struct graph *graph, uint64_t seed)
         struct layer *layer = &graph->layers[l];
         const uint64_t turn = seed + (uint64_t)l;
         if (layer->kind == LAYER_CONV) {
-            layer->init = (enum layer_init)(turn % LAYER_INIT_COUNT);
+            layer->init =
+                (enum layer_init)(turn % (layer->groups > 1 ? LAYER_INIT_WHITEN : LAYER_INIT_COUNT));
             layer->frozen = turn % 7 == 0;
             layer->bias = layer->bias && !layer->frozen;
         }

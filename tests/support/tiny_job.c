@@ -81,9 +81,8 @@ void tiny_job_close(struct tiny_job *tiny)
 void tiny_job_open_run(struct tiny_job *tiny, struct run *run)
 {
     struct error err;
-    if (run_open(run, &tiny->job, tiny->run, -1, clock_seconds(), &err) != ST_OK)
+    if (run_open(run, &tiny->job, tiny->run, -1, &tiny->history, &err) != ST_OK)
         fail_msg("%s", err.message);
-    run->history = &tiny->history;
     if (resume_run(run, &err) != ST_OK)
         fail_msg("%s", err.message);
     run->sharing.workers = run->window = 1;

@@ -58,7 +58,7 @@ static void draw_image(uint32_t index, int32_t label, uint8_t pixels[PIXELS])
 
 void tiny_task_open_at(struct tiny_task *task, const struct device_ops *ops, int32_t index, bool batch_norm)
 {
-    const struct device_options options = {.index = index, .threads = 1};
+    const struct device_options options = {.index = index, .threads = 1, .precision = PRECISION_FP32};
     struct error err;
     uint8_t *pixels = malloc((size_t)TINY_IMAGES * PIXELS);
 

@@ -1,5 +1,6 @@
 #include "tools/common/arguments.h"
 
+#include "host/base/crash.h"
 #include "host/base/streams.h"
 
 bool arguments_read(const struct command *command, int count, char **arguments, arguments_option *take,
@@ -11,6 +12,7 @@ bool arguments_read(const struct command *command, int count, char **arguments, 
     *status = COMMAND_ERROR;
     if (!streams_secure(command->name))
         return false;
+    crash_tell_memory(command->name);
     *status = COMMAND_DONE;
     command_begin(line, command, count, arguments);
     while ((st = command_next(line, &err)) == ST_OK && line->option < COMMAND_HELP &&

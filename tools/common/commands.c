@@ -15,6 +15,10 @@ static const struct command_option predict_options[] = {
      "look at each image in 1, 2, 3 or 6 ways, and not as the run's test did"},
     {0},
 };
+static const struct command_option export_options[] = {
+    {1, 0, "onnx", "FILE", WORDS_FILES, "write the model as ONNX"},
+    {0},
+};
 static const char *const run_uses[] = {"[OPTION ...] RUN", NULL};
 static const char *const predict_uses[] = {"[OPTION ...] RUN IMAGE ...", NULL};
 
@@ -32,6 +36,11 @@ static const struct command_example report_examples[] = {
 
 static const struct command_example predict_examples[] = {
     {"naspredict runs/photos new/*.jpg", "the path, the class and its probability of each image"},
+    {0},
+};
+
+static const struct command_example export_examples[] = {
+    {"nasexport --onnx=flowers.onnx runs/photos", "for onnxruntime, OpenVINO, TensorRT and others"},
     {0},
 };
 
@@ -97,4 +106,26 @@ const struct command naspredict_command = {
         "the image alone, 2 mirrored too, 3 shifted too, 6 both.",
     .examples = predict_examples,
     .statuses = predict_statuses,
+};
+
+const struct command nasexport_command = {
+    .name = "nasexport",
+    .purpose = "writes a run's model for programs that know no nasrun",
+    .uses = run_uses,
+    .options = export_options,
+    .least = 1,
+    .most = 1,
+    .first = WORDS_FOLDERS,
+    .description =
+        "Writes the model of the run folder RUN as ONNX, opset 13: its input \"images\" takes uint8 pixels\n"
+        "[N, channels, height, width] as they are, for normalisation stands inside; its output\n"
+        "\"probabilities\" is [N, classes]. The classes' names are in its metadata.\n"
+        "\n"
+        "Before the file is kept it is read back and compared with the model in double precision, on test\n"
+        "images of the run, and its accuracy on all of them is measured, with one view of each image. Where\n"
+        "the data no longer lie where the run had them, images of chance are taken instead, and the "
+        "accuracy\n"
+        "is not measured. An export that differs is an error, and nothing is written.",
+    .examples = export_examples,
+    .statuses = usual_statuses,
 };

@@ -4,6 +4,6 @@
 
 #include "host/base/command.h"
 
-extern const struct command nasplot_command, nasreport_command, naspredict_command;
+extern const struct command nasplot_command, nasreport_command, naspredict_command, nasexport_command;
 
 #endif

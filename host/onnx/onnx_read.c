@@ -1,0 +1,308 @@
+#include "host/onnx/onnx_read.h"
+
+#include "host/base/file.h"
+#include "host/onnx/onnx_reading.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(ONNX_CHANNELS == sizeof(((struct model_about *)0)->mean) / sizeof(float),
+               "one mean a channel");
+
+enum { OLDEST_OPSET = 7, MOST_NODES = 8 * GRAPH_MAX_LAYERS };
+
+/* ---- values by name ---- */
+
+static size_t place_of(const struct onnx_reading *reading, const char *name)
+{
+    size_t place = file_hash(0, name, strlen(name)) & (reading->room - 1);
+    while (reading->values[place].name != NULL && strcmp(reading->values[place].name, name) != 0)
+        place = (place + 1) & (reading->room - 1);
+    return place;
+}
+
+struct onnx_value *onnx_value_find(const struct onnx_reading *reading, const char *name)
+{
+    struct onnx_value *value = &reading->values[place_of(reading, name)];
+    return value->name != NULL ? value : NULL;
+}
+
+enum status onnx_value_add(struct onnx_reading *reading, const struct onnx_value *value, struct error *err)
+{
+    struct onnx_value *place = &reading->values[place_of(reading, value->name)];
+    if (place->name != NULL)
+        return error_set(err, ST_FORMAT, "\"%.80s\" stands for two values", value->name);
+    *place = *value;
+    return ST_OK;
+}
+
+/* Room for all names that the file can make. */
+static enum status make_room(struct onnx_reading *reading, struct error *err)
+{
+    size_t names = reading->proto->n_initializer + reading->proto->n_input;
+    for (size_t i = 0; i < reading->proto->n_node; i++)
+        names += reading->proto->node[i]->n_output;
+    for (reading->room = 16; reading->room < 2 * names; reading->room *= 2)
+        ;
+    reading->values = calloc(reading->room, sizeof(*reading->values));
+    return reading->values != NULL ? ST_OK
+                                   : error_memory(err, "ONNX", reading->room * sizeof(*reading->values));
+}
+
+/* ---- parts of the file ---- */
+
+static enum status check_opset(const Onnx__ModelProto *proto, struct error *err)
+{
+    int64_t version = 0;
+    for (size_t i = 0; i < proto->n_opset_import; i++) {
+        const Onnx__OperatorSetIdProto *set = proto->opset_import[i];
+        if (set->domain == NULL || set->domain[0] == '\0')
+            version = set->version;
+    }
+    if (version < OLDEST_OPSET)
+        return error_set(err, ST_UNSUPPORTED, "opset: found %lld, expected %d or later", (long long)version,
+                         OLDEST_OPSET);
+    return ST_OK;
+}
+
+static enum status read_initializers(struct onnx_reading *reading, struct error *err)
+{
+    enum status st = ST_OK;
+    for (size_t i = 0; st == ST_OK && i < reading->proto->n_initializer; i++) {
+        struct onnx_value value = {.name = reading->proto->initializer[i]->name, .kind = ONNX_VALUE_TENSOR};
+        if (value.name == NULL)
+            return error_set(err, ST_FORMAT, "initializer %zu has no name", i);
+        st = onnx_tensor_of(reading->proto->initializer[i], &value.tensor, err);
+        if (st == ST_OK)
+            st = onnx_value_add(reading, &value, err);
+    }
+    return st;
+}
+
+static enum status read_shape(const Onnx__ValueInfoProto *input, int32_t sides[3], struct error *err)
+{
+    const Onnx__TypeProto *type = input->type;
+    const Onnx__TensorShapeProto *shape =
+        type != NULL && type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? type->tensor_type->shape
+                                                                                : NULL;
+    if (shape == NULL || shape->n_dim != 4)
+        return error_set(err, ST_UNSUPPORTED,
+                         "input \"%.80s\": found no four dimensions, expected N, channels, height, width",
+                         input->name);
+    for (int i = 0; i < 3; i++) {
+        const Onnx__TensorShapeProto__Dimension *dim = shape->dim[i + 1];
+        const bool known = dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+        const int64_t most = i == 0 ? ONNX_CHANNELS : GRAPH_MAX_SIDE;
+        if (!known || dim->dim_value < 1 || dim->dim_value > most)
+            return error_set(err, ST_UNSUPPORTED,
+                             "input \"%.80s\": dimension %d is %s%lld, expected 1 to %lld", input->name,
+                             i + 1, known ? "" : "open, not ", known ? (long long)dim->dim_value : 0LL,
+                             (long long)most);
+        sides[i] = (int32_t)dim->dim_value;
+    }
+    return ST_OK;
+}
+
+/* The one input that is no constant. Older files name constants among the inputs. */
+static enum status read_input(struct onnx_reading *reading, struct error *err)
+{
+    const Onnx__ValueInfoProto *image = NULL;
+    int32_t sides[3] = {0};
+    for (size_t i = 0; i < reading->proto->n_input; i++) {
+        const Onnx__ValueInfoProto *input = reading->proto->input[i];
+        if (input->name == NULL || onnx_value_find(reading, input->name) != NULL)
+            continue;
+        if (image != NULL)
+            return error_set(err, ST_UNSUPPORTED, "found inputs \"%.80s\" and \"%.80s\", expected one",
+                             image->name, input->name);
+        image = input;
+    }
+    if (image == NULL)
+        return error_set(err, ST_FORMAT, "found no input, expected one");
+    enum status st = read_shape(image, sides, err);
+    if (st != ST_OK)
+        return st;
+    const int32_t type = image->type->tensor_type->elem_type;
+    if (type != ONNX__TENSOR_PROTO__DATA_TYPE__UINT8 && type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
+        return error_set(err, ST_UNSUPPORTED,
+                         "input \"%.80s\": found type %d, expected uint8 (2) or float32 (1)", image->name,
+                         (int)type);
+    for (int c = 0; c < ONNX_CHANNELS; c++)
+        reading->factor[c] = type == ONNX__TENSOR_PROTO__DATA_TYPE__UINT8 ? 1.0f : 1.0f / 255.0f;
+    const struct onnx_value value = {.name = image->name, .kind = ONNX_VALUE_PIXELS};
+    reading->pixels = image->name;
+    st = onnx_value_add(reading, &value, err);
+    if (st == ST_OK)
+        st = graph_new(&reading->graph, sides[0], sides[1], sides[2], err);
+    return st;
+}
+
+static enum status read_nodes(struct onnx_reading *reading, struct error *err)
+{
+    enum status st = ST_OK;
+    for (size_t i = 0; st == ST_OK && i < reading->proto->n_node; i++)
+        st = onnx_node_read(reading, reading->proto->node[i], err);
+    return st;
+}
+
+static enum status check_output(const struct onnx_reading *reading, struct error *err)
+{
+    if (reading->proto->n_output != 1 || reading->proto->output[0]->name == NULL)
+        return error_set(err, ST_UNSUPPORTED, "found %zu outputs, expected one", reading->proto->n_output);
+    const char *name = reading->proto->output[0]->name;
+    const struct onnx_value *value = onnx_value_find(reading, name);
+    if (value == NULL || (value->kind != ONNX_VALUE_PROBABILITIES && value->kind != ONNX_VALUE_LAYER) ||
+        value->layer != reading->graph.count - 1 || value->factor != 1.0f)
+        return error_set(err, ST_UNSUPPORTED,
+                         "output \"%.80s\" is not what the last layer or a softmax of it yields", name);
+    return ST_OK;
+}
+
+/* ---- the model ---- */
+
+/* Tensor's value `index` in the order of the weight table. */
+static size_t source_of(const struct onnx_weights *weights, size_t index)
+{
+    if (!weights->transposed)
+        return index;
+    const size_t outputs = (size_t)weights->tensor.dims[1], inputs = (size_t)weights->tensor.dims[0];
+    return index % inputs * outputs + index / inputs;
+}
+
+static enum status take_weights(const struct onnx_reading *reading, struct model *model, struct error *err)
+{
+    enum status st = weight_table_new(&model->table, &model->graph, err);
+    if (st != ST_OK)
+        return st;
+    model->values = calloc(model->table.total, sizeof(float));
+    if (model->values == NULL)
+        return error_memory(err, "weights", model->table.total * sizeof(float));
+    for (int32_t i = 0; i < reading->weight_count; i++) {
+        const struct onnx_weights *weights = &reading->weights[i];
+        const uint32_t id = model->graph.layers[weights->layer].id;
+        const struct weight_tensor *tensor =
+            &model->table.tensors[weight_find(&model->table, id, weights->role)];
+        if (tensor->count != weights->tensor.count)
+            return error_set(err, ST_FORMAT, "layer %u: found %zu values of its %s, expected %zu",
+                             (unsigned)id, weights->tensor.count, weight_role_name(weights->role),
+                             tensor->count);
+        for (size_t k = 0; k < tensor->count; k++)
+            model->values[tensor->offset + k] =
+                onnx_tensor_at(&weights->tensor, source_of(weights, k)) + weights->added;
+    }
+    return ST_OK;
+}
+
+static void tell_about(const struct onnx_reading *reading, struct model *model)
+{
+    const struct graph *graph = &model->graph;
+    model->about = (struct model_about){.classes = graph->layers[graph->count - 1].shape.c,
+                                        .views = 1,
+                                        .id = -1,
+                                        .validation_accuracy = (double)NAN};
+    for (int32_t c = 0; c < graph->layers[0].shape.c; c++) {
+        const double deviation = 1.0 / (255.0 * (double)reading->factor[c]);
+        model->about.deviation[c] = (float)deviation;
+        model->about.mean[c] = (float)(-(double)reading->summand[c] * deviation);
+    }
+}
+
+/* The text of that key; NULL: there is none. */
+static const char *metadata_of(const Onnx__ModelProto *proto, const char *key)
+{
+    for (size_t i = 0; i < proto->n_metadata_props; i++) {
+        const Onnx__StringStringEntryProto *entry = proto->metadata_props[i];
+        if (entry->key != NULL && strcmp(entry->key, key) == 0)
+            return entry->value;
+    }
+    return NULL;
+}
+
+/* Name `class` of the array, or its number where the file has no names. */
+static char *class_name(const cJSON *names, int32_t class)
+{
+    char number[16];
+    snprintf(number, sizeof(number), "%d", (int)class);
+    return strdup(names != NULL ? cJSON_GetStringValue(cJSON_GetArrayItem(names, class)) : number);
+}
+
+static bool are_names(const cJSON *names, int32_t classes)
+{
+    const cJSON *name;
+    cJSON_ArrayForEach(name, names) if (!cJSON_IsString(name)) return false;
+    return cJSON_IsArray(names) && cJSON_GetArraySize(names) == classes;
+}
+
+static enum status name_classes(const Onnx__ModelProto *proto, struct model_about *about, struct error *err)
+{
+    const char *text = metadata_of(proto, "class_names");
+    cJSON *names = text != NULL ? cJSON_Parse(text) : NULL;
+    enum status st = ST_OK;
+    if (text != NULL && !are_names(names, about->classes)) {
+        st = error_set(err, ST_FORMAT, "metadata \"class_names\" is no list of %d names", about->classes);
+        goto out;
+    }
+    about->class_names = calloc((size_t)about->classes, sizeof(*about->class_names));
+    if (about->class_names == NULL)
+        st = error_memory(err, "class names", (unsigned long long)about->classes);
+    for (int32_t k = 0; st == ST_OK && k < about->classes; k++) {
+        about->class_names[k] = class_name(names, k);
+        if (about->class_names[k] == NULL)
+            st = error_memory(err, "class names", (unsigned long long)about->classes);
+    }
+out:
+    if (about->class_names == NULL)
+        about->classes = 0; /* as many as there are to be freed */
+    cJSON_Delete(names);
+    return st;
+}
+
+static enum status read_graph(struct onnx_reading *reading, struct model *model, struct error *err)
+{
+    if (reading->proto->n_node > MOST_NODES)
+        return error_set(err, ST_UNSUPPORTED, "found %zu nodes, expected at most %d", reading->proto->n_node,
+                         MOST_NODES);
+    enum status st = make_room(reading, err);
+    if (st == ST_OK)
+        st = read_initializers(reading, err);
+    if (st == ST_OK)
+        st = read_input(reading, err);
+    if (st == ST_OK)
+        st = read_nodes(reading, err);
+    if (st == ST_OK)
+        st = check_output(reading, err);
+    if (st == ST_OK)
+        st = graph_infer(&reading->graph, err);
+    if (st != ST_OK)
+        return st;
+    model->graph = reading->graph;
+    reading->graph = (struct graph){0};
+    st = take_weights(reading, model, err);
+    if (st == ST_OK)
+        tell_about(reading, model);
+    return st;
+}
+
+enum status onnx_read(const unsigned char *bytes, size_t length, struct model *model, struct error *err)
+{
+    struct onnx_reading reading = {0};
+    *model = (struct model){0};
+    Onnx__ModelProto *proto = onnx__model_proto__unpack(NULL, length, bytes);
+    if (proto == NULL)
+        return error_set(err, ST_FORMAT, "is no ONNX model");
+    reading.proto = proto->graph;
+    enum status st = proto->graph != NULL ? check_opset(proto, err)
+                                          : error_set(err, ST_FORMAT, "is an ONNX model without a graph");
+    if (st == ST_OK)
+        st = read_graph(&reading, model, err);
+    if (st == ST_OK)
+        st = name_classes(proto, &model->about, err);
+    graph_free(&reading.graph);
+    free(reading.values);
+    free(reading.weights);
+    onnx__model_proto__free_unpacked(proto, NULL);
+    return st;
+}

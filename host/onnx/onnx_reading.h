@@ -1,0 +1,64 @@
+/* What is known while an ONNX file is read: values by their names, and the network so far. */
+#ifndef NASRUN_ONNX_ONNX_READING_H
+#define NASRUN_ONNX_ONNX_READING_H
+
+#include "host/net/graph.h"
+#include "host/onnx/onnx_tensor.h"
+
+#include <stdbool.h>
+
+enum { ONNX_CHANNELS = 4 };
+
+/* What a name stands for. Formulas are known by their parts: a value that is not a layer's yet may become one. */
+enum onnx_value_kind {
+    ONNX_VALUE_NONE,     /* of no use: a dropout's mask */
+    ONNX_VALUE_TENSOR,   /* a constant */
+    ONNX_VALUE_PIXELS,   /* the images, normalised so far by reading.factor and reading.summand */
+    ONNX_VALUE_LAYER,    /* `factor` times what the layer yields */
+    ONNX_VALUE_FLAT,     /* the same, flattened */
+    ONNX_VALUE_LOGISTIC, /* factor times the logistic function of the layer */
+    ONNX_VALUE_HARD,     /* the layer / 6 + 1 / 2, in [0, 1] */
+    ONNX_VALUE_ERF,      /* the error function of the layer / sqrt 2 */
+    ONNX_VALUE_NORMAL, /* that plus 1: factor times the share of the normal distribution below the layer, times 2 */
+    ONNX_VALUE_PROBABILITIES /* the softmax of the layer */
+};
+
+struct onnx_value {
+    const char *name; /* NULL: the place in the table is free */
+    enum onnx_value_kind kind;
+    int32_t layer; /* index */
+    float factor;
+    struct onnx_tensor tensor;
+};
+
+/* Weights that a layer takes from a tensor, once the network is whole. */
+struct onnx_weights {
+    int32_t layer;
+    enum weight_role role;
+    struct onnx_tensor tensor;
+    bool transposed; /* of two dimensions, the second of which is the output */
+    float added;     /* to each value */
+};
+
+struct onnx_reading {
+    const Onnx__GraphProto *proto;
+    struct graph graph;
+    struct onnx_value *values; /* a hash table of `room`, a power of two, at most half full */
+    size_t room;
+    struct onnx_weights *weights;
+    int32_t weight_count, weight_capacity;
+    /* A pixel's value times factor, plus summand, is what the network sees. */
+    float factor[ONNX_CHANNELS], summand[ONNX_CHANNELS];
+    const char *pixels; /* the value of kind ONNX_VALUE_PIXELS of which that is true */
+    bool begun;         /* a layer reads it, so that it stays */
+};
+
+/* The value of that name; NULL: unknown. */
+struct onnx_value *onnx_value_find(const struct onnx_reading *reading, const char *name);
+/* A new one. ST_FORMAT when the name is taken. */
+enum status onnx_value_add(struct onnx_reading *reading, const struct onnx_value *value, struct error *err);
+
+/* Reads a node: its inputs are known, its outputs become so. Errors name node and operator. */
+enum status onnx_node_read(struct onnx_reading *reading, const Onnx__NodeProto *node, struct error *err);
+
+#endif

@@ -1,0 +1,180 @@
+#include "tests/faults/failing.h"
+
+#include "tests/support/fuzz_targets.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <execinfo.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* cmocka.h needs the headers above. */
+#include <cmocka.h>
+
+enum { PLACES = 1 << 16, DEPTH_MOST = 8 };
+
+static struct {
+    pthread_mutex_t mutex;
+    uintptr_t places[PLACES]; /* those that have failed, by their hash; 0: free */
+    int depth;
+    int32_t count;
+    bool armed, failed;
+    const char *call;
+    void *trace[DEPTH_MOST + 2];
+} failing = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+void failing_begin(int depth)
+{
+    void *first[2];
+    backtrace(first, 2); /* which loads a library, once */
+    failing.depth = depth < DEPTH_MOST ? depth : DEPTH_MOST;
+    failing.count = 0;
+}
+
+void failing_arm(void)
+{
+    failing.failed = false;
+    failing.call = NULL;
+    failing.armed = true;
+}
+
+void failing_pause(void)
+{
+    failing.armed = false;
+}
+
+bool failing_more(void)
+{
+    return failing.failed;
+}
+
+const char *failing_where(void)
+{
+    static char text[64 + DEPTH_MOST * 20];
+    snprintf(text, sizeof(text), "%s", failing.call != NULL ? failing.call : "nothing");
+    for (int i = 0; failing.call != NULL && i < failing.depth; i++)
+        snprintf(text + strlen(text), sizeof(text) - strlen(text), " %p", failing.trace[i + 2]);
+    return text;
+}
+
+void failing_check_end(const char *name, enum status st, const struct error *err)
+{
+    const char *complaint = fuzz_complaint(st, err);
+    if (complaint != NULL)
+        fail_msg("%s: %s (%s) when this failed: %s", name, complaint, err->message, failing_where());
+    if (st != ST_OK && failing.call == NULL)
+        fail_msg("%s: undisturbed, it ends with \"%s\"", name, err->message);
+}
+
+int32_t failing_count(void)
+{
+    return failing.count;
+}
+
+/* True when the place has not failed yet; it has then. */
+static bool take(const uintptr_t *trace, int depth)
+{
+    uintptr_t hash = 1;
+    for (int i = 0; i < depth; i++)
+        hash = (hash ^ trace[i]) * UINT64_C(0x9e3779b97f4a7c15);
+    size_t at = hash >> 48;
+    for (size_t tries = 0; tries < PLACES && failing.places[at] != 0; tries++, at = (at + 1) % PLACES)
+        if (failing.places[at] == hash)
+            return false;
+    failing.places[at] = hash;
+    return true;
+}
+
+__attribute__((noinline)) static bool fails(const char *call, int number)
+{
+    bool now = false;
+    if (!failing.armed)
+        return false;
+    pthread_mutex_lock(&failing.mutex);
+    if (failing.armed && !failing.failed) {
+        void *trace[DEPTH_MOST + 2] = {NULL}; /* this function, the one below, its caller ... */
+        backtrace(trace, failing.depth + 2);
+        now = take((const uintptr_t *)trace + 2, failing.depth);
+        if (now) {
+            failing.failed = true;
+            failing.call = call;
+            failing.count++;
+            memcpy(failing.trace, trace, sizeof(trace));
+        }
+    }
+    pthread_mutex_unlock(&failing.mutex);
+    if (now)
+        errno = number;
+    return now;
+}
+
+/* FAILING(type, name, its parameters, what they are called, error number, what it returns) */
+#define FAILING(type, name, parameters, arguments, number, value)                                            \
+    type __real_##name parameters;                                                                           \
+    type __wrap_##name parameters;                                                                           \
+    type __wrap_##name parameters                                                                            \
+    {                                                                                                        \
+        return fails(#name, number) ? value : __real_##name arguments;                                       \
+    }
+
+FAILING(void *, malloc, (size_t size), (size), ENOMEM, NULL)
+FAILING(void *, calloc, (size_t count, size_t size), (count, size), ENOMEM, NULL)
+FAILING(void *, realloc, (void *old, size_t size), (old, size), ENOMEM, NULL)
+FAILING(void *, aligned_alloc, (size_t line, size_t size), (line, size), ENOMEM, NULL)
+FAILING(char *, strdup, (const char *text), (text), ENOMEM, NULL)
+FAILING(char *, strndup, (const char *text, size_t most), (text, most), ENOMEM, NULL)
+FAILING(FILE *, open_memstream, (char **text, size_t *size), (text, size), ENOMEM, NULL)
+FAILING(FILE *, fopen, (const char *path, const char *mode), (path, mode), EMFILE, NULL)
+FAILING(FILE *, fdopen, (int fd, const char *mode), (fd, mode), ENOMEM, NULL)
+FAILING(DIR *, opendir, (const char *path), (path), EMFILE, NULL)
+FAILING(DIR *, fdopendir, (int fd), (fd), ENOMEM, NULL)
+FAILING(struct dirent *, readdir, (DIR * folder), (folder), EIO, NULL)
+FAILING(ssize_t, read, (int fd, void *to, size_t size), (fd, to, size), EIO, -1)
+FAILING(ssize_t, write, (int fd, const void *from, size_t size), (fd, from, size), ENOSPC, -1)
+FAILING(size_t, fwrite, (const void *from, size_t size, size_t count, FILE *file), (from, size, count, file),
+        ENOSPC, 0)
+FAILING(int, fsync, (int fd), (fd), EIO, -1)
+FAILING(int, ftruncate, (int fd, off_t size), (fd, size), EIO, -1)
+FAILING(int, fstat, (int fd, struct stat *about), (fd, about), EIO, -1)
+FAILING(int, stat, (const char *path, struct stat *about), (path, about), EIO, -1)
+FAILING(int, lstat, (const char *path, struct stat *about), (path, about), EIO, -1)
+FAILING(int, flock, (int fd, int how), (fd, how), ENOLCK, -1)
+FAILING(int, mkdir, (const char *path, mode_t mode), (path, mode), ENOSPC, -1)
+FAILING(int, rename, (const char *from, const char *to), (from, to), EIO, -1)
+FAILING(int, unlink, (const char *path), (path), EIO, -1)
+FAILING(int, unlinkat, (int folder, const char *name, int flags), (folder, name, flags), EIO, -1)
+FAILING(int, pthread_create,
+        (pthread_t * thread, const pthread_attr_t *how, void *(*work)(void *), void *context),
+        (thread, how, work, context), EAGAIN, EAGAIN)
+
+/* Those with a mode at their end, where there is one. */
+int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...)
+{
+    va_list more;
+    va_start(more, flags);
+    const int mode = (flags & O_CREAT) != 0 ? va_arg(more, int) : 0;
+    va_end(more);
+    return fails("open", EMFILE) ? -1 : __real_open(path, flags, mode);
+}
+
+int __real_openat(int folder, const char *path, int flags, ...);
+int __wrap_openat(int folder, const char *path, int flags, ...);
+int __wrap_openat(int folder, const char *path, int flags, ...)
+{
+    va_list more;
+    va_start(more, flags);
+    const int mode = (flags & O_CREAT) != 0 ? va_arg(more, int) : 0;
+    va_end(more);
+    return fails("openat", EMFILE) ? -1 : __real_openat(folder, path, flags, mode);
+}

@@ -1,0 +1,155 @@
+/* Whole runs of a tiny job under calls of the C library that fail, one in each round, at each place: they end with one
+ * line and the status of that line, or as the undisturbed run. The same of runs that are gone on with, of the run
+ * folder, of reports and of plots. */
+#include "host/base/file.h"
+#include "host/report/report.h"
+#include "host/run/engine.h"
+#include "host/run/folder.h"
+#include "tests/faults/failing.h"
+#include "tests/support/data_files.h"
+#include "tests/support/tiny_job.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* cmocka.h needs the headers above. */
+#include <cmocka.h>
+
+/* The run's journal is as the undisturbed one's, but for the first line, in which folders differ. */
+static void check_history(const char *name, const struct tiny_job *tiny, const char *expected)
+{
+    char *history = tiny_job_history(tiny);
+    if (strcmp(strchr(history, '\n'), strchr(expected, '\n')) != 0)
+        fail_msg("%s: the run ended with another journal when this failed: %s\n%s\nexpected\n%s", name,
+                 failing_where(), history, expected);
+    free(history);
+}
+
+static void run_to_the_end(struct tiny_job *tiny)
+{
+    struct error err;
+    if (engine_run(&tiny->job, tiny->run, -1, &tiny->history, &err) != ST_OK)
+        fail_msg("%s", err.message);
+}
+
+static char *undisturbed(const char *const *overrides, const char *const *raised)
+{
+    struct tiny_job tiny;
+    tiny_job_open(&tiny, overrides);
+    run_to_the_end(&tiny);
+    if (raised != NULL) {
+        tiny_job_change(&tiny, raised);
+        run_to_the_end(&tiny);
+    }
+    char *history = tiny_job_history(&tiny);
+    tiny_job_close(&tiny);
+    return history;
+}
+
+/* Runs; with `raised`, runs that were finished and then go on. */
+static int32_t run_with(const char *name, const char *const *overrides, const char *const *raised)
+{
+    char *expected = undisturbed(overrides, raised);
+    failing_begin(1);
+    do {
+        struct tiny_job tiny;
+        struct error err = {0};
+        tiny_job_open(&tiny, overrides);
+        if (raised != NULL) {
+            run_to_the_end(&tiny);
+            tiny_job_change(&tiny, raised);
+        }
+        failing_arm();
+        const enum status st = engine_run(&tiny.job, tiny.run, -1, &tiny.history, &err);
+        failing_pause();
+        failing_check_end(name, st, &err);
+        if (st == ST_OK)
+            check_history(name, &tiny, expected);
+        tiny_job_close(&tiny);
+    } while (failing_more());
+    free(expected);
+    return failing_count();
+}
+
+static void test_from_the_beginning(void **state)
+{
+    static const char *const bayesian[] = {"search.strategy=bayesian", NULL};
+    static const char *const phases[] = {"search.strategy=phases", "budget.models=[]", "budget.steps=40",
+                                         NULL};
+    (void)state;
+    assert_true(run_with("random", NULL, NULL) > 100);
+    assert_true(run_with("bayesian", bayesian, NULL) > 0);
+    assert_true(run_with("phases", phases, NULL) > 0);
+}
+
+static void test_gone_on_with(void **state)
+{
+    static const char *const raised[] = {"budget.models=3", NULL};
+    (void)state;
+    assert_true(run_with("gone on with", NULL, raised) > 0);
+}
+
+/* The folder of a run, that is there and not. */
+static void test_folder(void **state)
+{
+    struct tiny_job tiny;
+    (void)state;
+    failing_begin(2);
+    for (int there = 0; there < 2; there++) {
+        tiny_job_open(&tiny, NULL);
+        if (there)
+            run_to_the_end(&tiny);
+        do {
+            struct error err = {0}, note;
+            int lock;
+            if (!there && file_exists(tiny.run)) {
+                data_files_remove(tiny.run);
+                tiny.run = file_join(tiny.folder, "run");
+            }
+            failing_arm();
+            const enum status st = folder_prepare(tiny.run, &tiny.job, FOLDER_GO_ON, &lock, &note, &err);
+            failing_pause();
+            failing_check_end("folder", st, &err);
+            if (st == ST_OK)
+                close(lock);
+        } while (failing_more());
+        tiny_job_close(&tiny);
+    }
+    assert_true(failing_count() > 20);
+}
+
+/* Report and plots are whole, or as they were, or not there. */
+static void test_report(void **state)
+{
+    struct tiny_job tiny;
+    (void)state;
+    tiny_job_open(&tiny, NULL);
+    run_to_the_end(&tiny);
+    failing_begin(2);
+    do {
+        struct error err = {0};
+        failing_arm();
+        const enum status st = report_write_all(tiny.run, true, &err);
+        failing_pause();
+        failing_check_end("report", st, &err);
+    } while (failing_more());
+    assert_true(failing_count() > 50);
+    tiny_job_close(&tiny);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_from_the_beginning),
+        cmocka_unit_test(test_gone_on_with),
+        cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_report),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,252 @@
+/* Models as ONNX: what is written is read as the same function, no damaged file gets in, and what can't be read is
+ * named. `test_onnx --write DIR` writes the networks with answers for tests/python/check_onnx.py. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "host/base/file.h"
+#include "host/onnx/onnx_read.h"
+#include "host/onnx/onnx_write.h"
+#include "tests/support/graph_forward.h"
+#include "tests/support/random_graph.h"
+#include "tests/support/tangled_graph.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NETWORKS = 200, IMAGES = 2, MOST_CLASSES = 16 };
+
+/* Rounding of the normalisation's two constants to float32, through networks of a dozen layers. */
+static const double TOLERANCE = 1e-5;
+
+/* Two kinds of random networks: every layer, and what makes life hard for morphs. */
+static void make_model(uint32_t seed, struct model *model)
+{
+    struct random_sequence random = {.seed = seed, .stream = RANDOM_TEST};
+    struct error err;
+    *model = (struct model){0};
+    if (seed % 2 == 0)
+        assert_int_equal(random_graph_make(&model->graph, seed, &err), ST_OK);
+    else
+        assert_int_equal(tangled_graph_make(&model->graph, &random, &err), ST_OK);
+    assert_int_equal(weight_table_new(&model->table, &model->graph, &err), ST_OK);
+    model->values = calloc(model->table.total, sizeof(float));
+    assert_non_null(model->values);
+    tangled_graph_weights(&model->table, &random, model->values);
+    struct model_about *about = &model->about;
+    *about = (struct model_about){.fit = "crop",
+                                  .views = 1,
+                                  .id = seed,
+                                  .validation_accuracy = seed % 3 == 0 ? (double)NAN : 0.75,
+                                  .mean = {0.5f, 0.25f, 0.125f, 0.75f},
+                                  .deviation = {0.2f, 0.3f, 0.1f, 1.0f}};
+    about->classes = model->graph.layers[model->graph.count - 1].shape.c;
+    about->class_names = calloc((size_t)about->classes, sizeof(char *));
+    assert_non_null(about->class_names);
+    for (int32_t k = 0; k < about->classes; k++)
+        assert_true(asprintf(&about->class_names[k], "class \"%d\", \xc3\xa9", (int)k) > 0);
+    assert_in_range(about->classes, 1, MOST_CLASSES);
+}
+
+static void write_model(const struct model *model, unsigned char **bytes, size_t *length)
+{
+    struct error err;
+    if (onnx_write(model, bytes, length, &err) != ST_OK)
+        fail_msg("%s", err.message);
+}
+
+/* Probabilities of image `number`, whose pixels are of chance. */
+static void answer(const struct model *model, uint32_t number, uint8_t *pixels, double *probabilities)
+{
+    const struct shape shape = model->graph.layers[0].shape;
+    const size_t plane = (size_t)shape.h * (size_t)shape.w, count = (size_t)shape.c * plane;
+    double *image = malloc(count * sizeof(*image)), largest = -INFINITY, sum = 0;
+    assert_non_null(image);
+    for (size_t i = 0; i < count; i++) {
+        pixels[i] = (uint8_t)random_draw(number, RANDOM_TEST, i, 7).v[0];
+        image[i] = (pixels[i] / 255.0 - (double)model->about.mean[i / plane]) /
+                   (double)model->about.deviation[i / plane];
+    }
+    assert_true(graph_forward(&model->graph, &model->table, model->values, image, probabilities));
+    for (int32_t k = 0; k < model->about.classes; k++)
+        largest = fmax(largest, probabilities[k]);
+    for (int32_t k = 0; k < model->about.classes; k++)
+        sum += probabilities[k] = exp(probabilities[k] - largest);
+    for (int32_t k = 0; k < model->about.classes; k++)
+        probabilities[k] /= sum;
+    free(image);
+}
+
+static size_t pixels_of(const struct model *model)
+{
+    const struct shape shape = model->graph.layers[0].shape;
+    return (size_t)shape.c * (size_t)shape.h * (size_t)shape.w;
+}
+
+static void reads_the_function_that_was_written(void **state)
+{
+    (void)state;
+    for (uint32_t seed = 0; seed < NETWORKS; seed++) {
+        struct model model, again;
+        struct error err;
+        unsigned char *bytes;
+        size_t length;
+        make_model(seed, &model);
+        write_model(&model, &bytes, &length);
+        if (onnx_read(bytes, length, &again, &err) != ST_OK)
+            fail_msg("network %u: %s", seed, err.message);
+        assert_int_equal(again.about.classes, model.about.classes);
+        for (int32_t k = 0; k < model.about.classes; k++)
+            assert_string_equal(again.about.class_names[k], model.about.class_names[k]);
+        uint8_t *pixels = malloc(pixels_of(&model));
+        assert_non_null(pixels);
+        for (uint32_t i = 0; i < IMAGES; i++) {
+            double before[MOST_CLASSES], after[MOST_CLASSES];
+            answer(&model, i, pixels, before);
+            answer(&again, i, pixels, after);
+            for (int32_t k = 0; k < model.about.classes; k++)
+                if (!(fabs(before[k] - after[k]) <= TOLERANCE))
+                    fail_msg("network %u, image %u, class %d: %.9g, expected %.9g", seed, i, (int)k, after[k],
+                             before[k]);
+        }
+        free(pixels);
+        free(bytes);
+        model_free(&model);
+        model_free(&again);
+    }
+}
+
+static void writes_the_same_bytes(void **state)
+{
+    struct model model;
+    unsigned char *first, *second;
+    size_t length, other;
+    (void)state;
+    make_model(2, &model);
+    write_model(&model, &first, &length);
+    write_model(&model, &second, &other);
+    assert_int_equal(length, other);
+    assert_memory_equal(first, second, length);
+    free(first);
+    free(second);
+    model_free(&model);
+}
+
+/* Reads bytes that are damaged: however that ends, an error is one of a file's, and names something. */
+static enum status read_damaged(const unsigned char *bytes, size_t length)
+{
+    struct model model;
+    struct error err;
+    const enum status st = onnx_read(bytes, length, &model, &err);
+    model_free(&model);
+    if (st != ST_OK) {
+        assert_true(st == ST_FORMAT || st == ST_UNSUPPORTED || st == ST_RANGE);
+        assert_true(err.message[0] != '\0');
+    }
+    return st;
+}
+
+static void survives_damage(void **state)
+{
+    struct model model;
+    unsigned char *bytes;
+    size_t length, refused = 0;
+    (void)state;
+    make_model(4, &model);
+    write_model(&model, &bytes, &length);
+    for (size_t shorter = 0; shorter < length; shorter += 1 + length / 500)
+        read_damaged(bytes, shorter);
+    for (uint32_t i = 0; i < 5000; i++) {
+        const struct random4 draw = random_draw(1, RANDOM_TEST, i, 0);
+        const size_t place = draw.v[0] % length;
+        const unsigned char was = bytes[place];
+        bytes[place] = (unsigned char)draw.v[1];
+        refused += read_damaged(bytes, length) != ST_OK;
+        bytes[place] = was;
+    }
+    assert_true(refused > 0); /* most places are weights */
+    free(bytes);
+    model_free(&model);
+}
+
+/* Where `from` stands first in the bytes it becomes `to`, of the same length. */
+static void refuses(const char *from, const char *to, const char *told)
+{
+    struct model model, read;
+    struct error err;
+    unsigned char *bytes;
+    size_t length;
+    const size_t size = strlen(from);
+    assert_int_equal(size, strlen(to));
+    make_model(0, &model);
+    write_model(&model, &bytes, &length);
+    unsigned char *place = memmem(bytes, length, from, size);
+    assert_non_null(place);
+    memcpy(place, to, size);
+    const enum status st = onnx_read(bytes, length, &read, &err);
+    assert_int_not_equal(st, ST_OK);
+    if (strstr(err.message, told) == NULL)
+        fail_msg("\"%s\" for \"%s\": found \"%s\", expected \"%s\" in it", to, from, err.message, told);
+    model_free(&read);
+    model_free(&model);
+    free(bytes);
+}
+
+static void names_what_it_cannot_read(void **state)
+{
+    (void)state;
+    refuses("Softmax", "Hardmax", "node \"probabilities\" (Hardmax): the operator is not known");
+    refuses("kernel_shape", "kernel_shade", "(Conv): attribute \"kernel_shade\" is not known");
+    refuses("axis", "axle", "attribute \"axle\" is not known");
+}
+
+static int write_networks(const char *folder)
+{
+    for (uint32_t seed = 0; seed < NETWORKS; seed++) {
+        struct model model;
+        struct error err;
+        unsigned char *bytes;
+        size_t length;
+        char path[4096];
+        make_model(seed, &model);
+        write_model(&model, &bytes, &length);
+        snprintf(path, sizeof(path), "%s/%u.onnx", folder, (unsigned)seed);
+        if (file_write_atomic(path, bytes, length, &err) != ST_OK)
+            return fprintf(stderr, "%s\n", err.message), 2;
+        const size_t count = pixels_of(&model), classes = (size_t)model.about.classes;
+        const size_t size = IMAGES * (count + classes * sizeof(double));
+        unsigned char *answers = malloc(size);
+        assert_non_null(answers);
+        for (uint32_t i = 0; i < IMAGES; i++) {
+            double probabilities[MOST_CLASSES];
+            answer(&model, i, answers + i * count, probabilities);
+            memcpy(answers + IMAGES * count + i * classes * sizeof(double), probabilities,
+                   classes * sizeof(double));
+        }
+        snprintf(path, sizeof(path), "%s/%u.answers", folder, (unsigned)seed);
+        if (file_write_atomic(path, answers, size, &err) != ST_OK)
+            return fprintf(stderr, "%s\n", err.message), 2;
+        free(answers);
+        free(bytes);
+        model_free(&model);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_the_function_that_was_written),
+        cmocka_unit_test(writes_the_same_bytes),
+        cmocka_unit_test(survives_damage),
+        cmocka_unit_test(names_what_it_cannot_read),
+    };
+    if (argc == 3 && strcmp(argv[1], "--write") == 0)
+        return write_networks(argv[2]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,51 @@
+"""ONNX files as onnxruntime runs them: check_onnx.py DIR, with N.onnx and N.answers as test_onnx --write makes them, or
+check_onnx.py FILE..., which need only be valid and run; the name of what is wrong, and status 1."""
+
+import os
+import sys
+
+import numpy
+import onnx
+import onnxruntime
+
+IMAGES = 2
+TOLERANCE = 1e-5  # relative to the largest probability, as float32 sums in another order
+
+
+def session_of(path):
+    onnx.checker.check_model(path, full_check=True)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def check_answers(path, session):
+    shape = [IMAGES, *session.get_inputs()[0].shape[1:]]
+    count = int(numpy.prod(shape))
+    data = open(path.removesuffix("onnx") + "answers", "rb").read()
+    pixels = numpy.frombuffer(data[:count], numpy.uint8).reshape(shape)
+    expected = numpy.frombuffer(data[count:], numpy.float64).reshape(IMAGES, -1)
+    found = session.run(None, {"images": pixels})[0]
+    difference = numpy.abs(found - expected).max() / expected.max()
+    if not difference <= TOLERANCE:
+        sys.exit(f"{path}: differs by {difference}, expected at most {TOLERANCE}")
+    return difference
+
+
+def main():
+    if os.path.isdir(sys.argv[1]):
+        paths = [os.path.join(sys.argv[1], name) for name in sorted(os.listdir(sys.argv[1])) if name.endswith(".onnx")]
+        if not paths:
+            sys.exit(f"{sys.argv[1]}: no file")
+        print(f"{len(paths)} networks, largest difference {max(check_answers(p, session_of(p)) for p in paths):.2g}")
+        return
+    for path in sys.argv[1:]:
+        session = session_of(path)
+        shape = [1, *session.get_inputs()[0].shape[1:]]
+        found = session.run(None, {"images": numpy.zeros(shape, numpy.uint8)})[0]
+        if abs(found.sum() - 1) > 1e-4:
+            sys.exit(f"{path}: probabilities sum up to {found.sum()}")
+
+
+main()
