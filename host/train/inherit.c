@@ -172,6 +172,28 @@ static enum status step(const struct trainer_device *device, int32_t batch, cons
                      *difference, tolerance);
 }
 
+/* What a pruning has to know of the weights, for the caller to free; NULL for other morphs. */
+static enum status find_importance(const struct trainer_device *device, const struct probe *parent,
+                                   const struct morph *morph, float **importance, struct error *err)
+{
+    const struct weight_table *table = &parent->program.weights;
+    const int32_t a = graph_find(&parent->graph, morph->a);
+    *importance = NULL;
+    if (morph->kind != MORPH_PRUNE || a < 0)
+        return ST_OK;
+    float *values = calloc(table->total + 1, sizeof(*values));
+    *importance = calloc((size_t)parent->graph.layers[a].shape.c, sizeof(**importance));
+    enum status st = values != NULL && *importance != NULL
+                         ? ST_OK
+                         : error_memory(err, "weights", table->total * sizeof(*values));
+    if (st == ST_OK)
+        st = device->ops->weights_download(device->handle, parent->weights, SLOT_VALUE, values, err);
+    if (st == ST_OK)
+        st = morph_importance(&parent->graph, morph->a, table, values, *importance, err);
+    free(values);
+    return st;
+}
+
 enum status inherit(const struct trainer_device *device, int32_t batch, const struct graph *parent,
                     struct device_weights *parent_weights, const struct morph *morphs, int32_t morph_count,
                     float noise, uint64_t seed, int32_t id, struct inheritance *result, struct error *err)
@@ -189,8 +211,12 @@ enum status inherit(const struct trainer_device *device, int32_t batch, const st
         st = probe_answer(device, now, err);
     result->device_bytes = now->bytes;
     for (int32_t i = 0; st == ST_OK && i < morph_count; i++) {
-        st = step(device, batch, now, &morphs[i], noise, inherit_seed(seed, id, i), next,
-                  &result->differences[i], &result->noises[i], err);
+        struct morph morph = morphs[i];
+        st = find_importance(device, now, &morph, &result->importances[i], err);
+        morph.importance = result->importances[i];
+        if (st == ST_OK)
+            st = step(device, batch, now, &morph, noise, inherit_seed(seed, id, i), next,
+                      &result->differences[i], &result->noises[i], err);
         result->losses[i] = NAN;
         if (st == ST_OK && !morph_preserves(morphs[i].kind))
             st = probe_loss(device, next, &result->losses[i], err);
@@ -220,6 +246,8 @@ enum status inherit(const struct trainer_device *device, int32_t batch, const st
 
 void inheritance_free(const struct trainer_device *device, struct inheritance *result)
 {
+    for (int32_t i = 0; i < INHERIT_MAX_MORPHS; i++)
+        free(result->importances[i]);
     graph_free(&result->graph);
     device->ops->weights_free(device->handle, result->weights);
     *result = (struct inheritance){0};
@@ -289,8 +317,11 @@ enum status inherit_past(const struct graph *parent, const struct morph *morphs,
 {
     struct graph graph = {0};
     enum status st = graph_copy(&graph, parent, err);
-    for (int32_t i = 0; st == ST_OK && i < accepted->count; i++)
-        st = morph_past(&morphs[i], accepted->noises[i], inherit_seed(seed, id, i), &graph, past, err);
+    for (int32_t i = 0; st == ST_OK && i < accepted->count; i++) {
+        struct morph morph = morphs[i];
+        morph.importance = accepted->importances[i];
+        st = morph_past(&morph, accepted->noises[i], inherit_seed(seed, id, i), &graph, past, err);
+    }
     graph_free(&graph);
     return st;
 }

@@ -19,7 +19,8 @@ struct inheritance {
     int32_t count;                  /* morphs checked */
     size_t device_bytes;            /* the most that was taken on the device, the parent's weights left out */
     double differences[INHERIT_MAX_MORPHS];
-    float noises[INHERIT_MAX_MORPHS]; /* with which each was accepted */
+    float noises[INHERIT_MAX_MORPHS];       /* with which each was accepted */
+    float *importances[INHERIT_MAX_MORPHS]; /* that channels were pruned by; NULL for other morphs */
     /* of the child on the validation samples, behind a morph that does not keep the function; NAN behind others */
     double losses[INHERIT_MAX_MORPHS];
 };
