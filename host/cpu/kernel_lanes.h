@@ -105,6 +105,11 @@ static inline int32_t lanes_value(enum cpu_type type, int32_t lane)
         return lane;
     return lane < LANES ? 2 * lane : 2 * (lane - LANES) + 1;
 }
+/* And in which lane that value stands. */
+static inline int32_t lanes_of_value(enum cpu_type type, int32_t value)
+{
+    return type == CPU_FLOAT ? value : value / 2 + value % 2 * LANES;
+}
 
 /* Calls the body with a type that the compiler knows. */
 #define CPU_BY_TYPE(type, body, ...)                                                                         \

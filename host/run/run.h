@@ -64,7 +64,7 @@ struct run {
     struct whitening whitening;     /* of the training images */
     struct batches batches;
     struct run_sharing sharing;
-    int32_t window; /* candidates that may be proposed before the first of them is observed */
+    int32_t window; /* candidates that may be under way (coordinator.h) */
     struct weight_cache *weights;
     struct engine_history *history; /* who was in training when the engine ends before its time */
     atomic_bool stop;               /* trainings are to save themselves and end */

@@ -211,7 +211,7 @@ static enum status collect_gains(const struct search *search, const struct searc
     for (int32_t i = 0; st == ST_OK && i < search_count(search); i++) {
         const struct search_model *model = search_at(search, i);
         const struct search_model *control = search_find(search, model->recipe.compared_with);
-        double growth;
+        double growth = 0.0;
         if (control == NULL || isnan(model->gain) || !(control->loss > 0.0))
             continue;
         st = branches_predict_growth(search, request, branches, control, model, &growth, err);
