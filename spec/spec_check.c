@@ -155,6 +155,16 @@ static enum status check_starts(struct job *job, const struct spec_location *loc
                        "one, as search.strategy is \"none\"");
 }
 
+/* A search is what it is compared with. */
+static enum status check_baseline(const struct job *job, const struct spec_location *locations,
+                                  struct error *err)
+{
+    if (!job->search.baseline || job->search.strategy != JOB_STRATEGY_NONE)
+        return ST_OK;
+    return spec_refuse(err, ST_RANGE, &locations[spec_index("search.baseline")], "search.baseline", "true",
+                       "false, as search.strategy is \"none\"");
+}
+
 /* Nor between values of a key. */
 static enum status check_ranges(const struct job *job, const struct spec_location *locations,
                                 struct error *err)
@@ -239,6 +249,8 @@ enum status spec_check(struct job *job, const struct spec_location locations[SPE
     if (st == ST_OK)
         st = check_starts(job, locations, err);
     if (st == ST_OK)
+        st = check_baseline(job, locations, err);
+    if (st == ST_OK)
         st = check_ranges(job, locations, err);
     if (st == ST_OK)
         st = check_width(job, locations, err);
@@ -302,7 +314,8 @@ out:
 static bool is_free(const struct spec_key *key)
 {
     static const char section[] = "output.";
-    return is_path(key) || strncmp(key->name, section, sizeof(section) - 1) == 0;
+    return (is_path(key) && strcmp(key->name, "search.prior") != 0) ||
+           strncmp(key->name, section, sizeof(section) - 1) == 0;
 }
 
 enum status spec_same_run(const struct job *before, const struct job *now, struct error *err)

@@ -96,6 +96,7 @@ struct precision {
     enum cuda_type type; /* of activations */
     bool tensor_float;   /* float32 is multiplied as TF32 */
     const char *name;
+    enum device_precision word;
     double rounding; /* as in struct device_info */
     int major;       /* of its compute capability */
 };
@@ -106,10 +107,10 @@ static enum status choose_precision(enum device_precision wanted, int major, str
                                     struct error *err)
 {
     static const struct precision precisions[] = {
-        [PRECISION_BF16] = {CUDA_BF16, false, "bf16", 0x1p-9, 0},
-        [PRECISION_FP16] = {CUDA_HALF, false, "fp16", 0x1p-12, 0},
-        [PRECISION_TF32] = {CUDA_FLOAT, true, "tf32", 0x1p-10, 0},
-        [PRECISION_FP32] = {CUDA_FLOAT, false, "float32", 0x1p-24, 0}};
+        [PRECISION_BF16] = {CUDA_BF16, false, "bf16", PRECISION_BF16, 0x1p-9, 0},
+        [PRECISION_FP16] = {CUDA_HALF, false, "fp16", PRECISION_FP16, 0x1p-12, 0},
+        [PRECISION_TF32] = {CUDA_FLOAT, true, "tf32", PRECISION_TF32, 0x1p-10, 0},
+        [PRECISION_FP32] = {CUDA_FLOAT, false, "float32", PRECISION_FP32, 0x1p-24, 0}};
     const bool is_new = wanted == PRECISION_BF16 || wanted == PRECISION_TF32;
     if (is_new && major < AMPERE)
         return error_set(err, ST_UNSUPPORTED,
@@ -137,6 +138,7 @@ static enum status read_properties(int32_t index, enum device_precision wanted,
     snprintf(info->library, sizeof(info->library), "cuda");
     cuda_versions(info->versions, sizeof(info->versions));
     info->threads = properties->multiProcessorCount;
+    info->precision = precision->word;
     info->rounding = precision->rounding;
     info->prepares_slowly = true;
     info->memory_total = properties->totalGlobalMem;

@@ -24,6 +24,7 @@ static struct cuda_step parameters(const struct step *step, const struct optimiz
                           .learning_rate = step->learning_rate,
                           .average_decay = step->average_decay,
                           .look_ahead = step->look_ahead,
+                          .drop_path = step->drop_path,
                           .view = step->view};
     double t = (double)step->number + 1;
     if (optimizer->kind == OPTIMIZER_ADAMW) {

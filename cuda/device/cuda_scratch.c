@@ -62,6 +62,8 @@ enum status cuda_op_scratch(const struct op_call *call, size_t *bytes)
     case PROG_OP_DENSE_BACKWARD_DATA:
     case PROG_OP_DROPOUT:
     case PROG_OP_DROPOUT_BACKWARD:
+    case PROG_OP_DROP_PATH:
+    case PROG_OP_DROP_PATH_BACKWARD:
     case PROG_OP_ALL_REDUCE:
     case PROG_OP_OPTIMIZER:
     case PROG_OP_WEIGHT_AVERAGE:

@@ -91,6 +91,7 @@ struct cuda_step {
     int32_t valid;
     float learning_rate, average_decay;
     int32_t look_ahead;
+    float drop_path;
     struct augment_view view;
     float first_scale;  /* AdamW: 1 / (1 - b1^t), t = number + 1; SGD: not read */
     float second_scale; /* AdamW: 1 / (1 - b2^t) */
@@ -231,6 +232,13 @@ struct cuda_dropout {
     void *y;
 };
 cudaError_t cuda_launch_dropout(cudaStream_t stream, enum cuda_type type, const struct cuda_dropout *dropout);
+
+/* ---- drop_path.cu ---- */
+
+/* Forward (x to y) and backward (dy to dx) alike: image r times drop_path_factor() of row step->row + r and
+ * `rate` times step->drop_path. May work in place. */
+cudaError_t cuda_launch_drop_path(cudaStream_t stream, enum cuda_type type,
+                                  const struct cuda_dropout *drop_path);
 
 /* ---- concat.cu ---- */
 

@@ -12,6 +12,13 @@ double clock_seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+double clock_thread_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
 /* The 22nd field of /proc/self/stat, ticks since the machine was started (proc(5)); fields are counted behind
  * the second, the program's name in parentheses, which may hold blanks. 0: not known. */
 static unsigned long long start_ticks(void)

@@ -6,6 +6,8 @@
 
 /* Monotonic seconds since some point in the past. */
 double clock_seconds(void);
+/* Of the calling thread: what it has run, waiting left out. */
+double clock_thread_seconds(void);
 
 /* clock_seconds when this process was started, to a hundredth of a second: before its libraries were loaded.
  * Now, where the system does not tell. */

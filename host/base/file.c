@@ -239,10 +239,12 @@ enum status file_make_folder(const char *path, struct error *err)
             continue;
         char kept = *at;
         *at = '\0';
-        if (mkdir(copy, 0777) != 0 && errno != EEXIST) {
+        if (mkdir(copy, 0777) == 0)
+            st = file_flush_folder(copy, err); /* or all that is flushed in it may be lost with its name */
+        else if (errno != EEXIST)
             st = error_system(err, errno, "%s", copy);
+        if (st != ST_OK)
             break;
-        }
         *at = kept;
         if (kept == '\0')
             break;

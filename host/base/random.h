@@ -25,6 +25,7 @@ enum random_stream {
     RANDOM_SPLIT,           /* validation and test splits */
     RANDOM_TEST,            /* test cases */
     RANDOM_HYPERPARAMETERS, /* of children */
+    RANDOM_DROP_PATH,
 };
 
 struct random4 {

@@ -14,6 +14,13 @@ enum status cpu_prepare_batch_norm_backward(const struct op_call *call)
     return ST_OK;
 }
 
+enum status cpu_prepare_batch_norm_inference(const struct op_call *call)
+{
+    cpu_take_scratch(cpu_state(call),
+                     cpu_kernel_batch_norm_scratch(cpu_input_shape(call, BATCH_NORM_INFERENCE_IN_X)));
+    return ST_OK;
+}
+
 enum status cpu_run_batch_norm(const struct op_call *call)
 {
     cpu_kernel_batch_norm(&(struct cpu_batch_norm){
@@ -67,6 +74,7 @@ enum status cpu_run_batch_norm_inference(const struct op_call *call)
         .running_mean = cpu_input(call, BATCH_NORM_INFERENCE_IN_RUNNING_MEAN),
         .running_var = cpu_input(call, BATCH_NORM_INFERENCE_IN_RUNNING_VAR),
         .y = cpu_output(call, BATCH_NORM_INFERENCE_OUT_Y),
+        .scratch = cpu_scratch(call),
     });
     return ST_OK;
 }

@@ -15,7 +15,8 @@ struct dense {
     int64_t rows, in, out;                     /* batch, D, outputs rounded up */
     struct shape kernel;                       /* [K, C, H, W] */
     struct cpu_dnnl_layout *x, *w, *b, *y;     /* [rows, in], [out, in], [out], [rows, out] */
-    struct cpu_buffer copy, bias; /* of the kernel or its gradient, and of the bias or its gradient */
+    struct cpu_dnnl_layout *forward; /* the kernel's where w is its gradient's and has another type */
+    struct cpu_buffer copy, bias;    /* of the kernel or its gradient, and of the bias or its gradient */
 };
 
 /* What describe has made, all of it or less. */
@@ -25,6 +26,7 @@ static void dense_free(struct dense *d)
     cpu_dnnl_layout_free(d->w);
     cpu_dnnl_layout_free(d->b);
     cpu_dnnl_layout_free(d->y);
+    cpu_dnnl_layout_free(d->forward);
 }
 
 /* Direction and tensors of the operation. */
@@ -64,14 +66,19 @@ static enum status describe(const struct device_program *prepared, const struct 
     d->rows = tensors[d->x_tensor].shape.n;
     d->in = (int64_t)cpu_padded(prepared->device, d->kernel.c) * d->kernel.h * d->kernel.w;
     d->out = cpu_padded(prepared->device, d->kernel.n);
+    const dnnl_data_type_t type = cpu_dnnl_type(prepared->device->type);
+    /* Gradients of weights are float32. */
+    const dnnl_data_type_t own = d->direction == CPU_DNNL_BACKWARD_WEIGHTS ? dnnl_f32 : type;
     dnnl_dims_t x = {d->rows, d->in}, w = {d->out, d->in}, b = {d->out}, y = {d->rows, d->out};
-    enum status st = cpu_check(cpu_dnnl_layout_new(&d->x, 2, x, dnnl_nc), "describe rows", err);
+    enum status st = cpu_check(cpu_dnnl_layout_new(&d->x, 2, x, type, dnnl_nc), "describe rows", err);
     if (st == ST_OK)
-        st = cpu_check(cpu_dnnl_layout_new(&d->w, 2, w, dnnl_oi), "describe a kernel", err);
+        st = cpu_check(cpu_dnnl_layout_new(&d->w, 2, w, own, dnnl_oi), "describe a kernel", err);
     if (st == ST_OK)
-        st = cpu_check(cpu_dnnl_layout_new(&d->b, 1, b, dnnl_a), "describe a bias", err);
+        st = cpu_check(cpu_dnnl_layout_new(&d->b, 1, b, dnnl_f32, dnnl_a), "describe a bias", err);
     if (st == ST_OK)
-        st = cpu_check(cpu_dnnl_layout_new(&d->y, 2, y, dnnl_nc), "describe rows", err);
+        st = cpu_check(cpu_dnnl_layout_new(&d->y, 2, y, type, dnnl_nc), "describe rows", err);
+    if (st == ST_OK && own != type)
+        st = cpu_check(cpu_dnnl_layout_new(&d->forward, 2, w, type, dnnl_oi), "describe a kernel", err);
     return st;
 }
 
@@ -90,7 +97,7 @@ static enum status make_call(struct device_program *prepared, struct cpu_op *sta
                              struct error *err)
 {
     const struct device *device = prepared->device;
-    const struct cpu_dnnl_operands operands = {d->x, d->w, d->b, d->y};
+    const struct cpu_dnnl_operands operands = {d->x, d->w, d->b, d->y, d->forward};
     const struct cpu_buffer x = cpu_at_tensor(d->x_tensor), y = cpu_at_tensor(d->y_tensor);
     struct cpu_arg args[4];
     int32_t count = 0;
@@ -136,11 +143,11 @@ enum status cpu_prepare_dense(const struct op_call *call)
     return st;
 }
 
-/* Values of a kernel's copy, behind which the bias' lies. */
-static size_t copy_values(const struct device *device, struct shape kernel)
+/* Bytes of a kernel's copy, or of its gradient's, behind which the bias' lies. */
+static size_t copy_bytes(const struct device *device, struct shape kernel, enum cpu_type type)
 {
     size_t row = (size_t)cpu_padded(device, kernel.c) * (size_t)kernel.h * (size_t)kernel.w;
-    return (size_t)cpu_padded(device, kernel.n) * row;
+    return (size_t)cpu_padded(device, kernel.n) * row * cpu_type_size(type);
 }
 
 /* The copy of the kernel at input `kernel_position` and of the bias (NULL: none), when the weights have changed
@@ -151,10 +158,10 @@ static void refresh_copy(const struct op_call *call, int32_t kernel_position, co
     if (cpu_state(call)->version == call->prepared->binding.weights->version)
         return;
     struct shape kernel = op_input_shape(call, kernel_position);
-    float *copy = cpu_address(call->prepared, cpu_state(call), (struct cpu_buffer){CPU_KEPT, -1, 0});
+    char *copy = cpu_address(call->prepared, cpu_state(call), (struct cpu_buffer){CPU_KEPT, -1, 0});
     cpu_layout_pack_rows(device, kernel, cpu_input(call, kernel_position), copy);
     if (bias != NULL)
-        memcpy(copy + copy_values(device, kernel), bias, (size_t)kernel.n * sizeof(*bias));
+        memcpy(copy + copy_bytes(device, kernel, device->type), bias, (size_t)kernel.n * sizeof(*bias));
 }
 
 enum status cpu_run_dense(const struct op_call *call)
@@ -176,10 +183,11 @@ enum status cpu_run_dense_backward_weights(const struct op_call *call)
     if (st != ST_OK)
         return st;
     struct shape kernel = op_output_shape(call, DENSE_BACKWARD_WEIGHTS_OUT_DKERNEL);
-    const float *copy = cpu_scratch(call), *bias = copy + copy_values(device, kernel);
+    const char *copy = cpu_scratch(call), *bias = copy + copy_bytes(device, kernel, CPU_FLOAT);
     float *dbias = cpu_output(call, DENSE_BACKWARD_WEIGHTS_OUT_DBIAS);
-    cpu_layout_unpack_rows(device, kernel, copy, cpu_output(call, DENSE_BACKWARD_WEIGHTS_OUT_DKERNEL));
+    cpu_layout_unpack_rows(device, kernel, (const float *)(const void *)copy,
+                           cpu_output(call, DENSE_BACKWARD_WEIGHTS_OUT_DKERNEL));
     if (dbias != NULL)
-        memcpy(dbias, bias, (size_t)kernel.n * sizeof(*bias));
+        memcpy(dbias, bias, (size_t)kernel.n * sizeof(*dbias));
     return ST_OK;
 }

@@ -44,6 +44,26 @@ static enum status open_library(struct device *device, struct error *err)
     return st;
 }
 
+/* What activations may be kept in. oneDNN also has bf16 where the processor has not, but slower than float32. */
+static enum status choose_type(const struct device_options *options, enum cpu_type *type, bool *open,
+                               struct error *err)
+{
+    enum device_precision wanted = options->precision;
+    const bool has =
+        (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+    if (wanted == PRECISION_AUTO && (options->before != PRECISION_AUTO || options->untimed))
+        wanted = options->before == PRECISION_BF16 && has ? PRECISION_BF16 : PRECISION_FP32;
+    *open = wanted == PRECISION_AUTO && has;
+    *type = wanted == PRECISION_BF16 ? CPU_BF16 : CPU_FLOAT;
+    if (wanted == PRECISION_BF16 && !has)
+        return error_set(err, ST_UNSUPPORTED,
+                         "train.precision: found bf16, expected fp32 for a processor without AVX-512 BF16");
+    if (wanted == PRECISION_FP16 || wanted == PRECISION_TF32)
+        return error_set(err, ST_UNSUPPORTED, "train.precision: found %s, expected %sfp32 for this processor",
+                         wanted == PRECISION_FP16 ? "fp16" : "tf32", has ? "bf16 or " : "");
+    return ST_OK;
+}
+
 static enum status device_open(const struct device_options *options, struct device **device,
                                struct error *err)
 {
@@ -66,9 +86,12 @@ static enum status device_open(const struct device_options *options, struct devi
     /* The values are sets of features. */
     bool wide = (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
     made->block = wide ? 16 : 8;
-    enum status st = open_library(made, err);
+    bool open = false;
+    enum status st = choose_type(options, &made->type, &open, err);
     if (st == ST_OK)
-        st = cpu_probe(made, err);
+        st = open_library(made, err);
+    if (st == ST_OK)
+        st = cpu_probe(made, open, err);
     if (st == ST_OK) {
         *device = made;
         made = NULL;
@@ -107,12 +130,14 @@ static void device_information(struct device *device, struct device_info *info)
     snprintf(info->library, sizeof(info->library), "onednn");
     snprintf(info->versions, sizeof(info->versions), "%d.%d.%d", version->major, version->minor,
              version->patch);
-    snprintf(info->name, sizeof(info->name), "cpu:%d %s, %d thread%s, oneDNN %.32s", (int)device->index,
-             processor, (int)device->threads, device->threads == 1 ? "" : "s", info->versions);
+    snprintf(info->name, sizeof(info->name), "cpu:%d %s, %d thread%s, %s, oneDNN %.32s", (int)device->index,
+             processor, (int)device->threads, device->threads == 1 ? "" : "s",
+             device->type == CPU_BF16 ? "bf16" : "float32", info->versions);
     info->threads = device->threads;
     info->flops = device->flops;
     info->bytes = device->bytes;
-    info->rounding = 0x1p-24;
+    info->precision = device->type == CPU_BF16 ? PRECISION_BF16 : PRECISION_FP32;
+    info->rounding = device->type == CPU_BF16 ? 0x1p-9 : 0x1p-24;
     limits_memory("", &info->memory_total, &info->memory_free);
 }
 

@@ -11,19 +11,32 @@
 
 typedef const dnnl_memory_desc_t *native_layout;
 
-dnnl_status_t cpu_dnnl_layout_new(struct cpu_dnnl_layout **layout, int rank, const dnnl_dims_t dims,
-                                  dnnl_format_tag_t tag)
+static dnnl_status_t keep_layout(struct cpu_dnnl_layout **layout, const dnnl_memory_desc_t *made,
+                                 dnnl_status_t status)
 {
     *layout = NULL;
-    dnnl_memory_desc_t *made = malloc(sizeof(*made));
-    if (made == NULL)
+    if (status != dnnl_success)
+        return status;
+    dnnl_memory_desc_t *kept = malloc(sizeof(*kept));
+    if (kept == NULL)
         return dnnl_out_of_memory;
-    dnnl_status_t status = dnnl_memory_desc_init_by_tag(made, rank, dims, dnnl_f32, tag);
-    if (status == dnnl_success)
-        *layout = (struct cpu_dnnl_layout *)made;
-    else
-        free(made);
+    *kept = *made;
+    *layout = (struct cpu_dnnl_layout *)kept;
     return status;
+}
+
+dnnl_status_t cpu_dnnl_layout_new(struct cpu_dnnl_layout **layout, int rank, const dnnl_dims_t dims,
+                                  dnnl_data_type_t type, dnnl_format_tag_t tag)
+{
+    dnnl_memory_desc_t made;
+    return keep_layout(layout, &made, dnnl_memory_desc_init_by_tag(&made, rank, dims, type, tag));
+}
+
+dnnl_status_t cpu_dnnl_layout_strided(struct cpu_dnnl_layout **layout, int rank, const dnnl_dims_t dims,
+                                      dnnl_data_type_t type, const dnnl_dims_t strides)
+{
+    dnnl_memory_desc_t made;
+    return keep_layout(layout, &made, dnnl_memory_desc_init_by_strides(&made, rank, dims, type, strides));
 }
 
 void cpu_dnnl_layout_free(struct cpu_dnnl_layout *layout)
@@ -91,17 +104,46 @@ static dnnl_status_t describe_inner_product(dnnl_primitive_desc_t *description, 
     return dnnl_primitive_desc_create(description, &words, attributes, engine, forward);
 }
 
+static dnnl_status_t describe_matmul(dnnl_primitive_desc_t *description, dnnl_engine_t engine,
+                                     const_dnnl_primitive_attr_t attributes, native_layout left,
+                                     native_layout right, native_layout product)
+{
+    dnnl_matmul_desc_t words;
+    const dnnl_status_t status = dnnl_matmul_desc_init(&words, left, right, NULL, product);
+    return status != dnnl_success ? status
+                                  : dnnl_primitive_desc_create(description, &words, attributes, engine, NULL);
+}
+
+static dnnl_status_t append_sum(dnnl_post_ops_t behind, float scale)
+{
+    return dnnl_post_ops_append_sum(behind, scale);
+}
+
 #else
 
 typedef const_dnnl_memory_desc_t native_layout;
 
-dnnl_status_t cpu_dnnl_layout_new(struct cpu_dnnl_layout **layout, int rank, const dnnl_dims_t dims,
-                                  dnnl_format_tag_t tag)
+static dnnl_status_t keep_layout(struct cpu_dnnl_layout **layout, dnnl_memory_desc_t made,
+                                 dnnl_status_t status)
 {
-    dnnl_memory_desc_t made = NULL;
-    dnnl_status_t status = dnnl_memory_desc_create_with_tag(&made, rank, dims, dnnl_f32, tag);
     *layout = status == dnnl_success ? (struct cpu_dnnl_layout *)made : NULL;
     return status;
+}
+
+dnnl_status_t cpu_dnnl_layout_new(struct cpu_dnnl_layout **layout, int rank, const dnnl_dims_t dims,
+                                  dnnl_data_type_t type, dnnl_format_tag_t tag)
+{
+    dnnl_memory_desc_t made = NULL;
+    const dnnl_status_t status = dnnl_memory_desc_create_with_tag(&made, rank, dims, type, tag);
+    return keep_layout(layout, made, status);
+}
+
+dnnl_status_t cpu_dnnl_layout_strided(struct cpu_dnnl_layout **layout, int rank, const dnnl_dims_t dims,
+                                      dnnl_data_type_t type, const dnnl_dims_t strides)
+{
+    dnnl_memory_desc_t made = NULL;
+    const dnnl_status_t status = dnnl_memory_desc_create_with_strides(&made, rank, dims, type, strides);
+    return keep_layout(layout, made, status);
 }
 
 void cpu_dnnl_layout_free(struct cpu_dnnl_layout *layout)
@@ -156,6 +198,18 @@ static dnnl_status_t describe_inner_product(dnnl_primitive_desc_t *description, 
                                                                          bias, target, forward, attributes);
     }
     return dnnl_invalid_arguments;
+}
+
+static dnnl_status_t describe_matmul(dnnl_primitive_desc_t *description, dnnl_engine_t engine,
+                                     const_dnnl_primitive_attr_t attributes, native_layout left,
+                                     native_layout right, native_layout product)
+{
+    return dnnl_matmul_primitive_desc_create(description, engine, left, right, NULL, product, attributes);
+}
+
+static dnnl_status_t append_sum(dnnl_post_ops_t behind, float scale)
+{
+    return dnnl_post_ops_append_sum(behind, scale, 0, dnnl_data_type_undef);
 }
 
 #endif
@@ -225,17 +279,25 @@ dnnl_status_t cpu_dnnl_primitive(dnnl_primitive_t *primitive, const_dnnl_primiti
 
 /* A gradient's description asks for that of the forward direction, as a hint. */
 
+static struct cpu_dnnl_operands forward_operands(const struct cpu_dnnl_operands *operands)
+{
+    struct cpu_dnnl_operands forward = *operands;
+    if (forward.forward_kernel != NULL)
+        forward.kernel = forward.forward_kernel;
+    return forward;
+}
+
 dnnl_status_t cpu_dnnl_convolution(dnnl_primitive_desc_t *description, dnnl_engine_t engine,
                                    const_dnnl_primitive_attr_t attributes, enum cpu_dnnl_direction direction,
                                    const struct cpu_dnnl_operands *operands,
                                    const struct cpu_dnnl_window *window)
 {
+    const struct cpu_dnnl_operands hint = forward_operands(operands);
     dnnl_primitive_desc_t forward = NULL;
     *description = NULL;
     errno = 0;
     dnnl_status_t status = with_memory(
-        describe_convolution(&forward, engine, attributes, CPU_DNNL_FORWARD, operands, window, NULL),
-        &forward);
+        describe_convolution(&forward, engine, attributes, CPU_DNNL_FORWARD, &hint, window, NULL), &forward);
     if (status == dnnl_success && direction == CPU_DNNL_FORWARD) {
         *description = forward;
         return status;
@@ -253,11 +315,12 @@ dnnl_status_t cpu_dnnl_inner_product(dnnl_primitive_desc_t *description, dnnl_en
                                      enum cpu_dnnl_direction direction,
                                      const struct cpu_dnnl_operands *operands)
 {
+    const struct cpu_dnnl_operands hint = forward_operands(operands);
     dnnl_primitive_desc_t forward = NULL;
     *description = NULL;
     errno = 0;
     dnnl_status_t status = with_memory(
-        describe_inner_product(&forward, engine, attributes, CPU_DNNL_FORWARD, operands, NULL), &forward);
+        describe_inner_product(&forward, engine, attributes, CPU_DNNL_FORWARD, &hint, NULL), &forward);
     if (status == dnnl_success && direction == CPU_DNNL_FORWARD) {
         *description = forward;
         return status;
@@ -267,6 +330,32 @@ dnnl_status_t cpu_dnnl_inner_product(dnnl_primitive_desc_t *description, dnnl_en
             with_memory(describe_inner_product(description, engine, attributes, direction, operands, forward),
                         description);
     dnnl_primitive_desc_destroy(forward);
+    return status;
+}
+
+dnnl_status_t cpu_dnnl_matmul(dnnl_primitive_desc_t *description, dnnl_engine_t engine,
+                              const struct cpu_dnnl_layout *left, const struct cpu_dnnl_layout *right,
+                              const struct cpu_dnnl_layout *product, float scale)
+{
+    dnnl_primitive_attr_t attributes = NULL;
+    dnnl_post_ops_t behind = NULL;
+    *description = NULL;
+    errno = 0;
+    dnnl_status_t status = dnnl_primitive_attr_create(&attributes);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
+    if (status == dnnl_success)
+        status = dnnl_post_ops_create(&behind);
+    if (status == dnnl_success && scale != 0.0f)
+        status = append_sum(behind, scale);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_post_ops(attributes, behind);
+    if (status == dnnl_success)
+        status = with_memory(describe_matmul(description, engine, attributes, (native_layout)left,
+                                             (native_layout)right, (native_layout)product),
+                             description);
+    dnnl_post_ops_destroy(behind);
+    dnnl_primitive_attr_destroy(attributes);
     return status;
 }
 

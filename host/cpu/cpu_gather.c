@@ -5,8 +5,8 @@ enum status cpu_run_gather(const struct op_call *call)
 {
     const struct device_program *prepared = call->prepared;
     const struct device_binding *binding = &prepared->binding;
+    const struct cpu_shape s = cpu_output_shape(call, GATHER_OUT_IMAGE);
     const bool plain = prepared->tensors[call->op->outputs[GATHER_OUT_IMAGE]].plain;
-    const struct shape shape = op_output_shape(call, GATHER_OUT_IMAGE);
     cpu_kernel_gather(&(struct cpu_gather){
         .view = &binding->dataset->view,
         .samples = binding->samples,
@@ -14,10 +14,11 @@ enum status cpu_run_gather(const struct op_call *call)
         .shuffled = binding->shuffled != 0,
         .augment = call->op->gather.augment ? &binding->augment : NULL,
         .step = call->step,
-        .height = shape.h,
-        .width = shape.w,
-        .rows = shape.n,
-        .block = plain ? 0 : prepared->device->block,
+        .height = s.h,
+        .width = s.w,
+        .rows = s.n,
+        .block = plain ? 0 : s.block,
+        .type = s.type,
         .image = cpu_output(call, GATHER_OUT_IMAGE),
         .labels = cpu_output(call, GATHER_OUT_LABELS),
     });

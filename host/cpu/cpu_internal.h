@@ -1,15 +1,17 @@
 /* What the files of the CPU device share.
  *
- * Layout rule: every activation is *blocked*: float32 [N][ceil(C / B)][H][W][B], B = 16 where oneDNN uses
- * AVX-512 and 8 elsewhere; lanes beyond C hold zeros, always. With H = W = 1 that is row-major [N][C rounded
- * up to B], so logits and dense outputs are rows padded to a multiple of B. Vectors are padded to a multiple
- * of B likewise, a max pool's index is one byte an element in the order of its activation, labels are int32
- * [N]. One exception: an image of at most four channels that only ungrouped convolutions read is plain
+ * Layout rule: every activation is *blocked*: [N][ceil(C / B)][H][W][B]; lanes beyond C hold zeros, always. In
+ * float32 B is 16 where oneDNN uses AVX-512 and 8 elsewhere. In bf16 there is one block, of all channels rounded up to
+ * 16: [N][H][W][B], because oneDNN's kernels for AMX take nothing else. With H = W = 1 both are row-major
+ * [N][C rounded up], so logits and dense outputs are rows padded to a multiple of 8 or 16. Vectors are padded
+ * likewise, a max pool's index is one byte an element in the order of its activation, labels are int32
+ * [N]. One exception: a float32 image of at most four channels that only ungrouped convolutions read is plain
  * [N][C][H][W], which oneDNN's first-layer kernels take (blocked, three of four or more lanes would be
- * computed for nothing). Weights and their slots are flat float arrays in the weight table's order, so that
+ * computed for nothing; AMX is fast enough to do that). Vectors, updates and all that belongs to weights are float32.
+ * Weights and their slots are flat float arrays in the weight table's order, so that
  * optimizer, average, upload, download and remap are exact and plain. Convolutions and dense layers copy them
- * into the layout they like: one copy an operation ("kept"), made anew only when `version` of the weight set
- * has moved.
+ * into the layout and the type that they like: one copy an operation ("kept"), made anew only when `version` of the
+ * weight set has moved.
  *
  * Memory: a prepared program owns one block, taken at bind: arena | kept copies | scratch | gradients |
  * probabilities. Every offset in it is known after prepare. Nothing allocates in a step, oneDNN's small
@@ -32,10 +34,12 @@ struct device {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     dnnl_primitive_attr_t user_scratchpad; /* primitives take their scratchpad from the program's block */
-    int32_t index, threads, block;
-    cpu_set_t allowed; /* CPUs the opening thread might use */
-    int32_t first_cpu; /* of the allowed ones, where this device's own begin */
-    bool pinned;       /* whether steps run with one thread bound to each allowed CPU */
+    int32_t index, threads;
+    enum cpu_type type; /* of activations and their gradients */
+    int32_t block;      /* channels are rounded up to that */
+    cpu_set_t allowed;  /* CPUs the opening thread might use */
+    int32_t first_cpu;  /* of the allowed ones, where this device's own begin */
+    bool pinned;        /* whether steps run with one thread bound to each allowed CPU */
     double flops, bytes;
 };
 
@@ -74,7 +78,13 @@ struct cpu_op {
     struct cpu_call calls[CPU_MAX_CALLS];
     int32_t call_count;
     bool copies_weight; /* the first call is the copy of the weight */
-    uint64_t version;   /* of the weights that the kept copy was made from; 0: none yet */
+    /* A convolution's whose channels were rounded up: of its kernel or the kernel's gradient, float32, at the beginning
+     * of the scratch; 0: they were not. Its bias, or that one's gradient, is `filled_bias`. */
+    size_t filled_bytes;
+    struct cpu_buffer filled_bias;
+    bool clears_padding; /* of its result, behind its calls */
+    bool by_product;     /* a kernel's gradient, see cpu_conv_product.c */
+    uint64_t version;    /* of the weights that the kept copy was made from; 0: none yet */
     size_t kept, kept_bytes;
     size_t scratch_bytes; /* scratch is shared by all operations: the program takes the largest */
 };
@@ -119,8 +129,9 @@ void cpu_threads_enter(const struct device *device);
 void cpu_threads_leave(const struct device *device);
 
 /* ---- cpu_probe.c ---- */
-/* Measures device->flops and device->bytes in a few hundredths of a second. */
-enum status cpu_probe(struct device *device, struct error *err);
+/* Measures device->flops and device->bytes in a few hundredths of a second. `choose`: device->type becomes bf16 where
+ * a convolution is clearly faster so than in float32, else float32. */
+enum status cpu_probe(struct device *device, bool choose, struct error *err);
 
 /* ---- cpu_layout.c ---- */
 static inline size_t cpu_round_up(size_t value, size_t unit)
@@ -131,19 +142,34 @@ static inline int32_t cpu_padded(const struct device *device, int32_t channels)
 {
     return (int32_t)cpu_round_up((size_t)channels, (size_t)device->block);
 }
+/* Channels that lie together, B of the layout rule. */
+static inline int32_t cpu_block(const struct device *device, int32_t channels)
+{
+    return device->type == CPU_BF16 ? cpu_padded(device, channels) : device->block;
+}
 /* Bytes of each arena tensor and which images are plain; offsets are left for the plan. */
 void cpu_layout_tensors(const struct device *device, const struct program *program,
                         struct cpu_tensor *tensors);
 /* Between the arena and plain float32 N,C,H,W (labels and indices as floats). */
 void cpu_layout_unpack(const struct device_program *prepared, int32_t id, float *values);
 void cpu_layout_pack(const struct device_program *prepared, int32_t id, const float *values);
-/* Dense kernels between plain [K][C][H][W] and rows in the order of a blocked input, [K padded][C
- * blocks][H][W][B]. */
-void cpu_layout_pack_rows(const struct device *device, struct shape kernel, const float *plain, float *rows);
+/* Dense kernels from plain [K][C][H][W] to rows in the order of an input, [K padded][C blocks][H][W][B], of the
+ * device's type; and the rows' gradient back, which is float32. Rows and lanes that stand for nothing are left. */
+void cpu_layout_pack_rows(const struct device *device, struct shape kernel, const float *plain, void *rows);
 void cpu_layout_unpack_rows(const struct device *device, struct shape kernel, const float *rows,
                             float *plain);
+/* Kernels of convolutions between [k][c][taps] and the same with more of `k` and `c`, which are filled with zeros. */
+void cpu_layout_fill_kernel(struct shape kernel, struct shape filled, const float *plain, float *wide);
+void cpu_layout_cut_kernel(struct shape kernel, struct shape filled, const float *wide, float *plain);
+/* Makes the lanes beyond C of an activation zeros. */
+void cpu_layout_clear_padding(const struct device_program *prepared, int32_t id);
 
 /* ---- cpu_primitive.c ---- */
+/* oneDNN's name of it. */
+static inline dnnl_data_type_t cpu_dnnl_type(enum cpu_type type)
+{
+    return type == CPU_BF16 ? dnnl_bf16 : dnnl_f32;
+}
 /* ST_DEVICE with "oneDNN cannot `what`" unless `status` is success. */
 enum status cpu_check(dnnl_status_t status, const char *what, struct error *err);
 
@@ -162,9 +188,22 @@ enum status cpu_call_new(struct device_program *prepared, struct cpu_op *op,
 enum status cpu_call_reorder(struct device_program *prepared, struct cpu_op *op,
                              const struct cpu_dnnl_layout *from, struct cpu_buffer source,
                              const struct cpu_dnnl_layout *to, struct cpu_buffer target, struct error *err);
+/* A factor of a product of matrices in bf16: the values of a row behind each other. */
+struct cpu_factor {
+    struct cpu_buffer buffer;
+    size_t rows, columns; /* as they lie */
+    bool transposed;      /* in the product */
+};
+/* Appends product = left right + scale * product. The product is float32, [rows of left][columns of right]. */
+enum status cpu_call_matmul(struct device_program *prepared, struct cpu_op *op, const struct cpu_factor *left,
+                            const struct cpu_factor *right, struct cpu_buffer product, float scale,
+                            struct error *err);
 void cpu_calls_free(struct cpu_op *op);
 /* Gives the operands their addresses. */
 enum status cpu_calls_bind(struct device_program *prepared, struct cpu_op *op, struct error *err);
+/* Runs one of the operation's calls. */
+enum status cpu_call_run(struct device_program *prepared, const struct cpu_op *op, int32_t number,
+                         struct error *err);
 /* Runs the operation's calls in order; the copy of the weight only when the weights have changed. */
 enum status cpu_calls_run(struct device_program *prepared, struct cpu_op *op, struct error *err);
 /* Reserves bytes; the result is for cpu_buffer's offset. */
@@ -178,7 +217,8 @@ static inline struct cpu_buffer cpu_at_tensor(int32_t id)
 static inline struct cpu_shape cpu_shape_of(const struct device_program *prepared, int32_t id)
 {
     struct shape s = prepared->program->tensors[id].shape;
-    return (struct cpu_shape){s.n, s.c, s.h, s.w, prepared->device->block};
+    const struct device *device = prepared->device;
+    return (struct cpu_shape){s.n, s.c, s.h, s.w, cpu_block(device, s.c), device->type};
 }
 
 /* ---- cpu_program.c ---- */
@@ -258,9 +298,14 @@ static inline struct cpu_window cpu_window_of(const struct prog_op *op)
                                op->window.pad_w};
 }
 
+/* Kernels' gradients as products of matrices (cpu_conv_product.c): whether that is the better way for this operation,
+ * and its two parts. */
+bool cpu_conv_by_product(const struct op_call *call);
+op_function cpu_prepare_conv_product, cpu_run_conv_product;
+
 /* Prepare chooses and reserves; operations without such a function need nothing. */
 op_function cpu_prepare_conv, cpu_prepare_dense, cpu_prepare_batch_norm, cpu_prepare_batch_norm_backward,
-    cpu_prepare_max_pool, cpu_prepare_loss, cpu_prepare_orthogonalise;
+    cpu_prepare_batch_norm_inference, cpu_prepare_max_pool, cpu_prepare_loss, cpu_prepare_orthogonalise;
 
 /* Run works on a bound program. */
 #define PROG_OP(KIND, name, ...) op_function cpu_run_##name;

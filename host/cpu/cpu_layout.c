@@ -39,8 +39,9 @@ void cpu_layout_tensors(const struct device *device, const struct program *progr
         tensors[id] = (struct cpu_tensor){0, 0, false};
         switch (tensor->kind) {
         case TENSOR_ACTIVATION:
-            tensors[id].plain = is_plain_image(program, id);
-            tensors[id].bytes = (tensors[id].plain ? plane * (size_t)s.c : padded) * sizeof(float);
+            tensors[id].plain = device->type == CPU_FLOAT && is_plain_image(program, id);
+            tensors[id].bytes =
+                (tensors[id].plain ? plane * (size_t)s.c : padded) * cpu_type_size(device->type);
             break;
         case TENSOR_VECTOR:
             tensors[id].bytes = padded * sizeof(float);
@@ -52,7 +53,7 @@ void cpu_layout_tensors(const struct device *device, const struct program *progr
             tensors[id].bytes = (size_t)s.n * sizeof(int32_t);
             break;
         case TENSOR_UPDATE:
-            tensors[id].bytes = (size_t)s.n * (size_t)s.c * plane * sizeof(float);
+            tensors[id].bytes = plane * (size_t)s.c * sizeof(float);
             break;
         case TENSOR_WEIGHT:
         case TENSOR_GRADIENT:
@@ -78,12 +79,29 @@ static bool is_plain(const struct device_program *prepared, int32_t id)
            kind == TENSOR_OUTPUT || prepared->tensors[id].plain;
 }
 
+static float read_value(const struct device_program *prepared, enum tensor_kind kind, const void *address,
+                        size_t at)
+{
+    if (kind == TENSOR_INDEX)
+        return (float)((const uint8_t *)address)[at];
+    return cpu_value(kind == TENSOR_ACTIVATION ? prepared->device->type : CPU_FLOAT, address, at);
+}
+
+static void write_value(const struct device_program *prepared, enum tensor_kind kind, void *address,
+                        size_t at, float value)
+{
+    if (kind == TENSOR_INDEX)
+        ((uint8_t *)address)[at] = (uint8_t)value;
+    else
+        cpu_set_value(kind == TENSOR_ACTIVATION ? prepared->device->type : CPU_FLOAT, address, at, value);
+}
+
 void cpu_layout_unpack(const struct device_program *prepared, int32_t id, float *values)
 {
     const struct prog_tensor *tensor = &prepared->program->tensors[id];
     struct shape s = tensor->shape;
     size_t plane = (size_t)s.h * (size_t)s.w;
-    int32_t block = prepared->device->block;
+    int32_t block = cpu_block(prepared->device, s.c);
     const void *address = cpu_tensor_address(prepared, id);
     if (tensor->kind == TENSOR_METRICS) {
         for (int32_t i = 0; i < METRIC_COUNT; i++)
@@ -99,8 +117,7 @@ void cpu_layout_unpack(const struct device_program *prepared, int32_t id, float 
                 size_t from = blocked_offset(s, block, n, c),
                        to = ((size_t)n * (size_t)s.c + (size_t)c) * plane;
                 for (size_t i = 0; i < plane; i++, from += (size_t)block)
-                    values[to + i] = tensor->kind == TENSOR_INDEX ? (float)((const uint8_t *)address)[from]
-                                                                  : ((const float *)address)[from];
+                    values[to + i] = read_value(prepared, tensor->kind, address, from);
             }
     }
 }
@@ -110,7 +127,7 @@ void cpu_layout_pack(const struct device_program *prepared, int32_t id, const fl
     const struct prog_tensor *tensor = &prepared->program->tensors[id];
     struct shape s = tensor->shape;
     size_t plane = (size_t)s.h * (size_t)s.w;
-    int32_t block = prepared->device->block;
+    int32_t block = cpu_block(prepared->device, s.c);
     void *address = cpu_tensor_address(prepared, id);
     if (tensor->kind == TENSOR_METRICS) {
         for (int32_t i = 0; i < METRIC_COUNT; i++)
@@ -126,19 +143,15 @@ void cpu_layout_pack(const struct device_program *prepared, int32_t id, const fl
             for (int32_t c = 0; c < s.c; c++) {
                 size_t to = blocked_offset(s, block, n, c),
                        from = ((size_t)n * (size_t)s.c + (size_t)c) * plane;
-                for (size_t i = 0; i < plane; i++, to += (size_t)block) {
-                    if (tensor->kind == TENSOR_INDEX)
-                        ((uint8_t *)address)[to] = (uint8_t)values[from + i];
-                    else
-                        ((float *)address)[to] = values[from + i];
-                }
+                for (size_t i = 0; i < plane; i++, to += (size_t)block)
+                    write_value(prepared, tensor->kind, address, to, values[from + i]);
             }
     }
 }
 
-void cpu_layout_pack_rows(const struct device *device, struct shape kernel, const float *plain, float *rows)
+void cpu_layout_pack_rows(const struct device *device, struct shape kernel, const float *plain, void *rows)
 {
-    int32_t block = device->block;
+    int32_t block = cpu_block(device, kernel.c);
     size_t plane = (size_t)kernel.h * (size_t)kernel.w;
     size_t width = (size_t)kernel.c * plane, padded = (size_t)cpu_padded(device, kernel.c) * plane;
     /* Rows and lanes that stand for nothing stay zero: one operation's copy is always written in the same
@@ -146,16 +159,16 @@ void cpu_layout_pack_rows(const struct device *device, struct shape kernel, cons
 #pragma omp parallel for schedule(static)
     for (int32_t k = 0; k < kernel.n; k++)
         for (int32_t c = 0; c < kernel.c; c++) {
-            float *row = rows + (size_t)k * padded + blocked_offset(kernel, block, 0, c);
+            const size_t first = (size_t)k * padded + blocked_offset(kernel, block, 0, c);
             const float *from = plain + (size_t)k * width + (size_t)c * plane;
             for (size_t i = 0; i < plane; i++)
-                row[i * (size_t)block] = from[i];
+                cpu_set_value(device->type, rows, first + i * (size_t)block, from[i]);
         }
 }
 
 void cpu_layout_unpack_rows(const struct device *device, struct shape kernel, const float *rows, float *plain)
 {
-    int32_t block = device->block;
+    int32_t block = cpu_block(device, kernel.c);
     size_t plane = (size_t)kernel.h * (size_t)kernel.w;
     size_t width = (size_t)kernel.c * plane, padded = (size_t)cpu_padded(device, kernel.c) * plane;
 #pragma omp parallel for schedule(static)
@@ -166,4 +179,41 @@ void cpu_layout_unpack_rows(const struct device *device, struct shape kernel, co
             for (size_t i = 0; i < plane; i++)
                 to[i] = row[i * (size_t)block];
         }
+}
+
+void cpu_layout_fill_kernel(struct shape kernel, struct shape filled, const float *plain, float *wide)
+{
+    const size_t taps = (size_t)kernel.h * (size_t)kernel.w;
+    const size_t row = (size_t)kernel.c * taps, wide_row = (size_t)filled.c * taps;
+#pragma omp parallel for schedule(static)
+    for (int32_t k = 0; k < filled.n; k++) {
+        float *to = wide + (size_t)k * wide_row;
+        const size_t there = k < kernel.n ? row : 0;
+        if (there > 0)
+            memcpy(to, plain + (size_t)k * row, there * sizeof(*to));
+        memset(to + there, 0, (wide_row - there) * sizeof(*to));
+    }
+}
+
+void cpu_layout_cut_kernel(struct shape kernel, struct shape filled, const float *wide, float *plain)
+{
+    const size_t taps = (size_t)kernel.h * (size_t)kernel.w;
+    const size_t row = (size_t)kernel.c * taps, wide_row = (size_t)filled.c * taps;
+#pragma omp parallel for schedule(static)
+    for (int32_t k = 0; k < kernel.n; k++)
+        memcpy(plain + (size_t)k * row, wide + (size_t)k * wide_row, row * sizeof(*plain));
+}
+
+void cpu_layout_clear_padding(const struct device_program *prepared, int32_t id)
+{
+    const struct cpu_shape s = cpu_shape_of(prepared, id);
+    const size_t size = cpu_type_size(s.type), block = (size_t)s.block;
+    const size_t lanes = (size_t)cpu_shape_padded(s) - (size_t)s.c; /* of the last block */
+    const int64_t blocks = cpu_shape_blocks(s), planes = (int64_t)s.n * blocks;
+    const size_t plane = (size_t)s.h * (size_t)s.w;
+    char *values = cpu_tensor_address(prepared, id);
+#pragma omp parallel for schedule(static)
+    for (int64_t p = blocks - 1; p < planes; p += blocks)
+        for (size_t i = 0; i < plane; i++)
+            memset(values + (((size_t)p * plane + i + 1) * block - lanes) * size, 0, lanes * size);
 }

@@ -16,6 +16,7 @@ enum status cpu_run_loss(const struct op_call *call)
         .padded = cpu_shape_padded(s),
         .valid = call->step->valid,
         .smoothing = call->op->loss.smoothing,
+        .type = s.type,
         .logits = cpu_input(call, LOSS_IN_LOGITS),
         .labels = cpu_input(call, LOSS_IN_LABELS),
         .metrics = cpu_output(call, LOSS_OUT_METRICS),

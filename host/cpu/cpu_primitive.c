@@ -78,6 +78,41 @@ enum status cpu_call_reorder(struct device_program *prepared, struct cpu_op *op,
     return st;
 }
 
+enum status cpu_call_matmul(struct device_program *prepared, struct cpu_op *op, const struct cpu_factor *left,
+                            const struct cpu_factor *right, struct cpu_buffer product, float scale,
+                            struct error *err)
+{
+    const struct cpu_factor *const factors[] = {left, right};
+    const dnnl_dim_t rows = (dnnl_dim_t)(left->transposed ? left->columns : left->rows),
+                     columns = (dnnl_dim_t)(right->transposed ? right->rows : right->columns);
+    const dnnl_dims_t dims = {rows, columns}, strides = {columns, 1};
+    struct cpu_dnnl_layout *layouts[3] = {NULL};
+    dnnl_primitive_desc_t description = NULL;
+    dnnl_status_t status = cpu_dnnl_layout_strided(&layouts[2], 2, dims, dnnl_f32, strides);
+    for (int k = 0; k < 2 && status == dnnl_success; k++) {
+        const dnnl_dim_t down = (dnnl_dim_t)factors[k]->rows, across = (dnnl_dim_t)factors[k]->columns;
+        const dnnl_dims_t lying = {down, across}, turned = {across, down}, steps = {across, 1},
+                          turned_steps = {1, across};
+        const bool turn = factors[k]->transposed;
+        status = cpu_dnnl_layout_strided(&layouts[k], 2, turn ? turned : lying, dnnl_bf16,
+                                         turn ? turned_steps : steps);
+    }
+    if (status == dnnl_success)
+        status = cpu_dnnl_matmul(&description, prepared->device->engine, layouts[0], layouts[1], layouts[2],
+                                 scale);
+    enum status st = cpu_check(status, "multiply these matrices", err);
+    if (st == ST_OK) {
+        const struct cpu_arg args[] = {{DNNL_ARG_SRC, layouts[0], left->buffer},
+                                       {DNNL_ARG_WEIGHTS, layouts[1], right->buffer},
+                                       {DNNL_ARG_DST, layouts[2], product}};
+        st = cpu_call_new(prepared, op, description, args, 3, err);
+    }
+    dnnl_primitive_desc_destroy(description);
+    for (int k = 0; k < 3; k++)
+        cpu_dnnl_layout_free(layouts[k]);
+    return st;
+}
+
 void cpu_calls_free(struct cpu_op *op)
 {
     for (int32_t i = 0; i < op->call_count; i++) {
@@ -105,15 +140,21 @@ enum status cpu_calls_bind(struct device_program *prepared, struct cpu_op *op, s
     return ST_OK;
 }
 
+enum status cpu_call_run(struct device_program *prepared, const struct cpu_op *op, int32_t number,
+                         struct error *err)
+{
+    const struct cpu_call *call = &op->calls[number];
+    return cpu_check(
+        dnnl_primitive_execute(call->primitive, prepared->device->stream, call->count, call->args), "run",
+        err);
+}
+
 enum status cpu_calls_run(struct device_program *prepared, struct cpu_op *op, struct error *err)
 {
     uint64_t version = prepared->binding.weights->version;
     bool fresh = op->copies_weight && op->version == version;
     for (int32_t i = fresh ? 1 : 0; i < op->call_count; i++) {
-        const struct cpu_call *call = &op->calls[i];
-        enum status st = cpu_check(
-            dnnl_primitive_execute(call->primitive, prepared->device->stream, call->count, call->args), "run",
-            err);
+        enum status st = cpu_call_run(prepared, op, i, err);
         if (st != ST_OK)
             return st;
     }

@@ -19,6 +19,7 @@ static op_function *const prepare_functions[PROG_OP_KIND_COUNT] = {
     [PROG_OP_DENSE_BACKWARD_WEIGHTS] = cpu_prepare_dense,
     [PROG_OP_BATCH_NORM] = cpu_prepare_batch_norm,
     [PROG_OP_BATCH_NORM_BACKWARD] = cpu_prepare_batch_norm_backward,
+    [PROG_OP_BATCH_NORM_INFERENCE] = cpu_prepare_batch_norm_inference,
     [PROG_OP_MAX_POOL] = cpu_prepare_max_pool,
     [PROG_OP_LOSS] = cpu_prepare_loss,
     [PROG_OP_ORTHOGONALISE] = cpu_prepare_orthogonalise,

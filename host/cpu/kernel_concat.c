@@ -1,10 +1,10 @@
-/* Concat and split along channels: both fill blocks of eight or sixteen lanes, each lane with a channel found
- * elsewhere. */
+/* Concat and split along channels. In bf16 all channels of a pixel lie side by side, and so do the parts in them; in
+ * float32 both fill blocks of eight or sixteen lanes, each lane with a channel found elsewhere. */
 #include "host/cpu/kernels.h"
 
-#include <string.h>
-
 enum { BLOCK_MAX = 16 };
+
+/* ---- float32: block by block ---- */
 
 static const float zero_pixel = 0.0f;
 
@@ -57,8 +57,8 @@ static int32_t find_part(const int32_t *channels, int32_t channel, int32_t *insi
     return part;
 }
 
-void cpu_kernel_concat(struct cpu_shape s, int32_t count, const int32_t *channels, const float *const *x,
-                       float *y)
+static void concat_blocks(struct cpu_shape s, int32_t count, const int32_t *channels, const void *const *x,
+                          float *y)
 {
     const int32_t blocks = cpu_shape_blocks(s), planes = s.n * blocks;
     const size_t pixels = (size_t)s.h * (size_t)s.w;
@@ -83,8 +83,8 @@ void cpu_kernel_concat(struct cpu_shape s, int32_t count, const int32_t *channel
     }
 }
 
-void cpu_kernel_split(struct cpu_shape s, int32_t count, const int32_t *channels, const float *dy,
-                      float *const *dx)
+static void split_blocks(struct cpu_shape s, int32_t count, const int32_t *channels, const float *dy,
+                         void *const *dx)
 {
     const size_t pixels = (size_t)s.h * (size_t)s.w;
     int32_t first = 0; /* of the part, in dy */
@@ -101,7 +101,63 @@ void cpu_kernel_split(struct cpu_shape s, int32_t count, const int32_t *channels
                 else
                     source_zero(&lanes[l]);
             }
-            fill_plane(dx[part] + (size_t)p * pixels * (size_t)s.block, lanes, pixels, s.block);
+            fill_plane((float *)dx[part] + (size_t)p * pixels * (size_t)s.block, lanes, pixels, s.block);
         }
     }
+}
+
+/* ---- bf16: pixel by pixel ---- */
+
+/* Values between pixels of a part. */
+static size_t part_stride(int32_t channels)
+{
+    return ((size_t)channels + BLOCK_MAX - 1) / BLOCK_MAX * BLOCK_MAX;
+}
+
+static void concat_pixels(struct cpu_shape s, int32_t count, const int32_t *channels, const void *const *x,
+                          uint16_t *y)
+{
+    const size_t pixels = (size_t)s.n * (size_t)s.h * (size_t)s.w, block = (size_t)s.block;
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < pixels; i++) {
+        uint16_t *to = y + i * block;
+        for (int32_t part = 0; part < count; to += channels[part++])
+            memcpy(to, (const uint16_t *)x[part] + i * part_stride(channels[part]),
+                   (size_t)channels[part] * sizeof(*to));
+        memset(to, 0, (block - (size_t)s.c) * sizeof(*to));
+    }
+}
+
+static void split_pixels(struct cpu_shape s, int32_t count, const int32_t *channels, const uint16_t *dy,
+                         void *const *dx)
+{
+    const size_t pixels = (size_t)s.n * (size_t)s.h * (size_t)s.w, block = (size_t)s.block;
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < pixels; i++) {
+        const uint16_t *from = dy + i * block;
+        for (int32_t part = 0; part < count; from += channels[part++]) {
+            const size_t there = (size_t)channels[part], stride = part_stride(channels[part]);
+            uint16_t *to = (uint16_t *)dx[part] + i * stride;
+            memcpy(to, from, there * sizeof(*to));
+            memset(to + there, 0, (stride - there) * sizeof(*to));
+        }
+    }
+}
+
+void cpu_kernel_concat(struct cpu_shape s, int32_t count, const int32_t *channels, const void *const *x,
+                       void *y)
+{
+    if (s.type == CPU_BF16)
+        concat_pixels(s, count, channels, x, y);
+    else
+        concat_blocks(s, count, channels, x, y);
+}
+
+void cpu_kernel_split(struct cpu_shape s, int32_t count, const int32_t *channels, const void *dy,
+                      void *const *dx)
+{
+    if (s.type == CPU_BF16)
+        split_pixels(s, count, channels, dy, dx);
+    else
+        split_blocks(s, count, channels, dy, dx);
 }

@@ -1,31 +1,42 @@
-/* Batch gather: images of a batch from resident bytes to normalised, augmented floats. */
+/* Batch gather: images of a batch from resident bytes to normalised, augmented values. */
+#include "host/cpu/kernel_lanes.h"
 #include "host/cpu/kernels.h"
-
-#include <string.h>
 
 enum { CHANNELS_MAX = 4 };
 
-/* One image. `levels[c][v]` is byte v of channel c normalised. Result pixel (y, x) at out[y * width * step +
- * x * step], channels `plane` floats apart. */
-static void gather_image(const struct dataset_view *view, const uint8_t *pixels, const struct augment_draw *d,
-                         float (*levels)[256], size_t step, size_t plane, float *out)
+/* Where an image goes: pixel (y, x) to value y * width * step + x * step, channels `plane` values apart. */
+struct target {
+    enum cpu_type type;
+    size_t step, plane;
+    void *values;
+};
+
+/* One image. `levels[c][v]` is byte v of channel c normalised. */
+CPU_INLINE void image_body(const enum cpu_type type, const struct dataset_view *view, const uint8_t *pixels,
+                           const struct augment_draw *d, float (*levels)[256], const struct target *out)
 {
     const int32_t height = view->height, width = view->width;
     for (int32_t c = 0; c < view->channels; c++) {
         const uint8_t *image = pixels + (size_t)c * (size_t)height * (size_t)width;
-        float *to = out + (size_t)c * plane;
+        size_t to = (size_t)c * out->plane;
         for (int32_t y = 0; y < height; y++) {
             const uint8_t *row = image + (size_t)augment_reflect(y + d->shift_y, height) * (size_t)width;
             const bool cut_row = y >= d->cut_top && y < d->cut_top + d->cut_side;
-            for (int32_t x = 0; x < width; x++, to += step) {
+            for (int32_t x = 0; x < width; x++, to += out->step) {
                 int32_t from = (d->mirrored ? width - 1 - x : x) + d->shift_x;
                 if (from < 0 || from >= width)
                     from = augment_reflect(from, width);
                 const bool cut = cut_row && x >= d->cut_left && x < d->cut_left + d->cut_side;
-                *to = cut ? 0.0f : levels[c][row[from]];
+                cpu_set_value(type, out->values, to, cut ? 0.0f : levels[c][row[from]]);
             }
         }
     }
+}
+
+static void gather_image(const struct dataset_view *view, const uint8_t *pixels, const struct augment_draw *d,
+                         float (*levels)[256], const struct target *out)
+{
+    CPU_BY_TYPE(out->type, image_body, view, pixels, d, levels, out);
 }
 
 static bool lies_in(int32_t i, int32_t first, int32_t count)
@@ -35,11 +46,10 @@ static bool lies_in(int32_t i, int32_t first, int32_t count)
 
 /* The same where the result is smaller: the mean over each pixel's area. */
 static void gather_smaller(const struct cpu_gather *gather, const uint8_t *pixels,
-                           const struct augment_draw *d, float (*levels)[256], float *out)
+                           const struct augment_draw *d, float (*levels)[256], const struct target *out)
 {
     const int32_t height = gather->view->height, width = gather->view->width;
     const size_t made = (size_t)gather->height * (size_t)gather->width;
-    const size_t step = gather->block ? (size_t)gather->block : 1, plane = gather->block ? 1 : made;
     const float area = 1.0f / ((float)height * (float)width);
     for (size_t i = 0; i < made; i++) {
         const int32_t y = (int32_t)i / gather->width, x = (int32_t)i % gather->width;
@@ -60,7 +70,7 @@ static void gather_smaller(const struct cpu_gather *gather, const uint8_t *pixel
             }
         }
         for (int32_t c = 0; c < gather->view->channels; c++)
-            out[(size_t)c * plane + i * step] = area * sums[c];
+            cpu_set_value(out->type, out->values, (size_t)c * out->plane + i * out->step, area * sums[c]);
     }
 }
 
@@ -90,14 +100,19 @@ void cpu_kernel_gather(const struct cpu_gather *gather)
             draw = augment_sample(*gather->augment, step->seed, step->epoch, (uint32_t)sample, view->height,
                                   view->width);
         draw = augment_look(draw, step->view);
-        float *out = gather->image + (size_t)r * made;
         const uint8_t *from = view->pixels + (size_t)sample * stored;
+        const struct target out = {
+            .type = gather->type,
+            .step = block ? block : 1,
+            .plane = block ? 1 : pixels,
+            .values = cpu_write_to(gather->type, gather->image, (size_t)r * made),
+        };
         if (block)
-            memset(out, 0, made * sizeof(*out));
+            memset(out.values, 0, made * cpu_type_size(gather->type));
         if (smaller)
-            gather_smaller(gather, from, &draw, levels, out);
+            gather_smaller(gather, from, &draw, levels, &out);
         else
-            gather_image(view, from, &draw, levels, block ? block : 1, block ? 1 : pixels, out);
+            gather_image(view, from, &draw, levels, &out);
         gather->labels[r] = view->labels[sample];
     }
 }

@@ -60,3 +60,16 @@ void cpu_kernel_scale(size_t count, float factor, float *values)
     for (size_t i = 0; i < count; i += CPU_SHARE)
         share_scale(cpu_share_length(count, i), factor, values + i);
 }
+
+CPU_KERNEL static void share_narrow(size_t count, float factor, const float *values, uint16_t *narrow)
+{
+    for (size_t i = 0; i < count; i++)
+        narrow[i] = cpu_to_bf16(factor * values[i]);
+}
+
+void cpu_kernel_narrow(size_t count, float factor, const float *values, uint16_t *narrow)
+{
+#pragma omp parallel for default(shared) schedule(static)
+    for (size_t i = 0; i < count; i += CPU_SHARE)
+        share_narrow(cpu_share_length(count, i), factor, values + i, narrow + i);
+}

@@ -29,10 +29,12 @@ struct device_dataset;
 struct device_weights;
 struct device_program;
 
-/* What activations are kept and multiplied in. Weights, statistics and sums are float32 in all of them. Devices that
- * know one precision only (ref: double, cpu: float32) use that, whatever is asked for. */
+/* What activations are kept and multiplied in. Weights, statistics and sums are float32 in all of them. A device that
+ * lacks what is asked for says ST_UNSUPPORTED when it is opened; ref has doubles, whatever is asked for. */
 enum device_precision {
-    PRECISION_AUTO, /* the fastest that trains without further care: bf16 where the hardware has it, else float32 */
+    /* The fastest that trains without further care: bf16 where the hardware has it, else float32. A CPU's bf16 may be
+     * slower than its float32: it measures a convolution. */
+    PRECISION_AUTO,
     PRECISION_BF16,
     PRECISION_FP16, /* the loss is scaled; see cuda/kernels/kernels.h */
     PRECISION_TF32, /* float32, multiplied with ten bits of mantissa */
@@ -44,8 +46,11 @@ struct device_options {
     int32_t count;   /* CPU only: how many of its kind share the cores; 0 as 1 */
     int32_t threads; /* CPU only; 0: as many as the process may use, divided by count */
     enum device_precision precision;
-    /* GPU only, for tests: nothing is measured, neither at open nor to choose algorithms; the first that works is
-     * taken. */
+    /* With PRECISION_AUTO: of bf16 and fp32 what a run began in that is gone on with; taken where the device has it,
+     * and nothing is measured for that. PRECISION_AUTO: there is none. */
+    enum device_precision before;
+    /* For tests: what a device takes does not hang on a clock. GPUs measure nothing, neither at open nor to choose
+     * algorithms, of which the first that works is taken; for a CPU, auto is float32. */
     bool untimed;
 };
 
@@ -59,8 +64,9 @@ struct device_info {
     size_t memory_free;
     /* Operations a second of a mid-sized convolution, measured at open in well under a second; 0: unknown. */
     double flops;
-    double bytes;         /* bytes a second of its memory, likewise */
-    bool prepares_slowly; /* program_prepare chooses by trying: time that a training may hide */
+    double bytes;                    /* bytes a second of its memory, likewise */
+    bool prepares_slowly;            /* program_prepare chooses by trying: time that a training may hide */
+    enum device_precision precision; /* what it took; PRECISION_AUTO: none of these (ref) */
     /* Of an activation, relative: 2^-24 where they are float32, 2^-9 for bf16; or of what is multiplied, where that is
      * coarser: 2^-10 for tf32. */
     double rounding;
@@ -113,6 +119,7 @@ struct step {
     float average_decay;
     /* 1: the values then become the averages (Zhang et al. 2019, "Lookahead Optimizer") */
     int32_t look_ahead;
+    float drop_path;          /* what the rates of drop path are multiplied by, in [0, 1] (drop_path.h) */
     struct augment_view view; /* all zero but in evaluations that look at images in several ways (views.h) */
 };
 

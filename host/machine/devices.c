@@ -24,6 +24,15 @@ static enum device_precision precision_of(enum job_precision precision)
     abort(); /* the schema allows no other */
 }
 
+/* The word of the job file. */
+static const char *precision_word(enum device_precision precision)
+{
+    enum job_precision word = 0;
+    while (precision_of(word) != precision)
+        word++;
+    return job_precision_text(word);
+}
+
 /* N of "KIND:N", -1 for "KIND" alone; false when the name is neither. */
 static bool read_name(const char *name, const char *kind, int32_t *index)
 {
@@ -159,6 +168,24 @@ enum status devices_choose(const struct job *job, struct devices *devices, struc
     return st == ST_OK ? check_group(devices, err) : st;
 }
 
+/* A text that stands for nothing here comes from a later version. */
+void devices_prefer(struct devices *devices, const char *precision)
+{
+    enum device_precision before = PRECISION_AUTO;
+    for (enum device_precision p = PRECISION_BF16; p <= PRECISION_FP32; p++)
+        if (strcmp(precision_word(p), precision) == 0)
+            before = p;
+    for (int32_t k = 0; k < devices->count; k++)
+        devices->options[k].before = before;
+}
+
+const char *devices_precision_word(const struct devices *devices)
+{
+    struct device_info info;
+    devices->ops->info(devices->items[0].device, &info);
+    return info.precision == PRECISION_AUTO ? NULL : precision_word(info.precision);
+}
+
 /* ---- opening ---- */
 
 /* A struct device that is being opened, by a thread of its own. */
@@ -213,9 +240,16 @@ static enum status open_items(struct devices *devices, int32_t first, int32_t en
     return st;
 }
 
+/* Where a device measures what it takes, the others take what the first one did. */
 enum status devices_open(struct devices *devices, struct error *err)
 {
-    return open_items(devices, 0, devices->count, err);
+    if (!devices_are_host(devices))
+        return open_items(devices, 0, devices->count, err);
+    enum status st = open_items(devices, 0, 1, err);
+    const char *word = st == ST_OK ? devices_precision_word(devices) : NULL;
+    if (word != NULL)
+        devices_prefer(devices, word);
+    return st == ST_OK ? open_items(devices, 1, devices->count, err) : st;
 }
 
 static void close_item(struct devices *devices, int32_t k)

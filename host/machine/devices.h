@@ -33,6 +33,10 @@ struct devices {
 /* For the job's devices, threads and train.precision. Names: "auto" (all GPUs, or the CPU where there is none), "cuda"
  * (all GPUs), "cuda:N", "cpu", "cpu:N", "ref", "ref:N". Several CPU devices share the cores. Kinds can't be mixed. */
 enum status devices_choose(const struct job *job, struct devices *devices, struct error *err);
+/* Of a run that is gone on with: what its devices were in, told by its journal (devices_precision_word). */
+void devices_prefer(struct devices *devices, const char *precision);
+/* What the first device took, after devices_open, as the job file says it; NULL: it has none of these (ref). */
+const char *devices_precision_word(const struct devices *devices);
 /* Opens what was chosen, each for its first worker; GPUs at the same time. */
 enum status devices_open(struct devices *devices, struct error *err);
 /* The dataset to each of them. */

@@ -1,6 +1,6 @@
-/* Morphisms: changes of an architecture that keep its function. Each yields the child's graph and the remaps that make
+/* Morphisms: changes of an architecture that keep its function, but for those that make it smaller. Each yields the child's graph and the remaps that make
  * the child's weights from its parent's (Chen, Goodfellow, Shlens, "Net2Net", 2016; Wei et al., "Network morphism",
- * 2016; Auto-Keras). Outputs in inference equal the parent's up to float rounding when noise is 0. A morph that the
+ * 2016; Auto-Keras). Outputs in inference equal the parent's up to float rounding when noise is 0 (morph_preserves). A morph that the
  * network has no room for is refused with ST_NONE; one that names a layer which is not there or not of its kind, an
  * amount that is none, or a condition that it breaks, with ST_RANGE: who made it made a mistake. A refused morph
  * changes nothing.
@@ -47,8 +47,18 @@ enum morph_kind {
      * identity at first, and one of 1 x 1, each with a batch norm, an activation between them (Howard et al. 2017,
      * "MobileNets"); the branch is zero at first. */
     MORPH_SEPARABLE,
+    /* What reads layer a reads b instead, which a is made of and has the shape of; what then nobody reads goes. Does
+     * not keep the function. */
+    MORPH_REMOVE,
     MORPH_KIND_COUNT
 };
+
+/* The kinds that keep the function come first. */
+enum { MORPH_PRESERVING_COUNT = MORPH_REMOVE };
+static inline bool morph_preserves(enum morph_kind kind)
+{
+    return (int)kind < MORPH_PRESERVING_COUNT;
+}
 
 /* Convolutions and dense layers come with a ReLU: without one they would bring nothing that the next layer can't do. */
 enum deepen_variant {
@@ -76,6 +86,11 @@ enum status morph_apply(const struct morph *morph, const struct graph *parent, f
  * when none of many draws fits. `allowed` has one of these bits or more. */
 enum status morph_draw(const struct graph *graph, uint32_t allowed, struct random_sequence *random,
                        struct morph *morph, struct error *err);
+
+/* All morphs that fit the graph and could be drawn, skips only between activations, in an order that follows from the
+ * graph. *morphs is the caller's to free; NULL when there are none. */
+enum status morph_list(const struct graph *graph, uint32_t allowed, struct morph **morphs, int32_t *count,
+                       struct error *err);
 
 /* "widen conv 4 32->48", "add skip 3->9", for people and the journal. */
 void morph_describe(const struct morph *morph, const struct graph *parent, char *text, size_t size);

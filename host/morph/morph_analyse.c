@@ -121,3 +121,13 @@ struct layer morph_mixing_layer(const struct graph *graph, int32_t input, int32_
     layer.bias = bias;
     return layer;
 }
+
+bool morph_beside_batch_norm(const struct graph *graph, int32_t index)
+{
+    if (graph->layers[index].kind == LAYER_BATCH_NORM)
+        return true;
+    for (int32_t i = index + 1; i < graph->count; i++)
+        if (graph->layers[i].kind == LAYER_BATCH_NORM && graph->layers[i].inputs[0] == index)
+            return true;
+    return false;
+}

@@ -23,9 +23,11 @@ struct cost cost_of_graph(const struct graph *graph);
     UNIT(CONV_1X1, conv_1x1, "operations of convolutions with a kernel of 1 x 1")                            \
     UNIT(CONV_3X3, conv_3x3, "operations of convolutions with a kernel of up to 9 values")                   \
     UNIT(CONV_LARGE, conv_large, "operations of convolutions with a larger kernel")                          \
-    UNIT(CONV_GROUPED, conv_grouped, "operations of convolutions with groups")                               \
+    UNIT(CONV_GROUPED, conv_grouped, "operations of convolutions with groups of several channels")           \
+    UNIT(DEPTHWISE, depthwise, "operations of depthwise convolutions")                                       \
+    UNIT(DEPTHWISE_BYTES, depthwise_bytes, "bytes of depthwise convolutions")                                \
     UNIT(CONV_PADDING, conv_padding, "operations that multiples of 16 channels would have more")             \
-    UNIT(CONV_BYTES, conv_bytes, "bytes of convolutions")                                                    \
+    UNIT(CONV_BYTES, conv_bytes, "bytes of convolutions that are not depthwise")                             \
     UNIT(DENSE, dense, "operations of dense layers")                                                         \
     UNIT(BATCH_NORM, batch_norm, "bytes of batch norms")                                                     \
     UNIT(ACTIVATION_BYTES, activation_bytes, "bytes of activations that are not fused, and of gates")        \

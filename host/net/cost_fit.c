@@ -27,7 +27,7 @@ struct cost_rates cost_fit_prior(double flops, double bytes, int32_t batch)
         rates.seconds[COST_CONV_LARGE] = rates.seconds[COST_CONV_PADDING] = rates.seconds[COST_DENSE] =
             rates.seconds[COST_ORTHOGONAL] = operation;
     rates.seconds[COST_CONV_GROUPED] = 4.0 * operation;
-    rates.seconds[COST_ACTIVATION_OPERATIONS] = 2.0 * operation;
+    rates.seconds[COST_ACTIVATION_OPERATIONS] = rates.seconds[COST_DEPTHWISE] = 2.0 * operation;
     rates.seconds[COST_DROPOUT] = rates.seconds[COST_PIXELS] = 2.0 * value;
     rates.seconds[COST_PARAMETERS] = UPDATE_BYTES * byte;
     rates.seconds[COST_LAYERS] = LAYER_SECONDS;

@@ -124,8 +124,11 @@ static void plan_readers(struct lowering *lowering)
                                       .invstd = -1,
                                       .index = -1};
         state->trained = layer_is_trained(layer);
-        for (int32_t k = 0; k < layer->input_count; k++)
-            state->trained = state->trained || lowering->layers[layer->inputs[k]].trained;
+        for (int32_t k = 0; k < layer->input_count; k++) {
+            const struct layer_state *input = &lowering->layers[layer->inputs[k]];
+            state->trained = state->trained || input->trained;
+            state->depth = input->depth >= state->depth ? input->depth + 1 : state->depth;
+        }
         if (inference && layer->kind == LAYER_DROPOUT) {
             state->source = lowering->layers[layer->inputs[0]].source;
             continue;
@@ -136,6 +139,25 @@ static void plan_readers(struct lowering *lowering)
             read->reader = i;
         }
     }
+}
+
+/* Which adds end residual blocks, and how often their branches are left out. */
+static void plan_drop_paths(struct lowering *lowering)
+{
+    const struct graph *graph = lowering->graph;
+    struct layer_state *layers = lowering->layers;
+    int32_t blocks = 0, block = 0;
+    for (int32_t i = 0; i < graph->count; i++) {
+        const struct layer *layer = &graph->layers[i];
+        if (layer->kind != LAYER_ADD)
+            continue;
+        const int32_t first = layers[layer->inputs[0]].depth, second = layers[layer->inputs[1]].depth;
+        layers[i].branch = first == second ? -1 : second > first;
+        blocks += first != second;
+    }
+    for (int32_t i = 0; i < graph->count; i++)
+        if (graph->layers[i].kind == LAYER_ADD && layers[i].branch >= 0)
+            layers[i].drop_path = lowering->options->drop_path * (float)++block / (float)blocks;
 }
 
 /* The only layer that reads `layer`, when it is of that kind; -1 otherwise. */
@@ -158,7 +180,8 @@ static void plan_fusion(struct lowering *lowering)
             continue;
         int32_t tail = norm, addend = -1;
         int32_t add = sole_reader(lowering, tail, LAYER_ADD);
-        bool taken = add >= 0 && (layers[add].absorbed || layers[add].norm >= 0);
+        bool taken =
+            add >= 0 && (layers[add].absorbed || layers[add].norm >= 0 || layers[add].drop_path > 0.0f);
         if (add >= 0 && !taken) {
             int32_t left = layers[lower_input_layer(lowering, add, 0)].source;
             int32_t right = layers[lower_input_layer(lowering, add, 1)].source;
@@ -196,7 +219,8 @@ static enum status check_options(const struct graph *graph, const struct lower_o
     return ST_OK;
 }
 
-/* Room for the longest program of the graph: a layer has one operation forward and at most two backward, each
+/* Room for the longest program of the graph: a layer has one operation forward and at most two backward (an add whose
+ * branch is left out now and then two forward and one backward), each
  * edge at most one sum of gradients; beside these gather, loss, optimizer and average, in a group an all-reduce a
  * weight at most, and for Muon an orthogonalisation a weight. A layer has at most three outputs forward,
  * each edge a gradient and a sum. */
@@ -249,6 +273,8 @@ enum status lower_graph(const struct graph *graph, const struct lower_options *o
     if (st != ST_OK)
         goto out;
     plan_readers(&lowering);
+    if (options->purpose == PROG_TRAIN)
+        plan_drop_paths(&lowering);
     plan_fusion(&lowering);
     lower_forward(&lowering);
     if (options->purpose == PROG_TRAIN) {

@@ -1,6 +1,7 @@
 /* Lowering: a graph becomes a program; automatic differentiation and fusion happen here. Fusion: batch norm + ReLU,
  * batch norm + add (+ ReLU) become one operation where nothing else reads what lies between. The other activations stay
- * operations of their own. */
+ * operations of their own, and so do adds whose branch is sometimes left out. A residual block ends with an add; its
+ * branch is the operand with more layers before it. */
 #ifndef NASRUN_PROGRAM_LOWER_H
 #define NASRUN_PROGRAM_LOWER_H
 
@@ -15,6 +16,9 @@ struct lower_options {
     /* train only: devices of the group over which gradients are averaged, each with `batch` rows; 1 or 0: the device is
      * alone */
     int32_t members;
+    /* train only: of the last residual block's branch, the share of images for which it is left out, below 1; of those
+     * before it proportionally less (drop_path.h); 0: none */
+    float drop_path;
     float label_smoothing;     /* train only; evaluation uses 0 */
     float batch_norm_momentum; /* share of the batch in the running statistics, 0.1 by default */
 };

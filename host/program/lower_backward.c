@@ -94,6 +94,22 @@ static void backward_batch_norm(struct lowering *lowering, int32_t tail, int32_t
         pass_gradient(lowering, addend, daddend);
 }
 
+static void backward_add(struct lowering *lowering, int32_t layer, int32_t dy)
+{
+    const struct layer_state *state = &lowering->layers[layer];
+    int32_t gradients[] = {dy, dy};
+    if (state->drop_path > 0.0f &&
+        lowering->layers[lower_input_layer(lowering, layer, state->branch)].trained) {
+        struct prog_op *op = lower_op(lowering, PROG_OP_DROP_PATH_BACKWARD, layer);
+        op->dropout.rate = state->drop_path;
+        op->inputs[DROP_PATH_BACKWARD_IN_DY] = dy;
+        gradients[state->branch] =
+            lower_write(lowering, op, DROP_PATH_BACKWARD_OUT_DX, lower_shape(lowering, layer));
+    }
+    for (int32_t k = 0; k < 2; k++)
+        pass_gradient(lowering, lower_input_layer(lowering, layer, k), gradients[k]);
+}
+
 static void backward_concat(struct lowering *lowering, int32_t layer, int32_t dy)
 {
     const struct layer *from = &lowering->graph->layers[layer];
@@ -158,8 +174,7 @@ static void backward_layer(struct lowering *lowering, int32_t layer, int32_t dy)
         backward_dense(lowering, layer, dy);
         break;
     case FAMILY_ADD:
-        pass_gradient(lowering, lower_input_layer(lowering, layer, 0), dy);
-        pass_gradient(lowering, lower_input_layer(lowering, layer, 1), dy);
+        backward_add(lowering, layer, dy);
         break;
     case FAMILY_CONCAT:
         backward_concat(lowering, layer, dy);

@@ -66,6 +66,23 @@ static void forward_concat(struct lowering *lowering, int32_t layer)
     lowering->layers[layer].value = lower_write(lowering, op, CONCAT_OUT_Y, lower_shape(lowering, layer));
 }
 
+static void forward_add(struct lowering *lowering, int32_t layer)
+{
+    struct layer_state *state = &lowering->layers[layer];
+    const struct shape shape = lower_shape(lowering, layer);
+    int32_t inputs[] = {lower_input(lowering, layer, 0), lower_input(lowering, layer, 1)};
+    if (state->drop_path > 0.0f) {
+        struct prog_op *drop = lower_op(lowering, PROG_OP_DROP_PATH, layer);
+        drop->dropout.rate = state->drop_path;
+        drop->inputs[DROP_PATH_IN_X] = inputs[state->branch];
+        inputs[state->branch] = lower_write(lowering, drop, DROP_PATH_OUT_Y, shape);
+    }
+    struct prog_op *op = lower_op(lowering, PROG_OP_ADD, layer);
+    op->inputs[ADD_IN_A] = inputs[0];
+    op->inputs[ADD_IN_B] = inputs[1];
+    state->value = lower_write(lowering, op, ADD_OUT_SUM, shape);
+}
+
 static void forward_layer(struct lowering *lowering, int32_t layer)
 {
     const struct layer *from = &lowering->graph->layers[layer];
@@ -106,10 +123,7 @@ static void forward_layer(struct lowering *lowering, int32_t layer)
         state->value = lower_write(lowering, op, GLOBAL_POOL_OUT_Y, shape);
         break;
     case FAMILY_ADD:
-        op = lower_op(lowering, PROG_OP_ADD, layer);
-        op->inputs[ADD_IN_A] = lower_input(lowering, layer, 0);
-        op->inputs[ADD_IN_B] = lower_input(lowering, layer, 1);
-        state->value = lower_write(lowering, op, ADD_OUT_SUM, shape);
+        forward_add(lowering, layer);
         break;
     case FAMILY_CONCAT:
         forward_concat(lowering, layer);

@@ -19,6 +19,9 @@ struct layer_state {
     int32_t addend;       /* the layer whose value that batch norm adds; -1: none */
     bool relu;            /* that batch norm ends with a ReLU */
     bool absorbed;        /* a later layer's operation computes it; it has no value of its own */
+    int32_t depth;        /* layers on the longest way from the image */
+    float drop_path;      /* of an add: rate at which its branch is left out; 0 */
+    int32_t branch;       /* of such an add: which of its inputs that is */
     bool trained;         /* a trained weight lies in it or before it, so it needs a gradient */
     int32_t value;        /* tensor; -1 */
     int32_t gradient;     /* tensor, the sum over the readers seen so far; -1 */

@@ -42,6 +42,8 @@
  *                 random_draw(step.seed, RANDOM_DROPOUT, step.number << 24 | e / 4, layer_id).v[e % 4] >= rate (e
  *                 below 2^24 * 4; the shift makes room), and divided by 1 - rate. e counts from step.row, as if the
  *                 batches of all members of a group were one.     dropout_backward   dy -> dx, the same mask
+ *   drop_path     x -> y; image r is multiplied by drop_path_factor() of row step.row + r, this op's layer_id and rate
+ *                 times step.drop_path.     drop_path_backward   dy -> dx, the same factors
  *   loss          logits, labels -> metrics[, probabilities [N,K,1,1]][, dlogits].  Per valid row: cross-entropy
  *                 against (1 - s) * one-hot + s / K, s = `smoothing`; dlogits = (p - target) / step.valid, 0 in rows
  *                 that are not valid. metrics accumulate, in double: METRIC_* below. A row is correct when its

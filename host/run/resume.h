@@ -17,6 +17,10 @@
  * as failed; one with which that happened once trains with nothing beside it. */
 enum status resume_run(struct run *run, struct error *err);
 
+/* Before the devices are open: those of a run that is gone on with take what they were in when it began. A run that an
+ * older version began on a CPU was in float32. */
+enum status resume_precision(struct run *run, struct error *err);
+
 /* Takes out of a closed journal what was told from that candidate's beginning on, to be done again: its model is lost,
  * and others may go on from it. */
 enum status resume_forget_from(const char *folder, int32_t id, struct error *err);
@@ -26,6 +30,8 @@ const struct candidate *resume_find(const struct run *run, int32_t id);
 struct candidate *resume_take(struct run *run, int32_t id);
 /* The stage's final fit, likewise. */
 struct candidate *resume_take_final(struct run *run);
+/* The tested stage's baseline, the caller's to free; NULL: it has not begun. */
+struct candidate *resume_take_baseline(struct run *run);
 /* Whether there is one of that id or a later one, final fits left out. */
 bool resume_has_later(const struct run *run, int32_t id);
 bool resume_has_final(const struct run *run);

@@ -14,10 +14,14 @@
 #ifndef NASRUN_SEARCH_BRANCHES_H
 #define NASRUN_SEARCH_BRANCHES_H
 
+#include "host/search/gain_prior.h"
 #include "host/search/strategy.h"
 
 /* Rounds in a row without an accepted sibling that end the branches. */
 enum { BRANCHES_REFUSED = 2 };
+
+/* Gains from which on the surrogate is asked. */
+enum { BRANCHES_SEEN = 5 };
 
 /* Standard errors that a gain has to have. */
 #define BRANCHES_ERRORS 2.0
@@ -52,18 +56,27 @@ void branches_look(const struct search *search, struct branches *branches);
 bool branches_has(const struct search_model *model);
 bool branches_is_sibling(const struct branches *branches, const struct search_model *model);
 
+/* By how much more the logarithm of a sibling's error will lie below its control's at the end than it does now, where it
+ * costs another time: by the law of the ladder (ladder_predict.h). */
+enum status branches_predict_growth(const struct search *search, const struct search_request *request,
+                                    const struct branches *branches, const struct search_model *control,
+                                    const struct search_model *sibling, double *growth, struct error *err);
+
 /* Makes a root of a proposal of a starting network. */
 void branches_make_root(const struct branches_plan *plan, const struct search_means *means,
                         struct proposal *proposal);
 
 /* The next round's control, which goes on from `trunk`; a sibling of the last round's, ST_NONE when there is no change
- * within the limits; and the end, in which the learning rate falls from the peak. */
+ * within the limits; and the end, in which the learning rate falls from the peak. Once BRANCHES_SEEN siblings have told
+ * what they gained, or where the prior is that of earlier runs, morphs are those that the surrogate expects most of;
+ * before that chance draws them. */
 enum status branches_propose_control(const struct branches *branches, const struct search_model *trunk,
                                      const struct branches_plan *plan, const struct search_means *means,
                                      struct proposal *proposal, struct error *err);
 enum status branches_propose_sibling(const struct search *search, const struct branches *branches,
-                                     const struct search_limits *limits, struct random_sequence *random,
-                                     struct proposal *proposal, struct error *err);
+                                     const struct search_request *request, const struct gain_prior *prior,
+                                     struct random_sequence *random, struct proposal *proposal,
+                                     struct error *err);
 enum status branches_propose_end(const struct branches *branches, const struct search_model *trunk,
                                  struct proposal *proposal, struct error *err);
 

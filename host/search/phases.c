@@ -5,6 +5,7 @@
 #include "host/net/cost.h"
 #include "host/net/serialise.h"
 #include "host/search/branches.h"
+#include "host/search/evolution.h"
 #include "host/search/race.h"
 #include "host/search/rungs.h"
 
@@ -13,42 +14,6 @@
 #include <stdlib.h>
 
 /* ---- the trunk and its branches ---- */
-
-static double cost_of(const struct search_request *request, const struct search_model *model)
-{
-    return cost_seconds(&model->graph, &request->limits.rates);
-}
-
-/* By how much more the logarithm of a sibling's error will lie below the control's at the end than it does now,
- * where it costs another time: by the law of the ladder (ladder_predict.h). */
-static enum status predict_growth(const struct search *search, const struct search_request *request,
-                                  const struct branches *branches, const struct search_model *sibling,
-                                  double *growth, struct error *err)
-{
-    const struct search_means *means = &request->means;
-    const double ratio = cost_of(request, sibling) / cost_of(request, branches->control);
-    const double longer = means->by_cost ? ratio : 1.0, now = branches->epochs + branches->control->epochs;
-    struct search_model of_family = *branches->control;
-    struct ladder_run wanted[4];
-    struct ladder_guess guesses[4];
-    of_family.start = branches->root->start;
-    enum status st = rungs_run(search, request, &of_family, &wanted[0], err);
-    if (st != ST_OK)
-        return st;
-    for (int i = 3; i >= 0; i--) {
-        wanted[i] = wanted[0];
-        wanted[i].epochs = now + (i >= 2 ? rungs_final_epochs(request, branches->control) : 0.0);
-        if (i % 2 == 1) {
-            wanted[i].size *= ratio;
-            wanted[i].epochs /= longer;
-        }
-    }
-    st = ladder_predict(NULL, 0, ladder_balance(means->train_images), means->validation_images, wanted, 4,
-                        guesses, err);
-    if (st == ST_OK)
-        *growth = (guesses[2].mean - guesses[3].mean) - (guesses[0].mean - guesses[1].mean);
-    return st;
-}
 
 /* The sibling of the last round that is accepted; NULL: none is. */
 static enum status find_winner(const struct search *search, const struct search_request *request,
@@ -63,7 +28,8 @@ static enum status find_winner(const struct search *search, const struct search_
         if (!branches_is_sibling(branches, model) ||
             !(model->gain > fmax(most, BRANCHES_ERRORS * model->gain_deviation)))
             continue;
-        enum status st = predict_growth(search, request, branches, model, &growth, err);
+        enum status st =
+            branches_predict_growth(search, request, branches, branches->control, model, &growth, err);
         if (st != ST_OK)
             return st;
         if (model->gain / branches->control->loss + growth <= 0.0)
@@ -109,8 +75,8 @@ static enum status propose_next_round(const struct search *search, const struct 
 
 static enum status propose_branch(const struct search *search, const struct search_request *request,
                                   const struct branches *branches, const struct branches_plan *plan,
-                                  struct random_sequence *random, struct proposal *proposal,
-                                  struct error *err)
+                                  const struct gain_prior *prior, struct random_sequence *random,
+                                  struct proposal *proposal, struct error *err)
 {
     if (!can_go_on(branches->root))
         return ST_NONE;
@@ -119,7 +85,7 @@ static enum status propose_branch(const struct search *search, const struct sear
     if (branches->control == NULL || !can_go_on(branches->control))
         return ST_NONE;
     enum status st = branches->siblings < plan->siblings
-                         ? branches_propose_sibling(search, branches, &request->limits, random, proposal, err)
+                         ? branches_propose_sibling(search, branches, request, prior, random, proposal, err)
                          : ST_NONE;
     if (st != ST_NONE || branches->waits)
         return st;
@@ -153,12 +119,45 @@ static enum status propose_first_fit(const struct search *search, const struct s
     return st == ST_DIVERGED ? ST_NONE : st; /* the final fit says so */
 }
 
+/* ---- evolution ---- */
+
+/* Its control is what the final fit would be; ST_NONE where there is none. */
+static enum status propose_evolution(const struct search *search, const struct search_request *request,
+                                     const struct ladder_plan *plan, const struct gain_prior *prior,
+                                     struct random_sequence *random, struct proposal *proposal,
+                                     struct error *err)
+{
+    const struct search_model *control = evolution_control(search);
+    struct proposal chosen = {0};
+    enum status st = ST_OK;
+    if (plan->epochs <= EVOLUTION_LEAST_EPOCHS)
+        return ST_NONE;
+    if (control == NULL)
+        st = rungs_choose(search, request, plan, &chosen, err);
+    if (st != ST_OK)
+        return st == ST_DIVERGED ? ST_NONE : st; /* the final fit says so */
+    const double cost =
+        cost_seconds(control != NULL ? &control->graph : &chosen.graph, &request->limits.rates);
+    const struct evolution_plan evolution =
+        evolution_plan_make(search_setup(search), &request->means, plan->epochs, cost);
+    st = evolution_propose(search, request, &evolution, prior, control == NULL ? &chosen : NULL, random,
+                           proposal, err);
+    proposal_free(&chosen);
+    return st;
+}
+
 /* ---- what comes next ---- */
 
-/* The ladder, then the trunk and its branches, or a race. */
-static enum status propose_phase(const struct search *search, const struct search_request *request,
-                                 const struct ladder_plan *plan, struct random_sequence *random,
-                                 struct proposal *proposal, struct error *err)
+/* What is kept beside the search's models. */
+struct phases {
+    struct gain_prior prior;
+    int32_t first; /* the models from this id on are those that the trunk may go on from */
+};
+
+/* The ladder, then the trunk and its branches, an evolution, or a race. */
+static enum status propose_phase(const struct search *search, const struct phases *phases,
+                                 const struct search_request *request, const struct ladder_plan *plan,
+                                 struct random_sequence *random, struct proposal *proposal, struct error *err)
 {
     const struct branches_plan rounds =
         branches_plan_make(search_setup(search), &request->means, plan->epochs);
@@ -167,14 +166,18 @@ static enum status propose_phase(const struct search *search, const struct searc
     branches_look(search, &branches);
     race_look(search, &race);
     if (branches.root != NULL)
-        return propose_branch(search, request, &branches, &rounds, random, proposal, err);
+        return propose_branch(search, request, &branches, &rounds, &phases->prior, random, proposal, err);
     if (race.first != NULL)
         return race_propose_rung(search, request, &race, proposal, err);
+    if (evolution_control(search) != NULL)
+        return propose_evolution(search, request, plan, &phases->prior, random, proposal, err);
     enum status st = rungs_propose(search, request, plan, proposal, err);
     if (st != ST_NONE || rungs_wait(search))
         return st;
-    if (rounds.rounds == 0)
-        return propose_first_fit(search, request, plan, proposal, err);
+    if (rounds.rounds == 0) {
+        st = propose_evolution(search, request, plan, &phases->prior, random, proposal, err);
+        return st == ST_NONE ? propose_first_fit(search, request, plan, proposal, err) : st;
+    }
     st = rungs_choose(search, request, plan, proposal, err);
     if (st == ST_OK)
         branches_make_root(&rounds, &request->means, proposal);
@@ -186,10 +189,9 @@ static enum status propose_phases(const struct search *search, void *state,
                                   struct proposal *proposal, struct error *err)
 {
     struct ladder_plan plan;
-    (void)state;
     enum status st = ladder_plan_make(search_setup(search), request, &plan, err);
     if (st == ST_OK)
-        st = propose_phase(search, request, &plan, random, proposal, err);
+        st = propose_phase(search, state, request, &plan, random, proposal, err);
     return st == ST_NONE ? error_set(err, ST_NONE, "there is nothing more to try, or not yet") : st;
 }
 
@@ -223,7 +225,10 @@ static enum status propose_the_end(const struct search *search, void *state,
     if (branches.root != NULL && can_go_on(branches.root))
         return propose_trunk(search, request, &branches, proposal, err);
     race_look(search, &race);
-    enum status st = race.first != NULL ? race_propose_end(search, request, &race, proposal, err) : ST_NONE;
+    enum status st = race.first != NULL ? race_propose_end(search, request, &race, proposal, err)
+                     : evolution_control(search) != NULL
+                         ? evolution_propose_end(search, request, proposal, err)
+                         : ST_NONE;
     if (st != ST_NONE)
         return st;
     st = ladder_plan_make(search_setup(search), request, &plan, err);
@@ -234,16 +239,20 @@ static enum status propose_the_end(const struct search *search, void *state,
 
 /* ---- whose weights are kept ---- */
 
-/* The models from this id on are those that the trunk may go on from. */
-struct phases {
-    int32_t first;
-};
-
 static enum status create_phases(const struct search_setup *setup, void **state, struct error *err)
 {
-    (void)setup;
-    *state = calloc(1, sizeof(struct phases));
-    return *state != NULL ? ST_OK : error_memory(err, "phases", sizeof(struct phases));
+    const char *prior = setup->job->prior;
+    struct phases *phases = calloc(1, sizeof(*phases));
+    *state = phases;
+    if (phases == NULL)
+        return error_memory(err, "phases", sizeof(*phases));
+    phases->prior = gain_prior_weak();
+    if (prior == NULL || prior[0] == '\0')
+        return ST_OK;
+    enum status st = gain_prior_read(prior, &phases->prior, err);
+    if (st != ST_OK)
+        error_prefix(err, "search.prior");
+    return st;
 }
 
 /* Who begins a round has decided what it goes on from. */

@@ -1,6 +1,7 @@
 #include "host/search/race.h"
 
 #include "host/search/branches.h"
+#include "host/search/evolution.h"
 #include "host/search/rungs.h"
 
 #include <math.h>
@@ -19,7 +20,8 @@ enum { FIRST_WEIGHTS, OTHER_WEIGHTS };
 
 bool race_has(const struct search_model *model)
 {
-    return model->recipe.fresh >= 0 || (model->parent >= 0 && !branches_has(model));
+    return (model->recipe.fresh >= 0 && !evolution_has(model)) ||
+           (model->parent >= 0 && !branches_has(model));
 }
 
 void race_look(const struct search *search, struct race *race)

@@ -7,6 +7,7 @@
 #include "host/net/serialise.h"
 #include "host/net/start.h"
 #include "host/search/branches.h"
+#include "host/search/evolution.h"
 #include "host/search/race.h"
 
 #include <math.h>
@@ -37,10 +38,10 @@ static bool is_same(const struct search *search, const struct search_model *a, c
     return a->fingerprint == b->fingerprint && has_set(search, a, &b->recipe.hyperparameters);
 }
 
-/* Whether it was trained to be compared, and not as a trunk, on one, or for a race. */
+/* Whether it is none of a trunk's, of a race or of an evolution. */
 static bool is_of_ladder(const struct search_model *model)
 {
-    return !branches_has(model) && !race_has(model);
+    return !branches_has(model) && !race_has(model) && !evolution_has(model);
 }
 
 static int32_t rung_of(const struct search *search, int32_t index)

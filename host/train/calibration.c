@@ -9,7 +9,7 @@
 
 /* Images are made about this small first, or steps would take too long: a network's layers are of the first size, or,
  * where they compute little, of the second. */
-enum { SIDE = 16, LARGE = 32, STEM = 3, LEAST_BATCH = 4 };
+enum { SIDE = 16, LARGE = 32, STEM = 3, LEAST_BATCH = 4, GROUP = 16 };
 
 /* Of one step, about; of all steps of a network. No step is measured that is expected to take more of the time. */
 static const double STEP_SECONDS = 0.005, MOVING_SECONDS = 0.015, BUSY_SECONDS = 0.1, NETWORK_SECONDS = 0.02,
@@ -24,8 +24,9 @@ enum { LEAST_STEPS = 3, MOST_STEPS = 40, GPU_STEPS = 10 };
 /* What a network repeats. */
 enum block {
     BLOCK_CONV,    /* convolution of `kernel` */
-    BLOCK_GROUPED, /* depthwise */
-    BLOCK_NORM,    /* convolution of `kernel`, batch norm, ReLU, as networks have it */
+    BLOCK_GROUPED, /* the same with 16 channels in a group */
+    BLOCK_DEPTHWISE,
+    BLOCK_NORM, /* convolution of `kernel`, batch norm, ReLU, as networks have it */
     BLOCK_ACTIVATION,
     BLOCK_MAX_POOL,
     BLOCK_AVERAGE_POOL,
@@ -66,6 +67,8 @@ static const struct network NETWORKS[] = {
     {BLOCK_DENSE, 128, 2, 0, LAYER_RELU, SIDE / 4, false},
     {BLOCK_ACTIVATION, 32, 3, 0, LAYER_RELU, LARGE, true},
     {BLOCK_DROPOUT, 32, 2, 0, LAYER_RELU, SIDE, false},
+    {BLOCK_DEPTHWISE, 64, 4, 3, LAYER_RELU, SIDE, true},
+    {BLOCK_DEPTHWISE, 64, 3, 5, LAYER_RELU, SIDE, false},
     {BLOCK_GROUPED, 64, 4, 3, LAYER_RELU, SIDE, false},
 };
 /* clang-format on */
@@ -110,6 +113,8 @@ static enum status append_block(struct graph *graph, const struct network *netwo
     case BLOCK_CONV:
         return append(graph, conv(channels, network->kernel, 1, 1), 0, err);
     case BLOCK_GROUPED:
+        return append(graph, conv(channels, network->kernel, 1, channels / GROUP), 0, err);
+    case BLOCK_DEPTHWISE:
         return append(graph, conv(channels, network->kernel, 1, channels), 0, err);
     case BLOCK_NORM:
         st = append(graph, conv(channels, network->kernel, 1, 1), 0, err);

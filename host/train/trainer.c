@@ -141,7 +141,8 @@ enum status trainer_test(struct trainer *trainer, struct trainer_test *test, str
                                               .views = test->views,
                                               .classes = test->classes,
                                               .labels = test->labels,
-                                              .confusion = test->confusion};
+                                              .confusion = test->confusion,
+                                              .right = test->right};
     return evaluate(trainer, &wanted, &test->result, &test->plain, err);
 }
 
@@ -254,6 +255,7 @@ static enum status training_step(struct trainer *trainer, double progress, doubl
         .first = state->position,
         .valid = trainer->settings.batch,
         .learning_rate = (float)learning_rate,
+        .drop_path = (float)fmin(progress, 1.0),
     };
     set_average(trainer, progress, &step);
     enum status st = members_step(trainer, &step, err);

@@ -32,6 +32,7 @@ struct trainer_settings {
     struct schedule schedule;
     struct augment augment;
     float label_smoothing;
+    float drop_path; /* of the last residual block, at the end: it grows with the progress (lower.h) */
     enum job_averaging averaging;
     float average;    /* decay of the weight average; 0: none */
     int32_t patience; /* validations; 0: never stop early */
@@ -170,6 +171,7 @@ struct trainer_test {
     int32_t classes;
     const int32_t *labels; /* of the dataset's images */
     int64_t *confusion;    /* classes x classes, rows are the truth; is added to */
+    uint8_t *right;        /* [count], of each image whether its answer was; NULL: not wanted */
     /* what was found: by all views together, as the confusion; and by the images as they are */
     struct trainer_result result, plain;
 };

@@ -1,7 +1,7 @@
 /* How many images a second the CPU, or a GPU, trains the starting architectures with:
  *
  *     bench_train [--gpu N [--plugin FILE] [--paper NAME]] [--seconds S] [--threads N] [--batch B]
- *                 [--plain | --machine | --operations] [NET ...]
+ *                 [--precision auto|bf16|fp16|tf32|fp32] [--muon] [--plain | --machine | --operations] [NET ...]
  *
  * --gpu takes that GPU, through the plug-in beside the program or through FILE. What is measured stands beside the
  * prediction for its data sheet, or for that of the GPU NAME (paper.h). --operations prints what each operation takes
@@ -38,7 +38,7 @@ struct bench {
     double seconds;
     double peak;     /* operations a second; 0: unknown */
     const char *set; /* instructions that the peak was measured with */
-    bool plain, operations;
+    bool plain, operations, muon;
     /* steps timed as one: a GPU's are only queued, and waiting for each would be part of it */
     int32_t together;
     double times[MAX_STEPS];
@@ -149,6 +149,7 @@ static enum status bench_net(struct bench *bench, const char *name, struct shape
                                     .batch = bench->batch,
                                     .augment = true,
                                     .weight_average = true,
+                                    .orthogonalise = bench->muon,
                                     .label_smoothing = 0.1f,
                                     .batch_norm_momentum = 0.1f};
     enum status st = start_make(&graph, name, 0, image, CLASSES, err);
@@ -164,14 +165,16 @@ static enum status bench_net(struct bench *bench, const char *name, struct shape
     double preparation = clock_seconds() - before;
     if (st != ST_OK)
         goto out;
-    struct device_binding binding = {
-        .weights = weights,
-        .dataset = dataset,
-        .samples = samples,
-        .sample_count = IMAGES,
-        .shuffled = 1,
-        .augment = {.translate = 2, .flip = 1},
-        .optimizer = {.kind = OPTIMIZER_SGD, .momentum = 0.9f, .decay = 5e-4f, .bias_rate = 1.0f}};
+    struct device_binding binding = {.weights = weights,
+                                     .dataset = dataset,
+                                     .samples = samples,
+                                     .sample_count = IMAGES,
+                                     .shuffled = 1,
+                                     .augment = {.translate = 2, .flip = 1},
+                                     .optimizer = {.kind = bench->muon ? OPTIMIZER_MUON : OPTIMIZER_SGD,
+                                                   .momentum = 0.9f,
+                                                   .decay = 5e-4f,
+                                                   .bias_rate = 1.0f}};
     st = bench->ops->program_bind(bench->device, prepared, &binding, err);
     if (st == ST_OK)
         st = time_steps(bench, prepared, &count, err);
@@ -239,6 +242,22 @@ struct arguments {
     int first; /* index of the first network */
 };
 
+/* False for a word that train.precision does not have. */
+static bool read_precision(const char *word, enum device_precision *precision)
+{
+    static const char *const words[] = {[PRECISION_AUTO] = "auto",
+                                        [PRECISION_BF16] = "bf16",
+                                        [PRECISION_FP16] = "fp16",
+                                        [PRECISION_TF32] = "tf32",
+                                        [PRECISION_FP32] = "fp32"};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (strcmp(words[i], word) == 0) {
+            *precision = (enum device_precision)i;
+            return true;
+        }
+    return false;
+}
+
 /* False for a wrong command line. */
 static bool parse(int argc, char **argv, struct bench *bench, struct arguments *given)
 {
@@ -253,6 +272,10 @@ static bool parse(int argc, char **argv, struct bench *bench, struct arguments *
             bench->operations = true;
             continue;
         }
+        if (strcmp(argv[at], "--muon") == 0) {
+            bench->muon = true;
+            continue;
+        }
         if (strcmp(argv[at], "--machine") == 0) {
             given->machine = true;
             continue;
@@ -263,7 +286,10 @@ static bool parse(int argc, char **argv, struct bench *bench, struct arguments *
             bench->seconds = atof(value);
         else if (strcmp(argv[at], "--threads") == 0)
             given->device.threads = atoi(value);
-        else if (strcmp(argv[at], "--gpu") == 0) {
+        else if (strcmp(argv[at], "--precision") == 0) {
+            if (!read_precision(value, &given->device.precision))
+                return false;
+        } else if (strcmp(argv[at], "--gpu") == 0) {
             given->gpu = true;
             given->device.index = atoi(value);
         } else if (strcmp(argv[at], "--plugin") == 0)
@@ -319,7 +345,8 @@ int main(int argc, char **argv)
         fprintf(stderr,
                 "usage: bench_train [--gpu N [--plugin FILE] [--paper a100|h100|h200|b200|l40s|t4]] "
                 "[--seconds S] "
-                "[--threads N] [--batch 1..%d] [--plain | --machine | --operations] [NET | NET:28 ...]\n",
+                "[--threads N] [--batch 1..%d] [--precision WORD] [--muon] [--plain | --machine | "
+                "--operations] [NET | NET:28 ...]\n",
                 (int)IMAGES);
         return 2;
     }

@@ -2,6 +2,7 @@
  * takes no memory; copies of weights follow the weights; wrong use gets a clear error. */
 #include "host/cpu/cpu_internal.h"
 #include "host/net/start.h"
+#include "tests/support/cpu_compare.h"
 #include "tests/support/device_session.h"
 
 #include <malloc.h>
@@ -149,11 +150,11 @@ static void trains_like_the_reference(void **state)
     train_beside_reference("densenet", 16, 20, true);
 }
 
-/* Puts the session on a device with two threads. */
-static void use_two_threads(struct device_session *session)
+/* Puts the session on a device with two threads and that precision. */
+static void use_two_threads(struct device_session *session, enum device_precision precision)
 {
     const struct device_ops *ops = session->ops;
-    struct device_options options = {.threads = 2};
+    struct device_options options = {.threads = 2, .precision = precision};
     struct error *err = &session->err;
     ops->program_free(session->device, session->prepared);
     ops->weights_free(session->device, session->weights);
@@ -171,9 +172,8 @@ static void use_two_threads(struct device_session *session)
     session->binding.dataset = session->dataset;
 }
 
-static void same_bits_twice(void **state)
+static void same_bits(enum device_precision precision)
 {
-    (void)state;
     struct graph graph = {0};
     struct lower_options options = train_options();
     float *values[2][SLOT_GRADIENT];
@@ -183,7 +183,7 @@ static void same_bits_twice(void **state)
     for (int32_t run = 0; run < 2; run++) {
         struct device_session session;
         session_open(&session, &cpu_device_ops, &graph, &options, IMAGES, 5);
-        use_two_threads(&session);
+        use_two_threads(&session, precision);
         start_weights(&session, &graph);
         bind_training(&session, OPTIMIZER_ADAMW);
         for (int32_t i = 0; i < 6; i++) {
@@ -202,6 +202,19 @@ static void same_bits_twice(void **state)
         free(values[1][slot]);
     }
     graph_free(&graph);
+}
+
+static void same_bits_twice(void **state)
+{
+    (void)state;
+    same_bits(PRECISION_FP32);
+}
+
+static void same_bits_twice_in_bf16(void **state)
+{
+    (void)state;
+    cpu_bf16_or_skip();
+    same_bits(PRECISION_BF16);
 }
 
 static size_t heap_in_use(void)
@@ -352,11 +365,9 @@ static void device_describes_itself(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(trains_like_the_reference),
-        cmocka_unit_test(same_bits_twice),
-        cmocka_unit_test(memory_is_known),
-        cmocka_unit_test(copies_follow_the_weights),
-        cmocka_unit_test(wrong_options_get_an_error),
+        cmocka_unit_test(trains_like_the_reference), cmocka_unit_test(same_bits_twice),
+        cmocka_unit_test(same_bits_twice_in_bf16),   cmocka_unit_test(memory_is_known),
+        cmocka_unit_test(copies_follow_the_weights), cmocka_unit_test(wrong_options_get_an_error),
         cmocka_unit_test(device_describes_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

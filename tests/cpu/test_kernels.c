@@ -1,5 +1,6 @@
 /* The CPU's kernels beside batch norm and pooling (test_kernels_norm.c, test_kernels_pool.c), against plain
  * loops. */
+#include "host/device/drop_path.h"
 #include "tests/support/activations.h"
 #include "tests/support/kernel_case.h"
 
@@ -19,70 +20,121 @@ static void check_activation(enum activation_kind function, struct cpu_shape s, 
 {
     const struct activation_traits *traits = activation_traits(function);
     const size_t count = cpu_shape_count(s);
-    float *x = index % 2 ? kernel_whole(s, index, 1, 2) : kernel_random(s, index, 1, 0.0f, 6.0f);
-    float *d = kernel_random(s, index, 2, 0.0f, 1.0f), *y = kernel_tensor(s), *dx = kernel_tensor(s);
-    cpu_kernel_activation(function, count, x, y);
-    cpu_kernel_activation_backward(function, count, traits->reads == ACTIVATION_READS_INPUT ? x : y, d, dx);
+    void *x = index % 2 ? kernel_whole(s, index, 1, 2) : kernel_random(s, index, 1, 0.0f, 6.0f);
+    void *d = kernel_random(s, index, 2, 0.0f, 1.0f), *y = kernel_tensor(s), *dx = kernel_tensor(s);
+    cpu_kernel_activation(function, s.type, count, x, y);
+    cpu_kernel_activation_backward(function, s.type, count, traits->reads == ACTIVATION_READS_INPUT ? x : y,
+                                   d, dx);
     for (size_t i = 0; i < count; i++) {
-        kernel_check_close((double)y[i], activation_value(function, (double)x[i]),
-                           activation_error(function, (double)x[i]), traits->name, index, i);
-        kernel_check_close((double)dx[i], activation_slope(function, (double)x[i]) * (double)d[i],
-                           activation_backward_error(function, (double)d[i]), traits->name, index, i);
+        const double value = kernel_at(s, x, i), given = kernel_at(s, d, i);
+        kernel_check_at(s, y, i, activation_value(function, value), activation_error(function, value),
+                        traits->name, index);
+        kernel_check_at(s, dx, i, activation_slope(function, value) * given,
+                        activation_backward_error(function, given), traits->name, index);
     }
     kernel_check_padding(s, y, traits->name);
     kernel_check_padding(s, dx, traits->name);
-    x[0] = NAN;
-    cpu_kernel_activation(function, count, x, y);
-    assert_true(isnan(y[0]) && !isnan(y[1]));
+    cpu_set_value(s.type, x, 0, NAN);
+    cpu_kernel_activation(function, s.type, count, x, y);
+    assert_true(isnan(kernel_at(s, y, 0)) && !isnan(kernel_at(s, y, 1)));
     kernel_free(dx);
     kernel_free(y);
     kernel_free(d);
     kernel_free(x);
 }
 
+/* Shapes of both types, one after another; the first is of several shares. */
+static struct cpu_shape shape_of(int32_t index)
+{
+    const enum cpu_type type = index < CASES ? CPU_FLOAT : CPU_BF16;
+    return index % CASES == 0 ? kernel_shape(type, 3, 20, 31, 33, 8) : kernel_case_shape(type, index % CASES);
+}
+
 static void test_activations(void **state)
 {
     (void)state;
-    for (int32_t index = 0; index < CASES; index++)
+    for (int32_t index = 0; index < 2 * CASES; index++)
         for (int function = 0; function < ACTIVATION_COUNT; function++)
-            check_activation((enum activation_kind)function,
-                             index == 0 ? (struct cpu_shape){3, 20, 31, 33, 8} : kernel_case_shape(index),
-                             index);
+            check_activation((enum activation_kind)function, shape_of(index), index);
 }
 
 static void test_add(void **state)
 {
     (void)state;
-    for (int32_t index = 0; index < CASES; index++) {
-        struct cpu_shape s = kernel_case_shape(index);
-        if (index == 0)
-            s = (struct cpu_shape){3, 20, 31, 33, 8};
+    for (int32_t index = 0; index < 2 * CASES; index++) {
+        const struct cpu_shape s = shape_of(index);
         const size_t count = cpu_shape_count(s);
-        float *x = kernel_whole(s, index, 1, 2), *d = kernel_random(s, index, 2, 0.0f, 1.0f);
-        float *sum = kernel_tensor(s);
-        cpu_kernel_add(count, x, d, sum);
-        for (size_t i = 0; i < count; i++)
-            kernel_check_close((double)sum[i], (double)(x[i] + d[i]), 0.0, "add", index, i);
-        cpu_kernel_add(count, sum, d, sum); /* in place */
-        kernel_check_close((double)sum[count / 2], (double)(x[count / 2] + d[count / 2] + d[count / 2]), 0.0,
-                           "add in place", index, count / 2);
+        void *x = kernel_whole(s, index, 1, 2), *d = kernel_random(s, index, 2, 0.0f, 1.0f);
+        void *sum = kernel_tensor(s), *twice = kernel_tensor(s);
+        cpu_kernel_add(s.type, count, x, d, sum);
+        memcpy(twice, sum, cpu_shape_bytes(s));
+        cpu_kernel_add(s.type, count, twice, d, twice); /* in place */
+        for (size_t i = 0; i < count; i++) {
+            const float a = cpu_value(s.type, x, i), b = cpu_value(s.type, d, i);
+            kernel_check_at(s, sum, i, (double)(a + b), 0.0, "add", index);
+            kernel_check_at(s, twice, i, (double)(cpu_value(s.type, sum, i) + b), 0.0, "add in place", index);
+        }
         kernel_check_padding(s, sum, "add");
+        kernel_free(twice);
         kernel_free(sum);
         kernel_free(d);
         kernel_free(x);
     }
 }
 
+/* Every bf16 is the float that it is half of, and the way back finds the nearest, of two the even one. Scalars and
+ * vectors agree. */
+static void test_rounding(void **state)
+{
+    (void)state;
+    enum { EACH = 5, HALVES = 1 << 16 };
+    static const uint32_t tails[EACH] = {0, 1, 0x7fff, 0x8000, 0x8001};
+    float *values = kernel_alloc((size_t)HALVES * EACH * sizeof(float));
+    for (uint32_t i = 0; i < HALVES * EACH; i++) {
+        const uint32_t bits = (i / EACH) << 16 | tails[i % EACH];
+        memcpy(&values[i], &bits, sizeof(bits));
+    }
+    for (uint32_t i = 0; i < HALVES * EACH; i++) {
+        const uint16_t half = (uint16_t)(i / EACH), rounded = cpu_to_bf16(values[i]);
+        const uint32_t tail = tails[i % EACH];
+        if (isnan(values[i])) {
+            assert_true(isnan(cpu_from_bf16(rounded)));
+            continue;
+        }
+        assert_int_equal(rounded, half + (tail > 0x8000 || (tail == 0x8000 && half % 2)));
+    }
+    const struct cpu_shape s = {1, 16, 1, 1, 16, CPU_BF16};
+    uint16_t *x = kernel_tensor(s), *d = kernel_tensor(s), *sum = kernel_tensor(s);
+    for (uint32_t first = 0; first < HALVES; first += 16) {
+        for (uint32_t i = 0; i < 16; i++) {
+            x[i] = (uint16_t)(first + i);
+            d[i] = (uint16_t)((first + i) * 40503u); /* any other, exponents alike and far off */
+        }
+        cpu_kernel_add(CPU_BF16, 16, x, d, sum);
+        for (uint32_t i = 0; i < 16; i++) {
+            const float expected = cpu_from_bf16(x[i]) + cpu_from_bf16(d[i]);
+            if (isnan(expected))
+                assert_true(isnan(cpu_from_bf16(sum[i])));
+            else
+                assert_int_equal(sum[i], cpu_to_bf16(expected));
+        }
+    }
+    kernel_free(sum);
+    kernel_free(d);
+    kernel_free(x);
+    kernel_free(values);
+}
+
 static void test_dropout(void **state)
 {
     (void)state;
     const float rates[] = {0.0f, 0.25f, 0.5f, 0.9f};
-    for (int32_t index = 0; index < CASES; index++) {
-        const struct cpu_shape s = kernel_case_shape(index);
+    for (int32_t index = 0; index < 2 * CASES; index++) {
+        const struct cpu_shape s = kernel_case_shape(index < CASES ? CPU_FLOAT : CPU_BF16, index);
         const float rate = rates[index % 4];
         const struct step step = {.seed = 77, .number = 3 + (uint32_t)index};
         const uint32_t layer = 12;
-        float *x = kernel_random(s, index, 1, 3.0f, 1.0f), *y = kernel_tensor(s);
+        void *x = kernel_random(s, index, 1, 3.0f, 1.0f), *y = kernel_tensor(s);
         cpu_kernel_dropout(s, x, rate, &step, layer, y);
         uint64_t e = 0;
         for (int32_t n = 0; n < s.n; n++)
@@ -92,11 +144,30 @@ static void test_dropout(void **state)
                     const struct random4 r =
                         random_draw(step.seed, RANDOM_DROPOUT, (uint64_t)step.number << 24 | e / 4, layer);
                     const bool kept = random_unit(r.v[e % 4]) >= rate;
-                    const double expected = kept ? (double)x[offset] / (1.0 - (double)rate) : 0.0;
-                    kernel_check_close((double)y[offset], expected, 2.0 * (double)FLT_EPSILON * expected,
-                                       "dropout", index, offset);
+                    const double expected = kept ? kernel_at(s, x, offset) / (1.0 - (double)rate) : 0.0;
+                    kernel_check_at(s, y, offset, expected, 2.0 * (double)FLT_EPSILON * expected, "dropout",
+                                    index);
                 }
         kernel_check_padding(s, y, "dropout");
+        kernel_free(y);
+        kernel_free(x);
+    }
+}
+
+static void test_drop_path(void **state)
+{
+    (void)state;
+    for (int32_t index = 0; index < 2 * CASES; index++) {
+        const struct cpu_shape s = shape_of(index);
+        const struct step step = {.seed = 77, .number = 3 + (uint32_t)index, .row = 5};
+        void *x = kernel_random(s, index, 1, 3.0f, 1.0f), *y = kernel_tensor(s);
+        cpu_kernel_drop_path(s, x, 0.4f, &step, 12, y);
+        for (size_t i = 0; i < cpu_shape_count(s); i++) {
+            const uint32_t row = step.row + (uint32_t)(i / (cpu_shape_count(s) / (size_t)s.n));
+            const float factor = drop_path_factor(step.seed, step.number, row, 12, 0.4f);
+            kernel_check_at(s, y, i, (double)(factor * cpu_value(s.type, x, i)), 0.0, "drop path", index);
+        }
+        kernel_check_padding(s, y, "drop path");
         kernel_free(y);
         kernel_free(x);
     }
@@ -117,22 +188,23 @@ static void test_concat_and_split(void **state)
         {8, {1, 2, 3, 4, 5, 6, 7, 8}}, /* as many as there may be */
         {2, {1, 1}},
     };
-    for (int32_t index = 0; index < (int32_t)(sizeof(joins) / sizeof(*joins)) * 4; index++) {
-        const int32_t *channels = joins[index / 4].channels, count = joins[index / 4].count;
-        struct cpu_shape s = kernel_case_shape(index);
-        s.block = index % 2 ? 16 : 8;
-        s.c = 0;
-        float *x[PROG_MAX_INPUTS] = {0}, *dx[PROG_MAX_INPUTS] = {0};
+    for (int32_t index = 0; index < (int32_t)(sizeof(joins) / sizeof(*joins)) * 6; index++) {
+        const int32_t *channels = joins[index / 6].channels, count = joins[index / 6].count;
+        const enum cpu_type type = index % 3 == 2 ? CPU_BF16 : CPU_FLOAT;
+        struct cpu_shape s = kernel_case_shape(type, index);
+        const int32_t block = index % 3 == 1 ? 16 : 8;
+        int32_t all = 0;
+        void *x[PROG_MAX_INPUTS] = {0}, *dx[PROG_MAX_INPUTS] = {0};
         struct cpu_shape part[PROG_MAX_INPUTS];
         for (int32_t i = 0; i < count; i++) {
-            part[i] = s;
-            part[i].c = channels[i];
-            s.c += channels[i];
+            part[i] = kernel_shape(type, s.n, channels[i], s.h, s.w, block);
+            all += channels[i];
             x[i] = kernel_random(part[i], index, (uint32_t)i, 5.0f, 1.0f);
             dx[i] = kernel_tensor(part[i]);
         }
-        float *y = kernel_tensor(s);
-        cpu_kernel_concat(s, count, channels, (const float *const *)x, y);
+        s = kernel_shape(type, s.n, all, s.h, s.w, block);
+        void *y = kernel_tensor(s);
+        cpu_kernel_concat(s, count, channels, (const void *const *)x, y);
         cpu_kernel_split(s, count, channels, y, dx);
         for (int32_t i = 0, first = 0; i < count; first += channels[i++])
             for (int32_t n = 0; n < s.n; n++)
@@ -140,9 +212,9 @@ static void test_concat_and_split(void **state)
                     for (int32_t q = 0; q < s.h * s.w; q++) {
                         const size_t from = kernel_offset(part[i], n, c, q / s.w, q % s.w);
                         const size_t to = kernel_offset(s, n, first + c, q / s.w, q % s.w);
-                        kernel_check_close((double)y[to], (double)x[i][from], 0.0, "concat", index, to);
-                        kernel_check_close((double)dx[i][from], (double)x[i][from], 0.0, "split", index,
-                                           from);
+                        const double value = kernel_at(s, x[i], from);
+                        kernel_check_close(kernel_at(s, y, to), value, 0.0, "concat", index, to);
+                        kernel_check_close(kernel_at(s, dx[i], from), value, 0.0, "split", index, from);
                     }
         kernel_check_padding(s, y, "concat");
         for (int32_t i = 0; i < count; i++) {
@@ -154,15 +226,15 @@ static void test_concat_and_split(void **state)
     }
 }
 
-static void check_loss(int32_t index, int32_t rows, int32_t classes, int32_t valid, float smoothing,
-                       float width)
+static void check_loss(enum cpu_type type, int32_t index, int32_t rows, int32_t classes, int32_t valid,
+                       float smoothing, float width)
 {
-    const struct cpu_shape s = {rows, classes, 1, 1, index % 2 ? 16 : 8};
+    const struct cpu_shape s = kernel_shape(type, rows, classes, 1, 1, index % 2 ? 16 : 8);
     const int32_t padded = cpu_shape_padded(s);
     /* Whole numbers at width 0: then largest logits are often equal and the first must count. */
-    float *logits = width > 0.0f ? kernel_random(s, index, 1, 0.0f, width) : kernel_whole(s, index, 1, 1);
-    float *dlogits = kernel_tensor(s),
-          *probabilities = kernel_alloc((size_t)rows * (size_t)classes * sizeof(float));
+    void *logits = width > 0.0f ? kernel_random(s, index, 1, 0.0f, width) : kernel_whole(s, index, 1, 1);
+    void *dlogits = kernel_tensor(s);
+    float *probabilities = kernel_alloc((size_t)rows * (size_t)classes * sizeof(float));
     int32_t *labels = kernel_alloc((size_t)rows * sizeof(*labels));
     void *scratch = kernel_alloc(cpu_kernel_loss_scratch(rows));
     double metrics[METRIC_COUNT] = {1.0, 2.0, 3.0}, again[METRIC_COUNT] = {1.0, 2.0, 3.0};
@@ -174,6 +246,7 @@ static void check_loss(int32_t index, int32_t rows, int32_t classes, int32_t val
         .padded = padded,
         .valid = valid,
         .smoothing = smoothing,
+        .type = type,
         .logits = logits,
         .labels = labels,
         .metrics = metrics,
@@ -189,23 +262,23 @@ static void check_loss(int32_t index, int32_t rows, int32_t classes, int32_t val
 
     double loss = 1.0, correct = 2.0;
     for (int32_t r = 0; r < rows; r++) {
-        const float *z = logits + (size_t)r * (size_t)padded;
+        const void *z = (const char *)logits + (size_t)r * (size_t)padded * cpu_type_size(type);
         double total = 0.0;
         int32_t first = 0;
         for (int32_t k = 0; k < classes; k++) {
-            total += exp((double)z[k]);
-            if (z[k] > z[first])
+            total += exp(kernel_at(s, z, (size_t)k));
+            if (kernel_at(s, z, (size_t)k) > kernel_at(s, z, (size_t)first))
                 first = k;
         }
         for (int32_t k = 0; k < classes; k++) {
-            const double p = exp((double)z[k]) / total;
+            const double p = exp(kernel_at(s, z, (size_t)k)) / total;
             const double target =
                 (k == labels[r] ? 1.0 - (double)smoothing : 0.0) + (double)smoothing / classes;
             const size_t offset = (size_t)r * (size_t)padded + (size_t)k;
             kernel_check_close((double)probabilities[r * classes + k], p,
                                (double)FLT_EPSILON * p + (double)FLT_TRUE_MIN, "probability", index, offset);
-            kernel_check_close((double)dlogits[offset], r < valid ? (p - target) / valid : 0.0,
-                               (double)FLT_EPSILON / valid, "dlogits", index, offset);
+            kernel_check_at(s, dlogits, offset, r < valid ? (p - target) / valid : 0.0,
+                            (double)FLT_EPSILON / valid, "dlogits", index);
             if (r < valid)
                 loss -= target * log(p);
         }
@@ -225,12 +298,15 @@ static void check_loss(int32_t index, int32_t rows, int32_t classes, int32_t val
 static void test_loss(void **state)
 {
     (void)state;
-    check_loss(0, 5, 10, 5, 0.0f, 3.0f);
-    check_loss(1, 5, 10, 3, 0.1f, 3.0f);
-    check_loss(2, 1, 2, 1, 0.2f, 20.0f);
-    check_loss(3, 33, 101, 32, 0.1f, 50.0f);
-    check_loss(4, 64, 8, 64, 0.0f, 0.0f);
-    check_loss(5, 64, 3, 1, 0.3f, 0.0f);
+    for (int k = CPU_FLOAT; k <= CPU_BF16; k++) {
+        const enum cpu_type type = (enum cpu_type)k;
+        check_loss(type, 0, 5, 10, 5, 0.0f, 3.0f);
+        check_loss(type, 1, 5, 10, 3, 0.1f, 3.0f);
+        check_loss(type, 2, 1, 2, 1, 0.2f, 20.0f);
+        check_loss(type, 3, 33, 101, 32, 0.1f, 50.0f);
+        check_loss(type, 4, 64, 8, 64, 0.0f, 0.0f);
+        check_loss(type, 5, 64, 3, 1, 0.3f, 0.0f);
+    }
 }
 
 /* Huge logits don't overflow, and a NaN shows in the loss. */
@@ -256,6 +332,33 @@ static void test_loss_edges(void **state)
     cpu_kernel_loss(&one_row);
     assert_true(isnan(metrics[METRIC_LOSS]));
     kernel_free(logits);
+}
+
+static void test_drop_path(void **state)
+{
+    (void)state;
+    for (int32_t index = 0; index < 2 * CASES; index++) {
+        const struct cpu_shape s = kernel_case_shape(index < CASES ? CPU_FLOAT : CPU_BF16, index);
+        const float rate = 0.1f * (float)(index % 9);
+        const struct step step = {.seed = 77, .number = 3 + (uint32_t)index, .row = (uint32_t)index % 3};
+        void *x = kernel_random(s, index, 1, 3.0f, 1.0f), *y = kernel_tensor(s);
+        cpu_kernel_drop_path(s, x, rate, &step, 12, y);
+        for (int32_t n = 0; n < s.n; n++) {
+            const struct random4 r = random_draw(step.seed, RANDOM_DROP_PATH,
+                                                 (uint64_t)step.number << 32 | (step.row + (uint32_t)n), 12);
+            const bool kept = random_unit(r.v[0]) >= rate;
+            for (int32_t c = 0; c < s.c; c++)
+                for (int32_t i = 0; i < s.h * s.w; i++) {
+                    const size_t offset = kernel_offset(s, n, c, i / s.w, i % s.w);
+                    const double expected = kept ? kernel_at(s, x, offset) / (1.0 - (double)rate) : 0.0;
+                    kernel_check_at(s, y, offset, expected, 4.0 * (double)FLT_EPSILON * fabs(expected),
+                                    "drop path", index);
+                }
+        }
+        kernel_check_padding(s, y, "drop path");
+        kernel_free(y);
+        kernel_free(x);
+    }
 }
 
 enum { IMAGES = 23, ROWS = 9 };
@@ -298,7 +401,8 @@ static double gathered_smaller(const struct dataset_view *v, const struct augmen
     return sum / (tall * wide);
 }
 
-static void check_gather(int32_t index, int32_t channels, int32_t height, int32_t width, int32_t block)
+static void check_gather(enum cpu_type type, int32_t index, int32_t channels, int32_t height, int32_t width,
+                         int32_t block)
 {
     const size_t bytes = (size_t)IMAGES * (size_t)(channels * height * width);
     uint8_t *pixels = kernel_alloc(bytes);
@@ -321,9 +425,10 @@ static void check_gather(int32_t index, int32_t channels, int32_t height, int32_
     const bool shuffled = index % 2;
 
     const bool smaller = index % 4 > 1;
-    const struct cpu_shape s = {ROWS, channels, smaller ? (height + 2) / 2 : height,
-                                smaller ? width - 5 : width, block ? block : 1};
-    float *image = kernel_tensor(s);
+    const struct cpu_shape s = {
+        ROWS, channels, smaller ? (height + 2) / 2 : height, smaller ? width - 5 : width, block ? block : 1,
+        type};
+    void *image = kernel_tensor(s);
     cpu_kernel_gather(&(struct cpu_gather){
         .view = &view,
         .samples = samples,
@@ -335,6 +440,7 @@ static void check_gather(int32_t index, int32_t channels, int32_t height, int32_
         .width = s.w,
         .rows = ROWS,
         .block = block,
+        .type = type,
         .image = image,
         .labels = labels,
     });
@@ -348,9 +454,9 @@ static void check_gather(int32_t index, int32_t channels, int32_t height, int32_
                 const double expected = smaller ? gathered_smaller(&view, wanted, &step, sample, s, c, y, x)
                                                 : gathered(&view, wanted, &step, sample, c, y, x);
                 const size_t offset = kernel_offset(s, r, c, y, x); /* block 1 is plain */
-                kernel_check_close((double)image[offset], expected,
-                                   (double)FLT_EPSILON * (smaller ? MOST_LEVEL : fabs(expected)), "gather",
-                                   index, offset);
+                kernel_check_at(s, image, offset, expected,
+                                (double)FLT_EPSILON * (smaller ? MOST_LEVEL : fabs(expected)), "gather",
+                                index);
             }
     }
     kernel_check_padding(s, image, "gather");
@@ -362,9 +468,12 @@ static void test_gather(void **state)
 {
     (void)state;
     for (int32_t index = 0; index < 12; index++)
-        for (int32_t block = 0; block <= 16; block += 8)
-            check_gather(index, 1 + index % 4, 7 + index, 12, block);
-    check_gather(13, 1, 1, 3, 0); /* shifts beyond the image's size are reflected more than once */
+        for (int32_t block = 0; block <= 16; block += 8) {
+            check_gather(CPU_FLOAT, index, 1 + index % 4, 7 + index, 12, block);
+            if (block != 8)
+                check_gather(CPU_BF16, index, 1 + index % 4, 7 + index, 12, block);
+        }
+    check_gather(CPU_FLOAT, 13, 1, 1, 3, 0); /* shifts beyond the image's size are reflected more than once */
 }
 
 static const struct cpu_weight_range ranges[] = {
@@ -521,7 +630,7 @@ static void test_same_bits(void **state)
 {
     (void)state;
     const int threads = omp_get_max_threads();
-    const struct cpu_shape s = {37, 10, 1, 1, 8};
+    const struct cpu_shape s = {37, 10, 1, 1, 8, CPU_FLOAT};
     const struct optimizer o = {OPTIMIZER_ADAMW, 0.9f, 0.999f, 0.01f, 2.0f, 0.0f, 0.0f};
     float *gradient = kernel_vector(FLOATS, 0, 2, 0.0f, 1.0f), *logits = kernel_random(s, 0, 3, 0.0f, 4.0f);
     float *value[2], *first[2], *second[2], *dlogits[2], *dropped[2];
@@ -583,11 +692,12 @@ static void test_same_bits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_activations), cmocka_unit_test(test_add),
-        cmocka_unit_test(test_dropout),     cmocka_unit_test(test_concat_and_split),
-        cmocka_unit_test(test_loss),        cmocka_unit_test(test_loss_edges),
-        cmocka_unit_test(test_gather),      cmocka_unit_test(test_optimizer),
-        cmocka_unit_test(test_momentum),    cmocka_unit_test(test_weight_average),
+        cmocka_unit_test(test_rounding),  cmocka_unit_test(test_activations),
+        cmocka_unit_test(test_add),       cmocka_unit_test(test_dropout),
+        cmocka_unit_test(test_drop_path), cmocka_unit_test(test_concat_and_split),
+        cmocka_unit_test(test_loss),      cmocka_unit_test(test_loss_edges),
+        cmocka_unit_test(test_gather),    cmocka_unit_test(test_optimizer),
+        cmocka_unit_test(test_momentum),  cmocka_unit_test(test_weight_average),
         cmocka_unit_test(test_same_bits),
     };
     return cmocka_run_group_tests_name("cpu kernels", tests, NULL, NULL);

@@ -21,9 +21,9 @@ enum { CASES = 60 };
 struct norm_case {
     struct cpu_shape s;
     bool relu, with_addend;
-    float *x, *addend, *scale, *shift, *dy;
-    float *running_mean, *running_var;
-    float *y, *mean, *invstd, *dx, *dscale, *dshift, *daddend;
+    void *x, *addend, *dy, *y, *dx, *daddend; /* of the shape's type */
+    float *scale, *shift, *running_mean, *running_var;
+    float *mean, *invstd, *dscale, *dshift;
     void *scratch;
 };
 
@@ -55,9 +55,9 @@ static struct norm_case norm_case_new(int32_t index, struct cpu_shape s, float c
 
 static void norm_case_free(struct norm_case *t)
 {
-    float *all[] = {t->x,           t->dy,     t->scale,   t->shift,  t->running_mean,
-                    t->running_var, t->y,      t->dx,      t->mean,   t->invstd,
-                    t->dscale,      t->dshift, t->scratch, t->addend, t->daddend};
+    void *all[] = {t->x,           t->dy,     t->scale,   t->shift,  t->running_mean,
+                   t->running_var, t->y,      t->dx,      t->mean,   t->invstd,
+                   t->dscale,      t->dshift, t->scratch, t->addend, t->daddend};
     for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
         if (all[i])
             kernel_free(all[i]);
@@ -116,11 +116,12 @@ static void check_forward(const struct norm_case *t, int32_t index, int32_t c, d
     double mean = 0.0, variance = 0.0;
     for (int32_t e = 0; e < channel_count(t->s); e++) {
         const size_t i = channel_offset(t->s, c, e);
-        mean += (double)t->x[i] / samples;
+        mean += kernel_at(t->s, t->x, i) / samples;
     }
     for (int32_t e = 0; e < channel_count(t->s); e++) {
         const size_t i = channel_offset(t->s, c, e);
-        variance += ((double)t->x[i] - mean) * ((double)t->x[i] - mean) / samples;
+        const double u = kernel_at(t->s, t->x, i) - mean;
+        variance += u * u / samples;
     }
     const double invstd = 1.0 / sqrt(variance + (double)EPSILON), deviation = sqrt(variance);
 
@@ -140,15 +141,21 @@ static void check_forward(const struct norm_case *t, int32_t index, int32_t c, d
     const double scale = (double)t->scale[c], shift = (double)t->shift[c];
     for (int32_t e = 0; e < channel_count(t->s); e++) {
         const size_t i = channel_offset(t->s, c, e);
-        const double normal = ((double)t->x[i] - mean) * invstd,
-                     extra = t->addend ? (double)t->addend[i] : 0.0;
+        const double normal = (kernel_at(t->s, t->x, i) - mean) * invstd,
+                     extra = t->addend ? kernel_at(t->s, t->addend, i) : 0.0;
         double y = scale * normal + shift + extra;
         if (t->relu && y < 0.0)
             y = 0.0;
         const double error = scale * (invstd * mean_error + fabs(normal) * 17.0 * SUM_ROUNDING) +
                              4.0 * (double)FLT_EPSILON * (scale * fabs(normal) + fabs(shift) + fabs(extra));
-        kernel_check_close((double)t->y[i], y, error, "y", index, i);
+        kernel_check_at(t->s, t->y, i, y, error, "y", index);
     }
+}
+
+/* The gradient behind the ReLU. */
+static double gated(const struct norm_case *t, size_t i)
+{
+    return t->relu && !(kernel_at(t->s, t->y, i) > 0.0) ? 0.0 : kernel_at(t->s, t->dy, i);
 }
 
 static void check_backward(const struct norm_case *t, int32_t index, int32_t c)
@@ -158,7 +165,7 @@ static void check_backward(const struct norm_case *t, int32_t index, int32_t c)
     double sum = 0.0, product = 0.0, sum_size = 0.0, product_size = 0.0;
     for (int32_t e = 0; e < channel_count(t->s); e++) {
         const size_t i = channel_offset(t->s, c, e);
-        const double d = t->relu && !(t->y[i] > 0.0f) ? 0.0 : (double)t->dy[i], u = (double)t->x[i] - mean;
+        const double d = gated(t, i), u = kernel_at(t->s, t->x, i) - mean;
         sum += d;
         product += d * u;
         sum_size += fabs(d);
@@ -169,14 +176,14 @@ static void check_backward(const struct norm_case *t, int32_t index, int32_t c)
                        index, (size_t)c);
     for (int32_t e = 0; e < channel_count(t->s); e++) {
         const size_t i = channel_offset(t->s, c, e);
-        const double d = t->relu && !(t->y[i] > 0.0f) ? 0.0 : (double)t->dy[i], u = (double)t->x[i] - mean;
+        const double d = gated(t, i), u = kernel_at(t->s, t->x, i) - mean;
         const double dx = scale * r * (d - sum / samples - u * r * r * product / samples);
         const double size = scale * r * (sum_size / samples + fabs(u) * r * r * product_size / samples);
-        kernel_check_close((double)t->dx[i], dx,
-                           2.0 * SUM_ROUNDING * size + 4.0 * (double)FLT_EPSILON * scale * r * fabs(d), "dx",
-                           index, i);
+        kernel_check_at(t->s, t->dx, i, dx,
+                        2.0 * SUM_ROUNDING * size + 4.0 * (double)FLT_EPSILON * scale * r * fabs(d), "dx",
+                        index);
         if (t->daddend)
-            kernel_check_close((double)t->daddend[i], d, 0.0, "daddend", index, i);
+            kernel_check_close(kernel_at(t->s, t->daddend, i), d, 0.0, "daddend", index, i);
     }
 }
 
@@ -204,16 +211,21 @@ static void check_case(int32_t index, struct cpu_shape s, float center, float wi
 static void test_against_loops(void **state)
 {
     (void)state;
-    for (int32_t index = 0; index < CASES; index++)
-        check_case(index, kernel_case_shape(index), 0.3f, 1.0f);
+    for (int32_t index = 0; index < CASES; index++) {
+        check_case(index, kernel_case_shape(CPU_FLOAT, index), 0.3f, 1.0f);
+        check_case(index, kernel_case_shape(CPU_BF16, index), 0.3f, 1.0f);
+    }
 }
 
 /* Planes of several runs, with a tail. */
 static void test_large_images(void **state)
 {
     (void)state;
-    check_case(100, (struct cpu_shape){2, 5, 37, 41, 8}, 0.3f, 1.0f);
-    check_case(101, (struct cpu_shape){2, 19, 41, 37, 16}, 0.3f, 1.0f);
+    check_case(100, (struct cpu_shape){2, 5, 37, 41, 8, CPU_FLOAT}, 0.3f, 1.0f);
+    check_case(101, (struct cpu_shape){2, 19, 41, 37, 16, CPU_FLOAT}, 0.3f, 1.0f);
+    check_case(102, (struct cpu_shape){2, 19, 41, 37, 32, CPU_BF16}, 0.3f, 1.0f);
+    check_case(103, (struct cpu_shape){5, 9, 64, 67, 16, CPU_BF16}, 0.3f,
+               1.0f); /* parts of more than the least */
 }
 
 /* A mean a thousand deviations from zero: sums about zero would lose the variance in float. */
@@ -221,22 +233,23 @@ static void test_far_mean(void **state)
 {
     (void)state;
     for (int32_t index = 200; index < 208; index++)
-        check_case(index, (struct cpu_shape){4, 9, 24, 25, index % 2 ? 16 : 8}, 1000.0f, 1.0f);
+        check_case(index, (struct cpu_shape){4, 9, 24, 25, index % 2 ? 16 : 8, CPU_FLOAT}, 1000.0f, 1.0f);
 }
 
 /* Constant channels: variance 0, never negative, and finite results. */
 static void test_constant(void **state)
 {
     (void)state;
-    check_case(300, (struct cpu_shape){3, 11, 9, 7, 8}, 7.7f, 0.0f);
-    check_case(301, (struct cpu_shape){1, 11, 1, 1, 16}, -3.3f, 0.0f);
+    check_case(300, (struct cpu_shape){3, 11, 9, 7, 8, CPU_FLOAT}, 7.7f, 0.0f);
+    check_case(301, (struct cpu_shape){1, 11, 1, 1, 16, CPU_FLOAT}, -3.3f, 0.0f);
+    check_case(302, (struct cpu_shape){3, 11, 9, 7, 16, CPU_BF16}, 7.7f, 0.0f);
 }
 
 static void test_inference(void **state)
 {
     (void)state;
-    for (int32_t index = 0; index < CASES; index++) {
-        struct cpu_shape s = kernel_case_shape(index);
+    for (int32_t index = 0; index < 2 * CASES; index++) {
+        struct cpu_shape s = kernel_case_shape(index < CASES ? CPU_FLOAT : CPU_BF16, index);
         struct norm_case t = norm_case_new(index, s, 0.3f, 1.0f);
         cpu_kernel_batch_norm_inference(&(struct cpu_batch_norm_inference){
             .shape = s,
@@ -249,6 +262,7 @@ static void test_inference(void **state)
             .running_var = t.running_var,
             .addend = t.addend,
             .y = t.y,
+            .scratch = t.scratch,
         });
         for (int32_t c = 0; c < s.c; c++) {
             const double mean = (double)t.running_mean[c], scale = (double)t.scale[c],
@@ -256,15 +270,15 @@ static void test_inference(void **state)
             const double r = 1.0 / sqrt((double)t.running_var[c] + (double)EPSILON);
             for (int32_t e = 0; e < channel_count(s); e++) {
                 const size_t i = channel_offset(s, c, e);
-                const double normal = ((double)t.x[i] - mean) * r,
-                             extra = t.addend ? (double)t.addend[i] : 0.0;
+                const double normal = (kernel_at(s, t.x, i) - mean) * r,
+                             extra = t.addend ? kernel_at(s, t.addend, i) : 0.0;
                 double y = scale * normal + shift + extra;
                 if (t.relu && y < 0.0)
                     y = 0.0;
-                kernel_check_close((double)t.y[i], y,
-                                   4.0 * (double)FLT_EPSILON *
-                                       (scale * fabs(normal) + fabs(shift) + fabs(extra)),
-                                   "inference", index, i);
+                kernel_check_at(s, t.y, i, y,
+                                4.0 * (double)FLT_EPSILON *
+                                    (scale * fabs(normal) + fabs(shift) + fabs(extra)),
+                                "inference", index);
             }
         }
         kernel_check_padding(s, t.y, "inference");
@@ -277,14 +291,14 @@ static void test_same_bits(void **state)
 {
     (void)state;
     const int threads = omp_get_max_threads();
-    for (int32_t index = 0; index < 12; index++) {
-        struct cpu_shape s = kernel_case_shape(index);
+    for (int32_t index = 0; index < 24; index++) {
+        struct cpu_shape s = kernel_case_shape(index < 12 ? CPU_FLOAT : CPU_BF16, index);
         struct norm_case a = norm_case_new(index, s, 0.3f, 1.0f), b = norm_case_new(index, s, 0.3f, 1.0f);
         omp_set_num_threads(1);
         norm_case_run(&a);
         omp_set_num_threads(3);
         norm_case_run(&b);
-        const size_t bytes = cpu_shape_count(s) * sizeof(float), vector = (size_t)s.c * sizeof(float);
+        const size_t bytes = cpu_shape_bytes(s), vector = (size_t)s.c * sizeof(float);
         assert_memory_equal(a.y, b.y, bytes);
         assert_memory_equal(a.dx, b.dx, bytes);
         assert_memory_equal(a.mean, b.mean, padded_bytes(s));
@@ -303,17 +317,17 @@ static void test_same_bits(void **state)
 static void test_nan(void **state)
 {
     (void)state;
-    struct cpu_shape s = {2, 9, 5, 3, 8};
-    struct norm_case t = norm_case_new(1, s, 0.3f, 1.0f);
-    assert_true(t.relu);
-    t.x[kernel_offset(s, 1, 4, 2, 1)] = NAN;
-    norm_case_run(&t);
-    for (int32_t c = 0; c < s.c; c++)
-        for (int32_t e = 0; e < channel_count(s); e++) {
-            const size_t i = channel_offset(s, c, e);
-            assert_true(isnan(t.y[i]) == (c == 4));
-        }
-    norm_case_free(&t);
+    for (int type = CPU_FLOAT; type <= CPU_BF16; type++) {
+        struct cpu_shape s = kernel_shape((enum cpu_type)type, 2, 9, 5, 3, 8);
+        struct norm_case t = norm_case_new(1, s, 0.3f, 1.0f);
+        assert_true(t.relu);
+        cpu_set_value(s.type, t.x, kernel_offset(s, 1, 4, 2, 1), NAN);
+        norm_case_run(&t);
+        for (int32_t c = 0; c < s.c; c++)
+            for (int32_t e = 0; e < channel_count(s); e++)
+                assert_true(isnan(kernel_at(s, t.y, channel_offset(s, c, e))) == (c == 4));
+        norm_case_free(&t);
+    }
 }
 
 int main(void)

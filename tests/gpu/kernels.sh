@@ -17,7 +17,7 @@ flags="-std=c++17 -O1 -g -Wall -Wextra -Wpedantic -Werror -ffp-contract=off -fno
 flags="$flags -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
 export ASAN_OPTIONS="detect_stack_use_after_return=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}" # fibers have stacks of their own
 newest=$(ls -t cuda/kernels/*.cu cuda/kernels/*.cuh cuda/kernels/*.h host/base/random.h host/net/layer.h host/net/layers.def \
-    host/net/remap.h host/program/activation.h host/device/augment.h host/device/optimizer.h tests/gpu/*.cpp tests/gpu/*.h tests/support/activations.h tests/gpu/kernels.sh | head -n 1)
+    host/net/remap.h host/program/activation.h host/device/augment.h host/device/drop_path.h host/device/optimizer.h tests/gpu/*.cpp tests/gpu/*.h tests/support/activations.h tests/gpu/kernels.sh | head -n 1)
 
 # object NAME SOURCE [options]: compiled again when any source is newer.
 object() {

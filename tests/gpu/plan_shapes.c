@@ -97,7 +97,9 @@ int plan_load_driver(void **state)
 static const char *const starts[] = {"lean", "cnn", "resnet", "densenet"};
 enum {
     START_COUNT = sizeof(starts) / sizeof(*starts),
-    ALL_MORPHS = (1 << MORPH_KIND_COUNT) - 1,
+    /* Depthwise convolutions have a test of their own: cuDNN compiles their plans, which takes it half a second each.
+     */
+    MOST_MORPHS = ((1 << MORPH_PRESERVING_COUNT) - 1) & ~(1 << MORPH_SEPARABLE),
     MAX_MORPHS = 12
 };
 
@@ -216,7 +218,7 @@ static void grow(struct graph *graph, struct random_sequence *random)
     struct graph child = {0};
     struct remap_list remaps = {0};
     struct error err = {0};
-    if (morph_draw(graph, ALL_MORPHS, random, &morph, &err) != ST_OK ||
+    if (morph_draw(graph, MOST_MORPHS, random, &morph, &err) != ST_OK ||
         morph_apply(&morph, graph, 0.0f, &child, &remaps, &err) != ST_OK)
         fail_msg("%s", err.message);
     remap_list_free(&remaps);

@@ -1,5 +1,6 @@
 /* Activations, add, dropout, bias, concat and split against plain loops. Nearly all is exact: copies, comparisons,
  * one rounding. */
+#include "host/device/drop_path.h"
 #include "tests/gpu/kernel_check.h"
 #include "tests/support/activations.h"
 
@@ -120,6 +121,40 @@ static void test_dropout(void **state)
     kernel_sweep(CASES, check_dropout);
 }
 
+/* Whole images, by the factors that all devices have. */
+static void check_drop_path(const kernel_run &run)
+{
+    const cuda_shape s = kernel_shape(run);
+    activation x(run.type, s), y(run.type, s), expected(run.type, s);
+    device_memory memory(sizeof(cuda_step));
+    cuda_step *step = static_cast<cuda_step *>(memory.data);
+    const float rate = 0.1f * (float)(run.index % 9);
+    const uint32_t layer = 5u + (uint32_t)run.index;
+    *step = kernel_step(run);
+    step->drop_path = 0.75f;
+    x.random(run, A, 2.0, 1.0); /* no zeros */
+    const cuda_dropout drop_path = {s, rate, layer, step, x.data, y.data};
+    kernel_launched(run, cuda_launch_drop_path(NULL, run.type, &drop_path), "drop path");
+    for (int32_t n = 0; n < s.n; n++) {
+        const float factor =
+            drop_path_factor(step->seed, step->number, step->row + (uint32_t)n, layer, rate * 0.75f);
+        for (int32_t c = 0; c < s.c; c++)
+            for (int32_t i = 0; i < s.h; i++)
+                for (int32_t j = 0; j < s.w; j++) {
+                    const size_t at = y.offset(n, c, i, j);
+                    expected.set(at, (double)((float)x.at(at) * factor));
+                    kernel_close(run, y.at(at), expected.at(at), 0.0, "y", at);
+                }
+    }
+    y.check_padding(run, "padding of y");
+}
+
+static void test_drop_path(void **state)
+{
+    (void)state;
+    kernel_sweep(CASES, check_drop_path);
+}
+
 static void check_bias(const kernel_run &run)
 {
     const cuda_shape s = kernel_shape(run);
@@ -205,7 +240,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_activations), cmocka_unit_test(test_add),  cmocka_unit_test(test_dropout),
-        cmocka_unit_test(test_bias),        cmocka_unit_test(test_join),
+        cmocka_unit_test(test_drop_path),   cmocka_unit_test(test_bias), cmocka_unit_test(test_join),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

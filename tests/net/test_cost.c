@@ -201,9 +201,11 @@ static void test_units(void **state)
     struct graph graph;
     struct error err;
     (void)state;
-    struct layer deep = conv, depthwise = conv, pointwise = conv, large = conv, pool = conv;
+    struct layer deep = conv, depthwise = conv, grouped = conv, pointwise = conv, large = conv, pool = conv;
     deep.out_channels = 24; /* of 8: 16 x 32 in whole blocks */
     depthwise.out_channels = depthwise.groups = 24;
+    grouped.out_channels = 24;
+    grouped.groups = 3;
     pointwise.out_channels = 16;
     pointwise.kernel_h = pointwise.kernel_w = 1;
     pointwise.pad_h = pointwise.pad_w = 0;
@@ -217,6 +219,7 @@ static void test_units(void **state)
     append(&graph, conv);
     append(&graph, deep);
     append(&graph, depthwise);
+    append(&graph, grouped);
     append(&graph, norm);
     append(&graph, relu);
     append(&graph, pointwise);
@@ -234,7 +237,11 @@ static void test_units(void **state)
     assert_close(units.of[COST_PIXELS], 4 * 36);
     assert_close(units.of[COST_CONV_IMAGE], 2 * 2.0 * 36 * 4 * 9 * 8);
     assert_close(units.of[COST_CONV_3X3], deep_flops);
-    assert_close(units.of[COST_CONV_GROUPED], 3 * 2.0 * 36 * 9 * 24);
+    assert_close(units.of[COST_DEPTHWISE], 3 * 2.0 * 36 * 9 * 24);
+    assert_close(units.of[COST_DEPTHWISE_BYTES], 3 * 4.0 * 36 * (24 + 24));
+    assert_close(units.of[COST_CONV_GROUPED], 3 * 2.0 * 36 * 9 * 24 * 8);
+    assert_close(units.of[COST_CONV_BYTES],
+                 4.0 * 36 * (2 * (4 + 8) + 3 * (8 + 24 + 24 + 24 + 24 + 16 + 16 + 16)));
     assert_close(units.of[COST_CONV_1X1], 3 * 2.0 * 36 * 24 * 16);
     assert_close(units.of[COST_CONV_LARGE], 3 * 2.0 * 36 * 16 * 25 * 16);
     assert_close(units.of[COST_CONV_PADDING],
@@ -247,7 +254,7 @@ static void test_units(void **state)
     assert_true(units.of[COST_ADD] == 0.0 && units.of[COST_COPY] == 0.0);
     assert_close(units.of[COST_PARAMETERS], cost.parameters / (double)BATCH);
     assert_close(units.of[COST_LAYERS], graph.count / (double)BATCH);
-    /* 5 (4 s r c + 2 s^3) with the smaller side s of each kernel but the depthwise one and that which reads the image:
+    /* 5 (4 s r c + 2 s^3) with the smaller side s of each kernel but those in groups and that which reads the image:
      * 24 x 72, 16 x 24, 16 x 400 */
     assert_close(units.of[COST_ORTHOGONAL] * BATCH,
                  5 * (4.0 * 24 * 24 * 72 + 2.0 * 24 * 24 * 24 + 4.0 * 16 * 16 * 24 + 2.0 * 16 * 16 * 16 +

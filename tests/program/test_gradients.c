@@ -79,14 +79,18 @@ static void probe_graph(uint64_t seed, struct tally *tally)
     struct error err;
     struct graph graph;
     struct device_session session;
-    struct lower_options options = {
-        .purpose = PROG_TRAIN, .batch = BATCH, .label_smoothing = 0.1f, .batch_norm_momentum = 0.1f};
+    struct lower_options options = {.purpose = PROG_TRAIN,
+                                    .batch = BATCH,
+                                    .drop_path = seed % 2 == 0 ? 0.5f : 0.0f,
+                                    .label_smoothing = 0.1f,
+                                    .batch_norm_momentum = 0.1f};
     if (random_graph_make(&graph, seed, &err) != ST_OK)
         fail_msg("graph %llu: %s", (unsigned long long)seed, err.message);
     session_open(&session, &ref_device_ops, &graph, &options, 9, seed);
     const struct program *program = &session.program;
     /* Rate 0, so that a run does not move the weights; one row does not count. */
-    struct step step = {.seed = seed, .number = 3, .first = 2, .valid = BATCH - 1, .learning_rate = 0};
+    struct step step = {
+        .seed = seed, .number = 3, .first = 2, .valid = BATCH - 1, .learning_rate = 0, .drop_path = 0.75f};
     assert_true(isfinite(loss_now(&session, &step)));
     float **gradients = calloc((size_t)program->tensor_count, sizeof(*gradients));
     assert_non_null(gradients);

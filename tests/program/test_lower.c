@@ -253,6 +253,50 @@ static void dropout_is_nothing_in_inference(void **state)
     }
 }
 
+/* Two residual blocks, the second with a shortcut of its own, behind a sum of two that are equally deep: of the last
+ * branch all of the rate, of the first half of it, of the sum none. Adds with it are operations of their own. */
+static void branches_are_dropped(void **state)
+{
+    (void)state;
+    for (int32_t purpose = PROG_TRAIN; purpose <= PROG_EVALUATE; purpose++) {
+        const bool train = purpose == PROG_TRAIN;
+        struct graph graph;
+        struct program program;
+        struct error err;
+        start(&graph);
+        int32_t twins = add_layer(&graph, LAYER_ADD, add_layer(&graph, LAYER_CONV, 0, -1),
+                                  add_layer(&graph, LAYER_CONV, 0, -1));
+        int32_t norm = add_layer(&graph, LAYER_BATCH_NORM, add_layer(&graph, LAYER_CONV, twins, -1), -1);
+        int32_t first = add_layer(&graph, LAYER_ADD, norm, twins);
+        int32_t shortcut = add_layer(&graph, LAYER_CONV, first, -1);
+        int32_t relu = add_layer(&graph, LAYER_RELU, add_layer(&graph, LAYER_CONV, first, -1), -1);
+        int32_t second = add_layer(&graph, LAYER_ADD, shortcut, relu);
+        add_layer(&graph, LAYER_DENSE, second, -1);
+        const struct lower_options options = {
+            .purpose = (enum prog_purpose)purpose, .batch = BATCH, .drop_path = 0.5f};
+        assert_int_equal(graph_infer(&graph, &err), ST_OK);
+        assert_int_equal(lower_graph(&graph, &options, &program, &err), ST_OK);
+        assert_int_equal(count_ops(&program, PROG_OP_DROP_PATH), train ? 2 : 0);
+        assert_int_equal(count_ops(&program, PROG_OP_DROP_PATH_BACKWARD), train ? 2 : 0);
+        if (train) {
+            const struct prog_op *of_first = find_op(&program, PROG_OP_DROP_PATH, 0),
+                                 *of_second = find_op(&program, PROG_OP_DROP_PATH, 1);
+            assert_true(of_first->dropout.rate == 0.25f && of_second->dropout.rate == 0.5f);
+            assert_int_equal(of_first->layer_id, graph.layers[first].id);
+            assert_int_equal(of_first->inputs[DROP_PATH_IN_X],
+                             find_op(&program, PROG_OP_BATCH_NORM, 0)->outputs[BATCH_NORM_OUT_Y]);
+            assert_int_equal(of_second->inputs[DROP_PATH_IN_X],
+                             find_op(&program, PROG_OP_ACTIVATION, 0)->outputs[ACTIVATION_OUT_Y]);
+            assert_int_equal(find_op(&program, PROG_OP_ADD, 2)->inputs[ADD_IN_B],
+                             of_second->outputs[DROP_PATH_OUT_Y]);
+        } else {
+            assert_int_equal(count_ops(&program, PROG_OP_ADD), 2); /* the first is the batch norm's */
+        }
+        program_free(&program);
+        graph_free(&graph);
+    }
+}
+
 /* ---- what a program holds ---- */
 
 static void the_image_gets_no_gradient(void **state)
@@ -690,6 +734,7 @@ int main(void)
         cmocka_unit_test(of_two_norms_before_an_add_one_fuses),
         cmocka_unit_test(a_norm_added_to_itself_does_not_fuse),
         cmocka_unit_test(dropout_is_nothing_in_inference),
+        cmocka_unit_test(branches_are_dropped),
         cmocka_unit_test(the_image_gets_no_gradient),
         cmocka_unit_test(what_is_frozen_first_has_no_backward),
         cmocka_unit_test(what_is_frozen_later_hands_gradients_on),

@@ -147,12 +147,16 @@ static double product_tolerance(const struct pair *pair, double bound)
 /* The iteration makes of a singular value x the polynomial a x + b x^3 + c x^5, whose slope is at most 3.9 from 0 to
  * its largest value, 1.2; so in five steps what is wrong grows at most 3.9^5 times, wherever singular values are small
  * (which those of a few images' gradients are). An element of X is below 1, one of a product errs by as many roundings
- * as its terms' signs leave of them, their number's root, and so by 8 of these in all. */
+ * as its terms' signs leave of them, their number's root, and so by 8 of these in all. For factors in bf16 that bound
+ * is above all values: only what is not finite is found here, all else by device_orthogonal.h. */
 static double orthogonal_tolerance(const struct pair *pair)
 {
-    const bool coarse = pair->kind->rounding > 0 || pair->kind->factors > 0; /* multiplied as TF32 */
+    const bool coarse =
+        pair->kind->rounding > 0 || pair->kind->factors > 0; /* multiplied as TF32, or narrow */
     const struct shape k = shape_of(pair, op_of(pair)->inputs[ORTHOGONALISE_IN_DKERNEL]);
     const double terms = fmax(k.n, (double)k.c * k.h * k.w), growth = 900;
+    if (pair->kind->narrow_products)
+        return growth * pair->kind->rounding;
     return coarse ? growth * 0x1p-11 : 8 * growth * unit * sqrt(terms);
 }
 
@@ -193,6 +197,8 @@ static double tolerance_of(const struct pair *pair, int32_t output, double size)
     case PROG_OP_GLOBAL_POOL_BACKWARD:
     case PROG_OP_DROPOUT:
     case PROG_OP_DROPOUT_BACKWARD:
+    case PROG_OP_DROP_PATH:
+    case PROG_OP_DROP_PATH_BACKWARD:
     case PROG_OP_LOSS:
         return 8 * unit * fmax(size, 1.0);
     case PROG_OP_ORTHOGONALISE:
@@ -423,6 +429,10 @@ void device_compare(const struct device_under_test *kind, const struct device_ca
         session_open_on(&pair.device, kind->ops,
                         &(struct device_options){.threads = 1, .precision = kind->precision, .untimed = true},
                         c->graph, &c->options, c->images, c->seed);
+    if (c->larger > 0) {
+        session_enlarge(&pair.ref, c->larger, c->larger / 2, c->seed);
+        session_enlarge(&pair.device, c->larger, c->larger / 2, c->seed);
+    }
     bind_case(&pair.ref, c);
     bind_case(&pair.device, c);
     if (kind->precision == PRECISION_FP16)
@@ -436,6 +446,7 @@ void device_compare(const struct device_under_test *kind, const struct device_ca
                             .learning_rate = 0.125f,
                             .average_decay = 0.75f,
                             .look_ahead = i % 2,
+                            .drop_path = 0.5f + 0.5f * (float)(i % 2),
                             .view = {.shift_y = i % 2, .shift_x = -1, .mirrored = i % 2}};
         for (pair.op = 0; pair.op < pair.ref.program.op_count; pair.op++) {
             share_inputs(&pair);

@@ -17,7 +17,9 @@ struct device_case {
     const struct graph *graph;
     struct lower_options options;
     int32_t images; /* in the data set; steps read them in shuffled order */
-    int32_t valid;  /* rows that count, 1 .. options.batch */
+    int32_t
+        larger; /* pixels by which these are higher than the program's, and half of that by which they are wider */
+    int32_t valid; /* rows that count, 1 .. options.batch */
     int32_t steps;
     struct augment augment;
     enum optimizer_kind optimizer;
@@ -38,6 +40,7 @@ struct device_under_test {
     void (*check_padding)(struct device_session *session, int32_t tensor);
     /* relative error of a factor as it is multiplied, where that is coarser than what is stored; else 0 */
     double factors;
+    bool narrow_products;  /* Muon's have factors that are rounded as activations, not as TF32 */
     struct device *device; /* open, in that precision; NULL: each comparison opens one */
 };
 

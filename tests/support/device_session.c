@@ -85,6 +85,23 @@ void session_open_with(struct device_session *session, const struct device_ops *
     session_bind(session);
 }
 
+void session_enlarge(struct device_session *session, int32_t height, int32_t width, uint64_t seed)
+{
+    const struct dataset_view view = session->images.view;
+    const struct shape larger = {0, view.channels, view.height + height, view.width + width};
+    struct layer layers[] = {{.kind = LAYER_INPUT, .shape = larger},
+                             {.kind = LAYER_DENSE, .out_channels = view.classes}};
+    const struct graph graph = {.count = 2, .layers = layers}; /* random_images_make reads no more of it */
+    session->ops->dataset_free(session->device, session->dataset);
+    session->dataset = NULL;
+    random_images_free(&session->images);
+    demand(session, random_images_make(&session->images, &graph, view.count, seed, &session->err));
+    demand(session, session->ops->dataset_upload(session->device, &session->images.view, &session->dataset,
+                                                 &session->err));
+    session->binding.dataset = session->dataset;
+    session_bind(session);
+}
+
 void session_close(struct device_session *session)
 {
     const struct device_ops *ops = session->ops;

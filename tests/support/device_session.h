@@ -33,6 +33,8 @@ void session_open_on(struct device_session *session, const struct device_ops *op
 void session_open_with(struct device_session *session, const struct device_ops *ops, struct device *device,
                        const struct graph *graph, const struct lower_options *options, int32_t image_count,
                        uint64_t seed);
+/* Other images, drawn anew from `seed`, by so many pixels larger than the program's: it makes them smaller. Binds. */
+void session_enlarge(struct device_session *session, int32_t height, int32_t width, uint64_t seed);
 void session_close(struct device_session *session);
 void session_bind(struct device_session *session);
 

@@ -10,6 +10,7 @@
 #include "host/report/history.h"
 #include "spec/spec.h"
 #include "tests/support/data_files.h"
+#include "tests/support/fuzz_runs.h"
 #include "tests/support/random_graph.h"
 #include "tests/support/tiny_task.h"
 
@@ -34,12 +35,54 @@ static void make_jpeg(const char *folder)
     data_files_jpeg(folder, "input", 3, 20, 24, 200, 100, 50);
 }
 
+/* Of the pictures of tests/data. */
+static void copy_image(const char *folder, const char *name)
+{
+    struct error err;
+    char path[64], *bytes;
+    size_t length;
+    snprintf(path, sizeof(path), "tests/data/images/%s", name);
+    assert_int_equal(file_read(path, &bytes, &length, &err), ST_OK);
+    data_files_write(folder, "input", bytes, length, false);
+    free(bytes);
+}
+
+static void make_exif(const char *folder)
+{
+    copy_image(folder, "turned.jpg");
+}
+
+static void make_webp(const char *folder)
+{
+    copy_image(folder, "alpha.webp");
+}
+
+static void make_tiff(const char *folder)
+{
+    copy_image(folder, "turned.tif");
+}
+
+static void make_gif(const char *folder)
+{
+    copy_image(folder, "plain.gif");
+}
+
+static void make_bmp(const char *folder)
+{
+    copy_image(folder, "palette.bmp");
+}
+
+/* As a dataset is read; an image larger than this is refused by its head. */
+enum { MOST_PIXELS = 1 << 21 };
+
 static enum status read_image(const char *folder, const char *path, struct error *err)
 {
     struct image_info info;
     struct image image = {0};
     (void)folder;
     enum status st = image_probe(path, &info, err);
+    if (st == ST_OK)
+        st = image_check_pixels(path, &info, MOST_PIXELS, err);
     if (st == ST_OK)
         st = image_decode(path, 3, 2, NULL, &image, err);
     free(image.pixels);
@@ -280,20 +323,30 @@ static enum status read_checkpoint(const char *folder, const char *path, struct 
 /* ---- the table ---- */
 
 const struct fuzz_target fuzz_targets[] = {
-    {"png", "input", FUZZ_BINARY, make_png, read_image, fuzz_repair_png},
-    {"jpeg", "input", FUZZ_BINARY, make_jpeg, read_image, NULL},
-    {"idx-images", "train-images-idx3-ubyte", FUZZ_BINARY, make_idx, read_idx, NULL},
-    {"idx-labels", "train-labels-idx1-ubyte", FUZZ_BINARY, make_idx, read_idx, NULL},
-    {"gzip", "t10k-images-idx3-ubyte", FUZZ_BINARY, make_idx, read_idx, NULL},
-    {"cifar", "data_batch_1.bin", FUZZ_BINARY, make_cifar, read_cifar, NULL},
-    {"csv", "input", FUZZ_TEXT, make_csv, read_csv, NULL},
-    {"job", "input", FUZZ_TEXT, make_job, read_job, NULL},
-    {"model", "input", FUZZ_BINARY, make_model, read_model, NULL},
-    {"model-as-text", "input", FUZZ_TEXT, make_model, read_model, NULL},
-    {"onnx", "input", FUZZ_BINARY, make_onnx, read_onnx, NULL},
-    {"graph", "input", FUZZ_TEXT, make_graph, read_graph, NULL},
-    {"journal", JOURNAL_NAME, FUZZ_TEXT, make_journal, read_journal, fuzz_repair_journal},
-    {"checkpoint", "input", FUZZ_BINARY, make_checkpoint, read_checkpoint, fuzz_repair_checkpoint},
+    {"png", "input", FUZZ_BINARY, make_png, read_image, fuzz_repair_png, false},
+    {"jpeg", "input", FUZZ_BINARY, make_jpeg, read_image, NULL, false},
+    {"exif", "input", FUZZ_BINARY, make_exif, read_image, NULL, false},
+    {"webp", "input", FUZZ_BINARY, make_webp, read_image, NULL, false},
+    {"tiff", "input", FUZZ_BINARY, make_tiff, read_image, NULL, false},
+    {"gif", "input", FUZZ_BINARY, make_gif, read_image, NULL, false},
+    {"bmp", "input", FUZZ_BINARY, make_bmp, read_image, NULL, false},
+    {"idx-images", "train-images-idx3-ubyte", FUZZ_BINARY, make_idx, read_idx, NULL, false},
+    {"idx-labels", "train-labels-idx1-ubyte", FUZZ_BINARY, make_idx, read_idx, NULL, false},
+    {"gzip", "t10k-images-idx3-ubyte", FUZZ_BINARY, make_idx, read_idx, NULL, false},
+    {"cifar", "data_batch_1.bin", FUZZ_BINARY, make_cifar, read_cifar, NULL, false},
+    {"csv", "input", FUZZ_TEXT, make_csv, read_csv, NULL, false},
+    {"job", "input", FUZZ_TEXT, make_job, read_job, NULL, false},
+    {"model", "input", FUZZ_BINARY, make_model, read_model, NULL, false},
+    {"model-as-text", "input", FUZZ_TEXT, make_model, read_model, NULL, false},
+    {"onnx", "input", FUZZ_BINARY, make_onnx, read_onnx, NULL, false},
+    {"graph", "input", FUZZ_TEXT, make_graph, read_graph, NULL, false},
+    {"journal", JOURNAL_NAME, FUZZ_TEXT, make_journal, read_journal, fuzz_repair_journal, false},
+    {"checkpoint", "input", FUZZ_BINARY, make_checkpoint, read_checkpoint, fuzz_repair_checkpoint, false},
+    {"resume", "input", FUZZ_TEXT, fuzz_make_resume, fuzz_read_resume, fuzz_repair_journal, false},
+    {"restarts", "input", FUZZ_TEXT, fuzz_make_restarts, fuzz_read_restarts, NULL, true},
+    {"cache", "input", FUZZ_BINARY, fuzz_make_cache, fuzz_read_cache, fuzz_repair_cache, true},
+    {"tree", "input", FUZZ_TEXT, fuzz_make_tree, fuzz_read_tree, NULL, false},
+    {"command", "input", FUZZ_TEXT, fuzz_make_command, fuzz_read_command, NULL, false},
 };
 const int fuzz_target_count = sizeof(fuzz_targets) / sizeof(fuzz_targets[0]);
 

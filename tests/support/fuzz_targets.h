@@ -5,6 +5,8 @@
 #include "host/base/error.h"
 #include "tests/support/fuzz_mutate.h"
 
+#include <stdbool.h>
+
 struct fuzz_target {
     const char *name;
     const char *file; /* of the folder that `make` fills: the one to be damaged */
@@ -13,6 +15,7 @@ struct fuzz_target {
     enum status (*read)(const char *folder, const char *path,
                         struct error *err);  /* and frees what it has read */
     void (*repair)(struct fuzz_bytes *file); /* of every second case; may be NULL */
+    bool forgives;                           /* damage is passed over and refused by nobody */
 };
 
 extern const struct fuzz_target fuzz_targets[];

@@ -22,7 +22,12 @@ int32_t kernel_case_below(int32_t index, uint32_t stream, size_t element, int32_
     return (int32_t)random_below(r.v[1], (uint32_t)n);
 }
 
-struct cpu_shape kernel_case_shape(int32_t index)
+struct cpu_shape kernel_shape(enum cpu_type type, int32_t n, int32_t c, int32_t h, int32_t w, int32_t block)
+{
+    return (struct cpu_shape){n, c, h, w, type == CPU_BF16 ? (c + 15) / 16 * 16 : block, type};
+}
+
+struct cpu_shape kernel_case_shape(enum cpu_type type, int32_t index)
 {
     struct cpu_shape s = {
         .n = 1 + kernel_case_below(index, 1000, 0, 4),
@@ -35,7 +40,7 @@ struct cpu_shape kernel_case_shape(int32_t index)
         s.h = s.w = 1;
     if (index % 5 == 4)
         s.c = s.block * (1 + s.c % 3);
-    return s;
+    return kernel_shape(type, s.n, s.c, s.h, s.w, s.block);
 }
 
 void *kernel_alloc(size_t bytes)
@@ -74,9 +79,9 @@ size_t kernel_offset(struct cpu_shape s, int32_t n, int32_t c, int32_t h, int32_
            (size_t)(c % s.block);
 }
 
-float *kernel_tensor(struct cpu_shape s)
+void *kernel_tensor(struct cpu_shape s)
 {
-    return kernel_alloc(cpu_shape_count(s) * sizeof(float));
+    return kernel_alloc(cpu_shape_bytes(s));
 }
 
 static bool is_padding(struct cpu_shape s, size_t element)
@@ -86,19 +91,24 @@ static bool is_padding(struct cpu_shape s, size_t element)
     return channel_block * block + element % block >= (size_t)s.c;
 }
 
-float *kernel_random(struct cpu_shape s, int32_t index, uint32_t stream, float center, float width)
+void *kernel_random(struct cpu_shape s, int32_t index, uint32_t stream, float center, float width)
 {
-    float *x = kernel_tensor(s);
+    void *x = kernel_tensor(s);
     for (size_t i = 0; i < cpu_shape_count(s); i++)
-        x[i] = is_padding(s, i) ? 0.0f : center + width * kernel_case_unit(index, stream, i);
+        cpu_set_value(s.type, x, i,
+                      is_padding(s, i) ? 0.0f : center + width * kernel_case_unit(index, stream, i));
     return x;
 }
 
-float *kernel_whole(struct cpu_shape s, int32_t index, uint32_t stream, int32_t span)
+void *kernel_whole(struct cpu_shape s, int32_t index, uint32_t stream, int32_t span)
 {
-    float *x = kernel_tensor(s);
+    void *x = kernel_tensor(s);
+    if (s.type == CPU_BF16 && span > 256)
+        span = 256;
     for (size_t i = 0; i < cpu_shape_count(s); i++)
-        x[i] = is_padding(s, i) ? 0.0f : (float)(kernel_case_below(index, stream, i, 2 * span + 1) - span);
+        cpu_set_value(s.type, x, i,
+                      is_padding(s, i) ? 0.0f
+                                       : (float)(kernel_case_below(index, stream, i, 2 * span + 1) - span));
     return x;
 }
 
@@ -110,11 +120,11 @@ float *kernel_vector(int32_t count, int32_t index, uint32_t stream, float center
     return x;
 }
 
-void kernel_check_padding(struct cpu_shape s, const float *x, const char *what)
+void kernel_check_padding(struct cpu_shape s, const void *x, const char *what)
 {
     for (size_t i = 0; i < cpu_shape_count(s); i++)
-        if (is_padding(s, i) && !(fabsf(x[i]) <= 0.0f))
-            fail_msg("%s: element %zu of the padding is %g, expected 0", what, i, (double)x[i]);
+        if (is_padding(s, i) && !(fabs(kernel_at(s, x, i)) <= 0.0))
+            fail_msg("%s: element %zu of the padding is %g, expected 0", what, i, kernel_at(s, x, i));
 }
 
 void kernel_check_close(double found, double expected, double tolerance, const char *what, int32_t index,
@@ -123,4 +133,12 @@ void kernel_check_close(double found, double expected, double tolerance, const c
     if (!(fabs(found - expected) <= tolerance))
         fail_msg("case %d, %s, element %zu: found %.9g, expected %.9g, tolerance %.3g", index, what, element,
                  found, expected, tolerance);
+}
+
+void kernel_check_at(struct cpu_shape s, const void *x, size_t element, double expected, double tolerance,
+                     const char *what, int32_t index)
+{
+    if (s.type == CPU_BF16)
+        tolerance += 0x1p-8 * (fabs(expected) + tolerance) + 0x1p-134;
+    kernel_check_close(kernel_at(s, x, element), expected, tolerance, what, index, element);
 }

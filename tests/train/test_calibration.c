@@ -69,7 +69,7 @@ static void test_all(void **state)
     (void)state;
     open_all(&f);
     const struct calibration calibration = measure(&f);
-    assert_true(calibration.networks >= 20 && calibration.networks == prepared);
+    assert_true(calibration.networks >= 22 && calibration.networks == prepared);
     assert_true(steps >= 2 * calibration.networks);
     assert_true(calibration.error >= 0.0 && calibration.seconds > 0.0);
     assert_int_equal(calibration.rates.batch, TINY_BATCH);
@@ -125,7 +125,7 @@ static void test_failures(void **state)
     prepares = ST_UNSUPPORTED;
     calibration = measure(&f);
     check_device_alone(&f, &calibration);
-    assert_true(prepared >= 20);
+    assert_true(prepared >= 22);
     prepares = ST_MEMORY;
     calibration = measure(&f);
     check_device_alone(&f, &calibration);

@@ -118,7 +118,7 @@ static void append(struct graph *graph, struct layer layer)
 
 static void task_open(struct task *task, const struct device_ops *ops, bool progressive)
 {
-    const struct device_options options = {.threads = 1};
+    const struct device_options options = {.threads = 1, .precision = PRECISION_FP32};
     uint8_t *pixels = malloc((size_t)IMAGES * SIDE * SIDE);
     struct error err;
     assert_non_null(pixels);

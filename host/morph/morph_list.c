@@ -1,0 +1,216 @@
+/* All that could be drawn, as a list. */
+#include "host/base/array.h"
+#include "host/morph/morph_internal.h"
+
+#include <stdlib.h>
+
+/* A list in the making. */
+struct list {
+    const struct graph *graph;
+    struct morph *items;
+    int32_t count, capacity;
+};
+
+static bool is_activation(const struct graph *graph, int32_t index)
+{
+    return layer_traits(graph->layers[index].kind)->family == FAMILY_ACTIVATION;
+}
+
+static bool has_channels(const struct graph *graph, int32_t index)
+{
+    return (graph->layers[index].kind == LAYER_CONV || graph->layers[index].kind == LAYER_DENSE) &&
+           !morph_is_fixed(graph, index);
+}
+
+/* Adds it if the graph has room for it. */
+static enum status add(struct list *list, const struct morph *morph, struct error *err)
+{
+    struct morph_edit edit;
+    enum status st = morph_edit_make(&edit, morph, list->graph, err);
+    if (st != ST_OK)
+        return st == ST_NONE || st == ST_UNSUPPORTED ? ST_OK : st;
+    morph_edit_free(&edit);
+    struct morph *items =
+        array_with_room(list->items, list->count, &list->capacity, sizeof(*items), "morphs", err);
+    if (items == NULL)
+        return ST_MEMORY;
+    list->items = items;
+    items[list->count++] = *morph;
+    return ST_OK;
+}
+
+static int32_t larger_side(const struct shape *shape)
+{
+    return shape->h > shape->w ? shape->h : shape->w;
+}
+
+/* Convolutions behind `a`, by themselves or in a residual block: of each kernel that sees more than padding. */
+static enum status add_kernels(struct list *list, int32_t a, struct morph morph, struct error *err)
+{
+    enum status st = ST_OK;
+    for (morph.amount = 1; st == ST_OK && morph.amount <= MORPH_MAX_KERNEL; morph.amount += 2)
+        if (morph.amount == 1 || morph.amount / 2 < larger_side(&list->graph->layers[a].shape))
+            st = add(list, &morph, err);
+    return st;
+}
+
+static enum status add_deepen(struct list *list, int32_t a, struct error *err)
+{
+    const struct layer *layer = &list->graph->layers[a];
+    const bool one_pixel = layer->shape.h == 1 && layer->shape.w == 1;
+    struct morph morph = {.kind = MORPH_DEEPEN, .a = layer->id, .amount = 1};
+    bool never_negative = false;
+    enum status st = morph_never_negative(list->graph, a, &never_negative, err);
+    if (st == ST_OK && never_negative) {
+        morph.variant = one_pixel ? DEEPEN_DENSE_RELU : DEEPEN_CONV_RELU;
+        st = one_pixel ? add(list, &morph, err) : add_kernels(list, a, morph, err);
+    }
+    morph.variant = DEEPEN_BATCH_NORM;
+    morph.amount = 1;
+    return st == ST_OK && !morph_beside_batch_norm(list->graph, a) ? add(list, &morph, err) : st;
+}
+
+/* By half and double, in multiples. */
+static enum status add_widths(struct list *list, int32_t a, struct error *err)
+{
+    const int32_t channels = list->graph->layers[a].shape.c, unit = MORPH_WIDTH_MULTIPLE;
+    enum status st = ST_OK;
+    int32_t last = 0;
+    for (int32_t more = channels / 2; st == ST_OK && more <= channels; more += channels - channels / 2) {
+        const int32_t wide = (channels + more + unit - 1) / unit * unit;
+        const struct morph morph = {
+            .kind = MORPH_WIDEN, .a = list->graph->layers[a].id, .amount = wide - channels};
+        st = morph.amount != last ? add(list, &morph, err) : ST_OK;
+        last = morph.amount;
+    }
+    return st;
+}
+
+/* Of layers of equal size the first stands for all. */
+static bool is_first_of_stage(const struct graph *graph, int32_t a)
+{
+    for (int32_t i = 1; i < a; i++)
+        if (has_channels(graph, i) && graph->layers[i].shape.h == graph->layers[a].shape.h &&
+            graph->layers[i].shape.w == graph->layers[a].shape.w)
+            return false;
+    return true;
+}
+
+static enum status add_many_widths(struct list *list, enum morph_kind kind, int32_t a, struct error *err)
+{
+    const int32_t least = kind == MORPH_WIDEN_NET ? 25 : 50;
+    enum status st = ST_OK;
+    for (int32_t amount = least; st == ST_OK && amount <= 2 * least; amount += least) {
+        const struct morph morph = {.kind = kind, .a = list->graph->layers[a].id, .amount = amount};
+        st = add(list, &morph, err);
+    }
+    return st;
+}
+
+static enum status add_kernel(struct list *list, int32_t a, struct error *err)
+{
+    const struct layer *layer = &list->graph->layers[a];
+    const int32_t kernel = (layer->kernel_h > layer->kernel_w ? layer->kernel_h : layer->kernel_w) + 2;
+    const struct morph morph = {.kind = MORPH_KERNEL, .a = layer->id, .amount = 2};
+    if (kernel > MORPH_MAX_KERNEL || kernel / 2 >= larger_side(&list->graph->layers[layer->inputs[0]].shape))
+        return ST_OK;
+    return add(list, &morph, err);
+}
+
+static enum status add_separable(struct list *list, int32_t a, struct error *err)
+{
+    const struct layer *layer = &list->graph->layers[a];
+    enum status st = ST_OK;
+    for (int32_t kernel = 3; st == ST_OK && kernel <= MORPH_MAX_KERNEL; kernel += 2)
+        if (kernel / 2 < larger_side(&layer->shape))
+            st = add(list, &(struct morph){.kind = MORPH_SEPARABLE, .a = layer->id, .amount = kernel}, err);
+    return st;
+}
+
+/* Between the ends of blocks. */
+static enum status add_skips(struct list *list, enum morph_kind kind, int32_t a, struct error *err)
+{
+    const struct graph *graph = list->graph;
+    bool *reached = calloc((size_t)graph->count, sizeof(*reached));
+    enum status st = ST_OK;
+    if (reached == NULL)
+        return error_memory(err, "marks of a graph's layers", (unsigned long long)graph->count);
+    morph_reach(graph, a, reached);
+    for (int32_t b = a + 1; st == ST_OK && b < graph->count - 1; b++) {
+        const struct morph morph = {.kind = kind, .a = graph->layers[a].id, .b = graph->layers[b].id};
+        if (reached[b] && is_activation(graph, b))
+            st = add(list, &morph, err);
+    }
+    free(reached);
+    return st;
+}
+
+static enum status add_removal(struct list *list, int32_t a, struct error *err)
+{
+    const int32_t b = morph_find_without(list->graph, a);
+    if (b < 0)
+        return ST_OK;
+    const struct morph morph = {
+        .kind = MORPH_REMOVE, .a = list->graph->layers[a].id, .b = list->graph->layers[b].id};
+    return add(list, &morph, err);
+}
+
+static enum status add_at(struct list *list, enum morph_kind kind, int32_t a, struct error *err)
+{
+    const struct graph *graph = list->graph;
+    const struct layer *layer = &graph->layers[a];
+    const bool one_pixel = layer->shape.h == 1 && layer->shape.w == 1;
+    const int32_t unit = MORPH_WIDTH_MULTIPLE, squeezed = (layer->shape.c + 3) / 4;
+    switch (kind) {
+    case MORPH_DEEPEN:
+        return add_deepen(list, a, err);
+    case MORPH_WIDEN:
+        return has_channels(graph, a) ? add_widths(list, a, err) : ST_OK;
+    case MORPH_ADD_SKIP:
+    case MORPH_CONCAT_SKIP:
+        return is_activation(graph, a) ? add_skips(list, kind, a, err) : ST_OK;
+    case MORPH_KERNEL:
+        return layer->kind == LAYER_CONV && !morph_is_fixed(graph, a) ? add_kernel(list, a, err) : ST_OK;
+    case MORPH_RESIDUAL:
+        return one_pixel ? ST_OK : add_kernels(list, a, (struct morph){.kind = kind, .a = layer->id}, err);
+    case MORPH_SEPARABLE: /* of one pixel it would be a number */
+        return one_pixel ? ST_OK : add_separable(list, a, err);
+    case MORPH_REPEAT:
+        return layer->kind == LAYER_ADD ? add(list, &(struct morph){.kind = kind, .a = layer->id}, err)
+                                        : ST_OK;
+    case MORPH_SQUEEZE:
+        return one_pixel
+                   ? ST_OK
+                   : add(list,
+                         &(struct morph){
+                             .kind = kind, .a = layer->id, .amount = (squeezed + unit - 1) / unit * unit},
+                         err);
+    case MORPH_WIDEN_STAGE:
+        return has_channels(graph, a) && is_first_of_stage(graph, a) ? add_many_widths(list, kind, a, err)
+                                                                     : ST_OK;
+    case MORPH_WIDEN_NET:
+        return a == 1 ? add_many_widths(list, kind, 0, err) : ST_OK;
+    case MORPH_REMOVE:
+        return add_removal(list, a, err);
+    case MORPH_KIND_COUNT:
+        break;
+    }
+    return ST_OK;
+}
+
+enum status morph_list(const struct graph *graph, uint32_t allowed, struct morph **morphs, int32_t *count,
+                       struct error *err)
+{
+    struct list list = {.graph = graph};
+    enum status st = ST_OK;
+    for (int kind = 0; kind < MORPH_KIND_COUNT; kind++)
+        for (int32_t a = 1; st == ST_OK && (allowed >> kind & 1) && a < graph->count - 1; a++)
+            st = add_at(&list, (enum morph_kind)kind, a, err);
+    if (st != ST_OK) {
+        free(list.items);
+        list = (struct list){0};
+    }
+    *morphs = list.items;
+    *count = list.count;
+    return st;
+}
