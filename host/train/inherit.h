@@ -19,7 +19,8 @@ struct inheritance {
     int32_t count;                  /* morphs checked */
     size_t device_bytes;            /* the most that was taken on the device, the parent's weights left out */
     double differences[INHERIT_MAX_MORPHS];
-    float noises[INHERIT_MAX_MORPHS]; /* with which each was accepted */
+    float noises[INHERIT_MAX_MORPHS];       /* with which each was accepted */
+    float *importances[INHERIT_MAX_MORPHS]; /* that channels were pruned by; NULL for other morphs */
     /* of the child on the validation samples, behind a morph that does not keep the function; NAN behind others */
     double losses[INHERIT_MAX_MORPHS];
 };
@@ -27,8 +28,8 @@ struct inheritance {
 /* The seed of the random choices and the noise of morph `index` of candidate `id`. */
 uint64_t inherit_seed(uint64_t seed, int32_t id, int32_t index);
 
-/* What a child is made of. `parent_weights`: a set on that device, of one slot or more; its values are read. The check's
- * batch is the first of the validation samples. */
+/* What a child is made of. `parent_weights`: a set on that device, of one slot or more; its values are read. The
+ * check's batch is the first of the validation samples. */
 struct inherit_order {
     const struct trainer_device *device;
     int32_t batch;
