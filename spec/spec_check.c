@@ -155,6 +155,16 @@ static enum status check_starts(struct job *job, const struct spec_location *loc
                        "one, as search.strategy is \"none\"");
 }
 
+/* A search is what it is compared with. */
+static enum status check_baseline(const struct job *job, const struct spec_location *locations,
+                                  struct error *err)
+{
+    if (!job->search.baseline || job->search.strategy != JOB_STRATEGY_NONE)
+        return ST_OK;
+    return spec_refuse(err, ST_RANGE, &locations[spec_index("search.baseline")], "search.baseline", "true",
+                       "false, as search.strategy is \"none\"");
+}
+
 /* Nor between values of a key. */
 static enum status check_ranges(const struct job *job, const struct spec_location *locations,
                                 struct error *err)
@@ -238,6 +248,8 @@ enum status spec_check(struct job *job, const struct spec_location locations[SPE
         st = check_devices(job, locations, err);
     if (st == ST_OK)
         st = check_starts(job, locations, err);
+    if (st == ST_OK)
+        st = check_baseline(job, locations, err);
     if (st == ST_OK)
         st = check_ranges(job, locations, err);
     if (st == ST_OK)

@@ -15,9 +15,18 @@ struct surroundings {
     bool ends_fusion[GRAPH_MAX_LAYERS];  /* batch norm, or add fused behind one: a following ReLU fuses */
 };
 
+/* What a layer costs, and which units its operations and bytes of training are; COST_UNIT_COUNT: none. */
 struct layer_cost {
     double parameters, forward_flops, train_flops, train_bytes;
+    enum cost_unit operations, bytes;
 };
+
+static struct layer_cost counted_as(enum cost_unit operations, enum cost_unit bytes, struct layer_cost cost)
+{
+    cost.operations = operations;
+    cost.bytes = bytes;
+    return cost;
+}
 
 static double elements(struct shape shape)
 {
@@ -82,6 +91,11 @@ static struct layer_cost plain_cost(double values, double forward, double backwa
                                .train_bytes = FLOAT_BYTES * moved};
 }
 
+static struct layer_cost pool_cost(double window, double inputs, double outputs, bool gradient)
+{
+    return plain_cost(outputs, window, gradient ? window : 0.0, (gradient ? 2.0 : 1.0) * (inputs + outputs));
+}
+
 static struct layer_cost batch_norm_cost(const struct layer *layer)
 {
     double values = elements(layer->shape);
@@ -106,6 +120,28 @@ static struct layer_cost activation_cost(const struct graph *graph, const struct
                       (gradient ? 5.0 : 2.0) * outputs);
 }
 
+static enum cost_unit unit_of_conv(const struct graph *graph, const struct layer *layer)
+{
+    const int32_t window = layer->kernel_h * layer->kernel_w;
+    const int32_t channels = graph->layers[layer->inputs[0]].shape.c;
+    const bool is_image = channels <= IMAGE_CHANNELS;
+    if (layer->groups > 1 && layer->groups == channels && layer->out_channels == channels)
+        return COST_DEPTHWISE;
+    return layer->groups > 1        ? COST_CONV_GROUPED
+           : is_image               ? COST_CONV_IMAGE
+           : window == 1            ? COST_CONV_1X1
+           : window <= SMALL_WINDOW ? COST_CONV_3X3
+                                    : COST_CONV_LARGE;
+}
+
+static struct layer_cost conv_cost(const struct graph *graph, const struct layer *layer, bool gradient)
+{
+    const enum cost_unit unit = unit_of_conv(graph, layer);
+    return counted_as(unit, unit == COST_DEPTHWISE ? COST_DEPTHWISE_BYTES : COST_CONV_BYTES,
+                      product_cost(graph, layer, gradient));
+}
+
+/* All that is known of a kind of layer: what it costs, and what that is counted as. */
 static struct layer_cost cost_of_layer(const struct graph *graph, const struct surroundings *around,
                                        int32_t index)
 {
@@ -118,37 +154,46 @@ static struct layer_cost cost_of_layer(const struct graph *graph, const struct s
     }
     double both_ways = gradient ? 2.0 : 1.0;
     double window = (double)layer->kernel_h * layer->kernel_w;
+    const enum cost_unit none = COST_UNIT_COUNT;
 
     switch (layer_traits(layer->kind)->family) {
     case FAMILY_INPUT:
         break;
     case FAMILY_CONV:
+        return conv_cost(graph, layer, gradient);
     case FAMILY_DENSE:
-        return product_cost(graph, layer, gradient);
+        return counted_as(COST_DENSE, none, product_cost(graph, layer, gradient));
     case FAMILY_BATCH_NORM:
-        return batch_norm_cost(layer);
+        return counted_as(none, COST_BATCH_NORM, batch_norm_cost(layer));
     case FAMILY_ACTIVATION:
-        return activation_cost(graph, around, index, gradient);
+        return counted_as(COST_ACTIVATION_OPERATIONS, COST_ACTIVATION_BYTES,
+                          activation_cost(graph, around, index, gradient));
     case FAMILY_ADD:
         /* Fused: reads the other summand, writes its gradient. Alone: three tensors each way. */
-        return plain_cost(outputs, 1.0, gradient ? 1.0 : 0.0,
-                          (fused_input(graph, around, index) >= 0 ? 1.0 : 3.0) * both_ways * outputs);
+        return counted_as(
+            none, COST_ADD,
+            plain_cost(outputs, 1.0, gradient ? 1.0 : 0.0,
+                       (fused_input(graph, around, index) >= 0 ? 1.0 : 3.0) * both_ways * outputs));
     case FAMILY_MAX_POOL:
+        return counted_as(none, COST_MAX_POOL, pool_cost(window, inputs, outputs, gradient));
     case FAMILY_AVERAGE_POOL:
-        return plain_cost(outputs, window, gradient ? window : 0.0, both_ways * (inputs + outputs));
+        return counted_as(none, COST_AVERAGE_POOL, pool_cost(window, inputs, outputs, gradient));
     case FAMILY_GLOBAL_POOL:
-        return plain_cost(inputs, 1.0, gradient ? 1.0 : 0.0, both_ways * (inputs + outputs));
+        return counted_as(none, COST_COPY,
+                          plain_cost(inputs, 1.0, gradient ? 1.0 : 0.0, both_ways * (inputs + outputs)));
     case FAMILY_GATE:
         /* Forward x to y, backward x and dy to dx; what is as small as a pixel moves nothing to speak of. */
-        return plain_cost(outputs, 1.0, gradient ? 3.0 : 0.0, (gradient ? 5.0 : 2.0) * outputs);
+        return counted_as(COST_ACTIVATION_OPERATIONS, COST_ACTIVATION_BYTES,
+                          plain_cost(outputs, 1.0, gradient ? 3.0 : 0.0, (gradient ? 5.0 : 2.0) * outputs));
     case FAMILY_CONCAT:
-        return plain_cost(outputs, 0.0, 0.0, both_ways * (inputs + outputs));
+        return counted_as(none, COST_COPY, plain_cost(outputs, 0.0, 0.0, both_ways * (inputs + outputs)));
     case FAMILY_DROPOUT:
         /* Free in inference. */
-        return (struct layer_cost){.train_flops = both_ways * outputs,
-                                   .train_bytes = FLOAT_BYTES * both_ways * (inputs + outputs)};
+        return counted_as(COST_DROPOUT, none,
+                          (struct layer_cost){.train_flops = both_ways * outputs,
+                                              .train_bytes = FLOAT_BYTES * both_ways * (inputs + outputs)});
     }
-    return (struct layer_cost){0};
+    return counted_as(none, none, (struct layer_cost){0});
 }
 
 struct cost cost_of_graph(const struct graph *graph)
@@ -181,73 +226,15 @@ const char *cost_unit_name(enum cost_unit unit)
     return names[unit];
 }
 
-/* Of a convolution's operations, as if its channels came in whole blocks. */
-static double padded(const struct graph *graph, const struct layer *layer)
+/* Operations that a convolution would have more if its channels came in whole blocks. */
+static double padding(const struct graph *graph, const struct layer *layer, const struct layer_cost *cost)
 {
-    const double in = graph->layers[layer->inputs[0]].shape.c, out = layer->out_channels;
-    return ceil(in / CHANNEL_BLOCK) * ceil(out / CHANNEL_BLOCK) * CHANNEL_BLOCK * CHANNEL_BLOCK / (in * out);
-}
-
-static void count_conv(const struct graph *graph, const struct layer *layer, const struct layer_cost *cost,
-                       struct cost_units *units)
-{
-    const int32_t window = layer->kernel_h * layer->kernel_w,
-                  channels = graph->layers[layer->inputs[0]].shape.c;
-    const bool is_image = channels <= IMAGE_CHANNELS;
-    if (layer->groups > 1 && layer->groups == channels && layer->out_channels == channels) {
-        units->of[COST_DEPTHWISE] += cost->train_flops;
-        units->of[COST_DEPTHWISE_BYTES] += cost->train_bytes;
-        return;
-    }
-    const enum cost_unit unit = layer->groups > 1        ? COST_CONV_GROUPED
-                                : is_image               ? COST_CONV_IMAGE
-                                : window == 1            ? COST_CONV_1X1
-                                : window <= SMALL_WINDOW ? COST_CONV_3X3
-                                                         : COST_CONV_LARGE;
-    units->of[unit] += cost->train_flops;
-    units->of[COST_CONV_BYTES] += cost->train_bytes;
-    if (unit != COST_CONV_GROUPED && unit != COST_CONV_IMAGE)
-        units->of[COST_CONV_PADDING] += cost->train_flops * (padded(graph, layer) - 1.0);
-}
-
-static void count_layer(const struct graph *graph, const struct layer *layer, const struct layer_cost *cost,
-                        struct cost_units *units)
-{
-    switch (layer_traits(layer->kind)->family) {
-    case FAMILY_INPUT:
-        units->of[COST_PIXELS] += elements(layer->shape);
-        break;
-    case FAMILY_CONV:
-        count_conv(graph, layer, cost, units);
-        break;
-    case FAMILY_DENSE:
-        units->of[COST_DENSE] += cost->train_flops;
-        break;
-    case FAMILY_BATCH_NORM:
-        units->of[COST_BATCH_NORM] += cost->train_bytes;
-        break;
-    case FAMILY_ACTIVATION:
-    case FAMILY_GATE:
-        units->of[COST_ACTIVATION_BYTES] += cost->train_bytes;
-        units->of[COST_ACTIVATION_OPERATIONS] += cost->train_flops;
-        break;
-    case FAMILY_MAX_POOL:
-        units->of[COST_MAX_POOL] += cost->train_bytes;
-        break;
-    case FAMILY_AVERAGE_POOL:
-        units->of[COST_AVERAGE_POOL] += cost->train_bytes;
-        break;
-    case FAMILY_ADD:
-        units->of[COST_ADD] += cost->train_bytes;
-        break;
-    case FAMILY_GLOBAL_POOL:
-    case FAMILY_CONCAT:
-        units->of[COST_COPY] += cost->train_bytes;
-        break;
-    case FAMILY_DROPOUT:
-        units->of[COST_DROPOUT] += cost->train_flops;
-        break;
-    }
+    if (layer->kind != LAYER_CONV || layer->groups > 1 || cost->operations == COST_CONV_IMAGE)
+        return 0.0;
+    const double in = graph->layers[layer->inputs[0]].shape.c, out = layer->out_channels,
+                 block = CHANNEL_BLOCK * CHANNEL_BLOCK;
+    return cost->train_flops *
+           (ceil(in / CHANNEL_BLOCK) * ceil(out / CHANNEL_BLOCK) * block / (in * out) - 1.0);
 }
 
 /* Operations that Muon's update of a layer's kernel takes: five rounds of Newton and Schulz. */
@@ -268,11 +255,17 @@ struct cost_units cost_units_of(const struct graph *graph, int32_t batch)
     struct cost_units units = {0};
     look_around(graph, &around);
     for (int32_t l = 0; l < graph->count; l++) {
+        const struct layer *layer = &graph->layers[l];
         const struct layer_cost cost = cost_of_layer(graph, &around, l);
-        count_layer(graph, &graph->layers[l], &cost, &units);
+        if (cost.operations < COST_UNIT_COUNT)
+            units.of[cost.operations] += cost.train_flops;
+        if (cost.bytes < COST_UNIT_COUNT)
+            units.of[cost.bytes] += cost.train_bytes;
+        units.of[COST_CONV_PADDING] += padding(graph, layer, &cost);
         units.of[COST_PARAMETERS] += cost.parameters / batch;
-        units.of[COST_ORTHOGONAL] += orthogonal(graph, &graph->layers[l]) / batch;
+        units.of[COST_ORTHOGONAL] += orthogonal(graph, layer) / batch;
     }
+    units.of[COST_PIXELS] = elements(graph->layers[0].shape);
     units.of[COST_LAYERS] = (double)graph->count / batch;
     return units;
 }

@@ -88,7 +88,12 @@ static enum status read_candidate(struct history *history, const struct event_ca
     *model = (struct history_model){.id = event->id,
                                     .parameters = event->parameters,
                                     .layers = graph_json_layers(event->graph),
-                                    .final = event->final,
+                                    .final = event->final && event->baseline_of < 0,
+                                    .baseline = event->baseline_of >= 0,
+                                    .parent = event->parent,
+                                    .compared_with = event->compared_with,
+                                    .gain = NAN,
+                                    .gain_deviation = NAN,
                                     .informed = event->prior >= 0,
                                     .time = NAN,
                                     .validation_accuracy = NAN};
@@ -97,6 +102,15 @@ static enum status read_candidate(struct history *history, const struct event_ca
 #undef GIVEN
     history->informed += model->informed;
     return ST_OK;
+}
+
+static enum status read_morph(struct history *history, const struct event_morph *event, struct error *err)
+{
+    struct history_model *model;
+    enum status st = model_of(history, event->id, &model, err);
+    if (st == ST_OK)
+        model->morphs++;
+    return st;
 }
 
 static enum status read_epoch(struct history *history, const struct event *read, struct error *err)
@@ -132,6 +146,8 @@ static enum status read_model(struct history *history, const struct event *read,
     model->finished = true;
     model->time = read->time;
     model->validation_accuracy = read->model.validation_accuracy;
+    model->gain = read->model.gain;
+    model->gain_deviation = read->model.gain_deviation;
     if (read->model.hash == NULL)
         return ST_OK;
     free(model->hash);
@@ -161,6 +177,58 @@ static enum status read_plan(struct history *history, const struct event_plan *e
     return ST_OK;
 }
 
+/* ---- what branches have shown ---- */
+
+/* Whether the trunk went on from it: what follows is no change of the same round. */
+static bool was_accepted(const struct history *history, const struct history_model *change)
+{
+    for (int32_t i = 0; i < history->model_count; i++) {
+        const struct history_model *model = &history->models[i];
+        if (model->parent == change->id && model->compared_with < 0)
+            return true;
+    }
+    return false;
+}
+
+/* A control is one that others are compared with. */
+static int32_t count_controls(const struct history *history)
+{
+    int32_t count = 0;
+    for (int32_t i = 0; i < history->model_count; i++) {
+        bool is_one = false;
+        for (int32_t k = 0; k < history->model_count && !is_one; k++)
+            is_one = history->models[k].compared_with == history->models[i].id;
+        count += is_one;
+    }
+    return count;
+}
+
+/* The deviation of the mean is that of one: all are compared on the same images. */
+static struct history_branches branches_of(const struct history *history)
+{
+    struct history_branches branches = {.rounds = count_controls(history)};
+    for (int32_t i = 0; i < history->model_count; i++) {
+        const struct history_model *model = &history->models[i];
+        const struct history_model *control =
+            model->compared_with >= 0 ? history_find(history, model->compared_with) : NULL;
+        if (control == NULL || !model->finished || isnan(model->gain))
+            continue;
+        branches.changes++;
+        branches.accepted += was_accepted(history, model);
+        if (model->morphs == 0)
+            continue;
+        branches.morphs++;
+        branches.gain += (model->gain - branches.gain) / branches.morphs;
+        branches.gain_deviation += (model->gain_deviation - branches.gain_deviation) / branches.morphs;
+        branches.gained_accuracy +=
+            (model->validation_accuracy - control->validation_accuracy - branches.gained_accuracy) /
+            branches.morphs;
+    }
+    return branches;
+}
+
+/* ---- tests ---- */
+
 static enum status read_test(struct history *history, const struct event_test *event, struct error *err)
 {
     const size_t bytes = (size_t)history->classes * (size_t)history->classes * sizeof(int64_t);
@@ -186,12 +254,32 @@ static enum status read_test(struct history *history, const struct event_test *e
                                   .models = event->models,
                                   .failed = history->failed,
                                   .smaller = history->smaller,
+                                  .awaits_baseline = event->right != NULL,
+                                  .baseline = {.id = -1},
+                                  .branches = branches_of(history),
                                   .informed = history->informed,
                                   .budget = strdup(history->budget == NULL ? "" : history->budget),
                                   .counts = malloc(bytes)};
     if (test->counts == NULL || test->budget == NULL)
         return error_memory(err, "confusion counts", bytes);
     memcpy(test->counts, event->confusion.values, bytes);
+    return ST_OK;
+}
+
+/* Of the last test. */
+static enum status read_baseline(struct history *history, const struct event_baseline *event,
+                                 struct error *err)
+{
+    struct history_test *test = history->test_count > 0 ? &history->tests[history->test_count - 1] : NULL;
+    if (test == NULL || test->stage != event->stage)
+        return error_set(err, ST_FORMAT, "no test of stage %d before it", (int)event->stage);
+    test->awaits_baseline = false;
+    test->baseline = (struct history_baseline){.id = event->id,
+                                               .accuracy = event->accuracy,
+                                               .plain_accuracy = event->plain_accuracy,
+                                               .views = event->views,
+                                               .better = event->better,
+                                               .worse = event->worse};
     return ST_OK;
 }
 
@@ -214,11 +302,14 @@ static enum status read_event(struct history *history, const struct event *event
         return read_failed(history, &event->failed, err);
     case EVENT_TEST:
         return read_test(history, &event->test, err);
+    case EVENT_BASELINE:
+        return read_baseline(history, &event->baseline, err);
+    case EVENT_MORPH:
+        return read_morph(history, &event->morph, err);
     case EVENT_CONTINUED:
     case EVENT_WORKERS:
     case EVENT_CALIBRATION:
     case EVENT_LEFT_OUT:
-    case EVENT_MORPH:
     case EVENT_UNRECORDED:
     case EVENT_KINDS:
         break; /* these say nothing that a report needs */

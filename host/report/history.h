@@ -28,10 +28,14 @@ struct history_hyperparameters {
 
 struct history_model { /* one candidate */
     int64_t id;
-    int64_t parameters; /* -1: unknown */
-    int32_t layers;     /* of its graph; -1: unknown */
-    bool final;         /* the final fit of a stage */
-    bool finished;      /* has a model event; else still in training, stopped or failed */
+    int64_t parameters;            /* -1: unknown */
+    int32_t layers;                /* of its graph; -1: unknown */
+    bool final;                    /* the final fit of a stage */
+    bool baseline;                 /* a stage's training without a search, which is no final fit */
+    int64_t parent, compared_with; /* ids; -1: none */
+    int32_t morphs;                /* that made it of its parent */
+    double gain, gain_deviation;   /* over the one that it was compared with, in loss; of a finished model */
+    bool finished;                 /* has a model event; else still in training, stopped or failed */
     bool failed;
     bool informed;              /* chosen by what earlier runs have shown (search.prior) */
     bool smaller;               /* its batch, than the job's */
@@ -41,6 +45,22 @@ struct history_model { /* one candidate */
     struct history_hyperparameters hyperparameters;
     struct history_point *points;
     int32_t point_count, point_capacity;
+};
+
+/* A stage's training without a search on the test set. */
+struct history_baseline {
+    int64_t id; /* -1: there is none */
+    double accuracy, plain_accuracy;
+    int32_t views;
+    int64_t better, worse; /* images that the stage's model alone, and the baseline alone, answers right */
+};
+
+/* What the changes on a trunk have shown, of all stages until then. */
+struct history_branches {
+    int32_t rounds, changes, accepted; /* finished changes */
+    int32_t morphs;                    /* of these, those that are one */
+    double gain, gain_deviation;       /* of such a one in validation loss, the mean */
+    double gained_accuracy;            /* likewise, on the validation images */
 };
 
 struct history_test { /* one stage's evaluation on the test set */
@@ -55,6 +75,9 @@ struct history_test { /* one stage's evaluation on the test set */
     int32_t informed;                       /* chosen by search.prior, likewise */
     int64_t *counts;                        /* [true class * classes + predicted class] */
     char *budget;                           /* "3600 s", "500 steps", "12 models"; "" when unknown */
+    bool awaits_baseline;                   /* which is still to come */
+    struct history_baseline baseline;
+    struct history_branches branches;
 };
 
 struct history {

@@ -95,7 +95,7 @@ static bool stands_out(const struct history *history, const struct history_model
         const struct history_model *other = &history->models[i];
         if (other->final)
             return model->final;
-        if (isfinite(other->validation_accuracy) &&
+        if (!other->baseline && isfinite(other->validation_accuracy) &&
             (best == NULL || other->validation_accuracy > best->validation_accuracy))
             best = other;
     }
@@ -242,7 +242,8 @@ static enum status finished_models(const struct history *history, const struct h
     if (*models == NULL)
         return error_memory(err, "models of a plot", room * sizeof(**models));
     for (int32_t i = 0; i < history->model_count; i++)
-        if (history->models[i].finished && isfinite(history->models[i].validation_accuracy))
+        if (history->models[i].finished && !history->models[i].baseline &&
+            isfinite(history->models[i].validation_accuracy))
             (*models)[(*count)++] = &history->models[i];
     qsort(*models, (size_t)*count, sizeof(**models), compare_times);
     return ST_OK;

@@ -1,6 +1,7 @@
 #include "host/report/text.h"
 
 #include "host/base/text.h"
+#include "host/report/verdict.h"
 
 #include <math.h>
 #include <string.h>
@@ -61,6 +62,63 @@ static void print_hyperparameters(FILE *out, const struct history_hyperparameter
 #undef PRINT
 }
 
+static double points(double share)
+{
+    return 100.0 * share;
+}
+
+static void print_baseline(FILE *out, const struct history_test *test, const struct metrics *metrics)
+{
+    const struct history_baseline *baseline = &test->baseline;
+    if (isnan(baseline->accuracy)) {
+        fprintf(out, "baseline: model %lld, without a search, could not be trained\n",
+                (long long)baseline->id);
+        return;
+    }
+    const struct verdict verdict = verdict_of(baseline->better, baseline->worse, metrics->samples);
+    fprintf(out, "baseline: model %lld, without a search, accuracy %.4f", (long long)baseline->id,
+            baseline->accuracy);
+    if (baseline->views > 1)
+        fprintf(out, " (%.4f without views)", baseline->plain_accuracy);
+    fprintf(
+        out,
+        "\nverdict: %s: %+.2f points (95 %%: %+.2f to %+.2f), %lld images right by the search alone, %lld "
+        "without it alone, p = %.2g\n",
+        verdict.low > 0.0    ? "the search was worth it"
+        : verdict.high < 0.0 ? "no search would have been better"
+                             : "no difference can be told",
+        points(verdict.difference), points(verdict.low), points(verdict.high), (long long)baseline->better,
+        (long long)baseline->worse, verdict.p);
+}
+
+static void print_branches(FILE *out, const struct history_branches *branches)
+{
+    fprintf(out, "branches: %d rounds, %d changes beside their controls, %d accepted\n", branches->rounds,
+            branches->changes, branches->accepted);
+    if (branches->morphs == 0)
+        fprintf(out, "verdict: no morph was compared with its control\n");
+    else
+        fprintf(
+            out,
+            "verdict: morphs were worth %+.2f points of validation accuracy, %+.4f +- %.4f in loss (%d of "
+            "them, 95 %%)\n",
+            points(branches->gained_accuracy), branches->gain, VERDICT_WITHIN * branches->gain_deviation,
+            branches->morphs);
+}
+
+/* What the search was worth, as far as anything tells. */
+static void print_verdict(FILE *out, const struct history_test *test, const struct metrics *metrics)
+{
+    if (test->branches.changes > 0)
+        print_branches(out, &test->branches);
+    if (test->baseline.id >= 0)
+        print_baseline(out, test, metrics);
+    else if (test->awaits_baseline)
+        fprintf(out, "baseline: still to be trained\n");
+    else if (test->branches.changes == 0 && test->models > 0)
+        fprintf(out, "verdict: nothing was compared with the search (search.baseline)\n");
+}
+
 void report_text(FILE *out, const struct history *history, const struct history_test *test,
                  const struct metrics *metrics)
 {
@@ -92,6 +150,7 @@ void report_text(FILE *out, const struct history *history, const struct history_
         print_hyperparameters(out, &winner->hyperparameters);
     if (history->skipped > 0)
         fprintf(out, "files skipped: %d, which could not be read\n", history->skipped);
+    print_verdict(out, test, metrics);
 }
 
 /* cJSON prints NAN as null; each function below returns false when out of memory. */
@@ -111,6 +170,41 @@ static bool add_hyperparameters(cJSON *json, const struct history_model *winner)
     JOB_SEARCHED(ADD)
 #undef ADD
     return added;
+}
+
+static bool add_baseline(cJSON *json, const struct history_test *test, const struct metrics *metrics)
+{
+    const struct history_baseline *baseline = &test->baseline;
+    if (baseline->id < 0)
+        return cJSON_AddNullToObject(json, "baseline") != NULL;
+    cJSON *object = cJSON_AddObjectToObject(json, "baseline");
+    const struct verdict verdict = verdict_of(baseline->better, baseline->worse, metrics->samples);
+    const bool known = !isnan(baseline->accuracy);
+    return object != NULL && add_number(object, "model", (double)baseline->id) &&
+           add_number(object, "accuracy", baseline->accuracy) &&
+           add_number(object, "accuracy_without_views",
+                      baseline->views > 1 ? baseline->plain_accuracy : baseline->accuracy) &&
+           add_number(object, "better", (double)baseline->better) &&
+           add_number(object, "worse", (double)baseline->worse) &&
+           add_number(object, "difference", known ? verdict.difference : NAN) &&
+           add_number(object, "low", known ? verdict.low : NAN) &&
+           add_number(object, "high", known ? verdict.high : NAN) &&
+           add_number(object, "p", known ? verdict.p : NAN);
+}
+
+static bool add_branches(cJSON *json, const struct history_branches *branches)
+{
+    if (branches->changes == 0)
+        return cJSON_AddNullToObject(json, "branches") != NULL;
+    cJSON *object = cJSON_AddObjectToObject(json, "branches");
+    const bool known = branches->morphs > 0;
+    return object != NULL && add_number(object, "rounds", branches->rounds) &&
+           add_number(object, "changes", branches->changes) &&
+           add_number(object, "accepted", branches->accepted) &&
+           add_number(object, "morphs", branches->morphs) &&
+           add_number(object, "accuracy", known ? branches->gained_accuracy : NAN) &&
+           add_number(object, "loss", known ? branches->gain : NAN) &&
+           add_number(object, "loss_interval", known ? VERDICT_WITHIN * branches->gain_deviation : NAN);
 }
 
 static bool add_metrics(cJSON *json, const struct class_metrics *m)
@@ -163,6 +257,7 @@ cJSON *report_json(const struct history *history, const struct history_test *tes
                     winner != NULL && winner->parameters >= 0 ? (double)winner->parameters : NAN) ||
         !add_number(json, "layers", winner != NULL && winner->layers >= 0 ? winner->layers : NAN) ||
         !add_number(json, "skipped_files", history->skipped) || !add_hyperparameters(json, winner) ||
+        !add_baseline(json, test, metrics) || !add_branches(json, &test->branches) ||
         !add_classes(json, history, metrics) || !add_average(json, "macro_average", &metrics->macro) ||
         !add_average(json, "weighted_average", &metrics->weighted)) {
         cJSON_Delete(json);

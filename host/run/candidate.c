@@ -2,6 +2,7 @@
 
 #include "host/base/clock.h"
 #include "host/net/cost.h"
+#include "host/net/serialise.h"
 #include "host/run/admission.h"
 #include "host/run/record.h"
 #include "host/run/run_budget.h"
@@ -78,6 +79,14 @@ void candidate_take(struct candidate *candidate, const struct proposal *proposal
 bool candidate_leaves_state(const struct candidate *candidate)
 {
     return !candidate->final && candidate->recipe.hyperparameters.hold > 0.0; /* NAN: it has none */
+}
+
+struct run_final candidate_as_final(const struct candidate *candidate)
+{
+    return (struct run_final){.id = candidate->id,
+                              .parent = candidate->parent,
+                              .fingerprint = graph_fingerprint(&candidate->graph),
+                              .joined = candidate->joined > 0};
 }
 
 void candidate_say(struct candidate *candidate, const char *text)
@@ -347,7 +356,11 @@ static enum status inherit_weights(struct training *training, struct trainer_pas
         admission_inherit(run, candidate, training->team.first, past, inherited, &training->need, err);
     for (int32_t i = 0; st == ST_OK && i < inherited->count; i++) {
         run_lock(run);
-        st = record_morph(run, candidate->id, candidate->operations[i], inherited->differences[i], err);
+        st = record_morph(run, candidate->id, candidate->operations[i], inherited->differences[i],
+                          inherited->losses[i], err);
+        if (st == ST_OK && !isnan(inherited->losses[i]))
+            display_say(&run->display, 1, "  model %d  %s: val loss %.4f before its training",
+                        (int)candidate->id, candidate->operations[i], inherited->losses[i]);
         run_unlock(run);
     }
     return st;

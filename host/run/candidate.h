@@ -15,8 +15,10 @@ struct candidate {
     /* the model whose weights it goes on from, without a morph; -1: none. Of a final fit perhaps an earlier one of the
      * same network */
     int32_t source;
-    int32_t start;      /* index into the job's starting networks; -1 */
-    struct graph graph; /* owned */
+    bool baseline;       /* a final fit without a search (baseline.h) */
+    int32_t baseline_of; /* then: the model that it is compared with */
+    int32_t start;       /* index into the job's starting networks; -1 */
+    struct graph graph;  /* owned */
     struct recipe recipe;
     bool progressive; /* it sees smaller images at first (host/train/progressive.h); of a final fit */
     /* of a child; 0: none are known (a final fit, or one that goes on from its checkpoint) */
@@ -55,6 +57,7 @@ void candidate_take(struct candidate *candidate, const struct proposal *proposal
 /* Whether it leaves files behind for candidates that go on from it or are compared with it: of where it stood when its
  * learning rate had held, and of its losses. */
 bool candidate_leaves_state(const struct candidate *candidate);
+struct run_final candidate_as_final(const struct candidate *candidate);
 /* One more operation, in words. */
 void candidate_say(struct candidate *candidate, const char *text);
 

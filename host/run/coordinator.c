@@ -209,10 +209,7 @@ enum status coordinator_observe(struct run *run, struct candidate *candidate, st
     }
     if (candidate->final) {
         if (!candidate->failed) /* a failed one has left no weights to go on from */
-            run->final = (struct run_final){.id = candidate->id,
-                                            .parent = candidate->parent,
-                                            .fingerprint = graph_fingerprint(&candidate->graph),
-                                            .joined = candidate->joined > 0};
+            run->final = candidate_as_final(candidate);
     } else {
         run->models++;
         st = search_observe(run->search, &trial, candidate->validation.accuracy, candidate->validation.loss,

@@ -114,13 +114,15 @@ static void print_memory(const struct run *run, const struct dry_run_needs *need
             1e-6 * (double)info.memory_total / ADMISSION_RESERVE, 1e-6 * (double)info.memory_free);
 }
 
-/* Seconds of so many steps, the final fit's share of them included. */
+/* Seconds of so many steps, the final fit's share of them and the baseline's as many included. */
 static double seconds_of(const struct run *run, double steps, const struct dry_run_needs *needs)
 {
     const double share = run_budget(run).final_share;
     const double searching =
         sharing_slowdown(&run->sharing) * run->batches.candidate / (needs->alone * run->devices.workers);
-    return steps * ((1.0 - share) * searching + share * run->batches.final / needs->final);
+    const double final = run->batches.final / needs->final;
+    const double baseline = run->job->search.baseline ? final : 0.0;
+    return steps * ((1.0 - share) * searching + share * final + baseline);
 }
 
 /* Each has a step at least, and one is tried whatever the budget says. */
@@ -180,12 +182,17 @@ static void print_budget(const struct run *run, const struct dry_run_needs *need
         fprintf(out, "search   about %.0f candidates a stage, %.0f %% of it, then the final fit\n",
                 candidates_of(run, &state, needs), 100.0 * (1.0 - run->job->search.final_share));
     print_epochs(run, needs, out);
+    const bool baseline = run->job->search.baseline;
+    const double total = budget_total(budget, budget_stages(budget) - 1);
+    if (baseline)
+        fprintf(out, "baseline %s without a search, with as much again behind each stage\n",
+                run->job->search.starts.items[0]);
     if (budget->steps.count > 0)
-        fprintf(out, "end      after about %.0f s\n",
-                seconds_of(run, budget_total(budget, budget_stages(budget) - 1), needs));
+        fprintf(out, "end      after about %.0f s\n", seconds_of(run, total, needs));
     else if (budget->models.count == 0)
-        fprintf(out, "end      after at most %.10g s%s\n", budget_total(budget, budget_stages(budget) - 1),
-                budget->clock == JOB_CLOCK_MODEL ? " of the model's clock" : "");
+        fprintf(out, "end      after at most %.10g s%s%s\n", (baseline ? 2.0 : 1.0) * total,
+                budget->clock == JOB_CLOCK_MODEL ? " of the model's clock" : "",
+                baseline ? ", the baseline's among them" : "");
 }
 
 enum status engine_dry_run(const struct job *job, FILE *out, struct error *err)

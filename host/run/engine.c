@@ -4,6 +4,7 @@
 #include "host/report/report.h"
 #include "host/run/coordinator.h"
 #include "host/run/resume.h"
+#include "host/run/run_budget.h"
 #include "host/run/sharing.h"
 #include "host/run/stage.h"
 #include "host/run/store.h"
@@ -109,6 +110,7 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
                         .best_accuracy = -1.0,
                         .best_loss = INFINITY,
                         .final = {.id = -1, .parent = -1},
+                        .baseline = {.last = {.id = -1, .parent = -1}, .began = NAN},
                         .journal = {.fd = -1},
                         .seconds_per_image = 1.0};
     pthread_mutex_init(&run->lock, NULL);
@@ -145,6 +147,8 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
     if (st == ST_OK)
         st = open_search(run, err);
     if (st == ST_OK)
+        st = run_starts_open(run, err);
+    if (st == ST_OK)
         memory_opened(&run->memory, devices_are_host(&run->devices));
     return st;
 }
@@ -154,12 +158,14 @@ void run_close(struct run *run)
     display_close(&run->display);
     resume_forget(run);
     search_free(run->search);
+    run_starts_close(run);
     weight_cache_close(run->weights);
     devices_close(&run->devices);
     data_free(&run->data);
     journal_close(&run->journal);
     free(run->folder);
     free(run->hashes);
+    free(run->right);
     pthread_mutex_destroy(&run->lock);
     pthread_mutex_destroy(&run->admission);
     *run = (struct run){.journal = {.fd = -1}};
@@ -232,7 +238,8 @@ static void tell_watchdog(const struct run *run)
     supervisor_beat(run->history);
     if (budget_kind_of(budget) != BUDGET_SECONDS || budget->clock != JOB_CLOCK_WALL)
         return;
-    const double total = budget_total(budget, budget_stages(budget) - 1);
+    const double total =
+        budget_total(budget, budget_stages(budget) - 1) * (run->job->search.baseline ? 2.0 : 1.0);
     atomic_store(&run->history->deadline,
                  clock_seconds() + fmax(total - run_time(run), 0.0) + GRACE_SECONDS + GRACE_SHARE * total);
 }
@@ -259,9 +266,10 @@ static enum status run_once(const struct job *job, const char *folder, int verbo
         say_sharing(&run);
     run.window = coordinator_window(&run);
     /* A crash may have come between the last test and its report. */
-    if (st == ST_OK && run.stage > 0 && !run.stage_open)
+    const bool tested = run.stage_tested || (run.stage > 0 && !run.stage_open);
+    if (st == ST_OK && tested)
         st = store_check_published(&run, err);
-    if (st == ST_OK && run.stage > 0 && !run.stage_open)
+    if (st == ST_OK && tested)
         st = report_write_all(folder, job->output.plots, err);
     if (!goes_on)
         display_say(&run.display, 0,

@@ -5,6 +5,7 @@
 #include "host/net/cost.h"
 #include "host/net/serialise.h"
 #include "host/run/store.h"
+#include "host/run/testing.h"
 #include "host/search/budget.h"
 #include "spec/spec.h"
 
@@ -134,6 +135,7 @@ enum status record_candidate(struct run *run, const struct candidate *candidate,
         .operations = {operations, candidate->operation_count},
         .start = candidate->start >= 0 ? starts[candidate->start] : NULL,
         .final = candidate->final,
+        .baseline_of = candidate->baseline ? candidate->baseline_of : -1,
         .expected = candidate->prediction.mean,
         .budget = candidate->recipe.budget != usual.budget ? candidate->recipe.budget : NAN,
         .batches_of = candidate->recipe.batches_of,
@@ -161,10 +163,11 @@ enum status record_left_out(struct run *run, const char *start, struct error *er
     return event_write_left_out(&run->journal, &event, run_time(run), err);
 }
 
-enum status record_morph(struct run *run, int32_t id, const char *operation, double difference,
+enum status record_morph(struct run *run, int32_t id, const char *operation, double difference, double loss,
                          struct error *err)
 {
-    const struct event_morph event = {.id = id, .operation = operation, .difference = difference};
+    const struct event_morph event = {
+        .id = id, .operation = operation, .difference = difference, .loss = loss};
     return event_write_morph(&run->journal, &event, run_time(run), err);
 }
 
@@ -244,6 +247,9 @@ enum status record_test(struct run *run, int32_t id, const struct trainer_test *
 {
     const struct job_budget *budget = &run->job->budget;
     const bool averaged = test->views > 1;
+    char *right = run->job->search.baseline ? testing_right_text(test->right, test->count) : NULL;
+    if (run->job->search.baseline && right == NULL)
+        return error_memory(err, "test", (size_t)test->count);
     const struct event_test event = {
         .stage = run->stage,
         .id = id,
@@ -254,8 +260,17 @@ enum status record_test(struct run *run, int32_t id, const struct trainer_test *
         .plain_loss = averaged ? test->plain.loss : NAN,
         .confusion = {test->confusion, run->data.classes},
         .budget_seconds = budget->seconds.count > 0 ? budget_total(budget, run->stage) : NAN,
-        .elapsed_seconds = run_time(run),
+        .elapsed_seconds = run_time(run) - run->aside,
         .models = run->models,
+        .right = right,
     };
-    return event_write_test(&run->journal, &event, run_time(run), err);
+    enum status st = event_write_test(&run->journal, &event, run_time(run), err);
+    free(right);
+    return st;
+}
+
+enum status record_baseline(struct run *run, const struct event_baseline *event, double time,
+                            struct error *err)
+{
+    return event_write_baseline(&run->journal, event, time, err);
 }

@@ -2,10 +2,12 @@
 
 #include "host/journal/event_read.h"
 #include "host/net/serialise.h"
+#include "host/run/baseline.h"
 #include "host/run/coordinator.h"
 #include "host/run/record.h"
 #include "host/run/resume.h"
 #include "host/run/store.h"
+#include "host/run/testing.h"
 #include "host/search/budget.h"
 
 #include <inttypes.h>
@@ -84,7 +86,8 @@ static enum status replay_run(const struct run *run, const struct event_run *eve
     return ST_OK;
 }
 
-static enum status replay_candidate(struct run *run, const struct event_candidate *event, struct error *err)
+static enum status replay_candidate(struct run *run, const struct event_candidate *event, double time,
+                                    struct error *err)
 {
     if (find(run, event->id) != NULL)
         return error_set(err, ST_FORMAT, "found the beginning of candidate %d, expected that of another",
@@ -100,6 +103,8 @@ static enum status replay_candidate(struct run *run, const struct event_candidat
     candidate->id = event->id;
     candidate->parent = candidate->source = event->parent;
     candidate->final = event->final;
+    candidate->baseline = event->baseline_of >= 0;
+    candidate->baseline_of = event->baseline_of;
     candidate->prediction.mean = event->expected;
     candidate->recipe = recipe_of(event);
     candidate->observed = event->observed;
@@ -107,6 +112,8 @@ static enum status replay_candidate(struct run *run, const struct event_candidat
         batches_wanted(&run->batches, candidate->final, candidate->recipe.hyperparameters.batch);
     candidate->start = start_of(run, event->start);
     candidate_say(candidate, "resumed");
+    if (candidate->baseline)
+        baseline_begin(run, time);
     enum status st = graph_from_json(&candidate->graph, event->graph, err);
     if (st == ST_OK)
         st = insert(run, candidate, err);
@@ -220,14 +227,26 @@ static enum status replay_stage(struct run *run, const struct event *event, stru
         run->stage_open = true;
         run->stage_steps = run->steps_done;
         run->stage_began = run->next_id == 0 ? 0.0 : event->time;
+        run->opened = run->next_id == 0 ? event->time : run->opened;
     }
     found->stage_budget = amount;
     return ST_OK;
 }
 
-/* A tested stage is over, unless the job has moved its end further out since: then it goes on, with another
- * final fit. All its candidates have ended, and are observed by id. */
-static enum status replay_test(struct run *run, const struct event_test *event, double stage_budget,
+/* The baseline is still to come: what the best model answered is needed for it. */
+static enum status keep_right(struct run *run, const struct event_test *event, struct error *err)
+{
+    const int32_t count = run->data.sample_count[SPLIT_TEST];
+    free(run->right);
+    run->right = calloc((size_t)count + 1, 1);
+    if (run->right == NULL)
+        return error_memory(err, "test", (size_t)count);
+    return testing_right_of(event->right, count, run->right, err);
+}
+
+/* A tested stage is over, or waits for its baseline, unless the job has moved its end further out since: then it goes
+ * on, with another final fit. All its candidates have ended, and are observed by id. */
+static enum status replay_test(struct run *run, const struct event *event, double stage_budget,
                                struct error *err)
 {
     const struct job_budget *budget = &run->job->budget;
@@ -241,10 +260,33 @@ static enum status replay_test(struct run *run, const struct event_test *event, 
         run->next_id = candidate->id + 1;
     }
     resume_forget(run);
-    run->model_seconds = event->elapsed_seconds; /* by its clock: the trainings' and the test's */
+    run->model_seconds = event->time; /* by its clock: the trainings' and the test's */
+    if (run->stage < budget_stages(budget) && budget_total(budget, run->stage) > stage_budget) {
+        run->stage_open = false;
+        return st;
+    }
+    if (st == ST_OK && event->test.right != NULL) {
+        run->stage_tested = true;
+        return keep_right(run, &event->test, err);
+    }
+    run->stage++;
     run->stage_open = false;
-    run->stage += run->stage >= budget_stages(budget) || budget_total(budget, run->stage) <= stage_budget;
     return st;
+}
+
+/* The stage is over, unless its end was moved further out before: then it is only known what the baseline has had. */
+static enum status replay_baseline(struct run *run, const struct event *event, struct error *err)
+{
+    struct candidate *candidate = find(run, event->baseline.id);
+    if (candidate == NULL || !candidate->baseline || !candidate->ended)
+        return error_set(err, ST_FORMAT, "found the baseline %d, expected one in training",
+                         (int)event->baseline.id);
+    baseline_end(run, candidate, event->baseline.spent, event->time);
+    resume_forget(run);
+    run->model_seconds = event->time;
+    run->stage += run->stage_tested;
+    run->stage_open = run->stage_tested = false;
+    return ST_OK;
 }
 
 static enum status replay_event(struct run *run, const struct event *event, struct replayed *found,
@@ -268,7 +310,7 @@ static enum status replay_event(struct run *run, const struct event *event, stru
             search_leave_out(run->search, start);
         return ST_OK;
     case EVENT_CANDIDATE:
-        return replay_candidate(run, &event->candidate, err);
+        return replay_candidate(run, &event->candidate, event->time, err);
     case EVENT_PLAN:
         replay_plan(run, &event->plan);
         return ST_OK;
@@ -277,7 +319,9 @@ static enum status replay_event(struct run *run, const struct event *event, stru
     case EVENT_FAILED:
         return replay_failed(run, &event->failed, err);
     case EVENT_TEST:
-        return replay_test(run, &event->test, found->stage_budget, err);
+        return replay_test(run, event, found->stage_budget, err);
+    case EVENT_BASELINE:
+        return replay_baseline(run, event, err);
     case EVENT_EPOCH:
         replay_epoch(run, &event->epoch);
         return ST_OK;

@@ -52,10 +52,10 @@ struct candidate *resume_take(struct run *run, int32_t id)
     return index >= 0 ? take_at(run, index) : NULL;
 }
 
-static int32_t index_of_final(const struct run *run)
+static int32_t index_of_final(const struct run *run, bool baseline)
 {
     for (int32_t i = 0; i < run->past_count; i++) {
-        if (run->past[i]->final)
+        if (run->past[i]->final && run->past[i]->baseline == baseline)
             return i;
     }
     return -1;
@@ -63,7 +63,13 @@ static int32_t index_of_final(const struct run *run)
 
 struct candidate *resume_take_final(struct run *run)
 {
-    const int32_t index = index_of_final(run);
+    const int32_t index = index_of_final(run, false);
+    return index >= 0 ? take_at(run, index) : NULL;
+}
+
+struct candidate *resume_take_baseline(struct run *run)
+{
+    const int32_t index = index_of_final(run, true);
     return index >= 0 ? take_at(run, index) : NULL;
 }
 
@@ -78,7 +84,7 @@ bool resume_has_later(const struct run *run, int32_t id)
 
 bool resume_has_final(const struct run *run)
 {
-    return index_of_final(run) >= 0;
+    return index_of_final(run, false) >= 0;
 }
 
 bool resume_is_suspect(const struct run *run, int32_t id)
@@ -217,7 +223,12 @@ static enum status settle(struct run *run, const struct journal_lines *lines, co
     enum status st = count_kills(run, kills, err);
     for (int32_t i = 0; st == ST_OK && i < run->past_count; i++) {
         struct candidate *candidate = run->past[i];
-        if (candidate->ended)
+        if (candidate->baseline && !run->stage_tested) {
+            /* Its stage goes on with a larger budget, and it is forgotten: it was beside a smaller one. */
+            candidate->ended = false;
+            kills[i] = 0;
+        }
+        if (candidate->ended || (candidate->baseline && !run->stage_tested))
             continue;
         st = find_checkpoint(run, candidate, err);
         if (kills[i] >= MOST_KILLS)

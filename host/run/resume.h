@@ -30,6 +30,8 @@ const struct candidate *resume_find(const struct run *run, int32_t id);
 struct candidate *resume_take(struct run *run, int32_t id);
 /* The stage's final fit, likewise. */
 struct candidate *resume_take_final(struct run *run);
+/* The tested stage's baseline, the caller's to free; NULL: it has not begun. */
+struct candidate *resume_take_baseline(struct run *run);
 /* Whether there is one of that id or a later one, final fits left out. */
 bool resume_has_later(const struct run *run, int32_t id);
 bool resume_has_final(const struct run *run);

@@ -40,6 +40,13 @@ struct run_final {
     bool joined;          /* it has been trained on the validation images too */
 };
 
+/* What the search is measured by (baseline.h). */
+struct run_baseline {
+    struct run_final last; /* that was tested */
+    double spent;          /* that it had had, with those that it went on from: seconds, or steps */
+    double began;          /* the run time when the one in hand began; NAN: none is */
+};
+
 /* The hashes of a model's files, as they were written. */
 enum run_file { RUN_MODEL, RUN_LOSSES, RUN_FILES };
 struct run_hash {
@@ -77,6 +84,10 @@ struct run {
     double stage_began;    /* run time */
     int32_t stage;         /* index into the budget's list */
     bool stage_open;       /* its stage event is in the journal */
+    bool stage_tested;     /* and its test, but its baseline is still to come */
+    uint8_t *right;        /* then: of each test image whether the best model's answer was */
+    double opened;         /* run time when the first stage began */
+    double aside;          /* seconds of run time that baselines of earlier stages took */
     uint32_t steps_done;   /* in all trainings that were observed, in this and earlier stages */
     uint32_t stage_steps;  /* steps_done when the stage began */
     uint32_t steps_coming; /* at most, in trainings that are not observed yet; with a budget in steps */
@@ -87,6 +98,10 @@ struct run {
     int32_t published_id;            /* the model that this process has put into model.safetensors; -1 */
     double best_accuracy, best_loss; /* validation */
     struct run_final final;
+    struct run_baseline baseline;
+    struct graph
+        *starts; /* of the job's starting networks; without layers where one can't be made for these images */
+    int32_t start_count;
     struct run_hash *hashes; /* [hash_count], by id */
     int32_t hash_count;
     int32_t lost_id;            /* a model that was needed and whose file is gone or damaged; -1 */

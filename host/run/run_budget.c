@@ -2,10 +2,12 @@
 
 #include "host/net/cost.h"
 #include "host/net/start.h"
+#include "host/run/baseline.h"
 #include "host/run/sharing.h"
 #include "host/train/progressive.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 /* What a stage needs beside training and test, to write the model, the report and the plots: what those took (stage.c),
  * with a margin, for the machine may be busier by then; some seconds, and a part of the stage, for what is larger in
@@ -20,24 +22,49 @@ static bool by_model(const struct run *run)
     return run->job->budget.clock == JOB_CLOCK_MODEL;
 }
 
+enum status run_starts_open(struct run *run, struct error *err)
+{
+    const struct job_search *search = &run->job->search;
+    const struct shape image = {0, run->data.channels, run->data.height, run->data.width};
+    struct error unsaid; /* what can't be made is said when it is to be trained */
+    run->starts = calloc((size_t)search->starts.count + 1, sizeof(*run->starts));
+    if (run->starts == NULL)
+        return error_memory(err, "starting networks", (size_t)search->starts.count * sizeof(*run->starts));
+    run->start_count = search->starts.count;
+    for (int32_t i = 0; i < run->start_count; i++) {
+        if (start_make(&run->starts[i], search->starts.items[i], search->width, image, run->data.classes,
+                       &unsaid) == ST_OK)
+            continue;
+        graph_free(&run->starts[i]);
+        if (unsaid.status == ST_MEMORY) {
+            *err = unsaid;
+            return ST_MEMORY;
+        }
+    }
+    return ST_OK;
+}
+
+void run_starts_close(struct run *run)
+{
+    for (int32_t i = 0; i < run->start_count; i++)
+        graph_free(&run->starts[i]);
+    free(run->starts);
+    run->starts = NULL;
+    run->start_count = 0;
+}
+
 /* Those of the starting networks by these rates. Without one: INFINITY and 0. */
 static void start_costs(const struct run *run, const struct budget_speed *speed, double *cheapest,
                         double *dearest)
 {
-    const struct job_search *search = &run->job->search;
-    const struct shape image = {0, run->data.channels, run->data.height, run->data.width};
-    struct error ignored; /* said when the network is made to be trained */
     *cheapest = INFINITY;
     *dearest = 0.0;
-    for (int32_t i = 0; i < search->starts.count; i++) {
-        struct graph graph = {0};
-        if (start_make(&graph, search->starts.items[i], search->width, image, run->data.classes, &ignored) ==
-            ST_OK) {
-            const double cost = cost_seconds(&graph, &speed->rates);
-            *cheapest = fmin(*cheapest, cost);
-            *dearest = fmax(*dearest, cost);
-        }
-        graph_free(&graph);
+    for (int32_t i = 0; i < run->start_count; i++) {
+        if (run->starts[i].count == 0)
+            continue;
+        const double cost = cost_seconds(&run->starts[i], &speed->rates);
+        *cheapest = fmin(*cheapest, cost);
+        *dearest = fmax(*dearest, cost);
     }
 }
 
@@ -105,7 +132,7 @@ struct budget_state run_budget(const struct run *run)
     const enum budget_kind kind = budget_kind_of(&job->budget);
     struct budget_state state = {
         .kind = kind,
-        .total = budget_total(&job->budget, run->stage),
+        .total = budget_total(&job->budget, run->stage) + (kind == BUDGET_SECONDS ? run->aside : 0.0),
         .final_share = search_has_candidates(run->search) ? job->search.final_share : 1.0,
         .epochs = job->search.epochs,
         .final_epochs = job->train.final_epochs,
@@ -163,7 +190,7 @@ static double allowances_of(const struct candidate *candidate)
 /* Before that training: the network of a final fit is what will be tested, unless an earlier one is better. */
 static struct budget_state budget_of(const struct run *run, const struct candidate *candidate)
 {
-    struct budget_state budget = run_budget(run);
+    struct budget_state budget = candidate->baseline ? baseline_budget(run) : run_budget(run);
     if (candidate->final)
         budget.costs.likely = cost_seconds(&candidate->graph, &budget.speed.rates);
     return budget;
@@ -225,6 +252,11 @@ double run_model_test_seconds(const struct run *run, const struct graph *graph)
 
 double run_seconds_left(const struct run *run)
 {
-    const struct job_budget *budget = &run->job->budget;
-    return budget_kind_of(budget) == BUDGET_SECONDS ? budget_total(budget, run->stage) - run_time(run) : NAN;
+    if (budget_kind_of(&run->job->budget) != BUDGET_SECONDS)
+        return NAN;
+    if (run->stage_tested) {
+        const struct budget_state baseline = baseline_budget(run);
+        return baseline.total - baseline.spent;
+    }
+    return budget_total(&run->job->budget, run->stage) + run->aside - run_time(run);
 }

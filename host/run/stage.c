@@ -3,13 +3,14 @@
 #include "host/base/clock.h"
 #include "host/net/serialise.h"
 #include "host/report/report.h"
-#include "host/run/admission.h"
+#include "host/run/baseline.h"
 #include "host/run/coordinator.h"
 #include "host/run/record.h"
 #include "host/run/resume.h"
 #include "host/run/run_budget.h"
 #include "host/run/speed.h"
 #include "host/run/store.h"
+#include "host/run/testing.h"
 #include "host/train/progressive.h"
 
 #include <math.h>
@@ -52,21 +53,44 @@ bool stage_progressive(const struct job *job, struct shape image)
 
 /* An earlier stage's final fit of the same network is gone on from, but not one that knows the validation images, for
  * nobody could say then how good it becomes. */
-static bool goes_on_from_earlier(const struct run *run, const struct candidate *candidate)
+static bool goes_on_from(const struct run_final *earlier, const struct candidate *candidate)
 {
-    const struct run_final *earlier = &run->final;
     return earlier->id >= 0 && !earlier->joined && earlier->parent == candidate->parent &&
            earlier->fingerprint == graph_fingerprint(&candidate->graph);
 }
 
-/* Whether it is to see smaller images at first: from fresh weights alone, for others have seen them in full size. */
-static enum status see_smaller_images(const struct run *run, struct candidate *candidate, struct error *err)
+enum status stage_see_smaller(const struct run *run, const struct run_final *earlier,
+                              struct candidate *candidate, struct error *err)
 {
     candidate->progressive = false;
-    if (candidate->parent >= 0 || goes_on_from_earlier(run, candidate) ||
+    if (candidate->parent >= 0 || goes_on_from(earlier, candidate) ||
         !stage_progressive(run->job, candidate->graph.layers[0].shape))
         return ST_OK;
-    return progressive_fits(&candidate->graph, &candidate->progressive, err);
+    enum status st = progressive_fits(&candidate->graph, &candidate->progressive, err);
+    if (st == ST_OK && candidate->progressive)
+        candidate_say(candidate, "small images first");
+    return st;
+}
+
+enum status stage_final(const struct run *run, struct proposal *proposal, const struct run_final *earlier,
+                        struct candidate **made, struct error *err)
+{
+    struct candidate *candidate = *made = candidate_new();
+    if (candidate == NULL) {
+        proposal_free(proposal);
+        return error_memory(err, "candidate", sizeof(*candidate));
+    }
+    candidate->id = run->next_id;
+    candidate_take(candidate, proposal);
+    candidate->final = true;
+    candidate->batch = batches_wanted(&run->batches, true, candidate->recipe.hyperparameters.batch);
+    if (goes_on_from(earlier, candidate)) {
+        candidate->source = earlier->id;
+        candidate->recipe.goes_on = false;
+        candidate->recipe.shrink = NAN;
+        candidate->recipe.hyperparameters.warmup = candidate->recipe.hyperparameters.hold = NAN;
+    }
+    return ST_OK;
 }
 
 /* What the strategy wants to end with. */
@@ -77,26 +101,11 @@ static enum status propose_final(const struct run *run, struct candidate **made,
     struct proposal proposal;
     *made = NULL;
     enum status st = search_propose_final(run->search, &request, &proposal, err);
-    if (st != ST_OK)
-        return st;
-    struct candidate *candidate = candidate_new();
-    if (candidate == NULL) {
-        proposal_free(&proposal);
-        return error_memory(err, "candidate", sizeof(*candidate));
-    }
-    candidate->id = request.id;
-    candidate_take(candidate, &proposal);
-    candidate_say(candidate, "final fit");
-    candidate->final = true;
-    candidate->batch = batches_wanted(&run->batches, true, candidate->recipe.hyperparameters.batch);
-    if (goes_on_from_earlier(run, candidate)) {
-        candidate->source = run->final.id;
-        candidate->recipe.goes_on = false;
-        candidate->recipe.shrink = NAN;
-        candidate->recipe.hyperparameters.warmup = candidate->recipe.hyperparameters.hold = NAN;
-    }
-    *made = candidate;
-    return ST_OK;
+    if (st == ST_OK)
+        st = stage_final(run, &proposal, &run->final, made, err);
+    if (st == ST_OK)
+        candidate_say(*made, "final fit");
+    return st;
 }
 
 /* How good the prediction was by which the network was chosen. */
@@ -111,8 +120,7 @@ static void say_speed(struct run *run, const struct candidate *candidate)
     run_unlock(run);
 }
 
-/* On all devices. */
-static enum status train_final(struct run *run, struct candidate *candidate, struct error *err)
+enum status stage_train_final(struct run *run, struct candidate *candidate, struct error *err)
 {
     const struct team all = {0, run->devices.count}, team = {0, run->batches.team};
     run->history->training[0] = candidate->id;
@@ -150,11 +158,9 @@ static enum status final_fit(struct run *run, struct error *err)
     if (st == ST_DIVERGED)
         st = tell_cause(run, err);
     if (st == ST_OK)
-        st = see_smaller_images(run, candidate, err);
-    if (st == ST_OK && candidate->progressive)
-        candidate_say(candidate, "small images first");
+        st = stage_see_smaller(run, &run->final, candidate, err);
     if (st == ST_OK && !candidate->ended)
-        st = train_final(run, candidate, err);
+        st = stage_train_final(run, candidate, err);
     if (st == ST_OK)
         st = coordinator_observe(run, candidate, err);
     if (st == ST_OK) {
@@ -180,57 +186,34 @@ static void say_result(struct run *run, const struct trainer_test *test)
                    test->result.accuracy, test->result.loss);
 }
 
-/* Evaluates what model.safetensors holds on the test set and journals it. */
+/* Tests the best model and journals it; what it answered is kept for the baseline. */
 static enum status test_best(struct run *run, struct error *err)
 {
-    const int32_t classes = run->data.classes;
-    const struct team all = {0, run->devices.count};
-    struct candidate best = {
-        .id = run->best_id, .final = true, .recipe = recipe_usual(), .batch = run->batches.final};
-    struct trainer *trainer = NULL;
-    float *values = NULL;
-    struct memory_need need = {0};
-    struct trainer_test test = {.samples = run->data.samples[SPLIT_TEST],
-                                .count = run->data.sample_count[SPLIT_TEST],
-                                .views = trainer_views_of(&run->job->evaluate, &run->job->train),
-                                .classes = classes,
-                                .labels = run->data.labels,
-                                .confusion = calloc((size_t)classes * (size_t)classes, sizeof(int64_t))};
-
-    if (test.confusion == NULL)
-        return error_memory(err, "confusion matrix", 0);
-    enum status st = store_load(run, run->best_id, &best.graph, &values, err);
-    if (st != ST_OK)
-        goto out;
-    st = admission_open(run, &best, all, ADMISSION_LEAST_BATCH, &need, &trainer, err);
-    if (st == ST_OK)
-        st = trainer_load_values(trainer, values, err);
-    if (st != ST_OK)
-        goto out;
-    st = trainer_test(trainer, &test, err);
-    run_lock(run);
-    run->model_seconds += run_model_test_seconds(run, &best.graph);
-    run_unlock(run);
+    struct trainer_test test = {0};
+    enum status st = testing_run(run, run->best_id, &test, err);
     if (st == ST_OK)
         st = record_test(run, run->best_id, &test, err);
     if (st == ST_OK)
         say_result(run, &test);
-out:
-    trainer_close(trainer);
-    graph_free(&best.graph);
-    free(values);
-    free(test.confusion);
+    if (st == ST_OK) {
+        free(run->right);
+        run->right = test.right;
+        test.right = NULL;
+    }
+    testing_free(&test);
     return st;
 }
 
 /* ---- stage ---- */
 
-enum status stage_run(struct run *run, struct error *err)
+/* Until it is tested and reported. */
+static enum status search_and_test(struct run *run, struct error *err)
 {
     enum status st = ST_OK;
     if (!run->stage_open) {
         run->stage_steps = run->steps_done;
         run->stage_began = run->next_id == 0 ? 0.0 : run_time(run); /* loading is part of the first */
+        run->opened = run->next_id == 0 ? run_time(run) : run->opened;
         st = record_stage(run, err);
         run->stage_open = true;
     }
@@ -244,9 +227,18 @@ enum status stage_run(struct run *run, struct error *err)
         st = final_fit(run, err);
     if (st == ST_OK)
         st = test_best(run, err);
-    if (st == ST_OK)
+    return st == ST_OK ? write_report(run, err) : st;
+}
+
+enum status stage_run(struct run *run, struct error *err)
+{
+    enum status st = run->stage_tested ? ST_OK : search_and_test(run, err);
+    run->stage_tested = st == ST_OK && run->job->search.baseline;
+    if (run->stage_tested)
+        st = baseline_run(run, err);
+    if (st == ST_OK && run->stage_tested)
         st = write_report(run, err);
     run->stage++;
-    run->stage_open = false;
+    run->stage_open = run->stage_tested = false;
     return st;
 }

@@ -247,8 +247,8 @@ static enum status propose_expected(const struct search *search, const struct br
         snprintf(proposal->operations[proposal->operation_count++], SEARCH_OPERATION_LENGTH,
                  "%+.3f +- %.3f expected", proposal->prediction.mean, proposal->prediction.deviation);
         proposal->prediction = prediction_none(); /* of its score there is none */
-        proposal->recipe.prior = prior->read ? GAIN_PRIOR_VERSION : -1;
         proposal->recipe.hyperparameters = branches->trunk->recipe.hyperparameters;
+        proposal->recipe.prior = prior->read ? GAIN_PRIOR_VERSION : -1;
         go_on(branches, HOLD, proposal);
     }
     return st;

@@ -226,6 +226,13 @@ enum status search_propose_final(const struct search *search, const struct searc
     return st;
 }
 
+enum status search_propose_baseline(const struct search *search, const struct search_request *request,
+                                    struct proposal *proposal, struct error *err)
+{
+    *proposal = (struct proposal){0};
+    return search_none.propose_final(search, NULL, request, proposal, err);
+}
+
 bool search_admits(const struct search_limits *limits, const struct graph *graph)
 {
     if (limits->max_parameters > 0 && cost_of_graph(graph).parameters > limits->max_parameters)

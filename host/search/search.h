@@ -81,8 +81,8 @@ struct proposal {
 };
 void proposal_free(struct proposal *proposal);
 
-/* What a stage's budget pays for. Shares are of the stage: of its seconds, but for what is kept for report and plots, or
- * of its steps; with a budget in models of the final fit.
+/* What a stage's budget pays for. Shares are of the stage: of its seconds, but for what is kept for report and plots,
+ * or of its steps; with a budget in models of the final fit.
  *
  * epochs            of the final fit, if it had all of the stage, for a network whose image costs 1 by cost_seconds
  * test              of the final fit, that take as long as the stage's test, whatever network that is
@@ -158,6 +158,10 @@ bool search_goes_by_means(const struct search *search);
 /* Proposes the stage's final fit, which has no morphs. ST_DIVERGED when none of the candidates could be trained. */
 enum status search_propose_final(const struct search *search, const struct search_request *request,
                                  struct proposal *proposal, struct error *err);
+
+/* What would be trained without a search: the final fit of the strategy none. */
+enum status search_propose_baseline(const struct search *search, const struct search_request *request,
+                                    struct proposal *proposal, struct error *err);
 
 /* Starting network `start`, an index into search.starts, is not to be proposed any more. */
 void search_leave_out(struct search *search, int32_t start);

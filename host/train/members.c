@@ -303,7 +303,7 @@ static void keep_losses(const struct members_evaluation *wanted, const int32_t *
     }
 }
 
-/* Rows of the last step are samples[0] to samples[valid - 1]. */
+/* The same rows; `samples` lies in those that are wanted. */
 static void count_predictions(struct evaluation *evaluation, const int32_t *samples, int32_t valid,
                               const float *probabilities)
 {
@@ -313,6 +313,8 @@ static void count_predictions(struct evaluation *evaluation, const int32_t *samp
     for (int32_t row = 0; row < valid; row++) {
         int32_t predicted = largest(probabilities + (size_t)row * (size_t)classes, classes);
         wanted->confusion[wanted->labels[samples[row]] * classes + predicted]++;
+        if (wanted->right != NULL)
+            wanted->right[samples - wanted->samples + row] = predicted == wanted->labels[samples[row]];
     }
     pthread_mutex_unlock(&evaluation->lock);
 }

@@ -141,7 +141,8 @@ enum status trainer_test(struct trainer *trainer, struct trainer_test *test, str
                                               .views = test->views,
                                               .classes = test->classes,
                                               .labels = test->labels,
-                                              .confusion = test->confusion};
+                                              .confusion = test->confusion,
+                                              .right = test->right};
     return evaluate(trainer, &wanted, &test->result, &test->plain, err);
 }
 

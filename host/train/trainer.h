@@ -171,6 +171,7 @@ struct trainer_test {
     int32_t classes;
     const int32_t *labels; /* of the dataset's images */
     int64_t *confusion;    /* classes x classes, rows are the truth; is added to */
+    uint8_t *right;        /* [count], of each image whether its answer was; NULL: not wanted */
     /* what was found: by all views together, as the confusion; and by the images as they are */
     struct trainer_result result, plain;
 };

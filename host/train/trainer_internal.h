@@ -111,6 +111,7 @@ struct members_evaluation {
     int32_t count, views, classes;
     const int32_t *labels;
     int64_t *confusion; /* NULL: not wanted */
+    uint8_t *right;     /* beside a confusion; NULL: not wanted */
     float *losses;      /* of each sample; NULL: not wanted. Labels and classes are for these two alone */
 };
 

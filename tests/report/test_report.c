@@ -147,6 +147,8 @@ static cJSON *three_layers, *four_layers, *no_layers; /* graphs, of which a repo
             .id = number,                                                                                    \
             .parent = -1,                                                                                    \
             .operations = {no_names, 0},                                                                     \
+            .baseline_of = -1,                                                                               \
+            .compared_with = -1,                                                                             \
             .expected = NAN,                                                                                 \
             .graph = layers,                                                                                 \
             .parameters = size,                                                                              \
@@ -202,9 +204,9 @@ static void fill_run_events(struct event events[RUN_EVENTS])
         {.kind = EVENT_PLAN, .plan = {.id = 2, .batch = 16, .wanted = 32}},
         EPOCH_OF(0, 2, 0, 0.5, 0.9, 0.6, 0.8),
         MODEL(0, 2, 0.8),
-        {.kind = EVENT_TEST, .test = {0, 2, 0.5, 0.7, {first, 4}, 60, 58.25, 2, -1, NAN, NAN}},
+        {.kind = EVENT_TEST, .test = {0, 2, 0.5, 0.7, {first, 4}, 60, 58.25, 2, -1, NAN, NAN, NULL}},
         STAGE(1, NAN, 12),
-        {.kind = EVENT_TEST, .test = {1, 0, 1, 0.1, {second, 4}, NAN, 99, 3, -1, NAN, NAN}},
+        {.kind = EVENT_TEST, .test = {1, 0, 1, 0.1, {second, 4}, NAN, 99, 3, -1, NAN, NAN, NULL}},
     };
     memcpy(events, made_here, sizeof(made_here));
     for (int i = 0; i < RUN_EVENTS; i++)
@@ -281,6 +283,8 @@ static char *read_text(const char *name)
     return text;
 }
 
+#define NOTHING "verdict: nothing was compared with the search (search.baseline)\n"
+
 static void assert_ends_with(const char *name, const char *end)
 {
     char *text = read_text(name);
@@ -311,14 +315,14 @@ static void writes_reports_of_every_stage(void **state)
                      "models chosen by search.prior, what earlier runs have shown: 1\nwinner: "
                      "model 2\n"
                      "parameters: 3000\nlayers: 4\ntrain.batch: 48\ntrain.learning_rate: "
-                     "0.046875\nfiles skipped: 3, which could not be read\n");
+                     "0.046875\nfiles skipped: 3, which could not be read\n" NOTHING);
     assert_ends_with("report.txt",
                      "\naccuracy: 1.0000\n\n"
                      "stage: 1\nbudget: 12 models\nelapsed: 99.0 s\n"
                      "models tried: 3 (candidates that failed: 1)\n"
                      "models with a smaller batch for want of memory: 1\n"
                      "models chosen by search.prior, what earlier runs have shown: 1\nwinner: model 0\n"
-                     "parameters: 1000\nlayers: 3\nfiles skipped: 3, which could not be read\n");
+                     "parameters: 1000\nlayers: 3\nfiles skipped: 3, which could not be read\n" NOTHING);
     char *last = read_text("report.txt"), *second = read_text("report-1.txt");
     assert_string_equal(last, second);
     free(last);

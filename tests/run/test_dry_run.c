@@ -80,6 +80,18 @@ static void test_seconds(void **state)
     check_says(overrides, said, "about 60");
 }
 
+/* A baseline takes as long again. */
+static void test_baseline(void **state)
+{
+    static const char *const overrides[] = {"budget.models=[]", "budget.seconds=60", "search.baseline=true",
+                                            NULL};
+    static const char *const said[] = {
+        "\nbaseline lean without a search, with as much again behind each stage\n",
+        "\nend      after at most 120 s, the baseline's among them\n", NULL};
+    (void)state;
+    check_says(overrides, said, "at most 60");
+}
+
 /* Candidates that never see all images are said to be that, not only counted. */
 static void test_too_small(void **state)
 {
@@ -120,8 +132,9 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_models),    cmocka_unit_test(test_steps),     cmocka_unit_test(test_seconds),
-        cmocka_unit_test(test_too_small), cmocka_unit_test(test_no_search), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_models),    cmocka_unit_test(test_steps),    cmocka_unit_test(test_seconds),
+        cmocka_unit_test(test_too_small), cmocka_unit_test(test_baseline), cmocka_unit_test(test_no_search),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

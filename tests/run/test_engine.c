@@ -101,10 +101,10 @@ struct finished {
     size_t length, model_length;
 };
 
-static void finish(struct finished *whole)
+static void finish(struct finished *whole, const char *const *overrides)
 {
     struct error err;
-    tiny_job_open(&whole->tiny, NULL);
+    tiny_job_open(&whole->tiny, overrides);
     run_to_the_end(&whole->tiny);
     whole->history = tiny_job_history(&whole->tiny);
     whole->journal = file_join(whole->tiny.run, JOURNAL_NAME);
@@ -141,13 +141,12 @@ static void assert_same_run(const struct finished *whole, size_t line)
 }
 
 /* Cuts the journal behind each of its lines in turn, as a kill there would have left it (without the checkpoints). */
-static void test_resumed(void **state)
+static int resume_everywhere(const char *const *overrides)
 {
     struct finished whole;
     struct error err;
     int resumed = 0;
-    (void)state;
-    finish(&whole);
+    finish(&whole, overrides);
     for (size_t i = 0; i + 1 < whole.lines.count; i++) {
         const struct journal_line *line = &whole.lines.lines[i];
         if (strcmp(line->event, "epoch") == 0)
@@ -158,8 +157,17 @@ static void test_resumed(void **state)
         assert_same_run(&whole, i + 1);
         resumed++;
     }
-    assert_true(resumed >= 3 * (TINY_JOB_MODELS + 1));
     finished_free(&whole);
+    return resumed;
+}
+
+static void test_resumed(void **state)
+{
+    static const char *const baseline[] = {"budget.models=[]", "budget.steps=[8,14]", "search.baseline=true",
+                                           NULL};
+    (void)state;
+    assert_true(resume_everywhere(NULL) >= 3 * (TINY_JOB_MODELS + 1));
+    assert_true(resume_everywhere(baseline) >= 14);
 }
 
 /* A flipped bit in each line of the journal in turn: what stands before is kept, the rest done again, to the same
@@ -170,7 +178,7 @@ static void test_salvaged(void **state)
     struct error err;
     size_t kept, dropped;
     (void)state;
-    finish(&whole);
+    finish(&whole, NULL);
     struct tiny_job *tiny = &whole.tiny;
     for (size_t i = 1; i + 1 < whole.lines.count; i++) {
         char *flipped = &whole.text[whole.lines.lines[i].end - 30];
@@ -197,7 +205,7 @@ static void test_lost_models(void **state)
     char name[64];
     size_t begun = 0;
     (void)state;
-    finish(&whole);
+    finish(&whole, NULL);
     struct tiny_job *tiny = &whole.tiny;
     for (size_t i = 0; i < whole.lines.count; i++) /* up to the final fit's beginning */
         if (strcmp(whole.lines.lines[i].event, "candidate") == 0)
@@ -259,7 +267,7 @@ static void kill_the_second(const char *told, int failed)
     tiny_job_close(&tiny);
 }
 
-/* A candidate with which that happened twice is given up, and the run goes on; lines that are damaged tell of nobody. */
+/* A candidate with which that happened twice is given up, and the run goes on; damaged lines tell of nobody. */
 static void test_killed_twice(void **state)
 {
     (void)state;

@@ -1,5 +1,7 @@
 #!/bin/sh
 # Bad input and a hostile system: exit status 2, one line on stderr that says what and where, nothing half-written.
+#
+# Runs alone: it has deadlines.
 . tests/support/script.sh
 data=$work/data
 make_data "$data"
@@ -67,6 +69,12 @@ refused_at_once "a range upside down" 'train.learning_rate.*from 1 to 0.01.*min 
     'train.learning_rate={min=1;max=0.01}'
 refused_at_once "a range of what can not be searched" 'train.warmup.*found a range' "$work/r1" 'train.warmup={min=0.1;max=0.2}'
 refused_at_once "a range without a search" 'train.average.*found a list' "$work/r1" search.strategy=none 'train.average=[0.5,0.6]'
+refused_at_once "several starts without a search" 'search.starts.*found 2.*expected one' "$work/r1" search.strategy=none \
+    'search.starts=["lean","cnn"]'
+refused_at_once "a baseline without a search" 'search.baseline.*found true' "$work/r1" search.strategy=none search.baseline=true
+refused_at_once "a range of no width" 'train.momentum.*from 0.5 to 0.5' "$work/r1" 'train.momentum={min=0.5;max=0.5}'
+refused_at_once "a range beyond the bounds" 'train.momentum' "$work/r1" 'train.momentum={min=0.5;max=2}'
+refused_at_once "the same value twice" 'train.average' "$work/r1" 'train.average=[0.5,0.5]'
 refused_at_once "two budgets" 'budget' "$work/r1" budget.models=3
 if [ -e /dev/nvidia0 ] || [ -e /dev/dxg ]; then
     skip "devices=cuda where there is none: there is one"

@@ -349,6 +349,10 @@ static const struct message_case {
      "search chooses "
      "batch, "
      "learning_rate, momentum, weight_decay, label_smoothing, average only)"},
+    {GOOD "search = { strategy = \"none\"; starts = \"lean\";\n baseline = true; };",
+     {0},
+     ST_RANGE,
+     "@/job.cfg:3: search.baseline: found true, expected false, as search.strategy is \"none\""},
     {GOOD "search = { strategy = \"none\"; starts = \"lean\"; };\ntrain = { average = [0.5, 0.6]; };",
      {0},
      ST_RANGE,

@@ -172,16 +172,26 @@ static void compare(const struct device_ops *ops, int32_t members)
     demand(trainer_load_values(trainer, values, &err), &err);
     for (int32_t i = 0; i < COUNTS; i++) {
         int64_t found[TINY_CLASSES * TINY_CLASSES] = {0}, expected[TINY_CLASSES * TINY_CLASSES];
+        int64_t of_class[TINY_CLASSES] = {0};
+        uint8_t right[IMAGES];
         struct trainer_test test = {.samples = samples,
                                     .count = IMAGES,
                                     .views = counts[i],
                                     .classes = TINY_CLASSES,
                                     .labels = labels,
-                                    .confusion = found};
+                                    .confusion = found,
+                                    .right = right};
+        memset(right, 2, sizeof(right));
         demand(trainer_test(trainer, &test, &err), &err);
         assert_result(test.plain, by_hand(&tasks[0], values, 1, expected));
         assert_result(test.result, by_hand(&tasks[0], values, counts[i], expected));
         assert_memory_equal(found, expected, sizeof(found));
+        for (int32_t k = 0; k < IMAGES; k++) {
+            assert_true(right[k] <= 1);
+            of_class[labels[samples[k]]] += right[k];
+        }
+        for (int32_t c = 0; c < TINY_CLASSES; c++)
+            assert_int_equal(of_class[c], found[c * TINY_CLASSES + c]);
         losses[i] = test.result.loss;
         for (int32_t k = 0; k < i; k++)
             assert_true(fabs(losses[i] - losses[k]) > 1e-4); /* each view counts */
