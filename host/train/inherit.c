@@ -127,24 +127,28 @@ static double tolerance_of(const struct trainer_device *device)
     return INHERIT_TOLERANCE + INHERIT_ROUNDINGS * info.rounding;
 }
 
-/* One morph with so much noise: opens `child`, fills it from `parent`, and compares their answers. */
-static enum status try_morph(const struct trainer_device *device, int32_t batch, const struct probe *parent,
-                             const struct morph *morph, float noise, uint64_t seed, struct probe *child,
-                             double *difference, struct error *err)
+/* Morph `index` with so much noise: opens `child`, fills it from `parent`, and compares their answers. */
+static enum status try_morph(const struct inherit_order *order, int32_t index, float noise,
+                             const struct probe *parent, struct probe *child, struct inheritance *result,
+                             struct error *err)
 {
+    const struct trainer_device *device = order->device;
+    const uint64_t seed = inherit_seed(order->seed, order->id, index);
     struct graph graph = {0};
     struct remap_list remaps = {0};
 
-    enum status st = morph_apply(morph, &parent->graph, noise, &graph, &remaps, err);
+    struct morph morph = order->morphs[index];
+    morph.importance = result->importances[index];
+    enum status st = morph_apply(&morph, &parent->graph, noise, &graph, &remaps, err);
     if (st == ST_OK)
-        st = probe_open(device, batch, &graph, NULL, child, err);
+        st = probe_open(device, order->batch, &graph, NULL, child, err);
     if (st == ST_OK)
         st = device->ops->weights_remap(device->handle, child->made, parent->weights, SLOT_VALUE, &remaps,
                                         seed, err);
     if (st == ST_OK)
         st = probe_answer(device, child, err);
     if (st == ST_OK)
-        *difference = relative_change(parent->logits, child->logits, logit_count(parent));
+        result->differences[index] = relative_change(parent->logits, child->logits, logit_count(parent));
     graph_free(&graph);
     remap_list_free(&remaps);
     return st;
@@ -152,19 +156,19 @@ static enum status try_morph(const struct trainer_device *device, int32_t batch,
 
 /* One morph. Noise that alone is too much for the tolerance is taken down tenfold, and at last away: a morph is refused
  * for what it is, not for its noise. */
-static enum status step(const struct trainer_device *device, int32_t batch, const struct probe *parent,
-                        const struct morph *morph, float noise, uint64_t seed, struct probe *child,
-                        double *difference, float *accepted, struct error *err)
+static enum status step(const struct inherit_order *order, int32_t index, const struct probe *parent,
+                        struct probe *child, struct inheritance *result, struct error *err)
 {
-    const bool preserves = morph_preserves(morph->kind);
-    const float noises[] = {noise, noise / 10.0f, 0.0f};
-    const int tries = noise > 0.0f && preserves ? 3 : 1;
-    const double tolerance = preserves ? tolerance_of(device) : DBL_MAX;
+    const bool preserves = morph_preserves(order->morphs[index].kind);
+    const float noises[] = {order->noise, order->noise / 10.0f, 0.0f};
+    const int tries = order->noise > 0.0f && preserves ? 3 : 1;
+    const double tolerance = preserves ? tolerance_of(order->device) : DBL_MAX;
+    const double *difference = &result->differences[index];
     enum status st = ST_OK;
     for (int i = 0; i < tries; i++) {
-        probe_close(device, child);
-        *accepted = noises[i];
-        st = try_morph(device, batch, parent, morph, noises[i], seed, child, difference, err);
+        probe_close(order->device, child);
+        result->noises[index] = noises[i];
+        st = try_morph(order, index, noises[i], parent, child, result, err);
         if (st != ST_OK || *difference <= tolerance)
             return st;
     }
@@ -194,36 +198,32 @@ static enum status find_importance(const struct trainer_device *device, const st
     return st;
 }
 
-enum status inherit(const struct trainer_device *device, int32_t batch, const struct graph *parent,
-                    struct device_weights *parent_weights, const struct morph *morphs, int32_t morph_count,
-                    float noise, uint64_t seed, int32_t id, struct inheritance *result, struct error *err)
+enum status inherit(const struct inherit_order *order, struct inheritance *result, struct error *err)
 {
+    const struct trainer_device *device = order->device;
     /* Parent and child in turns: a prepared program points to the probe's own, so probes are never moved. */
     struct probe first = {0}, second = {0};
     struct probe *now = &first, *next = &second;
     struct graph graph = {0};
 
     *result = (struct inheritance){0};
-    enum status st = graph_copy(&graph, parent, err);
+    enum status st = graph_copy(&graph, order->parent, err);
     if (st == ST_OK)
-        st = probe_open(device, batch, &graph, parent_weights, now, err);
+        st = probe_open(device, order->batch, &graph, order->parent_weights, now, err);
     if (st == ST_OK)
         st = probe_answer(device, now, err);
     result->device_bytes = now->bytes;
-    for (int32_t i = 0; st == ST_OK && i < morph_count; i++) {
-        struct morph morph = morphs[i];
-        st = find_importance(device, now, &morph, &result->importances[i], err);
-        morph.importance = result->importances[i];
+    for (int32_t i = 0; st == ST_OK && i < order->morph_count; i++) {
+        st = find_importance(device, now, &order->morphs[i], &result->importances[i], err);
         if (st == ST_OK)
-            st = step(device, batch, now, &morph, noise, inherit_seed(seed, id, i), next,
-                      &result->differences[i], &result->noises[i], err);
+            st = step(order, i, now, next, result, err);
         result->losses[i] = NAN;
-        if (st == ST_OK && !morph_preserves(morphs[i].kind))
+        if (st == ST_OK && !morph_preserves(order->morphs[i].kind))
             st = probe_loss(device, next, &result->losses[i], err);
         if (now->bytes + next->bytes > result->device_bytes)
             result->device_bytes = now->bytes + next->bytes;
         if (st != ST_OK) {
-            error_prefix(err, "morph %d, %s", i + 1, morph_kind_name(morphs[i].kind));
+            error_prefix(err, "morph %d, %s", i + 1, morph_kind_name(order->morphs[i].kind));
             break;
         }
         probe_close(device, now);

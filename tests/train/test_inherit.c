@@ -44,8 +44,16 @@ static enum status inherit_as(const struct tiny_task *task, const float *values,
     assert_int_equal(ops->weights_new(task->device, &table, 1, &parent, err), ST_OK);
     assert_int_equal(ops->weights_upload(task->device, parent, SLOT_VALUE, values, err), ST_OK);
     weight_table_free(&table);
-    enum status st = inherit(&task->trainer_device, TINY_BATCH, &task->graph, parent, morphs, count, noise, 1,
-                             id, &child->inherited, err);
+    const struct inherit_order order = {.device = &task->trainer_device,
+                                        .batch = TINY_BATCH,
+                                        .parent = &task->graph,
+                                        .parent_weights = parent,
+                                        .morphs = morphs,
+                                        .morph_count = count,
+                                        .noise = noise,
+                                        .seed = 1,
+                                        .id = id};
+    enum status st = inherit(&order, &child->inherited, err);
     ops->weights_free(task->device, parent);
     if (st == ST_OK) {
         assert_int_equal(weight_table_new(&table, &child->inherited.graph, &ignored), ST_OK);
