@@ -1,7 +1,7 @@
 /* Drop path: operands to the kernel, which does both directions. */
 #include "host/cpu/cpu_internal.h"
 
-static void drop(const struct op_call *call, struct cpu_shape shape, const float *x, float *y)
+static void drop(const struct op_call *call, struct cpu_shape shape, const void *x, void *y)
 {
     cpu_kernel_drop_path(shape, x, call->op->dropout.rate * call->step->drop_path, call->step,
                          call->op->layer_id, y);

@@ -4,8 +4,14 @@
 
 CPU_INLINE void add_body(const enum cpu_type type, size_t count, const void *a, const void *b, void *y)
 {
-    for (size_t i = 0; i < count; i += LANES)
-        LANES_STORE(type, y, i, LANES_LOAD(type, a, i) + LANES_LOAD(type, b, i));
+    for (size_t i = 0; i < count; i += LANES_VALUES(type)) {
+        lanes left[2], right[2];
+        LANES_LOAD(type, a, i, left);
+        LANES_LOAD(type, b, i, right);
+        for (int k = 0; k < LANES_VECTORS(type); k++)
+            left[k] += right[k];
+        LANES_STORE(type, y, i, left);
+    }
 }
 
 CPU_KERNEL static void share_add(enum cpu_type type, size_t count, const void *a, const void *b, void *y)

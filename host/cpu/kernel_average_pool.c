@@ -36,14 +36,19 @@ CPU_INLINE void average_body(const enum cpu_type type, const struct pooling *poo
         for (int32_t j = 0; j < pool->out.w; j++) {
             const struct span columns = window_span(j, k.kernel_w, k.stride, k.pad_w, pool->in.w);
             const float pixels = (float)((rows.end - rows.begin) * (columns.end - columns.begin));
-            for (size_t half = 0; half < block; half += LANES, to += LANES) {
-                lanes sum = LANES_ZERO;
+            for (size_t half = 0; half < block; half += LANES_VALUES(type), to += LANES_VALUES(type)) {
+                lanes sum[2] = {LANES_ZERO, LANES_ZERO}, v[2];
                 for (int32_t r = rows.begin; r < rows.end; r++) {
                     size_t pixel = ((size_t)r * width + (size_t)columns.begin) * block + half;
-                    for (int32_t c = columns.begin; c < columns.end; c++, pixel += block)
-                        sum += LANES_LOAD(type, x, pixel);
+                    for (int32_t c = columns.begin; c < columns.end; c++, pixel += block) {
+                        LANES_LOAD(type, x, pixel, v);
+                        for (int n = 0; n < LANES_VECTORS(type); n++)
+                            sum[n] += v[n];
+                    }
                 }
-                LANES_STORE(type, y, to, sum / LANES_ALL(pixels));
+                for (int n = 0; n < LANES_VECTORS(type); n++)
+                    sum[n] /= LANES_ALL(pixels);
+                LANES_STORE(type, y, to, sum);
             }
         }
     }
@@ -61,16 +66,17 @@ CPU_INLINE int32_t first_window(int32_t at, int32_t kernel, int32_t stride, int3
     return before > 0 ? (before + stride - 1) / stride : 0;
 }
 
-/* A part of a row of dx, columns [begin, end) and eight channels from `half` on: what the windows over it give is
+/* A part of a row of dx, columns [begin, end) and the channels of a load from `half` on: what the windows over it give is
  * summed in float, window by window, and written once. */
 CPU_INLINE void average_backward_part(const enum cpu_type type, const struct pooling *pool, const void *dy,
                                       void *dx, int32_t y, struct span part, size_t half)
 {
     const struct cpu_window k = pool->k;
     const size_t block = (size_t)pool->in.block;
-    lanes sums[PART];
+    lanes sums[PART][2], share[2];
     for (int32_t c = part.begin; c < part.end; c++)
-        sums[c - part.begin] = LANES_ZERO;
+        for (int v = 0; v < LANES_VECTORS(type); v++)
+            sums[c - part.begin][v] = LANES_ZERO;
     for (int32_t i = first_window(y, k.kernel_h, k.stride, k.pad_h);
          i < pool->out.h && i * k.stride - k.pad_h <= y; i++) {
         const struct span rows = window_span(i, k.kernel_h, k.stride, k.pad_h, pool->in.h);
@@ -78,13 +84,14 @@ CPU_INLINE void average_backward_part(const enum cpu_type type, const struct poo
              j < pool->out.w && j * k.stride - k.pad_w < part.end; j++) {
             const struct span columns = window_span(j, k.kernel_w, k.stride, k.pad_w, pool->in.w);
             const float pixels = (float)((rows.end - rows.begin) * (columns.end - columns.begin));
-            const lanes share =
-                LANES_LOAD(type, dy, ((size_t)i * (size_t)pool->out.w + (size_t)j) * block + half) /
-                LANES_ALL(pixels);
+            LANES_LOAD(type, dy, ((size_t)i * (size_t)pool->out.w + (size_t)j) * block + half, share);
+            for (int v = 0; v < LANES_VECTORS(type); v++)
+                share[v] /= LANES_ALL(pixels);
             const int32_t begin = columns.begin > part.begin ? columns.begin : part.begin,
                           end = columns.end < part.end ? columns.end : part.end;
             for (int32_t c = begin; c < end; c++)
-                sums[c - part.begin] += share;
+                for (int v = 0; v < LANES_VECTORS(type); v++)
+                    sums[c - part.begin][v] += share[v];
         }
     }
     for (int32_t c = part.begin; c < part.end; c++)
@@ -98,7 +105,7 @@ CPU_INLINE void average_backward_body(const enum cpu_type type, const struct poo
     for (int32_t y = 0; y < pool->in.h; y++)
         for (int32_t x = 0; x < pool->in.w; x += PART) {
             const struct span part = {x, x + PART < pool->in.w ? x + PART : pool->in.w};
-            for (size_t half = 0; half < (size_t)pool->in.block; half += LANES)
+            for (size_t half = 0; half < (size_t)pool->in.block; half += LANES_VALUES(type))
                 average_backward_part(type, pool, dy, dx, y, part, half);
         }
 }

@@ -70,14 +70,15 @@ CPU_INLINE void group_pilot(const enum cpu_type type, const struct norm_walk *wa
 {
     const size_t count = pixels < PILOT_PIXELS ? pixels : PILOT_PIXELS;
     const struct norm_strip strip = norm_strip_of(walk, count);
-    lanes even = LANES_ZERO, odd = LANES_ZERO;
+    lanes even = LANES_ZERO, odd = LANES_ZERO, v[2];
     size_t i = 0;
     for (size_t j = 0; j < strip.steps; j++, i += strip.step) {
-        even += LANES_LOAD(type, x, i);
-        odd += LANES_LOAD(type, x, i + 8);
+        LANES_LOAD16(type, x, i, v);
+        even += v[0];
+        odd += v[1];
     }
-    if (strip.half)
-        even += LANES_LOAD(type, x, i);
+    if (type == CPU_FLOAT && strip.half)
+        even += LANES_IN((const float *)x + i);
     if (walk->width == LANES)
         even = odd = even + odd;
     LANES_AT(pilot) = even / LANES_ALL((float)count);
@@ -95,9 +96,10 @@ CPU_INLINE void group_moments(const enum cpu_type type, const struct norm_walk *
     lanes q0 = LANES_ZERO, q1 = LANES_ZERO, q2 = LANES_ZERO, q3 = LANES_ZERO;
     size_t i = 0, j = 0;
     for (; j + 2 <= strip.steps; j += 2, i += 2 * strip.step) {
-        lanes v0 = LANES_LOAD(type, x, i) - even, v1 = LANES_LOAD(type, x, i + 8) - odd;
-        lanes v2 = LANES_LOAD(type, x, i + strip.step) - even,
-              v3 = LANES_LOAD(type, x, i + strip.step + 8) - odd;
+        lanes v[2], w[2];
+        LANES_LOAD16(type, x, i, v);
+        LANES_LOAD16(type, x, i + strip.step, w);
+        const lanes v0 = v[0] - even, v1 = v[1] - odd, v2 = w[0] - even, v3 = w[1] - odd;
         s0 += v0;
         q0 += v0 * v0;
         s1 += v1;
@@ -108,15 +110,17 @@ CPU_INLINE void group_moments(const enum cpu_type type, const struct norm_walk *
         q3 += v3 * v3;
     }
     if (j < strip.steps) {
-        lanes v0 = LANES_LOAD(type, x, i) - even, v1 = LANES_LOAD(type, x, i + 8) - odd;
+        lanes v[2];
+        LANES_LOAD16(type, x, i, v);
+        const lanes v0 = v[0] - even, v1 = v[1] - odd;
         s0 += v0;
         q0 += v0 * v0;
         s1 += v1;
         q1 += v1 * v1;
         i += strip.step;
     }
-    if (strip.half) {
-        lanes v0 = LANES_LOAD(type, x, i) - even;
+    if (type == CPU_FLOAT && strip.half) {
+        const lanes v0 = LANES_IN((const float *)x + i) - even;
         s0 += v0;
         q0 += v0 * v0;
     }
@@ -189,26 +193,28 @@ CPU_INLINE void apply_body(const enum cpu_type type, const struct norm_walk *wal
                         h1 = LANES_IN(v->shift + odd);
             size_t i = begin * walk->block + (size_t)g * GROUP_MAX;
             for (size_t j = 0; j < strip.steps; j++, i += strip.step) {
-                lanes r0 = (LANES_LOAD(type, x, i) - m0) * g0 + h0,
-                      r1 = (LANES_LOAD(type, x, i + 8) - m1) * g1 + h1;
+                lanes r[2], a[2];
+                LANES_LOAD16(type, x, i, r);
+                r[0] = (r[0] - m0) * g0 + h0;
+                r[1] = (r[1] - m1) * g1 + h1;
                 if (has_addend) {
-                    r0 += LANES_LOAD(type, addend, i);
-                    r1 += LANES_LOAD(type, addend, i + 8);
+                    LANES_LOAD16(type, addend, i, a);
+                    r[0] += a[0];
+                    r[1] += a[1];
                 }
                 if (relu) {
-                    r0 = LANES_RELU(r0);
-                    r1 = LANES_RELU(r1);
+                    r[0] = LANES_RELU(r[0]);
+                    r[1] = LANES_RELU(r[1]);
                 }
-                LANES_STORE(type, y, i, r0);
-                LANES_STORE(type, y, i + 8, r1);
+                LANES_STORE16(type, y, i, r);
             }
-            if (strip.half) {
-                lanes r0 = (LANES_LOAD(type, x, i) - m0) * g0 + h0;
+            if (type == CPU_FLOAT && strip.half) {
+                lanes r0 = (LANES_IN((const float *)x + i) - m0) * g0 + h0;
                 if (has_addend)
-                    r0 += LANES_LOAD(type, addend, i);
+                    r0 += LANES_IN((const float *)addend + i);
                 if (relu)
                     r0 = LANES_RELU(r0);
-                LANES_STORE(type, y, i, r0);
+                LANES_AT((float *)y + i) = r0;
             }
         }
     }
@@ -235,7 +241,7 @@ static void group_statistics(const struct cpu_batch_norm *norm, const struct nor
     const float momentum = norm->momentum;
     const struct norm_sums joined = norm_join(walk, sums, group);
     for (int32_t lane = 0; lane < walk->width; lane++) {
-        const int32_t c = group * walk->width + lane;
+        const int32_t c = norm_channel(walk, group, lane);
         norm->mean[c] = 0.0f;
         norm->invstd[c] = 0.0f;
         if (c >= s.c)
@@ -249,11 +255,11 @@ static void group_statistics(const struct cpu_batch_norm *norm, const struct nor
         norm->running_mean[c] = (1.0f - momentum) * norm->running_mean[c] + momentum * (float)m;
         norm->running_var[c] = (1.0f - momentum) * norm->running_var[c] + momentum * (float)variance;
     }
-    norm_load(v->mean, norm->mean, s.c, group, walk->width);
-    norm_load(v->scale, norm->scale, s.c, group, walk->width);
-    norm_load(v->shift, norm->shift, s.c, group, walk->width);
+    norm_load(v->mean, norm->mean, s.c, walk, group);
+    norm_load(v->scale, norm->scale, s.c, walk, group);
+    norm_load(v->shift, norm->shift, s.c, walk, group);
     for (int32_t lane = 0; lane < walk->width; lane++)
-        v->scale[lane] *= norm->invstd[group * walk->width + lane];
+        v->scale[lane] *= norm->invstd[norm_channel(walk, group, lane)];
 }
 
 void cpu_kernel_batch_norm(const struct cpu_batch_norm *norm)
@@ -292,13 +298,15 @@ static struct norm_values group_inference(const struct cpu_batch_norm_inference 
 {
     const struct cpu_shape s = norm->shape;
     struct norm_values v;
-    norm_load(v.mean, norm->running_mean, s.c, group, walk->width);
-    norm_load(v.scale, norm->scale, s.c, group, walk->width);
-    norm_load(v.shift, norm->shift, s.c, group, walk->width);
-    for (int32_t lane = 0; lane < walk->width && group * walk->width + lane < s.c; lane++)
-        v.scale[lane] =
-            (float)((double)v.scale[lane] /
-                    sqrt((double)norm->running_var[group * walk->width + lane] + (double)norm->epsilon));
+    norm_load(v.mean, norm->running_mean, s.c, walk, group);
+    norm_load(v.scale, norm->scale, s.c, walk, group);
+    norm_load(v.shift, norm->shift, s.c, walk, group);
+    for (int32_t lane = 0; lane < walk->width; lane++) {
+        const int32_t c = norm_channel(walk, group, lane);
+        if (c < s.c)
+            v.scale[lane] =
+                (float)((double)v.scale[lane] / sqrt((double)norm->running_var[c] + (double)norm->epsilon));
+    }
     return v;
 }
 

@@ -27,7 +27,8 @@ struct norm_walk {
 };
 
 /* Two sums per channel of one group in one part. Forward: of x and of x * x. Backward: of dy and of dy * (x - mean).
- * The ones of a part's groups lie together, part after part. */
+ * The ones of a part's groups lie together, part after part. Channels stand in the order of LANES_LOAD16, here as in
+ * struct norm_values. */
 struct norm_sums {
     _Alignas(64) double first[GROUP_MAX], second[GROUP_MAX];
     float pilot[GROUP_MAX]; /* forward: what is subtracted from x before it is summed */
@@ -94,12 +95,19 @@ CPU_INLINE void norm_join_run(double *sums, const float *even, const float *odd,
     }
 }
 
+/* The channel that stands in a lane of a group. */
+static inline int32_t norm_channel(const struct norm_walk *walk, int32_t group, int32_t lane)
+{
+    return group * walk->width + lanes_value(walk->type, lane);
+}
+
 /* Copies the group's of values[channels], zeros beyond. */
-static inline void norm_load(float *out, const float *values, int32_t channels, int32_t group, int32_t width)
+static inline void norm_load(float *out, const float *values, int32_t channels, const struct norm_walk *walk,
+                             int32_t group)
 {
     for (int32_t lane = 0; lane < GROUP_MAX; lane++) {
-        const int32_t c = group * width + lane;
-        out[lane] = lane < width && c < channels ? values[c] : 0.0f;
+        const int32_t c = norm_channel(walk, group, lane);
+        out[lane] = lane < walk->width && c < channels ? values[c] : 0.0f;
     }
 }
 

@@ -4,10 +4,22 @@
  *        = scale * d - (slope * u + shift),  the three in struct norm_values. */
 #include "host/cpu/kernel_batch_norm.h"
 
-/* d at element i; a macro since vectors are not handed through functions. */
-#define GATED(type, dy, y, i, relu)                                                                          \
-    ((relu) ? LANES_WHERE(LANES_LOAD(type, dy, i), LANES_LOAD(type, y, i) > LANES_ZERO)                      \
-            : LANES_LOAD(type, dy, i))
+/* d of sixteen values from element i on, and of eight in float32; macros since vectors are not handed through
+ * functions. */
+#define LOAD_GATED(type, dy, y, i, relu, d)                                                                  \
+    do {                                                                                                     \
+        LANES_LOAD16(type, dy, i, d);                                                                        \
+        if (relu) {                                                                                          \
+            lanes seen[2];                                                                                   \
+            LANES_LOAD16(type, y, i, seen);                                                                  \
+            (d)[0] = LANES_WHERE((d)[0], seen[0] > LANES_ZERO);                                              \
+            (d)[1] = LANES_WHERE((d)[1], seen[1] > LANES_ZERO);                                              \
+        }                                                                                                    \
+    } while (0)
+#define GATED_HALF(dy, y, i, relu)                                                                           \
+    ((relu)                                                                                                  \
+         ? LANES_WHERE(LANES_IN((const float *)(dy) + (i)), LANES_IN((const float *)(y) + (i)) > LANES_ZERO) \
+         : LANES_IN((const float *)(dy) + (i)))
 
 /* A part. */
 struct part {
@@ -17,7 +29,7 @@ struct part {
 };
 
 CPU_INLINE void sums_body(const enum cpu_type type, const struct norm_walk *walk, const struct part *part,
-                          const float *mean, struct norm_sums *out, const int relu)
+                          const struct norm_values *values, struct norm_sums *out, const int relu)
 {
     const void *x = part->x, *y = part->y, *dy = part->dy;
     const size_t run = type == CPU_BF16 ? RUN_PIXELS_BF16 : RUN_PIXELS_FLOAT;
@@ -28,21 +40,22 @@ CPU_INLINE void sums_body(const enum cpu_type type, const struct norm_walk *walk
         const struct norm_strip strip =
             norm_strip_of(walk, part->pixels - begin < run ? part->pixels - begin : run);
         for (int32_t g = 0; g < walk->part_groups; g++) {
-            const float *m = mean + g * walk->width;
-            const lanes m0 = LANES_IN(m), m1 = LANES_IN(m + second);
+            const lanes m0 = LANES_IN(values[g].mean), m1 = LANES_IN(values[g].mean + second);
             lanes s0 = LANES_ZERO, s1 = LANES_ZERO, q0 = LANES_ZERO, q1 = LANES_ZERO;
             size_t i = begin * walk->block + (size_t)g * GROUP_MAX;
             for (size_t j = 0; j < strip.steps; j++, i += strip.step) {
-                const lanes d0 = GATED(type, dy, y, i, relu), d1 = GATED(type, dy, y, i + 8, relu);
-                s0 += d0;
-                q0 += d0 * (LANES_LOAD(type, x, i) - m0);
-                s1 += d1;
-                q1 += d1 * (LANES_LOAD(type, x, i + 8) - m1);
+                lanes d[2], u[2];
+                LOAD_GATED(type, dy, y, i, relu, d);
+                LANES_LOAD16(type, x, i, u);
+                s0 += d[0];
+                q0 += d[0] * (u[0] - m0);
+                s1 += d[1];
+                q1 += d[1] * (u[1] - m1);
             }
-            if (strip.half) {
-                const lanes d0 = GATED(type, dy, y, i, relu);
+            if (type == CPU_FLOAT && strip.half) {
+                const lanes d0 = GATED_HALF(dy, y, i, relu);
                 s0 += d0;
-                q0 += d0 * (LANES_LOAD(type, x, i) - m0);
+                q0 += d0 * (LANES_IN((const float *)x + i) - m0);
             }
             LANES_AT(a) = s0;
             LANES_AT(b) = s1;
@@ -54,13 +67,13 @@ CPU_INLINE void sums_body(const enum cpu_type type, const struct norm_walk *walk
     }
 }
 
-CPU_KERNEL static void part_sums(const struct norm_walk *walk, const struct part *part, const float *mean,
-                                 struct norm_sums *out)
+CPU_KERNEL static void part_sums(const struct norm_walk *walk, const struct part *part,
+                                 const struct norm_values *values, struct norm_sums *out)
 {
     if (part->y)
-        CPU_BY_TYPE(walk->type, sums_body, walk, part, mean, out, 1);
+        CPU_BY_TYPE(walk->type, sums_body, walk, part, values, out, 1);
     else
-        CPU_BY_TYPE(walk->type, sums_body, walk, part, mean, out, 0);
+        CPU_BY_TYPE(walk->type, sums_body, walk, part, values, out, 0);
 }
 
 CPU_INLINE void apply_body(const enum cpu_type type, const struct norm_walk *walk, const struct part *part,
@@ -81,19 +94,20 @@ CPU_INLINE void apply_body(const enum cpu_type type, const struct norm_walk *wal
                         h1 = LANES_IN(v->shift + odd), k1 = LANES_IN(v->slope + odd);
             size_t i = begin * walk->block + (size_t)g * GROUP_MAX;
             for (size_t j = 0; j < strip.steps; j++, i += strip.step) {
-                const lanes d0 = GATED(type, dy, y, i, relu), d1 = GATED(type, dy, y, i + 8, relu);
-                LANES_STORE(type, dx, i, g0 * d0 - (k0 * (LANES_LOAD(type, x, i) - m0) + h0));
-                LANES_STORE(type, dx, i + 8, g1 * d1 - (k1 * (LANES_LOAD(type, x, i + 8) - m1) + h1));
-                if (has_addend) {
-                    LANES_STORE(type, daddend, i, d0);
-                    LANES_STORE(type, daddend, i + 8, d1);
-                }
-            }
-            if (strip.half) {
-                const lanes d0 = GATED(type, dy, y, i, relu);
-                LANES_STORE(type, dx, i, g0 * d0 - (k0 * (LANES_LOAD(type, x, i) - m0) + h0));
+                lanes d[2], u[2];
+                LOAD_GATED(type, dy, y, i, relu, d);
+                LANES_LOAD16(type, x, i, u);
+                u[0] = g0 * d[0] - (k0 * (u[0] - m0) + h0);
+                u[1] = g1 * d[1] - (k1 * (u[1] - m1) + h1);
+                LANES_STORE16(type, dx, i, u);
                 if (has_addend)
-                    LANES_STORE(type, daddend, i, d0);
+                    LANES_STORE16(type, daddend, i, d);
+            }
+            if (type == CPU_FLOAT && strip.half) {
+                const lanes d0 = GATED_HALF(dy, y, i, relu);
+                LANES_AT((float *)dx + i) = g0 * d0 - (k0 * (LANES_IN((const float *)x + i) - m0) + h0);
+                if (has_addend)
+                    LANES_AT((float *)daddend + i) = d0;
             }
         }
     }
@@ -126,24 +140,26 @@ static struct part part_of(const struct cpu_batch_norm_backward *norm, const str
     };
 }
 
-/* A group's gradients of scale and shift from the parts' sums, and what pass two needs of it. */
+/* A group's gradients of scale and shift from the parts' sums, and what pass two needs of it beside the mean. */
 static void group_gradients(const struct cpu_batch_norm_backward *norm, const struct norm_walk *walk,
                             const struct norm_sums *sums, int32_t group, struct norm_values *v)
 {
     const struct cpu_shape s = norm->shape;
     const double samples = (double)s.n * s.h * s.w;
     const struct norm_sums joined = norm_join(walk, sums, group);
-    const int32_t first = group * walk->width;
-    for (int32_t lane = 0; lane < walk->width && first + lane < s.c; lane++) {
-        norm->dshift[first + lane] = (float)joined.first[lane];
-        norm->dscale[first + lane] = (float)(joined.second[lane] * (double)norm->invstd[first + lane]);
-    }
-    norm_load(v->mean, norm->mean, s.c, group, walk->width);
-    norm_load(v->scale, norm->scale, s.c, group, walk->width);
-    norm_load(v->shift, norm->dshift, s.c, group, walk->width);
-    norm_load(v->slope, norm->dscale, s.c, group, walk->width);
     for (int32_t lane = 0; lane < walk->width; lane++) {
-        const double r = (double)norm->invstd[first + lane], g = r * (double)v->scale[lane] / samples;
+        const int32_t c = norm_channel(walk, group, lane);
+        if (c >= s.c)
+            continue;
+        norm->dshift[c] = (float)joined.first[lane];
+        norm->dscale[c] = (float)(joined.second[lane] * (double)norm->invstd[c]);
+    }
+    norm_load(v->scale, norm->scale, s.c, walk, group);
+    norm_load(v->shift, norm->dshift, s.c, walk, group);
+    norm_load(v->slope, norm->dscale, s.c, walk, group);
+    for (int32_t lane = 0; lane < walk->width; lane++) {
+        const double r = (double)norm->invstd[norm_channel(walk, group, lane)],
+                     g = r * (double)v->scale[lane] / samples;
         v->shift[lane] = (float)(g * (double)v->shift[lane]);
         v->slope[lane] = (float)(g * r * (double)v->slope[lane]);
         v->scale[lane] = (float)(r * (double)v->scale[lane]);
@@ -155,11 +171,12 @@ void cpu_kernel_batch_norm_backward(const struct cpu_batch_norm_backward *norm)
     const struct norm_walk walk = norm_walk_of(norm->shape);
     struct norm_values *values = norm_scratch_values(norm->scratch);
     struct norm_sums *sums = norm_scratch_sums(&walk, norm->scratch);
+    for (int32_t g = 0; g < walk.groups; g++)
+        norm_load(values[g].mean, norm->mean, norm->shape.c, &walk, g);
 #pragma omp parallel for schedule(static)
     for (int32_t p = 0; p < walk.parts; p++) {
         const struct part part = part_of(norm, &walk, p);
-        part_sums(&walk, &part, norm->mean + norm_part_group(&walk, p) * walk.width,
-                  &sums[p * walk.part_groups]);
+        part_sums(&walk, &part, &values[norm_part_group(&walk, p)], &sums[p * walk.part_groups]);
     }
 
 #pragma omp parallel for schedule(static)

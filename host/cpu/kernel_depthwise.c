@@ -30,8 +30,8 @@ size_t cpu_kernel_depthwise_scratch(struct cpu_shape s, struct cpu_window k)
     return (size_t)slices_of(s) * parts * sums_of(s, k) * sizeof(float);
 }
 
-/* One row of the kernel, `taps` of its columns from `left` on, of eight channels. x and dy are those of a plane, from
- * `lane` on; `row` is the kernel's. Adds to sums[taps] vectors that are a part apart. */
+/* One row of the kernel, `taps` of its columns from `left` on, of the channels of a load. x and dy are those of a plane, from
+ * `lane` on; `row` is the kernel's. Adds to sums[taps] vectors that are a part apart, in the order of the loads. */
 CPU_INLINE void sum_taps(const enum cpu_type type, const struct cpu_depthwise_weights *d, const void *x,
                          const void *dy, size_t lane, int32_t row, int32_t left, const int32_t taps,
                          float *sums)
@@ -39,14 +39,14 @@ CPU_INLINE void sum_taps(const enum cpu_type type, const struct cpu_depthwise_we
     const struct cpu_window k = d->window;
     const size_t block = (size_t)d->in.block;
     const int32_t width = d->in.w, corner = left - k.pad_w;
-    lanes sum[MOST_TAPS];
+    lanes sum[MOST_TAPS][2], gradient[2], v[2];
     /* Columns whose taps are all inside the image: begin <= j < end. */
     int32_t begin = corner < 0 ? (-corner + k.stride - 1) / k.stride : 0;
     int32_t end = width - corner - taps < 0 ? 0 : (width - corner - taps) / k.stride + 1;
     begin = begin < d->out.w ? begin : d->out.w;
     end = end > d->out.w ? d->out.w : end < begin ? begin : end;
     for (int32_t t = 0; t < taps; t++)
-        sum[t] = LANES_ZERO;
+        sum[t][0] = sum[t][1] = LANES_ZERO;
     for (int32_t i = 0; i < d->out.h; i++) {
         const int32_t from = i * k.stride + row - k.pad_h;
         if (from < 0 || from >= d->in.h)
@@ -55,21 +55,28 @@ CPU_INLINE void sum_taps(const enum cpu_type type, const struct cpu_depthwise_we
         size_t at = (size_t)i * (size_t)d->out.w * block + lane;
         for (int32_t j = 0; j < d->out.w; j++, at += block) {
             const int32_t first = j * k.stride + corner;
-            const lanes gradient = LANES_LOAD(type, dy, at);
+            LANES_LOAD(type, dy, at, gradient);
             if (j >= begin && j < end) {
                 const size_t pixel = (pixels + (size_t)first) * block + lane;
-                for (int32_t t = 0; t < taps; t++)
-                    sum[t] += gradient * LANES_LOAD(type, x, pixel + (size_t)t * block);
+                for (int32_t t = 0; t < taps; t++) {
+                    LANES_LOAD(type, x, pixel + (size_t)t * block, v);
+                    for (int n = 0; n < LANES_VECTORS(type); n++)
+                        sum[t][n] += gradient[n] * v[n];
+                }
                 continue;
             }
             for (int32_t t = 0; t < taps; t++)
-                if (first + t >= 0 && first + t < width)
-                    sum[t] += gradient * LANES_LOAD(type, x, (pixels + (size_t)(first + t)) * block + lane);
+                if (first + t >= 0 && first + t < width) {
+                    LANES_LOAD(type, x, (pixels + (size_t)(first + t)) * block + lane, v);
+                    for (int n = 0; n < LANES_VECTORS(type); n++)
+                        sum[t][n] += gradient[n] * v[n];
+                }
         }
     }
     const size_t part = (size_t)part_of(d->in);
     for (int32_t t = 0; t < taps; t++)
-        LANES_AT(sums + (size_t)t * part) += sum[t];
+        for (int n = 0; n < LANES_VECTORS(type); n++)
+            LANES_AT(sums + (size_t)t * part + n * LANES) += sum[t][n];
 }
 
 /* The same with loops of constant length. Returns how many of the taps that were left. */
@@ -99,7 +106,7 @@ CPU_INLINE void plane_body(const enum cpu_type type, const struct cpu_depthwise_
 {
     const struct cpu_window k = d->window;
     const size_t part = (size_t)part_of(d->in), pixels = (size_t)d->out.h * (size_t)d->out.w;
-    for (size_t half = 0; half < part; half += LANES) {
+    for (size_t half = 0; half < part; half += LANES_VALUES(type)) {
         float *to = sums + half;
         for (int32_t row = 0; row < k.kernel_h; row++)
             for (int32_t left = 0; left < k.kernel_w;) {
@@ -107,10 +114,14 @@ CPU_INLINE void plane_body(const enum cpu_type type, const struct cpu_depthwise_
                 left += taps;
                 to += (size_t)taps * part;
             }
-        lanes sum = LANES_ZERO;
-        for (size_t i = 0; d->dbias != NULL && i < pixels; i++)
-            sum += LANES_LOAD(type, dy, i * (size_t)d->out.block + lane + half);
-        LANES_AT(to) += sum;
+        lanes sum[2] = {LANES_ZERO, LANES_ZERO}, v[2];
+        for (size_t i = 0; d->dbias != NULL && i < pixels; i++) {
+            LANES_LOAD(type, dy, i * (size_t)d->out.block + lane + half, v);
+            for (int n = 0; n < LANES_VECTORS(type); n++)
+                sum[n] += v[n];
+        }
+        for (int n = 0; n < LANES_VECTORS(type); n++)
+            LANES_AT(to + n * LANES) += sum[n];
     }
 }
 
@@ -154,7 +165,7 @@ void cpu_kernel_depthwise_weights(const struct cpu_depthwise_weights *d)
         }
     }
     for (int32_t c = 0; c < in.c; c++) {
-        const size_t lane = (size_t)(c % width);
+        const size_t lane = (size_t)lanes_of_value(in.type, c % width);
         for (size_t t = 0; t < taps; t++)
             d->dkernel[(size_t)c * taps + t] = join(d, c / width, t * (size_t)width + lane);
         if (d->dbias != NULL)

@@ -17,12 +17,18 @@ CPU_INLINE void gate_body(const enum cpu_type type, struct plane plane, const vo
     _Alignas(64) float factor[STRIP];
     for (size_t first = 0; first < plane.block; first += STRIP) {
         const size_t end = first + STRIP < plane.block ? first + STRIP : plane.block;
-        for (size_t c = first; c < end; c++)
-            factor[c - first] = activation_gate(cpu_value(type, gate, c));
-        for (size_t half = first; half < end; half += LANES) {
-            const lanes by = LANES_IN(factor + half - first);
-            for (size_t i = half; i < plane.pixels * plane.block; i += plane.block)
-                LANES_STORE(type, y, i, LANES_LOAD(type, x, i) * by);
+        for (size_t lane = 0; lane < end - first; lane++)
+            factor[lane] =
+                activation_gate(cpu_value(type, gate, first + (size_t)lanes_value(type, (int32_t)lane)));
+        for (size_t half = first; half < end; half += LANES_VALUES(type)) {
+            const float *by = factor + half - first;
+            for (size_t i = half; i < plane.pixels * plane.block; i += plane.block) {
+                lanes v[2];
+                LANES_LOAD(type, x, i, v);
+                for (int k = 0; k < LANES_VECTORS(type); k++)
+                    v[k] *= LANES_IN(by + k * LANES);
+                LANES_STORE(type, y, i, v);
+            }
         }
     }
 }
@@ -47,25 +53,33 @@ CPU_INLINE void gate_backward_body(const enum cpu_type type, struct plane plane,
     _Alignas(64) float factor[STRIP], slope[STRIP];
     for (size_t first = 0; first < block; first += STRIP) {
         const size_t last = first + STRIP < block ? first + STRIP : block;
-        for (size_t c = first; c < last; c++) {
-            const float gate = cpu_value(type, at.gate, c);
-            factor[c - first] = activation_gate(gate);
-            slope[c - first] = activation_gate_slope(gate);
+        for (size_t lane = 0; lane < last - first; lane++) {
+            const float gate = cpu_value(type, at.gate, first + (size_t)lanes_value(type, (int32_t)lane));
+            factor[lane] = activation_gate(gate);
+            slope[lane] = activation_gate_slope(gate);
         }
-        for (size_t half = first; half < last; half += LANES) {
-            const lanes by = LANES_IN(factor + half - first);
-            lanes sum = LANES_ZERO;
+        for (size_t half = first; half < last; half += LANES_VALUES(type)) {
+            const float *by = factor + half - first;
+            lanes sum[2] = {LANES_ZERO, LANES_ZERO};
             for (size_t begin = 0; begin < pixels; begin += RUN) {
                 const size_t end = begin + RUN < pixels ? begin + RUN : pixels;
-                lanes part = LANES_ZERO;
+                lanes part[2] = {LANES_ZERO, LANES_ZERO};
                 for (size_t i = begin * block + half; i < end * block; i += block) {
-                    const lanes g = LANES_LOAD(type, at.dy, i);
-                    part += g * LANES_LOAD(type, at.x, i);
-                    LANES_STORE(type, at.dx, i, g * by);
+                    lanes g[2], x[2];
+                    LANES_LOAD(type, at.dy, i, g);
+                    LANES_LOAD(type, at.x, i, x);
+                    for (int k = 0; k < LANES_VECTORS(type); k++) {
+                        part[k] += g[k] * x[k];
+                        g[k] *= LANES_IN(by + k * LANES);
+                    }
+                    LANES_STORE(type, at.dx, i, g);
                 }
-                sum += part;
+                for (int k = 0; k < LANES_VECTORS(type); k++)
+                    sum[k] += part[k];
             }
-            LANES_STORE(type, at.dgate, half, sum * LANES_IN(slope + half - first));
+            for (int k = 0; k < LANES_VECTORS(type); k++)
+                sum[k] *= LANES_IN(slope + half - first + k * LANES);
+            LANES_STORE(type, at.dgate, half, sum);
         }
     }
 }

@@ -7,21 +7,31 @@
 CPU_INLINE void mean_body(const enum cpu_type type, const void *x, size_t pixels, size_t block, void *y)
 {
     enum { RUN = 256 };
-    for (size_t half = 0; half < block; half += LANES) {
-        lanes sum = LANES_ZERO;
+    for (size_t half = 0; half < block; half += LANES_VALUES(type)) {
+        lanes sum[2] = {LANES_ZERO, LANES_ZERO}, v[2];
         for (size_t begin = 0; begin < pixels; begin += RUN) {
             const size_t end = begin + RUN < pixels ? begin + RUN : pixels;
-            lanes even = LANES_ZERO, odd = LANES_ZERO;
+            lanes even[2] = {LANES_ZERO, LANES_ZERO}, odd[2] = {LANES_ZERO, LANES_ZERO};
             size_t i = begin;
             for (; i + 2 <= end; i += 2) {
-                even += LANES_LOAD(type, x, i * block + half);
-                odd += LANES_LOAD(type, x, (i + 1) * block + half);
+                LANES_LOAD(type, x, i * block + half, v);
+                for (int k = 0; k < LANES_VECTORS(type); k++)
+                    even[k] += v[k];
+                LANES_LOAD(type, x, (i + 1) * block + half, v);
+                for (int k = 0; k < LANES_VECTORS(type); k++)
+                    odd[k] += v[k];
             }
-            if (i < end)
-                even += LANES_LOAD(type, x, i * block + half);
-            sum += even + odd;
+            if (i < end) {
+                LANES_LOAD(type, x, i * block + half, v);
+                for (int k = 0; k < LANES_VECTORS(type); k++)
+                    even[k] += v[k];
+            }
+            for (int k = 0; k < LANES_VECTORS(type); k++)
+                sum[k] += even[k] + odd[k];
         }
-        LANES_STORE(type, y, half, sum / LANES_ALL((float)pixels));
+        for (int k = 0; k < LANES_VECTORS(type); k++)
+            sum[k] /= LANES_ALL((float)pixels);
+        LANES_STORE(type, y, half, sum);
     }
 }
 
@@ -32,8 +42,11 @@ CPU_KERNEL static void plane_mean(enum cpu_type type, const void *x, size_t pixe
 
 CPU_INLINE void fill_body(const enum cpu_type type, const void *dy, size_t pixels, size_t block, void *dx)
 {
-    for (size_t half = 0; half < block; half += LANES) {
-        const lanes share = LANES_LOAD(type, dy, half) / LANES_ALL((float)pixels);
+    for (size_t half = 0; half < block; half += LANES_VALUES(type)) {
+        lanes share[2];
+        LANES_LOAD(type, dy, half, share);
+        for (int k = 0; k < LANES_VECTORS(type); k++)
+            share[k] /= LANES_ALL((float)pixels);
         for (size_t i = 0; i < pixels; i++)
             LANES_STORE(type, dx, i * block + half, share);
     }

@@ -32,8 +32,8 @@
 typedef float lanes __attribute__((vector_size(32), may_alias));
 typedef int32_t lanes_mask __attribute__((vector_size(32), may_alias)); /* all ones or all zeros per lane */
 typedef uint32_t lanes_bits __attribute__((vector_size(32), may_alias));
-typedef uint16_t lanes_bf16 __attribute__((vector_size(16), may_alias));
 typedef int16_t lanes_short __attribute__((vector_size(16), may_alias));
+typedef uint16_t lanes_pair __attribute__((vector_size(16), may_alias)); /* two bytes each */
 typedef uint8_t lanes_byte __attribute__((vector_size(8), may_alias));
 typedef float lanes_half __attribute__((vector_size(16), may_alias));
 typedef double lanes_double __attribute__((vector_size(32), may_alias));
@@ -53,25 +53,63 @@ enum { LANES = 8, LANES_HALF = 4 };
 /* max(v, 0) that hands on NaN. */
 #define LANES_RELU(v) LANES_WHERE(v, ~((v) < LANES_ZERO))
 
-/* Eight values of `type` from element i of p on, as floats, and the way back, which rounds to even and lets NaN be NaN;
- * i is a multiple of 8. Both are for macros and constants of `type`: the other way is not compiled. */
-#define LANES_LOAD(type, p, i)                                                                               \
-    ((type) == CPU_BF16                                                                                      \
-         ? (lanes)(__builtin_convertvector(*(const lanes_bf16 *)((const uint16_t *)(p) + (i)), lanes_bits)   \
-                   << 16)                                                                                    \
-         : LANES_IN((const float *)(p) + (i)))
+/* Values of `type` from element i of p on as floats in the vectors v[], and the way back, which rounds to even and lets
+ * NaN be NaN (all bits set). There are sixteen in bf16, of which v[0] takes those with an even number and v[1] the odd
+ * ones: that is a shift and a mask, where it would be shuffles in the order of memory. In float32 there are eight. i is
+ * a multiple of their number. `type` is a constant, the other way is not compiled. */
+#define LANES_VALUES(type)  ((type) == CPU_BF16 ? 16 : 8)
+#define LANES_VECTORS(type) ((type) == CPU_BF16 ? 2 : 1)
+#define LANES_LOAD(type, p, i, v)                                                                            \
+    do {                                                                                                     \
+        if ((type) == CPU_BF16)                                                                              \
+            LANES_LOAD16(type, p, i, v);                                                                     \
+        else                                                                                                 \
+            (v)[0] = LANES_IN((const float *)(p) + (i));                                                     \
+    } while (0)
 #define LANES_STORE(type, p, i, v)                                                                           \
     do {                                                                                                     \
-        const lanes stored = (v);                                                                            \
+        if ((type) == CPU_BF16)                                                                              \
+            LANES_STORE16(type, p, i, v);                                                                    \
+        else                                                                                                 \
+            LANES_AT((float *)(p) + (i)) = (v)[0];                                                           \
+    } while (0)
+/* Sixteen of either type; in float32 v[0] takes the first eight. */
+#define LANES_LOAD16(type, p, i, v)                                                                          \
+    do {                                                                                                     \
         if ((type) == CPU_BF16) {                                                                            \
-            const lanes_bits bits = (lanes_bits)stored, nan = (lanes_bits)(stored != stored);                \
-            const lanes_bits rounded = bits + 0x7fff + (bits >> 16 & 1);                                     \
-            *(lanes_bf16 *)((uint16_t *)(p) + (i)) =                                                         \
-                __builtin_convertvector(((rounded & ~nan) | ((bits | 0x400000) & nan)) >> 16, lanes_bf16);   \
+            const lanes_bits loaded = *(const lanes_bits *)((const uint16_t *)(p) + (i));                    \
+            (v)[0] = (lanes)(loaded << 16);                                                                  \
+            (v)[1] = (lanes)(loaded & 0xffff0000u);                                                          \
         } else {                                                                                             \
-            LANES_AT((float *)(p) + (i)) = stored;                                                           \
+            (v)[0] = LANES_IN((const float *)(p) + (i));                                                     \
+            (v)[1] = LANES_IN((const float *)(p) + (i) + LANES);                                             \
         }                                                                                                    \
     } while (0)
+#define LANES_STORE16(type, p, i, v)                                                                         \
+    do {                                                                                                     \
+        if ((type) == CPU_BF16) {                                                                            \
+            *(lanes_bits *)((uint16_t *)(p) + (i)) =                                                         \
+                LANES_ROUNDED((v)[0]) >> 16 | (LANES_ROUNDED((v)[1]) & 0xffff0000u);                         \
+        } else {                                                                                             \
+            LANES_AT((float *)(p) + (i)) = (v)[0];                                                           \
+            LANES_AT((float *)(p) + (i) + LANES) = (v)[1];                                                   \
+        }                                                                                                    \
+    } while (0)
+/* The upper halves are the values in bf16. */
+#define LANES_ROUNDED(v) (((lanes_bits)(v) + 0x7fff + ((lanes_bits)(v) >> 16 & 1)) | (lanes_bits)((v) != (v)))
+
+/* Which of sixteen values stands in lane `lane` of both vectors, counted on from the first to the second. */
+static inline int32_t lanes_value(enum cpu_type type, int32_t lane)
+{
+    if (type == CPU_FLOAT)
+        return lane;
+    return lane < LANES ? 2 * lane : 2 * (lane - LANES) + 1;
+}
+/* And in which lane that value stands. */
+static inline int32_t lanes_of_value(enum cpu_type type, int32_t value)
+{
+    return type == CPU_FLOAT ? value : value / 2 + value % 2 * LANES;
+}
 
 /* Calls the body with a type that the compiler knows. */
 #define CPU_BY_TYPE(type, body, ...)                                                                         \

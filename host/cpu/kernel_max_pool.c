@@ -6,12 +6,34 @@
 #include "host/cpu/kernels.h"
 
 /* Compares one more pixel: where it beats `best` strictly, it takes its place. */
-#define CONSIDER(value, position)                                                                            \
+#define CONSIDER(type, x, pixel, position)                                                                   \
     do {                                                                                                     \
-        const lanes candidate = (value);                                                                     \
-        const lanes_mask better = candidate > best;                                                          \
-        best = LANES_CHOOSE(better, candidate, best);                                                        \
-        at = (better & (position)) | (~better & at);                                                         \
+        lanes candidate[2];                                                                                  \
+        LANES_LOAD(type, x, pixel, candidate);                                                               \
+        for (int n = 0; n < LANES_VECTORS(type); n++) {                                                      \
+            const lanes_mask better = candidate[n] > best[n];                                                \
+            best[n] = LANES_CHOOSE(better, candidate[n], best[n]);                                           \
+            at[n] = (better & (position)) | (~better & at[n]);                                               \
+        }                                                                                                    \
+    } while (0)
+
+/* Positions between vectors and bytes in the order of the values that LANES_LOAD takes. */
+#define STORE_POSITIONS(type, index, at)                                                                     \
+    do {                                                                                                     \
+        if ((type) == CPU_BF16)                                                                              \
+            *(lanes_pair *)(index) = __builtin_convertvector((at)[0] | (at)[1] << 8, lanes_pair);            \
+        else                                                                                                 \
+            *(lanes_byte *)(index) = LANES_TO_BYTES((at)[0]);                                                \
+    } while (0)
+#define LOAD_POSITIONS(type, index, at)                                                                      \
+    do {                                                                                                     \
+        if ((type) == CPU_BF16) {                                                                            \
+            const lanes_mask both = __builtin_convertvector(*(const lanes_pair *)(index), lanes_mask);       \
+            (at)[0] = both & 0xff;                                                                           \
+            (at)[1] = both >> 8;                                                                             \
+        } else {                                                                                             \
+            (at)[0] = LANES_FROM_BYTES(*(const lanes_byte *)(index));                                        \
+        }                                                                                                    \
     } while (0)
 
 /* What is the same for all planes. */
@@ -29,15 +51,18 @@ CPU_INLINE void halving_body(const enum cpu_type type, const struct pooling *poo
     for (int32_t i = 0; i < pool->out.h; i++) {
         size_t corner = (size_t)i * 2 * row;
         for (int32_t j = 0; j < pool->out.w; j++, corner += block) {
-            for (size_t half = 0; half < block; half += LANES, corner += LANES, to += LANES) {
-                lanes best = LANES_LOAD(type, x, corner);
-                lanes_mask at = {0, 0, 0, 0, 0, 0, 0, 0};
-                CONSIDER(LANES_LOAD(type, x, corner + block), 1);
-                CONSIDER(LANES_LOAD(type, x, corner + row), 2);
-                CONSIDER(LANES_LOAD(type, x, corner + row + block), 3);
+            for (size_t half = 0; half < block; half += LANES_VALUES(type)) {
+                lanes best[2];
+                lanes_mask at[2] = {{0, 0, 0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0, 0, 0}};
+                LANES_LOAD(type, x, corner, best);
+                CONSIDER(type, x, corner + block, 1);
+                CONSIDER(type, x, corner + row, 2);
+                CONSIDER(type, x, corner + row + block, 3);
                 LANES_STORE(type, y, to, best);
                 if (index)
-                    *(lanes_byte *)(index + to) = LANES_TO_BYTES(at);
+                    STORE_POSITIONS(type, index + to, at);
+                corner += LANES_VALUES(type);
+                to += LANES_VALUES(type);
             }
         }
     }
@@ -73,21 +98,23 @@ CPU_INLINE void pool_body(const enum cpu_type type, const struct pooling *pool, 
         for (int32_t j = 0; j < pool->out.w; j++) {
             const int32_t left = j * k.stride - k.pad_w;
             const struct clip columns = clip_window(left, k.kernel_w, pool->in.w);
-            for (size_t half = 0; half < block; half += LANES, to += LANES) {
+            for (size_t half = 0; half < block; half += LANES_VALUES(type), to += LANES_VALUES(type)) {
                 /* The first pixel inside stands even when it is NaN, so the position always lies inside. */
                 const size_t first =
                     ((size_t)(top + rows.begin) * width + (size_t)(left + columns.begin)) * block + half;
-                lanes best = LANES_LOAD(type, x, first);
-                lanes_mask at =
+                lanes best[2];
+                const lanes_mask begin =
                     (lanes_mask){0, 0, 0, 0, 0, 0, 0, 0} + (rows.begin * k.kernel_w + columns.begin);
+                lanes_mask at[2] = {begin, begin};
+                LANES_LOAD(type, x, first, best);
                 for (int32_t r = rows.begin; r < rows.end; r++) {
                     size_t pixel = first + (size_t)(r - rows.begin) * width * block;
                     for (int32_t c = columns.begin; c < columns.end; c++, pixel += block)
-                        CONSIDER(LANES_LOAD(type, x, pixel), r * k.kernel_w + c);
+                        CONSIDER(type, x, pixel, r * k.kernel_w + c);
                 }
                 LANES_STORE(type, y, to, best);
                 if (index)
-                    *(lanes_byte *)(index + to) = LANES_TO_BYTES(at);
+                    STORE_POSITIONS(type, index + to, at);
             }
         }
     }
@@ -134,13 +161,19 @@ CPU_INLINE void spread_halving_body(const enum cpu_type type, const struct pooli
     for (int32_t i = 0; i < pool->out.h; i++) {
         size_t corner = (size_t)i * 2 * row;
         for (int32_t j = 0; j < pool->out.w; j++, corner += block) {
-            for (size_t half = 0; half < block; half += LANES, corner += LANES, from += LANES) {
-                const lanes d = LANES_LOAD(type, dy, from);
-                const lanes_mask at = LANES_FROM_BYTES(*(const lanes_byte *)(index + from));
-                LANES_STORE(type, dx, corner, LANES_WHERE(d, at == 0));
-                LANES_STORE(type, dx, corner + block, LANES_WHERE(d, at == 1));
-                LANES_STORE(type, dx, corner + row, LANES_WHERE(d, at == 2));
-                LANES_STORE(type, dx, corner + row + block, LANES_WHERE(d, at == 3));
+            for (size_t half = 0; half < block; half += LANES_VALUES(type)) {
+                const size_t pixels[4] = {corner, corner + block, corner + row, corner + row + block};
+                lanes d[2], share[2];
+                lanes_mask at[2];
+                LANES_LOAD(type, dy, from, d);
+                LOAD_POSITIONS(type, index + from, at);
+                for (int position = 0; position < 4; position++) {
+                    for (int n = 0; n < LANES_VECTORS(type); n++)
+                        share[n] = LANES_WHERE(d[n], at[n] == position);
+                    LANES_STORE(type, dx, pixels[position], share);
+                }
+                corner += LANES_VALUES(type);
+                from += LANES_VALUES(type);
             }
         }
         if (pool->in.w % 2) {
@@ -184,8 +217,9 @@ CPU_INLINE void spread_body(const enum cpu_type type, const struct pooling *pool
         windows_over(&rows, y, k.kernel_h, k.stride, k.pad_h, pool->out.h);
         for (int32_t x = 0; x < pool->in.w; x++) {
             windows_over(&columns, x, k.kernel_w, k.stride, k.pad_w, pool->out.w);
-            for (size_t half = 0; half < block; half += LANES, to += LANES) {
-                lanes sum = LANES_ZERO;
+            for (size_t half = 0; half < block; half += LANES_VALUES(type), to += LANES_VALUES(type)) {
+                lanes sum[2] = {LANES_ZERO, LANES_ZERO}, d[2];
+                lanes_mask at[2];
                 for (int32_t i = rows.begin; i < rows.end; i++) {
                     /* of this pixel in the window, which moves a stride to the left with each window */
                     int32_t position =
@@ -193,8 +227,10 @@ CPU_INLINE void spread_body(const enum cpu_type type, const struct pooling *pool
                     size_t from = (size_t)i * row + (size_t)columns.begin * block + half;
                     for (int32_t j = columns.begin; j < columns.end;
                          j++, position -= k.stride, from += block) {
-                        const lanes_mask at = LANES_FROM_BYTES(*(const lanes_byte *)(index + from));
-                        sum += LANES_WHERE(LANES_LOAD(type, dy, from), at == position);
+                        LANES_LOAD(type, dy, from, d);
+                        LOAD_POSITIONS(type, index + from, at);
+                        for (int n = 0; n < LANES_VECTORS(type); n++)
+                            sum[n] += LANES_WHERE(d[n], at[n] == position);
                     }
                 }
                 LANES_STORE(type, dx, to, sum);

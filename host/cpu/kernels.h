@@ -54,8 +54,8 @@ static inline uint16_t cpu_to_bf16(float value)
     uint32_t bits;
     memcpy(&bits, &value, sizeof(bits));
     const uint32_t rounded = bits + 0x7fff + (bits >> 16 & 1);
-    /* quiet: a NaN's fraction must not round to that of an infinity */
-    return (uint16_t)((value != value ? bits | 0x400000 : rounded) >> 16);
+    /* a NaN's fraction must not round to that of an infinity */
+    return (uint16_t)((value != value ? UINT32_MAX : rounded) >> 16);
 }
 
 /* Element i of values of a type. */
@@ -100,8 +100,10 @@ static inline size_t cpu_shape_bytes(struct cpu_shape s)
 /* Bytes of `scratch` for batch_norm, batch_norm_backward and batch_norm_inference. */
 size_t cpu_kernel_batch_norm_scratch(struct cpu_shape s);
 
-/* Training. The running statistics are updated (biased variance). Sums of a plane (in bf16: of some pixels) are taken about the mean of its first pixels, in float over short runs, and joined in double: mean and variance are good to about 1e-6 of the
- * deviation also where the mean is thousands of deviations from zero. Reads 2 (3 with addend), writes 1. */
+/* Training. The running statistics are updated (biased variance). Sums of a plane (in bf16: of some pixels) are taken
+ * about the mean of its first pixels, in float over short runs, and joined in double: mean and variance are good to
+ * about 1e-6 of the deviation also where the mean is thousands of deviations from zero. Reads 2 (3 with addend), writes
+ * 1. */
 struct cpu_batch_norm {
     struct cpu_shape shape; /* of x, addend and y */
     bool relu;
@@ -183,8 +185,8 @@ void cpu_kernel_dropout(struct cpu_shape s, const void *x, float rate, const str
 
 /* Forward (x to y) and backward (dy to dx) alike: image r times drop_path_factor() of row step->row + r. Reads 1,
  * writes 1. */
-void cpu_kernel_drop_path(struct cpu_shape s, const float *x, float rate, const struct step *step,
-                          uint32_t layer_id, float *y);
+void cpu_kernel_drop_path(struct cpu_shape s, const void *x, float rate, const struct step *step,
+                          uint32_t layer_id, void *y);
 
 /* ---- kernel_concat.c ---- */
 

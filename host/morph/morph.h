@@ -1,6 +1,6 @@
-/* Morphisms: changes of an architecture that keep its function. Each yields the child's graph and the remaps that make
+/* Morphisms: changes of an architecture that keep its function, but for those that make it smaller. Each yields the child's graph and the remaps that make
  * the child's weights from its parent's (Chen, Goodfellow, Shlens, "Net2Net", 2016; Wei et al., "Network morphism",
- * 2016; Auto-Keras). Outputs in inference equal the parent's up to float rounding when noise is 0. A morph that the
+ * 2016; Auto-Keras). Outputs in inference equal the parent's up to float rounding when noise is 0 (morph_preserves). A morph that the
  * network has no room for is refused with ST_NONE; one that names a layer which is not there or not of its kind, an
  * amount that is none, or a condition that it breaks, with ST_RANGE: who made it made a mistake. A refused morph
  * changes nothing.
@@ -47,8 +47,18 @@ enum morph_kind {
      * identity at first, and one of 1 x 1, each with a batch norm, an activation between them (Howard et al. 2017,
      * "MobileNets"); the branch is zero at first. */
     MORPH_SEPARABLE,
+    /* What reads layer a reads b instead, which a is made of and has the shape of; what then nobody reads goes. Does
+     * not keep the function. */
+    MORPH_REMOVE,
     MORPH_KIND_COUNT
 };
+
+/* The kinds that keep the function come first. */
+enum { MORPH_PRESERVING_COUNT = MORPH_REMOVE };
+static inline bool morph_preserves(enum morph_kind kind)
+{
+    return (int)kind < MORPH_PRESERVING_COUNT;
+}
 
 /* Convolutions and dense layers come with a ReLU: without one they would bring nothing that the next layer can't do. */
 enum deepen_variant {

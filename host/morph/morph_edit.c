@@ -92,6 +92,9 @@ enum status morph_edit_make(struct morph_edit *edit, const struct morph *morph, 
     case MORPH_SQUEEZE:
         st = morph_edit_squeeze(edit, morph, parent, err);
         break;
+    case MORPH_REMOVE:
+        st = morph_edit_remove(edit, morph, parent, err);
+        break;
     case MORPH_KIND_COUNT:
         break;
     }

@@ -1,5 +1,6 @@
 #include "host/train/inherit.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,30 @@ static enum status probe_answer(const struct trainer_device *device, struct prob
     return st;
 }
 
+/* The mean loss on all validation samples. */
+static enum status probe_loss(const struct trainer_device *device, struct probe *probe, double *loss,
+                              struct error *err)
+{
+    const struct device_binding binding = {.weights = probe->weights,
+                                           .dataset = device->dataset,
+                                           .samples = device->validation,
+                                           .sample_count = device->validation_count};
+    const int32_t count = device->validation_count, batch = probe->program.batch;
+    double metrics[METRIC_COUNT] = {0};
+    enum status st = device->ops->program_bind(device->handle, probe->prepared, &binding, err);
+    if (st == ST_OK)
+        st = device->ops->program_set_metrics(device->handle, probe->prepared, metrics, err);
+    for (int32_t first = 0; st == ST_OK && first < count; first += batch) {
+        const struct step step = {.first = (uint32_t)first,
+                                  .valid = count - first < batch ? count - first : batch};
+        st = device->ops->program_run(device->handle, probe->prepared, &step, err);
+    }
+    if (st == ST_OK)
+        st = device->ops->program_metrics(device->handle, probe->prepared, metrics, err);
+    *loss = metrics[METRIC_LOSS] / metrics[METRIC_SAMPLES];
+    return st;
+}
+
 /* max |b - a| / max |a|; NaN when either holds one. */
 static double relative_change(const float *a, const float *b, size_t count)
 {
@@ -132,9 +157,10 @@ static enum status try_morph(const struct inherit_order *order, int32_t index, f
 static enum status step(const struct inherit_order *order, int32_t index, const struct probe *parent,
                         struct probe *child, struct inheritance *result, struct error *err)
 {
+    const bool preserves = morph_preserves(order->morphs[index].kind);
     const float noises[] = {order->noise, order->noise / 10.0f, 0.0f};
-    const int tries = order->noise > 0.0f ? 3 : 1;
-    const double tolerance = tolerance_of(order->device);
+    const int tries = order->noise > 0.0f && preserves ? 3 : 1;
+    const double tolerance = preserves ? tolerance_of(order->device) : DBL_MAX;
     double *difference = &result->differences[index];
     enum status st = ST_OK;
     for (int i = 0; i < tries; i++) {
@@ -165,6 +191,9 @@ enum status inherit(const struct inherit_order *order, struct inheritance *resul
     result->device_bytes = now->bytes;
     for (int32_t i = 0; st == ST_OK && i < order->morph_count; i++) {
         st = step(order, i, now, next, result, err);
+        result->losses[i] = NAN;
+        if (st == ST_OK && !morph_preserves(order->morphs[i].kind))
+            st = probe_loss(device, next, &result->losses[i], err);
         if (now->bytes + next->bytes > result->device_bytes)
             result->device_bytes = now->bytes + next->bytes;
         if (st != ST_OK) {

@@ -20,6 +20,8 @@ struct inheritance {
     size_t device_bytes;            /* the most that was taken on the device, the parent's weights left out */
     double differences[INHERIT_MAX_MORPHS];
     float noises[INHERIT_MAX_MORPHS]; /* with which each was accepted */
+    /* of the child on the validation samples, behind a morph that does not keep the function; NAN behind others */
+    double losses[INHERIT_MAX_MORPHS];
 };
 
 /* The seed of the random choices and the noise of morph `index` of candidate `id`. */
@@ -41,7 +43,8 @@ struct inherit_order {
 
 /* Applies the morphs in order to graph and weights, on the device, by remap.
  * Noise that changes the outputs by more than the tolerance is reduced, to none if need be. ST_DIVERGED when a morph
- * changes the outputs by more than that all the same, what morph_apply says when it refuses one; the message says
+ * that is to keep the function changes the outputs by more than that all the same, or another one to what is no number,
+ * what morph_apply says when it refuses one; the message says
  * which, and by how much. On any status `result` is to be freed. */
 enum status inherit(const struct inherit_order *order, struct inheritance *result, struct error *err);
 /* The same morphs, as they were accepted, on a past of the parent (trainer.h), whose evaluated slot was what `inherit`

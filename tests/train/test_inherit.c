@@ -171,6 +171,49 @@ static double size_of(const float *values, const struct weight_tensor *tensor)
     return sum;
 }
 
+/* A morph that does not keep the function is let through, with the loss that it leaves on the validation samples. */
+static void test_smaller_children(void **state)
+{
+    (void)state;
+    for (int d = 0; d < DEVICE_COUNT; d++) {
+        struct tiny_task task;
+        struct child child = {0};
+        struct error err = {0};
+        struct graph deeper;
+        struct remap_list remaps;
+        tiny_task_open(&task, DEVICES[d], true);
+        assert_int_equal(morph_apply(&CHAIN[1], &task.graph, 0.0f, &deeper, &remaps, &err), ST_OK);
+        remap_list_free(&remaps);
+        graph_free(&task.graph);
+        task.graph = deeper;
+        float *values = tiny_task_weights(&task.graph, 1, NULL);
+        const struct morph morphs[] = {
+            {.kind = MORPH_REMOVE, .a = task.graph.layers[5].id, .b = task.graph.layers[3].id}, CHAIN[0]};
+        assert_int_equal(task.graph.layers[5].kind, LAYER_RELU);
+        if (inherit_as(&task, values, morphs, 2, 0.0f, 7, &child, &err) != ST_OK)
+            fail_msg("%s", err.message);
+        assert_true(child.inherited.differences[0] > 0.1);
+        assert_true(child.inherited.differences[1] <= 1e-5 && isnan(child.inherited.losses[1]));
+        assert_int_equal(child.inherited.graph.count, task.graph.count - 2);
+        const struct trainer_settings settings = tiny_task_settings();
+        struct trainer *trainer;
+        struct trainer_result result;
+        size_t bytes;
+        assert_int_equal(trainer_open(&task.trainer_device, 1, &child.inherited.graph, &settings, SIZE_MAX,
+                                      &trainer, &bytes, &err),
+                         ST_OK);
+        assert_int_equal(trainer_load_values(trainer, child.values, &err), ST_OK);
+        assert_int_equal(
+            trainer_evaluate(trainer, task.trainer_device.validation, TINY_VALIDATION, &result, &err), ST_OK);
+        trainer_close(trainer);
+        if (!(fabs(child.inherited.losses[0] - result.loss) <= 1e-4 * result.loss))
+            fail_msg("%s: loss %g, expected %g", DEVICES[d]->kind, child.inherited.losses[0], result.loss);
+        child_free(&task, &child);
+        free(values);
+        tiny_task_close(&task);
+    }
+}
+
 /* A child's past answers as the parent's, in values and in averages. The optimizer goes on with what it knew of the
  * weights that the parent had, and knows nothing of new layers. */
 static void test_past_goes_along(void **state)
@@ -364,13 +407,10 @@ static void test_seeds_differ(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_children_answer_alike),
-        cmocka_unit_test(test_past_goes_along),
-        cmocka_unit_test(test_noise),
-        cmocka_unit_test(test_too_much_noise),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_kept_weights),
-        cmocka_unit_test(test_seeds_differ),
+        cmocka_unit_test(test_children_answer_alike), cmocka_unit_test(test_smaller_children),
+        cmocka_unit_test(test_past_goes_along),       cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_too_much_noise),        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_kept_weights),          cmocka_unit_test(test_seeds_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
