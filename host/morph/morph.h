@@ -1,9 +1,9 @@
-/* Morphisms: changes of an architecture that keep its function, but for those that make it smaller (morph_preserves).
- * Each yields the child's graph and the remaps that make the child's weights from its parent's (Chen, Goodfellow,
- * Shlens, "Net2Net", 2016; Wei et al., "Network morphism", 2016; Auto-Keras). Outputs in inference equal the parent's
- * up to float rounding when noise is 0. A morph that the network has no room for is refused with ST_NONE; one that
- * names a layer which is not there or not of its kind, an amount that is none, or a condition that it breaks, with
- * ST_RANGE: who made it made a mistake. A refused morph changes nothing.
+/* Morphisms: changes of an architecture that keep its function, but for those that make it smaller. Each yields the
+ * child's graph and the remaps that make the child's weights from its parent's (Chen, Goodfellow, Shlens, "Net2Net",
+ * 2016; Wei et al., "Network morphism", 2016; Auto-Keras). Outputs in inference equal the parent's up to float rounding
+ * when noise is 0 (morph_preserves). A morph that the network has no room for is refused with ST_NONE; one that names a
+ * layer which is not there or not of its kind, an amount that is none, or a condition that it breaks, with ST_RANGE:
+ * who made it made a mistake. A refused morph changes nothing.
  *
  * One morph at a time: a child of several morphs is made by composing (morph_apply on the previous child);
  * the weights go through one remap list a morph.
