@@ -26,7 +26,8 @@ TESTS := $(filter-out tests/gpu/%,$(wildcard tests/*/test_*.c))
 TEST_SCRIPTS := $(sort $(wildcard tests/scripts/*.sh tests/cases/*.sh))
 TEST_PROGRAMS := $(TESTS:tests/%.c=$(BUILD)/tests/%)
 BENCH_OBJECTS := $(patsubst %,$(BUILD)/tests/bench/%.o,bench_train bench_operations fma_peak paper)
-TEST_HELPERS := $(BUILD)/tests/run/make_data $(BUILD)/tests/bench/search/nasrun_placebo $(BUILD)/tests/faults/inject.so $(BUILD)/tests/faults/power.so
+TEST_HELPERS := $(BUILD)/tests/run/make_data $(BUILD)/tests/bench/search/nasrun_placebo $(BUILD)/tests/bench/search/make_prior \
+	$(BUILD)/tests/faults/inject.so $(BUILD)/tests/faults/power.so $(BUILD)/tests/faults/clock.so
 
 # The GPU's plug-in is made where nvcc, cuDNN, cuBLAS and NCCL's header are, installed or in pip's layout (nvidia/*/include and lib
 # of a Python's packages, where libraries have no names without a version); the program does without it. For the GPUs that are
@@ -59,7 +60,7 @@ GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
 
-.PHONY: all no-plugin help deps demo test test-programs test-faults test-gpu fuzz debug check coverage tidy FORCE asan tsan bench bench-gpu bench-search roofline loss-curves install uninstall man deb bundle cuda12 gpu-bundle kernels format format-check clean
+.PHONY: all no-plugin help deps demo test test-programs test-faults soak test-gpu fuzz debug check coverage tidy FORCE asan tsan bench bench-gpu bench-search roofline loss-curves install uninstall man deb bundle cuda12 gpu-bundle kernels format format-check clean
 all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(or $(PLUGIN),no-plugin)
 
 no-plugin:
@@ -79,6 +80,7 @@ help:
 	@echo 'make fuzz SECONDS=60   libFuzzer at every reader of foreign files, so long each; T=job of some'
 	@echo 'make bench        training speed, beside PyTorch where it is installed'
 	@echo 'make test-faults  every call of the C library in a short run fails in turn, by its site'
+	@echo 'make soak MINUTES=30   short runs with random kills and faults, beside a long one whose memory is watched'
 	@echo 'make test-gpu     the tests of the GPU plug-in on the GPUs of this machine'
 	@echo 'make bench-gpu    training speed of a GPU beside PyTorch, and each operation beside its roofline and its prediction'
 	@echo 'make bench-search CIFAR10=DIR   what the search is worth beside none, a placebo and chance, at equal budgets; hours'
@@ -117,20 +119,25 @@ test-gpu: all test-programs
 test-faults: all $(TEST_HELPERS)
 	@FAULTS=0 INSTANTS=0 NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/run.sh tests/scripts/faults.sh tests/scripts/power.sh
 
-# Sanitizers: the same test programs, built apart. ThreadSanitizer knows OpenMP's synchronisation only through Archer, which
+# Short runs with random kills and faults for MINUTES, beside a long one whose memory is watched.
+MINUTES ?= 30
+soak: all $(TEST_HELPERS)
+	@MINUTES=$(MINUTES) NASRUN_BIN=$(BIN) NASRUN_TESTS=$(BUILD)/tests tests/faults/soak.sh
+
+# Sanitizers: the same test programs and a whole run, built apart. ThreadSanitizer knows OpenMP's synchronisation only through Archer, which
 # comes with LLVM's runtime: hence clang, whose runtime serves oneDNN's loops too.
 asan:
 	@tools/deps.sh build demo test
 	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=build/asan BIN=build/asan/bin OPTIMIZE=-O1 \
-		SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' test-programs
-	@tests/run.sh $(TESTS:tests/%.c=build/asan/tests/%)
+		SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' PLUGIN= all test-programs
+	@NASRUN_BIN=build/asan/bin NASRUN_TESTS=build/asan/tests tests/run.sh $(TESTS:tests/%.c=build/asan/tests/%) tests/faults/whole_run.sh
 
 tsan:
 	@tools/deps.sh build demo test tsan
 	@$(MAKE) --no-print-directory -j$(JOBS) CC=clang BUILD=build/tsan BIN=build/tsan/bin OPTIMIZE=-O1 \
-		SANITIZE='-fsanitize=thread' PLUGIN= GPU_TESTS= build/tsan/bin/nasrun test-programs
+		SANITIZE='-fsanitize=thread' PLUGIN= GPU_TESTS= all test-programs
 	@TSAN_OPTIONS=ignore_noninstrumented_modules=1 OMP_NUM_THREADS=2 NASRUN_BIN=build/tsan/bin NASRUN_TESTS=build/tsan/tests \
-		tests/run.sh $(TESTS:tests/%.c=build/tsan/tests/%) tests/scripts/several_devices.sh
+		tests/run.sh $(TESTS:tests/%.c=build/tsan/tests/%) tests/scripts/several_devices.sh tests/faults/whole_run.sh
 
 # libFuzzer at every reader of foreign files, SECONDS each: T='png job' of some. What it finds lies in build/fuzz/found.
 SECONDS ?= 60
@@ -308,6 +315,9 @@ $(BUILD)/tests/bench/bench_cost $(BUILD)/tests/bench/bench_conv: %: %.o $(LIBRAR
 
 $(BUILD)/tests/bench/search/nasrun_placebo: $(BUILD)/tests/bench/search/placebo.o $(BUILD)/host/run/main.o $(LIBRARY)
 	$(CC) $(CFLAGS_ALL) -Wl,--wrap=search_new $^ -o $@ $(LIBS)
+
+$(BUILD)/tests/bench/search/make_prior: $(BUILD)/tests/bench/search/make_prior.o $(LIBRARY)
+	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
 
 $(BUILD)/tests/bench/roofline: $(BUILD)/tests/bench/roofline.o $(BUILD)/tests/bench/paper.o $(LIBRARY)
 	@mkdir -p $(@D)

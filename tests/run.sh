@@ -4,7 +4,8 @@
 # script ends with a line "N passed, N failed[, N skipped]". The last line of the output is "N passed, N failed, N
 # skipped"; the status is 0 only when nothing failed.
 #
-# Programs run side by side, one a CPU; scripts, which have deadlines and kill what they start, one by one behind them.
+# They run side by side, one a CPU, scripts first, for they take longest; behind them, one by one, those scripts that say so
+# ("# Runs alone: ..."), because they have deadlines or use all CPUs.
 set -u
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}"
 
@@ -36,11 +37,18 @@ fi
 counts=$(mktemp)
 trap 'rm -f "$counts"' EXIT
 trap 'exit 1' INT TERM HUP
+is_script() { case $1 in *.sh) ;; *) false ;; esac; }
+is_alone() { is_script "$1" && grep -q '^# Runs alone' "$1"; }
+{
+    for program in "$@"; do
+        ! is_script "$program" || is_alone "$program" || printf '%s\0' "$program"
+    done
+    for program in "$@"; do
+        is_script "$program" || printf '%s\0' "$program"
+    done
+} | OMP_WAIT_POLICY=passive xargs -0 -r -n 1 -P "$(nproc)" "$0" --one "$counts"
 for program in "$@"; do
-    case $program in *.sh) ;; *) printf '%s\0' "$program" ;; esac
-done | OMP_WAIT_POLICY=passive xargs -0 -r -n 1 -P "$(nproc)" "$0" --one "$counts"
-for program in "$@"; do
-    case $program in *.sh) "$0" --one "$counts" "$program" ;; esac
+    ! is_alone "$program" || "$0" --one "$counts" "$program"
 done
 awk -v programs=$# '
     { passed += $1; failed += $2; skipped += $3 }

@@ -1,5 +1,5 @@
-/* Drop path, in both directions: one pack of eight channels a thread, the grid's stride. A draw a pack: no more than what
- * DRAM takes for one. */
+/* Drop path, in both directions: one pack of eight channels a thread, the grid's stride. A draw a pack: no more than
+ * what DRAM takes for one. */
 #include "cuda/kernels/divide.cuh"
 #include "cuda/kernels/pack.cuh"
 #include "host/device/drop_path.h"

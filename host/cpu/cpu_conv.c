@@ -9,7 +9,7 @@
  * groups of several channels that can't be; where they do not fill the lanes, the operation changes layouts.
  *
  * The gradient of a depthwise kernel is our own where oneDNN has nothing made for it (all but 3 x 3): its matrix
- * products are sixty times slower. */
+ * products are fifty times slower. */
 #include "host/cpu/cpu_internal.h"
 
 #include <string.h>

@@ -1,8 +1,8 @@
 /* The gradient of a kernel as one product of matrices, in bf16.
  *
  * Of dy, [pixels][K], and of columns, [pixels][taps][C], which hold for each pixel of the result what its window saw,
- * the gradient is dy^T columns, [K][taps][C]. oneDNN's own way (for AMX) takes time for each value of the kernel, however
- * few the pixels are: with many channels and small images the product is two to five times as fast, the columns
+ * the gradient is dy^T columns, [K][taps][C]. oneDNN's own way (for AMX) takes time for each value of the kernel,
+ * however few the pixels are: with many channels and small images the product is two to five times as fast, the columns
  * included. A kernel of one tap has x itself for columns. */
 #include "host/cpu/cpu_internal.h"
 

@@ -7,8 +7,8 @@
 #include <string.h>
 
 enum { RUNS = 5, BATCH = 16, CHANNELS = 64, SIDE = 16, KERNEL = 3, OPERANDS = 3 };
-/* What bf16 has to be beside float32 to be chosen. It is twice as fast on AMD's cores and eight times with AMX, but slower
- * on Intel's without, so that no noise changes the choice; neither does a busy machine, see choose_type. */
+/* What bf16 has to be beside float32 to be chosen. It is twice as fast on AMD's cores and eight times with AMX, but
+ * slower on Intel's without, so that no noise changes the choice; neither does a busy machine, see choose_type. */
 static const double CLEARLY = 1.25;
 static const size_t ARRAY_BYTES = (size_t)24 << 20; /* two of them do not fit into most caches */
 

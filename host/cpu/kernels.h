@@ -100,8 +100,10 @@ static inline size_t cpu_shape_bytes(struct cpu_shape s)
 /* Bytes of `scratch` for batch_norm, batch_norm_backward and batch_norm_inference. */
 size_t cpu_kernel_batch_norm_scratch(struct cpu_shape s);
 
-/* Training. The running statistics are updated (biased variance). Sums of a plane (in bf16: of some pixels) are taken about the mean of its first pixels, in float over short runs, and joined in double: mean and variance are good to about 1e-6 of the
- * deviation also where the mean is thousands of deviations from zero. Reads 2 (3 with addend), writes 1. */
+/* Training. The running statistics are updated (biased variance). Sums of a plane (in bf16: of some pixels) are taken
+ * about the mean of its first pixels, in float over short runs, and joined in double: mean and variance are good to
+ * about 1e-6 of the deviation also where the mean is thousands of deviations from zero. Reads 2 (3 with addend), writes
+ * 1. */
 struct cpu_batch_norm {
     struct cpu_shape shape; /* of x, addend and y */
     bool relu;

@@ -230,10 +230,15 @@ struct resize_work { /* reused from image to image, one for each thread; zeroed 
     float *row;
     size_t row_capacity;
 };
-/* Resizes `from` (height x width x channels) into `to` (channels planes of to_height x to_width) with a
- * triangle filter, widened when shrinking so that every pixel counts. Equal sizes copy exactly. */
-enum status data_resize(struct resize_work *work, const uint8_t *from, int32_t channels, int32_t height,
-                        int32_t width, enum job_fit fit, uint8_t *to, int32_t to_height, int32_t to_width,
+struct resize_order {
+    const uint8_t *from; /* height x width x channels */
+    int32_t channels, height, width;
+    enum job_fit fit;
+    int32_t to_height, to_width;
+};
+/* Resizes into `to` (channels planes of to_height x to_width) with a triangle filter, widened when shrinking so that
+ * every pixel counts. Equal sizes copy exactly. */
+enum status data_resize(struct resize_work *work, const struct resize_order *order, uint8_t *to,
                         struct error *err);
 /* How much of an image may be shrunk while decoding before it is resized: 1, 2, 4 or 8, leaving at least
  * twice the resolution wanted. */

@@ -127,8 +127,15 @@ static enum status decode_one(const struct decoder *decoder, int32_t i, struct r
         st = image_decode(decoder->list->items[i].path, set->channels, shrink, decoder->list->way->stop,
                           &image, err);
     if (st == ST_OK)
-        st = data_resize(work, image.pixels, set->channels, image.height, image.width, decoder->fit,
-                         set->pixels + (size_t)i * bytes, set->height, set->width, err);
+        st = data_resize(work,
+                         &(struct resize_order){.from = image.pixels,
+                                                .channels = set->channels,
+                                                .height = image.height,
+                                                .width = image.width,
+                                                .fit = decoder->fit,
+                                                .to_height = set->height,
+                                                .to_width = set->width},
+                         set->pixels + (size_t)i * bytes, err);
     free(image.pixels);
     gate_leave(decoder->gate, taken);
     return st;
@@ -381,8 +388,14 @@ static enum status conform_one(const struct dataset *from, struct dataset *to, e
         pixels = grey;
     }
     for (int32_t c = 0; c < planes; c++) {
-        enum status st = data_resize(work, pixels + (size_t)c * plane, 1, from->height, from->width, fit,
-                                     target + (size_t)c * to_plane, to->height, to->width, err);
+        const struct resize_order order = {.from = pixels + (size_t)c * plane,
+                                           .channels = 1,
+                                           .height = from->height,
+                                           .width = from->width,
+                                           .fit = fit,
+                                           .to_height = to->height,
+                                           .to_width = to->width};
+        enum status st = data_resize(work, &order, target + (size_t)c * to_plane, err);
         if (st != ST_OK)
             return st;
     }

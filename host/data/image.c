@@ -242,8 +242,15 @@ enum status data_read_image(const char *path, int32_t channels, int32_t height, 
         st = image_decode(path, channels, data_resize_shrink(info.height, info.width, how, height, width),
                           NULL, &image, err);
     if (st == ST_OK)
-        st = data_resize(&work, image.pixels, channels, image.height, image.width, how, pixels, height, width,
-                         err);
+        st = data_resize(&work,
+                         &(struct resize_order){.from = image.pixels,
+                                                .channels = channels,
+                                                .height = image.height,
+                                                .width = image.width,
+                                                .fit = how,
+                                                .to_height = height,
+                                                .to_width = width},
+                         pixels, err);
     free(image.pixels);
     data_resize_free(&work);
     return st;

@@ -151,19 +151,21 @@ static void copy_planes(const uint8_t *from, int32_t channels, size_t count, uin
             to[(size_t)c * count + i] = from[i * (size_t)channels + (size_t)c];
 }
 
-enum status data_resize(struct resize_work *work, const uint8_t *from, int32_t channels, int32_t height,
-                        int32_t width, enum job_fit fit, uint8_t *to, int32_t to_height, int32_t to_width,
+enum status data_resize(struct resize_work *work, const struct resize_order *order, uint8_t *to,
                         struct error *err)
 {
-    size_t plane = (size_t)to_height * (size_t)to_width, stride = (size_t)width * (size_t)channels;
-    if (height == to_height && width == to_width) {
-        copy_planes(from, channels, plane, to);
+    const int32_t channels = order->channels;
+    const size_t plane = (size_t)order->to_height * (size_t)order->to_width,
+                 stride = (size_t)order->width * (size_t)channels;
+    if (order->height == order->to_height && order->width == order->to_width) {
+        copy_planes(order->from, channels, plane, to);
         return ST_OK;
     }
-    struct frame frame = make_frame(height, width, fit, to_height, to_width);
-    enum status st = make_taps(&work->rows, height, frame.top, frame.height, frame.to_height, err);
+    const struct frame frame =
+        make_frame(order->height, order->width, order->fit, order->to_height, order->to_width);
+    enum status st = make_taps(&work->rows, order->height, frame.top, frame.height, frame.to_height, err);
     if (st == ST_OK)
-        st = make_taps(&work->columns, width, frame.left, frame.width, frame.to_width, err);
+        st = make_taps(&work->columns, order->width, frame.left, frame.width, frame.to_width, err);
     if (st != ST_OK)
         return st;
     if (stride > work->row_capacity) {
@@ -174,11 +176,11 @@ enum status data_resize(struct resize_work *work, const uint8_t *from, int32_t c
             return error_memory(err, "resizing", stride * sizeof(*work->row));
         work->row_capacity = stride;
     }
-    if (frame.to_height < to_height || frame.to_width < to_width)
+    if (frame.to_height < order->to_height || frame.to_width < order->to_width)
         memset(to, 0, plane * (size_t)channels);
     for (int32_t y = 0; y < frame.to_height; y++) {
-        mix_rows(&work->rows, y, from, stride, work->row);
-        size_t corner = (size_t)(frame.to_top + y) * (size_t)to_width + (size_t)frame.to_left;
+        mix_rows(&work->rows, y, order->from, stride, work->row);
+        size_t corner = (size_t)(frame.to_top + y) * (size_t)order->to_width + (size_t)frame.to_left;
         for (int32_t c = 0; c < channels; c++)
             mix_along(&work->columns, frame.to_width, work->row, channels, c,
                       to + (size_t)c * plane + corner);

@@ -1,5 +1,5 @@
-/* Which sample a row of a batch is, how it is augmented and how it is made smaller: pure functions of seed, epoch and position, shared by all
- * devices (this header is compiled for the host and for CUDA devices alike). */
+/* Which sample a row of a batch is, how it is augmented and how it is made smaller: pure functions of seed, epoch and
+ * position, shared by all devices (this header is compiled for the host and for CUDA devices alike). */
 #ifndef NASRUN_DEVICE_AUGMENT_H
 #define NASRUN_DEVICE_AUGMENT_H
 

@@ -46,8 +46,8 @@ struct device_options {
     int32_t count;   /* CPU only: how many of its kind share the cores; 0 as 1 */
     int32_t threads; /* CPU only; 0: as many as the process may use, divided by count */
     enum device_precision precision;
-    /* With PRECISION_AUTO: of bf16 and fp32 what a run began in that is gone on with; taken where the device has it, and
-     * nothing is measured for that. PRECISION_AUTO: there is none. */
+    /* With PRECISION_AUTO: of bf16 and fp32 what a run began in that is gone on with; taken where the device has it,
+     * and nothing is measured for that. PRECISION_AUTO: there is none. */
     enum device_precision before;
     /* For tests: what a device takes does not hang on a clock. GPUs measure nothing, neither at open nor to choose
      * algorithms, of which the first that works is taken; for a CPU, auto is float32. */

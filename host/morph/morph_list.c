@@ -145,6 +145,32 @@ static enum status add_skips(struct list *list, enum morph_kind kind, int32_t a,
     return st;
 }
 
+static enum status add_pruned(struct list *list, int32_t a, struct error *err)
+{
+    const struct layer *layer = &list->graph->layers[a];
+    enum status st = ST_OK;
+    int32_t last = layer->shape.c;
+    for (int32_t quarters = 3; st == ST_OK && quarters >= 2; quarters--) {
+        const int32_t left = morph_pruned(layer->shape.c, quarters);
+        if (left >= last)
+            continue;
+        st = add(list, &(struct morph){.kind = MORPH_PRUNE, .a = layer->id, .amount = layer->shape.c - left},
+                 err);
+        last = left;
+    }
+    return st;
+}
+
+static enum status add_removal(struct list *list, int32_t a, struct error *err)
+{
+    const int32_t b = morph_find_without(list->graph, a);
+    if (b < 0)
+        return ST_OK;
+    const struct morph morph = {
+        .kind = MORPH_REMOVE, .a = list->graph->layers[a].id, .b = list->graph->layers[b].id};
+    return add(list, &morph, err);
+}
+
 static enum status add_at(struct list *list, enum morph_kind kind, int32_t a, struct error *err)
 {
     const struct graph *graph = list->graph;
@@ -180,6 +206,10 @@ static enum status add_at(struct list *list, enum morph_kind kind, int32_t a, st
                                                                      : ST_OK;
     case MORPH_WIDEN_NET:
         return a == 1 ? add_many_widths(list, kind, 0, err) : ST_OK;
+    case MORPH_REMOVE:
+        return add_removal(list, a, err);
+    case MORPH_PRUNE:
+        return has_channels(graph, a) ? add_pruned(list, a, err) : ST_OK;
     case MORPH_KIND_COUNT:
         break;
     }

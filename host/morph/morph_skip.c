@@ -95,33 +95,40 @@ static bool skip_step(const struct graph *graph, int32_t index, int32_t from, st
     return true;
 }
 
-/* Inserts the resizing of a's output behind b. `reached` holds what depends on a, `way` has room for
- * graph->count indices. *end is the index of the resized tensor in the child: a itself when nothing was to be
- * done. */
-static enum status skip_resize(struct morph_edit *edit, const struct graph *parent, int32_t a, int32_t b,
-                               const char *name, const bool *reached, int32_t *way, int32_t *end,
-                               struct error *err)
+/* From layer a to layer b of the parent. */
+struct skip_way {
+    int32_t a, b;
+    const char *name;    /* of the morph */
+    const bool *reached; /* whether a layer depends on a */
+    int32_t *layers;     /* room for each of the graph's */
+};
+
+/* Inserts the resizing of a's output behind b. *end is the index of the resized tensor in the child: a itself when
+ * nothing was to be done. */
+static enum status skip_resize(struct morph_edit *edit, const struct graph *parent,
+                               const struct skip_way *way, int32_t *end, struct error *err)
 {
+    const int32_t a = way->a, b = way->b;
     /* Every way from a to b ends in b's size; the one through each layer's first input that depends on a is
      * taken. */
     int32_t length = 0;
     for (int32_t at = b; at != a;) {
         const struct layer *layer = &parent->layers[at];
         int32_t k = 0;
-        while (!reached[layer->inputs[k]])
+        while (!way->reached[layer->inputs[k]])
             k++;
         if (layer->kind == LAYER_GATE && k > 0)
             return error_set(
                 err, ST_NONE,
-                "%s: layer %u only opens gates on the way to layer %u, expected one that is not pooled", name,
-                (unsigned)parent->layers[a].id, (unsigned)parent->layers[b].id);
-        way[length++] = at;
+                "%s: layer %u only opens gates on the way to layer %u, expected one that is not pooled",
+                way->name, (unsigned)parent->layers[a].id, (unsigned)parent->layers[b].id);
+        way->layers[length++] = at;
         at = layer->inputs[k];
     }
     *end = a;
-    for (int32_t from = a; length > 0; from = way[length]) {
+    for (int32_t from = a; length > 0; from = way->layers[length]) {
         struct layer step;
-        if (!skip_step(parent, way[--length], from, &step))
+        if (!skip_step(parent, way->layers[--length], from, &step))
             continue;
         step.inputs[0] = *end;
         enum status st = morph_edit_insert(edit, b, step, end, err);
@@ -182,7 +189,7 @@ enum status morph_edit_skip(struct morph_edit *edit, const struct morph *morph, 
                        (unsigned)morph->b, (unsigned)morph->a);
         goto out;
     }
-    st = skip_resize(edit, parent, a, b, name, marks, way, &branch, err);
+    st = skip_resize(edit, parent, &(struct skip_way){a, b, name, marks, way}, &branch, err);
     if (st == ST_OK)
         st = skip_join(edit, parent, morph->kind, b, branch, err);
 out:

@@ -1,7 +1,7 @@
 /* Lowering: a graph becomes a program; automatic differentiation and fusion happen here. Fusion: batch norm + ReLU,
  * batch norm + add (+ ReLU) become one operation where nothing else reads what lies between. The other activations stay
- * operations of their own, and so do adds whose branch is sometimes left out. A residual block ends with an add; its branch
- * is the operand with more layers before it. */
+ * operations of their own, and so do adds whose branch is sometimes left out. A residual block ends with an add; its
+ * branch is the operand with more layers before it. */
 #ifndef NASRUN_PROGRAM_LOWER_H
 #define NASRUN_PROGRAM_LOWER_H
 

@@ -94,11 +94,13 @@ static enum status read_candidate(struct history *history, const struct event_ca
                                     .compared_with = event->compared_with,
                                     .gain = NAN,
                                     .gain_deviation = NAN,
+                                    .informed = event->prior >= 0,
                                     .time = NAN,
                                     .validation_accuracy = NAN};
 #define GIVEN(name, usual_scale) model->hyperparameters.name = event->name;
     JOB_SEARCHED(GIVEN)
 #undef GIVEN
+    history->informed += model->informed;
     return ST_OK;
 }
 
@@ -255,6 +257,7 @@ static enum status read_test(struct history *history, const struct event_test *e
                                   .awaits_baseline = event->right != NULL,
                                   .baseline = {.id = -1},
                                   .branches = branches_of(history),
+                                  .informed = history->informed,
                                   .budget = strdup(history->budget == NULL ? "" : history->budget),
                                   .counts = malloc(bytes)};
     if (test->counts == NULL || test->budget == NULL)

@@ -37,6 +37,7 @@ struct history_model { /* one candidate */
     double gain, gain_deviation;   /* over the one that it was compared with, in loss; of a finished model */
     bool finished;                 /* has a model event; else still in training, stopped or failed */
     bool failed;
+    bool informed;              /* chosen by what earlier runs have shown (search.prior) */
     bool smaller;               /* its batch, than the job's */
     double time;                /* when it finished */
     double validation_accuracy; /* of the finished model */
@@ -71,6 +72,7 @@ struct history_test { /* one stage's evaluation on the test set */
     int64_t models;                         /* tried */
     int32_t failed;                         /* candidates that failed until then, of all stages */
     int32_t smaller;                        /* trained with a smaller batch for want of memory, likewise */
+    int32_t informed;                       /* chosen by search.prior, likewise */
     int64_t *counts;                        /* [true class * classes + predicted class] */
     char *budget;                           /* "3600 s", "500 steps", "12 models"; "" when unknown */
     bool awaits_baseline;                   /* which is still to come */
@@ -86,8 +88,8 @@ struct history {
     int32_t model_count, model_capacity;
     struct history_test *tests; /* in the order of the journal */
     int32_t test_count, test_capacity;
-    int32_t failed, smaller; /* as in history_test, up to the event being read */
-    char *budget;            /* of the stage being read; as in history_test */
+    int32_t failed, smaller, informed; /* as in history_test, up to the event being read */
+    char *budget;                      /* of the stage being read; as in history_test */
 };
 
 /* From the journal in the run folder, of whichever format. ST_FORMAT when an event is not what its rows say or does not

@@ -139,6 +139,8 @@ void report_text(FILE *out, const struct history *history, const struct history_
         fprintf(out, " (candidates that failed: %d)", test->failed);
     if (test->smaller > 0)
         fprintf(out, "\nmodels with a smaller batch for want of memory: %d", test->smaller);
+    if (test->informed > 0)
+        fprintf(out, "\nmodels chosen by search.prior, what earlier runs have shown: %d", test->informed);
     fprintf(out, "\nwinner: model %lld\n", (long long)test->id);
     if (winner != NULL && winner->parameters >= 0)
         fprintf(out, "parameters: %lld\n", (long long)winner->parameters);
@@ -249,6 +251,7 @@ cJSON *report_json(const struct history *history, const struct history_test *tes
         !add_number(json, "elapsed_seconds", test->elapsed_seconds) ||
         !add_number(json, "models", (double)test->models) ||
         !add_number(json, "smaller_batches", (double)test->smaller) ||
+        !add_number(json, "chosen_by_prior", (double)test->informed) ||
         !add_number(json, "winner", (double)test->id) ||
         !add_number(json, "parameters",
                     winner != NULL && winner->parameters >= 0 ? (double)winner->parameters : NAN) ||

@@ -275,22 +275,27 @@ enum status admission_inherit(struct run *run, struct candidate *candidate, int3
 {
     const struct trainer_device target = run_trainer_device(run, device, false);
     const struct team team = {device, 1};
-    struct device_weights *weights;
     struct graph parent = {0};
+    struct inherit_order order = {.device = &target,
+                                  .parent = &parent,
+                                  .morphs = candidate->morphs,
+                                  .morph_count = candidate->morph_count,
+                                  .noise = (float)run->job->search.noise,
+                                  .seed = (uint64_t)run->job->seed,
+                                  .id = candidate->id};
 
     enum status st = copy_parent(run, candidate->parent, &parent, err);
     if (st != ST_OK)
         return st;
     do {
         inheritance_free(&target, inherited);
-        st = past != NULL ? upload_past(run, device, &parent, past, &weights, err)
-                          : find_weights(run, device, candidate->parent, &weights, err);
+        order.batch = candidate->batch;
+        st = past != NULL ? upload_past(run, device, &parent, past, &order.parent_weights, err)
+                          : find_weights(run, device, candidate->parent, &order.parent_weights, err);
         if (st == ST_OK)
-            st = inherit(&target, candidate->batch, &parent, weights, candidate->morphs,
-                         candidate->morph_count, (float)run->job->search.noise, (uint64_t)run->job->seed,
-                         candidate->id, inherited, err);
+            st = inherit(&order, inherited, err);
         if (past != NULL)
-            run->ops->weights_free(target.handle, weights);
+            run->ops->weights_free(target.handle, order.parent_weights);
         /* How much it takes is known only when it is there: on a device of its own it is taken for too large. */
     } while (make_room(run, &st, team, candidate->parent, ADMISSION_LEAST_BATCH, !run->memory.device_is_host,
                        &candidate->batch, err));

@@ -356,7 +356,11 @@ static enum status inherit_weights(struct training *training, struct trainer_pas
         admission_inherit(run, candidate, training->team.first, past, inherited, &training->need, err);
     for (int32_t i = 0; st == ST_OK && i < inherited->count; i++) {
         run_lock(run);
-        st = record_morph(run, candidate->id, candidate->operations[i], inherited->differences[i], err);
+        st = record_morph(run, candidate->id, candidate->operations[i], inherited->differences[i],
+                          inherited->losses[i], err);
+        if (st == ST_OK && !isnan(inherited->losses[i]))
+            display_say(&run->display, 1, "  model %d  %s: val loss %.4f before its training",
+                        (int)candidate->id, candidate->operations[i], inherited->losses[i]);
         run_unlock(run);
     }
     return st;

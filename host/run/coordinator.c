@@ -16,12 +16,16 @@
 
 /* Candidates that may fail one after the other before the search is ended. */
 enum { MOST_FAILURES = 20 };
+/* Where the clock decides anyway, so many windows may be proposed before the first of them is observed: no device waits
+ * for a long training on another one. */
+enum { WINDOWS = 4 };
 
 /* The search of a stage. */
 struct search_stage {
     struct run *run;
     struct workers *workers;
-    struct candidate **coming; /* [run->window], the first run->coming: proposed and not observed, by id */
+    int32_t most;
+    struct candidate **coming; /* [most], the first run->coming: proposed and not observed, by id */
     int32_t failures;          /* in a row, as observed */
     bool exhausted;            /* the strategy has nothing to propose until something is observed */
 };
@@ -48,12 +52,27 @@ static enum status leave_out(struct run *run, int32_t start, struct error *err)
     return st;
 }
 
-/* What the strategy proposes that may be tried. */
-static enum status ask(struct run *run, struct proposal *proposal, struct error *err)
+/* Candidates that are to be trained, or in training; where no clock may decide anything, all that are not observed. */
+static int32_t under_way(const struct search_stage *stage)
 {
+    struct run *run = stage->run;
+    int32_t count = 0;
+    if (run_repeats(run))
+        return run->coming;
+    run_lock(run);
+    for (int32_t i = 0; i < run->coming; i++)
+        count += !stage->coming[i]->ended;
+    run_unlock(run);
+    return count;
+}
+
+/* What the strategy proposes that may be tried. */
+static enum status ask(const struct search_stage *stage, struct proposal *proposal, struct error *err)
+{
+    struct run *run = stage->run;
     const struct budget_state budget = run_budget(run);
     struct search_request request = run_request(run, &budget);
-    request.fill = run->coming < run->devices.workers && budget_fills_devices(&budget);
+    request.fill = under_way(stage) < run->devices.workers && budget_fills_devices(&budget);
     enum status st = search_propose(run->search, &request, proposal, err);
     while (st == ST_OK && proposal->start >= 0 && !search_admits(&request.limits, &proposal->graph)) {
         const int32_t start = proposal->start;
@@ -66,11 +85,13 @@ static enum status ask(struct run *run, struct proposal *proposal, struct error 
 }
 
 /* The next candidate; *made is NULL when the strategy has none. */
-static enum status next_candidate(struct run *run, struct candidate **made, struct error *err)
+static enum status next_candidate(const struct search_stage *stage, struct candidate **made,
+                                  struct error *err)
 {
+    struct run *run = stage->run;
     struct proposal proposal;
     *made = NULL;
-    enum status st = ask(run, &proposal, err);
+    enum status st = ask(stage, &proposal, err);
     if (st != ST_OK)
         return st == ST_NONE ? ST_OK : st;
     *made = candidate_new();
@@ -143,7 +164,7 @@ static enum status propose(struct search_stage *stage, struct error *err)
 {
     struct run *run = stage->run;
     struct candidate *candidate = resume_take(run, run->next_id);
-    enum status st = candidate == NULL ? next_candidate(run, &candidate, err) : ST_OK;
+    enum status st = candidate == NULL ? next_candidate(stage, &candidate, err) : ST_OK;
     stage->exhausted = candidate == NULL;
     return candidate != NULL && st == ST_OK ? send(stage, candidate, err) : st;
 }
@@ -156,7 +177,7 @@ static bool wanted(const struct search_stage *stage)
     const struct candidate *known = resume_find(run, run->next_id);
     const bool forgotten = known == NULL && resume_has_later(run, run->next_id);
 
-    if (run->coming == run->window || stage->exhausted)
+    if (run->coming == stage->most || under_way(stage) >= run->window || stage->exhausted)
         return false;
     if (known != NULL)
         return run->models >= known->observed;
@@ -212,12 +233,33 @@ static struct candidate *take_oldest(struct search_stage *stage)
     return oldest;
 }
 
-/* Waits for the oldest of them and learns from it. */
+/* Waits for the oldest of them; where another one may begin as soon as any has ended, for any. Whether it is the
+ * oldest. */
+static enum status wait_for_one(struct search_stage *stage, bool *oldest, struct error *err)
+{
+    struct run *run = stage->run;
+    const struct candidate *waited[DEVICES_MOST] = {stage->coming[0]};
+    int32_t count = 1;
+    run_lock(run);
+    if (!run_repeats(run) && !stage->coming[0]->ended)
+        for (int32_t i = 1; i < run->coming && count < DEVICES_MOST; i++)
+            if (!stage->coming[i]->ended)
+                waited[count++] = stage->coming[i];
+    run_unlock(run);
+    enum status st = workers_wait(stage->workers, waited, count, err);
+    run_lock(run);
+    *oldest = stage->coming[0]->ended;
+    run_unlock(run);
+    return st;
+}
+
+/* Waits, and learns from the oldest of them when that is there. */
 static enum status learn(struct search_stage *stage, struct error *err)
 {
     struct run *run = stage->run;
-    enum status st = workers_wait(stage->workers, stage->coming[0], err);
-    if (st != ST_OK)
+    bool is_there;
+    enum status st = wait_for_one(stage, &is_there, err);
+    if (st != ST_OK || !is_there)
         return st;
     struct candidate *oldest = take_oldest(stage);
     st = coordinator_observe(run, oldest, err);
@@ -234,10 +276,11 @@ static enum status learn(struct search_stage *stage, struct error *err)
 
 enum status coordinator_search(struct run *run, struct error *err)
 {
-    struct search_stage stage = {.run = run,
-                                 .coming = calloc((size_t)run->window, sizeof(struct candidate *))};
+    const int32_t most = run_repeats(run) ? run->window : WINDOWS * run->window;
+    struct search_stage stage = {
+        .run = run, .most = most, .coming = calloc((size_t)most, sizeof(struct candidate *))};
     enum status st = stage.coming != NULL ? workers_open(run, &stage.workers, err)
-                                          : error_memory(err, "candidates", (size_t)run->window);
+                                          : error_memory(err, "candidates", (size_t)most);
     while (st == ST_OK) {
         if (wanted(&stage))
             st = propose(&stage, err);

@@ -3,14 +3,15 @@
  * Candidates are proposed in the order of their ids and observed in that order, whatever the order in which they end:
  * with a window of W, candidate i is proposed when exactly those up to i - W have been observed (or fewer, while none
  * of them has succeeded). So with a budget in steps or models the same job gives the same search for any timing of its
- * workers, and a resumed run walks through what it has done before by the same rules.
+ * workers, and a resumed run walks through what it has done before by the same rules. With a budget in seconds of the
+ * clock as many may be under way as the window has room for, ended ones that wait for an older one not counted.
  */
 #ifndef NASRUN_RUN_COORDINATOR_H
 #define NASRUN_RUN_COORDINATOR_H
 
 #include "host/run/candidate.h"
 
-/* Candidates that may be proposed before the first of them is observed: one for each device, and search.ahead. */
+/* Candidates that may be under way: one for each device, and search.ahead. */
 int32_t coordinator_window(const struct run *run);
 
 /* Trains candidates until the stage's share of the search is used up, or the strategy proposes nothing any more. What

@@ -4,6 +4,7 @@
 #include "host/report/report.h"
 #include "host/run/coordinator.h"
 #include "host/run/resume.h"
+#include "host/run/run_budget.h"
 #include "host/run/sharing.h"
 #include "host/run/stage.h"
 #include "host/run/store.h"
@@ -146,6 +147,8 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
     if (st == ST_OK)
         st = open_search(run, err);
     if (st == ST_OK)
+        st = run_starts_open(run, err);
+    if (st == ST_OK)
         memory_opened(&run->memory, devices_are_host(&run->devices));
     return st;
 }
@@ -155,6 +158,7 @@ void run_close(struct run *run)
     display_close(&run->display);
     resume_forget(run);
     search_free(run->search);
+    run_starts_close(run);
     weight_cache_close(run->weights);
     devices_close(&run->devices);
     data_free(&run->data);

@@ -13,8 +13,8 @@ enum status engine_run(const struct job *job, const char *folder, int verbosity,
  * Trains a few steps of each starting network to measure. */
 enum status engine_dry_run(const struct job *job, FILE *out, struct error *err);
 
-/* Data and device only, for both of the above; `history` is NULL where no supervisor watches. On any status run_close is
- * to be called. */
+/* Data and device only, for both of the above; `history` is NULL where no supervisor watches. On any status run_close
+ * is to be called. */
 enum status run_open(struct run *run, const struct job *job, const char *folder, int verbosity,
                      struct engine_history *history, struct error *err);
 void run_close(struct run *run);

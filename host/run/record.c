@@ -143,6 +143,7 @@ enum status record_candidate(struct run *run, const struct candidate *candidate,
         .compared_with = candidate->recipe.compared_with,
         .fresh = candidate->recipe.fresh,
         .shrink = candidate->recipe.shrink,
+        .prior = candidate->recipe.prior,
         .observed = candidate->final ? -1 : candidate->observed,
         .graph = graph,
         .parameters = cost.parameters,
@@ -162,10 +163,11 @@ enum status record_left_out(struct run *run, const char *start, struct error *er
     return event_write_left_out(&run->journal, &event, run_time(run), err);
 }
 
-enum status record_morph(struct run *run, int32_t id, const char *operation, double difference,
+enum status record_morph(struct run *run, int32_t id, const char *operation, double difference, double loss,
                          struct error *err)
 {
-    const struct event_morph event = {.id = id, .operation = operation, .difference = difference};
+    const struct event_morph event = {
+        .id = id, .operation = operation, .difference = difference, .loss = loss};
     return event_write_morph(&run->journal, &event, run_time(run), err);
 }
 

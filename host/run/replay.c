@@ -61,6 +61,7 @@ static struct recipe recipe_of(const struct event_candidate *event)
     recipe.compared_with = event->compared_with;
     recipe.fresh = event->fresh;
     recipe.shrink = event->shrink;
+    recipe.prior = event->prior;
 #define READ(name) recipe.hyperparameters.name = event->name;
     RECIPE_HYPERPARAMETERS(READ)
 #undef READ

@@ -64,7 +64,7 @@ struct run {
     struct whitening whitening;     /* of the training images */
     struct batches batches;
     struct run_sharing sharing;
-    int32_t window; /* candidates that may be proposed before the first of them is observed */
+    int32_t window; /* candidates that may be under way (coordinator.h) */
     struct weight_cache *weights;
     struct engine_history *history; /* who was in training when the engine ends before its time */
     atomic_bool stop;               /* trainings are to save themselves and end */
@@ -99,6 +99,9 @@ struct run {
     double best_accuracy, best_loss; /* validation */
     struct run_final final;
     struct run_baseline baseline;
+    struct graph
+        *starts; /* of the job's starting networks; without layers where one can't be made for these images */
+    int32_t start_count;
     struct run_hash *hashes; /* [hash_count], by id */
     int32_t hash_count;
     int32_t lost_id;            /* a model that was needed and whose file is gone or damaged; -1 */

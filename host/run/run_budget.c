@@ -7,6 +7,7 @@
 #include "host/train/progressive.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 /* What a stage needs beside training and test, to write the model, the report and the plots: what those took (stage.c),
  * with a margin, for the machine may be busier by then; some seconds, and a part of the stage, for what is larger in
@@ -21,24 +22,49 @@ static bool by_model(const struct run *run)
     return run->job->budget.clock == JOB_CLOCK_MODEL;
 }
 
+enum status run_starts_open(struct run *run, struct error *err)
+{
+    const struct job_search *search = &run->job->search;
+    const struct shape image = {0, run->data.channels, run->data.height, run->data.width};
+    struct error unsaid; /* what can't be made is said when it is to be trained */
+    run->starts = calloc((size_t)search->starts.count + 1, sizeof(*run->starts));
+    if (run->starts == NULL)
+        return error_memory(err, "starting networks", (size_t)search->starts.count * sizeof(*run->starts));
+    run->start_count = search->starts.count;
+    for (int32_t i = 0; i < run->start_count; i++) {
+        if (start_make(&run->starts[i], search->starts.items[i], search->width, image, run->data.classes,
+                       &unsaid) == ST_OK)
+            continue;
+        graph_free(&run->starts[i]);
+        if (unsaid.status == ST_MEMORY) {
+            *err = unsaid;
+            return ST_MEMORY;
+        }
+    }
+    return ST_OK;
+}
+
+void run_starts_close(struct run *run)
+{
+    for (int32_t i = 0; i < run->start_count; i++)
+        graph_free(&run->starts[i]);
+    free(run->starts);
+    run->starts = NULL;
+    run->start_count = 0;
+}
+
 /* Those of the starting networks by these rates. Without one: INFINITY and 0. */
 static void start_costs(const struct run *run, const struct budget_speed *speed, double *cheapest,
                         double *dearest)
 {
-    const struct job_search *search = &run->job->search;
-    const struct shape image = {0, run->data.channels, run->data.height, run->data.width};
-    struct error ignored; /* said when the network is made to be trained */
     *cheapest = INFINITY;
     *dearest = 0.0;
-    for (int32_t i = 0; i < search->starts.count; i++) {
-        struct graph graph = {0};
-        if (start_make(&graph, search->starts.items[i], search->width, image, run->data.classes, &ignored) ==
-            ST_OK) {
-            const double cost = cost_seconds(&graph, &speed->rates);
-            *cheapest = fmin(*cheapest, cost);
-            *dearest = fmax(*dearest, cost);
-        }
-        graph_free(&graph);
+    for (int32_t i = 0; i < run->start_count; i++) {
+        if (run->starts[i].count == 0)
+            continue;
+        const double cost = cost_seconds(&run->starts[i], &speed->rates);
+        *cheapest = fmin(*cheapest, cost);
+        *dearest = fmax(*dearest, cost);
     }
 }
 

@@ -6,6 +6,11 @@
 #include "host/run/candidate.h"
 #include "host/search/budget.h"
 
+/* Makes run->starts, once data are read: what starting networks cost is asked for again and again, and a lack of memory
+ * then would leave one out. */
+enum status run_starts_open(struct run *run, struct error *err);
+void run_starts_close(struct run *run);
+
 /* Where the run stands in its stage, now. */
 struct budget_state run_budget(const struct run *run);
 

@@ -20,8 +20,8 @@ enum status stage_see_smaller(const struct run *run, const struct run_final *ear
 /* Journals that it begins and trains it, on all devices. */
 enum status stage_train_final(struct run *run, struct candidate *candidate, struct error *err);
 
-/* Whether final fits from fresh weights see smaller images at first, by what the job says and the images' size: those of
- * networks that can (progressive_fits). */
+/* Whether final fits from fresh weights see smaller images at first, by what the job says and the images' size: those
+ * of networks that can (progressive_fits). */
 bool stage_progressive(const struct job *job, struct shape image);
 
 #endif

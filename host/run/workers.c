@@ -190,12 +190,21 @@ static struct timespec next_look(void)
     return time;
 }
 
-enum status workers_wait(struct workers *workers, const struct candidate *candidate, struct error *err)
+static bool has_ended(const struct candidate *const *candidates, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++)
+        if (candidates[i]->ended)
+            return true;
+    return false;
+}
+
+enum status workers_wait(struct workers *workers, const struct candidate *const *candidates, int32_t count,
+                         struct error *err)
 {
     struct run *run = workers->run;
     enum status st = ST_OK;
     run_lock(run);
-    while (!candidate->ended && !(workers->failed && busy(workers) == 0)) {
+    while (!has_ended(candidates, count) && !(workers->failed && busy(workers) == 0)) {
         const struct timespec until = next_look();
         if (supervisor_stop_wanted())
             atomic_store(&run->stop, true);
@@ -206,7 +215,7 @@ enum status workers_wait(struct workers *workers, const struct candidate *candid
     if (workers->failed) {
         *err = workers->error;
         st = err->status;
-    } else if (!candidate->ended) {
+    } else if (!has_ended(candidates, count)) {
         st = error_set(err, ST_INTERRUPTED, "stopped by a signal");
     }
     run_unlock(run);

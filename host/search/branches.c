@@ -1,7 +1,9 @@
 #include "host/search/branches.h"
 
+#include "host/net/cost.h"
 #include "host/search/improve.h"
 #include "host/search/ladder_plan.h"
+#include "host/search/rungs.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -90,6 +92,42 @@ void branches_look(const struct search *search, struct branches *branches)
     }
 }
 
+/* ---- what is expected ---- */
+
+static double cost_of(const struct search_request *request, const struct search_model *model)
+{
+    return cost_seconds(&model->graph, &request->limits.rates);
+}
+
+enum status branches_predict_growth(const struct search *search, const struct search_request *request,
+                                    const struct branches *branches, const struct search_model *control,
+                                    const struct search_model *sibling, double *growth, struct error *err)
+{
+    const struct search_means *means = &request->means;
+    const double ratio = cost_of(request, sibling) / cost_of(request, control);
+    const double longer = means->by_cost ? ratio : 1.0, now = branches->epochs + control->epochs;
+    struct search_model of_family = *control;
+    struct ladder_run wanted[4];
+    struct ladder_guess guesses[4];
+    of_family.start = branches->root->start;
+    enum status st = rungs_run(search, request, &of_family, &wanted[0], err);
+    if (st != ST_OK)
+        return st;
+    for (int i = 3; i >= 0; i--) {
+        wanted[i] = wanted[0];
+        wanted[i].epochs = now + (i >= 2 ? rungs_final_epochs(request, control) : 0.0);
+        if (i % 2 == 1) {
+            wanted[i].size *= ratio;
+            wanted[i].epochs /= longer;
+        }
+    }
+    st = ladder_predict(NULL, 0, ladder_balance(means->train_images), means->validation_images, wanted, 4,
+                        guesses, err);
+    if (st == ST_OK)
+        *growth = (guesses[2].mean - guesses[3].mean) - (guesses[0].mean - guesses[1].mean);
+    return st;
+}
+
 /* ---- proposals ---- */
 
 /* The recipe's budget is in trainings of its kind, which get half of those from fresh weights. */
@@ -162,64 +200,69 @@ static enum status propose_morph(const struct search *search, const struct branc
     return propose_nothing(PROPOSE_DRAWS, err);
 }
 
-/* What siblings of all rounds gained, as a share of their control's loss: about the difference of the logarithms. */
-static int32_t collect_gains(const struct search *search, struct improve_seen *seen)
+/* What siblings of all rounds gained, as a share of their control's loss, which is about the difference of the
+ * logarithms, and will have gained at the end. */
+static enum status collect_gains(const struct search *search, const struct search_request *request,
+                                 const struct branches *branches, struct improve_seen *seen, int32_t *count,
+                                 struct error *err)
 {
-    int32_t count = 0;
-    for (int32_t i = 0; i < search_count(search); i++) {
+    enum status st = ST_OK;
+    *count = 0;
+    for (int32_t i = 0; st == ST_OK && i < search_count(search); i++) {
         const struct search_model *model = search_at(search, i);
         const struct search_model *control = search_find(search, model->recipe.compared_with);
+        double growth = 0.0;
         if (control == NULL || isnan(model->gain) || !(control->loss > 0.0))
             continue;
-        seen[count++] = (struct improve_seen){.model = model,
-                                              .control = control,
-                                              .gain = model->gain / control->loss,
-                                              .deviation = model->gain_deviation / control->loss};
+        st = branches_predict_growth(search, request, branches, control, model, &growth, err);
+        seen[(*count)++] = (struct improve_seen){.model = model,
+                                                 .control = control,
+                                                 .gain = model->gain / control->loss + growth,
+                                                 .deviation = model->gain_deviation / control->loss};
     }
-    return count;
+    return st;
 }
 
 /* The morph that most is expected of, or one by chance while nobody knows more. */
 static enum status propose_expected(const struct search *search, const struct branches *branches,
-                                    const struct search_limits *limits, const struct gain_prior *prior,
+                                    const struct search_request *request, const struct gain_prior *prior,
                                     struct random_sequence *random, struct proposal *proposal,
                                     struct error *err)
 {
     struct improve_seen *seen = calloc((size_t)search_count(search), sizeof(*seen));
+    struct improve_request improve = {.control = branches->control,
+                                      .seen = seen,
+                                      .parents = {branches->trunk},
+                                      .parent_count = 1,
+                                      .prior = prior};
     if (seen == NULL)
         return error_memory(err, "gains", (size_t)search_count(search) * sizeof(*seen));
-    const struct improve_request request = {.control = branches->control,
-                                            .seen = seen,
-                                            .count = collect_gains(search, seen),
-                                            .parents = {branches->trunk},
-                                            .parent_count = 1,
-                                            .prior = prior};
-    enum status st;
-    if (request.count < BRANCHES_SEEN && !prior->read)
-        st = propose_morph(search, branches, limits, random, proposal, err);
-    else
-        st = improve_propose(search, limits, &request, random, proposal, err);
+    enum status st = collect_gains(search, request, branches, seen, &improve.count, err);
+    if (st == ST_OK && improve.count < BRANCHES_SEEN && !prior->read)
+        st = propose_morph(search, branches, &request->limits, random, proposal, err);
+    else if (st == ST_OK)
+        st = improve_propose(search, &request->limits, &improve, random, proposal, err);
     free(seen);
     if (st == ST_OK && !isnan(proposal->prediction.mean)) {
         snprintf(proposal->operations[proposal->operation_count++], SEARCH_OPERATION_LENGTH,
-                 "%+.3f +- %.3f expected%s", proposal->prediction.mean, proposal->prediction.deviation,
-                 prior->read ? ", with search.prior" : "");
+                 "%+.3f +- %.3f expected", proposal->prediction.mean, proposal->prediction.deviation);
         proposal->prediction = prediction_none(); /* of its score there is none */
         proposal->recipe.hyperparameters = branches->trunk->recipe.hyperparameters;
+        proposal->recipe.prior = prior->read ? GAIN_PRIOR_VERSION : -1;
         go_on(branches, HOLD, proposal);
     }
     return st;
 }
 
 enum status branches_propose_sibling(const struct search *search, const struct branches *branches,
-                                     const struct search_limits *limits, const struct gain_prior *prior,
+                                     const struct search_request *request, const struct gain_prior *prior,
                                      struct random_sequence *random, struct proposal *proposal,
                                      struct error *err)
 {
     const bool morphs = branches->siblings % HYPERPARAMETER_EVERY != HYPERPARAMETER_EVERY - 1;
     enum status st = morphs ? ST_NONE : propose_hyperparameter(search, branches, proposal, err);
     if (st == ST_NONE)
-        st = propose_expected(search, branches, limits, prior, random, proposal, err);
+        st = propose_expected(search, branches, request, prior, random, proposal, err);
     if (st == ST_OK) {
         proposal->recipe.budget = branches->control->recipe.budget;
         proposal->recipe.compared_with = branches->control->id;

@@ -56,6 +56,12 @@ void branches_look(const struct search *search, struct branches *branches);
 bool branches_has(const struct search_model *model);
 bool branches_is_sibling(const struct branches *branches, const struct search_model *model);
 
+/* By how much more the logarithm of a sibling's error will lie below its control's at the end than it does now, where
+ * it costs another time: by the law of the ladder (ladder_predict.h). */
+enum status branches_predict_growth(const struct search *search, const struct search_request *request,
+                                    const struct branches *branches, const struct search_model *control,
+                                    const struct search_model *sibling, double *growth, struct error *err);
+
 /* Makes a root of a proposal of a starting network. */
 void branches_make_root(const struct branches_plan *plan, const struct search_means *means,
                         struct proposal *proposal);
@@ -68,7 +74,7 @@ enum status branches_propose_control(const struct branches *branches, const stru
                                      const struct branches_plan *plan, const struct search_means *means,
                                      struct proposal *proposal, struct error *err);
 enum status branches_propose_sibling(const struct search *search, const struct branches *branches,
-                                     const struct search_limits *limits, const struct gain_prior *prior,
+                                     const struct search_request *request, const struct gain_prior *prior,
                                      struct random_sequence *random, struct proposal *proposal,
                                      struct error *err);
 enum status branches_propose_end(const struct branches *branches, const struct search_model *trunk,

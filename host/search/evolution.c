@@ -423,10 +423,10 @@ static enum status propose_new(const struct search *search, const struct search_
     if (known < LEAST_SEEN || propose_by_chance(search, random))
         return propose_by_draw(search, request, parent, random, proposal, err);
     st = propose_by_surrogate(search, request, population, parent, prior, random, proposal, err);
+    proposal->recipe.prior = st == ST_OK && prior->read ? GAIN_PRIOR_VERSION : -1;
     if (st == ST_OK && proposal->operation_count < SEARCH_MAX_MORPHS)
         snprintf(proposal->operations[proposal->operation_count++], SEARCH_OPERATION_LENGTH,
-                 "%+.3f +- %.3f expected%s", proposal->prediction.mean, proposal->prediction.deviation,
-                 prior->read ? ", with search.prior" : "");
+                 "%+.3f +- %.3f expected", proposal->prediction.mean, proposal->prediction.deviation);
     return st;
 }
 

@@ -1,8 +1,9 @@
 /* What a budget of more than EVOLUTION_LEAST_EPOCHS is searched with: networks from fresh weights on asynchronous rungs
- * of 1, 3, 9 and 27 epochs, or shorter ones (Li et al. 2020, "A system for massively parallel hyperparameter tuning"), which come about
- * by regularised evolution (Real et al. 2019): a parent is the best of some drawn from the newest, and of its changes,
- * those of the best three and of the control the one is tried that the surrogate expects most of (improve.h). Of those
- * on a rung the best third go on to the next one as soon as that can be said; nobody waits for anybody.
+ * of 1, 3, 9 and 27 epochs, or shorter ones (Li et al. 2020, "A system for massively parallel hyperparameter tuning"),
+ * which come about by regularised evolution (Real et al. 2019): a parent is the best of some drawn from the newest, and
+ * of its changes, those of the best three and of the control the one is tried that the surrogate expects most of
+ * (improve.h). Of those on a rung the best third go on to the next one as soon as that can be said; nobody waits for
+ * anybody.
  *
  * The control is what the ladder has chosen. It is on all rungs, and what others gain is what they are over it on the
  * same rung, corrected for what the law of the ladder says of their sizes until the deadline.
@@ -35,8 +36,8 @@ struct evolution_plan {
 };
 
 /* `epochs`: E of the ladder's plan; `cost`: the control's, by cost_seconds. The first rung is of an epoch where the
- * budget pays for 64 networks; otherwise it is shorter, but never of a few steps only. A rung of more than half a longer
- * training is left out. */
+ * budget pays for 64 networks; otherwise it is shorter, but never of a few steps only. A rung of more than half a
+ * longer training is left out. */
 struct evolution_plan evolution_plan_make(const struct search_setup *setup, const struct search_means *means,
                                           double epochs, double cost);
 

@@ -2,8 +2,8 @@
  * that were tried. A gain is the logarithm of the control's error less that of the changed network.
  *
  * With fewer than GAIN_MODEL_FEW of them it is Bayesian linear regression on the numbers of a change, with the prior's
- * means and deviations (Bishop, "Pattern recognition and machine learning", section 3.3). Behind that a Gaussian process
- * on top of it, whose covariance of two changes is
+ * means and deviations (Bishop, "Pattern recognition and machine learning", section 3.3). Behind that a Gaussian
+ * process on top of it, whose covariance of two changes is
  *
  *     s1^2 exp(-D / l1) + s2^2 exp(-|f - f'|^2 / (2 l2^2))
  *

@@ -172,25 +172,27 @@ static enum status choose_landmarks(struct judge *judge, struct error *err)
     return st;
 }
 
+/* Fitted to the last gains, as many as the model takes into account. */
 static enum status open_judge(const struct search *search, const struct improve_request *request,
                               struct judge *judge, struct error *err)
 {
-    struct gain_seen *seen = calloc((size_t)request->count + 1, sizeof(*seen));
+    const int32_t kept = request->count < GAIN_MODEL_MOST ? request->count : GAIN_MODEL_MOST;
+    const struct improve_seen *last = request->seen + (request->count - kept);
+    struct gain_seen *seen = calloc((size_t)kept + 1, sizeof(*seen));
     *judge = (struct judge){.request = request,
                             .space = &search_setup(search)->hyperparameters,
                             .skip_weight = search_setup(search)->job->skip_weight};
     if (seen == NULL)
-        return error_memory(err, "gains", (size_t)request->count * sizeof(*seen));
+        return error_memory(err, "gains", (size_t)kept * sizeof(*seen));
     enum status st = choose_landmarks(judge, err);
-    for (int32_t i = 0; st == ST_OK && i < request->count; i++) {
-        const struct search_model *model = request->seen[i].model;
-        seen[i].gain = request->seen[i].gain;
-        seen[i].deviation = request->seen[i].deviation;
-        st = look(judge, request->seen[i].control, &model->graph, &model->recipe.hyperparameters,
-                  &seen[i].point, err);
+    for (int32_t i = 0; st == ST_OK && i < kept; i++) {
+        const struct search_model *model = last[i].model;
+        seen[i].gain = last[i].gain;
+        seen[i].deviation = last[i].deviation;
+        st = look(judge, last[i].control, &model->graph, &model->recipe.hyperparameters, &seen[i].point, err);
     }
     if (st == ST_OK)
-        st = gain_model_fit(request->prior, seen, request->count, &judge->model, err);
+        st = gain_model_fit(request->prior, seen, kept, &judge->model, err);
     free(seen);
     return st;
 }

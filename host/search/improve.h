@@ -18,15 +18,15 @@ struct improve_seen {
 
 struct improve_request {
     const struct search_model *control; /* what gains are predicted over */
-    const struct improve_seen
-        *seen; /* [count], the oldest first; those without a gain yet are not among them */
+    /* [count], the oldest first; those without a gain yet are not among them */
+    const struct improve_seen *seen;
     int32_t count;
     const struct search_model *parents[IMPROVE_MOST_PARENTS];
     int32_t parent_count;
     double least; /* what a gain is an improvement over */
     bool others;  /* also hyperparameters and widths, not morphs alone */
-    bool
-        by_epochs; /* a training takes the longer, the dearer the network; otherwise all take the same time */
+    /* a training takes the longer, the dearer the network; otherwise all take the same time */
+    bool by_epochs;
     const struct gain_prior *prior;
 };
 

@@ -15,42 +15,6 @@
 
 /* ---- the trunk and its branches ---- */
 
-static double cost_of(const struct search_request *request, const struct search_model *model)
-{
-    return cost_seconds(&model->graph, &request->limits.rates);
-}
-
-/* By how much more the logarithm of a sibling's error will lie below the control's at the end than it does now,
- * where it costs another time: by the law of the ladder (ladder_predict.h). */
-static enum status predict_growth(const struct search *search, const struct search_request *request,
-                                  const struct branches *branches, const struct search_model *sibling,
-                                  double *growth, struct error *err)
-{
-    const struct search_means *means = &request->means;
-    const double ratio = cost_of(request, sibling) / cost_of(request, branches->control);
-    const double longer = means->by_cost ? ratio : 1.0, now = branches->epochs + branches->control->epochs;
-    struct search_model of_family = *branches->control;
-    struct ladder_run wanted[4];
-    struct ladder_guess guesses[4];
-    of_family.start = branches->root->start;
-    enum status st = rungs_run(search, request, &of_family, &wanted[0], err);
-    if (st != ST_OK)
-        return st;
-    for (int i = 3; i >= 0; i--) {
-        wanted[i] = wanted[0];
-        wanted[i].epochs = now + (i >= 2 ? rungs_final_epochs(request, branches->control) : 0.0);
-        if (i % 2 == 1) {
-            wanted[i].size *= ratio;
-            wanted[i].epochs /= longer;
-        }
-    }
-    st = ladder_predict(NULL, 0, ladder_balance(means->train_images), means->validation_images, wanted, 4,
-                        guesses, err);
-    if (st == ST_OK)
-        *growth = (guesses[2].mean - guesses[3].mean) - (guesses[0].mean - guesses[1].mean);
-    return st;
-}
-
 /* The sibling of the last round that is accepted; NULL: none is. */
 static enum status find_winner(const struct search *search, const struct search_request *request,
                                const struct branches *branches, const struct search_model **winner,
@@ -64,7 +28,8 @@ static enum status find_winner(const struct search *search, const struct search_
         if (!branches_is_sibling(branches, model) ||
             !(model->gain > fmax(most, BRANCHES_ERRORS * model->gain_deviation)))
             continue;
-        enum status st = predict_growth(search, request, branches, model, &growth, err);
+        enum status st =
+            branches_predict_growth(search, request, branches, branches->control, model, &growth, err);
         if (st != ST_OK)
             return st;
         if (model->gain / branches->control->loss + growth <= 0.0)
@@ -119,10 +84,9 @@ static enum status propose_branch(const struct search *search, const struct sear
         return branches_propose_control(branches, branches->root, plan, &request->means, proposal, err);
     if (branches->control == NULL || !can_go_on(branches->control))
         return ST_NONE;
-    enum status st =
-        branches->siblings < plan->siblings
-            ? branches_propose_sibling(search, branches, &request->limits, prior, random, proposal, err)
-            : ST_NONE;
+    enum status st = branches->siblings < plan->siblings
+                         ? branches_propose_sibling(search, branches, request, prior, random, proposal, err)
+                         : ST_NONE;
     if (st != ST_NONE || branches->waits)
         return st;
     return propose_next_round(search, request, branches, plan, proposal, err);

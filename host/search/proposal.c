@@ -122,6 +122,14 @@ enum status propose_child(const struct search *search, const struct search_model
     return propose_changed(search, model, wanted, limits, random, proposal, err);
 }
 
+/* The kinds that may be drawn. Of a network above the limits only something smaller can be within them. */
+static uint32_t allowed_morphs(const struct search *search, const struct search_limits *limits,
+                               const struct graph *graph)
+{
+    const uint32_t all = search_allowed_morphs(search), smaller = all & ~((1u << MORPH_PRESERVING_COUNT) - 1);
+    return smaller != 0 && !search_admits(limits, graph) ? smaller : all;
+}
+
 enum status propose_changed(const struct search *search, const struct search_model *model, int32_t morphs,
                             const struct search_limits *limits, struct random_sequence *random,
                             struct proposal *proposal, struct error *err)
@@ -133,7 +141,8 @@ enum status propose_changed(const struct search *search, const struct search_mod
     enum status st = graph_copy(&proposal->graph, &model->graph, err);
     while (st == ST_OK && proposal->morph_count < morphs) {
         struct morph *morph = &proposal->morphs[proposal->morph_count];
-        st = morph_draw(&proposal->graph, search_allowed_morphs(search), random, morph, err);
+        st = morph_draw(&proposal->graph, allowed_morphs(search, limits, &proposal->graph), random, morph,
+                        err);
         if (st == ST_OK) {
             st = morph_apply(morph, &proposal->graph, 0.0f, &next, &remaps, err);
             assert(st != ST_NONE); /* it was drawn because it fits */

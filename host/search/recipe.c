@@ -14,7 +14,8 @@ static int32_t short_side(struct shape image)
 
 struct recipe recipe_usual(void)
 {
-    struct recipe recipe = {.budget = 1.0, .batches_of = -1, .compared_with = -1, .fresh = -1, .shrink = NAN};
+    struct recipe recipe = {
+        .budget = 1.0, .batches_of = -1, .compared_with = -1, .fresh = -1, .shrink = NAN, .prior = -1};
 #define UNSET(name) recipe.hyperparameters.name = NAN;
     RECIPE_HYPERPARAMETERS(UNSET)
 #undef UNSET

@@ -51,11 +51,13 @@ struct recipe {
     /* Of a model trained further that does not go on: what is left of each trained kernel, to which RECIPE_PERTURB of
      * fresh weights is added ("shrink and perturb", Ash, Adams 2020); NAN: its weights as they are. */
     double shrink;
+    /* The version of the prior in search.prior by which it was chosen; -1: it was not. */
+    int32_t prior;
     struct hyperparameters hyperparameters;
 };
 
 /* As the job says: budget 1, batches of its own, from the parent's end, compared with none, the seed's fresh weights,
- * nothing shrunk, no hyperparameters. */
+ * nothing shrunk, by no prior, no hyperparameters. */
 struct recipe recipe_usual(void);
 
 /* The job's settings with those of the hyperparameters that are set in their place, and what "auto" of train.translate

@@ -81,8 +81,8 @@ struct proposal {
 };
 void proposal_free(struct proposal *proposal);
 
-/* What a stage's budget pays for. Shares are of the stage: of its seconds, but for what is kept for report and plots, or
- * of its steps; with a budget in models of the final fit.
+/* What a stage's budget pays for. Shares are of the stage: of its seconds, but for what is kept for report and plots,
+ * or of its steps; with a budget in models of the final fit.
  *
  * epochs            of the final fit, if it had all of the stage, for a network whose image costs 1 by cost_seconds
  * test              of the final fit, that take as long as the stage's test, whatever network that is

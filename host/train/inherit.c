@@ -1,5 +1,6 @@
 #include "host/train/inherit.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,30 @@ static enum status probe_answer(const struct trainer_device *device, struct prob
     return st;
 }
 
+/* The mean loss on all validation samples. */
+static enum status probe_loss(const struct trainer_device *device, struct probe *probe, double *loss,
+                              struct error *err)
+{
+    const struct device_binding binding = {.weights = probe->weights,
+                                           .dataset = device->dataset,
+                                           .samples = device->validation,
+                                           .sample_count = device->validation_count};
+    const int32_t count = device->validation_count, batch = probe->program.batch;
+    double metrics[METRIC_COUNT] = {0};
+    enum status st = device->ops->program_bind(device->handle, probe->prepared, &binding, err);
+    if (st == ST_OK)
+        st = device->ops->program_set_metrics(device->handle, probe->prepared, metrics, err);
+    for (int32_t first = 0; st == ST_OK && first < count; first += batch) {
+        const struct step step = {.first = (uint32_t)first,
+                                  .valid = count - first < batch ? count - first : batch};
+        st = device->ops->program_run(device->handle, probe->prepared, &step, err);
+    }
+    if (st == ST_OK)
+        st = device->ops->program_metrics(device->handle, probe->prepared, metrics, err);
+    *loss = metrics[METRIC_LOSS] / metrics[METRIC_SAMPLES];
+    return st;
+}
+
 /* max |b - a| / max |a|; NaN when either holds one. */
 static double relative_change(const float *a, const float *b, size_t count)
 {
@@ -102,24 +127,28 @@ static double tolerance_of(const struct trainer_device *device)
     return INHERIT_TOLERANCE + INHERIT_ROUNDINGS * info.rounding;
 }
 
-/* One morph with so much noise: opens `child`, fills it from `parent`, and compares their answers. */
-static enum status try_morph(const struct trainer_device *device, int32_t batch, const struct probe *parent,
-                             const struct morph *morph, float noise, uint64_t seed, struct probe *child,
-                             double *difference, struct error *err)
+/* Morph `index` with so much noise: opens `child`, fills it from `parent`, and compares their answers. */
+static enum status try_morph(const struct inherit_order *order, int32_t index, float noise,
+                             const struct probe *parent, struct probe *child, struct inheritance *result,
+                             struct error *err)
 {
+    const struct trainer_device *device = order->device;
+    const uint64_t seed = inherit_seed(order->seed, order->id, index);
     struct graph graph = {0};
     struct remap_list remaps = {0};
 
-    enum status st = morph_apply(morph, &parent->graph, noise, &graph, &remaps, err);
+    struct morph morph = order->morphs[index];
+    morph.importance = result->importances[index];
+    enum status st = morph_apply(&morph, &parent->graph, noise, &graph, &remaps, err);
     if (st == ST_OK)
-        st = probe_open(device, batch, &graph, NULL, child, err);
+        st = probe_open(device, order->batch, &graph, NULL, child, err);
     if (st == ST_OK)
         st = device->ops->weights_remap(device->handle, child->made, parent->weights, SLOT_VALUE, &remaps,
                                         seed, err);
     if (st == ST_OK)
         st = probe_answer(device, child, err);
     if (st == ST_OK)
-        *difference = relative_change(parent->logits, child->logits, logit_count(parent));
+        result->differences[index] = relative_change(parent->logits, child->logits, logit_count(parent));
     graph_free(&graph);
     remap_list_free(&remaps);
     return st;
@@ -127,18 +156,19 @@ static enum status try_morph(const struct trainer_device *device, int32_t batch,
 
 /* One morph. Noise that alone is too much for the tolerance is taken down tenfold, and at last away: a morph is refused
  * for what it is, not for its noise. */
-static enum status step(const struct trainer_device *device, int32_t batch, const struct probe *parent,
-                        const struct morph *morph, float noise, uint64_t seed, struct probe *child,
-                        double *difference, float *accepted, struct error *err)
+static enum status step(const struct inherit_order *order, int32_t index, const struct probe *parent,
+                        struct probe *child, struct inheritance *result, struct error *err)
 {
-    const float noises[] = {noise, noise / 10.0f, 0.0f};
-    const int tries = noise > 0.0f ? 3 : 1;
-    const double tolerance = tolerance_of(device);
+    const bool preserves = morph_preserves(order->morphs[index].kind);
+    const float noises[] = {order->noise, order->noise / 10.0f, 0.0f};
+    const int tries = order->noise > 0.0f && preserves ? 3 : 1;
+    const double tolerance = preserves ? tolerance_of(order->device) : DBL_MAX;
+    const double *difference = &result->differences[index];
     enum status st = ST_OK;
     for (int i = 0; i < tries; i++) {
-        probe_close(device, child);
-        *accepted = noises[i];
-        st = try_morph(device, batch, parent, morph, noises[i], seed, child, difference, err);
+        probe_close(order->device, child);
+        result->noises[index] = noises[i];
+        st = try_morph(order, index, noises[i], parent, child, result, err);
         if (st != ST_OK || *difference <= tolerance)
             return st;
     }
@@ -146,29 +176,54 @@ static enum status step(const struct trainer_device *device, int32_t batch, cons
                      *difference, tolerance);
 }
 
-enum status inherit(const struct trainer_device *device, int32_t batch, const struct graph *parent,
-                    struct device_weights *parent_weights, const struct morph *morphs, int32_t morph_count,
-                    float noise, uint64_t seed, int32_t id, struct inheritance *result, struct error *err)
+/* What a pruning has to know of the weights, for the caller to free; NULL for other morphs. */
+static enum status find_importance(const struct trainer_device *device, const struct probe *parent,
+                                   const struct morph *morph, float **importance, struct error *err)
 {
+    const struct weight_table *table = &parent->program.weights;
+    const int32_t a = graph_find(&parent->graph, morph->a);
+    *importance = NULL;
+    if (morph->kind != MORPH_PRUNE || a < 0)
+        return ST_OK;
+    float *values = calloc(table->total + 1, sizeof(*values));
+    *importance = calloc((size_t)parent->graph.layers[a].shape.c, sizeof(**importance));
+    enum status st = values != NULL && *importance != NULL
+                         ? ST_OK
+                         : error_memory(err, "weights", table->total * sizeof(*values));
+    if (st == ST_OK)
+        st = device->ops->weights_download(device->handle, parent->weights, SLOT_VALUE, values, err);
+    if (st == ST_OK)
+        st = morph_importance(&parent->graph, morph->a, table, values, *importance, err);
+    free(values);
+    return st;
+}
+
+enum status inherit(const struct inherit_order *order, struct inheritance *result, struct error *err)
+{
+    const struct trainer_device *device = order->device;
     /* Parent and child in turns: a prepared program points to the probe's own, so probes are never moved. */
     struct probe first = {0}, second = {0};
     struct probe *now = &first, *next = &second;
     struct graph graph = {0};
 
     *result = (struct inheritance){0};
-    enum status st = graph_copy(&graph, parent, err);
+    enum status st = graph_copy(&graph, order->parent, err);
     if (st == ST_OK)
-        st = probe_open(device, batch, &graph, parent_weights, now, err);
+        st = probe_open(device, order->batch, &graph, order->parent_weights, now, err);
     if (st == ST_OK)
         st = probe_answer(device, now, err);
     result->device_bytes = now->bytes;
-    for (int32_t i = 0; st == ST_OK && i < morph_count; i++) {
-        st = step(device, batch, now, &morphs[i], noise, inherit_seed(seed, id, i), next,
-                  &result->differences[i], &result->noises[i], err);
+    for (int32_t i = 0; st == ST_OK && i < order->morph_count; i++) {
+        st = find_importance(device, now, &order->morphs[i], &result->importances[i], err);
+        if (st == ST_OK)
+            st = step(order, i, now, next, result, err);
+        result->losses[i] = NAN;
+        if (st == ST_OK && !morph_preserves(order->morphs[i].kind))
+            st = probe_loss(device, next, &result->losses[i], err);
         if (now->bytes + next->bytes > result->device_bytes)
             result->device_bytes = now->bytes + next->bytes;
         if (st != ST_OK) {
-            error_prefix(err, "morph %d, %s", i + 1, morph_kind_name(morphs[i].kind));
+            error_prefix(err, "morph %d, %s", i + 1, morph_kind_name(order->morphs[i].kind));
             break;
         }
         probe_close(device, now);
@@ -191,6 +246,8 @@ enum status inherit(const struct trainer_device *device, int32_t batch, const st
 
 void inheritance_free(const struct trainer_device *device, struct inheritance *result)
 {
+    for (int32_t i = 0; i < INHERIT_MAX_MORPHS; i++)
+        free(result->importances[i]);
     graph_free(&result->graph);
     device->ops->weights_free(device->handle, result->weights);
     *result = (struct inheritance){0};
@@ -260,8 +317,11 @@ enum status inherit_past(const struct graph *parent, const struct morph *morphs,
 {
     struct graph graph = {0};
     enum status st = graph_copy(&graph, parent, err);
-    for (int32_t i = 0; st == ST_OK && i < accepted->count; i++)
-        st = morph_past(&morphs[i], accepted->noises[i], inherit_seed(seed, id, i), &graph, past, err);
+    for (int32_t i = 0; st == ST_OK && i < accepted->count; i++) {
+        struct morph morph = morphs[i];
+        morph.importance = accepted->importances[i];
+        st = morph_past(&morph, accepted->noises[i], inherit_seed(seed, id, i), &graph, past, err);
+    }
     graph_free(&graph);
     return st;
 }

@@ -1,6 +1,6 @@
 /* What convolutions of one layer take the CPU, forward and both gradients, beside what it could do:
  *
- *     bench_conv [--threads N] [--batch B] [--seconds S] [C:OUT:KERNEL:SIDE:STRIDE:GROUPS ...]
+ *     bench_conv [--threads N] [--batch B] [--seconds S] [--precision bf16|fp32] [C:OUT:KERNEL:SIDE:STRIDE:GROUPS ...]
  *
  * C channels to OUT, an image of SIDE x SIDE pixels; without layers a few depthwise ones and some in groups. Prints for
  * each direction 10^9 operations a second, and 10^9 bytes a second: what it reads and writes of activations, once,
@@ -27,6 +27,7 @@ struct bench {
     struct device_info info;
     int32_t batch;
     double seconds; /* of each direction */
+    double element; /* bytes of an activation */
 };
 
 struct window {
@@ -198,7 +199,7 @@ static enum status bench_window(const struct bench *bench, const struct window *
                kind == PROG_OP_CONV                 ? "forward"
                : kind == PROG_OP_CONV_BACKWARD_DATA ? "data"
                                                     : "weights",
-               1e-9 * flops / seconds, 4e-9 * (inputs + outputs) / seconds);
+               1e-9 * flops / seconds, 1e-9 * bench->element * (inputs + outputs) / seconds);
     }
     printf("\n");
     fflush(stdout);
@@ -219,6 +220,10 @@ static bool parse(int count, char **arguments, struct bench *bench, struct devic
             bench->batch = atoi(value);
         else if (strcmp(arguments[at], "--seconds") == 0)
             bench->seconds = atof(value);
+        else if (strcmp(arguments[at], "--precision") == 0 && strcmp(value, "bf16") == 0)
+            options->precision = PRECISION_BF16;
+        else if (strcmp(arguments[at], "--precision") == 0 && strcmp(value, "fp32") == 0)
+            options->precision = PRECISION_FP32;
         else
             return false;
     }
@@ -234,13 +239,14 @@ int main(int count, char **arguments)
     int first;
     enum status st = ST_OK;
     if (!parse(count, arguments, &bench, &options, &first)) {
-        fprintf(stderr, "usage: bench_conv [--threads N] [--batch B] [--seconds S] "
+        fprintf(stderr, "usage: bench_conv [--threads N] [--batch B] [--seconds S] [--precision bf16|fp32] "
                         "[C:OUT:KERNEL:SIDE:STRIDE:GROUPS ...]\n");
         return 2;
     }
     st = bench.ops->open(&options, &bench.device, &err);
     if (st == ST_OK) {
         bench.ops->info(bench.device, &bench.info);
+        bench.element = bench.info.precision == PRECISION_BF16 ? 2.0 : 4.0;
         printf("%s, %d threads: convolution %.1f GFLOP/s, memory %.1f GB/s; batch %d; GFLOP/s and GB/s of\n",
                bench.info.name, (int)bench.info.threads, 1e-9 * bench.info.flops, 1e-9 * bench.info.bytes,
                (int)bench.batch);

@@ -78,7 +78,7 @@ static enum status draw_graph(const struct bench *bench, uint32_t number, struct
         struct morph morph;
         struct remap_list remaps;
         struct graph child;
-        if (morph_draw(graph, (1u << MORPH_KIND_COUNT) - 1, &random, &morph, err) != ST_OK)
+        if (morph_draw(graph, (1u << MORPH_PRESERVING_COUNT) - 1, &random, &morph, err) != ST_OK)
             break;
         st = morph_apply(&morph, graph, 0.0f, &child, &remaps, err);
         if (st != ST_OK)

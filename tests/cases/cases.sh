@@ -1,6 +1,8 @@
 #!/bin/bash
 # Inputs as people bring them, made by make.py: each is read as the programs that wrote it mean it, or refused in one
 # line that names what was seen; what is odd is told.
+#
+# Runs alone: it has deadlines.
 . tests/support/script.sh
 bin=$(cd "$bin" && pwd)
 python3 tests/cases/make.py "$work" || { fail "make.py"; finish; }

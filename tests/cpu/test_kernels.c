@@ -1,6 +1,5 @@
 /* The CPU's kernels beside batch norm and pooling (test_kernels_norm.c, test_kernels_pool.c), against plain
  * loops. */
-#include "host/device/drop_path.h"
 #include "tests/support/activations.h"
 #include "tests/support/kernel_case.h"
 
@@ -149,25 +148,6 @@ static void test_dropout(void **state)
                                     index);
                 }
         kernel_check_padding(s, y, "dropout");
-        kernel_free(y);
-        kernel_free(x);
-    }
-}
-
-static void test_drop_path(void **state)
-{
-    (void)state;
-    for (int32_t index = 0; index < 2 * CASES; index++) {
-        const struct cpu_shape s = shape_of(index);
-        const struct step step = {.seed = 77, .number = 3 + (uint32_t)index, .row = 5};
-        void *x = kernel_random(s, index, 1, 3.0f, 1.0f), *y = kernel_tensor(s);
-        cpu_kernel_drop_path(s, x, 0.4f, &step, 12, y);
-        for (size_t i = 0; i < cpu_shape_count(s); i++) {
-            const uint32_t row = step.row + (uint32_t)(i / (cpu_shape_count(s) / (size_t)s.n));
-            const float factor = drop_path_factor(step.seed, step.number, row, 12, 0.4f);
-            kernel_check_at(s, y, i, (double)(factor * cpu_value(s.type, x, i)), 0.0, "drop path", index);
-        }
-        kernel_check_padding(s, y, "drop path");
         kernel_free(y);
         kernel_free(x);
     }
@@ -332,6 +312,33 @@ static void test_loss_edges(void **state)
     cpu_kernel_loss(&one_row);
     assert_true(isnan(metrics[METRIC_LOSS]));
     kernel_free(logits);
+}
+
+static void test_drop_path(void **state)
+{
+    (void)state;
+    for (int32_t index = 0; index < 2 * CASES; index++) {
+        const struct cpu_shape s = kernel_case_shape(index < CASES ? CPU_FLOAT : CPU_BF16, index);
+        const float rate = 0.1f * (float)(index % 9);
+        const struct step step = {.seed = 77, .number = 3 + (uint32_t)index, .row = (uint32_t)index % 3};
+        void *x = kernel_random(s, index, 1, 3.0f, 1.0f), *y = kernel_tensor(s);
+        cpu_kernel_drop_path(s, x, rate, &step, 12, y);
+        for (int32_t n = 0; n < s.n; n++) {
+            const struct random4 r = random_draw(step.seed, RANDOM_DROP_PATH,
+                                                 (uint64_t)step.number << 32 | (step.row + (uint32_t)n), 12);
+            const bool kept = random_unit(r.v[0]) >= rate;
+            for (int32_t c = 0; c < s.c; c++)
+                for (int32_t i = 0; i < s.h * s.w; i++) {
+                    const size_t offset = kernel_offset(s, n, c, i / s.w, i % s.w);
+                    const double expected = kept ? kernel_at(s, x, offset) / (1.0 - (double)rate) : 0.0;
+                    kernel_check_at(s, y, offset, expected, 4.0 * (double)FLT_EPSILON * fabs(expected),
+                                    "drop path", index);
+                }
+        }
+        kernel_check_padding(s, y, "drop path");
+        kernel_free(y);
+        kernel_free(x);
+    }
 }
 
 enum { IMAGES = 23, ROWS = 9 };

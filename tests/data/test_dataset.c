@@ -42,22 +42,26 @@ static void test_resize(void **state)
         uint8_t *from = malloc(3 * count), *to = malloc(3 * to_count + 1);
         assert_non_null(from);
         assert_non_null(to);
+        struct resize_order order = {.from = from,
+                                     .channels = 3,
+                                     .height = shapes[s].height,
+                                     .width = shapes[s].width,
+                                     .to_height = shapes[s].to_height,
+                                     .to_width = shapes[s].to_width};
         for (int fit = JOB_FIT_STRETCH; fit <= JOB_FIT_CROP; fit++) {
             for (size_t i = 0; i < 3 * count; i++)
                 from[i] = (uint8_t)(77 + 89 * (i % 3)); /* 77, 166, 255 */
             to[3 * to_count] = 42;
-            assert_int_equal(data_resize(&work, from, 3, shapes[s].height, shapes[s].width, (enum job_fit)fit,
-                                         to, shapes[s].to_height, shapes[s].to_width, &err),
-                             ST_OK);
+            order.fit = (enum job_fit)fit;
+            assert_int_equal(data_resize(&work, &order, to, &err), ST_OK);
             for (size_t i = 0; i < 3 * to_count; i++)
                 assert_int_equal(to[i], 77 + 89 * (i / to_count));
             assert_int_equal(to[3 * to_count], 42);
         }
         for (size_t i = 0; i < 3 * count; i++)
             from[i] = (uint8_t)random_draw(7, RANDOM_TEST, s, (uint32_t)i).v[0];
-        assert_int_equal(data_resize(&work, from, 3, shapes[s].height, shapes[s].width, JOB_FIT_STRETCH, to,
-                                     shapes[s].to_height, shapes[s].to_width, &err),
-                         ST_OK);
+        order.fit = JOB_FIT_STRETCH;
+        assert_int_equal(data_resize(&work, &order, to, &err), ST_OK);
         if (s == 0 || s == 3) { /* shrinking a good deal: the ends weigh little */
             for (size_t c = 0; c < 3; c++) {
                 double off = mean_of(from + c, count, 3) - mean_of(to + c * to_count, to_count, 1);
@@ -78,20 +82,25 @@ static void test_resize_pixels(void **state)
     (void)state;
     for (int i = 0; i < 32; i++)
         from[i] = (uint8_t)(20 * (i / 8) + 10 * (i % 8)); /* a plane of slopes: linear in y and x */
-    assert_int_equal(data_resize(&work, from, 1, 4, 8, JOB_FIT_STRETCH, to, 4, 8 / 2, &err), ST_OK);
+    assert_int_equal(
+        data_resize(&work, &(struct resize_order){from, 1, 4, 8, JOB_FIT_STRETCH, 4, 8 / 2}, to, &err),
+        ST_OK);
     for (int y = 0; y < 4; y++) /* inside, the triangle keeps slopes exactly */
         for (int x = 1; x < 3; x++)
             assert_int_equal(to[y * 4 + x], 20 * y + 20 * x + 5);
-    assert_int_equal(data_resize(&work, from, 1, 4, 8, JOB_FIT_CROP, to, 4, 4, &err), ST_OK);
+    assert_int_equal(data_resize(&work, &(struct resize_order){from, 1, 4, 8, JOB_FIT_CROP, 4, 4}, to, &err),
+                     ST_OK);
     for (int i = 0; i < 16; i++) /* the middle four columns, unscaled */
         assert_int_equal(to[i], 20 * (i / 4) + 10 * (i % 4 + 2));
-    assert_int_equal(data_resize(&work, from, 1, 4, 8, JOB_FIT_PAD, to, 4, 4, &err), ST_OK);
+    assert_int_equal(data_resize(&work, &(struct resize_order){from, 1, 4, 8, JOB_FIT_PAD, 4, 4}, to, &err),
+                     ST_OK);
     for (int x = 0; x < 4; x++) {
         assert_int_equal(to[x], 0);
         assert_int_equal(to[12 + x], 0);
         assert_true(to[4 + x] > 0 && to[8 + x] > to[4 + x]);
     }
-    assert_int_equal(data_resize(&work, from, 1, 4, 8, JOB_FIT_STRETCH, to, 2, 8, &err), ST_OK);
+    assert_int_equal(
+        data_resize(&work, &(struct resize_order){from, 1, 4, 8, JOB_FIT_STRETCH, 2, 8}, to, &err), ST_OK);
     assert_int_equal(data_resize_shrink(64, 64, JOB_FIT_STRETCH, 4, 4), 8);
     assert_int_equal(data_resize_shrink(64, 32, JOB_FIT_STRETCH, 4, 4), 4);
     assert_int_equal(data_resize_shrink(64, 64, JOB_FIT_STRETCH, 33, 33), 1);

@@ -29,7 +29,7 @@ static struct {
     int32_t count;
     bool armed, failed;
     const char *call;
-    void *trace[DEPTH_MOST + 2];
+    void *trace[DEPTH_MOST];
 } failing = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 void failing_begin(int depth)
@@ -62,7 +62,7 @@ const char *failing_where(void)
     static char text[64 + DEPTH_MOST * 20];
     snprintf(text, sizeof(text), "%s", failing.call != NULL ? failing.call : "nothing");
     for (int i = 0; failing.call != NULL && i < failing.depth; i++)
-        snprintf(text + strlen(text), sizeof(text) - strlen(text), " %p", failing.trace[i + 2]);
+        snprintf(text + strlen(text), sizeof(text) - strlen(text), " %p", failing.trace[i]);
     return text;
 }
 
@@ -94,21 +94,26 @@ static bool take(const uintptr_t *trace, int depth)
     return true;
 }
 
-__attribute__((noinline)) static bool fails(const char *call, int number)
+/* `caller`: to where the call returns. */
+static bool fails(const char *call, const void *caller, int number)
 {
     bool now = false;
     if (!failing.armed)
         return false;
     pthread_mutex_lock(&failing.mutex);
     if (failing.armed && !failing.failed) {
-        void *trace[DEPTH_MOST + 2] = {NULL}; /* this function, the one below, its caller ... */
-        backtrace(trace, failing.depth + 2);
-        now = take((const uintptr_t *)trace + 2, failing.depth);
+        /* Functions of this file, perhaps of a sanitizer, the caller, and those that led to it. */
+        void *trace[3 * DEPTH_MOST] = {NULL};
+        int at = backtrace(trace, failing.depth + DEPTH_MOST);
+        while (at > 0 && trace[at] != caller)
+            at--;
+        trace[at] = (void *)caller;
+        now = take((const uintptr_t *)trace + at, failing.depth);
         if (now) {
             failing.failed = true;
             failing.call = call;
             failing.count++;
-            memcpy(failing.trace, trace, sizeof(trace));
+            memcpy(failing.trace, trace + at, (size_t)failing.depth * sizeof(*trace));
         }
     }
     pthread_mutex_unlock(&failing.mutex);
@@ -123,7 +128,7 @@ __attribute__((noinline)) static bool fails(const char *call, int number)
     type __wrap_##name parameters;                                                                           \
     type __wrap_##name parameters                                                                            \
     {                                                                                                        \
-        return fails(#name, number) ? value : __real_##name arguments;                                       \
+        return fails(#name, __builtin_return_address(0), number) ? value : __real_##name arguments;          \
     }
 
 FAILING(void *, malloc, (size_t size), (size), ENOMEM, NULL)
@@ -165,7 +170,7 @@ int __wrap_open(const char *path, int flags, ...)
     va_start(more, flags);
     const int mode = (flags & O_CREAT) != 0 ? va_arg(more, int) : 0;
     va_end(more);
-    return fails("open", EMFILE) ? -1 : __real_open(path, flags, mode);
+    return fails("open", __builtin_return_address(0), EMFILE) ? -1 : __real_open(path, flags, mode);
 }
 
 int __real_openat(int folder, const char *path, int flags, ...);
@@ -176,5 +181,6 @@ int __wrap_openat(int folder, const char *path, int flags, ...)
     va_start(more, flags);
     const int mode = (flags & O_CREAT) != 0 ? va_arg(more, int) : 0;
     va_end(more);
-    return fails("openat", EMFILE) ? -1 : __real_openat(folder, path, flags, mode);
+    return fails("openat", __builtin_return_address(0), EMFILE) ? -1
+                                                                : __real_openat(folder, path, flags, mode);
 }

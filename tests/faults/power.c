@@ -1,8 +1,8 @@
 /* A library for LD_PRELOAD that notes what is on the disk for good, for tests/faults/power.py. Environment:
  *
- * POWER_STORE   a folder that gets, at each fsync and fdatasync that went well, what was flushed: of a file its content,
- *               of a folder a line for each entry, its inode and its name. Each is named by its inode, and what was
- *               there of it is replaced. Nothing is flushed before it is asked for: POSIX promises no more.
+ * POWER_STORE   a folder that gets, at each fsync and fdatasync that went well, what was flushed: of a file its
+ *               content, of a folder a line for each entry, its inode and its name. Each is named by its inode; what
+ *               was there of it is replaced. Nothing is flushed before it is asked for: POSIX promises no more.
  *
  * Inodes must not be used again while the program runs: tmpfs counts them up. */
 #include <dirent.h>

@@ -38,21 +38,39 @@ static void test_readers(void **state)
         free(path);
         data_files_remove(folder);
     }
-    assert_true(count > 100);
+    assert_true(count > 50);
+}
+
+/* An image of each kind, as tests/data/images has them. */
+static void copy_images(const char *folder)
+{
+    static const char *const images[] = {"alpha.tif",   "alpha.webp", "grey.png",  "palette.bmp",
+                                         "palette.png", "plain.bmp",  "plain.gif", "plain.tif",
+                                         "plain.webp",  "turned.jpg", "turned.tif"};
+    for (size_t i = 0; i < sizeof(images) / sizeof(images[0]); i++) {
+        char from[64], to[64], *bytes;
+        size_t length;
+        struct error err;
+        snprintf(from, sizeof(from), "tests/data/images/%s", images[i]);
+        snprintf(to, sizeof(to), "train/%s/%s", i % 2 ? "cat" : "dog", images[i]);
+        if (file_read(from, &bytes, &length, &err) != ST_OK)
+            fail_msg("%s", err.message);
+        data_files_write(folder, to, bytes, length, false);
+        free(bytes);
+    }
 }
 
 /* Folders of classes with a damaged image, a cache to be written and one to be read, twins of both kinds. */
 static void make_folders(const char *folder)
 {
     char name[64];
+    copy_images(folder);
     for (int i = 0; i < 12; i++) {
+        const struct data_files_png noise = {PNG_COLOR_TYPE_RGB, 8, 32 + i % 3, 33, false, false};
         snprintf(name, sizeof(name), "%s/%s/%02d.png", i % 4 == 3 ? "test" : "train", i % 2 ? "cat" : "dog",
                  i);
-        data_files_png_plain(folder, name, 32, 33, (uint8_t)(i / 2), (uint8_t)(i * 9), 7);
+        data_files_png(folder, name, &noise);
     }
-    const struct data_files_png noise = {PNG_COLOR_TYPE_RGB, 8, 32, 33, false, false};
-    data_files_png(folder, "train/cat/noise.png", &noise);
-    data_files_png(folder, "test/dog/noise.png", &noise);
     data_files_write_text(folder, "train/dog/bad.png", "none");
     data_files_write_text(folder, "train/dog/notes.txt", "none");
     data_files_write_text(folder, "train/dog/without", "none");
@@ -69,6 +87,7 @@ static void test_folders(void **state)
         struct job_dataset job = data_files_job(folder);
         job.on_error = JOB_ON_ERROR_SKIP;
         job.cache = cache;
+        job.resize = (struct job_numbers){.count = 2, .items = {32, 34}};
         failing_begin(2);
         do {
             struct error err = {0};
@@ -91,8 +110,33 @@ static void test_folders(void **state)
         } while (failing_more());
         count += failing_count();
     }
-    assert_true(count > 50);
+    assert_true(count > 40);
     data_files_remove(cache);
+    data_files_remove(folder);
+}
+
+/* Packed images that are made larger. */
+static void test_conformed(void **state)
+{
+    (void)state;
+    char *folder = data_files_folder();
+    struct job_dataset job = data_files_job(folder);
+    job.resize = (struct job_numbers){.count = 2, .items = {7, 9}};
+    job.channels = JOB_CHANNELS_RGB;
+    static const uint8_t labels[12] = {0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2};
+    data_files_idx_images(folder, "train-images-idx3-ubyte", 12, 5, 6, false);
+    data_files_idx_labels(folder, "train-labels-idx1-ubyte", labels, 12, false);
+    failing_begin(2);
+    do {
+        struct error err = {0};
+        struct dataset set;
+        failing_arm();
+        const enum status st = data_load(&job, 1, &(struct data_way){.threads = 1}, &set, &err);
+        failing_pause();
+        failing_check_end("resized IDX", st, &err);
+        data_free(&set);
+    } while (failing_more());
+    assert_true(failing_count() > 0);
     data_files_remove(folder);
 }
 
@@ -101,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_readers),
         cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_conformed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

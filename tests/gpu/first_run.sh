@@ -2,6 +2,8 @@
 # The script of `make gpu-bundle` (tests/gpu/first) where no GPU is: without one at all, and on the emulated GPU with
 # stand-ins for PyTorch and NVIDIA's tools, so that every part of its page is made; with a program that hangs; and
 # from half of a run.
+#
+# Runs alone: it has deadlines.
 . tests/support/script.sh
 first=tests/gpu/first
 emulated=$helpers/../emulated

@@ -97,8 +97,9 @@ int plan_load_driver(void **state)
 static const char *const starts[] = {"lean", "cnn", "resnet", "densenet"};
 enum {
     START_COUNT = sizeof(starts) / sizeof(*starts),
-    /* Depthwise convolutions have a test of their own: cuDNN compiles their plans, which takes it half a second each. */
-    MOST_MORPHS = ((1 << MORPH_KIND_COUNT) - 1) & ~(1 << MORPH_SEPARABLE),
+    /* Depthwise convolutions have a test of their own: cuDNN compiles their plans, which takes it half a second each.
+     */
+    MOST_MORPHS = ((1 << MORPH_PRESERVING_COUNT) - 1) & ~(1 << MORPH_SEPARABLE),
     MAX_MORPHS = 12
 };
 

@@ -2,6 +2,8 @@
 # The whole program, unchanged, on emulated GPUs (tests/gpu/emu), or on those of this machine (NASRUN_GPU, as in
 # hardware.sh): search, checkpoints, kills, resumes, final fit on one device and on two, report. Beside the reference
 # device it must agree within what bf16 rounds.
+#
+# Runs alone: it has deadlines.
 . tests/support/script.sh
 . tests/support/gpu.sh
 make_gpu_job

@@ -2,6 +2,8 @@
 # Several trainings side by side on one GPU, emulated or (NASRUN_GPU, as in hardware.sh) one of this machine's: the
 # same search as on as many GPUs with one each, whatever the order of what streams leave open; kills; what a run
 # measures to decide for itself; and the batches that it chooses.
+#
+# Runs alone: it has deadlines.
 . tests/support/script.sh
 . tests/support/gpu.sh
 make_gpu_job

@@ -26,7 +26,7 @@ static const double TOLERANCE = 1e-6;
 
 /* What happened in all chains, so that the test can say that it tested something. */
 struct tally {
-    int applied[MORPH_KIND_COUNT], variants[DEEPEN_VARIANT_COUNT], refused, lively;
+    int applied[MORPH_PRESERVING_COUNT], variants[DEEPEN_VARIANT_COUNT], refused, lively;
     double worst;
 };
 
@@ -38,7 +38,7 @@ static struct random_sequence sequence(uint32_t chain)
 /* Any morph at all; most are refused or odd. */
 static struct morph wild_morph(const struct graph *graph, struct random_sequence *random)
 {
-    struct morph morph = {.kind = (enum morph_kind)random_next_below(random, MORPH_KIND_COUNT)};
+    struct morph morph = {.kind = (enum morph_kind)random_next_below(random, MORPH_PRESERVING_COUNT)};
     uint32_t count = (uint32_t)graph->count;
     int32_t a = (int32_t)random_next_below(random, count);
     morph.a = graph->layers[a].id;
@@ -89,7 +89,8 @@ static bool run_chain(uint32_t chain, struct tally *tally, bool report)
         struct error err = {0};
         if (random_next_below(&random, 2) == 0)
             morph = wild_morph(&network.graph, &random);
-        else if (morph_draw(&network.graph, (1u << MORPH_KIND_COUNT) - 1, &random, &morph, &err) != ST_OK)
+        else if (morph_draw(&network.graph, (1u << MORPH_PRESERVING_COUNT) - 1, &random, &morph, &err) !=
+                 ST_OK)
             continue;
         char text[128];
         morph_describe(&morph, &network.graph, text, sizeof(text));
@@ -126,10 +127,10 @@ static void test_chains_keep_the_function(void **state)
             fail_msg("chain %u changed the function", (unsigned)chain);
         }
     print_message("%d chains, largest relative change %.3g; applied", CHAINS, tally.worst);
-    for (int kind = 0; kind < MORPH_KIND_COUNT; kind++)
+    for (int kind = 0; kind < MORPH_PRESERVING_COUNT; kind++)
         print_message(" %s %d", morph_kind_name((enum morph_kind)kind), tally.applied[kind]);
     print_message(", refused %d\n", tally.refused);
-    for (int kind = 0; kind < MORPH_KIND_COUNT; kind++)
+    for (int kind = 0; kind < MORPH_PRESERVING_COUNT; kind++)
         assert_true(tally.applied[kind] >= 1000);
     for (int variant = 0; variant < DEEPEN_VARIANT_COUNT; variant++)
         assert_true(tally.variants[variant] >= 100);

@@ -152,6 +152,7 @@ static cJSON *three_layers, *four_layers, *no_layers; /* graphs, of which a repo
             .expected = NAN,                                                                                 \
             .graph = layers,                                                                                 \
             .parameters = size,                                                                              \
+            .prior = -1,                                                                                     \
             .learning_rate = NAN,                                                                            \
             .momentum = NAN,                                                                                 \
             .weight_decay = NAN,                                                                             \
@@ -212,7 +213,8 @@ static void fill_run_events(struct event events[RUN_EVENTS])
         events[i].time = 10.0 * i;
     for (int i = 0; i < RUN_EVENTS; i++)
         if (events[i].kind == EVENT_CANDIDATE && events[i].candidate.id == 2)
-            events[i].candidate.learning_rate = 0.046875, events[i].candidate.batch = 48.0;
+            events[i].candidate.learning_rate = 0.046875, events[i].candidate.batch = 48.0,
+            events[i].candidate.prior = 1;
 }
 
 static char folder[] = "/tmp/nasrun-report-XXXXXX";
@@ -305,17 +307,21 @@ static void writes_reports_of_every_stage(void **state)
     write_journal(RUN_EVENTS, NULL);
     assert_ok(report_write_all(folder, false, &err), err);
     assert_false(file_exists(in_folder("plots/learning.png")));
-    assert_ends_with("report-0.txt", "\naccuracy: 0.5000\n\n"
-                                     "stage: 0\nbudget: 60 s\nelapsed: 58.2 s\n"
-                                     "models tried: 2 (candidates that failed: 1)\n"
-                                     "models with a smaller batch for want of memory: 1\nwinner: model 2\n"
-                                     "parameters: 3000\nlayers: 4\ntrain.batch: 48\ntrain.learning_rate: "
-                                     "0.046875\nfiles skipped: 3, which could not be read\n" NOTHING);
+    assert_ends_with("report-0.txt",
+                     "\naccuracy: 0.5000\n\n"
+                     "stage: 0\nbudget: 60 s\nelapsed: 58.2 s\n"
+                     "models tried: 2 (candidates that failed: 1)\n"
+                     "models with a smaller batch for want of memory: 1\n"
+                     "models chosen by search.prior, what earlier runs have shown: 1\nwinner: "
+                     "model 2\n"
+                     "parameters: 3000\nlayers: 4\ntrain.batch: 48\ntrain.learning_rate: "
+                     "0.046875\nfiles skipped: 3, which could not be read\n" NOTHING);
     assert_ends_with("report.txt",
                      "\naccuracy: 1.0000\n\n"
                      "stage: 1\nbudget: 12 models\nelapsed: 99.0 s\n"
                      "models tried: 3 (candidates that failed: 1)\n"
-                     "models with a smaller batch for want of memory: 1\nwinner: model 0\n"
+                     "models with a smaller batch for want of memory: 1\n"
+                     "models chosen by search.prior, what earlier runs have shown: 1\nwinner: model 0\n"
                      "parameters: 1000\nlayers: 3\nfiles skipped: 3, which could not be read\n" NOTHING);
     char *last = read_text("report.txt"), *second = read_text("report-1.txt");
     assert_string_equal(last, second);
@@ -341,6 +347,7 @@ static void writes_the_same_facts_as_json(void **state)
     assert_true(number_at(json, "elapsed_seconds") == 58.25);
     assert_true(number_at(json, "models") == 2);
     assert_true(number_at(json, "smaller_batches") == 1);
+    assert_true(number_at(json, "chosen_by_prior") == 1);
     assert_true(number_at(json, "winner") == 2);
     assert_true(number_at(json, "parameters") == 3000);
     const cJSON *chosen = cJSON_GetObjectItem(json, "hyperparameters");

@@ -1,6 +1,7 @@
 /* How a search ends when its strategy has nothing to propose, and when it fails. No network is trained here. */
 #include "host/net/start.h"
 #include "host/run/coordinator.h"
+#include "host/run/run_budget.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -45,9 +46,11 @@ static enum status search_from(enum job_strategy strategy, const struct graph *p
     display_open(&run.display, out, 0);
     assert_int_equal(search_new(&setup, &run.search, err), ST_OK);
     assert_int_equal(search_observe(run.search, &trial, 0.5, 1.0, err), ST_OK);
+    assert_int_equal(run_starts_open(&run, err), ST_OK);
     enum status st = coordinator_search(&run, err);
     assert_int_equal(run.next_id, 1); /* nothing was proposed */
     search_free(run.search);
+    run_starts_close(&run);
     display_close(&run.display);
     fclose(out);
     pthread_mutex_destroy(&run.lock);

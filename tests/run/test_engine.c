@@ -267,7 +267,7 @@ static void kill_the_second(const char *told, int failed)
     tiny_job_close(&tiny);
 }
 
-/* A candidate with which that happened twice is given up, and the run goes on; lines that are damaged tell of nobody. */
+/* A candidate with which that happened twice is given up, and the run goes on; damaged lines tell of nobody. */
 static void test_killed_twice(void **state)
 {
     (void)state;

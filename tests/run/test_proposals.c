@@ -78,6 +78,9 @@ static int close_folder(void **state)
     return 0;
 }
 
+/* Whether the search is all that is done. */
+static bool search_only;
+
 /* What engine_run does, with another strategy, and with other operations of the devices unless NULL. */
 static enum status run_with(const struct search_strategy *strategy, const struct device_ops *ops,
                             const char *path, struct error *err)
@@ -100,7 +103,7 @@ static enum status run_with(const struct search_strategy *strategy, const struct
         st = sharing_open(&run, err);
     run.window = coordinator_window(&run);
     if (st == ST_OK)
-        st = stage_run(&run, err);
+        st = search_only ? coordinator_search(&run, err) : stage_run(&run, err);
     run_close(&run);
     return st;
 }
@@ -579,13 +582,77 @@ static void test_other_weights(void **state)
     journal_lines_free(&again);
 }
 
+/* ---- no device waits ---- */
+
+enum { SHORT_ONES = 3 };
+static _Atomic int32_t proposed; /* the last id */
+
+static enum status propose_starts(const struct search *search, void *state,
+                                  const struct search_request *request, struct random_sequence *random,
+                                  struct proposal *proposal, struct error *err)
+{
+    (void)state, (void)random;
+    if (request->id > SHORT_ONES)
+        return error_set(err, ST_NONE, "nothing more");
+    proposed = request->id;
+    enum status st = propose_start_of_width(search, 0, 8, proposal, err);
+    proposal->recipe.budget = 0.25;
+    return st;
+}
+
+/* The first one's training stands still until all others were proposed; but not for ever. */
+static enum status wait_in_first(struct device *device, struct device_program *prepared,
+                                 const struct step *step, struct error *err)
+{
+    static int patience = 20000; /* milliseconds; of the first one's thread */
+    for (int32_t k = 0; k < run.devices.workers; k++)
+        while (run.devices.items[k].device == device && run.history->training[k] == 0 &&
+               proposed < SHORT_ONES && patience-- > 0)
+            usleep(1000);
+    return cpu_device_ops.program_run(device, prepared, step, err);
+}
+
+/* With a budget in seconds the one device goes on with what comes next while the other has a long training; results
+ * are learnt in the order of the ids all the same. */
+static void test_no_device_waits(void **state)
+{
+    static const struct search_strategy strategy = {.propose = propose_starts};
+    const struct job before = job;
+    struct device_ops ops = cpu_device_ops;
+    struct journal_lines lines;
+    struct error err;
+    char *path = path_of("waits");
+    (void)state;
+    job.budget.steps.count = 0;
+    job.budget.seconds = (struct job_numbers){.count = 1, .items = {100000}};
+    job.search.epochs = 1.0;
+    ops.program_run = wait_in_first;
+    search_only = true;
+    if (run_with(&strategy, &ops, path, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    search_only = false;
+    job = before;
+    load(path, &lines);
+    bool first_has_ended = false;
+    for (size_t i = 0; i < lines.count; i++) {
+        const double id = number(lines.lines[i].json, "id");
+        first_has_ended = first_has_ended || (strcmp(lines.lines[i].event, "model") == 0 && id == 0.0);
+        assert_false(first_has_ended && strcmp(lines.lines[i].event, "candidate") == 0 && id < SHORT_ONES);
+    }
+    assert_true(first_has_ended);
+    assert_number(line_of(&lines, "candidate", 1), "observed", 0);
+    assert_number(line_of(&lines, "candidate", SHORT_ONES), "observed", 0);
+    journal_lines_free(&lines);
+    free(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_carried_out),   cmocka_unit_test(test_weights),
         cmocka_unit_test(test_batches),       cmocka_unit_test(test_branches),
         cmocka_unit_test(test_lost_engine),   cmocka_unit_test(test_branches_leave_no_trace),
-        cmocka_unit_test(test_other_weights),
+        cmocka_unit_test(test_other_weights), cmocka_unit_test(test_no_device_waits),
     };
     return cmocka_run_group_tests(tests, open_folder, close_folder);
 }

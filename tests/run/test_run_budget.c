@@ -70,6 +70,7 @@ static struct run run_of(const struct job *job)
     run.data.sample_count[SPLIT_TRAIN] = 1001;
     run.data.sample_count[SPLIT_TEST] = 400;
     assert_int_equal(search_new(&setup, &run.search, &err), ST_OK);
+    assert_int_equal(run_starts_open(&run, &err), ST_OK);
     return run;
 }
 
@@ -118,6 +119,7 @@ static void test_seconds(void **state)
     job.budget.seconds.items[run.stage] = 1e9;
     assert_true(run_seconds_left(&run) <= 1e9 - after);
     search_free(run.search);
+    run_starts_close(&run);
 }
 
 /* Before anything is trained the starting networks count, afterwards the best and the cheapest that was. */
@@ -142,6 +144,7 @@ static void test_costs(void **state)
     assert_true(costs.likely == dense && costs.cheapest == fmin(lean, dense) && lean != dense);
     assert_true(costs.dearest == fmax(cnn, resnet));
     search_free(run.search);
+    run_starts_close(&run);
 }
 
 /* No rate of this machine decides anything: operations are counted. */
@@ -167,6 +170,7 @@ static void test_without_a_clock(void **state)
     assert_true(budget.total == 9 && budget.began == 0 && budget.spent == 5);
     assert_true(isnan(run_seconds_left(&run)));
     search_free(run.search);
+    run_starts_close(&run);
 }
 
 /* Seconds of the model's clock become steps; what the machine does decides nothing. */
@@ -231,6 +235,7 @@ static void test_model_clock(void **state)
     assert_true(isinf(run_seconds_limit(&run, &candidate, 0.0)));
     graph_free(&candidate.graph);
     search_free(run.search);
+    run_starts_close(&run);
 }
 
 /* By the wall clock seconds are seconds. */
@@ -260,6 +265,7 @@ static void test_limits(void **state)
                 limit > budget_final_seconds(&ending, 5.0) - 60.0);
     graph_free(&final.graph);
     search_free(run.search);
+    run_starts_close(&run);
 }
 
 int main(void)

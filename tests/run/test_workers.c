@@ -116,7 +116,27 @@ static void let_end(struct fixture *f, int32_t id)
 
 static enum status wait_for(struct fixture *f, int32_t id, struct error *err)
 {
-    return workers_wait(f->workers, &f->candidates[id], err);
+    const struct candidate *waited = &f->candidates[id];
+    return workers_wait(f->workers, &waited, 1, err);
+}
+
+/* Whoever waits for any of several goes on with the first that has ended. */
+static void test_any(void **state)
+{
+    static struct fixture f;
+    const struct candidate *waited[] = {&f.candidates[0], &f.candidates[1]};
+    struct error err;
+    (void)state;
+    open_all(&f, CANDIDATES);
+    give(&f, 0, DEVICES);
+    await(&f, DEVICES);
+    let_end(&f, 1);
+    assert_int_equal(workers_wait(f.workers, waited, 2, &err), ST_OK);
+    assert_true(f.candidates[1].ended && !f.candidates[0].ended);
+    let_end(&f, 0);
+    assert_int_equal(workers_wait(f.workers, waited, 1, &err), ST_OK);
+    assert_true(f.candidates[0].ended);
+    close_all(&f);
 }
 
 static void test_order(void **state)
@@ -288,9 +308,9 @@ static void test_ahead(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order),       cmocka_unit_test(test_alone),  cmocka_unit_test(test_error),
-        cmocka_unit_test(test_waits_twice), cmocka_unit_test(test_signal), cmocka_unit_test(test_close),
-        cmocka_unit_test(test_ahead),
+        cmocka_unit_test(test_order), cmocka_unit_test(test_any),         cmocka_unit_test(test_alone),
+        cmocka_unit_test(test_error), cmocka_unit_test(test_waits_twice), cmocka_unit_test(test_signal),
+        cmocka_unit_test(test_close), cmocka_unit_test(test_ahead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

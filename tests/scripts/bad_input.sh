@@ -1,5 +1,7 @@
 #!/bin/sh
 # Bad input and a hostile system: exit status 2, one line on stderr that says what and where, nothing half-written.
+#
+# Runs alone: it has deadlines.
 . tests/support/script.sh
 data=$work/data
 make_data "$data"
@@ -55,6 +57,10 @@ refused_at_once "unknown key" 'unknown.cfg:2.*widht.*width' "$work/r1"
 job=$work/missing.cfg
 refused_at_once "missing job file" 'missing.cfg' "$work/r1"
 job=$work/job.cfg
+echo 'nasrun search prior 2' >"$work/other.prior"
+refused_at_once "a prior of another version" 'other.prior: found a search prior of version 2, expected version 1' "$work/r1" \
+    search.prior="$work/other.prior"
+refused_at_once "a prior that is not there" 'search.prior.*which does not exist' "$work/r1" search.prior="$work/no.prior"
 refused_at_once "unknown key on the command line" 'searhc' "$work/r1" searhc.width=8
 refused_at_once "a value out of its range" 'train.batch.*found.*expected' "$work/r1" train.batch=-1
 refused_at_once "a batch larger than the data" 'train.batch.*found 8000' "$work/r1" train.batch=8000

@@ -1,6 +1,8 @@
 #!/bin/sh
 # The bench of the search: its statistics by hand-computed cases; stopped and started again it ends with the same table;
 # the placebo changes nothing.
+#
+# Runs alone: it has deadlines.
 . tests/support/script.sh
 
 check "statistics and tables" python3 tests/python/check_bench_search.py

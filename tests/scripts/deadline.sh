@@ -1,5 +1,7 @@
 #!/bin/sh
 # A budget in seconds is kept on the wall clock, and everything is on disk by then; every stage has its report.
+#
+# Runs alone: it has deadlines.
 . tests/support/script.sh
 make_data "$work/data"
 make_job "$work/job.cfg" "$work/data"

@@ -3,6 +3,8 @@
 # model, and short runs use their time: they end within 3 % of the budget, or within a second where that is more.
 # RUNS=100 makes more of them than the few that make test runs, SEED others, LONGEST=60 longer ones. TABLE names a
 # file for a line of each.
+#
+# Runs alone: it has deadlines.
 . tests/support/script.sh
 runs=${RUNS:-2} seed=${SEED:-1} longest=${LONGEST:-12} table=${TABLE:-$work/table}
 make_data "$work/data"

@@ -1,6 +1,8 @@
 #!/bin/sh
 # budget.clock = "model": seconds are predicted from the networks, so the same job ends with the same bytes on a
 # machine that is busy, and after kills in both stages; also with two devices, whoever is done first.
+#
+# Runs alone: it has deadlines.
 . tests/support/script.sh
 make_data "$work/data"
 make_job "$work/job.cfg" "$work/data"

@@ -1,5 +1,7 @@
 #!/bin/sh
 # The run folder as a user meets it: two starts at once, a folder of others', data that moved, damage.
+#
+# Runs alone: it has deadlines.
 . tests/support/script.sh
 make_data "$work/data"
 make_job "$work/job.cfg" "$work/data"

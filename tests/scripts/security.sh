@@ -31,12 +31,12 @@ done
 (cd "$work/here" && TRAP=$work/trapped LD_PRELOAD=./libcuda.so.1 "$bin/nasrun" --devices >/dev/null 2>&1)
 check "the trap itself does not work" [ -e "$work/trapped" ]
 rm -f "$work/trapped"
-(cd "$work/here" && TRAP=$work/trapped CUDA_HOME=. CONDA_PREFIX=. VIRTUAL_ENV=. HOME=. PATH=".:$PATH" "$bin/nasrun" --devices) \
-    >"$work/log" 2>&1
+(cd "$work/here" && export TRAP=$work/trapped CUDA_HOME=. CONDA_PREFIX=. VIRTUAL_ENV=. HOME=. PATH=".:$PATH" &&
+    "$bin/nasrun" --devices) >"$work/log" 2>&1
 check "a library of the folder one works in was loaded: $(cat "$work/log")" not_there "$work/trapped"
 
 # ---- other programs ----
-for program in nasrun nasreport nasplot naspredict; do
+for program in nasrun nasreport nasplot naspredict nasexport; do
     nm -D --undefined-only "$bin/$program" >"$work/wanted" || fail "nm $program"
     check "$program: what it asks of the C library can't be read" grep -q ' open' "$work/wanted"
     if grep -Eq ' (system|popen|wordexp|exec[lvf][a-z]*|posix_spawnp?)(@|$)' "$work/wanted"; then

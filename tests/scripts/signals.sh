@@ -2,6 +2,8 @@
 # SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU save and stop, with status 75; what goes on afterwards ends like the
 # undisturbed run. Also: a second signal, nohup, what the same command does on a finished run, --fresh, raised budgets, a crash
 # before the report.
+#
+# Runs alone: it has deadlines.
 . tests/support/script.sh
 make_data "$work/data"
 make_job "$work/job.cfg" "$work/data"

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-enum { GRAPHS = 500, ALL = (1 << MORPH_KIND_COUNT) - 1 };
+enum { GRAPHS = 500, ALL = (1 << MORPH_PRESERVING_COUNT) - 1 };
 
 static const struct hyperparameter_space SPACE = {
     .usual = {.learning_rate = 0.2, .weight_decay = 0.01, .batch = 128, .momentum = 0.9, .average = 0.95}};

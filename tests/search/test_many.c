@@ -20,7 +20,7 @@ enum { MODELS = 1000, GRAPHS = 500, CLASSES = 10, MOST_LAYERS = 80 };
 
 static const struct shape image = {0, 3, 16, 16};
 static const char *const starts[] = {"air", "res9", "lean"};
-enum { START_COUNT = sizeof(starts) / sizeof(*starts), ALL = (1 << MORPH_KIND_COUNT) - 1 };
+enum { START_COUNT = sizeof(starts) / sizeof(*starts), ALL = (1 << MORPH_PRESERVING_COUNT) - 1 };
 
 static void demand(enum status st, const struct error *err)
 {

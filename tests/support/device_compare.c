@@ -147,8 +147,8 @@ static double product_tolerance(const struct pair *pair, double bound)
 /* The iteration makes of a singular value x the polynomial a x + b x^3 + c x^5, whose slope is at most 3.9 from 0 to
  * its largest value, 1.2; so in five steps what is wrong grows at most 3.9^5 times, wherever singular values are small
  * (which those of a few images' gradients are). An element of X is below 1, one of a product errs by as many roundings
- * as its terms' signs leave of them, their number's root, and so by 8 of these in all. For factors in bf16 that bound is
- * above all values: only what is not finite is found here, all else by device_orthogonal.h. */
+ * as its terms' signs leave of them, their number's root, and so by 8 of these in all. For factors in bf16 that bound
+ * is above all values: only what is not finite is found here, all else by device_orthogonal.h. */
 static double orthogonal_tolerance(const struct pair *pair)
 {
     const bool coarse =

@@ -263,8 +263,7 @@ enum status fuzz_read_tree(const char *folder, const char *path, struct error *e
 
 void fuzz_make_command(const char *folder)
 {
-    data_files_write_text(folder, "input",
-                          "-v\n--fresh\njob.cfg\ntrain.batch=32\nseed=1");
+    data_files_write_text(folder, "input", "-v\n--fresh\njob.cfg\ntrain.batch=32\nseed=1");
 }
 
 enum status fuzz_read_command(const char *folder, const char *path, struct error *err)

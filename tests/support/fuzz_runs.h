@@ -18,8 +18,8 @@ void fuzz_make_cache(const char *folder);
 enum status fuzz_read_cache(const char *folder, const char *path, struct error *err);
 void fuzz_repair_cache(struct fuzz_bytes *file);
 
-/* A folder of images, told in lines: "d NAME" a folder, "i NAME" an image, "t NAME" a text, "l NAME TARGET" a link, "p NAME" a pipe. Names that
- * lead out of the folder are passed over. */
+/* A folder of images, told in lines: "d NAME" a folder, "i NAME" an image, "t NAME" a text, "l NAME TARGET" a link,
+ * "p NAME" a pipe. Names that lead out of the folder are passed over. */
 void fuzz_make_tree(const char *folder);
 enum status fuzz_read_tree(const char *folder, const char *path, struct error *err);
 

@@ -26,8 +26,8 @@ void kernel_free(void *memory);
  * shape's type, to which the values are rounded. */
 void *kernel_tensor(struct cpu_shape s);
 void *kernel_random(struct cpu_shape s, int32_t index, uint32_t stream, float center, float width);
-/* Random whole numbers -span .. span, in bf16 at most 256, which it can tell apart: sums of them are exact in float, and
- * equals are frequent. */
+/* Random whole numbers -span .. span, in bf16 at most 256, which it can tell apart: sums of them are exact in float,
+ * and equals are frequent. */
 void *kernel_whole(struct cpu_shape s, int32_t index, uint32_t stream, int32_t span);
 /* `count` random floats, not padded. */
 float *kernel_vector(int32_t count, int32_t index, uint32_t stream, float center, float width);

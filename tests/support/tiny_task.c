@@ -56,9 +56,9 @@ static void draw_image(uint32_t index, int32_t label, uint8_t pixels[PIXELS])
     }
 }
 
-void tiny_task_open_at(struct tiny_task *task, const struct device_ops *ops, int32_t index, bool batch_norm)
+static void open_on(struct tiny_task *task, const struct device_ops *ops,
+                    const struct device_options *options, bool batch_norm)
 {
-    const struct device_options options = {.index = index, .threads = 1, .precision = PRECISION_FP32};
     struct error err;
     uint8_t *pixels = malloc((size_t)TINY_IMAGES * PIXELS);
 
@@ -79,7 +79,7 @@ void tiny_task_open_at(struct tiny_task *task, const struct device_ops *ops, int
                                       .labels = task->labels,
                                       .mean = {0.4f},
                                       .deviation = {0.25f}};
-    demand(ops->open(&options, &task->device, &err), &err);
+    demand(ops->open(options, &task->device, &err), &err);
     demand(ops->dataset_upload(task->device, &view, &task->dataset, &err), &err);
     free(pixels);
     task->trainer_device = (struct trainer_device){.ops = ops,
@@ -89,6 +89,19 @@ void tiny_task_open_at(struct tiny_task *task, const struct device_ops *ops, int
                                                    .train_count = TINY_TRAIN,
                                                    .validation = task->samples + TINY_TRAIN,
                                                    .validation_count = TINY_VALIDATION};
+}
+
+void tiny_task_open_at(struct tiny_task *task, const struct device_ops *ops, int32_t index, bool batch_norm)
+{
+    const struct device_options options = {
+        .index = index, .threads = 1, .precision = ops->on_host ? PRECISION_FP32 : PRECISION_AUTO};
+    open_on(task, ops, &options, batch_norm);
+}
+
+void tiny_task_open_in(struct tiny_task *task, const struct device_ops *ops, enum device_precision precision,
+                       bool batch_norm)
+{
+    open_on(task, ops, &(struct device_options){.threads = 1, .precision = precision}, batch_norm);
 }
 
 void tiny_task_open(struct tiny_task *task, const struct device_ops *ops, bool batch_norm)

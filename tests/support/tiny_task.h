@@ -24,9 +24,12 @@ struct tiny_task {
     struct trainer_device trainer_device;
 };
 
-/* Device `index`, one thread. The graph is conv 3x3 (8) [- batch norm] - relu - max pool 2 - dense. */
+/* Device `index`, one thread; float32 on a CPU, elsewhere what the device takes. The graph is conv 3x3 (8) [- batch
+ * norm] - relu - max pool 2 - dense. */
 void tiny_task_open_at(struct tiny_task *task, const struct device_ops *ops, int32_t index, bool batch_norm);
 void tiny_task_open(struct tiny_task *task, const struct device_ops *ops, bool batch_norm); /* index 0 */
+void tiny_task_open_in(struct tiny_task *task, const struct device_ops *ops, enum device_precision precision,
+                       bool batch_norm); /* likewise */
 void tiny_task_close(struct tiny_task *task);
 
 /* SGD, no schedule to speak of (a cosine without warm-up), batch TINY_BATCH, nothing random but the order. */

@@ -117,9 +117,16 @@ static void grow(struct grown *grown, struct morph morph, float noise)
     struct error err = {0};
     demand(ops->weights_new(device, &grown->table, 1, &parent, &err), &err);
     demand(ops->weights_upload(device, parent, SLOT_VALUE, grown->values, &err), &err);
-    demand(inherit(&grown->task.trainer_device, TINY_BATCH, &grown->graph, parent, &morph, 1, noise, 1, 3,
-                   &inherited, &err),
-           &err);
+    const struct inherit_order order = {.device = &grown->task.trainer_device,
+                                        .batch = TINY_BATCH,
+                                        .parent = &grown->graph,
+                                        .parent_weights = parent,
+                                        .morphs = &morph,
+                                        .morph_count = 1,
+                                        .noise = noise,
+                                        .seed = 1,
+                                        .id = 3};
+    demand(inherit(&order, &inherited, &err), &err);
     ops->weights_free(device, parent);
     graph_free(&grown->graph);
     demand(graph_copy(&grown->graph, &inherited.graph, &err), &err);

@@ -44,8 +44,16 @@ static enum status inherit_as(const struct tiny_task *task, const float *values,
     assert_int_equal(ops->weights_new(task->device, &table, 1, &parent, err), ST_OK);
     assert_int_equal(ops->weights_upload(task->device, parent, SLOT_VALUE, values, err), ST_OK);
     weight_table_free(&table);
-    enum status st = inherit(&task->trainer_device, TINY_BATCH, &task->graph, parent, morphs, count, noise, 1,
-                             id, &child->inherited, err);
+    const struct inherit_order order = {.device = &task->trainer_device,
+                                        .batch = TINY_BATCH,
+                                        .parent = &task->graph,
+                                        .parent_weights = parent,
+                                        .morphs = morphs,
+                                        .morph_count = count,
+                                        .noise = noise,
+                                        .seed = 1,
+                                        .id = id};
+    enum status st = inherit(&order, &child->inherited, err);
     ops->weights_free(task->device, parent);
     if (st == ST_OK) {
         assert_int_equal(weight_table_new(&table, &child->inherited.graph, &ignored), ST_OK);
@@ -161,6 +169,53 @@ static double size_of(const float *values, const struct weight_tensor *tensor)
     for (size_t i = 0; i < tensor->count; i++)
         sum += fabs((double)values[tensor->offset + i]);
     return sum;
+}
+
+/* A morph that does not keep the function is let through, with the loss that it leaves on the validation samples. */
+static void test_smaller_children(void **state)
+{
+    (void)state;
+    for (int d = 0; d < DEVICE_COUNT; d++) {
+        struct tiny_task task;
+        struct child child = {0};
+        struct error err = {0};
+        struct graph deeper;
+        struct remap_list remaps;
+        tiny_task_open(&task, DEVICES[d], true);
+        assert_int_equal(morph_apply(&CHAIN[1], &task.graph, 0.0f, &deeper, &remaps, &err), ST_OK);
+        remap_list_free(&remaps);
+        graph_free(&task.graph);
+        task.graph = deeper;
+        float *values = tiny_task_weights(&task.graph, 1, NULL);
+        const struct morph morphs[] = {
+            {.kind = MORPH_REMOVE, .a = task.graph.layers[5].id, .b = task.graph.layers[3].id},
+            CHAIN[0],
+            {.kind = MORPH_PRUNE, .a = 1, .amount = 4}};
+        assert_int_equal(task.graph.layers[5].kind, LAYER_RELU);
+        if (inherit_as(&task, values, morphs, 3, 0.0f, 7, &child, &err) != ST_OK)
+            fail_msg("%s", err.message);
+        assert_true(child.inherited.differences[0] > 0.1);
+        assert_true(child.inherited.differences[1] <= 1e-5 && isnan(child.inherited.losses[1]));
+        assert_int_equal(child.inherited.graph.count, task.graph.count - 2);
+        assert_int_equal(child.inherited.graph.layers[1].shape.c, 12);
+        assert_true(isnan(child.inherited.losses[1]) && child.inherited.losses[0] > 0.0);
+        const struct trainer_settings settings = tiny_task_settings();
+        struct trainer *trainer;
+        struct trainer_result result;
+        size_t bytes;
+        assert_int_equal(trainer_open(&task.trainer_device, 1, &child.inherited.graph, &settings, SIZE_MAX,
+                                      &trainer, &bytes, &err),
+                         ST_OK);
+        assert_int_equal(trainer_load_values(trainer, child.values, &err), ST_OK);
+        assert_int_equal(
+            trainer_evaluate(trainer, task.trainer_device.validation, TINY_VALIDATION, &result, &err), ST_OK);
+        trainer_close(trainer);
+        if (!(fabs(child.inherited.losses[2] - result.loss) <= 1e-4 * result.loss))
+            fail_msg("%s: loss %g, expected %g", DEVICES[d]->kind, child.inherited.losses[2], result.loss);
+        child_free(&task, &child);
+        free(values);
+        tiny_task_close(&task);
+    }
 }
 
 /* A child's past answers as the parent's, in values and in averages. The optimizer goes on with what it knew of the
@@ -356,13 +411,10 @@ static void test_seeds_differ(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_children_answer_alike),
-        cmocka_unit_test(test_past_goes_along),
-        cmocka_unit_test(test_noise),
-        cmocka_unit_test(test_too_much_noise),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_kept_weights),
-        cmocka_unit_test(test_seeds_differ),
+        cmocka_unit_test(test_children_answer_alike), cmocka_unit_test(test_smaller_children),
+        cmocka_unit_test(test_past_goes_along),       cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_too_much_noise),        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_kept_weights),          cmocka_unit_test(test_seeds_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

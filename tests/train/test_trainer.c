@@ -3,6 +3,7 @@
 #include "host/base/clock.h"
 #include "host/base/file.h"
 #include "host/train/trainer_internal.h" /* the weights' slots */
+#include "tests/support/cpu_compare.h"
 #include "tests/support/tiny_task.h"
 
 #include <math.h>
@@ -290,8 +291,8 @@ static void assert_alike(const struct device_ops *ops, double a, double b)
 
 /* One training without and one with an interruption, for each optimizer and average, in the middle of an epoch and at
  * its edge. */
-static void go_on(const struct device_ops *ops, enum optimizer_kind kind, enum job_averaging averaging,
-                  uint32_t stop_at)
+static void go_on(const struct device_ops *ops, enum device_precision precision, enum optimizer_kind kind,
+                  enum job_averaging averaging, uint32_t stop_at)
 {
     enum { STEPS = 4 * STEPS_AN_EPOCH + 2 };
     struct tiny_task task;
@@ -301,7 +302,7 @@ static void go_on(const struct device_ops *ops, enum optimizer_kind kind, enum j
     uint64_t note = 0;
     uint32_t steps;
 
-    tiny_task_open(&task, ops, true);
+    tiny_task_open_in(&task, ops, precision, true);
     struct trainer_settings settings = tiny_task_settings();
     settings.optimizer.kind = kind;
     settings.augment = (struct augment){.translate = 1, .flip = 1, .cutout = 2};
@@ -352,14 +353,23 @@ static void go_on(const struct device_ops *ops, enum optimizer_kind kind, enum j
 static void test_goes_on_bit_by_bit(void **state)
 {
     static const uint32_t stops[] = {1, STEPS_AN_EPOCH, STEPS_AN_EPOCH + 3};
+    const enum device_precision fp32 = PRECISION_FP32;
     (void)state;
     for (int d = 0; d < DEVICE_COUNT; d++)
         for (int s = 0; s < 3; s++) {
-            go_on(DEVICES[d], OPTIMIZER_SGD, JOB_AVERAGING_EMA, stops[s]);
-            go_on(DEVICES[d], OPTIMIZER_SGD, JOB_AVERAGING_LOOK_AHEAD, stops[s]);
-            go_on(DEVICES[d], OPTIMIZER_ADAMW, JOB_AVERAGING_EMA, stops[s]);
-            go_on(DEVICES[d], OPTIMIZER_MUON, JOB_AVERAGING_LOOK_AHEAD, stops[s]);
+            go_on(DEVICES[d], fp32, OPTIMIZER_SGD, JOB_AVERAGING_EMA, stops[s]);
+            go_on(DEVICES[d], fp32, OPTIMIZER_SGD, JOB_AVERAGING_LOOK_AHEAD, stops[s]);
+            go_on(DEVICES[d], fp32, OPTIMIZER_ADAMW, JOB_AVERAGING_EMA, stops[s]);
+            go_on(DEVICES[d], fp32, OPTIMIZER_MUON, JOB_AVERAGING_LOOK_AHEAD, stops[s]);
         }
+}
+
+static void test_goes_on_bit_by_bit_in_bf16(void **state)
+{
+    (void)state;
+    cpu_bf16_or_skip();
+    go_on(&cpu_device_ops, PRECISION_BF16, OPTIMIZER_SGD, JOB_AVERAGING_EMA, STEPS_AN_EPOCH + 3);
+    go_on(&cpu_device_ops, PRECISION_BF16, OPTIMIZER_MUON, JOB_AVERAGING_LOOK_AHEAD, STEPS_AN_EPOCH);
 }
 
 /* Values and average after `steps` of 20 steps. `average`: 0 for a training without one. */
@@ -805,6 +815,7 @@ int main(void)
         cmocka_unit_test(test_validates_now_and_then),
         cmocka_unit_test(test_stays_bound),
         cmocka_unit_test(test_goes_on_bit_by_bit),
+        cmocka_unit_test(test_goes_on_bit_by_bit_in_bf16),
         cmocka_unit_test(test_looks_ahead),
         cmocka_unit_test(test_frozen_stays),
         cmocka_unit_test(test_evaluation_leaves_no_trace),
