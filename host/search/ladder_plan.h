@@ -3,7 +3,7 @@
  * search.starts in its own width would get in all.
  *
  *     E       first rung           then
- *     < 3     none                 the widest of the first start that gets five epochs, or as many as the best size
+ *     < 3     none                 the widest of the first start that gets epochs enough: five, or more
  *     < 15    3 networks, 1/32     nothing
  *     < 60    4                    the better half twice as long
  *     else    4, from 200 on 6,  the better half twice as long, the best of them with half and twice the learning
