@@ -27,8 +27,8 @@ struct inheritance {
 /* The seed of the random choices and the noise of morph `index` of candidate `id`. */
 uint64_t inherit_seed(uint64_t seed, int32_t id, int32_t index);
 
-/* What a child is made of. `parent_weights`: a set on that device, of one slot or more; its values are read. The check's
- * batch is the first of the validation samples. */
+/* What a child is made of. `parent_weights`: a set on that device, of one slot or more; its values are read. The
+ * check's batch is the first of the validation samples. */
 struct inherit_order {
     const struct trainer_device *device;
     int32_t batch;
