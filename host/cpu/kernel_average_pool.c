@@ -66,8 +66,8 @@ CPU_INLINE int32_t first_window(int32_t at, int32_t kernel, int32_t stride, int3
     return before > 0 ? (before + stride - 1) / stride : 0;
 }
 
-/* A part of a row of dx, columns [begin, end) and the channels of a load from `half` on: what the windows over it give is
- * summed in float, window by window, and written once. */
+/* A part of a row of dx, columns [begin, end) and the channels of a load from `half` on: what the windows over it give
+ * is summed in float, window by window, and written once. */
 CPU_INLINE void average_backward_part(const enum cpu_type type, const struct pooling *pool, const void *dy,
                                       void *dx, int32_t y, struct span part, size_t half)
 {

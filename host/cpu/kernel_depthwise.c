@@ -30,8 +30,9 @@ size_t cpu_kernel_depthwise_scratch(struct cpu_shape s, struct cpu_window k)
     return (size_t)slices_of(s) * parts * sums_of(s, k) * sizeof(float);
 }
 
-/* One row of the kernel, `taps` of its columns from `left` on, of the channels of a load. x and dy are those of a plane, from
- * `lane` on; `row` is the kernel's. Adds to sums[taps] vectors that are a part apart, in the order of the loads. */
+/* One row of the kernel, `taps` of its columns from `left` on, of the channels of a load. x and dy are those of a
+ * plane, from `lane` on; `row` is the kernel's. Adds to sums[taps] vectors that are a part apart, in the order of the
+ * loads. */
 CPU_INLINE void sum_taps(const enum cpu_type type, const struct cpu_depthwise_weights *d, const void *x,
                          const void *dy, size_t lane, int32_t row, int32_t left, const int32_t taps,
                          float *sums)

@@ -4,10 +4,19 @@
 #include <stdio.h>
 
 static const char *const morph_kind_names[MORPH_KIND_COUNT] = {
-    [MORPH_DEEPEN] = "deepen",           [MORPH_WIDEN] = "widen",         [MORPH_ADD_SKIP] = "add_skip",
-    [MORPH_CONCAT_SKIP] = "concat_skip", [MORPH_KERNEL] = "kernel",       [MORPH_RESIDUAL] = "residual",
-    [MORPH_REPEAT] = "repeat",           [MORPH_SQUEEZE] = "squeeze",     [MORPH_WIDEN_STAGE] = "widen_stage",
-    [MORPH_WIDEN_NET] = "widen_net",     [MORPH_SEPARABLE] = "separable", [MORPH_REMOVE] = "remove",
+    [MORPH_DEEPEN] = "deepen",
+    [MORPH_WIDEN] = "widen",
+    [MORPH_ADD_SKIP] = "add_skip",
+    [MORPH_CONCAT_SKIP] = "concat_skip",
+    [MORPH_KERNEL] = "kernel",
+    [MORPH_RESIDUAL] = "residual",
+    [MORPH_REPEAT] = "repeat",
+    [MORPH_SQUEEZE] = "squeeze",
+    [MORPH_WIDEN_STAGE] = "widen_stage",
+    [MORPH_WIDEN_NET] = "widen_net",
+    [MORPH_SEPARABLE] = "separable",
+    [MORPH_REMOVE] = "remove",
+    [MORPH_PRUNE] = "prune",
 };
 
 static const char *const deepen_variant_names[DEEPEN_VARIANT_COUNT] = {
@@ -93,6 +102,10 @@ void morph_describe(const struct morph *morph, const struct graph *parent, char 
         return;
     case MORPH_WIDEN_NET:
         snprintf(text, size, "widen net +%d%%", amount);
+        return;
+    case MORPH_PRUNE:
+        snprintf(text, size, "prune %s %u %d->%d", kind, a, (int)layer->shape.c,
+                 (int)layer->shape.c - amount);
         return;
     case MORPH_REMOVE:
         snprintf(text, size, "remove %s %u back to %u", kind, a, (unsigned)morph->b);

@@ -1,9 +1,9 @@
-/* Morphisms: changes of an architecture that keep its function, but for those that make it smaller. Each yields the child's graph and the remaps that make
- * the child's weights from its parent's (Chen, Goodfellow, Shlens, "Net2Net", 2016; Wei et al., "Network morphism",
- * 2016; Auto-Keras). Outputs in inference equal the parent's up to float rounding when noise is 0 (morph_preserves). A morph that the
- * network has no room for is refused with ST_NONE; one that names a layer which is not there or not of its kind, an
- * amount that is none, or a condition that it breaks, with ST_RANGE: who made it made a mistake. A refused morph
- * changes nothing.
+/* Morphisms: changes of an architecture that keep its function, but for those that make it smaller. Each yields the
+ * child's graph and the remaps that make the child's weights from its parent's (Chen, Goodfellow, Shlens, "Net2Net",
+ * 2016; Wei et al., "Network morphism", 2016; Auto-Keras). Outputs in inference equal the parent's up to float rounding
+ * when noise is 0 (morph_preserves). A morph that the network has no room for is refused with ST_NONE; one that names a
+ * layer which is not there or not of its kind, an amount that is none, or a condition that it breaks, with ST_RANGE:
+ * who made it made a mistake. A refused morph changes nothing.
  *
  * One morph at a time: a child of several morphs is made by composing (morph_apply on the previous child);
  * the weights go through one remap list a morph.
@@ -50,6 +50,9 @@ enum morph_kind {
     /* What reads layer a reads b instead, which a is made of and has the shape of; what then nobody reads goes. Does
      * not keep the function. */
     MORPH_REMOVE,
+    /* Layer a (conv or dense) loses `amount` outputs, those of the least `importance`, and what is tied to it by adds
+     * does alike. Does not keep the function. */
+    MORPH_PRUNE,
     MORPH_KIND_COUNT
 };
 
@@ -73,6 +76,9 @@ struct morph {
     uint32_t a, b;   /* layer ids; b only for skips, a before b; MORPH_WIDEN_NET needs neither */
     int32_t amount;  /* see the kinds */
     int32_t variant; /* deepen: enum deepen_variant */
+    /* prune: [channels of a], see morph_importance; not owned. NULL: the last channels go, for the graph is the same
+     * whichever do. */
+    const float *importance;
 };
 
 /* Applies the morph. On ST_OK child and remaps are the caller's to free. `noise` is that of weights that begin at 0 and
@@ -80,6 +86,12 @@ struct morph {
  * weight 0, do not, and are random whatever `noise` is. */
 enum status morph_apply(const struct morph *morph, const struct graph *parent, float noise,
                         struct graph *child, struct remap_list *remaps, struct error *err);
+
+/* How much each channel of layer a does, into importance[channels of a]: the sizes of the trained scales of the batch
+ * norms that are tied to it, or where there is none the norms of the kernels. `values`: table's, the graph's weights.
+ * ST_RANGE when there is no such layer. */
+enum status morph_importance(const struct graph *graph, uint32_t a, const struct weight_table *table,
+                             const float *values, float *importance, struct error *err);
 
 /* Draws a morph that fits the graph: kind uniform over those in `allowed` (bit i: enum morph_kind i), then layers
  * and amounts. Widths grow by half or double, of the whole network by a quarter or half, in multiples of 8. ST_NONE

@@ -89,6 +89,12 @@ enum status morph_check_kernel(const char *what, int32_t kernel, struct error *e
     return ST_OK;
 }
 
+int32_t morph_pruned(int32_t channels, int32_t quarters)
+{
+    const int32_t left = channels * quarters / 4 / MORPH_WIDTH_MULTIPLE * MORPH_WIDTH_MULTIPLE;
+    return left > MORPH_WIDTH_MULTIPLE ? left : MORPH_WIDTH_MULTIPLE;
+}
+
 bool morph_is_depthwise(const struct graph *graph, int32_t index)
 {
     const struct layer *layer = &graph->layers[index];

@@ -224,6 +224,19 @@ static enum status draw_kernel(const struct graph *graph, struct random_sequence
     return ST_OK;
 }
 
+/* To half or three quarters, in whole multiples. */
+static enum status draw_prune(const struct graph *graph, struct random_sequence *random, struct morph *morph,
+                              struct error *err)
+{
+    const int32_t a = pick(graph, wants_channels, random), channels = a < 0 ? 0 : graph->layers[a].shape.c;
+    const int32_t left = morph_pruned(channels, 2 + (int32_t)random_next_below(random, 2));
+    if (left >= channels)
+        return error_set(err, ST_NONE, "prune: found no conv or dense layer of more than %d channels",
+                         MORPH_WIDTH_MULTIPLE);
+    *morph = (struct morph){.kind = MORPH_PRUNE, .a = graph->layers[a].id, .amount = channels - left};
+    return ST_OK;
+}
+
 static enum status draw_remove(const struct graph *graph, struct random_sequence *random, struct morph *morph,
                                struct error *err)
 {
@@ -256,6 +269,8 @@ static enum status draw_once(const struct graph *graph, enum morph_kind kind, st
         return draw_widen_many(graph, kind, random, morph, err);
     case MORPH_REMOVE:
         return draw_remove(graph, random, morph, err);
+    case MORPH_PRUNE:
+        return draw_prune(graph, random, morph, err);
     case MORPH_ADD_SKIP:
     case MORPH_CONCAT_SKIP:
     case MORPH_KIND_COUNT:

@@ -71,6 +71,7 @@ enum status morph_edit_make(struct morph_edit *edit, const struct morph *morph, 
     case MORPH_WIDEN:
     case MORPH_WIDEN_STAGE:
     case MORPH_WIDEN_NET:
+    case MORPH_PRUNE:
         st = morph_edit_widen(edit, morph, parent, err);
         break;
     case MORPH_ADD_SKIP:

@@ -124,9 +124,12 @@ struct morph_style morph_style_of(const struct graph *graph);
 /* ST_RANGE but for the kernels of new convolutions: 1, 3, 5. `what` names the morph. */
 enum status morph_check_kernel(const char *what, int32_t kernel, struct error *err);
 
-/* What could stand for layer a, were it removed: of a sum the operand that comes first, of a gate what it opens; else the
- * nearest layer of its shape in front of a convolution or a dense layer. -1: none. */
+/* What could stand for layer a, were it removed: of a sum the operand that comes first, of a gate what it opens; else
+ * the nearest layer of its shape in front of a convolution or a dense layer. -1: none. */
 int32_t morph_find_without(const struct graph *graph, int32_t a);
+
+/* So many quarters of the channels, in whole multiples of MORPH_WIDTH_MULTIPLE: one of these at least. */
+int32_t morph_pruned(int32_t channels, int32_t quarters);
 
 /* One filter for each input channel, several channels: its outputs keep their inputs' channels apart. */
 bool morph_is_depthwise(const struct graph *graph, int32_t index);

@@ -145,6 +145,22 @@ static enum status add_skips(struct list *list, enum morph_kind kind, int32_t a,
     return st;
 }
 
+static enum status add_pruned(struct list *list, int32_t a, struct error *err)
+{
+    const struct layer *layer = &list->graph->layers[a];
+    enum status st = ST_OK;
+    int32_t last = layer->shape.c;
+    for (int32_t quarters = 3; st == ST_OK && quarters >= 2; quarters--) {
+        const int32_t left = morph_pruned(layer->shape.c, quarters);
+        if (left >= last)
+            continue;
+        st = add(list, &(struct morph){.kind = MORPH_PRUNE, .a = layer->id, .amount = layer->shape.c - left},
+                 err);
+        last = left;
+    }
+    return st;
+}
+
 static enum status add_removal(struct list *list, int32_t a, struct error *err)
 {
     const int32_t b = morph_find_without(list->graph, a);
@@ -192,6 +208,8 @@ static enum status add_at(struct list *list, enum morph_kind kind, int32_t a, st
         return a == 1 ? add_many_widths(list, kind, 0, err) : ST_OK;
     case MORPH_REMOVE:
         return add_removal(list, a, err);
+    case MORPH_PRUNE:
+        return has_channels(graph, a) ? add_pruned(list, a, err) : ST_OK;
     case MORPH_KIND_COUNT:
         break;
     }

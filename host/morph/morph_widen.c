@@ -1,4 +1,5 @@
-/* Widening: layers get new channels, and so does everything whose channels are tied to theirs.
+/* Widening: layers get new channels, and so does everything whose channels are tied to theirs; pruning: they lose some
+ * in the same way.
  *
  * Every layer has a channel map, child to parent, and all follow from the widened layers':
  *   tied        batch norm, activations, pools, dropout, and a depthwise convolution with one filter a channel share
@@ -14,6 +15,7 @@
  */
 #include "host/morph/morph_internal.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,6 +115,77 @@ static enum status choose_class(struct widening *widening, int32_t index, int32_
         for (int32_t j = 0; j < wide; j++)
             map->parent[block * wide + j] = j < size ? block * size + j : -1;
     widening->chosen[root] = true;
+    return ST_OK;
+}
+
+/* ---- fewer channels ---- */
+
+/* How many channels come before channel c: those of more importance, of equal ones the first. */
+static int32_t rank_of(const float *importance, int32_t channels, int32_t c)
+{
+    int32_t before = 0;
+    for (int32_t i = 0; importance != NULL && i < channels; i++)
+        before += importance[i] > importance[c] || (importance[i] == importance[c] && i < c);
+    return importance != NULL ? before : c;
+}
+
+/* The class of layer `index` keeps the channels of most importance, in their order. */
+static enum status choose_fewer(struct widening *widening, int32_t index, struct error *err)
+{
+    const struct layer *layer = &widening->graph->layers[index];
+    const int32_t channels = layer->shape.c, root = widening->root[index], amount = widening->morph->amount;
+    if (amount < 1 || amount >= channels)
+        return error_set(err, ST_RANGE, "prune: amount is %d, expected 1 to %d of the channels of %s %u",
+                         (int)amount, (int)channels - 1, layer_kind_name(layer->kind), (unsigned)layer->id);
+    if (class_blocks(widening, root) > 1)
+        return error_set(err, ST_NONE, "prune: the channels of %s %u belong to groups",
+                         layer_kind_name(layer->kind), (unsigned)layer->id);
+    struct channel_map *map = &widening->maps[root];
+    enum status st = new_map(map, channels - amount, err);
+    if (st != ST_OK)
+        return st;
+    for (int32_t c = 0, at = 0; c < channels; c++)
+        if (rank_of(widening->morph->importance, channels, c) < map->count)
+            map->parent[at++] = c;
+    widening->chosen[root] = true;
+    return ST_OK;
+}
+
+/* Adds the sizes of the class's trained scales, or the squares of its kernels' norms; whether there were any. */
+static bool add_sizes(const int32_t *root, int32_t index, const struct weight_table *table,
+                      const float *values, enum weight_role role, float *sums)
+{
+    bool any = false;
+    for (int32_t t = 0; t < table->count; t++) {
+        const struct weight_tensor *tensor = &table->tensors[t];
+        if (tensor->role != role || !tensor->trained || root[tensor->layer] != root[index])
+            continue;
+        const size_t each = tensor->count / (size_t)tensor->dims[0];
+        for (size_t i = 0; i < tensor->count; i++) {
+            const float value = values[tensor->offset + i];
+            sums[i / each] += role == WEIGHT_SCALE ? fabsf(value) : value * value;
+        }
+        any = true;
+    }
+    return any;
+}
+
+enum status morph_importance(const struct graph *graph, uint32_t a, const struct weight_table *table,
+                             const float *values, float *importance, struct error *err)
+{
+    int32_t index = -1;
+    enum status st = morph_find_layer(graph, a, "prune", &index, err);
+    if (st != ST_OK)
+        return st;
+    struct widening widening = {.graph = graph, .root = calloc((size_t)graph->count, sizeof(*widening.root))};
+    if (widening.root == NULL)
+        return error_memory(err, "classes of a graph's layers",
+                            (size_t)graph->count * sizeof(*widening.root));
+    memset(importance, 0, (size_t)graph->layers[index].shape.c * sizeof(*importance));
+    find_classes(&widening);
+    if (!add_sizes(widening.root, index, table, values, WEIGHT_SCALE, importance))
+        (void)add_sizes(widening.root, index, table, values, WEIGHT_KERNEL, importance);
+    free(widening.root);
     return ST_OK;
 }
 
@@ -299,13 +372,17 @@ static void widen_child(const struct widening *widening, struct graph *child)
 static enum status choose_layer(struct widening *widening, struct error *err)
 {
     int32_t target = -1;
-    enum status st = morph_find_layer(widening->graph, widening->morph->a, "widen", &target, err);
+    enum status st = morph_find_layer(widening->graph, widening->morph->a,
+                                      morph_kind_name(widening->morph->kind), &target, err);
     if (st != ST_OK)
         return st;
     const struct layer *layer = &widening->graph->layers[target];
     if (layer->kind != LAYER_CONV && layer->kind != LAYER_DENSE)
-        return error_set(err, ST_RANGE, "widen: layer %u is %s, expected conv or dense", (unsigned)layer->id,
+        return error_set(err, ST_RANGE, "%s: layer %u is %s, expected conv or dense",
+                         morph_kind_name(widening->morph->kind), (unsigned)layer->id,
                          layer_kind_name(layer->kind));
+    if (widening->morph->kind == MORPH_PRUNE)
+        return choose_fewer(widening, target, err);
     return choose_class(widening, target, widening->morph->amount, err);
 }
 

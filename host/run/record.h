@@ -21,8 +21,8 @@ double *record_amount(struct event_budget *amounts, const struct job_budget *bud
 enum status record_candidate(struct run *run, const struct candidate *candidate, struct error *err);
 /* A starting network that is above the limits. */
 enum status record_left_out(struct run *run, const char *start, struct error *err);
-/* One morph's check: the relative change of the outputs, and, behind one that does not keep the function, the loss on the
- * validation images; NAN behind others. */
+/* One morph's check: the relative change of the outputs, and, behind one that does not keep the function, the loss on
+ * the validation images; NAN behind others. */
 enum status record_morph(struct run *run, int32_t id, const char *operation, double difference, double loss,
                          struct error *err);
 /* What was reserved: the batch, which may be less than was `wanted`, bytes of the training on a device, and all that

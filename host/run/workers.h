@@ -18,8 +18,8 @@ enum status workers_open(struct run *run, struct workers **workers, struct error
  * take it, if the run looks ahead. At most run->window candidates are given and not ended. */
 void workers_give(struct workers *workers, struct candidate *candidate);
 
-/* Waits until one of the candidates, which were given away, has ended. Otherwise the error that ends the run, its candidate's or
- * another's: ST_INTERRUPTED when a signal has come; all trainings have then saved themselves. */
+/* Waits until one of the candidates, which were given away, has ended. Otherwise the error that ends the run, its
+ * candidate's or another's: ST_INTERRUPTED when a signal has come; all trainings have then saved themselves. */
 enum status workers_wait(struct workers *workers, const struct candidate *const *candidates, int32_t count,
                          struct error *err);
 

@@ -56,8 +56,8 @@ void branches_look(const struct search *search, struct branches *branches);
 bool branches_has(const struct search_model *model);
 bool branches_is_sibling(const struct branches *branches, const struct search_model *model);
 
-/* By how much more the logarithm of a sibling's error will lie below its control's at the end than it does now, where it
- * costs another time: by the law of the ladder (ladder_predict.h). */
+/* By how much more the logarithm of a sibling's error will lie below its control's at the end than it does now, where
+ * it costs another time: by the law of the ladder (ladder_predict.h). */
 enum status branches_predict_growth(const struct search *search, const struct search_request *request,
                                     const struct branches *branches, const struct search_model *control,
                                     const struct search_model *sibling, double *growth, struct error *err);

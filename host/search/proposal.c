@@ -126,7 +126,7 @@ enum status propose_child(const struct search *search, const struct search_model
 static uint32_t allowed_morphs(const struct search *search, const struct search_limits *limits,
                                const struct graph *graph)
 {
-    const uint32_t all = search_allowed_morphs(search), smaller = all & 1u << MORPH_REMOVE;
+    const uint32_t all = search_allowed_morphs(search), smaller = all & ~((1u << MORPH_PRESERVING_COUNT) - 1);
     return smaller != 0 && !search_admits(limits, graph) ? smaller : all;
 }
 

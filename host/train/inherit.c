@@ -129,7 +129,7 @@ static double tolerance_of(const struct trainer_device *device)
 
 /* Morph `index` with so much noise: opens `child`, fills it from `parent`, and compares their answers. */
 static enum status try_morph(const struct inherit_order *order, int32_t index, float noise,
-                             const struct probe *parent, struct probe *child, double *difference,
+                             const struct probe *parent, struct probe *child, struct inheritance *result,
                              struct error *err)
 {
     const struct trainer_device *device = order->device;
@@ -137,7 +137,9 @@ static enum status try_morph(const struct inherit_order *order, int32_t index, f
     struct graph graph = {0};
     struct remap_list remaps = {0};
 
-    enum status st = morph_apply(&order->morphs[index], &parent->graph, noise, &graph, &remaps, err);
+    struct morph morph = order->morphs[index];
+    morph.importance = result->importances[index];
+    enum status st = morph_apply(&morph, &parent->graph, noise, &graph, &remaps, err);
     if (st == ST_OK)
         st = probe_open(device, order->batch, &graph, NULL, child, err);
     if (st == ST_OK)
@@ -146,7 +148,7 @@ static enum status try_morph(const struct inherit_order *order, int32_t index, f
     if (st == ST_OK)
         st = probe_answer(device, child, err);
     if (st == ST_OK)
-        *difference = relative_change(parent->logits, child->logits, logit_count(parent));
+        result->differences[index] = relative_change(parent->logits, child->logits, logit_count(parent));
     graph_free(&graph);
     remap_list_free(&remaps);
     return st;
@@ -161,17 +163,39 @@ static enum status step(const struct inherit_order *order, int32_t index, const 
     const float noises[] = {order->noise, order->noise / 10.0f, 0.0f};
     const int tries = order->noise > 0.0f && preserves ? 3 : 1;
     const double tolerance = preserves ? tolerance_of(order->device) : DBL_MAX;
-    double *difference = &result->differences[index];
+    const double *difference = &result->differences[index];
     enum status st = ST_OK;
     for (int i = 0; i < tries; i++) {
         probe_close(order->device, child);
         result->noises[index] = noises[i];
-        st = try_morph(order, index, noises[i], parent, child, difference, err);
+        st = try_morph(order, index, noises[i], parent, child, result, err);
         if (st != ST_OK || *difference <= tolerance)
             return st;
     }
     return error_set(err, ST_DIVERGED, "the morph changed the outputs by %.3g, expected at most %.3g",
                      *difference, tolerance);
+}
+
+/* What a pruning has to know of the weights, for the caller to free; NULL for other morphs. */
+static enum status find_importance(const struct trainer_device *device, const struct probe *parent,
+                                   const struct morph *morph, float **importance, struct error *err)
+{
+    const struct weight_table *table = &parent->program.weights;
+    const int32_t a = graph_find(&parent->graph, morph->a);
+    *importance = NULL;
+    if (morph->kind != MORPH_PRUNE || a < 0)
+        return ST_OK;
+    float *values = calloc(table->total + 1, sizeof(*values));
+    *importance = calloc((size_t)parent->graph.layers[a].shape.c, sizeof(**importance));
+    enum status st = values != NULL && *importance != NULL
+                         ? ST_OK
+                         : error_memory(err, "weights", table->total * sizeof(*values));
+    if (st == ST_OK)
+        st = device->ops->weights_download(device->handle, parent->weights, SLOT_VALUE, values, err);
+    if (st == ST_OK)
+        st = morph_importance(&parent->graph, morph->a, table, values, *importance, err);
+    free(values);
+    return st;
 }
 
 enum status inherit(const struct inherit_order *order, struct inheritance *result, struct error *err)
@@ -190,7 +214,9 @@ enum status inherit(const struct inherit_order *order, struct inheritance *resul
         st = probe_answer(device, now, err);
     result->device_bytes = now->bytes;
     for (int32_t i = 0; st == ST_OK && i < order->morph_count; i++) {
-        st = step(order, i, now, next, result, err);
+        st = find_importance(device, now, &order->morphs[i], &result->importances[i], err);
+        if (st == ST_OK)
+            st = step(order, i, now, next, result, err);
         result->losses[i] = NAN;
         if (st == ST_OK && !morph_preserves(order->morphs[i].kind))
             st = probe_loss(device, next, &result->losses[i], err);
@@ -220,6 +246,8 @@ enum status inherit(const struct inherit_order *order, struct inheritance *resul
 
 void inheritance_free(const struct trainer_device *device, struct inheritance *result)
 {
+    for (int32_t i = 0; i < INHERIT_MAX_MORPHS; i++)
+        free(result->importances[i]);
     graph_free(&result->graph);
     device->ops->weights_free(device->handle, result->weights);
     *result = (struct inheritance){0};
@@ -289,8 +317,11 @@ enum status inherit_past(const struct graph *parent, const struct morph *morphs,
 {
     struct graph graph = {0};
     enum status st = graph_copy(&graph, parent, err);
-    for (int32_t i = 0; st == ST_OK && i < accepted->count; i++)
-        st = morph_past(&morphs[i], accepted->noises[i], inherit_seed(seed, id, i), &graph, past, err);
+    for (int32_t i = 0; st == ST_OK && i < accepted->count; i++) {
+        struct morph morph = morphs[i];
+        morph.importance = accepted->importances[i];
+        st = morph_past(&morph, accepted->noises[i], inherit_seed(seed, id, i), &graph, past, err);
+    }
     graph_free(&graph);
     return st;
 }

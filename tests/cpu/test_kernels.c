@@ -1,6 +1,5 @@
 /* The CPU's kernels beside batch norm and pooling (test_kernels_norm.c, test_kernels_pool.c), against plain
  * loops. */
-#include "host/device/drop_path.h"
 #include "tests/support/activations.h"
 #include "tests/support/kernel_case.h"
 
@@ -149,25 +148,6 @@ static void test_dropout(void **state)
                                     index);
                 }
         kernel_check_padding(s, y, "dropout");
-        kernel_free(y);
-        kernel_free(x);
-    }
-}
-
-static void test_drop_path(void **state)
-{
-    (void)state;
-    for (int32_t index = 0; index < 2 * CASES; index++) {
-        const struct cpu_shape s = shape_of(index);
-        const struct step step = {.seed = 77, .number = 3 + (uint32_t)index, .row = 5};
-        void *x = kernel_random(s, index, 1, 3.0f, 1.0f), *y = kernel_tensor(s);
-        cpu_kernel_drop_path(s, x, 0.4f, &step, 12, y);
-        for (size_t i = 0; i < cpu_shape_count(s); i++) {
-            const uint32_t row = step.row + (uint32_t)(i / (cpu_shape_count(s) / (size_t)s.n));
-            const float factor = drop_path_factor(step.seed, step.number, row, 12, 0.4f);
-            kernel_check_at(s, y, i, (double)(factor * cpu_value(s.type, x, i)), 0.0, "drop path", index);
-        }
-        kernel_check_padding(s, y, "drop path");
         kernel_free(y);
         kernel_free(x);
     }

@@ -739,7 +739,84 @@ static void test_remove(void **state)
     assert_memory_equal(first, weights_of(&network, kept, WEIGHT_KERNEL), sizeof(first));
     network_free(&network);
     for (int kind = 0; kind < MORPH_KIND_COUNT; kind++)
-        assert_int_equal(morph_preserves((enum morph_kind)kind), kind != MORPH_REMOVE);
+        assert_int_equal(morph_preserves((enum morph_kind)kind), kind != MORPH_REMOVE && kind != MORPH_PRUNE);
+}
+
+/* Convolution, batch norm, a sum with a shortcut that another one makes. */
+static struct network prunable(bool norms, int32_t *target)
+{
+    struct graph graph = image(2, 7, 8);
+    int32_t first = conv(&graph, 0, 8, 1, 1), second = conv(&graph, 0, 8, 2, 1);
+    *target = first;
+    first = conv(&graph, first, 8, 2, 1);
+    if (norms) {
+        first = plain(&graph, LAYER_BATCH_NORM, first);
+        second = plain(&graph, LAYER_BATCH_NORM, second);
+        *target = second;
+    }
+    const int32_t relu = plain(&graph, LAYER_RELU, joint(&graph, LAYER_ADD, first, second));
+    conv(&graph, relu, 6, 1, 1);
+    return finish(&graph);
+}
+
+static struct morph prune(const struct network *network, uint32_t a, int32_t amount, float *importance)
+{
+    struct error err;
+    assert_int_equal(
+        morph_importance(&network->graph, a, &network->table, network->weights, importance, &err), ST_OK);
+    return (struct morph){.kind = MORPH_PRUNE, .a = a, .amount = amount, .importance = importance};
+}
+
+static void silence(struct network *network, uint32_t id, enum weight_role role, int32_t channel)
+{
+    const struct weight_tensor *tensor = &network->table.tensors[weight_find(&network->table, id, role)];
+    const size_t each = tensor->count / (size_t)tensor->dims[0];
+    memset(network->weights + tensor->offset + (size_t)channel * each, 0, each * sizeof(float));
+}
+
+/* Channels that do nothing are found by scales or kernels and go first: then the function is kept. The next one that
+ * goes is missed. */
+static void test_prune(void **state)
+{
+    static const int32_t dead[] = {1, 4, 7};
+    (void)state;
+    for (int norms = 0; norms < 2; norms++) {
+        struct logits before, after;
+        struct error err = {0};
+        float importance[8];
+        int32_t target;
+        struct network network = prunable(norms, &target);
+        uint32_t ids[3] = {0};
+        int32_t count = 0;
+        for (int32_t i = 0; i < network.graph.count; i++) {
+            const struct layer *layer = &network.graph.layers[i];
+            if (norms ? layer->kind == LAYER_BATCH_NORM : i == target)
+                ids[count++] = layer->id;
+        }
+        for (int32_t k = 0; k < count; k++)
+            for (int d = 0; d < 3; d++) {
+                silence(&network, ids[k], norms ? WEIGHT_SCALE : WEIGHT_KERNEL, dead[d]);
+                silence(&network, ids[k], norms ? WEIGHT_SHIFT : WEIGHT_BIAS, dead[d]);
+            }
+        const uint32_t a = norms ? network.graph.layers[network.graph.layers[target].inputs[0]].id
+                                 : network.graph.layers[target].id;
+        grow(&network, prune(&network, a, 3, importance));
+        for (int c = 0; c < 8; c++)
+            assert_true((importance[c] == 0.0f) == (c == 1 || c == 4 || c == 7));
+        assert_int_equal(layer_of(&network, a)->shape.c, 5);
+        network_evaluate(&network, 7, &before);
+        const struct morph more = prune(&network, a, 1, importance);
+        assert_int_equal(network_grow(&network, &more, 0.0f, 11, &err), ST_OK);
+        network_evaluate(&network, 7, &after);
+        assert_true(logits_difference(&before, &after) > 1e-4);
+        refuse(&network, (struct morph){.kind = MORPH_PRUNE, .a = a, .amount = 4}, "expected 1 to 3");
+        network_free(&network);
+    }
+    int32_t target;
+    struct network network = prunable(true, &target);
+    refuse(&network, (struct morph){.kind = MORPH_PRUNE, .a = (uint32_t)target, .amount = 1},
+           "expected conv or dense");
+    network_free(&network);
 }
 
 static void test_refuses_to_remove(void **state)
@@ -781,6 +858,7 @@ static void test_describe(void **state)
         const char *text;
     } cases[] = {
         {widen((uint32_t)first, 2), "widen conv 1 4->6"},
+        {{.kind = MORPH_PRUNE, .a = (uint32_t)first, .amount = 3}, "prune conv 1 4->1"},
         {{.kind = MORPH_REMOVE, .a = (uint32_t)first, .b = 7}, "remove conv 1 back to 7"},
         {deepen((uint32_t)first, DEEPEN_CONV_RELU, 3), "deepen conv 1: conv+relu 3x3"},
         {residual((uint32_t)first, 3), "residual conv 1: 3x3"},
@@ -827,6 +905,7 @@ int main(void)
         cmocka_unit_test(test_kernels_grow_around_the_old),
         cmocka_unit_test(test_remove),
         cmocka_unit_test(test_refuses_to_remove),
+        cmocka_unit_test(test_prune),
         cmocka_unit_test(test_describe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -364,6 +364,35 @@ static void test_proposals_are_what_they_say(void **state)
     }
 }
 
+/* A parent above the limits has no children within them, unless layers may be taken out: then these are proposed. */
+static void test_shrinks_to_the_limits(void **state)
+{
+    (void)state;
+    for (int smaller = 0; smaller < 2; smaller++) {
+        struct job_search job = job_of(JOB_STRATEGY_RANDOM, 0.2);
+        struct graph start = {0};
+        struct search *search;
+        struct proposal proposal;
+        struct error err;
+        if (smaller)
+            job.morphs.items[job.morphs.count++] = "remove";
+        const struct search_setup setup = setup_of(&job);
+        assert_int_equal(search_new(&setup, &search, &err), ST_OK);
+        assert_int_equal(start_make(&start, "res9", 8, IMAGE, CLASSES, &err), ST_OK);
+        observe(search, 0, -1, &start, 0.5);
+        const struct search_limits limits = {.max_seconds_per_image = INFINITY,
+                                             .max_parameters = cost_of_graph(&start).parameters - 1};
+        assert_int_equal(ask(search, 1, &limits, &proposal, &err), smaller ? ST_OK : ST_NONE);
+        if (smaller) {
+            assert_true(cost_of_graph(&proposal.graph).parameters <= limits.max_parameters);
+            assert_int_equal(proposal.morphs[0].kind, MORPH_REMOVE);
+            proposal_free(&proposal);
+        }
+        graph_free(&start);
+        search_free(search);
+    }
+}
+
 /* With a share of 1 every strategy is chance; with 0 greedy only ever takes the best parent. */
 static void test_random_share(void **state)
 {
@@ -539,6 +568,7 @@ int main(void)
         cmocka_unit_test(test_proposals_are_what_they_say),
         cmocka_unit_test(test_random_share),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_shrinks_to_the_limits),
         cmocka_unit_test(test_best),
         cmocka_unit_test(test_failed_models),
         cmocka_unit_test(test_parents_are_the_best),

@@ -188,13 +188,17 @@ static void test_smaller_children(void **state)
         task.graph = deeper;
         float *values = tiny_task_weights(&task.graph, 1, NULL);
         const struct morph morphs[] = {
-            {.kind = MORPH_REMOVE, .a = task.graph.layers[5].id, .b = task.graph.layers[3].id}, CHAIN[0]};
+            {.kind = MORPH_REMOVE, .a = task.graph.layers[5].id, .b = task.graph.layers[3].id},
+            CHAIN[0],
+            {.kind = MORPH_PRUNE, .a = 1, .amount = 4}};
         assert_int_equal(task.graph.layers[5].kind, LAYER_RELU);
-        if (inherit_as(&task, values, morphs, 2, 0.0f, 7, &child, &err) != ST_OK)
+        if (inherit_as(&task, values, morphs, 3, 0.0f, 7, &child, &err) != ST_OK)
             fail_msg("%s", err.message);
         assert_true(child.inherited.differences[0] > 0.1);
         assert_true(child.inherited.differences[1] <= 1e-5 && isnan(child.inherited.losses[1]));
         assert_int_equal(child.inherited.graph.count, task.graph.count - 2);
+        assert_int_equal(child.inherited.graph.layers[1].shape.c, 12);
+        assert_true(isnan(child.inherited.losses[1]) && child.inherited.losses[0] > 0.0);
         const struct trainer_settings settings = tiny_task_settings();
         struct trainer *trainer;
         struct trainer_result result;
@@ -206,8 +210,8 @@ static void test_smaller_children(void **state)
         assert_int_equal(
             trainer_evaluate(trainer, task.trainer_device.validation, TINY_VALIDATION, &result, &err), ST_OK);
         trainer_close(trainer);
-        if (!(fabs(child.inherited.losses[0] - result.loss) <= 1e-4 * result.loss))
-            fail_msg("%s: loss %g, expected %g", DEVICES[d]->kind, child.inherited.losses[0], result.loss);
+        if (!(fabs(child.inherited.losses[2] - result.loss) <= 1e-4 * result.loss))
+            fail_msg("%s: loss %g, expected %g", DEVICES[d]->kind, child.inherited.losses[2], result.loss);
         child_free(&task, &child);
         free(values);
         tiny_task_close(&task);
