@@ -99,8 +99,8 @@ struct run {
     double best_accuracy, best_loss; /* validation */
     struct run_final final;
     struct run_baseline baseline;
-    struct graph
-        *starts; /* of the job's starting networks; without layers where one can't be made for these images */
+    /* Of the job's starting networks; without layers where one can't be made for these images. */
+    struct graph *starts;
     int32_t start_count;
     struct run_hash *hashes; /* [hash_count], by id */
     int32_t hash_count;
