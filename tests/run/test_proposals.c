@@ -604,10 +604,10 @@ static enum status propose_starts(const struct search *search, void *state,
 static enum status wait_in_first(struct device *device, struct device_program *prepared,
                                  const struct step *step, struct error *err)
 {
+    static int patience = 20000; /* milliseconds; of the first one's thread */
     for (int32_t k = 0; k < run.devices.workers; k++)
-        for (int i = 0; i < 60000 && run.devices.items[k].device == device && run.history->training[k] == 0 &&
-                        proposed < SHORT_ONES;
-             i++)
+        while (run.devices.items[k].device == device && run.history->training[k] == 0 &&
+               proposed < SHORT_ONES && patience-- > 0)
             usleep(1000);
     return cpu_device_ops.program_run(device, prepared, step, err);
 }

@@ -96,7 +96,7 @@ static enum status go_on(const char *name, const char *path, struct error *err)
     free(text);
     free(to);
     enum status st = run_open(&run, &left->tiny.job, left->tiny.run, -2, &left->tiny.history, err);
-    if (st == ST_OK)
+    if (st == ST_OK) /* a journal with a damaged first line is nobody's */
         st = resume_run(&run, err);
     run_close(&run);
     return st;
