@@ -120,6 +120,11 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r';
 }
 
+static enum status refuse_zero(const struct data_rows *rows, struct error *err)
+{
+    return error_set(err, ST_FORMAT, "%s:%d: a zero byte, expected text", rows->path, rows->line);
+}
+
 /* Takes one field at rows->at apart, in place: quotes are removed. *last: the row ends behind it. */
 static enum status read_field(struct data_rows *rows, bool *last, struct error *err)
 {
@@ -132,6 +137,8 @@ static enum status read_field(struct data_rows *rows, bool *last, struct error *
             if (from >= rows->end)
                 return error_set(err, ST_FORMAT, "%s:%d: a quoted field without an end, expected \"",
                                  rows->path, rows->line);
+            if (*from == '\0')
+                return refuse_zero(rows, err);
             if (*from == '"' && (from + 1 >= rows->end || from[1] != '"'))
                 break;
             if (*from == '"')
@@ -144,7 +151,7 @@ static enum status read_field(struct data_rows *rows, bool *last, struct error *
     }
     while (from < rows->end && *from != rows->separator && *from != '\n') {
         if (*from == '\0')
-            return error_set(err, ST_FORMAT, "%s:%d: a zero byte, expected text", rows->path, rows->line);
+            return refuse_zero(rows, err);
         *to++ = *from++;
     }
     *last = from >= rows->end || *from == '\n';
@@ -164,7 +171,7 @@ static enum status read_blank_row(struct data_rows *rows, struct error *err)
     if (end == NULL)
         end = rows->end;
     if (memchr(from, '\0', (size_t)(end - from)) != NULL)
-        return error_set(err, ST_FORMAT, "%s:%d: a zero byte, expected text", rows->path, rows->line);
+        return refuse_zero(rows, err);
     rows->at = end < rows->end ? end + 1 : end;
     rows->next_line++;
     while (from < end && is_blank(*from))

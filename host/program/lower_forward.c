@@ -70,16 +70,16 @@ static void forward_add(struct lowering *lowering, int32_t layer)
 {
     struct layer_state *state = &lowering->layers[layer];
     const struct shape shape = lower_shape(lowering, layer);
-    int32_t inputs[] = {lower_input(lowering, layer, 0), lower_input(lowering, layer, 1)};
+    int32_t summands[] = {lower_input(lowering, layer, 0), lower_input(lowering, layer, 1)};
     if (state->drop_path > 0.0f) {
         struct prog_op *drop = lower_op(lowering, PROG_OP_DROP_PATH, layer);
         drop->dropout.rate = state->drop_path;
-        drop->inputs[DROP_PATH_IN_X] = inputs[state->branch];
-        inputs[state->branch] = lower_write(lowering, drop, DROP_PATH_OUT_Y, shape);
+        drop->inputs[DROP_PATH_IN_X] = summands[state->branch];
+        summands[state->branch] = lower_write(lowering, drop, DROP_PATH_OUT_Y, shape);
     }
     struct prog_op *op = lower_op(lowering, PROG_OP_ADD, layer);
-    op->inputs[ADD_IN_A] = inputs[0];
-    op->inputs[ADD_IN_B] = inputs[1];
+    op->inputs[ADD_IN_A] = summands[0];
+    op->inputs[ADD_IN_B] = summands[1];
     state->value = lower_write(lowering, op, ADD_OUT_SUM, shape);
 }
 

@@ -53,7 +53,7 @@ static const struct network NETWORKS[] = {
     {BLOCK_NORM, 64, 3, 3, LAYER_RELU, SIDE, false},
     {BLOCK_CONV, 64, 6, 1, LAYER_RELU, SIDE, false},
     {BLOCK_NORM, 32, 2, 3, LAYER_RELU, LARGE, true},
-    {BLOCK_CONV, 128, 2, 3, LAYER_RELU, SIDE / 2, false}, /* many weights, few operations */
+    {BLOCK_CONV, 256, 1, 3, LAYER_RELU, SIDE / 4, false}, /* many weights, few operations */
     {BLOCK_ACTIVATION, 32, 3, 0, LAYER_GELU, LARGE, true},
     {BLOCK_MAX_POOL, 32, 2, 2, LAYER_RELU, LARGE, true},
     {BLOCK_NORM, 8, 8, 1, LAYER_RELU, SIDE / 2, false}, /* many layers, small ones */

@@ -127,16 +127,19 @@ static double tolerance_of(const struct trainer_device *device)
     return INHERIT_TOLERANCE + INHERIT_ROUNDINGS * info.rounding;
 }
 
-/* The morph with so much noise, drawn by `seed`: opens `child`, fills it from `parent`, and lets it answer. */
-static enum status try_morph(const struct inherit_order *order, const struct morph *morph, float noise,
-                             uint64_t seed, const struct probe *parent, struct probe *child,
+/* Morph `index` with so much noise: opens `child`, fills it from `parent`, and compares their answers. */
+static enum status try_morph(const struct inherit_order *order, int32_t index, float noise,
+                             const struct probe *parent, struct probe *child, struct inheritance *result,
                              struct error *err)
 {
     const struct trainer_device *device = order->device;
+    const uint64_t seed = inherit_seed(order->seed, order->id, index);
     struct graph graph = {0};
     struct remap_list remaps = {0};
 
-    enum status st = morph_apply(morph, &parent->graph, noise, &graph, &remaps, err);
+    struct morph morph = order->morphs[index];
+    morph.importance = result->importances[index];
+    enum status st = morph_apply(&morph, &parent->graph, noise, &graph, &remaps, err);
     if (st == ST_OK)
         st = probe_open(device, order->batch, &graph, NULL, child, err);
     if (st == ST_OK)
@@ -144,30 +147,28 @@ static enum status try_morph(const struct inherit_order *order, const struct mor
                                         seed, err);
     if (st == ST_OK)
         st = probe_answer(device, child, err);
+    if (st == ST_OK)
+        result->differences[index] = relative_change(parent->logits, child->logits, logit_count(parent));
     graph_free(&graph);
     remap_list_free(&remaps);
     return st;
 }
 
-/* Morph `index`. Noise that alone is too much for the tolerance is taken down tenfold, and at last away: a morph is
- * refused for what it is, not for its noise. */
-static enum status step(const struct inherit_order *order, int32_t index, const struct morph *morph,
-                        const struct probe *parent, struct probe *child, struct inheritance *result,
-                        struct error *err)
+/* One morph. Noise that alone is too much for the tolerance is taken down tenfold, and at last away: a morph is refused
+ * for what it is, not for its noise. */
+static enum status step(const struct inherit_order *order, int32_t index, const struct probe *parent,
+                        struct probe *child, struct inheritance *result, struct error *err)
 {
-    const bool preserves = morph_preserves(morph->kind);
-    const uint64_t seed = inherit_seed(order->seed, order->id, index);
+    const bool preserves = morph_preserves(order->morphs[index].kind);
     const float noises[] = {order->noise, order->noise / 10.0f, 0.0f};
     const int tries = order->noise > 0.0f && preserves ? 3 : 1;
     const double tolerance = preserves ? tolerance_of(order->device) : DBL_MAX;
-    double *difference = &result->differences[index];
+    const double *difference = &result->differences[index];
     enum status st = ST_OK;
     for (int i = 0; i < tries; i++) {
         probe_close(order->device, child);
         result->noises[index] = noises[i];
-        st = try_morph(order, morph, noises[i], seed, parent, child, err);
-        if (st == ST_OK)
-            *difference = relative_change(parent->logits, child->logits, logit_count(parent));
+        st = try_morph(order, index, noises[i], parent, child, result, err);
         if (st != ST_OK || *difference <= tolerance)
             return st;
     }
@@ -213,11 +214,9 @@ enum status inherit(const struct inherit_order *order, struct inheritance *resul
         st = probe_answer(device, now, err);
     result->device_bytes = now->bytes;
     for (int32_t i = 0; st == ST_OK && i < order->morph_count; i++) {
-        struct morph morph = order->morphs[i];
-        st = find_importance(device, now, &morph, &result->importances[i], err);
-        morph.importance = result->importances[i];
+        st = find_importance(device, now, &order->morphs[i], &result->importances[i], err);
         if (st == ST_OK)
-            st = step(order, i, &morph, now, next, result, err);
+            st = step(order, i, now, next, result, err);
         result->losses[i] = NAN;
         if (st == ST_OK && !morph_preserves(order->morphs[i].kind))
             st = probe_loss(device, next, &result->losses[i], err);

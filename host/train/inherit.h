@@ -45,8 +45,8 @@ struct inherit_order {
 /* Applies the morphs in order to graph and weights, on the device, by remap.
  * Noise that changes the outputs by more than the tolerance is reduced, to none if need be. ST_DIVERGED when a morph
  * that is to keep the function changes the outputs by more than that all the same, or another one to what is no number,
- * what morph_apply says when it refuses one; the message says
- * which, and by how much. On any status `result` is to be freed. */
+ * what morph_apply says when it refuses one; the message says which, and by how much. On any status `result` is to be
+ * freed. */
 enum status inherit(const struct inherit_order *order, struct inheritance *result, struct error *err);
 /* The same morphs, as they were accepted, on a past of the parent (trainer.h), whose evaluated slot was what `inherit`
  * was given: `past` becomes the child's. What the optimizer knows of a weight goes where the weight goes; of new

@@ -286,11 +286,20 @@ static void test_inference(void **state)
     }
 }
 
-/* The same bits again, for one thread and for three. */
+/* FNV-1a. */
+static uint64_t hash_of(uint64_t hash, const void *memory, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++)
+        hash = (hash ^ ((const uint8_t *)memory)[i]) * UINT64_C(1099511628211);
+    return hash;
+}
+
+/* The same bits again, for one thread and for three, and on every machine. */
 static void test_same_bits(void **state)
 {
     (void)state;
     const int threads = omp_get_max_threads();
+    uint64_t hash[2] = {0, 0}; /* of each type's results */
     for (int32_t index = 0; index < 24; index++) {
         struct cpu_shape s = kernel_case_shape(index < 12 ? CPU_FLOAT : CPU_BF16, index);
         struct norm_case a = norm_case_new(index, s, 0.3f, 1.0f), b = norm_case_new(index, s, 0.3f, 1.0f);
@@ -307,10 +316,14 @@ static void test_same_bits(void **state)
         assert_memory_equal(a.dshift, b.dshift, vector);
         assert_memory_equal(a.running_mean, b.running_mean, vector);
         assert_memory_equal(a.running_var, b.running_var, vector);
+        hash[s.type] = hash_of(hash_of(hash[s.type], a.y, bytes), a.dx, bytes);
+        hash[s.type] = hash_of(hash_of(hash[s.type], a.running_var, vector), a.dscale, vector);
         norm_case_free(&a);
         norm_case_free(&b);
     }
     omp_set_num_threads(threads);
+    assert_int_equal(hash[CPU_FLOAT], UINT64_C(0x10519445b5e31355));
+    assert_int_equal(hash[CPU_BF16], UINT64_C(0x6a5986d1224f9147));
 }
 
 /* A NaN reaches its channel's results, with ReLU too, and no other channel's. */

@@ -13,9 +13,8 @@ there was:
     torn     all names, and of contents that were not flushed the first half
     zeros    all names, and zeros for what was not flushed, as file systems leave it that allocate late
 
-Two ends are right: the same command ends with status 0 and the same model and history as the undisturbed run, or, where
-what is there is no run any more, with status 2 and one line. A run that has ended has its model on the disk. --work is a
-folder in memory."""
+One end is right: the same command ends with status 0 and the same model and history as the undisturbed run. A run that has
+ended has its model on the disk. --work is a folder in memory."""
 
 import argparse
 import collections
@@ -133,9 +132,6 @@ class Trial:
             return "as before", ""
         seen.add(found)
         status, said, _ = self.runs.run(again, self.scene.steps)
-        lines = [line for line in said.splitlines() if line.startswith("nasrun: ")]
-        if status == 2 and len(lines) == 1:
-            return "one line", lines[0]
         differs = self.scene.same(again) if status == 0 else f"status {status}: {said.strip()[-200:]}"
         return ("wrong", differs) if differs else ("the same", "")
 
@@ -162,7 +158,7 @@ def main():
         tried = [tried[i * known // options.most] for i in range(options.most)] + [tried[-1]]
     first, slices = (int(part) for part in options.slice.split("/"))
     tried = tried[first - 1::slices]
-    ends, wrong, lines, seen = collections.Counter(), [], collections.Counter(), set()
+    ends, wrong, seen = collections.Counter(), [], set()
     for number, (scene, fault) in enumerate(tried):
         trial = Trial(runs, scene, number, fault)
         for way in WAYS:
@@ -170,16 +166,12 @@ def main():
             ends[way, end] += 1
             if end == "wrong":
                 wrong.append(f"{scene.name} {fault} {way}: {why}")
-            if end == "one line":
-                lines[why.replace(f"{options.work}/", "")[:160]] += 1
         trial.remove()
     print(f"{len(tried)} of {known} instants")
-    columns = ["the same", "one line", "as before", "wrong"]
+    columns = ["the same", "as before", "wrong"]
     print(f"{'':9}" + "".join(f"{column:>10}" for column in columns))
     for way in WAYS:
         print(f"{way:9}" + "".join(f"{ends[way, column]:10}" for column in columns))
-    for line, count in lines.items():
-        print(f"{count} x {line}")
     for line in wrong:
         print("WRONG", line)
     return 1 if wrong else 0

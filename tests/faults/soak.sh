@@ -13,8 +13,9 @@ end=$(($(date +%s) + minutes * 60))
 leftovers() { find "$1" -name '*.tmp' | wc -l; }
 engine_of() { grep -l "^PPid:[[:space:]]*$1\$" /proc/[0-9]*/status 2>/dev/null | sed -n 's,^/proc/\([0-9]*\)/.*,\1,p'; }
 
-short() { "$bin/nasrun" -q "$work/job.cfg" train.batch=16 output.plots=false budget.steps=12 output.dir="$1" output.checkpoint_seconds=0.05; }
-short "$work/whole" >"$work/log" 2>&1 || { fail "undisturbed: $(tail -n 1 "$work/log")"; finish; }
+# The command itself, so that its process is the one that is killed.
+command=("$bin/nasrun" -q "$work/job.cfg" train.batch=16 output.plots=false budget.steps=12 output.checkpoint_seconds=0.05)
+"${command[@]}" output.dir="$work/whole" >"$work/log" 2>&1 || { fail "undisturbed: $(tail -n 1 "$work/log")"; finish; }
 
 "$bin/nasrun" -q "$work/job.cfg" train.batch=16 budget.steps=1000000 search.final_share=0.0 search.epochs=1 output.dir="$work/long" \
     >"$work/long.log" 2>&1 &
@@ -27,36 +28,36 @@ classes=(write fsync rename open mkdir mmap thread read flock unlink stat malloc
 most=(450 57 14 400 30 130 1 1000 16 6 60 130000) # calls of a run
 while [ "$(date +%s)" -lt "$end" ]; do
     dir=$work/short
-    status=1 tries=0
-    while [ "$status" -ne 0 ] && [ "$tries" -lt 12 ]; do
+    status=1 try=0
+    while [ "$status" -ne 0 ] && [ "$try" -lt 12 ]; do
         way=$((RANDOM % 4))
-        [ "$tries" -lt 8 ] || way=3 # and then it is left alone
+        [ "$try" -lt 8 ] || way=3 # and then it is left alone
         case $way in
         0 | 1)
-            short "$dir" >"$work/log" 2>&1 &
+            "${command[@]}" output.dir="$dir" >"$work/log" 2>&1 &
             one=$!
             sleep "0.$((RANDOM % 10))$((RANDOM % 10))"
             kill "-$([ "$way" -eq 0 ] && echo KILL || echo TERM)" "$one" 2>/dev/null
             wait "$one" 2>/dev/null
             status=$?
-            wait_for 10 flock -n "$dir/lock" true 2>/dev/null
+            [ ! -e "$dir/lock" ] || wait_for 10 flock -n "$dir/lock" true # its engine goes with it, a moment later
             ;;
         2)
             class=$((RANDOM % ${#classes[@]}))
-            FAULT=${classes[class]}:$((1 + RANDOM * 4 % most[class])):12:once LD_PRELOAD=$inject short "$dir" >"$work/log" 2>&1
+            FAULT=${classes[class]}:$((1 + RANDOM * 4 % most[class])):12:once LD_PRELOAD=$inject "${command[@]}" output.dir="$dir" >"$work/log" 2>&1
             status=$?
             ;;
         3)
-            short "$dir" >"$work/log" 2>&1
+            "${command[@]}" output.dir="$dir" >"$work/log" 2>&1
             status=$?
             ;;
         esac
         case $way-$status in 0-137 | 1-143 | 1-75 | ?-0 | 2-2) ;; *)
             wrong=$((wrong + 1))
-            echo "way $way, try $tries: status $status: $(tail -n 1 "$work/log")"
+            echo "way $way, try $try: status $status: $(tail -n 1 "$work/log")"
             ;;
         esac
-        tries=$((tries + 1)) starts=$((starts + 1))
+        try=$((try + 1)) starts=$((starts + 1))
     done
     check "run $runs: another end" same_run "$work/whole" "$dir"
     check "run $runs leaves $(leftovers "$dir") files aside" [ "$(leftovers "$dir")" -eq 0 ]

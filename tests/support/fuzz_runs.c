@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,8 +96,8 @@ static enum status go_on(const char *name, const char *path, struct error *err)
     free(text);
     free(to);
     enum status st = run_open(&run, &left->tiny.job, left->tiny.run, -2, &left->tiny.history, err);
-    assert_int_equal(st, ST_OK);
-    st = resume_run(&run, err);
+    if (st == ST_OK) /* a journal with a damaged first line is nobody's */
+        st = resume_run(&run, err);
     run_close(&run);
     return st;
 }
