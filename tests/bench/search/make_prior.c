@@ -3,8 +3,9 @@
  *
  *     make_prior runs/a runs/b > samples/search.prior
  *
- * Siblings with other hyperparameters are left out. It is the posterior of one regression over all of them, with the weak prior before it. A run differs from others by
- * more than chance, so that to each deviation a quarter of the weak one is added. */
+ * Siblings with other hyperparameters are left out. It is the posterior of one regression over all of them, with the
+ * weak prior before it. A run differs from others by more than chance, so that to each deviation a quarter of the weak
+ * one is added. */
 #include "host/base/file.h"
 #include "host/base/matrix.h"
 #include "host/journal/event_read.h"
