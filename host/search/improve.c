@@ -68,6 +68,7 @@ static enum status add_morphs(const struct search *search, const struct search_m
     return st;
 }
 
+/* Those that the job gives a range: others a short training would only make smaller, whatever the end would say. */
 static enum status add_hyperparameters(const struct hyperparameter_space *space,
                                        const struct search_model *parent, struct options *options,
                                        struct error *err)
@@ -76,7 +77,7 @@ static enum status add_hyperparameters(const struct hyperparameter_space *space,
     enum status st = ST_OK;
     for (int32_t round = 0; round < HYPERPARAMETERS_ROUNDS; round++) {
         const int32_t count =
-            hyperparameters_round(space, &parent->recipe.hyperparameters, round, true, sets);
+            hyperparameters_round(space, &parent->recipe.hyperparameters, round, false, sets);
         for (int32_t i = 0; st == ST_OK && i < count; i++)
             st = add(options, &(struct option){.parent = parent, .set = sets[i]}, err);
     }

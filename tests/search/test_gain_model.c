@@ -307,6 +307,9 @@ static void test_file(void **state)
         assert_non_null(strstr(err.message, "a.prior"));
     }
     assert_int_equal(gain_prior_read("/nowhere.prior", &read, &err), ST_IO);
+    assert_int_equal(gain_prior_read("samples/search.prior", &read, &err),
+                     ST_OK); /* that comes with nasrun */
+    assert_true(read.mean[CHANGE_any] < 0.0 && read.deviation[CHANGE_any] > 0.0);
     free(text);
     data_files_remove(folder);
 }

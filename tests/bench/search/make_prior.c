@@ -3,8 +3,9 @@
  *
  *     make_prior runs/a runs/b > samples/search.prior
  *
- * It is the posterior of one regression over all of them, with the weak prior before it. A run differs from others by
- * more than chance, so that to each deviation a quarter of the weak one is added. */
+ * Siblings with other hyperparameters are left out. It is the posterior of one regression over all of them, with the
+ * weak prior before it. A run differs from others by more than chance, so that to each deviation a quarter of the weak
+ * one is added. */
 #include "host/base/file.h"
 #include "host/base/matrix.h"
 #include "host/journal/event_read.h"
@@ -134,6 +135,9 @@ static enum status add(struct folder *folder, const struct seen *control, const 
     const struct changed from = {&control->graph, &control->set}, to = {&seen->graph, &seen->set};
     const struct change change = change_between(&folder->space, &from, &to);
     double growth;
+    for (int i = CHANGE_learning_rate; i < CHANGE_COUNT; i++)
+        if (change.of[i] != 0.0) /* short trainings like lower rates, whatever the end would say */
+            return ST_OK;
     enum status st = grow(folder, control, seen, &growth, err);
     if (st != ST_OK)
         return st;
