@@ -24,8 +24,8 @@ struct tiny_task {
     struct trainer_device trainer_device;
 };
 
-/* Device `index`, one thread; float32 on a CPU, elsewhere what the device takes. The graph is conv 3x3 (8) [- batch norm] -
- * relu - max pool 2 - dense. */
+/* Device `index`, one thread; float32 on a CPU, elsewhere what the device takes. The graph is conv 3x3 (8) [- batch
+ * norm] - relu - max pool 2 - dense. */
 void tiny_task_open_at(struct tiny_task *task, const struct device_ops *ops, int32_t index, bool batch_norm);
 void tiny_task_open(struct tiny_task *task, const struct device_ops *ops, bool batch_norm); /* index 0 */
 void tiny_task_open_in(struct tiny_task *task, const struct device_ops *ops, enum device_precision precision,
