@@ -26,9 +26,8 @@ struct convolution {
     bool filled;
     /* As the operands lie; the kernel in the weight table's order, float32. bias is NULL where there is none. */
     struct cpu_dnnl_layout *source, *kernel, *bias, *target;
-    struct cpu_dnnl_layout *chosen_kernel; /* left to oneDNN */
-    struct cpu_dnnl_layout
-        *forward_kernel; /* likewise, where the chosen one's gradient has another type; or NULL */
+    /* Left to oneDNN; the second where the first one's gradient has another type, or NULL. */
+    struct cpu_dnnl_layout *chosen_kernel, *forward_kernel;
     struct cpu_dnnl_window window;
 };
 

@@ -15,8 +15,8 @@ static const double SHORT = 15.0, LONG = 60.0, MANY = 200.0, MOST = 1000.0;
 static const double LEAST_EPOCHS = 5.0, MOST_EPOCHS = 60.0, MOST_OVER_BEST = 3.0;
 
 /* Of the balance (ladder_predict.h), where there is no ladder. Of 10,000 images of CIFAR-10 at 16 x 16 pixels, whose
- * balance is 34 epochs, a budget of 2 epochs of air is spent best on 32 channels and 14 epochs: 0.777, against 0.772 for
- * 24 channels and 25 epochs, 0.762 for 40 and 9, 0.743 for 48 and 6. */
+ * balance is 34 epochs, a budget of 2 epochs of air is spent best on 32 channels and 14 epochs: 0.777, against 0.772
+ * for 24 channels and 25 epochs, 0.762 for 40 and 9, 0.743 for 48 and 6. */
 static const double LEAST_OF_BALANCE = 0.4;
 
 /* Shares of the stage that all rungs may take without what trainings take beside their steps, and one training of the

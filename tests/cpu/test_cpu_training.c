@@ -328,11 +328,68 @@ static void copies_follow_the_weights(void **state)
     graph_free(&graph);
 }
 
+/* Muon's updates are as large as their kernels. */
+static void updates_take_their_kernels_memory(void **state)
+{
+    (void)state;
+    struct graph graph = {0};
+    struct lower_options options = train_options();
+    struct device_session session;
+    int32_t updates = 0;
+    options.orthogonalise = true;
+    make_start(&graph, "cnn", 32);
+    session_open(&session, &cpu_device_ops, &graph, &options, IMAGES, 5);
+    for (int32_t t = 0; t < session.program.tensor_count; t++) {
+        const struct prog_tensor *tensor = &session.program.tensors[t];
+        if (tensor->kind != TENSOR_UPDATE)
+            continue;
+        updates++;
+        assert_int_equal(session.prepared->tensors[t].bytes,
+                         session.program.weights.tensors[tensor->weight].count * sizeof(float));
+    }
+    assert_true(updates > 0);
+    session_close(&session);
+    graph_free(&graph);
+}
+
+/* What the job asks for, what a run that is gone on with was in, and what hangs on no clock. */
+static void precision_is_chosen(void **state)
+{
+    (void)state;
+    cpu_bf16_or_skip();
+    static const struct {
+        struct device_options options;
+        enum device_precision taken;
+    } cases[] = {
+        {{.precision = PRECISION_BF16}, PRECISION_BF16},
+        {{.precision = PRECISION_FP32}, PRECISION_FP32},
+        {{.precision = PRECISION_FP32, .before = PRECISION_BF16}, PRECISION_FP32},
+        {{.before = PRECISION_BF16}, PRECISION_BF16},
+        {{.before = PRECISION_FP32}, PRECISION_FP32},
+        {{.untimed = true}, PRECISION_FP32},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct device *device = NULL;
+        struct device_info info;
+        struct error err;
+        assert_int_equal(cpu_device_ops.open(&cases[i].options, &device, &err), ST_OK);
+        cpu_device_ops.info(device, &info);
+        assert_int_equal(info.precision, cases[i].taken);
+        assert_true(info.rounding == (info.precision == PRECISION_BF16 ? 0x1p-9 : 0x1p-24));
+        assert_non_null(strstr(info.name, info.precision == PRECISION_BF16 ? ", bf16," : ", float32,"));
+        cpu_device_ops.close(device);
+    }
+}
+
 static void wrong_options_get_an_error(void **state)
 {
     (void)state;
     struct error err;
     struct device *device = NULL;
+    assert_int_equal(
+        cpu_device_ops.open(&(struct device_options){.precision = PRECISION_TF32}, &device, &err),
+        ST_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "train.precision: found tf32, expected "));
     assert_int_equal(cpu_device_ops.open(&(struct device_options){.threads = -1}, &device, &err), ST_RANGE);
     assert_non_null(strstr(err.message, "-1 threads"));
     assert_int_equal(cpu_device_ops.open(&(struct device_options){.index = -1}, &device, &err), ST_RANGE);
@@ -365,9 +422,10 @@ static void device_describes_itself(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(trains_like_the_reference), cmocka_unit_test(same_bits_twice),
-        cmocka_unit_test(same_bits_twice_in_bf16),   cmocka_unit_test(memory_is_known),
-        cmocka_unit_test(copies_follow_the_weights), cmocka_unit_test(wrong_options_get_an_error),
+        cmocka_unit_test(trains_like_the_reference),         cmocka_unit_test(same_bits_twice),
+        cmocka_unit_test(same_bits_twice_in_bf16),           cmocka_unit_test(memory_is_known),
+        cmocka_unit_test(copies_follow_the_weights),         cmocka_unit_test(wrong_options_get_an_error),
+        cmocka_unit_test(updates_take_their_kernels_memory), cmocka_unit_test(precision_is_chosen),
         cmocka_unit_test(device_describes_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
