@@ -17,14 +17,8 @@ struct device_case {
     const struct graph *graph;
     struct lower_options options;
     int32_t images; /* in the data set; steps read them in shuffled order */
-<<<<<<< HEAD
     int32_t larger; /* pixels that these are higher than the program's; half as many wider */
     int32_t valid;  /* rows that count, 1 .. options.batch */
-=======
-    /* pixels by which these are higher than the program's, and half of that by which they are wider */
-    int32_t larger;
-    int32_t valid; /* rows that count, 1 .. options.batch */
->>>>>>> bf16
     int32_t steps;
     struct augment augment;
     enum optimizer_kind optimizer;
