@@ -4,7 +4,7 @@
  *
  * Small and grey images (icons, digits, clothes, X-rays) look alike by nature: only colour images from 32 pixels a side
  * are compared like this. Of the 10,000 test images of CIFAR-10 91 are told to be nearly among its 45,000 training
- * images; of 40 such pairs, looked at, each was one. */
+ * images; of 40 pairs that are as near, looked at, each was one. */
 #include "host/base/file.h"
 #include "host/base/text.h"
 #include "host/data/data_internal.h"

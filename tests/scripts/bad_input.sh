@@ -59,8 +59,8 @@ refused_at_once "missing job file" 'missing.cfg' "$work/r1"
 job=$work/job.cfg
 echo 'nasrun search prior 2' >"$work/other.prior"
 refused_at_once "a prior of another version" 'other.prior: found a search prior of version 2, expected version 1' "$work/r1" \
-    search.prior="$work/other.prior"
-refused_at_once "a prior that is not there" 'search.prior.*which does not exist' "$work/r1" search.prior="$work/no.prior"
+    search.strategy=phases search.prior="$work/other.prior"
+refused_at_once "a prior that is not there" 'search.prior.*which does not exist' "$work/r1" search.strategy=phases search.prior="$work/no.prior"
 refused_at_once "unknown key on the command line" 'searhc' "$work/r1" searhc.width=8
 refused_at_once "a value out of its range" 'train.batch.*found.*expected' "$work/r1" train.batch=-1
 refused_at_once "a batch larger than the data" 'train.batch.*found 8000' "$work/r1" train.batch=8000
