@@ -167,7 +167,7 @@ coverage:
 # Faults that clang-tidy finds (.clang-tidy says which): T='host/net/graph.c' of some files.
 TIDIED = $(or $(T),$(LIBRARY_SOURCES) host/run/main.c $(wildcard tools/*.c tools/*/*.c))
 tidy:
-	@echo $(TIDIED) | xargs -P $(JOBS) -n 4 sh -c 'clang-tidy --quiet "$$@" -- -std=c17 -D_GNU_SOURCE -I. -fopenmp '"$$(pkg-config --cflags freetype2)" tidy
+	@echo $(TIDIED) | xargs -P $(JOBS) -n 4 sh -c 'clang-tidy --quiet "$$@" -- -std=c17 -D_GNU_SOURCE -I. -I$(BUILD)/onnx -fopenmp '"$$(pkg-config --cflags freetype2)" tidy
 
 # For clangd and others that ask how a file is compiled.
 compile_commands.json: FORCE

@@ -36,7 +36,7 @@ sources=$(find spec host tools tests -name '*.c' ! -path 'tests/gpu/*' | tr '\n'
 try "packages" "tools/deps.sh build demo test tsan"
 # shellcheck disable=SC2016  # for the shell inside
 try "gcc" 'make -j$(nproc) all test-programs'
-try "clang" "echo $sources | xargs -n 8 -P \$(nproc) clang -fsyntax-only -std=c17 -Wall -Wextra -Wpedantic -Werror -D_GNU_SOURCE -I. -fopenmp \$(pkg-config --cflags freetype2)"
+try "clang" "echo $sources | xargs -n 8 -P \$(nproc) clang -fsyntax-only -std=c17 -Wall -Wextra -Wpedantic -Werror -D_GNU_SOURCE -I. -Ibuild/release/onnx -fopenmp \$(pkg-config --cflags freetype2)"
 if inside "tests/run.sh $programs" >"$work/programs"; then :; else cat "$work/programs"; fi
 total=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' "$work/programs")
 # shellcheck disable=SC2086  # three numbers

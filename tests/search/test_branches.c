@@ -232,7 +232,7 @@ static void test_ranges(void **state)
         .kind = JOB_RANGE_BETWEEN, .min = 0.1, .max = 0.3, .scale = JOB_RANGE_LOG};
     static const struct job_range list = {.kind = JOB_RANGE_LIST,
                                           .values = {.count = 3, .items = {0.2, 0.5, 0.05}}};
-    static const struct {
+    const struct {
         struct job_ranges ranges;
         double rate, decay; /* of the hyperparameter's sibling in both rounds; NAN: the job's */
         double second_rate, second_decay;
