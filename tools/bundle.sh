@@ -29,11 +29,12 @@ libpng16-16 libpng-dev libjpeg62-turbo libjpeg62-turbo-dev libwebp6 libwebp-dev 
 libzstd1 liblzma5 libjbig0 libdeflate0 zlib1g zlib1g-dev libxxhash0 libxxhash-dev libutf8proc2 libutf8proc-dev
 libcjson1 libcjson-dev libcairo2 libcairo2-dev libfontconfig1 libfontconfig-dev libfreetype6 libfreetype-dev
 libpixman-1-0 libxcb1 libxcb-shm0 libxcb-render0 libx11-6 libxext6 libxrender1 libxau6 libxdmcp6 libbsd0 libmd0
-libexpat1 libbrotli1 libbrotli-dev libuuid1 libgcc-10-dev libcmocka0 libcmocka-dev fonts-dejavu-core"
+libexpat1 libbrotli1 libbrotli-dev libuuid1 libgcc-10-dev libcmocka0 libcmocka-dev fonts-dejavu-core
+libprotobuf-c1 libprotobuf-c-dev"
 onednn="onednn-cpu-gomp==2022.2.1 --hash=sha256:091357f4d66ebd6a391d4327e0bee2401597b30753f087222bb3559c1b4e625e
 onednn-devel-cpu-gomp==2022.2.1 --hash=sha256:b263bcaf903c7910ae0aae35d495f5a87408090e32787be70b46fbc2734a159c"
 linked="libconfig.so.9 libpng16.so.16 libjpeg.so.62 libwebp.so.6 libtiff.so.5 libgif.so.7 libz.so.1 libxxhash.so.0
-libutf8proc.so.2 libcjson.so.1 libcairo.so.2 libfontconfig.so.1 libdnnl.so.2 libgomp.so.1 libstdc++.so.6"
+libutf8proc.so.2 libcjson.so.1 libprotobuf-c.so.1 libcairo.so.2 libfontconfig.so.1 libdnnl.so.2 libgomp.so.1 libstdc++.so.6"
 
 # ---- Debian 11 in a folder ----
 

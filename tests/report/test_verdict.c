@@ -103,7 +103,8 @@ static void tell_model(struct story *story, int32_t id, int32_t parent, int32_t 
                                     .gain_deviation = isnan(gain) ? NAN : 0.01}};
     tell(story, candidate);
     if (compared_with >= 0 && id % 2 == 0) /* every other change is a morph */
-        tell(story, (struct event){.kind = EVENT_MORPH, .morph = {.id = id, .operation = "widen", .loss = NAN}});
+        tell(story,
+             (struct event){.kind = EVENT_MORPH, .morph = {.id = id, .operation = "widen", .loss = NAN}});
     tell(story, model);
 }
 
