@@ -43,7 +43,8 @@ static cairo_font_face_t *open_font(const char *name)
     return face;
 }
 
-/* What fontconfig would do itself, at the first text: for ever, where it has no memory for it. */
+/* Those of the system, where our own are not beside the program. It is what fontconfig would do itself, at the first
+ * text: for ever, where it has no memory for it. */
 static enum status open_fonts(struct error *err)
 {
     FcConfig *config = FcInitLoadConfigAndFonts();
@@ -57,19 +58,20 @@ static enum status open_fonts(struct error *err)
 
 enum status canvas_open(struct canvas *canvas, int width, int height, struct error *err)
 {
-    if (open_fonts(err) != ST_OK) {
-        *canvas = (struct canvas){0};
-        return err->status;
-    }
     *canvas = (struct canvas){.surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height),
                               .width = width,
                               .height = height};
     canvas->cairo = cairo_create(canvas->surface);
     canvas->fonts[0] = open_font(FONTS "DejaVuSans.ttf");
     canvas->fonts[1] = open_font(FONTS "DejaVuSans-Bold.ttf");
-    if (cairo_status(canvas->cairo) != CAIRO_STATUS_SUCCESS) {
+    enum status st = cairo_status(canvas->cairo) == CAIRO_STATUS_SUCCESS
+                         ? ST_OK
+                         : error_memory(err, "a picture", 4ull * (unsigned)width * (unsigned)height);
+    if (st == ST_OK && (canvas->fonts[0] == NULL || canvas->fonts[1] == NULL))
+        st = open_fonts(err);
+    if (st != ST_OK) {
         canvas_close(canvas);
-        return error_memory(err, "a picture", 4ull * (unsigned)width * (unsigned)height);
+        return st;
     }
     cairo_set_source_rgb(canvas->cairo, 1, 1, 1);
     cairo_paint(canvas->cairo);
