@@ -26,7 +26,7 @@ static enum status read_images(struct predictor *p, char *const *paths, int32_t 
                                int32_t *count, struct error *err)
 {
     const struct shape image = p->model.graph.layers[0].shape;
-    const size_t bytes = (size_t)image.c * (size_t)image.h * (size_t)image.w;
+    const size_t bytes = predictor_image_bytes(p);
     *count = 0;
     for (int32_t i = 0; i < asked; i++) {
         enum status st = data_read_image(paths[i], image.c, image.h, image.w, p->model.about.fit,
@@ -56,10 +56,7 @@ static enum status predict(struct predictor *p, char *const *paths, int32_t aske
     for (int32_t i = 0; i < *count; i++) {
         char name[NAME_BYTES], path[PATH_MAX];
         const float *row = p->answers + (size_t)i * (size_t)classes;
-        int32_t best = 0;
-        for (int32_t k = 1; k < classes; k++)
-            if (row[k] > row[best])
-                best = k;
+        const int32_t best = predictor_class(p, i);
         text_shown(p->model.about.class_names[best], name, sizeof(name));
         if (isatty(STDOUT_FILENO))
             printf("%s\t%s\t%.4f\n", text_shown(read[i], path, sizeof(path)), name, (double)row[best]);

@@ -37,17 +37,12 @@ static int tensor_rank(const struct weight_tensor *tensor, const struct graph *g
 
 /* ---- writing: functions that build JSON return false when out of memory ---- */
 
-static bool add_floats_text(cJSON *metadata, const char *key, const float *values, int32_t count)
+cJSON *model_channels_json(const float *values, int32_t channels)
 {
     double numbers[4] = {0};
-    for (int32_t i = 0; i < count; i++)
-        numbers[i] = values[i];
-    cJSON *array = cJSON_CreateDoubleArray(numbers, count);
-    char *text = cJSON_PrintUnformatted(array);
-    bool added = text != NULL && cJSON_AddStringToObject(metadata, key, text) != NULL;
-    cJSON_free(text);
-    cJSON_Delete(array);
-    return added;
+    for (int32_t c = 0; c < channels; c++)
+        numbers[c] = values[c];
+    return cJSON_CreateDoubleArray(numbers, channels);
 }
 
 static bool add_json_text(cJSON *metadata, const char *key, cJSON *json)
@@ -69,8 +64,8 @@ static bool add_metadata(cJSON *header, const struct graph *graph, const struct 
     if (!add_json_text(metadata, "class_names", names) ||
         cJSON_AddStringToObject(metadata, "format", FORMAT_NAME) == NULL ||
         !add_json_text(metadata, "graph", graph_to_json(graph)) ||
-        !add_floats_text(metadata, "mean", about->mean, channels) ||
-        !add_floats_text(metadata, "deviation", about->deviation, channels) ||
+        !add_json_text(metadata, "mean", model_channels_json(about->mean, channels)) ||
+        !add_json_text(metadata, "deviation", model_channels_json(about->deviation, channels)) ||
         cJSON_AddStringToObject(metadata, "fit", about->fit) == NULL)
         return false;
     snprintf(number, sizeof(number), "%" PRId64, about->id);
@@ -224,40 +219,38 @@ out:
     return st;
 }
 
+enum status model_take_class_names(struct model_about *about, const cJSON *names, int32_t wanted,
+                                   struct error *err)
+{
+    const cJSON *name;
+    if (!cJSON_IsArray(names) || cJSON_GetArraySize(names) != wanted)
+        return error_set(err, ST_FORMAT, "\"class_names\" has %d names, expected %d, one for each output",
+                         cJSON_GetArraySize(names), wanted);
+    about->class_names = calloc((size_t)wanted, sizeof(*about->class_names));
+    if (about->class_names == NULL)
+        return error_memory(err, "class names", (size_t)wanted * sizeof(*about->class_names));
+    cJSON_ArrayForEach(name, names)
+    {
+        if (!cJSON_IsString(name))
+            return error_set(err, ST_FORMAT, "class_names[%d] is no string", about->classes);
+        about->class_names[about->classes] = strdup(name->valuestring);
+        if (about->class_names[about->classes] == NULL)
+            return error_memory(err, "a class name", strlen(name->valuestring) + 1);
+        about->classes++;
+    }
+    return ST_OK;
+}
+
 static enum status read_class_names(const cJSON *metadata, struct model *model, struct error *err)
 {
     cJSON *names = NULL;
-    int32_t wanted = model->graph.layers[model->graph.count - 1].out_channels;
     enum status st = metadata_json(metadata, "class_names", &names, err);
     if (st != ST_OK)
         return st;
-    const cJSON *name;
-    struct model_about *about = &model->about;
-    if (!cJSON_IsArray(names) || cJSON_GetArraySize(names) != wanted) {
-        st = error_set(err, ST_FORMAT,
-                       "header: \"class_names\" has %d names, expected %d, one for each output",
-                       cJSON_GetArraySize(names), wanted);
-        goto out;
-    }
-    about->class_names = calloc((size_t)wanted, sizeof(*about->class_names));
-    if (about->class_names == NULL) {
-        st = error_memory(err, "class names", (size_t)wanted * sizeof(*about->class_names));
-        goto out;
-    }
-    cJSON_ArrayForEach(name, names)
-    {
-        if (!cJSON_IsString(name)) {
-            st = error_set(err, ST_FORMAT, "header: class_names[%d] is no string", about->classes);
-            goto out;
-        }
-        about->class_names[about->classes] = strdup(name->valuestring);
-        if (about->class_names[about->classes] == NULL) {
-            st = error_memory(err, "a class name", strlen(name->valuestring) + 1);
-            goto out;
-        }
-        about->classes++;
-    }
-out:
+    st = model_take_class_names(&model->about, names,
+                                model->graph.layers[model->graph.count - 1].out_channels, err);
+    if (st == ST_FORMAT)
+        error_prefix(err, "header");
     cJSON_Delete(names);
     return st;
 }

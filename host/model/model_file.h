@@ -13,6 +13,8 @@
 
 #include "host/net/graph.h"
 
+#include <cjson/cJSON.h>
+
 enum { MODEL_HASH_LENGTH = 32 };
 
 #define MODEL_FILE_NAME "model.safetensors" /* of the best model in the run folder */
@@ -35,6 +37,13 @@ struct model {
     struct model_about about;
     char hash[MODEL_HASH_LENGTH]; /* of the file that it was read from, as model_hash says it */
 };
+
+/* Takes the names of `wanted` classes from a JSON array into `about`, which has none yet. ST_FORMAT when it is none of
+ * so many strings. On any status about->classes are there to be freed (model_free). */
+enum status model_take_class_names(struct model_about *about, const cJSON *names, int32_t wanted,
+                                   struct error *err);
+/* A number for each of 1 to 4 channels as a JSON array; NULL when out of memory. The caller deletes it. */
+cJSON *model_channels_json(const float *values, int32_t channels);
 
 /* Writes the file atomically. `graph` is inferred, values[total] are in the order of its weight table. */
 enum status model_save(const char *path, const struct graph *graph, const float *values,

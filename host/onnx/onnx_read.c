@@ -199,10 +199,7 @@ static enum status take_weights(const struct onnx_reading *reading, struct model
 static void tell_about(const struct onnx_reading *reading, struct model *model)
 {
     const struct graph *graph = &model->graph;
-    model->about = (struct model_about){.classes = graph->layers[graph->count - 1].shape.c,
-                                        .views = 1,
-                                        .id = -1,
-                                        .validation_accuracy = (double)NAN};
+    model->about = (struct model_about){.views = 1, .id = -1, .validation_accuracy = (double)NAN};
     for (int32_t c = 0; c < graph->layers[0].shape.c; c++) {
         const double deviation = 1.0 / (255.0 * (double)reading->factor[c]);
         model->about.deviation[c] = (float)deviation;
@@ -221,41 +218,35 @@ static const char *metadata_of(const Onnx__ModelProto *proto, const char *key)
     return NULL;
 }
 
-/* Name `class` of the array, or its number where the file has no names. */
-static char *class_name(const cJSON *names, int32_t class)
-{
-    char number[16];
-    snprintf(number, sizeof(number), "%d", (int)class);
-    return strdup(names != NULL ? cJSON_GetStringValue(cJSON_GetArrayItem(names, class)) : number);
-}
-
-static bool are_names(const cJSON *names, int32_t classes)
-{
-    const cJSON *name;
-    cJSON_ArrayForEach(name, names) if (!cJSON_IsString(name)) return false;
-    return cJSON_IsArray(names) && cJSON_GetArraySize(names) == classes;
-}
-
-static enum status name_classes(const Onnx__ModelProto *proto, struct model_about *about, struct error *err)
+/* The names that the file has, or the classes' numbers; NULL when out of memory, or for what is no JSON. */
+static cJSON *class_names_of(const Onnx__ModelProto *proto, int32_t classes)
 {
     const char *text = metadata_of(proto, "class_names");
-    cJSON *names = text != NULL ? cJSON_Parse(text) : NULL;
-    enum status st = ST_OK;
-    if (text != NULL && !are_names(names, about->classes)) {
-        st = error_set(err, ST_FORMAT, "metadata \"class_names\" is no list of %d names", about->classes);
-        goto out;
+    if (text != NULL)
+        return cJSON_Parse(text);
+    cJSON *names = cJSON_CreateArray();
+    for (int32_t k = 0; names != NULL && k < classes; k++) {
+        char number[16];
+        snprintf(number, sizeof(number), "%d", (int)k);
+        cJSON *name = cJSON_CreateString(number);
+        if (!cJSON_AddItemToArray(names, name)) {
+            cJSON_Delete(name);
+            cJSON_Delete(names);
+            names = NULL;
+        }
     }
-    about->class_names = calloc((size_t)about->classes, sizeof(*about->class_names));
-    if (about->class_names == NULL)
-        st = error_memory(err, "class names", (unsigned long long)about->classes);
-    for (int32_t k = 0; st == ST_OK && k < about->classes; k++) {
-        about->class_names[k] = class_name(names, k);
-        if (about->class_names[k] == NULL)
-            st = error_memory(err, "class names", (unsigned long long)about->classes);
-    }
-out:
-    if (about->class_names == NULL)
-        about->classes = 0; /* as many as there are to be freed */
+    return names;
+}
+
+static enum status name_classes(const Onnx__ModelProto *proto, int32_t classes, struct model_about *about,
+                                struct error *err)
+{
+    cJSON *names = class_names_of(proto, classes);
+    enum status st = names != NULL || metadata_of(proto, "class_names") != NULL
+                         ? model_take_class_names(about, names, classes, err)
+                         : error_memory(err, "class names", (unsigned long long)classes);
+    if (st == ST_FORMAT)
+        error_prefix(err, "metadata");
     cJSON_Delete(names);
     return st;
 }
@@ -299,7 +290,7 @@ enum status onnx_read(const unsigned char *bytes, size_t length, struct model *m
     if (st == ST_OK)
         st = read_graph(&reading, model, err);
     if (st == ST_OK)
-        st = name_classes(proto, &model->about, err);
+        st = name_classes(proto, model->graph.layers[model->graph.count - 1].shape.c, &model->about, err);
     graph_free(&reading.graph);
     free(reading.values);
     free(reading.weights);

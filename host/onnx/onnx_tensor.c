@@ -53,9 +53,3 @@ float onnx_tensor_at(const struct onnx_tensor *tensor, size_t index)
     memcpy(&value, tensor->raw + index * sizeof(value), sizeof(value));
     return value;
 }
-
-void onnx_tensor_copy(const struct onnx_tensor *tensor, float *values)
-{
-    const void *from = tensor->raw != NULL ? (const void *)tensor->raw : tensor->values;
-    memcpy(values, from, tensor->count * sizeof(*values));
-}

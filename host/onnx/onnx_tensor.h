@@ -25,7 +25,5 @@ enum status onnx_tensor_of(const Onnx__TensorProto *proto, struct onnx_tensor *t
 
 /* The value at that place. */
 float onnx_tensor_at(const struct onnx_tensor *tensor, size_t index);
-/* All of them. */
-void onnx_tensor_copy(const struct onnx_tensor *tensor, float *values);
 
 #endif

@@ -292,23 +292,15 @@ static char *json_text(struct writing *w, cJSON *json)
     return text;
 }
 
-static char *floats_text(struct writing *w, const float *values)
-{
-    double numbers[CHANNELS];
-    const int32_t channels = w->model->graph.layers[0].shape.c;
-    for (int32_t c = 0; c < channels; c++)
-        numbers[c] = values[c];
-    return json_text(w, cJSON_CreateDoubleArray(numbers, channels));
-}
-
 static void write_about(struct writing *w, Onnx__ModelProto *model)
 {
     const struct model_about *about = &w->model->about;
+    const int32_t channels = w->model->graph.layers[0].shape.c;
     add_metadata(
         w, model, "class_names",
         json_text(w, cJSON_CreateStringArray((const char *const *)about->class_names, about->classes)));
-    add_metadata(w, model, "mean", floats_text(w, about->mean));
-    add_metadata(w, model, "deviation", floats_text(w, about->deviation));
+    add_metadata(w, model, "mean", json_text(w, model_channels_json(about->mean, channels)));
+    add_metadata(w, model, "deviation", json_text(w, model_channels_json(about->deviation, channels)));
     add_metadata(w, model, "fit", onnx_text(&w->parts, "%s", about->fit));
     add_metadata(w, model, "id", onnx_text(&w->parts, "%lld", (long long)about->id));
     if (!isnan(about->validation_accuracy))

@@ -23,9 +23,10 @@ void predictor_close(struct predictor *p)
     free(p->answers);
 }
 
-static enum status allocate(struct predictor *p, size_t image_bytes, struct error *err)
+static enum status allocate(struct predictor *p, struct error *err)
 {
-    size_t rows = (size_t)p->batch, classes = (size_t)p->model.about.classes;
+    const size_t rows = (size_t)p->batch, classes = (size_t)p->model.about.classes;
+    const size_t image_bytes = predictor_image_bytes(p);
 
     p->pixels = calloc(rows, image_bytes);
     p->labels = calloc(rows, sizeof(*p->labels));
@@ -88,8 +89,13 @@ enum status predictor_open(struct predictor *p, const struct device_ops *ops, in
     if (st != ST_OK)
         return st;
     p->views = views_of(views > 0 ? views : p->model.about.views);
-    struct shape image = p->model.graph.layers[0].shape;
-    return allocate(p, (size_t)image.c * (size_t)image.h * (size_t)image.w, err);
+    return allocate(p, err);
+}
+
+size_t predictor_image_bytes(const struct predictor *p)
+{
+    const struct shape image = p->model.graph.layers[0].shape;
+    return (size_t)image.c * (size_t)image.h * (size_t)image.w;
 }
 
 /* All views of the first `count` images that are bound; one view's probabilities stay as they are. */
@@ -137,4 +143,15 @@ enum status predictor_run(struct predictor *p, int32_t count, struct error *err)
         st = run_views(p, count, err);
     p->ops->dataset_free(p->device, dataset);
     return st;
+}
+
+int32_t predictor_class(const struct predictor *p, int32_t image)
+{
+    const int32_t classes = p->model.about.classes;
+    const float *answer = p->answers + (size_t)image * (size_t)classes;
+    int32_t best = 0;
+    for (int32_t k = 1; k < classes; k++)
+        if (answer[k] > answer[best])
+            best = k;
+    return best;
 }

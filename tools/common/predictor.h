@@ -32,7 +32,13 @@ enum status predictor_open(struct predictor *p, const struct device_ops *ops, in
                            struct error *err);
 void predictor_close(struct predictor *p);
 
+/* Bytes of an image in pixels. */
+size_t predictor_image_bytes(const struct predictor *p);
+
 /* Fills the answers for the first `count` images in pixels. */
 enum status predictor_run(struct predictor *p, int32_t count, struct error *err);
+
+/* The class that image `image` was taken for, of equals the first. */
+int32_t predictor_class(const struct predictor *p, int32_t image);
 
 #endif
