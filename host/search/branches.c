@@ -130,16 +130,10 @@ enum status branches_predict_growth(const struct search *search, const struct se
 
 /* ---- proposals ---- */
 
-/* The recipe's budget is in trainings of its kind, which get half of those from fresh weights. */
-static double budget_of(double share, const struct search_means *means, bool fresh)
-{
-    return (fresh ? 1.0 : 2.0) * share / means->candidate;
-}
-
 void branches_make_root(const struct branches_plan *plan, const struct search_means *means,
                         struct proposal *proposal)
 {
-    proposal->recipe.budget = budget_of(plan->root, means, true);
+    proposal_set_share(means, plan->root, proposal);
     proposal->recipe.hyperparameters.warmup = 1.0 - ROOT_HOLD;
     proposal->recipe.hyperparameters.hold = ROOT_HOLD;
     proposal->prediction = prediction_none();
@@ -161,7 +155,7 @@ enum status branches_propose_control(const struct branches *branches, const stru
     enum status st = propose_further(trunk, proposal, err);
     proposal->recipe.hyperparameters = trunk->recipe.hyperparameters;
     go_on(branches, HOLD, proposal);
-    proposal->recipe.budget = budget_of(plan->share, means, false);
+    proposal_set_share(means, plan->share, proposal);
     snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH, "control of round %d", branches->rounds + 1);
     return st;
 }
@@ -179,25 +173,8 @@ static enum status propose_hyperparameter(const struct search *search, const str
         &changes[(branches->rounds - 1 + branches->siblings / HYPERPARAMETER_EVERY) % count];
     enum status st = propose_further(branches->trunk, proposal, err);
     proposal->recipe.hyperparameters = change->set;
-    go_on(branches, HOLD, proposal);
     snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH, "%s", change->text);
     return st;
-}
-
-static enum status propose_morph(const struct search *search, const struct branches *branches,
-                                 const struct search_limits *limits, struct random_sequence *random,
-                                 struct proposal *proposal, struct error *err)
-{
-    for (int draw = 0; draw < PROPOSE_DRAWS; draw++) {
-        enum status st = propose_changed(search, branches->trunk, 1, limits, random, proposal, err);
-        if (st == ST_OK) {
-            proposal->recipe.hyperparameters = branches->trunk->recipe.hyperparameters;
-            go_on(branches, HOLD, proposal);
-        }
-        if (st != ST_NONE)
-            return st;
-    }
-    return propose_nothing(PROPOSE_DRAWS, err);
 }
 
 /* What siblings of all rounds gained, as a share of their control's loss, which is about the difference of the
@@ -239,18 +216,10 @@ static enum status propose_expected(const struct search *search, const struct br
         return error_memory(err, "gains", (size_t)search_count(search) * sizeof(*seen));
     enum status st = collect_gains(search, request, branches, seen, &improve.count, err);
     if (st == ST_OK && improve.count < BRANCHES_SEEN && !prior->read)
-        st = propose_morph(search, branches, &request->limits, random, proposal, err);
+        st = propose_changed_once(search, branches->trunk, &request->limits, random, proposal, err);
     else if (st == ST_OK)
         st = improve_propose(search, &request->limits, &improve, random, proposal, err);
     free(seen);
-    if (st == ST_OK && !isnan(proposal->prediction.mean)) {
-        snprintf(proposal->operations[proposal->operation_count++], SEARCH_OPERATION_LENGTH,
-                 "%+.3f +- %.3f expected", proposal->prediction.mean, proposal->prediction.deviation);
-        proposal->prediction = prediction_none(); /* of its score there is none */
-        proposal->recipe.hyperparameters = branches->trunk->recipe.hyperparameters;
-        proposal->recipe.prior = prior->read ? GAIN_PRIOR_VERSION : -1;
-        go_on(branches, HOLD, proposal);
-    }
     return st;
 }
 
@@ -264,6 +233,8 @@ enum status branches_propose_sibling(const struct search *search, const struct b
     if (st == ST_NONE)
         st = propose_expected(search, branches, request, prior, random, proposal, err);
     if (st == ST_OK) {
+        go_on(branches, HOLD, proposal);
+        proposal->prediction = prediction_none(); /* of its score: what it was chosen by is another thing */
         proposal->recipe.budget = branches->control->recipe.budget;
         proposal->recipe.compared_with = branches->control->id;
     }

@@ -45,6 +45,16 @@ struct change {
 
 const char *change_name(enum change_feature feature);
 
+static inline double change_weak(enum change_feature feature)
+{
+    static const double weak[CHANGE_COUNT] = {
+#define WEAK(name, deviation, meaning) deviation,
+        CHANGES(WEAK)
+#undef WEAK
+    };
+    return weak[feature];
+}
+
 /* A network, and how it is trained. */
 struct changed {
     const struct graph *graph;

@@ -87,14 +87,10 @@ const struct search_model *evolution_control(const struct search *search)
 static struct member *find(const struct search *search, const struct population *population,
                            const struct search_model *model)
 {
-    const struct hyperparameter_space *space = &search_setup(search)->hyperparameters;
-    for (int32_t i = 0; i < population->count; i++) {
-        struct member *member = &population->members[i];
-        if (member->first->fingerprint == model->fingerprint &&
-            hyperparameters_equal(space, &member->first->recipe.hyperparameters,
-                                  &model->recipe.hyperparameters))
-            return member;
-    }
+    for (int32_t i = 0; i < population->count; i++)
+        if (search_is_of(search, population->members[i].first, model->fingerprint,
+                         &model->recipe.hyperparameters))
+            return &population->members[i];
     return NULL;
 }
 
@@ -111,9 +107,16 @@ static void note(struct member *member, const struct search_model *model)
         member->trainings[at] = model;
 }
 
+/* NULL: it did not begin. */
 static bool went_well(const struct search_model *model)
 {
-    return model != NULL && !model->is_pending && !isnan(model->score);
+    return model != NULL && search_ended_well(model);
+}
+
+/* None is better than the validation images can tell. */
+static double error_of(const struct search_means *means, const struct search_model *model)
+{
+    return fmax(1.0 - model->score, 0.5 / means->validation_images);
 }
 
 /* The logarithm of its error at the deadline, by the law's prior: what it is now, and what so many epochs more bring a
@@ -130,8 +133,7 @@ static enum status look_ahead(const struct search_request *request, double usual
     enum status st = ladder_predict(NULL, 0, ladder_balance(means->train_images), means->validation_images,
                                     wanted, 2, guesses, err);
     if (st == ST_OK)
-        *outlook =
-            log(fmax(1.0 - model->score, 0.5 / means->validation_images)) + guesses[1].mean - guesses[0].mean;
+        *outlook = log(error_of(means, model)) + guesses[1].mean - guesses[0].mean;
     return st;
 }
 
@@ -195,12 +197,16 @@ static int32_t highest(const struct member *member)
 
 /* ---- proposals ---- */
 
+/* Of an epoch. */
+static double cost_of(const struct search_request *request, const struct graph *graph)
+{
+    return request->means.by_cost ? cost_seconds(graph, &request->limits.rates) : 1.0;
+}
+
 /* So many epochs of that network, as a share of the stage. */
 static double share_of(const struct search_request *request, const struct graph *graph, double epochs)
 {
-    const struct search_means *means = &request->means;
-    const double cost = means->by_cost ? cost_seconds(graph, &request->limits.rates) : 1.0;
-    return epochs * cost / means->candidate_epochs;
+    return epochs * cost_of(request, graph) / request->means.candidate_epochs;
 }
 
 /* From the evolution's weights, on the control's batches. */
@@ -208,23 +214,10 @@ static void set_recipe(const struct search_request *request, const struct popula
                        double share, struct proposal *proposal)
 {
     proposal_make_fresh(proposal);
-    proposal->recipe.budget = share / request->means.candidate;
+    proposal_set_share(&request->means, share, proposal);
     proposal->recipe.fresh = OWN_WEIGHTS;
     proposal->recipe.batches_of = population->count > 0 ? population->members[0].first->id : -1;
     proposal->prediction = prediction_none();
-}
-
-/* A network with hyperparameters as they were. */
-static enum status propose_again(const struct search_model *model, struct proposal *proposal,
-                                 struct error *err)
-{
-    *proposal = (struct proposal){.parent = -1,
-                                  .start = model->start,
-                                  .operation_count = 1,
-                                  .recipe = recipe_usual(),
-                                  .prediction = prediction_none()};
-    proposal->recipe.hyperparameters = model->recipe.hyperparameters;
-    return graph_copy(&proposal->graph, &model->graph, err);
 }
 
 static enum status propose_on_rung(const struct search_request *request, const struct evolution_plan *plan,
@@ -295,7 +288,7 @@ static enum status propose_of_ladder(const struct search *search, const struct p
 {
     for (int32_t i = 0; i < search_count(search); i++) {
         const struct search_model *model = search_at(search, i);
-        if (evolution_has(model) || branches_has(model) || !went_well(model) ||
+        if (evolution_has(model) || branches_has(model) || !search_ended_well(model) ||
             find(search, population, model) != NULL)
             continue;
         enum status st = propose_again(model, proposal, err);
@@ -357,8 +350,7 @@ static void add_parent(struct improve_request *improve, const struct member *mem
 
 static double deviation_of(const struct search_means *means, const struct search_model *model, int32_t at)
 {
-    const double error = fmax(1.0 - model->score, 0.5 / means->validation_images);
-    const double misses = MISSES[at];
+    const double error = error_of(means, model), misses = MISSES[at];
     return sqrt(2.0 * (1.0 - error) / (error * means->validation_images) + misses * misses);
 }
 
@@ -395,20 +387,6 @@ static enum status propose_by_surrogate(const struct search *search, const struc
     return st;
 }
 
-static enum status propose_by_draw(const struct search *search, const struct search_request *request,
-                                   const struct member *parent, struct random_sequence *random,
-                                   struct proposal *proposal, struct error *err)
-{
-    for (int draw = 0; draw < PROPOSE_DRAWS; draw++) {
-        enum status st = propose_changed(search, parent->first, 1, &request->limits, random, proposal, err);
-        if (st == ST_OK)
-            proposal->recipe.hyperparameters = parent->first->recipe.hyperparameters;
-        if (st != ST_NONE)
-            return st;
-    }
-    return propose_nothing(PROPOSE_DRAWS, err);
-}
-
 static enum status propose_new(const struct search *search, const struct search_request *request,
                                const struct population *population, const struct gain_prior *prior,
                                struct random_sequence *random, struct proposal *proposal, struct error *err)
@@ -421,13 +399,8 @@ static enum status propose_new(const struct search *search, const struct search_
         known += highest(&population->members[i]) >= 0;
     const struct member *parent = draw_parent(population, random);
     if (known < LEAST_SEEN || propose_by_chance(search, random))
-        return propose_by_draw(search, request, parent, random, proposal, err);
-    st = propose_by_surrogate(search, request, population, parent, prior, random, proposal, err);
-    proposal->recipe.prior = st == ST_OK && prior->read ? GAIN_PRIOR_VERSION : -1;
-    if (st == ST_OK && proposal->operation_count < SEARCH_MAX_MORPHS)
-        snprintf(proposal->operations[proposal->operation_count++], SEARCH_OPERATION_LENGTH,
-                 "%+.3f +- %.3f expected", proposal->prediction.mean, proposal->prediction.deviation);
-    return st;
+        return propose_changed_once(search, parent->first, &request->limits, random, proposal, err);
+    return propose_by_surrogate(search, request, population, parent, prior, random, proposal, err);
 }
 
 /* ---- the longer trainings ---- */
@@ -437,12 +410,11 @@ static enum status propose_long(const struct search *search, const struct search
                                 const struct member *member, int32_t repetition, struct proposal *proposal,
                                 struct error *err)
 {
-    const double cost =
-        request->means.by_cost ? cost_seconds(&member->first->graph, &request->limits.rates) : 1.0;
+    const double epochs =
+        plan->long_share * request->means.candidate_epochs / cost_of(request, &member->first->graph);
     enum status st = propose_again(member->first, proposal, err);
     if (st != ST_OK)
         return st;
-    const double epochs = plan->long_share * request->means.candidate_epochs / cost;
     set_recipe(request, population, plan->long_share, proposal);
     propose_augment(search, epochs, proposal);
     proposal->recipe.fresh = OWN_WEIGHTS + 1 + repetition;

@@ -46,15 +46,11 @@ static double edit_difference(const struct gain_point *a, const struct gain_poin
 /* The features' scales are those in which they are thought to matter alike. */
 static double feature_difference(const struct gain_point *a, const struct gain_point *b)
 {
-    static const double weak[CHANGE_COUNT] = {
-#define WEAK(name, deviation, meaning) deviation,
-        CHANGES(WEAK)
-#undef WEAK
-    };
     static const double UNIT = 0.05;
     double sum = 0.0;
     for (int i = 0; i < CHANGE_COUNT; i++) {
-        const double difference = weak[i] / UNIT * (a->change.of[i] - b->change.of[i]);
+        const double difference =
+            change_weak((enum change_feature)i) / UNIT * (a->change.of[i] - b->change.of[i]);
         sum += difference * difference;
     }
     return sum;

@@ -9,16 +9,11 @@
 enum { MOST_BYTES = 1 << 16 };
 static const char MAGIC[] = "nasrun search prior";
 
-static const double weak[CHANGE_COUNT] = {
-#define WEAK(name, deviation, meaning) deviation,
-    CHANGES(WEAK)
-#undef WEAK
-};
-
 struct gain_prior gain_prior_weak(void)
 {
     struct gain_prior prior = {.read = false};
-    memcpy(prior.deviation, weak, sizeof(weak));
+    for (int i = 0; i < CHANGE_COUNT; i++)
+        prior.deviation[i] = change_weak((enum change_feature)i);
     return prior;
 }
 

@@ -7,6 +7,7 @@
 #include "host/net/start.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -208,16 +209,12 @@ static void close_judge(struct judge *judge)
 /* ---- what is proposed ---- */
 
 /* Whether a model has that network with these hyperparameters. */
-static bool knows(const struct search *search, const struct hyperparameter_space *space,
-                  const struct proposal *proposal)
+static bool knows(const struct search *search, const struct proposal *proposal)
 {
     const uint64_t fingerprint = graph_fingerprint(&proposal->graph);
-    for (int32_t i = 0; i < search_count(search); i++) {
-        const struct search_model *model = search_at(search, i);
-        if (model->fingerprint == fingerprint &&
-            hyperparameters_equal(space, &model->recipe.hyperparameters, &proposal->recipe.hyperparameters))
+    for (int32_t i = 0; i < search_count(search); i++)
+        if (search_is_of(search, search_at(search, i), fingerprint, &proposal->recipe.hyperparameters))
             return true;
-    }
     return false;
 }
 
@@ -227,11 +224,8 @@ static enum status change(const struct hyperparameter_space *space, const struct
 {
     const struct graph *graph = &option->parent->graph;
     struct remap_list remaps = {0};
-    *proposal = (struct proposal){.parent = option->parent->id,
-                                  .start = -1,
-                                  .operation_count = 1,
-                                  .recipe = recipe_usual(),
-                                  .prediction = prediction_none()};
+    *proposal = propose_usual(option->parent->id);
+    proposal->operation_count = 1;
     if (!option->is_morph) {
         hyperparameters_describe(space, &option->set, proposal->operations[0], SEARCH_OPERATION_LENGTH);
         return graph_copy(&proposal->graph, graph, err);
@@ -247,12 +241,11 @@ static enum status change(const struct hyperparameter_space *space, const struct
 static enum status make(const struct search *search, const struct search_limits *limits,
                         const struct option *option, struct proposal *proposal, struct error *err)
 {
-    const struct hyperparameter_space *space = &search_setup(search)->hyperparameters;
     enum status st = option->parent == NULL
                          ? propose_start_of_width(search, option->start, option->width, proposal, err)
-                         : change(space, option, proposal, err);
+                         : change(&search_setup(search)->hyperparameters, option, proposal, err);
     proposal->recipe.hyperparameters = option->set;
-    if (st == ST_OK && (knows(search, space, proposal) || !search_admits(limits, &proposal->graph)))
+    if (st == ST_OK && (knows(search, proposal) || !search_admits(limits, &proposal->graph)))
         st = ST_NONE;
     if (st != ST_OK)
         proposal_free(proposal);
@@ -274,6 +267,14 @@ static enum status judge_one(const struct judge *judge, const struct search_limi
     if (judge->request->by_epochs)
         *worth /= cost_seconds(&proposal->graph, &limits->rates);
     return ST_OK;
+}
+
+/* What it was chosen by, for people and for the journal. */
+static void tell(const struct gain_prior *prior, struct proposal *proposal)
+{
+    snprintf(proposal->operations[proposal->operation_count++], SEARCH_OPERATION_LENGTH,
+             "%+.3f +- %.3f expected", proposal->prediction.mean, proposal->prediction.deviation);
+    proposal->recipe.prior = prior->read ? GAIN_PRIOR_VERSION : -1;
 }
 
 enum status improve_propose(const struct search *search, const struct search_limits *limits,
@@ -307,7 +308,9 @@ enum status improve_propose(const struct search *search, const struct search_lim
     }
     if (st == ST_OK && isinf(most))
         st = propose_nothing(options.count, err);
-    if (st != ST_OK)
+    if (st == ST_OK)
+        tell(request->prior, proposal);
+    else
         proposal_free(proposal);
     free(options.items);
     close_judge(&judge);

@@ -31,7 +31,8 @@ struct improve_request {
 };
 
 /* The proposal's parent is that of `parents` which it is a change of; a starting network's has none. Its prediction is
- * of the gain. ST_NONE when nothing new is within the limits. */
+ * of the gain; its last operation says the same, and its recipe by which prior. ST_NONE when nothing new is within the
+ * limits. */
 enum status improve_propose(const struct search *search, const struct search_limits *limits,
                             const struct improve_request *request, struct random_sequence *random,
                             struct proposal *proposal, struct error *err);

@@ -54,11 +54,6 @@ static enum status find_trunk(const struct search *search, const struct search_r
     return st;
 }
 
-static bool can_go_on(const struct search_model *model)
-{
-    return !model->is_pending && !isnan(model->score);
-}
-
 static enum status propose_next_round(const struct search *search, const struct search_request *request,
                                       const struct branches *branches, const struct branches_plan *plan,
                                       struct proposal *proposal, struct error *err)
@@ -78,11 +73,11 @@ static enum status propose_branch(const struct search *search, const struct sear
                                   const struct gain_prior *prior, struct random_sequence *random,
                                   struct proposal *proposal, struct error *err)
 {
-    if (!can_go_on(branches->root))
+    if (!search_ended_well(branches->root))
         return ST_NONE;
     if (branches->control == NULL && plan->rounds > 0)
         return branches_propose_control(branches, branches->root, plan, &request->means, proposal, err);
-    if (branches->control == NULL || !can_go_on(branches->control))
+    if (branches->control == NULL || !search_ended_well(branches->control))
         return ST_NONE;
     enum status st = branches->siblings < plan->siblings
                          ? branches_propose_sibling(search, branches, request, prior, random, proposal, err)
@@ -168,7 +163,7 @@ static enum status propose_phase(const struct search *search, const struct phase
     if (branches.root != NULL)
         return propose_branch(search, request, &branches, &rounds, &phases->prior, random, proposal, err);
     if (race.first != NULL)
-        return race_propose_rung(search, request, &race, proposal, err);
+        return race_propose_rung(request, &race, proposal, err);
     if (evolution_control(search) != NULL)
         return propose_evolution(search, request, plan, &phases->prior, random, proposal, err);
     enum status st = rungs_propose(search, request, plan, proposal, err);
@@ -222,7 +217,7 @@ static enum status propose_the_end(const struct search *search, void *state,
     struct race race;
     (void)state;
     branches_look(search, &branches);
-    if (branches.root != NULL && can_go_on(branches.root))
+    if (branches.root != NULL && search_ended_well(branches.root))
         return propose_trunk(search, request, &branches, proposal, err);
     race_look(search, &race);
     enum status st = race.first != NULL ? race_propose_end(search, request, &race, proposal, err)

@@ -17,8 +17,7 @@ void proposal_free(struct proposal *proposal)
     *proposal = (struct proposal){0};
 }
 
-/* With no graph yet. */
-static struct proposal usual(int32_t parent)
+struct proposal propose_usual(int32_t parent)
 {
     return (struct proposal){
         .parent = parent, .start = -1, .recipe = recipe_usual(), .prediction = prediction_none()};
@@ -37,13 +36,28 @@ void proposal_make_fresh(struct proposal *proposal)
     proposal->morph_count = 0;
 }
 
+/* The recipe's budget is in trainings of its kind: those from a parent get half of those from fresh weights. */
+void proposal_set_share(const struct search_means *means, double share, struct proposal *proposal)
+{
+    proposal->recipe.budget = (proposal->parent < 0 ? 1.0 : 2.0) * share / means->candidate;
+}
+
+enum status propose_again(const struct search_model *model, struct proposal *proposal, struct error *err)
+{
+    *proposal = propose_usual(-1);
+    proposal->start = model->start;
+    proposal->operation_count = 1;
+    proposal->recipe.hyperparameters = model->recipe.hyperparameters;
+    return graph_copy(&proposal->graph, &model->graph, err);
+}
+
 enum status propose_start_of_width(const struct search *search, int32_t start, int32_t width,
                                    struct proposal *proposal, struct error *err)
 {
     const struct search_setup *setup = search_setup(search);
     const char *name = setup->job->starts.items[start];
     char wide[32] = "";
-    *proposal = usual(-1);
+    *proposal = propose_usual(-1);
     proposal->start = start;
     if (width != setup->job->width)
         snprintf(wide, sizeof(wide), " %d wide", (int)width);
@@ -94,7 +108,7 @@ enum status propose_first(const struct search *search, const struct search_reque
 enum status propose_further(const struct search_model *model, struct proposal *proposal, struct error *err)
 {
     assert(model->is_parent);
-    *proposal = usual(model->id);
+    *proposal = propose_usual(model->id);
     snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH, "train further");
     proposal->operation_count = 1;
     return graph_copy(&proposal->graph, &model->graph, err);
@@ -107,7 +121,7 @@ enum status propose_best(const struct search *search, const struct search_limits
     if (best == NULL)
         return error_set(err, ST_DIVERGED, "none of the %d candidates could be trained",
                          (int)search_count(search));
-    *proposal = usual(best->id);
+    *proposal = propose_usual(best->id);
     proposal->recipe.hyperparameters = best->recipe.hyperparameters;
     return graph_copy(&proposal->graph, &best->graph, err);
 }
@@ -137,7 +151,7 @@ enum status propose_changed(const struct search *search, const struct search_mod
     struct graph next = {0};
     struct remap_list remaps = {0};
 
-    *proposal = usual(model->id);
+    *proposal = propose_usual(model->id);
     enum status st = graph_copy(&proposal->graph, &model->graph, err);
     while (st == ST_OK && proposal->morph_count < morphs) {
         struct morph *morph = &proposal->morphs[proposal->morph_count];
@@ -165,6 +179,20 @@ enum status propose_changed(const struct search *search, const struct search_mod
     if (st != ST_OK && st != ST_NONE)
         error_prefix(err, "a change of model %d", (int)model->id);
     return st;
+}
+
+enum status propose_changed_once(const struct search *search, const struct search_model *model,
+                                 const struct search_limits *limits, struct random_sequence *random,
+                                 struct proposal *proposal, struct error *err)
+{
+    for (int draw = 0; draw < PROPOSE_DRAWS; draw++) {
+        enum status st = propose_changed(search, model, 1, limits, random, proposal, err);
+        if (st == ST_OK)
+            proposal->recipe.hyperparameters = model->recipe.hyperparameters;
+        if (st != ST_NONE)
+            return st;
+    }
+    return propose_nothing(PROPOSE_DRAWS, err);
 }
 
 enum status propose_child_of_any(const struct search *search, search_is_one *is_one,

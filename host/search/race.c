@@ -36,12 +36,6 @@ void race_look(const struct search *search, struct race *race)
     }
 }
 
-/* The recipe's budget is in trainings of its kind: those from a parent get half of those from fresh weights. */
-static double budget_of(double share, const struct search_means *means, bool fresh)
-{
-    return (fresh ? 1.0 : 2.0) * share / means->candidate;
-}
-
 bool race_begin(const struct search_setup *setup, const struct search_means *means, double epochs,
                 struct proposal *proposal)
 {
@@ -50,7 +44,7 @@ bool race_begin(const struct search_setup *setup, const struct search_means *mea
     if (!setup->job->race || means->models < INT32_MAX || means->workers > MOST_WORKERS ||
         first < LEAST_FIRST_SHARE || epochs * (1.0 - (first + rungs) / means->left) < RACE_LEAST_EPOCHS)
         return false;
-    proposal->recipe.budget = budget_of(first, means, true);
+    proposal_set_share(means, first, proposal);
     proposal->recipe.fresh = FIRST_WEIGHTS;
     proposal->prediction = prediction_none();
     snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH, "first fit of a race");
@@ -59,11 +53,6 @@ bool race_begin(const struct search_setup *setup, const struct search_means *mea
 }
 
 /* ---- the three ---- */
-
-static bool has_ended_well(const struct search_model *model)
-{
-    return !model->is_pending && !isnan(model->score);
-}
 
 static enum status propose_on(const struct search_model *first, int32_t rung, struct proposal *proposal,
                               struct error *err)
@@ -82,24 +71,20 @@ static enum status propose_on(const struct search_model *first, int32_t rung, st
 static enum status propose_fresh(const struct search_model *first, struct proposal *proposal,
                                  struct error *err)
 {
-    enum status st = propose_further(first, proposal, err);
-    proposal_make_fresh(proposal);
-    proposal->start = first->start;
-    proposal->recipe.hyperparameters = first->recipe.hyperparameters;
+    enum status st = propose_again(first, proposal, err);
     proposal->recipe.fresh = OTHER_WEIGHTS;
     snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH, "race: from fresh weights");
     return st;
 }
 
-enum status race_propose_rung(const struct search *search, const struct search_request *request,
-                              const struct race *race, struct proposal *proposal, struct error *err)
+enum status race_propose_rung(const struct search_request *request, const struct race *race,
+                              struct proposal *proposal, struct error *err)
 {
-    (void)search;
-    if (race->rungs >= RUNGS || !has_ended_well(race->first))
+    if (race->rungs >= RUNGS || !search_ended_well(race->first))
         return ST_NONE;
     enum status st = race->rungs == FRESH ? propose_fresh(race->first, proposal, err)
                                           : propose_on(race->first, race->rungs, proposal, err);
-    proposal->recipe.budget = budget_of(RUNG_SHARE, &request->means, race->rungs == FRESH);
+    proposal_set_share(&request->means, RUNG_SHARE, proposal);
     if (race->rungs > 0)
         proposal->recipe.batches_of = race->first->id + 1; /* the first of the three */
     return st;
@@ -120,7 +105,7 @@ static enum status learn_law(const struct search *search, const struct search_re
     law->count = 0;
     for (int32_t i = 0; st == ST_OK && i < search_count(search) && law->count < 2; i++) {
         const struct search_model *model = search_at(search, i);
-        if (race_has(model) && has_ended_well(model) && (model == race->first || model->parent < 0))
+        if (race_has(model) && search_ended_well(model) && (model == race->first || model->parent < 0))
             st = rungs_run(search, request, model, &law->runs[law->count++], err);
     }
     return st;
@@ -146,7 +131,7 @@ static enum status expect(const struct search_request *request, const struct law
 
 static bool can_go_on(const struct search_model *model)
 {
-    return has_ended_well(model) && model->is_parent;
+    return search_ended_well(model) && model->is_parent;
 }
 
 /* Of equal ones the earlier. The first fit itself goes on where none of the three went well. */

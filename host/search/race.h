@@ -33,8 +33,8 @@ bool race_begin(const struct search_setup *setup, const struct search_means *mea
                 struct proposal *proposal);
 
 /* The next of the three; ST_NONE when all have begun. */
-enum status race_propose_rung(const struct search *search, const struct search_request *request,
-                              const struct race *race, struct proposal *proposal, struct error *err);
+enum status race_propose_rung(const struct search_request *request, const struct race *race,
+                              struct proposal *proposal, struct error *err);
 
 /* The final fit. ST_NONE when neither the first fit nor any of the three went well. */
 enum status race_propose_end(const struct search *search, const struct search_request *request,

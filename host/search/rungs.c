@@ -20,22 +20,16 @@ enum { WIDTH_STEP = 8 };
 
 /* ---- what was trained ---- */
 
-static bool has_set(const struct search *search, const struct search_model *model,
-                    const struct hyperparameters *set)
-{
-    return hyperparameters_equal(&search_setup(search)->hyperparameters, &model->recipe.hyperparameters, set);
-}
-
 /* Whether it has the job's hyperparameters. */
 static bool is_usual(const struct search *search, const struct search_model *model)
 {
     const struct hyperparameters usual = recipe_usual().hyperparameters;
-    return has_set(search, model, &usual);
+    return search_has_set(search, model, &usual);
 }
 
 static bool is_same(const struct search *search, const struct search_model *a, const struct search_model *b)
 {
-    return a->fingerprint == b->fingerprint && has_set(search, a, &b->recipe.hyperparameters);
+    return search_is_of(search, a, b->fingerprint, &b->recipe.hyperparameters);
 }
 
 /* Whether it is none of a trunk's, of a race or of an evolution. */
@@ -97,7 +91,7 @@ struct standing {
 static int32_t set_of(const struct search *search, const struct search_model *model)
 {
     int32_t first = 0;
-    while (!has_set(search, search_at(search, first), &model->recipe.hyperparameters))
+    while (!search_has_set(search, search_at(search, first), &model->recipe.hyperparameters))
         first++;
     return is_usual(search, model) ? 0 : 1 + first;
 }
@@ -245,7 +239,7 @@ __attribute__((format(printf, 2, 3))) static void say(struct proposal *proposal,
 static void set_recipe(const struct search *search, const struct search_request *request, double share,
                        struct proposal *proposal)
 {
-    proposal->recipe.budget = share / request->means.candidate;
+    proposal_set_share(&request->means, share, proposal);
     if (search_count(search) > 0)
         proposal->recipe.batches_of = search_at(search, 0)->id;
 }
@@ -261,9 +255,9 @@ static enum status propose_network(const struct search *search, const struct sea
 }
 
 /* A network that was trained, once more from fresh weights, with those hyperparameters. */
-static enum status propose_again(const struct search *search, const struct search_model *model,
-                                 const struct hyperparameters *set, struct proposal *proposal,
-                                 struct error *err)
+static enum status propose_with_set(const struct search *search, const struct search_model *model,
+                                    const struct hyperparameters *set, struct proposal *proposal,
+                                    struct error *err)
 {
     const int32_t start = model->start;
     enum status st = propose_start_of_width(search, start, width_of(search, model), proposal, err);
@@ -296,7 +290,7 @@ static enum status propose_best_of(const struct search *search, const struct sea
         const struct search_model *model = standing->models[i];
         if (has_begun(search, model, rung))
             continue;
-        enum status st = propose_again(search, model, &model->recipe.hyperparameters, proposal, err);
+        enum status st = propose_with_set(search, model, &model->recipe.hyperparameters, proposal, err);
         if (st == ST_OK)
             set_recipe(search, request, share, proposal);
         return st;
@@ -324,7 +318,7 @@ static const struct search_model *trial_of(const struct search *search, const st
 {
     for (int32_t i = 0; i < search_count(search); i++) {
         const struct search_model *model = search_at(search, i);
-        if (is_of_ladder(model) && model->fingerprint == network->fingerprint && has_set(search, model, set))
+        if (is_of_ladder(model) && search_is_of(search, model, network->fingerprint, set))
             return model;
     }
     return NULL;
@@ -368,7 +362,7 @@ static enum status propose_trial(const struct search *search, const struct searc
         for (int32_t i = 0; i < count; i++) {
             const struct search_model *trial = trial_of(search, centre, &sets[i]);
             if (trial == NULL) {
-                st = propose_again(search, centre, &sets[i], proposal, err);
+                st = propose_with_set(search, centre, &sets[i], proposal, err);
                 if (st == ST_OK)
                     set_recipe(search, request, (plan->rungs > 1 ? 2.0 : 1.0) * plan->share, proposal);
                 return st;
@@ -430,7 +424,7 @@ static enum status propose_chosen(const struct search *search, const struct stan
     const int32_t chosen = ladder_choose(standing->wanted, standing->guesses, standing->count);
     const struct search_model *model = standing->models[chosen];
     const double error = exp(standing->guesses[chosen].mean);
-    enum status st = propose_again(search, model, &model->recipe.hyperparameters, proposal, err);
+    enum status st = propose_with_set(search, model, &model->recipe.hyperparameters, proposal, err);
     if (st != ST_OK)
         return st;
     propose_augment(search, standing->wanted[chosen].epochs, proposal);

@@ -309,6 +309,23 @@ bool search_knows(const struct search *search, const struct graph *graph)
     return false;
 }
 
+bool search_has_set(const struct search *search, const struct search_model *model,
+                    const struct hyperparameters *set)
+{
+    return hyperparameters_equal(&search->setup.hyperparameters, &model->recipe.hyperparameters, set);
+}
+
+bool search_is_of(const struct search *search, const struct search_model *model, uint64_t fingerprint,
+                  const struct hyperparameters *set)
+{
+    return model->fingerprint == fingerprint && search_has_set(search, model, set);
+}
+
+bool search_ended_well(const struct search_model *model)
+{
+    return !model->is_pending && !isnan(model->score);
+}
+
 bool search_is_parent(const struct search_model *model)
 {
     return model->is_parent;

@@ -60,6 +60,14 @@ bool search_has_parent(const struct search *search);
 bool search_knows(const struct search *search, const struct graph *graph); /* a model has this very graph */
 bool search_has_begun(const struct search *search, int32_t start);         /* or left it out */
 
+/* Whether it has those hyperparameters; and whether it is also of the network with that fingerprint. */
+bool search_has_set(const struct search *search, const struct search_model *model,
+                    const struct hyperparameters *set);
+bool search_is_of(const struct search *search, const struct search_model *model, uint64_t fingerprint,
+                  const struct hyperparameters *set);
+
+bool search_ended_well(const struct search_model *model); /* it has ended, with a score */
+
 /* One drawn evenly of those for which `is_one` holds; NULL when there is none. */
 typedef bool search_is_one(const struct search_model *model);
 const struct search_model *search_draw_model(const struct search *search, search_is_one *is_one,
@@ -68,6 +76,9 @@ bool search_is_parent(const struct search_model *model);
 bool search_is_pending(const struct search_model *model);
 
 /* ---- proposals. Their recipe is the usual one and they have no prediction; who wants others writes them in. ---- */
+
+/* With no graph yet, nor operations. */
+struct proposal propose_usual(int32_t parent);
 
 /* Starting network `start`, an index into search.starts; of that width, or as wide as the job says. */
 enum status propose_start_of_width(const struct search *search, int32_t start, int32_t width,
@@ -95,6 +106,11 @@ enum status propose_changed(const struct search *search, const struct search_mod
                             const struct search_limits *limits, struct random_sequence *random,
                             struct proposal *proposal, struct error *err);
 
+/* Draws single morphs on `model`, with its hyperparameters, until the result is new; ST_NONE when none is. */
+enum status propose_changed_once(const struct search *search, const struct search_model *model,
+                                 const struct search_limits *limits, struct random_sequence *random,
+                                 struct proposal *proposal, struct error *err);
+
 /* Draws models for which `is_one` holds and children of them until one is new; ST_NONE when none is. */
 enum status propose_child_of_any(const struct search *search, search_is_one *is_one,
                                  const struct search_limits *limits, struct random_sequence *random,
@@ -103,12 +119,19 @@ enum status propose_child_of_any(const struct search *search, search_is_one *is_
 /* `model`, which is a parent, trained further. */
 enum status propose_further(const struct search_model *model, struct proposal *proposal, struct error *err);
 
+/* The model's network with its hyperparameters, from fresh weights; the one operation is the caller's to write. */
+enum status propose_again(const struct search_model *model, struct proposal *proposal, struct error *err);
+
 /* search_best, trained further with the hyperparameters of its recipe; ST_DIVERGED when there is none. */
 enum status propose_best(const struct search *search, const struct search_limits *limits,
                          struct proposal *proposal, struct error *err);
 
 /* The proposal's graph, but from fresh weights; what was done to it stays said. */
 void proposal_make_fresh(struct proposal *proposal);
+
+/* Its training takes that share of the stage, of its device. Set last: what a recipe's budget is depends on whether the
+ * proposal has a parent. */
+void proposal_set_share(const struct search_means *means, double share, struct proposal *proposal);
 
 /* Whether chance is to propose this one, a child of any parent, so that a strategy can't lock itself in:
  * search.random_share. */
