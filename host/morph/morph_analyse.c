@@ -89,6 +89,21 @@ enum status morph_check_kernel(const char *what, int32_t kernel, struct error *e
     return ST_OK;
 }
 
+int32_t morph_next_kernel(const struct layer *conv)
+{
+    return (conv->kernel_h > conv->kernel_w ? conv->kernel_h : conv->kernel_w) + MORPH_KERNEL_STEP;
+}
+
+int32_t morph_whole_width(int32_t channels)
+{
+    return (channels + MORPH_WIDTH_MULTIPLE - 1) / MORPH_WIDTH_MULTIPLE * MORPH_WIDTH_MULTIPLE;
+}
+
+int32_t morph_squeezed(int32_t channels)
+{
+    return morph_whole_width((channels + 3) / 4);
+}
+
 int32_t morph_pruned(int32_t channels, int32_t quarters)
 {
     const int32_t left = channels * quarters / 4 / MORPH_WIDTH_MULTIPLE * MORPH_WIDTH_MULTIPLE;
@@ -128,12 +143,33 @@ struct layer morph_mixing_layer(const struct graph *graph, int32_t input, int32_
     return layer;
 }
 
-bool morph_beside_batch_norm(const struct graph *graph, int32_t index)
+bool morph_has_channels(const struct graph *graph, int32_t index)
 {
-    if (graph->layers[index].kind == LAYER_BATCH_NORM)
+    return (graph->layers[index].kind == LAYER_CONV || graph->layers[index].kind == LAYER_DENSE) &&
+           !morph_is_fixed(graph, index);
+}
+
+bool morph_is_activation(const struct graph *graph, int32_t index)
+{
+    return layer_traits(graph->layers[index].kind)->family == FAMILY_ACTIVATION;
+}
+
+bool morph_is_one_pixel(const struct shape *shape)
+{
+    return shape->h == 1 && shape->w == 1;
+}
+
+bool morph_kernel_fits(int32_t kernel, const struct shape *input)
+{
+    return kernel / 2 < (input->h > input->w ? input->h : input->w);
+}
+
+bool morph_is_beside(const struct graph *graph, int32_t index, enum layer_kind kind)
+{
+    if (graph->layers[index].kind == kind)
         return true;
     for (int32_t i = index + 1; i < graph->count; i++)
-        if (graph->layers[i].kind == LAYER_BATCH_NORM && graph->layers[i].inputs[0] == index)
+        if (graph->layers[i].kind == kind && graph->layers[i].inputs[0] == index)
             return true;
     return false;
 }

@@ -32,17 +32,6 @@ static bool wants_any(const struct graph *graph, int32_t index)
     return true;
 }
 
-static bool wants_activation(const struct graph *graph, int32_t index)
-{
-    return layer_traits(graph->layers[index].kind)->family == FAMILY_ACTIVATION;
-}
-
-static bool wants_channels(const struct graph *graph, int32_t index)
-{
-    return (graph->layers[index].kind == LAYER_CONV || graph->layers[index].kind == LAYER_DENSE) &&
-           !morph_is_fixed(graph, index);
-}
-
 static bool wants_conv(const struct graph *graph, int32_t index)
 {
     return graph->layers[index].kind == LAYER_CONV && !morph_is_fixed(graph, index);
@@ -57,7 +46,7 @@ static bool wants_add(const struct graph *graph, int32_t index)
  * stay together and are run as one by the devices. */
 static int32_t pick_block_end(const struct graph *graph, struct random_sequence *random)
 {
-    int32_t chosen = random_next_below(random, 4) < 3 ? pick(graph, wants_activation, random) : -1;
+    int32_t chosen = random_next_below(random, 4) < 3 ? pick(graph, morph_is_activation, random) : -1;
     return chosen >= 0 ? chosen : pick(graph, wants_any, random);
 }
 
@@ -66,8 +55,7 @@ static int32_t draw_new_kernel(const struct shape *shape, struct random_sequence
 {
     static const int32_t kernels[] = {1, 3, 3, 3, 3, 5};
     int32_t kernel = kernels[random_next_below(random, sizeof(kernels) / sizeof(*kernels))];
-    const int32_t larger = shape->h > shape->w ? shape->h : shape->w;
-    while (kernel > 1 && kernel / 2 >= larger) /* no tap that only ever sees padding */
+    while (!morph_kernel_fits(kernel, shape)) /* one of 1 does */
         kernel -= 2;
     return kernel;
 }
@@ -80,13 +68,13 @@ static enum status draw_deepen(const struct graph *graph, struct random_sequence
     if (a < 0)
         return error_set(err, ST_NONE, "deepen: found no layer between input and output, expected one");
     const struct shape *shape = &graph->layers[a].shape;
-    bool one_pixel = shape->h == 1 && shape->w == 1, never_negative = false;
+    bool one_pixel = morph_is_one_pixel(shape), never_negative = false;
     enum status st = morph_never_negative(graph, a, &never_negative, err);
     if (st != ST_OK)
         return st;
     const uint32_t weights[DEEPEN_VARIANT_COUNT] = {
         [DEEPEN_CONV_RELU] = !one_pixel && never_negative ? 4 : 0,
-        [DEEPEN_BATCH_NORM] = morph_beside_batch_norm(graph, a) ? 0 : 1,
+        [DEEPEN_BATCH_NORM] = morph_is_beside(graph, a, LAYER_BATCH_NORM) ? 0 : 1,
         [DEEPEN_DENSE_RELU] = one_pixel && never_negative ? 4 : 0,
     };
     uint32_t total = 0;
@@ -113,7 +101,7 @@ static enum status draw_residual(const struct graph *graph, enum morph_kind kind
 {
     int32_t a = pick_block_end(graph, random);
     const struct shape *shape = a < 0 ? NULL : &graph->layers[a].shape;
-    if (!shape || (shape->h == 1 && shape->w == 1))
+    if (!shape || morph_is_one_pixel(shape))
         return error_set(err, ST_NONE, "%s: found no layer of several pixels, expected one",
                          morph_kind_name(kind));
     const int32_t kernel = draw_new_kernel(shape, random);
@@ -132,17 +120,15 @@ static enum status draw_repeat(const struct graph *graph, struct random_sequence
     return ST_OK;
 }
 
-/* To a quarter of the channels, rounded up to the multiple. */
 static enum status draw_squeeze(const struct graph *graph, struct random_sequence *random,
                                 struct morph *morph, struct error *err)
 {
     int32_t a = pick_block_end(graph, random);
     const struct shape *shape = a < 0 ? NULL : &graph->layers[a].shape;
-    if (!shape || (shape->h == 1 && shape->w == 1))
+    if (!shape || morph_is_one_pixel(shape))
         return error_set(err, ST_NONE, "squeeze: found no layer of several pixels, expected one");
-    const int32_t squeezed = (shape->c + 3) / 4, unit = MORPH_WIDTH_MULTIPLE;
-    *morph = (struct morph){
-        .kind = MORPH_SQUEEZE, .a = graph->layers[a].id, .amount = (squeezed + unit - 1) / unit * unit};
+    *morph =
+        (struct morph){.kind = MORPH_SQUEEZE, .a = graph->layers[a].id, .amount = morph_squeezed(shape->c)};
     return ST_OK;
 }
 
@@ -150,13 +136,14 @@ static enum status draw_squeeze(const struct graph *graph, struct random_sequenc
 static enum status draw_widen(const struct graph *graph, struct random_sequence *random, struct morph *morph,
                               struct error *err)
 {
-    int32_t a = pick(graph, wants_channels, random);
+    int32_t a = pick(graph, morph_has_channels, random);
     if (a < 0)
         return error_set(err, ST_NONE, "widen: found no conv or dense layer but the last, expected one");
     int32_t channels = graph->layers[a].shape.c;
     int32_t more = random_next_below(random, 2) == 0 ? channels / 2 : channels;
-    int32_t wide = (channels + more + MORPH_WIDTH_MULTIPLE - 1) / MORPH_WIDTH_MULTIPLE * MORPH_WIDTH_MULTIPLE;
-    *morph = (struct morph){.kind = MORPH_WIDEN, .a = graph->layers[a].id, .amount = wide - channels};
+    *morph = (struct morph){.kind = MORPH_WIDEN,
+                            .a = graph->layers[a].id,
+                            .amount = morph_whole_width(channels + more) - channels};
     return ST_OK;
 }
 
@@ -165,7 +152,7 @@ static enum status draw_widen_many(const struct graph *graph, enum morph_kind ki
                                    struct random_sequence *random, struct morph *morph, struct error *err)
 {
     const bool net = kind == MORPH_WIDEN_NET;
-    int32_t a = net ? 0 : pick(graph, wants_channels, random);
+    int32_t a = net ? 0 : pick(graph, morph_has_channels, random);
     if (a < 0)
         return error_set(err, ST_NONE,
                          "widen_stage: found no conv or dense layer but the last, expected one");
@@ -213,14 +200,13 @@ static enum status draw_kernel(const struct graph *graph, struct random_sequence
         return error_set(err, ST_NONE, "kernel: found no conv, expected one");
     const struct layer *layer = &graph->layers[a];
     const struct shape *in = &graph->layers[layer->inputs[0]].shape;
-    int32_t kernel = (layer->kernel_h > layer->kernel_w ? layer->kernel_h : layer->kernel_w) + 2;
-    int32_t larger = in->h > in->w ? in->h : in->w;
-    if (kernel > MORPH_MAX_KERNEL || kernel / 2 >= larger)
+    const int32_t kernel = morph_next_kernel(layer), larger = in->h > in->w ? in->h : in->w;
+    if (kernel > MORPH_MAX_KERNEL || !morph_kernel_fits(kernel, in))
         return error_set(
             err, ST_NONE,
             "kernel: conv %u would get a kernel of %d, expected at most %d, and %d for %d pixels",
             (unsigned)layer->id, (int)kernel, MORPH_MAX_KERNEL, (int)(2 * larger - 1), (int)larger);
-    *morph = (struct morph){.kind = MORPH_KERNEL, .a = layer->id, .amount = 2};
+    *morph = (struct morph){.kind = MORPH_KERNEL, .a = layer->id, .amount = MORPH_KERNEL_STEP};
     return ST_OK;
 }
 
@@ -228,7 +214,8 @@ static enum status draw_kernel(const struct graph *graph, struct random_sequence
 static enum status draw_prune(const struct graph *graph, struct random_sequence *random, struct morph *morph,
                               struct error *err)
 {
-    const int32_t a = pick(graph, wants_channels, random), channels = a < 0 ? 0 : graph->layers[a].shape.c;
+    const int32_t a = pick(graph, morph_has_channels, random),
+                  channels = a < 0 ? 0 : graph->layers[a].shape.c;
     const int32_t left = morph_pruned(channels, 2 + (int32_t)random_next_below(random, 2));
     if (left >= channels)
         return error_set(err, ST_NONE, "prune: found no conv or dense layer of more than %d channels",

@@ -110,8 +110,17 @@ void morph_reach(const struct graph *graph, int32_t from, bool *reached);
 /* A convolution whose filters are to stay as they are: not trained, or made for the training images. */
 bool morph_is_fixed(const struct graph *graph, int32_t index);
 
-/* Whether it is a batch norm, or one reads it. */
-bool morph_beside_batch_norm(const struct graph *graph, int32_t index);
+/* What can be made wider or narrower: a convolution or dense layer that is not fixed. */
+bool morph_has_channels(const struct graph *graph, int32_t index);
+
+bool morph_is_activation(const struct graph *graph, int32_t index);
+bool morph_is_one_pixel(const struct shape *shape);
+
+/* Whether each tap of such a kernel sees more than padding somewhere in an input of that shape. */
+bool morph_kernel_fits(int32_t kernel, const struct shape *input);
+
+/* Whether it is of that kind, or the first input of one that is. */
+bool morph_is_beside(const struct graph *graph, int32_t index, enum layer_kind kind);
 
 /* How the network's own layers are, by most of them, for new ones to be alike. */
 struct morph_style {
@@ -127,6 +136,16 @@ enum status morph_check_kernel(const char *what, int32_t kernel, struct error *e
 /* What could stand for layer a, were it removed: of a sum the operand that comes first, of a gate what it opens; else
  * the nearest layer of its shape in front of a convolution or a dense layer. -1: none. */
 int32_t morph_find_without(const struct graph *graph, int32_t a);
+
+/* The kernel of a convolution, its longer side, after one step of MORPH_KERNEL. */
+enum { MORPH_KERNEL_STEP = 2 };
+int32_t morph_next_kernel(const struct layer *conv);
+
+/* At least so many channels: in whole multiples of MORPH_WIDTH_MULTIPLE. */
+int32_t morph_whole_width(int32_t channels);
+
+/* What MORPH_SQUEEZE goes down to: a quarter, in whole multiples. */
+int32_t morph_squeezed(int32_t channels);
 
 /* So many quarters of the channels, in whole multiples of MORPH_WIDTH_MULTIPLE: one of these at least. */
 int32_t morph_pruned(int32_t channels, int32_t quarters);

@@ -11,17 +11,6 @@ struct list {
     int32_t count, capacity;
 };
 
-static bool is_activation(const struct graph *graph, int32_t index)
-{
-    return layer_traits(graph->layers[index].kind)->family == FAMILY_ACTIVATION;
-}
-
-static bool has_channels(const struct graph *graph, int32_t index)
-{
-    return (graph->layers[index].kind == LAYER_CONV || graph->layers[index].kind == LAYER_DENSE) &&
-           !morph_is_fixed(graph, index);
-}
-
 /* Adds it if the graph has room for it. */
 static enum status add(struct list *list, const struct morph *morph, struct error *err)
 {
@@ -39,17 +28,13 @@ static enum status add(struct list *list, const struct morph *morph, struct erro
     return ST_OK;
 }
 
-static int32_t larger_side(const struct shape *shape)
-{
-    return shape->h > shape->w ? shape->h : shape->w;
-}
-
-/* Convolutions behind `a`, by themselves or in a residual block: of each kernel that sees more than padding. */
+/* Convolutions behind layer a, by themselves or in a residual block: of each kernel from the morph's on that sees more
+ * than padding. */
 static enum status add_kernels(struct list *list, int32_t a, struct morph morph, struct error *err)
 {
     enum status st = ST_OK;
-    for (morph.amount = 1; st == ST_OK && morph.amount <= MORPH_MAX_KERNEL; morph.amount += 2)
-        if (morph.amount == 1 || morph.amount / 2 < larger_side(&list->graph->layers[a].shape))
+    for (; st == ST_OK && morph.amount <= MORPH_MAX_KERNEL; morph.amount += 2)
+        if (morph_kernel_fits(morph.amount, &list->graph->layers[a].shape))
             st = add(list, &morph, err);
     return st;
 }
@@ -57,7 +42,7 @@ static enum status add_kernels(struct list *list, int32_t a, struct morph morph,
 static enum status add_deepen(struct list *list, int32_t a, struct error *err)
 {
     const struct layer *layer = &list->graph->layers[a];
-    const bool one_pixel = layer->shape.h == 1 && layer->shape.w == 1;
+    const bool one_pixel = morph_is_one_pixel(&layer->shape);
     struct morph morph = {.kind = MORPH_DEEPEN, .a = layer->id, .amount = 1};
     bool never_negative = false;
     enum status st = morph_never_negative(list->graph, a, &never_negative, err);
@@ -66,20 +51,19 @@ static enum status add_deepen(struct list *list, int32_t a, struct error *err)
         st = one_pixel ? add(list, &morph, err) : add_kernels(list, a, morph, err);
     }
     morph.variant = DEEPEN_BATCH_NORM;
-    morph.amount = 1;
-    return st == ST_OK && !morph_beside_batch_norm(list->graph, a) ? add(list, &morph, err) : st;
+    return st == ST_OK && !morph_is_beside(list->graph, a, LAYER_BATCH_NORM) ? add(list, &morph, err) : st;
 }
 
 /* By half and double, in multiples. */
 static enum status add_widths(struct list *list, int32_t a, struct error *err)
 {
-    const int32_t channels = list->graph->layers[a].shape.c, unit = MORPH_WIDTH_MULTIPLE;
+    const int32_t channels = list->graph->layers[a].shape.c;
     enum status st = ST_OK;
     int32_t last = 0;
     for (int32_t more = channels / 2; st == ST_OK && more <= channels; more += channels - channels / 2) {
-        const int32_t wide = (channels + more + unit - 1) / unit * unit;
-        const struct morph morph = {
-            .kind = MORPH_WIDEN, .a = list->graph->layers[a].id, .amount = wide - channels};
+        const struct morph morph = {.kind = MORPH_WIDEN,
+                                    .a = list->graph->layers[a].id,
+                                    .amount = morph_whole_width(channels + more) - channels};
         st = morph.amount != last ? add(list, &morph, err) : ST_OK;
         last = morph.amount;
     }
@@ -90,7 +74,7 @@ static enum status add_widths(struct list *list, int32_t a, struct error *err)
 static bool is_first_of_stage(const struct graph *graph, int32_t a)
 {
     for (int32_t i = 1; i < a; i++)
-        if (has_channels(graph, i) && graph->layers[i].shape.h == graph->layers[a].shape.h &&
+        if (morph_has_channels(graph, i) && graph->layers[i].shape.h == graph->layers[a].shape.h &&
             graph->layers[i].shape.w == graph->layers[a].shape.w)
             return false;
     return true;
@@ -110,21 +94,11 @@ static enum status add_many_widths(struct list *list, enum morph_kind kind, int3
 static enum status add_kernel(struct list *list, int32_t a, struct error *err)
 {
     const struct layer *layer = &list->graph->layers[a];
-    const int32_t kernel = (layer->kernel_h > layer->kernel_w ? layer->kernel_h : layer->kernel_w) + 2;
-    const struct morph morph = {.kind = MORPH_KERNEL, .a = layer->id, .amount = 2};
-    if (kernel > MORPH_MAX_KERNEL || kernel / 2 >= larger_side(&list->graph->layers[layer->inputs[0]].shape))
+    const int32_t kernel = morph_next_kernel(layer);
+    const struct morph morph = {.kind = MORPH_KERNEL, .a = layer->id, .amount = MORPH_KERNEL_STEP};
+    if (kernel > MORPH_MAX_KERNEL || !morph_kernel_fits(kernel, &list->graph->layers[layer->inputs[0]].shape))
         return ST_OK;
     return add(list, &morph, err);
-}
-
-static enum status add_separable(struct list *list, int32_t a, struct error *err)
-{
-    const struct layer *layer = &list->graph->layers[a];
-    enum status st = ST_OK;
-    for (int32_t kernel = 3; st == ST_OK && kernel <= MORPH_MAX_KERNEL; kernel += 2)
-        if (kernel / 2 < larger_side(&layer->shape))
-            st = add(list, &(struct morph){.kind = MORPH_SEPARABLE, .a = layer->id, .amount = kernel}, err);
-    return st;
 }
 
 /* Between the ends of blocks. */
@@ -138,7 +112,7 @@ static enum status add_skips(struct list *list, enum morph_kind kind, int32_t a,
     morph_reach(graph, a, reached);
     for (int32_t b = a + 1; st == ST_OK && b < graph->count - 1; b++) {
         const struct morph morph = {.kind = kind, .a = graph->layers[a].id, .b = graph->layers[b].id};
-        if (reached[b] && is_activation(graph, b))
+        if (reached[b] && morph_is_activation(graph, b))
             st = add(list, &morph, err);
     }
     free(reached);
@@ -175,41 +149,37 @@ static enum status add_at(struct list *list, enum morph_kind kind, int32_t a, st
 {
     const struct graph *graph = list->graph;
     const struct layer *layer = &graph->layers[a];
-    const bool one_pixel = layer->shape.h == 1 && layer->shape.w == 1;
-    const int32_t unit = MORPH_WIDTH_MULTIPLE, squeezed = (layer->shape.c + 3) / 4;
+    const bool one_pixel = morph_is_one_pixel(&layer->shape);
+    struct morph morph = {.kind = kind, .a = layer->id};
     switch (kind) {
     case MORPH_DEEPEN:
         return add_deepen(list, a, err);
     case MORPH_WIDEN:
-        return has_channels(graph, a) ? add_widths(list, a, err) : ST_OK;
+        return morph_has_channels(graph, a) ? add_widths(list, a, err) : ST_OK;
     case MORPH_ADD_SKIP:
     case MORPH_CONCAT_SKIP:
-        return is_activation(graph, a) ? add_skips(list, kind, a, err) : ST_OK;
+        return morph_is_activation(graph, a) ? add_skips(list, kind, a, err) : ST_OK;
     case MORPH_KERNEL:
         return layer->kind == LAYER_CONV && !morph_is_fixed(graph, a) ? add_kernel(list, a, err) : ST_OK;
     case MORPH_RESIDUAL:
-        return one_pixel ? ST_OK : add_kernels(list, a, (struct morph){.kind = kind, .a = layer->id}, err);
     case MORPH_SEPARABLE: /* of one pixel it would be a number */
-        return one_pixel ? ST_OK : add_separable(list, a, err);
+        morph.amount = kind == MORPH_SEPARABLE ? 3 : 1;
+        return one_pixel ? ST_OK : add_kernels(list, a, morph, err);
     case MORPH_REPEAT:
-        return layer->kind == LAYER_ADD ? add(list, &(struct morph){.kind = kind, .a = layer->id}, err)
-                                        : ST_OK;
+        return layer->kind == LAYER_ADD ? add(list, &morph, err) : ST_OK;
     case MORPH_SQUEEZE:
-        return one_pixel
-                   ? ST_OK
-                   : add(list,
-                         &(struct morph){
-                             .kind = kind, .a = layer->id, .amount = (squeezed + unit - 1) / unit * unit},
-                         err);
+        morph.amount = morph_squeezed(layer->shape.c);
+        return one_pixel ? ST_OK : add(list, &morph, err);
     case MORPH_WIDEN_STAGE:
-        return has_channels(graph, a) && is_first_of_stage(graph, a) ? add_many_widths(list, kind, a, err)
-                                                                     : ST_OK;
+        return morph_has_channels(graph, a) && is_first_of_stage(graph, a)
+                   ? add_many_widths(list, kind, a, err)
+                   : ST_OK;
     case MORPH_WIDEN_NET:
         return a == 1 ? add_many_widths(list, kind, 0, err) : ST_OK;
     case MORPH_REMOVE:
         return add_removal(list, a, err);
     case MORPH_PRUNE:
-        return has_channels(graph, a) ? add_pruned(list, a, err) : ST_OK;
+        return morph_has_channels(graph, a) ? add_pruned(list, a, err) : ST_OK;
     case MORPH_KIND_COUNT:
         break;
     }

@@ -67,7 +67,7 @@ enum status morph_edit_separable(struct morph_edit *edit, const struct morph *mo
     const struct shape *shape = &parent->layers[a].shape;
     if (morph->amount != 3 && morph->amount != 5)
         return error_set(err, ST_RANGE, "separable: kernel is %d, expected 3 or 5", (int)morph->amount);
-    if (shape->h == 1 && shape->w == 1)
+    if (morph_is_one_pixel(shape))
         return error_set(err, ST_NONE, "separable: layer %u has one pixel, expected several",
                          (unsigned)parent->layers[a].id);
     struct layer depthwise = morph_conv_layer(a, shape->c, morph->amount, false);

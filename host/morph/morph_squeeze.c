@@ -5,17 +5,6 @@
  */
 #include "host/morph/morph_internal.h"
 
-/* Whether gates multiply layer `index` already, or made it: a second one could only do what the first does. */
-static bool is_gated(const struct graph *graph, int32_t index)
-{
-    if (graph->layers[index].kind == LAYER_GATE)
-        return true;
-    for (int32_t i = index + 1; i < graph->count; i++)
-        if (graph->layers[i].kind == LAYER_GATE && graph->layers[i].inputs[0] == index)
-            return true;
-    return false;
-}
-
 static struct layer dense_layer(int32_t input, int32_t channels)
 {
     struct layer layer = morph_layer(LAYER_DENSE, input);
@@ -37,10 +26,10 @@ enum status morph_edit_squeeze(struct morph_edit *edit, const struct morph *morp
     if (morph->amount < 1 || morph->amount > MORPH_MAX_CHANNELS)
         return error_set(err, ST_RANGE, "squeeze: amount is %d, expected 1 to %d channels",
                          (int)morph->amount, MORPH_MAX_CHANNELS);
-    if (layer->shape.h == 1 && layer->shape.w == 1)
+    if (morph_is_one_pixel(&layer->shape))
         return error_set(err, ST_NONE, "squeeze: layer %u has one pixel, expected several",
                          (unsigned)layer->id);
-    if (is_gated(parent, a))
+    if (morph_is_beside(parent, a, LAYER_GATE)) /* a second one could only do what the first does */
         return error_set(err, ST_NONE, "squeeze: layer %u has gates already", (unsigned)layer->id);
     struct layer gate = morph_layer(LAYER_GATE, a);
     gate.input_count = 2;
