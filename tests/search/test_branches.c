@@ -5,6 +5,7 @@
 #include "host/net/start.h"
 #include "host/search/branches.h"
 #include "tests/support/phases_request.h"
+#include "tests/support/trial.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -79,7 +80,7 @@ static void end(struct search *search, int32_t id, struct search_request *reques
     (void)request;
     branches_look(search, &branches);
     const struct search_model *model = search_find(search, id);
-    struct search_trial trial = phases_told(model);
+    struct search_trial trial = trial_of_model(model);
     trial.epochs = 1.0;
     trial.gain = branches_is_sibling(&branches, model)
                      ? world->gain(branches.rounds, id - branches.control->id - 1)
@@ -284,7 +285,7 @@ static void test_deadline(void **state)
         for (int32_t id = 0; id <= control_of(1) + SIBLINGS; id++) {
             request.means.epochs = 100.0 * cost_seconds(&graph, &phases_limits.rates);
             assert_int_equal(propose(search, &request, id, &proposal), ST_OK);
-            struct search_trial trial = phases_trial(id, &proposal);
+            struct search_trial trial = trial_of_proposal(id, &proposal);
             struct graph wide = {0};
             trial.epochs = 1.0;
             trial.gain = -1.0;
@@ -344,7 +345,7 @@ static void test_resumed(void **state)
         struct error err;
         for (int32_t i = 0; i < known; i++) {
             const struct search_model *model = search_at(whole, i);
-            const struct search_trial trial = phases_told(model);
+            const struct search_trial trial = trial_of_model(model);
             const double score = isnan(model->score) ? NAN : 0.9 - 0.01 * i; /* the later, the worse */
             assert_int_equal(search_observe(search, &trial, score, model->loss, &err), ST_OK);
         }
@@ -379,7 +380,7 @@ static void test_failures(void **state)
         struct error err;
         for (int32_t id = 0; id <= failed; id++) {
             assert_int_equal(propose(search, &request, id, &proposal), ST_OK);
-            struct search_trial trial = phases_trial(id, &proposal);
+            struct search_trial trial = trial_of_proposal(id, &proposal);
             trial.epochs = 1.0;
             assert_int_equal(search_observe(search, &trial, id == failed ? NAN : 0.5, 1.0, &err), ST_OK);
             proposal_free(&proposal);

@@ -5,6 +5,7 @@
 #include "host/net/start.h"
 #include "host/search/evolution.h"
 #include "tests/support/phases_request.h"
+#include "tests/support/trial.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -105,17 +106,6 @@ static double share_of(const struct world *world, int32_t id)
     return search_find(world->search, id)->recipe.budget * world->request.means.candidate;
 }
 
-static struct search_trial trial_of(const struct search_model *model, double epochs)
-{
-    return (struct search_trial){.id = model->id,
-                                 .parent = model->parent,
-                                 .start = model->start,
-                                 .graph = &model->graph,
-                                 .recipe = model->recipe,
-                                 .prediction = model->prediction,
-                                 .epochs = epochs};
-}
-
 typedef bool fails(const struct search_model *model);
 
 static void end(struct world *world, int32_t id, fails *fault)
@@ -125,8 +115,9 @@ static void end(struct world *world, int32_t id, fails *fault)
                           cost_seconds(&model->graph, &phases_limits.rates);
     const bool failed = fault != NULL && fault(model);
     const double error = error_of(model, epochs, (uint64_t)model->recipe.fresh + 7);
-    const struct search_trial trial = trial_of(model, epochs);
+    struct search_trial trial = trial_of_model(model);
     struct error err;
+    trial.epochs = epochs;
     assert_int_equal(search_observe(world->search, &trial, failed ? NAN : 1.0 - error, error, &err), ST_OK);
     world->trained++;
 }
@@ -146,12 +137,7 @@ static bool give(struct world *world, int32_t k)
     assert_int_equal(proposal.parent, -1);
     assert_int_equal(proposal.morph_count, 0);
     assert_true(world->count < MOST);
-    const struct search_trial trial = {.id = world->count,
-                                       .parent = -1,
-                                       .start = proposal.start,
-                                       .graph = &proposal.graph,
-                                       .recipe = proposal.recipe,
-                                       .prediction = proposal.prediction};
+    const struct search_trial trial = trial_of_proposal(world->count, &proposal);
     assert_int_equal(search_pend(world->search, &trial, &err), ST_OK);
     world->on[k] = world->count++;
     world->shares[world->on[k]] = share_of(world, world->on[k]);
@@ -321,7 +307,7 @@ static void test_resumed(void **state)
         double now = 0.0;
         for (int32_t id = 0; id < known; id++) {
             const struct search_model *model = search_find(world->search, id);
-            const struct search_trial trial = trial_of(model, model->epochs);
+            const struct search_trial trial = trial_of_model(model);
             assert_int_equal(search_observe(again, &trial, model->score, model->loss, &err), ST_OK);
             now += world->shares[id];
         }

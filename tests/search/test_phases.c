@@ -5,6 +5,7 @@
 #include "host/net/start.h"
 #include "host/search/strategy.h"
 #include "tests/support/phases_request.h"
+#include "tests/support/trial.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -101,7 +102,7 @@ static void end(struct search *search, int32_t id, struct search_request *reques
     const struct search_model *model = search_find(search, id);
     const double share = model->recipe.budget * request->means.candidate;
     const double size = relative_size(model);
-    struct search_trial trial = phases_told(model);
+    struct search_trial trial = trial_of_model(model);
     struct error err;
     trial.epochs = share * request->means.candidate_epochs /
                    (request->means.by_cost ? size * usual_cost(model->start) : 1.0);
@@ -339,7 +340,7 @@ static void check_resumed(void)
         struct error err;
         for (int32_t i = 0; i < known; i++) {
             const struct search_model *model = search_at(whole, i);
-            const struct search_trial trial = phases_told(model);
+            const struct search_trial trial = trial_of_model(model);
             again.means.left -= model->recipe.budget * again.means.candidate;
             assert_int_equal(search_observe(search, &trial, model->score, model->loss, &err), ST_OK);
         }

@@ -3,6 +3,7 @@
 #include "host/net/serialise.h"
 #include "host/search/race.h"
 #include "tests/support/phases_request.h"
+#include "tests/support/trial.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -12,7 +13,7 @@
 
 #include <cmocka.h>
 
-enum { CLASSES = 10, MOST = 20, FIRST = 0, GOES_ON, SHRUNK, FRESH, COUNT };
+enum { CLASSES = 10, FIRST = 0, GOES_ON, SHRUNK, FRESH, COUNT };
 
 /* With one starting network there is no ladder. */
 static struct job_search job;
@@ -48,51 +49,28 @@ static double share_of(const struct search_model *model, const struct search_mea
     return model->recipe.budget * means->candidate * (model->parent < 0 ? 1.0 : 0.5);
 }
 
-static void end(struct search *search, int32_t id, double error, const struct search_means *means)
+/* Of a search by ids; NAN: it fails. */
+struct results {
+    const double *errors;
+};
+
+static void end(struct search *search, int32_t id, struct search_request *request, void *context)
 {
+    const struct results *results = context;
     const struct search_model *model = search_find(search, id);
-    const struct search_trial trial = {.id = id,
-                                       .parent = model->parent,
-                                       .start = model->start,
-                                       .graph = &model->graph,
-                                       .recipe = model->recipe,
-                                       .epochs = share_of(model, means) * means->epochs};
+    const double share = share_of(model, &request->means);
+    struct search_trial trial = trial_of_model(model);
     struct error err;
-    assert_int_equal(search_observe(search, &trial, 1.0 - error, 1.0, &err), ST_OK);
+    request->means.left -= share;
+    trial.epochs = share * request->means.epochs;
+    assert_int_equal(search_observe(search, &trial, 1.0 - results->errors[id], 1.0, &err), ST_OK);
 }
 
-/* Proposes and observes until nothing comes any more, so many at a time; errors are by id, NAN: it fails. How many it
- * were. */
 static int32_t run(struct search *search, struct search_request *request, int32_t window,
                    const double *errors)
 {
-    int32_t id = 0, observed = 0;
-    struct error err;
-    for (;;) {
-        struct proposal proposal;
-        request->id = id;
-        enum status st =
-            id - observed < window && id < MOST ? search_propose(search, request, &proposal, &err) : ST_NONE;
-        if (st != ST_OK && st != ST_NONE)
-            fail_msg("%s", err.message);
-        if (st == ST_OK) {
-            const struct search_trial trial = {.id = id++,
-                                               .parent = proposal.parent,
-                                               .start = proposal.start,
-                                               .graph = &proposal.graph,
-                                               .recipe = proposal.recipe,
-                                               .prediction = proposal.prediction};
-            assert_int_equal(search_pend(search, &trial, &err), ST_OK);
-            proposal_free(&proposal);
-        } else if (observed < id) {
-            request->means.left -= share_of(search_find(search, observed), &request->means);
-            end(search, observed, errors[observed], &request->means);
-            observed++;
-        } else {
-            break;
-        }
-    }
-    return id;
+    struct results results = {.errors = errors};
+    return phases_climb(search, request, window, end, &results);
 }
 
 static int32_t final_parent(const struct search *search, const struct search_request *request)
@@ -234,12 +212,7 @@ static void test_resumed(void **state)
         request.means.workers = 2;
         for (int32_t id = 0; id < known; id++) {
             const struct search_model *model = search_at(two, id);
-            const struct search_trial trial = {.id = id,
-                                               .parent = model->parent,
-                                               .start = model->start,
-                                               .graph = &model->graph,
-                                               .recipe = model->recipe,
-                                               .epochs = model->epochs};
+            const struct search_trial trial = trial_of_model(model);
             assert_int_equal(search_observe(again, &trial, model->score, model->loss, &err), ST_OK);
             request.means.left -= share_of(model, &request.means);
         }

@@ -3,6 +3,7 @@
 #include "host/net/serialise.h"
 #include "host/net/start.h"
 #include "tests/support/ladder.h"
+#include "tests/support/trial.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -35,16 +36,6 @@ static void propose(const struct search *search, int32_t id, struct proposal *pr
     struct error err;
     if (search_propose(search, &request, proposal, &err) != ST_OK)
         fail_msg("%s", err.message);
-}
-
-static struct search_trial trial_of(int32_t id, const struct proposal *proposal)
-{
-    return (struct search_trial){.id = id,
-                                 .parent = proposal->parent,
-                                 .start = proposal->start,
-                                 .graph = &proposal->graph,
-                                 .recipe = proposal->recipe,
-                                 .prediction = proposal->prediction};
 }
 
 /* Of a candidate of the ladder: the second start is the better one. */
@@ -98,7 +89,7 @@ static void test_state_is_made_of_results(void **state)
         assert_same_recipe(&proposal.recipe, &other.recipe);
         if (id == LADDER_TRUNK)
             assert_int_equal(proposal.parent, 1);
-        const struct search_trial trial = trial_of(id, &proposal);
+        const struct search_trial trial = trial_of_proposal(id, &proposal);
         assert_int_equal(search_pend(grown, &trial, &err), ST_OK);
         assert_true(search_find(grown, id)->is_pending);
         assert_int_equal(search_observe(grown, &trial, score_of(id), 1.0, &err), ST_OK);
@@ -140,7 +131,7 @@ static void test_failures(void **state)
     search = search_with(&strategy);
     for (int32_t id = 0; id < 2; id++) {
         propose(search, id, &proposal);
-        const struct search_trial trial = trial_of(id, &proposal);
+        const struct search_trial trial = trial_of_proposal(id, &proposal);
         assert_int_equal(search_observe(search, &trial, 0.5, 1.0, &err), id == 0 ? ST_OK : ST_IO);
         proposal_free(&proposal);
     }
@@ -211,7 +202,7 @@ static void test_kept(void **state)
         struct proposal proposal;
         struct error err;
         propose(search, id, &proposal);
-        const struct search_trial trial = trial_of(id, &proposal);
+        const struct search_trial trial = trial_of_proposal(id, &proposal);
         assert_int_equal(search_observe(search, &trial, score_of(id), 1.0, &err), ST_OK);
         proposal_free(&proposal);
         if (id == MODELS - 2)
@@ -275,7 +266,7 @@ static void test_further(void **state)
     struct error err;
     (void)state;
     propose(search, 0, &proposal);
-    const struct search_trial trial = trial_of(0, &proposal);
+    const struct search_trial trial = trial_of_proposal(0, &proposal);
     assert_int_equal(search_observe(search, &trial, 0.5, 1.0, &err), ST_OK);
     assert_int_equal(propose_further(search_at(search, 0), &further, &err), ST_OK);
     assert_int_equal(further.parent, 0);
@@ -304,7 +295,7 @@ static struct search *grown(const struct search_strategy *strategy, bool range, 
     for (int32_t id = 0; id < ids; id++) {
         struct proposal proposal;
         propose(search, id, &proposal);
-        const struct search_trial trial = trial_of(id, &proposal);
+        const struct search_trial trial = trial_of_proposal(id, &proposal);
         assert_int_equal(search_observe(search, &trial, 0.5 + 0.01 * (id * 7 % 13), 1.0, &err), ST_OK);
         proposal_free(&proposal);
     }

@@ -1,5 +1,7 @@
 #include "tests/support/phases_request.h"
 
+#include "tests/support/trial.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,30 +29,6 @@ struct search_request phases_request(double whole)
                                              .candidate_batch = 128}};
 }
 
-struct search_trial phases_trial(int32_t id, const struct proposal *proposal)
-{
-    return (struct search_trial){.id = id,
-                                 .parent = proposal->parent,
-                                 .start = proposal->start,
-                                 .graph = &proposal->graph,
-                                 .recipe = proposal->recipe,
-                                 .prediction = proposal->prediction};
-}
-
-struct search_trial phases_told(const struct search_model *model)
-{
-    return (struct search_trial){.id = model->id,
-                                 .parent = model->parent,
-                                 .start = model->start,
-                                 .graph = &model->graph,
-                                 .recipe = model->recipe,
-                                 .prediction = model->prediction,
-                                 .epochs = model->epochs,
-                                 .images_per_second = model->images_per_second,
-                                 .gain = model->gain,
-                                 .gain_deviation = model->gain_deviation};
-}
-
 int32_t phases_climb(struct search *search, struct search_request *request, int32_t window, phases_end *end,
                      void *context)
 {
@@ -65,7 +43,7 @@ int32_t phases_climb(struct search *search, struct search_request *request, int3
         if (st != ST_OK && st != ST_NONE)
             fail_msg("%s", err.message);
         if (st == ST_OK) {
-            const struct search_trial trial = phases_trial(id++, &proposal);
+            const struct search_trial trial = trial_of_proposal(id++, &proposal);
             assert_int_equal(search_pend(search, &trial, &err), ST_OK);
             proposal_free(&proposal);
         } else if (observed < id) {

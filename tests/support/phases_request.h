@@ -1,5 +1,5 @@
-/* What the tests of phases ask with: one device, the limits and means of CIFAR-10; and how a search is told of what
- * came of it. */
+/* What the tests of phases ask with: one device, the limits and means of CIFAR-10; and how they do so until nothing
+ * comes any more. */
 #ifndef NASRUN_TESTS_SUPPORT_PHASES_REQUEST_H
 #define NASRUN_TESTS_SUPPORT_PHASES_REQUEST_H
 
@@ -11,10 +11,6 @@ extern const struct search_limits phases_limits; /* a machine's rates; no networ
 
 /* Seconds that pay for `whole` epochs of a network of cost 1, by cost_seconds with the limits' rates. */
 struct search_request phases_request(double whole);
-
-/* A proposal that is carried out as candidate `id`; and a model as a resumed run would tell of it. */
-struct search_trial phases_trial(int32_t id, const struct proposal *proposal);
-struct search_trial phases_told(const struct search_model *model);
 
 /* Proposes and observes until nothing comes any more, so many at a time; how many it were. `end` tells the search the
  * result of the oldest, by search_observe. */
