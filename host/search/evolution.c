@@ -3,6 +3,7 @@
 #include "host/net/cost.h"
 #include "host/search/branches.h"
 #include "host/search/improve.h"
+#include "host/search/population.h"
 #include "host/search/rungs.h"
 
 #include <math.h>
@@ -20,31 +21,9 @@ static const double RUNG_OF_LONG = 0.5;
 
 /* The newest of which a parent is drawn, and how many are drawn for the best of them to be it: as in Real et al. 2019,
  * where 100 and 25 were for twenty thousand networks, fewer. */
-enum { POPULATION = 32, SAMPLE = 8 };
+enum { NEWEST = 32, SAMPLE = 8 };
 /* Gains that have to be known before the surrogate is asked; until then chance changes the networks there are. */
 enum { LEAST_SEEN = 5 };
-
-/* What a training on a rung misses of what there is at the deadline, in logarithms of errors, by its rung: judged, to
- * be about what the ladder's law leaves open of trainings that short (ladder_predict.c). */
-static const double MISSES[EVOLUTION_MOST_RUNGS + 1] = {0.10, 0.07, 0.05, 0.03, 0.02};
-
-/* Which fresh weights: the race has the lower numbers. */
-enum { OWN_WEIGHTS = 2 };
-
-/* Trainings of one network with one set of hyperparameters, by rung; behind the last rung the longer one and its
- * repetitions. */
-enum { LONGER = EVOLUTION_MOST_RUNGS, TRAININGS = LONGER + 1 + EVOLUTION_REPEATS };
-struct member {
-    const struct search_model *first;
-    const struct search_model *trainings[TRAININGS]; /* NULL: not begun */
-    double gains[TRAININGS];                         /* over the control there; NAN: not known */
-};
-
-struct population {
-    int32_t count;
-    struct member *members; /* in the order of their beginning: the control first */
-    double spent;           /* share of the stage, of each device, that trainings on rungs take */
-};
 
 /* ---- the plan ---- */
 
@@ -69,11 +48,11 @@ struct evolution_plan evolution_plan_make(const struct search_setup *setup, cons
     return plan;
 }
 
-/* ---- what was trained ---- */
+/* ---- which are its models ---- */
 
 bool evolution_has(const struct search_model *model)
 {
-    return model->recipe.fresh >= OWN_WEIGHTS;
+    return model->recipe.fresh >= POPULATION_WEIGHTS;
 }
 
 const struct search_model *evolution_control(const struct search *search)
@@ -82,117 +61,6 @@ const struct search_model *evolution_control(const struct search *search)
         if (evolution_has(search_at(search, i)))
             return search_at(search, i);
     return NULL;
-}
-
-static struct member *find(const struct search *search, const struct population *population,
-                           const struct search_model *model)
-{
-    for (int32_t i = 0; i < population->count; i++)
-        if (search_is_of(search, population->members[i].first, model->fingerprint,
-                         &model->recipe.hyperparameters))
-            return &population->members[i];
-    return NULL;
-}
-
-/* Which training it is: a longer one by its weights, any other one by how many came before. */
-static void note(struct member *member, const struct search_model *model)
-{
-    int32_t at = 0;
-    if (model->recipe.fresh > OWN_WEIGHTS)
-        at = LONGER + model->recipe.fresh - OWN_WEIGHTS - 1;
-    else
-        while (at < LONGER && member->trainings[at] != NULL)
-            at++;
-    if (at < TRAININGS && (at != LONGER || model->recipe.fresh > OWN_WEIGHTS))
-        member->trainings[at] = model;
-}
-
-/* NULL: it did not begin. */
-static bool went_well(const struct search_model *model)
-{
-    return model != NULL && search_ended_well(model);
-}
-
-/* None is better than the validation images can tell. */
-static double error_of(const struct search_means *means, const struct search_model *model)
-{
-    return fmax(1.0 - model->score, 0.5 / means->validation_images);
-}
-
-/* The logarithm of its error at the deadline, by the law's prior: what it is now, and what so many epochs more bring a
- * network of that size. */
-static enum status look_ahead(const struct search_request *request, double usual,
-                              const struct search_model *model, double *outlook, struct error *err)
-{
-    const struct search_means *means = &request->means;
-    struct ladder_run wanted[2] = {{.size = cost_seconds(&model->graph, &request->limits.rates) / usual,
-                                    .epochs = fmax(model->epochs, 1e-3)}};
-    struct ladder_guess guesses[2];
-    wanted[1] = wanted[0];
-    wanted[1].epochs = fmax(rungs_final_epochs(request, model), wanted[0].epochs);
-    enum status st = ladder_predict(NULL, 0, ladder_balance(means->train_images), means->validation_images,
-                                    wanted, 2, guesses, err);
-    if (st == ST_OK)
-        *outlook = log(error_of(means, model)) + guesses[1].mean - guesses[0].mean;
-    return st;
-}
-
-/* Over the control's training of the same length. Repetitions are compared with its longer one. */
-static enum status measure(const struct search_request *request, double usual, struct population *population,
-                           struct error *err)
-{
-    const struct member *control = &population->members[0];
-    double controls[TRAININGS];
-    enum status st = ST_OK;
-    for (int32_t at = 0; st == ST_OK && at < TRAININGS; at++) {
-        const struct search_model *model = control->trainings[at > LONGER ? LONGER : at];
-        controls[at] = NAN;
-        if (went_well(model))
-            st = look_ahead(request, usual, model, &controls[at], err);
-    }
-    for (int32_t i = 0; st == ST_OK && i < population->count; i++)
-        for (int32_t at = 0; st == ST_OK && at < TRAININGS; at++) {
-            struct member *member = &population->members[i];
-            double outlook = NAN;
-            if (went_well(member->trainings[at]))
-                st = look_ahead(request, usual, member->trainings[at], &outlook, err);
-            member->gains[at] = controls[at] - outlook;
-        }
-    return st;
-}
-
-static enum status look(const struct search *search, const struct search_request *request,
-                        struct population *population, struct error *err)
-{
-    double usual;
-    *population =
-        (struct population){.members = calloc((size_t)search_count(search) + 1, sizeof(struct member))};
-    if (population->members == NULL)
-        return error_memory(err, "networks of the evolution", sizeof(struct member));
-    for (int32_t i = 0; i < search_count(search); i++) {
-        const struct search_model *model = search_at(search, i);
-        if (!evolution_has(model))
-            continue;
-        struct member *member = find(search, population, model);
-        if (member == NULL) {
-            member = &population->members[population->count++];
-            member->first = model;
-        }
-        note(member, model);
-        if (model->recipe.fresh == OWN_WEIGHTS)
-            population->spent += model->recipe.budget * request->means.candidate / request->means.workers;
-    }
-    enum status st = ladder_usual_cost(search_setup(search), &request->limits, 0, &usual, err);
-    return st == ST_OK && population->count > 0 ? measure(request, usual, population, err) : st;
-}
-
-/* The last of its rungs, or its longer training, on which its gain is known; -1: none. */
-static int32_t highest(const struct member *member)
-{
-    int32_t at = LONGER;
-    while (at >= 0 && isnan(member->gains[at]))
-        at--;
-    return at;
 }
 
 /* ---- proposals ---- */
@@ -215,7 +83,7 @@ static void set_recipe(const struct search_request *request, const struct popula
 {
     proposal_make_fresh(proposal);
     proposal_set_share(&request->means, share, proposal);
-    proposal->recipe.fresh = OWN_WEIGHTS;
+    proposal->recipe.fresh = POPULATION_WEIGHTS;
     proposal->recipe.batches_of = population->count > 0 ? population->members[0].first->id : -1;
     proposal->prediction = prediction_none();
 }
@@ -233,32 +101,6 @@ static enum status propose_on_rung(const struct search_request *request, const s
     return ST_OK;
 }
 
-/* How many have a larger gain there. */
-static int32_t better_on(const struct population *population, int32_t at, double gain)
-{
-    int32_t better = 0;
-    for (int32_t i = 0; i < population->count; i++)
-        better += population->members[i].gains[at] > gain;
-    return better;
-}
-
-static int32_t known_on(const struct population *population, int32_t at)
-{
-    int32_t known = 0;
-    for (int32_t i = 0; i < population->count; i++)
-        known += !isnan(population->members[i].gains[at]);
-    return known;
-}
-
-/* Beside the control. */
-static int32_t begun_on(const struct population *population, int32_t at)
-{
-    int32_t begun = 0;
-    for (int32_t i = 1; i < population->count; i++)
-        begun += population->members[i].trainings[at] != NULL;
-    return begun;
-}
-
 /* The best third of a rung, and no more than that, for later ones are the better ones; from the highest rung down. The
  * control always. */
 static enum status propose_promotion(const struct search_request *request, const struct evolution_plan *plan,
@@ -266,13 +108,15 @@ static enum status propose_promotion(const struct search_request *request, const
                                      struct error *err)
 {
     for (int32_t rung = plan->rungs - 2; rung >= 0; rung--) {
-        const int32_t most = known_on(population, rung) / ETA;
-        const bool room = begun_on(population, rung + 1) < most;
+        const int32_t most = population_known(population, rung) / ETA;
+        const bool control_has = population->members[0].trainings[rung + 1] != NULL;
+        const bool room = population_begun(population, rung + 1) - control_has < most;
         for (int32_t i = 0; i < population->count; i++) {
             const struct member *member = &population->members[i];
-            const bool may_go_on = i == 0 ? went_well(member->trainings[rung])
-                                          : room && !isnan(member->gains[rung]) &&
-                                                better_on(population, rung, member->gains[rung]) < most;
+            const bool may_go_on = i == 0
+                                       ? member_went_well(member, rung)
+                                       : room && !isnan(member->gains[rung]) &&
+                                             population_better(population, rung, member->gains[rung]) < most;
             if (may_go_on && member->trainings[rung + 1] == NULL)
                 return propose_on_rung(request, plan, population, member, rung + 1, proposal, err);
         }
@@ -289,7 +133,7 @@ static enum status propose_of_ladder(const struct search *search, const struct p
     for (int32_t i = 0; i < search_count(search); i++) {
         const struct search_model *model = search_at(search, i);
         if (evolution_has(model) || branches_has(model) || !search_ended_well(model) ||
-            find(search, population, model) != NULL)
+            population_find(search, population, model) != NULL)
             continue;
         enum status st = propose_again(model, proposal, err);
         snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH, "as model %d", (int)model->id);
@@ -298,44 +142,22 @@ static enum status propose_of_ladder(const struct search *search, const struct p
     return ST_NONE;
 }
 
-static double highest_gain(const struct member *member)
-{
-    const int32_t at = highest(member);
-    return at < 0 ? -INFINITY : member->gains[at];
-}
-
 /* The best of some that are drawn of the newest; the control while no other is known. */
 static const struct member *draw_parent(const struct population *population, struct random_sequence *random)
 {
-    const int32_t newest = population->count < POPULATION ? population->count : POPULATION;
+    const int32_t newest = population->count < NEWEST ? population->count : NEWEST;
     const struct member *best = &population->members[0];
     double most = -INFINITY;
     for (int32_t i = 0; i < SAMPLE; i++) {
         const int32_t drawn =
             population->count - newest + (int32_t)random_next_below(random, (uint32_t)newest);
-        const double gain = highest_gain(&population->members[drawn]);
+        const double gain = member_gain(&population->members[drawn]);
         if (gain > most) {
             most = gain;
             best = &population->members[drawn];
         }
     }
     return best;
-}
-
-/* The one that so many are better than, on the highest rung of each; NULL: there are not that many. */
-static const struct member *find_best(const struct population *population, int32_t better)
-{
-    for (int32_t i = 0; i < population->count; i++) {
-        const double gain = highest_gain(&population->members[i]);
-        int32_t above = 0;
-        for (int32_t j = 0; j < population->count; j++) {
-            const double other = highest_gain(&population->members[j]);
-            above += other > gain || (other == gain && j < i);
-        }
-        if (above == better && !isinf(gain))
-            return &population->members[i];
-    }
-    return NULL;
 }
 
 static void add_parent(struct improve_request *improve, const struct member *member)
@@ -346,12 +168,6 @@ static void add_parent(struct improve_request *improve, const struct member *mem
         if (improve->parents[i] == member->first)
             return;
     improve->parents[improve->parent_count++] = member->first;
-}
-
-static double deviation_of(const struct search_means *means, const struct search_model *model, int32_t at)
-{
-    const double error = error_of(means, model), misses = MISSES[at];
-    return sqrt(2.0 * (1.0 - error) / (error * means->validation_images) + misses * misses);
 }
 
 /* By the surrogate, from what each network gained on its highest rung. */
@@ -368,7 +184,7 @@ static enum status propose_by_surrogate(const struct search *search, const struc
         return error_memory(err, "gains", (size_t)population->count * sizeof(*seen));
     for (int32_t i = 1; i < population->count; i++) {
         const struct member *member = &population->members[i];
-        const int32_t at = highest(member);
+        const int32_t at = member_highest(member);
         if (at < 0)
             continue;
         improve.least = fmax(improve.least, at > 0 ? member->gains[at] : 0.0);
@@ -376,11 +192,11 @@ static enum status propose_by_surrogate(const struct search *search, const struc
             (struct improve_seen){.model = member->first,
                                   .control = control->first,
                                   .gain = member->gains[at],
-                                  .deviation = deviation_of(&request->means, member->trainings[at], at)};
+                                  .deviation = member_deviation(&request->means, member, at)};
     }
     add_parent(&improve, parent);
     for (int32_t better = 0; better < 3; better++)
-        add_parent(&improve, find_best(population, better));
+        add_parent(&improve, population_best(population, better));
     add_parent(&improve, control);
     enum status st = improve_propose(search, &request->limits, &improve, random, proposal, err);
     free(seen);
@@ -396,7 +212,7 @@ static enum status propose_new(const struct search *search, const struct search_
     if (st != ST_NONE)
         return st;
     for (int32_t i = 1; i < population->count; i++)
-        known += highest(&population->members[i]) >= 0;
+        known += member_highest(&population->members[i]) >= 0;
     const struct member *parent = draw_parent(population, random);
     if (known < LEAST_SEEN || propose_by_chance(search, random))
         return propose_changed_once(search, parent->first, &request->limits, random, proposal, err);
@@ -417,7 +233,7 @@ static enum status propose_long(const struct search *search, const struct search
         return st;
     set_recipe(request, population, plan->long_share, proposal);
     propose_augment(search, epochs, proposal);
-    proposal->recipe.fresh = OWN_WEIGHTS + 1 + repetition;
+    proposal->recipe.fresh = POPULATION_WEIGHTS + 1 + repetition;
     if (repetition > 0)
         proposal->recipe.batches_of = -1;
     snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH, "model %d for %.3g epochs%s",
@@ -429,15 +245,14 @@ static enum status propose_long(const struct search *search, const struct search
 static const struct member *find_for_long(const struct population *population)
 {
     const struct member *best = NULL;
-    int32_t rung = -1, begun = 0;
-    for (int32_t i = 0; i < population->count; i++)
-        begun += population->members[i].trainings[LONGER] != NULL;
-    if (begun == 0 && highest(&population->members[0]) >= 0)
+    const int32_t begun = population_begun(population, POPULATION_LONGER);
+    int32_t rung = -1;
+    if (begun == 0 && member_highest(&population->members[0]) >= 0)
         return &population->members[0];
     for (int32_t i = 0; begun < EVOLUTION_LONG && i < population->count; i++) {
         const struct member *member = &population->members[i];
-        const int32_t at = highest(member);
-        if (member->trainings[LONGER] != NULL || at < 0)
+        const int32_t at = member_highest(member);
+        if (member->trainings[POPULATION_LONGER] != NULL || at < 0)
             continue;
         if (best == NULL || at > rung || (at == rung && member->gains[at] > best->gains[at])) {
             best = member;
@@ -447,36 +262,23 @@ static const struct member *find_for_long(const struct population *population)
     return best;
 }
 
-/* The mean over its longer trainings; NAN: there is none that went well. *count of these. */
-static double mean_gain(const struct member *member, int32_t *count)
-{
-    double sum = 0.0;
-    *count = 0;
-    for (int32_t at = LONGER; at < TRAININGS; at++)
-        if (!isnan(member->gains[at])) {
-            sum += member->gains[at];
-            ++*count;
-        }
-    return *count > 0 ? sum / *count : NAN;
-}
-
 /* One of the best by their longer training that has repetitions to come. */
 static const struct member *find_for_repetition(const struct population *population, int32_t *repetition)
 {
     int32_t begun = 0;
-    for (int32_t i = 0; i < population->count; i++)
-        for (int32_t at = LONGER + 1; at < TRAININGS; at++)
-            begun += population->members[i].trainings[at] != NULL;
-    if (begun >= EVOLUTION_BEST * EVOLUTION_REPEATS || known_on(population, LONGER) < EVOLUTION_BEST)
+    for (int32_t at = POPULATION_LONGER + 1; at < POPULATION_TRAININGS; at++)
+        begun += population_begun(population, at);
+    if (begun >= EVOLUTION_BEST * EVOLUTION_REPEATS ||
+        population_known(population, POPULATION_LONGER) < EVOLUTION_BEST)
         return NULL;
     for (int32_t better = 0; better < EVOLUTION_BEST; better++)
         for (int32_t i = 0; i < population->count; i++) {
             const struct member *member = &population->members[i];
-            if (isnan(member->gains[LONGER]) ||
-                better_on(population, LONGER, member->gains[LONGER]) != better)
+            if (isnan(member->gains[POPULATION_LONGER]) ||
+                population_better(population, POPULATION_LONGER, member->gains[POPULATION_LONGER]) != better)
                 continue;
             for (*repetition = 1; *repetition <= EVOLUTION_REPEATS; ++*repetition)
-                if (member->trainings[LONGER + *repetition] == NULL)
+                if (member->trainings[POPULATION_LONGER + *repetition] == NULL)
                     return member;
         }
     return NULL;
@@ -529,7 +331,7 @@ enum status evolution_propose(const struct search *search, const struct search_r
     struct population population;
     if (plan->rungs == 0)
         return ST_NONE;
-    enum status st = look(search, request, &population, err);
+    enum status st = population_look(search, request, &population, err);
     if (st == ST_OK && population.count == 0)
         st = chosen != NULL ? propose_control(request, plan, &population, chosen, proposal, err) : ST_NONE;
     else if (st == ST_OK)
@@ -548,14 +350,14 @@ static const struct member *find_winner(const struct population *population)
     double best = -INFINITY;
     for (int32_t i = 0; i < population->count; i++) {
         int32_t count;
-        const double gain = mean_gain(&population->members[i], &count);
+        const double gain = member_mean(&population->members[i], &count);
         if (count > most || (count == most && count > 0 && gain > best)) {
             winner = &population->members[i];
             most = count;
             best = gain;
         }
     }
-    return winner != NULL ? winner : find_best(population, 0);
+    return winner != NULL ? winner : population_best(population, 0);
 }
 
 enum status evolution_propose_end(const struct search *search, const struct search_request *request,
@@ -563,7 +365,7 @@ enum status evolution_propose_end(const struct search *search, const struct sear
 {
     struct population population;
     const struct member *winner = NULL;
-    enum status st = look(search, request, &population, err);
+    enum status st = population_look(search, request, &population, err);
     if (st == ST_OK && population.count > 0)
         winner = find_winner(&population);
     if (st == ST_OK && winner == NULL)
@@ -572,12 +374,12 @@ enum status evolution_propose_end(const struct search *search, const struct sear
         st = propose_again(winner->first, proposal, err);
     if (st == ST_OK) {
         int32_t count;
-        const double gain = mean_gain(winner, &count), epochs = rungs_final_epochs(request, winner->first);
-        proposal->recipe.fresh = OWN_WEIGHTS;
+        const double gain = member_mean(winner, &count), epochs = rungs_final_epochs(request, winner->first);
+        proposal->recipe.fresh = POPULATION_WEIGHTS;
         propose_augment(search, epochs, proposal);
         snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH,
                  "model %d of %d networks, %+.3f over the control in %d, %.3g epochs", (int)winner->first->id,
-                 (int)population.count, count > 0 ? gain : highest_gain(winner), (int)count, epochs);
+                 (int)population.count, count > 0 ? gain : member_gain(winner), (int)count, epochs);
     }
     free(population.members);
     return st;
