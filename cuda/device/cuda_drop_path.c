@@ -3,15 +3,9 @@
 
 static enum status drop(const struct op_call *call, int32_t x, int32_t y)
 {
-    const struct device_program *prepared = call->prepared;
-    const struct cuda_dropout drop_path = {.shape = cuda_shape_of(prepared, x),
-                                           .rate = call->op->dropout.rate,
-                                           .layer_id = call->op->layer_id,
-                                           .step = prepared->device->step,
-                                           .x = cuda_address(prepared, x),
-                                           .y = cuda_address(prepared, y)};
-    return cuda_launched(call,
-                         cuda_launch_drop_path(prepared->device->stream, prepared->device->type, &drop_path));
+    const struct device *device = call->prepared->device;
+    const struct cuda_dropout drop_path = cuda_dropout_of(call, x, y);
+    return cuda_launched(call, cuda_launch_drop_path(device->stream, device->type, &drop_path));
 }
 
 enum status cuda_run_drop_path(const struct op_call *call)

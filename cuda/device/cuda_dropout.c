@@ -3,15 +3,9 @@
 
 static enum status drop(const struct op_call *call, int32_t x, int32_t y)
 {
-    const struct device_program *prepared = call->prepared;
-    const struct cuda_dropout dropout = {.shape = cuda_shape_of(prepared, x),
-                                         .rate = call->op->dropout.rate,
-                                         .layer_id = call->op->layer_id,
-                                         .step = prepared->device->step,
-                                         .x = cuda_address(prepared, x),
-                                         .y = cuda_address(prepared, y)};
-    return cuda_launched(call,
-                         cuda_launch_dropout(prepared->device->stream, prepared->device->type, &dropout));
+    const struct device *device = call->prepared->device;
+    const struct cuda_dropout dropout = cuda_dropout_of(call, x, y);
+    return cuda_launched(call, cuda_launch_dropout(device->stream, device->type, &dropout));
 }
 
 enum status cuda_run_dropout(const struct op_call *call)

@@ -61,6 +61,18 @@ static inline const struct cuda_weight *cuda_kernel_of(const struct op_call *cal
     return &call->prepared->weights[call->prepared->ops[call->index].kernel];
 }
 
+/* What dropout and drop path are given to make y of x, or of their gradients. */
+static inline struct cuda_dropout cuda_dropout_of(const struct op_call *call, int32_t x, int32_t y)
+{
+    const struct device_program *prepared = call->prepared;
+    return (struct cuda_dropout){.shape = cuda_shape_of(prepared, x),
+                                 .rate = call->op->dropout.rate,
+                                 .layer_id = call->op->layer_id,
+                                 .step = prepared->device->step,
+                                 .x = cuda_address(prepared, x),
+                                 .y = cuda_address(prepared, y)};
+}
+
 /* ---- where they are queued ---- */
 
 /* And what nobody else uses while an operation runs there. */

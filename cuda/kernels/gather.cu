@@ -12,11 +12,6 @@ void cuda_gather_levels(int32_t channels, const float *mean, const float *deviat
             levels[c * 256 + v] = (float)((v / 255.0 - (double)mean[c]) / (double)deviation[c]);
 }
 
-static __device__ bool lies_in(int32_t i, int32_t first, int32_t count)
-{
-    return i >= first && i < first + count;
-}
-
 /* Adds `weight` times pixel (y, x) of the augmented image in its own size. */
 static __device__ void add_pixel(const cuda_gather &g, const augment_draw &draw, const uint8_t *from,
                                  int32_t y, int32_t x, float weight, pack *sum)
@@ -24,7 +19,7 @@ static __device__ void add_pixel(const cuda_gather &g, const augment_draw &draw,
     const int32_t column = draw.mirrored ? g.width - 1 - x : x;
     const int32_t at = augment_reflect(y + draw.shift_y, g.height) * g.width +
                        augment_reflect(column + draw.shift_x, g.width);
-    if (lies_in(y, draw.cut_top, draw.cut_side) && lies_in(x, draw.cut_left, draw.cut_side))
+    if (augment_is_cut(y, draw.cut_top, draw.cut_side) && augment_is_cut(x, draw.cut_left, draw.cut_side))
         return;
     for (int c = 0; c < CUDA_CHANNELS; c++)
         if (c < g.channels)

@@ -96,17 +96,15 @@ static bool is_plain_loops(const_dnnl_primitive_desc_t description)
     return is_called(description, "ref");
 }
 
-/* Whether the operation is the gradient of a depthwise kernel, which oneDNN has no implementation for that is made for
- * it. */
-static bool is_ours(const struct device_program *prepared, const struct prog_op *op,
-                    const_dnnl_primitive_desc_t description)
+static bool is_depthwise(const struct convolution *c)
 {
-    if (op->kind != PROG_OP_CONV_BACKWARD_WEIGHTS)
-        return false;
-    const struct prog_tensor *tensors = prepared->program->tensors;
-    const int32_t x = tensors[op->inputs[CONV_BACKWARD_WEIGHTS_IN_X]].shape.c,
-                  y = tensors[op->inputs[CONV_BACKWARD_WEIGHTS_IN_DY]].shape.c;
-    return op->window.groups > 1 && op->window.groups == x && x == y && !is_called(description, "jit_dw");
+    return c->groups > 1 && c->kernel_shape.c == 1 && c->source_shape.c == c->target_shape.c;
+}
+
+/* Whether it is the gradient of a depthwise kernel, which oneDNN has no implementation for that is made for it. */
+static bool is_ours(const struct convolution *c, const_dnnl_primitive_desc_t description)
+{
+    return c->direction == CPU_DNNL_BACKWARD_WEIGHTS && is_depthwise(c) && !is_called(description, "jit_dw");
 }
 
 static enum status choose(const struct device_program *prepared, const struct convolution *c,
@@ -180,7 +178,7 @@ static void fill(const struct device *device, struct convolution *c)
 {
     struct shape *x = &c->source_shape, *kernel = &c->kernel_shape, *y = &c->target_shape;
     const int32_t in = cpu_padded(device, x->c), out = cpu_padded(device, y->c);
-    const bool depthwise = c->groups > 1 && kernel->c == 1 && x->c == y->c;
+    const bool depthwise = is_depthwise(c);
     if (device->type != CPU_BF16 || (in == x->c && out == y->c) || (c->groups > 1 && !depthwise))
         return;
     x->c = in;
@@ -258,8 +256,8 @@ static void place_weights(struct cpu_op *state, const struct convolution *c, str
     *bias = cpu_at_tensor(c->bias_tensor);
     if (!c->filled)
         return;
-    state->filled_bytes = cpu_dnnl_layout_bytes(c->kernel);
-    *kernel = cpu_take_scratch(state, state->filled_bytes);
+    state->filled = true;
+    *kernel = cpu_take_scratch(state, cpu_dnnl_layout_bytes(c->kernel));
     if (c->bias == NULL)
         return;
     const size_t bytes = cpu_dnnl_layout_bytes(c->bias);
@@ -326,7 +324,7 @@ enum status cpu_prepare_conv(const struct op_call *call)
     enum status st = describe(call->prepared, call->op, &c, call->err);
     if (st == ST_OK)
         st = choose(call->prepared, &c, &description, call->err);
-    if (st == ST_OK && is_ours(call->prepared, call->op, description))
+    if (st == ST_OK && is_ours(&c, description))
         (void)cpu_take_scratch(cpu_state(call),
                                cpu_kernel_depthwise_scratch(cpu_input_shape(call, CONV_BACKWARD_WEIGHTS_IN_X),
                                                             cpu_window_of(call->op)));
@@ -351,7 +349,7 @@ static struct shape filled_shape(const struct op_call *call, struct shape kernel
 static void refresh_filled(const struct op_call *call, int32_t kernel_position, const float *bias)
 {
     const struct cpu_op *state = cpu_state(call);
-    if (state->filled_bytes == 0 || state->version == call->prepared->binding.weights->version)
+    if (!state->filled || state->version == call->prepared->binding.weights->version)
         return;
     const struct shape kernel = op_input_shape(call, kernel_position);
     cpu_layout_fill_kernel(kernel, filled_shape(call, kernel), cpu_input(call, kernel_position),
@@ -401,7 +399,7 @@ enum status cpu_run_conv_backward_weights(const struct op_call *call)
         return ST_OK;
     }
     enum status st = cpu_calls_run(call->prepared, cpu_state(call), call->err);
-    if (st != ST_OK || state->filled_bytes == 0)
+    if (st != ST_OK || !state->filled)
         return st;
     const struct shape kernel = op_output_shape(call, CONV_BACKWARD_WEIGHTS_OUT_DKERNEL);
     float *dbias = cpu_output(call, CONV_BACKWARD_WEIGHTS_OUT_DBIAS);

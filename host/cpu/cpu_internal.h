@@ -78,9 +78,9 @@ struct cpu_op {
     struct cpu_call calls[CPU_MAX_CALLS];
     int32_t call_count;
     bool copies_weight; /* the first call is the copy of the weight */
-    /* A convolution's whose channels were rounded up: of its kernel or the kernel's gradient, float32, at the beginning
-     * of the scratch; 0: they were not. Its bias, or that one's gradient, is `filled_bias`. */
-    size_t filled_bytes;
+    /* A convolution whose channels were rounded up: its kernel or the kernel's gradient, float32, is at the beginning
+     * of the scratch; its bias, or that one's gradient, is `filled_bias`. */
+    bool filled;
     struct cpu_buffer filled_bias;
     bool clears_padding; /* of its result, behind its calls */
     bool by_product;     /* a kernel's gradient, see cpu_conv_product.c */

@@ -87,11 +87,14 @@ static enum status multiply(const struct product *p, struct error *err)
     return cpu_check((dnnl_status_t)failed, "multiply matrices", err);
 }
 
-/* What lies in the operation's scratch. */
-struct iteration {
-    struct matrix x, a, b; /* b stands for A's polynomial */
-    double *sums;          /* of the momentum's kernel */
-    size_t bytes;          /* of all of it */
+/* What lies in the operation's scratch, reserved in this order by prepare, in bf16 behind it what the primitives
+ * need. */
+struct places {
+    struct cpu_buffer sums; /* of the momentum's kernel */
+    struct cpu_buffer x;    /* X, or in bf16 its copy: there X is the update itself */
+    struct cpu_buffer a;    /* A, float32; in bf16 then its polynomial over c */
+    struct cpu_buffer b;    /* A's polynomial; in bf16 the copy of either */
+    size_t count, square;   /* elements of X, of A */
 };
 
 static struct matrix kernel_matrix(const struct op_call *call)
@@ -101,23 +104,32 @@ static struct matrix kernel_matrix(const struct op_call *call)
                            false};
 }
 
-/* memory: NULL where only the bytes are asked for. */
-static struct iteration lay_out(const struct op_call *call, char *memory)
+static struct places lay_out(const struct op_call *call, struct cpu_op *state)
 {
     const struct matrix kernel = kernel_matrix(call);
-    const size_t rows = kernel.rows, columns = kernel.columns, side = least(rows, columns), line = 64;
-    const size_t sums = cpu_round_up(cpu_kernel_momentum_sums(rows * columns) * sizeof(double), line),
-                 x = cpu_round_up(rows * columns * sizeof(float), line),
-                 a = cpu_round_up(side * side * sizeof(float), line);
-    struct iteration s = {.bytes = sums + x + 2 * a};
-    if (memory == NULL)
-        return s;
-    s.sums = (double *)(void *)memory;
-    s.x = (struct matrix){(float *)(void *)(memory + sums), rows, columns, false};
-    s.a = (struct matrix){(float *)(void *)(memory + sums + x), side, side, false};
-    s.b = (struct matrix){(float *)(void *)(memory + sums + x + a), side, side, false};
+    const size_t side = least(kernel.rows, kernel.columns),
+                 size = cpu_type_size(call->prepared->device->type);
+    struct places s = {.count = kernel.rows * kernel.columns, .square = side * side};
+    s.sums = cpu_take_scratch(state, cpu_kernel_momentum_sums(s.count) * sizeof(double));
+    s.x = cpu_take_scratch(state, s.count * size);
+    s.a = cpu_take_scratch(state, s.square * sizeof(float));
+    s.b = cpu_take_scratch(state, s.square * size);
     return s;
 }
+
+/* Where prepare has laid it. */
+static struct places laid_out(const struct op_call *call)
+{
+    struct cpu_op layout = {0};
+    return lay_out(call, &layout);
+}
+
+static void *address(const struct op_call *call, struct cpu_buffer buffer)
+{
+    return cpu_address(call->prepared, cpu_state(call), buffer);
+}
+
+/* ---- in float32 ---- */
 
 static struct matrix transposed(struct matrix matrix)
 {
@@ -125,8 +137,13 @@ static struct matrix transposed(struct matrix matrix)
     return matrix;
 }
 
+/* A, and its polynomial b. */
+struct squares {
+    struct matrix a, b;
+};
+
 /* next = a X + (b A + c A A) X, or X (b A + c A A) for tall matrices; A likewise. */
-static enum status iterate(const struct iteration *s, struct matrix x, struct matrix next, struct error *err)
+static enum status iterate(const struct squares *s, struct matrix x, struct matrix next, struct error *err)
 {
     const bool wide = x.rows <= x.columns;
     const struct product square = {.a = wide ? x : transposed(x),
@@ -153,37 +170,34 @@ static enum status iterate(const struct iteration *s, struct matrix x, struct ma
     return st == ST_OK ? multiply(&result, err) : st;
 }
 
-/* ---- in bf16 ---- */
-
-/* What lies in the scratch then: reserved in this order by prepare, behind it what the primitives need. X is the
- * update itself. */
-struct narrow {
-    struct cpu_buffer sums, x, a,
-        b;                /* x: X's copy; a: A, float32, then its polynomial over c; b: the copy of either */
-    size_t count, square; /* elements of X, of A */
-};
-
-static struct narrow lay_out_narrow(const struct op_call *call, struct cpu_op *state)
+/* The iteration from the X in the scratch to the update. */
+static enum status iterate_wide(const struct op_call *call, struct matrix from, struct matrix to)
 {
-    const struct matrix kernel = kernel_matrix(call);
-    const size_t side = least(kernel.rows, kernel.columns), size = cpu_type_size(CPU_BF16);
-    struct narrow s = {.count = kernel.rows * kernel.columns, .square = side * side};
-    s.sums = cpu_take_scratch(state, cpu_kernel_momentum_sums(s.count) * sizeof(double));
-    s.x = cpu_take_scratch(state, s.count * size);
-    s.a = cpu_take_scratch(state, s.square * sizeof(float));
-    s.b = cpu_take_scratch(state, s.square * size);
-    return s;
+    _Static_assert(MUON_STEPS % 2 == 1, "the last step ends in the update");
+    const struct places at = laid_out(call);
+    const size_t side = least(from.rows, from.columns);
+    const struct squares s = {{address(call, at.a), side, side, false},
+                              {address(call, at.b), side, side, false}};
+    enum status st = ST_OK;
+    for (int step = 0; st == ST_OK && step < MUON_STEPS; step++) {
+        st = iterate(&s, from, to, call->err);
+        const struct matrix swapped = from;
+        from = to;
+        to = swapped;
+    }
+    return st;
 }
+
+/* ---- in bf16 ---- */
 
 enum { SQUARE, POLYNOMIAL, RESULT }; /* the calls */
 
-static enum status prepare_narrow(const struct op_call *call)
+static enum status prepare_narrow(const struct op_call *call, struct places s)
 {
     const struct matrix kernel = kernel_matrix(call);
     const bool wide = kernel.rows <= kernel.columns;
     const size_t side = least(kernel.rows, kernel.columns);
     struct cpu_op *state = cpu_state(call);
-    const struct narrow s = lay_out_narrow(call, state);
     const struct cpu_buffer update = cpu_at_tensor(call->op->outputs[ORTHOGONALISE_OUT_UPDATE]);
     const struct cpu_factor x = {s.x, kernel.rows, kernel.columns, false},
                             x_turned = {s.x, kernel.rows, kernel.columns, true}, b = {s.b, side, side, false};
@@ -200,11 +214,10 @@ static enum status prepare_narrow(const struct op_call *call)
 /* The iteration on X, which is the update. */
 static enum status iterate_narrow(const struct op_call *call, float *x)
 {
-    struct cpu_op *state = cpu_state(call);
-    struct cpu_op layout = {0};
-    const struct narrow s = lay_out_narrow(call, &layout);
-    uint16_t *copy = cpu_address(call->prepared, state, s.x), *b = cpu_address(call->prepared, state, s.b);
-    float *a = cpu_address(call->prepared, state, s.a);
+    const struct cpu_op *state = cpu_state(call);
+    const struct places s = laid_out(call);
+    uint16_t *copy = address(call, s.x), *b = address(call, s.b);
+    float *a = address(call, s.a);
     enum status st = ST_OK;
     for (int step = 0; st == ST_OK && step < MUON_STEPS; step++) {
         cpu_kernel_narrow(s.count, 1.0f, x, copy);
@@ -228,24 +241,8 @@ static bool is_narrow(const struct op_call *call)
 
 enum status cpu_prepare_orthogonalise(const struct op_call *call)
 {
-    if (is_narrow(call))
-        return prepare_narrow(call);
-    (void)cpu_take_scratch(cpu_state(call), lay_out(call, NULL).bytes);
-    return ST_OK;
-}
-
-static enum status iterate_wide(const struct op_call *call, struct matrix from, struct matrix to)
-{
-    _Static_assert(MUON_STEPS % 2 == 1, "the last step ends in the update");
-    const struct iteration s = lay_out(call, cpu_scratch(call));
-    enum status st = ST_OK;
-    for (int step = 0; st == ST_OK && step < MUON_STEPS; step++) {
-        st = iterate(&s, from, to, call->err);
-        const struct matrix swapped = from;
-        from = to;
-        to = swapped;
-    }
-    return st;
+    const struct places s = lay_out(call, cpu_state(call));
+    return is_narrow(call) ? prepare_narrow(call, s) : ST_OK;
 }
 
 enum status cpu_run_orthogonalise(const struct op_call *call)
@@ -256,11 +253,11 @@ enum status cpu_run_orthogonalise(const struct op_call *call)
     const struct device_binding *binding = &call->prepared->binding;
     struct matrix update = kernel_matrix(call), x = update;
     update.values = cpu_output(call, ORTHOGONALISE_OUT_UPDATE);
-    double *sums = cpu_scratch(call);
-    x.values = is_narrow(call) ? update.values : lay_out(call, cpu_scratch(call)).x.values;
+    const struct places at = laid_out(call);
+    x.values = is_narrow(call) ? update.values : address(call, at.x);
     const double squares = cpu_kernel_momentum(
         tensor->count, binding->optimizer.momentum, cpu_input(call, ORTHOGONALISE_IN_DKERNEL),
-        binding->weights->slots[SLOT_FIRST] + tensor->offset, x.values, sums);
+        binding->weights->slots[SLOT_FIRST] + tensor->offset, x.values, address(call, at.sums));
     cpu_kernel_scale(tensor->count, (float)(1.0 / (sqrt(squares) + (double)MUON_EPSILON)), x.values);
     return is_narrow(call) ? iterate_narrow(call, x.values) : iterate_wide(call, x, update);
 }

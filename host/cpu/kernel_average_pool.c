@@ -119,9 +119,8 @@ void cpu_kernel_average_pool(struct cpu_shape in, struct cpu_shape out, struct c
                              void *y)
 {
     const struct pooling pool = {in, out, k};
-    const size_t planes = (size_t)in.n * (size_t)cpu_shape_blocks(in);
-    const size_t in_count = (size_t)in.h * (size_t)in.w * (size_t)in.block;
-    const size_t out_count = (size_t)out.h * (size_t)out.w * (size_t)out.block;
+    const size_t planes = cpu_shape_planes(in), in_count = cpu_shape_plane_count(in),
+                 out_count = cpu_shape_plane_count(out);
 #pragma omp parallel for schedule(static)
     for (size_t p = 0; p < planes; p++)
         plane_average(&pool, cpu_read_from(in.type, x, p * in_count),
@@ -132,9 +131,8 @@ void cpu_kernel_average_pool_backward(struct cpu_shape in, struct cpu_shape out,
                                       const void *dy, void *dx)
 {
     const struct pooling pool = {in, out, k};
-    const size_t planes = (size_t)in.n * (size_t)cpu_shape_blocks(in);
-    const size_t in_count = (size_t)in.h * (size_t)in.w * (size_t)in.block;
-    const size_t out_count = (size_t)out.h * (size_t)out.w * (size_t)out.block;
+    const size_t planes = cpu_shape_planes(in), in_count = cpu_shape_plane_count(in),
+                 out_count = cpu_shape_plane_count(out);
 #pragma omp parallel for schedule(static)
     for (size_t p = 0; p < planes; p++)
         plane_average_backward(&pool, cpu_read_from(in.type, dy, p * out_count),

@@ -232,6 +232,21 @@ CPU_KERNEL static void part_apply(const struct norm_walk *walk, const struct par
         CPU_BY_TYPE(walk->type, apply_body, walk, part, 0, 0);
 }
 
+/* Part `number` of the arrays, whose groups have those values. */
+static void apply(const struct norm_walk *walk, int32_t number, const struct norm_values *values,
+                  const void *x, const void *addend, void *y, bool relu)
+{
+    const size_t at = norm_part_first(walk, number);
+    const struct part part = {
+        .values = &values[norm_part_group(walk, number)],
+        .x = cpu_read_from(walk->type, x, at),
+        .addend = addend ? cpu_read_from(walk->type, addend, at) : NULL,
+        .y = cpu_write_to(walk->type, y, at),
+        .pixels = norm_part_pixels(walk, number),
+    };
+    part_apply(walk, &part, relu);
+}
+
 /* Mean and deviation of a group's channels from the parts' sums, zeros beyond, and what pass two needs of it. */
 static void group_statistics(const struct cpu_batch_norm *norm, const struct norm_walk *walk,
                              const struct norm_sums *sums, int32_t group, struct norm_values *v)
@@ -278,18 +293,8 @@ void cpu_kernel_batch_norm(const struct cpu_batch_norm *norm)
         group_statistics(norm, &walk, sums, g, &values[g]);
 
 #pragma omp parallel for schedule(static)
-    for (int32_t i = 0; i < walk.parts; i++) {
-        const int32_t p = walk.parts - 1 - i;
-        const size_t at = norm_part_first(&walk, p);
-        const struct part part = {
-            .values = &values[norm_part_group(&walk, p)],
-            .x = cpu_read_from(walk.type, norm->x, at),
-            .addend = norm->addend ? cpu_read_from(walk.type, norm->addend, at) : NULL,
-            .y = cpu_write_to(walk.type, norm->y, at),
-            .pixels = norm_part_pixels(&walk, p),
-        };
-        part_apply(&walk, &part, norm->relu);
-    }
+    for (int32_t i = 0; i < walk.parts; i++)
+        apply(&walk, walk.parts - 1 - i, values, norm->x, norm->addend, norm->y, norm->relu);
 }
 
 /* What a group is multiplied by and so on, from the running statistics. */
@@ -317,15 +322,6 @@ void cpu_kernel_batch_norm_inference(const struct cpu_batch_norm_inference *norm
     for (int32_t g = 0; g < walk.groups; g++)
         values[g] = group_inference(norm, &walk, g);
 #pragma omp parallel for schedule(static)
-    for (int32_t p = 0; p < walk.parts; p++) {
-        const size_t at = norm_part_first(&walk, p);
-        const struct part part = {
-            .values = &values[norm_part_group(&walk, p)],
-            .x = cpu_read_from(walk.type, norm->x, at),
-            .addend = norm->addend ? cpu_read_from(walk.type, norm->addend, at) : NULL,
-            .y = cpu_write_to(walk.type, norm->y, at),
-            .pixels = norm_part_pixels(&walk, p),
-        };
-        part_apply(&walk, &part, norm->relu);
-    }
+    for (int32_t p = 0; p < walk.parts; p++)
+        apply(&walk, p, values, norm->x, norm->addend, norm->y, norm->relu);
 }

@@ -150,8 +150,7 @@ void cpu_kernel_depthwise_weights(const struct cpu_depthwise_weights *d)
     const struct cpu_shape in = d->in, out = d->out;
     const int32_t slices = slices_of(in), width = part_of(in), parts = cpu_shape_padded(in) / width;
     const size_t length = sums_of(in, d->window), taps = length / (size_t)width - 1;
-    const size_t in_count = (size_t)in.h * (size_t)in.w * (size_t)in.block;
-    const size_t out_count = (size_t)out.h * (size_t)out.w * (size_t)in.block;
+    const size_t in_count = cpu_shape_plane_count(in), out_count = cpu_shape_plane_count(out);
     float *scratch = d->scratch;
 #pragma omp parallel for schedule(static)
     for (int32_t share = 0; share < slices * parts; share++) {

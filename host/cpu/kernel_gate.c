@@ -92,7 +92,7 @@ CPU_KERNEL static void plane_gate_backward(enum cpu_type type, struct plane plan
 
 void cpu_kernel_gate(struct cpu_shape s, const void *x, const void *gate, void *y)
 {
-    const size_t planes = (size_t)s.n * (size_t)cpu_shape_blocks(s);
+    const size_t planes = cpu_shape_planes(s);
     const struct plane plane = {(size_t)s.h * (size_t)s.w, (size_t)s.block};
     const size_t count = plane.pixels * plane.block;
 #pragma omp parallel for schedule(static)
@@ -104,7 +104,7 @@ void cpu_kernel_gate(struct cpu_shape s, const void *x, const void *gate, void *
 void cpu_kernel_gate_backward(const struct cpu_gate_backward *gate)
 {
     const struct cpu_shape s = gate->shape;
-    const size_t planes = (size_t)s.n * (size_t)cpu_shape_blocks(s);
+    const size_t planes = cpu_shape_planes(s);
     const struct plane plane = {(size_t)s.h * (size_t)s.w, (size_t)s.block};
 #pragma omp parallel for schedule(static)
     for (size_t p = 0; p < planes; p++) {

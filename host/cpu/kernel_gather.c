@@ -21,12 +21,12 @@ CPU_INLINE void image_body(const enum cpu_type type, const struct dataset_view *
         size_t to = (size_t)c * out->plane;
         for (int32_t y = 0; y < height; y++) {
             const uint8_t *row = image + (size_t)augment_reflect(y + d->shift_y, height) * (size_t)width;
-            const bool cut_row = y >= d->cut_top && y < d->cut_top + d->cut_side;
+            const bool cut_row = augment_is_cut(y, d->cut_top, d->cut_side);
             for (int32_t x = 0; x < width; x++, to += out->step) {
                 int32_t from = (d->mirrored ? width - 1 - x : x) + d->shift_x;
                 if (from < 0 || from >= width)
                     from = augment_reflect(from, width);
-                const bool cut = cut_row && x >= d->cut_left && x < d->cut_left + d->cut_side;
+                const bool cut = cut_row && augment_is_cut(x, d->cut_left, d->cut_side);
                 cpu_set_value(type, out->values, to, cut ? 0.0f : levels[c][row[from]]);
             }
         }
@@ -37,11 +37,6 @@ static void gather_image(const struct dataset_view *view, const uint8_t *pixels,
                          float (*levels)[256], const struct target *out)
 {
     CPU_BY_TYPE(out->type, image_body, view, pixels, d, levels, out);
-}
-
-static bool lies_in(int32_t i, int32_t first, int32_t count)
-{
-    return i >= first && i < first + count;
 }
 
 /* The same where the result is smaller: the mean over each pixel's area. */
@@ -58,10 +53,10 @@ static void gather_smaller(const struct cpu_gather *gather, const uint8_t *pixel
              v < augment_area_end(y, height, gather->height); v++) {
             const int32_t row = augment_reflect(v + d->shift_y, height);
             const float part = (float)augment_area_part(y, v, height, gather->height);
-            const bool cut_row = lies_in(v, d->cut_top, d->cut_side);
+            const bool cut_row = augment_is_cut(v, d->cut_top, d->cut_side);
             for (int32_t u = augment_area_first(x, width, gather->width);
                  u < augment_area_end(x, width, gather->width); u++) {
-                if (cut_row && lies_in(u, d->cut_left, d->cut_side))
+                if (cut_row && augment_is_cut(u, d->cut_left, d->cut_side))
                     continue;
                 const int32_t column = augment_reflect((d->mirrored ? width - 1 - u : u) + d->shift_x, width);
                 const float weight = part * (float)augment_area_part(x, u, width, gather->width);

@@ -59,7 +59,7 @@ CPU_KERNEL static void plane_fill(enum cpu_type type, const void *dy, size_t pix
 
 void cpu_kernel_global_pool(struct cpu_shape s, const void *x, void *y)
 {
-    const size_t planes = (size_t)s.n * (size_t)cpu_shape_blocks(s);
+    const size_t planes = cpu_shape_planes(s);
     const size_t pixels = (size_t)s.h * (size_t)s.w, block = (size_t)s.block;
 #pragma omp parallel for schedule(static)
     for (size_t p = 0; p < planes; p++)
@@ -69,7 +69,7 @@ void cpu_kernel_global_pool(struct cpu_shape s, const void *x, void *y)
 
 void cpu_kernel_global_pool_backward(struct cpu_shape s, const void *dy, void *dx)
 {
-    const size_t planes = (size_t)s.n * (size_t)cpu_shape_blocks(s);
+    const size_t planes = cpu_shape_planes(s);
     const size_t pixels = (size_t)s.h * (size_t)s.w, block = (size_t)s.block;
 #pragma omp parallel for schedule(static)
     for (size_t p = 0; p < planes; p++)

@@ -134,9 +134,8 @@ void cpu_kernel_max_pool(struct cpu_shape in, struct cpu_shape out, struct cpu_w
                          void *y, uint8_t *index)
 {
     const struct pooling pool = {in, out, k};
-    const size_t planes = (size_t)in.n * (size_t)cpu_shape_blocks(in);
-    const size_t in_count = (size_t)in.h * (size_t)in.w * (size_t)in.block;
-    const size_t out_count = (size_t)out.h * (size_t)out.w * (size_t)out.block;
+    const size_t planes = cpu_shape_planes(in), in_count = cpu_shape_plane_count(in),
+                 out_count = cpu_shape_plane_count(out);
     const bool halving = is_halving(k);
 #pragma omp parallel for schedule(static)
     for (size_t p = 0; p < planes; p++) {
@@ -249,9 +248,8 @@ void cpu_kernel_max_pool_backward(struct cpu_shape in, struct cpu_shape out, str
                                   const void *dy, const uint8_t *index, void *dx)
 {
     const struct pooling pool = {in, out, k};
-    const size_t planes = (size_t)in.n * (size_t)cpu_shape_blocks(in);
-    const size_t in_count = (size_t)in.h * (size_t)in.w * (size_t)in.block;
-    const size_t out_count = (size_t)out.h * (size_t)out.w * (size_t)out.block;
+    const size_t planes = cpu_shape_planes(in), in_count = cpu_shape_plane_count(in),
+                 out_count = cpu_shape_plane_count(out);
     const bool halving = is_halving(k);
 #pragma omp parallel for schedule(static)
     for (size_t p = 0; p < planes; p++) {

@@ -95,6 +95,16 @@ static inline size_t cpu_shape_bytes(struct cpu_shape s)
     return cpu_shape_count(s) * cpu_type_size(s.type);
 }
 
+/* Planes of a tensor, and values of one of them. */
+static inline size_t cpu_shape_planes(struct cpu_shape s)
+{
+    return (size_t)s.n * (size_t)cpu_shape_blocks(s);
+}
+static inline size_t cpu_shape_plane_count(struct cpu_shape s)
+{
+    return (size_t)s.h * (size_t)s.w * (size_t)s.block;
+}
+
 /* ---- kernel_batch_norm.c, kernel_batch_norm_backward.c ---- */
 
 /* Bytes of `scratch` for batch_norm, batch_norm_backward and batch_norm_inference. */

@@ -5,6 +5,8 @@
 
 #include "host/base/random.h"
 
+#include <stdbool.h>
+
 struct augment {
     /* shifts by -translate .. translate pixels in both directions; what comes in is the edge reflected (without
      * repeating the edge pixel) */
@@ -57,6 +59,12 @@ RANDOM_INLINE struct augment_draw augment_look(struct augment_draw d, struct aug
     d.shift_x += view.shift_x;
     d.mirrored ^= view.mirrored;
     return d;
+}
+
+/* Whether row or column `i` lies in the `side` from `first` on that are cut out. */
+RANDOM_INLINE bool augment_is_cut(int32_t i, int32_t first, int32_t side)
+{
+    return i >= first && i < first + side;
 }
 
 /* Index `i` mirrored at the borders into [0, n): -1 -> 1, n -> n - 2. */

@@ -12,8 +12,8 @@ static double pixel_at(const struct device_dataset *dataset, int32_t sample, con
     int32_t from_y = augment_reflect(y + draw->shift_y, height);
     int32_t from_x = augment_reflect(column + draw->shift_x, width);
     double value = from[from_y * width + from_x] / 255.0;
-    bool cut = y >= draw->cut_top && y < draw->cut_top + draw->cut_side && x >= draw->cut_left &&
-               x < draw->cut_left + draw->cut_side;
+    bool cut =
+        augment_is_cut(y, draw->cut_top, draw->cut_side) && augment_is_cut(x, draw->cut_left, draw->cut_side);
     return cut ? 0 : (value - (double)dataset->mean[c]) / (double)dataset->deviation[c];
 }
 

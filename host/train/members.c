@@ -151,26 +151,22 @@ enum status members_set_metrics(struct trainer *trainer, struct error *err)
 
 /* ---- size of the images ---- */
 
-struct resize_work {
-    struct trainer *trainer;
-    int32_t before; /* the size until now */
-};
-
 /* The memory of the one program becomes that of the other. */
 static enum status resize(void *context, int32_t number, struct error *err)
 {
-    const struct resize_work *work = context;
-    struct member *member = &work->trainer->members[number];
-    member->device.ops->program_free(member->device.handle, member->training[work->before]);
-    member->training[work->before] = NULL;
-    return member_bind_training(work->trainer, member, err);
+    const struct trainer *trainer = context;
+    struct member *member = &trainer->members[number];
+    for (int32_t size = 0; size < trainer->size; size++) {
+        member->device.ops->program_free(member->device.handle, member->training[size]);
+        member->training[size] = NULL;
+    }
+    return member_bind_training(trainer, member, err);
 }
 
 enum status members_resize(struct trainer *trainer, int32_t size, struct error *err)
 {
-    struct resize_work work = {.trainer = trainer, .before = trainer->size};
     trainer->size = size;
-    enum status st = members_all(trainer, &work, resize, err);
+    enum status st = members_all(trainer, trainer, resize, err);
     return st == ST_OK ? members_set_metrics(trainer, err) : st;
 }
 

@@ -1,6 +1,7 @@
 #include "host/train/progressive.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Of the full side. Sides are rounded to multiples, so that maps are halved without a rest. */
 static const double SHARES[PROGRESSIVE_SIZES] = {0.6, 0.8, 1.0};
@@ -36,8 +37,7 @@ static enum status compare_weights(const struct graph *a, const struct graph *b,
         st = weight_table_new(&of_b, b, err);
     *same = st == ST_OK && of_a.count == of_b.count;
     for (int32_t w = 0; *same && w < of_a.count; w++)
-        for (int d = 0; d < 4; d++)
-            *same = *same && of_a.tensors[w].dims[d] == of_b.tensors[w].dims[d];
+        *same = memcmp(of_a.tensors[w].dims, of_b.tensors[w].dims, sizeof(of_a.tensors[w].dims)) == 0;
     weight_table_free(&of_a);
     weight_table_free(&of_b);
     return st;

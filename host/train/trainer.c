@@ -24,7 +24,7 @@ size_t trainer_weights_bytes(const struct weight_table *table)
 
 const struct weight_table *trainer_weights(const struct trainer *trainer)
 {
-    return &trainer->training_program.weights;
+    return &trainer->training_programs[trainer->sizes - 1].weights;
 }
 
 const struct trainer_state *trainer_state(const struct trainer *trainer)
@@ -169,8 +169,7 @@ static const double JOIN_PROGRESS = 0.75;
 static double enlargement(const struct trainer *trainer)
 {
     const struct shape full = trainer->graph.layers[0].shape;
-    const struct program *program =
-        trainer->size == trainer->sizes - 1 ? &trainer->training_program : &trainer->smaller[trainer->size];
+    const struct program *program = &trainer->training_programs[trainer->size];
     const struct shape now = program->tensors[program->ops[0].outputs[GATHER_OUT_IMAGE]].shape;
     return (double)full.h * full.w / ((double)now.h * now.w);
 }

@@ -32,11 +32,10 @@ struct trainer {
     struct trainer_settings settings;
     struct trainer_state state;
     struct graph graph;
-    struct program training_program, evaluation_program; /* of one member's share of a batch */
-    /* The images' sizes, with progressive resolution PROGRESSIVE_SIZES, else one; training_program is that of the last
-     * one, the full size, and `smaller` are those before it. */
+    /* The images' sizes, with progressive resolution PROGRESSIVE_SIZES, else one; the last one is the full size. */
     int32_t sizes, size; /* the size at hand */
-    struct program smaller[PROGRESSIVE_SIZES - 1];
+    /* Of one member's share of a batch; the training's for each size. */
+    struct program training_programs[PROGRESSIVE_SIZES], evaluation_program;
     int32_t count;
     struct member *members; /* [count] */
     struct thread_team *team;

@@ -91,16 +91,11 @@ struct lower_options trainer_lower_options(const struct trainer_settings *settin
     };
 }
 
-static enum status lower(const struct trainer *trainer, enum prog_purpose purpose, struct program *program,
-                         struct error *err)
+static enum status lower(const struct trainer *trainer, const struct graph *graph, enum prog_purpose purpose,
+                         struct program *program, struct error *err)
 {
     const struct lower_options options = trainer_lower_options(&trainer->settings, trainer->count, purpose);
-    return lower_graph(&trainer->graph, &options, program, err);
-}
-
-static const struct program *program_of(const struct trainer *trainer, int32_t size)
-{
-    return size == trainer->sizes - 1 ? &trainer->training_program : &trainer->smaller[size];
+    return lower_graph(graph, &options, program, err);
 }
 
 static enum status prepare_member(void *context, int32_t number, struct error *err)
@@ -110,28 +105,29 @@ static enum status prepare_member(void *context, int32_t number, struct error *e
     const struct trainer_device *device = &member->device;
     enum status st = ST_OK;
     for (int32_t size = 0; st == ST_OK && size < trainer->sizes; size++)
-        st = device->ops->program_prepare(device->handle, program_of(trainer, size), &member->training[size],
-                                          err);
+        st = device->ops->program_prepare(device->handle, &trainer->training_programs[size],
+                                          &member->training[size], err);
     if (st == ST_OK)
         st = device->ops->program_prepare(device->handle, &trainer->evaluation_program, &member->evaluation,
                                           err);
     return st;
 }
 
-/* The programs for smaller images, where there are any. */
-static enum status lower_smaller(struct trainer *trainer, struct error *err)
+/* The training's programs, the one for the full size first. */
+static enum status lower_training(struct trainer *trainer, struct error *err)
 {
-    const struct lower_options options =
-        trainer_lower_options(&trainer->settings, trainer->count, PROG_TRAIN);
     bool fits = false;
     enum status st = trainer->settings.progressive ? progressive_fits(&trainer->graph, &fits, err) : ST_OK;
     trainer->sizes = fits ? PROGRESSIVE_SIZES : 1;
+    if (st == ST_OK)
+        st =
+            lower(trainer, &trainer->graph, PROG_TRAIN, &trainer->training_programs[trainer->sizes - 1], err);
     for (int32_t size = 0; st == ST_OK && size < trainer->sizes - 1; size++) {
         struct graph graph;
         st = progressive_graph(&trainer->graph, size, &graph, err);
         if (st != ST_OK)
             return st;
-        st = lower_graph(&graph, &options, &trainer->smaller[size], err);
+        st = lower(trainer, &graph, PROG_TRAIN, &trainer->training_programs[size], err);
         graph_free(&graph);
     }
     return st;
@@ -149,11 +145,9 @@ static enum status prepare_members(struct trainer *trainer, const struct trainer
         trainer->members[k].device = devices[k];
     enum status st = thread_team_open(count, &trainer->team, err);
     if (st == ST_OK)
-        st = lower(trainer, PROG_TRAIN, &trainer->training_program, err);
+        st = lower_training(trainer, err);
     if (st == ST_OK)
-        st = lower(trainer, PROG_EVALUATE, &trainer->evaluation_program, err);
-    if (st == ST_OK)
-        st = lower_smaller(trainer, err);
+        st = lower(trainer, &trainer->graph, PROG_EVALUATE, &trainer->evaluation_program, err);
     if (st == ST_OK)
         st = members_all(trainer, trainer, prepare_member, err);
     return st;
@@ -206,8 +200,8 @@ static enum status bind_member(void *context, int32_t number, struct error *err)
     struct trainer *trainer = context;
     struct member *member = &trainer->members[number];
     const struct trainer_device *device = &member->device;
-    enum status st = device->ops->weights_new(device->handle, &trainer->training_program.weights,
-                                              SLOT_GRADIENT, &member->weights, err);
+    enum status st = device->ops->weights_new(device->handle, trainer_weights(trainer), SLOT_GRADIENT,
+                                              &member->weights, err);
     if (st == ST_OK)
         st = member_bind_training(trainer, member, err);
     if (st == ST_OK)
@@ -251,7 +245,7 @@ static size_t needed_bytes(const struct trainer *trainer)
         most = bytes > most ? bytes : most;
     }
     const struct trainer_device *device = &trainer->members[0].device;
-    return most + trainer_weights_bytes(&trainer->training_program.weights) +
+    return most + trainer_weights_bytes(trainer_weights(trainer)) +
            ((size_t)device->train_count +
             (trainer->settings.use_validation ? 2 : 1) * (size_t)device->validation_count) *
                sizeof(int32_t);
@@ -315,9 +309,8 @@ void trainer_close(struct trainer *trainer)
     }
     if (trainer->group != NULL)
         trainer->members[0].device.ops->group_close(trainer->group);
-    for (int32_t size = 0; size < PROGRESSIVE_SIZES - 1; size++)
-        program_free(&trainer->smaller[size]);
-    program_free(&trainer->training_program);
+    for (int32_t size = 0; size < PROGRESSIVE_SIZES; size++)
+        program_free(&trainer->training_programs[size]);
     program_free(&trainer->evaluation_program);
     free(trainer->members);
     free(trainer->joined);

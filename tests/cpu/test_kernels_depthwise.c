@@ -35,12 +35,6 @@ static struct cpu_shape case_in(const struct depthwise_case *t, enum cpu_type ty
     return kernel_shape(type, t->n, t->c, t->h, t->w, block);
 }
 
-static struct cpu_shape case_out(const struct depthwise_case *t, enum cpu_type type, int32_t block)
-{
-    return kernel_shape(type, t->n, t->c, (t->h + 2 * t->k.pad_h - t->k.kernel_h) / t->k.stride + 1,
-                        (t->w + 2 * t->k.pad_w - t->k.kernel_w) / t->k.stride + 1, block);
-}
-
 /* What one weight, or with row -1 the bias, gets. */
 static double expected(struct cpu_shape in, struct cpu_shape out, struct cpu_window k, const void *x,
                        const void *dy, int32_t c, int32_t row, int32_t column)
@@ -61,7 +55,7 @@ static double expected(struct cpu_shape in, struct cpu_shape out, struct cpu_win
 
 static void check(const struct depthwise_case *t, int32_t index, enum cpu_type type, int32_t block)
 {
-    const struct cpu_shape in = case_in(t, type, block), out = case_out(t, type, block);
+    const struct cpu_shape in = case_in(t, type, block), out = kernel_windowed(in, t->k);
     const struct cpu_window k = t->k;
     const size_t taps = (size_t)k.kernel_h * (size_t)k.kernel_w, count = (size_t)t->c * taps;
     void *x = kernel_whole(in, index, 1, 9), *dy = kernel_whole(out, index, 2, 9);

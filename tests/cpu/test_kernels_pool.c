@@ -33,7 +33,7 @@ static const struct pool_case {
     {"the same with a stride", 1, 3, 6, 131, {4, 5, 3, 2, 2}},
 };
 
-enum { CASES = sizeof(cases) / sizeof(*cases) };
+enum { CASES = sizeof(cases) / sizeof(*cases), SHAPES = 40 };
 
 /* All layouts. */
 static const struct layout {
@@ -46,12 +46,6 @@ enum { LAYOUTS = sizeof(layouts) / sizeof(*layouts) };
 static struct cpu_shape case_in(const struct pool_case *t, struct layout layout)
 {
     return kernel_shape(layout.type, t->n, t->c, t->h, t->w, layout.block);
-}
-
-static struct cpu_shape case_out(const struct pool_case *t, struct layout layout)
-{
-    return kernel_shape(layout.type, t->n, t->c, (t->h + 2 * t->k.pad_h - t->k.kernel_h) / t->k.stride + 1,
-                        (t->w + 2 * t->k.pad_w - t->k.kernel_w) / t->k.stride + 1, layout.block);
 }
 
 /* Calls visit(data, offset in x, offset in y) for every pixel inside every window, window by window, row by
@@ -116,7 +110,7 @@ static void visit_sum(void *data, size_t from, size_t to)
 
 static void check_max_pool(const struct pool_case *t, int32_t index, struct layout layout, int32_t span)
 {
-    const struct cpu_shape in = case_in(t, layout), out = case_out(t, layout);
+    const struct cpu_shape in = case_in(t, layout), out = kernel_windowed(in, t->k);
     const size_t in_count = cpu_shape_count(in), out_count = cpu_shape_count(out);
     void *x = kernel_whole(in, index, 1, span), *dy = kernel_whole(out, index, 2, 9);
     void *y = kernel_tensor(out), *dx = kernel_tensor(in), *alone = kernel_tensor(out);
@@ -167,8 +161,7 @@ static void test_max_pool_nan(void **state)
     (void)state;
     for (int32_t index = 0; index < CASES * LAYOUTS; index++) {
         const struct pool_case *t = &cases[index / LAYOUTS];
-        const struct cpu_shape in = case_in(t, layouts[index % LAYOUTS]),
-                               out = case_out(t, layouts[index % LAYOUTS]);
+        const struct cpu_shape in = case_in(t, layouts[index % LAYOUTS]), out = kernel_windowed(in, t->k);
         void *x = kernel_tensor(in), *dy = kernel_whole(out, index, 2, 9);
         void *y = kernel_tensor(out), *dx = kernel_tensor(in);
         uint8_t *winners = kernel_alloc(cpu_shape_count(out));
@@ -208,7 +201,7 @@ static void visit_spread(void *data, size_t from, size_t to)
 
 static void check_average_pool(const struct pool_case *t, int32_t index, struct layout layout)
 {
-    const struct cpu_shape in = case_in(t, layout), out = case_out(t, layout);
+    const struct cpu_shape in = case_in(t, layout), out = kernel_windowed(in, t->k);
     const size_t in_count = cpu_shape_count(in), out_count = cpu_shape_count(out);
     const double windows = (double)t->k.kernel_h * t->k.kernel_w; /* that hold one pixel, at most */
     void *x = kernel_whole(in, index, 1, 1000), *dy = kernel_whole(out, index, 2, 9);
@@ -247,15 +240,19 @@ static void test_average_pool(void **state)
             check_average_pool(&cases[index], index, layouts[k]);
 }
 
+/* Shapes of both types, one after another; the first one has more pixels than one run. */
+static struct cpu_shape shape_of(int32_t index)
+{
+    const enum cpu_type type = index < SHAPES ? CPU_FLOAT : CPU_BF16;
+    return index % SHAPES == 0 ? kernel_shape(type, 2, 5, 37, 41, 8) : kernel_case_shape(type, index);
+}
+
 /* Beside the C library's e^x; activation.h tells how far its own is from that. */
 static void test_gate(void **state)
 {
     (void)state;
-    for (int32_t index = 0; index < 80; index++) {
-        const enum cpu_type type = index < 40 ? CPU_FLOAT : CPU_BF16;
-        struct cpu_shape s = kernel_case_shape(type, index);
-        if (index % 40 == 0)
-            s = kernel_shape(type, 2, 5, 37, 41, 8); /* more pixels than one run */
+    for (int32_t index = 0; index < 2 * SHAPES; index++) {
+        const struct cpu_shape s = shape_of(index);
         const struct cpu_shape one = {s.n, s.c, 1, 1, s.block, s.type};
         const int32_t pixels = s.h * s.w;
         void *x = kernel_whole(s, index, 1, 8), *dy = kernel_whole(s, index, 2, 8);
@@ -295,11 +292,8 @@ static void test_gate(void **state)
 static void test_global_pool(void **state)
 {
     (void)state;
-    for (int32_t index = 0; index < 80; index++) {
-        const enum cpu_type type = index < 40 ? CPU_FLOAT : CPU_BF16;
-        struct cpu_shape s = kernel_case_shape(type, index);
-        if (index % 40 == 0)
-            s = kernel_shape(type, 2, 5, 37, 41, 8); /* more pixels than one run */
+    for (int32_t index = 0; index < 2 * SHAPES; index++) {
+        const struct cpu_shape s = shape_of(index);
         const struct cpu_shape one = {s.n, s.c, 1, 1, s.block, s.type};
         const int32_t pixels = s.h * s.w;
         void *x = kernel_whole(s, index, 1, 1000), *dy = kernel_whole(one, index, 2, 1000);
@@ -332,7 +326,7 @@ static void check_same_bits(struct layout layout)
 {
     const int threads = omp_get_max_threads();
     const struct pool_case t = {"same bits", 3, 21, 13, 11, {3, 3, 2, 1, 1}};
-    const struct cpu_shape in = case_in(&t, layout), out = case_out(&t, layout),
+    const struct cpu_shape in = case_in(&t, layout), out = kernel_windowed(in, t.k),
                            one = kernel_shape(layout.type, 3, 21, 1, 1, layout.block);
     void *x = kernel_random(in, 0, 1, 0.0f, 1.0f), *dy = kernel_random(out, 0, 2, 0.0f, 1.0f);
     void *y[2], *dx[2], *average[2], *spread[2], *mean[2];

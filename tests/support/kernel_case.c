@@ -27,6 +27,14 @@ struct cpu_shape kernel_shape(enum cpu_type type, int32_t n, int32_t c, int32_t 
     return (struct cpu_shape){n, c, h, w, type == CPU_BF16 ? (c + 15) / 16 * 16 : block, type};
 }
 
+struct cpu_shape kernel_windowed(struct cpu_shape in, struct cpu_window k)
+{
+    struct cpu_shape out = in;
+    out.h = (in.h + 2 * k.pad_h - k.kernel_h) / k.stride + 1;
+    out.w = (in.w + 2 * k.pad_w - k.kernel_w) / k.stride + 1;
+    return out;
+}
+
 struct cpu_shape kernel_case_shape(enum cpu_type type, int32_t index)
 {
     struct cpu_shape s = {

@@ -8,6 +8,8 @@
 
 /* A shape in the layout of its type; `block` 8 or 16 is of float32, bf16 has its own. */
 struct cpu_shape kernel_shape(enum cpu_type type, int32_t n, int32_t c, int32_t h, int32_t w, int32_t block);
+/* What windows over a tensor of that shape give. */
+struct cpu_shape kernel_windowed(struct cpu_shape in, struct cpu_window k);
 /* The shape of case `index`: small, channels seldom a multiple of the block, both blocks, sometimes a single
  * image or pixel. */
 struct cpu_shape kernel_case_shape(enum cpu_type type, int32_t index);
