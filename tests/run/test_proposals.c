@@ -88,10 +88,8 @@ static enum status run_with(const struct search_strategy *strategy, const struct
     struct engine_history history = {.started = clock_seconds()};
     assert_int_equal(file_make_folder(path, err), ST_OK);
     enum status st = run_open(&run, &job, path, -1, &history, err);
-    const struct search_setup setup = {.job = &job.search,
-                                       .seed = job.seed,
-                                       .image = {0, run.data.channels, run.data.height, run.data.width},
-                                       .classes = run.data.classes};
+    const struct search_setup setup = {
+        .job = &job.search, .seed = job.seed, .image = run_image(&run), .classes = run.data.classes};
     run.ops = ops != NULL ? ops : run.ops;
     search_free(run.search);
     run.search = NULL;
