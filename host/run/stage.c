@@ -214,16 +214,22 @@ static enum status test_best(struct run *run, struct error *err)
 
 /* ---- stage ---- */
 
+void stage_begin(struct run *run, double time)
+{
+    const bool first = run->next_id == 0;
+    run->stage_open = true;
+    run->stage_steps = run->steps_done;
+    run->stage_began = first ? 0.0 : time; /* loading is part of the first */
+    run->opened = first ? time : run->opened;
+}
+
 /* Until it is tested and reported. */
 static enum status search_and_test(struct run *run, struct error *err)
 {
     enum status st = ST_OK;
     if (!run->stage_open) {
-        run->stage_steps = run->steps_done;
-        run->stage_began = run->next_id == 0 ? 0.0 : run_time(run); /* loading is part of the first */
-        run->opened = run->next_id == 0 ? run_time(run) : run->opened;
+        stage_begin(run, run_time(run));
         st = record_stage(run, err);
-        run->stage_open = true;
     }
     if (st == ST_OK)
         st = rehearse_report(run, err);

@@ -7,6 +7,9 @@
 /* Works through stage run->stage, from where the journal says that it stands, and steps on to the next. */
 enum status stage_run(struct run *run, struct error *err);
 
+/* Stage run->stage begins at that run time, as the journal tells or is to tell. */
+void stage_begin(struct run *run, double time);
+
 /* A final fit of what was proposed, whose graph changes owner, also on errors: the next candidate. `earlier`: the one
  * of the stage before. */
 enum status stage_final(const struct run *run, struct proposal *proposal, const struct run_final *earlier,
