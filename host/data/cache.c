@@ -139,7 +139,7 @@ enum status data_cache_store(const struct job_dataset *job, const struct data_li
 {
     struct file_aside file = {0};
     size_t count = (size_t)set->count;
-    size_t bytes = count * (size_t)set->channels * (size_t)set->height * (size_t)set->width;
+    size_t bytes = count * data_image_bytes(set);
     struct cache_head head;
 
     enum status st = file_make_folder(job->cache, err);

@@ -30,6 +30,11 @@ enum { SIGN_COUNT = sizeof(signs) / sizeof(signs[0]) };
 /* So many of its first names tell whether a folder inside is one of a packed format. */
 enum { INNER_NAMES = 64 };
 
+size_t data_image_bytes(const struct dataset *set)
+{
+    return (size_t)set->channels * (size_t)set->height * (size_t)set->width;
+}
+
 int data_threads(int32_t threads)
 {
     const int all = omp_get_max_threads(), limit = (int)limits_cpus("");
@@ -140,7 +145,7 @@ static enum status check_settings(const struct job_dataset *job, struct error *e
 static void keep_trained(const struct data_list *list, const int32_t *trained, int32_t *kept,
                          struct dataset *set)
 {
-    const size_t bytes = (size_t)set->channels * (size_t)set->height * (size_t)set->width;
+    const size_t bytes = data_image_bytes(set);
     int32_t count = 0;
     for (int32_t i = 0; i < set->count; i++) {
         if (trained[list->items[kept[i]].label] == 0)

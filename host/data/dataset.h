@@ -54,8 +54,8 @@ struct data_way {
     int32_t threads;    /* for decoding, 0: all cores */
     FILE *log;          /* where warnings go, a line each; NULL: nowhere */
     bool (*stop)(void); /* asked now and then: true ends the reading with ST_INTERRUPTED; NULL: never */
-    void (*alive)(
-        void *context); /* told of each folder and image that was read, from any thread; NULL: nobody */
+    /* Told of each folder and image that was read, from any thread; NULL: nobody. */
+    void (*alive)(void *context);
     void *context;
 };
 

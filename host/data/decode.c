@@ -117,7 +117,7 @@ static enum status decode_one(const struct decoder *decoder, int32_t i, struct r
 {
     const struct dataset *set = decoder->set;
     const struct image_info *info = &decoder->infos[i];
-    size_t bytes = (size_t)set->channels * (size_t)set->height * (size_t)set->width;
+    size_t bytes = data_image_bytes(set);
     struct image image = {0};
     int32_t shrink = data_resize_shrink(info->height, info->width, decoder->fit, set->height, set->width);
     const int64_t taken = 4 * (int64_t)(info->height / shrink + 1) * (info->width / shrink + 1);
@@ -304,7 +304,7 @@ static void describe(const struct job_dataset *job, const struct decoder *decode
 static void close_gaps(struct decoder *decoder, int32_t *kept)
 {
     struct dataset *set = decoder->set;
-    size_t bytes = (size_t)set->channels * (size_t)set->height * (size_t)set->width;
+    size_t bytes = data_image_bytes(set);
     for (int32_t i = 0; i < decoder->list->count; i++) {
         if (decoder->broken[i])
             continue;
@@ -342,7 +342,7 @@ enum status data_decode(const struct job_dataset *job, struct data_list *list, i
         st = choose_shape(job, &decoder, err);
     if (st != ST_OK)
         goto out;
-    size_t bytes = (size_t)set->channels * (size_t)set->height * (size_t)set->width;
+    size_t bytes = data_image_bytes(set);
     set->pixels = malloc(count * bytes); /* sides up to 2^14 and counts up to 2^31 fit into size_t */
     if (set->pixels == NULL) {
         st = error_memory(err, "pixels", count * bytes);
@@ -415,7 +415,7 @@ enum status data_conform(const struct job_dataset *job, int32_t threads, struct 
     bool resized = to.height != set->height || to.width != set->width;
     if (!resized && to.channels == set->channels)
         return ST_OK;
-    size_t bytes = (size_t)to.count * (size_t)to.channels * (size_t)to.height * (size_t)to.width;
+    size_t bytes = (size_t)to.count * data_image_bytes(&to);
     to.pixels = malloc(bytes);
     if (to.pixels == NULL)
         return error_memory(err, "pixels", bytes);

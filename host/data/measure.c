@@ -100,7 +100,7 @@ static uint64_t fingerprint_by(uint64_t (*hash)(uint64_t start, const void *data
                                const struct dataset *set)
 {
     int32_t shape[5] = {set->count, set->channels, set->height, set->width, set->classes};
-    size_t image = (size_t)set->channels * (size_t)set->height * (size_t)set->width;
+    size_t image = data_image_bytes(set);
     uint64_t sum = hash(0, shape, sizeof(shape));
     sum = hash(sum, set->pixels, (size_t)set->count * image);
     sum = hash(sum, set->labels, (size_t)set->count * sizeof(*set->labels));

@@ -107,7 +107,7 @@ static enum status tell_counts(const struct dataset *set, FILE *log, struct erro
 /* Images in which nothing can be seen; true: most of them. */
 static bool tell_flat(const struct dataset *set, FILE *log)
 {
-    const size_t bytes = (size_t)set->channels * (size_t)set->height * (size_t)set->width;
+    const size_t bytes = data_image_bytes(set);
     const size_t plane = (size_t)set->height * (size_t)set->width;
     int32_t flat = 0;
     for (int32_t i = 0; i < set->count; i++) {

@@ -42,12 +42,7 @@ enum { OTHER_LABEL = SPLIT_COUNT };
 
 static const uint8_t *pixels_of(const struct dataset *set, int32_t image)
 {
-    return set->pixels + (size_t)image * (size_t)set->channels * (size_t)set->height * (size_t)set->width;
-}
-
-static size_t bytes_of(const struct dataset *set)
-{
-    return (size_t)set->channels * (size_t)set->height * (size_t)set->width;
+    return set->pixels + (size_t)image * data_image_bytes(set);
 }
 
 /* ---- what is said ---- */
@@ -135,7 +130,8 @@ static enum status tell_same(struct twins *twins, struct error *err)
     if (contents == NULL)
         return error_memory(err, "hashes", (unsigned long long)set->count * sizeof(*contents));
     for (int32_t i = 0; i < set->count; i++)
-        contents[i] = (struct content){.hash = file_hash(0, pixels_of(set, i), bytes_of(set)), .image = i};
+        contents[i] =
+            (struct content){.hash = file_hash(0, pixels_of(set, i), data_image_bytes(set)), .image = i};
     qsort(contents, (size_t)set->count, sizeof(*contents), compare_contents);
     for (size_t from = 0, to = 0; from < (size_t)set->count; from = to) {
         while (to < (size_t)set->count && contents[to].hash == contents[from].hash)
@@ -198,10 +194,12 @@ static double correlation(const uint8_t *a, const uint8_t *b, size_t count)
 
 static bool is_near(const struct twins *twins, const struct content *a, const struct content *b)
 {
+    if (__builtin_popcountll(a->hash ^ b->hash) > NEAR_BITS)
+        return false;
     const struct dataset *set = twins->set;
+    const size_t bytes = data_image_bytes(set);
     const uint8_t *x = pixels_of(set, a->image), *y = pixels_of(set, b->image);
-    return __builtin_popcountll(a->hash ^ b->hash) <= NEAR_BITS && memcmp(x, y, bytes_of(set)) != 0 &&
-           correlation(x, y, bytes_of(set)) >= NEAR_CORRELATION;
+    return memcmp(x, y, bytes) != 0 && correlation(x, y, bytes) >= NEAR_CORRELATION;
 }
 
 /* Notes it where the two are of different splits or labels and look alike. */

@@ -71,12 +71,10 @@ static enum status train(struct run *run, struct candidate **trained, struct err
 {
     struct candidate *candidate = resume_take_baseline(run);
     enum status st = candidate == NULL ? propose(run, &candidate, err) : ST_OK;
-    if (st == ST_OK)
-        st = stage_see_smaller(run, &run->baseline.last, candidate, err);
     if (st == ST_OK && isnan(run->baseline.began))
         baseline_begin(run, run_time(run));
-    if (st == ST_OK && !candidate->ended)
-        st = stage_train_final(run, candidate, err);
+    if (st == ST_OK)
+        st = stage_train_final(run, &run->baseline.last, candidate, err);
     *trained = candidate;
     return st;
 }

@@ -124,8 +124,8 @@ static enum status tell_unrecorded(struct training *training, struct error *err)
     for (int purpose = PROG_TRAIN; st == ST_OK && purpose <= PROG_EVALUATE; purpose++) {
         struct device_report report;
         trainer_report(training->trainer, (enum prog_purpose)purpose, &report);
-        if (report.failures <=
-            training->unrecorded[purpose]) /* they are counted anew for each size of images */
+        /* They are counted anew for each size of images. */
+        if (report.failures <= training->unrecorded[purpose])
             continue;
         training->unrecorded[purpose] = report.failures;
         display_say(&training->run->display, 1, "  model %d  %s runs slower, its steps can't be recorded: %s",

@@ -55,7 +55,6 @@ static void say_expected(const struct run *run, const struct graph *graph, doubl
 static enum status print_start(struct run *run, const char *name, struct dry_run_needs *needs, FILE *out,
                                struct error *err)
 {
-    const struct shape image = {0, run->data.channels, run->data.height, run->data.width};
     struct graph graph = {0};
     const struct batches batches = run->batches;
     const bool differs = batches.team > 1 || batches.final != batches.candidate;
@@ -65,7 +64,7 @@ static enum status print_start(struct run *run, const char *name, struct dry_run
     const bool known = alone.images_per_second > 0.0 &&
                        strcmp(name, run->job->search.starts.items[0]) == 0; /* by sharing_find */
     char group[64] = "", expected[64] = "";
-    enum status st = start_make(&graph, name, run->job->search.width, image, run->data.classes, err);
+    enum status st = start_make(&graph, name, run->job->search.width, run_image(run), run->data.classes, err);
     if (st == ST_OK && !known)
         st = measure_team(run, &graph, one, batches.candidate, INFINITY, &alone, err);
     if (st == ST_OK && differs)
@@ -139,8 +138,7 @@ static double candidates_of(const struct run *run, const struct budget_state *st
 /* Whether a final fit may begin with smaller images, by what the job says and the data. */
 static bool job_sees_smaller_images(const struct run *run)
 {
-    return stage_progressive(run->job,
-                             (struct shape){0, run->data.channels, run->data.height, run->data.width});
+    return stage_progressive(run->job, run_image(run));
 }
 
 /* What the budget buys, in epochs: of a candidate, and of the final fit. Where that is less than one it is said

@@ -31,6 +31,11 @@ double run_time(const struct run *run)
     return run->clock_base + clock_seconds() - run->clock_start;
 }
 
+struct shape run_image(const struct run *run)
+{
+    return (struct shape){0, run->data.channels, run->data.height, run->data.width};
+}
+
 struct trainer_device run_trainer_device(const struct run *run, int32_t device, bool final)
 {
     double share = final ? 1.0 : run->job->search.data;
@@ -86,7 +91,7 @@ static enum status open_search(struct run *run, struct error *err)
 {
     const struct search_setup setup = {.job = &run->job->search,
                                        .seed = run->job->seed,
-                                       .image = {0, run->data.channels, run->data.height, run->data.width},
+                                       .image = run_image(run),
                                        .classes = run->data.classes,
                                        .train = &run->job->train,
                                        .hyperparameters = hyperparameter_space_of(run->job)};
@@ -266,11 +271,11 @@ static enum status run_once(const struct job *job, const char *folder, int verbo
         say_sharing(&run);
     run.window = coordinator_window(&run);
     /* A crash may have come between the last test and its report. */
-    const bool tested = run.stage_tested || (run.stage > 0 && !run.stage_open);
-    if (st == ST_OK && tested)
+    if (st == ST_OK && (run.stage_tested || (run.stage > 0 && !run.stage_open))) {
         st = store_check_published(&run, err);
-    if (st == ST_OK && tested)
-        st = report_write_all(folder, job->output.plots, err);
+        if (st == ST_OK)
+            st = report_write_all(folder, job->output.plots, err);
+    }
     if (!goes_on)
         display_say(&run.display, 0,
                     "        finished before: a larger budget.%s goes on, --fresh starts over",

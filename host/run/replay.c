@@ -6,6 +6,7 @@
 #include "host/run/coordinator.h"
 #include "host/run/record.h"
 #include "host/run/resume.h"
+#include "host/run/stage.h"
 #include "host/run/store.h"
 #include "host/run/testing.h"
 #include "host/search/budget.h"
@@ -224,10 +225,7 @@ static enum status replay_stage(struct run *run, const struct event *event, stru
                          budget_kind(budget), wanted, amount);
     if (!run->stage_open) {
         run->stage = event->stage.stage;
-        run->stage_open = true;
-        run->stage_steps = run->steps_done;
-        run->stage_began = run->next_id == 0 ? 0.0 : event->time;
-        run->opened = run->next_id == 0 ? event->time : run->opened;
+        stage_begin(run, event->time);
     }
     found->stage_budget = amount;
     return ST_OK;

@@ -227,8 +227,9 @@ static enum status settle(struct run *run, const struct journal_lines *lines, co
             /* Its stage goes on with a larger budget, and it is forgotten: it was beside a smaller one. */
             candidate->ended = false;
             kills[i] = 0;
+            continue;
         }
-        if (candidate->ended || (candidate->baseline && !run->stage_tested))
+        if (candidate->ended)
             continue;
         st = find_checkpoint(run, candidate, err);
         if (kills[i] >= MOST_KILLS)

@@ -125,6 +125,9 @@ struct run {
 /* Seconds of work on this run so far, over all processes that worked on it; by the clock that budget.clock names. */
 double run_time(const struct run *run);
 
+/* The data's images, as a network takes them. */
+struct shape run_image(const struct run *run);
+
 /* A device as trainers see it, with the images that a final fit, or another candidate, trains on. */
 struct trainer_device run_trainer_device(const struct run *run, int32_t device, bool final);
 

@@ -25,7 +25,7 @@ static bool by_model(const struct run *run)
 enum status run_starts_open(struct run *run, struct error *err)
 {
     const struct job_search *search = &run->job->search;
-    const struct shape image = {0, run->data.channels, run->data.height, run->data.width};
+    const struct shape image = run_image(run);
     struct error unsaid; /* what can't be made is said when it is to be trained */
     run->starts = calloc((size_t)search->starts.count + 1, sizeof(*run->starts));
     if (run->starts == NULL)

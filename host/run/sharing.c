@@ -29,15 +29,14 @@ double sharing_slowdown(const struct run_sharing *sharing)
  * as fast together as alone. */
 static enum status measure(struct run *run, struct run_sharing *sharing, struct error *err)
 {
-    const struct shape image = {0, run->data.channels, run->data.height, run->data.width};
     const struct team first = {0, 1};
     struct graph graph = {0};
     struct measured alone = {0};
     int32_t devices[DEVICES_MOST];
     for (int32_t k = 0; k < sharing->workers; k++)
         devices[k] = k * run->devices.count;
-    enum status st = start_make(&graph, run->job->search.starts.items[0], run->job->search.width, image,
-                                run->data.classes, err);
+    enum status st = start_make(&graph, run->job->search.starts.items[0], run->job->search.width,
+                                run_image(run), run->data.classes, err);
     if (st == ST_OK)
         st = measure_team(run, &graph, first, run->batches.candidate, INFINITY, &alone, err);
     const bool full = run->batches.candidate > MEASURE_LONG_STEP * alone.images_per_second;

@@ -26,7 +26,7 @@ enum status speed_calibrate(struct run *run, struct calibration *calibration, st
     struct calibration_setup setup = {
         .device = run_trainer_device(run, 0, false),
         .info = run->device_info,
-        .image = {0, run->data.channels, run->data.height, run->data.width},
+        .image = run_image(run),
         .classes = run->data.classes,
         .seconds = fmin(MOST_SECONDS, OF_THE_STAGE * run_seconds_left(run)),
     };
@@ -67,13 +67,12 @@ enum status speed_measure(struct run *run, const struct graph *graph, struct tea
 static enum status measure_first_start(struct run *run, struct error *err)
 {
     const struct job_search *search = &run->job->search;
-    const struct shape image = {0, run->data.channels, run->data.height, run->data.width};
     const struct team one = {0, 1};
     struct graph graph = {0};
     if (!search_goes_by_means(run->search))
         return ST_OK;
     enum status st =
-        start_make(&graph, search->starts.items[0], search->width, image, run->data.classes, err);
+        start_make(&graph, search->starts.items[0], search->width, run_image(run), run->data.classes, err);
     if (st == ST_OK)
         st = speed_measure(run, &graph, one, run->batches.candidate, err);
     graph_free(&graph);

@@ -59,8 +59,10 @@ static bool goes_on_from(const struct run_final *earlier, const struct candidate
            earlier->fingerprint == graph_fingerprint(&candidate->graph);
 }
 
-enum status stage_see_smaller(const struct run *run, const struct run_final *earlier,
-                              struct candidate *candidate, struct error *err)
+/* Whether it is to see smaller images at first: from fresh weights alone, for others have seen them in full size. Also
+ * of one that the journal tells of. */
+static enum status see_smaller(const struct run *run, const struct run_final *earlier,
+                               struct candidate *candidate, struct error *err)
 {
     candidate->progressive = false;
     if (candidate->parent >= 0 || goes_on_from(earlier, candidate) ||
@@ -120,7 +122,8 @@ static void say_speed(struct run *run, const struct candidate *candidate)
     run_unlock(run);
 }
 
-enum status stage_train_final(struct run *run, struct candidate *candidate, struct error *err)
+/* On all devices. */
+static enum status train_final(struct run *run, struct candidate *candidate, struct error *err)
 {
     const struct team all = {0, run->devices.count}, team = {0, run->batches.team};
     run->history->training[0] = candidate->id;
@@ -142,6 +145,13 @@ enum status stage_train_final(struct run *run, struct candidate *candidate, stru
     return st;
 }
 
+enum status stage_train_final(struct run *run, const struct run_final *earlier, struct candidate *candidate,
+                              struct error *err)
+{
+    enum status st = see_smaller(run, earlier, candidate, err);
+    return st != ST_OK || candidate->ended ? st : train_final(run, candidate, err);
+}
+
 /* Where nothing could be trained, why the last one couldn't. */
 static enum status tell_cause(const struct run *run, struct error *err)
 {
@@ -158,9 +168,7 @@ static enum status final_fit(struct run *run, struct error *err)
     if (st == ST_DIVERGED)
         st = tell_cause(run, err);
     if (st == ST_OK)
-        st = stage_see_smaller(run, &run->final, candidate, err);
-    if (st == ST_OK && !candidate->ended)
-        st = stage_train_final(run, candidate, err);
+        st = stage_train_final(run, &run->final, candidate, err);
     if (st == ST_OK)
         st = coordinator_observe(run, candidate, err);
     if (st == ST_OK) {
@@ -206,16 +214,22 @@ static enum status test_best(struct run *run, struct error *err)
 
 /* ---- stage ---- */
 
+void stage_begin(struct run *run, double time)
+{
+    const bool first = run->next_id == 0;
+    run->stage_open = true;
+    run->stage_steps = run->steps_done;
+    run->stage_began = first ? 0.0 : time; /* loading is part of the first */
+    run->opened = first ? time : run->opened;
+}
+
 /* Until it is tested and reported. */
 static enum status search_and_test(struct run *run, struct error *err)
 {
     enum status st = ST_OK;
     if (!run->stage_open) {
-        run->stage_steps = run->steps_done;
-        run->stage_began = run->next_id == 0 ? 0.0 : run_time(run); /* loading is part of the first */
-        run->opened = run->next_id == 0 ? run_time(run) : run->opened;
+        stage_begin(run, run_time(run));
         st = record_stage(run, err);
-        run->stage_open = true;
     }
     if (st == ST_OK)
         st = rehearse_report(run, err);

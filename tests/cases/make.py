@@ -56,6 +56,12 @@ devices = "cpu";
 ''')
 
 
+def change_job(case, old, new):
+    with open(f"{ROOT}/{case}/job.cfg", encoding="utf-8") as file:
+        text = file.read()
+    write(f"{case}/job.cfg", text.replace(old, new))
+
+
 def classes(case, folder="data", names=("cat", "dog"), count=12, ending=".png"):
     for label, name in enumerate(names):
         for i in range(count):
@@ -156,9 +162,7 @@ folders("tilde", path="~/photos")
 folders("grown")
 folders("read-only")
 folders("one-second")
-with open(f"{ROOT}/one-second/job.cfg", encoding="utf-8") as file:
-    text = file.read().replace("steps = 2;", "seconds = 1;")
-write("one-second/job.cfg", text)
+change_job("one-second", "steps = 2;", "seconds = 1;")
 job("one-each")
 classes("one-each", names="abcdefghij", count=1)
 job("two-each")
@@ -177,9 +181,7 @@ for name in ("cat/000.png", "cat/001.png", "dog/002.png"):
 with open(f"{ROOT}/leak/data/train/cat/003.png", "rb") as file:
     write("leak/data/train/dog/same.png", file.read())
 job("near-leak")
-with open(f"{ROOT}/near-leak/job.cfg", encoding="utf-8") as file:
-    text = file.read().replace("resize = 16;", "")
-write("near-leak/job.cfg", text)
+change_job("near-leak", "resize = 16;", "")
 for label, name in enumerate(("cat", "dog")):
     for i in range(12):
         coarse = [rng.randrange(40, 200) for _ in range(192)]
@@ -278,16 +280,12 @@ for label, name in enumerate(("cat", "dog")):
         write(f"constant-channel/data/{name}/{i}.png",
               png(16, 16, b"".join(bytes((rng.randrange(256), 7, 50 * label + rng.randrange(9))) for _ in range(256))))
 job("tiny", more="max_side = 8;")
-with open(f"{ROOT}/tiny/job.cfg", encoding="utf-8") as file:
-    text = file.read().replace("resize = 16;", "")
-write("tiny/job.cfg", text)
+change_job("tiny", "resize = 16;", "")
 for label, name in enumerate(("cat", "dog")):
     for i in range(12):
         write(f"tiny/data/{name}/{i}.png", image(label, 2, 2))
 job("strips")
-with open(f"{ROOT}/strips/job.cfg", encoding="utf-8") as file:
-    text = file.read().replace("resize = 16;", "")
-write("strips/job.cfg", text)
+change_job("strips", "resize = 16;", "")
 for label, name in enumerate(("cat", "dog")):
     for i in range(12):
         write(f"strips/data/{name}/{i}.png", image(label, 1200, 4))

@@ -211,12 +211,27 @@ def idle_cpus():
     return len(os.sched_getaffinity(0)) if os.getloadavg()[0] < 0.5 else 1
 
 
-def main():
+def parser_of(*paths):
+    """Those of the command line that are paths, and which of the points are tried."""
     parser = argparse.ArgumentParser()
-    for name in ("nasrun", "data", "inject", "work"):
+    for name in paths:
         parser.add_argument("--" + name, required=True)
     parser.add_argument("--most", type=int)
     parser.add_argument("--slice", default="1/1")
+    return parser
+
+
+def most_of(points, most):
+    return [points[i * len(points) // most] for i in range(most)] if most and most < len(points) else points
+
+
+def slice_of(points, text):
+    first, slices = (int(part) for part in text.split("/"))
+    return points[first - 1::slices]
+
+
+def main():
+    parser = parser_of("nasrun", "data", "inject", "work")
     parser.add_argument("--jobs", type=int, default=idle_cpus())
     parser.add_argument("--only", default="")
     parser.add_argument("--every", action="store_true")
@@ -228,10 +243,7 @@ def main():
     points = [(scene, fault) for scene, faults in scenes for fault in faults
               if not options.only or re.split("[:@]", fault)[0] in options.only.split(",")]
     known = len(points)
-    if options.most and options.most < known:
-        points = [points[i * known // options.most] for i in range(options.most)]
-    first, slices = (int(part) for part in options.slice.split("/"))
-    points = points[first - 1::slices]
+    points = slice_of(most_of(points, options.most), options.slice)
     ends, wrong, lock = collections.Counter(), [], threading.Lock()
     record = open(options.list, "a", encoding="utf-8") if options.list else None
 

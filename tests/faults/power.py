@@ -16,7 +16,6 @@ there was:
 One end is right: the same command ends with status 0 and the same model and history as the undisturbed run. A run that has
 ended has its model on the disk. --work is a folder in memory."""
 
-import argparse
 import collections
 import hashlib
 import os
@@ -104,8 +103,9 @@ def digest(folder):
 def points(scene):
     for (name, site), (first, count) in scene.sites.items():
         if name in CHANGES:
-            for where in {f"{name}@{site}+{first}:1", f"{name}@{site}:{count}"} if count > 1 else {f"{name}@{site}+{first}:1"}:
-                yield where + ":5:kill"
+            yield f"{name}@{site}+{first}:1:5:kill"
+            if count > 1:
+                yield f"{name}@{site}:{count}:5:kill"
     yield OVER
 
 
@@ -142,22 +142,15 @@ class Trial:
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    for name in ("nasrun", "data", "inject", "power", "work"):
-        parser.add_argument("--" + name, required=True)
-    parser.add_argument("--most", type=int)
-    parser.add_argument("--slice", default="1/1")
-    options = parser.parse_args()
+    options = faults.parser_of("nasrun", "data", "inject", "power", "work").parse_args()
     options.inject, options.power = os.path.abspath(options.inject), os.path.abspath(options.power)
     runs = faults.Runs(options)
     begun, half = faults.make_begun(runs, options)
     resumed = faults.Scene("resumed", runs, faults.STEPS, half)
     tried = [(scene, fault) for scene in (begun, resumed) for fault in points(scene)]
     known = len(tried)
-    if options.most and options.most < known:
-        tried = [tried[i * known // options.most] for i in range(options.most)] + [tried[-1]]
-    first, slices = (int(part) for part in options.slice.split("/"))
-    tried = tried[first - 1::slices]
+    some = faults.most_of(tried, options.most)
+    tried = faults.slice_of(some if tried[-1] in some else some + [tried[-1]], options.slice)  # with one of a run that is over
     ends, wrong, seen = collections.Counter(), [], set()
     for number, (scene, fault) in enumerate(tried):
         trial = Trial(runs, scene, number, fault)

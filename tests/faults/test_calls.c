@@ -50,15 +50,9 @@ static void copy_images(const char *folder)
                                          "palette.png", "plain.bmp",  "plain.gif", "plain.tif",
                                          "plain.webp",  "turned.jpg", "turned.tif"};
     for (size_t i = 0; i < sizeof(images) / sizeof(images[0]); i++) {
-        char from[64], to[64], *bytes;
-        size_t length;
-        struct error err;
-        snprintf(from, sizeof(from), "tests/data/images/%s", images[i]);
-        snprintf(to, sizeof(to), "train/%s/%s", i % 2 ? "cat" : "dog", images[i]);
-        if (file_read(from, &bytes, &length, &err) != ST_OK)
-            fail_msg("%s", err.message);
-        data_files_write(folder, to, bytes, length, false);
-        free(bytes);
+        char name[64];
+        snprintf(name, sizeof(name), "train/%s/%s", i % 2 ? "cat" : "dog", images[i]);
+        data_files_copy_image(folder, name, images[i]);
     }
 }
 

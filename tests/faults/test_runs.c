@@ -31,21 +31,14 @@ static void check_history(const char *name, const struct tiny_job *tiny, const c
     free(history);
 }
 
-static void run_to_the_end(struct tiny_job *tiny)
-{
-    struct error err;
-    if (engine_run(&tiny->job, tiny->run, -1, &tiny->history, &err) != ST_OK)
-        fail_msg("%s", err.message);
-}
-
 static char *undisturbed(const char *const *overrides, const char *const *raised)
 {
     struct tiny_job tiny;
     tiny_job_open(&tiny, overrides);
-    run_to_the_end(&tiny);
+    tiny_job_run(&tiny);
     if (raised != NULL) {
         tiny_job_change(&tiny, raised);
-        run_to_the_end(&tiny);
+        tiny_job_run(&tiny);
     }
     char *history = tiny_job_history(&tiny);
     tiny_job_close(&tiny);
@@ -62,7 +55,7 @@ static int32_t run_with(const char *name, const char *const *overrides, const ch
         struct error err = {0};
         tiny_job_open(&tiny, overrides);
         if (raised != NULL) {
-            run_to_the_end(&tiny);
+            tiny_job_run(&tiny);
             tiny_job_change(&tiny, raised);
         }
         failing_arm();
@@ -104,7 +97,7 @@ static void test_folder(void **state)
     for (int there = 0; there < 2; there++) {
         tiny_job_open(&tiny, NULL);
         if (there)
-            run_to_the_end(&tiny);
+            tiny_job_run(&tiny);
         do {
             struct error err = {0}, note;
             int lock;
@@ -130,7 +123,7 @@ static void test_report(void **state)
     struct tiny_job tiny;
     (void)state;
     tiny_job_open(&tiny, NULL);
-    run_to_the_end(&tiny);
+    tiny_job_run(&tiny);
     failing_begin(2);
     do {
         struct error err = {0};

@@ -9,6 +9,14 @@ make_job "$work/job.cfg" "$work/data"
 # quiet FILE: no sanitizer has said anything there.
 quiet() { ! grep -E 'Sanitizer|runtime error:' "$1"; }
 
+# works WHAT COMMAND...: it does its work, and no sanitizer speaks.
+works() {
+    what=$1
+    shift
+    "$@" >"$work/log" 2>&1 || fail "$what: $(tail -n 3 "$work/log")"
+    check "$what: a sanitizer speaks" quiet "$work/log"
+}
+
 for strategy in bayesian phases; do
     job="search.strategy=\"$strategy\" budget.models=4 search.epochs=1 train.final_epochs=1 output.checkpoint_seconds=0.05"
     for dir in whole stopped; do
@@ -25,20 +33,15 @@ for strategy in bayesian phases; do
         check "$strategy, $dir: status $status, $(tail -n 3 "$work/log")" [ "$status" -eq 0 -o "$dir-$status" = stopped-75 ]
         check "$strategy, $dir: $(grep -m 1 -E 'Sanitizer|runtime error' "$work/log")" quiet "$work/log"
     done
-    "$bin/nasrun" --resume="$work/$strategy-stopped" >"$work/log" 2>&1 || fail "$strategy, gone on with: $(tail -n 3 "$work/log")"
-    check "$strategy, gone on with: a sanitizer speaks" quiet "$work/log"
+    works "$strategy, gone on with" "$bin/nasrun" --resume="$work/$strategy-stopped"
     check "$strategy, gone on with: another end" same_run "$work/$strategy-whole" "$work/$strategy-stopped"
 done
 
 run=$work/bayesian-stopped
-"$bin/nasreport" "$run" >"$work/log" 2>&1 || fail "nasreport: $(tail -n 3 "$work/log")"
-check "nasreport: a sanitizer speaks" quiet "$work/log"
-"$bin/nasplot" "$run" >"$work/log" 2>&1 || fail "nasplot: $(tail -n 3 "$work/log")"
-check "nasplot: a sanitizer speaks" quiet "$work/log"
-"$bin/naspredict" "$run" "$work/data/two.png" >"$work/log" 2>&1 || fail "naspredict: $(tail -n 3 "$work/log")"
-check "naspredict: a sanitizer speaks" quiet "$work/log"
+works "nasreport" "$bin/nasreport" "$run"
+works "nasplot" "$bin/nasplot" "$run"
+works "naspredict" "$bin/naspredict" "$run" "$work/data/two.png"
 sed -i '6s/"seq":5/"seq":4/' "$run/journal.jsonl"
-"$bin/nasrun" --salvage --resume="$run" >"$work/log" 2>&1 || fail "--salvage: $(tail -n 3 "$work/log")"
-check "--salvage: a sanitizer speaks" quiet "$work/log"
+works "--salvage" "$bin/nasrun" --salvage --resume="$run"
 check "--salvage: another end" same_run "$work/bayesian-whole" "$run"
 finish

@@ -141,26 +141,6 @@ static cJSON *three_layers, *four_layers, *no_layers; /* graphs, of which a repo
     {                                                                                                        \
         .kind = EVENT_STAGE, .stage = { number, {seconds, NAN, models} }                                     \
     }
-#define CANDIDATE_OF(seconds, number, size, layers)                                                          \
-    {                                                                                                        \
-        .kind = EVENT_CANDIDATE, .time = seconds, .candidate = {                                             \
-            .id = number,                                                                                    \
-            .parent = -1,                                                                                    \
-            .operations = {no_names, 0},                                                                     \
-            .baseline_of = -1,                                                                               \
-            .compared_with = -1,                                                                             \
-            .expected = NAN,                                                                                 \
-            .graph = layers,                                                                                 \
-            .parameters = size,                                                                              \
-            .prior = -1,                                                                                     \
-            .learning_rate = NAN,                                                                            \
-            .momentum = NAN,                                                                                 \
-            .weight_decay = NAN,                                                                             \
-            .label_smoothing = NAN,                                                                          \
-            .average = NAN,                                                                                  \
-            .batch = NAN                                                                                     \
-        }                                                                                                    \
-    }
 #define EPOCH_OF(seconds, number, count, train_loss, train, validation, right)                               \
     {                                                                                                        \
         .kind = EVENT_EPOCH, .time = seconds, .epoch = {                                                     \
@@ -185,6 +165,17 @@ static cJSON *three_layers, *four_layers, *no_layers; /* graphs, of which a repo
         }                                                                                                    \
     }
 
+static struct event candidate_of(double seconds, int32_t id, int64_t parameters, cJSON *graph)
+{
+    struct event event = journal_events_blank(EVENT_CANDIDATE);
+    event.time = seconds;
+    event.candidate.id = id;
+    event.candidate.parent = -1;
+    event.candidate.graph = graph;
+    event.candidate.parameters = parameters;
+    return event;
+}
+
 /* The events of a run of four classes, two stages, three models and two final fits. */
 enum { RUN_EVENTS = 15, FIRST_TEST = 12 };
 static void fill_run_events(struct event events[RUN_EVENTS])
@@ -194,13 +185,13 @@ static void fill_run_events(struct event events[RUN_EVENTS])
     const struct event made_here[RUN_EVENTS] = {
         BEGINNING(four_names, 4),
         STAGE(0, 60, NAN),
-        CANDIDATE_OF(0, 0, 1000, three_layers),
+        candidate_of(0, 0, 1000, three_layers),
         EPOCH_OF(0, 0, 0, 1.5, 0.5, 1.6, 0.4),
         EPOCH_OF(0, 0, 1, NAN, 0.6, 1.4, 0.55),
         MODEL(0, 0, 0.55),
-        CANDIDATE_OF(0, 1, 2000, no_layers),
+        candidate_of(0, 1, 2000, no_layers),
         FAILED(0, 1),
-        CANDIDATE_OF(0, 2, 3000, four_layers),
+        candidate_of(0, 2, 3000, four_layers),
         {.kind = EVENT_PLAN, .plan = {.id = 2, .batch = 16, .wanted = 32}},
         EPOCH_OF(0, 2, 0, 0.5, 0.9, 0.6, 0.8),
         MODEL(0, 2, 0.8),
@@ -368,7 +359,7 @@ static void writes_the_same_facts_as_json(void **state)
 /* Four candidates in training at the same time: 4 finishes first, 2 last, 3 fails in between; another one fails in the
  * second stage. `apart`: the same models finish at the same times, but each begins after the one before it. */
 #define RUN                                       BEGINNING(two_names, 2)
-#define CANDIDATE(seconds, number, size)          CANDIDATE_OF(seconds, number, size, no_layers)
+#define CANDIDATE(seconds, number, size)          candidate_of(seconds, number, size, no_layers)
 #define EPOCH(seconds, number, count, train_loss) EPOCH_OF(seconds, number, count, train_loss, NAN, NAN, NAN)
 #define TEST(seconds, number)                                                                                \
     {                                                                                                        \

@@ -58,100 +58,75 @@ struct story {
     cJSON *graph;
 };
 
-static struct event *tell(struct story *story, struct event event)
+/* To be filled; what may be absent is. */
+static struct event *tell(struct story *story, enum event_kind kind)
 {
     assert_true(story->count < MOST_EVENTS);
-    event.time = 10.0 * (double)story->count;
-    story->events[story->count] = event;
-    return &story->events[story->count++];
+    struct event *event = &story->events[story->count];
+    *event = journal_events_blank(kind);
+    event->time = 10.0 * (double)story->count++;
+    return event;
 }
 
 static void tell_model(struct story *story, int32_t id, int32_t parent, int32_t compared_with,
                        double accuracy, double gain)
 {
-    struct event candidate = {.kind = EVENT_CANDIDATE,
-                              .candidate = {.id = id,
-                                            .parent = parent,
-                                            .batches_of = -1,
-                                            .state_of = -1,
-                                            .baseline_of = -1,
-                                            .compared_with = compared_with,
-                                            .observed = -1,
-                                            .expected = NAN,
-                                            .budget = NAN,
-                                            .learning_rate = NAN,
-                                            .momentum = NAN,
-                                            .weight_decay = NAN,
-                                            .label_smoothing = NAN,
-                                            .average = NAN,
-                                            .batch = NAN,
-                                            .translate = NAN,
-                                            .cutout = NAN,
-                                            .warmup = NAN,
-                                            .hold = NAN,
-                                            .graph = story->graph,
-                                            .parameters = 100}};
-    struct event model = {.kind = EVENT_MODEL,
-                          .model = {.id = id,
-                                    .parent = parent,
-                                    .validation_loss = 1.0,
-                                    .validation_accuracy = accuracy,
-                                    .validated = -1,
-                                    .images_per_second = NAN,
-                                    .predicted_images_per_second = NAN,
-                                    .gain = gain,
-                                    .gain_deviation = isnan(gain) ? NAN : 0.01}};
-    tell(story, candidate);
-    if (compared_with >= 0 && id % 2 == 0) /* every other change is a morph */
-        tell(story,
-             (struct event){.kind = EVENT_MORPH, .morph = {.id = id, .operation = "widen", .loss = NAN}});
-    tell(story, model);
+    struct event_candidate *candidate = &tell(story, EVENT_CANDIDATE)->candidate;
+    candidate->id = id;
+    candidate->parent = parent;
+    candidate->compared_with = compared_with;
+    candidate->graph = story->graph;
+    candidate->parameters = 100;
+    if (compared_with >= 0 && id % 2 == 0) { /* every other change is a morph */
+        struct event_morph *morph = &tell(story, EVENT_MORPH)->morph;
+        morph->id = id;
+        morph->operation = "widen";
+    }
+    struct event_model *model = &tell(story, EVENT_MODEL)->model;
+    model->id = id;
+    model->parent = parent;
+    model->validation_loss = 1.0;
+    model->validation_accuracy = accuracy;
+    model->gain = gain;
+    model->gain_deviation = isnan(gain) ? NAN : 0.01;
 }
 
 static void begin(struct story *story)
 {
     *story = (struct story){.graph = cJSON_Parse("{\"layers\":[1,2]}")};
-    tell(story,
-         (struct event){
-             .kind = EVENT_RUN,
-             .run = {
-                 .version = "1",
-                 .format = EVENT_FORMAT,
-                 .dataset = {.fingerprint = "f", .class_names = {NAMES, 2}, .image = {1, 4, 4}, .policy = ""},
-                 .devices = {NAMES, 1},
-                 .libraries = {.cjson = "1"}}});
-    tell(story, (struct event){.kind = EVENT_STAGE, .stage = {0, {60.0, NAN, NAN}}});
+    struct event_run *run = &tell(story, EVENT_RUN)->run;
+    run->version = "1";
+    run->format = EVENT_FORMAT;
+    run->dataset = (struct event_dataset){
+        .fingerprint = "f", .class_names = {NAMES, 2}, .image = {1, 4, 4}, .policy = ""};
+    run->devices = (struct event_texts){NAMES, 1};
+    run->libraries.cjson = "1";
+    tell(story, EVENT_STAGE)->stage.budget.seconds = 60.0;
 }
 
 static void tell_test(struct story *story, const char *right)
 {
-    tell(story, (struct event){.kind = EVENT_TEST,
-                               .test = {.stage = 0,
-                                        .id = 0,
-                                        .accuracy = 0.9,
-                                        .loss = 0.5,
-                                        .confusion = {CONFUSION, 2},
-                                        .budget_seconds = 60,
-                                        .elapsed_seconds = 59,
-                                        .models = 2,
-                                        .views = -1,
-                                        .plain_accuracy = NAN,
-                                        .plain_loss = NAN,
-                                        .right = right}});
+    struct event_test *test = &tell(story, EVENT_TEST)->test;
+    test->accuracy = 0.9;
+    test->loss = 0.5;
+    test->confusion = (struct event_matrix){CONFUSION, 2};
+    test->budget_seconds = 60;
+    test->elapsed_seconds = 59;
+    test->models = 2;
+    test->right = right;
 }
 
 static void tell_baseline(struct story *story, double accuracy, int32_t better, int32_t worse)
 {
-    tell(story, (struct event){.kind = EVENT_BASELINE,
-                               .baseline = {.stage = 0,
-                                            .id = 9,
-                                            .accuracy = accuracy,
-                                            .loss = 0.5,
-                                            .views = 6,
-                                            .plain_accuracy = accuracy,
-                                            .better = better,
-                                            .worse = worse,
-                                            .spent = 60}});
+    struct event_baseline *baseline = &tell(story, EVENT_BASELINE)->baseline;
+    baseline->id = 9;
+    baseline->accuracy = accuracy;
+    baseline->loss = 0.5;
+    baseline->views = 6;
+    baseline->plain_accuracy = accuracy;
+    baseline->better = better;
+    baseline->worse = worse;
+    baseline->spent = 60;
 }
 
 /* The report ends with these lines, and its JSON has that in "baseline" or "branches". */

@@ -47,7 +47,7 @@ static void open_all(struct fixture *f, bool clocked)
     if (run_open(&f->run, &f->tiny.job, f->tiny.run, -1, NULL, &err) != ST_OK)
         fail_msg("%s", err.message);
     f->run.ops = f->run.devices.ops = &f->ops;
-    const struct shape image = {0, f->run.data.channels, f->run.data.height, f->run.data.width};
+    const struct shape image = run_image(&f->run);
     f->candidate = candidate_new();
     assert_non_null(f->candidate);
     f->candidate->id = 0;

@@ -20,13 +20,6 @@
 
 #include <cmocka.h>
 
-static void run_to_the_end(struct tiny_job *tiny)
-{
-    struct error err;
-    if (engine_run(&tiny->job, tiny->run, -1, &tiny->history, &err) != ST_OK)
-        fail_msg("%s", err.message);
-}
-
 /* A number of the event of that kind, the `nth` from 0; NAN: there is none, or it is null. */
 static double number(const struct tiny_job *tiny, const char *event, int nth, const char *field)
 {
@@ -78,9 +71,9 @@ static void test_like_none(void **state)
     tiny_job_open(&compared, with);
     tiny_job_open(&alone, none);
     tiny_job_open(&searched, without);
-    run_to_the_end(&compared);
-    run_to_the_end(&alone);
-    run_to_the_end(&searched);
+    tiny_job_run(&compared);
+    tiny_job_run(&alone);
+    tiny_job_run(&searched);
     assert_int_equal(tiny_job_events(&compared, "baseline"), 2);
     assert_int_equal(tiny_job_events(&alone, "baseline"), 0);
     for (int stage = 0; stage < 2; stage++) {
@@ -138,7 +131,7 @@ static void test_models(void **state)
     double steps = 0.0;
     (void)state;
     tiny_job_open(&tiny, overrides);
-    run_to_the_end(&tiny);
+    tiny_job_run(&tiny);
     for (int i = 0; i <= TINY_JOB_MODELS; i++)
         steps += number(&tiny, "model", i, "steps");
     assert_true(number(&tiny, "model", TINY_JOB_MODELS + 1, "steps") == steps);
@@ -208,7 +201,7 @@ static void test_failed(void **state)
     size_t length, begun = 0;
     (void)state;
     tiny_job_open(&tiny, overrides);
-    run_to_the_end(&tiny);
+    tiny_job_run(&tiny);
     char *journal = file_join(tiny.run, JOURNAL_NAME), *path = file_join(tiny.run, "restarts.txt");
     assert_int_equal(file_read(journal, &whole, &length, &err), ST_OK);
     tiny_job_journal(&tiny, &lines);
@@ -217,7 +210,7 @@ static void test_failed(void **state)
             begun = lines.lines[i].end; /* the last one's is the baseline's */
     assert_int_equal(file_write_atomic(journal, whole, begun, &err), ST_OK);
     assert_int_equal(file_write_atomic(path, restarts, strlen(restarts), &err), ST_OK);
-    run_to_the_end(&tiny);
+    tiny_job_run(&tiny);
     assert_int_equal(tiny_job_events(&tiny, "failed"), 1);
     assert_int_equal(tiny_job_events(&tiny, "baseline"), 1);
     assert_true(isnan(number(&tiny, "baseline", 0, "accuracy")));
@@ -244,7 +237,7 @@ static void test_raised(void **state)
     bool tested = false;
     (void)state;
     tiny_job_open(&tiny, overrides);
-    run_to_the_end(&tiny);
+    tiny_job_run(&tiny);
     char *journal = file_join(tiny.run, JOURNAL_NAME);
     assert_int_equal(file_read(journal, &whole, &length, &err), ST_OK);
     tiny_job_journal(&tiny, &lines);
@@ -255,7 +248,7 @@ static void test_raised(void **state)
         const bool done = strcmp(lines.lines[i].event, "baseline") == 0;
         assert_int_equal(file_write_atomic(journal, whole, lines.lines[i].end, &err), ST_OK);
         tiny_job_change(&tiny, raised);
-        run_to_the_end(&tiny);
+        tiny_job_run(&tiny);
         assert_int_equal(tiny_job_events(&tiny, "test"), 2);
         assert_int_equal(tiny_job_events(&tiny, "baseline"), 1 + done);
         assert_true(number(&tiny, "baseline", done, "spent") == 30.0);

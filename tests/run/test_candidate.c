@@ -5,7 +5,6 @@
 #include "host/net/start.h"
 #include "host/run/engine.h"
 #include "host/run/record.h"
-#include "host/run/resume.h"
 #include "tests/support/tiny_job.h"
 
 #include <math.h>
@@ -30,13 +29,8 @@ static void open_all(struct fixture *f)
 {
     /* Signals, clock and stop are looked at so often. */
     static const char *const overrides[] = {"output.checkpoint_seconds=0.01", NULL};
-    struct error err;
     tiny_job_open(&f->tiny, overrides);
-    if (run_open(&f->run, &f->tiny.job, f->tiny.run, -1, &f->tiny.history, &err) != ST_OK)
-        fail_msg("%s", err.message);
-    if (resume_run(&f->run, &err) != ST_OK)
-        fail_msg("%s", err.message);
-    f->run.sharing.workers = f->run.window = 1;
+    tiny_job_open_run(&f->tiny, &f->run);
 }
 
 static void close_all(struct fixture *f)
@@ -48,7 +42,7 @@ static void close_all(struct fixture *f)
 /* A starting network of STEPS steps, begun in the journal. */
 static struct candidate *begin(struct fixture *f, int32_t id)
 {
-    const struct shape image = {0, f->run.data.channels, f->run.data.height, f->run.data.width};
+    const struct shape image = run_image(&f->run);
     struct candidate *candidate = candidate_new();
     struct error err;
     assert_non_null(candidate);

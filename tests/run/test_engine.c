@@ -14,13 +14,6 @@
 
 #include <cmocka.h>
 
-static void run_to_the_end(struct tiny_job *tiny)
-{
-    struct error err;
-    if (engine_run(&tiny->job, tiny->run, -1, &tiny->history, &err) != ST_OK)
-        fail_msg("%s", err.message);
-}
-
 static void test_run(void **state)
 {
     static const char *const files[] = {"model.safetensors", "report.txt", "report.json",
@@ -29,7 +22,7 @@ static void test_run(void **state)
     struct journal_lines lines;
     (void)state;
     tiny_job_open(&tiny, NULL);
-    run_to_the_end(&tiny);
+    tiny_job_run(&tiny);
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
         if (!tiny_job_has(&tiny, files[i]))
             fail_msg("no %s", files[i]);
@@ -56,11 +49,11 @@ static void test_finished(void **state)
     size_t length, length_after;
     (void)state;
     tiny_job_open(&tiny, NULL);
-    run_to_the_end(&tiny);
+    tiny_job_run(&tiny);
     char *journal = file_join(tiny.run, JOURNAL_NAME), *report = file_join(tiny.run, "report.txt");
     assert_int_equal(file_read(journal, &before, &length, &err), ST_OK);
     assert_int_equal(remove(report), 0);
-    run_to_the_end(&tiny);
+    tiny_job_run(&tiny);
     assert_int_equal(file_read(journal, &after, &length_after, &err), ST_OK);
     assert_int_equal(length, length_after);
     assert_memory_equal(before, after, length);
@@ -78,10 +71,10 @@ static void test_larger_budget(void **state)
     struct tiny_job tiny;
     (void)state;
     tiny_job_open(&tiny, NULL);
-    run_to_the_end(&tiny);
+    tiny_job_run(&tiny);
     char *before = tiny_job_history(&tiny);
     tiny_job_change(&tiny, raised);
-    run_to_the_end(&tiny);
+    tiny_job_run(&tiny);
     char *after = tiny_job_history(&tiny);
     assert_memory_equal(before, after, strlen(before));
     assert_int_equal(tiny_job_events(&tiny, "stage"), 2);
@@ -105,7 +98,7 @@ static void finish(struct finished *whole, const char *const *overrides)
 {
     struct error err;
     tiny_job_open(&whole->tiny, overrides);
-    run_to_the_end(&whole->tiny);
+    tiny_job_run(&whole->tiny);
     whole->history = tiny_job_history(&whole->tiny);
     whole->journal = file_join(whole->tiny.run, JOURNAL_NAME);
     whole->published = file_join(whole->tiny.run, "model.safetensors");
@@ -153,7 +146,7 @@ static int resume_everywhere(const char *const *overrides)
             continue; /* as behind the next line before it: it is forgotten */
         assert_int_equal(file_write_atomic(whole.journal, whole.text, line->end, &err), ST_OK);
         assert_int_equal(remove(whole.published), 0);
-        run_to_the_end(&whole.tiny);
+        tiny_job_run(&whole.tiny);
         assert_same_run(&whole, i + 1);
         resumed++;
     }
@@ -190,7 +183,7 @@ static void test_salvaged(void **state)
         assert_int_equal(kept, i);
         assert_int_equal(dropped, whole.lines.count - i);
         assert_true(tiny_job_has(tiny, JOURNAL_DAMAGED_NAME));
-        run_to_the_end(tiny);
+        tiny_job_run(tiny);
         assert_same_run(&whole, i + 1);
     }
     finished_free(&whole);
@@ -227,7 +220,7 @@ static void test_lost_models(void **state)
         if (strstr(err.message, "--salvage") == NULL || strstr(err.message, "models/") == NULL)
             fail_msg("found %s", err.message);
         tiny->history.salvage = true;
-        run_to_the_end(tiny);
+        tiny_job_run(tiny);
         assert_same_run(&whole, begun + 1);
     }
     finished_free(&whole);
@@ -242,7 +235,7 @@ static void kill_the_second(const char *told, int failed)
     char *whole;
     size_t length, begun = 0;
     tiny_job_open(&tiny, NULL);
-    run_to_the_end(&tiny);
+    tiny_job_run(&tiny);
     char *journal = file_join(tiny.run, JOURNAL_NAME);
     assert_int_equal(file_read(journal, &whole, &length, &err), ST_OK);
     tiny_job_journal(&tiny, &lines);
@@ -256,7 +249,7 @@ static void kill_the_second(const char *told, int failed)
     tiny.history.training[0] = 1;
     tiny.history.restarts = 1;
     strcpy(tiny.history.cause, "signal 9 (Killed)");
-    run_to_the_end(&tiny);
+    tiny_job_run(&tiny);
     assert_int_equal(tiny_job_events(&tiny, "failed"), failed);
     assert_int_equal(tiny_job_events(&tiny, "model"), TINY_JOB_MODELS + 1 - failed);
     assert_int_equal(tiny_job_events(&tiny, "test"), 1);
@@ -288,7 +281,7 @@ static void test_refused(void **state)
     struct error err;
     (void)state;
     tiny_job_open(&tiny, NULL);
-    run_to_the_end(&tiny);
+    tiny_job_run(&tiny);
     char *before = tiny_job_history(&tiny);
     for (int i = 0; i < 4; i++) {
         tiny_job_change(&tiny, others[i]);

@@ -2,7 +2,6 @@
 #include "host/run/record.h"
 
 #include "host/run/engine.h"
-#include "host/run/resume.h"
 #include "tests/support/tiny_job.h"
 
 #include <setjmp.h>
@@ -21,13 +20,9 @@ struct fixture {
 
 static void open_all(struct fixture *f)
 {
-    struct error err;
     *f = (struct fixture){0};
     tiny_job_open(&f->tiny, NULL);
-    if (run_open(&f->run, &f->tiny.job, f->tiny.run, -1, &f->tiny.history, &err) != ST_OK)
-        fail_msg("%s", err.message);
-    if (resume_run(&f->run, &err) != ST_OK) /* writes the run event */
-        fail_msg("%s", err.message);
+    tiny_job_open_run(&f->tiny, &f->run); /* writes the run event */
 }
 
 static void close_all(struct fixture *f)

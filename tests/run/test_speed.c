@@ -2,11 +2,9 @@
  * figures, and what is expected of trainings. What the calibration finds is the test's. */
 #include "host/run/speed.h"
 
-#include "host/base/clock.h"
 #include "host/net/start.h"
 #include "host/run/engine.h"
 #include "host/run/record.h"
-#include "host/run/resume.h"
 #include "host/run/stage.h"
 #include "tests/support/tiny_job.h"
 

@@ -1,9 +1,7 @@
 /* One stage of a run: what it journals, in which order, where it leaves the run; and one whose candidates all fail. */
 #include "host/run/stage.h"
 
-#include "host/base/clock.h"
 #include "host/run/engine.h"
-#include "host/run/resume.h"
 #include "host/search/strategy.h"
 #include "tests/support/tiny_job.h"
 

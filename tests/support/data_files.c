@@ -69,6 +69,19 @@ void data_files_write_text(const char *folder, const char *name, const char *tex
     data_files_write(folder, name, text, strlen(text), false);
 }
 
+void data_files_copy_image(const char *folder, const char *name, const char *image)
+{
+    struct error err;
+    char *path = file_join("tests/data/images", image), *bytes;
+    size_t length;
+    assert_non_null(path);
+    if (file_read(path, &bytes, &length, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    data_files_write(folder, name, bytes, length, false);
+    free(bytes);
+    free(path);
+}
+
 void data_files_cut(const char *folder, const char *name, long length)
 {
     struct stat about;
@@ -301,6 +314,19 @@ void data_files_load(const struct job_dataset *job, struct dataset *set)
     struct error err;
     if (data_load(job, 1, &(struct data_way){0}, set, &err) != ST_OK)
         fail_msg("%s", err.message);
+}
+
+char *data_files_told(const struct job_dataset *job, struct dataset *set)
+{
+    struct error err;
+    char *text = NULL;
+    size_t length;
+    FILE *log = open_memstream(&text, &length);
+    assert_non_null(log);
+    if (data_load(job, 1, &(struct data_way){.log = log}, set, &err) != ST_OK)
+        fail_msg("%s", err.message);
+    fclose(log);
+    return text;
 }
 
 void data_files_refuse(const struct job_dataset *job, enum status status, const char *what,

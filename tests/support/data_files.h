@@ -25,6 +25,9 @@ void data_files_write_text(const char *folder, const char *name, const char *tex
 /* Cuts the file to `length` bytes, or by -length bytes. */
 void data_files_cut(const char *folder, const char *name, long length);
 
+/* FOLDER/NAME as a copy of one of tests/data/images. */
+void data_files_copy_image(const char *folder, const char *name, const char *image);
+
 /* IDX: image i is filled with the bytes (i * 7 + offset) mod 251. Label i is labels[i]. */
 void data_files_idx_images(const char *folder, const char *name, int32_t count, int32_t height, int32_t width,
                            bool packed);
@@ -57,6 +60,8 @@ struct job_dataset data_files_job(const char *path);
 
 /* Loads (seed 1) and fails the test on an error. */
 void data_files_load(const struct job_dataset *job, struct dataset *set);
+/* Likewise; what is said of it is malloc'd. */
+char *data_files_told(const struct job_dataset *job, struct dataset *set);
 /* Loads, which must fail with the status and a message of one line that holds `what` and `expected`. */
 void data_files_refuse(const struct job_dataset *job, enum status status, const char *what,
                        const char *expected);

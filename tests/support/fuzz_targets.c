@@ -35,41 +35,29 @@ static void make_jpeg(const char *folder)
     data_files_jpeg(folder, "input", 3, 20, 24, 200, 100, 50);
 }
 
-/* Of the pictures of tests/data. */
-static void copy_image(const char *folder, const char *name)
-{
-    struct error err;
-    char path[64], *bytes;
-    size_t length;
-    snprintf(path, sizeof(path), "tests/data/images/%s", name);
-    assert_int_equal(file_read(path, &bytes, &length, &err), ST_OK);
-    data_files_write(folder, "input", bytes, length, false);
-    free(bytes);
-}
-
 static void make_exif(const char *folder)
 {
-    copy_image(folder, "turned.jpg");
+    data_files_copy_image(folder, "input", "turned.jpg");
 }
 
 static void make_webp(const char *folder)
 {
-    copy_image(folder, "alpha.webp");
+    data_files_copy_image(folder, "input", "alpha.webp");
 }
 
 static void make_tiff(const char *folder)
 {
-    copy_image(folder, "turned.tif");
+    data_files_copy_image(folder, "input", "turned.tif");
 }
 
 static void make_gif(const char *folder)
 {
-    copy_image(folder, "plain.gif");
+    data_files_copy_image(folder, "input", "plain.gif");
 }
 
 static void make_bmp(const char *folder)
 {
-    copy_image(folder, "palette.bmp");
+    data_files_copy_image(folder, "input", "palette.bmp");
 }
 
 /* As a dataset is read; an image larger than this is refused by its head. */

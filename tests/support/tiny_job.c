@@ -78,6 +78,13 @@ void tiny_job_close(struct tiny_job *tiny)
     free(tiny->run);
 }
 
+void tiny_job_run(struct tiny_job *tiny)
+{
+    struct error err;
+    if (engine_run(&tiny->job, tiny->run, -1, &tiny->history, &err) != ST_OK)
+        fail_msg("%s", err.message);
+}
+
 void tiny_job_open_run(struct tiny_job *tiny, struct run *run)
 {
     struct error err;

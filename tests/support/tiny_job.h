@@ -30,6 +30,8 @@ void tiny_job_close(struct tiny_job *tiny);
 /* Reads the job anew, with others. */
 void tiny_job_change(struct tiny_job *tiny, const char *const *overrides);
 
+/* Runs it to its end, from wherever it stands. */
+void tiny_job_run(struct tiny_job *tiny);
 /* Opens its run with one worker and goes through what its journal has; run_close is the caller's. */
 void tiny_job_open_run(struct tiny_job *tiny, struct run *run);
 
