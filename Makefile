@@ -261,7 +261,7 @@ ONNX_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard host/onnx/*.c))
 $(ONNX_OBJECTS): INCLUDES = -I$(BUILD)/onnx
 $(ONNX_OBJECTS): | $(BUILD)/onnx/onnx.pb-c.c
 
-$(BUILD)/host/report/canvas.o: INCLUDES = $(shell pkg-config --cflags freetype2)
+$(BUILD)/host/report/fonts.o: INCLUDES = $(shell pkg-config --cflags freetype2)
 # Nobody reads the flags of floating-point exceptions; gcc then makes vectors of loops with choices in them. Results are the same.
 $(BUILD)/host/cpu/kernel_activation.o: CFLAGS_ALL += -fno-trapping-math
 
