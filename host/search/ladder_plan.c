@@ -141,7 +141,7 @@ static enum status choose_networks(const struct search_setup *setup, const struc
     return st;
 }
 
-/* The widest of the first start that gets epochs enough: five, as many as the best size, and a part of those for which
+/* The widest of the first start within the job's limits that gets epochs enough: five, as many as the best size, and a part of those for which
  * the usual network has the right size, for the law of sizes flatters few epochs. */
 static enum status choose_smallest(const struct search_setup *setup, const struct search_request *request,
                                    struct ladder_plan *plan, struct error *err)
@@ -149,7 +149,10 @@ static enum status choose_smallest(const struct search_setup *setup, const struc
     const double balance = ladder_balance(request->means.train_images);
     const double best = plan->epochs / ladder_best_size(plan->epochs, balance);
     const double least = fmax(LEAST_EPOCHS, fmax(best, LEAST_OF_BALANCE * balance));
-    return choose_widths(setup, request, 0, LARGEST, least, INFINITY, 1, plan, err);
+    enum status st = ST_OK;
+    for (int32_t start = 0; st == ST_OK && plan->count == 0 && start < setup->job->starts.count; start++)
+        st = choose_widths(setup, request, start, LARGEST, least, INFINITY, 1, plan, err);
+    return st;
 }
 
 /* ---- rungs ---- */
