@@ -148,6 +148,7 @@ enum status record_candidate(struct run *run, const struct candidate *candidate,
         .graph = graph,
         .parameters = cost.parameters,
         .train_flops = cost.train_flops,
+        .flops = cost.forward_flops,
 #define HYPERPARAMETER(name) .name = candidate->recipe.hyperparameters.name,
         RECIPE_HYPERPARAMETERS(HYPERPARAMETER)
 #undef HYPERPARAMETER
@@ -262,6 +263,8 @@ enum status record_test(struct run *run, int32_t id, const struct trainer_test *
         .budget_seconds = budget->seconds.count > 0 ? budget_total(budget, run->stage) : NAN,
         .elapsed_seconds = run_time(run) - run->aside,
         .models = run->models,
+        .max_parameters = run->limits.max_parameters > 0 ? run->limits.max_parameters : -1,
+        .max_flops = run->limits.max_flops > 0.0 ? run->limits.max_flops : NAN,
         .right = right,
     };
     enum status st = event_write_test(&run->journal, &event, run_time(run), err);

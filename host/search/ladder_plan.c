@@ -175,15 +175,17 @@ static enum status choose_networks(const struct search_setup *setup, const struc
     return st;
 }
 
-/* The widest of the first start that gets epochs enough: five, as many as the best size, and a part of those for which
- * the usual network has the right size, for the law of sizes flatters few epochs. */
+/* The widest of the first start within the job's limits that gets epochs enough: five, as many as the best size, and a
+ * part of those for which the usual network has the right size, for the law of sizes flatters few epochs. */
 static enum status choose_smallest(const struct search_setup *setup, const struct search_request *request,
                                    struct ladder_plan *plan, struct error *err)
 {
     const double balance = ladder_balance(request->means.train_images);
     struct choice choice = {.size = LARGEST, .most = INFINITY, .count = 1};
-    struct family family;
-    enum status st = list_family(setup, request, 0, &family, err);
+    struct family family = {0};
+    enum status st = ST_OK;
+    for (int32_t start = 0; st == ST_OK && family.count == 0 && start < setup->job->starts.count; start++)
+        st = list_family(setup, request, start, &family, err);
     if (st != ST_OK || family.count == 0)
         return st;
     choice.least = fmax(best_by_prior(&family, balance)->epochs, LEAST_OF_BALANCE * balance);
