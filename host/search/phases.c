@@ -228,7 +228,9 @@ static enum status propose_the_end(const struct search *search, void *state,
         return st;
     st = ladder_plan_make(search_setup(search), request, &plan, err);
     if (st == ST_NONE)
-        return error_set(err, ST_RANGE, "search.max_parameters: no starting network is that small");
+        st = search_check_limits(search_setup(search), &request->limits, err);
+    if (st == ST_OK && plan.count == 0)
+        return error_set(err, ST_RANGE, "no starting network is within the limits");
     return st == ST_OK ? rungs_choose(search, request, &plan, proposal, err) : st;
 }
 
