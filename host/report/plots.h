@@ -5,6 +5,7 @@
 #include "host/report/canvas.h"
 #include "host/report/history.h"
 #include "host/report/metrics.h"
+#include "host/report/report.h"
 
 /* Of more classes a confusion matrix has no numbers. */
 enum { PLOT_NUMBERED_CLASSES = 30 };
@@ -21,5 +22,12 @@ enum status plot_learning(struct picture *picture, const struct history *history
 
 /* Validation accuracy of every finished model against time, the best so far, the tests and the budgets' ends. */
 enum status plot_progress(struct picture *picture, const struct history *history, struct error *err);
+
+/* All that there are of a tested stage, with its number in their names unless stage < 0, and of the whole run. The
+ * request has a folder. */
+enum status plots_write_stage(struct plot_request *request, const struct history *history,
+                              const struct history_test *test, const struct metrics *metrics, int64_t stage,
+                              struct error *err);
+enum status plots_write_run(struct plot_request *request, const struct history *history, struct error *err);
 
 #endif

@@ -61,77 +61,6 @@ struct wanted {
     struct plot_request *plots;
 };
 
-/* Makes one picture by `draw`. */
-typedef enum status draw_stage(struct picture *picture, const struct history *history,
-                               const struct history_test *test, const struct metrics *metrics,
-                               struct error *err);
-typedef enum status draw_run(struct picture *picture, const struct history *history, struct error *err);
-
-static enum status draw_counts(struct picture *picture, const struct history *history,
-                               const struct history_test *test, const struct metrics *metrics,
-                               struct error *err)
-{
-    return plot_confusion(picture, history, test, metrics, false, err);
-}
-
-/* Of many classes the cells say nothing, and both would be the same. */
-static enum status draw_shares(struct picture *picture, const struct history *history,
-                               const struct history_test *test, const struct metrics *metrics,
-                               struct error *err)
-{
-    return history->classes > PLOT_NUMBERED_CLASSES
-               ? ST_OK
-               : plot_confusion(picture, history, test, metrics, true, err);
-}
-
-static const char *const suffixes[] = {[PLOT_PNG] = ".png", [PLOT_SVG] = ".svg", [PLOT_PDF] = ".pdf"};
-
-/* "folder/NAME[-stage].png", or as is asked for; malloc'd, NULL when out of memory. */
-static char *plot_path(const struct plot_request *request, const char *name, int64_t stage)
-{
-    return stage_path(request->folder, name, stage, suffixes[request->format]);
-}
-
-static enum status write_stage_plots(struct plot_request *request, const struct history *history,
-                                     const struct history_test *test, const struct metrics *metrics,
-                                     int64_t stage, struct error *err)
-{
-    static const struct {
-        const char *name;
-        draw_stage *draw;
-    } plots[] = {{"confusion", draw_counts}, {"shares", draw_shares}};
-    enum status st = ST_OK;
-    for (size_t i = 0; st == ST_OK && i < sizeof(plots) / sizeof(*plots); i++) {
-        char *path = plot_path(request, plots[i].name, stage);
-        struct picture picture = {.path = path, .missing = request->missing};
-        st = path != NULL ? plots[i].draw(&picture, history, test, metrics, err)
-                          : error_memory(err, request->folder, strlen(request->folder));
-        request->missing = picture.missing;
-        free(path);
-    }
-    return st;
-}
-
-/* The plots that are about the whole run. */
-static enum status write_run_plots(struct plot_request *request, const struct history *history,
-                                   struct error *err)
-{
-    static const struct {
-        const char *name;
-        draw_run *draw;
-    } plots[] = {{"learning", plot_learning}, {"progress", plot_progress}};
-    enum status st = ST_OK;
-    for (size_t i = 0; st == ST_OK && i < sizeof(plots) / sizeof(*plots); i++) {
-        char *path = plot_path(request, plots[i].name, -1);
-        struct picture picture = {.path = path, .missing = request->missing};
-        st = path != NULL ? plots[i].draw(&picture, history, err)
-                          : error_memory(err, request->folder, strlen(request->folder));
-        request->missing = picture.missing;
-        free(path);
-    }
-    return st;
-}
-
 /* The files of one tested stage, with its number in their names unless stage < 0. */
 static enum status write_stage(const char *run_folder, const struct history *history,
                                const struct history_test *test, int64_t stage, struct wanted wanted,
@@ -152,7 +81,7 @@ static enum status write_stage(const char *run_folder, const struct history *his
     if (st == ST_OK && wanted.report)
         st = write_json(json_path, history, test, &metrics, err);
     if (st == ST_OK && wanted.plots != NULL)
-        st = write_stage_plots(wanted.plots, history, test, &metrics, stage, err);
+        st = plots_write_stage(wanted.plots, history, test, &metrics, stage, err);
 out:
     metrics_free(&metrics);
     free(text_path);
@@ -179,7 +108,7 @@ static enum status write_files(const char *run_folder, struct wanted wanted, str
     if (st == ST_OK && history.test_count > 0)
         st = write_stage(run_folder, &history, &history.tests[history.test_count - 1], -1, wanted, err);
     if (st == ST_OK && wanted.plots != NULL)
-        st = write_run_plots(wanted.plots, &history, err);
+        st = plots_write_run(wanted.plots, &history, err);
     if (st == ST_OK && wanted.report && history.test_count == 0)
         st = no_report(run_folder, err);
     history_free(&history);

@@ -26,6 +26,9 @@ static const char *const top[] = {CHECKPOINT,
                                   "report.json",
                                   "report-#.txt",
                                   "report-#.json",
+                                  "predictions.csv",
+                                  "predictions-#.csv",
+                                  "splits.csv",
                                   NULL};
 static const char *const models[] = {"#.safetensors", "#.losses", NULL};
 #define PLOT(name) name ".png", name ".svg", name ".pdf"

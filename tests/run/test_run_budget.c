@@ -39,8 +39,7 @@ static struct job job_of(struct job_budget budget)
                                    .max_morphs = 1,
                                    .data = 0.5,
                                    .final_share = 0.25,
-                                   .epochs = 3.0,
-                                   .max_parameters = 77},
+                                   .epochs = 3.0},
                         .train = {.final_epochs = 9.0},
                         .budget = budget};
 }
@@ -71,6 +70,7 @@ static struct run run_of(const struct job *job)
     run.data.sample_count[SPLIT_TEST] = 400;
     assert_int_equal(search_new(&setup, &run.search, &err), ST_OK);
     assert_int_equal(run_starts_open(&run, &err), ST_OK);
+    run.limits.max_parameters = 77;
     return run;
 }
 
@@ -101,7 +101,7 @@ static void test_seconds(void **state)
     assert_true(budget.total == 1e9 && budget.began == 30.0);
     assert_true(before <= budget.spent && budget.spent <= after);
     assert_true(budget.final_share == 0.25 && budget.epochs == 3.0 && budget.final_epochs == 9.0);
-    assert_int_equal(budget.max_parameters, 77);
+    assert_int_equal(budget.limits.max_parameters, 77);
     assert_int_equal(budget.workers, 2);
     assert_true(budget.candidate_images == 500.5);
     assert_int_equal(budget.train_images, 1001);
@@ -210,7 +210,7 @@ static void test_model_clock(void **state)
     run.model_seconds = 1e9 - 10.0;
     const double reserve = budget_reserve(&budget);
     /* It is for the test of the cheapest start, which is half of a training's work, by both; no margin is needed. */
-    assert_true(fabs(run_model_test_seconds(&run, &candidate.graph) / (cost * 400 / 4) - 1.0) < 1e-12);
+    assert_true(fabs(run_model_test_seconds(&run, &candidate.graph, 400.0) / (cost * 400 / 4) - 1.0) < 1e-12);
     assert_true(fabs(reserve / (fmin(cost, cost_of_start("resnet", 1e11, 2e10)) * 400 / 4) - 1.0) < 1e-12);
     const uint32_t limit = run_steps_limit(&run, &candidate);
     candidate.batch = 64;
@@ -222,7 +222,7 @@ static void test_model_clock(void **state)
     /* Of a network that is much dearer than what is likely, the test is kept for that network. */
     graph_free(&candidate.graph);
     make_start("densenet", &candidate.graph);
-    const double test = run_model_test_seconds(&run, &candidate.graph);
+    const double test = run_model_test_seconds(&run, &candidate.graph, 400.0);
     assert_true(test > 2.0 * reserve);
     run.model_seconds = 1e9 - 10.0 * test;
     candidate.steps = run_steps_limit(&run, &candidate);
