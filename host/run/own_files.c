@@ -26,6 +26,9 @@ static const char *const top[] = {CHECKPOINT,
                                   "report.json",
                                   "report-#.txt",
                                   "report-#.json",
+                                  "predictions.csv",
+                                  "predictions-#.csv",
+                                  "splits.csv",
                                   NULL};
 static const char *const models[] = {"#.safetensors", "#.losses", NULL};
 static const char *const plots[] = {"learning.png", "progress.png", "confusion.png", "confusion-#.png", NULL};
