@@ -22,6 +22,9 @@ static const struct command_option predict_options[] = {
     {PREDICT_ALL, 0, "all", NULL, WORDS_NONE, "the probabilities of all classes, too"},
     {PREDICT_THRESHOLD, 0, "threshold", "P", WORDS_NONE,
      "no class for an image whose probability is below P"},
+    {PREDICT_PRECISION, 0, "precision", "P", WORDS_NONE,
+     "the same with a threshold for each class, from which on it was right in that share of validation "
+     "images"},
     {PREDICT_THREADS, 0, "threads", "N", WORDS_NONE,
      "how many threads; without it as many as there are cores"},
     {PREDICT_DEVICE, 0, "device", "DEVICE", WORDS_NONE, "cpu (the default), cuda:N, ref, or auto"},

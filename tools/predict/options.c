@@ -108,6 +108,8 @@ enum status options_take(void *context, const struct command_line *line, struct 
         break;
     case PREDICT_THRESHOLD:
         return read_share(line, "threshold", &options->threshold, err);
+    case PREDICT_PRECISION:
+        return read_share(line, "precision", &options->precision, err);
     case PREDICT_THREADS:
         return read_whole(line, "threads", PREDICT_THREADS_MOST, "1 to 1024", &options->threads, err);
     case PREDICT_DEVICE:
@@ -136,5 +138,7 @@ enum status options_finish(struct predict_options *options, const struct command
         return error_set(err, ST_RANGE, "found several of paths, --list and --data, expected one of these");
     if (options->null && options->list == NULL)
         return error_set(err, ST_RANGE, "--null: found no --list, expected one");
+    if (options->threshold > 0.0 && options->precision > 0.0)
+        return error_set(err, ST_RANGE, "found --threshold and --precision, expected one of these");
     return ST_OK;
 }
