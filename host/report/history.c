@@ -87,6 +87,7 @@ static enum status read_candidate(struct history *history, const struct event_ca
     struct history_model *model = &models[history->model_count++];
     *model = (struct history_model){.id = event->id,
                                     .parameters = event->parameters,
+                                    .flops = event->flops,
                                     .layers = graph_json_layers(event->graph),
                                     .final = event->final && event->baseline_of < 0,
                                     .baseline = event->baseline_of >= 0,
@@ -252,6 +253,8 @@ static enum status read_test(struct history *history, const struct event_test *e
                                   .budget_seconds = event->budget_seconds,
                                   .elapsed_seconds = event->elapsed_seconds,
                                   .models = event->models,
+                                  .max_parameters = event->max_parameters,
+                                  .max_flops = event->max_flops,
                                   .failed = history->failed,
                                   .smaller = history->smaller,
                                   .awaits_baseline = event->right != NULL,

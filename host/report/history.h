@@ -29,6 +29,7 @@ struct history_hyperparameters {
 struct history_model { /* one candidate */
     int64_t id;
     int64_t parameters;            /* -1: unknown */
+    double flops;                  /* of a forward pass, for one image; NAN: unknown */
     int32_t layers;                /* of its graph; -1: unknown */
     bool final;                    /* the final fit of a stage */
     bool baseline;                 /* a stage's training without a search, which is no final fit */
@@ -73,6 +74,8 @@ struct history_test { /* one stage's evaluation on the test set */
     int32_t failed;                         /* candidates that failed until then, of all stages */
     int32_t smaller;                        /* trained with a smaller batch for want of memory, likewise */
     int32_t informed;                       /* chosen by search.prior, likewise */
+    int64_t max_parameters;                 /* the job's limits of networks; -1: none */
+    double max_flops;                       /* NAN: none */
     int64_t *counts;                        /* [true class * classes + predicted class] */
     char *budget;                           /* "3600 s", "500 steps", "12 models"; "" when unknown */
     bool awaits_baseline;                   /* which is still to come */

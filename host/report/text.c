@@ -119,6 +119,23 @@ static void print_verdict(FILE *out, const struct history_test *test, const stru
         fprintf(out, "verdict: nothing was compared with the search (search.baseline)\n");
 }
 
+/* What a network's answer costs beside what the job allows. A pass of an unknown size was not journalled. */
+static void print_costs(FILE *out, const struct history_test *test, const struct history_model *winner)
+{
+    if (winner->parameters >= 0)
+        fprintf(out, "parameters: %lld", (long long)winner->parameters);
+    if (winner->parameters >= 0 && test->max_parameters >= 0)
+        fprintf(out, " (search.max_parameters: %lld)", (long long)test->max_parameters);
+    if (winner->parameters >= 0)
+        fputc('\n', out);
+    if (isnan(winner->flops))
+        return;
+    fprintf(out, "operations of an image: %.6g", winner->flops);
+    if (!isnan(test->max_flops))
+        fprintf(out, " (search.max_flops: %.6g)", test->max_flops);
+    fputc('\n', out);
+}
+
 void report_text(FILE *out, const struct history *history, const struct history_test *test,
                  const struct metrics *metrics)
 {
@@ -142,8 +159,8 @@ void report_text(FILE *out, const struct history *history, const struct history_
     if (test->informed > 0)
         fprintf(out, "\nmodels chosen by search.prior, what earlier runs have shown: %d", test->informed);
     fprintf(out, "\nwinner: model %lld\n", (long long)test->id);
-    if (winner != NULL && winner->parameters >= 0)
-        fprintf(out, "parameters: %lld\n", (long long)winner->parameters);
+    if (winner != NULL)
+        print_costs(out, test, winner);
     if (winner != NULL && winner->layers >= 0)
         fprintf(out, "layers: %d\n", winner->layers);
     if (winner != NULL)
@@ -237,6 +254,14 @@ static bool add_classes(cJSON *json, const struct history *history, const struct
     return true;
 }
 
+static bool add_limits(cJSON *json, const struct history_test *test)
+{
+    cJSON *object = cJSON_AddObjectToObject(json, "limits");
+    return object != NULL &&
+           add_number(object, "parameters", test->max_parameters >= 0 ? (double)test->max_parameters : NAN) &&
+           add_number(object, "flops", test->max_flops);
+}
+
 cJSON *report_json(const struct history *history, const struct history_test *test,
                    const struct metrics *metrics)
 {
@@ -255,6 +280,7 @@ cJSON *report_json(const struct history *history, const struct history_test *tes
         !add_number(json, "winner", (double)test->id) ||
         !add_number(json, "parameters",
                     winner != NULL && winner->parameters >= 0 ? (double)winner->parameters : NAN) ||
+        !add_number(json, "flops", winner != NULL ? winner->flops : NAN) || !add_limits(json, test) ||
         !add_number(json, "layers", winner != NULL && winner->layers >= 0 ? winner->layers : NAN) ||
         !add_number(json, "skipped_files", history->skipped) || !add_hyperparameters(json, winner) ||
         !add_baseline(json, test, metrics) || !add_branches(json, &test->branches) ||

@@ -88,6 +88,7 @@ static enum status upload_data(struct run *run, struct error *err)
     return st;
 }
 
+/* Also refuses limits that no starting network is within. */
 static enum status open_search(struct run *run, struct error *err)
 {
     const struct search_setup setup = {.job = &run->job->search,
@@ -96,7 +97,8 @@ static enum status open_search(struct run *run, struct error *err)
                                        .classes = run->data.classes,
                                        .train = &run->job->train,
                                        .hyperparameters = hyperparameter_space_of(run->job)};
-    return search_new(&setup, &run->search, err);
+    enum status st = search_check_limits(&setup, &run->limits, err);
+    return st == ST_OK ? search_new(&setup, &run->search, err) : st;
 }
 
 static void beat(void *history)
@@ -107,19 +109,21 @@ static void beat(void *history)
 enum status run_open(struct run *run, const struct job *job, const char *folder, int verbosity,
                      struct engine_history *history, struct error *err)
 {
-    *run = (struct run){.job = job,
-                        .history = history,
-                        .clock_start = history != NULL ? history->started : clock_seconds(),
-                        .best_id = -1,
-                        .calibration = {.id = -1},
-                        .published_id = -1,
-                        .lost_id = -1,
-                        .best_accuracy = -1.0,
-                        .best_loss = INFINITY,
-                        .final = {.id = -1, .parent = -1},
-                        .baseline = {.last = {.id = -1, .parent = -1}, .began = NAN},
-                        .journal = {.fd = -1},
-                        .seconds_per_image = 1.0};
+    *run = (struct run){
+        .job = job,
+        .limits = {.max_parameters = job->search.max_parameters, .max_flops = job->search.max_flops},
+        .history = history,
+        .clock_start = history != NULL ? history->started : clock_seconds(),
+        .best_id = -1,
+        .calibration = {.id = -1},
+        .published_id = -1,
+        .lost_id = -1,
+        .best_accuracy = -1.0,
+        .best_loss = INFINITY,
+        .final = {.id = -1, .parent = -1},
+        .baseline = {.last = {.id = -1, .parent = -1}, .began = NAN},
+        .journal = {.fd = -1},
+        .seconds_per_image = 1.0};
     pthread_mutex_init(&run->lock, NULL);
     pthread_mutex_init(&run->admission, NULL);
     memory_begin();

@@ -161,6 +161,7 @@ enum status record_candidate(struct run *run, const struct candidate *candidate,
         .graph = graph,
         .parameters = cost.parameters,
         .train_flops = cost.train_flops,
+        .flops = cost.forward_flops,
 #define HYPERPARAMETER(name) .name = candidate->recipe.hyperparameters.name,
         RECIPE_HYPERPARAMETERS(HYPERPARAMETER)
 #undef HYPERPARAMETER
@@ -290,6 +291,8 @@ enum status record_test(struct run *run, int32_t id, const struct trainer_test *
         .predictions = answers->predictions_hash,
         .date = date,
         .host = host,
+        .max_parameters = run->limits.max_parameters > 0 ? run->limits.max_parameters : -1,
+        .max_flops = run->limits.max_flops > 0.0 ? run->limits.max_flops : NAN,
         .right = right,
     };
     enum status st = event_write_test(&run->journal, &event, run_time(run), err);

@@ -85,6 +85,7 @@ struct run {
     struct display display;
     struct memory memory;
     struct search *search;
+    struct search_limits limits; /* the job's (limits.h) */
 
     double report_seconds; /* that report and plots took when they were written last; 0: not known */
     double first_step;     /* seconds from the program's start to the first training step; 0 before it */
@@ -108,7 +109,7 @@ struct run {
     double best_accuracy, best_loss; /* validation */
     struct run_final final;
     struct run_baseline baseline;
-    /* of the job's starting networks; without layers where one can't be made for these images */
+    /* of the job's starting networks, within its limits; without layers where one can't be made for these images */
     struct graph *starts;
     int32_t start_count;
     struct run_hash *hashes; /* [hash_count], by id */

@@ -313,7 +313,8 @@ struct search_means budget_means(const struct budget_state *state)
 struct search_limits budget_limits(const struct budget_state *state)
 {
     const struct budget_speed *speed = &state->speed;
-    struct search_limits limits = {.max_parameters = state->max_parameters, .rates = speed->rates};
+    struct search_limits limits = state->limits;
+    limits.rates = speed->rates;
     if (state->kind == BUDGET_SECONDS) {
         const double image =
             of_stage(state, state->final_share) / (BUDGET_FINAL_EPOCHS * state->train_images);

@@ -70,10 +70,10 @@ struct budget_state {
      * spent. */
     double total, began, spent;
 
-    double final_share;     /* search.final_share */
-    double epochs;          /* search.epochs; 0: left open */
-    double final_epochs;    /* train.final_epochs */
-    int64_t max_parameters; /* search.max_parameters */
+    double final_share;          /* search.final_share */
+    double epochs;               /* search.epochs; 0: left open */
+    double final_epochs;         /* train.final_epochs */
+    struct search_limits limits; /* the job's; the budget's are set by budget_limits */
 
     int32_t workers;         /* candidates in training at a time, on all devices together */
     double candidate_images; /* that candidates train on: search.data of the training part */

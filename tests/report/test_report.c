@@ -157,7 +157,9 @@ static cJSON *three_layers, *four_layers, *no_layers; /* graphs, of which a repo
             .calibrated_loss = NAN,                                                                          \
             .calibration_error = NAN,                                                                        \
             .calibrated_error = NAN,                                                                         \
-            .top5 = NAN                                                                                      \
+            .top5 = NAN,                                                                                     \
+            .max_parameters = -1,                                                                            \
+            .max_flops = NAN                                                                                 \
         }                                                                                                    \
     }
 #define STAGE(number, seconds, models)                                                                       \

@@ -4,6 +4,7 @@
 #include "host/run/engine.h"
 #include "tests/support/tiny_job.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

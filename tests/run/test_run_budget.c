@@ -39,8 +39,7 @@ static struct job job_of(struct job_budget budget)
                                    .max_morphs = 1,
                                    .data = 0.5,
                                    .final_share = 0.25,
-                                   .epochs = 3.0,
-                                   .max_parameters = 77},
+                                   .epochs = 3.0},
                         .train = {.final_epochs = 9.0},
                         .budget = budget};
 }
@@ -71,6 +70,7 @@ static struct run run_of(const struct job *job)
     run.data.sample_count[SPLIT_TEST] = 400;
     assert_int_equal(search_new(&setup, &run.search, &err), ST_OK);
     assert_int_equal(run_starts_open(&run, &err), ST_OK);
+    run.limits.max_parameters = 77;
     return run;
 }
 
@@ -101,7 +101,7 @@ static void test_seconds(void **state)
     assert_true(budget.total == 1e9 && budget.began == 30.0);
     assert_true(before <= budget.spent && budget.spent <= after);
     assert_true(budget.final_share == 0.25 && budget.epochs == 3.0 && budget.final_epochs == 9.0);
-    assert_int_equal(budget.max_parameters, 77);
+    assert_int_equal(budget.limits.max_parameters, 77);
     assert_int_equal(budget.workers, 2);
     assert_true(budget.candidate_images == 500.5);
     assert_int_equal(budget.train_images, 1001);

@@ -352,7 +352,7 @@ static void test_limits(void **state)
 {
     struct budget_state budget = state_of(BUDGET_SECONDS, 1000);
     (void)state;
-    budget.max_parameters = 12345;
+    budget.limits.max_parameters = 12345;
     struct search_limits limits = budget_limits(&budget);
     assert_int_equal(limits.max_parameters, 12345);
     assert_true(limits.rates.flops == 1e9 && limits.rates.bytes == 1e8);
