@@ -275,7 +275,11 @@ $(BIN)/nasrun: $(BUILD)/host/run/main.o $(LIBRARY)
 
 $(BIN)/%: $(BUILD)/tools/%.o $(TOOL_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 	@mkdir -p $(BIN)
-	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
+	$(CC) $(CFLAGS_ALL) $(filter %.o,$^) $(LIBRARY) -o $@ $(LIBS)
+
+# A tool of several files has a folder of its name.
+PREDICT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/predict/*.c))
+$(BIN)/naspredict: $(PREDICT_OBJECTS)
 
 $(BUILD)/tools/manual/manual: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/manual/*.c) $(TOOL_COMMON)) $(LIBRARY)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
