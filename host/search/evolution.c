@@ -116,8 +116,15 @@ static enum status propose_on_rung(const struct search_request *request, const s
     return ST_OK;
 }
 
-/* The best third of a rung, and no more than that, for later ones are the better ones; from the highest rung down. The
- * control always. */
+static bool there_is_time(const struct search_request *request, const struct evolution_plan *plan,
+                          const struct population *population, const struct member *member, int32_t rung)
+{
+    const double share = share_of(request, &member->first->graph, plan->epochs[rung]);
+    return population->spent + share / request->means.workers <= plan->share;
+}
+
+/* The best third of a rung, and no more than that, for later ones are the better ones; from the highest rung down, as
+ * far as there is time. The control always. */
 static enum status propose_promotion(const struct search_request *request, const struct evolution_plan *plan,
                                      const struct population *population, struct proposal *proposal,
                                      struct error *err)
@@ -132,7 +139,8 @@ static enum status propose_promotion(const struct search_request *request, const
                                        ? member_went_well(member, rung)
                                        : room && !isnan(member->gains[rung]) &&
                                              population_better(population, rung, member->gains[rung]) < most;
-            if (may_go_on && member->trainings[rung + 1] == NULL)
+            if (may_go_on && member->trainings[rung + 1] == NULL &&
+                there_is_time(request, plan, population, member, rung + 1))
                 return propose_on_rung(request, plan, population, member, rung + 1, proposal, err);
         }
     }
@@ -267,7 +275,7 @@ static const struct member *find_for_long(const struct evolution_plan *plan,
     const struct member *best = NULL;
     const int32_t begun = population_begun(population, POPULATION_LONGER);
     int32_t rung = -1;
-    if (begun == 0 && member_highest(&population->members[0]) >= 0)
+    if (plan->longer > 0 && begun == 0 && member_highest(&population->members[0]) >= 0)
         return &population->members[0];
     for (int32_t i = 0; begun < plan->longer && i < population->count; i++) {
         const struct member *member = &population->members[i];
