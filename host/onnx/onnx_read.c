@@ -13,7 +13,7 @@
 _Static_assert(ONNX_CHANNELS == sizeof(((struct model_about *)0)->mean) / sizeof(float),
                "one mean a channel");
 
-enum { OLDEST_OPSET = 7, MOST_NODES = 8 * GRAPH_MAX_LAYERS };
+enum { OLDEST_OPSET = 7, MOST_NODES = 12 * GRAPH_MAX_LAYERS };
 
 /* ---- values by name ---- */
 
@@ -73,10 +73,11 @@ static enum status read_initializers(struct onnx_reading *reading, struct error 
 {
     enum status st = ST_OK;
     for (size_t i = 0; st == ST_OK && i < reading->proto->n_initializer; i++) {
-        struct onnx_value value = {.name = reading->proto->initializer[i]->name, .kind = ONNX_VALUE_TENSOR};
+        struct onnx_value value = {.name = reading->proto->initializer[i]->name};
         if (value.name == NULL)
             return error_set(err, ST_FORMAT, "initializer %zu has no name", i);
         st = onnx_tensor_of(reading->proto->initializer[i], &value.tensor, err);
+        value.kind = value.tensor.code_size > 0 ? ONNX_VALUE_CODES : ONNX_VALUE_TENSOR;
         if (st == ST_OK)
             st = onnx_value_add(reading, &value, err);
     }
@@ -262,7 +263,8 @@ static enum status name_classes(const Onnx__ModelProto *proto, int32_t classes, 
     return st;
 }
 
-static enum status read_graph(struct onnx_reading *reading, struct model *model, struct error *err)
+static enum status read_graph(struct onnx_reading *reading, struct model *model, struct quantisation *codes,
+                              struct error *err)
 {
     if (reading->proto->n_node > MOST_NODES)
         return error_set(err, ST_UNSUPPORTED, "found %zu nodes, expected at most %d", reading->proto->n_node,
@@ -285,26 +287,36 @@ static enum status read_graph(struct onnx_reading *reading, struct model *model,
     st = take_weights(reading, model, err);
     if (st == ST_OK)
         tell_about(reading, model);
+    if (st == ST_OK && codes != NULL)
+        st = onnx_codes_take(reading, model, codes, err);
     return st;
 }
 
-enum status onnx_read(const unsigned char *bytes, size_t length, struct model *model, struct error *err)
+enum status onnx_read(const unsigned char *bytes, size_t length, struct model *model,
+                      struct quantisation *codes, struct error *err)
 {
     struct onnx_reading reading = {0};
     *model = (struct model){0};
+    if (codes != NULL) {
+        *codes = (struct quantisation){0};
+        reading.codings = calloc(GRAPH_MAX_LAYERS, sizeof(*reading.codings));
+        if (reading.codings == NULL)
+            return error_memory(err, "codes", GRAPH_MAX_LAYERS * sizeof(*reading.codings));
+    }
     Onnx__ModelProto *proto = onnx__model_proto__unpack(NULL, length, bytes);
-    if (proto == NULL)
-        return error_set(err, ST_FORMAT, "is no ONNX model");
-    reading.proto = proto->graph;
-    enum status st = proto->graph != NULL ? check_opset(proto, err)
-                                          : error_set(err, ST_FORMAT, "is an ONNX model without a graph");
+    enum status st = proto == NULL          ? error_set(err, ST_FORMAT, "is no ONNX model")
+                     : proto->graph == NULL ? error_set(err, ST_FORMAT, "is an ONNX model without a graph")
+                                            : check_opset(proto, err);
+    reading.proto = proto != NULL ? proto->graph : NULL;
     if (st == ST_OK)
-        st = read_graph(&reading, model, err);
+        st = read_graph(&reading, model, codes, err);
     if (st == ST_OK)
         st = name_classes(proto, model->graph.layers[model->graph.count - 1].shape.c, &model->about, err);
     graph_free(&reading.graph);
     free(reading.values);
     free(reading.weights);
-    onnx__model_proto__free_unpacked(proto, NULL);
+    free(reading.codings);
+    if (proto != NULL)
+        onnx__model_proto__free_unpacked(proto, NULL);
     return st;
 }

@@ -26,7 +26,7 @@ static const double TOLERANCE = 1e-5;
 static void write_model(const struct model *model, unsigned char **bytes, size_t *length)
 {
     struct error err;
-    if (onnx_write(model, bytes, length, &err) != ST_OK)
+    if (onnx_write(model, NULL, bytes, length, &err) != ST_OK)
         fail_msg("%s", err.message);
 }
 
@@ -40,7 +40,7 @@ static void reads_the_function_that_was_written(void **state)
         size_t length;
         random_model_make(seed, &model);
         write_model(&model, &bytes, &length);
-        if (onnx_read(bytes, length, &again, &err) != ST_OK)
+        if (onnx_read(bytes, length, &again, NULL, &err) != ST_OK)
             fail_msg("network %u: %s", seed, err.message);
         assert_int_equal(again.about.classes, model.about.classes);
         for (int32_t k = 0; k < model.about.classes; k++)
@@ -85,7 +85,7 @@ static enum status read_damaged(const unsigned char *bytes, size_t length)
 {
     struct model model;
     struct error err;
-    const enum status st = onnx_read(bytes, length, &model, &err);
+    const enum status st = onnx_read(bytes, length, &model, NULL, &err);
     model_free(&model);
     if (st != ST_OK) {
         assert_true(st == ST_FORMAT || st == ST_UNSUPPORTED || st == ST_RANGE);
@@ -131,7 +131,7 @@ static void refuses(const char *from, const char *to, const char *told)
     unsigned char *place = memmem(bytes, length, from, size);
     assert_non_null(place);
     memcpy(place, to, size);
-    const enum status st = onnx_read(bytes, length, &read, &err);
+    const enum status st = onnx_read(bytes, length, &read, NULL, &err);
     assert_int_not_equal(st, ST_OK);
     if (strstr(err.message, told) == NULL)
         fail_msg("\"%s\" for \"%s\": found \"%s\", expected \"%s\" in it", to, from, err.message, told);
