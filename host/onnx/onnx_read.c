@@ -204,7 +204,35 @@ static enum status take_weights(const struct onnx_reading *reading, struct model
     return ST_OK;
 }
 
-static void tell_about(const struct onnx_reading *reading, struct model *model)
+/* The text of that key; NULL: there is none. */
+static const char *metadata_of(const Onnx__ModelProto *proto, const char *key)
+{
+    for (size_t i = 0; i < proto->n_metadata_props; i++) {
+        const Onnx__StringStringEntryProto *entry = proto->metadata_props[i];
+        if (entry->key != NULL && strcmp(entry->key, key) == 0)
+            return entry->value;
+    }
+    return NULL;
+}
+
+/* The numbers of that key are what was rounded when the normalisation was written: where they say the same, they are
+ * taken. */
+static void take_exactly(const Onnx__ModelProto *proto, const char *key, int32_t channels, float *values)
+{
+    const char *text = metadata_of(proto, key);
+    cJSON *numbers = text != NULL ? cJSON_Parse(text) : NULL;
+    bool same = cJSON_GetArraySize(numbers) == channels;
+    for (int32_t c = 0; same && c < channels; c++) {
+        const cJSON *number = cJSON_GetArrayItem(numbers, c);
+        same = cJSON_IsNumber(number) &&
+               fabs(number->valuedouble - (double)values[c]) <= 1e-6 * (fabs((double)values[c]) + 1e-3);
+    }
+    for (int32_t c = 0; same && c < channels; c++)
+        values[c] = (float)cJSON_GetArrayItem(numbers, c)->valuedouble;
+    cJSON_Delete(numbers);
+}
+
+static void tell_about(const struct onnx_reading *reading, const Onnx__ModelProto *proto, struct model *model)
 {
     const struct graph *graph = &model->graph;
     model->about = (struct model_about){.views = 1,
@@ -217,17 +245,8 @@ static void tell_about(const struct onnx_reading *reading, struct model *model)
         model->about.deviation[c] = (float)deviation;
         model->about.mean[c] = (float)(-(double)reading->summand[c] * deviation);
     }
-}
-
-/* The text of that key; NULL: there is none. */
-static const char *metadata_of(const Onnx__ModelProto *proto, const char *key)
-{
-    for (size_t i = 0; i < proto->n_metadata_props; i++) {
-        const Onnx__StringStringEntryProto *entry = proto->metadata_props[i];
-        if (entry->key != NULL && strcmp(entry->key, key) == 0)
-            return entry->value;
-    }
-    return NULL;
+    take_exactly(proto, "mean", graph->layers[0].shape.c, model->about.mean);
+    take_exactly(proto, "deviation", graph->layers[0].shape.c, model->about.deviation);
 }
 
 /* The names that the file has, or the classes' numbers; NULL when out of memory, or for what is no JSON. */
@@ -285,8 +304,6 @@ static enum status read_graph(struct onnx_reading *reading, struct model *model,
     model->graph = reading->graph;
     reading->graph = (struct graph){0};
     st = take_weights(reading, model, err);
-    if (st == ST_OK)
-        tell_about(reading, model);
     if (st == ST_OK && codes != NULL)
         st = onnx_codes_take(reading, model, codes, err);
     return st;
@@ -310,6 +327,8 @@ enum status onnx_read(const unsigned char *bytes, size_t length, struct model *m
     reading.proto = proto != NULL ? proto->graph : NULL;
     if (st == ST_OK)
         st = read_graph(&reading, model, codes, err);
+    if (st == ST_OK)
+        tell_about(&reading, proto, model);
     if (st == ST_OK)
         st = name_classes(proto, model->graph.layers[model->graph.count - 1].shape.c, &model->about, err);
     graph_free(&reading.graph);
