@@ -278,8 +278,8 @@ $(BIN)/%: $(BUILD)/tools/%.o $(TOOL_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 	$(CC) $(CFLAGS_ALL) $(filter %.o,$^) $(LIBRARY) -o $@ $(LIBS)
 
 # A tool of several files has a folder of its name.
-PREDICT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/predict/*.c))
-$(BIN)/naspredict: $(PREDICT_OBJECTS)
+$(BIN)/naspredict: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/predict/*.c))
+$(BIN)/nasexport: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/export/*.c))
 
 $(BUILD)/tools/manual/manual: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/manual/*.c) $(TOOL_COMMON)) $(LIBRARY)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
