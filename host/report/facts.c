@@ -134,13 +134,13 @@ static bool add_dataset(cJSON *json, const struct history *history)
             return false;
         }
     }
-    return add_text(object, "fingerprint", data->fingerprint) && add_count(object, "train", data->train) &&
+    return add_text(object, "fingerprint", history->fingerprint) && add_count(object, "train", data->train) &&
            add_count(object, "validation", data->validation) && add_count(object, "test", data->test) &&
            add_count(object, "classes_of_few_images", data->few) &&
            add_count(object, "smallest_class", data->least) && add_count(object, "largest_class", data->most);
 }
 
-static bool add_budget(cJSON *json, const struct history_budget *budget)
+static bool add_budget(cJSON *json, const struct event_budget *budget)
 {
     cJSON *object = cJSON_AddObjectToObject(json, "budget");
     return object != NULL && add_number(object, "seconds", budget->seconds) &&

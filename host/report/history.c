@@ -22,6 +22,22 @@ const struct history_model *history_find(const struct history *history, int64_t 
     return NULL;
 }
 
+const struct history_model *history_best(const struct history *history)
+{
+    const struct history_model *best = NULL;
+    if (history->test_count > 0)
+        best = history_find(history, history->tests[history->test_count - 1].id);
+    if (best != NULL)
+        return best;
+    for (int32_t i = 0; i < history->model_count; i++) {
+        const struct history_model *model = &history->models[i];
+        if (!model->baseline && isfinite(model->validation_accuracy) &&
+            (best == NULL || model->validation_accuracy > best->validation_accuracy))
+            best = model;
+    }
+    return best;
+}
+
 /* The model that an event speaks of. */
 static enum status model_of(struct history *history, int32_t id, struct history_model **model,
                             struct error *err)
@@ -70,7 +86,7 @@ static enum status read_about(struct history *history, const struct event_run *e
     const struct {
         const char *text;
         char **copy;
-    } texts[] = {{read->fingerprint, &data->fingerprint},
+    } texts[] = {{read->fingerprint, &history->fingerprint},
                  {read->least_class, &data->least_class},
                  {read->most_class, &data->most_class},
                  {event->version, &history->version},
@@ -94,6 +110,7 @@ static enum status read_run(struct history *history, const struct event_run *eve
         st = copy_texts(&event->devices, &history->devices, &history->device_count, err);
     history->skipped = event->dataset.skipped;
     history->seed = event->seed;
+    history->model_clock = event->job != NULL && strstr(event->job, "clock = \"model\"") != NULL;
     return st == ST_OK ? read_about(history, event, err) : st;
 }
 
@@ -112,11 +129,25 @@ static enum status read_stage(struct history *history, const struct event_stage 
             snprintf(text + used, sizeof(text) - used, "%s%.10g%s", used > 0 ? ", " : "", amounts[i].amount,
                      amounts[i].unit);
     }
-    history->amounts =
-        (struct history_budget){event->budget.seconds, event->budget.steps, event->budget.models};
     free(history->budget);
     history->budget = strdup(text);
+    history->amounts = event->budget;
     return history->budget == NULL ? error_memory(err, "a budget", sizeof(text)) : ST_OK;
+}
+
+/* "widen 3, deepen 4"; malloc'd, NULL when out of memory. */
+static char *join(const struct event_texts *texts)
+{
+    size_t length = 1, used = 0;
+    for (int32_t i = 0; i < texts->count; i++)
+        length += strlen(texts->items[i]) + 2;
+    char *made = malloc(length);
+    if (made == NULL)
+        return NULL;
+    made[0] = '\0';
+    for (int32_t i = 0; i < texts->count; i++)
+        used += (size_t)snprintf(made + used, length - used, "%s%s", i > 0 ? ", " : "", texts->items[i]);
+    return made;
 }
 
 static enum status read_candidate(struct history *history, const struct event_candidate *event,
@@ -148,7 +179,8 @@ static enum status read_candidate(struct history *history, const struct event_ca
     JOB_SEARCHED(GIVEN)
 #undef GIVEN
     history->informed += model->informed;
-    return ST_OK;
+    model->made_by = join(&event->operations);
+    return model->made_by != NULL ? ST_OK : error_memory(err, "what made a model", 0);
 }
 
 static enum status read_morph(struct history *history, const struct event_morph *event, struct error *err)
@@ -424,6 +456,7 @@ void history_free(struct history *history)
     for (int32_t i = 0; i < history->model_count; i++) {
         free(history->models[i].points);
         free(history->models[i].hash);
+        free(history->models[i].made_by);
     }
     for (int32_t i = 0; i < history->test_count; i++) {
         free(history->tests[i].counts);
@@ -436,15 +469,15 @@ void history_free(struct history *history)
     for (int32_t i = 0; i < history->device_count; i++)
         free(history->devices[i]);
     free(history->devices);
-    free(history->data.fingerprint);
     free(history->data.least_class);
     free(history->data.most_class);
     free(history->version);
-    free(history->job);
     free(history->precision);
     free(history->class_names);
     free(history->models);
     free(history->tests);
     free(history->budget);
+    free(history->fingerprint);
+    free(history->job);
     *history = (struct history){0};
 }

@@ -3,7 +3,9 @@
 #include <limits.h>
 
 static const struct command_option plot_options[] = {
-    {1, 0, "out", "DIR", WORDS_FOLDERS, "write the plots into that folder, and nothing into RUN"},
+    {PLOT_OPTION_OUT, 0, "out", "DIR", WORDS_FOLDERS,
+     "write the plots into that folder, and nothing into RUN"},
+    {PLOT_OPTION_FORMAT, 0, "format", "KIND", WORDS_NONE, "png, which is the default, svg or pdf"},
     {0},
 };
 static const struct command_option report_options[] = {
@@ -24,6 +26,7 @@ static const char *const predict_uses[] = {"[OPTION ...] RUN IMAGE ...", NULL};
 
 static const struct command_example plot_examples[] = {
     {"nasplot runs/photos", "the plots are in runs/photos/plots"},
+    {"nasplot --format=pdf --out=thesis runs/photos", "for print"},
     {"nasplot --out=plots /archive/photos", "of a run that may not be written to"},
     {0},
 };
@@ -66,8 +69,8 @@ const struct command nasplot_command = {
     .most = 1,
     .first = WORDS_FOLDERS,
     .description =
-        "Writes plots/learning.png, plots/progress.png and, once a stage is tested, plots/confusion.png\n"
-        "of the run folder RUN.",
+        "Writes plots/learning.png, plots/progress.png and, once a stage is tested, plots/confusion.png and\n"
+        "plots/shares.png (the same in per cent) of the run folder RUN.",
     .examples = plot_examples,
     .statuses = usual_statuses,
 };

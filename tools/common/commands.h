@@ -4,6 +4,9 @@
 
 #include "host/base/command.h"
 
+/* nasplot's options. */
+enum { PLOT_OPTION_OUT = 1, PLOT_OPTION_FORMAT };
+
 extern const struct command nasplot_command, nasreport_command, naspredict_command, nasexport_command;
 
 #endif
