@@ -126,6 +126,19 @@ static void check_published(const struct tiny_job *tiny)
     free(path);
 }
 
+/* Whether the model that was tested has trained on validation images. */
+static bool has_joined(const struct tiny_job *tiny)
+{
+    struct journal_lines lines;
+    const double id = number_at(last_test(tiny, &lines), "id");
+    bool joined = false;
+    for (size_t i = 0; i < lines.count; i++)
+        if (strcmp(lines.lines[i].event, "model") == 0 && number_at(lines.lines[i].json, "id") == id)
+            joined = cJSON_HasObjectItem(lines.lines[i].json, "validated");
+    journal_lines_free(&lines);
+    return joined;
+}
+
 static void check(const char *const *overrides, bool joined)
 {
     struct tiny_job tiny;
@@ -133,6 +146,7 @@ static void check(const char *const *overrides, bool joined)
     size_t length, again;
     tiny_job_open(&tiny, overrides);
     tiny_job_run(&tiny);
+    assert_int_equal(has_joined(&tiny), joined);
     check_predictions(&tiny, joined);
     check_published(&tiny);
 
@@ -156,7 +170,7 @@ static void check(const char *const *overrides, bool joined)
 
 static void keeps_what_is_answered(void **state)
 {
-    static const char *const joining[] = {"train.final_epochs=8", NULL};
+    static const char *const joining[] = {"train.final_epochs=8", "seed=3", NULL};
     (void)state;
     check(NULL, false); /* too short for an end of an epoch in its last quarter */
     check(joining, true);
