@@ -1,6 +1,7 @@
 #include "host/model/model_file.h"
 
 #include "host/base/file.h"
+#include "host/device/temperature.h"
 #include "host/device/views.h"
 #include "host/net/serialise.h"
 
@@ -54,6 +55,13 @@ static bool add_json_text(cJSON *metadata, const char *key, cJSON *json)
     return added;
 }
 
+static bool add_temperature(cJSON *metadata, const char *key, float temperature)
+{
+    char number[40];
+    snprintf(number, sizeof(number), "%.9g", (double)temperature);
+    return cJSON_AddStringToObject(metadata, key, number) != NULL;
+}
+
 static bool add_metadata(cJSON *header, const struct graph *graph, const struct model_about *about)
 {
     char number[40];
@@ -79,7 +87,9 @@ static bool add_metadata(cJSON *header, const struct graph *graph, const struct 
     if (cJSON_AddStringToObject(metadata, "validation_accuracy", number) == NULL)
         return false;
     snprintf(number, sizeof(number), "%" PRId32, about->views);
-    return cJSON_AddStringToObject(metadata, "views", number) != NULL;
+    return cJSON_AddStringToObject(metadata, "views", number) != NULL &&
+           add_temperature(metadata, "temperature", about->temperature) &&
+           add_temperature(metadata, "plain_temperature", about->plain_temperature);
 }
 
 static bool add_tensor(cJSON *header, const struct graph *graph, const struct weight_tensor *tensor,
@@ -284,6 +294,24 @@ static enum status read_views(const cJSON *metadata, int32_t *views, struct erro
     return ST_OK;
 }
 
+static enum status read_temperature(const cJSON *metadata, const char *key, float *temperature,
+                                    struct error *err)
+{
+    char *end;
+    *temperature = 1.0f;
+    if (!cJSON_HasObjectItem(metadata, key))
+        return ST_OK;
+    const char *text = metadata_string(metadata, key, err);
+    if (text == NULL)
+        return err->status;
+    const double value = strtod(text, &end);
+    if (*text == '\0' || *end != '\0' || !(value >= TEMPERATURE_LEAST && value <= TEMPERATURE_MOST))
+        return error_set(err, ST_FORMAT, "header: \"%s\" is \"%.40s\", expected %g to %g", key, text,
+                         TEMPERATURE_LEAST, TEMPERATURE_MOST);
+    *temperature = (float)value;
+    return ST_OK;
+}
+
 static enum status read_metadata(const cJSON *header, struct model *model, struct error *err)
 {
     const cJSON *metadata = cJSON_GetObjectItemCaseSensitive(header, "__metadata__");
@@ -328,7 +356,12 @@ static enum status read_metadata(const cJSON *header, struct model *model, struc
     if (*accuracy == '\0' || *end != '\0')
         return error_set(err, ST_FORMAT, "header: \"validation_accuracy\" is \"%.40s\", expected a number",
                          accuracy);
-    return read_views(metadata, &model->about.views, err);
+    st = read_views(metadata, &model->about.views, err);
+    if (st == ST_OK)
+        st = read_temperature(metadata, "temperature", &model->about.temperature, err);
+    if (st == ST_OK)
+        st = read_temperature(metadata, "plain_temperature", &model->about.plain_temperature, err);
+    return st;
 }
 
 /* Whether the array holds exactly these whole numbers. */

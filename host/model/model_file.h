@@ -6,7 +6,8 @@
  * tensor is called "layers.<layer id>.<role>", as in "layers.3.running_mean"; kernels have four dimensions
  * [out, in, h, w], dense kernels over 1 x 1 inputs two [out, in], all others one. `__metadata__` holds
  * strings: "format" ("nasrun-1"), "graph" (serialise.h), "class_names", "mean", "deviation" (JSON arrays),
- * "fit", "id", "validation_accuracy", "views" (absent in older files: 1). The same model gives the same bytes.
+ * "fit", "id", "validation_accuracy", "views", "temperature", "plain_temperature" (the last three absent in older
+ * files: 1). The same model gives the same bytes.
  */
 #ifndef NASRUN_MODEL_MODEL_FILE_H
 #define NASRUN_MODEL_MODEL_FILE_H
@@ -26,8 +27,10 @@ struct model_about {
     float mean[4], deviation[4]; /* per channel, of value / 255: what the images were normalised by */
     char fit[256];               /* how images of other sizes are made to fit: "stretch", "crop" or "pad" */
     int32_t views;               /* how its answers are made (host/device/views.h) */
-    int64_t id;                  /* the candidate */
-    double validation_accuracy;  /* NAN: unknown */
+    /* what its answers are calibrated by (host/device/temperature.h): those of all its views, and of one; 1: nothing */
+    float temperature, plain_temperature;
+    int64_t id;                 /* the candidate */
+    double validation_accuracy; /* NAN: unknown */
 };
 
 struct model {

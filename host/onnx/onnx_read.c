@@ -199,7 +199,11 @@ static enum status take_weights(const struct onnx_reading *reading, struct model
 static void tell_about(const struct onnx_reading *reading, struct model *model)
 {
     const struct graph *graph = &model->graph;
-    model->about = (struct model_about){.views = 1, .id = -1, .validation_accuracy = (double)NAN};
+    model->about = (struct model_about){.views = 1,
+                                        .temperature = 1.0f,
+                                        .plain_temperature = 1.0f,
+                                        .id = -1,
+                                        .validation_accuracy = (double)NAN};
     for (int32_t c = 0; c < graph->layers[0].shape.c; c++) {
         const double deviation = 1.0 / (255.0 * (double)reading->factor[c]);
         model->about.deviation[c] = (float)deviation;

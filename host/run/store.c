@@ -117,6 +117,8 @@ enum status store_save(struct run *run, int32_t id, const struct graph *graph, c
                                 .classes = run->data.classes,
                                 .id = id,
                                 .views = trainer_views_of(&run->job->evaluate, &run->job->train),
+                                .temperature = 1.0f, /* which the stage's test finds (testing.h) */
+                                .plain_temperature = 1.0f,
                                 .validation_accuracy = validation_accuracy};
     char *path = run_model_path(run, id), hash[MODEL_HASH_LENGTH];
     memcpy(about.mean, run->data.mean, sizeof(about.mean));

@@ -48,12 +48,12 @@ static double error_of(const struct search_means *means, const struct search_mod
 
 /* The logarithm of its error at the deadline, by the law's prior: what it is now, and what so many epochs more bring a
  * network of that size. */
-static enum status look_ahead(const struct search_request *request, double usual,
+static enum status look_ahead(const struct search_request *request, const struct ladder_usual *usual,
                               const struct search_model *model, double *outlook, struct error *err)
 {
     const struct search_means *means = &request->means;
-    struct ladder_run wanted[2] = {{.size = cost_seconds(&model->graph, &request->limits.rates) / usual,
-                                    .epochs = fmax(model->epochs, 1e-3)}};
+    struct ladder_run wanted[2] = {
+        {.size = ladder_size(usual, &model->graph), .epochs = fmax(model->epochs, 1e-3)}};
     struct ladder_guess guesses[2];
     wanted[1] = wanted[0];
     wanted[1].epochs = fmax(rungs_final_epochs(request, model), wanted[0].epochs);
@@ -65,8 +65,8 @@ static enum status look_ahead(const struct search_request *request, double usual
 }
 
 /* Over the control's training of the same length. Repetitions are compared with its longer one. */
-static enum status measure(const struct search_request *request, double usual, struct population *population,
-                           struct error *err)
+static enum status measure(const struct search_request *request, const struct ladder_usual *usual,
+                           struct population *population, struct error *err)
 {
     const struct member *control = &population->members[0];
     double controls[POPULATION_TRAININGS];
@@ -91,7 +91,7 @@ static enum status measure(const struct search_request *request, double usual, s
 enum status population_look(const struct search *search, const struct search_request *request,
                             struct population *population, struct error *err)
 {
-    double usual;
+    struct ladder_usual usual;
     *population =
         (struct population){.members = calloc((size_t)search_count(search) + 1, sizeof(struct member))};
     if (population->members == NULL)
@@ -109,8 +109,8 @@ enum status population_look(const struct search *search, const struct search_req
         if (model->recipe.fresh == POPULATION_WEIGHTS)
             population->spent += model->recipe.budget * request->means.candidate / request->means.workers;
     }
-    enum status st = ladder_usual_cost(search_setup(search), &request->limits, 0, &usual, err);
-    return st == ST_OK && population->count > 0 ? measure(request, usual, population, err) : st;
+    enum status st = ladder_usual(search_setup(search), &request->limits, 0, &usual, err);
+    return st == ST_OK && population->count > 0 ? measure(request, &usual, population, err) : st;
 }
 
 int32_t member_highest(const struct member *member)

@@ -79,6 +79,8 @@ static void sample_make(struct sample *sample, bool pooled)
                                          .deviation = {0.25f, 0.2f, 1e-3f},
                                          .fit = "crop",
                                          .views = 6,
+                                         .temperature = 1.25f,
+                                         .plain_temperature = 1 / 3.0f,
                                          .id = 17,
                                          .validation_accuracy = 0.1 + 0.2};
 }
@@ -125,6 +127,7 @@ static void round_trip(bool pooled)
     assert_memory_equal(model.about.deviation, sample.about.deviation, 3 * sizeof(float));
     assert_string_equal(model.about.fit, "crop");
     assert_int_equal(model.about.views, 6);
+    assert_true(model.about.temperature == 1.25f && model.about.plain_temperature == 1 / 3.0f);
     assert_int_equal(model.about.id, 17);
     assert_true(model.about.validation_accuracy == sample.about.validation_accuracy);
     model_free(&model);
@@ -138,7 +141,7 @@ static void comes_back_bit_for_bit(void **state)
     round_trip(false);
 }
 
-/* Models that were written before there were views have one. */
+/* Models that were written before there were views have one, and those before temperatures are not calibrated. */
 static void knows_older_files(void **state)
 {
     (void)state;
@@ -151,12 +154,20 @@ static void knows_older_files(void **state)
     sample_make(&sample, true);
     assert_ok(model_save(path, &sample.graph, sample.values, &sample.about, &err), err);
     assert_ok(file_read(path, &bytes, &length, &err), err);
-    char *views = memmem(bytes, length, "\"views\":", 8);
-    assert_non_null(views);
-    memcpy(views, "\"older\":", 8);
+    static const struct {
+        const char *key, *older;
+    } keys[] = {{"\"views\":", "\"older\":"},
+                {"\"temperature\":", "\"oldernature\":"},
+                {"\"plain_temperature\":", "\"plain_nontemperat\":"}};
+    for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++) {
+        char *key = memmem(bytes, length, keys[k].key, strlen(keys[k].key));
+        assert_non_null(key);
+        memcpy(key, keys[k].older, strlen(keys[k].older));
+    }
     assert_ok(file_write_atomic(path, bytes, length, &err), err);
     assert_ok(model_load(path, &model, &err), err);
     assert_int_equal(model.about.views, 1);
+    assert_true(model.about.temperature == 1.0f && model.about.plain_temperature == 1.0f);
     model_free(&model);
     free(bytes);
     sample_free(&sample);
@@ -240,6 +251,12 @@ static const struct damage {
     {"__metadata__", "__metabata__", "no string \"format\""},
     {"\"views\":\"6\"", "\"views\":\"4\"", "\"views\" is \"4\", expected 1, 2, 3 or 6"},
     {"\"views\":\"6\"", "\"views\":\"x\"", "\"views\" is \"x\", expected 1, 2, 3 or 6"},
+    {"\"temperature\":\"1.25\"", "\"temperature\":\"0.04\"",
+     "\"temperature\" is \"0.04\", expected 0.05 to 20"},
+    {"\"temperature\":\"1.25\"", "\"temperature\":\" nan\"",
+     "\"temperature\" is \" nan\", expected 0.05 to 20"},
+    {"\"plain_temperature\":\"0.33", "\"plain_temperature\":\"0.3x",
+     "\"plain_temperature\" is \"0.3x3333343\", expected 0.05 to 20"},
     {"\"layers.1.weight\"", "\"layers.7.weight\"", "tensor layers.1.weight is missing"},
     {"\"dtype\":\"F32\"", "\"dtype\":\"F16\"", "dtype is F16, expected F32"},
     {"[8,3,3,3]", "[8,3,9,1]", "tensor layers.1.weight: the shape is another"},

@@ -41,6 +41,8 @@ static void make_model(uint32_t seed, struct model *model)
     struct model_about *about = &model->about;
     *about = (struct model_about){.fit = "crop",
                                   .views = 1,
+                                  .temperature = 1.5f,
+                                  .plain_temperature = 0.75f,
                                   .id = seed,
                                   .validation_accuracy = seed % 3 == 0 ? (double)NAN : 0.75,
                                   .mean = {0.5f, 0.25f, 0.125f, 0.75f},

@@ -298,7 +298,7 @@ static void test_resumed(void **state)
     struct world *world = new_world(3000.0, 1);
     (void)state;
     run(world, NULL);
-    assert_true(world->count > 100);
+    assert_true(world->count > 80);
     for (int32_t known = 20; known < world->count; known += 37) {
         struct search *again = new_search();
         struct search_request request = world->request;

@@ -169,6 +169,8 @@ static void make_model(const char *folder)
                                 .deviation = {0.25f, 0.25f, 0.25f},
                                 .fit = "pad",
                                 .views = 2,
+                                .temperature = 1.5f,
+                                .plain_temperature = 0.75f,
                                 .validation_accuracy = 0.5};
     for (int32_t i = 0; i < about.classes; i++)
         names[i] = name;

@@ -1,6 +1,7 @@
 #include "tools/common/predictor.h"
 
 #include "host/base/file.h"
+#include "host/device/temperature.h"
 #include "host/program/lower.h"
 #include "host/report/report.h"
 
@@ -89,6 +90,7 @@ enum status predictor_open(struct predictor *p, const struct device_ops *ops, in
     if (st != ST_OK)
         return st;
     p->views = views_of(views > 0 ? views : p->model.about.views);
+    p->temperature = p->views.count > 1 ? p->model.about.temperature : p->model.about.plain_temperature;
     return allocate(p, err);
 }
 
@@ -116,6 +118,8 @@ static enum status run_views(struct predictor *p, int32_t count, struct error *e
         views_finish(p->answers, count, p->model.about.classes);
     else if (st == ST_OK)
         memcpy(p->answers, p->probabilities, values * sizeof(*p->answers));
+    if (st == ST_OK)
+        temperature_apply(p->answers, count, p->model.about.classes, p->temperature);
     return st;
 }
 

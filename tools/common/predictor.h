@@ -19,15 +19,17 @@ struct predictor {
     int32_t *labels;      /* [batch], all 0: the classes are what is asked for */
     int32_t *samples;     /* [batch]: 0, 1, 2 ... */
     float *probabilities; /* [batch, classes], of one view */
-    float *answers;       /* the same of all views */
+    float *answers;       /* of all views, calibrated */
     struct views views;
+    float temperature; /* that they are calibrated by, the model's */
 };
 
 /* The model of a run folder: ST_FORMAT when it is not the one that the journal tells of. */
 enum status predictor_load(const char *run_folder, struct model *model, struct error *err);
 
 /* Everything up to the first image, of p->model, which is the predictor's from then on; all else in it is zeroed
- * before. `batch`: images of a step; views 0: as the model says. Closed after, also on error. */
+ * before. `batch`: images of a step; views 0: as the model says, which has a temperature for that and one for a single
+ * view. Closed after, also on error. */
 enum status predictor_open(struct predictor *p, const struct device_ops *ops, int32_t batch, int32_t views,
                            struct error *err);
 void predictor_close(struct predictor *p);
