@@ -75,7 +75,9 @@ struct history_test { /* one stage's evaluation on the test set */
     int32_t smaller;                        /* trained with a smaller batch for want of memory, likewise */
     int32_t informed;                       /* chosen by search.prior, likewise */
     int64_t max_parameters;                 /* the job's limits of networks; -1: none */
-    double max_flops;                       /* NAN: none */
+    double max_flops, max_latency_ms;       /* NAN: none */
+    double latency_ms;                      /* of the model, measured; NAN: unknown */
+    char *latency_device;                   /* where; "" when unknown */
     int64_t *counts;                        /* [true class * classes + predicted class] */
     char *budget;                           /* "3600 s", "500 steps", "12 models"; "" when unknown */
     bool awaits_baseline;                   /* which is still to come */

@@ -175,8 +175,9 @@ static enum status choose_networks(const struct search_setup *setup, const struc
     return st;
 }
 
-/* The widest of the first start within the job's limits that gets epochs enough: five, as many as the best size, and a part of those for which
- * the usual network has the right size, for the law of sizes flatters few epochs. */
+/* The widest of the first start that is within the job's limits, and gets epochs enough: five, as many as the best
+ * size, and a part of those for which the usual network has the right size, for the law of sizes flatters few epochs.
+ * */
 static enum status choose_smallest(const struct search_setup *setup, const struct search_request *request,
                                    struct ladder_plan *plan, struct error *err)
 {

@@ -90,8 +90,8 @@ void propose_augment(const struct search *search, double epochs, struct proposal
     recipe_augment(setup->train, epochs, setup->image, &proposal->recipe.hyperparameters);
 }
 
-/* The first of them that was not told of. One that is above the limits in all widths comes as wide as the job says: it is
- * left out (search_propose). */
+/* The first of them that was not told of. One that is above the limits in all widths comes as wide as the job says: it
+ * is left out (search_propose). */
 static enum status propose_next_start(const struct search *search, const struct search_limits *limits,
                                       struct proposal *proposal, struct error *err)
 {

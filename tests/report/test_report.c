@@ -195,9 +195,12 @@ static void fill_run_events(struct event events[RUN_EVENTS])
         {.kind = EVENT_PLAN, .plan = {.id = 2, .batch = 16, .wanted = 32}},
         EPOCH_OF(0, 2, 0, 0.5, 0.9, 0.6, 0.8),
         MODEL(0, 2, 0.8),
-        {.kind = EVENT_TEST, .test = {0, 2, 0.5, 0.7, {first, 4}, 60, 58.25, 2, -1, NAN, NAN, NULL, -1, NAN}},
+        {.kind = EVENT_TEST,
+         .test =
+             {0, 2, 0.5, 0.7, {first, 4}, 60, 58.25, 2, -1, NAN, NAN, NULL, -1, NAN, NAN, NAN, NAN, NULL}},
         STAGE(1, NAN, 12),
-        {.kind = EVENT_TEST, .test = {1, 0, 1, 0.1, {second, 4}, NAN, 99, 3, -1, NAN, NAN, NULL, -1, NAN}},
+        {.kind = EVENT_TEST,
+         .test = {1, 0, 1, 0.1, {second, 4}, NAN, 99, 3, -1, NAN, NAN, NULL, -1, NAN, NAN, NAN, NAN, NULL}},
     };
     memcpy(events, made_here, sizeof(made_here));
     for (int i = 0; i < RUN_EVENTS; i++)

@@ -4,6 +4,7 @@
 #include "host/run/engine.h"
 #include "tests/support/tiny_job.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -129,11 +130,12 @@ static void test_test_event(void **state)
                                 .confusion = confusion,
                                 .result = {.loss = 0.5, .accuracy = 0.8125},
                                 .plain = {.loss = 0.75, .accuracy = 0.625}};
+    struct limits_latency latency = {.seconds = NAN, .predicted = NAN};
     struct error err;
     (void)state;
     open_all(&f);
     f.run.models = 2;
-    assert_int_equal(record_test(&f.run, 6, &test, &err), ST_OK);
+    assert_int_equal(record_test(&f.run, 6, &test, &latency, &err), ST_OK);
     const cJSON *json = last(&f, "test"), *rows = cJSON_GetObjectItem(json, "confusion");
     check_number(json, "id", 6);
     check_number(json, "accuracy", 0.8125);
@@ -145,15 +147,20 @@ static void test_test_event(void **state)
                          confusion[i]);
     }
     assert_false(cJSON_HasObjectItem(json, "views") || cJSON_HasObjectItem(json, "plain_accuracy") ||
-                 cJSON_HasObjectItem(json, "plain_loss"));
+                 cJSON_HasObjectItem(json, "plain_loss") || cJSON_HasObjectItem(json, "max_latency_ms") ||
+                 cJSON_HasObjectItem(json, "latency_ms") || cJSON_HasObjectItem(json, "latency_device"));
 
     test.views = 3;
-    assert_int_equal(record_test(&f.run, 6, &test, &err), ST_OK);
+    latency = (struct limits_latency){.seconds = 0.002, .predicted = 0.003, .device = "the device"};
+    assert_int_equal(record_test(&f.run, 6, &test, &latency, &err), ST_OK);
     json = last(&f, "test");
     check_number(json, "views", 3);
     check_number(json, "accuracy", 0.8125);
     check_number(json, "plain_accuracy", 0.625);
     check_number(json, "plain_loss", 0.75);
+    check_number(json, "latency_ms", 2.0);
+    check_number(json, "predicted_latency_ms", 3.0);
+    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(json, "latency_device")), "the device");
     close_all(&f);
 }
 
