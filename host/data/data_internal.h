@@ -23,8 +23,6 @@ struct data_build {
     struct dataset set;
     /* set.count, enum data_split: the split that the files give each image; training by default */
     uint8_t *given;
-    char **paths; /* of the images' files; NULL: of a packed format */
-    int32_t path_count;
     bool numbered;      /* classes are bare numbers, so one without images is no mistake */
     const char *source; /* what messages call the data: the job's path */
 };
@@ -284,6 +282,8 @@ void data_measure(struct dataset *set, int32_t threads);
 void data_measure_patches(struct dataset *set); /* behind that */
 /* Sets both fingerprints of a dataset that is whole but for them. */
 void data_fingerprint(struct dataset *set);
+/* Makes set->hashes. */
+enum status data_hash_images(struct dataset *set, int32_t threads, struct error *err);
 
 /* ---- tell.c ---- */
 
@@ -294,7 +294,7 @@ enum status data_tell(const struct data_build *build, const struct data_way *way
 /* ---- twins.c ---- */
 
 /* Of those: images in several splits or under several labels, exactly and nearly the same. */
-enum status data_tell_twins(const struct data_build *build, int32_t threads, FILE *log, struct error *err);
+enum status data_tell_twins(const struct dataset *set, int32_t threads, FILE *log, struct error *err);
 
 /* Threads to use for a request of `threads`, 0: all. */
 int data_threads(int32_t threads);

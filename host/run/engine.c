@@ -2,6 +2,7 @@
 
 #include "host/base/clock.h"
 #include "host/report/report.h"
+#include "host/run/answers.h"
 #include "host/run/coordinator.h"
 #include "host/run/limits.h"
 #include "host/run/resume.h"
@@ -114,6 +115,7 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
                         .history = history,
                         .clock_start = history != NULL ? history->started : clock_seconds(),
                         .best_id = -1,
+                        .calibration = {.id = -1},
                         .published_id = -1,
                         .lost_id = -1,
                         .best_accuracy = -1.0,
@@ -263,6 +265,9 @@ static enum status run_once(const struct job *job, const char *folder, int verbo
     enum status st = run_open(&run, job, folder, verbosity, history, err);
     if (st == ST_OK)
         st = resume_run(&run, err);
+    if (st != ST_OK)
+        goto out;
+    st = answers_write_splits(&run, err);
     if (st != ST_OK)
         goto out;
     history->working = true;

@@ -4,6 +4,7 @@
 #define NASRUN_RUN_RECORD_H
 
 #include "host/journal/events.h"
+#include "host/run/answers.h"
 #include "host/run/candidate.h"
 #include "host/run/limits.h"
 #include "host/train/calibration.h"
@@ -53,9 +54,10 @@ struct record_model {
 enum status record_model(struct run *run, const struct record_model *model, struct error *err);
 enum status record_failed(struct run *run, int32_t id, int32_t parent, bool final, uint32_t steps,
                           const struct error *cause, struct error *err);
-/* A test of model `id` that was made, and what the model takes for one image. */
+/* A test of model `id` that was made, what was found of its answers, and what the model takes for one image. */
 enum status record_test(struct run *run, int32_t id, const struct trainer_test *test,
-                        const struct limits_latency *latency, struct error *err);
+                        const struct answers *answers, const struct limits_latency *latency,
+                        struct error *err);
 enum status record_baseline(struct run *run, const struct event_baseline *event, double time,
                             struct error *err);
 

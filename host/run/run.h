@@ -47,6 +47,13 @@ struct run_baseline {
     double began;          /* the run time when the one in hand began; NAN: none is */
 };
 
+/* What the last stage's test found of its model (answers.h). */
+struct run_calibration {
+    int32_t id; /* -1: there was none */
+    float temperature, plain_temperature;
+    char hash[MODEL_HASH_LENGTH]; /* of model.safetensors with them */
+};
+
 /* The hashes of a model's files, as they were written. */
 enum run_file { RUN_MODEL, RUN_LOSSES, RUN_FILES };
 struct run_hash {
@@ -95,7 +102,9 @@ struct run {
     int32_t models;        /* observed in all, failures counted, final fits not */
     int32_t coming;        /* proposed and not observed yet */
     int32_t next_id;
-    int32_t best_id;                 /* -1: none */
+    int32_t best_id;  /* -1: none */
+    bool best_joined; /* it was trained on validation images, too */
+    struct run_calibration calibration;
     int32_t published_id;            /* the model that this process has put into model.safetensors; -1 */
     double best_accuracy, best_loss; /* validation */
     struct run_final final;

@@ -3,6 +3,7 @@
 #include "host/net/cost.h"
 #include "host/run/baseline.h"
 #include "host/run/sharing.h"
+#include "host/run/testing.h"
 #include "host/train/progressive.h"
 
 #include <math.h>
@@ -140,8 +141,7 @@ struct budget_state run_budget(const struct run *run)
         .candidate_images = job->search.data * run->data.sample_count[SPLIT_TRAIN],
         .train_images = run->data.sample_count[SPLIT_TRAIN],
         .validation_images = run->data.sample_count[SPLIT_VALIDATION],
-        .test_images = run->data.sample_count[SPLIT_TEST],
-        .test_views = trainer_views_of(&job->evaluate, &job->train),
+        .test_evaluations = testing_evaluations(run, true),
         .candidate_batch = run->batches.candidate,
         .final_batch = run->batches.final,
         .team = run->batches.team,
@@ -241,12 +241,10 @@ double run_model_seconds(const struct run *run, const struct candidate *candidat
     return candidate->final ? seconds : seconds / run->devices.workers;
 }
 
-double run_model_test_seconds(const struct run *run, const struct graph *graph)
+double run_model_test_seconds(const struct run *run, const struct graph *graph, double evaluations)
 {
     const struct budget_speed speed = speed_of(run, BUDGET_SECONDS);
-    const double views = trainer_views_of(&run->job->evaluate, &run->job->train);
-    return budget_test_seconds(&speed, cost_seconds(graph, &speed.rates),
-                               views * run->data.sample_count[SPLIT_TEST], run->batches.team);
+    return budget_test_seconds(&speed, cost_seconds(graph, &speed.rates), evaluations, run->batches.team);
 }
 
 double run_seconds_left(const struct run *run)

@@ -135,8 +135,7 @@ static double last_step_seconds(const struct budget_state *state)
 static double test_reserve(const struct budget_state *state, double cost)
 {
     const double margin = state->speed.evaluation > 0.0 ? TEST_MARGIN : 1.0;
-    return margin * budget_test_seconds(&state->speed, cost, (double)state->test_images * state->test_views,
-                                        state->team);
+    return margin * budget_test_seconds(&state->speed, cost, state->test_evaluations, state->team);
 }
 
 /* And for what follows, whatever network that is. */

@@ -125,7 +125,7 @@ static enum status propose_evolution(const struct search *search, const struct s
     const struct search_model *control = evolution_control(search);
     struct proposal chosen = {0};
     enum status st = ST_OK;
-    if (plan->epochs <= EVOLUTION_LEAST_EPOCHS)
+    if (!evolution_is_for(plan))
         return ST_NONE;
     if (control == NULL)
         st = rungs_choose(search, request, plan, &chosen, err);
@@ -134,7 +134,7 @@ static enum status propose_evolution(const struct search *search, const struct s
     const double cost =
         cost_seconds(control != NULL ? &control->graph : &chosen.graph, &request->limits.rates);
     const struct evolution_plan evolution =
-        evolution_plan_make(search_setup(search), &request->means, plan->epochs, cost);
+        evolution_plan_make(search_setup(search), &request->means, plan, cost);
     st = evolution_propose(search, request, &evolution, prior, control == NULL ? &chosen : NULL, random,
                            proposal, err);
     proposal_free(&chosen);

@@ -137,6 +137,34 @@ static cJSON *three_layers, *four_layers, *no_layers; /* graphs, of which a repo
             .libraries = {"1", "1", "1", NULL}                                                               \
         }                                                                                                    \
     }
+#define TESTED(stage_, id_, accuracy_, loss_, counts, budget, elapsed, tried)                                \
+    {                                                                                                        \
+        .kind = EVENT_TEST, .test = {                                                                        \
+            .stage = stage_,                                                                                 \
+            .id = id_,                                                                                       \
+            .accuracy = accuracy_,                                                                           \
+            .loss = loss_,                                                                                   \
+            .confusion = {counts, 4},                                                                        \
+            .budget_seconds = budget,                                                                        \
+            .elapsed_seconds = elapsed,                                                                      \
+            .models = tried,                                                                                 \
+            .views = -1,                                                                                     \
+            .plain_accuracy = NAN,                                                                           \
+            .plain_loss = NAN,                                                                               \
+            .temperature = NAN,                                                                              \
+            .plain_temperature = NAN,                                                                        \
+            .calibrated_by = -1,                                                                             \
+            .calibrated_loss = NAN,                                                                          \
+            .calibration_error = NAN,                                                                        \
+            .calibrated_error = NAN,                                                                         \
+            .top5 = NAN,                                                                                     \
+            .max_parameters = -1,                                                                            \
+            .max_flops = NAN,                                                                                \
+            .max_latency_ms = NAN,                                                                           \
+            .predicted_latency_ms = NAN,                                                                     \
+            .latency_ms = NAN                                                                                \
+        }                                                                                                    \
+    }
 #define STAGE(number, seconds, models)                                                                       \
     {                                                                                                        \
         .kind = EVENT_STAGE, .stage = { number, {seconds, NAN, models} }                                     \
@@ -195,12 +223,9 @@ static void fill_run_events(struct event events[RUN_EVENTS])
         {.kind = EVENT_PLAN, .plan = {.id = 2, .batch = 16, .wanted = 32}},
         EPOCH_OF(0, 2, 0, 0.5, 0.9, 0.6, 0.8),
         MODEL(0, 2, 0.8),
-        {.kind = EVENT_TEST,
-         .test =
-             {0, 2, 0.5, 0.7, {first, 4}, 60, 58.25, 2, -1, NAN, NAN, NULL, -1, NAN, NAN, NAN, NAN, NULL}},
+        TESTED(0, 2, 0.5, 0.7, first, 60, 58.25, 2),
         STAGE(1, NAN, 12),
-        {.kind = EVENT_TEST,
-         .test = {1, 0, 1, 0.1, {second, 4}, NAN, 99, 3, -1, NAN, NAN, NULL, -1, NAN, NAN, NAN, NAN, NULL}},
+        TESTED(1, 0, 1, 0.1, second, NAN, 99, 3),
     };
     memcpy(events, made_here, sizeof(made_here));
     for (int i = 0; i < RUN_EVENTS; i++)

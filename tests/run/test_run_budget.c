@@ -210,7 +210,7 @@ static void test_model_clock(void **state)
     run.model_seconds = 1e9 - 10.0;
     const double reserve = budget_reserve(&budget);
     /* It is for the test of the cheapest start, which is half of a training's work, by both; no margin is needed. */
-    assert_true(fabs(run_model_test_seconds(&run, &candidate.graph) / (cost * 400 / 4) - 1.0) < 1e-12);
+    assert_true(fabs(run_model_test_seconds(&run, &candidate.graph, 400.0) / (cost * 400 / 4) - 1.0) < 1e-12);
     assert_true(fabs(reserve / (fmin(cost, cost_of_start("resnet", 1e11, 2e10)) * 400 / 4) - 1.0) < 1e-12);
     const uint32_t limit = run_steps_limit(&run, &candidate);
     candidate.batch = 64;
@@ -222,7 +222,7 @@ static void test_model_clock(void **state)
     /* Of a network that is much dearer than what is likely, the test is kept for that network. */
     graph_free(&candidate.graph);
     make_start("densenet", &candidate.graph);
-    const double test = run_model_test_seconds(&run, &candidate.graph);
+    const double test = run_model_test_seconds(&run, &candidate.graph, 400.0);
     assert_true(test > 2.0 * reserve);
     run.model_seconds = 1e9 - 10.0 * test;
     candidate.steps = run_steps_limit(&run, &candidate);

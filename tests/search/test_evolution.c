@@ -206,21 +206,28 @@ static double error_at_end(const struct world *world, const struct graph *graph,
 
 /* ---- the tests ---- */
 
-/* Above a thousand epochs, where there is time for it. */
+/* The plan of a ladder for more than a thousand epochs. */
+static const struct ladder_plan LARGE = {.epochs = 3000.0};
+
+static void test_for_what(void **state)
+{
+    (void)state;
+    assert_false(evolution_is_for(&(struct ladder_plan){.epochs = EVOLUTION_LEAST_EPOCHS}));
+    assert_true(evolution_is_for(&(struct ladder_plan){.epochs = EVOLUTION_LEAST_EPOCHS + 1.0}));
+    assert_true(evolution_is_for(&(struct ladder_plan){.epochs = 100.0, .too_small = true}));
+}
+
+/* Where there is time for it. */
 static void test_plan(void **state)
 {
     (void)state;
-    for (double epochs = 300.0; epochs < 3e6; epochs *= 1.7)
+    for (double epochs = 1050.0; epochs < 3e6; epochs *= 1.7)
         for (int32_t devices = 1; devices <= DEVICES; devices += 7) {
             struct search_request request = request_of(epochs);
             request.means.workers = devices;
             request.means.candidate_epochs = request.means.epochs / devices;
             const struct evolution_plan plan =
-                evolution_plan_make(&SETUP, &request.means, epochs, usual_cost());
-            if (epochs <= EVOLUTION_LEAST_EPOCHS) {
-                assert_int_equal(plan.rungs, 0);
-                continue;
-            }
+                evolution_plan_make(&SETUP, &request.means, &LARGE, usual_cost());
             const double whole = epochs / devices;
             const int32_t turns = devices == 1 ? 12 : 2;
             assert_true(plan.rungs >= 2 && plan.epochs[0] <= 1.0 && plan.epochs[0] * 45000 / 128 >= 40.0);
@@ -232,12 +239,12 @@ static void test_plan(void **state)
         }
     struct search_request request = request_of(3000.0);
     request.means.models = 100;
-    assert_int_equal(evolution_plan_make(&SETUP, &request.means, 3000.0, usual_cost()).rungs, 0);
+    assert_int_equal(evolution_plan_make(&SETUP, &request.means, &LARGE, usual_cost()).rungs, 0);
     request.means.models = INT32_MAX;
     request.means.train_images = 2000; /* an epoch of 15 steps says nothing */
-    assert_true(evolution_plan_make(&SETUP, &request.means, 3000.0, usual_cost()).epochs[0] >= 2.5);
+    assert_true(evolution_plan_make(&SETUP, &request.means, &LARGE, usual_cost()).epochs[0] >= 2.5);
     request.means.search = 0.15;
-    assert_int_equal(evolution_plan_make(&SETUP, &request.means, 3000.0, usual_cost()).rungs, 0);
+    assert_int_equal(evolution_plan_make(&SETUP, &request.means, &LARGE, usual_cost()).rungs, 0);
 }
 
 static int32_t rung_of(const struct world *world, const struct evolution_plan *plan, int32_t id)
@@ -262,7 +269,7 @@ static void test_eight_devices(void **state)
     run(world, NULL);
     const struct search_model *control = evolution_control(world->search);
     const struct evolution_plan plan = evolution_plan_make(
-        &SETUP, &world->request.means, 3000.0, cost_seconds(&control->graph, &phases_limits.rates));
+        &SETUP, &world->request.means, &LARGE, cost_seconds(&control->graph, &phases_limits.rates));
     for (int32_t id = 0; id < world->count; id++) {
         const struct search_model *model = search_find(world->search, id);
         const int32_t rung = rung_of(world, &plan, id);
@@ -361,9 +368,8 @@ static void test_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plan),
-        cmocka_unit_test(test_eight_devices),
-        cmocka_unit_test(test_resumed),
+        cmocka_unit_test(test_for_what),      cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_eight_devices), cmocka_unit_test(test_resumed),
         cmocka_unit_test(test_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
