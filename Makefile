@@ -13,7 +13,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Werror
 CFLAGS_ALL := -std=c17 $(WARNINGS) $(OPTIMIZE) -g -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off -fno-math-errno -MMD -MP $(SANITIZE) $(CFLAGS)
 LIBS = $(shell pkg-config --libs $(PACKAGES)) -lgif -ldnnl -lm -ldl -lpthread
 
-ROOMS := spec host/base host/data host/net host/morph host/program host/device host/ref host/cpu host/train host/search host/model host/onnx host/journal host/report \
+ROOMS := spec host/base host/data host/net host/morph host/program host/device host/ref host/cpu host/train host/search host/model host/inference host/onnx host/csource host/journal host/report \
 	host/machine host/run
 LIBRARY_SOURCES := $(foreach room,$(ROOMS),$(filter-out host/run/main.c,$(wildcard $(room)/*.c)))
 LIBRARY_OBJECTS := $(LIBRARY_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/onnx/onnx.pb-c.o
@@ -261,7 +261,7 @@ ONNX_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard host/onnx/*.c))
 $(ONNX_OBJECTS): INCLUDES = -I$(BUILD)/onnx
 $(ONNX_OBJECTS): | $(BUILD)/onnx/onnx.pb-c.c
 
-$(BUILD)/host/report/canvas.o: INCLUDES = $(shell pkg-config --cflags freetype2)
+$(BUILD)/host/report/fonts.o: INCLUDES = $(shell pkg-config --cflags freetype2)
 # Nobody reads the flags of floating-point exceptions; gcc then makes vectors of loops with choices in them. Results are the same.
 $(BUILD)/host/cpu/kernel_activation.o: CFLAGS_ALL += -fno-trapping-math
 
@@ -275,7 +275,11 @@ $(BIN)/nasrun: $(BUILD)/host/run/main.o $(LIBRARY)
 
 $(BIN)/%: $(BUILD)/tools/%.o $(TOOL_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 	@mkdir -p $(BIN)
-	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
+	$(CC) $(CFLAGS_ALL) $(filter %.o,$^) $(LIBRARY) -o $@ $(LIBS)
+
+# A tool of several files has a folder of its name.
+PREDICT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/predict/*.c))
+$(BIN)/naspredict: $(PREDICT_OBJECTS)
 
 $(BUILD)/tools/manual/manual: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/manual/*.c) $(TOOL_COMMON)) $(LIBRARY)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)

@@ -85,8 +85,9 @@ struct data_list {
     int32_t count, capacity;
     struct data_class *classes; /* sorted by name */
     int32_t class_count, class_capacity;
-    bool skip;                  /* on_error = "skip" */
-    int32_t skipped;            /* files left out */
+    bool skip;       /* on_error = "skip" */
+    bool unlabelled; /* of images that stand for themselves: what is wrong with one is told by who reads it */
+    int32_t skipped; /* files left out */
     const struct data_way *way; /* whom to ask and to tell while it is read */
     struct data_passed *passed;
     int32_t passed_count, passed_capacity;

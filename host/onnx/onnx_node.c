@@ -290,6 +290,12 @@ static enum status read_softmax(const struct node *node)
     const int64_t axis = int_of(node, "axis", 1);
     if (axis != 1 && axis != -1)
         return error_set(node->err, ST_UNSUPPORTED, "axis: found %lld, expected 1", (long long)axis);
+    if (node->inputs[0] != NULL &&
+        node->inputs[0]->kind == ONNX_VALUE_LAYER) { /* logits over a temperature */
+        value.layer = node->inputs[0]->layer;
+        value.factor = node->inputs[0]->factor;
+        return node_yield(node, value);
+    }
     enum status st = node_layer(node, 0, &value.layer);
     return st == ST_OK ? node_yield(node, value) : st;
 }

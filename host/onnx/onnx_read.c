@@ -1,6 +1,7 @@
 #include "host/onnx/onnx_read.h"
 
 #include "host/base/file.h"
+#include "host/device/temperature.h"
 #include "host/onnx/onnx_reading.h"
 
 #include <cjson/cJSON.h>
@@ -148,16 +149,22 @@ static enum status read_nodes(struct onnx_reading *reading, struct error *err)
     return st;
 }
 
-static enum status check_output(const struct onnx_reading *reading, struct error *err)
+static enum status read_output(struct onnx_reading *reading, struct error *err)
 {
     if (reading->proto->n_output != 1 || reading->proto->output[0]->name == NULL)
         return error_set(err, ST_UNSUPPORTED, "found %zu outputs, expected one", reading->proto->n_output);
     const char *name = reading->proto->output[0]->name;
     const struct onnx_value *value = onnx_value_find(reading, name);
     if (value == NULL || (value->kind != ONNX_VALUE_PROBABILITIES && value->kind != ONNX_VALUE_LAYER) ||
-        value->layer != reading->graph.count - 1 || value->factor != 1.0f)
+        value->layer != reading->graph.count - 1 ||
+        (value->kind == ONNX_VALUE_LAYER && value->factor != 1.0f))
         return error_set(err, ST_UNSUPPORTED,
                          "output \"%.80s\" is not what the last layer or a softmax of it yields", name);
+    reading->temperature = 1.0f / value->factor;
+    if (!(reading->temperature >= (float)TEMPERATURE_LEAST &&
+          reading->temperature <= (float)TEMPERATURE_MOST))
+        return error_set(err, ST_UNSUPPORTED, "the last layer is divided by %g, expected %g to %g",
+                         (double)reading->temperature, TEMPERATURE_LEAST, TEMPERATURE_MOST);
     return ST_OK;
 }
 
@@ -201,7 +208,7 @@ static void tell_about(const struct onnx_reading *reading, struct model *model)
     const struct graph *graph = &model->graph;
     model->about = (struct model_about){.views = 1,
                                         .temperature = 1.0f,
-                                        .plain_temperature = 1.0f,
+                                        .plain_temperature = reading->temperature,
                                         .id = -1,
                                         .validation_accuracy = (double)NAN};
     for (int32_t c = 0; c < graph->layers[0].shape.c; c++) {
@@ -268,7 +275,7 @@ static enum status read_graph(struct onnx_reading *reading, struct model *model,
     if (st == ST_OK)
         st = read_nodes(reading, err);
     if (st == ST_OK)
-        st = check_output(reading, err);
+        st = read_output(reading, err);
     if (st == ST_OK)
         st = graph_infer(&reading->graph, err);
     if (st != ST_OK)

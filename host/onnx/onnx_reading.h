@@ -20,7 +20,7 @@ enum onnx_value_kind {
     ONNX_VALUE_HARD,     /* the layer / 6 + 1 / 2, in [0, 1] */
     ONNX_VALUE_ERF,      /* the error function of the layer / sqrt 2 */
     ONNX_VALUE_NORMAL, /* that plus 1: factor times the share of the normal distribution below the layer, times 2 */
-    ONNX_VALUE_PROBABILITIES /* the softmax of the layer */
+    ONNX_VALUE_PROBABILITIES /* the softmax of factor times the layer */
 };
 
 struct onnx_value {
@@ -51,6 +51,7 @@ struct onnx_reading {
     float factor[ONNX_CHANNELS], summand[ONNX_CHANNELS];
     const char *pixels; /* the value of kind ONNX_VALUE_PIXELS of which that is true */
     bool begun;         /* a layer reads it, so that it stays */
+    float temperature;  /* what the last layer is divided by before the softmax */
 };
 
 /* The value of that name; NULL: unknown. */

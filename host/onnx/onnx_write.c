@@ -15,10 +15,10 @@ enum {
     OPSET = 13,
     NODES_OF_LAYER = 5, /* of one layer, at most */
     TENSORS_OF_LAYER = 4,
-    NODES_BESIDE = 5, /* normalisation and softmax */
+    NODES_BESIDE = 6, /* normalisation, temperature and softmax */
     CONSTANTS = 4,
-    TENSORS_BESIDE = 2 + CONSTANTS,
-    METADATA = 6,
+    TENSORS_BESIDE = 3 + CONSTANTS,
+    METADATA = 7,
     CHANNELS = 4
 };
 
@@ -302,6 +302,7 @@ static void write_about(struct writing *w, Onnx__ModelProto *model)
     add_metadata(w, model, "mean", json_text(w, model_channels_json(about->mean, channels)));
     add_metadata(w, model, "deviation", json_text(w, model_channels_json(about->deviation, channels)));
     add_metadata(w, model, "fit", onnx_text(&w->parts, "%s", about->fit));
+    add_metadata(w, model, "temperature", onnx_text(&w->parts, "%.9g", (double)about->plain_temperature));
     add_metadata(w, model, "id", onnx_text(&w->parts, "%lld", (long long)about->id));
     if (!isnan(about->validation_accuracy))
         add_metadata(w, model, "validation_accuracy",
@@ -333,8 +334,13 @@ static void write_graph(struct writing *w)
         onnx_value(&w->parts, "images", ONNX__TENSOR_PROTO__DATA_TYPE__UINT8, 4, images);
     for (int32_t i = 0; i < graph->count; i++)
         write_layer(w, i);
+    char *logits = w->outputs[graph->count - 1];
+    if (w->model->about.plain_temperature != 1.0f)
+        logits = apply(
+            w, "Div", "logits", logits,
+            onnx_tensor(&w->parts, &w->graph, "temperature", 0, NULL, &w->model->about.plain_temperature));
     Onnx__NodeProto *softmax = onnx_node(&w->parts, &w->graph, "Softmax", "probabilities");
-    onnx_input(softmax, w->outputs[graph->count - 1]);
+    onnx_input(softmax, logits);
     onnx_int(&w->parts, softmax, "axis", 1);
     w->graph.output[w->graph.n_output++] =
         onnx_value(&w->parts, "probabilities", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, 2, answers);

@@ -1,10 +1,10 @@
 /* Models as ONNX (https://github.com/onnx/onnx, docs/IR.md and docs/Operators.md), for runtimes that know no nasrun.
  *
  * What is written: IR version 7, operators of opset 13. One input "images", uint8 [N, channels, height, width] with N
- * open: pixels as they come, for normalisation stands inside. One output "probabilities", float32 [N, classes], behind
- * a softmax. Layers are called "layers.ID", their weights as in the model file (host/model/model_file.h); dropout is
+ * open: pixels as they come, for normalisation stands inside. One output "probabilities", float32 [N, classes]: the
+ * logits divided by the model's temperature for one view, behind a softmax. Layers are called "layers.ID", their weights as in the model file (host/model/model_file.h); dropout is
  * left out. `metadata_props` holds what the model file says beside graph and weights: "class_names", "mean",
- * "deviation" (JSON arrays), "fit", "id", "validation_accuracy". The answers are those of one view. */
+ * "deviation" (JSON arrays), "fit", "temperature", "id", "validation_accuracy". The answers are those of one view. */
 #ifndef NASRUN_ONNX_ONNX_WRITE_H
 #define NASRUN_ONNX_ONNX_WRITE_H
 

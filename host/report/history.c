@@ -22,6 +22,22 @@ const struct history_model *history_find(const struct history *history, int64_t 
     return NULL;
 }
 
+const struct history_model *history_best(const struct history *history)
+{
+    const struct history_model *best = NULL;
+    if (history->test_count > 0)
+        best = history_find(history, history->tests[history->test_count - 1].id);
+    if (best != NULL)
+        return best;
+    for (int32_t i = 0; i < history->model_count; i++) {
+        const struct history_model *model = &history->models[i];
+        if (!model->baseline && isfinite(model->validation_accuracy) &&
+            (best == NULL || model->validation_accuracy > best->validation_accuracy))
+            best = model;
+    }
+    return best;
+}
+
 /* The model that an event speaks of. */
 static enum status model_of(struct history *history, int32_t id, struct history_model **model,
                             struct error *err)
@@ -51,6 +67,13 @@ static enum status read_run(struct history *history, const struct event_run *eve
         history->classes++;
     }
     history->skipped = event->dataset.skipped;
+    history->seed = event->seed;
+    history->fingerprint = strdup(event->dataset.fingerprint);
+    if (event->job != NULL)
+        history->job = strdup(event->job);
+    if (history->fingerprint == NULL || (event->job != NULL && history->job == NULL))
+        return error_memory(err, "a job", event->job != NULL ? strlen(event->job) : 0);
+    history->model_clock = history->job != NULL && strstr(history->job, "clock = \"model\"") != NULL;
     return ST_OK;
 }
 
@@ -71,7 +94,23 @@ static enum status read_stage(struct history *history, const struct event_stage 
     }
     free(history->budget);
     history->budget = strdup(text);
+    history->amounts = event->budget;
     return history->budget == NULL ? error_memory(err, "a budget", sizeof(text)) : ST_OK;
+}
+
+/* "widen 3, deepen 4"; malloc'd, NULL when out of memory. */
+static char *join(const struct event_texts *texts)
+{
+    size_t length = 1, used = 0;
+    for (int32_t i = 0; i < texts->count; i++)
+        length += strlen(texts->items[i]) + 2;
+    char *made = malloc(length);
+    if (made == NULL)
+        return NULL;
+    made[0] = '\0';
+    for (int32_t i = 0; i < texts->count; i++)
+        used += (size_t)snprintf(made + used, length - used, "%s%s", i > 0 ? ", " : "", texts->items[i]);
+    return made;
 }
 
 static enum status read_candidate(struct history *history, const struct event_candidate *event,
@@ -102,7 +141,8 @@ static enum status read_candidate(struct history *history, const struct event_ca
     JOB_SEARCHED(GIVEN)
 #undef GIVEN
     history->informed += model->informed;
-    return ST_OK;
+    model->made_by = join(&event->operations);
+    return model->made_by != NULL ? ST_OK : error_memory(err, "what made a model", 0);
 }
 
 static enum status read_morph(struct history *history, const struct event_morph *event, struct error *err)
@@ -265,6 +305,7 @@ static enum status read_test(struct history *history, const struct event_test *e
                                   .baseline = {.id = -1},
                                   .branches = branches_of(history),
                                   .informed = history->informed,
+                                  .amounts = history->amounts,
                                   .budget = strdup(history->budget == NULL ? "" : history->budget),
                                   .counts = malloc(bytes)};
     if (test->counts == NULL || test->budget == NULL || test->latency_device == NULL)
@@ -369,6 +410,7 @@ void history_free(struct history *history)
     for (int32_t i = 0; i < history->model_count; i++) {
         free(history->models[i].points);
         free(history->models[i].hash);
+        free(history->models[i].made_by);
     }
     for (int32_t i = 0; i < history->test_count; i++) {
         free(history->tests[i].counts);
@@ -379,5 +421,7 @@ void history_free(struct history *history)
     free(history->models);
     free(history->tests);
     free(history->budget);
+    free(history->fingerprint);
+    free(history->job);
     *history = (struct history){0};
 }

@@ -5,6 +5,7 @@
 #define NASRUN_REPORT_HISTORY_H
 
 #include "host/base/error.h"
+#include "host/journal/events.h"
 #include "spec/job.h"
 
 #include <stdbool.h>
@@ -43,6 +44,7 @@ struct history_model { /* one candidate */
     double time;                /* when it finished */
     double validation_accuracy; /* of the finished model */
     char *hash;                 /* of its file; NULL: unknown */
+    char *made_by;              /* what made it of its parent, in words */
     struct history_hyperparameters hyperparameters;
     struct history_point *points;
     int32_t point_count, point_capacity;
@@ -80,6 +82,7 @@ struct history_test { /* one stage's evaluation on the test set */
     char *latency_device;                   /* where; "" when unknown */
     int64_t *counts;                        /* [true class * classes + predicted class] */
     char *budget;                           /* "3600 s", "500 steps", "12 models"; "" when unknown */
+    struct event_budget amounts;            /* the same as numbers */
     bool awaits_baseline;                   /* which is still to come */
     struct history_baseline baseline;
     struct history_branches branches;
@@ -88,6 +91,10 @@ struct history_test { /* one stage's evaluation on the test set */
 struct history {
     int32_t classes;
     int32_t skipped; /* files that could not be read and were left out */
+    int64_t seed;
+    char *fingerprint; /* of the data */
+    char *job;         /* the run's, as spec_run_text has it; NULL in older journals */
+    bool model_clock;  /* its budget in seconds is not counted by the clock (budget.clock) */
     char **class_names;
     struct history_model *models; /* in the order of their candidate events */
     int32_t model_count, model_capacity;
@@ -95,6 +102,7 @@ struct history {
     int32_t test_count, test_capacity;
     int32_t failed, smaller, informed; /* as in history_test, up to the event being read */
     char *budget;                      /* of the stage being read; as in history_test */
+    struct event_budget amounts;       /* likewise */
 };
 
 /* From the journal in the run folder, of whichever format. ST_FORMAT when an event is not what its rows say or does not
@@ -104,5 +112,9 @@ void history_free(struct history *history); /* a zeroed history is allowed */
 
 /* NULL when absent. */
 const struct history_model *history_find(const struct history *history, int64_t id);
+
+/* The last stage's model or, before there is one, that of the highest validation accuracy, which is no baseline; NULL
+ * without any. */
+const struct history_model *history_best(const struct history *history);
 
 #endif

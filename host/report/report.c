@@ -55,23 +55,23 @@ out:
     return st;
 }
 
-/* What to make of a tested stage. */
+/* What to make of a run; without `plots` no plots. */
 struct wanted {
-    bool report, plots;
+    bool report;
+    struct plot_request *plots;
 };
 
 /* The files of one tested stage, with its number in their names unless stage < 0. */
-static enum status write_stage(const char *run_folder, const char *plot_folder, const struct history *history,
+static enum status write_stage(const char *run_folder, const struct history *history,
                                const struct history_test *test, int64_t stage, struct wanted wanted,
                                struct error *err)
 {
     struct metrics metrics = {0};
     char *text_path = stage_path(run_folder, "report", stage, ".txt");
     char *json_path = stage_path(run_folder, "report", stage, ".json");
-    char *plot_path = stage_path(plot_folder, "confusion", stage, ".png");
     enum status st = ST_OK;
 
-    if (text_path == NULL || json_path == NULL || plot_path == NULL) {
+    if (text_path == NULL || json_path == NULL) {
         st = error_memory(err, run_folder, strlen(run_folder));
         goto out;
     }
@@ -80,31 +80,12 @@ static enum status write_stage(const char *run_folder, const char *plot_folder, 
         st = write_text(text_path, history, test, &metrics, err);
     if (st == ST_OK && wanted.report)
         st = write_json(json_path, history, test, &metrics, err);
-    if (st == ST_OK && wanted.plots)
-        st = plot_confusion(plot_path, history, test, &metrics, err);
+    if (st == ST_OK && wanted.plots != NULL)
+        st = plots_write_stage(wanted.plots, history, test, &metrics, stage, err);
 out:
     metrics_free(&metrics);
     free(text_path);
     free(json_path);
-    free(plot_path);
-    return st;
-}
-
-/* The plots that are about the whole run. */
-static enum status write_curves(const char *plot_folder, const struct history *history, struct error *err)
-{
-    char *learning = file_join(plot_folder, "learning.png"),
-         *progress = file_join(plot_folder, "progress.png");
-    enum status st = ST_OK;
-
-    if (learning == NULL || progress == NULL)
-        st = error_memory(err, plot_folder, strlen(plot_folder));
-    if (st == ST_OK)
-        st = plot_learning(learning, history, err);
-    if (st == ST_OK)
-        st = plot_progress(progress, history, err);
-    free(learning);
-    free(progress);
     return st;
 }
 
@@ -114,42 +95,46 @@ static enum status no_report(const char *run_folder, struct error *err)
                      run_folder);
 }
 
-static enum status write_files(const char *run_folder, const char *plot_folder, struct wanted wanted,
-                               struct error *err)
+static enum status write_files(const char *run_folder, struct wanted wanted, struct error *err)
 {
     struct history history;
     enum status st = history_load(run_folder, &history, err);
     if (st != ST_OK)
         return st;
-    if (wanted.plots)
-        st = file_make_folder(plot_folder, err);
+    if (wanted.plots != NULL)
+        st = file_make_folder(wanted.plots->folder, err);
     for (int32_t i = 0; st == ST_OK && history.test_count > 1 && i < history.test_count; i++)
-        st = write_stage(run_folder, plot_folder, &history, &history.tests[i], history.tests[i].stage, wanted,
-                         err);
+        st = write_stage(run_folder, &history, &history.tests[i], history.tests[i].stage, wanted, err);
     if (st == ST_OK && history.test_count > 0)
-        st = write_stage(run_folder, plot_folder, &history, &history.tests[history.test_count - 1], -1,
-                         wanted, err);
-    if (st == ST_OK && wanted.plots)
-        st = write_curves(plot_folder, &history, err);
+        st = write_stage(run_folder, &history, &history.tests[history.test_count - 1], -1, wanted, err);
+    if (st == ST_OK && wanted.plots != NULL)
+        st = plots_write_run(wanted.plots, &history, err);
     if (st == ST_OK && wanted.report && history.test_count == 0)
         st = no_report(run_folder, err);
     history_free(&history);
     return st;
 }
 
-/* With plots/ of the run folder. */
+/* Plots without a folder go to plots/ of the run folder. */
 static enum status write_there(const char *run_folder, struct wanted wanted, struct error *err)
 {
     char *plot_folder = file_join(run_folder, "plots");
-    enum status st = plot_folder != NULL ? write_files(run_folder, plot_folder, wanted, err)
-                                         : error_memory(err, run_folder, strlen(run_folder));
+    if (plot_folder == NULL)
+        return error_memory(err, run_folder, strlen(run_folder));
+    const bool there = wanted.plots != NULL && wanted.plots->folder == NULL;
+    if (there)
+        wanted.plots->folder = plot_folder;
+    enum status st = write_files(run_folder, wanted, err);
+    if (there)
+        wanted.plots->folder = NULL;
     free(plot_folder);
     return st;
 }
 
 enum status report_write_all(const char *run_folder, bool plots, struct error *err)
 {
-    return write_there(run_folder, (struct wanted){.report = true, .plots = plots}, err);
+    struct plot_request pictures = {0};
+    return write_there(run_folder, (struct wanted){.report = true, .plots = plots ? &pictures : NULL}, err);
 }
 
 enum status report_print(const char *run_folder, FILE *out, struct error *err)
@@ -169,11 +154,9 @@ enum status report_print(const char *run_folder, FILE *out, struct error *err)
     return st;
 }
 
-enum status report_write_plots(const char *run_folder, const char *plot_folder, struct error *err)
+enum status report_write_plots(const char *run_folder, struct plot_request *request, struct error *err)
 {
-    const struct wanted plots = {.plots = true};
-    return plot_folder != NULL ? write_files(run_folder, plot_folder, plots, err)
-                               : write_there(run_folder, plots, err);
+    return write_there(run_folder, (struct wanted){.plots = request}, err);
 }
 
 char *report_model_hash(const char *run_folder, int64_t id)

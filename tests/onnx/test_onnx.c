@@ -8,86 +8,26 @@
 #include <cmocka.h>
 
 #include "host/base/file.h"
+#include "host/base/random.h"
 #include "host/onnx/onnx_read.h"
 #include "host/onnx/onnx_write.h"
-#include "tests/support/graph_forward.h"
-#include "tests/support/random_graph.h"
-#include "tests/support/tangled_graph.h"
+#include "tests/support/random_model.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { NETWORKS = 200, IMAGES = 2, MOST_CLASSES = 16 };
+enum { NETWORKS = 200, IMAGES = 2 };
 
 /* Rounding of the normalisation's two constants to float32, through networks of a dozen layers. */
 static const double TOLERANCE = 1e-5;
-
-/* Two kinds of random networks: every layer, and what makes life hard for morphs. */
-static void make_model(uint32_t seed, struct model *model)
-{
-    struct random_sequence random = {.seed = seed, .stream = RANDOM_TEST};
-    struct error err;
-    *model = (struct model){0};
-    if (seed % 2 == 0)
-        assert_int_equal(random_graph_make(&model->graph, seed, &err), ST_OK);
-    else
-        assert_int_equal(tangled_graph_make(&model->graph, &random, &err), ST_OK);
-    assert_int_equal(weight_table_new(&model->table, &model->graph, &err), ST_OK);
-    model->values = calloc(model->table.total, sizeof(float));
-    assert_non_null(model->values);
-    tangled_graph_weights(&model->table, &random, model->values);
-    struct model_about *about = &model->about;
-    *about = (struct model_about){.fit = "crop",
-                                  .views = 1,
-                                  .temperature = 1.5f,
-                                  .plain_temperature = 0.75f,
-                                  .id = seed,
-                                  .validation_accuracy = seed % 3 == 0 ? (double)NAN : 0.75,
-                                  .mean = {0.5f, 0.25f, 0.125f, 0.75f},
-                                  .deviation = {0.2f, 0.3f, 0.1f, 1.0f}};
-    about->classes = model->graph.layers[model->graph.count - 1].shape.c;
-    about->class_names = calloc((size_t)about->classes, sizeof(char *));
-    assert_non_null(about->class_names);
-    for (int32_t k = 0; k < about->classes; k++)
-        assert_true(asprintf(&about->class_names[k], "class \"%d\", \xc3\xa9", (int)k) > 0);
-    assert_in_range(about->classes, 1, MOST_CLASSES);
-}
 
 static void write_model(const struct model *model, unsigned char **bytes, size_t *length)
 {
     struct error err;
     if (onnx_write(model, bytes, length, &err) != ST_OK)
         fail_msg("%s", err.message);
-}
-
-/* Probabilities of image `number`, whose pixels are of chance. */
-static void answer(const struct model *model, uint32_t number, uint8_t *pixels, double *probabilities)
-{
-    const struct shape shape = model->graph.layers[0].shape;
-    const size_t plane = (size_t)shape.h * (size_t)shape.w, count = (size_t)shape.c * plane;
-    double *image = malloc(count * sizeof(*image)), largest = -INFINITY, sum = 0;
-    assert_non_null(image);
-    for (size_t i = 0; i < count; i++) {
-        pixels[i] = (uint8_t)random_draw(number, RANDOM_TEST, i, 7).v[0];
-        image[i] = (pixels[i] / 255.0 - (double)model->about.mean[i / plane]) /
-                   (double)model->about.deviation[i / plane];
-    }
-    assert_true(graph_forward(&model->graph, &model->table, model->values, image, probabilities));
-    for (int32_t k = 0; k < model->about.classes; k++)
-        largest = fmax(largest, probabilities[k]);
-    for (int32_t k = 0; k < model->about.classes; k++)
-        sum += probabilities[k] = exp(probabilities[k] - largest);
-    for (int32_t k = 0; k < model->about.classes; k++)
-        probabilities[k] /= sum;
-    free(image);
-}
-
-static size_t pixels_of(const struct model *model)
-{
-    const struct shape shape = model->graph.layers[0].shape;
-    return (size_t)shape.c * (size_t)shape.h * (size_t)shape.w;
 }
 
 static void reads_the_function_that_was_written(void **state)
@@ -98,19 +38,20 @@ static void reads_the_function_that_was_written(void **state)
         struct error err;
         unsigned char *bytes;
         size_t length;
-        make_model(seed, &model);
+        random_model_make(seed, &model);
         write_model(&model, &bytes, &length);
         if (onnx_read(bytes, length, &again, &err) != ST_OK)
             fail_msg("network %u: %s", seed, err.message);
         assert_int_equal(again.about.classes, model.about.classes);
         for (int32_t k = 0; k < model.about.classes; k++)
             assert_string_equal(again.about.class_names[k], model.about.class_names[k]);
-        uint8_t *pixels = malloc(pixels_of(&model));
+        assert_true(fabsf(again.about.plain_temperature - model.about.plain_temperature) <= 1e-6f);
+        uint8_t *pixels = malloc(random_model_pixels(&model));
         assert_non_null(pixels);
         for (uint32_t i = 0; i < IMAGES; i++) {
-            double before[MOST_CLASSES], after[MOST_CLASSES];
-            answer(&model, i, pixels, before);
-            answer(&again, i, pixels, after);
+            double before[RANDOM_MODEL_CLASSES], after[RANDOM_MODEL_CLASSES];
+            random_model_answer(&model, i, pixels, before);
+            random_model_answer(&again, i, pixels, after);
             for (int32_t k = 0; k < model.about.classes; k++)
                 if (!(fabs(before[k] - after[k]) <= TOLERANCE))
                     fail_msg("network %u, image %u, class %d: %.9g, expected %.9g", seed, i, (int)k, after[k],
@@ -129,7 +70,7 @@ static void writes_the_same_bytes(void **state)
     unsigned char *first, *second;
     size_t length, other;
     (void)state;
-    make_model(2, &model);
+    random_model_make(2, &model);
     write_model(&model, &first, &length);
     write_model(&model, &second, &other);
     assert_int_equal(length, other);
@@ -159,7 +100,7 @@ static void survives_damage(void **state)
     unsigned char *bytes;
     size_t length, refused = 0;
     (void)state;
-    make_model(4, &model);
+    random_model_make(4, &model);
     write_model(&model, &bytes, &length);
     for (size_t shorter = 0; shorter < length; shorter += 1 + length / 500)
         read_damaged(bytes, shorter);
@@ -185,7 +126,7 @@ static void refuses(const char *from, const char *to, const char *told)
     size_t length;
     const size_t size = strlen(from);
     assert_int_equal(size, strlen(to));
-    make_model(0, &model);
+    random_model_make(0, &model);
     write_model(&model, &bytes, &length);
     unsigned char *place = memmem(bytes, length, from, size);
     assert_non_null(place);
@@ -215,18 +156,18 @@ static int write_networks(const char *folder)
         unsigned char *bytes;
         size_t length;
         char path[4096];
-        make_model(seed, &model);
+        random_model_make(seed, &model);
         write_model(&model, &bytes, &length);
         snprintf(path, sizeof(path), "%s/%u.onnx", folder, (unsigned)seed);
         if (file_write_atomic(path, bytes, length, &err) != ST_OK)
             return fprintf(stderr, "%s\n", err.message), 2;
-        const size_t count = pixels_of(&model), classes = (size_t)model.about.classes;
+        const size_t count = random_model_pixels(&model), classes = (size_t)model.about.classes;
         const size_t size = IMAGES * (count + classes * sizeof(double));
         unsigned char *answers = malloc(size);
         assert_non_null(answers);
         for (uint32_t i = 0; i < IMAGES; i++) {
-            double probabilities[MOST_CLASSES];
-            answer(&model, i, answers + i * count, probabilities);
+            double probabilities[RANDOM_MODEL_CLASSES];
+            random_model_answer(&model, i, answers + i * count, probabilities);
             memcpy(answers + IMAGES * count + i * classes * sizeof(double), probabilities,
                    classes * sizeof(double));
         }

@@ -252,6 +252,8 @@ static const char *const made[] = {
     "report-1.json",         "plots/learning.png",
     "plots/progress.png",    "plots/confusion-0.png",
     "plots/confusion-1.png", "plots/confusion.png",
+    "plots/shares-0.png",    "plots/shares-1.png",
+    "plots/shares.png",
 };
 enum { MADE = sizeof(made) / sizeof(*made) };
 
@@ -438,6 +440,8 @@ static void write_apart(void)
         MODEL(40, 1, 0.8),
         CANDIDATE(41, 2, 200),
         MODEL(60, 2, 0.6),
+        TEST(61, 0),
+        TEST(64, 1),
     };
     journal_events_write(in_folder(JOURNAL_NAME), apart, sizeof(apart) / sizeof(*apart));
 }
@@ -487,6 +491,7 @@ static void reads_candidates_trained_at_the_same_time(void **state)
 static void draws_progress_by_time_of_finishing(void **state)
 {
     struct error err;
+    struct plot_request request = {0};
     char *pictures[2];
     size_t lengths[2];
 
@@ -495,7 +500,7 @@ static void draws_progress_by_time_of_finishing(void **state)
             write_mixed();
         else
             write_apart();
-        assert_ok(report_write_plots(folder, NULL, &err), err);
+        assert_ok(report_write_plots(folder, &request, &err), err);
         assert_ok(file_read(in_folder("plots/progress.png"), &pictures[i], &lengths[i], &err), err);
         empty_folder(state);
     }
@@ -543,9 +548,10 @@ static void plots_before_any_result(void **state)
 {
     (void)state;
     struct error err;
+    struct plot_request request = {0};
 
     write_journal(1, NULL);
-    assert_ok(report_write_plots(folder, NULL, &err), err);
+    assert_ok(report_write_plots(folder, &request, &err), err);
     assert_true(ink_of("plots/learning.png", 1200) > 0.005);
     assert_false(file_exists(in_folder("plots/confusion.png")));
     assert_int_equal(report_write_all(folder, false, &err), ST_RANGE);
@@ -558,9 +564,12 @@ static void draws_any_number_of_classes(void **state)
 {
     (void)state;
     static const int32_t class_counts[] = {1, 2, 31, 100};
+    char path[128];
+    struct picture picture = {.path = path};
     struct error err;
 
     assert_ok(file_make_folder(in_folder("plots"), &err), err);
+    snprintf(path, sizeof(path), "%s", in_folder("plots/confusion.png"));
     for (size_t i = 0; i < sizeof(class_counts) / sizeof(*class_counts); i++) {
         int32_t n = class_counts[i];
         char *names[100], name[700];
@@ -576,8 +585,8 @@ static void draws_any_number_of_classes(void **state)
         const struct history history = {.classes = n, .class_names = names};
         const struct history_test test = {.counts = counts, .budget = (char[]){""}};
         assert_ok(metrics_from_confusion(&metrics, n, counts, &err), err);
-        assert_ok(plot_confusion(in_folder("plots/confusion.png"), &history, &test, &metrics, &err), err);
-        assert_true(ink_of("plots/confusion.png", n > 30 ? 1600 : 1200) > 0.01);
+        assert_ok(plot_confusion(&picture, &history, &test, &metrics, false, &err), err);
+        assert_true(ink_of("plots/confusion.png", n > 30 ? 2160 : 1200) > 0.01);
         metrics_free(&metrics);
         for (int32_t k = 0; k < n; k++)
             free(names[k]);
