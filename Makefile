@@ -263,6 +263,7 @@ $(BUILD)/onnx/onnx.pb-c.c: $(ONNX_SCHEMA)/onnx.proto
 $(BUILD)/onnx/onnx.pb-c.o: $(BUILD)/onnx/onnx.pb-c.c
 	$(CC) $(CFLAGS_ALL) -c $< -o $@
 ONNX_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard host/onnx/*.c))
+ONNX_OBJECTS += $(BUILD)/tests/onnx/test_onnx_refused.o
 $(ONNX_OBJECTS): INCLUDES = -I$(BUILD)/onnx
 $(ONNX_OBJECTS): | $(BUILD)/onnx/onnx.pb-c.c
 
