@@ -466,14 +466,11 @@ void history_free(struct history *history)
     for (int32_t i = 0; i < history->test_count; i++) {
         free(history->tests[i].counts);
         free(history->tests[i].budget);
-<<<<<<< HEAD
         free(history->tests[i].published);
         free(history->tests[i].predictions);
         free(history->tests[i].date);
         free(history->tests[i].host);
-=======
         free(history->tests[i].latency_device);
->>>>>>> limits
     }
     for (int32_t i = 0; i < history->device_count; i++)
         free(history->devices[i]);
