@@ -71,7 +71,8 @@ enum status predictor_load(const char *run_folder, struct model *model, struct e
 enum status predictor_open(struct predictor *p, const struct device_ops *ops, int32_t batch, int32_t views,
                            struct error *err)
 {
-    const struct device_options device_options = {.precision = PRECISION_FP32};
+    const struct device_options device_options = {
+        .index = p->device_index, .threads = p->threads, .precision = PRECISION_FP32};
     const struct lower_options options = {
         .purpose = PROG_EVALUATE, .batch = batch, .batch_norm_momentum = 0.1f};
 
