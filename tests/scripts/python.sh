@@ -30,4 +30,5 @@ mkdir "$work/networks"
 check "test_onnx --write" $helpers/onnx/test_onnx --write "$work/networks"
 check "200 random networks" "$venv/bin/python" tests/python/check_onnx.py "$work/networks"
 check "report.txt" "$venv/bin/python" tests/python/check_report.py "$run"
+check "predictions.csv" "$venv/bin/python" tests/python/check_predictions.py "$run"
 finish
