@@ -263,6 +263,7 @@ $(BUILD)/onnx/onnx.pb-c.c: $(ONNX_SCHEMA)/onnx.proto
 $(BUILD)/onnx/onnx.pb-c.o: $(BUILD)/onnx/onnx.pb-c.c
 	$(CC) $(CFLAGS_ALL) -c $< -o $@
 ONNX_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard host/onnx/*.c))
+ONNX_OBJECTS += $(BUILD)/tests/onnx/test_onnx_refused.o
 $(ONNX_OBJECTS): INCLUDES = -I$(BUILD)/onnx
 $(ONNX_OBJECTS): | $(BUILD)/onnx/onnx.pb-c.c
 
@@ -283,8 +284,8 @@ $(BIN)/%: $(BUILD)/tools/%.o $(TOOL_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 	$(CC) $(CFLAGS_ALL) $(filter %.o,$^) $(LIBRARY) -o $@ $(LIBS)
 
 # A tool of several files has a folder of its name.
-PREDICT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/predict/*.c))
-$(BIN)/naspredict: $(PREDICT_OBJECTS)
+$(BIN)/naspredict: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/predict/*.c))
+$(BIN)/nasexport: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/export/*.c))
 
 $(BUILD)/tools/manual/manual: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/manual/*.c) $(TOOL_COMMON)) $(LIBRARY)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)

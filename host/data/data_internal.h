@@ -292,8 +292,10 @@ enum status data_hash_images(struct dataset *set, int32_t threads, struct error 
 /* ---- tell.c ---- */
 
 /* Warnings about the dataset, which is whole, to the way's log, a line each: classes of few images or without
- * test images, images in several splits or under several labels, images that show nothing. */
-enum status data_tell(const struct data_build *build, const struct data_way *way, struct error *err);
+ * test images, images in several splits or under several labels, images that show nothing. dataset.audit = "stop":
+ * ST_FORMAT when there are any. */
+enum status data_tell(const struct data_build *build, enum job_audit audit, const struct data_way *way,
+                      struct error *err);
 
 /* ---- twins.c ---- */
 

@@ -334,6 +334,10 @@ static enum status read_test(struct history *history, const struct event_test *e
                                   .models = event->models,
                                   .max_parameters = event->max_parameters,
                                   .max_flops = event->max_flops,
+                                  .max_latency_ms = event->max_latency_ms,
+                                  .latency_ms = event->latency_ms,
+                                  .latency_device =
+                                      strdup(event->latency_device == NULL ? "" : event->latency_device),
                                   .failed = history->failed,
                                   .smaller = history->smaller,
                                   .awaits_baseline = event->right != NULL,
@@ -350,7 +354,7 @@ static enum status read_test(struct history *history, const struct event_test *e
                                   .amounts = history->amounts,
                                   .budget = strdup(history->budget == NULL ? "" : history->budget),
                                   .counts = malloc(bytes)};
-    if (test->counts == NULL || test->budget == NULL)
+    if (test->counts == NULL || test->budget == NULL || test->latency_device == NULL)
         return error_memory(err, "confusion counts", bytes);
     memcpy(test->counts, event->confusion.values, bytes);
     enum status st = copy_text(event->published, &test->published, err);
@@ -404,6 +408,7 @@ static enum status read_event(struct history *history, const struct event *event
     case EVENT_CONTINUED:
     case EVENT_WORKERS:
     case EVENT_CALIBRATION:
+    case EVENT_LATENCY:
     case EVENT_LEFT_OUT:
     case EVENT_UNRECORDED:
     case EVENT_KINDS:
@@ -465,6 +470,7 @@ void history_free(struct history *history)
         free(history->tests[i].predictions);
         free(history->tests[i].date);
         free(history->tests[i].host);
+        free(history->tests[i].latency_device);
     }
     for (int32_t i = 0; i < history->device_count; i++)
         free(history->devices[i]);

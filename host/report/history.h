@@ -85,7 +85,9 @@ struct history_test { /* one stage's evaluation on the test set */
     int32_t smaller;                        /* trained with a smaller batch for want of memory, likewise */
     int32_t informed;                       /* chosen by search.prior, likewise */
     int64_t max_parameters;                 /* the job's limits of networks; -1: none */
-    double max_flops;                       /* NAN: none */
+    double max_flops, max_latency_ms;       /* NAN: none */
+    double latency_ms;                      /* of the model, measured; NAN: unknown */
+    char *latency_device;                   /* where; "" when unknown */
     int64_t *counts;                        /* [true class * classes + predicted class] */
     /* of calibration (events.def); numbers that older journals lack are NAN or -1, texts NULL */
     double temperature, plain_temperature, calibrated_loss, calibration_error, calibrated_error, top5;

@@ -123,18 +123,22 @@ static void print_verdict(FILE *out, const struct history_test *test, const stru
 /* What a network's answer costs beside what the job allows. A pass of an unknown size was not journalled. */
 static void print_costs(FILE *out, const struct history_test *test, const struct history_model *winner)
 {
+    char device[NAME_BYTES];
     if (winner->parameters >= 0)
         fprintf(out, "parameters: %lld", (long long)winner->parameters);
     if (winner->parameters >= 0 && test->max_parameters >= 0)
         fprintf(out, " (search.max_parameters: %lld)", (long long)test->max_parameters);
     if (winner->parameters >= 0)
         fputc('\n', out);
-    if (isnan(winner->flops))
-        return;
-    fprintf(out, "operations of an image: %.6g", winner->flops);
-    if (!isnan(test->max_flops))
+    if (!isnan(winner->flops))
+        fprintf(out, "operations of an image: %.6g", winner->flops);
+    if (!isnan(winner->flops) && !isnan(test->max_flops))
         fprintf(out, " (search.max_flops: %.6g)", test->max_flops);
-    fputc('\n', out);
+    if (!isnan(winner->flops))
+        fputc('\n', out);
+    if (!isnan(test->latency_ms))
+        fprintf(out, "time of an image: %.3g ms on %s (search.max_latency_ms: %.6g)\n", test->latency_ms,
+                text_shown(test->latency_device, device, sizeof(device)), test->max_latency_ms);
 }
 
 void report_text(FILE *out, const struct history *history, const struct history_test *test,
@@ -252,7 +256,8 @@ static bool add_limits(cJSON *json, const struct history_test *test)
     cJSON *object = cJSON_AddObjectToObject(json, "limits");
     return object != NULL &&
            add_number(object, "parameters", test->max_parameters >= 0 ? (double)test->max_parameters : NAN) &&
-           add_number(object, "flops", test->max_flops);
+           add_number(object, "flops", test->max_flops) &&
+           add_number(object, "latency_ms", test->max_latency_ms);
 }
 
 cJSON *report_json(const struct history *history, const struct history_test *test,
@@ -273,7 +278,8 @@ cJSON *report_json(const struct history *history, const struct history_test *tes
         !add_number(json, "winner", (double)test->id) ||
         !add_number(json, "parameters",
                     winner != NULL && winner->parameters >= 0 ? (double)winner->parameters : NAN) ||
-        !add_number(json, "flops", winner != NULL ? winner->flops : NAN) || !add_limits(json, test) ||
+        !add_number(json, "flops", winner != NULL ? winner->flops : NAN) ||
+        !add_number(json, "latency_ms", test->latency_ms) || !add_limits(json, test) ||
         !add_number(json, "layers", winner != NULL && winner->layers >= 0 ? winner->layers : NAN) ||
         !add_number(json, "skipped_files", history->skipped) ||
         !facts_add_hyperparameters(json, history, winner) || !add_baseline(json, test, metrics) ||

@@ -209,7 +209,10 @@ static cJSON *three_layers, *four_layers, *no_layers; /* graphs, of which a repo
             .calibrated_error = NAN,                                                                         \
             .top5 = NAN,                                                                                     \
             .max_parameters = -1,                                                                            \
-            .max_flops = NAN                                                                                 \
+            .max_flops = NAN,                                                                                \
+            .max_latency_ms = NAN,                                                                           \
+            .predicted_latency_ms = NAN,                                                                     \
+            .latency_ms = NAN                                                                                \
         }                                                                                                    \
     }
 #define STAGE(number, seconds, models)                                                                       \
