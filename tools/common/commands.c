@@ -61,6 +61,11 @@ static const struct command_example report_examples[] = {
 
 static const struct command_example predict_examples[] = {
     {"naspredict runs/photos new/*.jpg", "the path, the class and its probability of each image"},
+    {"find /archive -name '*.jpg' -print0 | naspredict --null --list=- --format=csv runs/photos",
+     "a million of them, as a table"},
+    {"naspredict --data=photos.cfg --split=validation --all --format=jsonl runs/photos",
+     "what the model says of the data's own images"},
+    {"naspredict --precision=0.99 runs/photos new", "only what is sure; the class of the others is empty"},
     {0},
 };
 
@@ -79,7 +84,7 @@ static const struct command_status usual_statuses[] = {
 static const struct command_status predict_statuses[] = {
     {COMMAND_DONE, "done"},
     {COMMAND_SOME_FAILED, "some images could not be read, a line for each; the others were classified"},
-    {COMMAND_ERROR, "an error, told in one line, or no image could be read"},
+    {COMMAND_ERROR, "an error, told in one line, or no image could be read, or --on-error=stop has stopped"},
     {0},
 };
 
@@ -124,13 +129,41 @@ const struct command naspredict_command = {
     .first = WORDS_FOLDERS,
     .others = WORDS_FILES,
     .description =
-        "Reads PNG and JPEG images and prints a line for each: its path, the class that the model of the "
-        "run\n"
-        "folder RUN finds, and the class's probability, separated by tabs. Several views of an image, as it "
-        "is,\n"
-        "shifted by a pixel and mirrored, are averaged as the run's test did it (evaluate.views). With "
-        "--views: 1\n"
-        "the image alone, 2 mirrored too, 3 shifted too, 6 both.",
+        "Classifies images (PNG, JPEG, WebP, GIF, TIFF, BMP) with the model of the run folder RUN, and "
+        "prints a\n"
+        "line for each, in the order in which they were named: its path, the class, and the class's\n"
+        "probability. Of a folder all images below it are taken, by name; a list may name folders, too. A "
+        "list\n"
+        "is read as it comes: it may be a pipe, and of any length. Ends of lines may be \\n or \\r\\n, and "
+        "empty\n"
+        "lines are passed over.\n"
+        "\n"
+        "tsv has these three in columns, without a line of names; \\t, \\n, \\r and \\\\ in a name stand for "
+        "a tab,\n"
+        "the ends of a line and a backslash. csv has a line of names, and is quoted by RFC 4180; its lines "
+        "end in\n"
+        "\\n. jsonl has an object in each line. A path that is no UTF-8 stays as it is in tsv and csv; in "
+        "jsonl\n"
+        "each wrong byte is U+FFFD, and \"path_base64\" has all of them.\n"
+        "\n"
+        "--top=K adds the next most probable classes with their probabilities (class_2, probability_2 ...; "
+        "in\n"
+        "jsonl \"top\" has all K), --all every class's probability (p_NAME; \"probabilities\"), in the order "
+        "of the\n"
+        "network's outputs, --data the true class (\"truth\"). Images of IDX and CIFAR files are called by "
+        "their\n"
+        "number from 0. Under --threshold and --precision the class of an image may be empty, null in jsonl; "
+        "its\n"
+        "probability is then that of the most probable class. --precision takes the thresholds from what\n"
+        "RUN/predictions.csv says of validation images that were not trained on.\n"
+        "\n"
+        "An image that can't be read costs a line on stderr and status 1, and nothing else; so does a "
+        "folder\n"
+        "without images. Probabilities are calibrated. Several views of an image, as it is, shifted by a "
+        "pixel\n"
+        "and mirrored, are averaged as the run's test did it (evaluate.views). With --views: 1 the image "
+        "alone,\n"
+        "which is the fastest, 2 mirrored too, 3 shifted too, 6 both.",
     .examples = predict_examples,
     .statuses = predict_statuses,
 };
