@@ -94,9 +94,13 @@ void branches_look(const struct search *search, struct branches *branches)
 
 /* ---- what is expected ---- */
 
-static double cost_of(const struct search_request *request, const struct search_model *model)
+/* How much longer an image's training takes of one than of the other. */
+static double slowness(const struct search_request *request, const struct search_model *model,
+                       const struct search_model *other)
 {
-    return cost_seconds(&model->graph, &request->limits.rates);
+    return request->means.by_cost ? cost_seconds(&model->graph, &request->limits.rates) /
+                                        cost_seconds(&other->graph, &request->limits.rates)
+                                  : 1.0;
 }
 
 enum status branches_predict_growth(const struct search *search, const struct search_request *request,
@@ -104,8 +108,9 @@ enum status branches_predict_growth(const struct search *search, const struct se
                                     const struct search_model *sibling, double *growth, struct error *err)
 {
     const struct search_means *means = &request->means;
-    const double ratio = cost_of(request, sibling) / cost_of(request, control);
-    const double longer = means->by_cost ? ratio : 1.0, now = branches->epochs + control->epochs;
+    const double larger =
+        cost_of_graph(&sibling->graph).train_flops / cost_of_graph(&control->graph).train_flops;
+    const double longer = slowness(request, sibling, control), now = branches->epochs + control->epochs;
     struct search_model of_family = *control;
     struct ladder_run wanted[4];
     struct ladder_guess guesses[4];
@@ -117,7 +122,7 @@ enum status branches_predict_growth(const struct search *search, const struct se
         wanted[i] = wanted[0];
         wanted[i].epochs = now + (i >= 2 ? rungs_final_epochs(request, control) : 0.0);
         if (i % 2 == 1) {
-            wanted[i].size *= ratio;
+            wanted[i].size *= larger;
             wanted[i].epochs /= longer;
         }
     }

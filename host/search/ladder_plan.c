@@ -26,38 +26,85 @@ static const double STEPS_SHARE = 0.1, ONLY_RUNG = 1.0 / 32.0, FIRST_RUNG = 1.0 
 /* Of a network that is not even tested in the time that is left. */
 static const double LEAST_FINAL_EPOCHS = 1e-3;
 
+/* Times the epochs that suit its size, for which a larger network would be much better. */
+static const double TOO_MANY = 4.0;
+
 /* A size that none has. */
 static const double LARGEST = 1e9;
 
-enum { WIDTH_STEP = 8, MOST_WIDTH = 512, LAST_RUNG = 2 };
+enum { WIDTH_STEP = 8, WIDTHS = 64, LAST_RUNG = 2 };
 
 double ladder_epochs(const struct search_means *means, double cost, double left)
 {
     return fmax(left * means->epochs / (means->by_cost ? cost : 1.0) - means->test, LEAST_FINAL_EPOCHS);
 }
 
-static enum status cost_of(const struct search_setup *setup, const struct search_limits *limits,
-                           int32_t start, int32_t width, double *cost, bool *admitted, struct error *err)
+/* ---- networks ---- */
+
+enum status ladder_usual(const struct search_setup *setup, const struct search_limits *limits, int32_t start,
+                         struct ladder_usual *usual, struct error *err)
 {
     struct graph graph = {0};
-    enum status st =
-        start_make(&graph, setup->job->starts.items[start], width, setup->image, setup->classes, err);
-    if (st == ST_OK) {
-        *cost = cost_seconds(&graph, &limits->rates);
-        *admitted = search_admits(limits, &graph);
-    }
+    enum status st = start_make(&graph, setup->job->starts.items[start], setup->job->width, setup->image,
+                                setup->classes, err);
+    if (st == ST_OK)
+        *usual = (struct ladder_usual){.work = cost_of_graph(&graph).train_flops,
+                                       .cost = cost_seconds(&graph, &limits->rates)};
     graph_free(&graph);
     return st;
 }
 
-enum status ladder_usual_cost(const struct search_setup *setup, const struct search_limits *limits,
-                              int32_t start, double *cost, struct error *err)
+double ladder_size(const struct ladder_usual *usual, const struct graph *graph)
 {
-    bool admitted;
-    return cost_of(setup, limits, start, setup->job->width, cost, &admitted, err);
+    return cost_of_graph(graph).train_flops / usual->work;
 }
 
-/* ---- networks ---- */
+/* A start in all widths that come into question, the narrowest first. Where the clock counts, the last gets fewer than
+ * the least epochs, if one does. */
+struct family {
+    int32_t count;
+    struct ladder_network networks[WIDTHS];
+};
+
+static enum status list_family(const struct search_setup *setup, const struct search_request *request,
+                               int32_t start, struct family *family, struct error *err)
+{
+    const int32_t fixed = setup->job->width;
+    struct ladder_usual usual;
+    enum status st = ladder_usual(setup, &request->limits, start, &usual, err);
+    family->count = 0;
+    for (int32_t i = 0; st == ST_OK && i < (fixed > 0 ? 1 : WIDTHS); i++) {
+        struct ladder_network *network = &family->networks[family->count];
+        struct graph graph = {0};
+        *network = (struct ladder_network){.start = start, .width = fixed > 0 ? fixed : (i + 1) * WIDTH_STEP};
+        st = start_make(&graph, setup->job->starts.items[start], network->width, setup->image, setup->classes,
+                        err);
+        const bool admitted = st == ST_OK && search_admits(&request->limits, &graph);
+        if (admitted) {
+            const double cost = cost_seconds(&graph, &request->limits.rates);
+            network->size = ladder_size(&usual, &graph);
+            network->epochs = ladder_epochs(&request->means, cost, 1.0);
+            family->count++;
+        }
+        graph_free(&graph);
+        if (!admitted || (request->means.by_cost && network->epochs < LEAST_EPOCHS))
+            break;
+    }
+    return st;
+}
+
+/* The one that the prior finds best for the whole stage; the family has one. */
+static const struct ladder_network *best_by_prior(const struct family *family, double balance)
+{
+    const struct ladder_network *best = &family->networks[0];
+    for (int32_t i = 1; i < family->count; i++) {
+        const struct ladder_network *network = &family->networks[i];
+        if (ladder_prior(network->size, network->epochs, balance) <
+            ladder_prior(best->size, best->epochs, balance))
+            best = network;
+    }
+    return best;
+}
 
 /* How far a size is from what is wanted. */
 static double distance(double size, double wanted)
@@ -81,75 +128,76 @@ static void insert(struct ladder_network *nearest, int32_t *found, int32_t count
     }
 }
 
-/* The `count` widths of a start whose sizes are nearest to the wanted one, of those with so many epochs; the one
- * nearest to that when there is none. */
-static enum status choose_widths(const struct search_setup *setup, const struct search_request *request,
-                                 int32_t start, double wanted, double least, double most, int32_t count,
-                                 struct ladder_plan *plan, struct error *err)
+/* Which of a family are wanted: the `count` whose sizes are nearest, of those with so many epochs. */
+struct choice {
+    double size, least, most;
+    int32_t count;
+};
+
+/* The one whose epochs are nearest to those wanted when none has them: the last with more, or the first with fewer. */
+static void choose_widths(const struct family *family, const struct choice *choice, struct ladder_plan *plan)
 {
-    struct ladder_network *chosen = &plan->networks[plan->count], outside = {0};
-    const int32_t fixed = setup->job->width;
-    double usual;
+    struct ladder_network *chosen = &plan->networks[plan->count];
+    const struct ladder_network *outside = NULL;
     int32_t found = 0;
-    enum status st = ladder_usual_cost(setup, &request->limits, start, &usual, err);
-    for (int32_t width = fixed > 0 ? fixed : WIDTH_STEP; st == ST_OK && width <= MOST_WIDTH;
-         width += WIDTH_STEP) {
-        bool admitted;
-        double cost;
-        st = cost_of(setup, &request->limits, start, width, &cost, &admitted, err);
-        if (st != ST_OK || !admitted)
-            break;
-        const struct ladder_network network = {.start = start,
-                                               .width = width,
-                                               .size = cost / usual,
-                                               .epochs = ladder_epochs(&request->means, cost, 1.0)};
-        if (fixed > 0 || (network.epochs >= least && network.epochs <= most))
-            insert(chosen, &found, count, wanted, &network);
-        else if (outside.width == 0 || network.epochs > most) /* the last above, or the first below */
+    for (int32_t i = 0; i < family->count; i++) {
+        const struct ladder_network *network = &family->networks[i];
+        if (network->epochs >= choice->least && network->epochs <= choice->most)
+            insert(chosen, &found, choice->count, choice->size, network);
+        else if (outside == NULL || network->epochs > choice->most)
             outside = network;
-        if (fixed > 0 || (request->means.by_cost && network.epochs < least))
-            break;
     }
-    if (found == 0 && outside.width > 0)
-        insert(chosen, &found, count, wanted, &outside);
+    if (found == 0 && outside != NULL)
+        insert(chosen, &found, choice->count, choice->size, outside);
     plan->count += found;
-    return st;
 }
 
-/* About the size that the prior finds best. */
+/* About the size that the prior finds best. Where size costs nothing, of the steps' count, that would be the largest:
+ * there it is the size that suits so many epochs. */
 static enum status choose_networks(const struct search_setup *setup, const struct search_request *request,
                                    int32_t count, struct ladder_plan *plan, struct error *err)
 {
     const int32_t starts = setup->job->starts.count;
     const double balance = ladder_balance(request->means.train_images);
     enum status st = ST_OK;
+    plan->too_small = request->means.by_cost;
     for (int32_t start = 0; st == ST_OK && start < starts && start < LADDER_MOST_NETWORKS; start++) {
-        const int32_t of_start = count / starts + (start < count % starts);
-        double usual;
-        st = ladder_usual_cost(setup, &request->limits, start, &usual, err);
-        if (st != ST_OK)
-            break;
-        const double epochs = ladder_epochs(&request->means, usual, 1.0);
-        double wanted = ladder_best_size(epochs, balance);
-        double most = fmax(MOST_EPOCHS, MOST_OVER_BEST * epochs / wanted);
-        if (!request->means.by_cost) { /* size costs nothing */
-            wanted = fmax(wanted, 1.0);
-            most = INFINITY;
-        }
-        st = choose_widths(setup, request, start, wanted, LEAST_EPOCHS, most, of_start, plan, err);
+        struct family family;
+        struct choice choice = {
+            .least = LEAST_EPOCHS, .most = INFINITY, .count = count / starts + (start < count % starts)};
+        st = list_family(setup, request, start, &family, err);
+        if (st != ST_OK || family.count == 0)
+            continue;
+        const struct ladder_network *best = best_by_prior(&family, balance);
+        const struct ladder_network *largest = &family.networks[family.count - 1];
+        plan->too_small = plan->too_small && largest->epochs > TOO_MANY * balance * largest->size;
+        choice.size = best->size;
+        if (request->means.by_cost)
+            choice.most = fmax(MOST_EPOCHS, MOST_OVER_BEST * best->epochs);
+        else
+            choice.size = fmax(ladder_best_size(best->epochs, balance), 1.0);
+        choose_widths(&family, &choice, plan);
     }
     return st;
 }
 
-/* The widest of the first start that gets epochs enough: five, as many as the best size, and a part of those for which
- * the usual network has the right size, for the law of sizes flatters few epochs. */
+/* The widest of the first start within the job's limits that gets epochs enough: five, as many as the best size, and a
+ * part of those for which the usual network has the right size, for the law of sizes flatters few epochs. */
 static enum status choose_smallest(const struct search_setup *setup, const struct search_request *request,
                                    struct ladder_plan *plan, struct error *err)
 {
     const double balance = ladder_balance(request->means.train_images);
-    const double best = plan->epochs / ladder_best_size(plan->epochs, balance);
-    const double least = fmax(LEAST_EPOCHS, fmax(best, LEAST_OF_BALANCE * balance));
-    return choose_widths(setup, request, 0, LARGEST, least, INFINITY, 1, plan, err);
+    struct choice choice = {.size = LARGEST, .most = INFINITY, .count = 1};
+    struct family family = {0};
+    enum status st = ST_OK;
+    for (int32_t start = 0; st == ST_OK && family.count == 0 && start < setup->job->starts.count; start++)
+        st = list_family(setup, request, start, &family, err);
+    if (st != ST_OK || family.count == 0)
+        return st;
+    choice.least = fmax(best_by_prior(&family, balance)->epochs, LEAST_OF_BALANCE * balance);
+    choice.least = fmax(choice.least, LEAST_EPOCHS);
+    choose_widths(&family, &choice, plan);
+    return st;
 }
 
 /* ---- rungs ---- */
@@ -288,12 +336,12 @@ static void choose_rungs(const struct search_setup *setup, const struct search_m
 enum status ladder_plan_make(const struct search_setup *setup, const struct search_request *request,
                              struct ladder_plan *plan, struct error *err)
 {
-    double usual;
+    struct ladder_usual usual;
     *plan = (struct ladder_plan){0};
-    enum status st = ladder_usual_cost(setup, &request->limits, 0, &usual, err);
+    enum status st = ladder_usual(setup, &request->limits, 0, &usual, err);
     if (st != ST_OK)
         return st;
-    plan->epochs = ladder_epochs(&request->means, usual, 1.0);
+    plan->epochs = ladder_epochs(&request->means, usual.cost, 1.0);
     const double e = plan->epochs;
     const int32_t starts = setup->job->starts.count;
     const int32_t networks = e < SHORT ? 3 : e < MANY ? 4 : e < MOST ? 6 : LADDER_MOST_NETWORKS;

@@ -13,10 +13,11 @@
  * first rung or of the second: in one round, from 60 on in two, from 1,000 on in three, each about the best so far. One
  * network alone is trained once for that.
  *
- * Widths are those nearest to the size that the prior finds best (ladder_predict.h), as far as they get 5 to 60 epochs,
- * or more where the best size would. All rungs together take at most a tenth of the stage, and 12 % of it with what
- * trainings take beside their steps. Where that leaves a few steps only, the first rung's trainings are longer, as far
- * as there is time; then there are fewer rungs, and then fewer networks. */
+ * Widths are those nearest to the size that the prior finds best (ladder_predict.h) for the epochs that each would get
+ * on these devices, as far as these are 5 to 60, or more where the best size gets them. All rungs together take at most
+ * a tenth of the stage, and 12 % of it with what trainings take beside their steps. Where that leaves a few steps only,
+ * the first rung's trainings are longer, as far as there is time; then there are fewer rungs, and then fewer networks.
+ */
 #ifndef NASRUN_SEARCH_LADDER_PLAN_H
 #define NASRUN_SEARCH_LADDER_PLAN_H
 
@@ -36,7 +37,7 @@ enum { LADDER_MOST_NETWORKS = 8 };
 struct ladder_network {
     int32_t start; /* index into search.starts */
     int32_t width;
-    double size;   /* its cost over that of its start in its own width */
+    double size;   /* ladder_size */
     double epochs; /* that the final fit would get of it, had it all of the stage */
 };
 
@@ -50,15 +51,26 @@ struct ladder_plan {
     int32_t rounds, trials;
     bool open;
     double share; /* of the stage, that a training of the first rung takes of its device */
+    /* Even the largest of all that the starts, their widths and the limits allow would get more than four times the
+     * epochs that suit its size; never where size costs nothing. */
+    bool too_small;
 };
 
 /* What a run of `count` trainings at a time is tried with. ST_NONE when no starting network is within the limits. */
 enum status ladder_plan_make(const struct search_setup *setup, const struct search_request *request,
                              struct ladder_plan *plan, struct error *err);
 
-/* A starting network in its own width, or as wide as the job says, in the unit of cost_seconds. */
-enum status ladder_usual_cost(const struct search_setup *setup, const struct search_limits *limits,
-                              int32_t start, double *cost, struct error *err);
+/* What the sizes of a start's networks are told by: the one in its own width, or as wide as the job says. */
+struct ladder_usual {
+    double work; /* operations of an image's training */
+    double cost; /* of the same, in the unit of cost_seconds */
+};
+enum status ladder_usual(const struct search_setup *setup, const struct search_limits *limits, int32_t start,
+                         struct ladder_usual *usual, struct error *err);
+
+/* Its operations over those of the usual network: how much it can learn. Its cost is another matter: many devices are
+ * faster at wide networks, and so many epochs are not so much work on one as on the other. */
+double ladder_size(const struct ladder_usual *usual, const struct graph *graph);
 
 /* Epochs that the final fit would get of a network of that cost, if it began when that share of the stage was left: the
  * network's own test is part of it. Above 0. */

@@ -64,6 +64,11 @@ static double prior_mean(const struct point *p)
     return CHANGE_LOSS * p->change - gain(p->size) - gain(p->epochs);
 }
 
+double ladder_prior(double size, double epochs, double balance)
+{
+    return -gain(log(size)) - gain(log(epochs / balance));
+}
+
 static double prior_covariance(const struct point *a, const struct point *b)
 {
     const double size = a->size * b->size, epochs = a->epochs * b->epochs;

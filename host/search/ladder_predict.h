@@ -27,7 +27,7 @@ enum { LADDER_MOST_RUNS = 64 };
 /* A training from fresh weights, done or to be done. */
 struct ladder_run {
     int32_t family; /* from 0; which one, not how good */
-    double size;    /* > 0: what an image of it costs over what one of the family's usual network does */
+    double size;    /* > 0: operations of an image over those of the family's usual network */
     double change;  /* >= 0: how far its hyperparameters are from the usual, in doublings of one of them */
     double epochs;  /* > 0: of its one cycle */
     double error;   /* share of the validation images; of one that is done */
@@ -42,8 +42,12 @@ struct ladder_guess {
 /* Epochs for which a family's usual network is taken to have the right size, with so many training images. */
 double ladder_balance(int32_t images);
 
-/* The size that the prior finds best where a network of the usual size would see so many epochs. */
+/* The size that the prior finds best where a network of the usual size would see so many epochs, and time grows with
+ * the size. */
 double ladder_best_size(double epochs, double balance);
+
+/* What the prior expects of a network of that size after so many epochs, as ln error - c. */
+double ladder_prior(double size, double epochs, double balance);
 
 /* What to expect of each of `wanted`, after `runs` that are done, whose errors were found on `validation_images`.
  * ST_RANGE when there are more than LADDER_MOST_RUNS of either, or a number is not what it may be. */

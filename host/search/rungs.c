@@ -100,13 +100,13 @@ enum status rungs_run(const struct search *search, const struct search_request *
                       const struct search_model *model, struct ladder_run *run, struct error *err)
 {
     const struct search_setup *setup = search_setup(search);
-    double usual;
-    enum status st = ladder_usual_cost(setup, &request->limits, model->start, &usual, err);
+    struct ladder_usual usual;
+    enum status st = ladder_usual(setup, &request->limits, model->start, &usual, err);
     if (st != ST_OK)
         return st;
     *run = (struct ladder_run){
         .family = model->start,
-        .size = cost_seconds(&model->graph, &request->limits.rates) / usual,
+        .size = ladder_size(&usual, &model->graph),
         .set = set_of(search, model),
         .change = hyperparameters_distance(&setup->hyperparameters, &model->recipe.hyperparameters),
         .epochs = model->epochs,

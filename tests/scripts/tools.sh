@@ -19,7 +19,7 @@ check "nasreport makes another report.txt than nasrun" cmp "$run/report.txt" "$w
 check "nasreport makes another report.json than nasrun" cmp "$run/report.json" "$work/bare/report.json"
 check "nasreport prints another report than it writes" cmp "$work/printed" "$work/bare/report.txt"
 "$bin/nasplot" "$work/bare" >/dev/null || fail "nasplot: status $?"
-for name in confusion learning progress; do
+for name in confusion shares learning progress; do
     check "nasplot makes another plots/$name.png than nasrun" cmp "$run/plots/$name.png" "$work/bare/plots/$name.png"
 done
 
@@ -29,10 +29,20 @@ cp -R "$work/archive" "$work/as_it_was"
 "$bin/nasreport" --stdout "$work/archive" >"$work/printed" || fail "nasreport --stdout: status $?"
 check "nasreport --stdout prints another report" cmp "$run/report.txt" "$work/printed"
 "$bin/nasplot" --out="$work/plots/of/it" "$work/archive" || fail "nasplot --out: status $?"
-for name in confusion learning progress; do
+for name in confusion shares learning progress; do
     check "nasplot --out makes another $name.png" cmp "$run/plots/$name.png" "$work/plots/of/it/$name.png"
 done
 check "nasreport --stdout or nasplot --out has changed the run" diff -r "$work/archive" "$work/as_it_was"
+for format in svg pdf; do
+    "$bin/nasplot" --format=$format --out="$work/plots" "$work/archive" || fail "nasplot --format=$format: status $?"
+    "$bin/nasplot" --format=$format --out="$work/plots/again" "$work/archive"
+    for name in confusion shares learning progress; do
+        check "nasplot makes another $name.$format the second time" cmp "$work/plots/$name.$format" "$work/plots/again/$name.$format"
+    done
+done
+check "nasplot makes no PDF" sh -c "head -c 5 '$work/plots/learning.pdf' | grep -q '^%PDF-'"
+check "nasplot makes no SVG" grep -q '<svg ' "$work/plots/learning.svg"
+check "nasplot --format=gif" refused "$bin/nasplot" --format=gif "$work/archive"
 check "nasplot --out= with nothing" refused "$bin/nasplot" --out= "$work/archive"
 head -n 4 "$work/archive/journal.jsonl" >"$work/as_it_was/journal.jsonl"
 check "nasreport --stdout of an untested run" refused "$bin/nasreport" --stdout "$work/as_it_was"

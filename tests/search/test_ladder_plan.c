@@ -20,14 +20,30 @@ static const struct search_setup SETUP = {.job = &job,
                                           .classes = CLASSES,
                                           .hyperparameters = {.usual = {.learning_rate = 0.2}}};
 
-static double cost_of(const char *start, int32_t width)
+static double cost_by_rates(const char *start, int32_t width, const struct cost_rates *rates)
 {
     struct graph graph;
     struct error err;
     assert_int_equal(start_make(&graph, start, width, SETUP.image, CLASSES, &err), ST_OK);
-    const double cost = cost_seconds(&graph, &phases_limits.rates);
+    const double cost = cost_seconds(&graph, rates);
     graph_free(&graph);
     return cost;
+}
+
+static double cost_of(const char *start, int32_t width)
+{
+    return cost_by_rates(start, width, &phases_limits.rates);
+}
+
+/* Operations of an image's training. */
+static double work_of(const char *start, int32_t width)
+{
+    struct graph graph;
+    struct error err;
+    assert_int_equal(start_make(&graph, start, width, SETUP.image, CLASSES, &err), ST_OK);
+    const double work = cost_of_graph(&graph).train_flops;
+    graph_free(&graph);
+    return work;
 }
 
 /* One device and seconds that pay for so many epochs of the first start. */
@@ -101,7 +117,7 @@ static void test_by_budget(void **state)
             assert_int_equal(network->width % 8, 0);
             assert_true(network->epochs >= 5.0);
             assert_true(network->epochs <= fmax(60.0, 3.0 * sqrt(2.0 * rows[i].epochs * 16.0)));
-            assert_true(fabs(network->size - cost_of(start, network->width) / cost_of(start, 0)) < 1e-9);
+            assert_true(fabs(network->size - work_of(start, network->width) / work_of(start, 0)) < 1e-9);
             for (int32_t m = 0; m < n; m++)
                 assert_true(plan.networks[m].start != network->start ||
                             plan.networks[m].width != network->width);
@@ -125,6 +141,51 @@ static void test_widths_grow(void **state)
         assert_true(fabs(mean - log(ladder_best_size(epochs, ladder_balance(PHASES_IMAGES)))) < 0.5);
         before = mean;
     }
+}
+
+/* Where a device takes longer for a network's bytes than for its operations, wide ones cost less than they are worth.
+ */
+static void test_cheap_widths(void **state)
+{
+    (void)state;
+    set_starts(1, "air", NULL);
+    struct search_request request = request_of(20.0);
+    const struct ladder_plan usual = plan_of(&request);
+    request.limits.rates = (struct cost_rates){.flops = 1e15, .bytes = 2e10};
+    request.means.epochs = request.means.candidate_epochs =
+        20.0 * cost_by_rates("air", 0, &request.limits.rates);
+    const struct ladder_plan plan = plan_of(&request);
+    assert_true(fabs(plan.epochs - usual.epochs) < 1e-6);
+    int32_t widest = 0, before = 0;
+    for (int32_t n = 0; n < plan.count; n++) {
+        const struct ladder_network *network = &plan.networks[n];
+        const double share = cost_by_rates("air", network->width, &request.limits.rates) /
+                             cost_by_rates("air", 0, &request.limits.rates);
+        assert_true(fabs(network->epochs * share - 20.0) < 1e-6);
+        assert_true(fabs(network->size - work_of("air", network->width) / work_of("air", 0)) < 1e-9);
+        widest = network->width > widest ? network->width : widest;
+    }
+    for (int32_t n = 0; n < usual.count; n++)
+        before = usual.networks[n].width > before ? usual.networks[n].width : before;
+    assert_true(widest > before);
+}
+
+/* Where the job's width is a small one. */
+static void test_too_small(void **state)
+{
+    (void)state;
+    set_starts(2, "air", "res9");
+    assert_false(plan_for(800.0).too_small);
+    job.width = 8;
+    assert_false(plan_for(30.0).too_small);
+    assert_true(plan_for(200.0).too_small);
+    struct search_request request = request_of(200.0);
+    request.means.by_cost = false;
+    assert_false(plan_of(&request).too_small);
+    job.width = 0;
+    request = request_of(800.0);
+    request.limits.max_parameters = 40000;
+    assert_true(plan_of(&request).too_small);
 }
 
 /* No ladder: the widest that gets epochs enough. */
@@ -264,15 +325,17 @@ static void test_limits(void **state)
     request = request_of(100.0);
     request.limits.max_parameters = 300000;
     plan = plan_of(&request);
-    assert_int_equal(plan.count, 2); /* the widest of each, though they get more epochs than they need */
+    int32_t networks[2] = {0}; /* the widest of each, though they get more epochs than they need */
     for (int32_t n = 0; n < plan.count; n++) {
         struct graph graph;
+        networks[plan.networks[n].start]++;
         assert_int_equal(start_make(&graph, job.starts.items[plan.networks[n].start], plan.networks[n].width,
                                     SETUP.image, CLASSES, &err),
                          ST_OK);
         assert_true(cost_of_graph(&graph).parameters <= 300000);
         graph_free(&graph);
     }
+    assert_true(networks[0] > 0 && networks[1] > 0);
     request.limits.max_parameters = 10;
     assert_int_equal(ladder_plan_make(&SETUP, &request, &plan, &err), ST_NONE);
     job.width = 12;
@@ -333,13 +396,15 @@ static void test_the_test(void **state)
     const struct ladder_plan plan = plan_of(&request);
     assert_true(fabs(plan.epochs - epochs) < 1e-12);
     for (int32_t n = 0; n < plan.count; n++)
-        assert_true(fabs(plan.networks[n].epochs - (4.0 / plan.networks[n].size - 2.0)) < 1e-6);
+        assert_true(fabs(plan.networks[n].epochs -
+                         (4.0 * usual / cost_of("air", plan.networks[n].width) - 2.0)) < 1e-6);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_by_budget),      cmocka_unit_test(test_widths_grow),
+        cmocka_unit_test(test_cheap_widths),   cmocka_unit_test(test_too_small),
         cmocka_unit_test(test_too_short),      cmocka_unit_test(test_nothing_to_try),
         cmocka_unit_test(test_limits),         cmocka_unit_test(test_devices),
         cmocka_unit_test(test_models),         cmocka_unit_test(test_no_gap),

@@ -8,6 +8,7 @@
 #include "host/onnx/onnx_read.h"
 #include "host/onnx/onnx_write.h"
 #include "host/report/history.h"
+#include "host/report/predictions.h"
 #include "spec/spec.h"
 #include "tests/support/data_files.h"
 #include "tests/support/fuzz_runs.h"
@@ -310,6 +311,27 @@ static enum status read_checkpoint(const char *folder, const char *path, struct 
     return st;
 }
 
+static void make_predictions(const char *folder)
+{
+    data_files_write_text(folder, "input",
+                          "image,hash,split,trained,views,class,predicted,p_cat,\"p_a, \"\"b\"\"\"\n"
+                          "\"x,\n1.png\",xxh3:0123456789abcdef,test,0,6,cat,\"a, \"\"b\"\"\",0.25,0.75\r\n"
+                          "17,xxh3:fedcba9876543210,validation,1,1,cat,cat,1,0\n");
+}
+
+static enum status read_predictions(const char *folder, const char *path, struct error *err)
+{
+    struct predictions predictions;
+    struct comparison comparison;
+    struct error unlike;
+    (void)folder;
+    enum status st = predictions_read(path, &predictions, err);
+    if (st == ST_OK)
+        predictions_compare(&predictions, &predictions, &comparison, &unlike);
+    predictions_free(&predictions);
+    return st;
+}
+
 /* ---- the table ---- */
 
 const struct fuzz_target fuzz_targets[] = {
@@ -325,6 +347,7 @@ const struct fuzz_target fuzz_targets[] = {
     {"gzip", "t10k-images-idx3-ubyte", FUZZ_BINARY, make_idx, read_idx, NULL, 0},
     {"cifar", "data_batch_1.bin", FUZZ_BINARY, make_cifar, read_cifar, NULL, 0},
     {"csv", "input", FUZZ_TEXT, make_csv, read_csv, NULL, 0},
+    {"predictions", "input", FUZZ_TEXT, make_predictions, read_predictions, NULL, 0},
     {"job", "input", FUZZ_TEXT, make_job, read_job, NULL, 0},
     {"model", "input", FUZZ_BINARY, make_model, read_model, NULL, 0},
     {"model-as-text", "input", FUZZ_TEXT, make_model, read_model, NULL, 0},

@@ -3,7 +3,9 @@
 #include <limits.h>
 
 static const struct command_option plot_options[] = {
-    {1, 0, "out", "DIR", WORDS_FOLDERS, "write the plots into that folder, and nothing into RUN"},
+    {PLOT_OPTION_OUT, 0, "out", "DIR", WORDS_FOLDERS,
+     "write the plots into that folder, and nothing into RUN"},
+    {PLOT_OPTION_FORMAT, 0, "format", "KIND", WORDS_NONE, "png, which is the default, svg or pdf"},
     {0},
 };
 static const struct command_option report_options[] = {
@@ -11,7 +13,26 @@ static const struct command_option report_options[] = {
     {0},
 };
 static const struct command_option predict_options[] = {
-    {1, 0, "views", "COUNT", WORDS_NONE,
+    {PREDICT_LIST, 0, "list", "FILE", WORDS_FILES, "paths from a file, a line each; -: from standard input"},
+    {PREDICT_NULL, '0', "null", NULL, WORDS_NONE,
+     "the paths of --list end with a zero byte, as find -print0 has them"},
+    {PREDICT_DATA, 0, "data", "JOB", WORDS_JOBS, "images of the data that a job file names"},
+    {PREDICT_SPLIT, 0, "split", "SPLIT", WORDS_NONE,
+     "which of those: test (the default), validation or train"},
+    {PREDICT_FORMAT, 0, "format", "FORMAT", WORDS_NONE, "tsv (the default), csv or jsonl"},
+    {PREDICT_TOP, 0, "top", "K", WORDS_NONE, "the K most probable classes of each image"},
+    {PREDICT_ALL, 0, "all", NULL, WORDS_NONE, "the probabilities of all classes, too"},
+    {PREDICT_THRESHOLD, 0, "threshold", "P", WORDS_NONE,
+     "no class for an image whose probability is below P"},
+    {PREDICT_PRECISION, 0, "precision", "P", WORDS_NONE,
+     "the same with a threshold for each class, from which on it was right in that share of validation "
+     "images"},
+    {PREDICT_THREADS, 0, "threads", "N", WORDS_NONE,
+     "how many threads; without it as many as there are cores"},
+    {PREDICT_DEVICE, 0, "device", "DEVICE", WORDS_NONE, "cpu (the default), cuda:N, ref, or auto"},
+    {PREDICT_ON_ERROR, 0, "on-error", "ANSWER", WORDS_NONE,
+     "an image that can't be read: skip it (the default), or stop there"},
+    {PREDICT_VIEWS, 0, "views", "COUNT", WORDS_NONE,
      "look at each image in 1, 2, 3 or 6 ways, and not as the run's test did"},
     {0},
 };
@@ -22,10 +43,12 @@ static const struct command_option export_options[] = {
     {0},
 };
 static const char *const run_uses[] = {"[OPTION ...] RUN", NULL};
-static const char *const predict_uses[] = {"[OPTION ...] RUN IMAGE ...", NULL};
+static const char *const predict_uses[] = {"[OPTION ...] RUN PATH ...", "[OPTION ...] --list=FILE RUN",
+                                           "[OPTION ...] --data=JOB RUN", NULL};
 
 static const struct command_example plot_examples[] = {
     {"nasplot runs/photos", "the plots are in runs/photos/plots"},
+    {"nasplot --format=pdf --out=thesis runs/photos", "for print"},
     {"nasplot --out=plots /archive/photos", "of a run that may not be written to"},
     {0},
 };
@@ -69,8 +92,8 @@ const struct command nasplot_command = {
     .most = 1,
     .first = WORDS_FOLDERS,
     .description =
-        "Writes plots/learning.png, plots/progress.png and, once a stage is tested, plots/confusion.png\n"
-        "of the run folder RUN.",
+        "Writes plots/learning.png, plots/progress.png and, once a stage is tested, plots/confusion.png and\n"
+        "plots/shares.png (the same in per cent) of the run folder RUN.",
     .examples = plot_examples,
     .statuses = usual_statuses,
 };
@@ -92,10 +115,10 @@ const struct command nasreport_command = {
 
 const struct command naspredict_command = {
     .name = "naspredict",
-    .purpose = "classifies images with a run's model, on the CPU",
+    .purpose = "classifies images with a run's model",
     .uses = predict_uses,
     .options = predict_options,
-    .least = 2,
+    .least = 1,
     .most = INT_MAX,
     .first = WORDS_FOLDERS,
     .others = WORDS_FILES,
