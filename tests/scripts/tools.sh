@@ -75,13 +75,18 @@ check "nasexport without --onnx and --c" refused "$bin/nasexport" "$run"
 check "nasexport --c: $(cat "$work/exported")" [ "$(grep -c "^accuracy: $told of " "$work/exported")" -eq 2 ]
 check "nasexport --c: $(cat "$work/exported")" grep -q 'net.c: .* compiled by cc and run' "$work/exported"
 check "nasexport --c: no net_classify" grep -q '^int net_classify(const unsigned char \*image' "$work/net.c"
-"$bin/nasexport" --int8 --c="$work/small.c" --onnx="$work/small.onnx" "$run" >"$work/exported" ||
+"$bin/nasexport" --int8 --precision=0.7 --c="$work/small.c" --onnx="$work/small.onnx" "$run" >"$work/exported" ||
     fail "nasexport --int8: status $?"
 check "nasexport --int8: $(cat "$work/exported")" \
     [ "$(grep -c "^accuracy: .*; $told in float32, [+-]0.[0-9]* by int8$" "$work/exported")" -eq 2 ]
 check "int8 files are not smaller" \
     [ "$(wc -c <"$work/small.onnx")" -lt $(($(wc -c <"$work/again.onnx") / 2)) ]
+check "nasexport --precision: no thresholds in C" grep -q '^const float small_thresholds\[small_classes\] = {$' "$work/small.c"
+check "nasexport --precision: no thresholds in ONNX" grep -aq thresholds "$work/small.onnx"
+check "thresholds that nobody asked for" [ "$(cat "$work/net.c" "$work/again.onnx" | grep -ac thresholds)" -eq 0 ]
+check "nasexport --precision=2" refused "$bin/nasexport" --precision=2 --c="$work/none.c" "$run"
 mv "$work/data" "$work/moved"
+check "nasexport --precision without data" refused "$bin/nasexport" --precision=0.7 --c="$work/none.c" "$run"
 check "nasexport --int8 without data" refused "$bin/nasexport" --int8 --c="$work/none.c" "$run"
 mv "$work/moved" "$work/data"
 

@@ -214,7 +214,7 @@ static void write_onnx(const char *folder, bool coded)
         assert_int_equal(quantise(&folded, ranges, &codes, &err), ST_OK);
         free(ranges);
     }
-    assert_int_equal(onnx_write(coded ? &folded : &model, coded ? &codes : NULL, &bytes, &length, &err),
+    assert_int_equal(onnx_write(coded ? &folded : &model, coded ? &codes : NULL, NULL, &bytes, &length, &err),
                      ST_OK);
     assert_int_equal(file_write_atomic(path, bytes, length, &err), ST_OK);
     free(bytes);
