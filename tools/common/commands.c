@@ -40,6 +40,8 @@ static const struct command_option export_options[] = {
     {1, 0, "onnx", "FILE", WORDS_FILES, "write the model as ONNX"},
     {2, 0, "c", "FILE", WORDS_FILES, "write the model as one file of C99"},
     {3, 0, "int8", NULL, WORDS_NONE, "in whole numbers of 8 bits, and say what that costs"},
+    {4, 0, "precision", "P", WORDS_NONE,
+     "with a threshold for each class, from which on it was right in that share of validation images"},
     {0},
 };
 static const char *const run_uses[] = {"[OPTION ...] RUN", NULL};
@@ -201,7 +203,11 @@ const struct command nasexport_command = {
                    "QuantizeLinear and DequantizeLinear (QDQ); as C without floating-point numbers before "
                    "the last layer.\n"
                    "\n"
-                   "Before a file is kept it is run: ONNX is read back, C compiled by cc. The answers to "
+                   "--precision: from what probability on a class was right in that share of the validation images that\n"
+        "were not trained on, by the export's own answers. ONNX has them in its metadata, \"thresholds\" and\n"
+        "\"precision\", C in NAME_thresholds.\n"
+        "\n"
+        "Before a file is kept it is run: ONNX is read back, C compiled by cc. The answers to "
                    "test images of the\n"
                    "run are compared with the model's in double precision, in int8 with those of the same "
                    "whole numbers, and\n"
