@@ -68,10 +68,9 @@ static enum status read_run(struct history *history, const struct event_run *eve
     }
     history->skipped = event->dataset.skipped;
     history->seed = event->seed;
-    history->fingerprint = strdup(event->dataset.fingerprint);
     if (event->job != NULL)
         history->job = strdup(event->job);
-    if (history->fingerprint == NULL || (event->job != NULL && history->job == NULL))
+    if (event->job != NULL && history->job == NULL)
         return error_memory(err, "a job", event->job != NULL ? strlen(event->job) : 0);
     history->model_clock = history->job != NULL && strstr(history->job, "clock = \"model\"") != NULL;
     return ST_OK;
@@ -415,7 +414,6 @@ void history_free(struct history *history)
     free(history->models);
     free(history->tests);
     free(history->budget);
-    free(history->fingerprint);
     free(history->job);
     *history = (struct history){0};
 }

@@ -90,9 +90,8 @@ struct history {
     int32_t classes;
     int32_t skipped; /* files that could not be read and were left out */
     int64_t seed;
-    char *fingerprint; /* of the data */
-    char *job;         /* the run's, as spec_run_text has it; NULL in older journals */
-    bool model_clock;  /* its budget in seconds is not counted by the clock (budget.clock) */
+    char *job;        /* the run's, as spec_run_text has it; NULL in older journals */
+    bool model_clock; /* its budget in seconds is not counted by the clock (budget.clock) */
     char **class_names;
     struct history_model *models; /* in the order of their candidate events */
     int32_t model_count, model_capacity;

@@ -23,6 +23,15 @@ enum status plot_learning(struct picture *picture, const struct history *history
 /* Validation accuracy of every finished model against time, the best so far, the tests and the budgets' ends. */
 enum status plot_progress(struct picture *picture, const struct history *history, struct error *err);
 
+/* What these plots show, as comma-separated values. Write errors stick in the stream. */
+void data_confusion(FILE *out, const struct history *history, const struct history_test *test,
+                    const struct metrics *metrics);
+void data_learning(FILE *out, const struct history *history);
+void data_progress(FILE *out, const struct history *history);
+
+/* "folder/NAME[-stage].png", or as is asked for; malloc'd, NULL when out of memory. */
+char *plots_path(const struct plot_request *request, const char *name, int64_t stage);
+
 /* All that there are of a tested stage, with its number in their names unless stage < 0, and of the whole run. The
  * request has a folder. */
 enum status plots_write_stage(struct plot_request *request, const struct history *history,

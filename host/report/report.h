@@ -18,7 +18,7 @@
 #include <stdio.h>
 
 /* What plots are written as. */
-enum plot_format { PLOT_PNG, PLOT_SVG, PLOT_PDF };
+enum plot_format { PLOT_PNG, PLOT_SVG, PLOT_PDF, PLOT_CSV /* what they show, as numbers */ };
 
 /* The reports, then the plots if wanted. ST_RANGE when no stage has been tested: then there are the plots
  * that need no test, and no report. */
@@ -36,6 +36,12 @@ struct plot_request {
     enum plot_format format;
     uint32_t missing; /* set: the first character that no font here has; 0: none */
 };
+
+/* Of several runs together: the table of budgets and seeds with each two runs compared, to a stream; and the plot of
+ * accuracy against budget, budgets.png, into the request's folder. ST_RANGE when no stage has been tested. */
+enum status report_print_several(char *const *run_folders, int32_t count, FILE *out, struct error *err);
+enum status report_plot_several(char *const *run_folders, int32_t count, struct plot_request *request,
+                                struct error *err);
 
 /* The plots alone. Without a tested stage no confusion matrix. */
 enum status report_write_plots(const char *run_folder, struct plot_request *request, struct error *err);

@@ -6,7 +6,10 @@
 
 /* nasplot's options. */
 enum { PLOT_OPTION_OUT = 1, PLOT_OPTION_FORMAT };
+/* nasstudy's. */
+enum { STUDY_OPTION_BUDGETS = 1, STUDY_OPTION_SEEDS, STUDY_OPTION_OUT };
 
-extern const struct command nasplot_command, nasreport_command, naspredict_command, nasexport_command;
+extern const struct command nasplot_command, nasreport_command, naspredict_command, nasexport_command,
+    nasstudy_command;
 
 #endif
