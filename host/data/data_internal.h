@@ -85,8 +85,9 @@ struct data_list {
     int32_t count, capacity;
     struct data_class *classes; /* sorted by name */
     int32_t class_count, class_capacity;
-    bool skip;                  /* on_error = "skip" */
-    int32_t skipped;            /* files left out */
+    bool skip;       /* on_error = "skip" */
+    bool unlabelled; /* of images that stand for themselves: what is wrong with one is told by who reads it */
+    int32_t skipped; /* files left out */
     const struct data_way *way; /* whom to ask and to tell while it is read */
     struct data_passed *passed;
     int32_t passed_count, passed_capacity;
@@ -288,8 +289,10 @@ enum status data_hash_images(struct dataset *set, int32_t threads, struct error 
 /* ---- tell.c ---- */
 
 /* Warnings about the dataset, which is whole, to the way's log, a line each: classes of few images or without
- * test images, images in several splits or under several labels, images that show nothing. */
-enum status data_tell(const struct data_build *build, const struct data_way *way, struct error *err);
+ * test images, images in several splits or under several labels, images that show nothing. dataset.audit = "stop":
+ * ST_FORMAT when there are any. */
+enum status data_tell(const struct data_build *build, enum job_audit audit, const struct data_way *way,
+                      struct error *err);
 
 /* ---- twins.c ---- */
 

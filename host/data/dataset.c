@@ -314,7 +314,7 @@ enum status data_load(const struct job_dataset *job, int64_t seed, const struct 
     data_fingerprint(&build.set);
     st = data_hash_images(&build.set, way->threads, err);
     if (st == ST_OK)
-        st = data_tell(&build, way, err);
+        st = data_tell(&build, job->audit, way, err);
     if (st != ST_OK)
         goto out;
     *dataset = build.set;

@@ -93,9 +93,4 @@ void data_fingerprint_text(const struct dataset *dataset, const char *like,
 /* The default of dataset.max_pixels, and what holds for a single file. As much as Pillow takes. */
 enum { DATA_MAX_PIXELS = 178956970 };
 
-/* One image file as channels x height x width uint8, made equal by the dataset's stored policy;
- * for naspredict. pixels[channels * height * width]. */
-enum status data_read_image(const char *path, int32_t channels, int32_t height, int32_t width,
-                            const char *fit, uint8_t *pixels, struct error *err);
-
 #endif

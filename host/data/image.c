@@ -222,36 +222,3 @@ enum status image_decode(const char *path, int32_t channels, int32_t shrink, boo
     }
     return st;
 }
-
-enum status data_read_image(const char *path, int32_t channels, int32_t height, int32_t width,
-                            const char *fit, uint8_t *pixels, struct error *err)
-{
-    struct resize_work work = {0};
-    struct image image = {0};
-    struct image_info info;
-    enum job_fit how;
-
-    enum status st = data_fit_parse(fit, &how, err);
-    if (st == ST_OK && channels != 1 && channels != 3)
-        st = error_set(err, ST_RANGE, "%s: %d channels asked for, expected 1 or 3", path, channels);
-    if (st == ST_OK)
-        st = image_probe(path, &info, err);
-    if (st == ST_OK)
-        st = image_check_pixels(path, &info, DATA_MAX_PIXELS, err);
-    if (st == ST_OK)
-        st = image_decode(path, channels, data_resize_shrink(info.height, info.width, how, height, width),
-                          NULL, &image, err);
-    if (st == ST_OK)
-        st = data_resize(&work,
-                         &(struct resize_order){.from = image.pixels,
-                                                .channels = channels,
-                                                .height = image.height,
-                                                .width = image.width,
-                                                .fit = how,
-                                                .to_height = height,
-                                                .to_width = width},
-                         pixels, err);
-    free(image.pixels);
-    data_resize_free(&work);
-    return st;
-}

@@ -161,12 +161,56 @@ static bool tell_flat(const struct dataset *set, FILE *log)
     return most;
 }
 
-enum status data_tell(const struct data_build *build, const struct data_way *way, struct error *err)
+/* ---- all of them ---- */
+
+static enum status audit_all(const struct data_build *build, int32_t threads, FILE *log, struct error *err)
 {
-    if (way->log == NULL)
+    enum status st = tell_counts(&build->set, log, err);
+    if (st == ST_OK && !tell_flat(&build->set, log)) /* which are the same all over */
+        st = data_tell_twins(&build->set, threads, log, err);
+    return st;
+}
+
+/* The warnings in what was said; what only gives an example of the one before is none. */
+static int32_t count_warnings(const char *said)
+{
+    static const char WARNING[] = "warning: ", EXAMPLE[] = "warning: for example ";
+    int32_t count = 0;
+    for (const char *line = said; *line != '\0';) {
+        const char *end = strchr(line, '\n');
+        count += strncmp(line, WARNING, strlen(WARNING)) == 0 && strncmp(line, EXAMPLE, strlen(EXAMPLE)) != 0;
+        line = end != NULL ? end + 1 : line + strlen(line);
+    }
+    return count;
+}
+
+static enum status refuse(const struct data_build *build, const char *said, int32_t warnings,
+                          struct error *err)
+{
+    const char *first = strchr(said, ' ') + 1; /* behind "warning:" */
+    return error_set(err, ST_FORMAT,
+                     "%s: found %d warnings, the first: %.*s; expected none, or dataset.audit = \"warn\"",
+                     build->source, (int)warnings, (int)strcspn(first, "\n"), first);
+}
+
+enum status data_tell(const struct data_build *build, enum job_audit audit, const struct data_way *way,
+                      struct error *err)
+{
+    char *said = NULL;
+    size_t length = 0;
+    if (audit == JOB_AUDIT_OFF || (audit == JOB_AUDIT_WARN && way->log == NULL))
         return ST_OK;
-    enum status st = tell_counts(&build->set, way->log, err);
-    if (st == ST_OK && !tell_flat(&build->set, way->log)) /* which are the same all over */
-        st = data_tell_twins(&build->set, way->threads, way->log, err);
+    FILE *log = open_memstream(&said, &length);
+    if (log == NULL)
+        return error_memory(err, "warnings", 0);
+    enum status st = audit_all(build, way->threads, log, err);
+    if (fclose(log) != 0 && st == ST_OK)
+        st = error_memory(err, "warnings", length);
+    if (st == ST_OK && way->log != NULL)
+        fputs(said, way->log);
+    const int32_t warnings = st == ST_OK ? count_warnings(said) : 0;
+    if (audit == JOB_AUDIT_STOP && warnings > 0)
+        st = refuse(build, said, warnings, err);
+    free(said);
     return st;
 }

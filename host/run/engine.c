@@ -4,6 +4,7 @@
 #include "host/report/report.h"
 #include "host/run/answers.h"
 #include "host/run/coordinator.h"
+#include "host/run/limits.h"
 #include "host/run/resume.h"
 #include "host/run/run_budget.h"
 #include "host/run/sharing.h"
@@ -109,21 +110,20 @@ static void beat(void *history)
 enum status run_open(struct run *run, const struct job *job, const char *folder, int verbosity,
                      struct engine_history *history, struct error *err)
 {
-    *run = (struct run){
-        .job = job,
-        .limits = {.max_parameters = job->search.max_parameters, .max_flops = job->search.max_flops},
-        .history = history,
-        .clock_start = history != NULL ? history->started : clock_seconds(),
-        .best_id = -1,
-        .calibration = {.id = -1},
-        .published_id = -1,
-        .lost_id = -1,
-        .best_accuracy = -1.0,
-        .best_loss = INFINITY,
-        .final = {.id = -1, .parent = -1},
-        .baseline = {.last = {.id = -1, .parent = -1}, .began = NAN},
-        .journal = {.fd = -1},
-        .seconds_per_image = 1.0};
+    *run = (struct run){.job = job,
+                        .limits = limits_of_job(&job->search),
+                        .history = history,
+                        .clock_start = history != NULL ? history->started : clock_seconds(),
+                        .best_id = -1,
+                        .calibration = {.id = -1},
+                        .published_id = -1,
+                        .lost_id = -1,
+                        .best_accuracy = -1.0,
+                        .best_loss = INFINITY,
+                        .final = {.id = -1, .parent = -1},
+                        .baseline = {.last = {.id = -1, .parent = -1}, .began = NAN},
+                        .journal = {.fd = -1},
+                        .seconds_per_image = 1.0};
     pthread_mutex_init(&run->lock, NULL);
     pthread_mutex_init(&run->admission, NULL);
     memory_begin();
@@ -275,6 +275,8 @@ static enum status run_once(const struct job *job, const char *folder, int verbo
     say_start(&run);
     const bool goes_on = run.stage < budget_stages(&job->budget);
     if (goes_on)
+        st = limits_open(&run, err);
+    if (goes_on && st == ST_OK)
         st = sharing_open(&run, err);
     if (goes_on && st == ST_OK)
         say_sharing(&run);

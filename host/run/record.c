@@ -116,6 +116,19 @@ enum status record_calibration(struct run *run, const struct calibration *calibr
     return event_write_calibration(&run->journal, &event, run_time(run), err);
 }
 
+enum status record_latency(struct run *run, const char *device, const struct latency_rates *found,
+                           struct error *err)
+{
+    const struct event_latency event = {.device = device,
+                                        .networks = found->networks,
+                                        .error = found->error,
+#define UNIT(NAME, name, meaning) .name = found->rates.seconds[COST_##NAME],
+                                        COST_UNITS(UNIT)
+#undef UNIT
+    };
+    return event_write_latency(&run->journal, &event, run_time(run), err);
+}
+
 double *record_amount(struct event_budget *amounts, const struct job_budget *budget)
 {
     if (budget->steps.count > 0)
@@ -258,7 +271,8 @@ enum status record_failed(struct run *run, int32_t id, int32_t parent, bool fina
 }
 
 enum status record_test(struct run *run, int32_t id, const struct trainer_test *test,
-                        const struct answers *answers, struct error *err)
+                        const struct answers *answers, const struct limits_latency *latency,
+                        struct error *err)
 {
     const struct job_budget *budget = &run->job->budget;
     const bool averaged = test->views > 1;
@@ -293,6 +307,10 @@ enum status record_test(struct run *run, int32_t id, const struct trainer_test *
         .host = host,
         .max_parameters = run->limits.max_parameters > 0 ? run->limits.max_parameters : -1,
         .max_flops = run->limits.max_flops > 0.0 ? run->limits.max_flops : NAN,
+        .max_latency_ms = run->limits.max_latency > 0.0 ? run->job->search.max_latency_ms : NAN,
+        .predicted_latency_ms = 1e3 * latency->predicted,
+        .latency_ms = 1e3 * latency->seconds,
+        .latency_device = latency->device[0] != '\0' ? latency->device : NULL,
         .right = right,
     };
     enum status st = event_write_test(&run->journal, &event, run_time(run), err);

@@ -208,6 +208,15 @@ static void replay_calibration(struct run *run, const struct event_calibration *
     }
 }
 
+/* What networks take for one image, as it was measured when the run began. */
+static void replay_latency(struct run *run, const struct event_latency *event)
+{
+    run->limits.latency.batch = 1;
+#define READ(NAME, name, meaning) run->limits.latency.seconds[COST_##NAME] = event->name;
+    COST_UNITS(READ)
+#undef READ
+}
+
 /* A stage begins, or is said again with a budget that was raised within it. What is over by now can't be had with
  * another budget, nor the last stage with less. */
 static enum status replay_stage(struct run *run, const struct event *event, struct replayed *found,
@@ -311,6 +320,9 @@ static enum status replay_event(struct run *run, const struct event *event, stru
         return ST_OK;
     case EVENT_CALIBRATION:
         replay_calibration(run, &event->calibration);
+        return ST_OK;
+    case EVENT_LATENCY:
+        replay_latency(run, &event->latency);
         return ST_OK;
     case EVENT_STAGE:
         return replay_stage(run, event, found, err);

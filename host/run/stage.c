@@ -6,6 +6,7 @@
 #include "host/run/answers.h"
 #include "host/run/baseline.h"
 #include "host/run/coordinator.h"
+#include "host/run/limits.h"
 #include "host/run/record.h"
 #include "host/run/resume.h"
 #include "host/run/run_budget.h"
@@ -200,19 +201,39 @@ static void say_result(struct run *run, const struct trainer_test *test, const s
                 answers->after.calibration_error, answers->before.calibration_error);
 }
 
+/* How long the best model takes for one image; it may be an older stage's, so that its file tells its network. */
+static enum status measure_best(struct run *run, struct limits_latency *latency, struct error *err)
+{
+    struct graph graph = {0};
+    float *values = NULL;
+    enum status st = store_load(run, run->best_id, &graph, &values, err);
+    if (st == ST_OK)
+        st = limits_measure(run, &graph, latency, err);
+    if (st == ST_OK && !isnan(latency->seconds))
+        display_result(&run->display, "latency %.3g ms for one image on %s, predicted %.3g, at most %.10g",
+                       1e3 * latency->seconds, latency->device, 1e3 * latency->predicted,
+                       run->job->search.max_latency_ms);
+    graph_free(&graph);
+    free(values);
+    return st;
+}
+
 /* Tests the best model, publishes it with its temperatures, and journals both; what it answered is kept for the
  * baseline. */
 static enum status test_best(struct run *run, struct error *err)
 {
     struct testing testing;
     struct answers answers;
+    struct limits_latency latency;
     enum status st = testing_stage(run, run->best_id, &testing, err);
     if (st == ST_OK)
         st = answers_keep(run, &testing, &answers, err);
     if (st == ST_OK)
+        st = measure_best(run, &latency, err);
+    if (st == ST_OK)
         st = store_calibrate(run, answers.temperature, answers.plain_temperature, err);
     if (st == ST_OK)
-        st = record_test(run, run->best_id, &testing.test, &answers, err);
+        st = record_test(run, run->best_id, &testing.test, &answers, &latency, err);
     if (st == ST_OK)
         say_result(run, &testing.test, &answers);
     if (st == ST_OK) {

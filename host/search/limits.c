@@ -4,14 +4,22 @@
 #include "host/search/search.h"
 
 #include <math.h>
+#include <stdio.h>
 
 enum { WIDTH_STEP = 8 };
+
+/* Of what is not known yet nothing is too slow. */
+static bool has_latency(const struct search_limits *limits)
+{
+    return limits->max_latency > 0.0 && limits->latency.batch > 0;
+}
 
 bool search_fits(const struct search_limits *limits, const struct graph *graph)
 {
     const struct cost cost = cost_of_graph(graph);
     return (limits->max_parameters == 0 || cost.parameters <= limits->max_parameters) &&
-           (limits->max_flops == 0.0 || cost.forward_flops <= limits->max_flops);
+           (limits->max_flops == 0.0 || cost.forward_flops <= limits->max_flops) &&
+           (!has_latency(limits) || cost_seconds(graph, &limits->latency) <= limits->max_latency);
 }
 
 bool search_admits(const struct search_limits *limits, const struct graph *graph)
@@ -72,7 +80,8 @@ enum status search_start_within(const struct search_setup *setup, const struct s
 struct excess {
     int32_t start, width;
     struct cost cost;
-    double times; /* what it takes over what it may */
+    double latency; /* milliseconds; 0: not known */
+    double times;   /* what it takes over what it may */
     const char *key;
     double found, expected;
 };
@@ -92,17 +101,24 @@ static void compare_all(const struct search_limits *limits, const struct graph *
     excess->cost = cost_of_graph(graph);
     compare(excess, "search.max_parameters", (double)limits->max_parameters, (double)excess->cost.parameters);
     compare(excess, "search.max_flops", limits->max_flops, excess->cost.forward_flops);
+    if (!has_latency(limits))
+        return;
+    excess->latency = 1e3 * cost_seconds(graph, &limits->latency);
+    compare(excess, "search.max_latency_ms", 1e3 * limits->max_latency, excess->latency);
 }
 
 static enum status say_smallest(const struct search_setup *setup, const struct excess *smallest,
                                 struct error *err)
 {
+    char latency[64] = "";
+    if (smallest->latency > 0.0)
+        snprintf(latency, sizeof(latency), ", %.4g ms", smallest->latency);
     return error_set(
         err, ST_RANGE,
         "%s: found %.10g, expected %.10g or more: the smallest of search.starts, %s %d wide, has "
-        "%lld parameters and takes %.10g operations an image",
+        "%lld parameters and takes %.10g operations%s an image",
         smallest->key, smallest->found, smallest->expected, setup->job->starts.items[smallest->start],
-        (int)smallest->width, (long long)smallest->cost.parameters, smallest->cost.forward_flops);
+        (int)smallest->width, (long long)smallest->cost.parameters, smallest->cost.forward_flops, latency);
 }
 
 enum status search_check_limits(const struct search_setup *setup, const struct search_limits *limits,

@@ -138,6 +138,7 @@ static void test_test_event(void **state)
                                 .confusion = confusion,
                                 .result = {.loss = 0.5, .accuracy = 0.8125},
                                 .plain = {.loss = 0.75, .accuracy = 0.625}};
+    struct limits_latency latency = {.seconds = NAN, .predicted = NAN};
     const struct answers answers = {.temperature = 1.25f,
                                     .plain_temperature = 1.5f,
                                     .calibrated_by = 30,
@@ -149,7 +150,7 @@ static void test_test_event(void **state)
     open_all(&f);
     f.run.models = 2;
     snprintf(f.run.calibration.hash, sizeof(f.run.calibration.hash), "xxh3:0123456789abcdef");
-    assert_int_equal(record_test(&f.run, 6, &test, &answers, &err), ST_OK);
+    assert_int_equal(record_test(&f.run, 6, &test, &answers, &latency, &err), ST_OK);
     const cJSON *json = last(&f, "test"), *rows = cJSON_GetObjectItem(json, "confusion");
     check_number(json, "id", 6);
     check_number(json, "accuracy", 0.8125);
@@ -172,15 +173,20 @@ static void test_test_event(void **state)
     assert_int_equal(strlen(cJSON_GetStringValue(cJSON_GetObjectItem(json, "date"))), 20);
     assert_true(cJSON_HasObjectItem(json, "host"));
     assert_false(cJSON_HasObjectItem(json, "views") || cJSON_HasObjectItem(json, "plain_accuracy") ||
-                 cJSON_HasObjectItem(json, "plain_loss"));
+                 cJSON_HasObjectItem(json, "plain_loss") || cJSON_HasObjectItem(json, "max_latency_ms") ||
+                 cJSON_HasObjectItem(json, "latency_ms") || cJSON_HasObjectItem(json, "latency_device"));
 
     test.views = 3;
-    assert_int_equal(record_test(&f.run, 6, &test, &answers, &err), ST_OK);
+    latency = (struct limits_latency){.seconds = 0.002, .predicted = 0.003, .device = "the device"};
+    assert_int_equal(record_test(&f.run, 6, &test, &answers, &latency, &err), ST_OK);
     json = last(&f, "test");
     check_number(json, "views", 3);
     check_number(json, "accuracy", 0.8125);
     check_number(json, "plain_accuracy", 0.625);
     check_number(json, "plain_loss", 0.75);
+    check_number(json, "latency_ms", 2.0);
+    check_number(json, "predicted_latency_ms", 3.0);
+    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(json, "latency_device")), "the device");
     close_all(&f);
 }
 

@@ -2,6 +2,7 @@
  * limits that nothing is within are refused by name. */
 #include "host/search/limits.h"
 
+#include "host/net/cost_fit.h"
 #include "host/net/start.h"
 #include "tests/support/phases_request.h"
 #include "tests/support/trial.h"
@@ -52,19 +53,29 @@ static void test_narrower(void **state)
     const struct job_search job = job_of(JOB_STRATEGY_GREEDY, 0);
     const struct search_setup setup = setup_of(&job);
     const struct cost of_24 = cost_of("res9", 24);
+    const struct cost_rates latency = cost_fit_prior(1e10, 1e9, 1);
     struct search_limits limits = {.max_seconds_per_image = INFINITY};
     struct graph graph;
     struct error err;
     int32_t width;
     (void)state;
+    assert_int_equal(start_make(&graph, "res9", 24, IMAGE, CLASSES, &err), ST_OK);
+    const double latency_24 = cost_seconds(&graph, &latency);
+    graph_free(&graph);
     assert_int_equal(search_start_within(&setup, &limits, 1, &width, &graph, &err), ST_OK);
     assert_int_equal(width, 0);
     assert_int_equal(cost_of_graph(&graph).parameters, cost_of("res9", 0).parameters);
     graph_free(&graph);
     for (int less = 0; less <= 1; less++)
-        for (int flops = 0; flops <= 1; flops++) {
-            limits.max_parameters = flops ? 0 : of_24.parameters - less;
-            limits.max_flops = flops ? of_24.forward_flops - less : 0.0;
+        for (int kind = 0; kind < 3; kind++) {
+            limits = (struct search_limits){.max_seconds_per_image = INFINITY};
+            if (kind == 0)
+                limits.max_parameters = of_24.parameters - less;
+            else if (kind == 1)
+                limits.max_flops = of_24.forward_flops - less;
+            else
+                limits.max_latency = latency_24 * (less ? 0.999 : 1.001);
+            limits.latency = latency; /* without a limit it says nothing */
             assert_int_equal(search_start_within(&setup, &limits, 1, &width, &graph, &err), ST_OK);
             assert_int_equal(width, less ? 16 : 24);
             assert_int_equal(cost_of_graph(&graph).parameters, cost_of("res9", width).parameters);
@@ -115,6 +126,13 @@ static void test_refused(void **state)
     limits.max_flops = 1000.0; /* farther away */
     assert_int_equal(search_check_limits(&setup, &limits, &err), ST_RANGE);
     assert_memory_equal(err.message, "search.max_flops: found 1000, ", 30);
+    limits.max_latency = 1e-9; /* of what is not known yet nothing is too slow */
+    assert_int_equal(search_check_limits(&setup, &limits, &err), ST_RANGE);
+    assert_memory_equal(err.message, "search.max_flops: found 1000, ", 30);
+    limits.latency = cost_fit_prior(1e10, 1e9, 1);
+    assert_int_equal(search_check_limits(&setup, &limits, &err), ST_RANGE);
+    assert_memory_equal(err.message, "search.max_latency_ms: found 1e-06, ", 36);
+    assert_non_null(strstr(err.message, " ms an image"));
 }
 
 /* By every strategy, and at the end: nothing above. */

@@ -14,12 +14,33 @@ static const struct command_option report_options[] = {
     {0},
 };
 static const struct command_option predict_options[] = {
-    {1, 0, "views", "COUNT", WORDS_NONE,
+    {PREDICT_LIST, 0, "list", "FILE", WORDS_FILES, "paths from a file, a line each; -: from standard input"},
+    {PREDICT_NULL, '0', "null", NULL, WORDS_NONE,
+     "the paths of --list end with a zero byte, as find -print0 has them"},
+    {PREDICT_DATA, 0, "data", "JOB", WORDS_JOBS, "images of the data that a job file names"},
+    {PREDICT_SPLIT, 0, "split", "SPLIT", WORDS_NONE,
+     "which of those: test (the default), validation or train"},
+    {PREDICT_FORMAT, 0, "format", "FORMAT", WORDS_NONE, "tsv (the default), csv or jsonl"},
+    {PREDICT_TOP, 0, "top", "K", WORDS_NONE, "the K most probable classes of each image"},
+    {PREDICT_ALL, 0, "all", NULL, WORDS_NONE, "the probabilities of all classes, too"},
+    {PREDICT_THRESHOLD, 0, "threshold", "P", WORDS_NONE,
+     "no class for an image whose probability is below P"},
+    {PREDICT_PRECISION, 0, "precision", "P", WORDS_NONE,
+     "the same with a threshold for each class, from which on it was right in that share of validation "
+     "images"},
+    {PREDICT_THREADS, 0, "threads", "N", WORDS_NONE,
+     "how many threads; without it as many as there are cores"},
+    {PREDICT_DEVICE, 0, "device", "DEVICE", WORDS_NONE, "cpu (the default), cuda:N, ref, or auto"},
+    {PREDICT_ON_ERROR, 0, "on-error", "ANSWER", WORDS_NONE,
+     "an image that can't be read: skip it (the default), or stop there"},
+    {PREDICT_VIEWS, 0, "views", "COUNT", WORDS_NONE,
      "look at each image in 1, 2, 3 or 6 ways, and not as the run's test did"},
     {0},
 };
 static const struct command_option export_options[] = {
     {1, 0, "onnx", "FILE", WORDS_FILES, "write the model as ONNX"},
+    {2, 0, "c", "FILE", WORDS_FILES, "write the model as one file of C99"},
+    {3, 0, "int8", NULL, WORDS_NONE, "in whole numbers of 8 bits, and say what that costs"},
     {0},
 };
 static const struct command_option study_options[] = {
@@ -33,7 +54,8 @@ static const struct command_option study_options[] = {
 static const char *const study_uses[] = {"[OPTION ...] JOB.cfg [KEY=VALUE ...]", NULL};
 static const char *const run_uses[] = {"[OPTION ...] RUN", NULL};
 static const char *const runs_uses[] = {"[OPTION ...] RUN", "[OPTION ...] RUN RUN ...", NULL};
-static const char *const predict_uses[] = {"[OPTION ...] RUN IMAGE ...", NULL};
+static const char *const predict_uses[] = {"[OPTION ...] RUN PATH ...", "[OPTION ...] --list=FILE RUN",
+                                           "[OPTION ...] --data=JOB RUN", NULL};
 
 static const struct command_example plot_examples[] = {
     {"nasplot runs/photos", "the plots are in runs/photos/plots"},
@@ -57,6 +79,7 @@ static const struct command_example predict_examples[] = {
 
 static const struct command_example export_examples[] = {
     {"nasexport --onnx=flowers.onnx runs/photos", "for onnxruntime, OpenVINO, TensorRT and others"},
+    {"nasexport --int8 --c=flowers.c runs/photos", "for a microcontroller: flowers_classify() in flowers.c"},
     {0},
 };
 
@@ -131,10 +154,10 @@ const struct command nasreport_command = {
 
 const struct command naspredict_command = {
     .name = "naspredict",
-    .purpose = "classifies images with a run's model, on the CPU",
+    .purpose = "classifies images with a run's model",
     .uses = predict_uses,
     .options = predict_options,
-    .least = 2,
+    .least = 1,
     .most = INT_MAX,
     .first = WORDS_FOLDERS,
     .others = WORDS_FILES,
@@ -158,16 +181,42 @@ const struct command nasexport_command = {
     .least = 1,
     .most = 1,
     .first = WORDS_FOLDERS,
-    .description =
-        "Writes the model of the run folder RUN as ONNX, opset 13: its input \"images\" takes uint8 pixels\n"
-        "[N, channels, height, width] as they are, for normalisation stands inside; its output\n"
-        "\"probabilities\" is [N, classes]. The classes' names are in its metadata.\n"
-        "\n"
-        "Before the file is kept it is read back and compared with the model in double precision, on test\n"
-        "images of the run, and its accuracy on all of them is measured, with one view of each image. Where\n"
-        "the data no longer lie where the run had them, images of chance are taken instead, and the "
-        "accuracy\n"
-        "is not measured. An export that differs is an error, and nothing is written.",
+    .description = "--onnx: opset 13, IR version 7. The input \"images\" takes uint8 pixels [N, channels, "
+                   "height, width]\n"
+                   "as they are, for normalisation stands inside; the output \"probabilities\" is [N, "
+                   "classes], calibrated\n"
+                   "by the model's temperature. Names of the classes, how images are made to fit and the "
+                   "temperature are in\n"
+                   "its metadata.\n"
+                   "\n"
+                   "--c: one file of C99 that needs expf of libm and nothing else, and allocates nothing. "
+                   "FILE's name without\n"
+                   "folder and ending is NAME in\n"
+                   "    int NAME_classify(const unsigned char *image, float *probabilities);\n"
+                   "which takes height x width x channels bytes, the channels of a pixel side by side, and "
+                   "returns the class.\n"
+                   "Batch norms are folded into the convolutions; values lie in static memory, so that two "
+                   "calls must not\n"
+                   "run at once.\n"
+                   "\n"
+                   "--int8: values and weights are whole numbers of 8 bits, by a scale for each layer and "
+                   "each channel of a\n"
+                   "kernel; ranges are measured on 512 training images of the run, whose data must be there. "
+                   "As ONNX by\n"
+                   "QuantizeLinear and DequantizeLinear (QDQ); as C without floating-point numbers before "
+                   "the last layer.\n"
+                   "\n"
+                   "Before a file is kept it is run: ONNX is read back, C compiled by cc. The answers to "
+                   "test images of the\n"
+                   "run are compared with the model's in double precision, in int8 with those of the same "
+                   "whole numbers, and\n"
+                   "the accuracy on all of them is measured, with one view of each image. Where the data no "
+                   "longer lie where\n"
+                   "the run had them, images of chance are taken instead, and the accuracy is not measured. "
+                   "Where there is\n"
+                   "no cc, the network from which the C file was written is evaluated in its stead, which "
+                   "the line says. An\n"
+                   "export that differs is an error, and nothing is written.",
     .examples = export_examples,
     .statuses = usual_statuses,
 };
