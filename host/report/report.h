@@ -4,7 +4,8 @@
  *     report-<stage>.txt, .json          every stage, when there are several
  *     plots/confusion.png                the last stage that was tested; plots/confusion-<stage>.png as above
  *     plots/shares.png                   the same in per cent, up to 30 classes; likewise
- *     plots/learning.png, plots/progress.png
+ *     plots/reliability.png, plots/precision.png    by predictions.csv, when it is there; likewise
+ *     plots/learning.png, plots/progress.png, plots/family.png, plots/network.png
  *
  * Every file is written atomically.
  */

@@ -27,10 +27,16 @@ static const char *const models[] = {"#.safetensors", "#.losses", NULL};
 #define PLOT(name) name ".png", name ".svg", name ".pdf", name ".csv"
 static const char *const plots[] = {PLOT("learning"),
                                     PLOT("progress"),
+                                    PLOT("family"),
+                                    PLOT("network"),
                                     PLOT("confusion"),
                                     PLOT("confusion-#"),
                                     PLOT("shares"),
                                     PLOT("shares-#"),
+                                    PLOT("reliability"),
+                                    PLOT("reliability-#"),
+                                    PLOT("precision"),
+                                    PLOT("precision-#"),
                                     NULL};
 #undef PLOT
 

@@ -121,7 +121,9 @@ const struct command nasplot_command = {
     .others = WORDS_FOLDERS,
     .description =
         "Writes plots/learning.png, plots/progress.png and, once a stage is tested, plots/confusion.png and\n"
-        "plots/shares.png (the same in per cent) of the run folder RUN.\n"
+        "plots/shares.png (the same in per cent) of the run folder RUN; plots/family.png (which model came of\n"
+        "which) and plots/network.png (the best one); by predictions.csv, when it is there, plots/reliability.png\n"
+        "and plots/precision.png.\n"
         "\n"
         "Of several runs one plot, plots/budgets.png in the present folder: accuracy on the test images "
         "against\n"
