@@ -83,6 +83,7 @@ Description: search for the best image classifier that a budget buys
  the model, a report and plots.
  .
  With it come nasreport and nasplot, which make report and plots anew,
+ nasstudy, which trains with several budgets and seeds and compares,
  naspredict, which classifies images with a model that was found, and
  nasexport, which writes it as ONNX.
 END
