@@ -280,6 +280,8 @@ $(BIN)/%: $(BUILD)/tools/%.o $(TOOL_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 # A tool of several files has a folder of its name.
 PREDICT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/predict/*.c))
 $(BIN)/naspredict: $(PREDICT_OBJECTS)
+INSPECT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/inspect/*.c))
+$(BIN)/nasinspect: $(INSPECT_OBJECTS)
 
 $(BUILD)/tools/manual/manual: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/manual/*.c) $(TOOL_COMMON)) $(LIBRARY)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
