@@ -107,8 +107,8 @@ static enum status choose_precision(enum device_precision wanted, int major, str
                                     struct error *err)
 {
     static const struct precision precisions[] = {
-        [PRECISION_BF16] = {CUDA_BF16, false, "bf16", PRECISION_BF16, 0x1p-9, 0},
-        [PRECISION_FP16] = {CUDA_HALF, false, "fp16", PRECISION_FP16, 0x1p-12, 0},
+        [PRECISION_BF16] = {CUDA_BF16, false, "bf16", PRECISION_BF16, 0x1p-8, 0},
+        [PRECISION_FP16] = {CUDA_HALF, false, "fp16", PRECISION_FP16, 0x1p-11, 0},
         [PRECISION_TF32] = {CUDA_FLOAT, true, "tf32", PRECISION_TF32, 0x1p-10, 0},
         [PRECISION_FP32] = {CUDA_FLOAT, false, "float32", PRECISION_FP32, 0x1p-24, 0}};
     const bool is_new = wanted == PRECISION_BF16 || wanted == PRECISION_TF32;

@@ -137,7 +137,7 @@ static void device_information(struct device *device, struct device_info *info)
     info->flops = device->flops;
     info->bytes = device->bytes;
     info->precision = device->type == CPU_BF16 ? PRECISION_BF16 : PRECISION_FP32;
-    info->rounding = device->type == CPU_BF16 ? 0x1p-9 : 0x1p-24;
+    info->rounding = device->type == CPU_BF16 ? 0x1p-8 : 0x1p-24;
     limits_memory("", &info->memory_total, &info->memory_free);
 }
 

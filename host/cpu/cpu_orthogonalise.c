@@ -7,7 +7,7 @@
  * layers.
  *
  * That is float32. Where activations are bf16 (which AMX multiplies eight times as fast), so are the factors of the
- * products: X and A are kept in float32, what is multiplied are copies. A factor's rounding, 2^-9, moves the singular
+ * products: X and A are kept in float32, what is multiplied are copies. A factor's rounding, 2^-8, moves the singular
  * values of the update by about as much; they lie between 0.68 and 1.21 by the iteration's nature. */
 #include "host/cpu/cpu_internal.h"
 

@@ -67,8 +67,9 @@ struct device_info {
     double bytes;                    /* bytes a second of its memory, likewise */
     bool prepares_slowly;            /* program_prepare chooses by trying: time that a training may hide */
     enum device_precision precision; /* what it took; PRECISION_AUTO: none of these (ref) */
-    /* Of an activation, relative: 2^-24 where they are float32, 2^-9 for bf16; or of what is multiplied, where that is
-     * coarser: 2^-10 for tf32. */
+    /* The unit roundoff of an activation, the most that rounding to the nearest moves it, relative: 2^-p for p digits,
+     * the hidden one included. 2^-24 where they are float32, 2^-8 for bf16, 2^-11 for fp16; or of what is multiplied,
+     * where that is coarser: 2^-10 for tf32, whose last digit may be cut off. */
     double rounding;
 };
 

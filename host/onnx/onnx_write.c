@@ -1,7 +1,7 @@
 #include "host/onnx/onnx_write.h"
 
 #include "host/base/version.h"
-#include "host/onnx/onnx_parts.h"
+#include "host/onnx/onnx_coded.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -13,8 +13,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "raw_data is little-en
 enum {
     IR_VERSION = 7,
     OPSET = 13,
-    NODES_OF_LAYER = 5, /* of one layer, at most */
-    TENSORS_OF_LAYER = 4,
+    NODES_OF_LAYER = 9, /* of one layer, at most */
+    TENSORS_OF_LAYER = 6,
     NODES_BESIDE = 6, /* normalisation, temperature and softmax */
     CONSTANTS = 4,
     TENSORS_BESIDE = 3 + CONSTANTS,
@@ -31,6 +31,7 @@ static const float CONSTANT_VALUES[CONSTANTS] = {0.5f, 1.0f, 0.70710678118654752
 
 struct writing {
     const struct model *model;
+    const struct quantisation *codes; /* NULL: float32 */
     struct onnx_parts parts;
     Onnx__GraphProto graph;
     char *constants[CONSTANTS];                /* names; NULL: not written yet */
@@ -75,6 +76,18 @@ static void add_weight(struct writing *w, Onnx__NodeProto *node, const struct la
     if (rank == 2) /* a dense kernel, over the flattened input */
         dims[1] *= dims[2] * dims[3];
     char *name = onnx_text(&w->parts, "layers.%u.%s", (unsigned)layer->id, weight_role_name(role));
+    if (w->codes != NULL && (role == WEIGHT_KERNEL || role == WEIGHT_BIAS)) {
+        struct onnx_coded_weight weight = {w->model, w->codes, tensor, w->codes->codings[layer->inputs[0]],
+                                           rank,     {0}};
+        memcpy(weight.dims, dims, sizeof(dims));
+        onnx_input(node, onnx_coded_weight(&w->parts, &w->graph, name, &weight));
+        /* Nodes stand in the order in which they are run: the layer's comes behind that of its weight. */
+        if (node != NULL && !w->parts.failed) {
+            w->graph.node[w->graph.n_node - 2] = w->graph.node[w->graph.n_node - 1];
+            w->graph.node[w->graph.n_node - 1] = node;
+        }
+        return;
+    }
     onnx_input(node, onnx_tensor(&w->parts, &w->graph, name, rank, dims, w->model->values + tensor->offset));
 }
 
@@ -332,8 +345,11 @@ static void write_graph(struct writing *w)
     const int64_t answers[] = {-1, graph->layers[graph->count - 1].shape.c};
     w->graph.input[w->graph.n_input++] =
         onnx_value(&w->parts, "images", ONNX__TENSOR_PROTO__DATA_TYPE__UINT8, 4, images);
-    for (int32_t i = 0; i < graph->count; i++)
+    for (int32_t i = 0; i < graph->count; i++) {
         write_layer(w, i);
+        if (w->codes != NULL && i + 1 < graph->count && !w->codes->codings[i].fused)
+            w->outputs[i] = onnx_coded_value(&w->parts, &w->graph, w->outputs[i], &w->codes->codings[i]);
+    }
     char *logits = w->outputs[graph->count - 1];
     if (w->model->about.plain_temperature != 1.0f)
         logits = apply(
@@ -360,9 +376,10 @@ static enum status pack(const Onnx__ModelProto *model, unsigned char **bytes, si
     return ST_OK;
 }
 
-enum status onnx_write(const struct model *model, unsigned char **bytes, size_t *length, struct error *err)
+enum status onnx_write(const struct model *model, const struct quantisation *codes, unsigned char **bytes,
+                       size_t *length, struct error *err)
 {
-    struct writing w = {.model = model};
+    struct writing w = {.model = model, .codes = codes};
     Onnx__ModelProto whole;
     Onnx__OperatorSetIdProto opset, *opsets[] = {&opset};
 

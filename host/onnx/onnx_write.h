@@ -8,12 +8,15 @@
 #ifndef NASRUN_ONNX_ONNX_WRITE_H
 #define NASRUN_ONNX_ONNX_WRITE_H
 
-#include "host/model/model_file.h"
+#include "host/inference/quantise.h"
 
 #include <stddef.h>
 
-/* The file's bytes, malloc'd, the caller's to free. The same model gives the same bytes. ST_UNSUPPORTED when they were
- * more than a protobuf message may have (2 GiB). */
-enum status onnx_write(const struct model *model, unsigned char **bytes, size_t *length, struct error *err);
+/* The file's bytes, malloc'd, the caller's to free. The same model gives the same bytes. With `codes` the model is a folded
+ * one (host/inference/fold.h) and each layer's values, kernel and bias go through QuantizeLinear and DequantizeLinear,
+ * signed, kernels by output channel; NULL: float32. ST_UNSUPPORTED when they were more than a protobuf message may have
+ * (2 GiB). */
+enum status onnx_write(const struct model *model, const struct quantisation *codes, unsigned char **bytes,
+                       size_t *length, struct error *err);
 
 #endif

@@ -50,6 +50,54 @@ static enum status model_of(struct history *history, int32_t id, struct history_
 
 /* ---- events ---- */
 
+/* *copy is the caller's to free; NULL of NULL. */
+static enum status copy_text(const char *text, char **copy, struct error *err)
+{
+    free(*copy);
+    *copy = text != NULL ? strdup(text) : NULL;
+    return text == NULL || *copy != NULL ? ST_OK : error_memory(err, "a text", strlen(text) + 1);
+}
+
+/* *count grows with each text that is copied. */
+static enum status copy_texts(const struct event_texts *texts, char ***copies, int32_t *count,
+                              struct error *err)
+{
+    enum status st = ST_OK;
+    *copies = calloc((size_t)texts->count + 1, sizeof(**copies));
+    if (*copies == NULL)
+        return error_memory(err, "texts", (size_t)texts->count * sizeof(**copies));
+    for (; st == ST_OK && *count < texts->count; ++*count)
+        st = copy_text(texts->items[*count], &(*copies)[*count], err);
+    return st;
+}
+
+/* Of the run and its data. */
+static enum status read_about(struct history *history, const struct event_run *event, struct error *err)
+{
+    const struct event_dataset *read = &event->dataset;
+    struct history_data *data = &history->data;
+    *data = (struct history_data){.train = read->train,
+                                  .validation = read->validation,
+                                  .test = read->test,
+                                  .image = {read->image.channels, read->image.height, read->image.width},
+                                  .few = read->few,
+                                  .least = read->least,
+                                  .most = read->most};
+    const struct {
+        const char *text;
+        char **copy;
+    } texts[] = {{read->fingerprint, &history->fingerprint},
+                 {read->least_class, &data->least_class},
+                 {read->most_class, &data->most_class},
+                 {event->version, &history->version},
+                 {event->job, &history->job},
+                 {event->precision, &history->precision}};
+    enum status st = ST_OK;
+    for (size_t i = 0; st == ST_OK && i < sizeof(texts) / sizeof(texts[0]); i++)
+        st = copy_text(texts[i].text, texts[i].copy, err);
+    return st;
+}
+
 static enum status read_run(struct history *history, const struct event_run *event, struct error *err)
 {
     const struct event_texts *names = &event->dataset.class_names;
@@ -57,24 +105,13 @@ static enum status read_run(struct history *history, const struct event_run *eve
         return error_set(err, ST_FORMAT, "a second run event, expected one");
     if (names->count < 1 || names->count > MAX_CLASSES)
         return error_set(err, ST_FORMAT, "%d class names, expected 1 to %d", (int)names->count, MAX_CLASSES);
-    history->class_names = calloc((size_t)names->count, sizeof(*history->class_names));
-    if (history->class_names == NULL)
-        return error_memory(err, "class names", (size_t)names->count * sizeof(*history->class_names));
-    for (int32_t i = 0; i < names->count; i++) {
-        history->class_names[i] = strdup(names->items[i]);
-        if (history->class_names[i] == NULL)
-            return error_memory(err, "a class name", strlen(names->items[i]) + 1);
-        history->classes++;
-    }
+    enum status st = copy_texts(names, &history->class_names, &history->classes, err);
+    if (st == ST_OK)
+        st = copy_texts(&event->devices, &history->devices, &history->device_count, err);
     history->skipped = event->dataset.skipped;
     history->seed = event->seed;
-    history->fingerprint = strdup(event->dataset.fingerprint);
-    if (event->job != NULL)
-        history->job = strdup(event->job);
-    if (history->fingerprint == NULL || (event->job != NULL && history->job == NULL))
-        return error_memory(err, "a job", event->job != NULL ? strlen(event->job) : 0);
-    history->model_clock = history->job != NULL && strstr(history->job, "clock = \"model\"") != NULL;
-    return ST_OK;
+    history->model_clock = event->job != NULL && strstr(event->job, "clock = \"model\"") != NULL;
+    return st == ST_OK ? read_about(history, event, err) : st;
 }
 
 static enum status read_stage(struct history *history, const struct event_stage *event, struct error *err)
@@ -125,6 +162,7 @@ static enum status read_candidate(struct history *history, const struct event_ca
     history->models = models;
     struct history_model *model = &models[history->model_count++];
     *model = (struct history_model){.id = event->id,
+                                    .batch = -1,
                                     .parameters = event->parameters,
                                     .flops = event->flops,
                                     .layers = graph_json_layers(event->graph),
@@ -220,6 +258,7 @@ static enum status read_plan(struct history *history, const struct event_plan *e
     enum status st = model_of(history, event->id, &model, err);
     if (st != ST_OK)
         return st;
+    model->batch = event->batch;
     history->smaller += event->wanted > event->batch && !model->smaller;
     model->smaller = model->smaller || event->wanted > event->batch;
     return ST_OK;
@@ -312,13 +351,25 @@ static enum status read_test(struct history *history, const struct event_test *e
                                   .baseline = {.id = -1},
                                   .branches = branches_of(history),
                                   .informed = history->informed,
+                                  .temperature = event->temperature,
+                                  .plain_temperature = event->plain_temperature,
+                                  .calibrated_loss = event->calibrated_loss,
+                                  .calibration_error = event->calibration_error,
+                                  .calibrated_error = event->calibrated_error,
+                                  .top5 = event->top5,
+                                  .calibrated_by = event->calibrated_by,
                                   .amounts = history->amounts,
                                   .budget = strdup(history->budget == NULL ? "" : history->budget),
                                   .counts = malloc(bytes)};
     if (test->counts == NULL || test->budget == NULL || test->latency_device == NULL)
         return error_memory(err, "confusion counts", bytes);
     memcpy(test->counts, event->confusion.values, bytes);
-    return ST_OK;
+    enum status st = copy_text(event->published, &test->published, err);
+    if (st == ST_OK)
+        st = copy_text(event->predictions, &test->predictions, err);
+    if (st == ST_OK)
+        st = copy_text(event->date, &test->date, err);
+    return st == ST_OK ? copy_text(event->host, &test->host, err) : st;
 }
 
 /* Of the last test. */
@@ -422,8 +473,19 @@ void history_free(struct history *history)
     for (int32_t i = 0; i < history->test_count; i++) {
         free(history->tests[i].counts);
         free(history->tests[i].budget);
+        free(history->tests[i].published);
+        free(history->tests[i].predictions);
+        free(history->tests[i].date);
+        free(history->tests[i].host);
         free(history->tests[i].latency_device);
     }
+    for (int32_t i = 0; i < history->device_count; i++)
+        free(history->devices[i]);
+    free(history->devices);
+    free(history->data.least_class);
+    free(history->data.most_class);
+    free(history->version);
+    free(history->precision);
     free(history->class_names);
     free(history->models);
     free(history->tests);

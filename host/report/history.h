@@ -27,8 +27,16 @@ struct history_hyperparameters {
 #undef HISTORY_HYPERPARAMETER
 };
 
+struct history_data { /* what was loaded; a number that older journals lack is -1, a text NULL */
+    int32_t train, validation, test; /* images */
+    int32_t image[3];                /* channels, height, width */
+    int32_t few, least, most; /* classes of few images; images of the smallest and of the largest class */
+    char *least_class, *most_class;
+};
+
 struct history_model { /* one candidate */
     int64_t id;
+    int32_t batch;                 /* images of a step; -1: unknown */
     int64_t parameters;            /* -1: unknown */
     double flops;                  /* of a forward pass, for one image; NAN: unknown */
     int32_t layers;                /* of its graph; -1: unknown */
@@ -84,9 +92,14 @@ struct history_test { /* one stage's evaluation on the test set */
     double latency_ms;                      /* of the model, measured; NAN: unknown */
     char *latency_device;                   /* where; "" when unknown */
     int64_t *counts;                        /* [true class * classes + predicted class] */
-    char *budget;                           /* "3600 s", "500 steps", "12 models"; "" when unknown */
-    struct event_budget amounts;            /* the same as numbers */
-    bool awaits_baseline;                   /* which is still to come */
+    /* of calibration (events.def); numbers that older journals lack are NAN or -1, texts NULL */
+    double temperature, plain_temperature, calibrated_loss, calibration_error, calibrated_error, top5;
+    int32_t calibrated_by;
+    char *published, *predictions; /* hashes of model.safetensors and predictions.csv */
+    char *date, *host;             /* when and where it was tested */
+    struct event_budget amounts;   /* of the budget */
+    char *budget;                  /* "3600 s", "500 steps", "12 models"; "" when unknown */
+    bool awaits_baseline;          /* which is still to come */
     struct history_baseline baseline;
     struct history_branches branches;
 };
@@ -94,10 +107,14 @@ struct history_test { /* one stage's evaluation on the test set */
 struct history {
     int32_t classes;
     int32_t skipped; /* files that could not be read and were left out */
+    struct history_data data;
+    char *version, *precision; /* of the run event; NULL: unknown */
     int64_t seed;
     char *fingerprint; /* of the data */
     char *job;         /* the run's, as spec_run_text has it; NULL in older journals */
     bool model_clock;  /* its budget in seconds is not counted by the clock (budget.clock) */
+    char **devices;    /* [device_count] */
+    int32_t device_count;
     char **class_names;
     struct history_model *models; /* in the order of their candidate events */
     int32_t model_count, model_capacity;

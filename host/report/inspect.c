@@ -108,3 +108,17 @@ enum status inspect_can_repeat(const char *run_folder, int64_t id, char **hash, 
     history_free(&history);
     return st;
 }
+
+char *inspect_hash(const char *run_folder, int64_t id)
+{
+    struct history history;
+    struct error ignored;
+    char *hash = NULL;
+    if (history_load(run_folder, &history, &ignored) != ST_OK)
+        return NULL;
+    const struct history_model *model = history_find(&history, id);
+    if (model != NULL && model->hash != NULL)
+        hash = strdup(model->hash);
+    history_free(&history);
+    return hash;
+}

@@ -27,4 +27,7 @@ enum status inspect_run(const char *run_folder, cJSON **models, struct error *er
  * it trained (ST_UNSUPPORTED), no model of that id (ST_RANGE). *hash is the model's then, malloc'd. */
 enum status inspect_can_repeat(const char *run_folder, int64_t id, char **hash, struct error *err);
 
+/* The hash that the journal has of that model's file; malloc'd, NULL while it has none. */
+char *inspect_hash(const char *run_folder, int64_t id);
+
 #endif

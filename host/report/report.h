@@ -27,9 +27,10 @@ enum status report_write_all(const char *run_folder, bool plots, struct error *e
 /* What report.txt would be, to a stream; nothing in the run folder is written. ST_RANGE as above. */
 enum status report_print(const char *run_folder, FILE *out, struct error *err);
 
-/* The hash that the journal has of that model's file (host/model/model_file.h); malloc'd, NULL when it has none or
- * can't be read. */
-char *report_model_hash(const char *run_folder, int64_t id);
+/* Whether a model's file of that hash (host/model/model_file.h) is what the run wrote: the model, or what was published
+ * of it with its temperatures; also where the journal can't be read or knows no hash of it. Else *expected is the hash
+ * that was published last, malloc'd, NULL when out of memory; NULL otherwise. */
+bool report_knows_model(const char *run_folder, int64_t id, const char *hash, char **expected);
 
 struct plot_request {
     const char *folder; /* made if need be; NULL: plots/ of the run folder */

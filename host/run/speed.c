@@ -49,6 +49,8 @@ enum status speed_measure(struct run *run, const struct graph *graph, struct tea
     if (run_repeats(run) || run->calibrated)
         return ST_OK;
     const double seconds = MEASURE_SHARE * run_seconds_left(run);
+    if (seconds <= 0.0) /* what time is over for isn't planned any more */
+        return ST_OK;
     enum status st = measure_team(run, graph, team, batch, seconds, &measured, err);
     if (st != ST_OK)
         return candidate_is_at_fault(st) ? ST_OK : st;

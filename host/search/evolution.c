@@ -20,8 +20,8 @@ enum { FIRST_EPOCHS = 1, ETA = 3, NETWORKS = 64, USUAL_RUNGS = 3 };
 static const double RUNG_OF_LONG = 0.5;
 /* What is shorter tells nothing: networks are near chance then. */
 static const double LEAST_EPOCHS = 0.25;
-/* Networks that are trained longer where the budget is a smaller one. */
-enum { FEW_LONG = 3 };
+/* Of the rungs' time where nothing is trained longer: the most that one of the control's trainings takes. */
+static const double OF_RUNGS = 1.0 / 12.0;
 
 /* What one that fails is taken to gain: its error would be half as large again as the control's. */
 static const double FAILED_GAIN = -0.4;
@@ -43,21 +43,22 @@ struct evolution_plan evolution_plan_make(const struct search_setup *setup, cons
                                           const struct ladder_plan *ladder, double cost)
 {
     const bool large = ladder->epochs > EVOLUTION_LEAST_EPOCHS;
-    struct evolution_plan plan = {.longer = large ? EVOLUTION_LONG : FEW_LONG,
+    struct evolution_plan plan = {.longer = large ? EVOLUTION_LONG : 0,
                                   .repeats = large ? EVOLUTION_REPEATS : 0};
-    const double part = LONG_PART * means->search,
+    const double part = large ? LONG_PART * means->search : 0.0,
                  turns = ceil((double)plan.longer / means->workers) +
                          ceil((double)(EVOLUTION_BEST * plan.repeats) / means->workers);
     const double all = means->candidate_epochs / (means->by_cost ? cost : 1.0); /* of a device */
     const double least =
         fmax(LEAST_EPOCHS, LADDER_LEAST_STEPS * means->candidate_batch / means->train_images);
     plan.share = means->search - LADDER_WHOLE_SHARE - part;
-    plan.long_share = part / turns - means->beside;
+    plan.long_share = large ? part / turns - means->beside : 0.0;
+    const double most = large ? RUNG_OF_LONG * plan.long_share : OF_RUNGS * plan.share;
     if (means->models < INT32_MAX || setup->job->branches > 0 || plan.share <= 0.0)
         return plan;
     double rung = plan.share * means->workers * all / (NETWORKS * USUAL_RUNGS);
     rung = fmax(fmin(rung, FIRST_EPOCHS), least);
-    for (; plan.rungs < EVOLUTION_MOST_RUNGS && rung <= RUNG_OF_LONG * plan.long_share * all; rung *= ETA)
+    for (; plan.rungs < EVOLUTION_MOST_RUNGS && rung <= most * all; rung *= ETA)
         plan.epochs[plan.rungs++] = rung;
     return plan;
 }
@@ -115,8 +116,15 @@ static enum status propose_on_rung(const struct search_request *request, const s
     return ST_OK;
 }
 
-/* The best third of a rung, and no more than that, for later ones are the better ones; from the highest rung down. The
- * control always. */
+static bool there_is_time(const struct search_request *request, const struct evolution_plan *plan,
+                          const struct population *population, const struct member *member, int32_t rung)
+{
+    const double share = share_of(request, &member->first->graph, plan->epochs[rung]);
+    return population->spent + share / request->means.workers <= plan->share;
+}
+
+/* The best third of a rung, and no more than that, for later ones are the better ones; from the highest rung down, as
+ * far as there is time. The control always. */
 static enum status propose_promotion(const struct search_request *request, const struct evolution_plan *plan,
                                      const struct population *population, struct proposal *proposal,
                                      struct error *err)
@@ -131,7 +139,8 @@ static enum status propose_promotion(const struct search_request *request, const
                                        ? member_went_well(member, rung)
                                        : room && !isnan(member->gains[rung]) &&
                                              population_better(population, rung, member->gains[rung]) < most;
-            if (may_go_on && member->trainings[rung + 1] == NULL)
+            if (may_go_on && member->trainings[rung + 1] == NULL &&
+                there_is_time(request, plan, population, member, rung + 1))
                 return propose_on_rung(request, plan, population, member, rung + 1, proposal, err);
         }
     }
@@ -266,7 +275,7 @@ static const struct member *find_for_long(const struct evolution_plan *plan,
     const struct member *best = NULL;
     const int32_t begun = population_begun(population, POPULATION_LONGER);
     int32_t rung = -1;
-    if (begun == 0 && member_highest(&population->members[0]) >= 0)
+    if (plan->longer > 0 && begun == 0 && member_highest(&population->members[0]) >= 0)
         return &population->members[0];
     for (int32_t i = 0; begun < plan->longer && i < population->count; i++) {
         const struct member *member = &population->members[i];

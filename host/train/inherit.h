@@ -9,9 +9,9 @@ enum { INHERIT_MAX_MORPHS = 8 };
 
 /* The largest change that a morph may make: max |child's logit - parent's| over max |parent's logit|. Beside it a
  * device may round, parent and child each in its own way, layer by layer: INHERIT_ROUNDINGS times device_info.rounding.
- * With bf16 up to 4 roundings were seen; a morph that is wrong changes the logits by more than a tenth. */
+ * With bf16 up to 2 roundings were seen; a morph that is wrong changes the logits by more than a tenth. */
 #define INHERIT_TOLERANCE 1e-3
-#define INHERIT_ROUNDINGS 16.0
+#define INHERIT_ROUNDINGS 8.0
 
 struct inheritance {
     struct graph graph;             /* the child's */

@@ -375,7 +375,7 @@ static void precision_is_chosen(void **state)
         assert_int_equal(cpu_device_ops.open(&cases[i].options, &device, &err), ST_OK);
         cpu_device_ops.info(device, &info);
         assert_int_equal(info.precision, cases[i].taken);
-        assert_true(info.rounding == (info.precision == PRECISION_BF16 ? 0x1p-9 : 0x1p-24));
+        assert_true(info.rounding == (info.precision == PRECISION_BF16 ? 0x1p-8 : 0x1p-24));
         assert_non_null(strstr(info.name, info.precision == PRECISION_BF16 ? ", bf16," : ", float32,"));
         cpu_device_ops.close(device);
     }

@@ -41,13 +41,13 @@ static void precisions_and_devices(void **state)
         const char *found; /* the name's end, or the message */
         double rounding;
     } cases[] = {
-        {9, PRECISION_AUTO, "capability 9.0, bf16", 0x1p-9},
-        {9, PRECISION_BF16, "capability 9.0, bf16", 0x1p-9},
-        {9, PRECISION_FP16, "capability 9.0, fp16", 0x1p-12},
+        {9, PRECISION_AUTO, "capability 9.0, bf16", 0x1p-8},
+        {9, PRECISION_BF16, "capability 9.0, bf16", 0x1p-8},
+        {9, PRECISION_FP16, "capability 9.0, fp16", 0x1p-11},
         {9, PRECISION_TF32, "capability 9.0, tf32", 0x1p-10},
         {9, PRECISION_FP32, "capability 9.0, float32", 0x1p-24},
         {OLD_MAJOR, PRECISION_AUTO, "capability 7.0, float32", 0x1p-24},
-        {OLD_MAJOR, PRECISION_FP16, "capability 7.0, fp16", 0x1p-12},
+        {OLD_MAJOR, PRECISION_FP16, "capability 7.0, fp16", 0x1p-11},
         {OLD_MAJOR, PRECISION_BF16,
          "cuda:0: train.precision: found bf16, expected fp16 or fp32 for compute capability 7.x", 0},
         {OLD_MAJOR, PRECISION_TF32,

@@ -1,5 +1,6 @@
 /* Models as ONNX: what is written is read as the same function, no damaged file gets in, and what can't be read is
- * named. `test_onnx --write DIR` writes the networks with answers for tests/python/check_onnx.py. */
+ * named. `test_onnx --write DIR` writes the networks, `--write-int8 DIR` the same in whole numbers, with answers for
+ * tests/python/check_onnx.py. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,8 @@
 
 #include "host/base/file.h"
 #include "host/base/random.h"
+#include "host/inference/evaluate.h"
+#include "host/inference/fold.h"
 #include "host/onnx/onnx_read.h"
 #include "host/onnx/onnx_write.h"
 #include "tests/support/random_model.h"
@@ -26,7 +29,7 @@ static const double TOLERANCE = 1e-5;
 static void write_model(const struct model *model, unsigned char **bytes, size_t *length)
 {
     struct error err;
-    if (onnx_write(model, bytes, length, &err) != ST_OK)
+    if (onnx_write(model, NULL, bytes, length, &err) != ST_OK)
         fail_msg("%s", err.message);
 }
 
@@ -40,7 +43,7 @@ static void reads_the_function_that_was_written(void **state)
         size_t length;
         random_model_make(seed, &model);
         write_model(&model, &bytes, &length);
-        if (onnx_read(bytes, length, &again, &err) != ST_OK)
+        if (onnx_read(bytes, length, &again, NULL, &err) != ST_OK)
             fail_msg("network %u: %s", seed, err.message);
         assert_int_equal(again.about.classes, model.about.classes);
         for (int32_t k = 0; k < model.about.classes; k++)
@@ -61,6 +64,87 @@ static void reads_the_function_that_was_written(void **state)
         free(bytes);
         model_free(&model);
         model_free(&again);
+    }
+}
+
+/* ---- whole numbers ---- */
+
+/* A network in whole numbers, IMAGES images and its answers to them. */
+struct coded {
+    struct model model, folded;
+    struct plan plan;
+    struct quantisation codes;
+    uint8_t *pixels;
+    float answers[IMAGES * RANDOM_MODEL_CLASSES];
+};
+
+static void check(enum status st, const struct error *err)
+{
+    if (st != ST_OK)
+        fail_msg("%s", err->message);
+}
+
+static void make_coded(uint32_t seed, struct coded *coded)
+{
+    double ignored[RANDOM_MODEL_CLASSES];
+    struct value_range ranges[GRAPH_MAX_LAYERS];
+    struct error err;
+    random_model_make(seed, &coded->model);
+    coded->pixels = malloc(IMAGES * random_model_pixels(&coded->model));
+    assert_non_null(coded->pixels);
+    for (uint32_t i = 0; i < IMAGES; i++)
+        random_model_answer(&coded->model, i, coded->pixels + i * random_model_pixels(&coded->model),
+                            ignored);
+    check(fold_model(&coded->model, &coded->folded, &err), &err);
+    check(plan_make(&coded->folded.graph, &coded->plan, &err), &err);
+    for (int32_t i = 0; i < coded->folded.graph.count; i++)
+        ranges[i] = (struct value_range){INFINITY, -INFINITY};
+    struct evaluation evaluation = {&coded->folded, &coded->plan, NULL};
+    check(evaluate_images(&evaluation, coded->pixels, IMAGES, coded->answers, ranges, &err), &err);
+    check(quantise(&coded->folded, ranges, &coded->codes, &err), &err);
+    evaluation.quantisation = &coded->codes;
+    check(evaluate_images(&evaluation, coded->pixels, IMAGES, coded->answers, NULL, &err), &err);
+}
+
+static void free_coded(struct coded *coded)
+{
+    model_free(&coded->model);
+    model_free(&coded->folded);
+    plan_free(&coded->plan);
+    quantisation_free(&coded->codes);
+    free(coded->pixels);
+}
+
+/* What is read gives the very numbers. */
+static void reads_the_codes_that_were_written(void **state)
+{
+    (void)state;
+    for (uint32_t seed = 0; seed < NETWORKS; seed++) {
+        struct coded coded;
+        struct model read;
+        struct quantisation codes;
+        struct plan plan;
+        struct error err;
+        unsigned char *bytes;
+        size_t length;
+        float found[IMAGES * RANDOM_MODEL_CLASSES];
+        make_coded(seed, &coded);
+        check(onnx_write(&coded.folded, &coded.codes, &bytes, &length, &err), &err);
+        assert_int_equal(onnx_read(bytes, length, &read, NULL, &err), ST_UNSUPPORTED);
+        model_free(&read);
+        check(onnx_read(bytes, length, &read, &codes, &err), &err);
+        check(plan_make(&read.graph, &plan, &err), &err);
+        const struct evaluation evaluation = {&read, &plan, &codes};
+        check(evaluate_images(&evaluation, coded.pixels, IMAGES, found, NULL, &err), &err);
+        for (int32_t k = 0; k < IMAGES * coded.model.about.classes; k++)
+            if (!(fabsf(found[k] - coded.answers[k]) <= 1e-6f))
+                fail_msg("network %u, value %d: found %.9g, expected %.9g", seed, (int)k, (double)found[k],
+                         (double)coded.answers[k]);
+        plan_free(&plan);
+        model_free(&read);
+        quantisation_free(&codes);
+        free(bytes);
+        free_coded(&coded);
     }
 }
 
@@ -85,7 +169,7 @@ static enum status read_damaged(const unsigned char *bytes, size_t length)
 {
     struct model model;
     struct error err;
-    const enum status st = onnx_read(bytes, length, &model, &err);
+    const enum status st = onnx_read(bytes, length, &model, NULL, &err);
     model_free(&model);
     if (st != ST_OK) {
         assert_true(st == ST_FORMAT || st == ST_UNSUPPORTED || st == ST_RANGE);
@@ -131,7 +215,7 @@ static void refuses(const char *from, const char *to, const char *told)
     unsigned char *place = memmem(bytes, length, from, size);
     assert_non_null(place);
     memcpy(place, to, size);
-    const enum status st = onnx_read(bytes, length, &read, &err);
+    const enum status st = onnx_read(bytes, length, &read, NULL, &err);
     assert_int_not_equal(st, ST_OK);
     if (strstr(err.message, told) == NULL)
         fail_msg("\"%s\" for \"%s\": found \"%s\", expected \"%s\" in it", to, from, err.message, told);
@@ -181,15 +265,48 @@ static int write_networks(const char *folder)
     return 0;
 }
 
+static int write_coded_networks(const char *folder)
+{
+    for (uint32_t seed = 0; seed < NETWORKS; seed++) {
+        struct coded coded;
+        struct error err;
+        unsigned char *bytes;
+        size_t length;
+        char path[4096];
+        make_coded(seed, &coded);
+        check(onnx_write(&coded.folded, &coded.codes, &bytes, &length, &err), &err);
+        snprintf(path, sizeof(path), "%s/%u.onnx", folder, (unsigned)seed);
+        check(file_write_atomic(path, bytes, length, &err), &err);
+        const size_t count = IMAGES * random_model_pixels(&coded.model);
+        const size_t values = IMAGES * (size_t)coded.model.about.classes;
+        unsigned char *answers = malloc(count + values * sizeof(double));
+        assert_non_null(answers);
+        memcpy(answers, coded.pixels, count);
+        for (size_t i = 0; i < values; i++) {
+            const double value = (double)coded.answers[i];
+            memcpy(answers + count + i * sizeof(value), &value, sizeof(value));
+        }
+        snprintf(path, sizeof(path), "%s/%u.answers", folder, (unsigned)seed);
+        check(file_write_atomic(path, answers, count + values * sizeof(double), &err), &err);
+        free(answers);
+        free(bytes);
+        free_coded(&coded);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_the_function_that_was_written),
+        cmocka_unit_test(reads_the_codes_that_were_written),
         cmocka_unit_test(writes_the_same_bytes),
         cmocka_unit_test(survives_damage),
         cmocka_unit_test(names_what_it_cannot_read),
     };
     if (argc == 3 && strcmp(argv[1], "--write") == 0)
         return write_networks(argv[2]);
+    if (argc == 3 && strcmp(argv[1], "--write-int8") == 0)
+        return write_coded_networks(argv[2]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

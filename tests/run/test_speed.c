@@ -5,6 +5,7 @@
 #include "host/net/start.h"
 #include "host/run/engine.h"
 #include "host/run/record.h"
+#include "host/run/run_budget.h"
 #include "host/run/stage.h"
 #include "tests/support/tiny_job.h"
 
@@ -122,6 +123,23 @@ static void test_not_wanted(void **state)
         run_close(&run);
         tiny_job_close(&tiny);
     }
+}
+
+/* The stage's time is over, as in a run that is gone on with late: nothing is measured. */
+static void test_no_time(void **state)
+{
+    static struct run run;
+    struct tiny_job tiny;
+    (void)state;
+    tiny_job_open(&tiny, clocked);
+    open_run(&run, &tiny);
+    run.aside = -5000.0;
+    assert_true(run_seconds_left(&run) < 0.0);
+    open_speed(&run);
+    assert_int_equal(calibrated, 0);
+    assert_true(!run.calibrated && run.beside == 0.0);
+    run_close(&run);
+    tiny_job_close(&tiny);
 }
 
 /* A calibration of a few networks is none; a stage of half a minute gives it half a second. */
@@ -249,8 +267,9 @@ static void test_plan(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resumed),  cmocka_unit_test(test_not_wanted), cmocka_unit_test(test_too_few),
-        cmocka_unit_test(test_expected), cmocka_unit_test(test_journalled), cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_resumed), cmocka_unit_test(test_not_wanted), cmocka_unit_test(test_no_time),
+        cmocka_unit_test(test_too_few), cmocka_unit_test(test_expected),   cmocka_unit_test(test_journalled),
+        cmocka_unit_test(test_plan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

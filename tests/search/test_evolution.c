@@ -19,7 +19,7 @@
 
 enum { CLASSES = 10, DEVICES = 8, MOST = 2000, OWN = 2, LONGER = 3 };
 
-static const struct job_search JOB = {
+static struct job_search job = {
     .starts = {.count = 2, .items = {"lean", "res9"}},
     .morphs = {.count = 5, .items = {"deepen", "widen", "residual", "squeeze", "widen_stage"}},
     .strategy = JOB_STRATEGY_PHASES,
@@ -29,7 +29,7 @@ static const struct job_search JOB = {
 static const struct job_train TRAIN = {
     .learning_rate = 0.2, .weight_decay = 0.01, .translate = JOB_AUTO, .cutout = JOB_AUTO};
 static const struct search_setup SETUP = {
-    .job = &JOB,
+    .job = &job,
     .seed = 3,
     .image = {0, 3, 16, 16},
     .classes = CLASSES,
@@ -42,7 +42,7 @@ static double usual_cost(void)
 {
     struct graph graph;
     struct error err;
-    assert_int_equal(start_make(&graph, "lean", 0, SETUP.image, CLASSES, &err), ST_OK);
+    assert_int_equal(start_make(&graph, "lean", job.width, SETUP.image, CLASSES, &err), ST_OK);
     const double cost = cost_seconds(&graph, &phases_limits.rates);
     graph_free(&graph);
     return cost;
@@ -365,12 +365,47 @@ static void test_failures(void **state)
     free_world(world);
 }
 
+static bool fails_with_sums(const struct search_model *model)
+{
+    return count_kind(&model->graph, LAYER_ADD) > 0;
+}
+
+/* A start that the job makes too small grows, though the budget is not one of a thousand epochs. What fails is not tried
+ * in ever new places. */
+static void test_too_small(void **state)
+{
+    (void)state;
+    job.width = 8;
+    struct world *world = new_world(200.0, 1);
+    int32_t networks = 0, failed = 0;
+    struct proposal proposal;
+    run(world, fails_with_sums);
+    const struct search_model *control = evolution_control(world->search);
+    assert_non_null(control);
+    for (int32_t id = 0; id < world->count; id++) {
+        const struct search_model *model = search_find(world->search, id);
+        networks += model->recipe.fresh == OWN;
+        failed += isnan(model->score);
+        assert_true(model->recipe.fresh <= OWN); /* no longer trainings */
+    }
+    assert_true(networks >= 20 && failed >= 1 && 3 * failed < networks);
+    assert_true(world->now < 0.4);
+    propose_end(world, &proposal);
+    assert_true(cost_of_graph(&proposal.graph).train_flops >
+                2.0 * cost_of_graph(&control->graph).train_flops);
+    const double found = error_at_end(world, &proposal.graph, &proposal.recipe.hyperparameters);
+    assert_true(found < 0.9 * error_at_end(world, &control->graph, &control->recipe.hyperparameters));
+    proposal_free(&proposal);
+    free_world(world);
+    job.width = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_for_what),      cmocka_unit_test(test_plan),
         cmocka_unit_test(test_eight_devices), cmocka_unit_test(test_resumed),
-        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_failures),      cmocka_unit_test(test_too_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

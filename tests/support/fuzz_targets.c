@@ -202,7 +202,7 @@ static void make_onnx(const char *folder)
     make_model(folder);
     snprintf(path, sizeof(path), "%s/input", folder);
     assert_int_equal(model_load(path, &model, &err), ST_OK);
-    assert_int_equal(onnx_write(&model, &bytes, &length, &err), ST_OK);
+    assert_int_equal(onnx_write(&model, NULL, &bytes, &length, &err), ST_OK);
     assert_int_equal(file_write_atomic(path, bytes, length, &err), ST_OK);
     free(bytes);
     model_free(&model);
@@ -217,7 +217,7 @@ static enum status read_onnx(const char *folder, const char *path, struct error 
     enum status st = file_read(path, &bytes, &length, err);
     if (st != ST_OK)
         return st;
-    st = onnx_read((const unsigned char *)bytes, length, &model, err);
+    st = onnx_read((const unsigned char *)bytes, length, &model, NULL, err);
     model_free(&model);
     free(bytes);
     return st;

@@ -38,6 +38,8 @@ static const struct command_option predict_options[] = {
 };
 static const struct command_option export_options[] = {
     {1, 0, "onnx", "FILE", WORDS_FILES, "write the model as ONNX"},
+    {2, 0, "c", "FILE", WORDS_FILES, "write the model as one file of C99"},
+    {3, 0, "int8", NULL, WORDS_NONE, "in whole numbers of 8 bits, and say what that costs"},
     {0},
 };
 static const struct command_option inspect_options[] = {
@@ -71,6 +73,7 @@ static const struct command_example predict_examples[] = {
 
 static const struct command_example export_examples[] = {
     {"nasexport --onnx=flowers.onnx runs/photos", "for onnxruntime, OpenVINO, TensorRT and others"},
+    {"nasexport --int8 --c=flowers.c runs/photos", "for a microcontroller: flowers_classify() in flowers.c"},
     {0},
 };
 
@@ -154,16 +157,42 @@ const struct command nasexport_command = {
     .least = 1,
     .most = 1,
     .first = WORDS_FOLDERS,
-    .description =
-        "Writes the model of the run folder RUN as ONNX, opset 13: its input \"images\" takes uint8 pixels\n"
-        "[N, channels, height, width] as they are, for normalisation stands inside; its output\n"
-        "\"probabilities\" is [N, classes]. The classes' names are in its metadata.\n"
-        "\n"
-        "Before the file is kept it is read back and compared with the model in double precision, on test\n"
-        "images of the run, and its accuracy on all of them is measured, with one view of each image. Where\n"
-        "the data no longer lie where the run had them, images of chance are taken instead, and the "
-        "accuracy\n"
-        "is not measured. An export that differs is an error, and nothing is written.",
+    .description = "--onnx: opset 13, IR version 7. The input \"images\" takes uint8 pixels [N, channels, "
+                   "height, width]\n"
+                   "as they are, for normalisation stands inside; the output \"probabilities\" is [N, "
+                   "classes], calibrated\n"
+                   "by the model's temperature. Names of the classes, how images are made to fit and the "
+                   "temperature are in\n"
+                   "its metadata.\n"
+                   "\n"
+                   "--c: one file of C99 that needs expf of libm and nothing else, and allocates nothing. "
+                   "FILE's name without\n"
+                   "folder and ending is NAME in\n"
+                   "    int NAME_classify(const unsigned char *image, float *probabilities);\n"
+                   "which takes height x width x channels bytes, the channels of a pixel side by side, and "
+                   "returns the class.\n"
+                   "Batch norms are folded into the convolutions; values lie in static memory, so that two "
+                   "calls must not\n"
+                   "run at once.\n"
+                   "\n"
+                   "--int8: values and weights are whole numbers of 8 bits, by a scale for each layer and "
+                   "each channel of a\n"
+                   "kernel; ranges are measured on 512 training images of the run, whose data must be there. "
+                   "As ONNX by\n"
+                   "QuantizeLinear and DequantizeLinear (QDQ); as C without floating-point numbers before "
+                   "the last layer.\n"
+                   "\n"
+                   "Before a file is kept it is run: ONNX is read back, C compiled by cc. The answers to "
+                   "test images of the\n"
+                   "run are compared with the model's in double precision, in int8 with those of the same "
+                   "whole numbers, and\n"
+                   "the accuracy on all of them is measured, with one view of each image. Where the data no "
+                   "longer lie where\n"
+                   "the run had them, images of chance are taken instead, and the accuracy is not measured. "
+                   "Where there is\n"
+                   "no cc, the network from which the C file was written is evaluated in its stead, which "
+                   "the line says. An\n"
+                   "export that differs is an error, and nothing is written.",
     .examples = export_examples,
     .statuses = usual_statuses,
 };

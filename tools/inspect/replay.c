@@ -3,7 +3,7 @@
 #include "host/base/clock.h"
 #include "host/base/file.h"
 #include "host/journal/journal.h"
-#include "host/report/report.h"
+#include "host/report/inspect.h"
 #include "host/run/engine.h"
 #include "host/run/folder.h"
 #include "host/run/resume.h"
@@ -165,7 +165,7 @@ static enum status wait_for(const char *folder, int32_t id, pid_t child, const c
     bool ended = false;
     while (found == NULL && !ended) {
         ended = waitpid(child, NULL, WNOHANG) == child; /* before the look: what it wrote last is there */
-        found = report_model_hash(folder, id);
+        found = inspect_hash(folder, id);
         if (found == NULL && !ended)
             nanosleep(&pause, NULL);
     }
