@@ -286,6 +286,7 @@ $(BIN)/%: $(BUILD)/tools/%.o $(TOOL_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 # A tool of several files has a folder of its name.
 $(BIN)/naspredict: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/predict/*.c))
 $(BIN)/nasexport: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/export/*.c))
+$(BIN)/nasinspect: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/inspect/*.c))
 
 $(BUILD)/tools/manual/manual: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/manual/*.c) $(TOOL_COMMON)) $(LIBRARY)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)

@@ -54,6 +54,13 @@ static const struct command_option study_options[] = {
     {0},
 };
 static const char *const study_uses[] = {"[OPTION ...] JOB.cfg [KEY=VALUE ...]", NULL};
+static const struct command_option inspect_options[] = {
+    {INSPECT_OPTION_FORMAT, 0, "format", "FORMAT", WORDS_NONE, "text, the default, json or csv"},
+    {INSPECT_OPTION_REPLAY, 0, "replay", "ID", WORDS_NONE,
+     "derive that model again, and compare its bytes with the hash in the journal"},
+    {0},
+};
+static const char *const inspect_uses[] = {"[OPTION ...] RUN [ID]", NULL};
 static const char *const run_uses[] = {"[OPTION ...] RUN", NULL};
 static const char *const runs_uses[] = {"[OPTION ...] RUN", "[OPTION ...] RUN RUN ...", NULL};
 static const char *const predict_uses[] = {"[OPTION ...] RUN PATH ...", "[OPTION ...] --list=FILE RUN",
@@ -101,6 +108,14 @@ static const struct command_status study_statuses[] = {
     {COMMAND_SOME_FAILED, "some runs failed, a line for each; the table is of the others"},
     {COMMAND_ERROR, "an error, told in one line"},
     {COMMAND_UNFINISHED, "stopped and saved: the same command goes on"},
+    {0},
+};
+
+static const struct command_example inspect_examples[] = {
+    {"nasinspect runs/photos", "a line for each model"},
+    {"nasinspect runs/photos 7", "all of model 7, with the shapes and norms of its weights"},
+    {"nasinspect --format=csv runs/photos", "for a table"},
+    {"nasinspect --replay=7 runs/photos", "trains model 7 again, and tells whether it is the same"},
     {0},
 };
 
@@ -285,4 +300,28 @@ const struct command nasstudy_command = {
         "runs that are finished as they are.",
     .examples = study_examples,
     .statuses = study_statuses,
+};
+
+const struct command nasinspect_command = {
+    .name = "nasinspect",
+    .purpose = "shows the models of a run, and derives one again",
+    .uses = inspect_uses,
+    .options = inspect_options,
+    .least = 1,
+    .most = 2,
+    .first = WORDS_FOLDERS,
+    .description =
+        "Prints the candidates and final fits of the run folder RUN as its journal tells of them: parent,\n"
+        "what made it of that (morphs), hyperparameters where they are not the job's, validation accuracy,\n"
+        "parameters, steps, and the hash of its file; with ID that model alone, with each tensor of its\n"
+        "weights, if its file is still there.\n"
+        "\n"
+        "--replay derives a model again in a folder that is thrown away: nasrun goes on from before it was\n"
+        "begun, with the journal's seed, parents and morphs, and the new file's hash is compared with the\n"
+        "journal's. Parents whose files are gone are trained again first. The data have to lie where the\n"
+        "job says, from where this is started. It is not possible where a clock decided how long the\n"
+        "training took (budget.seconds without budget.clock = \"model\"), and tells nothing on another kind\n"
+        "of device, or with another version: their roundings differ.",
+    .examples = inspect_examples,
+    .statuses = usual_statuses,
 };
