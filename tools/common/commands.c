@@ -108,7 +108,8 @@ const struct command nasreport_command = {
     .first = WORDS_FOLDERS,
     .description =
         "Writes report.txt and report.json of the run folder RUN (report-STAGE.txt and .json too when it\n"
-        "has several stages) and prints report.txt. ROC AUC and average precision come from predictions.csv,\n"
+        "has several stages) and prints report.txt. ROC AUC and average precision come from "
+        "predictions.csv,\n"
         "where that is as the run wrote it.",
     .examples = report_examples,
     .statuses = usual_statuses,
