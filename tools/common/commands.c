@@ -5,7 +5,8 @@
 static const struct command_option plot_options[] = {
     {PLOT_OPTION_OUT, 0, "out", "DIR", WORDS_FOLDERS,
      "write the plots into that folder, and nothing into RUN"},
-    {PLOT_OPTION_FORMAT, 0, "format", "KIND", WORDS_NONE, "png, which is the default, svg or pdf"},
+    {PLOT_OPTION_FORMAT, 0, "format", "KIND", WORDS_NONE,
+     "png, which is the default, svg, pdf, or csv: the numbers that are drawn"},
     {0},
 };
 static const struct command_option report_options[] = {
@@ -40,21 +41,42 @@ static const struct command_option export_options[] = {
     {1, 0, "onnx", "FILE", WORDS_FILES, "write the model as ONNX"},
     {2, 0, "c", "FILE", WORDS_FILES, "write the model as one file of C99"},
     {3, 0, "int8", NULL, WORDS_NONE, "in whole numbers of 8 bits, and say what that costs"},
+    {4, 0, "precision", "P", WORDS_NONE,
+     "with a threshold for each class, from which on it was right in that share of validation images"},
     {0},
 };
+static const struct command_option study_options[] = {
+    {STUDY_OPTION_BUDGETS, 0, "budgets", "LIST", WORDS_NONE,
+     "rising, as in 900,3600, in what the job's budget counts: seconds, steps or models"},
+    {STUDY_OPTION_SEEDS, 0, "seeds", "LIST", WORDS_NONE, "as in 1-3,7; without it 1"},
+    {STUDY_OPTION_OUT, 0, "out", "DIR", WORDS_FOLDERS,
+     "where the runs' folders are made; without it runs/NAME-study"},
+    {0},
+};
+static const char *const study_uses[] = {"[OPTION ...] JOB.cfg [KEY=VALUE ...]", NULL};
+static const struct command_option inspect_options[] = {
+    {INSPECT_OPTION_FORMAT, 0, "format", "FORMAT", WORDS_NONE, "text, the default, json or csv"},
+    {INSPECT_OPTION_REPLAY, 0, "replay", "ID", WORDS_NONE,
+     "derive that model again, and compare its bytes with the hash in the journal"},
+    {0},
+};
+static const char *const inspect_uses[] = {"[OPTION ...] RUN [ID]", NULL};
 static const char *const run_uses[] = {"[OPTION ...] RUN", NULL};
+static const char *const runs_uses[] = {"[OPTION ...] RUN", "[OPTION ...] RUN RUN ...", NULL};
 static const char *const predict_uses[] = {"[OPTION ...] RUN PATH ...", "[OPTION ...] --list=FILE RUN",
                                            "[OPTION ...] --data=JOB RUN", NULL};
 
 static const struct command_example plot_examples[] = {
     {"nasplot runs/photos", "the plots are in runs/photos/plots"},
     {"nasplot --format=pdf --out=thesis runs/photos", "for print"},
+    {"nasplot --out=table runs/a-*", "accuracy against budget, of several runs"},
     {"nasplot --out=plots /archive/photos", "of a run that may not be written to"},
     {0},
 };
 
 static const struct command_example report_examples[] = {
     {"nasreport runs/photos", "print the report, made anew from the journal"},
+    {"nasreport runs/a-1 runs/a-2 runs/b-1", "a table of several runs"},
     {"nasreport --stdout /archive/photos", "of a run that may not be written to"},
     {0},
 };
@@ -75,6 +97,28 @@ static const struct command_example export_examples[] = {
     {0},
 };
 
+static const struct command_example study_examples[] = {
+    {"nasstudy --budgets=900,3600 --seeds=1-3 photos.cfg", "six runs, one after the other"},
+    {"nasstudy --budgets=900 --out=runs/random photos.cfg search.strategy=random", "another search"},
+    {0},
+};
+
+static const struct command_status study_statuses[] = {
+    {COMMAND_DONE, "done"},
+    {COMMAND_SOME_FAILED, "some runs failed, a line for each; the table is of the others"},
+    {COMMAND_ERROR, "an error, told in one line"},
+    {COMMAND_UNFINISHED, "stopped and saved: the same command goes on"},
+    {0},
+};
+
+static const struct command_example inspect_examples[] = {
+    {"nasinspect runs/photos", "a line for each model"},
+    {"nasinspect runs/photos 7", "all of model 7, with the shapes and norms of its weights"},
+    {"nasinspect --format=csv runs/photos", "for a table"},
+    {"nasinspect --replay=7 runs/photos", "trains model 7 again, and tells whether it is the same"},
+    {0},
+};
+
 static const struct command_status usual_statuses[] = {
     {COMMAND_DONE, "done"},
     {COMMAND_ERROR, "an error, told in one line"},
@@ -91,14 +135,22 @@ static const struct command_status predict_statuses[] = {
 const struct command nasplot_command = {
     .name = "nasplot",
     .purpose = "makes a run's plots anew from its journal, also while the run goes on",
-    .uses = run_uses,
+    .uses = runs_uses,
     .options = plot_options,
     .least = 1,
-    .most = 1,
+    .most = INT_MAX,
     .first = WORDS_FOLDERS,
+    .others = WORDS_FOLDERS,
     .description =
         "Writes plots/learning.png, plots/progress.png and, once a stage is tested, plots/confusion.png and\n"
-        "plots/shares.png (the same in per cent) of the run folder RUN.",
+        "plots/shares.png (the same in per cent) of the run folder RUN; plots/family.png (which model came of\n"
+        "which) and plots/network.png (the best one); by predictions.csv, when it is there, plots/reliability.png\n"
+        "and plots/precision.png.\n"
+        "\n"
+        "Of several runs one plot, plots/budgets.png in the present folder: accuracy on the test images "
+        "against\n"
+        "budget, for each job its mean and the range over its seeds, and what trainings without a search\n"
+        "reached (search.baseline). Two runs are of one job when all but seed and budget is the same.",
     .examples = plot_examples,
     .statuses = usual_statuses,
 };
@@ -106,14 +158,21 @@ const struct command nasplot_command = {
 const struct command nasreport_command = {
     .name = "nasreport",
     .purpose = "makes a run's reports anew from its journal and prints the last one",
-    .uses = run_uses,
+    .uses = runs_uses,
     .options = report_options,
     .least = 1,
-    .most = 1,
+    .most = INT_MAX,
     .first = WORDS_FOLDERS,
+    .others = WORDS_FOLDERS,
     .description =
         "Writes report.txt and report.json of the run folder RUN (report-STAGE.txt and .json too when it\n"
-        "has several stages) and prints report.txt.",
+        "has several stages) and prints report.txt. ROC AUC and average precision come from predictions.csv,\n"
+        "where that is as the run wrote it.\n"
+        "\n"
+        "Of several runs it writes nothing and prints a table: accuracies on the test images by budget and\n"
+        "seed, their means and deviations; then the runs in pairs, image by image, as far as they have the "
+        "same\n"
+        "test images: the difference with its interval of 95 %, and McNemar's probability.",
     .examples = report_examples,
     .statuses = usual_statuses,
 };
@@ -200,7 +259,11 @@ const struct command nasexport_command = {
                    "QuantizeLinear and DequantizeLinear (QDQ); as C without floating-point numbers before "
                    "the last layer.\n"
                    "\n"
-                   "Before a file is kept it is run: ONNX is read back, C compiled by cc. The answers to "
+                   "--precision: from what probability on a class was right in that share of the validation images that\n"
+        "were not trained on, by the export's own answers. ONNX has them in its metadata, \"thresholds\" and\n"
+        "\"precision\", C in NAME_thresholds.\n"
+        "\n"
+        "Before a file is kept it is run: ONNX is read back, C compiled by cc. The answers to "
                    "test images of the\n"
                    "run are compared with the model's in double precision, in int8 with those of the same "
                    "whole numbers, and\n"
@@ -212,5 +275,53 @@ const struct command nasexport_command = {
                    "the line says. An\n"
                    "export that differs is an error, and nothing is written.",
     .examples = export_examples,
+    .statuses = usual_statuses,
+};
+
+const struct command nasstudy_command = {
+    .name = "nasstudy",
+    .purpose = "trains one job with several budgets and seeds, each on its own, and compares the results",
+    .uses = study_uses,
+    .options = study_options,
+    .least = 1,
+    .most = INT_MAX,
+    .first = WORDS_JOBS,
+    .others = WORDS_KEYS,
+    .description =
+        "Runs nasrun once for each budget and seed, one after the other, in folders BUDGET-SEED of their "
+        "own\n"
+        "(the stages of one run would share work). Then it prints the table of accuracies on the test "
+        "images\n"
+        "and writes it into report.txt beside the folders, with the plot budgets.png and its numbers in\n"
+        "budgets.csv; nasreport and nasplot make both of any runs.\n"
+        "\n"
+        "Ctrl-C and the other signals that nasrun stops by are passed on; the same command goes on, and "
+        "takes\n"
+        "runs that are finished as they are.",
+    .examples = study_examples,
+    .statuses = study_statuses,
+};
+
+const struct command nasinspect_command = {
+    .name = "nasinspect",
+    .purpose = "shows the models of a run, and derives one again",
+    .uses = inspect_uses,
+    .options = inspect_options,
+    .least = 1,
+    .most = 2,
+    .first = WORDS_FOLDERS,
+    .description =
+        "Prints the candidates and final fits of the run folder RUN as its journal tells of them: parent,\n"
+        "what made it of that (morphs), hyperparameters where they are not the job's, validation accuracy,\n"
+        "parameters, steps, and the hash of its file; with ID that model alone, with each tensor of its\n"
+        "weights, if its file is still there.\n"
+        "\n"
+        "--replay derives a model again in a folder that is thrown away: nasrun goes on from before it was\n"
+        "begun, with the journal's seed, parents and morphs, and the new file's hash is compared with the\n"
+        "journal's. Parents whose files are gone are trained again first. The data have to lie where the\n"
+        "job says, from where this is started. It is not possible where a clock decided how long the\n"
+        "training took (budget.seconds without budget.clock = \"model\"), and tells nothing on another kind\n"
+        "of device, or with another version: their roundings differ.",
+    .examples = inspect_examples,
     .statuses = usual_statuses,
 };
