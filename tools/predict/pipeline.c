@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Images of a step: what a processor's caches hold, and what keeps a GPU busy. Batches that may wait for earlier ones to
- * be written, for each thread. */
+/* Images of a step: what a processor's caches hold, and what keeps a GPU busy. Batches that may wait for earlier ones
+ * to be written, for each thread. */
 enum { BATCH_HOST = 32, BATCH_GPU = 256, BATCHES_EACH = 4 };
 
 /* A network that is ready. Those of the host belong to a thread each; a GPU's is shared. */
