@@ -124,7 +124,7 @@ static enum status classify(struct pipeline *p, struct worker *worker, struct en
         return st;
     pthread_mutex_lock(&engine->lock);
     memcpy(predictor->pixels, worker->pixels, (size_t)batch->count * bytes);
-    st = predictor_run(predictor, batch->count, err);
+    st = batch_has_images(batch) ? predictor_run(predictor, batch->count, err) : ST_OK;
     if (st == ST_OK)
         st =
             batch_write(batch, p->source, p->style, predictor->answers, p->options->stop, worker->order, err);
