@@ -174,7 +174,11 @@ static enum status read_candidate(struct history *history, const struct event_ca
                                     .gain_deviation = NAN,
                                     .informed = event->prior >= 0,
                                     .time = NAN,
-                                    .validation_accuracy = NAN};
+                                    .validation_accuracy = NAN,
+                                    .validation_loss = NAN,
+                                    .steps = -1,
+                                    .epochs = -1,
+                                    .stage = event->stage};
 #define GIVEN(name, usual_scale) model->hyperparameters.name = event->name;
     JOB_SEARCHED(GIVEN)
 #undef GIVEN
@@ -225,6 +229,9 @@ static enum status read_model(struct history *history, const struct event *read,
     model->finished = true;
     model->time = read->time;
     model->validation_accuracy = read->model.validation_accuracy;
+    model->validation_loss = read->model.validation_loss;
+    model->steps = read->model.steps;
+    model->epochs = read->model.epochs;
     model->gain = read->model.gain;
     model->gain_deviation = read->model.gain_deviation;
     if (read->model.hash == NULL)
@@ -434,6 +441,28 @@ static enum status read_events(const char *path, const struct journal_lines *lin
     return st;
 }
 
+enum status history_graph(const struct history *history, int64_t id, struct graph *graph, struct error *err)
+{
+    struct journal_lines lines = {0};
+    const struct event *event;
+    *graph = (struct graph){0};
+    enum status st = journal_load(history->path, &lines, err);
+    if (st != ST_OK)
+        return st;
+    struct event_reader reader = event_reader_open(history->path, &lines);
+    bool found = false;
+    while (!found && (st = event_next(&reader, &event, err)) == ST_OK && event != NULL) {
+        found = event->kind == EVENT_CANDIDATE && event->candidate.id == id;
+        if (found)
+            st = graph_from_json(graph, event->candidate.graph, err);
+    }
+    if (st == ST_OK && !found)
+        st = error_set(err, ST_RANGE, "%s: no model %lld", history->path, (long long)id);
+    event_reader_close(&reader);
+    journal_lines_free(&lines);
+    return st;
+}
+
 enum status history_load(const char *run_folder, struct history *history, struct error *err)
 {
     struct journal_lines lines = {0};
@@ -447,10 +476,10 @@ enum status history_load(const char *run_folder, struct history *history, struct
         st = read_events(path, &lines, history, err);
     if (st == ST_OK && history->classes == 0)
         st = error_set(err, ST_FORMAT, "%s: no run event in %zu lines, expected one", path, lines.count);
+    history->path = path;
     if (st != ST_OK)
         history_free(history);
     journal_lines_free(&lines);
-    free(path);
     return st;
 }
 
@@ -483,7 +512,7 @@ void history_free(struct history *history)
     free(history->models);
     free(history->tests);
     free(history->budget);
-    free(history->fingerprint);
+    free(history->path);
     free(history->job);
     *history = (struct history){0};
 }

@@ -34,4 +34,5 @@ check "200 random networks" "$venv/bin/python" tests/python/check_onnx.py "$work
 check "test_onnx --write-int8" $helpers/onnx/test_onnx --write-int8 "$work/coded"
 check "200 random networks in int8" "$venv/bin/python" tests/python/check_onnx.py --int8 "$work/coded"
 check "report.txt" "$venv/bin/python" tests/python/check_report.py "$run"
+check "predictions.csv" "$venv/bin/python" tests/python/check_predictions.py "$run"
 finish

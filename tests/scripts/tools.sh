@@ -1,5 +1,5 @@
 #!/bin/sh
-# nasreport, nasplot, naspredict and nasexport on a run folder, and their one line for bad input.
+# nasreport, nasplot, naspredict, nasexport and nasinspect on a run folder, and their one line for bad input.
 . tests/support/script.sh
 make_data "$work/data"
 make_job "$work/job.cfg" "$work/data"
@@ -112,7 +112,7 @@ unset TMPDIR
 check "nasexport to nothing" refused "$bin/nasexport" --onnx= "$run"
 check "nasexport into a folder that is missing" refused "$bin/nasexport" --onnx="$work/missing/model.onnx" "$run"
 
-for tool in nasreport nasplot naspredict nasexport; do
+for tool in nasreport nasplot naspredict nasexport nasinspect; do
     check "$tool without arguments" refused "$bin/$tool"
     check "$tool with an unknown option" refused "$bin/$tool" --colour "$run"
     for option in -h --help; do
@@ -121,6 +121,7 @@ for tool in nasreport nasplot naspredict nasexport; do
     check "$tool --version" [ "$("$bin/$tool" --version)" = "$tool $(sed -n 's/^#define NASRUN_VERSION  *"\(.*\)"$/\1/p' host/base/version.h)" ]
 done
 check "nasreport on a folder that is missing: $(cat "$work/err" 2>/dev/null)" refused "$bin/nasreport" "$work/missing"
+check "nasinspect on a folder that is missing" refused "$bin/nasinspect" "$work/missing"
 check "nasplot on a folder that is missing" refused "$bin/nasplot" "$work/missing"
 check "naspredict on a folder that is missing" refused "$bin/naspredict" "$work/missing" "$work/data/two.png"
 check "naspredict on an image that is missing" refused "$bin/naspredict" "$run" "$work/missing.png"
@@ -151,5 +152,6 @@ mkdir "$work/as_it_is"
 cp "$run/journal.jsonl" "$run/model.safetensors" "$work/as_it_is"
 spare nasreport
 spare nasplot
+spare nasinspect
 spare naspredict "$work/data/two.png"
 finish
