@@ -174,7 +174,11 @@ static enum status read_candidate(struct history *history, const struct event_ca
                                     .gain_deviation = NAN,
                                     .informed = event->prior >= 0,
                                     .time = NAN,
-                                    .validation_accuracy = NAN};
+                                    .validation_accuracy = NAN,
+                                    .validation_loss = NAN,
+                                    .steps = -1,
+                                    .epochs = -1,
+                                    .stage = event->stage};
 #define GIVEN(name, usual_scale) model->hyperparameters.name = event->name;
     JOB_SEARCHED(GIVEN)
 #undef GIVEN
@@ -225,6 +229,9 @@ static enum status read_model(struct history *history, const struct event *read,
     model->finished = true;
     model->time = read->time;
     model->validation_accuracy = read->model.validation_accuracy;
+    model->validation_loss = read->model.validation_loss;
+    model->steps = read->model.steps;
+    model->epochs = read->model.epochs;
     model->gain = read->model.gain;
     model->gain_deviation = read->model.gain_deviation;
     if (read->model.hash == NULL)

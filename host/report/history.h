@@ -52,6 +52,9 @@ struct history_model { /* one candidate */
     bool smaller;               /* its batch, than the job's */
     double time;                /* when it finished */
     double validation_accuracy; /* of the finished model */
+    double validation_loss;     /* likewise; NAN before */
+    int64_t steps, epochs;      /* that it was trained; -1 before */
+    int32_t stage;              /* from 0 */
     char *hash;                 /* of its file; NULL: unknown */
     char *made_by;              /* what made it of its parent, in words */
     struct history_hyperparameters hyperparameters;

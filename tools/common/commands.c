@@ -41,6 +41,8 @@ static const struct command_option export_options[] = {
     {1, 0, "onnx", "FILE", WORDS_FILES, "write the model as ONNX"},
     {2, 0, "c", "FILE", WORDS_FILES, "write the model as one file of C99"},
     {3, 0, "int8", NULL, WORDS_NONE, "in whole numbers of 8 bits, and say what that costs"},
+    {4, 0, "precision", "P", WORDS_NONE,
+     "with a threshold for each class, from which on it was right in that share of validation images"},
     {0},
 };
 static const struct command_option study_options[] = {
@@ -52,6 +54,13 @@ static const struct command_option study_options[] = {
     {0},
 };
 static const char *const study_uses[] = {"[OPTION ...] JOB.cfg [KEY=VALUE ...]", NULL};
+static const struct command_option inspect_options[] = {
+    {INSPECT_OPTION_FORMAT, 0, "format", "FORMAT", WORDS_NONE, "text, the default, json or csv"},
+    {INSPECT_OPTION_REPLAY, 0, "replay", "ID", WORDS_NONE,
+     "derive that model again, and compare its bytes with the hash in the journal"},
+    {0},
+};
+static const char *const inspect_uses[] = {"[OPTION ...] RUN [ID]", NULL};
 static const char *const run_uses[] = {"[OPTION ...] RUN", NULL};
 static const char *const runs_uses[] = {"[OPTION ...] RUN", "[OPTION ...] RUN RUN ...", NULL};
 static const char *const predict_uses[] = {"[OPTION ...] RUN PATH ...", "[OPTION ...] --list=FILE RUN",
@@ -74,6 +83,11 @@ static const struct command_example report_examples[] = {
 
 static const struct command_example predict_examples[] = {
     {"naspredict runs/photos new/*.jpg", "the path, the class and its probability of each image"},
+    {"find /archive -name '*.jpg' -print0 | naspredict --null --list=- --format=csv runs/photos",
+     "a million of them, as a table"},
+    {"naspredict --data=photos.cfg --split=validation --all --format=jsonl runs/photos",
+     "what the model says of the data's own images"},
+    {"naspredict --precision=0.99 runs/photos new", "only what is sure; the class of the others is empty"},
     {0},
 };
 
@@ -97,6 +111,14 @@ static const struct command_status study_statuses[] = {
     {0},
 };
 
+static const struct command_example inspect_examples[] = {
+    {"nasinspect runs/photos", "a line for each model"},
+    {"nasinspect runs/photos 7", "all of model 7, with the shapes and norms of its weights"},
+    {"nasinspect --format=csv runs/photos", "for a table"},
+    {"nasinspect --replay=7 runs/photos", "trains model 7 again, and tells whether it is the same"},
+    {0},
+};
+
 static const struct command_status usual_statuses[] = {
     {COMMAND_DONE, "done"},
     {COMMAND_ERROR, "an error, told in one line"},
@@ -106,7 +128,7 @@ static const struct command_status usual_statuses[] = {
 static const struct command_status predict_statuses[] = {
     {COMMAND_DONE, "done"},
     {COMMAND_SOME_FAILED, "some images could not be read, a line for each; the others were classified"},
-    {COMMAND_ERROR, "an error, told in one line, or no image could be read"},
+    {COMMAND_ERROR, "an error, told in one line, or no image could be read, or --on-error=stop has stopped"},
     {0},
 };
 
@@ -144,7 +166,8 @@ const struct command nasreport_command = {
     .others = WORDS_FOLDERS,
     .description =
         "Writes report.txt and report.json of the run folder RUN (report-STAGE.txt and .json too when it\n"
-        "has several stages) and prints report.txt.\n"
+        "has several stages) and prints report.txt. ROC AUC and average precision come from predictions.csv,\n"
+        "where that is as the run wrote it.\n"
         "\n"
         "Of several runs it writes nothing and prints a table: accuracies on the test images by budget and\n"
         "seed, their means and deviations; then the runs in pairs, image by image, as far as they have the "
@@ -164,13 +187,41 @@ const struct command naspredict_command = {
     .first = WORDS_FOLDERS,
     .others = WORDS_FILES,
     .description =
-        "Reads PNG and JPEG images and prints a line for each: its path, the class that the model of the "
-        "run\n"
-        "folder RUN finds, and the class's probability, separated by tabs. Several views of an image, as it "
-        "is,\n"
-        "shifted by a pixel and mirrored, are averaged as the run's test did it (evaluate.views). With "
-        "--views: 1\n"
-        "the image alone, 2 mirrored too, 3 shifted too, 6 both.",
+        "Classifies images (PNG, JPEG, WebP, GIF, TIFF, BMP) with the model of the run folder RUN, and "
+        "prints a\n"
+        "line for each, in the order in which they were named: its path, the class, and the class's\n"
+        "probability. Of a folder all images below it are taken, by name; a list may name folders, too. A "
+        "list\n"
+        "is read as it comes: it may be a pipe, and of any length. Ends of lines may be \\n or \\r\\n, and "
+        "empty\n"
+        "lines are passed over.\n"
+        "\n"
+        "tsv has these three in columns, without a line of names; \\t, \\n, \\r and \\\\ in a name stand for "
+        "a tab,\n"
+        "the ends of a line and a backslash. csv has a line of names, and is quoted by RFC 4180; its lines "
+        "end in\n"
+        "\\n. jsonl has an object in each line. A path that is no UTF-8 stays as it is in tsv and csv; in "
+        "jsonl\n"
+        "each wrong byte is U+FFFD, and \"path_base64\" has all of them.\n"
+        "\n"
+        "--top=K adds the next most probable classes with their probabilities (class_2, probability_2 ...; "
+        "in\n"
+        "jsonl \"top\" has all K), --all every class's probability (p_NAME; \"probabilities\"), in the order "
+        "of the\n"
+        "network's outputs, --data the true class (\"truth\"). Images of IDX and CIFAR files are called by "
+        "their\n"
+        "number from 0. Under --threshold and --precision the class of an image may be empty, null in jsonl; "
+        "its\n"
+        "probability is then that of the most probable class. --precision takes the thresholds from what\n"
+        "RUN/predictions.csv says of validation images that were not trained on.\n"
+        "\n"
+        "An image that can't be read costs a line on stderr and status 1, and nothing else; so does a "
+        "folder\n"
+        "without images. Probabilities are calibrated. Several views of an image, as it is, shifted by a "
+        "pixel\n"
+        "and mirrored, are averaged as the run's test did it (evaluate.views). With --views: 1 the image "
+        "alone,\n"
+        "which is the fastest, 2 mirrored too, 3 shifted too, 6 both.",
     .examples = predict_examples,
     .statuses = predict_statuses,
 };
@@ -208,7 +259,11 @@ const struct command nasexport_command = {
                    "QuantizeLinear and DequantizeLinear (QDQ); as C without floating-point numbers before "
                    "the last layer.\n"
                    "\n"
-                   "Before a file is kept it is run: ONNX is read back, C compiled by cc. The answers to "
+                   "--precision: from what probability on a class was right in that share of the validation images that\n"
+        "were not trained on, by the export's own answers. ONNX has them in its metadata, \"thresholds\" and\n"
+        "\"precision\", C in NAME_thresholds.\n"
+        "\n"
+        "Before a file is kept it is run: ONNX is read back, C compiled by cc. The answers to "
                    "test images of the\n"
                    "run are compared with the model's in double precision, in int8 with those of the same "
                    "whole numbers, and\n"
@@ -245,4 +300,28 @@ const struct command nasstudy_command = {
         "runs that are finished as they are.",
     .examples = study_examples,
     .statuses = study_statuses,
+};
+
+const struct command nasinspect_command = {
+    .name = "nasinspect",
+    .purpose = "shows the models of a run, and derives one again",
+    .uses = inspect_uses,
+    .options = inspect_options,
+    .least = 1,
+    .most = 2,
+    .first = WORDS_FOLDERS,
+    .description =
+        "Prints the candidates and final fits of the run folder RUN as its journal tells of them: parent,\n"
+        "what made it of that (morphs), hyperparameters where they are not the job's, validation accuracy,\n"
+        "parameters, steps, and the hash of its file; with ID that model alone, with each tensor of its\n"
+        "weights, if its file is still there.\n"
+        "\n"
+        "--replay derives a model again in a folder that is thrown away: nasrun goes on from before it was\n"
+        "begun, with the journal's seed, parents and morphs, and the new file's hash is compared with the\n"
+        "journal's. Parents whose files are gone are trained again first. The data have to lie where the\n"
+        "job says, from where this is started. It is not possible where a clock decided how long the\n"
+        "training took (budget.seconds without budget.clock = \"model\"), and tells nothing on another kind\n"
+        "of device, or with another version: their roundings differ.",
+    .examples = inspect_examples,
+    .statuses = usual_statuses,
 };

@@ -27,7 +27,10 @@ enum predict_option {
 };
 enum { PREDICT_THREADS_MOST = 1024 };
 
+/* The options of nasinspect. */
+enum { INSPECT_OPTION_FORMAT = 1, INSPECT_OPTION_REPLAY };
+
 extern const struct command nasplot_command, nasreport_command, naspredict_command, nasexport_command,
-    nasstudy_command;
+    nasstudy_command, nasinspect_command;
 
 #endif

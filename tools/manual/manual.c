@@ -12,6 +12,7 @@
 
 const struct command *const manual_commands[] = {&nasrun_command,
                                                  &nasexport_command,
+                                                 &nasinspect_command,
                                                  &nasplot_command,
                                                  &naspredict_command,
                                                  &nasreport_command,
