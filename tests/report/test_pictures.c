@@ -12,6 +12,7 @@
 #include "host/net/start.h"
 #include "host/report/plots.h"
 #include "host/report/runs.h"
+#include "host/report/sheet.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -306,6 +307,27 @@ static void draws_accuracy_against_budget(void **state)
     assert_int_equal(plot_budgets(&picture, &runs, &err), ST_RANGE);
 }
 
+static void draws_a_sheet(void **state)
+{
+    static uint8_t pixels[3 * 24 * 32];
+    static struct sheet sheet = {
+        .class_name = "cat", .channels = 3, .height = 24, .width = 32, .has_nearest = true};
+    uint32_t luck = 4;
+    struct error err;
+    (void)state;
+    for (size_t i = 0; i < sizeof(pixels); i++)
+        pixels[i] = (uint8_t)(draw_number(&luck, 100) + (i % 32) * 4);
+    for (int row = 0; row < SHEET_ROWS; row++) {
+        sheet.counts[row] = SHEET_IMAGES - 3 * row;
+        sheet.totals[row] = 100 * row;
+        for (int32_t i = 0; i < sheet.counts[row]; i++)
+            sheet.images[row][i] =
+                (struct sheet_image){pixels, pixels, "photos/cat/1.jpg", 0.5, "dog", "cat"};
+    }
+    assert_int_equal(plot_errors(&picture, &sheet, &err), ST_OK);
+    compare("errors", "learning");
+}
+
 /* A name with characters that no font here has, if there are any: those of a private area belong to no script. */
 static void tells_of_missing_glyphs(void **state)
 {
@@ -336,6 +358,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(draws_a_network),
         cmocka_unit_test(draws_answers),
         cmocka_unit_test(draws_accuracy_against_budget),
+        cmocka_unit_test(draws_a_sheet),
         cmocka_unit_test(tells_of_missing_glyphs),
     };
     writing = count > 1 && strcmp(arguments[1], "--write-pictures") == 0;
