@@ -208,7 +208,7 @@ static enum status keep_model(void *context, struct error *err)
     if (st == ST_OK)
         st = model_load(kept->path, &again, err);
     if (st == ST_OK)
-        st = onnx_write(&again, &bytes, &length, err);
+        st = onnx_write(&again, NULL, NULL, &bytes, &length, err);
     free(bytes);
     model_free(&again);
     return st;
