@@ -4,6 +4,7 @@
 #include "host/onnx/onnx_write.h"
 #include "tools/common/arguments.h"
 #include "tools/common/commands.h"
+#include "tools/export/fit_thresholds.h"
 #include "tools/export/prove_c.h"
 #include "tools/export/prove_onnx.h"
 
@@ -17,6 +18,7 @@ enum export_kind { EXPORT_ONNX, EXPORT_C, EXPORTS };
 struct wishes {
     const char *paths[EXPORTS]; /* NULL: not asked for */
     bool coded;                 /* int8 */
+    double precision;           /* of the thresholds; 0: none */
 };
 
 struct export
@@ -28,21 +30,21 @@ struct export
 
 /* What is written, and from what. */
 static enum status make(struct proof *proof, const struct wishes *wishes, enum export_kind kind,
-                        struct export *export, struct error *err)
+                        const struct class_thresholds *thresholds, struct export *export, struct error *err)
 {
     const struct evaluation evaluation = {&proof->folded, &proof->plan,
                                           wishes->coded ? &proof->quantisation : NULL};
     char name[CSOURCE_NAME], *text = NULL;
     enum status st;
     if (kind == EXPORT_ONNX) {
-        st = onnx_write(wishes->coded ? &proof->folded : &proof->model, evaluation.quantisation,
+        st = onnx_write(wishes->coded ? &proof->folded : &proof->model, evaluation.quantisation, thresholds,
                         &export->bytes, &export->length, err);
         return st == ST_OK
                    ? prove_onnx(proof, wishes->coded, export->bytes, export->length, &export->outcome, err)
                    : st;
     }
     csource_name(wishes->paths[kind], name);
-    st = csource_write(&evaluation, name, &text, &export->length, err);
+    st = csource_write(&evaluation, name, thresholds, &text, &export->length, err);
     export->bytes = (unsigned char *)text;
     return st == ST_OK ? prove_c(proof, &evaluation, name, text, &export->outcome, err) : st;
 }
@@ -63,17 +65,37 @@ static void tell(const struct proof *proof, const char *path, const struct expor
     putchar('\n');
 }
 
+/* values[classes], when they are wanted. */
+static enum status make_thresholds(const char *run_folder, const struct wishes *wishes, struct proof *proof,
+                                   struct class_thresholds *thresholds, double **values, struct error *err)
+{
+    const struct evaluation evaluation = {&proof->folded, &proof->plan,
+                                          wishes->coded ? &proof->quantisation : NULL};
+    if (!(wishes->precision > 0.0))
+        return ST_OK;
+    *values = calloc((size_t)proof->folded.about.classes, sizeof(**values));
+    if (*values == NULL)
+        return error_memory(err, "thresholds", (size_t)proof->folded.about.classes * sizeof(**values));
+    *thresholds = (struct class_thresholds){wishes->precision, *values};
+    return fit_thresholds(proof, run_folder, &evaluation, wishes->precision, *values, err);
+}
+
 /* All are made and proven before the first is kept. */
 static enum status export_model(const char *run_folder, const struct wishes *wishes, struct error *err)
 {
     struct proof proof;
     struct export exports[EXPORTS] = {{0}};
+    struct class_thresholds thresholds = {0};
+    double *values = NULL;
     enum status st = proof_open(run_folder, &proof, err);
     if (st == ST_OK && wishes->coded)
         st = proof_measure(&proof, err);
+    if (st == ST_OK)
+        st = make_thresholds(run_folder, wishes, &proof, &thresholds, &values, err);
     for (int kind = 0; st == ST_OK && kind < EXPORTS; kind++)
         if (wishes->paths[kind] != NULL) {
-            st = make(&proof, wishes, (enum export_kind)kind, &exports[kind], err);
+            st = make(&proof, wishes, (enum export_kind)kind, values != NULL ? &thresholds : NULL,
+                      &exports[kind], err);
             if (st != ST_OK)
                 error_prefix(err, "%s is not written", wishes->paths[kind]);
         }
@@ -85,15 +107,25 @@ static enum status export_model(const char *run_folder, const struct wishes *wis
             tell(&proof, wishes->paths[kind], &exports[kind]);
         free(exports[kind].bytes);
     }
+    free(values);
     proof_close(&proof);
     return st;
 }
 
-enum { OPTION_ONNX = 1, OPTION_C, OPTION_INT8 };
+enum { OPTION_ONNX = 1, OPTION_C, OPTION_INT8, OPTION_PRECISION };
 
 static enum status take_option(void *context, const struct command_line *line, struct error *err)
 {
     struct wishes *wishes = context;
+    char *end;
+    if (line->option == OPTION_PRECISION) {
+        wishes->precision = strtod(line->value, &end);
+        return *end == '\0' && wishes->precision > 0.0 && wishes->precision <= 1.0
+                   ? ST_OK
+                   : error_set(err, ST_RANGE,
+                               "--precision: found \"%.40s\", expected a number above 0, at most 1",
+                               line->value);
+    }
     if (line->option == OPTION_INT8) {
         wishes->coded = true;
         return ST_OK;

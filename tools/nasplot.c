@@ -1,4 +1,4 @@
-/* nasplot RUN: makes a run's plots anew from its journal, also while it runs. */
+/* nasplot RUN ...: makes a run's plots anew from its journal, also while it runs; of several runs one plot. */
 #include "host/report/report.h"
 #include "tools/common/arguments.h"
 #include "tools/common/commands.h"
@@ -27,7 +27,12 @@ int main(int argc, char **argv)
 
     if (!arguments_read(&nasplot_command, argc, argv, take_option, &request, &line, &status))
         return status;
-    if (report_write_plots(line.words[0], &request, &err) != ST_OK) {
+    if (line.word_count > 1 && request.folder == NULL)
+        request.folder = "plots";
+    const enum status st = line.word_count > 1
+                               ? report_plot_several(line.words, line.word_count, &request, &err)
+                               : report_write_plots(line.words[0], &request, &err);
+    if (st != ST_OK) {
         fprintf(stderr, "nasplot: %s\n", err.message);
         return COMMAND_ERROR;
     }

@@ -1,4 +1,5 @@
-/* A C file that is being written, shared by the files of this room. Errors of the stream are looked at once, at the end. */
+/* A C file that is being written, shared by the files of this room. Errors of the stream are looked at once, at the
+ * end. */
 #ifndef NASRUN_CSOURCE_CSOURCE_H
 #define NASRUN_CSOURCE_CSOURCE_H
 

@@ -81,6 +81,21 @@ static void write_head(struct csource *source)
     fputs("};\n\n", source->out);
 }
 
+static void write_thresholds(struct csource *source, const struct class_thresholds *thresholds)
+{
+    const char *name = source->name;
+    fprintf(source->out,
+            "/* Of answers with at least that probability %g were right, of validation images; 2: none is "
+            "enough. */\n"
+            "extern const float %s_thresholds[%s_classes];\n"
+            "const float %s_thresholds[%s_classes] = {",
+            thresholds->precision, name, name, name, name);
+    for (int32_t k = 0; k < source->evaluation->folded->about.classes; k++)
+        csource_item_float(source, (size_t)k,
+                           isinf(thresholds->values[k]) ? 2.0f : (float)thresholds->values[k]);
+    fputs("};\n\n", source->out);
+}
+
 /* ---- what the layers are ---- */
 
 static void write_channels(struct csource *source, const char *name, bool factor)
@@ -200,7 +215,8 @@ static void write_pieces(struct csource *source)
             fputs(is_coded(source) ? csource_code_piece(piece) : csource_float_piece(piece), source->out);
 }
 
-enum status csource_write(const struct evaluation *evaluation, const char *name, char **text, size_t *length,
+enum status csource_write(const struct evaluation *evaluation, const char *name,
+                          const struct class_thresholds *thresholds, char **text, size_t *length,
                           struct error *err)
 {
     struct csource source = {.evaluation = evaluation, .name = name};
@@ -209,6 +225,8 @@ enum status csource_write(const struct evaluation *evaluation, const char *name,
     if (source.out == NULL)
         return error_memory(err, "a C file", evaluation->folded->table.total);
     write_head(&source);
+    if (thresholds != NULL)
+        write_thresholds(&source, thresholds);
     write_constants(&source);
     write_load(&source);
     write_pieces(&source);

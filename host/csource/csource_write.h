@@ -4,6 +4,7 @@
  * With NAME the file offers
  *     int NAME_classify(const unsigned char *image, float *probabilities);
  *     const char *const NAME_class_names[NAME_classes];
+ *     const float NAME_thresholds[NAME_classes];     where they are wanted; above 1: no probability is enough
  * and the enumerators NAME_classes, NAME_height, NAME_width, NAME_channels. `image` is height x width x channels bytes,
  * the channels of a pixel side by side, as decoders and cameras have them (and unlike the ONNX file's). Normalisation,
  * temperature and softmax are inside; the answers are those of one view. It allocates nothing: values lie in one static
@@ -13,6 +14,7 @@
 #define NASRUN_CSOURCE_CSOURCE_WRITE_H
 
 #include "host/inference/evaluate.h"
+#include "host/model/class_thresholds.h"
 
 enum { CSOURCE_NAME = 64 };
 
@@ -20,8 +22,9 @@ enum { CSOURCE_NAME = 64 };
 void csource_name(const char *path, char name[CSOURCE_NAME]);
 
 /* The file's text, malloc'd, the caller's to free, with '\0' behind it. Values are float32; with a quantisation int8,
- * and no floats before the logits. The same model gives the same bytes. */
-enum status csource_write(const struct evaluation *evaluation, const char *name, char **text, size_t *length,
+ * and no floats before the logits. `thresholds` NULL: none. The same model gives the same bytes. */
+enum status csource_write(const struct evaluation *evaluation, const char *name,
+                          const struct class_thresholds *thresholds, char **text, size_t *length,
                           struct error *err);
 
 #endif

@@ -241,6 +241,9 @@ struct resize_order {
  * every pixel counts. Equal sizes copy exactly. */
 enum status data_resize(struct resize_work *work, const struct resize_order *order, uint8_t *to,
                         struct error *err);
+/* Decodes a file of at most DATA_MAX_PIXELS for that order, of which fit, to_height and to_width count, opened once. */
+enum status image_decode_for(const char *path, int32_t channels, const struct resize_order *resize,
+                             struct image *image, struct error *err);
 /* How much of an image may be shrunk while decoding before it is resized: 1, 2, 4 or 8, leaving at least
  * twice the resolution wanted. */
 int32_t data_resize_shrink(int32_t height, int32_t width, enum job_fit fit, int32_t to_height,

@@ -30,26 +30,18 @@ enum status image_reader_new(int32_t channels, int32_t height, int32_t width, co
 enum status image_reader_read(struct image_reader *reader, const char *path, uint8_t *pixels,
                               struct error *err)
 {
-    struct image image = {0};
-    struct image_info info;
-    enum status st = image_probe(path, &info, err);
-    if (st == ST_OK)
-        st = image_check_pixels(path, &info, DATA_MAX_PIXELS, err);
-    if (st == ST_OK)
-        st = image_decode(
-            path, reader->channels,
-            data_resize_shrink(info.height, info.width, reader->fit, reader->height, reader->width), NULL,
-            &image, err);
-    if (st == ST_OK)
-        st = data_resize(&reader->work,
-                         &(struct resize_order){.from = image.pixels,
-                                                .channels = reader->channels,
-                                                .height = image.height,
-                                                .width = image.width,
-                                                .fit = reader->fit,
-                                                .to_height = reader->height,
-                                                .to_width = reader->width},
-                         pixels, err);
+    struct resize_order order = {.channels = reader->channels,
+                                 .fit = reader->fit,
+                                 .to_height = reader->height,
+                                 .to_width = reader->width};
+    struct image image;
+    enum status st = image_decode_for(path, reader->channels, &order, &image, err);
+    if (st != ST_OK)
+        return st;
+    order.from = image.pixels;
+    order.height = image.height;
+    order.width = image.width;
+    st = data_resize(&reader->work, &order, pixels, err);
     free(image.pixels);
     return st;
 }

@@ -1,5 +1,5 @@
-/* What layers compute with codes (quantise.h), as numbers and tables: from them networks are evaluated and written as C.
- * Tables stand in order of codes, from CODE_LEAST on. Sums are rounded half away from zero and cut off. */
+/* What layers compute with codes (quantise.h), as numbers and tables: from them networks are evaluated and written as
+ * C. Tables stand in order of codes, from CODE_LEAST on. Sums are rounded half away from zero and cut off. */
 #ifndef NASRUN_INFERENCE_CODE_H
 #define NASRUN_INFERENCE_CODE_H
 

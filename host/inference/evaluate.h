@@ -1,6 +1,6 @@
-/* Folded networks run on the processor by plain loops over one image's values in the plan's arena, EVALUATE_LANES images
- * side by side: in float32, or with the codes of a quantisation in whole numbers, exactly. That is what exports are
- * written from and compared with; devices are faster, but show nothing of what is between, and know no codes.
+/* Folded networks run on the processor by plain loops over one image's values in the plan's arena, EVALUATE_LANES
+ * images side by side: in float32, or with the codes of a quantisation in whole numbers, exactly. That is what exports
+ * are written from and compared with; devices are faster, but show nothing of what is between, and know no codes.
  *
  * The images' groups are shared by OpenMP's threads; results do not depend on how many there are. */
 #ifndef NASRUN_INFERENCE_EVALUATE_H

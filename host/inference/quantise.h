@@ -1,6 +1,6 @@
-/* A folded network in whole numbers: what a layer yields is coded in int8 as scale * (code - zero), kernels in int8 with
- * a scale for each output channel and no zero, biases in int32 by both scales. What the layers compute with codes is
- * defined in evaluate.h. */
+/* A folded network in whole numbers: what a layer yields is coded in int8 as scale * (code - zero), kernels in int8
+ * with a scale for each output channel and no zero, biases in int32 by both scales. What the layers compute with codes
+ * is defined in evaluate.h. */
 #ifndef NASRUN_INFERENCE_QUANTISE_H
 #define NASRUN_INFERENCE_QUANTISE_H
 

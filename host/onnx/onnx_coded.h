@@ -9,8 +9,8 @@
 char *onnx_coded_value(struct onnx_parts *parts, Onnx__GraphProto *graph, char *output,
                        const struct coding *coding);
 
-/* A layer's kernel, with `rank` dimensions, or its bias as codes and back: a node, two tensors. `name` is that of what it
- * yields; `read` how the layer's input is coded, of which a bias's scale is made. Returns the name. */
+/* A layer's kernel, with `rank` dimensions, or its bias as codes and back: a node, two tensors. `name` is that of what
+ * it yields; `read` how the layer's input is coded, of which a bias's scale is made. Returns the name. */
 struct onnx_coded_weight {
     const struct model *model;
     const struct quantisation *codes;

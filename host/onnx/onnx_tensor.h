@@ -11,8 +11,8 @@
 
 enum { ONNX_MOST_RANK = 4 };
 
-/* A tensor of at most four dimensions, checked: as many values as the dimensions say. Of whole numbers, int8 or int32, the
- * values are those times a scale, once that is known. */
+/* A tensor of at most four dimensions, checked: as many values as the dimensions say. Of whole numbers, int8 or int32,
+ * the values are those times a scale, once that is known. */
 struct onnx_tensor {
     int32_t rank;
     int32_t dims[ONNX_MOST_RANK]; /* 1 beyond the rank */
@@ -23,7 +23,8 @@ struct onnx_tensor {
     const struct onnx_tensor *scales; /* one, or one for each index of the first dimension; NULL: not known */
 };
 
-/* `proto` lives as long as the tensor. ST_UNSUPPORTED for other types, whole numbers that are not raw, more dimensions, or data in another file. */
+/* `proto` lives as long as the tensor. ST_UNSUPPORTED for other types, whole numbers that are not raw, more
+ * dimensions, or data in another file. */
 enum status onnx_tensor_of(const Onnx__TensorProto *proto, struct onnx_tensor *tensor, struct error *err);
 
 /* The whole number, or the value, at that place; whole numbers without scales count as they are. */

@@ -18,7 +18,7 @@ enum {
     NODES_BESIDE = 6, /* normalisation, temperature and softmax */
     CONSTANTS = 4,
     TENSORS_BESIDE = 3 + CONSTANTS,
-    METADATA = 7,
+    METADATA = 9,
     CHANNELS = 4
 };
 
@@ -322,6 +322,22 @@ static void write_about(struct writing *w, Onnx__ModelProto *model)
                      onnx_text(&w->parts, "%.17g", about->validation_accuracy));
 }
 
+static void write_thresholds(struct writing *w, Onnx__ModelProto *model,
+                             const struct class_thresholds *thresholds)
+{
+    cJSON *values = cJSON_CreateArray();
+    for (int32_t k = 0; k < w->model->about.classes; k++) {
+        cJSON *value =
+            isinf(thresholds->values[k]) ? cJSON_CreateNull() : cJSON_CreateNumber(thresholds->values[k]);
+        if (!cJSON_AddItemToArray(values, value)) {
+            cJSON_Delete(value);
+            w->parts.failed = true;
+        }
+    }
+    add_metadata(w, model, "thresholds", json_text(w, values));
+    add_metadata(w, model, "precision", onnx_text(&w->parts, "%.9g", thresholds->precision));
+}
+
 /* ---- the whole ---- */
 
 /* Arrays as long as they may become. */
@@ -376,8 +392,9 @@ static enum status pack(const Onnx__ModelProto *model, unsigned char **bytes, si
     return ST_OK;
 }
 
-enum status onnx_write(const struct model *model, const struct quantisation *codes, unsigned char **bytes,
-                       size_t *length, struct error *err)
+enum status onnx_write(const struct model *model, const struct quantisation *codes,
+                       const struct class_thresholds *thresholds, unsigned char **bytes, size_t *length,
+                       struct error *err)
 {
     struct writing w = {.model = model, .codes = codes};
     Onnx__ModelProto whole;
@@ -402,6 +419,8 @@ enum status onnx_write(const struct model *model, const struct quantisation *cod
     if (!w.parts.failed) {
         write_graph(&w);
         write_about(&w, &whole);
+        if (thresholds != NULL)
+            write_thresholds(&w, &whole, thresholds);
     }
     enum status st = w.parts.failed ? error_memory(err, "ONNX", model->table.total * sizeof(float))
                                     : pack(&whole, bytes, length, err);

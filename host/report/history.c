@@ -441,6 +441,28 @@ static enum status read_events(const char *path, const struct journal_lines *lin
     return st;
 }
 
+enum status history_graph(const struct history *history, int64_t id, struct graph *graph, struct error *err)
+{
+    struct journal_lines lines = {0};
+    const struct event *event;
+    *graph = (struct graph){0};
+    enum status st = journal_load(history->path, &lines, err);
+    if (st != ST_OK)
+        return st;
+    struct event_reader reader = event_reader_open(history->path, &lines);
+    bool found = false;
+    while (!found && (st = event_next(&reader, &event, err)) == ST_OK && event != NULL) {
+        found = event->kind == EVENT_CANDIDATE && event->candidate.id == id;
+        if (found)
+            st = graph_from_json(graph, event->candidate.graph, err);
+    }
+    if (st == ST_OK && !found)
+        st = error_set(err, ST_RANGE, "%s: no model %lld", history->path, (long long)id);
+    event_reader_close(&reader);
+    journal_lines_free(&lines);
+    return st;
+}
+
 enum status history_load(const char *run_folder, struct history *history, struct error *err)
 {
     struct journal_lines lines = {0};
@@ -454,10 +476,10 @@ enum status history_load(const char *run_folder, struct history *history, struct
         st = read_events(path, &lines, history, err);
     if (st == ST_OK && history->classes == 0)
         st = error_set(err, ST_FORMAT, "%s: no run event in %zu lines, expected one", path, lines.count);
+    history->path = path;
     if (st != ST_OK)
         history_free(history);
     journal_lines_free(&lines);
-    free(path);
     return st;
 }
 
@@ -490,7 +512,7 @@ void history_free(struct history *history)
     free(history->models);
     free(history->tests);
     free(history->budget);
-    free(history->fingerprint);
+    free(history->path);
     free(history->job);
     *history = (struct history){0};
 }

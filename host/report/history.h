@@ -6,6 +6,7 @@
 
 #include "host/base/error.h"
 #include "host/journal/events.h"
+#include "host/net/graph.h"
 #include "spec/job.h"
 
 #include <stdbool.h>
@@ -105,6 +106,7 @@ struct history_test { /* one stage's evaluation on the test set */
 };
 
 struct history {
+    char *path; /* of the journal */
     int32_t classes;
     int32_t skipped; /* files that could not be read and were left out */
     struct history_data data;
@@ -132,6 +134,9 @@ void history_free(struct history *history); /* a zeroed history is allowed */
 
 /* NULL when absent. */
 const struct history_model *history_find(const struct history *history, int64_t id);
+
+/* The network of that model, from the same journal: the caller's to free. ST_RANGE when there is none. */
+enum status history_graph(const struct history *history, int64_t id, struct graph *graph, struct error *err);
 
 /* The last stage's model or, before there is one, that of the highest validation accuracy, which is no baseline; NULL
  * without any. */

@@ -5,7 +5,9 @@
 #include "host/report/canvas.h"
 #include "host/report/history.h"
 #include "host/report/metrics.h"
+#include "host/report/predictions.h"
 #include "host/report/report.h"
+#include "host/report/scores.h"
 
 /* Of more classes a confusion matrix has no numbers. */
 enum { PLOT_NUMBERED_CLASSES = 30 };
@@ -23,10 +25,42 @@ enum status plot_learning(struct picture *picture, const struct history *history
 /* Validation accuracy of every finished model against time, the best so far, the tests and the budgets' ends. */
 enum status plot_progress(struct picture *picture, const struct history *history, struct error *err);
 
-/* All that there are of a tested stage, with its number in their names unless stage < 0, and of the whole run. The
- * request has a folder. */
-enum status plots_write_stage(struct plot_request *request, const struct history *history,
-                              const struct history_test *test, const struct metrics *metrics, int64_t stage,
+/* Of the test images in `predictions`: accuracy against the probability of the answer; precision against recall, of up
+ * to twelve classes, the worst if there are more. */
+enum status plot_reliability(struct picture *picture, const struct predictions *predictions,
+                             struct error *err);
+enum status plot_precision(struct picture *picture, const struct predictions *predictions,
+                           const struct rankings *rankings, struct error *err);
+
+/* Which model came from which, by what, and what that brought. Of very many the best, with those that they come from. */
+enum status plot_family(struct picture *picture, const struct history *history, struct error *err);
+
+/* A network from its image to its classes; `graph` is inferred. */
+enum status plot_network(struct picture *picture, const struct graph *graph, const char *title,
+                         struct error *err);
+
+/* What these plots show, as comma-separated values. Write errors stick in the stream. */
+void data_confusion(FILE *out, const struct history *history, const struct history_test *test,
+                    const struct metrics *metrics);
+void data_reliability(FILE *out, const struct predictions *predictions);
+void data_learning(FILE *out, const struct history *history);
+void data_progress(FILE *out, const struct history *history);
+
+/* "folder/NAME[-stage].png", or as is asked for; malloc'd, NULL when out of memory. */
+char *plots_path(const struct plot_request *request, const char *name, int64_t stage);
+
+/* What the plots of a tested stage are made of. */
+struct plots_stage {
+    const struct history *history;
+    const struct history_test *test;
+    const struct metrics *metrics;
+    const struct predictions *predictions; /* NULL: they are not there */
+    const struct rankings *rankings;       /* of the predictions */
+};
+
+/* All that there are of a tested stage, with its number in their names unless that is below 0, and of the whole run.
+ * The request has a folder. */
+enum status plots_write_stage(struct plot_request *request, const struct plots_stage *stage, int64_t number,
                               struct error *err);
 enum status plots_write_run(struct plot_request *request, const struct history *history, struct error *err);
 

@@ -25,6 +25,7 @@ struct stage {
     const struct history *history;
     const struct history_test *test;
     struct metrics metrics;
+    struct predictions predictions;
     struct rankings rankings;
     bool ranked; /* predictions.csv, by which they were made, is the stage's own */
 };
@@ -54,8 +55,9 @@ static enum status read_predictions(const char *run_folder, const struct history
 }
 
 /* Of the test images, which come first. */
-static enum status rank_stage(struct stage *stage, const struct predictions *predictions, struct error *err)
+static enum status rank_stage(struct stage *stage, struct error *err)
 {
+    const struct predictions *predictions = &stage->predictions;
     int32_t count = 0;
     if (predictions->classes != stage->history->classes)
         return ST_OK;
@@ -74,20 +76,19 @@ static enum status rank_stage(struct stage *stage, const struct predictions *pre
 static enum status open_stage(struct stage *stage, const char *run_folder, const struct history *history,
                               const struct history_test *test, struct error *err)
 {
-    struct predictions predictions = {0};
     *stage = (struct stage){.history = history, .test = test};
     enum status st = metrics_from_confusion(&stage->metrics, history->classes, test->counts, err);
     if (st == ST_OK)
-        st = read_predictions(run_folder, test, &predictions, err);
+        st = read_predictions(run_folder, test, &stage->predictions, err);
     if (st == ST_OK)
-        st = rank_stage(stage, &predictions, err);
-    predictions_free(&predictions);
+        st = rank_stage(stage, err);
     return st;
 }
 
 static void close_stage(struct stage *stage)
 {
     metrics_free(&stage->metrics);
+    predictions_free(&stage->predictions);
     rankings_free(&stage->rankings);
 }
 
@@ -153,8 +154,13 @@ static enum status write_stage(const char *run_folder, const struct history *his
         st = write_text(text_path, &stage, err);
     if (st == ST_OK && wanted.report)
         st = write_json(json_path, &stage, err);
+    const struct plots_stage plots = {.history = history,
+                                      .test = test,
+                                      .metrics = &stage.metrics,
+                                      .predictions = stage.ranked ? &stage.predictions : NULL,
+                                      .rankings = &stage.rankings};
     if (st == ST_OK && wanted.plots != NULL)
-        st = plots_write_stage(wanted.plots, history, test, &stage.metrics, number, err);
+        st = plots_write_stage(wanted.plots, &plots, number, err);
 out:
     close_stage(&stage);
     free(text_path);

@@ -4,7 +4,8 @@
  *     report-<stage>.txt, .json          every stage, when there are several
  *     plots/confusion.png                the last stage that was tested; plots/confusion-<stage>.png as above
  *     plots/shares.png                   the same in per cent, up to 30 classes; likewise
- *     plots/learning.png, plots/progress.png
+ *     plots/reliability.png, plots/precision.png    by predictions.csv, when it is there; likewise
+ *     plots/learning.png, plots/progress.png, plots/family.png, plots/network.png
  *
  * Every file is written atomically.
  */
@@ -18,7 +19,7 @@
 #include <stdio.h>
 
 /* What plots are written as. */
-enum plot_format { PLOT_PNG, PLOT_SVG, PLOT_PDF };
+enum plot_format { PLOT_PNG, PLOT_SVG, PLOT_PDF, PLOT_CSV /* what they show, as numbers */ };
 
 /* The reports, then the plots if wanted. ST_RANGE when no stage has been tested: then there are the plots
  * that need no test, and no report. */
@@ -37,6 +38,12 @@ struct plot_request {
     enum plot_format format;
     uint32_t missing; /* set: the first character that no font here has; 0: none */
 };
+
+/* Of several runs together: the table of budgets and seeds with each two runs compared, to a stream; and the plot of
+ * accuracy against budget, budgets.png, into the request's folder. ST_RANGE when no stage has been tested. */
+enum status report_print_several(char *const *run_folders, int32_t count, FILE *out, struct error *err);
+enum status report_plot_several(char *const *run_folders, int32_t count, struct plot_request *request,
+                                struct error *err);
 
 /* The plots alone. Without a tested stage no confusion matrix. */
 enum status report_write_plots(const char *run_folder, struct plot_request *request, struct error *err);

@@ -24,13 +24,19 @@ static const char *const top[] = {CHECKPOINT,           JOURNAL_NAME,
                                   "predictions.csv",    "predictions-#.csv",
                                   "splits.csv",         NULL};
 static const char *const models[] = {"#.safetensors", "#.losses", NULL};
-#define PLOT(name) name ".png", name ".svg", name ".pdf"
+#define PLOT(name) name ".png", name ".svg", name ".pdf", name ".csv"
 static const char *const plots[] = {PLOT("learning"),
                                     PLOT("progress"),
+                                    PLOT("family"),
+                                    PLOT("network"),
                                     PLOT("confusion"),
                                     PLOT("confusion-#"),
                                     PLOT("shares"),
                                     PLOT("shares-#"),
+                                    PLOT("reliability"),
+                                    PLOT("reliability-#"),
+                                    PLOT("precision"),
+                                    PLOT("precision-#"),
                                     NULL};
 #undef PLOT
 

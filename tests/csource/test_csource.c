@@ -81,7 +81,7 @@ static char *write_exported(const struct exported *e, const char *name, size_t *
 {
     struct error err;
     char *text;
-    check(csource_write(&e->evaluation, name, &text, length, &err), &err);
+    check(csource_write(&e->evaluation, name, NULL, &text, length, &err), &err);
     return text;
 }
 

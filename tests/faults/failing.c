@@ -2,10 +2,16 @@
 
 #include "tests/support/fuzz_targets.h"
 
+#include <cairo/cairo.h>
+#include <cjson/cJSON.h>
 #include <dirent.h>
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
+#include <gif_lib.h>
+#include <libconfig.h>
+#include <oneapi/dnnl/dnnl.h>
+#include <png.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +22,11 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
+
+/* jpeglib.h needs the headers above. */
+#include <jerror.h>
+#include <jpeglib.h>
 
 /* cmocka.h needs the headers above. */
 #include <cmocka.h>
@@ -147,7 +158,11 @@ FAILING(ssize_t, read, (int fd, void *to, size_t size), (fd, to, size), EIO, -1)
 FAILING(ssize_t, write, (int fd, const void *from, size_t size), (fd, from, size), ENOSPC, -1)
 FAILING(size_t, fwrite, (const void *from, size_t size, size_t count, FILE *file), (from, size, count, file),
         ENOSPC, 0)
+FAILING(size_t, fread, (void *to, size_t size, size_t count, FILE *file), (to, size, count, file), EIO, 0)
+FAILING(int, ferror, (FILE * file), (file), EIO, 1)
+FAILING(int, fseek, (FILE * file, long at, int from), (file, at, from), EIO, -1)
 FAILING(int, fsync, (int fd), (fd), EIO, -1)
+FAILING(int, fdatasync, (int fd), (fd), EIO, -1)
 FAILING(int, ftruncate, (int fd, off_t size), (fd, size), EIO, -1)
 FAILING(int, fstat, (int fd, struct stat *about), (fd, about), EIO, -1)
 FAILING(int, stat, (const char *path, struct stat *about), (path, about), EIO, -1)
@@ -161,7 +176,60 @@ FAILING(int, pthread_create,
         (pthread_t * thread, const pthread_attr_t *how, void *(*work)(void *), void *context),
         (thread, how, work, context), EAGAIN, EAGAIN)
 
-/* Those with a mode at their end, where there is one. */
+/* Of libraries, whose own allocations are not met: what they say when they have no memory, or can't go on. */
+FAILING(png_infop, png_create_info_struct, (png_const_structrp png), (png), ENOMEM, NULL)
+FAILING(cJSON *, cJSON_Parse, (const char *text), (text), ENOMEM, NULL)
+FAILING(cJSON *, cJSON_ParseWithLength, (const char *text, size_t length), (text, length), ENOMEM, NULL)
+FAILING(int, config_read_string, (config_t * config, const char *text), (config, text), ENOMEM, CONFIG_FALSE)
+FAILING(int, config_setting_set_string, (config_setting_t * setting, const char *text), (setting, text),
+        ENOMEM, CONFIG_FALSE)
+FAILING(cairo_status_t, cairo_status, (cairo_t * cairo), (cairo), ENOMEM, CAIRO_STATUS_NO_MEMORY)
+FAILING(cairo_status_t, cairo_surface_write_to_png_stream,
+        (cairo_surface_t * surface, cairo_write_func_t to, void *context), (surface, to, context), ENOMEM,
+        CAIRO_STATUS_NO_MEMORY)
+FAILING(dnnl_status_t, dnnl_primitive_execute,
+        (const_dnnl_primitive_t primitive, dnnl_stream_t stream, int count, const dnnl_exec_arg_t *arguments),
+        (primitive, stream, count, arguments), EIO, dnnl_runtime_error)
+
+GifFileType *__real_DGifOpen(void *context, InputFunc from, int *number);
+GifFileType *__wrap_DGifOpen(void *context, InputFunc from, int *number);
+GifFileType *__wrap_DGifOpen(void *context, InputFunc from, int *number)
+{
+    if (!fails("DGifOpen", __builtin_return_address(0), ENOMEM))
+        return __real_DGifOpen(context, from, number);
+    *number = D_GIF_ERR_NOT_ENOUGH_MEM;
+    return NULL;
+}
+
+int __real_jpeg_read_header(j_decompress_ptr jpeg, boolean image);
+int __wrap_jpeg_read_header(j_decompress_ptr jpeg, boolean image);
+int __wrap_jpeg_read_header(j_decompress_ptr jpeg, boolean image)
+{
+    if (fails("jpeg_read_header", __builtin_return_address(0), ENOMEM)) {
+        jpeg->err->msg_code = JERR_OUT_OF_MEMORY;
+        jpeg->err->error_exit((j_common_ptr)jpeg); /* does not return */
+    }
+    return __real_jpeg_read_header(jpeg, image);
+}
+
+const char *__real_gzerror(gzFile file, int *number);
+const char *__wrap_gzerror(gzFile file, int *number);
+const char *__wrap_gzerror(gzFile file, int *number)
+{
+    const char *text = __real_gzerror(file, number);
+    if (fails("gzerror", __builtin_return_address(0), ENOMEM))
+        *number = Z_MEM_ERROR;
+    return text;
+}
+
+int __real_gzread(gzFile file, voidp to, unsigned length);
+int __wrap_gzread(gzFile file, voidp to, unsigned length);
+int __wrap_gzread(gzFile file, voidp to, unsigned length)
+{
+    return fails("gzread", __builtin_return_address(0), EIO) ? -1 : __real_gzread(file, to, length);
+}
+
+/* Those with something at their end, where there is one. */
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...)
@@ -171,6 +239,17 @@ int __wrap_open(const char *path, int flags, ...)
     const int mode = (flags & O_CREAT) != 0 ? va_arg(more, int) : 0;
     va_end(more);
     return fails("open", __builtin_return_address(0), EMFILE) ? -1 : __real_open(path, flags, mode);
+}
+
+int __real_fcntl(int fd, int command, ...);
+int __wrap_fcntl(int fd, int command, ...);
+int __wrap_fcntl(int fd, int command, ...)
+{
+    va_list more;
+    va_start(more, command);
+    const int value = va_arg(more, int);
+    va_end(more);
+    return fails("fcntl", __builtin_return_address(0), EMFILE) ? -1 : __real_fcntl(fd, command, value);
 }
 
 int __real_openat(int folder, const char *path, int flags, ...);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -463,6 +464,50 @@ static void names_a_missing_file(void **state)
     assert_non_null(strstr(err.message, "/nonexistent/journal.jsonl"));
 }
 
+/* Lines with a right checksum that are no events, as files and as a first line. */
+static void refuses_other_lines(void **state)
+{
+    static const struct {
+        const char *text, *told;
+    } cases[] = {
+        {"[1,2", "the line is no JSON object"},
+        {"{\"seq\":0,\"time\":1", "expected the numbers \"seq\" and \"time\" and the string \"event\""},
+        {"{\"seq\":\"0\",\"time\":1,\"event\":\"run\"", "expected the numbers \"seq\""},
+        {"{\"seq\":0,\"time\":1e999,\"event\":\"run\"", "expected the numbers \"seq\""},
+        {"{\"seq\":7,\"time\":1,\"event\":\"run\"", "seq is 7, expected 0"},
+        {"{\"seq\":0,\"time\":1,\"event\":\"stage\"", "its first event is stage, expected run"},
+        {NULL, "has no checksum"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct journal_lines lines;
+        struct error err;
+        const char *text = cases[i].text;
+        FILE *file = fopen(path, "wb");
+        assert_non_null(file);
+        if (text != NULL)
+            fprintf(file, "%s,\"crc\":\"%08x\"}\n", text, file_checksum(text, strlen(text)));
+        else
+            fprintf(file, "a line\n");
+        assert_int_equal(fclose(file), 0);
+        assert_int_equal(journal_first(path, &lines, &err), ST_FORMAT);
+        if (strstr(err.message, cases[i].told) == NULL || strstr(err.message, path) == NULL)
+            fail_msg("found \"%s\", expected \"%s\"", err.message, cases[i].told);
+        assert_null(lines.lines);
+    }
+    /* what is no file, or somewhere else */
+    struct journal_lines lines;
+    struct error err;
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(journal_first(path, &lines, &err), ST_FORMAT);
+    assert_non_null(strstr(err.message, "it is no plain file"));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink("/dev/null", path), 0);
+    assert_int_equal(journal_first(path, &lines, &err), ST_FORMAT);
+    assert_non_null(strstr(err.message, "it is a symbolic link"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -477,6 +522,7 @@ int main(void)
         cmocka_unit_test_teardown(salvages_what_is_good, remove_journal),
         cmocka_unit_test_teardown(refuses_a_second_writer, remove_journal),
         cmocka_unit_test_teardown(removes_what_a_full_disk_left, remove_journal),
+        cmocka_unit_test_teardown(refuses_other_lines, remove_journal),
         cmocka_unit_test(names_a_missing_file),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

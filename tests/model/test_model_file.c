@@ -266,6 +266,11 @@ static const struct damage {
     {"[0.25,", "[-.25,", NULL},
     {"[0.25,", "[0.00,", "deviation[0] is 0, expected above 0"},
     {"[\\\"cat\\\",", "[        ", NULL},
+    {"[\\\"cat\\\",", "[   17  ,", "class_names[0] is no string"},
+    {"[0.25,", "[     ", "\"deviation\" has 2 numbers, expected 3, one a channel"},
+    {"[0.25,", "[null,", "\"deviation\" holds something that is no finite number"},
+    {"[0.25,", "[{25},", "\"deviation\" in __metadata__ is no JSON: [{25},"},
+    {"\\\"input\\\":[3,", "\\\"input\\\":[5,", "the graph's images have 5 channels, expected 1 to 4"},
     {"{\"dtype\"", "[\"dtype\"", "no JSON object"},
 };
 
@@ -293,6 +298,45 @@ static void refuses_a_changed_header(void **state)
     const float not_finite = NAN;
     memcpy(bytes + length - 8, &not_finite, sizeof(not_finite));
     assert_refused(bytes, length, "tensor layers.4.bias: value 0 is");
+    free(bytes);
+    sample_free(&sample);
+}
+
+/* The header with `to` in place of `from`, of any length. */
+static void assert_other_refused(const char *bytes, size_t length, const char *from, const char *to,
+                                 const char *expected)
+{
+    char *other = malloc(length + strlen(to));
+    const char *at = memmem(bytes, length, from, strlen(from));
+    uint64_t header;
+    assert_non_null(other);
+    assert_non_null(at);
+    const size_t before = (size_t)(at - bytes), behind = before + strlen(from);
+    memcpy(other, bytes, before);
+    memcpy(other + before, to, strlen(to));
+    memcpy(other + before + strlen(to), bytes + behind, length - behind);
+    memcpy(&header, other, sizeof(header));
+    header += strlen(to) - strlen(from);
+    memcpy(other, &header, sizeof(header));
+    assert_refused(other, length + strlen(to) - strlen(from), expected);
+    free(other);
+}
+
+static void refuses_a_longer_header(void **state)
+{
+    (void)state;
+    struct sample sample;
+    struct error err;
+    char *bytes, fit[300];
+    size_t length;
+    sample_make(&sample, true);
+    assert_ok(model_save(path, &sample.graph, sample.values, &sample.about, &err), err);
+    assert_ok(file_read(path, &bytes, &length, &err), err);
+    snprintf(fit, sizeof(fit), "\"fit\":\"%0256d\"", 0);
+    assert_other_refused(bytes, length, "\"fit\":\"crop\"", fit,
+                         "\"fit\" has 256 bytes, expected less than 256");
+    assert_other_refused(bytes, length, "{\"__metadata__\"", "{\"other\":{},\"__metadata__\"",
+                         "8 tensors, expected the graph's 7");
     free(bytes);
     sample_free(&sample);
 }
@@ -334,9 +378,10 @@ static void survives_every_flipped_bit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(comes_back_bit_for_bit),   cmocka_unit_test(knows_older_files),
-        cmocka_unit_test(has_the_promised_layout),  cmocka_unit_test(refuses_every_cut),
-        cmocka_unit_test(refuses_a_changed_header), cmocka_unit_test(survives_every_flipped_bit),
+        cmocka_unit_test(comes_back_bit_for_bit),     cmocka_unit_test(knows_older_files),
+        cmocka_unit_test(has_the_promised_layout),    cmocka_unit_test(refuses_every_cut),
+        cmocka_unit_test(refuses_a_changed_header),   cmocka_unit_test(refuses_a_longer_header),
+        cmocka_unit_test(survives_every_flipped_bit),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

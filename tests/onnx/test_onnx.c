@@ -29,7 +29,7 @@ static const double TOLERANCE = 1e-5;
 static void write_model(const struct model *model, unsigned char **bytes, size_t *length)
 {
     struct error err;
-    if (onnx_write(model, NULL, bytes, length, &err) != ST_OK)
+    if (onnx_write(model, NULL, NULL, bytes, length, &err) != ST_OK)
         fail_msg("%s", err.message);
 }
 
@@ -129,7 +129,7 @@ static void reads_the_codes_that_were_written(void **state)
         size_t length;
         float found[IMAGES * RANDOM_MODEL_CLASSES];
         make_coded(seed, &coded);
-        check(onnx_write(&coded.folded, &coded.codes, &bytes, &length, &err), &err);
+        check(onnx_write(&coded.folded, &coded.codes, NULL, &bytes, &length, &err), &err);
         assert_int_equal(onnx_read(bytes, length, &read, NULL, &err), ST_UNSUPPORTED);
         model_free(&read);
         check(onnx_read(bytes, length, &read, &codes, &err), &err);
@@ -274,7 +274,7 @@ static int write_coded_networks(const char *folder)
         size_t length;
         char path[4096];
         make_coded(seed, &coded);
-        check(onnx_write(&coded.folded, &coded.codes, &bytes, &length, &err), &err);
+        check(onnx_write(&coded.folded, &coded.codes, NULL, &bytes, &length, &err), &err);
         snprintf(path, sizeof(path), "%s/%u.onnx", folder, (unsigned)seed);
         check(file_write_atomic(path, bytes, length, &err), &err);
         const size_t count = IMAGES * random_model_pixels(&coded.model);

@@ -303,7 +303,7 @@ static const char *const made[] = {
     "plots/progress.png",    "plots/confusion-0.png",
     "plots/confusion-1.png", "plots/confusion.png",
     "plots/shares-0.png",    "plots/shares-1.png",
-    "plots/shares.png",
+    "plots/shares.png",      "plots/family.png",
 };
 enum { MADE = sizeof(made) / sizeof(*made) };
 

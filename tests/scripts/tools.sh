@@ -68,7 +68,47 @@ mv "$work/data" "$work/moved"
 mv "$work/moved" "$work/data"
 check "nasexport without data writes another file" cmp "$work/model.onnx" "$work/again.onnx"
 check "nasexport without data: $(cat "$work/exported")" grep -q '^accuracy: not measured: .*/data' "$work/exported"
-check "nasexport without --onnx" refused "$bin/nasexport" "$run"
+check "nasexport without --onnx and --c" refused "$bin/nasexport" "$run"
+
+# C, compiled and run, in one call with ONNX; in int8 with what that costs.
+"$bin/nasexport" --c="$work/net.c" --onnx="$work/again.onnx" "$run" >"$work/exported" || fail "nasexport --c: status $?"
+check "nasexport --c: $(cat "$work/exported")" [ "$(grep -c "^accuracy: $told of " "$work/exported")" -eq 2 ]
+check "nasexport --c: $(cat "$work/exported")" grep -q 'net.c: .* compiled by cc and run' "$work/exported"
+check "nasexport --c: no net_classify" grep -q '^int net_classify(const unsigned char \*image' "$work/net.c"
+"$bin/nasexport" --int8 --precision=0.7 --c="$work/small.c" --onnx="$work/small.onnx" "$run" >"$work/exported" ||
+    fail "nasexport --int8: status $?"
+check "nasexport --int8: $(cat "$work/exported")" \
+    [ "$(grep -c "^accuracy: .*; $told in float32, [+-]0.[0-9]* by int8$" "$work/exported")" -eq 2 ]
+check "int8 files are not smaller" \
+    [ "$(wc -c <"$work/small.onnx")" -lt $(($(wc -c <"$work/again.onnx") / 2)) ]
+check "nasexport --precision: no thresholds in C" grep -q '^const float small_thresholds\[small_classes\] = {$' "$work/small.c"
+check "nasexport --precision: no thresholds in ONNX" grep -aq thresholds "$work/small.onnx"
+check "thresholds that nobody asked for" [ "$(cat "$work/net.c" "$work/again.onnx" | grep -ac thresholds)" -eq 0 ]
+check "nasexport --precision=2" refused "$bin/nasexport" --precision=2 --c="$work/none.c" "$run"
+mv "$work/data" "$work/moved"
+check "nasexport --precision without data" refused "$bin/nasexport" --precision=0.7 --c="$work/none.c" "$run"
+check "nasexport --int8 without data" refused "$bin/nasexport" --int8 --c="$work/none.c" "$run"
+mv "$work/moved" "$work/data"
+
+# Without a compiler the line says what was run instead; what does not compile, or answers otherwise, is not kept.
+nasexport=$(realpath "$bin/nasexport")
+mkdir "$work/fake" "$work/temporary"
+export TMPDIR="$work/temporary"
+PATH="$work/fake" "$nasexport" --c="$work/again.c" "$run" >"$work/exported" || fail "nasexport --c without cc: status $?"
+check "nasexport --c without cc: $(cat "$work/exported")" grep -q 'again.c: .* not compiled, for there is no' "$work/exported"
+check "nasexport --c without cc: $(cat "$work/exported")" grep -q "^accuracy: $told of " "$work/exported"
+# wrong WHAT COMMAND: cc behind that command, by which the export is refused and leaves nothing, ONNX as little.
+wrong() {
+    printf '#!/bin/sh\n%s\nexec %s "$@"\n' "$2" "$(command -v cc)" >"$work/fake/cc"
+    chmod +x "$work/fake/cc"
+    check "nasexport --c $1" refused env PATH="$work/fake:$PATH" "$bin/nasexport" --onnx="$work/bad.onnx" --c="$work/bad.c" "$run"
+    check "nasexport --c $1: $(cat "$work/err")" grep -q "bad.c is not written: $1" "$work/err"
+    check "nasexport --c $1: a file is left" [ ! -e "$work/bad.c" -a ! -e "$work/bad.onnx" ]
+}
+wrong 'it does not compile: ' 'echo oops >>model.c'
+wrong 'compiled by cc and run it differs from the model by ' 'sed -i "s/float sum = 0.0f/float sum = 1.0f/" model.c'
+check "nasexport leaves a folder behind: $(ls "$TMPDIR")" rmdir "$TMPDIR"
+unset TMPDIR
 check "nasexport to nothing" refused "$bin/nasexport" --onnx= "$run"
 check "nasexport into a folder that is missing" refused "$bin/nasexport" --onnx="$work/missing/model.onnx" "$run"
 

@@ -2,6 +2,7 @@
 
 #include "host/base/file.h"
 #include "host/data/data_internal.h"
+#include "host/inference/fold.h"
 #include "host/journal/journal.h"
 #include "host/model/model_file.h"
 #include "host/net/serialise.h"
@@ -192,9 +193,11 @@ static enum status read_model(const char *folder, const char *path, struct error
     return st;
 }
 
-static void make_onnx(const char *folder)
+/* The model that make_model makes, as ONNX, or in whole numbers by ranges that no image has given. */
+static void write_onnx(const char *folder, bool coded)
 {
-    struct model model = {0};
+    struct model model = {0}, folded = {0};
+    struct quantisation codes = {0};
     struct error err;
     unsigned char *bytes;
     size_t length;
@@ -202,25 +205,60 @@ static void make_onnx(const char *folder)
     make_model(folder);
     snprintf(path, sizeof(path), "%s/input", folder);
     assert_int_equal(model_load(path, &model, &err), ST_OK);
-    assert_int_equal(onnx_write(&model, NULL, &bytes, &length, &err), ST_OK);
+    if (coded) {
+        assert_int_equal(fold_model(&model, &folded, &err), ST_OK);
+        struct value_range *ranges = calloc((size_t)folded.graph.count, sizeof(*ranges));
+        assert_non_null(ranges);
+        for (int32_t i = 0; i < folded.graph.count; i++)
+            ranges[i] = (struct value_range){0.0f, 3.0f};
+        assert_int_equal(quantise(&folded, ranges, &codes, &err), ST_OK);
+        free(ranges);
+    }
+    assert_int_equal(onnx_write(coded ? &folded : &model, coded ? &codes : NULL, NULL, &bytes, &length, &err),
+                     ST_OK);
     assert_int_equal(file_write_atomic(path, bytes, length, &err), ST_OK);
     free(bytes);
+    quantisation_free(&codes);
+    model_free(&folded);
     model_free(&model);
+}
+
+static void make_onnx(const char *folder)
+{
+    write_onnx(folder, false);
+}
+
+static void make_onnx_int8(const char *folder)
+{
+    write_onnx(folder, true);
+}
+
+static enum status read_onnx_as(const char *path, bool coded, struct error *err)
+{
+    struct model model = {0};
+    struct quantisation codes = {0};
+    char *bytes;
+    size_t length;
+    enum status st = file_read(path, &bytes, &length, err);
+    if (st != ST_OK)
+        return st;
+    st = onnx_read((const unsigned char *)bytes, length, &model, coded ? &codes : NULL, err);
+    model_free(&model);
+    quantisation_free(&codes);
+    free(bytes);
+    return st;
 }
 
 static enum status read_onnx(const char *folder, const char *path, struct error *err)
 {
-    struct model model = {0};
-    char *bytes;
-    size_t length;
     (void)folder;
-    enum status st = file_read(path, &bytes, &length, err);
-    if (st != ST_OK)
-        return st;
-    st = onnx_read((const unsigned char *)bytes, length, &model, NULL, err);
-    model_free(&model);
-    free(bytes);
-    return st;
+    return read_onnx_as(path, false, err);
+}
+
+static enum status read_onnx_int8(const char *folder, const char *path, struct error *err)
+{
+    (void)folder;
+    return read_onnx_as(path, true, err);
 }
 
 static void make_graph(const char *folder)
@@ -352,6 +390,7 @@ const struct fuzz_target fuzz_targets[] = {
     {"model", "input", FUZZ_BINARY, make_model, read_model, NULL, 0},
     {"model-as-text", "input", FUZZ_TEXT, make_model, read_model, NULL, 0},
     {"onnx", "input", FUZZ_BINARY, make_onnx, read_onnx, NULL, 0},
+    {"onnx-int8", "input", FUZZ_BINARY, make_onnx_int8, read_onnx_int8, NULL, 0},
     {"graph", "input", FUZZ_TEXT, make_graph, read_graph, NULL, 0},
     {"journal", JOURNAL_NAME, FUZZ_TEXT, make_journal, read_journal, fuzz_repair_journal, 0},
     {"checkpoint", "input", FUZZ_BINARY, make_checkpoint, read_checkpoint, fuzz_repair_checkpoint, 0},

@@ -1,5 +1,5 @@
-/* Models of random networks with images and their answers in double precision, for tests of exports. These functions end
- * the running test by cmocka's assertions when something fails. */
+/* Models of random networks with images and their answers in double precision, for tests of exports. These functions
+ * end the running test by cmocka's assertions when something fails. */
 #ifndef NASRUN_TESTS_SUPPORT_RANDOM_MODEL_H
 #define NASRUN_TESTS_SUPPORT_RANDOM_MODEL_H
 

@@ -6,6 +6,8 @@
 
 /* nasplot's options. */
 enum { PLOT_OPTION_OUT = 1, PLOT_OPTION_FORMAT };
+/* nasstudy's. */
+enum { STUDY_OPTION_BUDGETS = 1, STUDY_OPTION_SEEDS, STUDY_OPTION_OUT };
 
 /* The options of naspredict. */
 enum predict_option {
@@ -29,6 +31,6 @@ enum { PREDICT_THREADS_MOST = 1024 };
 enum { INSPECT_OPTION_FORMAT = 1, INSPECT_OPTION_REPLAY };
 
 extern const struct command nasplot_command, nasreport_command, naspredict_command, nasexport_command,
-    nasinspect_command;
+    nasstudy_command, nasinspect_command;
 
 #endif

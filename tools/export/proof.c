@@ -55,7 +55,7 @@ int32_t proof_test_images(const struct proof *proof)
     return proof->has_data ? proof->data.sample_count[SPLIT_TEST] : PROOF_COMPARED;
 }
 
-static void take(struct proof *proof, int32_t place, int32_t sample)
+void proof_take_sample(struct proof *proof, int32_t place, int32_t sample)
 {
     const size_t bytes = proof_image_bytes(proof);
     memcpy(proof->pixels + bytes * (size_t)place, proof->data.pixels + bytes * (size_t)sample, bytes);
@@ -70,7 +70,7 @@ int32_t proof_take(struct proof *proof, int32_t first)
         return count;
     }
     for (int32_t i = 0; i < count; i++)
-        take(proof, i, proof->data.samples[SPLIT_TEST][first + i]);
+        proof_take_sample(proof, i, proof->data.samples[SPLIT_TEST][first + i]);
     return count;
 }
 
@@ -182,7 +182,7 @@ static enum status measure_ranges(struct proof *proof, struct value_range *range
     for (int32_t first = 0; st == ST_OK && first < wanted; first += PROOF_BATCH) {
         const int32_t count = wanted - first < PROOF_BATCH ? wanted - first : PROOF_BATCH;
         for (int32_t i = 0; i < count; i++)
-            take(proof, i, proof->data.samples[SPLIT_TRAIN][first + i]);
+            proof_take_sample(proof, i, proof->data.samples[SPLIT_TRAIN][first + i]);
         st = evaluate_images(&evaluation, proof->pixels, count, proof->answers, ranges, err);
     }
     return st;

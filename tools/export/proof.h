@@ -46,6 +46,8 @@ size_t proof_image_bytes(const struct proof *proof);
 /* Takes the images of the test from that one on, as many as are left, at most PROOF_BATCH; without data of chance,
  * `compared` of them. How many. */
 int32_t proof_take(struct proof *proof, int32_t first);
+/* Image `sample` of the data as that one of `pixels`. */
+void proof_take_sample(struct proof *proof, int32_t place, int32_t sample);
 int32_t proof_test_images(const struct proof *proof); /* how many there are to be taken */
 
 /* Compares answers[compared * classes] with `expected`, and with `wanted`, from which they may differ by

@@ -16,6 +16,7 @@ const struct command *const manual_commands[] = {&nasrun_command,
                                                  &nasplot_command,
                                                  &naspredict_command,
                                                  &nasreport_command,
+                                                 &nasstudy_command,
                                                  NULL};
 
 void manual_key_words(const struct spec_key *key, char words[SPEC_TEXT_MAX])
