@@ -233,6 +233,25 @@ static void test_nothing_left(void **state)
     data_files_refuse(&job, ST_FORMAT, "none of 2 images can be read", "none of 2");
     data_files_remove(folder);
 
+    /* heads that are good, and no pixels: in all images, and in those of a class */
+    for (int all = 1; all >= 0; all--) {
+        folder = data_files_folder();
+        for (int i = 0; i < 12; i++) {
+            static const char *const names[] = {"cat", "dog", "owl"};
+            char name[32];
+            snprintf(name, sizeof(name), "%s/%d.png", names[i % 3], i);
+            data_files_png_plain(folder, name, 8, 8, (uint8_t)(20 * i), 2, 3);
+            if (all || i % 3 == 0)
+                data_files_cut(folder, name, 40);
+        }
+        job = data_files_job(folder);
+        job.on_error = JOB_ON_ERROR_SKIP;
+        data_files_refuse(&job, ST_FORMAT,
+                          all ? "none of 12 images can be read" : "class \"cat\" has no images left",
+                          all ? "none of 12" : "all were left out");
+        data_files_remove(folder);
+    }
+
     folder = data_files_folder();
     data_files_write_text(folder, "cat/a.heic", "none");
     job = data_files_job(folder);
