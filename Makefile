@@ -13,7 +13,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Werror
 CFLAGS_ALL := -std=c17 $(WARNINGS) $(OPTIMIZE) -g -D_GNU_SOURCE -I. -fopenmp -ffp-contract=off -fno-math-errno -MMD -MP $(SANITIZE) $(CFLAGS)
 LIBS = $(shell pkg-config --libs $(PACKAGES)) -lgif -ldnnl -lm -ldl -lpthread
 
-ROOMS := spec host/base host/data host/net host/morph host/program host/device host/ref host/cpu host/train host/search host/model host/onnx host/journal host/report \
+ROOMS := spec host/base host/data host/net host/morph host/program host/device host/ref host/cpu host/train host/search host/model host/inference host/onnx host/csource host/journal host/report \
 	host/machine host/run
 LIBRARY_SOURCES := $(foreach room,$(ROOMS),$(filter-out host/run/main.c,$(wildcard $(room)/*.c)))
 LIBRARY_OBJECTS := $(LIBRARY_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/onnx/onnx.pb-c.o
@@ -60,7 +60,7 @@ GPU_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_*.c
 TEST_SCRIPTS += $(wildcard tests/gpu/*.sh)
 endif
 
-.PHONY: all no-plugin help deps demo test test-programs test-faults soak test-gpu fuzz debug check coverage tidy FORCE asan tsan bench bench-gpu bench-search roofline loss-curves install uninstall man deb bundle cuda12 gpu-bundle kernels format format-check clean
+.PHONY: all no-plugin help deps demo test test-programs test-faults soak test-gpu fuzz debug check coverage tidy FORCE asan tsan bench bench-gpu bench-predict bench-search roofline loss-curves install uninstall man deb bundle cuda12 gpu-bundle kernels format format-check clean
 all: $(BIN)/nasrun $(TOOLS:%=$(BIN)/%) $(or $(PLUGIN),no-plugin)
 
 no-plugin:
@@ -83,6 +83,7 @@ help:
 	@echo 'make soak MINUTES=30   short runs with random kills and faults, beside a long one whose memory is watched'
 	@echo 'make test-gpu     the tests of the GPU plug-in on the GPUs of this machine'
 	@echo 'make bench-gpu    training speed of a GPU beside PyTorch, and each operation beside its roofline and its prediction'
+	@echo 'make bench-predict PYTHON=python3   naspredict beside Pillow and onnxruntime, from PNG files to answers'
 	@echo 'make bench-search CIFAR10=DIR   what the search is worth beside none, a placebo and chance, at equal budgets; hours'
 	@echo 'make loss-curves CIFAR10=DIR   the same training on reference, CPU and emulated GPU, as a picture (needs nvcc, cuDNN)'
 	@echo 'make roofline     what a training step costs a GPU, on paper'
@@ -187,6 +188,10 @@ bench-gpu: all $(BUILD)/tests/bench/bench_train
 	done
 	@$(BUILD)/tests/bench/bench_train --gpu $${GPU:-0} --plugin $(BIN)/libnasrun_cuda.so --batch 512 --operations lean resnet
 
+# PREDICT='--threads 1 --rounds 5 res9:32': of other settings.
+bench-predict: $(BIN)/nasrun $(BIN)/naspredict $(BIN)/nasexport
+	@$(or $(PYTHON),python3) tests/bench/bench_predict.py --bin $(BIN) $(if $(FASHION),--fashion '$(FASHION)') $(PREDICT)
+
 # Whether the search is worth its time: tests/bench/README.md. CIFAR10=DIR is its binary version; SEARCH='--seeds 4 --seconds 85'.
 bench-search: $(BIN)/nasrun $(BUILD)/tests/bench/search/nasrun_placebo
 	@python3 tests/bench/search/bench.py --nasrun $(BIN)/nasrun --placebo $(BUILD)/tests/bench/search/nasrun_placebo \
@@ -262,7 +267,7 @@ ONNX_OBJECTS += $(BUILD)/tests/onnx/test_onnx_refused.o
 $(ONNX_OBJECTS): INCLUDES = -I$(BUILD)/onnx
 $(ONNX_OBJECTS): | $(BUILD)/onnx/onnx.pb-c.c
 
-$(BUILD)/host/report/canvas.o: INCLUDES = $(shell pkg-config --cflags freetype2)
+$(BUILD)/host/report/fonts.o: INCLUDES = $(shell pkg-config --cflags freetype2)
 # Nobody reads the flags of floating-point exceptions; gcc then makes vectors of loops with choices in them. Results are the same.
 $(BUILD)/host/cpu/kernel_activation.o: CFLAGS_ALL += -fno-trapping-math
 
@@ -276,7 +281,12 @@ $(BIN)/nasrun: $(BUILD)/host/run/main.o $(LIBRARY)
 
 $(BIN)/%: $(BUILD)/tools/%.o $(TOOL_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 	@mkdir -p $(BIN)
-	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)
+	$(CC) $(CFLAGS_ALL) $(filter %.o,$^) $(LIBRARY) -o $@ $(LIBS)
+
+# A tool of several files has a folder of its name.
+$(BIN)/naspredict: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/predict/*.c))
+$(BIN)/nasexport: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/export/*.c))
+$(BIN)/nasinspect: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/inspect/*.c))
 
 $(BUILD)/tools/manual/manual: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/manual/*.c) $(TOOL_COMMON)) $(LIBRARY)
 	$(CC) $(CFLAGS_ALL) $^ -o $@ $(LIBS)

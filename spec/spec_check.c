@@ -315,7 +315,7 @@ static bool is_free(const struct spec_key *key)
 {
     static const char section[] = "output.";
     return (is_path(key) && strcmp(key->name, "search.prior") != 0) ||
-           strncmp(key->name, section, sizeof(section) - 1) == 0;
+           strcmp(key->name, "dataset.audit") == 0 || strncmp(key->name, section, sizeof(section) - 1) == 0;
 }
 
 enum status spec_same_run(const struct job *before, const struct job *now, struct error *err)

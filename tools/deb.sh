@@ -83,8 +83,9 @@ Description: search for the best image classifier that a budget buys
  the model, a report and plots.
  .
  With it come nasreport and nasplot, which make report and plots anew,
- naspredict, which classifies images with a model that was found, and
- nasexport, which writes it as ONNX.
+ nasstudy, which trains with several budgets and seeds and compares,
+ naspredict, which classifies images with a model that was found,
+ nasexport, which writes it as ONNX or C, and nasinspect, which shows the models.
 END
 (cd "$root" && find usr -type f -print0 | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
 find "$root" -newermt "$date" -print0 | xargs -0 touch --no-dereference --date="$date"

@@ -1,199 +1,139 @@
-/* nasexport RUN --onnx=FILE: a run's model for programs that know no nasrun, proven before it is kept. */
+/* nasexport RUN --onnx=FILE --c=FILE: a run's model for programs that know no nasrun, proven before it is kept. */
 #include "host/base/file.h"
-#include "host/base/random.h"
-#include "host/data/dataset.h"
-#include "host/onnx/onnx_read.h"
+#include "host/csource/csource_write.h"
 #include "host/onnx/onnx_write.h"
-#include "spec/spec.h"
 #include "tools/common/arguments.h"
 #include "tools/common/commands.h"
-#include "tools/common/predictor.h"
+#include "tools/export/fit_thresholds.h"
+#include "tools/export/prove_c.h"
+#include "tools/export/prove_onnx.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-/* Images on which the export and the model are compared, in double precision, which is slow; and of a step of the test.
- */
-enum { COMPARED = 4, BATCH = 64 };
+/* Files that may be asked for. */
+enum export_kind { EXPORT_ONNX, EXPORT_C, EXPORTS };
 
-/* Both compute in double precision what differs by the rounding of a few constants to float32, and by nothing else. */
-static const double MOST_DIFFERENCE = 1e-5;
-
-/* What an export is compared with, and what came out. */
-struct proof {
-    struct dataset data; /* the run's, where it still lies */
-    bool has_data;       /* otherwise the images are of chance, and there is no test */
-    struct error why;    /* when there is none */
-    double difference;   /* of probabilities, the largest */
-    int64_t correct, tested;
+struct wishes {
+    const char *paths[EXPORTS]; /* NULL: not asked for */
+    bool coded;                 /* int8 */
+    double precision;           /* of the thresholds; 0: none */
 };
 
-/* ---- images ---- */
-
-static enum status load_data(const char *run_folder, struct proof *proof, struct error *err)
+struct export
 {
-    const struct data_way way = {0};
-    struct job job = {0};
-    char *path = file_join(run_folder, "job.cfg");
-    if (path == NULL)
-        return error_memory(err, run_folder, strlen(run_folder));
-    enum status st = spec_read(path, NULL, 0, &job, err);
-    if (st == ST_OK)
-        st = data_load(&job.dataset, job.seed, &way, &proof->data, err);
-    proof->has_data = st == ST_OK && proof->data.sample_count[SPLIT_TEST] > 0;
-    proof->why = *err;
-    spec_free(&job);
-    free(path);
-    return st == ST_MEMORY ? st : ST_OK;
-}
+    unsigned char *bytes;
+    size_t length;
+    struct outcome outcome;
+};
 
-/* The network's images are those of the data. */
-static enum status check_data(const struct proof *proof, const struct model *model, struct error *err)
+/* What is written, and from what. */
+static enum status make(struct proof *proof, const struct wishes *wishes, enum export_kind kind,
+                        const struct class_thresholds *thresholds, struct export *export, struct error *err)
 {
-    const struct shape image = model->graph.layers[0].shape;
-    const struct dataset *data = &proof->data;
-    if (!proof->has_data || (data->channels == image.c && data->height == image.h && data->width == image.w &&
-                             data->classes == model->about.classes))
-        return ST_OK;
-    return error_set(
-        err, ST_FORMAT,
-        "the run's data have images of %d x %d x %d and %d classes, expected %d x %d x %d and %d",
-        data->channels, data->height, data->width, data->classes, image.c, image.h, image.w,
-        model->about.classes);
-}
-
-/* Test images from that one on, as many as are left, or a batch of chance. How many. */
-static int32_t take_images(const struct proof *proof, const struct predictor *p, int32_t first)
-{
-    const size_t bytes = predictor_image_bytes(p);
-    const struct dataset *data = &proof->data;
-    if (!proof->has_data) {
-        for (size_t i = 0; i < bytes * (size_t)p->batch; i++)
-            p->pixels[i] = (uint8_t)random_draw(0, RANDOM_TEST, i, 0).v[0];
-        return p->batch;
+    const struct evaluation evaluation = {&proof->folded, &proof->plan,
+                                          wishes->coded ? &proof->quantisation : NULL};
+    char name[CSOURCE_NAME], *text = NULL;
+    enum status st;
+    if (kind == EXPORT_ONNX) {
+        st = onnx_write(wishes->coded ? &proof->folded : &proof->model, evaluation.quantisation, thresholds,
+                        &export->bytes, &export->length, err);
+        return st == ST_OK
+                   ? prove_onnx(proof, wishes->coded, export->bytes, export->length, &export->outcome, err)
+                   : st;
     }
-    const int32_t left = data->sample_count[SPLIT_TEST] - first, count = left < p->batch ? left : p->batch;
-    for (int32_t i = 0; i < count; i++)
-        memcpy(p->pixels + bytes * (size_t)i,
-               data->pixels + bytes * (size_t)data->samples[SPLIT_TEST][first + i], bytes);
-    return count;
+    csource_name(wishes->paths[kind], name);
+    st = csource_write(&evaluation, name, thresholds, &text, &export->length, err);
+    export->bytes = (unsigned char *)text;
+    return st == ST_OK ? prove_c(proof, &evaluation, name, text, &export->outcome, err) : st;
 }
 
-/* ---- proof ---- */
-
-/* Both on the reference device. */
-static enum status compare(struct predictor *original, struct predictor *exported, struct proof *proof,
-                           struct error *err)
+static void tell(const struct proof *proof, const char *path, const struct export *export)
 {
-    const int32_t classes = original->model.about.classes;
-    enum status st = predictor_open(original, &ref_device_ops, COMPARED, 1, err);
-    if (st == ST_OK)
-        st = predictor_open(exported, &ref_device_ops, COMPARED, 1, err);
-    if (st != ST_OK)
-        return st;
-    if (exported->model.about.classes != classes ||
-        predictor_image_bytes(exported) != predictor_image_bytes(original))
-        return error_set(err, ST_FORMAT, "read back it has another shape than the model");
-    const int32_t count = take_images(proof, original, 0);
-    memcpy(exported->pixels, original->pixels, predictor_image_bytes(original) * (size_t)count);
-    st = predictor_run(original, count, err);
-    if (st == ST_OK)
-        st = predictor_run(exported, count, err);
-    for (int32_t i = 0; st == ST_OK && i < count * classes; i++) {
-        const double difference = fabs((double)original->answers[i] - (double)exported->answers[i]);
-        if (!(difference <= proof->difference)) /* NaN, too */
-            proof->difference = difference;
-    }
-    if (st == ST_OK && !(proof->difference <= MOST_DIFFERENCE))
-        st = error_set(err, ST_FORMAT, "read back it differs from the model by %g, expected at most %g",
-                       proof->difference, MOST_DIFFERENCE);
-    return st;
-}
-
-/* What is exported on all test images, on the CPU. */
-static enum status test(struct predictor *exported, struct proof *proof, struct error *err)
-{
-    const struct dataset *data = &proof->data;
-    enum status st = predictor_open(exported, &cpu_device_ops, BATCH, 1, err);
-    for (int32_t first = 0; st == ST_OK && first < data->sample_count[SPLIT_TEST]; first += BATCH) {
-        const int32_t count = take_images(proof, exported, first);
-        st = predictor_run(exported, count, err);
-        for (int32_t i = 0; st == ST_OK && i < count; i++) {
-            const int32_t label = data->labels[data->samples[SPLIT_TEST][first + i]];
-            proof->correct += predictor_class(exported, i) == label;
-            proof->tested++;
-        }
-    }
-    return st;
-}
-
-/* The model that the bytes hold is read as any program would. */
-static enum status prove(struct model *model, const unsigned char *bytes, size_t length, struct proof *proof,
-                         struct error *err)
-{
-    struct predictor original = {.model = *model}, exported = {0}, tested = {0};
-    *model = (struct model){0};
-    enum status st = onnx_read(bytes, length, &exported.model, err);
-    /* The file has what comes before the temperature. */
-    exported.model.about.plain_temperature = original.model.about.plain_temperature;
-    if (st == ST_OK)
-        st = compare(&original, &exported, proof, err);
-    if (st == ST_OK && proof->has_data) { /* the same on another device */
-        tested.model = exported.model;
-        exported.model = (struct model){0};
-        st = test(&tested, proof, err);
-    }
-    predictor_close(&original);
-    predictor_close(&exported);
-    predictor_close(&tested);
-    return st;
-}
-
-static void tell(const char *path, size_t length, const struct proof *proof)
-{
-    printf("%s: %zu bytes, differs from the model by %.1e on %s\n", path, length, proof->difference,
-           proof->has_data ? "test images" : "images of chance");
-    if (proof->has_data)
-        printf("accuracy: %.4f of %lld test images, one view\n",
-               (double)proof->correct / (double)proof->tested, (long long)proof->tested);
-    else
+    const struct outcome *outcome = &export->outcome;
+    printf("%s: %zu bytes, %s: differs from the model by %.1e on %d %s\n", path, export->length, outcome->how,
+           outcome->difference, (int)proof->compared, proof->has_data ? "test images" : "images of chance");
+    if (outcome->tested == 0) {
         printf("accuracy: not measured: %s\n", proof->why.message);
+        return;
+    }
+    const double accuracy = (double)outcome->correct / (double)outcome->tested;
+    printf("accuracy: %.4f of %lld test images, one view", accuracy, (long long)outcome->tested);
+    if (!isnan(proof->float_accuracy))
+        printf("; %.4f in float32, %+.4f by int8", proof->float_accuracy, accuracy - proof->float_accuracy);
+    putchar('\n');
 }
 
-static enum status export_onnx(const char *run_folder, const char *path, struct error *err)
+/* values[classes], when they are wanted. */
+static enum status make_thresholds(const char *run_folder, const struct wishes *wishes, struct proof *proof,
+                                   struct class_thresholds *thresholds, double **values, struct error *err)
 {
-    struct model model = {0};
-    struct proof proof = {0};
-    unsigned char *bytes = NULL;
-    size_t length = 0;
-    enum status st = predictor_load(run_folder, &model, err);
+    const struct evaluation evaluation = {&proof->folded, &proof->plan,
+                                          wishes->coded ? &proof->quantisation : NULL};
+    if (!(wishes->precision > 0.0))
+        return ST_OK;
+    *values = calloc((size_t)proof->folded.about.classes, sizeof(**values));
+    if (*values == NULL)
+        return error_memory(err, "thresholds", (size_t)proof->folded.about.classes * sizeof(**values));
+    *thresholds = (struct class_thresholds){wishes->precision, *values};
+    return fit_thresholds(proof, run_folder, &evaluation, wishes->precision, *values, err);
+}
+
+/* All are made and proven before the first is kept. */
+static enum status export_model(const char *run_folder, const struct wishes *wishes, struct error *err)
+{
+    struct proof proof;
+    struct export exports[EXPORTS] = {{0}};
+    struct class_thresholds thresholds = {0};
+    double *values = NULL;
+    enum status st = proof_open(run_folder, &proof, err);
+    if (st == ST_OK && wishes->coded)
+        st = proof_measure(&proof, err);
     if (st == ST_OK)
-        st = onnx_write(&model, &bytes, &length, err);
-    if (st == ST_OK)
-        st = load_data(run_folder, &proof, err);
-    if (st == ST_OK)
-        st = check_data(&proof, &model, err);
-    if (st == ST_OK && prove(&model, bytes, length, &proof, err) != ST_OK)
-        st = error_prefix(err, "%s is not written", path);
-    if (st == ST_OK)
-        st = file_write_atomic(path, bytes, length, err);
-    if (st == ST_OK)
-        tell(path, length, &proof);
-    model_free(&model);
-    data_free(&proof.data);
-    free(bytes);
+        st = make_thresholds(run_folder, wishes, &proof, &thresholds, &values, err);
+    for (int kind = 0; st == ST_OK && kind < EXPORTS; kind++)
+        if (wishes->paths[kind] != NULL) {
+            st = make(&proof, wishes, (enum export_kind)kind, values != NULL ? &thresholds : NULL,
+                      &exports[kind], err);
+            if (st != ST_OK)
+                error_prefix(err, "%s is not written", wishes->paths[kind]);
+        }
+    for (int kind = 0; st == ST_OK && kind < EXPORTS; kind++)
+        if (wishes->paths[kind] != NULL)
+            st = file_write_atomic(wishes->paths[kind], exports[kind].bytes, exports[kind].length, err);
+    for (int kind = 0; kind < EXPORTS; kind++) {
+        if (st == ST_OK && wishes->paths[kind] != NULL)
+            tell(&proof, wishes->paths[kind], &exports[kind]);
+        free(exports[kind].bytes);
+    }
+    free(values);
+    proof_close(&proof);
     return st;
 }
 
-/* --onnx=FILE, the only one. */
+enum { OPTION_ONNX = 1, OPTION_C, OPTION_INT8, OPTION_PRECISION };
+
 static enum status take_option(void *context, const struct command_line *line, struct error *err)
 {
-    const char **path = context;
+    struct wishes *wishes = context;
+    char *end;
+    if (line->option == OPTION_PRECISION) {
+        wishes->precision = strtod(line->value, &end);
+        return *end == '\0' && wishes->precision > 0.0 && wishes->precision <= 1.0
+                   ? ST_OK
+                   : error_set(err, ST_RANGE,
+                               "--precision: found \"%.40s\", expected a number above 0, at most 1",
+                               line->value);
+    }
+    if (line->option == OPTION_INT8) {
+        wishes->coded = true;
+        return ST_OK;
+    }
     if (line->value[0] == '\0')
-        return error_set(err, ST_RANGE, "--onnx: found nothing, expected a file's name");
-    *path = line->value;
+        return error_set(err, ST_RANGE, "--%s: found nothing, expected a file's name",
+                         line->option == OPTION_ONNX ? "onnx" : "c");
+    wishes->paths[line->option == OPTION_ONNX ? EXPORT_ONNX : EXPORT_C] = line->value;
     return ST_OK;
 }
 
@@ -201,13 +141,14 @@ int main(int argc, char **argv)
 {
     struct command_line line;
     struct error err = {0};
-    const char *path = NULL;
+    struct wishes wishes = {0};
     int status;
 
-    if (!arguments_read(&nasexport_command, argc, argv, take_option, &path, &line, &status))
+    if (!arguments_read(&nasexport_command, argc, argv, take_option, &wishes, &line, &status))
         return status;
-    enum status st = path != NULL ? export_onnx(line.words[0], path, &err)
-                                  : error_set(&err, ST_RANGE, "expected --onnx=FILE");
+    enum status st = wishes.paths[EXPORT_ONNX] != NULL || wishes.paths[EXPORT_C] != NULL
+                         ? export_model(line.words[0], &wishes, &err)
+                         : error_set(&err, ST_RANGE, "expected --onnx=FILE or --c=FILE");
     if (st != ST_OK)
         fprintf(stderr, "nasexport: %s\n", err.message);
     return st == ST_OK ? COMMAND_DONE : COMMAND_ERROR;

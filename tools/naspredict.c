@@ -1,111 +1,119 @@
-/* naspredict RUN IMAGE...: classifies images with a run's model, on the CPU. */
+/* naspredict RUN: classifies images with a run's model. */
 #include "host/base/text.h"
-#include "host/data/dataset.h"
-#include "host/device/views.h"
+#include "host/report/thresholds.h"
 #include "tools/common/arguments.h"
 #include "tools/common/commands.h"
 #include "tools/common/predictor.h"
+#include "tools/predict/pipeline.h"
 
-#include <limits.h>
-#include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { BATCH = 32, NAME_BYTES = 256 };
+enum { NAME_BYTES = 256 };
 
-/* Whether what went wrong is one image's own affair. */
-static bool is_the_image(enum status st)
+static bool same_classes(const struct predictions *predictions, const struct model_about *about)
 {
-    return st == ST_FORMAT || st == ST_IO || st == ST_RANGE || st == ST_UNSUPPORTED;
+    bool same = predictions->classes == about->classes;
+    for (int32_t k = 0; same && k < about->classes; k++)
+        same = strcmp(predictions->class_names[k], about->class_names[k]) == 0;
+    return same;
 }
 
-/* Reads up to one batch of images, with a line on stderr for each that can't be read. `read` gets the paths of the
- * *count others, in their order. */
-static enum status read_images(struct predictor *p, char *const *paths, int32_t asked, const char **read,
-                               int32_t *count, struct error *err)
+static enum status check_top(const struct predict_options *options, const struct model *model,
+                             struct error *err)
 {
-    const struct shape image = p->model.graph.layers[0].shape;
-    const size_t bytes = predictor_image_bytes(p);
-    *count = 0;
-    for (int32_t i = 0; i < asked; i++) {
-        enum status st = data_read_image(paths[i], image.c, image.h, image.w, p->model.about.fit,
-                                         p->pixels + (size_t)*count * bytes, err);
-        if (st == ST_OK)
-            read[(*count)++] = paths[i];
-        else if (is_the_image(st))
-            fprintf(stderr, "naspredict: %s\n", err->message);
-        else
-            return st;
-    }
-    return ST_OK;
+    if (options->top <= model->about.classes)
+        return ST_OK;
+    return error_set(err, ST_RANGE, "--top: found %d, expected at most the model's %d classes",
+                     (int)options->top, (int)model->about.classes);
 }
 
-/* Classifies up to one batch of images and prints a line for each of the *count that can be read. */
-static enum status predict(struct predictor *p, char *const *paths, int32_t asked, int32_t *count,
+/* By RUN/predictions.csv. Classes that can't reach the precision are named. */
+static enum status fit_thresholds(const struct predict_options *options, const struct model_about *about,
+                                  double *thresholds, struct error *err)
+{
+    struct predictions predictions = {0};
+    char *path = predictions_path(options->run, -1), name[NAME_BYTES];
+    if (path == NULL)
+        return error_memory(err, options->run, strlen(options->run));
+    enum status st = predictions_read(path, &predictions, err);
+    if (st == ST_OK && !same_classes(&predictions, about))
+        st = error_set(err, ST_FORMAT, "%s: its classes are not the model's", path);
+    if (st == ST_OK && thresholds_fit(&predictions, options->views > 0 ? options->views : about->views,
+                                      options->precision, thresholds, err) != ST_OK)
+        st = error_prefix(err, "--precision: %s", path);
+    for (int32_t k = 0; st == ST_OK && k < about->classes; k++)
+        if (isinf(thresholds[k]))
+            fprintf(stderr,
+                    "naspredict: no image will get the class %s: at no probability its answers to validation "
+                    "images have a precision of %g\n",
+                    text_shown(about->class_names[k], name, sizeof(name)), options->precision);
+    predictions_free(&predictions);
+    free(path);
+    return st;
+}
+
+/* thresholds[classes] of what was asked for, malloc'd; NULL when nothing was. */
+static enum status make_thresholds(const struct predict_options *options, const struct model_about *about,
+                                   double **thresholds, struct error *err)
+{
+    *thresholds = NULL;
+    if (!(options->threshold > 0.0) && !(options->precision > 0.0))
+        return ST_OK;
+    *thresholds = malloc((size_t)about->classes * sizeof(**thresholds));
+    if (*thresholds == NULL)
+        return error_memory(err, "thresholds", (size_t)about->classes * sizeof(**thresholds));
+    for (int32_t k = 0; k < about->classes; k++)
+        (*thresholds)[k] = options->threshold;
+    return options->precision > 0.0 ? fit_thresholds(options, about, *thresholds, err) : ST_OK;
+}
+
+static enum status predict(const struct predict_options *options, struct pipeline_count *count,
                            struct error *err)
 {
-    const char *read[BATCH];
-    const int32_t classes = p->model.about.classes;
-
-    enum status st = read_images(p, paths, asked, read, count, err);
-    if (st == ST_OK && *count > 0)
-        st = predictor_run(p, *count, err);
-    if (st != ST_OK)
-        return st;
-    for (int32_t i = 0; i < *count; i++) {
-        char name[NAME_BYTES], path[PATH_MAX];
-        const float *row = p->answers + (size_t)i * (size_t)classes;
-        const int32_t best = predictor_class(p, i);
-        text_shown(p->model.about.class_names[best], name, sizeof(name));
-        if (isatty(STDOUT_FILENO))
-            printf("%s\t%s\t%.4f\n", text_shown(read[i], path, sizeof(path)), name, (double)row[best]);
-        else /* who reads this wants the path as it is */
-            printf("%s\t%s\t%.4f\n", read[i], name, (double)row[best]);
-    }
-    if (fflush(stdout) != 0 || ferror(stdout))
-        return error_set(err, ST_IO, "standard output: cannot be written");
-    return ST_OK;
-}
-
-/* Takes --views, the only option. */
-static enum status read_views(void *context, const struct command_line *line, struct error *err)
-{
-    int32_t *views = context;
-    char *end;
-    const long value = strtol(line->value, &end, 10);
-    if (*line->value == '\0' || *end != '\0' || value < 1 || value > VIEWS_MOST ||
-        !views_are_known((int32_t)value))
-        return error_set(err, ST_RANGE, "--views: found \"%.40s\", expected 1, 2, 3 or 6", line->value);
-    *views = (int32_t)value;
-    return ST_OK;
+    struct model model = {0};
+    struct source source = {0};
+    double *thresholds = NULL;
+    struct answer_style style = {.format = options->format,
+                                 .top = options->top,
+                                 .all = options->all,
+                                 .truth = options->data != NULL,
+                                 .shown = isatty(STDOUT_FILENO),
+                                 .about = &model.about};
+    enum status st = predictor_load(options->run, &model, err);
+    if (st == ST_OK)
+        st = check_top(options, &model, err);
+    if (st == ST_OK)
+        st = make_thresholds(options, &model.about, &thresholds, err);
+    style.thresholds = thresholds;
+    if (st == ST_OK)
+        st = source_open(&source, options, &model, err);
+    if (st == ST_OK)
+        st = pipeline_run(options, &source, &model, &style, stdout, count, err);
+    source_close(&source);
+    free(thresholds);
+    model_free(&model);
+    return st;
 }
 
 int main(int argc, char **argv)
 {
-    struct predictor predictor = {0};
+    struct predict_options options = options_default();
+    struct pipeline_count count = {0};
     struct command_line line;
     struct error err;
-    int32_t views = 0;
     int status;
 
-    if (!arguments_read(&naspredict_command, argc, argv, read_views, &views, &line, &status))
+    if (!arguments_read(&naspredict_command, argc, argv, options_take, &options, &line, &status))
         return status;
-    int32_t images = line.word_count - 1, classified = 0;
-    enum status st = predictor_load(line.words[0], &predictor.model, &err);
+    enum status st = options_finish(&options, &line, &err);
     if (st == ST_OK)
-        st = predictor_open(&predictor, &cpu_device_ops, images < BATCH ? images : BATCH, views, &err);
-    for (int32_t first = 0; st == ST_OK && first < images; first += predictor.batch) {
-        const int32_t left = images - first;
-        int32_t count = 0;
-        st = predict(&predictor, line.words + 1 + first, left < predictor.batch ? left : predictor.batch,
-                     &count, &err);
-        classified += count;
-    }
+        st = predict(&options, &count, &err);
     if (st != ST_OK)
         fprintf(stderr, "naspredict: %s\n", err.message);
-    predictor_close(&predictor);
-    if (st != ST_OK || classified == 0)
+    if (st != ST_OK || (count.failed > 0 && (count.classified == 0 || options.stop)))
         return COMMAND_ERROR;
-    return classified < images ? COMMAND_SOME_FAILED : COMMAND_DONE;
+    return count.failed > 0 ? COMMAND_SOME_FAILED : COMMAND_DONE;
 }

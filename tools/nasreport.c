@@ -1,4 +1,4 @@
-/* nasreport RUN: makes a run's reports anew from its journal and prints the last one. */
+/* nasreport RUN ...: makes a run's reports anew from its journal and prints the last one; of several runs a table. */
 #include "host/report/report.h"
 #include "tools/common/arguments.h"
 #include "tools/common/commands.h"
@@ -14,9 +14,10 @@ static enum status take_option(void *context, const struct command_line *line, s
     return ST_OK;
 }
 
-static enum status print(const char *run_folder, struct error *err)
+static enum status print(char *const *run_folders, int32_t count, struct error *err)
 {
-    enum status st = report_print(run_folder, stdout, err);
+    enum status st = count > 1 ? report_print_several(run_folders, count, stdout, err)
+                               : report_print(run_folders[0], stdout, err);
     if (st == ST_OK && (fflush(stdout) != 0 || ferror(stdout)))
         st = error_set(err, ST_IO, "standard output: cannot be written");
     return st;
@@ -31,9 +32,9 @@ int main(int argc, char **argv)
 
     if (!arguments_read(&nasreport_command, argc, argv, take_option, &only_print, &line, &status))
         return status;
-    enum status st = only_print ? ST_OK : report_write_all(line.words[0], false, &err);
+    enum status st = only_print || line.word_count > 1 ? ST_OK : report_write_all(line.words[0], false, &err);
     if (st == ST_OK)
-        st = print(line.words[0], &err);
+        st = print(line.words, line.word_count, &err);
     if (st != ST_OK)
         fprintf(stderr, "nasreport: %s\n", err.message);
     return st == ST_OK ? COMMAND_DONE : COMMAND_ERROR;

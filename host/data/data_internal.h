@@ -23,8 +23,6 @@ struct data_build {
     struct dataset set;
     /* set.count, enum data_split: the split that the files give each image; training by default */
     uint8_t *given;
-    char **paths; /* of the images' files; NULL: of a packed format */
-    int32_t path_count;
     bool numbered;      /* classes are bare numbers, so one without images is no mistake */
     const char *source; /* what messages call the data: the job's path */
 };
@@ -87,8 +85,9 @@ struct data_list {
     int32_t count, capacity;
     struct data_class *classes; /* sorted by name */
     int32_t class_count, class_capacity;
-    bool skip;                  /* on_error = "skip" */
-    int32_t skipped;            /* files left out */
+    bool skip;       /* on_error = "skip" */
+    bool unlabelled; /* of images that stand for themselves: what is wrong with one is told by who reads it */
+    int32_t skipped; /* files left out */
     const struct data_way *way; /* whom to ask and to tell while it is read */
     struct data_passed *passed;
     int32_t passed_count, passed_capacity;
@@ -242,6 +241,9 @@ struct resize_order {
  * every pixel counts. Equal sizes copy exactly. */
 enum status data_resize(struct resize_work *work, const struct resize_order *order, uint8_t *to,
                         struct error *err);
+/* Decodes a file of at most DATA_MAX_PIXELS for that order, of which fit, to_height and to_width count, opened once. */
+enum status image_decode_for(const char *path, int32_t channels, const struct resize_order *resize,
+                             struct image *image, struct error *err);
 /* How much of an image may be shrunk while decoding before it is resized: 1, 2, 4 or 8, leaving at least
  * twice the resolution wanted. */
 int32_t data_resize_shrink(int32_t height, int32_t width, enum job_fit fit, int32_t to_height,
@@ -284,17 +286,21 @@ void data_measure(struct dataset *set, int32_t threads);
 void data_measure_patches(struct dataset *set); /* behind that */
 /* Sets both fingerprints of a dataset that is whole but for them. */
 void data_fingerprint(struct dataset *set);
+/* Makes set->hashes. */
+enum status data_hash_images(struct dataset *set, int32_t threads, struct error *err);
 
 /* ---- tell.c ---- */
 
 /* Warnings about the dataset, which is whole, to the way's log, a line each: classes of few images or without
- * test images, images in several splits or under several labels, images that show nothing. */
-enum status data_tell(const struct data_build *build, const struct data_way *way, struct error *err);
+ * test images, images in several splits or under several labels, images that show nothing. dataset.audit = "stop":
+ * ST_FORMAT when there are any. */
+enum status data_tell(const struct data_build *build, enum job_audit audit, const struct data_way *way,
+                      struct error *err);
 
 /* ---- twins.c ---- */
 
 /* Of those: images in several splits or under several labels, exactly and nearly the same. */
-enum status data_tell_twins(const struct data_build *build, int32_t threads, FILE *log, struct error *err);
+enum status data_tell_twins(const struct dataset *set, int32_t threads, FILE *log, struct error *err);
 
 /* Threads to use for a request of `threads`, 0: all. */
 int data_threads(int32_t threads);

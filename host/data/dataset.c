@@ -201,12 +201,11 @@ static enum status label_from_list(struct data_list *list, int32_t *kept, struct
     set->labels = malloc(((size_t)set->count + 1) * sizeof(*set->labels));
     build->given = malloc((size_t)set->count + 1);
     set->class_names = calloc((size_t)classes + 1, sizeof(*set->class_names));
-    build->paths = calloc((size_t)set->count + 1, sizeof(*build->paths));
-    if (set->labels == NULL || build->given == NULL || set->class_names == NULL || build->paths == NULL)
-        return error_memory(err, "labels", (unsigned long long)set->count * sizeof(*build->paths));
-    build->path_count = set->count;
+    set->paths = calloc((size_t)set->count + 1, sizeof(*set->paths));
+    if (set->labels == NULL || build->given == NULL || set->class_names == NULL || set->paths == NULL)
+        return error_memory(err, "labels", (unsigned long long)set->count * sizeof(*set->paths));
     for (int32_t i = 0; i < set->count; i++) {
-        build->paths[i] = list->items[kept[i]].path;
+        set->paths[i] = list->items[kept[i]].path;
         list->items[kept[i]].path = NULL;
         set->labels[i] = list->items[kept[i]].label;
         build->given[i] = list->items[kept[i]].split;
@@ -313,7 +312,9 @@ enum status data_load(const struct job_dataset *job, int64_t seed, const struct 
     data_measure(&build.set, way->threads);
     data_measure_patches(&build.set);
     data_fingerprint(&build.set);
-    st = data_tell(&build, way, err);
+    st = data_hash_images(&build.set, way->threads, err);
+    if (st == ST_OK)
+        st = data_tell(&build, job->audit, way, err);
     if (st != ST_OK)
         goto out;
     *dataset = build.set;
@@ -323,10 +324,22 @@ out:
     return st;
 }
 
+const char *data_image_name(const struct dataset *dataset, int32_t image, char *text, size_t size)
+{
+    if (dataset->paths != NULL)
+        return dataset->paths[image];
+    snprintf(text, size, "%d", (int)image);
+    return text;
+}
+
 void data_free(struct dataset *dataset)
 {
     free(dataset->pixels);
     free(dataset->labels);
+    free(dataset->hashes);
+    for (int32_t i = 0; dataset->paths != NULL && i < dataset->count; i++)
+        free(dataset->paths[i]);
+    free(dataset->paths);
     for (int32_t i = 0; dataset->class_names != NULL && i < dataset->classes; i++)
         free(dataset->class_names[i]);
     free(dataset->class_names);
@@ -340,10 +353,6 @@ void data_build_free(struct data_build *build)
     data_free(&build->set);
     free(build->given);
     build->given = NULL;
-    for (int32_t i = 0; build->paths != NULL && i < build->path_count; i++)
-        free(build->paths[i]);
-    free(build->paths);
-    build->paths = NULL;
 }
 
 enum status data_number_classes(struct dataset *set, struct error *err)

@@ -28,8 +28,12 @@ enum {
 
 struct dataset {
     int32_t count, channels, height, width, classes;
-    uint8_t *pixels;    /* count x channels x height x width */
-    int32_t *labels;    /* count, in [0, classes) */
+    uint8_t *pixels;  /* count x channels x height x width */
+    int32_t *labels;  /* count, in [0, classes) */
+    uint64_t *hashes; /* count: of each image's pixels (file_hash) */
+    char *
+        *paths; /* count: the images' files, as they were opened; NULL: of a packed format, whose images count
+                           from 0 through the training files, then the test's */
     char **class_names; /* classes; sorted by name where the format has names, "0".."9" or the format's own
                            otherwise */
     int32_t *samples[SPLIT_COUNT]; /* indices of each split's images. Train is in a seeded random order in
@@ -69,6 +73,17 @@ void data_free(struct dataset *dataset); /* a zeroed dataset is allowed */
 enum { DATA_LINE_LENGTH = 640 };
 enum status data_class_line(const struct dataset *dataset, char text[DATA_LINE_LENGTH], struct error *err);
 
+/* The classes by their images in all splits, those without any left out: the first of the smallest and of the largest,
+ * and how many have fewer than DATA_FEW. */
+enum { DATA_FEW = 10 };
+struct data_sizes {
+    int32_t few, least, least_class, most, most_class;
+};
+enum status data_class_sizes(const struct dataset *dataset, struct data_sizes *sizes, struct error *err);
+
+/* The image's file, or, of a packed format, its number, which is put into `text`. */
+const char *data_image_name(const struct dataset *dataset, int32_t image, char *text, size_t size);
+
 /* The fingerprint as a journal has it, "xxh3:" and 16 hexadecimal digits. `like`: one from a journal, by whose hash it
  * is wanted, for those of older ones are 16 digits alone, of another hash; NULL: none. */
 enum { DATA_FINGERPRINT_LENGTH = 24 };
@@ -77,10 +92,5 @@ void data_fingerprint_text(const struct dataset *dataset, const char *like,
 
 /* The default of dataset.max_pixels, and what holds for a single file. As much as Pillow takes. */
 enum { DATA_MAX_PIXELS = 178956970 };
-
-/* One image file as channels x height x width uint8, made equal by the dataset's stored policy;
- * for naspredict. pixels[channels * height * width]. */
-enum status data_read_image(const char *path, int32_t channels, int32_t height, int32_t width,
-                            const char *fit, uint8_t *pixels, struct error *err);
 
 #endif

@@ -16,17 +16,16 @@ static enum status no_path(const char *folder, const char *name, struct error *e
     return error_memory(err, name, strlen(folder) + strlen(name) + 2);
 }
 
-/* One file of a class folder: an image by its name, or by its first bytes where the name has no ending. */
+/* One file of a class folder. */
 static enum status add_file(struct data_list *list, const char *folder, const struct walk_entry *entry,
                             int32_t label, int split, struct error *err)
 {
-    bool other = false, image = data_is_image_name(entry->name, &other);
+    bool other = false;
     char *path = file_join(folder, entry->name);
     if (path == NULL)
         return no_path(folder, entry->name, err);
     const char *end = strrchr(entry->name, '.');
-    if (!image && end == NULL && entry->kind == WALK_FILE)
-        image = image_is_one(path);
+    const bool image = walk_is_image(path, entry, &other);
     if (image && entry->kind == WALK_FILE) {
         struct data_item item = {.path = path,
                                  .size = entry->size,
@@ -37,8 +36,10 @@ static enum status add_file(struct data_list *list, const char *folder, const st
     }
     enum status st;
     if (image || other) {
-        error_set(err, ST_UNSUPPORTED, "%s: %s, expected PNG, JPEG, WebP, GIF, TIFF or BMP", path,
-                  other ? "an image of another kind" : "no regular file");
+        error_set(err, ST_UNSUPPORTED,
+                  other ? WALK_OTHER_IMAGE
+                        : "%s: no regular file, expected PNG, JPEG, WebP, GIF, TIFF or BMP",
+                  path);
         st = data_list_problem(list, err);
     } else {
         st = data_list_pass(list, end != NULL ? end : "without an ending", err);

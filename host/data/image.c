@@ -120,18 +120,21 @@ static enum status refuse(const uint8_t *mark, size_t got, struct error *err)
                      mark[0], mark[1], mark[2]);
 }
 
-/* Opens the file, looks at its first bytes and hands it to its format's reader. */
-static enum status read_file(const char *path, int32_t shrink, bool (*stop)(void), struct image_info *info,
-                             struct image *image, struct error *err)
+/* What reads a file that is open. */
+struct image_order {
+    const char *path;
+    int32_t shrink;
+    bool (*stop)(void);
+};
+
+/* Looks at its first bytes and hands it to its format's reader; image NULL: only its head is read. */
+static enum status read_stream(FILE *stream, const struct image_order *order, struct image_info *info,
+                               struct image *image, struct error *err)
 {
     uint8_t mark[IMAGE_MARK] = {0};
-    FILE *stream;
-    int64_t bytes = 0;
-    enum status st = file_open(path, &stream, &bytes, err);
-    if (st != ST_OK)
-        return st;
-    if (image != NULL)
-        setvbuf(stream, NULL, _IOFBF, IMAGE_BUFFER);
+    const char *path = order->path;
+    bool (*const stop)(void) = order->stop;
+    enum status st = ST_OK;
     const size_t got = fread(mark, 1, sizeof(mark), stream);
     if (ferror(stream))
         st = error_system(err, errno, "%s", path);
@@ -142,7 +145,7 @@ static enum status read_file(const char *path, int32_t shrink, bool (*stop)(void
             st = image_png_read(stream, stop, info, image, err);
             break;
         case IMAGE_JPEG:
-            st = image_jpeg_read(stream, shrink, stop, info, image, err);
+            st = image_jpeg_read(stream, order->shrink, stop, info, image, err);
             break;
         case IMAGE_GIF:
             st = image_gif_read(stream, stop, info, image, err);
@@ -172,13 +175,20 @@ static enum status read_file(const char *path, int32_t shrink, bool (*stop)(void
             info->width = height;
         }
     }
-    fclose(stream);
     return st;
 }
 
 enum status image_probe(const char *path, struct image_info *info, struct error *err)
 {
-    return read_file(path, 1, NULL, info, NULL, err);
+    const struct image_order order = {.path = path, .shrink = 1};
+    FILE *stream;
+    int64_t bytes = 0;
+    enum status st = file_open(path, &stream, &bytes, err);
+    if (st != ST_OK)
+        return st;
+    st = read_stream(stream, &order, info, NULL, err);
+    fclose(stream);
+    return st;
 }
 
 /* Luma of ITU-R BT.601, the weights that JPEG itself uses, rounded to the nearest. In place. */
@@ -206,12 +216,14 @@ static enum status make_rgb(struct image *image, struct error *err)
     return ST_OK;
 }
 
-enum status image_decode(const char *path, int32_t channels, int32_t shrink, bool (*stop)(void),
-                         struct image *image, struct error *err)
+/* Of the file that is open, in so many channels. */
+static enum status decode_stream(FILE *stream, const struct image_order *order, int32_t channels,
+                                 struct image *image, struct error *err)
 {
     struct image_info info;
     *image = (struct image){0};
-    enum status st = read_file(path, shrink, stop, &info, image, err);
+    rewind(stream);
+    enum status st = read_stream(stream, order, &info, image, err);
     if (st == ST_OK && image->channels == 3 && channels == 1)
         make_grey(image);
     else if (st == ST_OK && image->channels == 1 && channels == 3)
@@ -223,35 +235,42 @@ enum status image_decode(const char *path, int32_t channels, int32_t shrink, boo
     return st;
 }
 
-enum status data_read_image(const char *path, int32_t channels, int32_t height, int32_t width,
-                            const char *fit, uint8_t *pixels, struct error *err)
+enum status image_decode(const char *path, int32_t channels, int32_t shrink, bool (*stop)(void),
+                         struct image *image, struct error *err)
 {
-    struct resize_work work = {0};
-    struct image image = {0};
-    struct image_info info;
-    enum job_fit how;
+    const struct image_order order = {.path = path, .shrink = shrink, .stop = stop};
+    FILE *stream;
+    int64_t bytes = 0;
+    *image = (struct image){0};
+    enum status st = file_open(path, &stream, &bytes, err);
+    if (st != ST_OK)
+        return st;
+    setvbuf(stream, NULL, _IOFBF, IMAGE_BUFFER);
+    st = decode_stream(stream, &order, channels, image, err);
+    fclose(stream);
+    return st;
+}
 
-    enum status st = data_fit_parse(fit, &how, err);
-    if (st == ST_OK && channels != 1 && channels != 3)
-        st = error_set(err, ST_RANGE, "%s: %d channels asked for, expected 1 or 3", path, channels);
-    if (st == ST_OK)
-        st = image_probe(path, &info, err);
+enum status image_decode_for(const char *path, int32_t channels, const struct resize_order *resize,
+                             struct image *image, struct error *err)
+{
+    struct image_order order = {.path = path, .shrink = 1};
+    struct image_info info;
+    FILE *stream;
+    int64_t bytes = 0;
+    *image = (struct image){0};
+    enum status st = file_open(path, &stream, &bytes, err);
+    if (st != ST_OK)
+        return st;
+    setvbuf(stream, NULL, _IOFBF, IMAGE_BUFFER);
+    st = read_stream(stream, &order, &info, NULL, err);
     if (st == ST_OK)
         st = image_check_pixels(path, &info, DATA_MAX_PIXELS, err);
-    if (st == ST_OK)
-        st = image_decode(path, channels, data_resize_shrink(info.height, info.width, how, height, width),
-                          NULL, &image, err);
-    if (st == ST_OK)
-        st = data_resize(&work,
-                         &(struct resize_order){.from = image.pixels,
-                                                .channels = channels,
-                                                .height = image.height,
-                                                .width = image.width,
-                                                .fit = how,
-                                                .to_height = height,
-                                                .to_width = width},
-                         pixels, err);
-    free(image.pixels);
-    data_resize_free(&work);
+    if (st == ST_OK) {
+        order.shrink =
+            data_resize_shrink(info.height, info.width, resize->fit, resize->to_height, resize->to_width);
+        st = decode_stream(stream, &order, channels, image, err);
+    }
+    fclose(stream);
     return st;
 }

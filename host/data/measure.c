@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MARK "xxh3:" /* of fingerprints by file_hash */
@@ -51,6 +52,18 @@ void data_measure(struct dataset *set, int32_t threads)
         if (set->deviation[c] == 0.0f)
             set->deviation[c] = DATA_CONSTANT; /* so that it is 0 everywhere once it is normalised */
     }
+}
+
+enum status data_hash_images(struct dataset *set, int32_t threads, struct error *err)
+{
+    const size_t bytes = data_image_bytes(set);
+    set->hashes = malloc(((size_t)set->count + 1) * sizeof(*set->hashes));
+    if (set->hashes == NULL)
+        return error_memory(err, "hashes", (unsigned long long)set->count * sizeof(*set->hashes));
+#pragma omp parallel for num_threads(data_threads(threads)) schedule(static)
+    for (int32_t i = 0; i < set->count; i++)
+        set->hashes[i] = file_hash(0, set->pixels + (size_t)i * bytes, bytes);
+    return ST_OK;
 }
 
 /* ---- the hash of older journals ---- */

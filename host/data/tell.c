@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAMES_SHOWN = 10, FEW_IMAGES = 10, IMBALANCE = 10, FLAT_RANGE = 2 };
+enum { NAMES_SHOWN = 10, IMBALANCE = 10, FLAT_RANGE = 2 };
 
 /* Images of each class in the split, or in all of them (SPLIT_COUNT). */
 static int32_t *count_classes(const struct dataset *set, int split, struct error *err)
@@ -61,6 +61,35 @@ enum status data_class_line(const struct dataset *set, char text[DATA_LINE_LENGT
     return ST_OK;
 }
 
+static struct data_sizes sizes_of(const struct dataset *set, const int32_t *counts)
+{
+    struct data_sizes sizes = {.least_class = -1};
+    for (int32_t c = 0; c < set->classes; c++) {
+        if (counts[c] == 0)
+            continue;
+        if (sizes.least_class < 0 || counts[c] < sizes.least) {
+            sizes.least = counts[c];
+            sizes.least_class = c;
+        }
+        if (counts[c] > sizes.most) {
+            sizes.most = counts[c];
+            sizes.most_class = c;
+        }
+        sizes.few += counts[c] < DATA_FEW;
+    }
+    return sizes;
+}
+
+enum status data_class_sizes(const struct dataset *set, struct data_sizes *sizes, struct error *err)
+{
+    int32_t *counts = count_classes(set, SPLIT_COUNT, err);
+    if (counts == NULL)
+        return err->status;
+    *sizes = sizes_of(set, counts);
+    free(counts);
+    return ST_OK;
+}
+
 /* ---- counts ---- */
 
 static enum status tell_counts(const struct dataset *set, FILE *log, struct error *err)
@@ -72,16 +101,11 @@ static enum status tell_counts(const struct dataset *set, FILE *log, struct erro
         free(tested);
         return err->status;
     }
-    int32_t least = -1, most = -1, lacking = 0;
-    for (int32_t c = 0; c < set->classes; c++) {
-        if (counts[c] > 0 && (least < 0 || counts[c] < counts[least]))
-            least = c;
-        if (counts[c] > 0 && (most < 0 || counts[c] > counts[most]))
-            most = c;
-    }
-    int32_t few = list_classes(set, counts, 1, FEW_IMAGES - 1, text, sizeof(text));
+    const struct data_sizes sizes = sizes_of(set, counts);
+    const int32_t least = sizes.least_class, most = sizes.most_class;
+    int32_t lacking = 0, few = list_classes(set, counts, 1, DATA_FEW - 1, text, sizeof(text));
     if (few > 0)
-        fprintf(log, "warning: fewer than %d images in %d of %d classes: %s\n", FEW_IMAGES, few, set->classes,
+        fprintf(log, "warning: fewer than %d images in %d of %d classes: %s\n", DATA_FEW, few, set->classes,
                 text);
     if (least >= 0 && counts[most] / IMBALANCE > counts[least])
         fprintf(log,
@@ -137,12 +161,56 @@ static bool tell_flat(const struct dataset *set, FILE *log)
     return most;
 }
 
-enum status data_tell(const struct data_build *build, const struct data_way *way, struct error *err)
+/* ---- all of them ---- */
+
+static enum status audit_all(const struct data_build *build, int32_t threads, FILE *log, struct error *err)
 {
-    if (way->log == NULL)
+    enum status st = tell_counts(&build->set, log, err);
+    if (st == ST_OK && !tell_flat(&build->set, log)) /* which are the same all over */
+        st = data_tell_twins(&build->set, threads, log, err);
+    return st;
+}
+
+/* The warnings in what was said; what only gives an example of the one before is none. */
+static int32_t count_warnings(const char *said)
+{
+    static const char WARNING[] = "warning: ", EXAMPLE[] = "warning: for example ";
+    int32_t count = 0;
+    for (const char *line = said; *line != '\0';) {
+        const char *end = strchr(line, '\n');
+        count += strncmp(line, WARNING, strlen(WARNING)) == 0 && strncmp(line, EXAMPLE, strlen(EXAMPLE)) != 0;
+        line = end != NULL ? end + 1 : line + strlen(line);
+    }
+    return count;
+}
+
+static enum status refuse(const struct data_build *build, const char *said, int32_t warnings,
+                          struct error *err)
+{
+    const char *first = strchr(said, ' ') + 1; /* behind "warning:" */
+    return error_set(err, ST_FORMAT,
+                     "%s: found %d warnings, the first: %.*s; expected none, or dataset.audit = \"warn\"",
+                     build->source, (int)warnings, (int)strcspn(first, "\n"), first);
+}
+
+enum status data_tell(const struct data_build *build, enum job_audit audit, const struct data_way *way,
+                      struct error *err)
+{
+    char *said = NULL;
+    size_t length = 0;
+    if (audit == JOB_AUDIT_OFF || (audit == JOB_AUDIT_WARN && way->log == NULL))
         return ST_OK;
-    enum status st = tell_counts(&build->set, way->log, err);
-    if (st == ST_OK && !tell_flat(&build->set, way->log)) /* which are the same all over */
-        st = data_tell_twins(build, way->threads, way->log, err);
+    FILE *log = open_memstream(&said, &length);
+    if (log == NULL)
+        return error_memory(err, "warnings", 0);
+    enum status st = audit_all(build, way->threads, log, err);
+    if (fclose(log) != 0 && st == ST_OK)
+        st = error_memory(err, "warnings", length);
+    if (st == ST_OK && way->log != NULL)
+        fputs(said, way->log);
+    const int32_t warnings = st == ST_OK ? count_warnings(said) : 0;
+    if (audit == JOB_AUDIT_STOP && warnings > 0)
+        st = refuse(build, said, warnings, err);
+    free(said);
     return st;
 }

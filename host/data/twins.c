@@ -30,7 +30,6 @@ static const char *const split_names[SPLIT_COUNT] = {"training", "validation", "
 
 struct twins {
     const struct dataset *set;
-    const struct data_build *build;
     FILE *log;
     uint8_t *split;                          /* of each image */
     int32_t pairs[SPLIT_COUNT][SPLIT_COUNT]; /* [a][b]: images of b that are in a, too */
@@ -50,10 +49,10 @@ static const uint8_t *pixels_of(const struct dataset *set, int32_t image)
 /* The image's file; of packed formats its number. */
 static const char *name_of(const struct twins *twins, int32_t image, char *text, size_t size)
 {
-    if (twins->build->paths == NULL)
+    if (twins->set->paths == NULL)
         snprintf(text, size, "image %d", (int)image);
     else
-        text_shown(twins->build->paths[image], text, size);
+        text_shown(twins->set->paths[image], text, size);
     return text;
 }
 
@@ -130,8 +129,7 @@ static enum status tell_same(struct twins *twins, struct error *err)
     if (contents == NULL)
         return error_memory(err, "hashes", (unsigned long long)set->count * sizeof(*contents));
     for (int32_t i = 0; i < set->count; i++)
-        contents[i] =
-            (struct content){.hash = file_hash(0, pixels_of(set, i), data_image_bytes(set)), .image = i};
+        contents[i] = (struct content){.hash = set->hashes[i], .image = i};
     qsort(contents, (size_t)set->count, sizeof(*contents), compare_contents);
     for (size_t from = 0, to = 0; from < (size_t)set->count; from = to) {
         while (to < (size_t)set->count && contents[to].hash == contents[from].hash)
@@ -286,11 +284,9 @@ static enum status tell_near(struct twins *twins, int32_t threads, struct error 
     return ST_OK;
 }
 
-enum status data_tell_twins(const struct data_build *build, int32_t threads, FILE *log, struct error *err)
+enum status data_tell_twins(const struct dataset *set, int32_t threads, FILE *log, struct error *err)
 {
-    const struct dataset *set = &build->set;
     struct twins twins = {.set = set,
-                          .build = build,
                           .log = log,
                           .split = calloc((size_t)set->count, 1),
                           .near = calloc((size_t)set->count, 1)};
@@ -305,7 +301,7 @@ enum status data_tell_twins(const struct data_build *build, int32_t threads, FIL
     st = tell_same(&twins, err);
     if (st != ST_OK || set->channels != 3 || set->height < NEAR_SIDE || set->width < NEAR_SIDE)
         goto out;
-    twins = (struct twins){.set = set, .build = build, .log = log, .split = twins.split, .near = twins.near};
+    twins = (struct twins){.set = set, .log = log, .split = twins.split, .near = twins.near};
     st = tell_near(&twins, threads, err);
 out:
     free(twins.split);

@@ -119,6 +119,13 @@ static bool is_own(const char *path, int depth)
     return own || (!image && folders > 0 && runs == folders);
 }
 
+bool walk_is_image(const char *path, const struct walk_entry *entry, bool *other)
+{
+    if (data_is_image_name(entry->name, other))
+        return true;
+    return !*other && strrchr(entry->name, '.') == NULL && entry->kind == WALK_FILE && image_is_one(path);
+}
+
 enum status walk_glance(const char *path, const struct walk_folder *beside, struct walk_glance *glance,
                         struct error *err)
 {
@@ -161,6 +168,8 @@ static enum status take_entry(struct data_list *list, DIR *folder, const char *p
     struct stat about;
     if (fstatat(dirfd(folder), name, &about, 0) != 0) {
         const int number = errno;
+        if (list->unlabelled)
+            return add_entry(all, name, &(struct stat){0}, err);
         char *inner = file_join(path, name);
         if (inner == NULL)
             return error_memory(err, name, strlen(path) + strlen(name) + 2);

@@ -28,10 +28,16 @@ struct walk_above {
 
 /* Reads the folder; here->up is set by the caller, the rest here. Hidden names are left out in silence; folders and
  * files of systems and of nasrun (thumbnails, bins, run folders, caches) are counted by data_list_pass; links to
- * nothing go through data_list_problem. ST_FORMAT: not there, may not be read, or one of those above it. */
+ * nothing go through data_list_problem, or are WALK_OTHER in an unlabelled list. ST_FORMAT: not there, may not be read, or one of those above it. */
 enum status walk_read(struct data_list *list, const char *path, struct walk_above *here,
                       struct walk_folder *all, struct error *err);
 void walk_free(struct walk_folder *all);
+
+/* Whether an entry that is no folder is an image, by its name or, where that has no ending, by the first bytes of the
+ * file `path`, which is it. *other: an image of a kind that can't be read. */
+bool walk_is_image(const char *path, const struct walk_entry *entry, bool *other);
+/* The message about those, of their path. */
+#define WALK_OTHER_IMAGE "%s: an image of another kind, expected PNG, JPEG, WebP, GIF, TIFF or BMP"
 
 /* The same in numbers, without looking at each file. */
 struct walk_glance {

@@ -190,6 +190,24 @@ static void fill_kernel(const struct weight_tensor *tensor, const struct graph *
         fill_normal(tensor, tensor->gain * sqrt(variance / fan_in), seed, values);
 }
 
+/* Whether a batch norm is the end of a residual branch: only an add reads it, whose other input is no such end. */
+static bool ends_branch(const struct graph *graph, int32_t index)
+{
+    int32_t reader = -1, reads = 0;
+    for (int32_t l = index + 1; l < graph->count; l++)
+        for (int32_t i = 0; i < graph->layers[l].input_count; i++)
+            if (graph->layers[l].inputs[i] == index) {
+                reader = l;
+                reads++;
+            }
+    if (reads != 1 || graph->layers[reader].kind != LAYER_ADD)
+        return false;
+    bool around = false;
+    for (int32_t i = 0; i < graph->layers[reader].input_count; i++)
+        around = around || graph->layers[graph->layers[reader].inputs[i]].kind != LAYER_BATCH_NORM;
+    return around;
+}
+
 void weight_initialise(const struct weight_table *table, const struct graph *graph, uint64_t seed,
                        const struct whitening *whitening, float *values)
 {
@@ -200,8 +218,10 @@ void weight_initialise(const struct weight_table *table, const struct graph *gra
         if (tensor->role == WEIGHT_KERNEL) {
             fill_kernel(tensor, graph, seed, whitening, to);
         } else if (tensor->role == WEIGHT_SCALE || tensor->role == WEIGHT_RUNNING_VAR) {
+            const bool zero =
+                tensor->role == WEIGHT_SCALE && tensor->trained && ends_branch(graph, tensor->layer);
             for (size_t i = 0; i < tensor->count; i++)
-                to[i] = 1.0f;
+                to[i] = zero ? 0.0f : 1.0f;
         }
     }
 }

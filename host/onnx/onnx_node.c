@@ -14,7 +14,7 @@ static const Onnx__AttributeProto *find_attribute(const struct node *node, const
     return NULL;
 }
 
-static int64_t int_of(const struct node *node, const char *name, int64_t usual)
+int64_t node_int(const struct node *node, const char *name, int64_t usual)
 {
     const Onnx__AttributeProto *found = find_attribute(node, name);
     return found != NULL ? found->i : usual;
@@ -46,7 +46,7 @@ static enum status ints_of(const struct node *node, const char *name, int32_t co
 
 static enum status expect_int(const struct node *node, const char *name, int64_t usual, int64_t wanted)
 {
-    const int64_t found = int_of(node, name, usual);
+    const int64_t found = node_int(node, name, usual);
     return found == wanted ? ST_OK
                            : error_set(node->err, ST_UNSUPPORTED, "%s: found %lld, expected %lld", name,
                                        (long long)found, (long long)wanted);
@@ -147,7 +147,7 @@ static enum status read_conv(const struct node *node)
 {
     struct layer layer = {.kind = LAYER_CONV, .input_count = 1};
     const struct onnx_tensor *kernel = tensor_of(node, 1), *bias = tensor_of(node, 2);
-    const int64_t groups = int_of(node, "group", 1);
+    const int64_t groups = node_int(node, "group", 1);
     if (kernel == NULL || kernel->rank != 4 || (node->input_count > 2 && bias == NULL))
         return error_set(node->err, ST_UNSUPPORTED, "expected a constant kernel of four dimensions and bias");
     if (groups < 1 || groups > GRAPH_MAX_CHANNELS)
@@ -194,7 +194,7 @@ static enum status read_dense(const struct node *node)
     struct layer layer = {.kind = LAYER_DENSE, .input_count = 1};
     const struct onnx_value *x = node->inputs[0];
     const struct onnx_tensor *kernel = tensor_of(node, 1), *bias = tensor_of(node, 2);
-    const bool transposed = int_of(node, "transB", 0) == 0;
+    const bool transposed = node_int(node, "transB", 0) == 0;
     enum status st = ST_OK;
     if (x == NULL || (x->kind != ONNX_VALUE_FLAT && x->kind != ONNX_VALUE_LAYER) || x->factor != 1.0f ||
         kernel == NULL || kernel->rank != 2 || (node->input_count > 2 && bias == NULL))
@@ -287,9 +287,15 @@ static enum status read_flatten(const struct node *node)
 static enum status read_softmax(const struct node *node)
 {
     struct onnx_value value = {.kind = ONNX_VALUE_PROBABILITIES, .factor = 1.0f};
-    const int64_t axis = int_of(node, "axis", 1);
+    const int64_t axis = node_int(node, "axis", 1);
     if (axis != 1 && axis != -1)
         return error_set(node->err, ST_UNSUPPORTED, "axis: found %lld, expected 1", (long long)axis);
+    if (node->inputs[0] != NULL &&
+        node->inputs[0]->kind == ONNX_VALUE_LAYER) { /* logits over a temperature */
+        value.layer = node->inputs[0]->layer;
+        value.factor = node->inputs[0]->factor;
+        return node_yield(node, value);
+    }
     enum status st = node_layer(node, 0, &value.layer);
     return st == ST_OK ? node_yield(node, value) : st;
 }
@@ -311,6 +317,7 @@ static const struct operation {
     {"Cast", 1, 1, "to ", read_cast},
     {"Concat", 2, GRAPH_MAX_INPUTS, "axis ", read_concat},
     {"Conv", 2, 3, WINDOW "group ", read_conv},
+    {"DequantizeLinear", 2, 3, "axis ", node_read_dequantise},
     {"Div", 2, 2, "", node_read_arithmetic},
     {"Dropout", 1, 3, "ratio seed ", read_same},
     {"Erf", 1, 1, "", node_read_function},
@@ -321,6 +328,7 @@ static const struct operation {
     {"Identity", 1, 1, "", read_same},
     {"MaxPool", 1, 1, WINDOW "ceil_mode storage_order ", read_pool},
     {"Mul", 2, 2, "", node_read_arithmetic},
+    {"QuantizeLinear", 3, 3, "axis ", node_read_quantise},
     {"Relu", 1, 1, "", read_simple},
     {"Sigmoid", 1, 1, "", node_read_function},
     {"Softmax", 1, 1, "axis ", read_softmax},

@@ -122,6 +122,13 @@ void onnx_ints(struct onnx_parts *parts, Onnx__NodeProto *node, char *name, int3
 char *onnx_tensor(struct onnx_parts *parts, Onnx__GraphProto *graph, char *name, int32_t rank,
                   const int64_t *dims, const float *values)
 {
+    return onnx_tensor_raw(parts, graph, name, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, rank, dims, values);
+}
+
+char *onnx_tensor_raw(struct onnx_parts *parts, Onnx__GraphProto *graph, char *name, int32_t type,
+                      int32_t rank, const int64_t *dims, const void *values)
+{
+    const size_t size = type == ONNX__TENSOR_PROTO__DATA_TYPE__INT8 ? 1 : 4;
     Onnx__TensorProto *tensor = onnx_part(parts, sizeof(*tensor));
     int64_t *copy = onnx_part(parts, (size_t)rank * sizeof(*copy));
     size_t count = 1;
@@ -136,9 +143,9 @@ char *onnx_tensor(struct onnx_parts *parts, Onnx__GraphProto *graph, char *name,
     tensor->n_dims = (size_t)rank;
     tensor->dims = copy;
     tensor->has_data_type = 1;
-    tensor->data_type = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
+    tensor->data_type = type;
     tensor->has_raw_data = 1;
-    tensor->raw_data.len = count * sizeof(float);
+    tensor->raw_data.len = count * size;
     tensor->raw_data.data = (uint8_t *)(uintptr_t)values; /* packing reads it only */
     graph->initializer[graph->n_initializer++] = tensor;
     return name;

@@ -34,7 +34,11 @@ void onnx_float(struct onnx_parts *parts, Onnx__NodeProto *node, char *name, flo
 void onnx_ints(struct onnx_parts *parts, Onnx__NodeProto *node, char *name, int32_t count,
                const int64_t *values);
 
-/* A float32 tensor in graph->initializer, which has the room. The values are not copied. Returns its name. */
+/* A tensor of that ONNX type, float32, int32 or int8, in graph->initializer, which has the room. The values are not
+ * copied. Returns its name. */
+char *onnx_tensor_raw(struct onnx_parts *parts, Onnx__GraphProto *graph, char *name, int32_t type,
+                      int32_t rank, const int64_t *dims, const void *values);
+/* The same of float32: in graph->initializer, which has the room. The values are not copied. Returns its name. */
 char *onnx_tensor(struct onnx_parts *parts, Onnx__GraphProto *graph, char *name, int32_t rank,
                   const int64_t *dims, const float *values);
 

@@ -1,6 +1,7 @@
 #include "host/onnx/onnx_read.h"
 
 #include "host/base/file.h"
+#include "host/device/temperature.h"
 #include "host/onnx/onnx_reading.h"
 
 #include <cjson/cJSON.h>
@@ -12,7 +13,7 @@
 _Static_assert(ONNX_CHANNELS == sizeof(((struct model_about *)0)->mean) / sizeof(float),
                "one mean a channel");
 
-enum { OLDEST_OPSET = 7, MOST_NODES = 8 * GRAPH_MAX_LAYERS };
+enum { OLDEST_OPSET = 7, MOST_NODES = 12 * GRAPH_MAX_LAYERS };
 
 /* ---- values by name ---- */
 
@@ -72,10 +73,11 @@ static enum status read_initializers(struct onnx_reading *reading, struct error 
 {
     enum status st = ST_OK;
     for (size_t i = 0; st == ST_OK && i < reading->proto->n_initializer; i++) {
-        struct onnx_value value = {.name = reading->proto->initializer[i]->name, .kind = ONNX_VALUE_TENSOR};
+        struct onnx_value value = {.name = reading->proto->initializer[i]->name};
         if (value.name == NULL)
             return error_set(err, ST_FORMAT, "initializer %zu has no name", i);
         st = onnx_tensor_of(reading->proto->initializer[i], &value.tensor, err);
+        value.kind = value.tensor.code_size > 0 ? ONNX_VALUE_CODES : ONNX_VALUE_TENSOR;
         if (st == ST_OK)
             st = onnx_value_add(reading, &value, err);
     }
@@ -148,16 +150,22 @@ static enum status read_nodes(struct onnx_reading *reading, struct error *err)
     return st;
 }
 
-static enum status check_output(const struct onnx_reading *reading, struct error *err)
+static enum status read_output(struct onnx_reading *reading, struct error *err)
 {
     if (reading->proto->n_output != 1 || reading->proto->output[0]->name == NULL)
         return error_set(err, ST_UNSUPPORTED, "found %zu outputs, expected one", reading->proto->n_output);
     const char *name = reading->proto->output[0]->name;
     const struct onnx_value *value = onnx_value_find(reading, name);
     if (value == NULL || (value->kind != ONNX_VALUE_PROBABILITIES && value->kind != ONNX_VALUE_LAYER) ||
-        value->layer != reading->graph.count - 1 || value->factor != 1.0f)
+        value->layer != reading->graph.count - 1 ||
+        (value->kind == ONNX_VALUE_LAYER && value->factor != 1.0f))
         return error_set(err, ST_UNSUPPORTED,
                          "output \"%.80s\" is not what the last layer or a softmax of it yields", name);
+    reading->temperature = 1.0f / value->factor;
+    if (!(reading->temperature >= (float)TEMPERATURE_LEAST &&
+          reading->temperature <= (float)TEMPERATURE_MOST))
+        return error_set(err, ST_UNSUPPORTED, "the last layer is divided by %g, expected %g to %g",
+                         (double)reading->temperature, TEMPERATURE_LEAST, TEMPERATURE_MOST);
     return ST_OK;
 }
 
@@ -196,21 +204,6 @@ static enum status take_weights(const struct onnx_reading *reading, struct model
     return ST_OK;
 }
 
-static void tell_about(const struct onnx_reading *reading, struct model *model)
-{
-    const struct graph *graph = &model->graph;
-    model->about = (struct model_about){.views = 1,
-                                        .temperature = 1.0f,
-                                        .plain_temperature = 1.0f,
-                                        .id = -1,
-                                        .validation_accuracy = (double)NAN};
-    for (int32_t c = 0; c < graph->layers[0].shape.c; c++) {
-        const double deviation = 1.0 / (255.0 * (double)reading->factor[c]);
-        model->about.deviation[c] = (float)deviation;
-        model->about.mean[c] = (float)(-(double)reading->summand[c] * deviation);
-    }
-}
-
 /* The text of that key; NULL: there is none. */
 static const char *metadata_of(const Onnx__ModelProto *proto, const char *key)
 {
@@ -220,6 +213,40 @@ static const char *metadata_of(const Onnx__ModelProto *proto, const char *key)
             return entry->value;
     }
     return NULL;
+}
+
+/* The numbers of that key are what was rounded when the normalisation was written: where they say the same, they are
+ * taken. */
+static void take_exactly(const Onnx__ModelProto *proto, const char *key, int32_t channels, float *values)
+{
+    const char *text = metadata_of(proto, key);
+    cJSON *numbers = text != NULL ? cJSON_Parse(text) : NULL;
+    bool same = cJSON_GetArraySize(numbers) == channels;
+    for (int32_t c = 0; same && c < channels; c++) {
+        const cJSON *number = cJSON_GetArrayItem(numbers, c);
+        same = cJSON_IsNumber(number) &&
+               fabs(number->valuedouble - (double)values[c]) <= 1e-6 * (fabs((double)values[c]) + 1e-3);
+    }
+    for (int32_t c = 0; same && c < channels; c++)
+        values[c] = (float)cJSON_GetArrayItem(numbers, c)->valuedouble;
+    cJSON_Delete(numbers);
+}
+
+static void tell_about(const struct onnx_reading *reading, const Onnx__ModelProto *proto, struct model *model)
+{
+    const struct graph *graph = &model->graph;
+    model->about = (struct model_about){.views = 1,
+                                        .temperature = 1.0f,
+                                        .plain_temperature = reading->temperature,
+                                        .id = -1,
+                                        .validation_accuracy = (double)NAN};
+    for (int32_t c = 0; c < graph->layers[0].shape.c; c++) {
+        const double deviation = 1.0 / (255.0 * (double)reading->factor[c]);
+        model->about.deviation[c] = (float)deviation;
+        model->about.mean[c] = (float)(-(double)reading->summand[c] * deviation);
+    }
+    take_exactly(proto, "mean", graph->layers[0].shape.c, model->about.mean);
+    take_exactly(proto, "deviation", graph->layers[0].shape.c, model->about.deviation);
 }
 
 /* The names that the file has, or the classes' numbers; NULL when out of memory, or for what is no JSON. */
@@ -255,7 +282,8 @@ static enum status name_classes(const Onnx__ModelProto *proto, int32_t classes, 
     return st;
 }
 
-static enum status read_graph(struct onnx_reading *reading, struct model *model, struct error *err)
+static enum status read_graph(struct onnx_reading *reading, struct model *model, struct quantisation *codes,
+                              struct error *err)
 {
     if (reading->proto->n_node > MOST_NODES)
         return error_set(err, ST_UNSUPPORTED, "found %zu nodes, expected at most %d", reading->proto->n_node,
@@ -268,7 +296,7 @@ static enum status read_graph(struct onnx_reading *reading, struct model *model,
     if (st == ST_OK)
         st = read_nodes(reading, err);
     if (st == ST_OK)
-        st = check_output(reading, err);
+        st = read_output(reading, err);
     if (st == ST_OK)
         st = graph_infer(&reading->graph, err);
     if (st != ST_OK)
@@ -276,28 +304,38 @@ static enum status read_graph(struct onnx_reading *reading, struct model *model,
     model->graph = reading->graph;
     reading->graph = (struct graph){0};
     st = take_weights(reading, model, err);
-    if (st == ST_OK)
-        tell_about(reading, model);
+    if (st == ST_OK && codes != NULL)
+        st = onnx_codes_take(reading, model, codes, err);
     return st;
 }
 
-enum status onnx_read(const unsigned char *bytes, size_t length, struct model *model, struct error *err)
+enum status onnx_read(const unsigned char *bytes, size_t length, struct model *model,
+                      struct quantisation *codes, struct error *err)
 {
     struct onnx_reading reading = {0};
     *model = (struct model){0};
+    if (codes != NULL) {
+        *codes = (struct quantisation){0};
+        reading.codings = calloc(GRAPH_MAX_LAYERS, sizeof(*reading.codings));
+        if (reading.codings == NULL)
+            return error_memory(err, "codes", GRAPH_MAX_LAYERS * sizeof(*reading.codings));
+    }
     Onnx__ModelProto *proto = onnx__model_proto__unpack(NULL, length, bytes);
-    if (proto == NULL)
-        return error_set(err, ST_FORMAT, "is no ONNX model");
-    reading.proto = proto->graph;
-    enum status st = proto->graph != NULL ? check_opset(proto, err)
-                                          : error_set(err, ST_FORMAT, "is an ONNX model without a graph");
+    enum status st = proto == NULL          ? error_set(err, ST_FORMAT, "is no ONNX model")
+                     : proto->graph == NULL ? error_set(err, ST_FORMAT, "is an ONNX model without a graph")
+                                            : check_opset(proto, err);
+    reading.proto = proto != NULL ? proto->graph : NULL;
     if (st == ST_OK)
-        st = read_graph(&reading, model, err);
+        st = read_graph(&reading, model, codes, err);
+    if (st == ST_OK)
+        tell_about(&reading, proto, model);
     if (st == ST_OK)
         st = name_classes(proto, model->graph.layers[model->graph.count - 1].shape.c, &model->about, err);
     graph_free(&reading.graph);
     free(reading.values);
     free(reading.weights);
-    onnx__model_proto__free_unpacked(proto, NULL);
+    free(reading.codings);
+    if (proto != NULL)
+        onnx__model_proto__free_unpacked(proto, NULL);
     return st;
 }

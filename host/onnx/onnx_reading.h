@@ -2,7 +2,7 @@
 #ifndef NASRUN_ONNX_ONNX_READING_H
 #define NASRUN_ONNX_ONNX_READING_H
 
-#include "host/net/graph.h"
+#include "host/inference/quantise.h"
 #include "host/onnx/onnx_tensor.h"
 
 #include <stdbool.h>
@@ -13,6 +13,8 @@ enum { ONNX_CHANNELS = 4 };
 enum onnx_value_kind {
     ONNX_VALUE_NONE,     /* of no use: a dropout's mask */
     ONNX_VALUE_TENSOR,   /* a constant */
+    ONNX_VALUE_CODES,    /* a constant of whole numbers */
+    ONNX_VALUE_CODED,    /* whole numbers that stand for what the layer yields */
     ONNX_VALUE_PIXELS,   /* the images, normalised so far by reading.factor and reading.summand */
     ONNX_VALUE_LAYER,    /* `factor` times what the layer yields */
     ONNX_VALUE_FLAT,     /* the same, flattened */
@@ -20,7 +22,7 @@ enum onnx_value_kind {
     ONNX_VALUE_HARD,     /* the layer / 6 + 1 / 2, in [0, 1] */
     ONNX_VALUE_ERF,      /* the error function of the layer / sqrt 2 */
     ONNX_VALUE_NORMAL, /* that plus 1: factor times the share of the normal distribution below the layer, times 2 */
-    ONNX_VALUE_PROBABILITIES /* the softmax of the layer */
+    ONNX_VALUE_PROBABILITIES /* the softmax of factor times the layer */
 };
 
 struct onnx_value {
@@ -49,14 +51,21 @@ struct onnx_reading {
     int32_t weight_count, weight_capacity;
     /* A pixel's value times factor, plus summand, is what the network sees. */
     float factor[ONNX_CHANNELS], summand[ONNX_CHANNELS];
-    const char *pixels; /* the value of kind ONNX_VALUE_PIXELS of which that is true */
-    bool begun;         /* a layer reads it, so that it stays */
+    struct coding *codings; /* [GRAPH_MAX_LAYERS]: of layers, scale 0: none; NULL: codes are not asked for */
+    const char *pixels;     /* the value of kind ONNX_VALUE_PIXELS of which that is true */
+    bool begun;             /* a layer reads it, so that it stays */
+    float temperature;      /* what the last layer is divided by before the softmax */
 };
 
 /* The value of that name; NULL: unknown. */
 struct onnx_value *onnx_value_find(const struct onnx_reading *reading, const char *name);
 /* A new one. ST_FORMAT when the name is taken. */
 enum status onnx_value_add(struct onnx_reading *reading, const struct onnx_value *value, struct error *err);
+
+/* Codes of the finished model, whose layers and weights are those of `reading`; `codes` is to be freed on any status.
+ * ST_UNSUPPORTED when not all of it is coded, as host/inference/quantise.h has it. */
+enum status onnx_codes_take(const struct onnx_reading *reading, const struct model *model,
+                            struct quantisation *codes, struct error *err);
 
 /* Reads a node: its inputs are known, its outputs become so. Errors name node and operator. */
 enum status onnx_node_read(struct onnx_reading *reading, const Onnx__NodeProto *node, struct error *err);

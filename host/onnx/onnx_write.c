@@ -1,7 +1,7 @@
 #include "host/onnx/onnx_write.h"
 
 #include "host/base/version.h"
-#include "host/onnx/onnx_parts.h"
+#include "host/onnx/onnx_coded.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -13,12 +13,12 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "raw_data is little-en
 enum {
     IR_VERSION = 7,
     OPSET = 13,
-    NODES_OF_LAYER = 5, /* of one layer, at most */
-    TENSORS_OF_LAYER = 4,
-    NODES_BESIDE = 5, /* normalisation and softmax */
+    NODES_OF_LAYER = 9, /* of one layer, at most */
+    TENSORS_OF_LAYER = 6,
+    NODES_BESIDE = 6, /* normalisation, temperature and softmax */
     CONSTANTS = 4,
-    TENSORS_BESIDE = 2 + CONSTANTS,
-    METADATA = 6,
+    TENSORS_BESIDE = 3 + CONSTANTS,
+    METADATA = 9,
     CHANNELS = 4
 };
 
@@ -31,6 +31,7 @@ static const float CONSTANT_VALUES[CONSTANTS] = {0.5f, 1.0f, 0.70710678118654752
 
 struct writing {
     const struct model *model;
+    const struct quantisation *codes; /* NULL: float32 */
     struct onnx_parts parts;
     Onnx__GraphProto graph;
     char *constants[CONSTANTS];                /* names; NULL: not written yet */
@@ -75,6 +76,18 @@ static void add_weight(struct writing *w, Onnx__NodeProto *node, const struct la
     if (rank == 2) /* a dense kernel, over the flattened input */
         dims[1] *= dims[2] * dims[3];
     char *name = onnx_text(&w->parts, "layers.%u.%s", (unsigned)layer->id, weight_role_name(role));
+    if (w->codes != NULL && (role == WEIGHT_KERNEL || role == WEIGHT_BIAS)) {
+        struct onnx_coded_weight weight = {w->model, w->codes, tensor, w->codes->codings[layer->inputs[0]],
+                                           rank,     {0}};
+        memcpy(weight.dims, dims, sizeof(dims));
+        onnx_input(node, onnx_coded_weight(&w->parts, &w->graph, name, &weight));
+        /* Nodes stand in the order in which they are run: the layer's comes behind that of its weight. */
+        if (node != NULL && !w->parts.failed) {
+            w->graph.node[w->graph.n_node - 2] = w->graph.node[w->graph.n_node - 1];
+            w->graph.node[w->graph.n_node - 1] = node;
+        }
+        return;
+    }
     onnx_input(node, onnx_tensor(&w->parts, &w->graph, name, rank, dims, w->model->values + tensor->offset));
 }
 
@@ -302,10 +315,27 @@ static void write_about(struct writing *w, Onnx__ModelProto *model)
     add_metadata(w, model, "mean", json_text(w, model_channels_json(about->mean, channels)));
     add_metadata(w, model, "deviation", json_text(w, model_channels_json(about->deviation, channels)));
     add_metadata(w, model, "fit", onnx_text(&w->parts, "%s", about->fit));
+    add_metadata(w, model, "temperature", onnx_text(&w->parts, "%.9g", (double)about->plain_temperature));
     add_metadata(w, model, "id", onnx_text(&w->parts, "%lld", (long long)about->id));
     if (!isnan(about->validation_accuracy))
         add_metadata(w, model, "validation_accuracy",
                      onnx_text(&w->parts, "%.17g", about->validation_accuracy));
+}
+
+static void write_thresholds(struct writing *w, Onnx__ModelProto *model,
+                             const struct class_thresholds *thresholds)
+{
+    cJSON *values = cJSON_CreateArray();
+    for (int32_t k = 0; k < w->model->about.classes; k++) {
+        cJSON *value =
+            isinf(thresholds->values[k]) ? cJSON_CreateNull() : cJSON_CreateNumber(thresholds->values[k]);
+        if (!cJSON_AddItemToArray(values, value)) {
+            cJSON_Delete(value);
+            w->parts.failed = true;
+        }
+    }
+    add_metadata(w, model, "thresholds", json_text(w, values));
+    add_metadata(w, model, "precision", onnx_text(&w->parts, "%.9g", thresholds->precision));
 }
 
 /* ---- the whole ---- */
@@ -331,10 +361,18 @@ static void write_graph(struct writing *w)
     const int64_t answers[] = {-1, graph->layers[graph->count - 1].shape.c};
     w->graph.input[w->graph.n_input++] =
         onnx_value(&w->parts, "images", ONNX__TENSOR_PROTO__DATA_TYPE__UINT8, 4, images);
-    for (int32_t i = 0; i < graph->count; i++)
+    for (int32_t i = 0; i < graph->count; i++) {
         write_layer(w, i);
+        if (w->codes != NULL && i + 1 < graph->count && !w->codes->codings[i].fused)
+            w->outputs[i] = onnx_coded_value(&w->parts, &w->graph, w->outputs[i], &w->codes->codings[i]);
+    }
+    char *logits = w->outputs[graph->count - 1];
+    if (w->model->about.plain_temperature != 1.0f)
+        logits = apply(
+            w, "Div", "logits", logits,
+            onnx_tensor(&w->parts, &w->graph, "temperature", 0, NULL, &w->model->about.plain_temperature));
     Onnx__NodeProto *softmax = onnx_node(&w->parts, &w->graph, "Softmax", "probabilities");
-    onnx_input(softmax, w->outputs[graph->count - 1]);
+    onnx_input(softmax, logits);
     onnx_int(&w->parts, softmax, "axis", 1);
     w->graph.output[w->graph.n_output++] =
         onnx_value(&w->parts, "probabilities", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, 2, answers);
@@ -354,9 +392,11 @@ static enum status pack(const Onnx__ModelProto *model, unsigned char **bytes, si
     return ST_OK;
 }
 
-enum status onnx_write(const struct model *model, unsigned char **bytes, size_t *length, struct error *err)
+enum status onnx_write(const struct model *model, const struct quantisation *codes,
+                       const struct class_thresholds *thresholds, unsigned char **bytes, size_t *length,
+                       struct error *err)
 {
-    struct writing w = {.model = model};
+    struct writing w = {.model = model, .codes = codes};
     Onnx__ModelProto whole;
     Onnx__OperatorSetIdProto opset, *opsets[] = {&opset};
 
@@ -379,6 +419,8 @@ enum status onnx_write(const struct model *model, unsigned char **bytes, size_t 
     if (!w.parts.failed) {
         write_graph(&w);
         write_about(&w, &whole);
+        if (thresholds != NULL)
+            write_thresholds(&w, &whole, thresholds);
     }
     enum status st = w.parts.failed ? error_memory(err, "ONNX", model->table.total * sizeof(float))
                                     : pack(&whole, bytes, length, err);

@@ -3,10 +3,7 @@
 #ifndef NASRUN_REPORT_CANVAS_H
 #define NASRUN_REPORT_CANVAS_H
 
-#include "host/base/error.h"
-
-#include <cairo/cairo.h>
-#include <stdbool.h>
+#include "host/report/fonts.h"
 
 struct colour {
     double red, green, blue, alpha; /* 0 to 1 */
@@ -14,23 +11,33 @@ struct colour {
 
 /* The colours of all plots. */
 extern const struct colour COLOUR_INK, COLOUR_GREY, COLOUR_GRID, COLOUR_BLUE, COLOUR_PALE_BLUE, COLOUR_ORANGE,
-    COLOUR_RED;
+    COLOUR_RED, COLOUR_GREEN;
 
 /* The colour at `share` (0 to 1) of the way from one to the other. */
 struct colour colour_between(struct colour from, struct colour to, double share);
 
+/* A picture's file, in whose name's ending stands what it is: .png, .svg or .pdf. */
+struct picture {
+    const char *path;
+    uint32_t missing; /* set when saved: the first character that no font here has; 0: none */
+};
+
+enum picture_kind { PICTURE_PNG, PICTURE_SVG, PICTURE_PDF };
+
 struct canvas {
+    struct picture *picture;
+    enum picture_kind kind;
     cairo_surface_t *surface;
     cairo_t *cairo;
-    cairo_font_face_t *fonts[2]; /* that the program brought with it: regular, bold; NULL: the system's */
+    struct fonts fonts;
     double width, height;
 };
 
-/* A white picture. Text is set in the font that lies in ../share/nasrun/fonts of the program's folder (a bundle has
- * one), or in what fontconfig calls "sans". */
-enum status canvas_open(struct canvas *canvas, int width, int height, struct error *err);
-/* Writes a PNG, atomically. Errors of drawing that cairo kept are found here. */
-enum status canvas_save(struct canvas *canvas, const char *path, struct error *err);
+/* A white picture; `picture` outlives the canvas. */
+enum status canvas_open(struct canvas *canvas, struct picture *picture, int width, int height,
+                        struct error *err);
+/* Writes the file, atomically. Errors of drawing that cairo kept are found here. */
+enum status canvas_save(struct canvas *canvas, struct error *err);
 void canvas_close(struct canvas *canvas); /* a zeroed canvas is allowed */
 
 void canvas_colour(struct canvas *canvas, struct colour colour);
@@ -42,37 +49,20 @@ struct text_style {
     enum text_anchor anchor;
     bool bold;
     bool upwards;     /* turned left by 90 degrees; the anchor is along the text */
-    double max_width; /* longer texts end in an ellipsis; 0: no limit */
+    double max_width; /* longer texts have an ellipsis in their middle; 0: no limit */
 };
 
 /* Draws in the present colour; (x, y) is the middle of the text's height. Text that is not UTF-8 shows '?'
- * for the bytes that aren't. */
+ * for the bytes that aren't; characters that no font has are boxes, and told in picture->missing. */
 void canvas_text(struct canvas *canvas, double x, double y, struct text_style style, const char *text);
 
 /* Width of the text when drawn; without max_width. */
 double canvas_text_width(struct canvas *canvas, struct text_style style, const char *text);
 
-/* A panel with two linear axes. x and y values outside the ranges are clipped by axes_begin. */
-struct axes {
-    double left, top, width, height; /* of the panel's inside */
-    double x_low, x_high, y_low, y_high;
-    const char *x_label, *y_label; /* x_label NULL: numbers and label are left out */
-};
+/* In the middle of the picture's top. */
+void canvas_title(struct canvas *canvas, const char *title);
 
-/* Ends of a range that holds [low, high], is not empty and has round ends. */
-void axes_round_range(double *low, double *high);
-
-/* Frame, grid, ticks with numbers, labels. */
-void axes_draw(struct canvas *canvas, const struct axes *axes);
-
-/* Between these drawing is clipped to the panel. */
-void axes_begin(struct canvas *canvas, const struct axes *axes);
-void axes_end(struct canvas *canvas);
-
-double axes_x(const struct axes *axes, double value);
-double axes_y(const struct axes *axes, double value);
-
-enum mark { MARK_NONE, MARK_DISC };
+enum mark { MARK_NONE, MARK_DISC, MARK_DIAMOND };
 
 struct legend_entry {
     struct colour colour;

@@ -22,6 +22,22 @@ const struct history_model *history_find(const struct history *history, int64_t 
     return NULL;
 }
 
+const struct history_model *history_best(const struct history *history)
+{
+    const struct history_model *best = NULL;
+    if (history->test_count > 0)
+        best = history_find(history, history->tests[history->test_count - 1].id);
+    if (best != NULL)
+        return best;
+    for (int32_t i = 0; i < history->model_count; i++) {
+        const struct history_model *model = &history->models[i];
+        if (!model->baseline && isfinite(model->validation_accuracy) &&
+            (best == NULL || model->validation_accuracy > best->validation_accuracy))
+            best = model;
+    }
+    return best;
+}
+
 /* The model that an event speaks of. */
 static enum status model_of(struct history *history, int32_t id, struct history_model **model,
                             struct error *err)
@@ -34,6 +50,54 @@ static enum status model_of(struct history *history, int32_t id, struct history_
 
 /* ---- events ---- */
 
+/* *copy is the caller's to free; NULL of NULL. */
+static enum status copy_text(const char *text, char **copy, struct error *err)
+{
+    free(*copy);
+    *copy = text != NULL ? strdup(text) : NULL;
+    return text == NULL || *copy != NULL ? ST_OK : error_memory(err, "a text", strlen(text) + 1);
+}
+
+/* *count grows with each text that is copied. */
+static enum status copy_texts(const struct event_texts *texts, char ***copies, int32_t *count,
+                              struct error *err)
+{
+    enum status st = ST_OK;
+    *copies = calloc((size_t)texts->count + 1, sizeof(**copies));
+    if (*copies == NULL)
+        return error_memory(err, "texts", (size_t)texts->count * sizeof(**copies));
+    for (; st == ST_OK && *count < texts->count; ++*count)
+        st = copy_text(texts->items[*count], &(*copies)[*count], err);
+    return st;
+}
+
+/* Of the run and its data. */
+static enum status read_about(struct history *history, const struct event_run *event, struct error *err)
+{
+    const struct event_dataset *read = &event->dataset;
+    struct history_data *data = &history->data;
+    *data = (struct history_data){.train = read->train,
+                                  .validation = read->validation,
+                                  .test = read->test,
+                                  .image = {read->image.channels, read->image.height, read->image.width},
+                                  .few = read->few,
+                                  .least = read->least,
+                                  .most = read->most};
+    const struct {
+        const char *text;
+        char **copy;
+    } texts[] = {{read->fingerprint, &history->fingerprint},
+                 {read->least_class, &data->least_class},
+                 {read->most_class, &data->most_class},
+                 {event->version, &history->version},
+                 {event->job, &history->job},
+                 {event->precision, &history->precision}};
+    enum status st = ST_OK;
+    for (size_t i = 0; st == ST_OK && i < sizeof(texts) / sizeof(texts[0]); i++)
+        st = copy_text(texts[i].text, texts[i].copy, err);
+    return st;
+}
+
 static enum status read_run(struct history *history, const struct event_run *event, struct error *err)
 {
     const struct event_texts *names = &event->dataset.class_names;
@@ -41,17 +105,13 @@ static enum status read_run(struct history *history, const struct event_run *eve
         return error_set(err, ST_FORMAT, "a second run event, expected one");
     if (names->count < 1 || names->count > MAX_CLASSES)
         return error_set(err, ST_FORMAT, "%d class names, expected 1 to %d", (int)names->count, MAX_CLASSES);
-    history->class_names = calloc((size_t)names->count, sizeof(*history->class_names));
-    if (history->class_names == NULL)
-        return error_memory(err, "class names", (size_t)names->count * sizeof(*history->class_names));
-    for (int32_t i = 0; i < names->count; i++) {
-        history->class_names[i] = strdup(names->items[i]);
-        if (history->class_names[i] == NULL)
-            return error_memory(err, "a class name", strlen(names->items[i]) + 1);
-        history->classes++;
-    }
+    enum status st = copy_texts(names, &history->class_names, &history->classes, err);
+    if (st == ST_OK)
+        st = copy_texts(&event->devices, &history->devices, &history->device_count, err);
     history->skipped = event->dataset.skipped;
-    return ST_OK;
+    history->seed = event->seed;
+    history->model_clock = event->job != NULL && strstr(event->job, "clock = \"model\"") != NULL;
+    return st == ST_OK ? read_about(history, event, err) : st;
 }
 
 static enum status read_stage(struct history *history, const struct event_stage *event, struct error *err)
@@ -71,7 +131,23 @@ static enum status read_stage(struct history *history, const struct event_stage 
     }
     free(history->budget);
     history->budget = strdup(text);
+    history->amounts = event->budget;
     return history->budget == NULL ? error_memory(err, "a budget", sizeof(text)) : ST_OK;
+}
+
+/* "widen 3, deepen 4"; malloc'd, NULL when out of memory. */
+static char *join(const struct event_texts *texts)
+{
+    size_t length = 1, used = 0;
+    for (int32_t i = 0; i < texts->count; i++)
+        length += strlen(texts->items[i]) + 2;
+    char *made = malloc(length);
+    if (made == NULL)
+        return NULL;
+    made[0] = '\0';
+    for (int32_t i = 0; i < texts->count; i++)
+        used += (size_t)snprintf(made + used, length - used, "%s%s", i > 0 ? ", " : "", texts->items[i]);
+    return made;
 }
 
 static enum status read_candidate(struct history *history, const struct event_candidate *event,
@@ -86,7 +162,9 @@ static enum status read_candidate(struct history *history, const struct event_ca
     history->models = models;
     struct history_model *model = &models[history->model_count++];
     *model = (struct history_model){.id = event->id,
+                                    .batch = -1,
                                     .parameters = event->parameters,
+                                    .flops = event->flops,
                                     .layers = graph_json_layers(event->graph),
                                     .final = event->final && event->baseline_of < 0,
                                     .baseline = event->baseline_of >= 0,
@@ -96,12 +174,17 @@ static enum status read_candidate(struct history *history, const struct event_ca
                                     .gain_deviation = NAN,
                                     .informed = event->prior >= 0,
                                     .time = NAN,
-                                    .validation_accuracy = NAN};
+                                    .validation_accuracy = NAN,
+                                    .validation_loss = NAN,
+                                    .steps = -1,
+                                    .epochs = -1,
+                                    .stage = event->stage};
 #define GIVEN(name, usual_scale) model->hyperparameters.name = event->name;
     JOB_SEARCHED(GIVEN)
 #undef GIVEN
     history->informed += model->informed;
-    return ST_OK;
+    model->made_by = join(&event->operations);
+    return model->made_by != NULL ? ST_OK : error_memory(err, "what made a model", 0);
 }
 
 static enum status read_morph(struct history *history, const struct event_morph *event, struct error *err)
@@ -146,6 +229,9 @@ static enum status read_model(struct history *history, const struct event *read,
     model->finished = true;
     model->time = read->time;
     model->validation_accuracy = read->model.validation_accuracy;
+    model->validation_loss = read->model.validation_loss;
+    model->steps = read->model.steps;
+    model->epochs = read->model.epochs;
     model->gain = read->model.gain;
     model->gain_deviation = read->model.gain_deviation;
     if (read->model.hash == NULL)
@@ -172,6 +258,7 @@ static enum status read_plan(struct history *history, const struct event_plan *e
     enum status st = model_of(history, event->id, &model, err);
     if (st != ST_OK)
         return st;
+    model->batch = event->batch;
     history->smaller += event->wanted > event->batch && !model->smaller;
     model->smaller = model->smaller || event->wanted > event->batch;
     return ST_OK;
@@ -252,18 +339,37 @@ static enum status read_test(struct history *history, const struct event_test *e
                                   .budget_seconds = event->budget_seconds,
                                   .elapsed_seconds = event->elapsed_seconds,
                                   .models = event->models,
+                                  .max_parameters = event->max_parameters,
+                                  .max_flops = event->max_flops,
+                                  .max_latency_ms = event->max_latency_ms,
+                                  .latency_ms = event->latency_ms,
+                                  .latency_device =
+                                      strdup(event->latency_device == NULL ? "" : event->latency_device),
                                   .failed = history->failed,
                                   .smaller = history->smaller,
                                   .awaits_baseline = event->right != NULL,
                                   .baseline = {.id = -1},
                                   .branches = branches_of(history),
                                   .informed = history->informed,
+                                  .temperature = event->temperature,
+                                  .plain_temperature = event->plain_temperature,
+                                  .calibrated_loss = event->calibrated_loss,
+                                  .calibration_error = event->calibration_error,
+                                  .calibrated_error = event->calibrated_error,
+                                  .top5 = event->top5,
+                                  .calibrated_by = event->calibrated_by,
+                                  .amounts = history->amounts,
                                   .budget = strdup(history->budget == NULL ? "" : history->budget),
                                   .counts = malloc(bytes)};
-    if (test->counts == NULL || test->budget == NULL)
+    if (test->counts == NULL || test->budget == NULL || test->latency_device == NULL)
         return error_memory(err, "confusion counts", bytes);
     memcpy(test->counts, event->confusion.values, bytes);
-    return ST_OK;
+    enum status st = copy_text(event->published, &test->published, err);
+    if (st == ST_OK)
+        st = copy_text(event->predictions, &test->predictions, err);
+    if (st == ST_OK)
+        st = copy_text(event->date, &test->date, err);
+    return st == ST_OK ? copy_text(event->host, &test->host, err) : st;
 }
 
 /* Of the last test. */
@@ -309,6 +415,7 @@ static enum status read_event(struct history *history, const struct event *event
     case EVENT_CONTINUED:
     case EVENT_WORKERS:
     case EVENT_CALIBRATION:
+    case EVENT_LATENCY:
     case EVENT_LEFT_OUT:
     case EVENT_UNRECORDED:
     case EVENT_KINDS:
@@ -334,6 +441,28 @@ static enum status read_events(const char *path, const struct journal_lines *lin
     return st;
 }
 
+enum status history_graph(const struct history *history, int64_t id, struct graph *graph, struct error *err)
+{
+    struct journal_lines lines = {0};
+    const struct event *event;
+    *graph = (struct graph){0};
+    enum status st = journal_load(history->path, &lines, err);
+    if (st != ST_OK)
+        return st;
+    struct event_reader reader = event_reader_open(history->path, &lines);
+    bool found = false;
+    while (!found && (st = event_next(&reader, &event, err)) == ST_OK && event != NULL) {
+        found = event->kind == EVENT_CANDIDATE && event->candidate.id == id;
+        if (found)
+            st = graph_from_json(graph, event->candidate.graph, err);
+    }
+    if (st == ST_OK && !found)
+        st = error_set(err, ST_RANGE, "%s: no model %lld", history->path, (long long)id);
+    event_reader_close(&reader);
+    journal_lines_free(&lines);
+    return st;
+}
+
 enum status history_load(const char *run_folder, struct history *history, struct error *err)
 {
     struct journal_lines lines = {0};
@@ -347,10 +476,10 @@ enum status history_load(const char *run_folder, struct history *history, struct
         st = read_events(path, &lines, history, err);
     if (st == ST_OK && history->classes == 0)
         st = error_set(err, ST_FORMAT, "%s: no run event in %zu lines, expected one", path, lines.count);
+    history->path = path;
     if (st != ST_OK)
         history_free(history);
     journal_lines_free(&lines);
-    free(path);
     return st;
 }
 
@@ -361,14 +490,29 @@ void history_free(struct history *history)
     for (int32_t i = 0; i < history->model_count; i++) {
         free(history->models[i].points);
         free(history->models[i].hash);
+        free(history->models[i].made_by);
     }
     for (int32_t i = 0; i < history->test_count; i++) {
         free(history->tests[i].counts);
         free(history->tests[i].budget);
+        free(history->tests[i].published);
+        free(history->tests[i].predictions);
+        free(history->tests[i].date);
+        free(history->tests[i].host);
+        free(history->tests[i].latency_device);
     }
+    for (int32_t i = 0; i < history->device_count; i++)
+        free(history->devices[i]);
+    free(history->devices);
+    free(history->data.least_class);
+    free(history->data.most_class);
+    free(history->version);
+    free(history->precision);
     free(history->class_names);
     free(history->models);
     free(history->tests);
     free(history->budget);
+    free(history->path);
+    free(history->job);
     *history = (struct history){0};
 }

@@ -5,6 +5,8 @@
 #define NASRUN_REPORT_HISTORY_H
 
 #include "host/base/error.h"
+#include "host/journal/events.h"
+#include "host/net/graph.h"
 #include "spec/job.h"
 
 #include <stdbool.h>
@@ -26,9 +28,18 @@ struct history_hyperparameters {
 #undef HISTORY_HYPERPARAMETER
 };
 
+struct history_data { /* what was loaded; a number that older journals lack is -1, a text NULL */
+    int32_t train, validation, test; /* images */
+    int32_t image[3];                /* channels, height, width */
+    int32_t few, least, most; /* classes of few images; images of the smallest and of the largest class */
+    char *least_class, *most_class;
+};
+
 struct history_model { /* one candidate */
     int64_t id;
+    int32_t batch;                 /* images of a step; -1: unknown */
     int64_t parameters;            /* -1: unknown */
+    double flops;                  /* of a forward pass, for one image; NAN: unknown */
     int32_t layers;                /* of its graph; -1: unknown */
     bool final;                    /* the final fit of a stage */
     bool baseline;                 /* a stage's training without a search, which is no final fit */
@@ -41,7 +52,11 @@ struct history_model { /* one candidate */
     bool smaller;               /* its batch, than the job's */
     double time;                /* when it finished */
     double validation_accuracy; /* of the finished model */
+    double validation_loss;     /* likewise; NAN before */
+    int64_t steps, epochs;      /* that it was trained; -1 before */
+    int32_t stage;              /* from 0 */
     char *hash;                 /* of its file; NULL: unknown */
+    char *made_by;              /* what made it of its parent, in words */
     struct history_hyperparameters hyperparameters;
     struct history_point *points;
     int32_t point_count, point_capacity;
@@ -73,16 +88,35 @@ struct history_test { /* one stage's evaluation on the test set */
     int32_t failed;                         /* candidates that failed until then, of all stages */
     int32_t smaller;                        /* trained with a smaller batch for want of memory, likewise */
     int32_t informed;                       /* chosen by search.prior, likewise */
+    int64_t max_parameters;                 /* the job's limits of networks; -1: none */
+    double max_flops, max_latency_ms;       /* NAN: none */
+    double latency_ms;                      /* of the model, measured; NAN: unknown */
+    char *latency_device;                   /* where; "" when unknown */
     int64_t *counts;                        /* [true class * classes + predicted class] */
-    char *budget;                           /* "3600 s", "500 steps", "12 models"; "" when unknown */
-    bool awaits_baseline;                   /* which is still to come */
+    /* of calibration (events.def); numbers that older journals lack are NAN or -1, texts NULL */
+    double temperature, plain_temperature, calibrated_loss, calibration_error, calibrated_error, top5;
+    int32_t calibrated_by;
+    char *published, *predictions; /* hashes of model.safetensors and predictions.csv */
+    char *date, *host;             /* when and where it was tested */
+    struct event_budget amounts;   /* of the budget */
+    char *budget;                  /* "3600 s", "500 steps", "12 models"; "" when unknown */
+    bool awaits_baseline;          /* which is still to come */
     struct history_baseline baseline;
     struct history_branches branches;
 };
 
 struct history {
+    char *path; /* of the journal */
     int32_t classes;
     int32_t skipped; /* files that could not be read and were left out */
+    struct history_data data;
+    char *version, *precision; /* of the run event; NULL: unknown */
+    int64_t seed;
+    char *fingerprint; /* of the data */
+    char *job;         /* the run's, as spec_run_text has it; NULL in older journals */
+    bool model_clock;  /* its budget in seconds is not counted by the clock (budget.clock) */
+    char **devices;    /* [device_count] */
+    int32_t device_count;
     char **class_names;
     struct history_model *models; /* in the order of their candidate events */
     int32_t model_count, model_capacity;
@@ -90,6 +124,7 @@ struct history {
     int32_t test_count, test_capacity;
     int32_t failed, smaller, informed; /* as in history_test, up to the event being read */
     char *budget;                      /* of the stage being read; as in history_test */
+    struct event_budget amounts;       /* likewise */
 };
 
 /* From the journal in the run folder, of whichever format. ST_FORMAT when an event is not what its rows say or does not
@@ -99,5 +134,12 @@ void history_free(struct history *history); /* a zeroed history is allowed */
 
 /* NULL when absent. */
 const struct history_model *history_find(const struct history *history, int64_t id);
+
+/* The network of that model, from the same journal: the caller's to free. ST_RANGE when there is none. */
+enum status history_graph(const struct history *history, int64_t id, struct graph *graph, struct error *err);
+
+/* The last stage's model or, before there is one, that of the highest validation accuracy, which is no baseline; NULL
+ * without any. */
+const struct history_model *history_best(const struct history *history);
 
 #endif

@@ -1,20 +1,67 @@
-/* The plots of a run, as PNG. */
+/* The plots of a run. The ending of a picture's name says what it is (canvas.h). */
 #ifndef NASRUN_REPORT_PLOTS_H
 #define NASRUN_REPORT_PLOTS_H
 
+#include "host/report/canvas.h"
 #include "host/report/history.h"
 #include "host/report/metrics.h"
+#include "host/report/predictions.h"
+#include "host/report/report.h"
+#include "host/report/scores.h"
 
-/* A stage's confusion matrix: a row for each true class, shaded by its share, with the counts in the cells up
- * to 30 classes. */
-enum status plot_confusion(const char *path, const struct history *history, const struct history_test *test,
-                           const struct metrics *metrics, struct error *err);
+/* Of more classes a confusion matrix has no numbers. */
+enum { PLOT_NUMBERED_CLASSES = 30 };
 
-/* Loss and accuracy of every model against time; the final fit, or the best model before there is one, stands
- * out. */
-enum status plot_learning(const char *path, const struct history *history, struct error *err);
+/* A stage's confusion matrix: a row for each true class, shaded by its share. Up to 30 classes the cells have the
+ * counts, or with `shares` per cent of the true class; of more the pairs that are confused most are listed beside. */
+enum status plot_confusion(struct picture *picture, const struct history *history,
+                           const struct history_test *test, const struct metrics *metrics, bool shares,
+                           struct error *err);
 
-/* Validation accuracy of every finished model against time, and the best so far. */
-enum status plot_progress(const char *path, const struct history *history, struct error *err);
+/* Loss and accuracy of every model against its own epochs. The best model (history_best) and those that it comes from
+ * stand out. */
+enum status plot_learning(struct picture *picture, const struct history *history, struct error *err);
+
+/* Validation accuracy of every finished model against time, the best so far, the tests and the budgets' ends. */
+enum status plot_progress(struct picture *picture, const struct history *history, struct error *err);
+
+/* Of the test images in `predictions`: accuracy against the probability of the answer; precision against recall, of up
+ * to twelve classes, the worst if there are more. */
+enum status plot_reliability(struct picture *picture, const struct predictions *predictions,
+                             struct error *err);
+enum status plot_precision(struct picture *picture, const struct predictions *predictions,
+                           const struct rankings *rankings, struct error *err);
+
+/* Which model came from which, by what, and what that brought. Of very many the best, with those that they come from. */
+enum status plot_family(struct picture *picture, const struct history *history, struct error *err);
+
+/* A network from its image to its classes; `graph` is inferred. */
+enum status plot_network(struct picture *picture, const struct graph *graph, const char *title,
+                         struct error *err);
+
+/* What these plots show, as comma-separated values. Write errors stick in the stream. */
+void data_confusion(FILE *out, const struct history *history, const struct history_test *test,
+                    const struct metrics *metrics);
+void data_reliability(FILE *out, const struct predictions *predictions);
+void data_learning(FILE *out, const struct history *history);
+void data_progress(FILE *out, const struct history *history);
+
+/* "folder/NAME[-stage].png", or as is asked for; malloc'd, NULL when out of memory. */
+char *plots_path(const struct plot_request *request, const char *name, int64_t stage);
+
+/* What the plots of a tested stage are made of. */
+struct plots_stage {
+    const struct history *history;
+    const struct history_test *test;
+    const struct metrics *metrics;
+    const struct predictions *predictions; /* NULL: they are not there */
+    const struct rankings *rankings;       /* of the predictions */
+};
+
+/* All that there are of a tested stage, with its number in their names unless that is below 0, and of the whole run.
+ * The request has a folder. */
+enum status plots_write_stage(struct plot_request *request, const struct plots_stage *stage, int64_t number,
+                              struct error *err);
+enum status plots_write_run(struct plot_request *request, const struct history *history, struct error *err);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "host/base/file.h"
 #include "host/report/plots.h"
+#include "host/report/predictions.h"
 #include "host/report/text.h"
 
 #include <stdio.h>
@@ -19,29 +20,102 @@ static char *stage_path(const char *folder, const char *prefix, int64_t stage, c
     return file_join(folder, name);
 }
 
-static enum status write_text(const char *path, const struct history *history,
-                              const struct history_test *test, const struct metrics *metrics,
-                              struct error *err)
+/* What a stage's report is made of. */
+struct stage {
+    const struct history *history;
+    const struct history_test *test;
+    struct metrics metrics;
+    struct predictions predictions;
+    struct rankings rankings;
+    bool ranked; /* predictions.csv, by which they were made, is the stage's own */
+};
+
+/* The stage's predictions; without rows where they are gone, or are another's. */
+static enum status read_predictions(const char *run_folder, const struct history_test *test,
+                                    struct predictions *predictions, struct error *err)
+{
+    const int64_t stages[] = {test->stage, -1};
+    for (int i = 0; i < 2 && test->predictions != NULL; i++) {
+        struct error unread;
+        char *path = predictions_path(run_folder, stages[i]);
+        if (path == NULL)
+            return error_memory(err, run_folder, strlen(run_folder));
+        const enum status st = file_exists(path) ? predictions_read(path, predictions, &unread) : ST_RANGE;
+        free(path);
+        if (st == ST_MEMORY) {
+            *err = unread;
+            return st;
+        }
+        if (st == ST_OK && strcmp(predictions->hash, test->predictions) == 0)
+            return ST_OK;
+        if (st == ST_OK)
+            predictions_free(predictions);
+    }
+    return ST_OK;
+}
+
+/* Of the test images, which come first. */
+static enum status rank_stage(struct stage *stage, struct error *err)
+{
+    const struct predictions *predictions = &stage->predictions;
+    int32_t count = 0;
+    if (predictions->classes != stage->history->classes)
+        return ST_OK;
+    int32_t *labels = malloc(((size_t)predictions->count + 1) * sizeof(*labels));
+    if (labels == NULL)
+        return error_memory(err, "labels", (size_t)predictions->count * sizeof(*labels));
+    for (; count < predictions->count && !predictions->rows[count].validation; count++)
+        labels[count] = predictions->rows[count].truth;
+    enum status st =
+        rankings_make(&stage->rankings, predictions->probabilities, count, predictions->classes, labels, err);
+    stage->ranked = st == ST_OK;
+    free(labels);
+    return st;
+}
+
+static enum status open_stage(struct stage *stage, const char *run_folder, const struct history *history,
+                              const struct history_test *test, struct error *err)
+{
+    *stage = (struct stage){.history = history, .test = test};
+    enum status st = metrics_from_confusion(&stage->metrics, history->classes, test->counts, err);
+    if (st == ST_OK)
+        st = read_predictions(run_folder, test, &stage->predictions, err);
+    if (st == ST_OK)
+        st = rank_stage(stage, err);
+    return st;
+}
+
+static void close_stage(struct stage *stage)
+{
+    metrics_free(&stage->metrics);
+    predictions_free(&stage->predictions);
+    rankings_free(&stage->rankings);
+}
+
+static const struct rankings *rankings_of(const struct stage *stage)
+{
+    return stage->ranked ? &stage->rankings : NULL;
+}
+
+static enum status write_text(const char *path, const struct stage *stage, struct error *err)
 {
     struct file_aside file;
     enum status st = file_aside_open(&file, path, err);
     if (st != ST_OK)
         return st;
-    report_text(file.stream, history, test, metrics);
+    report_text(file.stream, stage->history, stage->test, &stage->metrics, rankings_of(stage));
     return file_aside_commit(&file, err);
 }
 
-static enum status write_json(const char *path, const struct history *history,
-                              const struct history_test *test, const struct metrics *metrics,
-                              struct error *err)
+static enum status write_json(const char *path, const struct stage *stage, struct error *err)
 {
     struct file_aside file;
     enum status st = ST_OK;
-    cJSON *json = report_json(history, test, metrics);
+    cJSON *json = report_json(stage->history, stage->test, &stage->metrics, rankings_of(stage));
     char *text = cJSON_Print(json); /* NULL of NULL */
 
     if (text == NULL) {
-        st = error_memory(err, path, sizeof(*test));
+        st = error_memory(err, path, sizeof(*stage->test));
         goto out;
     }
     st = file_aside_open(&file, path, err);
@@ -55,56 +129,42 @@ out:
     return st;
 }
 
-/* What to make of a tested stage. */
+/* What to make of a run; without `plots` no plots. */
 struct wanted {
-    bool report, plots;
+    bool report;
+    struct plot_request *plots;
 };
 
-/* The files of one tested stage, with its number in their names unless stage < 0. */
-static enum status write_stage(const char *run_folder, const char *plot_folder, const struct history *history,
-                               const struct history_test *test, int64_t stage, struct wanted wanted,
+/* The files of one tested stage, with its number in their names unless that is -1. */
+static enum status write_stage(const char *run_folder, const struct history *history,
+                               const struct history_test *test, int64_t number, struct wanted wanted,
                                struct error *err)
 {
-    struct metrics metrics = {0};
-    char *text_path = stage_path(run_folder, "report", stage, ".txt");
-    char *json_path = stage_path(run_folder, "report", stage, ".json");
-    char *plot_path = stage_path(plot_folder, "confusion", stage, ".png");
+    struct stage stage = {0};
+    char *text_path = stage_path(run_folder, "report", number, ".txt");
+    char *json_path = stage_path(run_folder, "report", number, ".json");
     enum status st = ST_OK;
 
-    if (text_path == NULL || json_path == NULL || plot_path == NULL) {
+    if (text_path == NULL || json_path == NULL) {
         st = error_memory(err, run_folder, strlen(run_folder));
         goto out;
     }
-    st = metrics_from_confusion(&metrics, history->classes, test->counts, err);
+    st = open_stage(&stage, run_folder, history, test, err);
     if (st == ST_OK && wanted.report)
-        st = write_text(text_path, history, test, &metrics, err);
+        st = write_text(text_path, &stage, err);
     if (st == ST_OK && wanted.report)
-        st = write_json(json_path, history, test, &metrics, err);
-    if (st == ST_OK && wanted.plots)
-        st = plot_confusion(plot_path, history, test, &metrics, err);
+        st = write_json(json_path, &stage, err);
+    const struct plots_stage plots = {.history = history,
+                                      .test = test,
+                                      .metrics = &stage.metrics,
+                                      .predictions = stage.ranked ? &stage.predictions : NULL,
+                                      .rankings = &stage.rankings};
+    if (st == ST_OK && wanted.plots != NULL)
+        st = plots_write_stage(wanted.plots, &plots, number, err);
 out:
-    metrics_free(&metrics);
+    close_stage(&stage);
     free(text_path);
     free(json_path);
-    free(plot_path);
-    return st;
-}
-
-/* The plots that are about the whole run. */
-static enum status write_curves(const char *plot_folder, const struct history *history, struct error *err)
-{
-    char *learning = file_join(plot_folder, "learning.png"),
-         *progress = file_join(plot_folder, "progress.png");
-    enum status st = ST_OK;
-
-    if (learning == NULL || progress == NULL)
-        st = error_memory(err, plot_folder, strlen(plot_folder));
-    if (st == ST_OK)
-        st = plot_learning(learning, history, err);
-    if (st == ST_OK)
-        st = plot_progress(progress, history, err);
-    free(learning);
-    free(progress);
     return st;
 }
 
@@ -114,78 +174,88 @@ static enum status no_report(const char *run_folder, struct error *err)
                      run_folder);
 }
 
-static enum status write_files(const char *run_folder, const char *plot_folder, struct wanted wanted,
-                               struct error *err)
+static enum status write_files(const char *run_folder, struct wanted wanted, struct error *err)
 {
     struct history history;
     enum status st = history_load(run_folder, &history, err);
     if (st != ST_OK)
         return st;
-    if (wanted.plots)
-        st = file_make_folder(plot_folder, err);
+    if (wanted.plots != NULL)
+        st = file_make_folder(wanted.plots->folder, err);
     for (int32_t i = 0; st == ST_OK && history.test_count > 1 && i < history.test_count; i++)
-        st = write_stage(run_folder, plot_folder, &history, &history.tests[i], history.tests[i].stage, wanted,
-                         err);
+        st = write_stage(run_folder, &history, &history.tests[i], history.tests[i].stage, wanted, err);
     if (st == ST_OK && history.test_count > 0)
-        st = write_stage(run_folder, plot_folder, &history, &history.tests[history.test_count - 1], -1,
-                         wanted, err);
-    if (st == ST_OK && wanted.plots)
-        st = write_curves(plot_folder, &history, err);
+        st = write_stage(run_folder, &history, &history.tests[history.test_count - 1], -1, wanted, err);
+    if (st == ST_OK && wanted.plots != NULL)
+        st = plots_write_run(wanted.plots, &history, err);
     if (st == ST_OK && wanted.report && history.test_count == 0)
         st = no_report(run_folder, err);
     history_free(&history);
     return st;
 }
 
-/* With plots/ of the run folder. */
+/* Plots without a folder go to plots/ of the run folder. */
 static enum status write_there(const char *run_folder, struct wanted wanted, struct error *err)
 {
     char *plot_folder = file_join(run_folder, "plots");
-    enum status st = plot_folder != NULL ? write_files(run_folder, plot_folder, wanted, err)
-                                         : error_memory(err, run_folder, strlen(run_folder));
+    if (plot_folder == NULL)
+        return error_memory(err, run_folder, strlen(run_folder));
+    const bool there = wanted.plots != NULL && wanted.plots->folder == NULL;
+    if (there)
+        wanted.plots->folder = plot_folder;
+    enum status st = write_files(run_folder, wanted, err);
+    if (there)
+        wanted.plots->folder = NULL;
     free(plot_folder);
     return st;
 }
 
 enum status report_write_all(const char *run_folder, bool plots, struct error *err)
 {
-    return write_there(run_folder, (struct wanted){.report = true, .plots = plots}, err);
+    struct plot_request pictures = {0};
+    return write_there(run_folder, (struct wanted){.report = true, .plots = plots ? &pictures : NULL}, err);
 }
 
 enum status report_print(const char *run_folder, FILE *out, struct error *err)
 {
     struct history history;
-    struct metrics metrics = {0};
+    struct stage stage = {0};
     enum status st = history_load(run_folder, &history, err);
     if (st != ST_OK)
         return st;
     const struct history_test *last = history.test_count > 0 ? &history.tests[history.test_count - 1] : NULL;
-    st = last != NULL ? metrics_from_confusion(&metrics, history.classes, last->counts, err)
-                      : no_report(run_folder, err);
+    st = last != NULL ? open_stage(&stage, run_folder, &history, last, err) : no_report(run_folder, err);
     if (st == ST_OK)
-        report_text(out, &history, last, &metrics);
-    metrics_free(&metrics);
+        report_text(out, &history, last, &stage.metrics, rankings_of(&stage));
+    close_stage(&stage);
     history_free(&history);
     return st;
 }
 
-enum status report_write_plots(const char *run_folder, const char *plot_folder, struct error *err)
+enum status report_write_plots(const char *run_folder, struct plot_request *request, struct error *err)
 {
-    const struct wanted plots = {.plots = true};
-    return plot_folder != NULL ? write_files(run_folder, plot_folder, plots, err)
-                               : write_there(run_folder, plots, err);
+    return write_there(run_folder, (struct wanted){.plots = request}, err);
 }
 
-char *report_model_hash(const char *run_folder, int64_t id)
+bool report_knows_model(const char *run_folder, int64_t id, const char *hash, char **expected)
 {
     struct history history;
     struct error ignored;
-    char *hash = NULL;
+    *expected = NULL;
     if (history_load(run_folder, &history, &ignored) != ST_OK)
-        return NULL;
+        return true;
     const struct history_model *model = history_find(&history, id);
-    if (model != NULL && model->hash != NULL)
-        hash = strdup(model->hash);
+    const char *published = model != NULL ? model->hash : NULL;
+    bool known = published == NULL || strcmp(published, hash) == 0;
+    for (int32_t i = 0; i < history.test_count; i++) {
+        const struct history_test *test = &history.tests[i];
+        if (test->id != id || test->published == NULL)
+            continue;
+        published = test->published;
+        known = known || strcmp(published, hash) == 0;
+    }
+    if (!known)
+        *expected = strdup(published);
     history_free(&history);
-    return hash;
+    return known;
 }

@@ -3,7 +3,9 @@
  *     report.txt, report.json            the last stage that was tested
  *     report-<stage>.txt, .json          every stage, when there are several
  *     plots/confusion.png                the last stage that was tested; plots/confusion-<stage>.png as above
- *     plots/learning.png, plots/progress.png
+ *     plots/shares.png                   the same in per cent, up to 30 classes; likewise
+ *     plots/reliability.png, plots/precision.png    by predictions.csv, when it is there; likewise
+ *     plots/learning.png, plots/progress.png, plots/family.png, plots/network.png
  *
  * Every file is written atomically.
  */
@@ -16,6 +18,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* What plots are written as. */
+enum plot_format { PLOT_PNG, PLOT_SVG, PLOT_PDF, PLOT_CSV /* what they show, as numbers */ };
+
 /* The reports, then the plots if wanted. ST_RANGE when no stage has been tested: then there are the plots
  * that need no test, and no report. */
 enum status report_write_all(const char *run_folder, bool plots, struct error *err);
@@ -23,12 +28,24 @@ enum status report_write_all(const char *run_folder, bool plots, struct error *e
 /* What report.txt would be, to a stream; nothing in the run folder is written. ST_RANGE as above. */
 enum status report_print(const char *run_folder, FILE *out, struct error *err);
 
-/* The hash that the journal has of that model's file (host/model/model_file.h); malloc'd, NULL when it has none or
- * can't be read. */
-char *report_model_hash(const char *run_folder, int64_t id);
+/* Whether a model's file of that hash (host/model/model_file.h) is what the run wrote: the model, or what was published
+ * of it with its temperatures; also where the journal can't be read or knows no hash of it. Else *expected is the hash
+ * that was published last, malloc'd, NULL when out of memory; NULL otherwise. */
+bool report_knows_model(const char *run_folder, int64_t id, const char *hash, char **expected);
 
-/* The plots alone, into that folder, which is made if need be; NULL: plots/ of the run folder. Without a tested stage
- * no confusion matrix. */
-enum status report_write_plots(const char *run_folder, const char *plot_folder, struct error *err);
+struct plot_request {
+    const char *folder; /* made if need be; NULL: plots/ of the run folder */
+    enum plot_format format;
+    uint32_t missing; /* set: the first character that no font here has; 0: none */
+};
+
+/* Of several runs together: the table of budgets and seeds with each two runs compared, to a stream; and the plot of
+ * accuracy against budget, budgets.png, into the request's folder. ST_RANGE when no stage has been tested. */
+enum status report_print_several(char *const *run_folders, int32_t count, FILE *out, struct error *err);
+enum status report_plot_several(char *const *run_folders, int32_t count, struct plot_request *request,
+                                struct error *err);
+
+/* The plots alone. Without a tested stage no confusion matrix. */
+enum status report_write_plots(const char *run_folder, struct plot_request *request, struct error *err);
 
 #endif

@@ -1,6 +1,7 @@
 #include "host/report/text.h"
 
 #include "host/base/text.h"
+#include "host/report/facts.h"
 #include "host/report/verdict.h"
 
 #include <math.h>
@@ -119,8 +120,29 @@ static void print_verdict(FILE *out, const struct history_test *test, const stru
         fprintf(out, "verdict: nothing was compared with the search (search.baseline)\n");
 }
 
+/* What a network's answer costs beside what the job allows. A pass of an unknown size was not journalled. */
+static void print_costs(FILE *out, const struct history_test *test, const struct history_model *winner)
+{
+    char device[NAME_BYTES];
+    if (winner->parameters >= 0)
+        fprintf(out, "parameters: %lld", (long long)winner->parameters);
+    if (winner->parameters >= 0 && test->max_parameters >= 0)
+        fprintf(out, " (search.max_parameters: %lld)", (long long)test->max_parameters);
+    if (winner->parameters >= 0)
+        fputc('\n', out);
+    if (!isnan(winner->flops))
+        fprintf(out, "operations of an image: %.6g", winner->flops);
+    if (!isnan(winner->flops) && !isnan(test->max_flops))
+        fprintf(out, " (search.max_flops: %.6g)", test->max_flops);
+    if (!isnan(winner->flops))
+        fputc('\n', out);
+    if (!isnan(test->latency_ms))
+        fprintf(out, "time of an image: %.3g ms on %s (search.max_latency_ms: %.6g)\n", test->latency_ms,
+                text_shown(test->latency_device, device, sizeof(device)), test->max_latency_ms);
+}
+
 void report_text(FILE *out, const struct history *history, const struct history_test *test,
-                 const struct metrics *metrics)
+                 const struct metrics *metrics, const struct rankings *rankings)
 {
     const struct history_model *winner = history_find(history, test->id);
 
@@ -129,6 +151,7 @@ void report_text(FILE *out, const struct history *history, const struct history_
     if (test->views > 1)
         fprintf(out, " (%.4f without views)", test->plain_accuracy);
     fprintf(out, "\n\n");
+    facts_print_scores(out, test, metrics, rankings);
     fprintf(out, "stage: %lld\n", (long long)test->stage);
     if (test->budget[0] != '\0')
         fprintf(out, "budget: %s\n", test->budget);
@@ -142,14 +165,15 @@ void report_text(FILE *out, const struct history *history, const struct history_
     if (test->informed > 0)
         fprintf(out, "\nmodels chosen by search.prior, what earlier runs have shown: %d", test->informed);
     fprintf(out, "\nwinner: model %lld\n", (long long)test->id);
-    if (winner != NULL && winner->parameters >= 0)
-        fprintf(out, "parameters: %lld\n", (long long)winner->parameters);
+    if (winner != NULL)
+        print_costs(out, test, winner);
     if (winner != NULL && winner->layers >= 0)
         fprintf(out, "layers: %d\n", winner->layers);
     if (winner != NULL)
         print_hyperparameters(out, &winner->hyperparameters);
     if (history->skipped > 0)
         fprintf(out, "files skipped: %d, which could not be read\n", history->skipped);
+    facts_print_warnings(out, history);
     print_verdict(out, test, metrics);
 }
 
@@ -157,19 +181,6 @@ void report_text(FILE *out, const struct history *history, const struct history_
 static bool add_number(cJSON *json, const char *key, double value)
 {
     return cJSON_AddNumberToObject(json, key, value) != NULL;
-}
-
-/* Those that are not the job's. */
-static bool add_hyperparameters(cJSON *json, const struct history_model *winner)
-{
-    cJSON *object = cJSON_AddObjectToObject(json, "hyperparameters");
-    bool added = object != NULL;
-#define ADD(name, usual_scale)                                                                               \
-    if (added && winner != NULL && !isnan(winner->hyperparameters.name))                                     \
-        added = add_number(object, #name, winner->hyperparameters.name);
-    JOB_SEARCHED(ADD)
-#undef ADD
-    return added;
 }
 
 static bool add_baseline(cJSON *json, const struct history_test *test, const struct metrics *metrics)
@@ -213,13 +224,15 @@ static bool add_metrics(cJSON *json, const struct class_metrics *m)
            add_number(json, "f1", m->f1) && add_number(json, "support", (double)m->support);
 }
 
-static bool add_average(cJSON *json, const char *key, const struct class_metrics *m)
+static bool add_average(cJSON *json, const char *key, const struct class_metrics *m,
+                        const struct ranking *ranking)
 {
     cJSON *average = cJSON_AddObjectToObject(json, key);
-    return average != NULL && add_metrics(average, m);
+    return average != NULL && add_metrics(average, m) && facts_add_ranking(average, ranking);
 }
 
-static bool add_classes(cJSON *json, const struct history *history, const struct metrics *metrics)
+static bool add_classes(cJSON *json, const struct history *history, const struct metrics *metrics,
+                        const struct rankings *rankings)
 {
     cJSON *classes = cJSON_AddArrayToObject(json, "classes");
     if (classes == NULL)
@@ -231,14 +244,24 @@ static bool add_classes(cJSON *json, const struct history *history, const struct
             return false;
         }
         if (cJSON_AddStringToObject(row, "name", history->class_names[k]) == NULL ||
-            !add_metrics(row, &metrics->of_class[k]))
+            !add_metrics(row, &metrics->of_class[k]) ||
+            !facts_add_ranking(row, rankings != NULL ? &rankings->of_class[k] : NULL))
             return false;
     }
     return true;
 }
 
+static bool add_limits(cJSON *json, const struct history_test *test)
+{
+    cJSON *object = cJSON_AddObjectToObject(json, "limits");
+    return object != NULL &&
+           add_number(object, "parameters", test->max_parameters >= 0 ? (double)test->max_parameters : NAN) &&
+           add_number(object, "flops", test->max_flops) &&
+           add_number(object, "latency_ms", test->max_latency_ms);
+}
+
 cJSON *report_json(const struct history *history, const struct history_test *test,
-                   const struct metrics *metrics)
+                   const struct metrics *metrics, const struct rankings *rankings)
 {
     const struct history_model *winner = history_find(history, test->id);
     cJSON *json = cJSON_CreateObject();
@@ -255,11 +278,16 @@ cJSON *report_json(const struct history *history, const struct history_test *tes
         !add_number(json, "winner", (double)test->id) ||
         !add_number(json, "parameters",
                     winner != NULL && winner->parameters >= 0 ? (double)winner->parameters : NAN) ||
+        !add_number(json, "flops", winner != NULL ? winner->flops : NAN) ||
+        !add_number(json, "latency_ms", test->latency_ms) || !add_limits(json, test) ||
         !add_number(json, "layers", winner != NULL && winner->layers >= 0 ? winner->layers : NAN) ||
-        !add_number(json, "skipped_files", history->skipped) || !add_hyperparameters(json, winner) ||
-        !add_baseline(json, test, metrics) || !add_branches(json, &test->branches) ||
-        !add_classes(json, history, metrics) || !add_average(json, "macro_average", &metrics->macro) ||
-        !add_average(json, "weighted_average", &metrics->weighted)) {
+        !add_number(json, "skipped_files", history->skipped) ||
+        !facts_add_hyperparameters(json, history, winner) || !add_baseline(json, test, metrics) ||
+        !add_branches(json, &test->branches) || !add_classes(json, history, metrics, rankings) ||
+        !add_average(json, "macro_average", &metrics->macro, rankings != NULL ? &rankings->macro : NULL) ||
+        !add_average(json, "weighted_average", &metrics->weighted,
+                     rankings != NULL ? &rankings->weighted : NULL) ||
+        !facts_add_scores(json, history, test, metrics) || !facts_add_run(json, history, test)) {
         cJSON_Delete(json);
         return NULL;
     }

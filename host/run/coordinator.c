@@ -41,11 +41,12 @@ int32_t coordinator_window(const struct run *run)
 /* ---- what is tried next ---- */
 
 /* A starting network is too large: it is not tried, and nobody asks again. */
-static enum status leave_out(struct run *run, int32_t start, struct error *err)
+static enum status leave_out(struct run *run, int32_t start, bool fits, struct error *err)
 {
     const char *name = run->job->search.starts.items[start];
     run_lock(run);
-    display_say(&run->display, 0, "start %s is left out: too large for the final fit in this budget", name);
+    display_say(&run->display, 0, "start %s is left out: %s", name,
+                fits ? "too large for the final fit in this budget" : "above the job's limits in all widths");
     enum status st = record_left_out(run, name, err);
     search_leave_out(run->search, start);
     run_unlock(run);
@@ -76,8 +77,9 @@ static enum status ask(const struct search_stage *stage, struct proposal *propos
     enum status st = search_propose(run->search, &request, proposal, err);
     while (st == ST_OK && proposal->start >= 0 && !search_admits(&request.limits, &proposal->graph)) {
         const int32_t start = proposal->start;
+        const bool fits = search_fits(&request.limits, &proposal->graph);
         proposal_free(proposal);
-        st = leave_out(run, start, err);
+        st = leave_out(run, start, fits, err);
         if (st == ST_OK)
             st = search_propose(run->search, &request, proposal, err);
     }

@@ -4,6 +4,7 @@
 #include "host/net/start.h"
 #include "host/run/admission.h"
 #include "host/run/engine.h"
+#include "host/run/limits.h"
 #include "host/run/measure.h"
 #include "host/run/run_budget.h"
 #include "host/run/sharing.h"
@@ -95,6 +96,26 @@ static enum status print_start(struct run *run, const char *name, struct dry_run
     needs->final = fmax(needs->final, (differs ? final : alone).images_per_second);
 out:
     graph_free(&graph);
+    return st;
+}
+
+/* How wide starting networks may be by the job's limits, where that is narrower than they are. */
+static enum status print_limits(const struct run *run, FILE *out, struct error *err)
+{
+    const struct job_search *job = &run->job->search;
+    const struct search_setup setup = {.job = job, .image = run_image(run), .classes = run->data.classes};
+    enum status st = ST_OK;
+    for (int32_t i = 0; st == ST_OK && i < job->starts.count; i++) {
+        struct graph graph = {0};
+        int32_t width;
+        st = search_start_within(&setup, &run->limits, i, &width, &graph, err);
+        if (st == ST_NONE)
+            fprintf(out, "limits   %s is above them in all widths\n", job->starts.items[i]);
+        else if (st == ST_OK && width != job->width)
+            fprintf(out, "limits   %s is at most %d wide\n", job->starts.items[i], (int)width);
+        graph_free(&graph);
+        st = st == ST_NONE ? ST_OK : st;
+    }
     return st;
 }
 
@@ -229,8 +250,12 @@ enum status engine_dry_run(const struct job *job, FILE *out, struct error *err)
         st = speed_calibrate(&run, &calibration, err);
     if (st == ST_OK)
         print_sharing(&run, out);
+    if (st == ST_OK)
+        st = limits_find(&run, err);
     for (int32_t i = 0; st == ST_OK && i < job->search.starts.count; i++)
         st = print_start(&run, job->search.starts.items[i], &needs, out, err);
+    if (st == ST_OK)
+        st = print_limits(&run, out, err);
     if (st == ST_OK)
         print_memory(&run, &needs, out);
     if (st == ST_OK)

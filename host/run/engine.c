@@ -2,7 +2,9 @@
 
 #include "host/base/clock.h"
 #include "host/report/report.h"
+#include "host/run/answers.h"
 #include "host/run/coordinator.h"
+#include "host/run/limits.h"
 #include "host/run/resume.h"
 #include "host/run/run_budget.h"
 #include "host/run/sharing.h"
@@ -87,6 +89,7 @@ static enum status upload_data(struct run *run, struct error *err)
     return st;
 }
 
+/* Also refuses limits that no starting network is within. */
 static enum status open_search(struct run *run, struct error *err)
 {
     const struct search_setup setup = {.job = &run->job->search,
@@ -95,7 +98,8 @@ static enum status open_search(struct run *run, struct error *err)
                                        .classes = run->data.classes,
                                        .train = &run->job->train,
                                        .hyperparameters = hyperparameter_space_of(run->job)};
-    return search_new(&setup, &run->search, err);
+    enum status st = search_check_limits(&setup, &run->limits, err);
+    return st == ST_OK ? search_new(&setup, &run->search, err) : st;
 }
 
 static void beat(void *history)
@@ -107,9 +111,11 @@ enum status run_open(struct run *run, const struct job *job, const char *folder,
                      struct engine_history *history, struct error *err)
 {
     *run = (struct run){.job = job,
+                        .limits = limits_of_job(&job->search),
                         .history = history,
                         .clock_start = history != NULL ? history->started : clock_seconds(),
                         .best_id = -1,
+                        .calibration = {.id = -1},
                         .published_id = -1,
                         .lost_id = -1,
                         .best_accuracy = -1.0,
@@ -261,11 +267,16 @@ static enum status run_once(const struct job *job, const char *folder, int verbo
         st = resume_run(&run, err);
     if (st != ST_OK)
         goto out;
+    st = answers_write_splits(&run, err);
+    if (st != ST_OK)
+        goto out;
     history->working = true;
     tell_watchdog(&run);
     say_start(&run);
     const bool goes_on = run.stage < budget_stages(&job->budget);
     if (goes_on)
+        st = limits_open(&run, err);
+    if (goes_on && st == ST_OK)
         st = sharing_open(&run, err);
     if (goes_on && st == ST_OK)
         say_sharing(&run);

@@ -16,19 +16,29 @@
 
 /* '#' stands for a number. */
 static const char CHECKPOINT[] = "checkpoint-#.bin";
-static const char *const top[] = {CHECKPOINT,
-                                  JOURNAL_NAME,
-                                  JOURNAL_DAMAGED_NAME,
-                                  "job.cfg",
-                                  "restarts.txt",
-                                  MODEL_FILE_NAME,
-                                  "report.txt",
-                                  "report.json",
-                                  "report-#.txt",
-                                  "report-#.json",
-                                  NULL};
+static const char *const top[] = {CHECKPOINT,           JOURNAL_NAME,
+                                  JOURNAL_DAMAGED_NAME, "job.cfg",
+                                  "restarts.txt",       MODEL_FILE_NAME,
+                                  "report.txt",         "report.json",
+                                  "report-#.txt",       "report-#.json",
+                                  "predictions.csv",    "predictions-#.csv",
+                                  "splits.csv",         NULL};
 static const char *const models[] = {"#.safetensors", "#.losses", NULL};
-static const char *const plots[] = {"learning.png", "progress.png", "confusion.png", "confusion-#.png", NULL};
+#define PLOT(name) name ".png", name ".svg", name ".pdf", name ".csv"
+static const char *const plots[] = {PLOT("learning"),
+                                    PLOT("progress"),
+                                    PLOT("family"),
+                                    PLOT("network"),
+                                    PLOT("confusion"),
+                                    PLOT("confusion-#"),
+                                    PLOT("shares"),
+                                    PLOT("shares-#"),
+                                    PLOT("reliability"),
+                                    PLOT("reliability-#"),
+                                    PLOT("precision"),
+                                    PLOT("precision-#"),
+                                    NULL};
+#undef PLOT
 
 static const struct {
     const char *folder;

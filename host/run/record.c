@@ -1,5 +1,6 @@
 #include "host/run/record.h"
 
+#include "host/base/clock.h"
 #include "host/base/version.h"
 #include "host/journal/event_write.h"
 #include "host/net/cost.h"
@@ -13,6 +14,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { DATE_LENGTH = 24, HOST_LENGTH = 128 };
 
 /* The version of a library that the devices compute with; NULL when they do not. */
 static const char *library_version(const struct run *run, const char *library)
@@ -33,6 +37,10 @@ enum status record_run(struct run *run, struct error *err)
 {
     char fingerprint[DATA_FINGERPRINT_LENGTH];
     const struct dataset *data = &run->data;
+    struct data_sizes sizes;
+    enum status st = data_class_sizes(data, &sizes, err);
+    if (st != ST_OK)
+        return st;
     const char **names = device_names(run, run->devices.count);
     char *job = spec_run_text(run->job);
     if (names == NULL || job == NULL) {
@@ -53,6 +61,11 @@ enum status record_run(struct run *run, struct error *err)
                     .test = data->sample_count[SPLIT_TEST],
                     .image = {data->channels, data->height, data->width},
                     .skipped = data->skipped,
+                    .few = sizes.few,
+                    .least = sizes.least,
+                    .least_class = data->class_names[sizes.least_class],
+                    .most = sizes.most,
+                    .most_class = data->class_names[sizes.most_class],
                     .policy = data->policy},
         .devices = {names, run->devices.count},
         .libraries = {.onednn = library_version(run, "onednn"),
@@ -60,7 +73,7 @@ enum status record_run(struct run *run, struct error *err)
                       .cuda = library_version(run, "cuda")},
         .precision = devices_precision_word(&run->devices),
     };
-    enum status st = event_write_run(&run->journal, &event, run_time(run), err);
+    st = event_write_run(&run->journal, &event, run_time(run), err);
     free(names);
     free(job);
     return st;
@@ -101,6 +114,19 @@ enum status record_calibration(struct run *run, const struct calibration *calibr
 #undef UNIT
     };
     return event_write_calibration(&run->journal, &event, run_time(run), err);
+}
+
+enum status record_latency(struct run *run, const char *device, const struct latency_rates *found,
+                           struct error *err)
+{
+    const struct event_latency event = {.device = device,
+                                        .networks = found->networks,
+                                        .error = found->error,
+#define UNIT(NAME, name, meaning) .name = found->rates.seconds[COST_##NAME],
+                                        COST_UNITS(UNIT)
+#undef UNIT
+    };
+    return event_write_latency(&run->journal, &event, run_time(run), err);
 }
 
 double *record_amount(struct event_budget *amounts, const struct job_budget *budget)
@@ -148,6 +174,7 @@ enum status record_candidate(struct run *run, const struct candidate *candidate,
         .graph = graph,
         .parameters = cost.parameters,
         .train_flops = cost.train_flops,
+        .flops = cost.forward_flops,
 #define HYPERPARAMETER(name) .name = candidate->recipe.hyperparameters.name,
         RECIPE_HYPERPARAMETERS(HYPERPARAMETER)
 #undef HYPERPARAMETER
@@ -243,13 +270,18 @@ enum status record_failed(struct run *run, int32_t id, int32_t parent, bool fina
     return event_write_failed(&run->journal, &event, run_time(run), err);
 }
 
-enum status record_test(struct run *run, int32_t id, const struct trainer_test *test, struct error *err)
+enum status record_test(struct run *run, int32_t id, const struct trainer_test *test,
+                        const struct answers *answers, const struct limits_latency *latency,
+                        struct error *err)
 {
     const struct job_budget *budget = &run->job->budget;
     const bool averaged = test->views > 1;
     char *right = run->job->search.baseline ? testing_right_text(test->right, test->count) : NULL;
+    char date[DATE_LENGTH], host[HOST_LENGTH] = "";
     if (run->job->search.baseline && right == NULL)
         return error_memory(err, "test", (size_t)test->count);
+    clock_date(date, sizeof(date));
+    gethostname(host, sizeof(host) - 1); /* one that is too long is cut */
     const struct event_test event = {
         .stage = run->stage,
         .id = id,
@@ -262,6 +294,23 @@ enum status record_test(struct run *run, int32_t id, const struct trainer_test *
         .budget_seconds = budget->seconds.count > 0 ? budget_total(budget, run->stage) : NAN,
         .elapsed_seconds = run_time(run) - run->aside,
         .models = run->models,
+        .temperature = (double)answers->temperature,
+        .plain_temperature = (double)answers->plain_temperature,
+        .calibrated_by = answers->calibrated_by,
+        .calibrated_loss = answers->after.loss,
+        .calibration_error = answers->before.calibration_error,
+        .calibrated_error = answers->after.calibration_error,
+        .top5 = answers->after.top,
+        .published = run->calibration.hash,
+        .predictions = answers->predictions_hash,
+        .date = date,
+        .host = host,
+        .max_parameters = run->limits.max_parameters > 0 ? run->limits.max_parameters : -1,
+        .max_flops = run->limits.max_flops > 0.0 ? run->limits.max_flops : NAN,
+        .max_latency_ms = run->limits.max_latency > 0.0 ? run->job->search.max_latency_ms : NAN,
+        .predicted_latency_ms = 1e3 * latency->predicted,
+        .latency_ms = 1e3 * latency->seconds,
+        .latency_device = latency->device[0] != '\0' ? latency->device : NULL,
         .right = right,
     };
     enum status st = event_write_test(&run->journal, &event, run_time(run), err);

@@ -4,8 +4,11 @@
 #define NASRUN_RUN_RECORD_H
 
 #include "host/journal/events.h"
+#include "host/run/answers.h"
 #include "host/run/candidate.h"
+#include "host/run/limits.h"
 #include "host/train/calibration.h"
+#include "host/train/latency.h"
 
 enum status record_run(struct run *run, struct error *err);
 /* Another version than the one before, or one that writes another format, goes on. */
@@ -13,6 +16,8 @@ enum status record_continued(struct run *run, struct error *err);
 enum status record_sharing(struct run *run, struct error *err);
 /* Of run->rates. */
 enum status record_calibration(struct run *run, const struct calibration *calibration, struct error *err);
+enum status record_latency(struct run *run, const char *device, const struct latency_rates *found,
+                           struct error *err);
 enum status record_stage(struct run *run, struct error *err);
 /* Of an event's amounts the one that such a budget counts. */
 double *record_amount(struct event_budget *amounts, const struct job_budget *budget);
@@ -49,8 +54,10 @@ struct record_model {
 enum status record_model(struct run *run, const struct record_model *model, struct error *err);
 enum status record_failed(struct run *run, int32_t id, int32_t parent, bool final, uint32_t steps,
                           const struct error *cause, struct error *err);
-/* A test of model `id` that was made. */
-enum status record_test(struct run *run, int32_t id, const struct trainer_test *test, struct error *err);
+/* A test of model `id` that was made, what was found of its answers, and what the model takes for one image. */
+enum status record_test(struct run *run, int32_t id, const struct trainer_test *test,
+                        const struct answers *answers, const struct limits_latency *latency,
+                        struct error *err);
 enum status record_baseline(struct run *run, const struct event_baseline *event, double time,
                             struct error *err);
 

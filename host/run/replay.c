@@ -209,6 +209,15 @@ static void replay_calibration(struct run *run, const struct event_calibration *
     }
 }
 
+/* What networks take for one image, as it was measured when the run began. */
+static void replay_latency(struct run *run, const struct event_latency *event)
+{
+    run->limits.latency.batch = 1;
+#define READ(NAME, name, meaning) run->limits.latency.seconds[COST_##NAME] = event->name;
+    COST_UNITS(READ)
+#undef READ
+}
+
 /* A stage begins, or is said again with a budget that was raised within it. What is over by now can't be had with
  * another budget, nor the last stage with less. */
 static enum status replay_stage(struct run *run, const struct event *event, struct replayed *found,
@@ -243,6 +252,17 @@ static enum status keep_right(struct run *run, const struct event_test *event, s
     return testing_right_of(event->right, count, run->right, err);
 }
 
+static void replay_calibration_of(struct run *run, const struct event_test *event)
+{
+    if (isnan(event->temperature) || isnan(event->plain_temperature))
+        return; /* of an older version */
+    run->calibration = (struct run_calibration){.id = event->id,
+                                                .temperature = (float)event->temperature,
+                                                .plain_temperature = (float)event->plain_temperature};
+    if (event->published != NULL)
+        snprintf(run->calibration.hash, sizeof(run->calibration.hash), "%s", event->published);
+}
+
 /* A tested stage is over, or waits for its baseline, unless the job has moved its end further out since: then it goes
  * on, with another final fit. All its candidates have ended, and are observed by id. */
 static enum status replay_test(struct run *run, const struct event *event, double stage_budget,
@@ -259,6 +279,7 @@ static enum status replay_test(struct run *run, const struct event *event, doubl
         run->next_id = candidate->id + 1;
     }
     resume_forget(run);
+    replay_calibration_of(run, &event->test);
     run->model_seconds = event->time; /* by its clock: the trainings' and the test's */
     if (run->stage < budget_stages(budget) && budget_total(budget, run->stage) > stage_budget) {
         run->stage_open = false;
@@ -300,6 +321,9 @@ static enum status replay_event(struct run *run, const struct event *event, stru
         return ST_OK;
     case EVENT_CALIBRATION:
         replay_calibration(run, &event->calibration);
+        return ST_OK;
+    case EVENT_LATENCY:
+        replay_latency(run, &event->latency);
         return ST_OK;
     case EVENT_STAGE:
         return replay_stage(run, event, found, err);

@@ -47,6 +47,13 @@ struct run_baseline {
     double began;          /* the run time when the one in hand began; NAN: none is */
 };
 
+/* What the last stage's test found of its model (answers.h). */
+struct run_calibration {
+    int32_t id; /* -1: there was none */
+    float temperature, plain_temperature;
+    char hash[MODEL_HASH_LENGTH]; /* of model.safetensors with them */
+};
+
 /* The hashes of a model's files, as they were written. */
 enum run_file { RUN_MODEL, RUN_LOSSES, RUN_FILES };
 struct run_hash {
@@ -78,6 +85,7 @@ struct run {
     struct display display;
     struct memory memory;
     struct search *search;
+    struct search_limits limits; /* the job's (limits.h) */
 
     double report_seconds; /* that report and plots took when they were written last; 0: not known */
     double first_step;     /* seconds from the program's start to the first training step; 0 before it */
@@ -94,12 +102,14 @@ struct run {
     int32_t models;        /* observed in all, failures counted, final fits not */
     int32_t coming;        /* proposed and not observed yet */
     int32_t next_id;
-    int32_t best_id;                 /* -1: none */
+    int32_t best_id;  /* -1: none */
+    bool best_joined; /* it was trained on validation images, too */
+    struct run_calibration calibration;
     int32_t published_id;            /* the model that this process has put into model.safetensors; -1 */
     double best_accuracy, best_loss; /* validation */
     struct run_final final;
     struct run_baseline baseline;
-    /* of the job's starting networks; without layers where one can't be made for these images */
+    /* of the job's starting networks, within its limits; without layers where one can't be made for these images */
     struct graph *starts;
     int32_t start_count;
     struct run_hash *hashes; /* [hash_count], by id */

@@ -1,9 +1,9 @@
 #include "host/run/run_budget.h"
 
 #include "host/net/cost.h"
-#include "host/net/start.h"
 #include "host/run/baseline.h"
 #include "host/run/sharing.h"
+#include "host/run/testing.h"
 #include "host/train/progressive.h"
 
 #include <math.h>
@@ -25,15 +25,15 @@ static bool by_model(const struct run *run)
 enum status run_starts_open(struct run *run, struct error *err)
 {
     const struct job_search *search = &run->job->search;
-    const struct shape image = run_image(run);
+    const struct search_setup setup = {.job = search, .image = run_image(run), .classes = run->data.classes};
     struct error unsaid; /* what can't be made is said when it is to be trained */
     run->starts = calloc((size_t)search->starts.count + 1, sizeof(*run->starts));
     if (run->starts == NULL)
         return error_memory(err, "starting networks", (size_t)search->starts.count * sizeof(*run->starts));
     run->start_count = search->starts.count;
     for (int32_t i = 0; i < run->start_count; i++) {
-        if (start_make(&run->starts[i], search->starts.items[i], search->width, image, run->data.classes,
-                       &unsaid) == ST_OK)
+        int32_t width;
+        if (search_start_within(&setup, &run->limits, i, &width, &run->starts[i], &unsaid) == ST_OK)
             continue;
         graph_free(&run->starts[i]);
         if (unsaid.status == ST_MEMORY) {
@@ -136,13 +136,12 @@ struct budget_state run_budget(const struct run *run)
         .final_share = search_has_candidates(run->search) ? job->search.final_share : 1.0,
         .epochs = job->search.epochs,
         .final_epochs = job->train.final_epochs,
-        .max_parameters = job->search.max_parameters,
+        .limits = run->limits,
         .workers = run->devices.workers,
         .candidate_images = job->search.data * run->data.sample_count[SPLIT_TRAIN],
         .train_images = run->data.sample_count[SPLIT_TRAIN],
         .validation_images = run->data.sample_count[SPLIT_VALIDATION],
-        .test_images = run->data.sample_count[SPLIT_TEST],
-        .test_views = trainer_views_of(&job->evaluate, &job->train),
+        .test_evaluations = testing_evaluations(run, true),
         .candidate_batch = run->batches.candidate,
         .final_batch = run->batches.final,
         .team = run->batches.team,
@@ -242,12 +241,10 @@ double run_model_seconds(const struct run *run, const struct candidate *candidat
     return candidate->final ? seconds : seconds / run->devices.workers;
 }
 
-double run_model_test_seconds(const struct run *run, const struct graph *graph)
+double run_model_test_seconds(const struct run *run, const struct graph *graph, double evaluations)
 {
     const struct budget_speed speed = speed_of(run, BUDGET_SECONDS);
-    const double views = trainer_views_of(&run->job->evaluate, &run->job->train);
-    return budget_test_seconds(&speed, cost_seconds(graph, &speed.rates),
-                               views * run->data.sample_count[SPLIT_TEST], run->batches.team);
+    return budget_test_seconds(&speed, cost_seconds(graph, &speed.rates), evaluations, run->batches.team);
 }
 
 double run_seconds_left(const struct run *run)

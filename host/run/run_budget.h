@@ -26,9 +26,9 @@ uint32_t run_steps_limit(const struct run *run, const struct candidate *candidat
 double run_seconds_limit(const struct run *run, const struct candidate *candidate, double trained);
 
 /* By how much a training of so many steps moves the model's clock (budget.clock): it counts seconds of the whole run,
- * in which all workers train. And the test of a network. */
+ * in which all workers train. And so many evaluations of an image by a network, in a test. */
 double run_model_seconds(const struct run *run, const struct candidate *candidate, uint32_t steps);
-double run_model_test_seconds(const struct run *run, const struct graph *graph);
+double run_model_test_seconds(const struct run *run, const struct graph *graph, double evaluations);
 
 /* Seconds left in the stage; NAN when the budget is not in seconds. */
 double run_seconds_left(const struct run *run);

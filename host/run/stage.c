@@ -3,8 +3,10 @@
 #include "host/base/clock.h"
 #include "host/net/serialise.h"
 #include "host/report/report.h"
+#include "host/run/answers.h"
 #include "host/run/baseline.h"
 #include "host/run/coordinator.h"
+#include "host/run/limits.h"
 #include "host/run/record.h"
 #include "host/run/resume.h"
 #include "host/run/run_budget.h"
@@ -185,30 +187,61 @@ static enum status final_fit(struct run *run, struct error *err)
 
 /* ---- test ---- */
 
-static void say_result(struct run *run, const struct trainer_test *test)
+static void say_result(struct run *run, const struct trainer_test *test, const struct answers *answers)
 {
     char time[DISPLAY_TIME_LENGTH];
     display_time(run_time(run), time);
     display_result(&run->display, "stage %d of %d ends after %s: model %d, test accuracy %.4f, loss %.4f",
                    (int)run->stage + 1, (int)budget_stages(&run->job->budget), time, (int)run->best_id,
                    test->result.accuracy, test->result.loss);
+    display_say(&run->display, 0,
+                "        calibrated by %d images: temperature %.3f, test loss %.4f, calibration error %.4f "
+                "(was %.4f)",
+                (int)answers->calibrated_by, (double)answers->temperature, answers->after.loss,
+                answers->after.calibration_error, answers->before.calibration_error);
 }
 
-/* Tests the best model and journals it; what it answered is kept for the baseline. */
+/* How long the best model takes for one image; it may be an older stage's, so that its file tells its network. */
+static enum status measure_best(struct run *run, struct limits_latency *latency, struct error *err)
+{
+    struct graph graph = {0};
+    float *values = NULL;
+    enum status st = store_load(run, run->best_id, &graph, &values, err);
+    if (st == ST_OK)
+        st = limits_measure(run, &graph, latency, err);
+    if (st == ST_OK && !isnan(latency->seconds))
+        display_result(&run->display, "latency %.3g ms for one image on %s, predicted %.3g, at most %.10g",
+                       1e3 * latency->seconds, latency->device, 1e3 * latency->predicted,
+                       run->job->search.max_latency_ms);
+    graph_free(&graph);
+    free(values);
+    return st;
+}
+
+/* Tests the best model, publishes it with its temperatures, and journals both; what it answered is kept for the
+ * baseline. */
 static enum status test_best(struct run *run, struct error *err)
 {
-    struct trainer_test test = {0};
-    enum status st = testing_run(run, run->best_id, &test, err);
+    struct testing testing;
+    struct answers answers;
+    struct limits_latency latency;
+    enum status st = testing_stage(run, run->best_id, &testing, err);
     if (st == ST_OK)
-        st = record_test(run, run->best_id, &test, err);
+        st = answers_keep(run, &testing, &answers, err);
     if (st == ST_OK)
-        say_result(run, &test);
+        st = measure_best(run, &latency, err);
+    if (st == ST_OK)
+        st = store_calibrate(run, answers.temperature, answers.plain_temperature, err);
+    if (st == ST_OK)
+        st = record_test(run, run->best_id, &testing.test, &answers, &latency, err);
+    if (st == ST_OK)
+        say_result(run, &testing.test, &answers);
     if (st == ST_OK) {
         free(run->right);
-        run->right = test.right;
-        test.right = NULL;
+        run->right = testing.test.right;
+        testing.test.right = NULL;
     }
-    testing_free(&test);
+    testing_close(&testing);
     return st;
 }
 

@@ -224,11 +224,13 @@ void store_note_best(struct run *run, const struct candidate *candidate)
     if (!(comparable > run->best_accuracy || (comparable == run->best_accuracy && loss < run->best_loss)))
         return;
     run->best_id = candidate->id;
+    run->best_joined = candidate->joined > 0;
     run->best_accuracy = accuracy;
     run->best_loss = loss;
 }
 
-/* Through model_load, so that no damaged file takes the place of a good one. */
+/* Through model_load, so that no damaged file takes the place of a good one; with its temperatures where they are
+ * known. */
 static enum status publish(struct run *run, const char *from, const char *to, struct error *err)
 {
     char *data = NULL;
@@ -240,13 +242,27 @@ static enum status publish(struct run *run, const char *from, const char *to, st
     model_free(&model);
     if (st != ST_OK)
         return note_lost(run, run->best_id, from, err);
-    st = file_read(from, &data, &length, err);
-    if (st == ST_OK)
-        st = file_write_atomic(to, data, length, err);
+    struct run_calibration *calibration = &run->calibration;
+    if (calibration->id == run->best_id) {
+        st = model_calibrate(from, to, calibration->temperature, calibration->plain_temperature,
+                             calibration->hash, err);
+    } else {
+        st = file_read(from, &data, &length, err);
+        if (st == ST_OK)
+            st = file_write_atomic(to, data, length, err);
+    }
     if (st == ST_OK)
         run->published_id = run->best_id;
     free(data);
     return st;
+}
+
+enum status store_calibrate(struct run *run, float temperature, float plain_temperature, struct error *err)
+{
+    run->calibration = (struct run_calibration){
+        .id = run->best_id, .temperature = temperature, .plain_temperature = plain_temperature};
+    run->published_id = -1;
+    return store_publish_best(run, err);
 }
 
 enum status store_publish_best(struct run *run, struct error *err)
@@ -268,7 +284,8 @@ enum status store_check_published(struct run *run, struct error *err)
     enum status st = from != NULL && to != NULL ? ST_OK : error_memory(err, "path", 0);
     if (st != ST_OK || run->best_id < 0)
         goto out;
-    const char *written = store_hash(run, run->best_id, RUN_MODEL);
+    const bool calibrated = run->calibration.id == run->best_id && run->calibration.hash[0] != '\0';
+    const char *written = calibrated ? run->calibration.hash : store_hash(run, run->best_id, RUN_MODEL);
     if (written != NULL)
         snprintf(expected, sizeof(expected), "%s", written);
     else if (model_hash(from, expected, &ignored) != ST_OK && file_exists(to))

@@ -32,8 +32,11 @@ enum status store_compare(struct run *run, int32_t with, const float *losses, do
  * gone on with the validation images is given what it gained there, as no figure tells it. */
 void store_note_best(struct run *run, const struct candidate *candidate);
 
-/* Copies the best model's file to model.safetensors, once. */
+/* Copies the best model's file to model.safetensors, once, with its temperatures where they are known. */
 enum status store_publish_best(struct run *run, struct error *err);
+
+/* The best model's temperatures are known: it is published with them, whatever was before. */
+enum status store_calibrate(struct run *run, float temperature, float plain_temperature, struct error *err);
 
 /* Of a run whose last stage is over: writes model.safetensors again when it is gone or damaged. */
 enum status store_check_published(struct run *run, struct error *err);

@@ -14,15 +14,44 @@ void testing_free(struct trainer_test *test)
 {
     free(test->confusion);
     free(test->right);
+    free(test->answers);
+    free(test->plain_answers);
     *test = (struct trainer_test){0};
 }
+
+/* ---- which images, in how many views ---- */
+
+bool testing_joins(const struct run *run)
+{
+    return run->job->train.use_validation && run->stage == budget_stages(&run->job->budget) - 1;
+}
+
+static int32_t views_of_test(const struct run *run)
+{
+    return trainer_views_of(&run->job->evaluate, &run->job->train);
+}
+
+static int32_t unseen_count(const struct run *run)
+{
+    const int32_t all = run->data.sample_count[SPLIT_VALIDATION];
+    return testing_joins(run) ? trainer_kept_out_count(all) : all;
+}
+
+double testing_evaluations(const struct run *run, bool of_stage)
+{
+    const int32_t *counts = run->data.sample_count, unseen = unseen_count(run);
+    const double views = views_of_test(run), tested = views * counts[SPLIT_TEST];
+    return of_stage ? tested + views * unseen + (counts[SPLIT_VALIDATION] - unseen) : tested;
+}
+
+/* ---- what is found ---- */
 
 static enum status new_test(const struct run *run, struct trainer_test *test, struct error *err)
 {
     const size_t classes = (size_t)run->data.classes, count = (size_t)run->data.sample_count[SPLIT_TEST];
     *test = (struct trainer_test){.samples = run->data.samples[SPLIT_TEST],
                                   .count = run->data.sample_count[SPLIT_TEST],
-                                  .views = trainer_views_of(&run->job->evaluate, &run->job->train),
+                                  .views = views_of_test(run),
                                   .classes = run->data.classes,
                                   .labels = run->data.labels,
                                   .confusion = calloc(classes * classes, sizeof(int64_t)),
@@ -30,7 +59,70 @@ static enum status new_test(const struct run *run, struct trainer_test *test, st
     return test->confusion != NULL && test->right != NULL ? ST_OK : error_memory(err, "test", count);
 }
 
-enum status testing_run(struct run *run, int32_t id, struct trainer_test *test, struct error *err)
+/* With room for its answers. */
+static enum status new_answers(const struct run *run, const int32_t *samples, int32_t count, int32_t views,
+                               struct trainer_test *test, struct error *err)
+{
+    const size_t values = (size_t)count * (size_t)run->data.classes + 1;
+    test->samples = samples;
+    test->count = count;
+    test->views = views;
+    test->classes = run->data.classes;
+    test->labels = run->data.labels;
+    test->answers = malloc(values * sizeof(*test->answers));
+    return test->answers != NULL ? ST_OK : error_memory(err, "answers", values * sizeof(*test->answers));
+}
+
+/* The validation samples, those first that are unseen; *samples is the caller's to free. */
+static enum status divide_validation(const struct run *run, int32_t **samples, struct error *err)
+{
+    const int32_t count = run->data.sample_count[SPLIT_VALIDATION];
+    const int32_t *validation = run->data.samples[SPLIT_VALIDATION];
+    const bool joins = testing_joins(run);
+    *samples = malloc(((size_t)count + 1) * sizeof(**samples));
+    if (*samples == NULL)
+        return error_memory(err, "samples", (size_t)count * sizeof(**samples));
+    for (int32_t i = 0, unseen = 0, other = unseen_count(run); i < count; i++)
+        (*samples)[!joins || trainer_keeps_out(count, i) ? unseen++ : other++] = validation[i];
+    return ST_OK;
+}
+
+static enum status new_stage(const struct run *run, struct testing *testing, struct error *err)
+{
+    const int32_t views = views_of_test(run), unseen = unseen_count(run);
+    struct trainer_test *test = &testing->test;
+    enum status st = new_test(run, test, err);
+    if (st == ST_OK)
+        st = new_answers(run, test->samples, test->count, views, test, err);
+    if (st == ST_OK)
+        st = divide_validation(run, &testing->validation, err);
+    if (st == ST_OK)
+        st = new_answers(run, testing->validation, unseen, views, &testing->unseen, err);
+    if (st == ST_OK)
+        st = new_answers(run, testing->validation + unseen, run->data.sample_count[SPLIT_VALIDATION] - unseen,
+                         1, &testing->others, err);
+    if (st != ST_OK)
+        return st;
+    const size_t values = (size_t)unseen * (size_t)run->data.classes + 1;
+    testing->unseen.plain_answers = malloc(values * sizeof(float));
+    return testing->unseen.plain_answers != NULL ? ST_OK
+                                                 : error_memory(err, "answers", values * sizeof(float));
+}
+
+void testing_close(struct testing *testing)
+{
+    testing_free(&testing->test);
+    testing_free(&testing->unseen);
+    testing_free(&testing->others);
+    free(testing->validation);
+    *testing = (struct testing){0};
+}
+
+/* ---- testing ---- */
+
+/* The tests that are wanted, one behind the other; those of no images are over. */
+static enum status run_tests(struct run *run, int32_t id, struct trainer_test *const *tests, int32_t count,
+                             double evaluations, struct error *err)
 {
     const struct team all = {0, run->devices.count};
     struct candidate tested = {
@@ -39,18 +131,17 @@ enum status testing_run(struct run *run, int32_t id, struct trainer_test *test, 
     float *values = NULL;
     struct memory_need need = {0};
 
-    enum status st = new_test(run, test, err);
-    if (st == ST_OK)
-        st = store_load(run, id, &tested.graph, &values, err);
+    enum status st = store_load(run, id, &tested.graph, &values, err);
     if (st == ST_OK)
         st = admission_open(run, &tested, all, ADMISSION_LEAST_BATCH, &need, &trainer, err);
     if (st == ST_OK)
         st = trainer_load_values(trainer, values, err);
-    if (st == ST_OK)
-        st = trainer_test(trainer, test, err);
+    for (int32_t i = 0; st == ST_OK && i < count; i++)
+        if (tests[i]->count > 0)
+            st = trainer_test(trainer, tests[i], err);
     if (st == ST_OK) {
         run_lock(run);
-        run->model_seconds += run_model_test_seconds(run, &tested.graph);
+        run->model_seconds += run_model_test_seconds(run, &tested.graph, evaluations);
         run_unlock(run);
     }
     trainer_close(trainer);
@@ -58,6 +149,22 @@ enum status testing_run(struct run *run, int32_t id, struct trainer_test *test, 
     free(values);
     return st;
 }
+
+enum status testing_run(struct run *run, int32_t id, struct trainer_test *test, struct error *err)
+{
+    enum status st = new_test(run, test, err);
+    return st == ST_OK ? run_tests(run, id, &test, 1, testing_evaluations(run, false), err) : st;
+}
+
+enum status testing_stage(struct run *run, int32_t id, struct testing *testing, struct error *err)
+{
+    struct trainer_test *const tests[] = {&testing->test, &testing->unseen, &testing->others};
+    *testing = (struct testing){0};
+    enum status st = new_stage(run, testing, err);
+    return st == ST_OK ? run_tests(run, id, tests, 3, testing_evaluations(run, true), err) : st;
+}
+
+/* ---- as text ---- */
 
 char *testing_right_text(const uint8_t *right, int32_t count)
 {

@@ -1,4 +1,5 @@
-/* Testing: what a model in the run folder answers to the test images. */
+/* Testing: what a model in the run folder answers to the test images and, at the end of a stage, to the validation
+ * images. */
 #ifndef NASRUN_RUN_TESTING_H
 #define NASRUN_RUN_TESTING_H
 
@@ -8,6 +9,25 @@
  * caller's to free (testing_free), on errors too. */
 enum status testing_run(struct run *run, int32_t id, struct trainer_test *test, struct error *err);
 void testing_free(struct trainer_test *test);
+
+/* What the model of a stage answers. The validation images are divided: where the stage's final fit may train on most
+ * of them (testing_joins), those that are kept out of that (trainer.h) are looked at like the test images, in several
+ * views, and the others once. Else all of them are looked at in several views. */
+struct testing {
+    struct trainer_test test;   /* with its answers */
+    struct trainer_test unseen; /* with its answers, and those to the images as they are */
+    struct trainer_test others; /* with its answers, in one view */
+    int32_t *validation;        /* samples of these two, in this order */
+};
+/* As testing_run; testing_close ends it, on errors too. */
+enum status testing_stage(struct run *run, int32_t id, struct testing *testing, struct error *err);
+void testing_close(struct testing *testing);
+
+/* Whether the final fit of the stage at hand is to train on validation images. */
+bool testing_joins(const struct run *run);
+
+/* How many evaluations of an image testing_run takes, and with `of_stage` testing_stage. */
+double testing_evaluations(const struct run *run, bool of_stage);
 
 /* Which images were right as text, as the journal has it: an image a bit, four to a hexadecimal digit, the first of
  * them its highest bit; malloc'd, NULL when out of memory. And back, `right` [count]; ST_FORMAT when it is not of so

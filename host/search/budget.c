@@ -135,8 +135,7 @@ static double last_step_seconds(const struct budget_state *state)
 static double test_reserve(const struct budget_state *state, double cost)
 {
     const double margin = state->speed.evaluation > 0.0 ? TEST_MARGIN : 1.0;
-    return margin * budget_test_seconds(&state->speed, cost, (double)state->test_images * state->test_views,
-                                        state->team);
+    return margin * budget_test_seconds(&state->speed, cost, state->test_evaluations, state->team);
 }
 
 /* And for what follows, whatever network that is. */
@@ -314,7 +313,8 @@ struct search_means budget_means(const struct budget_state *state)
 struct search_limits budget_limits(const struct budget_state *state)
 {
     const struct budget_speed *speed = &state->speed;
-    struct search_limits limits = {.max_parameters = state->max_parameters, .rates = speed->rates};
+    struct search_limits limits = state->limits;
+    limits.rates = speed->rates;
     if (state->kind == BUDGET_SECONDS) {
         const double image =
             of_stage(state, state->final_share) / (BUDGET_FINAL_EPOCHS * state->train_images);

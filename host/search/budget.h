@@ -70,15 +70,15 @@ struct budget_state {
      * spent. */
     double total, began, spent;
 
-    double final_share;     /* search.final_share */
-    double epochs;          /* search.epochs; 0: left open */
-    double final_epochs;    /* train.final_epochs */
-    int64_t max_parameters; /* search.max_parameters */
+    double final_share;          /* search.final_share */
+    double epochs;               /* search.epochs; 0: left open */
+    double final_epochs;         /* train.final_epochs */
+    struct search_limits limits; /* the job's; the budget's are set by budget_limits */
 
     int32_t workers;         /* candidates in training at a time, on all devices together */
     double candidate_images; /* that candidates train on: search.data of the training part */
-    int32_t train_images, validation_images, test_images; /* in all */
-    int32_t test_views;                                   /* evaluations of each test image */
+    int32_t train_images, validation_images; /* in all */
+    double test_evaluations;                 /* of a stage's test, each view of an image counted */
     int32_t candidate_batch, final_batch;
     int32_t team;    /* devices that share the final fit */
     bool by_a_clock; /* seconds are those of a clock, not of a model */

@@ -18,6 +18,13 @@ static const double LONG_PART = 0.35;
 enum { FIRST_EPOCHS = 1, ETA = 3, NETWORKS = 64, USUAL_RUNGS = 3 };
 /* A rung's training is no more than this of a longer one. */
 static const double RUNG_OF_LONG = 0.5;
+/* What is shorter tells nothing: networks are near chance then. */
+static const double LEAST_EPOCHS = 0.25;
+/* Of the rungs' time where nothing is trained longer: the most that one of the control's trainings takes. */
+static const double OF_RUNGS = 1.0 / 12.0;
+
+/* What one that fails is taken to gain: its error would be half as large again as the control's. */
+static const double FAILED_GAIN = -0.4;
 
 /* The newest of which a parent is drawn, and how many are drawn for the best of them to be it: as in Real et al. 2019,
  * where 100 and 25 were for twenty thousand networks, fewer. */
@@ -27,23 +34,31 @@ enum { LEAST_SEEN = 5 };
 
 /* ---- the plan ---- */
 
-struct evolution_plan evolution_plan_make(const struct search_setup *setup, const struct search_means *means,
-                                          double epochs, double cost)
+bool evolution_is_for(const struct ladder_plan *ladder)
 {
-    struct evolution_plan plan = {0};
-    const double part = LONG_PART * means->search,
-                 turns = ceil((double)EVOLUTION_LONG / means->workers) +
-                         ceil((double)(EVOLUTION_BEST * EVOLUTION_REPEATS) / means->workers);
+    return ladder->epochs > EVOLUTION_LEAST_EPOCHS || ladder->too_small;
+}
+
+struct evolution_plan evolution_plan_make(const struct search_setup *setup, const struct search_means *means,
+                                          const struct ladder_plan *ladder, double cost)
+{
+    const bool large = ladder->epochs > EVOLUTION_LEAST_EPOCHS;
+    struct evolution_plan plan = {.longer = large ? EVOLUTION_LONG : 0,
+                                  .repeats = large ? EVOLUTION_REPEATS : 0};
+    const double part = large ? LONG_PART * means->search : 0.0,
+                 turns = ceil((double)plan.longer / means->workers) +
+                         ceil((double)(EVOLUTION_BEST * plan.repeats) / means->workers);
     const double all = means->candidate_epochs / (means->by_cost ? cost : 1.0); /* of a device */
-    const double least = LADDER_LEAST_STEPS * means->candidate_batch / means->train_images;
+    const double least =
+        fmax(LEAST_EPOCHS, LADDER_LEAST_STEPS * means->candidate_batch / means->train_images);
     plan.share = means->search - LADDER_WHOLE_SHARE - part;
-    plan.long_share = part / turns - means->beside;
-    if (!(epochs > EVOLUTION_LEAST_EPOCHS) || means->models < INT32_MAX || setup->job->branches > 0 ||
-        plan.share <= 0.0)
+    plan.long_share = large ? part / turns - means->beside : 0.0;
+    const double most = large ? RUNG_OF_LONG * plan.long_share : OF_RUNGS * plan.share;
+    if (means->models < INT32_MAX || setup->job->branches > 0 || plan.share <= 0.0)
         return plan;
     double rung = plan.share * means->workers * all / (NETWORKS * USUAL_RUNGS);
     rung = fmax(fmin(rung, FIRST_EPOCHS), least);
-    for (; plan.rungs < EVOLUTION_MOST_RUNGS && rung <= RUNG_OF_LONG * plan.long_share * all; rung *= ETA)
+    for (; plan.rungs < EVOLUTION_MOST_RUNGS && rung <= most * all; rung *= ETA)
         plan.epochs[plan.rungs++] = rung;
     return plan;
 }
@@ -101,8 +116,15 @@ static enum status propose_on_rung(const struct search_request *request, const s
     return ST_OK;
 }
 
-/* The best third of a rung, and no more than that, for later ones are the better ones; from the highest rung down. The
- * control always. */
+static bool there_is_time(const struct search_request *request, const struct evolution_plan *plan,
+                          const struct population *population, const struct member *member, int32_t rung)
+{
+    const double share = share_of(request, &member->first->graph, plan->epochs[rung]);
+    return population->spent + share / request->means.workers <= plan->share;
+}
+
+/* The best third of a rung, and no more than that, for later ones are the better ones; from the highest rung down, as
+ * far as there is time. The control always. */
 static enum status propose_promotion(const struct search_request *request, const struct evolution_plan *plan,
                                      const struct population *population, struct proposal *proposal,
                                      struct error *err)
@@ -117,7 +139,8 @@ static enum status propose_promotion(const struct search_request *request, const
                                        ? member_went_well(member, rung)
                                        : room && !isnan(member->gains[rung]) &&
                                              population_better(population, rung, member->gains[rung]) < most;
-            if (may_go_on && member->trainings[rung + 1] == NULL)
+            if (may_go_on && member->trainings[rung + 1] == NULL &&
+                there_is_time(request, plan, population, member, rung + 1))
                 return propose_on_rung(request, plan, population, member, rung + 1, proposal, err);
         }
     }
@@ -185,14 +208,18 @@ static enum status propose_by_surrogate(const struct search *search, const struc
     for (int32_t i = 1; i < population->count; i++) {
         const struct member *member = &population->members[i];
         const int32_t at = member_highest(member);
-        if (at < 0)
+        struct improve_seen one = {.model = member->first,
+                                   .control = control->first,
+                                   .gain = FAILED_GAIN,
+                                   .deviation = -0.5 * FAILED_GAIN};
+        if (at >= 0) {
+            one.gain = member->gains[at];
+            one.deviation = member_deviation(&request->means, member, at);
+            improve.least = fmax(improve.least, at > 0 ? one.gain : 0.0);
+        } else if (!member_failed(member)) {
             continue;
-        improve.least = fmax(improve.least, at > 0 ? member->gains[at] : 0.0);
-        seen[improve.count++] =
-            (struct improve_seen){.model = member->first,
-                                  .control = control->first,
-                                  .gain = member->gains[at],
-                                  .deviation = member_deviation(&request->means, member, at)};
+        }
+        seen[improve.count++] = one;
     }
     add_parent(&improve, parent);
     for (int32_t better = 0; better < 3; better++)
@@ -242,14 +269,15 @@ static enum status propose_long(const struct search *search, const struct search
 }
 
 /* The best that has not begun its longer training, of those on the highest rungs; the control is one of them. */
-static const struct member *find_for_long(const struct population *population)
+static const struct member *find_for_long(const struct evolution_plan *plan,
+                                          const struct population *population)
 {
     const struct member *best = NULL;
     const int32_t begun = population_begun(population, POPULATION_LONGER);
     int32_t rung = -1;
-    if (begun == 0 && member_highest(&population->members[0]) >= 0)
+    if (plan->longer > 0 && begun == 0 && member_highest(&population->members[0]) >= 0)
         return &population->members[0];
-    for (int32_t i = 0; begun < EVOLUTION_LONG && i < population->count; i++) {
+    for (int32_t i = 0; begun < plan->longer && i < population->count; i++) {
         const struct member *member = &population->members[i];
         const int32_t at = member_highest(member);
         if (member->trainings[POPULATION_LONGER] != NULL || at < 0)
@@ -263,12 +291,13 @@ static const struct member *find_for_long(const struct population *population)
 }
 
 /* One of the best by their longer training that has repetitions to come. */
-static const struct member *find_for_repetition(const struct population *population, int32_t *repetition)
+static const struct member *find_for_repetition(const struct evolution_plan *plan,
+                                                const struct population *population, int32_t *repetition)
 {
     int32_t begun = 0;
     for (int32_t at = POPULATION_LONGER + 1; at < POPULATION_TRAININGS; at++)
         begun += population_begun(population, at);
-    if (begun >= EVOLUTION_BEST * EVOLUTION_REPEATS ||
+    if (begun >= EVOLUTION_BEST * plan->repeats ||
         population_known(population, POPULATION_LONGER) < EVOLUTION_BEST)
         return NULL;
     for (int32_t better = 0; better < EVOLUTION_BEST; better++)
@@ -277,7 +306,7 @@ static const struct member *find_for_repetition(const struct population *populat
             if (isnan(member->gains[POPULATION_LONGER]) ||
                 population_better(population, POPULATION_LONGER, member->gains[POPULATION_LONGER]) != better)
                 continue;
-            for (*repetition = 1; *repetition <= EVOLUTION_REPEATS; ++*repetition)
+            for (*repetition = 1; *repetition <= plan->repeats; ++*repetition)
                 if (member->trainings[POPULATION_LONGER + *repetition] == NULL)
                     return member;
         }
@@ -300,10 +329,10 @@ static enum status propose_next(const struct search *search, const struct search
             set_recipe(request, population, share_of(request, &proposal->graph, plan->epochs[0]), proposal);
         return st;
     }
-    member = find_for_long(population);
+    member = find_for_long(plan, population);
     if (member != NULL)
         return propose_long(search, request, plan, population, member, 0, proposal, err);
-    member = find_for_repetition(population, &repetition);
+    member = find_for_repetition(plan, population, &repetition);
     if (member != NULL)
         return propose_long(search, request, plan, population, member, repetition, proposal, err);
     return ST_NONE;

@@ -26,6 +26,9 @@ static const double STEPS_SHARE = 0.1, ONLY_RUNG = 1.0 / 32.0, FIRST_RUNG = 1.0 
 /* Of a network that is not even tested in the time that is left. */
 static const double LEAST_FINAL_EPOCHS = 1e-3;
 
+/* Times the epochs that suit its size, for which a larger network would be much better. */
+static const double TOO_MANY = 4.0;
+
 /* A size that none has. */
 static const double LARGEST = 1e9;
 
@@ -157,6 +160,7 @@ static enum status choose_networks(const struct search_setup *setup, const struc
     const int32_t starts = setup->job->starts.count;
     const double balance = ladder_balance(request->means.train_images);
     enum status st = ST_OK;
+    plan->too_small = request->means.by_cost;
     for (int32_t start = 0; st == ST_OK && start < starts && start < LADDER_MOST_NETWORKS; start++) {
         struct family family;
         struct choice choice = {
@@ -165,6 +169,8 @@ static enum status choose_networks(const struct search_setup *setup, const struc
         if (st != ST_OK || family.count == 0)
             continue;
         const struct ladder_network *best = best_by_prior(&family, balance);
+        const struct ladder_network *largest = &family.networks[family.count - 1];
+        plan->too_small = plan->too_small && largest->epochs > TOO_MANY * balance * largest->size;
         choice.size = best->size;
         if (request->means.by_cost)
             choice.most = fmax(MOST_EPOCHS, MOST_OVER_BEST * best->epochs);
@@ -175,15 +181,17 @@ static enum status choose_networks(const struct search_setup *setup, const struc
     return st;
 }
 
-/* The widest of the first start that gets epochs enough: five, as many as the best size, and a part of those for which
- * the usual network has the right size, for the law of sizes flatters few epochs. */
+/* The widest of the first start within the job's limits that gets epochs enough: five, as many as the best size, and a
+ * part of those for which the usual network has the right size, for the law of sizes flatters few epochs. */
 static enum status choose_smallest(const struct search_setup *setup, const struct search_request *request,
                                    struct ladder_plan *plan, struct error *err)
 {
     const double balance = ladder_balance(request->means.train_images);
     struct choice choice = {.size = LARGEST, .most = INFINITY, .count = 1};
-    struct family family;
-    enum status st = list_family(setup, request, 0, &family, err);
+    struct family family = {0};
+    enum status st = ST_OK;
+    for (int32_t start = 0; st == ST_OK && family.count == 0 && start < setup->job->starts.count; start++)
+        st = list_family(setup, request, start, &family, err);
     if (st != ST_OK || family.count == 0)
         return st;
     choice.least = fmax(best_by_prior(&family, balance)->epochs, LEAST_OF_BALANCE * balance);

@@ -51,6 +51,9 @@ struct ladder_plan {
     int32_t rounds, trials;
     bool open;
     double share; /* of the stage, that a training of the first rung takes of its device */
+    /* Even the largest of all that the starts, their widths and the limits allow would get more than four times the
+     * epochs that suit its size; never where size costs nothing. */
+    bool too_small;
 };
 
 /* What a run of `count` trainings at a time is tried with. ST_NONE when no starting network is within the limits. */

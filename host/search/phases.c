@@ -125,7 +125,7 @@ static enum status propose_evolution(const struct search *search, const struct s
     const struct search_model *control = evolution_control(search);
     struct proposal chosen = {0};
     enum status st = ST_OK;
-    if (plan->epochs <= EVOLUTION_LEAST_EPOCHS)
+    if (!evolution_is_for(plan))
         return ST_NONE;
     if (control == NULL)
         st = rungs_choose(search, request, plan, &chosen, err);
@@ -134,7 +134,7 @@ static enum status propose_evolution(const struct search *search, const struct s
     const double cost =
         cost_seconds(control != NULL ? &control->graph : &chosen.graph, &request->limits.rates);
     const struct evolution_plan evolution =
-        evolution_plan_make(search_setup(search), &request->means, plan->epochs, cost);
+        evolution_plan_make(search_setup(search), &request->means, plan, cost);
     st = evolution_propose(search, request, &evolution, prior, control == NULL ? &chosen : NULL, random,
                            proposal, err);
     proposal_free(&chosen);
@@ -228,7 +228,9 @@ static enum status propose_the_end(const struct search *search, void *state,
         return st;
     st = ladder_plan_make(search_setup(search), request, &plan, err);
     if (st == ST_NONE)
-        return error_set(err, ST_RANGE, "search.max_parameters: no starting network is that small");
+        st = search_check_limits(search_setup(search), &request->limits, err);
+    if (st == ST_OK && plan.count == 0)
+        return error_set(err, ST_RANGE, "no starting network is within the limits");
     return st == ST_OK ? rungs_choose(search, request, &plan, proposal, err) : st;
 }
 

@@ -10,6 +10,9 @@
  * be about what the ladder's law leaves open of trainings that short (ladder_predict.c). */
 static const double MISSES[EVOLUTION_MOST_RUNGS + 1] = {0.10, 0.07, 0.05, 0.03, 0.02};
 
+/* None was trained for less. */
+static const double LEAST_EPOCHS = 1e-3;
+
 /* ---- what was trained ---- */
 
 struct member *population_find(const struct search *search, const struct population *population,
@@ -40,6 +43,11 @@ bool member_went_well(const struct member *member, int32_t at)
     return member->trainings[at] != NULL && search_ended_well(member->trainings[at]);
 }
 
+bool member_failed(const struct member *member)
+{
+    return !member->first->is_pending && !search_ended_well(member->first);
+}
+
 /* None is better than the validation images can tell. */
 static double error_of(const struct search_means *means, const struct search_model *model)
 {
@@ -47,13 +55,14 @@ static double error_of(const struct search_means *means, const struct search_mod
 }
 
 /* The logarithm of its error at the deadline, by the law's prior: what it is now, and what so many epochs more bring a
- * network of that size. */
+ * network of that size. Of what it is now it is taken to have had so many epochs at the `least`. */
 static enum status look_ahead(const struct search_request *request, const struct ladder_usual *usual,
-                              const struct search_model *model, double *outlook, struct error *err)
+                              const struct search_model *model, double least, double *outlook,
+                              struct error *err)
 {
     const struct search_means *means = &request->means;
     struct ladder_run wanted[2] = {
-        {.size = ladder_size(usual, &model->graph), .epochs = fmax(model->epochs, 1e-3)}};
+        {.size = ladder_size(usual, &model->graph), .epochs = fmax(model->epochs, least)}};
     struct ladder_guess guesses[2];
     wanted[1] = wanted[0];
     wanted[1].epochs = fmax(rungs_final_epochs(request, model), wanted[0].epochs);
@@ -64,25 +73,29 @@ static enum status look_ahead(const struct search_request *request, const struct
     return st;
 }
 
-/* Over the control's training of the same length. Repetitions are compared with its longer one. */
+/* Over the control's training of the same length. Repetitions are compared with its longer one. Who came less far in
+ * that time is not thought to have more before it: where all are still near chance, that would be all that counts. */
 static enum status measure(const struct search_request *request, const struct ladder_usual *usual,
                            struct population *population, struct error *err)
 {
     const struct member *control = &population->members[0];
-    double controls[POPULATION_TRAININGS];
+    double controls[POPULATION_TRAININGS], epochs[POPULATION_TRAININGS];
     enum status st = ST_OK;
     for (int32_t at = 0; st == ST_OK && at < POPULATION_TRAININGS; at++) {
         const int32_t of = at < POPULATION_LONGER ? at : POPULATION_LONGER;
         controls[at] = NAN;
-        if (member_went_well(control, of))
-            st = look_ahead(request, usual, control->trainings[of], &controls[at], err);
+        epochs[at] = LEAST_EPOCHS;
+        if (!member_went_well(control, of))
+            continue;
+        epochs[at] = fmax(control->trainings[of]->epochs, LEAST_EPOCHS);
+        st = look_ahead(request, usual, control->trainings[of], epochs[at], &controls[at], err);
     }
     for (int32_t i = 0; st == ST_OK && i < population->count; i++)
         for (int32_t at = 0; st == ST_OK && at < POPULATION_TRAININGS; at++) {
             struct member *member = &population->members[i];
             double outlook = NAN;
             if (member_went_well(member, at))
-                st = look_ahead(request, usual, member->trainings[at], &outlook, err);
+                st = look_ahead(request, usual, member->trainings[at], epochs[at], &outlook, err);
             member->gains[at] = controls[at] - outlook;
         }
     return st;

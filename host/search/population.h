@@ -45,6 +45,8 @@ const struct member *population_best(const struct population *population, int32_
 
 bool member_went_well(const struct member *member, int32_t at); /* its training has a score */
 
+bool member_failed(const struct member *member); /* on its first rung */
+
 /* The last of its rungs, or its longer training, on which its gain is known, -1: none; and that gain, -INFINITY. */
 int32_t member_highest(const struct member *member);
 double member_gain(const struct member *member);

@@ -51,25 +51,37 @@ enum status propose_again(const struct search_model *model, struct proposal *pro
     return graph_copy(&proposal->graph, &model->graph, err);
 }
 
+/* Without its graph. */
+static void begin_start(const struct search *search, int32_t start, int32_t width, struct proposal *proposal)
+{
+    const struct job_search *job = search_setup(search)->job;
+    char wide[32] = "";
+    proposal->start = start;
+    if (width != job->width)
+        snprintf(wide, sizeof(wide), " %d wide", (int)width);
+    snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH, "start %s%s", job->starts.items[start], wide);
+    proposal->operation_count = 1;
+}
+
 enum status propose_start_of_width(const struct search *search, int32_t start, int32_t width,
                                    struct proposal *proposal, struct error *err)
 {
     const struct search_setup *setup = search_setup(search);
-    const char *name = setup->job->starts.items[start];
-    char wide[32] = "";
     *proposal = propose_usual(-1);
-    proposal->start = start;
-    if (width != setup->job->width)
-        snprintf(wide, sizeof(wide), " %d wide", (int)width);
-    snprintf(proposal->operations[0], SEARCH_OPERATION_LENGTH, "start %s%s", name, wide);
-    proposal->operation_count = 1;
-    return start_make(&proposal->graph, name, width, setup->image, setup->classes, err);
+    begin_start(search, start, width, proposal);
+    return start_make(&proposal->graph, setup->job->starts.items[start], width, setup->image, setup->classes,
+                      err);
 }
 
-enum status propose_start(const struct search *search, int32_t start, struct proposal *proposal,
-                          struct error *err)
+enum status propose_start(const struct search *search, const struct search_limits *limits, int32_t start,
+                          struct proposal *proposal, struct error *err)
 {
-    return propose_start_of_width(search, start, search_setup(search)->job->width, proposal, err);
+    int32_t width;
+    *proposal = propose_usual(-1);
+    enum status st = search_start_within(search_setup(search), limits, start, &width, &proposal->graph, err);
+    if (st == ST_OK)
+        begin_start(search, start, width, proposal);
+    return st;
 }
 
 void propose_augment(const struct search *search, double epochs, struct proposal *proposal)
@@ -78,9 +90,10 @@ void propose_augment(const struct search *search, double epochs, struct proposal
     recipe_augment(setup->train, epochs, setup->image, &proposal->recipe.hyperparameters);
 }
 
-/* The first of them that was not told of. */
-static enum status propose_next_start(const struct search *search, struct proposal *proposal,
-                                      struct error *err)
+/* The first of them that was not told of. One that is above the limits in all widths comes as wide as the job says: it
+ * is left out (search_propose). */
+static enum status propose_next_start(const struct search *search, const struct search_limits *limits,
+                                      struct proposal *proposal, struct error *err)
 {
     const int32_t count = search_setup(search)->job->starts.count;
     int32_t next = 0;
@@ -88,13 +101,16 @@ static enum status propose_next_start(const struct search *search, struct propos
         next++;
     if (next == count)
         return error_set(err, ST_NONE, "all starting networks were proposed");
-    return propose_start(search, next, proposal, err);
+    enum status st = propose_start(search, limits, next, proposal, err);
+    return st == ST_NONE
+               ? propose_start_of_width(search, next, search_setup(search)->job->width, proposal, err)
+               : st;
 }
 
 enum status propose_first(const struct search *search, const struct search_request *request,
                           struct random_sequence *random, struct proposal *proposal, struct error *err)
 {
-    enum status st = propose_next_start(search, proposal, err);
+    enum status st = propose_next_start(search, &request->limits, proposal, err);
     if (st != ST_NONE || !request->fill || search_has_parent(search))
         return st;
     st = propose_child_of_any(search, search_is_pending, &request->limits, random, proposal, err);

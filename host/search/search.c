@@ -233,14 +233,6 @@ enum status search_propose_baseline(const struct search *search, const struct se
     return search_none.propose_final(search, NULL, request, proposal, err);
 }
 
-bool search_admits(const struct search_limits *limits, const struct graph *graph)
-{
-    if (limits->max_parameters > 0 && cost_of_graph(graph).parameters > limits->max_parameters)
-        return false;
-    return isinf(limits->max_seconds_per_image) ||
-           cost_seconds(graph, &limits->rates) <= limits->max_seconds_per_image;
-}
-
 /* ---- what is known ---- */
 
 static bool is_better(const struct search_model *a, const struct search_model *b)

@@ -19,6 +19,7 @@
 #include "host/net/cost.h"
 #include "host/net/graph.h"
 #include "host/search/hyperparameters.h"
+#include "host/search/limits.h"
 #include "host/search/recipe.h"
 
 enum { SEARCH_MAX_MORPHS = 8, SEARCH_OPERATION_LENGTH = 96 };
@@ -51,13 +52,6 @@ struct search_model {
     double gain, gain_deviation;
     bool is_parent;  /* its weights are kept: others may go on from them */
     bool is_pending; /* its result is still out */
-};
-
-/* What a candidate may cost. Networks above are not proposed. */
-struct search_limits {
-    int64_t max_parameters;       /* 0: no limit */
-    double max_seconds_per_image; /* of training, by cost_seconds; INFINITY: no limit */
-    struct cost_rates rates;      /* the machine's, for cost_seconds */
 };
 
 /* What is to be trained next:
@@ -177,9 +171,6 @@ enum status search_observe(struct search *search, const struct search_trial *tri
 /* The model with the best score within the limits (a lower loss decides between equals), NULL when there is
  * none. */
 const struct search_model *search_best(const struct search *search, const struct search_limits *limits);
-
-/* Whether a graph is within the limits. */
-bool search_admits(const struct search_limits *limits, const struct graph *graph);
 
 int32_t search_count(const struct search *search);
 const struct search_model *search_at(const struct search *search,

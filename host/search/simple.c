@@ -40,8 +40,13 @@ static enum status propose_the_start(const struct search *search, void *state,
                                      struct error *err)
 {
     const struct search_limits *limits = &request->limits;
+    const int32_t starts = search_setup(search)->job->starts.count;
+    enum status st = ST_NONE;
     (void)state;
-    enum status st = propose_start(search, 0, proposal, err);
+    for (int32_t start = 0; st == ST_NONE && start < starts; start++)
+        st = propose_start(search, limits, start, proposal, err);
+    if (st == ST_NONE)
+        return error_set(err, ST_RANGE, "no starting network is within the job's limits");
     if (st == ST_OK)
         propose_augment(search,
                         ladder_epochs(&request->means, cost_seconds(&proposal->graph, &limits->rates), 1.0),

@@ -80,11 +80,12 @@ bool search_is_pending(const struct search_model *model);
 /* With no graph yet, nor operations. */
 struct proposal propose_usual(int32_t parent);
 
-/* Starting network `start`, an index into search.starts; of that width, or as wide as the job says. */
+/* Starting network `start`, an index into search.starts; of that width, or as wide as the job says and its limits allow
+ * (search_start_within). ST_NONE when it is above them in all widths. */
 enum status propose_start_of_width(const struct search *search, int32_t start, int32_t width,
                                    struct proposal *proposal, struct error *err);
-enum status propose_start(const struct search *search, int32_t start, struct proposal *proposal,
-                          struct error *err);
+enum status propose_start(const struct search *search, const struct search_limits *limits, int32_t start,
+                          struct proposal *proposal, struct error *err);
 
 /* For a final fit of so many epochs: sets what its augmentation is, if it is not that of a short training. */
 void propose_augment(const struct search *search, double epochs, struct proposal *proposal);

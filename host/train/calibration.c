@@ -72,7 +72,7 @@ static const struct network NETWORKS[] = {
     {BLOCK_GROUPED, 64, 4, 3, LAYER_RELU, SIDE, false},
 };
 /* clang-format on */
-enum { NETWORKS_COUNT = sizeof(NETWORKS) / sizeof(NETWORKS[0]) };
+static_assert(sizeof(NETWORKS) / sizeof(NETWORKS[0]) == CALIBRATION_NETWORKS, "the header counts them");
 
 static struct layer conv(int32_t channels, int32_t kernel, int32_t stride, int32_t groups)
 {
@@ -143,15 +143,16 @@ static enum status append_block(struct graph *graph, const struct network *netwo
     return ST_OK;
 }
 
-static enum status make_network(const struct network *network, const struct calibration_setup *setup,
-                                struct graph *graph, struct error *err)
+enum status calibration_network(int32_t index, struct shape image, int32_t classes, struct graph *graph,
+                                struct error *err)
 {
-    const int32_t side = setup->image.h < setup->image.w ? setup->image.h : setup->image.w;
+    const struct network *network = &NETWORKS[index];
+    const int32_t side = image.h < image.w ? image.h : image.w;
     const int32_t stride = side <= network->side ? 1 : side / network->side;
     struct layer stem = conv(network->channels, network->moves ? STEM : stride, stride, 1);
     if (!network->moves)
         stem.pad_h = stem.pad_w = 0;
-    enum status st = graph_new(graph, setup->image.c, setup->image.h, setup->image.w, err);
+    enum status st = graph_new(graph, image.c, image.h, image.w, err);
     if (st == ST_OK)
         st = append(graph, stem, 0, err);
     const int32_t first = graph->count - 1;
@@ -160,8 +161,8 @@ static enum status make_network(const struct network *network, const struct cali
     if (st == ST_OK && network->block != BLOCK_DENSE)
         st = append(graph, (struct layer){.kind = LAYER_GLOBAL_POOL}, 0, err);
     if (st == ST_OK)
-        st = append(graph, (struct layer){.kind = LAYER_DENSE, .out_channels = setup->classes, .bias = true},
-                    0, err);
+        st =
+            append(graph, (struct layer){.kind = LAYER_DENSE, .out_channels = classes, .bias = true}, 0, err);
     return st == ST_OK ? graph_infer(graph, err) : st;
 }
 
@@ -286,16 +287,16 @@ static int32_t batch_of(const struct calibration_setup *setup, const struct netw
 }
 
 /* Adds a sample, or none where the device is too slow for it, or can't do it. */
-static enum status measure_network(const struct calibration_setup *setup, const struct network *network,
+static enum status measure_network(const struct calibration_setup *setup, int32_t index,
                                    const struct cost_rates *prior, struct cost_sample *samples,
                                    int32_t *count, struct error *err)
 {
     struct trainer_settings settings = setup->settings;
     struct cost_sample *sample = &samples[*count];
     struct graph graph = {0};
-    enum status st = make_network(network, setup, &graph, err);
+    enum status st = calibration_network(index, setup->image, setup->classes, &graph, err);
     const double expected = st == ST_OK ? cost_seconds(&graph, prior) : INFINITY;
-    settings.batch = batch_of(setup, network, expected);
+    settings.batch = batch_of(setup, &NETWORKS[index], expected);
     const bool wanted = expected * settings.batch <= MOST_OF_THE_TIME * setup->seconds;
     if (st == ST_OK && wanted)
         st = calibration_step_seconds(&setup->device, &graph, &settings, &sample->seconds, err);
@@ -313,9 +314,9 @@ static int compare_errors(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median_error(const struct cost_sample *samples, int32_t count, const struct cost_rates *rates)
+double calibration_error(const struct cost_sample *samples, int32_t count, const struct cost_rates *rates)
 {
-    double errors[NETWORKS_COUNT];
+    double errors[COST_FIT_MOST_SAMPLES];
     for (int32_t s = 0; s < count; s++) {
         double seconds = 0.0;
         for (int unit = 0; unit < COST_UNIT_COUNT; unit++)
@@ -329,14 +330,15 @@ static double median_error(const struct cost_sample *samples, int32_t count, con
 enum status calibration_measure(const struct calibration_setup *setup, struct calibration *calibration,
                                 struct error *err)
 {
-    static_assert((int)NETWORKS_COUNT <= (int)COST_FIT_MOST_SAMPLES, "each network is a sample");
+    static_assert((int)CALIBRATION_NETWORKS <= (int)COST_FIT_MOST_SAMPLES, "each network is a sample");
     const double began = clock_seconds();
-    struct cost_sample samples[NETWORKS_COUNT];
+    struct cost_sample samples[CALIBRATION_NETWORKS];
     struct cost_rates rates = cost_fit_prior(setup->info.flops, setup->info.bytes, setup->settings.batch);
     int32_t count = 0;
     enum status st = ST_OK;
-    for (int32_t i = 0; st == ST_OK && i < NETWORKS_COUNT && clock_seconds() - began < setup->seconds; i++)
-        st = measure_network(setup, &NETWORKS[i], &rates, samples, &count, err);
+    for (int32_t i = 0; st == ST_OK && i < CALIBRATION_NETWORKS && clock_seconds() - began < setup->seconds;
+         i++)
+        st = measure_network(setup, i, &rates, samples, &count, err);
     if (st != ST_OK)
         return st;
     cost_fit(samples, count, &rates);
@@ -344,7 +346,7 @@ enum status calibration_measure(const struct calibration_setup *setup, struct ca
         rates = cost_rates_of(setup->info.flops, setup->info.bytes);
     *calibration = (struct calibration){.rates = rates,
                                         .networks = count,
-                                        .error = median_error(samples, count, &rates),
+                                        .error = calibration_error(samples, count, &rates),
                                         .seconds = clock_seconds() - began};
     return ST_OK;
 }

@@ -28,6 +28,14 @@ struct calibration {
     double seconds;          /* that it took */
 };
 
+/* The networks that are measured: CALIBRATION_NETWORKS of them, for images and classes of that kind. */
+enum { CALIBRATION_NETWORKS = 22 };
+enum status calibration_network(int32_t index, struct shape image, int32_t classes, struct graph *graph,
+                                struct error *err);
+
+/* The error of rates on samples of them, relative: the median; NAN without any. */
+double calibration_error(const struct cost_sample *samples, int32_t count, const struct cost_rates *rates);
+
 /* Seconds of an image's training of a network, over a few steps. ST_MEMORY, ST_UNSUPPORTED: the device can't do it. */
 enum status calibration_step_seconds(const struct trainer_device *device, const struct graph *graph,
                                      const struct trainer_settings *settings, double *seconds,

@@ -213,7 +213,7 @@ static enum status check_header(const struct trainer *trainer, const struct chec
 {
     const struct trainer_device *device = &trainer->members[0].device;
     const struct trainer_state *state = &header->state;
-    const int32_t samples = device->train_count + (state->joined > 0 ? device->validation_count : 0);
+    const int32_t samples = device->train_count + (state->joined > 0 ? trainer_joining(device) : 0);
     if (header->members < 1 || header->members > MOST_MEMBERS)
         return error_set(err, ST_FORMAT, "%s: found %llu devices, expected 1 to %d", path,
                          (unsigned long long)header->members, MOST_MEMBERS);

@@ -64,10 +64,28 @@ enum status members_step(struct trainer *trainer, const struct step *step, struc
 
 /* ---- samples of the training ---- */
 
+enum { KEPT_OUT_PART = 4, KEPT_OUT_MOST = 1000 };
+
+int32_t trainer_kept_out_count(int32_t count)
+{
+    return count / KEPT_OUT_PART < KEPT_OUT_MOST ? count / KEPT_OUT_PART : KEPT_OUT_MOST;
+}
+
+bool trainer_keeps_out(int32_t count, int32_t position)
+{
+    const int64_t out = trainer_kept_out_count(count);
+    return out * (position + 1) / count > out * position / count;
+}
+
+int32_t trainer_joining(const struct trainer_device *device)
+{
+    return device->validation_count - trainer_kept_out_count(device->validation_count);
+}
+
 int32_t trainer_epoch_samples(const struct trainer *trainer)
 {
     const struct trainer_device *device = &trainer->members[0].device;
-    return device->train_count + (trainer->state.joined > 0 ? device->validation_count : 0);
+    return device->train_count + (trainer->state.joined > 0 ? trainer_joining(device) : 0);
 }
 
 enum status member_bind_training(const struct trainer *trainer, const struct member *member,
@@ -102,7 +120,9 @@ enum status members_join(struct trainer *trainer, struct error *err)
     if (trainer->joined == NULL)
         return error_memory(err, "samples", (train + validation) * sizeof(*trainer->joined));
     memcpy(trainer->joined, device->train, train * sizeof(*trainer->joined));
-    memcpy(trainer->joined + train, device->validation, validation * sizeof(*trainer->joined));
+    for (int32_t i = 0, at = device->train_count; i < device->validation_count; i++)
+        if (!trainer_keeps_out(device->validation_count, i))
+            trainer->joined[at++] = device->validation[i];
     if (trainer->state.joined == 0)
         trainer->state.joined = trainer->state.step;
     return members_all(trainer, trainer, bind_joined, err);
@@ -299,6 +319,16 @@ static void keep_losses(const struct members_evaluation *wanted, const int32_t *
     }
 }
 
+/* The same rows into `kept`, which has a place for each sample that is wanted. */
+static void keep_answers(const struct members_evaluation *wanted, const int32_t *samples, int32_t valid,
+                         const float *probabilities, float *kept)
+{
+    const size_t classes = (size_t)wanted->classes;
+    if (kept != NULL)
+        memcpy(kept + (size_t)(samples - wanted->samples) * classes, probabilities,
+               (size_t)valid * classes * sizeof(*kept));
+}
+
 /* The same rows; `samples` lies in those that are wanted. */
 static void count_predictions(struct evaluation *evaluation, const int32_t *samples, int32_t valid,
                               const float *probabilities)
@@ -374,6 +404,8 @@ static enum status run_views(struct evaluation *evaluation, int32_t number, cons
             st = ops->program_probabilities(member->device.handle, member->evaluation, answers->of_view, err);
         if (st != ST_OK)
             return st;
+        if (v == 0)
+            keep_answers(wanted, samples, step.valid, answers->of_view, wanted->plain_answers);
         if (views->count > 1)
             views_add(answers->of_all, answers->of_view, count, views->weights[v]);
         if (views->count > 1 && v == 0)
@@ -384,6 +416,7 @@ static enum status run_views(struct evaluation *evaluation, int32_t number, cons
         add_metrics(wanted, samples, step.valid, answers->of_all, evaluation->metrics[number]);
     }
     const float *answer = views->count > 1 ? answers->of_all : answers->of_view;
+    keep_answers(wanted, samples, step.valid, answer, wanted->answers);
     if (wanted->confusion != NULL)
         count_predictions(evaluation, samples, step.valid, answer);
     if (wanted->losses != NULL)
@@ -429,7 +462,8 @@ static enum status evaluate_share(void *context, int32_t number, struct error *e
 
     if (count == 0)
         return ST_OK;
-    if (wanted->confusion != NULL || wanted->losses != NULL) {
+    if (wanted->confusion != NULL || wanted->losses != NULL || wanted->answers != NULL ||
+        wanted->plain_answers != NULL) {
         answers.of_view = malloc(2 * size * sizeof(float));
         if (answers.of_view == NULL)
             return error_memory(err, "probabilities", 2 * size * sizeof(float));

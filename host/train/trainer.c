@@ -142,7 +142,9 @@ enum status trainer_test(struct trainer *trainer, struct trainer_test *test, str
                                               .classes = test->classes,
                                               .labels = test->labels,
                                               .confusion = test->confusion,
-                                              .right = test->right};
+                                              .right = test->right,
+                                              .answers = test->answers,
+                                              .plain_answers = test->plain_answers};
     return evaluate(trainer, &wanted, &test->result, &test->plain, err);
 }
 

@@ -38,8 +38,8 @@ struct trainer_settings {
     int32_t patience; /* validations; 0: never stop early */
     /* Images are smaller at first (progressive.h), where the network takes them. */
     bool progressive;
-    /* In the last part of the training the validation images are trained on too: from the first end of an epoch on that
-     * lies in it. They are validated on once more before, and never again. */
+    /* In the last part of the training the validation images, but for those that are kept out, are trained on too: from
+     * the first end of an epoch on that lies in it. They are validated on once more before, and never again. */
     bool use_validation;
     /* Of the dataset's images: each validation keeps the losses of its images (trainer_losses). NULL: none does. */
     const int32_t *labels;
@@ -51,6 +51,11 @@ struct trainer_settings {
 void trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t seed,
                          struct trainer_settings *settings);
 
+/* Of `count` validation samples so many are never trained on, and tell how sure the final network's answers should be
+ * (host/device/temperature.h): a quarter, at most 1000, spread evenly over the list. */
+int32_t trainer_kept_out_count(int32_t count);
+bool trainer_keeps_out(int32_t count, int32_t position);
+
 /* How many views the test takes: of those that the job allows, what the training has shown the network. */
 int32_t trainer_views_of(const struct job_evaluate *evaluate, const struct job_train *train);
 
@@ -61,7 +66,7 @@ struct trainer_state {
     uint32_t position; /* samples of this epoch's order already used */
     uint32_t stale;    /* validations since the best validation loss */
     uint32_t averaged; /* 1: all members have the same running statistics */
-    uint32_t joined;   /* since so many steps the validation images are trained on too; 0: not yet */
+    uint32_t joined;   /* since so many steps validation images are trained on too; 0: not yet */
     uint32_t begun;    /* steps that were another training's, which this one goes on from */
     uint32_t held;     /* 1: the learning rate no longer holds, and on_held was called */
     double best_loss;  /* validation; INFINITY before the first */
@@ -170,8 +175,10 @@ struct trainer_test {
     int32_t views; /* views.h */
     int32_t classes;
     const int32_t *labels; /* of the dataset's images */
-    int64_t *confusion;    /* classes x classes, rows are the truth; is added to */
+    int64_t *confusion;    /* classes x classes, rows are the truth; is added to; NULL: not wanted */
     uint8_t *right;        /* [count], of each image whether its answer was; NULL: not wanted */
+    /* [count, classes], the probabilities: by all views together, and by the images as they are; NULL: not wanted */
+    float *answers, *plain_answers;
     /* what was found: by all views together, as the confusion; and by the images as they are */
     struct trainer_result result, plain;
 };

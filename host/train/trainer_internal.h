@@ -92,6 +92,8 @@ enum status members_download(struct trainer *trainer, int32_t number, enum weigh
  * looks. */
 enum status members_average(struct trainer *trainer, enum weight_slot slot, struct error *err);
 
+/* How many of the validation samples are trained on in the end. */
+int32_t trainer_joining(const struct trainer_device *device);
 /* Samples of an epoch. */
 int32_t trainer_epoch_samples(const struct trainer *trainer);
 /* All members train on the validation images too, from now on: state.joined tells since when. For an epoch's end. */
@@ -104,14 +106,15 @@ enum status member_bind_training(const struct trainer *trainer, const struct mem
 enum status member_bind_evaluation(const struct trainer *trainer, const struct member *member,
                                    const int32_t *samples, int32_t count, struct error *err);
 
-/* What is evaluated: fields as in struct trainer_test. Without a confusion there is one view. */
+/* What is evaluated: fields as in struct trainer_test. Several views want answers, a confusion or losses. */
 struct members_evaluation {
     const int32_t *samples;
     int32_t count, views, classes;
     const int32_t *labels;
-    int64_t *confusion; /* NULL: not wanted */
-    uint8_t *right;     /* beside a confusion; NULL: not wanted */
-    float *losses;      /* of each sample; NULL: not wanted. Labels and classes are for these two alone */
+    int64_t *confusion;             /* NULL: not wanted */
+    uint8_t *right;                 /* beside a confusion; NULL: not wanted */
+    float *losses;                  /* of each sample; NULL: not wanted */
+    float *answers, *plain_answers; /* NULL: not wanted. Labels and classes are for these five alone */
 };
 
 /* Sums over the samples; plain: those of the images as they are, the same with one view. */

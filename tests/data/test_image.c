@@ -2,6 +2,7 @@
 #include "host/base/file.h"
 #include "host/data/data_internal.h"
 #include "host/data/gate.h"
+#include "host/data/images.h"
 #include "tests/support/data_files.h"
 
 #include <png.h>
@@ -144,6 +145,7 @@ static void test_policy_and_single(void **state)
     char *folder = data_files_folder(), *path = path_in(folder, "a/1.png");
     struct job_dataset job = data_files_job(folder);
     uint8_t alone[3 * 9 * 7];
+    struct image_reader *reader = NULL;
     data_files_png(folder, "a/0.png", &cases[5]);
     data_files_png(folder, "a/1.png", &cases[12]);
     data_files_png(folder, "b/0.png", &cases[15]);
@@ -156,13 +158,16 @@ static void test_policy_and_single(void **state)
                         "sizes to 9 x 7 (median, stretched, antialiased; 1 images); palettes "
                         "expanded (1); 16 bits reduced to 8 (2); alpha composited on white (2); grey "
                         "repeated as RGB (1)");
-    assert_int_equal(data_read_image(path, 3, 9, 7, "stretch", alone, &err), ST_OK);
+    assert_int_equal(image_reader_new(3, 9, 7, "stretch", &reader, &err), ST_OK);
+    assert_int_equal(image_reader_read(reader, path, alone, &err), ST_OK);
     assert_memory_equal(alone, set.pixels + sizeof(alone), sizeof(alone));
     free(path);
     path = path_in(folder, "b/1.jpg");
-    assert_int_equal(data_read_image(path, 3, 9, 7, "stretch", alone, &err), ST_OK);
+    assert_int_equal(image_reader_read(reader, path, alone, &err), ST_OK);
     assert_memory_equal(alone, set.pixels + 3 * sizeof(alone), sizeof(alone));
-    assert_int_equal(data_read_image(path, 3, 9, 7, "bend", alone, &err), ST_RANGE);
+    image_reader_free(reader);
+    assert_int_equal(image_reader_new(3, 9, 7, "bend", &reader, &err), ST_RANGE);
+    assert_int_equal(image_reader_new(2, 9, 7, "crop", &reader, &err), ST_RANGE);
     data_free(&set);
     free(path);
     data_files_remove(folder);

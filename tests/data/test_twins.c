@@ -99,10 +99,53 @@ static void test_twins(void **state)
     data_files_remove(folder);
 }
 
+/* Whether warnings are told, or stop it, or are not looked for. */
+static void test_audit(void **state)
+{
+    static uint8_t trained[TRAINED][RECORD], tested[TESTED][RECORD];
+    struct random_sequence random = {.seed = 2, .stream = RANDOM_SPLIT};
+    struct dataset set;
+    (void)state;
+    char *folder = data_files_folder();
+    for (int32_t i = 0; i < TRAINED; i++)
+        draw(&random, i % 10, trained[i]);
+    for (int32_t i = 0; i < TESTED; i++)
+        draw(&random, i % 10, tested[i]);
+    data_files_write(folder, "data_batch_1.bin", trained, sizeof(trained), false);
+    data_files_write(folder, "test_batch.bin", tested, sizeof(tested), false);
+    struct job_dataset job = data_files_job(folder);
+    job.validation = 0.0;
+    job.audit = JOB_AUDIT_STOP;
+    char *text = data_files_told(&job, &set); /* nothing speaks against them */
+    data_free(&set);
+    free(text);
+
+    memcpy(tested[5], trained[105], RECORD);
+    memcpy(tested[6], trained[106], RECORD);
+    tested[6][0] = 1;
+    data_files_write(folder, "test_batch.bin", tested, sizeof(tested), false);
+    data_files_refuse(
+        &job, ST_FORMAT,
+        ": found 2 warnings, the first: 2 of 40 test images are training images, too, pixel by pixel",
+        "; expected none, or dataset.audit = \"warn\"");
+    job.audit = JOB_AUDIT_OFF;
+    text = data_files_told(&job, &set);
+    assert_null(strstr(text, "warning"));
+    data_free(&set);
+    free(text);
+    job.audit = JOB_AUDIT_WARN;
+    text = data_files_told(&job, &set);
+    assert_non_null(strstr(text, "warning: 2 of 40 test images are training images"));
+    data_free(&set);
+    free(text);
+    data_files_remove(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_twins),
+        cmocka_unit_test(test_audit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,6 +27,18 @@ check "too few trainings to compare: $largest" [ "${largest#* }" -ge 6 ]
 check "no plots" [ -s "$work/one/plots/progress.png" ]
 check "no report" grep -q '^accuracy: 0\.[4-9]' "$work/one/report.txt"
 
+# The tools' way to a GPU: naspredict beside the plug-in, several threads on one device.
+mkdir "$work/beside"
+cp "$bin/naspredict" "$(dirname "$gpu")/libnasrun_cuda.so" "$work/beside"
+for device in cuda:0 ref; do
+    "$work/beside/naspredict" --device=$device --threads=3 --data="$work/job.cfg" --all "$work/one" >"$work/answers.$device" 2>"$work/out"
+    check "naspredict --device=$device: status $?, $(tail -n 1 "$work/out")" [ $? -eq 0 ]
+done
+check "naspredict answers otherwise on a GPU" awk -F '\t' '
+    NR == FNR { path[FNR] = $1; for (k = 4; k < NF; k++) told[FNR, k] = $k; next }
+    { if ($1 != path[FNR]) bad = 1; for (k = 4; k < NF; k++) if ((told[FNR, k] - $k) ^ 2 > 1e-6) bad = 1 }
+    END { exit bad || FNR != 80 }' "$work/answers.ref" "$work/answers.cuda:0"
+
 # The order of what streams leave open is nobody's business.
 EMU_ORDER=5
 began=$(date +%s.%N)

@@ -184,6 +184,42 @@ static void test_variance(void **state)
     graph_free(&graph);
 }
 
+/* A residual branch begins at zero, where something goes around it: ResNet's blocks that change the shape have a batch
+ * norm on both ways. Frozen scales are 1 there, too. */
+static void test_branches_begin_at_zero(void **state)
+{
+    static const struct {
+        const char *start;
+        int32_t zero;
+    } rows[] = {{"resnet", 5}, {"air_deep", 0}, {"res9", 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct graph graph;
+        struct weight_table table;
+        struct error err;
+        int32_t zero = 0;
+        assert_int_equal(start_make(&graph, rows[i].start, 8, (struct shape){0, 3, 32, 32}, 10, &err), ST_OK);
+        assert_int_equal(weight_table_new(&table, &graph, &err), ST_OK);
+        float *values = malloc(table.total * sizeof(*values));
+        assert_non_null(values);
+        weight_initialise(&table, &graph, 11, NULL, values);
+        for (int32_t t = 0; t < table.count; t++) {
+            const struct weight_tensor *tensor = &table.tensors[t];
+            if (tensor->role != WEIGHT_SCALE)
+                continue;
+            const float first = values[tensor->offset];
+            assert_true(first == 0.0f || first == 1.0f);
+            for (size_t k = 0; k < tensor->count; k++)
+                assert_true(values[tensor->offset + k] == first);
+            zero += first == 0.0f;
+        }
+        assert_int_equal(zero, rows[i].zero);
+        free(values);
+        weight_table_free(&table);
+        graph_free(&graph);
+    }
+}
+
 /* A layer's weights depend on its id, not on where it stands. */
 static void test_index_does_not_count(void **state)
 {
@@ -433,11 +469,17 @@ static void test_gain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),    cmocka_unit_test(test_initialise),
-        cmocka_unit_test(test_variance), cmocka_unit_test(test_index_does_not_count),
-        cmocka_unit_test(test_dirac),    cmocka_unit_test(test_whitening),
-        cmocka_unit_test(test_hidden),   cmocka_unit_test(test_shrink),
-        cmocka_unit_test(test_frozen),   cmocka_unit_test(test_gain),
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_initialise),
+        cmocka_unit_test(test_variance),
+        cmocka_unit_test(test_branches_begin_at_zero),
+        cmocka_unit_test(test_index_does_not_count),
+        cmocka_unit_test(test_dirac),
+        cmocka_unit_test(test_whitening),
+        cmocka_unit_test(test_hidden),
+        cmocka_unit_test(test_shrink),
+        cmocka_unit_test(test_frozen),
+        cmocka_unit_test(test_gain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

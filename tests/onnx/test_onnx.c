@@ -1,5 +1,6 @@
 /* Models as ONNX: what is written is read as the same function, no damaged file gets in, and what can't be read is
- * named. `test_onnx --write DIR` writes the networks with answers for tests/python/check_onnx.py. */
+ * named. `test_onnx --write DIR` writes the networks, `--write-int8 DIR` the same in whole numbers, with answers for
+ * tests/python/check_onnx.py. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,86 +9,28 @@
 #include <cmocka.h>
 
 #include "host/base/file.h"
+#include "host/base/random.h"
+#include "host/inference/evaluate.h"
+#include "host/inference/fold.h"
 #include "host/onnx/onnx_read.h"
 #include "host/onnx/onnx_write.h"
-#include "tests/support/graph_forward.h"
-#include "tests/support/random_graph.h"
-#include "tests/support/tangled_graph.h"
+#include "tests/support/random_model.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { NETWORKS = 200, IMAGES = 2, MOST_CLASSES = 16 };
+enum { NETWORKS = 200, IMAGES = 2 };
 
 /* Rounding of the normalisation's two constants to float32, through networks of a dozen layers. */
 static const double TOLERANCE = 1e-5;
 
-/* Two kinds of random networks: every layer, and what makes life hard for morphs. */
-static void make_model(uint32_t seed, struct model *model)
-{
-    struct random_sequence random = {.seed = seed, .stream = RANDOM_TEST};
-    struct error err;
-    *model = (struct model){0};
-    if (seed % 2 == 0)
-        assert_int_equal(random_graph_make(&model->graph, seed, &err), ST_OK);
-    else
-        assert_int_equal(tangled_graph_make(&model->graph, &random, &err), ST_OK);
-    assert_int_equal(weight_table_new(&model->table, &model->graph, &err), ST_OK);
-    model->values = calloc(model->table.total, sizeof(float));
-    assert_non_null(model->values);
-    tangled_graph_weights(&model->table, &random, model->values);
-    struct model_about *about = &model->about;
-    *about = (struct model_about){.fit = "crop",
-                                  .views = 1,
-                                  .temperature = 1.5f,
-                                  .plain_temperature = 0.75f,
-                                  .id = seed,
-                                  .validation_accuracy = seed % 3 == 0 ? (double)NAN : 0.75,
-                                  .mean = {0.5f, 0.25f, 0.125f, 0.75f},
-                                  .deviation = {0.2f, 0.3f, 0.1f, 1.0f}};
-    about->classes = model->graph.layers[model->graph.count - 1].shape.c;
-    about->class_names = calloc((size_t)about->classes, sizeof(char *));
-    assert_non_null(about->class_names);
-    for (int32_t k = 0; k < about->classes; k++)
-        assert_true(asprintf(&about->class_names[k], "class \"%d\", \xc3\xa9", (int)k) > 0);
-    assert_in_range(about->classes, 1, MOST_CLASSES);
-}
-
 static void write_model(const struct model *model, unsigned char **bytes, size_t *length)
 {
     struct error err;
-    if (onnx_write(model, bytes, length, &err) != ST_OK)
+    if (onnx_write(model, NULL, NULL, bytes, length, &err) != ST_OK)
         fail_msg("%s", err.message);
-}
-
-/* Probabilities of image `number`, whose pixels are of chance. */
-static void answer(const struct model *model, uint32_t number, uint8_t *pixels, double *probabilities)
-{
-    const struct shape shape = model->graph.layers[0].shape;
-    const size_t plane = (size_t)shape.h * (size_t)shape.w, count = (size_t)shape.c * plane;
-    double *image = malloc(count * sizeof(*image)), largest = -INFINITY, sum = 0;
-    assert_non_null(image);
-    for (size_t i = 0; i < count; i++) {
-        pixels[i] = (uint8_t)random_draw(number, RANDOM_TEST, i, 7).v[0];
-        image[i] = (pixels[i] / 255.0 - (double)model->about.mean[i / plane]) /
-                   (double)model->about.deviation[i / plane];
-    }
-    assert_true(graph_forward(&model->graph, &model->table, model->values, image, probabilities));
-    for (int32_t k = 0; k < model->about.classes; k++)
-        largest = fmax(largest, probabilities[k]);
-    for (int32_t k = 0; k < model->about.classes; k++)
-        sum += probabilities[k] = exp(probabilities[k] - largest);
-    for (int32_t k = 0; k < model->about.classes; k++)
-        probabilities[k] /= sum;
-    free(image);
-}
-
-static size_t pixels_of(const struct model *model)
-{
-    const struct shape shape = model->graph.layers[0].shape;
-    return (size_t)shape.c * (size_t)shape.h * (size_t)shape.w;
 }
 
 static void reads_the_function_that_was_written(void **state)
@@ -98,19 +41,20 @@ static void reads_the_function_that_was_written(void **state)
         struct error err;
         unsigned char *bytes;
         size_t length;
-        make_model(seed, &model);
+        random_model_make(seed, &model);
         write_model(&model, &bytes, &length);
-        if (onnx_read(bytes, length, &again, &err) != ST_OK)
+        if (onnx_read(bytes, length, &again, NULL, &err) != ST_OK)
             fail_msg("network %u: %s", seed, err.message);
         assert_int_equal(again.about.classes, model.about.classes);
         for (int32_t k = 0; k < model.about.classes; k++)
             assert_string_equal(again.about.class_names[k], model.about.class_names[k]);
-        uint8_t *pixels = malloc(pixels_of(&model));
+        assert_true(fabsf(again.about.plain_temperature - model.about.plain_temperature) <= 1e-6f);
+        uint8_t *pixels = malloc(random_model_pixels(&model));
         assert_non_null(pixels);
         for (uint32_t i = 0; i < IMAGES; i++) {
-            double before[MOST_CLASSES], after[MOST_CLASSES];
-            answer(&model, i, pixels, before);
-            answer(&again, i, pixels, after);
+            double before[RANDOM_MODEL_CLASSES], after[RANDOM_MODEL_CLASSES];
+            random_model_answer(&model, i, pixels, before);
+            random_model_answer(&again, i, pixels, after);
             for (int32_t k = 0; k < model.about.classes; k++)
                 if (!(fabs(before[k] - after[k]) <= TOLERANCE))
                     fail_msg("network %u, image %u, class %d: %.9g, expected %.9g", seed, i, (int)k, after[k],
@@ -123,13 +67,94 @@ static void reads_the_function_that_was_written(void **state)
     }
 }
 
+/* ---- whole numbers ---- */
+
+/* A network in whole numbers, IMAGES images and its answers to them. */
+struct coded {
+    struct model model, folded;
+    struct plan plan;
+    struct quantisation codes;
+    uint8_t *pixels;
+    float answers[IMAGES * RANDOM_MODEL_CLASSES];
+};
+
+static void check(enum status st, const struct error *err)
+{
+    if (st != ST_OK)
+        fail_msg("%s", err->message);
+}
+
+static void make_coded(uint32_t seed, struct coded *coded)
+{
+    double ignored[RANDOM_MODEL_CLASSES];
+    struct value_range ranges[GRAPH_MAX_LAYERS];
+    struct error err;
+    random_model_make(seed, &coded->model);
+    coded->pixels = malloc(IMAGES * random_model_pixels(&coded->model));
+    assert_non_null(coded->pixels);
+    for (uint32_t i = 0; i < IMAGES; i++)
+        random_model_answer(&coded->model, i, coded->pixels + i * random_model_pixels(&coded->model),
+                            ignored);
+    check(fold_model(&coded->model, &coded->folded, &err), &err);
+    check(plan_make(&coded->folded.graph, &coded->plan, &err), &err);
+    for (int32_t i = 0; i < coded->folded.graph.count; i++)
+        ranges[i] = (struct value_range){INFINITY, -INFINITY};
+    struct evaluation evaluation = {&coded->folded, &coded->plan, NULL};
+    check(evaluate_images(&evaluation, coded->pixels, IMAGES, coded->answers, ranges, &err), &err);
+    check(quantise(&coded->folded, ranges, &coded->codes, &err), &err);
+    evaluation.quantisation = &coded->codes;
+    check(evaluate_images(&evaluation, coded->pixels, IMAGES, coded->answers, NULL, &err), &err);
+}
+
+static void free_coded(struct coded *coded)
+{
+    model_free(&coded->model);
+    model_free(&coded->folded);
+    plan_free(&coded->plan);
+    quantisation_free(&coded->codes);
+    free(coded->pixels);
+}
+
+/* What is read gives the very numbers. */
+static void reads_the_codes_that_were_written(void **state)
+{
+    (void)state;
+    for (uint32_t seed = 0; seed < NETWORKS; seed++) {
+        struct coded coded;
+        struct model read;
+        struct quantisation codes;
+        struct plan plan;
+        struct error err;
+        unsigned char *bytes;
+        size_t length;
+        float found[IMAGES * RANDOM_MODEL_CLASSES];
+        make_coded(seed, &coded);
+        check(onnx_write(&coded.folded, &coded.codes, NULL, &bytes, &length, &err), &err);
+        assert_int_equal(onnx_read(bytes, length, &read, NULL, &err), ST_UNSUPPORTED);
+        model_free(&read);
+        check(onnx_read(bytes, length, &read, &codes, &err), &err);
+        check(plan_make(&read.graph, &plan, &err), &err);
+        const struct evaluation evaluation = {&read, &plan, &codes};
+        check(evaluate_images(&evaluation, coded.pixels, IMAGES, found, NULL, &err), &err);
+        for (int32_t k = 0; k < IMAGES * coded.model.about.classes; k++)
+            if (!(fabsf(found[k] - coded.answers[k]) <= 1e-6f))
+                fail_msg("network %u, value %d: found %.9g, expected %.9g", seed, (int)k, (double)found[k],
+                         (double)coded.answers[k]);
+        plan_free(&plan);
+        model_free(&read);
+        quantisation_free(&codes);
+        free(bytes);
+        free_coded(&coded);
+    }
+}
+
 static void writes_the_same_bytes(void **state)
 {
     struct model model;
     unsigned char *first, *second;
     size_t length, other;
     (void)state;
-    make_model(2, &model);
+    random_model_make(2, &model);
     write_model(&model, &first, &length);
     write_model(&model, &second, &other);
     assert_int_equal(length, other);
@@ -144,7 +169,7 @@ static enum status read_damaged(const unsigned char *bytes, size_t length)
 {
     struct model model;
     struct error err;
-    const enum status st = onnx_read(bytes, length, &model, &err);
+    const enum status st = onnx_read(bytes, length, &model, NULL, &err);
     model_free(&model);
     if (st != ST_OK) {
         assert_true(st == ST_FORMAT || st == ST_UNSUPPORTED || st == ST_RANGE);
@@ -159,7 +184,7 @@ static void survives_damage(void **state)
     unsigned char *bytes;
     size_t length, refused = 0;
     (void)state;
-    make_model(4, &model);
+    random_model_make(4, &model);
     write_model(&model, &bytes, &length);
     for (size_t shorter = 0; shorter < length; shorter += 1 + length / 500)
         read_damaged(bytes, shorter);
@@ -185,12 +210,12 @@ static void refuses(const char *from, const char *to, const char *told)
     size_t length;
     const size_t size = strlen(from);
     assert_int_equal(size, strlen(to));
-    make_model(0, &model);
+    random_model_make(0, &model);
     write_model(&model, &bytes, &length);
     unsigned char *place = memmem(bytes, length, from, size);
     assert_non_null(place);
     memcpy(place, to, size);
-    const enum status st = onnx_read(bytes, length, &read, &err);
+    const enum status st = onnx_read(bytes, length, &read, NULL, &err);
     assert_int_not_equal(st, ST_OK);
     if (strstr(err.message, told) == NULL)
         fail_msg("\"%s\" for \"%s\": found \"%s\", expected \"%s\" in it", to, from, err.message, told);
@@ -215,18 +240,18 @@ static int write_networks(const char *folder)
         unsigned char *bytes;
         size_t length;
         char path[4096];
-        make_model(seed, &model);
+        random_model_make(seed, &model);
         write_model(&model, &bytes, &length);
         snprintf(path, sizeof(path), "%s/%u.onnx", folder, (unsigned)seed);
         if (file_write_atomic(path, bytes, length, &err) != ST_OK)
             return fprintf(stderr, "%s\n", err.message), 2;
-        const size_t count = pixels_of(&model), classes = (size_t)model.about.classes;
+        const size_t count = random_model_pixels(&model), classes = (size_t)model.about.classes;
         const size_t size = IMAGES * (count + classes * sizeof(double));
         unsigned char *answers = malloc(size);
         assert_non_null(answers);
         for (uint32_t i = 0; i < IMAGES; i++) {
-            double probabilities[MOST_CLASSES];
-            answer(&model, i, answers + i * count, probabilities);
+            double probabilities[RANDOM_MODEL_CLASSES];
+            random_model_answer(&model, i, answers + i * count, probabilities);
             memcpy(answers + IMAGES * count + i * classes * sizeof(double), probabilities,
                    classes * sizeof(double));
         }
@@ -240,15 +265,48 @@ static int write_networks(const char *folder)
     return 0;
 }
 
+static int write_coded_networks(const char *folder)
+{
+    for (uint32_t seed = 0; seed < NETWORKS; seed++) {
+        struct coded coded;
+        struct error err;
+        unsigned char *bytes;
+        size_t length;
+        char path[4096];
+        make_coded(seed, &coded);
+        check(onnx_write(&coded.folded, &coded.codes, NULL, &bytes, &length, &err), &err);
+        snprintf(path, sizeof(path), "%s/%u.onnx", folder, (unsigned)seed);
+        check(file_write_atomic(path, bytes, length, &err), &err);
+        const size_t count = IMAGES * random_model_pixels(&coded.model);
+        const size_t values = IMAGES * (size_t)coded.model.about.classes;
+        unsigned char *answers = malloc(count + values * sizeof(double));
+        assert_non_null(answers);
+        memcpy(answers, coded.pixels, count);
+        for (size_t i = 0; i < values; i++) {
+            const double value = (double)coded.answers[i];
+            memcpy(answers + count + i * sizeof(value), &value, sizeof(value));
+        }
+        snprintf(path, sizeof(path), "%s/%u.answers", folder, (unsigned)seed);
+        check(file_write_atomic(path, answers, count + values * sizeof(double), &err), &err);
+        free(answers);
+        free(bytes);
+        free_coded(&coded);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_the_function_that_was_written),
+        cmocka_unit_test(reads_the_codes_that_were_written),
         cmocka_unit_test(writes_the_same_bytes),
         cmocka_unit_test(survives_damage),
         cmocka_unit_test(names_what_it_cannot_read),
     };
     if (argc == 3 && strcmp(argv[1], "--write") == 0)
         return write_networks(argv[2]);
+    if (argc == 3 && strcmp(argv[1], "--write-int8") == 0)
+        return write_coded_networks(argv[2]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

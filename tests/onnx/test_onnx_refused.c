@@ -196,7 +196,7 @@ static void read_file(const struct file *file, struct error *err)
     assert_non_null(bytes);
     const size_t length = onnx__model_proto__pack(&file->model, bytes);
     *err = (struct error){0};
-    const enum status st = onnx_read(bytes, length, &model, err);
+    const enum status st = onnx_read(bytes, length, &model, NULL, err);
     assert_int_equal(st, err->status);
     model_free(&model);
     free(bytes);

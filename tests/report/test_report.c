@@ -9,6 +9,7 @@
 
 #include "host/base/file.h"
 #include "host/report/plots.h"
+#include "host/report/predictions.h"
 #include "host/report/report.h"
 #include "host/report/text.h"
 #include "tests/support/journal_events.h"
@@ -91,7 +92,7 @@ static void prints_scikit_learns_table(void **state)
         const struct history_test test = {.budget = (char[]){""}};
         assert_ok(metrics_from_confusion(&metrics, c->classes, c->counts, &err), err);
         FILE *out = open_memstream(&text, &length);
-        report_text(out, &history, &test, &metrics);
+        report_text(out, &history, &test, &metrics, NULL);
         fclose(out);
         if (strncmp(text, c->table, strlen(c->table)) != 0)
             fail_msg("%s: found\n%s\nexpected\n%s", c->why, text, c->table);
@@ -115,10 +116,59 @@ static void tells_of_views(void **state)
     (void)state;
     assert_ok(metrics_from_confusion(&metrics, 2, counts, &err), err);
     FILE *out = open_memstream(&text, &length);
-    report_text(out, &history, &test, &metrics);
+    report_text(out, &history, &test, &metrics, NULL);
     fclose(out);
     assert_non_null(strstr(text, "\naccuracy: 0.9000 (0.8750 without views)\n"));
     free(text);
+    metrics_free(&metrics);
+}
+
+/* Scores, where they are known, and what speaks against them. */
+static void tells_of_scores(void **state)
+{
+    static const int64_t counts[] = {50, 3, 7, 40};
+    static const char *const lines[] = {
+        "\naccuracy: 0.9000\n\naccuracy interval: 0.8256 to 0.9448 (95 %)\ntop-5 accuracy: 0.9900\n"
+        "log loss: 0.2500 (0.5000 before calibration)\ncalibration error: 0.0312 (0.1250 before "
+        "calibration)\n"
+        "temperature: 1.5000, by 25 validation images\nROC AUC: 0.8750 macro, 0.7500 weighted\n"
+        "average precision: 0.6250 macro, 0.5000 weighted\n\nstage: 0\n",
+        "\nwarning: fewer than 10 images in 1 of 2 classes\n"
+        "warning: class \"dog\" has 91 images, \"cat\" 9: see the averages and each class's recall rather "
+        "than the "
+        "accuracy\nwarning: 99 validation images: what is chosen and calibrated by them is rough\n",
+    };
+    char first[] = "cat", second[] = "dog", budget[] = "", *names[] = {first, second}, *text = NULL;
+    struct history history = {.classes = 2, .class_names = names};
+    const struct history_test test = {.temperature = 1.5,
+                                      .calibrated_by = 25,
+                                      .loss = 0.5,
+                                      .calibrated_loss = 0.25,
+                                      .calibration_error = 0.125,
+                                      .calibrated_error = 0.03125,
+                                      .top5 = 0.99,
+                                      .budget = budget};
+    const struct rankings rankings = {.macro = {0.875, 0.625}, .weighted = {0.75, 0.5}};
+    struct error err;
+    struct metrics metrics;
+    size_t length;
+    (void)state;
+    history.data = (struct history_data){.validation = 99, .few = 1, .least = 9, .most = 91};
+    history.data.least_class = first;
+    history.data.most_class = second;
+    assert_ok(metrics_from_confusion(&metrics, 2, counts, &err), err);
+    for (int calm = 0; calm < 2; calm++) {
+        FILE *out = open_memstream(&text, &length);
+        report_text(out, &history, &test, &metrics, &rankings);
+        fclose(out);
+        for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+            if ((strstr(text, lines[i]) == NULL) != (calm && i == 1))
+                fail_msg("found\n%s\nexpected\n%s", text, lines[i]);
+        assert_int_equal(strstr(text, "warning") == NULL, calm);
+        free(text);
+        history.data = (struct history_data){
+            .validation = 100, .least = 10, .most = 100, .least_class = first, .most_class = second};
+    }
     metrics_free(&metrics);
 }
 
@@ -135,6 +185,34 @@ static cJSON *three_layers, *four_layers, *no_layers; /* graphs, of which a repo
             .format = EVENT_FORMAT,                                                                          \
             .dataset = {.fingerprint = "0", .class_names = {names, count}, .skipped = 3, .policy = ""},      \
             .libraries = {"1", "1", "1", NULL}                                                               \
+        }                                                                                                    \
+    }
+#define TESTED(stage_, id_, accuracy_, loss_, counts, budget, elapsed, tried)                                \
+    {                                                                                                        \
+        .kind = EVENT_TEST, .test = {                                                                        \
+            .stage = stage_,                                                                                 \
+            .id = id_,                                                                                       \
+            .accuracy = accuracy_,                                                                           \
+            .loss = loss_,                                                                                   \
+            .confusion = {counts, 4},                                                                        \
+            .budget_seconds = budget,                                                                        \
+            .elapsed_seconds = elapsed,                                                                      \
+            .models = tried,                                                                                 \
+            .views = -1,                                                                                     \
+            .plain_accuracy = NAN,                                                                           \
+            .plain_loss = NAN,                                                                               \
+            .temperature = NAN,                                                                              \
+            .plain_temperature = NAN,                                                                        \
+            .calibrated_by = -1,                                                                             \
+            .calibrated_loss = NAN,                                                                          \
+            .calibration_error = NAN,                                                                        \
+            .calibrated_error = NAN,                                                                         \
+            .top5 = NAN,                                                                                     \
+            .max_parameters = -1,                                                                            \
+            .max_flops = NAN,                                                                                \
+            .max_latency_ms = NAN,                                                                           \
+            .predicted_latency_ms = NAN,                                                                     \
+            .latency_ms = NAN                                                                                \
         }                                                                                                    \
     }
 #define STAGE(number, seconds, models)                                                                       \
@@ -195,9 +273,9 @@ static void fill_run_events(struct event events[RUN_EVENTS])
         {.kind = EVENT_PLAN, .plan = {.id = 2, .batch = 16, .wanted = 32}},
         EPOCH_OF(0, 2, 0, 0.5, 0.9, 0.6, 0.8),
         MODEL(0, 2, 0.8),
-        {.kind = EVENT_TEST, .test = {0, 2, 0.5, 0.7, {first, 4}, 60, 58.25, 2, -1, NAN, NAN, NULL}},
+        TESTED(0, 2, 0.5, 0.7, first, 60, 58.25, 2),
         STAGE(1, NAN, 12),
-        {.kind = EVENT_TEST, .test = {1, 0, 1, 0.1, {second, 4}, NAN, 99, 3, -1, NAN, NAN, NULL}},
+        TESTED(1, 0, 1, 0.1, second, NAN, 99, 3),
     };
     memcpy(events, made_here, sizeof(made_here));
     for (int i = 0; i < RUN_EVENTS; i++)
@@ -224,6 +302,8 @@ static const char *const made[] = {
     "report-1.json",         "plots/learning.png",
     "plots/progress.png",    "plots/confusion-0.png",
     "plots/confusion-1.png", "plots/confusion.png",
+    "plots/shares-0.png",    "plots/shares-1.png",
+    "plots/shares.png",      "plots/family.png",
 };
 enum { MADE = sizeof(made) / sizeof(*made) };
 
@@ -274,6 +354,7 @@ static char *read_text(const char *name)
     return text;
 }
 
+#define FEW     "warning: 0 validation images: what is chosen and calibrated by them is rough\n"
 #define NOTHING "verdict: nothing was compared with the search (search.baseline)\n"
 
 static void assert_ends_with(const char *name, const char *end)
@@ -299,21 +380,21 @@ static void writes_reports_of_every_stage(void **state)
     assert_ok(report_write_all(folder, false, &err), err);
     assert_false(file_exists(in_folder("plots/learning.png")));
     assert_ends_with("report-0.txt",
-                     "\naccuracy: 0.5000\n\n"
+                     "\naccuracy: 0.5000\n\naccuracy interval: 0.2152 to 0.7848 (95 %)\n\n"
                      "stage: 0\nbudget: 60 s\nelapsed: 58.2 s\n"
                      "models tried: 2 (candidates that failed: 1)\n"
                      "models with a smaller batch for want of memory: 1\n"
                      "models chosen by search.prior, what earlier runs have shown: 1\nwinner: "
                      "model 2\n"
                      "parameters: 3000\nlayers: 4\ntrain.batch: 48\ntrain.learning_rate: "
-                     "0.046875\nfiles skipped: 3, which could not be read\n" NOTHING);
+                     "0.046875\nfiles skipped: 3, which could not be read\n" FEW NOTHING);
     assert_ends_with("report.txt",
-                     "\naccuracy: 1.0000\n\n"
+                     "\naccuracy: 1.0000\n\naccuracy interval: 0.6756 to 1.0000 (95 %)\n\n"
                      "stage: 1\nbudget: 12 models\nelapsed: 99.0 s\n"
                      "models tried: 3 (candidates that failed: 1)\n"
                      "models with a smaller batch for want of memory: 1\n"
                      "models chosen by search.prior, what earlier runs have shown: 1\nwinner: model 0\n"
-                     "parameters: 1000\nlayers: 3\nfiles skipped: 3, which could not be read\n" NOTHING);
+                     "parameters: 1000\nlayers: 3\nfiles skipped: 3, which could not be read\n" FEW NOTHING);
     char *last = read_text("report.txt"), *second = read_text("report-1.txt");
     assert_string_equal(last, second);
     free(last);
@@ -354,6 +435,54 @@ static void writes_the_same_facts_as_json(void **state)
     assert_true(number_at(cJSON_GetObjectItem(json, "weighted_average"), "recall") == 0.5);
     cJSON_Delete(json);
     free(text);
+}
+
+/* A stage's predictions.csv gives rankings when it is the one that its test tells of, and is passed over otherwise. */
+static void ranks_by_predictions(void **state)
+{
+    enum { IMAGES = 4 };
+    static struct predicted_image rows[IMAGES] = {
+        {"1", 1, false, false, 1, 0, 0},
+        {"2", 2, false, false, 1, 1, 0},
+        {"3", 3, false, false, 1, 2, 2},
+        {"4", 4, true, false, 1, 3, 3},
+    };
+    static float answers[IMAGES * 4] = {0.5f, 0.25f, 0.25f, 0,    0.5f, 0.5f, 0, 0,
+                                        0,    0.75f, 0.25f, 0.0f, 0,    0,    0, 1};
+    struct event events[RUN_EVENTS];
+    struct predictions predictions = {.classes = 4, .count = IMAGES, .rows = rows, .probabilities = answers};
+    struct error err;
+    (void)state;
+    fill_run_events(events);
+    predictions.class_names = (char **)(uintptr_t)four_names;
+    assert_ok(predictions_write(in_folder(PREDICTIONS_NAME), &predictions, &err), err);
+    events[FIRST_TEST].test.predictions = predictions.hash;
+    events[FIRST_TEST].test.date = "2026-01-31T12:00:00Z";
+    events[FIRST_TEST].test.host = "node7";
+    journal_events_write(in_folder(JOURNAL_NAME), events, FIRST_TEST + 1);
+    for (int other = 0; other < 2; other++) {
+        assert_ok(report_write_all(folder, false, &err), err);
+        char *text = read_text("report.json");
+        cJSON *json = cJSON_Parse(text);
+        const cJSON *classes = cJSON_GetObjectItem(json, "classes");
+        const cJSON *second = cJSON_GetArrayItem(classes, 1), *fourth = cJSON_GetArrayItem(classes, 3);
+        assert_true(other ? isnan(number_at(second, "roc_auc")) : number_at(second, "roc_auc") == 0.5);
+        assert_true(other || number_at(second, "average_precision") == 0.5);
+        assert_true(isnan(number_at(fourth, "roc_auc"))); /* a validation image alone */
+        assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(json, "date")), "2026-01-31T12:00:00Z");
+        assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(json, "host")), "node7");
+        assert_true(number_at(cJSON_GetObjectItem(json, "budget"), "seconds") == 60.0);
+        assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(json, "confusion")), 4);
+        assert_true(number_at(json, "batch") == 16.0);
+        cJSON_Delete(json);
+        free(text);
+        text = read_text("report.txt");
+        assert_int_equal(strstr(text, "ROC AUC: ") != NULL, !other);
+        free(text);
+        answers[0] = 0.625f; /* another's */
+        assert_ok(predictions_write(in_folder(PREDICTIONS_NAME), &predictions, &err), err);
+    }
+    unlink(in_folder(PREDICTIONS_NAME));
 }
 
 /* Four candidates in training at the same time: 4 finishes first, 2 last, 3 fails in between; another one fails in the
@@ -410,6 +539,8 @@ static void write_apart(void)
         MODEL(40, 1, 0.8),
         CANDIDATE(41, 2, 200),
         MODEL(60, 2, 0.6),
+        TEST(61, 0),
+        TEST(64, 1),
     };
     journal_events_write(in_folder(JOURNAL_NAME), apart, sizeof(apart) / sizeof(*apart));
 }
@@ -459,6 +590,7 @@ static void reads_candidates_trained_at_the_same_time(void **state)
 static void draws_progress_by_time_of_finishing(void **state)
 {
     struct error err;
+    struct plot_request request = {0};
     char *pictures[2];
     size_t lengths[2];
 
@@ -467,7 +599,7 @@ static void draws_progress_by_time_of_finishing(void **state)
             write_mixed();
         else
             write_apart();
-        assert_ok(report_write_plots(folder, NULL, &err), err);
+        assert_ok(report_write_plots(folder, &request, &err), err);
         assert_ok(file_read(in_folder("plots/progress.png"), &pictures[i], &lengths[i], &err), err);
         empty_folder(state);
     }
@@ -515,9 +647,10 @@ static void plots_before_any_result(void **state)
 {
     (void)state;
     struct error err;
+    struct plot_request request = {0};
 
     write_journal(1, NULL);
-    assert_ok(report_write_plots(folder, NULL, &err), err);
+    assert_ok(report_write_plots(folder, &request, &err), err);
     assert_true(ink_of("plots/learning.png", 1200) > 0.005);
     assert_false(file_exists(in_folder("plots/confusion.png")));
     assert_int_equal(report_write_all(folder, false, &err), ST_RANGE);
@@ -530,9 +663,12 @@ static void draws_any_number_of_classes(void **state)
 {
     (void)state;
     static const int32_t class_counts[] = {1, 2, 31, 100};
+    char path[128];
+    struct picture picture = {.path = path};
     struct error err;
 
     assert_ok(file_make_folder(in_folder("plots"), &err), err);
+    snprintf(path, sizeof(path), "%s", in_folder("plots/confusion.png"));
     for (size_t i = 0; i < sizeof(class_counts) / sizeof(*class_counts); i++) {
         int32_t n = class_counts[i];
         char *names[100], name[700];
@@ -548,8 +684,8 @@ static void draws_any_number_of_classes(void **state)
         const struct history history = {.classes = n, .class_names = names};
         const struct history_test test = {.counts = counts, .budget = (char[]){""}};
         assert_ok(metrics_from_confusion(&metrics, n, counts, &err), err);
-        assert_ok(plot_confusion(in_folder("plots/confusion.png"), &history, &test, &metrics, &err), err);
-        assert_true(ink_of("plots/confusion.png", n > 30 ? 1600 : 1200) > 0.01);
+        assert_ok(plot_confusion(&picture, &history, &test, &metrics, false, &err), err);
+        assert_true(ink_of("plots/confusion.png", n > 30 ? 2160 : 1200) > 0.01);
         metrics_free(&metrics);
         for (int32_t k = 0; k < n; k++)
             free(names[k]);
@@ -622,7 +758,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prints_scikit_learns_table),
         cmocka_unit_test(tells_of_views),
+        cmocka_unit_test(tells_of_scores),
         cmocka_unit_test_teardown(writes_reports_of_every_stage, empty_folder),
+        cmocka_unit_test_teardown(ranks_by_predictions, empty_folder),
         cmocka_unit_test_teardown(writes_the_same_facts_as_json, empty_folder),
         cmocka_unit_test_teardown(reads_candidates_trained_at_the_same_time, empty_folder),
         cmocka_unit_test_teardown(draws_progress_by_time_of_finishing, empty_folder),

@@ -127,6 +127,12 @@ static void test_refused(void **state)
         err.message,
         "train.batch: found 49, expected at most 48, the candidates' training images, or \"auto\"");
     tiny_job_close(&tiny);
+
+    static const char *const small[] = {"search.max_parameters=10", NULL};
+    tiny_job_open(&tiny, small);
+    assert_int_equal(engine_dry_run(&tiny.job, stdout, &err), ST_RANGE);
+    assert_memory_equal(err.message, "search.max_parameters: found 10, expected ", 42);
+    tiny_job_close(&tiny);
 }
 
 int main(void)

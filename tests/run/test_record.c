@@ -4,6 +4,7 @@
 #include "host/run/engine.h"
 #include "tests/support/tiny_job.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -61,6 +62,9 @@ static void test_run_event(void **state)
     check_number(data, "test", TINY_JOB_TEST);
     assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(data, "class_names")), TINY_JOB_CLASSES);
     const char *fingerprint = cJSON_GetStringValue(cJSON_GetObjectItem(data, "fingerprint"));
+    check_number(data, "few", 0);
+    check_number(data, "least", TINY_JOB_IMAGES / TINY_JOB_CLASSES + TINY_JOB_TEST / TINY_JOB_CLASSES);
+    assert_true(cJSON_HasObjectItem(data, "least_class") && cJSON_HasObjectItem(data, "most_class"));
     assert_int_equal(strncmp(fingerprint, "xxh3:", 5), 0);
     assert_int_equal(strlen(fingerprint), 5 + 16);
     close_all(&f);
@@ -121,6 +125,11 @@ static void test_ends(void **state)
     close_all(&f);
 }
 
+static void check_text(const cJSON *json, const char *key, const char *expected)
+{
+    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(json, key)), expected);
+}
+
 static void test_test_event(void **state)
 {
     static struct fixture f;
@@ -129,11 +138,19 @@ static void test_test_event(void **state)
                                 .confusion = confusion,
                                 .result = {.loss = 0.5, .accuracy = 0.8125},
                                 .plain = {.loss = 0.75, .accuracy = 0.625}};
+    struct limits_latency latency = {.seconds = NAN, .predicted = NAN};
+    const struct answers answers = {.temperature = 1.25f,
+                                    .plain_temperature = 1.5f,
+                                    .calibrated_by = 30,
+                                    .before = {.loss = 0.5, .calibration_error = 0.0625, .top = NAN},
+                                    .after = {.loss = 0.375, .calibration_error = 0.03125, .top = NAN},
+                                    .predictions_hash = "xxh3:fedcba9876543210"};
     struct error err;
     (void)state;
     open_all(&f);
     f.run.models = 2;
-    assert_int_equal(record_test(&f.run, 6, &test, &err), ST_OK);
+    snprintf(f.run.calibration.hash, sizeof(f.run.calibration.hash), "xxh3:0123456789abcdef");
+    assert_int_equal(record_test(&f.run, 6, &test, &answers, &latency, &err), ST_OK);
     const cJSON *json = last(&f, "test"), *rows = cJSON_GetObjectItem(json, "confusion");
     check_number(json, "id", 6);
     check_number(json, "accuracy", 0.8125);
@@ -144,16 +161,32 @@ static void test_test_event(void **state)
         assert_int_equal((int64_t)cJSON_GetNumberValue(cJSON_GetArrayItem(row, i % TINY_JOB_CLASSES)),
                          confusion[i]);
     }
+    check_number(json, "temperature", 1.25);
+    check_number(json, "plain_temperature", 1.5);
+    check_number(json, "calibrated_by", 30);
+    check_number(json, "calibrated_loss", 0.375);
+    check_number(json, "calibration_error", 0.0625);
+    check_number(json, "calibrated_error", 0.03125);
+    assert_false(cJSON_HasObjectItem(json, "top5")); /* of three classes */
+    check_text(json, "published", "xxh3:0123456789abcdef");
+    check_text(json, "predictions", "xxh3:fedcba9876543210");
+    assert_int_equal(strlen(cJSON_GetStringValue(cJSON_GetObjectItem(json, "date"))), 20);
+    assert_true(cJSON_HasObjectItem(json, "host"));
     assert_false(cJSON_HasObjectItem(json, "views") || cJSON_HasObjectItem(json, "plain_accuracy") ||
-                 cJSON_HasObjectItem(json, "plain_loss"));
+                 cJSON_HasObjectItem(json, "plain_loss") || cJSON_HasObjectItem(json, "max_latency_ms") ||
+                 cJSON_HasObjectItem(json, "latency_ms") || cJSON_HasObjectItem(json, "latency_device"));
 
     test.views = 3;
-    assert_int_equal(record_test(&f.run, 6, &test, &err), ST_OK);
+    latency = (struct limits_latency){.seconds = 0.002, .predicted = 0.003, .device = "the device"};
+    assert_int_equal(record_test(&f.run, 6, &test, &answers, &latency, &err), ST_OK);
     json = last(&f, "test");
     check_number(json, "views", 3);
     check_number(json, "accuracy", 0.8125);
     check_number(json, "plain_accuracy", 0.625);
     check_number(json, "plain_loss", 0.75);
+    check_number(json, "latency_ms", 2.0);
+    check_number(json, "predicted_latency_ms", 3.0);
+    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(json, "latency_device")), "the device");
     close_all(&f);
 }
 

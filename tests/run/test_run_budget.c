@@ -39,8 +39,7 @@ static struct job job_of(struct job_budget budget)
                                    .max_morphs = 1,
                                    .data = 0.5,
                                    .final_share = 0.25,
-                                   .epochs = 3.0,
-                                   .max_parameters = 77},
+                                   .epochs = 3.0},
                         .train = {.final_epochs = 9.0},
                         .budget = budget};
 }
@@ -68,9 +67,11 @@ static struct run run_of(const struct job *job)
         .job = &job->search, .seed = 1, .image = {0, 1, SIDE, SIDE}, .classes = CLASSES};
     struct error err;
     run.data.sample_count[SPLIT_TRAIN] = 1001;
+    run.data.sample_count[SPLIT_VALIDATION] = 100;
     run.data.sample_count[SPLIT_TEST] = 400;
     assert_int_equal(search_new(&setup, &run.search, &err), ST_OK);
     assert_int_equal(run_starts_open(&run, &err), ST_OK);
+    run.limits.max_parameters = 77;
     return run;
 }
 
@@ -101,11 +102,11 @@ static void test_seconds(void **state)
     assert_true(budget.total == 1e9 && budget.began == 30.0);
     assert_true(before <= budget.spent && budget.spent <= after);
     assert_true(budget.final_share == 0.25 && budget.epochs == 3.0 && budget.final_epochs == 9.0);
-    assert_int_equal(budget.max_parameters, 77);
+    assert_int_equal(budget.limits.max_parameters, 77);
     assert_int_equal(budget.workers, 2);
     assert_true(budget.candidate_images == 500.5);
     assert_int_equal(budget.train_images, 1001);
-    assert_int_equal(budget.test_images, 400);
+    assert_true(budget.test_evaluations == 500.0);
     assert_int_equal(budget.candidate_batch, 32);
     assert_int_equal(budget.final_batch, 64);
     assert_true(budget.speed.rates.flops == 1e9 && budget.speed.rates.bytes == 1e8);
@@ -209,9 +210,10 @@ static void test_model_clock(void **state)
                      1.0) < 1e-12);
     run.model_seconds = 1e9 - 10.0;
     const double reserve = budget_reserve(&budget);
-    /* It is for the test of the cheapest start, which is half of a training's work, by both; no margin is needed. */
-    assert_true(fabs(run_model_test_seconds(&run, &candidate.graph) / (cost * 400 / 4) - 1.0) < 1e-12);
-    assert_true(fabs(reserve / (fmin(cost, cost_of_start("resnet", 1e11, 2e10)) * 400 / 4) - 1.0) < 1e-12);
+    /* It is for the test of the cheapest start, its validation images with it, which is half of a training's work, by
+     * both; no margin is needed. */
+    assert_true(fabs(run_model_test_seconds(&run, &candidate.graph, 400.0) / (cost * 400 / 4) - 1.0) < 1e-12);
+    assert_true(fabs(reserve / (fmin(cost, cost_of_start("resnet", 1e11, 2e10)) * 500 / 4) - 1.0) < 1e-12);
     const uint32_t limit = run_steps_limit(&run, &candidate);
     candidate.batch = 64;
     candidate.steps = limit;
@@ -222,7 +224,7 @@ static void test_model_clock(void **state)
     /* Of a network that is much dearer than what is likely, the test is kept for that network. */
     graph_free(&candidate.graph);
     make_start("densenet", &candidate.graph);
-    const double test = run_model_test_seconds(&run, &candidate.graph);
+    const double test = run_model_test_seconds(&run, &candidate.graph, 500.0);
     assert_true(test > 2.0 * reserve);
     run.model_seconds = 1e9 - 10.0 * test;
     candidate.steps = run_steps_limit(&run, &candidate);

@@ -43,6 +43,7 @@ static void open_all(struct fixture *f)
                                   .display = {.verbosity = -2}, /* not even what is always said */
                                   .best_id = -1,
                                   .published_id = -1,
+                                  .calibration = {.id = -1},
                                   .best_accuracy = -1.0,
                                   .best_loss = INFINITY}};
     assert_int_equal(start_make(&f->graph, "lean", 8, IMAGE, CLASSES, &err), ST_OK);

@@ -78,7 +78,7 @@ expect "runs/one" nasrun --resume runs/
 expect "search.strategy=" nasrun --resume runs search.strat
 expect "" nasrun photos.cfg train.momentum =
 expect "images runs" nasplot ""
-expect "" nasplot runs ""
+expect "images runs" nasplot runs ""
 expect "image.png images" naspredict runs i
 expect "--help" nasreport --h
 

@@ -26,8 +26,13 @@ done
 check "naspredict with start air" [ "$("$bin/naspredict" "$work/air" "$work/data/two.png" | cut -f 2)" = 2 ]
 "$bin/nasexport" --onnx="$work/air.onnx" "$work/air" >"$work/log" 2>&1 || fail "nasexport: $(tail -n 1 "$work/log")"
 check "an exported model" "$venv/bin/python" tests/python/check_onnx.py "$work/air.onnx"
-mkdir "$work/networks"
+"$bin/nasexport" --int8 --onnx="$work/int8.onnx" "$work/air" >"$work/log" 2>&1 || fail "nasexport: $(tail -n 1 "$work/log")"
+check "an exported model in int8" "$venv/bin/python" tests/python/check_onnx.py "$work/int8.onnx"
+mkdir "$work/networks" "$work/coded"
 check "test_onnx --write" $helpers/onnx/test_onnx --write "$work/networks"
 check "200 random networks" "$venv/bin/python" tests/python/check_onnx.py "$work/networks"
+check "test_onnx --write-int8" $helpers/onnx/test_onnx --write-int8 "$work/coded"
+check "200 random networks in int8" "$venv/bin/python" tests/python/check_onnx.py --int8 "$work/coded"
 check "report.txt" "$venv/bin/python" tests/python/check_report.py "$run"
+check "predictions.csv" "$venv/bin/python" tests/python/check_predictions.py "$run"
 finish

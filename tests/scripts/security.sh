@@ -36,7 +36,7 @@ rm -f "$work/trapped"
 check "a library of the folder one works in was loaded: $(cat "$work/log")" not_there "$work/trapped"
 
 # ---- other programs ----
-for program in nasrun nasreport nasplot naspredict nasexport; do
+for program in nasrun nasreport nasplot naspredict nasexport nasinspect; do
     nm -D --undefined-only "$bin/$program" >"$work/wanted" || fail "nm $program"
     check "$program: what it asks of the C library can't be read" grep -q ' open' "$work/wanted"
     if grep -Eq ' (system|popen|wordexp|exec[lvf][a-z]*|posix_spawnp?)(@|$)' "$work/wanted"; then

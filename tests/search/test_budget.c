@@ -27,8 +27,7 @@ static struct budget_state state_of(enum budget_kind kind, double total)
         .workers = 1,
         .candidate_images = 1000.0,
         .train_images = 1000,
-        .test_images = 500,
-        .test_views = 1,
+        .test_evaluations = 500,
         .candidate_batch = 50,
         .final_batch = 100,
         .team = 1,
@@ -68,9 +67,9 @@ static void test_reserve(void **state)
     assert_near(budget_reserve(&budget), 2.0 + 1.25 * 0.25 * 0.01 * 500);
     budget.speed.measured = 100.0; /* it is known better */
     assert_near(budget_reserve(&budget), 2.0 + 1.25 * 0.25 * 0.01 * 500);
-    budget.test_views = 6;
+    budget.test_evaluations = 6 * 500;
     assert_near(budget_reserve(&budget), 2.0 + 6 * 1.25 * 0.25 * 0.01 * 500);
-    budget.test_views = 1;
+    budget.test_evaluations = 500;
     budget.speed.overhead = 0.0;
     assert_near(budget_reserve(&budget), 1.25 * 0.25 * 0.01 * 500);
     budget = state_of(BUDGET_SECONDS, 1000);
@@ -353,7 +352,7 @@ static void test_limits(void **state)
 {
     struct budget_state budget = state_of(BUDGET_SECONDS, 1000);
     (void)state;
-    budget.max_parameters = 12345;
+    budget.limits.max_parameters = 12345;
     struct search_limits limits = budget_limits(&budget);
     assert_int_equal(limits.max_parameters, 12345);
     assert_true(limits.rates.flops == 1e9 && limits.rates.bytes == 1e8);
@@ -452,8 +451,7 @@ static struct budget_state random_state(struct random_sequence *random, enum bud
     budget.workers = 1 + (int32_t)random_next_below(random, MOST_WORKERS);
     budget.train_images = (int32_t)between(random, 10, 1e6);
     budget.candidate_images = (0.01 + 0.99 * random_next_unit(random)) * budget.train_images;
-    budget.test_images = (int32_t)between(random, 1, 1e5);
-    budget.test_views = 1 + (int32_t)random_next_below(random, 6);
+    budget.test_evaluations = between(random, 1, 6e5);
     budget.candidate_batch = 1 + (int32_t)random_next_below(random, 1024);
     budget.final_batch = 1 + (int32_t)random_next_below(random, 4096);
     budget.speed.slowdown = 1.0 + random_next_unit(random);

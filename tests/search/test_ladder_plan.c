@@ -170,6 +170,24 @@ static void test_cheap_widths(void **state)
     assert_true(widest > before);
 }
 
+/* Where the job's width is a small one. */
+static void test_too_small(void **state)
+{
+    (void)state;
+    set_starts(2, "air", "res9");
+    assert_false(plan_for(800.0).too_small);
+    job.width = 8;
+    assert_false(plan_for(30.0).too_small);
+    assert_true(plan_for(200.0).too_small);
+    struct search_request request = request_of(200.0);
+    request.means.by_cost = false;
+    assert_false(plan_of(&request).too_small);
+    job.width = 0;
+    request = request_of(800.0);
+    request.limits.max_parameters = 40000;
+    assert_true(plan_of(&request).too_small);
+}
+
 /* No ladder: the widest that gets epochs enough. */
 static void test_too_short(void **state)
 {
@@ -385,12 +403,13 @@ static void test_the_test(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_by_budget),        cmocka_unit_test(test_widths_grow),
-        cmocka_unit_test(test_cheap_widths),     cmocka_unit_test(test_too_short),
-        cmocka_unit_test(test_nothing_to_try),   cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_devices),          cmocka_unit_test(test_models),
-        cmocka_unit_test(test_no_gap),           cmocka_unit_test(test_fewer_networks),
-        cmocka_unit_test(test_what_trials_cost), cmocka_unit_test(test_the_test),
+        cmocka_unit_test(test_by_budget),      cmocka_unit_test(test_widths_grow),
+        cmocka_unit_test(test_cheap_widths),   cmocka_unit_test(test_too_small),
+        cmocka_unit_test(test_too_short),      cmocka_unit_test(test_nothing_to_try),
+        cmocka_unit_test(test_limits),         cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_models),         cmocka_unit_test(test_no_gap),
+        cmocka_unit_test(test_fewer_networks), cmocka_unit_test(test_what_trials_cost),
+        cmocka_unit_test(test_the_test),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,12 +2,14 @@
 
 #include "host/base/file.h"
 #include "host/data/data_internal.h"
+#include "host/inference/fold.h"
 #include "host/journal/journal.h"
 #include "host/model/model_file.h"
 #include "host/net/serialise.h"
 #include "host/onnx/onnx_read.h"
 #include "host/onnx/onnx_write.h"
 #include "host/report/history.h"
+#include "host/report/predictions.h"
 #include "spec/spec.h"
 #include "tests/support/data_files.h"
 #include "tests/support/fuzz_runs.h"
@@ -191,9 +193,11 @@ static enum status read_model(const char *folder, const char *path, struct error
     return st;
 }
 
-static void make_onnx(const char *folder)
+/* The model that make_model makes, as ONNX, or in whole numbers by ranges that no image has given. */
+static void write_onnx(const char *folder, bool coded)
 {
-    struct model model = {0};
+    struct model model = {0}, folded = {0};
+    struct quantisation codes = {0};
     struct error err;
     unsigned char *bytes;
     size_t length;
@@ -201,25 +205,60 @@ static void make_onnx(const char *folder)
     make_model(folder);
     snprintf(path, sizeof(path), "%s/input", folder);
     assert_int_equal(model_load(path, &model, &err), ST_OK);
-    assert_int_equal(onnx_write(&model, &bytes, &length, &err), ST_OK);
+    if (coded) {
+        assert_int_equal(fold_model(&model, &folded, &err), ST_OK);
+        struct value_range *ranges = calloc((size_t)folded.graph.count, sizeof(*ranges));
+        assert_non_null(ranges);
+        for (int32_t i = 0; i < folded.graph.count; i++)
+            ranges[i] = (struct value_range){0.0f, 3.0f};
+        assert_int_equal(quantise(&folded, ranges, &codes, &err), ST_OK);
+        free(ranges);
+    }
+    assert_int_equal(onnx_write(coded ? &folded : &model, coded ? &codes : NULL, NULL, &bytes, &length, &err),
+                     ST_OK);
     assert_int_equal(file_write_atomic(path, bytes, length, &err), ST_OK);
     free(bytes);
+    quantisation_free(&codes);
+    model_free(&folded);
     model_free(&model);
+}
+
+static void make_onnx(const char *folder)
+{
+    write_onnx(folder, false);
+}
+
+static void make_onnx_int8(const char *folder)
+{
+    write_onnx(folder, true);
+}
+
+static enum status read_onnx_as(const char *path, bool coded, struct error *err)
+{
+    struct model model = {0};
+    struct quantisation codes = {0};
+    char *bytes;
+    size_t length;
+    enum status st = file_read(path, &bytes, &length, err);
+    if (st != ST_OK)
+        return st;
+    st = onnx_read((const unsigned char *)bytes, length, &model, coded ? &codes : NULL, err);
+    model_free(&model);
+    quantisation_free(&codes);
+    free(bytes);
+    return st;
 }
 
 static enum status read_onnx(const char *folder, const char *path, struct error *err)
 {
-    struct model model = {0};
-    char *bytes;
-    size_t length;
     (void)folder;
-    enum status st = file_read(path, &bytes, &length, err);
-    if (st != ST_OK)
-        return st;
-    st = onnx_read((const unsigned char *)bytes, length, &model, err);
-    model_free(&model);
-    free(bytes);
-    return st;
+    return read_onnx_as(path, false, err);
+}
+
+static enum status read_onnx_int8(const char *folder, const char *path, struct error *err)
+{
+    (void)folder;
+    return read_onnx_as(path, true, err);
 }
 
 static void make_graph(const char *folder)
@@ -310,6 +349,27 @@ static enum status read_checkpoint(const char *folder, const char *path, struct 
     return st;
 }
 
+static void make_predictions(const char *folder)
+{
+    data_files_write_text(folder, "input",
+                          "image,hash,split,trained,views,class,predicted,p_cat,\"p_a, \"\"b\"\"\"\n"
+                          "\"x,\n1.png\",xxh3:0123456789abcdef,test,0,6,cat,\"a, \"\"b\"\"\",0.25,0.75\r\n"
+                          "17,xxh3:fedcba9876543210,validation,1,1,cat,cat,1,0\n");
+}
+
+static enum status read_predictions(const char *folder, const char *path, struct error *err)
+{
+    struct predictions predictions;
+    struct comparison comparison;
+    struct error unlike;
+    (void)folder;
+    enum status st = predictions_read(path, &predictions, err);
+    if (st == ST_OK)
+        predictions_compare(&predictions, &predictions, &comparison, &unlike);
+    predictions_free(&predictions);
+    return st;
+}
+
 /* ---- the table ---- */
 
 const struct fuzz_target fuzz_targets[] = {
@@ -325,10 +385,12 @@ const struct fuzz_target fuzz_targets[] = {
     {"gzip", "t10k-images-idx3-ubyte", FUZZ_BINARY, make_idx, read_idx, NULL, 0},
     {"cifar", "data_batch_1.bin", FUZZ_BINARY, make_cifar, read_cifar, NULL, 0},
     {"csv", "input", FUZZ_TEXT, make_csv, read_csv, NULL, 0},
+    {"predictions", "input", FUZZ_TEXT, make_predictions, read_predictions, NULL, 0},
     {"job", "input", FUZZ_TEXT, make_job, read_job, NULL, 0},
     {"model", "input", FUZZ_BINARY, make_model, read_model, NULL, 0},
     {"model-as-text", "input", FUZZ_TEXT, make_model, read_model, NULL, 0},
     {"onnx", "input", FUZZ_BINARY, make_onnx, read_onnx, NULL, 0},
+    {"onnx-int8", "input", FUZZ_BINARY, make_onnx_int8, read_onnx_int8, NULL, 0},
     {"graph", "input", FUZZ_TEXT, make_graph, read_graph, NULL, 0},
     {"journal", JOURNAL_NAME, FUZZ_TEXT, make_journal, read_journal, fuzz_repair_journal, 0},
     {"checkpoint", "input", FUZZ_BINARY, make_checkpoint, read_checkpoint, fuzz_repair_checkpoint, 0},

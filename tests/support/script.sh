@@ -59,7 +59,7 @@ END
 
 # What the clock decides: the numbers that host/journal/events.def says so of, by name, with | between them.
 timed() {
-    sed -n 's/^EVENT_FIELD([a-z_]*, \([a-z_]*\), \(NUMBER\|RESULT\|INT32\), [A-Z]*, [0-9]*, CLOCK,.*/|\1/p' \
+    sed -n 's/^EVENT_FIELD([a-z_]*, \([a-z_]*\), \(NUMBER\|RESULT\|INT32\|TEXT\), [A-Z]*, [0-9]*, CLOCK,.*/|\1/p' \
         host/journal/events.def | sort -u | tr -d '\n'
 }
 

@@ -14,10 +14,12 @@
 
 static const struct device_ops *const DEVICES[] = {&ref_device_ops, &cpu_device_ops};
 
-/* Eight epochs' steps: three quarters of them are six epochs. Then epochs have eight steps, and the last one is cut. */
+/* Eight epochs' steps: three quarters of them are six epochs. Then epochs have seven steps, for a quarter of the
+ * validation images are kept out, and the last one is cut. */
 enum {
     STEPS_BEFORE = TINY_TRAIN / TINY_BATCH,
-    STEPS_AFTER = (TINY_TRAIN + TINY_VALIDATION) / TINY_BATCH,
+    KEPT_OUT = TINY_VALIDATION / 4,
+    STEPS_AFTER = (TINY_IMAGES - KEPT_OUT) / TINY_BATCH,
     STEPS = 8 * STEPS_BEFORE,
     JOINS = 6 * STEPS_BEFORE,
     EPOCHS = 6 + 2,
@@ -184,11 +186,32 @@ static void test_which_images(void **state)
     struct trainer *trainer = open_on(&crowd, true);
     assert_int_equal(bound_count, TINY_TRAIN);
     assert_int_equal(train(&witness, trainer, whole, &result), ST_OK);
-    assert_int_equal(bound_count, TINY_IMAGES);
-    for (int32_t i = 0; i < TINY_IMAGES; i++)
-        assert_int_equal(bound[i], i); /* the task's training images come first */
+    assert_int_equal(bound_count, TINY_IMAGES - KEPT_OUT);
+    for (int32_t i = 0, at = 0; i < TINY_IMAGES; i++) /* the task's training images come first */
+        if (i < TINY_TRAIN || (i - TINY_TRAIN) % 4 != 3)
+            assert_int_equal(bound[at++], i);
     trainer_close(trainer);
     crowd_close(&crowd);
+}
+
+/* So many are kept out as is promised, and in each part of the list. */
+static void test_kept_out(void **state)
+{
+    static const int32_t counts[][2] = {{0, 0},       {1, 0},       {3, 0},       {4, 1},       {43, 10},
+                                        {4000, 1000}, {4003, 1000}, {6000, 1000}, {59999, 1000}};
+    (void)state;
+    for (size_t c = 0; c < sizeof(counts) / sizeof(counts[0]); c++) {
+        const int32_t count = counts[c][0], expected = counts[c][1];
+        int32_t found = 0, since = 0;
+        assert_int_equal(trainer_kept_out_count(count), expected);
+        for (int32_t i = 0; i < count; i++) {
+            const bool out = trainer_keeps_out(count, i);
+            since = out ? 0 : since + 1;
+            assert_true(expected == 0 || since <= count / expected + 1);
+            found += out;
+        }
+        assert_int_equal(found, expected);
+    }
 }
 
 /* A training whose last quarter has no end of an epoch in it ends as if nothing had been asked. */
@@ -309,11 +332,9 @@ static void test_goes_on_bit_by_bit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_begins_at_an_epoch),
-        cmocka_unit_test(test_which_images),
-        cmocka_unit_test(test_too_short),
-        cmocka_unit_test(test_validates_before),
-        cmocka_unit_test(test_seconds),
+        cmocka_unit_test(test_begins_at_an_epoch), cmocka_unit_test(test_which_images),
+        cmocka_unit_test(test_kept_out),           cmocka_unit_test(test_too_short),
+        cmocka_unit_test(test_validates_before),   cmocka_unit_test(test_seconds),
         cmocka_unit_test(test_goes_on_bit_by_bit),
     };
     snprintf(checkpoint, sizeof(checkpoint), "/tmp/nasrun-join-%ld", (long)getpid());

@@ -147,6 +147,21 @@ static void draw_data(void)
 }
 
 /* The trainer's answers on `members` devices beside those by hand. Its batch is smaller than the images are many. */
+/* What the answers to the images cost, each at its place. */
+static double loss_of(const float *answers)
+{
+    double sum = 0.0;
+    for (int32_t i = 0; i < IMAGES; i++)
+        sum -= log((double)answers[i * TINY_CLASSES + labels[samples[i]]]);
+    return sum / IMAGES;
+}
+
+static void assert_near(double found, double expected)
+{
+    if (!(fabs(found - expected) <= 1e-5 * fmax(1.0, fabs(expected))))
+        fail_msg("found %.9g, expected %.9g", found, expected);
+}
+
 static void compare(const struct device_ops *ops, int32_t members)
 {
     const struct trainer_settings settings = tiny_task_settings();
@@ -174,13 +189,16 @@ static void compare(const struct device_ops *ops, int32_t members)
         int64_t found[TINY_CLASSES * TINY_CLASSES] = {0}, expected[TINY_CLASSES * TINY_CLASSES];
         int64_t of_class[TINY_CLASSES] = {0};
         uint8_t right[IMAGES];
+        float answers[IMAGES * TINY_CLASSES], plain[IMAGES * TINY_CLASSES];
         struct trainer_test test = {.samples = samples,
                                     .count = IMAGES,
                                     .views = counts[i],
                                     .classes = TINY_CLASSES,
                                     .labels = labels,
                                     .confusion = found,
-                                    .right = right};
+                                    .right = right,
+                                    .answers = answers,
+                                    .plain_answers = plain};
         memset(right, 2, sizeof(right));
         demand(trainer_test(trainer, &test, &err), &err);
         assert_result(test.plain, by_hand(&tasks[0], values, 1, expected));
@@ -192,6 +210,8 @@ static void compare(const struct device_ops *ops, int32_t members)
         }
         for (int32_t c = 0; c < TINY_CLASSES; c++)
             assert_int_equal(of_class[c], found[c * TINY_CLASSES + c]);
+        assert_near(loss_of(answers), test.result.loss);
+        assert_near(loss_of(plain), test.plain.loss);
         losses[i] = test.result.loss;
         for (int32_t k = 0; k < i; k++)
             assert_true(fabs(losses[i] - losses[k]) > 1e-4); /* each view counts */

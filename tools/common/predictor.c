@@ -46,15 +46,14 @@ static enum status allocate(struct predictor *p, struct error *err)
 static enum status check_hash(const char *run_folder, const char *path, const struct model *model,
                               struct error *err)
 {
-    char *written = report_model_hash(run_folder, model->about.id);
-    enum status st = ST_OK;
-    if (written != NULL && strcmp(written, model->hash) != 0)
-        st = error_set(
-            err, ST_FORMAT,
-            "%s: its hash is %s, expected %s as the journal says; nasrun --resume=%s writes it again", path,
-            model->hash, written, run_folder);
-    free(written);
-    return st;
+    char *expected;
+    if (report_knows_model(run_folder, model->about.id, model->hash, &expected))
+        return ST_OK;
+    error_set(err, ST_FORMAT,
+              "%s: its hash is %s, expected %s as the journal says; nasrun --resume=%s writes it again", path,
+              model->hash, expected != NULL ? expected : "another", run_folder);
+    free(expected);
+    return err->status;
 }
 
 enum status predictor_load(const char *run_folder, struct model *model, struct error *err)
@@ -72,7 +71,8 @@ enum status predictor_load(const char *run_folder, struct model *model, struct e
 enum status predictor_open(struct predictor *p, const struct device_ops *ops, int32_t batch, int32_t views,
                            struct error *err)
 {
-    const struct device_options device_options = {.precision = PRECISION_FP32};
+    const struct device_options device_options = {
+        .index = p->device_index, .threads = p->threads, .precision = PRECISION_FP32};
     const struct lower_options options = {
         .purpose = PROG_EVALUATE, .batch = batch, .batch_norm_momentum = 0.1f};
 

@@ -1,0 +1,190 @@
+#include "host/report/facts.h"
+
+#include "host/base/text.h"
+#include "host/journal/events.h"
+#include "spec/spec.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Fewer images, or sizes further apart, are told. */
+enum { FEW_IMAGES = 10, IMBALANCE = 10, FEW_VALIDATION = 100, NAME_BYTES = 256 };
+
+/* ---- text ---- */
+
+void facts_print_scores(FILE *out, const struct history_test *test, const struct metrics *metrics,
+                        const struct rankings *rankings)
+{
+    double low, high;
+    scores_interval(metrics->correct, metrics->samples, &low, &high);
+    fprintf(out, "accuracy interval: %.4f to %.4f (95 %%)\n", low, high);
+    if (!isnan(test->top5))
+        fprintf(out, "top-5 accuracy: %.4f\n", test->top5);
+    if (!isnan(test->temperature)) {
+        fprintf(out, "log loss: %.4f (%.4f before calibration)\n", test->calibrated_loss, test->loss);
+        fprintf(out, "calibration error: %.4f (%.4f before calibration)\n", test->calibrated_error,
+                test->calibration_error);
+        fprintf(out, "temperature: %.4f, by %d validation images\n", test->temperature, test->calibrated_by);
+    }
+    if (rankings != NULL) {
+        fprintf(out, "ROC AUC: %.4f macro, %.4f weighted\n", rankings->macro.roc_auc,
+                rankings->weighted.roc_auc);
+        fprintf(out, "average precision: %.4f macro, %.4f weighted\n", rankings->macro.average_precision,
+                rankings->weighted.average_precision);
+    }
+    fputc('\n', out);
+}
+
+void facts_print_warnings(FILE *out, const struct history *history)
+{
+    const struct history_data *data = &history->data;
+    char least[NAME_BYTES], most[NAME_BYTES];
+    if (data->few > 0)
+        fprintf(out, "warning: fewer than %d images in %d of %d classes\n", FEW_IMAGES, data->few,
+                history->classes);
+    if (data->least_class != NULL && data->most_class != NULL && data->least >= 0 &&
+        data->most > (int64_t)IMBALANCE * data->least)
+        fprintf(out,
+                "warning: class \"%s\" has %d images, \"%s\" %d: see the averages and each class's recall "
+                "rather than the accuracy\n",
+                text_shown(data->most_class, most, sizeof(most)), data->most,
+                text_shown(data->least_class, least, sizeof(least)), data->least);
+    if (data->validation < FEW_VALIDATION)
+        fprintf(out, "warning: %d validation images: what is chosen and calibrated by them is rough\n",
+                data->validation);
+}
+
+/* ---- JSON: cJSON prints NAN as null ---- */
+
+static bool add_number(cJSON *json, const char *key, double value)
+{
+    return cJSON_AddNumberToObject(json, key, value) != NULL;
+}
+
+static bool add_count(cJSON *json, const char *key, int64_t value)
+{
+    return add_number(json, key, value >= 0 ? (double)value : NAN);
+}
+
+static bool add_text(cJSON *json, const char *key, const char *text)
+{
+    return (text != NULL ? cJSON_AddStringToObject(json, key, text) : cJSON_AddNullToObject(json, key)) !=
+           NULL;
+}
+
+static bool add_calibration(cJSON *json, const struct history_test *test)
+{
+    if (isnan(test->temperature))
+        return cJSON_AddNullToObject(json, "calibration") != NULL;
+    cJSON *object = cJSON_AddObjectToObject(json, "calibration");
+    return object != NULL && add_number(object, "temperature", test->temperature) &&
+           add_number(object, "temperature_without_views", test->plain_temperature) &&
+           add_count(object, "images", test->calibrated_by) &&
+           add_number(object, "loss", test->calibrated_loss) &&
+           add_number(object, "loss_before", test->loss) &&
+           add_number(object, "error", test->calibrated_error) &&
+           add_number(object, "error_before", test->calibration_error);
+}
+
+static bool add_confusion(cJSON *json, int32_t classes, const int64_t *counts)
+{
+    cJSON *rows = cJSON_AddArrayToObject(json, "confusion");
+    bool added = rows != NULL;
+    for (int32_t k = 0; added && k < classes; k++) {
+        cJSON *row = cJSON_CreateArray();
+        if (!cJSON_AddItemToArray(rows, row)) {
+            cJSON_Delete(row);
+            return false;
+        }
+        for (int32_t other = 0; added && other < classes; other++) {
+            cJSON *count = cJSON_CreateNumber((double)*counts++);
+            added = cJSON_AddItemToArray(row, count);
+            if (!added)
+                cJSON_Delete(count);
+        }
+    }
+    return added;
+}
+
+bool facts_add_scores(cJSON *json, const struct history *history, const struct history_test *test,
+                      const struct metrics *metrics)
+{
+    double low, high;
+    scores_interval(metrics->correct, metrics->samples, &low, &high);
+    return add_number(json, "accuracy_low", low) && add_number(json, "accuracy_high", high) &&
+           add_number(json, "top5_accuracy", test->top5) && add_calibration(json, test) &&
+           add_confusion(json, history->classes, test->counts);
+}
+
+bool facts_add_ranking(cJSON *json, const struct ranking *ranking)
+{
+    return add_number(json, "roc_auc", ranking != NULL ? ranking->roc_auc : NAN) &&
+           add_number(json, "average_precision", ranking != NULL ? ranking->average_precision : NAN);
+}
+
+static bool add_dataset(cJSON *json, const struct history *history)
+{
+    const struct history_data *data = &history->data;
+    cJSON *object = cJSON_AddObjectToObject(json, "dataset");
+    cJSON *image = cJSON_AddArrayToObject(object, "image");
+    for (int i = 0; i < 3; i++) {
+        cJSON *side = cJSON_CreateNumber(data->image[i]);
+        if (!cJSON_AddItemToArray(image, side)) {
+            cJSON_Delete(side);
+            return false;
+        }
+    }
+    return add_text(object, "fingerprint", history->fingerprint) && add_count(object, "train", data->train) &&
+           add_count(object, "validation", data->validation) && add_count(object, "test", data->test) &&
+           add_count(object, "classes_of_few_images", data->few) &&
+           add_count(object, "smallest_class", data->least) && add_count(object, "largest_class", data->most);
+}
+
+static bool add_budget(cJSON *json, const struct event_budget *budget)
+{
+    cJSON *object = cJSON_AddObjectToObject(json, "budget");
+    return object != NULL && add_number(object, "seconds", budget->seconds) &&
+           add_number(object, "steps", budget->steps) && add_number(object, "models", budget->models);
+}
+
+bool facts_add_run(cJSON *json, const struct history *history, const struct history_test *test)
+{
+    const struct history_model *winner = history_find(history, test->id);
+    cJSON *devices = cJSON_CreateStringArray((const char *const *)history->devices, history->device_count);
+    if (!cJSON_AddItemToObject(json, "devices", devices)) {
+        cJSON_Delete(devices);
+        return false;
+    }
+    return add_text(json, "version", history->version) && add_count(json, "seed", history->seed) &&
+           add_dataset(json, history) && add_text(json, "precision", history->precision) &&
+           add_budget(json, &test->amounts) &&
+           add_count(json, "batch", winner != NULL ? winner->batch : -1) &&
+           add_text(json, "date", test->date) && add_text(json, "host", test->host) &&
+           add_text(json, "job", history->job);
+}
+
+/* The job's value; of a batch that is "auto" the one that it was trained with. */
+static double of_job(const char *name, double value, const struct history_model *winner)
+{
+    const bool open = strcmp(name, "batch") == 0 && !(value > 0.0);
+    return !open ? value : winner->batch > 0 ? winner->batch : NAN;
+}
+
+bool facts_add_hyperparameters(cJSON *json, const struct history *history, const struct history_model *winner)
+{
+    cJSON *object = cJSON_AddObjectToObject(json, "hyperparameters");
+    struct job job = {0};
+    struct error ignored; /* a job of another version: what is in it then is not known */
+    const bool known = history->job != NULL &&
+                       spec_read_written("job", history->job, strlen(history->job), &job, &ignored) == ST_OK;
+    bool added = object != NULL;
+#define ADD(name, usual_scale)                                                                               \
+    if (added && winner != NULL && !isnan(winner->hyperparameters.name))                                     \
+        added = add_number(object, #name, winner->hyperparameters.name);                                     \
+    else if (added && winner != NULL && known)                                                               \
+        added = add_number(object, #name, of_job(#name, (double)job.train.name, winner));
+    JOB_SEARCHED(ADD)
+#undef ADD
+    spec_free(&job);
+    return added;
+}

@@ -1,0 +1,250 @@
+#include "host/report/predictions.h"
+
+#include "host/base/array.h"
+#include "host/base/csv.h"
+#include "host/base/file.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HASH_MARK    "xxh3:"
+#define CLASS_PREFIX "p_"
+
+enum { HASH_DIGITS = 16, MOST_CLASSES = 10000 };
+enum column { IMAGE, HASH, SPLIT, TRAINED, VIEWS, CLASS, PREDICTED, COLUMNS };
+
+static const char *const column_names[COLUMNS] = {
+    [IMAGE] = "image", [HASH] = "hash",   [SPLIT] = "split",         [TRAINED] = "trained",
+    [VIEWS] = "views", [CLASS] = "class", [PREDICTED] = "predicted",
+};
+
+char *predictions_path(const char *folder, int64_t stage)
+{
+    char name[64];
+    if (stage < 0)
+        return file_join(folder, PREDICTIONS_NAME);
+    snprintf(name, sizeof(name), "predictions-%lld.csv", (long long)stage);
+    return file_join(folder, name);
+}
+
+/* ---- writing ---- */
+
+static void write_head(FILE *out, const struct predictions *predictions)
+{
+    for (int column = 0; column < COLUMNS; column++)
+        fprintf(out, "%s%s", column > 0 ? "," : "", column_names[column]);
+    for (int32_t k = 0; k < predictions->classes; k++) {
+        char *name = NULL;
+        fputc(',', out);
+        if (asprintf(&name, CLASS_PREFIX "%s", predictions->class_names[k]) >= 0)
+            csv_write(out, name);
+        free(name);
+    }
+    fputc('\n', out);
+}
+
+static void write_row(FILE *out, const struct predictions *predictions, int32_t row)
+{
+    const struct predicted_image *prediction = &predictions->rows[row];
+    const float *probabilities = predictions->probabilities + (size_t)row * (size_t)predictions->classes;
+    csv_write(out, prediction->image);
+    fprintf(out, "," HASH_MARK "%016" PRIx64 ",%s,%d,%d,", prediction->hash,
+            prediction->validation ? "validation" : "test", prediction->trained, (int)prediction->views);
+    csv_write(out, predictions->class_names[prediction->truth]);
+    fputc(',', out);
+    csv_write(out, predictions->class_names[prediction->predicted]);
+    for (int32_t k = 0; k < predictions->classes; k++)
+        fprintf(out, ",%.9g", (double)probabilities[k]);
+    fputc('\n', out);
+}
+
+static void hash_text(const char *text, size_t length, char hash[PREDICTIONS_HASH_LENGTH])
+{
+    snprintf(hash, PREDICTIONS_HASH_LENGTH, HASH_MARK "%016" PRIx64, file_hash(0, text, length));
+}
+
+enum status predictions_write(const char *path, struct predictions *predictions, struct error *err)
+{
+    struct file_aside file = {0};
+    char *text = NULL;
+    size_t length = 0;
+    enum status st = file_aside_open(&file, path, err);
+    if (st != ST_OK)
+        return st;
+    write_head(file.stream, predictions);
+    for (int32_t row = 0; row < predictions->count; row++)
+        write_row(file.stream, predictions, row);
+    st = file_aside_commit(&file, err);
+    if (st == ST_OK)
+        st = file_read(path, &text, &length, err);
+    if (st == ST_OK)
+        hash_text(text, length, predictions->hash);
+    free(text);
+    return st;
+}
+
+/* ---- reading ---- */
+
+static enum status wrong(const struct csv_rows *rows, const char *found, const char *expected,
+                         struct error *err)
+{
+    return error_set(err, ST_FORMAT, "%s:%lld: found \"%.80s\", expected %s", rows->path,
+                     (long long)rows->line, found, expected);
+}
+
+/* The names stay where they are in the text. */
+static enum status read_head(struct csv_rows *rows, struct predictions *predictions, struct error *err)
+{
+    bool more = false;
+    enum status st = csv_next(rows, &more, err);
+    if (st != ST_OK)
+        return st;
+    const int32_t classes = rows->field_count - COLUMNS;
+    if (!more || classes < 1 || classes > MOST_CLASSES)
+        return error_set(err, ST_FORMAT,
+                         "%s:1: found %d columns, expected %d and one for each of 1 to %d classes",
+                         rows->path, (int)rows->field_count, COLUMNS, MOST_CLASSES);
+    for (int column = 0; column < COLUMNS; column++)
+        if (strcmp(rows->fields[column], column_names[column]) != 0)
+            return wrong(rows, rows->fields[column], column_names[column], err);
+    predictions->class_names = calloc((size_t)classes, sizeof(*predictions->class_names));
+    if (predictions->class_names == NULL)
+        return error_memory(err, "class names", (size_t)classes * sizeof(*predictions->class_names));
+    predictions->classes = classes;
+    for (int32_t k = 0; k < classes; k++) {
+        char *name = rows->fields[COLUMNS + k];
+        if (strncmp(name, CLASS_PREFIX, strlen(CLASS_PREFIX)) != 0)
+            return wrong(rows, name, "a class behind \"" CLASS_PREFIX "\"", err);
+        predictions->class_names[k] = name + strlen(CLASS_PREFIX);
+    }
+    return ST_OK;
+}
+
+static enum status read_class(const struct csv_rows *rows, enum column column,
+                              const struct predictions *predictions, int32_t *class, struct error *err)
+{
+    const char *name = rows->fields[column];
+    for (*class = 0; *class < predictions->classes; ++*class)
+        if (strcmp(predictions->class_names[*class], name) == 0)
+            return ST_OK;
+    return wrong(rows, name, "the name of a class", err);
+}
+
+static enum status read_hash(const struct csv_rows *rows, uint64_t *hash, struct error *err)
+{
+    const char *text = rows->fields[HASH], *digits = text + strlen(HASH_MARK);
+    if (strncmp(text, HASH_MARK, strlen(HASH_MARK)) != 0 || strlen(digits) != HASH_DIGITS ||
+        strspn(digits, "0123456789abcdef") != HASH_DIGITS)
+        return wrong(rows, text, "\"" HASH_MARK "\" and 16 hexadecimal digits", err);
+    *hash = strtoull(digits, NULL, 16);
+    return ST_OK;
+}
+
+static enum status read_split(const struct csv_rows *rows, struct predicted_image *row, struct error *err)
+{
+    const char *split = rows->fields[SPLIT], *trained = rows->fields[TRAINED], *views = rows->fields[VIEWS];
+    row->validation = strcmp(split, "validation") == 0;
+    if (!row->validation && strcmp(split, "test") != 0)
+        return wrong(rows, split, "test or validation", err);
+    row->trained = strcmp(trained, "1") == 0;
+    if ((!row->trained && strcmp(trained, "0") != 0) || (row->trained && !row->validation))
+        return wrong(rows, trained, "0, or 1 for a validation image", err);
+    row->views = views[0] >= '1' && views[0] <= '9' && views[1] == '\0' ? views[0] - '0' : 0;
+    return row->views > 0 ? ST_OK : wrong(rows, views, "a number of views from 1 to 9", err);
+}
+
+static enum status read_probabilities(const struct csv_rows *rows, int32_t classes, float *probabilities,
+                                      struct error *err)
+{
+    for (int32_t k = 0; k < classes; k++) {
+        const char *text = rows->fields[COLUMNS + k];
+        char *end;
+        const double value = strtod(text, &end);
+        if (*text == '\0' || *end != '\0' || !(value >= 0.0 && value <= 1.0))
+            return wrong(rows, text, "a probability from 0 to 1", err);
+        probabilities[k] = (float)value;
+    }
+    return ST_OK;
+}
+
+/* Rows and probabilities grow together. */
+static enum status make_room(struct predictions *predictions, int32_t capacities[2], struct error *err)
+{
+    struct predicted_image *rows = array_with_room(predictions->rows, predictions->count, &capacities[0],
+                                                   sizeof(*rows), "predictions", err);
+    if (rows == NULL)
+        return err->status;
+    predictions->rows = rows;
+    float *probabilities =
+        array_with_room(predictions->probabilities, predictions->count, &capacities[1],
+                        (size_t)predictions->classes * sizeof(*probabilities), "predictions", err);
+    if (probabilities == NULL)
+        return err->status;
+    predictions->probabilities = probabilities;
+    return ST_OK;
+}
+
+static enum status read_row(const struct csv_rows *rows, struct predictions *predictions, struct error *err)
+{
+    const int32_t wanted = COLUMNS + predictions->classes;
+    struct predicted_image *row = &predictions->rows[predictions->count];
+    float *probabilities =
+        predictions->probabilities + (size_t)predictions->count * (size_t)predictions->classes;
+    if (rows->field_count != wanted)
+        return error_set(err, ST_FORMAT, "%s:%lld: found %d fields, expected %d", rows->path,
+                         (long long)rows->line, (int)rows->field_count, (int)wanted);
+    row->image = rows->fields[IMAGE];
+    enum status st = read_hash(rows, &row->hash, err);
+    if (st == ST_OK)
+        st = read_split(rows, row, err);
+    if (st == ST_OK)
+        st = read_class(rows, CLASS, predictions, &row->truth, err);
+    if (st == ST_OK)
+        st = read_class(rows, PREDICTED, predictions, &row->predicted, err);
+    if (st == ST_OK)
+        st = read_probabilities(rows, predictions->classes, probabilities, err);
+    predictions->count += st == ST_OK;
+    return st;
+}
+
+static enum status read_rows(struct csv_rows *rows, struct predictions *predictions, struct error *err)
+{
+    int32_t capacities[2] = {0, 0};
+    bool more = true;
+    enum status st = read_head(rows, predictions, err);
+    while (st == ST_OK && more) {
+        st = csv_next(rows, &more, err);
+        if (st == ST_OK && more)
+            st = make_room(predictions, capacities, err);
+        if (st == ST_OK && more)
+            st = read_row(rows, predictions, err);
+    }
+    return st;
+}
+
+enum status predictions_read(const char *path, struct predictions *predictions, struct error *err)
+{
+    size_t length = 0;
+    *predictions = (struct predictions){0};
+    enum status st = file_read(path, &predictions->text, &length, err);
+    if (st != ST_OK)
+        return st;
+    hash_text(predictions->text, length, predictions->hash);
+    struct csv_rows rows = csv_open(path, predictions->text, length);
+    st = read_rows(&rows, predictions, err);
+    csv_close(&rows);
+    if (st != ST_OK)
+        predictions_free(predictions);
+    return st;
+}
+
+void predictions_free(struct predictions *predictions)
+{
+    free(predictions->class_names);
+    free(predictions->rows);
+    free(predictions->probabilities);
+    free(predictions->text);
+    *predictions = (struct predictions){0};
+}

@@ -1,0 +1,71 @@
+/* predictions.csv: what the model that a stage ends with answers to the test and the validation images, a row each.
+ *
+ *     image,hash,split,trained,views,class,predicted,p_cat,p_dog
+ *     photos/cat/1.jpg,xxh3:0123456789abcdef,test,0,6,cat,dog,0.25,0.75
+ *
+ * image      the file, as it was opened; of packed formats (IDX, CIFAR) its number from 0, through the training files,
+ *            then the test's
+ * hash       XXH3 of the image's pixels, as the network gets them before they are normalised
+ * split      "test" or "validation"; all test images come first
+ * trained    1: a validation image that was trained on in the end (train.use_validation), so that its answer measures
+ *            nothing; 0: an image that the network was never trained on
+ * views      in how many its answer was found (host/device/views.h): as many as of the test, or 1 of validation images
+ *            that the final fit trains on, or would have with more epochs
+ * class, predicted    the true class and the most probable one, by name
+ * p_NAME     the probability of each class, in the order of the network's outputs, calibrated (host/device/temperature.h)
+ *
+ * Comma-separated values by RFC 4180 (host/base/csv.h); probabilities have as many digits as give a float back. */
+#ifndef NASRUN_REPORT_PREDICTIONS_H
+#define NASRUN_REPORT_PREDICTIONS_H
+
+#include "host/base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PREDICTIONS_NAME "predictions.csv"
+
+enum { PREDICTIONS_HASH_LENGTH = 24 };
+
+struct predicted_image {
+    const char *image;
+    uint64_t hash;
+    bool validation, trained; /* neither: a test image */
+    int32_t views;
+    int32_t truth, predicted; /* classes */
+};
+
+struct predictions {
+    int32_t classes, count;
+    char **class_names; /* [classes] */
+    struct predicted_image *rows;
+    float *probabilities;               /* [count, classes] */
+    char *text;                         /* what a read one's texts lie in; NULL otherwise */
+    char hash[PREDICTIONS_HASH_LENGTH]; /* of the file: "xxh3:" and 16 hexadecimal digits */
+};
+
+/* "FOLDER/predictions.csv", or "FOLDER/predictions-<stage>.csv" for a stage from 0 on; malloc'd, NULL when out of
+ * memory. */
+char *predictions_path(const char *folder, int64_t stage);
+
+/* Writes the file atomically and sets predictions->hash. */
+enum status predictions_write(const char *path, struct predictions *predictions, struct error *err);
+
+/* Reads a file that anybody may have written: ST_FORMAT, with path and line, for all that is not as above. */
+enum status predictions_read(const char *path, struct predictions *predictions, struct error *err);
+/* Of one that was read; a zeroed one is allowed. */
+void predictions_free(struct predictions *predictions);
+
+/* Two models' answers to the same test images: `better` are right by the first alone, `worse` by the second alone; the
+ * difference of the accuracies, its interval of 95 %, and the probability that such a difference is chance, by
+ * McNemar's exact test (verdict.h). */
+struct comparison {
+    int32_t images;
+    int64_t better, worse;
+    double difference, low, high, p;
+};
+/* Images are paired by their hash and true class. ST_RANGE when the two have not the same test images, or none. */
+enum status predictions_compare(const struct predictions *first, const struct predictions *second,
+                                struct comparison *comparison, struct error *err);
+
+#endif

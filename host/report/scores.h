@@ -1,0 +1,41 @@
+/* How good probabilities are: their losses, whether they are as sure as they may be, and how well they put images in
+ * order. All by scikit-learn's definitions where it has one; probabilities[rows * classes], labels[rows]. */
+#ifndef NASRUN_REPORT_SCORES_H
+#define NASRUN_REPORT_SCORES_H
+
+#include "host/base/error.h"
+
+#include <stdint.h>
+
+enum { SCORES_BINS = 15, SCORES_TOP = 5 };
+
+struct scores {
+    double loss; /* mean of -log(probability of the true class) */
+    /* Expected calibration error (Guo et al. 2017): images by the probability of their answer in SCORES_BINS bins of
+     * equal width; mean over the images of how far a bin's accuracy is from its mean probability. */
+    double calibration_error;
+    double
+        top; /* share of images whose class is among the SCORES_TOP most probable; NAN with no more classes */
+};
+/* Without rows all are NAN. */
+struct scores scores_of(const float *probabilities, int32_t rows, int32_t classes, const int32_t *labels);
+
+/* A class against all others. */
+struct ranking {
+    double roc_auc;           /* area under the receiver operating characteristic; ties count half */
+    double average_precision; /* sum over the thresholds of precision times what recall gains there */
+};
+struct rankings {
+    struct ranking *of_class; /* [classes]; NAN where all images are of the class, or none is */
+    struct ranking macro,
+        weighted; /* means over the others, these weighted by their images; NAN without any */
+};
+/* ST_MEMORY only. */
+enum status rankings_make(struct rankings *rankings, const float *probabilities, int32_t rows,
+                          int32_t classes, const int32_t *labels, struct error *err);
+void rankings_free(struct rankings *rankings); /* a zeroed one is allowed */
+
+/* Wilson's interval of 95 % for `right` of `all`; 0 to 1 without any. */
+void scores_interval(int64_t right, int64_t all, double *low, double *high);
+
+#endif

@@ -1,0 +1,237 @@
+/* Models as C: names, texts, and that the same model gives the same bytes. For tests/scripts/csource.sh, which compiles
+ * them, `test_csource --write DIR` writes random networks in float32 and int8 as DIR/netN.c, DIR/main.c,
+ * which runs all of them, and DIR/images; `test_csource --compare FILE` compares what that printed with the
+ * networks' answers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "host/base/file.h"
+#include "host/csource/csource_write.h"
+#include "host/inference/fold.h"
+#include "host/net/start.h"
+#include "tests/support/random_model.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Networks, every second of one kind, of both kinds every second pair in int8. */
+enum { FILES = 100, IMAGES = 3 };
+
+/* Of float32; and of int8 against its evaluation in the same whole numbers. */
+static const double TOLERANCE = 1e-5;
+
+/* A model as it is written, with images and what it answers. */
+struct exported {
+    struct model model, folded;
+    struct plan plan;
+    struct quantisation quantisation;
+    struct evaluation evaluation;
+    uint8_t pixels[IMAGES * 3 * 16 * 16];
+    double answers[IMAGES * RANDOM_MODEL_CLASSES];
+};
+
+static void check(enum status st, const struct error *err)
+{
+    if (st != ST_OK)
+        fail_msg("%s", err->message);
+}
+
+static void make_exported(uint32_t number, struct exported *e)
+{
+    const bool coded = number / 2 % 2 == 1;
+    struct value_range ranges[GRAPH_MAX_LAYERS];
+    float probabilities[IMAGES * RANDOM_MODEL_CLASSES];
+    struct error err;
+    memset(e, 0, sizeof(*e));
+    random_model_make(number, &e->model);
+    const size_t bytes = random_model_pixels(&e->model), classes = (size_t)e->model.about.classes;
+    assert_true(IMAGES * bytes <= sizeof(e->pixels));
+    for (uint32_t i = 0; i < IMAGES; i++)
+        random_model_answer(&e->model, i, e->pixels + i * bytes, e->answers + i * classes);
+    check(fold_model(&e->model, &e->folded, &err), &err);
+    check(plan_make(&e->folded.graph, &e->plan, &err), &err);
+    e->evaluation = (struct evaluation){&e->folded, &e->plan, NULL};
+    if (!coded)
+        return;
+    for (int32_t i = 0; i < e->folded.graph.count; i++)
+        ranges[i] = (struct value_range){INFINITY, -INFINITY};
+    check(evaluate_images(&e->evaluation, e->pixels, IMAGES, probabilities, ranges, &err), &err);
+    check(quantise(&e->folded, ranges, &e->quantisation, &err), &err);
+    e->evaluation.quantisation = &e->quantisation;
+    check(evaluate_images(&e->evaluation, e->pixels, IMAGES, probabilities, NULL, &err), &err);
+    for (size_t i = 0; i < IMAGES * classes; i++)
+        e->answers[i] = (double)probabilities[i];
+}
+
+static void free_exported(struct exported *e)
+{
+    model_free(&e->model);
+    model_free(&e->folded);
+    plan_free(&e->plan);
+    quantisation_free(&e->quantisation);
+}
+
+static char *write_exported(const struct exported *e, const char *name, size_t *length)
+{
+    struct error err;
+    char *text;
+    check(csource_write(&e->evaluation, name, NULL, &text, length, &err), &err);
+    return text;
+}
+
+static void writes_the_same_bytes(void **state)
+{
+    (void)state;
+    for (uint32_t number = 4; number < 8; number += 2) {
+        struct exported e;
+        size_t length, other;
+        make_exported(number, &e);
+        char *first = write_exported(&e, "net", &length), *second = write_exported(&e, "net", &other);
+        assert_int_equal(length, other);
+        assert_memory_equal(first, second, length);
+        assert_int_equal(strlen(first), length);
+        assert_non_null(
+            strstr(first, "int net_classify(const unsigned char *image, float *probabilities);\n"));
+        assert_non_null(strstr(first, "\"class \\0421\\042, \\303\\251\","));
+        free(first);
+        free(second);
+        free_exported(&e);
+    }
+}
+
+static void names_are_c(void **state)
+{
+    static const char *const cases[][2] = {{"digits.c", "digits"},
+                                           {"/a.b/my net-2.c", "my_net_2"},
+                                           {"7.c", "n7"},
+                                           {"x", "x"},
+                                           {"dir/\xc3\xa9t\xc3\xa9.c", "__t__"},
+                                           {".c", "_c"}};
+    char name[CSOURCE_NAME];
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        csource_name(cases[i][0], name);
+        assert_string_equal(name, cases[i][1]);
+    }
+    csource_name("0123456789012345678901234567890123456789012345678901234567890123456789.c", name);
+    assert_int_equal(strlen(name), CSOURCE_NAME - 1);
+}
+
+/* ---- for the script ---- */
+
+static int write_file(const char *folder, const char *name, const void *bytes, size_t length)
+{
+    struct error err;
+    char *path = file_join(folder, name);
+    assert_non_null(path);
+    const enum status st = file_write_atomic(path, bytes, length, &err);
+    free(path);
+    return st == ST_OK ? 0 : (fprintf(stderr, "%s\n", err.message), 2);
+}
+
+/* All networks in one program: it reads the images in order and writes the probabilities. */
+static int write_files(const char *folder)
+{
+    char *main_text, *images;
+    size_t main_length, images_length;
+    FILE *main_file = open_memstream(&main_text, &main_length),
+         *image_file = open_memstream(&images, &images_length);
+    assert_true(main_file != NULL && image_file != NULL);
+    int failed = 0;
+    fputs("#include <stdio.h>\n", main_file);
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t number = 0; number < FILES; number++) {
+            struct exported e;
+            size_t length;
+            char name[32], file[40];
+            make_exported(number, &e);
+            const size_t bytes = random_model_pixels(&e.model);
+            snprintf(name, sizeof(name), "net%u", (unsigned)number);
+            snprintf(file, sizeof(file), "%s.c", name);
+            if (pass == 1) {
+                fprintf(main_file, "    run(%s_classify, %zu, %d);\n", name, bytes, e.model.about.classes);
+                free_exported(&e);
+                continue;
+            }
+            char *text = write_exported(&e, name, &length);
+            failed = failed != 0 ? failed : write_file(folder, file, text, length);
+            fprintf(main_file, "int %s_classify(const unsigned char *image, float *probabilities);\n", name);
+            /* planes become channels side by side */
+            const size_t channels = (size_t)e.model.graph.layers[0].shape.c, plane = bytes / channels;
+            for (size_t i = 0; i < IMAGES * bytes; i++)
+                fputc(e.pixels[i / bytes * bytes + i % channels * plane + i % bytes / channels], image_file);
+            free(text);
+            free_exported(&e);
+        }
+        if (pass == 0)
+            fprintf(
+                main_file,
+                "static void run(int (*classify)(const unsigned char *, float *), unsigned long bytes, int "
+                "classes)\n"
+                "{\n    unsigned char image[%d];\n    float probabilities[%d];\n"
+                "    for (int i = 0; i < %d; i++) {\n"
+                "        if (fread(image, 1, bytes, stdin) != bytes)\n            return;\n"
+                "        classify(image, probabilities);\n"
+                "        fwrite(probabilities, sizeof(float), (unsigned long)classes, stdout);\n    }\n}\n\n"
+                "int main(void)\n{\n",
+                3 * 16 * 16, RANDOM_MODEL_CLASSES, IMAGES);
+    }
+    fputs("    return fflush(stdout);\n}\n", main_file);
+    fclose(main_file);
+    fclose(image_file);
+    failed = failed != 0 ? failed : write_file(folder, "main.c", main_text, main_length);
+    failed = failed != 0 ? failed : write_file(folder, "images", images, images_length);
+    free(main_text);
+    free(images);
+    return failed;
+}
+
+static int compare_file(const char *path)
+{
+    char *bytes;
+    size_t length, at = 0;
+    struct error err;
+    double largest = 0.0;
+    if (file_read(path, &bytes, &length, &err) != ST_OK)
+        return fprintf(stderr, "%s\n", err.message), 2;
+    for (uint32_t number = 0; number < FILES; number++) {
+        struct exported e;
+        make_exported(number, &e);
+        for (int32_t i = 0; i < IMAGES * e.model.about.classes; i++, at += sizeof(float)) {
+            float found = NAN;
+            if (at + sizeof(float) <= length)
+                memcpy(&found, bytes + at, sizeof(found));
+            const double difference = fabs((double)found - e.answers[i]);
+            largest = difference <= largest ? largest : difference;
+            if (!(difference <= TOLERANCE))
+                return fprintf(stderr, "%s: net%u, value %d: found %.9g, expected %.9g\n", path,
+                               (unsigned)number, i, (double)found, e.answers[i]),
+                       1;
+        }
+        free_exported(&e);
+    }
+    free(bytes);
+    if (at != length)
+        return fprintf(stderr, "%s: found %zu bytes, expected %zu\n", path, length, at), 1;
+    printf("%d files, largest difference %.2g\n", FILES, largest);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(writes_the_same_bytes),
+        cmocka_unit_test(names_are_c),
+    };
+    if (argc == 3 && strcmp(argv[1], "--write") == 0)
+        return write_files(argv[2]);
+    if (argc == 3 && strcmp(argv[1], "--compare") == 0)
+        return compare_file(argv[2]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,265 @@
+#include "tools/export/proof.h"
+
+#include "host/base/file.h"
+#include "host/base/random.h"
+#include "host/inference/fold.h"
+#include "spec/spec.h"
+#include "tools/common/predictor.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the run's data ---- */
+
+static enum status load_data(const char *run_folder, struct proof *proof, struct error *err)
+{
+    const struct data_way way = {0};
+    struct job job = {0};
+    char *path = file_join(run_folder, "job.cfg");
+    if (path == NULL)
+        return error_memory(err, run_folder, strlen(run_folder));
+    enum status st = spec_read(path, NULL, 0, &job, err);
+    if (st == ST_OK)
+        st = data_load(&job.dataset, job.seed, &way, &proof->data, err);
+    proof->has_data = st == ST_OK && proof->data.sample_count[SPLIT_TEST] > 0;
+    proof->why = *err;
+    spec_free(&job);
+    free(path);
+    return st == ST_MEMORY ? st : ST_OK;
+}
+
+/* The network's images are those of the data. */
+static enum status check_data(const struct proof *proof, struct error *err)
+{
+    const struct shape image = proof->model.graph.layers[0].shape;
+    const struct dataset *data = &proof->data;
+    if (!proof->has_data || (data->channels == image.c && data->height == image.h && data->width == image.w &&
+                             data->classes == proof->model.about.classes))
+        return ST_OK;
+    return error_set(
+        err, ST_FORMAT,
+        "the run's data have images of %d x %d x %d and %d classes, expected %d x %d x %d and %d",
+        data->channels, data->height, data->width, data->classes, image.c, image.h, image.w,
+        proof->model.about.classes);
+}
+
+size_t proof_image_bytes(const struct proof *proof)
+{
+    const struct shape image = proof->folded.graph.layers[0].shape;
+    return (size_t)image.c * (size_t)image.h * (size_t)image.w;
+}
+
+int32_t proof_test_images(const struct proof *proof)
+{
+    return proof->has_data ? proof->data.sample_count[SPLIT_TEST] : PROOF_COMPARED;
+}
+
+void proof_take_sample(struct proof *proof, int32_t place, int32_t sample)
+{
+    const size_t bytes = proof_image_bytes(proof);
+    memcpy(proof->pixels + bytes * (size_t)place, proof->data.pixels + bytes * (size_t)sample, bytes);
+}
+
+int32_t proof_take(struct proof *proof, int32_t first)
+{
+    const int32_t left = proof_test_images(proof) - first, count = left < PROOF_BATCH ? left : PROOF_BATCH;
+    if (!proof->has_data) {
+        for (size_t i = 0; i < proof_image_bytes(proof) * (size_t)count; i++)
+            proof->pixels[i] = (uint8_t)random_draw(0, RANDOM_TEST, i, 0).v[0];
+        return count;
+    }
+    for (int32_t i = 0; i < count; i++)
+        proof_take_sample(proof, i, proof->data.samples[SPLIT_TEST][first + i]);
+    return count;
+}
+
+/* ---- the model on devices ---- */
+
+/* A predictor of the model, which is the proof's again after give_back. */
+static enum status lend(struct proof *proof, const struct device_ops *ops, int32_t batch, struct predictor *p,
+                        struct error *err)
+{
+    *p = (struct predictor){.model = proof->model};
+    proof->model = (struct model){0};
+    return predictor_open(p, ops, batch, 1, err);
+}
+
+static void give_back(struct proof *proof, struct predictor *p)
+{
+    proof->model = p->model;
+    p->model = (struct model){0};
+    predictor_close(p);
+}
+
+static enum status ask_reference(struct proof *proof, struct error *err)
+{
+    struct predictor p;
+    const size_t bytes = proof_image_bytes(proof), classes = (size_t)proof->folded.about.classes;
+    const int32_t images = proof_take(proof, 0);
+    proof->compared = images < PROOF_COMPARED ? images : PROOF_COMPARED;
+    enum status st = lend(proof, &ref_device_ops, PROOF_COMPARED, &p, err);
+    if (st == ST_OK) {
+        memcpy(p.pixels, proof->pixels, bytes * (size_t)proof->compared);
+        st = predictor_run(&p, proof->compared, err);
+    }
+    if (st == ST_OK)
+        memcpy(proof->expected, p.answers, (size_t)proof->compared * classes * sizeof(*p.answers));
+    give_back(proof, &p);
+    return st;
+}
+
+static enum status test_model(struct proof *proof, struct error *err)
+{
+    struct predictor p;
+    struct outcome outcome = {0};
+    const size_t bytes = proof_image_bytes(proof);
+    enum status st = lend(proof, &cpu_device_ops, PROOF_BATCH, &p, err);
+    for (int32_t first = 0; st == ST_OK && first < proof_test_images(proof); first += PROOF_BATCH) {
+        const int32_t count = proof_take(proof, first);
+        memcpy(p.pixels, proof->pixels, bytes * (size_t)count);
+        st = predictor_run(&p, count, err);
+        if (st == ST_OK)
+            proof_count(proof, p.answers, first, count, &outcome);
+    }
+    give_back(proof, &p);
+    proof->float_accuracy =
+        outcome.tested > 0 ? (double)outcome.correct / (double)outcome.tested : (double)NAN;
+    return st;
+}
+
+static enum status make_room(struct proof *proof, struct error *err)
+{
+    const size_t bytes = proof_image_bytes(proof), classes = (size_t)proof->folded.about.classes;
+    proof->pixels = calloc(PROOF_BATCH, bytes);
+    proof->answers = calloc(PROOF_BATCH * classes, sizeof(*proof->answers));
+    proof->expected = calloc(PROOF_COMPARED * classes, sizeof(*proof->expected));
+    return proof->pixels != NULL && proof->answers != NULL && proof->expected != NULL
+               ? ST_OK
+               : error_memory(err, "images", PROOF_BATCH * bytes);
+}
+
+enum status proof_open(const char *run_folder, struct proof *proof, struct error *err)
+{
+    *proof = (struct proof){.float_accuracy = (double)NAN};
+    enum status st = predictor_load(run_folder, &proof->model, err);
+    if (st == ST_OK)
+        st = load_data(run_folder, proof, err);
+    if (st == ST_OK)
+        st = check_data(proof, err);
+    if (st == ST_OK)
+        st = fold_model(&proof->model, &proof->folded, err);
+    if (st == ST_OK)
+        st = plan_make(&proof->folded.graph, &proof->plan, err);
+    if (st == ST_OK)
+        st = make_room(proof, err);
+    return st == ST_OK ? ask_reference(proof, err) : st;
+}
+
+void proof_close(struct proof *proof)
+{
+    model_free(&proof->model);
+    model_free(&proof->folded);
+    plan_free(&proof->plan);
+    quantisation_free(&proof->quantisation);
+    data_free(&proof->data);
+    free(proof->pixels);
+    free(proof->answers);
+    free(proof->expected);
+    free(proof->coded);
+}
+
+/* ---- int8 ---- */
+
+static enum status measure_ranges(struct proof *proof, struct value_range *ranges, struct error *err)
+{
+    const struct evaluation evaluation = {&proof->folded, &proof->plan, NULL};
+    const int32_t there = proof->data.sample_count[SPLIT_TRAIN];
+    const int32_t wanted = there < PROOF_MEASURED ? there : PROOF_MEASURED;
+    enum status st = ST_OK;
+    for (int32_t i = 0; i < proof->folded.graph.count; i++)
+        ranges[i] = (struct value_range){INFINITY, -INFINITY};
+    for (int32_t first = 0; st == ST_OK && first < wanted; first += PROOF_BATCH) {
+        const int32_t count = wanted - first < PROOF_BATCH ? wanted - first : PROOF_BATCH;
+        for (int32_t i = 0; i < count; i++)
+            proof_take_sample(proof, i, proof->data.samples[SPLIT_TRAIN][first + i]);
+        st = evaluate_images(&evaluation, proof->pixels, count, proof->answers, ranges, err);
+    }
+    return st;
+}
+
+static enum status evaluate_codes(struct proof *proof, struct error *err)
+{
+    const struct evaluation evaluation = {&proof->folded, &proof->plan, &proof->quantisation};
+    proof->coded = calloc(PROOF_COMPARED * (size_t)proof->folded.about.classes, sizeof(*proof->coded));
+    if (proof->coded == NULL)
+        return error_memory(err, "answers", PROOF_COMPARED);
+    proof_take(proof, 0);
+    return evaluate_images(&evaluation, proof->pixels, proof->compared, proof->coded, NULL, err);
+}
+
+enum status proof_measure(struct proof *proof, struct error *err)
+{
+    if (!proof->has_data)
+        return error_set(err, ST_NONE, "int8 needs the run's training images: %.300s", proof->why.message);
+    struct value_range *ranges = calloc((size_t)proof->folded.graph.count, sizeof(*ranges));
+    if (ranges == NULL)
+        return error_memory(err, "ranges", (size_t)proof->folded.graph.count);
+    enum status st = measure_ranges(proof, ranges, err);
+    if (st == ST_OK)
+        st = quantise(&proof->folded, ranges, &proof->quantisation, err);
+    if (st == ST_OK)
+        st = evaluate_codes(proof, err);
+    if (st == ST_OK)
+        st = test_model(proof, err);
+    free(ranges);
+    return st;
+}
+
+/* ---- outcomes ---- */
+
+enum status proof_compare(const struct proof *proof, const float *answers, const float *wanted,
+                          struct outcome *outcome, struct error *err)
+{
+    double largest = 0.0;
+    for (int32_t i = 0; i < proof->compared * proof->folded.about.classes; i++) {
+        const double off = fabs((double)answers[i] - (double)wanted[i]);
+        const double difference = fabs((double)answers[i] - (double)proof->expected[i]);
+        largest = off <= largest ? largest : off; /* NaN, too */
+        outcome->difference = difference <= outcome->difference ? outcome->difference : difference;
+    }
+    return largest <= PROOF_MOST_DIFFERENCE
+               ? ST_OK
+               : error_set(err, ST_FORMAT, "%s it differs from the model by %g, expected at most %g",
+                           outcome->how, largest, PROOF_MOST_DIFFERENCE);
+}
+
+void proof_count(const struct proof *proof, const float *answers, int32_t first, int32_t count,
+                 struct outcome *outcome)
+{
+    const int32_t classes = proof->folded.about.classes;
+    for (int32_t i = 0; proof->has_data && i < count; i++) {
+        const float *row = answers + (size_t)i * (size_t)classes;
+        int32_t best = 0;
+        for (int32_t k = 1; k < classes; k++)
+            best = row[k] > row[best] ? k : best;
+        outcome->correct += best == proof->data.labels[proof->data.samples[SPLIT_TEST][first + i]];
+        outcome->tested++;
+    }
+}
+
+enum status proof_evaluate(struct proof *proof, const struct evaluation *evaluation, struct outcome *outcome,
+                           struct error *err)
+{
+    const float *wanted = evaluation->quantisation != NULL ? proof->coded : proof->expected;
+    enum status st = ST_OK;
+    for (int32_t first = 0; st == ST_OK && first < proof_test_images(proof); first += PROOF_BATCH) {
+        const int32_t count = proof_take(proof, first);
+        st = evaluate_images(evaluation, proof->pixels, count, proof->answers, NULL, err);
+        if (st == ST_OK && first == 0)
+            st = proof_compare(proof, proof->answers, wanted, outcome, err);
+        if (st == ST_OK)
+            proof_count(proof, proof->answers, first, count, outcome);
+    }
+    return st;
+}
