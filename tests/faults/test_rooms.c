@@ -3,6 +3,7 @@
  * folder, reports and plots.
  * They end with one line and the status of that line, or as if nothing had been. */
 #include "host/base/file.h"
+#include "host/base/library.h"
 #include "host/journal/journal.h"
 #include "host/machine/weight_cache.h"
 #include "host/onnx/onnx_write.h"
@@ -18,6 +19,7 @@
 #include "tests/support/tiny_job.h"
 #include "tests/support/tiny_task.h"
 
+#include <dlfcn.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -176,7 +178,8 @@ static enum status write_journal(void *context, struct error *err)
     const char *path = context;
     struct journal journal = {.fd = -1};
     struct journal_lines lines = {0};
-    const bool keep[3] = {true, false, true};
+    static const char *const events[3] = {"run", "morph", "epoch"}; /* the last is flushed later */
+    static const bool keep[3] = {true, false, true};
     char text[300];
     snprintf(text, sizeof(text), "%s.damaged", path);
     remove(path);
@@ -185,7 +188,7 @@ static enum status write_journal(void *context, struct error *err)
     for (int i = 0; i < 3 && st == ST_OK; i++) {
         cJSON *fields = cJSON_CreateObject();
         assert_non_null(fields);
-        assert_non_null(cJSON_AddStringToObject(fields, "event", i == 0 ? "run" : "epoch"));
+        assert_non_null(cJSON_AddStringToObject(fields, "event", events[i]));
         st = journal_append(&journal, fields, 1.0, err);
     }
     if (st == ST_OK)
@@ -231,7 +234,7 @@ static enum status keep_model(void *context, struct error *err)
     if (st == ST_OK)
         st = model_load(kept->path, &again, err);
     if (st == ST_OK)
-        st = onnx_write(&again, &bytes, &length, err);
+        st = onnx_write(&again, NULL, NULL, &bytes, &length, err);
     free(bytes);
     model_free(&again);
     return st;
@@ -466,6 +469,22 @@ static void test_devices(void **state)
 
 /* ---- before a run ---- */
 
+static enum status find_library(void *context, struct error *err)
+{
+    void *library;
+    enum status st = library_load(context, &library, err);
+    if (st == ST_OK)
+        dlclose(library);
+    return st;
+}
+
+static void test_library(void **state)
+{
+    char name[] = "libz.so.1";
+    (void)state;
+    assert_true(play("a library", 2, find_library, name) > 1);
+}
+
 static enum status run_dry(void *context, struct error *err)
 {
     const struct tiny_job *tiny = context;
@@ -576,9 +595,11 @@ static void test_other_ways(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_named_classes), cmocka_unit_test(test_list),    cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_job),           cmocka_unit_test(test_journal), cmocka_unit_test(test_model),
-        cmocka_unit_test(test_devices),       cmocka_unit_test(test_dry_run), cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_named_classes), cmocka_unit_test(test_list),
+        cmocka_unit_test(test_cache),         cmocka_unit_test(test_job),
+        cmocka_unit_test(test_journal),       cmocka_unit_test(test_model),
+        cmocka_unit_test(test_devices),       cmocka_unit_test(test_dry_run),
+        cmocka_unit_test(test_library),       cmocka_unit_test(test_folder),
         cmocka_unit_test(test_other_ways),    cmocka_unit_test(test_report),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
