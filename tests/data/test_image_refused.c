@@ -1,5 +1,5 @@
-/* Images that are no images, or of a kind that nasrun doesn't read, a few bytes each: what is said of them. And images of
- * all kinds whose decoding is stopped. */
+/* Images that are no images, or of a kind that nasrun doesn't read, a few bytes each: what is said of them. And images
+ * of all kinds whose decoding is stopped. */
 #include "host/base/file.h"
 #include "host/data/data_internal.h"
 #include "host/data/images.h"

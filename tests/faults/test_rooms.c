@@ -1,7 +1,7 @@
 /* What rooms do under calls of the C library that fail, one in each round, at each place: data in formats that no other
- * of these tests reads, jobs, journals, models, trainings on two devices, inheritance, the cache of weights, dry runs, the run's
- * folder, reports and plots.
- * They end with one line and the status of that line, or as if nothing had been. */
+ * of these tests reads, jobs, journals, models, trainings on two devices, inheritance, the cache of weights, dry runs,
+ * libraries that are looked for, the run's folder, reports and plots. They end with one line and the status of that
+ * line, or as if nothing had been. */
 #include "host/base/file.h"
 #include "host/base/library.h"
 #include "host/journal/journal.h"
