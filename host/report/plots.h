@@ -32,7 +32,8 @@ enum status plot_reliability(struct picture *picture, const struct predictions *
 enum status plot_precision(struct picture *picture, const struct predictions *predictions,
                            const struct rankings *rankings, struct error *err);
 
-/* Which model came from which, by what, and what that brought. Of very many the best, with those that they come from. */
+/* Which model came from which, by what, and what that brought. Of very many the best, with those that they come from.
+ * */
 enum status plot_family(struct picture *picture, const struct history *history, struct error *err);
 
 /* A network from its image to its classes; `graph` is inferred. */

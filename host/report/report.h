@@ -33,6 +33,10 @@ enum status report_print(const char *run_folder, FILE *out, struct error *err);
  * that was published last, malloc'd, NULL when out of memory; NULL otherwise. */
 bool report_knows_model(const char *run_folder, int64_t id, const char *hash, char **expected);
 
+/* Whether a predictions.csv of that hash (predictions.h) is what a stage wrote of that model; also where the journal
+ * can't be read. */
+bool report_knows_predictions(const char *run_folder, int64_t id, const char *hash);
+
 struct plot_request {
     const char *folder; /* made if need be; NULL: plots/ of the run folder */
     enum plot_format format;
