@@ -47,9 +47,6 @@ void data_reliability(FILE *out, const struct predictions *predictions);
 void data_learning(FILE *out, const struct history *history);
 void data_progress(FILE *out, const struct history *history);
 
-/* "folder/NAME[-stage].png", or as is asked for; malloc'd, NULL when out of memory. */
-char *plots_path(const struct plot_request *request, const char *name, int64_t stage);
-
 /* What the plots of a tested stage are made of. */
 struct plots_stage {
     const struct history *history;

@@ -43,6 +43,9 @@ struct plot_request {
     uint32_t missing; /* set: the first character that no font here has; 0: none */
 };
 
+/* "folder/NAME[-number].png", or as is asked for; without a number below 0; malloc'd, NULL when out of memory. */
+char *report_plot_path(const struct plot_request *request, const char *name, int64_t number);
+
 /* Of several runs together: the table of budgets and seeds with each two runs compared, to a stream; and the plot of
  * accuracy against budget, budgets.png, into the request's folder. ST_RANGE when no stage has been tested. */
 enum status report_print_several(char *const *run_folders, int32_t count, FILE *out, struct error *err);

@@ -7,6 +7,8 @@ static const struct command_option plot_options[] = {
      "write the plots into that folder, and nothing into RUN"},
     {PLOT_OPTION_FORMAT, 0, "format", "KIND", WORDS_NONE,
      "png, which is the default, svg, pdf, or csv: the numbers that are drawn"},
+    {PLOT_OPTION_ERRORS, 0, "errors", NULL, WORDS_NONE,
+     "instead a sheet of images for each class, errors-NUMBER.png; the data are read"},
     {0},
 };
 static const struct command_option report_options[] = {
@@ -69,6 +71,7 @@ static const char *const predict_uses[] = {"[OPTION ...] RUN PATH ...", "[OPTION
 static const struct command_example plot_examples[] = {
     {"nasplot runs/photos", "the plots are in runs/photos/plots"},
     {"nasplot --format=pdf --out=thesis runs/photos", "for print"},
+    {"nasplot --errors runs/photos", "which images it gets wrong"},
     {"nasplot --out=table runs/a-*", "accuracy against budget, of several runs"},
     {"nasplot --out=plots /archive/photos", "of a run that may not be written to"},
     {0},
@@ -148,6 +151,12 @@ const struct command nasplot_command = {
         "which) and plots/network.png (the best one); by predictions.csv, when it is there, "
         "plots/reliability.png\n"
         "and plots/precision.png.\n"
+        "\n"
+        "With --errors it reads the run's data and draws, for each class, test images that were rightly "
+        "found,\n"
+        "falsely found and missed, with their probabilities and files, and below each the training image "
+        "that\n"
+        "is most like it (by the values of its pixels; left out where that would take minutes).\n"
         "\n"
         "Of several runs one plot, plots/budgets.png in the present folder: accuracy on the test images "
         "against\n"
