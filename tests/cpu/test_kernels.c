@@ -299,7 +299,8 @@ static void check_loss(enum cpu_type type, int32_t index, int32_t rows, int32_t 
     kernel_check_close(metrics[METRIC_CORRECT], correct, 0.0, "correct", index, 0);
     kernel_check_close(metrics[METRIC_SAMPLES], 3.0 + valid, 0.0, "samples", index, 0);
     kernel_check_padding(s, dlogits, "dlogits");
-    kernel_free(weights);
+    if (weights != NULL)
+        kernel_free(weights);
     kernel_free(scratch);
     kernel_free(labels);
     kernel_free(probabilities);
