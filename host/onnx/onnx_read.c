@@ -13,7 +13,7 @@
 _Static_assert(ONNX_CHANNELS == sizeof(((struct model_about *)0)->mean) / sizeof(float),
                "one mean a channel");
 
-enum { OLDEST_OPSET = 7, MOST_NODES = 12 * GRAPH_MAX_LAYERS };
+enum { OLDEST_OPSET = 7, MOST_NODES = 8 * GRAPH_MAX_LAYERS };
 
 /* ---- values by name ---- */
 

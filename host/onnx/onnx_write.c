@@ -13,7 +13,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "raw_data is little-en
 enum {
     IR_VERSION = 7,
     OPSET = 13,
-    NODES_OF_LAYER = 9, /* of one layer, at most */
+    NODES_OF_LAYER = 7, /* of one layer, at most */
     TENSORS_OF_LAYER = 6,
     NODES_BESIDE = 6, /* normalisation, temperature and softmax */
     CONSTANTS = 4,

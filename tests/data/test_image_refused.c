@@ -1,7 +1,8 @@
-/* Images that are no images, or of a kind that nasrun doesn't read, a few bytes each: what is said of them. And images of
- * all kinds whose decoding is stopped. */
+/* Images that are no images, or of a kind that nasrun doesn't read, a few bytes each: what is said of them. And images
+ * of all kinds whose decoding is stopped. */
 #include "host/base/file.h"
 #include "host/data/data_internal.h"
+#include "host/data/images.h"
 #include "tests/support/data_files.h"
 
 #include <setjmp.h>
@@ -159,10 +160,13 @@ static void test_asked(void **state)
     char *folder = data_files_folder(), *path = file_join(folder, "a.png");
     assert_non_null(path);
     data_files_png_plain(folder, "a.png", 4, 4, 1, 2, 3);
-    assert_int_equal(data_read_image(path, 3, 4, 4, "pad", pixels, &err), ST_OK);
-    assert_int_equal(data_read_image(path, 2, 4, 4, "pad", pixels, &err), ST_RANGE);
+    struct image_reader *reader;
+    assert_int_equal(image_reader_new(3, 4, 4, "pad", &reader, &err), ST_OK);
+    assert_int_equal(image_reader_read(reader, path, pixels, &err), ST_OK);
+    image_reader_free(reader);
+    assert_int_equal(image_reader_new(2, 4, 4, "pad", &reader, &err), ST_RANGE);
     assert_non_null(strstr(err.message, "2 channels asked for, expected 1 or 3"));
-    assert_int_equal(data_read_image(path, 3, 4, 4, "bend", pixels, &err), ST_RANGE);
+    assert_int_equal(image_reader_new(3, 4, 4, "bend", &reader, &err), ST_RANGE);
     assert_string_equal(err.message, "dataset fit \"bend\": expected stretch, crop or pad");
     assert_int_equal(image_check_pixels("b", &large, 1050, &err), ST_OK);
     assert_int_equal(image_check_pixels("b", &large, 1049, &err), ST_FORMAT);

@@ -8,7 +8,7 @@ keys=$("$bin/nasrun" --print-spec | sed -n 's/^\([a-z_.0-9]*\) (.*/\1/p')
 check "few keys are known: $keys" [ "$(echo "$keys" | wc -l)" -gt 40 ]
 
 # ---- what is in them ----
-options_of() { "$bin/$1" --help | sed -n 's/^  .*\(--[a-z-]*\).*  .*/\1/p'; }
+options_of() { "$bin/$1" --help | sed -n 's/^  .*\(--[a-z0-9-]*\).*  .*/\1/p'; }
 for program in $programs; do
     page=$share/man/man1/$program.1
     check "$program: there is no manual page" [ -s "$page" ]
