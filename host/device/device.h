@@ -81,8 +81,7 @@ struct dataset_view {
     const uint8_t *pixels;       /* count x channels x height x width */
     const int32_t *labels;       /* count, in [0, classes) */
     float mean[4], deviation[4]; /* per channel, of value / 255, training part only */
-    const float
-        *class_weights; /* [classes], what the loss of each class is multiplied by; copied; NULL: none */
+    const float *class_weights;  /* [classes]: what a class's loss is multiplied by; copied; NULL: none */
 };
 
 /* What the optimizer takes a trained tensor for. */

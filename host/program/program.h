@@ -47,8 +47,9 @@
  *   loss          logits, labels -> metrics[, probabilities [N,K,1,1]][, dlogits].  Per valid row: cross-entropy
  *                 against (1 - s) * one-hot + s / K, s = `smoothing`, each class's part multiplied by (1 - p)^`focal`,
  *                 all by the label's weight of the dataset where `weighted` holds; dlogits is its derivative over
- *                 step.valid, without both (p - target) / step.valid; 0 in rows that are not valid. metrics accumulate, in double: METRIC_* below. A row is correct when its
- *                 largest logit, of equals the first, is the label's.
+ *                 step.valid, without both (p - target) / step.valid; 0 in rows that are not valid. metrics accumulate,
+ *                 in double: METRIC_* below. A row is correct when its largest logit, of equals the first, is the
+ *                 label's.
  *   all_reduce    The gradients of the trained weights `reduce.first` to `reduce.last` of the weight table become
  *                 their mean over the members of the bound group. Stands behind the last operation that writes one of
  *                 them, so that a device may send them while the backward pass goes on. Only in programs lowered for

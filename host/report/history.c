@@ -506,6 +506,7 @@ void history_free(struct history *history)
     free(history->devices);
     free(history->data.least_class);
     free(history->data.most_class);
+    free(history->fingerprint);
     free(history->version);
     free(history->precision);
     free(history->class_names);

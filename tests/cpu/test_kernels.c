@@ -299,7 +299,8 @@ static void check_loss(enum cpu_type type, int32_t index, int32_t rows, int32_t 
     kernel_check_close(metrics[METRIC_CORRECT], correct, 0.0, "correct", index, 0);
     kernel_check_close(metrics[METRIC_SAMPLES], 3.0 + valid, 0.0, "samples", index, 0);
     kernel_check_padding(s, dlogits, "dlogits");
-    kernel_free(weights);
+    if (weights != NULL)
+        kernel_free(weights);
     kernel_free(scratch);
     kernel_free(labels);
     kernel_free(probabilities);
@@ -426,7 +427,8 @@ static void check_gather(enum cpu_type type, int32_t index, int32_t channels, in
     for (int32_t i = 0; i < IMAGES - 3; i++)
         samples[i] = (i * 5 + 2) % IMAGES;
     const struct dataset_view view = {
-        IMAGES, channels, height, width, 10, pixels, all_labels, {.5f, .4f, .3f, .2f}, {.25f, .3f, .2f, .1f}, NULL};
+        IMAGES, channels, height, width, 10, pixels, all_labels, {.5f, .4f, .3f, .2f}, {.25f, .3f, .2f, .1f},
+        NULL};
     const struct augment augment = {4, 1, 5};
     const struct augment *wanted = index % 2 ? &augment : NULL;
     const struct step step = {.seed = 5,

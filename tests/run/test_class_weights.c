@@ -13,7 +13,7 @@
 
 enum { CLASSES = 4, IMAGES = 12 };
 
-/* Six images of the first class, two of the second, one of the third, none of the last; three others are for the test. */
+/* Six images of the first class, two of the second, one of the third, none of the last; three more are for the test. */
 static int32_t labels[IMAGES] = {0, 0, 0, 0, 0, 0, 1, 1, 2, 3, 3, 3};
 static int32_t training[] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
 static char *names[] = {"cat", "a=b", "dog", "none"};
