@@ -303,7 +303,7 @@ $(BUILD)/tests/faults/%.so: tests/faults/%.c
 FAILING_CALLS := malloc calloc realloc aligned_alloc strdup strndup open_memstream fopen fdopen opendir fdopendir readdir read write fwrite \
 	fread ferror fseek fsync fdatasync ftruncate fstat stat lstat flock mkdir rename unlink unlinkat pthread_create open openat fcntl \
 	png_create_info_struct cJSON_Parse cJSON_ParseWithLength config_read_string config_setting_set_string cairo_status \
-	cairo_surface_write_to_png_stream dnnl_primitive_execute DGifOpen jpeg_read_header gzerror gzread
+	cairo_surface_write_to_png_stream dnnl_primitive_execute DGifOpen jpeg_read_header gzerror gzread utf8proc_map
 $(BUILD)/tests/faults/test_%: $(BUILD)/tests/faults/test_%.o $(BUILD)/tests/faults/failing.o $(TEST_COMMON:%.c=$(BUILD)/%.o) $(LIBRARY)
 	$(CC) $(CFLAGS_ALL) $(FAILING_CALLS:%=-Wl,--wrap=%) $^ -o $@ $(LIBS) -lcmocka
 

@@ -165,6 +165,26 @@ static enum status check_baseline(const struct job *job, const struct spec_locat
                        "false, as search.strategy is \"none\"");
 }
 
+/* One word, or classes with their weights. */
+static enum status check_class_weights(const struct job *job, const struct spec_location *locations,
+                                       struct error *err)
+{
+    static const char key[] = "train.class_weights";
+    const struct job_strings *list = &job->train.class_weights;
+    char found[SPEC_TEXT_MAX], *end;
+    for (int i = 0; i < list->count; i++) {
+        const char *text = list->items[i], *equals = strrchr(text, '=');
+        const double weight = equals != NULL ? strtod(equals + 1, &end) : 0.0;
+        snprintf(found, sizeof(found), "\"%.200s\"%s", text, equals == NULL ? " among others" : "");
+        if (equals == NULL && list->count > 1)
+            return spec_refuse(err, ST_RANGE, &locations[spec_index(key)], key, found, "it alone");
+        if (equals != NULL && (*end != '\0' || !(weight >= 0.0 && weight <= 1e6)))
+            return spec_refuse(err, ST_RANGE, &locations[spec_index(key)], key, found,
+                               "a weight from 0 to 1000000 behind the \"=\"");
+    }
+    return ST_OK;
+}
+
 /* Nor between values of a key. */
 static enum status check_ranges(const struct job *job, const struct spec_location *locations,
                                 struct error *err)
@@ -244,6 +264,8 @@ enum status spec_check(struct job *job, const struct spec_location locations[SPE
         st = check_views(job, locations, err);
     if (st == ST_OK)
         st = check_hold(job, locations, err);
+    if (st == ST_OK)
+        st = check_class_weights(job, locations, err);
     if (st == ST_OK)
         st = check_devices(job, locations, err);
     if (st == ST_OK)

@@ -115,10 +115,13 @@ enum status spec_value_number(const struct spec_assignment *a, const config_sett
 }
 
 /* Whether `text` is the choice, or one of those that a choice ending in ":N" stands for: a number of up to
- * four digits in the place of the N. */
+ * four digits in the place of the N; or, for one with a '=', has something on both sides of one. */
 static bool matches_choice(const char *choice, size_t length, const char *text)
 {
     size_t head = length - 1;
+    const char *equals = strrchr(text, '=');
+    if (memchr(choice, '=', length) != NULL)
+        return equals != NULL && equals > text && equals[1] != '\0';
     if (strlen(text) == length && memcmp(choice, text, length) == 0)
         return true;
     if (length < 2 || memcmp(choice + length - 2, ":N", 2) != 0 || strncmp(choice, text, head) != 0)

@@ -2,14 +2,24 @@
 #include "host/report/report.h"
 #include "tools/common/arguments.h"
 #include "tools/common/commands.h"
+#include "tools/common/errors.h"
 #include "tools/common/pictures.h"
 
 #include <stdio.h>
 
-/* --out and --format. */
+struct wishes {
+    struct plot_request request;
+    bool errors;
+};
+
 static enum status take_option(void *context, const struct command_line *line, struct error *err)
 {
-    struct plot_request *request = context;
+    struct wishes *wishes = context;
+    struct plot_request *request = &wishes->request;
+    if (line->option == PLOT_OPTION_ERRORS) {
+        wishes->errors = true;
+        return ST_OK;
+    }
     if (line->option == PLOT_OPTION_FORMAT)
         return pictures_read_format(line->value, &request->format, err);
     if (line->value[0] == '\0')
@@ -18,24 +28,33 @@ static enum status take_option(void *context, const struct command_line *line, s
     return ST_OK;
 }
 
+static enum status plot(struct wishes *wishes, const struct command_line *line, struct error *err)
+{
+    struct plot_request *request = &wishes->request;
+    if (wishes->errors)
+        return line->word_count == 1
+                   ? errors_write(line->words[0], request, err)
+                   : error_set(err, ST_RANGE, "--errors: found %d runs, expected one", line->word_count);
+    if (line->word_count == 1)
+        return report_write_plots(line->words[0], request, err);
+    if (request->folder == NULL)
+        request->folder = "plots";
+    return report_plot_several(line->words, line->word_count, request, err);
+}
+
 int main(int argc, char **argv)
 {
-    struct plot_request request = {0};
+    struct wishes wishes = {0};
     struct command_line line;
     struct error err;
     int status;
 
-    if (!arguments_read(&nasplot_command, argc, argv, take_option, &request, &line, &status))
+    if (!arguments_read(&nasplot_command, argc, argv, take_option, &wishes, &line, &status))
         return status;
-    if (line.word_count > 1 && request.folder == NULL)
-        request.folder = "plots";
-    const enum status st = line.word_count > 1
-                               ? report_plot_several(line.words, line.word_count, &request, &err)
-                               : report_write_plots(line.words[0], &request, &err);
-    if (st != ST_OK) {
+    if (plot(&wishes, &line, &err) != ST_OK) {
         fprintf(stderr, "nasplot: %s\n", err.message);
         return COMMAND_ERROR;
     }
-    pictures_tell_missing("nasplot", request.missing);
+    pictures_tell_missing("nasplot", wishes.request.missing);
     return COMMAND_DONE;
 }

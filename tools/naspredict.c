@@ -1,5 +1,6 @@
 /* naspredict RUN: classifies images with a run's model. */
 #include "host/base/text.h"
+#include "host/report/report.h"
 #include "host/report/thresholds.h"
 #include "tools/common/arguments.h"
 #include "tools/common/commands.h"
@@ -41,6 +42,8 @@ static enum status fit_thresholds(const struct predict_options *options, const s
     enum status st = predictions_read(path, &predictions, err);
     if (st == ST_OK && !same_classes(&predictions, about))
         st = error_set(err, ST_FORMAT, "%s: its classes are not the model's", path);
+    if (st == ST_OK && !report_knows_predictions(options->run, about->id, predictions.hash))
+        st = error_set(err, ST_FORMAT, "%s: by the journal it is not what a stage wrote of this model", path);
     if (st == ST_OK && thresholds_fit(&predictions, options->views > 0 ? options->views : about->views,
                                       options->precision, thresholds, err) != ST_OK)
         st = error_prefix(err, "--precision: %s", path);

@@ -35,19 +35,24 @@ enum status cuda_dataset_upload(struct device *device, const struct dataset_view
     size_t labels_at = cuda_round_up(pixels), label_bytes = (size_t)view->count * sizeof(*view->labels);
     size_t levels_at = labels_at + cuda_round_up(label_bytes),
            level_bytes = (size_t)view->channels * LEVELS * sizeof(*levels);
+    size_t weights_at = levels_at + cuda_round_up(level_bytes),
+           weight_bytes = view->class_weights != NULL ? (size_t)view->classes * sizeof(float) : 0;
     made->serial = ++device->serial;
-    st = cuda_allocate(device, levels_at + level_bytes, "dataset", &made->memory, err);
+    st = cuda_allocate(device, weights_at + weight_bytes, "dataset", &made->memory, err);
     if (st != ST_OK)
         goto out;
     made->pixels = (uint8_t *)made->memory;
     made->labels = (int32_t *)(void *)(made->memory + labels_at);
     made->levels = (float *)(void *)(made->memory + levels_at);
+    made->class_weights = weight_bytes > 0 ? (float *)(void *)(made->memory + weights_at) : NULL;
     cuda_gather_levels(view->channels, view->mean, view->deviation, levels);
     st = copy_up(device, made->pixels, view->pixels, pixels, err);
     if (st == ST_OK)
         st = copy_up(device, made->labels, view->labels, label_bytes, err);
     if (st == ST_OK)
         st = copy_up(device, made->levels, levels, level_bytes, err);
+    if (st == ST_OK && weight_bytes > 0)
+        st = copy_up(device, made->class_weights, view->class_weights, weight_bytes, err);
     if (st == ST_OK)
         st = cuda_wait(device, "upload the dataset", err);
     if (st == ST_OK) {

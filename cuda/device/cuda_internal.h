@@ -69,7 +69,8 @@ struct device_dataset {
     char *memory;    /* device memory: */
     uint8_t *pixels;
     int32_t *labels;
-    float *levels; /* of cuda_gather_levels */
+    float *levels;        /* of cuda_gather_levels */
+    float *class_weights; /* NULL: none */
 };
 
 struct device_weights {

@@ -344,6 +344,8 @@ size_t cuda_loss_scratch(int32_t rows);
 struct cuda_loss {
     int32_t rows, classes;
     float smoothing;
+    float focal;                /* gamma; 0: none */
+    const float *class_weights; /* [classes]; NULL: all 1 */
     const struct cuda_step *step;
     const void *logits;    /* [rows][padded] */
     const int32_t *labels; /* [rows], in [0, classes) */

@@ -1,6 +1,6 @@
-/* Softmax cross-entropy with label smoothing, its gradient and the metrics. A warp takes a row: three walks
- * over its logits, which lie in the first cache. The last block adds up the rows' scores in double. Short: its
- * time is the launch. */
+/* Softmax cross-entropy with label smoothing, focal and weighted by class (host/device/focal.h), its gradient and the
+ * metrics. A warp takes a row: three walks over its logits, which lie in the first cache, four with a focal loss. The
+ * last block adds up the rows' scores in double. Short: its time is the launch. */
 #include "cuda/kernels/warp.cuh"
 
 enum { /* scratch: float [rows][ROW_SCORES] */
@@ -32,6 +32,18 @@ static __device__ __forceinline__ void warp_largest(float *value, int32_t *index
     }
 }
 
+/* focal_loss and focal_slope of host/device/focal.h; gamma > 0. */
+static __device__ __forceinline__ float focal_loss_of(float log_p, float gamma)
+{
+    const float rest = -expm1f(log_p);
+    return rest > 0.0f ? -powf(rest, gamma) * log_p : 0.0f;
+}
+static __device__ __forceinline__ float focal_slope_of(float log_p, float gamma)
+{
+    const float rest = -expm1f(log_p);
+    return rest > 0.0f ? powf(rest, gamma) - gamma * powf(rest, gamma - 1.0f) * expf(log_p) * log_p : 0.0f;
+}
+
 /* One row, by all lanes of a warp together. */
 template <class T>
 static __device__ __forceinline__ void score_row(int32_t row, const cuda_loss &a, const cuda_step *step,
@@ -40,12 +52,13 @@ static __device__ __forceinline__ void score_row(int32_t row, const cuda_loss &a
 {
     float *scores = (float *)a.scratch;
     const int32_t classes = a.classes;
-    const float smoothing = a.smoothing;
+    const float smoothing = a.smoothing, gamma = a.focal;
     /* What is needed late is asked for early: a row waits for memory once. */
     const int32_t lane = (int32_t)(threadIdx.x % WARP), padded = cuda_padded(classes), label = labels[row];
     const T *z = logits + (size_t)row * padded;
     const float at_label = to_float(z[label]);
-    const float share = row < step->valid ? scale_of<T>(a.metrics) / (float)step->valid : 0.0f;
+    const float weight = a.class_weights ? a.class_weights[label] : 1.0f;
+    const float share = row < step->valid ? weight * scale_of<T>(a.metrics) / (float)step->valid : 0.0f;
     float largest = -INFINITY;
     int32_t best = classes;
     for (int32_t c = lane; c < classes; c += WARP)
@@ -63,10 +76,24 @@ static __device__ __forceinline__ void score_row(int32_t row, const cuda_loss &a
     sum = warp_sum(sum);
     const float inverse = 1.0f / total;
     const float spread = smoothing / (float)classes;
+    const float log_total = logf(total);
+    float slope = 1.0f, loss = 0.0f;
+    if (gamma > 0.0f) {
+        slope = 0.0f;
+        for (int32_t c = lane; c < classes; c += WARP) {
+            const float log_p = to_float(z[c]) - largest - log_total;
+            const float target = spread + (c == label ? 1.0f - smoothing : 0.0f);
+            loss += target * focal_loss_of(log_p, gamma);
+            slope += target * focal_slope_of(log_p, gamma);
+        }
+        loss = warp_sum(loss);
+        slope = warp_sum(slope);
+    } else {
+        loss = -(1.0f - smoothing) * (at_label - largest - log_total) -
+               spread * (sum - (float)classes * log_total);
+    }
     if (lane == 0) {
-        const float log_total = logf(total), log_label = at_label - largest - log_total;
-        scores[(size_t)row * ROW_SCORES + ROW_LOSS] =
-            -(1.0f - smoothing) * log_label - spread * (sum - (float)classes * log_total);
+        scores[(size_t)row * ROW_SCORES + ROW_LOSS] = weight * loss;
         scores[(size_t)row * ROW_SCORES + ROW_CORRECT] = best == label ? 1.0f : 0.0f;
     }
     if (probabilities)
@@ -77,8 +104,10 @@ static __device__ __forceinline__ void score_row(int32_t row, const cuda_loss &a
     for (int32_t c = lane; c < padded; c += WARP) {
         float gradient = 0.0f;
         if (c < classes && share > 0.0f) {
-            const float target = spread + (c == label ? 1.0f - smoothing : 0.0f);
-            gradient = (expf(to_float(z[c]) - largest) * inverse - target) * share;
+            float target = spread + (c == label ? 1.0f - smoothing : 0.0f);
+            if (gamma > 0.0f)
+                target *= focal_slope_of(to_float(z[c]) - largest - log_total, gamma);
+            gradient = (expf(to_float(z[c]) - largest) * inverse * slope - target) * share;
         }
         from_float(gradient, &dlogits[(size_t)row * padded + c]);
     }

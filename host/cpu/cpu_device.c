@@ -150,6 +150,7 @@ static void dataset_free(struct device *device, struct device_dataset *dataset)
         return;
     cpu_memory_free(dataset->pixels);
     cpu_memory_free(dataset->labels);
+    free(dataset->class_weights);
     free(dataset);
 }
 
@@ -157,13 +158,17 @@ static enum status dataset_upload(struct device *device, const struct dataset_vi
                                   struct device_dataset **dataset, struct error *err)
 {
     size_t labels = (size_t)view->count * sizeof(*view->labels);
+    size_t weights = (size_t)view->classes * sizeof(*view->class_weights);
     size_t pixels = (size_t)view->count * (size_t)view->channels * (size_t)view->height * (size_t)view->width;
     struct device_dataset *made = calloc(1, sizeof(*made));
     if (made == NULL)
         return error_memory(err, "dataset", sizeof(*made));
     made->pixels = cpu_memory_new(pixels, device->threads);
     made->labels = cpu_memory_new(labels, device->threads);
-    if (made->pixels == NULL || made->labels == NULL) {
+    if (view->class_weights != NULL)
+        made->class_weights = malloc(weights);
+    if (made->pixels == NULL || made->labels == NULL ||
+        (view->class_weights != NULL && made->class_weights == NULL)) {
         dataset_free(device, made);
         return error_memory(err, "dataset", pixels + labels);
     }
@@ -172,6 +177,9 @@ static enum status dataset_upload(struct device *device, const struct dataset_vi
     made->view = *view;
     made->view.pixels = made->pixels;
     made->view.labels = made->labels;
+    if (view->class_weights != NULL)
+        memcpy(made->class_weights, view->class_weights, weights);
+    made->view.class_weights = made->class_weights;
     *dataset = made;
     return ST_OK;
 }

@@ -45,9 +45,10 @@ struct device {
 
 struct device_dataset {
     struct device_dataset_base base;
-    struct dataset_view view; /* pixels and labels are our copies */
+    struct dataset_view view; /* what it points to are our copies */
     uint8_t *pixels;
     int32_t *labels;
+    float *class_weights; /* NULL: none */
 };
 
 struct device_weights {

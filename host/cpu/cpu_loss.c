@@ -16,6 +16,8 @@ enum status cpu_run_loss(const struct op_call *call)
         .padded = cpu_shape_padded(s),
         .valid = call->step->valid,
         .smoothing = call->op->loss.smoothing,
+        .focal = call->op->loss.focal,
+        .class_weights = call->op->loss.weighted ? call->prepared->binding.dataset->view.class_weights : NULL,
         .type = s.type,
         .logits = cpu_input(call, LOSS_IN_LOGITS),
         .labels = cpu_input(call, LOSS_IN_LABELS),

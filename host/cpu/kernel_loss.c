@@ -1,6 +1,7 @@
-/* Softmax cross-entropy with label smoothing, its gradient and the metrics. */
+/* Softmax cross-entropy with label smoothing, focal and weighted by class, its gradient and the metrics. */
 #include "host/cpu/kernel_lanes.h"
 #include "host/cpu/kernels.h"
+#include "host/device/focal.h"
 
 #include <math.h>
 
@@ -37,10 +38,23 @@ static struct row_score score_row(const struct cpu_loss *loss, int32_t row)
     }
     const double log_total = log(total), spread = smoothing / classes;
     const double log_label = logit(loss, row, label) - largest - log_total;
+    const double gamma = (double)loss->focal;
+    const double weight = loss->class_weights != NULL ? (double)loss->class_weights[label] : 1.0;
     struct row_score score = {
         .loss = -(1.0 - smoothing) * log_label - spread * (sum - classes * log_total),
         .correct = first == label ? 1.0 : 0.0,
     };
+    double slope = 1.0; /* of all classes together; the targets' sum is 1 */
+    if (gamma > 0.0) {
+        score.loss = slope = 0.0;
+        for (int32_t k = 0; k < classes; k++) {
+            const double log_p = logit(loss, row, k) - largest - log_total;
+            const double target = spread + (k == label ? 1.0 - smoothing : 0.0);
+            score.loss += target * focal_loss(log_p, gamma);
+            slope += target * focal_slope(log_p, gamma);
+        }
+    }
+    score.loss *= weight;
     float *probabilities = loss->probabilities ? loss->probabilities + (size_t)row * (size_t)classes : NULL;
     void *dlogits = NULL;
     if (loss->dlogits) {
@@ -56,8 +70,11 @@ static struct row_score score_row(const struct cpu_loss *loss, int32_t row)
         if (probabilities)
             probabilities[k] = (float)p;
         if (dlogits) {
-            const double d = p - spread - (k == label ? 1.0 - smoothing : 0.0);
-            cpu_set_value(loss->type, dlogits, (size_t)k, (float)(d * (1.0 / loss->valid)));
+            double d = p - spread - (k == label ? 1.0 - smoothing : 0.0);
+            if (gamma > 0.0)
+                d = p * slope - (spread + (k == label ? 1.0 - smoothing : 0.0)) *
+                                    focal_slope(logit(loss, row, k) - largest - log_total, gamma);
+            cpu_set_value(loss->type, dlogits, (size_t)k, (float)(weight * d * (1.0 / loss->valid)));
         }
     }
     return score;

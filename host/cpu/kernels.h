@@ -273,12 +273,14 @@ size_t cpu_kernel_loss_scratch(int32_t rows);
 struct cpu_loss {
     int32_t rows, classes, padded, valid; /* padded >= classes */
     float smoothing;
-    enum cpu_type type;    /* of logits and dlogits */
-    const void *logits;    /* [rows][padded], zeros beyond classes */
-    const int32_t *labels; /* [rows], in [0, classes) (also in rows that are not valid) */
-    double *metrics;       /* [METRIC_COUNT] */
-    float *probabilities;  /* [rows][classes] without padding, all rows; NULL: not wanted */
-    void *dlogits;         /* [rows][padded], zeros beyond classes; NULL: not wanted */
+    float focal;                /* gamma; 0: none */
+    const float *class_weights; /* [classes]; NULL: all 1 */
+    enum cpu_type type;         /* of logits and dlogits */
+    const void *logits;         /* [rows][padded], zeros beyond classes */
+    const int32_t *labels;      /* [rows], in [0, classes) (also in rows that are not valid) */
+    double *metrics;            /* [METRIC_COUNT] */
+    float *probabilities;       /* [rows][classes] without padding, all rows; NULL: not wanted */
+    void *dlogits;              /* [rows][padded], zeros beyond classes; NULL: not wanted */
     void *scratch;
 };
 void cpu_kernel_loss(const struct cpu_loss *loss);

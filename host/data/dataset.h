@@ -31,9 +31,9 @@ struct dataset {
     uint8_t *pixels;  /* count x channels x height x width */
     int32_t *labels;  /* count, in [0, classes) */
     uint64_t *hashes; /* count: of each image's pixels (file_hash) */
-    char *
-        *paths; /* count: the images' files, as they were opened; NULL: of a packed format, whose images count
-                           from 0 through the training files, then the test's */
+    /* count: the images' files, as they were opened; NULL: of a packed format, whose images count from 0 through the
+     * training files, then the test's */
+    char **paths;
     char **class_names; /* classes; sorted by name where the format has names, "0".."9" or the format's own
                            otherwise */
     int32_t *samples[SPLIT_COUNT]; /* indices of each split's images. Train is in a seeded random order in

@@ -23,9 +23,8 @@ static enum status read_head(TIFF *tiff, struct image_info *info, struct error *
     uint32_t height = 0, width = 0;
     uint16_t samples = 1, depth = 1, kind = PHOTOMETRIC_RGB, orientation = ORIENTATION_TOPLEFT, extra = 0;
     uint16_t *extras = NULL;
-    if (TIFFGetField(tiff, TIFFTAG_IMAGEWIDTH, &width) != 1 ||
-        TIFFGetField(tiff, TIFFTAG_IMAGELENGTH, &height) != 1)
-        return error_set(err, ST_FORMAT, "broken TIFF: no width or height");
+    TIFFGetField(tiff, TIFFTAG_IMAGEWIDTH, &width); /* libtiff opens none without both */
+    TIFFGetField(tiff, TIFFTAG_IMAGELENGTH, &height);
     enum status st = image_check_size(height, width, err);
     if (st != ST_OK)
         return st;

@@ -56,10 +56,8 @@ static enum status explain(struct data_pack *pack, const char *what, size_t foun
     int number = Z_OK;
     const char *text = gzerror(pack->stream, &number); /* "<fd:3>: what is wrong" */
     const char *location_end = strstr(text, ">: ");
-    if (number == Z_ERRNO)
-        return error_system(err, errno, "%s", pack->path);
-    if (number == Z_MEM_ERROR)
-        return error_memory(err, pack->path, PACK_BUFFER);
+    if (number == Z_ERRNO || number == Z_MEM_ERROR)
+        return error_system(err, number == Z_ERRNO ? errno : ENOMEM, "%s", pack->path);
     if (number == Z_BUF_ERROR)
         return error_set(err, ST_FORMAT, "%s: the gzip stream is cut after %zu bytes of %s, expected %zu",
                          pack->path, found, what, length);

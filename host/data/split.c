@@ -200,10 +200,6 @@ static enum status check_classes(const struct data_build *build, const struct cl
                              "%s: class \"%s\" has no training images but some for validation or test",
                              build->source, set->class_names[c]);
     }
-    for (int32_t c = 0; c < set->classes && !build->numbered; c++)
-        if (by_class->start[c + 1] == by_class->start[c])
-            return error_set(err, ST_FORMAT, "%s: class \"%s\" has no images left, all were left out",
-                             build->source, set->class_names[c]);
     return ST_OK;
 }
 

@@ -28,7 +28,8 @@ struct walk_above {
 
 /* Reads the folder; here->up is set by the caller, the rest here. Hidden names are left out in silence; folders and
  * files of systems and of nasrun (thumbnails, bins, run folders, caches) are counted by data_list_pass; links to
- * nothing go through data_list_problem, or are WALK_OTHER in an unlabelled list. ST_FORMAT: not there, may not be read, or one of those above it. */
+ * nothing go through data_list_problem, or are WALK_OTHER in an unlabelled list. ST_FORMAT: not there, may not be
+ * read, or one of those above it. */
 enum status walk_read(struct data_list *list, const char *path, struct walk_above *here,
                       struct walk_folder *all, struct error *err);
 void walk_free(struct walk_folder *all);

@@ -1,5 +1,6 @@
 #include "host/device/checks.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +53,10 @@ static enum status check_view(const struct dataset_view *view, struct error *err
         if (!(view->deviation[c] > 0.0f))
             return error_set(err, ST_RANGE, "dataset: channel %d has deviation %g, expected above 0", (int)c,
                              (double)view->deviation[c]);
+    for (int32_t k = 0; view->class_weights != NULL && k < view->classes; k++)
+        if (!(view->class_weights[k] >= 0.0f && isfinite(view->class_weights[k])))
+            return error_set(err, ST_RANGE, "dataset: class %d has weight %g, expected 0 or more", (int)k,
+                             (double)view->class_weights[k]);
     return ST_OK;
 }
 
@@ -68,7 +73,8 @@ enum status checked_dataset_upload(struct device *device, const struct dataset_v
                                          .channels = view->channels,
                                          .height = view->height,
                                          .width = view->width,
-                                         .classes = view->classes};
+                                         .classes = view->classes,
+                                         .weighted = view->class_weights != NULL};
     return st;
 }
 
@@ -298,6 +304,8 @@ static enum status check_images(const struct program *program, const struct devi
     const struct device_dataset_base *data =
         (const struct device_dataset_base *)(const void *)binding->dataset;
     for (int32_t i = 0; i < program->op_count; i++) {
+        if (program->ops[i].kind == PROG_OP_LOSS && program->ops[i].loss.weighted && !data->weighted)
+            return error_set(err, ST_RANGE, "bind: images without class weights, expected the program's");
         if (program->ops[i].kind != PROG_OP_GATHER)
             continue;
         const struct shape s = program->tensors[program->ops[i].outputs[GATHER_OUT_IMAGE]].shape;

@@ -7,7 +7,8 @@
  * rule.
  *
  * What is checked, and answered with ST_RANGE unless it says otherwise:
- *   datasets   at least one image, of 1 to DEVICE_MOST_CHANNELS channels; labels are classes; deviations above 0
+ *   datasets   at least one image, of 1 to DEVICE_MOST_CHANNELS channels; labels are classes; deviations above 0, class
+ *              weights not below
  *   weights    a set has 1 to SLOT_GRADIENT slots, and is asked for those alone; copies are between sets of one
  *              network; remaps name tensors that there are
  *   groups     of at least one device, each of the same kind, once, and in no other group; a collective is called by
@@ -36,6 +37,7 @@ struct device_base {
 };
 struct device_dataset_base {
     int32_t count, channels, height, width, classes;
+    bool weighted; /* it has class weights */
 };
 struct device_weights_base {
     struct weight_table table; /* a copy */

@@ -21,7 +21,7 @@
 
 #include <stdbool.h>
 
-enum { DEVICE_INTERFACE_VERSION = 7 };
+enum { DEVICE_INTERFACE_VERSION = 8 };
 
 struct device;
 struct device_group;
@@ -81,6 +81,7 @@ struct dataset_view {
     const uint8_t *pixels;       /* count x channels x height x width */
     const int32_t *labels;       /* count, in [0, classes) */
     float mean[4], deviation[4]; /* per channel, of value / 255, training part only */
+    const float *class_weights;  /* [classes]: what a class's loss is multiplied by; copied; NULL: none */
 };
 
 /* What the optimizer takes a trained tensor for. */

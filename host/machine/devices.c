@@ -286,7 +286,8 @@ enum status devices_share(struct devices *devices, int32_t workers_each, struct 
     return st;
 }
 
-enum status devices_upload(struct devices *devices, const struct dataset *data, struct error *err)
+enum status devices_upload(struct devices *devices, const struct dataset *data, const float *class_weights,
+                           struct error *err)
 {
     struct dataset_view view = {.count = data->count,
                                 .channels = data->channels,
@@ -294,7 +295,8 @@ enum status devices_upload(struct devices *devices, const struct dataset *data, 
                                 .width = data->width,
                                 .classes = data->classes,
                                 .pixels = data->pixels,
-                                .labels = data->labels};
+                                .labels = data->labels,
+                                .class_weights = class_weights};
     enum status st = ST_OK;
     memcpy(view.mean, data->mean, sizeof(view.mean));
     memcpy(view.deviation, data->deviation, sizeof(view.deviation));

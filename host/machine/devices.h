@@ -39,8 +39,9 @@ void devices_prefer(struct devices *devices, const char *precision);
 const char *devices_precision_word(const struct devices *devices);
 /* Opens what was chosen, each for its first worker; GPUs at the same time. */
 enum status devices_open(struct devices *devices, struct error *err);
-/* The dataset to each of them. */
-enum status devices_upload(struct devices *devices, const struct dataset *data, struct error *err);
+/* The dataset to each of them, with what each class's loss is multiplied by; NULL: they are alike. */
+enum status devices_upload(struct devices *devices, const struct dataset *data, const float *class_weights,
+                           struct error *err);
 /* Opens or closes further workers' struct devices, so that each device has as many as that; the data are there. */
 enum status devices_share(struct devices *devices, int32_t workers_each, struct error *err);
 void devices_close(struct devices *devices); /* a zeroed struct is allowed */

@@ -146,14 +146,14 @@ struct whitening {
     float filters[2 * 4 * GRAPH_WHITENING_CHANNELS * 4 * GRAPH_WHITENING_CHANNELS];
 };
 
-/* Fresh weights into values[table->total]: kernels by He et al. 2015 (normal, variance 2 / fan-in; the last dense layer
- * 1 / fan-in, times its gain), biases and shifts 0, scales 1, running mean 0, variance 1. A trained scale is 0 where its
- * batch norm ends a residual branch (Goyal et al. 2017, "Accurate, large minibatch SGD", section 5.1), as after the morph
- * that adds one: networks of many blocks would not train otherwise. A function of seed, layer id
- * and index only: values 2k and 2k + 1 of a tensor are the two normal numbers of random_draw(seed, RANDOM_WEIGHTS, k,
- * id * 8 + role). LAYER_INIT_DIRAC: the first outputs of each group are its inputs, further ones have the variance
- * 1 / (3 fan-in) that PyTorch gives them. LAYER_INIT_WHITEN: the filters of `whitening`, where it fits the kernel;
- * NULL or unfitting: as LAYER_INIT_HE. */
+/* Fresh weights into values[table->total]: kernels by He et al. 2015 (normal, variance 2 / fan-in; the last dense
+ * layer 1 / fan-in, times its gain), biases and shifts 0, scales 1, running mean 0, variance 1. A trained scale is 0
+ * where its batch norm ends a residual branch (Goyal et al. 2017, "Accurate, large minibatch SGD", section 5.1), as
+ * after the morph that adds one: networks of many blocks would not train otherwise. A function of seed, layer id and
+ * index only: values 2k and 2k + 1 of a tensor are the two normal numbers of random_draw(seed, RANDOM_WEIGHTS, k, id *
+ * 8 + role). LAYER_INIT_DIRAC: the first outputs of each group are its inputs, further ones have the variance 1 / (3
+ * fan-in) that PyTorch gives them. LAYER_INIT_WHITEN: the filters of `whitening`, where it fits the kernel; NULL or
+ * unfitting: as LAYER_INIT_HE. */
 void weight_initialise(const struct weight_table *table, const struct graph *graph, uint64_t seed,
                        const struct whitening *whitening, float *values);
 

@@ -20,6 +20,8 @@ struct lower_options {
      * before it proportionally less (drop_path.h); 0: none */
     float drop_path;
     float label_smoothing;     /* train only; evaluation uses 0 */
+    float focal;               /* train only: gamma of the focal loss; 0: none */
+    bool weighted;             /* train only: by the dataset's class weights */
     float batch_norm_momentum; /* share of the batch in the running statistics, 0.1 by default */
 };
 

@@ -164,6 +164,8 @@ void lower_forward(struct lowering *lowering)
 
     struct prog_op *loss = lower_op(lowering, PROG_OP_LOSS, -1);
     loss->loss.smoothing = train ? options->label_smoothing : 0;
+    loss->loss.focal = train ? options->focal : 0;
+    loss->loss.weighted = train && options->weighted;
     program->logits = lowering->layers[last].value;
     loss->inputs[LOSS_IN_LOGITS] = program->logits;
     loss->inputs[LOSS_IN_LABELS] = labels;

@@ -276,6 +276,9 @@ static void print_settings(const struct prog_op *op, FILE *out)
         break;
     case PROG_SETTINGS_LOSS:
         fprintf(out, "  smoothing %g", (double)op->loss.smoothing);
+        if (op->loss.focal > 0.0f)
+            fprintf(out, "  focal %g", (double)op->loss.focal);
+        fputs(op->loss.weighted ? "  weighted by class" : "", out);
         break;
     case PROG_SETTINGS_REDUCE:
         fprintf(out, "  weights %d to %d", op->reduce.first, op->reduce.last);

@@ -45,9 +45,11 @@
  *   drop_path     x -> y; image r is multiplied by drop_path_factor() of row step.row + r, this op's layer_id and rate
  *                 times step.drop_path.     drop_path_backward   dy -> dx, the same factors
  *   loss          logits, labels -> metrics[, probabilities [N,K,1,1]][, dlogits].  Per valid row: cross-entropy
- *                 against (1 - s) * one-hot + s / K, s = `smoothing`; dlogits = (p - target) / step.valid, 0 in rows
- *                 that are not valid. metrics accumulate, in double: METRIC_* below. A row is correct when its
- *                 largest logit, of equals the first, is the label's.
+ *                 against (1 - s) * one-hot + s / K, s = `smoothing`, each class's part multiplied by (1 - p)^`focal`,
+ *                 all by the label's weight of the dataset where `weighted` holds; dlogits is its derivative over
+ *                 step.valid, without both (p - target) / step.valid; 0 in rows that are not valid. metrics accumulate,
+ *                 in double: METRIC_* below. A row is correct when its largest logit, of equals the first, is the
+ *                 label's.
  *   all_reduce    The gradients of the trained weights `reduce.first` to `reduce.last` of the weight table become
  *                 their mean over the members of the bound group. Stands behind the last operation that writes one of
  *                 them, so that a device may send them while the backward pass goes on. Only in programs lowered for
@@ -142,6 +144,8 @@ struct prog_op {
         } dropout;
         struct {
             float smoothing;
+            float focal;   /* gamma; 0: none */
+            bool weighted; /* by the dataset's class weights */
         } loss;
         struct {
             bool augment;

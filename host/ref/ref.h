@@ -18,6 +18,7 @@ struct device_dataset {
     uint8_t *pixels; /* count x channels x height x width */
     int32_t *labels; /* count */
     float mean[4], deviation[4];
+    float *class_weights; /* [classes]; NULL: none */
 };
 
 struct device_weights {

@@ -43,6 +43,7 @@ static void ref_dataset_free(struct device *device, struct device_dataset *datas
         return;
     free(dataset->pixels);
     free(dataset->labels);
+    free(dataset->class_weights);
     free(dataset);
 }
 
@@ -51,6 +52,7 @@ static enum status ref_dataset_upload(struct device *device, const struct datase
 {
     size_t pixels = (size_t)view->count * (size_t)view->channels * (size_t)view->height * (size_t)view->width;
     size_t labels = (size_t)view->count * sizeof(*view->labels);
+    size_t weights = (size_t)view->classes * sizeof(*view->class_weights);
     struct device_dataset *made = calloc(1, sizeof(*made));
     if (!made)
         return error_memory(err, "dataset", sizeof(*made));
@@ -58,12 +60,16 @@ static enum status ref_dataset_upload(struct device *device, const struct datase
     memcpy(made->deviation, view->deviation, sizeof(made->deviation));
     made->pixels = malloc(pixels);
     made->labels = malloc(labels);
-    if (!made->pixels || !made->labels) {
+    if (view->class_weights)
+        made->class_weights = malloc(weights);
+    if (!made->pixels || !made->labels || (view->class_weights && !made->class_weights)) {
         ref_dataset_free(device, made);
         return error_memory(err, "dataset", pixels + labels);
     }
     memcpy(made->pixels, view->pixels, pixels);
     memcpy(made->labels, view->labels, labels);
+    if (view->class_weights)
+        memcpy(made->class_weights, view->class_weights, weights);
     *dataset = made;
     return ST_OK;
 }

@@ -1,4 +1,6 @@
-/* Softmax cross-entropy with label smoothing (Szegedy et al. 2016), its gradient, and the metrics. */
+/* Softmax cross-entropy with label smoothing (Szegedy et al. 2016), focal and weighted by class, its gradient, and the
+ * metrics. */
+#include "host/device/focal.h"
 #include "host/ref/ref.h"
 
 #include <math.h>
@@ -22,6 +24,12 @@ static double log_sum(const double *logits, int32_t classes, double shift)
     return shift + log(sum);
 }
 
+/* Of a class, with label smoothing. */
+static double target(bool is_label, double smoothing, int32_t classes)
+{
+    return (is_label ? 1 - smoothing : 0) + smoothing / classes;
+}
+
 enum status ref_run_loss(const struct op_call *call)
 {
     const double *all_logits = ref_input(call, LOSS_IN_LOGITS), *labels = ref_input(call, LOSS_IN_LABELS);
@@ -29,24 +37,33 @@ enum status ref_run_loss(const struct op_call *call)
            *probabilities = ref_output(call, LOSS_OUT_PROBABILITIES),
            *dlogits = ref_output(call, LOSS_OUT_DLOGITS);
     struct shape shape = op_input_shape(call, LOSS_IN_LOGITS);
-    double smoothing = (double)call->op->loss.smoothing;
+    const double smoothing = (double)call->op->loss.smoothing, focal = (double)call->op->loss.focal;
+    const float *weights = call->op->loss.weighted ? call->prepared->binding.dataset->class_weights : NULL;
     for (int32_t n = 0; n < shape.n; n++) {
         size_t row = (size_t)n * (size_t)shape.c;
         const double *logits = all_logits + row;
         bool valid = n < call->step->valid;
         int32_t label = (int32_t)labels[n], best = largest(logits, shape.c);
-        double normaliser = log_sum(logits, shape.c, logits[best]), loss = 0;
+        double normaliser = log_sum(logits, shape.c, logits[best]), loss = 0, slope = 0;
+        double weight = weights ? (double)weights[label] : 1;
+        for (int32_t k = 0; k < shape.c; k++) {
+            loss += target(k == label, smoothing, shape.c) * focal_loss(logits[k] - normaliser, focal);
+            slope += target(k == label, smoothing, shape.c) * focal_slope(logits[k] - normaliser, focal);
+        }
         for (int32_t k = 0; k < shape.c; k++) {
             double log_p = logits[k] - normaliser;
-            double target = (k == label ? 1 - smoothing : 0) + smoothing / shape.c;
-            loss -= target * log_p;
             if (probabilities)
                 probabilities[row + (size_t)k] = exp(log_p);
             if (dlogits)
-                dlogits[row + (size_t)k] = valid ? (exp(log_p) - target) / call->step->valid : 0;
+                dlogits[row + (size_t)k] =
+                    valid ? weight *
+                                (exp(log_p) * slope -
+                                 target(k == label, smoothing, shape.c) * focal_slope(log_p, focal)) /
+                                call->step->valid
+                          : 0;
         }
         if (valid) {
-            metrics[METRIC_LOSS] += loss;
+            metrics[METRIC_LOSS] += weight * loss;
             metrics[METRIC_CORRECT] += best == label;
             metrics[METRIC_SAMPLES] += 1;
         }

@@ -84,7 +84,7 @@ static void shorten(struct canvas *canvas, char *clean, double max_width)
     }
     snprintf(made, sizeof(made), "%.*s%s%s", (int)character_at(clean, (fits + 1) / 2), clean, ellipsis,
              clean + character_at(clean, length - fits / 2));
-    snprintf(clean, TEXT_MAX, "%s", made);
+    snprintf(clean, TEXT_MAX, "%.*s", TEXT_MAX - 1, made);
 }
 
 void canvas_text(struct canvas *canvas, double x, double y, struct text_style style, const char *text)

@@ -1,7 +1,6 @@
 #include "host/report/facts.h"
 
 #include "host/base/text.h"
-#include "host/journal/events.h"
 #include "spec/spec.h"
 
 #include <math.h>

@@ -506,6 +506,7 @@ void history_free(struct history *history)
     free(history->devices);
     free(history->data.least_class);
     free(history->data.most_class);
+    free(history->fingerprint);
     free(history->version);
     free(history->precision);
     free(history->class_names);
@@ -513,6 +514,7 @@ void history_free(struct history *history)
     free(history->tests);
     free(history->budget);
     free(history->path);
+    free(history->fingerprint);
     free(history->job);
     *history = (struct history){0};
 }

@@ -6,15 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-char *plots_path(const struct plot_request *request, const char *name, int64_t stage)
+char *report_plot_path(const struct plot_request *request, const char *name, int64_t number)
 {
     static const char *const suffixes[] = {
         [PLOT_PNG] = ".png", [PLOT_SVG] = ".svg", [PLOT_PDF] = ".pdf", [PLOT_CSV] = ".csv"};
     char file[64];
-    if (stage < 0)
+    if (number < 0)
         snprintf(file, sizeof(file), "%s%s", name, suffixes[request->format]);
     else
-        snprintf(file, sizeof(file), "%s-%lld%s", name, (long long)stage, suffixes[request->format]);
+        snprintf(file, sizeof(file), "%s-%lld%s", name, (long long)number, suffixes[request->format]);
     return file_join(request->folder, file);
 }
 
@@ -44,7 +44,7 @@ static enum status write_plots(struct plot_request *request, const struct plot *
     for (size_t i = 0; st == ST_OK && i < count; i++) {
         if (request->format == PLOT_CSV && plots[i].print == NULL)
             continue;
-        char *path = plots_path(request, plots[i].name, stage);
+        char *path = report_plot_path(request, plots[i].name, stage);
         struct picture picture = {.path = path, .missing = request->missing};
         if (path == NULL)
             st = error_memory(err, request->folder, strlen(request->folder));

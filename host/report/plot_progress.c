@@ -182,7 +182,7 @@ static void draw_legend(struct canvas *canvas, const struct history *history)
     if (history->test_count > 0)
         legend[count++] = (struct legend_entry){COLOUR_ORANGE, 0, MARK_DIAMOND, "on the test images"};
     if (baseline)
-        legend[count++] = (struct legend_entry){COLOUR_GREEN, 0, MARK_DIAMOND, "the same, without a search"};
+        legend[count++] = (struct legend_entry){COLOUR_GREEN, 0, MARK_DIAMOND, "without a search"};
     canvas_legend(canvas, LEFT, 74, legend, count);
 }
 

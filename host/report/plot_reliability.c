@@ -1,4 +1,5 @@
-/* Whether probabilities are as sure as they may be: of the images whose answer has a probability, how many are right. */
+/* Whether probabilities are as sure as they may be: of the images whose answer has a probability, how many are right.
+ * */
 #include "host/report/axes.h"
 #include "host/report/plots.h"
 #include "host/report/scores.h"
@@ -13,7 +14,8 @@ struct bin {
     double probability; /* their sum */
 };
 
-/* By the probability of the answer, as expected calibration error has it; test images come first. How many there are. */
+/* By the probability of the answer, as expected calibration error has it; test images come first. How many there are.
+ * */
 static int64_t fill(const struct predictions *predictions, struct bin bins[SCORES_BINS])
 {
     int64_t images = 0;

@@ -32,7 +32,8 @@ enum status plot_reliability(struct picture *picture, const struct predictions *
 enum status plot_precision(struct picture *picture, const struct predictions *predictions,
                            const struct rankings *rankings, struct error *err);
 
-/* Which model came from which, by what, and what that brought. Of very many the best, with those that they come from. */
+/* Which model came from which, by what, and what that brought. Of very many the best, with those that they come from.
+ * */
 enum status plot_family(struct picture *picture, const struct history *history, struct error *err);
 
 /* A network from its image to its classes; `graph` is inferred. */
@@ -45,9 +46,6 @@ void data_confusion(FILE *out, const struct history *history, const struct histo
 void data_reliability(FILE *out, const struct predictions *predictions);
 void data_learning(FILE *out, const struct history *history);
 void data_progress(FILE *out, const struct history *history);
-
-/* "folder/NAME[-stage].png", or as is asked for; malloc'd, NULL when out of memory. */
-char *plots_path(const struct plot_request *request, const char *name, int64_t stage);
 
 /* What the plots of a tested stage are made of. */
 struct plots_stage {

@@ -12,7 +12,8 @@
  * views      in how many its answer was found (host/device/views.h): as many as of the test, or 1 of validation images
  *            that the final fit trains on, or would have with more epochs
  * class, predicted    the true class and the most probable one, by name
- * p_NAME     the probability of each class, in the order of the network's outputs, calibrated (host/device/temperature.h)
+ * p_NAME     the probability of each class, in the order of the network's outputs, calibrated
+ *            (host/device/temperature.h)
  *
  * Comma-separated values by RFC 4180 (host/base/csv.h); probabilities have as many digits as give a float back. */
 #ifndef NASRUN_REPORT_PREDICTIONS_H

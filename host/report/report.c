@@ -259,3 +259,19 @@ bool report_knows_model(const char *run_folder, int64_t id, const char *hash, ch
     history_free(&history);
     return known;
 }
+
+bool report_knows_predictions(const char *run_folder, int64_t id, const char *hash)
+{
+    struct history history;
+    struct error ignored;
+    bool known = false;
+    if (history_load(run_folder, &history, &ignored) != ST_OK)
+        return true;
+    for (int32_t i = 0; i < history.test_count; i++) {
+        const struct history_test *test = &history.tests[i];
+        known =
+            known || (test->id == id && test->predictions != NULL && strcmp(test->predictions, hash) == 0);
+    }
+    history_free(&history);
+    return known;
+}

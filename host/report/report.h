@@ -33,11 +33,18 @@ enum status report_print(const char *run_folder, FILE *out, struct error *err);
  * that was published last, malloc'd, NULL when out of memory; NULL otherwise. */
 bool report_knows_model(const char *run_folder, int64_t id, const char *hash, char **expected);
 
+/* Whether a predictions.csv of that hash (predictions.h) is what a stage wrote of that model; also where the journal
+ * can't be read. */
+bool report_knows_predictions(const char *run_folder, int64_t id, const char *hash);
+
 struct plot_request {
     const char *folder; /* made if need be; NULL: plots/ of the run folder */
     enum plot_format format;
     uint32_t missing; /* set: the first character that no font here has; 0: none */
 };
+
+/* "folder/NAME[-number].png", or as is asked for; without a number below 0; malloc'd, NULL when out of memory. */
+char *report_plot_path(const struct plot_request *request, const char *name, int64_t number);
 
 /* Of several runs together: the table of budgets and seeds with each two runs compared, to a stream; and the plot of
  * accuracy against budget, budgets.png, into the request's folder. ST_RANGE when no stage has been tested. */

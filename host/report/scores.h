@@ -14,8 +14,8 @@ struct scores {
     /* Expected calibration error (Guo et al. 2017): images by the probability of their answer in SCORES_BINS bins of
      * equal width; mean over the images of how far a bin's accuracy is from its mean probability. */
     double calibration_error;
-    double
-        top; /* share of images whose class is among the SCORES_TOP most probable; NAN with no more classes */
+    /* Share of images whose class is among the SCORES_TOP most probable; NAN with no more classes. */
+    double top;
 };
 /* Without rows all are NAN. */
 struct scores scores_of(const float *probabilities, int32_t rows, int32_t classes, const int32_t *labels);

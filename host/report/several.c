@@ -32,7 +32,7 @@ enum status report_plot_several(char *const *run_folders, int32_t count, struct 
 {
     struct runs runs = {0};
     struct picture picture = {.missing = request->missing};
-    char *path = plots_path(request, "budgets", -1);
+    char *path = report_plot_path(request, "budgets", -1);
     enum status st = path != NULL ? runs_load(run_folders, count, &runs, err)
                                   : error_memory(err, request->folder, strlen(request->folder));
     if (st == ST_OK)

@@ -18,7 +18,8 @@ void report_text(FILE *out, const struct history *history, const struct history_
 
 /* The same facts: {"stage", "accuracy", "loss", "budget_seconds", "elapsed_seconds", "models", "winner",
  * "parameters", "layers", "baseline", "branches", "classes": [{"name", "precision", "recall", "f1", "support"}],
- * "macro_average", "weighted_average", and what facts.h adds}. What is unknown is null. NULL when out of memory; the caller deletes it. */
+ * "macro_average", "weighted_average", and what facts.h adds}. What is unknown is null. NULL when out of memory; the
+ * caller deletes it. */
 cJSON *report_json(const struct history *history, const struct history_test *test,
                    const struct metrics *metrics, const struct rankings *rankings);
 

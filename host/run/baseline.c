@@ -30,7 +30,6 @@ struct budget_state baseline_budget(const struct run *run)
 {
     struct budget_state state = run_budget(run);
     state.final_share = 1.0;
-    state.test_evaluations = testing_evaluations(run, false);
     state.began = 0.0;
     switch (state.kind) {
     case BUDGET_SECONDS:

@@ -3,6 +3,7 @@
 #include "host/base/clock.h"
 #include "host/report/report.h"
 #include "host/run/answers.h"
+#include "host/run/class_weights.h"
 #include "host/run/coordinator.h"
 #include "host/run/limits.h"
 #include "host/run/resume.h"
@@ -81,7 +82,11 @@ static enum status choose_batches(struct run *run, struct error *err)
 
 static enum status upload_data(struct run *run, struct error *err)
 {
-    enum status st = devices_upload(&run->devices, &run->data, err);
+    float *weights;
+    enum status st = class_weights_of(&run->job->train, &run->data, &weights, err);
+    if (st == ST_OK)
+        st = devices_upload(&run->devices, &run->data, weights, err);
+    free(weights);
     if (st == ST_OK) { /* the devices have their own */
         free(run->data.pixels);
         run->data.pixels = NULL;

@@ -15,8 +15,8 @@ enum status speed_calibrate(struct run *run, struct calibration *calibration, st
  * goes by the same figures. */
 enum status speed_open(struct run *run, struct error *err);
 
-/* A few steps of a network, where nothing has been measured in this process and there is time left. What goes wrong in the network itself is
- * for its training to find. */
+/* A few steps of a network, where nothing has been measured in this process and there is time left. What goes wrong in
+ * the network itself is for its training to find. */
 enum status speed_measure(struct run *run, const struct graph *graph, struct team team, int32_t batch,
                           struct error *err);
 

@@ -75,8 +75,8 @@ struct budget_state {
     double final_epochs;         /* train.final_epochs */
     struct search_limits limits; /* the job's; the budget's are set by budget_limits */
 
-    int32_t workers;         /* candidates in training at a time, on all devices together */
-    double candidate_images; /* that candidates train on: search.data of the training part */
+    int32_t workers;                         /* candidates in training at a time, on all devices together */
+    double candidate_images;                 /* that candidates train on: search.data of the training part */
     int32_t train_images, validation_images; /* in all */
     double test_evaluations;                 /* of a stage's test, each view of an image counted */
     int32_t candidate_batch, final_batch;

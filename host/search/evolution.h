@@ -1,9 +1,9 @@
 /* What a budget of more than EVOLUTION_LEAST_EPOCHS is searched with, and a smaller one where all starting networks are
  * too small for it: networks from fresh weights on asynchronous rungs of 1, 3, 9 and 27 epochs, or shorter ones (Li et
- * al. 2020, "A system for massively parallel hyperparameter tuning"), which come about by regularised evolution (Real et
- * al. 2019): a parent is the best of some drawn from the newest, and of its changes, those of the best three and of the
- * control the one is tried that the surrogate expects most of (improve.h). Of those on a rung the best third go on to
- * the next one as soon as that can be said; nobody waits for anybody.
+ * al. 2020, "A system for massively parallel hyperparameter tuning"), which come about by regularised evolution (Real
+ * et al. 2019): a parent is the best of some drawn from the newest, and of its changes, those of the best three and of
+ * the control the one is tried that the surrogate expects most of (improve.h). Of those on a rung the best third go on
+ * to the next one as soon as that can be said; nobody waits for anybody.
  *
  * The control is what the ladder has chosen. It is on all rungs, and what others gain is what they are over it on the
  * same rung, corrected for what the law of the ladder says of their sizes until the deadline.

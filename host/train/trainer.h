@@ -32,6 +32,8 @@ struct trainer_settings {
     struct schedule schedule;
     struct augment augment;
     float label_smoothing;
+    float focal;     /* gamma of the focal loss; 0: none */
+    bool weighted;   /* the loss is multiplied by the dataset's class weights */
     float drop_path; /* of the last residual block, at the end: it grows with the progress (lower.h) */
     enum job_averaging averaging;
     float average;    /* decay of the weight average; 0: none */

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* How long a member waits for the others before it takes them for lost. Far above what a step or an evaluation takes,
  * and above what a file system may keep member 0 waiting for a checkpoint. */
@@ -45,6 +46,8 @@ void trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t se
                      .hold = job->hold},
         .augment = {.translate = job->translate, .flip = job->flip, .cutout = job->cutout},
         .label_smoothing = (float)job->label_smoothing,
+        .focal = (float)job->focal,
+        .weighted = job->class_weights.count > 0 && strcmp(job->class_weights.items[0], "none") != 0,
         .drop_path = (float)job->drop_path,
         .averaging = job->averaging,
         .average = (float)job->average,
@@ -86,6 +89,8 @@ struct lower_options trainer_lower_options(const struct trainer_settings *settin
         .orthogonalise = settings->optimizer.kind == OPTIMIZER_MUON,
         .drop_path = settings->drop_path,
         .label_smoothing = settings->label_smoothing,
+        .focal = settings->focal,
+        .weighted = settings->weighted,
         .batch_norm_momentum = batch_norm_momentum(settings->batch),
         .members = members,
     };

@@ -71,7 +71,8 @@ static enum status upload_noise(struct bench *bench, struct shape image, struct 
                                 pixels,
                                 labels,
                                 {0.5f, 0.5f, 0.5f, 0.5f},
-                                {0.25f, 0.25f, 0.25f, 0.25f}};
+                                {0.25f, 0.25f, 0.25f, 0.25f},
+                                NULL};
     enum status st = bench->ops->dataset_upload(bench->device, &view, dataset, err);
     free(pixels);
     return st;

@@ -209,9 +209,28 @@ static void test_concat_and_split(void **state)
     }
 }
 
+/* What a class of probability e^log_p adds to the focal loss, and what stands for 1 in its derivative. */
+static double focal_part(double log_p, double gamma)
+{
+    return -pow(-expm1(log_p), gamma) * log_p;
+}
+static double focal_part_slope(double log_p, double gamma)
+{
+    const double rest = -expm1(log_p);
+    if (gamma == 0.0)
+        return 1.0;
+    return rest == 0.0 ? 0.0 : pow(rest, gamma) - gamma * pow(rest, gamma - 1.0) * exp(log_p) * log_p;
+}
+
+/* Of three cases one has a focal loss of 2 and one of 0.5; odd ones have class weights. */
 static void check_loss(enum cpu_type type, int32_t index, int32_t rows, int32_t classes, int32_t valid,
                        float smoothing, float width)
 {
+    const float focal = index % 3 == 1 ? 2.0f : index % 3 == 2 ? 0.5f : 0.0f;
+    const double gamma = (double)focal, most = 3.0 + gamma; /* of a slope, about, times the largest weight */
+    float *weights = index % 2 ? kernel_alloc((size_t)classes * sizeof(*weights)) : NULL;
+    for (int32_t k = 0; weights != NULL && k < classes; k++)
+        weights[k] = 0.25f * (float)(k % 8);
     const struct cpu_shape s = kernel_shape(type, rows, classes, 1, 1, index % 2 ? 16 : 8);
     const int32_t padded = cpu_shape_padded(s);
     /* Whole numbers at width 0: then largest logits are often equal and the first must count. */
@@ -229,6 +248,8 @@ static void check_loss(enum cpu_type type, int32_t index, int32_t rows, int32_t 
         .padded = padded,
         .valid = valid,
         .smoothing = smoothing,
+        .focal = focal,
+        .class_weights = weights,
         .type = type,
         .logits = logits,
         .labels = labels,
@@ -246,13 +267,17 @@ static void check_loss(enum cpu_type type, int32_t index, int32_t rows, int32_t 
     double loss = 1.0, correct = 2.0;
     for (int32_t r = 0; r < rows; r++) {
         const void *z = (const char *)logits + (size_t)r * (size_t)padded * cpu_type_size(type);
-        double total = 0.0;
+        const double weight = weights != NULL ? (double)weights[labels[r]] : 1.0;
+        double total = 0.0, slope = 0.0;
         int32_t first = 0;
         for (int32_t k = 0; k < classes; k++) {
             total += exp(kernel_at(s, z, (size_t)k));
             if (kernel_at(s, z, (size_t)k) > kernel_at(s, z, (size_t)first))
                 first = k;
         }
+        for (int32_t k = 0; k < classes; k++)
+            slope += ((k == labels[r] ? 1.0 - (double)smoothing : 0.0) + (double)smoothing / classes) *
+                     focal_part_slope(kernel_at(s, z, (size_t)k) - log(total), gamma);
         for (int32_t k = 0; k < classes; k++) {
             const double p = exp(kernel_at(s, z, (size_t)k)) / total;
             const double target =
@@ -260,10 +285,13 @@ static void check_loss(enum cpu_type type, int32_t index, int32_t rows, int32_t 
             const size_t offset = (size_t)r * (size_t)padded + (size_t)k;
             kernel_check_close((double)probabilities[r * classes + k], p,
                                (double)FLT_EPSILON * p + (double)FLT_TRUE_MIN, "probability", index, offset);
-            kernel_check_at(s, dlogits, offset, r < valid ? (p - target) / valid : 0.0,
-                            (double)FLT_EPSILON / valid, "dlogits", index);
+            const double log_p = kernel_at(s, z, (size_t)k) - log(total);
+            const double gradient = weight * (p * slope - target * focal_part_slope(log_p, gamma));
+            kernel_check_at(s, dlogits, offset, r < valid ? gradient / valid : 0.0,
+                            (double)FLT_EPSILON * (gamma > 0.0 || weights != NULL ? most : 1.0) / valid,
+                            "dlogits", index);
             if (r < valid)
-                loss -= target * log(p);
+                loss += weight * target * focal_part(log_p, gamma);
         }
         correct += r < valid && first == labels[r];
     }
@@ -271,6 +299,8 @@ static void check_loss(enum cpu_type type, int32_t index, int32_t rows, int32_t 
     kernel_check_close(metrics[METRIC_CORRECT], correct, 0.0, "correct", index, 0);
     kernel_check_close(metrics[METRIC_SAMPLES], 3.0 + valid, 0.0, "samples", index, 0);
     kernel_check_padding(s, dlogits, "dlogits");
+    if (weights != NULL)
+        kernel_free(weights);
     kernel_free(scratch);
     kernel_free(labels);
     kernel_free(probabilities);
@@ -397,7 +427,8 @@ static void check_gather(enum cpu_type type, int32_t index, int32_t channels, in
     for (int32_t i = 0; i < IMAGES - 3; i++)
         samples[i] = (i * 5 + 2) % IMAGES;
     const struct dataset_view view = {
-        IMAGES, channels, height, width, 10, pixels, all_labels, {.5f, .4f, .3f, .2f}, {.25f, .3f, .2f, .1f}};
+        IMAGES, channels, height, width, 10, pixels, all_labels, {.5f, .4f, .3f, .2f}, {.25f, .3f, .2f, .1f},
+        NULL};
     const struct augment augment = {4, 1, 5};
     const struct augment *wanted = index % 2 ? &augment : NULL;
     const struct step step = {.seed = 5,

@@ -1,5 +1,5 @@
-/* Images that are no images, or of a kind that nasrun doesn't read, a few bytes each: what is said of them. And images of
- * all kinds whose decoding is stopped. */
+/* Images that are no images, or of a kind that nasrun doesn't read, a few bytes each: what is said of them. And images
+ * of all kinds whose decoding is stopped. */
 #include "host/base/file.h"
 #include "host/data/data_internal.h"
 #include "host/data/images.h"
@@ -164,10 +164,8 @@ static void test_asked(void **state)
     assert_int_equal(image_reader_new(3, 4, 4, "pad", &reader, &err), ST_OK);
     assert_int_equal(image_reader_read(reader, path, pixels, &err), ST_OK);
     image_reader_free(reader);
-    assert_int_equal(image_reader_new(2, 4, 4, "pad", &reader, &err), ST_OK);
-    assert_int_equal(image_reader_read(reader, path, pixels, &err), ST_RANGE);
+    assert_int_equal(image_reader_new(2, 4, 4, "pad", &reader, &err), ST_RANGE);
     assert_non_null(strstr(err.message, "2 channels asked for, expected 1 or 3"));
-    image_reader_free(reader);
     assert_int_equal(image_reader_new(3, 4, 4, "bend", &reader, &err), ST_RANGE);
     assert_string_equal(err.message, "dataset fit \"bend\": expected stretch, crop or pad");
     assert_int_equal(image_check_pixels("b", &large, 1050, &err), ST_OK);

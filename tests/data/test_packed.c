@@ -1,4 +1,6 @@
 /* IDX and CIFAR: what is read, and how broken files are refused. */
+#include "host/base/file.h"
+#include "host/data/data_internal.h"
 #include "tests/support/data_files.h"
 
 #include <setjmp.h>
@@ -7,6 +9,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* cmocka.h needs the headers above. */
 #include <cmocka.h>
@@ -284,12 +288,72 @@ static void test_cifar_refused(void **state)
     data_files_remove(folder);
 }
 
+/* What is no file, can't be read, is damaged, or goes on behind its end. */
+static void test_broken_packs(void **state)
+{
+    char bytes[4000], *content;
+    size_t length;
+    struct data_pack pack;
+    struct error err;
+    (void)state;
+    char *folder = data_files_folder(), *path = file_join(folder, "pack");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(data_pack_open(&pack, path, &err), ST_FORMAT);
+    assert_non_null(strstr(err.message, "pack: is no regular file, expected one"));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(data_pack_open(&pack, "/proc/self/mem", &err), ST_OK); /* whose first byte is nobody's */
+    assert_int_equal(data_pack_read(&pack, bytes, 8, "a head", &err), ST_IO);
+    assert_non_null(strstr(err.message, "/proc/self/mem: "));
+    data_pack_close(&pack);
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (char)(i * i * 31 >> 3);
+    for (int broken = 0; broken < 2; broken++) {
+        data_files_write(folder, "pack", bytes, sizeof(bytes), true);
+        assert_int_equal(file_read(path, &content, &length, &err), ST_OK);
+        if (broken)
+            memset(content + length / 2, 255, 40);
+        data_files_write(folder, "pack", content, length, false);
+        free(content);
+        assert_int_equal(data_pack_open(&pack, path, &err), ST_OK);
+        if (broken) {
+            assert_int_equal(data_pack_read(&pack, bytes, sizeof(bytes), "images", &err), ST_FORMAT);
+            assert_non_null(strstr(err.message, "pack: broken gzip data after "));
+        } else {
+            assert_int_equal(data_pack_read(&pack, bytes, sizeof(bytes) - 1, "images", &err), ST_OK);
+            assert_int_equal(data_pack_end(&pack, &err), ST_FORMAT);
+            assert_non_null(strstr(err.message, "pack: more data behind the last record at byte 3999"));
+        }
+        data_pack_close(&pack);
+    }
+    free(path);
+    data_files_remove(folder);
+}
+
+/* Heads that tell of more images than can be counted; of the files only these are there. */
+static void test_too_many(void **state)
+{
+    static const uint8_t images[16] = {0, 0, 8, 3, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 1};
+    static const uint8_t labels[2] = {0, 1};
+    (void)state;
+    char *folder = data_files_folder(), *path = file_join(folder, "train-images-idx3-ubyte");
+    data_files_write(folder, "train-images-idx3-ubyte", images, sizeof(images), false);
+    assert_int_equal(truncate(path, 16 + (off_t)INT32_MAX), 0);
+    data_files_idx_labels(folder, "train-labels-idx1-ubyte", labels, 2, false);
+    data_files_idx_images(folder, "t10k-images-idx3-ubyte", 2, 1, 1, false);
+    data_files_idx_labels(folder, "t10k-labels-idx1-ubyte", labels, 2, false);
+    struct job_dataset job = data_files_job(folder);
+    data_files_refuse(&job, ST_UNSUPPORTED, "2147483649 images in all", "expected at most 2147483647");
+    free(path);
+    data_files_remove(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_idx),         cmocka_unit_test(test_idx_variants),
-        cmocka_unit_test(test_idx_refused), cmocka_unit_test(test_idx_contents_refused),
-        cmocka_unit_test(test_cifar),       cmocka_unit_test(test_cifar_refused),
+        cmocka_unit_test(test_idx),          cmocka_unit_test(test_idx_variants),
+        cmocka_unit_test(test_idx_refused),  cmocka_unit_test(test_idx_contents_refused),
+        cmocka_unit_test(test_cifar),        cmocka_unit_test(test_cifar_refused),
+        cmocka_unit_test(test_broken_packs), cmocka_unit_test(test_too_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -233,6 +233,32 @@ static void test_nothing_left(void **state)
     data_files_refuse(&job, ST_FORMAT, "none of 2 images can be read", "none of 2");
     data_files_remove(folder);
 
+    /* heads that are good, and no pixels: in all images, and in those of a class, which then is left out */
+    for (int all = 1; all >= 0; all--) {
+        struct dataset set;
+        folder = data_files_folder();
+        for (int i = 0; i < 12; i++) {
+            static const char *const names[] = {"cat", "dog", "owl"};
+            char name[32];
+            snprintf(name, sizeof(name), "%s/%d.png", names[i % 3], i);
+            data_files_png_plain(folder, name, 8, 8, (uint8_t)(20 * i), 2, 3);
+            if (all || i % 3 == 0)
+                data_files_cut(folder, name, 40);
+        }
+        job = data_files_job(folder);
+        job.on_error = JOB_ON_ERROR_SKIP;
+        if (all) {
+            data_files_refuse(&job, ST_FORMAT, "none of 12 images can be read", "none of 12");
+        } else {
+            data_files_load(&job, &set);
+            assert_int_equal(set.classes, 2);
+            assert_string_equal(set.class_names[0], "dog");
+            assert_int_equal(set.skipped, 4);
+            data_free(&set);
+        }
+        data_files_remove(folder);
+    }
+
     folder = data_files_folder();
     data_files_write_text(folder, "cat/a.heic", "none");
     job = data_files_job(folder);

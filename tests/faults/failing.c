@@ -22,6 +22,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utf8proc.h>
 #include <zlib.h>
 
 /* jpeglib.h needs the headers above. */
@@ -190,6 +191,11 @@ FAILING(cairo_status_t, cairo_surface_write_to_png_stream,
 FAILING(dnnl_status_t, dnnl_primitive_execute,
         (const_dnnl_primitive_t primitive, dnnl_stream_t stream, int count, const dnnl_exec_arg_t *arguments),
         (primitive, stream, count, arguments), EIO, dnnl_runtime_error)
+
+FAILING(utf8proc_ssize_t, utf8proc_map,
+        (const utf8proc_uint8_t *text, utf8proc_ssize_t length, utf8proc_uint8_t **made,
+         utf8proc_option_t options),
+        (text, length, made, options), ENOMEM, UTF8PROC_ERROR_NOMEM)
 
 GifFileType *__real_DGifOpen(void *context, InputFunc from, int *number);
 GifFileType *__wrap_DGifOpen(void *context, InputFunc from, int *number);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* cmocka.h needs the headers above. */
 #include <cmocka.h>
@@ -71,6 +72,8 @@ static void make_folders(const char *folder)
     data_files_write_text(folder, "train/dog/notes.txt", "none");
     data_files_write_text(folder, "train/dog/without", "none");
     data_files_write_text(folder, "train/none/bad.png", "none");
+    snprintf(name, sizeof(name), "%.40s/train/dog/gone.png", folder);
+    assert_int_equal(symlink("nowhere", name), 0);
 }
 
 static void test_folders(void **state)

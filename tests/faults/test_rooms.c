@@ -1,11 +1,15 @@
 /* What rooms do under calls of the C library that fail, one in each round, at each place: data in formats that no other
- * of these tests reads, jobs, journals, models, trainings on two devices, inheritance, the cache of weights, dry runs.
- * They end with one line and the status of that line, or as if nothing had been. */
+ * of these tests reads, jobs, journals, models, trainings on two devices, inheritance, the cache of weights, dry runs,
+ * libraries that are looked for, the run's folder, reports and plots. They end with one line and the status of that
+ * line, or as if nothing had been. */
 #include "host/base/file.h"
+#include "host/base/library.h"
 #include "host/journal/journal.h"
 #include "host/machine/weight_cache.h"
 #include "host/onnx/onnx_write.h"
+#include "host/report/report.h"
 #include "host/run/engine.h"
+#include "host/run/folder.h"
 #include "host/train/calibration.h"
 #include "host/train/inherit.h"
 #include "spec/spec.h"
@@ -15,6 +19,7 @@
 #include "tests/support/tiny_job.h"
 #include "tests/support/tiny_task.h"
 
+#include <dlfcn.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* cmocka.h needs the headers above. */
 #include <cmocka.h>
@@ -96,6 +102,16 @@ static void test_list(void **state)
     data_files_remove(folder);
 }
 
+static enum status load_fresh(void *context, struct error *err)
+{
+    static int number;
+    static char cache[4096];
+    struct job_dataset job = *(const struct job_dataset *)context;
+    snprintf(cache, sizeof(cache), "%s-%d", job.cache, number++);
+    job.cache = cache;
+    return load(&job, err);
+}
+
 /* Images that were decoded are kept, then found: each by itself. */
 static void test_cache(void **state)
 {
@@ -109,6 +125,7 @@ static void test_cache(void **state)
     struct job_dataset job = data_files_job(images);
     job.cache = file_join(folder, "cache");
     job.validation = 0.25;
+    assert_true(play("a cache that is not there", 3, load_fresh, &job) > 0);
     assert_true(play("a cache that is there", 2, load, &job) > 0);
     free(job.cache);
     free(images);
@@ -120,7 +137,8 @@ static void test_cache(void **state)
 /* Reads with overrides, writes, reads what was written, compares. */
 static enum status read_job(void *context, struct error *err)
 {
-    static char *overrides[] = {"budget.seconds=[1,2]", "search.starts=[\"lean\",\"cnn\"]", "seed=7"};
+    static char *overrides[] = {"budget.seconds=[1,2]", "search.starts=[\"lean\",\"cnn\"]",
+                                "output.dir=else"};
     const char *path = context;
     struct job job = {0}, again = {0};
     char *text = NULL;
@@ -160,7 +178,8 @@ static enum status write_journal(void *context, struct error *err)
     const char *path = context;
     struct journal journal = {.fd = -1};
     struct journal_lines lines = {0};
-    const bool keep[3] = {true, false, true};
+    static const char *const events[3] = {"run", "morph", "epoch"}; /* the last is flushed later */
+    static const bool keep[3] = {true, false, true};
     char text[300];
     snprintf(text, sizeof(text), "%s.damaged", path);
     remove(path);
@@ -169,7 +188,7 @@ static enum status write_journal(void *context, struct error *err)
     for (int i = 0; i < 3 && st == ST_OK; i++) {
         cJSON *fields = cJSON_CreateObject();
         assert_non_null(fields);
-        assert_non_null(cJSON_AddStringToObject(fields, "event", i == 0 ? "run" : "epoch"));
+        assert_non_null(cJSON_AddStringToObject(fields, "event", events[i]));
         st = journal_append(&journal, fields, 1.0, err);
     }
     if (st == ST_OK)
@@ -180,6 +199,13 @@ static enum status write_journal(void *context, struct error *err)
         st = journal_keep(&journal, &lines, keep, err);
     journal_close(&journal);
     journal_lines_free(&lines);
+    FILE *torn = st == ST_OK ? fopen(path, "ab") : NULL;
+    if (torn != NULL) { /* what a crash leaves is cut off */
+        fputs("{\"seq\":", torn);
+        fclose(torn);
+        st = journal_open(path, &journal, err);
+        journal_close(&journal);
+    }
     return st;
 }
 
@@ -443,6 +469,22 @@ static void test_devices(void **state)
 
 /* ---- before a run ---- */
 
+static enum status find_library(void *context, struct error *err)
+{
+    void *library;
+    enum status st = library_load(context, &library, err);
+    if (st == ST_OK)
+        dlclose(library);
+    return st;
+}
+
+static void test_library(void **state)
+{
+    char name[] = "libz.so.1";
+    (void)state;
+    assert_true(play("a library", 2, find_library, name) > 1);
+}
+
 static enum status run_dry(void *context, struct error *err)
 {
     const struct tiny_job *tiny = context;
@@ -464,12 +506,101 @@ static void test_dry_run(void **state)
     tiny_job_close(&tiny);
 }
 
+/* The folder of a run, that is there and not. */
+static void test_folder(void **state)
+{
+    struct tiny_job tiny;
+    (void)state;
+    failing_begin(2);
+    for (int there = 0; there < 2; there++) {
+        tiny_job_open(&tiny, NULL);
+        if (there)
+            tiny_job_run(&tiny);
+        do {
+            struct error err = {0}, note;
+            int lock;
+            if (!there && file_exists(tiny.run)) {
+                data_files_remove(tiny.run);
+                tiny.run = file_join(tiny.folder, "run");
+            }
+            failing_arm();
+            const enum status st = folder_prepare(tiny.run, &tiny.job, FOLDER_GO_ON, &lock, &note, &err);
+            failing_pause();
+            failing_check_end("folder", st, &err);
+            if (st == ST_OK)
+                close(lock);
+        } while (failing_more());
+        tiny_job_close(&tiny);
+    }
+    assert_true(failing_count() > 20);
+}
+
+/* Report and plots are whole, or as they were, or not there. */
+static void test_report(void **state)
+{
+    struct tiny_job tiny;
+    (void)state;
+    tiny_job_open(&tiny, NULL);
+    tiny_job_run(&tiny);
+    failing_begin(2);
+    do {
+        struct error err = {0};
+        failing_arm();
+        const enum status st = report_write_all(tiny.run, true, &err);
+        failing_pause();
+        failing_check_end("report", st, &err);
+    } while (failing_more());
+    assert_true(failing_count() > 20);
+    tiny_job_close(&tiny);
+}
+
+/* One that is begun anew, and one whose journal is damaged in its middle. */
+static void test_other_ways(void **state)
+{
+    static const enum folder_start ways[] = {FOLDER_FRESH, FOLDER_SALVAGE};
+    struct tiny_job tiny;
+    struct error err;
+    char *whole;
+    size_t length;
+    (void)state;
+    tiny_job_open(&tiny, NULL);
+    tiny_job_run(&tiny);
+    char *path = file_join(tiny.run, JOURNAL_NAME);
+    assert_int_equal(file_read(path, &whole, &length, &err), ST_OK);
+    failing_begin(2);
+    for (int i = 0; i < 2; i++) {
+        do {
+            struct error note;
+            int lock;
+            const char digit = whole[length / 2];
+            err = (struct error){0};
+            whole[length / 2] = (char)(i == 0 ? digit : '?');
+            data_files_write(tiny.run, JOURNAL_NAME, whole, length, false);
+            data_files_write_text(tiny.run, "report.txt", "a report");
+            whole[length / 2] = digit;
+            failing_arm();
+            const enum status st = folder_prepare(tiny.run, &tiny.job, ways[i], &lock, &note, &err);
+            failing_pause();
+            failing_check_end("folder", st, &err);
+            if (st == ST_OK)
+                close(lock);
+        } while (failing_more());
+    }
+    assert_true(failing_count() > 5);
+    free(whole);
+    free(path);
+    tiny_job_close(&tiny);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_named_classes), cmocka_unit_test(test_list),    cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_job),           cmocka_unit_test(test_journal), cmocka_unit_test(test_model),
+        cmocka_unit_test(test_named_classes), cmocka_unit_test(test_list),
+        cmocka_unit_test(test_cache),         cmocka_unit_test(test_job),
+        cmocka_unit_test(test_journal),       cmocka_unit_test(test_model),
         cmocka_unit_test(test_devices),       cmocka_unit_test(test_dry_run),
+        cmocka_unit_test(test_library),       cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_other_ways),    cmocka_unit_test(test_report),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,10 +1,7 @@
 /* Whole runs of a tiny job under calls of the C library that fail, one in each round, at each place: they end with one
- * line and the status of that line, or as the undisturbed run. The same of runs that are gone on with, of the run
- * folder, of reports and of plots. */
+ * line and the status of that line, or as the undisturbed run. The same of runs that are gone on with. */
 #include "host/base/file.h"
-#include "host/report/report.h"
 #include "host/run/engine.h"
-#include "host/run/folder.h"
 #include "tests/faults/failing.h"
 #include "tests/support/data_files.h"
 #include "tests/support/tiny_job.h"
@@ -16,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* cmocka.h needs the headers above. */
 #include <cmocka.h>
@@ -84,56 +80,10 @@ static void test_from_the_beginning(void **state)
 static void test_gone_on_with(void **state)
 {
     static const char *const raised[] = {"budget.models=3", NULL};
+    static const char *const baseline[] = {"search.baseline=true", "train.batch=16", NULL};
     (void)state;
     assert_true(run_with("gone on with", NULL, raised) > 0);
-}
-
-/* The folder of a run, that is there and not. */
-static void test_folder(void **state)
-{
-    struct tiny_job tiny;
-    (void)state;
-    failing_begin(2);
-    for (int there = 0; there < 2; there++) {
-        tiny_job_open(&tiny, NULL);
-        if (there)
-            tiny_job_run(&tiny);
-        do {
-            struct error err = {0}, note;
-            int lock;
-            if (!there && file_exists(tiny.run)) {
-                data_files_remove(tiny.run);
-                tiny.run = file_join(tiny.folder, "run");
-            }
-            failing_arm();
-            const enum status st = folder_prepare(tiny.run, &tiny.job, FOLDER_GO_ON, &lock, &note, &err);
-            failing_pause();
-            failing_check_end("folder", st, &err);
-            if (st == ST_OK)
-                close(lock);
-        } while (failing_more());
-        tiny_job_close(&tiny);
-    }
-    assert_true(failing_count() > 20);
-}
-
-/* Report and plots are whole, or as they were, or not there. */
-static void test_report(void **state)
-{
-    struct tiny_job tiny;
-    (void)state;
-    tiny_job_open(&tiny, NULL);
-    tiny_job_run(&tiny);
-    failing_begin(2);
-    do {
-        struct error err = {0};
-        failing_arm();
-        const enum status st = report_write_all(tiny.run, true, &err);
-        failing_pause();
-        failing_check_end("report", st, &err);
-    } while (failing_more());
-    assert_true(failing_count() > 20);
-    tiny_job_close(&tiny);
+    assert_true(run_with("with a baseline", baseline, NULL) > 0);
 }
 
 int main(void)
@@ -141,8 +91,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_from_the_beginning),
         cmocka_unit_test(test_gone_on_with),
-        cmocka_unit_test(test_folder),
-        cmocka_unit_test(test_report),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

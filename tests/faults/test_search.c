@@ -1,5 +1,5 @@
-/* Searches on made-up results under a lack of memory, at each place: proposals, what is told of them, final fits, and the
- * surrogates behind them. Each ends with ST_MEMORY and its line, or with as many candidates as undisturbed. */
+/* Searches on made-up results under a lack of memory, at each place: proposals, what is told of them, final fits, and
+ * the surrogates behind them. Each ends with ST_MEMORY and its line, or with as many candidates as undisturbed. */
 #include "host/net/cost.h"
 #include "host/net/start.h"
 #include "host/search/search.h"

@@ -41,6 +41,7 @@ run=$work/bayesian-stopped
 works "nasreport" "$bin/nasreport" "$run"
 works "nasplot" "$bin/nasplot" "$run"
 works "naspredict" "$bin/naspredict" "$run" "$work/data/two.png"
+works "naspredict on threads" "$bin/naspredict" --threads=3 --data="$work/job.cfg" "$run"
 sed -i '6s/"seq":5/"seq":4/' "$run/journal.jsonl"
 works "--salvage" "$bin/nasrun" --salvage --resume="$run"
 check "--salvage: another end" same_run "$work/bayesian-whole" "$run"

@@ -147,13 +147,21 @@ static void test_gather(void **state)
 struct row_expectation {
     double normaliser; /* log of the sum of exponentials */
     double loss;
+    double slope; /* of the focal loss, over all classes; 1 without */
     int32_t best;
 };
 
-static row_expectation expect_row(const activation &logits, int32_t row, int32_t classes, int32_t label,
-                                  double smoothing)
+static double focal_slope(double log_p, double gamma)
 {
-    row_expectation e = {0.0, 0.0, 0};
+    const double rest = -std::expm1(log_p);
+    return gamma > 0.0 ? std::pow(rest, gamma) - gamma * std::pow(rest, gamma - 1.0) * std::exp(log_p) * log_p
+                       : 1.0;
+}
+
+static row_expectation expect_row(const activation &logits, int32_t row, int32_t classes, int32_t label,
+                                  double smoothing, double gamma)
+{
+    row_expectation e = {0.0, 0.0, 0.0, 0};
     for (int32_t c = 1; c < classes; c++)
         if (logits.at(row, c, 0, 0) > logits.at(row, e.best, 0, 0))
             e.best = c;
@@ -161,9 +169,12 @@ static row_expectation expect_row(const activation &logits, int32_t row, int32_t
     for (int32_t c = 0; c < classes; c++)
         e.normaliser += std::exp(logits.at(row, c, 0, 0) - shift);
     e.normaliser = shift + std::log(e.normaliser);
-    for (int32_t c = 0; c < classes; c++)
-        e.loss -= ((c == label ? 1.0 - smoothing : 0.0) + smoothing / classes) *
-                  (logits.at(row, c, 0, 0) - e.normaliser);
+    for (int32_t c = 0; c < classes; c++) {
+        const double target = (c == label ? 1.0 - smoothing : 0.0) + smoothing / classes;
+        const double log_p = logits.at(row, c, 0, 0) - e.normaliser;
+        e.loss -= target * std::pow(-std::expm1(log_p), gamma) * log_p;
+        e.slope += target * focal_slope(log_p, gamma);
+    }
     return e;
 }
 
@@ -173,6 +184,12 @@ static void check_loss(const kernel_run &run)
     const int32_t rows = 1 + kernel_below(run, SETTINGS, 0, 40), classes = sizes[run.index % 8];
     const bool probable = run.index % 3 != 1, trained = run.index % 3 != 2;
     const double smoothing = (double)(run.index % 2 ? 0.1f : 0.0f);
+    const double gamma = run.index % 5 == 2 ? 2.0 : run.index % 5 == 3 ? 1.0 : 0.0;
+    const bool weighted = run.index % 7 < 3;
+    device_memory class_weights((size_t)classes * sizeof(float));
+    float *weights = static_cast<float *>(class_weights.data);
+    for (int32_t c = 0; c < classes; c++)
+        weights[c] = 0.25f * (float)(c % 8);
     activation logits(run.type, cuda_shape{rows, classes, 1, 1}), dlogits(run.type, logits.shape);
     device_memory labels((size_t)rows * 4), metrics(5 * sizeof(double)), scratch(cuda_loss_scratch(rows));
     ticket_memory tickets;
@@ -199,6 +216,8 @@ static void check_loss(const kernel_run &run)
     launched.rows = rows;
     launched.classes = classes;
     launched.smoothing = (float)smoothing;
+    launched.focal = (float)gamma;
+    launched.class_weights = weighted ? weights : NULL;
     launched.step = memory.get();
     launched.logits = logits.data;
     launched.labels = label;
@@ -210,24 +229,32 @@ static void check_loss(const kernel_run &run)
     kernel_launched(run, cuda_launch_loss(NULL, run.type, &launched), "loss");
     tickets.check(run);
     for (int32_t r = 0; r < rows; r++) {
-        const row_expectation e = expect_row(logits, r, classes, label[r], smoothing);
+        const row_expectation e = expect_row(logits, r, classes, label[r], smoothing, gamma);
+        const double weight = weighted ? (double)weights[label[r]] : 1.0;
         if (r < step.valid) {
-            loss += e.loss;
-            size += std::fabs(e.loss) + 130.0 + (double)classes * 0.1;
+            loss += weight * e.loss;
+            size += std::fmax(weight, 1.0) * (std::fabs(e.loss) + 130.0 + (double)classes * 0.1);
             correct += e.best == label[r];
         }
         for (int32_t c = 0; c < classes; c++) {
             const double p = std::exp(logits.at(r, c, 0, 0) - e.normaliser);
             const double target = (c == label[r] ? 1.0 - smoothing : 0.0) + smoothing / classes;
-            const double gradient = r < step.valid ? scale * (p - target) / step.valid : 0.0;
+            const double log_p = logits.at(r, c, 0, 0) - e.normaliser;
+            const double gradient =
+                r < step.valid
+                    ? scale * weight * (p * e.slope - target * focal_slope(log_p, gamma)) / step.valid
+                    : 0.0;
             /* The exponential's argument, up to 120, is rounded before it is taken. */
             const double p_error = p * 128.0 * FLOAT + FLOAT;
+            /* So is that of a slope, which is at most 2 and changes by less than 2 times as much, and the two slopes
+             * of a gradient are no larger together than twice that. */
+            const double error = weight * (gamma > 0.0 ? 2.0 * p_error + 4.0 * 128.0 * FLOAT : p_error);
             if (probable)
                 kernel_close(run, (double)probabilities[(size_t)r * (size_t)classes + (size_t)c], p, p_error,
                              "probability", (size_t)(r * classes + c));
             if (trained)
                 kernel_close(run, dlogits.at(r, c, 0, 0), gradient,
-                             r < step.valid ? 2.0 * scale * p_error / step.valid +
+                             r < step.valid ? 2.0 * scale * error / step.valid +
                                                   kernel_rounding(run.type) * std::fabs(gradient)
                                             : 0.0,
                              "dlogits", dlogits.offset(r, c, 0, 0));

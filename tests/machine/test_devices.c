@@ -133,7 +133,7 @@ static void test_workers(void **state)
     (void)state;
     choose(&devices);
     assert_int_equal(devices_open(&devices, &err), ST_OK);
-    assert_int_equal(devices_upload(&devices, &data, &err), ST_OK);
+    assert_int_equal(devices_upload(&devices, &data, NULL, &err), ST_OK);
     for (int32_t each = 1; each <= 3; each++) {
         assert_int_equal(devices_share(&devices, each, &err), ST_OK);
         assert_int_equal(devices.workers, each * DEVICES);

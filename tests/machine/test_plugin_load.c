@@ -53,6 +53,25 @@ static void test_other_library(void **state)
     refuse(zlib.dli_fname, ST_UNSUPPORTED, "found no function " DEVICE_PLUGIN_ENTRY);
 }
 
+/* One for another kind of processor: it can be read, and not be loaded. */
+static void test_other_processor(void **state)
+{
+    enum { MACHINE = 18, ARM = 40 }; /* a byte of the head */
+    Dl_info zlib;
+    struct error err;
+    char *bytes, *folder = data_files_folder(), path[256];
+    size_t length;
+    (void)state;
+    assert_int_not_equal(dladdr(dlsym(RTLD_DEFAULT, "zlibVersion"), &zlib), 0);
+    assert_int_equal(file_read(zlib.dli_fname, &bytes, &length, &err), ST_OK);
+    bytes[MACHINE] = ARM;
+    data_files_write(folder, "plugin.so", bytes, length, false);
+    free(bytes);
+    snprintf(path, sizeof(path), "%s/plugin.so", folder);
+    refuse(path, ST_DEVICE, "the GPU's plug-in cannot be loaded: ");
+    data_files_remove(folder);
+}
+
 /* Beside this program there is none. */
 static void test_beside_the_program(void **state)
 {
@@ -118,11 +137,9 @@ static void test_close(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_plugin),
-        cmocka_unit_test(test_other_library),
-        cmocka_unit_test(test_beside_the_program),
-        cmocka_unit_test(test_relative_folders),
-        cmocka_unit_test(test_close),
+        cmocka_unit_test(test_no_plugin),        cmocka_unit_test(test_other_library),
+        cmocka_unit_test(test_other_processor),  cmocka_unit_test(test_beside_the_program),
+        cmocka_unit_test(test_relative_folders), cmocka_unit_test(test_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -173,6 +173,40 @@ static void knows_older_files(void **state)
     sample_free(&sample);
 }
 
+/* Other temperatures, and those of before again: every byte is as it was. */
+static void changes_temperatures_alone(void **state)
+{
+    (void)state;
+    struct sample sample;
+    struct model model;
+    struct error err;
+    char *before, *after, other[80], hash[MODEL_HASH_LENGTH];
+    size_t length, again;
+
+    sample_make(&sample, true);
+    snprintf(other, sizeof(other), "%s/other", folder);
+    assert_ok(model_save(path, &sample.graph, sample.values, &sample.about, &err), err);
+    assert_ok(file_read(path, &before, &length, &err), err);
+    assert_ok(model_calibrate(path, other, 2.0f / 3.0f, 11.0f, hash, &err), err);
+    assert_ok(model_load(other, &model, &err), err);
+    assert_true(model.about.temperature == 2.0f / 3.0f && model.about.plain_temperature == 11.0f);
+    assert_string_equal(model.hash, hash);
+    assert_memory_equal(model.values, sample.values, sample.table.total * sizeof(float));
+    model_free(&model);
+    assert_ok(
+        model_calibrate(other, path, sample.about.temperature, sample.about.plain_temperature, hash, &err),
+        err);
+    assert_ok(file_read(path, &after, &again, &err), err);
+    assert_int_equal(again, length);
+    assert_memory_equal(after, before, length);
+    assert_ok(file_write_atomic(other, before, 40, &err), err);
+    assert_int_equal(model_calibrate(other, path, 1.0f, 1.0f, hash, &err), ST_FORMAT);
+    unlink(other);
+    free(before);
+    free(after);
+    sample_free(&sample);
+}
+
 static void has_the_promised_layout(void **state)
 {
     (void)state;
@@ -379,9 +413,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(comes_back_bit_for_bit),     cmocka_unit_test(knows_older_files),
-        cmocka_unit_test(has_the_promised_layout),    cmocka_unit_test(refuses_every_cut),
-        cmocka_unit_test(refuses_a_changed_header),   cmocka_unit_test(refuses_a_longer_header),
-        cmocka_unit_test(survives_every_flipped_bit),
+        cmocka_unit_test(changes_temperatures_alone), cmocka_unit_test(has_the_promised_layout),
+        cmocka_unit_test(refuses_every_cut),          cmocka_unit_test(refuses_a_changed_header),
+        cmocka_unit_test(refuses_a_longer_header),    cmocka_unit_test(survives_every_flipped_bit),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -186,6 +186,7 @@ static void test_refuses(void **state)
         {"[4,12,8]", "[4,1e300,8]", "\"input\" is 1.0000000000000001e+300, expected a whole number"},
         {"[4,12,8]", "[65536,4096,4096]", "number of values is 1099511627776"},
         {"[4,12,8]", "[4,12.5,8]", "\"input\" is 12.5"},
+        {"[4,12,8]", "[4,\"12\",8]", "\"input\" is not a number"},
         {"[4,12,8]", "\"4\"", "\"input\" is not an array"},
         {"\"next_id\":40", "\"next_id\":39", "\"next_id\" is 39, expected at least 40"},
         {"\"next_id\":40", "\"next_id\":2147483647", "next_id is 2147483647"},

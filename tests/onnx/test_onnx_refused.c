@@ -429,7 +429,7 @@ static void test_too_many_nodes(void **state)
     static struct file file;
     (void)state;
     make(&file, CONV END);
-    const size_t count = 8 * GRAPH_MAX_LAYERS + 1;
+    const size_t count = 12 * GRAPH_MAX_LAYERS + 1;
     Onnx__NodeProto **many = calloc(count, sizeof(*many));
     assert_non_null(many);
     for (size_t i = 0; i < count; i++)

@@ -82,7 +82,9 @@ static void probe_graph(uint64_t seed, struct tally *tally)
     struct lower_options options = {.purpose = PROG_TRAIN,
                                     .batch = BATCH,
                                     .drop_path = seed % 2 == 0 ? 0.5f : 0.0f,
-                                    .label_smoothing = 0.1f,
+                                    .label_smoothing = seed % 5 == 0 ? 0.0f : 0.1f,
+                                    .focal = (const float[]){0.0f, 2.0f, 0.5f, 1.0f}[seed % 4],
+                                    .weighted = seed % 3 == 0,
                                     .batch_norm_momentum = 0.1f};
     if (random_graph_make(&graph, seed, &err) != ST_OK)
         fail_msg("graph %llu: %s", (unsigned long long)seed, err.message);

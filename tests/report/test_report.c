@@ -748,6 +748,8 @@ static void reports_a_run_of_format_1(void **state)
     assert_true(ink_of("plots/learning.png", 1200) > 0.01);
     assert_true(ink_of("plots/progress.png", 1200) > 0.01);
     assert_true(ink_of("plots/confusion.png", 1200) > 0.1);
+    assert_true(ink_of("plots/network.png", 1000) > 0.05); /* the other journals here have no networks */
+    unlink(in_folder("plots/network.png"));
     free(found);
     free(expected);
     free(journal);

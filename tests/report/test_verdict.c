@@ -98,7 +98,7 @@ static void begin(struct story *story)
     run->version = "1";
     run->format = EVENT_FORMAT;
     run->dataset = (struct event_dataset){
-        .fingerprint = "f", .class_names = {NAMES, 2}, .image = {1, 4, 4}, .policy = ""};
+        .fingerprint = "f", .class_names = {NAMES, 2}, .validation = 100, .image = {1, 4, 4}, .policy = ""};
     run->devices = (struct event_texts){NAMES, 1};
     run->libraries.cjson = "1";
     tell(story, EVENT_STAGE)->stage.budget.seconds = 60.0;

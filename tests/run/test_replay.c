@@ -85,7 +85,8 @@ static void test_changed(void **state)
         int nth;
         const char *from, *to, *told;
     } cases[] = {
-        {"run", 0, "\"fingerprint\":\"", "\"fingerprint\":\"", NULL},
+        {"run", 0, "\"fingerprint\":\"", "\"fingerprint\":\"", NULL}, /* which changes nothing */
+        {"run", 0, "\"format\":2", "\"format\":9", "the journal's format is 9, written by nasrun "},
         {"candidate", 1, "\"id\":1", "\"id\":0",
          "found the beginning of candidate 0, expected that of another"},
         {"candidate", 1, "\"parent\":0", "\"parent\":7", "found candidate 1 of parent 7, expected a parent"},
@@ -142,7 +143,7 @@ static void test_missing(void **state)
     }
 }
 
-/* Another job than the one that began. */
+/* Another job than the one that began, and other data. */
 static void test_other_budget(void **state)
 {
     static const char *const less[] = {"search.baseline=true", "budget.models=1", NULL};
@@ -158,6 +159,11 @@ static void test_other_budget(void **state)
     tiny_job_change(&finished.tiny, seconds);
     st = go_on(&finished.tiny, &err);
     check_told(st, &err, ST_RANGE, "the run's budget is not in seconds as the job's is");
+    tiny_job_change(&finished.tiny, with_baseline);
+    static const uint8_t labels[TINY_JOB_IMAGES] = {2, 0, 1, 1};
+    data_files_idx_labels(finished.tiny.folder, "train-labels-idx1-ubyte", labels, TINY_JOB_IMAGES, false);
+    st = go_on(&finished.tiny, &err);
+    check_told(st, &err, ST_FORMAT, "the run began on 48 + 16 + 16 images for training, validation and test");
     close_finished(&finished);
 }
 

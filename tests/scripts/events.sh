@@ -4,7 +4,7 @@
 . tests/support/script.sh
 
 # JSON of their own subject: models, graphs, report.json.
-others='host/model/model_file.c host/net/serialise.c host/report/text.c'
+others='host/model/model_file.c host/model/model_calibrate.c host/net/serialise.c host/report/text.c host/report/facts.c'
 
 # faults TREE: a line for each place where an event is touched by hand.
 faults() {

@@ -184,7 +184,10 @@ for row in csv.DictReader(open(sys.argv[1])):
     given += row["class"] != ""
 assert given > 0
 END
-cp -R "$run" "$work/bare" && rm "$work/bare/predictions.csv"
+cp -R "$run" "$work/bare"
+sed -i '2s/test/validation/' "$work/bare/predictions.csv"
+refused 'predictions.csv: by the journal it is not what' --precision=0.9 "$work/bare" "$two"
+rm "$work/bare/predictions.csv"
 refused 'predictions.csv' --precision=0.9 "$work/bare" "$two"
 
 # ---- faults ----

@@ -42,6 +42,13 @@ for format in svg pdf; do
 done
 check "nasplot makes no PDF" sh -c "head -c 5 '$work/plots/learning.pdf' | grep -q '^%PDF-'"
 check "nasplot makes no SVG" grep -q '<svg ' "$work/plots/learning.svg"
+"$bin/nasplot" --errors --out="$work/plots" "$run" || fail "nasplot --errors: status $?"
+for class in 0 1 2 3; do check "nasplot --errors makes no errors-$class.png" [ -s "$work/plots/errors-$class.png" ]; done
+check "nasplot --errors of two runs" refused "$bin/nasplot" --errors "$run" "$run"
+check "nasplot --errors as numbers" refused "$bin/nasplot" --errors --format=csv "$run"
+check "nasplot --errors without a job" refused "$bin/nasplot" --errors "$work/archive/plots"
+"$bin/nasplot" --format=csv --out="$work/plots" "$run" || fail "nasplot --format=csv: status $?"
+check "confusion.csv: $(lines_of "$work/plots/confusion.csv") lines, expected 17" [ "$(lines_of "$work/plots/confusion.csv")" -eq 17 ]
 check "nasplot --format=gif" refused "$bin/nasplot" --format=gif "$work/archive"
 check "nasplot --out= with nothing" refused "$bin/nasplot" --out= "$work/archive"
 head -n 4 "$work/archive/journal.jsonl" >"$work/as_it_was/journal.jsonl"

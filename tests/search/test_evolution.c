@@ -370,8 +370,8 @@ static bool fails_with_sums(const struct search_model *model)
     return count_kind(&model->graph, LAYER_ADD) > 0;
 }
 
-/* A start that the job makes too small grows, though the budget is not one of a thousand epochs. What fails is not tried
- * in ever new places. */
+/* A start that the job makes too small grows, though the budget is not one of a thousand epochs. What fails is not
+ * tried in ever new places. */
 static void test_too_small(void **state)
 {
     (void)state;

@@ -84,6 +84,9 @@ static void test_refused(void **state)
     struct error err;
     (void)state;
     assert_int_equal(gain_model_fit(&prior, &seen, 1, &model, &err), ST_RANGE);
+    const struct gain_seen wide = {.gain = 0.0, .deviation = 1e200}; /* its square is no number */
+    assert_int_equal(gain_model_fit(&prior, &wide, 1, &model, &err), ST_RANGE);
+    assert_string_equal(err.message, "surrogate: the covariance of 1 gains is indefinite");
     assert_null(model);
 }
 

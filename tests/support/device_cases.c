@@ -24,6 +24,8 @@ static void compare_graph(const struct graph *graph, uint64_t seed, enum prog_pu
                                         .orthogonalise = train && optimizer == OPTIMIZER_MUON,
                                         .drop_path = train && seed % 2 == 0 ? 0.5f : 0.0f,
                                         .label_smoothing = train ? 0.125f : 0.0f,
+                                        .focal = train && seed % 4 == 1 ? 2.0f : 0.0f,
+                                        .weighted = train && seed % 3 == 1,
                                         .batch_norm_momentum = 0.25f},
                             .images = 7,
                             .larger = seed % 3 == 0 ? 1 + (int32_t)(seed % 7) : 0,

@@ -34,7 +34,8 @@ static void demand(const struct rules *r, enum status st)
 static void open_rules(struct rules *r, const struct device_ops *ops)
 {
     struct graph graph = {0};
-    struct lower_options options = {.purpose = PROG_TRAIN, .batch = BATCH, .batch_norm_momentum = 0.1f};
+    struct lower_options options = {
+        .purpose = PROG_TRAIN, .batch = BATCH, .weighted = true, .batch_norm_momentum = 0.1f};
     *r = (struct rules){.ops = ops};
     demand(r, start_make(&graph, "cnn", WIDTH, (struct shape){0, 3, SIDE, SIDE}, CLASSES, &r->err));
     for (int32_t k = 0; k < DEVICES; k++)
@@ -95,6 +96,15 @@ static enum status label(struct rules *r, int32_t wrong)
     *label = wrong;
     enum status st = upload(r, &r->session.images.view);
     *label = right;
+    return st;
+}
+
+static enum status class_weight(struct rules *r, int32_t wrong)
+{
+    float *weight = &r->session.images.class_weights[1], right = *weight;
+    *weight = (float)wrong;
+    enum status st = upload(r, &r->session.images.view);
+    *weight = right;
     return st;
 }
 
@@ -276,6 +286,13 @@ static enum status bind_height(struct rules *r, int32_t wrong)
     return bind_images(r, &view);
 }
 
+static enum status bind_unweighted(struct rules *r, int32_t wrong)
+{
+    struct dataset_view view = r->session.images.view;
+    view.class_weights = wrong ? NULL : view.class_weights;
+    return bind_images(r, &view);
+}
+
 static enum status bind_classes(struct rules *r, int32_t wrong)
 {
     struct dataset_view view = r->session.images.view;
@@ -415,6 +432,7 @@ static const struct rule {
     {label, CLASSES, ST_RANGE, "dataset: image 4 has label 3, expected 0 to 2"},
     {label, -1, ST_RANGE, "dataset: image 4 has label -1, expected 0 to 2"},
     {deviation, 0, ST_RANGE, "dataset: channel 1 has deviation 0, expected above 0"},
+    {class_weight, -1, ST_RANGE, "dataset: class 1 has weight -1, expected 0 or more"},
     {slots, 0, ST_RANGE, "weights: 0 slots, expected 1 to 4"},
     {slots, SLOT_COUNT, ST_RANGE, "weights: 5 slots, expected 1 to 4"},
     {upload_to, SLOT_GRADIENT, ST_RANGE,
@@ -442,6 +460,7 @@ static const struct rule {
     {broadcast_from, -1, ST_RANGE, "group: broadcast from member -1, expected 0 to 1"},
     {bind_height, SIDE - 1, ST_RANGE,
      "bind: images of 3 x 5 x 6, expected the program's 3 x 6 x 6 or larger"},
+    {bind_unweighted, 1, ST_RANGE, "bind: images without class weights, expected the program's"},
     {bind_classes, CLASSES + 1, ST_RANGE, "bind: images of 4 classes, expected the program's 3"},
     {bind_samples, 0, ST_RANGE, "bind: 0 samples, expected at least 1"},
     {bind_image, IMAGES, ST_RANGE, "bind: sample 3 is image 10, expected 0 to 9"},

@@ -385,7 +385,6 @@ const struct fuzz_target fuzz_targets[] = {
     {"gzip", "t10k-images-idx3-ubyte", FUZZ_BINARY, make_idx, read_idx, NULL, 0},
     {"cifar", "data_batch_1.bin", FUZZ_BINARY, make_cifar, read_cifar, NULL, 0},
     {"csv", "input", FUZZ_TEXT, make_csv, read_csv, NULL, 0},
-    {"predictions", "input", FUZZ_TEXT, make_predictions, read_predictions, NULL, 0},
     {"job", "input", FUZZ_TEXT, make_job, read_job, NULL, 0},
     {"model", "input", FUZZ_BINARY, make_model, read_model, NULL, 0},
     {"model-as-text", "input", FUZZ_TEXT, make_model, read_model, NULL, 0},
@@ -401,6 +400,7 @@ const struct fuzz_target fuzz_targets[] = {
      FUZZ_FORGIVES | FUZZ_PREPARES},
     {"tree", "input", FUZZ_TEXT, fuzz_make_tree, fuzz_read_tree, NULL, FUZZ_PREPARES},
     {"command", "input", FUZZ_TEXT, fuzz_make_command, fuzz_read_command, NULL, FUZZ_PREPARES},
+    {"predictions", "input", FUZZ_TEXT, make_predictions, read_predictions, NULL, 0},
 };
 const int fuzz_target_count = sizeof(fuzz_targets) / sizeof(fuzz_targets[0]);
 

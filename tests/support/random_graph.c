@@ -296,7 +296,8 @@ enum status random_images_make(struct random_images *images, const struct graph 
     int32_t classes = graph->layers[graph->count - 1].out_channels;
     images->pixels = malloc(pixels);
     images->labels = malloc((size_t)count * sizeof(*images->labels));
-    if (!images->pixels || !images->labels) {
+    images->class_weights = malloc((size_t)classes * sizeof(*images->class_weights));
+    if (!images->pixels || !images->labels || !images->class_weights) {
         random_images_free(images);
         return error_memory(err, "random images", pixels);
     }
@@ -304,6 +305,8 @@ enum status random_images_make(struct random_images *images, const struct graph 
         images->pixels[i] = (uint8_t)random_next_below(&random, 256);
     for (int32_t i = 0; i < count; i++)
         images->labels[i] = (int32_t)random_next_below(&random, (uint32_t)classes);
+    for (int32_t k = 0; k < classes; k++)
+        images->class_weights[k] = 0.25f * (float)(1 + (k + (int32_t)seed) % 8);
     images->view = (struct dataset_view){
         .count = count,
         .channels = shape.c,
@@ -312,6 +315,7 @@ enum status random_images_make(struct random_images *images, const struct graph 
         .classes = classes,
         .pixels = images->pixels,
         .labels = images->labels,
+        .class_weights = images->class_weights,
         .mean = {0.5f, 0.45f, 0.4f, 0.5f},
         .deviation = {0.25f, 0.3f, 0.2f, 0.25f},
     };
@@ -322,6 +326,8 @@ void random_images_free(struct random_images *images)
 {
     free(images->pixels);
     free(images->labels);
+    free(images->class_weights);
+    images->class_weights = NULL;
     images->pixels = NULL;
     images->labels = NULL;
 }

@@ -21,6 +21,7 @@ struct random_images {
     struct dataset_view view;
     uint8_t *pixels;
     int32_t *labels;
+    float *class_weights; /* 0.25 to 2 */
 };
 enum status random_images_make(struct random_images *images, const struct graph *graph, int32_t count,
                                uint64_t seed, struct error *err);

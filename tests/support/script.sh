@@ -72,8 +72,8 @@ history_of() {
 # The same of candidates that train side by side: in which order their lines come is the clock's affair, too.
 unordered_history_of() { history_of "$1" | sed -E 's/"seq":[0-9]*,//' | sort; }
 
-# same_run A B [HISTORY]: two run folders hold the same history (by history_of, or that other function) and the same
-# model.
+# same_run A B [HISTORY]: two run folders hold the same history (by history_of, or that other function), the same model
+# and the same predictions.
 same_run() {
     "${3:-history_of}" "$1" >"$work/history.a"
     "${3:-history_of}" "$2" >"$work/history.b"
@@ -81,7 +81,7 @@ same_run() {
         diff "$work/history.a" "$work/history.b" | cut -c 1-300 | head -n 6
         return 1
     fi
-    cmp "$1/model.safetensors" "$2/model.safetensors"
+    cmp "$1/model.safetensors" "$2/model.safetensors" && cmp "$1/predictions.csv" "$2/predictions.csv"
 }
 
 lines_of() { wc -l <"$1" | tr -d ' '; }

@@ -7,6 +7,8 @@ static const struct command_option plot_options[] = {
      "write the plots into that folder, and nothing into RUN"},
     {PLOT_OPTION_FORMAT, 0, "format", "KIND", WORDS_NONE,
      "png, which is the default, svg, pdf, or csv: the numbers that are drawn"},
+    {PLOT_OPTION_ERRORS, 0, "errors", NULL, WORDS_NONE,
+     "instead a sheet of images for each class, errors-NUMBER.png; the data are read"},
     {0},
 };
 static const struct command_option report_options[] = {
@@ -69,6 +71,7 @@ static const char *const predict_uses[] = {"[OPTION ...] RUN PATH ...", "[OPTION
 static const struct command_example plot_examples[] = {
     {"nasplot runs/photos", "the plots are in runs/photos/plots"},
     {"nasplot --format=pdf --out=thesis runs/photos", "for print"},
+    {"nasplot --errors runs/photos", "which images it gets wrong"},
     {"nasplot --out=table runs/a-*", "accuracy against budget, of several runs"},
     {"nasplot --out=plots /archive/photos", "of a run that may not be written to"},
     {0},
@@ -143,9 +146,17 @@ const struct command nasplot_command = {
     .others = WORDS_FOLDERS,
     .description =
         "Writes plots/learning.png, plots/progress.png and, once a stage is tested, plots/confusion.png and\n"
-        "plots/shares.png (the same in per cent) of the run folder RUN; plots/family.png (which model came of\n"
-        "which) and plots/network.png (the best one); by predictions.csv, when it is there, plots/reliability.png\n"
+        "plots/shares.png (the same in per cent) of the run folder RUN; plots/family.png (which model came "
+        "of\n"
+        "which) and plots/network.png (the best one); by predictions.csv, when it is there, "
+        "plots/reliability.png\n"
         "and plots/precision.png.\n"
+        "\n"
+        "With --errors it reads the run's data and draws, for each class, test images that were rightly "
+        "found,\n"
+        "falsely found and missed, with their probabilities and files, and below each the training image "
+        "that\n"
+        "is most like it (by the values of its pixels; left out where that would take minutes).\n"
         "\n"
         "Of several runs one plot, plots/budgets.png in the present folder: accuracy on the test images "
         "against\n"
@@ -166,7 +177,8 @@ const struct command nasreport_command = {
     .others = WORDS_FOLDERS,
     .description =
         "Writes report.txt and report.json of the run folder RUN (report-STAGE.txt and .json too when it\n"
-        "has several stages) and prints report.txt. ROC AUC and average precision come from predictions.csv,\n"
+        "has several stages) and prints report.txt. ROC AUC and average precision come from "
+        "predictions.csv,\n"
         "where that is as the run wrote it.\n"
         "\n"
         "Of several runs it writes nothing and prints a table: accuracies on the test images by budget and\n"
@@ -259,11 +271,13 @@ const struct command nasexport_command = {
                    "QuantizeLinear and DequantizeLinear (QDQ); as C without floating-point numbers before "
                    "the last layer.\n"
                    "\n"
-                   "--precision: from what probability on a class was right in that share of the validation images that\n"
-        "were not trained on, by the export's own answers. ONNX has them in its metadata, \"thresholds\" and\n"
-        "\"precision\", C in NAME_thresholds.\n"
-        "\n"
-        "Before a file is kept it is run: ONNX is read back, C compiled by cc. The answers to "
+                   "--precision: from what probability on a class was right in that share of the validation "
+                   "images that\n"
+                   "were not trained on, by the export's own answers. ONNX has them in its metadata, "
+                   "\"thresholds\" and\n"
+                   "\"precision\", C in NAME_thresholds.\n"
+                   "\n"
+                   "Before a file is kept it is run: ONNX is read back, C compiled by cc. The answers to "
                    "test images of the\n"
                    "run are compared with the model's in double precision, in int8 with those of the same "
                    "whole numbers, and\n"

@@ -5,7 +5,7 @@
 #include "host/base/command.h"
 
 /* nasplot's options. */
-enum { PLOT_OPTION_OUT = 1, PLOT_OPTION_FORMAT };
+enum { PLOT_OPTION_OUT = 1, PLOT_OPTION_FORMAT, PLOT_OPTION_ERRORS };
 /* nasstudy's. */
 enum { STUDY_OPTION_BUDGETS = 1, STUDY_OPTION_SEEDS, STUDY_OPTION_OUT };
 

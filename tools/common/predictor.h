@@ -30,8 +30,8 @@ struct predictor {
 enum status predictor_load(const char *run_folder, struct model *model, struct error *err);
 
 /* Everything up to the first image, of p->model, which is the predictor's from then on; all else in it but
- * device_index and threads is zeroed before. `batch`: images of a step; views 0: as the model says, which has a temperature for that and one for a single
- * view. Closed after, also on error. */
+ * device_index and threads is zeroed before. `batch`: images of a step; views 0: as the model says, which has a
+ * temperature for that and one for a single view. Closed after, also on error. */
 enum status predictor_open(struct predictor *p, const struct device_ops *ops, int32_t batch, int32_t views,
                            struct error *err);
 void predictor_close(struct predictor *p);

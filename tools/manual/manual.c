@@ -10,14 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct command *const manual_commands[] = {&nasrun_command,
-                                                 &nasexport_command,
-                                                 &nasinspect_command,
-                                                 &nasplot_command,
-                                                 &naspredict_command,
-                                                 &nasreport_command,
-                                                 &nasstudy_command,
-                                                 NULL};
+const struct command *const manual_commands[] = {
+    &nasrun_command,     &nasexport_command, &nasinspect_command, &nasplot_command,
+    &naspredict_command, &nasreport_command, &nasstudy_command,   NULL};
 
 void manual_key_words(const struct spec_key *key, char words[SPEC_TEXT_MAX])
 {

@@ -1,14 +1,14 @@
 /* How the answers are written, an image a line:
  *
- * tsv    path, class, probability, separated by tabs. In names \t, \n, \r and \\ stand for a tab, the ends of a line and
- *        a backslash.
+ * tsv    path, class, probability, separated by tabs. In names \t, \n, \r and \\ stand for a tab, the ends of a line
+ *        and a backslash.
  * csv    the same with commas by RFC 4180 (host/base/csv.h), below a line of the columns' names: path, class,
  *        probability.
- * jsonl  {"path":"...","class":"...","probability":0.98}. A path that is no UTF-8 has U+FFFD for each wrong byte, and is
- *        whole in "path_base64".
+ * jsonl  {"path":"...","class":"...","probability":0.98}. A path that is no UTF-8 has U+FFFD for each wrong byte, and
+ *        is whole in "path_base64".
  *
- * With top = K there are class_2, probability_2 and so on behind these, the next most probable; in jsonl "top" has all K.
- * With all the probabilities of all classes follow, p_NAME in the order of the network's outputs; in jsonl
+ * With top = K there are class_2, probability_2 and so on behind these, the next most probable; in jsonl "top" has all
+ * K. With all the probabilities of all classes follow, p_NAME in the order of the network's outputs; in jsonl
  * "probabilities". Of data the true class comes last, "truth". An image below its threshold has no class: nothing, in
  * jsonl null; the probability stays that of the most probable. */
 #ifndef NASRUN_TOOLS_PREDICT_ANSWERS_H

@@ -92,6 +92,14 @@ enum status batch_decode(struct batch *batch, const struct source *source, struc
     return ST_OK;
 }
 
+bool batch_has_images(const struct batch *batch)
+{
+    bool some = false;
+    for (int32_t i = 0; i < batch->count; i++)
+        some = some || !batch->rows[i].failed;
+    return some;
+}
+
 enum status batch_write(struct batch *batch, const struct source *source, const struct answer_style *style,
                         const float *probabilities, bool stop, int32_t *order, struct error *err)
 {

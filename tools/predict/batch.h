@@ -36,6 +36,9 @@ enum status batch_fill(struct batch *batch, struct source *source, struct error 
 enum status batch_decode(struct batch *batch, const struct source *source, struct image_reader *reader,
                          size_t image_bytes, uint8_t *pixels, struct error *err);
 
+/* Whether any of them did not fail. */
+bool batch_has_images(const struct batch *batch);
+
 /* Writes the lines of all images, whose probabilities[count * classes] are there. `stop`: at the first that failed.
  * order[style->top] is overwritten. */
 enum status batch_write(struct batch *batch, const struct source *source, const struct answer_style *style,

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Images of a step: what a processor's caches hold, and what keeps a GPU busy. Batches that may wait for earlier ones to
- * be written, for each thread. */
+/* Images of a step: what a processor's caches hold, and what keeps a GPU busy. Batches that may wait for earlier ones
+ * to be written, for each thread. */
 enum { BATCH_HOST = 32, BATCH_GPU = 256, BATCHES_EACH = 4 };
 
 /* A network that is ready. Those of the host belong to a thread each; a GPU's is shared. */
@@ -124,7 +124,7 @@ static enum status classify(struct pipeline *p, struct worker *worker, struct en
         return st;
     pthread_mutex_lock(&engine->lock);
     memcpy(predictor->pixels, worker->pixels, (size_t)batch->count * bytes);
-    st = predictor_run(predictor, batch->count, err);
+    st = batch_has_images(batch) ? predictor_run(predictor, batch->count, err) : ST_OK;
     if (st == ST_OK)
         st =
             batch_write(batch, p->source, p->style, predictor->answers, p->options->stop, worker->order, err);

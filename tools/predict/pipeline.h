@@ -1,6 +1,6 @@
-/* From where the images come to the lines of their answers: threads that each take a batch of images, decode it, run the
- * network, and write the batch's lines once those of all earlier batches are written. What comes out depends neither on
- * how many threads there are nor on who is fastest. */
+/* From where the images come to the lines of their answers: threads that each take a batch of images, decode it, run
+ * the network, and write the batch's lines once those of all earlier batches are written. What comes out depends
+ * neither on how many threads there are nor on who is fastest. */
 #ifndef NASRUN_TOOLS_PREDICT_PIPELINE_H
 #define NASRUN_TOOLS_PREDICT_PIPELINE_H
 
