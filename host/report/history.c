@@ -514,7 +514,6 @@ void history_free(struct history *history)
     free(history->tests);
     free(history->budget);
     free(history->path);
-    free(history->fingerprint);
     free(history->job);
     *history = (struct history){0};
 }
