@@ -116,8 +116,8 @@ static void gather(const struct evaluate_layer *work, const struct conv *conv, i
             for (int32_t kx = 0; kx < conv->kernel_w; kx++, patch += N) {
                 const int32_t iy = top + ky, ix = left + kx;
                 const bool inside = iy >= 0 && iy < conv->x.h && ix >= 0 && ix < conv->x.w;
-                const float *from =
-                    x + (((size_t)iy * (size_t)conv->x.w + (size_t)ix) * (size_t)conv->x.c + (size_t)c) * N;
+                const size_t pixel = inside ? (size_t)iy * (size_t)conv->x.w + (size_t)ix : 0;
+                const float *from = x + (pixel * (size_t)conv->x.c + (size_t)c) * N;
                 for (int32_t n = 0; n < N; n++)
                     patch[n] = inside ? from[n] - zero : 0.0f;
             }
