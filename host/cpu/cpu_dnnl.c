@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #if DNNL_VERSION_MAJOR < 3
@@ -220,8 +221,10 @@ static dnnl_status_t append_sum(dnnl_post_ops_t behind, float scale)
  * first. What a run has saved by then is whole, as when it is killed. */
 static void end_without_memory(void)
 {
-    static const char line[] = "nasrun: out of memory: oneDNN\n";
-    const ssize_t ignored = write(STDERR_FILENO, line, sizeof(line) - 1);
+    static const char line[] = ": out of memory: oneDNN\n";
+    const char *program = program_invocation_short_name;
+    const ssize_t ignored =
+        write(STDERR_FILENO, program, strlen(program)) + write(STDERR_FILENO, line, sizeof(line) - 1);
     (void)ignored;
     _exit(2);
 }

@@ -4,7 +4,7 @@
 make_data "$work/data"
 make_job "$work/job.cfg" "$work/data"
 run=$work/run
-"$bin/nasrun" "$work/job.cfg" budget.steps=400 output.dir="$run" >"$work/log" 2>&1 || fail "nasrun: $(tail -n 1 "$work/log")"
+"$bin/nasrun" "$work/job.cfg" budget.steps=400 seed=2 output.dir="$run" >"$work/log" 2>&1 || fail "nasrun: $(tail -n 1 "$work/log")"
 
 # refused COMMAND...: exit status 2 and one line on stderr, nothing on stdout.
 refused() {

@@ -398,7 +398,7 @@ const struct fuzz_target fuzz_targets[] = {
      FUZZ_FORGIVES | FUZZ_PREPARES},
     {"cache", "input", FUZZ_BINARY, fuzz_make_cache, fuzz_read_cache, fuzz_repair_cache,
      FUZZ_FORGIVES | FUZZ_PREPARES},
-    {"tree", "input", FUZZ_TEXT, fuzz_make_tree, fuzz_read_tree, NULL, FUZZ_PREPARES},
+    {"tree", "input", FUZZ_TEXT, fuzz_make_tree, fuzz_read_tree, NULL, FUZZ_PREPARES | FUZZ_LENIENT},
     {"command", "input", FUZZ_TEXT, fuzz_make_command, fuzz_read_command, NULL, FUZZ_PREPARES},
     {"predictions", "input", FUZZ_TEXT, make_predictions, read_predictions, NULL, 0},
 };
