@@ -25,7 +25,7 @@ struct file {
     Onnx__ModelProto model;
     Onnx__GraphProto graph;
     Onnx__OperatorSetIdProto opset, *opsets[1];
-    Onnx__ValueInfoProto infos[3], *inputs[2], *outputs[2];
+    Onnx__ValueInfoProto infos[3], *begins[2], *ends[2];
     Onnx__TypeProto type;
     Onnx__TypeProto__Tensor tensor_type;
     Onnx__TensorShapeProto shape;
@@ -156,13 +156,13 @@ static void add_ends(struct file *file)
     file->infos[0].type = &file->type;
     file->infos[1].name = "other";
     file->infos[2].name = "y";
-    file->inputs[0] = &file->infos[0];
-    file->inputs[1] = &file->infos[1];
-    file->outputs[0] = &file->infos[2];
-    file->outputs[1] = &file->infos[1];
+    file->begins[0] = &file->infos[0];
+    file->begins[1] = &file->infos[1];
+    file->ends[0] = &file->infos[2];
+    file->ends[1] = &file->infos[1];
     file->graph.n_input = file->graph.n_output = 1;
-    file->graph.input = file->inputs;
-    file->graph.output = file->outputs;
+    file->graph.input = file->begins;
+    file->graph.output = file->ends;
 }
 
 /* `text`: nodes with ";" between them. */

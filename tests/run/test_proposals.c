@@ -237,7 +237,7 @@ static enum status propose_and_get_lost(const struct search *search, void *state
 static char *timeless(const struct journal_line *line)
 {
     static const char *const names[] = {"seq", "time", "seconds", "images_per_second", "elapsed_seconds",
-                                        "crc"};
+                                        "crc", "date"};
     cJSON *json = cJSON_Duplicate(line->json, true);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         cJSON_DeleteItemFromObject(json, names[i]);

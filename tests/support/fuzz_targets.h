@@ -5,8 +5,8 @@
 #include "host/base/error.h"
 #include "tests/support/fuzz_mutate.h"
 
-/* Damage is passed over and refused by nobody; `read` makes files before it reads, which must not fail; much damage makes
- * another input that is as good. */
+/* Damage is passed over and refused by nobody; `read` makes files before it reads, which must not fail; much damage
+ * makes another input that is as good. */
 enum { FUZZ_FORGIVES = 1, FUZZ_PREPARES = 2, FUZZ_LENIENT = 4 };
 
 struct fuzz_target {
