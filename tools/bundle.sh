@@ -22,7 +22,7 @@ debian=${NASRUN_DEBIAN11:-$cache/debian11}
 more=${BUNDLE_PROGRAMS:-}
 root=$debian/root work=${BUNDLE_WORK:-build/bundle}
 made=$work/$name
-libc=2.31 unpacked_most=62000000 packed_most=20000000 # bytes
+libc=2.31 unpacked_most=66000000 packed_most=20000000 # bytes
 
 packages="libc6 libc6-dev linux-libc-dev libcrypt-dev libgcc-s1 libstdc++6 libgomp1 libconfig9 libconfig-dev
 libpng16-16 libpng-dev libjpeg62-turbo libjpeg62-turbo-dev libwebp6 libwebp-dev libtiff5 libtiff-dev libgif7 libgif-dev

@@ -269,6 +269,14 @@ static enum status hand_on(const struct run *run, const struct candidate *candid
     return st;
 }
 
+/* Whether it is the first time that there is no memory. */
+static bool once_more(enum status st, bool *tried)
+{
+    const bool first = st == ST_MEMORY && !*tried;
+    *tried = *tried || first;
+    return first;
+}
+
 enum status admission_inherit(struct run *run, struct candidate *candidate, int32_t device,
                               struct trainer_past *past, struct inheritance *inherited,
                               struct memory_need *need, struct error *err)
@@ -284,6 +292,7 @@ enum status admission_inherit(struct run *run, struct candidate *candidate, int3
                                   .seed = (uint64_t)run->job->seed,
                                   .id = candidate->id};
 
+    bool tried = false;
     enum status st = copy_parent(run, candidate->parent, &parent, err);
     if (st != ST_OK)
         return st;
@@ -296,9 +305,11 @@ enum status admission_inherit(struct run *run, struct candidate *candidate, int3
             st = inherit(&order, inherited, err);
         if (past != NULL)
             run->ops->weights_free(target.handle, order.parent_weights);
-        /* How much it takes is known only when it is there: on a device of its own it is taken for too large. */
-    } while (make_room(run, &st, team, candidate->parent, ADMISSION_LEAST_BATCH, !run->memory.device_is_host,
-                       &candidate->batch, err));
+        /* How much it takes is known only when it is there: what fails twice on a device of its own is taken for too
+         * large. */
+    } while (make_room(run, &st, team, candidate->parent, ADMISSION_LEAST_BATCH,
+                       tried && !run->memory.device_is_host, &candidate->batch, err) ||
+             once_more(st, &tried));
     need->inheritance = inherited->device_bytes;
     need->parent = (size_t)cost_of_graph(&parent).parameters * sizeof(float);
     if (st == ST_OK && past != NULL)

@@ -21,7 +21,7 @@
 #include <string.h>
 
 /* Networks, every second of one kind, of both kinds every second pair in int8. */
-enum { FILES = 100, IMAGES = 3 };
+enum { FILES = 40, IMAGES = 3 };
 
 /* Of float32; and of int8 against its evaluation in the same whole numbers. */
 static const double TOLERANCE = 1e-5;

@@ -6,7 +6,7 @@
 . tests/support/script.sh
 NASRUN_GPU= # calls fail on emulated ones only
 . tests/support/gpu.sh
-faults=${FAULTS:-24}
+faults=${FAULTS:-16}
 make_data "$work/data" 96 32
 cat >"$work/job.cfg" <<END
 dataset = { format = "idx"; path = "$work/data"; validation = 0.2; };

@@ -100,7 +100,7 @@ fault() {
 fault past_the_end cuda/kernels/optimizer.cu 'i, u.floats / CUDA_CHANNELS)' 'i, u.floats / CUDA_CHANNELS + 1)' test_kernels_weights
 fault window_off_by_one cuda/kernels/max_pool.cu 'width = columns.end - columns.begin;' 'width = columns.end - columns.begin + 1;' test_kernels_pool
 fault missing_barrier cuda/kernels/loss.cu '__syncthreads();' ';' test_kernels_step
-fault absent_lanes cuda/kernels/loss.cu 'loss = warp_sum(loss);' 'if (thread % 2 == 0) loss = warp_sum(loss);' test_kernels_step
+fault absent_lanes cuda/kernels/loss.cu 'correct = warp_sum(correct);' 'if (thread % 2 == 0) correct = warp_sum(correct);' test_kernels_step
 fault divergent_barrier cuda/kernels/gather.cu '__syncthreads();' 'if (threadIdx.x < 32) __syncthreads();' test_kernels_step
 fault too_little_shared cuda/kernels/batch_norm.cu 'columns_shared(2)' 'columns_shared(1)' test_kernels_norm
 fault every_block_last cuda/kernels/batch_norm.cu 'if (columns_last(k, a.tickets))' 'columns_last(k, a.tickets);' test_kernels_norm

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-enum { BATCH = 128, GROWN = 200, TANGLED = 40 };
+enum { BATCH = 128, GROWN = 80, TANGLED = 40 };
 
 /* ---- geometry ---- */
 
