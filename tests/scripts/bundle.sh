@@ -3,8 +3,6 @@
 # in a folder which the programs take for the root of the system. No shell is there, no font, no other library. It is
 # made first when it is not there or older than the programs. Needs root for chroot, and the package registries when
 # Debian 11's packages are not at hand yet.
-#
-# Runs alone: it uses all CPUs.
 . tests/support/script.sh
 debian=${NASRUN_DEBIAN11:-${XDG_CACHE_HOME:-$HOME/.cache}/nasrun/debian11}
 if [ "$(uname -m)" != x86_64 ] || ! command -v dpkg-deb >/dev/null || ! unshare -m true 2>/dev/null; then
