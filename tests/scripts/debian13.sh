@@ -1,8 +1,9 @@
 #!/bin/sh
 # nasrun on Debian 13 (oneDNN 3, gcc 14, clang 19), seen from another Debian: one that debootstrap makes in a folder
 # which is kept from run to run (2 GB). A copy of the source is built there, read by clang, runs those of the CPU's test
-# programs that meet another library or compiler there, and searches as the demo does, for 15 s. It takes root, debootstrap and, the first time, a package
-# registry: that of this machine's apt, through its proxies. Without one of them nothing is tested, and it says so.
+# programs that meet other libraries there, and searches as the demo does, for 15 s. It takes root, debootstrap and, the
+# first time, a package registry: that of this machine's apt, through its proxies. Without one of them nothing is tested,
+# and it says so.
 #
 # NASRUN_DEBIAN13   that folder (~/.cache/nasrun/debian13)
 . tests/support/script.sh
