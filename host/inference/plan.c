@@ -9,15 +9,6 @@ size_t plan_values(const struct layer *layer)
     return (size_t)layer->shape.c * (size_t)layer->shape.h * (size_t)layer->shape.w;
 }
 
-void plan_count_readers(const struct graph *graph, int32_t *readers)
-{
-    for (int32_t i = 0; i < graph->count; i++) {
-        readers[i] = 0;
-        for (int32_t k = 0; k < graph->layers[i].input_count; k++)
-            readers[graph->layers[i].inputs[k]]++;
-    }
-}
-
 void plan_free(struct plan *plan)
 {
     free(plan->offsets);

@@ -14,8 +14,6 @@ struct plan {
 enum status plan_make(const struct graph *graph, struct plan *plan, struct error *err);
 void plan_free(struct plan *plan); /* a zeroed plan is allowed */
 
-/* Of each layer how many inputs of layers it is: readers[graph->count]. */
-void plan_count_readers(const struct graph *graph, int32_t *readers);
 size_t plan_values(const struct layer *layer); /* that the layer yields */
 
 #endif

@@ -1,7 +1,5 @@
 #include "host/inference/quantise.h"
 
-#include "host/inference/plan.h"
-
 #include <math.h>
 #include <stdlib.h>
 

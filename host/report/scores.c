@@ -13,7 +13,7 @@ struct bin {
     double images, right, probability;
 };
 
-static int32_t most_probable(const float *answer, int32_t classes)
+int32_t scores_class(const float *answer, int32_t classes)
 {
     int32_t best = 0;
     for (int32_t k = 1; k < classes; k++)
@@ -40,7 +40,7 @@ struct scores scores_of(const float *probabilities, int32_t rows, int32_t classe
         return (struct scores){NAN, NAN, NAN};
     for (int32_t row = 0; row < rows; row++) {
         const float *answer = probabilities + (size_t)row * (size_t)classes;
-        const int32_t label = labels[row], best = most_probable(answer, classes);
+        const int32_t label = labels[row], best = scores_class(answer, classes);
         const double probability = (double)answer[best];
         const int number = (int)ceil(probability * SCORES_BINS) - 1; /* an upper end belongs to its bin */
         struct bin *bin = &bins[number < 0 ? 0 : number < SCORES_BINS ? number : SCORES_BINS - 1];

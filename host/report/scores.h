@@ -20,6 +20,9 @@ struct scores {
 /* Without rows all are NAN. */
 struct scores scores_of(const float *probabilities, int32_t rows, int32_t classes, const int32_t *labels);
 
+/* The class that an image is taken for by answer[classes]: the most probable, of equals the first. */
+int32_t scores_class(const float *answer, int32_t classes);
+
 /* A class against all others. */
 struct ranking {
     double roc_auc;           /* area under the receiver operating characteristic; ties count half */

@@ -3,6 +3,7 @@
 #include "host/base/csv.h"
 #include "host/base/file.h"
 #include "host/device/temperature.h"
+#include "host/report/scores.h"
 #include "host/search/budget.h"
 
 #include <inttypes.h>
@@ -69,15 +70,6 @@ struct table {
     char (*numbers)[NUMBER_LENGTH]; /* the images' names, where they are numbers */
 };
 
-static int32_t most_probable(const float *answer, int32_t classes)
-{
-    int32_t best = 0;
-    for (int32_t k = 1; k < classes; k++)
-        if (answer[k] > answer[best])
-            best = k;
-    return best;
-}
-
 /* Adds a row for each of the test's images, with the properties of `like`. */
 static void add_rows(const struct run *run, const struct trainer_test *test, struct predicted_image like,
                      struct table *table)
@@ -93,7 +85,7 @@ static void add_rows(const struct run *run, const struct trainer_test *test, str
         row->hash = run->data.hashes[sample];
         row->views = test->views;
         row->truth = test->labels[sample];
-        row->predicted = most_probable(answer, to->classes);
+        row->predicted = scores_class(answer, to->classes);
         memcpy(to->probabilities + (size_t)to->count * classes, answer, classes * sizeof(*answer));
         to->count++;
     }

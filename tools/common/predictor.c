@@ -148,14 +148,3 @@ enum status predictor_run(struct predictor *p, int32_t count, struct error *err)
     p->ops->dataset_free(p->device, dataset);
     return st;
 }
-
-int32_t predictor_class(const struct predictor *p, int32_t image)
-{
-    const int32_t classes = p->model.about.classes;
-    const float *answer = p->answers + (size_t)image * (size_t)classes;
-    int32_t best = 0;
-    for (int32_t k = 1; k < classes; k++)
-        if (answer[k] > answer[best])
-            best = k;
-    return best;
-}

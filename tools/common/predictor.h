@@ -42,7 +42,4 @@ size_t predictor_image_bytes(const struct predictor *p);
 /* Fills the answers for the first `count` images in pixels. */
 enum status predictor_run(struct predictor *p, int32_t count, struct error *err);
 
-/* The class that image `image` was taken for, of equals the first. */
-int32_t predictor_class(const struct predictor *p, int32_t image);
-
 #endif

@@ -1,5 +1,6 @@
 #include "tools/export/fit_thresholds.h"
 
+#include "host/report/scores.h"
 #include "host/report/thresholds.h"
 
 #include <stdlib.h>
@@ -60,13 +61,14 @@ static void add_rows(struct predictions *answers, const float *probabilities, co
 {
     for (int32_t i = 0; i < count; i++) {
         const float *row = probabilities + (size_t)i * (size_t)answers->classes;
-        int32_t best = 0;
-        for (int32_t k = 1; k < answers->classes; k++)
-            best = row[k] > row[best] ? k : best;
         memcpy(answers->probabilities + (size_t)answers->count * (size_t)answers->classes, row,
                (size_t)answers->classes * sizeof(*row));
-        answers->rows[answers->count++] = (struct predicted_image){
-            .image = "", .validation = true, .views = 1, .truth = classes[i], .predicted = best};
+        answers->rows[answers->count++] =
+            (struct predicted_image){.image = "",
+                                     .validation = true,
+                                     .views = 1,
+                                     .truth = classes[i],
+                                     .predicted = scores_class(row, answers->classes)};
     }
 }
 

@@ -3,6 +3,7 @@
 #include "host/base/file.h"
 #include "host/base/random.h"
 #include "host/inference/fold.h"
+#include "host/report/scores.h"
 #include "spec/spec.h"
 #include "tools/common/predictor.h"
 
@@ -239,11 +240,8 @@ void proof_count(const struct proof *proof, const float *answers, int32_t first,
 {
     const int32_t classes = proof->folded.about.classes;
     for (int32_t i = 0; proof->has_data && i < count; i++) {
-        const float *row = answers + (size_t)i * (size_t)classes;
-        int32_t best = 0;
-        for (int32_t k = 1; k < classes; k++)
-            best = row[k] > row[best] ? k : best;
-        outcome->correct += best == proof->data.labels[proof->data.samples[SPLIT_TEST][first + i]];
+        const int32_t class = scores_class(answers + (size_t)i * (size_t)classes, classes);
+        outcome->correct += class == proof->data.labels[proof->data.samples[SPLIT_TEST][first + i]];
         outcome->tested++;
     }
 }
