@@ -27,8 +27,6 @@ struct data_build {
     const char *source; /* what messages call the data: the job's path */
 };
 void data_build_free(struct data_build *build);
-/* Of one image's pixels. */
-size_t data_image_bytes(const struct dataset *set);
 /* Allocates set.class_names with the names "0", "1", ... for set.classes classes. */
 enum status data_number_classes(struct dataset *set, struct error *err);
 

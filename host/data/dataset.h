@@ -69,6 +69,8 @@ enum status data_load(const struct job_dataset *job, int64_t seed, const struct 
                       struct dataset *dataset, struct error *err);
 void data_free(struct dataset *dataset); /* a zeroed dataset is allowed */
 
+size_t data_image_bytes(const struct dataset *dataset); /* of one image's pixels */
+
 /* "cat: 20, dog: 20": the classes and their images in all splits, shortened past ten. */
 enum { DATA_LINE_LENGTH = 640 };
 enum status data_class_line(const struct dataset *dataset, char text[DATA_LINE_LENGTH], struct error *err);

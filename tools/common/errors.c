@@ -1,10 +1,9 @@
 #include "tools/common/errors.h"
 
 #include "host/base/file.h"
-#include "host/data/dataset.h"
 #include "host/report/predictions.h"
 #include "host/report/sheet.h"
-#include "spec/spec.h"
+#include "tools/common/job_data.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,24 +23,11 @@ struct errors {
 
 static enum status read_all(const char *run_folder, struct errors *errors, struct error *err)
 {
-    const struct data_way way = {0};
-    struct job job = {0};
-    char *path = file_join(run_folder, "job.cfg"), *answers = predictions_path(run_folder, -1);
-    enum status st = path != NULL && answers != NULL ? predictions_read(answers, &errors->predictions, err)
-                                                     : error_memory(err, run_folder, strlen(run_folder));
-    if (st == ST_OK)
-        st = spec_read(path, NULL, 0, &job, err);
-    if (st == ST_OK)
-        st = data_load(&job.dataset, job.seed, &way, &errors->data, err);
-    spec_free(&job);
-    free(path);
+    char *answers = predictions_path(run_folder, -1);
+    enum status st = answers != NULL ? predictions_read(answers, &errors->predictions, err)
+                                     : error_memory(err, run_folder, strlen(run_folder));
     free(answers);
-    return st;
-}
-
-static size_t image_bytes(const struct dataset *data)
-{
-    return (size_t)data->channels * (size_t)data->height * (size_t)data->width;
+    return st == ST_OK ? job_data_load_run(run_folder, &errors->data, err) : st;
 }
 
 static int32_t test_image(const struct errors *errors, int32_t row)
@@ -63,7 +49,7 @@ static enum status check(const char *run_folder, struct errors *errors, struct e
         return error_set(err, ST_FORMAT, "%s: the data are not those that predictions.csv tells of",
                          run_folder);
     const double compared = (double)data->classes * SHEET_ROWS * SHEET_IMAGES *
-                            data->sample_count[SPLIT_TRAIN] * (double)image_bytes(data);
+                            data->sample_count[SPLIT_TRAIN] * (double)data_image_bytes(data);
     errors->has_nearest = data->sample_count[SPLIT_TRAIN] > 0 && compared <= MOST_COMPARED;
     return ST_OK;
 }
@@ -102,7 +88,7 @@ static uint32_t distance(const uint8_t *a, const uint8_t *b, size_t count, uint3
 /* The training image with the least mean difference of its values. */
 static int32_t find_nearest(const struct dataset *data, const uint8_t *pixels)
 {
-    const size_t bytes = image_bytes(data);
+    const size_t bytes = data_image_bytes(data);
     int32_t nearest = data->samples[SPLIT_TRAIN][0];
     uint32_t least = UINT32_MAX;
     for (int32_t i = 0; i < data->sample_count[SPLIT_TRAIN]; i++) {
@@ -120,7 +106,7 @@ static struct sheet_image show(const struct errors *errors, int32_t class, const
 {
     const struct dataset *data = &errors->data;
     const struct predicted_image *row = &errors->predictions.rows[found->row];
-    const size_t bytes = image_bytes(data);
+    const size_t bytes = data_image_bytes(data);
     struct sheet_image image = {.pixels = data->pixels + bytes * (size_t)test_image(errors, found->row),
                                 .name = row->image,
                                 .probability = (double)found->probability,

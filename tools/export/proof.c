@@ -1,10 +1,9 @@
 #include "tools/export/proof.h"
 
-#include "host/base/file.h"
 #include "host/base/random.h"
 #include "host/inference/fold.h"
 #include "host/report/scores.h"
-#include "spec/spec.h"
+#include "tools/common/job_data.h"
 #include "tools/common/predictor.h"
 
 #include <math.h>
@@ -15,18 +14,9 @@
 
 static enum status load_data(const char *run_folder, struct proof *proof, struct error *err)
 {
-    const struct data_way way = {0};
-    struct job job = {0};
-    char *path = file_join(run_folder, "job.cfg");
-    if (path == NULL)
-        return error_memory(err, run_folder, strlen(run_folder));
-    enum status st = spec_read(path, NULL, 0, &job, err);
-    if (st == ST_OK)
-        st = data_load(&job.dataset, job.seed, &way, &proof->data, err);
+    enum status st = job_data_load_run(run_folder, &proof->data, err);
     proof->has_data = st == ST_OK && proof->data.sample_count[SPLIT_TEST] > 0;
     proof->why = *err;
-    spec_free(&job);
-    free(path);
     return st == ST_MEMORY ? st : ST_OK;
 }
 

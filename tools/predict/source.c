@@ -1,7 +1,7 @@
 #include "tools/predict/source.h"
 
 #include "host/base/file.h"
-#include "spec/spec.h"
+#include "tools/common/job_data.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -28,15 +28,9 @@ static enum status open_data(struct source *source, const struct predict_options
                              const struct model *model, struct error *err)
 {
     const struct data_way way = {.threads = options->threads, .log = stderr};
-    struct job job = {0};
-    enum status st = spec_read(options->data, NULL, 0, &job, err);
-    if (st == ST_OK)
-        st = data_load(&job.dataset, job.seed, &way, &source->data, err);
-    if (st == ST_OK)
-        st = check_data(&source->data, options->data, model, err);
     source->split = options->split;
-    spec_free(&job);
-    return st;
+    enum status st = job_data_load(options->data, &way, &source->data, err);
+    return st == ST_OK ? check_data(&source->data, options->data, model, err) : st;
 }
 
 /* ---- a list ---- */
