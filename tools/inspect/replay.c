@@ -8,11 +8,11 @@
 #include "host/run/folder.h"
 #include "host/run/resume.h"
 #include "spec/spec.h"
+#include "tools/common/scratch.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,39 +20,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Between two looks at the new journal; folders that are open at a time while it is removed. */
-enum { LOOK_NANOSECONDS = 100 * 1000 * 1000, REMOVE_FOLDERS = 8 };
+enum { LOOK_NANOSECONDS = 100 * 1000 * 1000 }; /* between two looks at the new journal */
 
 /* ---- the folder ---- */
-
-static enum status make_folder(char **folder, struct error *err)
-{
-    const char *place = getenv("TMPDIR");
-    *folder = file_join(place != NULL && place[0] != '\0' ? place : "/tmp", "nasinspect-XXXXXX");
-    if (*folder == NULL)
-        return error_memory(err, "path", 0);
-    if (mkdtemp(*folder) != NULL)
-        return ST_OK;
-    enum status st = error_system(err, errno, "%s", *folder);
-    free(*folder);
-    *folder = NULL;
-    return st;
-}
-
-static int remove_one(const char *path, const struct stat *about, int kind, struct FTW *place)
-{
-    (void)about;
-    (void)kind;
-    (void)place;
-    (void)remove(path);
-    return 0;
-}
-
-static void remove_folder(const char *folder)
-{
-    if (folder != NULL)
-        (void)nftw(folder, remove_one, REMOVE_FOLDERS, FTW_DEPTH | FTW_PHYS);
-}
 
 static enum status copy_file(const char *from_folder, const char *to_folder, const char *name,
                              struct error *err)
@@ -192,7 +162,7 @@ enum status replay_model(const char *run_folder, int32_t id, char hash[REPLAY_HA
 {
     char *folder = NULL, *log = NULL;
     pid_t child = -1;
-    enum status st = make_folder(&folder, err);
+    enum status st = scratch_open("nasinspect", &folder, err);
     if (st == ST_OK)
         st = copy_file(run_folder, folder, JOURNAL_NAME, err);
     if (st == ST_OK)
@@ -209,8 +179,7 @@ enum status replay_model(const char *run_folder, int32_t id, char hash[REPLAY_HA
         ignore_signals();
         st = wait_for(folder, id, child, log, hash, err);
     }
-    remove_folder(folder);
-    free(folder);
+    scratch_close(folder);
     free(log);
     return st;
 }
