@@ -32,8 +32,7 @@ struct export
 static enum status make(struct proof *proof, const struct wishes *wishes, enum export_kind kind,
                         const struct class_thresholds *thresholds, struct export *export, struct error *err)
 {
-    const struct evaluation evaluation = {&proof->folded, &proof->plan,
-                                          wishes->coded ? &proof->quantisation : NULL};
+    const struct evaluation evaluation = proof_evaluation(proof, wishes->coded);
     char name[CSOURCE_NAME], *text = NULL;
     enum status st;
     if (kind == EXPORT_ONNX) {
@@ -69,8 +68,7 @@ static void tell(const struct proof *proof, const char *path, const struct expor
 static enum status make_thresholds(const char *run_folder, const struct wishes *wishes, struct proof *proof,
                                    struct class_thresholds *thresholds, double **values, struct error *err)
 {
-    const struct evaluation evaluation = {&proof->folded, &proof->plan,
-                                          wishes->coded ? &proof->quantisation : NULL};
+    const struct evaluation evaluation = proof_evaluation(proof, wishes->coded);
     if (!(wishes->precision > 0.0))
         return ST_OK;
     *values = calloc((size_t)proof->folded.about.classes, sizeof(**values));

@@ -4,7 +4,6 @@
 #include "host/inference/fold.h"
 #include "host/report/scores.h"
 #include "tools/common/job_data.h"
-#include "tools/common/predictor.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -83,17 +82,33 @@ static void give_back(struct proof *proof, struct predictor *p)
     predictor_close(p);
 }
 
+enum status proof_ask(struct proof *proof, struct predictor *p, int32_t first, int32_t *count,
+                      struct error *err)
+{
+    const int32_t taken = proof_take(proof, first);
+    *count = taken < p->batch ? taken : p->batch;
+    memcpy(p->pixels, proof->pixels, proof_image_bytes(proof) * (size_t)*count);
+    return predictor_run(p, *count, err);
+}
+
+enum status proof_test(struct proof *proof, struct predictor *p, struct outcome *outcome, struct error *err)
+{
+    enum status st = ST_OK;
+    for (int32_t first = 0, count; st == ST_OK && first < proof_test_images(proof); first += p->batch) {
+        st = proof_ask(proof, p, first, &count, err);
+        if (st == ST_OK)
+            proof_count(proof, p->answers, first, count, outcome);
+    }
+    return st;
+}
+
 static enum status ask_reference(struct proof *proof, struct error *err)
 {
     struct predictor p;
-    const size_t bytes = proof_image_bytes(proof), classes = (size_t)proof->folded.about.classes;
-    const int32_t images = proof_take(proof, 0);
-    proof->compared = images < PROOF_COMPARED ? images : PROOF_COMPARED;
+    const size_t classes = (size_t)proof->folded.about.classes;
     enum status st = lend(proof, &ref_device_ops, PROOF_COMPARED, &p, err);
-    if (st == ST_OK) {
-        memcpy(p.pixels, proof->pixels, bytes * (size_t)proof->compared);
-        st = predictor_run(&p, proof->compared, err);
-    }
+    if (st == ST_OK)
+        st = proof_ask(proof, &p, 0, &proof->compared, err);
     if (st == ST_OK)
         memcpy(proof->expected, p.answers, (size_t)proof->compared * classes * sizeof(*p.answers));
     give_back(proof, &p);
@@ -104,15 +119,9 @@ static enum status test_model(struct proof *proof, struct error *err)
 {
     struct predictor p;
     struct outcome outcome = {0};
-    const size_t bytes = proof_image_bytes(proof);
     enum status st = lend(proof, &cpu_device_ops, PROOF_BATCH, &p, err);
-    for (int32_t first = 0; st == ST_OK && first < proof_test_images(proof); first += PROOF_BATCH) {
-        const int32_t count = proof_take(proof, first);
-        memcpy(p.pixels, proof->pixels, bytes * (size_t)count);
-        st = predictor_run(&p, count, err);
-        if (st == ST_OK)
-            proof_count(proof, p.answers, first, count, &outcome);
-    }
+    if (st == ST_OK)
+        st = proof_test(proof, &p, &outcome, err);
     give_back(proof, &p);
     proof->float_accuracy =
         outcome.tested > 0 ? (double)outcome.correct / (double)outcome.tested : (double)NAN;
@@ -162,9 +171,14 @@ void proof_close(struct proof *proof)
 
 /* ---- int8 ---- */
 
+struct evaluation proof_evaluation(const struct proof *proof, bool coded)
+{
+    return (struct evaluation){&proof->folded, &proof->plan, coded ? &proof->quantisation : NULL};
+}
+
 static enum status measure_ranges(struct proof *proof, struct value_range *ranges, struct error *err)
 {
-    const struct evaluation evaluation = {&proof->folded, &proof->plan, NULL};
+    const struct evaluation evaluation = proof_evaluation(proof, false);
     const int32_t there = proof->data.sample_count[SPLIT_TRAIN];
     const int32_t wanted = there < PROOF_MEASURED ? there : PROOF_MEASURED;
     enum status st = ST_OK;
@@ -181,7 +195,7 @@ static enum status measure_ranges(struct proof *proof, struct value_range *range
 
 static enum status evaluate_codes(struct proof *proof, struct error *err)
 {
-    const struct evaluation evaluation = {&proof->folded, &proof->plan, &proof->quantisation};
+    const struct evaluation evaluation = proof_evaluation(proof, true);
     proof->coded = calloc(PROOF_COMPARED * (size_t)proof->folded.about.classes, sizeof(*proof->coded));
     if (proof->coded == NULL)
         return error_memory(err, "answers", PROOF_COMPARED);
@@ -209,9 +223,10 @@ enum status proof_measure(struct proof *proof, struct error *err)
 
 /* ---- outcomes ---- */
 
-enum status proof_compare(const struct proof *proof, const float *answers, const float *wanted,
+enum status proof_compare(const struct proof *proof, const float *answers, bool coded,
                           struct outcome *outcome, struct error *err)
 {
+    const float *wanted = coded ? proof->coded : proof->expected;
     double largest = 0.0;
     for (int32_t i = 0; i < proof->compared * proof->folded.about.classes; i++) {
         const double off = fabs((double)answers[i] - (double)wanted[i]);
@@ -239,13 +254,13 @@ void proof_count(const struct proof *proof, const float *answers, int32_t first,
 enum status proof_evaluate(struct proof *proof, const struct evaluation *evaluation, struct outcome *outcome,
                            struct error *err)
 {
-    const float *wanted = evaluation->quantisation != NULL ? proof->coded : proof->expected;
+    const bool coded = evaluation->quantisation != NULL;
     enum status st = ST_OK;
     for (int32_t first = 0; st == ST_OK && first < proof_test_images(proof); first += PROOF_BATCH) {
         const int32_t count = proof_take(proof, first);
         st = evaluate_images(evaluation, proof->pixels, count, proof->answers, NULL, err);
         if (st == ST_OK && first == 0)
-            st = proof_compare(proof, proof->answers, wanted, outcome, err);
+            st = proof_compare(proof, proof->answers, coded, outcome, err);
         if (st == ST_OK)
             proof_count(proof, proof->answers, first, count, outcome);
     }

@@ -5,6 +5,7 @@
 
 #include "host/data/dataset.h"
 #include "host/inference/evaluate.h"
+#include "tools/common/predictor.h"
 
 /* Images on which answers are compared, of the reference in double precision, which is slow; images that are read,
  * asked about and counted together; images by which int8's ranges are measured. */
@@ -42,6 +43,9 @@ void proof_close(struct proof *proof); /* a zeroed one is allowed */
 /* Codes for int8, by training images; needs the run's data: ST_NONE without. Measures float_accuracy, too. */
 enum status proof_measure(struct proof *proof, struct error *err);
 
+/* The folded model in float32, or in the codes that proof_measure found. */
+struct evaluation proof_evaluation(const struct proof *proof, bool coded);
+
 size_t proof_image_bytes(const struct proof *proof);
 /* Takes the images of the test from that one on, as many as are left, at most PROOF_BATCH; without data of chance,
  * `compared` of them. How many. */
@@ -50,16 +54,20 @@ int32_t proof_take(struct proof *proof, int32_t first);
 void proof_take_sample(struct proof *proof, int32_t place, int32_t sample);
 int32_t proof_test_images(const struct proof *proof); /* how many there are to be taken */
 
-/* Compares answers[compared * classes] with `expected`, and with `wanted`, from which they may differ by
- * PROOF_MOST_DIFFERENCE: ST_FORMAT otherwise. `wanted` is `expected` for an export in float32, `coded` for one in
- * int8. */
-enum status proof_compare(const struct proof *proof, const float *answers, const float *wanted,
+/* Compares answers[compared * classes] with `expected`, and, when the export is coded in int8, with `coded`. From the
+ * latter, or else the former, they may differ by PROOF_MOST_DIFFERENCE: ST_FORMAT otherwise. */
+enum status proof_compare(const struct proof *proof, const float *answers, bool coded,
                           struct outcome *outcome, struct error *err);
 /* Counts what is right of `count` answers to the images from `first` on; nothing without data. */
 void proof_count(const struct proof *proof, const float *answers, int32_t first, int32_t count,
                  struct outcome *outcome);
 
-/* The same function evaluated on all images: all of the above in one. */
+/* Asks a model on a device about the images from `first` on, as many as it takes; how many. */
+enum status proof_ask(struct proof *proof, struct predictor *p, int32_t first, int32_t *count,
+                      struct error *err);
+/* About all of them, and counts. */
+enum status proof_test(struct proof *proof, struct predictor *p, struct outcome *outcome, struct error *err);
+/* The same function evaluated on all images: compared and counted. */
 enum status proof_evaluate(struct proof *proof, const struct evaluation *evaluation, struct outcome *outcome,
                            struct error *err);
 

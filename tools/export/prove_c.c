@@ -140,8 +140,8 @@ static enum status run_program(const char *folder, struct error *err)
 
 /* ---- what it answered ---- */
 
-static enum status read_answers(struct proof *proof, const char *folder, const float *wanted,
-                                struct outcome *outcome, struct error *err)
+static enum status read_answers(struct proof *proof, const char *folder, bool coded, struct outcome *outcome,
+                                struct error *err)
 {
     const size_t classes = (size_t)proof->folded.about.classes;
     const int32_t images = proof_test_images(proof);
@@ -154,7 +154,7 @@ static enum status read_answers(struct proof *proof, const char *folder, const f
             st = error_set(err, ST_FORMAT, "compiled it answers to %zu images, expected %d",
                            (size_t)first + read, images);
         if (st == ST_OK && first == 0)
-            st = proof_compare(proof, proof->answers, wanted, outcome, err);
+            st = proof_compare(proof, proof->answers, coded, outcome, err);
         if (st == ST_OK)
             proof_count(proof, proof->answers, first, count, outcome);
     }
@@ -183,9 +183,7 @@ enum status prove_c(struct proof *proof, const struct evaluation *evaluation, co
         if (st == ST_OK)
             st = run_program(folder, err);
         if (st == ST_OK)
-            st =
-                read_answers(proof, folder, evaluation->quantisation != NULL ? proof->coded : proof->expected,
-                             outcome, err);
+            st = read_answers(proof, folder, evaluation->quantisation != NULL, outcome, err);
     }
     scratch_close(folder);
     return st;

@@ -1,44 +1,27 @@
 #include "tools/export/prove_onnx.h"
 
 #include "host/onnx/onnx_read.h"
-#include "tools/common/predictor.h"
 
 #include <stdio.h>
-#include <string.h>
-
-/* On a device, of the test's images all, or those that are compared. */
-static enum status run_on(struct proof *proof, struct predictor *p, bool compared, struct outcome *outcome,
-                          struct error *err)
-{
-    const int32_t images = compared ? proof->compared : proof_test_images(proof);
-    enum status st = ST_OK;
-    for (int32_t first = 0; st == ST_OK && first < images; first += p->batch) {
-        const int32_t taken = proof_take(proof, first), count = taken < p->batch ? taken : p->batch;
-        memcpy(p->pixels, proof->pixels, proof_image_bytes(proof) * (size_t)count);
-        st = predictor_run(p, count, err);
-        if (st == ST_OK && compared)
-            st = proof_compare(proof, p->answers, proof->expected, outcome, err);
-        else if (st == ST_OK)
-            proof_count(proof, p->answers, first, count, outcome);
-    }
-    return st;
-}
 
 /* The predictors take the model. */
 static enum status prove_floats(struct proof *proof, struct model *read, struct outcome *outcome,
                                 struct error *err)
 {
     struct predictor reference = {.model = *read}, cpu = {0};
+    int32_t count;
     *read = (struct model){0};
     enum status st = predictor_open(&reference, &ref_device_ops, PROOF_COMPARED, 1, err);
     if (st == ST_OK)
-        st = run_on(proof, &reference, true, outcome, err);
+        st = proof_ask(proof, &reference, 0, &count, err);
+    if (st == ST_OK)
+        st = proof_compare(proof, reference.answers, false, outcome, err);
     if (st == ST_OK && proof->has_data) { /* the same on another device */
         cpu.model = reference.model;
         reference.model = (struct model){0};
         st = predictor_open(&cpu, &cpu_device_ops, PROOF_BATCH, 1, err);
         if (st == ST_OK)
-            st = run_on(proof, &cpu, false, outcome, err);
+            st = proof_test(proof, &cpu, outcome, err);
     }
     predictor_close(&reference);
     predictor_close(&cpu);
