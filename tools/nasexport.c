@@ -110,13 +110,11 @@ static enum status export_model(const char *run_folder, const struct wishes *wis
     return st;
 }
 
-enum { OPTION_ONNX = 1, OPTION_C, OPTION_INT8, OPTION_PRECISION };
-
 static enum status take_option(void *context, const struct command_line *line, struct error *err)
 {
     struct wishes *wishes = context;
     char *end;
-    if (line->option == OPTION_PRECISION) {
+    if (line->option == EXPORT_OPTION_PRECISION) {
         wishes->precision = strtod(line->value, &end);
         return *end == '\0' && wishes->precision > 0.0 && wishes->precision <= 1.0
                    ? ST_OK
@@ -124,14 +122,14 @@ static enum status take_option(void *context, const struct command_line *line, s
                                "--precision: found \"%.40s\", expected a number above 0, at most 1",
                                line->value);
     }
-    if (line->option == OPTION_INT8) {
+    if (line->option == EXPORT_OPTION_INT8) {
         wishes->coded = true;
         return ST_OK;
     }
     if (line->value[0] == '\0')
         return error_set(err, ST_RANGE, "--%s: found nothing, expected a file's name",
-                         line->option == OPTION_ONNX ? "onnx" : "c");
-    wishes->paths[line->option == OPTION_ONNX ? EXPORT_ONNX : EXPORT_C] = line->value;
+                         line->option == EXPORT_OPTION_ONNX ? "onnx" : "c");
+    wishes->paths[line->option == EXPORT_OPTION_ONNX ? EXPORT_ONNX : EXPORT_C] = line->value;
     return ST_OK;
 }
 

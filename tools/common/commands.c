@@ -40,10 +40,10 @@ static const struct command_option predict_options[] = {
     {0},
 };
 static const struct command_option export_options[] = {
-    {1, 0, "onnx", "FILE", WORDS_FILES, "write the model as ONNX"},
-    {2, 0, "c", "FILE", WORDS_FILES, "write the model as one file of C99"},
-    {3, 0, "int8", NULL, WORDS_NONE, "in whole numbers of 8 bits, and say what that costs"},
-    {4, 0, "precision", "P", WORDS_NONE,
+    {EXPORT_OPTION_ONNX, 0, "onnx", "FILE", WORDS_FILES, "write the model as ONNX"},
+    {EXPORT_OPTION_C, 0, "c", "FILE", WORDS_FILES, "write the model as one file of C99"},
+    {EXPORT_OPTION_INT8, 0, "int8", NULL, WORDS_NONE, "in whole numbers of 8 bits, and say what that costs"},
+    {EXPORT_OPTION_PRECISION, 0, "precision", "P", WORDS_NONE,
      "with a threshold for each class, from which on it was right in that share of validation images"},
     {0},
 };
