@@ -26,18 +26,6 @@ bool csource_is_depthwise(const struct csource *source, const struct layer *laye
            layer->groups == csource_layer(source, layer->inputs[0])->shape.c;
 }
 
-struct layer csource_window(const struct csource *source, int32_t index)
-{
-    struct layer layer = *csource_layer(source, index);
-    const struct shape x = csource_layer(source, layer.inputs[0])->shape;
-    if (layer.kind == LAYER_DENSE) {
-        layer.kernel_h = x.h;
-        layer.kernel_w = x.w;
-        layer.stride = layer.groups = 1;
-    }
-    return layer;
-}
-
 size_t csource_kernel_place(const struct weight_tensor *kernel, const int32_t place[4])
 {
     const int32_t output = place[0], y = place[1], x = place[2], input = place[3];

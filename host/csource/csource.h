@@ -40,8 +40,6 @@ const struct weight_tensor *csource_weight(const struct csource *source, const s
                                            enum weight_role role);
 struct coding csource_coding(const struct csource *source, int32_t index);
 bool csource_is_depthwise(const struct csource *source, const struct layer *layer);
-/* Of a convolution, or of a dense layer as one by a kernel as large as the image. */
-struct layer csource_window(const struct csource *source, int32_t index);
 /* Where in the model's kernel stands what has that place in the file's order: output, row, column, input. */
 size_t csource_kernel_place(const struct weight_tensor *kernel, const int32_t place[4]);
 
@@ -64,6 +62,5 @@ void csource_code_constants(struct csource *source, int32_t index);
 void csource_code_statement(struct csource *source, int32_t index);
 const char *csource_code_types(void);
 const char *csource_code_piece(int piece);
-size_t csource_code_patch(const struct csource *source); /* of all convolutions the largest, in values */
 
 #endif

@@ -3,20 +3,6 @@
 
 /* ---- constants ---- */
 
-size_t csource_code_patch(const struct csource *source)
-{
-    const struct graph *graph = &source->evaluation->folded->graph;
-    size_t most = 1;
-    for (int32_t i = 1; i < graph->count; i++)
-        if (layer_traits(graph->layers[i].kind)->weights == LAYER_WEIGHTS_KERNEL) {
-            const struct layer layer = csource_window(source, i);
-            const int32_t inputs = graph->layers[layer.inputs[0]].shape.c / layer.groups;
-            const size_t size = (size_t)inputs * (size_t)layer.kernel_h * (size_t)layer.kernel_w;
-            most = size > most ? size : most;
-        }
-    return most;
-}
-
 static void write_kernel(struct csource *source, const struct layer *layer)
 {
     const struct weight_tensor *kernel = csource_weight(source, layer, WEIGHT_KERNEL);
@@ -40,7 +26,7 @@ static void write_kernel(struct csource *source, const struct layer *layer)
 
 static void write_convolution(struct csource *source, int32_t index)
 {
-    const struct layer layer = csource_window(source, index);
+    const struct layer layer = plan_convolution(&source->evaluation->folded->graph, index);
     const struct shape x = csource_layer(source, layer.inputs[0])->shape, y = layer.shape;
     const struct weight_tensor *bias = csource_weight(source, &layer, WEIGHT_BIAS);
     const struct quantisation *codes = source->evaluation->quantisation;

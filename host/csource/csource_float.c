@@ -26,7 +26,7 @@ static void write_kernel(struct csource *source, const struct layer *layer)
 
 static void write_convolution(struct csource *source, int32_t index)
 {
-    const struct layer layer = csource_window(source, index);
+    const struct layer layer = plan_convolution(&source->evaluation->folded->graph, index);
     const struct shape x = csource_layer(source, layer.inputs[0])->shape, y = layer.shape;
     const struct weight_tensor *bias = csource_weight(source, &layer, WEIGHT_BIAS);
     write_kernel(source, &layer);

@@ -128,7 +128,7 @@ static void write_constants(struct csource *source)
     fprintf(source->out, "\nstatic %s values[%zu];\n", is_coded(source) ? "int8_t" : "float",
             source->evaluation->plan->arena);
     if (is_coded(source))
-        fprintf(source->out, "static int16_t patches[4 * %zu];\n", csource_code_patch(source));
+        fprintf(source->out, "static int16_t patches[4 * %zu];\n", plan_patch(graph));
     fputc('\n', source->out);
 }
 

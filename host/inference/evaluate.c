@@ -44,7 +44,7 @@ static enum status make_room(struct evaluating *e, bool ranged, struct error *er
 {
     const struct model *folded = e->evaluation->folded;
     const struct quantisation *codes = e->evaluation->quantisation;
-    const size_t arena = e->evaluation->plan->arena, patch = evaluate_patch(&folded->graph);
+    const size_t arena = e->evaluation->plan->arena, patch = plan_patch(&folded->graph);
     e->kernels = malloc(folded->table.total * sizeof(*e->kernels));
     e->threads = calloc((size_t)e->thread_count, sizeof(*e->threads));
     if (e->kernels == NULL || e->threads == NULL)

@@ -57,26 +57,10 @@ static const struct weight_tensor *weight_of(const struct evaluate_layer *work, 
     return &table->tensors[weight_find(table, layer_of(work)->id, role)];
 }
 
-size_t evaluate_patch(const struct graph *graph)
-{
-    size_t most = 1;
-    for (int32_t i = 1; i < graph->count; i++) {
-        const struct layer *layer = &graph->layers[i], *x = &graph->layers[layer->inputs[0]];
-        size_t size = 0;
-        if (layer->kind == LAYER_CONV)
-            size = (size_t)(x->shape.c / layer->groups) * (size_t)layer->kernel_h * (size_t)layer->kernel_w;
-        if (layer->kind == LAYER_DENSE)
-            size = (size_t)x->shape.c * (size_t)x->shape.h * (size_t)x->shape.w;
-        most = size > most ? size : most;
-    }
-    return most;
-}
-
 /* ---- sums of products ---- */
 
-/* A convolution, or a dense layer as one by a kernel as large as the image. */
 struct conv {
-    int32_t kernel_h, kernel_w, stride, pad_h, pad_w, groups;
+    struct layer layer;      /* a dense one as a convolution */
     int32_t inputs, outputs; /* channels of a group */
     size_t depth;            /* values of a patch */
     struct shape x, y;
@@ -85,22 +69,12 @@ struct conv {
 
 static struct conv conv_of(const struct evaluate_layer *work)
 {
-    const struct layer *layer = layer_of(work);
-    const struct shape x = input_of(work, 0)->shape;
-    struct conv conv = {
-        .kernel_h = x.h, .kernel_w = x.w, .stride = 1, .groups = 1, .x = x, .y = layer->shape};
-    if (layer->kind == LAYER_CONV) {
-        conv.kernel_h = layer->kernel_h;
-        conv.kernel_w = layer->kernel_w;
-        conv.stride = layer->stride;
-        conv.pad_h = layer->pad_h;
-        conv.pad_w = layer->pad_w;
-        conv.groups = layer->groups;
-    }
-    conv.inputs = x.c / conv.groups;
-    conv.outputs = layer->shape.c / conv.groups;
+    const struct layer layer = plan_convolution(&work->evaluation->folded->graph, work->index);
+    struct conv conv = {.layer = layer, .x = input_of(work, 0)->shape, .y = layer.shape};
+    conv.inputs = conv.x.c / layer.groups;
+    conv.outputs = conv.y.c / layer.groups;
+    conv.depth = (size_t)conv.inputs * (size_t)layer.kernel_h * (size_t)layer.kernel_w;
     conv.bias = weight_of(work, WEIGHT_BIAS)->offset;
-    conv.depth = (size_t)conv.inputs * (size_t)conv.kernel_h * (size_t)conv.kernel_w;
     return conv;
 }
 
@@ -108,12 +82,12 @@ static struct conv conv_of(const struct evaluate_layer *work)
 static void gather(const struct evaluate_layer *work, const struct conv *conv, int32_t group, int32_t place)
 {
     const float *x = read_from(work, 0), zero = (float)coding_of(work, layer_of(work)->inputs[0]).zero;
-    const int32_t top = place / conv->y.w * conv->stride - conv->pad_h;
-    const int32_t left = place % conv->y.w * conv->stride - conv->pad_w;
+    const int32_t top = place / conv->y.w * conv->layer.stride - conv->layer.pad_h;
+    const int32_t left = place % conv->y.w * conv->layer.stride - conv->layer.pad_w;
     float *patch = work->patch;
     for (int32_t c = group * conv->inputs; c < (group + 1) * conv->inputs; c++)
-        for (int32_t ky = 0; ky < conv->kernel_h; ky++)
-            for (int32_t kx = 0; kx < conv->kernel_w; kx++, patch += N) {
+        for (int32_t ky = 0; ky < conv->layer.kernel_h; ky++)
+            for (int32_t kx = 0; kx < conv->layer.kernel_w; kx++, patch += N) {
                 const int32_t iy = top + ky, ix = left + kx;
                 const bool inside = iy >= 0 && iy < conv->x.h && ix >= 0 && ix < conv->x.w;
                 const size_t pixel = inside ? (size_t)iy * (size_t)conv->x.w + (size_t)ix : 0;
@@ -164,7 +138,7 @@ static void evaluate_conv(const struct evaluate_layer *work)
     const float *kernel = work->kernels + weight_of(work, WEIGHT_KERNEL)->offset;
     float *y = values_of(work, work->index);
     for (int32_t place = 0; place < conv.y.h * conv.y.w; place++)
-        for (int32_t group = 0; group < conv.groups; group++) {
+        for (int32_t group = 0; group < conv.layer.groups; group++) {
             gather(work, &conv, group, place);
             for (int32_t k = 0; k < conv.outputs; k += ROWS) {
                 /* Rows that the kernel has no more are the last one once more. */

@@ -10,11 +10,8 @@ struct evaluate_layer {
     int32_t index;
     const float *kernels; /* [table.total]: values, or codes */
     float *arena;         /* [plan->arena * EVALUATE_LANES], 32-byte aligned */
-    float *patch;         /* [evaluate_patch * EVALUATE_LANES], the same */
+    float *patch;         /* [plan_patch * EVALUATE_LANES], the same */
 };
-
-/* How many values the largest sum of products of a layer reads. */
-size_t evaluate_patch(const struct graph *graph);
 
 /* Any layer but the first. */
 void evaluate_layer(const struct evaluate_layer *work);

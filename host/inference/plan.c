@@ -9,6 +9,32 @@ size_t plan_values(const struct layer *layer)
     return (size_t)layer->shape.c * (size_t)layer->shape.h * (size_t)layer->shape.w;
 }
 
+struct layer plan_convolution(const struct graph *graph, int32_t index)
+{
+    struct layer layer = graph->layers[index];
+    const struct shape x = graph->layers[layer.inputs[0]].shape;
+    if (layer.kind == LAYER_DENSE) {
+        layer.kernel_h = x.h;
+        layer.kernel_w = x.w;
+        layer.stride = layer.groups = 1;
+        layer.pad_h = layer.pad_w = 0;
+    }
+    return layer;
+}
+
+size_t plan_patch(const struct graph *graph)
+{
+    size_t most = 1;
+    for (int32_t i = 1; i < graph->count; i++)
+        if (layer_traits(graph->layers[i].kind)->weights == LAYER_WEIGHTS_KERNEL) {
+            const struct layer layer = plan_convolution(graph, i);
+            const int32_t inputs = graph->layers[layer.inputs[0]].shape.c / layer.groups;
+            const size_t size = (size_t)inputs * (size_t)layer.kernel_h * (size_t)layer.kernel_w;
+            most = size > most ? size : most;
+        }
+    return most;
+}
+
 void plan_free(struct plan *plan)
 {
     free(plan->offsets);

@@ -16,4 +16,9 @@ void plan_free(struct plan *plan); /* a zeroed plan is allowed */
 
 size_t plan_values(const struct layer *layer); /* that the layer yields */
 
+/* A convolution, or a dense layer as one by a kernel as large as the image. */
+struct layer plan_convolution(const struct graph *graph, int32_t index);
+/* How many values the largest sum of products of a layer reads; at least 1. */
+size_t plan_patch(const struct graph *graph);
+
 #endif
