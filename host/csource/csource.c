@@ -81,3 +81,25 @@ void csource_close(struct csource *source)
 {
     fputs("};\n", source->out);
 }
+
+static void open_layer(struct csource *source, const struct layer *layer, const char *type)
+{
+    const struct shape x = csource_layer(source, layer->inputs[0])->shape;
+    fprintf(source->out, "static const struct %s layer_%u = {%d, %d, %d", type, (unsigned)layer->id, x.c, x.h,
+            x.w);
+}
+
+void csource_open_pool(struct csource *source, const struct layer *layer)
+{
+    open_layer(source, layer, "window");
+    fprintf(source->out, ", %d, %d, %d, %d, %d, %d, %d", layer->shape.h, layer->shape.w, layer->kernel_h,
+            layer->kernel_w, layer->stride, layer->pad_h, layer->pad_w);
+}
+
+void csource_open_convolution(struct csource *source, const struct layer *layer)
+{
+    open_layer(source, layer, "convolution");
+    fprintf(source->out, ", %d, %d, %d, %d, %d, %d, %d, %d, %d", layer->shape.c, layer->shape.h,
+            layer->shape.w, layer->kernel_h, layer->kernel_w, layer->stride, layer->pad_h, layer->pad_w,
+            layer->groups);
+}

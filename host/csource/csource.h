@@ -10,6 +10,7 @@
 
 /* What the file's own functions are called and made of, in the order in which they stand there. */
 enum csource_piece {
+    PIECE_NONE, /* what calls none */
     PIECE_CUT,
     PIECE_PRODUCTS,
     PIECE_CONVOLVE,
@@ -31,7 +32,6 @@ struct csource {
     const struct evaluation *evaluation;
     const char *name;
     FILE *out;
-    bool used[PIECES];
 };
 
 /* ---- what is asked of layers ---- */
@@ -52,8 +52,13 @@ void csource_item_int(struct csource *source, size_t i, int32_t value);
 void csource_item_rescale(struct csource *source, size_t i, struct rescale rescale);
 void csource_close(struct csource *source);
 
+/* "static const struct window layer_ID = {" and what pools are in both kinds of files; the caller goes on behind it. */
+void csource_open_pool(struct csource *source, const struct layer *layer);
+/* The same of a struct convolution; `layer` is that of plan_convolution. */
+void csource_open_convolution(struct csource *source, const struct layer *layer);
+
 /* ---- the two kinds of files ---- */
-/* What the constants of a layer are, and which pieces it uses; the statements of a layer. */
+/* The constants of a layer; its statements. */
 void csource_float_constants(struct csource *source, int32_t index);
 void csource_float_statement(struct csource *source, int32_t index);
 const char *csource_float_types(void);

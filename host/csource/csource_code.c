@@ -27,7 +27,6 @@ static void write_kernel(struct csource *source, const struct layer *layer)
 static void write_convolution(struct csource *source, int32_t index)
 {
     const struct layer layer = plan_convolution(&source->evaluation->folded->graph, index);
-    const struct shape x = csource_layer(source, layer.inputs[0])->shape, y = layer.shape;
     const struct weight_tensor *bias = csource_weight(source, &layer, WEIGHT_BIAS);
     const struct quantisation *codes = source->evaluation->quantisation;
     const struct coding read = csource_coding(source, layer.inputs[0]), own = csource_coding(source, index);
@@ -46,16 +45,12 @@ static void write_convolution(struct csource *source, int32_t index)
             csource_item_rescale(source, i, code_conv(read, scale, own));
     }
     csource_close(source);
-    fprintf(source->out,
-            "static const struct convolution layer_%u = {%d, %d, %d, %d, %d, %d, %d, %d, %d, %d, %d, %d, %d, "
-            "%d, ",
-            id, x.c, x.h, x.w, y.c, y.h, y.w, layer.kernel_h, layer.kernel_w, layer.stride, layer.pad_h,
-            layer.pad_w, layer.groups, (int)read.zero, (int)own.zero);
+    csource_open_convolution(source, &layer);
+    fprintf(source->out, ", %d, %d, weights_%u, bias_%u, ", (int)read.zero, (int)own.zero, id, id);
     if (last)
-        fprintf(source->out, "weights_%u, bias_%u, NULL};\n", id, id);
+        fputs("NULL};\n", source->out);
     else
-        fprintf(source->out, "weights_%u, bias_%u, rescales_%u};\n", id, id, id);
-    source->used[PIECE_PRODUCTS] = source->used[last ? PIECE_LOGITS : PIECE_CONVOLVE] = true;
+        fprintf(source->out, "rescales_%u};\n", id);
 }
 
 static void write_scale(struct csource *source, int32_t index)
@@ -72,18 +67,12 @@ static void write_scale(struct csource *source, int32_t index)
                 (int)norm.factor, (int)norm.summand, (int)norm.rescale.multiplier, (int)norm.rescale.shift);
     }
     csource_close(source);
-    source->used[PIECE_SCALE] = true;
 }
 
-static void write_window(struct csource *source, int32_t index, enum csource_piece piece)
+static void write_pool(struct csource *source, int32_t index)
 {
-    const struct layer *layer = csource_layer(source, index);
-    const struct shape x = csource_layer(source, layer->inputs[0])->shape, y = layer->shape;
-    fprintf(source->out,
-            "static const struct window layer_%u = {%d, %d, %d, %d, %d, %d, %d, %d, %d, %d, %d};\n",
-            (unsigned)layer->id, x.c, x.h, x.w, y.h, y.w, layer->kernel_h, layer->kernel_w, layer->stride,
-            layer->pad_h, layer->pad_w, (int)csource_coding(source, index).zero);
-    source->used[piece] = true;
+    csource_open_pool(source, csource_layer(source, index));
+    fprintf(source->out, ", %d};\n", (int)csource_coding(source, index).zero);
 }
 
 static void write_table(struct csource *source, const char *name, uint32_t id, const int8_t table[CODES])
@@ -103,7 +92,6 @@ static void write_activation(struct csource *source, int32_t index)
         return;
     code_activation(layer_traits(layer->kind)->activation, read, csource_coding(source, index), table);
     write_table(source, "codes", layer->id, table);
-    source->used[PIECE_LOOK_UP] = true;
 }
 
 static void write_gate(struct csource *source, int32_t index)
@@ -116,7 +104,6 @@ static void write_gate(struct csource *source, int32_t index)
         csource_item_int(source, (size_t)i,
                          code_gate(read, by, CODE_LEAST + i, csource_coding(source, index)));
     csource_close(source);
-    source->used[PIECE_GATE] = true;
 }
 
 /* A table for each channel, which are numbered. */
@@ -144,19 +131,8 @@ void csource_code_constants(struct csource *source, int32_t index)
         write_scale(source, index);
         break;
     case FAMILY_MAX_POOL:
-        write_window(source, index, PIECE_MAX_POOL);
-        break;
     case FAMILY_AVERAGE_POOL:
-        write_window(source, index, PIECE_AVERAGE_POOL);
-        break;
-    case FAMILY_GLOBAL_POOL:
-        source->used[PIECE_MEAN] = true;
-        break;
-    case FAMILY_ADD:
-        source->used[PIECE_ADD] = true;
-        break;
-    case FAMILY_CONCAT:
-        source->used[PIECE_JOIN] = true;
+        write_pool(source, index);
         break;
     case FAMILY_GATE:
         write_gate(source, index);
@@ -164,7 +140,10 @@ void csource_code_constants(struct csource *source, int32_t index)
     case FAMILY_ACTIVATION:
         write_activation(source, index);
         break;
-    case FAMILY_DROPOUT: /* folding leaves none */
+    case FAMILY_GLOBAL_POOL:
+    case FAMILY_ADD:
+    case FAMILY_CONCAT:
+    case FAMILY_DROPOUT:
         break;
     }
 }

@@ -27,19 +27,14 @@ static void write_kernel(struct csource *source, const struct layer *layer)
 static void write_convolution(struct csource *source, int32_t index)
 {
     const struct layer layer = plan_convolution(&source->evaluation->folded->graph, index);
-    const struct shape x = csource_layer(source, layer.inputs[0])->shape, y = layer.shape;
     const struct weight_tensor *bias = csource_weight(source, &layer, WEIGHT_BIAS);
     write_kernel(source, &layer);
     csource_open(source, "float", "bias", layer.id, bias->count);
     for (size_t i = 0; i < bias->count; i++)
         csource_item_float(source, i, source->evaluation->folded->values[bias->offset + i]);
     csource_close(source);
-    fprintf(source->out,
-            "static const struct convolution layer_%u = {%d, %d, %d, %d, %d, %d, %d, %d, %d, %d, %d, %d, "
-            "weights_%u, bias_%u};\n",
-            (unsigned)layer.id, x.c, x.h, x.w, y.c, y.h, y.w, layer.kernel_h, layer.kernel_w, layer.stride,
-            layer.pad_h, layer.pad_w, layer.groups, (unsigned)layer.id, (unsigned)layer.id);
-    source->used[csource_is_depthwise(source, &layer) ? PIECE_CONVOLVE_CHANNELS : PIECE_CONVOLVE] = true;
+    csource_open_convolution(source, &layer);
+    fprintf(source->out, ", weights_%u, bias_%u};\n", (unsigned)layer.id, (unsigned)layer.id);
 }
 
 static void write_scale(struct csource *source, const struct layer *layer)
@@ -57,23 +52,12 @@ static void write_scale(struct csource *source, const struct layer *layer)
         csource_item_float(source, (size_t)c, (float)summand);
     }
     csource_close(source);
-    source->used[PIECE_SCALE] = true;
-}
-
-static void write_window(struct csource *source, const struct layer *layer, enum csource_piece piece)
-{
-    const struct shape x = csource_layer(source, layer->inputs[0])->shape, y = layer->shape;
-    fprintf(source->out, "static const struct window layer_%u = {%d, %d, %d, %d, %d, %d, %d, %d, %d, %d};\n",
-            (unsigned)layer->id, x.c, x.h, x.w, y.h, y.w, layer->kernel_h, layer->kernel_w, layer->stride,
-            layer->pad_h, layer->pad_w);
-    source->used[piece] = true;
 }
 
 void csource_float_constants(struct csource *source, int32_t index)
 {
     const struct layer *layer = csource_layer(source, index);
-    const struct layer_traits *traits = layer_traits(layer->kind);
-    switch (traits->family) {
+    switch (layer_traits(layer->kind)->family) {
     case FAMILY_CONV:
     case FAMILY_DENSE:
         write_convolution(source, index);
@@ -82,28 +66,17 @@ void csource_float_constants(struct csource *source, int32_t index)
         write_scale(source, layer);
         break;
     case FAMILY_MAX_POOL:
-        write_window(source, layer, PIECE_MAX_POOL);
-        break;
     case FAMILY_AVERAGE_POOL:
-        write_window(source, layer, PIECE_AVERAGE_POOL);
-        break;
-    case FAMILY_GLOBAL_POOL:
-        source->used[PIECE_MEAN] = true;
-        break;
-    case FAMILY_ADD:
-        source->used[PIECE_ADD] = true;
-        break;
-    case FAMILY_CONCAT:
-        source->used[PIECE_JOIN] = true;
-        break;
-    case FAMILY_GATE:
-        source->used[PIECE_GATE] = true;
-        break;
-    case FAMILY_ACTIVATION:
-        source->used[PIECE_ACTIVATION + (int)traits->activation] = true;
+        csource_open_pool(source, layer);
+        fputs("};\n", source->out);
         break;
     case FAMILY_INPUT:
-    case FAMILY_DROPOUT: /* folding leaves none */
+    case FAMILY_GLOBAL_POOL:
+    case FAMILY_ADD:
+    case FAMILY_CONCAT:
+    case FAMILY_GATE:
+    case FAMILY_ACTIVATION:
+    case FAMILY_DROPOUT:
         break;
     }
 }

@@ -203,15 +203,55 @@ static void write_classify(struct csource *source)
             folded->about.classes);
 }
 
+/* What a layer's statements call. */
+static enum csource_piece piece_of(const struct csource *source, int32_t index)
+{
+    const struct layer *layer = csource_layer(source, index);
+    const struct layer_traits *traits = layer_traits(layer->kind);
+    switch (traits->family) {
+    case FAMILY_CONV:
+    case FAMILY_DENSE:
+        if (!is_coded(source))
+            return csource_is_depthwise(source, layer) ? PIECE_CONVOLVE_CHANNELS : PIECE_CONVOLVE;
+        return index + 1 == source->evaluation->folded->graph.count ? PIECE_LOGITS : PIECE_CONVOLVE;
+    case FAMILY_BATCH_NORM:
+        return PIECE_SCALE;
+    case FAMILY_MAX_POOL:
+        return PIECE_MAX_POOL;
+    case FAMILY_AVERAGE_POOL:
+        return PIECE_AVERAGE_POOL;
+    case FAMILY_GLOBAL_POOL:
+        return PIECE_MEAN;
+    case FAMILY_ADD:
+        return PIECE_ADD;
+    case FAMILY_CONCAT:
+        return PIECE_JOIN;
+    case FAMILY_GATE:
+        return PIECE_GATE;
+    case FAMILY_ACTIVATION:
+        if (!is_coded(source))
+            return (enum csource_piece)(PIECE_ACTIVATION + (int)traits->activation);
+        return csource_coding(source, layer->inputs[0]).fused ? PIECE_NONE : PIECE_LOOK_UP;
+    case FAMILY_INPUT:
+    case FAMILY_DROPOUT: /* folding leaves none */
+        break;
+    }
+    return PIECE_NONE;
+}
+
 /* Those that others are made of stand in front; a file has none that it does not call. */
 static void write_pieces(struct csource *source)
 {
     static const enum csource_piece cutting[] = {PIECE_CONVOLVE, PIECE_AVERAGE_POOL, PIECE_MEAN, PIECE_SCALE,
                                                  PIECE_ADD,      PIECE_JOIN,         PIECE_GATE};
+    bool used[PIECES] = {false};
+    for (int32_t i = 0; i < source->evaluation->folded->graph.count; i++)
+        used[piece_of(source, i)] = true;
+    used[PIECE_PRODUCTS] = is_coded(source) && (used[PIECE_CONVOLVE] || used[PIECE_LOGITS]);
     for (size_t i = 0; is_coded(source) && i < sizeof(cutting) / sizeof(cutting[0]); i++)
-        source->used[PIECE_CUT] = source->used[PIECE_CUT] || source->used[cutting[i]];
-    for (int piece = 0; piece < PIECES; piece++)
-        if (source->used[piece])
+        used[PIECE_CUT] = used[PIECE_CUT] || used[cutting[i]];
+    for (int piece = PIECE_NONE + 1; piece < PIECES; piece++)
+        if (used[piece])
             fputs(is_coded(source) ? csource_code_piece(piece) : csource_float_piece(piece), source->out);
 }
 
