@@ -77,42 +77,32 @@ static const char CONVOLVE_CHANNELS[] =
     "    }\n"
     "}\n\n";
 
-static const char MAX_POOL[] =
-    "static void max_pool(const struct window *w, const float *x, float *y)\n"
-    "{\n"
-    "    for (int place = 0; place < w->out_height * w->out_width; place++, y += w->channels) {\n"
-    "        const int top = place / w->out_width * w->stride - w->pad_height;\n"
-    "        const int left = place % w->out_width * w->stride - w->pad_width;\n"
-    "        int seen = 0;\n"
-    "        for (int iy = top < 0 ? 0 : top; iy < top + w->kernel_height && iy < w->height; iy++)\n"
-    "            for (int ix = left < 0 ? 0 : left; ix < left + w->kernel_width && ix < w->width; ix++, "
-    "seen++) {\n"
-    "                const float *from = x + (iy * w->width + ix) * w->channels;\n"
-    "                for (int c = 0; c < w->channels; c++)\n"
-    "                    y[c] = seen == 0 || from[c] > y[c] ? from[c] : y[c];\n"
-    "            }\n"
-    "    }\n"
-    "}\n\n";
+/* What is done for each channel of each place that a window sees, and when all were seen. */
+#define POOL(HEAD, EACH, LAST)                                                                               \
+    HEAD "(const struct window *w, const float *x, float *y)\n"                                              \
+         "{\n"                                                                                               \
+         "    for (int place = 0; place < w->out_height * w->out_width; place++, y += w->channels) {\n"      \
+         "        const int top = place / w->out_width * w->stride - w->pad_height;\n"                       \
+         "        const int left = place % w->out_width * w->stride - w->pad_width;\n"                       \
+         "        int seen = 0;\n"                                                                           \
+         "        for (int iy = top < 0 ? 0 : top; iy < top + w->kernel_height && iy < w->height; iy++)\n"   \
+         "            for (int ix = left < 0 ? 0 : left; ix < left + w->kernel_width && ix < w->width; "     \
+         "ix++, "                                                                                            \
+         "seen++) {\n"                                                                                       \
+         "                const float *from = x + (iy * w->width + ix) * w->channels;\n"                     \
+         "                for (int c = 0; c < w->channels; c++)\n"                                           \
+         "                    " EACH ";\n"                                                                   \
+         "            }\n" LAST "    }\n"                                                                    \
+         "}\n\n"
 
-static const char AVERAGE_POOL[] =
-    "/* What is padded does not count. */\n"
-    "static void average_pool(const struct window *w, const float *x, float *y)\n"
-    "{\n"
-    "    for (int place = 0; place < w->out_height * w->out_width; place++, y += w->channels) {\n"
-    "        const int top = place / w->out_width * w->stride - w->pad_height;\n"
-    "        const int left = place % w->out_width * w->stride - w->pad_width;\n"
-    "        int seen = 0;\n"
-    "        for (int iy = top < 0 ? 0 : top; iy < top + w->kernel_height && iy < w->height; iy++)\n"
-    "            for (int ix = left < 0 ? 0 : left; ix < left + w->kernel_width && ix < w->width; ix++, "
-    "seen++) {\n"
-    "                const float *from = x + (iy * w->width + ix) * w->channels;\n"
-    "                for (int c = 0; c < w->channels; c++)\n"
-    "                    y[c] = seen == 0 ? from[c] : y[c] + from[c];\n"
-    "            }\n"
-    "        for (int c = 0; c < w->channels; c++)\n"
-    "            y[c] /= (float)seen;\n"
-    "    }\n"
-    "}\n\n";
+static const char MAX_POOL[] =
+    POOL("static void max_pool", "y[c] = seen == 0 || from[c] > y[c] ? from[c] : y[c]", "");
+
+static const char AVERAGE_POOL[] = POOL("/* What is padded does not count. */\n"
+                                        "static void average_pool",
+                                        "y[c] = seen == 0 ? from[c] : y[c] + from[c]",
+                                        "        for (int c = 0; c < w->channels; c++)\n"
+                                        "            y[c] /= (float)seen;\n");
 
 static const char MEAN[] = "static void mean(int pixels, int channels, const float *x, float *y)\n"
                            "{\n"
