@@ -24,8 +24,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PREDICTIONS_NAME "predictions.csv"
-
 enum { PREDICTIONS_HASH_LENGTH = 24 };
 
 struct predicted_image {

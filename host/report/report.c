@@ -9,17 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "folder/prefix[-stage]suffix", malloc'd; NULL when out of memory. stage < 0: without it. */
-static char *stage_path(const char *folder, const char *prefix, int64_t stage, const char *suffix)
-{
-    char name[64];
-    if (stage < 0)
-        snprintf(name, sizeof(name), "%s%s", prefix, suffix);
-    else
-        snprintf(name, sizeof(name), "%s-%lld%s", prefix, (long long)stage, suffix);
-    return file_join(folder, name);
-}
-
 /* What a stage's report is made of. */
 struct stage {
     const struct history *history;
@@ -141,8 +130,8 @@ static enum status write_stage(const char *run_folder, const struct history *his
                                struct error *err)
 {
     struct stage stage = {0};
-    char *text_path = stage_path(run_folder, "report", number, ".txt");
-    char *json_path = stage_path(run_folder, "report", number, ".json");
+    char *text_path = file_join_number(run_folder, "report", number, ".txt");
+    char *json_path = file_join_number(run_folder, "report", number, ".json");
     enum status st = ST_OK;
 
     if (text_path == NULL || json_path == NULL) {
