@@ -9,17 +9,16 @@
 
 enum { WIDTH = 900, HEIGHT = 1060, LEFT = 110, RIGHT = 40 };
 
-/* Of the test images, which come first. How many there are. */
+/* Of the test images. How many there are. */
 static int64_t fill(const struct predictions *predictions, struct scores_bin bins[SCORES_BINS])
 {
-    int64_t images = 0;
+    const int32_t images = predictions_tests(predictions);
     for (int i = 0; i < SCORES_BINS; i++)
         bins[i] = (struct scores_bin){0};
-    for (int32_t i = 0; i < predictions->count && !predictions->rows[i].validation; i++) {
+    for (int32_t i = 0; i < images; i++) {
         const struct predicted_image *row = &predictions->rows[i];
         const size_t answer = (size_t)i * (size_t)predictions->classes + (size_t)row->predicted;
         scores_count(bins, (double)predictions->probabilities[answer], row->predicted == row->truth);
-        images++;
     }
     return images;
 }

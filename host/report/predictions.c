@@ -243,3 +243,11 @@ void predictions_free(struct predictions *predictions)
     free(predictions->text);
     *predictions = (struct predictions){0};
 }
+
+int32_t predictions_tests(const struct predictions *predictions)
+{
+    int32_t count = 0;
+    while (count < predictions->count && !predictions->rows[count].validation)
+        count++;
+    return count;
+}

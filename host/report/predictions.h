@@ -55,6 +55,9 @@ enum status predictions_read(const char *path, struct predictions *predictions, 
 /* Of one that was read; a zeroed one is allowed. */
 void predictions_free(struct predictions *predictions);
 
+/* How many rows are test images: the first ones. */
+int32_t predictions_tests(const struct predictions *predictions);
+
 /* Two models' answers to the same test images: `better` are right by the first alone, `worse` by the second alone; the
  * difference of the accuracies, its interval of 95 %, and the probability that such a difference is chance, by
  * McNemar's exact test (verdict.h). */

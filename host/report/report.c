@@ -47,14 +47,14 @@ static enum status read_predictions(const char *run_folder, const struct history
 static enum status rank_stage(struct stage *stage, struct error *err)
 {
     const struct predictions *predictions = &stage->predictions;
-    int32_t count = 0;
+    const int32_t count = predictions_tests(predictions);
     if (predictions->classes != stage->history->classes)
         return ST_OK;
-    int32_t *labels = malloc(((size_t)predictions->count + 1) * sizeof(*labels));
+    int32_t *labels = malloc(((size_t)count + 1) * sizeof(*labels));
     if (labels == NULL)
-        return error_memory(err, "labels", (size_t)predictions->count * sizeof(*labels));
-    for (; count < predictions->count && !predictions->rows[count].validation; count++)
-        labels[count] = predictions->rows[count].truth;
+        return error_memory(err, "labels", (size_t)count * sizeof(*labels));
+    for (int32_t i = 0; i < count; i++)
+        labels[i] = predictions->rows[i].truth;
     enum status st =
         rankings_make(&stage->rankings, predictions->probabilities, count, predictions->classes, labels, err);
     stage->ranked = st == ST_OK;

@@ -67,15 +67,15 @@ struct scores scores_of(const float *probabilities, int32_t rows, int32_t classe
 
 /* ---- of each class ---- */
 
-struct ranked {
-    float probability;
-    bool is_one; /* of the class */
-};
-
 static int compare_ranked(const void *a, const void *b)
 {
     const float x = ((const struct ranked *)a)->probability, y = ((const struct ranked *)b)->probability;
     return x > y ? -1 : x < y;
+}
+
+void ranked_sort(struct ranked *images, int32_t count)
+{
+    qsort(images, (size_t)count, sizeof(*images), compare_ranked);
 }
 
 /* Of images in falling order of their probability, `all` of which are of the class. Those with the same probability
@@ -133,7 +133,7 @@ enum status rankings_make(struct rankings *rankings, const float *probabilities,
             *ranking = (struct ranking){NAN, NAN};
             continue;
         }
-        qsort(images, (size_t)rows, sizeof(*images), compare_ranked);
+        ranked_sort(images, rows);
         *ranking = rank(images, rows, all);
         known += 1.0;
         weights += all;

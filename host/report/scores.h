@@ -33,6 +33,14 @@ struct scores scores_of(const float *probabilities, int32_t rows, int32_t classe
 /* The class that an image is taken for by answer[classes]: the most probable, of equals the first. */
 int32_t scores_class(const float *answer, int32_t classes);
 
+/* An image by its probability of a class. */
+struct ranked {
+    float probability;
+    bool is_one; /* of the class */
+};
+/* In falling order of their probability. */
+void ranked_sort(struct ranked *images, int32_t count);
+
 /* A class against all others. */
 struct ranking {
     double roc_auc;           /* area under the receiver operating characteristic; ties count half */
