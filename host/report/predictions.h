@@ -50,7 +50,8 @@ char *predictions_path(const char *folder, int64_t stage);
 /* Writes the file atomically and sets predictions->hash. */
 enum status predictions_write(const char *path, struct predictions *predictions, struct error *err);
 
-/* Reads a file that anybody may have written: ST_FORMAT, with path and line, for all that is not as above. */
+/* Reads a file that anybody may have written: ST_FORMAT, with path and line, for all that is not as above. On errors
+ * there are no rows. */
 enum status predictions_read(const char *path, struct predictions *predictions, struct error *err);
 /* Of one that was read; a zeroed one is allowed. */
 void predictions_free(struct predictions *predictions);

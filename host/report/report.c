@@ -124,12 +124,10 @@ struct wanted {
     struct plot_request *plots;
 };
 
-/* The files of one tested stage, with its number in their names unless that is -1. */
-static enum status write_stage(const char *run_folder, const struct history *history,
-                               const struct history_test *test, int64_t number, struct wanted wanted,
-                               struct error *err)
+/* The files of a tested stage, with its number in their names unless that is -1. */
+static enum status write_stage(const char *run_folder, const struct stage *stage, int64_t number,
+                               struct wanted wanted, struct error *err)
 {
-    struct stage stage = {0};
     char *text_path = file_join_number(run_folder, "report", number, ".txt");
     char *json_path = file_join_number(run_folder, "report", number, ".json");
     enum status st = ST_OK;
@@ -138,22 +136,34 @@ static enum status write_stage(const char *run_folder, const struct history *his
         st = error_memory(err, run_folder, strlen(run_folder));
         goto out;
     }
-    st = open_stage(&stage, run_folder, history, test, err);
+    if (wanted.report)
+        st = write_text(text_path, stage, err);
     if (st == ST_OK && wanted.report)
-        st = write_text(text_path, &stage, err);
-    if (st == ST_OK && wanted.report)
-        st = write_json(json_path, &stage, err);
-    const struct plots_stage plots = {.history = history,
-                                      .test = test,
-                                      .metrics = &stage.metrics,
-                                      .predictions = stage.ranked ? &stage.predictions : NULL,
-                                      .rankings = &stage.rankings};
+        st = write_json(json_path, stage, err);
+    const struct plots_stage plots = {.history = stage->history,
+                                      .test = stage->test,
+                                      .metrics = &stage->metrics,
+                                      .predictions = stage->ranked ? &stage->predictions : NULL,
+                                      .rankings = &stage->rankings};
     if (st == ST_OK && wanted.plots != NULL)
         st = plots_write_stage(wanted.plots, &plots, number, err);
 out:
-    close_stage(&stage);
     free(text_path);
     free(json_path);
+    return st;
+}
+
+/* Of one of several stages with its number, of the last without. */
+static enum status write_test(const char *run_folder, const struct history *history, int32_t index,
+                              struct wanted wanted, struct error *err)
+{
+    struct stage stage;
+    enum status st = open_stage(&stage, run_folder, history, &history->tests[index], err);
+    if (st == ST_OK && history->test_count > 1)
+        st = write_stage(run_folder, &stage, stage.test->stage, wanted, err);
+    if (st == ST_OK && index == history->test_count - 1)
+        st = write_stage(run_folder, &stage, -1, wanted, err);
+    close_stage(&stage);
     return st;
 }
 
@@ -171,10 +181,8 @@ static enum status write_files(const char *run_folder, struct wanted wanted, str
         return st;
     if (wanted.plots != NULL)
         st = file_make_folder(wanted.plots->folder, err);
-    for (int32_t i = 0; st == ST_OK && history.test_count > 1 && i < history.test_count; i++)
-        st = write_stage(run_folder, &history, &history.tests[i], history.tests[i].stage, wanted, err);
-    if (st == ST_OK && history.test_count > 0)
-        st = write_stage(run_folder, &history, &history.tests[history.test_count - 1], -1, wanted, err);
+    for (int32_t i = 0; st == ST_OK && i < history.test_count; i++)
+        st = write_test(run_folder, &history, i, wanted, err);
     if (st == ST_OK && wanted.plots != NULL)
         st = plots_write_run(wanted.plots, &history, err);
     if (st == ST_OK && wanted.report && history.test_count == 0)
