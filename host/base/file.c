@@ -269,6 +269,15 @@ char *file_join(const char *folder, const char *name)
     return joined;
 }
 
+char *file_join_number(const char *folder, const char *name, int64_t number, const char *suffix)
+{
+    char *joined = NULL;
+    const int length = number < 0
+                           ? asprintf(&joined, "%s/%s%s", folder, name, suffix)
+                           : asprintf(&joined, "%s/%s-%lld%s", folder, name, (long long)number, suffix);
+    return length >= 0 ? joined : NULL;
+}
+
 char *file_beside_program(const char *name)
 {
     char program[PATH_MAX];

@@ -50,6 +50,8 @@ bool file_exists(const char *path);
 
 /* "folder/name", malloc'd; NULL when out of memory. */
 char *file_join(const char *folder, const char *name);
+/* "folder/name-NUMBERsuffix", or "folder/namesuffix" for a number below 0; likewise. */
+char *file_join_number(const char *folder, const char *name, int64_t number, const char *suffix);
 
 /* The same, from the folder in which the running program lies: what comes with it is found wherever it is unpacked.
  * NULL also where the system does not say (/proc is missing). */

@@ -1,6 +1,7 @@
 #include "host/report/facts.h"
 
 #include "host/base/text.h"
+#include "host/report/json.h"
 #include "spec/spec.h"
 
 #include <math.h>
@@ -53,36 +54,20 @@ void facts_print_warnings(FILE *out, const struct history *history)
                 data->validation);
 }
 
-/* ---- JSON: cJSON prints NAN as null ---- */
-
-static bool add_number(cJSON *json, const char *key, double value)
-{
-    return cJSON_AddNumberToObject(json, key, value) != NULL;
-}
-
-static bool add_count(cJSON *json, const char *key, int64_t value)
-{
-    return add_number(json, key, value >= 0 ? (double)value : NAN);
-}
-
-static bool add_text(cJSON *json, const char *key, const char *text)
-{
-    return (text != NULL ? cJSON_AddStringToObject(json, key, text) : cJSON_AddNullToObject(json, key)) !=
-           NULL;
-}
+/* ---- JSON ---- */
 
 static bool add_calibration(cJSON *json, const struct history_test *test)
 {
     if (isnan(test->temperature))
         return cJSON_AddNullToObject(json, "calibration") != NULL;
     cJSON *object = cJSON_AddObjectToObject(json, "calibration");
-    return object != NULL && add_number(object, "temperature", test->temperature) &&
-           add_number(object, "temperature_without_views", test->plain_temperature) &&
-           add_count(object, "images", test->calibrated_by) &&
-           add_number(object, "loss", test->calibrated_loss) &&
-           add_number(object, "loss_before", test->loss) &&
-           add_number(object, "error", test->calibrated_error) &&
-           add_number(object, "error_before", test->calibration_error);
+    return object != NULL && json_add_number(object, "temperature", test->temperature) &&
+           json_add_number(object, "temperature_without_views", test->plain_temperature) &&
+           json_add_count(object, "images", test->calibrated_by) &&
+           json_add_number(object, "loss", test->calibrated_loss) &&
+           json_add_number(object, "loss_before", test->loss) &&
+           json_add_number(object, "error", test->calibrated_error) &&
+           json_add_number(object, "error_before", test->calibration_error);
 }
 
 static bool add_confusion(cJSON *json, int32_t classes, const int64_t *counts)
@@ -110,40 +95,41 @@ bool facts_add_scores(cJSON *json, const struct history *history, const struct h
 {
     double low, high;
     scores_interval(metrics->correct, metrics->samples, &low, &high);
-    return add_number(json, "accuracy_low", low) && add_number(json, "accuracy_high", high) &&
-           add_number(json, "top5_accuracy", test->top5) && add_calibration(json, test) &&
+    return json_add_number(json, "accuracy_low", low) && json_add_number(json, "accuracy_high", high) &&
+           json_add_number(json, "top5_accuracy", test->top5) && add_calibration(json, test) &&
            add_confusion(json, history->classes, test->counts);
 }
 
 bool facts_add_ranking(cJSON *json, const struct ranking *ranking)
 {
-    return add_number(json, "roc_auc", ranking != NULL ? ranking->roc_auc : NAN) &&
-           add_number(json, "average_precision", ranking != NULL ? ranking->average_precision : NAN);
+    return json_add_number(json, "roc_auc", ranking != NULL ? ranking->roc_auc : NAN) &&
+           json_add_number(json, "average_precision", ranking != NULL ? ranking->average_precision : NAN);
 }
 
 static bool add_dataset(cJSON *json, const struct history *history)
 {
     const struct history_data *data = &history->data;
     cJSON *object = cJSON_AddObjectToObject(json, "dataset");
-    cJSON *image = cJSON_AddArrayToObject(object, "image");
-    for (int i = 0; i < 3; i++) {
-        cJSON *side = cJSON_CreateNumber(data->image[i]);
-        if (!cJSON_AddItemToArray(image, side)) {
-            cJSON_Delete(side);
-            return false;
-        }
+    cJSON *image = cJSON_CreateIntArray(data->image, 3);
+    if (!cJSON_AddItemToObject(object, "image", image)) {
+        cJSON_Delete(image);
+        return false;
     }
-    return add_text(object, "fingerprint", history->fingerprint) && add_count(object, "train", data->train) &&
-           add_count(object, "validation", data->validation) && add_count(object, "test", data->test) &&
-           add_count(object, "classes_of_few_images", data->few) &&
-           add_count(object, "smallest_class", data->least) && add_count(object, "largest_class", data->most);
+    return json_add_text(object, "fingerprint", history->fingerprint) &&
+           json_add_count(object, "train", data->train) &&
+           json_add_count(object, "validation", data->validation) &&
+           json_add_count(object, "test", data->test) &&
+           json_add_count(object, "classes_of_few_images", data->few) &&
+           json_add_count(object, "smallest_class", data->least) &&
+           json_add_count(object, "largest_class", data->most);
 }
 
 static bool add_budget(cJSON *json, const struct event_budget *budget)
 {
     cJSON *object = cJSON_AddObjectToObject(json, "budget");
-    return object != NULL && add_number(object, "seconds", budget->seconds) &&
-           add_number(object, "steps", budget->steps) && add_number(object, "models", budget->models);
+    return object != NULL && json_add_number(object, "seconds", budget->seconds) &&
+           json_add_number(object, "steps", budget->steps) &&
+           json_add_number(object, "models", budget->models);
 }
 
 bool facts_add_run(cJSON *json, const struct history *history, const struct history_test *test)
@@ -154,12 +140,12 @@ bool facts_add_run(cJSON *json, const struct history *history, const struct hist
         cJSON_Delete(devices);
         return false;
     }
-    return add_text(json, "version", history->version) && add_count(json, "seed", history->seed) &&
-           add_dataset(json, history) && add_text(json, "precision", history->precision) &&
+    return json_add_text(json, "version", history->version) && json_add_count(json, "seed", history->seed) &&
+           add_dataset(json, history) && json_add_text(json, "precision", history->precision) &&
            add_budget(json, &test->amounts) &&
-           add_count(json, "batch", winner != NULL ? winner->batch : -1) &&
-           add_text(json, "date", test->date) && add_text(json, "host", test->host) &&
-           add_text(json, "job", history->job);
+           json_add_count(json, "batch", winner != NULL ? winner->batch : -1) &&
+           json_add_text(json, "date", test->date) && json_add_text(json, "host", test->host) &&
+           json_add_text(json, "job", history->job);
 }
 
 /* The job's value; of a batch that is "auto" the one that it was trained with. */
@@ -179,9 +165,9 @@ bool facts_add_hyperparameters(cJSON *json, const struct history *history, const
     bool added = object != NULL;
 #define ADD(name, usual_scale)                                                                               \
     if (added && winner != NULL && !isnan(winner->hyperparameters.name))                                     \
-        added = add_number(object, #name, winner->hyperparameters.name);                                     \
+        added = json_add_number(object, #name, winner->hyperparameters.name);                                \
     else if (added && winner != NULL && known)                                                               \
-        added = add_number(object, #name, of_job(#name, (double)job.train.name, winner));
+        added = json_add_number(object, #name, of_job(#name, (double)job.train.name, winner));
     JOB_SEARCHED(ADD)
 #undef ADD
     spec_free(&job);

@@ -1,35 +1,20 @@
 #include "host/report/inspect.h"
 
 #include "host/report/history.h"
+#include "host/report/json.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* cJSON prints NAN as null; each of these is false when out of memory. */
-static bool add_number(cJSON *json, const char *key, double value)
-{
-    return cJSON_AddNumberToObject(json, key, value) != NULL;
-}
-
-static bool add_text(cJSON *json, const char *key, const char *text)
-{
-    return (text != NULL ? cJSON_AddStringToObject(json, key, text) : cJSON_AddNullToObject(json, key)) !=
-           NULL;
-}
-
-static double known(int64_t value)
-{
-    return value >= 0 ? (double)value : NAN;
-}
-
+/* False when out of memory, as the one below. */
 static bool add_hyperparameters(cJSON *json, const struct history_hyperparameters *hyperparameters)
 {
     cJSON *object = cJSON_AddObjectToObject(json, "hyperparameters");
     bool added = object != NULL;
 #define ADD(name, usual_scale)                                                                               \
     if (added && !isnan(hyperparameters->name))                                                              \
-        added = add_number(object, #name, hyperparameters->name);
+        added = json_add_number(object, #name, hyperparameters->name);
     JOB_SEARCHED(ADD)
 #undef ADD
     return added;
@@ -37,24 +22,24 @@ static bool add_hyperparameters(cJSON *json, const struct history_hyperparameter
 
 static bool fill(cJSON *json, const struct history_model *model)
 {
-    return add_number(json, "id", (double)model->id) && add_number(json, "parent", known(model->parent)) &&
-           add_number(json, "stage", model->stage) &&
-           add_text(json, "kind",
-                    model->baseline ? "baseline"
-                    : model->final  ? "final fit"
-                                    : "candidate") &&
-           add_text(json, "state",
-                    model->finished ? "trained"
-                    : model->failed ? "failed"
-                                    : "unfinished") &&
-           add_text(json, "operations", model->made_by) &&
+    return json_add_number(json, "id", (double)model->id) && json_add_count(json, "parent", model->parent) &&
+           json_add_number(json, "stage", model->stage) &&
+           json_add_text(json, "kind",
+                         model->baseline ? "baseline"
+                         : model->final  ? "final fit"
+                                         : "candidate") &&
+           json_add_text(json, "state",
+                         model->finished ? "trained"
+                         : model->failed ? "failed"
+                                         : "unfinished") &&
+           json_add_text(json, "operations", model->made_by) &&
            add_hyperparameters(json, &model->hyperparameters) &&
-           add_number(json, "accuracy", model->validation_accuracy) &&
-           add_number(json, "loss", model->validation_loss) &&
-           add_number(json, "parameters", known(model->parameters)) &&
-           add_number(json, "flops", model->flops) && add_number(json, "layers", known(model->layers)) &&
-           add_number(json, "steps", known(model->steps)) &&
-           add_number(json, "epochs", known(model->epochs)) && add_text(json, "hash", model->hash);
+           json_add_number(json, "accuracy", model->validation_accuracy) &&
+           json_add_number(json, "loss", model->validation_loss) &&
+           json_add_count(json, "parameters", model->parameters) &&
+           json_add_number(json, "flops", model->flops) && json_add_count(json, "layers", model->layers) &&
+           json_add_count(json, "steps", model->steps) && json_add_count(json, "epochs", model->epochs) &&
+           json_add_text(json, "hash", model->hash);
 }
 
 enum status inspect_run(const char *run_folder, cJSON **models, struct error *err)

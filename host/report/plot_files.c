@@ -10,12 +10,7 @@ char *report_plot_path(const struct plot_request *request, const char *name, int
 {
     static const char *const suffixes[] = {
         [PLOT_PNG] = ".png", [PLOT_SVG] = ".svg", [PLOT_PDF] = ".pdf", [PLOT_CSV] = ".csv"};
-    char file[64];
-    if (number < 0)
-        snprintf(file, sizeof(file), "%s%s", name, suffixes[request->format]);
-    else
-        snprintf(file, sizeof(file), "%s-%lld%s", name, (long long)number, suffixes[request->format]);
-    return file_join(request->folder, file);
+    return file_join_number(request->folder, name, number, suffixes[request->format]);
 }
 
 /* Makes one picture, and its numbers as comma-separated values. */

@@ -15,23 +15,12 @@ struct curve {
     double average_precision;
 };
 
-struct scored {
-    float probability;
-    bool is_one;
-};
-
 static int compare_curves(const void *a, const void *b)
 {
     const struct curve *x = a, *y = b;
     if (x->average_precision != y->average_precision)
         return x->average_precision < y->average_precision ? -1 : 1;
     return x->class - y->class;
-}
-
-static int compare_scored(const void *a, const void *b)
-{
-    const struct scored *x = a, *y = b;
-    return (x->probability < y->probability) - (x->probability > y->probability);
 }
 
 /* A colour for each of CURVES, around the circle of hues, every second one darker. */
@@ -46,19 +35,19 @@ static struct colour colour_of(int32_t index)
 }
 
 /* As stairs: what recall a threshold gains is gained at its precision. */
-static void draw_curve(struct canvas *canvas, const struct axes *axes, const struct scored *scored,
+static void draw_curve(struct canvas *canvas, const struct axes *axes, const struct ranked *ranked,
                        int32_t count)
 {
     int64_t ones = 0, found = 0;
     for (int32_t i = 0; i < count; i++)
-        ones += scored[i].is_one;
+        ones += ranked[i].is_one;
     if (ones == 0)
         return;
     cairo_set_line_width(canvas->cairo, 2);
     cairo_new_path(canvas->cairo);
     for (int32_t i = 0; i < count; i++) {
-        found += scored[i].is_one;
-        if (i + 1 < count && scored[i + 1].probability == scored[i].probability)
+        found += ranked[i].is_one;
+        if (i + 1 < count && ranked[i + 1].probability == ranked[i].probability)
             continue;
         const double y = axes_y(axes, (double)found / (i + 1.0));
         double x, before;
@@ -75,14 +64,14 @@ static void draw_curve(struct canvas *canvas, const struct axes *axes, const str
 }
 
 static void draw_class(struct canvas *canvas, const struct axes *axes, const struct predictions *predictions,
-                       int32_t class, struct scored *scored, int32_t images)
+                       int32_t class, struct ranked *ranked, int32_t images)
 {
     for (int32_t i = 0; i < images; i++)
-        scored[i] = (struct scored){
+        ranked[i] = (struct ranked){
             predictions->probabilities[(size_t)i * (size_t)predictions->classes + (size_t) class],
             predictions->rows[i].truth == class};
-    qsort(scored, (size_t)images, sizeof(*scored), compare_scored);
-    draw_curve(canvas, axes, scored, images);
+    ranked_sort(ranked, images);
+    draw_curve(canvas, axes, ranked, images);
 }
 
 static void draw_name(struct canvas *canvas, int32_t index, const char *name, double average_precision)
@@ -120,14 +109,13 @@ enum status plot_precision(struct picture *picture, const struct predictions *pr
 {
     struct canvas canvas = {0};
     struct curve *curves = NULL;
-    int32_t count, images = 0;
+    const int32_t images = predictions_tests(predictions);
+    int32_t count;
     char title[96];
-    while (images < predictions->count && !predictions->rows[images].validation)
-        images++;
-    struct scored *scored = malloc(((size_t)images + 1) * sizeof(*scored));
+    struct ranked *ranked = malloc(((size_t)images + 1) * sizeof(*ranked));
     enum status st = choose(rankings, predictions->classes, &curves, &count, err);
-    if (st == ST_OK && scored == NULL)
-        st = error_memory(err, "probabilities", (size_t)images * sizeof(*scored));
+    if (st == ST_OK && ranked == NULL)
+        st = error_memory(err, "probabilities", (size_t)images * sizeof(*ranked));
     if (st == ST_OK)
         st = canvas_open(&canvas, picture, WIDTH, HEIGHT, err);
     if (st != ST_OK)
@@ -150,13 +138,13 @@ enum status plot_precision(struct picture *picture, const struct predictions *pr
     axes_draw(&canvas, &axes);
     for (int32_t i = 0; i < count; i++) {
         canvas_colour(&canvas, colour_of(i));
-        draw_class(&canvas, &axes, predictions, curves[i].class, scored, images);
+        draw_class(&canvas, &axes, predictions, curves[i].class, ranked, images);
         draw_name(&canvas, i, predictions->class_names[curves[i].class], curves[i].average_precision);
     }
     st = canvas_save(&canvas, err);
 out:
     canvas_close(&canvas);
     free(curves);
-    free(scored);
+    free(ranked);
     return st;
 }

@@ -9,28 +9,16 @@
 
 enum { WIDTH = 900, HEIGHT = 1060, LEFT = 110, RIGHT = 40 };
 
-struct bin {
-    int64_t images, right;
-    double probability; /* their sum */
-};
-
-/* By the probability of the answer, as expected calibration error has it; test images come first. How many there are.
- * */
-static int64_t fill(const struct predictions *predictions, struct bin bins[SCORES_BINS])
+/* Of the test images. How many there are. */
+static int64_t fill(const struct predictions *predictions, struct scores_bin bins[SCORES_BINS])
 {
-    int64_t images = 0;
+    const int32_t images = predictions_tests(predictions);
     for (int i = 0; i < SCORES_BINS; i++)
-        bins[i] = (struct bin){0};
-    for (int32_t i = 0; i < predictions->count && !predictions->rows[i].validation; i++) {
+        bins[i] = (struct scores_bin){0};
+    for (int32_t i = 0; i < images; i++) {
         const struct predicted_image *row = &predictions->rows[i];
         const size_t answer = (size_t)i * (size_t)predictions->classes + (size_t)row->predicted;
-        const double probability = (double)predictions->probabilities[answer];
-        const int place = (int)ceil(probability * SCORES_BINS) - 1;
-        struct bin *bin = &bins[place < 0 ? 0 : place < SCORES_BINS ? place : SCORES_BINS - 1];
-        bin->images++;
-        bin->right += row->predicted == row->truth;
-        bin->probability += probability;
-        images++;
+        scores_count(bins, (double)predictions->probabilities[answer], row->predicted == row->truth);
     }
     return images;
 }
@@ -41,7 +29,8 @@ static double share_of(double part, double all)
 }
 
 /* Bars of accuracy, with 95 % around them, and what they should be. */
-static void draw_bars(struct canvas *canvas, const struct axes *axes, const struct bin bins[SCORES_BINS])
+static void draw_bars(struct canvas *canvas, const struct axes *axes,
+                      const struct scores_bin bins[SCORES_BINS])
 {
     static const double dashes[] = {8, 6};
     const double bottom = axes_y(axes, 0);
@@ -72,8 +61,8 @@ static void draw_bars(struct canvas *canvas, const struct axes *axes, const stru
     cairo_set_dash(canvas->cairo, NULL, 0, 0);
 }
 
-static void draw_shares(struct canvas *canvas, const struct axes *axes, const struct bin bins[SCORES_BINS],
-                        int64_t images)
+static void draw_shares(struct canvas *canvas, const struct axes *axes,
+                        const struct scores_bin bins[SCORES_BINS], int64_t images)
 {
     const double bottom = axes_y(axes, 0);
     canvas_colour(canvas, COLOUR_GREY);
@@ -90,17 +79,15 @@ enum status plot_reliability(struct picture *picture, const struct predictions *
                              struct error *err)
 {
     struct canvas canvas;
-    struct bin bins[SCORES_BINS];
+    struct scores_bin bins[SCORES_BINS];
     char title[96];
-    double most = 0, error = 0;
+    double most = 0;
     const int64_t images = fill(predictions, bins);
     enum status st = canvas_open(&canvas, picture, WIDTH, HEIGHT, err);
     if (st != ST_OK)
         return st;
-    for (int i = 0; i < SCORES_BINS; i++) {
+    for (int i = 0; i < SCORES_BINS; i++)
         most = fmax(most, share_of((double)bins[i].images, (double)images));
-        error += share_of(fabs((double)bins[i].right - bins[i].probability), (double)images);
-    }
     const struct axes accuracy = {.left = LEFT,
                                   .top = 100,
                                   .width = WIDTH - LEFT - RIGHT,
@@ -115,8 +102,8 @@ enum status plot_reliability(struct picture *picture, const struct predictions *
     shares.y_label = "images";
     shares.y_high = most > 0 ? most : 1;
     axes_round_range(&shares.y_low, &shares.y_high);
-    snprintf(title, sizeof(title), "Reliability: calibration error %.4f on %lld test images", error,
-             (long long)images);
+    snprintf(title, sizeof(title), "Reliability: calibration error %.4f on %lld test images",
+             images > 0 ? scores_calibration_error(bins) : 0, (long long)images);
     const struct legend_entry legend[] = {{COLOUR_BLUE, 2, MARK_DISC, "accuracy, and its interval of 95 %"},
                                           {COLOUR_RED, 2, MARK_NONE, "as sure as it may be"}};
     canvas_title(&canvas, title);
@@ -132,7 +119,7 @@ enum status plot_reliability(struct picture *picture, const struct predictions *
 
 void data_reliability(FILE *out, const struct predictions *predictions)
 {
-    struct bin bins[SCORES_BINS];
+    struct scores_bin bins[SCORES_BINS];
     fill(predictions, bins);
     fprintf(out, "from,to,images,right,probability\n");
     for (int i = 0; i < SCORES_BINS; i++) {

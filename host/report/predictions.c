@@ -5,7 +5,6 @@
 #include "host/base/file.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,11 +21,7 @@ static const char *const column_names[COLUMNS] = {
 
 char *predictions_path(const char *folder, int64_t stage)
 {
-    char name[64];
-    if (stage < 0)
-        return file_join(folder, PREDICTIONS_NAME);
-    snprintf(name, sizeof(name), "predictions-%lld.csv", (long long)stage);
-    return file_join(folder, name);
+    return file_join_number(folder, "predictions", stage, ".csv");
 }
 
 /* ---- writing ---- */
@@ -247,4 +242,12 @@ void predictions_free(struct predictions *predictions)
     free(predictions->probabilities);
     free(predictions->text);
     *predictions = (struct predictions){0};
+}
+
+int32_t predictions_tests(const struct predictions *predictions)
+{
+    int32_t count = 0;
+    while (count < predictions->count && !predictions->rows[count].validation)
+        count++;
+    return count;
 }

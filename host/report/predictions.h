@@ -24,8 +24,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PREDICTIONS_NAME "predictions.csv"
-
 enum { PREDICTIONS_HASH_LENGTH = 24 };
 
 struct predicted_image {
@@ -52,10 +50,14 @@ char *predictions_path(const char *folder, int64_t stage);
 /* Writes the file atomically and sets predictions->hash. */
 enum status predictions_write(const char *path, struct predictions *predictions, struct error *err);
 
-/* Reads a file that anybody may have written: ST_FORMAT, with path and line, for all that is not as above. */
+/* Reads a file that anybody may have written: ST_FORMAT, with path and line, for all that is not as above. On errors
+ * there are no rows. */
 enum status predictions_read(const char *path, struct predictions *predictions, struct error *err);
 /* Of one that was read; a zeroed one is allowed. */
 void predictions_free(struct predictions *predictions);
+
+/* How many rows are test images: the first ones. */
+int32_t predictions_tests(const struct predictions *predictions);
 
 /* Two models' answers to the same test images: `better` are right by the first alone, `worse` by the second alone; the
  * difference of the accuracies, its interval of 95 %, and the probability that such a difference is chance, by

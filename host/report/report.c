@@ -9,17 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "folder/prefix[-stage]suffix", malloc'd; NULL when out of memory. stage < 0: without it. */
-static char *stage_path(const char *folder, const char *prefix, int64_t stage, const char *suffix)
-{
-    char name[64];
-    if (stage < 0)
-        snprintf(name, sizeof(name), "%s%s", prefix, suffix);
-    else
-        snprintf(name, sizeof(name), "%s-%lld%s", prefix, (long long)stage, suffix);
-    return file_join(folder, name);
-}
-
 /* What a stage's report is made of. */
 struct stage {
     const struct history *history;
@@ -58,14 +47,14 @@ static enum status read_predictions(const char *run_folder, const struct history
 static enum status rank_stage(struct stage *stage, struct error *err)
 {
     const struct predictions *predictions = &stage->predictions;
-    int32_t count = 0;
+    const int32_t count = predictions_tests(predictions);
     if (predictions->classes != stage->history->classes)
         return ST_OK;
-    int32_t *labels = malloc(((size_t)predictions->count + 1) * sizeof(*labels));
+    int32_t *labels = malloc(((size_t)count + 1) * sizeof(*labels));
     if (labels == NULL)
-        return error_memory(err, "labels", (size_t)predictions->count * sizeof(*labels));
-    for (; count < predictions->count && !predictions->rows[count].validation; count++)
-        labels[count] = predictions->rows[count].truth;
+        return error_memory(err, "labels", (size_t)count * sizeof(*labels));
+    for (int32_t i = 0; i < count; i++)
+        labels[i] = predictions->rows[i].truth;
     enum status st =
         rankings_make(&stage->rankings, predictions->probabilities, count, predictions->classes, labels, err);
     stage->ranked = st == ST_OK;
@@ -135,36 +124,46 @@ struct wanted {
     struct plot_request *plots;
 };
 
-/* The files of one tested stage, with its number in their names unless that is -1. */
-static enum status write_stage(const char *run_folder, const struct history *history,
-                               const struct history_test *test, int64_t number, struct wanted wanted,
-                               struct error *err)
+/* The files of a tested stage, with its number in their names unless that is -1. */
+static enum status write_stage(const char *run_folder, const struct stage *stage, int64_t number,
+                               struct wanted wanted, struct error *err)
 {
-    struct stage stage = {0};
-    char *text_path = stage_path(run_folder, "report", number, ".txt");
-    char *json_path = stage_path(run_folder, "report", number, ".json");
+    char *text_path = file_join_number(run_folder, "report", number, ".txt");
+    char *json_path = file_join_number(run_folder, "report", number, ".json");
     enum status st = ST_OK;
 
     if (text_path == NULL || json_path == NULL) {
         st = error_memory(err, run_folder, strlen(run_folder));
         goto out;
     }
-    st = open_stage(&stage, run_folder, history, test, err);
+    if (wanted.report)
+        st = write_text(text_path, stage, err);
     if (st == ST_OK && wanted.report)
-        st = write_text(text_path, &stage, err);
-    if (st == ST_OK && wanted.report)
-        st = write_json(json_path, &stage, err);
-    const struct plots_stage plots = {.history = history,
-                                      .test = test,
-                                      .metrics = &stage.metrics,
-                                      .predictions = stage.ranked ? &stage.predictions : NULL,
-                                      .rankings = &stage.rankings};
+        st = write_json(json_path, stage, err);
+    const struct plots_stage plots = {.history = stage->history,
+                                      .test = stage->test,
+                                      .metrics = &stage->metrics,
+                                      .predictions = stage->ranked ? &stage->predictions : NULL,
+                                      .rankings = &stage->rankings};
     if (st == ST_OK && wanted.plots != NULL)
         st = plots_write_stage(wanted.plots, &plots, number, err);
 out:
-    close_stage(&stage);
     free(text_path);
     free(json_path);
+    return st;
+}
+
+/* Of one of several stages with its number, of the last without. */
+static enum status write_test(const char *run_folder, const struct history *history, int32_t index,
+                              struct wanted wanted, struct error *err)
+{
+    struct stage stage;
+    enum status st = open_stage(&stage, run_folder, history, &history->tests[index], err);
+    if (st == ST_OK && history->test_count > 1)
+        st = write_stage(run_folder, &stage, stage.test->stage, wanted, err);
+    if (st == ST_OK && index == history->test_count - 1)
+        st = write_stage(run_folder, &stage, -1, wanted, err);
+    close_stage(&stage);
     return st;
 }
 
@@ -182,10 +181,8 @@ static enum status write_files(const char *run_folder, struct wanted wanted, str
         return st;
     if (wanted.plots != NULL)
         st = file_make_folder(wanted.plots->folder, err);
-    for (int32_t i = 0; st == ST_OK && history.test_count > 1 && i < history.test_count; i++)
-        st = write_stage(run_folder, &history, &history.tests[i], history.tests[i].stage, wanted, err);
-    if (st == ST_OK && history.test_count > 0)
-        st = write_stage(run_folder, &history, &history.tests[history.test_count - 1], -1, wanted, err);
+    for (int32_t i = 0; st == ST_OK && i < history.test_count; i++)
+        st = write_test(run_folder, &history, i, wanted, err);
     if (st == ST_OK && wanted.plots != NULL)
         st = plots_write_run(wanted.plots, &history, err);
     if (st == ST_OK && wanted.report && history.test_count == 0)

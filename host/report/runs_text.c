@@ -143,8 +143,8 @@ static void read_predictions(const char *folder, struct predictions *predictions
     struct error ignored;
     char *path = predictions_path(folder, -1);
     *predictions = (struct predictions){0};
-    if (path == NULL || predictions_read(path, predictions, &ignored) != ST_OK)
-        *predictions = (struct predictions){0};
+    if (path != NULL)
+        predictions_read(path, predictions, &ignored);
     free(path);
 }
 

@@ -4,14 +4,9 @@
 
 #include <float.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
 /* ---- of all classes together ---- */
-
-struct bin {
-    double images, right, probability;
-};
 
 int32_t scores_class(const float *answer, int32_t classes)
 {
@@ -20,6 +15,26 @@ int32_t scores_class(const float *answer, int32_t classes)
         if (answer[k] > answer[best])
             best = k;
     return best;
+}
+
+void scores_count(struct scores_bin bins[SCORES_BINS], double probability, bool right)
+{
+    const int number = (int)ceil(probability * SCORES_BINS) - 1; /* an upper end belongs to its bin */
+    struct scores_bin *bin = &bins[number < 0 ? 0 : number < SCORES_BINS ? number : SCORES_BINS - 1];
+    bin->images++;
+    bin->right += right;
+    bin->probability += probability;
+}
+
+double scores_calibration_error(const struct scores_bin bins[SCORES_BINS])
+{
+    double sum = 0.0;
+    int64_t images = 0;
+    for (int i = 0; i < SCORES_BINS; i++) {
+        sum += fabs((double)bins[i].right - bins[i].probability);
+        images += bins[i].images;
+    }
+    return images > 0 ? sum / (double)images : NAN;
 }
 
 /* How many classes come before the label, of equals the first. */
@@ -33,41 +48,34 @@ static int32_t place_of(const float *answer, int32_t classes, int32_t label)
 
 struct scores scores_of(const float *probabilities, int32_t rows, int32_t classes, const int32_t *labels)
 {
-    struct bin bins[SCORES_BINS] = {{0}};
-    double loss = 0.0, error = 0.0;
+    struct scores_bin bins[SCORES_BINS] = {{0}};
+    double loss = 0.0;
     int32_t top = 0;
     if (rows == 0)
         return (struct scores){NAN, NAN, NAN};
     for (int32_t row = 0; row < rows; row++) {
         const float *answer = probabilities + (size_t)row * (size_t)classes;
         const int32_t label = labels[row], best = scores_class(answer, classes);
-        const double probability = (double)answer[best];
-        const int number = (int)ceil(probability * SCORES_BINS) - 1; /* an upper end belongs to its bin */
-        struct bin *bin = &bins[number < 0 ? 0 : number < SCORES_BINS ? number : SCORES_BINS - 1];
         loss -= log(fmax((double)answer[label], (double)FLT_MIN));
-        bin->images += 1.0;
-        bin->right += best == label;
-        bin->probability += probability;
+        scores_count(bins, (double)answer[best], best == label);
         top += place_of(answer, classes, label) < SCORES_TOP;
     }
-    for (int i = 0; i < SCORES_BINS; i++)
-        error += fabs(bins[i].right - bins[i].probability);
     return (struct scores){.loss = loss / rows,
-                           .calibration_error = error / rows,
+                           .calibration_error = scores_calibration_error(bins),
                            .top = classes > SCORES_TOP ? (double)top / rows : NAN};
 }
 
 /* ---- of each class ---- */
 
-struct ranked {
-    float probability;
-    bool is_one; /* of the class */
-};
-
 static int compare_ranked(const void *a, const void *b)
 {
     const float x = ((const struct ranked *)a)->probability, y = ((const struct ranked *)b)->probability;
     return x > y ? -1 : x < y;
+}
+
+void ranked_sort(struct ranked *images, int32_t count)
+{
+    qsort(images, (size_t)count, sizeof(*images), compare_ranked);
 }
 
 /* Of images in falling order of their probability, `all` of which are of the class. Those with the same probability
@@ -125,7 +133,7 @@ enum status rankings_make(struct rankings *rankings, const float *probabilities,
             *ranking = (struct ranking){NAN, NAN};
             continue;
         }
-        qsort(images, (size_t)rows, sizeof(*images), compare_ranked);
+        ranked_sort(images, rows);
         *ranking = rank(images, rows, all);
         known += 1.0;
         weights += all;

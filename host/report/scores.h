@@ -5,15 +5,25 @@
 
 #include "host/base/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { SCORES_BINS = 15, SCORES_TOP = 5 };
 
+/* Images by the probability of their answer, in SCORES_BINS bins of equal width. */
+struct scores_bin {
+    int64_t images, right;
+    double probability; /* their sum */
+};
+/* Puts an image into its bin. */
+void scores_count(struct scores_bin bins[SCORES_BINS], double probability, bool right);
+/* Expected calibration error (Guo et al. 2017): mean over the images of how far a bin's accuracy is from its mean
+ * probability; NAN without any. */
+double scores_calibration_error(const struct scores_bin bins[SCORES_BINS]);
+
 struct scores {
-    double loss; /* mean of -log(probability of the true class) */
-    /* Expected calibration error (Guo et al. 2017): images by the probability of their answer in SCORES_BINS bins of
-     * equal width; mean over the images of how far a bin's accuracy is from its mean probability. */
-    double calibration_error;
+    double loss;              /* mean of -log(probability of the true class) */
+    double calibration_error; /* as above */
     /* Share of images whose class is among the SCORES_TOP most probable; NAN with no more classes. */
     double top;
 };
@@ -22,6 +32,14 @@ struct scores scores_of(const float *probabilities, int32_t rows, int32_t classe
 
 /* The class that an image is taken for by answer[classes]: the most probable, of equals the first. */
 int32_t scores_class(const float *answer, int32_t classes);
+
+/* An image by its probability of a class. */
+struct ranked {
+    float probability;
+    bool is_one; /* of the class */
+};
+/* In falling order of their probability. */
+void ranked_sort(struct ranked *images, int32_t count);
 
 /* A class against all others. */
 struct ranking {

@@ -2,6 +2,7 @@
 
 #include "host/base/text.h"
 #include "host/report/facts.h"
+#include "host/report/json.h"
 #include "host/report/verdict.h"
 
 #include <math.h>
@@ -124,18 +125,18 @@ static void print_verdict(FILE *out, const struct history_test *test, const stru
 static void print_costs(FILE *out, const struct history_test *test, const struct history_model *winner)
 {
     char device[NAME_BYTES];
-    if (winner->parameters >= 0)
+    if (winner->parameters >= 0) {
         fprintf(out, "parameters: %lld", (long long)winner->parameters);
-    if (winner->parameters >= 0 && test->max_parameters >= 0)
-        fprintf(out, " (search.max_parameters: %lld)", (long long)test->max_parameters);
-    if (winner->parameters >= 0)
+        if (test->max_parameters >= 0)
+            fprintf(out, " (search.max_parameters: %lld)", (long long)test->max_parameters);
         fputc('\n', out);
-    if (!isnan(winner->flops))
+    }
+    if (!isnan(winner->flops)) {
         fprintf(out, "operations of an image: %.6g", winner->flops);
-    if (!isnan(winner->flops) && !isnan(test->max_flops))
-        fprintf(out, " (search.max_flops: %.6g)", test->max_flops);
-    if (!isnan(winner->flops))
+        if (!isnan(test->max_flops))
+            fprintf(out, " (search.max_flops: %.6g)", test->max_flops);
         fputc('\n', out);
+    }
     if (!isnan(test->latency_ms))
         fprintf(out, "time of an image: %.3g ms on %s (search.max_latency_ms: %.6g)\n", test->latency_ms,
                 text_shown(test->latency_device, device, sizeof(device)), test->max_latency_ms);
@@ -177,11 +178,7 @@ void report_text(FILE *out, const struct history *history, const struct history_
     print_verdict(out, test, metrics);
 }
 
-/* cJSON prints NAN as null; each function below returns false when out of memory. */
-static bool add_number(cJSON *json, const char *key, double value)
-{
-    return cJSON_AddNumberToObject(json, key, value) != NULL;
-}
+/* ---- JSON: each function is false when out of memory ---- */
 
 static bool add_baseline(cJSON *json, const struct history_test *test, const struct metrics *metrics)
 {
@@ -191,16 +188,16 @@ static bool add_baseline(cJSON *json, const struct history_test *test, const str
     cJSON *object = cJSON_AddObjectToObject(json, "baseline");
     const struct verdict verdict = verdict_of(baseline->better, baseline->worse, metrics->samples);
     const bool known = !isnan(baseline->accuracy);
-    return object != NULL && add_number(object, "model", (double)baseline->id) &&
-           add_number(object, "accuracy", baseline->accuracy) &&
-           add_number(object, "accuracy_without_views",
-                      baseline->views > 1 ? baseline->plain_accuracy : baseline->accuracy) &&
-           add_number(object, "better", (double)baseline->better) &&
-           add_number(object, "worse", (double)baseline->worse) &&
-           add_number(object, "difference", known ? verdict.difference : NAN) &&
-           add_number(object, "low", known ? verdict.low : NAN) &&
-           add_number(object, "high", known ? verdict.high : NAN) &&
-           add_number(object, "p", known ? verdict.p : NAN);
+    return object != NULL && json_add_number(object, "model", (double)baseline->id) &&
+           json_add_number(object, "accuracy", baseline->accuracy) &&
+           json_add_number(object, "accuracy_without_views",
+                           baseline->views > 1 ? baseline->plain_accuracy : baseline->accuracy) &&
+           json_add_number(object, "better", (double)baseline->better) &&
+           json_add_number(object, "worse", (double)baseline->worse) &&
+           json_add_number(object, "difference", known ? verdict.difference : NAN) &&
+           json_add_number(object, "low", known ? verdict.low : NAN) &&
+           json_add_number(object, "high", known ? verdict.high : NAN) &&
+           json_add_number(object, "p", known ? verdict.p : NAN);
 }
 
 static bool add_branches(cJSON *json, const struct history_branches *branches)
@@ -209,19 +206,19 @@ static bool add_branches(cJSON *json, const struct history_branches *branches)
         return cJSON_AddNullToObject(json, "branches") != NULL;
     cJSON *object = cJSON_AddObjectToObject(json, "branches");
     const bool known = branches->morphs > 0;
-    return object != NULL && add_number(object, "rounds", branches->rounds) &&
-           add_number(object, "changes", branches->changes) &&
-           add_number(object, "accepted", branches->accepted) &&
-           add_number(object, "morphs", branches->morphs) &&
-           add_number(object, "accuracy", known ? branches->gained_accuracy : NAN) &&
-           add_number(object, "loss", known ? branches->gain : NAN) &&
-           add_number(object, "loss_interval", known ? VERDICT_WITHIN * branches->gain_deviation : NAN);
+    return object != NULL && json_add_number(object, "rounds", branches->rounds) &&
+           json_add_number(object, "changes", branches->changes) &&
+           json_add_number(object, "accepted", branches->accepted) &&
+           json_add_number(object, "morphs", branches->morphs) &&
+           json_add_number(object, "accuracy", known ? branches->gained_accuracy : NAN) &&
+           json_add_number(object, "loss", known ? branches->gain : NAN) &&
+           json_add_number(object, "loss_interval", known ? VERDICT_WITHIN * branches->gain_deviation : NAN);
 }
 
 static bool add_metrics(cJSON *json, const struct class_metrics *m)
 {
-    return add_number(json, "precision", m->precision) && add_number(json, "recall", m->recall) &&
-           add_number(json, "f1", m->f1) && add_number(json, "support", (double)m->support);
+    return json_add_number(json, "precision", m->precision) && json_add_number(json, "recall", m->recall) &&
+           json_add_number(json, "f1", m->f1) && json_add_number(json, "support", (double)m->support);
 }
 
 static bool add_average(cJSON *json, const char *key, const struct class_metrics *m,
@@ -254,10 +251,9 @@ static bool add_classes(cJSON *json, const struct history *history, const struct
 static bool add_limits(cJSON *json, const struct history_test *test)
 {
     cJSON *object = cJSON_AddObjectToObject(json, "limits");
-    return object != NULL &&
-           add_number(object, "parameters", test->max_parameters >= 0 ? (double)test->max_parameters : NAN) &&
-           add_number(object, "flops", test->max_flops) &&
-           add_number(object, "latency_ms", test->max_latency_ms);
+    return object != NULL && json_add_count(object, "parameters", test->max_parameters) &&
+           json_add_number(object, "flops", test->max_flops) &&
+           json_add_number(object, "latency_ms", test->max_latency_ms);
 }
 
 cJSON *report_json(const struct history *history, const struct history_test *test,
@@ -266,22 +262,23 @@ cJSON *report_json(const struct history *history, const struct history_test *tes
     const struct history_model *winner = history_find(history, test->id);
     cJSON *json = cJSON_CreateObject();
 
-    if (!add_number(json, "stage", (double)test->stage) || !add_number(json, "accuracy", metrics->accuracy) ||
-        !add_number(json, "views", fmax(test->views, 1)) ||
-        !add_number(json, "accuracy_without_views",
-                    test->views > 1 ? test->plain_accuracy : metrics->accuracy) ||
-        !add_number(json, "loss", test->loss) || !add_number(json, "budget_seconds", test->budget_seconds) ||
-        !add_number(json, "elapsed_seconds", test->elapsed_seconds) ||
-        !add_number(json, "models", (double)test->models) ||
-        !add_number(json, "smaller_batches", (double)test->smaller) ||
-        !add_number(json, "chosen_by_prior", (double)test->informed) ||
-        !add_number(json, "winner", (double)test->id) ||
-        !add_number(json, "parameters",
-                    winner != NULL && winner->parameters >= 0 ? (double)winner->parameters : NAN) ||
-        !add_number(json, "flops", winner != NULL ? winner->flops : NAN) ||
-        !add_number(json, "latency_ms", test->latency_ms) || !add_limits(json, test) ||
-        !add_number(json, "layers", winner != NULL && winner->layers >= 0 ? winner->layers : NAN) ||
-        !add_number(json, "skipped_files", history->skipped) ||
+    if (!json_add_number(json, "stage", (double)test->stage) ||
+        !json_add_number(json, "accuracy", metrics->accuracy) ||
+        !json_add_number(json, "views", fmax(test->views, 1)) ||
+        !json_add_number(json, "accuracy_without_views",
+                         test->views > 1 ? test->plain_accuracy : metrics->accuracy) ||
+        !json_add_number(json, "loss", test->loss) ||
+        !json_add_number(json, "budget_seconds", test->budget_seconds) ||
+        !json_add_number(json, "elapsed_seconds", test->elapsed_seconds) ||
+        !json_add_number(json, "models", (double)test->models) ||
+        !json_add_number(json, "smaller_batches", (double)test->smaller) ||
+        !json_add_number(json, "chosen_by_prior", (double)test->informed) ||
+        !json_add_number(json, "winner", (double)test->id) ||
+        !json_add_count(json, "parameters", winner != NULL ? winner->parameters : -1) ||
+        !json_add_number(json, "flops", winner != NULL ? winner->flops : NAN) ||
+        !json_add_number(json, "latency_ms", test->latency_ms) || !add_limits(json, test) ||
+        !json_add_count(json, "layers", winner != NULL ? winner->layers : -1) ||
+        !json_add_number(json, "skipped_files", history->skipped) ||
         !facts_add_hyperparameters(json, history, winner) || !add_baseline(json, test, metrics) ||
         !add_branches(json, &test->branches) || !add_classes(json, history, metrics, rankings) ||
         !add_average(json, "macro_average", &metrics->macro, rankings != NULL ? &rankings->macro : NULL) ||

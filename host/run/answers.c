@@ -3,7 +3,6 @@
 #include "host/base/csv.h"
 #include "host/base/file.h"
 #include "host/device/temperature.h"
-#include "host/report/scores.h"
 #include "host/search/budget.h"
 
 #include <inttypes.h>
@@ -27,11 +26,11 @@ static enum status fit(const struct trainer_test *unseen, struct answers *answer
     if (labels == NULL)
         return error_memory(err, "labels", (size_t)unseen->count * sizeof(*labels));
     answers->calibrated_by = unseen->count;
-    answers->temperature = temperature_fit(unseen->answers, unseen->count, unseen->classes, labels);
     answers->plain_temperature =
         temperature_fit(unseen->plain_answers, unseen->count, unseen->classes, labels);
-    if (unseen->views == 1)
-        answers->temperature = answers->plain_temperature;
+    answers->temperature = unseen->views > 1
+                               ? temperature_fit(unseen->answers, unseen->count, unseen->classes, labels)
+                               : answers->plain_temperature;
     free(labels);
     return ST_OK;
 }

@@ -201,20 +201,15 @@ static void say_result(struct run *run, const struct trainer_test *test, const s
                 answers->after.calibration_error, answers->before.calibration_error);
 }
 
-/* How long the best model takes for one image; it may be an older stage's, so that its file tells its network. */
-static enum status measure_best(struct run *run, struct limits_latency *latency, struct error *err)
+/* How long the best model takes for one image. */
+static enum status measure_best(struct run *run, const struct graph *graph, struct limits_latency *latency,
+                                struct error *err)
 {
-    struct graph graph = {0};
-    float *values = NULL;
-    enum status st = store_load(run, run->best_id, &graph, &values, err);
-    if (st == ST_OK)
-        st = limits_measure(run, &graph, latency, err);
+    enum status st = limits_measure(run, graph, latency, err);
     if (st == ST_OK && !isnan(latency->seconds))
         display_result(&run->display, "latency %.3g ms for one image on %s, predicted %.3g, at most %.10g",
                        1e3 * latency->seconds, latency->device, 1e3 * latency->predicted,
                        run->job->search.max_latency_ms);
-    graph_free(&graph);
-    free(values);
     return st;
 }
 
@@ -229,7 +224,7 @@ static enum status test_best(struct run *run, struct error *err)
     if (st == ST_OK)
         st = answers_keep(run, &testing, &answers, err);
     if (st == ST_OK)
-        st = measure_best(run, &latency, err);
+        st = measure_best(run, &testing.graph, &latency, err);
     if (st == ST_OK)
         st = store_calibrate(run, answers.temperature, answers.plain_temperature, err);
     if (st == ST_OK)

@@ -38,9 +38,7 @@ char *run_losses_path(const struct run *run, int32_t id)
 
 char *run_checkpoint_path(const struct run *run, int32_t id)
 {
-    char name[64];
-    snprintf(name, sizeof(name), "checkpoint-%d.bin", (int)id);
-    return file_join(run->folder, name);
+    return file_join_number(run->folder, "checkpoint", id, ".bin");
 }
 
 /* ---- hashes ---- */

@@ -46,31 +46,31 @@ double testing_evaluations(const struct run *run, bool of_stage)
 
 /* ---- what is found ---- */
 
+static struct trainer_test test_of(const struct run *run, const int32_t *samples, int32_t count,
+                                   int32_t views)
+{
+    return (struct trainer_test){.samples = samples,
+                                 .count = count,
+                                 .views = views,
+                                 .classes = run->data.classes,
+                                 .labels = run->data.labels};
+}
+
 static enum status new_test(const struct run *run, struct trainer_test *test, struct error *err)
 {
     const size_t classes = (size_t)run->data.classes, count = (size_t)run->data.sample_count[SPLIT_TEST];
-    *test = (struct trainer_test){.samples = run->data.samples[SPLIT_TEST],
-                                  .count = run->data.sample_count[SPLIT_TEST],
-                                  .views = views_of_test(run),
-                                  .classes = run->data.classes,
-                                  .labels = run->data.labels,
-                                  .confusion = calloc(classes * classes, sizeof(int64_t)),
-                                  .right = calloc(count + 1, 1)};
+    *test = test_of(run, run->data.samples[SPLIT_TEST], (int32_t)count, views_of_test(run));
+    test->confusion = calloc(classes * classes, sizeof(*test->confusion));
+    test->right = calloc(count + 1, sizeof(*test->right));
     return test->confusion != NULL && test->right != NULL ? ST_OK : error_memory(err, "test", count);
 }
 
-/* With room for its answers. */
-static enum status new_answers(const struct run *run, const int32_t *samples, int32_t count, int32_t views,
-                               struct trainer_test *test, struct error *err)
+/* For a probability of each class for each of the test's images. */
+static enum status make_room(const struct trainer_test *test, float **answers, struct error *err)
 {
-    const size_t values = (size_t)count * (size_t)run->data.classes + 1;
-    test->samples = samples;
-    test->count = count;
-    test->views = views;
-    test->classes = run->data.classes;
-    test->labels = run->data.labels;
-    test->answers = malloc(values * sizeof(*test->answers));
-    return test->answers != NULL ? ST_OK : error_memory(err, "answers", values * sizeof(*test->answers));
+    const size_t bytes = ((size_t)test->count * (size_t)test->classes + 1) * sizeof(**answers);
+    *answers = malloc(bytes);
+    return *answers != NULL ? ST_OK : error_memory(err, "answers", bytes);
 }
 
 /* The validation samples, those first that are unseen; *samples is the caller's to free. */
@@ -89,24 +89,22 @@ static enum status divide_validation(const struct run *run, int32_t **samples, s
 
 static enum status new_stage(const struct run *run, struct testing *testing, struct error *err)
 {
-    const int32_t views = views_of_test(run), unseen = unseen_count(run);
-    struct trainer_test *test = &testing->test;
-    enum status st = new_test(run, test, err);
-    if (st == ST_OK)
-        st = new_answers(run, test->samples, test->count, views, test, err);
+    const int32_t unseen = unseen_count(run), others = run->data.sample_count[SPLIT_VALIDATION] - unseen;
+    enum status st = new_test(run, &testing->test, err);
     if (st == ST_OK)
         st = divide_validation(run, &testing->validation, err);
-    if (st == ST_OK)
-        st = new_answers(run, testing->validation, unseen, views, &testing->unseen, err);
-    if (st == ST_OK)
-        st = new_answers(run, testing->validation + unseen, run->data.sample_count[SPLIT_VALIDATION] - unseen,
-                         1, &testing->others, err);
     if (st != ST_OK)
         return st;
-    const size_t values = (size_t)unseen * (size_t)run->data.classes + 1;
-    testing->unseen.plain_answers = malloc(values * sizeof(float));
-    return testing->unseen.plain_answers != NULL ? ST_OK
-                                                 : error_memory(err, "answers", values * sizeof(float));
+    testing->unseen = test_of(run, testing->validation, unseen, views_of_test(run));
+    testing->others = test_of(run, testing->validation + unseen, others, 1);
+    st = make_room(&testing->test, &testing->test.answers, err);
+    if (st == ST_OK)
+        st = make_room(&testing->unseen, &testing->unseen.answers, err);
+    if (st == ST_OK)
+        st = make_room(&testing->unseen, &testing->unseen.plain_answers, err);
+    if (st == ST_OK)
+        st = make_room(&testing->others, &testing->others.answers, err);
+    return st;
 }
 
 void testing_close(struct testing *testing)
@@ -114,15 +112,17 @@ void testing_close(struct testing *testing)
     testing_free(&testing->test);
     testing_free(&testing->unseen);
     testing_free(&testing->others);
+    graph_free(&testing->graph);
     free(testing->validation);
     *testing = (struct testing){0};
 }
 
 /* ---- testing ---- */
 
-/* The tests that are wanted, one behind the other; those of no images are over. */
+/* The tests that are wanted, one behind the other; those of no images are over. *graph is the model's, the caller's to
+ * free, on errors too. */
 static enum status run_tests(struct run *run, int32_t id, struct trainer_test *const *tests, int32_t count,
-                             double evaluations, struct error *err)
+                             double evaluations, struct graph *graph, struct error *err)
 {
     const struct team all = {0, run->devices.count};
     struct candidate tested = {
@@ -145,15 +145,19 @@ static enum status run_tests(struct run *run, int32_t id, struct trainer_test *c
         run_unlock(run);
     }
     trainer_close(trainer);
-    graph_free(&tested.graph);
     free(values);
+    *graph = tested.graph;
     return st;
 }
 
 enum status testing_run(struct run *run, int32_t id, struct trainer_test *test, struct error *err)
 {
+    struct graph graph = {0};
     enum status st = new_test(run, test, err);
-    return st == ST_OK ? run_tests(run, id, &test, 1, testing_evaluations(run, false), err) : st;
+    if (st == ST_OK)
+        st = run_tests(run, id, &test, 1, testing_evaluations(run, false), &graph, err);
+    graph_free(&graph);
+    return st;
 }
 
 enum status testing_stage(struct run *run, int32_t id, struct testing *testing, struct error *err)
@@ -161,7 +165,8 @@ enum status testing_stage(struct run *run, int32_t id, struct testing *testing, 
     struct trainer_test *const tests[] = {&testing->test, &testing->unseen, &testing->others};
     *testing = (struct testing){0};
     enum status st = new_stage(run, testing, err);
-    return st == ST_OK ? run_tests(run, id, tests, 3, testing_evaluations(run, true), err) : st;
+    return st == ST_OK ? run_tests(run, id, tests, 3, testing_evaluations(run, true), &testing->graph, err)
+                       : st;
 }
 
 /* ---- as text ---- */

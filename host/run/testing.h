@@ -18,6 +18,7 @@ struct testing {
     struct trainer_test unseen; /* with its answers, and those to the images as they are */
     struct trainer_test others; /* with its answers, in one view */
     int32_t *validation;        /* samples of these two, in this order */
+    struct graph graph;         /* the model's */
 };
 /* As testing_run; testing_close ends it, on errors too. */
 enum status testing_stage(struct run *run, int32_t id, struct testing *testing, struct error *err);

@@ -455,7 +455,7 @@ static void ranks_by_predictions(void **state)
     (void)state;
     fill_run_events(events);
     predictions.class_names = (char **)(uintptr_t)four_names;
-    assert_ok(predictions_write(in_folder(PREDICTIONS_NAME), &predictions, &err), err);
+    assert_ok(predictions_write(in_folder("predictions.csv"), &predictions, &err), err);
     events[FIRST_TEST].test.predictions = predictions.hash;
     events[FIRST_TEST].test.date = "2026-01-31T12:00:00Z";
     events[FIRST_TEST].test.host = "node7";
@@ -480,9 +480,9 @@ static void ranks_by_predictions(void **state)
         assert_int_equal(strstr(text, "ROC AUC: ") != NULL, !other);
         free(text);
         answers[0] = 0.625f; /* another's */
-        assert_ok(predictions_write(in_folder(PREDICTIONS_NAME), &predictions, &err), err);
+        assert_ok(predictions_write(in_folder("predictions.csv"), &predictions, &err), err);
     }
-    unlink(in_folder(PREDICTIONS_NAME));
+    unlink(in_folder("predictions.csv"));
 }
 
 /* Four candidates in training at the same time: 4 finishes first, 2 last, 3 fails in between; another one fails in the

@@ -190,7 +190,7 @@ static void comes_again(void **state)
     for (int time = 0; time < 2; time++) {
         tiny_job_run(&tiny);
         files[time][0] = read_file(&tiny, MODEL_FILE_NAME, &lengths[time][0]);
-        files[time][1] = read_file(&tiny, PREDICTIONS_NAME, &lengths[time][1]);
+        files[time][1] = read_file(&tiny, "predictions.csv", &lengths[time][1]);
         histories[time] = tiny_job_history(&tiny);
         tiny_job_journal(&tiny, &lines);
         assert_ok(journal_cut(path, &lines, lines.count - 1, &err), &err);
@@ -229,7 +229,7 @@ static void keeps_each_stage(void **state)
         for (size_t i = 0; i < lines.count; i++)
             if (strcmp(lines.lines[i].event, "test") == 0 && number_at(lines.lines[i].json, "stage") == 0.0)
                 assert_string_equal(text_at(lines.lines[i].json, "predictions"), first.hash);
-        assert_true(same_files(&tiny, PREDICTIONS_NAME, "predictions-1.csv"));
+        assert_true(same_files(&tiny, "predictions.csv", "predictions-1.csv"));
         check_published(&tiny);
         predictions_free(&first);
         journal_lines_free(&lines);

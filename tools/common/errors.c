@@ -40,8 +40,7 @@ static enum status check(const char *run_folder, struct errors *errors, struct e
     const struct dataset *data = &errors->data;
     const struct predictions *predictions = &errors->predictions;
     bool same = data->classes == predictions->classes;
-    while (errors->images < predictions->count && !predictions->rows[errors->images].validation)
-        errors->images++;
+    errors->images = predictions_tests(predictions);
     same = same && errors->images == data->sample_count[SPLIT_TEST];
     for (int32_t i = 0; same && i < errors->images; i++)
         same = data->hashes[test_image(errors, i)] == predictions->rows[i].hash;
