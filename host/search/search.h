@@ -132,6 +132,10 @@ struct search;
 struct search_strategy;
 
 /* A search by the strategy that the job names, or by another one. ST_RANGE for an unknown morph's name. */
+/* Starting network `start`, an index into search.starts, of that width (host/net/start.h), for the search's images. */
+enum status search_make_start(const struct search_setup *setup, int32_t start, int32_t width,
+                              struct graph *graph, struct error *err);
+
 enum status search_new(const struct search_setup *setup, struct search **search, struct error *err);
 enum status search_new_with(const struct search_strategy *strategy, const struct search_setup *setup,
                             struct search **search, struct error *err);

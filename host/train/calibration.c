@@ -6,7 +6,6 @@
 
 #include <assert.h>
 #include <math.h>
-#include <stdlib.h>
 
 /* Images are made about this small first, or steps would take too long: a network's layers are of the first size, or,
  * where they compute little, of the second. */
