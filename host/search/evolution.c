@@ -48,7 +48,7 @@ struct evolution_plan evolution_plan_make(const struct search_setup *setup, cons
     const double part = large ? LONG_PART * means->search : 0.0,
                  turns = ceil((double)plan.longer / means->workers) +
                          ceil((double)(EVOLUTION_BEST * plan.repeats) / means->workers);
-    const double all = means->candidate_epochs / (means->by_cost ? cost : 1.0); /* of a device */
+    const double all = means->candidate_epochs / search_epoch_cost(means, cost); /* of a device */
     const double least =
         fmax(LEAST_EPOCHS, LADDER_LEAST_STEPS * means->candidate_batch / means->train_images);
     plan.share = means->search - LADDER_WHOLE_SHARE - part;
@@ -83,7 +83,7 @@ const struct search_model *evolution_control(const struct search *search)
 /* Of an epoch. */
 static double cost_of(const struct search_request *request, const struct graph *graph)
 {
-    return request->means.by_cost ? cost_seconds(graph, &request->limits.rates) : 1.0;
+    return search_epoch_cost(&request->means, cost_seconds(graph, &request->limits.rates));
 }
 
 /* So many epochs of that network, as a share of the stage. */

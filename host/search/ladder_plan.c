@@ -36,7 +36,7 @@ enum { WIDTHS = 64, LAST_RUNG = 2 };
 
 double ladder_epochs(const struct search_means *means, double cost, double left)
 {
-    return fmax(left * means->epochs / (means->by_cost ? cost : 1.0) - means->test, LEAST_FINAL_EPOCHS);
+    return fmax(left * means->epochs / search_epoch_cost(means, cost) - means->test, LEAST_FINAL_EPOCHS);
 }
 
 /* ---- networks ---- */

@@ -100,6 +100,12 @@ struct search_means {
     int32_t train_images, validation_images, candidate_batch;
 };
 
+/* What an epoch of a network takes of these, whose image costs that much. */
+static inline double search_epoch_cost(const struct search_means *means, double cost)
+{
+    return means->by_cost ? cost : 1.0;
+}
+
 struct search_request {
     int32_t id; /* the candidate's */
     /* A device waits for a first result and what it does meanwhile costs nothing. */
