@@ -107,6 +107,8 @@ enum status data_list_problem(struct data_list *list, struct error *err);
 /* Why a file of the data can't be opened: ST_FORMAT where the file is at fault (it is not there, may not be read),
  * ST_IO or ST_MEMORY where the machine is. */
 enum status data_file_error(struct error *err, int number, const char *path);
+/* Where file_join(folder, name) was NULL. */
+enum status data_no_path(const char *folder, const char *name, struct error *err);
 /* Counts what is passed over; `name` is what it is counted by. */
 enum status data_list_pass(struct data_list *list, const char *name, struct error *err);
 /* A line for the user, "warning: ..."; without a log none. */

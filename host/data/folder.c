@@ -11,11 +11,6 @@
 /* Further folders than that below a class folder are a mistake. */
 enum { FOLDER_DEPTH_MAX = 8 };
 
-static enum status no_path(const char *folder, const char *name, struct error *err)
-{
-    return error_memory(err, name, strlen(folder) + strlen(name) + 2);
-}
-
 /* One file of a class folder. */
 static enum status add_file(struct data_list *list, const char *folder, const struct walk_entry *entry,
                             int32_t label, int split, struct error *err)
@@ -23,7 +18,7 @@ static enum status add_file(struct data_list *list, const char *folder, const st
     bool other = false;
     char *path = file_join(folder, entry->name);
     if (path == NULL)
-        return no_path(folder, entry->name, err);
+        return data_no_path(folder, entry->name, err);
     const char *end = strrchr(entry->name, '.');
     const bool image = walk_is_image(path, entry, &other);
     if (image && entry->kind == WALK_FILE) {
@@ -70,7 +65,7 @@ static enum status add_images(struct data_list *list, const char *path, const st
         }
         char *inner = file_join(path, entry->name);
         st = inner != NULL ? add_images(list, inner, &here, label, split, depth + 1, err)
-                           : no_path(path, entry->name, err);
+                           : data_no_path(path, entry->name, err);
         free(inner);
     }
     walk_free(&all);
@@ -101,7 +96,7 @@ static enum status add_class_folder(struct data_list *list, const char *root, co
     struct walk_glance glance;
     char *path = file_join(root, name);
     if (path == NULL)
-        return no_path(root, name, err);
+        return data_no_path(root, name, err);
     enum status st = walk_glance(path, all, &glance, err);
     if (st != ST_OK) {
         st = data_list_problem(list, err);
@@ -181,7 +176,7 @@ static enum status add_split(struct data_list *list, const char *path, const str
         st = data_list_problem(list, err);
     } else if (folders == 1 && images == 0 && data_split_of_word(only) == split) {
         char *inner = file_join(path, only);
-        st = inner != NULL ? add_split(list, inner, &here, split, err) : no_path(path, only, err);
+        st = inner != NULL ? add_split(list, inner, &here, split, err) : data_no_path(path, only, err);
         free(inner);
     } else {
         st = add_classes(list, path, &all, &here, split, err);
@@ -202,7 +197,7 @@ static enum status add_splits(struct data_list *list, const char *root, const st
         int split = data_split_of_word(name);
         char *path = file_join(root, name);
         if (path == NULL) {
-            st = no_path(root, name, err);
+            st = data_no_path(root, name, err);
         } else if (split < 0) {
             error_set(err, ST_FORMAT, "%s: a folder beside the split folders, expected train, val and test",
                       path);
@@ -240,7 +235,7 @@ static enum status add_root(struct data_list *list, const char *root, const stru
     if (count_folders(all, &only) == 1) {
         char *path = file_join(root, only);
         if (path == NULL)
-            return no_path(root, only, err);
+            return data_no_path(root, only, err);
         enum status st = walk_glance(path, NULL, &glance, err);
         if (st == ST_OK && glance.images == 0 && glance.folders >= 2)
             st = error_set(err, ST_FORMAT,

@@ -82,7 +82,7 @@ static enum status note_file(DIR *place, const char *folder, const char *name, s
         free(*file);
     }
     *file = file_join(folder, name);
-    return *file != NULL ? ST_OK : error_memory(err, name, strlen(folder) + strlen(name) + 2);
+    return *file != NULL ? ST_OK : data_no_path(folder, name, err);
 }
 
 static enum status find_files(const char *path, struct idx_split *splits, struct error *err)

@@ -216,12 +216,11 @@ static enum status make_rgb(struct image *image, struct error *err)
     return ST_OK;
 }
 
-/* Of the file that is open, in so many channels. */
+/* Of the file that is open, in so many channels. On error the image is none. */
 static enum status decode_stream(FILE *stream, const struct image_order *order, int32_t channels,
                                  struct image *image, struct error *err)
 {
     struct image_info info;
-    *image = (struct image){0};
     rewind(stream);
     enum status st = read_stream(stream, order, &info, image, err);
     if (st == ST_OK && image->channels == 3 && channels == 1)
@@ -235,17 +234,25 @@ static enum status decode_stream(FILE *stream, const struct image_order *order, 
     return st;
 }
 
+/* The image is none until it is read. */
+static enum status open_to_decode(const char *path, FILE **stream, struct image *image, struct error *err)
+{
+    int64_t bytes = 0;
+    *image = (struct image){0};
+    enum status st = file_open(path, stream, &bytes, err);
+    if (st == ST_OK)
+        setvbuf(*stream, NULL, _IOFBF, IMAGE_BUFFER);
+    return st;
+}
+
 enum status image_decode(const char *path, int32_t channels, int32_t shrink, bool (*stop)(void),
                          struct image *image, struct error *err)
 {
     const struct image_order order = {.path = path, .shrink = shrink, .stop = stop};
     FILE *stream;
-    int64_t bytes = 0;
-    *image = (struct image){0};
-    enum status st = file_open(path, &stream, &bytes, err);
+    enum status st = open_to_decode(path, &stream, image, err);
     if (st != ST_OK)
         return st;
-    setvbuf(stream, NULL, _IOFBF, IMAGE_BUFFER);
     st = decode_stream(stream, &order, channels, image, err);
     fclose(stream);
     return st;
@@ -257,12 +264,9 @@ enum status image_decode_for(const char *path, int32_t channels, const struct re
     struct image_order order = {.path = path, .shrink = 1};
     struct image_info info;
     FILE *stream;
-    int64_t bytes = 0;
-    *image = (struct image){0};
-    enum status st = file_open(path, &stream, &bytes, err);
+    enum status st = open_to_decode(path, &stream, image, err);
     if (st != ST_OK)
         return st;
-    setvbuf(stream, NULL, _IOFBF, IMAGE_BUFFER);
     st = read_stream(stream, &order, &info, NULL, err);
     if (st == ST_OK)
         st = image_check_pixels(path, &info, DATA_MAX_PIXELS, err);

@@ -80,7 +80,7 @@ enum status image_walk_next(struct image_walk *walk, const char **path, struct e
         bool other = false;
         char *inner = file_join(level->path, entry->name);
         if (inner == NULL)
-            return error_memory(err, entry->name, strlen(level->path) + strlen(entry->name) + 2);
+            return data_no_path(level->path, entry->name, err);
         if (entry->kind == WALK_FOLDER) {
             enum status st = enter(walk, inner, err);
             if (st != ST_OK)

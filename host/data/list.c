@@ -131,6 +131,11 @@ enum status data_file_error(struct error *err, int number, const char *path)
     return ST_FORMAT;
 }
 
+enum status data_no_path(const char *folder, const char *name, struct error *err)
+{
+    return error_memory(err, name, strlen(folder) + strlen(name) + 2);
+}
+
 void data_list_say(const struct data_list *list, const char *format, ...)
 {
     char text[ERROR_LENGTH];

@@ -172,7 +172,7 @@ static enum status take_entry(struct data_list *list, DIR *folder, const char *p
             return add_entry(all, name, &(struct stat){0}, err);
         char *inner = file_join(path, name);
         if (inner == NULL)
-            return error_memory(err, name, strlen(path) + strlen(name) + 2);
+            return data_no_path(path, name, err);
         data_file_error(err, number, inner);
         free(inner);
         return data_list_problem(list, err);
@@ -181,7 +181,7 @@ static enum status take_entry(struct data_list *list, DIR *folder, const char *p
     if (!passed && S_ISDIR(about.st_mode)) {
         char *inner = file_join(path, name);
         if (inner == NULL)
-            return error_memory(err, name, strlen(path) + strlen(name) + 2);
+            return data_no_path(path, name, err);
         passed = is_own(inner, OWN_DEPTH);
         free(inner);
     }

@@ -291,13 +291,18 @@ static double seconds_by_rates(const struct graph *graph, double flops, double b
     return seconds;
 }
 
+double cost_of_units(const struct cost_units *units, const struct cost_rates *rates)
+{
+    double seconds = 0.0;
+    for (int unit = 0; unit < COST_UNIT_COUNT; unit++)
+        seconds += units->of[unit] * rates->seconds[unit];
+    return seconds;
+}
+
 double cost_seconds(const struct graph *graph, const struct cost_rates *rates)
 {
     if (rates->batch == 0)
         return seconds_by_rates(graph, rates->flops, rates->bytes);
     const struct cost_units units = cost_units_of(graph, rates->batch);
-    double seconds = 0.0;
-    for (int unit = 0; unit < COST_UNIT_COUNT; unit++)
-        seconds += units.of[unit] * rates->seconds[unit];
-    return seconds;
+    return cost_of_units(&units, rates);
 }

@@ -66,6 +66,9 @@ struct cost_rates {
 };
 struct cost_rates cost_rates_of(double flops, double bytes);
 
+/* Seconds that units take together, by rates whose units were measured. */
+double cost_of_units(const struct cost_units *units, const struct cost_rates *rates);
+
 /* Seconds one image's training takes. By units their sum; by rates the larger of the two times of each layer, summed (a
  * depthwise convolution has few operations and still takes its bytes' time). */
 double cost_seconds(const struct graph *graph, const struct cost_rates *rates);

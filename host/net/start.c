@@ -348,7 +348,7 @@ enum status start_make(struct graph *graph, const char *name, int32_t width, str
         return unknown_start(name, err);
     if (width == 0)
         width = start->width;
-    if (width < 8 || width > START_MAX_WIDTH || width % 8 != 0)
+    if (width < START_WIDTH_STEP || width > START_MAX_WIDTH || width % START_WIDTH_STEP != 0)
         return error_set(err, ST_RANGE,
                          "starting network %s: width is %d, expected 0 or a multiple of 8 from 8 to %d", name,
                          width, START_MAX_WIDTH);

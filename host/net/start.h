@@ -13,10 +13,11 @@
 
 #include "host/net/graph.h"
 
-enum { START_MAX_WIDTH = 4096 };
+/* Widths are multiples of the step. */
+enum { START_WIDTH_STEP = 8, START_MAX_WIDTH = 4096 };
 
 /* Makes the graph for images of channels x height x width and `classes` logits. `width` scales the channel
- * counts: the width of the first stage (0: the architecture's own, lean and res9 32, the others 64; a multiple of 8).
+ * counts: the width of the first stage (0: the architecture's own, lean and res9 32, the others 64).
  * Pools and strides that the image is too small for are left out; images whose short side exceeds 64 pixels
  * are halved by the stem (but "cnn"'s) until it does not. ST_RANGE for an unknown name: the message lists the
  * names. */

@@ -1,5 +1,7 @@
 #include "host/run/class_weights.h"
 
+#include "host/train/trainer.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,7 +43,7 @@ enum status class_weights_of(const struct job_train *job, const struct dataset *
     enum status st = ST_OK;
     float sum = 0.0f;
     *weights = NULL;
-    if (list->count == 0 || strcmp(list->items[0], "none") == 0)
+    if (!trainer_is_weighted(job))
         return ST_OK;
     *weights = malloc((size_t)data->classes * sizeof(**weights));
     if (*weights == NULL)

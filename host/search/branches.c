@@ -98,9 +98,9 @@ void branches_look(const struct search *search, struct branches *branches)
 static double slowness(const struct search_request *request, const struct search_model *model,
                        const struct search_model *other)
 {
-    return request->means.by_cost ? cost_seconds(&model->graph, &request->limits.rates) /
-                                        cost_seconds(&other->graph, &request->limits.rates)
-                                  : 1.0;
+    const struct cost_rates *rates = &request->limits.rates;
+    return search_epoch_cost(&request->means, cost_seconds(&model->graph, rates)) /
+           search_epoch_cost(&request->means, cost_seconds(&other->graph, rates));
 }
 
 enum status branches_predict_growth(const struct search *search, const struct search_request *request,

@@ -42,18 +42,16 @@ bool evolution_is_for(const struct ladder_plan *ladder)
 struct evolution_plan evolution_plan_make(const struct search_setup *setup, const struct search_means *means,
                                           const struct ladder_plan *ladder, double cost)
 {
-    const bool large = ladder->epochs > EVOLUTION_LEAST_EPOCHS;
-    struct evolution_plan plan = {.longer = large ? EVOLUTION_LONG : 0,
-                                  .repeats = large ? EVOLUTION_REPEATS : 0};
-    const double part = large ? LONG_PART * means->search : 0.0,
-                 turns = ceil((double)plan.longer / means->workers) +
-                         ceil((double)(EVOLUTION_BEST * plan.repeats) / means->workers);
-    const double all = means->candidate_epochs / (means->by_cost ? cost : 1.0); /* of a device */
+    struct evolution_plan plan = {.longer = ladder->epochs > EVOLUTION_LEAST_EPOCHS};
+    const double part = plan.longer ? LONG_PART * means->search : 0.0,
+                 turns = ceil((double)EVOLUTION_LONG / means->workers) +
+                         ceil((double)(EVOLUTION_BEST * EVOLUTION_REPEATS) / means->workers);
+    const double all = means->candidate_epochs / search_epoch_cost(means, cost); /* of a device */
     const double least =
         fmax(LEAST_EPOCHS, LADDER_LEAST_STEPS * means->candidate_batch / means->train_images);
     plan.share = means->search - LADDER_WHOLE_SHARE - part;
-    plan.long_share = large ? part / turns - means->beside : 0.0;
-    const double most = large ? RUNG_OF_LONG * plan.long_share : OF_RUNGS * plan.share;
+    plan.long_share = plan.longer ? part / turns - means->beside : 0.0;
+    const double most = plan.longer ? RUNG_OF_LONG * plan.long_share : OF_RUNGS * plan.share;
     if (means->models < INT32_MAX || setup->job->branches > 0 || plan.share <= 0.0)
         return plan;
     double rung = plan.share * means->workers * all / (NETWORKS * USUAL_RUNGS);
@@ -83,7 +81,7 @@ const struct search_model *evolution_control(const struct search *search)
 /* Of an epoch. */
 static double cost_of(const struct search_request *request, const struct graph *graph)
 {
-    return request->means.by_cost ? cost_seconds(graph, &request->limits.rates) : 1.0;
+    return search_epoch_cost(&request->means, cost_seconds(graph, &request->limits.rates));
 }
 
 /* So many epochs of that network, as a share of the stage. */
@@ -275,9 +273,11 @@ static const struct member *find_for_long(const struct evolution_plan *plan,
     const struct member *best = NULL;
     const int32_t begun = population_begun(population, POPULATION_LONGER);
     int32_t rung = -1;
-    if (plan->longer > 0 && begun == 0 && member_highest(&population->members[0]) >= 0)
+    if (!plan->longer)
+        return NULL;
+    if (begun == 0 && member_highest(&population->members[0]) >= 0)
         return &population->members[0];
-    for (int32_t i = 0; begun < plan->longer && i < population->count; i++) {
+    for (int32_t i = 0; begun < EVOLUTION_LONG && i < population->count; i++) {
         const struct member *member = &population->members[i];
         const int32_t at = member_highest(member);
         if (member->trainings[POPULATION_LONGER] != NULL || at < 0)
@@ -297,7 +297,7 @@ static const struct member *find_for_repetition(const struct evolution_plan *pla
     int32_t begun = 0;
     for (int32_t at = POPULATION_LONGER + 1; at < POPULATION_TRAININGS; at++)
         begun += population_begun(population, at);
-    if (begun >= EVOLUTION_BEST * plan->repeats ||
+    if (!plan->longer || begun >= EVOLUTION_BEST * EVOLUTION_REPEATS ||
         population_known(population, POPULATION_LONGER) < EVOLUTION_BEST)
         return NULL;
     for (int32_t better = 0; better < EVOLUTION_BEST; better++)
@@ -306,7 +306,7 @@ static const struct member *find_for_repetition(const struct evolution_plan *pla
             if (isnan(member->gains[POPULATION_LONGER]) ||
                 population_better(population, POPULATION_LONGER, member->gains[POPULATION_LONGER]) != better)
                 continue;
-            for (*repetition = 1; *repetition <= plan->repeats; ++*repetition)
+            for (*repetition = 1; *repetition <= EVOLUTION_REPEATS; ++*repetition)
                 if (member->trainings[POPULATION_LONGER + *repetition] == NULL)
                     return member;
         }

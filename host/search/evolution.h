@@ -32,9 +32,8 @@ enum {
 struct evolution_plan {
     int32_t rungs; /* 0: there is no evolution */
     double epochs[EVOLUTION_MOST_RUNGS];
-    int32_t longer;    /* networks that are trained longer; 0: the budget is a smaller one */
-    int32_t repeats;   /* how often the best of these are again */
-    double share;      /* of the stage, that all trainings on rungs may take of each device */
+    bool longer;  /* the best are trained longer, and the best of these again: not with a smaller budget */
+    double share; /* of the stage, that all trainings on rungs may take of each device */
     double long_share; /* that one of the longer trainings takes of its device */
 };
 

@@ -13,7 +13,7 @@
 
 /* Of starting networks: how much dearer or cheaper than the control other widths may be, and the widths. */
 static const double MOST_SIZE = 2.0;
-enum { WIDTH_STEP = 8, MOST_WIDTH = 512 };
+enum { MOST_WIDTH = 512 };
 
 /* One change, not made yet. */
 struct option {
@@ -94,10 +94,10 @@ static enum status add_widths(const struct search *search, const struct search_l
     enum status st = ST_OK;
     for (int32_t start = 0; st == ST_OK && setup->job->width == 0 && start < setup->job->starts.count;
          start++)
-        for (int32_t width = WIDTH_STEP; st == ST_OK && width <= MOST_WIDTH; width += WIDTH_STEP) {
+        for (int32_t width = START_WIDTH_STEP; st == ST_OK && width <= MOST_WIDTH;
+             width += START_WIDTH_STEP) {
             struct graph graph = {0};
-            st =
-                start_make(&graph, setup->job->starts.items[start], width, setup->image, setup->classes, err);
+            st = search_make_start(setup, start, width, &graph, err);
             const double size = st == ST_OK ? cost_seconds(&graph, &limits->rates) / usual : 0.0;
             graph_free(&graph);
             if (size > MOST_SIZE)

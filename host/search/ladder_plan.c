@@ -32,11 +32,11 @@ static const double TOO_MANY = 4.0;
 /* A size that none has. */
 static const double LARGEST = 1e9;
 
-enum { WIDTH_STEP = 8, WIDTHS = 64, LAST_RUNG = 2 };
+enum { WIDTHS = 64, LAST_RUNG = 2 };
 
 double ladder_epochs(const struct search_means *means, double cost, double left)
 {
-    return fmax(left * means->epochs / (means->by_cost ? cost : 1.0) - means->test, LEAST_FINAL_EPOCHS);
+    return fmax(left * means->epochs / search_epoch_cost(means, cost) - means->test, LEAST_FINAL_EPOCHS);
 }
 
 /* ---- networks ---- */
@@ -45,8 +45,7 @@ enum status ladder_usual(const struct search_setup *setup, const struct search_l
                          struct ladder_usual *usual, struct error *err)
 {
     struct graph graph = {0};
-    enum status st = start_make(&graph, setup->job->starts.items[start], setup->job->width, setup->image,
-                                setup->classes, err);
+    enum status st = search_make_start(setup, start, setup->job->width, &graph, err);
     if (st == ST_OK)
         *usual = (struct ladder_usual){.work = cost_of_graph(&graph).train_flops,
                                        .cost = cost_seconds(&graph, &limits->rates)};
@@ -76,9 +75,9 @@ static enum status list_family(const struct search_setup *setup, const struct se
     for (int32_t i = 0; st == ST_OK && i < (fixed > 0 ? 1 : WIDTHS); i++) {
         struct ladder_network *network = &family->networks[family->count];
         struct graph graph = {0};
-        *network = (struct ladder_network){.start = start, .width = fixed > 0 ? fixed : (i + 1) * WIDTH_STEP};
-        st = start_make(&graph, setup->job->starts.items[start], network->width, setup->image, setup->classes,
-                        err);
+        *network =
+            (struct ladder_network){.start = start, .width = fixed > 0 ? fixed : (i + 1) * START_WIDTH_STEP};
+        st = search_make_start(setup, start, network->width, &graph, err);
         const bool admitted = st == ST_OK && search_admits(&request->limits, &graph);
         if (admitted) {
             const double cost = cost_seconds(&graph, &request->limits.rates);

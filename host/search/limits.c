@@ -6,8 +6,6 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { WIDTH_STEP = 8 };
-
 /* Of what is not known yet nothing is too slow. */
 static bool has_latency(const struct search_limits *limits)
 {
@@ -29,21 +27,15 @@ bool search_admits(const struct search_limits *limits, const struct graph *graph
             cost_seconds(graph, &limits->rates) <= limits->max_seconds_per_image);
 }
 
-static enum status make(const struct search_setup *setup, int32_t start, int32_t width, struct graph *graph,
-                        struct error *err)
-{
-    return start_make(graph, setup->job->starts.items[start], width, setup->image, setup->classes, err);
-}
-
 /* Wider networks cost more, so that the first width that is too wide ends it, at its own width at the latest. */
 static enum status find_narrower(const struct search_setup *setup, const struct search_limits *limits,
                                  int32_t start, int32_t *width, struct graph *graph, struct error *err)
 {
     enum status st = ST_OK;
     *width = 0;
-    for (int32_t next = WIDTH_STEP; st == ST_OK && next <= START_MAX_WIDTH; next += WIDTH_STEP) {
+    for (int32_t next = START_WIDTH_STEP; st == ST_OK && next <= START_MAX_WIDTH; next += START_WIDTH_STEP) {
         struct graph wider = {0};
-        st = make(setup, start, next, &wider, err);
+        st = search_make_start(setup, start, next, &wider, err);
         if (st != ST_OK || !search_fits(limits, &wider)) {
             graph_free(&wider);
             break;
@@ -65,7 +57,7 @@ enum status search_start_within(const struct search_setup *setup, const struct s
 {
     *width = setup->job->width;
     *graph = (struct graph){0};
-    enum status st = make(setup, start, *width, graph, err);
+    enum status st = search_make_start(setup, start, *width, graph, err);
     if (st != ST_OK || search_fits(limits, graph))
         return st;
     graph_free(graph);
@@ -127,9 +119,9 @@ enum status search_check_limits(const struct search_setup *setup, const struct s
     struct excess smallest = {.start = -1, .times = INFINITY};
     for (int32_t start = 0; start < setup->job->starts.count; start++) {
         struct excess excess = {.start = start,
-                                .width = setup->job->width > 0 ? setup->job->width : WIDTH_STEP};
+                                .width = setup->job->width > 0 ? setup->job->width : START_WIDTH_STEP};
         struct graph graph = {0};
-        enum status st = make(setup, start, excess.width, &graph, err);
+        enum status st = search_make_start(setup, start, excess.width, &graph, err);
         if (st == ST_OK)
             compare_all(limits, &graph, &excess);
         graph_free(&graph);

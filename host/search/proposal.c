@@ -1,5 +1,4 @@
 /* What strategies propose with. */
-#include "host/net/start.h"
 #include "host/search/strategy.h"
 
 #include <assert.h>
@@ -66,11 +65,9 @@ static void begin_start(const struct search *search, int32_t start, int32_t widt
 enum status propose_start_of_width(const struct search *search, int32_t start, int32_t width,
                                    struct proposal *proposal, struct error *err)
 {
-    const struct search_setup *setup = search_setup(search);
     *proposal = propose_usual(-1);
     begin_start(search, start, width, proposal);
-    return start_make(&proposal->graph, setup->job->starts.items[start], width, setup->image, setup->classes,
-                      err);
+    return search_make_start(search_setup(search), start, width, &proposal->graph, err);
 }
 
 enum status propose_start(const struct search *search, const struct search_limits *limits, int32_t start,

@@ -16,8 +16,6 @@
 
 enum { FIRST_RUNG, SECOND_RUNG, LAST_RUNG, NO_RUNG = INT32_MAX };
 
-enum { WIDTH_STEP = 8 };
-
 /* ---- what was trained ---- */
 
 /* Whether it has the job's hyperparameters. */
@@ -191,17 +189,16 @@ static enum status compare(const struct search *search, const struct search_requ
 
 /* ---- in words ---- */
 
-/* A multiple of WIDTH_STEP; 0 when it is none of its start's. */
+/* 0 when it is none of its start's. */
 static int32_t width_of(const struct search *search, const struct search_model *model)
 {
-    const struct search_setup *setup = search_setup(search);
-    const char *name = setup->job->starts.items[model->start];
     const int64_t parameters = cost_of_graph(&model->graph).parameters;
     int64_t reached = 0;
-    for (int32_t width = WIDTH_STEP; reached < parameters && width <= START_MAX_WIDTH; width += WIDTH_STEP) {
+    for (int32_t width = START_WIDTH_STEP; reached < parameters && width <= START_MAX_WIDTH;
+         width += START_WIDTH_STEP) {
         struct graph graph = {0};
         struct error ignored;
-        if (start_make(&graph, name, width, setup->image, setup->classes, &ignored) != ST_OK)
+        if (search_make_start(search_setup(search), model->start, width, &graph, &ignored) != ST_OK)
             return 0;
         const bool is_it = graph_fingerprint(&graph) == model->fingerprint;
         reached = cost_of_graph(&graph).parameters;

@@ -3,6 +3,7 @@
 #include "host/base/array.h"
 #include "host/net/cost.h"
 #include "host/net/serialise.h"
+#include "host/net/start.h"
 #include "host/search/strategy.h"
 
 #include <assert.h>
@@ -47,6 +48,12 @@ static enum status parse_morphs(const struct job_strings *names, uint32_t *allow
         *allowed |= 1u << kind;
     }
     return ST_OK;
+}
+
+enum status search_make_start(const struct search_setup *setup, int32_t start, int32_t width,
+                              struct graph *graph, struct error *err)
+{
+    return start_make(graph, setup->job->starts.items[start], width, setup->image, setup->classes, err);
 }
 
 enum status search_new(const struct search_setup *setup, struct search **search, struct error *err)

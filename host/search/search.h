@@ -100,6 +100,12 @@ struct search_means {
     int32_t train_images, validation_images, candidate_batch;
 };
 
+/* What an epoch of a network takes of these, whose image costs that much. */
+static inline double search_epoch_cost(const struct search_means *means, double cost)
+{
+    return means->by_cost ? cost : 1.0;
+}
+
 struct search_request {
     int32_t id; /* the candidate's */
     /* A device waits for a first result and what it does meanwhile costs nothing. */
@@ -132,6 +138,10 @@ struct search;
 struct search_strategy;
 
 /* A search by the strategy that the job names, or by another one. ST_RANGE for an unknown morph's name. */
+/* Starting network `start`, an index into search.starts, of that width (host/net/start.h), for the search's images. */
+enum status search_make_start(const struct search_setup *setup, int32_t start, int32_t width,
+                              struct graph *graph, struct error *err);
+
 enum status search_new(const struct search_setup *setup, struct search **search, struct error *err);
 enum status search_new_with(const struct search_strategy *strategy, const struct search_setup *setup,
                             struct search **search, struct error *err);

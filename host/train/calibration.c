@@ -1,11 +1,11 @@
 #include "host/train/calibration.h"
 
 #include "host/base/clock.h"
+#include "host/train/measured.h"
 #include "host/train/trainer_internal.h"
 
 #include <assert.h>
 #include <math.h>
-#include <stdlib.h>
 
 /* Images are made about this small first, or steps would take too long: a network's layers are of the first size, or,
  * where they compute little, of the second. */
@@ -168,88 +168,53 @@ enum status calibration_network(int32_t index, struct shape image, int32_t class
 
 /* ---- a network's step ---- */
 
-struct stepper {
-    const struct trainer_device *device;
-    struct program program;
-    struct device_program *prepared;
-    struct device_weights *weights;
-};
-
-static enum status load_weights(struct stepper *stepper, const struct graph *graph, struct error *err)
+static enum status open_training(struct measured *network, const struct trainer_device *device,
+                                 const struct graph *graph, const struct trainer_settings *settings,
+                                 struct error *err)
 {
-    const struct trainer_device *device = stepper->device;
-    const struct weight_table *table = &stepper->program.weights;
-    float *values = calloc(table->total + 1, sizeof(float)); /* + 1: calloc may return NULL for nothing */
-    if (values == NULL)
-        return error_memory(err, "weights", table->total * sizeof(float));
-    weight_initialise(table, graph, 0, NULL, values);
-    enum status st = device->ops->weights_new(device->handle, table, SLOT_GRADIENT, &stepper->weights, err);
-    if (st == ST_OK)
-        st = device->ops->weights_upload(device->handle, stepper->weights, SLOT_VALUE, values, err);
-    free(values);
-    return st;
-}
-
-static enum status open_stepper(struct stepper *stepper, const struct graph *graph,
-                                const struct trainer_settings *settings, struct error *err)
-{
-    const struct trainer_device *device = stepper->device;
     const struct lower_options options = trainer_lower_options(settings, 1, PROG_TRAIN);
-    enum status st = lower_graph(graph, &options, &stepper->program, err);
-    if (st == ST_OK)
-        st = device->ops->program_prepare(device->handle, &stepper->program, &stepper->prepared, err);
-    if (st == ST_OK)
-        st = load_weights(stepper, graph, err);
+    enum status st = measured_open(network, graph, &options, err);
     if (st != ST_OK)
         return st;
-    const struct device_binding binding = {.weights = stepper->weights,
+    const struct device_binding binding = {.weights = network->weights,
                                            .dataset = device->dataset,
                                            .samples = device->train,
                                            .sample_count = device->train_count,
                                            .shuffled = 1,
                                            .augment = settings->augment,
                                            .optimizer = settings->optimizer};
-    return device->ops->program_bind(device->handle, stepper->prepared, &binding, err);
-}
-
-static void close_stepper(struct stepper *stepper)
-{
-    const struct trainer_device *device = stepper->device;
-    device->ops->program_free(device->handle, stepper->prepared);
-    device->ops->weights_free(device->handle, stepper->weights);
-    program_free(&stepper->program);
+    return network->ops->program_bind(network->device, network->prepared, &binding, err);
 }
 
 /* Seconds of one of `count` steps, one behind the other. */
-static enum status take(const struct stepper *stepper, struct step *step, int32_t count, double *seconds,
+static enum status take(const struct measured *network, struct step *step, int32_t count, double *seconds,
                         struct error *err)
 {
-    const struct trainer_device *device = stepper->device;
     double metrics[METRIC_COUNT];
     const double began = clock_seconds();
     enum status st = ST_OK;
     for (int32_t i = 0; st == ST_OK && i < count; i++, step->number++)
-        st = device->ops->program_run(device->handle, stepper->prepared, step, err);
+        st = network->ops->program_run(network->device, network->prepared, step, err);
     if (st == ST_OK) /* waits */
-        st = device->ops->program_metrics(device->handle, stepper->prepared, metrics, err);
+        st = network->ops->program_metrics(network->device, network->prepared, metrics, err);
     *seconds = (clock_seconds() - began) / count;
     return st;
 }
 
 /* Without the first steps, for what they do once: buffers, a GPU's recording. */
-static enum status time_steps(const struct stepper *stepper, int32_t batch, double *seconds,
+static enum status time_steps(const struct measured *network, int32_t batch, double *seconds,
                               struct error *err)
 {
-    const bool host = stepper->device->ops->on_host;
+    const bool host = network->ops->on_host;
     const int32_t together = host ? 1 : GPU_STEPS;
     struct step step = {.valid = batch, .average_decay = 0.9f}; /* a rate of 0: no weight goes astray */
     double once, all = 0.0;
     *seconds = INFINITY;
-    enum status st = take(stepper, &step, host ? 1 : LEAST_STEPS, &once, err);
+    enum status st = take(network, &step, host ? 1 : LEAST_STEPS, &once, err);
     for (int32_t i = 0; st == ST_OK && i < MOST_STEPS; i++) {
         if (i > 0 && all > (i < LEAST_STEPS ? BUSY_SECONDS : NETWORK_SECONDS))
             break;
-        st = take(stepper, &step, together, &once, err);
+        st = take(network, &step, together, &once, err);
         *seconds = fmin(*seconds, once);
         all += once * together;
     }
@@ -260,13 +225,13 @@ enum status calibration_step_seconds(const struct trainer_device *device, const 
                                      const struct trainer_settings *settings, double *seconds,
                                      struct error *err)
 {
-    struct stepper stepper = {.device = device};
+    struct measured network = {.ops = device->ops, .device = device->handle};
     *seconds = NAN;
-    enum status st = open_stepper(&stepper, graph, settings, err);
+    enum status st = open_training(&network, device, graph, settings, err);
     if (st == ST_OK)
-        st = time_steps(&stepper, settings->batch, seconds, err);
+        st = time_steps(&network, settings->batch, seconds, err);
     *seconds /= settings->batch;
-    close_stepper(&stepper);
+    measured_close(&network);
     return st;
 }
 
@@ -308,23 +273,12 @@ static enum status measure_network(const struct calibration_setup *setup, int32_
     return is_left_out(st) ? ST_OK : st;
 }
 
-static int compare_errors(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 double calibration_error(const struct cost_sample *samples, int32_t count, const struct cost_rates *rates)
 {
     double errors[COST_FIT_MOST_SAMPLES];
-    for (int32_t s = 0; s < count; s++) {
-        double seconds = 0.0;
-        for (int unit = 0; unit < COST_UNIT_COUNT; unit++)
-            seconds += samples[s].units.of[unit] * rates->seconds[unit];
-        errors[s] = fabs(seconds / samples[s].seconds - 1.0);
-    }
-    qsort(errors, (size_t)count, sizeof(errors[0]), compare_errors);
-    return count > 0 ? errors[count / 2] : NAN;
+    for (int32_t s = 0; s < count; s++)
+        errors[s] = fabs(cost_of_units(&samples[s].units, rates) / samples[s].seconds - 1.0);
+    return count > 0 ? measured_median(errors, count) : NAN;
 }
 
 enum status calibration_measure(const struct calibration_setup *setup, struct calibration *calibration,

@@ -1,8 +1,8 @@
 #include "host/train/latency.h"
 
 #include "host/base/clock.h"
-#include "host/program/lower.h"
 #include "host/train/calibration.h"
+#include "host/train/measured.h"
 
 #include <assert.h>
 #include <math.h>
@@ -59,80 +59,49 @@ void latency_close(struct latency_device *device)
 /* ---- one network ---- */
 
 struct network {
-    const struct latency_device *device;
-    struct program program;
-    struct device_program *prepared;
-    struct device_weights *weights;
+    struct measured measured;
     float *answer;
 };
 
-/* Fresh weights: what they are does not matter to how long it takes. */
-static enum status load_weights(struct network *network, const struct graph *graph, struct error *err)
+static enum status open_network(struct network *network, const struct latency_device *device,
+                                const struct graph *graph, struct error *err)
 {
-    const struct latency_device *device = network->device;
-    const struct weight_table *table = &network->program.weights;
-    float *values = calloc(table->total + 1, sizeof(float)); /* + 1: calloc may return NULL for nothing */
-    if (values == NULL)
-        return error_memory(err, "weights", table->total * sizeof(float));
-    weight_initialise(table, graph, 0, NULL, values);
-    enum status st = device->ops->weights_new(device->handle, table, 1, &network->weights, err);
-    if (st == ST_OK)
-        st = device->ops->weights_upload(device->handle, network->weights, SLOT_VALUE, values, err);
-    free(values);
-    return st;
-}
-
-static enum status open_network(struct network *network, const struct graph *graph, struct error *err)
-{
-    const struct latency_device *device = network->device;
     const struct lower_options options = {.purpose = PROG_EVALUATE, .batch = 1, .batch_norm_momentum = 0.1f};
     const size_t classes = (size_t)graph->layers[graph->count - 1].shape.c;
     const int32_t sample = 0;
     network->answer = calloc(classes, sizeof(float));
     if (network->answer == NULL)
         return error_memory(err, "answers", classes * sizeof(float));
-    enum status st = lower_graph(graph, &options, &network->program, err);
-    if (st == ST_OK)
-        st = device->ops->program_prepare(device->handle, &network->program, &network->prepared, err);
-    if (st == ST_OK)
-        st = load_weights(network, graph, err);
+    struct measured *measured = &network->measured;
+    enum status st = measured_open(measured, graph, &options, err);
     const struct device_binding binding = {
-        .weights = network->weights, .dataset = device->dataset, .samples = &sample, .sample_count = 1};
-    return st == ST_OK ? device->ops->program_bind(device->handle, network->prepared, &binding, err) : st;
+        .weights = measured->weights, .dataset = device->dataset, .samples = &sample, .sample_count = 1};
+    return st == ST_OK ? device->ops->program_bind(device->handle, measured->prepared, &binding, err) : st;
 }
 
 static void close_network(struct network *network)
 {
-    const struct latency_device *device = network->device;
-    device->ops->program_free(device->handle, network->prepared);
-    device->ops->weights_free(device->handle, network->weights);
-    program_free(&network->program);
+    measured_close(&network->measured);
     free(network->answer);
 }
 
 /* One thread's own time is not that of what else runs on its core. A GPU is waited for. */
-static double now(const struct latency_device *device)
+static double now(const struct measured *measured)
 {
-    return device->ops->on_host ? clock_thread_seconds() : clock_seconds();
+    return measured->ops->on_host ? clock_thread_seconds() : clock_seconds();
 }
 
 /* From the image on the device to the answer in the host's memory. */
 static enum status pass(const struct network *network, double *seconds, struct error *err)
 {
-    const struct latency_device *device = network->device;
+    const struct measured *measured = &network->measured;
     const struct step step = {.valid = 1};
-    const double began = now(device);
-    enum status st = device->ops->program_run(device->handle, network->prepared, &step, err);
+    const double began = now(measured);
+    enum status st = measured->ops->program_run(measured->device, measured->prepared, &step, err);
     if (st == ST_OK) /* waits */
-        st = device->ops->program_probabilities(device->handle, network->prepared, network->answer, err);
-    *seconds = now(device) - began;
+        st = measured->ops->program_probabilities(measured->device, measured->prepared, network->answer, err);
+    *seconds = now(measured) - began;
     return st;
-}
-
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 static enum status time_passes(const struct network *network, double *median, struct error *err)
@@ -148,17 +117,16 @@ static enum status time_passes(const struct network *network, double *median, st
     }
     if (st != ST_OK)
         return st;
-    qsort(seconds, (size_t)count, sizeof(seconds[0]), compare);
-    *median = seconds[count / 2];
+    *median = measured_median(seconds, count);
     return ST_OK;
 }
 
 enum status latency_measure(const struct latency_device *device, const struct graph *graph, double *seconds,
                             struct error *err)
 {
-    struct network network = {.device = device};
+    struct network network = {.measured = {.ops = device->ops, .device = device->handle}};
     *seconds = NAN;
-    enum status st = open_network(&network, graph, err);
+    enum status st = open_network(&network, device, graph, err);
     if (st == ST_OK)
         st = time_passes(&network, seconds, err);
     close_network(&network);
@@ -194,14 +162,6 @@ static enum status measure(const struct latency_device *device, const struct gra
     return st;
 }
 
-static double predicted(const struct cost_sample *sample, const struct cost_rates *rates)
-{
-    double seconds = 0.0;
-    for (int unit = 0; unit < COST_UNIT_COUNT; unit++)
-        seconds += sample->units.of[unit] * rates->seconds[unit];
-    return seconds;
-}
-
 enum status latency_calibrate(const struct latency_device *device, const struct graph *graphs, int32_t count,
                               struct latency_rates *found, struct error *err)
 {
@@ -232,7 +192,7 @@ enum status latency_calibrate(const struct latency_device *device, const struct 
     found->networks = measured;
     found->error = calibration_error(samples, measured, &rates);
     for (int32_t i = 0; i < alike; i++)
-        slowest = fmax(slowest, samples[i].seconds / predicted(&samples[i], &rates));
+        slowest = fmax(slowest, samples[i].seconds / cost_of_units(&samples[i].units, &rates));
     for (int unit = 0; unit < COST_UNIT_COUNT; unit++)
         rates.seconds[unit] *= slowest;
     found->rates = rates;

@@ -58,6 +58,9 @@ void trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t se
 int32_t trainer_kept_out_count(int32_t count);
 bool trainer_keeps_out(int32_t count, int32_t position);
 
+/* Whether the job gives classes weights of their own. */
+bool trainer_is_weighted(const struct job_train *job);
+
 /* How many views the test takes: of those that the job allows, what the training has shown the network. */
 int32_t trainer_views_of(const struct job_evaluate *evaluate, const struct job_train *train);
 

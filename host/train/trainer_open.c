@@ -28,6 +28,11 @@ static enum optimizer_kind optimizer_of(enum job_optimizer optimizer)
     abort(); /* the schema allows no other */
 }
 
+bool trainer_is_weighted(const struct job_train *job)
+{
+    return job->class_weights.count > 0 && strcmp(job->class_weights.items[0], "none") != 0;
+}
+
 void trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t seed,
                          struct trainer_settings *settings)
 {
@@ -47,7 +52,7 @@ void trainer_settings_of(const struct job_train *job, int32_t batch, uint64_t se
         .augment = {.translate = job->translate, .flip = job->flip, .cutout = job->cutout},
         .label_smoothing = (float)job->label_smoothing,
         .focal = (float)job->focal,
-        .weighted = job->class_weights.count > 0 && strcmp(job->class_weights.items[0], "none") != 0,
+        .weighted = trainer_is_weighted(job),
         .drop_path = (float)job->drop_path,
         .averaging = job->averaging,
         .average = (float)job->average,

@@ -92,6 +92,22 @@ int32_t failing_count(void)
     return failing.count;
 }
 
+int32_t failing_play(const char *name, int depth, failing_scene *scene, void *context)
+{
+    struct error err = {0};
+    if (scene(context, &err) != ST_OK)
+        fail_msg("%s, undisturbed: %s", name, err.message);
+    failing_begin(depth);
+    do {
+        err = (struct error){0};
+        failing_arm();
+        const enum status st = scene(context, &err);
+        failing_pause();
+        failing_check_end(name, st, &err);
+    } while (failing_more());
+    return failing_count();
+}
+
 /* True when the place has not failed yet; it has then. */
 static bool take(const uintptr_t *trace, int depth)
 {

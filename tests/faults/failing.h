@@ -30,4 +30,9 @@ void failing_check_end(const char *name, enum status st, const struct error *err
 /* Rounds in which something failed since failing_begin. */
 int32_t failing_count(void);
 
+/* All of that with a scene, which is done undisturbed first, then once for each place. How many rounds something failed
+ * in. */
+typedef enum status failing_scene(void *context, struct error *err);
+int32_t failing_play(const char *name, int depth, failing_scene *scene, void *context);
+
 #endif

@@ -1,26 +1,20 @@
 /* What rooms do under calls of the C library that fail, one in each round, at each place: data in formats that no other
- * of these tests reads, jobs, journals, models, trainings on two devices, inheritance, the cache of weights, dry runs,
- * libraries that are looked for, the run's folder, reports and plots. They end with one line and the status of that
- * line, or as if nothing had been. */
+ * of these tests reads, jobs, journals, models, dry runs, libraries that are looked for, the run's folder, reports and
+ * plots. They end with one line and the status of that line, or as if nothing had been. */
 #include "host/base/file.h"
 #include "host/base/library.h"
 #include "host/journal/journal.h"
-#include "host/machine/weight_cache.h"
 #include "host/onnx/onnx_write.h"
 #include "host/report/report.h"
 #include "host/run/engine.h"
 #include "host/run/folder.h"
-#include "host/train/calibration.h"
-#include "host/train/inherit.h"
 #include "spec/spec.h"
 #include "tests/faults/failing.h"
 #include "tests/support/data_files.h"
 #include "tests/support/random_graph.h"
 #include "tests/support/tiny_job.h"
-#include "tests/support/tiny_task.h"
 
 #include <dlfcn.h>
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,25 +26,6 @@
 
 /* cmocka.h needs the headers above. */
 #include <cmocka.h>
-
-/* A scene: `run` is done once for each place, `context` is what it works with. */
-typedef enum status scene(void *context, struct error *err);
-
-static int32_t play(const char *name, int depth, scene *run, void *context)
-{
-    struct error err = {0};
-    if (run(context, &err) != ST_OK)
-        fail_msg("%s, undisturbed: %s", name, err.message);
-    failing_begin(depth);
-    do {
-        err = (struct error){0};
-        failing_arm();
-        const enum status st = run(context, &err);
-        failing_pause();
-        failing_check_end(name, st, &err);
-    } while (failing_more());
-    return failing_count();
-}
 
 /* ---- data ---- */
 
@@ -77,7 +52,7 @@ static void test_named_classes(void **state)
     struct job_dataset job = data_files_job(folder);
     job.format = JOB_FORMAT_CIFAR100;
     job.validation = 0.25;
-    assert_true(play("CIFAR-100", 2, load, &job) > 3);
+    assert_true(failing_play("CIFAR-100", 2, load, &job) > 3);
     data_files_remove(folder);
 }
 
@@ -98,7 +73,7 @@ static void test_list(void **state)
     snprintf(path, sizeof(path), "%s/list.csv", folder);
     struct job_dataset job = data_files_job(path);
     job.validation = 0.5;
-    assert_true(play("a list", 3, load, &job) > 0);
+    assert_true(failing_play("a list", 3, load, &job) > 0);
     data_files_remove(folder);
 }
 
@@ -125,8 +100,8 @@ static void test_cache(void **state)
     struct job_dataset job = data_files_job(images);
     job.cache = file_join(folder, "cache");
     job.validation = 0.25;
-    assert_true(play("a cache that is not there", 3, load_fresh, &job) > 0);
-    assert_true(play("a cache that is there", 2, load, &job) > 0);
+    assert_true(failing_play("a cache that is not there", 3, load_fresh, &job) > 0);
+    assert_true(failing_play("a cache that is there", 2, load, &job) > 0);
     free(job.cache);
     free(images);
     data_files_remove(folder);
@@ -167,7 +142,7 @@ static void test_job(void **state)
     struct tiny_job tiny;
     tiny_job_open(&tiny, NULL);
     char *path = file_join(tiny.folder, "job.cfg");
-    assert_true(play("a job", 2, read_job, path) > 5);
+    assert_true(failing_play("a job", 2, read_job, path) > 5);
     free(path);
     tiny_job_close(&tiny);
 }
@@ -213,7 +188,7 @@ static void test_journal(void **state)
 {
     (void)state;
     char *folder = data_files_folder(), *path = file_join(folder, JOURNAL_NAME);
-    assert_true(play("a journal", 2, write_journal, path) > 5);
+    assert_true(failing_play("a journal", 2, write_journal, path) > 5);
     free(path);
     data_files_remove(folder);
 }
@@ -263,207 +238,11 @@ static void test_model(void **state)
     assert_in_range(model->about.classes, 1, 16);
     for (int32_t i = 0; i < model->about.classes; i++)
         names[i] = (char *)"class";
-    assert_true(play("a model", 2, keep_model, &kept) > 5);
+    assert_true(failing_play("a model", 2, keep_model, &kept) > 5);
     free(model->values);
     weight_table_free(&model->table);
     graph_free(&model->graph);
     free(kept.path);
-    data_files_remove(folder);
-}
-
-/* ---- devices and trainings ---- */
-
-struct training {
-    struct tiny_task tasks[2];
-    const struct device_ops *ops;
-    float *values;
-    char *path; /* of a checkpoint */
-};
-
-static void open_training(struct training *training, const struct device_ops *ops, const char *folder)
-{
-    *training = (struct training){.ops = ops, .path = file_join(folder, "checkpoint")};
-    for (int32_t k = 0; k < 2; k++)
-        tiny_task_open_at(&training->tasks[k], ops, k, true);
-    training->values = tiny_task_weights(&training->tasks[0].graph, 1, NULL);
-}
-
-static void close_training(struct training *training)
-{
-    for (int32_t k = 0; k < 2; k++)
-        tiny_task_close(&training->tasks[k]);
-    free(training->values);
-    free(training->path);
-}
-
-static enum status ignore_epoch(void *context, const struct trainer_epoch *epoch, struct error *err)
-{
-    (void)context, (void)epoch, (void)err;
-    return ST_OK;
-}
-
-/* A past is read, becomes a child's, and is gone on from. */
-static enum status go_on(const struct training *training, struct trainer *trainer, struct error *err)
-{
-    struct trainer_past past = {0};
-    enum status st = trainer_past_read(&past, training->path, trainer_weights(trainer), err);
-    if (st == ST_OK)
-        st = trainer_go_on(trainer, &past, err);
-    trainer_past_free(&past);
-    return st;
-}
-
-static enum status test_trained(const struct training *training, struct trainer *trainer, struct error *err)
-{
-    const struct tiny_task *task = &training->tasks[0];
-    int64_t confusion[TINY_CLASSES * TINY_CLASSES] = {0};
-    struct trainer_test test = {.samples = task->samples + TINY_TRAIN,
-                                .count = TINY_VALIDATION,
-                                .views = 2,
-                                .classes = TINY_CLASSES,
-                                .labels = task->labels,
-                                .confusion = confusion};
-    return trainer_test(trainer, &test, err);
-}
-
-/* Both devices train together: steps, a checkpoint that is read again, a past, a test. */
-static enum status train(void *context, struct error *err)
-{
-    const struct training *training = context;
-    const struct trainer_device devices[2] = {training->tasks[0].trainer_device,
-                                              training->tasks[1].trainer_device};
-    const struct trainer_limit limit = {.seconds = INFINITY, .steps = 12};
-    const struct trainer_events events = {.on_epoch = ignore_epoch, .tick_seconds = INFINITY};
-    struct trainer_settings settings = tiny_task_settings();
-    struct trainer *trainer = NULL;
-    struct trainer_result result;
-    uint64_t note;
-    size_t bytes;
-    settings.average = 0.9f;
-    settings.use_validation = true;
-    settings.labels = training->tasks[0].labels;
-    enum status st =
-        trainer_open(devices, 2, &training->tasks[0].graph, &settings, SIZE_MAX, &trainer, &bytes, err);
-    if (st == ST_OK)
-        st = trainer_load_values(trainer, training->values, err);
-    if (st == ST_OK)
-        st = trainer_run(trainer, limit, &events, &result, err);
-    if (st == ST_OK)
-        st = trainer_checkpoint(trainer, training->path, 7, err);
-    if (st == ST_OK)
-        st = trainer_restore(trainer, training->path, &note, err);
-    if (st == ST_OK)
-        st = test_trained(training, trainer, err);
-    if (st == ST_OK)
-        st = go_on(training, trainer, err);
-    trainer_close(trainer);
-    return st;
-}
-
-/* A child by each kind of morph that inheritance treats in its own way, and its past. */
-static enum status become_child(void *context, struct error *err)
-{
-    static const struct morph morphs[] = {{.kind = MORPH_WIDEN, .a = 1, .amount = 8},
-                                          {.kind = MORPH_PRUNE, .a = 1, .amount = 2}};
-    const struct training *training = context;
-    const struct tiny_task *task = &training->tasks[0];
-    const struct device_ops *ops = training->ops;
-    struct weight_table table = {0};
-    struct device_weights *parent = NULL;
-    struct inheritance inherited = {0};
-    struct trainer_past past = {0};
-    enum status st = weight_table_new(&table, &task->graph, err);
-    if (st == ST_OK)
-        st = ops->weights_new(task->device, &table, 1, &parent, err);
-    if (st == ST_OK)
-        st = ops->weights_upload(task->device, parent, SLOT_VALUE, training->values, err);
-    const struct inherit_order order = {.device = &task->trainer_device,
-                                        .batch = TINY_BATCH,
-                                        .parent = &task->graph,
-                                        .parent_weights = parent,
-                                        .morphs = morphs,
-                                        .morph_count = 2,
-                                        .seed = 1,
-                                        .id = 3};
-    if (st == ST_OK)
-        st = inherit(&order, &inherited, err);
-    if (st == ST_OK)
-        st = trainer_past_read(&past, training->path, &table, err);
-    if (st == ST_OK)
-        st = inherit_past(&task->graph, morphs, &inherited, 1, 3, &past, err);
-    trainer_past_free(&past);
-    inheritance_free(&task->trainer_device, &inherited);
-    ops->weights_free(task->device, parent);
-    weight_table_free(&table);
-    return st;
-}
-
-static enum status calibrate(void *context, struct error *err)
-{
-    const struct training *training = context;
-    const struct tiny_task *task = &training->tasks[0];
-    double seconds;
-    const struct trainer_settings settings = tiny_task_settings();
-    return calibration_step_seconds(&task->trainer_device, &task->graph, &settings, &seconds, err);
-}
-
-/* Opens a device, images on it, a cache with a set of weights. */
-static enum status open_device(void *context, struct error *err)
-{
-    const struct training *training = context;
-    const struct tiny_task *task = &training->tasks[0];
-    static const int32_t labels[2] = {0, 1};
-    static const uint8_t pixels[2 * 4] = {0};
-    const struct dataset_view view = {.count = 2,
-                                      .channels = 1,
-                                      .height = 2,
-                                      .width = 2,
-                                      .classes = 2,
-                                      .pixels = pixels,
-                                      .labels = labels,
-                                      .deviation = {1.0f}};
-    struct devices devices = {.ops = training->ops, .count = 1, .workers = 1};
-    struct run_device *item = &devices.items[0];
-    struct weight_table table = {0};
-    struct device_weights *weights = NULL;
-    struct weight_cache *cache = NULL;
-    enum status st = weight_table_new(&table, &task->graph, err);
-    if (st == ST_OK)
-        st = training->ops->open(&(struct device_options){.threads = 1, .untimed = true}, &item->device, err);
-    if (st == ST_OK)
-        st = training->ops->dataset_upload(item->device, &view, &item->data, err);
-    if (st == ST_OK)
-        st = weight_cache_open(&devices, &cache, err);
-    if (st == ST_OK)
-        st = training->ops->weights_new(item->device, &table, 1, &weights, err);
-    if (st == ST_OK)
-        st = weight_cache_add(cache, 0, 1, 0.5, weights, &table, err);
-    if (st != ST_OK && item->device != NULL)
-        training->ops->weights_free(item->device, weights);
-    weight_cache_close(cache);
-    if (item->device != NULL) {
-        training->ops->dataset_free(item->device, item->data);
-        training->ops->close(item->device);
-    }
-    weight_table_free(&table);
-    return st;
-}
-
-static void test_devices(void **state)
-{
-    static const struct device_ops *const kinds[] = {&ref_device_ops, &cpu_device_ops};
-    (void)state;
-    char *folder = data_files_folder();
-    for (int i = 0; i < 2; i++) {
-        struct training training;
-        open_training(&training, kinds[i], folder);
-        int32_t places = play("a training", 2, train, &training);
-        places += play("a child", 2, become_child, &training);
-        places += play("a calibration", 2, calibrate, &training);
-        places += play("a device", 2, open_device, &training);
-        assert_true(places > 10);
-        close_training(&training);
-    }
     data_files_remove(folder);
 }
 
@@ -482,7 +261,7 @@ static void test_library(void **state)
 {
     char name[] = "libz.so.1";
     (void)state;
-    assert_true(play("a library", 2, find_library, name) > 1);
+    assert_true(failing_play("a library", 2, find_library, name) > 1);
 }
 
 static enum status run_dry(void *context, struct error *err)
@@ -502,7 +281,7 @@ static void test_dry_run(void **state)
     struct tiny_job tiny;
     (void)state;
     tiny_job_open(&tiny, two);
-    assert_true(play("a dry run", 1, run_dry, &tiny) > 0);
+    assert_true(failing_play("a dry run", 1, run_dry, &tiny) > 0);
     tiny_job_close(&tiny);
 }
 
@@ -595,11 +374,9 @@ static void test_other_ways(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_named_classes), cmocka_unit_test(test_list),
-        cmocka_unit_test(test_cache),         cmocka_unit_test(test_job),
-        cmocka_unit_test(test_journal),       cmocka_unit_test(test_model),
-        cmocka_unit_test(test_devices),       cmocka_unit_test(test_dry_run),
-        cmocka_unit_test(test_library),       cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_named_classes), cmocka_unit_test(test_list),    cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_job),           cmocka_unit_test(test_journal), cmocka_unit_test(test_model),
+        cmocka_unit_test(test_dry_run),       cmocka_unit_test(test_library), cmocka_unit_test(test_folder),
         cmocka_unit_test(test_other_ways),    cmocka_unit_test(test_report),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -146,7 +146,6 @@ static void draw_data(void)
     }
 }
 
-/* The trainer's answers on `members` devices beside those by hand. Its batch is smaller than the images are many. */
 /* What the answers to the images cost, each at its place. */
 static double loss_of(const float *answers)
 {
@@ -162,6 +161,7 @@ static void assert_near(double found, double expected)
         fail_msg("found %.9g, expected %.9g", found, expected);
 }
 
+/* The trainer's answers on `members` devices beside those by hand. Its batch is smaller than the images are many. */
 static void compare(const struct device_ops *ops, int32_t members)
 {
     const struct trainer_settings settings = tiny_task_settings();
