@@ -139,14 +139,18 @@ sed -i '2s/"seq":1/"seq":7/' "$work/bare/journal.jsonl"
 check "nasreport on a broken journal" refused "$bin/nasreport" "$work/bare"
 check "nasreport does not name the journal's line: $(cat "$work/err")" grep -q 'journal.jsonl:2' "$work/err"
 
-# A tool that gets no memory, once or from there on, says so in one line and has status 2, or does without.
+# A tool that gets no memory, once or from there on, says so in one line and has status 2, or does without. Plots are made
+# with fonts of their own, as a bundle has them: fontconfig crashes where it has no memory for what it reads.
+mkdir -p "$work/own/bin" "$work/own/share/nasrun/fonts"
+cp "$bin"/nas* "$work/own/bin/"
+cp /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf /usr/share/fonts/truetype/dejavu/DejaVuSans-Bold.ttf "$work/own/share/nasrun/fonts/"
 spare() { # TOOL ARGUMENTS...
     tool=$1
     shift
     for call in 9 40 200 800 2000 5000 10000; do
         for mode in once on; do
             cp -R "$work/as_it_is" "$work/spared"
-            FAULT=malloc:$call:12:$mode timeout 120 env LD_PRELOAD="$inject" "$bin/$tool" "$work/spared" "$@" >"$work/out" 2>"$work/err"
+            FAULT=malloc:$call:12:$mode timeout 120 env LD_PRELOAD="$inject" "$work/own/bin/$tool" "$work/spared" "$@" >"$work/out" 2>"$work/err"
             status=$?
             check "$tool without memory at allocation $call, $mode: status $status, $(head -n 3 "$work/err")" \
                 [ "$status" -eq 0 -o \( "$status" -eq 2 -a "$(grep -cE "^($tool|libgomp|out of dynamic memory)" "$work/err")" -eq 1 \) ]
