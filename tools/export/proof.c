@@ -182,8 +182,7 @@ static enum status measure_ranges(struct proof *proof, struct value_range *range
     const int32_t there = proof->data.sample_count[SPLIT_TRAIN];
     const int32_t wanted = there < PROOF_MEASURED ? there : PROOF_MEASURED;
     enum status st = ST_OK;
-    for (int32_t i = 0; i < proof->folded.graph.count; i++)
-        ranges[i] = (struct value_range){INFINITY, -INFINITY};
+    value_ranges_begin(ranges, proof->folded.graph.count);
     for (int32_t first = 0; st == ST_OK && first < wanted; first += PROOF_BATCH) {
         const int32_t count = wanted - first < PROOF_BATCH ? wanted - first : PROOF_BATCH;
         for (int32_t i = 0; i < count; i++)
