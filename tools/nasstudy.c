@@ -213,17 +213,15 @@ static enum status read_job(struct study *study, struct error *err)
 /* runs/NAME-study for NAME.cfg, where --out did not say it. */
 static enum status choose_folder(struct study *study, struct error *err)
 {
-    const char *name = strrchr(study->job, '/');
-    name = name != NULL ? name + 1 : study->job;
-    const char *dot = strrchr(name, '.');
-    const int length = dot != NULL && dot > name ? (int)(dot - name) : (int)strlen(name);
+    size_t length;
+    const char *name = file_stem(study->job, &length);
     if (study->folder != NULL)
         return ST_OK;
-    const size_t room = (size_t)length + 16;
+    const size_t room = length + 16;
     study->folder = malloc(room);
     if (study->folder == NULL)
         return error_memory(err, "a folder's name", room);
-    snprintf(study->folder, room, "runs/%.*s-study", length, name);
+    snprintf(study->folder, room, "runs/%.*s-study", (int)length, name);
     return ST_OK;
 }
 

@@ -269,6 +269,14 @@ char *file_join(const char *folder, const char *name)
     return joined;
 }
 
+const char *file_stem(const char *path, size_t *length)
+{
+    const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
+    const char *dot = strrchr(name, '.');
+    *length = dot != NULL && dot > name ? (size_t)(dot - name) : strlen(name);
+    return name;
+}
+
 char *file_beside_program(const char *name)
 {
     char program[PATH_MAX];
