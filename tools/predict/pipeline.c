@@ -190,7 +190,7 @@ static enum status open_engines(struct pipeline *p, const struct model *model, i
         pthread_mutex_init(&p->engines[k].lock, NULL);
     for (int32_t k = 0; st == ST_OK && k < p->engine_count; k++) {
         struct predictor *predictor = &p->engines[k].predictor;
-        predictor->model = *model; /* lent: close_all takes it back */
+        predictor->model = model;
         predictor->device_index = p->devices.options[0].index;
         predictor->threads = 1;
         st = predictor_open(predictor, p->devices.ops, batch, p->options->views, err);
@@ -258,7 +258,6 @@ static enum status open_all(struct pipeline *p, const struct model *model, struc
 static void close_all(struct pipeline *p)
 {
     for (int32_t k = 0; p->engines != NULL && k < p->engine_count; k++) {
-        p->engines[k].predictor.model = (struct model){0};
         predictor_close(&p->engines[k].predictor);
         pthread_mutex_destroy(&p->engines[k].lock);
     }
