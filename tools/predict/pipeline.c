@@ -7,7 +7,6 @@
 #include "tools/predict/batch.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -162,14 +161,6 @@ static void failed(void *context, int32_t member, const struct error *err)
 
 /* ---- opening and closing ---- */
 
-static int32_t threads_allowed(void)
-{
-    cpu_set_t allowed;
-    const int32_t limit = limits_cpus("");
-    const int32_t count = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
-    return limit > 0 && limit < count ? limit : count;
-}
-
 static enum status choose_device(struct pipeline *p, struct error *err)
 {
     struct job job = {.devices = {.count = 1, .items = {p->options->device}},
@@ -233,11 +224,12 @@ static enum status open_batches(struct pipeline *p, int32_t batch, struct error 
 /* Few images need neither a whole batch nor several threads: the first ones are read before anything is made ready. */
 static enum status open_all(struct pipeline *p, const struct model *model, struct error *err)
 {
+    cpu_set_t allowed;
     enum status st = choose_device(p, err);
     if (st != ST_OK)
         return st;
     int32_t batch = devices_are_host(&p->devices) ? BATCH_HOST : BATCH_GPU;
-    p->worker_count = p->options->threads > 0 ? p->options->threads : threads_allowed();
+    p->worker_count = p->options->threads > 0 ? p->options->threads : limits_threads(&allowed);
     p->batch_count = BATCHES_EACH * p->worker_count;
     st = open_batches(p, batch, err);
     if (st == ST_OK)
