@@ -238,10 +238,8 @@ static enum status name_output(struct job *job, struct error *err)
 {
     if (job->output.dir[0] != '\0')
         return ST_OK;
-    const char *slash = strrchr(job->file, '/');
-    const char *name = slash != NULL ? slash + 1 : job->file;
-    const char *point = strrchr(name, '.');
-    size_t length = point != NULL && point != name ? (size_t)(point - name) : strlen(name);
+    size_t length;
+    const char *name = file_stem(job->file, &length);
     size_t size = sizeof "runs/" + length;
     char *folder = malloc(size);
     if (folder == NULL)

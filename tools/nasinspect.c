@@ -1,4 +1,5 @@
 /* nasinspect RUN [ID]: the models of a run, one of them with its weights, or one of them derived again. */
+#include "host/base/streams.h"
 #include "host/report/inspect.h"
 #include "tools/common/arguments.h"
 #include "tools/common/commands.h"
@@ -67,9 +68,7 @@ static enum status show(const struct command_line *line, const struct options *o
         st = line->word_count > 1 ? show_one(line->words[0], models, line->words[1], options->format, err)
                                   : print_models(models, options->format, stdout, err);
     cJSON_Delete(models);
-    if (st == ST_OK && (fflush(stdout) != 0 || ferror(stdout)))
-        st = error_set(err, ST_IO, "standard output: cannot be written");
-    return st;
+    return st == ST_OK ? streams_flush_output(err) : st;
 }
 
 static enum status replay(const char *run, int32_t id, struct error *err)

@@ -94,7 +94,7 @@ static enum status predict(const struct predict_options *options, struct pipelin
     if (st == ST_OK)
         st = source_open(&source, options, &model, err);
     if (st == ST_OK)
-        st = pipeline_run(options, &source, &model, &style, stdout, count, err);
+        st = pipeline_run(options, &source, &model, &style, count, err);
     source_close(&source);
     free(thresholds);
     model_free(&model);

@@ -1,4 +1,5 @@
 /* nasreport RUN ...: makes a run's reports anew from its journal and prints the last one; of several runs a table. */
+#include "host/base/streams.h"
 #include "host/report/report.h"
 #include "tools/common/arguments.h"
 #include "tools/common/commands.h"
@@ -18,9 +19,7 @@ static enum status print(char *const *run_folders, int32_t count, struct error *
 {
     enum status st = count > 1 ? report_print_several(run_folders, count, stdout, err)
                                : report_print(run_folders[0], stdout, err);
-    if (st == ST_OK && (fflush(stdout) != 0 || ferror(stdout)))
-        st = error_set(err, ST_IO, "standard output: cannot be written");
-    return st;
+    return st == ST_OK ? streams_flush_output(err) : st;
 }
 
 int main(int argc, char **argv)

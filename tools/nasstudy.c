@@ -1,6 +1,7 @@
 /* nasstudy JOB: independent trainings of one job, for each budget and seed one, by the nasrun beside it; then the table
  * and the plot of all of them. The same command goes on where it was stopped. */
 #include "host/base/file.h"
+#include "host/base/streams.h"
 #include "host/report/report.h"
 #include "spec/spec.h"
 #include "tools/common/arguments.h"
@@ -167,8 +168,8 @@ static enum status report(const struct study *study, struct error *err)
         st = report_plot_several(study->runs, study->run_count, &numbers, err);
     if (st == ST_OK)
         st = report_print_several(study->runs, study->run_count, stdout, err);
-    if (st == ST_OK && (fflush(stdout) != 0 || ferror(stdout)))
-        st = error_set(err, ST_IO, "standard output: cannot be written");
+    if (st == ST_OK)
+        st = streams_flush_output(err);
     if (st == ST_OK)
         pictures_tell_missing("nasstudy", picture.missing);
     return st;
@@ -213,17 +214,15 @@ static enum status read_job(struct study *study, struct error *err)
 /* runs/NAME-study for NAME.cfg, where --out did not say it. */
 static enum status choose_folder(struct study *study, struct error *err)
 {
-    const char *name = strrchr(study->job, '/');
-    name = name != NULL ? name + 1 : study->job;
-    const char *dot = strrchr(name, '.');
-    const int length = dot != NULL && dot > name ? (int)(dot - name) : (int)strlen(name);
+    size_t length;
+    const char *name = file_stem(study->job, &length);
     if (study->folder != NULL)
         return ST_OK;
-    const size_t room = (size_t)length + 16;
+    const size_t room = length + 16;
     study->folder = malloc(room);
     if (study->folder == NULL)
         return error_memory(err, "a folder's name", room);
-    snprintf(study->folder, room, "runs/%.*s-study", length, name);
+    snprintf(study->folder, room, "runs/%.*s-study", (int)length, name);
     return ST_OK;
 }
 

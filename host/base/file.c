@@ -278,6 +278,14 @@ char *file_join_number(const char *folder, const char *name, int64_t number, con
     return length >= 0 ? joined : NULL;
 }
 
+const char *file_stem(const char *path, size_t *length)
+{
+    const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
+    const char *dot = strrchr(name, '.');
+    *length = dot != NULL && dot > name ? (size_t)(dot - name) : strlen(name);
+    return name;
+}
+
 char *file_beside_program(const char *name)
 {
     char program[PATH_MAX];

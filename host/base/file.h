@@ -57,6 +57,9 @@ char *file_join_number(const char *folder, const char *name, int64_t number, con
  * NULL also where the system does not say (/proc is missing). */
 char *file_beside_program(const char *name);
 
+/* A file's name without folder and ending: where it begins in `path`. ".cfg" has no ending. */
+const char *file_stem(const char *path, size_t *length);
+
 /* CRC-32 (zlib's), for journal lines. */
 uint32_t file_checksum(const void *data, size_t length);
 /* Of what `checksum` is of with `data` behind it. */

@@ -231,3 +231,15 @@ int32_t limits_cpus(const char *root)
     }
     return least;
 }
+
+int32_t limits_threads(cpu_set_t *allowed)
+{
+    CPU_ZERO(allowed);
+    const int32_t limit = limits_cpus("");
+    int32_t count;
+    if (sched_getaffinity(0, sizeof(*allowed), allowed) == 0)
+        count = CPU_COUNT(allowed);
+    else /* more CPUs than a cpu_set_t holds: none is in it */
+        count = (int32_t)sysconf(_SC_NPROCESSORS_ONLN);
+    return limit > 0 && limit < count ? limit : count;
+}

@@ -4,6 +4,7 @@
 #ifndef NASRUN_BASE_LIMITS_H
 #define NASRUN_BASE_LIMITS_H
 
+#include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,5 +14,8 @@ void limits_memory(const char *root, size_t *total, size_t *free_bytes);
 
 /* CPUs' worth of time that the groups grant, rounded up; 0: no limit. */
 int32_t limits_cpus(const char *root);
+
+/* How many threads that leaves this process, by its mask of CPUs, which is put into *allowed, and by the groups. */
+int32_t limits_threads(cpu_set_t *allowed);
 
 #endif

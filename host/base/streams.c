@@ -5,6 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
+enum status streams_flush_output(struct error *err)
+{
+    return fflush(stdout) == 0 && !ferror(stdout)
+               ? ST_OK
+               : error_set(err, ST_IO, "standard output: cannot be written");
+}
+
 bool streams_secure(const char *program)
 {
     for (int descriptor = 0; descriptor <= 2; descriptor++) {

@@ -76,7 +76,7 @@ static enum status device_open(const struct device_options *options, struct devi
     struct device *made = calloc(1, sizeof(*made));
     if (made == NULL)
         return error_memory(err, "cpu device", sizeof(*made));
-    int32_t allowed = cpu_threads_allowed(&made->allowed);
+    int32_t allowed = limits_threads(&made->allowed);
     made->base.own = &own;
     made->index = options->index;
     const int32_t devices = options->count > 1 ? options->count : 1, share = allowed / devices;

@@ -120,8 +120,6 @@ void *cpu_memory_new(size_t bytes, int32_t threads);
 void cpu_memory_free(void *memory); /* NULL is allowed */
 
 /* ---- cpu_threads.c ---- */
-/* CPUs that this process may use: affinity mask and control group quota. *allowed is the mask. */
-int32_t cpu_threads_allowed(cpu_set_t *allowed);
 /* How many threads the calling thread's teams have, without making one: oneDNN plans for that. */
 void cpu_threads_limit(const struct device *device);
 /* A team of device->threads for the calling thread, bound to CPUs when device->pinned; leave gives the

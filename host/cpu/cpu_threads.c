@@ -1,28 +1,13 @@
-/* The team of threads: how many there may be, and where they run.
+/* The team of threads: where they run.
  *
  * Why bind them: with a busy neighbour on the same CPUs the scheduler tends to put two of our threads on one
  * of them, and then every barrier spins through a whole time slice; short operations were measured up to 140
  * times slower. Bound, they lose only what the neighbour takes. Binding is for a team that has all allowed
  * CPUs to itself, or for several devices that share them all; a smaller team is left to the scheduler, so that several
  * programs do not pile up on the first CPUs. */
-#include "host/base/limits.h"
 #include "host/cpu/cpu_internal.h"
 
 #include <omp.h>
-#include <string.h>
-#include <unistd.h>
-
-int32_t cpu_threads_allowed(cpu_set_t *allowed)
-{
-    CPU_ZERO(allowed);
-    const int32_t limit = limits_cpus("");
-    int32_t count;
-    if (sched_getaffinity(0, sizeof(*allowed), allowed) == 0)
-        count = CPU_COUNT(allowed);
-    else /* more CPUs than a cpu_set_t holds: none is bound */
-        count = (int32_t)sysconf(_SC_NPROCESSORS_ONLN);
-    return limit > 0 && limit < count ? limit : count;
-}
 
 static int32_t nth_allowed(const cpu_set_t *allowed, int32_t n)
 {

@@ -1,5 +1,6 @@
 #include "host/csource/csource_write.h"
 
+#include "host/base/file.h"
 #include "host/base/version.h"
 #include "host/csource/csource.h"
 
@@ -10,10 +11,8 @@
 
 void csource_name(const char *path, char name[CSOURCE_NAME])
 {
-    const char *slash = strrchr(path, '/'), *from = slash != NULL ? slash + 1 : path,
-               *dot = strrchr(from, '.');
-    const size_t length = dot != NULL && dot > from ? (size_t)(dot - from) : strlen(from);
-    size_t n = 0;
+    size_t length, n = 0;
+    const char *from = file_stem(path, &length);
     if (length == 0 || isdigit((unsigned char)from[0])) /* a name begins with a letter */
         n = (size_t)snprintf(name, CSOURCE_NAME, "n");
     for (size_t i = 0; i < length && n + 1 < CSOURCE_NAME; i++)

@@ -35,8 +35,8 @@ static float *floats(size_t count)
 static struct value_range *new_ranges(int32_t layers)
 {
     struct value_range *ranges = malloc((size_t)layers * sizeof(*ranges));
-    for (int32_t i = 0; ranges != NULL && i < layers; i++)
-        ranges[i] = (struct value_range){INFINITY, -INFINITY};
+    if (ranges != NULL)
+        value_ranges_begin(ranges, layers);
     return ranges;
 }
 

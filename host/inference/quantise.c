@@ -36,6 +36,12 @@ int32_t code_cut(int64_t code)
     return code < CODE_LEAST ? CODE_LEAST : code > CODE_MOST ? CODE_MOST : (int32_t)code;
 }
 
+void value_ranges_begin(struct value_range *ranges, int32_t layers)
+{
+    for (int32_t i = 0; i < layers; i++)
+        ranges[i] = (struct value_range){INFINITY, -INFINITY};
+}
+
 enum status quantisation_new(const struct model *folded, struct quantisation *quantisation, struct error *err)
 {
     const size_t total = folded->table.total;

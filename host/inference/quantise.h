@@ -29,6 +29,7 @@ struct quantisation {
 struct value_range {
     float low, high;
 };
+void value_ranges_begin(struct value_range *ranges, int32_t layers); /* of no image yet */
 
 enum status quantisation_new(const struct model *folded, struct quantisation *quantisation,
                              struct error *err);

@@ -11,9 +11,7 @@
 
 #include "host/base/file.h"
 #include "host/csource/csource_write.h"
-#include "host/inference/fold.h"
-#include "host/net/start.h"
-#include "tests/support/random_model.h"
+#include "tests/support/folded_model.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -21,67 +19,33 @@
 #include <string.h>
 
 /* Networks, every second of one kind, of both kinds every second pair in int8. */
-enum { FILES = 40, IMAGES = 3 };
+enum { FILES = 40, IMAGES = 3, IMAGE_BYTES = 3 * 16 * 16 /* at most */ };
 
 /* Of float32; and of int8 against its evaluation in the same whole numbers. */
 static const double TOLERANCE = 1e-5;
 
-/* A model as it is written, with images and what it answers. */
-struct exported {
-    struct model model, folded;
-    struct plan plan;
-    struct quantisation quantisation;
-    struct evaluation evaluation;
-    uint8_t pixels[IMAGES * 3 * 16 * 16];
-    double answers[IMAGES * RANDOM_MODEL_CLASSES];
-};
-
-static void check(enum status st, const struct error *err)
-{
-    if (st != ST_OK)
-        fail_msg("%s", err->message);
-}
-
-static void make_exported(uint32_t number, struct exported *e)
+/* A model as it is written; what is expected of one in int8 are its answers in the same whole numbers. */
+static void make_exported(uint32_t number, struct folded_model *made)
 {
     const bool coded = number / 2 % 2 == 1;
-    struct value_range ranges[GRAPH_MAX_LAYERS];
-    float probabilities[IMAGES * RANDOM_MODEL_CLASSES];
-    struct error err;
-    memset(e, 0, sizeof(*e));
-    random_model_make(number, &e->model);
-    const size_t bytes = random_model_pixels(&e->model), classes = (size_t)e->model.about.classes;
-    assert_true(IMAGES * bytes <= sizeof(e->pixels));
-    for (uint32_t i = 0; i < IMAGES; i++)
-        random_model_answer(&e->model, i, e->pixels + i * bytes, e->answers + i * classes);
-    check(fold_model(&e->model, &e->folded, &err), &err);
-    check(plan_make(&e->folded.graph, &e->plan, &err), &err);
-    e->evaluation = (struct evaluation){&e->folded, &e->plan, NULL};
+    float answers[IMAGES * RANDOM_MODEL_CLASSES];
+    folded_model_make(number, IMAGES, made);
+    assert_true(random_model_pixels(&made->model) <= IMAGE_BYTES);
     if (!coded)
         return;
-    for (int32_t i = 0; i < e->folded.graph.count; i++)
-        ranges[i] = (struct value_range){INFINITY, -INFINITY};
-    check(evaluate_images(&e->evaluation, e->pixels, IMAGES, probabilities, ranges, &err), &err);
-    check(quantise(&e->folded, ranges, &e->quantisation, &err), &err);
-    e->evaluation.quantisation = &e->quantisation;
-    check(evaluate_images(&e->evaluation, e->pixels, IMAGES, probabilities, NULL, &err), &err);
-    for (size_t i = 0; i < IMAGES * classes; i++)
-        e->answers[i] = (double)probabilities[i];
+    folded_model_quantise(made);
+    folded_model_answer(made, answers);
+    for (int32_t i = 0; i < IMAGES * made->model.about.classes; i++)
+        made->expected[i] = (double)answers[i];
 }
 
-static void free_exported(struct exported *e)
+static char *write_exported(const struct folded_model *e, const char *name, size_t *length)
 {
-    model_free(&e->model);
-    model_free(&e->folded);
-    plan_free(&e->plan);
-    quantisation_free(&e->quantisation);
-}
-
-static char *write_exported(const struct exported *e, const char *name, size_t *length)
-{
+    const struct evaluation evaluation = folded_model_evaluation(e);
     struct error err;
     char *text;
-    check(csource_write(&e->evaluation, name, NULL, &text, length, &err), &err);
+    if (csource_write(&evaluation, name, NULL, &text, length, &err) != ST_OK)
+        fail_msg("%s", err.message);
     return text;
 }
 
@@ -89,7 +53,7 @@ static void writes_the_same_bytes(void **state)
 {
     (void)state;
     for (uint32_t number = 4; number < 8; number += 2) {
-        struct exported e;
+        struct folded_model e;
         size_t length, other;
         make_exported(number, &e);
         char *first = write_exported(&e, "net", &length), *second = write_exported(&e, "net", &other);
@@ -101,7 +65,7 @@ static void writes_the_same_bytes(void **state)
         assert_non_null(strstr(first, "\"class \\0421\\042, \\303\\251\","));
         free(first);
         free(second);
-        free_exported(&e);
+        folded_model_free(&e);
     }
 }
 
@@ -147,7 +111,7 @@ static int write_files(const char *folder)
     fputs("#include <stdio.h>\n", main_file);
     for (int pass = 0; pass < 2; pass++) {
         for (uint32_t number = 0; number < FILES; number++) {
-            struct exported e;
+            struct folded_model e;
             size_t length;
             char name[32], file[40];
             make_exported(number, &e);
@@ -156,7 +120,7 @@ static int write_files(const char *folder)
             snprintf(file, sizeof(file), "%s.c", name);
             if (pass == 1) {
                 fprintf(main_file, "    run(%s_classify, %zu, %d);\n", name, bytes, e.model.about.classes);
-                free_exported(&e);
+                folded_model_free(&e);
                 continue;
             }
             char *text = write_exported(&e, name, &length);
@@ -167,7 +131,7 @@ static int write_files(const char *folder)
             for (size_t i = 0; i < IMAGES * bytes; i++)
                 fputc(e.pixels[i / bytes * bytes + i % channels * plane + i % bytes / channels], image_file);
             free(text);
-            free_exported(&e);
+            folded_model_free(&e);
         }
         if (pass == 0)
             fprintf(
@@ -180,7 +144,7 @@ static int write_files(const char *folder)
                 "        classify(image, probabilities);\n"
                 "        fwrite(probabilities, sizeof(float), (unsigned long)classes, stdout);\n    }\n}\n\n"
                 "int main(void)\n{\n",
-                3 * 16 * 16, RANDOM_MODEL_CLASSES, IMAGES);
+                IMAGE_BYTES, RANDOM_MODEL_CLASSES, IMAGES);
     }
     fputs("    return fflush(stdout);\n}\n", main_file);
     fclose(main_file);
@@ -201,20 +165,20 @@ static int compare_file(const char *path)
     if (file_read(path, &bytes, &length, &err) != ST_OK)
         return fprintf(stderr, "%s\n", err.message), 2;
     for (uint32_t number = 0; number < FILES; number++) {
-        struct exported e;
+        struct folded_model e;
         make_exported(number, &e);
         for (int32_t i = 0; i < IMAGES * e.model.about.classes; i++, at += sizeof(float)) {
             float found = NAN;
             if (at + sizeof(float) <= length)
                 memcpy(&found, bytes + at, sizeof(found));
-            const double difference = fabs((double)found - e.answers[i]);
+            const double difference = fabs((double)found - e.expected[i]);
             largest = difference <= largest ? largest : difference;
             if (!(difference <= TOLERANCE))
                 return fprintf(stderr, "%s: net%u, value %d: found %.9g, expected %.9g\n", path,
-                               (unsigned)number, i, (double)found, e.answers[i]),
+                               (unsigned)number, i, (double)found, e.expected[i]),
                        1;
         }
-        free_exported(&e);
+        folded_model_free(&e);
     }
     free(bytes);
     if (at != length)

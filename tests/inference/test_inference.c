@@ -8,10 +8,9 @@
 #include <cmocka.h>
 
 #include "host/inference/code.h"
-#include "host/inference/evaluate.h"
 #include "host/inference/fold.h"
 #include "host/net/start.h"
-#include "tests/support/random_model.h"
+#include "tests/support/folded_model.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -22,56 +21,13 @@ enum { NETWORKS = 200, IMAGES = EVALUATE_LANES + 3 };
 /* Of float32 against double precision, and of codes: networks of random weights exaggerate every rounding. */
 static const double TOLERANCE = 1e-5, CODED_TOLERANCE = 0.1;
 
-struct inference {
-    struct model model, folded;
-    struct plan plan;
-    struct quantisation quantisation;
-    uint8_t *pixels;
-    double *expected;
-    float *found;
-};
-
-static void open_inference(struct inference *test, uint32_t seed)
+static double largest_difference(const struct folded_model *test)
 {
-    struct error err;
-    random_model_make(seed, &test->model);
-    if (fold_model(&test->model, &test->folded, &err) != ST_OK ||
-        plan_make(&test->folded.graph, &test->plan, &err) != ST_OK)
-        fail_msg("network %u: %s", seed, err.message);
-    const size_t bytes = random_model_pixels(&test->model), classes = (size_t)test->model.about.classes;
-    test->quantisation = (struct quantisation){0};
-    test->pixels = malloc(IMAGES * bytes);
-    test->expected = malloc(IMAGES * classes * sizeof(*test->expected));
-    test->found = malloc(IMAGES * classes * sizeof(*test->found));
-    assert_true(test->pixels != NULL && test->expected != NULL && test->found != NULL);
-    for (uint32_t i = 0; i < IMAGES; i++)
-        random_model_answer(&test->model, i, test->pixels + i * bytes, test->expected + i * classes);
-}
-
-static void close_inference(struct inference *test)
-{
-    model_free(&test->model);
-    model_free(&test->folded);
-    plan_free(&test->plan);
-    quantisation_free(&test->quantisation);
-    free(test->pixels);
-    free(test->expected);
-    free(test->found);
-}
-
-static void evaluate(struct inference *test, bool coded, struct value_range *ranges)
-{
-    struct error err;
-    const struct evaluation evaluation = {&test->folded, &test->plan, coded ? &test->quantisation : NULL};
-    if (evaluate_images(&evaluation, test->pixels, IMAGES, test->found, ranges, &err) != ST_OK)
-        fail_msg("%s", err.message);
-}
-
-static double largest_difference(const struct inference *test)
-{
+    float found[IMAGES * RANDOM_MODEL_CLASSES];
     double largest = 0.0;
+    folded_model_answer(test, found);
     for (int32_t i = 0; i < IMAGES * test->model.about.classes; i++) {
-        const double difference = fabs(test->expected[i] - (double)test->found[i]);
+        const double difference = fabs(test->expected[i] - (double)found[i]);
         largest = difference <= largest ? largest : difference;
     }
     return largest;
@@ -82,18 +38,18 @@ static void folds_into_the_same_function(void **state)
     int32_t norms = 0, left = 0;
     (void)state;
     for (uint32_t seed = 0; seed < NETWORKS; seed++) {
-        struct inference test;
-        open_inference(&test, seed);
+        struct folded_model test;
+        folded_model_make(seed, IMAGES, &test);
         for (int32_t i = 0; i < test.model.graph.count; i++)
             norms += test.model.graph.layers[i].kind == LAYER_BATCH_NORM;
         for (int32_t i = 0; i < test.folded.graph.count; i++) {
             left += test.folded.graph.layers[i].kind == LAYER_BATCH_NORM;
             assert_int_not_equal(test.folded.graph.layers[i].kind, LAYER_DROPOUT);
         }
-        evaluate(&test, false, NULL);
-        if (!(largest_difference(&test) <= TOLERANCE))
-            fail_msg("network %u: differs by %g", seed, largest_difference(&test));
-        close_inference(&test);
+        const double difference = largest_difference(&test);
+        if (!(difference <= TOLERANCE))
+            fail_msg("network %u: differs by %g", seed, difference);
+        folded_model_free(&test);
     }
     assert_true(left > 0 && left < norms);
 }
@@ -126,8 +82,8 @@ static void plans_keep_values_apart(void **state)
     size_t shared = 0;
     (void)state;
     for (uint32_t seed = 0; seed < NETWORKS; seed++) {
-        struct inference test;
-        open_inference(&test, seed);
+        struct folded_model test;
+        folded_model_make(seed, IMAGES, &test);
         const struct graph *graph = &test.folded.graph;
         size_t sum = 0;
         for (int32_t i = 0; i < graph->count; i++) {
@@ -146,7 +102,7 @@ static void plans_keep_values_apart(void **state)
             }
         }
         shared += test.plan.arena < sum;
-        close_inference(&test);
+        folded_model_free(&test);
     }
     assert_true(shared > NETWORKS / 2);
 }
@@ -156,18 +112,11 @@ static void codes_say_nearly_the_same(void **state)
     double mean = 0.0;
     (void)state;
     for (uint32_t seed = 0; seed < NETWORKS; seed++) {
-        struct inference test;
-        struct value_range ranges[GRAPH_MAX_LAYERS];
-        struct error err;
-        open_inference(&test, seed);
-        for (int32_t i = 0; i < test.folded.graph.count; i++)
-            ranges[i] = (struct value_range){INFINITY, -INFINITY};
-        evaluate(&test, false, ranges);
-        if (quantise(&test.folded, ranges, &test.quantisation, &err) != ST_OK)
-            fail_msg("network %u: %s", seed, err.message);
-        evaluate(&test, true, NULL);
+        struct folded_model test;
+        folded_model_make(seed, IMAGES, &test);
+        folded_model_quantise(&test);
         mean += largest_difference(&test) / NETWORKS;
-        close_inference(&test);
+        folded_model_free(&test);
     }
     print_message("codes differ by %.3g in the mean\n", mean);
     if (!(mean > 0.0 && mean <= CODED_TOLERANCE))

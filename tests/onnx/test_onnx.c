@@ -10,11 +10,9 @@
 
 #include "host/base/file.h"
 #include "host/base/random.h"
-#include "host/inference/evaluate.h"
-#include "host/inference/fold.h"
 #include "host/onnx/onnx_read.h"
 #include "host/onnx/onnx_write.h"
-#include "tests/support/random_model.h"
+#include "tests/support/folded_model.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -69,50 +67,23 @@ static void reads_the_function_that_was_written(void **state)
 
 /* ---- whole numbers ---- */
 
-/* A network in whole numbers, IMAGES images and its answers to them. */
-struct coded {
-    struct model model, folded;
-    struct plan plan;
-    struct quantisation codes;
-    uint8_t *pixels;
-    float answers[IMAGES * RANDOM_MODEL_CLASSES];
-};
-
 static void check(enum status st, const struct error *err)
 {
     if (st != ST_OK)
         fail_msg("%s", err->message);
 }
 
+/* A network in whole numbers, IMAGES images and its answers to them. */
+struct coded {
+    struct folded_model made;
+    float answers[IMAGES * RANDOM_MODEL_CLASSES];
+};
+
 static void make_coded(uint32_t seed, struct coded *coded)
 {
-    double ignored[RANDOM_MODEL_CLASSES];
-    struct value_range ranges[GRAPH_MAX_LAYERS];
-    struct error err;
-    random_model_make(seed, &coded->model);
-    coded->pixels = malloc(IMAGES * random_model_pixels(&coded->model));
-    assert_non_null(coded->pixels);
-    for (uint32_t i = 0; i < IMAGES; i++)
-        random_model_answer(&coded->model, i, coded->pixels + i * random_model_pixels(&coded->model),
-                            ignored);
-    check(fold_model(&coded->model, &coded->folded, &err), &err);
-    check(plan_make(&coded->folded.graph, &coded->plan, &err), &err);
-    for (int32_t i = 0; i < coded->folded.graph.count; i++)
-        ranges[i] = (struct value_range){INFINITY, -INFINITY};
-    struct evaluation evaluation = {&coded->folded, &coded->plan, NULL};
-    check(evaluate_images(&evaluation, coded->pixels, IMAGES, coded->answers, ranges, &err), &err);
-    check(quantise(&coded->folded, ranges, &coded->codes, &err), &err);
-    evaluation.quantisation = &coded->codes;
-    check(evaluate_images(&evaluation, coded->pixels, IMAGES, coded->answers, NULL, &err), &err);
-}
-
-static void free_coded(struct coded *coded)
-{
-    model_free(&coded->model);
-    model_free(&coded->folded);
-    plan_free(&coded->plan);
-    quantisation_free(&coded->codes);
-    free(coded->pixels);
+    folded_model_make(seed, IMAGES, &coded->made);
+    folded_model_quantise(&coded->made);
+    folded_model_answer(&coded->made, coded->answers);
 }
 
 /* What is read gives the very numbers. */
@@ -129,14 +100,14 @@ static void reads_the_codes_that_were_written(void **state)
         size_t length;
         float found[IMAGES * RANDOM_MODEL_CLASSES];
         make_coded(seed, &coded);
-        check(onnx_write(&coded.folded, &coded.codes, NULL, &bytes, &length, &err), &err);
+        check(onnx_write(&coded.made.folded, &coded.made.quantisation, NULL, &bytes, &length, &err), &err);
         assert_int_equal(onnx_read(bytes, length, &read, NULL, &err), ST_UNSUPPORTED);
         model_free(&read);
         check(onnx_read(bytes, length, &read, &codes, &err), &err);
         check(plan_make(&read.graph, &plan, &err), &err);
         const struct evaluation evaluation = {&read, &plan, &codes};
-        check(evaluate_images(&evaluation, coded.pixels, IMAGES, found, NULL, &err), &err);
-        for (int32_t k = 0; k < IMAGES * coded.model.about.classes; k++)
+        check(evaluate_images(&evaluation, coded.made.pixels, IMAGES, found, NULL, &err), &err);
+        for (int32_t k = 0; k < IMAGES * coded.made.model.about.classes; k++)
             if (!(fabsf(found[k] - coded.answers[k]) <= 1e-6f))
                 fail_msg("network %u, value %d: found %.9g, expected %.9g", seed, (int)k, (double)found[k],
                          (double)coded.answers[k]);
@@ -144,7 +115,7 @@ static void reads_the_codes_that_were_written(void **state)
         model_free(&read);
         quantisation_free(&codes);
         free(bytes);
-        free_coded(&coded);
+        folded_model_free(&coded.made);
     }
 }
 
@@ -274,14 +245,14 @@ static int write_coded_networks(const char *folder)
         size_t length;
         char path[4096];
         make_coded(seed, &coded);
-        check(onnx_write(&coded.folded, &coded.codes, NULL, &bytes, &length, &err), &err);
+        check(onnx_write(&coded.made.folded, &coded.made.quantisation, NULL, &bytes, &length, &err), &err);
         snprintf(path, sizeof(path), "%s/%u.onnx", folder, (unsigned)seed);
         check(file_write_atomic(path, bytes, length, &err), &err);
-        const size_t count = IMAGES * random_model_pixels(&coded.model);
-        const size_t values = IMAGES * (size_t)coded.model.about.classes;
+        const size_t count = IMAGES * random_model_pixels(&coded.made.model);
+        const size_t values = IMAGES * (size_t)coded.made.model.about.classes;
         unsigned char *answers = malloc(count + values * sizeof(double));
         assert_non_null(answers);
-        memcpy(answers, coded.pixels, count);
+        memcpy(answers, coded.made.pixels, count);
         for (size_t i = 0; i < values; i++) {
             const double value = (double)coded.answers[i];
             memcpy(answers + count + i * sizeof(value), &value, sizeof(value));
@@ -290,7 +261,7 @@ static int write_coded_networks(const char *folder)
         check(file_write_atomic(path, answers, count + values * sizeof(double), &err), &err);
         free(answers);
         free(bytes);
-        free_coded(&coded);
+        folded_model_free(&coded.made);
     }
     return 0;
 }

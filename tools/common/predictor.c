@@ -16,7 +16,6 @@ void predictor_close(struct predictor *p)
         p->ops->close(p->device);
     }
     program_free(&p->program);
-    model_free(&p->model);
     free(p->pixels);
     free(p->labels);
     free(p->samples);
@@ -26,7 +25,7 @@ void predictor_close(struct predictor *p)
 
 static enum status allocate(struct predictor *p, struct error *err)
 {
-    const size_t rows = (size_t)p->batch, classes = (size_t)p->model.about.classes;
+    const size_t rows = (size_t)p->batch, classes = (size_t)p->model->about.classes;
     const size_t image_bytes = predictor_image_bytes(p);
 
     p->pixels = calloc(rows, image_bytes);
@@ -78,32 +77,32 @@ enum status predictor_open(struct predictor *p, const struct device_ops *ops, in
 
     p->ops = ops;
     p->batch = batch;
-    enum status st = lower_graph(&p->model.graph, &options, &p->program, err);
+    enum status st = lower_graph(&p->model->graph, &options, &p->program, err);
     if (st == ST_OK)
         st = p->ops->open(&device_options, &p->device, err);
     if (st == ST_OK)
-        st = p->ops->weights_new(p->device, &p->model.table, 1, &p->weights, err);
+        st = p->ops->weights_new(p->device, &p->model->table, 1, &p->weights, err);
     if (st == ST_OK)
-        st = p->ops->weights_upload(p->device, p->weights, SLOT_VALUE, p->model.values, err);
+        st = p->ops->weights_upload(p->device, p->weights, SLOT_VALUE, p->model->values, err);
     if (st == ST_OK)
         st = p->ops->program_prepare(p->device, &p->program, &p->prepared, err);
     if (st != ST_OK)
         return st;
-    p->views = views_of(views > 0 ? views : p->model.about.views);
-    p->temperature = p->views.count > 1 ? p->model.about.temperature : p->model.about.plain_temperature;
+    p->views = views_of(views > 0 ? views : p->model->about.views);
+    p->temperature = p->views.count > 1 ? p->model->about.temperature : p->model->about.plain_temperature;
     return allocate(p, err);
 }
 
 size_t predictor_image_bytes(const struct predictor *p)
 {
-    const struct shape image = p->model.graph.layers[0].shape;
+    const struct shape image = p->model->graph.layers[0].shape;
     return (size_t)image.c * (size_t)image.h * (size_t)image.w;
 }
 
 /* All views of the first `count` images that are bound; one view's probabilities stay as they are. */
 static enum status run_views(struct predictor *p, int32_t count, struct error *err)
 {
-    const size_t values = (size_t)count * (size_t)p->model.about.classes;
+    const size_t values = (size_t)count * (size_t)p->model->about.classes;
     enum status st = ST_OK;
     memset(p->answers, 0, values * sizeof(*p->answers));
     for (int32_t v = 0; st == ST_OK && v < p->views.count; v++) {
@@ -115,28 +114,28 @@ static enum status run_views(struct predictor *p, int32_t count, struct error *e
             views_add(p->answers, p->probabilities, values, p->views.weights[v]);
     }
     if (st == ST_OK && p->views.count > 1)
-        views_finish(p->answers, count, p->model.about.classes);
+        views_finish(p->answers, count, p->model->about.classes);
     else if (st == ST_OK)
         memcpy(p->answers, p->probabilities, values * sizeof(*p->answers));
     if (st == ST_OK)
-        temperature_apply(p->answers, count, p->model.about.classes, p->temperature);
+        temperature_apply(p->answers, count, p->model->about.classes, p->temperature);
     return st;
 }
 
 enum status predictor_run(struct predictor *p, int32_t count, struct error *err)
 {
-    struct shape image = p->model.graph.layers[0].shape;
+    struct shape image = p->model->graph.layers[0].shape;
     struct device_dataset *dataset = NULL;
     struct dataset_view view = {.count = count,
                                 .channels = image.c,
                                 .height = image.h,
                                 .width = image.w,
-                                .classes = p->model.about.classes,
+                                .classes = p->model->about.classes,
                                 .pixels = p->pixels,
                                 .labels = p->labels};
 
-    memcpy(view.mean, p->model.about.mean, sizeof(view.mean));
-    memcpy(view.deviation, p->model.about.deviation, sizeof(view.deviation));
+    memcpy(view.mean, p->model->about.mean, sizeof(view.mean));
+    memcpy(view.deviation, p->model->about.deviation, sizeof(view.deviation));
     enum status st = p->ops->dataset_upload(p->device, &view, &dataset, err);
     if (st != ST_OK)
         return st;

@@ -11,7 +11,7 @@ struct predictor {
     int32_t device_index,
         threads; /* of the device that is opened: 0, the first, as many threads as may be had */
     const struct device_ops *ops;
-    struct model model;
+    const struct model *model; /* the caller's, as long as the predictor */
     struct program program;
     struct device *device;
     struct device_weights *weights;
@@ -29,9 +29,9 @@ struct predictor {
 /* The model of a run folder: ST_FORMAT when it is not the one that the journal tells of. */
 enum status predictor_load(const char *run_folder, struct model *model, struct error *err);
 
-/* Everything up to the first image, of p->model, which is the predictor's from then on; all else in it but
- * device_index and threads is zeroed before. `batch`: images of a step; views 0: as the model says, which has a
- * temperature for that and one for a single view. Closed after, also on error. */
+/* Everything up to the first image, of p->model; all else in it but device_index and threads is zeroed before. `batch`:
+ * images of a step; views 0: as the model says, which has a temperature for that and one for a single view. Closed
+ * after, also on error. */
 enum status predictor_open(struct predictor *p, const struct device_ops *ops, int32_t batch, int32_t views,
                            struct error *err);
 void predictor_close(struct predictor *p);

@@ -66,22 +66,6 @@ int32_t proof_take(struct proof *proof, int32_t first)
 
 /* ---- the model on devices ---- */
 
-/* A predictor of the model, which is the proof's again after give_back. */
-static enum status lend(struct proof *proof, const struct device_ops *ops, int32_t batch, struct predictor *p,
-                        struct error *err)
-{
-    *p = (struct predictor){.model = proof->model};
-    proof->model = (struct model){0};
-    return predictor_open(p, ops, batch, 1, err);
-}
-
-static void give_back(struct proof *proof, struct predictor *p)
-{
-    proof->model = p->model;
-    p->model = (struct model){0};
-    predictor_close(p);
-}
-
 enum status proof_ask(struct proof *proof, struct predictor *p, int32_t first, int32_t *count,
                       struct error *err)
 {
@@ -104,25 +88,25 @@ enum status proof_test(struct proof *proof, struct predictor *p, struct outcome 
 
 static enum status ask_reference(struct proof *proof, struct error *err)
 {
-    struct predictor p;
+    struct predictor p = {.model = &proof->model};
     const size_t classes = (size_t)proof->folded.about.classes;
-    enum status st = lend(proof, &ref_device_ops, PROOF_COMPARED, &p, err);
+    enum status st = predictor_open(&p, &ref_device_ops, PROOF_COMPARED, 1, err);
     if (st == ST_OK)
         st = proof_ask(proof, &p, 0, &proof->compared, err);
     if (st == ST_OK)
         memcpy(proof->expected, p.answers, (size_t)proof->compared * classes * sizeof(*p.answers));
-    give_back(proof, &p);
+    predictor_close(&p);
     return st;
 }
 
 static enum status test_model(struct proof *proof, struct error *err)
 {
-    struct predictor p;
+    struct predictor p = {.model = &proof->model};
     struct outcome outcome = {0};
-    enum status st = lend(proof, &cpu_device_ops, PROOF_BATCH, &p, err);
+    enum status st = predictor_open(&p, &cpu_device_ops, PROOF_BATCH, 1, err);
     if (st == ST_OK)
         st = proof_test(proof, &p, &outcome, err);
-    give_back(proof, &p);
+    predictor_close(&p);
     proof->float_accuracy =
         outcome.tested > 0 ? (double)outcome.correct / (double)outcome.tested : (double)NAN;
     return st;
@@ -182,8 +166,7 @@ static enum status measure_ranges(struct proof *proof, struct value_range *range
     const int32_t there = proof->data.sample_count[SPLIT_TRAIN];
     const int32_t wanted = there < PROOF_MEASURED ? there : PROOF_MEASURED;
     enum status st = ST_OK;
-    for (int32_t i = 0; i < proof->folded.graph.count; i++)
-        ranges[i] = (struct value_range){INFINITY, -INFINITY};
+    value_ranges_begin(ranges, proof->folded.graph.count);
     for (int32_t first = 0; st == ST_OK && first < wanted; first += PROOF_BATCH) {
         const int32_t count = wanted - first < PROOF_BATCH ? wanted - first : PROOF_BATCH;
         for (int32_t i = 0; i < count; i++)

@@ -4,21 +4,17 @@
 
 #include <stdio.h>
 
-/* The predictors take the model. */
-static enum status prove_floats(struct proof *proof, struct model *read, struct outcome *outcome,
+static enum status prove_floats(struct proof *proof, const struct model *read, struct outcome *outcome,
                                 struct error *err)
 {
-    struct predictor reference = {.model = *read}, cpu = {0};
+    struct predictor reference = {.model = read}, cpu = {.model = read};
     int32_t count;
-    *read = (struct model){0};
     enum status st = predictor_open(&reference, &ref_device_ops, PROOF_COMPARED, 1, err);
     if (st == ST_OK)
         st = proof_ask(proof, &reference, 0, &count, err);
     if (st == ST_OK)
         st = proof_compare(proof, reference.answers, false, outcome, err);
     if (st == ST_OK && proof->has_data) { /* the same on another device */
-        cpu.model = reference.model;
-        reference.model = (struct model){0};
         st = predictor_open(&cpu, &cpu_device_ops, PROOF_BATCH, 1, err);
         if (st == ST_OK)
             st = proof_test(proof, &cpu, outcome, err);

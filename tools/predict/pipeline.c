@@ -1,12 +1,12 @@
 #include "tools/predict/pipeline.h"
 
 #include "host/base/limits.h"
+#include "host/base/streams.h"
 #include "host/base/thread_team.h"
 #include "host/machine/devices.h"
 #include "tools/predict/batch.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,8 +30,7 @@ struct worker {
 struct pipeline {
     const struct predict_options *options;
     struct source *source;
-    struct answer_style *style;
-    FILE *out;
+    const struct answer_style *style;
     struct pipeline_count *count;
     struct devices devices;
     struct engine *engines;
@@ -86,10 +85,10 @@ static enum status write_out(struct pipeline *p, struct error *err)
 {
     while (!p->stopped && p->done[p->written % p->batch_count]) {
         const struct batch *batch = &p->batches[p->written % p->batch_count];
-        fwrite(batch->answers, 1, batch->answer_length, p->out);
-        if (fflush(p->out) != 0 || ferror(p->out)) {
+        fwrite(batch->answers, 1, batch->answer_length, stdout);
+        if (streams_flush_output(err) != ST_OK) {
             p->stopped = true;
-            return error_set(err, ST_IO, "standard output: cannot be written");
+            return ST_IO;
         }
         fwrite(batch->failures, 1, batch->failure_length, stderr);
         p->count->classified += batch->classified;
@@ -162,14 +161,6 @@ static void failed(void *context, int32_t member, const struct error *err)
 
 /* ---- opening and closing ---- */
 
-static int32_t threads_allowed(void)
-{
-    cpu_set_t allowed;
-    const int32_t limit = limits_cpus("");
-    const int32_t count = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
-    return limit > 0 && limit < count ? limit : count;
-}
-
 static enum status choose_device(struct pipeline *p, struct error *err)
 {
     struct job job = {.devices = {.count = 1, .items = {p->options->device}},
@@ -179,7 +170,8 @@ static enum status choose_device(struct pipeline *p, struct error *err)
     return devices_choose(&job, &p->devices, err) == ST_OK ? ST_OK : error_prefix(err, "--device");
 }
 
-static enum status open_engines(struct pipeline *p, struct model *model, int32_t batch, struct error *err)
+static enum status open_engines(struct pipeline *p, const struct model *model, int32_t batch,
+                                struct error *err)
 {
     enum status st = ST_OK;
     p->engines = calloc((size_t)p->engine_count, sizeof(*p->engines));
@@ -189,7 +181,7 @@ static enum status open_engines(struct pipeline *p, struct model *model, int32_t
         pthread_mutex_init(&p->engines[k].lock, NULL);
     for (int32_t k = 0; st == ST_OK && k < p->engine_count; k++) {
         struct predictor *predictor = &p->engines[k].predictor;
-        predictor->model = *model; /* the first one's own, once all are open */
+        predictor->model = model;
         predictor->device_index = p->devices.options[0].index;
         predictor->threads = 1;
         st = predictor_open(predictor, p->devices.ops, batch, p->options->views, err);
@@ -230,13 +222,14 @@ static enum status open_batches(struct pipeline *p, int32_t batch, struct error 
 }
 
 /* Few images need neither a whole batch nor several threads: the first ones are read before anything is made ready. */
-static enum status open_all(struct pipeline *p, struct model *model, struct error *err)
+static enum status open_all(struct pipeline *p, const struct model *model, struct error *err)
 {
+    cpu_set_t allowed;
     enum status st = choose_device(p, err);
     if (st != ST_OK)
         return st;
     int32_t batch = devices_are_host(&p->devices) ? BATCH_HOST : BATCH_GPU;
-    p->worker_count = p->options->threads > 0 ? p->options->threads : threads_allowed();
+    p->worker_count = p->options->threads > 0 ? p->options->threads : limits_threads(&allowed);
     p->batch_count = BATCHES_EACH * p->worker_count;
     st = open_batches(p, batch, err);
     if (st == ST_OK)
@@ -254,11 +247,9 @@ static enum status open_all(struct pipeline *p, struct model *model, struct erro
     return st == ST_OK ? open_engines(p, model, batch, err) : st;
 }
 
-/* The model is the caller's until all is closed. */
 static void close_all(struct pipeline *p)
 {
     for (int32_t k = 0; p->engines != NULL && k < p->engine_count; k++) {
-        p->engines[k].predictor.model = (struct model){0};
         predictor_close(&p->engines[k].predictor);
         pthread_mutex_destroy(&p->engines[k].lock);
     }
@@ -279,11 +270,11 @@ static void close_all(struct pipeline *p)
     pthread_mutex_destroy(&p->taking);
 }
 
-enum status pipeline_run(const struct predict_options *options, struct source *source, struct model *model,
-                         struct answer_style *style, FILE *out, struct pipeline_count *count,
-                         struct error *err)
+enum status pipeline_run(const struct predict_options *options, struct source *source,
+                         const struct model *model, const struct answer_style *style,
+                         struct pipeline_count *count, struct error *err)
 {
-    struct pipeline p = {.options = options, .source = source, .style = style, .out = out, .count = count};
+    struct pipeline p = {.options = options, .source = source, .style = style, .count = count};
     const struct thread_team_work job = {.context = &p, .work = work, .failed = failed};
     struct thread_team *team = NULL;
     pthread_mutex_init(&p.taking, NULL);
@@ -291,7 +282,7 @@ enum status pipeline_run(const struct predict_options *options, struct source *s
     pthread_cond_init(&p.changed, NULL);
     enum status st = open_all(&p, model, err);
     if (st == ST_OK) {
-        answers_head(style, out);
+        answers_head(style, stdout);
         st = thread_team_open(p.worker_count, &team, err);
     }
     if (st == ST_OK)
