@@ -71,6 +71,9 @@ void data_free(struct dataset *dataset); /* a zeroed dataset is allowed */
 
 size_t data_image_bytes(const struct dataset *dataset); /* of one image's pixels */
 
+/* Images of each class in the split, or in all of them (SPLIT_COUNT): [classes], malloc'd; NULL when out of memory. */
+int32_t *data_count_classes(const struct dataset *dataset, int split, struct error *err);
+
 /* "cat: 20, dog: 20": the classes and their images in all splits, shortened past ten. */
 enum { DATA_LINE_LENGTH = 640 };
 enum status data_class_line(const struct dataset *dataset, char text[DATA_LINE_LENGTH], struct error *err);

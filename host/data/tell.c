@@ -8,8 +8,7 @@
 
 enum { NAMES_SHOWN = 10, IMBALANCE = 10, FLAT_RANGE = 2 };
 
-/* Images of each class in the split, or in all of them (SPLIT_COUNT). */
-static int32_t *count_classes(const struct dataset *set, int split, struct error *err)
+int32_t *data_count_classes(const struct dataset *set, int split, struct error *err)
 {
     int32_t *counts = calloc((size_t)set->classes + 1, sizeof(*counts));
     if (counts == NULL) {
@@ -53,7 +52,7 @@ static int32_t list_classes(const struct dataset *set, const int32_t *counts, in
 
 enum status data_class_line(const struct dataset *set, char text[DATA_LINE_LENGTH], struct error *err)
 {
-    int32_t *counts = count_classes(set, SPLIT_COUNT, err);
+    int32_t *counts = data_count_classes(set, SPLIT_COUNT, err);
     if (counts == NULL)
         return err->status;
     list_classes(set, counts, 0, INT32_MAX, text, DATA_LINE_LENGTH);
@@ -82,7 +81,7 @@ static struct data_sizes sizes_of(const struct dataset *set, const int32_t *coun
 
 enum status data_class_sizes(const struct dataset *set, struct data_sizes *sizes, struct error *err)
 {
-    int32_t *counts = count_classes(set, SPLIT_COUNT, err);
+    int32_t *counts = data_count_classes(set, SPLIT_COUNT, err);
     if (counts == NULL)
         return err->status;
     *sizes = sizes_of(set, counts);
@@ -95,7 +94,8 @@ enum status data_class_sizes(const struct dataset *set, struct data_sizes *sizes
 static enum status tell_counts(const struct dataset *set, FILE *log, struct error *err)
 {
     char text[DATA_LINE_LENGTH], name[40], other[40];
-    int32_t *counts = count_classes(set, SPLIT_COUNT, err), *tested = count_classes(set, SPLIT_TEST, err);
+    int32_t *counts = data_count_classes(set, SPLIT_COUNT, err),
+            *tested = data_count_classes(set, SPLIT_TEST, err);
     if (counts == NULL || tested == NULL) {
         free(counts);
         free(tested);

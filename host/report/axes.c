@@ -16,6 +16,10 @@ static double tick_step(double low, double high)
 
 void axes_round_range(double *low, double *high)
 {
+    if (*low > *high) {
+        *low = 0;
+        *high = 1;
+    }
     if (!(*high - *low > 1e-9 * fmax(fabs(*low), fabs(*high)))) {
         double middle = *low, half = middle == 0 ? 0.5 : 0.1 * fabs(middle);
         *low = middle - half;

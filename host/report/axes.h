@@ -19,7 +19,7 @@ struct axes {
     int x_tick_count;
 };
 
-/* Ends of a range that holds [low, high], is not empty and has round ends. */
+/* Ends of a range that holds [low, high], is not empty and has round ends; of nothing, low above high, 0 and 1. */
 void axes_round_range(double *low, double *high);
 
 /* Frame, grid, ticks with numbers, labels. */

@@ -135,6 +135,9 @@ void history_free(struct history *history); /* a zeroed history is allowed */
 /* NULL when absent. */
 const struct history_model *history_find(const struct history *history, int64_t id);
 
+/* Of all that the history has by now. */
+struct history_branches history_branches_of(const struct history *history);
+
 /* The network of that model, from the same journal: the caller's to free. ST_RANGE when there is none. */
 enum status history_graph(const struct history *history, int64_t id, struct graph *graph, struct error *err);
 

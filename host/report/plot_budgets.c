@@ -55,10 +55,6 @@ static void choose_ranges(struct axes *axes, const struct runs *runs)
     const double margin = fmax(pow(axes->x_high / axes->x_low, 0.05), 1.2);
     axes->x_low /= margin;
     axes->x_high *= margin;
-    if (!(axes->y_low <= axes->y_high)) {
-        axes->y_low = 0;
-        axes->y_high = 1;
-    }
     axes_round_range(&axes->y_low, &axes->y_high);
 }
 

@@ -162,10 +162,6 @@ static void choose_range(struct axes *axes, const struct history *history,
         if (history->tests[i].baseline.id >= 0)
             reach(axes, history->tests[i].baseline.accuracy);
     }
-    if (axes->y_low > axes->y_high) {
-        axes->y_low = 0;
-        axes->y_high = 1;
-    }
     axes_round_range(&axes->y_low, &axes->y_high);
 }
 

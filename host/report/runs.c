@@ -172,10 +172,9 @@ static enum status add_result(struct runs *runs, int32_t run, int32_t job, const
 
 static int compare_budgets(const struct runs_result *x, const struct runs_result *y)
 {
-    return x->job != y->job         ? x->job - y->job
-           : x->unit != y->unit     ? (int)x->unit - (int)y->unit
-           : x->budget != y->budget ? (x->budget > y->budget) - (x->budget < y->budget)
-                                    : 0;
+    return x->job != y->job     ? x->job - y->job
+           : x->unit != y->unit ? (int)x->unit - (int)y->unit
+                                : (x->budget > y->budget) - (x->budget < y->budget);
 }
 
 static int compare_results(const void *a, const void *b)

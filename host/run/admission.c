@@ -3,7 +3,7 @@
 #include "host/net/cost.h"
 #include "host/run/run_budget.h"
 #include "host/run/store.h"
-#include "host/search/budget.h"
+#include "host/run/testing.h"
 
 #include <stdlib.h>
 
@@ -88,8 +88,7 @@ static enum status prepare_trainer(const struct run *run, const struct candidate
     settings.labels = candidate_leaves_state(candidate) ? run->data.labels : NULL;
     settings.progressive = candidate->progressive;
     /* A later stage's final fit goes on from this one's weights, and could not be validated any more. */
-    settings.use_validation =
-        train.use_validation && candidate->final && run->stage == budget_stages(&run->job->budget) - 1;
+    settings.use_validation = candidate->final && testing_joins(run);
     return trainer_prepare(devices, team.count, &candidate->graph, &settings, trainer, err);
 }
 

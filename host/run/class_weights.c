@@ -8,11 +8,9 @@
 static enum status balance(const struct dataset *data, float *weights, struct error *err)
 {
     const int32_t images = data->sample_count[SPLIT_TRAIN];
-    int32_t *counts = calloc((size_t)data->classes, sizeof(*counts)), occur = 0;
+    int32_t *counts = data_count_classes(data, SPLIT_TRAIN, err), occur = 0;
     if (counts == NULL)
-        return error_memory(err, "classes", (size_t)data->classes * sizeof(*counts));
-    for (int32_t i = 0; i < images; i++)
-        counts[data->labels[data->samples[SPLIT_TRAIN][i]]]++;
+        return err->status;
     for (int32_t k = 0; k < data->classes; k++)
         occur += counts[k] > 0;
     for (int32_t k = 0; k < data->classes; k++)

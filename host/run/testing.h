@@ -24,7 +24,7 @@ struct testing {
 enum status testing_stage(struct run *run, int32_t id, struct testing *testing, struct error *err);
 void testing_close(struct testing *testing);
 
-/* Whether the final fit of the stage at hand is to train on validation images. */
+/* Whether the final fit of the stage at hand is to train on validation images: that of the last alone. */
 bool testing_joins(const struct run *run);
 
 /* How many evaluations of an image testing_run takes, and with `of_stage` testing_stage. */

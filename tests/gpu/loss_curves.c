@@ -8,7 +8,7 @@
 #include "cuda/device/cuda_internal.h"
 #include "host/base/file.h"
 #include "host/net/start.h"
-#include "host/report/canvas.h"
+#include "host/report/axes.h"
 #include "host/train/trainer.h"
 #include "tests/gpu/emu/emu.h"
 
@@ -180,6 +180,7 @@ static enum status draw(const struct curve *curves, int count, const char *path,
                         .x_label = "step",
                         .y_label = "training loss of the batch"};
     struct legend_entry legend[4];
+    struct picture picture = {.path = path};
     struct canvas canvas = {0};
     for (int c = 0; c < count; c++) {
         legend[c] = (struct legend_entry){colours[c], widths[c] + 1.0, MARK_NONE, curves[c].name};
@@ -189,7 +190,7 @@ static enum status draw(const struct curve *curves, int count, const char *path,
         }
     }
     axes_round_range(&axes.y_low, &axes.y_high);
-    enum status st = canvas_open(&canvas, 900, 490, err);
+    enum status st = canvas_open(&canvas, &picture, 900, 490, err);
     if (st != ST_OK)
         return st;
     axes_draw(&canvas, &axes);
@@ -203,7 +204,7 @@ static enum status draw(const struct curve *curves, int count, const char *path,
         cairo_stroke(canvas.cairo);
     }
     axes_end(&canvas);
-    st = canvas_save(&canvas, path, err);
+    st = canvas_save(&canvas, err);
     canvas_close(&canvas);
     return st;
 }

@@ -187,34 +187,6 @@ static cJSON *three_layers, *four_layers, *no_layers; /* graphs, of which a repo
             .libraries = {"1", "1", "1", NULL}                                                               \
         }                                                                                                    \
     }
-#define TESTED(stage_, id_, accuracy_, loss_, counts, budget, elapsed, tried)                                \
-    {                                                                                                        \
-        .kind = EVENT_TEST, .test = {                                                                        \
-            .stage = stage_,                                                                                 \
-            .id = id_,                                                                                       \
-            .accuracy = accuracy_,                                                                           \
-            .loss = loss_,                                                                                   \
-            .confusion = {counts, 4},                                                                        \
-            .budget_seconds = budget,                                                                        \
-            .elapsed_seconds = elapsed,                                                                      \
-            .models = tried,                                                                                 \
-            .views = -1,                                                                                     \
-            .plain_accuracy = NAN,                                                                           \
-            .plain_loss = NAN,                                                                               \
-            .temperature = NAN,                                                                              \
-            .plain_temperature = NAN,                                                                        \
-            .calibrated_by = -1,                                                                             \
-            .calibrated_loss = NAN,                                                                          \
-            .calibration_error = NAN,                                                                        \
-            .calibrated_error = NAN,                                                                         \
-            .top5 = NAN,                                                                                     \
-            .max_parameters = -1,                                                                            \
-            .max_flops = NAN,                                                                                \
-            .max_latency_ms = NAN,                                                                           \
-            .predicted_latency_ms = NAN,                                                                     \
-            .latency_ms = NAN                                                                                \
-        }                                                                                                    \
-    }
 #define STAGE(number, seconds, models)                                                                       \
     {                                                                                                        \
         .kind = EVENT_STAGE, .stage = { number, {seconds, NAN, models} }                                     \
@@ -254,6 +226,21 @@ static struct event candidate_of(double seconds, int32_t id, int64_t parameters,
     return event;
 }
 
+static struct event tested(int32_t stage, int32_t id, double accuracy, double loss, const int64_t counts[16],
+                           double budget, double elapsed, int32_t models)
+{
+    struct event event = journal_events_blank(EVENT_TEST);
+    event.test.stage = stage;
+    event.test.id = id;
+    event.test.accuracy = accuracy;
+    event.test.loss = loss;
+    event.test.confusion = (struct event_matrix){counts, 4};
+    event.test.budget_seconds = budget;
+    event.test.elapsed_seconds = elapsed;
+    event.test.models = models;
+    return event;
+}
+
 /* The events of a run of four classes, two stages, three models and two final fits. */
 enum { RUN_EVENTS = 15, FIRST_TEST = 12 };
 static void fill_run_events(struct event events[RUN_EVENTS])
@@ -273,9 +260,9 @@ static void fill_run_events(struct event events[RUN_EVENTS])
         {.kind = EVENT_PLAN, .plan = {.id = 2, .batch = 16, .wanted = 32}},
         EPOCH_OF(0, 2, 0, 0.5, 0.9, 0.6, 0.8),
         MODEL(0, 2, 0.8),
-        TESTED(0, 2, 0.5, 0.7, first, 60, 58.25, 2),
+        tested(0, 2, 0.5, 0.7, first, 60, 58.25, 2),
         STAGE(1, NAN, 12),
-        TESTED(1, 0, 1, 0.1, second, NAN, 99, 3),
+        tested(1, 0, 1, 0.1, second, NAN, 99, 3),
     };
     memcpy(events, made_here, sizeof(made_here));
     for (int i = 0; i < RUN_EVENTS; i++)

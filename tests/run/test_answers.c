@@ -43,25 +43,6 @@ static bool same_files(const struct tiny_job *tiny, const char *first, const cha
     return same;
 }
 
-/* The last test event; lines keep it. */
-static const cJSON *last_test(const struct tiny_job *tiny, struct journal_lines *lines)
-{
-    const cJSON *test = NULL;
-    tiny_job_journal(tiny, lines);
-    for (size_t i = 0; i < lines->count; i++)
-        if (strcmp(lines->lines[i].event, "test") == 0)
-            test = lines->lines[i].json;
-    assert_non_null(test);
-    return test;
-}
-
-static double number_at(const cJSON *json, const char *key)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, key);
-    assert_true(cJSON_IsNumber(item));
-    return item->valuedouble;
-}
-
 static const char *text_at(const cJSON *json, const char *key)
 {
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, key));
@@ -82,7 +63,8 @@ static void check_predictions(const struct tiny_job *tiny, bool joined)
 {
     struct journal_lines lines;
     struct predictions found;
-    const cJSON *test = last_test(tiny, &lines);
+    tiny_job_journal(tiny, &lines);
+    const cJSON *test = tiny_job_last(&lines, "test");
     int32_t right = 0, unseen = 0;
     double loss = 0.0;
     read_predictions(tiny, -1, &found);
@@ -102,9 +84,9 @@ static void check_predictions(const struct tiny_job *tiny, bool joined)
                                     : atoi(row->image) == TINY_JOB_IMAGES + i);
     }
     assert_int_equal(unseen, KEPT_OUT);
-    assert_int_equal(number_at(test, "calibrated_by"), KEPT_OUT);
-    assert_true(number_at(test, "accuracy") == (double)right / TINY_JOB_TEST);
-    assert_true(fabs(number_at(test, "calibrated_loss") - loss) < 1e-6);
+    assert_int_equal(tiny_job_number(test, "calibrated_by"), KEPT_OUT);
+    assert_true(tiny_job_number(test, "accuracy") == (double)right / TINY_JOB_TEST);
+    assert_true(fabs(tiny_job_number(test, "calibrated_loss") - loss) < 1e-6);
     predictions_free(&found);
     journal_lines_free(&lines);
 }
@@ -114,12 +96,13 @@ static void check_published(const struct tiny_job *tiny)
     struct journal_lines lines;
     struct model model;
     struct error err;
-    const cJSON *test = last_test(tiny, &lines);
+    tiny_job_journal(tiny, &lines);
+    const cJSON *test = tiny_job_last(&lines, "test");
     char *path = file_join(tiny->run, MODEL_FILE_NAME);
     assert_ok(model_load(path, &model, &err), &err);
     assert_string_equal(model.hash, text_at(test, "published"));
-    assert_true((double)model.about.temperature == number_at(test, "temperature"));
-    assert_true((double)model.about.plain_temperature == number_at(test, "plain_temperature"));
+    assert_true((double)model.about.temperature == tiny_job_number(test, "temperature"));
+    assert_true((double)model.about.plain_temperature == tiny_job_number(test, "plain_temperature"));
     assert_true(model.about.temperature != 1.0f);
     model_free(&model);
     journal_lines_free(&lines);
@@ -130,10 +113,11 @@ static void check_published(const struct tiny_job *tiny)
 static bool has_joined(const struct tiny_job *tiny)
 {
     struct journal_lines lines;
-    const double id = number_at(last_test(tiny, &lines), "id");
+    tiny_job_journal(tiny, &lines);
+    const double id = tiny_job_number(tiny_job_last(&lines, "test"), "id");
     bool joined = false;
     for (size_t i = 0; i < lines.count; i++)
-        if (strcmp(lines.lines[i].event, "model") == 0 && number_at(lines.lines[i].json, "id") == id)
+        if (strcmp(lines.lines[i].event, "model") == 0 && tiny_job_number(lines.lines[i].json, "id") == id)
             joined = cJSON_HasObjectItem(lines.lines[i].json, "validated");
     journal_lines_free(&lines);
     return joined;
@@ -227,7 +211,8 @@ static void keeps_each_stage(void **state)
         tiny_job_journal(&tiny, &lines);
         read_predictions(&tiny, 0, &first);
         for (size_t i = 0; i < lines.count; i++)
-            if (strcmp(lines.lines[i].event, "test") == 0 && number_at(lines.lines[i].json, "stage") == 0.0)
+            if (strcmp(lines.lines[i].event, "test") == 0 &&
+                tiny_job_number(lines.lines[i].json, "stage") == 0.0)
                 assert_string_equal(text_at(lines.lines[i].json, "predictions"), first.hash);
         assert_true(same_files(&tiny, "predictions.csv", "predictions-1.csv"));
         check_published(&tiny);

@@ -7,7 +7,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
 
@@ -82,9 +81,7 @@ static void test_run(void **state)
         tiny_job_open(&tiny, jobs[k]);
         tiny_job_run(&tiny);
         tiny_job_journal(&tiny, &lines);
-        for (size_t i = 0; i < lines.count; i++)
-            if (strcmp(lines.lines[i].event, "model") == 0)
-                losses[k] = cJSON_GetNumberValue(cJSON_GetObjectItem(lines.lines[i].json, "validation_loss"));
+        losses[k] = tiny_job_number(tiny_job_last(&lines, "model"), "validation_loss");
         journal_lines_free(&lines);
         tiny_job_close(&tiny);
     }

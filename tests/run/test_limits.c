@@ -14,23 +14,6 @@
 
 #include <cmocka.h>
 
-static const cJSON *last(const struct journal_lines *lines, const char *event)
-{
-    const cJSON *found = NULL;
-    for (size_t i = 0; i < lines->count; i++)
-        if (strcmp(lines->lines[i].event, event) == 0)
-            found = lines->lines[i].json;
-    assert_non_null(found);
-    return found;
-}
-
-static double number(const cJSON *json, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItem(json, name);
-    assert_true(cJSON_IsNumber(item));
-    return item->valuedouble;
-}
-
 static void test_measured(void **state)
 {
     static const char *const clocked[] = {"budget.models=[]", "budget.seconds=6", "search.max_latency_ms=500",
@@ -44,15 +27,15 @@ static void test_measured(void **state)
     tiny_job_run(&tiny);
     assert_int_equal(tiny_job_events(&tiny, "latency"), 1);
     tiny_job_journal(&tiny, &lines);
-    const cJSON *event = last(&lines, "latency"), *test = last(&lines, "test");
-    assert_true(number(test, "latency_ms") > 0.0);
-    assert_true(number(test, "max_latency_ms") == 500.0);
+    const cJSON *event = tiny_job_last(&lines, "latency"), *test = tiny_job_last(&lines, "test");
+    assert_true(tiny_job_number(test, "latency_ms") > 0.0);
+    assert_true(tiny_job_number(test, "max_latency_ms") == 500.0);
 
     tiny_job_open_run(&tiny, &run);
     assert_true(run.limits.max_latency == 0.5);
     assert_int_equal(run.limits.latency.batch, 1);
-    assert_true(run.limits.latency.seconds[COST_CONV_3X3] == number(event, "conv_3x3"));
-    assert_true(run.limits.latency.seconds[COST_LAYERS] == number(event, "layers"));
+    assert_true(run.limits.latency.seconds[COST_CONV_3X3] == tiny_job_number(event, "conv_3x3"));
+    assert_true(run.limits.latency.seconds[COST_LAYERS] == tiny_job_number(event, "layers"));
     assert_int_equal(limits_open(&run, &err), ST_OK);
     assert_int_equal(tiny_job_events(&tiny, "latency"), 1);
     run_close(&run);
@@ -72,7 +55,7 @@ static void test_repeats(void **state)
         tiny_job_run(&tiny);
         assert_int_equal(tiny_job_events(&tiny, "latency"), 0);
         tiny_job_journal(&tiny, &lines);
-        assert_true(number(last(&lines, "test"), "latency_ms") > 0.0);
+        assert_true(tiny_job_number(tiny_job_last(&lines, "test"), "latency_ms") > 0.0);
         journal_lines_free(&lines);
         histories[k] = tiny_job_history(&tiny);
         tiny_job_close(&tiny);

@@ -104,6 +104,23 @@ void tiny_job_journal(const struct tiny_job *tiny, struct journal_lines *lines)
     free(path);
 }
 
+const cJSON *tiny_job_last(const struct journal_lines *lines, const char *event)
+{
+    const cJSON *found = NULL;
+    for (size_t i = 0; i < lines->count; i++)
+        if (strcmp(lines->lines[i].event, event) == 0)
+            found = lines->lines[i].json;
+    assert_non_null(found);
+    return found;
+}
+
+double tiny_job_number(const cJSON *json, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
+    assert_true(cJSON_IsNumber(item));
+    return item->valuedouble;
+}
+
 int tiny_job_events(const struct tiny_job *tiny, const char *event)
 {
     struct journal_lines lines;

@@ -37,6 +37,9 @@ void tiny_job_open_run(struct tiny_job *tiny, struct run *run);
 
 /* The run's journal; journal_lines_free is the caller's. */
 void tiny_job_journal(const struct tiny_job *tiny, struct journal_lines *lines);
+/* The last event of that name, of which there is one; and a number that it has. */
+const cJSON *tiny_job_last(const struct journal_lines *lines, const char *event);
+double tiny_job_number(const cJSON *json, const char *name);
 /* How many of its lines tell that event. */
 int tiny_job_events(const struct tiny_job *tiny, const char *event);
 /* All of it without what the clock decides, a line an event; malloc'd. */
