@@ -17,7 +17,6 @@ struct walk_level {
 };
 
 struct image_walk {
-    struct data_way way;
     struct data_list list; /* for what the reading of folders counts */
     struct walk_level *level;
     char *path; /* that was given out last */
@@ -53,12 +52,15 @@ static void leave(struct image_walk *walk)
     free(level);
 }
 
+/* Nobody is asked, and nobody is told. */
+static const struct data_way WAY = {0};
+
 enum status image_walk_open(const char *folder, struct image_walk **walk, struct error *err)
 {
     struct image_walk *made = calloc(1, sizeof(*made));
     if (made == NULL)
         return error_memory(err, folder, sizeof(*made));
-    made->list = (struct data_list){.source = folder, .skip = true, .unlabelled = true, .way = &made->way};
+    made->list = (struct data_list){.source = folder, .skip = true, .unlabelled = true, .way = &WAY};
     enum status st = enter(made, strdup(folder), err);
     if (st == ST_OK)
         *walk = made;

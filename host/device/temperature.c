@@ -10,17 +10,24 @@ static double log_of(float probability)
     return log(fmax((double)probability, (double)FLT_MIN));
 }
 
+/* Of an image's answer that is given the most. */
+static double largest_log(const float *answer, int32_t classes)
+{
+    float most = answer[0];
+    for (int32_t k = 1; k < classes; k++)
+        most = fmaxf(most, answer[k]);
+    return log_of(most);
+}
+
 void temperature_apply(float *probabilities, int32_t rows, int32_t classes, float temperature)
 {
     const double inverse = 1.0 / (double)temperature;
     if (temperature == 1.0f)
         return;
     for (int32_t row = 0; row < rows; row++) {
-        float *values = probabilities + (size_t)row * (size_t)classes, most = values[0];
+        float *values = probabilities + (size_t)row * (size_t)classes;
+        const double top = largest_log(values, classes);
         double total = 0.0;
-        for (int32_t k = 1; k < classes; k++)
-            most = fmaxf(most, values[k]);
-        const double top = log_of(most);
         for (int32_t k = 0; k < classes; k++)
             total += exp((log_of(values[k]) - top) * inverse);
         for (int32_t k = 0; k < classes; k++)
@@ -32,9 +39,8 @@ void temperature_apply(float *probabilities, int32_t rows, int32_t classes, floa
  * probabilities, by p^(1/T) normalised, the mean of z less that of the label; and the variance of z. */
 static void add_image(const float *answer, int32_t classes, int32_t label, double inverse, double slopes[2])
 {
-    double top = -INFINITY, total = 0.0, first = 0.0, second = 0.0;
-    for (int32_t k = 0; k < classes; k++)
-        top = fmax(top, log_of(answer[k]));
+    const double top = largest_log(answer, classes);
+    double total = 0.0, first = 0.0, second = 0.0;
     for (int32_t k = 0; k < classes; k++) {
         const double z = log_of(answer[k]) - top, weight = exp(z * inverse);
         total += weight;

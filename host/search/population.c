@@ -28,13 +28,11 @@ struct member *population_find(const struct search *search, const struct populat
 /* Which training it is: a longer one by its weights, any other one by how many came before. */
 static void note(struct member *member, const struct search_model *model)
 {
-    int32_t at = 0;
-    if (model->recipe.fresh > POPULATION_WEIGHTS)
-        at = POPULATION_LONGER + model->recipe.fresh - POPULATION_WEIGHTS - 1;
-    else
-        while (at < POPULATION_LONGER && member->trainings[at] != NULL)
-            at++;
-    if (at < POPULATION_TRAININGS && (at != POPULATION_LONGER || model->recipe.fresh > POPULATION_WEIGHTS))
+    const int32_t longer = model->recipe.fresh - POPULATION_WEIGHTS - 1; /* -1: it is on a rung */
+    int32_t at = longer < 0 ? 0 : POPULATION_LONGER + longer;
+    while (longer < 0 && at < POPULATION_LONGER && member->trainings[at] != NULL)
+        at++;
+    if (at < (longer < 0 ? POPULATION_LONGER : POPULATION_TRAININGS))
         member->trainings[at] = model;
 }
 

@@ -211,9 +211,8 @@ static enum status read_slot(struct trainer *trainer, size_t slot, FILE *file, u
 static enum status check_header(const struct trainer *trainer, const struct checkpoint_header *header,
                                 const char *path, struct error *err)
 {
-    const struct trainer_device *device = &trainer->members[0].device;
     const struct trainer_state *state = &header->state;
-    const int32_t samples = device->train_count + (state->joined > 0 ? trainer_joining(device) : 0);
+    const int32_t samples = trainer_epoch_samples(trainer, state);
     if (header->members < 1 || header->members > MOST_MEMBERS)
         return error_set(err, ST_FORMAT, "%s: found %llu devices, expected 1 to %d", path,
                          (unsigned long long)header->members, MOST_MEMBERS);

@@ -77,15 +77,11 @@ bool trainer_keeps_out(int32_t count, int32_t position)
     return out * (position + 1) / count > out * position / count;
 }
 
-int32_t trainer_joining(const struct trainer_device *device)
+int32_t trainer_epoch_samples(const struct trainer *trainer, const struct trainer_state *state)
 {
-    return device->validation_count - trainer_kept_out_count(device->validation_count);
-}
-
-int32_t trainer_epoch_samples(const struct trainer *trainer)
-{
-    const struct trainer_device *device = &trainer->members[0].device;
-    return device->train_count + (trainer->state.joined > 0 ? trainer_joining(device) : 0);
+    const struct trainer_device *device = &trainer->members[0].device; /* all have the same lists */
+    const int32_t joining = device->validation_count - trainer_kept_out_count(device->validation_count);
+    return device->train_count + (state->joined > 0 ? joining : 0);
 }
 
 enum status member_bind_training(const struct trainer *trainer, const struct member *member,
@@ -95,7 +91,7 @@ enum status member_bind_training(const struct trainer *trainer, const struct mem
         .weights = member->weights,
         .dataset = member->device.dataset,
         .samples = trainer->state.joined > 0 ? trainer->joined : member->device.train,
-        .sample_count = trainer_epoch_samples(trainer),
+        .sample_count = trainer_epoch_samples(trainer, &trainer->state),
         .shuffled = 1,
         .augment = trainer->settings.augment,
         .optimizer = trainer->settings.optimizer,

@@ -399,8 +399,8 @@ enum status trainer_run(struct trainer *trainer, struct trainer_limit limit,
             st = end_hold(trainer, events, err);
         if (st != ST_OK)
             break;
-        if (finished ||
-            state->position + (uint32_t)trainer->settings.batch > (uint32_t)trainer_epoch_samples(trainer)) {
+        if (finished || state->position + (uint32_t)trainer->settings.batch >
+                            (uint32_t)trainer_epoch_samples(trainer, state)) {
             const bool joins = trainer->settings.use_validation && state->joined == 0 && !finished &&
                                progress >= JOIN_PROGRESS;
             /* A training that stands, with its time up, at the end of an epoch that was not validated (in this process)

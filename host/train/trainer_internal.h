@@ -92,10 +92,8 @@ enum status members_download(struct trainer *trainer, int32_t number, enum weigh
  * looks. */
 enum status members_average(struct trainer *trainer, enum weight_slot slot, struct error *err);
 
-/* How many of the validation samples are trained on in the end. */
-int32_t trainer_joining(const struct trainer_device *device);
-/* Samples of an epoch. */
-int32_t trainer_epoch_samples(const struct trainer *trainer);
+/* Samples of an epoch in that state, its own or a checkpoint's. */
+int32_t trainer_epoch_samples(const struct trainer *trainer, const struct trainer_state *state);
 /* All members train on the validation images too, from now on: state.joined tells since when. For an epoch's end. */
 enum status members_join(struct trainer *trainer, struct error *err);
 

@@ -44,30 +44,51 @@ static void alter(struct random_sequence *random, const uint8_t *from, int32_t l
         to[i] = (uint8_t)(0.8f * (float)from[i] + 20.0f + 5.0f * random_next_unit(random));
 }
 
-/* What loading the folder says. */
-static char *said(const char *folder)
+static uint8_t trained[TRAINED][RECORD], tested[TESTED][RECORD];
+
+static void write_both(const char *folder)
 {
-    struct dataset set;
+    data_files_write(folder, "data_batch_1.bin", trained, sizeof(trained), false);
+    data_files_write(folder, "test_batch.bin", tested, sizeof(tested), false);
+}
+
+/* Images that all differ, in a folder; its job keeps none for validation. */
+static struct job_dataset draw_all(struct random_sequence *random, const char *folder)
+{
+    for (int32_t i = 0; i < TRAINED; i++)
+        draw(random, i % 10, trained[i]);
+    for (int32_t i = 0; i < TESTED; i++)
+        draw(random, i % 10, tested[i]);
+    write_both(folder);
     struct job_dataset job = data_files_job(folder);
     job.validation = 0.0;
-    char *text = data_files_told(&job, &set);
+    return job;
+}
+
+/* Two test images are training images, one of them with another label. */
+static void repeat_two(void)
+{
+    memcpy(tested[5], trained[105], RECORD);
+    memcpy(tested[6], trained[106], RECORD);
+    tested[6][0] = 1;
+}
+
+/* What loading it says. */
+static char *said(const struct job_dataset *job)
+{
+    struct dataset set;
+    char *text = data_files_told(job, &set);
     data_free(&set);
     return text;
 }
 
 static void test_twins(void **state)
 {
-    static uint8_t trained[TRAINED][RECORD], tested[TESTED][RECORD];
     struct random_sequence random = {.seed = 1, .stream = RANDOM_SPLIT};
     (void)state;
     char *folder = data_files_folder();
-    for (int32_t i = 0; i < TRAINED; i++)
-        draw(&random, i % 10, trained[i]);
-    for (int32_t i = 0; i < TESTED; i++)
-        draw(&random, i % 10, tested[i]);
-    data_files_write(folder, "data_batch_1.bin", trained, sizeof(trained), false);
-    data_files_write(folder, "test_batch.bin", tested, sizeof(tested), false);
-    char *text = said(folder);
+    const struct job_dataset job = draw_all(&random, folder);
+    char *text = said(&job);
     assert_null(strstr(text, "images are")); /* neither the same nor nearly */
     assert_null(strstr(text, "label"));
     free(text);
@@ -75,17 +96,14 @@ static void test_twins(void **state)
     /* Five in other light, two as they are; of a label of its own one each. */
     for (int32_t i = 0; i < 5; i++)
         alter(&random, trained[20 * i + i], i == 4 ? 9 : i, tested[i]);
-    memcpy(tested[5], trained[105], RECORD);
-    memcpy(tested[6], trained[106], RECORD);
-    tested[6][0] = 1;
+    repeat_two();
     /* A mirrored one is another image here. */
     for (int32_t i = 1; i < RECORD; i++)
         tested[7][i] = trained[107][1 + (i - 1) / SIDE * SIDE + SIDE - 1 - (i - 1) % SIDE];
     /* Within a split and a class they are nobody's business. */
     alter(&random, trained[200], 0, trained[210]);
-    data_files_write(folder, "data_batch_1.bin", trained, sizeof(trained), false);
-    data_files_write(folder, "test_batch.bin", tested, sizeof(tested), false);
-    text = said(folder);
+    write_both(folder);
+    text = said(&job);
     assert_non_null(strstr(text, "warning: 2 of 40 test images are training images, too, pixel by pixel"));
     assert_non_null(strstr(
         text, "warning: 2 images occur under more than one label, pixel by pixel, for example image 106 "
@@ -102,41 +120,26 @@ static void test_twins(void **state)
 /* Whether warnings are told, or stop it, or are not looked for. */
 static void test_audit(void **state)
 {
-    static uint8_t trained[TRAINED][RECORD], tested[TESTED][RECORD];
     struct random_sequence random = {.seed = 2, .stream = RANDOM_SPLIT};
-    struct dataset set;
     (void)state;
     char *folder = data_files_folder();
-    for (int32_t i = 0; i < TRAINED; i++)
-        draw(&random, i % 10, trained[i]);
-    for (int32_t i = 0; i < TESTED; i++)
-        draw(&random, i % 10, tested[i]);
-    data_files_write(folder, "data_batch_1.bin", trained, sizeof(trained), false);
-    data_files_write(folder, "test_batch.bin", tested, sizeof(tested), false);
-    struct job_dataset job = data_files_job(folder);
-    job.validation = 0.0;
+    struct job_dataset job = draw_all(&random, folder);
     job.audit = JOB_AUDIT_STOP;
-    char *text = data_files_told(&job, &set); /* nothing speaks against them */
-    data_free(&set);
-    free(text);
+    free(said(&job)); /* nothing speaks against them */
 
-    memcpy(tested[5], trained[105], RECORD);
-    memcpy(tested[6], trained[106], RECORD);
-    tested[6][0] = 1;
-    data_files_write(folder, "test_batch.bin", tested, sizeof(tested), false);
+    repeat_two();
+    write_both(folder);
     data_files_refuse(
         &job, ST_FORMAT,
         ": found 2 warnings, the first: 2 of 40 test images are training images, too, pixel by pixel",
         "; expected none, or dataset.audit = \"warn\"");
     job.audit = JOB_AUDIT_OFF;
-    text = data_files_told(&job, &set);
+    char *text = said(&job);
     assert_null(strstr(text, "warning"));
-    data_free(&set);
     free(text);
     job.audit = JOB_AUDIT_WARN;
-    text = data_files_told(&job, &set);
+    text = said(&job);
     assert_non_null(strstr(text, "warning: 2 of 40 test images are training images"));
-    data_free(&set);
     free(text);
     data_files_remove(folder);
 }

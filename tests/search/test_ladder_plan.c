@@ -20,11 +20,17 @@ static const struct search_setup SETUP = {.job = &job,
                                           .classes = CLASSES,
                                           .hyperparameters = {.usual = {.learning_rate = 0.2}}};
 
-static double cost_by_rates(const char *start, int32_t width, const struct cost_rates *rates)
+static struct graph graph_of(const char *start, int32_t width)
 {
     struct graph graph;
     struct error err;
     assert_int_equal(start_make(&graph, start, width, SETUP.image, CLASSES, &err), ST_OK);
+    return graph;
+}
+
+static double cost_by_rates(const char *start, int32_t width, const struct cost_rates *rates)
+{
+    struct graph graph = graph_of(start, width);
     const double cost = cost_seconds(&graph, rates);
     graph_free(&graph);
     return cost;
@@ -38,9 +44,7 @@ static double cost_of(const char *start, int32_t width)
 /* Operations of an image's training. */
 static double work_of(const char *start, int32_t width)
 {
-    struct graph graph;
-    struct error err;
-    assert_int_equal(start_make(&graph, start, width, SETUP.image, CLASSES, &err), ST_OK);
+    struct graph graph = graph_of(start, width);
     const double work = cost_of_graph(&graph).train_flops;
     graph_free(&graph);
     return work;
@@ -327,11 +331,8 @@ static void test_limits(void **state)
     plan = plan_of(&request);
     int32_t networks[2] = {0}; /* the widest of each, though they get more epochs than they need */
     for (int32_t n = 0; n < plan.count; n++) {
-        struct graph graph;
+        struct graph graph = graph_of(job.starts.items[plan.networks[n].start], plan.networks[n].width);
         networks[plan.networks[n].start]++;
-        assert_int_equal(start_make(&graph, job.starts.items[plan.networks[n].start], plan.networks[n].width,
-                                    SETUP.image, CLASSES, &err),
-                         ST_OK);
         assert_true(cost_of_graph(&graph).parameters <= 300000);
         graph_free(&graph);
     }
