@@ -12,6 +12,16 @@ struct wishes {
     bool errors;
 };
 
+static enum status read_format(const struct command_line *line, enum plot_format *format, struct error *err)
+{
+    static const char *const words[] = {
+        [PLOT_PNG] = "png", [PLOT_SVG] = "svg", [PLOT_PDF] = "pdf", [PLOT_CSV] = "csv"};
+    int which = *format;
+    enum status st = arguments_read_word(line, "format", words, sizeof(words) / sizeof(*words), &which, err);
+    *format = (enum plot_format)which;
+    return st;
+}
+
 static enum status take_option(void *context, const struct command_line *line, struct error *err)
 {
     struct wishes *wishes = context;
@@ -21,7 +31,7 @@ static enum status take_option(void *context, const struct command_line *line, s
         return ST_OK;
     }
     if (line->option == PLOT_OPTION_FORMAT)
-        return pictures_read_format(line->value, &request->format, err);
+        return read_format(line, &request->format, err);
     if (line->value[0] == '\0')
         return error_set(err, ST_RANGE, "--out: found nothing, expected a folder");
     request->folder = line->value;

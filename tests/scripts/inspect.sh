@@ -9,12 +9,11 @@ cp -R "$run" "$work/before"
 models=$(grep -c '"event":"candidate"' "$run/journal.jsonl")
 final=$((models - 1))
 
-# refused TEXT COMMAND...: exit status 2 and one line on stderr with that text, nothing on stdout.
-refused() {
+# refused_by TEXT COMMAND...: refused, and the line has that text.
+refused_by() {
     text=$1
     shift
-    "$@" >"$work/out" 2>"$work/err"
-    [ $? -eq 2 ] && [ "$(lines_of "$work/err")" -eq 1 ] && [ ! -s "$work/out" ] && grep -q "$text" "$work/err"
+    refused "$@" && grep -q "$text" "$work/err"
 }
 # hash_of ID RUN: what the journal has.
 hash_of() { sed -n 's/.*"event":"model","id":'"$1"',.*"hash":"\([^"]*\)".*/\1/p' "$2/journal.jsonl"; }
@@ -63,19 +62,19 @@ cp -R "$run" "$work/other"
 sed -i '/"event":"model","id":1,/s/"hash":"xxh3:[0-9a-f]*"/"hash":"xxh3:0123456789abcdef"/' "$work/other/journal.jsonl"
 "$helpers/journal/test_events" --seal "$work/other/journal.jsonl" >/dev/null || fail "test_events --seal: status $?"
 check "another hash: $(cat "$work/err")" \
-    refused "derived again it has the hash $(hash_of 1 "$run"), expected xxh3:0123456789abcdef" "$bin/nasinspect" --replay=1 "$work/other"
+    refused_by "derived again it has the hash $(hash_of 1 "$run"), expected xxh3:0123456789abcdef" "$bin/nasinspect" --replay=1 "$work/other"
 check "a file that is not the journal's: $(cat "$work/err")" \
-    refused "its hash is $(hash_of 1 "$run"), expected xxh3:0123456789abcdef as the journal says" "$bin/nasinspect" "$work/other" 1
+    refused_by "its hash is $(hash_of 1 "$run"), expected xxh3:0123456789abcdef as the journal says" "$bin/nasinspect" "$work/other" 1
 
 # ---- what it can't ----
 "$bin/nasrun" "$work/job.cfg" budget.seconds=1 search.strategy=none output.dir="$work/clocked" output.plots=false >"$work/log" 2>&1 ||
     fail "nasrun: $(tail -n 1 "$work/log")"
-check "a run by the clock: $(cat "$work/err")" refused "a clock decided how long" "$bin/nasinspect" --replay=0 "$work/clocked"
-check "a model that is not there: $(cat "$work/err")" refused "model 99 is not in the journal" "$bin/nasinspect" "$run" 99
-check "another one: $(cat "$work/err")" refused "model 99 is not in the journal" "$bin/nasinspect" --replay=99 "$run"
-check "no id: $(cat "$work/err")" refused 'found "x", expected the id' "$bin/nasinspect" "$run" x
-check "a format: $(cat "$work/err")" refused 'expected text, json or csv' "$bin/nasinspect" --format=xml "$run"
-check "both: $(cat "$work/err")" refused "beside --replay" "$bin/nasinspect" --replay=1 "$run" 1
+check "a run by the clock: $(cat "$work/err")" refused_by "a clock decided how long" "$bin/nasinspect" --replay=0 "$work/clocked"
+check "a model that is not there: $(cat "$work/err")" refused_by "model 99 is not in the journal" "$bin/nasinspect" "$run" 99
+check "another one: $(cat "$work/err")" refused_by "model 99 is not in the journal" "$bin/nasinspect" --replay=99 "$run"
+check "no id: $(cat "$work/err")" refused_by 'found "x", expected the id' "$bin/nasinspect" "$run" x
+check "a format: $(cat "$work/err")" refused_by 'expected text, json or csv' "$bin/nasinspect" --format=xml "$run"
+check "both: $(cat "$work/err")" refused_by "beside --replay" "$bin/nasinspect" --replay=1 "$run" 1
 mv "$work/data" "$work/moved"
-check "data that are gone: $(cat "$work/err")" refused "the engine has ended before the model was trained: .*/data" "$bin/nasinspect" --replay=1 "$run"
+check "data that are gone: $(cat "$work/err")" refused_by "the engine has ended before the model was trained: .*/data" "$bin/nasinspect" --replay=1 "$run"
 finish

@@ -42,11 +42,6 @@ check "nasreport makes another table" cmp "$work/table" "$study/report.txt"
 check "nasplot makes another picture" cmp "$work/plots/budgets.png" "$study/budgets.png"
 check "two runs are not compared: $(cat "$work/table")" grep -q 'p = ' "$work/table"
 
-# refused COMMAND...: exit status 2 and one line on stderr.
-refused() {
-    "$@" >"$work/out" 2>"$work/err"
-    [ $? -eq 2 ] && [ "$(lines_of "$work/err")" -eq 1 ]
-}
 for options in "" --budgets= --budgets=4,4 --budgets=4,x --budgets=-1 "--budgets=4 --seeds=2-1" "--budgets=4 --seeds=1,,2" \
     "--budgets=4 --seeds=" "--budgets=4 --out="; do
     # shellcheck disable=SC2086  # several options

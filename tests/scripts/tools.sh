@@ -6,12 +6,6 @@ make_job "$work/job.cfg" "$work/data"
 run=$work/run
 "$bin/nasrun" "$work/job.cfg" budget.steps=400 seed=2 output.dir="$run" >"$work/log" 2>&1 || fail "nasrun: $(tail -n 1 "$work/log")"
 
-# refused COMMAND...: exit status 2 and one line on stderr, nothing on stdout.
-refused() {
-    "$@" >"$work/out" 2>"$work/err"
-    [ $? -eq 2 ] && [ "$(lines_of "$work/err")" -eq 1 ] && [ ! -s "$work/out" ]
-}
-
 cp -R "$run" "$work/bare"
 rm -r "$work/bare/plots" "$work/bare/report.txt" "$work/bare/report.json"
 "$bin/nasreport" "$work/bare" >"$work/printed" || fail "nasreport: status $?"

@@ -86,6 +86,12 @@ same_run() {
 
 lines_of() { wc -l <"$1" | tr -d ' '; }
 
+# refused COMMAND...: exit status 2 and one line on stderr, which is in $work/err, nothing on stdout.
+refused() {
+    "$@" >"$work/out" 2>"$work/err"
+    [ $? -eq 2 ] && [ "$(lines_of "$work/err")" -eq 1 ] && [ ! -s "$work/out" ]
+}
+
 # now: seconds since 1970 with a fraction
 now() { date +%s.%N; }
 # less A B: A < B, for numbers with a fraction

@@ -15,4 +15,8 @@ typedef enum status arguments_option(void *context, const struct command_line *l
 bool arguments_read(const struct command *command, int count, char **arguments, arguments_option *take,
                     void *context, struct command_line *line, int *status);
 
+/* Which of words[count] the line's value is, for an option of that name: ST_RANGE, which names all, when it is none. */
+enum status arguments_read_word(const struct command_line *line, const char *name, const char *const *words,
+                                int count, int *which, struct error *err);
+
 #endif

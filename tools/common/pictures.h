@@ -2,10 +2,7 @@
 #ifndef NASRUN_TOOLS_PICTURES_H
 #define NASRUN_TOOLS_PICTURES_H
 
-#include "host/report/report.h"
-
-/* The value of --format. */
-enum status pictures_read_format(const char *word, enum plot_format *format, struct error *err);
+#include <stdint.h>
 
 /* A line on stderr about a character that no font here has; nothing for 0. */
 void pictures_tell_missing(const char *program, uint32_t character);

@@ -1,6 +1,7 @@
 #include "tools/predict/options.h"
 
 #include "host/device/views.h"
+#include "tools/common/arguments.h"
 #include "tools/common/commands.h"
 
 #include <math.h>
@@ -41,26 +42,6 @@ static enum status read_share(const struct command_line *line, const char *name,
     return ST_OK;
 }
 
-/* Which of words[count] the value is. */
-static enum status read_word(const struct command_line *line, const char *name, const char *const *words,
-                             int count, int *which, struct error *err)
-{
-    char expected[128] = "";
-    for (int i = 0; i < count; i++) {
-        if (strcmp(line->value, words[i]) == 0) {
-            *which = i;
-            return ST_OK;
-        }
-        const size_t used = strlen(expected);
-        snprintf(expected + used, sizeof(expected) - used, "%s%s",
-                 i == 0          ? ""
-                 : i < count - 1 ? ", "
-                                 : " or ",
-                 words[i]);
-    }
-    return wrong(line, name, expected, err);
-}
-
 static enum status read_name(const struct command_line *line, const char *name, const char **text,
                              struct error *err)
 {
@@ -94,11 +75,11 @@ enum status options_take(void *context, const struct command_line *line, struct 
     case PREDICT_DATA:
         return read_name(line, "data", &options->data, err);
     case PREDICT_SPLIT:
-        st = read_word(line, "split", splits, SPLIT_COUNT, &which, err);
+        st = arguments_read_word(line, "split", splits, SPLIT_COUNT, &which, err);
         options->split = (enum data_split)which;
         break;
     case PREDICT_FORMAT:
-        st = read_word(line, "format", formats, FORMAT_COUNT, &which, err);
+        st = arguments_read_word(line, "format", formats, FORMAT_COUNT, &which, err);
         options->format = (enum answer_format)which;
         break;
     case PREDICT_TOP:
@@ -116,7 +97,7 @@ enum status options_take(void *context, const struct command_line *line, struct 
         options->device = (char *)(uintptr_t)line->value;
         break;
     case PREDICT_ON_ERROR:
-        st = read_word(line, "on-error", answers, 2, &which, err);
+        st = arguments_read_word(line, "on-error", answers, 2, &which, err);
         options->stop = which == 1;
         break;
     case PREDICT_VIEWS:
