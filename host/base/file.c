@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -227,6 +228,17 @@ enum status file_write_atomic(const char *path, const void *data, size_t length,
     return file_aside_commit(&file, err);
 }
 
+enum status file_copy(const char *from, const char *to, struct error *err)
+{
+    char *data = NULL;
+    size_t length = 0;
+    enum status st = file_read(from, &data, &length, err);
+    if (st == ST_OK)
+        st = file_write_atomic(to, data, length, err);
+    free(data);
+    return st;
+}
+
 enum status file_make_folder(const char *path, struct error *err)
 {
     enum status st = ST_OK;
@@ -309,4 +321,9 @@ uint32_t file_checksum_on(uint32_t checksum, const void *data, size_t length)
 uint64_t file_hash(uint64_t seed, const void *data, size_t length)
 {
     return XXH3_64bits_withSeed(data, length, seed);
+}
+
+void file_hash_text(uint64_t hash, char text[FILE_HASH_LENGTH])
+{
+    snprintf(text, FILE_HASH_LENGTH, FILE_HASH_MARK "%016" PRIx64, hash);
 }

@@ -27,6 +27,9 @@ enum status file_open(const char *path, FILE **stream, int64_t *bytes, struct er
  * PATH.9.tmp are tried: nothing is written through a link, and a link that is called `path` is replaced itself. */
 enum status file_write_atomic(const char *path, const void *data, size_t length, struct error *err);
 
+/* Writes what `from` holds in the same way. */
+enum status file_copy(const char *from, const char *to, struct error *err);
+
 /* A file being written aside, for what is too large to be held whole. */
 struct file_aside {
     FILE *stream; /* write here; errors stick in the stream and are found by file_aside_commit */
@@ -68,5 +71,10 @@ uint32_t file_checksum_on(uint32_t checksum, const void *data, size_t length);
 /* XXH3 of libxxhash, 64 bits, with `seed`: 0, or the hash of what comes before. For fingerprints and checksums of
  * files, not against malice. The same on every machine of the same byte order. */
 uint64_t file_hash(uint64_t seed, const void *data, size_t length);
+
+/* A hash as text: the mark and 16 hexadecimal digits. */
+#define FILE_HASH_MARK "xxh3:"
+enum { FILE_HASH_LENGTH = 24 };
+void file_hash_text(uint64_t hash, char text[FILE_HASH_LENGTH]);
 
 #endif

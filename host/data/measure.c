@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MARK "xxh3:" /* of fingerprints by file_hash */
-
 /* So many bytes can be squared and summed in 32 bits: 65025 x 65536 < 2^32. */
 enum { SUM_STRETCH = 1 << 16 };
 
@@ -131,7 +129,8 @@ void data_fingerprint(struct dataset *set)
 void data_fingerprint_text(const struct dataset *dataset, const char *like,
                            char text[DATA_FINGERPRINT_LENGTH])
 {
-    const bool old = like != NULL && strncmp(like, MARK, strlen(MARK)) != 0;
-    snprintf(text, DATA_FINGERPRINT_LENGTH, "%s%016" PRIx64, old ? "" : MARK,
-             old ? dataset->old_fingerprint : dataset->fingerprint);
+    if (like != NULL && strncmp(like, FILE_HASH_MARK, strlen(FILE_HASH_MARK)) != 0)
+        snprintf(text, DATA_FINGERPRINT_LENGTH, "%016" PRIx64, dataset->old_fingerprint);
+    else
+        file_hash_text(dataset->fingerprint, text);
 }

@@ -440,7 +440,7 @@ static enum status read_tensors(const cJSON *header, struct model *model, const 
 
 void model_hash_text(const char *data, size_t length, char text[MODEL_HASH_LENGTH])
 {
-    snprintf(text, MODEL_HASH_LENGTH, "xxh3:%016" PRIx64, file_hash(0, data, length));
+    file_hash_text(file_hash(0, data, length), text);
 }
 
 enum status model_hash(const char *path, char text[MODEL_HASH_LENGTH], struct error *err)

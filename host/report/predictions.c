@@ -4,11 +4,9 @@
 #include "host/base/csv.h"
 #include "host/base/file.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define HASH_MARK    "xxh3:"
 #define CLASS_PREFIX "p_"
 
 enum { HASH_DIGITS = 16, MOST_CLASSES = 10000 };
@@ -44,20 +42,17 @@ static void write_row(FILE *out, const struct predictions *predictions, int32_t 
 {
     const struct predicted_image *prediction = &predictions->rows[row];
     const float *probabilities = predictions->probabilities + (size_t)row * (size_t)predictions->classes;
+    char hash[FILE_HASH_LENGTH];
     csv_write(out, prediction->image);
-    fprintf(out, "," HASH_MARK "%016" PRIx64 ",%s,%d,%d,", prediction->hash,
-            prediction->validation ? "validation" : "test", prediction->trained, (int)prediction->views);
+    file_hash_text(prediction->hash, hash);
+    fprintf(out, ",%s,%s,%d,%d,", hash, prediction->validation ? "validation" : "test", prediction->trained,
+            (int)prediction->views);
     csv_write(out, predictions->class_names[prediction->truth]);
     fputc(',', out);
     csv_write(out, predictions->class_names[prediction->predicted]);
     for (int32_t k = 0; k < predictions->classes; k++)
         fprintf(out, ",%.9g", (double)probabilities[k]);
     fputc('\n', out);
-}
-
-static void hash_text(const char *text, size_t length, char hash[PREDICTIONS_HASH_LENGTH])
-{
-    snprintf(hash, PREDICTIONS_HASH_LENGTH, HASH_MARK "%016" PRIx64, file_hash(0, text, length));
 }
 
 enum status predictions_write(const char *path, struct predictions *predictions, struct error *err)
@@ -75,7 +70,7 @@ enum status predictions_write(const char *path, struct predictions *predictions,
     if (st == ST_OK)
         st = file_read(path, &text, &length, err);
     if (st == ST_OK)
-        hash_text(text, length, predictions->hash);
+        file_hash_text(file_hash(0, text, length), predictions->hash);
     free(text);
     return st;
 }
@@ -129,10 +124,10 @@ static enum status read_class(const struct csv_rows *rows, enum column column,
 
 static enum status read_hash(const struct csv_rows *rows, uint64_t *hash, struct error *err)
 {
-    const char *text = rows->fields[HASH], *digits = text + strlen(HASH_MARK);
-    if (strncmp(text, HASH_MARK, strlen(HASH_MARK)) != 0 || strlen(digits) != HASH_DIGITS ||
+    const char *text = rows->fields[HASH], *digits = text + strlen(FILE_HASH_MARK);
+    if (strncmp(text, FILE_HASH_MARK, strlen(FILE_HASH_MARK)) != 0 || strlen(digits) != HASH_DIGITS ||
         strspn(digits, "0123456789abcdef") != HASH_DIGITS)
-        return wrong(rows, text, "\"" HASH_MARK "\" and 16 hexadecimal digits", err);
+        return wrong(rows, text, "\"" FILE_HASH_MARK "\" and 16 hexadecimal digits", err);
     *hash = strtoull(digits, NULL, 16);
     return ST_OK;
 }
@@ -226,7 +221,7 @@ enum status predictions_read(const char *path, struct predictions *predictions, 
     enum status st = file_read(path, &predictions->text, &length, err);
     if (st != ST_OK)
         return st;
-    hash_text(predictions->text, length, predictions->hash);
+    file_hash_text(file_hash(0, predictions->text, length), predictions->hash);
     struct csv_rows rows = csv_open(path, predictions->text, length);
     st = read_rows(&rows, predictions, err);
     csv_close(&rows);

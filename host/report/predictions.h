@@ -19,12 +19,10 @@
 #ifndef NASRUN_REPORT_PREDICTIONS_H
 #define NASRUN_REPORT_PREDICTIONS_H
 
-#include "host/base/error.h"
+#include "host/base/file.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-enum { PREDICTIONS_HASH_LENGTH = 24 };
 
 struct predicted_image {
     const char *image;
@@ -38,9 +36,9 @@ struct predictions {
     int32_t classes, count;
     char **class_names; /* [classes] */
     struct predicted_image *rows;
-    float *probabilities;               /* [count, classes] */
-    char *text;                         /* what a read one's texts lie in; NULL otherwise */
-    char hash[PREDICTIONS_HASH_LENGTH]; /* of the file: "xxh3:" and 16 hexadecimal digits */
+    float *probabilities;        /* [count, classes] */
+    char *text;                  /* what a read one's texts lie in; NULL otherwise */
+    char hash[FILE_HASH_LENGTH]; /* of the file */
 };
 
 /* "FOLDER/predictions.csv", or "FOLDER/predictions-<stage>.csv" for a stage from 0 on; malloc'd, NULL when out of

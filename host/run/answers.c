@@ -5,7 +5,6 @@
 #include "host/device/temperature.h"
 #include "host/search/budget.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,21 +119,10 @@ static void free_table(struct table *table)
 
 /* ---- stages ---- */
 
-static enum status copy(const char *from, const char *to, struct error *err)
-{
-    char *data = NULL;
-    size_t length = 0;
-    enum status st = file_read(from, &data, &length, err);
-    if (st == ST_OK)
-        st = file_write_atomic(to, data, length, err);
-    free(data);
-    return st;
-}
-
 /* What predictions.csv holds becomes that of the stage before, if that has none yet. */
 static enum status keep_before(const char *latest, const char *before, struct error *err)
 {
-    return file_exists(latest) && !file_exists(before) ? copy(latest, before, err) : ST_OK;
+    return file_exists(latest) && !file_exists(before) ? file_copy(latest, before, err) : ST_OK;
 }
 
 static enum status write_predictions(const struct run *run, struct predictions *predictions,
@@ -150,7 +138,7 @@ static enum status write_predictions(const struct run *run, struct predictions *
     if (st == ST_OK)
         st = predictions_write(several ? own : latest, predictions, err);
     if (st == ST_OK && several)
-        st = copy(own, latest, err);
+        st = file_copy(own, latest, err);
     free(latest);
     free(before);
     free(own);
@@ -177,11 +165,12 @@ enum status answers_keep(const struct run *run, struct testing *testing, struct 
 
 static void write_split(FILE *out, const struct dataset *data, enum data_split split, const char *word)
 {
-    char number[NUMBER_LENGTH];
+    char number[NUMBER_LENGTH], hash[FILE_HASH_LENGTH];
     for (int32_t i = 0; i < data->sample_count[split]; i++) {
         const int32_t sample = data->samples[split][i];
         csv_write(out, data_image_name(data, sample, number, sizeof(number)));
-        fprintf(out, ",xxh3:%016" PRIx64 ",%s,", data->hashes[sample], word);
+        file_hash_text(data->hashes[sample], hash);
+        fprintf(out, ",%s,%s,", hash, word);
         csv_write(out, data->class_names[data->labels[sample]]);
         fputc('\n', out);
     }

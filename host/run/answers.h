@@ -10,7 +10,7 @@ struct answers {
     float temperature, plain_temperature; /* host/device/temperature.h: of all views, of one */
     int32_t calibrated_by;                /* unseen validation images */
     struct scores before, after;          /* on the test images, without and with the temperature */
-    char predictions_hash[PREDICTIONS_HASH_LENGTH];
+    char predictions_hash[FILE_HASH_LENGTH];
 };
 
 /* Fits the temperatures to the unseen validation images, applies them to all answers, and writes predictions.csv and,

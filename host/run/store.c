@@ -231,8 +231,6 @@ void store_note_best(struct run *run, const struct candidate *candidate)
  * known. */
 static enum status publish(struct run *run, const char *from, const char *to, struct error *err)
 {
-    char *data = NULL;
-    size_t length;
     struct model model = {0};
     enum status st = model_load(from, &model, err);
     if (st == ST_OK)
@@ -241,17 +239,13 @@ static enum status publish(struct run *run, const char *from, const char *to, st
     if (st != ST_OK)
         return note_lost(run, run->best_id, from, err);
     struct run_calibration *calibration = &run->calibration;
-    if (calibration->id == run->best_id) {
+    if (calibration->id == run->best_id)
         st = model_calibrate(from, to, calibration->temperature, calibration->plain_temperature,
                              calibration->hash, err);
-    } else {
-        st = file_read(from, &data, &length, err);
-        if (st == ST_OK)
-            st = file_write_atomic(to, data, length, err);
-    }
+    else
+        st = file_copy(from, to, err);
     if (st == ST_OK)
         run->published_id = run->best_id;
-    free(data);
     return st;
 }
 

@@ -27,13 +27,8 @@ enum { LOOK_NANOSECONDS = 100 * 1000 * 1000 }; /* between two looks at the new j
 static enum status copy_file(const char *from_folder, const char *to_folder, const char *name,
                              struct error *err)
 {
-    char *from = file_join(from_folder, name), *to = file_join(to_folder, name), *data = NULL;
-    size_t length = 0;
-    enum status st =
-        from != NULL && to != NULL ? file_read(from, &data, &length, err) : error_memory(err, "path", 0);
-    if (st == ST_OK)
-        st = file_write_atomic(to, data, length, err);
-    free(data);
+    char *from = file_join(from_folder, name), *to = file_join(to_folder, name);
+    enum status st = from != NULL && to != NULL ? file_copy(from, to, err) : error_memory(err, "path", 0);
     free(from);
     free(to);
     return st;
