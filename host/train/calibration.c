@@ -1,7 +1,7 @@
 #include "host/train/calibration.h"
 
 #include "host/base/clock.h"
-#include "host/train/measured.h"
+#include "host/train/timed.h"
 #include "host/train/trainer_internal.h"
 
 #include <assert.h>
@@ -168,12 +168,12 @@ enum status calibration_network(int32_t index, struct shape image, int32_t class
 
 /* ---- a network's step ---- */
 
-static enum status open_training(struct measured *network, const struct trainer_device *device,
+static enum status open_training(struct timed *network, const struct trainer_device *device,
                                  const struct graph *graph, const struct trainer_settings *settings,
                                  struct error *err)
 {
     const struct lower_options options = trainer_lower_options(settings, 1, PROG_TRAIN);
-    enum status st = measured_open(network, graph, &options, err);
+    enum status st = timed_open(network, graph, &options, err);
     if (st != ST_OK)
         return st;
     const struct device_binding binding = {.weights = network->weights,
@@ -187,7 +187,7 @@ static enum status open_training(struct measured *network, const struct trainer_
 }
 
 /* Seconds of one of `count` steps, one behind the other. */
-static enum status take(const struct measured *network, struct step *step, int32_t count, double *seconds,
+static enum status take(const struct timed *network, struct step *step, int32_t count, double *seconds,
                         struct error *err)
 {
     double metrics[METRIC_COUNT];
@@ -202,8 +202,7 @@ static enum status take(const struct measured *network, struct step *step, int32
 }
 
 /* Without the first steps, for what they do once: buffers, a GPU's recording. */
-static enum status time_steps(const struct measured *network, int32_t batch, double *seconds,
-                              struct error *err)
+static enum status time_steps(const struct timed *network, int32_t batch, double *seconds, struct error *err)
 {
     const bool host = network->ops->on_host;
     const int32_t together = host ? 1 : GPU_STEPS;
@@ -225,13 +224,13 @@ enum status calibration_step_seconds(const struct trainer_device *device, const 
                                      const struct trainer_settings *settings, double *seconds,
                                      struct error *err)
 {
-    struct measured network = {.ops = device->ops, .device = device->handle};
+    struct timed network = {.ops = device->ops, .device = device->handle};
     *seconds = NAN;
     enum status st = open_training(&network, device, graph, settings, err);
     if (st == ST_OK)
         st = time_steps(&network, settings->batch, seconds, err);
     *seconds /= settings->batch;
-    measured_close(&network);
+    timed_close(&network);
     return st;
 }
 
@@ -278,7 +277,7 @@ double calibration_error(const struct cost_sample *samples, int32_t count, const
     double errors[COST_FIT_MOST_SAMPLES];
     for (int32_t s = 0; s < count; s++)
         errors[s] = fabs(cost_of_units(&samples[s].units, rates) / samples[s].seconds - 1.0);
-    return count > 0 ? measured_median(errors, count) : NAN;
+    return count > 0 ? timed_median(errors, count) : NAN;
 }
 
 enum status calibration_measure(const struct calibration_setup *setup, struct calibration *calibration,

@@ -2,7 +2,7 @@
 
 #include "host/base/clock.h"
 #include "host/train/calibration.h"
-#include "host/train/measured.h"
+#include "host/train/timed.h"
 
 #include <assert.h>
 #include <math.h>
@@ -59,7 +59,7 @@ void latency_close(struct latency_device *device)
 /* ---- one network ---- */
 
 struct network {
-    struct measured measured;
+    struct timed timed;
     float *answer;
 };
 
@@ -72,35 +72,35 @@ static enum status open_network(struct network *network, const struct latency_de
     network->answer = calloc(classes, sizeof(float));
     if (network->answer == NULL)
         return error_memory(err, "answers", classes * sizeof(float));
-    struct measured *measured = &network->measured;
-    enum status st = measured_open(measured, graph, &options, err);
+    struct timed *timed = &network->timed;
+    enum status st = timed_open(timed, graph, &options, err);
     const struct device_binding binding = {
-        .weights = measured->weights, .dataset = device->dataset, .samples = &sample, .sample_count = 1};
-    return st == ST_OK ? device->ops->program_bind(device->handle, measured->prepared, &binding, err) : st;
+        .weights = timed->weights, .dataset = device->dataset, .samples = &sample, .sample_count = 1};
+    return st == ST_OK ? device->ops->program_bind(device->handle, timed->prepared, &binding, err) : st;
 }
 
 static void close_network(struct network *network)
 {
-    measured_close(&network->measured);
+    timed_close(&network->timed);
     free(network->answer);
 }
 
 /* One thread's own time is not that of what else runs on its core. A GPU is waited for. */
-static double now(const struct measured *measured)
+static double now(const struct timed *timed)
 {
-    return measured->ops->on_host ? clock_thread_seconds() : clock_seconds();
+    return timed->ops->on_host ? clock_thread_seconds() : clock_seconds();
 }
 
 /* From the image on the device to the answer in the host's memory. */
 static enum status pass(const struct network *network, double *seconds, struct error *err)
 {
-    const struct measured *measured = &network->measured;
+    const struct timed *timed = &network->timed;
     const struct step step = {.valid = 1};
-    const double began = now(measured);
-    enum status st = measured->ops->program_run(measured->device, measured->prepared, &step, err);
+    const double began = now(timed);
+    enum status st = timed->ops->program_run(timed->device, timed->prepared, &step, err);
     if (st == ST_OK) /* waits */
-        st = measured->ops->program_probabilities(measured->device, measured->prepared, network->answer, err);
-    *seconds = now(measured) - began;
+        st = timed->ops->program_probabilities(timed->device, timed->prepared, network->answer, err);
+    *seconds = now(timed) - began;
     return st;
 }
 
@@ -117,14 +117,14 @@ static enum status time_passes(const struct network *network, double *median, st
     }
     if (st != ST_OK)
         return st;
-    *median = measured_median(seconds, count);
+    *median = timed_median(seconds, count);
     return ST_OK;
 }
 
 enum status latency_measure(const struct latency_device *device, const struct graph *graph, double *seconds,
                             struct error *err)
 {
-    struct network network = {.measured = {.ops = device->ops, .device = device->handle}};
+    struct network network = {.timed = {.ops = device->ops, .device = device->handle}};
     *seconds = NAN;
     enum status st = open_network(&network, device, graph, err);
     if (st == ST_OK)

@@ -1,8 +1,8 @@
-#include "host/train/measured.h"
+#include "host/train/timed.h"
 
 #include <stdlib.h>
 
-static enum status load_weights(struct measured *network, const struct graph *graph, int32_t slots,
+static enum status load_weights(struct timed *network, const struct graph *graph, int32_t slots,
                                 struct error *err)
 {
     const struct weight_table *table = &network->program.weights;
@@ -17,8 +17,8 @@ static enum status load_weights(struct measured *network, const struct graph *gr
     return st;
 }
 
-enum status measured_open(struct measured *network, const struct graph *graph,
-                          const struct lower_options *options, struct error *err)
+enum status timed_open(struct timed *network, const struct graph *graph, const struct lower_options *options,
+                       struct error *err)
 {
     const int32_t slots = options->purpose == PROG_TRAIN ? SLOT_GRADIENT : 1;
     enum status st = lower_graph(graph, options, &network->program, err);
@@ -27,7 +27,7 @@ enum status measured_open(struct measured *network, const struct graph *graph,
     return st == ST_OK ? load_weights(network, graph, slots, err) : st;
 }
 
-void measured_close(struct measured *network)
+void timed_close(struct timed *network)
 {
     network->ops->program_free(network->device, network->prepared);
     network->ops->weights_free(network->device, network->weights);
@@ -40,7 +40,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-double measured_median(double *values, int32_t count)
+double timed_median(double *values, int32_t count)
 {
     qsort(values, (size_t)count, sizeof(values[0]), compare);
     return values[count / 2];
