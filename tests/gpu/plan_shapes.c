@@ -43,8 +43,8 @@ struct conv_planner *plan_open(const struct plan_profile *profile, const struct 
     return planner;
 }
 
-struct conv_plan_info plan_make(struct conv_planner *planner, enum conv_kind kind,
-                                const struct conv_geometry *geometry, size_t *workspace)
+struct conv_plan_info plan_for(struct conv_planner *planner, enum conv_kind kind,
+                               const struct conv_geometry *geometry, size_t *workspace)
 {
     const struct conv_plan *made;
     struct error err = {0};
@@ -62,7 +62,7 @@ bool plan_try(struct conv_planner *planner, enum conv_kind kind, const struct co
     enum status st = conv_planner_plan(planner, kind, geometry, &made, &err);
     if (st == ST_UNSUPPORTED && conv_is_fused(kind))
         return false;
-    *info = plan_make(planner, kind, geometry, workspace);
+    *info = plan_for(planner, kind, geometry, workspace);
     return true;
 }
 

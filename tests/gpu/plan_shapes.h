@@ -21,8 +21,8 @@ struct conv_options plan_options(enum cuda_type type);
 struct conv_planner *plan_open(const struct plan_profile *profile, const struct conv_options *options);
 
 /* Plans, which must succeed. */
-struct conv_plan_info plan_make(struct conv_planner *planner, enum conv_kind kind,
-                                const struct conv_geometry *geometry, size_t *workspace);
+struct conv_plan_info plan_for(struct conv_planner *planner, enum conv_kind kind,
+                               const struct conv_geometry *geometry, size_t *workspace);
 
 /* The same; false where the kind is fused and there is none. */
 bool plan_try(struct conv_planner *planner, enum conv_kind kind, const struct conv_geometry *geometry,

@@ -22,7 +22,7 @@ static bool is_kind_cached(struct cache *cache, struct conv_options options, enu
     size_t workspace;
     options.cache_folder = cache->folder;
     struct conv_planner *planner = plan_open(&plan_profiles[PLAN_H100], &options);
-    struct conv_plan_info info = plan_make(planner, kind, &cache->geometry, &workspace);
+    struct conv_plan_info info = plan_for(planner, kind, &cache->geometry, &workspace);
     conv_planner_close(planner);
     return info.cached;
 }
@@ -86,7 +86,7 @@ static void test_choices_are_kept(void **state)
     for (int cached = 0; cached < 2; cached++) {
         options.cache_folder = cached ? cache.folder : NULL;
         struct conv_planner *planner = plan_open(&plan_profiles[PLAN_H100], &options);
-        info[cached] = plan_make(planner, CONV_FORWARD, &cache.geometry, &workspace[cached]);
+        info[cached] = plan_for(planner, CONV_FORWARD, &cache.geometry, &workspace[cached]);
         conv_planner_close(planner);
     }
     assert_int_equal(info[0].engine, info[1].engine);
@@ -146,7 +146,7 @@ static void test_equal_devices_share_choices(void **state)
     cache_open(&cache, plan_square(8, 16, 8, 16, 3, 16)); /* of which the code is kept, too */
     for (int32_t position = 0; position < 3; position++) {
         struct conv_planner *planner = open_equal(&cache, position);
-        assert_true(plan_make(planner, CONV_FORWARD, &cache.geometry, &workspace).cached);
+        assert_true(plan_for(planner, CONV_FORWARD, &cache.geometry, &workspace).cached);
         conv_planner_close(planner);
     }
     cache_close(&cache);
@@ -332,7 +332,7 @@ static void test_a_folder_that_cannot_be_is_no_error(void **state)
     struct conv_planner *planner = plan_open(&plan_profiles[PLAN_H100], &options);
     const struct conv_geometry geometry = plan_square(8, 16, 8, 16, 3, 1);
     size_t workspace;
-    assert_false(plan_make(planner, CONV_FORWARD, &geometry, &workspace).cached);
+    assert_false(plan_for(planner, CONV_FORWARD, &geometry, &workspace).cached);
     conv_planner_close(planner);
 }
 

@@ -190,7 +190,7 @@ static void test_depthwise_has_plans(void **state)
         int32_t compiled = 0;
         for (enum conv_kind kind = 0; kind < CONV_BIAS; kind++) {
             size_t workspace;
-            struct conv_plan_info info = plan_make(planner, kind, &geometry, &workspace);
+            struct conv_plan_info info = plan_for(planner, kind, &geometry, &workspace);
             assert_true(info.deterministic);
             assert_true(workspace <= CONV_WORKSPACE_LIMIT);
             compiled += info.compiled;
@@ -215,7 +215,7 @@ static void test_fused_kinds_have_plans(void **state)
         for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
             for (enum conv_kind kind = CONV_BIAS; kind < CONV_KIND_COUNT; kind++) {
                 size_t workspace;
-                struct conv_plan_info info = plan_make(planner, kind, &shapes[i], &workspace);
+                struct conv_plan_info info = plan_for(planner, kind, &shapes[i], &workspace);
                 assert_false(info.compiled);
                 assert_true(info.deterministic);
                 assert_int_equal(info.kind, kind);
@@ -266,7 +266,7 @@ static void test_float_is_strict_unless_allowed(void **state)
         options.tensor_float = allowed;
         struct conv_planner *planner = plan_open(&plan_profiles[PLAN_H100], &options);
         for (enum conv_kind kind = 0; kind < CONV_KIND_COUNT; kind++)
-            assert_int_equal(plan_make(planner, kind, &geometry, &workspace).tensor_core, allowed);
+            assert_int_equal(plan_for(planner, kind, &geometry, &workspace).tensor_core, allowed);
         conv_planner_close(planner);
     }
 }
@@ -281,7 +281,7 @@ static void test_determinism_is_a_filter(void **state)
     for (int wanted = 0; wanted < 2; wanted++) {
         options.deterministic = wanted;
         struct conv_planner *planner = plan_open(&plan_profiles[PLAN_T4], &options);
-        assert_int_equal(plan_make(planner, CONV_BACKWARD_WEIGHTS, &geometry, &workspace).deterministic,
+        assert_int_equal(plan_for(planner, CONV_BACKWARD_WEIGHTS, &geometry, &workspace).deterministic,
                          wanted);
         conv_planner_close(planner);
     }
@@ -294,12 +294,12 @@ static void test_workspace_limit(void **state)
     const struct conv_geometry geometry = plan_square(BATCH, 64, 32, 64, 3, 1);
     size_t free_choice, none;
     struct conv_planner *planner = plan_open(&plan_profiles[PLAN_H100], &options);
-    plan_make(planner, CONV_BACKWARD_WEIGHTS, &geometry, &free_choice);
+    plan_for(planner, CONV_BACKWARD_WEIGHTS, &geometry, &free_choice);
     conv_planner_close(planner);
     assert_true(free_choice > 0);
     options.workspace_limit = 0;
     planner = plan_open(&plan_profiles[PLAN_H100], &options);
-    plan_make(planner, CONV_BACKWARD_WEIGHTS, &geometry, &none);
+    plan_for(planner, CONV_BACKWARD_WEIGHTS, &geometry, &none);
     conv_planner_close(planner);
     assert_true(none < free_choice);
 }
