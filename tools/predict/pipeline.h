@@ -12,8 +12,8 @@ struct pipeline_count {
     int64_t classified, failed;
 };
 
-/* Classifies all images of the source. Lines of answers go to stdout, lines of those that failed to stderr. On error too
- * the counts hold. */
+/* Classifies all images of the source. Lines of answers go to stdout, lines of those that failed to stderr. On error
+ * too the counts hold. */
 enum status pipeline_run(const struct predict_options *options, struct source *source,
                          const struct model *model, const struct answer_style *style,
                          struct pipeline_count *count, struct error *err);
