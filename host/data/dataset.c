@@ -336,6 +336,7 @@ void data_free(struct dataset *dataset)
 {
     free(dataset->pixels);
     free(dataset->labels);
+    free(dataset->label_sets);
     free(dataset->hashes);
     for (int32_t i = 0; dataset->paths != NULL && i < dataset->count; i++)
         free(dataset->paths[i]);

@@ -28,8 +28,11 @@ enum {
 
 struct dataset {
     int32_t count, channels, height, width, classes;
-    uint8_t *pixels;  /* count x channels x height x width */
-    int32_t *labels;  /* count, in [0, classes) */
+    uint8_t *pixels; /* count x channels x height x width */
+    int32_t *labels; /* count: of each image its class or, with sets, its set, in [0, label_set_count) */
+    /* label_set_count x classes, as host/device/labels.h has them, no two equal; NULL: each image is of one class */
+    uint8_t *label_sets;
+    int32_t label_set_count;
     uint64_t *hashes; /* count: of each image's pixels (file_hash) */
     /* count: the images' files, as they were opened; NULL: of a packed format, whose images count from 0 through the
      * training files, then the test's */

@@ -15,13 +15,14 @@
 #define NASRUN_DEVICE_DEVICE_H
 
 #include "host/device/augment.h"
+#include "host/device/labels.h"
 #include "host/device/optimizer.h"
 #include "host/net/remap.h"
 #include "host/program/program.h"
 
 #include <stdbool.h>
 
-enum { DEVICE_INTERFACE_VERSION = 8 };
+enum { DEVICE_INTERFACE_VERSION = 9 };
 
 struct device;
 struct device_group;
@@ -78,8 +79,11 @@ struct device_info {
  * last. */
 struct dataset_view {
     int32_t count, channels, height, width, classes;
-    const uint8_t *pixels;       /* count x channels x height x width */
-    const int32_t *labels;       /* count, in [0, classes) */
+    const uint8_t *pixels; /* count x channels x height x width */
+    const int32_t *labels; /* count, in [0, classes) or, with sets, in [0, label_set_count) */
+    const uint8_t
+        *label_sets; /* label_set_count x classes (labels.h), copied; NULL: each image is of one class */
+    int32_t label_set_count;
     float mean[4], deviation[4]; /* per channel, of value / 255, training part only */
     const float *class_weights;  /* [classes]: what a class's loss is multiplied by; copied; NULL: none */
 };

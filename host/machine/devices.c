@@ -296,6 +296,8 @@ enum status devices_upload(struct devices *devices, const struct dataset *data, 
                                 .classes = data->classes,
                                 .pixels = data->pixels,
                                 .labels = data->labels,
+                                .label_sets = data->label_sets,
+                                .label_set_count = data->label_set_count,
                                 .class_weights = class_weights};
     enum status st = ST_OK;
     memcpy(view.mean, data->mean, sizeof(view.mean));

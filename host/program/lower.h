@@ -22,6 +22,7 @@ struct lower_options {
     float label_smoothing;     /* train only; evaluation uses 0 */
     float focal;               /* train only: gamma of the focal loss; 0: none */
     bool weighted;             /* train only: by the dataset's class weights */
+    bool sets;                 /* labels are sets of classes */
     float batch_norm_momentum; /* share of the batch in the running statistics, 0.1 by default */
 };
 

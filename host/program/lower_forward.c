@@ -166,6 +166,7 @@ void lower_forward(struct lowering *lowering)
     loss->loss.smoothing = train ? options->label_smoothing : 0;
     loss->loss.focal = train ? options->focal : 0;
     loss->loss.weighted = train && options->weighted;
+    loss->loss.sets = options->sets;
     program->logits = lowering->layers[last].value;
     loss->inputs[LOSS_IN_LOGITS] = program->logits;
     loss->inputs[LOSS_IN_LABELS] = labels;

@@ -50,6 +50,12 @@
  *                 step.valid, without both (p - target) / step.valid; 0 in rows that are not valid. metrics accumulate,
  *                 in double: METRIC_* below. A row is correct when its largest logit, of equals the first, is the
  *                 label's.
+ *                 With `sets` the label is a set of the dataset's (labels.h), each class an answer of its own, with
+ *                 probability sigmoid(logit). Per valid row: the sum over the classes of the binary cross-entropy
+ *                 against (1 - s) * t + s / 2, t = 1 where the set has the class, else 0; the part of the target by the
+ *                 class's weight where `weighted` holds, as positives are often rare; both parts by what the other's
+ *                 probability is to the power of `focal`. A row is correct when exactly the set's classes have logits
+ *                 of at least 0.
  *   all_reduce    The gradients of the trained weights `reduce.first` to `reduce.last` of the weight table become
  *                 their mean over the members of the bound group. Stands behind the last operation that writes one of
  *                 them, so that a device may send them while the backward pass goes on. Only in programs lowered for
@@ -146,6 +152,7 @@ struct prog_op {
             float smoothing;
             float focal;   /* gamma; 0: none */
             bool weighted; /* by the dataset's class weights */
+            bool sets;     /* labels are the dataset's sets of classes */
         } loss;
         struct {
             bool augment;

@@ -45,6 +45,7 @@ struct trainer_settings {
     bool use_validation;
     /* Of the dataset's images: each validation keeps the losses of its images (trainer_losses). NULL: none does. */
     const int32_t *labels;
+    bool sets; /* the dataset's labels are sets of classes */
     uint64_t seed;
 };
 
@@ -179,9 +180,11 @@ struct trainer_test {
     int32_t count;
     int32_t views; /* views.h */
     int32_t classes;
-    const int32_t *labels; /* of the dataset's images */
-    int64_t *confusion;    /* classes x classes, rows are the truth; is added to; NULL: not wanted */
-    uint8_t *right;        /* [count], of each image whether its answer was; NULL: not wanted */
+    const int32_t *labels;     /* of the dataset's images */
+    const uint8_t *label_sets; /* the dataset's; NULL: each image is of one class */
+    /* is added to; NULL: not wanted. Classes x classes, rows are the truth; with sets, of each class LABELS_COUNTS */
+    int64_t *confusion;
+    uint8_t *right; /* [count], of each image whether its answer was; NULL: not wanted */
     /* [count, classes], the probabilities: by all views together, and by the images as they are; NULL: not wanted */
     float *answers, *plain_answers;
     /* what was found: by all views together, as the confusion; and by the images as they are */

@@ -426,9 +426,15 @@ static void check_gather(enum cpu_type type, int32_t index, int32_t channels, in
         all_labels[i] = (i * 7) % 10;
     for (int32_t i = 0; i < IMAGES - 3; i++)
         samples[i] = (i * 5 + 2) % IMAGES;
-    const struct dataset_view view = {
-        IMAGES, channels, height, width, 10, pixels, all_labels, {.5f, .4f, .3f, .2f}, {.25f, .3f, .2f, .1f},
-        NULL};
+    const struct dataset_view view = {.count = IMAGES,
+                                      .channels = channels,
+                                      .height = height,
+                                      .width = width,
+                                      .classes = 10,
+                                      .pixels = pixels,
+                                      .labels = all_labels,
+                                      .mean = {.5f, .4f, .3f, .2f},
+                                      .deviation = {.25f, .3f, .2f, .1f}};
     const struct augment augment = {4, 1, 5};
     const struct augment *wanted = index % 2 ? &augment : NULL;
     const struct step step = {.seed = 5,

@@ -1,0 +1,48 @@
+/* Labels: what an image shows. Either each image is of one class, or it has any number of labels, which are classes
+ * too: a set of them, which may be empty. Sets that occur are numbered, so that both are one number an image. */
+#ifndef NASRUN_DEVICE_LABELS_H
+#define NASRUN_DEVICE_LABELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A label is given from this probability on, where no threshold of its own is known. */
+#define LABELS_THRESHOLD 0.5f
+
+/* What is counted of a class where images have any number of labels, as scikit-learn's multilabel_confusion_matrix has
+ * it: images without and with the label, by the answer. */
+enum {
+    LABELS_TRUE_NEGATIVE,
+    LABELS_FALSE_POSITIVE,
+    LABELS_FALSE_NEGATIVE,
+    LABELS_TRUE_POSITIVE,
+    LABELS_COUNTS
+};
+
+/* `label_sets` [sets x classes]: 1 where the set has the class, else 0; NULL: labels are classes. */
+static inline bool labels_have(const uint8_t *label_sets, int32_t classes, int32_t label, int32_t class)
+{
+    return label_sets != NULL ? label_sets[(size_t)label * (size_t)classes + (size_t) class] != 0
+                              : label == class;
+}
+
+/* Whether an image of that label is answered rightly by probabilities answer[classes]: the most probable class, of equals
+ * the first, is the label; with sets, exactly the set's classes reach the threshold. */
+static inline bool labels_are_right(const uint8_t *label_sets, int32_t classes, int32_t label,
+                                    const float *answer)
+{
+    int32_t best = 0;
+    if (label_sets != NULL) {
+        for (int32_t k = 0; k < classes; k++)
+            if ((answer[k] >= LABELS_THRESHOLD) != labels_have(label_sets, classes, label, k))
+                return false;
+        return true;
+    }
+    for (int32_t k = 1; k < classes; k++)
+        if (answer[k] > answer[best])
+            best = k;
+    return best == label;
+}
+
+#endif
