@@ -55,8 +55,9 @@ static enum status rank_stage(struct stage *stage, struct error *err)
         return error_memory(err, "labels", (size_t)count * sizeof(*labels));
     for (int32_t i = 0; i < count; i++)
         labels[i] = predictions->rows[i].truth;
-    enum status st =
-        rankings_make(&stage->rankings, predictions->probabilities, count, predictions->classes, labels, err);
+    const struct answered answered = {predictions->probabilities, count, predictions->classes, labels,
+                                      predictions->label_sets};
+    enum status st = rankings_make(&stage->rankings, &answered, err);
     stage->ranked = st == ST_OK;
     free(labels);
     return st;

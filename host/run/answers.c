@@ -49,11 +49,12 @@ static enum status calibrate(struct testing *testing, struct answers *answers, s
     int32_t *labels = labels_of(test);
     if (labels == NULL)
         return error_memory(err, "labels", (size_t)test->count * sizeof(*labels));
-    answers->before = scores_of(test->answers, test->count, test->classes, labels);
+    const struct answered answered = {test->answers, test->count, test->classes, labels, test->label_sets};
+    answers->before = scores_of(&answered);
     apply(test, answers);
     apply(&testing->unseen, answers);
     apply(&testing->others, answers);
-    answers->after = scores_of(test->answers, test->count, test->classes, labels);
+    answers->after = scores_of(&answered);
     free(labels);
     return ST_OK;
 }

@@ -144,8 +144,8 @@ static void make_answers(struct answers *answers)
                                                 .class_names = names,
                                                 .rows = answers->rows,
                                                 .probabilities = answers->probabilities};
-    assert_int_equal(rankings_make(&answers->rankings, answers->probabilities, 400, 3, answers->labels, &err),
-                     ST_OK);
+    const struct answered answered = {answers->probabilities, 400, 3, answers->labels, NULL};
+    assert_int_equal(rankings_make(&answers->rankings, &answered, &err), ST_OK);
 }
 
 /* ---- small pictures ---- */
