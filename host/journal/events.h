@@ -52,6 +52,9 @@ struct event_matrix {
     int32_t rows;
 };
 
+/* dataset.labels of the run event, where images have any number of labels. */
+#define EVENT_LABELS_SEVERAL "several"
+
 struct event_table {
     const int64_t *values; /* [rows * columns], likewise */
     int32_t rows, columns;

@@ -90,32 +90,56 @@ void label_results_count(const struct answered *answered, const double *threshol
     divide(&results->by_image, answered->rows);
 }
 
+/* Of one class's counts. */
+static struct class_metrics metrics_of_label(const int64_t *counts)
+{
+    return metrics_of(counts[LABELS_TRUE_POSITIVE],
+                      counts[LABELS_TRUE_POSITIVE] + counts[LABELS_FALSE_POSITIVE],
+                      counts[LABELS_TRUE_POSITIVE] + counts[LABELS_FALSE_NEGATIVE]);
+}
+
+/* Of all classes; *sum becomes their counts together. */
+static struct label_metrics label_metrics_of(int32_t classes, const int64_t *counts,
+                                             int64_t sum[LABELS_COUNTS])
+{
+    struct label_metrics found = {0};
+    memset(sum, 0, LABELS_COUNTS * sizeof(*sum));
+    for (int32_t k = 0; k < classes; k++) {
+        for (int i = 0; i < LABELS_COUNTS; i++)
+            sum[i] += counts[(size_t)k * LABELS_COUNTS + (size_t)i];
+        found.macro_f1 += metrics_of_label(counts + (size_t)k * LABELS_COUNTS).f1 / classes;
+    }
+    const double wrong = (double)(sum[LABELS_FALSE_POSITIVE] + sum[LABELS_FALSE_NEGATIVE]),
+                 right = (double)(sum[LABELS_TRUE_POSITIVE] + sum[LABELS_TRUE_NEGATIVE]);
+    found.hamming = ratio(wrong, wrong + right);
+    found.micro_f1 = metrics_of_label(sum).f1;
+    return found;
+}
+
 enum status metrics_from_labels(struct metrics *metrics, int32_t classes, const struct label_results *results,
-                                struct error *err)
+                                const int64_t *counts_at_half, int64_t correct, struct error *err)
 {
     const size_t n = (size_t)classes;
-    int64_t found = 0, given = 0, support = 0;
+    int64_t sum[LABELS_COUNTS];
     *metrics = (struct metrics){.classes = classes, .of_class = calloc(n, sizeof(*metrics->of_class))};
     if (metrics->of_class == NULL)
         return error_memory(err, "metrics", n * sizeof(*metrics->of_class));
+    metrics->labels_at_half = label_metrics_of(classes, counts_at_half, sum);
+    metrics->labels = label_metrics_of(classes, results->counts, sum);
+    metrics->micro = metrics_of_label(sum);
     for (size_t k = 0; k < n; k++) {
-        const int64_t *counts = results->counts + k * LABELS_COUNTS;
-        const int64_t given_here = counts[LABELS_TRUE_POSITIVE] + counts[LABELS_FALSE_POSITIVE],
-                      support_here = counts[LABELS_TRUE_POSITIVE] + counts[LABELS_FALSE_NEGATIVE];
-        metrics->of_class[k] = metrics_of(counts[LABELS_TRUE_POSITIVE], given_here, support_here);
-        found += counts[LABELS_TRUE_POSITIVE];
-        given += given_here;
-        support += support_here;
-        add_share(&metrics->macro, &metrics->of_class[k], 1);
-        add_share(&metrics->weighted, &metrics->of_class[k], (double)support_here);
-        metrics->samples = given_here + counts[LABELS_TRUE_NEGATIVE] + counts[LABELS_FALSE_NEGATIVE];
+        struct class_metrics *m = &metrics->of_class[k];
+        *m = metrics_of_label(results->counts + k * LABELS_COUNTS);
+        add_share(&metrics->macro, m, 1);
+        add_share(&metrics->weighted, m, (double)m->support);
     }
     divide(&metrics->macro, classes);
-    divide(&metrics->weighted, (double)support);
-    metrics->micro = metrics_of(found, given, support);
+    divide(&metrics->weighted, (double)metrics->micro.support);
     metrics->by_image = results->by_image;
-    metrics->macro.support = metrics->weighted.support = metrics->by_image.support = support;
-    metrics->correct = results->exact;
+    metrics->macro.support = metrics->weighted.support = metrics->by_image.support = metrics->micro.support;
+    metrics->samples = (sum[0] + sum[1] + sum[2] + sum[3]) / classes;
+    metrics->correct = correct;
+    metrics->exact = results->exact;
     metrics->accuracy = ratio((double)metrics->correct, (double)metrics->samples);
     return ST_OK;
 }

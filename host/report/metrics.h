@@ -12,6 +12,12 @@ struct class_metrics {
     int64_t support;  /* samples of the class */
 };
 
+/* Of answers of several labels. */
+struct label_metrics {
+    double hamming; /* loss: of the images and classes, the share that is answered wrongly */
+    double micro_f1, macro_f1;
+};
+
 struct metrics {
     int32_t classes;
     int64_t correct, samples;
@@ -20,8 +26,12 @@ struct metrics {
     /* Means over the classes that occur or are answered, as scikit-learn's; support is `samples`. */
     struct class_metrics macro;
     struct class_metrics weighted; /* means weighted by support */
-    /* With several labels: of all classes' counts together; means over the images. Else all zeros. */
+    /* With several labels: of all classes' counts together; means over the images; images whose labels are given
+     * exactly, where `correct` are those at LABELS_THRESHOLD; and both ways of giving labels beside each other. Else all
+     * zeros. */
     struct class_metrics micro, by_image;
+    int64_t exact;
+    struct label_metrics labels, labels_at_half;
 };
 
 /* counts[true class * classes + predicted class], none negative. ST_MEMORY only. */
@@ -38,10 +48,11 @@ struct label_results {
 void label_results_count(const struct answered *answered, const double *thresholds,
                          struct label_results *results);
 
-/* Of such results, at one threshold or another. Here `correct`, and with it the accuracy, are `exact`, macro averages
- * are over all classes, and the averages' support is the labels'. */
+/* Of such results. counts_at_half[classes * LABELS_COUNTS]: of answers that are given from LABELS_THRESHOLD on, and
+ * `correct` the images that these answer exactly, which make the accuracy. Macro averages are over all classes, the
+ * averages' support is the labels'. ST_MEMORY only. */
 enum status metrics_from_labels(struct metrics *metrics, int32_t classes, const struct label_results *results,
-                                struct error *err);
+                                const int64_t *counts_at_half, int64_t correct, struct error *err);
 void metrics_free(struct metrics *metrics); /* a zeroed struct is allowed */
 
 #endif
