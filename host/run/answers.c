@@ -21,15 +21,16 @@ static int32_t *labels_of(const struct trainer_test *test)
 
 static enum status fit(const struct trainer_test *unseen, struct answers *answers, struct error *err)
 {
+    const uint8_t *sets = unseen->label_sets;
     int32_t *labels = labels_of(unseen);
     if (labels == NULL)
         return error_memory(err, "labels", (size_t)unseen->count * sizeof(*labels));
     answers->calibrated_by = unseen->count;
     answers->plain_temperature =
-        temperature_fit(unseen->plain_answers, unseen->count, unseen->classes, labels);
-    answers->temperature = unseen->views > 1
-                               ? temperature_fit(unseen->answers, unseen->count, unseen->classes, labels)
-                               : answers->plain_temperature;
+        temperature_fit(unseen->plain_answers, unseen->count, unseen->classes, labels, sets);
+    answers->temperature =
+        unseen->views > 1 ? temperature_fit(unseen->answers, unseen->count, unseen->classes, labels, sets)
+                          : answers->plain_temperature;
     free(labels);
     return ST_OK;
 }
@@ -37,7 +38,8 @@ static enum status fit(const struct trainer_test *unseen, struct answers *answer
 static void apply(struct trainer_test *test, const struct answers *answers)
 {
     temperature_apply(test->answers, test->count, test->classes,
-                      test->views > 1 ? answers->temperature : answers->plain_temperature);
+                      test->views > 1 ? answers->temperature : answers->plain_temperature,
+                      test->label_sets != NULL);
 }
 
 static enum status calibrate(struct testing *testing, struct answers *answers, struct error *err)
