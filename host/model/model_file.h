@@ -52,8 +52,8 @@ enum status model_save(const char *path, const struct graph *graph, const float 
  * expected, for all that is not as above. Tensors may lie in another order. */
 enum status model_load(const char *path, struct model *model, struct error *err);
 
-/* Copies a model's file, atomically, and sets its temperatures and, unless NULL, label_thresholds[classes], from 0 to 1;
- * all else stays byte by byte. `hash` is of the copy. What is no model is for model_load to tell before: ST_FORMAT. */
+/* Copies a model's file, atomically, and sets its temperatures and, unless NULL, label_thresholds[classes], 0 to 1; all
+ * else stays byte by byte. `hash` is of the copy. What is no model is for model_load to tell before: ST_FORMAT. */
 enum status model_calibrate(const char *from, const char *to, float temperature, float plain_temperature,
                             const double *label_thresholds, char hash[MODEL_HASH_LENGTH], struct error *err);
 
