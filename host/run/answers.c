@@ -92,6 +92,11 @@ static void add_rows(const struct run *run, const struct trainer_test *test, str
     }
 }
 
+size_t answers_row_bytes(int32_t classes)
+{
+    return sizeof(struct predicted_image) + NUMBER_LENGTH + (size_t)classes * sizeof(float);
+}
+
 static enum status make_table(const struct run *run, const struct testing *testing, struct table *table,
                               struct error *err)
 {

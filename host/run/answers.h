@@ -18,6 +18,9 @@ struct answers {
 enum status answers_keep(const struct run *run, struct testing *testing, struct answers *answers,
                          struct error *err);
 
+/* What a row of predictions.csv takes in memory while the file is written. */
+size_t answers_row_bytes(int32_t classes);
+
 /* Writes splits.csv, unless it is there: which image is in which split, a row each.
  *
  *     image,hash,split,class

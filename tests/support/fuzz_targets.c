@@ -151,12 +151,14 @@ static enum status read_job(const char *folder, const char *path, struct error *
     return st;
 }
 
-static void make_model(const char *folder)
+/* With `labels` of images with several of them. */
+static void write_model(const char *folder, bool labels)
 {
     struct graph graph;
     struct weight_table table;
     struct error err;
     char name[] = "class", *names[8];
+    double thresholds[8];
     char *path = file_join(folder, "input");
 
     assert_non_null(path);
@@ -173,14 +175,27 @@ static void make_model(const char *folder)
                                 .views = 2,
                                 .temperature = 1.5f,
                                 .plain_temperature = 0.75f,
+                                .label_thresholds = labels ? thresholds : NULL,
                                 .validation_accuracy = 0.5};
-    for (int32_t i = 0; i < about.classes; i++)
+    for (int32_t i = 0; i < about.classes; i++) {
         names[i] = name;
+        thresholds[i] = 0.125 * i;
+    }
     assert_int_equal(model_save(path, &graph, values, &about, &err), ST_OK);
     free(values);
     free(path);
     weight_table_free(&table);
     graph_free(&graph);
+}
+
+static void make_model(const char *folder)
+{
+    write_model(folder, false);
+}
+
+static void make_model_labels(const char *folder)
+{
+    write_model(folder, true);
 }
 
 static enum status read_model(const char *folder, const char *path, struct error *err)
@@ -388,6 +403,7 @@ const struct fuzz_target fuzz_targets[] = {
     {"job", "input", FUZZ_TEXT, make_job, read_job, NULL, 0},
     {"model", "input", FUZZ_BINARY, make_model, read_model, NULL, 0},
     {"model-as-text", "input", FUZZ_TEXT, make_model, read_model, NULL, 0},
+    {"model-labels", "input", FUZZ_TEXT, make_model_labels, read_model, NULL, 0},
     {"onnx", "input", FUZZ_BINARY, make_onnx, read_onnx, NULL, 0},
     {"onnx-int8", "input", FUZZ_BINARY, make_onnx_int8, read_onnx_int8, NULL, 0},
     {"graph", "input", FUZZ_TEXT, make_graph, read_graph, NULL, 0},
