@@ -372,6 +372,14 @@ static void make_predictions(const char *folder)
                           "17,xxh3:fedcba9876543210,validation,1,1,cat,cat,1,0\n");
 }
 
+static void make_label_predictions(const char *folder)
+{
+    data_files_write_text(folder, "input",
+                          "image,hash,split,trained,views,labels,predicted,p_cat,\"p_a, \"\"b\"\"\"\n"
+                          "1.png,xxh3:0123456789abcdef,test,0,6,\"cat|a, \"\"b\"\"\",cat,0.75,0.25\n"
+                          "17,xxh3:fedcba9876543210,validation,1,1,,cat,1,0\n");
+}
+
 static enum status read_predictions(const char *folder, const char *path, struct error *err)
 {
     struct predictions predictions;
@@ -417,6 +425,7 @@ const struct fuzz_target fuzz_targets[] = {
     {"tree", "input", FUZZ_TEXT, fuzz_make_tree, fuzz_read_tree, NULL, FUZZ_PREPARES | FUZZ_LENIENT},
     {"command", "input", FUZZ_TEXT, fuzz_make_command, fuzz_read_command, NULL, FUZZ_PREPARES},
     {"predictions", "input", FUZZ_TEXT, make_predictions, read_predictions, NULL, 0},
+    {"label-predictions", "input", FUZZ_TEXT, make_label_predictions, read_predictions, NULL, 0},
 };
 const int fuzz_target_count = sizeof(fuzz_targets) / sizeof(fuzz_targets[0]);
 
