@@ -2,6 +2,7 @@
 
 #include "host/base/file.h"
 #include "host/device/temperature.h"
+#include "host/model/model_metadata.h"
 #include "host/onnx/onnx_reading.h"
 
 #include <cjson/cJSON.h>

@@ -1,6 +1,7 @@
 #include "host/onnx/onnx_write.h"
 
 #include "host/base/version.h"
+#include "host/model/model_metadata.h"
 #include "host/onnx/onnx_coded.h"
 
 #include <cjson/cJSON.h>

@@ -167,12 +167,14 @@ static enum status read_job(const char *folder, const char *path, struct error *
     return st;
 }
 
-static void make_model(const char *folder)
+/* With `labels` of images with several of them. */
+static void write_model(const char *folder, bool labels)
 {
     struct graph graph;
     struct weight_table table;
     struct error err;
     char name[] = "class", *names[8];
+    double thresholds[8];
     char *path = file_join(folder, "input");
 
     assert_non_null(path);
@@ -189,14 +191,27 @@ static void make_model(const char *folder)
                                 .views = 2,
                                 .temperature = 1.5f,
                                 .plain_temperature = 0.75f,
+                                .label_thresholds = labels ? thresholds : NULL,
                                 .validation_accuracy = 0.5};
-    for (int32_t i = 0; i < about.classes; i++)
+    for (int32_t i = 0; i < about.classes; i++) {
         names[i] = name;
+        thresholds[i] = 0.125 * i;
+    }
     assert_int_equal(model_save(path, &graph, values, &about, &err), ST_OK);
     free(values);
     free(path);
     weight_table_free(&table);
     graph_free(&graph);
+}
+
+static void make_model(const char *folder)
+{
+    write_model(folder, false);
+}
+
+static void make_model_labels(const char *folder)
+{
+    write_model(folder, true);
 }
 
 static enum status read_model(const char *folder, const char *path, struct error *err)
@@ -373,6 +388,14 @@ static void make_predictions(const char *folder)
                           "17,xxh3:fedcba9876543210,validation,1,1,cat,cat,1,0\n");
 }
 
+static void make_label_predictions(const char *folder)
+{
+    data_files_write_text(folder, "input",
+                          "image,hash,split,trained,views,labels,predicted,p_cat,\"p_a, \"\"b\"\"\"\n"
+                          "1.png,xxh3:0123456789abcdef,test,0,6,\"cat|a, \"\"b\"\"\",cat,0.75,0.25\n"
+                          "17,xxh3:fedcba9876543210,validation,1,1,,cat,1,0\n");
+}
+
 static enum status read_predictions(const char *folder, const char *path, struct error *err)
 {
     struct predictions predictions;
@@ -405,6 +428,7 @@ const struct fuzz_target fuzz_targets[] = {
     {"job", "input", FUZZ_TEXT, make_job, read_job, NULL, 0},
     {"model", "input", FUZZ_BINARY, make_model, read_model, NULL, 0},
     {"model-as-text", "input", FUZZ_TEXT, make_model, read_model, NULL, 0},
+    {"model-labels", "input", FUZZ_TEXT, make_model_labels, read_model, NULL, 0},
     {"onnx", "input", FUZZ_BINARY, make_onnx, read_onnx, NULL, 0},
     {"onnx-int8", "input", FUZZ_BINARY, make_onnx_int8, read_onnx_int8, NULL, 0},
     {"graph", "input", FUZZ_TEXT, make_graph, read_graph, NULL, 0},
@@ -418,6 +442,7 @@ const struct fuzz_target fuzz_targets[] = {
     {"tree", "input", FUZZ_TEXT, fuzz_make_tree, fuzz_read_tree, NULL, FUZZ_PREPARES | FUZZ_LENIENT},
     {"command", "input", FUZZ_TEXT, fuzz_make_command, fuzz_read_command, NULL, FUZZ_PREPARES},
     {"predictions", "input", FUZZ_TEXT, make_predictions, read_predictions, NULL, 0},
+    {"label-predictions", "input", FUZZ_TEXT, make_label_predictions, read_predictions, NULL, 0},
 };
 const int fuzz_target_count = sizeof(fuzz_targets) / sizeof(fuzz_targets[0]);
 
