@@ -46,23 +46,44 @@ static int32_t place_of(const float *answer, int32_t classes, int32_t label)
     return place;
 }
 
-struct scores scores_of(const float *probabilities, int32_t rows, int32_t classes, const int32_t *labels)
+/* Of an image with several labels: its loss, and a place in the bins for each class. */
+static double count_labels(const struct answered *answered, int32_t row, struct scores_bin bins[SCORES_BINS])
+{
+    const int32_t classes = answered->classes;
+    const float *answer = answered->probabilities + (size_t)row * (size_t)classes;
+    double loss = 0.0;
+    for (int32_t k = 0; k < classes; k++) {
+        const double probability = (double)answer[k];
+        const bool has = labels_have(answered->label_sets, classes, answered->labels[row], k);
+        loss -= log(fmax(has ? probability : 1.0 - probability, (double)FLT_MIN));
+        scores_count(bins, probability, has);
+    }
+    return loss;
+}
+
+struct scores scores_of(const struct answered *answered)
 {
     struct scores_bin bins[SCORES_BINS] = {{0}};
+    const int32_t rows = answered->rows, classes = answered->classes;
+    const bool several = answered->label_sets != NULL;
     double loss = 0.0;
     int32_t top = 0;
     if (rows == 0)
         return (struct scores){NAN, NAN, NAN};
     for (int32_t row = 0; row < rows; row++) {
-        const float *answer = probabilities + (size_t)row * (size_t)classes;
-        const int32_t label = labels[row], best = scores_class(answer, classes);
+        const float *answer = answered->probabilities + (size_t)row * (size_t)classes;
+        const int32_t label = answered->labels[row], best = scores_class(answer, classes);
+        if (several) {
+            loss += count_labels(answered, row, bins);
+            continue;
+        }
         loss -= log(fmax((double)answer[label], (double)FLT_MIN));
         scores_count(bins, (double)answer[best], best == label);
         top += place_of(answer, classes, label) < SCORES_TOP;
     }
     return (struct scores){.loss = loss / rows,
                            .calibration_error = scores_calibration_error(bins),
-                           .top = classes > SCORES_TOP ? (double)top / rows : NAN};
+                           .top = classes > SCORES_TOP && !several ? (double)top / rows : NAN};
 }
 
 /* ---- of each class ---- */
@@ -110,9 +131,9 @@ static void divide(struct ranking *sum, double by)
     sum->average_precision = by > 0.0 ? sum->average_precision / by : NAN;
 }
 
-enum status rankings_make(struct rankings *rankings, const float *probabilities, int32_t rows,
-                          int32_t classes, const int32_t *labels, struct error *err)
+enum status rankings_make(struct rankings *rankings, const struct answered *answered, struct error *err)
 {
+    const int32_t rows = answered->rows, classes = answered->classes;
     struct ranked *images = malloc(((size_t)rows + 1) * sizeof(*images));
     double known = 0.0, weights = 0.0;
     *rankings = (struct rankings){.of_class = calloc((size_t)classes, sizeof(*rankings->of_class))};
@@ -126,7 +147,8 @@ enum status rankings_make(struct rankings *rankings, const float *probabilities,
         int32_t all = 0;
         for (int32_t row = 0; row < rows; row++) {
             images[row] =
-                (struct ranked){probabilities[(size_t)row * (size_t)classes + (size_t)k], labels[row] == k};
+                (struct ranked){answered->probabilities[(size_t)row * (size_t)classes + (size_t)k],
+                                labels_have(answered->label_sets, classes, answered->labels[row], k)};
             all += images[row].is_one;
         }
         if (all == 0 || all == rows) {

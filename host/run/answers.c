@@ -21,15 +21,16 @@ static int32_t *labels_of(const struct trainer_test *test)
 
 static enum status fit(const struct trainer_test *unseen, struct answers *answers, struct error *err)
 {
+    const uint8_t *sets = unseen->label_sets;
     int32_t *labels = labels_of(unseen);
     if (labels == NULL)
         return error_memory(err, "labels", (size_t)unseen->count * sizeof(*labels));
     answers->calibrated_by = unseen->count;
     answers->plain_temperature =
-        temperature_fit(unseen->plain_answers, unseen->count, unseen->classes, labels);
-    answers->temperature = unseen->views > 1
-                               ? temperature_fit(unseen->answers, unseen->count, unseen->classes, labels)
-                               : answers->plain_temperature;
+        temperature_fit(unseen->plain_answers, unseen->count, unseen->classes, labels, sets);
+    answers->temperature =
+        unseen->views > 1 ? temperature_fit(unseen->answers, unseen->count, unseen->classes, labels, sets)
+                          : answers->plain_temperature;
     free(labels);
     return ST_OK;
 }
@@ -37,7 +38,8 @@ static enum status fit(const struct trainer_test *unseen, struct answers *answer
 static void apply(struct trainer_test *test, const struct answers *answers)
 {
     temperature_apply(test->answers, test->count, test->classes,
-                      test->views > 1 ? answers->temperature : answers->plain_temperature);
+                      test->views > 1 ? answers->temperature : answers->plain_temperature,
+                      test->label_sets != NULL);
 }
 
 static enum status calibrate(struct testing *testing, struct answers *answers, struct error *err)
@@ -49,11 +51,12 @@ static enum status calibrate(struct testing *testing, struct answers *answers, s
     int32_t *labels = labels_of(test);
     if (labels == NULL)
         return error_memory(err, "labels", (size_t)test->count * sizeof(*labels));
-    answers->before = scores_of(test->answers, test->count, test->classes, labels);
+    const struct answered answered = {test->answers, test->count, test->classes, labels, test->label_sets};
+    answers->before = scores_of(&answered);
     apply(test, answers);
     apply(&testing->unseen, answers);
     apply(&testing->others, answers);
-    answers->after = scores_of(test->answers, test->count, test->classes, labels);
+    answers->after = scores_of(&answered);
     free(labels);
     return ST_OK;
 }

@@ -51,6 +51,7 @@ struct trainer_device run_trainer_device(const struct run *run, int32_t device, 
         .train_count = count,
         .validation = run->data.samples[SPLIT_VALIDATION],
         .validation_count = run->data.sample_count[SPLIT_VALIDATION],
+        .label_sets = run->data.label_sets,
     };
 }
 

@@ -68,7 +68,8 @@ static struct trainer_test test_of(const struct run *run, const int32_t *samples
                                  .count = count,
                                  .views = views,
                                  .classes = run->data.classes,
-                                 .labels = run->data.labels};
+                                 .labels = run->data.labels,
+                                 .label_sets = run->data.label_sets};
 }
 
 static enum status new_test(const struct run *run, struct trainer_test *test, struct error *err)

@@ -111,14 +111,14 @@ static enum status run_views(struct predictor *p, int32_t count, struct error *e
         if (st == ST_OK)
             st = p->ops->program_probabilities(p->device, p->prepared, p->probabilities, err);
         if (st == ST_OK && p->views.count > 1)
-            views_add(p->answers, p->probabilities, values, p->views.weights[v]);
+            views_add(p->answers, p->probabilities, values, p->views.weights[v], false);
     }
     if (st == ST_OK && p->views.count > 1)
-        views_finish(p->answers, count, p->model->about.classes);
+        views_finish(p->answers, count, p->model->about.classes, false);
     else if (st == ST_OK)
         memcpy(p->answers, p->probabilities, values * sizeof(*p->answers));
     if (st == ST_OK)
-        temperature_apply(p->answers, count, p->model->about.classes, p->temperature);
+        temperature_apply(p->answers, count, p->model->about.classes, p->temperature, false);
     return st;
 }
 
