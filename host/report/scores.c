@@ -2,7 +2,6 @@
 
 #include "host/report/verdict.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -46,19 +45,14 @@ static int32_t place_of(const float *answer, int32_t classes, int32_t label)
     return place;
 }
 
-/* Of an image with several labels: its loss, and a place in the bins for each class. */
-static double count_labels(const struct answered *answered, int32_t row, struct scores_bin bins[SCORES_BINS])
+/* Of an image with several labels: a place in the bins for each class. */
+static void count_labels(const struct answered *answered, int32_t row, struct scores_bin bins[SCORES_BINS])
 {
     const int32_t classes = answered->classes;
     const float *answer = answered->probabilities + (size_t)row * (size_t)classes;
-    double loss = 0.0;
-    for (int32_t k = 0; k < classes; k++) {
-        const double probability = (double)answer[k];
-        const bool has = labels_have(answered->label_sets, classes, answered->labels[row], k);
-        loss -= log(fmax(has ? probability : 1.0 - probability, (double)FLT_MIN));
-        scores_count(bins, probability, has);
-    }
-    return loss;
+    for (int32_t k = 0; k < classes; k++)
+        scores_count(bins, (double)answer[k],
+                     labels_have(answered->label_sets, classes, answered->labels[row], k));
 }
 
 struct scores scores_of(const struct answered *answered)
@@ -73,11 +67,11 @@ struct scores scores_of(const struct answered *answered)
     for (int32_t row = 0; row < rows; row++) {
         const float *answer = answered->probabilities + (size_t)row * (size_t)classes;
         const int32_t label = answered->labels[row], best = scores_class(answer, classes);
+        loss += labels_loss(answered->label_sets, classes, label, answer);
         if (several) {
-            loss += count_labels(answered, row, bins);
+            count_labels(answered, row, bins);
             continue;
         }
-        loss -= log(fmax((double)answer[label], (double)FLT_MIN));
         scores_count(bins, (double)answer[best], best == label);
         top += place_of(answer, classes, label) < SCORES_TOP;
     }

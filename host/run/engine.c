@@ -183,6 +183,7 @@ void run_close(struct run *run)
     free(run->folder);
     free(run->hashes);
     free(run->right);
+    free(run->calibration.label_thresholds);
     pthread_mutex_destroy(&run->lock);
     pthread_mutex_destroy(&run->admission);
     *run = (struct run){.journal = {.fd = -1}};

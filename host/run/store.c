@@ -258,8 +258,8 @@ static enum status publish(struct run *run, const char *from, const char *to, st
         return note_lost(run, run->best_id, from, err);
     struct run_calibration *calibration = &run->calibration;
     if (calibration->id == run->best_id)
-        st = model_calibrate(from, to, calibration->temperature, calibration->plain_temperature, NULL,
-                             calibration->hash, err);
+        st = model_calibrate(from, to, calibration->temperature, calibration->plain_temperature,
+                             calibration->label_thresholds, calibration->hash, err);
     else
         st = file_copy(from, to, err);
     if (st == ST_OK)
@@ -267,12 +267,29 @@ static enum status publish(struct run *run, const char *from, const char *to, st
     return st;
 }
 
-enum status store_calibrate(struct run *run, float temperature, float plain_temperature, struct error *err)
+enum status store_note_calibration(struct run *run, const struct run_calibration *found,
+                                   const double *label_thresholds, struct error *err)
 {
-    run->calibration = (struct run_calibration){
+    const size_t bytes = (size_t)run->data.classes * sizeof(*label_thresholds);
+    double *copy = label_thresholds != NULL ? malloc(bytes) : NULL;
+    if (label_thresholds != NULL && copy == NULL)
+        return error_memory(err, "thresholds", bytes);
+    if (copy != NULL)
+        memcpy(copy, label_thresholds, bytes);
+    free(run->calibration.label_thresholds);
+    run->calibration = *found;
+    run->calibration.label_thresholds = copy;
+    return ST_OK;
+}
+
+enum status store_calibrate(struct run *run, float temperature, float plain_temperature,
+                            const double *label_thresholds, struct error *err)
+{
+    const struct run_calibration found = {
         .id = run->best_id, .temperature = temperature, .plain_temperature = plain_temperature};
+    enum status st = store_note_calibration(run, &found, label_thresholds, err);
     run->published_id = -1;
-    return store_publish_best(run, err);
+    return st == ST_OK ? store_publish_best(run, err) : st;
 }
 
 enum status store_publish_best(struct run *run, struct error *err)

@@ -56,7 +56,8 @@ void testing_need(const struct run *run, bool of_stage, struct memory_need *need
         return;
     /* the unseen ones' twice, by all views and by one; and which are those */
     need->answers += (tested + validation + unseen) * classes * sizeof(float) + validation * sizeof(int32_t);
-    need->predictions = (tested + validation) * answers_row_bytes(run->data.classes);
+    need->predictions =
+        (tested + validation) * answers_row_bytes(run->data.classes, run->data.label_sets != NULL);
 }
 
 /* ---- what is found ---- */
@@ -75,8 +76,9 @@ static struct trainer_test test_of(const struct run *run, const int32_t *samples
 static enum status new_test(const struct run *run, struct trainer_test *test, struct error *err)
 {
     const size_t classes = (size_t)run->data.classes, count = (size_t)run->data.sample_count[SPLIT_TEST];
+    const size_t columns = run->data.label_sets != NULL ? LABELS_COUNTS : classes;
     *test = test_of(run, run->data.samples[SPLIT_TEST], (int32_t)count, views_of_test(run));
-    test->confusion = calloc(classes * classes, sizeof(*test->confusion));
+    test->confusion = calloc(classes * columns, sizeof(*test->confusion));
     test->right = calloc(count + 1, sizeof(*test->right));
     return test->confusion != NULL && test->right != NULL ? ST_OK : error_memory(err, "test", count);
 }
