@@ -1,6 +1,6 @@
 #include "host/device/temperature.h"
 
-#include "host/device/labels.h"
+#include "host/base/labels.h"
 
 /* Of an image's answer that is given the most. */
 static double largest_log(const float *answer, int32_t classes)

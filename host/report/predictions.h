@@ -26,7 +26,7 @@
 #define NASRUN_REPORT_PREDICTIONS_H
 
 #include "host/base/file.h"
-#include "host/device/labels.h"
+#include "host/base/labels.h"
 
 struct predicted_image {
     const char *image;

@@ -1,7 +1,7 @@
 /* Labels: what an image shows. Either each image is of one class, or it has any number of labels, which are classes
  * too: a set of them, which may be empty. Sets that occur are numbered, so that both are one number an image. */
-#ifndef NASRUN_DEVICE_LABELS_H
-#define NASRUN_DEVICE_LABELS_H
+#ifndef NASRUN_BASE_LABELS_H
+#define NASRUN_BASE_LABELS_H
 
 #include <float.h>
 #include <math.h>
