@@ -111,10 +111,10 @@ void tiny_task_open_in(struct tiny_task *task, const struct device_ops *ops, enu
 }
 
 void tiny_task_open_sets(struct tiny_task *task, const struct device_ops *ops, int32_t index,
-                         enum device_precision precision)
+                         enum device_precision precision, bool batch_norm)
 {
     const struct device_options options = {.index = index, .threads = 1, .precision = precision};
-    open_on(task, ops, &options, true, true);
+    open_on(task, ops, &options, batch_norm, true);
 }
 
 void tiny_task_open(struct tiny_task *task, const struct device_ops *ops, bool batch_norm)

@@ -32,9 +32,9 @@ void tiny_task_open_at(struct tiny_task *task, const struct device_ops *ops, int
 void tiny_task_open(struct tiny_task *task, const struct device_ops *ops, bool batch_norm); /* index 0 */
 void tiny_task_open_in(struct tiny_task *task, const struct device_ops *ops, enum device_precision precision,
                        bool batch_norm); /* likewise */
-/* With sets of labels and batch norm. */
+/* With sets of labels. */
 void tiny_task_open_sets(struct tiny_task *task, const struct device_ops *ops, int32_t index,
-                         enum device_precision precision);
+                         enum device_precision precision, bool batch_norm);
 void tiny_task_close(struct tiny_task *task);
 
 /* SGD, no schedule to speak of (a cosine without warm-up), batch TINY_BATCH, nothing random but the order. */
