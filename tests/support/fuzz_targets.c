@@ -79,11 +79,13 @@ static enum status read_image(const char *folder, const char *path, struct error
     return st;
 }
 
-static enum status read_data(const char *path, enum job_format format, struct error *err)
+static enum status read_data(const char *path, enum job_format format, enum job_labels labels,
+                             struct error *err)
 {
     struct job_dataset job = data_files_job(path);
     struct dataset set;
     job.format = format;
+    job.labels = labels;
     enum status st = data_load(&job, 1, &(struct data_way){.threads = 1}, &set, err);
     data_free(&set);
     return st;
@@ -101,7 +103,7 @@ static void make_idx(const char *folder)
 static enum status read_idx(const char *folder, const char *path, struct error *err)
 {
     (void)path;
-    return read_data(folder, JOB_FORMAT_IDX, err);
+    return read_data(folder, JOB_FORMAT_IDX, JOB_LABELS_ONE, err);
 }
 
 static void make_cifar(const char *folder)
@@ -113,7 +115,7 @@ static void make_cifar(const char *folder)
 static enum status read_cifar(const char *folder, const char *path, struct error *err)
 {
     (void)path;
-    return read_data(folder, JOB_FORMAT_CIFAR10, err);
+    return read_data(folder, JOB_FORMAT_CIFAR10, JOB_LABELS_ONE, err);
 }
 
 static void make_csv(const char *folder)
@@ -129,7 +131,21 @@ static void make_csv(const char *folder)
 static enum status read_csv(const char *folder, const char *path, struct error *err)
 {
     (void)folder;
-    return read_data(path, JOB_FORMAT_CSV, err);
+    return read_data(path, JOB_FORMAT_CSV, JOB_LABELS_ONE, err);
+}
+
+static void make_labels(const char *folder)
+{
+    make_csv(folder);
+    data_files_write_text(folder, "input",
+                          "split,path,labels\ntrain,a.png,cat|dog\ntrain,\"b,c.png\",dog,\"a cat\"\n"
+                          "train,\"b,c.png\"\nval,a.png,cat\ntest,a.png,cat;\"dog\"\n");
+}
+
+static enum status read_labels(const char *folder, const char *path, struct error *err)
+{
+    (void)folder;
+    return read_data(path, JOB_FORMAT_CSV, JOB_LABELS_SEVERAL, err);
 }
 
 static void make_job(const char *folder)
@@ -377,6 +393,14 @@ static void make_predictions(const char *folder)
                           "17,xxh3:fedcba9876543210,validation,1,1,cat,cat,1,0\n");
 }
 
+static void make_label_predictions(const char *folder)
+{
+    data_files_write_text(folder, "input",
+                          "image,hash,split,trained,views,labels,predicted,p_cat,\"p_a, \"\"b\"\"\"\n"
+                          "1.png,xxh3:0123456789abcdef,test,0,6,\"cat|a, \"\"b\"\"\",cat,0.75,0.25\n"
+                          "17,xxh3:fedcba9876543210,validation,1,1,,cat,1,0\n");
+}
+
 static enum status read_predictions(const char *folder, const char *path, struct error *err)
 {
     struct predictions predictions;
@@ -405,6 +429,7 @@ const struct fuzz_target fuzz_targets[] = {
     {"gzip", "t10k-images-idx3-ubyte", FUZZ_BINARY, make_idx, read_idx, NULL, 0},
     {"cifar", "data_batch_1.bin", FUZZ_BINARY, make_cifar, read_cifar, NULL, 0},
     {"csv", "input", FUZZ_TEXT, make_csv, read_csv, NULL, 0},
+    {"labels", "input", FUZZ_TEXT, make_labels, read_labels, NULL, 0},
     {"job", "input", FUZZ_TEXT, make_job, read_job, NULL, 0},
     {"model", "input", FUZZ_BINARY, make_model, read_model, NULL, 0},
     {"model-as-text", "input", FUZZ_TEXT, make_model, read_model, NULL, 0},
@@ -423,6 +448,7 @@ const struct fuzz_target fuzz_targets[] = {
     {"tree", "input", FUZZ_TEXT, fuzz_make_tree, fuzz_read_tree, NULL, FUZZ_PREPARES | FUZZ_LENIENT},
     {"command", "input", FUZZ_TEXT, fuzz_make_command, fuzz_read_command, NULL, FUZZ_PREPARES},
     {"predictions", "input", FUZZ_TEXT, make_predictions, read_predictions, NULL, 0},
+    {"label-predictions", "input", FUZZ_TEXT, make_label_predictions, read_predictions, NULL, 0},
 };
 const int fuzz_target_count = sizeof(fuzz_targets) / sizeof(fuzz_targets[0]);
 
