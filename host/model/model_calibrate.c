@@ -1,7 +1,7 @@
 /* Temperatures and thresholds set in a model's file. They are found after it was written, by a test, and the file is
  * not written anew from what was understood of it: so another version of nasrun makes the same bytes. */
 #include "host/base/file.h"
-#include "host/model/model_file.h"
+#include "host/model/model_metadata.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +34,7 @@ static bool set_thresholds(cJSON *metadata, const double *values)
         return true;
     cJSON *names =
         cJSON_Parse(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(metadata, "class_names")));
-    cJSON *array = cJSON_CreateDoubleArray(values, cJSON_GetArraySize(names));
+    cJSON *array = model_thresholds_json(values, cJSON_GetArraySize(names));
     char *text = cJSON_PrintUnformatted(array);
     const bool set = names != NULL && text != NULL && set_text(metadata, "label_thresholds", text);
     cJSON_free(text);

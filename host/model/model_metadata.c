@@ -23,6 +23,30 @@ cJSON *model_channels_json(const float *values, int32_t channels)
     return cJSON_CreateDoubleArray(numbers, channels);
 }
 
+/* In the fewest digits that give the same number back; cJSON's own may differ in the last bit. */
+static cJSON *number_json(double value)
+{
+    char number[40];
+    snprintf(number, sizeof(number), "%.15g", value);
+    if (strtod(number, NULL) != value)
+        snprintf(number, sizeof(number), "%.17g", value);
+    return cJSON_CreateRaw(number);
+}
+
+cJSON *model_thresholds_json(const double *values, int32_t classes)
+{
+    cJSON *array = cJSON_CreateArray();
+    for (int32_t k = 0; array != NULL && k < classes; k++) {
+        cJSON *number = number_json(values[k]);
+        if (!cJSON_AddItemToArray(array, number)) {
+            cJSON_Delete(number);
+            cJSON_Delete(array);
+            array = NULL;
+        }
+    }
+    return array;
+}
+
 static bool add_json_text(cJSON *metadata, const char *key, cJSON *json)
 {
     char *text = cJSON_PrintUnformatted(json);
@@ -69,7 +93,7 @@ bool model_metadata_write(cJSON *header, const struct graph *graph, const struct
            add_temperature(metadata, "plain_temperature", about->plain_temperature) &&
            (about->label_thresholds == NULL ||
             add_json_text(metadata, "label_thresholds",
-                          cJSON_CreateDoubleArray(about->label_thresholds, about->classes)));
+                          model_thresholds_json(about->label_thresholds, about->classes)));
 }
 
 /* ---- reading ---- */

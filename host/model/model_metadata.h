@@ -20,5 +20,7 @@ enum status model_take_class_names(struct model_about *about, const cJSON *names
 enum status model_take_label_thresholds(struct model_about *about, const cJSON *values, struct error *err);
 /* A number for each of 1 to 4 channels as a JSON array; NULL when out of memory. The caller deletes it. */
 cJSON *model_channels_json(const float *values, int32_t channels);
+/* The thresholds of labels as a JSON array, in the same way. They are read as the same numbers. */
+cJSON *model_thresholds_json(const double *values, int32_t classes);
 
 #endif

@@ -36,7 +36,7 @@ struct sample {
 };
 
 static char *sample_names[] = {"cat", "d\xc3\xb6g \"x\""};
-static double sample_thresholds[] = {0.75, 1 / 3.0};
+static double sample_thresholds[] = {0.75, 0.1 + 0.2};
 
 static void sample_make(struct sample *sample, bool pooled)
 {
@@ -344,7 +344,7 @@ static const struct damage {
     {"[0.25,", "[{25},", "\"deviation\" in __metadata__ is no JSON: [{25},"},
     {"\\\"input\\\":[3,", "\\\"input\\\":[5,", "the graph's images have 5 channels, expected 1 to 4"},
     {"{\"dtype\"", "[\"dtype\"", "no JSON object"},
-    {"\"[0.75,0.33", "\"[0.75 0.33", "\"label_thresholds\" in __metadata__ is no JSON: [0.75 0.33"},
+    {"\"[0.75,0.30", "\"[0.75 0.30", "\"label_thresholds\" in __metadata__ is no JSON: [0.75 0.30"},
     {"\"[0.75,", "\"[     ", "\"label_thresholds\" has 1 numbers, expected 2, one a class"},
     {"\"[0.75,", "\"[null,", "label_thresholds[0] is no number from 0 to 1"},
     {"\"[0.75,", "\"[1.01,", "label_thresholds[0] is no number from 0 to 1"},

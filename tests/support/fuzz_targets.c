@@ -224,8 +224,8 @@ static enum status read_model(const char *folder, const char *path, struct error
     return st;
 }
 
-/* The model that make_model makes, as ONNX, or in whole numbers by ranges that no image has given. */
-static void write_onnx(const char *folder, bool coded)
+/* A model as ONNX, or in whole numbers by ranges that no image has given. */
+static void write_onnx(const char *folder, bool labels, bool coded)
 {
     struct model model = {0}, folded = {0};
     struct quantisation codes = {0};
@@ -233,7 +233,7 @@ static void write_onnx(const char *folder, bool coded)
     unsigned char *bytes;
     size_t length;
     char path[4096];
-    make_model(folder);
+    write_model(folder, labels);
     snprintf(path, sizeof(path), "%s/input", folder);
     assert_int_equal(model_load(path, &model, &err), ST_OK);
     if (coded) {
@@ -256,12 +256,17 @@ static void write_onnx(const char *folder, bool coded)
 
 static void make_onnx(const char *folder)
 {
-    write_onnx(folder, false);
+    write_onnx(folder, false, false);
+}
+
+static void make_onnx_labels(const char *folder)
+{
+    write_onnx(folder, true, false);
 }
 
 static void make_onnx_int8(const char *folder)
 {
-    write_onnx(folder, true);
+    write_onnx(folder, false, true);
 }
 
 static enum status read_onnx_as(const char *path, bool coded, struct error *err)
@@ -430,6 +435,7 @@ const struct fuzz_target fuzz_targets[] = {
     {"model-as-text", "input", FUZZ_TEXT, make_model, read_model, NULL, 0},
     {"model-labels", "input", FUZZ_TEXT, make_model_labels, read_model, NULL, 0},
     {"onnx", "input", FUZZ_BINARY, make_onnx, read_onnx, NULL, 0},
+    {"onnx-labels", "input", FUZZ_BINARY, make_onnx_labels, read_onnx, NULL, 0},
     {"onnx-int8", "input", FUZZ_BINARY, make_onnx_int8, read_onnx_int8, NULL, 0},
     {"graph", "input", FUZZ_TEXT, make_graph, read_graph, NULL, 0},
     {"journal", JOURNAL_NAME, FUZZ_TEXT, make_journal, read_journal, fuzz_repair_journal, 0},
