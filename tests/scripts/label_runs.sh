@@ -10,7 +10,7 @@ make_label_job "$work/job.cfg" "$work/data"
 start() {
     dir=$1
     shift
-    "$bin/nasrun" "$work/job.cfg" 'search.strategy="bayesian"' search.baseline=true 'budget.steps=[200,300]' output.dir="$dir" \
+    "$bin/nasrun" "$work/job.cfg" 'search.strategy="bayesian"' search.baseline=true 'budget.steps=[100,160]' output.dir="$dir" \
         output.checkpoint_seconds=0.02 "$@" >>"$dir.log" 2>&1 &
     background=$!
 }
@@ -80,7 +80,7 @@ rm "$work/killed-1/model.safetensors"
 start "$work/killed-1" output.plots=false
 await || fail "a run whose model is gone ended with status $?"
 check "the model comes again with its thresholds" cmp "$run/model.safetensors" "$work/killed-1/model.safetensors"
-start "$work/killed-1" output.plots=false 'budget.steps=[200,400]'
+start "$work/killed-1" output.plots=false 'budget.steps=[100,200]'
 await || fail "a raised budget: status $?: $(tail -n 1 "$work/killed-1.log")"
 check "a third test" [ "$(grep -c '"event":"test"' "$work/killed-1/journal.jsonl")" -eq 3 ]
 
@@ -90,6 +90,10 @@ check "the same answers" grep -q "^$run - $work/killed-2: +0.00 points .* 0 of 8
 check "pairs: $(cat "$work/out")" [ "$(grep -c ' of 80 images right by the first alone' "$work/out")" -eq 3 ]
 "$bin/nasplot" --out="$work/several" "$run" "$work/killed-1" >"$work/out" || fail "nasplot of two runs: status $?"
 check "budgets.png" [ -s "$work/several/budgets.png" ]
+
+{ cat "$work/job.cfg" && echo 'budget = { steps = 1; };'; } >"$work/study.cfg"
+"$bin/nasstudy" --budgets=20,60 --seeds=1 --out="$work/study" "$work/study.cfg" output.plots=false >"$work/out" 2>&1 || fail "nasstudy: $(tail -n 1 "$work/out")"
+check "a table of the study" grep -q '^ *60 steps *0\.' "$work/study/report.txt"
 
 # ---- begun anew ----
 start "$run" --fresh output.plots=false
