@@ -53,6 +53,7 @@ for row, found in zip(rows, objects):
     else:
         assert "top" not in found
     image = told[want["path"]]
+    assert all(abs(p[name] - float(image["p_" + name])) < 1e-4 for name in names), (want, image)
     assert want["truth"] == "|".join(found["truth"]) == image["labels"], (want, image)
     if "--threshold" not in options: # predictions.csv is by the model's
         assert sorted(found["labels"]) == sorted(filter(None, image["predicted"].split("|")))
