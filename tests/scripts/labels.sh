@@ -113,10 +113,15 @@ done
 
 # ---- other tools ----
 "$bin/nasinspect" --format=json "$run" 0 >"$work/out" || fail "nasinspect: status $?"
-check "thresholds of nasinspect" python3 - "$work/out" "$run/model.safetensors" <<'END'
+check "thresholds of nasinspect and of both files" python3 - "$work/out" "$run/model.safetensors" "$run/models/0.safetensors" <<'END'
 import json, struct, sys
-data = open(sys.argv[2], "rb").read()
-about = json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]])["__metadata__"]
+def read(path):
+    data = open(path, "rb").read()
+    end = 8 + struct.unpack("<Q", data[:8])[0]
+    return json.loads(data[8:end])["__metadata__"], data[end:]
+about, weights = read(sys.argv[2])
+before, same = read(sys.argv[3])
+assert json.loads(before["label_thresholds"]) == [0.5] * 3 and weights == same # those are found by the test
 told = json.load(open(sys.argv[1]))["label_thresholds"]
 assert list(told) == json.loads(about["class_names"])
 assert all(abs(a - b) < 1e-12 for a, b in zip(told.values(), json.loads(about["label_thresholds"])))
