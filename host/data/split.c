@@ -4,7 +4,7 @@
  * like one class more. Within a class, sets of labels are divided evenly too. */
 #include "host/base/random.h"
 #include "host/data/data_internal.h"
-#include "host/device/labels.h"
+#include "host/base/labels.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * good result. */
 #include "host/base/text.h"
 #include "host/data/data_internal.h"
-#include "host/device/labels.h"
+#include "host/base/labels.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -139,7 +139,7 @@ static void make_labels(const char *folder)
     make_csv(folder);
     data_files_write_text(folder, "input",
                           "split,path,labels\ntrain,a.png,cat|dog\ntrain,\"b,c.png\",dog,\"a cat\"\n"
-                          "train,\"b,c.png\"\nval,a.png,cat\ntest,a.png,cat;\"dog\"\n");
+                          "train,\"b,c.png\"\nval,a.png,cat\ntest,a.png,\"cat|dog\"\n");
 }
 
 static enum status read_labels(const char *folder, const char *path, struct error *err)
