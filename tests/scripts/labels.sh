@@ -3,40 +3,8 @@
 # and nasplot make of such a model, and that damaged thresholds are refused.
 . tests/support/script.sh
 
-# Three labels, each a bright part of a noisy image of 8 x 8 or not, and a list of them: split, path, labels.
-mkdir "$work/data"
-python3 - "$work/data" <<'END'
-import csv, os, random, struct, sys, zlib
-folder, draw = sys.argv[1], random.Random(7)
-names = ["dog", 'b, "b"', "cat"]
-
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-with open(os.path.join(folder, "list.csv"), "w", newline="") as out:
-    table = csv.writer(out)
-    for i in range(400):
-        shown = [draw.random() < share for share in (0.5, 0.4, 0.3)]
-        rows = []
-        for y in range(8):
-            row = bytearray([0])
-            for x in range(8):
-                bright = (shown[0] and y < 3) or (shown[1] and y > 4 and x < 4) or (shown[2] and y > 4 and x > 4)
-                row.append(min(255, max(0, int(draw.gauss(130 if bright else 70, 45)))))
-            rows.append(bytes(row))
-        path = os.path.join(folder, "%03d.png" % i)
-        with open(path, "wb") as image:
-            image.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)) +
-                        chunk(b"IDAT", zlib.compress(b"".join(rows))) + chunk(b"IEND", b""))
-        table.writerow(["test" if i >= 320 else "train", os.path.basename(path)] + [n for n, s in zip(names, shown) if s])
-END
-cat >"$work/job.cfg" <<END
-dataset = { format = "csv"; labels = "several"; path = "$work/data/list.csv"; validation = 0.25; };
-search = { strategy = "none"; starts = ["lean"]; width = 8; };
-train = { batch = 32; flip = false; translate = 1; precision = "fp32"; use_validation = false; };
-devices = "cpu";
-threads = 1;
-END
+make_label_data "$work/data"
+make_label_job "$work/job.cfg" "$work/data"
 run=$work/run
 "$bin/nasrun" "$work/job.cfg" budget.steps=60 output.dir="$run" output.plots=false >"$work/log" 2>&1 || fail "nasrun: $(tail -n 1 "$work/log")"
 
