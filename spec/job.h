@@ -77,11 +77,12 @@ double job_range_place(const struct job_range *range, double value);
 #define SPEC_CHOICE_KEY(section, field, words, default_text, meaning) enum job_##field { words };
 #include "spec/schema.def"
 
-/* The word of a job file: job_fit_text(JOB_FIT_STRETCH) is "stretch"; and back, false for an unknown word. */
+/* The word of a job file: job_fit_text(JOB_FIT_STRETCH) is "stretch". */
 #define SPEC_CHOICE_KEY(section, field, words, default_text, meaning) \
-    const char *job_##field##_text(enum job_##field value); \
-    bool job_##field##_of(const char *text, enum job_##field *value);
+    const char *job_##field##_text(enum job_##field value);
 #include "spec/schema.def"
+/* And back, as models tell it; false for an unknown word. */
+bool job_fit_of(const char *text, enum job_fit *value);
 
 /* struct job_ranges: struct job_range learning_rate, and so on. */
 struct job_ranges {

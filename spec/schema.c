@@ -26,15 +26,16 @@ int spec_word(const char *const *words, const char *text)
     const char *job_##field##_text(enum job_##field value)                                                   \
     {                                                                                                        \
         return field##_words[value];                                                                         \
-    }                                                                                                        \
-    bool job_##field##_of(const char *text, enum job_##field *value)                                         \
-    {                                                                                                        \
-        int found = spec_word(field##_words, text);                                                          \
-        if (found >= 0)                                                                                      \
-            *value = (enum job_##field)found;                                                                \
-        return found >= 0;                                                                                   \
     }
 #include "spec/schema.def"
+
+bool job_fit_of(const char *text, enum job_fit *value)
+{
+    const int found = spec_word(fit_words, text);
+    if (found >= 0)
+        *value = (enum job_fit)found;
+    return found >= 0;
+}
 
 /* clang-format off */
 const struct spec_key spec_keys[SPEC_KEY_COUNT] = {

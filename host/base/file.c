@@ -13,13 +13,10 @@
 #include <xxhash.h>
 #include <zlib.h>
 
-/* What stands there instead of a file. */
+/* What stands there instead of a file. A socket can't be opened. */
 static const char *kind_of(mode_t mode)
 {
-    return S_ISDIR(mode)    ? "a folder"
-           : S_ISFIFO(mode) ? "a named pipe"
-           : S_ISSOCK(mode) ? "a socket"
-                            : "a device";
+    return S_ISDIR(mode) ? "a folder" : S_ISFIFO(mode) ? "a named pipe" : "a device";
 }
 
 enum status file_open(const char *path, FILE **stream, int64_t *bytes, struct error *err)
