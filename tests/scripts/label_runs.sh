@@ -95,6 +95,17 @@ check "budgets.png" [ -s "$work/several/budgets.png" ]
 "$bin/nasstudy" --budgets=20,60 --seeds=1 --out="$work/study" "$work/study.cfg" output.plots=false >"$work/out" 2>&1 || fail "nasstudy: $(tail -n 1 "$work/out")"
 check "a table of the study" grep -q '^ *60 steps *0\.' "$work/study/report.txt"
 
+# ---- a journal whose thresholds are gone ----
+cp -r "$work/killed-2" "$work/damaged"
+sed -i 's/"label_thresholds":\[[^]]*\],//' "$work/damaged/journal.jsonl"
+"$helpers/journal/test_events" --seal "$work/damaged/journal.jsonl" || fail "test_events --seal: status $?"
+for command in nasreport nasplot "nasrun --resume"; do
+    # shellcheck disable=SC2086 # two words
+    timeout 60 "$bin"/$command "$work/damaged" >"$work/out" 2>"$work/err"
+    check "$command without thresholds: status $?" [ $? -eq 2 ]
+    check "$command without thresholds: $(cat "$work/err")" [ "$(grep -c 'test event: "label_thresholds" has 0 numbers, expected 3' "$work/err")" -eq 1 ]
+done
+
 # ---- begun anew ----
 start "$run" --fresh output.plots=false
 await || fail "--fresh: status $?: $(tail -n 1 "$run.log")"
