@@ -347,13 +347,97 @@ static void test_too_many(void **state)
     data_files_remove(folder);
 }
 
+/* Labels as whole numbers of another type, alone or first in a row; their values in order are the classes. */
+static void write_typed(const char *folder, const char *name, int type, uint32_t numbers, int32_t count)
+{
+    static const int32_t values[4] = {-2, 0, 1, 100};
+    const size_t size = type == 0x09 ? 1 : type == 0x0b ? 2 : 4, head = numbers > 1 ? 12 : 8;
+    const size_t length = head + (size_t)count * numbers * size;
+    uint8_t *bytes = calloc(length, 1);
+    assert_non_null(bytes);
+    bytes[2] = (uint8_t)type;
+    bytes[3] = numbers > 1 ? 2 : 1;
+    bytes[7] = (uint8_t)count;
+    if (numbers > 1)
+        bytes[11] = (uint8_t)numbers;
+    for (int32_t i = 0; i < count; i++)
+        for (size_t k = 0; k < numbers * size; k++) {
+            const size_t from_end = 8 * (size - 1 - k % size);
+            const uint32_t value = (uint32_t)(k < size ? values[i % 4] : 77);
+            bytes[head + (size_t)i * numbers * size + k] = (uint8_t)(value >> from_end);
+        }
+    data_files_write(folder, name, bytes, length, false);
+    free(bytes);
+}
+
+static void test_types_of_labels(void **state)
+{
+    static const struct {
+        int type;
+        uint32_t numbers;
+    } cases[] = {{0x09, 1}, {0x0b, 1}, {0x0c, 1}, {0x09, 3}, {0x0b, 2}, {0x0c, 8}};
+    (void)state;
+    for (size_t k = 0; k < sizeof(cases) / sizeof(cases[0]); k++) {
+        struct dataset set;
+        char *folder = write_idx(false);
+        struct job_dataset job = data_files_job(folder);
+        write_typed(folder, "train-labels-idx1-ubyte", cases[k].type, cases[k].numbers, TRAIN);
+        write_typed(folder, "t10k-labels-idx1-ubyte", cases[k].type, cases[k].numbers, TEST);
+        data_files_load(&job, &set);
+        assert_int_equal(set.classes, 4);
+        assert_string_equal(set.class_names[0], "-2");
+        assert_string_equal(set.class_names[3], "100");
+        for (int32_t i = 0; i < set.count; i++)
+            assert_int_equal(set.labels[i], (i < TRAIN ? i : i - TRAIN) % 4);
+        data_free(&set);
+        data_files_remove(folder);
+    }
+}
+
+static void test_heads_refused(void **state)
+{
+    static const char labels[] = "train-labels-idx1-ubyte", images[] = "train-images-idx3-ubyte";
+    static const struct {
+        const char *name, *what, *expected;
+        uint8_t head[16];
+    } cases[] = {
+        {labels, "starts with \"<\"", "IDX of labels", {'<', 'h', 't', 'm', 'l', '>'}},
+        {images, "starts with \"<\"", "IDX of images", {'<', '!', 'D', 'O', 'C'}},
+        {labels, "magic number 0x01000801", "expected 0x00000801", {1, 0, 8, 1}},
+        {labels, "magic number 0x00010801", "expected 0x00000801", {0, 1, 8, 1}},
+        {labels, "magic number 0x00000d01", "expected 0x00000801", {0, 0, 13, 1}}, /* floats */
+        {labels, "magic number 0x00000803", "expected 0x00000801", {0, 0, 8, 3}},
+        {labels, "magic number 0x00000800", "expected 0x00000801", {0, 0, 8, 0}},
+        {labels, "count 0 at byte 4", "expected 1 to 2147483647", {0, 0, 8, 1}},
+        {labels, "count 2147483648 at byte 4", "expected 1 to 2147483647", {0, 0, 8, 1, 128}},
+        {labels, "row 1025 at byte 8", "expected 1 to 1024", {0, 0, 8, 2, 0, 0, 0, 1, 0, 0, 4, 1}},
+        {images, "width 65536 at byte 12", "expected 1 to 65535", {0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1}},
+    };
+    (void)state;
+    char *folder = write_idx(false);
+    struct job_dataset job = data_files_job(folder);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        data_files_write(folder, cases[i].name, cases[i].head, sizeof(cases[i].head), false);
+        data_files_refuse(&job, ST_FORMAT, cases[i].what, cases[i].expected);
+        data_files_idx_images(folder, images, TRAIN, HEIGHT, WIDTH, false);
+        write_labels(folder, labels, TRAIN, false);
+    }
+    data_files_remove(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_idx),          cmocka_unit_test(test_idx_variants),
-        cmocka_unit_test(test_idx_refused),  cmocka_unit_test(test_idx_contents_refused),
-        cmocka_unit_test(test_cifar),        cmocka_unit_test(test_cifar_refused),
-        cmocka_unit_test(test_broken_packs), cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_types_of_labels),
+        cmocka_unit_test(test_heads_refused),
+        cmocka_unit_test(test_idx),
+        cmocka_unit_test(test_idx_variants),
+        cmocka_unit_test(test_idx_refused),
+        cmocka_unit_test(test_idx_contents_refused),
+        cmocka_unit_test(test_cifar),
+        cmocka_unit_test(test_cifar_refused),
+        cmocka_unit_test(test_broken_packs),
+        cmocka_unit_test(test_too_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

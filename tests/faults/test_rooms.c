@@ -339,6 +339,23 @@ static void test_report(void **state)
     tiny_job_close(&tiny);
 }
 
+static enum status compare_runs(void *context, struct error *err)
+{
+    char one[] = "tests/journal/format-1", other[] = "tests/journal/format-2";
+    char *const folders[] = {one, other, one};
+    return report_print_several(folders, 3, context, err);
+}
+
+/* Several runs together, the first and the last of them the same. */
+static void test_several_runs(void **state)
+{
+    FILE *out = fopen("/dev/null", "w");
+    (void)state;
+    assert_non_null(out);
+    assert_true(failing_play("several runs", 2, compare_runs, out) > 20);
+    fclose(out);
+}
+
 /* One that is begun anew, and one whose journal is damaged in its middle. */
 static void test_other_ways(void **state)
 {
@@ -380,10 +397,12 @@ static void test_other_ways(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_named_classes), cmocka_unit_test(test_list),    cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_job),           cmocka_unit_test(test_journal), cmocka_unit_test(test_model),
-        cmocka_unit_test(test_dry_run),       cmocka_unit_test(test_library), cmocka_unit_test(test_folder),
-        cmocka_unit_test(test_other_ways),    cmocka_unit_test(test_report),
+        cmocka_unit_test(test_several_runs), cmocka_unit_test(test_named_classes),
+        cmocka_unit_test(test_list),         cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_job),          cmocka_unit_test(test_journal),
+        cmocka_unit_test(test_model),        cmocka_unit_test(test_dry_run),
+        cmocka_unit_test(test_library),      cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_other_ways),   cmocka_unit_test(test_report),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -328,9 +328,52 @@ static void test_fingerprint_sees_settings(void **state)
     }
 }
 
+static long allocations, failing; /* which one fails; 0: none */
+
+static void *allocate(size_t size)
+{
+    return ++allocations == failing ? NULL : malloc(size);
+}
+
+/* Each allocation fails in turn: there is no JSON then, never a part of it. */
+static void check_no_memory(const struct graph *graph)
+{
+    cJSON_Hooks hooks = {.malloc_fn = allocate, .free_fn = free};
+    cJSON *json;
+    cJSON_InitHooks(&hooks);
+    failing = allocations = 0;
+    json = graph_to_json(graph);
+    const long all = allocations;
+    assert_non_null(json);
+    cJSON_Delete(json);
+    assert_true(all > graph->count);
+    for (long number = 1; number <= all; number++) {
+        allocations = 0;
+        failing = number;
+        json = graph_to_json(graph);
+        if (json != NULL)
+            fail_msg("a JSON without allocation %ld of %ld", number, all);
+    }
+    cJSON_InitHooks(NULL);
+}
+
+static void test_no_memory(void **state)
+{
+    struct graph graph;
+    struct error err;
+    (void)state;
+    assert_int_equal(parse(every_kind, &graph, &err), ST_OK);
+    check_no_memory(&graph);
+    graph_free(&graph);
+    assert_int_equal(start_make(&graph, "air", 0, (struct shape){0, 3, 32, 32}, 10, &err), ST_OK);
+    check_no_memory(&graph);
+    graph_free(&graph);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_activations_round_trip),
         cmocka_unit_test(test_starts_round_trip),
