@@ -1,9 +1,9 @@
 /* Softmax cross-entropy with label smoothing, focal and weighted by class, its gradient and the metrics; with sets of
  * labels the binary cross-entropies of all classes. */
+#include "host/base/labels.h"
 #include "host/cpu/kernel_lanes.h"
 #include "host/cpu/kernels.h"
 #include "host/device/focal.h"
-#include "host/base/labels.h"
 
 #include <math.h>
 

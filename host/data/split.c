@@ -2,9 +2,9 @@
  * ones are held out of the training images, class by class, at random but repeatably. An image with several labels
  * counts for the rarest of them, so that rare labels are divided as evenly as classes are; images without any are
  * like one class more. Within a class, sets of labels are divided evenly too. */
+#include "host/base/labels.h"
 #include "host/base/random.h"
 #include "host/data/data_internal.h"
-#include "host/base/labels.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* What a user should know of the data before a run is begun: the classes with their counts, and what speaks against a
  * good result. */
+#include "host/base/labels.h"
 #include "host/base/text.h"
 #include "host/data/data_internal.h"
-#include "host/base/labels.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* Devices of a run: chosen by their names, opened at the same time, the first error told and all of them closed;
- * further workers on them, which share the data. On a device that does nothing else. */
+/* Devices of a run: chosen by their names, opened at the same time, the first error told and all of them closed; more
+ * workers on them, which share the data. On a device that does nothing else. */
 #include "host/base/barrier.h"
 #include "host/machine/devices.h"
 

@@ -1,7 +1,9 @@
-"""Images with any number of labels, to try dataset.labels = "several" with: make_pairs.py FASHION_FOLDER OUT_FOLDER [COUNT [TESTS]]
+"""Images with any number of labels, to try dataset.labels = "several" with:
 
-writes OUT/*.png and OUT/labels.csv, `[split,]path,label,...`: two garments of Fashion-MNIST side by side, or one, or none, each a
-label. No image of the data set is used twice. Python without packages.
+    make_pairs.py FASHION_FOLDER OUT_FOLDER [COUNT [TESTS]]
+
+writes OUT/*.png and OUT/labels.csv, `split,path,label,...`: two garments of Fashion-MNIST side by side, or one, or none, each a
+label. Where there is none is noise, so that no two images are the same. No garment is used twice. Python without packages.
 """
 import gzip
 import os
@@ -42,9 +44,11 @@ def write_split(folder, out, part, split, count, table, draw):
         sides = draw.choice(["l", "r", "lr", "lr", "lr", "lr", "lr", "lr", "lr", ""])
         halves, shown = [], []
         for side, image in zip("lr", order[2 * i:2 * i + 2]):
-            halves.append(pixels[SIDE * SIDE * image:SIDE * SIDE * (image + 1)] if side in sides else bytes(SIDE * SIDE))
             if side in sides:
+                halves.append(pixels[SIDE * SIDE * image:SIDE * SIDE * (image + 1)])
                 shown.append(NAMES[labels[image]])
+            else:
+                halves.append(bytes(draw.randrange(64) for _ in range(SIDE * SIDE)))
         name = f"{split}-{i:05d}.png"
         write_png(os.path.join(out, name),
                   [halves[0][SIDE * y:SIDE * (y + 1)] + halves[1][SIDE * y:SIDE * (y + 1)] for y in range(SIDE)])

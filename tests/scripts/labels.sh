@@ -152,4 +152,19 @@ damaged '[0.5,0.5]' '"label_thresholds" has 2 numbers, expected 3, one a class'
 damaged '[0.5,"0.5",0.5]' 'label_thresholds[1] is no number from 0 to 1'
 damaged '[0.5,0.5,1.5]' 'label_thresholds[2] is no number from 0 to 1'
 damaged '[0.5,0.5,' 'is no JSON'
+
+# ---- images to try it with ----
+python3 - "$work" <<'END'
+import gzip, random, struct, sys
+draw = random.Random(3)
+for part, count in (("train", 80), ("t10k", 40)):
+    with gzip.open(f"{sys.argv[1]}/{part}-images-idx3-ubyte.gz", "wb") as out:
+        out.write(struct.pack(">IIII", 2051, count, 28, 28) + bytes(draw.randrange(256) for _ in range(count * 28 * 28)))
+    with gzip.open(f"{sys.argv[1]}/{part}-labels-idx1-ubyte.gz", "wb") as out:
+        out.write(struct.pack(">II", 2049, count) + bytes(i % 10 for i in range(count)))
+END
+python3 tests/python/make_pairs.py "$work" "$work/pairs" 40 20 || fail "make_pairs.py: status $?"
+"$bin/nasrun" --plan "$work/job.cfg" dataset.path="$work/pairs/labels.csv" train.batch=16 >"$work/out" 2>"$work/err"
+check "pairs: $(cat "$work/err")" grep -q "^data     10 classes, 1 x 28 x 56: 30 training, 10 validation, 20 test images" "$work/out"
+check "pairs have no twins: $(cat "$work/err")" [ "$(grep -c "pixel by pixel" "$work/err")" -eq 0 ]
 finish
