@@ -17,12 +17,15 @@ void facts_print_scores(FILE *out, const struct history_test *test, const struct
 /* A line for each of: classes of few images, classes of very unequal sizes, few validation images. */
 void facts_print_warnings(FILE *out, const struct history *history);
 
+/* A line for each starting network that is a file. */
+void facts_print_start_files(FILE *out, const struct history *history);
+
 /* "accuracy_low", "accuracy_high", "top5_accuracy", "calibration", "confusion". False when out of memory, as below. */
 bool facts_add_scores(cJSON *json, const struct history *history, const struct history_test *test,
                       const struct metrics *metrics);
 /* "roc_auc", "average_precision"; null where they are not known. */
 bool facts_add_ranking(cJSON *json, const struct ranking *ranking);
-/* "version", "seed", "dataset", "devices", "precision", "budget", "batch", "date", "host", "job". */
+/* "version", "seed", "dataset", "devices", "precision", "start_files", "budget", "batch", "date", "host", "job". */
 bool facts_add_run(cJSON *json, const struct history *history, const struct history_test *test);
 /* What the winner was trained with, of what a search may choose; without the job (older journals) only what was chosen
  * for it. */
